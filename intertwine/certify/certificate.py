@@ -1,0 +1,175 @@
+"""The report: one line a test, output and precision, with the worst case in words, and a verdict on the whole."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from intertwine.numerics import DataError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+SCHEMA = 1
+PASSED, FAILED, SKIPPED, NOT_CLAIMED = "passed", "failed", "skipped", "not claimed"
+STYLES = {PASSED: "green", FAILED: "bold red", SKIPPED: "dim", NOT_CLAIMED: "yellow"}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One measurement.
+
+    Attributes:
+        test: what was done, "random rotations" for example.
+        symmetry: "translation", "rotation", "reflection" or "permutation"; empty for a test of something else.
+        output: name of the output, or empty where the test is about all of them.
+        dtype: precision, "float32" or "float64".
+        error: largest deviation, relative to the size of the output (dimensionless); None where nothing was measured.
+        bound: the largest error that passes; None where nothing was measured.
+        verdict: "passed", "failed", "skipped", or "not claimed" (measured for information).
+        worst: the worst case, or the reason, in words.
+    """
+
+    test: str
+    symmetry: str
+    output: str
+    dtype: str
+    error: float | None
+    bound: float | None
+    verdict: str
+    worst: str = ""
+
+    @property
+    def passed(self) -> bool:
+        return self.verdict != FAILED
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What :func:`~intertwine.certify.certify` found.
+
+    Attributes:
+        subject: name of the function.
+        symmetry: the symmetry claimed.
+        graphs: number of graphs it was tried on.
+        lines: every measurement.
+    """
+
+    subject: str
+    symmetry: str
+    graphs: int
+    lines: tuple[Line, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Something was measured, and nothing failed."""
+        return all(line.passed for line in self.lines) and any(line.verdict == PASSED for line in self.lines)
+
+    @property
+    def broken(self) -> tuple[str, ...]:
+        """The claimed symmetries that do not hold."""
+        return _distinct(line.symmetry for line in self.lines if line.verdict == FAILED and line.symmetry)
+
+    @property
+    def failed(self) -> tuple[str, ...]:
+        """The tests that failed."""
+        return _distinct(line.test for line in self.lines if line.verdict == FAILED)
+
+    def summary(self) -> str:
+        """One paragraph: the verdict, and what broke by how much, or what came closest to its bound."""
+        measured = [line for line in self.lines if line.error is not None and line.bound]
+        dtypes = " and ".join(_distinct(line.dtype for line in self.lines if line.dtype))
+        head = f"{self.subject}, {self.symmetry}, {len(self.lines)} lines on {self.graphs} graphs in {dtypes}"
+        if not self.passed:
+            return f"FAILED: {head}. {' '.join(self._failures())}"
+        closest = max((line for line in measured if line.verdict == PASSED), key=lambda line: line.error / line.bound, default=None)
+        text = f"passed: {head}."
+        if closest is not None:
+            text += f" Closest to its bound: {closest.test}, {closest.output or 'all outputs'} in {closest.dtype}, {closest.error:.1e} of {closest.bound:.1e}."
+        skipped = _distinct(f"{line.test} ({line.worst})" for line in self.lines if line.verdict == SKIPPED)
+        return text + (f" Skipped: {'; '.join(skipped)}." if skipped else "") + "".join(self._unclaimed())
+
+    def table(self) -> Table:
+        """A table for ``rich.print``."""
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(title=f"{self.subject}: {self.symmetry}, {'passed' if self.passed else 'FAILED'}")
+        for column, justify in (("test", "left"), ("output", "left"), ("dtype", "left"), ("error", "right"), ("bound", "right"), ("verdict", "left"), ("worst case", "left")):
+            table.add_column(column, justify=justify, overflow="fold")
+        for line in self.lines:
+            numbers = ["" if x is None else f"{x:.1e}" for x in (line.error, line.bound)]
+            cells = [line.test, line.output, line.dtype, *numbers, line.verdict, line.worst]
+            table.add_row(*(Text(cell, style=STYLES[line.verdict] if k == 5 else "") for k, cell in enumerate(cells)))
+        return table
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data; errors that are not finite (a NaN output) are written as null, their verdict and words say so."""
+        lines = [{key: None if isinstance(x, float) and not abs(x) < float("inf") else x for key, x in asdict(line).items()} for line in self.lines]
+        return {
+            "schema": SCHEMA, "subject": self.subject, "symmetry": self.symmetry, "graphs": self.graphs,
+            "passed": self.passed, "broken": list(self.broken), "summary": self.summary(), "lines": lines,
+        }  # fmt: skip
+
+    def save(self, path: str | Path) -> Path:
+        """Write JSON, all of it or nothing."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                json.dump(self.to_json(), file, indent=1, allow_nan=False)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+        return path
+
+    @classmethod
+    def load(cls, path: str | Path) -> Certificate:
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            DataError: the file is absent, no certificate, or of a newer schema.
+        """
+        try:
+            data = json.loads(Path(path).read_text(encoding="utf-8"))
+            if data["schema"] > SCHEMA:
+                raise DataError(f"schema {data['schema']}, this version reads up to {SCHEMA}", where=str(path), remedy="upgrade intertwine, or certify again.")
+            return cls(data["subject"], data["symmetry"], data["graphs"], tuple(Line(**line) for line in data["lines"]))
+        except (OSError, KeyError, TypeError, json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise DataError(f"no readable certificate: {error}", where=str(path), remedy="run `intertwine certify` again.") from error
+
+    def _failures(self) -> list[str]:
+        """A sentence for each broken symmetry and each other failed test: its worst line."""
+        worst: dict[str, Line] = {}
+        for line in self.lines:
+            key = line.symmetry or line.test
+            if line.verdict == FAILED and (key not in worst or (line.error or 0) > (worst[key].error or 0)):
+                worst[key] = line
+        return [f"{key}: {_change(line)} ({line.worst})." for key, line in worst.items()]
+
+    def _unclaimed(self) -> list[str]:
+        broken = [line for line in self.lines if line.verdict == NOT_CLAIMED and line.error is not None and line.bound is not None and line.error > line.bound]
+        names = _distinct(line.symmetry for line in broken)
+        return [f" Not claimed and not there: {name} (by {max(line.error for line in broken if line.symmetry == name):.2g})." for name in names]
+
+
+def _change(line: Line) -> str:
+    what = line.output or "output"
+    if line.error is None:
+        return "an exception"
+    if line.symmetry and line.error >= 1e-3:
+        return f"{what} changes by {100 * line.error:.3g} % of its size"
+    return f"{what} is off by {line.error:.1e} of its size in {line.dtype}, the bound is {line.bound:.1e}"
+
+
+def _distinct(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(names))

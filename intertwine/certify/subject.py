@@ -1,0 +1,158 @@
+"""What is certified: any map from a Graph to tensors, brought to one form, in one precision, without touching the original."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from intertwine.geometry import Graph, connect
+from intertwine.groups import Representation
+from intertwine.numerics import InputError
+from intertwine.o3 import Irreps
+
+
+class Quantity(NamedTuple):
+    """What an output is.
+
+    Attributes:
+        representation: how it transforms.
+        level: "node", "graph", or "" while not known.
+        unit: "eV" for example.
+        affine: a point of space, which translations move.
+    """
+
+    representation: Representation
+    level: str
+    unit: str = ""
+    affine: bool = False
+
+
+class Subject:
+    """A function of graphs in one precision.
+
+    Args:
+        function: takes a Graph, returns a tensor or a dict of tensors; a module is copied, set to evaluation and cast.
+        quantities: what its outputs are.
+        dtype: precision.
+        cutoff: radius (A) at which edges are built for a function that does not build them itself; None for all pairs.
+
+    Raises:
+        InputError: the module can't be copied.
+    """
+
+    def __init__(self, function: Callable[[Graph], Any], quantities: dict[str, Quantity], dtype: torch.dtype, cutoff: float | None) -> None:
+        self.function, self.dtype = function, dtype
+        if isinstance(function, nn.Module):
+            try:
+                self.function = copy.deepcopy(function).to(dtype).eval()
+            except (RuntimeError, TypeError) as error:
+                raise InputError(f"the module can't be copied: {error}", where=type(function).__name__, remedy="keep no results of a forward pass in its attributes.") from error
+        self.quantities = dict(quantities)
+        self.connects = hasattr(function, "cutoff")
+        self.cutoff: float | None = function.cutoff if self.connects else cutoff
+
+    def __call__(self, graph: Graph) -> dict[str, Tensor]:
+        """The outputs, detached, each with the node or graph as first axis and the axes of its representation last."""
+        return {name: value.detach() for name, value in self.evaluate(graph).items()}
+
+    def evaluate(self, graph: Graph) -> dict[str, Tensor]:
+        """The outputs with their history.
+
+        Raises:
+            InputError: outputs that are not tensors of the declared shape.
+        """
+        if graph.get("edge_index") is None and not self.connects:
+            graph = connect(graph, self.cutoff)
+        result = self.function(graph)
+        named = result if isinstance(result, Mapping) else {"output": result}
+        missing = [name for name in self.quantities if name not in named]
+        if missing:
+            raise InputError(f"declared and not returned: {missing}; returned: {sorted(map(str, named))}", where="outputs", remedy="return every declared output by its name.")
+        return {name: self._shaped(name, named[name], graph) for name in self.quantities}
+
+    def gradient(self, graph: Graph, weights: dict[str, Tensor]) -> Float[Tensor, "nodes n"] | None:
+        """Derivative of the weighted sum of all outputs with respect to positions; None where autograd sees no path.
+
+        A module that detaches its results when it is not training (a task) is told that it trains; its parts are not, so
+        dropout and the like stay off.
+        """
+        graph = graph.clone()
+        graph.pos = graph.pos.detach().clone().requires_grad_()
+        module = self.function if isinstance(self.function, nn.Module) else None
+        if module is not None:
+            module.training = True
+        try:
+            outputs = self.evaluate(graph)
+            total = sum((outputs[name] * weights[name].to(outputs[name])).sum().to(torch.float64) for name in outputs)
+            if not isinstance(total, Tensor) or not total.requires_grad:
+                return None
+            return torch.autograd.grad(total, graph.pos, allow_unused=True)[0]
+        finally:
+            if module is not None:
+                module.training = False
+
+    def learn_levels(self, graph: Graph) -> None:
+        """Find out from one graph whether an output of unknown level has a row per node or one per graph."""
+        if all(quantity.level for quantity in self.quantities.values()):
+            return
+        for name, value in self(graph).items():
+            quantity = self.quantities[name]
+            if quantity.level:
+                continue
+            if value.shape[0] not in (1, graph.num_nodes):
+                raise InputError(f"{name} has {value.shape[0]} rows for {graph.num_nodes} nodes", where="outputs", remedy="return one row per node, or one per graph.")
+            self.quantities[name] = quantity._replace(level="node" if value.shape[0] == graph.num_nodes else "graph")
+
+    def _shaped(self, name: str, value: Any, graph: Graph) -> Tensor:
+        representation, level = self.quantities[name][:2]
+        if not isinstance(value, Tensor) or value.ndim == 0:
+            kind = "a tensor without axes" if isinstance(value, Tensor) else type(value).__name__
+            raise InputError(f"{name} is {kind}", where="outputs", remedy="return a tensor whose first axis is the node or the graph.")
+        if representation.axes == 1 and representation.dim == 1 and value.ndim == 1:
+            value = value.unsqueeze(-1)
+        if representation.axes == 1 and (value.ndim < 2 or value.shape[-1] != representation.dim):
+            raise InputError(f"{name} has shape {tuple(value.shape)}, its representation {representation} has {representation.dim} components", where="irreps_out", remedy="declare what is returned.")
+        rows = {"node": graph.num_nodes, "graph": graph.graphs}.get(level)
+        if rows is not None and value.shape[0] != rows:
+            raise InputError(f"{name} has {value.shape[0]} rows, expected one per {level}: {rows}", where="outputs", remedy="return one row per node, or one per graph.")
+        return value
+
+
+def declare(function: Callable[[Graph], Any], irreps_out: str | Representation | Mapping[str, Any] | None) -> dict[str, Quantity]:
+    """What a function says it returns: its ``outputs`` (a task), or else ``irreps_out``, given here or as its attribute.
+
+    Args:
+        function: the function.
+        irreps_out: a string such as "64x0e + 1o", a representation, or a dict of either by output name.
+
+    Raises:
+        InputError: it declares nothing.
+    """
+    outputs = getattr(function, "outputs", None)
+    if irreps_out is None and isinstance(outputs, Mapping):
+        return {name: Quantity(_representation(o.representation), o.level, getattr(o, "unit", ""), getattr(o, "affine", False)) for name, o in outputs.items()}
+    declared = irreps_out if irreps_out is not None else getattr(function, "irreps_out", None)
+    if declared is None:
+        raise InputError("the function does not say what it returns", where=name_of(function), remedy='give it an attribute irreps_out = "0e" (or "16x0e + 1o", ...), or pass irreps_out=.')
+    named = declared if isinstance(declared, Mapping) else {"output": declared}
+    return {name: Quantity(_representation(value), "") for name, value in named.items()}
+
+
+def name_of(function: Callable[[Graph], Any]) -> str:
+    """A module's class or a function's name; a task is named with its backbone."""
+    backbone = getattr(function, "backbone", None)
+    own = getattr(function, "__name__", type(function).__name__)
+    return f"{own} of {type(backbone).__name__}" if isinstance(backbone, nn.Module) else own
+
+
+def _representation(value: Any) -> Representation:
+    if isinstance(value, str):
+        return Irreps(value)
+    if not isinstance(value, Representation):
+        raise InputError(f"{value!r} is not a representation", where="irreps_out", remedy='give a string such as "0e + 1o", Irreps, Cartesian or DirectSum.')
+    return value

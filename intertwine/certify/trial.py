@@ -1,0 +1,127 @@
+"""One function in one precision on its structures: reference outputs, their sizes, and how deviations are measured."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from intertwine.certify.structures import Structure
+from intertwine.certify.subject import Subject
+from intertwine.groups import DirectSum, Representation
+from intertwine.o3 import Irreps
+
+SMALLEST_PART = 1e-2  # parts of an output smaller than this times the whole are measured on the scale of the whole
+ROUNDING = 4  # units in the last place of a result that do not count: no function of its inputs could avoid them
+
+#: Largest relative error of a model of four layers under a symmetry (DESIGN.md, "Numbers to live by").
+BOUNDS = {torch.float64: 1e-12, torch.float32: 2e-5}
+
+
+class Finding(NamedTuple):
+    """Largest error of one output (relative to its size), the bound, and the case in words."""
+
+    error: float
+    bound: float
+    worst: str
+
+
+#: What a check returns: findings by output name, or the reason why it does not apply.
+Findings = dict[str, Finding] | str
+
+
+class Trial:
+    r"""A subject and what it gives on each structure.
+
+    Args:
+        subject: the function.
+        structures: graphs in float64, at least one, all of which the function takes.
+        generator: random numbers.
+        bound: largest relative error under a symmetry; None for the default of the precision.
+        rotations: number of random rotations.
+        spread: on how many structures each special element is tried.
+    """
+
+    def __init__(self, subject: Subject, structures: list[Structure], generator: torch.Generator, bound: float | None, rotations: int, spread: int) -> None:
+        self.subject, self.generator, self.rotations, self.spread = subject, generator, rotations, spread
+        self.eps = torch.finfo(subject.dtype).eps
+        self.bound = bound if bound is not None else BOUNDS.get(subject.dtype, 40 * self.eps)
+        self.structures = [Structure(s.name, s.graph.cast(subject.dtype)) for s in structures]
+        self.outputs = [subject(s.graph) for s in self.structures]
+        self.quantities = subject.quantities
+        self.sizes = {name: self._sizes(name) for name in self.quantities}
+
+    def deviation(self, name: str, got: Tensor, expected: Tensor) -> float:
+        r""":math:`\max |got - expected| / \mathrm{rms}(f)` over the parts of the representation, infinite if not finite.
+
+        The rms is that of the part over all structures, so a vector that vanishes on one of them by symmetry does no harm.
+        """
+        if got.shape != expected.shape:
+            return float("inf")
+        rounding = ROUNDING * torch.finfo(got.dtype).eps
+        got, expected = got.to(torch.float64), expected.to(torch.float64)
+        if not bool(torch.isfinite(got).all()):
+            return float("inf")
+        excess = ((got - expected).abs() - rounding * expected.abs()).clamp(min=0)
+        parts = zip(_parts(self.quantities[name].representation), self.sizes[name], strict=True)
+        return max((float(excess[..., part].max()) / size for part, size in parts if excess[..., part].numel()), default=0.0)
+
+    def size(self, name: str) -> float:
+        """rms of an output, whole."""
+        return max(self.sizes[name])
+
+    def _sizes(self, name: str) -> list[float]:
+        """The size of each part of an output; 1 for an output that is zero everywhere."""
+        quantity = self.quantities[name]
+        if quantity.affine:  # points: their size is that of the structures
+            spread = _rms([s.graph.pos - s.graph.pos.mean(0) for s in self.structures if s.graph.num_nodes])
+            return [spread or 1.0]
+        values = [output[name] for output in self.outputs]
+        whole = _rms(values)
+        if name == "energy" and "forces" in self.quantities:  # the rest of an energy is the constant of the free atoms
+            work = [float(output["forces"].to(torch.float64).norm(dim=-1).sum()) for output in self.outputs]  # moving each atom 1 A
+            whole = min(whole, sum(work) / len(work)) or whole
+        parts = [_rms([value[..., part] for value in values]) for part in _parts(quantity.representation)]
+        if len(parts) == 1:
+            return [whole or 1.0]
+        return [max(part, SMALLEST_PART * whole) or 1.0 for part in parts]
+
+
+class Worst:
+    """Keeps the largest deviation of each output and says where it was."""
+
+    def __init__(self, trial: Trial, bound: float | None = None) -> None:
+        self.trial, self.bound = trial, trial.bound if bound is None else bound
+        self.found: dict[str, tuple[float, str]] = {}
+
+    def see(self, name: str, error: float, words: str) -> None:
+        """One measured error of one output."""
+        error = error if error == error else float("inf")
+        if name not in self.found or error > self.found[name][0]:
+            self.found[name] = (error, words)
+
+    def compare(self, got: dict[str, Tensor], expected: dict[str, Tensor], words: str) -> None:
+        """All outputs against what they should be."""
+        for name in expected:
+            self.see(name, self.trial.deviation(name, got[name], expected[name]), words)
+
+    def findings(self, why_not: str = "does not apply") -> Findings:
+        """What was found, or ``why_not`` if nothing was seen."""
+        return {name: Finding(error, self.bound, words) for name, (error, words) in self.found.items()} or why_not
+
+
+def _parts(representation: Representation) -> list[slice]:
+    """Where the parts of a direct sum lie on the last axis; everything for an indivisible representation."""
+    if isinstance(representation, Irreps):
+        return representation.slices() or [slice(None)]
+    if isinstance(representation, DirectSum):
+        ends = torch.tensor([mul * part.dim for mul, part in representation.terms]).cumsum(0).tolist()
+        return [slice(start, end) for start, end in zip([0, *ends[:-1]], ends, strict=True)]
+    return [slice(None)]
+
+
+def _rms(values: list[Float[Tensor, "..."]]) -> float:
+    flat = torch.cat([value.to(torch.float64).flatten() for value in values])
+    return float(flat.square().mean().sqrt()) if flat.numel() else 0.0

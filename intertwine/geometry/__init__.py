@@ -1,0 +1,31 @@
+"""Floor 3: geometric graphs."""
+
+from intertwine.geometry.attributes import (
+    EDGE_INVARIANTS,
+    NODE_INVARIANTS,
+    directions,
+    distances,
+    edge_invariants,
+    edge_vectors,
+    node_invariants,
+)
+from intertwine.geometry.graph import FIELDS, Field, Graph, act, check_shapes, permute
+from intertwine.geometry.neighbours import connect, neighbour_list
+
+__all__ = [
+    "EDGE_INVARIANTS",
+    "FIELDS",
+    "NODE_INVARIANTS",
+    "Field",
+    "Graph",
+    "act",
+    "check_shapes",
+    "connect",
+    "directions",
+    "distances",
+    "edge_invariants",
+    "edge_vectors",
+    "neighbour_list",
+    "node_invariants",
+    "permute",
+]

@@ -1,0 +1,78 @@
+"""What a message may look at: the invariants and vectors a_ij of an edge, computed from positions so that gradients flow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from intertwine.geometry.graph import Graph
+from intertwine.numerics import GeometryError, choose, safe
+
+
+def edge_vectors(graph: Graph) -> Float[Tensor, "edges n"]:
+    r""":math:`x_{ij} = x_j + S_{ij}\,\mathrm{cell} - x_i` (A) for every edge j -> i, differentiable in positions and cell.
+
+    Raises:
+        GeometryError: the graph has no ``edge_index``.
+    """
+    edge_index = graph.get("edge_index")
+    if edge_index is None:
+        raise GeometryError("the graph has no edges", where="edge_index", remedy="call intertwine.connect(graph, cutoff) first.")
+    source, target = edge_index
+    vectors = graph.pos.index_select(0, source) - graph.pos.index_select(0, target)
+    cell, shifts = graph.get("cell"), graph.get("shifts")
+    if cell is None or shifts is None:
+        return vectors
+    lattice = cell.index_select(0, graph.membership().index_select(0, target))
+    return vectors + (shifts.to(vectors).unsqueeze(1) @ lattice).squeeze(1)
+
+
+def distances(vectors: Float[Tensor, "edges n"]) -> Float[Tensor, " edges"]:
+    r""":math:`d_{ij} = \|x_{ij}\|` (A), with zero derivatives where nodes coincide."""
+    return safe.norm(vectors)
+
+
+def directions(vectors: Float[Tensor, "edges n"]) -> Float[Tensor, "edges n"]:
+    r""":math:`\hat x_{ij} = x_{ij} / d_{ij}`, the zero vector where nodes coincide."""
+    return safe.normalize(vectors)
+
+
+#: Invariants of a node that a model can be given by name, each (N,).
+NODE_INVARIANTS: dict[str, Callable[[Graph], Tensor]] = {
+    "charge": lambda graph: _field(graph, "charge").reshape(graph.num_nodes),
+    "speed": lambda graph: safe.norm(_field(graph, "vel")),
+}
+
+#: Invariants of an edge that a model can be given by name, each (E,).
+EDGE_INVARIANTS: dict[str, Callable[[Graph], Tensor]] = {
+    "charge_product": lambda graph: _field(graph, "charge").reshape(-1)[graph.edge_index].prod(0),
+}
+
+
+def node_invariants(graph: Graph, names: tuple[str, ...]) -> Float[Tensor, "nodes k"]:
+    """The named invariants of :data:`NODE_INVARIANTS` side by side, and the columns of ``graph.x`` for the name "x"."""
+    return _columns(graph, names, NODE_INVARIANTS, "x", graph.num_nodes)
+
+
+def edge_invariants(graph: Graph, names: tuple[str, ...]) -> Float[Tensor, "edges k"]:
+    """The named invariants of :data:`EDGE_INVARIANTS` side by side, and the columns of ``graph.edge_attr`` for "edge_attr"."""
+    return _columns(graph, names, EDGE_INVARIANTS, "edge_attr", graph.edge_index.shape[1])
+
+
+def _columns(graph: Graph, names: tuple[str, ...], table: dict[str, Callable[[Graph], Tensor]], raw: str, rows: int) -> Tensor:
+    columns = [graph.pos.new_zeros(rows, 0)]
+    for name in names:
+        choose(name, [*table, raw], kind="invariant")
+        value = _field(graph, raw) if name == raw else table[name](graph)
+        columns.append(value.to(graph.pos.dtype).reshape(rows, -1))
+    return torch.cat(columns, dim=1)
+
+
+def _field(graph: Graph, name: str) -> Tensor:
+    value = graph.get(name)
+    if value is None:
+        raise GeometryError("the model needs this field and the graph lacks it", where=name, remedy=f"give Graph(..., {name}=...).")
+    return value

@@ -1,0 +1,209 @@
+"""Geometric graphs: nodes at positions, edges between them, and the one definition of "transform the input"."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch_geometric.data import Data
+
+from intertwine.groups import Cartesian, Isometry, Representation
+from intertwine.numerics import GeometryError, InputError
+from intertwine.o3 import Irreps
+
+
+@dataclass(frozen=True)
+class Field:
+    """What a field of a graph is: attached to what, transforming how.
+
+    Args:
+        level: "node", "edge" or "graph".
+        rank: rank of the Cartesian tensor on its last axes; 0 is a scalar.
+        affine: a point of space, which translations move too.
+        floating: holds real numbers (so it has a precision), not indices.
+    """
+
+    level: str
+    rank: int = 0
+    affine: bool = False
+    floating: bool = True
+
+
+#: The fields the library knows, with their meaning. Anything else is an invariant unless ``representations`` says otherwise.
+FIELDS: dict[str, Field] = {
+    "pos": Field("node", 1, affine=True),  # (N, n) positions, A
+    "z": Field("node", floating=False),  # (N,) atomic numbers
+    "batch": Field("node", floating=False),  # (N,) graph of each node
+    "vel": Field("node", 1),  # (N, n) velocities
+    "charge": Field("node"),  # (N,) charges
+    "x": Field("node"),  # (N, k) invariant node features
+    "edge_index": Field("edge", floating=False),  # (2, E) source j, destination i
+    "shifts": Field("edge", floating=False),  # (E, 3) lattice translation of the source, in units of the cell
+    "edge_attr": Field("edge"),  # (E, k) invariant edge features
+    "cell": Field("graph", 1),  # (1, 3, 3) lattice vectors as rows, A
+    "pbc": Field("graph", floating=False),  # (1, 3) periodic along each lattice vector?
+    "energy": Field("graph"),  # (1,) eV
+    "forces": Field("node", 1),  # (N, 3) eV/A
+    "stress": Field("graph", 2),  # (1, 3, 3) eV/A^3, positive under tension (ASE's sign)
+    "dipole": Field("graph", 1),  # (1, 3)
+    "polarizability": Field("graph", 2),  # (1, 3, 3)
+    "target_pos": Field("node", 1, affine=True),  # (N, n) positions at a later time
+}
+
+
+class Graph(Data):
+    """A geometric graph (or, from PyG's loader, a batch of them); a :class:`torch_geometric.data.Data` with typed fields.
+
+    Args:
+        pos: positions (N, n); arrays and lists are taken too, integers become float64.
+        z: atomic numbers (N,), where the nodes are atoms.
+        cell: lattice vectors as rows, (3, 3) or (1, 3, 3), in the unit of ``pos``.
+        pbc: whether space repeats along each lattice vector: one bool or three. Default: all three if there is a cell.
+        representations: how fields outside :data:`FIELDS` transform, such as ``{"quadrupole": "2e"}``; unnamed ones are invariant.
+        **fields: any other field: ``edge_index``, ``shifts``, ``vel``, ``charge``, labels (``energy``, ``forces``, ...).
+
+    Raises:
+        GeometryError: a field has the wrong number of rows or components.
+
+    >>> Graph([[0.0, 0.0, 0.0], [0.0, 0.0, 0.74]], z=[1, 1]).num_nodes
+    2
+    """
+
+    def __init__(self, pos: Any = None, z: Any = None, *, cell: Any = None, pbc: Any = None, representations: dict[str, str] | None = None, **fields: Any) -> None:
+        super().__init__()
+        if pos is None:  # PyG makes empty objects when it copies and batches
+            for name, value in fields.items():
+                self[name] = value
+            return
+        self.pos = _floating(pos)
+        if self.pos.ndim != 2:
+            raise GeometryError(f"positions have shape {tuple(self.pos.shape)}", where="pos", remedy="give one row of coordinates per node: (nodes, dimensions).")
+        if z is not None:
+            self.z = _tensor(z).to(torch.int64).reshape(-1)
+        if cell is not None:
+            self.cell = _floating(cell).to(self.pos.dtype).reshape(1, 3, 3)
+            self.pbc = torch.as_tensor(True if pbc is None else pbc, dtype=torch.bool).expand(3).reshape(1, 3).clone()
+        elif pbc is not None and bool(torch.as_tensor(pbc).any()):
+            raise GeometryError("periodic without a cell", where="pbc", remedy="give `cell`, the lattice vectors as rows.")
+        if representations:
+            self.representations = dict(representations)
+        for name, value in fields.items():
+            if value is not None:
+                self[name] = self._rows(name, value)
+        check_shapes(self)
+
+    @staticmethod
+    def _rows(name: str, value: Any) -> Any:
+        """Numbers as a tensor; a quantity of the whole graph gets the leading axis that batching needs."""
+        if not isinstance(value, Tensor | np.ndarray | list | tuple | float | int):
+            return value
+        tensor = _tensor(value)
+        whole = name in FIELDS and FIELDS[name].level == "graph" and tensor.ndim == FIELDS[name].rank
+        return tensor.unsqueeze(0) if whole else tensor
+
+    @property
+    def dimension(self) -> int:
+        """n, the dimension of the space that the nodes live in."""
+        return self.pos.shape[-1]
+
+    @property
+    def graphs(self) -> int:
+        """How many graphs this is: 1, or the size of the batch."""
+        return int(getattr(self, "num_graphs", 1) or 1)
+
+    def membership(self) -> Tensor:
+        """The graph of each node (N,): ``batch``, or zeros."""
+        batch = self.get("batch")
+        return batch if batch is not None else self.pos.new_zeros(self.num_nodes, dtype=torch.int64)
+
+    def cast(self, dtype: torch.dtype) -> Graph:
+        """A copy whose floating-point fields have the given precision; indices, and tensors not affected, are shared."""
+        return self._mapped(lambda x: x.to(dtype) if x.is_floating_point() else x)
+
+    def double(self) -> Graph:
+        return self.cast(torch.float64)
+
+    def without_edges(self) -> Graph:
+        """A copy with no edges, so that a model builds them anew."""
+        result = self._mapped(lambda x: x)
+        for name in ("edge_index", "shifts", "edge_attr"):
+            if name in result:
+                del result[name]
+        return result
+
+    def representation(self, name: str) -> Representation:
+        """How a field transforms under O(n)."""
+        declared = (self.get("representations") or {}).get(name)
+        if declared is not None:  # PyG's collation turns one string per graph into a list
+            return Irreps(declared if isinstance(declared, str) else declared[0])
+        return Cartesian(FIELDS[name].rank if name in FIELDS else 0, dimension=self.dimension)
+
+    def _mapped(self, function) -> Graph:
+        result = copy.copy(self)
+        for name, value in self.to_dict().items():
+            if isinstance(value, Tensor):
+                result[name] = function(value)
+        return result
+
+
+def check_shapes(graph: Graph) -> None:
+    """Raise a :class:`GeometryError` that names the first field whose shape does not fit the graph."""
+    nodes, n = graph.pos.shape
+    for name, value in graph.to_dict().items():
+        field = FIELDS.get(name)
+        if field is None or not isinstance(value, Tensor):
+            continue
+        rows = {"node": nodes, "graph": graph.graphs}.get(field.level)
+        if rows is not None and (value.ndim == 0 or value.shape[0] != rows):
+            raise GeometryError(f"{tuple(value.shape)} for {nodes} nodes", where=name, remedy=f"give one row per {field.level}: {rows} here.")
+        if field.rank and value.shape[-field.rank :] != (n,) * field.rank:
+            raise GeometryError(f"shape {tuple(value.shape)} in {n} dimensions", where=name, remedy=f"its last {field.rank} axes must have length {n}.")
+        if name == "edge_index" and (value.ndim != 2 or value.shape[0] != 2):
+            raise GeometryError(f"shape {tuple(value.shape)}", where=name, remedy="give (2, edges): row 0 the sources, row 1 the destinations.")
+
+
+def act(g: Isometry, graph: Graph) -> Graph:
+    """The graph moved by an isometry: points are rotated and shifted, vectors and tensors rotated, invariants left alone.
+
+    Computed in float64 and returned in each field's own precision. Edges are kept (they are the same pairs).
+
+    Raises:
+        InputError: the isometry and the graph live in spaces of different dimension.
+    """
+    if g.rotation.shape[0] != graph.dimension:
+        raise InputError(f"an isometry of dimension {g.rotation.shape[0]} on a graph of dimension {graph.dimension}", where="act")
+    moved = graph.clone()
+    for name, value in graph.to_dict().items():
+        if not isinstance(value, Tensor) or not value.is_floating_point():
+            continue
+        new = graph.representation(name).transform(g.rotation.to(value.device), value.to(torch.float64))
+        if name in FIELDS and FIELDS[name].affine:
+            new = new + g.translation.to(new)
+        moved[name] = new.to(value.dtype)
+    return moved
+
+
+def permute(order: Tensor, graph: Graph) -> Graph:
+    """The graph with its nodes listed in another order: new node ``k`` is old node ``order[k]``; edges follow their nodes."""
+    moved = graph.clone()
+    for name, value in graph.to_dict().items():
+        node = FIELDS[name].level == "node" if name in FIELDS else isinstance(value, Tensor) and value.shape[:1] == (graph.num_nodes,)
+        if node and isinstance(value, Tensor):
+            moved[name] = value[order]
+    if graph.get("edge_index") is not None:
+        moved.edge_index = torch.argsort(order)[graph.edge_index]
+    return moved
+
+
+def _floating(value: Any) -> Tensor:
+    tensor = _tensor(value)
+    return tensor if tensor.is_floating_point() else tensor.to(torch.float64)
+
+
+def _tensor(value: Any) -> Tensor:
+    """Lists and numbers become float64 or int64, arrays and tensors keep their precision (the global default is never read)."""
+    return value if isinstance(value, Tensor) else torch.as_tensor(np.asarray(value))

@@ -1,0 +1,102 @@
+"""Neighbour lists: which nodes see which, open or periodic, with no cap on their number."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from vesin import NeighborList
+
+from intertwine.geometry.graph import Graph
+from intertwine.numerics import GeometryError, InputError
+
+SMALLEST_VOLUME = 1e-6  # of the unit cell relative to the cube of its longest lattice vector; flatter counts as singular
+
+
+def neighbour_list(
+    pos: Float[Tensor, "nodes n"],
+    cutoff: float | None,
+    cell: Float[Tensor, "3 3"] | None = None,
+    pbc: tuple[bool, bool, bool] = (False, False, False),
+) -> tuple[Int[Tensor, "2 edges"], Int[Tensor, "edges 3"]]:
+    r"""All pairs (j, i) and lattice translations S with :math:`0 < \|x_j + S\,\mathrm{cell} - x_i\| \le r_c`, plus coincident pairs.
+
+    Complete for any cell, also one smaller than the cutoff: then a node sees several images of a neighbour, and of itself.
+    The pair of a node with itself at S = 0 is never listed. Edges are sorted by destination i, then source j.
+
+    Args:
+        pos: positions (nodes, n) in A; n other than 3 is for open systems only.
+        cutoff: r_c in A; None connects every node with every other.
+        cell: lattice vectors as rows (A), where any of ``pbc`` is set.
+        pbc: whether space repeats along each lattice vector.
+
+    Returns:
+        ``edge_index`` (2, edges), row 0 the source j and row 1 the destination i; ``shifts`` S (edges, 3).
+
+    Raises:
+        InputError: the cutoff is not positive.
+        GeometryError: a position is not finite, or the cell is singular.
+    """
+    if cutoff is not None and not (np.isfinite(cutoff) and cutoff > 0):
+        raise InputError(f"the cutoff is {cutoff}", where="cutoff", remedy="give a positive length (in A), 5.0 for example, or None for all pairs.")
+    bad = ~torch.isfinite(pos).all(-1)
+    if bad.any():
+        raise GeometryError(f"position of node {int(bad.nonzero()[0])} is not finite", where="pos", remedy="remove or repair that structure.")
+    n = len(pos)
+    if cutoff is None or pos.shape[-1] > 3:
+        if any(pbc):
+            raise InputError("all pairs of a periodic structure are infinitely many", where="cutoff", remedy="give a cutoff in A, 5.0 for example.")
+        i, j = (~torch.eye(n, dtype=torch.bool)).nonzero().T
+        if cutoff is not None:
+            near = torch.cdist(pos, pos).cpu()[i, j] <= cutoff
+            i, j = i[near], j[near]
+        return torch.stack([j, i]).to(pos.device), torch.zeros(len(i), 3, dtype=torch.int64, device=pos.device)
+    points = np.zeros((n, 3))
+    points[:, : pos.shape[-1]] = pos.detach().cpu().numpy()
+    i, j, shifts = NeighborList(cutoff=float(cutoff), full_list=True).compute(points, _box(cell, pbc), np.asarray(pbc, dtype=bool), "ijS")
+    order = np.lexsort((shifts[:, 2], shifts[:, 1], shifts[:, 0], j, i))  # one order whatever the algorithm: same bits on every run
+    pairs = np.stack([j, i])[:, order].astype(np.int64)
+    return torch.from_numpy(pairs).to(pos.device), torch.from_numpy(shifts[order].astype(np.int64)).to(pos.device)
+
+
+def connect(graph: Graph, cutoff: float | None) -> Graph:
+    """A copy of a graph, or of a batch, with ``edge_index`` and ``shifts`` for a cutoff (A); None connects all pairs.
+
+    Raises:
+        InputError, GeometryError: as :func:`neighbour_list`, which names the graph of a batch.
+    """
+    result = graph.without_edges()
+    batch, edges, shifts = graph.membership(), [], []
+    for k in range(graph.graphs):
+        nodes = (batch == k).nonzero().flatten()
+        periodic = graph.get("cell") is not None
+        cell = graph.cell[k] if periodic else None
+        pbc = tuple(graph.pbc[k].tolist()) if periodic else (False, False, False)
+        pairs, offsets = neighbour_list(graph.pos[nodes], cutoff, cell, pbc)
+        edges.append(nodes[pairs])
+        shifts.append(offsets)
+    result.edge_index = torch.cat(edges, dim=1) if edges else torch.zeros(2, 0, dtype=torch.int64)
+    result.shifts = torch.cat(shifts) if shifts else torch.zeros(0, 3, dtype=torch.int64)
+    return result
+
+
+def _box(cell: Tensor | None, pbc: tuple[bool, ...]) -> np.ndarray:
+    """The cell as the neighbour search wants it; directions that do not repeat are filled in if the file left them zero."""
+    if not any(pbc):
+        return np.zeros((3, 3))
+    if cell is None:
+        raise GeometryError("periodic without a cell", where="cell", remedy="give the lattice vectors as rows of a 3x3 matrix, in A.")
+    box = cell.detach().cpu().to(torch.float64).numpy().copy()
+    if not np.isfinite(box).all():
+        raise GeometryError("the cell is not finite", where="cell", remedy="repair the lattice vectors.")
+    for axis in np.flatnonzero(~np.asarray(pbc)):
+        others = [k for k in range(3) if k != axis]
+        if np.linalg.norm(box[axis]) == 0:  # a slab or a wire written with no vector along its open direction
+            box[axis] = np.linalg.svd(box[others])[2][-1] if pbc[others[0]] or pbc[others[1]] else np.eye(3)[axis]
+    longest = np.linalg.norm(box, axis=1).max()
+    if longest == 0 or abs(np.linalg.det(box)) < SMALLEST_VOLUME * longest**3:
+        raise GeometryError(
+            f"the cell is singular: volume {abs(np.linalg.det(box)):.3g} A^3", where="cell", remedy="its three lattice vectors must span space; set pbc=False for an open structure."
+        )
+    return box

@@ -1,0 +1,139 @@
+r"""EGNN: invariant non-linear messages, and positions that move along the edges; equivariant to E(n) for any n.
+
+.. math::
+    m_{ij} &= \phi_e(h_i, h_j, \|x_i - x_j\|^2, a_{ij}) \\
+    v_i' &= \phi_v(h_i)\, v_i + C \textstyle\sum_j (x_i - x_j)\, \phi_x(m_{ij}), \qquad x_i' = x_i + v_i' \\
+    h_i' &= h_i + \phi_h(h_i, \textstyle\sum_j m_{ij})
+
+without velocities the first term of v' is absent. Satorras, Hoogeboom and Welling, ICML 2021 (arXiv:2102.09844), eq. 3 to 7;
+lecture 3.2. The velocity term uses the initial velocity in every layer, as the authors' code does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from intertwine.geometry import Graph, edge_invariants, edge_vectors
+from intertwine.groups import Cartesian, DirectSum
+from intertwine.nn import MLP, Backbone, MessagePassing, NodeEmbedding, PolynomialCutoff
+from intertwine.numerics import GeometryError, safe, segment
+from intertwine.o3 import Irreps
+
+
+class EGNNLayer(MessagePassing):
+    r"""One layer on (h, u): features (nodes, F) and displacements u = x - x_initial (nodes, n).
+
+    Args:
+        width: features F.
+        edge_width: edge invariants besides the distance.
+        velocity: whether the nodes have velocities.
+        attention: weigh messages by :math:`e_{ij} = \mathrm{sigmoid}(w \cdot m_{ij} + b)` (eq. 8).
+        bounded: use :math:`(x_i - x_j)/(d_{ij} + 1)`, which keeps positions from running away.
+    """
+
+    def __init__(self, width: int, edge_width: int, velocity: bool, attention: bool, bounded: bool) -> None:
+        super().__init__()
+        self.phi_e = MLP([2 * width + 1 + edge_width, width, width], last=True, xavier=False)
+        self.phi_h = MLP([2 * width, width, width], xavier=False)
+        self.phi_x = MLP([width, width], last=True, xavier=False)
+        self.step = nn.Linear(width, 1, bias=False)
+        self.phi_v = MLP([width, width, 1], xavier=False) if velocity else None
+        self.attend = nn.Linear(width, 1) if attention else None
+        self.bounded = bounded
+        nn.init.xavier_uniform_(self.step.weight, gain=0.001)  # the authors' start: positions hardly move
+
+    def message(self, f_i, f_j, a_ij):
+        (h_i, u_i), (h_j, u_j), (x_ij, attributes, envelope, scale) = f_i, f_j, a_ij
+        away = u_i - u_j - x_ij  # x_i - x_j now: x_ij = x_j - x_i at the start, periodic image included
+        square = (away * away).sum(-1, keepdim=True)
+        m = self.phi_e(torch.cat([h_i, h_j, square, *attributes], dim=-1))
+        if self.attend is not None:
+            m = m * self.attend(m).sigmoid()
+        m = m if envelope is None else m * envelope
+        away = away / (safe.sqrt(square) + 1) if self.bounded else away
+        move = away * self.step(self.phi_x(m)) * scale
+        return m, move if envelope is None else move * envelope
+
+    def update(self, f_i, m_i):
+        (h, u, v), (m, move) = f_i, m_i
+        if self.phi_v is not None:
+            move = move + self.phi_v(h) * v
+        return h + self.phi_h(torch.cat([h, m], dim=-1)), u + move, v
+
+    def prepare(self, f):
+        h, u, _ = f
+        return (h, u), (h, u)
+
+
+class EGNN(Backbone):
+    """EGNN with or without velocities, in any dimension, with or without a cutoff.
+
+    Returns the scalars h and one vector, the total displacement :math:`x_i^{last} - x_i` (A).
+
+    Args:
+        width: features F (64 for the charged particles, 128 for QM9 in the paper).
+        layers: 4 for the charged particles, 7 for QM9 in the paper.
+        cutoff: r_c in A, beyond which messages vanish smoothly; None connects all pairs (the paper's particles).
+        velocity: read ``graph.vel`` as the initial velocity.
+        attention: the paper's soft edges, used for QM9.
+        bounded: divide :math:`x_i - x_j` by :math:`d_{ij} + 1`; for deep or wide systems.
+        dimension: n, the dimension of space.
+        species: atomic numbers known; None for all, () for nodes that are not atoms.
+        node_inputs: names of node invariants to embed; ``("speed",)`` for the charged particles.
+        edge_inputs: names of edge invariants :math:`a_{ij}`; ``("charge_product",)`` for the charged particles.
+    """
+
+    message = "nonlinear"
+    geometry = "distance"
+    body_order = 2
+    symmetry = "E(n)"
+    paper = "Satorras, Hoogeboom, Welling 2021, arXiv:2102.09844"
+
+    def __init__(
+        self,
+        width: int = 64,
+        layers: int = 4,
+        cutoff: float | None = 5.0,
+        velocity: bool = False,
+        attention: bool = False,
+        bounded: bool = False,
+        dimension: int = 3,
+        species: Sequence[int] | None = None,
+        node_inputs: Sequence[str] = (),
+        edge_inputs: Sequence[str] = (),
+    ) -> None:
+        super().__init__()
+        self.cutoff, self.dimension, self.velocity = cutoff, dimension, velocity
+        self.irreps_out = Irreps(f"{width}x0e+1x1o") if dimension == 3 else DirectSum(((width, Cartesian(0, dimension=dimension)), (1, Cartesian(1, dimension=dimension))))
+        self.embedding = NodeEmbedding(width, species, node_inputs)
+        self.edge_inputs = tuple(edge_inputs)
+        self.envelope = PolynomialCutoff(cutoff) if cutoff is not None else None
+        self.layers = nn.ModuleList(EGNNLayer(width, len(self.edge_inputs), velocity, attention, bounded) for _ in range(layers))
+
+    def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:
+        if graph.dimension != self.dimension:
+            raise GeometryError(f"nodes in {graph.dimension} dimensions, the model is for {self.dimension}", where="pos", remedy="set the model's `dimension`.")
+        if self.velocity and graph.get("vel") is None:
+            raise GeometryError("the model needs velocities and the graph has none", where="vel", remedy="give Graph(..., vel=...), or build the model with velocity=False.")
+        x_ij = edge_vectors(graph)
+        attributes = (edge_invariants(graph, self.edge_inputs),) if self.edge_inputs else ()
+        a_ij = (x_ij, attributes, *self.weights(x_ij, graph))
+        f = (self.embedding(graph), torch.zeros_like(graph.pos), graph.vel if self.velocity else None)
+        for layer in self.layers:
+            f = layer(f, a_ij, graph.edge_index)
+        return torch.cat(f[:2], dim=-1)
+
+    def weights(self, x_ij: Tensor, graph: Graph) -> tuple[Tensor | None, Tensor]:
+        r"""Envelope c_ij and the constant C of each edge: 1/(number of neighbours), made continuous by :math:`1/(1 + \sum_j c_{ij})`
+        where there is a cutoff, since a count jumps when a neighbour enters."""
+        i = graph.edge_index[1]
+        if self.envelope is None:
+            degree = segment.count(i, graph.num_nodes, x_ij.dtype).clamp(min=1)
+            return None, (1 / degree).index_select(0, i).unsqueeze(-1)
+        envelope = self.envelope(safe.norm(x_ij))
+        degree = 1 + segment.sum(envelope, i, graph.num_nodes)
+        return envelope.unsqueeze(-1), (1 / degree).index_select(0, i).unsqueeze(-1)

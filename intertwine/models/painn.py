@@ -1,0 +1,120 @@
+r"""PaiNN: scalars s and vectors v, mixed by gates; linear messages, so the cost is that of an invariant network times four.
+
+.. math::
+    (\phi^s, \phi^{vv}, \phi^{vs})_{ij} &= \phi(s_j) \circ W(d_{ij}) \\
+    m_{ij} &= \big(\phi^s_{ij},\; v_j \circ \phi^{vv}_{ij} + \phi^{vs}_{ij} \circ \hat x_{ij}\big) \\
+    s_i' &= s_i + a^{ss}_i + a^{sv}_i \langle U v_i, V v_i \rangle, \qquad v_i' = v_i + a^{vv}_i \circ U v_i, \qquad
+    a_i = a(s_i, \|V v_i\|)
+
+where the update sees s and v after the summed messages have been added. Schütt, Unke and Gastegger, ICML 2021
+(arXiv:2102.03150), eq. 7 to 10, figure 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from intertwine.geometry import Graph
+from intertwine.nn import MLP, Backbone, EdgeEmbedding, MessagePassing, NodeEmbedding
+from intertwine.numerics import GeometryError, safe
+from intertwine.o3 import Irreps
+
+
+class PaiNNLayer(MessagePassing):
+    """Message block and update block. Features are s (nodes, F) and v (nodes, 3, F), or None while all vectors are zero.
+
+    Args:
+        width: features F.
+        edge_width: radial functions and edge invariants that the filter sees.
+    """
+
+    def __init__(self, width: int, edge_width: int) -> None:
+        super().__init__()
+        self.phi = MLP([width, width, 3 * width])
+        self.filter = MLP([edge_width, 3 * width])
+        self.mix = nn.Linear(width, 2 * width, bias=False)  # U and V
+        self.a = MLP([2 * width, width, 3 * width])
+        nn.init.xavier_uniform_(self.mix.weight)
+
+    def prepare(self, f):
+        s, v = f
+        return None, (self.phi(s), v)
+
+    def message(self, f_i, f_j, a_ij):
+        (phi, v), (attributes, envelope, direction) = f_j, a_ij
+        scalar, from_vector, from_edge = (phi * (self.filter(attributes) * envelope)).chunk(3, dim=-1)
+        vector = from_edge.unsqueeze(1) * direction.unsqueeze(-1)
+        return scalar, vector if v is None else vector + v * from_vector.unsqueeze(1)
+
+    def update(self, f_i, m_i):
+        s, v = f_i[0] + m_i[0], m_i[1] if f_i[1] is None else f_i[1] + m_i[1]
+        u_v, v_v = self.mix(v).chunk(2, dim=-1)
+        ss, sv, vv = self.a(torch.cat([s, safe.norm(v_v.transpose(1, 2))], dim=-1)).chunk(3, dim=-1)
+        return s + ss + sv * (u_v * v_v).sum(1), v + vv.unsqueeze(1) * u_v
+
+
+class PaiNN(Backbone):
+    """PaiNN with any cutoff, species and inputs.
+
+    Args:
+        width: features F, scalars and vectors alike (128 in the paper).
+        layers: message and update blocks (3 in the paper).
+        cutoff: r_c in A.
+        radial_size: number of radial functions (20 in the paper).
+        radial: "bessel" (the paper's) or "gaussian".
+        cutoff_function: "polynomial" (forces without a kink) or "cosine" (the paper's).
+        species: atomic numbers known; None for all, () for nodes that are not atoms.
+        node_inputs: names of node invariants to embed (``geometry.NODE_INVARIANTS``).
+        edge_inputs: names of edge invariants that the filter sees (``geometry.EDGE_INVARIANTS``).
+        vector_inputs: names of vector fields of the nodes, ``("vel",)`` for example, that start the vectors.
+    """
+
+    message = "linear"
+    geometry = "vector"
+    body_order = 3
+    symmetry = "E(3)"
+    paper = "Schütt, Unke, Gastegger 2021, arXiv:2102.03150"
+
+    def __init__(
+        self,
+        width: int = 128,
+        layers: int = 3,
+        cutoff: float = 5.0,
+        radial_size: int = 20,
+        radial: str = "bessel",
+        cutoff_function: str = "polynomial",
+        species: Sequence[int] | None = None,
+        node_inputs: Sequence[str] = (),
+        edge_inputs: Sequence[str] = (),
+        vector_inputs: Sequence[str] = (),
+    ) -> None:
+        super().__init__()
+        self.cutoff = cutoff
+        self.irreps_out = Irreps(f"{width}x0e+{width}x1o")
+        self.embedding = NodeEmbedding(width, species, node_inputs)
+        self.edges = EdgeEmbedding(cutoff, radial_size, radial, cutoff_function, edge_inputs)
+        self.vector_inputs = tuple(vector_inputs)
+        self.vectors = nn.Linear(len(self.vector_inputs), width, bias=False) if self.vector_inputs else None
+        self.layers = nn.ModuleList(PaiNNLayer(width, self.edges.width) for _ in range(layers))
+
+    def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:
+        edges = self.edges(graph)
+        a_ij = (edges.attributes, edges.envelope, edges.directions)
+        f = (self.embedding(graph), self.initial_vectors(graph))
+        for layer in self.layers:
+            f = layer(f, a_ij, graph.edge_index)
+        s, v = f
+        return torch.cat([s, v.transpose(1, 2).flatten(1)], dim=-1)
+
+    def initial_vectors(self, graph: Graph) -> Float[Tensor, "nodes 3 width"] | None:
+        """:math:`v_i = W (u_i^1, u_i^2, ...)` from the named vector fields; None where there are none."""
+        if self.vectors is None:
+            return None
+        for name in self.vector_inputs:
+            if graph.get(name) is None:
+                raise GeometryError("the model needs this field and the graph lacks it", where=name, remedy=f"give Graph(..., {name}=...).")
+        return self.vectors(torch.stack([graph[name] for name in self.vector_inputs], dim=-1))

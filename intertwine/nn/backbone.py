@@ -1,0 +1,66 @@
+"""What every architecture is: a map from a graph to node features of a stated representation."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from intertwine.geometry import Graph, connect
+from intertwine.groups import Representation
+from intertwine.numerics import GeometryError
+
+
+class Backbone(nn.Module):
+    r"""Base of the models: says what it is, checks what it gets, builds edges where there are none.
+
+    A subclass sets the class attributes, ``cutoff`` and ``irreps_out`` and defines ``features(graph)``.
+
+    Attributes:
+        message: is the message linear in f_j (a convolution) or not?
+        domain: where features live: "R^d" or a group.
+        geometry: what a message looks at: "distance", "angle", "torsion", "vector", "spherical tensor", "group element".
+        body_order: how many nodes one message correlates.
+        symmetry: the group it is equivariant to.
+        paper: the source.
+        cutoff: radius of interaction in A; None connects all pairs.
+        irreps_out: representation of the node features, an :class:`~intertwine.o3.Irreps` in three dimensions.
+    """
+
+    message: ClassVar[Literal["linear", "nonlinear"]]
+    domain: ClassVar[str] = "R^d"
+    geometry: ClassVar[str]
+    body_order: ClassVar[int]
+    symmetry: ClassVar[str]
+    paper: ClassVar[str]
+
+    cutoff: float | None
+    irreps_out: Representation
+
+    def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:
+        """Node features of ``irreps_out``; the graph has edges and the model's precision."""
+        raise TypeError(f"{type(self).__name__} must define features(graph)")
+
+    def forward(self, graph: Graph) -> Float[Tensor, "nodes features"]:
+        """Node features (nodes, irreps_out.dim), in ``mul_ir`` order.
+
+        Args:
+            graph: one graph or a batch. Without ``edge_index`` the edges are built here, at the model's cutoff.
+
+        Raises:
+            GeometryError: positions that are not finite, or on another device or of another precision than the model.
+        """
+        parameter = next(self.parameters())
+        if graph.pos.dtype != parameter.dtype:
+            raise GeometryError(f"positions are {graph.pos.dtype}, the model is {parameter.dtype}", where="pos", remedy=f"call graph.cast({parameter.dtype}) or model.to({graph.pos.dtype}).")
+        if graph.pos.device != parameter.device:
+            raise GeometryError(f"positions are on {graph.pos.device}, the model on {parameter.device}", where="pos", remedy="call graph.to(device) or model.to(device).")
+        if graph.pos.device.type == "cpu" and not torch.compiler.is_compiling() and not bool(torch.isfinite(graph.pos).all()):
+            node = int((~torch.isfinite(graph.pos).all(-1)).nonzero()[0])
+            raise GeometryError(f"position of node {node} is not finite", where="pos", remedy="remove or repair that structure.")
+        if graph.get("edge_index") is None:
+            graph = connect(graph, self.cutoff)
+        return self.features(graph)
+

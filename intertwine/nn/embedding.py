@@ -1,0 +1,127 @@
+"""What nodes and edges start with: species, distances, and whatever invariants the data give them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from intertwine.geometry import Graph, directions, distances, edge_invariants, edge_vectors, node_invariants
+from intertwine.nn.cutoff import envelope
+from intertwine.nn.radial import radial_basis
+from intertwine.numerics import DataError, GeometryError, InputError
+
+LARGEST_Z = 118
+
+
+class SpeciesTable(nn.Module):
+    """Atomic number -> row, for a fixed set of species.
+
+    Args:
+        species: the atomic numbers known; None for all elements.
+    """
+
+    def __init__(self, species: Sequence[int] | None) -> None:
+        super().__init__()
+        known = sorted({int(z) for z in species}) if species is not None else list(range(1, LARGEST_Z + 1))
+        if any(not 0 <= z <= LARGEST_Z for z in known):
+            raise InputError(f"atomic numbers {known}", where="species", remedy=f"give numbers from 0 (a dummy) to {LARGEST_Z}.")
+        self.known = known
+        rows = torch.full((LARGEST_Z + 1,), -1, dtype=torch.int64)
+        rows[known] = torch.arange(len(known))
+        self.register_buffer("rows", rows, persistent=False)
+
+    def forward(self, z: Int[Tensor, " nodes"]) -> Int[Tensor, " nodes"]:
+        """Rows (nodes,).
+
+        Raises:
+            DataError: a species is not among those known.
+        """
+        if z.device.type == "cpu" and not torch.compiler.is_compiling():
+            valid = (z >= 0) & (z <= LARGEST_Z)
+            bad = z[~valid].unique().tolist() or z[self.rows[z] < 0].unique().tolist()
+            if bad:
+                raise DataError(
+                    f"unknown species: atomic numbers {bad}; the model knows {self.known}",
+                    where="z",
+                    remedy="train on data that contain them, or list them in the model's `species`.",
+                )
+        return self.rows.index_select(0, z)
+
+
+class NodeEmbedding(nn.Module):
+    r""":math:`f_i = E_{z_i} + W s_i + b`: an embedding of the species plus a linear map of the node's invariants.
+
+    Args:
+        width: number of features.
+        species: atomic numbers known, None for all; an empty sequence for nodes that are not atoms.
+        inputs: names of node invariants (:func:`intertwine.geometry.node_invariants`), and how many columns they have in all.
+        columns: number of columns of the invariants; one per name unless "x" is among them.
+    """
+
+    def __init__(self, width: int, species: Sequence[int] | None = None, inputs: Sequence[str] = (), columns: int | None = None) -> None:
+        super().__init__()
+        self.inputs = tuple(inputs)
+        self.table = SpeciesTable(species) if species is None or len(species) else None
+        self.species = nn.Embedding(len(self.table.known), width) if self.table is not None else None
+        columns = len(self.inputs) if columns is None else columns
+        self.linear = nn.Linear(columns, width) if columns else None
+        if self.species is None and self.linear is None:
+            raise InputError("nodes would have no features", where="species", remedy="give species, or node_inputs such as ('speed',).")
+
+    def forward(self, graph: Graph) -> Float[Tensor, "nodes width"]:
+        features = []
+        if self.species is not None and self.table is not None:
+            if graph.get("z") is None:
+                raise GeometryError("the graph has no atomic numbers", where="z", remedy="give Graph(pos, z=...), or build the model with species=().")
+            features.append(self.species(self.table(graph.z)))
+        if self.linear is not None:
+            features.append(self.linear(node_invariants(graph, self.inputs)))
+        return sum(features[1:], features[0])
+
+
+class Edges(NamedTuple):
+    """What is known of the edges: vectors (edges, n) in A, distances (edges,) in A, unit vectors (edges, n), attributes
+    (edges, k): radial functions and invariants, and the envelope (edges, 1), zero at the cutoff."""
+
+    vectors: Tensor
+    distances: Tensor
+    directions: Tensor
+    attributes: Tensor
+    envelope: Tensor
+
+
+class EdgeEmbedding(nn.Module):
+    r"""The invariant attributes of an edge: radial functions :math:`e_k(d_{ij})` and named invariants, and the envelope c(d_ij).
+
+    Args:
+        cutoff: r_c in A.
+        radial_size: number of radial functions.
+        radial: "gaussian" or "bessel".
+        cutoff_function: "polynomial" or "cosine".
+        inputs: names of edge invariants (:func:`intertwine.geometry.edge_invariants`).
+        columns: number of columns of the invariants; one per name unless "edge_attr" is among them.
+
+    Raises:
+        InputError: the cutoff is not positive, or a name is not known.
+    """
+
+    def __init__(
+        self, cutoff: float, radial_size: int, radial: str, cutoff_function: str, inputs: Sequence[str] = (), columns: int | None = None
+    ) -> None:
+        super().__init__()
+        self.inputs = tuple(inputs)
+        self.envelope = envelope(cutoff_function, cutoff)
+        self.radial = radial_basis(radial, radial_size, cutoff)
+        self.width = radial_size + (len(self.inputs) if columns is None else columns)
+
+    def forward(self, graph: Graph) -> Edges:
+        vectors = edge_vectors(graph)
+        d = distances(vectors)
+        attributes = self.radial(d)
+        if self.inputs:
+            attributes = torch.cat([attributes, edge_invariants(graph, self.inputs)], dim=1)
+        return Edges(vectors, d, directions(vectors), attributes, self.envelope(d).unsqueeze(-1))

@@ -1,0 +1,42 @@
+"""Multilayer perceptrons on invariants."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class MLP(nn.Module):
+    r""":math:`x \mapsto W_n\,\sigma(W_{n-1} \cdots \sigma(W_1 x + b_1) \cdots) + b_n`.
+
+    Args:
+        widths: input, hidden and output widths.
+        activation: :math:`\sigma`, between the layers.
+        last: whether :math:`\sigma` follows the last layer too.
+        xavier: Xavier-uniform weights and zero biases (as the invariant networks' authors do) instead of torch's default.
+    """
+
+    def __init__(self, widths: Sequence[int], activation: Callable[[Tensor], Tensor] = F.silu, *, last: bool = False, xavier: bool = True) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(widths[:-1], widths[1:], strict=True))
+        self.activation, self.last = activation, last
+        if xavier:
+            for layer in self.layers:
+                nn.init.xavier_uniform_(layer.weight)
+                nn.init.zeros_(layer.bias)
+
+    def forward(self, x: Float[Tensor, "*batch inputs"]) -> Float[Tensor, "*batch outputs"]:
+        for k, layer in enumerate(self.layers):
+            x = layer(x)
+            if self.last or k < len(self.layers) - 1:
+                x = self.activation(x)
+        return x
+
+
+def shifted_softplus(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    r""":math:`\ln(\tfrac12 e^x + \tfrac12)`, zero at zero. SchNet (Schütt et al. 2017), section 4.1."""
+    return F.softplus(x) - math.log(2.0)

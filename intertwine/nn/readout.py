@@ -1,0 +1,87 @@
+"""Heads: from node features of a backbone to the scalars and vectors that a task asks for."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from intertwine.geometry import Graph
+from intertwine.groups import Representation
+from intertwine.nn.mlp import MLP
+from intertwine.numerics import InputError, choose, safe, segment
+from intertwine.o3 import Irreps
+
+
+def pool(x: Float[Tensor, "nodes *shape"], graph: Graph, how: str = "sum") -> Float[Tensor, "graphs *shape"]:
+    """Sum or mean of node values over the nodes of each graph."""
+    return segment.REDUCTIONS[choose(how, ("sum", "mean"), kind="readout", where="readout")](x, graph.membership(), graph.graphs)
+
+
+def require(irreps: Representation, wanted: str, purpose: str) -> Irreps:
+    """``irreps`` if it has the irrep wanted; an :class:`InputError` that names what is missing otherwise."""
+    if not isinstance(irreps, Irreps) or irreps.count(wanted) == 0:
+        raise InputError(
+            f"{purpose} needs {wanted} features; the model gives {irreps}",
+            where="irreps_out",
+            remedy="choose a model whose irreps_out has them (see `intertwine models`): PaiNN and EGNN have vectors, 1o.",
+        )
+    return irreps
+
+
+class ScalarHead(nn.Module):
+    r""":math:`y_i = \mathrm{MLP}(s_i)` from the scalars (0e) of the node features.
+
+    Args:
+        irreps: representation of the node features.
+        outputs: scalars per node.
+
+    Raises:
+        InputError: the features have no scalars.
+    """
+
+    def __init__(self, irreps: Representation, outputs: int = 1) -> None:
+        super().__init__()
+        self.irreps = require(irreps, "0e", "a scalar target")
+        width = self.irreps.count("0e")
+        self.mlp = MLP([width, max(width // 2, outputs), outputs])
+
+    def forward(self, f: Float[Tensor, "nodes features"]) -> Float[Tensor, "nodes outputs"]:
+        return self.mlp(self.irreps.part(f, "0e").squeeze(-1))
+
+
+class VectorHead(nn.Module):
+    r"""Vectors of a node from its scalars s and vectors v; equivariant under O(3).
+
+    .. math:: y_i = \sum_c g_c\, (W v_i)_c, \qquad g = \mathrm{MLP}(s_i, \|V v_i\|)
+
+    The gated block of PaiNN (Schütt et al. 2021, figure 3) with a linear output. A model with exactly one vector is taken at its
+    word: that vector is the answer (EGNN's displacement).
+
+    Args:
+        irreps: representation of the node features.
+        outputs: vectors per node.
+
+    Raises:
+        InputError: the features have no vectors.
+    """
+
+    def __init__(self, irreps: Representation, outputs: int = 1) -> None:
+        super().__init__()
+        self.irreps = require(irreps, "1o", "a vector target")
+        scalars, vectors = self.irreps.count("0e"), self.irreps.count("1o")
+        self.outputs, self.plain = outputs, vectors == 1 and outputs == 1
+        if not self.plain:
+            self.values = nn.Linear(vectors, vectors, bias=False)
+            self.norms = nn.Linear(vectors, vectors, bias=False)
+            self.gate = MLP([scalars + vectors, max(scalars, vectors), vectors * outputs])
+
+    def forward(self, f: Float[Tensor, "nodes features"]) -> Float[Tensor, "nodes outputs 3"]:
+        v = self.irreps.part(f, "1o")
+        if self.plain:
+            return v
+        s, v = self.irreps.part(f, "0e").squeeze(-1), v.transpose(-1, -2)  # channels innermost: linear maps are matrix products
+        from_norms = safe.norm(self.norms(v).transpose(-1, -2))
+        gate = self.gate(torch.cat([s, from_norms], dim=-1)).unflatten(-1, (self.outputs, -1))
+        return gate @ self.values(v).transpose(-1, -2)
+

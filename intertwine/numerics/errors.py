@@ -1,0 +1,61 @@
+"""The four things that can be wrong, each said in full: what is wrong, where, and what to do about it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class IntertwineError(Exception):
+    """Base of every error that the library raises on purpose.
+
+    Args:
+        what: what is wrong, in one sentence.
+        where: the file, frame, argument or option in which it is wrong; may be empty.
+        remedy: what the user can do about it; may be empty.
+    """
+
+    def __init__(self, what: str, *, where: str = "", remedy: str = "") -> None:
+        self.what, self.where, self.remedy = what, where, remedy
+        place = f"{where}: " if where else ""
+        advice = f"\n  Remedy: {remedy}" if remedy else ""
+        super().__init__(f"{place}{what}{advice}")
+
+    def __reduce__(self):  # keyword-only arguments would be lost when a worker process sends the error home
+        return _rebuild, (type(self), self.what, self.where, self.remedy)
+
+
+class InputError(IntertwineError, ValueError):
+    """An argument, option or configuration is not acceptable."""
+
+
+class GeometryError(IntertwineError, ValueError):
+    """A structure is not one that the operation is defined for (singular cell, NaN position, missing edges)."""
+
+
+class DataError(IntertwineError, ValueError):
+    """A data set or file is broken, incomplete or lacks a label."""
+
+
+class CheckpointError(IntertwineError, RuntimeError):
+    """A run folder or checkpoint can't be read or written."""
+
+
+def _rebuild(kind: type[IntertwineError], what: str, where: str, remedy: str) -> IntertwineError:
+    return kind(what, where=where, remedy=remedy)
+
+
+def nearest(name: str, options: Iterable[str]) -> str:
+    """A remedy for a misspelt ``name``: the nearest of ``options`` if one is near, and all of them."""
+    options = sorted(options)
+    close = difflib.get_close_matches(name, options, n=1, cutoff=0.5)
+    listed = ", ".join(options) if options else "none"
+    return f"did you mean {close[0]!r}? Known: {listed}." if close else f"use one of: {listed}."
+
+
+def choose(name: str, options: Iterable[str], *, kind: str, where: str = "") -> str:
+    """``name`` if it is one of ``options``; an :class:`InputError` that names the nearest one otherwise."""
+    options = list(options)
+    if name not in options:
+        raise InputError(f"unknown {kind} {name!r}", where=where, remedy=nearest(str(name), options))
+    return name

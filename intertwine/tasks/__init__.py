@@ -1,0 +1,12 @@
+"""Floor 6: what models are for. A task is a head, a loss, and the way to score; a new one is one file and one line here."""
+
+from intertwine.tasks.dynamics import Dynamics
+from intertwine.tasks.force_field import ForceField
+from intertwine.tasks.property import Property
+from intertwine.tasks.references import References
+from intertwine.tasks.task import Metric, Output, Task
+
+#: Every task by the name that the command line uses.
+TASKS: dict[str, type[Task]] = {"dynamics": Dynamics, "force_field": ForceField, "property": Property}
+
+__all__ = ["TASKS", "Dynamics", "ForceField", "Metric", "Output", "Property", "References", "Task"]

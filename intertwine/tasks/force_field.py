@@ -1,0 +1,149 @@
+r"""Energies of structures, forces as their derivative, stress as their derivative by strain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from ase.data import chemical_symbols
+from torch import Tensor
+
+from intertwine.geometry import Graph
+from intertwine.groups import Cartesian
+from intertwine.nn import Backbone, ScalarHead, pool
+from intertwine.numerics import DataError, GeometryError
+from intertwine.tasks.references import References, composition
+from intertwine.tasks.task import Metric, Output, Task, label
+
+
+class ForceField(Task):
+    r"""A potential-energy surface.
+
+    .. math::
+        E = \sum_i \big(r_{z_i} + \sigma\, \epsilon(f_i)\big), \qquad F_i = -\partial E/\partial x_i, \qquad
+        \sigma_{ab} = \frac1V \frac{\partial E}{\partial \varepsilon_{ab}}
+
+    with reference energies r_z fitted to the training set by least squares, the scale :math:`\sigma` from its forces (root mean
+    square) and :math:`\epsilon` a multilayer perceptron of the scalars of the backbone. Strain :math:`\varepsilon` (symmetric)
+    moves positions and cell, :math:`x \to x(1 + \varepsilon)`: Knuth et al. 2015 (Comput. Phys. Commun. 190, 33), eq. 12.
+
+    The loss is :math:`w_E \langle(\Delta E/N)^2\rangle/\sigma_E^2 + w_F \langle\Delta F^2\rangle/\sigma^2 + \ldots`, each target in
+    units of its own size in the training set.
+
+    Args:
+        backbone: any model with scalars (0e).
+        energy_weight: w_E.
+        force_weight: w_F; 0 trains on energies alone.
+        stress_weight: w_S; needs periodic data with ``stress``.
+        loss: "l2", "l1" or "huber".
+
+    Raises:
+        InputError: the backbone has no scalars.
+    """
+
+    name = "force_field"
+
+    def __init__(
+        self, backbone: Backbone, energy_weight: float = 1.0, force_weight: float = 10.0, stress_weight: float = 0.0, loss: str = "l2"
+    ) -> None:
+        super().__init__(backbone, loss)
+        self.head = ScalarHead(backbone.irreps_out)
+        self.references = References()
+        self.register_buffer("scale", torch.ones(()))
+        self.register_buffer("energy_scale", torch.ones(()))
+        self.register_buffer("stress_scale", torch.ones(()))
+        self.weights = {"energy": energy_weight, "forces": force_weight, "stress": stress_weight}
+        self.outputs = {"energy": Output(Cartesian(0), "graph", "eV"), "forces": Output(Cartesian(1), "node", "eV/A")}
+        self.metrics = {"energy": Metric("meV/atom", 1e3), "forces": Metric("meV/A", 1e3)}
+        if stress_weight > 0:
+            self.outputs["stress"] = Output(Cartesian(2), "graph", "eV/A^3")
+            self.metrics["stress"] = Metric("meV/A^3", 1e3)
+
+    def predict(self, graph: Graph) -> dict[str, Tensor]:
+        if graph.get("z") is None:
+            raise GeometryError("a force field needs atoms", where="z", remedy="give Graph(pos, z=...).")
+        pos = graph.pos.detach().requires_grad_(True)
+        strain = pos.new_zeros(graph.graphs, 3, 3, requires_grad=True) if self.stressed(graph) else None
+        with torch.enable_grad():
+            interaction = self.interaction(strained(graph, pos, strain))
+            inputs = [pos] if strain is None else [pos, strain]
+            gradients = torch.autograd.grad(interaction.sum(), inputs, create_graph=self.training, materialize_grads=True)
+        energy = interaction.to(torch.float64) + self.references(graph.z, graph.membership(), graph.graphs)
+        result = {"energy": energy, "forces": -gradients[0]}
+        if strain is not None:
+            volume = torch.linalg.det(graph.cell).abs()
+            result["stress"] = gradients[1] / volume.view(-1, 1, 1)
+        return result
+
+    def stressed(self, graph: Graph) -> bool:
+        """Whether the stress is wanted: of periodic graphs, unless only energies and forces are being trained."""
+        return graph.get("cell") is not None and bool(graph.pbc.all()) and (not self.training or self.weights["stress"] > 0)
+
+    def interaction(self, graph: Graph) -> Tensor:
+        """Energy of each graph (eV) beyond the references, in the network's precision."""
+        return self.scale * pool(self.head(self.backbone(graph)).squeeze(-1), graph)
+
+    def residuals(self, prediction: dict[str, Tensor], graph: Graph) -> dict[str, Tensor]:
+        """Energy per atom (eV), forces (eV/A), stress (eV/A^3)."""
+        result = {}
+        if graph.get("energy") is not None:
+            atoms = torch.bincount(graph.membership(), minlength=graph.graphs).clamp(min=1)
+            result["energy"] = ((prediction["energy"] - graph.energy) / atoms).to(self.dtype)
+        for name in ("forces", "stress"):
+            if graph.get(name) is not None and name in prediction:
+                result[name] = prediction[name] - graph[name].to(prediction[name].dtype)
+        return result
+
+    def scale_of(self, target: str) -> Tensor:
+        return {"energy": self.energy_scale, "forces": self.scale, "stress": self.stress_scale}[target]
+
+    def fit(self, graphs: Iterable[Graph]) -> None:
+        """Reference energies, and the sizes of energies, forces and stress.
+
+        Raises:
+            DataError: a label of positive weight is missing or not finite.
+        """
+        compositions, energies, forces, stress = [], [], [], []
+        for number, graph in enumerate(graphs):
+            compositions.append(composition(graph.z))
+            energies.append(label(graph, "energy", number))
+            if self.weights["forces"] > 0:
+                forces.append(label(graph, "forces", number).square().mean())
+            if self.weights["stress"] > 0:
+                stress.append(label(graph, "stress", number).square().mean())
+        if not energies:
+            raise DataError("the training set is empty", where="training set", remedy="give more data, or a larger share for training.")
+        counts = torch.stack(compositions)
+        rest = self.references.fit(counts, torch.cat(energies)) / counts.sum(1).clamp(min=1)
+        size = rest.square().mean().sqrt()
+        self.energy_scale.fill_(size if size > 1e-6 else 1.0)
+        force = torch.stack(forces).mean().sqrt() if forces else size
+        self.scale.fill_(force if force > 1e-6 else 1.0)
+        if stress:
+            self.stress_scale.fill_(torch.stack(stress).mean().sqrt().clamp(min=1e-9))
+
+    def describe(self) -> dict[str, Any]:
+        present = self.references.values.nonzero().flatten().tolist()
+        return {
+            "reference energies (eV)": {chemical_symbols[z]: float(self.references.values[z]) for z in present},
+            "force scale (eV/A)": float(self.scale),
+        }
+
+
+
+def strained(graph: Graph, pos: Tensor, strain: Tensor | None) -> Graph:
+    r"""The graph with positions and cell under a symmetric strain: :math:`x \to x + x\,\tfrac12(\varepsilon + \varepsilon^T)`.
+
+    Args:
+        graph: one graph or a batch.
+        pos: the positions to use (A), differentiable.
+        strain: :math:`\varepsilon` (graphs, 3, 3); None for no strain.
+    """
+    graph = graph.cast(pos.dtype)
+    graph.pos = pos
+    if strain is not None:
+        symmetric = 0.5 * (strain + strain.transpose(1, 2))
+        graph.pos = pos + (pos.unsqueeze(1) @ symmetric.index_select(0, graph.membership())).squeeze(1)
+        graph.cell = graph.cell + graph.cell @ symmetric
+    return graph
