@@ -82,17 +82,24 @@ class Certificate:
 
     def summary(self) -> str:
         """One paragraph: the verdict, and what broke by how much, or what came closest to its bound."""
-        measured = [line for line in self.lines if line.error is not None and line.bound]
+        measured = [
+            (line.error / line.bound, line) for line in self.lines if line.error is not None and line.bound and line.verdict == PASSED
+        ]
         dtypes = " and ".join(_distinct(line.dtype for line in self.lines if line.dtype))
         head = f"{self.subject}, {self.symmetry}, {len(self.lines)} lines on {self.graphs} graphs in {dtypes}"
         if not self.passed:
             return f"FAILED: {head}. {' '.join(self._failures())}"
-        closest = max((line for line in measured if line.verdict == PASSED), key=lambda line: line.error / line.bound, default=None)
+        _, closest = max(measured, key=lambda item: item[0], default=(0.0, None))
         text = f"passed: {head}."
         if closest is not None:
-            text += f" Closest to its bound: {closest.test}, {closest.output or 'all outputs'} in {closest.dtype}, {closest.error:.1e} of {closest.bound:.1e}."
-        skipped = _distinct(f"{line.test} ({line.worst})" for line in self.lines if line.verdict == SKIPPED)
-        return text + (f" Skipped: {'; '.join(skipped)}." if skipped else "") + "".join(self._unclaimed())
+            where = f"{closest.test}, {closest.output or 'all outputs'} in {closest.dtype}"
+            text += f" Closest to its bound: {where}, {closest.error:.1e} of {closest.bound:.1e}."
+        reasons: dict[str, list[str]] = {}
+        for line in self.lines:
+            if line.verdict == SKIPPED and line.test not in reasons.setdefault(line.worst, []):
+                reasons[line.worst].append(line.test)
+        skipped = "; ".join(f"{', '.join(tests)} ({reason})" for reason, tests in reasons.items())
+        return text + (f" Skipped: {skipped}." if skipped else "") + "".join(self._unclaimed())
 
     def table(self) -> Table:
         """A table for ``rich.print``."""
@@ -100,8 +107,8 @@ class Certificate:
         from rich.text import Text
 
         table = Table(title=f"{self.subject}: {self.symmetry}, {'passed' if self.passed else 'FAILED'}")
-        for column, justify in (("test", "left"), ("output", "left"), ("dtype", "left"), ("error", "right"), ("bound", "right"), ("verdict", "left"), ("worst case", "left")):
-            table.add_column(column, justify=justify, overflow="fold")
+        for column in ("test", "output", "dtype", "error", "bound", "verdict", "worst case"):
+            table.add_column(column, justify="right" if column in ("error", "bound") else "left", overflow="fold")
         for line in self.lines:
             numbers = ["" if x is None else f"{x:.1e}" for x in (line.error, line.bound)]
             cells = [line.test, line.output, line.dtype, *numbers, line.verdict, line.worst]
@@ -110,7 +117,10 @@ class Certificate:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; errors that are not finite (a NaN output) are written as null, their verdict and words say so."""
-        lines = [{key: None if isinstance(x, float) and not abs(x) < float("inf") else x for key, x in asdict(line).items()} for line in self.lines]
+        lines = [
+            {key: None if isinstance(x, float) and not abs(x) < float("inf") else x for key, x in asdict(line).items()}
+            for line in self.lines
+        ]
         return {
             "schema": SCHEMA, "subject": self.subject, "symmetry": self.symmetry, "graphs": self.graphs,
             "passed": self.passed, "broken": list(self.broken), "summary": self.summary(), "lines": lines,
@@ -142,7 +152,11 @@ class Certificate:
         try:
             data = json.loads(Path(path).read_text(encoding="utf-8"))
             if data["schema"] > SCHEMA:
-                raise DataError(f"schema {data['schema']}, this version reads up to {SCHEMA}", where=str(path), remedy="upgrade intertwine, or certify again.")
+                raise DataError(
+                    f"schema {data['schema']}, this version reads up to {SCHEMA}",
+                    where=str(path),
+                    remedy="upgrade intertwine, or certify again.",
+                )
             return cls(data["subject"], data["symmetry"], data["graphs"], tuple(Line(**line) for line in data["lines"]))
         except (OSError, KeyError, TypeError, json.JSONDecodeError, UnicodeDecodeError) as error:
             raise DataError(f"no readable certificate: {error}", where=str(path), remedy="run `intertwine certify` again.") from error
@@ -157,9 +171,16 @@ class Certificate:
         return [f"{key}: {_change(line)} ({line.worst})." for key, line in worst.items()]
 
     def _unclaimed(self) -> list[str]:
-        broken = [line for line in self.lines if line.verdict == NOT_CLAIMED and line.error is not None and line.bound is not None and line.error > line.bound]
+        broken = [
+            line
+            for line in self.lines
+            if line.verdict == NOT_CLAIMED and line.error is not None and line.bound is not None and line.error > line.bound
+        ]
         names = _distinct(line.symmetry for line in broken)
-        return [f" Not claimed and not there: {name} (by {max(line.error for line in broken if line.symmetry == name):.2g})." for name in names]
+        return [
+            f" Not claimed and not there: {name} (by {max(line.error or 0.0 for line in broken if line.symmetry == name):.2g})."
+            for name in names
+        ]
 
 
 def _change(line: Line) -> str:

@@ -31,7 +31,9 @@ def prepare(graphs: Sequence[Graph], generator: torch.Generator) -> list[Structu
     """
     result = [Structure(f"graph {k} ({composition(graph)})", _settle(graph)) for k, graph in enumerate(graphs)]
     larger = sorted((s for s in result if 4 <= s.graph.num_nodes <= 64), key=lambda s: -s.graph.num_nodes)[:2]
-    return result + [Structure(f"{s.name[:-1]}, displaced)", place(s.graph, s.graph.pos + JITTER * _normal(s.graph, generator))) for s in larger]
+    return result + [
+        Structure(f"{s.name[:-1]}, displaced)", place(s.graph, s.graph.pos + JITTER * _normal(s.graph, generator))) for s in larger
+    ]
 
 
 def _settle(graph: Graph) -> Graph:
@@ -63,7 +65,11 @@ def subset(graph: Graph, nodes: Int[Tensor, " k"], pos: Float[Tensor, "k n"] | N
     """Some nodes of a graph with all their fields, in an open space, at other positions (A) if given."""
     result = graph.clone()
     for name, value in graph.to_dict().items():
-        node = FIELDS[name].level == "node" if name in FIELDS else isinstance(value, Tensor) and value.ndim > 0 and value.shape[0] == graph.num_nodes
+        node = (
+            FIELDS[name].level == "node"
+            if name in FIELDS
+            else isinstance(value, Tensor) and value.ndim > 0 and value.shape[0] == graph.num_nodes
+        )
         if node and isinstance(value, Tensor):
             result[name] = value[nodes]
     for name in ("cell", "pbc"):
@@ -86,7 +92,7 @@ def composition(graph: Graph) -> str:
         return f"{graph.num_nodes} nodes"
     from ase.data import chemical_symbols
 
-    counts = {symbol: 0 for symbol in ("C", "H")}
+    counts = dict.fromkeys(("C", "H"), 0)
     for number in z.tolist():
         symbol = chemical_symbols[number] if 0 <= number < len(chemical_symbols) else str(number)
         counts[symbol] = counts.get(symbol, 0) + 1

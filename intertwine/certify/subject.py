@@ -51,10 +51,14 @@ class Subject:
             try:
                 self.function = copy.deepcopy(function).to(dtype).eval()
             except (RuntimeError, TypeError) as error:
-                raise InputError(f"the module can't be copied: {error}", where=type(function).__name__, remedy="keep no results of a forward pass in its attributes.") from error
+                raise InputError(
+                    f"the module can't be copied: {error}",
+                    where=type(function).__name__,
+                    remedy="keep no results of a forward pass in its attributes.",
+                ) from error
         self.quantities = dict(quantities)
         self.connects = hasattr(function, "cutoff")
-        self.cutoff: float | None = function.cutoff if self.connects else cutoff
+        self.cutoff: float | None = getattr(function, "cutoff", cutoff)
 
     def __call__(self, graph: Graph) -> dict[str, Tensor]:
         """The outputs, detached, each with the node or graph as first axis and the axes of its representation last."""
@@ -70,10 +74,14 @@ class Subject:
             graph = connect(graph, self.cutoff)
         result = self.function(graph)
         named = result if isinstance(result, Mapping) else {"output": result}
-        missing = [name for name in self.quantities if name not in named]
-        if missing:
-            raise InputError(f"declared and not returned: {missing}; returned: {sorted(map(str, named))}", where="outputs", remedy="return every declared output by its name.")
-        return {name: self._shaped(name, named[name], graph) for name in self.quantities}
+        present = [name for name in self.quantities if name in named]  # a stress, say, is there for periodic graphs only
+        if not present:
+            raise InputError(
+                f"none of {list(self.quantities)} returned; returned: {sorted(map(str, named))}",
+                where="outputs",
+                remedy="return every declared output by its name.",
+            )
+        return {name: self._shaped(name, named[name], graph) for name in present}
 
     def gradient(self, graph: Graph, weights: dict[str, Tensor]) -> Float[Tensor, "nodes n"] | None:
         """Derivative of the weighted sum of all outputs with respect to positions; None where autograd sees no path.
@@ -105,7 +113,11 @@ class Subject:
             if quantity.level:
                 continue
             if value.shape[0] not in (1, graph.num_nodes):
-                raise InputError(f"{name} has {value.shape[0]} rows for {graph.num_nodes} nodes", where="outputs", remedy="return one row per node, or one per graph.")
+                raise InputError(
+                    f"{name} has {value.shape[0]} rows for {graph.num_nodes} nodes",
+                    where="outputs",
+                    remedy="return one row per node, or one per graph.",
+                )
             self.quantities[name] = quantity._replace(level="node" if value.shape[0] == graph.num_nodes else "graph")
 
     def _shaped(self, name: str, value: Any, graph: Graph) -> Tensor:
@@ -116,10 +128,18 @@ class Subject:
         if representation.axes == 1 and representation.dim == 1 and value.ndim == 1:
             value = value.unsqueeze(-1)
         if representation.axes == 1 and (value.ndim < 2 or value.shape[-1] != representation.dim):
-            raise InputError(f"{name} has shape {tuple(value.shape)}, its representation {representation} has {representation.dim} components", where="irreps_out", remedy="declare what is returned.")
+            raise InputError(
+                f"{name} has shape {tuple(value.shape)}, its representation {representation} has {representation.dim} components",
+                where="irreps_out",
+                remedy="declare what is returned.",
+            )
         rows = {"node": graph.num_nodes, "graph": graph.graphs}.get(level)
         if rows is not None and value.shape[0] != rows:
-            raise InputError(f"{name} has {value.shape[0]} rows, expected one per {level}: {rows}", where="outputs", remedy="return one row per node, or one per graph.")
+            raise InputError(
+                f"{name} has {value.shape[0]} rows, expected one per {level}: {rows}",
+                where="outputs",
+                remedy="return one row per node, or one per graph.",
+            )
         return value
 
 
@@ -135,10 +155,17 @@ def declare(function: Callable[[Graph], Any], irreps_out: str | Representation |
     """
     outputs = getattr(function, "outputs", None)
     if irreps_out is None and isinstance(outputs, Mapping):
-        return {name: Quantity(_representation(o.representation), o.level, getattr(o, "unit", ""), getattr(o, "affine", False)) for name, o in outputs.items()}
+        return {
+            name: Quantity(_representation(o.representation), o.level, getattr(o, "unit", ""), getattr(o, "affine", False))
+            for name, o in outputs.items()
+        }
     declared = irreps_out if irreps_out is not None else getattr(function, "irreps_out", None)
     if declared is None:
-        raise InputError("the function does not say what it returns", where=name_of(function), remedy='give it an attribute irreps_out = "0e" (or "16x0e + 1o", ...), or pass irreps_out=.')
+        raise InputError(
+            "the function does not say what it returns",
+            where=name_of(function),
+            remedy='give it an attribute irreps_out = "0e" (or "16x0e + 1o", ...), or pass irreps_out=.',
+        )
     named = declared if isinstance(declared, Mapping) else {"output": declared}
     return {name: Quantity(_representation(value), "") for name, value in named.items()}
 
@@ -154,5 +181,9 @@ def _representation(value: Any) -> Representation:
     if isinstance(value, str):
         return Irreps(value)
     if not isinstance(value, Representation):
-        raise InputError(f"{value!r} is not a representation", where="irreps_out", remedy='give a string such as "0e + 1o", Irreps, Cartesian or DirectSum.')
+        raise InputError(
+            f"{value!r} is not a representation",
+            where="irreps_out",
+            remedy='give a string such as "0e + 1o", Irreps, Cartesian or DirectSum.',
+        )
     return value

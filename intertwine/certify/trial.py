@@ -10,11 +10,15 @@ from torch import Tensor
 
 from intertwine.certify.structures import Structure
 from intertwine.certify.subject import Subject
-from intertwine.groups import DirectSum, Representation
+from intertwine.geometry import Graph, act
+from intertwine.groups import DirectSum, Isometry, Representation
 from intertwine.o3 import Irreps
 
 SMALLEST_PART = 1e-2  # parts of an output smaller than this times the whole are measured on the scale of the whole
 ROUNDING = 4  # units in the last place of a result that do not count: no function of its inputs could avoid them
+
+NOISE = 4  # times the loss of a precision against float64 is no broken symmetry
+LARGEST_NOISE = 1e-3
 
 #: Largest relative error of a model of four layers under a symmetry (DESIGN.md, "Numbers to live by").
 BOUNDS = {torch.float64: 1e-12, torch.float32: 2e-5}
@@ -42,21 +46,47 @@ class Trial:
         bound: largest relative error under a symmetry; None for the default of the precision.
         rotations: number of random rotations.
         spread: on how many structures each special element is tried.
+        exact: the same function in float64, for a subject of lower precision: tells the rounding of inputs from errors.
     """
 
-    def __init__(self, subject: Subject, structures: list[Structure], generator: torch.Generator, bound: float | None, rotations: int, spread: int) -> None:
-        self.subject, self.generator, self.rotations, self.spread = subject, generator, rotations, spread
+    def __init__(
+        self,
+        subject: Subject,
+        structures: list[Structure],
+        generator: torch.Generator,
+        bound: float | None,
+        rotations: int,
+        spread: int,
+        exact: Subject | None = None,
+    ) -> None:
+        self.subject, self.generator, self.rotations, self.spread, self.exact = subject, generator, rotations, spread, exact
         self.eps = torch.finfo(subject.dtype).eps
         self.bound = bound if bound is not None else BOUNDS.get(subject.dtype, 40 * self.eps)
         self.structures = [Structure(s.name, s.graph.cast(subject.dtype)) for s in structures]
         self.outputs = [subject(s.graph) for s in self.structures]
+        self.references = [exact(s.graph.double()) for s in self.structures] if exact is not None else []
         self.quantities = subject.quantities
         self.sizes = {name: self._sizes(name) for name in self.quantities}
+        self.peaks = {name: self._peaks(name) for name in self.quantities}
+        pairs = list(zip(self.outputs, self.references, strict=True)) if exact is not None else []
+        self.noise = {
+            name: max((self.deviation(name, out[name], ref[name]) for out, ref in pairs if name in out), default=0.0)
+            for name in self.quantities
+        }
 
-    def deviation(self, name: str, got: Tensor, expected: Tensor) -> float:
+    def allowed(self, name: str, error: float) -> float:
+        """The bound under a symmetry: the stated one, or for larger errors what the precision itself loses against float64.
+
+        A float32 function that is 1e-5 away from its own float64 values can't be symmetric to better than that.
+        """
+        noise = self.noise[name]
+        return max(self.bound, min(NOISE * noise, LARGEST_NOISE)) if error > self.bound and noise < float("inf") else self.bound
+
+    def deviation(self, name: str, got: Tensor, expected: Tensor, *, peak: bool = False) -> float:
         r""":math:`\max |got - expected| / \mathrm{rms}(f)` over the parts of the representation, infinite if not finite.
 
         The rms is that of the part over all structures, so a vector that vanishes on one of them by symmetry does no harm.
+        With ``peak`` the largest absolute value stands in for the rms.
         """
         if got.shape != expected.shape:
             return float("inf")
@@ -65,8 +95,19 @@ class Trial:
         if not bool(torch.isfinite(got).all()):
             return float("inf")
         excess = ((got - expected).abs() - rounding * expected.abs()).clamp(min=0)
-        parts = zip(_parts(self.quantities[name].representation), self.sizes[name], strict=True)
+        parts = zip(_parts(self.quantities[name].representation), (self.peaks if peak else self.sizes)[name], strict=True)
         return max((float(excess[..., part].max()) / size for part, size in parts if excess[..., part].numel()), default=0.0)
+
+    def rounding(self, k: int, g: Isometry, moved: Graph) -> dict[str, Tensor]:
+        r"""What the rounding of :math:`g x` to the subject's precision does to the outputs of structure k, in its own frame.
+
+        The rounded input is exactly :math:`g x'` of a slightly different structure :math:`x' = g^{-1}(\mathrm{round}(g x))`, so
+        the outputs to expect are :math:`\rho(g) f(x')`, and :math:`f(x') - f(x)` is found in float64. This uses no symmetry of f.
+        """
+        if self.exact is None:
+            return {}
+        nearby = self.exact(act(g.inverse(), moved.double()))
+        return {name: nearby[name].to(torch.float64) - value.to(torch.float64) for name, value in self.references[k].items()}
 
     def size(self, name: str) -> float:
         """rms of an output, whole."""
@@ -78,7 +119,7 @@ class Trial:
         if quantity.affine:  # points: their size is that of the structures
             spread = _rms([s.graph.pos - s.graph.pos.mean(0) for s in self.structures if s.graph.num_nodes])
             return [spread or 1.0]
-        values = [output[name] for output in self.outputs]
+        values = [output[name] for output in self.outputs if name in output]
         whole = _rms(values)
         if name == "energy" and "forces" in self.quantities:  # the rest of an energy is the constant of the free atoms
             work = [float(output["forces"].to(torch.float64).norm(dim=-1).sum()) for output in self.outputs]  # moving each atom 1 A
@@ -88,12 +129,26 @@ class Trial:
             return [whole or 1.0]
         return [max(part, SMALLEST_PART * whole) or 1.0 for part in parts]
 
+    def _peaks(self, name: str) -> list[float]:
+        """The largest absolute value of each part of an output, or its size where that is more."""
+        parts = _parts(self.quantities[name].representation)
+        values = [
+            [abs(output[name][..., part]).max() for output in self.outputs if name in output and output[name].numel()] for part in parts
+        ]
+        return [max([size, *map(float, peaks)]) for size, peaks in zip(self.sizes[name], values, strict=True)]
+
 
 class Worst:
-    """Keeps the largest deviation of each output and says where it was."""
+    """Keeps the largest deviation of each output and says where it was.
 
-    def __init__(self, trial: Trial, bound: float | None = None) -> None:
-        self.trial, self.bound = trial, trial.bound if bound is None else bound
+    Args:
+        trial: what is tried.
+        bound: the largest deviation that passes; None for that of a symmetry.
+        peak: measure in units of the largest value, not of the root mean square.
+    """
+
+    def __init__(self, trial: Trial, bound: float | None = None, peak: bool = False) -> None:
+        self.trial, self.bound, self.peak = trial, bound, peak
         self.found: dict[str, tuple[float, str]] = {}
 
     def see(self, name: str, error: float, words: str) -> None:
@@ -105,11 +160,22 @@ class Worst:
     def compare(self, got: dict[str, Tensor], expected: dict[str, Tensor], words: str) -> None:
         """All outputs against what they should be."""
         for name in expected:
-            self.see(name, self.trial.deviation(name, got[name], expected[name]), words)
+            if name in got:
+                self.see(name, self.trial.deviation(name, got[name], expected[name], peak=self.peak), words)
+            else:
+                self.see(name, float("inf"), f"{words}, not returned")
 
     def findings(self, why_not: str = "does not apply") -> Findings:
         """What was found, or ``why_not`` if nothing was seen."""
-        return {name: Finding(error, self.bound, words) for name, (error, words) in self.found.items()} or why_not
+        return {name: self._finding(name, error, words) for name, (error, words) in self.found.items()} or why_not
+
+    def _finding(self, name: str, error: float, words: str) -> Finding:
+        if self.bound is not None:
+            return Finding(error, self.bound, words)
+        bound = self.trial.allowed(name, error)
+        return Finding(
+            error, bound, words if bound == self.trial.bound else f"{words} (the precision itself loses {self.trial.noise[name]:.1e})"
+        )
 
 
 def _parts(representation: Representation) -> list[slice]:
@@ -123,5 +189,5 @@ def _parts(representation: Representation) -> list[slice]:
 
 
 def _rms(values: list[Float[Tensor, "..."]]) -> float:
-    flat = torch.cat([value.to(torch.float64).flatten() for value in values])
+    flat = torch.cat([torch.zeros(0, dtype=torch.float64), *(value.to(torch.float64).flatten() for value in values)])
     return float(flat.square().mean().sqrt()) if flat.numel() else 0.0

@@ -1,0 +1,31 @@
+"""Floor 6: data sets, and readers of files."""
+
+from intertwine.data.cache import cache_folder
+from intertwine.data.catalogue import DATASETS, DatasetInfo, open_dataset
+from intertwine.data.embedded import ethanol, molecules
+from intertwine.data.files import read_file
+from intertwine.data.nbody import nbody
+from intertwine.data.properties import QM9, Target
+from intertwine.data.qm9 import qm9
+from intertwine.data.splits import Splits, split
+from intertwine.data.store import GraphStore
+from intertwine.data.units import factor, unit_table
+
+__all__ = [
+    "DATASETS",
+    "QM9",
+    "DatasetInfo",
+    "GraphStore",
+    "Splits",
+    "Target",
+    "cache_folder",
+    "ethanol",
+    "factor",
+    "molecules",
+    "nbody",
+    "open_dataset",
+    "qm9",
+    "read_file",
+    "split",
+    "unit_table",
+]

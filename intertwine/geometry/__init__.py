@@ -9,7 +9,7 @@ from intertwine.geometry.attributes import (
     edge_vectors,
     node_invariants,
 )
-from intertwine.geometry.graph import FIELDS, Field, Graph, act, check_shapes, permute
+from intertwine.geometry.graph import FIELDS, Field, Graph, act, check_shapes, collate, permute
 from intertwine.geometry.neighbours import connect, neighbour_list
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "Graph",
     "act",
     "check_shapes",
+    "collate",
     "connect",
     "directions",
     "distances",

@@ -16,7 +16,7 @@ def edge_vectors(graph: Graph) -> Float[Tensor, "edges n"]:
     r""":math:`x_{ij} = x_j + S_{ij}\,\mathrm{cell} - x_i` (A) for every edge j -> i, differentiable in positions and cell.
 
     Raises:
-        GeometryError: the graph has no ``edge_index``.
+        GeometryError: the graph has no ``edge_index``, or has ``shifts`` that need a cell and no cell.
     """
     edge_index = graph.get("edge_index")
     if edge_index is None:
@@ -25,6 +25,9 @@ def edge_vectors(graph: Graph) -> Float[Tensor, "edges n"]:
     vectors = graph.pos.index_select(0, source) - graph.pos.index_select(0, target)
     cell, shifts = graph.get("cell"), graph.get("shifts")
     if cell is None or shifts is None:
+        if shifts is not None and shifts.device.type == "cpu" and not torch.compiler.is_compiling() and bool(shifts.any()):
+            what = "edges to periodic images, and no cell"  # what is left of a periodic graph batched behind an open one
+            raise GeometryError(what, where="shifts", remedy="give `cell`; batch periodic graphs apart from open ones.")
         return vectors
     lattice = cell.index_select(0, graph.membership().index_select(0, target))
     return vectors + (shifts.to(vectors).unsqueeze(1) @ lattice).squeeze(1)
@@ -67,7 +70,8 @@ def _columns(graph: Graph, names: tuple[str, ...], table: dict[str, Callable[[Gr
     for name in names:
         choose(name, [*table, raw], kind="invariant")
         value = _field(graph, raw) if name == raw else table[name](graph)
-        columns.append(value.to(graph.pos.dtype).reshape(rows, -1))
+        value = value.to(graph.pos.dtype)
+        columns.append(value.unsqueeze(1) if value.ndim == 1 else value.flatten(1))
     return torch.cat(columns, dim=1)
 
 

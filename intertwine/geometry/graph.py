@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch_geometric.data import Data
+from torch_geometric.data import Batch, Data
 
 from intertwine.groups import Cartesian, Isometry, Representation
-from intertwine.numerics import GeometryError, InputError
+from intertwine.numerics import DataError, GeometryError, InputError
 from intertwine.o3 import Irreps
 
 
@@ -67,26 +68,36 @@ class Graph(Data):
         **fields: any other field: ``edge_index``, ``shifts``, ``vel``, ``charge``, labels (``energy``, ``forces``, ...).
 
     Raises:
-        GeometryError: a field has the wrong number of rows or components.
+        GeometryError: a field has the wrong number of rows or components, or does not consist of numbers.
 
     >>> Graph([[0.0, 0.0, 0.0], [0.0, 0.0, 0.74]], z=[1, 1]).num_nodes
     2
     """
 
-    def __init__(self, pos: Any = None, z: Any = None, *, cell: Any = None, pbc: Any = None, representations: dict[str, str] | None = None, **fields: Any) -> None:
+    def __init__(
+        self,
+        pos: Any = None,
+        z: Any = None,
+        *,
+        cell: Any = None,
+        pbc: Any = None,
+        representations: dict[str, str] | None = None,
+        **fields: Any,
+    ) -> None:
         super().__init__()
-        if pos is None:  # PyG makes empty objects when it copies and batches
+        if pos is None and z is None and cell is None:  # PyG makes empty objects when it copies and batches
             for name, value in fields.items():
                 self[name] = value
             return
-        self.pos = _floating(pos)
+        self.pos = _floating(pos, "pos")
         if self.pos.ndim != 2:
-            raise GeometryError(f"positions have shape {tuple(self.pos.shape)}", where="pos", remedy="give one row of coordinates per node: (nodes, dimensions).")
+            remedy = "give one row of coordinates per node: (nodes, dimensions)."
+            raise GeometryError(f"positions have shape {tuple(self.pos.shape)}", where="pos", remedy=remedy)
         if z is not None:
-            self.z = _tensor(z).to(torch.int64).reshape(-1)
+            self.z = _whole(z, "z").reshape(-1)
         if cell is not None:
-            self.cell = _floating(cell).to(self.pos.dtype).reshape(1, 3, 3)
-            self.pbc = torch.as_tensor(True if pbc is None else pbc, dtype=torch.bool).expand(3).reshape(1, 3).clone()
+            self.cell = _cell(cell).to(self.pos)
+            self.pbc = _periodic(True if pbc is None else pbc, len(self.cell)).to(self.pos.device)
         elif pbc is not None and bool(torch.as_tensor(pbc).any()):
             raise GeometryError("periodic without a cell", where="pbc", remedy="give `cell`, the lattice vectors as rows.")
         if representations:
@@ -101,9 +112,11 @@ class Graph(Data):
         """Numbers as a tensor; a quantity of the whole graph gets the leading axis that batching needs."""
         if not isinstance(value, Tensor | np.ndarray | list | tuple | float | int):
             return value
-        tensor = _tensor(value)
-        whole = name in FIELDS and FIELDS[name].level == "graph" and tensor.ndim == FIELDS[name].rank
-        return tensor.unsqueeze(0) if whole else tensor
+        field = FIELDS.get(name)
+        if field is None:
+            return _tensor(value, name)
+        tensor = _floating(value, name) if field.floating else _whole(value, name)
+        return tensor.unsqueeze(0) if field.level == "graph" and tensor.ndim == field.rank else tensor
 
     @property
     def dimension(self) -> int:
@@ -113,7 +126,10 @@ class Graph(Data):
     @property
     def graphs(self) -> int:
         """How many graphs this is: 1, or the size of the batch."""
-        return int(getattr(self, "num_graphs", 1) or 1)
+        count, batch = getattr(self, "num_graphs", None), self.get("batch")
+        if count is None and batch is not None and len(batch):
+            return int(batch.max()) + 1
+        return int(count or 1)
 
     def membership(self) -> Tensor:
         """The graph of each node (N,): ``batch``, or zeros."""
@@ -152,18 +168,26 @@ class Graph(Data):
 
 def check_shapes(graph: Graph) -> None:
     """Raise a :class:`GeometryError` that names the first field whose shape does not fit the graph."""
-    nodes, n = graph.pos.shape
+    (nodes, n), edges = graph.pos.shape, graph.get("edge_index")
+    if edges is not None and (edges.ndim != 2 or edges.shape[0] != 2):
+        remedy = "give (2, edges): row 0 the sources, row 1 the destinations."
+        raise GeometryError(f"shape {tuple(edges.shape)}", where="edge_index", remedy=remedy)
+    if edges is not None and edges.numel() and not 0 <= int(edges.min()) <= int(edges.max()) < nodes:
+        what = f"edges between nodes {int(edges.min())} to {int(edges.max())} of a graph of {nodes}"
+        raise GeometryError(what, where="edge_index", remedy="count nodes from 0.")
+    counts = {"node": nodes, "graph": graph.graphs} | ({} if edges is None else {"edge": edges.shape[1]})
     for name, value in graph.to_dict().items():
         field = FIELDS.get(name)
         if field is None or not isinstance(value, Tensor):
             continue
-        rows = {"node": nodes, "graph": graph.graphs}.get(field.level)
+        rows = counts.get(field.level) if name != "edge_index" else None
         if rows is not None and (value.ndim == 0 or value.shape[0] != rows):
-            raise GeometryError(f"{tuple(value.shape)} for {nodes} nodes", where=name, remedy=f"give one row per {field.level}: {rows} here.")
-        if field.rank and value.shape[-field.rank :] != (n,) * field.rank:
-            raise GeometryError(f"shape {tuple(value.shape)} in {n} dimensions", where=name, remedy=f"its last {field.rank} axes must have length {n}.")
-        if name == "edge_index" and (value.ndim != 2 or value.shape[0] != 2):
-            raise GeometryError(f"shape {tuple(value.shape)}", where=name, remedy="give (2, edges): row 0 the sources, row 1 the destinations.")
+            remedy = f"give one row per {field.level}: {rows} here."
+            what = f"shape {tuple(value.shape)}, for {rows} {field.level}{'' if rows == 1 else 's'}"
+            raise GeometryError(what, where=name, remedy=remedy)
+        if field.rank and (value.ndim <= field.rank or value.shape[-field.rank :] != (n,) * field.rank):
+            remedy = f"its last {field.rank} axes must have length {n}."
+            raise GeometryError(f"shape {tuple(value.shape)} in {n} dimensions", where=name, remedy=remedy)
 
 
 def act(g: Isometry, graph: Graph) -> Graph:
@@ -191,19 +215,75 @@ def permute(order: Tensor, graph: Graph) -> Graph:
     """The graph with its nodes listed in another order: new node ``k`` is old node ``order[k]``; edges follow their nodes."""
     moved = graph.clone()
     for name, value in graph.to_dict().items():
-        node = FIELDS[name].level == "node" if name in FIELDS else isinstance(value, Tensor) and value.shape[:1] == (graph.num_nodes,)
-        if node and isinstance(value, Tensor):
+        if isinstance(value, Tensor) and _of_nodes(name, value, graph.num_nodes):
             moved[name] = value[order]
     if graph.get("edge_index") is not None:
         moved.edge_index = torch.argsort(order)[graph.edge_index]
     return moved
 
 
-def _floating(value: Any) -> Tensor:
-    tensor = _tensor(value)
+def collate(graphs: Sequence[Graph]) -> Graph:
+    """One batch of several graphs, as PyG's loader makes it, but sure that they all have the same fields.
+
+    PyG's own collation drops a field that the first graph lacks, without a word: a periodic structure would lose its cell.
+
+    Raises:
+        DataError: the list is empty, or a graph lacks a field that another one has.
+    """
+    if not graphs:
+        raise DataError("no graphs to batch", where="collate", remedy="give at least one.")
+    first = set(graphs[0].keys())
+    for k, graph in enumerate(graphs):
+        for name in sorted(first ^ set(graph.keys())):
+            what = f"graph {k} {'lacks' if name in first else 'has'} {name!r}, unlike graph 0"
+            raise DataError(what, where=name, remedy="batch graphs with the same fields only (open and periodic ones apart).")
+    return Batch.from_data_list(list(graphs))
+
+
+def _of_nodes(name: str, value: Tensor, nodes: int) -> bool:
+    """Has the field one row per node? For unknown ones by PyG's habit: "index" and "edge" in a name speak of edges."""
+    if name in FIELDS:
+        return FIELDS[name].level == "node"
+    return name != "ptr" and "edge" not in name and "index" not in name and value.shape[:1] == (nodes,)
+
+
+def _floating(value: Any, where: str) -> Tensor:
+    tensor = _tensor(value, where)
+    if tensor.is_complex():
+        raise GeometryError("complex numbers", where=where, remedy="give real numbers.")
     return tensor if tensor.is_floating_point() else tensor.to(torch.float64)
 
 
-def _tensor(value: Any) -> Tensor:
+def _whole(value: Any, where: str) -> Tensor:
+    tensor = _tensor(value, where)
+    whole = tensor.to(torch.int64)
+    if not torch.equal(whole.to(tensor.dtype), tensor):
+        raise GeometryError("numbers that are not whole", where=where, remedy="give integers.")
+    return whole
+
+
+def _cell(value: Any) -> Tensor:
+    cell = _floating(value, "cell")
+    if cell.shape[-2:] != (3, 3) or cell.ndim > 3:
+        remedy = "give three lattice vectors as the rows of a 3x3 matrix, in A."
+        raise GeometryError(f"shape {tuple(cell.shape)}", where="cell", remedy=remedy)
+    return cell.reshape(-1, 3, 3)
+
+
+def _periodic(value: Any, graphs: int) -> Tensor:
+    pbc = _tensor(value, "pbc").to(torch.bool)
+    if pbc.ndim > 2 or pbc.shape not in ((), (1,), (3,), (1, 3), (graphs, 3)):
+        remedy = "give one bool, or one for each of the three lattice vectors."
+        raise GeometryError(f"shape {tuple(pbc.shape)}", where="pbc", remedy=remedy)
+    return pbc.expand(graphs, 3).clone()
+
+
+def _tensor(value: Any, where: str) -> Tensor:
     """Lists and numbers become float64 or int64, arrays and tensors keep their precision (the global default is never read)."""
-    return value if isinstance(value, Tensor) else torch.as_tensor(np.asarray(value))
+    if isinstance(value, Tensor):
+        return value
+    try:
+        array = np.asarray(value)
+        return torch.as_tensor(array.astype(array.dtype.newbyteorder("=")))  # a copy: files give foreign byte orders, read-only views
+    except (TypeError, ValueError) as error:
+        raise GeometryError("not an array of numbers", where=where, remedy="give rows of equal length, all numbers.") from error

@@ -8,10 +8,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from vesin import NeighborList
 
+from intertwine.geometry.ghosts import ghost_search
 from intertwine.geometry.graph import Graph
 from intertwine.numerics import GeometryError, InputError
 
-SMALLEST_VOLUME = 1e-6  # of the unit cell relative to the cube of its longest lattice vector; flatter counts as singular
+MOST_CELLS = 50_000  # vesin 0.6 divides by zero where a flat or long system has more than 1e5 cells of its cell list
+SMALLEST_VOLUME = 1e-6  # of the cell relative to the product of its edges; flatter counts as singular
 
 
 def neighbour_list(
@@ -39,22 +41,29 @@ def neighbour_list(
         GeometryError: a position is not finite, or the cell is singular.
     """
     if cutoff is not None and not (np.isfinite(cutoff) and cutoff > 0):
-        raise InputError(f"the cutoff is {cutoff}", where="cutoff", remedy="give a positive length (in A), 5.0 for example, or None for all pairs.")
+        raise InputError(
+            f"the cutoff is {cutoff}", where="cutoff", remedy="give a positive length (in A), 5.0 for example, or None for all pairs."
+        )
     bad = ~torch.isfinite(pos).all(-1)
     if bad.any():
-        raise GeometryError(f"position of node {int(bad.nonzero()[0])} is not finite", where="pos", remedy="remove or repair that structure.")
+        node = int(bad.nonzero()[0])
+        raise GeometryError(f"position of node {node} is not finite", where="pos", remedy="remove or repair that structure.")
     n = len(pos)
+    if any(pbc) and pos.shape[-1] != 3:
+        what = f"periodic in {pos.shape[-1]} dimensions"
+        raise GeometryError(what, where="pos", remedy="periodic structures have 3 coordinates a node; set pbc=False.")
     if cutoff is None or pos.shape[-1] > 3:
         if any(pbc):
-            raise InputError("all pairs of a periodic structure are infinitely many", where="cutoff", remedy="give a cutoff in A, 5.0 for example.")
+            remedy = "give a cutoff in A, 5.0 for example."
+            raise InputError("all pairs of a periodic structure are infinitely many", where="cutoff", remedy=remedy)
         i, j = (~torch.eye(n, dtype=torch.bool)).nonzero().T
         if cutoff is not None:
-            near = torch.cdist(pos, pos).cpu()[i, j] <= cutoff
+            near = torch.cdist(pos, pos, compute_mode="donot_use_mm_for_euclid_dist").cpu()[i, j] <= cutoff
             i, j = i[near], j[near]
         return torch.stack([j, i]).to(pos.device), torch.zeros(len(i), 3, dtype=torch.int64, device=pos.device)
     points = np.zeros((n, 3))
     points[:, : pos.shape[-1]] = pos.detach().cpu().numpy()
-    i, j, shifts = NeighborList(cutoff=float(cutoff), full_list=True).compute(points, _box(cell, pbc), np.asarray(pbc, dtype=bool), "ijS")
+    i, j, shifts = _search(points, _box(cell, pbc), np.asarray(pbc, dtype=bool), float(cutoff))
     order = np.lexsort((shifts[:, 2], shifts[:, 1], shifts[:, 0], j, i))  # one order whatever the algorithm: same bits on every run
     pairs = np.stack([j, i])[:, order].astype(np.int64)
     return torch.from_numpy(pairs).to(pos.device), torch.from_numpy(shifts[order].astype(np.int64)).to(pos.device)
@@ -73,12 +82,32 @@ def connect(graph: Graph, cutoff: float | None) -> Graph:
         periodic = graph.get("cell") is not None
         cell = graph.cell[k] if periodic else None
         pbc = tuple(graph.pbc[k].tolist()) if periodic else (False, False, False)
-        pairs, offsets = neighbour_list(graph.pos[nodes], cutoff, cell, pbc)
+        try:
+            pairs, offsets = neighbour_list(graph.pos[nodes], cutoff, cell, pbc)
+        except GeometryError as error:
+            if graph.graphs == 1:
+                raise
+            raise GeometryError(error.what, where=f"graph {k} of the batch, {error.where}", remedy=error.remedy) from error
         edges.append(nodes[pairs])
         shifts.append(offsets)
-    result.edge_index = torch.cat(edges, dim=1) if edges else torch.zeros(2, 0, dtype=torch.int64)
-    result.shifts = torch.cat(shifts) if shifts else torch.zeros(0, 3, dtype=torch.int64)
+    result.edge_index = torch.cat(edges, dim=1)
+    result.shifts = torch.cat(shifts)
+    if hasattr(result, "_slice_dict"):  # a batch remembers where each graph's entries are, for taking it apart again
+        ends = torch.tensor([0, *(len(x) for x in shifts)]).cumsum(0)
+        nodes, zeros = result.ptr[:-1].cpu(), torch.zeros(graph.graphs, dtype=torch.int64)
+        result._slice_dict = {**result._slice_dict, "edge_index": ends, "shifts": ends}
+        result._inc_dict = {**result._inc_dict, "edge_index": nodes, "shifts": zeros}
     return result
+
+
+def _search(points: np.ndarray, box: np.ndarray, pbc: np.ndarray, cutoff: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """i, j and S by vesin's cell lists; by a k-d tree where those would be too many."""
+    extent = np.ptp(points, axis=0) if len(points) else np.zeros(3)
+    lengths = np.where(pbc, np.linalg.norm(box, axis=1), np.linalg.norm(extent))
+    cells = np.maximum(lengths if pbc.any() else extent, cutoff) / cutoff
+    if np.prod(cells) > MOST_CELLS:
+        return ghost_search(points, box, pbc, cutoff)
+    return NeighborList(cutoff=cutoff, full_list=True).compute(points, box, pbc, "ijS")
 
 
 def _box(cell: Tensor | None, pbc: tuple[bool, ...]) -> np.ndarray:
@@ -94,9 +123,11 @@ def _box(cell: Tensor | None, pbc: tuple[bool, ...]) -> np.ndarray:
         others = [k for k in range(3) if k != axis]
         if np.linalg.norm(box[axis]) == 0:  # a slab or a wire written with no vector along its open direction
             box[axis] = np.linalg.svd(box[others])[2][-1] if pbc[others[0]] or pbc[others[1]] else np.eye(3)[axis]
-    longest = np.linalg.norm(box, axis=1).max()
-    if longest == 0 or abs(np.linalg.det(box)) < SMALLEST_VOLUME * longest**3:
+    lengths = np.linalg.norm(box, axis=1)
+    if lengths.min() == 0 or abs(np.linalg.det(box / lengths[:, None])) < SMALLEST_VOLUME:
         raise GeometryError(
-            f"the cell is singular: volume {abs(np.linalg.det(box)):.3g} A^3", where="cell", remedy="its three lattice vectors must span space; set pbc=False for an open structure."
+            f"the cell is singular: volume {abs(np.linalg.det(box)):.3g} A^3",
+            where="cell",
+            remedy="its three lattice vectors must span space; set pbc=False for an open structure.",
         )
     return box

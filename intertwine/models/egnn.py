@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from intertwine.geometry import Graph, edge_invariants, edge_vectors
 from intertwine.groups import Cartesian, DirectSum
-from intertwine.nn import MLP, Backbone, MessagePassing, NodeEmbedding, PolynomialCutoff
+from intertwine.nn import MLP, Backbone, MessagePassing, NodeEmbedding, PolynomialCutoff, check_sizes
 from intertwine.numerics import GeometryError, safe, segment
 from intertwine.o3 import Irreps
 
@@ -107,8 +107,10 @@ class EGNN(Backbone):
         edge_inputs: Sequence[str] = (),
     ) -> None:
         super().__init__()
+        check_sizes(width=width, layers=layers, dimension=dimension)
         self.cutoff, self.dimension, self.velocity = cutoff, dimension, velocity
-        self.irreps_out = Irreps(f"{width}x0e+1x1o") if dimension == 3 else DirectSum(((width, Cartesian(0, dimension=dimension)), (1, Cartesian(1, dimension=dimension))))
+        scalar, vector = Cartesian(0, dimension=dimension), Cartesian(1, dimension=dimension)
+        self.irreps_out = Irreps(f"{width}x0e+1x1o") if dimension == 3 else DirectSum(((width, scalar), (1, vector)))
         self.embedding = NodeEmbedding(width, species, node_inputs)
         self.edge_inputs = tuple(edge_inputs)
         self.envelope = PolynomialCutoff(cutoff) if cutoff is not None else None
@@ -116,9 +118,11 @@ class EGNN(Backbone):
 
     def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:
         if graph.dimension != self.dimension:
-            raise GeometryError(f"nodes in {graph.dimension} dimensions, the model is for {self.dimension}", where="pos", remedy="set the model's `dimension`.")
+            what = f"nodes in {graph.dimension} dimensions, the model is for {self.dimension}"
+            raise GeometryError(what, where="pos", remedy="set the model's `dimension`.")
         if self.velocity and graph.get("vel") is None:
-            raise GeometryError("the model needs velocities and the graph has none", where="vel", remedy="give Graph(..., vel=...), or build the model with velocity=False.")
+            remedy = "give Graph(..., vel=...), or build the model with velocity=False."
+            raise GeometryError("the model needs velocities and the graph has none", where="vel", remedy=remedy)
         x_ij = edge_vectors(graph)
         attributes = (edge_invariants(graph, self.edge_inputs),) if self.edge_inputs else ()
         a_ij = (x_ij, attributes, *self.weights(x_ij, graph))

@@ -19,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from intertwine.geometry import Graph
-from intertwine.nn import MLP, Backbone, EdgeEmbedding, MessagePassing, NodeEmbedding
+from intertwine.nn import MLP, Backbone, EdgeEmbedding, MessagePassing, NodeEmbedding, check_sizes
 from intertwine.numerics import GeometryError, safe
 from intertwine.o3 import Irreps
 
@@ -93,6 +93,7 @@ class PaiNN(Backbone):
         vector_inputs: Sequence[str] = (),
     ) -> None:
         super().__init__()
+        check_sizes(width=width, layers=layers, radial_size=radial_size)
         self.cutoff = cutoff
         self.irreps_out = Irreps(f"{width}x0e+{width}x1o")
         self.embedding = NodeEmbedding(width, species, node_inputs)
@@ -102,12 +103,16 @@ class PaiNN(Backbone):
         self.layers = nn.ModuleList(PaiNNLayer(width, self.edges.width) for _ in range(layers))
 
     def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:
+        if graph.dimension != 3:
+            what = f"nodes in {graph.dimension} dimensions, the model is for 3"
+            raise GeometryError(what, where="pos", remedy="EGNN and SchNet work in any dimension.")
         edges = self.edges(graph)
         a_ij = (edges.attributes, edges.envelope, edges.directions)
         f = (self.embedding(graph), self.initial_vectors(graph))
         for layer in self.layers:
             f = layer(f, a_ij, graph.edge_index)
         s, v = f
+        v = s.new_zeros(len(s), 3, s.shape[1]) if v is None else v
         return torch.cat([s, v.transpose(1, 2).flatten(1)], dim=-1)
 
     def initial_vectors(self, graph: Graph) -> Float[Tensor, "nodes 3 width"] | None:

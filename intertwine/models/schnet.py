@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from intertwine.geometry import Graph
-from intertwine.nn import MLP, Backbone, EdgeEmbedding, MessagePassing, NodeEmbedding, shifted_softplus
+from intertwine.nn import MLP, Backbone, EdgeEmbedding, MessagePassing, NodeEmbedding, check_sizes, shifted_softplus
 from intertwine.o3 import Irreps
 
 
@@ -78,6 +78,7 @@ class SchNet(Backbone):
         edge_inputs: Sequence[str] = (),
     ) -> None:
         super().__init__()
+        check_sizes(width=width, layers=layers, radial_size=radial_size)
         self.cutoff = cutoff
         self.irreps_out = Irreps(f"{width}x0e")
         self.embedding = NodeEmbedding(width, species, node_inputs)

@@ -1,6 +1,6 @@
 """Floor 4: layers, one idea a file."""
 
-from intertwine.nn.backbone import Backbone
+from intertwine.nn.backbone import Backbone, check_sizes
 from intertwine.nn.cutoff import CosineCutoff, PolynomialCutoff, envelope
 from intertwine.nn.embedding import EdgeEmbedding, Edges, NodeEmbedding, SpeciesTable
 from intertwine.nn.message_passing import MessagePassing
@@ -22,6 +22,7 @@ __all__ = [
     "ScalarHead",
     "SpeciesTable",
     "VectorHead",
+    "check_sizes",
     "envelope",
     "pool",
     "radial_basis",

@@ -10,7 +10,14 @@ from torch import Tensor, nn
 
 from intertwine.geometry import Graph, connect
 from intertwine.groups import Representation
-from intertwine.numerics import GeometryError
+from intertwine.numerics import GeometryError, InputError
+
+
+def check_sizes(**sizes: int) -> None:
+    """Raise an :class:`InputError` that names the first size (width, layers, ...) which is not a positive whole number."""
+    for name, size in sizes.items():
+        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+            raise InputError(f"{name} = {size!r}", where=name, remedy="give a whole number of at least 1.")
 
 
 class Backbone(nn.Module):
@@ -54,13 +61,20 @@ class Backbone(nn.Module):
         """
         parameter = next(self.parameters())
         if graph.pos.dtype != parameter.dtype:
-            raise GeometryError(f"positions are {graph.pos.dtype}, the model is {parameter.dtype}", where="pos", remedy=f"call graph.cast({parameter.dtype}) or model.to({graph.pos.dtype}).")
+            raise GeometryError(
+                f"positions are {graph.pos.dtype}, the model is {parameter.dtype}",
+                where="pos",
+                remedy=f"call graph.cast({parameter.dtype}) or model.to({graph.pos.dtype}).",
+            )
         if graph.pos.device != parameter.device:
-            raise GeometryError(f"positions are on {graph.pos.device}, the model on {parameter.device}", where="pos", remedy="call graph.to(device) or model.to(device).")
+            raise GeometryError(
+                f"positions are on {graph.pos.device}, the model on {parameter.device}",
+                where="pos",
+                remedy="call graph.to(device) or model.to(device).",
+            )
         if graph.pos.device.type == "cpu" and not torch.compiler.is_compiling() and not bool(torch.isfinite(graph.pos).all()):
             node = int((~torch.isfinite(graph.pos).all(-1)).nonzero()[0])
             raise GeometryError(f"position of node {node} is not finite", where="pos", remedy="remove or repair that structure.")
         if graph.get("edge_index") is None:
             graph = connect(graph, self.cutoff)
         return self.features(graph)
-

@@ -24,6 +24,8 @@ class SpeciesTable(nn.Module):
         species: the atomic numbers known; None for all elements.
     """
 
+    rows: Tensor
+
     def __init__(self, species: Sequence[int] | None) -> None:
         super().__init__()
         known = sorted({int(z) for z in species}) if species is not None else list(range(1, LARGEST_Z + 1))
@@ -76,7 +78,8 @@ class NodeEmbedding(nn.Module):
         features = []
         if self.species is not None and self.table is not None:
             if graph.get("z") is None:
-                raise GeometryError("the graph has no atomic numbers", where="z", remedy="give Graph(pos, z=...), or build the model with species=().")
+                remedy = "give Graph(pos, z=...), or build the model with species=()."
+                raise GeometryError("the graph has no atomic numbers", where="z", remedy=remedy)
             features.append(self.species(self.table(graph.z)))
         if self.linear is not None:
             features.append(self.linear(node_invariants(graph, self.inputs)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 
@@ -20,12 +21,15 @@ class MLP(nn.Module):
         xavier: Xavier-uniform weights and zero biases (as the invariant networks' authors do) instead of torch's default.
     """
 
-    def __init__(self, widths: Sequence[int], activation: Callable[[Tensor], Tensor] = F.silu, *, last: bool = False, xavier: bool = True) -> None:
+    def __init__(
+        self, widths: Sequence[int], activation: Callable[[Tensor], Tensor] = F.silu, *, last: bool = False, xavier: bool = True
+    ) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(widths[:-1], widths[1:], strict=True))
+        layers = [nn.Linear(a, b) for a, b in itertools.pairwise(widths)]
+        self.layers = nn.ModuleList(layers)
         self.activation, self.last = activation, last
         if xavier:
-            for layer in self.layers:
+            for layer in layers:
                 nn.init.xavier_uniform_(layer.weight)
                 nn.init.zeros_(layer.bias)
 

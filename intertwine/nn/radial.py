@@ -8,7 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from intertwine.numerics import InputError, choose
+from intertwine.nn.cutoff import positive
+from intertwine.numerics import InputError, choose, safe
 
 
 class GaussianBasis(nn.Module):
@@ -26,19 +27,21 @@ class GaussianBasis(nn.Module):
         super().__init__()
         if size < 2:
             raise InputError(f"a basis of {size} Gaussians", where="radial_size", remedy="give at least 2.")
-        centres = torch.linspace(start, cutoff, size, dtype=torch.float64)
-        self.size = size
-        self.gamma = 0.5 / float(centres[1] - centres[0]) ** 2
-        self.register_buffer("centres", centres.to(torch.float32), persistent=False)
+        self.size, self.start, self.cutoff = size, float(start), positive(cutoff)
+        if self.start >= self.cutoff:
+            raise InputError(f"the first centre is {start}, the last {cutoff}", where="start", remedy="start below the cutoff.")
+        self.gamma = 0.5 * ((size - 1) / (self.cutoff - self.start)) ** 2
 
     def forward(self, d: Float[Tensor, " edges"]) -> Float[Tensor, "edges size"]:
-        return torch.exp(-self.gamma * (d.unsqueeze(-1) - self.centres.to(d)) ** 2)
+        # not a buffer: one would be rounded to the precision that the model happens to be stored in
+        centres = torch.linspace(self.start, self.cutoff, self.size, dtype=d.dtype, device=d.device)
+        return torch.exp(-self.gamma * (d.unsqueeze(-1) - centres) ** 2)
 
 
 class BesselBasis(nn.Module):
     r""":math:`e_k(d) = \sqrt{2/r_c}\, \sin(k \pi d / r_c) / d`, k = 1 .. size; its limit :math:`\sqrt{2/r_c}\,k\pi/r_c` at d = 0.
 
-    DimeNet (Gasteiger et al. 2020), eq. 7. Evaluated through sinc, so that value and derivatives are finite at d = 0.
+    DimeNet (Gasteiger et al. 2020), eq. 7. Evaluated through sin(x)/x, so that value and derivatives are finite at d = 0.
 
     Args:
         size: number of functions.
@@ -47,12 +50,13 @@ class BesselBasis(nn.Module):
 
     def __init__(self, size: int, cutoff: float) -> None:
         super().__init__()
-        self.size, self.cutoff = size, float(cutoff)
-        self.register_buffer("k", torch.arange(1, size + 1, dtype=torch.float32), persistent=False)
+        if size < 1:
+            raise InputError(f"a basis of {size} functions", where="radial_size", remedy="give at least 1.")
+        self.size, self.cutoff = size, positive(cutoff)
 
     def forward(self, d: Float[Tensor, " edges"]) -> Float[Tensor, "edges size"]:
-        frequency = self.k.to(d) / self.cutoff
-        return math.sqrt(2 / self.cutoff) * math.pi * frequency * torch.sinc(d.unsqueeze(-1) * frequency)
+        frequency = torch.arange(1, self.size + 1, dtype=d.dtype, device=d.device) * (math.pi / self.cutoff)
+        return math.sqrt(2 / self.cutoff) * frequency * safe.sinc(d.unsqueeze(-1) * frequency)
 
 
 BASES = {"gaussian": GaussianBasis, "bessel": BesselBasis}

@@ -84,4 +84,3 @@ class VectorHead(nn.Module):
         from_norms = safe.norm(self.norms(v).transpose(-1, -2))
         gate = self.gate(torch.cat([s, from_norms], dim=-1)).unflatten(-1, (self.outputs, -1))
         return gate @ self.values(v).transpose(-1, -2)
-

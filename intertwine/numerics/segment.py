@@ -5,7 +5,6 @@ All of them accept unsorted and empty input, and a segment without entries gives
 
 from __future__ import annotations
 
-
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor

@@ -17,7 +17,7 @@ from intertwine.o3.wigner import wigner_d
 class Irrep(NamedTuple):
     r"""The irreducible representation of degree ``l`` (dimension 2l+1) and parity ``p`` (1 even "e", -1 odd "o")."""
 
-    l: int  # noqa: E741  (the field's own name for it)
+    l: int
     p: int
 
     @property
@@ -73,7 +73,7 @@ class Irreps:
 
     def count(self, ir: Irrep | str) -> int:
         """Number of copies of an irrep: 0 says that the sum lacks it."""
-        (_, wanted), *_ = Irreps(ir).blocks if isinstance(ir, str) else ((1, ir),)
+        wanted = _single(ir)
         return sum(mul for mul, other in self.blocks if other == wanted)
 
     def slices(self) -> list[slice]:
@@ -91,7 +91,7 @@ class Irreps:
         Returns:
             (..., copies, 2l+1); no copies where the sum lacks the irrep.
         """
-        wanted = Irreps(ir).blocks[0][1] if isinstance(ir, str) else ir
+        wanted = _single(ir)
         found = [
             x[..., where].unflatten(-1, (mul, other.dim))
             for where, (mul, other) in zip(self.slices(), self.blocks, strict=True)
@@ -112,11 +112,22 @@ class Irreps:
         return x @ self.matrix(rotation.to(torch.float64)).to(x).T
 
 
+def _single(ir: Irrep | str) -> Irrep:
+    if not isinstance(ir, str):
+        return ir
+    blocks = Irreps(ir).blocks
+    if len(blocks) != 1:
+        raise InputError(f"{ir!r} is not one irrep", where="irrep", remedy='ask for one, such as "1o".')
+    return blocks[0][1]
+
+
 def _parse(term: str, spec: str) -> tuple[int, Irrep]:
     match = re.fullmatch(r"\s*(?:(\d+)\s*x\s*)?(\d+)([eo])\s*", term)
     if match is None:
         raise InputError(
-            f"{term.strip()!r} is not an irrep", where=f"irreps {spec!r}", remedy='write terms like "16x0e + 8x1o": multiplicity, x, degree, e or o.'
+            f"{term.strip()!r} is not an irrep",
+            where=f"irreps {spec!r}",
+            remedy='write terms like "16x0e + 8x1o": multiplicity, x, degree, e or o.',
         )
     multiplicity, degree, parity = match.groups()
     return int(multiplicity or 1), Irrep(int(degree), 1 if parity == "e" else -1)

@@ -2,14 +2,16 @@ r"""Wigner matrices from rotation matrices by recursion in the degree: no angles
 
 from __future__ import annotations
 
-import math
+from functools import lru_cache
+from math import sqrt
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 
-def wigner_d(l: int, rotation: Float[Tensor, "3 3"]) -> Float[Tensor, "m m"]:  # noqa: E741
+def wigner_d(l: int, rotation: Float[Tensor, "3 3"]) -> Float[Tensor, "m m"]:
     r""":math:`D^l(R)` for a proper rotation R, (2l+1, 2l+1), in e3nn's basis: :math:`D^1(R) = R` on (x, y, z).
 
     The recursion of Ivanic and Ruedenberg (J. Phys. Chem. 100, 6342 (1996), with the correction 102, 9099 (1998), Table 1),
@@ -18,7 +20,7 @@ def wigner_d(l: int, rotation: Float[Tensor, "3 3"]) -> Float[Tensor, "m m"]:  #
 
     Args:
         l: degree, 0 or more.
-        rotation: orthogonal with determinant 1.
+        rotation: orthogonal with determinant 1; the result has its precision.
     """
     if l == 0:
         return rotation.new_ones(1, 1)
@@ -28,41 +30,39 @@ def wigner_d(l: int, rotation: Float[Tensor, "3 3"]) -> Float[Tensor, "m m"]:  #
     return current
 
 
-def _raise(l: int, r: Tensor, d: Tensor) -> Tensor:  # noqa: E741
+def _raise(l: int, r: Tensor, d: Tensor) -> Tensor:
     """One step: ``d`` is the matrix of degree l-1, ``r`` that of degree 1."""
-
-    def p(i: int, a: int, b: int) -> Tensor:
-        row, low, high = r[i + 1], 0, 2 * (l - 1)
-        a += l - 1
-        if b == l:
-            return row[2] * d[a, high] - row[0] * d[a, low]
-        if b == -l:
-            return row[2] * d[a, low] + row[0] * d[a, high]
-        return row[1] * d[a, b + l - 1]
-
-    def entry(m: int, n: int) -> Tensor:
-        below = 2 * l * (2 * l - 1) if abs(n) == l else (l + n) * (l - n)
-        same, k = int(m == 0), abs(m)
-        u = math.sqrt((l + m) * (l - m) / below)
-        v = 0.5 * math.sqrt((1 + same) * (l + k - 1) * (l + k) / below) * (1 - 2 * same)
-        w = -0.5 * math.sqrt((l - k - 1) * (l - k) / below) * (1 - same)
-        total = r.new_zeros(())
-        if u:
-            total = total + u * p(0, m, n)
-        if v:
-            total = total + v * _v(m, n, p)
-        if w:
-            total = total + w * (p(1, m + 1, n) + p(-1, -m - 1, n) if m > 0 else p(1, m - 1, n) - p(-1, -m + 1, n))
-        return total
-
-    return torch.stack([torch.stack([entry(m, n) for n in range(-l, l + 1)]) for m in range(-l, l + 1)])
+    low, centre, high = (r[:, k, None, None] for k in range(3))
+    first, last = d[:, :1], d[:, -1:]
+    p = torch.cat([high * first + low * last, centre * d, high * last - low * first], dim=-1)  # Table 2: P^i_{a b}
+    rows, coefficients = _table(l)
+    indices, factors = torch.from_numpy(rows).to(r.device), torch.from_numpy(coefficients).to(r)
+    return (factors * p.flatten(0, 1)[indices]).sum(0)
 
 
-def _v(m: int, n: int, p) -> Tensor:
+@lru_cache(maxsize=64)
+def _table(l: int) -> tuple[np.ndarray, np.ndarray]:
+    """Row m of D^l as at most five rows of P: which (terms, 2l+1), and their coefficients (terms, 2l+1, 2l+1), Table 1."""
+    rows, weights = np.zeros((5, 2 * l + 1), dtype=np.int64), np.zeros((5, 2 * l + 1))
+    for m in range(-l, l + 1):
+        for term, (i, a, weight) in enumerate(_terms(l, m)):
+            if weight:  # a vanishing term may point outside of P
+                rows[term, m + l] = (i + 1) * (2 * l - 1) + a + l - 1
+                weights[term, m + l] = weight
+    below = [2 * l * (2 * l - 1) if abs(n) == l else (l + n) * (l - n) for n in range(-l, l + 1)]
+    return rows, weights[:, :, None] / np.sqrt(below)
+
+
+def _terms(l: int, m: int) -> list[tuple[int, int, float]]:
+    """The terms u U, v V and w W of row m: superscript i and row a of P, and the factor but for that of the column."""
+    k = abs(m)
+    u = sqrt((l + m) * (l - m))
+    v = 0.5 * sqrt((l + k - 1) * (l + k))
+    w = -0.5 * sqrt((l - k - 1) * (l - k)) if k < l else 0.0
     if m == 0:
-        return p(1, 1, n) + p(-1, -1, n)
+        return [(0, 0, u), (1, 1, -sqrt(2) * v), (-1, -1, -sqrt(2) * v)]
+    one = sqrt(2) * v if k == 1 else v
+    two = 0.0 if k == 1 else v
     if m > 0:
-        first = p(1, m - 1, n) * math.sqrt(1 + (m == 1))
-        return first if m == 1 else first - p(-1, -m + 1, n)
-    second = p(-1, -m - 1, n) * math.sqrt(1 + (m == -1))
-    return second if m == -1 else p(1, m + 1, n) + second
+        return [(0, m, u), (1, m - 1, one), (-1, 1 - m, -two), (1, m + 1, w), (-1, -m - 1, w)]
+    return [(0, m, u), (1, m + 1, two), (-1, -m - 1, one), (1, m - 1, w), (-1, 1 - m, -w)]

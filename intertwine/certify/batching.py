@@ -1,0 +1,129 @@
+"""Do graphs of a batch stay apart, and do the order and memory layout of the input not matter?"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Batch
+
+from intertwine.certify.structures import Structure
+from intertwine.certify.trial import Findings, Trial, Worst
+from intertwine.geometry import Graph, connect
+
+BATCH_EPS = 20  # batch of B against B singles, of the largest value (DESIGN.md)
+MOVED = 1.01  # the other graphs, stretched
+
+
+def batch_against_single(trial: Trial) -> Findings:
+    """A batch gives what its graphs give alone."""
+    worst = Worst(trial, BATCH_EPS * trial.eps, peak=True)
+    for chosen in _batchable(trial):
+        structures = [trial.structures[k] for k in chosen]
+        together = trial.subject(_batch(structures))
+        for place, k in enumerate(chosen):
+            got = {name: value[_rows(trial, name, structures, place)] for name, value in together.items()}
+            worst.compare(got, trial.outputs[k], f"{structures[place].name} in a batch of {len(chosen)}")
+    return worst.findings("no two graphs have the same fields")
+
+
+def gradient_across_graphs(trial: Trial) -> Findings:
+    """The derivative of one graph's outputs with respect to another's positions is exactly zero.
+
+    Where autograd sees no path from positions to outputs (a task returns forces, detached) the others are moved instead, and
+    not a bit of the outputs may change.
+    """
+    worst = Worst(trial, 0.0)
+    for chosen in _batchable(trial):
+        structures = [trial.structures[k] for k in chosen]
+        batch = _batch(structures)
+        owner, outputs = batch.membership(), trial.subject(batch)
+        for place in {0, len(chosen) - 1}:
+            weights = {name: torch.zeros_like(value) for name, value in outputs.items()}
+            for name, weight in weights.items():
+                weight[_rows(trial, name, structures, place)] = 1.0
+            gradient = trial.subject.gradient(batch, weights)
+            words = f"outputs of {structures[place].name}, positions of another graph"
+            if gradient is None:
+                _others_moved(trial, worst, batch, weights, owner != place, words)
+                continue
+            other = gradient[owner != place]
+            largest = max(float(gradient[owner == place].abs().max()), torch.finfo(gradient.dtype).tiny)
+            worst.see("", float(other.abs().max()) / largest, words)
+    return worst.findings("no two graphs have the same fields")
+
+
+def _others_moved(trial: Trial, worst: Worst, batch: Graph, weights: dict[str, Tensor], others: Tensor, words: str) -> None:
+    """Same edges, so that every operation has the same shape and rounds alike."""
+    connected = _connected(trial, batch)
+    if isinstance(connected, str):
+        return
+    before, moved = trial.subject(connected), connected.clone()
+    moved.pos = torch.where(others.unsqueeze(1), connected.pos * MOVED, connected.pos)
+    for name, value in trial.subject(moved).items():
+        worst.see("", trial.deviation(name, value * weights[name], before[name] * weights[name]), f"{name}: {words}")
+
+
+def edge_order(trial: Trial) -> Findings:
+    """Edges in random order give the same answer."""
+    worst = Worst(trial, BATCH_EPS * trial.eps, peak=True)
+    for k, structure in enumerate(trial.structures[: trial.spread]):
+        graph = _connected(trial, structure.graph)
+        if isinstance(graph, str):
+            return graph
+        order = torch.randperm(graph.edge_index.shape[1], generator=trial.generator)
+        graph.edge_index, graph.shifts = graph.edge_index[:, order], graph.shifts[order]
+        worst.compare(trial.subject(graph), trial.outputs[k], f"{structure.name}, edges in random order")
+    return worst.findings()
+
+
+def memory_layout(trial: Trial) -> Findings:
+    """Tensors that are views with strides give the same answer."""
+    worst = Worst(trial, BATCH_EPS * trial.eps, peak=True)
+    for k, structure in enumerate(trial.structures[: trial.spread]):
+        graph = _connected(trial, structure.graph)
+        graph = structure.graph.clone() if isinstance(graph, str) else graph
+        for name, value in graph.to_dict().items():
+            if isinstance(value, Tensor) and value.ndim:
+                graph[name] = torch.stack([value, value], dim=-1)[..., 0]
+        worst.compare(trial.subject(graph), trial.outputs[k], f"{structure.name}, non-contiguous input")
+    return worst.findings()
+
+
+def determinism(trial: Trial) -> Findings:
+    """Two runs give the same bits."""
+    worst = Worst(trial, 0.0)
+    for structure, reference in zip(trial.structures[: trial.spread], trial.outputs, strict=False):
+        for name, value in trial.subject(structure.graph).items():
+            equal = torch.equal(value.nan_to_num(), reference[name].nan_to_num())
+            worst.see(name, 0.0 if equal else max(trial.deviation(name, value, reference[name]), trial.eps), f"{structure.name}, run twice")
+    return worst.findings()
+
+
+def _connected(trial: Trial, graph: Graph) -> Graph | str:
+    """The graph with edges, or the reason why it has none."""
+    if trial.subject.cutoff is None and graph.get("cell") is not None and bool(graph.pbc.any()):
+        return "no cutoff to connect a periodic graph"
+    return connect(graph, trial.subject.cutoff)
+
+
+def _batchable(trial: Trial) -> list[list[int]]:
+    """Structures that PyG can collate: of one dimension and with the same fields; groups of two or more."""
+    groups: dict[tuple[str, ...], list[int]] = {}
+    for k, structure in enumerate(trial.structures):
+        if structure.graph.num_nodes:
+            groups.setdefault(tuple(sorted(structure.graph.to_dict())), []).append(k)
+    for group in groups.values():  # one graph makes a batch of two
+        group += group if len(group) == 1 else []
+    return list(groups.values())
+
+
+def _batch(structures: list[Structure]) -> Graph:
+    return Batch.from_data_list([s.graph for s in structures])
+
+
+def _rows(trial: Trial, name: str, structures: list[Structure], place: int) -> slice:
+    """The rows of one graph in an output of the batch."""
+    if trial.quantities[name].level == "graph":
+        return slice(place, place + 1)
+    start = sum(s.graph.num_nodes for s in structures[:place])
+    return slice(start, start + structures[place].graph.num_nodes)

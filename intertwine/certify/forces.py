@@ -1,0 +1,156 @@
+"""Are forces and stress the derivatives of the energy, and do they conserve momentum and angular momentum?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from intertwine.certify.structures import Structure, periodic
+from intertwine.certify.trial import Findings, Trial, Worst
+from intertwine.geometry import Graph
+
+RELATIVE = 1e-6  # forces against differences: of their rms
+JACOBIAN = 1e-5  # symmetry of the Jacobian, itself a difference of forces: of its largest entry
+DIRECTIONS = 4
+CONVERGED = 1e-8  # relative change at which no smaller step is taken
+STEPS = tuple(1.6e-2 * 2.0**-k for k in range(11))  # A along a unit vector of all coordinates, extrapolated to zero
+NO_FORCES = "no energy and forces among the outputs"
+
+
+def forces_against_differences(trial: Trial) -> Findings:
+    r""":math:`F \cdot v = -dE(x + h v)/dh` along random unit vectors v of all coordinates; the right side by central differences."""
+    if not {"energy", "forces"} <= set(trial.quantities):
+        return NO_FORCES
+    worst = Worst(trial, RELATIVE)
+    for k, structure in _few(trial):
+        forces = trial.outputs[k]["forces"].to(torch.float64)
+        for v in _directions(trial, structure.graph):
+            energy = _along(trial, "energy", partial(_moved, structure.graph, v))
+            slope, noise = derivative(energy, trial.outputs[k]["energy"])
+            error = max(0.0, float((slope + (forces * v).sum()).abs()) - noise)
+            worst.see("forces", error / trial.size("forces"), f"{structure.name}, derivative along a random direction")
+    return worst.findings()
+
+
+def force_jacobian(trial: Trial) -> Findings:
+    r""":math:`u \cdot J v = v \cdot J u` with :math:`J v = dF(x + h v)/dh`: there is an energy that the forces derive from."""
+    if "forces" not in trial.quantities:
+        return "no forces among the outputs"
+    worst = Worst(trial, JACOBIAN)
+    for k, structure in _few(trial):
+        vectors, columns, noise = _directions(trial, structure.graph), [], 0.0
+        for v in vectors:
+            forces = _along(trial, "forces", partial(_moved, structure.graph, v))
+            column, uncertain = derivative(forces, trial.outputs[k]["forces"])
+            columns.append(column)
+            noise = max(noise, uncertain)
+        jacobian = torch.stack([v.flatten() for v in vectors]) @ torch.stack(columns).T
+        skew = max(0.0, float((jacobian - jacobian.T).abs().max()) - 2 * noise)
+        size = float(torch.stack(columns).norm(dim=1).max())
+        worst.see("forces", skew / size if size else skew, f"{structure.name}, Jacobian along {len(vectors)} random directions")
+    return worst.findings()
+
+
+def force_sum(trial: Trial) -> Findings:
+    r""":math:`\sum_i F_i = 0`: the energy does not depend on where the structure is."""
+    if "forces" not in trial.quantities or "energy" not in trial.quantities:
+        return NO_FORCES
+    worst = Worst(trial)
+    for structure, output in zip(trial.structures, trial.outputs, strict=True):
+        total = output["forces"].to(torch.float64).sum(0).abs().max()
+        worst.see(
+            "forces", float(total) / trial.size("forces") / max(1, structure.graph.num_nodes) ** 0.5, f"{structure.name}, sum of forces"
+        )
+    return worst.findings()
+
+
+def torque(trial: Trial) -> Findings:
+    r""":math:`\sum_i (x_i \wedge F_i) = 0` about the centroid, in open structures: the energy does not depend on orientation."""
+    if not {"energy", "forces"} <= set(trial.quantities):
+        return NO_FORCES
+    worst = Worst(trial)
+    for structure, output in zip(trial.structures, trial.outputs, strict=True):
+        if periodic(structure.graph):
+            continue
+        x, f = structure.graph.pos.to(torch.float64), output["forces"].to(torch.float64)
+        moment, arm = x.T @ f - f.T @ x, float(x.norm()) or 1.0
+        worst.see("forces", float(moment.abs().max()) / (trial.size("forces") * arm), f"{structure.name}, total torque")
+    return worst.findings("no open structure")
+
+
+def stress_against_strain(trial: Trial) -> Findings:
+    r""":math:`V\,\sigma : \eta = dE((1 + h\eta) x)/dh` for random symmetric strains, positive under tension."""
+    if not {"energy", "stress"} <= set(trial.quantities):
+        return "no energy and stress among the outputs"
+    worst = Worst(trial, RELATIVE)
+    for k, structure in enumerate(trial.structures):
+        graph = structure.graph
+        if not periodic(graph) or "stress" not in trial.outputs[k]:
+            continue
+        volume = float(torch.linalg.det(graph.cell[0].to(torch.float64)).abs())
+        stress = trial.outputs[k]["stress"].to(torch.float64).reshape(3, 3)
+        for _ in range(DIRECTIONS):
+            eta = torch.randn(3, 3, generator=trial.generator, dtype=torch.float64)
+            eta = (eta + eta.T) / (2 * eta.norm())
+            energy = _along(trial, "energy", partial(_strained, graph, eta))
+            slope, noise = derivative(energy, trial.outputs[k]["energy"])
+            error = max(0.0, float((slope - volume * (stress * eta).sum()).abs()) - noise)
+            size = volume * float(eta.norm()) * trial.size("stress")
+            worst.see("stress", error / size, f"{structure.name}, derivative along a random strain")
+    return worst.findings("no periodic structure")
+
+
+def derivative(f: Callable[[float], Float[Tensor, " k"]], reference: Tensor) -> tuple[Float[Tensor, " k"], float]:
+    r"""df/dh at 0 by central differences, extrapolated (Ridders 1982), and its uncertainty from rounding.
+
+    With steps halved Neville's tableau cancels the terms in h^2, h^4, ...; the entry that changed least is taken.
+    Values carry a rounding error of about eps |f|, so the difference quotient carries :math:`\epsilon |f| / h` with the step h
+    of that entry: a float64 energy of -4210 eV limits a force to some 1e-10 eV/A, which is no fault of the force.
+    """
+    size = torch.finfo(torch.float64).eps * float(reference.to(torch.float64).abs().max()) if reference.numel() else 0.0
+    previous: list[Tensor] = []
+    best, smallest, noise = None, float("inf"), 0.0
+    for row, h in enumerate(STEPS):
+        current = [(f(h) - f(-h)) / (2 * h)]
+        for k in range(row):
+            current.append(current[k] + (current[k] - previous[k]) / (4 ** (k + 1) - 1))
+            change = float(max((current[-1] - current[k]).abs().max(), (current[-1] - previous[k]).abs().max()))
+            if change < smallest:
+                best, smallest, noise = current[-1], change, 4 * size / h
+        previous = current
+        if smallest <= CONVERGED * float(current[-1].abs().max()):
+            break
+    return best if best is not None else previous[0], noise
+
+
+def _along(trial: Trial, name: str, path: Callable[[float], Graph]) -> Callable[[float], Float[Tensor, " k"]]:
+    """An output, flat and in float64, along a path of graphs."""
+    return lambda h: trial.subject(path(h))[name].to(torch.float64).flatten()
+
+
+def _few(trial: Trial) -> list[tuple[int, Structure]]:
+    """Structures of moderate size with two nodes or more: differences need many evaluations."""
+    able = [(k, s) for k, s in enumerate(trial.structures) if s.graph.num_nodes > 1]
+    able.sort(key=lambda item: (item[1].graph.num_nodes > 64, -item[0]))
+    return able[: trial.spread]
+
+
+def _directions(trial: Trial, graph: Graph) -> list[Tensor]:
+    random = [torch.randn(graph.pos.shape, generator=trial.generator, dtype=torch.float64) for _ in range(DIRECTIONS)]
+    return [v / v.norm() for v in random]
+
+
+def _moved(graph: Graph, v: Tensor, h: float) -> Graph:
+    result = graph.clone()
+    result.pos = graph.pos + h * v.to(graph.pos)
+    return result
+
+
+def _strained(graph: Graph, eta: Tensor, h: float) -> Graph:
+    result, deformation = graph.clone(), torch.eye(3, dtype=torch.float64) + h * eta
+    result.pos, result.cell = graph.pos @ deformation.to(graph.pos).T, graph.cell @ deformation.to(graph.cell).T
+    return result

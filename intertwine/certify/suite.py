@@ -1,0 +1,223 @@
+"""All tests in order, on any function of graphs."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+
+from intertwine.certify import batching, forces, images, singular, smoothness
+from intertwine.certify import symmetry as symmetries
+from intertwine.certify.certificate import FAILED, NOT_CLAIMED, PASSED, SKIPPED, Certificate, Line
+from intertwine.certify.structures import Structure, prepare
+from intertwine.certify.subject import Subject, declare, name_of
+from intertwine.certify.trial import Findings, Trial
+from intertwine.geometry import Graph
+from intertwine.groups import Representation
+from intertwine.numerics import InputError
+
+#: Called with (tests done, tests in all, name of the test about to run).
+Progress = Callable[[int, int, str], None]
+
+
+class Check(NamedTuple):
+    """A test: its name, the symmetry it is about (or ""), the function, whether it needs the digits of float64."""
+
+    name: str
+    symmetry: str
+    run: Callable[[Trial], Findings]
+    double: bool = False
+
+
+CHECKS: tuple[Check, ...] = (
+    Check("random rotations", "rotation", symmetries.random_rotations),
+    Check("special rotations", "rotation", symmetries.special_rotations),
+    Check("tiny rotations", "rotation", symmetries.tiny_rotations),
+    Check("reflections", "reflection", symmetries.reflections),
+    Check("translations", "translation", symmetries.translations),
+    Check("permutations", "permutation", symmetries.permutations),
+    Check("batch against single", "", batching.batch_against_single),
+    Check("gradient across graphs", "", batching.gradient_across_graphs),
+    Check("unsorted edges", "", batching.edge_order),
+    Check("non-contiguous input", "", batching.memory_layout),
+    Check("determinism", "", batching.determinism),
+    Check("value at the cutoff", "", smoothness.value_at_cutoff, double=True),
+    Check("slope at the cutoff", "", smoothness.slope_at_cutoff, double=True),
+    Check("forces against differences", "", forces.forces_against_differences, double=True),
+    Check("symmetry of the force Jacobian", "", forces.force_jacobian, double=True),
+    Check("sum of forces", "", forces.force_sum),
+    Check("torque", "", forces.torque),
+    Check("stress against strain", "", forces.stress_against_strain, double=True),
+    Check("lattice image", "", images.lattice_image),
+    Check("supercell", "", images.supercell),
+    Check("coincident atoms", "", singular.coincident_atoms),
+    Check("isolated atom", "", singular.isolated_atom),
+    Check("single atom", "", singular.single_atom),
+    Check("empty graph", "", singular.empty_graph),
+)
+
+
+def certify(
+    function: Callable[[Graph], Any],
+    graphs: Sequence[Graph],
+    *,
+    symmetry: str = "E(3)",
+    dtypes: Sequence[torch.dtype] = (torch.float32, torch.float64),
+    cutoff: float | None = None,
+    irreps_out: str | Representation | Mapping[str, Any] | None = None,
+    bounds: Mapping[torch.dtype, float] | None = None,
+    seed: int = 0,
+    rotations: int = 4,
+    quick: bool = False,
+    progress: Progress | None = None,
+) -> Certificate:
+    r"""Is the function equivariant, smooth, conservative, and sound at singular inputs?
+
+    Errors are :math:`\max |f(g x) - \rho(g) f(x)| / \mathrm{rms}(f)`, with g applied in float64.
+
+    Args:
+        function: takes a Graph (or a batch) and returns a tensor, or a dict of tensors by name. It says what they are by an
+            attribute ``outputs`` (a task) or ``irreps_out`` (a model). If it has an attribute ``cutoff`` it is given graphs
+            without edges. A module is copied: the original keeps its precision and mode.
+        graphs: structures to try it on, of one dimension; positions in the unit that the function reads (A).
+        symmetry: what is claimed: "E(n)", "SE(n)", "O(n)", "SO(n)", "T(n)", "S(n)" with a number for n, or n itself. The other
+            symmetries are measured too, for information.
+        dtypes: precisions.
+        cutoff: radius (A) for functions that do not connect graphs themselves; None connects all pairs.
+        irreps_out: what it returns, where it does not say: "16x0e + 1o", a representation, or a dict by name.
+        bounds: largest relative error under a symmetry, by precision; default 1e-12 in float64, 2e-5 in float32.
+        seed: of all random numbers.
+        rotations: number of random rotations, each on every graph.
+        quick: fewer of everything, for tests that run often.
+        progress: called before each test.
+
+    Returns:
+        The certificate. Exceptions of the function become failed lines; what it does not support, skipped ones.
+
+    Raises:
+        InputError: no graphs, graphs of different dimensions, an unknown symmetry, outputs not declared.
+    """
+    graphs = list(graphs)
+    claimed = symmetries.claims(symmetry, _dimension(graphs))
+    quantities = declare(function, irreps_out)
+    structures = prepare([graph for graph in graphs if graph.num_nodes], torch.Generator().manual_seed(seed))
+    lines: list[Line] = []
+    for place, dtype in enumerate(dtypes):
+        subject = Subject(function, quantities, dtype, cutoff)
+        usable, found = _usable(subject, structures, other=len(dtypes) > 1)
+        lines += found
+        if usable:
+            counts = (min(rotations, 2), 1) if quick else (rotations, 2)
+            exact = _exact(function, subject, usable, cutoff)
+            trial = Trial(subject, usable, torch.Generator().manual_seed(seed + 1), (bounds or {}).get(dtype), *counts, exact)
+            lines += _run(trial, claimed, progress, place * len(CHECKS), len(dtypes) * len(CHECKS))
+    if not any(line.verdict == PASSED for line in lines):  # nothing ran at all: what was skipped is a failure
+        lines = [_failed(line) if line.test == "runs" else line for line in lines]
+    return Certificate(name_of(function), symmetry, len(graphs), tuple(lines))
+
+
+def assert_equivariant(function: Callable[[Graph], Any], graphs: Sequence[Graph], **options: Any) -> Certificate:
+    """:func:`certify` (quick) for tests of your own.
+
+    Args:
+        function: as in :func:`certify`.
+        graphs: as in :func:`certify`.
+        **options: any other argument of :func:`certify`.
+
+    Raises:
+        AssertionError: the certificate did not pass; the message is its summary and table.
+    """
+    certificate = certify(function, graphs, **{"quick": True, **options})
+    if not certificate.passed:
+        from rich.console import Console
+
+        text = io.StringIO()
+        Console(file=text, width=160).print(certificate.table())
+        raise AssertionError(f"{certificate.summary()}\n{text.getvalue()}")
+    return certificate
+
+
+def _dimension(graphs: list[Graph]) -> int:
+    """The one dimension of all graphs."""
+    dimensions = {graph.dimension for graph in graphs}
+    if len(dimensions) != 1 or not any(graph.num_nodes for graph in graphs):
+        raise InputError(
+            f"{len(graphs)} graphs of dimensions {sorted(dimensions)}",
+            where="graphs",
+            remedy="give at least one graph with nodes, all of one dimension.",
+        )
+    return dimensions.pop()
+
+
+def _usable(subject: Subject, structures: list[Structure], other: bool) -> tuple[list[Structure], list[Line]]:
+    """The structures that the function takes, and a line "runs": passed, or why some are left out."""
+    taken, reasons = set(), {}
+    for k, structure in sorted(enumerate(structures), key=lambda item: -item[1].graph.num_nodes):  # levels show on the largest
+        try:
+            graph = structure.graph.cast(subject.dtype)
+            subject.learn_levels(graph)
+            subject(graph)
+        except Exception as error:
+            reasons[structure.name] = _reason(error)
+        else:
+            taken.add(k)
+    usable = [structure for k, structure in enumerate(structures) if k in taken]
+    dtype = _short(subject.dtype)
+    if not reasons:
+        return usable, [Line("runs", "", "", dtype, 0.0, None, PASSED, f"{len(usable)} structures")]
+    grouped: dict[str, list[str]] = {}
+    for name, reason in reasons.items():
+        grouped.setdefault(reason, []).append(name)
+    verdict = SKIPPED if usable or other else FAILED
+    return usable, [
+        Line("runs", "", "", dtype, None, None, verdict, f"{reason} ({len(names)} structures, {names[0]})")
+        for reason, names in grouped.items()
+    ]
+
+
+def _exact(function: Callable[[Graph], Any], subject: Subject, structures: list[Structure], cutoff: float | None) -> Subject | None:
+    """The function in float64 beside a subject of lower precision, if it works there."""
+    if subject.dtype == torch.float64:
+        return None
+    exact = Subject(function, subject.quantities, torch.float64, cutoff)
+    return exact if len(_usable(exact, structures, other=True)[0]) == len(structures) else None
+
+
+def _run(trial: Trial, claimed: tuple[str, ...], progress: Progress | None, done: int, total: int) -> list[Line]:
+    dtype, lines = _short(trial.subject.dtype), []
+    for k, check in enumerate(CHECKS):
+        if progress is not None:
+            progress(done + k, total, f"{check.name}, {dtype}")
+        if check.double and trial.subject.dtype != torch.float64:
+            continue
+        bad = FAILED if not check.symmetry or check.symmetry in claimed else NOT_CLAIMED
+        try:
+            findings = check.run(trial)
+        except Exception as error:
+            lines.append(Line(check.name, check.symmetry, "", dtype, None, None, bad, _reason(error)))
+            continue
+        if isinstance(findings, str):
+            lines.append(Line(check.name, check.symmetry, "", dtype, None, None, SKIPPED, findings))
+            continue
+        for output, found in findings.items():
+            verdict = NOT_CLAIMED if bad == NOT_CLAIMED else PASSED if found.error <= found.bound else FAILED
+            lines.append(Line(check.name, check.symmetry, output, dtype, found.error, found.bound, verdict, found.worst))
+    if progress is not None:
+        progress(done + len(CHECKS), total, "")
+    return lines
+
+
+def _failed(line: Line) -> Line:
+    return Line(line.test, line.symmetry, line.output, line.dtype, line.error, line.bound, FAILED, line.worst)
+
+
+def _reason(error: Exception) -> str:
+    """An exception in one line."""
+    first = str(error).strip().splitlines()[0] if str(error).strip() else "no message"
+    return f"{type(error).__name__}: {first[:200]}"
+
+
+def _short(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

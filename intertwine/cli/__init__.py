@@ -1,0 +1,46 @@
+"""Floor 9: the command line. Commands import what they need when they run, so that `--help` answers at once."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from intertwine.cli.certificate import certify
+from intertwine.cli.listing import datasets, models
+from intertwine.cli.simulate import md, relax
+from intertwine.cli.train import train
+from intertwine.cli.use import evaluate, predict
+
+app = typer.Typer(
+    name="intertwine",
+    help="Equivariant graph neural networks: train, certify and use them.\n\nStart with: intertwine train ethanol",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (train, evaluate, predict, certify, md, relax, models, datasets):
+    app.command(rich_help_panel="Learn" if command in (train, evaluate, predict, certify) else "Use" if command in (md, relax) else "Look")(command)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        import intertwine
+
+        typer.echo(f"intertwine {intertwine.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False) -> None:
+    pass
+
+
+def main() -> None:
+    """Entry point of the `intertwine` command."""
+    app()
+
+
+__all__ = ["app", "main"]

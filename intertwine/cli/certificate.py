@@ -1,0 +1,106 @@
+"""intertwine certify: is it equivariant, smooth, conservative?"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from intertwine.cli import console
+from intertwine.numerics import InputError, choose
+
+
+@console.guarded
+def certify(
+    subject: Annotated[str | None, typer.Argument(help="A run folder, or module:Class (called with a Graph; `irreps_out` says what it returns).")] = None,
+    model: Annotated[str | None, typer.Option(help="An architecture, untrained, instead of a run.")] = None,
+    molecules: Annotated[Path | None, typer.Option(help="Structures to test on; by default small molecules of awkward shapes.")] = None,
+    symmetry: Annotated[str | None, typer.Option(help="The group to hold it against: E(3), SE(3), T(3), ...; by default what it claims.")] = None,
+    seed: Annotated[int, typer.Option(help="Of rotations, permutations and displacements.")] = 0,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Where to write the certificate as JSON.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the certificate as JSON.")] = False,
+) -> None:
+    """Certify a model: symmetry, batching, smoothness, forces, singular inputs. Exit code 0 if it passes, 1 if it fails."""
+    from intertwine.certify import certify as inspect_symmetry
+
+    function, claimed, name, folder = find(subject, model)
+    graphs = structures(molecules, function)
+    with console.bar(1, "certifying") as progress:
+        certificate = inspect_symmetry(function, graphs, symmetry=symmetry or claimed, seed=seed, progress=lambda done, total: progress(done))
+    target = output or (folder / "certificate.json" if folder is not None else None)
+    if target is not None:
+        certificate.save(target)
+    if as_json:
+        console.emit(certificate.to_json())
+    else:
+        console.out.print(certificate.table())
+        console.out.print(f"{name}: {certificate.summary()}", markup=False, soft_wrap=True)
+    raise SystemExit(0 if certificate.passed else console.FAILED)
+
+
+def find(subject: str | None, model: str | None) -> tuple[Any, str, str, Path | None]:
+    """What to certify: the function, the symmetry it claims, its name, and its run folder if it has one."""
+    from intertwine.models import MODELS
+
+    if (subject is None) == (model is None):
+        raise InputError("nothing, or two things, to certify", where="certify", remedy="give a run folder, module:Class, or --model NAME.")
+    if model is not None:
+        import torch
+
+        torch.manual_seed(0)
+        kind = MODELS[choose(model, MODELS, kind="model", where="--model")]
+        return kind(), kind.symmetry, f"{model} (untrained)", None
+    assert subject is not None
+    path = Path(subject)
+    if not path.exists() and ":" in subject:
+        return (*load(subject), subject, None)
+    from intertwine.training import load_run
+
+    task = load_run(console.existing(path, "run folder or module:Class")).task
+    return task, task.backbone.symmetry, str(path), path
+
+
+def load(spec: str) -> tuple[Any, str]:
+    """The function that ``module:Class`` (made without arguments) or ``module:function`` names, and the symmetry it claims.
+
+    Raises:
+        InputError: no such module or name, a class that can't be made, or no ``irreps_out``.
+    """
+    module_name, _, name = spec.partition(":")
+    if "" not in sys.path:
+        sys.path.insert(0, "")  # modules of the folder that the user is in
+    try:
+        module = importlib.import_module(module_name.removesuffix(".py"))
+    except ImportError as error:
+        raise InputError(f"can't import {module_name!r}: {error}", where=spec, remedy="run in the folder of the module, or install it.") from error
+    if not hasattr(module, name):
+        raise InputError(f"{module_name!r} has no {name!r}", where=spec, remedy=f"use one of: {', '.join(k for k in vars(module) if k[0] != '_')}.")
+    function = getattr(module, name)
+    if inspect.isclass(function):
+        try:
+            function = function()
+        except TypeError as error:
+            raise InputError(f"{name}() failed: {error}", where=spec, remedy="give every constructor argument a default.") from error
+    if not hasattr(function, "irreps_out") and not hasattr(function, "outputs"):
+        raise InputError(
+            "does not say what it returns", where=spec, remedy='set the attribute irreps_out, "0e" for an invariant or "1x1o" for a vector for example.'
+        )
+    return function, getattr(function, "symmetry", "E(3)")
+
+
+def structures(path: Path | None, function: Any) -> list[Any]:
+    """Graphs to test on: those of a file, or the embedded molecules (for a dynamics task with charges and velocities)."""
+    from intertwine.data import molecules, open_dataset
+
+    if path is not None:
+        store = open_dataset(str(path), labels=False, limit=8)
+        return [store[k] for k in range(min(len(store), 8))]
+    if getattr(function, "name", "") == "dynamics":
+        store = open_dataset("nbody", limit=6)
+        return [store[k] for k in range(6)]
+    known = getattr(function, "species", None)
+    return [graph for graph in molecules() if known is None or set(graph.z.tolist()) <= set(known)]

@@ -1,0 +1,69 @@
+"""intertwine train: from data to a trained, scored and certified run folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from intertwine.cli import console
+
+
+@console.guarded
+def train(
+    source: Annotated[str | None, typer.Argument(help="A data set (see `intertwine datasets`) or a file that ASE reads, also gzipped.")] = None,
+    test: Annotated[Path | None, typer.Option(help="A second file, all of it the test set.")] = None,
+    model: Annotated[str | None, typer.Option(help="Architecture (see `intertwine models`).")] = None,
+    task: Annotated[str | None, typer.Option(help="force_field, property or dynamics; by default what the data are for.")] = None,
+    target: Annotated[str | None, typer.Option(help="The label to learn, `homo` for example, where it is not energies and forces.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training set, at most.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Time budget; the learning rate comes down within it.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Structures in a batch, of each process.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="The largest rate of the schedule.")] = None,
+    train_size: Annotated[int | None, typer.Option("--train", help="Number of structures to train on.")] = None,
+    validation: Annotated[int | None, typer.Option(help="Number of structures to validate on.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Read only so many structures.")] = None,
+    key: Annotated[list[str] | None, typer.Option(help="Name of a label in the file, as energy=U0; repeatable.")] = None,
+    unit: Annotated[list[str] | None, typer.Option(help="Unit of a label in the file, as energy=kcal/mol; repeatable.")] = None,
+    indices: Annotated[Path | None, typer.Option(help="File (.json or .npz) with the indices of the three sets.")] = None,
+    devices: Annotated[int | None, typer.Option(help="Processes on the CPU, or GPUs.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the split, the initial weights and the order of the data.")] = None,
+    config: Annotated[Path | None, typer.Option(help="TOML file with [data], [model], [task], [training]; options override it.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="Any argument, as model.width=64 or training.average=0.995; repeatable.")] = None,
+    run: Annotated[Path | None, typer.Option(help="Folder of the run; by default runs/<data>-<model>-<time>.")] = None,
+    resume: Annotated[Path | None, typer.Option(help="Go on with an interrupted run in this folder, exactly where it was.")] = None,
+    quiet: Annotated[bool, typer.Option(help="No progress.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Train a model on a data set, score it on the test set, certify its symmetry, draw the pictures.
+
+    With nothing else said, `intertwine train ethanol` learns a force field from the data in the package.
+    """
+    from intertwine.training import merge, parse_settings, read_config
+    from intertwine.training import train as run_training
+
+    if resume is not None:
+        folder = run_training(None, run=resume, resume=True, progress=not quiet)
+    else:
+        common: dict[str, dict[str, Any]] = {
+            "data": {
+                "source": source, "test": None if test is None else str(test), "target": target, "limit": limit, "train": train_size,
+                "validation": validation, "keys": console.pairs(key, "--key"), "units": console.pairs(unit, "--unit"),
+                "indices": None if indices is None else str(indices), "seed": seed,
+            },
+            "model": {"name": model},
+            "task": {"name": task},
+            "training": {
+                "epochs": epochs, "minutes": minutes, "batch_size": batch_size, "learning_rate": learning_rate, "devices": devices, "seed": seed,
+            },
+        }  # fmt: skip
+        given = {section: {k: v for k, v in values.items() if v is not None} for section, values in common.items()}
+        layers = [read_config(config)] if config is not None else []
+        if source is None and config is None:
+            given["data"]["source"] = "ethanol"
+        folder = run_training(merge(*layers, given, parse_settings(settings or [])), run=run, progress=not quiet)
+    if as_json:
+        import json
+
+        console.emit({"run": str(folder), **json.loads((folder / "report.json").read_text())})

@@ -1,0 +1,117 @@
+"""One structure as a file gives it, before anyone has decided which of its numbers are labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from intertwine.geometry import neighbour_list
+from intertwine.numerics import DataError, GeometryError
+
+VACUUM = 20.0  # A between periodic images beyond which a box whose periodicity the file does not state is empty space
+
+
+@dataclass
+class Frame:
+    """A structure of a file.
+
+    Args:
+        numbers: atomic numbers (N,).
+        positions: (N, 3) in the file's unit.
+        where: file and frame, for messages.
+        cell: lattice vectors as rows (3, 3), or None.
+        pbc: periodic along each, or None if the file does not say.
+        values: quantities of the whole structure, by the file's own names.
+        columns: quantities of each atom (N, ...), by the file's own names.
+        units: units that the file itself declares, by those names.
+    """
+
+    numbers: np.ndarray
+    positions: np.ndarray
+    where: str
+    cell: np.ndarray | None = None
+    pbc: np.ndarray | None = None
+    values: dict[str, Any] = field(default_factory=dict)
+    columns: dict[str, np.ndarray] = field(default_factory=dict)
+    units: dict[str, str] = field(default_factory=dict)
+
+
+def place(path: Any, frame: int) -> str:
+    """How messages name a frame."""
+    return f"{path}, frame {frame} (counted from 0)"
+
+
+def check(frame: Frame, cells: set[bytes]) -> Frame:
+    """The frame itself, if its atoms and its cell are sound.
+
+    Args:
+        frame: the structure.
+        cells: cells that were found sound already; updated.
+
+    Raises:
+        DataError: no atoms, an unknown element, a position that is not finite, or a singular cell; file and frame are named.
+    """
+    if not len(frame.numbers):
+        raise DataError("there are no atoms", where=frame.where, remedy="remove the frame.")
+    bad = np.flatnonzero((frame.numbers < 1) | (frame.numbers > 118))
+    if len(bad):
+        raise DataError(
+            f"atom {bad[0]} has atomic number {frame.numbers[bad[0]]}", where=frame.where, remedy="atomic numbers run from 1 to 118."
+        )
+    bad = np.flatnonzero(~np.isfinite(frame.positions).all(-1))
+    if len(bad):
+        raise DataError(f"the position of atom {bad[0]} is not finite", where=frame.where, remedy="remove or repair that frame.")
+    if frame.cell is not None and (frame.pbc is None or frame.pbc.any()):
+        key = frame.cell.tobytes() + (b"" if frame.pbc is None else frame.pbc.tobytes())
+        if key not in cells:
+            x, y, z = (True, True, True) if frame.pbc is None else (bool(p) for p in frame.pbc)
+            reach = 1e-3 * max(float(np.linalg.norm(frame.cell, axis=1).max()), 1e-9) if np.isfinite(frame.cell).all() else 1.0
+            try:
+                neighbour_list(
+                    torch.zeros(1, 3, dtype=torch.float64), reach, torch.from_numpy(np.array(frame.cell, dtype=np.float64)), (x, y, z)
+                )
+            except GeometryError as error:
+                raise DataError(error.what, where=frame.where, remedy=error.remedy) from error
+            cells.add(key)
+    elif frame.cell is None and frame.pbc is not None and frame.pbc.any():
+        raise DataError("periodic without a cell", where=frame.where, remedy="give the lattice vectors, or pbc=False.")
+    return frame
+
+
+def in_vacuum(frame: Frame) -> bool:
+    """Whether the box leaves at least 20 A of nothing between an atom and any periodic image, in every direction."""
+    if frame.cell is None:
+        return True
+    inverse = np.linalg.inv(frame.cell)
+    heights = 1 / np.linalg.norm(inverse, axis=0)
+    return bool((heights * (1 - np.ptp(frame.positions @ inverse, axis=0)) > VACUUM).all())
+
+
+def decide_periodicity(frames: Sequence[Frame], wanted: bool) -> list[str]:
+    """Settle frames whose file gives a box but not whether it repeats; returns what was decided, for the notes.
+
+    A molecule in a wide box is open: it has the same neighbours, and no stress. Everything else with a box is periodic.
+
+    Args:
+        frames: all frames of a file; changed in place.
+        wanted: there are stress labels, so the box is meant.
+    """
+    unsaid = [frame for frame in frames if frame.cell is not None and frame.pbc is None]
+    notes = []
+    if unsaid:
+        empty = not wanted and all(in_vacuum(frame) for frame in unsaid)
+        for frame in unsaid:
+            frame.pbc = np.full(3, not empty)
+        notes.append(
+            f"the file gives a box and not its periodicity: taken as open, with at least {VACUUM:.0f} A of vacuum around each molecule"
+            if empty
+            else "the file gives a box and not its periodicity: taken as periodic"
+        )
+    for frame in frames:
+        if frame.cell is not None and frame.pbc is not None and not frame.pbc.any():
+            frame.cell = frame.pbc = None
+    return notes

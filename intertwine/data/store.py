@@ -1,0 +1,263 @@
+"""Many graphs as a few flat tensors, memory-mapped from a folder where they come from one."""
+
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from intertwine.data.cache import appearing, cache_folder
+from intertwine.data.flatten import flatten
+from intertwine.data.splits import Splits
+from intertwine.geometry import Graph, neighbour_list
+from intertwine.numerics import DataError, InputError, nearest
+
+SCHEMA = 1
+#: What a model reads; everything else in a store is a label.
+INPUTS = ("pos", "z", "cell", "pbc", "vel", "charge", "x")
+
+
+class GraphStore(torch.utils.data.Dataset):
+    """A data set of graphs. Node fields are concatenated (nodes of all graphs, ...), graph fields stacked (graphs, ...).
+
+    ``store[k]`` is a :class:`Graph` in float64 whose tensors are copies: changing one leaves the store alone.
+
+    Args:
+        fields: the flat tensors by name.
+        node_ptr: graph k has the nodes ``node_ptr[k]`` up to ``node_ptr[k + 1]`` (graphs + 1,).
+        levels: "node" or "graph" for every field.
+        name: name of the data set.
+        units: unit of each field that has one, such as ``{"energy": "eV"}``.
+        notes: what was assumed when the data were read, one sentence each.
+        splits: the parts that the data set prescribes, if it does.
+        representations: how fields outside ``FIELDS`` transform (see :class:`Graph`).
+    """
+
+    def __init__(
+        self,
+        fields: dict[str, Tensor],
+        node_ptr: Int[Tensor, " graphs_and_one"],
+        levels: dict[str, str],
+        *,
+        name: str = "",
+        units: dict[str, str] | None = None,
+        notes: Iterable[str] = (),
+        splits: Splits | None = None,
+        representations: dict[str, str] | None = None,
+    ) -> None:
+        self.fields, self.node_ptr, self.levels = fields, node_ptr, levels
+        self.name, self.units, self.notes = name, dict(units or {}), list(notes)
+        self.representations = dict(representations or {})
+        self.splits = splits.check(len(node_ptr) - 1, where=name) if splits is not None else None
+        self.cutoff: float | None = None
+        self._indices: Tensor | None = None  # of a view
+        self._edges: dict[int, tuple[Tensor, Tensor]] | None = None  # by index in the whole store
+
+    @classmethod
+    def from_graphs(cls, graphs: Sequence[Graph], **about: Any) -> GraphStore:
+        """A store of graphs in memory; ``about`` is the name, units, notes and splits.
+
+        Open and periodic graphs may be mixed. Edges are not kept: models and :meth:`connected` build them.
+
+        Raises:
+            DataError: there are no graphs, or a field is missing in some of them or differs in shape.
+        """
+        fields, node_ptr, levels, representations = flatten(graphs)
+        return cls(fields, node_ptr, levels, **({"representations": representations} | about))
+
+    def __len__(self) -> int:
+        return len(self.node_ptr) - 1 if self._indices is None else len(self._indices)
+
+    def __getitem__(self, index: int) -> Graph:
+        k = self._whole(index)
+        start, stop = int(self.node_ptr[k]), int(self.node_ptr[k + 1])
+        rows = {"node": slice(start, stop), "graph": slice(k, k + 1)}
+        graph = Graph(
+            **{name: value[rows[self.levels[name]]].clone() for name, value in self.fields.items()}, representations=self.representations
+        )
+        if self._edges is not None:
+            graph.edge_index, graph.shifts = self._neighbours(k, graph, self._edges)
+        return graph
+
+    def subset(self, indices: Sequence[int] | Tensor) -> GraphStore:
+        """A view of some entries, in the order given; it shares the tensors.
+
+        Raises:
+            InputError: an index is out of range.
+        """
+        indices = torch.as_tensor(np.asarray(indices).reshape(-1).astype(np.int64))
+        if len(indices) and not 0 <= int(indices.min()) <= int(indices.max()) < len(self):
+            bad = int(indices[(indices < 0) | (indices >= len(self))][0])
+            raise InputError(
+                f"index {bad} is out of range for {len(self)} entries", where=self.name or "subset", remedy="indices count from 0."
+            )
+        view = copy.copy(self)
+        view._indices = indices if self._indices is None else self._indices[indices]
+        view.splits = None
+        return view
+
+    def only(self, *labels: str) -> GraphStore:
+        """A view with the inputs and just these labels.
+
+        Raises:
+            DataError: there is no such label; the remedy names the nearest.
+        """
+        known = [name for name in self.fields if name not in INPUTS]
+        for name in labels:
+            if name not in self.fields:
+                raise DataError(f"there is no label {name!r}", where=self.name or "data set", remedy=nearest(name, known))
+        view = copy.copy(self)
+        view.fields = {name: value for name, value in self.fields.items() if name in INPUTS or name in labels}
+        return view
+
+    def connected(self, cutoff: float | None) -> GraphStore:
+        """A view whose items carry ``edge_index`` and ``shifts`` for a cutoff (A; None for all pairs).
+
+        A neighbour list is computed when its item is first asked for, and kept, as int32 and int8. Subsets of this view share them;
+        so does each worker of a data loader with ``persistent_workers=True``.
+        """
+        view = copy.copy(self)
+        view.cutoff, view._edges = cutoff, {}
+        return view
+
+    def field(self, name: str) -> Tensor:
+        """A field of all entries of this view, concatenated over their nodes or stacked over the graphs.
+
+        Raises:
+            DataError: there is no such field; the remedy names the nearest.
+        """
+        if name not in self.fields:
+            raise DataError(f"there is no field {name!r}", where=self.name or "data set", remedy=nearest(name, self.fields))
+        value = self.fields[name]
+        if self._indices is None:
+            return value
+        return value[self._nodes(self._indices) if self.levels[name] == "node" else self._indices]
+
+    def species(self) -> list[int]:
+        """Atomic numbers that occur, ascending; empty if the nodes are not atoms."""
+        return torch.unique(self.field("z")).tolist() if "z" in self.fields else []
+
+    def save(self, folder: str | Path, *, replace: bool = True) -> None:
+        """Write one ``.npy`` a field and ``header.json``; the folder appears whole or not at all. Views are written as what they show.
+
+        Args:
+            folder: where to.
+            replace: overwrite a folder that is there; otherwise it is left alone.
+
+        Raises:
+            DataError: the disk is full, or the place can't be written.
+        """
+        counts = self.node_ptr.diff() if self._indices is None else self.node_ptr.diff()[self._indices]
+        arrays = {"node_ptr": np.concatenate([[0], np.cumsum(counts.numpy())]), **{name: self.field(name).numpy() for name in self.fields}}
+        header = {
+            "schema": SCHEMA,
+            "name": self.name,
+            "units": self.units,
+            "notes": self.notes,
+            "levels": {name: self.levels[name] for name in self.fields},
+            "representations": self.representations,
+            "splits": self.splits.to_dict() if self.splits is not None else None,
+            "arrays": {name: [list(array.shape), array.dtype.str] for name, array in arrays.items()},
+        }
+        with appearing(Path(folder), replace) as partial:
+            for name, array in arrays.items():
+                np.save(partial / f"{name}.npy", array, allow_pickle=False)
+            (partial / "header.json").write_text(json.dumps(header))
+
+    @classmethod
+    def load(cls, folder: str | Path) -> GraphStore:
+        """Open a folder written by :meth:`save`, memory-mapped: nothing is read until it is asked for.
+
+        Raises:
+            DataError: the folder is missing, damaged, or written by a newer version.
+        """
+        folder, remedy = Path(folder), "delete the folder; it will be made anew."
+        try:
+            header = json.loads((folder / "header.json").read_text())
+            if header["schema"] > SCHEMA:
+                raise DataError(
+                    f"schema {header['schema']}, newer than this version's {SCHEMA}",
+                    where=str(folder),
+                    remedy="upgrade intertwine, or delete the folder.",
+                )
+            arrays = {}
+            for name, (shape, dtype) in header["arrays"].items():
+                # copy-on-write: torch wants writable memory, and nothing written there reaches the file
+                array = np.load(folder / f"{name}.npy", mmap_mode="c" if 0 not in shape else None, allow_pickle=False)
+                if list(array.shape) != shape or array.dtype.str != dtype:
+                    raise DataError(
+                        f"{name}.npy holds {array.dtype}{array.shape}, not {dtype}{tuple(shape)}", where=str(folder), remedy=remedy
+                    )
+                arrays[name] = torch.from_numpy(array)
+            parts = header["splits"]
+            return cls(
+                {name: arrays[name] for name in header["levels"]},
+                arrays["node_ptr"],
+                header["levels"],
+                name=header["name"],
+                units=header["units"],
+                notes=header["notes"],
+                splits=Splits(**parts) if parts else None,
+                representations=header["representations"],
+            )
+        except DataError:
+            raise
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DataError(f"can't read the stored data set: {error}", where=str(folder), remedy=remedy) from error
+
+    def _whole(self, index: int) -> int:
+        """An index of this view (negative counts from the end) as one of the whole store."""
+        index = int(index)
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"index {index} is out of range for {len(self)} entries")  # what ends a for loop
+        index %= len(self)
+        return index if self._indices is None else int(self._indices[index])
+
+    def _nodes(self, indices: Tensor) -> Tensor:
+        """Rows of the nodes of these graphs, one graph after the other."""
+        starts, counts = self.node_ptr[indices], self.node_ptr[indices + 1] - self.node_ptr[indices]
+        before = counts.cumsum(0) - counts
+        return torch.arange(int(counts.sum())) + torch.repeat_interleave(starts - before, counts)
+
+    def _neighbours(self, k: int, graph: Graph, known: dict[int, tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+        if k not in known:
+            cell = graph.get("cell")
+            pbc = tuple(graph.pbc[0].tolist()) if cell is not None else (False, False, False)
+            pairs, shifts = neighbour_list(graph.pos, self.cutoff, None if cell is None else cell[0], pbc)
+            small = torch.int8 if not len(shifts) or int(shifts.abs().max()) < 128 else torch.int64
+            known[k] = (pairs.to(torch.int32), shifts.to(small) if any(pbc) else shifts[:0])
+        pairs, shifts = known[k]
+        shifts = shifts.long() if len(shifts) else torch.zeros(pairs.shape[1], 3, dtype=torch.int64)
+        return pairs.long(), shifts
+
+    def __repr__(self) -> str:
+        labels = ", ".join(name for name in self.fields if name not in INPUTS) or "none"
+        return f"GraphStore({self.name!r}, {len(self)} graphs, labels: {labels})"
+
+
+def cached(name: str, make: Callable[[], GraphStore]) -> GraphStore:
+    """The data set of that name in the cache folder; made, and put there, if it is absent or damaged.
+
+    Where the cache can't be written the data set stays in memory, and its notes say so.
+    """
+    folder = cache_folder() / name
+    if folder.is_dir():
+        try:
+            return GraphStore.load(folder)
+        except DataError:
+            shutil.rmtree(folder, ignore_errors=True)
+    store = make()
+    try:
+        store.save(folder, replace=False)
+        return GraphStore.load(folder)
+    except DataError as error:
+        store.notes.append(f"not cached ({error.what})")
+        return store

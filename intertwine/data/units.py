@@ -1,0 +1,70 @@
+"""Units of labels, converted to eV, A, eV/A, eV/A^3 and e A."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from intertwine.numerics import InputError, nearest
+
+#: What the library keeps each quantity in, and the dimension that its unit must have.
+CANONICAL = {"energy": "eV", "forces": "eV/A", "stress": "eV/A^3", "pos": "A", "dipole": "e*A"}
+DIMENSIONS = {"energy": "energy", "forces": "force", "stress": "pressure", "pos": "length", "dipole": "dipole"}
+
+
+def unit_table() -> dict[str, dict[str, float]]:
+    """Every unit known by name, with its value in the canonical unit of its dimension (CODATA 2014, as in ``ase.units``)."""
+    from ase import units as u
+
+    return {
+        "energy": {
+            "eV": 1.0, "meV": 1e-3, "kcal/mol": u.kcal / u.mol, "kJ/mol": u.kJ / u.mol,
+            "Hartree": u.Hartree, "Ha": u.Hartree, "Eh": u.Hartree, "a.u.": u.Hartree,
+            "Ry": u.Rydberg, "Rydberg": u.Rydberg, "cm^-1": u.invcm,
+        },
+        "length": {"A": 1.0, "Ang": 1.0, "Angstrom": 1.0, "Bohr": u.Bohr, "a0": u.Bohr, "nm": 10.0, "pm": 0.01, "a.u.": u.Bohr},
+        "pressure": {"GPa": u.GPa, "MPa": 1e-3 * u.GPa, "kbar": 0.1 * u.GPa, "kB": 0.1 * u.GPa, "bar": 1e-4 * u.GPa, "Pa": u.Pascal},
+        "dipole": {"e*A": 1.0, "e*Ang": 1.0, "D": u.Debye, "Debye": u.Debye, "e*Bohr": u.Bohr, "e*a0": u.Bohr, "a.u.": u.Bohr},
+    }  # fmt: skip
+
+
+def factor(unit: str, quantity: str) -> float:
+    """What a number in ``unit`` is multiplied with to be in the canonical unit of a quantity; 1 for quantities that have none.
+
+    Compounds of the table are understood: "kcal/mol/A" for forces, "Hartree/Bohr^3" for stress.
+
+    Args:
+        unit: such as "kcal/mol"; upper and lower case don't matter.
+        quantity: "energy", "forces", "stress", "pos", "dipole" or any other label.
+
+    Raises:
+        InputError: the unit is not known for that quantity; the remedy lists those that are.
+
+    >>> round(factor("kcal/mol", "energy"), 6)
+    0.043364
+    """
+    dimension = DIMENSIONS.get(quantity)
+    if dimension is None:
+        return 1.0
+    table = unit_table()
+    known = {name.lower(): value for name, value in table.get(dimension, {}).items()}
+    text = unit.strip().replace("Å", "A").replace("**", "^").lower()
+    if text in known:
+        return known[text]
+    power = {"force": "", "pressure": "^3"}.get(dimension)
+    if power is not None and text.endswith(power) and "/" in text:
+        energy, length = text.removesuffix(power).rsplit("/", 1)
+        energies = {name.lower(): value for name, value in table["energy"].items()}
+        lengths = {name.lower(): value for name, value in table["length"].items()}
+        if energy in energies and length in lengths:
+            return energies[energy] / lengths[length] ** (3 if power else 1)
+    names = list(table.get(dimension, {}))
+    if power is not None:
+        names += [f"{energy}/{length}{power}" for energy, length in (("eV", "A"), ("kcal/mol", "A"), ("Hartree", "Bohr"))]
+    raise InputError(f"unknown unit {unit!r}", where=f"unit of {quantity}", remedy=nearest(unit, names))
+
+
+def complete(units: Mapping[str, str]) -> dict[str, str]:
+    """Units of energy, forces, stress, positions and dipole: those given; else eV and A, and forces and stress follow those two."""
+    given = dict(units)
+    energy, length = given.get("energy", "eV"), given.get("pos", "A")
+    return {"energy": energy, "pos": length, "forces": f"{energy}/{length}", "stress": f"{energy}/{length}^3", "dipole": "e*A"} | given

@@ -1,0 +1,157 @@
+"""Dynamics and relaxation with ASE: the two things people do first with a force field."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms, units
+from ase.io import Trajectory
+
+from intertwine.numerics import GeometryError, InputError
+
+BLOW_UP = 100.0  # kinetic energy per atom (eV) at which a trajectory is no longer physics
+
+
+@dataclass
+class Dynamics:
+    """What happened in a run of molecular dynamics; one entry per recorded step.
+
+    Attributes:
+        time: ps.
+        total: total energy, eV.
+        potential: potential energy, eV.
+        temperature: kinetic temperature, K.
+        atoms: number of atoms.
+    """
+
+    atoms: int
+    time: list[float] = field(default_factory=list)
+    total: list[float] = field(default_factory=list)
+    potential: list[float] = field(default_factory=list)
+    temperature: list[float] = field(default_factory=list)
+
+    @property
+    def drift(self) -> float:
+        """Slope of the total energy by least squares, eV per atom per ns."""
+        if len(self.time) < 2:
+            return 0.0
+        energy = (np.asarray(self.total) - self.total[0]) / self.atoms  # the offset of thousands of eV would cost digits
+        return float(np.polyfit(np.asarray(self.time) * 1e-3, energy, 1)[0])
+
+    @property
+    def fluctuation(self) -> float:
+        """Standard deviation of the total energy about its trend, meV per atom."""
+        if len(self.time) < 3:
+            return 0.0
+        energy = (np.asarray(self.total) - self.total[0]) / self.atoms
+        trend = np.polyfit(self.time, energy, 1)
+        return float(np.std(energy - np.polyval(trend, self.time)) * 1e3)
+
+
+def run_dynamics(
+    atoms: Atoms,
+    steps: int,
+    *,
+    temperature: float = 300.0,
+    timestep: float = 0.25,
+    ensemble: str = "nve",
+    friction: float = 0.01,
+    seed: int = 0,
+    every: int = 10,
+    trajectory: Path | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Dynamics:
+    """Molecular dynamics from the given positions with Maxwell-Boltzmann velocities.
+
+    "nve": velocity Verlet, which conserves energy: its drift measures the force field. "nvt": Langevin dynamics.
+
+    Args:
+        atoms: structure with a calculator; moved in place.
+        steps: number of steps.
+        temperature: K; of the starting velocities, and of the bath.
+        timestep: fs.
+        ensemble: "nve" or "nvt".
+        friction: of the bath, 1/fs.
+        seed: of the velocities and of the bath.
+        every: record every so many steps.
+        trajectory: file to write recorded frames to (ASE's .traj).
+        progress: called with the number of steps done.
+
+    Raises:
+        InputError: an argument out of range.
+        GeometryError: the trajectory blew up; says at which step.
+    """
+    from ase.md.langevin import Langevin
+    from ase.md.velocitydistribution import Stationary, thermalize_momenta
+    from ase.md.verlet import VelocityVerlet
+
+    for name, value in (("steps", steps), ("timestep", timestep), ("every", every)):
+        if not value > 0:
+            raise InputError(f"{name} is {value}", where=name, remedy="give a positive number.")
+    if not temperature >= 0:
+        raise InputError(f"a temperature of {temperature} K", where="temperature", remedy="give 0 or more.")
+    rng = np.random.default_rng(seed)
+    thermalize_momenta(atoms, temperature_K=temperature, rng=rng)
+    Stationary(atoms)
+    if ensemble == "nve":
+        integrator = VelocityVerlet(atoms, timestep * units.fs)
+    elif ensemble == "nvt":
+        integrator = Langevin(atoms, timestep * units.fs, temperature_K=temperature, friction=friction / units.fs, fixcm=False, rng=rng)
+    else:
+        raise InputError(f"unknown ensemble {ensemble!r}", where="ensemble", remedy='use "nve" or "nvt".')
+    record = Dynamics(len(atoms))
+    writer = Trajectory(str(trajectory), "w", atoms) if trajectory is not None else None
+
+    def observe() -> None:
+        kinetic, potential = atoms.get_kinetic_energy(), atoms.get_potential_energy()
+        if not np.isfinite(kinetic + potential) or kinetic > BLOW_UP * len(atoms):
+            raise GeometryError(
+                f"the trajectory blew up at step {integrator.nsteps}: kinetic energy {kinetic:.3g} eV",
+                where="dynamics",
+                remedy="start from a relaxed structure (intertwine relax), use a smaller time step, or train on hotter data.",
+            )
+        record.time.append(integrator.nsteps * timestep * 1e-3)
+        record.total.append(kinetic + potential)
+        record.potential.append(potential)
+        record.temperature.append(atoms.get_temperature())
+        if writer is not None:
+            writer.write()
+        if progress is not None:
+            progress(integrator.nsteps)
+
+    integrator.attach(observe, interval=every)
+    try:
+        integrator.run(steps)
+    finally:
+        if writer is not None:
+            writer.close()
+    return record
+
+
+def relax(atoms: Atoms, *, fmax: float = 0.01, steps: int = 500, cell: bool = False, progress: Callable[[int, float], None] | None = None) -> bool:
+    """Relax a structure in place by L-BFGS; returns whether every force component vector fell below ``fmax``.
+
+    Args:
+        atoms: structure with a calculator.
+        fmax: largest force that may remain, eV/A.
+        steps: at most so many steps.
+        cell: relax the cell too (structures periodic in three directions).
+        progress: called with the step and the largest force (eV/A).
+
+    Raises:
+        InputError: an argument out of range, or a cell to relax in an open structure.
+    """
+    from ase.filters import FrechetCellFilter
+    from ase.optimize import LBFGS
+
+    if not fmax > 0 or not steps > 0:
+        raise InputError(f"fmax {fmax}, steps {steps}", where="relax", remedy="give positive numbers.")
+    if cell and not atoms.pbc.all():
+        raise InputError("an open structure has no cell to relax", where="cell", remedy="leave out --cell.")
+    optimizer = LBFGS(FrechetCellFilter(atoms) if cell else atoms, logfile=None)
+    if progress is not None:
+        optimizer.attach(lambda: progress(optimizer.nsteps, float(np.linalg.norm(atoms.get_forces(), axis=1).max(initial=0.0))))
+    return bool(optimizer.run(fmax=fmax, steps=steps))

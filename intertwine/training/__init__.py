@@ -1,0 +1,29 @@
+"""Floor 7: training. The configuration is the constructors' arguments; a run is a folder."""
+
+from intertwine.training.checkpoint import load_checkpoint, save_checkpoint
+from intertwine.training.config import Choice, Config, merge, parse_settings, read_config, resolve
+from intertwine.training.evaluation import evaluate, predict
+from intertwine.training.folder import Run, load_run
+from intertwine.training.loader import Loader, collate
+from intertwine.training.options import DataOptions, TrainingOptions
+from intertwine.training.run import train
+
+__all__ = [
+    "Choice",
+    "Config",
+    "DataOptions",
+    "Loader",
+    "Run",
+    "TrainingOptions",
+    "collate",
+    "evaluate",
+    "load_checkpoint",
+    "load_run",
+    "merge",
+    "parse_settings",
+    "predict",
+    "read_config",
+    "resolve",
+    "save_checkpoint",
+    "train",
+]

@@ -1,0 +1,11 @@
+"""``python -m intertwine.training FOLDER RANK PORT``: a helper process of a run on several devices (see processes.py)."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from intertwine.training.run import join
+
+if __name__ == "__main__":
+    join(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

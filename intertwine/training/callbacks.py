@@ -1,0 +1,167 @@
+"""What happens around an epoch: validation, checkpoints, history, and the end of the run."""
+
+from __future__ import annotations
+
+import csv
+import io
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Callback, Trainer
+
+from intertwine.numerics import CheckpointError, DataError
+from intertwine.training.checkpoint import save_checkpoint, write_atomically
+from intertwine.training.loader import Loader
+from intertwine.training.module import TrainingModule
+from intertwine.training.progress import Progress
+from intertwine.training.scoring import score
+
+BEST, LAST, HISTORY = "best.safetensors", "last.safetensors", "metrics.csv"
+SHARE = 20  # a checkpoint is due when this many times the duration of the last save has passed since
+
+
+class Interrupted(Exception):  # noqa: N818 - not an error
+    """The user asked to stop."""
+
+
+class Keeper:
+    """Writes the files of a run. A failure to write is told and tried again at the next epoch; training goes on.
+
+    Args:
+        folder: of the run.
+        about: what every checkpoint says of itself (configuration, species).
+        say: prints a line.
+    """
+
+    def __init__(self, folder: Path, about: dict[str, Any], say: Callable[[str], None]) -> None:
+        self.folder, self.about, self.say = folder, about, say
+        self.best: dict[str, Any] | None = None  # not yet on the disk
+        self.saved, self.duration = 0.0, 0.0
+        self.failure: CheckpointError | None = None
+
+    def keep(self, module: TrainingModule, *, final: bool) -> None:
+        """Write the best weights, if new, then the last state; or wait if that was just done (a lost epoch is computed again)."""
+        if not final and time.monotonic() - self.saved < SHARE * self.duration:
+            return
+        start = time.monotonic()
+        try:
+            if self.best is not None:
+                save_checkpoint(self.folder / BEST, self.best)
+            save_checkpoint(self.folder / LAST, {**self.about, "kind": "state", "epoch": module.epoch, **module.state()})
+            write_history(self.folder / HISTORY, module.rows)
+            self.best, self.failure = None, None
+        except CheckpointError as error:
+            if self.failure is None:
+                self.say(f"warning: {error}\n  Training goes on; the next epoch tries again.")
+            self.failure = error
+        self.saved = time.monotonic()
+        self.duration = self.saved - start
+
+    def finish(self) -> None:
+        """After training: raise if the results could not be written, having put them where there is room.
+
+        Raises:
+            CheckpointError: names the file that holds the weights instead.
+        """
+        if self.failure is None:
+            return
+        where = "nowhere: no other folder could be written either"
+        if self.best is not None:
+            try:
+                rescue = Path(tempfile.mkdtemp(prefix="intertwine-")) / BEST
+                save_checkpoint(rescue, self.best)
+                where = str(rescue)
+            except (OSError, CheckpointError):
+                shutil.rmtree(rescue.parent, ignore_errors=True)
+        else:
+            where = str(self.folder / BEST)
+        raise CheckpointError(
+            f"the run could not be saved: {self.failure.what}",
+            where=self.failure.where,
+            remedy=f"the best weights are in {where}; free space, then resume the run.",
+        ) from self.failure
+
+
+class Epochs(Callback):
+    """The end of every epoch, in this order: validate, schedule, decide on stopping, save, report.
+
+    Args:
+        loader: of the training set.
+        validation: of the validation set; None if it is empty, and then the training loss decides.
+        keeper: writes files; None on all processes but the first.
+        progress: tells the user; None on all processes but the first.
+        interrupted: whether the user asked to stop.
+    """
+
+    def __init__(
+        self, loader: Loader, validation: Loader | None, keeper: Keeper | None, progress: Progress | None, interrupted: Callable[[], bool]
+    ) -> None:
+        self.loader, self.validation, self.keeper, self.progress, self.interrupted = loader, validation, keeper, progress, interrupted
+
+    def on_train_epoch_start(self, trainer: Trainer, module: TrainingModule) -> None:  # type: ignore[override]
+        self.loader.epoch = module.epoch
+
+    def on_train_batch_end(self, trainer: Trainer, module: TrainingModule, outputs: Any, batch: Any, index: int) -> None:  # type: ignore[override]
+        if self.interrupted():
+            raise Interrupted
+        if module.out_of_time():
+            trainer.should_stop = True
+        if self.progress is not None:
+            self.progress.step(module)
+
+    def on_train_epoch_end(self, trainer: Trainer, module: TrainingModule) -> None:  # type: ignore[override]
+        loss = module.mean_loss()
+        if loss != loss or loss in (float("inf"), float("-inf")):
+            raise DataError(
+                f"the training loss is {loss} in epoch {module.epoch + 1}",
+                where="training",
+                remedy="lower training.learning_rate or training.clip; look for wild labels.",
+            )
+        module.epoch += 1
+        module.tick()
+        final = module.epoch >= module.options.epochs or module.out_of_time()
+        row: dict[str, float | int] = {"epoch": module.epoch, "step": module.steps, "seconds": module.seconds}
+        row["learning_rate"] = trainer.optimizers[0].param_groups[0]["lr"]
+        row["train_loss"] = loss
+        if final or module.epoch % module.options.evaluate_every == 0:
+            final = self.validate(module, row) or final
+        module.rows.append(row)
+        if final:
+            trainer.should_stop = True
+        if self.keeper is not None:
+            self.keeper.keep(module, final=final)
+        if self.progress is not None:
+            self.progress.epoch(module, row, final=final)
+
+    def validate(self, module: TrainingModule, row: dict[str, float | int]) -> bool:
+        """Score the averaged weights, note them if they are the best; whether validation has stalled for good."""
+        with module.average.applied():
+            if self.validation is not None:
+                scores = score(module.task, self.validation, reduce=module.summed)
+                row.update({f"validation_{name}": value for name, value in scores.items()})
+            value = row.get("validation_loss", row["train_loss"])
+            module.schedule.validated(value)
+            module.stopping.better(value)
+            if module.best.better(value) and self.keeper is not None:
+                weights = {name: tensor.detach().cpu().clone() for name, tensor in module.task.state_dict().items()}
+                self.keeper.best = {**self.keeper.about, "kind": "best", "epoch": module.epoch, "weights": weights, "row": dict(row)}
+        module.tick()
+        return module.exhausted() or module.out_of_time()
+
+
+def write_history(path: Path, rows: list[dict[str, float | int]]) -> None:
+    """Write the history of a run as CSV, whole: after a resume it has no line twice and none of a lost epoch.
+
+    Raises:
+        CheckpointError: the file can't be written.
+    """
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_atomically(path, text.getvalue().encode())

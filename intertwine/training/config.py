@@ -1,0 +1,215 @@
+"""The configuration of a run: the arguments of constructors, in four sections, as a TOML file holds them.
+
+TOML has no null. A key that is left out takes its default; the string ``"none"`` is read as None, and None is written as
+``"none"`` where it is not the default.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from intertwine.models import MODELS
+from intertwine.nn import Backbone
+from intertwine.numerics import InputError, choose, nearest
+from intertwine.tasks import TASKS, Task
+from intertwine.training.checkpoint import write_atomically
+from intertwine.training.options import POSITIVE, SMALLEST, DataOptions, TrainingOptions
+from intertwine.training.signature import arguments, bind
+
+SECTIONS = ("data", "model", "task", "training")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A class by its name in ``MODELS`` or ``TASKS``, and the arguments of its constructor."""
+
+    name: str
+    arguments: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Config:
+    """A resolved configuration: every argument has its value.
+
+    Args:
+        data: where the structures are.
+        model: the backbone.
+        task: what it is for.
+        training: how it is trained.
+    """
+
+    data: DataOptions
+    model: Choice
+    task: Choice
+    training: TrainingOptions
+
+    def build(self) -> Task:
+        """The untrained task around its untrained backbone, weights drawn from ``training.seed``, in ``training.precision``.
+
+        Raises:
+            InputError: arguments that the constructors refuse.
+        """
+        import torch
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.training.seed)
+            backbone: Backbone = MODELS[self.model.name](**self.model.arguments)
+            task = TASKS[self.task.name](backbone, **self.task.arguments)
+        return task.double() if self.training.precision == "float64" else task
+
+    def sections(self) -> dict[str, dict[str, Any]]:
+        """Nested plain values: what :func:`resolve` accepts and TOML can hold."""
+        return {
+            "data": _plain(dataclasses.asdict(self.data), DataOptions),
+            "model": {"name": self.model.name, **_plain(self.model.arguments, MODELS[self.model.name])},
+            "task": {"name": self.task.name, **_plain(self.task.arguments, TASKS[self.task.name])},
+            "training": _plain(dataclasses.asdict(self.training), TrainingOptions),
+        }
+
+    def save(self, path: Path | str) -> None:
+        """Write it as TOML, atomically.
+
+        Raises:
+            CheckpointError: the file can't be written.
+        """
+        write_sections(self.sections(), Path(path))
+
+
+def resolve(given: Mapping[str, Any] | Config | None = None, suggested: Mapping[str, Any] | None = None) -> Config:
+    """Defaults of the constructors, under what the data suggest, under what the user gave; checked.
+
+    Args:
+        given: sections as a TOML file has them; a section may be missing, ``model`` and ``task`` may be just a name.
+        suggested: the same, of lower precedence.
+
+    Raises:
+        InputError: an unknown section, key, model or task (the nearest right one is named), or a value of the wrong type or range.
+    """
+    if isinstance(given, Config):
+        given = given.sections()
+    merged = merge(suggested or {}, given or {})
+    data = DataOptions(**bind(DataOptions, merged["data"], where="data"))
+    training = TrainingOptions(**bind(TrainingOptions, merged["training"], where="training"))
+    for section, options in (("data", data), ("training", training)):
+        for name, value in dataclasses.asdict(options).items():
+            _check_range(f"{section}.{name}", name, value)
+    if training.average >= 1:
+        raise InputError(f"{training.average} is not below 1", where="training.average", remedy="give a decay such as 0.99.")
+    return Config(data, _choice(merged["model"], MODELS, "model", "painn"), _choice(merged["task"], TASKS, "task", "force_field"), training)
+
+
+def merge(*layers: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Sections of several configurations, later ones first in rank.
+
+    A layer that names another model or task drops the arguments of the former.
+
+    Raises:
+        InputError: an unknown section, or a section that is not a table.
+    """
+    result: dict[str, dict[str, Any]] = {name: {} for name in SECTIONS}
+    for layer in layers:
+        for section, content in layer.items():
+            if section not in SECTIONS:
+                raise InputError(f"unknown section {section!r}", where="configuration", remedy=nearest(section, SECTIONS))
+            if section in ("model", "task") and isinstance(content, str):
+                content = {"name": content}
+            if not isinstance(content, Mapping):
+                raise InputError(f"{content!r} is not a table", where=f"[{section}]", remedy=f'write "[{section}]" and keys below it.')
+            if section in ("model", "task") and content.get("name", result[section].get("name")) != result[section].get("name"):
+                result[section] = {}
+            result[section].update(content)
+    return result
+
+
+def read_config(path: Path | str) -> dict[str, dict[str, Any]]:
+    """The sections of a TOML file.
+
+    Raises:
+        InputError: the file does not exist, is not TOML, or has unknown sections.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            return merge(tomllib.load(file))
+    except OSError as error:
+        raise InputError(f"can't be read: {error.strerror}", where=str(path), remedy="give the path of a TOML file.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"is not valid TOML: {error}", where=str(path), remedy="correct the file at that place.") from error
+    except InputError as error:
+        raise InputError(error.what, where=f"{path}, {error.where}", remedy=error.remedy) from error
+
+
+def parse_settings(settings: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Sections from strings ``section.key=value``; the value is a TOML literal, or a bare word.
+
+    >>> parse_settings(["model.width=64", "model.name=painn", "training.minutes=2.5"])["model"]
+    {'width': 64, 'name': 'painn'}
+
+    Raises:
+        InputError: a string of another form.
+    """
+    result: dict[str, dict[str, Any]] = {}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        path = key.strip().split(".")
+        if path in (["model"], ["task"]):
+            path.append("name")
+        if not equals or len(path) < 2 or not all(path):
+            raise InputError(
+                f"{setting!r} is not of the form section.key=value", where="--set", remedy="write for example --set training.epochs=100."
+            )
+        table = result.setdefault(path[0], {})
+        for name in path[1:-1]:
+            table = table.setdefault(name, {})
+        table[path[-1]] = _literal(text.strip())
+    return merge(result)
+
+
+def _literal(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _choice(section: Mapping[str, Any], options: Mapping[str, type], kind: str, default: str) -> Choice:
+    section = dict(section)
+    name = choose(section.pop("name", default), options, kind=kind, where=f"{kind}.name")
+    return Choice(name, bind(options[name], section, where=kind))
+
+
+def _check_range(where: str, name: str, value: Any) -> None:
+    if isinstance(value, int | float) and name in SMALLEST:
+        least = SMALLEST[name]
+        if not value >= least or (name in POSITIVE and value == least) or value == float("inf"):
+            raise InputError(
+                f"{value} is out of range", where=where, remedy=f"give a number {'above' if name in POSITIVE else 'of at least'} {least}."
+            )
+
+
+def _plain(values: Mapping[str, Any], function: Any) -> dict[str, Any]:
+    """Values as TOML has them: lists for tuples, None left out where it is the default and "none" where it is not."""
+    known = arguments(function)
+    result: dict[str, Any] = {}
+    for name, value in values.items():
+        if value is None:
+            if known[name].default is not None:
+                result[name] = "none"
+        else:
+            result[name] = list(value) if isinstance(value, tuple) else value
+    return result
+
+
+def write_sections(sections: Mapping[str, Any], path: Path) -> None:
+    """Write sections as TOML, atomically.
+
+    Raises:
+        CheckpointError: the file can't be written.
+    """
+    import tomli_w
+
+    write_atomically(path, tomli_w.dumps(dict(sections)).encode())

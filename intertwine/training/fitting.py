@@ -1,0 +1,167 @@
+"""Lightning's trainer around our loop: one process or several, quiet, interruptible, resumable."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.plugins.environments import LightningEnvironment
+from lightning.pytorch.strategies import DDPStrategy
+
+from intertwine.tasks import Task
+from intertwine.training.callbacks import Epochs, Interrupted, Keeper
+from intertwine.training.checkpoint_io import SafeCheckpointIO
+from intertwine.training.config import Config
+from intertwine.training.loader import Loader
+from intertwine.training.module import TrainingModule
+from intertwine.training.progress import Progress
+from intertwine.training.setup import Sets
+
+
+class Process(LightningEnvironment):
+    """One of several processes on this machine that were started by us.
+
+    Args:
+        rank: its number.
+        port: where process 0 listens.
+    """
+
+    def __init__(self, rank: int, port: int) -> None:
+        super().__init__()
+        self.rank, self._main_port = rank, port
+
+    @property
+    def creates_processes_externally(self) -> bool:
+        return True
+
+    def local_rank(self) -> int:
+        return self.rank
+
+
+def fit(
+    task: Task, config: Config, sets: Sets, folder: Path, *, state: dict[str, Any] | None = None, about: dict[str, Any] | None = None,
+    progress: Progress | None = None, rank: int = 0, port: int = 0,
+) -> bool:  # fmt: skip
+    """Train a task whose statistics are fitted, writing checkpoints into the folder.
+
+    Args:
+        task: trained in place; ends with the last (not the best) weights.
+        config: of the run.
+        sets: training and validation sets, with edges.
+        folder: of the run.
+        state: of the run that is resumed; None starts anew.
+        about: what checkpoints say of themselves.
+        progress: tells the user; None on all processes but the first.
+        rank: number of this process.
+        port: where process 0 listens, if there are several.
+
+    Returns:
+        Whether training came to its end; False if the user stopped it.
+
+    Raises:
+        CheckpointError: results could not be written.
+        DataError: the loss is not finite.
+    """
+    options = config.training
+    shared = {"rank": rank, "processes": options.devices}
+    loader = Loader(sets.train, options.batch_size, seed=options.seed, workers=options.workers, **shared)
+    validation = Loader(sets.validation, 2 * options.batch_size, **shared) if len(sets.validation) >= options.devices else None
+    module = TrainingModule(task, options, len(loader))
+    if state is not None:
+        module.announce(state)
+        if module.epoch >= options.epochs or module.exhausted() or module.out_of_time():
+            return True
+    keeper = Keeper(folder, about or {}, progress.say) if progress is not None else None
+    with quiet(), interruption(ignore=rank > 0) as interrupted:
+        trainer = make_trainer(config, folder, Epochs(loader, validation, keeper, progress, interrupted), rank, port)
+        epochs: Any = trainer.fit_loop.epoch_progress.current
+        epochs.ready = epochs.started = epochs.processed = epochs.completed = module.epoch
+        if progress is not None:
+            progress.begin()
+        try:
+            trainer.fit(module, train_dataloaders=loader)
+        except Interrupted:
+            return False
+        finally:
+            if progress is not None:
+                progress.end()
+            if options.devices > 1 and torch.distributed.is_initialized():
+                torch.distributed.destroy_process_group()
+    if keeper is not None:
+        keeper.finish()
+    return True
+
+
+def make_trainer(config: Config, folder: Path, callback: Epochs, rank: int, port: int) -> Trainer:
+    """A trainer with everything switched off that we do ourselves."""
+    options = config.training
+    several: dict[str, Any] = {}
+    plugins: list[Any] = [SafeCheckpointIO()]
+    if options.devices > 1:
+        several = {"strategy": DDPStrategy(find_unused_parameters=True, broadcast_buffers=False), "use_distributed_sampler": False}
+        plugins.append(Process(rank, port))
+    return Trainer(
+        accelerator=options.accelerator, devices=options.devices, max_epochs=options.epochs, callbacks=[callback], plugins=plugins,
+        logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, limit_val_batches=0,
+        num_sanity_val_steps=0, inference_mode=False, default_root_dir=folder, **several,
+    )  # fmt: skip
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Lightning's own messages are kept from the user inside the ``with`` block."""
+    loggers = [
+        logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric", "lightning", "lightning.pytorch.utilities.rank_zero")
+    ]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"lightning|torch\.distributed|torch\.nn\.parallel|torch\.autograd")
+            warnings.filterwarnings("ignore", message=".*(does not have many workers|find_unused_parameters|lightning).*")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+@contextlib.contextmanager
+def interruption(*, ignore: bool = False) -> Iterator[Callable[[], bool]]:
+    """Ctrl-C asks to stop after the step at hand; a second one stops at once. Outside the main thread nothing changes."""
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked.is_set
+        return
+
+    def handle(number: int, frame: Any) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+
+    former = signal.signal(signal.SIGINT, signal.SIG_IGN if ignore else handle)
+    try:
+        yield asked.is_set
+    finally:
+        signal.signal(signal.SIGINT, former)
+
+
+@contextlib.contextmanager
+def threads(options: Any) -> Iterator[None]:
+    """Each process has its share of the cores inside the ``with`` block, or as many threads as the options say."""
+    former = torch.get_num_threads()
+    count = options.threads or (max(1, (os.cpu_count() or 1) // options.devices) if options.devices > 1 else former)
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(former)

@@ -1,0 +1,147 @@
+"""The run folder: what is in it, making it, and reading a trained task out of it."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from intertwine.numerics import CheckpointError, InputError, IntertwineError, choose
+from intertwine.tasks import Task
+from intertwine.training.checkpoint import load_checkpoint, write_atomically
+from intertwine.training.config import Config, resolve
+
+CONFIG, SPLITS, REPORT = "config.toml", "splits.json", "report.json"
+CHECKPOINTS = {"best": "best.safetensors", "last": "last.safetensors"}
+
+
+@dataclass
+class Run:
+    """A trained task and where it came from.
+
+    Args:
+        folder: the run folder.
+        config: its resolved configuration.
+        task: the task, in evaluation mode.
+        species: atomic numbers of the training set; empty if its nodes are not atoms.
+        epoch: after which the weights were taken.
+        which: "best" or "last".
+    """
+
+    folder: Path
+    config: Config
+    task: Task
+    species: tuple[int, ...]
+    epoch: int
+    which: str
+
+
+def load_run(path: Path | str, *, which: str = "best", device: str = "cpu", dtype: torch.dtype | None = None) -> Run:
+    """Read a run folder (or one of its checkpoints).
+
+    Args:
+        path: the folder, or a ``.safetensors`` file in it.
+        which: "best" or "last"; both are the averaged weights.
+        device: where the task goes.
+        dtype: precision to compute in; None for that of the training.
+
+    Raises:
+        CheckpointError: the folder is missing or half-written, or the checkpoint is damaged or of a newer version.
+        InputError: ``which`` is neither.
+    """
+    path = Path(path)
+    choose(which, CHECKPOINTS, kind="checkpoint", where="which")
+    file = path if path.suffix == ".safetensors" else path / CHECKPOINTS[which]
+    if file is not path:
+        check_folder(path, file)
+    state = load_checkpoint(file)
+    if not isinstance(state, dict) or not {"config", "weights", "species", "epoch"} <= state.keys():
+        raise CheckpointError("is not the checkpoint of a run", where=str(file), remedy="give a run folder, or its best.safetensors.")
+    try:
+        config = resolve(state["config"])
+        task = config.build()
+        if dtype is not None:
+            task = task.to(dtype)
+        task.load_state_dict(state["weights"])
+        averaged = state["average"]["mean"] if "average" in state else []
+        with torch.no_grad():
+            for parameter, value in zip([p for p in task.parameters() if p.requires_grad], averaged, strict=False):
+                parameter.copy_(value)
+    except (IntertwineError, RuntimeError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"does not fit this version: {error}", where=str(file), remedy="use the version that wrote it, or train again."
+        ) from error
+    return Run(file.parent, config, task.to(device).eval(), tuple(state["species"]), state["epoch"], which)
+
+
+def check_folder(folder: Path, file: Path) -> None:
+    """Raise a :class:`CheckpointError` that says what a folder without the checkpoint is."""
+    if not folder.is_dir():
+        raise CheckpointError("no such run folder", where=str(folder), remedy="give the folder that `intertwine train` printed.")
+    if file.is_file():
+        return
+    if (folder / CONFIG).is_file():
+        raise CheckpointError(
+            f"the run is half-written: {file.name} is missing",
+            where=str(folder),
+            remedy=f"training ended before its first checkpoint; resume it: intertwine train --resume {folder}",
+        )
+    raise CheckpointError(
+        "is not a run folder: it has neither config.toml nor checkpoints",
+        where=str(folder),
+        remedy="give the folder that `intertwine train` printed.",
+    )
+
+
+def make_folder(run: Path | str | None, name: str) -> Path:
+    """An empty folder for a run: the given one, or ``runs/<name>-<time>``.
+
+    Raises:
+        InputError: the folder is not empty.
+        CheckpointError: it can't be made.
+    """
+    try:
+        if run is not None:
+            folder = Path(run)
+            if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+                raise InputError(
+                    "exists and is not empty",
+                    where=str(folder),
+                    remedy=f"choose another folder, or resume: intertwine train --resume {folder}",
+                )
+            folder.mkdir(parents=True, exist_ok=True)
+            return folder
+        stem, number = f"{name}-{time.strftime('%Y%m%d-%H%M%S')}", 1
+        folder = Path("runs") / stem
+        while True:
+            try:
+                folder.mkdir(parents=True)
+                return folder
+            except FileExistsError:
+                number += 1
+                folder = Path("runs") / f"{stem}-{number}"
+    except OSError as error:
+        raise CheckpointError(
+            f"can't be made: {error.strerror}", where=str(run or "runs"), remedy="choose a folder that you can write to."
+        ) from error
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write JSON, atomically; numbers that are not finite become null.
+
+    Raises:
+        CheckpointError: the file can't be written.
+    """
+    write_atomically(path, (json.dumps(_finite(content), indent=2) + "\n").encode())
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(v) for key, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(v) for v in value]
+    return None if isinstance(value, float) and value - value != 0 else value

@@ -1,0 +1,148 @@
+"""Batches in an order that the seed and the epoch decide, dealt to any number of processes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from intertwine.data import GraphStore
+from intertwine.geometry import Graph
+from intertwine.numerics import DataError, InputError
+
+KEPT = 20_000  # graphs of a data set that are kept as objects, because making them costs as much as batching them
+
+
+class Loader:
+    """Iterates over one epoch of batches (each a :class:`Graph` with ``batch`` and ``num_graphs``).
+
+    An epoch is cut into global batches of nearly equal size, at most ``processes * batch_size``; process ``rank`` takes the
+    graphs ``rank, rank + processes, ...`` of each. So P processes see together what one with P times the batch size sees.
+
+    Args:
+        dataset: graphs by index.
+        batch_size: graphs in a batch of one process, at most.
+        seed: decides the order, with ``epoch``; None keeps the order of the data set.
+        rank: number of this process.
+        processes: how many there are.
+        workers: processes that prepare batches ahead; 0 prepares them here.
+
+    Attributes:
+        epoch: the epoch that the next iteration is of.
+
+    Raises:
+        InputError: fewer graphs than processes.
+    """
+
+    def __init__(
+        self,
+        dataset: GraphStore | Sequence[Graph],
+        batch_size: int,
+        *,
+        seed: int | None = None,
+        rank: int = 0,
+        processes: int = 1,
+        workers: int = 0,
+    ) -> None:
+        if len(dataset) < processes:
+            raise InputError(
+                f"{len(dataset)} structures for {processes} processes", where="training.devices", remedy="use fewer devices or more data."
+            )
+        self.dataset, self.seed, self.rank, self.processes, self.workers = dataset, seed, rank, processes, workers
+        n = len(dataset)
+        self.count = -(-n // (batch_size * processes))
+        while self.count and n // self.count < processes:  # every process needs a graph in every batch
+            self.count -= 1
+        self.epoch = 0
+        self._kept: list[Graph | None] | None = [None] * n if n <= KEPT and not workers else None
+        self._prepared: torch.utils.data.DataLoader | None = None
+
+    def __len__(self) -> int:
+        """Batches in an epoch."""
+        return self.count
+
+    def global_batches(self, epoch: int) -> list[np.ndarray]:
+        """Indices of the graphs of each batch of an epoch, of all processes together."""
+        n = len(self.dataset)
+        order = np.arange(n) if self.seed is None else np.random.default_rng([self.seed, epoch]).permutation(n)
+        return np.array_split(order, self.count) if self.count else []
+
+    def batches(self) -> list[list[int]]:
+        """Indices of the graphs of each batch of the current epoch, of this process."""
+        return [batch[self.rank :: self.processes].tolist() for batch in self.global_batches(self.epoch)]
+
+    def __iter__(self) -> Iterator[Graph]:
+        if self.workers:
+            yield from self._ahead()
+            return
+        for indices in self.batches():
+            yield collate([self._graph(k) for k in indices])
+
+    def _graph(self, k: int) -> Graph:
+        if self._kept is None:
+            return self.dataset[k]
+        graph = self._kept[k]
+        if graph is None:
+            graph = self._kept[k] = self.dataset[k]
+        return graph
+
+    def _ahead(self) -> Iterator[Graph]:
+        if self._prepared is None:
+            dataset: Any = self.dataset  # torch asks for its own class, and needs only an index
+            self._prepared = torch.utils.data.DataLoader(
+                dataset, batch_sampler=_Batches(self), collate_fn=collate, num_workers=self.workers, persistent_workers=True
+            )
+        yield from self._prepared
+
+
+class _Batches:
+    """What torch's loader calls a batch sampler."""
+
+    def __init__(self, loader: Loader) -> None:
+        self.loader = loader
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return iter(self.loader.batches())
+
+    def __len__(self) -> int:
+        return len(self.loader)
+
+
+def collate(graphs: Sequence[Graph]) -> Graph:
+    """One graph of several disconnected ones: the same tensors as PyG's ``Batch.from_data_list``, in an eighth of its time.
+
+    Args:
+        graphs: graphs with the same fields.
+
+    Returns:
+        A graph with ``batch`` (nodes,), ``ptr`` (graphs + 1,) and ``num_graphs``.
+
+    Raises:
+        DataError: a field is missing in some of the graphs.
+    """
+    contents = [graph.to_dict() for graph in graphs]
+    counts = torch.tensor([len(content["pos"]) for content in contents])
+    ptr = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+    offsets = ptr.tolist()
+    result = Graph()
+    for name, value in contents[0].items():
+        if not isinstance(value, Tensor):
+            result[name] = value
+            continue
+        try:
+            values = [content[name] for content in contents]
+        except KeyError as error:
+            raise DataError(
+                f"some graphs have {name!r} and some have not", where="batch", remedy="give all of them the same fields."
+            ) from error
+        if name == "edge_index":
+            result[name] = torch.cat([edges + offset for edges, offset in zip(values, offsets, strict=False)], dim=1)
+        else:
+            result[name] = torch.cat(values)
+    result["batch"] = torch.repeat_interleave(torch.arange(len(graphs)), counts)
+    result["ptr"] = ptr
+    result["num_graphs"] = len(graphs)
+    return result

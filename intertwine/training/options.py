@@ -1,0 +1,100 @@
+"""What a run is told about its data and its training; the other two sections are the model's and the task's own arguments."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """Where the structures are, and which of them are for what.
+
+    Args:
+        source: name of a data set ("ethanol", "nbody", "qm9") or path of a file.
+        test: a second file, all of which is the test set; None takes the test set from ``source``.
+        keys: names of the labels in the file, such as ``{energy = "U0"}``.
+        units: units of the labels in the file, such as ``{energy = "kcal/mol"}``.
+        target: the label to learn, where it is not energies and forces.
+        train: size of the training set, a number of structures or (below 1) a share; None takes what is left.
+        validation: size of the validation set; None for the data set's own, or a tenth (at most 1,000).
+        test_size: size of the test set; None for the data set's own, or a tenth.
+        seed: of the random split.
+        indices: file (.json or .npz) with the indices of the three sets, instead of a random split.
+        limit: read only so many structures.
+    """
+
+    source: str = "ethanol"
+    test: str | None = None
+    keys: dict[str, str] | None = None
+    units: dict[str, str] | None = None
+    target: str | None = None
+    train: int | float | None = None
+    validation: int | float | None = None
+    test_size: int | float | None = None
+    seed: int = 0
+    indices: str | None = None
+    limit: int | None = None
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """How to train.
+
+    Args:
+        epochs: passes over the training set, at most.
+        minutes: time budget; the learning rate is brought down within it and training ends when it is spent. Results then depend
+            on the machine's speed.
+        batch_size: structures in a batch, of each process.
+        learning_rate: the largest rate of the schedule.
+        weight_decay: of AdamW, or the L2 penalty of Adam.
+        optimizer: "adam" or "adamw".
+        average: decay of the exponential moving average of the weights, which is what is validated and kept; 0 for none.
+        clip: largest norm of the gradient; 0 for no clipping.
+        schedule: "plateau" lowers the rate when validation stalls; "cosine" and "linear" bring it down over the run; "constant".
+        warmup: steps over which the rate rises from zero.
+        factor: by which "plateau" multiplies the rate.
+        plateau_patience: validations without improvement before it does.
+        threshold: relative improvement that counts.
+        minimum_rate: floor of the rate.
+        patience: validations without improvement before training ends; 0 for never.
+        evaluate_every: epochs between validations.
+        precision: of the network, "float32" or "float64".
+        devices: processes on the CPU, or GPUs.
+        accelerator: "cpu", "gpu" or "auto".
+        workers: processes that prepare batches; 0 does it in the training process.
+        threads: of each process; 0 shares all cores among the processes.
+        seed: of the initial weights and the order of the data.
+    """
+
+    epochs: int = 200
+    minutes: float | None = None
+    batch_size: int = 10
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.0
+    optimizer: Literal["adam", "adamw"] = "adam"
+    average: float = 0.99
+    clip: float = 10.0
+    schedule: Literal["plateau", "cosine", "linear", "constant"] = "plateau"
+    warmup: int = 0
+    factor: float = 0.7
+    plateau_patience: int = 10
+    threshold: float = 1e-3
+    minimum_rate: float = 1e-6
+    patience: int = 50
+    evaluate_every: int = 1
+    precision: Literal["float32", "float64"] = "float32"
+    devices: int = 1
+    accelerator: Literal["cpu", "gpu", "auto"] = "auto"
+    workers: int = 0
+    threads: int = 0
+    seed: int = 0
+
+
+#: The smallest acceptable value of each number; those in ``POSITIVE`` must exceed it.
+SMALLEST = {
+    "epochs": 1, "minutes": 0, "batch_size": 1, "learning_rate": 0, "weight_decay": 0, "average": 0, "clip": 0, "warmup": 0, "factor": 0,
+    "plateau_patience": 0, "threshold": 0, "minimum_rate": 0, "patience": 0, "evaluate_every": 1, "devices": 1, "workers": 0, "threads": 0,
+    "seed": 0, "train": 0, "validation": 0, "test_size": 0, "limit": 1,
+}  # fmt: skip
+POSITIVE = ("minutes", "learning_rate", "factor", "train")

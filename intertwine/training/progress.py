@@ -1,0 +1,122 @@
+"""What the user sees of a run: a bar on a terminal, a few plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from intertwine.training.module import TrainingModule
+
+LINES = 25  # of a run, where the output is not a terminal
+
+
+class Progress:
+    """Reports rate, remaining time of the whole run and current errors.
+
+    Args:
+        units: printed unit of each target.
+        epochs: of the whole run.
+        steps: of an epoch.
+        frames: structures in an epoch.
+        minutes: time budget.
+        enabled: False prints nothing but warnings.
+    """
+
+    def __init__(self, units: dict[str, str], *, epochs: int, steps: int, frames: int, minutes: float | None, enabled: bool = True) -> None:
+        self.units, self.epochs, self.steps, self.frames, self.minutes, self.enabled = units, epochs, steps, frames, minutes, enabled
+        self.bar: Any = None
+        self.handle: Any = None
+        self.start, self.first, self.shown, self.printed = time.monotonic(), -1, 0.0, 0
+        self.errors = ""
+
+    def begin(self) -> None:
+        """Show the bar, where there is a terminal."""
+        from rich.console import Console
+
+        self.start = time.monotonic()
+        console = Console()
+        if self.enabled and console.is_terminal:
+            from rich.progress import BarColumn, TextColumn
+            from rich.progress import Progress as Bar
+
+            columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.fields[text]}"))
+            self.bar = Bar(*columns, console=console, refresh_per_second=4)
+            self.bar.start()
+            self.handle = self.bar.add_task("training", total=1.0, text="")
+
+    def end(self) -> None:
+        """Leave the bar as it is."""
+        if self.bar is not None:
+            self.bar.stop()
+            self.bar = None
+
+    def say(self, line: str) -> None:
+        """Print a line, also above the bar."""
+        if self.bar is not None:
+            self.bar.console.print(line, markup=False, highlight=False)
+        else:
+            print(line, file=sys.stdout if self.enabled else sys.stderr, flush=True)
+
+    def step(self, module: TrainingModule) -> None:
+        """After a step of the optimizer."""
+        if self.first < 0:
+            self.first, self.start = module.steps, time.monotonic()
+        now = time.monotonic()
+        if self.bar is not None and now - self.shown > 0.25:
+            self.shown = now
+            rate = self.rate(module)
+            text = f"epoch {module.epoch + 1}/{self.epochs}  {rate:.0f} structures/s  {self.remaining(module)} left  {self.errors}"
+            self.bar.update(self.handle, completed=self.done(module), text=text)
+
+    def epoch(self, module: TrainingModule, row: dict[str, float | int], *, final: bool) -> None:
+        """After an epoch."""
+        self.errors = (
+            ", ".join(
+                f"{target} {row[f'validation_{target}_mae']:.4g} {unit}".rstrip()
+                for target, unit in self.units.items()
+                if f"validation_{target}_mae" in row
+            )
+            or self.errors
+        )
+        if not self.enabled:
+            return
+        due = int(self.done(module) * LINES)
+        if self.bar is None and (final or module.epoch == 1 or due > self.printed):
+            self.printed = due
+            where = f"epoch {module.epoch}/{self.epochs}"
+            left = "done" if final else f"{self.remaining(module)} left"
+            self.say(
+                f"{where:>14}  loss {row['train_loss']:.3e}  validation MAE: {self.errors or 'none'}  "
+                f"lr {row['learning_rate']:.1e}  {self.rate(module):.0f} structures/s  {left}"
+            )
+
+    def done(self, module: TrainingModule) -> float:
+        """The part of the run that is done, by epochs or by time, whichever is more."""
+        by_time = module.seconds / (60 * self.minutes) if self.minutes else 0.0
+        return min(1.0, max(module.steps / max(1, self.epochs * self.steps), by_time))
+
+    def rate(self, module: TrainingModule) -> float:
+        """Structures a second, since training began."""
+        return (module.steps - self.first) * self.frames / self.steps / max(1e-9, time.monotonic() - self.start)
+
+    def remaining(self, module: TrainingModule) -> str:
+        """Time to the end of the run at the present rate, or of the budget."""
+        rate = self.rate(module)
+        seconds = (self.epochs * self.steps - module.steps) * self.frames / self.steps / rate if rate else float("inf")
+        if self.minutes:
+            seconds = min(seconds, 60 * self.minutes - module.seconds)
+        return duration(seconds)
+
+
+def duration(seconds: float | int) -> str:
+    """Seconds as "42 s", "3:05 min" or "2:40 h"."""
+    if not seconds < 1e9:
+        return "?"
+    seconds = max(0, round(seconds))
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3600:
+        return f"{seconds // 60}:{seconds % 60:02d} min"
+    return f"{seconds // 3600}:{seconds % 3600 // 60:02d} h"

@@ -1,0 +1,214 @@
+"""A training run from configuration to report."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from intertwine.data import GraphStore
+from intertwine.numerics import CheckpointError, InputError
+from intertwine.tasks import Task
+from intertwine.training.checkpoint import load_checkpoint
+from intertwine.training.config import Config, merge, read_config, resolve, write_sections
+from intertwine.training.evaluation import evaluate
+from intertwine.training.folder import CHECKPOINTS, CONFIG, REPORT, SPLITS, load_run, make_folder, write_json
+from intertwine.training.progress import Progress, duration
+from intertwine.training.setup import Sets, labels_of, open_sets, read_splits, settle
+
+
+def train(
+    config: Config | Mapping[str, Any] | str | Path | None = None, *, progress: bool = True, run: Path | str | None = None,
+    resume: bool = False, store: GraphStore | None = None,
+) -> Path:  # fmt: skip
+    """Train a model: read the data, fit, test, draw pictures.
+
+    A run that was killed at any moment goes on with ``resume=True`` from its last epoch, and on a CPU with the same number of threads
+    ends with the same bits as one that was not (unless it has a time budget, whose learning rates follow the clock).
+
+    Args:
+        config: a configuration, its sections as dicts, or the path of a TOML file; what is missing takes its default or what the data
+            suggest. With ``resume`` it may be left out; of a run that has begun only the section ``training`` may change.
+        progress: report to the user.
+        run: the folder; by default ``runs/<data>-<model>-<time>``.
+        resume: go on with the run in that folder, or start it over if it has no checkpoint yet.
+        store: the data, if they are already open; then ``data.source`` is only their name.
+
+    Returns:
+        The run folder: ``config.toml``, ``splits.json``, ``best.safetensors``, ``last.safetensors``, ``metrics.csv``, ``report.json``
+        and pictures.
+
+    Raises:
+        InputError: the configuration is wrong, or the folder is taken.
+        DataError: the data are.
+        CheckpointError: something can't be read or written.
+        KeyboardInterrupt: the user stopped; everything up to the last epoch is saved.
+    """
+    given = (
+        read_config(config) if isinstance(config, str | Path) else config.sections() if isinstance(config, Config) else merge(config or {})
+    )
+    checked = resolve(given)  # before anything is made
+    if store is not None and checked.training.devices > 1:
+        raise InputError(
+            "data in memory can't be shared by several processes", where="training.devices", remedy="save them to a file and give its path."
+        )
+    state = None
+    if resume:
+        folder, given, state = _reopen(run, given)
+    else:
+        folder = make_folder(
+            run, f"{_stem(checked)}-{given['model'].get('name') or ('egnn' if checked.data.source == 'nbody' else 'painn')}"
+        )
+    for part in folder.glob(".*.part"):  # of a save that was cut short
+        part.unlink(missing_ok=True)
+    if state is None:
+        write_sections(given, folder / CONFIG)
+    sets = open_sets(
+        resolve({"data": given["data"]}).data, splits=read_splits(folder / SPLITS) if state else None, store=store, progress=progress
+    )
+    settled = settle(sets, given)
+    settled.save(folder / CONFIG)
+    sets.splits.save(folder / SPLITS)
+    return _train(settled, sets, folder, state, progress)
+
+
+def _stem(config: Config) -> str:
+    """The data set's name, without folders and endings."""
+    return Path(config.data.source).name.split(".")[0] or "data"
+
+
+def join(folder: Path, rank: int, port: int) -> None:
+    """Take part in a run as helper process ``rank``; the first process is at ``port``."""
+    from intertwine.training.fitting import fit, threads
+    from intertwine.training.processes import end_with_parent
+
+    config = resolve(read_config(folder / CONFIG))
+    sets = open_sets(config.data, splits=read_splits(folder / SPLITS), progress=False)
+    with threads(config.training), _seeded(config):
+        task = _fitted(config, sets)
+        prepared = sets.prepared(task.cutoff, labels_of(config, sets.source))
+        last = folder / CHECKPOINTS["last"]
+        state = load_checkpoint(last) if last.is_file() else None
+        end_with_parent()
+        fit(task, config, prepared, folder, state=state, rank=rank, port=port)
+
+
+def _train(config: Config, sets: Sets, folder: Path, state: dict[str, Any] | None, show: bool) -> Path:
+    from intertwine.training.fitting import fit, threads
+    from intertwine.training.processes import helpers
+
+    options = config.training
+    with threads(options), _seeded(config):
+        task = _fitted(config, sets)
+        progress = Progress(
+            {name: metric.unit for name, metric in task.metrics.items()}, epochs=options.epochs, minutes=options.minutes, enabled=show,
+            steps=-(-len(sets.train) // (options.batch_size * options.devices)), frames=len(sets.train),
+        )  # fmt: skip
+        if show:
+            _introduce(progress, config, sets, task, folder, state)
+        about = {"config": config.sections(), "species": sets.train.species(), "units": sets.source.units, "data": sets.source.name}
+        prepared = sets.prepared(task.cutoff, labels_of(config, sets.source))
+        several = helpers(folder, options.devices, torch.get_num_threads()) if options.devices > 1 else contextlib.nullcontext(0)
+        with several as port:
+            ended = fit(task, config, prepared, folder, state=state, about=about, progress=progress, port=port)
+        if not ended:
+            progress.say(f"stopped. Everything up to the last epoch is saved in {folder}; go on with: intertwine train --resume {folder}")
+            raise KeyboardInterrupt
+        report = _report(folder, config, prepared, task)
+    if show:
+        _conclude(progress, folder, report)
+    return folder
+
+
+def _reopen(run: Path | str | None, given: dict[str, Any]) -> tuple[Path, dict[str, Any], dict[str, Any] | None]:
+    """The folder of a run to go on with, its configuration under the given changes, and its last state if there is one."""
+    if run is None:
+        raise InputError("which run?", where="run", remedy="give the run folder to resume.")
+    folder = Path(run)
+    if not folder.is_dir():
+        raise CheckpointError("no such run folder", where=str(folder), remedy="give the folder that `intertwine train` printed.")
+    stored = read_config(folder / CONFIG) if (folder / CONFIG).is_file() else {}
+    last = folder / CHECKPOINTS["last"]
+    if not last.is_file():
+        if not stored and not any(given.values()):
+            raise CheckpointError(
+                "the run is half-written: it has no configuration", where=str(folder), remedy="delete the folder and train again."
+            )
+        return folder, merge(stored, given), None
+    state = load_checkpoint(last)
+    if not isinstance(state, dict) or not {"config", "weights", "optimizer", "epoch"} <= state.keys():
+        raise CheckpointError("is not the last state of a run", where=str(last), remedy="delete it to start the run over.")
+    former = resolve(state["config"])
+    merged = merge(state["config"], given)
+    changed = resolve(merged)
+    for section in ("data", "model", "task"):
+        if getattr(changed, section) != getattr(former, section):
+            raise InputError(
+                f"section {section!r} differs from that of the run",
+                where=str(folder),
+                remedy="leave it out, or start a new run; only [training] may change.",
+            )
+    return folder, merged, state
+
+
+def _fitted(config: Config, sets: Sets) -> Task:
+    """The untrained task with the statistics of the training set."""
+    task = config.build()
+    training = sets.train.only(*labels_of(config, sets.source))
+    task.fit(training[k] for k in range(len(training)))
+    return task
+
+
+@contextlib.contextmanager
+def _seeded(config: Config):
+    """Random numbers of the training (dropout) start from the seed, and those of the caller are left alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.training.seed)
+        yield
+
+
+def _report(folder: Path, config: Config, sets: Sets, task: Task) -> dict[str, Any]:
+    """Test the best weights, write ``report.json`` and pictures."""
+    from intertwine.training.pictures import draw
+
+    trained = load_run(folder, which="best" if (folder / CHECKPOINTS["best"]).is_file() else "last")
+    last = load_checkpoint(folder / CHECKPOINTS["last"])
+    rows = last["rows"]
+    best = next((row for row in rows if row["epoch"] == trained.epoch), rows[-1])
+    test = evaluate(trained, sets.test) if len(sets.test) else {}
+    report: dict[str, Any] = {
+        "run": str(folder), "data": config.data.source, "model": config.model.name, "task": config.task.name,
+        "parameters": sum(p.numel() for p in task.parameters()),
+        "structures": {"train": len(sets.train), "validation": len(sets.validation), "test": len(sets.test)},
+        "epochs": last["epoch"], "steps": last["steps"], "seconds": last["seconds"], "best_epoch": trained.epoch,
+        "validation": {name.removeprefix("validation_"): value for name, value in best.items() if name.startswith("validation_")},
+        "test": test, "statistics": task.describe(), "notes": list(sets.source.notes), "written": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }  # fmt: skip
+    write_json(folder / REPORT, report)
+    report["pictures"] = draw(folder, trained, rows, sets.test)
+    return report
+
+
+def _introduce(progress: Progress, config: Config, sets: Sets, task: Task, folder: Path, state: dict[str, Any] | None) -> None:
+    for note in sets.source.notes:
+        progress.say(f"note: {note}")
+    progress.say(
+        f"data     {_stem(config)}: {len(sets.train)} structures to train on, {len(sets.validation)} to validate, {len(sets.test)} to test"
+    )
+    weights = sum(p.numel() for p in task.parameters())
+    progress.say(f"model    {config.model.name}, {weights:,} weights, {config.training.precision}; task {config.task.name}")
+    progress.say(f"run      {folder}" + (f", resumed after epoch {state['epoch']}" if state else ""))
+
+
+def _conclude(progress: Progress, folder: Path, report: dict[str, Any]) -> None:
+    time_taken = duration(report["seconds"])
+    progress.say(f"trained  {report['epochs']} epochs, {report['steps']} steps, {time_taken}; best after epoch {report['best_epoch']}")
+    for target, errors in report["test"].items():
+        relative = f" ({100 * errors['relative']:.1f} % of its size)" if "relative" in errors else ""
+        mae = f"{errors['mae']:.4g} {errors['unit']}".rstrip()
+        progress.say(f"test     {target}: MAE {mae}{relative}, RMSE {errors['rmse']:.4g}")
+    progress.say(f"results  {folder}")

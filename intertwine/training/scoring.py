@@ -1,0 +1,50 @@
+"""Errors of a task over a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor
+
+from intertwine.geometry import Graph
+from intertwine.tasks import Task
+
+
+def score(task: Task, batches: Iterable[Graph], *, reduce: Callable[[Tensor], Tensor] | None = None) -> dict[str, float]:
+    r"""Mean absolute and root-mean-square error of every target, over all components of all its entries, and the weighted loss.
+
+    .. math:: \mathrm{MAE} = \frac1n \sum |r|, \qquad \mathrm{RMSE} = \sqrt{\frac1n \sum r^2}
+
+    Args:
+        task: set to evaluation mode meanwhile.
+        batches: graphs with labels.
+        reduce: sums a float64 tensor over processes; None where there is one.
+
+    Returns:
+        ``loss`` (no unit), and ``<target>_mae``, ``<target>_rmse`` in the unit of ``task.metrics``; NaN where there is no label.
+    """
+    targets = list(task.metrics)
+    sums = torch.zeros(len(targets), 5, dtype=torch.float64)  # |r|, r^2, entries, loss, entries of the loss
+    training = task.training
+    task.eval()
+    try:
+        for batch in batches:
+            batch = batch.to(next(task.parameters()).device)
+            prediction = task(batch)
+            for name, r in task.residuals(prediction, batch).items():
+                r = r.detach().to(torch.float64)
+                sums[targets.index(name), :3] += torch.stack([r.abs().sum(), r.square().sum(), r.new_tensor(r.numel())]).cpu()
+            for name, (loss, count) in task.losses(prediction, batch).items():
+                sums[targets.index(name), 3:] += torch.tensor([float(loss), count], dtype=torch.float64)
+    finally:
+        task.train(training)
+    if reduce is not None:
+        sums = reduce(sums)
+    result = {"loss": 0.0}
+    for name, (absolute, square, count, loss, entries) in zip(targets, sums.tolist(), strict=True):
+        factor = task.metrics[name].factor
+        result[f"{name}_mae"] = factor * absolute / count if count else float("nan")
+        result[f"{name}_rmse"] = factor * (square / count) ** 0.5 if count else float("nan")
+        result["loss"] += task.weights.get(name, 0.0) * loss / entries if entries else 0.0
+    return result

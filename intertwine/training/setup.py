@@ -1,0 +1,167 @@
+"""From a configuration to data sets: what is trained on, validated on and tested on, and what the data suggest to the model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from intertwine.data import DATASETS, GraphStore, Splits, open_dataset, split
+from intertwine.models import MODELS
+from intertwine.numerics import DataError, InputError
+from intertwine.training.config import Config, merge, resolve
+from intertwine.training.options import DataOptions
+from intertwine.training.signature import arguments
+
+#: Labels of molecules that do not grow with their size, and so are means over atoms.
+INTENSIVE = ("homo", "lumo", "gap", "mu")
+LARGEST_VALIDATION = 1000
+
+
+@dataclass
+class Sets:
+    """The three parts of the data, and where they came from.
+
+    Args:
+        source: the whole data set.
+        splits: indices of the parts in ``source``; the test part is empty if a test file was given.
+        train, validation, test: the parts.
+    """
+
+    source: GraphStore
+    splits: Splits
+    train: GraphStore
+    validation: GraphStore
+    test: GraphStore
+
+    def prepared(self, cutoff: float | None, labels: list[str]) -> Sets:
+        """The same with edges, computed when first asked for, and with only the labels that the task reads."""
+        whole = self.source.only(*labels).connected(cutoff)
+        apart = self.test.only(*[name for name in labels if name in self.test.fields]).connected(cutoff)
+        test = whole.subset(self.splits.test) if len(self.splits.test) else apart
+        return Sets(whole, self.splits, whole.subset(self.splits.train), whole.subset(self.splits.validation), test)
+
+
+def open_sets(options: DataOptions, *, splits: Splits | None = None, store: GraphStore | None = None, progress: bool = True) -> Sets:
+    """Read the data and divide them.
+
+    Args:
+        options: the section ``data``.
+        splits: of a run that is resumed; otherwise as the options say.
+        store: the data, if they are already open; then ``options.source`` is only a name.
+        progress: show a bar.
+
+    Raises:
+        DataError, InputError: the data can't be read, or there are too few.
+    """
+    about: dict[str, Any] = {"keys": options.keys, "units": options.units, "target": options.target, "progress": progress}
+    whole = store if store is not None else open_dataset(options.source, limit=options.limit, **about)
+    apart = open_dataset(options.test, **about) if options.test else None
+    splits = splits or divide(whole, options, has_test=apart is not None)
+    splits.check(len(whole), where=options.indices or options.source)
+    if not len(splits.train):
+        raise DataError("the training set is empty", where=options.source, remedy="give more data, or a larger share for training.")
+    test = apart if apart is not None else whole.subset(splits.test)
+    return Sets(whole, splits, whole.subset(splits.train), whole.subset(splits.validation), test)
+
+
+def divide(store: GraphStore, options: DataOptions, *, has_test: bool) -> Splits:
+    """The split that the options ask for: from a file, the data set's own, or random.
+
+    Raises:
+        DataError, InputError: as :func:`intertwine.data.split`.
+    """
+    if options.indices:
+        return Splits.load(options.indices)
+    sizes = (options.train, options.validation, options.test_size)
+    if store.splits is not None and sizes == (None, None, None):
+        return store.splits
+    n = len(store)
+    validation = options.validation if options.validation is not None else min(LARGEST_VALIDATION, n // 10)
+    test = 0 if has_test else (options.test_size if options.test_size is not None else n // 10)
+    return split(n, train=options.train, validation=validation, test=test, seed=options.seed)
+
+
+def suggest(sets: Sets, given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """What the data say about task and model, where the user did not.
+
+    Energies and forces ask for a force field, a target for a property, later positions for dynamics; species are those of the
+    training set; charges and velocities become inputs of models that take them.
+
+    Raises:
+        InputError: no task fits the labels.
+    """
+    fields, given = sets.source.fields, merge(given)
+    dynamic = "target_pos" in fields
+    info = DATASETS.get(given["data"].get("source", DataOptions.source))
+    target = given["data"].get("target") or given["task"].get("target")
+    if target is None and info is not None and info.task == "property":
+        target = info.target
+    task: dict[str, Any] = {"name": given["task"].get("name") or _task_of(sets.source, target)}
+    if task["name"] == "property":
+        task |= _property(sets.source, target or "energy")
+    if task["name"] == "force_field" and "forces" not in fields:
+        task["force_weight"] = 0.0
+    name = given["model"].get("name", "egnn" if dynamic else "painn")
+    model: dict[str, Any] = {"name": name}
+    if name in MODELS:
+        wanted: dict[str, Any] = {"species": tuple(sets.train.species()), "dimension": fields["pos"].shape[-1]}
+        if dynamic and "vel" in fields:
+            wanted |= {"velocity": True, "node_inputs": ("speed",), "vector_inputs": ("vel",)}
+        if dynamic and "charge" in fields:
+            wanted |= {"edge_inputs": ("charge_product",)}
+        known = arguments(MODELS[name])
+        model |= {key: value for key, value in wanted.items() if key in known}
+        if dynamic and "cutoff" in known and type(None) in getattr(known["cutoff"].hint, "__args__", ()):
+            model["cutoff"] = None
+    return {"task": task, "model": model}
+
+
+def settle(sets: Sets, given: Mapping[str, Any]) -> Config:
+    """The resolved configuration for these data.
+
+    Raises:
+        InputError: as :func:`intertwine.training.resolve`.
+    """
+    return resolve(given, suggest(sets, given))
+
+
+def labels_of(config: Config, store: GraphStore) -> list[str]:
+    """The fields that the task learns from."""
+    if config.task.name == "property":
+        return [config.task.arguments["target"]]
+    if config.task.name == "dynamics":
+        return ["target_pos"]
+    stress = config.task.arguments["stress_weight"] > 0
+    return ["energy", *(["forces"] if "forces" in store.fields else []), *(["stress"] if stress else [])]
+
+
+def _task_of(store: GraphStore, target: str | None) -> str:
+    fields = store.fields
+    if target is not None and target not in ("energy", "forces"):
+        return "dynamics" if target == "target_pos" else "property"
+    if "target_pos" in fields:
+        return "dynamics"
+    if "energy" in fields and "forces" in fields:
+        return "force_field"
+    if "energy" in fields:
+        return "property"
+    labels = ", ".join(name for name in fields if name not in ("pos", "z", "cell", "pbc")) or "none"
+    raise InputError(f"which label to learn? The data have {labels}", where="data.target", remedy="name one: --set data.target=NAME.")
+
+
+def _property(store: GraphStore, target: str) -> dict[str, Any]:
+    values = store.field(target)
+    vector = values.ndim > 1 and values.shape[-1] == 3
+    readout = "mean" if target in INTENSIVE and not vector else "sum"
+    return {"target": target, "unit": store.units.get(target, ""), "representation": "1o" if vector else "0e", "readout": readout}
+
+
+def read_splits(path: Path) -> Splits | None:
+    """The split that a run folder keeps, if it is there.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    return Splits.load(path) if path.is_file() else None
