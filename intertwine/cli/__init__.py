@@ -22,7 +22,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (train, evaluate, predict, certify, md, relax, models, datasets):
-    app.command(rich_help_panel="Learn" if command in (train, evaluate, predict, certify) else "Use" if command in (md, relax) else "Look")(command)
+    app.command(rich_help_panel="Learn" if command in (train, evaluate, predict, certify) else "Use" if command in (md, relax) else "Look")(
+        command
+    )
 
 
 def _version(wanted: bool) -> None:

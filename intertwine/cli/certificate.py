@@ -16,21 +16,28 @@ from intertwine.numerics import InputError, choose
 
 @console.guarded
 def certify(
-    subject: Annotated[str | None, typer.Argument(help="A run folder, or module:Class (called with a Graph; `irreps_out` says what it returns).")] = None,
+    subject: Annotated[
+        str | None, typer.Argument(help="A run folder, or module:Class (called with a Graph; `irreps_out` says what it returns).")
+    ] = None,
     model: Annotated[str | None, typer.Option(help="An architecture, untrained, instead of a run.")] = None,
     molecules: Annotated[Path | None, typer.Option(help="Structures to test on; by default small molecules of awkward shapes.")] = None,
-    symmetry: Annotated[str | None, typer.Option(help="The group to hold it against: E(3), SE(3), T(3), ...; by default what it claims.")] = None,
+    symmetry: Annotated[
+        str | None, typer.Option(help="The group to hold it against: E(3), SE(3), T(3), ...; by default what it claims.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of rotations, permutations and displacements.")] = 0,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Where to write the certificate as JSON.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the certificate as JSON.")] = False,
 ) -> None:
     """Certify a model: symmetry, batching, smoothness, forces, singular inputs. Exit code 0 if it passes, 1 if it fails."""
+    from intertwine.certify import CHECKS
     from intertwine.certify import certify as inspect_symmetry
 
     function, claimed, name, folder = find(subject, model)
     graphs = structures(molecules, function)
-    with console.bar(1, "certifying") as progress:
-        certificate = inspect_symmetry(function, graphs, symmetry=symmetry or claimed, seed=seed, progress=lambda done, total: progress(done))
+    with console.bar(len(CHECKS), "certifying") as progress:
+        certificate = inspect_symmetry(
+            function, graphs, symmetry=symmetry or claimed, seed=seed, progress=lambda done, total, name: progress(done)
+        )
     target = output or (folder / "certificate.json" if folder is not None else None)
     if target is not None:
         certificate.save(target)
@@ -76,9 +83,13 @@ def load(spec: str) -> tuple[Any, str]:
     try:
         module = importlib.import_module(module_name.removesuffix(".py"))
     except ImportError as error:
-        raise InputError(f"can't import {module_name!r}: {error}", where=spec, remedy="run in the folder of the module, or install it.") from error
+        raise InputError(
+            f"can't import {module_name!r}: {error}", where=spec, remedy="run in the folder of the module, or install it."
+        ) from error
     if not hasattr(module, name):
-        raise InputError(f"{module_name!r} has no {name!r}", where=spec, remedy=f"use one of: {', '.join(k for k in vars(module) if k[0] != '_')}.")
+        raise InputError(
+            f"{module_name!r} has no {name!r}", where=spec, remedy=f"use one of: {', '.join(k for k in vars(module) if k[0] != '_')}."
+        )
     function = getattr(module, name)
     if inspect.isclass(function):
         try:
@@ -87,7 +98,9 @@ def load(spec: str) -> tuple[Any, str]:
             raise InputError(f"{name}() failed: {error}", where=spec, remedy="give every constructor argument a default.") from error
     if not hasattr(function, "irreps_out") and not hasattr(function, "outputs"):
         raise InputError(
-            "does not say what it returns", where=spec, remedy='set the attribute irreps_out, "0e" for an invariant or "1x1o" for a vector for example.'
+            "does not say what it returns",
+            where=spec,
+            remedy='set the attribute irreps_out, "0e" for an invariant or "1x1o" for a vector for example.',
         )
     return function, getattr(function, "symmetry", "E(3)")
 
@@ -97,7 +110,7 @@ def structures(path: Path | None, function: Any) -> list[Any]:
     from intertwine.data import molecules, open_dataset
 
     if path is not None:
-        store = open_dataset(str(path), labels=False, limit=8)
+        store = open_dataset(str(path), limit=8)
         return [store[k] for k in range(min(len(store), 8))]
     if getattr(function, "name", "") == "dynamics":
         store = open_dataset("nbody", limit=6)

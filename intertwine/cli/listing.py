@@ -19,10 +19,19 @@ def models(as_json: Json = False) -> None:
     entries = []
     for name, kind in MODELS.items():
         model = kind()
-        entries.append({
-            "name": name, "message": kind.message, "domain": kind.domain, "geometry": kind.geometry, "body order": kind.body_order,
-            "symmetry": kind.symmetry, "features": str(model.irreps_out), "parameters": sum(p.numel() for p in model.parameters()), "paper": kind.paper,
-        })  # fmt: skip
+        entries.append(
+            {
+                "name": name,
+                "message": kind.message,
+                "domain": kind.domain,
+                "geometry": kind.geometry,
+                "body order": kind.body_order,
+                "symmetry": kind.symmetry,
+                "features": str(model.irreps_out),
+                "parameters": sum(p.numel() for p in model.parameters()),
+                "paper": kind.paper,
+            }
+        )
     if as_json:
         console.emit(entries)
         return
@@ -42,4 +51,9 @@ def datasets(as_json: Json = False) -> None:
         console.emit({name: vars(info) if hasattr(info, "__dict__") else info._asdict() for name, info in DATASETS.items()})
     else:
         rows = [[name, info.description, info.task, info.entries, info.source] for name, info in DATASETS.items()]
-        console.table("Data sets", ["name", "what", "task", "structures", "source"], rows, caption="Or any file that ASE reads: intertwine train FILE.")
+        console.table(
+            "Data sets",
+            ["name", "what", "task", "structures", "source"],
+            rows,
+            caption="Or any file that ASE reads: intertwine train FILE.",
+        )

@@ -37,14 +37,29 @@ def md(
     path = output or Path(f"{structure.name.split('.')[0]}-md.traj")
     with console.bar(steps, f"{ensemble} at {temperature:g} K") as progress:
         record = run_dynamics(
-            atoms, steps, temperature=temperature, timestep=timestep, ensemble=ensemble, seed=seed, every=every, trajectory=path, progress=progress
+            atoms,
+            steps,
+            temperature=temperature,
+            timestep=timestep,
+            ensemble=ensemble,
+            seed=seed,
+            every=every,
+            trajectory=path,
+            progress=progress,
         )
     image = picture(record.time, record.total, record.temperature, path.with_suffix(".png"), atoms=record.atoms)
     summary = {
-        "steps": steps, "time (ps)": steps * timestep * 1e-3, "atoms": record.atoms, "ensemble": ensemble,
-        "mean temperature (K)": sum(record.temperature) / len(record.temperature), "drift (eV/atom/ns)": record.drift,
-        "fluctuation (meV/atom)": record.fluctuation, "neighbour lists built": atoms.calc.rebuilds, "trajectory": str(path), "picture": str(image),
-    }  # fmt: skip
+        "steps": steps,
+        "time (ps)": steps * timestep * 1e-3,
+        "atoms": record.atoms,
+        "ensemble": ensemble,
+        "mean temperature (K)": sum(record.temperature) / len(record.temperature),
+        "drift (eV/atom/ns)": record.drift,
+        "fluctuation (meV/atom)": record.fluctuation,
+        "neighbour lists built": atoms.calc.rebuilds,
+        "trajectory": str(path),
+        "picture": str(image),
+    }
     report(summary, as_json, f"{ensemble.upper()} of {structure}")
 
 
@@ -56,7 +71,9 @@ def relax(
     steps: Annotated[int, typer.Option(help="At most so many steps.")] = 500,
     cell: Annotated[bool, typer.Option("--cell", help="Relax the cell too.")] = False,
     precision: Precision = "float64",
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Relaxed structure; by default <structure>-relaxed.xyz here.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Relaxed structure; by default <structure>-relaxed.xyz here.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Relax a structure until its forces vanish. Exit code 0 if they did, 1 if the steps ran out."""
@@ -78,9 +95,13 @@ def relax(
     path = output or Path(f"{structure.name.split('.')[0]}-relaxed.xyz")
     atoms.write(path)
     summary = {
-        "converged": converged, "steps": taken, "energy (eV)": atoms.get_potential_energy(), "gained (eV)": before - atoms.get_potential_energy(),
-        "largest force (eV/A)": float(np.linalg.norm(atoms.get_forces(), axis=1).max(initial=0.0)), "structure": str(path),
-    }  # fmt: skip
+        "converged": converged,
+        "steps": taken,
+        "energy (eV)": atoms.get_potential_energy(),
+        "gained (eV)": before - atoms.get_potential_energy(),
+        "largest force (eV/A)": float(np.linalg.norm(atoms.get_forces(), axis=1).max(initial=0.0)),
+        "structure": str(path),
+    }
     report(summary, as_json, f"relaxation of {structure}")
     raise SystemExit(0 if converged else console.FAILED)
 
@@ -89,12 +110,15 @@ def prepare(run: Path, structure: Path, precision: str) -> Any:
     """The structure's last frame, with the run as its calculator."""
     import torch
 
-    from intertwine.data import read_atoms
-    from intertwine.integrations import Calculator
+    from intertwine.data import open_dataset
+    from intertwine.integrations import Calculator, to_atoms
 
-    dtype = {"float64": torch.float64, "float32": torch.float32}[choose(precision, ("float32", "float64"), kind="precision", where="--precision")]
+    dtype = {"float64": torch.float64, "float32": torch.float32}[
+        choose(precision, ("float32", "float64"), kind="precision", where="--precision")
+    ]
     calculator = Calculator(run, dtype=dtype)
-    atoms = read_atoms(console.existing(structure, "file"))[-1]
+    frames = open_dataset(str(console.existing(structure, "file")), progress=False)
+    atoms = to_atoms(frames[len(frames) - 1])
     atoms.calc = calculator
     return atoms
 

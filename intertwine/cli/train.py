@@ -12,7 +12,9 @@ from intertwine.cli import console
 
 @console.guarded
 def train(
-    source: Annotated[str | None, typer.Argument(help="A data set (see `intertwine datasets`) or a file that ASE reads, also gzipped.")] = None,
+    source: Annotated[
+        str | None, typer.Argument(help="A data set (see `intertwine datasets`) or a file that ASE reads, also gzipped.")
+    ] = None,
     test: Annotated[Path | None, typer.Option(help="A second file, all of it the test set.")] = None,
     model: Annotated[str | None, typer.Option(help="Architecture (see `intertwine models`).")] = None,
     task: Annotated[str | None, typer.Option(help="force_field, property or dynamics; by default what the data are for.")] = None,
@@ -30,7 +32,9 @@ def train(
     devices: Annotated[int | None, typer.Option(help="Processes on the CPU, or GPUs.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of the split, the initial weights and the order of the data.")] = None,
     config: Annotated[Path | None, typer.Option(help="TOML file with [data], [model], [task], [training]; options override it.")] = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="Any argument, as model.width=64 or training.average=0.995; repeatable.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Any argument, as model.width=64 or training.average=0.995; repeatable.")
+    ] = None,
     run: Annotated[Path | None, typer.Option(help="Folder of the run; by default runs/<data>-<model>-<time>.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with an interrupted run in this folder, exactly where it was.")] = None,
     quiet: Annotated[bool, typer.Option(help="No progress.")] = False,
@@ -48,16 +52,28 @@ def train(
     else:
         common: dict[str, dict[str, Any]] = {
             "data": {
-                "source": source, "test": None if test is None else str(test), "target": target, "limit": limit, "train": train_size,
-                "validation": validation, "keys": console.pairs(key, "--key"), "units": console.pairs(unit, "--unit"),
-                "indices": None if indices is None else str(indices), "seed": seed,
+                "source": source,
+                "test": None if test is None else str(test),
+                "target": target,
+                "limit": limit,
+                "train": train_size,
+                "validation": validation,
+                "keys": console.pairs(key, "--key"),
+                "units": console.pairs(unit, "--unit"),
+                "indices": None if indices is None else str(indices),
+                "seed": seed,
             },
             "model": {"name": model},
             "task": {"name": task},
             "training": {
-                "epochs": epochs, "minutes": minutes, "batch_size": batch_size, "learning_rate": learning_rate, "devices": devices, "seed": seed,
+                "epochs": epochs,
+                "minutes": minutes,
+                "batch_size": batch_size,
+                "learning_rate": learning_rate,
+                "devices": devices,
+                "seed": seed,
             },
-        }  # fmt: skip
+        }
         given = {section: {k: v for k, v in values.items() if v is not None} for section, values in common.items()}
         layers = [read_config(config)] if config is not None else []
         if source is None and config is None:

@@ -34,13 +34,15 @@ def evaluate(
         target = getattr(trained.task, "target", None)
         store = open_dataset(source, keys=console.pairs(key, "--key"), units=console.pairs(unit, "--unit"), target=target, limit=limit)
         for note in store.notes:
-            console.err.print(note, style="dim", markup=False)
+            console.err.print(f"note: {note}", markup=False)
     errors = score(trained, store)
     if as_json:
-        console.emit(errors)
-    else:
-        rows = [[name, e["unit"], f"{e['mae']:.4g}", f"{e['rmse']:.4g}", f"{e['size']:.4g}", e["count"]] for name, e in errors["errors"].items()]
-        console.table(f"{run} on {source or 'its test set'} ({errors['graphs']} structures)", ["target", "unit", "MAE", "RMSE", "rms of label", "entries"], rows)
+        console.emit({"structures": len(store), "errors": errors})
+        return
+    rows = [
+        [name, e["unit"], f"{e['mae']:.4g}", f"{e['rmse']:.4g}", f"{e['size']:.4g}" if "size" in e else ""] for name, e in errors.items()
+    ]
+    console.table(f"{run} on {source or 'its test set'}: {len(store)} structures", ["target", "unit", "MAE", "RMSE", "rms of label"], rows)
 
 
 @console.guarded
@@ -58,9 +60,9 @@ def predict(
     from intertwine.training import predict as forecast
 
     trained = load_run(run, which=which)
-    store = open_dataset(str(structures), labels=False)
+    store = open_dataset(str(structures))
     with console.bar(len(store), "predicting") as progress:
-        predictions = forecast(trained, store, progress=progress)
+        predictions = forecast(trained, _counted(store, progress))
     if output is not None:
         write_predictions(output, store, predictions, trained.task)
         console.err.print(f"wrote {len(predictions)} predictions to {output}", markup=False)
@@ -70,7 +72,9 @@ def predict(
         units = {name: o.unit for name, o in trained.task.outputs.items()}
         names = [name for name, o in trained.task.outputs.items() if o.level == "graph"] or list(units)
         rows = [[k, *[_short(p[name]) for name in names]] for k, p in enumerate(predictions)]
-        console.table(str(structures), ["frame", *[f"{name} ({units[name]})" for name in names]], rows, caption="-o FILE writes everything.")
+        console.table(
+            str(structures), ["frame", *[f"{name} ({units[name]})" for name in names]], rows, caption="-o FILE writes everything."
+        )
 
 
 def _short(value: Any) -> str:
@@ -78,3 +82,9 @@ def _short(value: Any) -> str:
 
     flat = np.asarray(value).reshape(-1)
     return " ".join(f"{x:.6g}" if abs(x) < 1e4 else f"{x:.4f}" for x in flat[:9]) + (" ..." if len(flat) > 9 else "")
+
+
+def _counted(store: Any, progress: Any) -> Any:
+    for k in range(len(store)):
+        yield store[k]
+        progress(k + 1)

@@ -40,9 +40,7 @@ class Calculator(AseCalculator):
 
     implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "forces", "stress"]
 
-    def __init__(
-        self, model: Any, skin: float = 0.5, dtype: torch.dtype | None = None, device: str = "cpu", **options: Any
-    ) -> None:
+    def __init__(self, model: Any, skin: float = 0.5, dtype: torch.dtype | None = None, device: str = "cpu", **options: Any) -> None:
         super().__init__(**options)
         task = model if isinstance(model, Task) else load_run(model, device=device).task
         if not isinstance(task, ForceField):

@@ -28,7 +28,12 @@ def to_atoms(graph: Graph, prediction: dict[str, Any] | None = None) -> Atoms:
         prediction: arrays by name; energies and the like become calculator results, others arrays or info entries.
     """
     periodic = graph.get("cell") is not None
-    atoms = Atoms(graph.z.numpy(), graph.pos.numpy(), cell=graph.cell[0].numpy() if periodic else None, pbc=graph.pbc[0].numpy() if periodic else False)
+    atoms = Atoms(
+        graph.z.numpy(),
+        graph.pos.numpy(),
+        cell=graph.cell[0].numpy() if periodic else None,
+        pbc=graph.pbc[0].numpy() if periodic else False,
+    )
     results = {}
     for name, value in (prediction or {}).items():
         array = np.asarray(value)

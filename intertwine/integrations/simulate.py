@@ -10,7 +10,7 @@ import numpy as np
 from ase import Atoms, units
 from ase.io import Trajectory
 
-from intertwine.numerics import GeometryError, InputError
+from intertwine.numerics import GeometryError, InputError, choose
 
 BLOW_UP = 100.0  # kinetic energy per atom (eV) at which a trajectory is no longer physics
 
@@ -32,6 +32,24 @@ class Dynamics:
     total: list[float] = field(default_factory=list)
     potential: list[float] = field(default_factory=list)
     temperature: list[float] = field(default_factory=list)
+
+    def add(self, atoms: Atoms, step: int, timestep: float) -> None:
+        """Record the present state.
+
+        Raises:
+            GeometryError: it is no longer physics.
+        """
+        kinetic, potential = atoms.get_kinetic_energy(), atoms.get_potential_energy()
+        if not np.isfinite(kinetic + potential) or kinetic > BLOW_UP * self.atoms:
+            raise GeometryError(
+                f"the trajectory blew up at step {step}: kinetic energy {kinetic:.3g} eV",
+                where="dynamics",
+                remedy="start from a relaxed structure (intertwine relax), use a smaller time step, or train on hotter data.",
+            )
+        self.time.append(step * timestep * 1e-3)
+        self.total.append(kinetic + potential)
+        self.potential.append(potential)
+        self.temperature.append(atoms.get_temperature())
 
     @property
     def drift(self) -> float:
@@ -84,39 +102,23 @@ def run_dynamics(
         InputError: an argument out of range.
         GeometryError: the trajectory blew up; says at which step.
     """
-    from ase.md.langevin import Langevin
     from ase.md.velocitydistribution import Stationary, thermalize_momenta
-    from ase.md.verlet import VelocityVerlet
 
     for name, value in (("steps", steps), ("timestep", timestep), ("every", every)):
         if not value > 0:
             raise InputError(f"{name} is {value}", where=name, remedy="give a positive number.")
     if not temperature >= 0:
         raise InputError(f"a temperature of {temperature} K", where="temperature", remedy="give 0 or more.")
+    choose(ensemble, ("nve", "nvt"), kind="ensemble", where="ensemble")
     rng = np.random.default_rng(seed)
     thermalize_momenta(atoms, temperature_K=temperature, rng=rng)
     Stationary(atoms)
-    if ensemble == "nve":
-        integrator = VelocityVerlet(atoms, timestep * units.fs)
-    elif ensemble == "nvt":
-        integrator = Langevin(atoms, timestep * units.fs, temperature_K=temperature, friction=friction / units.fs, fixcm=False, rng=rng)
-    else:
-        raise InputError(f"unknown ensemble {ensemble!r}", where="ensemble", remedy='use "nve" or "nvt".')
+    integrator = _integrator(atoms, ensemble, timestep, temperature, friction, rng)
     record = Dynamics(len(atoms))
     writer = Trajectory(str(trajectory), "w", atoms) if trajectory is not None else None
 
     def observe() -> None:
-        kinetic, potential = atoms.get_kinetic_energy(), atoms.get_potential_energy()
-        if not np.isfinite(kinetic + potential) or kinetic > BLOW_UP * len(atoms):
-            raise GeometryError(
-                f"the trajectory blew up at step {integrator.nsteps}: kinetic energy {kinetic:.3g} eV",
-                where="dynamics",
-                remedy="start from a relaxed structure (intertwine relax), use a smaller time step, or train on hotter data.",
-            )
-        record.time.append(integrator.nsteps * timestep * 1e-3)
-        record.total.append(kinetic + potential)
-        record.potential.append(potential)
-        record.temperature.append(atoms.get_temperature())
+        record.add(atoms, integrator.nsteps, timestep)
         if writer is not None:
             writer.write()
         if progress is not None:
@@ -131,7 +133,18 @@ def run_dynamics(
     return record
 
 
-def relax(atoms: Atoms, *, fmax: float = 0.01, steps: int = 500, cell: bool = False, progress: Callable[[int, float], None] | None = None) -> bool:
+def _integrator(atoms: Atoms, ensemble: str, timestep: float, temperature: float, friction: float, rng: np.random.Generator):
+    from ase.md.langevin import Langevin
+    from ase.md.verlet import VelocityVerlet
+
+    if ensemble == "nve":
+        return VelocityVerlet(atoms, timestep * units.fs)
+    return Langevin(atoms, timestep * units.fs, temperature_K=temperature, friction=friction / units.fs, fixcm=False, rng=rng)
+
+
+def relax(
+    atoms: Atoms, *, fmax: float = 0.01, steps: int = 500, cell: bool = False, progress: Callable[[int, float], None] | None = None
+) -> bool:
     """Relax a structure in place by L-BFGS; returns whether every force component vector fell below ``fmax``.
 
     Args:

@@ -12,6 +12,8 @@ from intertwine.nn.mlp import MLP
 from intertwine.numerics import InputError, choose, safe, segment
 from intertwine.o3 import Irreps
 
+SMOOTHING = 0.1  # of norms of vectors, in units of the features
+
 
 def pool(x: Float[Tensor, "nodes *shape"], graph: Graph, how: str = "sum") -> Float[Tensor, "graphs *shape"]:
     """Sum or mean of node values over the nodes of each graph."""
@@ -53,7 +55,7 @@ class ScalarHead(nn.Module):
 class VectorHead(nn.Module):
     r"""Vectors of a node from its scalars s and vectors v; equivariant under O(3).
 
-    .. math:: y_i = \sum_c g_c\, (W v_i)_c, \qquad g = \mathrm{MLP}(s_i, \|V v_i\|)
+    .. math:: y_i = \sum_c g_c\, (W v_i)_c, \qquad g = \mathrm{MLP}(s_i, |V v_i|), \qquad |u| = \sqrt{\|u\|^2 + \epsilon^2} - \epsilon
 
     The gated block of PaiNN (Schütt et al. 2021, figure 3) with a linear output. A model with exactly one vector is taken at its
     word: that vector is the answer (EGNN's displacement).
@@ -81,6 +83,6 @@ class VectorHead(nn.Module):
         if self.plain:
             return v
         s, v = self.irreps.part(f, "0e").squeeze(-1), v.transpose(-1, -2)  # channels innermost: linear maps are matrix products
-        from_norms = safe.norm(self.norms(v).transpose(-1, -2))
+        from_norms = safe.soft_norm(self.norms(v), SMOOTHING, dim=-2)
         gate = self.gate(torch.cat([s, from_norms], dim=-1)).unflatten(-1, (self.outputs, -1))
         return gate @ self.values(v).transpose(-1, -2)

@@ -29,6 +29,21 @@ def norm(x: Float[Tensor, "*shape dim"], keepdim: bool = False) -> Float[Tensor,
     return result if keepdim else result.squeeze(-1)
 
 
+def soft_norm(x: Float[Tensor, "..."], scale: float, dim: int = -1) -> Float[Tensor, "..."]:
+    r""":math:`\sqrt{\|x\|^2 + s^2} - s`: the norm far from zero, :math:`\|x\|^2/2s` near it, and smooth everywhere.
+
+    The norm itself has a cusp at zero. Where symmetry makes a vector vanish (the carbon of methane) the derivative of the cusp is a
+    unit vector along rounding noise, and forces would be noise of order one.
+
+    Args:
+        x: vectors along ``dim``.
+        scale: s > 0, where the two regimes meet, in the unit of x.
+        dim: the axis to reduce.
+    """
+    square = (x * x).sum(dim)
+    return square / ((square + scale * scale).sqrt() + scale)  # the same as the formula, without its cancellation
+
+
 def normalize(x: Float[Tensor, "*shape dim"]) -> Float[Tensor, "*shape dim"]:
     r"""Unit vector :math:`x/\|x\|`; the zero vector, with zero derivatives, at the zero vector."""
     scaled = x / _scale(x)

@@ -45,7 +45,7 @@ class ForceField(Task):
     name = "force_field"
 
     def __init__(
-        self, backbone: Backbone, energy_weight: float = 1.0, force_weight: float = 10.0, stress_weight: float = 0.0, loss: str = "l2"
+        self, backbone: Backbone, energy_weight: float = 1.0, force_weight: float = 100.0, stress_weight: float = 0.0, loss: str = "l2"
     ) -> None:
         super().__init__(backbone, loss)
         self.head = ScalarHead(backbone.irreps_out)
@@ -129,7 +129,6 @@ class ForceField(Task):
             "reference energies (eV)": {chemical_symbols[z]: float(self.references.values[z]) for z in present},
             "force scale (eV/A)": float(self.scale),
         }
-
 
 
 def strained(graph: Graph, pos: Tensor, strain: Tensor | None) -> Graph:

@@ -19,7 +19,9 @@ from intertwine.tasks.task import Metric, Output, Task, label
 class Property(Task):
     r"""One property of a molecule.
 
-    .. math:: y = \sum_i r_{z_i} + \sigma \sum_i \epsilon(f_i) \quad\text{(sum)}, \qquad y = \mu + \sigma\,\frac1N \sum_i \epsilon(f_i) \quad\text{(mean)}
+    .. math::
+        y = \sum_i r_{z_i} + \sigma \sum_i \epsilon(f_i) \quad\text{(sum)}, \qquad
+        y = \mu + \sigma\,\frac1N \sum_i \epsilon(f_i) \quad\text{(mean)}
 
     For an extensive scalar (``readout="sum"``) the references r_z are fitted by species; for an intensive one (``"mean"``)
     :math:`\mu` is the mean of the training set. A vector has neither: its mean over orientations is zero.
@@ -83,7 +85,11 @@ class Property(Task):
         for number, graph in enumerate(graphs):
             value = label(graph, self.target, number).reshape(-1)
             if len(value) != width:
-                raise DataError(f"{self.target!r} has {len(value)} components, not {width}", where=f"graph {number} of the training set", remedy='set the task\'s representation: "0e" for a scalar, "1o" for a vector.')
+                raise DataError(
+                    f"{self.target!r} has {len(value)} components, not {width}",
+                    where=f"graph {number} of the training set",
+                    remedy='set the task\'s representation: "0e" for a scalar, "1o" for a vector.',
+                )
             values.append(value)
             atoms.append(graph.num_nodes)
             if graph.get("z") is not None:

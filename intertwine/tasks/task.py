@@ -124,7 +124,9 @@ def label(graph: Graph, name: str, number: int) -> Tensor:
     """
     value = graph.get(name)
     if value is None:
-        raise DataError(f"no {name!r}", where=f"graph {number} of the training set", remedy="give data with this label, or map its name with keys.")
+        raise DataError(
+            f"no {name!r}", where=f"graph {number} of the training set", remedy="give data with this label, or map its name with keys."
+        )
     if not bool(torch.isfinite(value).all()):
         raise DataError(f"{name!r} is not finite", where=f"graph {number} of the training set", remedy="remove or repair that entry.")
     return value.to(torch.float64)

@@ -21,7 +21,7 @@ from intertwine.tasks import Task
 from intertwine.training.callbacks import Epochs, Interrupted, Keeper
 from intertwine.training.checkpoint_io import SafeCheckpointIO
 from intertwine.training.config import Config
-from intertwine.training.loader import Loader
+from intertwine.training.loader import Loader, collate
 from intertwine.training.module import TrainingModule
 from intertwine.training.progress import Progress
 from intertwine.training.setup import Sets
@@ -82,7 +82,8 @@ def fit(
             return True
     keeper = Keeper(folder, about or {}, progress.say) if progress is not None else None
     with quiet(), interruption(ignore=rank > 0) as interrupted:
-        trainer = make_trainer(config, folder, Epochs(loader, validation, keeper, progress, interrupted), rank, port)
+        strategy = DDPStrategy(find_unused_parameters=has_unused(task, sets), broadcast_buffers=False) if options.devices > 1 else None
+        trainer = make_trainer(config, folder, Epochs(loader, validation, keeper, progress, interrupted), strategy, Process(rank, port))
         epochs: Any = trainer.fit_loop.epoch_progress.current
         epochs.ready = epochs.started = epochs.processed = epochs.completed = module.epoch
         if progress is not None:
@@ -101,18 +102,26 @@ def fit(
     return True
 
 
-def make_trainer(config: Config, folder: Path, callback: Epochs, rank: int, port: int) -> Trainer:
+def has_unused(task: Task, sets: Sets) -> bool:
+    """Whether the loss does not reach some weights (EGNN's last move of coordinates, say); the same answer in every process."""
+    with torch.random.fork_rng(devices=[]):
+        batch = collate([sets.train[k] for k in range(min(2, len(sets.train)))])
+        torch.stack([task.weights[name] * loss for name, (loss, _) in task.losses(task(batch), batch).items()]).sum().backward()
+    unused = any(p.grad is None for p in task.parameters() if p.requires_grad)
+    task.zero_grad(set_to_none=True)
+    return unused
+
+
+def make_trainer(config: Config, folder: Path, callback: Epochs, strategy: DDPStrategy | None, process: Process) -> Trainer:
     """A trainer with everything switched off that we do ourselves."""
     options = config.training
-    several: dict[str, Any] = {}
     plugins: list[Any] = [SafeCheckpointIO()]
-    if options.devices > 1:
-        several = {"strategy": DDPStrategy(find_unused_parameters=True, broadcast_buffers=False), "use_distributed_sampler": False}
-        plugins.append(Process(rank, port))
+    if strategy is not None:
+        plugins.append(process)
     return Trainer(
         accelerator=options.accelerator, devices=options.devices, max_epochs=options.epochs, callbacks=[callback], plugins=plugins,
         logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, limit_val_batches=0,
-        num_sanity_val_steps=0, inference_mode=False, default_root_dir=folder, **several,
+        num_sanity_val_steps=0, inference_mode=False, default_root_dir=folder, strategy=strategy or "auto", use_distributed_sampler=False,
     )  # fmt: skip
 
 

@@ -81,7 +81,7 @@ class TrainingModule(LightningModule):
         def clipped() -> Tensor:
             loss = closure()
             if self.options.clip > 0:
-                torch.nn.utils.clip_grad_norm_(self.task.parameters(), self.options.clip, foreach=True)
+                torch.nn.utils.clip_grad_norm_(self.average.live, self.options.clip, foreach=True)
             for group in optimizer.param_groups:
                 group["lr"] = self.schedule.rate(self.steps, self.seconds)
             return loss

@@ -41,7 +41,7 @@ class Progress:
             from rich.progress import BarColumn, TextColumn
             from rich.progress import Progress as Bar
 
-            columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.fields[text]}"))
+            columns = (BarColumn(bar_width=12), TextColumn("{task.fields[text]}"))
             self.bar = Bar(*columns, console=console, refresh_per_second=4)
             self.bar.start()
             self.handle = self.bar.add_task("training", total=1.0, text="")
@@ -67,7 +67,7 @@ class Progress:
         if self.bar is not None and now - self.shown > 0.25:
             self.shown = now
             rate = self.rate(module)
-            text = f"epoch {module.epoch + 1}/{self.epochs}  {rate:.0f} structures/s  {self.remaining(module)} left  {self.errors}"
+            text = f"{module.epoch + 1}/{self.epochs}  {rate:.0f}/s  {self.remaining(module)} left  {self.errors}"
             self.bar.update(self.handle, completed=self.done(module), text=text)
 
     def epoch(self, module: TrainingModule, row: dict[str, float | int], *, final: bool) -> None:

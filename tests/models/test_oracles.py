@@ -86,7 +86,7 @@ def neighbours(pos: Tensor, i: int) -> list[int]:
 
 @pytest.mark.parametrize("vectors", [(), ("vel",)])
 def test_painn_against_the_equations(vectors: tuple[str, ...]) -> None:
-    """Eq. 7 and 8 for the messages of one node, 9 and 10 for its update; r_ij points from i to its neighbour j."""
+    """Eq. 7 and 8 for the messages of one node, 9 and 10 for its update, with the smooth norm; r_ij points from i to its neighbour j."""
     molecule, size = graph(vel=(6, 3)), 5
     model = PaiNN(width=size, layers=3, cutoff=CUTOFF, radial_size=7, vector_inputs=vectors).double()
     x, nodes = molecule.pos, range(6)
@@ -101,7 +101,7 @@ def test_painn_against_the_equations(vectors: tuple[str, ...]) -> None:
             for j in neighbours(x, i):
                 d = (x[j] - x[i]).norm()
                 basis = torch.stack([math.sqrt(2 / CUTOFF) * torch.sin(k * math.pi * d / CUTOFF) / d for k in range(1, 8)])
-                filters = loop_mlp(layer.filter, basis, silu) * envelope(d)
+                filters = layer.filter.weight @ torch.cat([basis, torch.ones(1, dtype=torch.float64)]) * envelope(d)
                 phi = loop_mlp(layer.phi, s[j], silu)
                 w_s, w_vv, w_vs = (phi * filters).split(size)
                 ds = ds + w_s
@@ -110,7 +110,7 @@ def test_painn_against_the_equations(vectors: tuple[str, ...]) -> None:
             u, w = layer.mix.weight.split(size)
             u_v = torch.stack([u @ component for component in vi])
             v_v = torch.stack([w @ component for component in vi])
-            a_ss, a_sv, a_vv = loop_mlp(layer.a, torch.cat([si, (v_v**2).sum(0).sqrt()]), silu).split(size)
+            a_ss, a_sv, a_vv = loop_mlp(layer.a, torch.cat([si, ((v_v**2).sum(0) + 0.1**2).sqrt() - 0.1]), silu).split(size)
             new_s.append(si + a_ss + a_sv * sum(u_v[k] * v_v[k] for k in range(3)))
             new_v.append(vi + a_vv * u_v)
         s, v = new_s, new_v

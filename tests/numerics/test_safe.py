@@ -129,3 +129,12 @@ def test_the_default_precision_is_never_read() -> None:
         x = torch.ones(2, 3, dtype=dtype)
         assert {f(x).dtype for f in (safe.norm, safe.normalize, safe.sqrt, safe.sinc)} == {dtype}
         assert safe.angle(x, x).dtype == dtype
+
+
+def test_soft_norm_is_smooth_at_zero_and_the_norm_far_from_it() -> None:
+    zero = torch.zeros(4, 3, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x: safe.soft_norm(x, 0.1), zero)
+    assert torch.autograd.gradgradcheck(lambda x: safe.soft_norm(x, 0.1), zero)
+    x = torch.randn(4, 3, dtype=torch.float64)
+    torch.testing.assert_close(safe.soft_norm(x, 0.1), (x.square().sum(-1) + 0.01).sqrt() - 0.1, rtol=1e-13, atol=1e-15)
+    torch.testing.assert_close(safe.soft_norm(1e6 * x.T, 0.1, dim=0), (1e6 * x).norm(dim=-1) - 0.1, rtol=1e-12, atol=0)

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 
 import pytest
 import torch
 
+from intertwine.models import PaiNN
 from intertwine.numerics import InputError
-from intertwine.training import Config, merge, parse_settings, read_config, resolve
+from intertwine.tasks import ForceField
+from intertwine.training import Config, TrainingOptions, merge, parse_settings, read_config, resolve
 from intertwine.training.signature import convert
 
 
 def test_defaults_are_those_of_the_signatures() -> None:
     config = resolve()
     assert config.model.name == "painn"
-    assert config.model.arguments["width"] == 128
-    assert config.task.arguments["force_weight"] == 10.0
-    assert config.training.schedule == "plateau"
+    assert config.model.arguments["width"] == inspect.signature(PaiNN).parameters["width"].default
+    assert config.task.arguments["force_weight"] == inspect.signature(ForceField).parameters["force_weight"].default
+    assert config.training == TrainingOptions()
     assert config.data.source == "ethanol"
 
 
