@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from intertwine.cli import console
-from intertwine.numerics import InputError, choose
+from intertwine.numerics import InputError, IntertwineError, choose
 
 
 @console.guarded
@@ -32,13 +32,13 @@ def certify(
     from intertwine.certify import CHECKS
     from intertwine.certify import certify as inspect_symmetry
 
-    function, claimed, name, folder = find(subject, model)
-    graphs = structures(molecules, function)
+    function, claimed, name, run = find(subject, model)
+    graphs = structures(molecules, function, run)
     with console.bar(len(CHECKS), "certifying") as progress:
         certificate = inspect_symmetry(
             function, graphs, symmetry=symmetry or claimed, seed=seed, progress=lambda done, total, name: progress(done)
         )
-    target = output or (folder / "certificate.json" if folder is not None else None)
+    target = output or (run.folder / "certificate.json" if run is not None else None)
     if target is not None:
         certificate.save(target)
     if as_json:
@@ -49,8 +49,8 @@ def certify(
     raise SystemExit(0 if certificate.passed else console.FAILED)
 
 
-def find(subject: str | None, model: str | None) -> tuple[Any, str, str, Path | None]:
-    """What to certify: the function, the symmetry it claims, its name, and its run folder if it has one."""
+def find(subject: str | None, model: str | None) -> tuple[Any, str, str, Any]:
+    """What to certify: the function, the symmetry it claims, its name, and its run if it has one."""
     from intertwine.models import MODELS
 
     if (subject is None) == (model is None):
@@ -67,8 +67,8 @@ def find(subject: str | None, model: str | None) -> tuple[Any, str, str, Path | 
         return (*load(subject), subject, None)
     from intertwine.training import load_run
 
-    task = load_run(console.existing(path, "run folder or module:Class")).task
-    return task, task.backbone.symmetry, str(path), path
+    run = load_run(console.existing(path, "run folder or module:Class"))
+    return run.task, run.task.backbone.symmetry, str(path), run
 
 
 def load(spec: str) -> tuple[Any, str]:
@@ -105,15 +105,17 @@ def load(spec: str) -> tuple[Any, str]:
     return function, getattr(function, "symmetry", "E(3)")
 
 
-def structures(path: Path | None, function: Any) -> list[Any]:
-    """Graphs to test on: those of a file, or the embedded molecules (for a dynamics task with charges and velocities)."""
-    from intertwine.data import molecules, open_dataset
+def structures(path: Path | None, function: Any, run: Any = None) -> list[Any]:
+    """Graphs to test on: those of a file, or some of the run's test set with molecules (or charged particles) of awkward shapes."""
+    from intertwine.data import open_dataset
+    from intertwine.training import test_set, trial_graphs
 
     if path is not None:
         store = open_dataset(str(path), limit=8)
-        return [store[k] for k in range(min(len(store), 8))]
-    if getattr(function, "name", "") == "dynamics":
-        store = open_dataset("nbody", limit=6)
-        return [store[k] for k in range(6)]
-    known = getattr(function, "species", None)
-    return [graph for graph in molecules() if known is None or set(graph.z.tolist()) <= set(known)]
+        return [store[k] for k in range(len(store))]
+    try:
+        test = test_set(run, progress=True) if run is not None else None
+    except IntertwineError as error:  # a run is worth certifying where its data are not at hand, too
+        console.err.print(f"note: without the run's test set ({error.where}: {error.what})", markup=False, soft_wrap=True)
+        test = None
+    return trial_graphs(function, test)

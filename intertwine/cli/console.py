@@ -21,7 +21,8 @@ from intertwine.numerics import InputError, IntertwineError
 #: Exit codes: a script can tell a failed certificate (1) from bad input (2), a bug (3) and an interrupted run (130).
 FAILED, BAD_INPUT, BUG, INTERRUPTED = 1, 2, 3, 130
 
-out = Console(highlight=False)
+#: A file or pipe has no width, and a table of a certificate in 80 columns is hard to read.
+out = Console(highlight=False, width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 160)
 err = Console(stderr=True, highlight=False)
 
 

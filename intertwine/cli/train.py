@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from intertwine.cli import console
+from intertwine.numerics import InputError
 
 
 @console.guarded
@@ -44,42 +48,52 @@ def train(
 
     With nothing else said, `intertwine train ethanol` learns a force field from the data in the package.
     """
+    common: dict[str, dict[str, Any]] = {
+        "data": {
+            "source": source,
+            "test": None if test is None else str(test),
+            "target": target,
+            "limit": limit,
+            "train": train_size,
+            "validation": validation,
+            "keys": console.pairs(key, "--key"),
+            "units": console.pairs(unit, "--unit"),
+            "indices": None if indices is None else str(indices),
+            "seed": seed,
+        },
+        "model": {"name": model},
+        "task": {"name": task},
+        "training": {
+            "epochs": epochs,
+            "minutes": minutes,
+            "batch_size": batch_size,
+            "learning_rate": learning_rate,
+            "devices": devices,
+            "seed": seed,
+        },
+    }
+    given = {section: {k: v for k, v in values.items() if v is not None} for section, values in common.items()}
+    with contextlib.redirect_stdout(sys.stderr if as_json else sys.stdout):  # standard output is for the report alone
+        folder = start(given, config, settings or [], run, resume, progress=not quiet)
+    if as_json:
+        console.emit({"run": str(folder), **json.loads((folder / "report.json").read_text())})
+
+
+def start(
+    given: dict[str, dict[str, Any]], config: Path | None, settings: list[str], run: Path | None, resume: Path | None, *, progress: bool
+) -> Path:
+    """Train, or go on training, under a TOML file, then the options, then the settings, later ones first in rank.
+
+    Raises:
+        InputError: ``--run`` and ``--resume`` name different folders.
+    """
     from intertwine.training import merge, parse_settings, read_config
     from intertwine.training import train as run_training
 
-    if resume is not None:
-        folder = run_training(None, run=resume, resume=True, progress=not quiet)
-    else:
-        common: dict[str, dict[str, Any]] = {
-            "data": {
-                "source": source,
-                "test": None if test is None else str(test),
-                "target": target,
-                "limit": limit,
-                "train": train_size,
-                "validation": validation,
-                "keys": console.pairs(key, "--key"),
-                "units": console.pairs(unit, "--unit"),
-                "indices": None if indices is None else str(indices),
-                "seed": seed,
-            },
-            "model": {"name": model},
-            "task": {"name": task},
-            "training": {
-                "epochs": epochs,
-                "minutes": minutes,
-                "batch_size": batch_size,
-                "learning_rate": learning_rate,
-                "devices": devices,
-                "seed": seed,
-            },
-        }
-        given = {section: {k: v for k, v in values.items() if v is not None} for section, values in common.items()}
-        layers = [read_config(config)] if config is not None else []
-        if source is None and config is None:
-            given["data"]["source"] = "ethanol"
-        folder = run_training(merge(*layers, given, parse_settings(settings or [])), run=run, progress=not quiet)
-    if as_json:
-        import json
-
-        console.emit({"run": str(folder), **json.loads((folder / "report.json").read_text())})
+    if resume is not None and run is not None and run.resolve() != resume.resolve():
+        raise InputError("--run and --resume name different folders", where=str(run), remedy="give --resume alone: it continues in place.")
+    layers = [read_config(config)] if config is not None else []
+    merged = merge(*layers, given, parse_settings(settings))
+    if resume is None and not merged["data"].get("source"):
+        merged["data"]["source"] = "ethanol"
+    return run_training(merged, run=resume or run, resume=resume is not None, progress=progress)

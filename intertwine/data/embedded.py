@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from intertwine.data.files import read_file
+from intertwine.data.splits import Splits
 from intertwine.data.store import GraphStore
 from intertwine.geometry import Graph
 
@@ -39,11 +40,12 @@ MOLECULES: dict[str, tuple[list[int], np.ndarray]] = {
 def ethanol(*, progress: bool = False) -> GraphStore:
     """552 frames of ethanol with energies (eV) and forces (eV/A) at PBE/def2-SVP, sampled by GFN2-xTB dynamics at 300, 500 and 700 K.
 
-    Fields: ``pos``, ``z``, ``energy``, ``forces``, ``temperature`` (of the thermostat, K). ``scripts/make_ethanol.py`` makes it.
+    Split 400 / 50 / 102. Fields: ``pos``, ``z``, ``energy``, ``forces``, ``temperature`` (of the thermostat, K). ``scripts/make_ethanol.py`` makes it.
     """
     store = read_file(ETHANOL, target="temperature", progress=progress)
     store.name = "ethanol"
     store.units["temperature"] = "K"
+    store.splits = Splits(range(400), range(400, 450), range(450, len(store)))  # the file is shuffled
     store.notes = ["ethanol: PBE/def2-SVP, energies in eV, forces in eV/A"]
     return store
 

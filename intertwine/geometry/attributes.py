@@ -25,7 +25,7 @@ def edge_vectors(graph: Graph) -> Float[Tensor, "edges n"]:
     vectors = graph.pos.index_select(0, source) - graph.pos.index_select(0, target)
     cell, shifts = graph.get("cell"), graph.get("shifts")
     if cell is None or shifts is None:
-        if shifts is not None and shifts.device.type == "cpu" and not torch.compiler.is_compiling() and bool(shifts.any()):
+        if shifts is not None and safe.inspectable(shifts) and bool(shifts.any()):
             what = "edges to periodic images, and no cell"  # what is left of a periodic graph batched behind an open one
             raise GeometryError(what, where="shifts", remedy="give `cell`; batch periodic graphs apart from open ones.")
         return vectors

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from intertwine.geometry import Graph, connect
 from intertwine.groups import Representation
-from intertwine.numerics import GeometryError, InputError
+from intertwine.numerics import GeometryError, InputError, safe
 
 
 def check_sizes(**sizes: int) -> None:
@@ -72,7 +72,7 @@ class Backbone(nn.Module):
                 where="pos",
                 remedy="call graph.to(device) or model.to(device).",
             )
-        if graph.pos.device.type == "cpu" and not torch.compiler.is_compiling() and not bool(torch.isfinite(graph.pos).all()):
+        if safe.inspectable(graph.pos) and not bool(torch.isfinite(graph.pos).all()):
             node = int((~torch.isfinite(graph.pos).all(-1)).nonzero()[0])
             raise GeometryError(f"position of node {node} is not finite", where="pos", remedy="remove or repair that structure.")
         if graph.get("edge_index") is None:

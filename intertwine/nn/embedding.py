@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from intertwine.geometry import Graph, directions, distances, edge_invariants, edge_vectors, node_invariants
 from intertwine.nn.cutoff import envelope
 from intertwine.nn.radial import radial_basis
-from intertwine.numerics import DataError, GeometryError, InputError
+from intertwine.numerics import DataError, GeometryError, InputError, safe
 
 LARGEST_Z = 118
 
@@ -42,7 +42,7 @@ class SpeciesTable(nn.Module):
         Raises:
             DataError: a species is not among those known.
         """
-        if z.device.type == "cpu" and not torch.compiler.is_compiling():
+        if safe.inspectable(z):
             valid = (z >= 0) & (z <= LARGEST_Z)
             bad = z[~valid].unique().tolist() or z[self.rows[z] < 0].unique().tolist()
             if bad:

@@ -23,6 +23,8 @@ def sqrt(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 
 def norm(x: Float[Tensor, "*shape dim"], keepdim: bool = False) -> Float[Tensor, "..."]:
     r"""Euclidean norm :math:`\|x\|` over the last axis; 0 with zero derivatives at the zero vector."""
+    if _ordinary(x):
+        return (x * x).sum(-1, keepdim=keepdim).sqrt()
     scale = _scale(x)
     scaled = x / scale
     result = scale * sqrt((scaled * scaled).sum(-1, keepdim=True))
@@ -46,6 +48,8 @@ def soft_norm(x: Float[Tensor, "..."], scale: float, dim: int = -1) -> Float[Ten
 
 def normalize(x: Float[Tensor, "*shape dim"]) -> Float[Tensor, "*shape dim"]:
     r"""Unit vector :math:`x/\|x\|`; the zero vector, with zero derivatives, at the zero vector."""
+    if _ordinary(x):
+        return x * (x * x).sum(-1, keepdim=True).rsqrt()
     scaled = x / _scale(x)
     square = (scaled * scaled).sum(-1, keepdim=True)
     positive = square > 0
@@ -72,12 +76,27 @@ def sinc(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     Below |x| = 0.3 by its series to :math:`x^{14}`, which is exact to the last digit in float64 up to the third derivative.
     """
     small = x.abs() < 0.3
+    if inspectable(x) and not bool(small.any()):
+        return x.sin() / x
     square = torch.where(small, x * x, 0.0)
     series = torch.ones_like(x)
     for k in range(7, 0, -1):
         series = 1 - series * square / (2 * k * (2 * k + 1))
     large = torch.where(small, 1.0, x)
     return torch.where(small, series, large.sin() / large)
+
+
+def inspectable(x: Tensor) -> bool:
+    """Whether Python may look at the values of x for nothing: on the CPU, neither compiled nor vectorised by ``torch.func``."""
+    return x.device.type == "cpu" and not torch.compiler.is_compiling() and not torch._C._functorch.is_functorch_wrapped_tensor(x)
+
+
+def _ordinary(x: Tensor) -> bool:
+    """Whether it is known that all vectors are of ordinary length, so that the plain formula and its derivatives are safe."""
+    if not inspectable(x) or not x.numel():
+        return False
+    shortest, longest = torch.aminmax(x.detach().square().sum(-1))
+    return bool(shortest > 1e-12) and bool(longest < 1e12)
 
 
 def _scale(x: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """Floor 7: training. The configuration is the constructors' arguments; a run is a folder."""
 
+from intertwine.training.certification import certify_run, test_set, trial_graphs
 from intertwine.training.checkpoint import load_checkpoint, save_checkpoint
 from intertwine.training.config import Choice, Config, merge, parse_settings, read_config, resolve
 from intertwine.training.evaluation import evaluate, predict
@@ -15,6 +16,7 @@ __all__ = [
     "Loader",
     "Run",
     "TrainingOptions",
+    "certify_run",
     "collate",
     "evaluate",
     "load_checkpoint",
@@ -25,5 +27,7 @@ __all__ = [
     "read_config",
     "resolve",
     "save_checkpoint",
+    "test_set",
     "train",
+    "trial_graphs",
 ]

@@ -65,17 +65,18 @@ class TrainingOptions:
         workers: processes that prepare batches; 0 does it in the training process.
         threads: of each process; 0 shares all cores among the processes.
         seed: of the initial weights and the order of the data.
+        certify: certify the trained model; False saves the seconds that it takes.
     """
 
-    epochs: int = 200
+    epochs: int = 150
     minutes: float | None = None
-    batch_size: int = 10
-    learning_rate: float = 1e-3
+    batch_size: int = 5
+    learning_rate: float = 2e-3
     weight_decay: float = 0.0
     optimizer: Literal["adam", "adamw"] = "adam"
     average: float = 0.99
     clip: float = 10.0
-    schedule: Literal["plateau", "cosine", "linear", "constant"] = "plateau"
+    schedule: Literal["plateau", "cosine", "linear", "constant"] = "cosine"
     warmup: int = 0
     factor: float = 0.7
     plateau_patience: int = 10
@@ -89,6 +90,7 @@ class TrainingOptions:
     workers: int = 0
     threads: int = 0
     seed: int = 0
+    certify: bool = True
 
 
 #: The smallest acceptable value of each number; those in ``POSITIVE`` must exceed it.

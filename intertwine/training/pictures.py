@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from intertwine import plots
+from intertwine.certify import Certificate
 from intertwine.data import GraphStore
 from intertwine.numerics import IntertwineError
 from intertwine.training.evaluation import predict
@@ -16,7 +17,9 @@ from intertwine.training.folder import Run
 DRAWN = 1000  # structures of the test set, at most
 
 
-def draw(folder: Path, run: Run, rows: list[dict[str, float | int]], test: GraphStore) -> list[str]:
+def draw(
+    folder: Path, run: Run, rows: list[dict[str, float | int]], test: GraphStore, certificate: Certificate | None = None
+) -> list[str]:
     """Draw what there is to see; a picture that can't be drawn never costs the run its result.
 
     Args:
@@ -24,6 +27,7 @@ def draw(folder: Path, run: Run, rows: list[dict[str, float | int]], test: Graph
         run: the trained task.
         rows: history of the training.
         test: the test set; may be empty.
+        certificate: of the run, if it was certified.
 
     Returns:
         Names of the files, and what kept others from being drawn.
@@ -39,6 +43,9 @@ def draw(folder: Path, run: Run, rows: list[dict[str, float | int]], test: Graph
             drawn.append(f"{file}: not drawn ({error})")
 
     attempt("learning_curve.png", plots.learning_curve, history)
+    lines = certificate.lines if certificate is not None else None
+    if lines is not None:
+        attempt("certificate.png", plots.certificate, lines, title=certificate.subject)
     if not len(test):
         return drawn
     shown = test.subset(range(min(DRAWN, len(test))))
@@ -49,7 +56,7 @@ def draw(folder: Path, run: Run, rows: list[dict[str, float | int]], test: Graph
     if species:
         attempt("error_by_species.png", plots.error_by_species, species, "eV/A")
     errors = (species, "eV/A") if species else None
-    attempt("overview.png", plots.overview, history=history, parities=compared, species=errors, title=folder.name)
+    attempt("overview.png", plots.overview, history=history, parities=compared, species=errors, lines=lines, title=folder.name)
     return drawn
 
 

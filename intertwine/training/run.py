@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import torch
 from intertwine.data import GraphStore
 from intertwine.numerics import CheckpointError, InputError
 from intertwine.tasks import Task
+from intertwine.training.certification import conclude
 from intertwine.training.checkpoint import load_checkpoint
 from intertwine.training.config import Config, merge, read_config, resolve, write_sections
 from intertwine.training.evaluation import evaluate
@@ -39,8 +40,8 @@ def train(
         store: the data, if they are already open; then ``data.source`` is only their name.
 
     Returns:
-        The run folder: ``config.toml``, ``splits.json``, ``best.safetensors``, ``last.safetensors``, ``metrics.csv``, ``report.json``
-        and pictures.
+        The run folder: ``config.toml``, ``splits.json``, ``best.safetensors``, ``last.safetensors``, ``metrics.csv``, ``report.json``,
+        ``certificate.json`` and pictures.
 
     Raises:
         InputError: the configuration is wrong, or the folder is taken.
@@ -118,9 +119,9 @@ def _train(config: Config, sets: Sets, folder: Path, state: dict[str, Any] | Non
         if not ended:
             progress.say(f"stopped. Everything up to the last epoch is saved in {folder}; go on with: intertwine train --resume {folder}")
             raise KeyboardInterrupt
-        report = _report(folder, config, prepared, task)
+        report = _report(folder, config, prepared, task, progress.say if show else lambda line: None)
     if show:
-        _conclude(progress, folder, report)
+        progress.say(f"results  {folder}")
     return folder
 
 
@@ -171,8 +172,8 @@ def _seeded(config: Config):
         yield
 
 
-def _report(folder: Path, config: Config, sets: Sets, task: Task) -> dict[str, Any]:
-    """Test the best weights, write ``report.json`` and pictures."""
+def _report(folder: Path, config: Config, sets: Sets, task: Task, say: Callable[[str], None]) -> dict[str, Any]:
+    """Test and certify the best weights; write ``report.json``, the certificate and pictures."""
     from intertwine.training.pictures import draw
 
     trained = load_run(folder, which="best" if (folder / CHECKPOINTS["best"]).is_file() else "last")
@@ -188,8 +189,13 @@ def _report(folder: Path, config: Config, sets: Sets, task: Task) -> dict[str, A
         "validation": {name.removeprefix("validation_"): value for name, value in best.items() if name.startswith("validation_")},
         "test": test, "statistics": task.describe(), "notes": list(sets.source.notes), "written": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }  # fmt: skip
+    write_json(folder / REPORT, report)  # before what may take a while or go wrong
+    _conclude(say, report)
+    certificate = conclude(trained, sets.test, say) if config.training.certify else None
+    if certificate is not None:
+        report["certificate"] = {"passed": certificate.passed, "summary": certificate.summary()}
+    report["pictures"] = draw(folder, trained, rows, sets.test, certificate)
     write_json(folder / REPORT, report)
-    report["pictures"] = draw(folder, trained, rows, sets.test)
     return report
 
 
@@ -204,11 +210,10 @@ def _introduce(progress: Progress, config: Config, sets: Sets, task: Task, folde
     progress.say(f"run      {folder}" + (f", resumed after epoch {state['epoch']}" if state else ""))
 
 
-def _conclude(progress: Progress, folder: Path, report: dict[str, Any]) -> None:
+def _conclude(say: Callable[[str], None], report: dict[str, Any]) -> None:
     time_taken = duration(report["seconds"])
-    progress.say(f"trained  {report['epochs']} epochs, {report['steps']} steps, {time_taken}; best after epoch {report['best_epoch']}")
+    say(f"trained  {report['epochs']} epochs, {report['steps']} steps, {time_taken}; best after epoch {report['best_epoch']}")
     for target, errors in report["test"].items():
         relative = f" ({100 * errors['relative']:.1f} % of its size)" if "relative" in errors else ""
         mae = f"{errors['mae']:.4g} {errors['unit']}".rstrip()
-        progress.say(f"test     {target}: MAE {mae}{relative}, RMSE {errors['rmse']:.4g}")
-    progress.say(f"results  {folder}")
+        say(f"test     {target}: MAE {mae}{relative}, RMSE {errors['rmse']:.4g}")

@@ -115,7 +115,18 @@ def suggest(sets: Sets, given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         model |= {key: value for key, value in wanted.items() if key in known}
         if dynamic and "cutoff" in known and type(None) in getattr(known["cutoff"].hint, "__args__", ()):
             model["cutoff"] = None
-    return {"task": task, "model": model}
+    return {"task": task, "model": model, "training": _pace(task["name"], len(sets.train))}
+
+
+def _pace(task: str, structures: int) -> dict[str, Any]:
+    """Batch size, rate and number of epochs that suit a task and the size of its training set, for a run of minutes to hours on a CPU."""
+    batch, rate, steps, least, most = {
+        "force_field": (5, 2e-3, 40_000, 20, 150),
+        "property": (32, 1e-3, 60_000, 20, 300),
+        "dynamics": (100, 1e-3, 9_000, 20, 300),
+    }[task]
+    epochs = round(steps / max(1, structures / batch))
+    return {"batch_size": batch, "learning_rate": rate, "epochs": min(max(epochs, least), most)}
 
 
 def settle(sets: Sets, given: Mapping[str, Any]) -> Config:

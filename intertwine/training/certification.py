@@ -1,0 +1,100 @@
+"""The certificate of a trained task, and the structures that it is tried on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+
+from intertwine.certify import Certificate, certify
+from intertwine.data import GraphStore, molecules, nbody
+from intertwine.geometry import Graph
+from intertwine.nn import SpeciesTable
+from intertwine.numerics import CheckpointError, DataError
+from intertwine.training.folder import SPLITS, Run
+from intertwine.training.setup import open_sets, read_splits
+
+TESTED = 6  # structures of the test set
+LARGEST = 64  # nodes: the force Jacobian of larger ones takes long, and they prove no more
+
+
+def test_set(run: Run, *, progress: bool = False) -> GraphStore:
+    """The test set of a run: of its data, the entries that its split keeps apart, or its second file.
+
+    Args:
+        run: from :func:`load_run`.
+        progress: show a bar while the data are read.
+
+    Raises:
+        CheckpointError: the run folder does not say which entries they are.
+        DataError: the data are not where they were, have changed, or no entries were kept apart.
+    """
+    splits = read_splits(run.folder / SPLITS)
+    if splits is None:
+        raise CheckpointError(f"{SPLITS} is missing", where=str(run.folder), remedy="name the data to evaluate on.")
+    store = open_sets(run.config.data, splits=splits, progress=progress).test
+    if not len(store):
+        raise DataError("the run kept no test set", where=str(run.folder), remedy="name the data to evaluate on.")
+    return store
+
+
+test_set.__test__ = False  # type: ignore[attr-defined]  # pytest takes the name for a test's
+
+
+def trial_graphs(function: Any, test: GraphStore | None = None) -> list[Graph]:
+    """What to certify a function on: a few structures of its test set, and molecules (or charged particles) of awkward shapes.
+
+    Args:
+        function: a task, a model, or any function of graphs.
+        test: its test set, if it has one.
+
+    Returns:
+        Graphs of one dimension, whose species the function knows.
+    """
+    graphs = [test[k] for k in range(min(TESTED, len(test)))] if test is not None else []
+    graphs = [graph for graph in graphs if graph.num_nodes <= LARGEST] or graphs[:1]
+    if getattr(function, "name", "") == "dynamics":
+        particles = nbody(train=TESTED, validation=0, test=0, progress=False) if not graphs else ()
+        return graphs + [particles[k] for k in range(len(particles))]
+    if graphs and (graphs[0].dimension != 3 or graphs[0].get("z") is None):
+        return graphs
+    known = known_species(function)
+    return graphs + [graph for graph in molecules() if known is None or set(graph.z.tolist()) <= known]
+
+
+def known_species(function: Any) -> set[int] | None:
+    """The atomic numbers that a model has an embedding for; None if it does not say."""
+    if not isinstance(function, nn.Module):
+        return None
+    tables = [set(module.known) for module in function.modules() if isinstance(module, SpeciesTable)]
+    return set.intersection(*tables) if tables else None
+
+
+def certify_run(run: Run, test: GraphStore | None = None, **options: Any) -> Certificate:
+    """The certificate of a trained task on :func:`trial_graphs`, for the symmetry that its model claims.
+
+    Args:
+        run: from :func:`load_run`.
+        test: its test set, if it is at hand.
+        **options: other arguments of :func:`intertwine.certify.certify`.
+    """
+    return certify(run.task, trial_graphs(run.task, test), **{"symmetry": run.task.backbone.symmetry} | options)
+
+
+def conclude(run: Run, test: GraphStore, say: Callable[[str], None]) -> Certificate | None:
+    """Certify a run that has just been trained, into its folder. Whatever goes wrong is said, and costs the run nothing.
+
+    Args:
+        run: the run.
+        test: its test set; may be empty.
+        say: tells the user.
+    """
+    try:
+        certificate = certify_run(run, test if len(test) else None)
+        certificate.save(run.folder / "certificate.json")
+    except (ValueError, RuntimeError, OSError) as error:  # the library's own errors are among them
+        say(f"not certified: {error}")
+        return None
+    say(f"certificate {certificate.summary()}")
+    return certificate
