@@ -87,7 +87,9 @@ def test_files_and_functions_are_short(file: Path) -> None:
     assert len(lines) <= LONGEST_FILE
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            assert node.end_lineno - node.lineno < LONGEST_FUNCTION, f"{node.name}: {node.end_lineno - node.lineno + 1} lines"
+            body = node.body[1:] if ast.get_docstring(node) else node.body  # arguments and their description may be long
+            length = node.end_lineno - body[0].lineno + 1 if body else 0
+            assert length <= LONGEST_FUNCTION, f"{node.name}: {length} lines"
 
 
 @named

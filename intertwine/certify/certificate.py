@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from intertwine.numerics import DataError
+from intertwine.numerics import DataError, write_atomically
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -127,19 +125,14 @@ class Certificate:
         }  # fmt: skip
 
     def save(self, path: str | Path) -> Path:
-        """Write JSON, all of it or nothing."""
+        """Write JSON, all of it or nothing.
+
+        Raises:
+            CheckpointError: it can't be written.
+        """
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump(self.to_json(), file, indent=1, allow_nan=False)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        write_atomically(path, json.dumps(self.to_json(), indent=1, allow_nan=False).encode())
         return path
 
     @classmethod

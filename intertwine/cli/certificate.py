@@ -82,9 +82,11 @@ def load(spec: str) -> tuple[Any, str]:
         sys.path.insert(0, "")  # modules of the folder that the user is in
     try:
         module = importlib.import_module(module_name.removesuffix(".py"))
-    except ImportError as error:
+    except Exception as error:  # importing runs the user's code, which may do anything
         raise InputError(
-            f"can't import {module_name!r}: {error}", where=spec, remedy="run in the folder of the module, or install it."
+            f"can't import {module_name!r}: {type(error).__name__}: {error}",
+            where=spec,
+            remedy="run in the folder of the module, or install it.",
         ) from error
     if not hasattr(module, name):
         raise InputError(
@@ -94,8 +96,9 @@ def load(spec: str) -> tuple[Any, str]:
     if inspect.isclass(function):
         try:
             function = function()
-        except TypeError as error:
-            raise InputError(f"{name}() failed: {error}", where=spec, remedy="give every constructor argument a default.") from error
+        except Exception as error:
+            what = f"{name}() failed: {type(error).__name__}: {error}"
+            raise InputError(what, where=spec, remedy="correct the constructor, and give every argument of it a default.") from error
     if not hasattr(function, "irreps_out") and not hasattr(function, "outputs"):
         raise InputError(
             "does not say what it returns",

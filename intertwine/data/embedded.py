@@ -40,7 +40,8 @@ MOLECULES: dict[str, tuple[list[int], np.ndarray]] = {
 def ethanol(*, progress: bool = False) -> GraphStore:
     """552 frames of ethanol with energies (eV) and forces (eV/A) at PBE/def2-SVP, sampled by GFN2-xTB dynamics at 300, 500 and 700 K.
 
-    Split 400 / 50 / 102. Fields: ``pos``, ``z``, ``energy``, ``forces``, ``temperature`` (of the thermostat, K). ``scripts/make_ethanol.py`` makes it.
+    Split 400 / 50 / 102. Fields: ``pos``, ``z``, ``energy``, ``forces``, ``temperature`` (of the thermostat, K).
+    ``scripts/make_ethanol.py`` makes it.
     """
     store = read_file(ETHANOL, target="temperature", progress=progress)
     store.name = "ethanol"

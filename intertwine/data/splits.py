@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from intertwine.numerics import DataError, InputError
+from intertwine.numerics import DataError, InputError, write_atomically
 
 #: The three parts, and the names that files use for them.
 PARTS = {
@@ -74,17 +73,12 @@ class Splits:
         return self
 
     def save(self, path: str | Path) -> None:
-        """Write as JSON: {"train": [...], "validation": [...], "test": [...]}; the file appears whole or not at all."""
-        path = Path(path)
-        partial = path.with_name(f".{path.name}.partial")
-        try:
-            partial.write_text(json.dumps(self.to_dict()))
-            os.replace(partial, path)
-        except OSError as error:
-            partial.unlink(missing_ok=True)
-            raise DataError(
-                f"can't write the splits: {error.strerror or error}", where=str(path), remedy="free disk space or choose another folder."
-            ) from error
+        """Write as JSON: {"train": [...], "validation": [...], "test": [...]}; the file appears whole or not at all.
+
+        Raises:
+            CheckpointError: it can't be written.
+        """
+        write_atomically(Path(path), json.dumps(self.to_dict()).encode())
 
     def to_dict(self) -> dict[str, list[int]]:
         return {part: getattr(self, part).tolist() for part in PARTS}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any, ClassVar
 
 import numpy as np
@@ -42,7 +43,7 @@ class Calculator(AseCalculator):
 
     def __init__(self, model: Any, skin: float = 0.5, dtype: torch.dtype | None = None, device: str = "cpu", **options: Any) -> None:
         super().__init__(**options)
-        task = model if isinstance(model, Task) else load_run(model, device=device).task
+        task = copy.deepcopy(model) if isinstance(model, Task) else load_run(model, device=device).task  # the caller's stays as it is
         if not isinstance(task, ForceField):
             raise InputError(f"the run is a {task.name} task", where="Calculator", remedy="give a run of the task force_field.")
         if not skin >= 0:

@@ -10,6 +10,7 @@ from intertwine.numerics.errors import (
     choose,
     nearest,
 )
+from intertwine.numerics.files import write_atomically
 
 __all__ = [
     "CheckpointError",
@@ -21,4 +22,5 @@ __all__ = [
     "nearest",
     "safe",
     "segment",
+    "write_atomically",
 ]

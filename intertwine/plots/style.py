@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from intertwine.numerics import InputError
+from intertwine.numerics import InputError, write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,14 +53,9 @@ def save(picture: Figure, path: str | Path) -> Path:
     if suffix not in picture.canvas.get_supported_filetypes():
         raise InputError(f"no picture format {suffix!r}", where=str(path), remedy="end the name in .png, .pdf or .svg.")
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}", suffix=f".{suffix}")
-    os.close(handle)
-    try:
-        picture.savefig(temporary, format=suffix)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    content = io.BytesIO()
+    picture.savefig(content, format=suffix)
+    write_atomically(path, content.getvalue())
     return path
 
 

@@ -31,6 +31,7 @@ class Dynamics(Task):
     """
 
     name = "dynamics"
+    scale: Tensor
 
     def __init__(self, backbone: Backbone, loss: str = "l2") -> None:
         super().__init__(backbone, loss)

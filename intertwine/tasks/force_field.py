@@ -43,6 +43,9 @@ class ForceField(Task):
     """
 
     name = "force_field"
+    scale: Tensor
+    energy_scale: Tensor
+    stress_scale: Tensor
 
     def __init__(
         self, backbone: Backbone, energy_weight: float = 1.0, force_weight: float = 100.0, stress_weight: float = 0.0, loss: str = "l2"

@@ -39,6 +39,9 @@ class Property(Task):
     """
 
     name = "property"
+    mean: Tensor
+    scale: Tensor
+    spread: Tensor
 
     def __init__(
         self, backbone: Backbone, target: str = "energy", representation: str = "0e", readout: str = "sum", unit: str = "", loss: str = "l1"
@@ -108,6 +111,13 @@ class Property(Task):
             return self.references.fit(torch.stack(compositions), y)
         self.mean.fill_(y.mean())
         return y - y.mean()
+
+    def _apply(self, function, recurse: bool = True):
+        """Follow moves between devices, but keep the mean in float64: it may have more digits than float32 holds."""
+        mean = self.mean
+        super()._apply(function, recurse)
+        self.mean = mean.to(self.mean.device)
+        return self
 
     def describe(self) -> dict[str, Any]:
         return {"mean": float(self.mean), "scale": float(self.scale)}

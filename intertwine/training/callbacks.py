@@ -13,8 +13,8 @@ from typing import Any
 
 from lightning.pytorch import Callback, Trainer
 
-from intertwine.numerics import CheckpointError, DataError
-from intertwine.training.checkpoint import save_checkpoint, write_atomically
+from intertwine.numerics import CheckpointError, DataError, write_atomically
+from intertwine.training.checkpoint import save_checkpoint
 from intertwine.training.loader import Loader
 from intertwine.training.module import TrainingModule
 from intertwine.training.progress import Progress

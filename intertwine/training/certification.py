@@ -19,7 +19,7 @@ TESTED = 6  # structures of the test set
 LARGEST = 64  # nodes: the force Jacobian of larger ones takes long, and they prove no more
 
 
-def test_set(run: Run, *, progress: bool = False) -> GraphStore:
+def test_set(run: Run, *, progress: bool = False) -> GraphStore:  # noqa: PT028 - not a test
     """The test set of a run: of its data, the entries that its split keeps apart, or its second file.
 
     Args:

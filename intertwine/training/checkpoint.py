@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
 import struct
 from importlib import metadata
 from pathlib import Path
@@ -14,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from intertwine.numerics import CheckpointError
+from intertwine.numerics import CheckpointError, write_atomically
 from intertwine.training.codec import pack, unpack
 
 #: Version of the layout. A reader refuses newer ones.
@@ -75,29 +73,6 @@ def load_checkpoint(path: Path | str) -> Any:
         return unpack(tensors, text)
     except CheckpointError as error:
         raise CheckpointError(error.what, where=str(path), remedy=remedy) from error
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file by way of a temporary one in the same folder, synchronised to the disk and then renamed.
-
-    Raises:
-        CheckpointError: it can't be written; the old file is intact.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise CheckpointError(
-            f"can't be written: {error.strerror or error}",
-            where=str(path),
-            remedy="free space on the disk or choose another folder; the former file is intact.",
-        ) from error
 
 
 def _checksum(tensors: dict[str, Tensor], header: dict[str, str]) -> str:

@@ -15,9 +15,8 @@ from typing import Any
 
 from intertwine.models import MODELS
 from intertwine.nn import Backbone
-from intertwine.numerics import InputError, choose, nearest
+from intertwine.numerics import InputError, choose, nearest, write_atomically
 from intertwine.tasks import TASKS, Task
-from intertwine.training.checkpoint import write_atomically
 from intertwine.training.options import POSITIVE, SMALLEST, DataOptions, TrainingOptions
 from intertwine.training.signature import arguments, bind
 

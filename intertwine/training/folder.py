@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
-from intertwine.numerics import CheckpointError, InputError, IntertwineError, choose
+from intertwine.numerics import CheckpointError, InputError, IntertwineError, choose, write_atomically
 from intertwine.tasks import Task
-from intertwine.training.checkpoint import load_checkpoint, write_atomically
+from intertwine.training.checkpoint import load_checkpoint
 from intertwine.training.config import Config, resolve
 
 CONFIG, SPLITS, REPORT = "config.toml", "splits.json", "report.json"

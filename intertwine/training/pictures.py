@@ -17,9 +17,7 @@ from intertwine.training.folder import Run
 DRAWN = 1000  # structures of the test set, at most
 
 
-def draw(
-    folder: Path, run: Run, rows: list[dict[str, float | int]], test: GraphStore, certificate: Certificate | None = None
-) -> list[str]:
+def draw(folder: Path, run: Run, rows: list[dict[str, float | int]], test: GraphStore, certificate: Certificate | None = None) -> list[str]:
     """Draw what there is to see; a picture that can't be drawn never costs the run its result.
 
     Args:

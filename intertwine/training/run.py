@@ -119,7 +119,7 @@ def _train(config: Config, sets: Sets, folder: Path, state: dict[str, Any] | Non
         if not ended:
             progress.say(f"stopped. Everything up to the last epoch is saved in {folder}; go on with: intertwine train --resume {folder}")
             raise KeyboardInterrupt
-        report = _report(folder, config, prepared, task, progress.say if show else lambda line: None)
+        _report(folder, config, prepared, task, progress.say if show else lambda line: None)
     if show:
         progress.say(f"results  {folder}")
     return folder

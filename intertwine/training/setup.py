@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ase.data import chemical_symbols
+
 from intertwine.data import DATASETS, GraphStore, Splits, open_dataset, split
 from intertwine.models import MODELS
 from intertwine.numerics import DataError, InputError
@@ -34,6 +36,10 @@ class Sets:
     train: GraphStore
     validation: GraphStore
     test: GraphStore
+
+    def species(self) -> tuple[int, ...]:
+        """Atomic numbers of all parts: a species that only the test set has must not stop a run."""
+        return tuple(sorted({z for part in (self.train, self.validation, self.test) if len(part) for z in part.species()}))
 
     def prepared(self, cutoff: float | None, labels: list[str]) -> Sets:
         """The same with edges, computed when first asked for, and with only the labels that the task reads."""
@@ -63,7 +69,11 @@ def open_sets(options: DataOptions, *, splits: Splits | None = None, store: Grap
     if not len(splits.train):
         raise DataError("the training set is empty", where=options.source, remedy="give more data, or a larger share for training.")
     test = apart if apart is not None else whole.subset(splits.test)
-    return Sets(whole, splits, whole.subset(splits.train), whole.subset(splits.validation), test)
+    sets = Sets(whole, splits, whole.subset(splits.train), whole.subset(splits.validation), test)
+    unseen = [chemical_symbols[z] for z in sets.species() if z not in sets.train.species()]
+    if unseen:
+        whole.notes.append(f"{', '.join(unseen)}: not in the training set, so predictions for them mean little")
+    return sets
 
 
 def divide(store: GraphStore, options: DataOptions, *, has_test: bool) -> Splits:
@@ -103,10 +113,12 @@ def suggest(sets: Sets, given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         task |= _property(sets.source, target or "energy")
     if task["name"] == "force_field" and "forces" not in fields:
         task["force_weight"] = 0.0
+    if task["name"] == "force_field" and "stress" in fields:
+        task["stress_weight"] = 10.0
     name = given["model"].get("name", "egnn" if dynamic else "painn")
     model: dict[str, Any] = {"name": name}
     if name in MODELS:
-        wanted: dict[str, Any] = {"species": tuple(sets.train.species()), "dimension": fields["pos"].shape[-1]}
+        wanted: dict[str, Any] = {"species": sets.species(), "dimension": fields["pos"].shape[-1]}
         if dynamic and "vel" in fields:
             wanted |= {"velocity": True, "node_inputs": ("speed",), "vector_inputs": ("vel",)}
         if dynamic and "charge" in fields:

@@ -77,7 +77,7 @@ def test_singular_rows_do_not_spoil_their_neighbours(generator: torch.Generator)
     x = torch.randn(3, 3, generator=generator, dtype=torch.float64)
     mixed = torch.cat([x, torch.zeros(1, 3, dtype=torch.float64)])
     for alone, together in zip(derivatives(safe.norm, x, 4), derivatives(safe.norm, mixed, 4), strict=True):
-        assert torch.equal(alone, together[:3])
+        torch.testing.assert_close(alone, together[:3], rtol=1e-13, atol=1e-13)  # alone they take the plain formula
 
 
 @pytest.mark.parametrize(
