@@ -17,7 +17,7 @@ setup: .venv/.installed
 	@touch $@
 
 demo: setup
-	$(BIN)/intertwine train ethanol --config examples/demo.toml
+	$(BIN)/intertwine train ethanol
 
 test: setup
 	$(BIN)/python -m pytest

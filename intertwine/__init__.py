@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from intertwine.certify import assert_equivariant, certify
+    from intertwine.certify import assert_equivariant
     from intertwine.data import open_dataset
     from intertwine.geometry import Graph, act, connect
     from intertwine.integrations import Calculator
@@ -34,7 +34,6 @@ _HOME = {
     "SchNet": "models",
     "act": "geometry",
     "assert_equivariant": "certify",
-    "certify": "certify",
     "connect": "geometry",
     "load_run": "training",
     "open_dataset": "data",
@@ -55,7 +54,6 @@ __all__ = [
     "SchNet",
     "act",
     "assert_equivariant",
-    "certify",
     "connect",
     "load_run",
     "open_dataset",

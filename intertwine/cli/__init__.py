@@ -27,12 +27,13 @@ for command in (train, evaluate, predict, certify, md, relax, models, datasets):
     )
 
 
-def _version(wanted: bool) -> None:
+def _version(wanted: bool) -> bool:
     if wanted:
         import intertwine
 
         typer.echo(f"intertwine {intertwine.__version__}")
         raise typer.Exit
+    return wanted
 
 
 @app.callback()

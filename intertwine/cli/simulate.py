@@ -9,7 +9,7 @@ import typer
 
 from intertwine.cli import console
 from intertwine.cli.use import RunFolder
-from intertwine.numerics import choose
+from intertwine.numerics import InputError, choose
 
 Structure = Annotated[Path, typer.Argument(help="Starting structure, a file that ASE reads (its last frame).")]
 Precision = Annotated[str, typer.Option(help="float64 or float32.")]
@@ -23,6 +23,7 @@ def md(
     temperature: Annotated[float, typer.Option(help="K, of the starting velocities and of the bath.")] = 300.0,
     timestep: Annotated[float, typer.Option(help="fs.")] = 0.25,
     ensemble: Annotated[str, typer.Option(help="nve (conserves energy: its drift measures the force field) or nvt (Langevin).")] = "nve",
+    equilibrate: Annotated[int, typer.Option(help="Steps with a bath before the first that counts.")] = 2000,
     precision: Precision = "float64",
     every: Annotated[int, typer.Option(help="Record every so many steps.")] = 10,
     seed: Annotated[int, typer.Option(help="Of the velocities and of the bath.")] = 0,
@@ -30,17 +31,20 @@ def md(
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Molecular dynamics; prints the drift of the total energy."""
-    from intertwine.integrations import run_dynamics
+    from intertwine.integrations import run_dynamics, writable
     from intertwine.plots import trajectory as picture
 
+    path = writable(output or Path(f"{structure.name.split('.')[0]}-md.traj"))
+    if path.suffix != ".traj":
+        raise InputError(f"a trajectory called {path.name}", where="--output", remedy="call it .traj; `ase convert` makes other formats.")
     atoms = prepare(run, structure, precision)
-    path = output or Path(f"{structure.name.split('.')[0]}-md.traj")
-    with console.bar(steps, f"{ensemble} at {temperature:g} K") as progress:
+    with console.bar(steps + equilibrate, f"{ensemble} at {temperature:g} K") as progress:
         record = run_dynamics(
             atoms,
             steps,
             temperature=temperature,
             timestep=timestep,
+            equilibrate=equilibrate,
             ensemble=ensemble,
             seed=seed,
             every=every,
@@ -55,6 +59,7 @@ def md(
         "ensemble": ensemble,
         "mean temperature (K)": sum(record.temperature) / len(record.temperature),
         "drift (eV/atom/ns)": record.drift,
+        "drift of the total energy (eV/atom/ns)": record.total_drift,
         "fluctuation (meV/atom)": record.fluctuation,
         "neighbour lists built": atoms.calc.rebuilds,
         "trajectory": str(path),
@@ -80,7 +85,9 @@ def relax(
     import numpy as np
 
     from intertwine.integrations import relax as minimise
+    from intertwine.integrations import writable
 
+    path = writable(output or Path(f"{structure.name.split('.')[0]}-relaxed.xyz"))
     atoms = prepare(run, structure, precision)
     before = atoms.get_potential_energy()
     taken = 0
@@ -92,7 +99,6 @@ def relax(
 
     with console.bar(steps, "relaxing") as progress:
         converged = minimise(atoms, fmax=fmax, steps=steps, cell=cell, progress=count)
-    path = output or Path(f"{structure.name.split('.')[0]}-relaxed.xyz")
     atoms.write(path)
     summary = {
         "converged": converged,

@@ -55,16 +55,18 @@ def predict(
 ) -> None:
     """Predict for structures without labels, in their order."""
     from intertwine.data import open_dataset
-    from intertwine.integrations import write_predictions
+    from intertwine.integrations import writable, write_predictions
     from intertwine.training import load_run
     from intertwine.training import predict as forecast
 
+    if output is not None:
+        writable(output)  # said before the work, not after it
     trained = load_run(run, which=which)
     store = open_dataset(str(structures))
     with console.bar(len(store), "predicting") as progress:
         predictions = forecast(trained, _counted(store, progress))
     if output is not None:
-        write_predictions(output, store, predictions, trained.task)
+        write_predictions(output, [store[k] for k in range(len(store))], predictions, trained.task)
         console.err.print(f"wrote {len(predictions)} predictions to {output}", markup=False)
     if as_json:
         console.emit(predictions)

@@ -1,7 +1,7 @@
 """Floor 8: trained models inside other people's programs."""
 
 from intertwine.integrations.calculator import Calculator
-from intertwine.integrations.export import to_atoms, write_predictions
+from intertwine.integrations.export import to_atoms, writable, write_predictions
 from intertwine.integrations.simulate import Dynamics, relax, run_dynamics
 
-__all__ = ["Calculator", "Dynamics", "relax", "run_dynamics", "to_atoms", "write_predictions"]
+__all__ = ["Calculator", "Dynamics", "relax", "run_dynamics", "to_atoms", "writable", "write_predictions"]

@@ -23,20 +23,20 @@ class Repulsive(AseCalculator):
     def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes) -> None:
         super().calculate(atoms, properties, system_changes)
         x = atoms.positions
-        self.results = {"energy": -1e4 * float((x * x).sum()), "forces": 2e4 * x}
+        self.results = {"energy": -100 * float((x * x).sum()), "forces": 200 * x}
 
 
 def test_energy_is_conserved(force_field, tmp_path) -> None:
     """With an untrained, smooth force field the drift is the integrator's, and the error falls as the square of the time step."""
     fluctuations = []
-    for timestep, steps in ((0.5, 100), (0.25, 200)):
+    for timestep, steps in ((0.2, 100), (0.1, 200)):
         atoms = molecule("CH3CH2OH")
         atoms.calc = Calculator(force_field(scale=5.0))
-        record = run_dynamics(atoms, steps, timestep=timestep, every=2 if timestep == 0.25 else 1, trajectory=tmp_path / "a.traj")
+        record = run_dynamics(atoms, steps, timestep=timestep, every=2 if timestep == 0.1 else 1, trajectory=tmp_path / "a.traj")
         fluctuations.append(np.std(record.total))
         assert abs(np.array(record.total) - record.total[0]).max() < 0.05 * np.ptp(record.potential)
         assert len(record.time) == 101
-        assert record.time[-1] == pytest.approx(0.05)
+        assert record.time[-1] == pytest.approx(0.02)
     assert fluctuations[1] == pytest.approx(fluctuations[0] / 4, rel=0.15)
     frames = read(tmp_path / "a.traj", index=":")
     assert len(frames) == 101
@@ -104,11 +104,13 @@ def test_relaxation_of_a_cell() -> None:
     assert np.abs(atoms.get_stress()).max() < 1e-4
 
 
-@pytest.mark.parametrize("arguments", [{"steps": 0}, {"steps": 5, "timestep": -1.0}, {"steps": 5, "every": 0}, {"steps": 5, "temperature": -1.0}])
+@pytest.mark.parametrize(
+    "arguments", [{"steps": 0}, {"steps": 5, "timestep": -1.0}, {"steps": 5, "every": 0}, {"steps": 5, "temperature": -1.0}]
+)
 def test_arguments_out_of_range(arguments: dict, force_field) -> None:
     atoms = molecule("H2O")
     atoms.calc = Calculator(force_field())
-    with pytest.raises(InputError, match="is -|is 0|temperature of"):
+    with pytest.raises(InputError, match=r"is -|is 0|temperature of"):
         run_dynamics(atoms, **arguments)
 
 

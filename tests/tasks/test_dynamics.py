@@ -58,7 +58,7 @@ def test_losses_count_particles_and_coordinates(backbone, generator) -> None:
     graphs = [particles(generator, n) for n in (2, 5)]
     task, batch = made(backbone("egnn", **EGNN)), Batch.from_data_list(graphs)
     prediction = task(batch)
-    (loss, count), = task.losses(prediction, batch).values()
+    ((loss, count),) = task.losses(prediction, batch).values()
     assert count == 21
     assert torch.allclose(loss, (prediction["pos"] - batch.target_pos).square().sum())
     del graphs[0].target_pos

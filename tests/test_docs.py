@@ -1,0 +1,78 @@
+"""README and docs say what is true: their code runs, their commands exist, their links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+import types
+from pathlib import Path
+
+import pytest
+import torch
+from typer.main import get_command
+from typer.testing import CliRunner
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return [code for kind, code in BLOCK.findall(page.read_text()) if kind == language]
+
+
+def run(code: str, name: str) -> types.ModuleType:
+    """The code as a module of its own, so that its classes have a home."""
+    module = types.ModuleType(name)
+    sys.modules[name] = module
+    exec(compile(code, name, "exec"), module.__dict__)
+    return module
+
+
+def test_ten_lines_of_python(capsys: pytest.CaptureFixture[str]) -> None:
+    (code,) = blocks(ROOT / "README.md", "python")
+    assert len(code.strip().splitlines()) <= 12
+    run(code, "readme")
+    assert capsys.readouterr().out.startswith("passed")
+
+
+def test_the_model_of_extending_is_a_model() -> None:
+    from intertwine import Graph, assert_equivariant
+
+    (code,) = blocks(ROOT / "docs" / "extending.md", "python")
+    model = run(code, "extending").MyModel(width=8, layers=2)
+    molecules = [Graph(torch.randn(5, 3, dtype=torch.float64), z=[8, 1, 1, 6, 1])]
+    assert_equivariant(model, molecules)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_exist(page: Path) -> None:
+    """Every `intertwine ...` in a shell block names a command and options that it has."""
+    from intertwine.cli import app
+
+    group = get_command(app)
+    for line in "\n".join(blocks(page, "sh")).splitlines():
+        words = shlex.split(line, comments=True)
+        if words[:1] == ["intertwine"]:
+            command = group.commands[words[1]]
+            known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+            assert {word.split("=")[0] for word in words[2:] if word.startswith("--")} <= known, line
+        elif words[:1] == ["make"]:
+            assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE), line
+
+
+@pytest.mark.parametrize("command", ["", "train", "evaluate", "predict", "certify", "md", "relax", "models", "datasets"])
+def test_help_of_every_command(command: str) -> None:
+    from intertwine.cli import app
+
+    result = CliRunner().invoke(app, [*command.split(), "--help"])
+    assert result.exit_code == 0
+    assert "Usage" in result.output
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+        if not target.startswith("http"):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
