@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: the arrays are small, and the tests start processes
+
 from pathlib import Path
 
 import pytest

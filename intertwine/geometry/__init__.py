@@ -9,7 +9,8 @@ from intertwine.geometry.attributes import (
     edge_vectors,
     node_invariants,
 )
-from intertwine.geometry.graph import FIELDS, Field, Graph, act, check_shapes, collate, permute
+from intertwine.geometry.batching import collate
+from intertwine.geometry.graph import FIELDS, Field, Graph, act, check_shapes, permute
 from intertwine.geometry.neighbours import connect, neighbour_list
 
 __all__ = [

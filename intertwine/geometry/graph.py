@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch_geometric.data import Batch, Data
+from torch_geometric.data import Data
 
 from intertwine.groups import Cartesian, Isometry, Representation
-from intertwine.numerics import DataError, GeometryError, InputError
+from intertwine.numerics import GeometryError, InputError
 from intertwine.o3 import Irreps
 
 
@@ -220,24 +219,6 @@ def permute(order: Tensor, graph: Graph) -> Graph:
     if graph.get("edge_index") is not None:
         moved.edge_index = torch.argsort(order)[graph.edge_index]
     return moved
-
-
-def collate(graphs: Sequence[Graph]) -> Graph:
-    """One batch of several graphs, as PyG's loader makes it, but sure that they all have the same fields.
-
-    PyG's own collation drops a field that the first graph lacks, without a word: a periodic structure would lose its cell.
-
-    Raises:
-        DataError: the list is empty, or a graph lacks a field that another one has.
-    """
-    if not graphs:
-        raise DataError("no graphs to batch", where="collate", remedy="give at least one.")
-    first = set(graphs[0].keys())
-    for k, graph in enumerate(graphs):
-        for name in sorted(first ^ set(graph.keys())):
-            what = f"graph {k} {'lacks' if name in first else 'has'} {name!r}, unlike graph 0"
-            raise DataError(what, where=name, remedy="batch graphs with the same fields only (open and periodic ones apart).")
-    return Batch.from_data_list(list(graphs))
 
 
 def _of_nodes(name: str, value: Tensor, nodes: int) -> bool:

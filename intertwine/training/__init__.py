@@ -5,7 +5,7 @@ from intertwine.training.checkpoint import load_checkpoint, save_checkpoint
 from intertwine.training.config import Choice, Config, merge, parse_settings, read_config, resolve
 from intertwine.training.evaluation import evaluate, predict
 from intertwine.training.folder import Run, load_run
-from intertwine.training.loader import Loader, collate
+from intertwine.training.loader import Loader
 from intertwine.training.options import DataOptions, TrainingOptions
 from intertwine.training.run import train
 
@@ -17,7 +17,6 @@ __all__ = [
     "Run",
     "TrainingOptions",
     "certify_run",
-    "collate",
     "evaluate",
     "load_checkpoint",
     "load_run",

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 
 from intertwine.data import GraphStore
-from intertwine.geometry import Graph
+from intertwine.geometry import Graph, collate
 from intertwine.numerics import DataError, IntertwineError
 from intertwine.tasks import Task
 from intertwine.training.folder import Run
-from intertwine.training.loader import Loader, collate
+from intertwine.training.loader import Loader
 from intertwine.training.scoring import score
 
 

@@ -17,11 +17,12 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.plugins.environments import LightningEnvironment
 from lightning.pytorch.strategies import DDPStrategy
 
+from intertwine.geometry import collate
 from intertwine.tasks import Task
 from intertwine.training.callbacks import Epochs, Interrupted, Keeper
 from intertwine.training.checkpoint_io import SafeCheckpointIO
 from intertwine.training.config import Config
-from intertwine.training.loader import Loader, collate
+from intertwine.training.loader import Loader
 from intertwine.training.module import TrainingModule
 from intertwine.training.progress import Progress
 from intertwine.training.setup import Sets

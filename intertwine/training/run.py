@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import torch
 
 from intertwine.data import GraphStore
-from intertwine.numerics import CheckpointError, InputError
+from intertwine.numerics import CheckpointError, InputError, IntertwineError
 from intertwine.tasks import Task
 from intertwine.training.certification import conclude
 from intertwine.training.checkpoint import load_checkpoint
@@ -53,6 +54,7 @@ def train(
         read_config(config) if isinstance(config, str | Path) else config.sections() if isinstance(config, Config) else merge(config or {})
     )
     checked = resolve(given)  # before anything is made
+    _enough_devices(checked)
     if store is not None and checked.training.devices > 1:
         raise InputError(
             "data in memory can't be shared by several processes", where="training.devices", remedy="save them to a file and give its path."
@@ -68,13 +70,40 @@ def train(
         part.unlink(missing_ok=True)
     if state is None:
         write_sections(given, folder / CONFIG)
-    sets = open_sets(
-        resolve({"data": given["data"]}).data, splits=read_splits(folder / SPLITS) if state else None, store=store, progress=progress
-    )
-    settled = settle(sets, given)
-    settled.save(folder / CONFIG)
-    sets.splits.save(folder / SPLITS)
-    return _train(settled, sets, folder, state, progress)
+    try:
+        sets = open_sets(
+            resolve({"data": given["data"]}).data, splits=read_splits(folder / SPLITS) if state else None, store=store, progress=progress
+        )
+        settled = settle(sets, given)
+        if len(sets.train) < settled.training.devices:  # before that many processes start
+            what = f"{len(sets.train)} structures for {settled.training.devices} processes"
+            raise InputError(what, where="training.devices", remedy="use fewer devices or more data.")
+        settled.save(folder / CONFIG)
+        sets.splits.save(folder / SPLITS)
+        return _train(settled, sets, folder, state, progress)
+    except IntertwineError:
+        if not resume:
+            _withdraw(folder)
+        raise
+
+
+def _withdraw(folder: Path) -> None:
+    """Take away the folder of a run that could not begin, so that it is not in the way of the next attempt."""
+    if any((folder / name).exists() for name in CHECKPOINTS.values()):
+        return
+    for name in (CONFIG, SPLITS):
+        (folder / name).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # there is something else in it
+        folder.rmdir()
+
+
+def _enough_devices(config: Config) -> None:
+    """Raise an :class:`InputError` if there are fewer cores, or GPUs, than processes are asked for."""
+    wanted, gpus = config.training.devices, torch.cuda.device_count()
+    on_gpu = config.training.accelerator == "gpu" or (config.training.accelerator == "auto" and gpus > 0)
+    there, name = (gpus, "GPUs") if on_gpu else (os.cpu_count() or 1, "cores")
+    if wanted > there:
+        raise InputError(f"{wanted} processes on {there} {name}", where="training.devices", remedy=f"give at most {there}.")
 
 
 def _stem(config: Config) -> str:

@@ -200,12 +200,14 @@ def test_certify_on_given_structures(run_cli, ethanol_file: Path) -> None:
 
 def test_md(run_cli, trained, ethanol_file: Path) -> None:
     for _ in range(2):  # a second one writes over the first
-        result = run_cli("md", trained[0], ethanol_file, "--steps", 20, "--every", 5)
+        result = run_cli("md", trained[0], ethanol_file, "--steps", 20, "--every", 5, "--equilibrate", 0)
         assert result.exit_code == 0, result.output
         assert "drift (eV/atom/ns)" in result.stdout
     assert len(read("tiny-md.traj", index=":")) == 5
     assert Path("tiny-md.png").stat().st_size > 1000
-    summary = document(run_cli("md", trained[0], ethanol_file, "--steps", 4, "--ensemble", "nvt", "--json", "-o", "a.traj"))
+    summary = document(
+        run_cli("md", trained[0], ethanol_file, "--steps", 4, "--equilibrate", 6, "--ensemble", "nvt", "--json", "-o", "a.traj")
+    )
     assert summary["steps"] == 4
     assert summary["neighbour lists built"] >= 1
     assert np.isfinite(summary["drift (eV/atom/ns)"])

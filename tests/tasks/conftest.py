@@ -51,3 +51,8 @@ def molecule(generator: torch.Generator) -> Callable[..., Graph]:
 @pytest.fixture
 def crystal(generator: torch.Generator) -> Graph:
     return random_crystal(generator)
+
+
+@pytest.fixture
+def make_crystal(generator: torch.Generator) -> Callable[[int], Graph]:
+    return lambda nodes: random_crystal(generator, nodes)

@@ -90,11 +90,9 @@ def test_stress_is_the_derivative_by_strain(name: str, backbone, crystal: Graph)
             assert stress[0, a, b].item() == pytest.approx(numeric, rel=1e-6, abs=1e-9)
 
 
-def test_stress_of_a_batch_is_that_of_each(backbone, generator) -> None:
-    from conftest import random_crystal
-
+def test_stress_of_a_batch_is_that_of_each(backbone, make_crystal) -> None:
     task = made(backbone("painn")).eval()
-    graphs = [random_crystal(generator, n) for n in (2, 3, 1)]
+    graphs = [make_crystal(n) for n in (2, 3, 1)]
     together = task(Batch.from_data_list(graphs))
     for k, graph in enumerate(graphs):
         alone = task(graph)
