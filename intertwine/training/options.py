@@ -63,7 +63,7 @@ class TrainingOptions:
         devices: processes on the CPU, or GPUs.
         accelerator: "cpu", "gpu" or "auto".
         workers: processes that prepare batches; 0 does it in the training process.
-        threads: of each process; 0 shares all cores among the processes.
+        threads: of each process; by default one for every thousand edges of a batch; 0 shares all cores among the processes.
         seed: of the initial weights and the order of the data.
         certify: certify the trained model; False saves the seconds that it takes.
     """

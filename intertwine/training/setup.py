@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from ase.data import chemical_symbols
 
 from intertwine.data import DATASETS, GraphStore, Splits, open_dataset, split
+from intertwine.geometry import connect
 from intertwine.models import MODELS
 from intertwine.numerics import DataError, InputError
 from intertwine.training.config import Config, merge, resolve
@@ -147,7 +150,18 @@ def settle(sets: Sets, given: Mapping[str, Any]) -> Config:
     Raises:
         InputError: as :func:`intertwine.training.resolve`.
     """
-    return resolve(given, suggest(sets, given))
+    suggested = suggest(sets, given)
+    suggested["training"]["threads"] = _threads(sets, resolve(given, suggested))
+    return resolve(given, suggested)
+
+
+def _threads(sets: Sets, config: Config) -> int:
+    """One thread for every thousand edges of a batch: on less, threads wait for each other, and badly where cores are shared."""
+    cutoff = config.model.arguments.get("cutoff")
+    few = [connect(sets.train[k], cutoff).edge_index.shape[1] for k in range(min(8, len(sets.train)))]
+    edges = config.training.batch_size * sum(few) / len(few)
+    cores = torch.get_num_threads() if config.training.devices == 1 else (os.cpu_count() or 1) // config.training.devices
+    return max(1, min(cores, 1 + int(edges / 1000)))
 
 
 def labels_of(config: Config, store: GraphStore) -> list[str]:
