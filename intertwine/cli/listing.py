@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Annotated
 
 import typer
@@ -48,7 +49,7 @@ def datasets(as_json: Json = False) -> None:
     from intertwine.data import DATASETS
 
     if as_json:
-        console.emit({name: vars(info) if hasattr(info, "__dict__") else info._asdict() for name, info in DATASETS.items()})
+        console.emit({name: dataclasses.asdict(info) for name, info in DATASETS.items()})
     else:
         rows = [[name, info.description, info.task, info.entries, info.source] for name, info in DATASETS.items()]
         console.table(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,7 +39,7 @@ class Calculator(AseCalculator):
     >>> atoms.get_potential_energy()  # doctest: +SKIP
     """
 
-    implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "forces", "stress"]
+    implemented_properties = ["energy", "free_energy", "forces", "stress"]  # noqa: RUF012 - ASE's own way
 
     def __init__(self, model: Any, skin: float = 0.5, dtype: torch.dtype | None = None, device: str = "cpu", **options: Any) -> None:
         super().__init__(**options)
@@ -70,7 +70,7 @@ class Calculator(AseCalculator):
         cutoff = self.task.cutoff
         if cutoff is None:
             return connect(graph, None)
-        if self._stale(atoms):
+        if self._edges is None or self._stale(atoms):
             wide = connect(graph, cutoff + self.skin)
             self._edges = (wide.edge_index, wide.shifts)
             self._reference = (atoms.positions.copy(), np.array(atoms.cell), atoms.pbc.copy(), atoms.numbers.copy())

@@ -74,7 +74,8 @@ def write_predictions(path: Path, graphs: Sequence[Graph], predictions: Sequence
     elif path.suffix == ".npz":
         atoms = np.array([g.num_nodes for g in graphs])
         names = dict.fromkeys(name for p in predictions for name in p)
-        np.savez(path, atoms=atoms, **{name: _column(name, predictions, atoms, task) for name in names})
+        columns: dict[str, Any] = {name: _column(name, predictions, atoms, task) for name in names}
+        np.savez(path, atoms=atoms, **columns)
     else:
         writable(path)
         frames = [to_atoms(graph, p) for graph, p in zip(graphs, predictions, strict=True)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ase import Atoms, units
@@ -218,7 +219,9 @@ def relax(
         raise InputError(f"fmax {fmax}, steps {steps}", where="relax", remedy="give positive numbers.")
     if cell and not atoms.pbc.all():
         raise InputError("an open structure has no cell to relax", where="cell", remedy="leave out --cell.")
-    optimizer = LBFGS(FrechetCellFilter(atoms) if cell else atoms, logfile=None)
+    target: Any = FrechetCellFilter(atoms) if cell else atoms
+    logfile: Any = None  # ASE's annotation forgets that None is silence
+    optimizer = LBFGS(target, logfile=logfile)
     if progress is not None:
         optimizer.attach(lambda: progress(optimizer.nsteps, float(np.linalg.norm(atoms.get_forces(), axis=1).max(initial=0.0))))
     return bool(optimizer.run(fmax=fmax, steps=steps))

@@ -42,7 +42,7 @@ def draw(folder: Path, run: Run, rows: list[dict[str, float | int]], test: Graph
 
     attempt("learning_curve.png", plots.learning_curve, history)
     lines = certificate.lines if certificate is not None else None
-    if lines is not None:
+    if certificate is not None:
         attempt("certificate.png", plots.certificate, lines, title=certificate.subject)
     if not len(test):
         return drawn
