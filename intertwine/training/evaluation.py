@@ -26,7 +26,7 @@ def evaluate(run: Run, store: GraphStore, *, batch_size: int = 32) -> dict[str, 
         batch_size: structures at a time; changes the speed only.
 
     Returns:
-        For each target that has labels ``mae`` and ``rmse`` in ``unit``; for vectors also ``size``, the root mean square of the label
+        For each target that has labels ``mae`` and ``rmse`` in ``unit``, for positions also ``mse``; for vectors also ``size``, the root mean square of the label
         over all components, and ``relative``, mae / size.
 
     Raises:
@@ -43,6 +43,8 @@ def evaluate(run: Run, store: GraphStore, *, batch_size: int = 32) -> dict[str, 
             continue
         result[target] = {"mae": mae, "rmse": scores[f"{target}_rmse"], "unit": metric.unit}
         output = run.task.outputs.get(target)
+        if output is not None and output.affine:
+            result[target]["mse"] = result[target]["rmse"] ** 2  # how the field reports errors of positions
         if target in store.fields and output is not None and output.level == "node" and not output.affine:
             size = metric.factor * float(store.field(target).square().mean().sqrt())
             result[target] |= {"size": size, "relative": mae / size if size else float("nan")}

@@ -29,7 +29,7 @@ class Progress:
         self.bar: Any = None
         self.handle: Any = None
         self.start, self.first, self.shown, self.printed = time.monotonic(), -1, 0.0, 0
-        self.errors = ""
+        self.errors, self.silence = "", 60.0
 
     def begin(self) -> None:
         """Show the bar, where there is a terminal."""
@@ -69,6 +69,9 @@ class Progress:
             rate = self.rate(module)
             text = f"{module.epoch + 1}/{self.epochs}  {rate:.0f}/s  {self.remaining(module)} left  {self.errors}"
             self.bar.update(self.handle, completed=self.done(module), text=text)
+        elif self.bar is None and self.enabled and now - self.start > self.silence:
+            self.silence *= 2  # a long epoch in a log: a sign of life after one minute, two, four, ...
+            self.say(f"{100 * self.done(module):>12.1f} %  {self.rate(module):.0f} structures/s  {self.remaining(module)} left")
 
     def epoch(self, module: TrainingModule, row: dict[str, float | int], *, final: bool) -> None:
         """After an epoch."""
@@ -80,6 +83,7 @@ class Progress:
             )
             or self.errors
         )
+        self.silence = float("inf")  # from here on epochs speak
         if not self.enabled:
             return
         due = int(self.done(module) * LINES)

@@ -245,4 +245,4 @@ def _conclude(say: Callable[[str], None], report: dict[str, Any]) -> None:
     for target, errors in report["test"].items():
         relative = f" ({100 * errors['relative']:.1f} % of its size)" if "relative" in errors else ""
         mae = f"{errors['mae']:.4g} {errors['unit']}".rstrip()
-        say(f"test     {target}: MAE {mae}{relative}, RMSE {errors['rmse']:.4g}")
+        say(f"test     {target}: MAE {mae}{relative}, RMSE {errors['rmse']:.4g}" + (f", MSE {errors['mse']:.4g}" if "mse" in errors else ""))
