@@ -26,8 +26,8 @@ def evaluate(run: Run, store: GraphStore, *, batch_size: int = 32) -> dict[str, 
         batch_size: structures at a time; changes the speed only.
 
     Returns:
-        For each target that has labels ``mae`` and ``rmse`` in ``unit``, for positions also ``mse``; for vectors also ``size``, the root mean square of the label
-        over all components, and ``relative``, mae / size.
+        For each target that has labels ``mae`` and ``rmse`` in ``unit``, for positions also ``mse``; for vectors also
+        ``size``, the root mean square of the label over all components, and ``relative``, mae / size.
 
     Raises:
         DataError: there are no structures, or they have none of the task's labels.
