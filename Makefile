@@ -7,7 +7,8 @@ BIN = .venv/bin
 
 setup: .venv/.installed
 
-# torch first and pinned: a range would bring the newest build with gigabytes of CUDA libraries
+# torch first and pinned, so that nothing later replaces it. Where pip finds a CPU build (an extra index, a wheel at hand) it is small;
+# give another one as make TORCH=... if pip's default, with its CUDA libraries, is too much.
 .venv/.installed: pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) not found. Remedy: install Python 3.11, or say make PYTHON=python3.12 ..."; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

@@ -8,7 +8,7 @@ from torch_geometric.data import Batch
 
 from intertwine.certify.structures import Structure
 from intertwine.certify.trial import Findings, Trial, Worst
-from intertwine.geometry import Graph, connect
+from intertwine.geometry import Graph, connect, permute
 
 BATCH_EPS = 20  # batch of B against B singles, of the largest value (DESIGN.md)
 MOVED = 1.01  # the other graphs, stretched
@@ -63,6 +63,21 @@ def _others_moved(trial: Trial, worst: Worst, batch: Graph, weights: dict[str, T
         worst.see("", trial.deviation(name, value * weights[name], before[name] * weights[name]), f"{name}: {words}")
 
 
+def node_order(trial: Trial) -> Findings:
+    """A batch whose nodes are in random order, so that ``batch`` is not sorted, gives the same to every node and every graph."""
+    worst = Worst(trial, BATCH_EPS * trial.eps, peak=True)
+    for chosen in _batchable(trial):
+        batch = _connected(trial, _batch([trial.structures[k] for k in chosen]))
+        if isinstance(batch, str):
+            continue
+        order = torch.randperm(batch.num_nodes, generator=trial.generator)
+        mixed = permute(order, batch)
+        del mixed["ptr"]  # which speaks of nodes in order
+        expected = {name: value[order] if trial.quantities[name].level == "node" else value for name, value in trial.subject(batch).items()}
+        worst.compare(trial.subject(mixed), expected, f"batch of {len(chosen)} graphs, nodes in random order")
+    return worst.findings("no graphs that can be batched and connected")
+
+
 def edge_order(trial: Trial) -> Findings:
     """Edges in random order give the same answer."""
     worst = Worst(trial, BATCH_EPS * trial.eps, peak=True)
@@ -91,11 +106,20 @@ def memory_layout(trial: Trial) -> Findings:
 
 def determinism(trial: Trial) -> Findings:
     """Two runs give the same bits."""
+    return _again(trial, trial.spread, "run twice")
+
+
+def no_memory(trial: Trial) -> Findings:
+    """After all other tests every structure still gives the bits it gave first: nothing was counted, stored or forgotten."""
+    return _again(trial, len(trial.structures), "run again after all tests")
+
+
+def _again(trial: Trial, count: int, words: str) -> Findings:
     worst = Worst(trial, 0.0)
-    for structure, reference in zip(trial.structures[: trial.spread], trial.outputs, strict=False):
+    for structure, reference in zip(trial.structures[:count], trial.outputs, strict=False):
         for name, value in trial.subject(structure.graph).items():
             equal = torch.equal(value.nan_to_num(), reference[name].nan_to_num())
-            worst.see(name, 0.0 if equal else max(trial.deviation(name, value, reference[name]), trial.eps), f"{structure.name}, run twice")
+            worst.see(name, 0.0 if equal else max(trial.deviation(name, value, reference[name]), trial.eps), f"{structure.name}, {words}")
     return worst.findings()
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 PASSED, FAILED, SKIPPED, NOT_CLAIMED = "passed", "failed", "skipped", "not claimed"
+ZERO = "identically zero: symmetry is trivial"
 STYLES = {PASSED: "green", FAILED: "bold red", SKIPPED: "dim", NOT_CLAIMED: "yellow"}
 
 
@@ -92,6 +93,8 @@ class Certificate:
         if closest is not None:
             where = f"{closest.test}, {closest.output or 'all outputs'} in {closest.dtype}"
             text += f" Closest to its bound: {where}, {closest.error:.1e} of {closest.bound:.1e}."
+        for output in _distinct(line.output for line in self.lines if line.worst == ZERO):
+            text += f" {output} is {ZERO}."
         reasons: dict[str, list[str]] = {}
         for line in self.lines:
             if line.verdict == SKIPPED and line.test not in reasons.setdefault(line.worst, []):

@@ -10,25 +10,29 @@ import torch
 
 from intertwine.certify import batching, forces, images, singular, smoothness
 from intertwine.certify import symmetry as symmetries
-from intertwine.certify.certificate import FAILED, NOT_CLAIMED, PASSED, SKIPPED, Certificate, Line
-from intertwine.certify.structures import Structure, prepare
+from intertwine.certify.certificate import FAILED, NOT_CLAIMED, PASSED, SKIPPED, ZERO, Certificate, Line
+from intertwine.certify.structures import Structure, periodic, prepare
 from intertwine.certify.subject import Subject, declare, name_of
 from intertwine.certify.trial import Findings, Trial
 from intertwine.geometry import Graph
 from intertwine.groups import Representation
-from intertwine.numerics import InputError
+from intertwine.numerics import InputError, IntertwineError
 
 #: Called with (tests done, tests in all, name of the test about to run).
 Progress = Callable[[int, int, str], None]
 
 
 class Check(NamedTuple):
-    """A test: its name, the symmetry it is about (or ""), the function, whether it needs the digits of float64."""
+    """A test: its name, the symmetry it is about (or ""), the function, whether it needs the digits of float64.
+
+    ``outputs`` are those that a test which needs float64 is about; "" stands for a cutoff.
+    """
 
     name: str
     symmetry: str
     run: Callable[[Trial], Findings]
     double: bool = False
+    outputs: tuple[str, ...] = ()
 
 
 CHECKS: tuple[Check, ...] = (
@@ -40,22 +44,24 @@ CHECKS: tuple[Check, ...] = (
     Check("permutations", "permutation", symmetries.permutations),
     Check("batch against single", "", batching.batch_against_single),
     Check("gradient across graphs", "", batching.gradient_across_graphs),
+    Check("unsorted batch", "", batching.node_order),
     Check("unsorted edges", "", batching.edge_order),
     Check("non-contiguous input", "", batching.memory_layout),
     Check("determinism", "", batching.determinism),
-    Check("value at the cutoff", "", smoothness.value_at_cutoff, double=True),
-    Check("slope at the cutoff", "", smoothness.slope_at_cutoff, double=True),
-    Check("forces against differences", "", forces.forces_against_differences, double=True),
-    Check("symmetry of the force Jacobian", "", forces.force_jacobian, double=True),
+    Check("value at the cutoff", "", smoothness.value_at_cutoff, double=True, outputs=("",)),
+    Check("slope at the cutoff", "", smoothness.slope_at_cutoff, double=True, outputs=("",)),
+    Check("forces against differences", "", forces.forces_against_differences, double=True, outputs=("energy", "forces")),
+    Check("symmetry of the force Jacobian", "", forces.force_jacobian, double=True, outputs=("forces",)),
     Check("sum of forces", "", forces.force_sum),
     Check("torque", "", forces.torque),
-    Check("stress against strain", "", forces.stress_against_strain, double=True),
+    Check("stress against strain", "", forces.stress_against_strain, double=True, outputs=("energy", "stress")),
     Check("lattice image", "", images.lattice_image),
     Check("supercell", "", images.supercell),
     Check("coincident atoms", "", singular.coincident_atoms),
     Check("isolated atom", "", singular.isolated_atom),
     Check("single atom", "", singular.single_atom),
     Check("empty graph", "", singular.empty_graph),
+    Check("determinism, at the end", "", batching.no_memory),
 )
 
 
@@ -94,7 +100,9 @@ def certify(
         progress: called before each test.
 
     Returns:
-        The certificate. Exceptions of the function become failed lines; what it does not support, skipped ones.
+        The certificate. Exceptions of the function become failed lines. Skipped are the structures that it refuses by an
+        :class:`~intertwine.numerics.IntertwineError`, and a lower precision that it does not support at all; without float64 the
+        tests that need its digits fail, or are skipped if ``dtypes`` leaves it out.
 
     Raises:
         InputError: no graphs, graphs of different dimensions, an unknown symmetry, outputs not declared.
@@ -104,15 +112,19 @@ def certify(
     quantities = declare(function, irreps_out)
     structures = prepare([graph for graph in graphs if graph.num_nodes], torch.Generator().manual_seed(seed))
     lines: list[Line] = []
+    missing = set(dtypes)
     for place, dtype in enumerate(dtypes):
         subject = Subject(function, quantities, dtype, cutoff)
         usable, found = _usable(subject, structures, other=len(dtypes) > 1)
         lines += found
         if usable:
+            missing.discard(dtype)
             counts = (min(rotations, 2), 1) if quick else (rotations, 2)
             exact = _exact(function, subject, usable, cutoff)
             trial = Trial(subject, usable, torch.Generator().manual_seed(seed + 1), (bounds or {}).get(dtype), *counts, exact)
             lines += _run(trial, claimed, progress, place * len(CHECKS), len(dtypes) * len(CHECKS))
+    if torch.float64 in missing or torch.float64 not in dtypes:
+        lines += _unproven(Subject(function, quantities, torch.float64, cutoff), structures, asked=torch.float64 in missing)
     if not any(line.verdict == PASSED for line in lines):  # nothing ran at all: what was skipped is a failure
         lines = [_failed(line) if line.test == "runs" else line for line in lines]
     return Certificate(name_of(function), symmetry, len(graphs), tuple(lines))
@@ -152,8 +164,11 @@ def _dimension(graphs: list[Graph]) -> int:
 
 
 def _usable(subject: Subject, structures: list[Structure], other: bool) -> tuple[list[Structure], list[Line]]:
-    """The structures that the function takes, and a line "runs": passed, or why some are left out."""
-    taken, reasons = set(), {}
+    """The structures that the function takes, and a line "runs": passed, or why some are left out.
+
+    A named error leaves a structure out; any other is a failure, unless a lower precision is not supported at all.
+    """
+    taken, reasons, named = set(), {}, set()
     for k, structure in sorted(enumerate(structures), key=lambda item: -item[1].graph.num_nodes):  # levels show on the largest
         try:
             graph = structure.graph.cast(subject.dtype)
@@ -161,6 +176,8 @@ def _usable(subject: Subject, structures: list[Structure], other: bool) -> tuple
             subject(graph)
         except Exception as error:
             reasons[structure.name] = _reason(error)
+            if isinstance(error, IntertwineError):
+                named.add(_reason(error))
         else:
             taken.add(k)
     usable = [structure for k, structure in enumerate(structures) if k in taken]
@@ -170,11 +187,27 @@ def _usable(subject: Subject, structures: list[Structure], other: bool) -> tuple
     grouped: dict[str, list[str]] = {}
     for name, reason in reasons.items():
         grouped.setdefault(reason, []).append(name)
-    verdict = SKIPPED if usable or other else FAILED
+    harmless = set(grouped) if not usable and other and subject.dtype != torch.float64 else named if usable or other else set()
     return usable, [
-        Line("runs", "", "", dtype, None, None, verdict, f"{reason} ({len(names)} structures, {names[0]})")
+        Line(
+            "runs", "", "", dtype, None, None, SKIPPED if reason in harmless else FAILED,
+            f"{reason} ({len(names)} structures, {names[0]})",
+        )
         for reason, names in grouped.items()
-    ]
+    ]  # fmt: skip
+
+
+def _unproven(subject: Subject, structures: list[Structure], asked: bool) -> list[Line]:
+    """What float64 would have told: failed where the function refused it, skipped where nobody asked for it."""
+    has = {*subject.quantities, *([""] if subject.cutoff is not None else [])}
+    if not any(periodic(s.graph) for s in structures):
+        has.discard("stress")
+    verdict, why = (FAILED, "the function does not run in it") if asked else (SKIPPED, "which is not among the precisions tried")
+    lines = []
+    for check in CHECKS:
+        if check.double and set(check.outputs) <= has:
+            lines.append(Line(check.name, check.symmetry, "", "float64", None, None, verdict, f"needs float64, {why}"))
+    return lines
 
 
 def _exact(function: Callable[[Graph], Any], subject: Subject, structures: list[Structure], cutoff: float | None) -> Subject | None:
@@ -204,6 +237,8 @@ def _run(trial: Trial, claimed: tuple[str, ...], progress: Progress | None, done
         for output, found in findings.items():
             verdict = NOT_CLAIMED if bad == NOT_CLAIMED else PASSED if found.error <= found.bound else FAILED
             lines.append(Line(check.name, check.symmetry, output, dtype, found.error, found.bound, verdict, found.worst))
+    for output in trial.zero():
+        lines.append(Line("runs", "", output, dtype, 0.0, None, PASSED, ZERO))
     if progress is not None:
         progress(done + len(CHECKS), total, "")
     return lines

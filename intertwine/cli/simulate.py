@@ -30,7 +30,10 @@ def md(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Trajectory to write; by default <structure>-md.traj here.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
-    """Molecular dynamics; prints the drift of the total energy."""
+    """Molecular dynamics; prints the drift of the energy that velocity Verlet conserves, and of the total energy.
+
+    The total energy fluctuates with the square of the time step, so that over a few ps its slope is mostly phase; the conserved
+    (shadow) energy does not, and its drift is the force field's and the arithmetic's."""
     from intertwine.integrations import run_dynamics, writable
     from intertwine.plots import trajectory as picture
 
@@ -53,12 +56,13 @@ def md(
         )
     image = picture(record.time, record.total, record.temperature, path.with_suffix(".png"), atoms=record.atoms)
     summary = {
+        "equilibration steps": equilibrate,
         "steps": steps,
         "time (ps)": steps * timestep * 1e-3,
         "atoms": record.atoms,
         "ensemble": ensemble,
         "mean temperature (K)": sum(record.temperature) / len(record.temperature),
-        "drift (eV/atom/ns)": record.drift,
+        "drift of the conserved energy (eV/atom/ns)": record.drift,
         "drift of the total energy (eV/atom/ns)": record.total_drift,
         "fluctuation (meV/atom)": record.fluctuation,
         "neighbour lists built": atoms.calc.rebuilds,
@@ -133,4 +137,4 @@ def report(summary: dict[str, Any], as_json: bool, title: str) -> None:
     if as_json:
         console.emit(summary)
     else:
-        console.table(title, ["", ""], [[name, f"{value:.6g}" if isinstance(value, float) else value] for name, value in summary.items()])
+        console.table(title, ["quantity", "value"], [[name, f"{value:.6g}" if isinstance(value, float) else value] for name, value in summary.items()])

@@ -27,15 +27,15 @@ def train(
     minutes: Annotated[float | None, typer.Option(help="Time budget; the learning rate comes down within it.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Structures in a batch, of each process.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="The largest rate of the schedule.")] = None,
-    train_size: Annotated[int | None, typer.Option("--train", help="Number of structures to train on.")] = None,
-    validation: Annotated[int | None, typer.Option(help="Number of structures to validate on.")] = None,
+    train_size: Annotated[float | None, typer.Option("--train", help="Number, or share, of structures to train on.")] = None,
+    validation: Annotated[float | None, typer.Option(help="Number, or share, of structures to validate on.")] = None,
     limit: Annotated[int | None, typer.Option(help="Read only so many structures.")] = None,
     key: Annotated[list[str] | None, typer.Option(help="Name of a label in the file, as energy=U0; repeatable.")] = None,
     unit: Annotated[list[str] | None, typer.Option(help="Unit of a label in the file, as energy=kcal/mol; repeatable.")] = None,
     indices: Annotated[Path | None, typer.Option(help="File (.json or .npz) with the indices of the three sets.")] = None,
     devices: Annotated[int | None, typer.Option(help="Processes on the CPU, or GPUs.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of the split, the initial weights and the order of the data.")] = None,
-    config: Annotated[Path | None, typer.Option(help="TOML file with [data], [model], [task], [training]; options override it.")] = None,
+    config: Annotated[Path | None, typer.Option(help="TOML file with tables data, model, task, training, as a run's config.toml; options override it.")] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Any argument, as model.width=64 or training.average=0.995; repeatable.")
     ] = None,
@@ -54,8 +54,8 @@ def train(
             "test": None if test is None else str(test),
             "target": target,
             "limit": limit,
-            "train": train_size,
-            "validation": validation,
+            "train": whole(train_size),
+            "validation": whole(validation),
             "keys": console.pairs(key, "--key"),
             "units": console.pairs(unit, "--unit"),
             "indices": None if indices is None else str(indices),
@@ -77,6 +77,11 @@ def train(
         folder = start(given, config, settings or [], run, resume, progress=not quiet)
     if as_json:
         console.emit({"run": str(folder), **json.loads((folder / "report.json").read_text())})
+
+
+def whole(size: float | None) -> int | float | None:
+    """A number of structures as an integer; a share stays what it is."""
+    return int(size) if size is not None and size.is_integer() else size
 
 
 def start(

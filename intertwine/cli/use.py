@@ -30,12 +30,13 @@ def evaluate(
     trained = load_run(run, which=which)
     if source is None:
         store = test_set(trained)
+        store = store.subset(range(min(limit, len(store)))) if limit is not None else store
     else:
         target = getattr(trained.task, "target", None)
         store = open_dataset(source, keys=console.pairs(key, "--key"), units=console.pairs(unit, "--unit"), target=target, limit=limit)
-        for note in store.notes:
-            console.err.print(f"note: {note}", markup=False)
     errors = score(trained, store)
+    for note in store.notes if source is not None else ():
+        console.err.print(f"note: {note}", markup=False)
     if as_json:
         console.emit({"structures": len(store), "errors": errors})
         return

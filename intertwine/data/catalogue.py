@@ -105,7 +105,12 @@ def _named(name: str) -> Callable[[str | None, int | None, bool], GraphStore]:
 
 
 def _shortened(store: GraphStore, target: str | None, limit: int | None) -> GraphStore:
-    """The first ``limit`` entries; checks that the target is there. The splits are lost with the entries."""
+    """The first ``limit`` entries; checks that the target is there. The splits are lost with the entries, which a note says."""
     if target is not None:
         store.field(target)
-    return store if limit is None or limit >= len(store) else store.subset(range(limit))
+    if limit is None or limit >= len(store):
+        return store
+    view = store.subset(range(limit))
+    if store.splits is not None:
+        view.notes = [*store.notes, f"limit {limit}: the split is random, not the one that {store.name} prescribes"]
+    return view

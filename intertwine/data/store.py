@@ -233,7 +233,7 @@ class GraphStore(torch.utils.data.Dataset):
             pbc = tuple(graph.pbc[0].tolist()) if cell is not None else (False, False, False)
             pairs, shifts = neighbour_list(graph.pos, self.cutoff, None if cell is None else cell[0], pbc)
             small = torch.int8 if not len(shifts) or int(shifts.abs().max()) < 128 else torch.int64
-            known[k] = (pairs.to(torch.int32), shifts.to(small) if any(pbc) else shifts[:0])
+            known[k] = (pairs.to(torch.int32), shifts.to(small) if any(pbc) else torch.zeros(0, 3, dtype=torch.int8))
         pairs, shifts = known[k]
         shifts = shifts.long() if len(shifts) else torch.zeros(pairs.shape[1], 3, dtype=torch.int64)
         return pairs.long(), shifts

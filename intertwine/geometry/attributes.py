@@ -28,6 +28,8 @@ def edge_vectors(graph: Graph) -> Float[Tensor, "edges n"]:
         if shifts is not None and safe.inspectable(shifts) and bool(shifts.any()):
             what = "edges to periodic images, and no cell"  # what is left of a periodic graph batched behind an open one
             raise GeometryError(what, where="shifts", remedy="give `cell`; batch periodic graphs apart from open ones.")
+        if cell is not None and safe.inspectable(cell) and bool(graph.pbc.any()):
+            raise GeometryError("a periodic graph's edges need them", where="shifts", remedy="call intertwine.connect(graph, cutoff).")
         return vectors
     lattice = cell.index_select(0, graph.membership().index_select(0, target))
     return vectors + (shifts.to(vectors).unsqueeze(1) @ lattice).squeeze(1)

@@ -115,6 +115,8 @@ class Graph(Data):
         if field is None:
             return _tensor(value, name)
         tensor = _floating(value, name) if field.floating else _whole(value, name)
+        if name == "energy" and tensor.ndim == 2 and tensor.shape[1] == 1:
+            return tensor.squeeze(1)  # a column of numbers: subtracting a row from it would pair every graph with every other
         return tensor.unsqueeze(0) if field.level == "graph" and tensor.ndim == field.rank else tensor
 
     @property
@@ -184,6 +186,8 @@ def check_shapes(graph: Graph) -> None:
             remedy = f"give one row per {field.level}: {rows} here."
             what = f"shape {tuple(value.shape)}, for {rows} {field.level}{'' if rows == 1 else 's'}"
             raise GeometryError(what, where=name, remedy=remedy)
+        if name == "energy" and value.ndim != 1:
+            raise GeometryError(f"shape {tuple(value.shape)}", where=name, remedy="give one number per graph.")
         if field.rank and (value.ndim <= field.rank or value.shape[-field.rank :] != (n,) * field.rank):
             remedy = f"its last {field.rank} axes must have length {n}."
             raise GeometryError(f"shape {tuple(value.shape)} in {n} dimensions", where=name, remedy=remedy)

@@ -17,6 +17,7 @@ from intertwine.geometry import Graph, connect, distances, edge_vectors
 from intertwine.numerics import InputError
 from intertwine.tasks import ForceField, Task
 from intertwine.training import load_run
+from intertwine.training.evaluation import check_species
 
 
 class Calculator(AseCalculator):
@@ -43,7 +44,9 @@ class Calculator(AseCalculator):
 
     def __init__(self, model: Any, skin: float = 0.5, dtype: torch.dtype | None = None, device: str = "cpu", **options: Any) -> None:
         super().__init__(**options)
-        task = copy.deepcopy(model) if isinstance(model, Task) else load_run(model, device=device).task  # the caller's stays as it is
+        run = None if isinstance(model, Task) else load_run(model, device=device)
+        task = copy.deepcopy(model) if run is None else run.task  # the caller's stays as it is
+        self.species: tuple[int, ...] = run.species if run is not None else ()
         if not isinstance(task, ForceField):
             raise InputError(f"the run is a {task.name} task", where="Calculator", remedy="give a run of the task force_field.")
         if not skin >= 0:
@@ -56,6 +59,7 @@ class Calculator(AseCalculator):
 
     def calculate(self, atoms: Atoms | None = None, properties: Any = ("energy",), system_changes: Any = all_changes) -> None:
         super().calculate(atoms, properties, system_changes)
+        check_species(self.species, self.atoms.numbers.tolist())
         graph = self._graph(self.atoms)
         prediction = self.task(graph.to(self.device))
         energy = float(prediction["energy"])

@@ -66,36 +66,44 @@ class ForceField(Task):
     def predict(self, graph: Graph) -> dict[str, Tensor]:
         if graph.get("z") is None:
             raise GeometryError("a force field needs atoms", where="z", remedy="give Graph(pos, z=...).")
+        if self.training and not (self.weights["forces"] > 0 or self.weights["stress"] > 0):
+            return {"energy": self.total(self.interaction(graph), graph)}
         pos = graph.pos.detach().requires_grad_(True)
         strain = pos.new_zeros(graph.graphs, 3, 3, requires_grad=True) if self.stressed(graph) else None
         with torch.enable_grad():
             interaction = self.interaction(strained(graph, pos, strain))
             inputs = [pos] if strain is None else [pos, strain]
             gradients = torch.autograd.grad(interaction.sum(), inputs, create_graph=self.training, materialize_grads=True)
-        energy = interaction.to(torch.float64) + self.references(graph.z, graph.membership(), graph.graphs)
-        result = {"energy": energy, "forces": -gradients[0]}
+        result = {"energy": self.total(interaction, graph), "forces": -gradients[0]}
         if strain is not None:
-            volume = torch.linalg.det(graph.cell).abs()
-            result["stress"] = gradients[1] / volume.view(-1, 1, 1)
+            bulk = graph.pbc.all(1).view(-1, 1, 1)
+            volume = torch.where(bulk, torch.linalg.det(graph.cell).abs().view(-1, 1, 1), 1.0)
+            result["stress"] = torch.where(bulk, gradients[1] / volume, torch.nan)
         return result
 
     def stressed(self, graph: Graph) -> bool:
-        """Whether the stress is wanted: of periodic graphs, unless only energies and forces are being trained."""
-        return graph.get("cell") is not None and bool(graph.pbc.all()) and (not self.training or self.weights["stress"] > 0)
+        """Whether the stress is wanted: if any graph is periodic in three directions (that of others in a batch is NaN), unless
+        only energies and forces are being trained."""
+        return graph.get("cell") is not None and bool(graph.pbc.all(1).any()) and (not self.training or self.weights["stress"] > 0)
+
+    def total(self, interaction: Tensor, graph: Graph) -> Tensor:
+        """Energies (eV) with the references, in float64."""
+        return interaction.to(torch.float64) + self.references(graph.z, graph.membership(), graph.graphs)
 
     def interaction(self, graph: Graph) -> Tensor:
         """Energy of each graph (eV) beyond the references, in the network's precision."""
         return self.scale * pool(self.head(self.backbone(graph)).squeeze(-1), graph)
 
     def residuals(self, prediction: dict[str, Tensor], graph: Graph) -> dict[str, Tensor]:
-        """Energy per atom (eV), forces (eV/A), stress (eV/A^3)."""
+        """Energy per atom (eV), forces (eV/A), stress (eV/A^3) of the graphs that have one."""
         result = {}
         if graph.get("energy") is not None:
             atoms = torch.bincount(graph.membership(), minlength=graph.graphs).clamp(min=1)
             result["energy"] = ((prediction["energy"] - graph.energy) / atoms).to(self.dtype)
         for name in ("forces", "stress"):
             if graph.get(name) is not None and name in prediction:
-                result[name] = prediction[name] - graph[name].to(prediction[name].dtype)
+                rows = graph.pbc.all(1) if name == "stress" else slice(None)  # a slab has no stress
+                result[name] = prediction[name][rows] - graph[name][rows].to(prediction[name].dtype)
         return result
 
     def scale_of(self, target: str) -> Tensor:
@@ -110,16 +118,21 @@ class ForceField(Task):
         compositions, energies, forces, stress = [], [], [], []
         for number, graph in enumerate(graphs):
             compositions.append(composition(graph.z))
-            energies.append(label(graph, "energy", number))
+            if self.weights["energy"] > 0 or graph.get("energy") is not None:
+                energies.append(label(graph, "energy", number))
             if self.weights["forces"] > 0:
                 forces.append(label(graph, "forces", number).square().mean())
-            if self.weights["stress"] > 0:
+            if self.weights["stress"] > 0 and graph.get("cell") is not None and bool(graph.pbc.all()):
                 stress.append(label(graph, "stress", number).square().mean())
-        if not energies:
+        if not compositions:
             raise DataError("the training set is empty", where="training set", remedy="give more data, or a larger share for training.")
-        counts = torch.stack(compositions)
-        rest = self.references.fit(counts, torch.cat(energies)) / counts.sum(1).clamp(min=1)
-        size = rest.square().mean().sqrt()
+        if self.weights["stress"] > 0 and not stress:
+            raise DataError("nothing is periodic in three directions", where="training set", remedy="set the task's stress_weight to 0.")
+        size = torch.ones(())
+        if len(energies) == len(compositions):
+            counts = torch.stack(compositions)
+            rest = self.references.fit(counts, torch.cat(energies)) / counts.sum(1).clamp(min=1)
+            size = rest.square().mean().sqrt()
         self.energy_scale.fill_(size if size > 1e-6 else 1.0)
         force = torch.stack(forces).mean().sqrt() if forces else size
         self.scale.fill_(force if force > 1e-6 else 1.0)

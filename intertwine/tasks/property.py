@@ -1,4 +1,4 @@
-"""A scalar or a vector of a whole graph, or of each node."""
+"""A scalar or a vector of a whole graph."""
 
 from __future__ import annotations
 

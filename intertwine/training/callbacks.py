@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import io
 import shutil
@@ -40,24 +41,35 @@ class Keeper:
     def __init__(self, folder: Path, about: dict[str, Any], say: Callable[[str], None]) -> None:
         self.folder, self.about, self.say = folder, about, say
         self.best: dict[str, Any] | None = None  # not yet on the disk
+        self.waiting: dict[str, Any] | None = None  # the state after the last epoch, if that is not yet on the disk
         self.saved, self.duration = 0.0, 0.0
         self.failure: CheckpointError | None = None
 
     def keep(self, module: TrainingModule, *, final: bool) -> None:
         """Write the best weights, if new, then the last state; or wait if that was just done (a lost epoch is computed again)."""
+        state = {**self.about, "kind": "state", "epoch": module.epoch, **module.state()}
         if not final and time.monotonic() - self.saved < SHARE * self.duration:
-            return
+            self.waiting = copy.deepcopy(state)
+        else:
+            self._write(state)
+
+    def flush(self) -> None:
+        """Training ends early: write what :meth:`keep` has put off."""
+        if self.waiting is not None:
+            self._write(self.waiting)
+
+    def _write(self, state: dict[str, Any]) -> None:
         start = time.monotonic()
         try:
             if self.best is not None:
                 save_checkpoint(self.folder / BEST, self.best)
-            save_checkpoint(self.folder / LAST, {**self.about, "kind": "state", "epoch": module.epoch, **module.state()})
-            write_history(self.folder / HISTORY, module.rows)
-            self.best, self.failure = None, None
+            save_checkpoint(self.folder / LAST, state)
+            write_history(self.folder / HISTORY, state["rows"])
+            self.best, self.waiting, self.failure = None, None, None
         except CheckpointError as error:
             if self.failure is None:
                 self.say(f"warning: {error}\n  Training goes on; the next epoch tries again.")
-            self.failure = error
+            self.failure, self.waiting = error, copy.deepcopy(state)
         self.saved = time.monotonic()
         self.duration = self.saved - start
 

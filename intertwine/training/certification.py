@@ -9,6 +9,7 @@ from torch import nn
 
 from intertwine.certify import Certificate, certify
 from intertwine.data import GraphStore, molecules, nbody
+from intertwine.data.embedded import cluster, crystals
 from intertwine.geometry import Graph
 from intertwine.nn import SpeciesTable
 from intertwine.numerics import CheckpointError, DataError
@@ -43,7 +44,9 @@ test_set.__test__ = False  # type: ignore[attr-defined]  # pytest takes the name
 
 
 def trial_graphs(function: Any, test: GraphStore | None = None) -> list[Graph]:
-    """What to certify a function on: a few structures of its test set, and molecules (or charged particles) of awkward shapes.
+    """What to certify a function on: a few structures of its test set, molecules (or charged particles) of awkward shapes, a cluster.
+
+    Without a test set also periodic structures, where the function has a cutoff.
 
     Args:
         function: a task, a model, or any function of graphs.
@@ -60,7 +63,9 @@ def trial_graphs(function: Any, test: GraphStore | None = None) -> list[Graph]:
     if graphs and (graphs[0].dimension != 3 or graphs[0].get("z") is None):
         return graphs
     known = known_species(function)
-    return graphs + [graph for graph in molecules() if known is None or set(graph.z.tolist()) <= known]
+    periodic = test is None and getattr(function, "cutoff", None) is not None
+    others = [*molecules(), *(crystals() if periodic else ()), cluster()]
+    return graphs + [graph for graph in others if known is None or set(graph.z.tolist()) <= known]
 
 
 def known_species(function: Any) -> set[int] | None:
@@ -90,11 +95,13 @@ def conclude(run: Run, test: GraphStore, say: Callable[[str], None]) -> Certific
         test: its test set; may be empty.
         say: tells the user.
     """
+    say("certifying: symmetry, smoothness, forces")
     try:
         certificate = certify_run(run, test if len(test) else None)
         certificate.save(run.folder / "certificate.json")
     except (ValueError, RuntimeError, OSError) as error:  # the library's own errors are among them
         say(f"not certified: {error}")
         return None
-    say(f"certificate {certificate.summary()}")
+    verdict = certificate.summary().partition(" Skipped:")[0]
+    say(f"certificate {verdict} It speaks of symmetry, not of accuracy; all lines are in certificate.json.")
     return certificate

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from ase.data import chemical_symbols
 
 from intertwine.data import GraphStore
 from intertwine.geometry import Graph, collate
@@ -27,13 +28,17 @@ def evaluate(run: Run, store: GraphStore, *, batch_size: int = 32) -> dict[str, 
 
     Returns:
         For each target that has labels ``mae`` and ``rmse`` in ``unit``, for positions also ``mse``; for vectors also
-        ``size``, the root mean square of the label over all components, and ``relative``, mae / size.
+        ``size``, the root mean square of the label over all components, and, unless that is 0, ``relative``, mae / size.
 
     Raises:
         DataError: there are no structures, or they have none of the task's labels.
     """
     if not len(store):
         raise DataError("there are no structures", where=store.name or "data", remedy="give data.")
+    unseen = set(store.species()) - set(run.species) if run.species else set()
+    note = f"{_symbols(unseen)}: not in the training set, so errors of structures with them mean little"
+    if unseen and not any("not in the training set" in known for known in store.notes):
+        store.notes.append(note)
     edges = store.connected(run.task.cutoff)
     scores = score(run.task, Loader(edges, batch_size))
     result: dict[str, dict[str, Any]] = {}
@@ -47,7 +52,7 @@ def evaluate(run: Run, store: GraphStore, *, batch_size: int = 32) -> dict[str, 
             result[target]["mse"] = result[target]["rmse"] ** 2  # how the field reports errors of positions
         if target in store.fields and output is not None and output.level == "node" and not output.affine:
             size = metric.factor * float(store.field(target).square().mean().sqrt())
-            result[target] |= {"size": size, "relative": mae / size if size else float("nan")}
+            result[target] |= {"size": size} | ({"relative": mae / size} if size > 0 else {})
     if not result:
         labels = ", ".join(run.task.metrics)
         raise DataError(
@@ -58,13 +63,14 @@ def evaluate(run: Run, store: GraphStore, *, batch_size: int = 32) -> dict[str, 
     return result
 
 
-def predict(run: Run, graphs: Iterable[Graph], *, batch_size: int = 32) -> list[dict[str, np.ndarray]]:
+def predict(run: Run, graphs: Iterable[Graph], *, batch_size: int = 32, strict: bool = True) -> list[dict[str, np.ndarray]]:
     """Predictions for structures, in their order.
 
     Args:
         run: from :func:`load_run`.
         graphs: structures, with or without edges and labels.
         batch_size: structures at a time; changes the speed only.
+        strict: refuse species that were not in the training set, for which a model answers something arbitrary.
 
     Returns:
         For each structure an array for each output: (nodes, ...) for those of nodes, (...) for those of the graph.
@@ -73,13 +79,14 @@ def predict(run: Run, graphs: Iterable[Graph], *, batch_size: int = 32) -> list[
         GeometryError, DataError, InputError: a structure can't be predicted; names its number, from 0.
     """
     results: list[dict[str, np.ndarray]] = []
+    species = run.species if strict else ()
     for group in _groups(graphs, batch_size):
         try:
-            results.extend(_separate(run.task, group))
+            results.extend(_separate(run.task, group, species))
         except IntertwineError:
             for k, graph in enumerate(group):  # find which it is
                 try:
-                    _separate(run.task, [graph])
+                    _separate(run.task, [graph], species)
                 except IntertwineError as error:
                     where = f"structure {len(results) + k}" + (f", {error.where}" if error.where else "")
                     raise type(error)(error.what, where=where, remedy=error.remedy) from error
@@ -87,7 +94,25 @@ def predict(run: Run, graphs: Iterable[Graph], *, batch_size: int = 32) -> list[
     return results
 
 
-def _separate(task: Task, graphs: Sequence[Graph]) -> list[dict[str, np.ndarray]]:
+def check_species(species: Iterable[int], numbers: Iterable[int]) -> None:
+    """Raise a :class:`DataError` if there are atoms of species (atomic numbers) that were not trained on; none given accepts all."""
+    species = set(species)
+    unseen = set(numbers) - species if species else set()
+    if unseen:
+        raise DataError(
+            f"unknown species: atomic numbers {sorted(unseen)} ({_symbols(unseen)}) not in the training set, which has {_symbols(species)}",
+            remedy="train on structures that contain them, or leave these structures out.",
+        )
+
+
+def _symbols(species: Iterable[int]) -> str:
+    return ", ".join(chemical_symbols[z] if 0 <= z < len(chemical_symbols) else str(z) for z in sorted(species))
+
+
+def _separate(task: Task, graphs: Sequence[Graph], species: Iterable[int] = ()) -> list[dict[str, np.ndarray]]:
+    for graph in graphs:
+        if species and graph.get("z") is not None:
+            check_species(species, graph.z.tolist())
     batch = collate([_inputs(graph) for graph in graphs]).to(next(task.parameters()).device)
     prediction = {name: value.detach().cpu() for name, value in task(batch).items()}
     nodes = [graph.num_nodes for graph in graphs]

@@ -92,7 +92,13 @@ def fit(
         try:
             trainer.fit(module, train_dataloaders=loader)
         except Interrupted:
+            if keeper is not None:
+                keeper.flush()
             return False
+        except BaseException:
+            if keeper is not None:
+                keeper.flush()
+            raise
         finally:
             if progress is not None:
                 progress.end()
@@ -101,6 +107,11 @@ def fit(
     if keeper is not None:
         keeper.finish()
     return True
+
+
+def accelerator(wanted: str) -> str:
+    """Lightning's name for where to compute: CUDA or the CPU. Its own "auto" would take Apple's MPS, which has no float64."""
+    return "cuda" if wanted == "gpu" or (wanted == "auto" and torch.cuda.is_available()) else "cpu"
 
 
 def has_unused(task: Task, sets: Sets) -> bool:
@@ -120,9 +131,10 @@ def make_trainer(config: Config, folder: Path, callback: Epochs, strategy: DDPSt
     if strategy is not None:
         plugins.append(process)
     return Trainer(
-        accelerator=options.accelerator, devices=options.devices, max_epochs=options.epochs, callbacks=[callback], plugins=plugins,
-        logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, limit_val_batches=0,
-        num_sanity_val_steps=0, inference_mode=False, default_root_dir=folder, strategy=strategy or "auto", use_distributed_sampler=False,
+        accelerator=accelerator(options.accelerator), devices=options.devices, max_epochs=options.epochs, callbacks=[callback],
+        plugins=plugins, logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
+        limit_val_batches=0, num_sanity_val_steps=0, inference_mode=False, default_root_dir=folder, strategy=strategy or "auto",
+        use_distributed_sampler=False,
     )  # fmt: skip
 
 

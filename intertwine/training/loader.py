@@ -12,7 +12,8 @@ from intertwine.data import GraphStore
 from intertwine.geometry import Graph, collate
 from intertwine.numerics import InputError
 
-KEPT = 20_000  # graphs of a data set that are kept as objects, because making them costs as much as batching them
+KEPT = 512 * 2**20  # bytes of graphs that are kept as objects, because making them costs as much as batching them
+OBJECT = 4096  # bytes of a graph besides its tensors, about
 
 
 class Loader:
@@ -56,7 +57,8 @@ class Loader:
         while self.count and n // self.count < processes:  # every process needs a graph in every batch
             self.count -= 1
         self.epoch = 0
-        self._kept: list[Graph | None] | None = [None] * n if n <= KEPT and not workers else None
+        self._kept: list[Graph | None] | None = [None] * n if not workers else None
+        self._bytes = 0  # of the graphs kept
         self._prepared: torch.utils.data.DataLoader | None = None
 
     def __len__(self) -> int:
@@ -85,7 +87,11 @@ class Loader:
             return self.dataset[k]
         graph = self._kept[k]
         if graph is None:
-            graph = self._kept[k] = self.dataset[k]
+            graph = self.dataset[k]
+            size = OBJECT + sum(value.nbytes for value in graph.to_dict().values() if isinstance(value, torch.Tensor))
+            if self._bytes + size <= KEPT:
+                self._kept[k] = graph
+                self._bytes += size
         return graph
 
     def _ahead(self) -> Iterator[Graph]:

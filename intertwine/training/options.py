@@ -16,7 +16,8 @@ class DataOptions:
         keys: names of the labels in the file, such as ``{energy = "U0"}``.
         units: units of the labels in the file, such as ``{energy = "kcal/mol"}``.
         target: the label to learn, where it is not energies and forces.
-        train: size of the training set, a number of structures or (below 1) a share; None takes what is left.
+        train: size of the training set, a number of structures or (below 1) a share; None takes what is left. If the data set has its own
+            split, sizes shorten its parts to their first entries, and shares are of the part.
         validation: size of the validation set; None for the data set's own, or a tenth (at most 1,000).
         test_size: size of the test set; None for the data set's own, or a tenth.
         seed: of the random split.

@@ -20,7 +20,7 @@ from intertwine.training.config import Config, merge, read_config, resolve, writ
 from intertwine.training.evaluation import evaluate
 from intertwine.training.folder import CHECKPOINTS, CONFIG, REPORT, SPLITS, load_run, make_folder, write_json
 from intertwine.training.progress import Progress, duration
-from intertwine.training.setup import Sets, labels_of, open_sets, read_splits, settle
+from intertwine.training.setup import Sets, labels_of, open_sets, read_splits, save_splits, settle
 
 
 def train(
@@ -79,7 +79,7 @@ def train(
             what = f"{len(sets.train)} structures for {settled.training.devices} processes"
             raise InputError(what, where="training.devices", remedy="use fewer devices or more data.")
         settled.save(folder / CONFIG)
-        sets.splits.save(folder / SPLITS)
+        save_splits(sets, folder / SPLITS)
         return _train(settled, sets, folder, state, progress)
     except IntertwineError:
         if not resume:
@@ -144,14 +144,28 @@ def _train(config: Config, sets: Sets, folder: Path, state: dict[str, Any] | Non
         prepared = sets.prepared(task.cutoff, labels_of(config, sets.source))
         several = helpers(folder, options.devices, torch.get_num_threads()) if options.devices > 1 else contextlib.nullcontext(0)
         with several as port:
-            ended = fit(task, config, prepared, folder, state=state, about=about, progress=progress, port=port)
+            try:
+                ended = fit(task, config, prepared, folder, state=state, about=about, progress=progress, port=port)
+            except IntertwineError:
+                if show and (folder / CHECKPOINTS["last"]).is_file():
+                    progress.say(f"failed. {_kept(folder)}")
+                raise
         if not ended:
-            progress.say(f"stopped. Everything up to the last epoch is saved in {folder}; go on with: intertwine train --resume {folder}")
+            progress.say(f"stopped. {_kept(folder)}; go on with: intertwine train --resume {folder}")
             raise KeyboardInterrupt
         _report(folder, config, prepared, task, progress.say if show else lambda line: None)
     if show:
+        progress.say(f"next     look at {folder / 'overview.png'}; intertwine evaluate, predict, certify, md, relax {folder}")
         progress.say(f"results  {folder}")
     return folder
+
+
+def _kept(folder: Path) -> str:
+    """What of a run that ended early is on the disk."""
+    try:
+        return f"Everything up to epoch {load_checkpoint(folder / CHECKPOINTS['last'])['epoch']} is saved in {folder}"
+    except CheckpointError:
+        return f"No epoch was finished, so no weights are saved in {folder}"
 
 
 def _reopen(run: Path | str | None, given: dict[str, Any]) -> tuple[Path, dict[str, Any], dict[str, Any] | None]:
@@ -234,15 +248,25 @@ def _introduce(progress: Progress, config: Config, sets: Sets, task: Task, folde
     progress.say(
         f"data     {_stem(config)}: {len(sets.train)} structures to train on, {len(sets.validation)} to validate, {len(sets.test)} to test"
     )
+    for part, kept in (("validation", sets.validation), ("test", sets.test)):
+        if len(kept) < FEW:
+            progress.say(f"warning: {len(kept)} structures in the {part} set; errors on so few mean little")
     weights = sum(p.numel() for p in task.parameters())
     progress.say(f"model    {config.model.name}, {weights:,} weights, {config.training.precision}; task {config.task.name}")
     progress.say(f"run      {folder}" + (f", resumed after epoch {state['epoch']}" if state else ""))
+
+
+FEW = 5  # structures, below which an error is an anecdote
 
 
 def _conclude(say: Callable[[str], None], report: dict[str, Any]) -> None:
     time_taken = duration(report["seconds"])
     say(f"trained  {report['epochs']} epochs, {report['steps']} steps, {time_taken}; best after epoch {report['best_epoch']}")
     for target, errors in report["test"].items():
-        relative = f" ({100 * errors['relative']:.1f} % of its size)" if "relative" in errors else ""
+        relative = f" ({100 * errors['relative']:.1f} % of the labels' rms)" if "relative" in errors else ""
         mae = f"{errors['mae']:.4g} {errors['unit']}".rstrip()
-        say(f"test     {target}: MAE {mae}{relative}, RMSE {errors['rmse']:.4g}" + (f", MSE {errors['mse']:.4g}" if "mse" in errors else ""))
+        mse = f", MSE {errors['mse']:.4g}" if "mse" in errors else ""
+        rmse = f"{errors['rmse']:.4g} {errors['unit']}".rstrip()
+        say(f"test     {target}: MAE {mae}{relative}, RMSE {rmse}{mse}")
+        if errors.get("relative", 0.0) > 1.0:
+            say(f"warning: {target} are predicted worse than by zero; train longer, on more data, or check units and labels")

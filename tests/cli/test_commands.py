@@ -155,7 +155,7 @@ def test_certify_without_the_runs_data(run_cli, trained, ethanol_file: Path) -> 
 def test_certify_an_untrained_model(name: str, run_cli) -> None:
     content = document(run_cli("certify", "--model", name, "--json"))
     assert content["passed"], content["summary"]
-    assert content["graphs"] == 6
+    assert content["graphs"] == 9
 
 
 POINTNET = """
@@ -202,7 +202,7 @@ def test_md(run_cli, trained, ethanol_file: Path) -> None:
     for _ in range(2):  # a second one writes over the first
         result = run_cli("md", trained[0], ethanol_file, "--steps", 20, "--every", 5, "--equilibrate", 0)
         assert result.exit_code == 0, result.output
-        assert "drift (eV/atom/ns)" in result.stdout
+        assert "drift of the conserved energy (eV/atom/ns)" in result.stdout
     assert len(read("tiny-md.traj", index=":")) == 5
     assert Path("tiny-md.png").stat().st_size > 1000
     summary = document(
@@ -210,7 +210,7 @@ def test_md(run_cli, trained, ethanol_file: Path) -> None:
     )
     assert summary["steps"] == 4
     assert summary["neighbour lists built"] >= 1
-    assert np.isfinite(summary["drift (eV/atom/ns)"])
+    assert np.isfinite(summary["drift of the conserved energy (eV/atom/ns)"])
     assert Path("a.traj").is_file()
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch_geometric.loader import DataLoader
 
-from intertwine.geometry import Graph, collate, connect
+from intertwine.geometry import Graph, collate, connect, edge_vectors
 from intertwine.numerics import DataError, GeometryError
 
 WATER = [[0.0, 0.0, 0.12], [0.0, 0.76, -0.48], [0.0, -0.76, -0.48]]
@@ -174,3 +174,16 @@ def test_an_empty_graph() -> None:
     assert (graph.num_nodes, graph.graphs, graph.dimension) == (0, 1, 3)
     assert connect(graph, 1.0).edge_index.shape == (2, 0)
     assert collate([graph, water().cast(torch.float32).without_edges()][:1]).graphs == 1
+
+
+def test_an_energy_is_one_number_per_graph() -> None:
+    """A column (B, 1) minus a row (B,) would pair every graph with every other, silently."""
+    assert Graph([[0.0, 0, 0]], z=[1], energy=[[1.5]]).energy.tolist() == [1.5]
+    with pytest.raises(GeometryError, match="one number per graph"):
+        Graph([[0.0, 0, 0]], z=[1], energy=[[1.0, 2.0]])
+
+
+def test_edges_of_a_periodic_graph_need_shifts() -> None:
+    graph = Graph([[0.0, 0, 0], [1.0, 0, 0]], z=[1, 1], cell=np.eye(3) * 3, edge_index=[[0, 1], [1, 0]])
+    with pytest.raises(GeometryError, match="shifts"):
+        edge_vectors(graph)

@@ -7,7 +7,7 @@ import torch
 from torch_geometric.data import Batch
 
 from intertwine.certify import certify
-from intertwine.geometry import Graph, connect
+from intertwine.geometry import Graph, collate, connect
 from intertwine.numerics import DataError, GeometryError, InputError
 from intertwine.o3 import Irreps
 from intertwine.tasks import ForceField, References
@@ -202,8 +202,45 @@ def test_targets_without_labels_or_weight_are_left_out(backbone, molecule) -> No
     task = made(backbone("painn"), force_weight=0.0)
     graph = molecule(4, energy=0.0, forces=torch.zeros(4, 3, dtype=torch.float64))
     assert set(task.losses(task(graph), graph)) == {"energy"}
-    assert set(task.residuals(task(graph), graph)) == {"energy", "forces"}
+    assert set(task(graph)) == {"energy"}  # in training forces of no weight are not even computed
+    assert set(task.residuals(task.eval()(graph), graph)) == {"energy", "forces"}
     assert task.residuals(task(molecule()), molecule()) == {}
+
+
+def crystals() -> Graph:
+    """A bulk cell, a slab and a bulk cell, in one batch, with stress labels."""
+    generator = torch.Generator().manual_seed(3)
+    stress = torch.ones(1, 3, 3, dtype=torch.float64)
+    return collate([
+        Graph(torch.rand(3, 3, generator=generator, dtype=torch.float64) * 4, z=[6, 8, 1], cell=torch.eye(3) * (4.0 + k), pbc=pbc,
+              energy=float(k), forces=torch.zeros(3, 3, dtype=torch.float64), stress=stress)
+        for k, pbc in enumerate([(True, True, True), (True, True, False), (True, True, True)])
+    ])  # fmt: skip
+
+
+def test_stress_does_not_depend_on_the_batch(backbone) -> None:
+    """A slab among bulk cells has no stress and takes none from them."""
+    task, batch = made(backbone("painn"), stress_weight=1.0), crystals()
+    together = task.eval()(batch)["stress"]
+    assert torch.isnan(together[1]).all()
+    for k in (0, 2):
+        torch.testing.assert_close(together[k], task(batch[k])["stress"][0], rtol=1e-10, atol=1e-12)
+    assert "stress" not in task(batch[1])
+    total, entries = task.train().losses(task(batch), batch)["stress"]
+    assert entries == 18
+    total.backward()
+    assert all(torch.isfinite(p.grad).all() for p in task.parameters() if p.grad is not None)
+
+
+def test_fit_refuses_stress_of_slabs_and_takes_forces_alone(backbone) -> None:
+    batch = crystals()
+    with pytest.raises(DataError, match="three directions"):
+        ForceField(backbone("painn"), stress_weight=1.0).fit([batch[1]])
+    alone = ForceField(backbone("painn"), energy_weight=0.0)
+    graph = Graph(torch.randn(3, 3, dtype=torch.float64), z=[6, 8, 1], forces=torch.full((3, 3), 2.0, dtype=torch.float64))
+    alone.fit([graph])
+    assert float(alone.scale) == 2.0
+    assert not alone.references.values.any()
 
 
 def test_evaluation_is_detached_and_training_is_not(backbone, molecule) -> None:
