@@ -137,4 +137,5 @@ def report(summary: dict[str, Any], as_json: bool, title: str) -> None:
     if as_json:
         console.emit(summary)
     else:
-        console.table(title, ["quantity", "value"], [[name, f"{value:.6g}" if isinstance(value, float) else value] for name, value in summary.items()])
+        rows = [[name, f"{value:.6g}" if isinstance(value, float) else value] for name, value in summary.items()]
+        console.table(title, ["quantity", "value"], rows)

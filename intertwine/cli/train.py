@@ -35,7 +35,7 @@ def train(
     indices: Annotated[Path | None, typer.Option(help="File (.json or .npz) with the indices of the three sets.")] = None,
     devices: Annotated[int | None, typer.Option(help="Processes on the CPU, or GPUs.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of the split, the initial weights and the order of the data.")] = None,
-    config: Annotated[Path | None, typer.Option(help="TOML file with tables data, model, task, training, as a run's config.toml; options override it.")] = None,
+    config: Annotated[Path | None, typer.Option(help="TOML file such as the config.toml of a run; options override it.")] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Any argument, as model.width=64 or training.average=0.995; repeatable.")
     ] = None,

@@ -101,6 +101,7 @@ def check_species(species: Iterable[int], numbers: Iterable[int]) -> None:
     if unseen:
         raise DataError(
             f"unknown species: atomic numbers {sorted(unseen)} ({_symbols(unseen)}) not in the training set, which has {_symbols(species)}",
+            where="z",
             remedy="train on structures that contain them, or leave these structures out.",
         )
 
