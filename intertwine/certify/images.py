@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
 from intertwine.certify.structures import periodic
 from intertwine.certify.trial import Findings, Trial, Worst
-from intertwine.geometry import FIELDS, Graph
+from intertwine.geometry import Graph, node_fields
 
 
 def lattice_image(trial: Trial) -> Findings:
@@ -51,14 +50,8 @@ def supercell(trial: Trial) -> Findings:
 
 def _doubled(graph: Graph, axis: int) -> Graph:
     result = graph.clone()
-    for name, value in graph.to_dict().items():
-        node = (
-            FIELDS[name].level == "node"
-            if name in FIELDS
-            else isinstance(value, Tensor) and value.ndim > 0 and value.shape[0] == graph.num_nodes
-        )
-        if node and isinstance(value, Tensor):
-            result[name] = torch.cat([value, value])
+    for name, value in node_fields(graph).items():
+        result[name] = torch.cat([value, value])
     result.pos = torch.cat([graph.pos, graph.pos + graph.cell[0, axis]])
     result.cell = graph.cell.clone()
     result.cell[0, axis] = 2 * graph.cell[0, axis]

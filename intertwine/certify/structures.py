@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from intertwine.geometry import FIELDS, Graph, act
+from intertwine.geometry import Graph, act, node_fields
 from intertwine.groups import Isometry
 
 GRID = 2.0**-12  # A: positions and translations on it add without rounding in float32, up to 4,096 A
@@ -64,14 +64,8 @@ def snap(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 def subset(graph: Graph, nodes: Int[Tensor, " k"], pos: Float[Tensor, "k n"] | None = None) -> Graph:
     """Some nodes of a graph with all their fields, in an open space, at other positions (A) if given."""
     result = graph.clone()
-    for name, value in graph.to_dict().items():
-        node = (
-            FIELDS[name].level == "node"
-            if name in FIELDS
-            else isinstance(value, Tensor) and value.ndim > 0 and value.shape[0] == graph.num_nodes
-        )
-        if node and isinstance(value, Tensor):
-            result[name] = value[nodes]
+    for name, value in node_fields(graph).items():
+        result[name] = value[nodes]
     for name in ("cell", "pbc"):
         if name in result:
             del result[name]

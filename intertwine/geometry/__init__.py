@@ -7,10 +7,11 @@ from intertwine.geometry.attributes import (
     distances,
     edge_invariants,
     edge_vectors,
+    field,
     node_invariants,
 )
 from intertwine.geometry.batching import collate
-from intertwine.geometry.graph import FIELDS, Field, Graph, act, check_shapes, permute
+from intertwine.geometry.graph import FIELDS, Field, Graph, act, check_shapes, node_fields, permute
 from intertwine.geometry.neighbours import connect, neighbour_list
 
 __all__ = [
@@ -27,7 +28,9 @@ __all__ = [
     "distances",
     "edge_invariants",
     "edge_vectors",
+    "field",
     "neighbour_list",
+    "node_fields",
     "node_invariants",
     "permute",
 ]

@@ -47,13 +47,13 @@ def directions(vectors: Float[Tensor, "edges n"]) -> Float[Tensor, "edges n"]:
 
 #: Invariants of a node that a model can be given by name, each (N,).
 NODE_INVARIANTS: dict[str, Callable[[Graph], Tensor]] = {
-    "charge": lambda graph: _field(graph, "charge").reshape(graph.num_nodes),
-    "speed": lambda graph: safe.norm(_field(graph, "vel")),
+    "charge": lambda graph: field(graph, "charge").reshape(graph.num_nodes),
+    "speed": lambda graph: safe.norm(field(graph, "vel")),
 }
 
 #: Invariants of an edge that a model can be given by name, each (E,).
 EDGE_INVARIANTS: dict[str, Callable[[Graph], Tensor]] = {
-    "charge_product": lambda graph: _field(graph, "charge").reshape(-1)[graph.edge_index].prod(0),
+    "charge_product": lambda graph: field(graph, "charge").reshape(-1)[graph.edge_index].prod(0),
 }
 
 
@@ -71,13 +71,18 @@ def _columns(graph: Graph, names: tuple[str, ...], table: dict[str, Callable[[Gr
     columns = [graph.pos.new_zeros(rows, 0)]
     for name in names:
         choose(name, [*table, raw], kind="invariant")
-        value = _field(graph, raw) if name == raw else table[name](graph)
+        value = field(graph, raw) if name == raw else table[name](graph)
         value = value.to(graph.pos.dtype)
         columns.append(value.unsqueeze(1) if value.ndim == 1 else value.flatten(1))
     return torch.cat(columns, dim=1)
 
 
-def _field(graph: Graph, name: str) -> Tensor:
+def field(graph: Graph, name: str) -> Tensor:
+    """A field that a model can't do without.
+
+    Raises:
+        GeometryError: the graph lacks it.
+    """
     value = graph.get(name)
     if value is None:
         raise GeometryError("the model needs this field and the graph lacks it", where=name, remedy=f"give Graph(..., {name}=...).")

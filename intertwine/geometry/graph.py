@@ -217,19 +217,22 @@ def act(g: Isometry, graph: Graph) -> Graph:
 def permute(order: Tensor, graph: Graph) -> Graph:
     """The graph with its nodes listed in another order: new node ``k`` is old node ``order[k]``; edges follow their nodes."""
     moved = graph.clone()
-    for name, value in graph.to_dict().items():
-        if isinstance(value, Tensor) and _of_nodes(name, value, graph.num_nodes):
-            moved[name] = value[order]
+    for name, value in node_fields(graph).items():
+        moved[name] = value[order]
     if graph.get("edge_index") is not None:
         moved.edge_index = torch.argsort(order)[graph.edge_index]
     return moved
 
 
-def _of_nodes(name: str, value: Tensor, nodes: int) -> bool:
-    """Has the field one row per node? For unknown ones by PyG's habit: "index" and "edge" in a name speak of edges."""
-    if name in FIELDS:
-        return FIELDS[name].level == "node"
-    return name != "ptr" and "edge" not in name and "index" not in name and value.shape[:1] == (nodes,)
+def node_fields(graph: Graph) -> dict[str, Tensor]:
+    """The fields that have one row per node. For unknown ones by PyG's habit: "index" and "edge" in a name speak of edges."""
+
+    def of_nodes(name: str, value: Tensor) -> bool:
+        if name in FIELDS:
+            return FIELDS[name].level == "node"
+        return name != "ptr" and "edge" not in name and "index" not in name and value.shape[:1] == (graph.num_nodes,)
+
+    return {name: value for name, value in graph.to_dict().items() if isinstance(value, Tensor) and of_nodes(name, value)}
 
 
 def _floating(value: Any, where: str) -> Tensor:

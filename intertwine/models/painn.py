@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from intertwine.geometry import Graph
+from intertwine.geometry import Graph, field
 from intertwine.nn import MLP, Backbone, EdgeEmbedding, MessagePassing, NodeEmbedding, check_sizes
 from intertwine.numerics import GeometryError, InputError, safe
 from intertwine.o3 import Irreps
@@ -130,7 +130,4 @@ class PaiNN(Backbone):
         """:math:`v_i = W (u_i^1, u_i^2, ...)` from the named vector fields; None where there are none."""
         if self.vectors is None:
             return None
-        for name in self.vector_inputs:
-            if graph.get(name) is None:
-                raise GeometryError("the model needs this field and the graph lacks it", where=name, remedy=f"give Graph(..., {name}=...).")
-        return self.vectors(torch.stack([graph[name] for name in self.vector_inputs], dim=-1))
+        return self.vectors(torch.stack([field(graph, name) for name in self.vector_inputs], dim=-1))
