@@ -1,6 +1,7 @@
 """Floor 0: numbers that stay finite, reductions over segments, and the errors that everything above raises."""
 
 from intertwine.numerics import safe, segment
+from intertwine.numerics.constants import ExactBuffers, ignore_keys
 from intertwine.numerics.errors import (
     CheckpointError,
     DataError,
@@ -15,10 +16,12 @@ from intertwine.numerics.files import write_atomically
 __all__ = [
     "CheckpointError",
     "DataError",
+    "ExactBuffers",
     "GeometryError",
     "InputError",
     "IntertwineError",
     "choose",
+    "ignore_keys",
     "nearest",
     "safe",
     "segment",

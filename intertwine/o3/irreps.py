@@ -1,85 +1,233 @@
-"""Irreducible representations of O(3), in e3nn's words: ``"16x0e + 8x1o"``."""
+"""Direct sums of irreducible representations of O(3), in e3nn's words: ``"16x0e + 8x1o"``."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from intertwine.numerics import InputError
-from intertwine.o3.wigner import wigner_d
+from intertwine.numerics import InputError, choose
+from intertwine.numerics.linalg import direct_sum
+from intertwine.o3.irrep import Irrep, MulIr
+from intertwine.o3.wigner import wigner_d_blocks
 
 
-class Irrep(NamedTuple):
-    r"""The irreducible representation of degree ``l`` (dimension 2l+1) and parity ``p`` (1 even "e", -1 odd "o")."""
+class Sorted(NamedTuple):
+    """What :meth:`Irreps.sort` returns: block i of the unsorted sum is block ``p[i]`` of ``irreps``; ``inv`` is the inverse."""
 
-    l: int
-    p: int
-
-    @property
-    def dim(self) -> int:
-        return 2 * self.l + 1
-
-    def __str__(self) -> str:
-        return f"{self.l}{'e' if self.p == 1 else 'o'}"
+    irreps: Irreps
+    p: tuple[int, ...]
+    inv: tuple[int, ...]
 
 
-class Irreps:
+class Irreps(tuple[MulIr, ...]):
     r"""A direct sum of irreps with multiplicities, immutable; components in ``mul_ir`` order on the last axis.
 
     Args:
-        spec: a string such as ``"64x0e + 1o"``, another ``Irreps``, or pairs of multiplicity and :class:`Irrep`.
+        spec: a string such as ``"64x0e + 1o"``, another ``Irreps``, an :class:`Irrep`, or any number of blocks: strings, irreps, or
+            pairs of multiplicity and irrep. Nothing is the empty sum.
 
     Raises:
-        InputError: the string is not a sum of terms ``[multiplicity x] degree parity``.
+        InputError: the string is not a sum of terms ``[multiplicity x] degree parity``, or a block is not one.
 
-    >>> Irreps("2x0e + 1o").dim
-    5
+    >>> irreps = Irreps("2x0e + 1o")
+    >>> irreps.dim, irreps.num_irreps, irreps.lmax, [mul for mul, ir in irreps]
+    (5, 3, 1, [2, 1])
+    >>> irreps + "2e", 2 * Irreps("1o"), irreps[1:], "1o" in irreps
+    (2x0e+1x1o+1x2e, 1x1o+1x1o, 1x1o, True)
     """
 
+    __slots__ = ()
     axes = 1
 
-    def __init__(self, spec: str | Irreps | Iterable[tuple[int, Irrep]]) -> None:
+    def __new__(cls, spec: str | Irrep | Iterable[Any] | None = None) -> Irreps:
+        if isinstance(spec, Irreps):
+            return super().__new__(cls, spec)
         if isinstance(spec, str):
-            self.blocks = tuple(_parse(term, spec) for term in spec.split("+") if term.strip())
+            blocks = [_term(term, spec) for term in spec.split("+") if term.strip()]
+        elif isinstance(spec, Irrep):
+            blocks = [MulIr(1, spec)]
         else:
-            self.blocks = tuple((int(mul), Irrep(*ir)) for mul, ir in spec)
+            blocks = [_block(entry) for entry in spec or ()]
+        return super().__new__(cls, blocks)
 
-    def __iter__(self) -> Iterator[tuple[int, Irrep]]:
-        return iter(self.blocks)
+    @staticmethod
+    def spherical_harmonics(lmax: int, p: int = -1) -> Irreps:
+        r"""The representation of :math:`(Y^0, \ldots, Y^{l_{max}})`: degree l with parity :math:`p^l`.
 
-    def __len__(self) -> int:
-        return len(self.blocks)
+        >>> Irreps.spherical_harmonics(2)
+        1x0e+1x1o+1x2e
+        """
+        return Irreps([(1, (l, p**l)) for l in range(lmax + 1)])
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Irreps) and self.blocks == other.blocks
-
-    def __hash__(self) -> int:
-        return hash(self.blocks)
-
-    def __str__(self) -> str:
-        return "+".join(f"{mul}x{ir}" for mul, ir in self.blocks)
-
-    __repr__ = __str__
+    @property
+    def blocks(self) -> tuple[MulIr, ...]:
+        """The blocks as a plain tuple."""
+        return tuple(self)
 
     @property
     def dim(self) -> int:
         """Total number of components."""
-        return sum(mul * ir.dim for mul, ir in self.blocks)
+        return sum(block.dim for block in self)
 
-    def count(self, ir: Irrep | str) -> int:
+    @property
+    def num_irreps(self) -> int:
+        """Number of irreps: the sum of the multiplicities."""
+        return sum(mul for mul, _ in self)
+
+    @property
+    def ls(self) -> list[int]:
+        """The degree of every single irrep."""
+        return [ir.l for mul, ir in self for _ in range(mul)]
+
+    @property
+    def lmax(self) -> int:
+        """Largest degree that is present.
+
+        Raises:
+            InputError: the sum is empty.
+        """
+        if not self.num_irreps:
+            raise InputError("an empty sum has no largest degree", where=f"Irreps({str(self)!r}).lmax", remedy="test num_irreps first.")
+        return max(self.ls)
+
+    def __str__(self) -> str:
+        return "+".join(str(block) for block in self)
+
+    __repr__ = __str__
+
+    def __getitem__(self, index: Any) -> Any:
+        found = super().__getitem__(index)
+        return Irreps(found) if isinstance(index, slice) else found
+
+    def __contains__(self, ir: object) -> bool:
+        return any(other == Irrep(ir) for _, other in self)  # type: ignore[arg-type]
+
+    def __add__(self, other: Any) -> Irreps:
+        return Irreps((*self, *Irreps(other)))
+
+    def __mul__(self, times: Any) -> Irreps:
+        if not isinstance(times, int):
+            raise InputError(
+                f"Irreps times {type(times).__name__} is not defined", where="Irreps", remedy="use FullTensorProduct for the product."
+            )
+        return Irreps(tuple(self) * times)
+
+    __rmul__ = __mul__
+
+    def count(self, ir: Irrep | str) -> int:  # type: ignore[override]
         """Number of copies of an irrep: 0 says that the sum lacks it."""
         wanted = _single(ir)
-        return sum(mul for mul, other in self.blocks if other == wanted)
+        return sum(mul for mul, other in self if other == wanted)
 
     def slices(self) -> list[slice]:
         """Where each block lies on the last axis."""
-        ends = torch.tensor([mul * ir.dim for mul, ir in self.blocks], dtype=torch.int64).cumsum(0).tolist()
-        return [slice(end - mul * ir.dim, end) for end, (mul, ir) in zip(ends, self.blocks, strict=True)]
+        found, start = [], 0
+        for block in self:
+            found.append(slice(start, start + block.dim))
+            start += block.dim
+        return found
+
+    @property
+    def slice_by_mul(self) -> _SliceByMul:
+        """Slices that count single irreps: ``Irreps("10x0e+2e").slice_by_mul[8:11]`` is ``2x0e+1x2e``."""
+        return _SliceByMul(self)
+
+    def simplify(self) -> Irreps:
+        """Merge neighbours of one irrep; drop empty blocks. The components keep their order.
+
+        >>> Irreps("1e + 1e + 0x2e + 0e").simplify()
+        2x1e+1x0e
+        """
+        merged: list[tuple[int, Irrep]] = []
+        for mul, ir in self:
+            if merged and merged[-1][1] == ir:
+                merged[-1] = (merged[-1][0] + mul, ir)
+            elif mul:
+                merged.append((mul, ir))
+        return Irreps(merged)
+
+    def remove_zero_multiplicities(self) -> Irreps:
+        """Without the blocks that have no copies."""
+        return Irreps([block for block in self if block.mul])
+
+    def sort(self) -> Sorted:
+        """Blocks by degree, odd before even, stable.
+
+        >>> Irreps("2o + 1e + 0e + 1e").sort()
+        Sorted(irreps=1x0e+1x1e+1x1e+1x2o, p=(3, 1, 0, 2), inv=(2, 1, 3, 0))
+        """
+        order = tuple(sorted(range(len(self)), key=lambda i: (self[i].ir, i)))
+        places = tuple(sorted(range(len(self)), key=lambda i: order[i]))
+        return Sorted(Irreps([self[i] for i in order]), places, order)
+
+    def regroup(self) -> Irreps:
+        """Sorted, with one block for each irrep."""
+        return self.sort().irreps.simplify()
+
+    def filter(self, keep: Any = None, *, drop: Any = None, lmax: int | None = None) -> Irreps:
+        """The blocks that pass one criterion.
+
+        Args:
+            keep: irreps to keep: a string, irreps, or a function of a block.
+            drop: irreps to leave out, in the same forms.
+            lmax: largest degree to keep.
+
+        Raises:
+            InputError: more than one criterion.
+
+        >>> Irreps("1e + 2e + 0e").filter("0e + 1e"), Irreps("1e + 2e + 0e").filter(drop=lambda block: block.ir.l > 0)
+        (1x1e+1x0e, 1x0e)
+        """
+        given = [name for name, value in (("keep", keep), ("drop", drop), ("lmax", lmax)) if value is not None]
+        if len(given) > 1:
+            raise InputError(f"{' and '.join(given)} given at once", where="Irreps.filter", remedy="give one criterion, or filter twice.")
+        if lmax is not None:
+            return Irreps([block for block in self if block.ir.l <= lmax])
+        if not given:
+            return self
+        chosen = _chooser(keep if drop is None else drop)
+        return Irreps([block for block in self if chosen(block) == (drop is None)])
+
+    def randn(
+        self,
+        *size: int,
+        normalization: str = "component",
+        requires_grad: bool = False,
+        dtype: torch.dtype | None = None,
+        device: torch.device | str | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Random components, standard normal ("component") or uniform on the sphere of every single irrep ("norm").
+
+        Args:
+            size: shape, in which -1 stands for ``dim``.
+            normalization: "component" or "norm".
+            requires_grad, dtype, device, generator: as in ``torch.randn``.
+
+        >>> Irreps("5x0e + 10x1o").randn(5, -1, 5, normalization="norm").shape
+        torch.Size([5, 35, 5])
+        """
+        choose(normalization, ("component", "norm"), kind="normalization", where="Irreps.randn")
+        if size.count(-1) != 1:
+            raise InputError(f"the shape {size} has not exactly one -1", where="Irreps.randn", remedy="write -1 for the axis of irreps.")
+        axis = size.index(-1)
+        before, after = size[:axis], size[axis + 1 :]
+
+        def draw(*middle: int) -> Tensor:
+            return torch.randn(*before, *middle, *after, dtype=dtype, device=device, generator=generator)
+
+        if normalization == "component":
+            return draw(self.dim).requires_grad_(requires_grad)
+        parts = []
+        for mul, ir in self:
+            x = draw(mul, ir.dim)
+            parts.append((x / x.norm(dim=axis + 1, keepdim=True)).flatten(axis, axis + 1))
+        return (torch.cat(parts, dim=axis) if parts else draw(0)).requires_grad_(requires_grad)
 
     def part(self, x: Float[Tensor, "*batch dim"], ir: Irrep | str) -> Float[Tensor, "*batch copies component"]:
         """The copies of one irrep in a tensor of this representation.
@@ -92,42 +240,93 @@ class Irreps:
             (..., copies, 2l+1); no copies where the sum lacks the irrep.
         """
         wanted = _single(ir)
-        found = [
-            x[..., where].unflatten(-1, (mul, other.dim))
-            for where, (mul, other) in zip(self.slices(), self.blocks, strict=True)
-            if other == wanted
-        ]
-        return torch.cat(found, dim=-2) if len(found) != 1 and found else found[0] if found else x.new_zeros(*x.shape[:-1], 0, wanted.dim)
+        found = [x[..., where].unflatten(-1, (b.mul, b.ir.dim)) for where, b in zip(self.slices(), self) if b.ir == wanted]
+        if not found:
+            return x.new_zeros(*x.shape[:-1], 0, wanted.dim)
+        return found[0] if len(found) == 1 else torch.cat(found, dim=-2)
 
-    def matrix(self, rotation: Float[Tensor, "3 3"]) -> Float[Tensor, "dim dim"]:
-        r"""Block-diagonal :math:`\bigoplus D^l(Q)`, times the parity for an improper Q."""
-        proper = torch.linalg.det(rotation).round()
-        blocks = []
-        for mul, ir in self.blocks:
-            block = wigner_d(ir.l, rotation * proper)
-            blocks += [block * proper if ir.p == -1 else block] * mul
-        return torch.block_diag(*blocks) if blocks else rotation.new_zeros(0, 0)
+    def D_from_matrix(self, rotation: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch dim dim"]:
+        r"""Block-diagonal :math:`\bigoplus D^l(R)`, with the parity for det R = -1: (..., dim, dim) from matrices (..., 3, 3)."""
+        sign = torch.linalg.det(rotation).sign()[..., None, None]
+        degrees = wigner_d_blocks(max((ir.l for _, ir in self), default=0), rotation * sign)
+        return self._sum({(ir.l, ir.p): degrees[ir.l] * sign if ir.p == -1 else degrees[ir.l] for _, ir in self}, rotation)
+
+    def D_from_quaternion(self, q: Float[Tensor, "*batch 4"], k: Tensor | None = None) -> Float[Tensor, "*shape dim dim"]:
+        """As :meth:`Irrep.D_from_quaternion`, block-diagonal."""
+        return self._sum({ir: ir.D_from_quaternion(q, k) for _, ir in self}, q[..., None])
+
+    def D_from_angles(self, alpha: Tensor, beta: Tensor, gamma: Tensor, k: Tensor | None = None) -> Float[Tensor, "*shape dim dim"]:
+        """As :meth:`Irrep.D_from_angles`, block-diagonal."""
+        return self._sum({ir: ir.D_from_angles(alpha, beta, gamma, k) for _, ir in self}, (alpha + beta + gamma)[..., None, None])
+
+    def D_from_axis_angle(self, axis: Float[Tensor, "*batch 3"], angle: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch dim dim"]:
+        """As :meth:`Irrep.D_from_axis_angle`, block-diagonal."""
+        return self._sum({ir: ir.D_from_axis_angle(axis, angle) for _, ir in self}, axis[..., None])
+
+    def _sum(self, matrices: dict[Any, Tensor], like: Tensor) -> Tensor:
+        if not self.dim:
+            return like.new_zeros(*like.shape[:-2], 0, 0)
+        return direct_sum(*[matrices[ir.l, ir.p] for mul, ir in self for _ in range(mul)])
+
+    matrix = D_from_matrix
 
     def transform(self, rotation: Float[Tensor, "3 3"], x: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch dim"]:
-        return x @ self.matrix(rotation.to(torch.float64)).to(x).T
+        r""":math:`D(R)\,x`, the matrix computed in float64: it makes an Irreps a :class:`~intertwine.groups.Representation`."""
+        return x @ self.D_from_matrix(rotation.to(torch.float64)).to(x).T
+
+
+class _SliceByMul:
+    def __init__(self, irreps: Irreps) -> None:
+        self.irreps = irreps
+
+    def __getitem__(self, index: slice) -> Irreps:
+        if not isinstance(index, slice) or index.step not in (None, 1):
+            raise InputError(f"{index!r} is not a slice of step 1", where="Irreps.slice_by_mul", remedy="write slice_by_mul[first:last].")
+        start, stop, _ = index.indices(self.irreps.num_irreps)
+        found, first = [], 0
+        for mul, ir in self.irreps:
+            inside = min(stop, first + mul) - max(start, first)
+            if inside > 0 or (mul == 0 and start <= first <= stop):
+                found.append((inside, ir))
+            first += mul
+        return Irreps(found)
+
+
+def _chooser(wanted: Any) -> Callable[[MulIr], bool]:
+    if callable(wanted):
+        return wanted  # type: ignore[no-any-return]
+    if isinstance(wanted, MulIr):
+        wanted = wanted.ir
+    entries = Irreps(wanted) if isinstance(wanted, str | Irrep) else wanted
+    irreps = {entry.ir if isinstance(entry, MulIr) else Irrep(entry) for entry in entries}
+    return lambda block: block.ir in irreps
 
 
 def _single(ir: Irrep | str) -> Irrep:
     if not isinstance(ir, str):
-        return ir
-    blocks = Irreps(ir).blocks
+        return Irrep(ir)
+    blocks = Irreps(ir)
     if len(blocks) != 1:
         raise InputError(f"{ir!r} is not one irrep", where="irrep", remedy='ask for one, such as "1o".')
-    return blocks[0][1]
+    return blocks[0].ir
 
 
-def _parse(term: str, spec: str) -> tuple[int, Irrep]:
-    match = re.fullmatch(r"\s*(?:(\d+)\s*x\s*)?(\d+)([eo])\s*", term)
+def _block(entry: Any) -> MulIr:
+    if isinstance(entry, MulIr):
+        return entry
+    if isinstance(entry, str | Irrep):
+        return MulIr(1, Irrep(entry))
+    if not isinstance(entry, tuple | list) or len(entry) != 2:
+        raise InputError(f"{entry!r} is not a block", where="irreps", remedy='give (multiplicity, irrep), such as (16, "1o").')
+    return MulIr(entry[0], entry[1])
+
+
+def _term(term: str, spec: str) -> MulIr:
+    match = re.fullmatch(r"\s*(?:(\d+)\s*x\s*)?(\d+[eoy])\s*", term)
     if match is None:
         raise InputError(
             f"{term.strip()!r} is not an irrep",
             where=f"irreps {spec!r}",
             remedy='write terms like "16x0e + 8x1o": multiplicity, x, degree, e or o.',
         )
-    multiplicity, degree, parity = match.groups()
-    return int(multiplicity or 1), Irrep(int(degree), 1 if parity == "e" else -1)
+    return MulIr(int(match[1] or 1), Irrep(match[2]))

@@ -30,6 +30,14 @@ def wigner_d(l: int, rotation: Float[Tensor, "3 3"]) -> Float[Tensor, "m m"]:
     return current
 
 
+def wigner_d_blocks(lmax: int, rotation: Float[Tensor, "3 3"]) -> list[Float[Tensor, "m m"]]:
+    r""":math:`D^0, \ldots, D^{l_{max}}` from one recursion."""
+    blocks = [rotation.new_ones(1, 1), rotation][: lmax + 1]
+    for degree in range(2, lmax + 1):
+        blocks.append(_raise(degree, rotation, blocks[-1]))
+    return blocks
+
+
 def _raise(l: int, r: Tensor, d: Tensor) -> Tensor:
     """One step: ``d`` is the matrix of degree l-1, ``r`` that of degree 1."""
     low, centre, high = (r[:, k, None, None] for k in range(3))
