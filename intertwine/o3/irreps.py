@@ -286,7 +286,7 @@ class _SliceByMul:
         found, first = [], 0
         for mul, ir in self.irreps:
             inside = min(stop, first + mul) - max(start, first)
-            if inside > 0 or (mul == 0 and start <= first <= stop):
+            if (start < first + mul and first < stop) or (mul == 0 and start <= first <= stop):
                 found.append((inside, ir))
             first += mul
         return Irreps(found)
