@@ -53,11 +53,16 @@ def ignore_keys(module: nn.Module, patterns: Sequence[str]) -> None:
         module: its keys are matched relative to its own place in the dictionary.
         patterns: regular expressions that must match a whole key.
     """
-    dropped = [re.compile(pattern) for pattern in patterns]
+    module.register_load_state_dict_pre_hook(_Drop([re.compile(pattern) for pattern in patterns]))
 
-    def drop(_: nn.Module, state: dict[str, Any], prefix: str, *rest: Any) -> None:
+
+class _Drop:
+    """A hook that survives pickle, as a local function would not."""
+
+    def __init__(self, patterns: Sequence[re.Pattern[str]]) -> None:
+        self.patterns = patterns
+
+    def __call__(self, _: nn.Module, state: dict[str, Any], prefix: str, *rest: Any) -> None:
         for key in [key for key in state if key.startswith(prefix)]:
-            if any(pattern.fullmatch(key[len(prefix) :]) for pattern in dropped):
+            if any(pattern.fullmatch(key[len(prefix) :]) for pattern in self.patterns):
                 del state[key]
-
-    module.register_load_state_dict_pre_hook(drop)

@@ -6,12 +6,108 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from intertwine.numerics.errors import InputError
+
 
 def direct_sum(*matrices: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-    r"""Block-diagonal :math:`A \oplus B \oplus \ldots` of matrices (..., m, n) with broadcast leading axes."""
+    r"""Block-diagonal :math:`A \oplus B \oplus \ldots` of matrices (..., m, n) with broadcast leading axes.
+
+    Raises:
+        InputError: no matrix is given.
+
+    >>> direct_sum(torch.ones(1, 2), torch.ones(2, 1))
+    tensor([[1., 1., 0.],
+            [0., 0., 1.],
+            [0., 0., 1.]])
+    """
+    if not matrices:
+        raise InputError("the direct sum of no matrices has no precision and no device", where="direct_sum", remedy="give at least one.")
     batch = torch.broadcast_shapes(*[m.shape[:-2] for m in matrices])
     columns, start, rows = sum(m.shape[-1] for m in matrices), 0, []
     for m in matrices:
         rows.append(torch.nn.functional.pad(m.expand(*batch, *m.shape[-2:]), (start, columns - start - m.shape[-1])))
         start += m.shape[-1]
     return torch.cat(rows, dim=-2)
+
+
+def orthonormalize(
+    original: Float[Tensor, "vectors dim"], eps: float = 1e-9
+) -> tuple[Float[Tensor, "rank dim"], Float[Tensor, "rank vectors"]]:
+    r"""An orthonormal basis of the span of some vectors, by Gram-Schmidt in their order.
+
+    A vector that depends on its predecessors is left out; each basis vector has its first non-zero component positive.
+
+    Args:
+        original: the vectors x, one a row.
+        eps: components below it are set to zero, and a vector whose rest is not longer than twice it is left out.
+
+    Returns:
+        The basis y, one a row, and the matrix A with :math:`y = A x`.
+
+    Raises:
+        InputError: ``original`` is not a matrix.
+
+    >>> y, A = orthonormalize(torch.tensor([[-2.0, 0.0], [1.0, 0.0], [3.0, 4.0]]))
+    >>> y
+    tensor([[1., 0.],
+            [0., 1.]])
+    """
+    _require_matrix(original, "orthonormalize")
+    basis, recipe = original.new_zeros(0, original.shape[1]), original.new_zeros(0, original.shape[0])
+    for x, a in zip(original, torch.eye(original.shape[0], dtype=original.dtype, device=original.device)):
+        for _ in range(2):  # the second pass removes what the rounding of the first has left
+            overlap = basis @ x
+            x, a = x - overlap @ basis, a - overlap @ recipe
+        length = x.norm()
+        if length > 2 * eps:
+            x, a = _clean(x / length, eps), _clean(a / length, eps)
+            sign = _first_sign(x)
+            basis, recipe = torch.cat([basis, sign * x[None]]), torch.cat([recipe, sign * a[None]])
+    return basis, recipe
+
+
+def complete_basis(vecs: Float[Tensor, "vectors dim"], eps: float = 1e-9) -> Float[Tensor, "rest dim"]:
+    r"""Orthonormal vectors that complete given orthogonal ones to a basis of :math:`\mathbb{R}^{dim}`, by Gram-Schmidt on the unit vectors.
+
+    Args:
+        vecs: mutually orthogonal vectors of any length but zero, one a row.
+        eps: components below it are set to zero, and a direction whose rest is not longer than twice it is left out.
+
+    Returns:
+        The new vectors only, one a row, each with its first non-zero component positive.
+
+    Raises:
+        InputError: ``vecs`` is not a matrix, or one of the vectors is zero.
+
+    >>> complete_basis(torch.tensor([[0.0, 3.0, 0.0]]))
+    tensor([[1., 0., 0.],
+            [0., 0., 1.]])
+    """
+    _require_matrix(vecs, "complete_basis")
+    lengths = vecs.norm(dim=-1, keepdim=True)
+    if not bool((lengths > 0).all()):
+        raise InputError("a zero vector has no direction", where="complete_basis", remedy="leave out vectors of length zero.")
+    basis = vecs / lengths
+    for x in torch.eye(vecs.shape[1], dtype=vecs.dtype, device=vecs.device):
+        for _ in range(2):
+            x = x - (basis @ x) @ basis
+        length = x.norm()
+        if length > 2 * eps:
+            x = _clean(x / length, eps)
+            basis = torch.cat([basis, _first_sign(x) * x[None]])
+    return basis[vecs.shape[0] :]
+
+
+def _require_matrix(x: Tensor, where: str) -> None:
+    if x.ndim != 2 or not x.is_floating_point():
+        raise InputError(
+            f"expected a matrix of floating-point numbers, got {x.dtype} of shape {tuple(x.shape)}", where=where, remedy="one vector a row."
+        )
+
+
+def _clean(x: Tensor, eps: float) -> Tensor:
+    return torch.where(x.abs() < eps, 0.0, x)
+
+
+def _first_sign(x: Tensor) -> Tensor:
+    return x[x.nonzero()[0, 0]].sign()

@@ -23,7 +23,7 @@ def sqrt(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 
 def norm(x: Float[Tensor, "*shape dim"], keepdim: bool = False) -> Float[Tensor, "..."]:
     r"""Euclidean norm :math:`\|x\|` over the last axis; 0 with zero derivatives at the zero vector."""
-    if _ordinary(x):
+    if ordinary(x):
         return (x * x).sum(-1, keepdim=keepdim).sqrt()
     scale = _scale(x)
     scaled = x / scale
@@ -48,7 +48,7 @@ def soft_norm(x: Float[Tensor, "..."], scale: float, dim: int = -1) -> Float[Ten
 
 def normalize(x: Float[Tensor, "*shape dim"]) -> Float[Tensor, "*shape dim"]:
     r"""Unit vector :math:`x/\|x\|`; the zero vector, with zero derivatives, at the zero vector."""
-    if _ordinary(x):
+    if ordinary(x):
         return x * (x * x).sum(-1, keepdim=True).rsqrt()
     scaled = x / _scale(x)
     square = (scaled * scaled).sum(-1, keepdim=True)
@@ -86,13 +86,26 @@ def sinc(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     return torch.where(small, series, large.sin() / large)
 
 
+def sinc_sqrt(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    r""":math:`\sin(\sqrt x) / \sqrt x` for :math:`x \ge 0`: :func:`sinc` as the smooth function of its squared argument that it is.
+
+    Of a squared length it has the true derivatives at zero; :func:`sinc` of :func:`norm` has not.
+    """
+    small = x < 0.09
+    series, inner = torch.ones_like(x), torch.where(small, x, 0.0)
+    for k in range(7, 0, -1):
+        series = 1 - series * inner / (2 * k * (2 * k + 1))
+    root = torch.where(small, 1.0, x).sqrt()
+    return torch.where(small, series, root.sin() / root)
+
+
 def inspectable(x: Tensor) -> bool:
     """Whether Python may look at the values of x for nothing: on the CPU, neither compiled nor vectorised by ``torch.func``."""
     return x.device.type == "cpu" and not torch.compiler.is_compiling() and not torch._C._functorch.is_functorch_wrapped_tensor(x)
 
 
-def _ordinary(x: Tensor) -> bool:
-    """Whether it is known that all vectors are of ordinary length, so that the plain formula and its derivatives are safe."""
+def ordinary(x: Tensor) -> bool:
+    """Whether it is known that all vectors (last axis) have ordinary lengths, so that plain formulas and their derivatives are safe."""
     if not inspectable(x) or not x.numel():
         return False
     shortest, longest = torch.aminmax(x.detach().square().sum(-1))

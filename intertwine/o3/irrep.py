@@ -12,6 +12,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from intertwine.numerics import InputError
+from intertwine.o3.angles import angles_to_matrix
+from intertwine.o3.rotation import axis_angle_to_matrix, quaternion_to_matrix
 from intertwine.o3.wigner import wigner_d
 
 if TYPE_CHECKING:
@@ -116,25 +118,18 @@ class Irrep(tuple[int, int]):
 
     def D_from_quaternion(self, q: Float[Tensor, "*batch 4"], k: Tensor | None = None) -> Float[Tensor, "*shape dim dim"]:
         r""":math:`p^k D^l(q)` from unit quaternions (..., 4), real part first; k (...) counts inversions, 0 if not given."""
-        from intertwine.o3.rotation import quaternion_to_matrix
-
         return self._inverted(wigner_d(self.l, quaternion_to_matrix(q)), k)
 
     def D_from_angles(self, alpha: Tensor, beta: Tensor, gamma: Tensor, k: Tensor | None = None) -> Float[Tensor, "*shape dim dim"]:
         r""":math:`p^k D^l(\alpha, \beta, \gamma)`: gamma about y first, then beta about x, then alpha about y (radians)."""
-        from intertwine.o3.angles import angles_to_matrix
-
-        alpha, beta, gamma = torch.broadcast_tensors(alpha, beta, gamma)
         return self._inverted(wigner_d(self.l, angles_to_matrix(alpha, beta, gamma)), k)
 
     def D_from_axis_angle(self, axis: Float[Tensor, "*batch 3"], angle: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch dim dim"]:
         """:math:`D^l` of the rotation about an axis (..., 3) by an angle (...) in radians."""
-        from intertwine.o3.rotation import axis_angle_to_matrix
-
         return wigner_d(self.l, axis_angle_to_matrix(axis, angle))
 
     def _inverted(self, d: Tensor, k: Tensor | None) -> Tensor:
-        return d if k is None or self.p == 1 else d * (1 - 2 * (k.to(d) % 2))[..., None, None]
+        return d if k is None or self.p == 1 else d * inversion_sign(k.to(d))[..., None, None]
 
 
 class MulIr(tuple[int, Irrep]):
@@ -174,6 +169,11 @@ class MulIr(tuple[int, Irrep]):
         return f"{self.mul}x{self.ir}"
 
     __str__ = __repr__
+
+
+def inversion_sign(k: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    r""":math:`(-1)^k` of whole numbers k, how often space is inverted."""
+    return 1 - 2 * (k % 2)
 
 
 def _parse(name: str) -> Irrep:

@@ -12,7 +12,9 @@ from torch import Tensor
 
 from intertwine.numerics import InputError, choose
 from intertwine.numerics.linalg import direct_sum
-from intertwine.o3.irrep import Irrep, MulIr
+from intertwine.o3.angles import angles_to_matrix
+from intertwine.o3.irrep import Irrep, MulIr, inversion_sign
+from intertwine.o3.rotation import axis_angle_to_matrix, quaternion_to_matrix
 from intertwine.o3.wigner import wigner_d_blocks
 
 
@@ -247,26 +249,28 @@ class Irreps(tuple[MulIr, ...]):
 
     def D_from_matrix(self, rotation: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch dim dim"]:
         r"""Block-diagonal :math:`\bigoplus D^l(R)`, with the parity for det R = -1: (..., dim, dim) from matrices (..., 3, 3)."""
-        sign = torch.linalg.det(rotation).sign()[..., None, None]
-        degrees = wigner_d_blocks(max((ir.l for _, ir in self), default=0), rotation * sign)
-        return self._sum({(ir.l, ir.p): degrees[ir.l] * sign if ir.p == -1 else degrees[ir.l] for _, ir in self}, rotation)
+        sign = torch.linalg.det(rotation).sign()
+        return self._sum(rotation * sign[..., None, None], sign)
 
     def D_from_quaternion(self, q: Float[Tensor, "*batch 4"], k: Tensor | None = None) -> Float[Tensor, "*shape dim dim"]:
         """As :meth:`Irrep.D_from_quaternion`, block-diagonal."""
-        return self._sum({ir: ir.D_from_quaternion(q, k) for _, ir in self}, q[..., None])
+        return self._sum(quaternion_to_matrix(q), None if k is None else inversion_sign(k.to(q)))
 
     def D_from_angles(self, alpha: Tensor, beta: Tensor, gamma: Tensor, k: Tensor | None = None) -> Float[Tensor, "*shape dim dim"]:
         """As :meth:`Irrep.D_from_angles`, block-diagonal."""
-        return self._sum({ir: ir.D_from_angles(alpha, beta, gamma, k) for _, ir in self}, (alpha + beta + gamma)[..., None, None])
+        return self._sum(angles_to_matrix(alpha, beta, gamma), None if k is None else inversion_sign(k.to(alpha)))
 
     def D_from_axis_angle(self, axis: Float[Tensor, "*batch 3"], angle: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch dim dim"]:
         """As :meth:`Irrep.D_from_axis_angle`, block-diagonal."""
-        return self._sum({ir: ir.D_from_axis_angle(axis, angle) for _, ir in self}, axis[..., None])
+        return self._sum(axis_angle_to_matrix(axis, angle), None)
 
-    def _sum(self, matrices: dict[Any, Tensor], like: Tensor) -> Tensor:
+    def _sum(self, rotation: Tensor, sign: Tensor | None) -> Tensor:
+        """The matrix of a proper rotation, odd irreps times the sign."""
         if not self.dim:
-            return like.new_zeros(*like.shape[:-2], 0, 0)
-        return direct_sum(*[matrices[ir.l, ir.p] for mul, ir in self for _ in range(mul)])
+            return rotation.new_zeros(*rotation.shape[:-2], 0, 0)
+        degrees = wigner_d_blocks(max(ir.l for _, ir in self), rotation)
+        odd = {ir.l: degrees[ir.l] if sign is None else degrees[ir.l] * sign[..., None, None] for _, ir in self if ir.p == -1}
+        return direct_sum(*[_copies(degrees[ir.l] if ir.p == 1 else odd[ir.l], mul) for mul, ir in self])
 
     matrix = D_from_matrix
 
@@ -290,6 +294,13 @@ class _SliceByMul:
                 found.append((inside, ir))
             first += mul
         return Irreps(found)
+
+
+def _copies(d: Tensor, mul: int) -> Tensor:
+    """Block-diagonal matrix of ``mul`` times the same."""
+    if mul == 1:
+        return d
+    return (torch.eye(mul, dtype=d.dtype, device=d.device)[:, None, :, None] * d[..., None, :, None, :]).flatten(-4, -3).flatten(-2)
 
 
 def _chooser(wanted: Any) -> Callable[[MulIr], bool]:

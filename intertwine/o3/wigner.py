@@ -10,55 +10,82 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from intertwine.numerics import InputError
+from intertwine.o3.rotation import require_shape
 
-def wigner_d(l: int, rotation: Float[Tensor, "3 3"]) -> Float[Tensor, "m m"]:
-    r""":math:`D^l(R)` for a proper rotation R, (2l+1, 2l+1), in e3nn's basis: :math:`D^1(R) = R` on (x, y, z).
+
+def wigner_d(l: int, rotation: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch m m"]:
+    r""":math:`D^l(R)`, (..., 2l+1, 2l+1), in e3nn's basis: :math:`D^1(R) = R` on (x, y, z), and :math:`Y^l(R x) = D^l(R)\,Y^l(x)`.
 
     The recursion of Ivanic and Ruedenberg (J. Phys. Chem. 100, 6342 (1996), with the correction 102, 9099 (1998), Table 1),
-    which builds :math:`D^l` from :math:`D^1` and :math:`D^{l-1}` by products alone. Its basis is z-polar; e3nn's is y-polar,
-    (x, y, z) standing for m = -1, 0, 1, which is the same recursion with the matrix itself as :math:`D^1`.
+    which builds :math:`D^l` from :math:`D^1` and :math:`D^{l-1}` by products alone: a homogeneous polynomial of degree l, smooth at every
+    rotation. Its basis is z-polar; e3nn's is y-polar, (x, y, z) standing for m = -1, 0, 1, which is the same recursion with the matrix
+    itself as :math:`D^1`. Rounding errors are about 1e-14 at l = 12 and 1e-13 at l = 30.
 
     Args:
         l: degree, 0 or more.
-        rotation: orthogonal with determinant 1; the result has its precision.
+        rotation: orthogonal (..., 3, 3). The result has its precision; the recursion runs in float64, out of reach of autocast and of
+            matrix products in reduced precision. An improper rotation gives :math:`D^l(-R) = (-1)^l D^l(R)`, the
+            representation on the spherical harmonics; :class:`~intertwine.o3.Irrep` knows of other parities.
+
+    Raises:
+        InputError: negative degree, or no matrices of floating-point numbers.
+
+    >>> wigner_d(2, torch.eye(3).expand(10, 3, 3)).shape
+    torch.Size([10, 5, 5])
     """
-    if l == 0:
-        return rotation.new_ones(1, 1)
-    current = rotation
-    for degree in range(2, l + 1):
-        current = _raise(degree, rotation, current)
-    return current
+    return _degrees(l, rotation)[-1]
 
 
-def wigner_d_blocks(lmax: int, rotation: Float[Tensor, "3 3"]) -> list[Float[Tensor, "m m"]]:
-    r""":math:`D^0, \ldots, D^{l_{max}}` from one recursion."""
-    blocks = [rotation.new_ones(1, 1), rotation][: lmax + 1]
-    for degree in range(2, lmax + 1):
-        blocks.append(_raise(degree, rotation, blocks[-1]))
-    return blocks
+def wigner_d_blocks(lmax: int, rotation: Float[Tensor, "*batch 3 3"]) -> list[Float[Tensor, "..."]]:
+    r""":math:`D^0, \ldots, D^{l_{max}}`, each (..., 2l+1, 2l+1), from one recursion; see :func:`wigner_d`."""
+    return _degrees(lmax, rotation)
 
 
-def _raise(l: int, r: Tensor, d: Tensor) -> Tensor:
-    """One step: ``d`` is the matrix of degree l-1, ``r`` that of degree 1."""
-    low, centre, high = (r[:, k, None, None] for k in range(3))
-    first, last = d[:, :1], d[:, -1:]
-    p = torch.cat([high * first + low * last, centre * d, high * last - low * first], dim=-1)  # Table 2: P^i_{a b}
-    rows, coefficients = _table(l)
-    indices, factors = torch.from_numpy(rows).to(r.device), torch.from_numpy(coefficients).to(r)
-    return (factors * p.flatten(0, 1)[indices]).sum(0)
+def _degrees(lmax: int, rotation: Tensor) -> list[Tensor]:
+    require_shape(rotation, (3, 3), "wigner_d")
+    if not isinstance(lmax, int) or isinstance(lmax, bool) or lmax < 0:
+        raise InputError(f"{lmax!r} is not a degree", where="wigner_d", remedy="give an integer of 0 or more.")
+    exact = rotation if rotation.device.type == "mps" else rotation.to(torch.float64)  # Apple's GPUs have no float64
+    blocks = [exact.new_ones(*rotation.shape[:-2], 1, 1), exact][: lmax + 1]
+    low, centre, high = (row[..., None, :, None] for row in exact.unbind(-2))
+    for l in range(2, lmax + 1):
+        blocks.append(_raise(l, low, centre, high, blocks[-1]))
+    return [block.to(rotation.dtype) for block in blocks]
+
+
+def _raise(l: int, low: Tensor, centre: Tensor, high: Tensor, d: Tensor) -> Tensor:
+    """One step from the matrix ``d`` of degree l-1 and the rows of that of degree 1, the roles of rows and columns exchanged:
+    D(R) is the transpose of D(R^T), and then the table stands on the right, where one matrix product serves the batch."""
+    first, last = d[..., :1, None, :], d[..., -1:, None, :]
+    p = torch.cat([high * first + low * last, centre * d[..., :, None, :], high * last - low * first], dim=-3)  # Table 2: P^i_{a b}
+    rows, columns = _table(l, d).split((6 * l - 3, 1))
+    return (p.flatten(-2) @ rows) * columns.mT
+
+
+def _table(l: int, like: Tensor) -> Tensor:
+    if torch.compiler.is_compiling():  # dynamo knows no arrays made outside of its graph, but numbers
+        return torch.tensor(_numbers(l), dtype=like.dtype, device=like.device)
+    return torch.from_numpy(_coefficients(l)).to(like)
+
+
+def _numbers(l: int) -> list[list[float]]:
+    return _coefficients(l).tolist()
+
+
+_numbers._dynamo_marked_constant = True  # type: ignore[attr-defined]  # torch.compiler.assume_constant_result, which would import dynamo
 
 
 @lru_cache(maxsize=64)
-def _table(l: int) -> tuple[np.ndarray, np.ndarray]:
-    """Row m of D^l as at most five rows of P: which (terms, 2l+1), and their coefficients (terms, 2l+1, 2l+1), Table 1."""
-    rows, weights = np.zeros((5, 2 * l + 1), dtype=np.int64), np.zeros((5, 2 * l + 1))
+def _coefficients(l: int) -> np.ndarray:
+    """Table 1 as a matrix (3(2l-1) + 1, 2l+1): row m of D^l in terms of the rows (i, a) of P; last the factor of column n."""
+    table = np.zeros((6 * l - 2, 2 * l + 1))
     for m in range(-l, l + 1):
-        for term, (i, a, weight) in enumerate(_terms(l, m)):
+        for i, a, weight in _terms(l, m):
             if weight:  # a vanishing term may point outside of P
-                rows[term, m + l] = (i + 1) * (2 * l - 1) + a + l - 1
-                weights[term, m + l] = weight
-    below = [2 * l * (2 * l - 1) if abs(n) == l else (l + n) * (l - n) for n in range(-l, l + 1)]
-    return rows, weights[:, :, None] / np.sqrt(below)
+                table[(i + 1) * (2 * l - 1) + a + l - 1, m + l] += weight
+    table[-1] = [1 / sqrt(2 * l * (2 * l - 1) if abs(n) == l else (l + n) * (l - n)) for n in range(-l, l + 1)]
+    return table
 
 
 def _terms(l: int, m: int) -> list[tuple[int, int, float]]:

@@ -124,10 +124,22 @@ def test_sine_over_argument(x: float) -> None:
         assert abs(a.item() - b) < 1e-13
 
 
+@pytest.mark.parametrize("x", [0.0, 1e-9, 0.05, 0.0899999, 0.0900001, 2.0])
+def test_sine_of_a_root_over_the_root(x: float) -> None:
+    """Value and three derivatives against the power series."""
+    expected = [sum((-1) ** n / math.factorial(2 * n + 1) * math.perm(n, k) * x ** (n - k) for n in range(k, 20)) for k in range(4)]
+    found = [
+        safe.sinc_sqrt(torch.tensor([x], dtype=torch.float64)),
+        *derivatives(safe.sinc_sqrt, torch.tensor([x], dtype=torch.float64), 3),
+    ]
+    for a, b in zip(found, expected, strict=True):
+        assert abs(a.item() - b) < 1e-11
+
+
 def test_the_default_precision_is_never_read() -> None:
     for dtype in (torch.float32, torch.float64):
         x = torch.ones(2, 3, dtype=dtype)
-        assert {f(x).dtype for f in (safe.norm, safe.normalize, safe.sqrt, safe.sinc)} == {dtype}
+        assert {f(x).dtype for f in (safe.norm, safe.normalize, safe.sqrt, safe.sinc, safe.sinc_sqrt)} == {dtype}
         assert safe.angle(x, x).dtype == dtype
 
 
