@@ -1,9 +1,10 @@
 # make demo: install, then train, certify and picture a force field of ethanol.   make test: install, then run the tests.
+# make docs: the site, notebooks executed, in build/site/index.html.
 PYTHON ?= python3.11
 TORCH ?= torch==2.13.0
 BIN = .venv/bin
 
-.PHONY: setup demo test lint clean
+.PHONY: setup demo test lint docs pictures clean
 
 setup: .venv/.installed
 
@@ -26,6 +27,18 @@ test: setup
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+.venv/.docs: .venv/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[docs]" "$(TORCH)"
+	@touch $@
+
+docs: .venv/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build
+	@echo "open build/site/index.html"
+
+# docs/images, where a picture's code has changed
+pictures: setup
+	$(BIN)/python docs/make_pictures.py
 
 clean:
 	rm -rf .venv runs build *.egg-info

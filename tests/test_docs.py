@@ -46,6 +46,14 @@ def test_the_model_of_extending_is_a_model() -> None:
     assert_equivariant(model, molecules)
 
 
+@pytest.mark.parametrize("name", ["index.md", "conventions.md"])
+def test_what_a_page_says_in_code_is_true(name: str) -> None:
+    """The blocks of a page are one program, in order; its assertions are the page's claims."""
+    code = "\n".join(blocks(ROOT / "docs" / name, "python"))
+    assert code.count("assert ") >= 1
+    run(code, name.removesuffix(".md"))
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_commands_exist(page: Path) -> None:
     """Every `intertwine ...` in a shell block names a command and options that it has."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from intertwine.nn.cutoff import positive
-from intertwine.numerics import InputError, choose, safe
+from intertwine.nn.one_hot import bessel
+from intertwine.numerics import InputError, choose
 
 
 class GaussianBasis(nn.Module):
@@ -55,8 +54,7 @@ class BesselBasis(nn.Module):
         self.size, self.cutoff = size, positive(cutoff)
 
     def forward(self, d: Float[Tensor, " edges"]) -> Float[Tensor, "edges size"]:
-        frequency = torch.arange(1, self.size + 1, dtype=d.dtype, device=d.device) * (math.pi / self.cutoff)
-        return math.sqrt(2 / self.cutoff) * frequency * safe.sinc(d.unsqueeze(-1) * frequency)
+        return bessel(d, self.size, self.cutoff)
 
 
 BASES = {"gaussian": GaussianBasis, "bessel": BesselBasis}

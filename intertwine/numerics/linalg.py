@@ -60,9 +60,8 @@ def orthonormalize(
             x, a = x - overlap @ basis, a - overlap @ recipe
         length = x.norm()
         if length > 2 * eps:
-            x, a = _clean(x / length, eps), _clean(a / length, eps)
-            sign = _first_sign(x)
-            basis, recipe = torch.cat([basis, sign * x[None]]), torch.cat([recipe, sign * a[None]])
+            scale = _first_sign(x / length, eps) / length
+            basis, recipe = torch.cat([basis, _clean(scale * x, eps)[None]]), torch.cat([recipe, _clean(scale * a, eps)[None]])
     return basis, recipe
 
 
@@ -93,8 +92,8 @@ def complete_basis(vecs: Float[Tensor, "vectors dim"], eps: float = 1e-9) -> Flo
             x = x - (basis @ x) @ basis
         length = x.norm()
         if length > 2 * eps:
-            x = _clean(x / length, eps)
-            basis = torch.cat([basis, _first_sign(x) * x[None]])
+            scale = _first_sign(x / length, eps) / length
+            basis = torch.cat([basis, _clean(scale * x, eps)[None]])
     return basis[vecs.shape[0] :]
 
 
@@ -109,5 +108,5 @@ def _clean(x: Tensor, eps: float) -> Tensor:
     return torch.where(x.abs() < eps, 0.0, x)
 
 
-def _first_sign(x: Tensor) -> Tensor:
-    return x[x.nonzero()[0, 0]].sign()
+def _first_sign(x: Tensor, eps: float) -> Tensor:
+    return x[(x.abs() >= eps).nonzero()[0, 0]].sign()

@@ -17,8 +17,8 @@ from torch import Tensor
 
 def sqrt(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     r"""``sqrt(x)`` for ``x > 0``, and 0 with zero derivatives for ``x <= 0``."""
-    positive = x > 0
-    return torch.where(positive, torch.where(positive, x, 1.0).sqrt(), 0.0)
+    zero = x <= 0  # NaN is not, and stays
+    return torch.where(zero, 0.0, torch.where(zero, 1.0, x).sqrt())
 
 
 def norm(x: Float[Tensor, "*shape dim"], keepdim: bool = False) -> Float[Tensor, "..."]:
@@ -52,8 +52,8 @@ def normalize(x: Float[Tensor, "*shape dim"]) -> Float[Tensor, "*shape dim"]:
         return x * (x * x).sum(-1, keepdim=True).rsqrt()
     scaled = x / _scale(x)
     square = (scaled * scaled).sum(-1, keepdim=True)
-    positive = square > 0
-    return torch.where(positive, scaled * torch.where(positive, square, 1.0).rsqrt(), 0.0)
+    zero = square <= 0
+    return torch.where(zero, 0.0, scaled * torch.where(zero, 1.0, square).rsqrt())
 
 
 def angle(x: Float[Tensor, "*shape 3"], y: Float[Tensor, "*shape 3"]) -> Float[Tensor, "*shape"]:

@@ -15,9 +15,19 @@ from intertwine.o3.angles import (
     wigner_D,
     xyz_to_angles,
 )
+from intertwine.o3.angular import Legendre, SphericalHarmonicsAlphaBeta, spherical_harmonics_alpha, spherical_harmonics_alpha_beta
+from intertwine.o3.blocks import LAYOUTS, join_blocks, require_features, split_blocks
+from intertwine.o3.cartesian import CartesianTensor
+from intertwine.o3.clebsch_gordan import clebsch_gordan, coupling, wigner_3j
+from intertwine.o3.conventions import CONVENTIONS, convention_matrix, convert
 from intertwine.o3.generators import change_basis_real_to_complex, so3_generators, su2_generators
+from intertwine.o3.grids import irfft, rfft, s2_grid, spherical_harmonics_s2_grid
 from intertwine.o3.irrep import Irrep, MulIr
 from intertwine.o3.irreps import Irreps
+from intertwine.o3.linear import Linear
+from intertwine.o3.norm import Norm
+from intertwine.o3.products import ElementwiseTensorProduct, FullTensorProduct, FullyConnectedTensorProduct, TensorSquare
+from intertwine.o3.reduce import ReducedTensorProducts
 from intertwine.o3.rotation import (
     axis_angle_to_matrix,
     axis_angle_to_quaternion,
@@ -38,12 +48,36 @@ from intertwine.o3.rotation import (
     rand_quaternion,
     rotation_vector_to_matrix,
 )
+from intertwine.o3.s2_transforms import FromS2Grid, ToS2Grid
+from intertwine.o3.so3_grid import SO3Grid, flat_wigner
+from intertwine.o3.spherical_harmonics import SphericalHarmonics, spherical_harmonics
+from intertwine.o3.spherical_tensor import SphericalTensor
+from intertwine.o3.tensor_product import Instruction, TensorProduct
 from intertwine.o3.wigner import wigner_d, wigner_d_blocks
 
 __all__ = [
+    "CONVENTIONS",
+    "LAYOUTS",
+    "CartesianTensor",
+    "ElementwiseTensorProduct",
+    "FromS2Grid",
+    "FullTensorProduct",
+    "FullyConnectedTensorProduct",
+    "Instruction",
     "Irrep",
     "Irreps",
+    "Legendre",
+    "Linear",
     "MulIr",
+    "Norm",
+    "ReducedTensorProducts",
+    "SO3Grid",
+    "SphericalHarmonics",
+    "SphericalHarmonicsAlphaBeta",
+    "SphericalTensor",
+    "TensorProduct",
+    "TensorSquare",
+    "ToS2Grid",
     "angles_to_axis_angle",
     "angles_to_matrix",
     "angles_to_quaternion",
@@ -52,13 +86,20 @@ __all__ = [
     "axis_angle_to_matrix",
     "axis_angle_to_quaternion",
     "change_basis_real_to_complex",
+    "clebsch_gordan",
     "compose_angles",
     "compose_axis_angle",
     "compose_quaternion",
+    "convention_matrix",
+    "convert",
+    "coupling",
+    "flat_wigner",
     "identity_angles",
     "identity_quaternion",
     "inverse_angles",
     "inverse_quaternion",
+    "irfft",
+    "join_blocks",
     "matrix_to_angles",
     "matrix_to_axis_angle",
     "matrix_to_quaternion",
@@ -73,9 +114,18 @@ __all__ = [
     "rand_axis_angle",
     "rand_matrix",
     "rand_quaternion",
+    "require_features",
+    "rfft",
     "rotation_vector_to_matrix",
+    "s2_grid",
     "so3_generators",
+    "spherical_harmonics",
+    "spherical_harmonics_alpha",
+    "spherical_harmonics_alpha_beta",
+    "spherical_harmonics_s2_grid",
+    "split_blocks",
     "su2_generators",
+    "wigner_3j",
     "wigner_D",
     "wigner_d",
     "wigner_d_blocks",

@@ -1,9 +1,12 @@
-"""Floor 4: pictures of arrays; knows no model. matplotlib is loaded when something is drawn."""
+"""Floor 4: pictures of arrays, representations, harmonics and products; knows no model. matplotlib is loaded when something is drawn."""
 
 from intertwine.plots.curves import draw_learning_curve, learning_curve, trajectory
+from intertwine.plots.matrices import representation, wigner
 from intertwine.plots.parity import draw_error_by_species, draw_parity, error_by_species, parity
+from intertwine.plots.path_diagram import paths
 from intertwine.plots.report import certificate, draw_certificate, overview
 from intertwine.plots.style import figure, save
+from intertwine.plots.surfaces import harmonic_surface, spherical_harmonics, spherical_tensor
 
 __all__ = [
     "certificate",
@@ -13,9 +16,15 @@ __all__ = [
     "draw_parity",
     "error_by_species",
     "figure",
+    "harmonic_surface",
     "learning_curve",
     "overview",
     "parity",
+    "paths",
+    "representation",
     "save",
+    "spherical_harmonics",
+    "spherical_tensor",
     "trajectory",
+    "wigner",
 ]

@@ -79,3 +79,11 @@ def same_shape(first: np.ndarray, second: np.ndarray, names: str) -> None:
     """Raise an :class:`InputError` unless two arrays have the same shape."""
     if first.shape != second.shape:
         raise InputError(f"shapes {first.shape} and {second.shape}", where=names, remedy="give arrays of the same shape.")
+
+
+def root(axes: Axes) -> Figure:
+    """The figure that axes belong to."""
+    result = axes.get_figure(root=True)
+    if result is None:
+        raise InputError("axes of no figure", where="axes", remedy="give axes that belong to a figure.")
+    return result

@@ -16,7 +16,7 @@ from torch import Tensor
 
 import intertwine.nn as our_nn
 from intertwine import o3 as our_o3
-from intertwine.groups import permutations
+from intertwine.groups import index_symmetry, permutations
 from intertwine.numerics import linalg
 
 
@@ -25,7 +25,7 @@ def ours() -> SimpleNamespace:
     io = SimpleNamespace(CartesianTensor=our_o3.CartesianTensor, SphericalTensor=our_o3.SphericalTensor)
     math = SimpleNamespace(
         **{name: getattr(linalg, name) for name in ("complete_basis", "direct_sum", "orthonormalize")},
-        **{name: getattr(permutations, name) for name in ("germinate_formulas", "reduce_permutation")},
+        **{name: getattr(index_symmetry, name) for name in ("germinate_formulas", "reduce_permutation")},
         **{name: getattr(our_nn, name) for name in ("moment", "normalize2mom", "soft_unit_step", "soft_one_hot_linspace", "bessel")},
         perm=permutations,
     )

@@ -1,0 +1,72 @@
+"""Spherical harmonics beside e3nn and sphericart: all degrees 0 ... l, normalised, float32, what ``algebra.py`` prints.
+
+    python benchmarks/harmonics.py
+
+Forward; forward and gradient; and what a force costs in training: the gradient with a graph, and a backward pass through it.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from measure import interleaved, table
+
+CASES = [(100_000, l) for l in (2, 3, 6, 10)] + [(400, 2)]
+
+
+def rows(repeats: int = 7) -> list[dict[str, Any]]:
+    """One row a case and a direction: case, ours_ms, e3nn_ms, sphericart_ms (None where it has no such derivative), ratio."""
+    return [row for number, l in CASES for row in _case(number, l, repeats)]
+
+
+def _case(number: int, l: int, repeats: int) -> list[dict[str, Any]]:
+    import e3nn.o3
+    import sphericart.torch
+
+    from intertwine.o3.spherical_harmonics import SphericalHarmonics
+
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(number, 3, generator=generator)
+    weights = torch.randn(number, (l + 1) ** 2, generator=generator)
+    degrees = list(range(l + 1))
+    cart = sphericart.torch.SphericalHarmonics(l)
+    contestants = {
+        "ours": SphericalHarmonics(degrees, normalize=True),
+        "e3nn": e3nn.o3.SphericalHarmonics(degrees, normalize=True),
+        "sphericart": cart.compute,
+    }
+    found = []
+    for name, job in (("forward", _forward), ("forward + backward", _backward), ("force training", _force_training)):
+        times = interleaved({who: functools.partial(job, model, x, weights) for who, model in contestants.items()}, repeats)
+        found.append(
+            {
+                "case": f"harmonics l<={l}, {number} vectors, {name}",
+                **{f"{who}_ms": times[who] for who in contestants},
+                "ratio": times["e3nn"] / times["ours"],
+            }
+        )
+    return found
+
+
+def _forward(model: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, weights: torch.Tensor) -> None:
+    with torch.no_grad():
+        model(x)
+
+
+def _backward(model: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, weights: torch.Tensor) -> None:
+    leaf = x.clone().requires_grad_()
+    torch.autograd.grad(model(leaf), leaf, weights)
+
+
+def _force_training(model: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, weights: torch.Tensor) -> None:
+    leaf, parameters = x.clone().requires_grad_(), weights.clone().requires_grad_()
+    (force,) = torch.autograd.grad(model(leaf), leaf, parameters, create_graph=True)
+    torch.autograd.grad(force.square().sum(), (leaf, parameters))
+
+
+if __name__ == "__main__":
+    for number, l in CASES:
+        print(table(_case(number, l, 7)), flush=True)

@@ -1,0 +1,143 @@
+"""Gated non-linearity of Weiler et al. (2018)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from intertwine.nn.activation import Activation
+from intertwine.numerics import InputError, choose, ignore_keys
+from intertwine.o3 import Irreps
+from intertwine.o3.blocks import LAYOUTS, join_blocks, require_features, split_blocks
+
+Act = Callable[[Tensor], Tensor] | None
+
+
+class Gate(nn.Module):
+    r"""Scalars through functions, everything else times a scalar that went through one: :math:`\phi_i(s_i) \oplus \phi_j(g_j)\, x_j`.
+
+    The input is the direct sum of scalars, gates and gated irreps, sorted and merged by e3nn's rule (``irreps_in`` says how; use it as the
+    ``irreps_out`` of the layer before). Each single irrep of ``irreps_gated`` has its own gate, in order.
+    Source: Weiler et al., 3D Steerable CNNs (2018), section 4.3.
+
+    Args:
+        irreps_scalars: scalars that are kept.
+        act_scalars: a function for each of their blocks, or None.
+        irreps_gates: scalars used up as gates, as many as there are gated irreps.
+        act_gates: a function for each of their blocks, or None.
+        irreps_gated: irreps to be gated.
+        layout: "mul_ir" or "ir_mul", of input and output.
+
+    Raises:
+        InputError: scalars or gates that are none, or another number of gates.
+
+    >>> Gate("16x0o", [torch.tanh], "32x0o", [torch.tanh], "16x1e+16x1o").irreps_out
+    16x0o+16x1o+16x1e
+    """
+
+    def __init__(
+        self,
+        irreps_scalars: Any,
+        act_scalars: Sequence[Act],
+        irreps_gates: Any,
+        act_gates: Sequence[Act],
+        irreps_gated: Any,
+        *,
+        layout: str = "mul_ir",
+    ) -> None:
+        super().__init__()
+        self.layout = choose(layout, LAYOUTS, kind="layout", where="Gate")
+        scalars, gates, gated = Irreps(irreps_scalars), Irreps(irreps_gates), Irreps(irreps_gated)
+        for name, irreps in (("irreps_scalars", scalars), ("irreps_gates", gates)):
+            if any(mul and ir.l for mul, ir in irreps):
+                raise InputError(f"{name} {irreps} are not scalars", where="Gate", remedy="move the rest to irreps_gated.")
+        if gates.num_irreps != gated.num_irreps:
+            raise InputError(
+                f"{gates.num_irreps} gates for {gated.num_irreps} irreps", where="Gate", remedy="give one gate for each single irrep."
+            )
+        self.act_scalars = Activation(scalars, act_scalars)
+        self.act_gates = Activation(gates, act_gates)
+        self.irreps_scalars, self.irreps_gates, self.irreps_gated = (part.simplify() for part in (scalars, gates, gated))
+        joined = self.irreps_scalars + self.irreps_gates + self.irreps_gated
+        order = joined.sort()
+        self.irreps_in = order.irreps.simplify()
+        self._sorted, self._places = order.irreps, order.p
+        self._pieces = _gated_pieces(self.irreps_gated, self.act_gates.irreps_out)
+        self.irreps_out = self.act_scalars.irreps_out + Irreps([(mul, (ir.l, ir.p * p)) for mul, ir, p in self._pieces])
+        ignore_keys(self, [r"(mul|sc)\..*"])
+
+    def extra_repr(self) -> str:
+        return f"{self.irreps_in} -> {self.irreps_out}"
+
+    def forward(self, features: Float[Tensor, "*batch dim_in"]) -> Float[Tensor, "*batch dim_out"]:
+        """Features (..., irreps_out.dim) from (..., irreps_in.dim)."""
+        require_features(features, self.irreps_in)
+        scalars, gates, gated = self._parts(features)
+        kept = self.act_scalars(scalars)
+        if not self._pieces:
+            return kept
+        active = self.act_gates(gates)
+        blocks = self._gated_blocks(gated)
+        numbers = active.split([mul for mul, _, _ in self._pieces], -1)
+        products = join_blocks([block * number.unsqueeze(-1) for block, number in zip(blocks, numbers)], self.layout)
+        return torch.cat([kept, products], dim=-1) if kept.shape[-1] else products
+
+    def _parts(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Scalars, gates and gated irreps, each contiguous in its own order."""
+        if self.layout == "ir_mul":  # neighbours of one irrep were merged: their channels lie side by side
+            pieces = _unmerged(features, self._sorted, self.irreps_in)
+        else:
+            pieces = list(features.split([block.dim for block in self._sorted], -1))
+        ordered = [pieces[place] for place in self._places]
+        first, second = len(self.irreps_scalars), len(self.irreps_scalars) + len(self.irreps_gates)
+        return tuple(_cat(part, features) for part in (ordered[:first], ordered[first:second], ordered[second:]))  # type: ignore[return-value]
+
+    def _gated_blocks(self, gated: Tensor) -> list[Tensor]:
+        """Gated irreps in pieces that share a parity of their gates: (..., channels, components)."""
+        blocks = split_blocks(gated, self.irreps_gated, self.layout)
+        found: list[Tensor] = []
+        pieces = iter(self._pieces)
+        for block, (mul, _) in zip(blocks, self.irreps_gated):
+            sizes: list[int] = []
+            while sum(sizes) < mul:
+                sizes.append(next(pieces)[0])
+            found += block.split(sizes, -2)
+        return found
+
+
+def _gated_pieces(gated: Irreps, gates: Irreps) -> list[tuple[int, Any, int]]:
+    """Where either of the two changes its block: (channels, irrep, parity of the gates)."""
+    left = [[mul, ir] for mul, ir in gated if mul]
+    right = [[mul, ir.p] for mul, ir in gates if mul]
+    pieces = []
+    while left and right:
+        mul = min(left[0][0], right[0][0])
+        pieces.append((mul, left[0][1], right[0][1]))
+        for side in (left, right):
+            side[0][0] -= mul
+            if not side[0][0]:
+                side.pop(0)
+    return pieces
+
+
+def _unmerged(features: Tensor, parts: Irreps, merged: Irreps) -> list[Tensor]:
+    """The blocks of ``parts`` in ``ir_mul``, from features of ``merged``, which is ``parts`` simplified."""
+    found: list[Tensor] = []
+    remaining = [block for block in parts if block.mul]
+    for block, (mul, _) in zip(split_blocks(features, merged, "ir_mul"), merged):
+        sizes: list[int] = []
+        while sum(sizes) < mul:
+            sizes.append(remaining.pop(0).mul)
+        found += [join_blocks([piece], "ir_mul") for piece in block.split(sizes, -2)]
+    sizes_of = iter(found)
+    return [next(sizes_of) if block.mul else features.new_zeros(*features.shape[:-1], 0) for block in parts]
+
+
+def _cat(pieces: Sequence[Tensor], like: Tensor) -> Tensor:
+    if not pieces:
+        return like.new_zeros(*like.shape[:-1], 0)
+    return pieces[0] if len(pieces) == 1 else torch.cat(list(pieces), dim=-1)

@@ -1,0 +1,53 @@
+"""The benchmarks' clock takes turns, and their table and verdict say what was measured. No time is judged here."""
+
+from __future__ import annotations
+
+import json
+import types
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
+
+
+@pytest.fixture
+def measure(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    return import_module("measure")
+
+
+@pytest.fixture
+def algebra(measure: types.ModuleType) -> types.ModuleType:
+    return import_module("algebra")
+
+
+def test_contestants_take_turns(measure: types.ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measure, "SHORTEST", 0.0)  # one call a sample
+    calls: list[str] = []
+    times = measure.interleaved({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, repeats=3, warmup=2)
+    assert "".join(calls) == "aabb" + "baabba"
+    assert set(times) == {"a", "b"}
+    assert min(times.values()) > 0
+
+
+def test_results_name_the_machine(measure: types.ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(measure, "RESULTS", tmp_path / "results")
+    written = json.loads(measure.write("x", {"parts": {}}).read_text())
+    assert written["machine"]["versions"]["torch"]
+    assert written["machine"]["threads"] >= 1
+    assert written["parts"] == {}
+
+
+def test_table_has_all_columns(measure: types.ModuleType) -> None:
+    lines = measure.table([{"what": "a", "ours": 1.23456}, {"what": "long name", "size": 100000, "ours": 12345.6}]).splitlines()
+    assert [line.split() for line in lines] == [["what", "ours", "size"], ["a", "1.23"], ["long", "name", "12346", "100000"]]
+    assert len({line.index(last) + len(last) for line, last in zip(lines, ["ours", "1.23", "12346"])}) == 1  # aligned on the right
+
+
+def test_ratio_is_the_peers_time_over_ours(algebra: types.ModuleType) -> None:
+    assert algebra.compared({"case": "y", "ours_ms": 2.0, "e3nn_ms": 6.0})["ratio"] == 3.0
+    assert algebra.compared({"case": "y", "ours_ms": 2.0, "e3nn_ms": None}) == {"case": "y", "ours_ms": 2.0, "e3nn_ms": None}
+    rows = [algebra.compared({"ours_ms": ours, "e3nn_ms": 2.0}) for ours in (1.0, 2.0, 3.0)] + [{"ours_ms": 1.0}]
+    assert algebra.verdict(rows) == "beside e3nn: 3 rows, 1 slower, 1 at least twice as fast"
