@@ -49,5 +49,6 @@ def test_table_has_all_columns(measure: types.ModuleType) -> None:
 def test_ratio_is_the_peers_time_over_ours(algebra: types.ModuleType) -> None:
     assert algebra.compared({"case": "y", "ours_ms": 2.0, "e3nn_ms": 6.0})["ratio"] == 3.0
     assert algebra.compared({"case": "y", "ours_ms": 2.0, "e3nn_ms": None}) == {"case": "y", "ours_ms": 2.0, "e3nn_ms": None}
-    rows = [algebra.compared({"ours_ms": ours, "e3nn_ms": 2.0}) for ours in (1.0, 2.0, 3.0)] + [{"ours_ms": 1.0}]
+    rows = [algebra.compared({"case": "y", "ours_ms": ours, "e3nn_ms": 2.0}) for ours in (1.0, 2.0, 3.0)] + [{"case": "z", "ours_ms": 1.0}]
+    rows.append({"case": "y, construction", "ours_ms": 1.0, "e3nn_ms": 9.0, "ratio": 9.0})
     assert algebra.verdict(rows) == "beside e3nn: 3 rows, 1 slower, 1 at least twice as fast"

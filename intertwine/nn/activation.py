@@ -45,7 +45,7 @@ class normalize2mom(nn.Module):  # noqa: N801  (e3nn's name)
         device: where f has to be evaluated, for modules with parameters.
 
     >>> round(normalize2mom(torch.tanh).cst, 4)
-    1.5927
+    1.5937
     """
 
     def __init__(self, f: Callable[[Tensor], Tensor], dtype: torch.dtype | None = None, device: torch.device | str | None = None) -> None:

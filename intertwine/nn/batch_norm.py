@@ -62,6 +62,9 @@ class BatchNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(features, **factory)) if affine else None
         self.bias = nn.Parameter(torch.zeros(scalars, **factory)) if affine and include_bias else None
 
+    running_mean: Any
+    running_var: Any
+
     def extra_repr(self) -> str:
         return f"{self.irreps}, eps={self.eps}, momentum={self.momentum}"
 

@@ -38,12 +38,16 @@ class Extract(nn.Module):
         self.irreps_outs = tuple(Irreps(irreps) for irreps in irreps_outs)
         self.instructions, self.squeeze_out = instructions, squeeze_out
         if len(self.irreps_outs) != len(instructions):
-            raise InputError(f"{len(instructions)} instructions for {len(self.irreps_outs)} outputs", where="Extract", remedy="give one each.")
+            raise InputError(
+                f"{len(instructions)} instructions for {len(self.irreps_outs)} outputs", where="Extract", remedy="give one each."
+            )
         for irreps, blocks in zip(self.irreps_outs, instructions):
             found = [self.irreps_in[i] for i in blocks if -len(self.irreps_in) <= i < len(self.irreps_in)]
             if len(found) != len(blocks) or Irreps(found) != irreps:
                 raise InputError(
-                    f"blocks {tuple(blocks)} of {self.irreps_in} are not {irreps}", where="Extract", remedy="name blocks of equal multiplicity."
+                    f"blocks {tuple(blocks)} of {self.irreps_in} are not {irreps}",
+                    where="Extract",
+                    remedy="name blocks of equal multiplicity.",
                 )
 
     def forward(self, x: Float[Tensor, "*batch dim_in"]) -> tuple[Float[Tensor, "..."], ...] | Float[Tensor, "..."]:
@@ -88,7 +92,9 @@ class Identity(nn.Module):
         super().__init__()
         self.irreps_in, self.irreps_out = Irreps(irreps_in).simplify(), Irreps(irreps_out).simplify()
         if self.irreps_in != self.irreps_out:
-            raise InputError(f"{self.irreps_in} is not {self.irreps_out}", where="Identity", remedy="use Linear to change a representation.")
+            raise InputError(
+                f"{self.irreps_in} is not {self.irreps_out}", where="Identity", remedy="use Linear to change a representation."
+            )
         self.register_buffer("output_mask", torch.ones(self.irreps_out.dim, dtype=dtype, device=device))
 
     def forward(self, features: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch dim"]:

@@ -111,8 +111,8 @@ class Gate(nn.Module):
 
 def _gated_pieces(gated: Irreps, gates: Irreps) -> list[tuple[int, Any, int]]:
     """Where either of the two changes its block: (channels, irrep, parity of the gates)."""
-    left = [[mul, ir] for mul, ir in gated if mul]
-    right = [[mul, ir.p] for mul, ir in gates if mul]
+    left: list[list[Any]] = [[mul, ir] for mul, ir in gated if mul]
+    right: list[list[Any]] = [[mul, ir.p] for mul, ir in gates if mul]
     pieces = []
     while left and right:
         mul = min(left[0][0], right[0][0])

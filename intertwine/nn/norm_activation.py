@@ -48,7 +48,9 @@ class NormActivation(nn.Module):
         self.layout = choose(layout, LAYOUTS, kind="layout", where="NormActivation")
         if epsilon is not None and (not normalize or not epsilon > 0):
             raise InputError(
-                f"epsilon={epsilon} with normalize={normalize}", where="NormActivation", remedy="epsilon is positive, and only for normalize=True."
+                f"epsilon={epsilon} with normalize={normalize}",
+                where="NormActivation",
+                remedy="epsilon is positive, and only for normalize=True.",
             )
         self.irreps_in = self.irreps_out = Irreps(irreps_in)
         self.epsilon = 1e-8 if normalize and epsilon is None else epsilon

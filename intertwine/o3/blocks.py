@@ -43,5 +43,7 @@ def require_features(x: Tensor, irreps: Irreps) -> None:
     """
     if x.ndim == 0 or x.shape[-1] != irreps.dim:
         raise InputError(
-            f"features have shape {tuple(x.shape)}, expected (..., {irreps.dim})", where=str(irreps), remedy="give features of this representation."
+            f"features have shape {tuple(x.shape)}, expected (..., {irreps.dim})",
+            where=str(irreps),
+            remedy="give features of this representation.",
         )

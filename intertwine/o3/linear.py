@@ -181,7 +181,9 @@ class Linear(nn.Module):
         if features.ndim < own or features.shape[-1] != self.irreps_in.dim or (own == 2 and features.shape[-2] != self.f_in):
             wanted = f"(..., {self.irreps_in.dim})" if own == 1 else f"(..., {self.f_in}, {self.irreps_in.dim})"
             raise InputError(
-                f"features have shape {tuple(features.shape)}, expected {wanted}", where=f"Linear {self.irreps_in}", remedy="check irreps_in."
+                f"features have shape {tuple(features.shape)}, expected {wanted}",
+                where=f"Linear {self.irreps_in}",
+                remedy="check irreps_in.",
             )
         batch = features.shape[: features.ndim - own]
         if not self.shared_weights and self.weight_numel:
@@ -191,12 +193,13 @@ class Linear(nn.Module):
         outputs: list[Tensor | None] = [None] * len(self.irreps_out)
         blocks, weights = self._blocks(x), self._weights(weight, own)
         for group in self._groups:
-            rows = [blocks[a] for a in group.inputs]
-            rows = rows[0] if len(rows) == 1 else torch.cat(rows, dim=-1)
+            rows = blocks[group.inputs[0]] if len(group.inputs) == 1 else torch.cat([blocks[a] for a in group.inputs], dim=-1)
             matrix = self._matrix(weights, group)
             # z, component, (f) channel; flattened first, since torch would multiply sample by sample if the rows are not contiguous
             z, dim, channels = rows.shape
-            product = (rows.reshape(z * dim, channels) @ matrix).view(z, dim, matrix.shape[1]) if matrix.ndim == 2 else torch.bmm(rows, matrix)
+            product = (
+                (rows.reshape(z * dim, channels) @ matrix).view(z, dim, matrix.shape[1]) if matrix.ndim == 2 else torch.bmm(rows, matrix)
+            )
             for b, piece in zip(group.outputs, self._pieces(product, group)):
                 outputs[b] = piece if (before := outputs[b]) is None else before + piece
         self._add_biases(outputs, bias)
@@ -206,7 +209,9 @@ class Linear(nn.Module):
     def _given(self, value: Tensor | None, name: str, numel: int) -> Tensor:
         if value is None:
             if numel and not self.internal_weights:
-                raise InputError(f"no {name} given", where=f"Linear {self.irreps_in}", remedy=f"this layer does not own it: pass {name}=...")
+                raise InputError(
+                    f"no {name} given", where=f"Linear {self.irreps_in}", remedy=f"this layer does not own it: pass {name}=..."
+                )
             return getattr(self, name)  # type: ignore[no-any-return]
         if numel and value.shape[-1:] != (numel,):
             raise InputError(

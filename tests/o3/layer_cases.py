@@ -98,7 +98,12 @@ for _f in (tanh, silu, relu, torch.sigmoid, torch.cos):
     case(f"math.normalize2mom[{_f.__name__}]", lambda ns, f=_f: ns.math.normalize2mom(f), randn(5), differentiable=_f is not relu)
 case("math.direct_sum", lambda ns: ns.math.direct_sum, several((4, 2, 3), (4, 1, 2)))
 case("math.orthonormalize", lambda ns: ns.math.orthonormalize, randn(3, 5), differentiable=False)
-case("math.complete_basis", lambda ns: lambda x: ns.math.complete_basis(ns.math.orthonormalize(x)[0], 1e-4), randn(3, 5), differentiable=False)
+case(
+    "math.complete_basis",
+    lambda ns: lambda x: ns.math.complete_basis(ns.math.orthonormalize(x)[0], 1e-4),
+    randn(3, 5),
+    differentiable=False,
+)
 case("math.germinate_formulas", lambda ns: lambda: ns.math.germinate_formulas("ijk=-jik=kji"), lambda g: (), differentiable=False)
 case("math.reduce_permutation", lambda ns: lambda: _reduced(ns), lambda g: (), differentiable=False)
 
