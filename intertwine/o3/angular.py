@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from intertwine.numerics import InputError, choose
-from intertwine.o3.harmonic_constants import HarmonicConstants
+from intertwine.o3.harmonic_constants import tables_for
 from intertwine.o3.irreps import Irreps
 from intertwine.o3.solid_harmonics import polar_part
 from intertwine.o3.spherical_harmonics import NORMALIZATIONS, read_degrees
@@ -29,7 +29,6 @@ class Legendre(nn.Module):
 
     Args:
         ls: the degrees.
-        dtype, device: of the constants.
 
     Raises:
         InputError: a degree is negative.
@@ -38,12 +37,9 @@ class Legendre(nn.Module):
     torch.Size([4])
     """
 
-    def __init__(
-        self, ls: int | Sequence[int] | Irreps, dtype: torch.dtype | None = None, device: torch.device | str | None = None
-    ) -> None:
+    def __init__(self, ls: int | Sequence[int] | Irreps) -> None:
         super().__init__()
         self.degrees = read_degrees(ls, "Legendre")
-        self.constants = HarmonicConstants(self.degrees, "integral", dtype=dtype, device=device)
 
     def forward(self, z: Float[Tensor, "*batch"], y: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch dim"]:
         r"""Components l, m = -l ... l of each degree, :math:`P^l_{-m} = P^l_m`.
@@ -52,7 +48,7 @@ class Legendre(nn.Module):
             z: the cosine of the polar angle.
             y: its sine; taken as given, not made from z, so that both derivatives are finite at the poles.
         """
-        tables = self.constants.like(z)
+        tables = tables_for(self.degrees, "integral", z)
         largest = max(self.degrees, default=0)
         height, width = z.reshape(-1), y.reshape(-1)
         powers = [torch.ones_like(width)]
@@ -71,24 +67,16 @@ class SphericalHarmonicsAlphaBeta(nn.Module):
     Args:
         l: degree, list of degrees or irreps.
         normalization: ``integral``, ``component`` or ``norm``, as in :func:`intertwine.o3.spherical_harmonics.spherical_harmonics`.
-        dtype, device: of the constants.
 
     Raises:
         InputError: a negative degree or an unknown normalisation.
     """
 
-    def __init__(
-        self,
-        l: int | Sequence[int] | str | Irreps,
-        normalization: str = "integral",
-        *,
-        dtype: torch.dtype | None = None,
-        device: torch.device | str | None = None,
-    ) -> None:
+    def __init__(self, l: int | Sequence[int] | str | Irreps, normalization: str = "integral") -> None:
         super().__init__()
         self.normalization = choose(normalization, NORMALIZATIONS, kind="normalization", where="SphericalHarmonicsAlphaBeta")
         self.degrees = read_degrees(l, "SphericalHarmonicsAlphaBeta")
-        self.legendre = Legendre(self.degrees, dtype=dtype, device=device)
+        self.legendre = Legendre(self.degrees)
 
     def forward(self, alpha: Float[Tensor, "*batch"], beta: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch dim"]:
         """The harmonics at angles in radians.
@@ -103,7 +91,7 @@ class SphericalHarmonicsAlphaBeta(nn.Module):
                 remedy="torch.broadcast_tensors(alpha, beta).",
             )
         largest = max(self.degrees, default=0)
-        azimuth = spherical_harmonics_alpha(largest, alpha).index_select(-1, self.legendre.constants.like(alpha).azimuth)
+        azimuth = spherical_harmonics_alpha(largest, alpha).index_select(-1, tables_for(self.degrees, "integral", alpha).azimuth)
         factors = {
             "integral": [1.0] * len(self.degrees),
             "component": [sqrt(4 * pi)] * len(self.degrees),
@@ -137,7 +125,7 @@ def spherical_harmonics_alpha_beta(
     >>> spherical_harmonics_alpha_beta(1, torch.tensor(0.0), torch.tensor(0.0), normalization="norm").round(decimals=4)
     tensor([0., 1., 0.])
     """
-    return SphericalHarmonicsAlphaBeta(l, normalization, dtype=alpha.dtype, device=alpha.device)(alpha, beta)
+    return SphericalHarmonicsAlphaBeta(l, normalization)(alpha, beta)
 
 
 def spherical_harmonics_alpha(l: int, alpha: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch dim"]:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from functools import lru_cache
 from math import factorial, pi, sqrt
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from intertwine.numerics import ExactBuffers
 from intertwine.o3.low_harmonics import HIGHEST, Polynomials, coefficients
 
 
@@ -59,12 +58,14 @@ def constants(degrees: tuple[int, ...], normalization: str) -> tuple[tuple[float
 
 def tables_of(degrees: tuple[int, ...], normalization: str, dtype: torch.dtype | None = None, device: torch.device | None = None) -> Tables:
     """The :class:`Tables` of some degrees, rounded once from double precision."""
-    recursion, scale, polar, azimuth, positive, negative, weight = constants(degrees, normalization)
+    compiling = torch.compiler.is_compiling()  # dynamo warns about caches and would not use them
+    numbers = (constants.__wrapped__ if compiling else constants)(degrees, normalization)
+    recursion, scale, polar, azimuth, positive, negative, weight = numbers
     rows = [torch.tensor(row, dtype=torch.int64, device=device) for row in (polar, azimuth, positive, negative)]
     columns = [torch.tensor(column, dtype=dtype, device=device)[:, None] for column in (recursion, scale, weight)]
     low = None
     if max(degrees, default=0) <= HIGHEST:
-        values, slopes, below, power = coefficients(degrees, scale)
+        values, slopes, below, power = (coefficients.__wrapped__ if compiling else coefficients)(degrees, scale)
         low = Polynomials(
             torch.tensor(values, dtype=dtype, device=device),
             torch.tensor(slopes, dtype=dtype, device=device),
@@ -80,32 +81,20 @@ def _scale(l: int, m: int, normalization: str) -> float:
     return component / {"component": 1.0, "norm": sqrt(2 * l + 1), "integral": sqrt(4 * pi)}[normalization]
 
 
-class HarmonicConstants(ExactBuffers):
-    """The :class:`Tables` of a module: buffers that move with it.
+_TABLES: dict[tuple[tuple[int, ...], str, torch.dtype, torch.device], Tables] = {}
 
-    Args:
-        degrees: the degrees of the harmonics, in the order of the output.
-        normalization: ``component``, ``norm`` or ``integral``.
-        dtype, device: of the buffers.
-    """
 
-    def __init__(
-        self, degrees: tuple[int, ...], normalization: str, dtype: torch.dtype | None = None, device: torch.device | str | None = None
-    ) -> None:
-        super().__init__()
-        self.degrees, self.normalization = degrees, normalization
-        tables = tables_of(degrees, normalization, torch.float64, torch.device("cpu"))
-        self.short = tables.low is not None
-        self.names = [name for name in Tables._fields if isinstance(getattr(tables, name), Tensor)]
-        for name in self.names:
-            self.register_exact(name, getattr(tables, name), dtype=dtype, device=device)
-        for name, table in zip(Polynomials._fields, tables.low or ()):
-            self.register_exact(f"low_{name}", table, dtype=dtype, device=device)
-
-    def like(self, x: Tensor) -> Tables:
-        """The tables in the precision and on the device of x: the buffers, or exact ones made for the occasion."""
-        buffers = cast(dict[str, Tensor], self._buffers)
-        if x.dtype != buffers["scale"].dtype or x.device != buffers["scale"].device:
-            return tables_of(self.degrees, self.normalization, x.dtype, x.device)
-        low = Polynomials(*(buffers[f"low_{name}"] for name in Polynomials._fields)) if self.short else None
-        return Tables(self.degrees, low=low, **{name: buffers[name] for name in self.names})
+def tables_for(degrees: tuple[int, ...], normalization: str, x: Tensor) -> Tables:
+    """The tables in the precision and on the device of x, kept for the next call; a compiler gets its own, which it folds."""
+    if torch.compiler.is_compiling() or type(x) not in (Tensor, torch.nn.Parameter):
+        return tables_of(degrees, normalization, x.dtype, x.device)
+    key = (degrees, normalization, x.dtype, x.device)
+    found = _TABLES.get(key)
+    if found is None:
+        with torch.inference_mode(False):  # what is made there could never be part of a backward pass
+            found = tables_of(degrees, normalization, x.dtype, x.device)
+        if type(found.scale) is Tensor:  # and not fake, under somebody's tracing mode
+            if len(_TABLES) >= 256:
+                _TABLES.clear()
+            _TABLES[key] = found
+    return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import torch
@@ -50,7 +51,7 @@ class Irreps(tuple[MulIr, ...]):
         if isinstance(spec, Irreps):
             return super().__new__(cls, spec)
         if isinstance(spec, str):
-            blocks = [_term(term, spec) for term in spec.split("+") if term.strip()]
+            blocks: Any = _terms(spec)
         elif isinstance(spec, Irrep):
             blocks = [MulIr(1, spec)]
         else:
@@ -330,6 +331,11 @@ def _block(entry: Any) -> MulIr:
     if not isinstance(entry, tuple | list) or len(entry) != 2:
         raise InputError(f"{entry!r} is not a block", where="irreps", remedy='give (multiplicity, irrep), such as (16, "1o").')
     return MulIr(entry[0], entry[1])
+
+
+@lru_cache(maxsize=1024)
+def _terms(spec: str) -> tuple[MulIr, ...]:
+    return tuple(_term(term, spec) for term in spec.split("+") if term.strip())
 
 
 def _term(term: str, spec: str) -> MulIr:

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from intertwine.numerics import InputError, choose
-from intertwine.o3.harmonic_constants import HarmonicConstants, Tables, tables_of
+from intertwine.o3.harmonic_constants import Tables, tables_for
 from intertwine.o3.harmonic_derivatives import Harmonics, values
 from intertwine.o3.irreps import Irreps
 from intertwine.o3.solid_harmonics import solid_harmonics
@@ -32,7 +32,6 @@ class SphericalHarmonics(nn.Module):
             an odd degree of even parity.
         layout: where equal neighbours of the list repeat, their order on the last axis: ``mul_ir``, copy after copy, or ``ir_mul``,
             component after component.
-        dtype, device: of the constants; an input of another dtype gets constants of its own.
 
     Attributes:
         irreps_in, irreps_out: what the input and the output transform like.
@@ -57,8 +56,6 @@ class SphericalHarmonics(nn.Module):
         irreps_in: Any = None,
         *,
         layout: str = "mul_ir",
-        dtype: torch.dtype | None = None,
-        device: torch.device | str | None = None,
     ) -> None:
         super().__init__()
         self.normalize = normalize
@@ -67,9 +64,8 @@ class SphericalHarmonics(nn.Module):
         self.irreps_in, self.degrees = _resolve(irreps_out, irreps_in)
         parity = self.irreps_in[0].ir.p
         self.irreps_out = Irreps([(1, (l, parity**l)) for l in self.degrees]).simplify()
-        self.constants = HarmonicConstants(self.degrees, normalization, dtype=dtype, device=device)
         reordered = layout == "ir_mul" and any(mul > 1 for mul, _ in self.irreps_out)
-        order = _component_order(self.irreps_out).to(device) if reordered else None
+        order = _component_order(self.irreps_out) if reordered else None
         self.register_buffer("order", order, persistent=False)
 
     def forward(self, x: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch dim"]:
@@ -79,7 +75,7 @@ class SphericalHarmonics(nn.Module):
             InputError: x is not of shape (..., 3), or not of floating point.
         """
         _check_vectors(x, "SphericalHarmonics")
-        result = _evaluate(x, self.normalize, self.constants.like(x))
+        result = _evaluate(x, self.normalize, tables_for(self.degrees, self.normalization, x))
         return result if self.order is None else result.index_select(-1, self.order.to(x.device))
 
     def extra_repr(self) -> str:
@@ -116,7 +112,7 @@ def spherical_harmonics(
     choose(normalization, NORMALIZATIONS, kind="normalization", where="spherical_harmonics")
     _check_vectors(x, "spherical_harmonics")
     degrees = _resolve(l, None)[1] if isinstance(l, str | Irreps) else read_degrees(l, "spherical_harmonics")
-    return _evaluate(x, normalize, tables_of(degrees, normalization, x.dtype, x.device))
+    return _evaluate(x, normalize, tables_for(degrees, normalization, x))
 
 
 def read_degrees(l: int | Sequence[int] | str | Irreps, where: str) -> tuple[int, ...]:

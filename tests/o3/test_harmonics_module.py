@@ -28,7 +28,7 @@ def points(*shape: int, seed: int = 0, dtype: torch.dtype = F64) -> torch.Tensor
 @pytest.mark.parametrize("normalize", [True, False])
 def test_transforms(degrees, normalize):
     """vmap, forward mode, batched gradients, and both Jacobians of torch.func."""
-    module = SphericalHarmonics(degrees, normalize, dtype=F64)
+    module = SphericalHarmonics(degrees, normalize)
     x = points(6)
     torch.testing.assert_close(torch.func.vmap(module)(x), module(x), rtol=1e-13, atol=1e-13)
     forward, reverse = (jacobian(module)(x[0]) for jacobian in (torch.func.jacfwd, torch.func.jacrev))
@@ -50,7 +50,7 @@ def test_transforms(degrees, normalize):
 
 @pytest.mark.parametrize("degrees", [[0, 1, 2], [0, 1, 4]])
 def test_compile_and_export(degrees):
-    module = SphericalHarmonics(degrees, True, dtype=F64)
+    module = SphericalHarmonics(degrees, True)
     x = points(5).requires_grad_()
     with as_users_run_it():
         _compile_and_export(degrees, module, x)

@@ -186,7 +186,7 @@ def test_first_degree_is_the_vector_and_the_list_sets_the_order():
 
 @pytest.mark.parametrize("degrees", [[0, 1, 2, 3], [0, 1, 4]])
 def test_shapes(degrees):
-    module = SphericalHarmonics(degrees, True, dtype=F64)
+    module = SphericalHarmonics(degrees, True)
     dim = sum(2 * l + 1 for l in degrees)
     x = points(2, 3, 4)
     y = module(x)
