@@ -102,7 +102,11 @@ def _mirrored(plan: Plan, path: Path, shared: bool) -> int:
 
 
 def _weights_first(plan: Plan, side: int, mixing: Mixing) -> set[int]:
-    """The blocks of z for which (W x) M takes at most half of the multiplications of (x M) W, which is one product fewer."""
+    """The blocks of z for which (W x) M is cheaper than (x M) W.
+
+    With single channels to evaluate the latter is one product fewer, so that the former has to halve the multiplications; with several
+    the latter moves more memory.
+    """
     early, late = [0] * len(plan.out.blocks), [0] * len(plan.out.blocks)
     for (_, out), paths in mixing.items():
         for path in paths:
@@ -110,4 +114,4 @@ def _weights_first(plan: Plan, side: int, mixing: Mixing) -> set[int]:
             kept, copies = (second, first.mul) if side else (first, second.mul)
             early[out] += copies * kept.dim * target.mul * (kept.mul + target.dim)
             late[out] += copies * kept.mul * target.dim * (kept.dim + target.mul)
-    return {out for _, out in mixing if 2 * early[out] <= late[out]}
+    return {out for _, out in mixing if (1 if _has_copies(plan, side) else 2) * early[out] <= late[out]}
