@@ -31,10 +31,13 @@ def run(code: str, name: str) -> types.ModuleType:
 
 
 def test_ten_lines_of_python(capsys: pytest.CaptureFixture[str]) -> None:
-    (code,) = blocks(ROOT / "README.md", "python")
+    code, *others = blocks(ROOT / "README.md", "python")
     assert len(code.strip().splitlines()) <= 12
     run(code, "readme")
     assert capsys.readouterr().out.startswith("passed")
+    for number, other in enumerate(others):
+        assert "assert " in other
+        run(other, f"readme{number}")
 
 
 def test_the_model_of_extending_is_a_model() -> None:
@@ -46,7 +49,7 @@ def test_the_model_of_extending_is_a_model() -> None:
     assert_equivariant(model, molecules)
 
 
-@pytest.mark.parametrize("name", ["index.md", "conventions.md"])
+@pytest.mark.parametrize("name", ["index.md", "conventions.md", "e3nn.md"])
 def test_what_a_page_says_in_code_is_true(name: str) -> None:
     """The blocks of a page are one program, in order; its assertions are the page's claims."""
     code = "\n".join(blocks(ROOT / "docs" / name, "python"))

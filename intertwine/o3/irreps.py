@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import torch
@@ -15,7 +13,8 @@ from intertwine.numerics import InputError, choose
 from intertwine.numerics.linalg import direct_sum
 from intertwine.o3.angles import angles_to_matrix
 from intertwine.o3.irrep import Irrep, MulIr, inversion_sign
-from intertwine.o3.rotation import axis_angle_to_matrix, quaternion_to_matrix
+from intertwine.o3.notation import read_block, read_terms
+from intertwine.o3.rotation import axis_angle_to_matrix, determinant_sign, quaternion_to_matrix, require_rotation
 from intertwine.o3.wigner import wigner_d_blocks
 
 
@@ -51,11 +50,11 @@ class Irreps(tuple[MulIr, ...]):
         if isinstance(spec, Irreps):
             return super().__new__(cls, spec)
         if isinstance(spec, str):
-            blocks: Any = _terms(spec)
+            blocks: Any = read_terms(spec)
         elif isinstance(spec, Irrep):
             blocks = [MulIr(1, spec)]
         else:
-            blocks = [_block(entry) for entry in spec or ()]
+            blocks = [read_block(entry) for entry in spec or ()]
         return super().__new__(cls, blocks)
 
     @staticmethod
@@ -249,8 +248,9 @@ class Irreps(tuple[MulIr, ...]):
         return found[0] if len(found) == 1 else torch.cat(found, dim=-2)
 
     def D_from_matrix(self, rotation: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch dim dim"]:
-        r"""Block-diagonal :math:`\bigoplus D^l(R)`, with the parity for det R = -1: (..., dim, dim) from matrices (..., 3, 3)."""
-        sign = torch.linalg.det(rotation).sign()
+        r"""Block-diagonal :math:`\bigoplus D^l(R)`, with the parity for det R = -1; an InputError if R is not orthogonal."""
+        require_rotation(rotation, "D_from_matrix", improper=True)
+        sign = determinant_sign(rotation)
         return self._sum(rotation * sign[..., None, None], sign)
 
     def D_from_quaternion(self, q: Float[Tensor, "*batch 4"], k: Tensor | None = None) -> Float[Tensor, "*shape dim dim"]:
@@ -321,29 +321,3 @@ def _single(ir: Irrep | str) -> Irrep:
     if len(blocks) != 1:
         raise InputError(f"{ir!r} is not one irrep", where="irrep", remedy='ask for one, such as "1o".')
     return blocks[0].ir
-
-
-def _block(entry: Any) -> MulIr:
-    if isinstance(entry, MulIr):
-        return entry
-    if isinstance(entry, str | Irrep):
-        return MulIr(1, Irrep(entry))
-    if not isinstance(entry, tuple | list) or len(entry) != 2:
-        raise InputError(f"{entry!r} is not a block", where="irreps", remedy='give (multiplicity, irrep), such as (16, "1o").')
-    return MulIr(entry[0], entry[1])
-
-
-@lru_cache(maxsize=1024)
-def _terms(spec: str) -> tuple[MulIr, ...]:
-    return tuple(_term(term, spec) for term in spec.split("+") if term.strip())
-
-
-def _term(term: str, spec: str) -> MulIr:
-    match = re.fullmatch(r"\s*(?:(\d+)\s*x\s*)?(\d+[eoy])\s*", term)
-    if match is None:
-        raise InputError(
-            f"{term.strip()!r} is not an irrep",
-            where=f"irreps {spec!r}",
-            remedy='write terms like "16x0e + 8x1o": multiplicity, x, degree, e or o.',
-        )
-    return MulIr(int(match[1] or 1), Irrep(match[2]))
