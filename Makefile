@@ -21,7 +21,13 @@ setup: .venv/.installed
 demo: setup
 	$(BIN)/intertwine train ethanol
 
-test: setup
+# programs of others that the tests compare with
+.venv/.peers: .venv/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[peers]" "$(TORCH)"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps mace-torch==0.3.16
+	@touch $@
+
+test: .venv/.peers
 	$(BIN)/python -m pytest
 
 lint: setup
