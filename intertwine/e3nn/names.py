@@ -29,7 +29,7 @@ _IRREPS = ((f"{O3}.irreps", "Irreps"), (f"{O3}.irrep", "Irrep"))
 _HARMONICS = ((f"{O3}.spherical_harmonics", "SphericalHarmonics spherical_harmonics"),)
 _ANGULAR = ((f"{O3}.angular", "SphericalHarmonicsAlphaBeta spherical_harmonics_alpha_beta spherical_harmonics_alpha Legendre"),)
 _REDUCE = ((f"{O3}.reduce", "ReducedTensorProducts"),)
-_S2GRID = ((f"{O3}.grids", "s2_grid spherical_harmonics_s2_grid rfft irfft"), (f"{O3}.s2_transforms", "ToS2Grid FromS2Grid"))
+_S2GRID = ((f"{O3}.grids", "s2_grid spherical_harmonics_s2_grid rfft irfft"), (f"{HERE}.grids", "ToS2Grid FromS2Grid"))
 _SO3GRID = ((f"{O3}.so3_grid", "SO3Grid"),)
 _NORM = ((f"{O3}.norm", "Norm"),)
 _PRODUCT = ((f"{HERE}.layers", "TensorProduct"), (f"{O3}.tensor_product", "Instruction"))
@@ -38,11 +38,11 @@ _LINEAR = ((f"{HERE}.linear", "Linear"),)
 _V2 = ((f"{HERE}.experimental", "FullTensorProductv2 ElementwiseTensorProductv2"),)
 
 _EXTRACT = ((f"{NN}.extract", "Extract ExtractIr"),)
-_ACTIVATION = ((f"{NN}.activation", "Activation"),)
+_ACTIVATION = ((f"{HERE}.activation", "Activation"),)
 _BATCHNORM = ((f"{NN}.batch_norm", "BatchNorm"),)
 _FC = ((f"{NN}.fully_connected", "FullyConnectedNet"),)
 _GATE = ((f"{NN}.gate", "Gate"),)
-_IDENTITY = ((f"{HERE}.parts", "Identity"),)
+_IDENTITY = ((f"{NN}.extract", "Identity"),)
 _S2ACT = ((f"{NN}.s2_activation", "S2Activation"),)
 _SO3ACT = ((f"{NN}.so3_activation", "SO3Activation"),)
 _NORMACT = ((f"{NN}.norm_activation", "NormActivation"),)
@@ -82,6 +82,7 @@ MODULES: dict[str, tuple[tuple[str, str], ...]] = {
     "o3._tensor_product._tensor_product": (*_PRODUCT, *_IRREPS[:1]),
     "o3._tensor_product._sub": (*_SUB, *_PRODUCT[:1], *_IRREPS),
     "o3._tensor_product._instruction": _PRODUCT[1:],
+    "o3._tensor_product._codegen": ((f"{HERE}.private", "_sum_tensors"),),
     "o3._spherical_harmonics": (*_HARMONICS, *_IRREPS, (f"{HERE}.private", "_spherical_harmonics")),
     "o3._angular_spherical_harmonics": (*_ANGULAR, (f"{HERE}.private", "_mul_m_lm")),
     "o3._reduce": _REDUCE,
@@ -99,7 +100,7 @@ MODULES: dict[str, tuple[tuple[str, str], ...]] = {
     "nn._activation": _ACTIVATION,
     "nn._batchnorm": _BATCHNORM,
     "nn._fc": (*_FC, (f"{NN}.fully_connected", "_Layer=FullyConnectedLayer")),
-    "nn._gate": (*_GATE, *_ACTIVATION, *_EXTRACT[:1], (f"{HERE}.parts", "_Sortcut=Sortcut")),
+    "nn._gate": (*_GATE, *_ACTIVATION, *_EXTRACT[:1], (f"{HERE}.sortcut", "_Sortcut=Sortcut")),
     "nn._identity": _IDENTITY,
     "nn._s2act": _S2ACT,
     "nn._so3act": _SO3ACT,

@@ -42,6 +42,10 @@ def named_irrep(name: str) -> Irrep:
         raise AttributeError(f"'e3nn.o3.irrep' has no attribute {name!r}: write l, degree and parity, such as l1o") from error
 
 
+def _sum_tensors(xs: list[Tensor], shape: Any, like: Tensor) -> Tensor:
+    return torch.stack(torch.broadcast_tensors(*xs)).sum(0) if xs else like.new_zeros(shape)
+
+
 def _so3_clebsch_gordan(l1: int, l2: int, l3: int) -> Tensor:
     return wigner_3j(l1, l2, l3, dtype=torch.float64)
 
@@ -58,7 +62,7 @@ def _mul_m_lm(mul_l: list[tuple[int, int]], x_m: Tensor, x_lm: Tensor) -> Tensor
 
 
 def _quadrature_weights(b: int, dtype: torch.dtype | None = None, device: Any = None) -> Tensor:
-    weights = torch.as_tensor(grids.quadrature(2 * b), device=device) / (2 * b)
+    weights = torch.as_tensor(grids.quadrature(2 * b), device=device) / (2 * (2 * b) ** 2)
     return weights.to(torch.empty(0, dtype=dtype).dtype)
 
 

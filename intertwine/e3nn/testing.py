@@ -20,7 +20,7 @@ from intertwine.e3nn.settings import get_optimization_defaults, set_optimization
 from intertwine.o3.irreps import Irreps
 from intertwine.o3.rotation import rand_matrix
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("e3nn.util.test")  # the name under which programs set its level
 FLOAT_TOLERANCE = {dtype: torch.tensor(value, dtype=dtype) for dtype, value in ((torch.float32, 1e-3), (torch.float64, 1e-9))}
 Errors = dict[tuple[int, bool], Tensor]
 
@@ -77,7 +77,7 @@ def assert_equivariant(
     __tracebackhide__ = True
     args_in, irreps_in, irreps_out = arguments_in(func, args_in, irreps_in, irreps_out)
     errors = equivariance_error(func, args_in, irreps_in, irreps_out, **kwargs)
-    logger.info("equivariance of %r:\n%s", func, format_equivariance_error(errors))
+    logger.info("equivariance of %s:\n%s", getattr(func, "__name__", func), format_equivariance_error(errors))
     tolerance = FLOAT_TOLERANCE[torch.empty(0).dtype] if tolerance is None else tolerance
     broken = {case: error for case, error in errors.items() if not error.max() <= tolerance}
     assert not broken, f"not equivariant to {float(tolerance):.1e}:\n{format_equivariance_error(broken)}"

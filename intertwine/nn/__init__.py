@@ -1,22 +1,69 @@
-"""Floor 4: layers, one idea a file."""
+"""Floor 4: layers, one idea a file.
 
-from intertwine.nn.activation import Activation, moment, normalize2mom
-from intertwine.nn.backbone import Backbone, check_sizes
-from intertwine.nn.batch_norm import BatchNorm
-from intertwine.nn.cutoff import CosineCutoff, PolynomialCutoff, envelope
-from intertwine.nn.dropout import Dropout
-from intertwine.nn.embedding import EdgeEmbedding, Edges, NodeEmbedding, SpeciesTable
-from intertwine.nn.extract import Extract, ExtractIr, Identity
-from intertwine.nn.fully_connected import FullyConnectedLayer, FullyConnectedNet
-from intertwine.nn.gate import Gate
-from intertwine.nn.message_passing import MessagePassing
-from intertwine.nn.mlp import MLP, shifted_softplus
-from intertwine.nn.norm_activation import NormActivation
-from intertwine.nn.one_hot import bessel, soft_one_hot_linspace, soft_unit_step
-from intertwine.nn.radial import BesselBasis, GaussianBasis, radial_basis
-from intertwine.nn.readout import ScalarHead, VectorHead, pool
-from intertwine.nn.s2_activation import S2Activation
-from intertwine.nn.so3_activation import SO3Activation
+Names are imported when they are first used: the layers of graphs need torch-geometric, which costs seconds, those of irreps do not.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from intertwine.nn.activation import Activation, moment, normalize2mom
+    from intertwine.nn.backbone import Backbone, check_sizes
+    from intertwine.nn.batch_norm import BatchNorm
+    from intertwine.nn.cutoff import CosineCutoff, PolynomialCutoff, envelope
+    from intertwine.nn.dropout import Dropout
+    from intertwine.nn.embedding import EdgeEmbedding, Edges, NodeEmbedding, SpeciesTable
+    from intertwine.nn.extract import Extract, ExtractIr, Identity
+    from intertwine.nn.fully_connected import FullyConnectedLayer, FullyConnectedNet
+    from intertwine.nn.gate import Gate
+    from intertwine.nn.message_passing import MessagePassing
+    from intertwine.nn.mlp import MLP, shifted_softplus
+    from intertwine.nn.norm_activation import NormActivation
+    from intertwine.nn.one_hot import bessel, soft_one_hot_linspace, soft_unit_step
+    from intertwine.nn.radial import BesselBasis, GaussianBasis, radial_basis
+    from intertwine.nn.readout import ScalarHead, VectorHead, pool
+    from intertwine.nn.s2_activation import S2Activation
+    from intertwine.nn.so3_activation import SO3Activation
+
+_HOME = {
+    "Activation": "activation",
+    "Backbone": "backbone",
+    "BatchNorm": "batch_norm",
+    "BesselBasis": "radial",
+    "CosineCutoff": "cutoff",
+    "Dropout": "dropout",
+    "EdgeEmbedding": "embedding",
+    "Edges": "embedding",
+    "Extract": "extract",
+    "ExtractIr": "extract",
+    "FullyConnectedLayer": "fully_connected",
+    "FullyConnectedNet": "fully_connected",
+    "Gate": "gate",
+    "GaussianBasis": "radial",
+    "Identity": "extract",
+    "MLP": "mlp",
+    "MessagePassing": "message_passing",
+    "NodeEmbedding": "embedding",
+    "NormActivation": "norm_activation",
+    "PolynomialCutoff": "cutoff",
+    "S2Activation": "s2_activation",
+    "SO3Activation": "so3_activation",
+    "ScalarHead": "readout",
+    "SpeciesTable": "embedding",
+    "VectorHead": "readout",
+    "bessel": "one_hot",
+    "check_sizes": "backbone",
+    "envelope": "cutoff",
+    "moment": "activation",
+    "normalize2mom": "activation",
+    "pool": "readout",
+    "radial_basis": "radial",
+    "shifted_softplus": "mlp",
+    "soft_one_hot_linspace": "one_hot",
+    "soft_unit_step": "one_hot",
+}
 
 __all__ = [
     "MLP",
@@ -55,3 +102,15 @@ __all__ = [
     "soft_one_hot_linspace",
     "soft_unit_step",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'intertwine.nn' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"intertwine.nn.{_HOME[name]}"), name)
+    globals()[name] = value  # before a submodule of the same name, such as dropout, could take its place
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -14,8 +14,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def environment() -> dict[str, str]:
-    """One thread, and the repository on the path, without what this test run itself put there."""
-    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"}
+    """One thread, no random order of sets, and the repository on the path, without what this test run itself put there."""
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0", "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"}
 
 
 def run(arguments: list[str], folder: Path, *, replaced: bool, timeout: float = 300) -> subprocess.CompletedProcess[str]:

@@ -7,6 +7,7 @@ import importlib
 import pickle
 import sys
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,15 @@ from intertwine.e3nn.namespace import Finder, homes
 from intertwine.numerics import InputError
 
 PUBLIC = ("o3", "nn", "io", "math", "util", "util.jit", "util.test", "util.codegen", "math.perm")
+
+
+@pytest.fixture
+def double() -> Iterator[None]:
+    """float64 for torch's default: some of e3nn's constants are computed in that, whatever dtype is asked for."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(before)
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -43,13 +53,13 @@ def test_every_public_name_of_e3nn_exists(module: str) -> None:
 
 
 def test_private_modules_that_programs_import_are_there() -> None:
-    """Every module of e3nn's namespaces, but for the generators of code."""
+    """Every module of e3nn's namespaces, but for a generator of code."""
     import e3nn
 
     root = Path(e3nn.__file__).parent
     theirs = {".".join(file.relative_to(root).with_suffix("").parts).removesuffix(".__init__") for file in root.rglob("*.py")}
     missing = {name for name in theirs - set(MODULES) - {"__init__"} if not name.startswith("nn.models.")}
-    assert missing == {"o3._tensor_product._codegen", "o3._spherical_harmonics_generator"}
+    assert missing == {"o3._spherical_harmonics_generator"}
 
 
 def test_the_family_of_products_keeps_its_relations() -> None:
@@ -84,6 +94,42 @@ def test_errors_are_those_of_both_libraries() -> None:
         o3.FullyConnectedTensorProduct("0e", "0e", "0e", internal_weights=False)(torch.ones(1), torch.ones(1))
     with pytest.raises(IndexError):
         o3.Linear("0e", "0e", instructions=[(4, 0)])
+
+
+@pytest.mark.parametrize("normalization", ["component", "norm", "integral"])
+def test_tables_of_the_grid_are_those_of_e3nn(normalization: str, double: None) -> None:
+    """eSCN and EquiformerV2 make one matrix of them."""
+    from e3nn import o3 as theirs
+
+    ours = intertwine.e3nn.o3
+    for kind, arguments in (("ToS2Grid", (3, (12, 9))), ("FromS2Grid", ((12, 9), 3))):
+        expected = getattr(theirs, kind)(*arguments, normalization=normalization)
+        grid = getattr(ours, kind)(*arguments, normalization=normalization)
+        for name in ("alphas", "betas", "sha", "shb"):
+            torch.testing.assert_close(getattr(grid, name), getattr(expected, name), rtol=0, atol=1e-14)
+    grid = ours.ToS2Grid(3, (12, 9), normalization=normalization)
+    x = torch.randn(16)
+    torch.testing.assert_close(torch.einsum("mbi,am,i->ba", grid.shb, grid.sha, x), grid(x), rtol=0, atol=1e-13)
+
+
+def test_private_functions_are_those_of_e3nn(double: None) -> None:
+    from e3nn.o3 import _angular_spherical_harmonics, _s2grid, _spherical_harmonics, _wigner
+
+    ours = {name: importlib.import_module(f"intertwine.e3nn.o3.{name}") for name in ("_angular_spherical_harmonics", "_s2grid")}
+    ours |= {name: importlib.import_module(f"intertwine.e3nn.o3.{name}") for name in ("_spherical_harmonics", "_wigner")}
+    same = {"rtol": 0, "atol": 1e-12}
+    x = torch.randn(3, 5)
+    torch.testing.assert_close(
+        ours["_spherical_harmonics"]._spherical_harmonics(3, *x), _spherical_harmonics._spherical_harmonics(3, *x), **same
+    )
+    torch.testing.assert_close(ours["_wigner"]._so3_clebsch_gordan(2, 1, 3), _wigner._so3_clebsch_gordan(2, 1, 3), **same)
+    m, lm = torch.randn(4, 5), torch.randn(4, 11)
+    multiply = _angular_spherical_harmonics._mul_m_lm
+    torch.testing.assert_close(ours["_angular_spherical_harmonics"]._mul_m_lm([(2, 1), (1, 2)], m, lm), multiply([(2, 1), (1, 2)], m, lm))
+    grids = ours["_s2grid"]
+    torch.testing.assert_close(grids._quadrature_weights(4), _s2grid._quadrature_weights(4))
+    torch.testing.assert_close(grids._expand_matrix([0, 2, 1]), _s2grid._expand_matrix([0, 2, 1]))
+    assert grids._complete_lmax_res(3, None, None) == _s2grid._complete_lmax_res(3, None, None)
 
 
 def test_settings() -> None:

@@ -10,8 +10,6 @@ from nequip.model import NequIPGNNModel
 from nequip.nn import GraphModel
 from nequip.utils.global_state import set_global_state
 
-output = sys.argv[1]
-
 set_global_state()
 model: GraphModel = NequIPGNNModel(
     seed=7, model_dtype="float64", type_names=["C", "H", "O"], r_max=4.0, num_layers=3, l_max=2, parity=True, num_features=8,
@@ -32,4 +30,4 @@ energy, forces = out[AtomicDataDict.TOTAL_ENERGY_KEY], out[AtomicDataDict.FORCE_
 loss = energy.square().sum() + (forces - torch.randn(9, 3, generator=g, dtype=torch.float64)).square().mean()
 loss.backward()
 gradients = {f"gradient {name}": p.grad for name, p in model.named_parameters() if p.grad is not None}
-torch.save({"energy": energy.detach(), "forces": forces.detach(), "loss": loss.detach(), **gradients}, output)
+torch.save({"energy": energy.detach(), "forces": forces.detach(), "loss": loss.detach(), **gradients}, sys.argv[1])
