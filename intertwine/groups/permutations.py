@@ -60,9 +60,14 @@ def rand(n: int) -> Permutation:
 def from_int(i: int, n: int) -> Permutation:
     r"""The i-th permutation of n points, :math:`0 \le i < n!`, by the digits of i in the factorial number system.
 
+    Raises:
+        InputError: i is out of range.
+
     >>> [from_int(i, 3) for i in range(3)]
     [(0, 1, 2), (1, 0, 2), (2, 0, 1)]
     """
+    if not 0 <= i < factorial(n):
+        raise InputError(f"there is no permutation {i} of {n} points", where="from_int", remedy=f"count from 0 to {factorial(n) - 1}.")
     pool, p = list(range(n)), []
     for size in range(n, 0, -1):
         i, digit = divmod(i, size)

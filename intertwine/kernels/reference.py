@@ -16,7 +16,7 @@ from torch import Tensor
 from intertwine.kernels.grouping import grouped
 from intertwine.kernels.plan import Operand, Path, Plan
 from intertwine.kernels.stages import Request, V, times
-from intertwine.numerics import ExactBuffers, InputError
+from intertwine.numerics import ExactBuffers, InputError, safe
 
 _DENSE = 64  # the coefficients of all paths are one dense matrix up to this many components of the argument evaluated first
 
@@ -125,7 +125,7 @@ class Reference(ExactBuffers):
         for name, tensor, size in sizes:
             if tensor.shape[-1:] != (size,):
                 raise InputError(f"the shape is {tuple(tensor.shape)}", where=name, remedy=f"the last axis must have size {size}.")
-            if tensor.dtype != x.dtype and not torch.is_autocast_enabled(x.device.type):
+            if tensor.dtype != x.dtype and not safe.autocasting(x):
                 raise InputError(f"x is in {x.dtype}, this is in {tensor.dtype}", where=name, remedy="cast one of them.")
         if self.shared and weight is not None and weight.ndim != 1:
             raise InputError(f"the shape is {tuple(weight.shape)}", where="weight", remedy="shared weights have a single axis.")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -28,12 +29,14 @@ def moment(
         dtype: precision in which f is evaluated; None is torch's default.
         device: where.
     """
-    return f(_sample().to(dtype=torch.empty(0, dtype=dtype).dtype, device=device)).pow(n).mean()
+    dtype = torch.empty(0, dtype=dtype, device="cpu").dtype
+    return f(torch.from_numpy(_sample()).to(dtype=dtype, device=device, copy=True)).pow(n).mean()  # a copy: f may work in place
 
 
 @lru_cache(maxsize=1)
-def _sample() -> Tensor:
-    return torch.randn(SAMPLES, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+def _sample() -> Float[np.ndarray, " samples"]:
+    """Kept as an array, which no mode of torch (inference, fake tensors, a default device) can spoil for the next caller."""
+    return torch.randn(SAMPLES, generator=torch.Generator("cpu").manual_seed(0), dtype=torch.float64, device="cpu").numpy()
 
 
 class normalize2mom(nn.Module):  # noqa: N801  (e3nn's name)
@@ -126,7 +129,7 @@ def _parity(ir: Irrep, act: nn.Module | None, irreps: Irreps) -> Irrep:
         return ir
     x = torch.linspace(0, 10, 256, device=next((p.device for p in act.parameters()), None))
     with torch.no_grad():
-        plus, minus = act(x), act(-x)
+        plus, minus = act(x.clone()), act(-x)  # it may work in place
     for parity in (1, -1):
         if float((plus - parity * minus).abs().max()) < 1e-5:
             return Irrep(0, parity)

@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from intertwine.numerics import choose
+from intertwine.numerics import InputError, choose
 from intertwine.o3 import Irreps
-from intertwine.o3.blocks import LAYOUTS, join_blocks, split_blocks
+from intertwine.o3.blocks import LAYOUTS, split_blocks
 
 
 class BatchNorm(nn.Module):
@@ -32,13 +32,16 @@ class BatchNorm(nn.Module):
         normalization: "component" or "norm".
         layout: "mul_ir" or "ir_mul".
         dtype, device: of parameters and buffers.
+
+    Raises:
+        InputError: an unknown reduction, normalisation or layout; in a call, features of another shape.
     """
 
     def __init__(
         self,
         irreps: Any,
-        eps: float = 1e-5,
-        momentum: float = 0.1,
+        eps: int | float = 1e-5,
+        momentum: int | float = 0.1,
         affine: bool = True,
         reduce: str = "mean",
         instance: bool = False,
@@ -70,6 +73,9 @@ class BatchNorm(nn.Module):
 
     def forward(self, input: Float[Tensor, "batch *samples dim"]) -> Float[Tensor, "batch *samples dim"]:
         """Features of the shape of the input, (batch, ..., irreps.dim); axes between the first and the last are samples."""
+        if input.ndim < 2 or not input.is_floating_point():
+            what = f"expected floats of shape (batch, ..., {self.irreps.dim}), got {input.dtype} {tuple(input.shape)}"
+            raise InputError(what, where="BatchNorm", remedy="give a batch axis first: x.unsqueeze(0).")
         x = input.reshape(input.shape[0], input.shape[1:-1].numel(), input.shape[-1])
         fresh = self.instance or (self.training and x.shape[0] * x.shape[1] > 0)  # nothing can be learned from an empty batch
         muls = [mul for mul, _ in self.irreps]
@@ -78,34 +84,49 @@ class BatchNorm(nn.Module):
         variances = iter([] if fresh else self.running_var.split(muls))
         weights = iter([] if self.weight is None else self.weight.split(muls))
         biases = iter([] if self.bias is None else self.bias.split(scalar_muls))
-        new_means, new_variances, outputs = [], [], []
-        for block, (_, ir) in zip(split_blocks(x, self.irreps, self.layout), self.irreps):  # batch, sample, channel, component
+        new_means, new_variances, scales, shifts = [], [], [], []
+        for block, (mul, ir) in zip(split_blocks(x, self.irreps, self.layout), self.irreps):  # batch, sample, channel, component
+            mean = None
             if ir.is_scalar():
                 mean = self._mean(block) if fresh else next(means)
                 new_means.append(mean)
-                block = block - (mean[:, None, :, None] if self.instance else mean[:, None])
+                block = block - (mean[:, None, :, None] if self.instance else mean[:, None]) if fresh else block
             variance = self._variance(block) if fresh else next(variances)
             new_variances.append(variance)
             scale = (variance + self.eps).rsqrt()
             if self.weight is not None:
                 scale = scale * next(weights)
-            block = block * (scale[:, None, :, None] if self.instance else scale[:, None])
-            if self.bias is not None and ir.is_scalar():
-                block = block + next(biases)[:, None]
-            outputs.append(block)
+            scales.append(self._spread(scale, ir.dim))
+            shift = scale.new_zeros(()).expand(*scale.shape[:-1], mul * ir.dim) if mean is None else -mean * scale
+            shifts.append(shift if mean is None or self.bias is None else shift + next(biases))
         if fresh and not self.instance:
             self._roll(self.running_mean, new_means)
             self._roll(self.running_var, new_variances)
-        return join_blocks(outputs, self.layout).reshape(input.shape) if outputs else input
+        if not scales:
+            return input
+        scale, shift = torch.cat(scales, -1), torch.cat(shifts, -1)
+        if self.instance:
+            scale, shift = scale.unsqueeze(1), shift.unsqueeze(1)
+        return torch.addcmul(shift, x, scale).reshape(input.shape)  # one pass over the features
+
+    def _spread(self, values: Tensor, dim: int) -> Tensor:
+        """Values of the channels (..., mul) for each of their components, (..., mul dim)."""
+        if dim == 1:
+            return values
+        apart = values.unsqueeze(-1 if self.layout == "mul_ir" else -2)
+        shape = (*values.shape, dim) if self.layout == "mul_ir" else (*values.shape[:-1], dim, values.shape[-1])
+        return apart.expand(shape).reshape(*values.shape[:-1], values.shape[-1] * dim)
 
     def _mean(self, block: Tensor) -> Tensor:
         """(channel), or (batch, channel) for instances."""
         return block.mean(1).squeeze(-1) if self.instance else block.mean((0, 1)).squeeze(-1)
 
     def _variance(self, block: Tensor) -> Tensor:
-        squares = block.square().mean(-1) if self.normalization == "component" else block.square().sum(-1)
-        if self.reduce == "mean":
-            return squares.mean(1) if self.instance else squares.mean((0, 1))
+        squares = block.square()
+        if self.reduce == "mean":  # over samples first: that is the long axis, and memory's order
+            squares = squares.mean(1) if self.instance else squares.mean((0, 1))
+            return squares.mean(-1) if self.normalization == "component" else squares.sum(-1)
+        squares = squares.mean(-1) if self.normalization == "component" else squares.sum(-1)
         return squares.amax(1) if self.instance else squares.amax(1).mean(0)
 
     @torch.no_grad()

@@ -45,8 +45,8 @@ class FullyConnectedLayer(nn.Module):
     def forward(self, x: Float[Tensor, "*batch inputs"]) -> Float[Tensor, "*batch outputs"]:
         """(..., h_out) from (..., h_in)."""
         if self.act is None:
-            return x @ (self.weight * (self.var_out / (self.h_in * self.var_in)) ** 0.5)
-        y = self.act(x @ (self.weight * (self.h_in * self.var_in) ** -0.5))
+            return x @ (self.weight * (self.var_out / (max(self.h_in, 1) * self.var_in)) ** 0.5)
+        y = self.act(x @ (self.weight * (max(self.h_in, 1) * self.var_in) ** -0.5))
         return y if self.var_out == 1 else y * self.var_out**0.5
 
 
@@ -61,7 +61,7 @@ class FullyConnectedNet(nn.Sequential):
         dtype, device: of the weights.
 
     Raises:
-        InputError: fewer than two sizes, or a size that is not positive.
+        InputError: a size is negative.
     """
 
     def __init__(

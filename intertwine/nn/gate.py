@@ -66,7 +66,7 @@ class Gate(nn.Module):
         order = joined.sort()
         self.irreps_in = order.irreps.simplify()
         self._sorted, self._places = order.irreps, order.p
-        self._pieces = _gated_pieces(self.irreps_gated, self.act_gates.irreps_out)
+        self._pieces = _gated_pieces(self.irreps_gated, self.act_gates.irreps_out.simplify())
         self.irreps_out = self.act_scalars.irreps_out + Irreps([(mul, (ir.l, ir.p * p)) for mul, ir, p in self._pieces])
         ignore_keys(self, [r"(mul|sc)\..*"])
 
@@ -76,36 +76,33 @@ class Gate(nn.Module):
     def forward(self, features: Float[Tensor, "*batch dim_in"]) -> Float[Tensor, "*batch dim_out"]:
         """Features (..., irreps_out.dim) from (..., irreps_in.dim)."""
         require_features(features, self.irreps_in)
-        scalars, gates, gated = self._parts(features)
-        kept = self.act_scalars(scalars)
+        pieces = self._parts(features)
+        first, second = len(self.irreps_scalars), len(self.irreps_scalars) + len(self.irreps_gates)
+        kept = self.act_scalars(_cat(pieces[:first], features))
         if not self._pieces:
             return kept
-        active = self.act_gates(gates)
-        blocks = self._gated_blocks(gated)
-        numbers = active.split([mul for mul, _, _ in self._pieces], -1)
-        products = join_blocks([block * number.unsqueeze(-1) for block, number in zip(blocks, numbers)], self.layout)
-        return torch.cat([kept, products], dim=-1) if kept.shape[-1] else products
+        numbers = self.act_gates(_cat(pieces[first:second], features)).split([mul for mul, _, _ in self._pieces], -1)
+        products = [block * number.unsqueeze(-1) for block, number in zip(self._gated_blocks(pieces[second:]), numbers)]
+        return torch.cat([kept, *(join_blocks([product], self.layout) for product in products)], dim=-1)
 
-    def _parts(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Scalars, gates and gated irreps, each contiguous in its own order."""
+    def _parts(self, features: Tensor) -> list[Tensor]:
+        """The blocks of scalars, gates and gated irreps in turn, (..., block.dim)."""
         if self.layout == "ir_mul":  # neighbours of one irrep were merged: their channels lie side by side
             pieces = _unmerged(features, self._sorted, self.irreps_in)
         else:
             pieces = list(features.split([block.dim for block in self._sorted], -1))
-        ordered = [pieces[place] for place in self._places]
-        first, second = len(self.irreps_scalars), len(self.irreps_scalars) + len(self.irreps_gates)
-        return tuple(_cat(part, features) for part in (ordered[:first], ordered[first:second], ordered[second:]))  # type: ignore[return-value]
+        return [pieces[place] for place in self._places]
 
-    def _gated_blocks(self, gated: Tensor) -> list[Tensor]:
+    def _gated_blocks(self, gated: Sequence[Tensor]) -> list[Tensor]:
         """Gated irreps in pieces that share a parity of their gates: (..., channels, components)."""
-        blocks = split_blocks(gated, self.irreps_gated, self.layout)
         found: list[Tensor] = []
         pieces = iter(self._pieces)
-        for block, (mul, _) in zip(blocks, self.irreps_gated):
+        for flat, (mul, ir) in zip(gated, self.irreps_gated):
+            (block,) = split_blocks(flat, Irreps([(mul, ir)]), self.layout)
             sizes: list[int] = []
             while sum(sizes) < mul:
                 sizes.append(next(pieces)[0])
-            found += block.split(sizes, -2)
+            found += block.split(sizes, -2) if len(sizes) > 1 else [block] * len(sizes)
         return found
 
 

@@ -23,7 +23,8 @@ class NormActivation(nn.Module):
         irreps_in: representation of input and output.
         scalar_nonlinearity: f, an elementwise function.
         normalize: whether x is divided by its norm.
-        epsilon: shorter norms count as this one (constant, without derivative) when normalising; 1e-8 if not given.
+        epsilon: shorter norms count as this one (constant, without derivative) when normalising; 1e-8 if not given, or the root of the
+            smallest normal number where that is larger (0.008 in float16).
         bias: whether each irrep has a learned b, zero at first.
         layout: "mul_ir" or "ir_mul".
         dtype, device: of the biases.
@@ -72,7 +73,8 @@ class NormActivation(nn.Module):
         if self.epsilon is None:
             norm = safe.sqrt(square)
         else:
-            norm = torch.where(square < self.epsilon**2, self.epsilon**2, square).sqrt()
+            least = max(self.epsilon**2, torch.finfo(square.dtype).tiny)  # of float16, 1e-16 is 0
+            norm = torch.where(square < least, least, square).sqrt()
         scale = self.scalar_nonlinearity(norm + self.biases if self.bias else norm)
         scale = scale / norm if self.normalize else scale
         factors = scale.split([mul for mul, _ in self.irreps_in], -1)

@@ -63,13 +63,13 @@ def soft_one_hot_linspace(
     >>> soft_one_hot_linspace(torch.tensor([0.5]), 0.0, 1.0, 3, basis="cosine", cutoff=False)
     tensor([[0., 1., 0.]])
     """
-    choose(basis, BASES, kind="basis", where="soft_one_hot_linspace")
+    choose(str(basis), BASES, kind="basis", where="soft_one_hot_linspace")
     if cutoff not in (True, False):
         raise InputError(f"cutoff={cutoff!r}", where="soft_one_hot_linspace", remedy="say True or False.")
     if number < 1 or not end > start:
         raise InputError(f"{number} functions on [{start}, {end}]", where="soft_one_hot_linspace", remedy="give a number and an interval.")
     if basis in ("fourier", "bessel"):
-        return _waves(x.unsqueeze(-1) - start, end - start, number, basis, bool(cutoff))
+        return _waves(x.unsqueeze(-1) - start, float(end - start), number, basis, bool(cutoff))
     step = (end - start) / (number + 1 if cutoff else max(number - 1, 1))
     first = start + step if cutoff else start
     t = (x.unsqueeze(-1) - first) / step - torch.arange(number, dtype=x.dtype, device=x.device)

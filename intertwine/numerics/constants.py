@@ -41,8 +41,9 @@ class ExactBuffers(nn.Module):
         super()._apply(fn, recurse)
         for name, master in self.__dict__.get("_exact_masters", {}).items():
             moved = self._buffers[name]
-            if moved is not None and moved.is_floating_point() and moved.device.type != "meta":
-                self._buffers[name] = master.to(dtype=moved.dtype, device=moved.device, copy=True)
+            if moved is not None and moved.device.type != "meta":  # all of them: after ``to_empty`` they hold garbage
+                dtype = moved.dtype if moved.is_floating_point() else master.dtype
+                self._buffers[name] = master.to(dtype=dtype, device=moved.device, copy=True)
         return self
 
 

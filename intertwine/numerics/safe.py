@@ -14,6 +14,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+_PLAIN_TYPES = (Tensor, torch.nn.Parameter, torch.nn.Buffer)
+
 
 def sqrt(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     r"""``sqrt(x)`` for ``x > 0``, and 0 with zero derivatives for ``x <= 0``."""
@@ -100,8 +102,25 @@ def sinc_sqrt(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 
 
 def inspectable(x: Tensor) -> bool:
-    """Whether Python may look at the values of x for nothing: on the CPU, neither compiled nor vectorised by ``torch.func``."""
-    return x.device.type == "cpu" and not torch.compiler.is_compiling() and not torch._C._functorch.is_functorch_wrapped_tensor(x)
+    """Whether Python may look at the values of x for nothing: on the CPU, and neither compiled, traced, fake nor of ``torch.func``."""
+    return x.device.type == "cpu" and not traced(x) and not torch._C._functorch.is_functorch_wrapped_tensor(x)
+
+
+def autocasting(x: Tensor) -> bool:
+    """Whether torch picks the precision of matrix products by itself, where x is; the device ``meta`` has no such mode, and would raise."""
+    return x.device.type != "meta" and torch.is_autocast_enabled(x.device.type)
+
+
+def traced(x: Tensor) -> bool:
+    """Whether somebody records operations (a compiler, ``make_fx``, ``jit.trace``) or x has no values (fake, functional).
+
+    A branch on the values of x would then fail, or be recorded as if all later values were of the same kind.
+    """
+    if torch.compiler.is_compiling():
+        return True
+    if type(x) not in _PLAIN_TYPES or torch._C._len_torch_dispatch_stack() > 0:
+        return True
+    return torch._is_functional_tensor(x) or torch.jit.is_tracing()
 
 
 def ordinary(x: Tensor) -> bool:

@@ -21,7 +21,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from intertwine.numerics import InputError
+from intertwine.numerics import InputError, safe
 
 
 def parallels(n: int) -> Float[np.ndarray, "n"]:
@@ -211,7 +211,7 @@ def require_signal(x: Tensor, last: tuple[int, ...], constants: Tensor, where: s
     if tuple(x.shape[-len(last) :]) != last or not x.is_floating_point():
         wanted = ", ".join(str(n) for n in last)
         raise InputError(f"expected floats of shape (..., {wanted}), got {x.dtype} {tuple(x.shape)}", where=where)
-    if x.dtype != constants.dtype and not torch.is_autocast_enabled(x.device.type):
+    if x.dtype != constants.dtype and not safe.autocasting(x):
         raise InputError(f"{x.dtype} on constants of {constants.dtype}", where=where, remedy=f"move the module: .to({x.dtype}).")
 
 

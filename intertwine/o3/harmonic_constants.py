@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from intertwine.numerics import safe
 from intertwine.o3.low_harmonics import HIGHEST, Polynomials, coefficients
 
 
@@ -86,14 +87,14 @@ _TABLES: dict[tuple[tuple[int, ...], str, torch.dtype, torch.device], Tables] = 
 
 def tables_for(degrees: tuple[int, ...], normalization: str, x: Tensor) -> Tables:
     """The tables in the precision and on the device of x, kept for the next call; a compiler gets its own, which it folds."""
-    if torch.compiler.is_compiling() or type(x) not in (Tensor, torch.nn.Parameter):
+    if safe.traced(x):
         return tables_of(degrees, normalization, x.dtype, x.device)
     key = (degrees, normalization, x.dtype, x.device)
     found = _TABLES.get(key)
     if found is None:
         with torch.inference_mode(False):  # what is made there could never be part of a backward pass
             found = tables_of(degrees, normalization, x.dtype, x.device)
-        if type(found.scale) is Tensor:  # and not fake, under somebody's tracing mode
+        if not safe.traced(found.scale):  # nor fake or functional, under somebody's mode
             if len(_TABLES) >= 256:
                 _TABLES.clear()
             _TABLES[key] = found

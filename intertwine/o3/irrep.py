@@ -7,13 +7,12 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from intertwine.numerics import InputError
 from intertwine.o3.angles import angles_to_matrix
-from intertwine.o3.rotation import axis_angle_to_matrix, quaternion_to_matrix
+from intertwine.o3.rotation import axis_angle_to_matrix, determinant_sign, quaternion_to_matrix, require_rotation
 from intertwine.o3.wigner import wigner_d
 
 if TYPE_CHECKING:
@@ -110,10 +109,15 @@ class Irrep(tuple[int, int]):
 
         return Irreps(self) + Irreps(other)
 
-    def D_from_matrix(self, rotation: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch dim dim"]:
-        r""":math:`D^l(R)` for det R = 1, and :math:`p\,D^l(-R)` for det R = -1: (..., 2l+1, 2l+1) from matrices (..., 3, 3)."""
-        sign = torch.linalg.det(rotation).sign()[..., None, None]
-        d = wigner_d(self.l, rotation * sign)
+    def D_from_matrix(self, R: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch dim dim"]:
+        r""":math:`D^l(R)` for det R = 1, and :math:`p\,D^l(-R)` for det R = -1: (..., 2l+1, 2l+1) from matrices (..., 3, 3).
+
+        Raises:
+            InputError: R is not orthogonal.
+        """
+        require_rotation(R, "D_from_matrix", improper=True)
+        sign = determinant_sign(R)[..., None, None]
+        d = wigner_d(self.l, R * sign)
         return d * sign if self.p == -1 else d
 
     def D_from_quaternion(self, q: Float[Tensor, "*batch 4"], k: Tensor | None = None) -> Float[Tensor, "*shape dim dim"]:

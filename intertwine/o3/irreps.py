@@ -30,7 +30,7 @@ class Irreps(tuple[MulIr, ...]):
     r"""A direct sum of irreps with multiplicities, immutable; components in ``mul_ir`` order on the last axis.
 
     Args:
-        spec: a string such as ``"64x0e + 1o"``, another ``Irreps``, an :class:`Irrep`, or any number of blocks: strings, irreps, or
+        irreps: a string such as ``"64x0e + 1o"``, another ``Irreps``, an :class:`Irrep`, or any number of blocks: strings, irreps, or
             pairs of multiplicity and irrep. Nothing is the empty sum.
 
     Raises:
@@ -46,15 +46,15 @@ class Irreps(tuple[MulIr, ...]):
     __slots__ = ()
     axes = 1
 
-    def __new__(cls, spec: str | Irrep | Iterable[Any] | None = None) -> Irreps:
-        if isinstance(spec, Irreps):
-            return super().__new__(cls, spec)
-        if isinstance(spec, str):
-            blocks: Any = read_terms(spec)
-        elif isinstance(spec, Irrep):
-            blocks = [MulIr(1, spec)]
+    def __new__(cls, irreps: str | Irrep | Iterable[Any] | None = None) -> Irreps:
+        if isinstance(irreps, Irreps):
+            return super().__new__(cls, irreps)
+        if isinstance(irreps, str):
+            blocks: Any = read_terms(irreps)
+        elif isinstance(irreps, Irrep):
+            blocks = [MulIr(1, irreps)]
         else:
-            blocks = [read_block(entry) for entry in spec or ()]
+            blocks = [read_block(entry) for entry in irreps or ()]
         return super().__new__(cls, blocks)
 
     @staticmethod
@@ -247,11 +247,11 @@ class Irreps(tuple[MulIr, ...]):
             return x.new_zeros(*x.shape[:-1], 0, wanted.dim)
         return found[0] if len(found) == 1 else torch.cat(found, dim=-2)
 
-    def D_from_matrix(self, rotation: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch dim dim"]:
+    def D_from_matrix(self, R: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch dim dim"]:
         r"""Block-diagonal :math:`\bigoplus D^l(R)`, with the parity for det R = -1; an InputError if R is not orthogonal."""
-        require_rotation(rotation, "D_from_matrix", improper=True)
-        sign = determinant_sign(rotation)
-        return self._sum(rotation * sign[..., None, None], sign)
+        require_rotation(R, "D_from_matrix", improper=True)
+        sign = determinant_sign(R)
+        return self._sum(R * sign[..., None, None], sign)
 
     def D_from_quaternion(self, q: Float[Tensor, "*batch 4"], k: Tensor | None = None) -> Float[Tensor, "*shape dim dim"]:
         """As :meth:`Irrep.D_from_quaternion`, block-diagonal."""
@@ -273,7 +273,9 @@ class Irreps(tuple[MulIr, ...]):
         odd = {ir.l: degrees[ir.l] if sign is None else degrees[ir.l] * sign[..., None, None] for _, ir in self if ir.p == -1}
         return direct_sum(*[_copies(degrees[ir.l] if ir.p == 1 else odd[ir.l], mul) for mul, ir in self])
 
-    matrix = D_from_matrix
+    def matrix(self, rotation: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch dim dim"]:
+        """:meth:`D_from_matrix`, under its name as a :class:`~intertwine.groups.Representation`."""
+        return self.D_from_matrix(rotation)
 
     def transform(self, rotation: Float[Tensor, "3 3"], x: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch dim"]:
         r""":math:`D(R)\,x`, the matrix computed in float64: it makes an Irreps a :class:`~intertwine.groups.Representation`."""

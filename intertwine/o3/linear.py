@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from intertwine.numerics import InputError, choose, ignore_keys
 from intertwine.o3.irreps import Irreps
+from intertwine.o3.mixing import applicable, mix
+from intertwine.o3.mixing_plan import Block, Mixing, Route
 
 
 class LinearInstruction(NamedTuple):
@@ -93,6 +95,7 @@ class Linear(nn.Module):
         self.bias_numel = sum(path.path_shape[0] for path in self.instructions[len(paths) :])
         self._starts = [sum(prod(path.path_shape) for path in paths[:number]) for number in range(len(paths))]
         self._groups = self._grouped(paths)
+        self._mixing = self._planned() if self.shared_weights and f_in is None and self._groups else None
         factory: dict[str, Any] = {"dtype": dtype, "device": device}
         extra_in, extra = ((), ()) if f_in is None else ((f_in, f_out), (f_out,))
         if self.internal_weights and self.weight_numel:
@@ -153,6 +156,25 @@ class Linear(nn.Module):
                     del remaining[number]
         return groups
 
+    def _planned(self) -> Mixing:
+        """The groups as the eager path wants them."""
+        sides = []
+        for irreps in (self.irreps_in, self.irreps_out):
+            sides.append([Block(place.start, mul, ir.dim) for place, (mul, ir) in zip(irreps.slices(), irreps)])
+        routes = tuple(
+            Route(
+                tuple(sides[0][a] for a in group.inputs),
+                tuple(sides[1][b] for b in group.outputs),
+                tuple(tuple(self._starts[number] for number in row) for row in group.numbers),
+                tuple(tuple(self.instructions[number].path_weight for number in row) for row in group.numbers),
+            )
+            for group in self._groups
+        )
+        biased = [path for path in self.instructions[len(self._starts) :] if path.path_shape[0]]
+        starts = [sum(path.path_shape[0] for path in biased[:number]) for number in range(len(biased))]
+        biases = tuple((sides[1][path.i_out], start) for path, start in zip(biased, starts))
+        return Mixing(self.irreps_in.dim, self.irreps_out.dim, self.weight_numel, routes, biases, self.layout)
+
     def extra_repr(self) -> str:
         return f"{self.irreps_in} -> {self.irreps_out} | {self.weight_numel} weights"
 
@@ -177,6 +199,11 @@ class Linear(nn.Module):
             InputError: a last axis or the number of weights does not fit, or weights are missing.
         """
         weight, bias = self._given(weight, "weight", self.weight_numel), self._given(bias, "bias", self.bias_numel)
+        plan, shape = self._mixing, features.shape
+        if plan is not None and shape and shape[-1] == plan.dim_in and bias.ndim == 1 and applicable(features, weight, bias):
+            x = features if features.ndim == 2 else features.reshape(prod(shape[:-1]), plan.dim_in)
+            y = mix(x, weight, plan, bias if self.bias_numel else None)
+            return y if features.ndim == 2 else y.view(*shape[:-1], plan.dim_out)
         own = 1 if self.f_in is None else 2  # axes of a sample
         if features.ndim < own or features.shape[-1] != self.irreps_in.dim or (own == 2 and features.shape[-2] != self.f_in):
             wanted = f"(..., {self.irreps_in.dim})" if own == 1 else f"(..., {self.f_in}, {self.irreps_in.dim})"
@@ -184,6 +211,12 @@ class Linear(nn.Module):
                 f"features have shape {tuple(features.shape)}, expected {wanted}",
                 where=f"Linear {self.irreps_in}",
                 remedy="check irreps_in.",
+            )
+        if self.weight_numel and features.dtype != weight.dtype and not torch.is_autocast_enabled(features.device.type):
+            raise InputError(
+                f"features are {features.dtype}, weights {weight.dtype}",
+                where=f"Linear {self.irreps_in}",
+                remedy="use .to(...) on one of them.",
             )
         batch = features.shape[: features.ndim - own]
         if not self.shared_weights and self.weight_numel:
@@ -194,17 +227,19 @@ class Linear(nn.Module):
         blocks, weights = self._blocks(x), self._weights(weight, own)
         for group in self._groups:
             rows = blocks[group.inputs[0]] if len(group.inputs) == 1 else torch.cat([blocks[a] for a in group.inputs], dim=-1)
-            matrix = self._matrix(weights, group)
-            # z, component, (f) channel; flattened first, since torch would multiply sample by sample if the rows are not contiguous
-            z, dim, channels = rows.shape
-            product = (
-                (rows.reshape(z * dim, channels) @ matrix).view(z, dim, matrix.shape[1]) if matrix.ndim == 2 else torch.bmm(rows, matrix)
-            )
+            product = self._product(rows, self._matrix(weights, group))
             for b, piece in zip(group.outputs, self._pieces(product, group)):
                 outputs[b] = piece if (before := outputs[b]) is None else before + piece
         self._add_biases(outputs, bias)
-        shape = (prod(batch),) if self.f_out is None else (prod(batch), self.f_out)
-        return self._joined(outputs, x, shape).reshape(*batch, *shape[1:], self.irreps_out.dim)
+        axes = (prod(batch),) if self.f_out is None else (prod(batch), self.f_out)
+        return self._joined(outputs, x, axes).reshape(*batch, *axes[1:], self.irreps_out.dim)
+
+    def _product(self, rows: Tensor, matrix: Tensor) -> Tensor:
+        """Rows (z, component, channel) times a matrix, or one of each sample."""
+        if matrix.ndim == 3:
+            return torch.bmm(rows, matrix)
+        z, dim, channels = rows.shape  # flattened, since torch would multiply sample by sample if the rows are not contiguous
+        return (rows.reshape(z * dim, channels) @ matrix).view(z, dim, matrix.shape[1])
 
     def _given(self, value: Tensor | None, name: str, numel: int) -> Tensor:
         if value is None:

@@ -15,6 +15,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from intertwine.numerics import safe
+
 HIGHEST = 3
 
 
@@ -112,6 +114,6 @@ def second(
 
 def exact_products(x: Tensor) -> bool:
     """Whether matrix products keep the precision of x: not under autocast, nor where a lower precision of products is allowed."""
-    if torch.is_autocast_enabled(x.device.type):
+    if safe.autocasting(x):
         return False
     return x.dtype == torch.float64 or (x.dtype == torch.float32 and torch.get_float32_matmul_precision() == "highest")

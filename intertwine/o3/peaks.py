@@ -65,7 +65,7 @@ def climb(f: Callable[[Tensor], Tensor], points: Float[Tensor, "starts 3"], step
 
 def _newton(f: Callable[[Tensor], Tensor], points: Tensor) -> tuple[Tensor, Tensor]:
     """Values and steps; a step is at most a fifth of a radian."""
-    with torch.enable_grad():
+    with torch.inference_mode(False), torch.enable_grad():
         x = points.clone().requires_grad_()
         value = f(x)
         (gradient,) = torch.autograd.grad(value.sum(), x, create_graph=True)

@@ -245,21 +245,33 @@ def require_shape(x: Tensor, last: tuple[int, ...], where: str) -> None:
         )
 
 
-def require_rotation(R: Tensor, where: str) -> None:
-    """Raise an InputError unless R is (..., 3, 3) with determinant 1; the entries are looked at only where that costs nothing."""
+def require_rotation(R: Tensor, where: str, improper: bool = False) -> None:
+    """Raise an InputError unless R is (..., 3, 3), orthogonal and of determinant 1 (or -1, if ``improper``).
+
+    The entries are looked at only where that costs nothing.
+    """
     require_shape(R, (3, 3), where)
     if not safe.inspectable(R) or not R.numel():
         return
-    a, b, c = R.detach().unbind(-2)
-    determinant = (torch.linalg.cross(a, b, dim=-1) * c).sum(-1)
-    tolerance = max(1e-4, 20 * torch.finfo(R.dtype).eps)
-    if not bool(((determinant - 1).abs() <= tolerance).all()):
-        worst = determinant.flatten()[(determinant - 1).abs().flatten().argmax()].item()
+    exact = R.detach().to(torch.float64)
+    error = (exact @ exact.mT - torch.eye(3, dtype=exact.dtype, device=exact.device)).abs().amax((-2, -1))
+    sign = determinant_sign(exact)
+    wrong = ~(error <= max(2e-4, 40 * torch.finfo(R.dtype).eps)) | (sign < 0 if not improper else sign == 0)
+    if bool(wrong.any()):
+        worst = exact[wrong][0]
+        deviation, determinant = (worst @ worst.mT).sub(torch.eye(3, dtype=worst.dtype, device=worst.device)).abs().max(), worst.det()
         raise InputError(
-            f"a matrix with determinant {worst:.6g} is not a proper rotation",
+            f"a matrix with determinant {determinant.item():.6g}, R R^T - 1 up to {deviation.item():.2g}, is not a "
+            + ("rotation or reflection" if improper else "proper rotation"),
             where=where,
-            remedy="orthogonalise it; of an improper rotation pass -R and keep the inversion apart.",
+            remedy="orthogonalise it." if improper else "orthogonalise it; of an improper rotation pass -R and keep the inversion apart.",
         )
+
+
+def determinant_sign(R: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch"]:
+    """1 for proper and -1 for improper rotations (..., 3, 3), a constant for autograd; in every precision, unlike ``torch.linalg.det``."""
+    a, b, c = R.detach().unbind(-2)
+    return (torch.linalg.cross(a, b, dim=-1) * c).sum(-1).sign()
 
 
 def _shorter(q: Tensor) -> Tensor:

@@ -6,13 +6,15 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
-from intertwine.numerics import InputError, choose
+from intertwine.numerics import ExactBuffers, InputError, choose
 from intertwine.o3.harmonic_constants import Tables, tables_for
 from intertwine.o3.harmonic_derivatives import Harmonics, values
+from intertwine.o3.irrep import Irrep
 from intertwine.o3.irreps import Irreps
 from intertwine.o3.solid_harmonics import solid_harmonics
 from intertwine.o3.unit_vectors import Unit, direction, plain
@@ -21,7 +23,7 @@ NORMALIZATIONS = ("integral", "component", "norm")
 LAYOUTS = ("mul_ir", "ir_mul")
 
 
-class SphericalHarmonics(nn.Module):
+class SphericalHarmonics(ExactBuffers):
     r"""The module of :func:`spherical_harmonics`.
 
     Args:
@@ -50,7 +52,7 @@ class SphericalHarmonics(nn.Module):
 
     def __init__(
         self,
-        irreps_out: int | Sequence[int] | str | Irreps,
+        irreps_out: int | Sequence[int] | str | Irrep | Irreps,
         normalize: bool,
         normalization: str = "integral",
         irreps_in: Any = None,
@@ -65,8 +67,10 @@ class SphericalHarmonics(nn.Module):
         parity = self.irreps_in[0].ir.p
         self.irreps_out = Irreps([(1, (l, parity**l)) for l in self.degrees]).simplify()
         reordered = layout == "ir_mul" and any(mul > 1 for mul, _ in self.irreps_out)
-        order = _component_order(self.irreps_out) if reordered else None
-        self.register_buffer("order", order, persistent=False)
+        if reordered:
+            self.register_exact("order", _component_order(self.irreps_out))
+        else:
+            self.register_buffer("order", None, persistent=False)
 
     def forward(self, x: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch dim"]:
         """Harmonics of vectors: components of ``irreps_out`` on the last axis; the unit is that of x to the power l, or none.
@@ -83,7 +87,7 @@ class SphericalHarmonics(nn.Module):
 
 
 def spherical_harmonics(
-    l: int | Sequence[int] | str | Irreps, x: Float[Tensor, "*batch 3"], normalize: bool, normalization: str = "integral"
+    l: int | Sequence[int] | str | Irrep | Irreps, x: Float[Tensor, "*batch 3"], normalize: bool, normalization: str = "integral"
 ) -> Float[Tensor, "*batch dim"]:
     r"""Real spherical harmonics :math:`Y^l(x)`, homogeneous harmonic polynomials with :math:`Y^l(R x) = D^l(R)\, Y^l(x)`.
 
@@ -111,17 +115,17 @@ def spherical_harmonics(
     """
     choose(normalization, NORMALIZATIONS, kind="normalization", where="spherical_harmonics")
     _check_vectors(x, "spherical_harmonics")
-    degrees = _resolve(l, None)[1] if isinstance(l, str | Irreps) else read_degrees(l, "spherical_harmonics")
+    degrees = _resolve(l, None)[1] if isinstance(l, str | Irreps | Irrep) else read_degrees(l, "spherical_harmonics")
     return _evaluate(x, normalize, tables_for(degrees, normalization, x))
 
 
-def read_degrees(l: int | Sequence[int] | str | Irreps, where: str) -> tuple[int, ...]:
+def read_degrees(l: int | Sequence[int] | str | Irrep | Irreps, where: str) -> tuple[int, ...]:
     """The degrees that an argument names: one, a list, or irreps.
 
     Raises:
         InputError: a degree is negative or not an integer.
     """
-    if isinstance(l, str | Irreps):
+    if isinstance(l, str | Irreps | Irrep):  # an irrep is a pair of numbers as well
         return tuple(Irreps(l).ls)
     entries: Any = l if isinstance(l, Sequence) else (l,)
     try:
@@ -138,7 +142,7 @@ def read_degrees(l: int | Sequence[int] | str | Irreps, where: str) -> tuple[int
 def _resolve(irreps_out: Any, irreps_in: Any) -> tuple[Irreps, tuple[int, ...]]:
     """The input's irreps and the degrees; e3nn's rules for parities that are not given."""
     degrees = read_degrees(irreps_out, "SphericalHarmonics")
-    asked = Irreps(irreps_out) if isinstance(irreps_out, str | Irreps) else Irreps()
+    asked = Irreps(irreps_out) if isinstance(irreps_out, str | Irreps | Irrep) else Irreps()
     if irreps_in is None:
         irreps_in = "1e" if any(ir.l % 2 == 1 and ir.p == 1 for _, ir in asked) else "1o"
     vector = Irreps(irreps_in)
@@ -158,10 +162,10 @@ def _resolve(irreps_out: Any, irreps_in: Any) -> tuple[Irreps, tuple[int, ...]]:
     return vector, degrees
 
 
-def _component_order(irreps: Irreps) -> Tensor:
+def _component_order(irreps: Irreps) -> np.ndarray:
     """Positions of the components of ``ir_mul`` in ``mul_ir``."""
-    blocks = [torch.arange(part.start, part.stop) for part in irreps.slices()]
-    return torch.cat([block.reshape(mul, ir.dim).t().reshape(-1) for (mul, ir), block in zip(irreps, blocks)])
+    blocks = [np.arange(part.start, part.stop) for part in irreps.slices()]
+    return np.concatenate([block.reshape(mul, ir.dim).T.reshape(-1) for (mul, ir), block in zip(irreps, blocks)])
 
 
 def _check_vectors(x: Tensor, where: str) -> None:

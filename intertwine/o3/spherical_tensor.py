@@ -282,7 +282,8 @@ class SphericalTensor(Irreps):
         alone = ((points[:, None] - others).norm(dim=-1) >= 2 * pi / res).all(1)
         points, heights = torch.cat([points[alone], others]), torch.cat([values[first][alone], turned[second]])
         if refine:
-            fixed = signal.detach()
+            with torch.inference_mode(False):  # derivatives are needed there too
+                fixed = signal.detach().clone()
             points = climb(lambda x: self.signal_xyz(fixed, x), points)
             again = (points[:, None] - points).norm(dim=-1) < 1e-4
             points = points[~again.tril(-1).any(1)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from math import prod, sqrt
+from math import inf, prod, sqrt
 from typing import Any, NamedTuple
 
 import torch
@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from intertwine.kernels import Operand, Plan, Reference, Table, weight_shape
-from intertwine.numerics import InputError, choose, ignore_keys
+from intertwine.numerics import InputError, choose, ignore_keys, safe
 from intertwine.o3.clebsch_gordan import coupling
 from intertwine.o3.irreps import Irreps
 
@@ -143,7 +143,7 @@ class TensorProduct(nn.Module):
                 where=where,
                 remedy=f"the output can be one of {', '.join(str(ir) for ir in ir1 * ir2)}.",
             )
-        if path_weight < 0:
+        if not 0 <= path_weight < inf:
             raise InputError(f"the weight of the path is {path_weight}", where=where, remedy="it is a variance: give a number >= 0.")
         shape = weight_shape(mode, mul1, mul2, mul3, weighted=has_weight, where=where)
         return Instruction(i_in1, i_in2, i_out, mode, has_weight, path_weight, shape)
@@ -192,11 +192,11 @@ class TensorProduct(nn.Module):
         Raises:
             InputError: a wrong size or precision, or no weights.
         """
-        if x.dtype != self.output_mask.dtype and not torch.is_autocast_enabled(x.device.type):
+        if x.dtype != self.output_mask.dtype and not safe.autocasting(x):
             raise InputError(
                 f"the module is in {self.output_mask.dtype}, its input in {x.dtype}", where="x", remedy="cast one of them, with .to(dtype)."
             )
-        return self.kernel(x, y, self._weights(weight) if self.weight_numel else None)
+        return self.kernel(x, y, self._needed(weight))
 
     def right(
         self, y: Float[Tensor, "... dim2"], weight: Float[Tensor, "... weights"] | Sequence[Any] | None = None
@@ -211,7 +211,7 @@ class TensorProduct(nn.Module):
             (..., irreps_in1.dim, irreps_out.dim).
         """
         basis = torch.eye(self.irreps_in1.dim, dtype=y.dtype, device=y.device)
-        given = self._weights(weight) if self.weight_numel else None
+        given = self._needed(weight)
         return self.forward(basis, y.unsqueeze(-2), given if given is None or self.shared_weights else given.unsqueeze(-2))
 
     def weight_view_for_instruction(
@@ -226,9 +226,11 @@ class TensorProduct(nn.Module):
         Raises:
             InputError: the path has no weights, or there are none.
         """
-        path = self.kernel.plan.paths[instruction]
-        if not path.weighted:
-            raise InputError(f"path {instruction} has no weights", where="instruction", remedy="choose one with has_weight=True.")
+        paths = self.kernel.plan.paths
+        if not 0 <= instruction < len(paths) or not paths[instruction].weighted:
+            remedy = f"choose one with has_weight=True, from 0 to {len(paths) - 1}."
+            raise InputError(f"path {instruction} has no weights", where="instruction", remedy=remedy)
+        path = paths[instruction]
         return self._weights(weight).narrow(-1, path.start, path.numel).unflatten(-1, path.shape)
 
     def weight_views(
@@ -245,6 +247,14 @@ class TensorProduct(nn.Module):
             if path.has_weight:
                 view = self.weight_view_for_instruction(number, given)
                 yield (number, path, view) if yield_instruction else view
+
+    def _needed(self, weight: Tensor | Sequence[Any] | None) -> Tensor | None:
+        """The weights for the kernel; None where no path has any."""
+        if self.weight_numel:
+            return self._weights(weight)
+        if weight is not None and (weight.shape[-1] if isinstance(weight, Tensor) else len(weight)):
+            raise InputError("weights given, but no path has any", where="weight", remedy="pass None.")
+        return None
 
     def _weights(self, weight: Tensor | Sequence[Any] | None) -> Tensor:
         """The given weights as one tensor, or the internal ones."""
@@ -281,6 +291,8 @@ def _variances(given: Sequence[float] | Tensor | None, irreps: Irreps, where: st
     values = [1.0] * len(irreps) if given is None else [float(value) for value in given]
     if len(values) != len(irreps):
         raise InputError(f"{len(values)} variances for {len(irreps)} blocks", where=where, remedy="give one number a block.")
+    if not all(0 <= value < inf for value in values):
+        raise InputError(f"{values} are not variances", where=where, remedy="give numbers >= 0.")
     return values
 
 

@@ -50,9 +50,9 @@ class Projected(torch.autograd.Function):
 
 
 def plain(x: Tensor) -> bool:
-    """Whether x is an ordinary tensor, which may be written to: not one of a compiler, of ``torch.func`` or of forward mode."""
+    """Whether x is an ordinary tensor, which may be written to: not one of a compiler, a tracer, ``torch.func`` or forward mode."""
     wrapped = torch._C._functorch
-    if torch.compiler.is_compiling() or wrapped.is_functorch_wrapped_tensor(x) or wrapped.is_legacy_batchedtensor(x):
+    if safe.traced(x) or wrapped.is_functorch_wrapped_tensor(x) or wrapped.is_legacy_batchedtensor(x):
         return False
     return torch.autograd.forward_ad.unpack_dual(x).tangent is None
 

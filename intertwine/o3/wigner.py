@@ -51,7 +51,7 @@ def _degrees(lmax: int, rotation: Tensor) -> list[Tensor]:
     low, centre, high = (row[..., None, :, None] for row in exact.unbind(-2))
     for l in range(2, lmax + 1):
         blocks.append(_raise(l, low, centre, high, blocks[-1]))
-    return [block.to(rotation.dtype) for block in blocks]
+    return [block.to(rotation.dtype, copy=block is rotation) for block in blocks]  # the caller may write into D^1
 
 
 def _raise(l: int, low: Tensor, centre: Tensor, high: Tensor, d: Tensor) -> Tensor:

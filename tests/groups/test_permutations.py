@@ -140,3 +140,9 @@ def test_formulas_that_are_none(formula: str):
 def test_dimensions_that_do_not_fit(dims: dict[str, int], message: str):
     with pytest.raises(InputError, match=message):
         reduce_permutation(*germinate_formulas("ij=ji"), **dims)
+
+
+@pytest.mark.parametrize("i", [-1, 6, 100])
+def test_there_are_n_factorial_permutations(i: int) -> None:
+    with pytest.raises(InputError, match="no permutation"):
+        perm.from_int(i, 3)

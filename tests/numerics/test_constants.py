@@ -53,3 +53,13 @@ def test_keys_of_others_are_dropped_where_they_match() -> None:
     ignore_keys(outer["a"], [r"_compiled.*"])
     state = {**outer.state_dict(), "a._compiled.x": torch.ones(1), "b._compiled.x": torch.ones(1)}
     assert outer.load_state_dict(state, strict=False).unexpected_keys == ["b._compiled.x"]
+
+
+def test_integer_constants_come_back_after_to_empty() -> None:
+    module = ExactBuffers()
+    module.register_exact("order", np.array([2, 0, 1]), device="meta")
+    module.register_exact("value", np.array([0.1, 0.2]), dtype=torch.float32, device="meta")
+    module.to_empty(device="cpu")
+    assert module.order.tolist() == [2, 0, 1]
+    assert module.double().value.tolist() == [0.1, 0.2]
+    assert module.order.dtype == torch.int64

@@ -6,7 +6,9 @@ import math
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.autograd import gradcheck, gradgradcheck
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from intertwine.numerics import safe
 
@@ -150,3 +152,20 @@ def test_soft_norm_is_smooth_at_zero_and_the_norm_far_from_it() -> None:
     x = torch.randn(4, 3, dtype=torch.float64)
     torch.testing.assert_close(safe.soft_norm(x, 0.1), (x.square().sum(-1) + 0.01).sqrt() - 0.1, rtol=1e-13, atol=1e-15)
     torch.testing.assert_close(safe.soft_norm(1e6 * x.T, 0.1, dim=0), (1e6 * x).norm(dim=-1) - 0.1, rtol=1e-12, atol=0)
+
+
+def test_branches_on_values_are_not_recorded() -> None:
+    x, zero = torch.randn(4, 3, dtype=torch.float64), torch.zeros(4, 3, dtype=torch.float64)
+    for mode in ("real", "fake", "symbolic"):
+        traced = make_fx(safe.normalize, tracing_mode=mode)(x)
+        assert traced(zero).isfinite().all()
+        torch.testing.assert_close(traced(x), safe.normalize(x))
+    with FakeTensorMode():
+        assert safe.norm(torch.ones(2, 3)).shape == (2,)
+    torch.testing.assert_close(torch.func.functionalize(safe.normalize)(x), safe.normalize(x))
+
+
+def test_the_device_meta_has_no_autocast() -> None:
+    assert not safe.autocasting(torch.ones(1, device="meta"))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert safe.autocasting(torch.ones(1))

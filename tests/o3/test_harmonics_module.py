@@ -10,10 +10,11 @@ import e3nn.o3
 import pytest
 import torch
 from rotation_cases import as_users_run_it
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from intertwine.numerics import InputError
-from intertwine.o3.harmonic_constants import tables_of
-from intertwine.o3.irreps import Irreps
+from intertwine.o3.harmonic_constants import _TABLES, tables_of
+from intertwine.o3.irreps import Irrep, Irreps
 from intertwine.o3.solid_harmonics import solid_harmonics
 from intertwine.o3.spherical_harmonics import SphericalHarmonics, spherical_harmonics
 
@@ -138,3 +139,47 @@ def test_plain_operations_and_blocks_agree_in_half_precision():
     tables = tables_of((0, 1, 2), "integral", torch.bfloat16)
     x = points(10, dtype=torch.bfloat16)
     torch.testing.assert_close(spherical_harmonics([0, 1, 2], x, False), solid_harmonics(x.t(), tables).t())
+
+
+def test_tables_made_under_a_mode_of_torch_are_not_kept() -> None:
+    x = torch.randn(5, 3, dtype=torch.float64)
+
+    def harmonics(x: torch.Tensor) -> torch.Tensor:
+        return spherical_harmonics([0, 1, 4, 9], x, True, "norm")
+
+    for call in (
+        torch.func.functionalize(harmonics),
+        make_fx(harmonics),
+        make_fx(harmonics, tracing_mode="symbolic"),
+        torch.vmap(harmonics),
+    ):
+        _TABLES.clear()
+        call(x)
+        y = x.clone().requires_grad_()
+        out = harmonics(y)
+        out.sum().backward()
+        torch.testing.assert_close(out, e3nn.o3.spherical_harmonics([0, 1, 4, 9], x, True, "norm"), atol=1e-13, rtol=0)
+    with torch.inference_mode():
+        _TABLES.clear()
+        harmonics(x)
+    harmonics(x.clone().requires_grad_()).sum().backward()
+
+
+def test_a_recorded_graph_holds_at_the_zero_vector() -> None:
+    recorded = make_fx(lambda x: spherical_harmonics([0, 1, 2], x, True))(torch.randn(5, 3))
+    zero = torch.zeros(5, 3)
+    torch.testing.assert_close(recorded(zero), spherical_harmonics([0, 1, 2], zero, True))
+
+
+def test_the_device_meta() -> None:
+    assert spherical_harmonics([0, 1, 5], torch.ones(4, 3, device="meta"), True).shape == (4, 15)
+    with torch.device("meta"):
+        module = SphericalHarmonics("2x1o", True, layout="ir_mul")
+    x = torch.randn(5, 3)
+    torch.testing.assert_close(module.to_empty(device="cpu")(x), SphericalHarmonics("2x1o", True, layout="ir_mul")(x))
+
+
+def test_one_irrep_is_one_degree() -> None:
+    x = torch.randn(5, 3)  # as a pair of numbers, 1e would be the degrees 1 and 1
+    assert spherical_harmonics(Irrep("1e"), x, True).equal(spherical_harmonics(1, x, True))
+    assert str(SphericalHarmonics(Irrep("2e"), True).irreps_out) == "1x2e"

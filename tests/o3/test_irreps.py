@@ -168,3 +168,19 @@ def test_the_largest_degree_of_nothing() -> None:
     for empty in ("", "0x1o"):
         with pytest.raises(InputError, match="empty"):
             _ = Irreps(empty).lmax
+
+
+@pytest.mark.parametrize("bad", [2 * torch.eye(3), torch.tensor([2.0, 0.5, 1.0]).diag(), torch.zeros(3, 3), torch.full((3, 3), torch.nan)])
+def test_only_orthogonal_matrices_are_represented(bad: torch.Tensor) -> None:
+    for representation in (Irreps("0e+1o+2e"), Irrep("2e")):
+        with pytest.raises(InputError, match="not a rotation or reflection"):
+            representation.D_from_matrix(bad)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_matrices_in_half_precision(dtype: torch.dtype) -> None:
+    R = -torch.tensor([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+    for representation in (Irreps("1o+2e+1e"), Irrep("2o")):
+        found = representation.D_from_matrix(R.to(dtype))
+        assert found.dtype == dtype
+        torch.testing.assert_close(found.float(), representation.D_from_matrix(R), atol=8 * torch.finfo(dtype).eps, rtol=0)

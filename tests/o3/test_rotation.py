@@ -256,3 +256,10 @@ def test_wrong_shapes_and_types_are_named(name: str) -> None:
     for bad in (torch.zeros(5, 2), torch.zeros(3, 3, dtype=torch.int64), torch.zeros(4, 4, dtype=torch.int64), torch.tensor(1.0)):
         with as_users_run_it(), pytest.raises(InputError, match="got torch"):
             getattr(rotation, name)(bad)
+
+
+def test_a_volume_of_one_is_not_enough() -> None:
+    with pytest.raises(InputError, match="not a proper rotation"):
+        rotation.matrix_to_quaternion(torch.diag(torch.tensor([2.0, 0.5, 1.0])))
+    with pytest.raises(InputError, match="not a proper rotation"):
+        rotation.matrix_to_quaternion(torch.full((3, 3), torch.nan))

@@ -229,3 +229,12 @@ def test_errors() -> None:
     ):
         with as_users_run_it(), pytest.raises(InputError):
             bad()
+
+
+def test_peaks_in_inference_mode() -> None:
+    tensor = SphericalTensor(4, 1, -1)
+    signal = tensor.with_peaks_at(torch.tensor([[0.0, 2.0, 0.0]]))
+    where, height = tensor.find_peaks(signal, refine=True)
+    with torch.inference_mode():
+        found = tensor.find_peaks(tensor.with_peaks_at(torch.tensor([[0.0, 2.0, 0.0]])), refine=True)
+    torch.testing.assert_close(found, (where, height))

@@ -263,3 +263,29 @@ def test_bad_input_is_named() -> None:
     ):
         with pytest.raises(InputError, match=named):
             product(*given)
+
+
+def test_numbers_and_weights_that_make_no_sense() -> None:
+    path = (0, 0, 0, "uuu", False)
+    for wrong in (-1.0, float("nan"), float("inf")):
+        with pytest.raises(InputError, match="not variances"):
+            TensorProduct("1o", "1o", "1e", [path], out_var=[wrong])
+        with pytest.raises(InputError, match="weight of the path"):
+            TensorProduct("1o", "1o", "1e", [(*path, wrong)])
+    unweighted = TensorProduct("1o", "1o", "1e", [path])
+    x = torch.randn(2, 3)
+    with pytest.raises(InputError, match="no path has any"):
+        unweighted(x, x, torch.randn(7))
+    assert unweighted(x, x, torch.randn(0)).equal(unweighted(x, x))
+    weighted = TensorProduct("1o", "1o", "1e", [(0, 0, 0, "uuu", True)])
+    for number in (1, -1):
+        with pytest.raises(InputError, match="has no weights"):
+            weighted.weight_view_for_instruction(number)
+
+
+def test_the_device_meta() -> None:
+    product = TensorProduct("1o", "1o", "1e", [(0, 0, 0, "uuu", True)], device="meta")
+    x = torch.ones(2, 3, device="meta")
+    assert product(x, x).shape == (2, 3)
+    with pytest.raises(InputError, match="in torch"):
+        product(x.bfloat16(), x)

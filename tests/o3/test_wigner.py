@@ -176,3 +176,10 @@ def test_bad_degrees_are_named(l: object) -> None:
         wigner_d(l, torch.eye(3))  # type: ignore[arg-type]
     with as_users_run_it(), pytest.raises(InputError, match="wigner_d: got"):
         wigner_d(2, torch.eye(4))
+
+
+def test_the_result_is_not_the_argument() -> None:
+    R = torch.eye(3, dtype=torch.float64)
+    wigner_d(1, R).mul_(2)
+    wigner_d_blocks(2, R)[1].mul_(2)
+    assert R.equal(torch.eye(3, dtype=torch.float64))
