@@ -117,6 +117,20 @@ class Activation(nn.Module):
         return outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=dim)
 
 
+def parity_of(act: Callable[[Tensor], Tensor], tolerance: float = 1e-5) -> int | None:
+    """Whether a function is even (1), odd (-1) or neither (None), from its values on [-10, 10].
+
+    Args:
+        act: an elementwise function or a module, which may work in place.
+        tolerance: how far values may differ.
+    """
+    device = next((p.device for p in act.parameters()), None) if isinstance(act, nn.Module) else None
+    x = torch.linspace(0, 10, 256, device=device)
+    with torch.no_grad():
+        plus, minus = act(x.clone()), act(-x)
+    return next((parity for parity in (1, -1) if bool((plus - parity * minus).abs().max() <= tolerance)), None)
+
+
 def _parity(ir: Irrep, act: nn.Module | None, irreps: Irreps) -> Irrep:
     """The irrep of the function's values."""
     if act is None:
@@ -127,12 +141,9 @@ def _parity(ir: Irrep, act: nn.Module | None, irreps: Irreps) -> Irrep:
         )
     if ir.p == 1:
         return ir
-    x = torch.linspace(0, 10, 256, device=next((p.device for p in act.parameters()), None))
-    with torch.no_grad():
-        plus, minus = act(x.clone()), act(-x)  # it may work in place
-    for parity in (1, -1):
-        if float((plus - parity * minus).abs().max()) < 1e-5:
-            return Irrep(0, parity)
+    parity = parity_of(act)
+    if parity is not None:
+        return Irrep(0, parity)
     raise InputError(
         "the function is neither even nor odd, so that of an odd scalar has no parity",
         where=f"Activation {irreps}",

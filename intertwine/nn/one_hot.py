@@ -43,7 +43,7 @@ def bessel(x: Float[Tensor, "*shape"], n: int, x_max: int | float = 1.0) -> Floa
 
 
 def soft_one_hot_linspace(
-    x: Float[Tensor, "*shape"], start: int | float, end: int | float, number: int, basis: Any = None, cutoff: Any = None
+    x: Float[Tensor, "*shape"], start: int | float, end: int | float, number: Any, basis: Any = None, cutoff: Any = None
 ) -> Float[Tensor, "*shape number"]:
     r"""A number as the values of smooth functions centred on a grid, :math:`\sum_k y_k(x)^2 \approx 1` inside the interval.
 
@@ -66,7 +66,7 @@ def soft_one_hot_linspace(
     choose(str(basis), BASES, kind="basis", where="soft_one_hot_linspace")
     if cutoff not in (True, False):
         raise InputError(f"cutoff={cutoff!r}", where="soft_one_hot_linspace", remedy="say True or False.")
-    if number < 1 or not end > start:
+    if not isinstance(number, int) or number < 1 or not end > start:
         raise InputError(f"{number} functions on [{start}, {end}]", where="soft_one_hot_linspace", remedy="give a number and an interval.")
     if basis in ("fourier", "bessel"):
         return _waves(x.unsqueeze(-1) - start, float(end - start), number, basis, bool(cutoff))

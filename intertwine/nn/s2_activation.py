@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from intertwine.nn.activation import normalize2mom
+from intertwine.nn.activation import normalize2mom, parity_of
 from intertwine.numerics import InputError, choose
 from intertwine.o3.blocks import LAYOUTS
 from intertwine.o3.irreps import Irreps
@@ -65,7 +65,13 @@ class S2Activation(nn.Module):
         p_val, p_arg = _parities(self.irreps_in)
         lmax = self.irreps_in.lmax
         lmax_out = lmax if lmax_out is None else lmax_out
-        p_val = p_val if p_val == 1 else _parity(act)
+        if p_val == -1:
+            parity = parity_of(act)
+            if parity is None:
+                raise InputError(
+                    "the function is neither even nor odd, the signal is odd", where="S2Activation", remedy="use tanh, for example."
+                )
+            p_val = parity
         self.irreps_out = Irreps([(1, (l, p_val * p_arg**l)) for l in range(lmax_out + 1)])
         self.to_s2 = ToS2Grid(lmax, res, normalization, dtype=dtype, device=device)
         self.from_s2 = FromS2Grid(res, lmax_out, normalization, lmax_in=lmax, dtype=dtype, device=device)
@@ -103,14 +109,3 @@ def _parities(irreps: Irreps) -> tuple[int, int]:
     raise InputError(
         f"the parities of {irreps} belong to no signal", where="S2Activation", remedy="let them be all equal, or alternate with the degree."
     )
-
-
-def _parity(act: Callable[[Tensor], Tensor]) -> int:
-    """1 for an even function, -1 for an odd one."""
-    x = torch.linspace(0, 10, 256)
-    with torch.no_grad():
-        right, left = act(x.clone()), act(-x)  # it may work in place
-    for parity in (1, -1):
-        if bool((right - parity * left).abs().max() <= 1e-10 * right.abs().max()):
-            return parity
-    raise InputError("the function is neither even nor odd, the signal is odd", where="S2Activation", remedy="use tanh, for example.")

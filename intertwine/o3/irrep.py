@@ -51,7 +51,7 @@ class Irrep(tuple[int, int]):
                 where="irrep",
                 remedy='give a degree of 0 or more and parity 1 or -1, or a string such as "1o".',
             )
-        return super().__new__(cls, (l, p))
+        return super().__new__(cls, (l, int(p)))
 
     def __getnewargs__(self) -> tuple[Any, ...]:
         return self.l, self.p

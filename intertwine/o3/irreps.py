@@ -64,6 +64,8 @@ class Irreps(tuple[MulIr, ...]):
         >>> Irreps.spherical_harmonics(2)
         1x0e+1x1o+1x2e
         """
+        if lmax < 0:
+            raise InputError(f"degrees start at 0, got lmax={lmax}", where="Irreps.spherical_harmonics", remedy="give 0 or more.")
         return Irreps([(1, (l, p**l)) for l in range(lmax + 1)])
 
     @property

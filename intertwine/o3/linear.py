@@ -2,7 +2,7 @@ r"""Linear layers between representations: by Schur's lemma they mix the copies 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from math import prod
 from typing import Any, NamedTuple
 
@@ -71,7 +71,7 @@ class Linear(nn.Module):
         f_out: int | None = None,
         internal_weights: bool | None = None,
         shared_weights: bool | None = None,
-        instructions: Sequence[tuple[int, int]] | None = None,
+        instructions: Iterable[tuple[int, int]] | None = None,
         biases: bool | Sequence[bool] | None = False,
         path_normalization: str = "element",
         layout: str = "mul_ir",
@@ -89,7 +89,7 @@ class Linear(nn.Module):
         self.internal_weights = self.shared_weights if internal_weights is None else internal_weights
         if self.internal_weights and not self.shared_weights:
             raise InputError("a layer can't own weights of each sample", where="Linear", remedy="set internal_weights=False.")
-        paths = self._paths(instructions, path_normalization)
+        paths = self._paths(None if instructions is None else list(instructions), path_normalization)
         self.instructions = paths + self._bias_paths(biases)
         self.weight_numel = sum(prod(path.path_shape) for path in paths)
         self.bias_numel = sum(path.path_shape[0] for path in self.instructions[len(paths) :])

@@ -217,7 +217,7 @@ def _with_itself(ir1: Irrep, ir: Irrep, rule: str) -> float:
 
 
 def _filter(kept: Iterable[Any] | None) -> list[Irrep] | None:
-    return None if kept is None else [Irrep(ir) for ir in kept]
+    return None if kept is None else [ir for _, ir in Irreps(kept)]
 
 
 def _sorted(out: list[tuple[int, Irrep]], paths: list[tuple[Any, ...]]) -> tuple[Irreps, list[tuple[Any, ...]]]:

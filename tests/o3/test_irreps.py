@@ -184,3 +184,11 @@ def test_matrices_in_half_precision(dtype: torch.dtype) -> None:
         found = representation.D_from_matrix(R.to(dtype))
         assert found.dtype == dtype
         torch.testing.assert_close(found.float(), representation.D_from_matrix(R), atol=8 * torch.finfo(dtype).eps, rtol=0)
+
+
+def test_small_print() -> None:
+    assert type(Irrep(1, 1.0).p) is int
+    with pytest.raises(InputError, match="lmax=-1"):
+        Irreps.spherical_harmonics(-1)
+    q = Isometry.random(3, generator=torch.Generator().manual_seed(0)).rotation
+    assert torch.equal(Irreps(irreps="1o").D_from_matrix(R=q), Irreps("1o").matrix(rotation=q))

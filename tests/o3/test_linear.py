@@ -317,3 +317,7 @@ def test_without_values(generator) -> None:
     with FakeTensorMode(allow_non_fake_inputs=True) as mode:
         assert layer(mode.from_tensor(torch.ones(5, 13))).shape == (5, 14)
     assert layer.to("meta")(torch.ones(5, 13, device="meta")).shape == (5, 14)
+
+
+def test_instructions_may_be_any_iterable() -> None:
+    assert Linear("4x0e+3x1o", "2x0e+2x1o", instructions=((i, i) for i in range(2))).weight_numel == 14

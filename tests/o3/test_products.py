@@ -112,3 +112,7 @@ def test_layout_and_dtype_pass_through() -> None:
     outer.load_state_dict(module.state_dict())
     x, y = random(4, 3, 2), random(4, 3, seed=1)
     assert torch.allclose(module(x.flatten(1), y), outer(x.transpose(1, 2).flatten(1), y), atol=1e-13, rtol=0)
+
+
+def test_a_filter_may_be_a_string() -> None:
+    assert str(FullTensorProduct("1o", "1o", filter_ir_out="0e + 2e").irreps_out) == "1x0e+1x2e"
