@@ -54,7 +54,7 @@ def test_what_a_page_says_in_code_is_true(name: str) -> None:
     """The blocks of a page are one program, in order; its assertions are the page's claims."""
     code = "\n".join(blocks(ROOT / "docs" / name, "python"))
     assert code.count("assert ") >= 1
-    run(code, name.removesuffix(".md"))
+    run(code, "page_" + name.removesuffix(".md"))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from pathlib import Path
 from types import ModuleType
 
@@ -29,6 +30,9 @@ def install(children: bool = False) -> None:
     >>> uninstall()
     """
     if not installed():
+        if THEIRS in sys.modules:
+            message = "e3nn was imported before: what the program holds of it already stays e3nn's. Call install() first."
+            warnings.warn(message, stacklevel=2)
         _AWAY.update(_take_out())
         sys.meta_path.insert(0, Finder(THEIRS, model_files()))
     if children and CHILDREN not in _python_path():

@@ -63,9 +63,9 @@ def soft_one_hot_linspace(
     >>> soft_one_hot_linspace(torch.tensor([0.5]), 0.0, 1.0, 3, basis="cosine", cutoff=False)
     tensor([[0., 1., 0.]])
     """
-    choose(str(basis), BASES, kind="basis", where="soft_one_hot_linspace")
     if cutoff not in (True, False):
         raise InputError(f"cutoff={cutoff!r}", where="soft_one_hot_linspace", remedy="say True or False.")
+    choose(str(basis), BASES, kind="basis", where="soft_one_hot_linspace")
     if not isinstance(number, int) or number < 1 or not end > start:
         raise InputError(f"{number} functions on [{start}, {end}]", where="soft_one_hot_linspace", remedy="give a number and an interval.")
     if basis in ("fourier", "bessel"):

@@ -131,3 +131,7 @@ __all__ = [
     "wigner_d_blocks",
     "xyz_to_angles",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

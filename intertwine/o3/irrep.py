@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from intertwine.o3.irreps import Irreps
 
 
+def is_irrep(entry: object) -> bool:
+    """Whether something is an irrep, ours or another library's."""
+    return hasattr(entry, "l") and hasattr(entry, "p")
+
+
 class Irrep(tuple[int, int]):
     r"""The irreducible representation of degree ``l`` (dimension 2l+1) and parity ``p`` (1 even "e", -1 odd "o").
 
@@ -43,7 +48,9 @@ class Irrep(tuple[int, int]):
                 return l
             if isinstance(l, str):
                 return _parse(l)
-            if isinstance(l, tuple) and len(l) == 2:
+            if is_irrep(l):
+                l, p = l.l, l.p
+            elif isinstance(l, tuple) and len(l) == 2:
                 l, p = l
         if not isinstance(l, int) or isinstance(l, bool) or l < 0 or p not in (1, -1):
             raise InputError(

@@ -12,7 +12,7 @@ from torch import Tensor
 from intertwine.numerics import InputError, choose
 from intertwine.numerics.linalg import direct_sum
 from intertwine.o3.angles import angles_to_matrix
-from intertwine.o3.irrep import Irrep, MulIr, inversion_sign
+from intertwine.o3.irrep import Irrep, MulIr, inversion_sign, is_irrep
 from intertwine.o3.notation import read_block, read_terms
 from intertwine.o3.rotation import axis_angle_to_matrix, determinant_sign, quaternion_to_matrix, require_rotation
 from intertwine.o3.wigner import wigner_d_blocks
@@ -46,15 +46,17 @@ class Irreps(tuple[MulIr, ...]):
     __slots__ = ()
     axes = 1
 
-    def __new__(cls, irreps: str | Irrep | Iterable[Any] | None = None) -> Irreps:
+    def __new__(cls, irreps: Any = None) -> Irreps:
         if isinstance(irreps, Irreps):
             return super().__new__(cls, irreps)
         if isinstance(irreps, str):
             blocks: Any = read_terms(irreps)
-        elif isinstance(irreps, Irrep):
-            blocks = [MulIr(1, irreps)]
-        else:
+        elif is_irrep(irreps):
+            blocks = [MulIr(1, Irrep(irreps))]
+        elif irreps is None or isinstance(irreps, Iterable):
             blocks = [read_block(entry) for entry in irreps or ()]
+        else:
+            raise InputError(f"{irreps!r} is not a sum of irreps", where="Irreps", remedy='give a string such as "16x0e + 8x1o".')
         return super().__new__(cls, blocks)
 
     @staticmethod
@@ -311,10 +313,8 @@ def _copies(d: Tensor, mul: int) -> Tensor:
 def _chooser(wanted: Any) -> Callable[[MulIr], bool]:
     if callable(wanted):
         return wanted  # type: ignore[no-any-return]
-    if isinstance(wanted, MulIr):
-        wanted = wanted.ir
-    entries = Irreps(wanted) if isinstance(wanted, str | Irrep) else wanted
-    irreps = {entry.ir if isinstance(entry, MulIr) else Irrep(entry) for entry in entries}
+    entries = [wanted] if isinstance(wanted, MulIr) else Irreps(wanted)
+    irreps = {block.ir for block in entries}
     return lambda block: block.ir in irreps
 
 

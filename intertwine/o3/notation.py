@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from intertwine.numerics import InputError
-from intertwine.o3.irrep import Irrep, MulIr
+from intertwine.o3.irrep import Irrep, MulIr, is_irrep
 
 
 def read_block(entry: Any) -> MulIr:
@@ -18,7 +18,7 @@ def read_block(entry: Any) -> MulIr:
     """
     if isinstance(entry, MulIr):
         return entry
-    if isinstance(entry, str | Irrep):
+    if isinstance(entry, str) or is_irrep(entry):
         return MulIr(1, Irrep(entry))
     if not isinstance(entry, tuple | list) or len(entry) != 2:
         raise InputError(f"{entry!r} is not a block", where="irreps", remedy='give (multiplicity, irrep), such as (16, "1o").')

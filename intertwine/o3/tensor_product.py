@@ -269,7 +269,9 @@ class TensorProduct(nn.Module):
             weight = torch.cat([_flat(one, path.path_shape) for one, path in zip(weight, paths)], dim=-1)
         if weight.shape[-1:] != (self.weight_numel,) or (weight.ndim == 1) != self.shared_weights:
             wanted = f"({self.weight_numel},)" if self.shared_weights else f"(..., {self.weight_numel}) with a batch axis"
-            raise InputError(f"the shape is {tuple(weight.shape)}", where="weight", remedy=f"the paths need {wanted}.")
+            per_sample = self.shared_weights and weight.ndim > 1 and weight.shape[-1] == self.weight_numel
+            advice = "for one set of weights per sample build the product with shared_weights=False; otherwise " if per_sample else ""
+            raise InputError(f"the shape is {tuple(weight.shape)}", where="weight", remedy=f"{advice}the paths need {wanted}.")
         return weight
 
 

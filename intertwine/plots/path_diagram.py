@@ -30,7 +30,7 @@ class Bilinear(Protocol):
     instructions: Sequence[Any]
 
 
-def paths(product: Bilinear, *, axes: Axes | None = None, title: str | None = None) -> Figure:
+def paths(product: Any, *, axes: Axes | None = None, title: str | None = None) -> Figure:
     r"""The paths :math:`(l_1, l_2) \to l` of a tensor product, one row each.
 
     Left the blocks of the first input, right those of the second, in the middle the output's, each holding the paths that are
@@ -43,8 +43,10 @@ def paths(product: Bilinear, *, axes: Axes | None = None, title: str | None = No
         title: above it; the class's name and the totals if None.
 
     Raises:
-        InputError: there are no paths.
+        InputError: there are no paths, or it is no tensor product.
     """
+    if not isinstance(product, Bilinear):
+        raise InputError(f"{type(product).__name__} is not a tensor product", where="paths", remedy="give an o3.TensorProduct.")
     rows = list(product.instructions)
     if not rows:
         raise InputError("a tensor product without paths", where="paths", remedy="check that the irreps of the inputs reach the output's.")
@@ -55,7 +57,7 @@ def paths(product: Bilinear, *, axes: Axes | None = None, title: str | None = No
     left, right = _places(product.irreps_in1, height), _places(product.irreps_in2, height)
     height = max(height, 0.34 * len(left), 0.34 * len(right))
     if axes is None:
-        axes = figure(RIGHT - LEFT + 0.3, height + 0.75).add_subplot()
+        axes = figure(RIGHT - LEFT + 0.3, height + 0.9).add_subplot()
     total = sum(prod(row.path_shape) for row in rows if row.has_weight)
     head = f"{type(product).__name__}: {len(rows)} path{'s' * (len(rows) != 1)}, {_number(total)}"
     axes.set_title(head if title is None else title, fontsize=10, loc="left")

@@ -27,7 +27,7 @@ NAMES = {0: [""], 1: ["x", "y", "z"]}
 
 
 def harmonic_surface(l: int, m: int, *, axes: Axes | None = None, view: tuple[float, float] = VIEW, resolution: int = 72) -> Figure:
-    r"""The real spherical harmonic :math:`Y_{lm}` as a surface: :math:`|Y_{lm}(u)|` from the centre, red where positive.
+    r"""The real spherical harmonic :math:`Y_{lm}` as a surface: :math:`|Y_{lm}(u)|` from the centre, orange-red where positive.
 
     Args:
         l: degree.

@@ -192,3 +192,12 @@ def test_small_print() -> None:
         Irreps.spherical_harmonics(-1)
     q = Isometry.random(3, generator=torch.Generator().manual_seed(0)).rotation
     assert torch.equal(Irreps(irreps="1o").D_from_matrix(R=q), Irreps("1o").matrix(rotation=q))
+
+
+def test_irreps_of_another_library_are_read() -> None:
+    theirs = oracle.Irreps("2x0e + 1o")
+    assert Irreps(theirs) == Irreps([(2, oracle.Irrep("0e")), oracle.Irrep("1o")]) == Irreps("2x0e+1x1o")
+    assert Irreps("0e+1o+2e").filter(theirs) == Irreps("0e+1o")
+    assert oracle.Irrep("1o") in Irreps("1o")
+    with pytest.raises(InputError, match="not a sum"):
+        Irreps(3)

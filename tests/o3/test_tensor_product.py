@@ -289,3 +289,9 @@ def test_the_device_meta() -> None:
     assert product(x, x).shape == (2, 3)
     with pytest.raises(InputError, match="in torch"):
         product(x.bfloat16(), x)
+
+
+def test_weights_per_sample_say_what_to_do() -> None:
+    product = TensorProduct("4x0e", "0e", "4x0e", [(0, 0, 0, "uvu", True)], internal_weights=False)
+    with pytest.raises(InputError, match="shared_weights=False"):
+        product(torch.ones(3, 4), torch.ones(3, 1), torch.ones(3, 4))
