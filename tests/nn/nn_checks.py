@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from jaxtyping import config
 from torch import Tensor, nn
+from unchecked import as_users_run_it as as_users_run_it
 
 from intertwine.o3 import Irreps, rand_matrix
 from intertwine.o3.blocks import join_blocks, split_blocks
@@ -28,17 +28,6 @@ def default_precision(dtype: torch.dtype) -> Iterator[None]:
         yield
     finally:
         torch.set_default_dtype(before)
-
-
-@contextmanager
-def as_users_run_it() -> Iterator[None]:
-    """Without the check of annotations, which dynamo can't trace."""
-    before = config.jaxtyping_disable
-    config.update("jaxtyping_disable", True)
-    try:
-        yield
-    finally:
-        config.update("jaxtyping_disable", before)
 
 
 def swapped(x: Tensor, irreps: Any, start: str = "mul_ir") -> Tensor:

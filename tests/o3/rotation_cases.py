@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import torch
-from jaxtyping import config
 from torch import Tensor
+from unchecked import as_users_run_it as as_users_run_it
 
 HALF_TURNS = torch.tensor([[0.0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]], dtype=torch.float64)
 
@@ -36,17 +35,6 @@ def awkward_quaternions() -> Tensor:
     near = torch.cat([at, at, at]) + steps
     every = torch.cat([at, near])
     return every / every.norm(dim=-1, keepdim=True)
-
-
-@contextlib.contextmanager
-def as_users_run_it() -> Iterator[None]:
-    """Without the tests' check of annotations, which dynamo can't trace and which comes before our own errors."""
-    before = config.jaxtyping_disable
-    config.update("jaxtyping_disable", True)
-    try:
-        yield
-    finally:
-        config.update("jaxtyping_disable", before)
 
 
 def exact_matrix(q: Tensor) -> Tensor:
