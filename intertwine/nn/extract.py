@@ -50,6 +50,9 @@ class Extract(nn.Module):
                     remedy="name blocks of equal multiplicity.",
                 )
 
+    def extra_repr(self) -> str:
+        return f"{self.irreps_in} -> {', '.join(map(str, self.irreps_outs))}"
+
     def forward(self, x: Float[Tensor, "*batch dim_in"]) -> tuple[Float[Tensor, "..."], ...] | Float[Tensor, "..."]:
         """The outputs (..., irreps_outs[k].dim) of an input (..., irreps_in.dim)."""
         require_features(x, self.irreps_in)

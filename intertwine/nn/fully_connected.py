@@ -43,7 +43,15 @@ class FullyConnectedLayer(nn.Module):
         return f"{self.h_in} -> {self.h_out}"
 
     def forward(self, x: Float[Tensor, "*batch inputs"]) -> Float[Tensor, "*batch outputs"]:
-        """(..., h_out) from (..., h_in)."""
+        """(..., h_out) from (..., h_in).
+
+        Raises:
+            InputError: the last axis of x is not ``h_in``.
+        """
+        if x.shape[-1:] != (self.h_in,):
+            raise InputError(
+                f"features have shape {tuple(x.shape)}, expected (..., {self.h_in})", where="FullyConnectedLayer", remedy="check the sizes."
+            )
         if self.act is None:
             return x @ (self.weight * (self.var_out / (max(self.h_in, 1) * self.var_in)) ** 0.5)
         y = self.act(x @ (self.weight * (max(self.h_in, 1) * self.var_in) ** -0.5))

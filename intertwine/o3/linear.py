@@ -319,6 +319,8 @@ class Linear(nn.Module):
     def weight_view_for_instruction(self, instruction: int, weight: Tensor | None = None) -> Tensor:
         """The weights of one instruction as (channels in, channels out), a view of those of the layer or of ``weight``."""
         weight = self._given(weight, "weight", self.weight_numel)
+        if not 0 <= instruction < len(self._starts):
+            raise InputError(f"there is no instruction {instruction}", where="Linear", remedy=f"there are {len(self._starts)}, from 0.")
         start, path = self._starts[instruction], self.instructions[instruction]
         return weight[..., start : start + prod(path.path_shape)].unflatten(-1, path.path_shape)
 

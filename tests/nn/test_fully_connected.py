@@ -75,3 +75,8 @@ def test_errors() -> None:
 @pytest.mark.parametrize("act", [None, silu])
 def test_no_inputs_give_zeros(act: object) -> None:
     assert FullyConnectedNet([0, 4, 3], act)(torch.ones(2, 0)).equal(torch.zeros(2, 3))
+
+
+def test_a_wrong_number_of_inputs_is_named() -> None:
+    with pytest.raises(InputError, match=r"expected \(\.\.\., 3\)"):
+        FullyConnectedNet([3, 4], None)(torch.zeros(2, 5))

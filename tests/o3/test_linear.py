@@ -320,4 +320,7 @@ def test_without_values(generator) -> None:
 
 
 def test_instructions_may_be_any_iterable() -> None:
-    assert Linear("4x0e+3x1o", "2x0e+2x1o", instructions=((i, i) for i in range(2))).weight_numel == 14
+    layer = Linear("4x0e+3x1o", "2x0e+2x1o", instructions=((i, i) for i in range(2)))
+    assert layer.weight_numel == 14
+    with pytest.raises(InputError, match="no instruction 5"):
+        layer.weight_view_for_instruction(5)
