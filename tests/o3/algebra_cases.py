@@ -50,6 +50,7 @@ class Case:
         inputs: from a generator to the arguments, in the default precision.
         differentiable: whether gradients are compared.
         train: compare in training mode (with the same seed).
+        peer: whether e3nn has it, under the same name.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Case:
     inputs: Callable[[torch.Generator], tuple[Any, ...]]
     differentiable: bool = True
     train: bool = False
+    peer: bool = True
 
     @property
     def subject(self) -> str:

@@ -52,7 +52,7 @@ def close(mine: Tensor, other: Tensor, bound: float) -> None:
     assert not mine.numel() or float((mine - other).abs().max()) <= bound * scale
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", [case for case in CASES if case.peer], ids=lambda case: case.name)
 def test_values_and_gradients(case: Case, precision: torch.dtype) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
