@@ -6,10 +6,12 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: the arrays are small, and the tests start processes
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from switches import default_precision
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -30,3 +32,10 @@ def generator() -> torch.Generator:
 @pytest.fixture(autouse=True)
 def _seed() -> None:
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def oracle_in_double() -> Iterator[None]:
+    """e3nn computes, and makes some of its constants, in the global default precision."""
+    with default_precision(torch.float64):
+        yield

@@ -117,18 +117,17 @@ class Activation(nn.Module):
         return outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=dim)
 
 
-def parity_of(act: Callable[[Tensor], Tensor], tolerance: float = 1e-5) -> int | None:
+def parity_of(act: Callable[[Tensor], Tensor]) -> int | None:
     """Whether a function is even (1), odd (-1) or neither (None), from its values on [-10, 10].
 
     Args:
-        act: an elementwise function or a module, which may work in place.
-        tolerance: how far values may differ.
+        act: an elementwise function or a module, which may work in place; values may differ by 1e-5.
     """
     device = next((p.device for p in act.parameters()), None) if isinstance(act, nn.Module) else None
     x = torch.linspace(0, 10, 256, device=device)
     with torch.no_grad():
         plus, minus = act(x.clone()), act(-x)
-    return next((parity for parity in (1, -1) if bool((plus - parity * minus).abs().max() <= tolerance)), None)
+    return next((parity for parity in (1, -1) if bool((plus - parity * minus).abs().max() <= 1e-5)), None)
 
 
 def _parity(ir: Irrep, act: nn.Module | None, irreps: Irreps) -> Irrep:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Inexact, Int
 from torch import Tensor
 
+from intertwine.kernels import LAYOUTS
 from intertwine.numerics import InputError
 from intertwine.o3.irreps import Irreps
 
-#: Channel outer and component inner (e3nn's), or component outer and channel innermost.
-LAYOUTS = ("mul_ir", "ir_mul")
+__all__ = ["LAYOUTS", "channels_innermost", "join_blocks", "require_features", "split_blocks"]
 
 
-def split_blocks(x: Float[Tensor, "*batch dim"], irreps: Irreps, layout: str = "mul_ir") -> list[Float[Tensor, "*batch mul component"]]:
+def split_blocks(x: Inexact[Tensor, "*batch dim"], irreps: Irreps, layout: str = "mul_ir") -> list[Inexact[Tensor, "*batch mul component"]]:
     """Views of the blocks as (..., channels, components), whatever the layout.
 
     Raises:
@@ -28,11 +29,17 @@ def split_blocks(x: Float[Tensor, "*batch dim"], irreps: Irreps, layout: str = "
     return [piece.reshape(*x.shape[:-1], mul, ir.dim) for piece, (mul, ir) in zip(pieces, irreps)]
 
 
-def join_blocks(blocks: Sequence[Float[Tensor, "..."]], layout: str = "mul_ir") -> Float[Tensor, "..."]:
+def join_blocks(blocks: Sequence[Inexact[Tensor, "..."]], layout: str = "mul_ir") -> Inexact[Tensor, "..."]:
     """The inverse of :func:`split_blocks`, of at least one block."""
     turned = [block.transpose(-1, -2) if layout == "ir_mul" else block for block in blocks]
     flat = [block.reshape(*block.shape[:-2], block.shape[-1] * block.shape[-2]) for block in turned]
     return flat[0] if len(flat) == 1 else torch.cat(flat, dim=-1)
+
+
+def channels_innermost(irreps: Irreps) -> Int[np.ndarray, " dim"]:
+    """The position in ``mul_ir`` of each component in ``ir_mul``: with it as an index an axis changes its layout."""
+    orders = [where.start + np.arange(mul * ir.dim).reshape(mul, ir.dim).T.reshape(-1) for (mul, ir), where in zip(irreps, irreps.slices())]
+    return np.concatenate([np.zeros(0, dtype=np.int64), *orders])
 
 
 def require_features(x: Tensor, irreps: Irreps) -> None:

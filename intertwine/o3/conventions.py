@@ -27,6 +27,7 @@ from jaxtyping import Complex, Float
 from torch import Tensor
 
 from intertwine.numerics import InputError, choose
+from intertwine.o3.blocks import LAYOUTS, join_blocks, split_blocks
 from intertwine.o3.irreps import Irreps
 from intertwine.o3.wigner import wigner_d
 
@@ -87,20 +88,16 @@ def convert(
     tensor([2., 3., 1.])
     """
     irreps = Irreps(irreps)
-    choose(layout, ("mul_ir", "ir_mul"), kind="layout", where="convert")
+    choose(layout, LAYOUTS, kind="layout", where="convert")
     if x.shape[-1:] != (irreps.dim,):
         raise InputError(f"got shape {tuple(x.shape)} for {irreps}", where="convert", remedy=f"the last axis must be {irreps.dim} long.")
     if not (x.is_floating_point() or x.is_complex()):
         raise InputError(f"got {x.dtype}", where="convert", remedy="convert the components to floating point.")
     parts = [x[..., :0] if "complex" not in (source, target) else x[..., :0] + 0j]
-    for (mul, ir), where in zip(irreps, irreps.slices()):
+    for block, (_, ir) in zip(split_blocks(x, irreps, layout), irreps):
         A = torch.tensor(convention_matrix(ir.l, target, source), device=x.device)
         dtype = torch.promote_types(x.dtype, torch.complex32) if A.is_complex() else x.dtype
-        A, block = A.to(dtype), x[..., where].to(dtype)
-        if layout == "mul_ir":
-            parts.append((block.unflatten(-1, (mul, ir.dim)) @ A.T).flatten(-2))
-        else:
-            parts.append((A @ block.unflatten(-1, (ir.dim, mul))).flatten(-2))
+        parts.append(join_blocks([block.to(dtype) @ A.to(dtype).T], layout))
     return torch.cat(parts, dim=-1)
 
 

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from intertwine.numerics import InputError, choose, ignore_keys
+from intertwine.o3.blocks import LAYOUTS
 from intertwine.o3.irreps import Irreps
 from intertwine.o3.mixing import applicable, mix
 from intertwine.o3.mixing_plan import Block, Mixing, Route
@@ -80,7 +81,7 @@ class Linear(nn.Module):
     ) -> None:
         super().__init__()
         self.irreps_in, self.irreps_out = Irreps(irreps_in), Irreps(irreps_out)
-        self.layout = choose(layout, ("mul_ir", "ir_mul"), kind="layout", where="Linear")
+        self.layout = choose(layout, LAYOUTS, kind="layout", where="Linear")
         choose(path_normalization, ("element", "path"), kind="path normalization", where="Linear")
         if (f_in is None) != (f_out is None):
             raise InputError("f_in and f_out come together", where="Linear", remedy="give both or none.")

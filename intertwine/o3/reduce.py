@@ -19,6 +19,7 @@ from torch import Tensor
 from intertwine.groups.index_symmetry import germinate_formulas, orbits, share_values
 from intertwine.numerics import ExactBuffers, InputError, choose, ignore_keys
 from intertwine.numerics.linalg import orthonormalize
+from intertwine.o3.blocks import LAYOUTS, channels_innermost
 from intertwine.o3.clebsch_gordan import clebsch_gordan
 from intertwine.o3.irreps import Irrep, Irreps
 
@@ -66,14 +67,14 @@ class ReducedTensorProducts(ExactBuffers):
         **irreps: Any,
     ) -> None:
         super().__init__()
-        choose(layout, ("mul_ir", "ir_mul"), kind="layout", where="ReducedTensorProducts")
+        choose(layout, LAYOUTS, kind="layout", where="ReducedTensorProducts")
         indices, group = germinate_formulas(formula)
         self.formula, self.layout = formula, layout
         self.irreps_in = share_values(indices, group, {i: Irreps(found) for i, found in irreps.items()}, "irreps")
         out, middle = _allowed(filter_ir_out, "filter_ir_out"), _allowed(filter_ir_mid, "filter_ir_mid")
         self.irreps_out, Q = symmetric_basis(self.irreps_in, group, out, middle, eps)
         if layout == "ir_mul":
-            Q = Q[np.ix_(*[_channels_innermost(found) for found in (self.irreps_out, *self.irreps_in)])]
+            Q = Q[np.ix_(*[channels_innermost(found) for found in (self.irreps_out, *self.irreps_in)])]
         self.register_exact("change_of_basis", Q, dtype=dtype, device=device)
         ignore_keys(self, ["change_of_basis", r"main\..*", "_compiled_main.*"])  # e3nn's
 
@@ -186,9 +187,3 @@ def _allowed(irreps: Iterable[Any] | None, where: str) -> frozenset[Irrep] | Non
     if isinstance(irreps, str):
         raise InputError(f"{irreps!r} is one string", where=where, remedy="give a list of irreps, such as ['0e', '1o'].")
     return frozenset(Irrep(ir) for ir in irreps)
-
-
-def _channels_innermost(irreps: Irreps) -> np.ndarray:
-    """The position in ``mul_ir`` of each component in ``ir_mul``."""
-    orders = [where.start + np.arange(mul * ir.dim).reshape(mul, ir.dim).T.reshape(-1) for (mul, ir), where in zip(irreps, irreps.slices())]
-    return np.concatenate([np.zeros(0, dtype=np.int64), *orders])

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from intertwine.numerics import ExactBuffers, InputError, choose
+from intertwine.numerics import ExactBuffers, InputError, choose, ignore_keys
 from intertwine.o3.angles import angles_to_xyz
 from intertwine.o3.degree_sums import DegreeSums
 from intertwine.o3.grids import complete_resolution, fourier_table, legendre_table, meridians, parallels, quadrature, require_signal
@@ -55,17 +55,13 @@ class _GridTransform(ExactBuffers):
             basis = np.empty((dim, res_beta, res_alpha))
             basis[index[present]] = np.einsum("mlb,am->mlba", table, fourier)[present]
             self.register_exact("basis", basis.reshape(dim, -1), dtype, device)
+        ignore_keys(self, ["alphas", "betas", "sha", "shb"])  # e3nn keeps its constants
 
     @property
     def grid(self) -> Float[Tensor, "beta alpha 3"]:
         """Positions of the nodes on the unit sphere."""
         beta, alpha = torch.meshgrid(self.betas, self.alphas, indexing="ij")
         return angles_to_xyz(alpha, beta)
-
-    def _load_from_state_dict(self, state_dict: dict, prefix: str, *rest: object) -> None:
-        for name in ("alphas", "betas", "sha", "shb"):  # e3nn keeps its constants
-            state_dict.pop(prefix + name, None)
-        super()._load_from_state_dict(state_dict, prefix, *rest)  # type: ignore[arg-type]
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(lmax={self.lmax} res={self.res_beta}x{self.res_alpha} (beta x alpha))"

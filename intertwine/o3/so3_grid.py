@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from intertwine.numerics import ExactBuffers, InputError, choose
+from intertwine.numerics import ExactBuffers, InputError, choose, ignore_keys
 from intertwine.o3.angles import angles_to_matrix
 from intertwine.o3.blocks import LAYOUTS
 from intertwine.o3.degree_sums import DegreeSums
@@ -102,6 +102,7 @@ class SO3Grid(ExactBuffers):
         self.register_exact("fourier", fourier_table(lmax, meridians(na)), dtype, device)
         index, table, present = _tables(lmax, parallels(nb), transpose=layout == "ir_mul")
         self.sums = DegreeSums(index, table, present, self.irreps.dim, dtype, device)
+        ignore_keys(self, ["D", "qw", "alpha", "beta", "gamma"])  # e3nn keeps its constants
 
     @property
     def D(self) -> Float[Tensor, "alpha beta gamma dim"]:
@@ -151,11 +152,6 @@ class SO3Grid(ExactBuffers):
         profiles = profiles.permute(1, 3, 0, 2).reshape(waves * waves, -1, self.res_beta)
         found = self.sums.transposed(profiles * (self.qw * self.irreps.dim**0.5))
         return found.reshape(*features.shape[:-3], self.irreps.dim)
-
-    def _load_from_state_dict(self, state_dict: dict, prefix: str, *rest: object) -> None:
-        for name in ("D", "qw", "alpha", "beta", "gamma"):  # e3nn keeps its constants
-            state_dict.pop(prefix + name, None)
-        super()._load_from_state_dict(state_dict, prefix, *rest)  # type: ignore[arg-type]
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.lmax}, {self.res_alpha}x{self.res_beta}x{self.res_gamma} (alpha x beta x gamma))"

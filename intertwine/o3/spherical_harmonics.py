@@ -6,12 +6,12 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from intertwine.numerics import ExactBuffers, InputError, choose
+from intertwine.o3.blocks import LAYOUTS, channels_innermost
 from intertwine.o3.harmonic_constants import Tables, tables_for
 from intertwine.o3.harmonic_derivatives import Harmonics, values
 from intertwine.o3.irrep import Irrep
@@ -20,7 +20,6 @@ from intertwine.o3.solid_harmonics import solid_harmonics
 from intertwine.o3.unit_vectors import Unit, direction, plain
 
 NORMALIZATIONS = ("integral", "component", "norm")
-LAYOUTS = ("mul_ir", "ir_mul")
 
 
 class SphericalHarmonics(ExactBuffers):
@@ -68,7 +67,7 @@ class SphericalHarmonics(ExactBuffers):
         self.irreps_out = Irreps([(1, (l, parity**l)) for l in self.degrees]).simplify()
         reordered = layout == "ir_mul" and any(mul > 1 for mul, _ in self.irreps_out)
         if reordered:
-            self.register_exact("order", _component_order(self.irreps_out))
+            self.register_exact("order", channels_innermost(self.irreps_out))
         else:
             self.register_buffer("order", None, persistent=False)
 
@@ -160,12 +159,6 @@ def _resolve(irreps_out: Any, irreps_in: Any) -> tuple[Irreps, tuple[int, ...]]:
                 remedy=f"write {ir.l}{right}, or change irreps_in.",
             )
     return vector, degrees
-
-
-def _component_order(irreps: Irreps) -> np.ndarray:
-    """Positions of the components of ``ir_mul`` in ``mul_ir``."""
-    blocks = [np.arange(part.start, part.stop) for part in irreps.slices()]
-    return np.concatenate([block.reshape(mul, ir.dim).T.reshape(-1) for (mul, ir), block in zip(irreps, blocks)])
 
 
 def _check_vectors(x: Tensor, where: str) -> None:

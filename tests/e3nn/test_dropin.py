@@ -7,7 +7,6 @@ import importlib
 import pickle
 import sys
 import textwrap
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,15 +20,6 @@ from intertwine.e3nn.namespace import Finder, homes
 from intertwine.numerics import InputError
 
 PUBLIC = ("o3", "nn", "io", "math", "util", "util.jit", "util.test", "util.codegen", "math.perm")
-
-
-@pytest.fixture
-def double() -> Iterator[None]:
-    """float64 for torch's default: some of e3nn's constants are computed in that, whatever dtype is asked for."""
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(before)
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -97,7 +87,7 @@ def test_errors_are_those_of_both_libraries() -> None:
 
 
 @pytest.mark.parametrize("normalization", ["component", "norm", "integral"])
-def test_tables_of_the_grid_are_those_of_e3nn(normalization: str, double: None) -> None:
+def test_tables_of_the_grid_are_those_of_e3nn(normalization: str, oracle_in_double: None) -> None:
     """eSCN and EquiformerV2 make one matrix of them."""
     from e3nn import o3 as theirs
 
@@ -112,7 +102,7 @@ def test_tables_of_the_grid_are_those_of_e3nn(normalization: str, double: None) 
     torch.testing.assert_close(torch.einsum("mbi,am,i->ba", grid.shb, grid.sha, x), grid(x), rtol=0, atol=1e-13)
 
 
-def test_private_functions_are_those_of_e3nn(double: None) -> None:
+def test_private_functions_are_those_of_e3nn(oracle_in_double: None) -> None:
     from e3nn.o3 import _angular_spherical_harmonics, _s2grid, _spherical_harmonics, _wigner
 
     ours = {name: importlib.import_module(f"intertwine.e3nn.o3.{name}") for name in ("_angular_spherical_harmonics", "_s2grid")}

@@ -5,29 +5,17 @@ from __future__ import annotations
 import copy
 import io
 import pickle
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import torch
+from switches import as_users_run_it
 from torch import Tensor, nn
-from unchecked import as_users_run_it as as_users_run_it
 
 from intertwine.o3 import Irreps, rand_matrix
 from intertwine.o3.blocks import join_blocks, split_blocks
 
 D = torch.float64
-
-
-@contextmanager
-def default_precision(dtype: torch.dtype) -> Iterator[None]:
-    """e3nn can't be asked for a precision in another way."""
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(before)
 
 
 def swapped(x: Tensor, irreps: Any, start: str = "mul_ir") -> Tensor:

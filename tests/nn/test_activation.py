@@ -7,7 +7,8 @@ import math
 
 import pytest
 import torch
-from nn_checks import D, commutes, default_precision, differentiates, same_as, travels
+from nn_checks import D, commutes, differentiates, same_as, travels
+from switches import default_precision
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.functional import silu, softplus
 

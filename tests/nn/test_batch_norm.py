@@ -6,7 +6,8 @@ import itertools
 
 import pytest
 import torch
-from nn_checks import D, as_users_run_it, commutes, default_precision, differentiates, finite_to_the_third, same_as, swapped, travels
+from nn_checks import D, commutes, differentiates, finite_to_the_third, same_as, swapped, travels
+from switches import as_users_run_it, default_precision
 
 from intertwine.nn.batch_norm import BatchNorm
 from intertwine.numerics import InputError

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from nn_checks import D, as_users_run_it, swapped, travels
+from nn_checks import D, swapped, travels
+from switches import as_users_run_it
 
 from intertwine.nn.dropout import Dropout
 from intertwine.numerics import InputError

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from nn_checks import D, default_precision, differentiates, travels
+from nn_checks import D, differentiates, travels
+from switches import default_precision
 from torch.nn.functional import silu
 
 from intertwine.nn.fully_connected import FullyConnectedLayer, FullyConnectedNet

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from nn_checks import D, commutes, default_precision, differentiates, finite_to_the_third, same_as, swapped, travels
+from nn_checks import D, commutes, differentiates, finite_to_the_third, same_as, swapped, travels
+from switches import default_precision
 from torch.nn.functional import silu
 
 from intertwine.nn.gate import Gate

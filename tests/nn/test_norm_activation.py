@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from nn_checks import D, commutes, default_precision, differentiates, finite_to_the_third, same_as, travels
+from nn_checks import D, commutes, differentiates, finite_to_the_third, same_as, travels
+from switches import default_precision
 
 from intertwine.nn.norm_activation import NormActivation
 from intertwine.numerics import InputError

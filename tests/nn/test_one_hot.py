@@ -6,7 +6,8 @@ from math import exp, pi, sqrt
 
 import pytest
 import torch
-from nn_checks import D, as_users_run_it, default_precision, differentiates, finite_to_the_third
+from nn_checks import D, differentiates, finite_to_the_third
+from switches import as_users_run_it, default_precision
 
 from intertwine.nn.one_hot import BASES, bessel, soft_one_hot_linspace, soft_unit_step
 from intertwine.nn.radial import BesselBasis

@@ -4,26 +4,16 @@ from __future__ import annotations
 
 import copy
 import pickle
-from collections.abc import Iterator
 
 import pytest
 import torch
-from jaxtyping import config
+from switches import as_users_run_it
 
 from intertwine.nn.so3_activation import SO3Activation
 from intertwine.numerics import InputError
 from intertwine.o3.rotation import rand_matrix
 
 D = torch.float64
-
-
-@pytest.fixture
-def oracle_in_double() -> Iterator[None]:
-    """e3nn computes in the global default precision."""
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(D)
-    yield
-    torch.set_default_dtype(before)
 
 
 def square(x: torch.Tensor) -> torch.Tensor:
@@ -82,13 +72,9 @@ def test_travels(generator) -> None:
     assert module.float()(x.float()).dtype == torch.float32
     assert module.double()(x[:0]).shape == (0, 10)
     torch.testing.assert_close(torch.func.vmap(module)(x), expected, rtol=0, atol=1e-13)
-    before = config.jaxtyping_disable
-    config.update("jaxtyping_disable", True)  # dynamo can't trace the tests' check of annotations
-    try:
+    with as_users_run_it():
         torch.testing.assert_close(torch.compile(module, fullgraph=True, backend="aot_eager")(x), expected, rtol=0, atol=1e-12)
         torch.testing.assert_close(torch.export.export(module, (x,)).module()(x), expected, rtol=0, atol=1e-12)
-    finally:
-        config.update("jaxtyping_disable", before)
 
 
 def test_errors() -> None:

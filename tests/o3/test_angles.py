@@ -9,7 +9,8 @@ import mpmath
 import pytest
 import torch
 from e3nn import o3 as oracle
-from rotation_cases import as_users_run_it, awkward_quaternions, derivatives, exact_matrix, joined, quaternions
+from rotation_cases import awkward_quaternions, derivatives, exact_matrix, joined, quaternions
+from switches import as_users_run_it
 from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 

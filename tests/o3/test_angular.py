@@ -9,7 +9,7 @@ import e3nn.o3
 import mpmath
 import pytest
 import torch
-from rotation_cases import as_users_run_it
+from switches import as_users_run_it
 
 from intertwine.numerics import InputError
 from intertwine.o3.angular import Legendre, SphericalHarmonicsAlphaBeta, spherical_harmonics_alpha, spherical_harmonics_alpha_beta

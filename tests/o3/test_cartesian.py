@@ -8,7 +8,7 @@ import pickle
 import pytest
 import torch
 from e3nn import io as e3nn_io
-from rotation_cases import as_users_run_it
+from switches import as_users_run_it
 
 from intertwine.groups.index_symmetry import germinate_formulas
 from intertwine.groups.permutations import inverse

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from e3nn import o3 as oracle
-from rotation_cases import as_users_run_it
+from switches import as_users_run_it
 
 from intertwine.numerics import InputError
 from intertwine.o3.generators import change_basis_real_to_complex, so3_generators, su2_generators

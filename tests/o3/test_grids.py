@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from rotation_cases import as_users_run_it
+from switches import as_users_run_it
 
 from intertwine.numerics import InputError
 from intertwine.o3.grids import (

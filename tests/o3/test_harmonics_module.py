@@ -9,7 +9,7 @@ import pickle
 import e3nn.o3
 import pytest
 import torch
-from rotation_cases import as_users_run_it
+from switches import as_users_run_it
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from intertwine.numerics import InputError

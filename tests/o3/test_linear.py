@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from rotation_cases import as_users_run_it
+from switches import as_users_run_it
 from torch import Tensor
 
 from intertwine.numerics import InputError

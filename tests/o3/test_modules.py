@@ -11,7 +11,7 @@ import pytest
 import torch
 from algebra_cases import Case, ours
 from layer_cases import CASES
-from rotation_cases import as_users_run_it
+from switches import as_users_run_it
 from torch import Tensor, nn
 
 RANDOM = {"nn.Dropout", "nn.S2Activation[even]"}  # the first draws in training, the second is a case of values only

@@ -5,13 +5,12 @@ from __future__ import annotations
 import copy
 import io
 import pickle
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import torch
 from e3nn import o3 as e3nn_o3
-from rotation_cases import as_users_run_it
+from switches import as_users_run_it
 
 from intertwine.groups.index_symmetry import germinate_formulas
 from intertwine.groups.permutations import inverse
@@ -46,14 +45,6 @@ CASES: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-@pytest.fixture
-def double() -> Iterator[None]:
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(before)
-
-
 def vectors(module: ReducedTensorProducts, *batch: int, dtype: torch.dtype = torch.float64) -> list[torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
     return [torch.randn(*batch, irreps.dim, dtype=dtype, generator=generator) for irreps in module.irreps_in]
@@ -65,7 +56,7 @@ def rotation(seed: int = 0) -> torch.Tensor:
 
 
 @pytest.mark.parametrize(("formula", "options"), CASES)
-@pytest.mark.usefixtures("double")
+@pytest.mark.usefixtures("oracle_in_double")
 def test_oracle(formula: str, options: dict[str, Any]):
     """The same irreps and the same change of basis, also where a multiplicity leaves a choice; values and gradients."""
     ours, theirs = ReducedTensorProducts(formula, **options), e3nn_o3.ReducedTensorProducts(formula, **options)

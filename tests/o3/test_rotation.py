@@ -8,7 +8,8 @@ from collections.abc import Callable
 import pytest
 import torch
 from e3nn import o3 as oracle
-from rotation_cases import HALF_TURNS, as_users_run_it, awkward_quaternions, derivatives, exact_matrix, joined, quaternions
+from rotation_cases import HALF_TURNS, awkward_quaternions, derivatives, exact_matrix, joined, quaternions
+from switches import as_users_run_it
 from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from rotation_cases import as_users_run_it
+from switches import as_users_run_it
 
 from intertwine.numerics import InputError
 from intertwine.o3.angles import angles_to_matrix, matrix_to_angles, rand_angles

@@ -8,7 +8,8 @@ import mpmath
 import pytest
 import torch
 from e3nn import o3 as oracle
-from rotation_cases import as_users_run_it, awkward_quaternions, derivatives, exact_matrix, quaternions
+from rotation_cases import awkward_quaternions, derivatives, exact_matrix, quaternions
+from switches import as_users_run_it
 from torch import Tensor
 
 from intertwine.numerics import InputError

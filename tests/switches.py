@@ -1,10 +1,11 @@
-"""Code as users run it, without the tests' check of annotations."""
+"""Switches of the whole process, turned for a while and turned back."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
 
+import torch
 from jaxtyping import config
 
 
@@ -17,3 +18,14 @@ def as_users_run_it() -> Iterator[None]:
         yield
     finally:
         config.update("jaxtyping_disable", before)
+
+
+@contextlib.contextmanager
+def default_precision(dtype: torch.dtype) -> Iterator[None]:
+    """With another default precision: e3nn has no other way to be asked for one. Ours never reads it."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
