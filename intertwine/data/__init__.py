@@ -1,6 +1,5 @@
 """Floor 6: data sets, and readers of files."""
 
-from intertwine.data.cache import cache_folder
 from intertwine.data.catalogue import DATASETS, DatasetInfo, open_dataset
 from intertwine.data.embedded import ethanol, molecules
 from intertwine.data.files import read_file
@@ -18,7 +17,6 @@ __all__ = [
     "GraphStore",
     "Splits",
     "Target",
-    "cache_folder",
     "ethanol",
     "factor",
     "molecules",

@@ -3,30 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from intertwine.numerics import DataError
-
-
-def cache_folder() -> Path:
-    """The folder of cached data sets: $INTERTWINE_CACHE, or ~/.cache/intertwine; a temporary folder where that can't be written."""
-    chosen = os.environ.get("INTERTWINE_CACHE")
-    candidates = [Path(chosen).expanduser()] if chosen else []
-    with contextlib.suppress(RuntimeError):  # no home directory
-        candidates.append(Path.home() / ".cache" / "intertwine")
-    candidates.append(Path(tempfile.gettempdir()) / f"intertwine-{os.getuid() if hasattr(os, 'getuid') else 'cache'}")
-    for folder in candidates:
-        with contextlib.suppress(OSError):
-            folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=folder):
-                return folder
-    raise DataError(
-        "no folder for cached data can be written", where=str(candidates[0]), remedy="set INTERTWINE_CACHE to a writable folder."
-    )
 
 
 @contextlib.contextmanager

@@ -9,12 +9,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from intertwine.data.cache import cache_folder
 from intertwine.data.progress import progress_bar
 from intertwine.data.properties import QM9
 from intertwine.data.store import GraphStore, cached
 from intertwine.data.units import factor
-from intertwine.numerics import DataError, InputError
+from intertwine.numerics import DataError, InputError, cache_folder
 
 MOLECULES = 130_831
 PARTS = ("qm9_part1.csv", "qm9_part2.csv", "qm9_part3.csv")

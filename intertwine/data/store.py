@@ -14,11 +14,11 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from intertwine.data.cache import appearing, cache_folder
+from intertwine.data.cache import appearing
 from intertwine.data.flatten import flatten
 from intertwine.data.splits import Splits
 from intertwine.geometry import Graph, neighbour_list
-from intertwine.numerics import DataError, InputError, nearest
+from intertwine.numerics import DataError, InputError, cache_folder, nearest
 
 SCHEMA = 1
 #: What a model reads; everything else in a store is a label.

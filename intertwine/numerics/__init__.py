@@ -11,7 +11,7 @@ from intertwine.numerics.errors import (
     choose,
     nearest,
 )
-from intertwine.numerics.files import write_atomically
+from intertwine.numerics.files import cache_folder, write_atomically
 
 __all__ = [
     "CheckpointError",
@@ -20,6 +20,7 @@ __all__ = [
     "GeometryError",
     "InputError",
     "IntertwineError",
+    "cache_folder",
     "choose",
     "ignore_keys",
     "nearest",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import tempfile
 from pathlib import Path
 
-from intertwine.numerics.errors import CheckpointError
+from intertwine.numerics.errors import CheckpointError, DataError
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -30,3 +31,20 @@ def write_atomically(path: Path, data: bytes) -> None:
             where=str(path),
             remedy="free space on the disk or choose another folder; the former file is intact.",
         ) from error
+
+
+def cache_folder() -> Path:
+    """The folder of cached data sets and kernels: $INTERTWINE_CACHE, or ~/.cache/intertwine; a temporary folder where that can't be written."""
+    chosen = os.environ.get("INTERTWINE_CACHE")
+    candidates = [Path(chosen).expanduser()] if chosen else []
+    with contextlib.suppress(RuntimeError):  # no home directory
+        candidates.append(Path.home() / ".cache" / "intertwine")
+    candidates.append(Path(tempfile.gettempdir()) / f"intertwine-{os.getuid() if hasattr(os, 'getuid') else 'cache'}")
+    for folder in candidates:
+        with contextlib.suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                return folder
+    raise DataError(
+        "no folder for cached files can be written", where=str(candidates[0]), remedy="set INTERTWINE_CACHE to a writable folder."
+    )

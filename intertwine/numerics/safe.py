@@ -123,6 +123,14 @@ def traced(x: Tensor) -> bool:
     return torch._is_functional_tensor(x) or torch.jit.is_tracing()
 
 
+def plain(x: Tensor) -> bool:
+    """Whether x is an ordinary tensor, which may be written to: not one of a compiler, a tracer, ``torch.func`` or forward mode."""
+    wrapped = torch._C._functorch
+    if traced(x) or wrapped.is_functorch_wrapped_tensor(x) or wrapped.is_legacy_batchedtensor(x):
+        return False
+    return torch.autograd.forward_ad.unpack_dual(x).tangent is None
+
+
 def ordinary(x: Tensor) -> bool:
     """Whether it is known that all vectors (last axis) have ordinary lengths, so that plain formulas and their derivatives are safe."""
     if not inspectable(x) or not x.numel():

@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch_geometric.loader import DataLoader
 
-from intertwine.data import GraphStore, Splits, cache_folder, molecules
+from intertwine.data import GraphStore, Splits, molecules
 from intertwine.data.store import cached
 from intertwine.geometry import Graph, connect
-from intertwine.numerics import DataError, InputError
+from intertwine.numerics import DataError, InputError, cache_folder
 
 
 def some_graphs(generator: torch.Generator, count: int = 5) -> list[Graph]:

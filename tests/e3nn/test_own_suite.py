@@ -21,7 +21,8 @@ from pathlib import Path
 import pytest
 from programs import run
 
-from intertwine.data.cache import appearing, cache_folder
+from intertwine.data.cache import appearing
+from intertwine.numerics import cache_folder
 
 HERE = Path(__file__).parent
 WHOLE = os.environ.get("INTERTWINE_E3NN_SUITE") == "whole"

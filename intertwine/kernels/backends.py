@@ -1,0 +1,72 @@
+"""Which kernels run: those of the processor or the graphics card, checked on first use, or plain torch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from intertwine.kernels import native, plain
+from intertwine.kernels.channelwise import Channelwise
+from intertwine.kernels.check import trusted
+from intertwine.kernels.forms import Forms
+from intertwine.numerics import InputError, choose
+
+_BACKENDS = ("auto", "reference", "cpu", "gpu")
+_LARGEST = 60_000  # coefficients: straight-line code for more would take longer than 5 s to compile
+
+
+def backend(plan: Channelwise, device: torch.device, dtype: torch.dtype) -> str:
+    """ "cpu", "gpu" or "reference" for a plan, a device and a precision; $INTERTWINE_KERNELS forces one.
+
+    Raises:
+        InputError: the forced backend is unknown, or can't do it.
+    """
+    wanted = choose(os.environ.get("INTERTWINE_KERNELS") or "auto", _BACKENDS, kind="backend", where="INTERTWINE_KERNELS")
+    name = {"cpu": "cpu", "cuda": "gpu"}.get(device.type)
+    able = name is not None and native.supports(name, dtype) and sum(len(term.entries) for term in plan.terms) <= _LARGEST
+    if wanted == "auto":
+        return str(name) if able else "reference"
+    if wanted != "reference" and (wanted != name or not able):
+        remedy = "unset INTERTWINE_KERNELS to let each device and precision have what runs there."
+        raise InputError(f"no kernel of the backend {wanted!r} for {dtype} on {device}", where="INTERTWINE_KERNELS", remedy=remedy)
+    return wanted
+
+
+def gather(
+    plan: Channelwise, forms: Forms, tensors: Mapping[str, Tensor | None], ends: tuple[native.Index, native.Index], nodes: int
+) -> Tensor:
+    """z (nodes, dim_z) of the forms by the kernel that is chosen; see :mod:`intertwine.kernels.forms`.
+
+    Args:
+        plan, forms: what to compute; tensors: by name, contiguous; nodes: rows of z.
+        ends: source and destination of each edge; None: edge e goes from node e to node e.
+
+    Raises:
+        InputError: an index is out of range.
+    """
+    return _run("gather", plan, forms, tensors, ends, nodes)
+
+
+def scatter(
+    plan: Channelwise, forms: Forms, tensors: Mapping[str, Tensor | None], ends: tuple[native.Index, native.Index], nodes: int
+) -> dict[str, Tensor]:
+    """dx (nodes, dim_x), dy and dw of the forms by the kernel that is chosen; arguments as in :func:`gather`, with g in the tensors.
+
+    Raises:
+        InputError: an index is out of range.
+    """
+    return _run("scatter", plan, forms, tensors, ends, nodes)
+
+
+def _run(kind: str, plan: Channelwise, forms: Forms, tensors: Mapping[str, Tensor | None], ends: tuple, nodes: int) -> Any:
+    one = next(tensor for tensor in tensors.values() if tensor is not None)
+    chosen = backend(plan, one.device, one.dtype)
+    if chosen != "reference" and trusted(kind, chosen, plan, forms, one.device, one.dtype):
+        return getattr(native, kind)(chosen, plan, forms, tensors, ends, nodes)
+    edges = torch.arange(nodes, device=one.device)
+    source, destination = (edges if end is None else end for end in ends)
+    return getattr(plain, kind)(plan, forms, tensors, source, destination, nodes)

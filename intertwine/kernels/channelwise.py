@@ -1,0 +1,134 @@
+r"""The channelwise form of a plan: products in which a channel of x meets the components of y and stays that channel in z.
+
+.. math:: z_{u k} = \sum_{\text{terms}} \sum_{v} w_{u v} \sum_{i} M^{v}_{ik} x_{u i}, \qquad M^{v}_{ik} = \sum_j C_{ijk}\, y_{v j}
+
+M is a few numbers for each edge, the same for all channels u: this is why a fused kernel needs so little arithmetic. The connection
+``uvu`` has this form, and so have the others wherever their multiplicities leave nothing to mix.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import astuple, dataclass
+from functools import cached_property, lru_cache
+
+from intertwine.kernels.plan import Operand, Path, Plan
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Where ``dim`` components of ``mul`` channels lie in a row: component c of channel u at ``start + c * across + u * along``.
+
+    One of the two strides is 1: channels innermost (``ir_mul``) or components innermost (``mul_ir``).
+    """
+
+    mul: int
+    dim: int
+    start: int
+    across: int
+    along: int
+
+    @classmethod
+    def of(cls, mul: int, dim: int, start: int, *, innermost: str) -> Strip:
+        """The strip of a block whose ``innermost`` index is "channels" or "components"."""
+        return cls(mul, dim, start, mul, 1) if innermost == "channels" else cls(mul, dim, start, 1, dim)
+
+
+@dataclass(frozen=True)
+class Term:
+    """One path.
+
+    Attributes:
+        x, z: its strips in the rows of x and z; equally many channels.
+        w: its weights as a strip whose components are v; None if it has none.
+        y: place in the row of y of component j of channel v, as ``y[v][j]``.
+        entries: the coefficients ``(i, j, k, f C_ijk)`` that are not zero.
+    """
+
+    x: Strip
+    z: Strip
+    w: Strip | None
+    y: tuple[tuple[int, ...], ...]
+    entries: tuple[tuple[int, int, int, float], ...]
+
+
+@dataclass(frozen=True)
+class Channelwise:
+    """All terms, and the sizes of the rows."""
+
+    terms: tuple[Term, ...]
+    dim_x: int
+    dim_y: int
+    dim_z: int
+    dim_w: int
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:  # a plan is looked up in every call, and has thousands of numbers
+        return hash((self.terms, self.dim_x, self.dim_y, self.dim_z, self.dim_w))
+
+    def encode(self) -> str:
+        """All of it as a text, so that a program that was exported needs nothing else."""
+        return _encoded(self)
+
+    @classmethod
+    def decode(cls, text: str) -> Channelwise:
+        """The inverse of :meth:`encode`."""
+        return _decoded(text)
+
+
+@lru_cache(maxsize=1024)
+def _encoded(form: Channelwise) -> str:
+    terms = [(astuple(term.x), astuple(term.z), astuple(term.w) if term.w else None, term.y, term.entries) for term in form.terms]
+    return json.dumps((form.dim_x, form.dim_y, form.dim_z, form.dim_w, terms), separators=(",", ":"))
+
+
+@lru_cache(maxsize=1024)
+def _decoded(text: str) -> Channelwise:
+    *dims, terms = json.loads(text)
+    made = []
+    for x, z, w, y, entries in terms:
+        places = tuple(tuple(one) for one in y)
+        made.append(Term(Strip(*x), Strip(*z), Strip(*w) if w else None, places, tuple((i, j, k, value) for i, j, k, value in entries)))
+    return Channelwise(tuple(made), *dims)
+
+
+@lru_cache(maxsize=1024)
+def channelwise(plan: Plan) -> Channelwise | None:
+    """The channelwise form of a plan; None if one of its paths mixes channels, or multiplies channels of x with channels of y."""
+    terms = []
+    for path in plan.paths:
+        x, y, z = plan.blocks(path)
+        if 0 in (x.mul, y.mul, z.mul) or path.factor == 0 or not path.table.entries:
+            continue
+        if not _reduces(plan, path):
+            return None
+        inner = {"mul_ir": "components", "ir_mul": "channels"}
+        places = tuple(tuple(_place(plan.in2, path.in2, v, j) for j in range(y.dim)) for v in range(y.mul))
+        terms.append(
+            Term(
+                Strip.of(x.mul, x.dim, x.start, innermost=inner[plan.in1.layout]),
+                Strip.of(z.mul, z.dim, z.start, innermost=inner[plan.out.layout]),
+                Strip.of(x.mul, y.mul, path.start, innermost="components") if path.weighted else None,
+                places,
+                tuple((i, j, k, path.factor * value) for i, j, k, value in path.table.entries),
+            )
+        )
+    return Channelwise(tuple(terms), plan.in1.dim, plan.in2.dim, plan.out.dim, plan.weight_numel)
+
+
+def _reduces(plan: Plan, path: Path) -> bool:
+    """Whether the path is a ``uvu`` path in other words."""
+    x, y, z = plan.blocks(path)
+    if path.mode in ("uvu", "uvuv"):
+        return path.mode == "uvu" or y.mul == 1
+    if path.mode in ("uvv", "uuu", "uuw", "uvw"):
+        return x.mul == z.mul == 1 and (y.mul == 1 or path.mode == "uvw")
+    return False
+
+
+def _place(operand: Operand, index: int, channel: int, component: int) -> int:
+    block = operand.blocks[index]
+    return block.start + (channel * block.dim + component if operand.layout == "mul_ir" else component * block.mul + channel)

@@ -1,0 +1,82 @@
+"""The first time a kernel is used it is compared with plain torch on a few edges; one that is wrong is not used again."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Mapping
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from intertwine.kernels import native, plain
+from intertwine.kernels.channelwise import Channelwise
+from intertwine.kernels.forms import Forms
+
+_EDGES, _SENDERS, _RECEIVERS = 9, 4, 3
+_ROUNDINGS = 64  # |kernel - exact| <= this many eps of the sum of the absolute values of all terms
+
+_trust: dict[tuple, bool] = {}
+_lock = threading.RLock()
+
+
+def trusted(kind: str, backend: str, plan: Channelwise, forms: Forms, device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether a kernel, "gather" or "scatter", gives the numbers of :mod:`intertwine.kernels.plain`; found out once.
+
+    A kernel that does not is announced by a warning, and plain torch takes its place.
+    """
+    key = (kind, backend, plan, forms, device, dtype)
+    found = _trust.get(key)
+    if found is None:
+        with _lock:
+            found = _trust.get(key)
+            if found is None:
+                wrong = deviation(kind, backend, plan, forms, device, dtype)
+                found = _trust[key] = wrong <= 1
+                if not found:
+                    warnings.warn(
+                        f"the {backend} kernel '{kind}' of {describe(plan)} in {dtype} is wrong on {device}: {wrong:.3g} times the bound "
+                        "of its rounding errors. Plain torch is used instead: correct, but slow. Please report this.",
+                        RuntimeWarning,
+                        stacklevel=2,
+                    )
+    return found
+
+
+def deviation(kind: str, backend: str, plan: Channelwise, forms: Forms, device: torch.device, dtype: torch.dtype) -> float:
+    """Largest error of a kernel on a small random graph, over the bound of its rounding errors; infinite for NaN.
+
+    The graph has repeated edges, edges from a node to itself and a node without edges.
+    """
+    generator = torch.Generator().manual_seed(0)
+    source = torch.tensor([0, 1, 1, 2, 0, 2, 1, 1, 0])
+    destination = torch.tensor([2, 0, 0, 2, 0, 0, 2, 0, 0])
+    sizes = {"x": (_SENDERS, plan.dim_x), "y": (_EDGES, plan.dim_y), "w": (_EDGES, plan.dim_w), "g": (_RECEIVERS, plan.dim_z)}
+    sizes |= {tangent: sizes[name] for tangent, name in {"a": "x", "b": "y", "c": "w"}.items()}
+    used = {name for group in (forms.z, forms.dx, forms.dy, forms.dw) for form in group for name in form} | {"x", "y"}
+    used |= {"g"} if kind == "scatter" else set()
+    exact = {name: torch.randn(sizes[name], generator=generator, dtype=torch.float64).to(dtype).double() for name in sorted(used)}
+    nodes = _SENDERS if kind == "scatter" else _RECEIVERS
+    given = {name: tensor.to(device=device, dtype=dtype) for name, tensor in exact.items()}
+    ends = source.to(device), destination.to(device)
+    sound = replace(plan, terms=tuple(replace(t, entries=tuple((i, j, k, abs(c)) for i, j, k, c in t.entries)) for t in plan.terms))
+    right = _outputs(getattr(plain, kind)(plan, forms, exact, source, destination, nodes))
+    scale = _outputs(getattr(plain, kind)(sound, forms, {name: t.abs() for name, t in exact.items()}, source, destination, nodes))
+    found = _outputs(getattr(native, kind)(backend, plan, forms, given, ends, nodes))
+    worst = 0.0
+    for name, value in right.items():
+        bound = _ROUNDINGS * torch.finfo(dtype).eps * scale[name] + torch.finfo(dtype).tiny
+        excess = ((found[name].double().cpu() - value).abs() / bound).nan_to_num(nan=torch.inf)
+        worst = max(worst, float(excess.max()) if excess.numel() else 0.0)
+    return worst
+
+
+def describe(plan: Channelwise) -> str:
+    """A plan in a few words."""
+    channels = sorted({term.x.mul for term in plan.terms})
+    return f"the product of {len(plan.terms)} paths, {plan.dim_x} x {plan.dim_y} -> {plan.dim_z} numbers, {channels} channels"
+
+
+def _outputs(found: Tensor | Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {"z": found} if isinstance(found, Tensor) else dict(found)

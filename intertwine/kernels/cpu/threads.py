@@ -1,0 +1,114 @@
+"""Rows shared among threads: those of torch itself, so that nothing competes for the cores.
+
+A second pool of threads (another OpenMP, Python's own) would run against torch's, which keep spinning for a while after each of its
+operations. torch brings GNU's OpenMP, whose ``GOMP_parallel`` runs any function on the same threads. Where that is not to be had (macOS,
+Windows), Python threads do it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+from llvmlite import ir
+
+from intertwine.kernels.cpu.assembler import WORD
+from intertwine.kernels.cpu.compile import Function, compiled
+
+_forked = False  # OpenMP's threads do not live on in a forked child, which must not wait for them
+
+
+def _in_child() -> None:
+    global _forked
+    _forked = True
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)
+
+
+def threads() -> int:
+    """How many threads a kernel may use: torch's number; one in a forked process (a worker of a data loader, say)."""
+    return 1 if _forked else torch.get_num_threads()
+
+
+def run(function: Function, words: Sequence[int], bounds: Sequence[int]) -> None:
+    """Call ``function(words, lo, hi)`` for each pair of neighbouring bounds, at the same time."""
+    data = (ctypes.c_int64 * len(words))(*words)
+    address = ctypes.addressof(data)
+    parts = len(bounds) - 1
+    if parts == 1:
+        function(address, bounds[0], bounds[1])
+        return
+    team = _openmp()
+    if team is None:
+        with ThreadPoolExecutor(parts) as pool:
+            list(pool.map(lambda pair: function(address, *pair), pairwise(bounds)))
+        return
+    parallel, number, size = team
+    limits = (ctypes.c_int64 * len(bounds))(*bounds)
+    body = ctypes.cast(function, ctypes.c_void_p).value  # type: ignore[arg-type]
+    task = (ctypes.c_int64 * 6)(number, size, parts, ctypes.addressof(limits), body or 0, address)
+    parallel(_task(), ctypes.addressof(task), parts, 0)
+
+
+@cache
+def _openmp() -> tuple[Callable[..., None], int, int] | None:
+    """GOMP_parallel, and the addresses of omp_get_thread_num and omp_get_num_threads, of the library that torch has loaded."""
+    if not sys.platform.startswith("linux"):
+        return None
+    try:
+        maps = Path("/proc/self/maps").read_text().split("\n")
+        files = {line.split(None, 5)[5] for line in maps if line.count(" ") >= 5 and len(line.split(None, 5)) == 6}
+        named = sorted(file for file in files if Path(file).name.startswith(("libgomp", "libiomp5", "libomp")))
+        home = str(Path(torch.__file__).parent.parent)
+        library = ctypes.CDLL(min(named, key=lambda file: not file.startswith(home)))
+        parallel = library.GOMP_parallel
+        parallel.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
+        parallel.restype = None
+        number, size = (
+            ctypes.cast(function, ctypes.c_void_p).value for function in (library.omp_get_thread_num, library.omp_get_num_threads)
+        )
+    except (OSError, AttributeError, ValueError):
+        return None
+    return (parallel, number, size) if number and size else None
+
+
+@cache
+def _task() -> int:
+    """Address of the function that every thread of a team runs: parts number t, t + size, t + 2 size, ..."""
+    function = compiled("the division of work", "task", _task_text)
+    return ctypes.cast(function, ctypes.c_void_p).value or 0  # type: ignore[arg-type]
+
+
+def _task_text() -> str:
+    module = ir.Module(name="task")
+    integer, pointer = ir.IntType(32), WORD.as_pointer()
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [pointer]), name="body")
+    builder = ir.IRBuilder(function.append_basic_block("entry"))
+    number, size, parts, bounds, body, words = (builder.load(builder.gep(function.args[0], [WORD(place)])) for place in range(6))
+    ask = ir.FunctionType(integer, []).as_pointer()
+    first, step = (builder.zext(builder.call(builder.inttoptr(one, ask), []), WORD) for one in (number, size))
+    work = builder.inttoptr(body, ir.FunctionType(ir.VoidType(), [pointer, WORD, WORD]).as_pointer())
+    limits, data = builder.inttoptr(bounds, pointer), builder.inttoptr(words, pointer)
+    before, loop, after = builder.block, builder.append_basic_block("loop"), builder.append_basic_block("after")
+    builder.cbranch(builder.icmp_signed("<", first, parts), loop, after)
+    builder.position_at_end(loop)
+    part = builder.phi(WORD)
+    part.add_incoming(first, before)
+    lo = builder.load(builder.gep(limits, [part]))
+    hi = builder.load(builder.gep(limits, [builder.add(part, WORD(1))]))
+    builder.call(work, [data, lo, hi])
+    following = builder.add(part, step)
+    part.add_incoming(following, loop)
+    builder.cbranch(builder.icmp_signed("<", following, parts), loop, after)
+    builder.position_at_end(after)
+    builder.ret_void()
+    return str(module)

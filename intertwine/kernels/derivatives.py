@@ -1,0 +1,217 @@
+r"""The operators of the convolution differentiated and batched, to every order.
+
+With :math:`T(g; x, y, w) = \sum_e \langle g_{n_e}, T(x_{s_e}, y_e, w_e) \rangle` the convolution is :math:`\partial T / \partial g`, and
+its backward the derivatives to x, y and w. T is linear in each argument, so the backward's backward is a sum of the same two with one
+argument replaced by a cotangent; it has an operator of its own because training on forces needs it. The derivatives of that one are sums
+of the first two again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from intertwine.kernels import dispatch
+from intertwine.kernels.forms import second
+
+_operators = torch.ops.intertwine
+
+
+def convolve(
+    plan: str,
+    x: Float[Tensor, "senders dim_x"],
+    y: Float[Tensor, "edges dim_y"],
+    w: Float[Tensor, "edges weights"] | None,
+    source: Int[Tensor, " edges"] | None,
+    destination: Int[Tensor, " edges"] | None,
+    nodes: int,
+) -> Float[Tensor, "nodes dim_z"]:
+    """z, differentiable to every order in x, y and w.
+
+    Args:
+        plan: :meth:`Channelwise.encode` of the product.
+        x: features of the nodes; y: attributes of the edges; w: weights of the edges, None if the plan has none.
+        source: node that each edge comes from, destination: node that it goes to; both None: edge e goes from node e to node e.
+        nodes: rows of z.
+
+    Raises:
+        InputError: an index is out of range.
+    """
+    return _apply(_Convolve, _operators.convolve, plan, x, y, w, source, destination, nodes)
+
+
+def backward(
+    plan: str, needs: str, g: Tensor, x: Tensor, y: Tensor, w: Tensor | None, source: Tensor | None, destination: Tensor | None
+) -> dict[str, Tensor]:
+    """Derivatives of T(g; x, y, w) to what is needed, of "x", "y" and "w"."""
+    needs = needs if w is not None else needs.replace("w", "")
+    found = _apply(_Backward, _operators.convolve_backward, plan, needs, g, x, y, w, source, destination)
+    return {name: one for name, one in zip("xyw", found) if name in needs}
+
+
+def backward_of_backward(
+    plan: str,
+    needs: str,
+    tensors: Sequence[Tensor | None],
+    tangents: Sequence[Tensor | None],
+    source: Tensor | None,
+    destination: Tensor | None,
+) -> dict[str, Tensor]:
+    """Derivatives of <a, dT/dx> + <b, dT/dy> + <c, dT/dw> to what is needed, of "g", "x", "y" and "w"; those that vanish are left out.
+
+    Args:
+        plan: as in :func:`convolve`; needs: letters.
+        tensors: g, x, y, w; tangents: a, b, c, each None if it is zero.
+        source, destination: ends of the edges.
+    """
+    given = [name for name, tangent in zip("abc", tangents) if tangent is not None]
+    forms = second(given, needs if tensors[3] is not None else needs.replace("w", ""))
+    needs = "".join(name for name, group in zip("gxyw", (forms.z, forms.dx, forms.dy, forms.dw)) if group)
+    if not needs:
+        return {}
+    found = _apply(_Second, _operators.convolve_second, plan, needs, *tensors, *tangents, source, destination)
+    return {name: one for name, one in zip("gxyw", found) if name in needs}
+
+
+def _apply(function: Any, operator: Any, *arguments: Any) -> Any:
+    # a tracer takes the operator as it is; functorch's transforms need a Function, which can be batched and differentiated in any order
+    return operator(*arguments) if torch.compiler.is_compiling() else function.apply(*arguments)
+
+
+# ------------------------------------------------------------------------------------------------------------------- derivatives
+
+
+def _keep(ctx: Any, needs: str, inputs: Sequence[Any]) -> None:
+    ctx.plan, ctx.needs = inputs[0], needs
+    ctx.set_materialize_grads(False)
+    ctx.save_for_backward(*(one for one in inputs if one is None or isinstance(one, Tensor)))
+
+
+def _setup(ctx: Any, inputs: Sequence[Any], output: Any) -> None:
+    _keep(ctx, "", inputs)
+
+
+def _setup_needs(ctx: Any, inputs: Sequence[Any], output: Any) -> None:
+    _keep(ctx, inputs[1], inputs)
+
+
+def _letters(names: str, needed: Sequence[bool]) -> str:
+    return "".join(name for name, one in zip(names, needed) if one)
+
+
+def _derivative(ctx: Any, g: Tensor | None) -> tuple:
+    """Of the convolution."""
+    needs = _letters("xyw", ctx.needs_input_grad[1:4])
+    found = backward(ctx.plan, needs, g, *ctx.saved_tensors) if g is not None and needs else {}
+    return None, *(found.get(name) for name in "xyw"), None, None, None
+
+
+def _derivative_backward(ctx: Any, *cotangents: Tensor | None) -> tuple:
+    """Of its backward."""
+    *tensors, source, destination = ctx.saved_tensors
+    tangents = [one if name in ctx.needs else None for name, one in zip("xyw", cotangents)]
+    needs = _letters("gxyw", ctx.needs_input_grad[2:6])
+    found = backward_of_backward(ctx.plan, needs, tensors, tangents, source, destination)
+    return None, None, *(found.get(name) for name in "gxyw"), None, None
+
+
+def _derivative_second(ctx: Any, *cotangents: Tensor | None) -> tuple:
+    """Of the backward of the backward: sums of the two operators above with x, y or w replaced by its tangent."""
+    g, x, y, w, a, b, c, source, destination = ctx.saved_tensors
+    slopes = {name: one for name, one in zip("gxyw", cotangents) if name in ctx.needs and one is not None}
+    wanted = _letters("gxywabc", ctx.needs_input_grad[2:9])
+    sums: dict[str, Tensor] = {}
+
+    def add(found: dict[str, Tensor], names: dict[str, str]) -> None:
+        for place, one in found.items():
+            name = names.get(place, place)
+            if name in wanted:
+                sums[name] = sums[name] + one if name in sums else one
+
+    for tangent, replaced, values in (("a", "x", (a, y, w)), ("b", "y", (x, b, w)), ("c", "w", (x, y, c))):
+        if values["xyw".index(replaced)] is None:
+            continue
+        names = {replaced: tangent}
+        needs = "".join(place for place in "gxyw" if names.get(place, place) in wanted)
+        if "g" in slopes and needs.replace("g", ""):
+            add(backward(ctx.plan, needs.replace("g", ""), slopes["g"], *values, source, destination), names)
+        others = [None if place == replaced else slopes.get(place) for place in "xyw"]
+        add(backward_of_backward(ctx.plan, needs, (g, *values), others, source, destination), names)
+    return None, None, *(sums.get(name) for name in "gxywabc"), None, None
+
+
+# ---------------------------------------------------------------------------------------------------------------------- batching
+
+
+def _batched(size: int, dims: Sequence[int | None], tensors: Sequence[Tensor | None], nodes: Sequence[int | None]) -> list[Tensor | None]:
+    """All graphs of a batch as one graph: their rows one after the other, and numbers of nodes shifted by those before them."""
+    joined: list[Tensor | None] = []
+    for tensor, dim, count in zip(tensors, dims, nodes):
+        if tensor is None:
+            joined.append(None)
+            continue
+        whole = tensor.expand(size, *tensor.shape) if dim is None else tensor.movedim(dim, 0)
+        if count is not None:
+            whole = whole + count * torch.arange(size, device=tensor.device)[:, None]
+        joined.append(whole.flatten(0, 1))
+    return joined
+
+
+def _rows(tensor: Tensor, dim: int | None) -> int:
+    return tensor.shape[0] if dim is None else tensor.movedim(dim, 0).shape[1]
+
+
+def _batch_convolve(info: Any, dims: Sequence[int | None], plan: str, *given: Any) -> tuple[Tensor, int]:
+    *tensors, nodes = given
+    size = info.batch_size
+    joined = _batched(size, dims[1:6], tensors, (None, None, None, _rows(tensors[0], dims[1]), nodes))
+    z = _apply(_Convolve, _operators.convolve, plan, *joined, size * nodes)
+    return z.unflatten(0, (size, nodes)), 0
+
+
+def _batch_derivatives(function: Any, operator: Any, info: Any, dims: Sequence[int | None], given: Sequence[Any]) -> tuple[tuple, tuple]:
+    plan, needs, *tensors = given
+    size, g, x = info.batch_size, tensors[0], tensors[1]
+    nodes = [None] * (len(tensors) - 2) + [_rows(x, dims[3]), _rows(g, dims[2])]
+    found = _apply(function, operator, plan, needs, *_batched(size, dims[2:], tensors, nodes))
+    # what was not asked for stays empty
+    return tuple(one.unflatten(0, (size, -1)) if one.ndim == 2 else one.new_empty(size, 0) for one in found), (0,) * len(found)
+
+
+def _batch_backward(info: Any, dims: Sequence[int | None], *given: Any) -> tuple[tuple, tuple]:
+    return _batch_derivatives(_Backward, _operators.convolve_backward, info, dims, given)
+
+
+def _batch_second(info: Any, dims: Sequence[int | None], *given: Any) -> tuple[tuple, tuple]:
+    return _batch_derivatives(_Second, _operators.convolve_second, info, dims, given)
+
+
+class _Convolve(torch.autograd.Function):
+    forward = staticmethod(_operators.convolve)
+    setup_context = staticmethod(_setup)
+    backward = staticmethod(_derivative)
+    vmap = staticmethod(_batch_convolve)
+
+
+class _Backward(torch.autograd.Function):
+    forward = staticmethod(_operators.convolve_backward)
+    setup_context = staticmethod(_setup_needs)
+    backward = staticmethod(_derivative_backward)
+    vmap = staticmethod(_batch_backward)
+
+
+class _Second(torch.autograd.Function):
+    forward = staticmethod(_operators.convolve_second)
+    setup_context = staticmethod(_setup_needs)
+    backward = staticmethod(_derivative_second)
+    vmap = staticmethod(_batch_second)
+
+
+for _name, _function in (("convolve", _Convolve), ("convolve_backward", _Backward), ("convolve_second", _Second)):
+    _full = f"intertwine::{_name}"
+    torch.library.register_autograd(_full, _function.backward, setup_context=_function.setup_context, lib=dispatch.library)
+    torch.library.register_vmap(_full, _function.vmap, lib=dispatch.library)

@@ -1,0 +1,99 @@
+"""The compiled kernels of a device, called with plain edge lists."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import ModuleType
+
+import torch
+from torch import Tensor
+
+from intertwine.kernels.channelwise import Channelwise
+from intertwine.kernels.forms import Forms
+from intertwine.numerics import InputError
+
+Index = Tensor | None  # None: edge e goes from node e to node e
+
+
+def supports(backend: str, dtype: torch.dtype) -> bool:
+    """Whether a backend, "cpu" or "gpu", has kernels in a precision."""
+    return _module(backend).supports(dtype)
+
+
+def gather(
+    backend: str, plan: Channelwise, forms: Forms, tensors: Mapping[str, Tensor | None], ends: tuple[Index, Index], nodes: int
+) -> Tensor:
+    """z (nodes, dim_z) of the forms; ``ends`` are source and destination of each edge.
+
+    Raises:
+        InputError: an index is out of range.
+    """
+    edges, rows, device = _sizes(tensors)
+    source, destination = ends
+    check_range(source, rows, "source")
+    order, offsets = _sorted(backend, destination, nodes, edges, device, "destination")
+    return _module(backend).gather(plan, forms, tensors, order, offsets, order if source is None else source.contiguous(), nodes)
+
+
+def scatter(
+    backend: str, plan: Channelwise, forms: Forms, tensors: Mapping[str, Tensor | None], ends: tuple[Index, Index], nodes: int
+) -> dict[str, Tensor]:
+    """dx (nodes, dim_x), dy and dw (edges, ...) of the forms.
+
+    Raises:
+        InputError: an index is out of range.
+    """
+    edges, _, device = _sizes(tensors)
+    source, destination = ends
+    check_range(destination, len(tensors["g"]), "destination")  # type: ignore[arg-type]
+    order, offsets = _sorted(backend, source, nodes, edges, device, "source")
+    return _module(backend).scatter(plan, forms, tensors, order, offsets, order if destination is None else destination.contiguous(), nodes)
+
+
+def _module(backend: str) -> ModuleType:
+    if backend == "gpu":
+        from intertwine.kernels import gpu
+
+        return gpu
+    from intertwine.kernels.cpu import backend as cpu
+
+    return cpu
+
+
+def _sizes(tensors: Mapping[str, Tensor | None]) -> tuple[int, int, torch.device]:
+    """Number of edges, number of rows of x, and the device."""
+    given = {name: tensor for name, tensor in tensors.items() if tensor is not None}
+    edges = given["y"] if "y" in given else given["b"]
+    rows = given["x"] if "x" in given else given.get("a", edges)
+    return len(edges), len(rows), edges.device
+
+
+def _sorted(backend: str, index: Index, nodes: int, edges: int, device: torch.device, where: str) -> tuple[Tensor, Tensor]:
+    """The edges sorted by one end, and where those of each node begin."""
+    if index is None:
+        places = torch.arange(edges + 1, device=device)
+        return places[:edges], places
+    if backend == "cpu":
+        from intertwine.kernels.cpu.order import sort_edges
+
+        return sort_edges(index, nodes, where)
+    check_range(index, nodes, where)
+    order = torch.argsort(index, stable=True)
+    counts = torch.bincount(index, minlength=nodes)
+    return order, torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+
+
+def check_range(index: Index, nodes: int, where: str) -> None:
+    """Compiled kernels read what an index says: it must be right.
+
+    Raises:
+        InputError: on the CPU; on other devices torch's assertion, which needs no synchronisation.
+    """
+    if index is None or len(index) == 0:
+        return
+    least, most = torch.aminmax(index)
+    if index.device.type != "cpu":
+        torch._assert_async((least >= 0) & (most < nodes))
+    elif least < 0 or most >= nodes:
+        bad = int(least if least < 0 else most)
+        raise InputError(f"node {bad} of an edge does not exist: there are {nodes}", where=where, remedy="count the nodes from 0.")

@@ -1,0 +1,97 @@
+r"""The two kernels in plain torch, path by path: any device and precision, and the words of the definition.
+
+Slower than compiled kernels, and with buffers of edges times channels; it runs where no compiled kernel does, and they are compared with
+it. :class:`intertwine.kernels.reference.Reference` is the other definition, of values only; the tests hold one against the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from intertwine.kernels.channelwise import Channelwise, Strip, Term
+from intertwine.kernels.forms import Forms
+
+
+def gather(
+    plan: Channelwise, forms: Forms, tensors: Mapping[str, Tensor | None], source: Tensor, destination: Tensor, nodes: int
+) -> Tensor:
+    """z of the forms, as in :mod:`intertwine.kernels.forms`."""
+    rows = {name: _rows(name, tensor, source, destination) for name, tensor in tensors.items() if tensor is not None}
+    found = next(iter(rows.values())).new_zeros(len(source), plan.dim_z)
+    for term in plan.terms:
+        table = _table(term, found)
+        for x, y, w in forms.z:
+            if term.w is None and w == "c":
+                continue
+            q = torch.einsum("eui,evj,ijk->euvk", _view(rows[x], term.x), _components(rows[y], term), table)
+            _add(found, term.z, q.sum(2) if term.w is None else torch.einsum("euvk,euv->euk", q, _view(rows[w], term.w)))
+    return found.new_zeros(nodes, plan.dim_z).index_add_(0, destination, found)
+
+
+def scatter(
+    plan: Channelwise, forms: Forms, tensors: Mapping[str, Tensor | None], source: Tensor, destination: Tensor, nodes: int
+) -> dict[str, Tensor]:
+    """dx, dy and dw of the forms, those that are asked for."""
+    rows = {name: _rows(name, tensor, source, destination) for name, tensor in tensors.items() if tensor is not None}
+    g = rows["g"]
+    sizes = {"dx": plan.dim_x, "dy": plan.dim_y, "dw": plan.dim_w}
+    found = {name: g.new_zeros(len(source), size) for name, size in sizes.items() if getattr(forms, name)}
+    for term in plan.terms:
+        table, slope = _table(term, g), _view(g, term.z)
+        for y, w in forms.dx:
+            if term.w is not None:
+                weighted = torch.einsum("euv,euk->euvk", _view(rows[w], term.w), slope)
+                _add(found["dx"], term.x, torch.einsum("euvk,evj,ijk->eui", weighted, _components(rows[y], term), table))
+            elif w == "w":
+                _add(found["dx"], term.x, torch.einsum("euk,evj,ijk->eui", slope, _components(rows[y], term), table))
+        for x, w in forms.dy:
+            q = torch.einsum("eui,ijk,euk->euj", _view(rows[x], term.x), table, slope)
+            if term.w is not None:
+                _add_components(found["dy"], term, torch.einsum("euv,euj->evj", _view(rows[w], term.w), q))
+            elif w == "w":
+                _add_components(found["dy"], term, q.sum(1, keepdim=True).expand(-1, len(term.y), -1))
+        for x, y in forms.dw if term.w is not None else ():
+            q = torch.einsum("eui,ijk,euk->euj", _view(rows[x], term.x), table, slope)
+            _add(found["dw"], term.w, torch.einsum("euj,evj->euv", q, _components(rows[y], term)))
+    if "dx" in found:
+        found["dx"] = g.new_zeros(nodes, plan.dim_x).index_add_(0, source, found["dx"])
+    return found
+
+
+def _rows(name: str, tensor: Tensor, source: Tensor, destination: Tensor) -> Tensor:
+    """One row for each edge."""
+    if name in ("x", "a"):
+        return tensor.index_select(0, source)
+    return tensor.index_select(0, destination) if name == "g" else tensor
+
+
+def _view(rows: Tensor, strip: Strip) -> Tensor:
+    """(edges, channels, components) in place."""
+    whole = rows.narrow(1, strip.start, strip.mul * strip.dim)
+    return whole.unflatten(1, (strip.dim, strip.mul)).transpose(1, 2) if strip.along == 1 else whole.unflatten(1, (strip.mul, strip.dim))
+
+
+def _add(rows: Tensor, strip: Strip | None, values: Tensor) -> None:
+    assert strip is not None
+    _view(rows, strip).add_(values)
+
+
+def _components(rows: Tensor, term: Term) -> Tensor:
+    """(edges, v, j) of y."""
+    return rows[:, torch.tensor(term.y, device=rows.device)]
+
+
+def _add_components(rows: Tensor, term: Term, values: Tensor) -> None:
+    places = torch.tensor(term.y, device=rows.device)
+    rows[:, places] += values
+
+
+def _table(term: Term, like: Tensor) -> Tensor:
+    size_j = len(term.y[0])
+    table = torch.zeros(term.x.dim, size_j, term.z.dim, dtype=torch.float64)
+    for i, j, k, value in term.entries:
+        table[i, j, k] += value
+    return table.to(like)
