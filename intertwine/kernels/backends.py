@@ -27,7 +27,7 @@ def backend(plan: Channelwise, device: torch.device, dtype: torch.dtype) -> str:
     """
     wanted = choose(os.environ.get("INTERTWINE_KERNELS") or "auto", _BACKENDS, kind="backend", where="INTERTWINE_KERNELS")
     name = {"cpu": "cpu", "cuda": "gpu"}.get(device.type)
-    able = name is not None and native.supports(name, dtype) and sum(len(term.entries) for term in plan.terms) <= _LARGEST
+    able = name is not None and native.supports(name, dtype) and plan.coefficients <= _LARGEST
     if wanted == "auto":
         return str(name) if able else "reference"
     if wanted != "reference" and (wanted != name or not able):

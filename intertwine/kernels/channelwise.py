@@ -69,6 +69,11 @@ class Channelwise:
     def _hash(self) -> int:  # a plan is looked up in every call, and has thousands of numbers
         return hash((self.terms, self.dim_x, self.dim_y, self.dim_z, self.dim_w))
 
+    @cached_property
+    def coefficients(self) -> int:
+        """How many there are: the length of straight-line code."""
+        return sum(len(term.entries) for term in self.terms)
+
     def encode(self) -> str:
         """All of it as a text, so that a program that was exported needs nothing else."""
         return _encoded(self)

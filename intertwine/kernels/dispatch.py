@@ -36,20 +36,22 @@ def _tensors(**given: Tensor | None) -> dict[str, Tensor | None]:
     return {name: None if tensor is None else tensor.contiguous() for name, tensor in given.items()}
 
 
-def _convolve(plan: str, x: Tensor, y: Tensor, w: Tensor | None, source: Tensor | None, destination: Tensor | None, nodes: int) -> Tensor:
+def convolve(plan: str, x: Tensor, y: Tensor, w: Tensor | None, source: Tensor | None, destination: Tensor | None, nodes: int) -> Tensor:
+    """z."""
     return backends.gather(Channelwise.decode(plan), VALUE, _tensors(x=x, y=y, w=w), (source, destination), nodes)
 
 
-def _backward(
+def backward(
     plan: str, needs: str, g: Tensor, x: Tensor, y: Tensor, w: Tensor | None, source: Tensor | None, destination: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor]:
+    """Derivatives of <g, z> to x, y and w; those that are not needed are empty."""
     tensors = _tensors(g=g, x=x, y=y, w=w)
     found = backends.scatter(Channelwise.decode(plan), gradient(needs), tensors, (source, destination), x.shape[0])
     dx, dy, dw = (found.get(name, x.new_empty(0)) for name in ("dx", "dy", "dw"))
     return dx, dy, dw
 
 
-def _second(
+def second_order(
     plan: str,
     needs: str,
     g: Tensor,
@@ -62,6 +64,7 @@ def _second(
     source: Tensor | None,
     destination: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Derivatives of <a, dx> + <b, dy> + <c, dw> to g, x, y and w; those that are not needed are empty."""
     decoded, ends = Channelwise.decode(plan), (source, destination)
     tensors = _tensors(x=x, y=y, w=w, a=a, b=b, c=c)
     forms = second([name for name in "abc" if tensors[name] is not None], needs)
@@ -72,9 +75,9 @@ def _second(
 
 
 for _device in ("CPU", "CUDA"):
-    library.impl("convolve", _convolve, _device)
-    library.impl("convolve_backward", _backward, _device)
-    library.impl("convolve_second", _second, _device)
+    library.impl("convolve", convolve, _device)
+    library.impl("convolve_backward", backward, _device)
+    library.impl("convolve_second", second_order, _device)
 
 
 # ------------------------------------------------------------------------------------------------- shapes, for tracing and export
