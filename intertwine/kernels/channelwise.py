@@ -74,6 +74,11 @@ class Channelwise:
         """How many there are: the length of straight-line code."""
         return sum(len(term.entries) for term in self.terms)
 
+    @cached_property
+    def channels(self) -> int:
+        """Most channels of a term: what vectors are filled with."""
+        return max((term.x.mul for term in self.terms), default=0)
+
     def encode(self) -> str:
         """All of it as a text, so that a program that was exported needs nothing else."""
         return _encoded(self)

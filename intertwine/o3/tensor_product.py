@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from intertwine.kernels import Operand, Plan, Reference, Table, weight_shape
+from intertwine.kernels import Operand, Plan, Product, Table, weight_shape
 from intertwine.numerics import InputError, choose, ignore_keys, safe
 from intertwine.o3.clebsch_gordan import coupling
 from intertwine.o3.irreps import Irreps
@@ -118,7 +118,7 @@ class TensorProduct(nn.Module):
         if internal_weights and not self.shared_weights:
             raise InputError("internal weights are the same for all samples", where="shared_weights", remedy="set internal_weights=False.")
         self.internal_weights = internal_weights
-        self.kernel = Reference(self._plan(), shared=self.shared_weights, dtype=dtype, device=device)
+        self.kernel = Product(self._plan(), shared=self.shared_weights, dtype=dtype, device=device)
         self.weight_numel = self.kernel.plan.weight_numel
         if internal_weights and self.weight_numel > 0:
             self.weight = nn.Parameter(torch.randn(self.weight_numel, dtype=dtype, device=device))
