@@ -49,14 +49,14 @@ def deviation(kind: str, backend: str, plan: Channelwise, forms: Forms, device: 
 
     The graph has repeated edges, edges from a node to itself and a node without edges.
     """
-    generator = torch.Generator().manual_seed(0)
-    source = torch.tensor([0, 1, 1, 2, 0, 2, 1, 1, 0])
-    destination = torch.tensor([2, 0, 0, 2, 0, 0, 2, 0, 0])
+    generator = torch.Generator("cpu").manual_seed(0)
+    source = torch.tensor([0, 1, 1, 2, 0, 2, 1, 1, 0], device="cpu")  # whatever the default device is
+    destination = torch.tensor([2, 0, 0, 2, 0, 0, 2, 0, 0], device="cpu")
     sizes = {"x": (_SENDERS, plan.dim_x), "y": (_EDGES, plan.dim_y), "w": (_EDGES, plan.dim_w), "g": (_RECEIVERS, plan.dim_z)}
     sizes |= {tangent: sizes[name] for tangent, name in {"a": "x", "b": "y", "c": "w"}.items()}
     used = {name for group in (forms.z, forms.dx, forms.dy, forms.dw) for form in group for name in form} | {"x", "y"}
     used |= {"g"} if kind == "scatter" else set()
-    exact = {name: torch.randn(sizes[name], generator=generator, dtype=torch.float64).to(dtype).double() for name in sorted(used)}
+    exact = {name: _random(sizes[name], generator).to(dtype).double() for name in sorted(used)}
     nodes = _SENDERS if kind == "scatter" else _RECEIVERS
     given = {name: tensor.to(device=device, dtype=dtype) for name, tensor in exact.items()}
     ends = source.to(device), destination.to(device)
@@ -70,6 +70,10 @@ def deviation(kind: str, backend: str, plan: Channelwise, forms: Forms, device: 
         excess = ((found[name].double().cpu() - value).abs() / bound).nan_to_num(nan=torch.inf)
         worst = max(worst, float(excess.max()) if excess.numel() else 0.0)
     return worst
+
+
+def _random(size: tuple[int, int], generator: torch.Generator) -> Tensor:
+    return torch.randn(size, generator=generator, dtype=torch.float64, device="cpu")
 
 
 def describe(plan: Channelwise) -> str:

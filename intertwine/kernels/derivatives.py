@@ -132,8 +132,8 @@ def _push_convolve(ctx: Any, *tangents: Any) -> Tensor | None:
     """The convolution in forward mode: it is linear in x, in y and in w."""
     x, y, w, source, destination = ctx.saved_tensors
     total = None
-    for values in ((tangents[1], y, w), (x, tangents[2], w), (x, y, tangents[3])):
-        if values[0] is not None and values[1] is not None and (w is None or values[2] is not None):
+    for tangent, values in zip(tangents[1:4], ((tangents[1], y, w), (x, tangents[2], w), (x, y, tangents[3]))):
+        if tangent is not None:
             part = convolve(ctx.plan, *values, source, destination, ctx.nodes)
             total = part if total is None else total + part
     return total
@@ -186,7 +186,8 @@ def _batched(size: int, dims: Sequence[int | None], tensors: Sequence[Tensor | N
             continue
         whole = tensor.expand(size, *tensor.shape) if dim is None else tensor.movedim(dim, 0)
         if count is not None:
-            whole = whole + count * torch.arange(size, device=tensor.device)[:, None]
+            outside = (whole < 0) | (whole >= count)  # a node that does not exist must not become one of the next graph
+            whole = (whole + count * torch.arange(size, device=tensor.device)[:, None]).masked_fill(outside, -1)
         joined.append(whole.flatten(0, 1))
     return joined
 

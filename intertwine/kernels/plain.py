@@ -91,7 +91,7 @@ def _add_components(rows: Tensor, term: Term, values: Tensor) -> None:
 
 def _table(term: Term, like: Tensor) -> Tensor:
     size_j = len(term.y[0])
-    table = torch.zeros(term.x.dim, size_j, term.z.dim, dtype=torch.float64)
+    table = torch.zeros(term.x.dim, size_j, term.z.dim, dtype=torch.float64, device="cpu")
     for i, j, k, value in term.entries:
         table[i, j, k] += value
     return table.to(like)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from intertwine.nn.extract import Extract, ExtractIr, Identity
     from intertwine.nn.fully_connected import FullyConnectedLayer, FullyConnectedNet
     from intertwine.nn.gate import Gate
+    from intertwine.nn.mace_contraction import load_mace_contraction
     from intertwine.nn.message_passing import MessagePassing
     from intertwine.nn.mlp import MLP, shifted_softplus
     from intertwine.nn.norm_activation import NormActivation
@@ -25,7 +26,11 @@ if TYPE_CHECKING:
     from intertwine.nn.radial import BesselBasis, GaussianBasis, radial_basis
     from intertwine.nn.readout import ScalarHead, VectorHead, pool
     from intertwine.nn.s2_activation import S2Activation
+    from intertwine.nn.so2_convolution import SO2Convolution
+    from intertwine.nn.so2_linear import SO2Linear
+    from intertwine.nn.so2_paths import PathsToSO2
     from intertwine.nn.so3_activation import SO3Activation
+    from intertwine.nn.symmetric_contraction import SymmetricContraction
 
 _HOME = {
     "Activation": "activation",
@@ -47,15 +52,20 @@ _HOME = {
     "MessagePassing": "message_passing",
     "NodeEmbedding": "embedding",
     "NormActivation": "norm_activation",
+    "PathsToSO2": "so2_paths",
     "PolynomialCutoff": "cutoff",
     "S2Activation": "s2_activation",
+    "SO2Convolution": "so2_convolution",
+    "SO2Linear": "so2_linear",
     "SO3Activation": "so3_activation",
     "ScalarHead": "readout",
     "SpeciesTable": "embedding",
+    "SymmetricContraction": "symmetric_contraction",
     "VectorHead": "readout",
     "bessel": "one_hot",
     "check_sizes": "backbone",
     "envelope": "cutoff",
+    "load_mace_contraction": "mace_contraction",
     "moment": "activation",
     "normalize2mom": "activation",
     "pool": "readout",
@@ -85,15 +95,20 @@ __all__ = [
     "MessagePassing",
     "NodeEmbedding",
     "NormActivation",
+    "PathsToSO2",
     "PolynomialCutoff",
     "S2Activation",
+    "SO2Convolution",
+    "SO2Linear",
     "SO3Activation",
     "ScalarHead",
     "SpeciesTable",
+    "SymmetricContraction",
     "VectorHead",
     "bessel",
     "check_sizes",
     "envelope",
+    "load_mace_contraction",
     "moment",
     "normalize2mom",
     "pool",

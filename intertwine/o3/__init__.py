@@ -20,6 +20,7 @@ from intertwine.o3.blocks import LAYOUTS, join_blocks, require_features, split_b
 from intertwine.o3.cartesian import CartesianTensor
 from intertwine.o3.clebsch_gordan import clebsch_gordan, coupling, wigner_3j
 from intertwine.o3.conventions import CONVENTIONS, convention_matrix, convert
+from intertwine.o3.edge_frames import EdgeFrames, edge_frames, edge_rotations, frame_block
 from intertwine.o3.generators import change_basis_real_to_complex, so3_generators, su2_generators
 from intertwine.o3.grids import irfft, rfft, s2_grid, spherical_harmonics_s2_grid
 from intertwine.o3.irrep import Irrep, MulIr
@@ -52,6 +53,7 @@ from intertwine.o3.s2_transforms import FromS2Grid, ToS2Grid
 from intertwine.o3.so3_grid import SO3Grid, flat_wigner
 from intertwine.o3.spherical_harmonics import SphericalHarmonics, spherical_harmonics
 from intertwine.o3.spherical_tensor import SphericalTensor
+from intertwine.o3.symmetric_coupling import SymmetricCouplings, symmetric_couplings
 from intertwine.o3.tensor_product import Instruction, TensorProduct
 from intertwine.o3.wigner import wigner_d, wigner_d_blocks
 
@@ -59,6 +61,7 @@ __all__ = [
     "CONVENTIONS",
     "LAYOUTS",
     "CartesianTensor",
+    "EdgeFrames",
     "ElementwiseTensorProduct",
     "FromS2Grid",
     "FullTensorProduct",
@@ -75,6 +78,7 @@ __all__ = [
     "SphericalHarmonics",
     "SphericalHarmonicsAlphaBeta",
     "SphericalTensor",
+    "SymmetricCouplings",
     "TensorProduct",
     "TensorSquare",
     "ToS2Grid",
@@ -93,7 +97,10 @@ __all__ = [
     "convention_matrix",
     "convert",
     "coupling",
+    "edge_frames",
+    "edge_rotations",
     "flat_wigner",
+    "frame_block",
     "identity_angles",
     "identity_quaternion",
     "inverse_angles",
@@ -125,6 +132,7 @@ __all__ = [
     "spherical_harmonics_s2_grid",
     "split_blocks",
     "su2_generators",
+    "symmetric_couplings",
     "wigner_3j",
     "wigner_D",
     "wigner_d",

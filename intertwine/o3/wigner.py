@@ -37,29 +37,44 @@ def wigner_d(l: int, rotation: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*b
     return _degrees(l, rotation)[-1]
 
 
-def wigner_d_blocks(lmax: int, rotation: Float[Tensor, "*batch 3 3"]) -> list[Float[Tensor, "..."]]:
-    r""":math:`D^0, \ldots, D^{l_{max}}`, each (..., 2l+1, 2l+1), from one recursion; see :func:`wigner_d`."""
-    return _degrees(lmax, rotation)
+def wigner_d_blocks(lmax: int, rotation: Float[Tensor, "*batch 3 3"], orders: int | None = None) -> list[Float[Tensor, "..."]]:
+    r""":math:`D^0, \ldots, D^{l_{max}}`, each (..., 2l+1, 2l+1), from one recursion; see :func:`wigner_d`.
+
+    Args:
+        lmax: the last degree, 0 or more.
+        rotation: orthogonal (..., 3, 3).
+        orders: only the rows :math:`|m| \le` orders, 0 or more, of which there are 2 min(l, orders) + 1; all of them if None. The
+            rows that are left out are not computed.
+
+    Raises:
+        InputError: as :func:`wigner_d`.
+    """
+    return _degrees(lmax, rotation, orders)
 
 
-def _degrees(lmax: int, rotation: Tensor) -> list[Tensor]:
+def _degrees(lmax: int, rotation: Tensor, orders: int | None = None) -> list[Tensor]:
     require_shape(rotation, (3, 3), "wigner_d")
-    if not isinstance(lmax, int) or isinstance(lmax, bool) or lmax < 0:
-        raise InputError(f"{lmax!r} is not a degree", where="wigner_d", remedy="give an integer of 0 or more.")
+    for number in (lmax, lmax if orders is None else orders):
+        if not isinstance(number, int) or isinstance(number, bool) or number < 0:
+            raise InputError(f"{number!r} is not a degree", where="wigner_d", remedy="give an integer of 0 or more.")
+    orders = lmax if orders is None else orders
     exact = rotation if rotation.device.type == "mps" else rotation.to(torch.float64)  # Apple's GPUs have no float64
-    blocks = [exact.new_ones(*rotation.shape[:-2], 1, 1), exact][: lmax + 1]
+    blocks = [exact.new_ones(*rotation.shape[:-2], 1, 1), exact if orders else exact[..., 1:2, :].clone()][: lmax + 1]
     low, centre, high = (row[..., None, :, None] for row in exact.unbind(-2))
     for l in range(2, lmax + 1):
-        blocks.append(_raise(l, low, centre, high, blocks[-1]))
+        blocks.append(_raise(l, low, centre, high, blocks[-1], orders))
     return [block.to(rotation.dtype, copy=block is rotation) for block in blocks]  # the caller may write into D^1
 
 
-def _raise(l: int, low: Tensor, centre: Tensor, high: Tensor, d: Tensor) -> Tensor:
+def _raise(l: int, low: Tensor, centre: Tensor, high: Tensor, d: Tensor, orders: int) -> Tensor:
     """One step from the matrix ``d`` of degree l-1 and the rows of that of degree 1, the roles of rows and columns exchanged:
     D(R) is the transpose of D(R^T), and then the table stands on the right, where one matrix product serves the batch."""
-    first, last = d[..., :1, None, :], d[..., -1:, None, :]
-    p = torch.cat([high * first + low * last, centre * d[..., :, None, :], high * last - low * first], dim=-3)  # Table 2: P^i_{a b}
+    p = centre * d[..., :, None, :]  # Table 2: P^i_{a b}
     rows, columns = _table(l, d).split((6 * l - 3, 1))
+    if l > orders:  # the rows in between need no others
+        return (p.flatten(-2) @ rows) * columns[:, l - orders : l + orders + 1].mT
+    first, last = d[..., :1, None, :], d[..., -1:, None, :]
+    p = torch.cat([high * first + low * last, p, high * last - low * first], dim=-3)
     return (p.flatten(-2) @ rows) * columns.mT
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from llvmlite import ir
 
@@ -45,6 +46,7 @@ class Code:
         self.data, self.lo, self.hi = function.args
         self.words = {word: self._word(place) for place, word in enumerate(words)}
         self._entry = self.builder.block
+        self._constants: dict[tuple[str, Any], ir.Constant] = {}
 
     # ------------------------------------------------------------------ words
 
@@ -84,6 +86,25 @@ class Code:
         builder.cbranch(builder.icmp_signed("<", following, stop), body, after)
         builder.position_at_end(after)
 
+    @contextmanager
+    def apart(self, values: Sequence[ir.Value]) -> Iterator[list[ir.Value]]:
+        """What is written inside becomes a function of its own, called here; it sees the values under the names that are yielded.
+
+        LLVM needs more than twice the time for a function of twice the length.
+        """
+        signature = ir.FunctionType(ir.VoidType(), [value.type for value in values])
+        name = f"part{sum(1 for one in self.module.functions if one.name.startswith('part'))}"
+        function = ir.Function(self.module, signature, name=name)
+        function.linkage = "internal"
+        function.attributes.add("noinline")
+        self.builder.call(function, values)
+        outer, entry = self.builder, self._entry
+        self.builder = ir.IRBuilder(function.append_basic_block("entry"))
+        self._entry = self.builder.block
+        yield list(function.args)
+        self.builder.ret_void()
+        self.builder, self._entry = outer, entry
+
     # ---------------------------------------------------------------- numbers
 
     def scratch(self, count: int) -> ir.Value:
@@ -99,7 +120,18 @@ class Code:
         return self.real if width == 1 else ir.VectorType(self.real, width)
 
     def constant(self, value: float, width: int = 1) -> ir.Value:
-        return ir.Constant(self.real, value) if width == 1 else ir.Constant(self.vector(width), [value] * width)
+        return self._constant(self.vector(width), value if width == 1 else (value,) * width)
+
+    def nothing(self, kind: ir.Type) -> ir.Value:
+        """A vector that is not looked at."""
+        return self._constant(kind, ir.Undefined)
+
+    def _constant(self, kind: ir.Type, value: Any) -> ir.Value:
+        key = (str(kind), value)  # writing a constant of many lanes costs more than anything else: each is written once
+        found = self._constants.get(key)
+        if found is None:
+            found = self._constants[key] = ir.Constant(kind, list(value) if isinstance(value, tuple) else value)
+        return found
 
     def load(self, pointer: ir.Value, place: ir.Value | int = 0, width: int = 1, count: int | None = None) -> ir.Value:
         """``width`` numbers from a place on; only ``count`` of them are read."""
@@ -121,8 +153,8 @@ class Code:
         """A number in all lanes."""
         if width == 1:
             return value
-        first = self.builder.insert_element(ir.Constant(self.vector(width), ir.Undefined), value, LANE(0))
-        return self.builder.shuffle_vector(first, ir.Constant(self.vector(width), ir.Undefined), self._lanes([0] * width))
+        first = self.builder.insert_element(self.nothing(self.vector(width)), value, LANE(0))
+        return self.builder.shuffle_vector(first, self.nothing(self.vector(width)), self._lanes([0] * width))
 
     def multiply_add(self, a: ir.Value, b: ir.Value, c: ir.Value | None) -> ir.Value:
         """a b + c, rounded once; a b if there is no c."""
@@ -136,7 +168,7 @@ class Code:
         """Sum of the lanes, pairwise."""
         while isinstance(value.type, ir.VectorType):
             half = value.type.count // 2
-            nothing = ir.Constant(value.type, ir.Undefined)
+            nothing = self.nothing(value.type)
             low, high = (self.builder.shuffle_vector(value, nothing, self._lanes(range(at, at + half))) for at in (0, half))
             value = self.builder.fadd(low, high)
             if half == 1:
@@ -167,7 +199,7 @@ class Code:
         if width == 1:
             return [self.load(row, self.builder.add(place, WORD(c))) for c in range(dim)]
         whole = self.load(row, place, width * dim, chunk.count * dim)
-        nothing = ir.Constant(whole.type, ir.Undefined)
+        nothing = self.nothing(whole.type)
         return [self.builder.shuffle_vector(whole, nothing, self._lanes(range(c, width * dim, dim))) for c in range(dim)]
 
     def put_strip(self, values: Sequence[ir.Value], row: ir.Value, strip: Strip, chunk: Chunk) -> None:
@@ -203,31 +235,31 @@ class Code:
             joined, counts = paired, sizes
         whole = joined[0]
         lanes = [c * width + u for u in range(width) for c in range(dim)]
-        return self.builder.shuffle_vector(whole, ir.Constant(whole.type, ir.Undefined), self._lanes(lanes))
+        return self.builder.shuffle_vector(whole, self.nothing(whole.type), self._lanes(lanes))
 
     def _padded(self, value: ir.Value, width: int) -> ir.Value:
         size = value.type.count
         if size == width:
             return value
         lanes = [*range(size), *([0] * (width - size))]
-        return self.builder.shuffle_vector(value, ir.Constant(value.type, ir.Undefined), self._lanes(lanes))
+        return self.builder.shuffle_vector(value, self.nothing(value.type), self._lanes(lanes))
 
     def _address(self, pointer: ir.Value, place: ir.Value | int, width: int) -> ir.Value:
         at = self.builder.gep(pointer, [WORD(place) if isinstance(place, int) else place])
         return at if width == 1 else self.builder.bitcast(at, self.vector(width).as_pointer())
 
     def _lanes(self, lanes: Sequence[int] | range) -> ir.Constant:
-        return ir.Constant(ir.VectorType(LANE, len(lanes)), [LANE(lane) for lane in lanes])
+        return self._constant(ir.VectorType(LANE, len(lanes)), tuple(lanes))
 
     def _masked(self, kind: str, address: ir.Value, width: int, count: int, value: ir.Value | None = None) -> ir.Value:
         vector, truth = self.vector(width), ir.VectorType(ir.IntType(1), width)
-        mask = ir.Constant(truth, [ir.IntType(1)(int(lane < count)) for lane in range(width)])
+        mask = self._constant(truth, tuple(int(lane < count) for lane in range(width)))
         suffix = f"v{width}f{8 * self.size}.p0"
         align = LANE(self.size)
         if kind == "load":
             signature = ir.FunctionType(vector, [address.type, LANE, truth, vector])
             function = self._intrinsic(f"llvm.masked.load.{suffix}", signature)
-            return self.builder.call(function, [address, align, mask, ir.Constant(vector, [0.0] * width)])
+            return self.builder.call(function, [address, align, mask, self.constant(0.0, width)])
         signature = ir.FunctionType(ir.VoidType(), [vector, address.type, LANE, truth])
         return self.builder.call(self._intrinsic(f"llvm.masked.store.{suffix}", signature), [value, address, align, mask])
 

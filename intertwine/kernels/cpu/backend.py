@@ -18,6 +18,8 @@ from intertwine.kernels.forms import Forms
 
 _SHARE = 50_000  # ns of one thread that are worth another one
 
+_LONG = 3000  # coefficients times forms of a kernel whose compilation is announced: about a second
+
 _DTYPES = {torch.float32: "float32", torch.float64: "float64"}
 
 
@@ -106,7 +108,8 @@ def _kernel(kind: str, plan: Channelwise, dtype: str, forms: Forms) -> Function:
     widest = max(1, register // {"float32": 4, "float64": 8}[dtype] * (2 if kind == "gather" else 1))
     described = "\n".join((kind, plan.encode(), dtype, repr(forms), str(widest)))
     name = f"a product of {len(plan.terms)} paths ({kind}, {dtype})"
-    return compiled(name, described, lambda: write(plan, dtype, forms, widest))
+    meeting = len(forms.z) + len(forms.dx) + len(forms.dy) + len(forms.dw)
+    return compiled(name, described, lambda: write(plan, dtype, forms, widest), long=plan.coefficients * meeting > _LONG)
 
 
 @lru_cache(maxsize=1)

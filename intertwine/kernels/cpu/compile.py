@@ -22,20 +22,20 @@ from intertwine.numerics import InputError, IntertwineError, cache_folder, write
 
 Function = Callable[[int, int, int], None]  # address of the words, lo, hi
 
-_LONG = 4_000_000  # characters of a text whose compilation is announced: about a second
 _BODY = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
 
 _functions: dict[str, Function] = {}
 _lock = threading.RLock()
 
 
-def compiled(name: str, described: str, write: Callable[[], str]) -> Function:
+def compiled(name: str, described: str, write: Callable[[], str], *, long: bool = False) -> Function:
     """The function ``body`` of a kernel: from this process, from the disk, or compiled now.
 
     Args:
         name: what it is, in a few words, for messages.
         described: everything that the text depends on beside this package.
         write: gives the text, if it is needed.
+        long: whether that takes seconds, so that a line should say what is happening.
 
     Raises:
         InputError: LLVM can't compile for this machine.
@@ -45,11 +45,11 @@ def compiled(name: str, described: str, write: Callable[[], str]) -> Function:
         with _lock:
             found = _functions.get(described)
             if found is None:
-                found = _functions[described] = _BODY(_jit().load(_object(name, described, write)))  # type: ignore[assignment]
+                found = _functions[described] = _BODY(_jit().load(_object(name, described, write, long)))  # type: ignore[assignment]
     return found
 
 
-def _object(name: str, described: str, write: Callable[[], str]) -> bytes:
+def _object(name: str, described: str, write: Callable[[], str], long: bool) -> bytes:
     """The object file, from the disk if it is there and whole."""
     key = hashlib.sha256("\n".join((_origin(), described)).encode()).hexdigest()
     folder = _folder()
@@ -58,10 +58,9 @@ def _object(name: str, described: str, write: Callable[[], str]) -> bytes:
             stored = (folder / f"{key}.o").read_bytes()
             if hashlib.sha256(stored[32:]).digest() == stored[:32]:
                 return stored[32:]
-    text = write()
-    if len(text) > _LONG:
+    if long:
         print(f"intertwine: compiling {name} for this processor; once, then it comes from the cache", file=sys.stderr, flush=True)
-    made = _jit().compile(text)
+    made = _jit().compile(write())
     if folder is not None:
         with contextlib.suppress(IntertwineError):  # a full disk costs the next process a second, not this one its work
             write_atomically(folder / f"{key}.o", hashlib.sha256(made).digest() + made)
@@ -112,7 +111,7 @@ def _origin() -> str:
     import llvmlite.binding as llvm
 
     sources = hashlib.sha256()
-    for file in sorted(Path(__file__).parent.glob("*.py")):
+    for file in sorted(Path(__file__).parent.parent.rglob("*.py")):
         sources.update(file.read_bytes())
     processor = (llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten())
     return repr((sources.hexdigest(), llvmlite.__version__, llvm.llvm_version_info, *processor))

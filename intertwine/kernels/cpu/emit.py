@@ -11,8 +11,10 @@ versions of the arguments meet is said by :class:`intertwine.kernels.forms.Forms
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypeVar
 
 from llvmlite import ir
@@ -24,6 +26,9 @@ from intertwine.kernels.forms import Forms
 #: Words of the argument of each kernel; ``a``, ``b`` and ``c`` are the tangents of x, y and w.
 GATHER = ("order", "offsets", "source", "x", "y", "w", "a", "b", "c", "z")
 SCATTER = ("order", "offsets", "destination", "x", "y", "w", "a", "b", "c", "g", "dx", "dy", "dw")
+
+#: Coefficients of one function; a longer plan is written as several.
+LENGTH = 500
 
 Vectors = list[ir.Value]
 Scales = Sequence[ir.Value | None]  # weights of each v, None where there are none
@@ -46,16 +51,31 @@ class Matrices:
         self.sums = list(known)
         self.stacks = {version: code.scratch(len(self.sums)) for version in versions}
 
+    def at(self, stacks: dict[str, ir.Value]) -> Matrices:
+        """The same numbers seen from another function, where their places have other names."""
+        seen = copy.copy(self)
+        seen.stacks = stacks
+        return seen
+
     def fill(self, rows: dict[str, ir.Value]) -> None:
         """Compute them from the rows of y."""
-        code = self.code
+        numbered = list(enumerate(self.sums))
         for version, stack in self.stacks.items():
-            loaded = {j: code.load(rows[version], j) for j in sorted({j for one in self.sums for j, _ in one})}
-            for place, one in enumerate(self.sums):
-                total = None
-                for j, value in one:
-                    total = code.multiply_add(loaded[j], code.constant(value), total)
-                code.store(total, stack, place)
+            for part in _parts(numbered, lambda place_and_sum: len(place_and_sum[1])):
+                if len(part) == len(numbered):
+                    self._fill(part, rows[version], stack)
+                else:
+                    with self.code.apart([rows[version], stack]) as (row, place):
+                        self._fill(part, row, place)
+
+    def _fill(self, numbered: Sequence[tuple[int, tuple[tuple[int, float], ...]]], row: ir.Value, stack: ir.Value) -> None:
+        code = self.code
+        loaded = {j: code.load(row, j) for j in sorted({j for _, one in numbered for j, _ in one})}
+        for place, one in numbered:
+            total = None
+            for j, value in one:
+                total = code.multiply_add(loaded[j], code.constant(value), total)
+            code.store(total, stack, place)
 
     def vectors(self, term: int, v: int, version: str, width: int) -> dict[tuple[int, int], ir.Value]:
         """(i, k) -> the number in all lanes."""
@@ -103,10 +123,15 @@ def gather_text(plan: Channelwise, dtype: str, forms: Forms, widest: int) -> str
                 kernel.rows[name] = code.row(pointers[name], sender if name in senders else edge, sizes[name])
             kernel.matrices.fill(kernel.rows)
             for chunk, strip, numbers in _blocks(kernel):
-                features = {name: code.strip(kernel.rows[name], strip, chunk) for name in senders}
-                for number in numbers:
-                    _to_z(kernel, number, features, chunk)
+                _apart(kernel, chunk, numbers, partial(_from_strip, strip=strip, senders=senders))
     return code.finish()
+
+
+def _from_strip(kernel: Kernel, chunk: Chunk, numbers: Sequence[int], strip: Strip, senders: Sequence[str]) -> None:
+    """z of some terms that read the same strip of x."""
+    features = {name: kernel.code.strip(kernel.rows[name], strip, chunk) for name in senders}
+    for number in numbers:
+        _to_z(kernel, number, features, chunk)
 
 
 def scatter_text(plan: Channelwise, dtype: str, forms: Forms, widest: int) -> str:
@@ -143,21 +168,27 @@ def _edge(kernel: Kernel, senders: Sequence[str]) -> None:
     if kernel.totals is not None:
         _clear(code, kernel.totals, plan.dim_y * kernel.widest)
     for chunk, strip, numbers in _blocks(kernel):
-        features = {name: code.strip(rows[name], strip, chunk) for name in senders}
-        slopes = code.strip(rows["dx"], strip, chunk) if kernel.forms.dx else []
-        for number in numbers:
-            term = plan.terms[number]
-            g = code.strip(rows["g"], term.z, chunk)
-            weights = _weights(kernel, term, [w for _, w in (*kernel.forms.dx, *kernel.forms.dy)], chunk)
-            if kernel.forms.dx:
-                _to_x(kernel, number, weights, g, slopes, chunk)
-            if kernel.forms.dy or (kernel.forms.dw and term.w is not None):
-                _to_edge(kernel, term, weights, features, g, chunk)
-        if kernel.forms.dx:
-            code.put_strip(slopes, rows["dx"], strip, chunk)
+        _apart(kernel, chunk, numbers, partial(_to_strip, strip=strip, senders=senders))
     if kernel.totals is not None:
         for j in range(plan.dim_y):
             code.store(code.total(code.load(kernel.totals, j * kernel.widest, kernel.widest)), rows["dy"], j)
+
+
+def _to_strip(kernel: Kernel, chunk: Chunk, numbers: Sequence[int], strip: Strip, senders: Sequence[str]) -> None:
+    """All derivatives of some terms that read the same strip of x."""
+    code, forms, rows = kernel.code, kernel.forms, kernel.rows
+    features = {name: code.strip(rows[name], strip, chunk) for name in senders}
+    slopes = code.strip(rows["dx"], strip, chunk) if forms.dx else []
+    for number in numbers:
+        term = kernel.plan.terms[number]
+        g = code.strip(rows["g"], term.z, chunk)
+        weights = _weights(kernel, term, [w for _, w in (*forms.dx, *forms.dy)], chunk)
+        if forms.dx:
+            _to_x(kernel, number, weights, g, slopes, chunk)
+        if forms.dy or (forms.dw and term.w is not None):
+            _to_edge(kernel, term, weights, features, g, chunk)
+    if forms.dx:
+        code.put_strip(slopes, rows["dx"], strip, chunk)
 
 
 def _to_z(kernel: Kernel, number: int, features: dict[str, Vectors], chunk: Chunk) -> None:
@@ -229,6 +260,34 @@ def _blocks(kernel: Kernel) -> Iterable[tuple[Chunk, Strip, list[int]]]:
         for chunk in kernel.code.chunks(mul, kernel.widest):
             for strip, same in _grouped(numbers, lambda number: terms[number].x):
                 yield chunk, strip, same
+
+
+def _apart(kernel: Kernel, chunk: Chunk, numbers: Sequence[int], write: Callable[[Kernel, Chunk, Sequence[int]], None]) -> None:
+    """Write the code of some terms: here if the plan is short, in functions of their own otherwise."""
+    if kernel.plan.coefficients <= LENGTH:
+        write(kernel, chunk, numbers)
+        return
+    rows, stacks = list(kernel.rows), list(kernel.matrices.stacks)
+    totals = [] if kernel.totals is None else [kernel.totals]
+    outer = [*kernel.rows.values(), *kernel.matrices.stacks.values(), chunk.first, *totals]
+    for part in _parts(numbers, lambda number: len(kernel.plan.terms[number].entries)):
+        with kernel.code.apart(outer) as inner:
+            matrices = kernel.matrices.at(dict(zip(stacks, inner[len(rows) :])))
+            first, *sums = inner[len(rows) + len(stacks) :]
+            seen = replace(kernel, rows=dict(zip(rows, inner)), matrices=matrices, totals=sums[0] if sums else None)
+            write(seen, replace(chunk, first=first), part)
+
+
+def _parts(items: Sequence[T], length: Callable[[T], int]) -> Iterable[list[T]]:
+    """Neighbouring items together, as many as make a function of reasonable length."""
+    part: list[T] = []
+    for item in items:
+        if part and sum(map(length, part)) + length(item) > LENGTH:
+            yield part
+            part = []
+        part.append(item)
+    if part:
+        yield part
 
 
 def _clear(code: Code, row: ir.Value, size: int) -> None:

@@ -1,0 +1,101 @@
+"""Which code runs a straight-line program: the machine on the CPU, or plain torch; and the check of the one against the other."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Sequence
+from functools import cache, lru_cache
+from importlib.util import find_spec
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from intertwine.kernels.straight_line import Program
+from intertwine.kernels.straight_line_reference import Evaluator
+from intertwine.numerics import InputError, choose
+
+_BOUND = 1e3  # eps, of the largest value: rounding stays far below, a wrong coefficient far above
+_CHECKED = (5, 2, 81)  # nodes, groups and channels of the check: every width of the machine's vectors
+_BACKENDS = ("auto", "reference", "cpu", "gpu")
+
+
+def evaluate(
+    program: Program, arguments: Sequence[Float[Tensor, "_ _ channels"]], group: Int[Tensor, " nodes"], groups: int
+) -> list[Float[Tensor, "_ _ channels"]]:
+    """Run a program: on the CPU by the machine, elsewhere in plain torch. $INTERTWINE_KERNELS forces one.
+
+    Args:
+        program: the program.
+        arguments: for each node (nodes, size, channels), or shared ones for each group (groups, size, channels); one precision, device.
+        group: that of each node, in [0, groups).
+        groups: how many there are.
+
+    Returns:
+        The results, for each node or summed over each group, as the program says.
+
+    Raises:
+        InputError: the forced backend is unknown, or can't do it.
+    """
+    dtype = arguments[0].dtype
+    wanted = choose(os.environ.get("INTERTWINE_KERNELS") or "auto", _BACKENDS, kind="backend", where="INTERTWINE_KERNELS")
+    able = group.device.type == "cpu" and dtype in (torch.float32, torch.float64) and _llvm()
+    if (wanted == "cpu" and not able) or (wanted == "gpu" and group.device.type == "cpu"):
+        remedy = "unset INTERTWINE_KERNELS to let each device and precision have what runs there."
+        raise InputError(f"no kernel of the backend {wanted!r} for {dtype} on {group.device}", where="INTERTWINE_KERNELS", remedy=remedy)
+    if able and wanted != "reference":
+        return _fastest(program, dtype)(arguments, group, groups)
+    return _reference(program)(arguments, group, groups)
+
+
+def fake(program: Program, arguments: Sequence[Tensor], group: Tensor, groups: int) -> list[Tensor]:
+    """Tensors of the shapes that :func:`evaluate` would return."""
+    channels = arguments[0].shape[-1]
+    return [arguments[0].new_empty(groups if found.shared else group.shape[0], len(found.registers), channels) for found in program.results]
+
+
+@cache
+def _llvm() -> bool:
+    return find_spec("llvmlite") is not None
+
+
+@lru_cache(maxsize=1024)
+def _reference(program: Program) -> Evaluator:
+    return Evaluator(program)
+
+
+@lru_cache(maxsize=1024)
+def _fastest(program: Program, dtype: torch.dtype) -> Callable[..., list[Tensor]]:
+    """The machine, if it gives what the reference gives."""
+    from intertwine.kernels.cpu.straight_line import Tables
+
+    machine = Tables(program, dtype)
+    worst = deviation(machine, program, dtype)
+    if worst <= _BOUND:
+        return machine
+    warnings.warn(
+        f"the kernel of a program of {program.terms} terms is wrong by {worst:.3g} eps in {dtype}; plain torch runs it, more slowly",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+    return _reference(program)
+
+
+def deviation(run: Callable[..., list[Tensor]], program: Program, dtype: torch.dtype) -> float:
+    """The largest difference between ``run`` and the reference in float64, for random arguments; in eps of the largest value."""
+    nodes, groups, channels = _CHECKED
+    generator, worst = torch.Generator().manual_seed(0), 0.0
+    rows = [groups if argument.shared else nodes for argument in program.arguments]
+    arguments = [
+        torch.randn(count, argument.size, channels, generator=generator, dtype=torch.float64, device="cpu").to(dtype)
+        for count, argument in zip(rows, program.arguments)
+    ]
+    group = torch.arange(nodes, device="cpu") % groups
+    with torch.no_grad():
+        expected = _reference(program)([x.double() for x in arguments], group, groups)
+        for found, wanted in zip(run(arguments, group, groups), expected):
+            if wanted.numel():
+                scale = wanted.abs().max().clamp(min=1.0)
+                worst = max(worst, float(((found - wanted).abs().max() / scale).nan_to_num(nan=torch.inf)))
+    return worst / torch.finfo(dtype).eps

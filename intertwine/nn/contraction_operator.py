@@ -1,0 +1,251 @@
+r"""The polynomial of :class:`~intertwine.nn.symmetric_contraction.SymmetricContraction` as an operator of torch.
+
+The operator evaluates a straight-line program, and its derivative is the same operator with the program's gradient: compilers and
+exporters see one opaque call, and derivatives of every order exist. A program is named by the strings that it follows from, so that an
+exported graph means the same in another process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from intertwine.kernels.straight_line import NONE, Argument, Program, Result, Writer, gradient
+from intertwine.kernels.straight_line_backend import evaluate, fake
+from intertwine.numerics import InputError, safe
+from intertwine.o3 import Irreps
+from intertwine.o3.symmetric_coupling import SymmetricCouplings, symmetric_couplings
+
+
+def couplings(irreps_in: Irreps, irreps_out: Irreps, correlations: Sequence[int]) -> list[list[SymmetricCouplings]]:
+    """Those of each irrep of the output, in every degree from 1 to its correlation.
+
+    Args:
+        irreps_in: representation of the features; multiplicities do not matter.
+        irreps_out: that of the result.
+        correlations: largest degree for each block of the output.
+    """
+    singles = Irreps([(1, ir) for _, ir in irreps_in])
+    return [
+        [symmetric_couplings(singles, ir, degree) for degree in range(1, most + 1)]
+        for (_, ir), most in zip(irreps_out, correlations, strict=True)
+    ]
+
+
+def polynomial_name(irreps_in: Irreps, irreps_out: Irreps, correlations: tuple[int, ...], shared: bool) -> str:
+    """The argument ``polynomial`` of the operator; weights are those of a species (``shared``), or of a node."""
+    singles = ["+".join(str(ir) for _, ir in irreps) for irreps in (irreps_in, irreps_out)]
+    return "|".join([*singles, ",".join(map(str, correlations)), "shared" if shared else "own"])
+
+
+@lru_cache(maxsize=1024)
+def program(polynomial: str, steps: str) -> Program:
+    r"""The program :math:`B_{LM}(x, w) = \sum_\nu \sum_\eta w_\eta\, p_{\eta M}(x)`, or a gradient of it.
+
+    Args:
+        polynomial: from :func:`polynomial_name`.
+        steps: one "given>wanted;" for each differentiation, the numbers in the sense of :func:`intertwine.kernels.straight_line.gradient`.
+    """
+    if steps:
+        before, last = steps[:-1].rpartition(";")[::2]
+        given, wanted = ([int(k) for k in numbers.split(",") if k] for numbers in last.split(">"))
+        return gradient(program(polynomial, f"{before};" if before else ""), given, wanted)
+    irreps_in, irreps_out, degrees, kind = polynomial.split("|")
+    found = couplings(Irreps(irreps_in), Irreps(irreps_out), tuple(int(degree) for degree in degrees.split(",") if degree))
+    weight = inputs = Irreps(irreps_in).dim
+    weights = sum(len(coupling.coefficients) for degrees_of in found for coupling in degrees_of)
+    writer, known, components = Writer([Argument(inputs), Argument(weights, kind == "shared")]), {}, []
+
+    def monomial(factors: tuple[int, ...]) -> int:
+        """The register of a product of components: the product without the last one, times that one."""
+        if len(factors) == 1:
+            return factors[0]
+        if factors not in known:
+            known[factors] = writer.row([(1.0, monomial(factors[:-1]), factors[-1])])
+        return known[factors]
+
+    for (_, ir), degrees_of in zip(Irreps(irreps_out), found):
+        sums: list[list[tuple[float, int, int]]] = [[] for _ in range(ir.dim)]
+        for coupling in degrees_of:
+            for path in coupling.coefficients:
+                for m, row in enumerate(path):
+                    terms = [(float(c), *factors) for c, factors in zip(row, coupling.monomials.tolist()) if c]
+                    value = writer.row((c, monomial(tuple(most)), last) if most else (c, last, NONE) for c, *most, last in terms)
+                    sums[m].append((1.0, value, weight))
+                weight += 1
+        components += [writer.row(terms) for terms in sums]
+    return writer.program([Result(tuple(components))])
+
+
+def _evaluate(arguments: Sequence[Tensor], group: Tensor, groups: int, polynomial: str, steps: str) -> list[Tensor]:
+    if not steps:
+        _require_known(group, groups)
+    return evaluate(program(polynomial, steps), arguments, group, groups)
+
+
+def _require_known(group: Int[Tensor, " nodes"], groups: int) -> None:
+    if group.device.type != "cpu" or not group.numel():
+        return  # other devices assert it in their own time
+    low, high = (int(edge) for edge in group.aminmax())
+    if low < 0 or high >= groups:
+        raise InputError(
+            f"species {low if low < 0 else high} of a node",
+            where="symmetric contraction",
+            remedy=f"give numbers from 0 to {groups - 1}, the place of the element in the model's list.",
+        )
+
+
+def _step(given: Sequence[int], wanted: Sequence[int]) -> str:
+    return f"{','.join(map(str, given))}>{','.join(map(str, wanted))};"
+
+
+def _gradients(ctx: Any, cotangents: Sequence[Tensor | None], needed: Sequence[bool]) -> list[Tensor | None]:
+    """Those of the arguments that need one: the operator again, with one more step."""
+    *arguments, group = ctx.saved_tensors
+    given, wanted = [k for k, one in enumerate(cotangents) if one is not None], [k for k, one in enumerate(needed) if one]
+    gradients: list[Tensor | None] = [None] * len(arguments)
+    if given and wanted:
+        everything = [*arguments, *(cotangents[k] for k in given)]
+        steps = ctx.steps + _step(given, wanted)
+        for k, found in zip(wanted, contract(everything, group, ctx.groups, ctx.polynomial, steps)):  # type: ignore[arg-type]
+            gradients[k] = found
+    return gradients
+
+
+def _batched(
+    size: int, dims: Sequence[int | None], dim: int | None, arguments: Sequence[Tensor], group: Tensor, *rest: Any
+) -> list[Tensor]:
+    """The samples of a batch are nodes, with groups of their own."""
+    groups, polynomial, steps = rest
+
+    def first(x: Tensor, where: int | None) -> Tensor:
+        return x.movedim(where, 0) if where is not None else x.expand(size, *x.shape)
+
+    if safe.inspectable(group):
+        _require_known(group, groups)
+    group = torch.where((group >= 0) & (group < groups), group, -groups * size - 1)  # must not become one of another sample
+    own = first(group, dim) + groups * torch.arange(size, device=group.device).unsqueeze(1)
+    flat = [first(x, where).flatten(0, 1) for x, where in zip(arguments, dims)]
+    found = contract(flat, own.flatten(), groups * size, polynomial, steps)
+    return [values.reshape(size, values.shape[0] // max(size, 1), *values.shape[1:]) for values in found]
+
+
+def _keep(ctx: Any, group: Tensor, rest: tuple[int, str, str], arguments: Sequence[Tensor]) -> None:
+    ctx.groups, ctx.polynomial, ctx.steps = rest
+    ctx.save_for_backward(*arguments, group)
+    ctx.set_materialize_grads(False)
+
+
+class _Eager(torch.autograd.Function):
+    """The operator where nobody records it: a fraction of the overhead of ``torch.library``."""
+
+    @staticmethod
+    def forward(ctx: Any, group: Tensor, groups: int, polynomial: str, steps: str, *arguments: Tensor) -> tuple[Tensor, ...]:
+        _keep(ctx, group, (groups, polynomial, steps), arguments)
+        return tuple(_evaluate(arguments, group, groups, polynomial, steps))
+
+    @staticmethod
+    def backward(ctx: Any, *cotangents: Tensor | None) -> tuple:
+        return None, None, None, None, *_gradients(ctx, cotangents, ctx.needs_input_grad[4:])
+
+
+class _Transformed(torch.autograd.Function):
+    """The same under the transformations of ``torch.func``, which want ``setup_context``; that costs as much as a small program."""
+
+    backward = _Eager.backward
+
+    @staticmethod
+    def forward(group: Tensor, groups: int, polynomial: str, steps: str, *arguments: Tensor) -> tuple[Tensor, ...]:
+        run = recorded if safe.traced(arguments[0]) else _evaluate
+        return tuple(run(list(arguments), group, groups, polynomial, steps))
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple, output: tuple[Tensor, ...]) -> None:
+        _keep(ctx, inputs[0], inputs[1:4], inputs[4:])
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple, group: Tensor, *rest: Any) -> tuple:
+        found = _batched(info.batch_size, in_dims[4:], in_dims[0], rest[3:], group, *rest[:3])
+        return tuple(found), (0,) * len(found)
+
+
+_SCHEMA = "(Tensor[] arguments, Tensor group, int groups, str polynomial, str steps) -> Tensor[]"
+
+
+@torch.library.custom_op("intertwine::symmetric_contraction", mutates_args=(), schema=_SCHEMA)
+def recorded(arguments: list[Tensor], group: Tensor, groups: int, polynomial: str, steps: str) -> list[Tensor]:
+    """:func:`contract` as what compilers and exporters record."""
+    return _evaluate(arguments, group, groups, polynomial, steps)
+
+
+@recorded.register_fake
+def _(arguments: list[Tensor], group: Tensor, groups: int, polynomial: str, steps: str) -> list[Tensor]:
+    return fake(program(polynomial, steps), arguments, group, groups)
+
+
+def _remember(ctx: Any, inputs: tuple, output: list[Tensor]) -> None:
+    arguments, group, ctx.groups, ctx.polynomial, ctx.steps = inputs
+    ctx.save_for_backward(*arguments, group)
+
+
+def _differentiate(ctx: Any, cotangents: list[Tensor | None]) -> tuple:
+    return _gradients(ctx, cotangents, ctx.needs_input_grad[0]), None, None, None, None
+
+
+recorded.register_autograd(_differentiate, setup_context=_remember)
+
+
+@recorded.register_vmap
+def _(info: Any, in_dims: tuple, arguments: list[Tensor], group: Tensor, *rest: Any) -> tuple:
+    found = _batched(info.batch_size, in_dims[0], in_dims[1], arguments, group, *rest)
+    return found, [0] * len(found)
+
+
+def contract(arguments: Sequence[Tensor], group: Tensor, groups: int, polynomial: str, steps: str) -> list[Tensor]:
+    """Run a program, differentiably.
+
+    Args:
+        arguments: of the program, channels innermost, one precision and device.
+        group: the group of each node, in [0, groups).
+        groups: how many there are.
+        polynomial, steps: name the program (:func:`program`).
+
+    Returns:
+        Its results.
+
+    Raises:
+        InputError: a group is out of range.
+    """
+    if safe.traced(arguments[0]):
+        return recorded(list(arguments), group, groups, polynomial, steps)
+    if torch._C._are_functorch_transforms_active():
+        return list(_Transformed.apply(group, groups, polynomial, steps, *arguments))
+    if torch.is_grad_enabled() and any(x.requires_grad for x in arguments):
+        return list(_Eager.apply(group, groups, polynomial, steps, *arguments))
+    return _evaluate(arguments, group, groups, polynomial, steps)
+
+
+def polynomial(
+    x: Float[Tensor, "nodes components channels"],
+    weights: Float[Tensor, "rows paths channels"],
+    group: Int[Tensor, " nodes"],
+    name: str,
+) -> Float[Tensor, "nodes outputs channels"]:
+    r""":math:`B_{n,LM,k} = \sum_\nu \sum_\eta w_{s_n, \eta, k}\, p_{\eta M}(x_{n \cdot k})`.
+
+    Args:
+        x: features, channels innermost.
+        weights: of each species, or of each node, as ``name`` says.
+        group: s, the species of each node.
+        name: of the polynomial, from :func:`polynomial_name`.
+
+    Raises:
+        InputError: a species is out of range.
+    """
+    (found,) = contract([x, weights], group, weights.shape[0] if name.endswith("shared") else 1, name, "")
+    return found

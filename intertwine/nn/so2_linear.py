@@ -1,0 +1,229 @@
+r"""Linear maps that commute with the rotations about one axis: what is left of a tensor product when the edge lies on the polar axis.
+
+There the harmonics of the edge have the order m = 0 only, and the coupling coefficients :math:`C_{m_1 0 m_3}` vanish unless
+:math:`|m_1| = |m_3|`. So the order m of all degrees and channels is mixed among itself, and with its partner -m:
+
+.. math:: \begin{pmatrix} z_{-m} \\ z_{m} \end{pmatrix}
+    = \begin{pmatrix} a_m & b_m \\ -b_m & a_m \end{pmatrix} \begin{pmatrix} x_{-m} \\ x_{m} \end{pmatrix}, \qquad z_0 = a_0 x_0 .
+
+a comes from degrees with :math:`l_1 + l_2 + l_3` even, b from odd ones. A reflection in a plane that contains the axis maps
+:math:`(x_{-m}, x_m)` to :math:`(-x_{-m}, x_m)` in blocks of natural parity :math:`(-1)^l`, and to :math:`(x_{-m}, -x_m)` in the others. To
+commute with it, blocks that are both natural or both not are joined by a alone, a natural and an unnatural one by b alone.
+
+Source: Passaro and Zitnick, "Reducing SO(3) Convolutions to SO(2) for Efficient Equivariant GNNs" (ICML 2023), section 3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from intertwine.kernels.derivatives import convolve
+from intertwine.nn.so2_plans import frame_dim, mixing, rows
+from intertwine.numerics import InputError, choose
+from intertwine.o3 import Irreps
+
+MODES = ("uvu", "uvw")
+
+
+class Slot(NamedTuple):
+    """One dense map: the order m of some blocks into the order m of others.
+
+    Attributes:
+        order: m, 0 or more. kind: "even" (a) or "odd" (b).
+        inputs, outputs: numbers of the blocks.
+        start, shape: where its weights begin, and their axes: (outputs, inputs, channels) in mode uvu, (channels of all inputs, channels
+            of all outputs) in uvw.
+    """
+
+    order: int
+    kind: str
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    start: int
+    shape: tuple[int, ...]
+
+    @property
+    def numel(self) -> int:
+        """Number of weights."""
+        return torch.Size(self.shape).numel()
+
+
+class SO2Linear(nn.Module):
+    r"""The maps of the module's docstring between features in the frame of an edge.
+
+    In mode ``"uvu"`` a channel stays by itself, blocks of equal multiplicity are joined, and the weights differ from edge to edge. In mode
+    ``"uvw"`` channels are mixed by weights that all edges share, after each order of the input has been multiplied, if wanted, by factors
+    that differ from edge to edge.
+
+    Args:
+        irreps_in, irreps_out: representations of input and output.
+        mode: "uvu" or "uvw".
+        mmax: the highest order that passes; higher ones are dropped. None is all.
+        reflections: commute with the reflections in planes through the axis; otherwise with rotations alone, and parities are ignored.
+
+    Attributes:
+        slots: the maps. weight_numel: number of their weights. scale_numel: number of factors an edge in mode uvw, for each order in turn
+            those of the channels of all blocks that have it.
+        mmax: the highest order that input and output have in common, and that passes.
+        dim_in, dim_out: sizes of the features in the frame: for each block the orders -m ... m, m = min(l, mmax), channels innermost.
+        factors: for each output block a number n by which its values are to be multiplied to have variance 1 (averaged over the
+            components) if inputs and weights have.
+
+    Raises:
+        InputError: an unknown mode, or mmax < 0.
+
+    >>> maps = SO2Linear("8x0e+8x1o", "8x0e+8x1o", mode="uvu")
+    >>> [(slot.order, slot.kind, slot.shape) for slot in maps.slots]
+    [(0, 'even', (2, 2, 8)), (1, 'even', (1, 1, 8))]
+    """
+
+    def __init__(self, irreps_in: Any, irreps_out: Any, *, mode: str = "uvu", mmax: int | None = None, reflections: bool = True) -> None:
+        super().__init__()
+        self.irreps_in, self.irreps_out = Irreps(irreps_in), Irreps(irreps_out)
+        self.mode = choose(mode, MODES, kind="mode", where="SO2Linear")
+        if mmax is not None and mmax < 0:
+            raise InputError(f"orders start at 0, got {mmax}", where="mmax", remedy="give 0 or more, or None for all.")
+        self.reflections = reflections
+        common = min(max(irreps.ls, default=0) for irreps in (self.irreps_in, self.irreps_out))
+        self.mmax = common if mmax is None else min(mmax, common)
+        self._inputs = [[a for a, (mul, ir) in enumerate(self.irreps_in) if ir.l >= m and mul] for m in range(self.mmax + 1)]
+        self.slots = self._slots()
+        self.weight_numel = sum(slot.numel for slot in self.slots)
+        sizes = [sum(self.irreps_in[a].mul for a in blocks) for blocks in self._inputs]
+        self._scales = [slice(sum(sizes[:m]), sum(sizes[: m + 1])) for m in range(self.mmax + 1)]
+        self.scale_numel = sum(sizes)
+        self.factors = [self._factor(b) for b in range(len(self.irreps_out))]
+        self.dim_in, self.dim_out = frame_dim(self.irreps_in, self.mmax), frame_dim(self.irreps_out, self.mmax)
+        self._plan = mixing(self.pairs(), self.irreps_in, self.irreps_out, self.mmax, self.weight_numel) if mode == "uvu" else ""
+
+    def extra_repr(self) -> str:
+        kept = "O(2)" if self.reflections else "SO(2)"
+        return f"{self.irreps_in} -> {self.irreps_out}, {self.mode}, |m| <= {self.mmax}, {kept}, {self.weight_numel} weights"
+
+    def _joined(self, a: int, b: int, kind: str) -> bool:
+        """Whether a block of the input meets one of the output in maps of this kind."""
+        (mul, one), (other_mul, other) = self.irreps_in[a], self.irreps_out[b]
+        if not mul or not other_mul or (self.mode == "uvu" and mul != other_mul):
+            return False
+        alike = one.p * (-1) ** one.l == other.p * (-1) ** other.l
+        return not self.reflections or alike == (kind == "even")
+
+    def _slots(self) -> list[Slot]:
+        """For every order and kind the outputs that read the same inputs together."""
+        slots: list[Slot] = []
+        start = 0
+        for m in range(self.mmax + 1):
+            for kind in ("even", "odd") if m else ("even",):
+                groups: dict[tuple[int, ...], list[int]] = {}
+                for b, (_, ir) in enumerate(self.irreps_out):
+                    inputs = tuple(a for a in self._inputs[m] if self._joined(a, b, kind))
+                    if ir.l >= m and inputs:
+                        groups.setdefault(inputs, []).append(b)
+                for inputs, outputs in groups.items():
+                    into, out = ([irreps[n].mul for n in ns] for irreps, ns in ((self.irreps_in, inputs), (self.irreps_out, outputs)))
+                    shape = (len(out), len(into), into[0]) if self.mode == "uvu" else (sum(into), sum(out))
+                    slots.append(Slot(m, kind, inputs, tuple(outputs), start, shape))
+                    start += slots[-1].numel
+        return slots
+
+    def _factor(self, b: int) -> float:
+        terms = 0
+        for slot in self.slots:
+            if b in slot.outputs:
+                terms += (1 if slot.order == 0 else 2) * (slot.shape[1] if self.mode == "uvu" else slot.shape[0])
+        return (self.irreps_out[b].ir.dim / terms) ** 0.5 if terms else 1.0
+
+    def pairs(self) -> list[tuple[int, int, int, str, int]]:
+        """Mode uvu: (block in, block out, order, kind, place of the first weight) of every map."""
+        found = []
+        for slot in self.slots:
+            for o, b in enumerate(slot.outputs):
+                for i, a in enumerate(slot.inputs):
+                    found.append((a, b, slot.order, slot.kind, slot.start + (o * len(slot.inputs) + i) * slot.shape[-1]))
+        return found
+
+    def forward(
+        self, x: Float[Tensor, "edges dim_in"], weight: Float[Tensor, "... weights"], scale: Float[Tensor, "edges factors"] | None = None
+    ) -> Float[Tensor, "edges dim_out"]:
+        """Features of the output in the frame.
+
+        Args:
+            x: (edges, dim_in).
+            weight: mode uvu: (edges, weight_numel); mode uvw: (weight_numel,).
+            scale: mode uvw: (edges, scale_numel), or None for ones.
+
+        Returns:
+            (edges, dim_out).
+        """
+        if not self.slots:
+            return x.new_zeros(x.shape[0], self.dim_out)
+        if self.mode == "uvu":
+            return convolve(self._plan, x, x.new_ones(x.shape[0], 1), weight, None, None, x.shape[0])
+        return self._mixed(x, weight, scale)
+
+    def _mixed(self, x: Tensor, weight: Tensor, scale: Tensor | None) -> Tensor:
+        """Mode uvw: one matrix product for each order and kind."""
+        pieces = x.split([mul * rows(ir.l, self.mmax) for mul, ir in self.irreps_in], -1)
+        blocks = [piece.unflatten(-1, (rows(ir.l, self.mmax), mul)) for piece, (mul, ir) in zip(pieces, self.irreps_in)]
+        found: dict[tuple[int, int], Tensor] = {}
+        for m in range(self.mmax + 1):
+            pairs = {}  # the orders -m and m of each block, (edges, 2 or 1, channels)
+            for a in self._inputs[m]:
+                middle = blocks[a].shape[1] // 2
+                pairs[a] = blocks[a][:, middle - m : middle + m + 1 : max(2 * m, 1)]
+            if scale is not None:
+                parts = scale[:, None, self._scales[m]].split([self.irreps_in[a].mul for a in pairs], -1)
+                pairs = {a: pair * part for (a, pair), part in zip(pairs.items(), parts)}
+            for slot in (slot for slot in self.slots if slot.order == m):
+                inputs = [pairs[a] for a in slot.inputs]
+                together = _turn(torch.cat(inputs, -1) if len(inputs) > 1 else inputs[0], slot.kind)
+                z = together @ weight[slot.start : slot.start + slot.numel].unflatten(0, slot.shape)
+                for b, value in zip(slot.outputs, z.split([self.irreps_out[b].mul for b in slot.outputs], -1)):
+                    found[b, m] = found[b, m] + value if (b, m) in found else value
+        return torch.cat([self._assembled(b, found, x) for b in range(len(self.irreps_out))], -1)
+
+    def _assembled(self, b: int, found: dict[tuple[int, int], Tensor], like: Tensor) -> Tensor:
+        """All orders of a block of the output, (edges, orders times channels)."""
+        mul, ir = self.irreps_out[b]
+        pairs = {m: found.get((b, m), like.new_zeros(like.shape[0], 2 if m else 1, mul)) for m in range(min(ir.l, self.mmax) + 1)}
+        orders = list(range(1, len(pairs)))
+        return torch.cat([*(pairs[m][:, :1] for m in orders[::-1]), pairs[0], *(pairs[m][:, 1:] for m in orders)], 1).flatten(1)
+
+    def mean(
+        self,
+        blocks: Sequence[Float[Tensor, "edges ..."]],
+        weight: Float[Tensor, " weights"],
+        scale: Float[Tensor, "edges factors"] | None = None,
+    ) -> list[Float[Tensor, "edges ..."]]:
+        r"""Mode uvw, averaged over all directions of the axis: by Schur's lemma :math:`\sum_m a_m / (2l+1)` times the identity, between
+        blocks of equal degree. It is what remains of an edge without a direction.
+
+        Args:
+            blocks: all components of each block of the input, (edges, 2l+1, channels).
+            weight, scale: as in :meth:`forward`.
+
+        Returns:
+            the same of each block of the output.
+        """
+        found: dict[int, Tensor] = {}
+        for slot in (slot for slot in self.slots if slot.kind == "even"):
+            w = weight[slot.start : slot.start + slot.numel].unflatten(0, slot.shape)
+            for a, part in zip(slot.inputs, w.split([self.irreps_in[a].mul for a in slot.inputs], 0)):
+                x = blocks[a] * ((1 if slot.order == 0 else 2) / blocks[a].shape[1])
+                if scale is not None:
+                    sizes = [self.irreps_in[other].mul for other in self._inputs[slot.order]]
+                    x = x * scale[:, None, self._scales[slot.order]].split(sizes, -1)[self._inputs[slot.order].index(a)]
+                for b, own in zip(slot.outputs, part.split([self.irreps_out[b].mul for b in slot.outputs], 1)):
+                    if self.irreps_out[b].ir.l == self.irreps_in[a].ir.l:
+                        found[b] = found[b] + x @ own if b in found else x @ own
+        return [found.get(b, weight.new_zeros(blocks[0].shape[0], ir.dim, mul)) for b, (mul, ir) in enumerate(self.irreps_out)]
+
+
+def _turn(x: Tensor, kind: str) -> Tensor:
+    """For odd maps a quarter turn: (x_{-m}, x_m) becomes (x_m, -x_{-m})."""
+    return x if kind == "even" else torch.stack([x[:, 1], -x[:, 0]], 1)
