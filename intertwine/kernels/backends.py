@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from intertwine.kernels import native, plain
+from intertwine.kernels import choice, native, plain
 from intertwine.kernels.channelwise import Channelwise
 from intertwine.kernels.check import trusted
 from intertwine.kernels.forms import Forms
-from intertwine.numerics import InputError, choose
 
-_BACKENDS = ("auto", "reference", "cpu", "gpu")
 _LARGEST = 30_000  # coefficients: to compile more takes longer than most would wait (6,460 of degrees up to 6: 2 s)
 
 
@@ -25,15 +22,9 @@ def backend(plan: Channelwise, device: torch.device, dtype: torch.dtype) -> str:
     Raises:
         InputError: the forced backend is unknown, or can't do it.
     """
-    wanted = choose(os.environ.get("INTERTWINE_KERNELS") or "auto", _BACKENDS, kind="backend", where="INTERTWINE_KERNELS")
-    name = {"cpu": "cpu", "cuda": "gpu"}.get(device.type)
-    able = name is not None and native.supports(name, dtype) and plan.coefficients <= _LARGEST
-    if wanted == "auto":
-        return str(name) if able else "reference"
-    if wanted != "reference" and (wanted != name or not able):
-        remedy = "unset INTERTWINE_KERNELS to let each device and precision have what runs there."
-        raise InputError(f"no kernel of the backend {wanted!r} for {dtype} on {device}", where="INTERTWINE_KERNELS", remedy=remedy)
-    return wanted
+    name = choice.native(device)
+    able = name is not None and plan.coefficients <= _LARGEST and native.supports(name, dtype)
+    return choice.chosen(device, able, str(dtype))
 
 
 def gather(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -12,7 +11,9 @@ from torch import Tensor
 
 from intertwine.kernels import native, plain
 from intertwine.kernels.channelwise import Channelwise
+from intertwine.kernels.choice import announce
 from intertwine.kernels.forms import Forms
+from intertwine.numerics import InputError
 
 _EDGES, _SENDERS, _RECEIVERS = 9, 4, 3
 _ROUNDINGS = 64  # |kernel - exact| <= this many eps of the sum of the absolute values of all terms
@@ -32,16 +33,20 @@ def trusted(kind: str, backend: str, plan: Channelwise, forms: Forms, device: to
         with _lock:
             found = _trust.get(key)
             if found is None:
-                wrong = deviation(kind, backend, plan, forms, device, dtype)
-                found = _trust[key] = wrong <= 1
-                if not found:
-                    warnings.warn(
-                        f"the {backend} kernel '{kind}' of {describe(plan)} in {dtype} is wrong on {device}: {wrong:.3g} times the bound "
-                        "of its rounding errors. Plain torch is used instead: correct, but slow. Please report this.",
-                        RuntimeWarning,
-                        stacklevel=2,
-                    )
+                problem = _problem(kind, backend, plan, forms, device, dtype)
+                found = _trust[key] = not problem
+                if problem:
+                    announce(f"{backend} kernel '{kind}' of {describe(plan)} in {dtype} on {device}", problem)
     return found
+
+
+def _problem(kind: str, backend: str, plan: Channelwise, forms: Forms, device: torch.device, dtype: torch.dtype) -> str:
+    """What is wrong with a kernel; nothing if it is right."""
+    try:
+        wrong = deviation(kind, backend, plan, forms, device, dtype)
+    except (ImportError, InputError) as error:  # no compiler for this machine
+        return f"is not to be had ({error})"
+    return "" if wrong <= 1 else f"is wrong: {wrong:.3g} times the bound of its rounding errors"
 
 
 def deviation(kind: str, backend: str, plan: Channelwise, forms: Forms, device: torch.device, dtype: torch.dtype) -> float:

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import warnings
 from collections.abc import Callable, Sequence
-from functools import cache, lru_cache
-from importlib.util import find_spec
+from functools import lru_cache
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from intertwine.kernels import choice
 from intertwine.kernels.straight_line import Program
 from intertwine.kernels.straight_line_reference import Evaluator
-from intertwine.numerics import InputError, choose
 
 _BOUND = 1e3  # eps, of the largest value: rounding stays far below, a wrong coefficient far above
 _CHECKED = (5, 2, 81)  # nodes, groups and channels of the check: every width of the machine's vectors
-_BACKENDS = ("auto", "reference", "cpu", "gpu")
 
 
 def evaluate(
@@ -39,12 +35,8 @@ def evaluate(
         InputError: the forced backend is unknown, or can't do it.
     """
     dtype = arguments[0].dtype
-    wanted = choose(os.environ.get("INTERTWINE_KERNELS") or "auto", _BACKENDS, kind="backend", where="INTERTWINE_KERNELS")
-    able = group.device.type == "cpu" and dtype in (torch.float32, torch.float64) and _llvm()
-    if (wanted == "cpu" and not able) or (wanted == "gpu" and group.device.type == "cpu"):
-        remedy = "unset INTERTWINE_KERNELS to let each device and precision have what runs there."
-        raise InputError(f"no kernel of the backend {wanted!r} for {dtype} on {group.device}", where="INTERTWINE_KERNELS", remedy=remedy)
-    if able and wanted != "reference":
+    able = group.device.type == "cpu" and dtype in (torch.float32, torch.float64)
+    if able and choice.chosen(group.device, able, str(dtype)) == "cpu":
         return _fastest(program, dtype)(arguments, group, groups)
     return _reference(program)(arguments, group, groups)
 
@@ -53,11 +45,6 @@ def fake(program: Program, arguments: Sequence[Tensor], group: Tensor, groups: i
     """Tensors of the shapes that :func:`evaluate` would return."""
     channels = arguments[0].shape[-1]
     return [arguments[0].new_empty(groups if found.shared else group.shape[0], len(found.registers), channels) for found in program.results]
-
-
-@cache
-def _llvm() -> bool:
-    return find_spec("llvmlite") is not None
 
 
 @lru_cache(maxsize=1024)
@@ -74,11 +61,7 @@ def _fastest(program: Program, dtype: torch.dtype) -> Callable[..., list[Tensor]
     worst = deviation(machine, program, dtype)
     if worst <= _BOUND:
         return machine
-    warnings.warn(
-        f"the kernel of a program of {program.terms} terms is wrong by {worst:.3g} eps in {dtype}; plain torch runs it, more slowly",
-        RuntimeWarning,
-        stacklevel=2,
-    )
+    choice.announce(f"kernel of a program of {program.terms} terms in {dtype}", f"is wrong by {worst:.3g} eps")
     return _reference(program)
 
 

@@ -12,11 +12,13 @@ if TYPE_CHECKING:
     from intertwine.nn.activation import Activation, moment, normalize2mom
     from intertwine.nn.backbone import Backbone, check_sizes
     from intertwine.nn.batch_norm import BatchNorm
+    from intertwine.nn.convolution import Convolution
     from intertwine.nn.cutoff import CosineCutoff, PolynomialCutoff, envelope
     from intertwine.nn.dropout import Dropout
     from intertwine.nn.embedding import EdgeEmbedding, Edges, NodeEmbedding, SpeciesTable
     from intertwine.nn.extract import Extract, ExtractIr, Identity
     from intertwine.nn.fully_connected import FullyConnectedLayer, FullyConnectedNet
+    from intertwine.nn.fully_connected_convolution import FullyConnectedConvolution
     from intertwine.nn.gate import Gate
     from intertwine.nn.mace_contraction import load_mace_contraction
     from intertwine.nn.message_passing import MessagePassing
@@ -37,12 +39,14 @@ _HOME = {
     "Backbone": "backbone",
     "BatchNorm": "batch_norm",
     "BesselBasis": "radial",
+    "Convolution": "convolution",
     "CosineCutoff": "cutoff",
     "Dropout": "dropout",
     "EdgeEmbedding": "embedding",
     "Edges": "embedding",
     "Extract": "extract",
     "ExtractIr": "extract",
+    "FullyConnectedConvolution": "fully_connected_convolution",
     "FullyConnectedLayer": "fully_connected",
     "FullyConnectedNet": "fully_connected",
     "Gate": "gate",
@@ -81,12 +85,14 @@ __all__ = [
     "Backbone",
     "BatchNorm",
     "BesselBasis",
+    "Convolution",
     "CosineCutoff",
     "Dropout",
     "EdgeEmbedding",
     "Edges",
     "Extract",
     "ExtractIr",
+    "FullyConnectedConvolution",
     "FullyConnectedLayer",
     "FullyConnectedNet",
     "Gate",

@@ -34,7 +34,7 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def cache_folder() -> Path:
-    """The folder of cached data sets and kernels: $INTERTWINE_CACHE, or ~/.cache/intertwine; a temporary folder where that can't be written."""
+    """The folder of cached data sets and kernels: $INTERTWINE_CACHE or ~/.cache/intertwine, or a temporary one."""
     chosen = os.environ.get("INTERTWINE_CACHE")
     candidates = [Path(chosen).expanduser()] if chosen else []
     with contextlib.suppress(RuntimeError):  # no home directory

@@ -92,7 +92,8 @@ def tables_for(degrees: tuple[int, ...], normalization: str, x: Tensor) -> Table
     key = (degrees, normalization, x.dtype, x.device)
     found = _TABLES.get(key)
     if found is None:
-        with torch.inference_mode(False):  # what is made there could never be part of a backward pass
+        # what is made in inference mode could never be part of a backward pass; what torch.func makes ends with its transform
+        with torch.inference_mode(False), torch._C._DisableFuncTorch():
             found = tables_of(degrees, normalization, x.dtype, x.device)
         if not safe.traced(found.scale):  # nor fake or functional, under somebody's mode
             if len(_TABLES) >= 256:

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from intertwine.numerics import ExactBuffers, InputError, choose
 from intertwine.o3.blocks import LAYOUTS, channels_innermost
-from intertwine.o3.harmonic_constants import Tables, tables_for
+from intertwine.o3.fused_harmonics import fused
+from intertwine.o3.harmonic_constants import tables_for
 from intertwine.o3.harmonic_derivatives import Harmonics, values
 from intertwine.o3.irrep import Irrep
 from intertwine.o3.irreps import Irreps
@@ -78,7 +79,7 @@ class SphericalHarmonics(ExactBuffers):
             InputError: x is not of shape (..., 3), or not of floating point.
         """
         _check_vectors(x, "SphericalHarmonics")
-        result = _evaluate(x, self.normalize, tables_for(self.degrees, self.normalization, x))
+        result = _evaluate(x, self.normalize, self.degrees, self.normalization)
         return result if self.order is None else result.index_select(-1, self.order.to(x.device))
 
     def extra_repr(self) -> str:
@@ -115,7 +116,7 @@ def spherical_harmonics(
     choose(normalization, NORMALIZATIONS, kind="normalization", where="spherical_harmonics")
     _check_vectors(x, "spherical_harmonics")
     degrees = _resolve(l, None)[1] if isinstance(l, str | Irreps | Irrep) else read_degrees(l, "spherical_harmonics")
-    return _evaluate(x, normalize, tables_for(degrees, normalization, x))
+    return _evaluate(x, normalize, degrees, normalization)
 
 
 def read_degrees(l: int | Sequence[int] | str | Irrep | Irreps, where: str) -> tuple[int, ...]:
@@ -166,7 +167,11 @@ def _check_vectors(x: Tensor, where: str) -> None:
         raise InputError(f"vectors must be floats of shape (..., 3), got {x.dtype} {tuple(x.shape)}", where=where)
 
 
-def _evaluate(x: Tensor, normalize: bool, tables: Tables) -> Tensor:
+def _evaluate(x: Tensor, normalize: bool, degrees: tuple[int, ...], normalization: str) -> Tensor:
+    found = fused(x, normalize, degrees, normalization)
+    if found is not None:
+        return found
+    tables = tables_for(degrees, normalization, x)
     points = x.reshape(-1, 3).t()
     if not plain(points):
         result = solid_harmonics(direction(points)[0] if normalize else points, tables).t().contiguous()

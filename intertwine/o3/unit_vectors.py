@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from intertwine.numerics import safe
+from intertwine.numerics.safe import plain
 
 
 class Unit(torch.autograd.Function):
@@ -47,14 +48,6 @@ class Projected(torch.autograd.Function):
         radial = torch.addcmul((v * g).sum(0), along_v, along_g, value=-3)
         dx = torch.addcmul(torch.addcmul(unit * radial, v, along_g), g, along_v) * (inverse * inverse).neg()
         return dx, torch.addcmul(v, unit, along_v, value=-1) * inverse, None, None
-
-
-def plain(x: Tensor) -> bool:
-    """Whether x is an ordinary tensor, which may be written to: not one of a compiler, a tracer, ``torch.func`` or forward mode."""
-    wrapped = torch._C._functorch
-    if safe.traced(x) or wrapped.is_functorch_wrapped_tensor(x) or wrapped.is_legacy_batchedtensor(x):
-        return False
-    return torch.autograd.forward_ad.unpack_dual(x).tangent is None
 
 
 def _projected(g: Tensor, unit: Tensor, inverse: Tensor) -> Tensor:

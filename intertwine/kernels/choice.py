@@ -1,0 +1,51 @@
+"""Who decides which kernels run: the device and the precision, or ``INTERTWINE_KERNELS`` in the environment."""
+
+from __future__ import annotations
+
+import os
+import warnings
+
+import torch
+
+from intertwine.numerics import InputError, choose
+
+_BACKENDS = ("auto", "reference", "cpu", "gpu")
+_NATIVE = {"cpu": "cpu", "cuda": "gpu"}
+
+
+def asked() -> str:
+    """The backend that the environment asks for, or "auto".
+
+    Raises:
+        InputError: it asks for something unknown.
+    """
+    return choose(os.environ.get("INTERTWINE_KERNELS") or "auto", _BACKENDS, kind="backend", where="INTERTWINE_KERNELS")
+
+
+def native(device: torch.device) -> str | None:
+    """The backend whose kernels run on a device, "cpu" or "gpu"; None if there is none."""
+    return _NATIVE.get(device.type)
+
+
+def chosen(device: torch.device, able: bool, what: str) -> str:
+    """ "cpu", "gpu" or "reference".
+
+    Args:
+        device: where the arguments are; able: whether its native backend can do it; what: it is, for messages.
+
+    Raises:
+        InputError: the backend that is asked for is unknown, or can't do it.
+    """
+    wanted, name = asked(), native(device)
+    if wanted == "auto":
+        return name if able and name is not None else "reference"
+    if wanted != "reference" and (wanted != name or not able):
+        remedy = "unset INTERTWINE_KERNELS to let each device and precision have what runs there."
+        raise InputError(f"no kernel of the backend {wanted!r} for {what} on {device}", where="INTERTWINE_KERNELS", remedy=remedy)
+    return wanted
+
+
+def announce(kernel: str, problem: str) -> None:
+    """Warn that a kernel is not used because of a problem."""
+    message = f"the {kernel} {problem}. Plain torch is used instead: correct, but slow. Please report this."
+    warnings.warn(message, RuntimeWarning, stacklevel=3)

@@ -1,0 +1,41 @@
+"""Compile the programs of one plan for a Hopper card, on any machine, and print the size of the machine code and of local memory.
+
+Local memory is where registers go that a thread has not enough of.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+
+import gpu_cases
+import triton
+import triton.language as tl
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+
+from intertwine.kernels.channelwise import channelwise
+from intertwine.kernels.forms import VALUE, gradient
+from intertwine.kernels.gpu import programs
+from intertwine.kernels.gpu.schedule import GatherJob, ScatterJob, gather_jobs, scatter_jobs
+
+CONSTANTS = ("JOB", "REAL", "EDGES", "LANES")
+TYPES = {"order": "*i64", "offsets": "*i64", "source": "*i64", "destination": "*i64", "size_dy": "i64"}
+
+
+def compiled(program: triton.JITFunction, job: GatherJob | ScatterJob, edges: int, lanes: int, warps: int) -> dict[str, int]:
+    """Size of the machine code in bytes, and declarations of local memory in it."""
+    names = program.arg_names
+    signature = {name: "constexpr" if name in CONSTANTS else TYPES.get(name, "*fp32") for name in names}
+    constants = {(names.index(name),): value for name, value in zip(CONSTANTS, (job, tl.float32, edges, lanes))}
+    aligned = {(place,): [["tt.divisibility", 16]] for place, name in enumerate(names) if signature[name].startswith("*")}
+    source = ASTSource(program, signature, constants, aligned)
+    made = triton.compile(source, target=GPUTarget("cuda", 90, 32), options={"num_warps": warps})
+    return {"bytes": len(made.asm["cubin"]), "local": len(re.findall(r"\.local|\.nv\.local", made.asm["ptx"]))}
+
+
+if __name__ == "__main__":
+    plan = channelwise(gpu_cases.product(*gpu_cases.PRODUCTS["little"]))
+    assert plan is not None
+    jobs = {"gather": gather_jobs(plan, VALUE, 4)[0], "scatter": scatter_jobs(plan, gradient("xyw"), 4)[0]}
+    print(json.dumps({name: compiled(getattr(programs, name), job, 4, 8, 1) for name, job in jobs.items()}))
