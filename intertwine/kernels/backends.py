@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from intertwine.kernels.check import trusted
 from intertwine.kernels.forms import Forms
 
 _LARGEST = 30_000  # coefficients: to compile more takes longer than most would wait (6,460 of degrees up to 6: 2 s)
+_COMPONENTS = 4_000  # components of y that are read: each has a sum on the stack
 
 
 def backend(plan: Channelwise, device: torch.device, dtype: torch.dtype) -> str:
@@ -23,8 +25,18 @@ def backend(plan: Channelwise, device: torch.device, dtype: torch.dtype) -> str:
         InputError: the forced backend is unknown, or can't do it.
     """
     name = choice.native(device)
-    able = name is not None and plan.coefficients <= _LARGEST and native.supports(name, dtype)
+    small = plan.coefficients <= _LARGEST and plan.components <= _COMPONENTS
+    if not small:
+        _refused(plan)
+    able = name is not None and small and native.supports(name, dtype)
     return choice.chosen(device, able, str(dtype))
+
+
+@lru_cache(maxsize=256)
+def _refused(plan: Channelwise) -> None:
+    """Say once that a plan is too large."""
+    size = f"is too long to be compiled: {plan.coefficients} coefficients, {plan.components} components of y"
+    choice.announce(f"kernel of the product of {len(plan.terms)} paths", size)
 
 
 def gather(
@@ -58,9 +70,10 @@ def _run(kind: str, plan: Channelwise, forms: Forms, tensors: Mapping[str, Tenso
     chosen = backend(plan, one.device, one.dtype)
     if chosen != "reference" and trusted(kind, chosen, plan, forms, one.device, one.dtype):
         return getattr(native, kind)(chosen, plan, forms, tensors, ends, nodes)
-    edges = torch.arange(nodes, device=one.device)
+    edges = torch.arange(len(next(tensors[name] for name in "yb" if tensors.get(name) is not None)), device=one.device)  # type: ignore[arg-type]
     source, destination = (edges if end is None else end for end in ends)
     senders = len(next(tensors[name] for name in "xa" if tensors.get(name) is not None)) if kind == "gather" else nodes  # type: ignore[arg-type]
     native.check_range(ends[0], senders, "source")
     native.check_range(ends[1], nodes if kind == "gather" else len(tensors["g"]), "destination")  # type: ignore[arg-type]
-    return getattr(plain, kind)(plan, forms, tensors, source, destination, nodes)
+    with torch.autocast(one.device.type, enabled=False):  # in the precision of the arguments, as a kernel does it
+        return getattr(plain, kind)(plan, forms, tensors, source, destination, nodes)

@@ -72,7 +72,12 @@ class Channelwise:
     @cached_property
     def coefficients(self) -> int:
         """How many there are: the length of straight-line code."""
-        return sum(len(term.entries) for term in self.terms)
+        return sum(len(term.entries) * len(term.y) for term in self.terms)
+
+    @cached_property
+    def components(self) -> int:
+        """How many components of y are read."""
+        return len({place for term in self.terms for y in term.y for place in y})
 
     @cached_property
     def channels(self) -> int:
@@ -105,9 +110,12 @@ def _decoded(text: str) -> Channelwise:
     return Channelwise(tuple(made), *dims)
 
 
+_COPIES = 16  # channels of y that a weighted path may have: its weights lie in as many interleaved rows
+
+
 @lru_cache(maxsize=1024)
 def channelwise(plan: Plan) -> Channelwise | None:
-    """The channelwise form of a plan; None if one of its paths mixes channels, or multiplies channels of x with channels of y."""
+    """The channelwise form of a plan; None if one of its paths mixes channels, or has too many channels of y."""
     terms = []
     for path in plan.paths:
         x, y, z = plan.blocks(path)
@@ -132,6 +140,8 @@ def channelwise(plan: Plan) -> Channelwise | None:
 def _reduces(plan: Plan, path: Path) -> bool:
     """Whether the path is a ``uvu`` path in other words."""
     x, y, z = plan.blocks(path)
+    if path.weighted and y.mul > _COPIES:
+        return False
     if path.mode in ("uvu", "uvuv"):
         return path.mode == "uvu" or y.mul == 1
     if path.mode in ("uvv", "uuu", "uuw", "uvw"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -13,13 +12,14 @@ from intertwine.kernels import native, plain
 from intertwine.kernels.channelwise import Channelwise
 from intertwine.kernels.choice import announce
 from intertwine.kernels.forms import Forms
+from intertwine.kernels.processes import Lock, forked
 from intertwine.numerics import InputError
 
 _EDGES, _SENDERS, _RECEIVERS = 9, 4, 3
 _ROUNDINGS = 64  # |kernel - exact| <= this many eps of the sum of the absolute values of all terms
 
 _trust: dict[tuple, bool] = {}
-_lock = threading.RLock()
+_lock = Lock()
 
 
 def trusted(kind: str, backend: str, plan: Channelwise, forms: Forms, device: torch.device, dtype: torch.dtype) -> bool:
@@ -42,10 +42,16 @@ def trusted(kind: str, backend: str, plan: Channelwise, forms: Forms, device: to
 
 def _problem(kind: str, backend: str, plan: Channelwise, forms: Forms, device: torch.device, dtype: torch.dtype) -> str:
     """What is wrong with a kernel; nothing if it is right."""
+    threads = torch.get_num_threads()
     try:
+        if forked():  # torch's own threads, which plain torch would wait for, are gone
+            torch.set_num_threads(1)
         wrong = deviation(kind, backend, plan, forms, device, dtype)
     except (ImportError, InputError) as error:  # no compiler for this machine
         return f"is not to be had ({error})"
+    finally:
+        if forked():
+            torch.set_num_threads(threads)
     return "" if wrong <= 1 else f"is wrong: {wrong:.3g} times the bound of its rounding errors"
 
 
@@ -71,7 +77,8 @@ def deviation(kind: str, backend: str, plan: Channelwise, forms: Forms, device: 
     found = _outputs(getattr(native, kind)(backend, plan, forms, given, ends, nodes))
     worst = 0.0
     for name, value in right.items():
-        bound = _ROUNDINGS * torch.finfo(dtype).eps * scale[name] + torch.finfo(dtype).tiny
+        sums = max(torch.float32, dtype, key=lambda one: torch.finfo(one).bits)  # half precision is summed in single
+        bound = _ROUNDINGS * torch.finfo(sums).eps * scale[name] + torch.finfo(dtype).eps * value.abs() + torch.finfo(dtype).tiny
         excess = ((found[name].double().cpu() - value).abs() / bound).nan_to_num(nan=torch.inf)
         worst = max(worst, float(excess.max()) if excess.numel() else 0.0)
     return worst

@@ -3,7 +3,7 @@ r"""The operators of the convolution differentiated and batched, to every order.
 With :math:`T(g; x, y, w) = \sum_e \langle g_{n_e}, T(x_{s_e}, y_e, w_e) \rangle` the convolution is :math:`\partial T / \partial g`, and
 its backward the derivatives to x, y and w. T is linear in each argument, so the backward's backward is a sum of the same two with one
 argument replaced by a cotangent; it has an operator of its own because training on forces needs it. The derivatives of that one are sums
-of the first two again.
+of the first two again. In forward mode the convolution and its backward have derivatives.
 """
 
 from __future__ import annotations

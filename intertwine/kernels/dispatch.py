@@ -9,6 +9,7 @@ program needs nothing else.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -18,6 +19,8 @@ from torch.library import Library
 from intertwine.kernels import backends
 from intertwine.kernels.channelwise import Channelwise
 from intertwine.kernels.forms import VALUE, gradient, second
+from intertwine.kernels.native import in_memory
+from intertwine.numerics import InputError
 
 _ENDS = "Tensor? source, Tensor? destination"
 library = Library("intertwine", "FRAGMENT")
@@ -33,20 +36,52 @@ library.define(
 
 
 def _tensors(**given: Tensor | None) -> dict[str, Tensor | None]:
-    return {name: None if tensor is None else tensor.contiguous() for name, tensor in given.items()}
+    return {name: None if tensor is None else in_memory(tensor) for name, tensor in given.items()}
+
+
+def _require(plan: Channelwise, tensors: Mapping[str, Tensor | None], ends: tuple[Tensor | None, Tensor | None], nodes: int) -> None:
+    """Kernels read where they are told to: this is the last place to notice that there is nothing.
+
+    Raises:
+        InputError: a tensor does not fit the plan or the others.
+    """
+    x, y = tensors["x"], tensors["y"]
+    assert x is not None
+    assert y is not None
+    dims = {"xa": (len(x), plan.dim_x), "yb": (len(y), plan.dim_y), "wc": (len(y), plan.dim_w), "g": (nodes, plan.dim_z)}
+    for names, shape in dims.items():
+        for name in names:
+            one = tensors.get(name)
+            if one is not None and (one.shape != shape or one.dtype != x.dtype or one.device != x.device):
+                found = f"{one.dtype} {tuple(one.shape)} on {one.device}"
+                raise InputError(found, where=name, remedy=f"it must be {x.dtype} {shape} on {x.device}.")
+    if tensors.get("w") is None and plan.dim_w:
+        raise InputError("the weights are missing", where="w", remedy=f"give {x.dtype} {(len(y), plan.dim_w)}.")
+    if nodes < 0:
+        raise InputError(f"{nodes} nodes", where="nodes", remedy="give a number >= 0.")
+    for name, index in zip(("source", "destination"), ends):
+        rows = len(x) if name == "source" else nodes
+        if index is None and rows != len(y):
+            raise InputError(f"{rows} rows for {len(y)} edges", where=name, remedy="give the node of every edge, or one row for each.")
+        if index is not None and (index.shape != (len(y),) or index.dtype != torch.int64 or index.device != x.device):
+            found = f"{index.dtype} {tuple(index.shape)} on {index.device}"
+            raise InputError(found, where=name, remedy=f"it must be torch.int64 {(len(y),)} on {x.device}.")
 
 
 def convolve(plan: str, x: Tensor, y: Tensor, w: Tensor | None, source: Tensor | None, destination: Tensor | None, nodes: int) -> Tensor:
     """z."""
-    return backends.gather(Channelwise.decode(plan), VALUE, _tensors(x=x, y=y, w=w), (source, destination), nodes)
+    decoded, tensors = Channelwise.decode(plan), _tensors(x=x, y=y, w=w)
+    _require(decoded, tensors, (source, destination), nodes)
+    return backends.gather(decoded, VALUE, tensors, (source, destination), nodes)
 
 
 def backward(
     plan: str, needs: str, g: Tensor, x: Tensor, y: Tensor, w: Tensor | None, source: Tensor | None, destination: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Derivatives of <g, z> to x, y and w; those that are not needed are empty."""
-    tensors = _tensors(g=g, x=x, y=y, w=w)
-    found = backends.scatter(Channelwise.decode(plan), gradient(needs), tensors, (source, destination), x.shape[0])
+    decoded, tensors = Channelwise.decode(plan), _tensors(g=g, x=x, y=y, w=w)
+    _require(decoded, tensors, (source, destination), g.shape[0])
+    found = backends.scatter(decoded, gradient(needs), tensors, (source, destination), x.shape[0])
     dx, dy, dw = (found.get(name, x.new_empty(0)) for name in ("dx", "dy", "dw"))
     return dx, dy, dw
 
@@ -67,17 +102,19 @@ def second_order(
     """Derivatives of <a, dx> + <b, dy> + <c, dw> to g, x, y and w; those that are not needed are empty."""
     decoded, ends = Channelwise.decode(plan), (source, destination)
     tensors = _tensors(x=x, y=y, w=w, a=a, b=b, c=c)
+    _require(decoded, tensors | {"g": g}, ends, g.shape[0])
     forms = second([name for name in "abc" if tensors[name] is not None], needs)
-    found = backends.scatter(decoded, forms, tensors | _tensors(g=g), ends, x.shape[0])
+    slopes = forms.dx or forms.dy or forms.dw
+    found = backends.scatter(decoded, forms, tensors | _tensors(g=g), ends, x.shape[0]) if slopes else {}
     dg = backends.gather(decoded, forms, tensors, ends, g.shape[0]) if forms.z else x.new_empty(0)
     dx, dy, dw = (found.get(name, x.new_empty(0)) for name in ("dx", "dy", "dw"))
     return dg, dx, dy, dw
 
 
-for _device in ("CPU", "CUDA"):
-    library.impl("convolve", convolve, _device)
-    library.impl("convolve_backward", backward, _device)
-    library.impl("convolve_second", second_order, _device)
+# on every device: where there is no kernel, plain torch does it
+library.impl("convolve", convolve, "CompositeExplicitAutograd")
+library.impl("convolve_backward", backward, "CompositeExplicitAutograd")
+library.impl("convolve_second", second_order, "CompositeExplicitAutograd")
 
 
 # ------------------------------------------------------------------------------------------------- shapes, for tracing and export

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from functools import lru_cache
 
@@ -12,6 +11,8 @@ from torch import Tensor
 
 from intertwine.kernels import solid_reference as reference
 from intertwine.kernels.choice import announce
+from intertwine.kernels.native import in_memory
+from intertwine.kernels.processes import Lock
 from intertwine.kernels.solid import Solid
 from intertwine.numerics import InputError
 
@@ -24,7 +25,7 @@ _SHARE = 50_000  # ns of one thread that are worth another one
 _CHECKED = 29  # points of the check: whole vectors and a rest
 _ROUNDINGS = 64  # the bound of the check, in eps (largest degree + 1)^2 of the root mean square of a component
 _COSTS = {"values": 0.25, "gradient": 0.25, "second": 0.6}  # ns of a component, roughly
-_lock = threading.RLock()
+_lock = Lock()
 
 
 class Harmonics:
@@ -143,7 +144,7 @@ def _launch(function: Callable[..., None], kind: str, solid: Solid, inputs: tupl
         for one, padded in zip(outputs, whole):
             one.copy_(padded[:n])
         return
-    tensors = [one.contiguous() for one in inputs]  # kept until the kernel is done
+    tensors = [in_memory(one) for one in inputs]  # kept until the kernel is done
     words = [n, *[one.data_ptr() for one in tensors], *[one.data_ptr() for one in outputs]]
     blocks = -(-n // WIDTH)
     cost = n * (2.0 + _COSTS[kind] * solid.dim)

@@ -108,10 +108,10 @@ def _second(x: Tensor, g: Tensor, v: Tensor, solid: str) -> tuple[Tensor, Tensor
     return harmonics(solid).second(x, g, v)
 
 
-for _device in ("CPU", "CUDA"):
-    _library.impl("harmonics", _values, _device)
-    _library.impl("harmonics_gradient", _gradient, _device)
-    _library.impl("harmonics_second", _second, _device)
+# on every device: where there is no kernel, plain torch does it
+_library.impl("harmonics", _values, "CompositeExplicitAutograd")
+_library.impl("harmonics_gradient", _gradient, "CompositeExplicitAutograd")
+_library.impl("harmonics_second", _second, "CompositeExplicitAutograd")
 
 
 @torch.library.register_fake("intertwine::harmonics", lib=_library)

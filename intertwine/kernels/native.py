@@ -15,6 +15,13 @@ from intertwine.numerics import InputError
 Index = Tensor | None  # None: edge e goes from node e to node e
 
 
+def in_memory(tensor: Tensor) -> Tensor:
+    """The numbers of a tensor one after the other: what is behind its pointer, which may be strided, a lazy negative, or nothing at all."""
+    if tensor._is_zerotensor():
+        return torch.zeros(tensor.shape, dtype=tensor.dtype, device=tensor.device)
+    return tensor.resolve_neg().contiguous()
+
+
 def supports(backend: str, dtype: torch.dtype) -> bool:
     """Whether a backend, "cpu" or "gpu", has kernels in a precision."""
     return _module(backend).supports(dtype)

@@ -26,7 +26,7 @@ def gather(
         for x, y, w in forms.z:
             if term.w is None and w == "c":
                 continue
-            q = torch.einsum("eui,evj,ijk->euvk", _view(rows[x], term.x), _components(rows[y], term), table)
+            q = torch.einsum("eui,evik->euvk", _view(rows[x], term.x), _matrices(rows[y], term, table))
             _add(found, term.z, q.sum(2) if term.w is None else torch.einsum("euvk,euv->euk", q, _view(rows[w], term.w)))
     return found.new_zeros(nodes, plan.dim_z).index_add_(0, destination, found)
 
@@ -44,17 +44,17 @@ def scatter(
         for y, w in forms.dx:
             if term.w is not None:
                 weighted = torch.einsum("euv,euk->euvk", _view(rows[w], term.w), slope)
-                _add(found["dx"], term.x, torch.einsum("euvk,evj,ijk->eui", weighted, _components(rows[y], term), table))
+                _add(found["dx"], term.x, torch.einsum("euvk,evik->eui", weighted, _matrices(rows[y], term, table)))
             elif w == "w":
-                _add(found["dx"], term.x, torch.einsum("euk,evj,ijk->eui", slope, _components(rows[y], term), table))
+                _add(found["dx"], term.x, torch.einsum("euk,evik->eui", slope, _matrices(rows[y], term, table)))
         for x, w in forms.dy:
-            q = torch.einsum("eui,ijk,euk->euj", _view(rows[x], term.x), table, slope)
+            q = _slopes(rows[x], term, table, slope)
             if term.w is not None:
                 _add_components(found["dy"], term, torch.einsum("euv,euj->evj", _view(rows[w], term.w), q))
             elif w == "w":
                 _add_components(found["dy"], term, q.sum(1, keepdim=True).expand(-1, len(term.y), -1))
         for x, y in forms.dw if term.w is not None else ():
-            q = torch.einsum("eui,ijk,euk->euj", _view(rows[x], term.x), table, slope)
+            q = _slopes(rows[x], term, table, slope)
             _add(found["dw"], term.w, torch.einsum("euj,evj->euv", q, _components(rows[y], term)))
     if "dx" in found:
         found["dx"] = g.new_zeros(nodes, plan.dim_x).index_add_(0, source, found["dx"])
@@ -82,6 +82,16 @@ def _add(rows: Tensor, strip: Strip | None, values: Tensor) -> None:
 def _components(rows: Tensor, term: Term) -> Tensor:
     """(edges, v, j) of y."""
     return rows[:, torch.tensor(term.y, device=rows.device)]
+
+
+def _matrices(rows: Tensor, term: Term, table: Tensor) -> Tensor:
+    """M (edges, v, i, k)."""
+    return torch.einsum("evj,ijk->evik", _components(rows, term), table)
+
+
+def _slopes(rows: Tensor, term: Term, table: Tensor, g: Tensor) -> Tensor:
+    """Derivatives to y before the weights (edges, u, j)."""
+    return torch.einsum("eui,euij->euj", _view(rows, term.x), torch.einsum("euk,ijk->euij", g, table))
 
 
 def _add_components(rows: Tensor, term: Term, values: Tensor) -> None:

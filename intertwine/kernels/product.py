@@ -13,6 +13,7 @@ from intertwine.kernels.reference import Reference
 from intertwine.numerics import safe
 
 _CHANNELS = 4  # fewer do not fill a vector: there the reference is as fast (benchmarks/products.py)
+_LONGEST = 5_000  # coefficients; the code of more takes seconds to compile
 
 
 class Product(Reference):
@@ -27,7 +28,7 @@ class Product(Reference):
     ) -> None:
         super().__init__(plan, shared=shared, dtype=dtype, device=device)
         form = channelwise(plan)
-        pays = form is not None and form.channels >= _CHANNELS and not (shared and plan.weight_numel)
+        pays = form is not None and form.channels >= _CHANNELS and form.coefficients <= _LONGEST and not (shared and plan.weight_numel)
         self._fused = Fused(plan) if pays else None
 
     def forward(

@@ -38,7 +38,15 @@ def evaluate(
     able = group.device.type == "cpu" and dtype in (torch.float32, torch.float64)
     if able and choice.chosen(group.device, able, str(dtype)) == "cpu":
         return _fastest(program, dtype)(arguments, group, groups)
-    return _reference(program)(arguments, group, groups)
+    return plainly(program, arguments, group, groups)
+
+
+def plainly(
+    program: Program, arguments: Sequence[Float[Tensor, "_ _ channels"]], group: Int[Tensor, " nodes"], groups: int
+) -> list[Float[Tensor, "_ _ channels"]]:
+    """:func:`evaluate` by torch's own operations, which every transform knows; in the precision of the arguments."""
+    with torch.autocast(group.device.type, enabled=False):
+        return _reference(program)(arguments, group, groups)
 
 
 def fake(program: Program, arguments: Sequence[Tensor], group: Tensor, groups: int) -> list[Tensor]:

@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from intertwine.kernels.straight_line import NONE, Argument, Program, Result, Writer, gradient
-from intertwine.kernels.straight_line_backend import evaluate, fake
+from intertwine.kernels.straight_line_backend import evaluate, fake, plainly
 from intertwine.numerics import InputError, safe
 from intertwine.o3 import Irreps
 from intertwine.o3.symmetric_coupling import SymmetricCouplings, symmetric_couplings
@@ -180,6 +180,7 @@ _SCHEMA = "(Tensor[] arguments, Tensor group, int groups, str polynomial, str st
 @torch.library.custom_op("intertwine::symmetric_contraction", mutates_args=(), schema=_SCHEMA)
 def recorded(arguments: list[Tensor], group: Tensor, groups: int, polynomial: str, steps: str) -> list[Tensor]:
     """:func:`contract` as what compilers and exporters record."""
+    _require_known(group, groups)
     return _evaluate(arguments, group, groups, polynomial, steps)
 
 
@@ -223,6 +224,8 @@ def contract(arguments: Sequence[Tensor], group: Tensor, groups: int, polynomial
     """
     if safe.traced(arguments[0]):
         return recorded(list(arguments), group, groups, polynomial, steps)
+    if safe.forward_mode():
+        return plainly(program(polynomial, steps), arguments, group, groups)
     if torch._C._are_functorch_transforms_active():
         return list(_Transformed.apply(group, groups, polynomial, steps, *arguments))
     if torch.is_grad_enabled() and any(x.requires_grad for x in arguments):

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from intertwine.kernels.derivatives import convolve
 from intertwine.nn.so2_linear import SO2Linear
 from intertwine.nn.so2_plans import resting, turning
-from intertwine.numerics import InputError, choose, segment
+from intertwine.numerics import InputError, choose, safe, segment
 from intertwine.o3.blocks import LAYOUTS, join_blocks, require_features, split_blocks
 from intertwine.o3.edge_frames import EdgeFrames, edge_frames
 
@@ -119,6 +119,13 @@ class SO2Convolution(nn.Module):
                 without the degrees or orders that are needed.
         """
         nodes = x.shape[0] if nodes is None else nodes
+        if nodes < 0:
+            raise InputError(f"{nodes} nodes", where="nodes", remedy="give a number >= 0.")
+        if safe.autocasting(x):  # half precision is for matrix products, geometry is in the precision of the edges
+            dtype = (edges.matrices if isinstance(edges, EdgeFrames) else edges).dtype
+            x, weight = x.to(dtype), None if weight is None else weight.to(dtype)
+            with torch.autocast(x.device.type, enabled=False):
+                return self.forward(x, edges, edge_index, weight, nodes)
         self._check(x, edge_index, weight)
         frames = edges if isinstance(edges, EdgeFrames) else self.frames(edges)
         self._check_frames(frames, edge_index.shape[1], x)

@@ -96,10 +96,11 @@ class SymmetricContraction(nn.Module):
         if not self.irreps_out:
             return x[..., :0]
         nodes = x.flatten(0, -2) if x.ndim > 1 else x.unsqueeze(0)
-        weights = torch.cat(tuple(self.weights._parameters.values()), 1)  # type: ignore[arg-type]
+        weights = torch.cat(tuple(self.weights), 1)
         if species.is_floating_point():
             kinds = species.reshape(nodes.shape[0], self.num_elements)
-            weights = (kinds.to(weights.dtype) @ weights.flatten(1)).unflatten(1, weights.shape[1:])
+            with torch.autocast(x.device.type, enabled=False):  # as exact as with numbers of species
+                weights = (kinds.to(weights.dtype) @ weights.flatten(1)).unflatten(1, weights.shape[1:])
             group, name = torch.zeros(nodes.shape[0], dtype=torch.int64, device=x.device), self._own
         else:
             group, name = species.reshape(-1).long(), self._shared
@@ -122,7 +123,7 @@ class SymmetricContraction(nn.Module):
         if x.ndim == 0 or x.shape[-1] != self._dims[0]:
             require_features(x, self.irreps_in)
         expected = x.shape[:-1] if not species.is_floating_point() else (*x.shape[:-1], self.num_elements)
-        parameter: Any = next(iter(self.weights._parameters.values()), x)
+        parameter: Any = self.weights[0] if len(self.weights) else x
         problem = None
         if species.dtype == torch.bool or species.is_complex() or species.shape != expected:
             problem = f"species {species.dtype} of shape {tuple(species.shape)} for features of shape {tuple(x.shape)}"

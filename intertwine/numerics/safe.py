@@ -123,6 +123,11 @@ def traced(x: Tensor) -> bool:
     return torch._is_functional_tensor(x) or torch.jit.is_tracing()
 
 
+def forward_mode() -> bool:
+    """Whether derivatives in forward mode are being taken, by ``torch.func.jvp`` or dual numbers."""
+    return torch.autograd.forward_ad._current_level >= 0
+
+
 def plain(x: Tensor) -> bool:
     """Whether x is an ordinary tensor, which may be written to: not one of a compiler, a tracer, ``torch.func`` or forward mode."""
     wrapped = torch._C._functorch

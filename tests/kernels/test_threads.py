@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -17,6 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 from intertwine.kernels.cpu import backend, threads
 from intertwine.kernels.cpu.compile import compiled
 from intertwine.kernels.fused import Fused
+from intertwine.kernels.processes import Lock
 
 PLAN = depthwise("16x0e+16x1o", "0e+1o", 1)
 
@@ -159,3 +162,46 @@ def test_workers_of_a_data_loader(method: str, two_threads) -> None:
     found = list(loader)
     assert equal([x for x, _ in found], wanted)
     assert [count for _, count in found] == [1] * 4
+
+
+_FORK_FIRST = """
+import os, sys, torch
+torch.set_num_threads(2)
+torch.randn(2_000_000).exp().sum()  # torch's threads are running
+from intertwine.nn import Convolution
+layer = Convolution("8x0e+8x1o", "0e+1o", "0e+1o")
+x, y, w = torch.randn(50, 32), torch.randn(4000, 4), torch.randn(4000, layer.weight_numel)
+child = os.fork()
+if child == 0:
+    z = layer(x, y, torch.randint(50, (2, 4000)), w)  # the first kernel of all, with its check
+    os._exit(0 if bool(torch.isfinite(z).all()) else 1)
+sys.exit(os.waitpid(child, 0)[1])
+"""
+
+
+def test_a_fork_before_the_first_kernel() -> None:
+    found = subprocess.run([sys.executable, "-c", _FORK_FIRST], capture_output=True, text=True, timeout=100)
+    assert found.returncode == 0, found.stderr
+
+
+def test_a_lock_is_open_in_a_forked_child() -> None:
+    lock = Lock()
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with lock:
+            held.set()
+            done.wait(30)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait(30)
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        with lock:
+            os._exit(0)
+    status = os.waitpid(child, 0)[1]
+    done.set()
+    thread.join()
+    assert status == 0

@@ -9,6 +9,8 @@ import torch
 from nn_checks import D, commutes, differentiates, finite_to_the_third, swapped, travels
 from switches import as_users_run_it
 from torch import nn
+from torch.autograd import forward_ad
+from torch.nn.utils import parametrize, prune
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from intertwine.nn.contraction_operator import recorded
@@ -237,3 +239,38 @@ def test_bad_input() -> None:
         ):
             with pytest.raises(InputError, match=r"SymmetricContraction|expected"):
                 layer(features_given, species_given)
+
+
+def test_weights_that_are_computed_or_pruned() -> None:
+    x, species = torch.randn(5, 8, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 1, 0, 1, 1])
+    for change in (prune.identity, lambda weights, name: parametrize.register_parametrization(weights, name, torch.nn.Identity())):
+        layer = SymmetricContraction("2x0e+2x1o", "2x0e+2x1o", 3, 2)
+        expected = layer(x, species)
+        change(layer.weights, "0")
+        assert torch.equal(layer(x, species), expected)
+
+
+def test_forward_mode() -> None:
+    layer = SymmetricContraction("2x0e+2x1o", "2x0e+2x1o", 3, 2, dtype=torch.float64)
+    generator = torch.Generator().manual_seed(0)
+    x, v = (torch.randn(5, 8, dtype=torch.float64, generator=generator) for _ in range(2))
+    species = torch.tensor([0, 1, 0, 1, 1])
+    slope = torch.func.jvp(lambda x: layer(x, species), (x,), (v,))[1]
+    jacobian = torch.func.jacrev(lambda x: layer(x, species))(x)
+    torch.testing.assert_close(slope, torch.einsum("nkml,ml->nk", jacobian, v), rtol=0, atol=1e-12)
+    with forward_ad.dual_level():
+        assert torch.equal(forward_ad.unpack_dual(layer(forward_ad.make_dual(x, v), species)).tangent, slope)
+
+    def scalar(x):
+        return layer(x, species).sin().sum()
+
+    second = torch.func.hessian(scalar)(x)
+    torch.testing.assert_close(second, torch.func.jacrev(torch.func.jacrev(scalar))(x), rtol=0, atol=1e-11)
+
+
+def test_a_default_device_elsewhere() -> None:
+    layer = SymmetricContraction("3x0e+3x1o", "3x0e", 2, 2)
+    x, species = torch.randn(4, 12), torch.tensor([0, 1, 1, 0])
+    with torch.device("meta"):
+        found = layer(x, species)
+    assert torch.equal(found, layer(x, species))

@@ -12,12 +12,12 @@ import ctypes
 import hashlib
 import os
 import sys
-import threading
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from intertwine.kernels.processes import Lock
 from intertwine.numerics import InputError, IntertwineError, cache_folder, write_atomically
 
 Function = Callable[[int, int, int], None]  # address of the words, lo, hi
@@ -25,7 +25,7 @@ Function = Callable[[int, int, int], None]  # address of the words, lo, hi
 _BODY = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
 
 _functions: dict[str, Function] = {}
-_lock = threading.RLock()
+_lock = Lock()
 
 
 def compiled(name: str, described: str, write: Callable[[], str], *, long: bool = False) -> Function:
@@ -122,9 +122,9 @@ def _folder() -> Path | None:
     try:
         folder = cache_folder() / "kernels"
         folder.mkdir(mode=0o700, exist_ok=True)
-        status = folder.stat()
+        found = [place.stat() for place in (folder, folder.parent)]
     except (OSError, IntertwineError):
         return None
-    if hasattr(os, "getuid") and (status.st_uid != os.getuid() or status.st_mode & 0o022):
+    if hasattr(os, "getuid") and any(one.st_uid != os.getuid() or one.st_mode & 0o022 for one in found):
         return None
     return folder if os.access(folder, os.W_OK) else None

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -90,6 +90,7 @@ class Kernel:
     Attributes:
         rows: name -> pointer to the row of the node or edge that is done now.
         totals: sums of dy on the stack, ``widest`` lanes for each component; None if dy is not asked for.
+        sums: the number of the sum of each component of y that is read.
     """
 
     code: Code
@@ -99,6 +100,7 @@ class Kernel:
     matrices: Matrices
     rows: dict[str, ir.Value]
     totals: ir.Value | None = None
+    sums: dict[int, int] = field(default_factory=dict)
 
 
 def gather_text(plan: Channelwise, dtype: str, forms: Forms, widest: int) -> str:
@@ -140,14 +142,15 @@ def scatter_text(plan: Channelwise, dtype: str, forms: Forms, widest: int) -> st
     senders = sorted({x for x, _ in (*forms.dy, *forms.dw)})
     ys = sorted({y for y, _ in forms.dx} | {y for _, y in forms.dw})
     ws = sorted({w for _, w in (*forms.dx, *forms.dy)})
-    totals = code.scratch(plan.dim_y * widest) if forms.dy else None
-    kernel = Kernel(code, plan, forms, widest, Matrices(code, plan.terms, ys), {}, totals)
+    places = sorted({place for term in plan.terms for y in term.y for place in y})
+    totals = code.scratch(len(places) * widest) if forms.dy else None
+    kernel = Kernel(code, plan, forms, widest, Matrices(code, plan.terms, ys), {}, totals, {j: n for n, j in enumerate(places)})
     order, offsets, destination = (code.integers(name) for name in SCATTER[:3])
     made = [name for name in ("dx", "dy", "dw") if getattr(forms, name)]
     pointers = {name: code.reals(name) for name in (*senders, *ys, *ws, "g", *made)}
     sizes = _sizes(plan)
     with code.loop(code.lo, code.hi) as node:
-        for name in {*senders, *made} - {"dy", "dw"}:
+        for name in [*senders, *made[:1]] if forms.dx else senders:
             kernel.rows[name] = code.row(pointers[name], node, sizes[name])
         if forms.dx:
             _clear(code, kernel.rows["dx"], plan.dim_x)
@@ -166,12 +169,14 @@ def _edge(kernel: Kernel, senders: Sequence[str]) -> None:
     code, plan, rows = kernel.code, kernel.plan, kernel.rows
     kernel.matrices.fill(rows)
     if kernel.totals is not None:
-        _clear(code, kernel.totals, plan.dim_y * kernel.widest)
+        _clear(code, kernel.totals, len(kernel.sums) * kernel.widest)
     for chunk, strip, numbers in _blocks(kernel):
         _apart(kernel, chunk, numbers, partial(_to_strip, strip=strip, senders=senders))
     if kernel.totals is not None:
-        for j in range(plan.dim_y):
-            code.store(code.total(code.load(kernel.totals, j * kernel.widest, kernel.widest)), rows["dy"], j)
+        if len(kernel.sums) < plan.dim_y:
+            _clear(code, rows["dy"], plan.dim_y)
+        for j, number in kernel.sums.items():
+            code.store(code.total(code.load(kernel.totals, number * kernel.widest, kernel.widest)), rows["dy"], j)
 
 
 def _to_strip(kernel: Kernel, chunk: Chunk, numbers: Sequence[int], strip: Strip, senders: Sequence[str]) -> None:
@@ -232,7 +237,7 @@ def _to_edge(kernel: Kernel, term: Term, weights: dict[str, Scales], features: d
     for x_name, w_name in forms.dy:
         for v, scale in enumerate(weights.get(w_name, ())):
             for j, one in q[x_name].items():
-                place = term.y[v][j] * kernel.widest
+                place = kernel.sums[term.y[v][j]] * kernel.widest
                 total = code.load(kernel.totals, place, width)
                 code.store(code.builder.fadd(total, one) if scale is None else code.multiply_add(scale, one, total), kernel.totals, place)
     if forms.dw and term.w is not None:

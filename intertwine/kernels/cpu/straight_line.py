@@ -12,6 +12,7 @@ from torch import Tensor
 from intertwine.kernels.cpu.compile import Function, compiled
 from intertwine.kernels.cpu.machine import Machine
 from intertwine.kernels.cpu.threads import run, threads
+from intertwine.kernels.native import in_memory
 from intertwine.kernels.straight_line import NONE, Program
 
 _WIDTHS = {torch.float32: (64, 16, 1), torch.float64: (32, 8, 1)}  # channels of a vector, the widest that fits first
@@ -42,8 +43,8 @@ class Tables:
             factors += [number[i] for _, i in alone] + [number[r] for _, i, j in products for r in (i, j)]
             coefficients += [c for c, _ in alone] + [c for c, _, _ in products]
         wanted = [number[r] for result in program.results for r in result.registers]
-        self.arrays = [torch.tensor([*table, 0]) for table in (wanted, rows, factors)]
-        self.coefficients = torch.tensor([*coefficients, 0.0], dtype=dtype)
+        self.arrays = [torch.tensor([*table, 0], device="cpu") for table in (wanted, rows, factors)]  # whatever the default device is
+        self.coefficients = torch.tensor([*coefficients, 0.0], dtype=dtype, device="cpu")
         addresses = [table.data_ptr() for table in self.arrays]
         self.inputs, self.given = program.inputs, [len(program.arguments), program.inputs, len(program.results), addresses[0]]
         self.code = [addresses[1], len(program.rows), addresses[2], self.coefficients.data_ptr()]
@@ -52,7 +53,7 @@ class Tables:
         self, arguments: Sequence[Float[Tensor, "_ _ channels"]], group: Int[Tensor, " nodes"], groups: int
     ) -> list[Float[Tensor, "_ _ channels"]]:
         """The results of :func:`intertwine.kernels.straight_line_backend.evaluate`, which names the arguments."""
-        group, arguments = group.long().contiguous(), [x.contiguous() for x in arguments]
+        group, arguments = group.long().contiguous(), [in_memory(x) for x in arguments]
         like, nodes = arguments[0], group.shape[0]
         channels, blocks = like.shape[-1], max(1, min(_BLOCKS, nodes // _NODES))
         results = []
@@ -76,13 +77,14 @@ class Tables:
             if not chunks:
                 continue
             tasks, size = blocks * chunks, width * self.dtype.itemsize
-            memory = torch.empty(tasks * (8 * entries + self.slots * size) + 64, dtype=torch.uint8)
-            workspace = (memory.data_ptr() + 63) // 64 * 64
+            memory = torch.empty(tasks * (8 * entries + self.slots * size) + 128, dtype=torch.uint8, device="cpu")
+            addresses = (memory.data_ptr() + 63) // 64 * 64
+            registers = (addresses + 8 * tasks * entries + 63) // 64 * 64
             words = [
                 *(group.shape[0], groups, group.data_ptr(), channels, first, chunks, blocks),
                 *self.given,
                 *self.code,
-                *(self.slots, workspace + tasks * self.slots * size, workspace),
+                *(self.slots, addresses, registers),
                 *described,
             ]
             parts = max(1, min(threads(), tasks, self.terms * group.shape[0] * chunks * width // _WORK))

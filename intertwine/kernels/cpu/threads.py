@@ -8,7 +8,6 @@ Windows), Python threads do it.
 from __future__ import annotations
 
 import ctypes
-import os
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,22 +20,12 @@ from llvmlite import ir
 
 from intertwine.kernels.cpu.assembler import WORD
 from intertwine.kernels.cpu.compile import Function, compiled
-
-_forked = False  # OpenMP's threads do not live on in a forked child, which must not wait for them
-
-
-def _in_child() -> None:
-    global _forked
-    _forked = True
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_in_child)
+from intertwine.kernels.processes import forked
 
 
 def threads() -> int:
     """How many threads a kernel may use: torch's number; one in a forked process (a worker of a data loader, say)."""
-    return 1 if _forked else torch.get_num_threads()
+    return 1 if forked() else torch.get_num_threads()
 
 
 def run(function: Function, words: Sequence[int], bounds: Sequence[int]) -> None:
@@ -68,8 +57,9 @@ def _openmp() -> tuple[Callable[..., None], int, int] | None:
         maps = Path("/proc/self/maps").read_text().split("\n")
         files = {line.split(None, 5)[5] for line in maps if line.count(" ") >= 5 and len(line.split(None, 5)) == 6}
         named = sorted(file for file in files if Path(file).name.startswith(("libgomp", "libiomp5", "libomp")))
-        home = str(Path(torch.__file__).parent.parent)
-        library = ctypes.CDLL(min(named, key=lambda file: not file.startswith(home)))
+        home = Path(torch.__file__).resolve().parent
+        own = [home, home.with_name("torch.libs")]  # another package may have brought, and loaded, a library of its own
+        library = ctypes.CDLL(min(named, key=lambda file: not any(place in Path(file).parents for place in own)))
         parallel = library.GOMP_parallel
         parallel.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
         parallel.restype = None
