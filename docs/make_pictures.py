@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from intertwine import o3, plots
 
 IMAGES = Path(__file__).resolve().parent / "images"
 COPIES = ("#0072B2", "#E69F00", "#009E73")
+CONTESTANTS = {"ours": "#0072B2", "e3nn": "#E69F00", "cuequivariance": "#009E73"}
 
 
 def rotation() -> torch.Tensor:
@@ -86,7 +88,28 @@ def paths() -> Any:
     return plots.paths(o3.FullyConnectedTensorProduct("16x0e + 16x1o + 8x2e", "0e + 1o + 2e", "16x0e + 16x1o + 8x2e"))
 
 
-PICTURES = {make.__name__: make for make in (harmonics, polar_axes, representations, wigner, coupling, layouts, paths)}
+def kernels() -> Any:
+    """Time against edges, ours beside its peers, of benchmarks/results/kernels.json."""
+    document = json.loads((IMAGES.parents[1] / "benchmarks" / "results" / "kernels.json").read_text())
+    rows = [row for row in document["rows"] if row["part"] == "edges" and row["ms"]]
+    picture = plots.figure(8.0, 3.6)
+    panels = picture.subplots(1, 2, sharex=True, sharey=True)
+    for axes, kind in zip(panels, ("forward", "forward + backward")):
+        for (name, colour), marker in zip(CONTESTANTS.items(), "osD"):
+            times = {row["case"]: row["ms"][name] for row in rows if row["pass"] == kind and name in row["ms"]}
+            if times:
+                axes.loglog(list(times), list(times.values()), color=colour, marker=marker, markersize=5, linewidth=1.6, label=name)
+        axes.set_title(kind, fontsize=10, loc="left")
+        axes.set_xlabel("edges", fontsize=9)
+        axes.tick_params(labelsize=8)
+        axes.grid(True, color="#dddddd", linewidth=0.6)
+        axes.spines[["top", "right"]].set_visible(False)
+    panels[0].set_ylabel("time (ms)", fontsize=9)
+    panels[0].legend(fontsize=8, frameon=False)
+    return picture
+
+
+PICTURES = {make.__name__: make for make in (harmonics, polar_axes, representations, wigner, coupling, layouts, paths, kernels)}
 
 if __name__ == "__main__":
     for name, make in PICTURES.items():

@@ -1,4 +1,4 @@
-"""The benchmarks' clock takes turns, and their table and verdict say what was measured. No time is judged here."""
+"""The tables and verdicts of the benchmarks say what was measured; the clock is tested in tests/bench. No time is judged here."""
 
 from __future__ import annotations
 
@@ -23,15 +23,6 @@ def algebra(measure: types.ModuleType) -> types.ModuleType:
     return import_module("algebra")
 
 
-def test_contestants_take_turns(measure: types.ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measure, "SHORTEST", 0.0)  # one call a sample
-    calls: list[str] = []
-    times = measure.interleaved({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, repeats=3, warmup=2)
-    assert "".join(calls) == "aabb" + "baabba"
-    assert set(times) == {"a", "b"}
-    assert min(times.values()) > 0
-
-
 def test_results_name_the_machine(measure: types.ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(measure, "RESULTS", tmp_path / "results")
     written = json.loads(measure.write("x", {"parts": {}}).read_text())
@@ -52,3 +43,10 @@ def test_ratio_is_the_peers_time_over_ours(algebra: types.ModuleType) -> None:
     rows = [algebra.compared({"case": "y", "ours_ms": ours, "e3nn_ms": 2.0}) for ours in (1.0, 2.0, 3.0)] + [{"case": "z", "ours_ms": 1.0}]
     rows.append({"case": "y, construction", "ours_ms": 1.0, "e3nn_ms": 9.0, "ratio": 9.0})
     assert algebra.verdict(rows) == "beside e3nn: 3 rows, 1 slower, 1 at least twice as fast"
+
+
+def test_the_page_of_kernels_has_the_tables_of_the_results(measure: types.ModuleType) -> None:
+    kernels = import_module("kernels")
+    text = kernels.PAGE.read_text()
+    assert kernels.page(text, json.loads(kernels.FILE.read_text())) == text, "run python benchmarks/kernels.py --page"
+    assert kernels.page(text, {**json.loads(kernels.FILE.read_text()), "rows": []}) != text

@@ -43,13 +43,20 @@ def test_ten_lines_of_python(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_model_of_extending_is_a_model() -> None:
     from intertwine import Graph, assert_equivariant
 
-    (code,) = blocks(ROOT / "docs" / "extending.md", "python")
+    code, _ = blocks(ROOT / "docs" / "extending.md", "python")
     model = run(code, "extending").MyModel(width=8, layers=2)
     molecules = [Graph(torch.randn(5, 3, dtype=torch.float64), z=[8, 1, 1, 6, 1])]
     assert_equivariant(model, molecules)
 
 
-@pytest.mark.parametrize("name", ["index.md", "conventions.md", "e3nn.md"])
+def test_the_layer_of_extending_is_a_layer() -> None:
+    _, code = blocks(ROOT / "docs" / "extending.md", "python")
+    layer = run(code, "extending_layer").Interaction("4x0e+4x1o", "0e+1o", 5, 2)
+    x, edge_index = torch.randn(3, 16), torch.tensor([[0, 1, 2], [1, 2, 1]])
+    assert layer(x, torch.randn(3, 4), torch.randn(3, 5), torch.rand(3, 1), edge_index).shape == x.shape
+
+
+@pytest.mark.parametrize("name", ["index.md", "conventions.md", "e3nn.md", "kernels.md"])
 def test_what_a_page_says_in_code_is_true(name: str) -> None:
     """The blocks of a page are one program, in order; its assertions are the page's claims."""
     code = "\n".join(blocks(ROOT / "docs" / name, "python"))
@@ -73,7 +80,7 @@ def test_commands_exist(page: Path) -> None:
             assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE), line
 
 
-@pytest.mark.parametrize("command", ["", "train", "evaluate", "predict", "certify", "md", "relax", "models", "datasets"])
+@pytest.mark.parametrize("command", ["", "train", "evaluate", "predict", "certify", "md", "relax", "models", "datasets", "bench"])
 def test_help_of_every_command(command: str) -> None:
     from intertwine.cli import app
 

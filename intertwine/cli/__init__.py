@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from intertwine.cli.bench import bench
 from intertwine.cli.certificate import certify
 from intertwine.cli.listing import datasets, models
 from intertwine.cli.simulate import md, relax
@@ -21,7 +22,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (train, evaluate, predict, certify, md, relax, models, datasets):
+for command in (train, evaluate, predict, certify, md, relax, models, datasets, bench):
     app.command(rich_help_panel="Learn" if command in (train, evaluate, predict, certify) else "Use" if command in (md, relax) else "Look")(
         command
     )

@@ -19,7 +19,7 @@ from ase.io import read, write
 import intertwine
 from intertwine.training import load_run, train
 
-COMMANDS = ["train", "evaluate", "predict", "certify", "md", "relax", "models", "datasets"]
+COMMANDS = ["train", "evaluate", "predict", "certify", "md", "relax", "models", "datasets", "bench"]
 SMALL = ["--set", "model.width=8", "--set", "model.layers=1", "--set", "training.threads=1", "--set", "training.certify=false"]
 
 

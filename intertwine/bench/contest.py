@@ -1,0 +1,144 @@
+"""The same map by several libraries: checked to be the same, then timed in turns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from intertwine.bench.clock import interleaved, peak_memory
+from intertwine.numerics import DataError
+
+OURS = "ours"
+AGREEMENT = 1e-4  # largest difference over largest value, in float32 with sums over thousands of edges
+
+Adapt = Callable[[int, Tensor], Tensor]
+
+
+def _as_it_is(place: int, tensor: Tensor) -> Tensor:
+    return tensor
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """One library's version of a map z = f(leaves).
+
+    Attributes:
+        function: f, differentiable.
+        leaves: its arguments, in its own layout, which require gradients.
+        cotangent: of z, as dense as a loss makes it.
+        adapt: ``adapt(n, tensor)`` puts something of the shape of leaf n, or of z where n is -1, in the order of ours.
+        passes: names of the :data:`PASSES` that it can do.
+        shared: how many of the leaves, from the first, are the same for all contestants; the others are parameters, in bases of their own.
+    """
+
+    function: Callable[..., Tensor]
+    leaves: Sequence[Tensor]
+    cotangent: Tensor
+    adapt: Adapt = _as_it_is
+    passes: tuple[str, ...] = ("forward", "forward + backward", "force training")
+    shared: int | None = None
+
+
+def forward(one: Contestant) -> list[Tensor]:
+    """z, without gradients."""
+    with torch.no_grad():
+        return [one.function(*one.leaves)]
+
+
+def backward(one: Contestant) -> list[Tensor]:
+    """z and the gradients to all leaves."""
+    z = one.function(*one.leaves)
+    return [z.detach(), *torch.autograd.grad(z, one.leaves, one.cotangent)]
+
+
+def force_training(one: Contestant) -> list[Tensor]:
+    """z, the gradients to the shared leaves, and those of the sum of their squares to all leaves: what a loss on forces costs."""
+    z = one.function(*one.leaves)
+    first = torch.autograd.grad(z, one.leaves[: one.shared], one.cotangent, create_graph=True)
+    total = torch.stack([gradient.square().sum() for gradient in first]).sum()
+    second = torch.autograd.grad(total, one.leaves)
+    return [z.detach(), *(gradient.detach() for gradient in first), *second]
+
+
+#: name -> what is done with a contestant; returns everything that the pass leaves behind.
+PASSES: dict[str, Callable[[Contestant], list[Tensor]]] = {
+    "forward": forward,
+    "forward + backward": backward,
+    "force training": force_training,
+}
+
+
+def agree(contestants: Mapping[str, Contestant], where: str) -> dict[str, float]:
+    """Largest difference from ours over largest value, of z and of the first and second gradients, for each peer.
+
+    Raises:
+        DataError: a peer computes something else.
+    """
+    ours = contestants[OURS]
+    found: dict[str, float] = {}
+    for name, peer in contestants.items():
+        if name == OURS:
+            continue
+        kind = peer.passes[-1]
+        pairs = zip(_comparable(ours, PASSES[kind](ours)), _comparable(peer, PASSES[kind](peer)))
+        shares = [(left - right).abs().max() / left.abs().max().clamp_min(torch.finfo(left.dtype).tiny) for left, right in pairs]
+        found[name] = float(torch.stack(shares).max())  # NaN, if there is one
+        if not found[name] <= AGREEMENT:
+            remedy = "report this: one of the two is wrong, and their times say nothing."
+            raise DataError(f"{name} and ours differ by {found[name]:.3g} of the largest value", where=where, remedy=remedy)
+    return found
+
+
+def _comparable(one: Contestant, results: Sequence[Tensor]) -> list[Tensor]:
+    """z and the gradients to what is shared, in our order."""
+    shared = len(one.leaves[: one.shared])
+    places = [-1, *range(shared), *range(shared)] if "force training" in one.passes else [-1, *range(shared)]
+    return [one.adapt(place, result) for place, result in zip(places, results)]
+
+
+def contest(
+    contestants: Mapping[str, Contestant],
+    repeats: int,
+    tick: Callable[[], object],
+    *,
+    passes: Sequence[str] = tuple(PASSES),
+    check: bool = True,
+    where: str = "bench",
+) -> list[dict[str, Any]]:
+    """One row for each pass.
+
+    Args:
+        contestants: by name; one of them "ours".
+        repeats: samples of each time.
+        tick: called after every round, ``repeats`` times for each pass.
+        passes: which of the :data:`PASSES`.
+        check: whether to compare the results first, and to measure memory.
+        where: what is measured, for messages.
+
+    Returns:
+        rows: ``pass``; ``ms``, median times by name; if checked ``memory``, bytes beyond inputs and results by name, and
+        ``difference`` of each peer's results from ours.
+
+    Raises:
+        DataError: a peer computes something else.
+    """
+    differences = agree(contestants, where) if check else {}
+    rows = []
+    for kind in passes:
+        does = {name: one for name, one in contestants.items() if kind in one.passes}
+        calls = {name: (lambda kind=kind, one=one: PASSES[kind](one)) for name, one in does.items()}
+        row: dict[str, Any] = {"pass": kind, "ms": interleaved(calls, repeats, warmup=1, progress=tick)}
+        if check:
+            row |= {"memory": {name: beyond(call) for name, call in calls.items()}, "difference": differences}
+        rows.append(row)
+    return rows
+
+
+def beyond(call: Callable[[], Sequence[Tensor]]) -> int:
+    """Most bytes held at one time during a call, beyond its inputs and its results."""
+    results = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in call()}
+    return max(0, peak_memory(call) - sum(results.values()))
