@@ -149,6 +149,14 @@ class Code:
         else:
             self._masked("store", address, width, count, value)
 
+    def prefetch(self, pointer: ir.Value, count: int, *, write: bool = False) -> None:
+        """Ask for ``count`` numbers from memory, soon to be read or written."""
+        byte = ir.IntType(8).as_pointer()
+        function = self._intrinsic("llvm.prefetch.p0", ir.FunctionType(ir.VoidType(), [byte, LANE, LANE, LANE]))
+        for place in range(0, count, 64 // self.size):
+            address = self.builder.bitcast(self.builder.gep(pointer, [WORD(place)]), byte)
+            self.builder.call(function, [address, LANE(int(write)), LANE(3), LANE(1)])
+
     def splat(self, value: ir.Value, width: int) -> ir.Value:
         """A number in all lanes."""
         if width == 1:

@@ -12,10 +12,10 @@ versions of the arguments meet is said by :class:`intertwine.kernels.forms.Forms
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from llvmlite import ir
 
@@ -29,10 +29,20 @@ SCATTER = ("order", "offsets", "destination", "x", "y", "w", "a", "b", "c", "g",
 
 #: Coefficients of one function; a longer plan is written as several.
 LENGTH = 500
+_AHEAD = 12_000  # bytes that are asked for ahead of their use; measured on rows that no cache holds
 
 Vectors = list[ir.Value]
 Scales = Sequence[ir.Value | None]  # weights of each v, None where there are none
+Rows = Mapping[str, tuple[ir.Value, int]]  # pointer to the first row, length of a row
 T = TypeVar("T")
+
+
+class Walk(NamedTuple):
+    """Edges in the order of one end: ``order``, the other end of each, and the last place."""
+
+    order: ir.Value
+    ends: ir.Value
+    last: ir.Value
 
 
 class Matrices:
@@ -115,10 +125,13 @@ def gather_text(plan: Channelwise, dtype: str, forms: Forms, widest: int) -> str
     order, offsets, source = (code.integers(name) for name in GATHER[:3])
     pointers = {name: code.reals(name) for name in (*senders, *ys, *ws, "z")}
     sizes = _sizes(plan)
+    walk = Walk(order, source, code.builder.sub(code.integer_at(offsets, code.hi), WORD(1)))
+    of_edge, of_node = ({name: (pointers[name], sizes[name]) for name in names} for names in ((*ys, *ws), senders))
     with code.loop(code.lo, code.hi) as node:
         kernel.rows["z"] = code.row(pointers["z"], node, plan.dim_z)
         _clear(code, kernel.rows["z"], plan.dim_z)
         with code.loop(code.integer_at(offsets, node), code.integer_at(offsets, code.builder.add(node, WORD(1)))) as place:
+            _ahead(code, walk, place, of_edge, of_node)
             edge = code.integer_at(order, place)
             sender = code.integer_at(source, edge)
             for name in (*senders, *ys, *ws):
@@ -149,12 +162,16 @@ def scatter_text(plan: Channelwise, dtype: str, forms: Forms, widest: int) -> st
     made = [name for name in ("dx", "dy", "dw") if getattr(forms, name)]
     pointers = {name: code.reals(name) for name in (*senders, *ys, *ws, "g", *made)}
     sizes = _sizes(plan)
+    walk = Walk(order, destination, code.builder.sub(code.integer_at(offsets, code.hi), WORD(1)))
+    written = ["dw"] if forms.dw else []
+    of_edge, of_node = ({name: (pointers[name], sizes[name]) for name in names} for names in ((*ys, *ws, *written), ("g",)))
     with code.loop(code.lo, code.hi) as node:
         for name in [*senders, *made[:1]] if forms.dx else senders:
             kernel.rows[name] = code.row(pointers[name], node, sizes[name])
         if forms.dx:
             _clear(code, kernel.rows["dx"], plan.dim_x)
         with code.loop(code.integer_at(offsets, node), code.integer_at(offsets, code.builder.add(node, WORD(1)))) as place:
+            _ahead(code, walk, place, of_edge, of_node)
             edge = code.integer_at(order, place)
             for name in (*ys, *ws, *made):
                 if name != "dx":
@@ -293,6 +310,18 @@ def _parts(items: Sequence[T], length: Callable[[T], int]) -> Iterable[list[T]]:
         part.append(item)
     if part:
         yield part
+
+
+def _ahead(code: Code, walk: Walk, place: ir.Value, of_edge: Rows, of_node: Rows) -> None:
+    """Ask for the rows of an edge that comes soon: in the order of its nodes, an edge list is a random walk through memory."""
+    length = sum(size for _, size in (*of_edge.values(), *of_node.values())) * code.size
+    place = code.builder.add(place, WORD(max(1, min(8, _AHEAD // max(length, 1)))))
+    place = code.builder.select(code.builder.icmp_signed("<", place, walk.last), place, walk.last)
+    edge = code.integer_at(walk.order, place)
+    node = code.integer_at(walk.ends, edge)
+    for at, rows in ((edge, of_edge), (node, of_node)):
+        for name, (pointer, size) in rows.items():
+            code.prefetch(code.row(pointer, at, size), size, write=name.startswith("d"))
 
 
 def _clear(code: Code, row: ir.Value, size: int) -> None:
