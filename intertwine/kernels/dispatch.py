@@ -69,7 +69,8 @@ def _require(plan: Channelwise, tensors: Mapping[str, Tensor | None], ends: tupl
 
 
 def convolve(plan: str, x: Tensor, y: Tensor, w: Tensor | None, source: Tensor | None, destination: Tensor | None, nodes: int) -> Tensor:
-    """z."""
+    """z; without ends it has one row for each edge, whatever ``nodes`` says: ``torch.jit.trace`` would keep the number it saw."""
+    nodes = len(y) if destination is None else nodes
     decoded, tensors = Channelwise.decode(plan), _tensors(x=x, y=y, w=w)
     _require(decoded, tensors, (source, destination), nodes)
     return backends.gather(decoded, VALUE, tensors, (source, destination), nodes)
@@ -122,7 +123,7 @@ library.impl("convolve_second", second_order, "CompositeExplicitAutograd")
 
 @torch.library.register_fake("intertwine::convolve", lib=library)
 def _(plan: str, x: Tensor, y: Tensor, w: Tensor | None, source: Tensor | None, destination: Tensor | None, nodes: int) -> Tensor:
-    return x.new_empty(nodes, Channelwise.decode(plan).dim_z)
+    return x.new_empty(y.shape[0] if destination is None else nodes, Channelwise.decode(plan).dim_z)
 
 
 def _like(x: Tensor, shape: torch.Size, present: bool) -> Tensor:

@@ -48,7 +48,7 @@ def test_interrupt_ends_the_helpers_too(tiny: dict, tmp_path: Path, monkeypatch:
     start = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         train(tiny, progress=False, run=tmp_path / "run")
-    assert time.monotonic() - start < 60
+    assert time.monotonic() - start < 300
     assert load_checkpoint(tmp_path / "run" / "last.safetensors")["epoch"] == 1
 
 
