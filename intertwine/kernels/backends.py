@@ -13,6 +13,7 @@ from intertwine.kernels import choice, native, plain
 from intertwine.kernels.channelwise import Channelwise
 from intertwine.kernels.check import trusted
 from intertwine.kernels.forms import Forms
+from intertwine.numerics import safe
 
 _LARGEST = 30_000  # coefficients: to compile more takes longer than most would wait (6,460 of degrees up to 6: 2 s)
 _COMPONENTS = 4_000  # components of y that are read: each has a sum on the stack
@@ -25,7 +26,7 @@ def backend(plan: Channelwise, device: torch.device, dtype: torch.dtype) -> str:
         InputError: the forced backend is unknown, or can't do it.
     """
     name = choice.native(device)
-    small = plan.coefficients <= _LARGEST and plan.components <= _COMPONENTS
+    small = plan.coefficients <= _LARGEST and len(plan.components) <= _COMPONENTS
     if not small:
         _refused(plan)
     able = name is not None and small and native.supports(name, dtype)
@@ -35,7 +36,7 @@ def backend(plan: Channelwise, device: torch.device, dtype: torch.dtype) -> str:
 @lru_cache(maxsize=256)
 def _refused(plan: Channelwise) -> None:
     """Say once that a plan is too large."""
-    size = f"is too long to be compiled: {plan.coefficients} coefficients, {plan.components} components of y"
+    size = f"is too long to be compiled: {plan.coefficients} coefficients, {len(plan.components)} components of y"
     choice.announce(f"kernel of the product of {len(plan.terms)} paths", size)
 
 
@@ -70,10 +71,9 @@ def _run(kind: str, plan: Channelwise, forms: Forms, tensors: Mapping[str, Tenso
     chosen = backend(plan, one.device, one.dtype)
     if chosen != "reference" and trusted(kind, chosen, plan, forms, one.device, one.dtype):
         return getattr(native, kind)(chosen, plan, forms, tensors, ends, nodes)
-    edges = torch.arange(len(next(tensors[name] for name in "yb" if tensors.get(name) is not None)), device=one.device)  # type: ignore[arg-type]
-    source, destination = (edges if end is None else end for end in ends)
-    senders = len(next(tensors[name] for name in "xa" if tensors.get(name) is not None)) if kind == "gather" else nodes  # type: ignore[arg-type]
-    native.check_range(ends[0], senders, "source")
+    edges, senders, device = native.sizes(tensors)
+    native.check_range(ends[0], senders if kind == "gather" else nodes, "source")
     native.check_range(ends[1], nodes if kind == "gather" else len(tensors["g"]), "destination")  # type: ignore[arg-type]
-    with torch.autocast(one.device.type, enabled=False):  # in the precision of the arguments, as a kernel does it
+    source, destination = (torch.arange(edges, device=device) if end is None else end for end in ends)
+    with safe.without_autocast(device):  # in the precision of the arguments, as a kernel does it
         return getattr(plain, kind)(plan, forms, tensors, source, destination, nodes)

@@ -9,7 +9,7 @@ M is a few numbers for each edge, the same for all channels u: this is why a fus
 from __future__ import annotations
 
 import json
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from functools import cached_property, lru_cache
 
 from intertwine.kernels.plan import Operand, Path, Plan
@@ -75,14 +75,20 @@ class Channelwise:
         return sum(len(term.entries) * len(term.y) for term in self.terms)
 
     @cached_property
-    def components(self) -> int:
-        """How many components of y are read."""
-        return len({place for term in self.terms for y in term.y for place in y})
+    def components(self) -> tuple[int, ...]:
+        """Places of the components of y that are read."""
+        return tuple(sorted({place for term in self.terms for y in term.y for place in y}))
 
     @cached_property
     def channels(self) -> int:
         """Most channels of a term: what vectors are filled with."""
         return max((term.x.mul for term in self.terms), default=0)
+
+    @cached_property
+    def weighted(self) -> Channelwise:
+        """The terms with weights: the derivative in the direction of w is their product with w replaced."""
+        terms = tuple(term for term in self.terms if term.w is not None)
+        return self if len(terms) == len(self.terms) else replace(self, terms=terms)
 
     def encode(self) -> str:
         """All of it as a text, so that a program that was exported needs nothing else."""

@@ -1,9 +1,9 @@
 r"""The operators of the convolution differentiated and batched, to every order.
 
 With :math:`T(g; x, y, w) = \sum_e \langle g_{n_e}, T(x_{s_e}, y_e, w_e) \rangle` the convolution is :math:`\partial T / \partial g`, and
-its backward the derivatives to x, y and w. T is linear in each argument, so the backward's backward is a sum of the same two with one
-argument replaced by a cotangent; it has an operator of its own because training on forces needs it. The derivatives of that one are sums
-of the first two again. In forward mode the convolution and its backward have derivatives.
+its backward the derivatives to x, y and w. T is linear in each argument (in w: the paths that have weights), so the backward's backward
+is a sum of the same two with one argument replaced by a cotangent; it has an operator of its own because training on forces needs it. The
+derivatives of that one are sums of the first two again. In forward mode the convolution and its backward have derivatives.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from intertwine.kernels import dispatch
+from intertwine.kernels.channelwise import Channelwise
 from intertwine.kernels.forms import second
 from intertwine.numerics import safe
 
@@ -108,6 +109,11 @@ def _setup_needs(ctx: Any, inputs: Sequence[Any], output: Any) -> None:
     _keep(ctx, inputs[1], inputs)
 
 
+def _weighted(plan: str) -> str:
+    """The part of a plan that is linear in w."""
+    return Channelwise.decode(plan).weighted.encode()
+
+
 def _letters(names: str, needed: Sequence[bool]) -> str:
     return "".join(name for name, one in zip(names, needed) if one)
 
@@ -132,9 +138,10 @@ def _push_convolve(ctx: Any, *tangents: Any) -> Tensor | None:
     """The convolution in forward mode: it is linear in x, in y and in w."""
     x, y, w, source, destination = ctx.saved_tensors
     total = None
-    for tangent, values in zip(tangents[1:4], ((tangents[1], y, w), (x, tangents[2], w), (x, y, tangents[3]))):
+    plans = ctx.plan, ctx.plan, ctx.plan if tangents[3] is None else _weighted(ctx.plan)
+    for plan, tangent, values in zip(plans, tangents[1:4], ((tangents[1], y, w), (x, tangents[2], w), (x, y, tangents[3]))):
         if tangent is not None:
-            part = convolve(ctx.plan, *values, source, destination, ctx.nodes)
+            part = convolve(plan, *values, source, destination, ctx.nodes)
             total = part if total is None else total + part
     return total
 
@@ -165,12 +172,13 @@ def _derivative_second(ctx: Any, *cotangents: Tensor | None) -> tuple:
     for tangent, replaced, values in (("a", "x", (a, y, w)), ("b", "y", (x, b, w)), ("c", "w", (x, y, c))):
         if values["xyw".index(replaced)] is None:
             continue
+        plan = _weighted(ctx.plan) if replaced == "w" else ctx.plan
         names = {replaced: tangent}
         needs = "".join(place for place in "gxyw" if names.get(place, place) in wanted)
         if "g" in slopes and needs.replace("g", ""):
-            add(backward(ctx.plan, needs.replace("g", ""), slopes["g"], *values, source, destination), names)
+            add(backward(plan, needs.replace("g", ""), slopes["g"], *values, source, destination), names)
         others = [None if place == replaced else slopes.get(place) for place in "xyw"]
-        add(backward_of_backward(ctx.plan, needs, (g, *values), others, source, destination), names)
+        add(backward_of_backward(plan, needs, (g, *values), others, source, destination), names)
     return None, None, *(sums.get(name) for name in "gxywabc"), None, None
 
 

@@ -35,7 +35,7 @@ def gather(
     Raises:
         InputError: an index is out of range.
     """
-    edges, rows, device = _sizes(tensors)
+    edges, rows, device = sizes(tensors)
     source, destination = ends
     check_range(source, rows, "source")
     order, offsets = _sorted(backend, destination, nodes, edges, device, "destination")
@@ -50,7 +50,7 @@ def scatter(
     Raises:
         InputError: an index is out of range.
     """
-    edges, _, device = _sizes(tensors)
+    edges, _, device = sizes(tensors)
     source, destination = ends
     check_range(destination, len(tensors["g"]), "destination")  # type: ignore[arg-type]
     order, offsets = _sorted(backend, source, nodes, edges, device, "source")
@@ -67,7 +67,7 @@ def _module(backend: str) -> ModuleType:
     return cpu
 
 
-def _sizes(tensors: Mapping[str, Tensor | None]) -> tuple[int, int, torch.device]:
+def sizes(tensors: Mapping[str, Tensor | None]) -> tuple[int, int, torch.device]:
     """Number of edges, number of rows of x, and the device."""
     given = {name: tensor for name, tensor in tensors.items() if tensor is not None}
     edges = given["y"] if "y" in given else given["b"]

@@ -12,6 +12,7 @@ from torch import Tensor
 from intertwine.kernels import choice
 from intertwine.kernels.straight_line import Program
 from intertwine.kernels.straight_line_reference import Evaluator
+from intertwine.numerics import safe
 
 _BOUND = 1e3  # eps, of the largest value: rounding stays far below, a wrong coefficient far above
 _CHECKED = (5, 2, 81)  # nodes, groups and channels of the check: every width of the machine's vectors
@@ -35,8 +36,8 @@ def evaluate(
         InputError: the forced backend is unknown, or can't do it.
     """
     dtype = arguments[0].dtype
-    able = group.device.type == "cpu" and dtype in (torch.float32, torch.float64)
-    if able and choice.chosen(group.device, able, str(dtype)) == "cpu":
+    able = dtype in (torch.float32, torch.float64)
+    if group.device.type == "cpu" and choice.chosen(group.device, able, str(dtype)) == "cpu":
         return _fastest(program, dtype)(arguments, group, groups)
     return plainly(program, arguments, group, groups)
 
@@ -45,7 +46,7 @@ def plainly(
     program: Program, arguments: Sequence[Float[Tensor, "_ _ channels"]], group: Int[Tensor, " nodes"], groups: int
 ) -> list[Float[Tensor, "_ _ channels"]]:
     """:func:`evaluate` by torch's own operations, which every transform knows; in the precision of the arguments."""
-    with torch.autocast(group.device.type, enabled=False):
+    with safe.without_autocast(group.device):
         return _reference(program)(arguments, group, groups)
 
 

@@ -124,7 +124,7 @@ class SO2Convolution(nn.Module):
         if safe.autocasting(x):  # half precision is for matrix products, geometry is in the precision of the edges
             dtype = (edges.matrices if isinstance(edges, EdgeFrames) else edges).dtype
             x, weight = x.to(dtype), None if weight is None else weight.to(dtype)
-            with torch.autocast(x.device.type, enabled=False):
+            with safe.without_autocast(x.device):
                 return self.forward(x, edges, edge_index, weight, nodes)
         self._check(x, edge_index, weight)
         frames = edges if isinstance(edges, EdgeFrames) else self.frames(edges)

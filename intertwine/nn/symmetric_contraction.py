@@ -99,7 +99,7 @@ class SymmetricContraction(nn.Module):
         weights = torch.cat(tuple(self.weights), 1)
         if species.is_floating_point():
             kinds = species.reshape(nodes.shape[0], self.num_elements)
-            with torch.autocast(x.device.type, enabled=False):  # as exact as with numbers of species
+            with safe.without_autocast(x.device):  # as exact as with numbers of species
                 weights = (kinds.to(weights.dtype) @ weights.flatten(1)).unflatten(1, weights.shape[1:])
             group, name = torch.zeros(nodes.shape[0], dtype=torch.int64, device=x.device), self._own
         else:

@@ -10,6 +10,8 @@ here is homogeneous in it; squares then neither overflow nor underflow, and nor 
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -109,6 +111,11 @@ def inspectable(x: Tensor) -> bool:
 def autocasting(x: Tensor) -> bool:
     """Whether torch picks the precision of matrix products by itself, where x is; the device ``meta`` has no such mode, and would raise."""
     return x.device.type != "meta" and torch.is_autocast_enabled(x.device.type)
+
+
+def without_autocast(device: torch.device) -> AbstractContextManager:
+    """A context in which operations have the precision of their arguments; the devices that have no other raise if told so."""
+    return torch.autocast(device.type, enabled=False) if torch.amp.is_autocast_available(device.type) else nullcontext()
 
 
 def traced(x: Tensor) -> bool:

@@ -25,8 +25,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from intertwine.numerics import InputError, safe
+from intertwine.numerics.safe import plain
 from intertwine.o3.generators import so3_generators
-from intertwine.o3.unit_vectors import plain
 from intertwine.o3.wigner import wigner_d_blocks
 
 

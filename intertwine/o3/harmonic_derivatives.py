@@ -15,11 +15,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from intertwine.numerics.safe import plain
 from intertwine.o3 import low_harmonics
 from intertwine.o3.harmonic_constants import Tables
 from intertwine.o3.low_harmonics import Polynomials, exact_products, monomials
 from intertwine.o3.solid_harmonics import azimuthal_part, solid_harmonics
-from intertwine.o3.unit_vectors import plain
 
 BLOCK = 2**19  # components of a block: two megabytes in float32, the cache of a core
 LOW_BLOCK = 2**13  # points of a block where the degrees are low

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from intertwine.numerics import ExactBuffers, InputError, choose
+from intertwine.numerics.safe import plain
 from intertwine.o3.blocks import LAYOUTS, channels_innermost
 from intertwine.o3.fused_harmonics import fused
 from intertwine.o3.harmonic_constants import tables_for
@@ -18,7 +19,7 @@ from intertwine.o3.harmonic_derivatives import Harmonics, values
 from intertwine.o3.irrep import Irrep
 from intertwine.o3.irreps import Irreps
 from intertwine.o3.solid_harmonics import solid_harmonics
-from intertwine.o3.unit_vectors import Unit, direction, plain
+from intertwine.o3.unit_vectors import Unit, direction
 
 NORMALIZATIONS = ("integral", "component", "norm")
 

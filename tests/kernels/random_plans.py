@@ -86,6 +86,13 @@ def random_plan(seed: int) -> Plan:
     return Plan.of(*operands, paths)
 
 
+def with_weights(plan: Plan, which: str) -> Plan:
+    """The plan with the weights of "all" its paths, of "none", or of "some": the first has none, and the second has."""
+    weighted = {"all": lambda n: True, "none": lambda n: False, "some": lambda n: n % 2 == 1}[which]
+    paths = [(p.in1, p.in2, p.out, p.mode, weighted(n), p.factor, p.table) for n, p in enumerate(plan.paths)]
+    return Plan.of(plan.in1, plan.in2, plan.out, paths)
+
+
 def case_of(plan: Plan, seed: int, *, senders: int = 5, nodes: int = 4, edges: int = 9, dtype: torch.dtype = D) -> Case:
     """Arguments for a plan: unsorted, repeated and self edges; float64 copies have the same numbers."""
     g = torch.Generator().manual_seed(seed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from random_plans import Case, D, case_of, convolved, depthwise, derivatives, deviation, random_plan
+from random_plans import Case, D, case_of, convolved, depthwise, derivatives, deviation, random_plan, with_weights
 from torch import Tensor
 
 from intertwine.kernels.cpu import compile as compilation
@@ -104,7 +104,13 @@ def test_gradients_by_finite_differences(seed: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "plan", [depthwise("3x0e+2x1o", "0e+1o", 1), depthwise("2x0e+1x2e", "0e+1o+2e", 2, "mul_ir"), random_plan(SMALL[0])]
+    "plan",
+    [
+        depthwise("3x0e+2x1o", "0e+1o", 1),
+        depthwise("2x0e+1x2e", "0e+1o+2e", 2, "mul_ir"),
+        with_weights(depthwise("3x0e+2x1o", "0e+1o", 1), "some"),
+        *(random_plan(seed) for seed in SMALL[:3]),
+    ],
 )
 def test_third_and_fourth_derivatives(plan) -> None:
     def fourth(function) -> list[Tensor]:

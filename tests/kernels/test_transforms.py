@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from random_plans import D, case_of, convolved, depthwise, deviation
+from random_plans import D, case_of, convolved, depthwise, deviation, with_weights
 from switches import as_users_run_it
 from torch import Tensor
 
@@ -178,10 +178,10 @@ def test_functional_derivatives() -> None:
     assert deviation(*losses, EPS) <= 200
 
 
-@pytest.mark.parametrize("weighted", [True, False])
-def test_forward_mode(weighted: bool) -> None:
+@pytest.mark.parametrize("weights", ["all", "none", "some"])
+def test_forward_mode(weights: str) -> None:
     """Jacobians by columns equal those by rows, of z and of a gradient."""
-    plan = PLAN if weighted else Plan.of(PLAN.in1, PLAN.in2, PLAN.out, [(*astuple_of(path), False, 1.0, path.table) for path in PLAN.paths])
+    plan = with_weights(PLAN, weights)
     one = case_of(plan, 0)
     arguments = tuple(t.detach() for t in (one.x, one.y, one.w) if t is not None)
     places = tuple(range(len(arguments)))
@@ -195,7 +195,3 @@ def test_forward_mode(weighted: bool) -> None:
     for function in (z, slope):
         columns, rows = (jacobian(function, argnums=places)(*arguments) for jacobian in (torch.func.jacfwd, torch.func.jacrev))
         assert all(deviation(a, b, EPS) <= 200 for a, b in zip(columns, rows, strict=True))
-
-
-def astuple_of(path) -> tuple[int, int, int, str]:
-    return path.in1, path.in2, path.out, path.mode

@@ -70,7 +70,7 @@ class Code:
         return self.builder.gep(pointer, [self.builder.mul(number, WORD(size))])
 
     @contextmanager
-    def loop(self, start: ir.Value, stop: ir.Value, step: int = 1) -> Iterator[ir.Value]:
+    def loop(self, start: ir.Value, stop: ir.Value, step: int | ir.Value = 1) -> Iterator[ir.Value]:
         """``for i in range(start, stop, step)``; nothing is done if there is nothing between."""
         builder = self.builder
         before, body, after = builder.block, builder.append_basic_block("loop"), None
@@ -81,7 +81,7 @@ class Code:
         i = builder.phi(WORD)
         i.add_incoming(start, before)
         yield i
-        following = builder.add(i, WORD(step))
+        following = builder.add(i, WORD(step) if isinstance(step, int) else step)
         i.add_incoming(following, builder.block)
         builder.cbranch(builder.icmp_signed("<", following, stop), body, after)
         builder.position_at_end(after)
@@ -162,7 +162,7 @@ class Code:
         if width == 1:
             return value
         first = self.builder.insert_element(self.nothing(self.vector(width)), value, LANE(0))
-        return self.builder.shuffle_vector(first, self.nothing(self.vector(width)), self._lanes([0] * width))
+        return self.builder.shuffle_vector(first, self.nothing(self.vector(width)), self.lanes([0] * width))
 
     def multiply_add(self, a: ir.Value, b: ir.Value, c: ir.Value | None) -> ir.Value:
         """a b + c, rounded once; a b if there is no c."""
@@ -177,7 +177,7 @@ class Code:
         while isinstance(value.type, ir.VectorType):
             half = value.type.count // 2
             nothing = self.nothing(value.type)
-            low, high = (self.builder.shuffle_vector(value, nothing, self._lanes(range(at, at + half))) for at in (0, half))
+            low, high = (self.builder.shuffle_vector(value, nothing, self.lanes(range(at, at + half))) for at in (0, half))
             value = self.builder.fadd(low, high)
             if half == 1:
                 return self.builder.extract_element(value, LANE(0))
@@ -208,7 +208,7 @@ class Code:
             return [self.load(row, self.builder.add(place, WORD(c))) for c in range(dim)]
         whole = self.load(row, place, width * dim, chunk.count * dim)
         nothing = self.nothing(whole.type)
-        return [self.builder.shuffle_vector(whole, nothing, self._lanes(range(c, width * dim, dim))) for c in range(dim)]
+        return [self.builder.shuffle_vector(whole, nothing, self.lanes(range(c, width * dim, dim))) for c in range(dim)]
 
     def put_strip(self, values: Sequence[ir.Value], row: ir.Value, strip: Strip, chunk: Chunk) -> None:
         """Write the components of a chunk of channels."""
@@ -235,7 +235,7 @@ class Code:
                 longer = max(a, b) * width
                 both = [self._padded(one, longer) for one in (left, right)]
                 lanes = [*range(a * width), *range(longer, longer + b * width)]
-                paired.append(self.builder.shuffle_vector(*both, self._lanes(lanes)))
+                paired.append(self.builder.shuffle_vector(*both, self.lanes(lanes)))
                 sizes.append(a + b)
             if len(joined) % 2:
                 paired.append(joined[-1])
@@ -243,20 +243,21 @@ class Code:
             joined, counts = paired, sizes
         whole = joined[0]
         lanes = [c * width + u for u in range(width) for c in range(dim)]
-        return self.builder.shuffle_vector(whole, self.nothing(whole.type), self._lanes(lanes))
+        return self.builder.shuffle_vector(whole, self.nothing(whole.type), self.lanes(lanes))
 
     def _padded(self, value: ir.Value, width: int) -> ir.Value:
         size = value.type.count
         if size == width:
             return value
         lanes = [*range(size), *([0] * (width - size))]
-        return self.builder.shuffle_vector(value, self.nothing(value.type), self._lanes(lanes))
+        return self.builder.shuffle_vector(value, self.nothing(value.type), self.lanes(lanes))
 
     def _address(self, pointer: ir.Value, place: ir.Value | int, width: int) -> ir.Value:
         at = self.builder.gep(pointer, [WORD(place) if isinstance(place, int) else place])
         return at if width == 1 else self.builder.bitcast(at, self.vector(width).as_pointer())
 
-    def _lanes(self, lanes: Sequence[int] | range) -> ir.Constant:
+    def lanes(self, lanes: Sequence[int] | range) -> ir.Value:
+        """Which lanes of two vectors a shuffle takes."""
         return self._constant(ir.VectorType(LANE, len(lanes)), tuple(lanes))
 
     def _masked(self, kind: str, address: ir.Value, width: int, count: int, value: ir.Value | None = None) -> ir.Value:

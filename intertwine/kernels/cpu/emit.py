@@ -155,9 +155,8 @@ def scatter_text(plan: Channelwise, dtype: str, forms: Forms, widest: int) -> st
     senders = sorted({x for x, _ in (*forms.dy, *forms.dw)})
     ys = sorted({y for y, _ in forms.dx} | {y for _, y in forms.dw})
     ws = sorted({w for _, w in (*forms.dx, *forms.dy)})
-    places = sorted({place for term in plan.terms for y in term.y for place in y})
-    totals = code.scratch(len(places) * widest) if forms.dy else None
-    kernel = Kernel(code, plan, forms, widest, Matrices(code, plan.terms, ys), {}, totals, {j: n for n, j in enumerate(places)})
+    totals = code.scratch(len(plan.components) * widest) if forms.dy else None
+    kernel = Kernel(code, plan, forms, widest, Matrices(code, plan.terms, ys), {}, totals, {j: n for n, j in enumerate(plan.components)})
     order, offsets, destination = (code.integers(name) for name in SCATTER[:3])
     made = [name for name in ("dx", "dy", "dw") if getattr(forms, name)]
     pointers = {name: code.reals(name) for name in (*senders, *ys, *ws, "g", *made)}

@@ -174,7 +174,7 @@ class Rows:
         return joined[0]
 
     def _gathered(self, numbers: Sequence[ir.Value]) -> ir.Value:
-        value = ir.Constant(self.code.vector(self.width), ir.Undefined)
+        value = self.code.nothing(self.code.vector(self.width))
         for lane, number in enumerate(numbers):
             value = self.builder.insert_element(value, number, LANE(lane))
         return value
@@ -182,7 +182,7 @@ class Rows:
     def _shuffled(self, a: ir.Value, b: ir.Value, lanes: Sequence[int] | range) -> ir.Value:
         if list(lanes) == list(range(a.type.count)):
             return a
-        return self.builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(LANE, len(lanes)), [LANE(lane) for lane in lanes]))
+        return self.builder.shuffle_vector(a, b, self.code.lanes(lanes))
 
 
 def block_start(code: Code, block: ir.Value, width: int) -> ir.Value:

@@ -18,9 +18,12 @@ from pathlib import Path
 import torch
 from llvmlite import ir
 
-from intertwine.kernels.cpu.assembler import WORD
+from intertwine.kernels.cpu.assembler import WORD, Code
 from intertwine.kernels.cpu.compile import Function, compiled
 from intertwine.kernels.processes import forked
+
+#: Words of the argument of a team: how a thread learns its number and the team's size, the parts, and the function with its own words.
+TASK = ("number", "size", "parts", "bounds", "body", "words")
 
 
 def threads() -> int:
@@ -79,26 +82,13 @@ def _task() -> int:
 
 
 def _task_text() -> str:
-    module = ir.Module(name="task")
-    integer, pointer = ir.IntType(32), WORD.as_pointer()
-    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [pointer]), name="body")
-    builder = ir.IRBuilder(function.append_basic_block("entry"))
-    number, size, parts, bounds, body, words = (builder.load(builder.gep(function.args[0], [WORD(place)])) for place in range(6))
-    ask = ir.FunctionType(integer, []).as_pointer()
-    first, step = (builder.zext(builder.call(builder.inttoptr(one, ask), []), WORD) for one in (number, size))
-    work = builder.inttoptr(body, ir.FunctionType(ir.VoidType(), [pointer, WORD, WORD]).as_pointer())
-    limits, data = builder.inttoptr(bounds, pointer), builder.inttoptr(words, pointer)
-    before, loop, after = builder.block, builder.append_basic_block("loop"), builder.append_basic_block("after")
-    builder.cbranch(builder.icmp_signed("<", first, parts), loop, after)
-    builder.position_at_end(loop)
-    part = builder.phi(WORD)
-    part.add_incoming(first, before)
-    lo = builder.load(builder.gep(limits, [part]))
-    hi = builder.load(builder.gep(limits, [builder.add(part, WORD(1))]))
-    builder.call(work, [data, lo, hi])
-    following = builder.add(part, step)
-    part.add_incoming(following, loop)
-    builder.cbranch(builder.icmp_signed("<", following, parts), loop, after)
-    builder.position_at_end(after)
-    builder.ret_void()
-    return str(module)
+    code = Code("body", "float64", TASK)  # OpenMP gives the first argument only; the bounds are not read
+    builder, pointer = code.builder, WORD.as_pointer()
+    ask = ir.FunctionType(ir.IntType(32), []).as_pointer()
+    first, step = (builder.zext(builder.call(builder.inttoptr(code.words[name], ask), []), WORD) for name in ("number", "size"))
+    work = builder.inttoptr(code.words["body"], ir.FunctionType(ir.VoidType(), [pointer, WORD, WORD]).as_pointer())
+    bounds = code.integers("bounds")
+    with code.loop(first, code.words["parts"], step) as part:
+        lo, hi = (code.integer_at(bounds, place) for place in (part, builder.add(part, WORD(1))))
+        builder.call(work, [code.integers("words"), lo, hi])
+    return code.finish()
