@@ -7,15 +7,21 @@ times = interleaved({"ours": f, "e3nn": g})  # medians, ms
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from intertwine.bench import interleaved, machine
+from intertwine import bench
+from intertwine.bench import machine
 
 __all__ = ["RESULTS", "interleaved", "machine", "table", "write"]
 
 RESULTS = Path(__file__).resolve().parent / "results"
+
+
+def interleaved(functions: Mapping[str, Callable[[], Any]], repeats: int = 21, **options: Any) -> dict[str, float]:
+    """Median times in ms of calls in a row, :func:`intertwine.bench.interleaved`."""
+    return bench.interleaved(functions, repeats, **options).steady
 
 
 def table(rows: list[dict[str, Any]]) -> str:

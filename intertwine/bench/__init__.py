@@ -1,6 +1,6 @@
 """Floor 8: measurements beside other libraries, for `intertwine bench` and the scripts in benchmarks/."""
 
-from intertwine.bench.clock import copy_bandwidth, installed, interleaved, machine, peak_memory
+from intertwine.bench.clock import Times, copy_bandwidth, installed, interleaved, machine, peak_memory
 from intertwine.bench.contest import PASSES, Contestant, contest
 from intertwine.bench.convolutions import SIZES
 from intertwine.bench.kernels import PARTS, PEERS, Job, jobs, measure
@@ -14,6 +14,7 @@ __all__ = [
     "Contestant",
     "Grid",
     "Job",
+    "Times",
     "contest",
     "copy_bandwidth",
     "grids",
