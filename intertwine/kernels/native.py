@@ -39,7 +39,7 @@ def gather(
     source, destination = ends
     check_range(source, rows, "source")
     order, offsets = _sorted(backend, destination, nodes, edges, device, "destination")
-    return _module(backend).gather(plan, forms, tensors, order, offsets, _whole(source, edges, device), nodes)
+    return _module(backend).gather(plan, forms, tensors, order, offsets, _whole(source, destination, order), nodes)
 
 
 def scatter(
@@ -54,7 +54,7 @@ def scatter(
     source, destination = ends
     check_range(destination, len(tensors["g"]), "destination")  # type: ignore[arg-type]
     order, offsets = _sorted(backend, source, nodes, edges, device, "source")
-    return _module(backend).scatter(plan, forms, tensors, order, offsets, _whole(destination, edges, device), nodes)
+    return _module(backend).scatter(plan, forms, tensors, order, offsets, _whole(destination, source, order), nodes)
 
 
 def _module(backend: str) -> ModuleType:
@@ -90,8 +90,11 @@ def _sorted(backend: str, index: Index, nodes: int, edges: int, device: torch.de
     return order, torch.cat([counts.new_zeros(1), counts.cumsum(0)])
 
 
-def _whole(index: Index, edges: int, device: torch.device) -> Tensor:
-    return torch.arange(edges, device=device) if index is None else index.contiguous()
+def _whole(index: Index, other: Index, order: Tensor) -> Tensor:
+    """An end of every edge; ``order`` sorts them by the other one, and counts from 0 where there is none."""
+    if index is not None:
+        return index.contiguous()
+    return order if other is None else torch.arange(len(order), device=order.device)
 
 
 def check_range(index: Index, nodes: int, where: str) -> None:
