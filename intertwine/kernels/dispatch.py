@@ -71,9 +71,14 @@ def _require(plan: Channelwise, tensors: Mapping[str, Tensor | None], ends: tupl
             raise InputError(found, where=name, remedy=f"it must be torch.int64 {(len(y),)} on {x.device}.")
 
 
+def _rows(x: Tensor, y: Tensor, destination: Tensor | None, nodes: int) -> int:
+    """How many z has."""
+    return y.shape[0] if destination is None else x.shape[0] if nodes == AS_X else nodes
+
+
 def convolve(plan: str, x: Tensor, y: Tensor, w: Tensor | None, source: Tensor | None, destination: Tensor | None, nodes: int) -> Tensor:
     """z; without a destination it has one row for each edge, and with ``nodes`` AS_X as many as x: tracers would keep a number."""
-    nodes = len(y) if destination is None else len(x) if nodes == AS_X else nodes
+    nodes = _rows(x, y, destination, nodes)
     decoded, tensors = Channelwise.decode(plan), _tensors(x=x, y=y, w=w)
     _require(decoded, tensors, (source, destination), nodes)
     return backends.gather(decoded, VALUE, tensors, (source, destination), nodes)
@@ -126,7 +131,7 @@ library.impl("convolve_second", second_order, "CompositeExplicitAutograd")
 
 @torch.library.register_fake("intertwine::convolve", lib=library)
 def _(plan: str, x: Tensor, y: Tensor, w: Tensor | None, source: Tensor | None, destination: Tensor | None, nodes: int) -> Tensor:
-    return x.new_empty(y.shape[0] if destination is None else x.shape[0] if nodes == AS_X else nodes, Channelwise.decode(plan).dim_z)
+    return x.new_empty(_rows(x, y, destination, nodes), Channelwise.decode(plan).dim_z)
 
 
 def _like(x: Tensor, shape: torch.Size, present: bool) -> Tensor:
