@@ -39,6 +39,7 @@ FIELDS: dict[str, Field] = {
     "z": Field("node", floating=False),  # (N,) atomic numbers
     "batch": Field("node", floating=False),  # (N,) graph of each node
     "vel": Field("node", 1),  # (N, n) velocities
+    "frame": Field("node", 1),  # (N, n, n) axes of a local frame as rows: unit vectors
     "charge": Field("node"),  # (N,) charges
     "x": Field("node"),  # (N, k) invariant node features
     "edge_index": Field("edge", floating=False),  # (2, E) source j, destination i

@@ -18,7 +18,7 @@ eq. 2 to 7; a special case of the steerable group convolution of the lecture "St
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -27,48 +27,10 @@ from torch import Tensor, nn
 
 from intertwine.geometry import Graph, field
 from intertwine.nn import Backbone, Convolution, EdgeEmbedding, FullyConnectedNet, Gate, NodeEmbedding, check_sizes
-from intertwine.numerics import GeometryError, InputError, safe
+from intertwine.nn.self_interaction import Kinds, SelfInteraction, sort_kinds
+from intertwine.numerics import GeometryError, InputError
 from intertwine.o3 import Irreps, Linear, SphericalHarmonics
 from intertwine.o3.blocks import join_blocks, split_blocks
-
-
-class Kinds(NamedTuple):
-    """The nodes' attributes, and which nodes share them: rows ``order``, ``counts[k]`` of them of kind k, are of attributes k. With
-    ``counts`` None every node has attributes of its own. ``inverse`` undoes ``order``."""
-
-    attributes: Tensor
-    order: Tensor | None = None
-    inverse: Tensor | None = None
-    counts: list[int] | None = None
-
-
-class SelfInteraction(nn.Module):
-    r""":math:`W_{z_i} x_i`, with :math:`W_z = A^{-1/2} \sum_a \alpha_{z a} W_a` from the attributes :math:`\alpha` of a species.
-
-    The numbers of an ``o3.FullyConnectedTensorProduct`` of features and attributes: the product with one argument fixed is a linear map.
-
-    Args:
-        irreps_in, irreps_out: representations, features in ``ir_mul``.
-        attributes: A, number of attributes.
-    """
-
-    def __init__(self, irreps_in: Irreps, irreps_out: Irreps, attributes: int) -> None:
-        super().__init__()
-        self.shared = Linear(irreps_in, irreps_out, internal_weights=False, layout="ir_mul")
-        self.single = Linear(irreps_in, irreps_out, internal_weights=False, shared_weights=False, layout="ir_mul")
-        self.weight = nn.Parameter(torch.randn(attributes, self.shared.weight_numel))
-        for layer in (self.shared, self.single):
-            for name, buffer in list(layer.named_buffers()):
-                layer.register_buffer(name, buffer, persistent=False)
-
-    def forward(self, x: Float[Tensor, "nodes dim_in"], kinds: Kinds) -> Float[Tensor, "nodes dim_out"]:
-        weights = (kinds.attributes * self.weight.shape[0] ** -0.5) @ self.weight
-        if kinds.counts is None or kinds.order is None or kinds.inverse is None:
-            return self.single(x, weights)
-        if len(kinds.counts) == 1:
-            return self.shared(x, weights[0])
-        pieces = [self.shared(piece, weight) for piece, weight in zip(x.index_select(0, kinds.order).split(kinds.counts), weights)]
-        return torch.cat(pieces).index_select(0, kinds.inverse)
 
 
 class NequIPLayer(nn.Module):
@@ -152,6 +114,8 @@ class NequIP(Backbone):
     symmetry = "E(3)"
     paper = "Batzner et al. 2022, arXiv:2101.03164"
 
+    irreps_out: Irreps
+
     PRESETS: ClassVar[dict[str, dict[str, object]]] = {
         "small": {"width": 16, "layers": 3, "lmax": 1, "parity": False, "radial_width": 32},
         "paper": {"width": 32, "layers": 4, "lmax": 3, "radial_width": 64, "radial_layers": 2, "outputs": "0e"},
@@ -198,8 +162,9 @@ class NequIP(Backbone):
         for number in range(layers):
             kinds = scalars if number or first_self_interaction else 0
             wanted = hidden if number < layers - 1 else last
-            self.layers.append(NequIPLayer(current, edge, wanted, widths, variance, average_degree, kinds))
-            current = self.layers[-1].irreps_out
+            layer = NequIPLayer(current, edge, wanted, widths, variance, average_degree, kinds)
+            self.layers.append(layer)
+            current = layer.irreps_out
         if missing := [str(ir) for _, ir in last if ir not in current]:
             remedy = f"raise lmax or the number of layers, or have parity; these can be reached: {current}."
             raise InputError(f"nothing leads to {', '.join(missing)}", where="outputs", remedy=remedy)
@@ -222,13 +187,9 @@ class NequIP(Backbone):
     def kinds(self, graph: Graph, x: Float[Tensor, "nodes width"]) -> Kinds:
         """The nodes by species; each by itself where invariants tell them apart, or where a compiler can't have lists of lengths."""
         table, species = self.embedding.table, self.embedding.species
-        if table is None or species is None or self.embedding.linear is not None or safe.traced(graph.z) or not len(x):
+        if table is None or species is None or self.embedding.linear is not None:
             return Kinds(x)
-        rows, which, counts = table(graph.z).unique(return_inverse=True, return_counts=True)
-        order = which.argsort(stable=True)
-        inverse = torch.empty_like(order)
-        inverse[order] = torch.arange(len(order), device=order.device)
-        return Kinds(species(rows), order, inverse, counts.tolist())
+        return sort_kinds(table(graph.z), species.weight)
 
 
 def _hidden(width: int, lmax: int, parity: bool, irreps: str | None) -> Irreps:

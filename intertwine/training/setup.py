@@ -26,6 +26,7 @@ from intertwine.training.signature import arguments
 INTENSIVE = re.compile(r"homo|lumo|.*gap|temperature|.*_per_atom", re.IGNORECASE)
 ENTRIES = 1000  # at each end of the data, that tell whether they have changed
 LARGEST_VALIDATION = 1000
+COUNTED = 100  # structures whose neighbours are counted
 HOW_TO_NAME = "name the file's labels: --key energy=NAME --key forces=NAME (units by --unit energy=kcal/mol), or one by --target NAME."
 
 
@@ -160,7 +161,22 @@ def suggest(sets: Sets, given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         model |= {key: value for key, value in wanted.items() if key in known}
         if dynamic and "cutoff" in known and type(None) in getattr(known["cutoff"].hint, "__args__", ()):
             model["cutoff"] = None
+        if "average_degree" in known:
+            chosen = (
+                {"cutoff": known["cutoff"].default}
+                | model
+                | MODELS[name].PRESETS.get(given["model"].get("preset", ""), {})
+                | given["model"]
+            )
+            model["average_degree"] = _degree(sets, chosen["cutoff"])
     return {"task": task, "model": model, "training": _pace(task["name"], len(sets.train))}
+
+
+def _degree(sets: Sets, cutoff: float | None) -> float:
+    """Average number of neighbours in the first structures of the training set, at least 1."""
+    graphs = sets.train.subset(range(min(len(sets.train), COUNTED))).connected(cutoff)
+    nodes, edges = (sum(getattr(graph, name) for graph in graphs) for name in ("num_nodes", "num_edges"))
+    return float(f"{max(edges / max(nodes, 1), 1.0):.3g}")
 
 
 def _pace(task: str, structures: int) -> dict[str, Any]:

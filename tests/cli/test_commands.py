@@ -17,6 +17,7 @@ import pytest
 from ase.io import read, write
 
 import intertwine
+from intertwine.models import MODELS
 from intertwine.training import load_run, train
 
 COMMANDS = ["train", "evaluate", "predict", "certify", "md", "relax", "models", "datasets", "bench"]
@@ -278,7 +279,8 @@ def test_help(run_cli) -> None:
 
 def test_lists(run_cli) -> None:
     entries = document(run_cli("models", "--json"))
-    assert [entry["name"] for entry in entries] == ["egnn", "painn", "schnet"]
+    assert sorted(entry["name"] for entry in entries) == sorted(MODELS)
+    assert all(entry["flops"] > 0 and entry["bytes"] > 0 for entry in entries)
     assert all(entry["paper"] and entry["parameters"] > 0 for entry in entries)
     assert {"ethanol", "nbody", "qm9"} <= set(document(run_cli("datasets", "--json")))
     assert "PaiNN" not in run_cli("datasets").stdout

@@ -42,7 +42,7 @@ class TestEQGATWithInputs(TestEQGAT):
     @pytest.fixture
     def model(self) -> Backbone:
         options = {"vector_inputs": ("vel",), "node_inputs": ("charge",), "edge_inputs": ("charge_product",)}
-        torch.manual_seed(1)  # seed 0 draws a gain that puts the slope 1e-6 from the cutoff at 3e-10; it falls with the square
+        torch.manual_seed(0)
         return EQGAT(**SMALL | options | {"layers": 1}).double()  # the vectors given bring in every term
 
 
