@@ -8,16 +8,22 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from intertwine.bench import interleaved, machine
+from intertwine import bench
+from intertwine.bench import machine
 
 __all__ = ["DOCS", "RESULTS", "insert", "interleaved", "machine", "markdown", "table", "write"]
 
 RESULTS = Path(__file__).resolve().parent / "results"
 DOCS = RESULTS.parents[1] / "docs"
+
+
+def interleaved(functions: Mapping[str, Callable[[], Any]], repeats: int = 21, **options: Any) -> dict[str, float]:
+    """Median times in ms of calls in a row, :func:`intertwine.bench.interleaved`."""
+    return bench.interleaved(functions, repeats, **options).steady
 
 
 def table(rows: list[dict[str, Any]]) -> str:

@@ -1,7 +1,7 @@
 """Floor 8: measurements beside other libraries, for `intertwine bench` and the scripts in benchmarks/."""
 
 from intertwine.bench.architectures import COLUMNS, GEOMETRIES, architectures, cells
-from intertwine.bench.clock import copy_bandwidth, installed, interleaved, machine, peak_memory
+from intertwine.bench.clock import Times, copy_bandwidth, installed, interleaved, machine, peak_memory
 from intertwine.bench.contest import PASSES, Contestant, contest
 from intertwine.bench.convolutions import SIZES
 from intertwine.bench.cost import ATOMS, Cost, cost, short, standard_graph
@@ -20,6 +20,7 @@ __all__ = [
     "Cost",
     "Grid",
     "Job",
+    "Times",
     "architectures",
     "cells",
     "contest",

@@ -53,6 +53,8 @@ def first_use(size: str, library: str) -> dict[str, float]:
     """Seconds of the first calls of a library for a plan, its construction in the first of them; what is imported before is not counted."""
     problem = Problem.of(SIZES[size])
     getattr(convolutions, library)(Problem.of(SMALL[size]))  # imports, tables of coefficients: once for all plans
+    one = torch.ones(1, requires_grad=True)
+    torch.autograd.grad(one * one, one, one.detach())  # torch's own first time: it imports sympy
     start = time.perf_counter()
     contestant = getattr(convolutions, library)(problem)
     found = {"construction": time.perf_counter() - start}
@@ -94,10 +96,10 @@ def resident(edges: int, kind: str) -> dict[str, int] | None:
     return {"inputs": sum(one.nbytes for one in given), "results": sum(one.nbytes for one in results), "grown": grown}
 
 
-def scaled(edges: int) -> Size:
-    """Size A with another number of edges, 20 for each node."""
+def scaled(edges: int, graphs: int | None = None) -> Size:
+    """Size A with another number of edges, 20 for each node: a batch of graphs of its size, or of as many as are asked for."""
     one = SIZES["A"]
-    return Size(edges, max(edges // 20, 1), one.channels, one.degrees)
+    return Size(edges, max(edges // 20, 1), one.channels, one.degrees, graphs or max(edges // one.edges, 1))
 
 
 def _status(name: str) -> int:

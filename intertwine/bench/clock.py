@@ -1,6 +1,7 @@
 """Times and memory of calls, and the machine that they were measured on.
 
-Contestants take turns, so that a machine that slows down slows down for all of them.
+Contestants take turns, so that a machine that slows down slows down for all of them. A turn is a call that finds the caches full of what
+the others left there, and then calls in a row.
 """
 
 from __future__ import annotations
@@ -15,52 +16,62 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-SHORTEST = 2e-4  # s: a sample of a faster function is the mean of several calls
+SHORTEST = 0.02  # s: a sample of a faster function is the mean of several calls
 LIBRARIES = ("torch", "numpy", "e3nn", "sphericart-torch", "cuequivariance-torch", "mace-torch", "opt-einsum-fx", "llvmlite", "triton")
 _COPIED = 256 * 2**20  # bytes: far more than the caches hold
 
 
+class Times(NamedTuple):
+    """Medians in ms by name: of the calls in a row, and of the first call after the other contestants."""
+
+    steady: dict[str, float]
+    cold: dict[str, float]
+
+
 def interleaved(
     functions: Mapping[str, Callable[[], Any]], repeats: int = 21, warmup: int = 3, progress: Callable[[], object] | None = None
-) -> dict[str, float]:
-    """Median time of a call in ms: one sample of each function, then the next round, each round in the opposite order of the last.
+) -> Times:
+    """Times of calls: one turn of each function, then the next round, each round in the opposite order of the last.
 
     Args:
         functions: name -> what is timed, called without arguments.
-        repeats: number of samples of each.
-        warmup: calls before the first sample (compilation, caches, allocation).
+        repeats: turns of each.
+        warmup: calls before the first turn (compilation, caches, allocation).
         progress: called after every round.
 
-    >>> sorted(interleaved({"sum": lambda: sum(range(99)), "nothing": lambda: None}, repeats=3))
+    >>> sorted(interleaved({"sum": lambda: sum(range(99)), "nothing": lambda: None}, repeats=3).steady)
     ['nothing', 'sum']
     """
     calls = {}
     for name, function in functions.items():
-        for _ in range(max(warmup, 1)):
-            start = time.perf_counter()
-            function()
-            last = time.perf_counter() - start
+        last = min(_seconds(function, 1) for _ in range(max(warmup, 1)))
         calls[name] = max(1, min(1000, round(SHORTEST / max(last, 1e-7))))
-    samples: dict[str, list[float]] = {name: [] for name in functions}
+    steady: dict[str, list[float]] = {name: [] for name in functions}
+    cold: dict[str, list[float]] = {name: [] for name in functions}
     collecting = gc.isenabled()
     gc.disable()
     try:
         for turn in range(repeats):
             for name in list(functions) if turn % 2 else list(functions)[::-1]:
-                function, number = functions[name], calls[name]
-                start = time.perf_counter()
-                for _ in range(number):
-                    function()
-                samples[name].append((time.perf_counter() - start) / number)
+                cold[name].append(_seconds(functions[name], 1))
+                steady[name].append(_seconds(functions[name], calls[name]))
             gc.collect(0)
             if progress is not None:
                 progress()
     finally:
         if collecting:
             gc.enable()
-    return {name: 1e3 * statistics.median(values) for name, values in samples.items()}
+    return Times(*({name: 1e3 * statistics.median(values) for name, values in kind.items()} for kind in (steady, cold)))
+
+
+def _seconds(function: Callable[[], Any], calls: int) -> float:
+    """Mean time of some calls in a row."""
+    start = time.perf_counter()
+    for _ in range(calls):
+        function()
+    return (time.perf_counter() - start) / calls
 
 
 def copy_bandwidth(repeats: int = 7) -> float:

@@ -120,8 +120,8 @@ def contest(
         where: what is measured, for messages.
 
     Returns:
-        rows: ``pass``; ``ms``, median times by name; if checked ``memory``, bytes beyond inputs and results by name, and
-        ``difference`` of each peer's results from ours.
+        rows: ``pass``; ``ms`` and ``cold``, the :class:`~intertwine.bench.clock.Times` by name; if checked ``memory``, bytes beyond inputs
+        and results by name, and ``difference`` of each peer's results from ours.
 
     Raises:
         DataError: a peer computes something else.
@@ -131,7 +131,8 @@ def contest(
     for kind in passes:
         does = {name: one for name, one in contestants.items() if kind in one.passes}
         calls = {name: (lambda kind=kind, one=one: PASSES[kind](one)) for name, one in does.items()}
-        row: dict[str, Any] = {"pass": kind, "ms": interleaved(calls, repeats, warmup=1, progress=tick)}
+        times = interleaved(calls, repeats, warmup=1, progress=tick)
+        row: dict[str, Any] = {"pass": kind, "ms": times.steady, "cold": times.cold}
         if check:
             row |= {"memory": {name: beyond(call) for name, call in calls.items()}, "difference": differences}
         rows.append(row)

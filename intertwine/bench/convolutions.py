@@ -26,12 +26,13 @@ from intertwine.o3.blocks import join_blocks, split_blocks
 
 @dataclass(frozen=True)
 class Size:
-    """A convolution: edges, nodes, channels, and the largest degrees of x, y and z."""
+    """A convolution: edges, nodes, channels, largest degrees of x, y and z, and how many graphs the nodes and edges are divided into."""
 
     edges: int
     nodes: int
     channels: int
     degrees: tuple[int, int, int]
+    graphs: int = 1
 
     @cached_property
     def irreps(self) -> tuple[Irreps, Irreps, Irreps]:
@@ -92,7 +93,9 @@ class Problem:
         x, cotangent = (torch.randn(size.nodes, irreps.dim, generator=generator) for irreps in (left, out))
         y = torch.randn(size.edges, right.dim, generator=generator)
         w = torch.randn(size.edges, size.channels * len(size.paths), generator=generator)
-        source, destination = torch.randint(size.nodes, (2, size.edges), generator=generator)
+        each = size.nodes // size.graphs
+        first = torch.arange(size.edges) * size.graphs // max(size.edges, 1) * each  # node of the graph that an edge is in
+        source, destination = first + torch.randint(each, (2, size.edges), generator=generator)
         return cls(size, x, y, w, cotangent, source, destination)
 
     def contestant(self, function: Callable[..., Tensor], layout: str, **options: Any) -> Contestant:

@@ -66,7 +66,8 @@ def jobs(only: Collection[str] = PARTS, repeats: int = 5, compiled: Collection[s
     found += [Job("harmonics", many, partial(_harmonics, l, repeats)) for l in (2, 6)]
     found += [Job("contraction", many, partial(_contraction, repeats))]
     found += [Job("first-use", 1, partial(_first_use, size)) for size in ("A", "B", "C")]
-    found += [Job("edges", 2 * few, partial(_edges, edges, few)) for edges in EDGES]
+    found += [Job("edges", 2 * few, partial(_edges, edges, None, few)) for edges in EDGES]
+    found += [Job("edges", 2 * few, partial(_edges, EDGES[-1], 1, few))]
     found += [Job("memory", 1, partial(_memory, kind)) for kind in ("forward", "forward + backward")]
     return [job for job in found if job.part in only]
 
@@ -130,16 +131,16 @@ def _first_use(size: str, tick: Tick) -> list[dict[str, Any]]:
     return rows
 
 
-def _edges(edges: int, repeats: int, tick: Tick) -> list[dict[str, Any]]:
-    size = scaled(edges)
+def _edges(edges: int, graphs: int | None, repeats: int, tick: Tick) -> list[dict[str, Any]]:
+    size = scaled(edges, graphs)
     needed = 3 * size.bytes["forward"]
     if needed > available_memory():
-        return [{"part": "edges", "case": edges, "pass": "left out", "ms": {}, "needed": needed}]
+        return [{"part": "edges", "case": edges, "graphs": size.graphs, "pass": "left out", "ms": {}, "needed": needed}]
     problem = Problem.of(size)
     found = peers(problem, compiled=False)
     contestants = found if edges <= _PEERS_TO else {OURS: found[OURS]}
     rows = contest(contestants, repeats, tick, passes=("forward", "forward + backward"), check=False)
-    return [{"part": "edges", "case": edges, **row, "bytes": size.bytes[row["pass"]]} for row in rows]
+    return [{"part": "edges", "case": edges, "graphs": size.graphs, **row, "bytes": size.bytes[row["pass"]]} for row in rows]
 
 
 def _memory(kind: str, tick: Tick) -> list[dict[str, Any]]:

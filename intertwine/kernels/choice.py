@@ -19,7 +19,8 @@ def asked() -> str:
     Raises:
         InputError: it asks for something unknown.
     """
-    return choose(os.environ.get("INTERTWINE_KERNELS") or "auto", _BACKENDS, kind="backend", where="INTERTWINE_KERNELS")
+    wanted = os.environ.get("INTERTWINE_KERNELS", "").strip().lower() or "auto"
+    return choose("gpu" if wanted == "cuda" else wanted, _BACKENDS, kind="backend", where="INTERTWINE_KERNELS")
 
 
 def native(device: torch.device) -> str | None:

@@ -36,7 +36,7 @@ def convolve(
         plan: :meth:`Channelwise.encode` of the product.
         x: features of the nodes; y: attributes of the edges; w: weights of the edges, None if the plan has none.
         source: node that each edge comes from, destination: node that it goes to; both None: edge e goes from node e to node e.
-        nodes: rows of z.
+        nodes: rows of z; ``dispatch.AS_X`` for as many as x has, under ``torch.jit.trace``.
 
     Raises:
         InputError: an index is out of range.
@@ -102,7 +102,7 @@ def _keep(ctx: Any, needs: str, inputs: Sequence[Any]) -> None:
 
 def _setup(ctx: Any, inputs: Sequence[Any], output: Any) -> None:
     _keep(ctx, "", inputs)
-    ctx.nodes = inputs[-1]
+    ctx.nodes = output.shape[0]
 
 
 def _setup_needs(ctx: Any, inputs: Sequence[Any], output: Any) -> None:

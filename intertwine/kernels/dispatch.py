@@ -39,6 +39,9 @@ def _tensors(**given: Tensor | None) -> dict[str, Tensor | None]:
     return {name: None if tensor is None else in_memory(tensor) for name, tensor in given.items()}
 
 
+AS_X = -1
+
+
 def _require(plan: Channelwise, tensors: Mapping[str, Tensor | None], ends: tuple[Tensor | None, Tensor | None], nodes: int) -> None:
     """Kernels read where they are told to: this is the last place to notice that there is nothing.
 
@@ -69,8 +72,8 @@ def _require(plan: Channelwise, tensors: Mapping[str, Tensor | None], ends: tupl
 
 
 def convolve(plan: str, x: Tensor, y: Tensor, w: Tensor | None, source: Tensor | None, destination: Tensor | None, nodes: int) -> Tensor:
-    """z; without ends it has one row for each edge, whatever ``nodes`` says: ``torch.jit.trace`` would keep the number it saw."""
-    nodes = len(y) if destination is None else nodes
+    """z; without a destination it has one row for each edge, and with ``nodes`` AS_X as many as x: tracers would keep a number."""
+    nodes = len(y) if destination is None else len(x) if nodes == AS_X else nodes
     decoded, tensors = Channelwise.decode(plan), _tensors(x=x, y=y, w=w)
     _require(decoded, tensors, (source, destination), nodes)
     return backends.gather(decoded, VALUE, tensors, (source, destination), nodes)
@@ -123,7 +126,7 @@ library.impl("convolve_second", second_order, "CompositeExplicitAutograd")
 
 @torch.library.register_fake("intertwine::convolve", lib=library)
 def _(plan: str, x: Tensor, y: Tensor, w: Tensor | None, source: Tensor | None, destination: Tensor | None, nodes: int) -> Tensor:
-    return x.new_empty(y.shape[0] if destination is None else nodes, Channelwise.decode(plan).dim_z)
+    return x.new_empty(y.shape[0] if destination is None else x.shape[0] if nodes == AS_X else nodes, Channelwise.decode(plan).dim_z)
 
 
 def _like(x: Tensor, shape: torch.Size, present: bool) -> Tensor:

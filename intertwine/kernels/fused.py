@@ -8,6 +8,7 @@ from torch import Tensor
 
 from intertwine.kernels import derivatives
 from intertwine.kernels.channelwise import channelwise
+from intertwine.kernels.dispatch import AS_X
 from intertwine.kernels.plan import Plan
 from intertwine.numerics import InputError, safe
 
@@ -55,14 +56,14 @@ class Fused:
         w: Float[Tensor, "edges weights"] | None,
         source: Int[Tensor, " edges"],
         destination: Int[Tensor, " edges"],
-        nodes: int,
+        nodes: int | None,
     ) -> Float[Tensor, "nodes dim_z"]:
         r""":math:`z_n = \sum_{e: s_e \to n} T(x_{s_e}, y_e, w_e)`, without a buffer of edges times outputs.
 
         Args:
             x: features of the nodes; y: attributes of the edges; w: weights of the edges, None if the plan has none.
             source, destination: int64 nodes that each edge comes from and goes to, in any order.
-            nodes: rows of z. A node without edges gets 0.
+            nodes: rows of z; None for as many as x has. A node without edges gets 0.
 
         Raises:
             InputError: a wrong shape, precision or device; an index out of range.
@@ -74,8 +75,10 @@ class Fused:
         if not source.shape == destination.shape == y.shape[:1]:
             sizes = f"{source.shape[0]} sources, {destination.shape[0]} destinations and {y.shape[0]} rows of y"
             raise InputError(sizes, where="edges", remedy="give one of each for every edge.")
-        if nodes < 0:
-            raise InputError(f"{nodes} nodes", where="nodes", remedy="give a number >= 0.")
+        if nodes is None:
+            nodes = AS_X if torch.jit.is_tracing() else x.shape[0]  # a tracer would keep the number that it sees
+        elif isinstance(nodes, bool | float) or nodes < 0:
+            raise InputError(f"{nodes} nodes", where="nodes", remedy="give a whole number >= 0.")
         return self._call(x, y, w, source, destination, nodes)
 
     def product(

@@ -39,7 +39,7 @@ def gather(
     source, destination = ends
     check_range(source, rows, "source")
     order, offsets = _sorted(backend, destination, nodes, edges, device, "destination")
-    return _module(backend).gather(plan, forms, tensors, order, offsets, order if source is None else source.contiguous(), nodes)
+    return _module(backend).gather(plan, forms, tensors, order, offsets, _whole(source, edges, device), nodes)
 
 
 def scatter(
@@ -54,7 +54,7 @@ def scatter(
     source, destination = ends
     check_range(destination, len(tensors["g"]), "destination")  # type: ignore[arg-type]
     order, offsets = _sorted(backend, source, nodes, edges, device, "source")
-    return _module(backend).scatter(plan, forms, tensors, order, offsets, order if destination is None else destination.contiguous(), nodes)
+    return _module(backend).scatter(plan, forms, tensors, order, offsets, _whole(destination, edges, device), nodes)
 
 
 def _module(backend: str) -> ModuleType:
@@ -90,6 +90,10 @@ def _sorted(backend: str, index: Index, nodes: int, edges: int, device: torch.de
     return order, torch.cat([counts.new_zeros(1), counts.cumsum(0)])
 
 
+def _whole(index: Index, edges: int, device: torch.device) -> Tensor:
+    return torch.arange(edges, device=device) if index is None else index.contiguous()
+
+
 def check_range(index: Index, nodes: int, where: str) -> None:
     """Compiled kernels read what an index says: it must be right.
 
@@ -103,4 +107,8 @@ def check_range(index: Index, nodes: int, where: str) -> None:
         torch._assert_async((least >= 0) & (most < nodes))
     elif least < 0 or most >= nodes:
         bad = int(least if least < 0 else most)
-        raise InputError(f"node {bad} of an edge does not exist: there are {nodes}", where=where, remedy="count the nodes from 0.")
+        raise InputError(
+            f"node {bad} of an edge does not exist: there are {nodes}",
+            where=where,
+            remedy="count the nodes from 0; give nodes= for another number of destinations than sources.",
+        )

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from intertwine.kernels.fused import Fused
 from intertwine.numerics import InputError, choose
-from intertwine.o3.blocks import LAYOUTS, require_features
+from intertwine.o3.blocks import LAYOUTS, require_features, require_tensors
 from intertwine.o3.irreps import Irreps
 from intertwine.o3.tensor_product import TensorProduct
 
@@ -82,7 +82,7 @@ class Convolution(nn.Module):
         super().__init__()
         self.irreps_in, self.irreps_edge = Irreps(irreps_in), Irreps(irreps_edge)
         self.layout = choose(layout, LAYOUTS, kind="layout", where="Convolution")
-        if not 0 < average_degree < inf:
+        if not isinstance(average_degree, int | float) or not 0 < average_degree < inf:
             raise InputError(f"{average_degree} neighbours on average", where="average_degree", remedy="give a number > 0.")
         self.average_degree, self.weighted = float(average_degree), weighted
         self.irreps_out, paths = self._paths(None if filter_ir_out is None else Irreps(filter_ir_out), lmax)
@@ -141,9 +141,12 @@ class Convolution(nn.Module):
         """
         self._check(x, edge_attr, edge_index, weight)
         y = edge_attr if self.average_degree == 1 else edge_attr * self.average_degree**-0.5
-        return self.fused.convolve(x, y, weight, edge_index[0], edge_index[1], x.shape[0] if nodes is None else nodes)
+        return self.fused.convolve(x, y, weight, edge_index[0], edge_index[1], nodes)
 
     def _check(self, x: Tensor, edge_attr: Tensor, edge_index: Tensor, weight: Tensor | None) -> None:
+        require_tensors(x=x, edge_attr=edge_attr, edge_index=edge_index, weight=weight)
+        if edge_attr is None:
+            raise InputError("the edges' attributes are missing", where="edge_attr", remedy=f"give (edges, {self.irreps_edge.dim}).")
         for name, tensor, irreps in (("x", x, self.irreps_in), ("edge_attr", edge_attr, self.irreps_edge)):
             require_features(tensor, irreps)
             if tensor.ndim != 2:

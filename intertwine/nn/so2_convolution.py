@@ -21,7 +21,7 @@ from intertwine.kernels.derivatives import convolve
 from intertwine.nn.so2_linear import SO2Linear
 from intertwine.nn.so2_plans import resting, turning
 from intertwine.numerics import InputError, choose, safe, segment
-from intertwine.o3.blocks import LAYOUTS, join_blocks, require_features, split_blocks
+from intertwine.o3.blocks import LAYOUTS, join_blocks, require_features, require_tensors, split_blocks
 from intertwine.o3.edge_frames import EdgeFrames, edge_frames
 
 
@@ -132,12 +132,14 @@ class SO2Convolution(nn.Module):
         if not self.linear.slots:
             return x.new_zeros(nodes, self.irreps_out.dim)
         source, destination = edge_index.unbind()
-        each = torch.arange(edge_index.shape[1], device=edge_index.device)
         own, scale = (weight, None) if self.weight is None else (self.weight, weight)
         there, back = self._plans(frames.lmax, frames.mmax)
-        seen = convolve(there, x, frames.matrices, None, source, each, edge_index.shape[1])
+        seen = convolve(there, x, frames.matrices, None, source, None, edge_index.shape[1])
         mixed = self.linear(seen, own, scale)
-        z = convolve(back, mixed, frames.matrices, None, each, destination, nodes)
+        if torch.jit.is_tracing():  # it would keep the number of nodes that it sees
+            z = segment.sum(convolve(back, mixed, frames.matrices, None, None, None, edge_index.shape[1]), destination, nodes)
+        else:
+            z = convolve(back, mixed, frames.matrices, None, None, destination, nodes)
         if frames.zero is None:
             return z
         return z + self._at_rest(x, own, scale, frames.zero.to(x.dtype).unsqueeze(-1), source, destination, nodes)
@@ -175,6 +177,7 @@ class SO2Convolution(nn.Module):
             )
 
     def _check(self, x: Tensor, edge_index: Tensor, weight: Tensor | None) -> None:
+        require_tensors(x=x, edge_index=edge_index, weight=weight)
         require_features(x, self.irreps_in)
         if x.ndim != 2:
             raise InputError(f"x has shape {tuple(x.shape)}", where="x", remedy="give one row a node.")

@@ -127,6 +127,8 @@ class SymmetricContraction(nn.Module):
         problem = None
         if species.dtype == torch.bool or species.is_complex() or species.shape != expected:
             problem = f"species {species.dtype} of shape {tuple(species.shape)} for features of shape {tuple(x.shape)}"
+            if not species.is_floating_point() and species.shape == (*x.shape[:-1], self.num_elements):
+                raise InputError(problem, where="SymmetricContraction", remedy="cast species to the precision of x, or give argmax(-1).")
         elif x.dtype != parameter.dtype and not safe.autocasting(x):
             problem = f"features in {x.dtype}, weights in {parameter.dtype}"
         elif not x.device == species.device == parameter.device:

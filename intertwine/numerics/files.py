@@ -6,6 +6,7 @@ import contextlib
 import os
 import secrets
 import tempfile
+import warnings
 from pathlib import Path
 
 from intertwine.numerics.errors import CheckpointError, DataError
@@ -35,7 +36,8 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def cache_folder() -> Path:
-    """The folder of cached data sets and kernels: $INTERTWINE_CACHE or ~/.cache/intertwine, or a temporary one."""
+    """The folder of cached data sets and kernels: $INTERTWINE_CACHE or ~/.cache/intertwine, or a temporary one; warns where the chosen one
+    can't be used."""
     chosen = os.environ.get("INTERTWINE_CACHE")
     candidates = [Path(chosen).expanduser()] if chosen else []
     with contextlib.suppress(RuntimeError):  # no home directory
@@ -45,6 +47,8 @@ def cache_folder() -> Path:
         with contextlib.suppress(OSError):
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=folder):
+                if chosen and folder != candidates[0]:
+                    warnings.warn(f"INTERTWINE_CACHE={chosen} can't be written; {folder} is used instead.", RuntimeWarning, stacklevel=2)
                 return folder
     raise DataError(
         "no folder for cached files can be written", where=str(candidates[0]), remedy="set INTERTWINE_CACHE to a writable folder."

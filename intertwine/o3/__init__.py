@@ -16,7 +16,7 @@ from intertwine.o3.angles import (
     xyz_to_angles,
 )
 from intertwine.o3.angular import Legendre, SphericalHarmonicsAlphaBeta, spherical_harmonics_alpha, spherical_harmonics_alpha_beta
-from intertwine.o3.blocks import LAYOUTS, join_blocks, require_features, split_blocks
+from intertwine.o3.blocks import LAYOUTS, join_blocks, require_features, require_tensors, split_blocks
 from intertwine.o3.cartesian import CartesianTensor
 from intertwine.o3.clebsch_gordan import clebsch_gordan, coupling, wigner_3j
 from intertwine.o3.conventions import CONVENTIONS, convention_matrix, convert
@@ -122,6 +122,7 @@ __all__ = [
     "rand_matrix",
     "rand_quaternion",
     "require_features",
+    "require_tensors",
     "rfft",
     "rotation_vector_to_matrix",
     "s2_grid",

@@ -13,7 +13,7 @@ from intertwine.kernels import LAYOUTS
 from intertwine.numerics import InputError
 from intertwine.o3.irreps import Irreps
 
-__all__ = ["LAYOUTS", "channels_innermost", "join_blocks", "require_features", "split_blocks"]
+__all__ = ["LAYOUTS", "channels_innermost", "join_blocks", "require_features", "require_tensors", "split_blocks"]
 
 
 def split_blocks(x: Inexact[Tensor, "*batch dim"], irreps: Irreps, layout: str = "mul_ir") -> list[Inexact[Tensor, "*batch mul component"]]:
@@ -42,12 +42,28 @@ def channels_innermost(irreps: Irreps) -> Int[np.ndarray, " dim"]:
     return np.concatenate([np.zeros(0, dtype=np.int64), *orders])
 
 
+def require_tensors(**given: object) -> None:
+    """The check of arguments that may come from other libraries.
+
+    Raises:
+        InputError: an argument is neither a dense tensor nor None.
+    """
+    for name, one in given.items():
+        if isinstance(one, Tensor) and not one.layout == torch.strided:
+            raise InputError(f"a {str(one.layout).removeprefix('torch.')} tensor", where=name, remedy="give a dense one, with .to_dense().")
+        if one is not None and not isinstance(one, Tensor):
+            several = isinstance(one, tuple | list) and one and isinstance(one[0], Tensor)
+            remedy = "give one tensor: torch.stack of these." if several else "give a tensor: torch.as_tensor makes one."
+            raise InputError(f"a {type(one).__name__}", where=name, remedy=remedy)
+
+
 def require_features(x: Tensor, irreps: Irreps) -> None:
-    """The check behind every layer: the last axis of x is that of the representation.
+    """The check behind every layer: x is a tensor, and its last axis that of the representation.
 
     Raises:
         InputError: it is not.
     """
+    require_tensors(features=x)
     if x.ndim == 0 or x.shape[-1] != irreps.dim:
         raise InputError(
             f"features have shape {tuple(x.shape)}, expected (..., {irreps.dim})",

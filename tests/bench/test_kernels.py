@@ -18,18 +18,26 @@ ROWS: list[dict[str, Any]] = [
         "case": "A",
         "pass": "forward",
         "ms": {"ours": 2.0, "e3nn": 50.0},
+        "cold": {"ours": 4.0, "e3nn": 60.0},
         "memory": {"ours": 1e4, "e3nn": 2e7},
         "bandwidth": 0.5,
     },
-    {"part": "contraction", "case": "c", "pass": "forward", "ms": {"ours": 1.0, "mace-torch": 5.0}, "memory": {"ours": 0, "mace-torch": 9}},
+    {
+        "part": "contraction",
+        "case": "c",
+        "pass": "forward",
+        "ms": {"ours": 1.0, "mace-torch": 5.0},
+        "cold": {"ours": 1.0, "mace-torch": 7.0},
+        "memory": {"ours": 0, "mace-torch": 9},
+    },
     {
         "part": "first-use",
         "case": "A, e3nn",
         "s": {"construction": 0.1, "forward": 0.2, "forward + backward": 0.3, "force training": 0.4},
         "extra": 0.7,
     },
-    {"part": "edges", "case": 1000, "pass": "forward", "ms": {"ours": 0.25, "e3nn": 4.0}, "bandwidth": 0.25},
-    {"part": "edges", "case": 1_000_000, "pass": "left out", "ms": {}, "needed": 1},
+    {"part": "edges", "case": 1000, "graphs": 1, "pass": "forward", "ms": {"ours": 0.25, "e3nn": 4.0}, "bandwidth": 0.25},
+    {"part": "edges", "case": 1_000_000, "graphs": 100, "pass": "left out", "ms": {}, "needed": 1},
     {"part": "memory", "case": "10 edges", "pass": "forward", "bytes_of": {"inputs": 8_000_000, "results": 2_000_000, "grown": 2_500_000}},
 ]
 DOCUMENT = {
@@ -43,7 +51,7 @@ DOCUMENT = {
 
 def test_jobs_are_those_that_are_asked_for() -> None:
     assert {job.part for job in kernels.jobs()} == set(kernels.PARTS)
-    assert [job.part for job in kernels.jobs(["edges", "tiny"])] == ["tiny", *["edges"] * 4]
+    assert [job.part for job in kernels.jobs(["edges", "tiny"])] == ["tiny", *["edges"] * 5]
     for arguments in ({"only": ["D"]}, {"compiled": ["D"]}, {"repeats": 0}):
         with pytest.raises(InputError):
             kernels.jobs(**arguments)
@@ -63,12 +71,12 @@ def test_the_document_says_which_peers_are_missing(monkeypatch: pytest.MonkeyPat
 
 def test_tables_of_a_document() -> None:
     times, first, edges, memory = grids(DOCUMENT)
-    assert times.columns == ["", "pass", "ours", "e3nn", "mace-torch", "faster", "memory", "theirs", "of copy"]
-    assert times.rows[0] == ["A", "forward", "2.00", "50.0", "", "25.0x", "0.01", "20", "0.50"]
+    assert times.columns == ["", "pass", "ours", "e3nn", "mace-torch", "faster", "cold", "memory", "theirs", "of copy"]
+    assert times.rows[0] == ["A", "forward", "2.00", "50.0", "", "25.0x", "15.0x", "0.01", "20", "0.50"]
     assert times.rows[1][2:6] == ["1.00", "", "5.00", "5.0x"]
     assert first.rows == [["A, e3nn", "0.100", "0.200", "0.300", "0.400", "0.700"]]
-    assert edges.rows[0] == ["1,000", "forward", "0.25", "250", "4.00", "0.25"]
-    assert edges.rows[1][:3] == ["1,000,000", "left out", ""]
+    assert edges.rows[0] == ["1,000", "1", "forward", "0.25", "250", "4.00", "0.25"]
+    assert edges.rows[1][:4] == ["1,000,000", "100", "left out", ""]
     assert memory.rows[0][2:] == ["8.00", "2.00", "2.50", "5.0 %"]
     assert "not measured: e3nn (pip install e3nn)" in heading(DOCUMENT)
     assert heading({**DOCUMENT, "note": "of another day"}).endswith("of another day")

@@ -71,7 +71,7 @@ def test_e3nns_own_tests_pass_on_the_replacement(tmp_path: Path) -> None:
         options += ["-k", "not test_normalized"]
     if importlib.util.find_spec("xdist"):
         options += ["-n", str(min(8, os.cpu_count() or 1))]
-    done = run(["-m", "pytest", *PARTS, *options], tmp_path, replaced=True, timeout=3600 if WHOLE else 600)
+    done = run(["-m", "pytest", *PARTS, *options], tmp_path, replaced=True, timeout=3600 if WHOLE else 1800)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     suite = next(ElementTree.parse(tmp_path / "report.xml").iter("testsuite"))
     assert int(suite.attrib["tests"]) - int(suite.attrib["skipped"]) > 1100

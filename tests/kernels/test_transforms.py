@@ -14,6 +14,7 @@ from random_plans import D, case_of, convolved, depthwise, deviation, with_weigh
 from switches import as_users_run_it
 from torch import Tensor
 
+from intertwine import nn
 from intertwine.kernels import Plan
 from intertwine.kernels.fused import Fused
 
@@ -176,6 +177,30 @@ def test_functional_derivatives() -> None:
     assert deviation(forward[0], hessians[1], EPS) <= 200
     losses = [torch.func.vmap(torch.func.grad(function))(torch.stack([x, 2 * x])) for function in functions]
     assert deviation(*losses, EPS) <= 200
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_trace_is_for_graphs_of_any_size() -> None:
+    """Layers traced on one graph compute others: more or fewer nodes and edges."""
+    convolution = nn.Convolution("4x0e+4x1o", "0e+1o")
+    layers = {
+        "own": (convolution, lambda n, e: (torch.randn(n, 16), torch.randn(e, 4), index(n, e), torch.randn(e, convolution.weight_numel))),
+        "shared": (
+            nn.FullyConnectedConvolution("4x0e+4x1o", "0e+1o", "2x1o"),
+            lambda n, e: (torch.randn(n, 16), torch.randn(e, 4), index(n, e)),
+        ),
+        "so2": (nn.SO2Convolution("4x0e+4x1o", "4x0e+4x1o", mode="uvw"), lambda n, e: (torch.randn(n, 16), torch.randn(e, 3), index(n, e))),
+    }
+
+    def index(n: int, e: int) -> Tensor:
+        return torch.randint(n, (2, e))
+
+    for name, (layer, given) in layers.items():
+        traced = torch.jit.trace(layer, given(7, 12))
+        for sizes in ((7, 12), (4, 12), (9, 30), (5, 3)):
+            arguments = given(*sizes)
+            torch.testing.assert_close(traced(*arguments), layer(*arguments), msg=lambda text, name=name: f"{name}: {text}")
 
 
 @pytest.mark.parametrize("weights", ["all", "none", "some"])

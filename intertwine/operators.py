@@ -1,0 +1,14 @@
+"""Importing this registers all operators of the library with torch: a program saved by ``torch.export`` or ``torch.jit`` needs no more.
+
+>>> import torch
+>>> import intertwine.operators
+>>> torch.ops.intertwine.convolve
+<OpOverloadPacket(op='intertwine.convolve')>
+"""
+
+from __future__ import annotations
+
+from intertwine.kernels import fused, harmonics_dispatch
+from intertwine.nn import contraction_operator
+
+__all__ = ["contraction_operator", "fused", "harmonics_dispatch"]
