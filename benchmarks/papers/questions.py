@@ -82,5 +82,7 @@ def expected(row: Row, cell: Cell) -> bool | None:
         return theory.chain is not None and int(cell.what) >= theory.chain
     if cell.kind == "body":
         return theory.body[list(BODY).index(str(cell.what))] == 1
-    seen = {"l": cell.order, "frame": max(FOLDS)}.get(str(theory.directions), theory.directions)
-    return int(seen or 0) >= int(cell.what)
+    fold, order = int(cell.what), cell.order or 0
+    if theory.directions == "even":
+        return order >= fold * (1 + fold % 2)
+    return int({"l": order, "frame": fold}.get(str(theory.directions), theory.directions)) >= fold

@@ -100,8 +100,8 @@ def _verdict(results: Mapping[str, Any], wanted: Sequence[Row]) -> str:
     text += f" Theory says yes to {able} cells; of their runs {len(learned)} learned it in 200 steps, {len(missed)} did not."
     if learned and missed:
         text += (
-            " These start from less: before training the pooled features of the two graphs differ by a part in "
-            f"{1 / median(missed):.0e} (median), those of the runs that learned by one in {1 / median(learned):.0e}."
+            " These start from less: before training the pooled features of the two graphs differ, relatively, by "
+            f"{median(missed):.0e} (median), those of the runs that learned by {median(learned):.0e}."
         )
     return text
 

@@ -15,7 +15,9 @@ class Theory(NamedTuple):
     Attributes:
         chain: for chains of k = 4.
         body: for the 2-body, 3-body, 4-body and chiral pairs, in this order.
-        directions: fold of symmetry below which directions are seen: 0 none, 1 by vectors, "l" the largest degree, "frame" all.
+        directions: up to which fold of a polygon its direction is seen: 0 none, 1 by vectors, "l" the largest degree, "even" the same where
+            what the centre has is minus what the corners have in odd degrees, so that their sum knows even ones only (and of those a
+            polygon of an odd number of corners has none below twice that number), "frame" all.
         why: the reason.
     """
 
@@ -35,11 +37,11 @@ THEORY = {
     "dimenet": Theory(None, (1, 1, 1, None), 0, "for each edge a nonlinear function of the sum over its angles: many bodies, within a hop"),
     "gemnet": Theory(None, (1, 1, 1, None), 0, "as DimeNet; a star has no torsions, those of a straight chain do not exist"),
     "egnn": Theory(3, (2, 2, 2, None), 1, "the first layer sees distances; positions have moved in the second"),
-    "scalarvector": Theory(3, (2, 2, 2, None), 1, "vectors are sums in the first layer, arguments in the second"),
+    "scalar_vector": Theory(3, (2, 2, 2, None), 1, "vectors are sums in the first layer, arguments in the second"),
     "painn": Theory(3, (1, 2, 2, None), 1, "products of summed vectors at the end of a layer: sums over pairs of neighbours"),
     "gvp": Theory(3, (1, 2, 2, None), 1, "norms of summed vectors at the end of a layer: sums over pairs of neighbours"),
     "eqgat": Theory(3, (1, 2, 2, 3), 1, "norms of summed vectors; cross products, from the second layer, see handedness in the third"),
-    "pointconv": Theory(1, (1, 1, 1, 1), "frame", "sees the frame of space: it would tell a graph from itself, turned"),
+    "point_conv": Theory(1, (1, 1, 1, 1), "frame", "sees the frame of space: it would tell a graph from itself, turned"),
     "tensor_field": Theory(
         4,
         (2, 2, 2, None),
@@ -50,8 +52,10 @@ THEORY = {
     "se3_transformer": Theory(3, (2, 2, 2, None), "l", "features start as scalars; products of queries and keys from the second layer"),
     "segnn": Theory(3, (1, 1, 1, 2), "l", "nodes know the mean of their harmonics before the first message, which is not linear"),
     "esen": Theory(3, (1, 1, 1, 2), "l", "harmonics are summed before the first message, which is not linear"),
-    "cormorant": Theory(3, (2, 2, 3, 3), "l", "squares of features; the scalars of a layer are those of the features before it"),
-    "mace": Theory(3, (1, 1, 2, None), "l", "products of three neighbours"),
+    "cormorant": Theory(3, (2, 2, 3, 3), "even", "squares; scalars of a layer are those of the features before it; polygons: as MACE"),
+    "mace": Theory(
+        3, (1, 1, 2, None), "even", "products of three neighbours; of one, for polygons: odd degrees of centre and corners cancel"
+    ),
     "mace, correlation 1": Theory(None, (2, None, None, None), "l", "two bodies; linear"),
     "mace, correlation 2": Theory(None, (1, 2, 2, None), "l", "products of two neighbours"),
     "mace, correlation 4": Theory(None, (1, 1, 1, 1), "l", "products of four neighbours; with harmonics to l = 3 pseudoscalars, too"),

@@ -113,7 +113,7 @@ def cost(model: nn.Module, graph: Graph) -> dict[str, float]:
     return {"flops": counted.flops / edges, "bytes": counted.bytes / edges}
 
 
-def short(value: float) -> str:
+def short(value: int | float) -> str:
     """A count in three digits.
 
     >>> short(12_345)

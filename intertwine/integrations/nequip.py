@@ -8,7 +8,7 @@ order in which paths were found, ours in that of the blocks of the output.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -49,8 +49,8 @@ def from_nequip(model: Any) -> NequIPForceField:
             numbers of neighbours that depend on species, trained Bessel functions, another envelope, a residual network, hidden layers in
             the readout, types that are no chemical symbols.
     """
-    parts = dict(_energy_model(model).named_children())
-    blocks = [part for name, part in parts.items() if name.startswith("layer")]
+    parts: dict[str, Any] = dict(_energy_model(model).named_children())
+    blocks: list[Any] = [part for name, part in parts.items() if name.startswith("layer")]
     _refuse(parts, blocks)
     symbols = list(model.type_names)
     if unknown := [name for name in symbols if name not in atomic_numbers]:
@@ -81,9 +81,9 @@ def from_nequip(model: Any) -> NequIPForceField:
     with torch.no_grad():
         field.head.weight.copy_((readout.weight * readout.alpha).T)
         order = sorted(range(len(species)), key=lambda k: species[k])
-        ours.embedding.species.weight.copy_(parts["type_embed"].embed_module.weight[order])  # type: ignore[union-attr]
+        cast(nn.Embedding, ours.embedding.species).weight.copy_(parts["type_embed"].embed_module.weight[order])
         for layer, block in zip(ours.layers, blocks, strict=True):
-            _copy(layer, block.conv, ours)
+            _copy(cast(NequIPLayer, layer), block.conv, ours)
     return field
 
 
@@ -118,14 +118,14 @@ def _copy(layer: NequIPLayer, conv: Any, model: NequIP) -> None:
     layer.up.weight.copy_(conv.linear_1.weight)
     layer.down.weight.copy_(conv.linear_2.weight)
     theirs = [part for part in conv.edge_mlp.mlp if hasattr(part, "weight")]
-    gain = normalize2mom(F.silu).cst
+    gain, radial = normalize2mom(F.silu).cst, cast(Any, model.edges.radial)
     ends, start = {}, 0
     for path in conv.tp_scatter.tp.instructions:
         ends[path.i_out] = range(start, start := start + path.path_shape[0])
     columns = [column for block in sorted(ends) for column in ends[block]]
-    for number, (mine, other) in enumerate(zip(layer.radial, theirs, strict=True)):
+    for number, (mine, other) in enumerate(zip(cast(Any, layer.radial), theirs, strict=True)):
         weight = other.weight * other.alpha * other.weight.shape[0] ** 0.5
-        weight = weight * (2 / model.edges.radial.cutoff * mine.var_in) ** 0.5 if number == 0 else weight / gain
+        weight = weight * (2 / radial.cutoff * mine.var_in) ** 0.5 if number == 0 else weight / gain
         mine.weight.copy_(weight[:, columns] if number == len(theirs) - 1 else weight)
     if layer.self_interaction is not None:
         shapes = [path.path_shape for path in conv.sc.instructions]

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -38,6 +38,8 @@ from intertwine.nn.edge_mlp import EdgeLinear
 from intertwine.nn.spherical_bessel import LegendreBasis, SphericalBesselBasis
 from intertwine.numerics import safe, segment
 from intertwine.o3 import Irreps
+
+Module = TypeVar("Module", bound=nn.Module)
 
 
 class DimeNetBasis(nn.Module):
@@ -218,6 +220,8 @@ class DimeNet(Backbone):
         if self.edge_inputs:
             e = torch.cat([e, edge_invariants(graph, self.edge_inputs)], dim=-1)
         received, sent = self.first.nodes(h, h)
+        assert received is not None
+        assert sent is not None
         return F.silu(self.first(received.index_select(0, i), sent.index_select(0, j), F.silu(self.edge(e))))
 
 
@@ -229,7 +233,7 @@ def linear(inputs: int, outputs: int, bias: bool = False) -> nn.Module:
     return initialised(nn.Linear(inputs, outputs, bias))
 
 
-def initialised(module: nn.Module) -> nn.Module:
+def initialised(module: Module) -> Module:
     """The authors' start: orthogonal matrices of Glorot's variance, 2 / (inputs + outputs), and no bias."""
     for name, parameter in module.named_parameters():
         if name.endswith("bias"):

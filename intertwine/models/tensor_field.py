@@ -139,6 +139,8 @@ class TensorField(Backbone):
         "paper": {"width": 24, "layers": 3, "lmax": 2, "residual": False, "radial_width": 32, "average_degree": 1.0},
     }
 
+    irreps_out: Irreps
+
     def __init__(
         self,
         width: int = 32,
@@ -179,8 +181,9 @@ class TensorField(Backbone):
         for number in range(layers):
             wanted = hidden if number < layers - 1 else last
             radial_widths = [self.edges.width, radial_width]
-            self.layers.append(TensorFieldLayer(current, edge, wanted, radial_widths, average_degree, residual, smoothing))
-            current = self.layers[-1].irreps_out
+            layer = TensorFieldLayer(current, edge, wanted, radial_widths, average_degree, residual, smoothing)
+            self.layers.append(layer)
+            current = layer.irreps_out
         if missing := [str(ir) for _, ir in last if ir not in current]:
             remedy = f"raise lmax or the number of layers, or have parity; these can be reached: {current}."
             raise InputError(f"nothing leads to {', '.join(missing)}", where="outputs", remedy=remedy)

@@ -16,6 +16,7 @@ between the zeros of :math:`j_{l-1}`, all in float64.
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -73,7 +74,7 @@ class LegendreBasis(ExactBuffers):
     def __init__(self, degrees: int) -> None:
         super().__init__()
         scale = np.sqrt((2 * np.arange(degrees) + 1) / (4 * np.pi))
-        values = series.chebinterpolate(lambda t: legendre.legvander(t, degrees - 1), degrees - 1)
+        values: Any = series.chebinterpolate(lambda t: legendre.legvander(t, degrees - 1), degrees - 1)  # type: ignore[type-var]
         self.register_exact("coefficients", values * scale)
 
     def forward(self, cosine: Float[Tensor, " triplets"]) -> Float[Tensor, "triplets degrees"]:

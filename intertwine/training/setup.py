@@ -174,7 +174,8 @@ def suggest(sets: Sets, given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 def _degree(sets: Sets, cutoff: float | None) -> float:
     """Average number of neighbours in the first structures of the training set, at least 1."""
-    graphs = sets.train.subset(range(min(len(sets.train), COUNTED))).connected(cutoff)
+    store = sets.train.connected(cutoff)
+    graphs = [store[k] for k in range(min(len(store), COUNTED))]
     nodes, edges = (sum(getattr(graph, name) for graph in graphs) for name in ("num_nodes", "num_edges"))
     return float(f"{max(edges / max(nodes, 1), 1.0):.3g}")
 
