@@ -73,13 +73,13 @@ def from_nequip(model: Any) -> NequIPForceField:
         species=species,
     ).to(dtype)
     scales, shifts = torch.ones(119, dtype=dtype), torch.zeros(119, dtype=torch.float64)
-    last = parts["per_type_energy_scale_shift"]
+    last: Any = parts["per_type_energy_scale_shift"]
     scales[species] = last.scales.detach().flatten().to(dtype) if last.has_scales else 1.0
     shifts[species] = last.shifts.detach().flatten().double() if last.has_shifts else 0.0
     field = NequIPForceField(ours, scales, shifts).to(dtype)
     readout = parts["per_atom_energy_readout"].mlp_module.mlp[0]
     with torch.no_grad():
-        field.head.weight.copy_((readout.weight * readout.alpha).T)
+        cast(Any, field.head).weight.copy_((readout.weight * readout.alpha).T)
         order = sorted(range(len(species)), key=lambda k: species[k])
         cast(nn.Embedding, ours.embedding.species).weight.copy_(parts["type_embed"].embed_module.weight[order])
         for layer, block in zip(ours.layers, blocks, strict=True):

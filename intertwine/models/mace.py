@@ -131,6 +131,7 @@ class MACE(Backbone):
     body_order = 4  # correlation 3; correlation + 1 in general
     symmetry = "E(3)"
     paper = "Batatia et al. 2022, arXiv:2206.07697"
+    rate = 2.5
 
     PRESETS: ClassVar[dict[str, dict[str, object]]] = {
         "small": {"width": 16, "correlation": 2, "radial_width": 32, "radial_layers": 2},

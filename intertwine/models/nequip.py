@@ -87,7 +87,7 @@ class NequIP(Backbone):
         width: channels of every irrep of the features (32 in the paper's molecules).
         layers: interaction blocks (4 to 6 in the paper).
         lmax: largest degree of features and harmonics (1 to 3 in the paper).
-        parity: whether features have irreps of both parities; without, only those of harmonics (0e, 1o, 2e, ...).
+        parity: whether features have irreps of both parities (the paper's); without, only those of harmonics (0e, 1o, 2e, ...).
         irreps: the hidden features, "64x0e+32x1o" for example, instead of ``width`` channels of each irrep up to ``lmax``.
         outputs: irreps of the result. "0e" alone is enough for energies, and makes the last layer cheap.
         attributes: size of the embedding of species; None for as many as there are scalars.
@@ -113,20 +113,21 @@ class NequIP(Backbone):
     body_order = 2
     symmetry = "E(3)"
     paper = "Batzner et al. 2022, arXiv:2101.03164"
+    rate = 2.5
 
     irreps_out: Irreps
 
     PRESETS: ClassVar[dict[str, dict[str, object]]] = {
         "small": {"width": 16, "layers": 3, "lmax": 1, "parity": False, "radial_width": 32},
-        "paper": {"width": 32, "layers": 4, "lmax": 3, "radial_width": 64, "radial_layers": 2, "outputs": "0e"},
+        "paper": {"width": 32, "layers": 4, "lmax": 3, "parity": True, "radial_width": 64, "radial_layers": 2, "outputs": "0e"},
     }
 
     def __init__(
         self,
         width: int = 32,
-        layers: int = 4,
+        layers: int = 3,
         lmax: int = 2,
-        parity: bool = True,
+        parity: bool = False,
         irreps: str | None = None,
         outputs: str = "0e+1o",
         attributes: int | None = None,
@@ -156,7 +157,7 @@ class NequIP(Backbone):
         self.vectors = nn.Linear(len(self.vector_inputs), vectors, bias=False) if self.vector_inputs else None
         last = Irreps([(hidden.count(ir) or hidden.count("0e"), ir) for _, ir in Irreps(outputs).regroup()])
         widths = [self.edges.width, *[radial_width] * radial_layers]
-        variance = 3 / cutoff**3 if radial == "bessel" else 1.0  # of the functions, where neighbours have a uniform density
+        variance = cutoff / 2 if radial == "bessel" else 1.0  # the package nequip takes (2 / r_c) sin(n pi d / r_c) / d to have variance 1
         current = Irreps([(scalars, "0e"), *([(vectors, "1o")] if self.vector_inputs else [])])
         self.layers = nn.ModuleList()
         for number in range(layers):

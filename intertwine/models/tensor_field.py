@@ -20,6 +20,7 @@ both parities: then the network is O(3) equivariant and tells pseudoscalars from
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -33,6 +34,8 @@ from intertwine.numerics import GeometryError, InputError, safe
 from intertwine.o3 import Irreps, Linear, SphericalHarmonics
 from intertwine.o3.blocks import join_blocks, split_blocks
 
+PASSING = math.log(2 * math.e - 1)  # eta of it is 1: small tensors pass as they are, instead of with the square of their size
+
 
 class NormNonlinearity(nn.Module):
     r""":math:`V \mapsto \eta(\|V\| + b)\, V`, and :math:`\eta(V)` for scalars (even ones), in ``ir_mul``.
@@ -45,7 +48,7 @@ class NormNonlinearity(nn.Module):
     def __init__(self, irreps: Irreps, smoothing: float) -> None:
         super().__init__()
         self.irreps, self.smoothing = irreps, smoothing
-        self.bias = nn.Parameter(torch.zeros(sum(mul for mul, ir in irreps if not ir.is_scalar())))
+        self.bias = nn.Parameter(torch.full((sum(mul for mul, ir in irreps if not ir.is_scalar()),), PASSING))
 
     def forward(self, x: Float[Tensor, "nodes dim"]) -> Float[Tensor, "nodes dim"]:
         outputs, start = [], 0

@@ -149,7 +149,8 @@ def suggest(sets: Sets, given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         task["force_weight"] = 0.0
     if task["name"] == "force_field" and "stress" in fields:
         task["stress_weight"] = 10.0
-    name = given["model"].get("name", "egnn" if dynamic else "painn")
+    flat = fields["pos"].shape[-1] != 3
+    name = given["model"].get("name", "egnn" if dynamic or flat else "mace" if task["name"] == "force_field" else "painn")
     model: dict[str, Any] = {"name": name}
     if name in MODELS:
         wanted: dict[str, Any] = {"species": sets.species(), "dimension": fields["pos"].shape[-1]}
@@ -169,7 +170,7 @@ def suggest(sets: Sets, given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
                 | given["model"]
             )
             model["average_degree"] = _degree(sets, chosen["cutoff"])
-    return {"task": task, "model": model, "training": _pace(task["name"], len(sets.train))}
+    return {"task": task, "model": model, "training": _pace(task["name"], len(sets.train), MODELS[name].rate if name in MODELS else 1.0)}
 
 
 def _degree(sets: Sets, cutoff: float | None) -> float:
@@ -180,15 +181,16 @@ def _degree(sets: Sets, cutoff: float | None) -> float:
     return float(f"{max(edges / max(nodes, 1), 1.0):.3g}")
 
 
-def _pace(task: str, structures: int) -> dict[str, Any]:
-    """Batch size, rate and number of epochs that suit a task and the size of its training set, for a run of minutes to hours on a CPU."""
+def _pace(task: str, structures: int, faster: float) -> dict[str, Any]:
+    """Batch size, rate and epochs that suit a task and the size of its training set, for minutes to hours on a CPU; ``faster``: the model's
+    :attr:`~intertwine.nn.Backbone.rate`."""
     batch, rate, steps, least, most = {
         "force_field": (5, 2e-3, 40_000, 20, 150),
         "property": (32, 1e-3, 60_000, 20, 300),
         "dynamics": (100, 1e-3, 9_000, 20, 300),
     }[task]
     epochs = round(steps / max(1, structures / batch))
-    return {"batch_size": batch, "learning_rate": rate, "epochs": min(max(epochs, least), most)}
+    return {"batch_size": batch, "learning_rate": rate * faster, "epochs": min(max(epochs, least), most)}
 
 
 def settle(sets: Sets, given: Mapping[str, Any]) -> Config:
