@@ -128,7 +128,7 @@ class MACE(Backbone):
 
     message = "nonlinear"
     geometry = "spherical tensor"
-    body_order = 4  # correlation 3; correlation + 1 in general
+    body_order = 4  # of correlation 3
     symmetry = "E(3)"
     paper = "Batatia et al. 2022, arXiv:2206.07697"
     rate = 2.5
@@ -165,7 +165,7 @@ class MACE(Backbone):
         if min(lmax, hidden_lmax) < 0:
             what = f"lmax = {lmax}, hidden_lmax = {hidden_lmax}"
             raise InputError(what, where="lmax", remedy="give 0 or more; 3 and 1 are usual.")
-        self.cutoff = cutoff
+        self.cutoff, self.body_order = cutoff, correlation + 1  # type: ignore[misc]
         self.embedding = NodeEmbedding(width, species, node_inputs)
         self.kinds = len(self.embedding.table.known) if self.embedding.table is not None else 1
         self.edges = EdgeEmbedding(cutoff, radial_size, radial, "polynomial", edge_inputs)
