@@ -49,4 +49,4 @@ def test_the_page_of_kernels_has_the_tables_of_the_results(measure: types.Module
     kernels = import_module("kernels")
     text, document = (measure.DOCS / "kernels.md").read_text(), json.loads(kernels.FILE.read_text())
     assert kernels.page(document) in text, "run python benchmarks/kernels.py --page"
-    assert kernels.page({**document, "rows": []}) not in text
+    assert kernels.page({**document, "rows": []}) != kernels.page(document)
