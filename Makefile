@@ -19,7 +19,7 @@ setup: .venv/.installed
 	@touch $@
 
 demo: setup
-	$(BIN)/intertwine train ethanol
+	$(BIN)/intertwine train ethanol --minutes 4
 
 # programs of others that the tests compare with
 .venv/.peers: .venv/.installed

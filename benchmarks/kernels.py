@@ -10,26 +10,22 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from measure import RESULTS
+from measure import DOCS, RESULTS, insert
 
 from intertwine.bench import SIZES, grids, heading
 from intertwine.cli.bench import bench
 
 FILE = RESULTS / "kernels.json"
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "kernels.md"
-_TABLES = re.compile(r"(<!-- printed by benchmarks/kernels.py -->\n).*?(<!-- to here -->)", re.DOTALL)
 
 
-def page(text: str, document: Mapping[str, Any]) -> str:
-    """The text of the page, with the tables of a document between its marks."""
+def page(document: Mapping[str, Any]) -> str:
+    """The tables of a document."""
     parts = ["\n\n".join([*heading(document).splitlines(), document["machine"]["date"]])]
     parts += [f"**{grid.title}**\n\n{grid.markdown()}\n\n{grid.caption}" for grid in grids(document)]
-    return _TABLES.sub(lambda found: found[1] + "\n" + "\n\n".join(parts) + "\n\n" + found[2], text)
+    return "\n\n".join(parts)
 
 
 def main() -> None:
@@ -40,8 +36,7 @@ def main() -> None:
     if not arguments.page:
         RESULTS.mkdir(parents=True, exist_ok=True)
         bench(repeats=arguments.repeats, compiled=list(SIZES), output=FILE)
-    PAGE.write_text(page(PAGE.read_text(), json.loads(FILE.read_text())))
-    print(f"wrote {PAGE}")
+    insert(DOCS / "kernels.md", "kernels.py", page(json.loads(FILE.read_text())))
 
 
 if __name__ == "__main__":

@@ -7,16 +7,18 @@ times = interleaved({"ours": f, "e3nn": g})  # medians, ms
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from intertwine import bench
 from intertwine.bench import machine
 
-__all__ = ["RESULTS", "interleaved", "machine", "table", "write"]
+__all__ = ["DOCS", "RESULTS", "insert", "interleaved", "machine", "markdown", "table", "write"]
 
 RESULTS = Path(__file__).resolve().parent / "results"
+DOCS = RESULTS.parents[1] / "docs"
 
 
 def interleaved(functions: Mapping[str, Callable[[], Any]], repeats: int = 21, **options: Any) -> dict[str, float]:
@@ -34,6 +36,26 @@ def table(rows: list[dict[str, Any]]) -> str:
         "  ".join(cell.rjust(width) if right else cell.ljust(width) for cell, width, right in zip(line, widths, numeric)).rstrip()
         for line in cells
     )
+
+
+def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows as a table for a page; the columns are the keys in order of appearance."""
+    keys = list(dict.fromkeys(key for row in rows for key in row))
+    lines = [keys, ["---", *["--:"] * (len(keys) - 1)], *([_cell(row.get(key)) for key in keys] for row in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def insert(page: Path, script: str, text: str) -> None:
+    """Put a text between ``<!-- printed by benchmarks/SCRIPT -->`` and the next ``<!-- to here -->`` of a page.
+
+    Raises:
+        ValueError: the page has no such marks.
+    """
+    marks = re.compile(rf"(<!-- printed by benchmarks/{re.escape(script)} -->\n).*?(<!-- to here -->)", re.DOTALL)
+    whole, count = marks.subn(lambda found: f"{found[1]}\n{text}\n\n{found[2]}", page.read_text())
+    if count != 1:
+        raise ValueError(f"{page} has {count} places for what {script} prints")
+    page.write_text(whole)
 
 
 def write(name: str, content: Mapping[str, Any]) -> Path:

@@ -39,3 +39,11 @@ def oracle_in_double() -> Iterator[None]:
     """e3nn computes, and makes some of its constants, in the global default precision."""
     with default_precision(torch.float64):
         yield
+
+
+@pytest.fixture(autouse=True)
+def _default_precision() -> Iterator[None]:
+    """nequip and mace-torch change torch's default precision when they are used; no other test may see it."""
+    before = torch.get_default_dtype()
+    yield
+    torch.set_default_dtype(before)

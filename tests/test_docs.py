@@ -56,7 +56,7 @@ def test_the_layer_of_extending_is_a_layer() -> None:
     assert layer(x, torch.randn(3, 4), torch.randn(3, 5), torch.rand(3, 1), edge_index).shape == x.shape
 
 
-@pytest.mark.parametrize("name", ["index.md", "conventions.md", "e3nn.md", "kernels.md"])
+@pytest.mark.parametrize("name", ["index.md", "conventions.md", "e3nn.md", "kernels.md", "models.md", "graphs.md", "steerable_mlp.md"])
 def test_what_a_page_says_in_code_is_true(name: str) -> None:
     """The blocks of a page are one program, in order; its assertions are the page's claims."""
     code = "\n".join(blocks(ROOT / "docs" / name, "python"))

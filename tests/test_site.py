@@ -95,7 +95,9 @@ def test_pictures_have_a_script(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(DOCS))
     pictures = import_module("make_pictures")
     monkeypatch.delitem(sys.modules, "make_pictures")
-    made = {f"{name}.png" for name in pictures.PICTURES} | {"demo.png"}
+    made = {f"{name}.png" for name in pictures.PICTURES} | {"demo.png", "architectures.png", "expressivity.png"}
+    for name in ("architectures", "expressivity"):
+        assert any(f"{name}.png" in script.read_text() for script in (ROOT / "benchmarks").rglob("*.py"))
     assert {image.name for image in (DOCS / "images").glob("*.png")} == made
     shown = {image for page in [ROOT / "README.md", *DOCS.rglob("*.md")] for image in re.findall(r"images/([\w.]+\.png)", page.read_text())}
     assert shown == made

@@ -1,22 +1,31 @@
 """Floor 8: measurements beside other libraries, for `intertwine bench` and the scripts in benchmarks/."""
 
+from intertwine.bench.architectures import COLUMNS, GEOMETRIES, architectures, cells
 from intertwine.bench.clock import Times, copy_bandwidth, installed, interleaved, machine, peak_memory
 from intertwine.bench.contest import PASSES, Contestant, contest
 from intertwine.bench.convolutions import SIZES
+from intertwine.bench.cost import ATOMS, Cost, cost, short, standard_graph
 from intertwine.bench.kernels import PARTS, PEERS, Job, jobs, measure
 from intertwine.bench.report import Grid, grids, heading
 
 __all__ = [
+    "ATOMS",
+    "COLUMNS",
+    "GEOMETRIES",
     "PARTS",
     "PASSES",
     "PEERS",
     "SIZES",
     "Contestant",
+    "Cost",
     "Grid",
     "Job",
     "Times",
+    "architectures",
+    "cells",
     "contest",
     "copy_bandwidth",
+    "cost",
     "grids",
     "heading",
     "installed",
@@ -25,4 +34,6 @@ __all__ = [
     "machine",
     "measure",
     "peak_memory",
+    "short",
+    "standard_graph",
 ]

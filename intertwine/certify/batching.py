@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Batch
 
-from intertwine.certify.structures import Structure
+from intertwine.certify.structures import Structure, edge_fields
 from intertwine.certify.trial import Findings, Trial, Worst
 from intertwine.geometry import Graph, connect, permute
 
@@ -86,7 +86,9 @@ def edge_order(trial: Trial) -> Findings:
         if isinstance(graph, str):
             return graph
         order = torch.randperm(graph.edge_index.shape[1], generator=trial.generator)
-        graph.edge_index, graph.shifts = graph.edge_index[:, order], graph.shifts[order]
+        graph.edge_index = graph.edge_index[:, order]
+        for name, value in edge_fields(graph).items():
+            graph[name] = value[order]
         worst.compare(trial.subject(graph), trial.outputs[k], f"{structure.name}, edges in random order")
     return worst.findings()
 
@@ -124,7 +126,9 @@ def _again(trial: Trial, count: int, words: str) -> Findings:
 
 
 def _connected(trial: Trial, graph: Graph) -> Graph | str:
-    """The graph with edges, or the reason why it has none."""
+    """The graph with edges, its own if it has any, or the reason why it has none."""
+    if graph.get("edge_index") is not None:
+        return graph.clone()
     if trial.subject.cutoff is None and graph.get("cell") is not None and bool(graph.pbc.any()):
         return "no cutoff to connect a periodic graph"
     return connect(graph, trial.subject.cutoff)

@@ -28,12 +28,12 @@ def coincident_atoms(trial: Trial) -> Findings:
 def isolated_atom(trial: Trial) -> Findings:
     """One atom 100 A from the others: values and derivatives are finite."""
     worst = Worst(trial, 0.0)
-    for structure in [s for s in trial.structures if s.graph.num_nodes > 1][: trial.spread]:
+    for structure in [s for s in trial.structures if s.graph.num_nodes > 1 and s.graph.dimension][: trial.spread]:
         nodes = torch.arange(structure.graph.num_nodes)
         pos = structure.graph.pos.clone()
         pos[-1, 0] += FAR
         _finite(trial, worst, subset(structure.graph, nodes, pos), f"{structure.name}, last atom 100 A away")
-    return worst.findings("no structure has two atoms")
+    return worst.findings("no structure has two atoms with positions")
 
 
 def single_atom(trial: Trial) -> Findings:
@@ -41,7 +41,7 @@ def single_atom(trial: Trial) -> Findings:
     worst = Worst(trial, 0.0)
     for structure in [s for s in trial.structures if s.graph.num_nodes][: trial.spread]:
         _finite(trial, worst, subset(structure.graph, torch.tensor([0])), f"first atom of {structure.name}, alone")
-        if structure.graph.num_nodes > 1:
+        if structure.graph.num_nodes > 1 and structure.graph.dimension:
             pos = torch.zeros_like(structure.graph.pos[:2])
             pos[1, 0] = FAR
             _finite(trial, worst, subset(structure.graph, torch.tensor([0, 1]), pos), f"two atoms of {structure.name}, 100 A apart")

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from intertwine.geometry import Graph, act, node_fields
+from intertwine.geometry import FIELDS, Graph, act, node_fields
 from intertwine.groups import Isometry
 
 GRID = 2.0**-12  # A: positions and translations on it add without rounding in float32, up to 4,096 A
@@ -17,7 +17,7 @@ JITTER = 0.1  # A: standard deviation that takes a molecule out of its mirror pl
 
 
 class Structure(NamedTuple):
-    """A graph without edges, centred and on the grid, and how to call it in a report."""
+    """A graph without edges (unless its nodes are nowhere), centred and on the grid, and how to call it in a report."""
 
     name: str
     graph: Graph
@@ -26,18 +26,20 @@ class Structure(NamedTuple):
 def prepare(graphs: Sequence[Graph], generator: torch.Generator) -> list[Structure]:
     """The graphs in float64, centred, without edges, on the grid, and displaced copies of up to two of the larger ones.
 
+    Nodes in a space of dimension 0 (``Graph.abstract``) keep their edges, which nothing else tells, and are not displaced.
+
     On the grid a translation of float32 positions is exact, so an error under translation is the function's, not the
     input's. Displaced copies are chiral and have no vector that vanishes by symmetry, which molecules at rest often have.
     """
     result = [Structure(f"graph {k} ({composition(graph)})", _settle(graph)) for k, graph in enumerate(graphs)]
-    larger = sorted((s for s in result if 4 <= s.graph.num_nodes <= 64), key=lambda s: -s.graph.num_nodes)[:2]
+    larger = sorted((s for s in result if 4 <= s.graph.num_nodes <= 64 and s.graph.dimension), key=lambda s: -s.graph.num_nodes)[:2]
     return result + [
         Structure(f"{s.name[:-1]}, displaced)", place(s.graph, s.graph.pos + JITTER * _normal(s.graph, generator))) for s in larger
     ]
 
 
 def _settle(graph: Graph) -> Graph:
-    graph = graph.without_edges().double()
+    graph = (graph.without_edges() if graph.dimension else graph).double()
     for name, value in graph.to_dict().items():
         if isinstance(value, Tensor):
             graph[name] = value.detach()
@@ -62,8 +64,14 @@ def snap(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 
 
 def subset(graph: Graph, nodes: Int[Tensor, " k"], pos: Float[Tensor, "k n"] | None = None) -> Graph:
-    """Some nodes of a graph with all their fields, in an open space, at other positions (A) if given."""
+    """Some nodes of a graph with all their fields and the edges among them, in an open space, at other positions (A) if given."""
     result = graph.clone()
+    if graph.get("edge_index") is not None:
+        rank = torch.full((graph.num_nodes,), -1).index_copy(0, nodes, torch.arange(len(nodes)))
+        kept = (rank[graph.edge_index] >= 0).all(0)
+        for name, value in edge_fields(graph).items():
+            result[name] = value[kept]
+        result.edge_index = rank[graph.edge_index[:, kept]]
     for name, value in node_fields(graph).items():
         result[name] = value[nodes]
     for name in ("cell", "pbc"):
@@ -72,6 +80,11 @@ def subset(graph: Graph, nodes: Int[Tensor, " k"], pos: Float[Tensor, "k n"] | N
     if pos is not None:
         result.pos = pos.to(graph.pos)
     return result
+
+
+def edge_fields(graph: Graph) -> dict[str, Tensor]:
+    """The fields that have one row per edge; ``edge_index`` is none of them."""
+    return {name: graph[name] for name, field in FIELDS.items() if field.level == "edge" and name != "edge_index" and name in graph}
 
 
 def periodic(graph: Graph) -> bool:

@@ -14,33 +14,22 @@ Json = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
 
 @console.guarded
 def models(as_json: Json = False) -> None:
-    """The architectures and what they are: the map of lecture 3.2."""
+    """The architectures, what they are and what they cost: the map of lecture 3.2."""
+    from intertwine.bench.architectures import COLUMNS, architectures, cells
+    from intertwine.bench.cost import ATOMS
     from intertwine.models import MODELS
 
-    entries = []
-    for name, kind in MODELS.items():
-        model = kind()
-        entries.append(
-            {
-                "name": name,
-                "message": kind.message,
-                "domain": kind.domain,
-                "geometry": kind.geometry,
-                "body order": kind.body_order,
-                "symmetry": kind.symmetry,
-                "features": str(model.irreps_out),
-                "parameters": sum(p.numel() for p in model.parameters()),
-                "paper": kind.paper,
-            }
-        )
+    with console.bar(len(MODELS), "counting operations") as progress:
+        entries = architectures(progress=progress)
     if as_json:
         console.emit(entries)
         return
-    shown = ["name", "message", "domain", "geometry", "body order", "symmetry", "features", "parameters"]
     papers = "\n".join(f"{entry['name']}: {entry['paper']}" for entry in entries)
-    caption = f"{papers}\n\nintertwine train DATA --model NAME; any argument by --set model.width=64."
-    headings = ["model", "message", "domain", "looks at", "body", "group", "features", "weights"]
-    console.table("Architectures", headings, [[entry[name] for name in shown] for entry in entries], caption=caption)
+    caption = (
+        f"Operations and bytes of the features for each edge of {ATOMS} atoms within the model's cutoff, at its defaults.\n\n{papers}\n\n"
+        "intertwine train DATA --model NAME; any argument by --set model.width=64."
+    )
+    console.table("Architectures", list(COLUMNS.values()), [cells(entry) for entry in entries], caption=caption)
 
 
 @console.guarded

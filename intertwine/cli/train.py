@@ -21,6 +21,7 @@ def train(
     ] = None,
     test: Annotated[Path | None, typer.Option(help="A second file, all of it the test set.")] = None,
     model: Annotated[str | None, typer.Option(help="Architecture (see `intertwine models`).")] = None,
+    preset: Annotated[str | None, typer.Option(help="Sizes of the model: small (fast), or paper (the authors').")] = None,
     task: Annotated[str | None, typer.Option(help="force_field, property or dynamics; by default what the data are for.")] = None,
     target: Annotated[str | None, typer.Option(help="The label to learn, `homo` for example, where it is not energies and forces.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training set, at most.")] = None,
@@ -61,7 +62,7 @@ def train(
             "indices": None if indices is None else str(indices),
             "seed": seed,
         },
-        "model": {"name": model},
+        "model": {"name": model, "preset": preset},
         "task": {"name": task},
         "training": {
             "epochs": epochs,

@@ -13,6 +13,8 @@ from intertwine.geometry.attributes import (
 from intertwine.geometry.batching import collate
 from intertwine.geometry.graph import FIELDS, Field, Graph, act, check_shapes, node_fields, permute
 from intertwine.geometry.neighbours import connect, neighbour_list
+from intertwine.geometry.quadruplets import Quadruplets, meetings, quadruplets, reverse, within
+from intertwine.geometry.triplets import arriving, triplets
 
 __all__ = [
     "EDGE_INVARIANTS",
@@ -20,7 +22,9 @@ __all__ = [
     "NODE_INVARIANTS",
     "Field",
     "Graph",
+    "Quadruplets",
     "act",
+    "arriving",
     "check_shapes",
     "collate",
     "connect",
@@ -29,8 +33,13 @@ __all__ = [
     "edge_invariants",
     "edge_vectors",
     "field",
+    "meetings",
     "neighbour_list",
     "node_fields",
     "node_invariants",
     "permute",
+    "quadruplets",
+    "reverse",
+    "triplets",
+    "within",
 ]

@@ -39,6 +39,7 @@ FIELDS: dict[str, Field] = {
     "z": Field("node", floating=False),  # (N,) atomic numbers
     "batch": Field("node", floating=False),  # (N,) graph of each node
     "vel": Field("node", 1),  # (N, n) velocities
+    "frame": Field("node", 1),  # (N, n, n) axes of a local frame as rows: unit vectors
     "charge": Field("node"),  # (N,) charges
     "x": Field("node"),  # (N, k) invariant node features
     "edge_index": Field("edge", floating=False),  # (2, E) source j, destination i
@@ -105,6 +106,33 @@ class Graph(Data):
             if value is not None:
                 self[name] = self._rows(name, value)
         check_shapes(self)
+
+    @classmethod
+    def abstract(cls, *, nodes: int | None = None, **fields: Any) -> Graph:
+        """A graph of nodes that are nowhere: a molecule known by its bonds, a social network.
+
+        It lives in the space of dimension 0: ``pos`` is (nodes, 0), in the precision of the first real-valued field, or float32
+        if there is none (the precision that models are made in).
+
+        Args:
+            nodes: how many, where no field of the nodes (``x``, ``z``, ...) says so.
+            **fields: as in the constructor: ``edge_index``, ``edge_attr``, ``x``, ``z``, labels.
+
+        Raises:
+            GeometryError: nothing says how many nodes there are, or a field has the wrong shape.
+
+        >>> Graph.abstract(z=[6, 8], edge_index=[[0, 1], [1, 0]]).dimension
+        0
+        """
+        given = {name: cls._rows(name, value) for name, value in fields.items() if value is not None}
+        counts = [len(value) for name, value in given.items() if name in FIELDS and FIELDS[name].level == "node" and value.ndim]
+        if nodes is None and not counts:
+            raise GeometryError("no field tells how many nodes there are", where="nodes", remedy="give `x`, `z`, or `nodes`.")
+        real = next(
+            (value for value in given.values() if isinstance(value, Tensor) and value.is_floating_point()),
+            torch.empty(0, dtype=torch.float32),
+        )
+        return cls(real.new_zeros(counts[0] if nodes is None else nodes, 0), **given)
 
     @staticmethod
     def _rows(name: str, value: Any) -> Any:

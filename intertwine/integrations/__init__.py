@@ -2,6 +2,21 @@
 
 from intertwine.integrations.calculator import Calculator
 from intertwine.integrations.export import to_atoms, writable, write_predictions
+from intertwine.integrations.mace import MACEForceField, MACEReadout, from_mace
+from intertwine.integrations.nequip import NequIPForceField, from_nequip
 from intertwine.integrations.simulate import Dynamics, relax, run_dynamics
 
-__all__ = ["Calculator", "Dynamics", "relax", "run_dynamics", "to_atoms", "writable", "write_predictions"]
+__all__ = [
+    "Calculator",
+    "Dynamics",
+    "MACEForceField",
+    "MACEReadout",
+    "NequIPForceField",
+    "from_mace",
+    "from_nequip",
+    "relax",
+    "run_dynamics",
+    "to_atoms",
+    "writable",
+    "write_predictions",
+]

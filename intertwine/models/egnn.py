@@ -12,6 +12,7 @@ lecture 3.2. The velocity term uses the initial velocity in every layer, as the 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -92,6 +93,10 @@ class EGNN(Backbone):
     body_order = 2
     symmetry = "E(n)"
     paper = "Satorras, Hoogeboom, Welling 2021, arXiv:2102.09844"
+    PRESETS: ClassVar[dict[str, dict[str, object]]] = {
+        "small": {"width": 32, "layers": 3},
+        "paper": {"width": 128, "layers": 7, "attention": True},
+    }
 
     def __init__(
         self,

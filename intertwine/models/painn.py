@@ -15,6 +15,7 @@ symmetry makes a vector vanish, on the carbon of methane for one. Schütt, Unke 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -85,6 +86,10 @@ class PaiNN(Backbone):
     body_order = 3
     symmetry = "E(3)"
     paper = "Schütt, Unke, Gastegger 2021, arXiv:2102.03150"
+    PRESETS: ClassVar[dict[str, dict[str, object]]] = {
+        "small": {"width": 32, "layers": 2},
+        "paper": {"width": 128, "layers": 3, "cutoff_function": "cosine"},
+    }
 
     def __init__(
         self,

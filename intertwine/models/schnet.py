@@ -9,6 +9,7 @@ Schütt et al., NeurIPS 2017 (arXiv:1706.08566), eq. 1 and 2, figure 2; lecture 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -64,6 +65,10 @@ class SchNet(Backbone):
     body_order = 2
     symmetry = "E(n)"
     paper = "Schütt et al. 2017, arXiv:1706.08566"
+    PRESETS: ClassVar[dict[str, dict[str, object]]] = {
+        "small": {"width": 64, "layers": 3, "radial_size": 32},
+        "paper": {"width": 64, "layers": 3, "radial_size": 300, "cutoff": 30.0},
+    }
 
     def __init__(
         self,

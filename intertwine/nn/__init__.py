@@ -10,28 +10,41 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from intertwine.nn.activation import Activation, moment, normalize2mom
+    from intertwine.nn.attention import attend, edge_mean, edge_softmax
     from intertwine.nn.backbone import Backbone, check_sizes
     from intertwine.nn.batch_norm import BatchNorm
     from intertwine.nn.convolution import Convolution
     from intertwine.nn.cutoff import CosineCutoff, PolynomialCutoff, envelope
     from intertwine.nn.dropout import Dropout
+    from intertwine.nn.edge_mlp import EdgeLinear, EdgeMLP
     from intertwine.nn.embedding import EdgeEmbedding, Edges, NodeEmbedding, SpeciesTable
     from intertwine.nn.extract import Extract, ExtractIr, Identity
+    from intertwine.nn.frame_convolution import EdgeDegree, EdgeNetwork, FrameConvolution
+    from intertwine.nn.frames import FrameEmbedding, residue_frames, soft_frames
     from intertwine.nn.fully_connected import FullyConnectedLayer, FullyConnectedNet
     from intertwine.nn.fully_connected_convolution import FullyConnectedConvolution
     from intertwine.nn.gate import Gate
+    from intertwine.nn.kernel_convolution import KernelConvolution
     from intertwine.nn.mace_contraction import load_mace_contraction
     from intertwine.nn.message_passing import MessagePassing
     from intertwine.nn.mlp import MLP, shifted_softplus
     from intertwine.nn.norm_activation import NormActivation
     from intertwine.nn.one_hot import bessel, soft_one_hot_linspace, soft_unit_step
+    from intertwine.nn.path_basis import RadialWaves, TorsionBasis
     from intertwine.nn.radial import BesselBasis, GaussianBasis, radial_basis
     from intertwine.nn.readout import ScalarHead, VectorHead, pool
+    from intertwine.nn.recurrent import GRUCell, LSTMCell
     from intertwine.nn.s2_activation import S2Activation
+    from intertwine.nn.scalar_vector import GatedBlock, ScalarVectorNorm, VectorEmbedding, VectorPerceptron
+    from intertwine.nn.self_interaction import SelfInteraction
+    from intertwine.nn.set2set import Set2Set, SetHead
     from intertwine.nn.so2_convolution import SO2Convolution
     from intertwine.nn.so2_linear import SO2Linear
     from intertwine.nn.so2_paths import PathsToSO2
     from intertwine.nn.so3_activation import SO3Activation
+    from intertwine.nn.spherical_bessel import LegendreBasis, SphericalBesselBasis
+    from intertwine.nn.steerable_linear import GatheredSteerableLinear, StackedLinear, SteerableLinear
+    from intertwine.nn.steerable_mlp import SteerableMLP
     from intertwine.nn.symmetric_contraction import SymmetricContraction
 
 _HOME = {
@@ -42,39 +55,68 @@ _HOME = {
     "Convolution": "convolution",
     "CosineCutoff": "cutoff",
     "Dropout": "dropout",
+    "EdgeDegree": "frame_convolution",
     "EdgeEmbedding": "embedding",
+    "EdgeLinear": "edge_mlp",
+    "EdgeMLP": "edge_mlp",
+    "EdgeNetwork": "frame_convolution",
     "Edges": "embedding",
     "Extract": "extract",
     "ExtractIr": "extract",
+    "FrameConvolution": "frame_convolution",
+    "FrameEmbedding": "frames",
     "FullyConnectedConvolution": "fully_connected_convolution",
     "FullyConnectedLayer": "fully_connected",
     "FullyConnectedNet": "fully_connected",
+    "GRUCell": "recurrent",
     "Gate": "gate",
+    "GatedBlock": "scalar_vector",
+    "GatheredSteerableLinear": "steerable_linear",
     "GaussianBasis": "radial",
     "Identity": "extract",
+    "KernelConvolution": "kernel_convolution",
+    "LSTMCell": "recurrent",
+    "LegendreBasis": "spherical_bessel",
     "MLP": "mlp",
     "MessagePassing": "message_passing",
     "NodeEmbedding": "embedding",
     "NormActivation": "norm_activation",
     "PathsToSO2": "so2_paths",
     "PolynomialCutoff": "cutoff",
+    "RadialWaves": "path_basis",
     "S2Activation": "s2_activation",
     "SO2Convolution": "so2_convolution",
     "SO2Linear": "so2_linear",
     "SO3Activation": "so3_activation",
     "ScalarHead": "readout",
+    "ScalarVectorNorm": "scalar_vector",
+    "SelfInteraction": "self_interaction",
+    "Set2Set": "set2set",
+    "SetHead": "set2set",
     "SpeciesTable": "embedding",
+    "SphericalBesselBasis": "spherical_bessel",
+    "StackedLinear": "steerable_linear",
+    "SteerableLinear": "steerable_linear",
+    "SteerableMLP": "steerable_mlp",
     "SymmetricContraction": "symmetric_contraction",
+    "TorsionBasis": "path_basis",
+    "VectorEmbedding": "scalar_vector",
     "VectorHead": "readout",
+    "VectorPerceptron": "scalar_vector",
+    "attend": "attention",
     "bessel": "one_hot",
     "check_sizes": "backbone",
+    "edge_mean": "attention",
+    "edge_softmax": "attention",
     "envelope": "cutoff",
     "load_mace_contraction": "mace_contraction",
     "moment": "activation",
     "normalize2mom": "activation",
     "pool": "readout",
     "radial_basis": "radial",
+    "residue_frames": "frames",
     "shifted_softplus": "mlp",
+    "soft_frames": "frames",
     "soft_one_hot_linspace": "one_hot",
     "soft_unit_step": "one_hot",
 }
@@ -88,38 +130,67 @@ __all__ = [
     "Convolution",
     "CosineCutoff",
     "Dropout",
+    "EdgeDegree",
     "EdgeEmbedding",
+    "EdgeLinear",
+    "EdgeMLP",
+    "EdgeNetwork",
     "Edges",
     "Extract",
     "ExtractIr",
+    "FrameConvolution",
+    "FrameEmbedding",
     "FullyConnectedConvolution",
     "FullyConnectedLayer",
     "FullyConnectedNet",
+    "GRUCell",
     "Gate",
+    "GatedBlock",
+    "GatheredSteerableLinear",
     "GaussianBasis",
     "Identity",
+    "KernelConvolution",
+    "LSTMCell",
+    "LegendreBasis",
     "MessagePassing",
     "NodeEmbedding",
     "NormActivation",
     "PathsToSO2",
     "PolynomialCutoff",
+    "RadialWaves",
     "S2Activation",
     "SO2Convolution",
     "SO2Linear",
     "SO3Activation",
     "ScalarHead",
+    "ScalarVectorNorm",
+    "SelfInteraction",
+    "Set2Set",
+    "SetHead",
     "SpeciesTable",
+    "SphericalBesselBasis",
+    "StackedLinear",
+    "SteerableLinear",
+    "SteerableMLP",
     "SymmetricContraction",
+    "TorsionBasis",
+    "VectorEmbedding",
     "VectorHead",
+    "VectorPerceptron",
+    "attend",
     "bessel",
     "check_sizes",
+    "edge_mean",
+    "edge_softmax",
     "envelope",
     "load_mace_contraction",
     "moment",
     "normalize2mom",
     "pool",
     "radial_basis",
+    "residue_frames",
     "shifted_softplus",
+    "soft_frames",
     "soft_one_hot_linspace",
     "soft_unit_step",
 ]

@@ -32,6 +32,8 @@ class Backbone(nn.Module):
         body_order: how many nodes one message correlates.
         symmetry: the group it is equivariant to.
         paper: the source.
+        rate: times the learning rate that suits a task, for this architecture.
+        PRESETS: name -> constructor arguments: "small", fast on a processor, and "paper", the sizes of the source.
         cutoff: radius of interaction in A; None connects all pairs.
         irreps_out: representation of the node features, an :class:`~intertwine.o3.Irreps` in three dimensions.
     """
@@ -42,6 +44,8 @@ class Backbone(nn.Module):
     body_order: ClassVar[int]
     symmetry: ClassVar[str]
     paper: ClassVar[str]
+    rate: ClassVar[float] = 1.0
+    PRESETS: ClassVar[dict[str, dict[str, object]]] = {}
 
     cutoff: float | None
     irreps_out: Representation

@@ -23,7 +23,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from intertwine.kernels.derivatives import convolve
-from intertwine.nn.so2_plans import frame_dim, mixing, rows
+from intertwine.nn.so2_plans import frame_dim, mixing
 from intertwine.numerics import InputError, choose
 from intertwine.o3 import Irreps
 
@@ -95,6 +95,10 @@ class SO2Linear(nn.Module):
         self.slots = self._slots()
         self.weight_numel = sum(slot.numel for slot in self.slots)
         sizes = [sum(self.irreps_in[a].mul for a in blocks) for blocks in self._inputs]
+        places = {name: k for k, name in enumerate(self._named(self.irreps_in))}
+        self._sizes = [self.irreps_in[a].mul for a, _ in places]
+        self._sorted = [places[a, row] for m, blocks in enumerate(self._inputs) for row in ((-m, m) if m else (0,)) for a in blocks]
+        self._widths = [(2 if m else 1) * size for m, size in enumerate(sizes)]
         self._scales = [slice(sum(sizes[:m]), sum(sizes[: m + 1])) for m in range(self.mmax + 1)]
         self.scale_numel = sum(sizes)
         self.factors = [self._factor(b) for b in range(len(self.irreps_out))]
@@ -167,32 +171,39 @@ class SO2Linear(nn.Module):
         return self._mixed(x, weight, scale)
 
     def _mixed(self, x: Tensor, weight: Tensor, scale: Tensor | None) -> Tensor:
-        """Mode uvw: one matrix product for each order and kind."""
-        pieces = x.split([mul * rows(ir.l, self.mmax) for mul, ir in self.irreps_in], -1)
-        blocks = [piece.unflatten(-1, (rows(ir.l, self.mmax), mul)) for piece, (mul, ir) in zip(pieces, self.irreps_in)]
-        found: dict[tuple[int, int], Tensor] = {}
-        for m in range(self.mmax + 1):
-            pairs = {}  # the orders -m and m of each block, (edges, 2 or 1, channels)
-            for a in self._inputs[m]:
-                middle = blocks[a].shape[1] // 2
-                pairs[a] = blocks[a][:, middle - m : middle + m + 1 : max(2 * m, 1)]
-            if scale is not None:
-                parts = scale[:, None, self._scales[m]].split([self.irreps_in[a].mul for a in pairs], -1)
-                pairs = {a: pair * part for (a, pair), part in zip(pairs.items(), parts)}
+        """Mode uvw: one matrix product for each slot, between two permutations of rows."""
+        pieces = x.split(self._sizes, -1)
+        parts = torch.cat([pieces[k] for k in self._sorted], -1).split(self._widths, -1)
+        scales = None if scale is None else scale.unsqueeze(1).split([part.stop - part.start for part in self._scales], -1)
+        weights = iter(weight.split([slot.numel for slot in self.slots]))
+        found: dict[tuple[int, int], Tensor] = {}  # the rows of the output
+        for m, part in enumerate(parts):
+            pair = part.unflatten(1, (2 if m else 1, -1))
+            pair = pair if scales is None else pair * scales[m]
+            sums: dict[tuple[int, ...], Tensor] = {}
             for slot in (slot for slot in self.slots if slot.order == m):
-                inputs = [pairs[a] for a in slot.inputs]
-                together = _turn(torch.cat(inputs, -1) if len(inputs) > 1 else inputs[0], slot.kind)
-                z = together @ weight[slot.start : slot.start + slot.numel].unflatten(0, slot.shape)
-                for b, value in zip(slot.outputs, z.split([self.irreps_out[b].mul for b in slot.outputs], -1)):
-                    found[b, m] = found[b, m] + value if (b, m) in found else value
-        return torch.cat([self._assembled(b, found, x) for b in range(len(self.irreps_out))], -1)
+                z = _turn(self._read(pair, slot), slot.kind).reshape(-1, slot.shape[0]) @ next(weights).view(slot.shape)
+                sums[slot.outputs] = sums[slot.outputs] + z if slot.outputs in sums else z
+            for outputs, z in sums.items():
+                names = [(b, row) for row in ((-m, m) if m else (0,)) for b in outputs]
+                values = z.view(x.shape[0], pair.shape[1] * z.shape[1]).split([self.irreps_out[b].mul for b, _ in names], -1)
+                for name, value in zip(names, values):
+                    found[name] = found[name] + value if name in found else value
+        wanted = self._named(self.irreps_out)
+        return torch.cat([found[name] if name in found else x.new_zeros(x.shape[0], self.irreps_out[name[0]].mul) for name in wanted], -1)
 
-    def _assembled(self, b: int, found: dict[tuple[int, int], Tensor], like: Tensor) -> Tensor:
-        """All orders of a block of the output, (edges, orders times channels)."""
-        mul, ir = self.irreps_out[b]
-        pairs = {m: found.get((b, m), like.new_zeros(like.shape[0], 2 if m else 1, mul)) for m in range(min(ir.l, self.mmax) + 1)}
-        orders = list(range(1, len(pairs)))
-        return torch.cat([*(pairs[m][:, :1] for m in orders[::-1]), pairs[0], *(pairs[m][:, 1:] for m in orders)], 1).flatten(1)
+    def _read(self, pair: Tensor, slot: Slot) -> Tensor:
+        """The inputs of a slot among all that have its order."""
+        here = self._inputs[slot.order]
+        if len(slot.inputs) == len(here):
+            return pair
+        pieces = pair.split([self.irreps_in[a].mul for a in here], -1)
+        return torch.cat([pieces[here.index(a)] for a in slot.inputs], -1)
+
+    def _named(self, irreps: Irreps) -> list[tuple[int, int]]:
+        """(block, order) of the rows of features in the frame."""
+        ends = [min(ir.l, self.mmax) for _, ir in irreps]
+        return [(number, m) for number, end in enumerate(ends) for m in range(-end, end + 1)]
 
     def mean(
         self,
@@ -226,4 +237,7 @@ class SO2Linear(nn.Module):
 
 def _turn(x: Tensor, kind: str) -> Tensor:
     """For odd maps a quarter turn: (x_{-m}, x_m) becomes (x_m, -x_{-m})."""
-    return x if kind == "even" else torch.stack([x[:, 1], -x[:, 0]], 1)
+    if kind == "even":
+        return x
+    minus, plus = x.unbind(1)
+    return torch.stack([plus, -minus], 1)

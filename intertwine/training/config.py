@@ -83,7 +83,8 @@ def resolve(given: Mapping[str, Any] | Config | None = None, suggested: Mapping[
     """Defaults of the constructors, under what the data suggest, under what the user gave; checked.
 
     Args:
-        given: sections as a TOML file has them; a section may be missing, ``model`` and ``task`` may be just a name.
+        given: sections as a TOML file has them; a section may be missing, ``model`` and ``task`` may be just a name. ``preset`` in the
+            model's section stands for the arguments of that name in its ``PRESETS`` which are not given.
         suggested: the same, of lower precedence.
 
     Raises:
@@ -178,6 +179,9 @@ def _literal(text: str) -> Any:
 def _choice(section: Mapping[str, Any], options: Mapping[str, type], kind: str, default: str) -> Choice:
     section = dict(section)
     name = choose(section.pop("name", default), options, kind=kind, where=f"{kind}.name")
+    if "preset" in section:
+        presets = getattr(options[name], "PRESETS", {})
+        section = {**presets[choose(section.pop("preset"), presets, kind="preset", where=f"{kind}.preset")], **section}
     return Choice(name, bind(options[name], section, where=kind))
 
 

@@ -53,7 +53,8 @@ def train(
     given = (
         read_config(config) if isinstance(config, str | Path) else config.sections() if isinstance(config, Config) else merge(config or {})
     )
-    checked = resolve(given)  # before anything is made
+    named = given if "name" in given["model"] else given | {"model": {}}  # the data will say which, and whose arguments these are
+    checked = resolve(named)  # before anything is made
     _enough_devices(checked)
     if store is not None and checked.training.devices > 1:
         raise InputError(

@@ -26,6 +26,7 @@ from intertwine.training.signature import arguments
 INTENSIVE = re.compile(r"homo|lumo|.*gap|temperature|.*_per_atom", re.IGNORECASE)
 ENTRIES = 1000  # at each end of the data, that tell whether they have changed
 LARGEST_VALIDATION = 1000
+COUNTED = 100  # structures whose neighbours are counted
 HOW_TO_NAME = "name the file's labels: --key energy=NAME --key forces=NAME (units by --unit energy=kcal/mol), or one by --target NAME."
 
 
@@ -148,7 +149,8 @@ def suggest(sets: Sets, given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         task["force_weight"] = 0.0
     if task["name"] == "force_field" and "stress" in fields:
         task["stress_weight"] = 10.0
-    name = given["model"].get("name", "egnn" if dynamic else "painn")
+    flat = fields["pos"].shape[-1] != 3
+    name = given["model"].get("name", "egnn" if dynamic or flat else "mace" if task["name"] == "force_field" else "painn")
     model: dict[str, Any] = {"name": name}
     if name in MODELS:
         wanted: dict[str, Any] = {"species": sets.species(), "dimension": fields["pos"].shape[-1]}
@@ -160,18 +162,35 @@ def suggest(sets: Sets, given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         model |= {key: value for key, value in wanted.items() if key in known}
         if dynamic and "cutoff" in known and type(None) in getattr(known["cutoff"].hint, "__args__", ()):
             model["cutoff"] = None
-    return {"task": task, "model": model, "training": _pace(task["name"], len(sets.train))}
+        if "average_degree" in known:
+            chosen = (
+                {"cutoff": known["cutoff"].default}
+                | model
+                | MODELS[name].PRESETS.get(given["model"].get("preset", ""), {})
+                | given["model"]
+            )
+            model["average_degree"] = _degree(sets, chosen["cutoff"])
+    return {"task": task, "model": model, "training": _pace(task["name"], len(sets.train), MODELS[name].rate if name in MODELS else 1.0)}
 
 
-def _pace(task: str, structures: int) -> dict[str, Any]:
-    """Batch size, rate and number of epochs that suit a task and the size of its training set, for a run of minutes to hours on a CPU."""
+def _degree(sets: Sets, cutoff: float | None) -> float:
+    """Average number of neighbours in the first structures of the training set, at least 1."""
+    store = sets.train.connected(cutoff)
+    graphs = [store[k] for k in range(min(len(store), COUNTED))]
+    nodes, edges = (sum(getattr(graph, name) for graph in graphs) for name in ("num_nodes", "num_edges"))
+    return float(f"{max(edges / max(nodes, 1), 1.0):.3g}")
+
+
+def _pace(task: str, structures: int, faster: float) -> dict[str, Any]:
+    """Batch size, rate and epochs that suit a task and the size of its training set, for minutes to hours on a CPU; ``faster``: the model's
+    :attr:`~intertwine.nn.Backbone.rate`."""
     batch, rate, steps, least, most = {
         "force_field": (5, 2e-3, 40_000, 20, 150),
         "property": (32, 1e-3, 60_000, 20, 300),
         "dynamics": (100, 1e-3, 9_000, 20, 300),
     }[task]
     epochs = round(steps / max(1, structures / batch))
-    return {"batch_size": batch, "learning_rate": rate, "epochs": min(max(epochs, least), most)}
+    return {"batch_size": batch, "learning_rate": rate * faster, "epochs": min(max(epochs, least), most)}
 
 
 def settle(sets: Sets, given: Mapping[str, Any]) -> Config:

@@ -53,6 +53,6 @@ def ethanol_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(ethanol_file: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any], Any]:
     """Run folder, what ``train --json`` printed, and how it ended."""
     folder = tmp_path_factory.mktemp("runs") / "ethanol"
-    result = call("train", ethanol_file, "--epochs", 2, "--run", folder, "--json", *SMALL)
+    result = call("train", ethanol_file, "--model", "painn", "--epochs", 2, "--run", folder, "--json", *SMALL)
     assert result.exit_code == 0, result.output
     return folder, json.loads(result.stdout), result

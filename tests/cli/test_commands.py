@@ -17,6 +17,7 @@ import pytest
 from ase.io import read, write
 
 import intertwine
+from intertwine.models import MODELS
 from intertwine.training import load_run, train
 
 COMMANDS = ["train", "evaluate", "predict", "certify", "md", "relax", "models", "datasets", "bench"]
@@ -58,7 +59,7 @@ def test_train_tells_where_the_results_are(run_cli, ethanol_file: Path) -> None:
     config = load_run(folder).config
     assert (config.data.train, config.data.validation, config.data.seed, config.training.seed) == (10, 2, 5, 5)
     assert not (folder / "certificate.json").exists()
-    quiet = run_cli("train", ethanol_file, "--epochs", 1, "--quiet", "--run", "silent", *SMALL)
+    quiet = run_cli("train", ethanol_file, "--model", "painn", "--epochs", 1, "--quiet", "--run", "silent", *SMALL)
     assert (quiet.exit_code, quiet.stdout) == (0, "")
 
 
@@ -231,7 +232,7 @@ def test_a_property(run_cli, ethanol_file: Path) -> None:
         atoms.calc = None
         atoms.info["homo"] = -0.25 - 0.001 * k
     write("qm9like.xyz", frames, format="extxyz")
-    result = run_cli("train", "qm9like.xyz", "--target", "homo", "--epochs", 2, "--run", "r", "--json", *SMALL)
+    result = run_cli("train", "qm9like.xyz", "--model", "painn", "--target", "homo", "--epochs", 2, "--run", "r", "--json", *SMALL)
     report = document(result)
     assert report["task"] == "property"
     assert list(report["test"]) == ["homo"]
@@ -278,7 +279,8 @@ def test_help(run_cli) -> None:
 
 def test_lists(run_cli) -> None:
     entries = document(run_cli("models", "--json"))
-    assert [entry["name"] for entry in entries] == ["egnn", "painn", "schnet"]
+    assert sorted(entry["name"] for entry in entries) == sorted(MODELS)
+    assert all(entry["flops"] > 0 and entry["bytes"] > 0 for entry in entries)
     assert all(entry["paper"] and entry["parameters"] > 0 for entry in entries)
     assert {"ethanol", "nbody", "qm9"} <= set(document(run_cli("datasets", "--json")))
     assert "PaiNN" not in run_cli("datasets").stdout
@@ -313,7 +315,20 @@ def test_an_error_of_ours_is_reported_with_a_file(run_cli, monkeypatch: pytest.M
 
 
 def test_ctrl_c_saves_and_is_exit_code_130(ethanol_file: Path) -> None:
-    command = [sys.executable, "-m", "intertwine", "train", str(ethanol_file), "--epochs", "100000", "--run", "r", *SMALL]
+    command = [
+        sys.executable,
+        "-m",
+        "intertwine",
+        "train",
+        str(ethanol_file),
+        "--model",
+        "painn",
+        "--epochs",
+        "100000",
+        "--run",
+        "r",
+        *SMALL,
+    ]
     environment = os.environ | {"PYTHONPATH": str(Path(intertwine.__file__).parents[1]), "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
         [*command, "--set", "training.patience=0"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

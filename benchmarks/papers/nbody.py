@@ -1,0 +1,170 @@
+"""Charged particles: positions after 1,000 steps of five of them from positions, velocities and charges (PAPERS.md, section 1).
+
+    python benchmarks/papers/nbody.py --jobs 2                    # all, in the background if you like; goes on where it was stopped
+    python benchmarks/papers/nbody.py --only egnn --epochs 300
+    python benchmarks/papers/nbody.py --page                      # only writes the table of docs/results.md again
+
+3,000 training, 2,000 validation and 2,000 test trajectories of the published stream, one seed. The weights with the smallest validation
+error are tested. Batches of 100, Adam, learning rates as published, brought down by a cosine; validated are moving averages (0.99).
+Runs are ordinary run folders, so that one that was killed continues with the same bits.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import particles  # noqa: F401  # registers two models
+import torch
+from measure import DOCS, RESULTS, insert, interleaved, machine, markdown
+from torch import Tensor
+
+from intertwine.cli.console import bar
+from intertwine.data.nbody import nbody
+from intertwine.training import Loader, load_run, train
+
+FILE = RESULTS / "nbody.json"
+RUNS = Path(__file__).resolve().parents[2] / "runs" / "nbody"
+FAR = 20.0  # cutoff of models that need one: all pairs are closer, but for a few
+#: name -> arguments of the model, learning rate, published error.
+CONTESTANTS: dict[str, tuple[dict[str, Any], float, float | None]] = {
+    "plain_gnn": ({}, 1e-3, 0.0107),
+    "radial_field": ({}, 1e-3, 0.0104),
+    "egnn": ({"width": 64, "layers": 4}, 5e-4, 0.0071),
+    "painn": ({"width": 64, "layers": 3, "cutoff": FAR}, 1e-3, None),
+    "tensor_field": ({"width": 32, "layers": 4, "lmax": 1}, 1e-3, 0.0155),
+    "se3_transformer": ({"width": 32, "layers": 4, "lmax": 1}, 1e-3, 0.0244),
+    "segnn": ({"preset": "particles"}, 5e-4, 0.0043),
+    "nequip": ({"width": 32, "layers": 4, "lmax": 1, "parity": False, "cutoff": FAR}, 1e-3, None),
+}
+
+
+def learn(name: str, epochs: int, seed: int) -> None:
+    """Train one contestant, or go on; then write its row."""
+    torch.set_num_threads(1)
+    arguments, rate, _ = CONTESTANTS[name]
+    folder = RUNS / f"{name}-{epochs}-{seed}"
+    config = {
+        "data": {"source": "nbody"},
+        "model": {"name": name, **arguments},
+        "task": {"name": "dynamics"},
+        "training": {
+            "epochs": epochs, "batch_size": 100, "learning_rate": rate, "patience": 0, "certify": False, "threads": 1, "seed": seed,
+        },
+    }  # fmt: skip
+    if not (folder / "report.json").exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        train(config, run=folder, resume=folder.exists(), progress=False)
+    (folder / "row.json").write_text(json.dumps(row(folder), indent=1) + "\n")
+
+
+def row(folder: Path) -> dict[str, Any]:
+    """Test error with its standard error over trajectories, parameters, and the median time of a training step."""
+    run = load_run(folder)
+    store = nbody(progress=False)
+    test = store.subset(store.splits.test).connected(run.task.cutoff)
+    with torch.no_grad():
+        errors = torch.cat([squared(run.task, graph.cast(torch.float32)) for graph in Loader(test, 100)])
+    batch = next(iter(Loader(store.subset(store.splits.train).connected(run.task.cutoff), 100))).cast(torch.float32)
+
+    def step() -> None:
+        loss = (run.task.predict(batch)["pos"] - batch.target_pos.to(batch.pos.dtype)).square().mean()
+        loss.backward()
+
+    step_ms = interleaved({"step": step}, 15)["step"]
+    return {
+        "mse": float(errors.mean()),
+        "se": float(errors.std() / len(errors) ** 0.5),
+        "parameters": sum(p.numel() for p in run.task.backbone.parameters()),
+        "step_ms": step_ms,
+        "epochs": len(history(folder)),
+    }
+
+
+def squared(task: Any, graph: Any) -> Tensor:
+    """Squared error of each trajectory, averaged over particles and coordinates."""
+    error = (task.predict(graph)["pos"] - graph.target_pos.to(graph.pos.dtype)).square().mean(-1)
+    return error.reshape(graph.num_graphs, -1).mean(1)
+
+
+def history(folder: Path) -> list[dict[str, str]]:
+    """The lines of metrics.csv."""
+    path = folder / "metrics.csv"
+    return list(csv.DictReader(path.open())) if path.exists() else []
+
+
+def page(document: dict[str, Any]) -> str:
+    """The table."""
+    rows = [
+        {
+            "model": name,
+            "test MSE": f"{one['mse']:.4f} +- {one['se']:.4f}",
+            "published": "" if CONTESTANTS[name][2] is None else f"{CONTESTANTS[name][2]:.4f}",
+            "parameters": f"{one['parameters']:,}",
+            "ms a step": f"{one['step_ms']:.1f}",
+            "epochs": one["epochs"],
+        }
+        for name, one in document["rows"].items()
+    ]
+    on = document["machine"]
+    return (
+        f"{markdown(rows)}\n\nSeed {document['seed']}; mean squared error of positions on 2,000 trajectories and its standard error; "
+        f"a step is forward and backward of 100 graphs on one thread of {on['processor']}, torch {on['versions']['torch']}; {on['date']}. "
+        "Published errors are after up to 10,000 epochs. `python benchmarks/papers/nbody.py --jobs 2`"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", choices=list(CONTESTANTS), default=list(CONTESTANTS))
+    parser.add_argument("--epochs", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--jobs", type=int, default=1, help="contestants at a time, each on one thread")
+    parser.add_argument("--page", action="store_true", help="only write the table from the runs that are finished")
+    parser.add_argument("--row", action="store_true", help="write no table: others are at work")
+    chosen = parser.parse_args()
+    folders = {name: RUNS / f"{name}-{chosen.epochs}-{chosen.seed}" for name in chosen.only}
+    if len(chosen.only) == 1 and not chosen.page:
+        learn(chosen.only[0], chosen.epochs, chosen.seed)
+    elif not chosen.page:
+        supervise(folders, chosen.epochs, chosen.seed, chosen.jobs)
+    if chosen.row:
+        return
+    rows = {name: json.loads((folder / "row.json").read_text()) for name, folder in folders.items() if (folder / "row.json").exists()}
+    if FILE.exists():
+        rows = {**json.loads(FILE.read_text())["rows"], **rows}
+    document = {"machine": machine(), "seed": chosen.seed, "rows": {name: rows[name] for name in CONTESTANTS if name in rows}}
+    FILE.write_text(json.dumps(document, indent=1) + "\n")
+    insert(DOCS / "results.md", "papers/nbody.py", page(document))
+    print(page(document))
+
+
+def supervise(folders: dict[str, Path], epochs: int, seed: int, jobs: int) -> None:
+    """Contestants in processes of their own, some at a time; a bar counts their epochs."""
+    waiting, running = list(folders), {}
+    with bar(epochs * len(folders), "epochs") as advance:
+        while waiting or running:
+            while waiting and len(running) < jobs:
+                name = waiting.pop(0)
+                command = [sys.executable, __file__, "--only", name, "--epochs", str(epochs), "--seed", str(seed), "--row"]
+                running[name] = subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL)
+            for name, process in list(running.items()):
+                if process.poll() is not None:
+                    del running[name]
+                    if process.returncode:
+                        print(f"{name} ended with exit code {process.returncode}; run it alone to see why", file=sys.stderr)
+            advance(sum(len(history(folder)) for folder in folders.values()))
+            time.sleep(2)
+
+
+if __name__ == "__main__":
+    main()

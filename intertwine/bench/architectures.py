@@ -1,0 +1,71 @@
+"""The architectures side by side, from their classes: the map of the lecture "Equivariant GNNs" (3.2), with what each costs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+
+from intertwine.bench.cost import cost, short, standard_graph
+from intertwine.models import MODELS
+
+#: What a message looks at, from the invariant to the group element.
+GEOMETRIES = ("none", "distance", "angle", "torsion", "vector", "spherical tensor", "group element")
+
+#: key of an entry -> heading of its column.
+COLUMNS = {
+    "name": "model",
+    "message": "message",
+    "domain": "domain",
+    "geometry": "looks at",
+    "body order": "body",
+    "symmetry": "group",
+    "features": "features",
+    "parameters": "weights",
+    "flops": "FLOP an edge",
+    "bytes": "bytes an edge",
+}
+
+
+def architectures(names: Sequence[str] = tuple(MODELS), progress: Callable[[int], object] = lambda done: None) -> list[dict[str, Any]]:
+    """What each architecture is, and what it costs at its defaults on :func:`~intertwine.bench.cost.standard_graph`, in single precision.
+
+    Args:
+        names: of :data:`intertwine.models.MODELS`.
+        progress: called with how many are done.
+
+    Returns:
+        entries with the keys of :data:`COLUMNS`, ``edges`` of the graph, ``presets`` and ``paper``; ordered by what a message looks at,
+        body order and name.
+    """
+    entries = []
+    for done, name in enumerate(names, 1):
+        kind = MODELS[name]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            model = kind()
+        graph = standard_graph(model.cutoff).cast(torch.float32)
+        entries.append(
+            {
+                "name": name,
+                "message": model.message,
+                "domain": model.domain,
+                "geometry": model.geometry,
+                "body order": model.body_order,
+                "symmetry": model.symmetry,
+                "features": str(model.irreps_out),
+                "parameters": sum(p.numel() for p in model.parameters()),
+                **cost(model, graph),
+                "edges": graph.num_edges,
+                "presets": sorted(getattr(kind, "PRESETS", {})),
+                "paper": kind.paper,
+            }
+        )
+        progress(done)
+    return sorted(entries, key=lambda one: (GEOMETRIES.index(one["geometry"]), one["body order"], one["name"]))
+
+
+def cells(entry: Mapping[str, Any]) -> list[str]:
+    """A row of the table, in the order of :data:`COLUMNS`."""
+    return [short(entry[key]) if key in ("parameters", "flops", "bytes") else str(entry[key]) for key in COLUMNS]

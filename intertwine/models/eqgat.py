@@ -1,0 +1,150 @@
+r"""EQGAT: equivariant graph attention. Each scalar channel attends to neighbours by itself; vectors come from edges, neighbours and
+their cross products.
+
+.. math::
+    (a, b^0, b^1, b^2)_{ij} &= \mathrm{MLP}(s_i, s_j, e(d_{ij})), \qquad \alpha_{ij} = \mathrm{softmax}_{j \in N(i)}(a_{ij}) \\
+    m_i &= \sum_j \alpha_{ij} \odot W_s s_j, \qquad
+    \vec m_i = \frac{1}{|N(i)|} \sum_j \hat x_{ij} \otimes b^0_{ij} + b^1_{ij} \odot W_v v_j + b^2_{ij} \odot (v_i \times W_v v_j) \\
+    (s, v) &\leftarrow (s_i + m_i, v_i + \vec m_i), \qquad (s_i', v_i') = (s, v) + \mathrm{gated}(s, v)
+
+Le, Noé and Clevert, LoG 2022 (arXiv:2202.09891), section 3, and the authors' code. Softmax and mean are those of
+:mod:`intertwine.nn.attention`, with the envelope in numerator and denominator: the paper's jump when a neighbour leaves. The gated
+block is :class:`~intertwine.nn.scalar_vector.GatedBlock`, with a smooth norm.
+
+A cross product of vectors is axial, and is added to vectors that are not: the model is equivariant to rotations but not to reflections,
+and tells a molecule from its mirror image. Without it (``cross_product=False``, also in the paper) the symmetry is E(3). In the first
+layer vectors are zero, unless the data give some, and the terms with v are absent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from intertwine.geometry import Graph
+from intertwine.nn import Backbone, EdgeEmbedding, MessagePassing, NodeEmbedding, check_sizes
+from intertwine.nn.attention import attend, edge_mean
+from intertwine.nn.edge_mlp import EdgeMLP
+from intertwine.nn.scalar_vector import GatedBlock, VectorEmbedding, check_smoothing, join, require_space
+from intertwine.o3 import Irreps
+
+
+class EQGATLayer(MessagePassing):
+    """Attention and gated block on s (nodes, F) and v (nodes, 3, C), or None while all vectors are zero.
+
+    Args:
+        width: scalars F.
+        vectors: vectors C.
+        edge_width: radial functions and edge invariants.
+        given: whether there are vectors yet.
+        cross_product: whether messages hold cross products.
+        smoothing: epsilon of the norm.
+    """
+
+    def __init__(self, width: int, vectors: int, edge_width: int, given: bool, cross_product: bool, smoothing: float) -> None:
+        super().__init__()
+        self.terms = 1 + given * (1 + cross_product)
+        self.edge = EdgeMLP(width, width, edge_width, width, width + self.terms * vectors)
+        self.value = nn.Linear(width, width)
+        self.mix = nn.Linear(vectors, vectors, bias=False) if given else None
+        self.gated = GatedBlock(width, vectors, smoothing)
+        self.sizes = (width, *[vectors] * self.terms)
+
+    def prepare(self, f):
+        s, v = f
+        received, sent = self.edge.nodes(s, s)
+        w = None if self.mix is None else self.mix(v)
+        return (received, v if self.terms == 3 else None), (sent, self.value(s), w)
+
+    def message(self, f_i, f_j, a_ij):
+        (received, v_i), (sent, value, w_j), (attributes, direction, envelope) = f_i, f_j, a_ij
+        logits, *b = self.edge(received, sent, attributes).split(self.sizes, dim=-1)
+        vector = direction.unsqueeze(-1) * b[0].unsqueeze(1)
+        if w_j is not None:
+            vector = vector + b[1].unsqueeze(1) * w_j
+        if v_i is not None:
+            vector = vector + b[2].unsqueeze(1) * torch.linalg.cross(v_i, w_j, dim=1)
+        return logits, value, vector, envelope
+
+    def aggregate(self, m_ij, i, nodes):
+        logits, value, vector, envelope = m_ij
+        return attend(logits, envelope, value, i, nodes), edge_mean(vector, envelope, i, nodes)
+
+    def update(self, f_i, m_i):
+        s, v = f_i[0] + m_i[0], m_i[1] if f_i[1] is None else f_i[1] + m_i[1]
+        ds, dv = self.gated(s, v)
+        return s + ds, v + dv
+
+
+class EQGAT(Backbone):
+    """EQGAT with any cutoff, species and inputs.
+
+    Args:
+        width: scalars F (128 in the paper).
+        vectors: vectors C (32 in the paper).
+        layers: number of layers (5 in the paper).
+        cutoff: r_c in A.
+        radial_size: number of radial functions (32 in the paper).
+        radial: "bessel" (the paper's) or "gaussian".
+        cutoff_function: "polynomial" (the paper's) or "cosine".
+        cross_product: the paper's cross products, which give up reflections; False for E(3).
+        species: atomic numbers known; None for all, () for nodes that are not atoms.
+        node_inputs: names of node invariants to embed (``geometry.NODE_INVARIANTS``).
+        edge_inputs: names of edge invariants that messages see (``geometry.EDGE_INVARIANTS``).
+        vector_inputs: names of vector fields of the nodes, ``("vel",)`` for example, that start the vectors.
+        smoothing: epsilon of the norm, in units of the features.
+    """
+
+    message = "nonlinear"
+    geometry = "vector"
+    body_order = 3
+    symmetry = "SE(3)"
+    paper = "Le, Noé, Clevert 2022, arXiv:2202.09891"
+    PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
+        "small": {"width": 32, "vectors": 16, "layers": 2},
+        "paper": {"width": 128, "vectors": 32, "layers": 5, "radial_size": 32},
+    }
+
+    def __init__(
+        self,
+        width: int = 64,
+        vectors: int = 32,
+        layers: int = 3,
+        cutoff: float = 5.0,
+        radial_size: int = 20,
+        radial: str = "bessel",
+        cutoff_function: str = "polynomial",
+        cross_product: bool = True,
+        species: Sequence[int] | None = None,
+        node_inputs: Sequence[str] = (),
+        edge_inputs: Sequence[str] = (),
+        vector_inputs: Sequence[str] = (),
+        smoothing: float = 0.1,
+    ) -> None:
+        super().__init__()
+        check_sizes(width=width, vectors=vectors, layers=layers, radial_size=radial_size)
+        check_smoothing(smoothing)
+        self.cutoff, self.vectors, self.cross_product = cutoff, vectors, cross_product
+        if not cross_product:
+            self.symmetry = "E(3)"  # type: ignore[misc]  # of this model, not of the class
+        self.irreps_out = Irreps(f"{width}x0e+{vectors}x1o")
+        self.embedding = NodeEmbedding(width, species, node_inputs)
+        self.edges = EdgeEmbedding(cutoff, radial_size, radial, cutoff_function, edge_inputs)
+        self.start = VectorEmbedding(vectors, vector_inputs) if len(vector_inputs) else None
+        given = self.start is not None
+        self.layers = nn.ModuleList(
+            EQGATLayer(width, vectors, self.edges.width, given or k > 0, cross_product, smoothing) for k in range(layers)
+        )
+
+    def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:
+        require_space(graph)
+        edges = self.edges(graph)
+        a_ij = (edges.attributes, edges.directions, edges.envelope.squeeze(-1))
+        f = (self.embedding(graph), None if self.start is None else self.start(graph))
+        for layer in self.layers:
+            f = layer(f, a_ij, graph.edge_index)
+        return join(*f, vectors=self.vectors)

@@ -1,0 +1,344 @@
+r"""GemNet: messages on directed edges that look at angles (T) and torsions (Q), by products of their whole bases.
+
+.. math::
+    y^\mathrm{T}_{ca} &= \sum_{b \in N(a) \setminus c}
+        \big(W_C\, e_\mathrm{CBF}(d_{ca}, \varphi_{cab})\big)^\top \mathbf{W}\, \big(W_R\, e(d_{ba}) \circ m_{ba}\big) \\
+    y^\mathrm{Q}_{ca} &= \sum_{b \in N'(a) \setminus c} \sum_{d \in N(b) \setminus \{a, c\}}
+        \big(W_S\, e_\mathrm{SBF}(d_{ca}, \varphi_{cab}, \theta_{cabd})\big)^\top \mathbf{W}
+        \big(W_C\, e_\mathrm{CBF}(d_{ba}, \varphi_{abd}) \circ W_R\, e(d_{db}) \circ m_{db}\big) \\
+    x_{ca} &= \big(\sigma(W m_{ca}) + \tilde y^\mathrm{T}_{ca} + \tilde y^\mathrm{Q}_{ca}\big) / \sqrt 3, \qquad
+    \tilde y_{ca} = \big(\sigma(U y_{ca}) + \sigma(U' y_{ac})\big) / \sqrt 2 \\
+    m_{ca}' &= r\big(m_{ca} + r(x_{ca})\big), \qquad
+    h_a' = h_a + r\Big(\sigma\Big(W \sum_c W e(d_{ca}) \circ m_{ca}'\Big)\Big), \qquad
+    m_{ca}'' = m_{ca}' + r\big(\sigma(W [h_c', h_a', m_{ca}'])\big)
+
+with residual layers r, :math:`\sigma = \sqrt 2\,\mathrm{silu}`, every sum of two terms over :math:`\sqrt 2`, and features of the nodes
+:math:`f_a = \sum_\mathrm{blocks} W r(\sigma(W \sum_c W e(d_{ca}) \circ m_{ca}))`. The bases are :math:`e(d) = u(d) R_{0n}(d / r_c)`,
+:math:`e_\mathrm{CBF} = u(d) R_{ln}(d / r_c) P_l(\cos\varphi)`, :math:`e_\mathrm{SBF} = u(d) R_{ln}(d / r_c) Y_{lm}` with envelope u and the
+waves R of :mod:`intertwine.nn.spherical_bessel`: whatever leaves an edge carries one of them and vanishes smoothly at the cutoff.
+N' are the neighbours within ``interaction_cutoff``. The bilinear form is summed before its tensor W is applied (the paper's efficient
+bilinear layer): the basis contracted with :math:`W_S` is one matrix per edge, shared by all blocks.
+
+Torsions enter by their cosine, as :class:`TorsionBasis` does it: polynomials of dot products, so nothing diverges where three atoms are
+collinear and the torsion does not exist, and the model can't tell a molecule from its mirror image. Without ``quadruplets`` (GemNet-T)
+:math:`\theta` is not looked at. ``vectors`` adds :math:`\sum_c \hat x_{ca}\, w \cdot r(\ldots m_{ca})`, the direct forces of GemNet-dT.
+
+Where the paper fits scaling factors there are constants: bases have unit second moment, and a sum of N expected terms, the messages of
+neighbours that resemble each other, is divided by :math:`\sqrt{N (N + 1) / 2}`. Its activation silu / 0.6 would double large activations in
+every residual layer; :math:`\sqrt 2\,\mathrm{silu}` does not. No frequencies are trained; radial functions go to each block as they are.
+
+Gasteiger, Becker, Günnemann, NeurIPS 2021 (arXiv:2106.08903), section 5 and 6; lecture "Equivariant GNNs", invariant networks 3: torsions.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from intertwine.geometry import Graph, directions, distances, edge_invariants, edge_vectors
+from intertwine.geometry.quadruplets import meetings, quadruplets, reverse, within
+from intertwine.nn import Backbone, NodeEmbedding, check_sizes
+from intertwine.nn.edge_mlp import EdgeLinear
+from intertwine.nn.path_basis import Paths, RadialWaves, TorsionBasis, contract, normal
+from intertwine.nn.scalar_vector import join, require_space
+from intertwine.nn.scaled_dense import HALF, Dense, Residual, activation, spread
+from intertwine.nn.spherical_bessel import LegendreBasis
+from intertwine.numerics import InputError, segment
+from intertwine.o3 import Irreps
+
+START = 0.25  # of outputs: derivatives of the bases are much larger than values, and forces would start far too large
+
+
+class Bases(NamedTuple):
+    """What the blocks know of the graph: radial functions and unit vectors of the edges, their ends, the opposite edges and whether there
+    is one (None where all have one), triplets and quadruplets, the number of nodes."""
+
+    radial: Tensor
+    unit: Tensor
+    source: Tensor
+    target: Tensor
+    opposite: Tensor
+    paired: Tensor | None
+    triplets: Paths
+    quadruplets: Paths | None
+    nodes: int
+
+
+class GemNetBasis(nn.Module):
+    """All that depends on the positions, computed once.
+
+    Args:
+        cutoff, interaction_cutoff: in A.
+        radial_size: functions of a distance.
+        degrees, torsion_degrees: of angles and torsions; 0 of the latter for no quadruplets.
+        basis_width: channels that products of functions are squeezed to.
+    """
+
+    def __init__(
+        self, cutoff: float, interaction_cutoff: float, radial_size: int, degrees: int, torsion_degrees: int, basis_width: int
+    ) -> None:
+        super().__init__()
+        self.waves, self.angles = RadialWaves(cutoff, max(degrees, torsion_degrees), radial_size), LegendreBasis(degrees)
+        self.triplet = nn.Parameter(normal(degrees, radial_size, basis_width))
+        self.torsions = None
+        if torsion_degrees:
+            self.torsions = TorsionBasis(torsion_degrees)
+            self.far, self.bends = RadialWaves(interaction_cutoff, torsion_degrees, radial_size), LegendreBasis(torsion_degrees)
+            self.quadruplet = nn.Parameter(normal(len(self.torsions.orders), radial_size, basis_width))
+            self.circular = Dense(torsion_degrees * radial_size, basis_width, activated=False)
+
+    def forward(self, graph: Graph, interaction: Graph) -> Bases:
+        vectors = edge_vectors(graph)
+        unit, radial = directions(vectors), self.waves(distances(vectors))
+        ba, ca = meetings(graph)
+        angular = self.angles((unit.index_select(0, ba) * unit.index_select(0, ca)).sum(-1)) * math.sqrt(4 * math.pi)
+        triplets = contract(radial[:, : angular.shape[-1]], self.triplet, angular, ba, ca)
+        opposite, (source, target) = reverse(graph), graph.edge_index
+        paired = opposite < len(opposite)
+        opposite = torch.where(paired, opposite, 0)
+        quads = None if self.torsions is None else self.quadruplets(graph, interaction, unit, radial)
+        mask = None if bool(paired.all()) else paired.to(radial).unsqueeze(-1)
+        return Bases(radial[:, 0], unit, source, target, opposite, mask, triplets, quads, graph.num_nodes)
+
+    def quadruplets(self, graph: Graph, interaction: Graph, unit: Tensor, radial: Tensor) -> Paths:
+        assert self.torsions is not None
+        (db, ba), (pair, ca) = quadruplets(graph, interaction)
+        vectors = edge_vectors(interaction)
+        axis, far = directions(vectors), self.far(distances(vectors))
+        v, w = unit.index_select(0, db), axis.index_select(0, ba)
+        vw = (v * w).sum(-1)
+        bends = self.bends(-vw) * math.sqrt(4 * math.pi)
+        circular = self.circular((far.index_select(0, ba) * bends.unsqueeze(-1)).flatten(1))
+        u = unit.index_select(0, ca)
+        uw, uv = (u * w.index_select(0, pair)).sum(-1), (u * v.index_select(0, pair)).sum(-1)
+        angular = self.torsions(uw, vw.index_select(0, pair), uv)
+        degrees = torch.tensor([l for l, _ in self.torsions.orders], device=pair.device)
+        return contract(radial.index_select(1, degrees), self.quadruplet, angular, pair, ca)._replace(first=db, circular=circular)
+
+
+class Bilinear(nn.Module):
+    r"""The efficient bilinear layer, from messages of edges to messages of edges: :math:`m \mapsto \tilde y` for triplets or quadruplets.
+
+    Args:
+        width: features of an edge.
+        inner: features that a path carries.
+        basis_width: channels of the basis.
+        radial_size: functions of the distance.
+        scale: what a sum over the paths of an edge is multiplied by.
+        torsions: whether paths are quadruplets.
+    """
+
+    def __init__(self, width: int, inner: int, basis_width: int, radial_size: int, scale: float, torsions: bool) -> None:
+        super().__init__()
+        self.sent, self.radial, self.down = Dense(width, width), Dense(radial_size, width, activated=False), Dense(width, inner)
+        self.circular = Dense(basis_width, inner, activated=False) if torsions else None
+        self.product = Dense(basis_width * inner, inner, activated=False)
+        self.up, self.back = Dense(inner, width), Dense(inner, width)
+        self.scale = scale
+
+    def forward(self, m: Float[Tensor, "edges width"], bases: Bases, paths: Paths) -> Float[Tensor, "edges width"]:
+        x = self.down(self.sent(m) * self.radial(bases.radial))
+        if self.circular is not None:
+            x = x.index_select(0, paths.first) * self.circular(paths.circular)
+        gathered = x.index_select(0, paths.members.flatten()).view(*paths.members.shape, x.shape[-1])
+        y = self.product(torch.bmm(paths.basis, gathered).flatten(1)) * self.scale
+        opposite = y.index_select(0, bases.opposite)
+        opposite = opposite if bases.paired is None else opposite * bases.paired
+        return (self.up(y) + self.back(opposite)) * HALF
+
+
+class AtomBlock(nn.Module):
+    r"""From the edges to the nodes that they point at: :math:`r(\sigma(W \sum_c W e(d_{ca}) \circ m_{ca}))`.
+
+    Args:
+        width: features of an edge and of a node.
+        radial_size: functions of the distance.
+        residuals: layers r.
+        degree: expected number of neighbours.
+        features, vectors: of an output block, linear; None and 0 for a block inside.
+    """
+
+    def __init__(self, width: int, radial_size: int, residuals: int, degree: float, features: int | None = None, vectors: int = 0) -> None:
+        super().__init__()
+        self.radial, self.scale = Dense(radial_size, width, activated=False), spread(degree)
+        self.hidden = nn.Sequential(Dense(width, width), *(Residual(width) for _ in range(residuals)))
+        self.out = nn.Identity() if features is None else Dense(width, features, activated=False, gain=START)
+        self.vector = None
+        if vectors:
+            inner = (Dense(width, width), *(Residual(width) for _ in range(residuals)))
+            self.vector = nn.Sequential(*inner, Dense(width, vectors, activated=False, gain=START))
+        self.vector_radial = Dense(radial_size, vectors, activated=False) if vectors else None
+
+    def forward(self, m: Float[Tensor, "edges width"], bases: Bases) -> tuple[Tensor, Tensor | None]:
+        sums = segment.sum(self.radial(bases.radial) * m, bases.target, bases.nodes) * self.scale
+        v = None
+        if self.vector is not None and self.vector_radial is not None:
+            strength = self.vector(m) * self.vector_radial(bases.radial)
+            v = segment.sum(bases.unit.unsqueeze(-1) * strength.unsqueeze(1), bases.target, bases.nodes) * self.scale
+        return self.out(self.hidden(sums)), v
+
+
+class GemNetLayer(nn.Module):
+    """One interaction block on nodes h (nodes, F) and edges m (edges, F).
+
+    Args:
+        width: F.
+        triplet_width, quadruplet_width: features that a path carries; 0 of the latter for no quadruplets.
+        basis_width, radial_size: of the bases.
+        degree, far: expected numbers of neighbours, within the cutoff and the interaction cutoff.
+        before_skip, after_skip, atom_residuals, edge_residuals: residual layers.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        triplet_width: int,
+        quadruplet_width: int,
+        basis_width: int,
+        radial_size: int,
+        degree: float,
+        far: float,
+        residuals: tuple[int, int, int, int],
+    ) -> None:
+        super().__init__()
+        before, after, atom, edge = residuals
+        self.own = Dense(width, width)
+        self.triplets = Bilinear(width, triplet_width, basis_width, radial_size, spread(degree - 1), torsions=False)
+        self.quadruplets = (
+            Bilinear(width, quadruplet_width, basis_width, radial_size, spread(far) * spread(degree - 1), True)
+            if quadruplet_width
+            else None
+        )
+        self.before = nn.Sequential(*(Residual(width) for _ in range(before)))
+        self.after = nn.Sequential(*(Residual(width) for _ in range(after)))
+        self.atom = AtomBlock(width, radial_size, atom, degree)
+        self.concat = EdgeLinear(width, width, width, width, bias=False)
+        self.edge = nn.Sequential(*(Residual(width) for _ in range(edge)))
+
+    def forward(self, h: Float[Tensor, "nodes width"], m: Float[Tensor, "edges width"], bases: Bases) -> tuple[Tensor, Tensor]:
+        terms = [self.own(m), self.triplets(m, bases, bases.triplets)]
+        if self.quadruplets is not None and bases.quadruplets is not None:
+            terms.append(self.quadruplets(m, bases, bases.quadruplets))
+        m = self.after((m + self.before(sum(terms) * len(terms) ** -0.5)) * HALF)
+        h = (h + self.atom(m, bases)[0]) * HALF
+        received, sent = self.concat.nodes(h, h)
+        assert received is not None
+        assert sent is not None
+        update = activation(self.concat(received.index_select(0, bases.target), sent.index_select(0, bases.source), m))
+        return h, (m + self.edge(update)) * HALF
+
+
+class GemNet(Backbone):
+    """GemNet-Q and GemNet-T with any cutoff, periodic or not, in any dimension. Fewer than three neighbours: no torsions, no error.
+
+    Args:
+        width: features F of nodes and edges.
+        layers: interaction blocks.
+        cutoff: r_c in A, of messages.
+        quadruplets: look at torsions (GemNet-Q), which costs about the cube of the number of neighbours.
+        interaction_cutoff: how far a and b of a torsion may be apart (A); None for the cutoff. Below it quadruplets are cheaper; the
+            paper's is twice the cutoff.
+        radial_size: functions of the distance.
+        degrees: functions of the angle, l = 0 ... degrees - 1.
+        torsion_degrees: D of quadruplets, with :math:`D (D + 1) / 2` functions in all.
+        triplet_width: features that a triplet carries.
+        quadruplet_width: features that a quadruplet carries.
+        basis_width: channels that functions of distances and angles are squeezed to.
+        features: scalars of a node that are given out; None for ``width``.
+        vectors: vectors of a node that are given out; in three dimensions.
+        average_degree: expected number of neighbours, a constant of the scaling.
+        before_skip, after_skip, atom_residuals, edge_residuals: residual layers of a block.
+        species: atomic numbers known; None for all, () for nodes that are not atoms.
+        node_inputs: names of node invariants to embed (``geometry.NODE_INVARIANTS``).
+        edge_inputs: names of edge invariants that the first messages see (``geometry.EDGE_INVARIANTS``).
+    """
+
+    message = "nonlinear"
+    geometry = "torsion"
+    body_order = 4
+    symmetry = "E(n)"
+    paper = "Gasteiger, Becker, Günnemann 2021, arXiv:2106.08903"
+    PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
+        "small": {"width": 32, "layers": 2, "triplet_width": 16, "quadruplet_width": 16, "torsion_degrees": 3},
+        "T": {"quadruplets": False},
+        "paper": {
+            "width": 128,
+            "layers": 4,
+            "triplet_width": 64,
+            "quadruplet_width": 32,
+            "torsion_degrees": 7,
+            "interaction_cutoff": 10.0,
+            "atom_residuals": 2,
+        },
+    }
+
+    def __init__(
+        self,
+        width: int = 64,
+        layers: int = 3,
+        cutoff: float = 5.0,
+        quadruplets: bool = True,
+        interaction_cutoff: float | None = None,
+        radial_size: int = 6,
+        degrees: int = 7,
+        torsion_degrees: int = 4,
+        triplet_width: int = 32,
+        quadruplet_width: int = 16,
+        basis_width: int = 16,
+        features: int | None = None,
+        vectors: int = 0,
+        average_degree: float = 8.0,
+        before_skip: int = 1,
+        after_skip: int = 1,
+        atom_residuals: int = 1,
+        edge_residuals: int = 1,
+        species: Sequence[int] | None = None,
+        node_inputs: Sequence[str] = (),
+        edge_inputs: Sequence[str] = (),
+    ) -> None:
+        super().__init__()
+        features = width if features is None else features
+        check_sizes(width=width, layers=layers, radial_size=radial_size, degrees=degrees, triplet_width=triplet_width)
+        check_sizes(torsion_degrees=torsion_degrees, quadruplet_width=quadruplet_width, basis_width=basis_width, features=features)
+        if not average_degree > 0:
+            raise InputError(f"average_degree = {average_degree}", where="average_degree", remedy="give a positive number of neighbours.")
+        if not quadruplets:
+            self.geometry, self.body_order = "angle", 3  # type: ignore[misc]  # of this model, not of the class
+        far = cutoff if interaction_cutoff is None or not quadruplets else interaction_cutoff
+        self.cutoff, self.near, self.far, self.vectors = max(cutoff, far), cutoff, far, vectors
+        self.irreps_out = Irreps(f"{features}x0e" + (f"+{vectors}x1o" if vectors else ""))
+        self.basis = GemNetBasis(cutoff, far, radial_size, degrees, torsion_degrees if quadruplets else 0, basis_width)
+        self.embedding, self.edge_inputs = NodeEmbedding(width, species, node_inputs), tuple(edge_inputs)
+        self.first = EdgeLinear(width, width, radial_size + len(self.edge_inputs), width)
+        degree = max(average_degree, 2.0)
+        counts = (degree, max(degree * (far / cutoff) ** 3, 1.0))
+        sizes = (width, triplet_width, quadruplet_width if quadruplets else 0, basis_width, radial_size, *counts)
+        residuals = (before_skip, after_skip, atom_residuals, edge_residuals)
+        self.layers = nn.ModuleList(GemNetLayer(*sizes, residuals) for _ in range(layers))
+        self.outputs = nn.ModuleList(AtomBlock(width, radial_size, atom_residuals, degree, features, vectors) for _ in range(layers + 1))
+
+    def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:
+        if self.vectors:
+            require_space(graph)
+        near, far = (graph if reach == self.cutoff else within(graph, reach) for reach in (self.near, self.far))
+        bases, h = self.basis(near, far), self.embedding(graph)
+        e = bases.radial
+        if self.edge_inputs:
+            e = torch.cat([e, edge_invariants(near, self.edge_inputs)], dim=-1)
+        received, sent = self.first.nodes(h, h)
+        assert received is not None
+        assert sent is not None
+        m = activation(self.first(received.index_select(0, bases.target), sent.index_select(0, bases.source), e))
+        found = [self.outputs[0](m, bases)]
+        for layer, output in zip(self.layers, self.outputs[1:], strict=True):
+            h, m = layer(h, m, bases)
+            found.append(output(m, bases))
+        scalars, vectors = zip(*found, strict=True)
+        scale = len(found) ** -0.5
+        s = torch.stack(scalars).sum(0) * scale
+        return join(s, torch.stack(vectors).sum(0) * scale, self.vectors) if self.vectors else s

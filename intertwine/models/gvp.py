@@ -1,0 +1,178 @@
+r"""GVP-GNN: multilayer perceptrons whose layers carry vectors beside scalars.
+
+.. math::
+    \mathrm{GVP}(s, v) &= \big(\sigma(m),\; \mathrm{sigmoid}(W_g m + b_g) \circ W_\mu v_h\big), \qquad
+    v_h = W_h v, \quad m = W_m (s, |v_h|) + b \\
+    h_{ij} &= \mathrm{GVP}\big(e(d_{ij}), \hat x_{ij}\big), \qquad
+    m_{ij} = \mathrm{GVP}_n \circ \dots \circ \mathrm{GVP}_1 (h_i, h_j, h_{ij}) \\
+    h &\leftarrow \mathrm{norm}\Big(h_i + \frac{1}{|N(i)|} \sum_j m_{ij}\Big), \qquad
+    h_i' = \mathrm{norm}\big(h + \mathrm{GVP} \circ \mathrm{GVP}(h)\big)
+
+with h = (s, v). Vector gates are those of Jing, Eismann, Soni and Dror 2021 (arXiv:2106.03843, algorithm 1), the network that of Jing et
+al., ICLR 2021 (arXiv:2009.01411), eq. 1 to 4 and 7 to 8, with three GVPs in a message and two in the feed-forward block, whose last has
+no activation. The first GVP of a message is linear before its norm: its parts of h_i and h_j are computed once per node.
+
+For smooth energies, unlike the paper's: SiLU for ReLU, a smooth norm, messages times the envelope c, the mean as
+:math:`\sum_j c_{ij} m_{ij} / (1 + \sum_j c_{ij})`, and no normalisation of edges. In the first layer vectors are zero, unless the data
+give some, and the terms with v are absent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from intertwine.geometry import Graph
+from intertwine.nn import Backbone, EdgeEmbedding, MessagePassing, NodeEmbedding, check_sizes
+from intertwine.nn.attention import edge_mean
+from intertwine.nn.edge_mlp import EdgeLinear
+from intertwine.nn.scalar_vector import (
+    GatedVectors,
+    ScalarVectorNorm,
+    VectorEmbedding,
+    VectorPerceptron,
+    check_smoothing,
+    join,
+    require_space,
+)
+from intertwine.numerics import InputError, safe
+from intertwine.o3 import Irreps
+
+
+class GVPLayer(MessagePassing):
+    """Messages, feed-forward block, two norms, on s (nodes, F) and v (nodes, 3, C), or None while all vectors are zero.
+
+    Args:
+        width: scalars F of nodes.
+        vectors: vectors C of nodes.
+        edge_width: scalars of edges, which have one vector.
+        given: whether there are vectors yet.
+        depth: GVPs in a message.
+        dropout: probability to drop a channel of the two updates, in training.
+        smoothing: epsilon of norms.
+    """
+
+    def __init__(self, width: int, vectors: int, edge_width: int, given: bool, depth: int, dropout: float, smoothing: float) -> None:
+        super().__init__()
+        known = vectors if given else 0
+        hidden = max(2 * known + 1, vectors)  # as the authors: the larger of input and output of the first GVP
+        self.hidden = EdgeLinear(known, known, 1, hidden, bias=False)  # W_h
+        self.scalar = EdgeLinear(width, width, edge_width + hidden, width)  # W_m
+        self.first = GatedVectors(width, hidden, vectors, F.silu if depth > 1 else None)
+        activations = [F.silu] * (depth - 2) + [None] * (depth > 1)
+        self.rest = nn.ModuleList(VectorPerceptron(width, vectors, width, vectors, smoothing, a) for a in activations)
+        self.widen = VectorPerceptron(width, vectors, 4 * width, 2 * vectors, smoothing)
+        self.narrow = VectorPerceptron(4 * width, 2 * vectors, width, vectors, smoothing, None)
+        self.norms = nn.ModuleList(ScalarVectorNorm(width, smoothing) for _ in range(2))
+        self.dropout, self.smoothing = dropout, smoothing
+
+    def prepare(self, f):
+        s, v = f
+        (s_i, s_j), (v_i, v_j) = self.scalar.nodes(s, s), self.hidden.nodes(v, v)
+        return (s_i, v_i), (s_j, v_j)
+
+    def message(self, f_i, f_j, a_ij):
+        (s_i, v_i), (s_j, v_j), (scalars, vector, envelope) = f_i, f_j, a_ij
+        v_h = self.hidden(v_i, v_j, vector)
+        m = self.first(self.scalar(s_i, s_j, torch.cat([scalars, safe.soft_norm(v_h, self.smoothing, dim=1)], dim=-1)), v_h)
+        for layer in self.rest:
+            m = layer(*m)
+        return *m, envelope
+
+    def aggregate(self, m_ij, i, nodes):
+        s, v, envelope = m_ij
+        return edge_mean(s, envelope, i, nodes), edge_mean(v, envelope, i, nodes)
+
+    def update(self, f_i, m_i):
+        s, v = self.dropped(*m_i)
+        f = self.norms[0](f_i[0] + s, v if f_i[1] is None else f_i[1] + v)
+        s, v = self.dropped(*self.narrow(*self.widen(*f)))
+        return self.norms[1](f[0] + s, f[1] + v)
+
+    def dropped(self, s: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Dropout of scalars and of whole vectors."""
+        if not self.training or self.dropout == 0:
+            return s, v
+        return F.dropout(s, self.dropout), v * F.dropout(torch.ones_like(v[:, :1]), self.dropout)
+
+
+class GVP(Backbone):
+    """GVP-GNN with any cutoff, species and inputs.
+
+    Args:
+        width: scalars F (100 in the paper).
+        vectors: vectors C (16 in the paper).
+        layers: number of layers (5 in the paper).
+        cutoff: r_c in A (4.5 in the paper).
+        edge_width: scalars of an edge (32 in the paper).
+        message_layers: GVPs in a message (3 in the paper).
+        radial_size: number of radial functions (16 in the paper).
+        radial: "bessel" or "gaussian" (the paper's).
+        cutoff_function: "polynomial" (forces without a kink) or "cosine".
+        dropout: probability to drop a channel of an update in training (0.1 in the paper).
+        species: atomic numbers known; None for all, () for nodes that are not atoms.
+        node_inputs: names of node invariants to embed (``geometry.NODE_INVARIANTS``).
+        edge_inputs: names of edge invariants that messages see (``geometry.EDGE_INVARIANTS``).
+        vector_inputs: names of vector fields of the nodes, ``("vel",)`` for example, that start the vectors.
+        smoothing: epsilon of norms, in units of the features.
+    """
+
+    message = "nonlinear"
+    geometry = "vector"
+    body_order = 3
+    symmetry = "E(3)"
+    paper = "Jing, Eismann, Soni, Dror 2021, arXiv:2106.03843"
+    PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
+        "small": {"width": 32, "vectors": 8, "layers": 2, "edge_width": 16, "message_layers": 2},
+        "paper": {"width": 100, "vectors": 16, "layers": 5, "cutoff": 4.5, "radial_size": 16, "radial": "gaussian", "dropout": 0.1},
+    }
+
+    def __init__(
+        self,
+        width: int = 64,
+        vectors: int = 16,
+        layers: int = 3,
+        cutoff: float = 5.0,
+        edge_width: int = 32,
+        message_layers: int = 3,
+        radial_size: int = 20,
+        radial: str = "bessel",
+        cutoff_function: str = "polynomial",
+        dropout: float = 0.0,
+        species: Sequence[int] | None = None,
+        node_inputs: Sequence[str] = (),
+        edge_inputs: Sequence[str] = (),
+        vector_inputs: Sequence[str] = (),
+        smoothing: float = 0.1,
+    ) -> None:
+        super().__init__()
+        check_sizes(
+            width=width, vectors=vectors, layers=layers, edge_width=edge_width, radial_size=radial_size, message_layers=message_layers
+        )
+        check_smoothing(smoothing)
+        if not 0 <= dropout < 1:
+            raise InputError(f"dropout = {dropout} is not a probability below 1", where="dropout", remedy="give a number from 0 to 0.5.")
+        self.cutoff, self.vectors = cutoff, vectors
+        self.irreps_out = Irreps(f"{width}x0e+{vectors}x1o")
+        self.embedding = NodeEmbedding(width, species, node_inputs)
+        self.edges = EdgeEmbedding(cutoff, radial_size, radial, cutoff_function, edge_inputs)
+        self.edge = VectorPerceptron(self.edges.width, 1, edge_width, 1, smoothing, None)
+        self.start = VectorEmbedding(vectors, vector_inputs) if len(vector_inputs) else None
+        given = self.start is not None
+        self.layers = nn.ModuleList(
+            GVPLayer(width, vectors, edge_width, given or k > 0, message_layers, dropout, smoothing) for k in range(layers)
+        )
+
+    def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:
+        require_space(graph)
+        edges = self.edges(graph)
+        a_ij = (*self.edge(edges.attributes, edges.directions.unsqueeze(-1)), edges.envelope.squeeze(-1))
+        f = (self.embedding(graph), None if self.start is None else self.start(graph))
+        for layer in self.layers:
+            f = layer(f, a_ij, graph.edge_index)
+        return join(*f, vectors=self.vectors)

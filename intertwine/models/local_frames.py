@@ -1,0 +1,147 @@
+r"""LoCS: every node looks at its neighbours from a frame of its own, in which any network is allowed.
+
+.. math::
+    z_{ij} &= \big(F_i^\top u_{ij},\; F_i^\top F_j,\; F_i^\top v_i,\; F_i^\top v_j,\; e(d_{ij})\big), \qquad
+    u_{ij} = x_{ij} / (1 + d_{ij}) \\
+    m_{ij} &= \phi_m(s_i, s_j, z_{ij}), \qquad
+    s_i' = s_i + \phi_s\Big(s_i, \frac{1}{|N(i)|} \sum_j m_{ij}\Big), \qquad v^\mathrm{out}_i = F_i\, W s_i
+
+with frames :math:`F_i`, whose columns are orthonormal axes. Relative positions, orientations and velocities are invariants, translated by
+:math:`-x_i` and rotated by :math:`F_i^\top`: messages need no other symmetry, and may be of any kind. What they predict is a vector of the
+frame and is turned back.
+
+The paper's frame is that of the velocity, by its yaw and pitch; it has no roll, so it turns with the structure about the z axis only.
+Here the second axis lies in the half-plane of a learned sum of neighbour vectors, and the first is another such sum where there are no
+velocities: :mod:`intertwine.nn.frames`, where it is told what becomes of axes that symmetry leaves undefined (they shrink to nothing,
+smoothly). With that SE(3) holds everywhere; the third axis is a cross product, so a mirror image is another structure. The mean is
+:math:`\sum_j c_{ij} m_{ij} / (1 + \sum_j c_{ij})`.
+
+Kofinas, Nagaraja, Gavves, NeurIPS 2021 (arXiv:2110.14961), eq. 5 to 12.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from intertwine.geometry import Graph, distances, edge_invariants, edge_vectors, field
+from intertwine.nn import MLP, Backbone, EdgeEmbedding, MessagePassing, NodeEmbedding, check_sizes
+from intertwine.nn.attention import edge_mean
+from intertwine.nn.edge_mlp import EdgeMLP
+from intertwine.nn.frames import FrameEmbedding, into, out_of
+from intertwine.nn.scalar_vector import check_smoothing, join, require_space
+from intertwine.o3 import Irreps
+
+
+class LocalFramesLayer(MessagePassing):
+    """Message and update on s (nodes, F).
+
+    Args:
+        width: features F.
+        edge_width: features of z_ij.
+    """
+
+    def __init__(self, width: int, edge_width: int) -> None:
+        super().__init__()
+        self.phi_m = EdgeMLP(width, width, edge_width, width, width)
+        self.phi_s = MLP([2 * width, width, width])
+
+    def prepare(self, f):
+        return self.phi_m.nodes(f, f)
+
+    def message(self, f_i, f_j, a_ij):
+        attributes, envelope = a_ij
+        return self.phi_m(f_i, f_j, attributes), envelope
+
+    def aggregate(self, m_ij, i, nodes):
+        return edge_mean(*m_ij, i, nodes)
+
+    def update(self, f_i, m_i):
+        return f_i + self.phi_s(torch.cat([f_i, m_i], dim=-1))
+
+
+class LocalFrames(Backbone):
+    """LoCS with or without velocities, with or without a cutoff.
+
+    Args:
+        width: features F.
+        vectors: vectors of a node that are given out.
+        layers: number of layers.
+        cutoff: r_c in A, beyond which messages vanish smoothly; None connects all pairs (the paper's particles).
+        velocity: read ``graph.vel``; frames have their first axis along it.
+        radial_size: number of radial functions; without a cutoff the distance itself takes their place.
+        radial: "bessel" or "gaussian".
+        cutoff_function: "polynomial" or "cosine".
+        species: atomic numbers known; None for all, () for nodes that are not atoms.
+        node_inputs: names of node invariants to embed; ``("speed",)`` for particles.
+        edge_inputs: names of edge invariants that messages see; ``("charge_product",)`` for charged particles.
+        smoothing: epsilon of the frames: axes fade where the vectors that they come from are shorter.
+    """
+
+    message = "nonlinear"
+    geometry = "group element"
+    body_order = 4
+    symmetry = "SE(3)"
+    paper = "Kofinas, Nagaraja, Gavves 2021, arXiv:2110.14961"
+    PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
+        "small": {"width": 32, "vectors": 8, "layers": 2},
+        "paper": {"width": 256, "vectors": 2, "layers": 2, "cutoff": None, "velocity": True},
+    }
+
+    def __init__(
+        self,
+        width: int = 64,
+        vectors: int = 16,
+        layers: int = 3,
+        cutoff: float | None = 5.0,
+        velocity: bool = False,
+        radial_size: int = 20,
+        radial: str = "bessel",
+        cutoff_function: str = "polynomial",
+        species: Sequence[int] | None = None,
+        node_inputs: Sequence[str] = (),
+        edge_inputs: Sequence[str] = (),
+        smoothing: float = 0.1,
+    ) -> None:
+        super().__init__()
+        check_sizes(width=width, vectors=vectors, layers=layers, radial_size=radial_size)
+        check_smoothing(smoothing)
+        self.cutoff, self.velocity, self.vectors = cutoff, velocity, vectors
+        self.irreps_out = Irreps(f"{width}x0e+{vectors}x1o")
+        self.embedding, self.edge_inputs = NodeEmbedding(width, species, node_inputs), tuple(edge_inputs)
+        self.edges = None if cutoff is None else EdgeEmbedding(cutoff, radial_size, radial, cutoff_function, edge_inputs)
+        edge_width = 1 + len(self.edge_inputs) if self.edges is None else self.edges.width
+        self.frames = FrameEmbedding(width, edge_width, velocity, smoothing)
+        columns = edge_width + 12 + 6 * velocity
+        self.layers = nn.ModuleList(LocalFramesLayer(width, columns) for _ in range(layers))
+        self.out = nn.Linear(width, 3 * vectors)
+
+    def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:
+        require_space(graph)
+        s, (j, i) = self.embedding(graph), graph.edge_index
+        vel = field(graph, "vel") if self.velocity else None
+        u, attributes, envelope = self.surroundings(graph)
+        frames = self.frames(s, attributes, u, envelope, graph.edge_index, vel)
+        received, sent = frames.index_select(0, i), frames.index_select(0, j)
+        seen = [u.unsqueeze(-1), sent]
+        if vel is not None:
+            seen += [vel.index_select(0, i).unsqueeze(-1), vel.index_select(0, j).unsqueeze(-1)]
+        z = torch.cat([attributes, into(received, torch.cat(seen, dim=-1)).flatten(1)], dim=-1)
+        for layer in self.layers:
+            s = layer(s, (z, envelope), graph.edge_index)
+        return join(s, out_of(frames, self.out(s).unflatten(-1, (3, self.vectors))), self.vectors)
+
+    def surroundings(self, graph: Graph) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Bounded relative positions u_ij (edges, 3), invariants of the edges (edges, k), and the envelope (edges,), None without a
+        cutoff."""
+        if self.edges is not None:
+            edges = self.edges(graph)
+            return edges.vectors / (1 + edges.distances.unsqueeze(-1)), edges.attributes, edges.envelope.squeeze(-1)
+        vectors = edge_vectors(graph)
+        d = distances(vectors).unsqueeze(-1)
+        attributes = torch.cat([d, edge_invariants(graph, self.edge_inputs)], dim=-1) if self.edge_inputs else d
+        return vectors / (1 + d), attributes, None

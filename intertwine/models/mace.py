@@ -1,0 +1,220 @@
+r"""MACE: messages of many bodies, as equivariant polynomials of one sum over the neighbours.
+
+.. math::
+    A_i^{l_3} &= V \Big[\frac{1}{\bar N} \sum_{j \in N(i)} R(d_{ij}) \circ \big(U x_j \otimes Y(\hat x_{ij})\big)^{l_3}\Big],
+    \qquad R(d) = \mathrm{MLP}\big(e(d)\, c(d)\big) \\
+    B_i^L &= \sum_{\nu=1}^{\nu_{max}} \sum_\eta w^{\nu L}_{z_i \eta} \circ \big(\mathcal U^{\nu L}_\eta A_i \cdots A_i\big)
+    \qquad (\nu \text{ factors, channel by channel}) \\
+    x_i' &= M B_i + W_{z_i} x_i
+
+with U, V, M linear maps of each irrep, :math:`W_z` and w those of a species, radial functions e and envelope c, and all symmetric couplings
+:math:`\mathcal U` of :math:`\nu` factors (:class:`~intertwine.nn.SymmetricContraction`): :math:`\nu` neighbours and the atom itself are
+correlated at the cost of one. The networks R have no biases: messages vanish at the cutoff as the envelope does. The first layer, where x
+knows the species alone, may do without :math:`W_z x`; then A becomes :math:`W_z A`, and an atom without neighbours has no features: its
+energy is its reference energy.
+
+The features are those of all layers, one after the other, because MACE's energy reads every layer:
+:math:`E_i = \sum_t w_t \cdot s_i^{(t)} + \mathrm{MLP}(s_i^{(T)})`, s the scalars of x. Any head reads all of them, too.
+
+Batatia, Kovács, Simm, Ortner, Csányi, MACE: Higher order equivariant message passing neural networks for fast and accurate force fields,
+NeurIPS 2022, arXiv:2206.07697, eq. 7 to 13.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, cast
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from intertwine.geometry import Graph, field
+from intertwine.nn import (
+    Backbone,
+    Convolution,
+    EdgeEmbedding,
+    FullyConnectedNet,
+    NodeEmbedding,
+    PolynomialCutoff,
+    SymmetricContraction,
+    check_sizes,
+)
+from intertwine.nn.self_interaction import Kinds, SelfInteraction, sort_kinds
+from intertwine.numerics import GeometryError, InputError
+from intertwine.o3 import Irreps, Linear, SphericalHarmonics
+from intertwine.o3.blocks import join_blocks, split_blocks
+
+
+class MACELayer(nn.Module):
+    r"""One layer, :math:`x \mapsto M B(A(x)) + W_z x`, or :math:`M B(W_z A(x))`; features in ``ir_mul``.
+
+    Args:
+        irreps_in, irreps_out: representations of x and x'. irreps_edge: of the harmonics.
+        correlated: of A, the same number of channels in every block, and in those of ``irreps_out``.
+        correlation: :math:`\nu_{max}`.
+        radial: widths of input and hidden layers of the radial network. variance: second moment of its input.
+        average_degree: :math:`\bar N`.
+        kinds: number of species.
+        residual: whether :math:`W_z` acts on x, not on A.
+    """
+
+    def __init__(
+        self,
+        irreps_in: Irreps,
+        irreps_edge: Irreps,
+        correlated: Irreps,
+        irreps_out: Irreps,
+        correlation: int,
+        radial: Sequence[int],
+        variance: float,
+        average_degree: float,
+        kinds: int,
+        residual: bool,
+    ) -> None:
+        super().__init__()
+        self.irreps_in, self.irreps_out, self.residual = irreps_in, irreps_out, residual
+        self.up = Linear(irreps_in, irreps_in, layout="ir_mul")
+        self.convolution = Convolution(irreps_in, irreps_edge, correlated, average_degree=average_degree**2)  # 1 / N, not 1 / sqrt(N)
+        self.radial = FullyConnectedNet([*radial, self.convolution.weight_numel], F.silu, variance_in=variance)
+        self.down = Linear(self.convolution.irreps_out, correlated, layout="ir_mul")
+        self.contraction = SymmetricContraction(correlated, irreps_out, correlation, kinds)
+        self.mix = Linear(irreps_out, irreps_out, layout="ir_mul")
+        between = (irreps_in, irreps_out) if residual else (correlated, correlated)
+        self.self_interaction = SelfInteraction(*between, kinds)
+
+    def forward(
+        self,
+        x: Float[Tensor, "nodes dim_in"],
+        harmonics: Float[Tensor, "edges dim_edge"],
+        attributes: Float[Tensor, "edges k"],
+        edge_index: Int[Tensor, "2 edges"],
+        kind: Int[Tensor, " nodes"],
+        kinds: Kinds,
+    ) -> Float[Tensor, "nodes dim_out"]:
+        a = self.down(self.convolution(self.up(x), harmonics, edge_index, self.radial(attributes)))
+        if self.residual:
+            return self.mix(self.contraction(a, kind)) + self.self_interaction(x, kinds)
+        return self.mix(self.contraction(self.self_interaction(a, kinds), kind))
+
+
+class MACE(Backbone):
+    """MACE with any cutoff, species and inputs.
+
+    Args:
+        width: channels of every irrep of the features (256 in the paper).
+        layers: 2 are enough, as the paper found.
+        correlation: largest number of neighbours in one product, 1 to 4; 1 makes messages of two bodies.
+        lmax: largest degree of harmonics and of A (3 in the paper).
+        hidden_lmax: largest degree of the features that layers hand on (0 to 2 in the paper).
+        outputs: irreps of the last layer. "0e" alone is enough for energies, and makes that layer cheap.
+        first_residual: whether the first layer adds W_z x as the others do; without, an atom that is alone has no features.
+        cutoff: r_c in A.
+        radial_size: number of radial functions (8 in the paper).
+        radial_width: width of the hidden layers of radial networks (64 in the paper).
+        radial_layers: how many of them (3 in the paper).
+        radial: "bessel" (the paper's) or "gaussian".
+        envelope_power: p of the polynomial envelope (5 in the paper).
+        average_degree: average number of neighbours, by which sums are divided.
+        species: atomic numbers known; None for all, () for nodes that are not atoms and all of one kind.
+        node_inputs: names of node invariants to embed (``geometry.NODE_INVARIANTS``).
+        edge_inputs: names of edge invariants that the radial networks see (``geometry.EDGE_INVARIANTS``).
+        vector_inputs: names of vector fields of the nodes, ``("vel",)`` for example, that start the vectors.
+
+    Raises:
+        InputError: a size that is not positive, a negative degree, an output that no product of so few factors leads to.
+    """
+
+    message = "nonlinear"
+    geometry = "spherical tensor"
+    body_order = 4  # of correlation 3
+    symmetry = "E(3)"
+    paper = "Batatia et al. 2022, arXiv:2206.07697"
+    rate = 2.5
+
+    PRESETS: ClassVar[dict[str, dict[str, object]]] = {
+        "small": {"width": 16, "correlation": 2, "radial_width": 32, "radial_layers": 2},
+        "paper": {"width": 256, "lmax": 3, "hidden_lmax": 2},
+    }
+
+    def __init__(
+        self,
+        width: int = 32,
+        layers: int = 2,
+        correlation: int = 3,
+        lmax: int = 2,
+        hidden_lmax: int = 1,
+        outputs: str = "0e",
+        first_residual: bool = True,
+        cutoff: float = 5.0,
+        radial_size: int = 8,
+        radial_width: int = 64,
+        radial_layers: int = 3,
+        radial: str = "bessel",
+        envelope_power: int = 5,
+        average_degree: float = 12.0,
+        species: Sequence[int] | None = None,
+        node_inputs: Sequence[str] = (),
+        edge_inputs: Sequence[str] = (),
+        vector_inputs: Sequence[str] = (),
+    ) -> None:
+        super().__init__()
+        check_sizes(width=width, layers=layers, correlation=correlation, radial_size=radial_size)
+        check_sizes(radial_width=radial_width, radial_layers=radial_layers)
+        if min(lmax, hidden_lmax) < 0:
+            what = f"lmax = {lmax}, hidden_lmax = {hidden_lmax}"
+            raise InputError(what, where="lmax", remedy="give 0 or more; 3 and 1 are usual.")
+        self.cutoff, self.body_order = cutoff, correlation + 1  # type: ignore[misc]
+        self.embedding = NodeEmbedding(width, species, node_inputs)
+        self.kinds = len(self.embedding.table.known) if self.embedding.table is not None else 1
+        self.edges = EdgeEmbedding(cutoff, radial_size, radial, "polynomial", edge_inputs)
+        self.edges.envelope = PolynomialCutoff(cutoff, envelope_power)
+        edge = Irreps.spherical_harmonics(lmax)
+        self.harmonics = SphericalHarmonics(edge, True, "component")
+        self.vector_inputs = tuple(vector_inputs)
+        self.vectors = nn.Linear(len(self.vector_inputs), width, bias=False) if self.vector_inputs else None
+        radials = [self.edges.width, *[radial_width] * radial_layers]
+        variance = 3 / cutoff**3 if radial == "bessel" else 1.0  # of the functions, where neighbours have a uniform density
+        hidden = Irreps([(width, ir) for _, ir in Irreps.spherical_harmonics(hidden_lmax)])
+        last = Irreps([(width, ir) for _, ir in Irreps(outputs).regroup()])
+        current = Irreps([(width, "0e"), *([(width, "1o")] if self.vector_inputs else [])])
+        correlated, common = Irreps([(width, ir) for _, ir in edge]), (radials, variance, average_degree, self.kinds)
+        self.layers, total = nn.ModuleList(), Irreps()
+        for number in range(layers):
+            wanted = hidden if number < layers - 1 else last
+            layer = MACELayer(current, edge, correlated, wanted, correlation, *common, number > 0 or first_residual)
+            self.layers.append(layer)
+            current = wanted
+            total += wanted
+            _reached(layer.contraction)
+        self.irreps_out = total
+
+    def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:
+        if graph.dimension != 3:
+            what = f"nodes in {graph.dimension} dimensions, the model is for 3"
+            raise GeometryError(what, where="pos", remedy="EGNN and SchNet work in any dimension.")
+        edges, x = self.edges(graph), self.embedding(graph)
+        table = self.embedding.table
+        kind = table(graph.z) if table is not None else torch.zeros(len(x), dtype=torch.int64, device=x.device)
+        kinds = sort_kinds(kind, torch.eye(self.kinds, dtype=x.dtype, device=x.device) * self.kinds**0.5)
+        if self.vectors is not None:
+            vectors = self.vectors(torch.stack([field(graph, name) for name in self.vector_inputs], dim=-1))
+            x = torch.cat([x, vectors.flatten(1)], dim=-1)
+        harmonics, attributes = self.harmonics(edges.vectors), edges.attributes * edges.envelope
+        found = []
+        for layer in self.layers:
+            x = layer(x, harmonics, attributes, graph.edge_index, kind, kinds)
+            found.append(join_blocks(split_blocks(x, cast(MACELayer, layer).irreps_out, "ir_mul")))
+        return torch.cat(found, dim=1)
+
+
+def _reached(contraction: SymmetricContraction) -> None:
+    """An error that names the irreps of a contraction that have no couplings, since their features would always be 0."""
+    weights, missing = iter(contraction.weights), []
+    for (_, ir), degrees in zip(contraction.irreps_out, contraction.correlations, strict=True):
+        if not sum([next(weights).shape[1] for _ in range(degrees)]):
+            missing.append(str(ir))
+    if missing:
+        remedy = "raise lmax or the correlation."
+        raise InputError(f"no product of the harmonics leads to {', '.join(missing)}", where="outputs, hidden_lmax", remedy=remedy)

@@ -1,0 +1,205 @@
+r"""NequIP: steerable features of every degree and both parities, convolved with harmonics; an interaction potential from few data.
+
+.. math::
+    L_i^{l_3 p_3} &= \frac{1}{\sqrt{\bar N}} \sum_{j \in N(i)} R(d_{ij}) \circ \big(U x_j \otimes Y(\hat x_{ij})\big)^{l_3 p_3},
+    \qquad R(d) = \mathrm{MLP}\big(e(d)\, c(d)\big) \\
+    x_i' &= \mathrm{gate}\big(V L_i + W_{z_i} x_i\big), \qquad
+    \mathrm{gate}(s, g, t) = \big(\phi(s),\; \mathrm{silu}(g) \circ t\big)
+
+with U, V linear maps of each irrep, :math:`W_z` one of each species (the self-interaction, a product of features and attributes of the
+node that is evaluated once per species), radial functions e and envelope c. The networks R have no biases: messages vanish at the cutoff as
+the envelope does. :math:`\phi` is silu for even and tanh for odd scalars. Without :math:`W_z` in the first layer, as in the
+package nequip, an atom without neighbours has no features.
+
+Batzner, Musaelian, Sun, Geiger, Mailoa, Kornbluth, Molinari, Smidt, Kozinsky, Nature Communications 13, 2453 (2022), arXiv:2101.03164,
+eq. 2 to 7; a special case of the steerable group convolution of the lecture "Steerable group convolutions", with X = R^3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from intertwine.geometry import Graph, field
+from intertwine.nn import Backbone, Convolution, EdgeEmbedding, FullyConnectedNet, Gate, NodeEmbedding, check_sizes
+from intertwine.nn.self_interaction import Kinds, SelfInteraction, sort_kinds
+from intertwine.numerics import GeometryError, InputError
+from intertwine.o3 import Irreps, Linear, SphericalHarmonics
+from intertwine.o3.blocks import join_blocks, split_blocks
+
+
+class NequIPLayer(nn.Module):
+    r"""Interaction block and gate: :math:`x \mapsto \mathrm{gate}(V\, \mathrm{conv}(U x) + W_z x)`, features in ``ir_mul``.
+
+    Args:
+        irreps_in: representation of x. irreps_edge: of the harmonics.
+        wanted: what the output may have; what can't be reached from x is left out.
+        radial: widths of input and hidden layers of the radial network. variance: second moment of its input.
+        average_degree: average number of neighbours.
+        attributes: number of the nodes' attributes; 0 for no :math:`W_z`.
+    """
+
+    def __init__(
+        self,
+        irreps_in: Irreps,
+        irreps_edge: Irreps,
+        wanted: Irreps,
+        radial: Sequence[int],
+        variance: float,
+        average_degree: float,
+        attributes: int,
+    ) -> None:
+        super().__init__()
+        reached = {out for _, ir in irreps_in for _, other in irreps_edge for out in ir * other}
+        kept = Irreps([(mul, ir) for mul, ir in wanted if ir in reached])
+        scalars, gated = Irreps([b for b in kept if not b.ir.l]), Irreps([b for b in kept if b.ir.l])
+        gates = Irreps([(gated.num_irreps, "0e")]) if len(gated) else Irreps()
+        functions = [F.silu if ir.p == 1 else torch.tanh for _, ir in scalars]
+        self.gate = Gate(scalars, functions, gates, [F.silu] * len(gates), gated, layout="ir_mul")
+        self.irreps_in, self.irreps_out = irreps_in, self.gate.irreps_out
+        self.up = Linear(irreps_in, irreps_in, layout="ir_mul")
+        self.convolution = Convolution(irreps_in, irreps_edge, self.gate.irreps_in, average_degree=average_degree)
+        self.radial = FullyConnectedNet([*radial, self.convolution.weight_numel], F.silu, variance_in=variance)
+        self.down = Linear(self.convolution.irreps_out, self.gate.irreps_in, layout="ir_mul")
+        self.self_interaction = SelfInteraction(irreps_in, self.gate.irreps_in, attributes) if attributes else None
+
+    def forward(
+        self,
+        x: Float[Tensor, "nodes dim_in"],
+        harmonics: Float[Tensor, "edges dim_edge"],
+        attributes: Float[Tensor, "edges k"],
+        edge_index: Int[Tensor, "2 edges"],
+        kinds: Kinds,
+    ) -> Float[Tensor, "nodes dim_out"]:
+        z = self.down(self.convolution(self.up(x), harmonics, edge_index, self.radial(attributes)))
+        return self.gate(z if self.self_interaction is None else z + self.self_interaction(x, kinds))
+
+
+class NequIP(Backbone):
+    """NequIP with any cutoff, species and inputs.
+
+    Args:
+        width: channels of every irrep of the features (32 in the paper's molecules).
+        layers: interaction blocks (4 to 6 in the paper).
+        lmax: largest degree of features and harmonics (1 to 3 in the paper).
+        parity: whether features have irreps of both parities (the paper's); without, only those of harmonics (0e, 1o, 2e, ...).
+        irreps: the hidden features, "64x0e+32x1o" for example, instead of ``width`` channels of each irrep up to ``lmax``.
+        outputs: irreps of the result. "0e" alone is enough for energies, and makes the last layer cheap.
+        attributes: size of the embedding of species; None for as many as there are scalars.
+        first_self_interaction: whether the first layer has one, too; without, an atom that is alone has no features.
+        cutoff: r_c in A.
+        radial_size: number of radial functions (8 in the paper).
+        radial_width: width of the hidden layers of radial networks.
+        radial_layers: how many of them.
+        radial: "bessel" (the paper's) or "gaussian".
+        cutoff_function: "polynomial" (the paper's, p = 6) or "cosine".
+        average_degree: average number of neighbours, to which sums are scaled.
+        species: atomic numbers known; None for all, () for nodes that are not atoms.
+        node_inputs: names of node invariants to embed (``geometry.NODE_INVARIANTS``).
+        edge_inputs: names of edge invariants that the radial networks see (``geometry.EDGE_INVARIANTS``).
+        vector_inputs: names of vector fields of the nodes, ``("vel",)`` for example, that start the vectors.
+
+    Raises:
+        InputError: a size that is not positive, irreps without scalars, an output that no path leads to.
+    """
+
+    message = "linear"
+    geometry = "spherical tensor"
+    body_order = 2
+    symmetry = "E(3)"
+    paper = "Batzner et al. 2022, arXiv:2101.03164"
+    rate = 2.5
+
+    irreps_out: Irreps
+
+    PRESETS: ClassVar[dict[str, dict[str, object]]] = {
+        "small": {"width": 16, "layers": 3, "lmax": 1, "parity": False, "radial_width": 32},
+        "paper": {"width": 32, "layers": 4, "lmax": 3, "parity": True, "radial_width": 64, "radial_layers": 2, "outputs": "0e"},
+    }
+
+    def __init__(
+        self,
+        width: int = 32,
+        layers: int = 3,
+        lmax: int = 2,
+        parity: bool = False,
+        irreps: str | None = None,
+        outputs: str = "0e+1o",
+        attributes: int | None = None,
+        first_self_interaction: bool = True,
+        cutoff: float = 5.0,
+        radial_size: int = 8,
+        radial_width: int = 64,
+        radial_layers: int = 1,
+        radial: str = "bessel",
+        cutoff_function: str = "polynomial",
+        average_degree: float = 12.0,
+        species: Sequence[int] | None = None,
+        node_inputs: Sequence[str] = (),
+        edge_inputs: Sequence[str] = (),
+        vector_inputs: Sequence[str] = (),
+    ) -> None:
+        super().__init__()
+        check_sizes(width=width, layers=layers, radial_size=radial_size, radial_width=radial_width, radial_layers=radial_layers)
+        self.cutoff = cutoff
+        hidden, edge = _hidden(width, lmax, parity, irreps), Irreps.spherical_harmonics(lmax)
+        scalars = attributes or hidden.count("0e")
+        self.embedding = NodeEmbedding(scalars, species, node_inputs)
+        self.edges = EdgeEmbedding(cutoff, radial_size, radial, cutoff_function, edge_inputs)
+        self.harmonics = SphericalHarmonics(edge, True, "component")
+        self.vector_inputs = tuple(vector_inputs)
+        vectors = hidden.count("1o") or scalars
+        self.vectors = nn.Linear(len(self.vector_inputs), vectors, bias=False) if self.vector_inputs else None
+        last = Irreps([(hidden.count(ir) or hidden.count("0e"), ir) for _, ir in Irreps(outputs).regroup()])
+        widths = [self.edges.width, *[radial_width] * radial_layers]
+        variance = cutoff / 2 if radial == "bessel" else 1.0  # the package nequip takes (2 / r_c) sin(n pi d / r_c) / d to have variance 1
+        current = Irreps([(scalars, "0e"), *([(vectors, "1o")] if self.vector_inputs else [])])
+        self.layers = nn.ModuleList()
+        for number in range(layers):
+            kinds = scalars if number or first_self_interaction else 0
+            wanted = hidden if number < layers - 1 else last
+            layer = NequIPLayer(current, edge, wanted, widths, variance, average_degree, kinds)
+            self.layers.append(layer)
+            current = layer.irreps_out
+        if missing := [str(ir) for _, ir in last if ir not in current]:
+            remedy = f"raise lmax or the number of layers, or have parity; these can be reached: {current}."
+            raise InputError(f"nothing leads to {', '.join(missing)}", where="outputs", remedy=remedy)
+        self.irreps_out = current
+
+    def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:
+        if graph.dimension != 3:
+            what = f"nodes in {graph.dimension} dimensions, the model is for 3"
+            raise GeometryError(what, where="pos", remedy="EGNN and SchNet work in any dimension.")
+        edges, x = self.edges(graph), self.embedding(graph)
+        kinds = self.kinds(graph, x)
+        if self.vectors is not None:
+            vectors = self.vectors(torch.stack([field(graph, name) for name in self.vector_inputs], dim=-1))
+            x = torch.cat([x, vectors.flatten(1)], dim=-1)
+        harmonics, attributes = self.harmonics(edges.vectors), edges.attributes * edges.envelope
+        for layer in self.layers:
+            x = layer(x, harmonics, attributes, graph.edge_index, kinds)
+        return join_blocks(split_blocks(x, self.irreps_out, "ir_mul"))
+
+    def kinds(self, graph: Graph, x: Float[Tensor, "nodes width"]) -> Kinds:
+        """The nodes by species; each by itself where invariants tell them apart, or where a compiler can't have lists of lengths."""
+        table, species = self.embedding.table, self.embedding.species
+        if table is None or species is None or self.embedding.linear is not None:
+            return Kinds(x)
+        return sort_kinds(table(graph.z), species.weight)
+
+
+def _hidden(width: int, lmax: int, parity: bool, irreps: str | None) -> Irreps:
+    """The irreps asked for, or width x l of both parities, or of those of harmonics."""
+    if lmax < 0:
+        raise InputError(f"lmax = {lmax}", where="lmax", remedy="give 0 or more; 2 is usual.")
+    if irreps is None:
+        return Irreps([(width, (l, p)) for l in range(lmax + 1) for p in ((1, -1) if parity else ((-1) ** l,))])
+    hidden = Irreps(irreps).simplify()
+    if not hidden.count("0e"):
+        raise InputError(f"{hidden} have no even scalars", where="irreps", remedy="add some, 32x0e for example.")
+    return hidden

@@ -1,0 +1,128 @@
+r"""PointConv: convolution with a kernel of the relative position; it knows where things are, and which way is up.
+
+.. math::
+    m_{ij} = k(x_j - x_i)\, s_j f_j, \qquad f_i' = f_i + \mathrm{MLP}\Big(\sum_{j \in N(i)} m_{ij}\Big), \qquad
+    k(x) = c(\|x\|) \sum_m \varphi_m(x)\, H_m
+
+with :math:`\varphi = \mathrm{MLP}(x / r_c, e(\|x\|))` and an inverse-density scale :math:`s_j = \sigma(\mathrm{MLP}(1/\rho_j))`,
+:math:`\rho_j = 1 + \sum_k c(d_{jk})`. Wu, Qi and Fuxin, CVPR 2019 (arXiv:1811.07246), eq. 2 to 5; lecture 3.2, "point convolutions".
+
+A kernel of x_j - x_i commutes with translations, T(n), and with nothing else: rotate the input and the output is another one,
+not the rotated one. It would take a kernel of the distance alone (lecture 1.7), which is SchNet's. That makes it the network to
+hold equivariant ones against, and certificates of it say so: "not claimed and not there: rotation".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from intertwine.geometry import Graph, field
+from intertwine.groups import Cartesian, DirectSum
+from intertwine.nn import MLP, Backbone, EdgeEmbedding, NodeEmbedding, check_sizes
+from intertwine.nn.kernel_convolution import KernelConvolution
+from intertwine.numerics import GeometryError, segment
+from intertwine.o3 import Irreps
+
+
+class PointConvLayer(nn.Module):
+    """One convolution, an MLP of its result, and the way round it.
+
+    Args:
+        width: features F of a node.
+        inputs: numbers that the kernel sees of an edge: the relative position, radial functions, invariants.
+        functions: hidden units of the kernel's network.
+        density: weigh what a node sends by its inverse density.
+    """
+
+    def __init__(self, width: int, inputs: int, functions: int, density: bool) -> None:
+        super().__init__()
+        self.phi = MLP([inputs, functions, functions], last=True)
+        self.convolution = KernelConvolution(width, functions)
+        self.outward = MLP([width, width, width])
+        self.scale = MLP([1, functions, 1], xavier=False) if density else None
+
+    def forward(self, f, a_ij, edge_index):
+        attributes, envelope, inverse_density = a_ij
+        sent = f if self.scale is None else f * self.scale(inverse_density).sigmoid()
+        return f + self.outward(self.convolution(sent, self.phi(attributes) * envelope, edge_index))
+
+
+class PointConv(Backbone):
+    """PointConv with any cutoff, species and inputs, in any dimension.
+
+    Its vectors are linear in the last features, component by component: nothing is known of how they turn.
+
+    Args:
+        width: features F of a node.
+        layers: convolutions.
+        cutoff: r_c in A.
+        functions: functions of the kernel (16 to 32 in the paper).
+        radial_size: number of radial functions that the kernel sees besides x_j - x_i: sharper than coordinates at short range.
+        radial: "bessel" or "gaussian".
+        cutoff_function: "polynomial" (forces without a kink) or "cosine".
+        density: the paper's inverse-density scale.
+        vectors: vectors of a node among the outputs.
+        dimension: n, the dimension of space.
+        species: atomic numbers known; None for all, () for nodes that are not atoms.
+        node_inputs: names of node invariants to embed (``geometry.NODE_INVARIANTS``).
+        edge_inputs: names of edge invariants that the kernel sees (``geometry.EDGE_INVARIANTS``).
+        vector_inputs: names of vector fields of the nodes, ``("vel",)`` for example, whose components are embedded.
+    """
+
+    message = "linear"
+    geometry = "vector"
+    body_order = 2
+    symmetry = "T(n)"
+    paper = "Wu, Qi, Fuxin 2019, arXiv:1811.07246"
+    PRESETS: ClassVar[dict[str, dict[str, object]]] = {
+        "small": {"width": 32, "layers": 2},
+        "paper": {"width": 128, "layers": 4, "functions": 32},
+    }
+
+    def __init__(
+        self,
+        width: int = 64,
+        layers: int = 3,
+        cutoff: float = 5.0,
+        functions: int = 16,
+        radial_size: int = 8,
+        radial: str = "bessel",
+        cutoff_function: str = "polynomial",
+        density: bool = True,
+        vectors: int = 1,
+        dimension: int = 3,
+        species: Sequence[int] | None = None,
+        node_inputs: Sequence[str] = (),
+        edge_inputs: Sequence[str] = (),
+        vector_inputs: Sequence[str] = (),
+    ) -> None:
+        super().__init__()
+        check_sizes(width=width, layers=layers, functions=functions, radial_size=radial_size, dimension=dimension, vectors=1 + vectors)
+        self.cutoff, self.dimension = cutoff, dimension
+        terms = tuple((mul, Cartesian(rank, dimension=dimension)) for mul, rank in ((width, 0), (vectors, 1)) if mul)
+        self.irreps_out = Irreps(f"{width}x0e+{vectors}x1o" if vectors else f"{width}x0e") if dimension == 3 else DirectSum(terms)
+        self.embedding = NodeEmbedding(width, species, node_inputs)
+        self.edges = EdgeEmbedding(cutoff, radial_size, radial, cutoff_function, edge_inputs)
+        self.vector_inputs = tuple(vector_inputs)
+        self.inward = nn.Linear(dimension * len(self.vector_inputs), width, bias=False) if self.vector_inputs else None
+        inputs = dimension + self.edges.width
+        self.layers = nn.ModuleList(PointConvLayer(width, inputs, functions, density) for _ in range(layers))
+        self.outward = nn.Linear(width, dimension * vectors, bias=False) if vectors else None
+
+    def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:
+        if graph.dimension != self.dimension:
+            what = f"nodes in {graph.dimension} dimensions, the model is for {self.dimension}"
+            raise GeometryError(what, where="pos", remedy="set the model's `dimension`.")
+        f, edges = self.embedding(graph), self.edges(graph)
+        if self.inward is not None:
+            f = f + self.inward(torch.cat([field(graph, name) for name in self.vector_inputs], dim=-1))
+        density = 1 + segment.sum(edges.envelope, graph.edge_index[1], graph.num_nodes)
+        a_ij = (torch.cat([edges.vectors / self.cutoff, edges.attributes], dim=-1), edges.envelope, 1 / density)
+        for layer in self.layers:
+            f = layer(f, a_ij, graph.edge_index)
+        return f if self.outward is None else torch.cat([f, self.outward(f)], dim=-1)

@@ -1,0 +1,143 @@
+r"""ScalarVector: the general network on scalars s and vectors v, whose messages may look at every inner product.
+
+With the invariants :math:`I_{ij} = (s_i, s_j, \|x_{ij}\|, |v_j|, \hat x_{ij} \cdot v_j, \hat x_{ij} \cdot v_i, v_i \cdot v_j)` the lecture
+"Equivariant GNNs" (Gao, slide "Scalar-vector GNNs"; Joshi et al. 2023, arXiv:2301.09308, section 2.3) writes
+
+.. math::
+    m_i &= f_1(s_i, |v_i|) + \sum_{j \in N(i)} f_2(I_{ij}) \\
+    \vec m_i &= f_3(s_i, |v_i|) \odot v_i + \sum_{j \in N(i)} f_4(I_{ij}) \odot v_j + \sum_{j \in N(i)} f_5(I_{ij}) \odot \hat x_{ij} \\
+    s_i' &= s_i + m_i, \qquad v_i' = v_i + \vec m_i
+
+channel by channel: there are as many vectors as scalars, and channels mix in the functions only. Here f1 and f3 are the two outputs
+of one MLP, f2, f4 and f5 the three outputs of another, times the envelope c(d_ij), so that messages vanish at the cutoff. The lecture's
+:math:`\vec x_{ij}` is the unit vector :math:`\hat x_{ij}`: its length is an argument of every function already. The sums are divided by
+a constant, the square root of the usual number of neighbours. PaiNN, EGNN's messages, and GVP up to its mixing of vectors are
+special cases. In the first layer vectors are zero, unless the data give some, and all terms with v are absent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from intertwine.geometry import Graph
+from intertwine.nn import MLP, Backbone, EdgeEmbedding, MessagePassing, NodeEmbedding, check_sizes
+from intertwine.nn.edge_mlp import EdgeMLP
+from intertwine.nn.scalar_vector import VectorEmbedding, check_smoothing, join, require_space
+from intertwine.numerics import InputError, safe
+from intertwine.o3 import Irreps
+
+
+class ScalarVectorLayer(MessagePassing):
+    """One layer on s (nodes, F) and v (nodes, 3, F), or None while all vectors are zero.
+
+    Args:
+        width: features F.
+        edge_width: radial functions and edge invariants.
+        vectors: whether there are vectors yet.
+        scale: factor of the sums over neighbours.
+        smoothing: epsilon of the norm.
+    """
+
+    def __init__(self, width: int, edge_width: int, vectors: bool, scale: float, smoothing: float) -> None:
+        super().__init__()
+        self.scale, self.smoothing = scale, smoothing
+        if vectors:
+            self.f13 = MLP([2 * width, width, 2 * width])
+            self.f245 = EdgeMLP(width, 2 * width, edge_width + 3 * width, width, 3 * width)
+        else:
+            self.f13 = MLP([width, width, width])
+            self.f245 = EdgeMLP(width, width, edge_width, width, 2 * width)
+
+    def prepare(self, f):
+        s, v = f
+        received, sent = self.f245.nodes(s, self.invariants(s, v))
+        return (received, v), (sent, v)
+
+    def message(self, f_i, f_j, a_ij):
+        (received, v_i), (sent, v_j), (attributes, direction, envelope) = f_i, f_j, a_ij
+        x = direction.unsqueeze(-1)
+        if v_j is None:
+            f2, f5 = (self.f245(received, sent, attributes) * envelope).chunk(2, dim=-1)
+            return f2, f5.unsqueeze(1) * x
+        products = torch.cat([attributes, (x * v_j).sum(1), (x * v_i).sum(1), (v_i * v_j).sum(1)], dim=-1)
+        f2, f4, f5 = (self.f245(received, sent, products) * envelope).chunk(3, dim=-1)
+        return f2, f4.unsqueeze(1) * v_j + f5.unsqueeze(1) * x
+
+    def update(self, f_i, m_i):
+        (s, v), (m, w) = f_i, m_i
+        if v is None:
+            return s + self.f13(s) + self.scale * m, self.scale * w
+        f1, f3 = self.f13(self.invariants(s, v)).chunk(2, dim=-1)
+        return s + f1 + self.scale * m, v + f3.unsqueeze(1) * v + self.scale * w
+
+    def invariants(self, s: Tensor, v: Tensor | None) -> Tensor:
+        """What a node can say of itself: s and the norms of v."""
+        return s if v is None else torch.cat([s, safe.soft_norm(v, self.smoothing, dim=1)], dim=-1)
+
+
+class ScalarVector(Backbone):
+    """The general scalar-vector network with any cutoff, species and inputs.
+
+    Args:
+        width: features F, scalars and vectors alike.
+        layers: number of layers.
+        cutoff: r_c in A.
+        radial_size: number of radial functions.
+        radial: "bessel" or "gaussian".
+        cutoff_function: "polynomial" (forces without a kink) or "cosine".
+        species: atomic numbers known; None for all, () for nodes that are not atoms.
+        node_inputs: names of node invariants to embed (``geometry.NODE_INVARIANTS``).
+        edge_inputs: names of edge invariants that messages see (``geometry.EDGE_INVARIANTS``).
+        vector_inputs: names of vector fields of the nodes, ``("vel",)`` for example, that start the vectors.
+        neighbours: the usual number of neighbours; sums are divided by its square root, a constant.
+        smoothing: epsilon of the norm, in units of the features.
+    """
+
+    message = "nonlinear"
+    geometry = "vector"
+    body_order = 3
+    symmetry = "E(3)"
+    paper = "Gao, lecture 'Equivariant GNNs'; Joshi et al. 2023, arXiv:2301.09308"
+    PRESETS: ClassVar[dict[str, dict[str, Any]]] = {"small": {"width": 32, "layers": 2}, "paper": {"width": 128, "layers": 5}}
+
+    def __init__(
+        self,
+        width: int = 64,
+        layers: int = 3,
+        cutoff: float = 5.0,
+        radial_size: int = 20,
+        radial: str = "bessel",
+        cutoff_function: str = "polynomial",
+        species: Sequence[int] | None = None,
+        node_inputs: Sequence[str] = (),
+        edge_inputs: Sequence[str] = (),
+        vector_inputs: Sequence[str] = (),
+        neighbours: float = 16.0,
+        smoothing: float = 0.1,
+    ) -> None:
+        super().__init__()
+        check_sizes(width=width, layers=layers, radial_size=radial_size)
+        check_smoothing(smoothing)
+        if not neighbours > 0:
+            raise InputError(f"neighbours = {neighbours}", where="neighbours", remedy="give a positive number, such as 16.")
+        self.cutoff, self.width = cutoff, width
+        self.irreps_out = Irreps(f"{width}x0e+{width}x1o")
+        self.embedding = NodeEmbedding(width, species, node_inputs)
+        self.edges = EdgeEmbedding(cutoff, radial_size, radial, cutoff_function, edge_inputs)
+        self.vectors = VectorEmbedding(width, vector_inputs) if len(vector_inputs) else None
+        scale, given = neighbours**-0.5, self.vectors is not None
+        self.layers = nn.ModuleList(ScalarVectorLayer(width, self.edges.width, given or k > 0, scale, smoothing) for k in range(layers))
+
+    def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:
+        require_space(graph)
+        edges = self.edges(graph)
+        a_ij = (edges.attributes, edges.directions, edges.envelope)
+        f = (self.embedding(graph), None if self.vectors is None else self.vectors(graph))
+        for layer in self.layers:
+            f = layer(f, a_ij, graph.edge_index)
+        return join(*f, vectors=self.width)

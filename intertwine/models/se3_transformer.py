@@ -1,0 +1,273 @@
+r"""SE(3)-Transformer: attention whose keys and values are convolved with harmonics, and whose weights are invariant.
+
+.. math::
+    q_i &= W_Q f_i, \qquad
+    k_{ij} = R_K(d_{ij}) \circ \big(U_K f_j \otimes Y(\hat x_{ij})\big), \qquad
+    v_{ij} = R_V(d_{ij}) \circ \big(U_V f_j \otimes Y(\hat x_{ij})\big) \\
+    \alpha_{ij}^h &= \mathrm{softmax}_{j \in N(i)} \big(\langle q_i, k_{ij} \rangle_h \, / \sqrt{D_h}\big), \qquad
+    z_i = \sum_j \alpha_{ij} v_{ij} \\
+    f_i' &= \mathrm{gate}\big((W_V z_i + W_S f_i) / \sqrt 2\big)
+
+for each head h, a part of the channels with :math:`D_h` components of the keys. Queries and keys turn alike, so that :math:`\alpha` is
+invariant. :math:`W_S` is the self-interaction, U and W mix channels of each irrep, and the radial networks R weigh every path of the
+tensor product and every channel: with the maps before and after, the paper's kernels :math:`W^{\ell k}(x_j - x_i)` of eq. 8,
+factored as NequIP factors them. The softmax is that of :mod:`intertwine.nn.attention`, with the envelope in numerator and denominator.
+
+A sum of values is linear in :math:`\alpha`, as it is in the weights of the edges: :math:`\alpha R_V` is given to the fused convolution,
+and no values are stored. Keys are stored, with ``keys`` channels.
+
+Fuchs, Worrall, Fischer and Welling, NeurIPS 2020, arXiv:2006.10503, eq. 8 to 12, with a gate in the place of their nonlinearity of
+norms. Their features have no parity, and all paths. Here features have parities, the natural ones or (``parity=True``) both; then
+the same paths are there, and reflections are a symmetry too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from intertwine.geometry import Graph, distances, edge_invariants, edge_vectors
+from intertwine.nn import Backbone, Convolution, EdgeEmbedding, FullyConnectedNet, Gate, GaussianBasis, NodeEmbedding, check_sizes
+from intertwine.nn.attention import edge_softmax
+from intertwine.nn.scalar_vector import VectorEmbedding, require_space
+from intertwine.numerics import InputError
+from intertwine.o3 import Irreps, Linear, SphericalHarmonics
+from intertwine.o3.blocks import join_blocks, split_blocks
+
+
+class SE3Attention(nn.Module):
+    r"""Keys, queries and values: :math:`f \mapsto W_V z` of the module's docstring, in ``ir_mul``.
+
+    Args:
+        irreps_in: representation of f: blocks of one width. irreps_edge: of the harmonics. irreps_out: of the result.
+        heads: number of heads, a divisor of the width and of ``keys``.
+        keys: channels of every irrep of the keys.
+        radial: widths of input and hidden layers of the radial networks. variance: second moment of their input.
+    """
+
+    head: Tensor
+
+    def __init__(
+        self,
+        irreps_in: Irreps,
+        irreps_edge: Irreps,
+        irreps_out: Irreps,
+        heads: int,
+        keys: int,
+        radial: Sequence[int],
+        variance: float,
+    ) -> None:
+        super().__init__()
+        small = Irreps([(keys, ir) for _, ir in irreps_in])
+        self.key_up = Linear(irreps_in, small, layout="ir_mul")
+        self.value_up = Linear(irreps_in, irreps_in, layout="ir_mul")
+        self.key = Convolution(small, irreps_edge, irreps_in)  # what the queries have not would be multiplied by nothing
+        self.value = Convolution(irreps_in, irreps_edge, irreps_out)
+        self.query = Linear(irreps_in, self.key.irreps_out, layout="ir_mul")
+        self.sizes = (self.key.weight_numel, self.value.weight_numel)
+        self.radial = FullyConnectedNet([*radial, sum(self.sizes)], F.silu, variance_in=variance)
+        self.mix = Linear(self.value.irreps_out, irreps_out, layout="ir_mul")
+        channel = torch.arange(keys) * heads // keys
+        of_head = torch.cat([channel.repeat(ir.dim) for _, ir in self.key.irreps_out])
+        self.register_buffer("head", F.one_hot(of_head, heads).to(self.mix.weight.dtype), persistent=False)
+        self.heads, self.scale = heads, (heads / self.key.irreps_out.dim) ** 0.5
+
+    def forward(
+        self,
+        f: Float[Tensor, "nodes dim_in"],
+        harmonics: Float[Tensor, "edges dim_edge"],
+        attributes: Float[Tensor, "edges k"],
+        envelope: Float[Tensor, " edges"] | None,
+        edge_index: Int[Tensor, "2 edges"],
+    ) -> Float[Tensor, "nodes dim_out"]:
+        for_keys, for_values = self.radial(attributes).split(self.sizes, dim=1)
+        alpha = edge_softmax(self.logits(f, harmonics, for_keys, edge_index), envelope, edge_index[1], len(f))
+        weight = for_values.unflatten(1, (-1, self.heads, self.value.irreps_in[0].mul // self.heads))  # edges, paths, heads, channels
+        weight = (weight * alpha[:, None, :, None]).flatten(1)
+        return self.mix(self.value(self.value_up(f), harmonics, edge_index, weight))
+
+    def logits(
+        self,
+        f: Float[Tensor, "nodes dim_in"],
+        harmonics: Float[Tensor, "edges dim_edge"],
+        weight: Float[Tensor, "edges weights"],
+        edge_index: Int[Tensor, "2 edges"],
+    ) -> Float[Tensor, "edges heads"]:
+        r""":math:`\langle q_i, k_{ij} \rangle_h / \sqrt{D_h}` for every edge and head."""
+        source, target = edge_index.unbind()
+        edges = torch.arange(len(source), device=source.device)  # a convolution in which every edge is a node of its own
+        keys = self.key.fused.convolve(self.key_up(f), harmonics, weight, source, edges, len(source))
+        return (keys * self.query(f).index_select(0, target)) @ self.head * self.scale
+
+
+class SE3Layer(nn.Module):
+    """Attention, self-interaction and gate on features in ``ir_mul``.
+
+    Args:
+        irreps_in, irreps_edge, heads, keys, radial, variance: as of :class:`SE3Attention`.
+        wanted: what the output may have; what can't be reached from f is left out.
+    """
+
+    def __init__(
+        self,
+        irreps_in: Irreps,
+        irreps_edge: Irreps,
+        wanted: Irreps,
+        heads: int,
+        keys: int,
+        radial: Sequence[int],
+        variance: float,
+    ) -> None:
+        super().__init__()
+        reached = {out for _, ir in irreps_in for _, other in irreps_edge for out in ir * other}
+        kept = Irreps([(mul, ir) for mul, ir in wanted if ir in reached])
+        scalars, gated = Irreps([b for b in kept if not b.ir.l]), Irreps([b for b in kept if b.ir.l])
+        gates = Irreps([(gated.num_irreps, "0e")]) if len(gated) else Irreps()
+        functions = [F.silu if ir.p == 1 else torch.tanh for _, ir in scalars]
+        self.gate = Gate(scalars, functions, gates, [torch.sigmoid] * len(gates), gated, layout="ir_mul")
+        self.irreps_out = self.gate.irreps_out
+        self.attention = SE3Attention(irreps_in, irreps_edge, self.gate.irreps_in, heads, keys, radial, variance)
+        self.self_interaction = Linear(irreps_in, self.gate.irreps_in, layout="ir_mul")
+
+    def forward(
+        self,
+        f: Float[Tensor, "nodes dim_in"],
+        harmonics: Float[Tensor, "edges dim_edge"],
+        attributes: Float[Tensor, "edges k"],
+        envelope: Float[Tensor, " edges"] | None,
+        edge_index: Int[Tensor, "2 edges"],
+    ) -> Float[Tensor, "nodes dim_out"]:
+        y = self.attention(f, harmonics, attributes, envelope, edge_index) + self.self_interaction(f)
+        return self.gate(y * 0.5**0.5)
+
+
+class AnyDistance(nn.Module):
+    r"""Attributes of edges of any length, for graphs of all pairs: Gaussians of :math:`d / (d + a)`, and named invariants.
+
+    Args:
+        size: number of Gaussians.
+        scale: a, in the unit of the positions: distances of about this size are told apart best.
+        inputs: names of edge invariants.
+    """
+
+    def __init__(self, size: int, scale: float, inputs: Sequence[str] = ()) -> None:
+        super().__init__()
+        if not scale > 0:
+            raise InputError(f"a length of {scale}", where="scale", remedy="give a typical distance, 2.0 for example.")
+        self.inputs, self.scale = tuple(inputs), float(scale)
+        self.radial = GaussianBasis(size, 1.0)
+        self.width = size + len(self.inputs)
+
+    def forward(self, graph: Graph, vectors: Float[Tensor, "edges 3"]) -> Float[Tensor, "edges width"]:
+        d = distances(vectors)
+        return torch.cat([self.radial(d / (d + self.scale)), edge_invariants(graph, self.inputs)], dim=1)
+
+
+class SE3Transformer(Backbone):
+    """SE(3)-Transformer with any cutoff or none, species and inputs.
+
+    Args:
+        width: channels of every irrep of the features.
+        layers: attention layers (7 for QM9 in the authors' code).
+        lmax: largest degree of features and harmonics (3 there).
+        heads: of the attention (8 there); a divisor of ``width`` and of ``keys``.
+        keys: channels of every irrep of the keys.
+        parity: whether features have irreps of both parities; without, only those of harmonics (0e, 1o, 2e, ...).
+        outputs: irreps of the result. "0e" alone is enough for energies, and makes the last layer cheap.
+        cutoff: r_c in A; None connects all pairs: the paper's particles, with weights that sum to one.
+        radial_size: number of radial functions.
+        radial_width: width of the hidden layer of the radial networks.
+        radial: "gaussian" or "bessel". cutoff_function: "polynomial" or "cosine".
+        scale: without a cutoff, a typical distance.
+        species: atomic numbers known; None for all, () for nodes that are not atoms.
+        node_inputs: names of node invariants to embed (``geometry.NODE_INVARIANTS``).
+        edge_inputs: names of edge invariants that the radial networks see (``geometry.EDGE_INVARIANTS``).
+        vector_inputs: names of vector fields of the nodes, ``("vel",)`` for example, that start the vectors.
+
+    Raises:
+        InputError: a size that is not positive, heads that do not divide the channels, an output that no path leads to.
+    """
+
+    message = "nonlinear"
+    geometry = "spherical tensor"
+    body_order = 2
+    symmetry = "E(3)"
+    paper = "Fuchs et al. 2020, arXiv:2006.10503"
+
+    PRESETS: ClassVar[dict[str, dict[str, object]]] = {
+        "small": {"width": 16, "layers": 2, "lmax": 1, "heads": 2, "keys": 8, "radial_width": 32},
+        "paper": {"width": 32, "layers": 7, "lmax": 3, "heads": 8, "keys": 16, "radial_width": 32},
+    }
+
+    def __init__(
+        self,
+        width: int = 32,
+        layers: int = 3,
+        lmax: int = 2,
+        heads: int = 4,
+        keys: int = 16,
+        parity: bool = False,
+        outputs: str = "0e+1o",
+        cutoff: float | None = 5.0,
+        radial_size: int = 12,
+        radial_width: int = 64,
+        radial: str = "gaussian",
+        cutoff_function: str = "polynomial",
+        scale: float = 2.0,
+        species: Sequence[int] | None = None,
+        node_inputs: Sequence[str] = (),
+        edge_inputs: Sequence[str] = (),
+        vector_inputs: Sequence[str] = (),
+    ) -> None:
+        super().__init__()
+        check_sizes(width=width, layers=layers, heads=heads, keys=keys, radial_size=radial_size, radial_width=radial_width)
+        if lmax < 0:
+            raise InputError(f"lmax = {lmax}", where="lmax", remedy="give 0 or more; 2 is usual.")
+        if width % heads or keys % heads:
+            raise InputError(f"{heads} heads for {width} channels and {keys} of keys", where="heads", remedy="give a divisor of both.")
+        self.cutoff = cutoff
+        self.embedding = NodeEmbedding(width, species, node_inputs)
+        self.edges: EdgeEmbedding | AnyDistance
+        if cutoff is None:
+            self.edges = AnyDistance(radial_size, scale, edge_inputs)
+        else:
+            self.edges = EdgeEmbedding(cutoff, radial_size, radial, cutoff_function, edge_inputs)
+        edge = Irreps.spherical_harmonics(lmax)
+        self.harmonics = SphericalHarmonics(edge, True, "component")
+        self.start = VectorEmbedding(width, vector_inputs) if len(vector_inputs) else None
+        hidden = Irreps([(width, (l, p)) for l in range(lmax + 1) for p in ((1, -1) if parity else ((-1) ** l,))])
+        last = Irreps([(width, ir) for _, ir in Irreps(outputs).regroup()])
+        square = 3 / cutoff**3 if radial == "bessel" and cutoff is not None else 1.77 / radial_size  # mean of e_k^2, about
+        variance = (square * radial_size + len(edge_inputs)) / self.edges.width
+        current = Irreps([(width, "0e"), *([(width, "1o")] if self.start is not None else [])])
+        self.layers = nn.ModuleList()
+        for number in range(layers):
+            wanted = hidden if number < layers - 1 else last
+            layer = SE3Layer(current, edge, wanted, heads, keys, [self.edges.width, radial_width], variance)
+            self.layers.append(layer)
+            current = layer.irreps_out
+        if missing := [str(ir) for _, ir in last if ir not in current]:
+            remedy = f"raise lmax or the number of layers, or have parity; these can be reached: {current}."
+            raise InputError(f"nothing leads to {', '.join(missing)}", where="outputs", remedy=remedy)
+        self.irreps_out = self.reached = current
+
+    def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:
+        require_space(graph)
+        if isinstance(self.edges, AnyDistance):
+            vectors, envelope = edge_vectors(graph), None
+            attributes = self.edges(graph, vectors)
+        else:
+            edges = self.edges(graph)
+            vectors, attributes, envelope = edges.vectors, edges.attributes, edges.envelope.squeeze(-1)
+        f = self.embedding(graph)
+        if self.start is not None:
+            f = torch.cat([f, self.start(graph).flatten(1)], dim=-1)
+        harmonics = self.harmonics(vectors)
+        for layer in self.layers:
+            f = layer(f, harmonics, attributes, envelope, graph.edge_index)
+        return join_blocks(split_blocks(f, self.reached, "ir_mul"))

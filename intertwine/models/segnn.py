@@ -1,0 +1,240 @@
+r"""SEGNN: messages and updates are steerable multilayer perceptrons, conditioned on geometric attributes of edges and nodes.
+
+.. math::
+    m_{ij} &= \phi_m\big(f_i, f_j, \|x_{ij}\|^2, e(d_{ij}) \,\big|\, a_{ij}\big)\; c(d_{ij}), & a_{ij} &= Y(\hat x_{ij}) \\
+    f_i' &= f_i + \phi_f\Big(f_i, \tfrac{1}{\sqrt{\bar N}} \textstyle\sum_{j \in N(i)} m_{ij} \,\Big|\, a_i\Big), &
+    a_i &= 1 \oplus \Big(\operatorname*{mean}_j a_{ij} + \textstyle\sum_k Y(v_i^k)\Big)_{l \ge 1}
+
+The squared distance enters as :math:`\|x_{ij}\|^2 / r_c^2`, or :math:`\ln(1 + \|x_{ij}\|^2)` without a cutoff, where it has no bound.
+Each :math:`\phi(\cdot | a)` is made of layers :math:`W(a)` and gates: two of each in :math:`\phi_m`, and one gate between two layers in
+:math:`\phi_f`. The features start as :math:`W(a_i)` of the node's scalars and vectors, and end as :math:`W(a_i)\,
+\mathrm{gate}(W(a_i) f_i)`. The vectors :math:`v^k` are velocities, forces and the like. With a cutoff the envelope c takes messages
+smoothly to zero, and the mean of the attributes is :math:`\sum_j c_{ij} a_{ij} / (1 + \sum_j c_{ij})`; without one, for systems
+of few particles, all pairs interact, and neither c nor the radial functions e are there.
+
+:math:`Y(v)` is taken of :math:`v / \sqrt{\|v\|^2 + s^2}`: the direction of a long vector, as in the paper, but smooth at v = 0.
+
+Brandstetter, Hesselink, van der Pol, Bekkers, Welling, ICLR 2022, arXiv:2110.02905, section 3 (messages, update, node
+attributes); "equivariant (steerable) message passing" of lecture 3.3. The paper's normalisation layers for molecules are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from intertwine.geometry import Graph, edge_invariants, edge_vectors, field
+from intertwine.nn.attention import edge_mean
+from intertwine.nn.backbone import Backbone, check_sizes
+from intertwine.nn.embedding import EdgeEmbedding, NodeEmbedding
+from intertwine.nn.steerable_linear import GatheredSteerableLinear, SteerableLinear
+from intertwine.nn.steerable_mlp import SteerableMLP, reached, steerable_gate
+from intertwine.numerics import GeometryError, InputError, segment
+from intertwine.o3 import Irreps, SphericalHarmonics
+from intertwine.o3.blocks import join_blocks, split_blocks
+
+SMALL = 0.1  # initial weights of what a layer adds
+
+
+class Conditions(NamedTuple):
+    """What messages see besides features: a_ij (edges, dim_a), invariants (edges, k), envelope (edges, 1) or None; and a_i of the nodes."""
+
+    edge: Tensor
+    invariants: Tensor
+    envelope: Tensor | None
+    node: Tensor
+
+
+class SEGNNLayer(nn.Module):
+    r"""Message and update. The first layer of a message is linear in each of its three arguments, and maps those of nodes once per node.
+
+    Args:
+        irreps_in: representation of f, in ``ir_mul``.
+        irreps_attribute: of the attributes of edges and of nodes.
+        wanted: what f' and the messages may have; what can't be reached is left out.
+        invariants: number of invariants of an edge.
+        average_degree: average number of neighbours.
+    """
+
+    def __init__(self, irreps_in: Irreps, irreps_attribute: Irreps, wanted: Irreps, invariants: int, average_degree: float) -> None:
+        super().__init__()
+        gate = steerable_gate(reached(irreps_in, irreps_attribute, wanted))
+        self.first = GatheredSteerableLinear([irreps_in, irreps_in, f"{invariants}x0e"], irreps_attribute, gate.irreps_in)
+        self.gate = gate
+        self.second = SteerableMLP(gate.irreps_out, irreps_attribute, [], wanted, last=True)
+        sent = self.second.irreps_out
+        gate = steerable_gate(reached(irreps_in + sent, irreps_attribute, wanted))
+        self.update = SteerableLinear(irreps_in + sent, irreps_attribute, gate.irreps_in)
+        self.update_gate = gate
+        self.out = SteerableLinear(gate.irreps_out, irreps_attribute, reached(gate.irreps_out, irreps_attribute, wanted))
+        with torch.no_grad():
+            self.out.linear.weight.mul_(SMALL)  # a layer starts near the identity, and depth does not blow features up
+        self.irreps_in, self.irreps_out = irreps_in, self.out.irreps_out
+        self.scale = average_degree**-0.5
+
+    def forward(
+        self, f: Float[Tensor, "nodes dim_in"], edge_index: Int[Tensor, "2 edges"], given: Conditions
+    ) -> Float[Tensor, "nodes dim_out"]:
+        j, i = edge_index
+        received, sent = self.first.expand(f, 0).index_select(0, i), self.first.expand(f, 1).index_select(0, j)
+        h = self.first.total(received, sent, self.first.expand(given.invariants, 2))
+        m = self.second(self.gate(self.first.couple(h, given.edge)), given.edge)
+        total = segment.sum(m if given.envelope is None else m * given.envelope, i, f.shape[0]) * self.scale
+        u = self.update_gate(self.update(torch.cat([f, total], dim=1), given.node))
+        return _widened(f, self.irreps_in, self.irreps_out) + self.out(u, given.node)
+
+
+class SEGNN(Backbone):
+    """SEGNN with any cutoff or none, any species and inputs.
+
+    Args:
+        width: channels of every irrep of the features.
+        layers: messages and updates (4 for the paper's particles, 7 for its molecules).
+        lmax: largest degree of features and attributes.
+        parity: whether features have irreps of both parities; without, only those of harmonics (0e, 1o, 2e, ...).
+        outputs: irreps of the result.
+        cutoff: r_c in A; None connects all pairs (the paper's particles).
+        radial_size: number of radial functions that messages see besides the squared distance; not used without a cutoff.
+        radial: "bessel" or "gaussian".
+        cutoff_function: "polynomial" or "cosine".
+        average_degree: average number of neighbours, to which sums are scaled; 1 sums as the paper does.
+        species: atomic numbers known; None for all, () for nodes that are not atoms.
+        node_inputs: names of node invariants to embed (``geometry.NODE_INVARIANTS``).
+        edge_inputs: names of edge invariants that messages see (``geometry.EDGE_INVARIANTS``).
+        vector_inputs: names of vector fields of the nodes, ``("vel",)`` for example: they start the vectors, and condition the updates.
+        vector_scale: s, below which a vector of ``vector_inputs`` counts as short, in its unit.
+        centred: whether positions relative to the mean of their graph are among the first vectors, as for the paper's particles.
+
+    Raises:
+        InputError: a size or scale that is not positive, a negative lmax, an output that no path leads to, centred with a cutoff.
+    """
+
+    message = "nonlinear"
+    geometry = "spherical tensor"
+    body_order = 2
+    symmetry = "E(3)"
+    paper = "Brandstetter et al. 2022, arXiv:2110.02905"
+
+    PRESETS: ClassVar[dict[str, dict[str, object]]] = {
+        "small": {"width": 16, "layers": 2, "lmax": 1},
+        "paper": {"width": 64, "layers": 7, "lmax": 2, "average_degree": 1.0},
+        "particles": {
+            "width": 16,
+            "layers": 4,
+            "lmax": 1,
+            "cutoff": None,
+            "average_degree": 4.0,
+            "species": (),
+            "node_inputs": ("speed",),
+            "edge_inputs": ("charge_product",),
+            "vector_inputs": ("vel",),
+            "centred": True,
+        },
+    }
+
+    def __init__(
+        self,
+        width: int = 32,
+        layers: int = 3,
+        lmax: int = 1,
+        parity: bool = False,
+        outputs: str = "0e+1o",
+        cutoff: float | None = 5.0,
+        radial_size: int = 8,
+        radial: str = "bessel",
+        cutoff_function: str = "polynomial",
+        average_degree: float = 12.0,
+        species: Sequence[int] | None = None,
+        node_inputs: Sequence[str] = (),
+        edge_inputs: Sequence[str] = (),
+        vector_inputs: Sequence[str] = (),
+        vector_scale: float = 0.1,
+        centred: bool = False,
+    ) -> None:
+        super().__init__()
+        check_sizes(width=width, layers=layers, radial_size=radial_size)
+        _check(lmax, average_degree, vector_scale, centred, cutoff)
+        self.cutoff, self.centred, self.vector_scale = cutoff, centred, vector_scale
+        self.embedding = NodeEmbedding(width, species, node_inputs)
+        self.edge_inputs, self.vector_inputs = tuple(edge_inputs), tuple(vector_inputs)
+        self.edges = None if cutoff is None else EdgeEmbedding(cutoff, radial_size, radial, cutoff_function, edge_inputs)
+        self.spread = (cutoff**3 / 3) ** 0.5 if cutoff is not None and radial == "bessel" else 1.0  # of uniformly dense neighbours: 1
+        attribute = Irreps.spherical_harmonics(lmax)
+        self.directions = SphericalHarmonics(attribute, True, "component")
+        self.solid = SphericalHarmonics(attribute, False, "component")
+        hidden = Irreps([(width, (l, p)) for l in range(lmax + 1) for p in ((1, -1) if parity else ((-1) ** l,))])
+        vectors = len(self.vector_inputs) + centred
+        start = Irreps([(width, "0e"), *([(vectors, "1o")] if vectors else [])])
+        self.start = SteerableLinear(start, attribute, reached(start, attribute, hidden))
+        current = self.start.irreps_out
+        self.layers = nn.ModuleList()
+        for _ in range(layers):
+            count = 1 + len(self.edge_inputs) + (radial_size if cutoff is not None else 0)
+            layer = SEGNNLayer(current, attribute, hidden, count, average_degree)
+            self.layers.append(layer)
+            current = layer.irreps_out
+        last = Irreps([(width, ir) for _, ir in Irreps(outputs).regroup()])
+        self.end = SteerableMLP(current, attribute, [hidden], last)
+        if missing := [str(ir) for _, ir in last if ir not in self.end.irreps_out]:
+            remedy = f"raise lmax or have parity; these can be reached: {self.end.irreps_out}."
+            raise InputError(f"nothing leads to {', '.join(missing)}", where="outputs", remedy=remedy)
+        self.irreps_out = self.end.irreps_out
+
+    def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:
+        if graph.dimension != 3:
+            what = f"nodes in {graph.dimension} dimensions, the model is for 3"
+            raise GeometryError(what, where="pos", remedy="EGNN and SchNet work in any dimension.")
+        fields = [field(graph, name) for name in self.vector_inputs]
+        given = self.conditions(graph, fields)
+        f = self.embedding(graph)
+        if self.centred:
+            membership = graph.membership()
+            fields = [*fields, graph.pos - segment.mean(graph.pos, membership, graph.graphs).index_select(0, membership)]
+        if fields:
+            f = torch.cat([f, torch.stack(fields, dim=-1).flatten(1)], dim=-1)
+        f = self.start(f, given.node)
+        for layer in self.layers:
+            f = layer(f, graph.edge_index, given)
+        return join_blocks(split_blocks(self.end(f, given.node), self.end.irreps_out, "ir_mul"))
+
+    def conditions(self, graph: Graph, fields: Sequence[Float[Tensor, "nodes 3"]]) -> Conditions:
+        """Attributes and invariants, from the geometry and the vectors of the nodes."""
+        if self.edges is None or self.cutoff is None:
+            x_ij, envelope = edge_vectors(graph), None
+            invariants = torch.cat([(x_ij * x_ij).sum(-1, keepdim=True).log1p(), edge_invariants(graph, self.edge_inputs)], dim=1)
+        else:
+            edges = self.edges(graph)
+            x_ij, envelope = edges.vectors, edges.envelope
+            functions = self.edges.width - len(self.edge_inputs)
+            square = (x_ij * x_ij).sum(-1, keepdim=True) * self.cutoff**-2
+            invariants = torch.cat([square, edges.attributes[:, :functions] * self.spread, edges.attributes[:, functions:]], dim=1)
+        a_ij = self.directions(x_ij)
+        weight = None if envelope is None else envelope.squeeze(-1)
+        a_i = edge_mean(a_ij[:, 1:], weight, graph.edge_index[1], graph.num_nodes)
+        for v in fields:
+            a_i = a_i + self.solid(v * ((v * v).sum(-1, keepdim=True) + self.vector_scale**2).rsqrt())[:, 1:]
+        return Conditions(a_ij, invariants, envelope, F.pad(a_i, (1, 0), value=1.0))
+
+
+def _widened(f: Tensor, irreps: Irreps, wanted: Irreps) -> Tensor:
+    """f with zeros for the irreps that it lacks."""
+    if irreps == wanted:
+        return f
+    blocks = {ir: piece for piece, (_, ir) in zip(f.split([block.dim for block in irreps], dim=1), irreps)}
+    return torch.cat([blocks.get(block.ir, f.new_zeros(f.shape[0], block.dim)) for block in wanted], dim=1)
+
+
+def _check(lmax: int, average_degree: float, vector_scale: float, centred: bool, cutoff: float | None) -> None:
+    if lmax < 0:
+        raise InputError(f"lmax = {lmax}", where="lmax", remedy="give 0 or more; 1 is usual.")
+    if not average_degree > 0:
+        raise InputError(f"{average_degree} neighbours on average", where="average_degree", remedy="give a number > 0.")
+    if not vector_scale > 0:
+        raise InputError(f"vector_scale = {vector_scale}", where="vector_scale", remedy="give a positive length of a short vector.")
+    if centred and cutoff is not None:
+        raise InputError("the centre of a graph is no local quantity", where="centred", remedy="leave it out, or set cutoff = None.")

@@ -1,0 +1,206 @@
+r"""Tensor field network: features of every degree, convolved with harmonics times learned radial functions.
+
+.. math::
+    L^{(l_o)}_{i c} &= \frac{1}{\sqrt{\bar N}} \sum_{j \in N(i)} R^{(l_f, l_i)}_c(d_{ij})\,
+    \big(Y^{(l_f)}(\hat x_{ij}) \otimes V^{(l_i)}_{j c}\big)^{(l_o)}
+    && \text{point convolution} \\
+    V^{(l)}_{i c} &\leftarrow \sum_{c'} W^{(l)}_{c c'} L^{(l)}_{i c'} + \delta_{l 0}\, b_c
+    && \text{self-interaction of the concatenated channels} \\
+    V^{(0)} &\leftarrow \eta\big(V^{(0)}\big), \qquad
+    V^{(l)}_{i c} \leftarrow \eta\big(\|V^{(l)}_{i c}\| + b^{(l)}_c\big)\, V^{(l)}_{i c}
+    && \text{non-linearity}
+
+with :math:`\eta` the shifted softplus and R a multilayer perceptron of Gaussians of the distance, times an envelope, so that messages
+vanish smoothly at the cutoff. The norm is :math:`\sqrt{\|V\|^2 + \epsilon^2} - \epsilon`, without the cusp at zero. A layer has no skip
+connection in the paper; ``residual`` adds the input's own self-interaction before the non-linearity.
+
+Thomas, Smidt, Kearnes, Yang, Li, Kohlhoff, Riley (2018), arXiv:1802.08219, sections 4.1 to 4.3. Features have the parity of harmonics, or
+both parities: then the network is O(3) equivariant and tells pseudoscalars from scalars.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from intertwine.geometry import Graph, field
+from intertwine.nn import MLP, Backbone, Convolution, EdgeEmbedding, NodeEmbedding, check_sizes, shifted_softplus
+from intertwine.numerics import GeometryError, InputError, safe
+from intertwine.o3 import Irreps, Linear, SphericalHarmonics
+from intertwine.o3.blocks import join_blocks, split_blocks
+
+PASSING = math.log(2 * math.e - 1)  # eta of it is 1: small tensors pass as they are, instead of with the square of their size
+
+
+class NormNonlinearity(nn.Module):
+    r""":math:`V \mapsto \eta(\|V\| + b)\, V`, and :math:`\eta(V)` for scalars (even ones), in ``ir_mul``.
+
+    Args:
+        irreps: representation of V.
+        smoothing: epsilon of the norm, in units of the features.
+    """
+
+    def __init__(self, irreps: Irreps, smoothing: float) -> None:
+        super().__init__()
+        self.irreps, self.smoothing = irreps, smoothing
+        self.bias = nn.Parameter(torch.full((sum(mul for mul, ir in irreps if not ir.is_scalar()),), PASSING))
+
+    def forward(self, x: Float[Tensor, "nodes dim"]) -> Float[Tensor, "nodes dim"]:
+        outputs, start = [], 0
+        for block, (mul, ir) in zip(split_blocks(x, self.irreps, "ir_mul"), self.irreps):
+            if ir.is_scalar():
+                outputs.append(shifted_softplus(block))
+                continue
+            norm = safe.soft_norm(block, self.smoothing, dim=-1)
+            outputs.append(block * shifted_softplus(norm + self.bias[start : start + mul]).unsqueeze(-1))
+            start += mul
+        return join_blocks(outputs, "ir_mul")
+
+
+class TensorFieldLayer(nn.Module):
+    """Convolution, concatenation and self-interaction, non-linearity. Features are in ``ir_mul``.
+
+    Args:
+        irreps_in: representation of V. irreps_edge: of the harmonics.
+        wanted: what the output may have; what can't be reached is left out.
+        radial: widths of the radial network's input and hidden layers.
+        average_degree: average number of neighbours.
+        residual: whether the input's own self-interaction is added.
+        smoothing: epsilon of the norm.
+    """
+
+    def __init__(
+        self,
+        irreps_in: Irreps,
+        irreps_edge: Irreps,
+        wanted: Irreps,
+        radial: Sequence[int],
+        average_degree: float,
+        residual: bool,
+        smoothing: float,
+    ) -> None:
+        super().__init__()
+        reached = {out for _, ir in irreps_in for _, other in irreps_edge for out in ir * other}
+        self.irreps_in, self.irreps_out = irreps_in, Irreps([(mul, ir) for mul, ir in wanted if ir in reached])
+        self.convolution = Convolution(irreps_in, irreps_edge, self.irreps_out, average_degree=average_degree)
+        self.radial = MLP([*radial, self.convolution.weight_numel], shifted_softplus)
+        self.mix = Linear(self.convolution.irreps_out, self.irreps_out, biases=True, layout="ir_mul")
+        self.skip = Linear(irreps_in, self.irreps_out, layout="ir_mul") if residual else None
+        self.nonlinearity = NormNonlinearity(self.irreps_out, smoothing)
+
+    def forward(
+        self,
+        x: Float[Tensor, "nodes dim_in"],
+        harmonics: Float[Tensor, "edges dim_edge"],
+        attributes: Float[Tensor, "edges k"],
+        envelope: Float[Tensor, "edges 1"],
+        edge_index: Int[Tensor, "2 edges"],
+    ) -> Float[Tensor, "nodes dim_out"]:
+        z = self.mix(self.convolution(x, harmonics * envelope, edge_index, self.radial(attributes)))
+        return self.nonlinearity(z if self.skip is None else z + self.skip(x))
+
+
+class TensorField(Backbone):
+    """Tensor field network with any cutoff, species and inputs.
+
+    Args:
+        width: channels of every irrep of the features.
+        layers: convolutions (3 in the paper's experiments).
+        lmax: largest degree of features and harmonics.
+        parity: whether features have irreps of both parities; without, only those of harmonics (0e, 1o, 2e, ...).
+        outputs: irreps of the result.
+        residual: whether layers have skip connections, with weights.
+        cutoff: r_c in A.
+        radial_size: number of radial functions.
+        radial_width: width of the hidden layer of radial networks.
+        radial: "gaussian" (the paper's) or "bessel".
+        cutoff_function: "polynomial" (forces without a kink) or "cosine".
+        average_degree: average number of neighbours, to which sums are scaled; 1 sums as the paper does.
+        species: atomic numbers known; None for all, () for nodes that are not atoms.
+        node_inputs: names of node invariants to embed (``geometry.NODE_INVARIANTS``).
+        edge_inputs: names of edge invariants that the radial networks see (``geometry.EDGE_INVARIANTS``).
+        vector_inputs: names of vector fields of the nodes, ``("vel",)`` for example, that start the vectors.
+        smoothing: epsilon of the norm, in units of the features.
+
+    Raises:
+        InputError: a size or a smoothing that is not positive, a negative lmax, an output that no path leads to.
+    """
+
+    message = "linear"
+    geometry = "spherical tensor"
+    body_order = 2
+    symmetry = "E(3)"
+    paper = "Thomas et al. 2018, arXiv:1802.08219"
+
+    PRESETS: ClassVar[dict[str, dict[str, object]]] = {
+        "small": {"width": 16, "layers": 2, "lmax": 1, "radial_width": 32},
+        "paper": {"width": 24, "layers": 3, "lmax": 2, "residual": False, "radial_width": 32, "average_degree": 1.0},
+    }
+
+    irreps_out: Irreps
+
+    def __init__(
+        self,
+        width: int = 32,
+        layers: int = 3,
+        lmax: int = 2,
+        parity: bool = False,
+        outputs: str = "0e+1o",
+        residual: bool = True,
+        cutoff: float = 5.0,
+        radial_size: int = 20,
+        radial_width: int = 64,
+        radial: str = "gaussian",
+        cutoff_function: str = "polynomial",
+        average_degree: float = 12.0,
+        species: Sequence[int] | None = None,
+        node_inputs: Sequence[str] = (),
+        edge_inputs: Sequence[str] = (),
+        vector_inputs: Sequence[str] = (),
+        smoothing: float = 0.1,
+    ) -> None:
+        super().__init__()
+        check_sizes(width=width, layers=layers, radial_size=radial_size, radial_width=radial_width)
+        if lmax < 0:
+            raise InputError(f"lmax = {lmax}", where="lmax", remedy="give 0 or more; 2 is usual.")
+        if not smoothing > 0:
+            raise InputError(f"smoothing is {smoothing}", where="smoothing", remedy="give a positive number, such as 0.1.")
+        self.cutoff = cutoff
+        self.embedding = NodeEmbedding(width, species, node_inputs)
+        self.edges = EdgeEmbedding(cutoff, radial_size, radial, cutoff_function, edge_inputs)
+        edge = Irreps.spherical_harmonics(lmax)
+        self.harmonics = SphericalHarmonics(edge, True, "component")
+        self.vector_inputs = tuple(vector_inputs)
+        self.vectors = nn.Linear(len(self.vector_inputs), width, bias=False) if self.vector_inputs else None
+        hidden = Irreps([(width, (l, p)) for l in range(lmax + 1) for p in ((1, -1) if parity else ((-1) ** l,))])
+        last = Irreps([(width, ir) for _, ir in Irreps(outputs).regroup()])
+        current = Irreps([(width, "0e"), *([(width, "1o")] if self.vector_inputs else [])])
+        self.layers = nn.ModuleList()
+        for number in range(layers):
+            wanted = hidden if number < layers - 1 else last
+            radial_widths = [self.edges.width, radial_width]
+            layer = TensorFieldLayer(current, edge, wanted, radial_widths, average_degree, residual, smoothing)
+            self.layers.append(layer)
+            current = layer.irreps_out
+        if missing := [str(ir) for _, ir in last if ir not in current]:
+            remedy = f"raise lmax or the number of layers, or have parity; these can be reached: {current}."
+            raise InputError(f"nothing leads to {', '.join(missing)}", where="outputs", remedy=remedy)
+        self.irreps_out = current
+
+    def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:
+        if graph.dimension != 3:
+            what = f"nodes in {graph.dimension} dimensions, the model is for 3"
+            raise GeometryError(what, where="pos", remedy="EGNN and SchNet work in any dimension.")
+        edges, x = self.edges(graph), self.embedding(graph)
+        if self.vectors is not None:
+            vectors = self.vectors(torch.stack([field(graph, name) for name in self.vector_inputs], dim=-1))
+            x = torch.cat([x, vectors.flatten(1)], dim=-1)
+        harmonics = self.harmonics(edges.vectors)
+        for layer in self.layers:
+            x = layer(x, harmonics, edges.attributes, edges.envelope, graph.edge_index)
+        return join_blocks(split_blocks(x, self.irreps_out, "ir_mul"))

@@ -1,0 +1,164 @@
+r"""Networks on scalars s (nodes, F) and vectors v (nodes, 3, C): what GVP, EQGAT, PaiNN and the lecture's general form share.
+
+A linear map of the channels commutes with rotations; so does a product of a vector with a function of invariants, among them the norms
+of vectors, which are :math:`|v| = \sqrt{\|v\|^2 + \epsilon^2} - \epsilon` here: smooth where symmetry makes a vector vanish.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from intertwine.geometry import Graph, field
+from intertwine.nn.mlp import MLP
+from intertwine.numerics import GeometryError, InputError, safe
+
+
+def require_space(graph: Graph) -> None:
+    """Raise a :class:`GeometryError` unless nodes live in three dimensions."""
+    if graph.dimension != 3:
+        what = f"nodes in {graph.dimension} dimensions, the model is for 3"
+        raise GeometryError(what, where="pos", remedy="EGNN and SchNet work in any dimension.")
+
+
+def check_smoothing(smoothing: float) -> float:
+    """The smoothing epsilon of norms; an :class:`InputError` unless it is positive."""
+    if not smoothing > 0:
+        raise InputError(f"smoothing is {smoothing}", where="smoothing", remedy="give a positive number, such as 0.1.")
+    return float(smoothing)
+
+
+def join(s: Float[Tensor, "nodes scalars"], v: Float[Tensor, "nodes 3 vectors"] | None, vectors: int) -> Float[Tensor, "nodes features"]:
+    """Features of ``F x 0e + C x 1o`` in ``mul_ir`` order, the border's, from s and v; v None stands for ``vectors`` zero vectors."""
+    v = s.new_zeros(len(s), 3, vectors) if v is None else v
+    return torch.cat([s, v.transpose(1, 2).flatten(1)], dim=-1)
+
+
+class VectorEmbedding(nn.Module):
+    r""":math:`v_i = W (u_i^1, u_i^2, \dots)` from named vector fields of the nodes, the velocity for example.
+
+    Args:
+        vectors: channels C.
+        inputs: names of the fields, at least one.
+    """
+
+    def __init__(self, vectors: int, inputs: Sequence[str]) -> None:
+        super().__init__()
+        self.inputs = tuple(inputs)
+        self.linear = nn.Linear(len(self.inputs), vectors, bias=False)
+
+    def forward(self, graph: Graph) -> Float[Tensor, "nodes 3 vectors"]:
+        return self.linear(torch.stack([field(graph, name) for name in self.inputs], dim=-1))
+
+
+class ScalarVectorNorm(nn.Module):
+    r"""Layer normalisation: s as usual, :math:`v' = v / \sqrt{\frac1C \sum_c \|v_c\|^2 + \epsilon^2}` (Jing et al. 2021).
+
+    Args:
+        scalars: F.
+        smoothing: epsilon, in units of v: vectors much shorter are not blown up.
+    """
+
+    def __init__(self, scalars: int, smoothing: float) -> None:
+        super().__init__()
+        self.scalar, self.smoothing = nn.LayerNorm(scalars), smoothing
+
+    def forward(
+        self, s: Float[Tensor, "nodes scalars"], v: Float[Tensor, "nodes 3 vectors"]
+    ) -> tuple[Float[Tensor, "nodes scalars"], Float[Tensor, "nodes 3 vectors"]]:
+        square = v.square().sum(1, keepdim=True).mean(-1, keepdim=True)
+        return self.scalar(s), v * (square + self.smoothing**2).rsqrt()
+
+
+class VectorPerceptron(nn.Module):
+    r"""Geometric vector perceptron with vector gating (Jing et al. 2021, arXiv:2106.03843, algorithm 1).
+
+    .. math::
+        v_h = W_h v, \quad m = W_m (s, |v_h|) + b, \quad s' = \sigma(m), \quad v' = \mathrm{sigmoid}(W_g m + b_g) \circ W_\mu v_h
+
+    Args:
+        scalars_in: scalars of the input.
+        vectors_in: vectors of the input.
+        scalars: scalars of the output.
+        vectors: vectors of the output.
+        smoothing: epsilon of the norm.
+        activation: sigma; None for none.
+    """
+
+    def __init__(
+        self,
+        scalars_in: int,
+        vectors_in: int,
+        scalars: int,
+        vectors: int,
+        smoothing: float,
+        activation: Callable[[Tensor], Tensor] | None = F.silu,
+    ) -> None:
+        super().__init__()
+        hidden = max(vectors_in, vectors)
+        self.hidden = nn.Linear(vectors_in, hidden, bias=False)
+        self.scalar = nn.Linear(scalars_in + hidden, scalars)
+        self.out = GatedVectors(scalars, hidden, vectors, activation)
+        self.smoothing = smoothing
+        nn.init.xavier_uniform_(self.hidden.weight)
+
+    def forward(
+        self, s: Float[Tensor, "*rows scalars_in"], v: Float[Tensor, "*rows 3 vectors_in"]
+    ) -> tuple[Float[Tensor, "*rows scalars"], Float[Tensor, "*rows 3 vectors"]]:
+        v_h = self.hidden(v)
+        return self.out(self.scalar(torch.cat([s, safe.soft_norm(v_h, self.smoothing, dim=-2)], dim=-1)), v_h)
+
+
+class GatedVectors(nn.Module):
+    r"""The second half of a vector perceptron: :math:`(m, v_h) \mapsto (\sigma(m),\; \mathrm{sigmoid}(W_g m + b_g) \circ W_\mu v_h)`.
+
+    Args:
+        scalars: features of m.
+        hidden: channels of v_h.
+        vectors: channels of the result.
+        activation: sigma; None for none.
+    """
+
+    def __init__(self, scalars: int, hidden: int, vectors: int, activation: Callable[[Tensor], Tensor] | None) -> None:
+        super().__init__()
+        self.vector = nn.Linear(hidden, vectors, bias=False)
+        self.gate = nn.Linear(scalars, vectors)
+        self.activation = activation
+        nn.init.xavier_uniform_(self.vector.weight)
+
+    def forward(
+        self, m: Float[Tensor, "*rows scalars"], v_h: Float[Tensor, "*rows 3 hidden"]
+    ) -> tuple[Float[Tensor, "*rows scalars"], Float[Tensor, "*rows 3 vectors"]]:
+        v = self.vector(v_h) * self.gate(m).sigmoid().unsqueeze(-2)
+        return (m if self.activation is None else self.activation(m)), v
+
+
+class GatedBlock(nn.Module):
+    r"""Gated equivariant block (Schütt et al. 2021, figure 3): :math:`(g, s') = \mathrm{MLP}(s, |V v|)`, :math:`v' = W (g \circ U v)`.
+
+    Args:
+        scalars: F, of input and output.
+        vectors: C, of input and output.
+        smoothing: epsilon of the norm.
+    """
+
+    def __init__(self, scalars: int, vectors: int, smoothing: float) -> None:
+        super().__init__()
+        self.mix = nn.Linear(vectors, 2 * vectors, bias=False)  # U and V
+        self.mlp = MLP([scalars + vectors, scalars, vectors + scalars])
+        self.out = nn.Linear(vectors, vectors, bias=False)
+        self.smoothing = smoothing
+        for layer in (self.mix, self.out):
+            nn.init.xavier_uniform_(layer.weight)
+
+    def forward(
+        self, s: Float[Tensor, "*rows scalars"], v: Float[Tensor, "*rows 3 vectors"]
+    ) -> tuple[Float[Tensor, "*rows scalars"], Float[Tensor, "*rows 3 vectors"]]:
+        u_v, v_v = self.mix(v).chunk(2, dim=-1)
+        m = self.mlp(torch.cat([s, safe.soft_norm(v_v, self.smoothing, dim=-2)], dim=-1))
+        gate, s = m.split([v.shape[-1], s.shape[-1]], dim=-1)
+        return s, self.out(gate.unsqueeze(-2) * u_v)

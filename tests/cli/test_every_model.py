@@ -1,0 +1,51 @@
+"""Each architecture through the whole chain on the data in the package: train, certify, predict. And the map that lists them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase.io import read, write
+
+from intertwine.models import MODELS
+
+SMALL = ["--preset", "small", "--epochs", 2, "--limit", 16, "--set", "training.threads=1", "--set", "training.certify=false"]
+
+
+def test_there_are_nineteen() -> None:
+    assert len(MODELS) >= 19
+    assert all({"small", "paper"} <= set(kind.PRESETS) for kind in MODELS.values())
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_train_certify_predict(name: str, run_cli, tmp_path: Path, ethanol_file: Path) -> None:
+    run = tmp_path / name
+    trained = run_cli("train", "--model", name, "--run", run, *SMALL, "--quiet", "--json")
+    assert trained.exit_code == 0, trained.output
+    report = json.loads(trained.stdout)
+    assert all(np.isfinite(one["mae"]) for one in report["test"].values())
+    write(
+        tmp_path / "one.xyz", read(ethanol_file, 0), format="extxyz"
+    )  # the default structures take longer, and are for the model's own tests
+    certified = run_cli("certify", run, "--molecules", tmp_path / "one.xyz", "--json")
+    assert certified.exit_code == 0, certified.output
+    predicted = run_cli("predict", run, ethanol_file, "-o", tmp_path / "out.xyz")
+    assert predicted.exit_code == 0, predicted.output
+    frames = read(tmp_path / "out.xyz", ":")
+    assert len(frames) == 20
+    assert all(np.isfinite(frame.get_potential_energy()) and np.isfinite(frame.get_forces()).all() for frame in frames)
+
+
+@pytest.mark.parametrize("preset", ["small", "paper"])
+@pytest.mark.parametrize("name", MODELS)
+def test_presets_are_arguments(name: str, preset: str) -> None:
+    model = MODELS[name](**MODELS[name].PRESETS[preset])
+    assert sum(p.numel() for p in model.parameters()) > 0
+
+
+def test_an_unknown_preset_is_named(run_cli) -> None:
+    result = run_cli("train", "--model", "painn", "--preset", "smal")
+    assert result.exit_code == 2
+    assert "small" in result.stderr
