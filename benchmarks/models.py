@@ -84,6 +84,7 @@ CASES: dict[str, tuple[str, Callable[[], Pair]]] = {
 def measured(name: str, repeats: int) -> list[dict[str, Any]]:
     """The rows of a case: medians of interleaved calls."""
     title, build = CASES[name]
+    torch.set_default_dtype(torch.float32)  # the packages set another, for good
     torch.manual_seed(0)
     theirs, run_theirs, ours, run_ours = build()
     left, right = run_theirs()["forces"], run_ours()["forces"]
