@@ -28,10 +28,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from intertwine.geometry import Graph, field
+from intertwine.geometry import Graph
 from intertwine.nn.backbone import Backbone, check_sizes
 from intertwine.nn.convolution import Convolution
 from intertwine.nn.embedding import EdgeEmbedding, NodeEmbedding
+from intertwine.nn.scalar_vector import VectorEmbedding
 from intertwine.numerics import GeometryError, InputError
 from intertwine.o3 import Irrep, Irreps, Linear, SphericalHarmonics, TensorProduct
 from intertwine.o3.blocks import join_blocks, split_blocks
@@ -206,7 +207,7 @@ class Cormorant(Backbone):
         edge = Irreps.spherical_harmonics(lmax)
         self.harmonics = SphericalHarmonics(edge, True, "component")
         self.vector_inputs = tuple(vector_inputs)
-        self.vectors = nn.Linear(len(self.vector_inputs), width, bias=False) if self.vector_inputs else None
+        self.vectors = VectorEmbedding(width, self.vector_inputs) if self.vector_inputs else None
         hidden = Irreps([(width, (l, p)) for l in range(lmax + 1) for p in ((1, -1) if parity else ((-1) ** l,))])
         last = Irreps([(width, ir) for _, ir in Irreps(outputs).regroup()])
         current = Irreps([(width, "0e"), *([(width, "1o")] if self.vector_inputs else [])])
@@ -230,7 +231,7 @@ class Cormorant(Backbone):
             raise GeometryError(what, where="pos", remedy="EGNN and SchNet work in any dimension.")
         edges, f, state = self.edges(graph), self.embedding(graph), None
         if self.vectors is not None:
-            vectors = self.vectors(torch.stack([field(graph, name) for name in self.vector_inputs], dim=-1))
+            vectors = self.vectors(graph)
             f = torch.cat([f, vectors.flatten(1)], dim=-1)
         harmonics, functions = self.harmonics(edges.vectors), self.edges.width - len(self.edges.inputs)
         eta = torch.cat([edges.attributes[:, :functions] * self.spread, edges.attributes[:, functions:]], dim=1)

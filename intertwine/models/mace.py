@@ -30,7 +30,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from intertwine.geometry import Graph, field
+from intertwine.geometry import Graph
 from intertwine.nn import (
     Backbone,
     Convolution,
@@ -39,8 +39,10 @@ from intertwine.nn import (
     NodeEmbedding,
     PolynomialCutoff,
     SymmetricContraction,
+    VectorEmbedding,
     check_sizes,
 )
+from intertwine.nn.embedding import second_moment
 from intertwine.nn.self_interaction import Kinds, SelfInteraction, sort_kinds
 from intertwine.numerics import GeometryError, InputError
 from intertwine.o3 import Irreps, Linear, SphericalHarmonics
@@ -173,9 +175,10 @@ class MACE(Backbone):
         edge = Irreps.spherical_harmonics(lmax)
         self.harmonics = SphericalHarmonics(edge, True, "component")
         self.vector_inputs = tuple(vector_inputs)
-        self.vectors = nn.Linear(len(self.vector_inputs), width, bias=False) if self.vector_inputs else None
+        self.vectors = VectorEmbedding(width, self.vector_inputs) if self.vector_inputs else None
         radials = [self.edges.width, *[radial_width] * radial_layers]
-        variance = 3 / cutoff**3 if radial == "bessel" else 1.0  # of the functions, where neighbours have a uniform density
+        square = 3 / cutoff**3 if radial == "bessel" else 1.0  # where neighbours have a uniform density
+        variance = second_moment(self.edges.width, radial_size, square)
         hidden = Irreps([(width, ir) for _, ir in Irreps.spherical_harmonics(hidden_lmax)])
         last = Irreps([(width, ir) for _, ir in Irreps(outputs).regroup()])
         current = Irreps([(width, "0e"), *([(width, "1o")] if self.vector_inputs else [])])
@@ -199,8 +202,7 @@ class MACE(Backbone):
         kind = table(graph.z) if table is not None else torch.zeros(len(x), dtype=torch.int64, device=x.device)
         kinds = sort_kinds(kind, torch.eye(self.kinds, dtype=x.dtype, device=x.device) * self.kinds**0.5)
         if self.vectors is not None:
-            vectors = self.vectors(torch.stack([field(graph, name) for name in self.vector_inputs], dim=-1))
-            x = torch.cat([x, vectors.flatten(1)], dim=-1)
+            x = torch.cat([x, self.vectors(graph).flatten(1)], dim=-1)
         harmonics, attributes = self.harmonics(edges.vectors), edges.attributes * edges.envelope
         found = []
         for layer in self.layers:

@@ -25,12 +25,15 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from intertwine.geometry import Graph, field
-from intertwine.nn import Backbone, Convolution, EdgeEmbedding, FullyConnectedNet, Gate, NodeEmbedding, check_sizes
+from intertwine.geometry import Graph
+from intertwine.nn import Backbone, Convolution, EdgeEmbedding, FullyConnectedNet, Gate, NodeEmbedding, VectorEmbedding, check_sizes
+from intertwine.nn.embedding import second_moment
 from intertwine.nn.self_interaction import Kinds, SelfInteraction, sort_kinds
-from intertwine.numerics import GeometryError, InputError
+from intertwine.numerics import GeometryError, InputError, choose
 from intertwine.o3 import Irreps, Linear, SphericalHarmonics
 from intertwine.o3.blocks import join_blocks, split_blocks
+
+GATES = {"silu": F.silu, "sigmoid": torch.sigmoid}
 
 
 class NequIPLayer(nn.Module):
@@ -42,6 +45,7 @@ class NequIPLayer(nn.Module):
         radial: widths of input and hidden layers of the radial network. variance: second moment of its input.
         average_degree: average number of neighbours.
         attributes: number of the nodes' attributes; 0 for no :math:`W_z`.
+        gate: function of the gates, a name of :data:`GATES`.
     """
 
     def __init__(
@@ -53,6 +57,7 @@ class NequIPLayer(nn.Module):
         variance: float,
         average_degree: float,
         attributes: int,
+        gate: str = "silu",
     ) -> None:
         super().__init__()
         reached = {out for _, ir in irreps_in for _, other in irreps_edge for out in ir * other}
@@ -60,7 +65,7 @@ class NequIPLayer(nn.Module):
         scalars, gated = Irreps([b for b in kept if not b.ir.l]), Irreps([b for b in kept if b.ir.l])
         gates = Irreps([(gated.num_irreps, "0e")]) if len(gated) else Irreps()
         functions = [F.silu if ir.p == 1 else torch.tanh for _, ir in scalars]
-        self.gate = Gate(scalars, functions, gates, [F.silu] * len(gates), gated, layout="ir_mul")
+        self.gate = Gate(scalars, functions, gates, [GATES[gate]] * len(gates), gated, layout="ir_mul")
         self.irreps_in, self.irreps_out = irreps_in, self.gate.irreps_out
         self.up = Linear(irreps_in, irreps_in, layout="ir_mul")
         self.convolution = Convolution(irreps_in, irreps_edge, self.gate.irreps_in, average_degree=average_degree)
@@ -103,6 +108,8 @@ class NequIP(Backbone):
         node_inputs: names of node invariants to embed (``geometry.NODE_INVARIANTS``).
         edge_inputs: names of edge invariants that the radial networks see (``geometry.EDGE_INVARIANTS``).
         vector_inputs: names of vector fields of the nodes, ``("vel",)`` for example, that start the vectors.
+        gate: function of the gates: "silu" (the paper's), or "sigmoid", with which features do not grow with the square of what goes in:
+            better where some nodes are given much larger vectors than others.
 
     Raises:
         InputError: a size that is not positive, irreps without scalars, an output that no path leads to.
@@ -143,8 +150,10 @@ class NequIP(Backbone):
         node_inputs: Sequence[str] = (),
         edge_inputs: Sequence[str] = (),
         vector_inputs: Sequence[str] = (),
+        gate: str = "silu",
     ) -> None:
         super().__init__()
+        choose(gate, GATES, kind="function of gates", where="gate")
         check_sizes(width=width, layers=layers, radial_size=radial_size, radial_width=radial_width, radial_layers=radial_layers)
         self.cutoff = cutoff
         hidden, edge = _hidden(width, lmax, parity, irreps), Irreps.spherical_harmonics(lmax)
@@ -154,16 +163,17 @@ class NequIP(Backbone):
         self.harmonics = SphericalHarmonics(edge, True, "component")
         self.vector_inputs = tuple(vector_inputs)
         vectors = hidden.count("1o") or scalars
-        self.vectors = nn.Linear(len(self.vector_inputs), vectors, bias=False) if self.vector_inputs else None
+        self.vectors = VectorEmbedding(vectors, self.vector_inputs) if self.vector_inputs else None
         last = Irreps([(hidden.count(ir) or hidden.count("0e"), ir) for _, ir in Irreps(outputs).regroup()])
         widths = [self.edges.width, *[radial_width] * radial_layers]
-        variance = cutoff / 2 if radial == "bessel" else 1.0  # the package nequip takes (2 / r_c) sin(n pi d / r_c) / d to have variance 1
+        # as small a start as that of the package nequip at 5 A, where it takes (2 / r_c) sin(n pi d / r_c) / d to have variance 1
+        variance = second_moment(self.edges.width, radial_size, 2.5 * (5 / cutoff) ** 3 if radial == "bessel" else 1.0)
         current = Irreps([(scalars, "0e"), *([(vectors, "1o")] if self.vector_inputs else [])])
         self.layers = nn.ModuleList()
         for number in range(layers):
             kinds = scalars if number or first_self_interaction else 0
             wanted = hidden if number < layers - 1 else last
-            layer = NequIPLayer(current, edge, wanted, widths, variance, average_degree, kinds)
+            layer = NequIPLayer(current, edge, wanted, widths, variance, average_degree, kinds, gate)
             self.layers.append(layer)
             current = layer.irreps_out
         if missing := [str(ir) for _, ir in last if ir not in current]:
@@ -178,8 +188,7 @@ class NequIP(Backbone):
         edges, x = self.edges(graph), self.embedding(graph)
         kinds = self.kinds(graph, x)
         if self.vectors is not None:
-            vectors = self.vectors(torch.stack([field(graph, name) for name in self.vector_inputs], dim=-1))
-            x = torch.cat([x, vectors.flatten(1)], dim=-1)
+            x = torch.cat([x, self.vectors(graph).flatten(1)], dim=-1)
         harmonics, attributes = self.harmonics(edges.vectors), edges.attributes * edges.envelope
         for layer in self.layers:
             x = layer(x, harmonics, attributes, graph.edge_index, kinds)
@@ -189,7 +198,7 @@ class NequIP(Backbone):
         """The nodes by species; each by itself where invariants tell them apart, or where a compiler can't have lists of lengths."""
         table, species = self.embedding.table, self.embedding.species
         if table is None or species is None or self.embedding.linear is not None:
-            return Kinds(x)
+            return Kinds(x * (1 + x.square().mean(1, keepdim=True)).rsqrt())  # bounded, as the features of species are
         return sort_kinds(table(graph.z), species.weight)
 
 

@@ -21,8 +21,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from intertwine.geometry import Graph, field
-from intertwine.nn import MLP, Backbone, EdgeEmbedding, MessagePassing, NodeEmbedding, check_sizes
+from intertwine.geometry import Graph
+from intertwine.nn import MLP, Backbone, EdgeEmbedding, MessagePassing, NodeEmbedding, VectorEmbedding, check_sizes
 from intertwine.numerics import GeometryError, InputError, safe
 from intertwine.o3 import Irreps
 
@@ -114,7 +114,7 @@ class PaiNN(Backbone):
         self.embedding = NodeEmbedding(width, species, node_inputs)
         self.edges = EdgeEmbedding(cutoff, radial_size, radial, cutoff_function, edge_inputs)
         self.vector_inputs = tuple(vector_inputs)
-        self.vectors = nn.Linear(len(self.vector_inputs), width, bias=False) if self.vector_inputs else None
+        self.vectors = VectorEmbedding(width, self.vector_inputs) if self.vector_inputs else None
         self.layers = nn.ModuleList(PaiNNLayer(width, self.edges.width, smoothing) for _ in range(layers))
 
     def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:
@@ -135,4 +135,4 @@ class PaiNN(Backbone):
         """:math:`v_i = W (u_i^1, u_i^2, ...)` from the named vector fields; None where there are none."""
         if self.vectors is None:
             return None
-        return self.vectors(torch.stack([field(graph, name) for name in self.vector_inputs], dim=-1))
+        return self.vectors(graph)

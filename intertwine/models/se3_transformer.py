@@ -34,6 +34,7 @@ from torch import Tensor, nn
 from intertwine.geometry import Graph, distances, edge_invariants, edge_vectors
 from intertwine.nn import Backbone, Convolution, EdgeEmbedding, FullyConnectedNet, Gate, GaussianBasis, NodeEmbedding, check_sizes
 from intertwine.nn.attention import edge_softmax
+from intertwine.nn.embedding import second_moment
 from intertwine.nn.scalar_vector import VectorEmbedding, require_space
 from intertwine.numerics import InputError
 from intertwine.o3 import Irreps, Linear, SphericalHarmonics
@@ -243,7 +244,7 @@ class SE3Transformer(Backbone):
         hidden = Irreps([(width, (l, p)) for l in range(lmax + 1) for p in ((1, -1) if parity else ((-1) ** l,))])
         last = Irreps([(width, ir) for _, ir in Irreps(outputs).regroup()])
         square = 3 / cutoff**3 if radial == "bessel" and cutoff is not None else 1.77 / radial_size  # mean of e_k^2, about
-        variance = (square * radial_size + len(edge_inputs)) / self.edges.width
+        variance = second_moment(self.edges.width, radial_size, square)
         current = Irreps([(width, "0e"), *([(width, "1o")] if self.start is not None else [])])
         self.layers = nn.ModuleList()
         for number in range(layers):

@@ -7,12 +7,13 @@ r"""Tensor field network: features of every degree, convolved with harmonics tim
     V^{(l)}_{i c} &\leftarrow \sum_{c'} W^{(l)}_{c c'} L^{(l)}_{i c'} + \delta_{l 0}\, b_c
     && \text{self-interaction of the concatenated channels} \\
     V^{(0)} &\leftarrow \eta\big(V^{(0)}\big), \qquad
-    V^{(l)}_{i c} \leftarrow \eta\big(\|V^{(l)}_{i c}\| + b^{(l)}_c\big)\, V^{(l)}_{i c}
+    V^{(l)}_{i c} \leftarrow \frac{\eta\big(\|V^{(l)}_{i c}\| + b^{(l)}_c\big)}{1 + \|V^{(l)}_{i c}\|}\, V^{(l)}_{i c}
     && \text{non-linearity}
 
 with :math:`\eta` the shifted softplus and R a multilayer perceptron of Gaussians of the distance, times an envelope, so that messages
-vanish smoothly at the cutoff. The norm is :math:`\sqrt{\|V\|^2 + \epsilon^2} - \epsilon`, without the cusp at zero. A layer has no skip
-connection in the paper; ``residual`` adds the input's own self-interaction before the non-linearity.
+vanish smoothly at the cutoff. The paper has no denominator: then a tensor leaves each layer with the square of its length, and a few fast
+particles of a data set overflow the network. The norm is :math:`\sqrt{\|V\|^2 + \epsilon^2} - \epsilon`, without the cusp at zero. A layer
+has no skip connection in the paper; ``residual`` adds the input's own self-interaction before the non-linearity.
 
 Thomas, Smidt, Kearnes, Yang, Li, Kohlhoff, Riley (2018), arXiv:1802.08219, sections 4.1 to 4.3. Features have the parity of harmonics, or
 both parities: then the network is O(3) equivariant and tells pseudoscalars from scalars.
@@ -28,17 +29,17 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from intertwine.geometry import Graph, field
-from intertwine.nn import MLP, Backbone, Convolution, EdgeEmbedding, NodeEmbedding, check_sizes, shifted_softplus
+from intertwine.geometry import Graph
+from intertwine.nn import MLP, Backbone, Convolution, EdgeEmbedding, NodeEmbedding, VectorEmbedding, check_sizes, shifted_softplus
 from intertwine.numerics import GeometryError, InputError, safe
 from intertwine.o3 import Irreps, Linear, SphericalHarmonics
 from intertwine.o3.blocks import join_blocks, split_blocks
 
-PASSING = math.log(2 * math.e - 1)  # eta of it is 1: small tensors pass as they are, instead of with the square of their size
+PASSING = math.log(2 * math.e - 1)  # eta of it is 1: small tensors pass as they are
 
 
 class NormNonlinearity(nn.Module):
-    r""":math:`V \mapsto \eta(\|V\| + b)\, V`, and :math:`\eta(V)` for scalars (even ones), in ``ir_mul``.
+    r""":math:`V \mapsto \eta(\|V\| + b)\, V / (1 + \|V\|)`, and :math:`\eta(V)` for scalars (even ones), in ``ir_mul``.
 
     Args:
         irreps: representation of V.
@@ -57,7 +58,7 @@ class NormNonlinearity(nn.Module):
                 outputs.append(shifted_softplus(block))
                 continue
             norm = safe.soft_norm(block, self.smoothing, dim=-1)
-            outputs.append(block * shifted_softplus(norm + self.bias[start : start + mul]).unsqueeze(-1))
+            outputs.append(block * (shifted_softplus(norm + self.bias[start : start + mul]) / (1 + norm)).unsqueeze(-1))
             start += mul
         return join_blocks(outputs, "ir_mul")
 
@@ -176,7 +177,7 @@ class TensorField(Backbone):
         edge = Irreps.spherical_harmonics(lmax)
         self.harmonics = SphericalHarmonics(edge, True, "component")
         self.vector_inputs = tuple(vector_inputs)
-        self.vectors = nn.Linear(len(self.vector_inputs), width, bias=False) if self.vector_inputs else None
+        self.vectors = VectorEmbedding(width, self.vector_inputs) if self.vector_inputs else None
         hidden = Irreps([(width, (l, p)) for l in range(lmax + 1) for p in ((1, -1) if parity else ((-1) ** l,))])
         last = Irreps([(width, ir) for _, ir in Irreps(outputs).regroup()])
         current = Irreps([(width, "0e"), *([(width, "1o")] if self.vector_inputs else [])])
@@ -198,8 +199,7 @@ class TensorField(Backbone):
             raise GeometryError(what, where="pos", remedy="EGNN and SchNet work in any dimension.")
         edges, x = self.edges(graph), self.embedding(graph)
         if self.vectors is not None:
-            vectors = self.vectors(torch.stack([field(graph, name) for name in self.vector_inputs], dim=-1))
-            x = torch.cat([x, vectors.flatten(1)], dim=-1)
+            x = torch.cat([x, self.vectors(graph).flatten(1)], dim=-1)
         harmonics = self.harmonics(edges.vectors)
         for layer in self.layers:
             x = layer(x, harmonics, edges.attributes, edges.envelope, graph.edge_index)

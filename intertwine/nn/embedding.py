@@ -55,7 +55,10 @@ class SpeciesTable(nn.Module):
 
 
 class NodeEmbedding(nn.Module):
-    r""":math:`f_i = E_{z_i} + W s_i + b`: an embedding of the species plus a linear map of the node's invariants.
+    r""":math:`f_i = E_{z_i} + W\, \mathrm{asinh}(s_i) + b`: an embedding of the species plus a linear map of the node's invariants.
+
+    The inverse hyperbolic sine leaves small invariants as they are and takes the logarithm of large ones: features are multiplied with
+    each other layer after layer, and the fastest particle of a data set would outgrow all others by its speed to the power of the layers.
 
     Args:
         width: number of features.
@@ -82,7 +85,7 @@ class NodeEmbedding(nn.Module):
                 raise GeometryError("the graph has no atomic numbers", where="z", remedy=remedy)
             features.append(self.species(self.table(graph.z)))
         if self.linear is not None:
-            features.append(self.linear(node_invariants(graph, self.inputs)))
+            features.append(self.linear(node_invariants(graph, self.inputs).asinh()))
         return sum(features[1:], features[0])
 
 
@@ -128,3 +131,8 @@ class EdgeEmbedding(nn.Module):
         if self.inputs:
             attributes = torch.cat([attributes, edge_invariants(graph, self.inputs)], dim=1)
         return Edges(vectors, d, directions(vectors), attributes, self.envelope(d).unsqueeze(-1))
+
+
+def second_moment(columns: int, functions: int, square: float) -> float:
+    """Mean square of the attributes of an edge: ``functions`` of its ``columns`` have mean square ``square``, invariants 1."""
+    return (square * functions + columns - functions) / columns

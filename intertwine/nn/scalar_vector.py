@@ -39,7 +39,10 @@ def join(s: Float[Tensor, "nodes scalars"], v: Float[Tensor, "nodes 3 vectors"] 
 
 
 class VectorEmbedding(nn.Module):
-    r""":math:`v_i = W (u_i^1, u_i^2, \dots)` from named vector fields of the nodes, the velocity for example.
+    r""":math:`v_i = W (c(u_i^1), c(u_i^2), \dots)` from named vector fields of the nodes, the velocity for example.
+
+    :math:`c(u) = u\,\mathrm{asinh}(\|u\|)/\|u\|` leaves short vectors as they are and takes the logarithm of the length of long ones, as
+    :class:`intertwine.nn.NodeEmbedding` does with invariants, and for the same reason.
 
     Args:
         vectors: channels C.
@@ -52,7 +55,7 @@ class VectorEmbedding(nn.Module):
         self.linear = nn.Linear(len(self.inputs), vectors, bias=False)
 
     def forward(self, graph: Graph) -> Float[Tensor, "nodes 3 vectors"]:
-        return self.linear(torch.stack([field(graph, name) for name in self.inputs], dim=-1))
+        return self.linear(torch.stack([safe.compress(field(graph, name)) for name in self.inputs], dim=-1))
 
 
 class ScalarVectorNorm(nn.Module):

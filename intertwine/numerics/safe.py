@@ -60,6 +60,21 @@ def normalize(x: Float[Tensor, "*shape dim"]) -> Float[Tensor, "*shape dim"]:
     return torch.where(zero, 0.0, scaled * torch.where(zero, 1.0, square).rsqrt())
 
 
+def compress(x: Float[Tensor, "*shape dim"]) -> Float[Tensor, "*shape dim"]:
+    r""":math:`x\, \mathrm{asinh}(\|x\|) / \|x\|`: short vectors as they are, long ones as the logarithm of their length.
+
+    Below a length of 0.1 by its series to :math:`\|x\|^{16}`, so that all derivatives exist.
+    """
+    square = (x * x).sum(-1, keepdim=True)
+    small = square < 1e-2
+    inner = torch.where(small, square, 0.0)
+    series = torch.ones_like(square)
+    for k in range(8, 0, -1):
+        series = 1 - series * inner * ((2 * k - 1) ** 2 / (2 * k * (2 * k + 1)))
+    length = torch.where(small, 1.0, square).sqrt()
+    return x * torch.where(small, series, length.asinh() / length)
+
+
 def angle(x: Float[Tensor, "*shape 3"], y: Float[Tensor, "*shape 3"]) -> Float[Tensor, "*shape"]:
     r"""Angle between two vectors in [0, pi] (radians), :math:`\mathrm{atan2}(\|x \times y\|, x \cdot y)`.
 

@@ -155,13 +155,15 @@ def suggest(sets: Sets, given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     if name in MODELS:
         wanted: dict[str, Any] = {"species": sets.species(), "dimension": fields["pos"].shape[-1]}
         if dynamic and "vel" in fields:
-            wanted |= {"velocity": True, "node_inputs": ("speed",), "vector_inputs": ("vel",)}
+            wanted |= {"velocity": True, "node_inputs": ("speed",), "vector_inputs": ("vel",), "gate": "sigmoid"}
         if dynamic and "charge" in fields:
             wanted |= {"edge_inputs": ("charge_product",)}
         known = arguments(MODELS[name])
         model |= {key: value for key, value in wanted.items() if key in known}
         if dynamic and "cutoff" in known and type(None) in getattr(known["cutoff"].hint, "__args__", ()):
             model["cutoff"] = None
+        elif dynamic and "cutoff" in known:
+            model["cutoff"] = _extent(sets)
         if "average_degree" in known:
             chosen = (
                 {"cutoff": known["cutoff"].default}
@@ -171,6 +173,13 @@ def suggest(sets: Sets, given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
             )
             model["average_degree"] = _degree(sets, chosen["cutoff"])
     return {"task": task, "model": model, "training": _pace(task["name"], len(sets.train), MODELS[name].rate if name in MODELS else 1.0)}
+
+
+def _extent(sets: Sets) -> float:
+    """A cutoff beyond the most distant particles of the first systems of the training set: all of them act on each other."""
+    systems = [sets.train[k].pos for k in range(min(len(sets.train), COUNTED))]
+    farthest = max((float(torch.pdist(pos.double()).max()) for pos in systems if len(pos) > 1), default=1.0)
+    return float(f"{1.5 * max(farthest, 1e-3):.2g}")
 
 
 def _degree(sets: Sets, cutoff: float | None) -> float:
