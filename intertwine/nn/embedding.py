@@ -55,10 +55,7 @@ class SpeciesTable(nn.Module):
 
 
 class NodeEmbedding(nn.Module):
-    r""":math:`f_i = E_{z_i} + W\, \mathrm{asinh}(s_i) + b`: an embedding of the species plus a linear map of the node's invariants.
-
-    The inverse hyperbolic sine leaves small invariants as they are and takes the logarithm of large ones: features are multiplied with
-    each other layer after layer, and the fastest particle of a data set would outgrow all others by its speed to the power of the layers.
+    r""":math:`f_i = E_{z_i} + W s_i + b`: an embedding of the species plus a linear map of the node's invariants.
 
     Args:
         width: number of features.
@@ -85,7 +82,7 @@ class NodeEmbedding(nn.Module):
                 raise GeometryError("the graph has no atomic numbers", where="z", remedy=remedy)
             features.append(self.species(self.table(graph.z)))
         if self.linear is not None:
-            features.append(self.linear(node_invariants(graph, self.inputs).asinh()))
+            features.append(self.linear(node_invariants(graph, self.inputs)))
         return sum(features[1:], features[0])
 
 

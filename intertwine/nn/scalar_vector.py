@@ -41,8 +41,8 @@ def join(s: Float[Tensor, "nodes scalars"], v: Float[Tensor, "nodes 3 vectors"] 
 class VectorEmbedding(nn.Module):
     r""":math:`v_i = W (c(u_i^1), c(u_i^2), \dots)` from named vector fields of the nodes, the velocity for example.
 
-    :math:`c(u) = u\,\mathrm{asinh}(\|u\|)/\|u\|` leaves short vectors as they are and takes the logarithm of the length of long ones, as
-    :class:`intertwine.nn.NodeEmbedding` does with invariants, and for the same reason.
+    :math:`c(u) = u\,\mathrm{asinh}(\|u\|)/\|u\|` leaves short vectors as they are and takes the logarithm of the length of long ones:
+    features are multiplied with each other layer after layer, and the fastest particle would outgrow all others by a power of its speed.
 
     Args:
         vectors: channels C.

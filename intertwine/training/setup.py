@@ -20,7 +20,7 @@ from intertwine.models import MODELS
 from intertwine.numerics import DataError, InputError, write_atomically
 from intertwine.training.config import Config, merge, resolve
 from intertwine.training.options import DataOptions
-from intertwine.training.signature import arguments
+from intertwine.training.signature import arguments, convert
 
 #: Labels, besides QM9's, that do not grow with the size of a structure, and so are means over atoms.
 INTENSIVE = re.compile(r"homo|lumo|.*gap|temperature|.*_per_atom", re.IGNORECASE)
@@ -164,14 +164,14 @@ def suggest(sets: Sets, given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
             model["cutoff"] = None
         elif dynamic and "cutoff" in known:
             model["cutoff"] = _extent(sets)
-        if "average_degree" in known:
+        if "average_degree" in known and "average_degree" not in given["model"]:
             chosen = (
                 {"cutoff": known["cutoff"].default}
                 | model
                 | MODELS[name].PRESETS.get(given["model"].get("preset", ""), {})
                 | given["model"]
             )
-            model["average_degree"] = _degree(sets, chosen["cutoff"])
+            model["average_degree"] = _degree(sets, convert(chosen["cutoff"], known["cutoff"].hint, where="model.cutoff"))
     return {"task": task, "model": model, "training": _pace(task["name"], len(sets.train), MODELS[name].rate if name in MODELS else 1.0)}
 
 

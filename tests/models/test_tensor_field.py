@@ -63,8 +63,9 @@ def theirs(layer: TensorFieldLayer, x, harmonics, envelope, attributes, edge_ind
             blocks.append(torch.log(0.5 * block.exp() + 0.5).flatten(1))
             continue
         epsilon = layer.nonlinearity.smoothing
-        norm = (block.square().sum(-1) + epsilon**2).sqrt() - epsilon + layer.nonlinearity.bias[start : start + mul]
-        blocks.append((torch.log(0.5 * norm.exp() + 0.5).unsqueeze(-1) * block).flatten(1))
+        norm = (block.square().sum(-1) + epsilon**2).sqrt() - epsilon
+        factor = torch.log(0.5 * (norm + layer.nonlinearity.bias[start : start + mul]).exp() + 0.5) / (1 + norm)
+        blocks.append((factor.unsqueeze(-1) * block).flatten(1))
         start += mul
     return torch.cat(blocks, dim=1)
 

@@ -169,3 +169,16 @@ def test_the_device_meta_has_no_autocast() -> None:
     assert not safe.autocasting(torch.ones(1, device="meta"))
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert safe.autocasting(torch.ones(1))
+
+
+@pytest.mark.parametrize("length", [0.0, 1e-12, 0.0999, 0.1001, 3.0, 1e6])
+def test_compress_is_exact_on_both_sides_of_its_series(length: float) -> None:
+    direction = torch.tensor([2.0, -1.0, 2.0], dtype=torch.float64) / 3
+    torch.testing.assert_close(safe.compress(direction * length), direction * math.asinh(length), rtol=4e-16, atol=0)
+
+
+@pytest.mark.parametrize("scale", [0.0, 0.05, 0.0577, 2.0])
+def test_compress_has_all_derivatives(scale: float, generator: torch.Generator) -> None:
+    x = (scale * torch.randn(4, 3, generator=generator, dtype=torch.float64)).requires_grad_()
+    assert gradcheck(safe.compress, x)
+    assert gradgradcheck(safe.compress, x)
