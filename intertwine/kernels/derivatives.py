@@ -18,7 +18,7 @@ from torch import Tensor
 from intertwine.kernels import dispatch
 from intertwine.kernels.channelwise import Channelwise
 from intertwine.kernels.forms import second
-from intertwine.numerics import safe
+from intertwine.numerics import needed_now, safe
 
 
 def convolve(
@@ -120,7 +120,7 @@ def _letters(names: str, needed: Sequence[bool]) -> str:
 
 def _derivative(ctx: Any, g: Tensor | None) -> tuple:
     """Of the convolution."""
-    needs = _letters("xyw", ctx.needs_input_grad[1:4])
+    needs = _letters("xyw", needed_now(ctx)[1:4])
     found = backward(ctx.plan, needs, g, *ctx.saved_tensors) if g is not None and needs else {}
     return None, *(found.get(name) for name in "xyw"), None, None, None
 
@@ -129,7 +129,7 @@ def _derivative_backward(ctx: Any, *cotangents: Tensor | None) -> tuple:
     """Of its backward."""
     *tensors, source, destination = ctx.saved_tensors
     tangents = [one if name in ctx.needs else None for name, one in zip("xyw", cotangents)]
-    needs = _letters("gxyw", ctx.needs_input_grad[2:6])
+    needs = _letters("gxyw", needed_now(ctx)[2:6])
     found = backward_of_backward(ctx.plan, needs, tensors, tangents, source, destination)
     return None, None, *(found.get(name) for name in "gxyw"), None, None
 
@@ -160,13 +160,13 @@ def _derivative_second(ctx: Any, *cotangents: Tensor | None) -> tuple:
     """Of the backward of the backward: sums of the two operators above with x, y or w replaced by its tangent."""
     g, x, y, w, a, b, c, source, destination = ctx.saved_tensors
     slopes = {name: one for name, one in zip("gxyw", cotangents) if name in ctx.needs and one is not None}
-    wanted = _letters("gxywabc", ctx.needs_input_grad[2:9])
+    letters = _letters("gxywabc", needed_now(ctx)[2:9])
     sums: dict[str, Tensor] = {}
 
     def add(found: dict[str, Tensor], names: dict[str, str]) -> None:
         for place, one in found.items():
             name = names.get(place, place)
-            if name in wanted:
+            if name in letters:
                 sums[name] = sums[name] + one if name in sums else one
 
     for tangent, replaced, values in (("a", "x", (a, y, w)), ("b", "y", (x, b, w)), ("c", "w", (x, y, c))):
@@ -174,7 +174,7 @@ def _derivative_second(ctx: Any, *cotangents: Tensor | None) -> tuple:
             continue
         plan = _weighted(ctx.plan) if replaced == "w" else ctx.plan
         names = {replaced: tangent}
-        needs = "".join(place for place in "gxyw" if names.get(place, place) in wanted)
+        needs = "".join(place for place in "gxyw" if names.get(place, place) in letters)
         if "g" in slopes and needs.replace("g", ""):
             add(backward(plan, needs.replace("g", ""), slopes["g"], *values, source, destination), names)
         others = [None if place == replaced else slopes.get(place) for place in "xyw"]

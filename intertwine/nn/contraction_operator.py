@@ -17,7 +17,7 @@ from torch import Tensor
 
 from intertwine.kernels.straight_line import NONE, Argument, Program, Result, Writer, gradient
 from intertwine.kernels.straight_line_backend import evaluate, fake, plainly
-from intertwine.numerics import InputError, safe
+from intertwine.numerics import InputError, needed_now, safe
 from intertwine.o3 import Irreps
 from intertwine.o3.symmetric_coupling import SymmetricCouplings, symmetric_couplings
 
@@ -151,7 +151,7 @@ class _Eager(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *cotangents: Tensor | None) -> tuple:
-        return None, None, None, None, *_gradients(ctx, cotangents, ctx.needs_input_grad[4:])
+        return None, None, None, None, *_gradients(ctx, cotangents, needed_now(ctx)[4:])
 
 
 class _Transformed(torch.autograd.Function):

@@ -2,6 +2,7 @@
 
 from intertwine.numerics import safe, segment
 from intertwine.numerics.constants import ExactBuffers, ignore_keys
+from intertwine.numerics.engine import needed_now
 from intertwine.numerics.errors import (
     CheckpointError,
     DataError,
@@ -24,6 +25,7 @@ __all__ = [
     "choose",
     "ignore_keys",
     "nearest",
+    "needed_now",
     "safe",
     "segment",
     "write_atomically",

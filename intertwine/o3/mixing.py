@@ -21,6 +21,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd import Function
 
+from intertwine.numerics import needed_now
 from intertwine.o3.mixing_plan import Block, Mixing, Route, unfolded
 
 CACHED = 300_000  # numbers of input or output that a thread handles at once; measured on 296 and 1,152 numbers a sample
@@ -58,14 +59,14 @@ def _forward(x: Tensor, weight: Tensor, plan: Mixing) -> Tensor:
 
 
 def backward(
-    x: Float[Tensor, "z dim_in"], g: Float[Tensor, "z dim_out"], weight: Float[Tensor, " weights"], plan: Mixing, wanted: Sequence[bool]
+    x: Float[Tensor, "z dim_in"], g: Float[Tensor, "z dim_out"], weight: Float[Tensor, " weights"], plan: Mixing, needs: Sequence[bool]
 ) -> tuple[Float[Tensor, "z dim_in"] | None, Float[Tensor, " weights"] | None]:
-    """B: gradients of features (z, dim_in) and weights (weights) from cotangents g (z, dim_out), those that are wanted."""
+    """B: gradients of features (z, dim_in) and weights (weights) from cotangents g (z, dim_out), those that are needed."""
     if not applicable(x, g, weight):
-        return _plain(g, weight, plan, transposed=True) if wanted[0] else None, _plain_contracted(x, g, plan) if wanted[1] else None
+        return _plain(g, weight, plan, transposed=True) if needs[0] else None, _plain_contracted(x, g, plan) if needs[1] else None
     if torch.is_grad_enabled():
-        return _Back.apply(x, g, weight, plan, wanted)  # type: ignore[no-any-return]
-    return _backward(x, g, weight, plan, wanted)
+        return _Back.apply(x, g, weight, plan, needs)  # type: ignore[no-any-return]
+    return _backward(x, g, weight, plan, needs)
 
 
 class _Mix(Function):
@@ -78,27 +79,27 @@ class _Mix(Function):
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         x, weight = ctx.saved_tensors
-        wanted = ctx.needs_input_grad
-        for_x, for_weight = backward(x, g, weight, ctx.plan, wanted[:2])
-        for_bias = torch.cat([g.narrow(1, block.start, block.mul).sum(0) for block, _ in ctx.plan.biases]) if wanted[2] else None
+        used = needed_now(ctx)
+        for_x, for_weight = backward(x, g, weight, ctx.plan, used[:2])
+        for_bias = torch.cat([g.narrow(1, block.start, block.mul).sum(0) for block, _ in ctx.plan.biases]) if used[2] else None
         return for_x, for_weight, for_bias, None
 
 
 class _Back(Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, g: Tensor, weight: Tensor, plan: Mixing, wanted: Sequence[bool]) -> Any:  # type: ignore[override]
+    def forward(ctx: Any, x: Tensor, g: Tensor, weight: Tensor, plan: Mixing, needs: Sequence[bool]) -> Any:  # type: ignore[override]
         ctx.save_for_backward(x, g, weight)
         ctx.plan = plan
         ctx.set_materialize_grads(False)
-        return _backward(x, g, weight, plan, wanted)
+        return _backward(x, g, weight, plan, needs)
 
     @staticmethod
     def backward(ctx: Any, a: Tensor | None, v: Tensor | None) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        (x, g, weight), plan, needed = ctx.saved_tensors, ctx.plan, ctx.needs_input_grad
-        wanted = (needed[0] and v is not None, needed[2] and a is not None)
+        (x, g, weight), plan, needed = ctx.saved_tensors, ctx.plan, needed_now(ctx)
+        used = (needed[0] and v is not None, needed[2] and a is not None)
         for_x, for_weight = None, None
-        if any(wanted):
-            for_x, for_weight = backward(x if a is None else a, g, weight if v is None else v, plan, wanted)
+        if any(used):
+            for_x, for_weight = backward(x if a is None else a, g, weight if v is None else v, plan, used)
         for_g = _forward(a, weight, plan) if needed[1] and a is not None else None
         if needed[1] and v is not None:
             from_v = _forward(x, v, plan)
@@ -161,10 +162,10 @@ def _mixed(x: Tensor, weight: Tensor, bias: Tensor | None, plan: Mixing) -> Tens
     return result
 
 
-def _backward(x: Tensor, g: Tensor, weight: Tensor, plan: Mixing, wanted: Sequence[bool]) -> tuple[Tensor | None, Tensor | None]:
+def _backward(x: Tensor, g: Tensor, weight: Tensor, plan: Mixing, needs: Sequence[bool]) -> tuple[Tensor | None, Tensor | None]:
     x, g, weight, whole = x.detach(), g.detach(), weight.detach(), plan.whole[0]
-    for_x = (x.new_empty(x.shape) if whole else x.new_zeros(x.shape)) if wanted[0] else None
-    matrices = [matrix.t() for matrix in plan.matrices(weight)] if wanted[0] else []
+    for_x = (x.new_empty(x.shape) if whole else x.new_zeros(x.shape)) if needs[0] else None
+    matrices = [matrix.t() for matrix in plan.matrices(weight)] if needs[0] else []
     sums: list[Tensor] = []
     for piece in _pieces(x, plan):
         here, above, below = (x, g, for_x) if piece is None else (x[piece], g[piece], None if for_x is None else for_x[piece])
@@ -175,7 +176,7 @@ def _backward(x: Tensor, g: Tensor, weight: Tensor, plan: Mixing, wanted: Sequen
             if below is not None:
                 targets = [block.of(below, plan.layout) for block in lane.inputs]
                 _multiply(rows, matrices[number], targets, whole)
-            if wanted[1]:
+            if needs[1]:
                 left = _gathered(here, lane.inputs, plan.layout)
                 left = left.transpose(1, 2) if apart else _flat(left).t()
                 if len(sums) == number:
@@ -184,7 +185,7 @@ def _backward(x: Tensor, g: Tensor, weight: Tensor, plan: Mixing, wanted: Sequen
                     sums[number].addbmm_(left, rows)
                 else:
                     sums[number].addmm_(left, rows)
-    for_weight = x.new_empty(plan.weights) if wanted[1] else None
+    for_weight = x.new_empty(plan.weights) if needs[1] else None
     if for_weight is not None:
         for route, lane, matrix in zip(plan.routes, plan.lanes, sums):
             route.spread(unfolded(matrix, lane.fold), for_weight, plan.common)
