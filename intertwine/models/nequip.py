@@ -17,7 +17,7 @@ eq. 2 to 7; a special case of the steerable group convolution of the lecture "St
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 import torch
@@ -33,7 +33,7 @@ from intertwine.numerics import GeometryError, InputError, choose
 from intertwine.o3 import Irreps, Linear, SphericalHarmonics
 from intertwine.o3.blocks import join_blocks, split_blocks
 
-GATES = {"silu": F.silu, "sigmoid": torch.sigmoid}
+GATES: dict[str, Callable[[Tensor], Tensor]] = {"silu": F.silu, "sigmoid": torch.sigmoid}
 
 
 class NequIPLayer(nn.Module):

@@ -1,4 +1,4 @@
-"""Charged particles for every model with vectors: a few are six times as fast as the others, and features are multiplied layer after layer."""
+"""Charged particles for every model with vectors: a few are six times as fast as the others, and features multiply layer after layer."""
 
 from __future__ import annotations
 
@@ -41,7 +41,8 @@ def test_the_first_step_is_finite(name: str, particles: Sets) -> None:
     loss.backward()
     assert loss.isfinite()
     found = [p.grad for p in task.parameters() if p.grad is not None]
-    assert found and all(g.isfinite().all() for g in found) and any((g != 0).any() for g in found)
+    assert all(g.isfinite().all() for g in found)
+    assert any((g != 0).any() for g in found)
 
 
 def test_all_particles_see_each_other(particles: Sets) -> None:
