@@ -24,7 +24,7 @@ demo: setup
 # programs of others that the tests compare with
 .venv/.peers: .venv/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[peers]" "$(TORCH)"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps mace-torch==0.3.16
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps mace-torch==0.3.16 schnetpack==2.1.1
 	@touch $@
 
 # two processes of one thread each are faster than one of two, and a test's figures do not depend on the machine's cores

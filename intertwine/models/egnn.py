@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -48,10 +49,12 @@ class EGNNLayer(MessagePassing):
         nn.init.xavier_uniform_(self.step.weight, gain=0.001)  # the authors' start: positions hardly move
 
     def message(self, f_i, f_j, a_ij):
-        (h_i, u_i), (h_j, u_j), (x_ij, attributes, envelope, scale) = f_i, f_j, a_ij
+        (received, u_i), (sent, u_j), (x_ij, attributes, envelope, scale) = f_i, f_j, a_ij
         away = u_i - u_j - x_ij  # x_i - x_j now: x_ij = x_j - x_i at the start, periodic image included
         square = (away * away).sum(-1, keepdim=True)
-        m = self.phi_e(torch.cat([h_i, h_j, square, *attributes], dim=-1))
+        invariants = torch.cat([square, *attributes], dim=-1) if attributes else square
+        of_edge = self.phi_e.layers[0].weight[:, -invariants.shape[1] :]
+        m = self.phi_e.after_first(torch.addmm(received + sent, invariants, of_edge.T))
         if self.attend is not None:
             m = m * self.attend(m).sigmoid()
         m = m if envelope is None else m * envelope
@@ -67,7 +70,9 @@ class EGNNLayer(MessagePassing):
 
     def prepare(self, f):
         h, u, _ = f
-        return (h, u), (h, u)
+        first = self.phi_e.layers[0]
+        of_i, of_j = first.weight[:, : 2 * h.shape[1]].chunk(2, dim=1)
+        return (F.linear(h, of_i, first.bias), u), (F.linear(h, of_j), u)  # the first layer of phi_e, once per node and not per edge
 
 
 class EGNN(Backbone):

@@ -34,11 +34,14 @@ class MLP(nn.Module):
                 nn.init.zeros_(layer.bias)
 
     def forward(self, x: Float[Tensor, "*batch inputs"]) -> Float[Tensor, "*batch outputs"]:
-        for k, layer in enumerate(self.layers):
-            x = layer(x)
-            if self.last or k < len(self.layers) - 1:
-                x = self.activation(x)
-        return x
+        return self.after_first(self.layers[0](x))
+
+    def after_first(self, x: Float[Tensor, "*batch hidden"]) -> Float[Tensor, "*batch outputs"]:
+        """What follows the first linear map, from its result: a model may know it before it knows all inputs."""
+        _, *rest = self.layers
+        for layer in rest:
+            x = layer(self.activation(x))
+        return self.activation(x) if self.last else x
 
 
 def shifted_softplus(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:

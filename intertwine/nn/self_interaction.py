@@ -1,8 +1,9 @@
 r"""Linear maps of a node's features that depend on its kind, such as its species; evaluated once for each kind that is there.
 
-Few nodes take one map for all kinds instead, K times the multiplications and a K-th of the calls:
+Few nodes take one map for all kinds instead, K times the multiplications and a K-th of the calls; so do nodes with attributes of their own:
 
-.. math:: W_{z_i} x_i = (W_1 \dots W_K)\, (\delta_{z_i 1} x_i, \dots, \delta_{z_i K} x_i)
+.. math:: W_{z_i} x_i = (W_1 \dots W_K)\, (\delta_{z_i 1} x_i, \dots, \delta_{z_i K} x_i), \qquad
+    \sum_a \alpha_{ia} W_a x_i = (W_1 \dots W_A)\, (\alpha_{i1} x_i, \dots, \alpha_{iA} x_i)
 """
 
 from __future__ import annotations
@@ -57,6 +58,11 @@ def _joint(irreps_in: Irreps, irreps_out: Irreps, kinds: int) -> Mixing | None:
     return Linear([*irreps_in] * kinds, irreps_out, internal_weights=False, layout="ir_mul")._mixing
 
 
+def _outer(numbers: Tensor, x: Tensor) -> Tensor:
+    """A copy of x (nodes, dim) times each of the numbers (nodes, k) of its node, side by side."""
+    return (numbers.unsqueeze(-1) * x.unsqueeze(1)).flatten(1)
+
+
 class SelfInteraction(nn.Module):
     r""":math:`W_{z_i} x_i`, with :math:`W_z = A^{-1/2} \sum_a \alpha_{z a} W_a` from the attributes :math:`\alpha` of a species.
 
@@ -72,23 +78,22 @@ class SelfInteraction(nn.Module):
         self.irreps_in, self.irreps_out = irreps_in, irreps_out
         self.cost = sum(mul * ir.dim * irreps_out.count(ir) for mul, ir in irreps_in)
         self.shared = Linear(irreps_in, irreps_out, internal_weights=False, layout="ir_mul")
-        self.single = Linear(irreps_in, irreps_out, internal_weights=False, shared_weights=False, layout="ir_mul")
+        self.joint = Linear([*irreps_in] * attributes, irreps_out, internal_weights=False, layout="ir_mul")
         self.weight = nn.Parameter(torch.randn(attributes, self.shared.weight_numel))
-        for layer in (self.shared, self.single):
+        for layer in (self.shared, self.joint):
             for name, buffer in list(layer.named_buffers()):
                 layer.register_buffer(name, buffer, persistent=False)
 
     def forward(self, x: Float[Tensor, "nodes dim_in"], kinds: Kinds) -> Float[Tensor, "nodes dim_out"]:
         """One linear map for each kind, (nodes, irreps_out.dim)."""
-        weights = (kinds.attributes * self.weight.shape[0] ** -0.5) @ self.weight
         if kinds.counts is None or kinds.order is None or kinds.inverse is None:
-            return self.single(x, weights)
+            return self.joint(_outer(kinds.attributes, x), self.weight.reshape(-1))
+        weights = (kinds.attributes * self.weight.shape[0] ** -0.5) @ self.weight
         if len(kinds.counts) == 1:
             return self.shared(x, weights[0])
         if kinds.which is not None and len(x) * self.cost <= FEW and applicable(x, weights):
             plan, many = _joint(self.irreps_in, self.irreps_out, len(kinds.counts)), len(kinds.counts)
             if plan is not None:
-                rows = (x.unsqueeze(1) * kinds.which.unsqueeze(-1)).flatten(1)
-                return mix(rows, weights.reshape(-1) * many**0.5, plan)
+                return mix(_outer(kinds.which, x), weights.reshape(-1) * many**0.5, plan)
         pieces = [self.shared(piece, weight) for piece, weight in zip(x.index_select(0, kinds.order).split(kinds.counts), weights)]
         return torch.cat(pieces).index_select(0, kinds.inverse)

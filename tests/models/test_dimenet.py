@@ -12,6 +12,7 @@ import torch
 from contract import ModelContract
 from torch import Tensor
 
+from intertwine.bench import twins
 from intertwine.geometry import Graph, connect
 from intertwine.models.dimenet import DimeNet
 from intertwine.nn import Backbone
@@ -89,25 +90,6 @@ def oracle():
         yield dimenet.DimeNetPlusPlus(16, 7, **sizes, cutoff=2.5, output_initializer="glorot_orthogonal")
 
 
-def pairs_of_parameters(ours: DimeNet, theirs: torch.nn.Module) -> list[tuple[Tensor, Tensor]]:
-    found = [(ours.basis.waves, theirs.rbf.freq), (ours.embedding.species.weight, theirs.emb.emb.weight[1:])]
-    modules = [(ours.edge, theirs.emb.lin_rbf)]
-    width = theirs.emb.lin.out_features
-    parts = theirs.emb.lin.weight.split(width, dim=1)
-    found += zip((ours.first.received.weight, ours.first.sent.weight, ours.first.attributes.weight), parts, strict=True)
-    found.append((ours.first.attributes.bias, theirs.emb.lin.bias))
-    for a, b in zip(ours.layers, theirs.interaction_blocks, strict=True):
-        modules += [(a.radial[0], b.lin_rbf1), (a.radial[1], b.lin_rbf2), (a.angular[0], b.lin_sbf1), (a.angular[1], b.lin_sbf2)]
-        modules += [(a.own, b.lin_ji), (a.sent, b.lin_kj), (a.down, b.lin_down), (a.up, b.lin_up), (a.skip, b.lin)]
-        for mine, other in [*zip(a.before, b.layers_before_skip, strict=True), *zip(a.after, b.layers_after_skip, strict=True)]:
-            modules += [(mine.layers[0], other.lin1), (mine.layers[1], other.lin2)]
-    for a, b in zip(ours.outputs, theirs.output_blocks, strict=True):
-        modules += [(a.radial, b.lin_rbf), (a.up, b.lin_up), *zip(a.hidden.layers, b.lins, strict=True), (a.out, b.lin)]
-    for mine, other in modules:
-        found += zip(mine.parameters(), other.parameters(), strict=True)
-    return found
-
-
 @pytest.mark.parametrize("authors", [True, False], ids=["as published code", "as paper"])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-10)])
 def test_against_torch_geometric(oracle, dtype: torch.dtype, tolerance: float, authors: bool) -> None:
@@ -119,13 +101,7 @@ def test_against_torch_geometric(oracle, dtype: torch.dtype, tolerance: float, a
                 parameter.add_(0.1 * torch.randn_like(parameter))
     if not authors:
         theirs.sbf.envelope = PaperEnvelope(theirs.sbf.envelope)
-    options = {"width": 16, "layers": 2, "triplet_width": 12, "basis_width": 5, "output_width": 20, "degrees": 3, "radial_size": 3}
-    ours = DimeNet(**options, cutoff=2.5, output_layers=3, features=7, authors=authors, species=range(1, 95)).to(dtype)
-    matched = pairs_of_parameters(ours, theirs)
-    with torch.no_grad():
-        for mine, other in matched:
-            mine.copy_(other)
-    assert sum(mine.numel() for mine, _ in matched) == sum(p.numel() for p in ours.parameters())
+    ours = twins.dimenet(theirs, authors)
     lattice = torch.tensor(list(itertools.product(range(3), range(2), range(2))))
     pos = (1.1 * lattice + 0.15 * torch.randn(12, 3)).to(dtype)
     z, results = torch.tensor([1, 6, 8] * 4), []

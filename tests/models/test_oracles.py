@@ -1,4 +1,4 @@
-"""Each architecture against an independent computation with the same weights: PyG's SchNet, and the papers' equations in loops."""
+"""Each architecture against an independent computation with the same weights: the packages', and the papers' equations in loops."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from intertwine.bench import twins
 from intertwine.geometry import Graph, connect
-from intertwine.models import EGNN, PaiNN, SchNet
+from intertwine.models import EGNN, PaiNN
 
 CUTOFF = 2.5
 
@@ -40,21 +41,11 @@ def test_schnet_against_torch_geometric(dtype: torch.dtype, tolerance: float) ->
     for module in theirs.modules():
         if hasattr(module, "shift"):
             module.shift = math.log(2)
-    ours = SchNet(width=16, layers=3, cutoff=CUTOFF, radial_size=10, cutoff_function="cosine", species=range(1, 100)).to(dtype)
     with torch.no_grad():
-        ours.embedding.species.weight.copy_(theirs.embedding.weight[1:])  # ours starts at hydrogen
-        for a, b in zip(ours.layers, theirs.interactions, strict=True):
-            b.lin.bias.normal_(std=0.1)
-            b.conv.lin2.bias.normal_(std=0.1)
-            for mine, other in (
-                (a.filter.layers[0], b.mlp[0]),
-                (a.filter.layers[1], b.mlp[2]),
-                (a.outward.layers[0], b.conv.lin2),
-                (a.outward.layers[1], b.lin),
-            ):
-                mine.weight.copy_(other.weight)
-                mine.bias.copy_(other.bias)
-            a.inward.weight.copy_(b.conv.lin1.weight)
+        for block in theirs.interactions:
+            block.lin.bias.normal_(std=0.1)
+            block.conv.lin2.bias.normal_(std=0.1)
+    ours = twins.schnet(theirs)
     molecule = connect(graph().cast(dtype), CUTOFF)
     j, i = molecule.edge_index
     h, weight = theirs.embedding(molecule.z), (molecule.pos[j] - molecule.pos[i]).norm(dim=1)
@@ -62,6 +53,34 @@ def test_schnet_against_torch_geometric(dtype: torch.dtype, tolerance: float) ->
         h = h + interaction(h, molecule.edge_index, weight, theirs.distance_expansion(weight))
     assert molecule.num_edges > 8
     equal(ours(molecule), h, tolerance)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-10)])
+def test_painn_against_schnetpack(dtype: torch.dtype, tolerance: float) -> None:
+    """Scalars, vectors and their gradients, at the cosine cutoff and with a smoothing of its norm."""
+    try:
+        spk, painn = twins.schnetpack("nn"), twins.schnetpack("representation.painn")
+    except ImportError as missing:
+        pytest.skip(str(missing))
+    theirs = painn.PaiNN(8, 3, spk.BesselRBF(7, CUTOFF), spk.CosineCutoff(CUTOFF), epsilon=1e-4).to(dtype)
+    theirs.radial_basis.freqs = math.pi / CUTOFF * torch.arange(1, 8, dtype=dtype)  # its own are rounded to single precision
+    with torch.no_grad():
+        for parameter in theirs.parameters():
+            if parameter.ndim == 1:
+                parameter.normal_(std=0.1)
+    ours, molecule, results = twins.painn(theirs), connect(graph().cast(dtype), CUTOFF), []
+    j, i = molecule.edge_index
+    for model in (ours, theirs):
+        pos = molecule.pos.clone().requires_grad_()
+        if model is ours:
+            f = ours(Graph(pos, z=molecule.z))
+        else:
+            found = theirs({"_atomic_numbers": molecule.z, "_Rij": pos[j] - pos[i], "_idx_i": i, "_idx_j": j})
+            vectors = found["vector_representation"].transpose(1, 2).flatten(1)
+            f = torch.cat([found["scalar_representation"], vectors], dim=1)
+        results.append((f, *torch.autograd.grad(f.square().sum(), pos)))
+    for mine, other in zip(*results, strict=True):
+        equal(mine, other, tolerance)
 
 
 def loop_mlp(net, x: Tensor, activation, last: bool = False) -> Tensor:
@@ -93,7 +112,8 @@ def test_painn_against_the_equations(vectors: tuple[str, ...]) -> None:
     s = [model.embedding.species.weight[int(z) - 1] for z in molecule.z]
     v = [torch.zeros(3, size, dtype=torch.float64) for _ in nodes]
     if vectors:
-        v = [torch.outer(molecule.vel[i], model.vectors.weight[:, 0]) for i in nodes]
+        sizes = molecule.vel.norm(dim=1)
+        v = [torch.outer(molecule.vel[i] * sizes[i].asinh() / sizes[i], model.vectors.linear.weight[:, 0]) for i in nodes]
     for layer in model.layers:
         new_s, new_v = [], []
         for i in nodes:
@@ -159,20 +179,18 @@ def test_egnn_against_the_equations(cutoff: float | None, velocity: bool, bounde
     equal(model(molecule), expected, 1e-12)
 
 
-def test_egnn_against_the_reference_of_pypi() -> None:
-    """egnn-pytorch, all pairs, one layer: it has no velocity, sums (C = 1), and keeps the self-pair, whose message has no direction
-    but enters h; so only its displacement is compared, at the same weights where both have them."""
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-13)])
+def test_egnn_against_egnn_pytorch(dtype: torch.dtype, tolerance: float) -> None:
+    """Three of its sparse layers on all pairs of nodes: features and displacements. It has no velocities, and sums where ours averages."""
     oracle = pytest.importorskip("egnn_pytorch")
-    theirs = oracle.EGNN(dim=4, m_dim=4, fourier_features=0, norm_coors=False, update_feats=False).double()
-    model = EGNN(width=4, layers=1, cutoff=None).double()
-    layer, molecule = model.layers[0], graph()
-    h = model.embedding(molecule)
-    square = (molecule.pos[:, None] - molecule.pos[None]).square().sum(-1, keepdim=True)
-    pairs = torch.cat([h[:, None].expand(6, 6, 4), h[None].expand(6, 6, 4), square], dim=-1)
-    with torch.no_grad():  # their phi_e has another hidden width: ours is replaced by theirs, the rest of the layer is ours
-        layer.phi_e, layer.phi_x, layer.step = theirs.edge_mlp, theirs.coors_mlp[:-1], theirs.coors_mlp[-1]
-        torch.nn.init.normal_(theirs.coors_mlp[-1].weight)
-        theirs.coors_mlp[-1].bias.zero_()
-    _, moved = theirs(h[None], molecule.pos[None])
-    assert pairs.shape[-1] == theirs.edge_mlp[0].in_features
-    equal(5 * model(molecule)[:, 4:], (moved[0] - molecule.pos), 1e-12)  # C = 1/5 here, 1 there
+    layers = torch.nn.ModuleList(oracle.EGNN_Sparse(4, m_dim=6) for _ in range(3)).to(dtype)
+    with torch.no_grad():
+        for parameter in layers.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    ours, molecule = twins.egnn(layers, neighbours=5), connect(graph().cast(dtype), None)
+    x = torch.cat([molecule.pos, ours.embedding(molecule)], dim=1)
+    for layer in layers:
+        x = layer(x, molecule.edge_index)
+    features, displacements = ours(molecule).split([4, 3], dim=1)
+    equal(features, x[:, 3:], tolerance)
+    equal(displacements, x[:, :3] - molecule.pos, tolerance)
