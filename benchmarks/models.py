@@ -25,6 +25,7 @@ from peers import Outputs, Pair, dimenet, egnn, ethanol, painn, schnet
 from intertwine.geometry import Graph, connect
 from intertwine.integrations import from_mace, from_nequip
 
+LIBRARIES = ("torch", "e3nn", "nequip", "mace-torch", "torch-geometric", "schnetpack", "egnn-pytorch")
 AGREEMENT = 1e-4  # of the largest force (or other output), in single precision
 
 
@@ -139,7 +140,7 @@ def main() -> None:
         return
     write("models", {"rows": rows})
     on = machine()
-    versions = ", ".join(f"{name} {on['versions'][name]}" for name in ("torch", "e3nn", "mace-torch") if name in on["versions"])
+    versions = ", ".join(f"{name} {on['versions'][name]}" for name in LIBRARIES if name in on["versions"])
     caption = f"{on['processor']}, {chosen.threads} threads, {versions}; seed 0; {on['date']}. `python benchmarks/models.py`"
     insert(DOCS / "results.md", "models.py", f"{markdown(rows)}\n\n{caption}")
 
