@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from intertwine.certify.structures import Structure, periodic
-from intertwine.certify.trial import Findings, Trial, Worst
+from intertwine.certify.trial import Findings, Path, Trial, Worst
 from intertwine.geometry import Graph
 
 RELATIVE = 1e-6  # forces against differences: of their rms
@@ -28,9 +28,8 @@ def forces_against_differences(trial: Trial) -> Findings:
     worst = Worst(trial, RELATIVE)
     for k, structure in _few(trial):
         forces = trial.outputs[k]["forces"].to(torch.float64)
-        for v in _directions(trial, structure.graph):
-            energy = _along(trial, "energy", partial(_moved, structure.graph, v))
-            slope, noise = derivative(energy, trial.outputs[k]["energy"])
+        for v, path in _paths(trial, k, structure.graph):
+            slope, noise = derivative(_along("energy", path), trial.outputs[k]["energy"])
             error = max(0.0, float((slope + (forces * v).sum()).abs()) - noise)
             worst.see("forces", error / trial.size("forces"), f"{structure.name}, derivative along a random direction")
     return worst.findings()
@@ -42,10 +41,10 @@ def force_jacobian(trial: Trial) -> Findings:
         return "no forces among the outputs"
     worst = Worst(trial, JACOBIAN)
     for k, structure in _few(trial):
-        vectors, columns, noise = _directions(trial, structure.graph), [], 0.0
-        for v in vectors:
-            forces = _along(trial, "forces", partial(_moved, structure.graph, v))
-            column, uncertain = derivative(forces, trial.outputs[k]["forces"])
+        vectors, columns, noise = [], [], 0.0
+        for v, path in _paths(trial, k, structure.graph):
+            column, uncertain = derivative(_along("forces", path), trial.outputs[k]["forces"])
+            vectors.append(v)
             columns.append(column)
             noise = max(noise, uncertain)
         jacobian = torch.stack([v.flatten() for v in vectors]) @ torch.stack(columns).T
@@ -96,7 +95,7 @@ def stress_against_strain(trial: Trial) -> Findings:
         for _ in range(DIRECTIONS):
             eta = torch.randn(3, 3, generator=trial.generator, dtype=torch.float64)
             eta = (eta + eta.T) / (2 * eta.norm())
-            energy = _along(trial, "energy", partial(_strained, graph, eta))
+            energy = _along("energy", _outputs(trial, partial(_strained, graph, eta)))
             slope, noise = derivative(energy, trial.outputs[k]["energy"])
             error = max(0.0, float((slope - volume * (stress * eta).sum()).abs()) - noise)
             size = volume * float(eta.norm()) * trial.size("stress")
@@ -127,9 +126,21 @@ def derivative(f: Callable[[float], Float[Tensor, " k"]], reference: Tensor) -> 
     return best if best is not None else previous[0], noise
 
 
-def _along(trial: Trial, name: str, path: Callable[[float], Graph]) -> Callable[[float], Float[Tensor, " k"]]:
-    """An output, flat and in float64, along a path of graphs."""
-    return lambda h: trial.subject(path(h))[name].to(torch.float64).flatten()
+def _outputs(trial: Trial, path: Callable[[float], Graph]) -> Path:
+    """The outputs along a path of graphs, each evaluated once."""
+    return cache(lambda h: trial.subject(path(h)))
+
+
+def _paths(trial: Trial, k: int, graph: Graph) -> list[tuple[Tensor, Path]]:
+    """Random unit vectors of all coordinates of structure k, and the outputs along each: both tests of forces share the evaluations."""
+    if k not in trial.paths:
+        trial.paths[k] = [(v, _outputs(trial, partial(_moved, graph, v))) for v in _directions(trial, graph)]
+    return trial.paths[k]
+
+
+def _along(name: str, path: Path) -> Callable[[float], Float[Tensor, " k"]]:
+    """One output, flat and in float64, along a path."""
+    return lambda h: path(h)[name].to(torch.float64).flatten()
 
 
 def _few(trial: Trial) -> list[tuple[int, Structure]]:

@@ -60,19 +60,20 @@ def _crossing(trial: Trial, slope: bool) -> Findings:
 
 
 def _values(trial: Trial, graph: Graph, slope: bool) -> dict[str, Tensor] | None:
-    outputs = trial.subject(graph)
     if not slope:  # a point of space is compared by how far it is from the atom, which moves
         return {
             name: value - graph.pos if trial.quantities[name].affine and value.shape == graph.pos.shape else value
-            for name, value in outputs.items()
+            for name, value in trial.subject(graph).items()
         }
-    generator = torch.Generator().manual_seed(0)
-    derived = ("forces", "stress") if "energy" in outputs else ()  # derivatives already: only their values must be continuous
-    weights = {
-        name: torch.randn(value.shape, generator=generator, dtype=torch.float64) * (name not in derived) for name, value in outputs.items()
-    }
-    gradient = trial.subject.gradient(graph, weights)
+    gradient = trial.subject.gradient(graph, _weights)
     return None if gradient is None else {"": gradient}
+
+
+def _weights(outputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Random, the same for every arrangement; none for forces and stress, derivatives already: only their values must be continuous."""
+    generator = torch.Generator().manual_seed(0)
+    weights = {name: torch.randn(value.shape, generator=generator, dtype=torch.float64) for name, value in outputs.items()}
+    return {name: weight for name, weight in weights.items() if "energy" not in outputs or name not in ("forces", "stress")}
 
 
 def _directions(structure: Structure, generator: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -15,6 +15,8 @@ from intertwine.groups import Representation
 from intertwine.numerics import InputError
 from intertwine.o3 import Irreps
 
+Weights = dict[str, Tensor]
+
 
 class Quantity(NamedTuple):
     """What an output is.
@@ -83,9 +85,10 @@ class Subject:
             )
         return {name: self._shaped(name, named[name], graph) for name in present}
 
-    def gradient(self, graph: Graph, weights: dict[str, Tensor]) -> Float[Tensor, "nodes n"] | None:
-        """Derivative of the weighted sum of all outputs with respect to positions; None where autograd sees no path.
+    def gradient(self, graph: Graph, weights: Weights | Callable[[dict[str, Tensor]], Weights]) -> Float[Tensor, "nodes n"] | None:
+        """Derivative of the sum of outputs, weighted, with respect to positions; None where autograd sees no path.
 
+        ``weights`` is by name (an output that is not named does not count), or a function of the outputs that gives it.
         A module that detaches its results when it is not training (a task) is told that it trains; its parts are not, so
         dropout and the like stay off.
         """
@@ -96,7 +99,9 @@ class Subject:
             module.training = True
         try:
             outputs = self.evaluate(graph)
-            total = sum((outputs[name] * weights[name].to(outputs[name])).sum().to(torch.float64) for name in outputs)
+            named = weights(outputs) if callable(weights) else weights
+            counted = [name for name in outputs if name in named]
+            total = sum((outputs[name] * named[name].to(outputs[name])).sum().to(torch.float64) for name in counted)
             if not isinstance(total, Tensor) or not total.requires_grad:
                 return None
             return torch.autograd.grad(total, graph.pos, allow_unused=True)[0]

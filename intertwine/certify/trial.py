@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -35,6 +36,9 @@ class Finding(NamedTuple):
 #: What a check returns: findings by output name, or the reason why it does not apply.
 Findings = dict[str, Finding] | str
 
+#: Outputs by name, as a function of the way (A) gone along a direction.
+Path = Callable[[float], dict[str, Tensor]]
+
 
 class Trial:
     r"""A subject and what it gives on each structure.
@@ -65,6 +69,7 @@ class Trial:
         self.structures = [Structure(s.name, s.graph.cast(subject.dtype)) for s in structures]
         self.outputs = [subject(s.graph) for s in self.structures]
         self.references = [exact(s.graph.double()) for s in self.structures] if exact is not None else []
+        self.paths: dict[int, list[tuple[Tensor, Path]]] = {}  # by structure: random directions, made once for all tests of forces
         self.quantities = subject.quantities
         self.sizes = {name: self._sizes(name) for name in self.quantities}
         self.peaks = {name: self._peaks(name) for name in self.quantities}

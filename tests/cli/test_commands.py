@@ -129,14 +129,15 @@ def test_predict_without_labels(run_cli, trained, ethanol_file: Path) -> None:
     assert "energy (eV)" in table.stdout
 
 
-def test_certify_a_run(run_cli, trained, tmp_path: Path) -> None:
+def test_certify_a_run(run_cli, trained, ethanol_file: Path) -> None:
     shutil.copytree(trained[0], "r")
     Path("r/certificate.json").unlink()
     result = run_cli("certify", "r")
     assert result.exit_code == 0, result.output
     assert "passed: ForceField of PaiNN, E(3)" in result.stdout
     assert json.loads(Path("r/certificate.json").read_text())["passed"]
-    content = document(run_cli("certify", "r", "--json", "--seed", 3, "-o", "other.json"))
+    write("one.xyz", read(ethanol_file, 0), format="extxyz")
+    content = document(run_cli("certify", "r", "--json", "--seed", 3, "--molecules", "one.xyz", "-o", "other.json"))
     assert content["passed"]
     assert json.loads(Path("other.json").read_text()) == content
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import cache
 
 import pytest
 import torch
@@ -118,17 +119,24 @@ def norm(layer: DegreeNorm, x: list[Tensor]) -> list[Tensor]:
     return [x[0] + layer.bias, *x[1:]]
 
 
-def feed(layer: FeedForward, x: list[Tensor]) -> list[Tensor]:
-    """By e3nn: linear, gate, linear, in mul_ir."""
+@cache
+def feeding(layer: FeedForward, lmax: int) -> tuple[torch.nn.Module, ...]:
+    """By e3nn: linear, gate, linear; each takes long to make."""
     from e3nn import nn, o3
 
-    lmax, hidden = len(x) - 1, layer.hidden
+    hidden = layer.hidden
     gated = "+".join(f"{hidden}x{l}{'eo'[l % 2]}" for l in range(1, lmax + 1))
     gates, acts = (f"{hidden * lmax}x0e", [torch.sigmoid]) if lmax else ("", [])
     gate = nn.Gate(f"{hidden}x0e", [torch.nn.functional.silu], gates, acts, gated).double()
     up, down = (o3.Linear(str(one.irreps_in), str(one.irreps_out), biases=True).double() for one in (layer.up, layer.down))
     for theirs, ours in ((up, layer.up), (down, layer.down)):
         theirs.load_state_dict(ours.state_dict(), strict=False)
+    return up, gate, down
+
+
+def feed(layer: FeedForward, x: list[Tensor]) -> list[Tensor]:
+    """In mul_ir."""
+    up, gate, down = feeding(layer, len(x) - 1)
     y = down(gate(up(torch.cat([block.T.flatten() for block in x]))))
     return [piece.view(-1, 2 * l + 1).T for l, piece in enumerate(y.split([block.numel() for block in x]))]
 
@@ -296,7 +304,7 @@ def test_chirality(reflections: bool) -> None:
 
 
 def test_compiled() -> None:
-    model = ESEN(**SMALL).double()
+    model = ESEN(**SMALL | {"layers": 1}).double()  # all layers are alike
     graph = connect(Graph(torch.randn(6, 3, dtype=torch.float64), z=[8, 1, 1, 6, 8, 1]), 2.5)
     with as_users_run_it():
         torch.testing.assert_close(torch.compile(model, backend="aot_eager")(graph), model(graph), rtol=0, atol=1e-13)
