@@ -29,11 +29,12 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from intertwine.geometry import Graph
-from intertwine.nn.backbone import Backbone, check_sizes
+from intertwine.nn.backbone import Backbone
+from intertwine.nn.checks import check_outputs, check_sizes, require_space
 from intertwine.nn.convolution import Convolution
 from intertwine.nn.embedding import EdgeEmbedding, NodeEmbedding
 from intertwine.nn.scalar_vector import VectorEmbedding
-from intertwine.numerics import GeometryError, InputError
+from intertwine.numerics import InputError
 from intertwine.o3 import Irrep, Irreps, Linear, SphericalHarmonics, TensorProduct
 from intertwine.o3.blocks import join_blocks, split_blocks
 
@@ -219,16 +220,12 @@ class Cormorant(Backbone):
             self.layers.append(layer)
             current = layer.irreps_out
             self.ends.append(Linear(current, last, layout="ir_mul"))
-        if missing := [str(ir) for _, ir in last if ir not in current]:
-            remedy = f"raise lmax or the number of layers, or have parity; these can be reached: {current}."
-            raise InputError(f"nothing leads to {', '.join(missing)}", where="outputs", remedy=remedy)
+        check_outputs(last, current)
         self.spread = (cutoff**3 / 3) ** 0.5 if radial == "bessel" else 1.0  # of uniformly dense neighbours: functions of moment 1
         self.irreps_out = self.last = last
 
     def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:
-        if graph.dimension != 3:
-            what = f"nodes in {graph.dimension} dimensions, the model is for 3"
-            raise GeometryError(what, where="pos", remedy="EGNN and SchNet work in any dimension.")
+        require_space(graph)
         edges, f, state = self.edges(graph), self.embedding(graph), None
         if self.vectors is not None:
             vectors = self.vectors(graph)

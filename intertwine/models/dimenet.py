@@ -33,7 +33,8 @@ from torch import Tensor, nn
 
 from intertwine.geometry import Graph, directions, distances, edge_invariants, edge_vectors
 from intertwine.geometry.triplets import triplets
-from intertwine.nn import MLP, Backbone, MessagePassing, NodeEmbedding, PolynomialCutoff, check_sizes
+from intertwine.nn import MLP, Backbone, MessagePassing, NodeEmbedding, PolynomialCutoff
+from intertwine.nn.checks import check_sizes
 from intertwine.nn.edge_mlp import EdgeLinear
 from intertwine.nn.spherical_bessel import LegendreBasis, SphericalBesselBasis
 from intertwine.numerics import safe, segment

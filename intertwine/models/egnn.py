@@ -21,7 +21,8 @@ from torch import Tensor, nn
 
 from intertwine.geometry import Graph, edge_invariants, edge_vectors
 from intertwine.groups import Cartesian, DirectSum
-from intertwine.nn import MLP, Backbone, MessagePassing, NodeEmbedding, PolynomialCutoff, check_sizes
+from intertwine.nn import MLP, Backbone, MessagePassing, NodeEmbedding, PolynomialCutoff
+from intertwine.nn.checks import check_sizes
 from intertwine.numerics import GeometryError, safe, segment
 from intertwine.o3 import Irreps
 

@@ -26,10 +26,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from intertwine.geometry import Graph
-from intertwine.nn import Backbone, EdgeEmbedding, MessagePassing, NodeEmbedding, check_sizes
+from intertwine.nn import Backbone, EdgeEmbedding, MessagePassing, NodeEmbedding
 from intertwine.nn.attention import attend, edge_mean
+from intertwine.nn.checks import check_sizes, check_smoothing, require_space
 from intertwine.nn.edge_mlp import EdgeMLP
-from intertwine.nn.scalar_vector import GatedBlock, VectorEmbedding, check_smoothing, join, require_space
+from intertwine.nn.scalar_vector import GatedBlock, VectorEmbedding, join
 from intertwine.o3 import Irreps
 
 

@@ -32,9 +32,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from intertwine.geometry import Graph
-from intertwine.nn import Backbone, EdgeEmbedding, Gate, NodeEmbedding, S2Activation, check_sizes
+from intertwine.nn import Backbone, EdgeEmbedding, Gate, NodeEmbedding, S2Activation
+from intertwine.nn.checks import check_outputs, check_sizes, check_smoothing, require_space
 from intertwine.nn.frame_convolution import EdgeDegree, FrameConvolution, degrees, row_degrees
-from intertwine.nn.scalar_vector import VectorEmbedding, check_smoothing, require_space
+from intertwine.nn.scalar_vector import VectorEmbedding
 from intertwine.numerics import ExactBuffers, InputError, choose
 from intertwine.o3 import EdgeFrames, Irreps, Linear, edge_frames
 
@@ -240,9 +241,7 @@ def _checked(lmax: int, mmax: int, width: int, hidden: int, heads: int, average_
     if not average_degree > 0:
         raise InputError(f"{average_degree} neighbours on average", where="average_degree", remedy="give a number > 0.")
     wanted = Irreps(outputs).regroup()
-    if missing := [str(ir) for _, ir in wanted if ir.l > lmax or ir.p != (-1) ** ir.l]:
-        remedy = f"these can be reached: {degrees(1, lmax)}."
-        raise InputError(f"nothing leads to {', '.join(missing)}", where="outputs", remedy=remedy)
+    check_outputs(wanted, degrees(1, lmax), "raise lmax")
     if not len(wanted):
         raise InputError("no outputs", where="outputs", remedy="give 0e+1o, for example.")
     return wanted

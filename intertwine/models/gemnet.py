@@ -42,10 +42,11 @@ from torch import Tensor, nn
 
 from intertwine.geometry import Graph, directions, distances, edge_invariants, edge_vectors
 from intertwine.geometry.quadruplets import meetings, quadruplets, reverse, within
-from intertwine.nn import Backbone, NodeEmbedding, check_sizes
+from intertwine.nn import Backbone, NodeEmbedding
+from intertwine.nn.checks import check_sizes, require_space
 from intertwine.nn.edge_mlp import EdgeLinear
 from intertwine.nn.path_basis import Paths, RadialWaves, TorsionBasis, contract, normal
-from intertwine.nn.scalar_vector import join, require_space
+from intertwine.nn.scalar_vector import join
 from intertwine.nn.scaled_dense import HALF, Dense, Residual, activation, spread
 from intertwine.nn.spherical_bessel import LegendreBasis
 from intertwine.numerics import InputError, segment

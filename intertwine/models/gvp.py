@@ -28,17 +28,16 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from intertwine.geometry import Graph
-from intertwine.nn import Backbone, EdgeEmbedding, MessagePassing, NodeEmbedding, check_sizes
+from intertwine.nn import Backbone, EdgeEmbedding, MessagePassing, NodeEmbedding
 from intertwine.nn.attention import edge_mean
+from intertwine.nn.checks import check_sizes, check_smoothing, require_space
 from intertwine.nn.edge_mlp import EdgeLinear
 from intertwine.nn.scalar_vector import (
     GatedVectors,
     ScalarVectorNorm,
     VectorEmbedding,
     VectorPerceptron,
-    check_smoothing,
     join,
-    require_space,
 )
 from intertwine.numerics import InputError, safe
 from intertwine.o3 import Irreps

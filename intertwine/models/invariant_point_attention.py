@@ -34,10 +34,11 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from intertwine.geometry import Graph, field
-from intertwine.nn import MLP, Backbone, EdgeEmbedding, NodeEmbedding, check_sizes
+from intertwine.nn import MLP, Backbone, EdgeEmbedding, NodeEmbedding
 from intertwine.nn.attention import attend
+from intertwine.nn.checks import check_sizes, check_smoothing, require_space
 from intertwine.nn.frames import FrameEmbedding, into, out_of
-from intertwine.nn.scalar_vector import check_smoothing, join, require_space
+from intertwine.nn.scalar_vector import join
 from intertwine.numerics import safe
 from intertwine.o3 import Irreps
 

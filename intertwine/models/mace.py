@@ -40,11 +40,11 @@ from intertwine.nn import (
     PolynomialCutoff,
     SymmetricContraction,
     VectorEmbedding,
-    check_sizes,
 )
+from intertwine.nn.checks import check_sizes, require_space
 from intertwine.nn.embedding import second_moment
 from intertwine.nn.self_interaction import Kinds, SelfInteraction, sort_kinds
-from intertwine.numerics import GeometryError, InputError
+from intertwine.numerics import InputError
 from intertwine.o3 import Irreps, Linear, SphericalHarmonics
 from intertwine.o3.blocks import join_blocks, split_blocks
 
@@ -194,9 +194,7 @@ class MACE(Backbone):
         self.irreps_out = total
 
     def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:
-        if graph.dimension != 3:
-            what = f"nodes in {graph.dimension} dimensions, the model is for 3"
-            raise GeometryError(what, where="pos", remedy="EGNN and SchNet work in any dimension.")
+        require_space(graph)
         edges, x = self.edges(graph), self.embedding(graph)
         table = self.embedding.table
         kind = table(graph.z) if table is not None else torch.zeros(len(x), dtype=torch.int64, device=x.device)

@@ -22,7 +22,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from intertwine.geometry import Graph, edge_invariants
-from intertwine.nn import MLP, Backbone, EdgeEmbedding, NodeEmbedding, check_sizes
+from intertwine.nn import MLP, Backbone, EdgeEmbedding, NodeEmbedding
+from intertwine.nn.checks import check_sizes
 from intertwine.nn.kernel_convolution import KernelConvolution
 from intertwine.nn.recurrent import GRUCell
 from intertwine.numerics import GeometryError

@@ -26,10 +26,11 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from intertwine.geometry import Graph
-from intertwine.nn import Backbone, Convolution, EdgeEmbedding, FullyConnectedNet, Gate, NodeEmbedding, VectorEmbedding, check_sizes
+from intertwine.nn import Backbone, Convolution, EdgeEmbedding, FullyConnectedNet, Gate, NodeEmbedding, VectorEmbedding
+from intertwine.nn.checks import check_outputs, check_sizes, require_space
 from intertwine.nn.embedding import second_moment
 from intertwine.nn.self_interaction import Kinds, SelfInteraction, sort_kinds
-from intertwine.numerics import GeometryError, InputError, choose
+from intertwine.numerics import InputError, choose
 from intertwine.o3 import Irreps, Linear, SphericalHarmonics
 from intertwine.o3.blocks import join_blocks, split_blocks
 
@@ -176,15 +177,11 @@ class NequIP(Backbone):
             layer = NequIPLayer(current, edge, wanted, widths, variance, average_degree, kinds, gate)
             self.layers.append(layer)
             current = layer.irreps_out
-        if missing := [str(ir) for _, ir in last if ir not in current]:
-            remedy = f"raise lmax or the number of layers, or have parity; these can be reached: {current}."
-            raise InputError(f"nothing leads to {', '.join(missing)}", where="outputs", remedy=remedy)
+        check_outputs(last, current)
         self.irreps_out = current
 
     def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:
-        if graph.dimension != 3:
-            what = f"nodes in {graph.dimension} dimensions, the model is for 3"
-            raise GeometryError(what, where="pos", remedy="EGNN and SchNet work in any dimension.")
+        require_space(graph)
         edges, x = self.edges(graph), self.embedding(graph)
         kinds = self.kinds(graph, x)
         if self.vectors is not None:

@@ -22,8 +22,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from intertwine.geometry import Graph
-from intertwine.nn import MLP, Backbone, EdgeEmbedding, MessagePassing, NodeEmbedding, VectorEmbedding, check_sizes
-from intertwine.numerics import GeometryError, InputError, safe
+from intertwine.nn import MLP, Backbone, EdgeEmbedding, MessagePassing, NodeEmbedding, VectorEmbedding
+from intertwine.nn.checks import check_sizes, check_smoothing, require_space
+from intertwine.numerics import safe
 from intertwine.o3 import Irreps
 
 
@@ -107,8 +108,7 @@ class PaiNN(Backbone):
     ) -> None:
         super().__init__()
         check_sizes(width=width, layers=layers, radial_size=radial_size)
-        if not smoothing > 0:
-            raise InputError(f"smoothing is {smoothing}", where="smoothing", remedy="give a positive number, such as 0.1.")
+        check_smoothing(smoothing)
         self.cutoff = cutoff
         self.irreps_out = Irreps(f"{width}x0e+{width}x1o")
         self.embedding = NodeEmbedding(width, species, node_inputs)
@@ -118,9 +118,7 @@ class PaiNN(Backbone):
         self.layers = nn.ModuleList(PaiNNLayer(width, self.edges.width, smoothing) for _ in range(layers))
 
     def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:
-        if graph.dimension != 3:
-            what = f"nodes in {graph.dimension} dimensions, the model is for 3"
-            raise GeometryError(what, where="pos", remedy="EGNN and SchNet work in any dimension.")
+        require_space(graph)
         edges = self.edges(graph)
         attributes = torch.cat([edges.attributes, torch.ones_like(edges.envelope)], dim=-1) * edges.envelope
         a_ij = (attributes, edges.directions)

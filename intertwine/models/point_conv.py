@@ -23,7 +23,8 @@ from torch import Tensor, nn
 
 from intertwine.geometry import Graph, field
 from intertwine.groups import Cartesian, DirectSum
-from intertwine.nn import MLP, Backbone, EdgeEmbedding, NodeEmbedding, check_sizes
+from intertwine.nn import MLP, Backbone, EdgeEmbedding, NodeEmbedding
+from intertwine.nn.checks import check_sizes
 from intertwine.nn.kernel_convolution import KernelConvolution
 from intertwine.numerics import GeometryError, segment
 from intertwine.o3 import Irreps

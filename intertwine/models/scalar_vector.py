@@ -25,9 +25,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from intertwine.geometry import Graph
-from intertwine.nn import MLP, Backbone, EdgeEmbedding, MessagePassing, NodeEmbedding, check_sizes
+from intertwine.nn import MLP, Backbone, EdgeEmbedding, MessagePassing, NodeEmbedding
+from intertwine.nn.checks import check_sizes, check_smoothing, require_space
 from intertwine.nn.edge_mlp import EdgeMLP
-from intertwine.nn.scalar_vector import VectorEmbedding, check_smoothing, join, require_space
+from intertwine.nn.scalar_vector import VectorEmbedding, join
 from intertwine.numerics import InputError, safe
 from intertwine.o3 import Irreps
 

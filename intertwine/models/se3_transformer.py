@@ -32,10 +32,11 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from intertwine.geometry import Graph, distances, edge_invariants, edge_vectors
-from intertwine.nn import Backbone, Convolution, EdgeEmbedding, FullyConnectedNet, Gate, GaussianBasis, NodeEmbedding, check_sizes
+from intertwine.nn import Backbone, Convolution, EdgeEmbedding, FullyConnectedNet, Gate, GaussianBasis, NodeEmbedding
 from intertwine.nn.attention import edge_softmax
+from intertwine.nn.checks import check_outputs, check_sizes, require_space
 from intertwine.nn.embedding import second_moment
-from intertwine.nn.scalar_vector import VectorEmbedding, require_space
+from intertwine.nn.scalar_vector import VectorEmbedding
 from intertwine.numerics import InputError
 from intertwine.o3 import Irreps, Linear, SphericalHarmonics
 from intertwine.o3.blocks import join_blocks, split_blocks
@@ -252,9 +253,7 @@ class SE3Transformer(Backbone):
             layer = SE3Layer(current, edge, wanted, heads, keys, [self.edges.width, radial_width], variance)
             self.layers.append(layer)
             current = layer.irreps_out
-        if missing := [str(ir) for _, ir in last if ir not in current]:
-            remedy = f"raise lmax or the number of layers, or have parity; these can be reached: {current}."
-            raise InputError(f"nothing leads to {', '.join(missing)}", where="outputs", remedy=remedy)
+        check_outputs(last, current)
         self.irreps_out = self.reached = current
 
     def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:

@@ -30,11 +30,12 @@ from torch import Tensor, nn
 
 from intertwine.geometry import Graph, edge_invariants, edge_vectors, field
 from intertwine.nn.attention import edge_mean
-from intertwine.nn.backbone import Backbone, check_sizes
+from intertwine.nn.backbone import Backbone
+from intertwine.nn.checks import check_outputs, check_sizes, require_space
 from intertwine.nn.embedding import EdgeEmbedding, NodeEmbedding
 from intertwine.nn.steerable_linear import GatheredSteerableLinear, SteerableLinear
 from intertwine.nn.steerable_mlp import SteerableMLP, reached, steerable_gate
-from intertwine.numerics import GeometryError, InputError, segment
+from intertwine.numerics import InputError, segment
 from intertwine.o3 import Irreps, SphericalHarmonics
 from intertwine.o3.blocks import join_blocks, split_blocks
 
@@ -180,15 +181,11 @@ class SEGNN(Backbone):
             current = layer.irreps_out
         last = Irreps([(width, ir) for _, ir in Irreps(outputs).regroup()])
         self.end = SteerableMLP(current, attribute, [hidden], last)
-        if missing := [str(ir) for _, ir in last if ir not in self.end.irreps_out]:
-            remedy = f"raise lmax or have parity; these can be reached: {self.end.irreps_out}."
-            raise InputError(f"nothing leads to {', '.join(missing)}", where="outputs", remedy=remedy)
+        check_outputs(last, self.end.irreps_out, "raise lmax or have parity")
         self.irreps_out = self.end.irreps_out
 
     def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:
-        if graph.dimension != 3:
-            what = f"nodes in {graph.dimension} dimensions, the model is for 3"
-            raise GeometryError(what, where="pos", remedy="EGNN and SchNet work in any dimension.")
+        require_space(graph)
         fields = [field(graph, name) for name in self.vector_inputs]
         given = self.conditions(graph, fields)
         f = self.embedding(graph)

@@ -30,8 +30,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from intertwine.geometry import Graph
-from intertwine.nn import MLP, Backbone, Convolution, EdgeEmbedding, NodeEmbedding, VectorEmbedding, check_sizes, shifted_softplus
-from intertwine.numerics import GeometryError, InputError, safe
+from intertwine.nn import MLP, Backbone, Convolution, EdgeEmbedding, NodeEmbedding, VectorEmbedding, shifted_softplus
+from intertwine.nn.checks import check_outputs, check_sizes, check_smoothing, require_space
+from intertwine.numerics import InputError, safe
 from intertwine.o3 import Irreps, Linear, SphericalHarmonics
 from intertwine.o3.blocks import join_blocks, split_blocks
 
@@ -169,8 +170,7 @@ class TensorField(Backbone):
         check_sizes(width=width, layers=layers, radial_size=radial_size, radial_width=radial_width)
         if lmax < 0:
             raise InputError(f"lmax = {lmax}", where="lmax", remedy="give 0 or more; 2 is usual.")
-        if not smoothing > 0:
-            raise InputError(f"smoothing is {smoothing}", where="smoothing", remedy="give a positive number, such as 0.1.")
+        check_smoothing(smoothing)
         self.cutoff = cutoff
         self.embedding = NodeEmbedding(width, species, node_inputs)
         self.edges = EdgeEmbedding(cutoff, radial_size, radial, cutoff_function, edge_inputs)
@@ -188,15 +188,11 @@ class TensorField(Backbone):
             layer = TensorFieldLayer(current, edge, wanted, radial_widths, average_degree, residual, smoothing)
             self.layers.append(layer)
             current = layer.irreps_out
-        if missing := [str(ir) for _, ir in last if ir not in current]:
-            remedy = f"raise lmax or the number of layers, or have parity; these can be reached: {current}."
-            raise InputError(f"nothing leads to {', '.join(missing)}", where="outputs", remedy=remedy)
+        check_outputs(last, current)
         self.irreps_out = current
 
     def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:
-        if graph.dimension != 3:
-            what = f"nodes in {graph.dimension} dimensions, the model is for 3"
-            raise GeometryError(what, where="pos", remedy="EGNN and SchNet work in any dimension.")
+        require_space(graph)
         edges, x = self.edges(graph), self.embedding(graph)
         if self.vectors is not None:
             x = torch.cat([x, self.vectors(graph).flatten(1)], dim=-1)

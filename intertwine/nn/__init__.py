@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from intertwine.nn.activation import Activation, moment, normalize2mom
     from intertwine.nn.attention import attend, edge_mean, edge_softmax
-    from intertwine.nn.backbone import Backbone, check_sizes
+    from intertwine.nn.backbone import Backbone
     from intertwine.nn.batch_norm import BatchNorm
+    from intertwine.nn.checks import check_sizes
     from intertwine.nn.convolution import Convolution
     from intertwine.nn.cutoff import CosineCutoff, PolynomialCutoff, envelope
     from intertwine.nn.dropout import Dropout
@@ -105,7 +106,7 @@ _HOME = {
     "VectorPerceptron": "scalar_vector",
     "attend": "attention",
     "bessel": "one_hot",
-    "check_sizes": "backbone",
+    "check_sizes": "checks",
     "edge_mean": "attention",
     "edge_softmax": "attention",
     "envelope": "cutoff",

@@ -10,14 +10,7 @@ from torch import Tensor, nn
 
 from intertwine.geometry import Graph, connect
 from intertwine.groups import Representation
-from intertwine.numerics import GeometryError, InputError, safe
-
-
-def check_sizes(**sizes: int) -> None:
-    """Raise an :class:`InputError` that names the first size (width, layers, ...) which is not a positive whole number."""
-    for name, size in sizes.items():
-        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-            raise InputError(f"{name} = {size!r}", where=name, remedy="give a whole number of at least 1.")
+from intertwine.numerics import GeometryError, safe
 
 
 class Backbone(nn.Module):

@@ -15,21 +15,7 @@ from torch import Tensor, nn
 
 from intertwine.geometry import Graph, field
 from intertwine.nn.mlp import MLP
-from intertwine.numerics import GeometryError, InputError, safe
-
-
-def require_space(graph: Graph) -> None:
-    """Raise a :class:`GeometryError` unless nodes live in three dimensions."""
-    if graph.dimension != 3:
-        what = f"nodes in {graph.dimension} dimensions, the model is for 3"
-        raise GeometryError(what, where="pos", remedy="EGNN and SchNet work in any dimension.")
-
-
-def check_smoothing(smoothing: float) -> float:
-    """The smoothing epsilon of norms; an :class:`InputError` unless it is positive."""
-    if not smoothing > 0:
-        raise InputError(f"smoothing is {smoothing}", where="smoothing", remedy="give a positive number, such as 0.1.")
-    return float(smoothing)
+from intertwine.numerics import safe
 
 
 def join(s: Float[Tensor, "nodes scalars"], v: Float[Tensor, "nodes 3 vectors"] | None, vectors: int) -> Float[Tensor, "nodes features"]:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from intertwine.geometry import Graph
 from intertwine.groups import Representation
-from intertwine.nn.backbone import check_sizes
+from intertwine.nn.checks import check_sizes
 from intertwine.nn.mlp import MLP
 from intertwine.nn.readout import require
 from intertwine.nn.recurrent import LSTMCell
