@@ -116,7 +116,8 @@ def test_against_the_equations(parity: bool, oracle_in_double: None) -> None:
     f = []
     for i in range(4):
         scalars = species[{1: 0, 6: 1, 8: 2}[int(graph.z[i])]] + linear.weight[:, 0] * graph.charge[i] + linear.bias
-        f.append([scalars[:, None], model.vectors.weight * graph.vel[i]])
+        speed = graph.vel[i].norm()
+        f.append([scalars[:, None], model.vectors.linear.weight * graph.vel[i] * speed.asinh() / speed])
     edges = {}
     for i in range(4):
         for j in range(4):

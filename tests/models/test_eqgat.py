@@ -65,7 +65,9 @@ def test_against_the_equations(cross: bool, vectors: tuple[str, ...], generator:
     options = {"radial_size": 7, "vector_inputs": vectors, "cross_product": cross}
     model = EQGAT(width=width, vectors=count, layers=3, cutoff=CUTOFF, **options).double()
     s = [model.embedding.species.weight[int(z) - 1] for z in molecule.z]
-    v = [torch.outer(vel[i], model.start.linear.weight[:, 0]) if vectors else None for i in range(6)]
+    speed = vel.norm(dim=-1, keepdim=True)
+    first = vel * speed.asinh() / speed
+    v = [torch.outer(first[i], model.start.linear.weight[:, 0]) if vectors else None for i in range(6)]
     for layer in model.layers:
         new_s, new_v = [], []
         for i in range(6):

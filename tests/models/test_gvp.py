@@ -73,7 +73,9 @@ def test_against_the_equations(depth: int, vectors: tuple[str, ...], generator: 
             torch.nn.init.normal_(part.scalar.bias)
         torch.nn.init.normal_(layer.scalar.attributes.bias)
     s = [model.embedding.species.weight[int(z) - 1] for z in molecule.z]
-    v = [torch.outer(vel[i], model.start.linear.weight[:, 0]) if vectors else torch.zeros(3, 0, dtype=torch.float64) for i in range(6)]
+    speed = vel.norm(dim=-1, keepdim=True)
+    first = vel * speed.asinh() / speed
+    v = [torch.outer(first[i], model.start.linear.weight[:, 0]) if vectors else torch.zeros(3, 0, dtype=torch.float64) for i in range(6)]
     for layer in model.layers:
         new = []
         parts = [part for part in (layer.hidden.received, layer.hidden.sent, layer.hidden.attributes) if part is not None]

@@ -59,7 +59,9 @@ def test_against_the_equations(vectors: tuple[str, ...], generator: torch.Genera
     molecule, size = Graph(pos, z=[1, 6, 8, 1, 6, 8], vel=vel), 4
     model = ScalarVector(width=size, layers=3, cutoff=CUTOFF, radial_size=7, vector_inputs=vectors, neighbours=4.0).double()
     s = [model.embedding.species.weight[int(z) - 1] for z in molecule.z]
-    v = [torch.outer(vel[i], model.vectors.linear.weight[:, 0]) if vectors else None for i in range(6)]
+    speed = vel.norm(dim=-1, keepdim=True)
+    first = vel * speed.asinh() / speed
+    v = [torch.outer(first[i], model.vectors.linear.weight[:, 0]) if vectors else None for i in range(6)]
     for layer in model.layers:
         new_s, new_v = [], []
         for i in range(6):
