@@ -43,9 +43,9 @@ CONTESTANTS: dict[str, tuple[dict[str, Any], float, float | None]] = {
     "egnn": ({"width": 64, "layers": 4}, 5e-4, 0.0071),
     "painn": ({"width": 64, "layers": 3, "cutoff": FAR}, 1e-3, None),
     "tensor_field": ({"width": 32, "layers": 4, "lmax": 1}, 1e-3, 0.0155),
-    "se3_transformer": ({"width": 32, "layers": 4, "lmax": 1}, 1e-3, 0.0244),
+    "se3_transformer": ({"width": 32, "layers": 3, "lmax": 1}, 1e-3, 0.0244),
     "segnn": ({"preset": "particles"}, 5e-4, 0.0043),
-    "nequip": ({"width": 32, "layers": 4, "lmax": 1, "parity": False, "attributes": 8, "cutoff": FAR}, 1e-3, None),
+    "nequip": ({"width": 32, "layers": 3, "lmax": 1, "parity": False, "attributes": 8, "cutoff": FAR}, 1e-3, None),
 }
 
 
