@@ -72,7 +72,7 @@ def vectors(name: str) -> bool:
 def build(name: str, question: Question, extra: Mapping[str, Any]) -> Backbone:
     """The model for a question; with arguments ``extra`` in addition to those of the tables above."""
     known, order = accepts(name), question.order
-    wanted: dict[str, Any] = {"layers": question.layers, "cutoff": CUTOFF, "species": (6,), "average_degree": 2.0, "neighbours": 2.0}
+    wanted: dict[str, Any] = {"layers": question.layers, "cutoff": CUTOFF, "species": (6,), "average_degree": 2.0}
     wanted["width"] = (WIDTHS[order] if order is not None else 32) if steerable(name) else 64
     if name == "mpnn":
         wanted["cutoff"] = None

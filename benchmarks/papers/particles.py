@@ -45,7 +45,8 @@ class PlainGNN(Backbone):
 
 
 class RadialField(Backbone):
-    r"""Positions alone: :math:`x_i \leftarrow x_i + \frac{1}{N-1}\sum_j (x_i - x_j)\, \phi(d_{ij}, a_{ij}) + \phi_v(|v_i|)\, v_i`.
+    r"""Positions alone: :math:`x_i \leftarrow x_i + \frac{1}{N-1}\sum_j
+    \frac{x_i - x_j}{1 + d_{ij}} \tanh \phi(d_{ij}, a_{ij}) + \phi_v(|v_i|)\, v_i`.
 
     Köhler, Klein, Noé 2019, arXiv:1910.00753, with the velocity as in section 5.1 of arXiv:2102.09844.
 

@@ -77,7 +77,7 @@ def page(document: Mapping[str, Any], wanted: Sequence[Row]) -> str:
             _verdict(results, wanted),
             "\n".join(f"- `{row.name}`: {THEORY[row.name].why}." for row in wanted if row.name in THEORY),
             f"{machine['processor']}, {machine['usable_cores']} cores, torch {machine['versions']['torch']}, {machine['date']}. "
-            "`python benchmarks/papers/expressivity.py`",
+            f"`python benchmarks/papers/expressivity.py --seeds {max(counts)}`",
         ]
     )
 

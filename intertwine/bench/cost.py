@@ -64,7 +64,7 @@ class Cost(TorchDispatchMode):
         result = function(*arguments, **(keywords or {}))
         given, made = (_tensors(tree) for tree in ((arguments, keywords), result))
         owners = {one.untyped_storage()._cdata for one in given}
-        in_place = function._schema.name.endswith("_")
+        in_place = function._schema.name.endswith("_") or "out" in (keywords or {})
         if made and (in_place or any(one.untyped_storage()._cdata not in owners for one in made)):  # a view moves nothing
             self.bytes += sum(one.numel() * one.element_size() for one in (*given, *made))
             self.flops += self._operations(function, arguments, keywords or {}, result, (*given, *made))
@@ -74,7 +74,7 @@ class Cost(TorchDispatchMode):
     def _operations(function: Any, arguments: Any, keywords: Mapping[str, Any], result: Any, tensors: tuple[Tensor, ...]) -> int:
         known = flop_counter.flop_registry.get(function.overloadpacket)
         if known is not None:
-            return int(known(*arguments, **keywords, out_val=result))
+            return int(known(*arguments, **{name: value for name, value in keywords.items() if name != "out"}, out_val=result))
         formula = FORMULAS.get(function._schema.name)
         return max(one.numel() for one in tensors) if formula is None else formula(*arguments, **keywords)
 

@@ -30,7 +30,7 @@ from torch import Tensor, nn
 
 from intertwine.geometry import Graph
 from intertwine.nn.backbone import Backbone
-from intertwine.nn.checks import check_outputs, check_sizes, require_space
+from intertwine.nn.checks import check_outputs, check_sizes, hidden_irreps, require_space
 from intertwine.nn.convolution import Convolution
 from intertwine.nn.embedding import EdgeEmbedding, NodeEmbedding
 from intertwine.nn.scalar_vector import VectorEmbedding
@@ -61,7 +61,7 @@ def channel_square(irreps: Irreps, wanted: Irreps) -> TensorProduct | None:
     return TensorProduct(irreps, irreps, Irreps(out), paths, layout="ir_mul", **rules)
 
 
-class EdgeNetwork(nn.Module):
+class CormorantEdge(nn.Module):
     r""":math:`g^s_{ij}`, (edges, degrees, channels), from :math:`g^{s-1}_{ij}`, the scalar products, and :math:`\eta`.
 
     Args:
@@ -116,7 +116,7 @@ class CormorantLayer(nn.Module):
         found |= {out for a, one in enumerate(irs) for b, other in enumerate(irs) for out in one * other if a != b or out.l % 2 == 0}
         self.irreps_in, self.irreps_out = irreps_in, Irreps([(mul, ir) for mul, ir in wanted if ir in found])
         width, degrees = irreps_in[0].mul, len(irreps_edge)
-        self.edge = EdgeNetwork(irreps_in, degrees, width, radial, first)
+        self.edge = CormorantEdge(irreps_in, degrees, width, radial, first)
         self.square = channel_square(irreps_in, self.irreps_out)
         self.convolution = Convolution(irreps_in, irreps_edge, self.irreps_out, average_degree=average_degree)
         degree_of = torch.tensor([path.i_in2 for path in self.convolution.instructions])
@@ -209,7 +209,7 @@ class Cormorant(Backbone):
         self.harmonics = SphericalHarmonics(edge, True, "component")
         self.vector_inputs = tuple(vector_inputs)
         self.vectors = VectorEmbedding(width, self.vector_inputs) if self.vector_inputs else None
-        hidden = Irreps([(width, (l, p)) for l in range(lmax + 1) for p in ((1, -1) if parity else ((-1) ** l,))])
+        hidden = hidden_irreps(width, lmax, parity)
         last = Irreps([(width, ir) for _, ir in Irreps(outputs).regroup()])
         current = Irreps([(width, "0e"), *([(width, "1o")] if self.vector_inputs else [])])
         self.layers, self.ends = nn.ModuleList(), nn.ModuleList()

@@ -34,7 +34,7 @@ from torch import Tensor, nn
 from intertwine.geometry import Graph, directions, distances, edge_invariants, edge_vectors
 from intertwine.geometry.triplets import triplets
 from intertwine.nn import MLP, Backbone, MessagePassing, NodeEmbedding, PolynomialCutoff
-from intertwine.nn.checks import check_sizes
+from intertwine.nn.checks import check_edge_inputs, check_sizes
 from intertwine.nn.edge_mlp import EdgeLinear
 from intertwine.nn.spherical_bessel import LegendreBasis, SphericalBesselBasis
 from intertwine.numerics import safe, segment
@@ -198,7 +198,7 @@ class DimeNet(Backbone):
         self.irreps_out = Irreps(f"{features}x0e")
         self.basis = DimeNetBasis(cutoff, radial_size, degrees, authors)
         self.embedding = NodeEmbedding(width, species, node_inputs)
-        self.edge_inputs = tuple(edge_inputs)
+        self.edge_inputs = check_edge_inputs(edge_inputs)
         self.edge = nn.Linear(radial_size + len(self.edge_inputs), width)
         self.first = EdgeLinear(width, width, width, width)
         sizes = (width, triplet_width, basis_width, radial_size, degrees, before_skip, after_skip)

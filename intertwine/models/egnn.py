@@ -5,7 +5,8 @@ r"""EGNN: invariant non-linear messages, and positions that move along the edges
     v_i' &= \phi_v(h_i)\, v_i + C \textstyle\sum_j (x_i - x_j)\, \phi_x(m_{ij}), \qquad x_i' = x_i + v_i' \\
     h_i' &= h_i + \phi_h(h_i, \textstyle\sum_j m_{ij})
 
-without velocities the first term of v' is absent. Satorras, Hoogeboom and Welling, ICML 2021 (arXiv:2102.09844), eq. 3 to 7;
+without velocities the first term of v' is absent; C = 1 / (N - 1). With a cutoff messages and moves are multiplied by its envelope
+:math:`c_{ij}`, and :math:`C = 1 / (1 + \sum_j c_{ij})`. Satorras, Hoogeboom and Welling, ICML 2021 (arXiv:2102.09844), eq. 3 to 7;
 lecture 3.2. The velocity term uses the initial velocity in every layer, as the authors' code does.
 """
 
@@ -22,7 +23,7 @@ from torch import Tensor, nn
 from intertwine.geometry import Graph, edge_invariants, edge_vectors
 from intertwine.groups import Cartesian, DirectSum
 from intertwine.nn import MLP, Backbone, MessagePassing, NodeEmbedding, PolynomialCutoff
-from intertwine.nn.checks import check_sizes
+from intertwine.nn.checks import check_edge_inputs, check_sizes
 from intertwine.numerics import GeometryError, safe, segment
 from intertwine.o3 import Irreps
 
@@ -101,7 +102,7 @@ class EGNN(Backbone):
     paper = "Satorras, Hoogeboom, Welling 2021, arXiv:2102.09844"
     PRESETS: ClassVar[dict[str, dict[str, object]]] = {
         "small": {"width": 32, "layers": 3},
-        "paper": {"width": 128, "layers": 7, "attention": True},
+        "paper": {"width": 128, "layers": 7, "attention": True, "cutoff": None},
     }
 
     def __init__(
@@ -123,7 +124,7 @@ class EGNN(Backbone):
         scalar, vector = Cartesian(0, dimension=dimension), Cartesian(1, dimension=dimension)
         self.irreps_out = Irreps(f"{width}x0e+1x1o") if dimension == 3 else DirectSum(((width, scalar), (1, vector)))
         self.embedding = NodeEmbedding(width, species, node_inputs)
-        self.edge_inputs = tuple(edge_inputs)
+        self.edge_inputs = check_edge_inputs(edge_inputs)
         self.envelope = PolynomialCutoff(cutoff) if cutoff is not None else None
         self.layers = nn.ModuleList(EGNNLayer(width, len(self.edge_inputs), velocity, attention, bounded) for _ in range(layers))
 

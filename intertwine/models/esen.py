@@ -33,7 +33,7 @@ from torch import Tensor, nn
 
 from intertwine.geometry import Graph
 from intertwine.nn import Backbone, EdgeEmbedding, Gate, NodeEmbedding, S2Activation
-from intertwine.nn.checks import check_outputs, check_sizes, check_smoothing, require_space
+from intertwine.nn.checks import check_degree, check_outputs, check_sizes, check_smoothing, require_space
 from intertwine.nn.frame_convolution import EdgeDegree, FrameConvolution, degrees, row_degrees
 from intertwine.nn.scalar_vector import VectorEmbedding
 from intertwine.numerics import ExactBuffers, InputError, choose
@@ -135,8 +135,9 @@ class ESEN(Backbone):
         hidden: channels between the maps of a message, and in the feed-forward; ``width`` if None.
         radial_width: width of the hidden layer of the networks of edge invariants.
         heads: of the attention, a divisor of ``width`` and ``hidden``; 0 sums, as eSEN does.
-        feed_forward: "gate" (eSEN) or "grid" (EquiformerV2, equivariant as far as the grid resolves).
-        grid: parallels of that grid; None for 4 (lmax + 1). More make it more equivariant.
+        feed_forward: "gate" (eSEN) or "grid" (EquiformerV2, equivariant as far as the grid resolves:
+            with lmax = 2 to 1e-6 by default, to 2e-3 with 12 parallels, to 1e-12 with 48).
+        grid: parallels of that grid; None for 8 (lmax + 1). More make it more equivariant.
         reflections: E(3); without, the papers' SE(3), with twice the weights in the messages.
         outputs: irreps of the result, of natural parity. The last layer has no higher degrees than these.
         cutoff: r_c in A.
@@ -211,7 +212,7 @@ class ESEN(Backbone):
             lmax_out = lmax if number < layers - 1 else highest
             sizes = (self.edges.width, square, radial_width, heads)
             convolution = FrameConvolution(width, hidden, lmax, lmax_out, mmax, *sizes, reflections, average_degree)
-            resolution = None if feed_forward == "gate" else 4 * (lmax + 1) if grid is None else grid
+            resolution = None if feed_forward == "gate" else 8 * (lmax + 1) if grid is None else grid
             self.layers.append(ESENLayer(convolution, width, lmax_out, smoothing, hidden, resolution))
         self.norm = DegreeNorm(width, highest, smoothing)
         self.irreps_out, self.kept = Irreps([(width, ir) for _, ir in wanted]), tuple(wanted.ls)
@@ -238,10 +239,7 @@ def _checked(lmax: int, mmax: int, width: int, hidden: int, heads: int, average_
         raise InputError(f"mmax = {mmax} above lmax = {lmax}", where="mmax", remedy="orders end at the degree: lower mmax, or raise lmax.")
     if heads < 0 or (heads and (width % heads or hidden % heads)):
         raise InputError(f"{heads} heads for {width} channels, {hidden} hidden", where="heads", remedy="give a divisor of both, or 0.")
-    if not average_degree > 0:
-        raise InputError(f"{average_degree} neighbours on average", where="average_degree", remedy="give a number > 0.")
+    check_degree(average_degree)
     wanted = Irreps(outputs).regroup()
     check_outputs(wanted, degrees(1, lmax), "raise lmax")
-    if not len(wanted):
-        raise InputError("no outputs", where="outputs", remedy="give 0e+1o, for example.")
     return wanted

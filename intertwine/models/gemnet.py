@@ -43,13 +43,14 @@ from torch import Tensor, nn
 from intertwine.geometry import Graph, directions, distances, edge_invariants, edge_vectors
 from intertwine.geometry.quadruplets import meetings, quadruplets, reverse, within
 from intertwine.nn import Backbone, NodeEmbedding
-from intertwine.nn.checks import check_sizes, require_space
+from intertwine.nn.checks import check_degree, check_edge_inputs, check_sizes, require_space
+from intertwine.nn.cutoff import positive
 from intertwine.nn.edge_mlp import EdgeLinear
 from intertwine.nn.path_basis import Paths, RadialWaves, TorsionBasis, contract, normal
 from intertwine.nn.scalar_vector import join
 from intertwine.nn.scaled_dense import HALF, Dense, Residual, activation, spread
 from intertwine.nn.spherical_bessel import LegendreBasis
-from intertwine.numerics import InputError, segment
+from intertwine.numerics import segment
 from intertwine.o3 import Irreps
 
 START = 0.25  # of outputs: derivatives of the bases are much larger than values, and forces would start far too large
@@ -306,15 +307,14 @@ class GemNet(Backbone):
         features = width if features is None else features
         check_sizes(width=width, layers=layers, radial_size=radial_size, degrees=degrees, triplet_width=triplet_width)
         check_sizes(torsion_degrees=torsion_degrees, quadruplet_width=quadruplet_width, basis_width=basis_width, features=features)
-        if not average_degree > 0:
-            raise InputError(f"average_degree = {average_degree}", where="average_degree", remedy="give a positive number of neighbours.")
+        check_degree(average_degree)
         if not quadruplets:
             self.geometry, self.body_order = "angle", 3  # type: ignore[misc]  # of this model, not of the class
-        far = cutoff if interaction_cutoff is None or not quadruplets else interaction_cutoff
+        far = positive(cutoff) if interaction_cutoff is None or not quadruplets else interaction_cutoff
         self.cutoff, self.near, self.far, self.vectors = max(cutoff, far), cutoff, far, vectors
         self.irreps_out = Irreps(f"{features}x0e" + (f"+{vectors}x1o" if vectors else ""))
         self.basis = GemNetBasis(cutoff, far, radial_size, degrees, torsion_degrees if quadruplets else 0, basis_width)
-        self.embedding, self.edge_inputs = NodeEmbedding(width, species, node_inputs), tuple(edge_inputs)
+        self.embedding, self.edge_inputs = NodeEmbedding(width, species, node_inputs), check_edge_inputs(edge_inputs)
         self.first = EdgeLinear(width, width, radial_size + len(self.edge_inputs), width)
         degree = max(average_degree, 2.0)
         counts = (degree, max(degree * (far / cutoff) ** 3, 1.0))

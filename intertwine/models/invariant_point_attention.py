@@ -37,9 +37,10 @@ from intertwine.geometry import Graph, field
 from intertwine.nn import MLP, Backbone, EdgeEmbedding, NodeEmbedding
 from intertwine.nn.attention import attend
 from intertwine.nn.checks import check_sizes, check_smoothing, require_space
+from intertwine.nn.cutoff import positive
 from intertwine.nn.frames import FrameEmbedding, into, out_of
-from intertwine.nn.scalar_vector import join
-from intertwine.numerics import safe
+from intertwine.nn.scalar_vector import VectorEmbedding, join
+from intertwine.numerics import GeometryError, InputError, safe
 from intertwine.o3 import Irreps
 
 
@@ -163,6 +164,7 @@ class InvariantPointAttention(Backbone):
         species: atomic numbers known; None for all, () for nodes that are not atoms.
         node_inputs: names of node invariants to embed (``geometry.NODE_INVARIANTS``).
         edge_inputs: names of edge invariants of z (``geometry.EDGE_INVARIANTS``).
+        vector_inputs: names of vector fields of the nodes, ``("vel",)`` for example, that nodes see in their frames.
         smoothing: epsilon of frames and norms.
     """
 
@@ -194,16 +196,21 @@ class InvariantPointAttention(Backbone):
         species: Sequence[int] | None = None,
         node_inputs: Sequence[str] = (),
         edge_inputs: Sequence[str] = (),
+        vector_inputs: Sequence[str] = (),
         smoothing: float = 0.1,
     ) -> None:
         super().__init__()
+        if angles < 0:
+            raise InputError(f"{angles} angles", where="angles", remedy="give 0 or more; 7 for residues.")
         check_sizes(width=width, layers=layers, heads=heads, channels=channels, points=points, values=values, radial_size=radial_size)
         check_smoothing(smoothing)
-        self.cutoff, self.unit, self.count = cutoff, cutoff / 2, layers
+        self.cutoff, self.unit, self.count = cutoff, positive(cutoff) / 2, layers
         self.irreps_out = Irreps(f"{width + 2 * angles}x0e+4x1o")
         self.embedding = NodeEmbedding(width, species, node_inputs)
         self.edges = EdgeEmbedding(cutoff, radial_size, radial, cutoff_function, edge_inputs)
         self.frames = None if frames else FrameEmbedding(width, self.edges.width, False, smoothing)
+        self.start = VectorEmbedding(width, vector_inputs) if len(vector_inputs) else None
+        self.seen = nn.Linear(3 * width, width, bias=False) if self.start is not None else None
         self.norm = nn.LayerNorm(width)
         sizes = (width, self.edges.width, heads, channels, points, values, smoothing)
         self.layers = nn.ModuleList(StructureLayer(*sizes) for _ in range(1 if shared else layers))
@@ -214,10 +221,12 @@ class InvariantPointAttention(Backbone):
         edges, first = self.edges(graph), self.embedding(graph)
         envelope = edges.envelope.squeeze(-1)
         if self.frames is None:
-            frames = field(graph, "frame").to(first).transpose(-1, -2)
+            frames = _checked(field(graph, "frame")).transpose(-1, -2)
         else:
             near = edges.vectors / (1 + edges.distances.unsqueeze(-1))
             frames = self.frames(first, edges.attributes, near, envelope, graph.edge_index)
+        if self.start is not None and self.seen is not None:
+            first = first + self.seen(into(frames, self.start(graph)).flatten(1))
         first = self.norm(first)
         f = (first, frames, torch.zeros_like(graph.pos))
         for k in range(self.count):
@@ -226,6 +235,17 @@ class InvariantPointAttention(Backbone):
         s, frames, u = f
         s = s if self.torsions is None else torch.cat([s, self.torsions(first, s)], dim=-1)
         return join(s, torch.cat([u.unsqueeze(-1) * self.unit, frames], dim=-1), 4)
+
+
+def _checked(frames: Float[Tensor, "nodes 3 3"]) -> Float[Tensor, "nodes 3 3"]:
+    """Frames, whose axes must be orthonormal."""
+    if safe.inspectable(frames):
+        identity = torch.eye(3, dtype=frames.dtype, device=frames.device)
+        wrong = ((frames @ frames.transpose(-1, -2) - identity).abs() > 1e-3).flatten(1).any(1)
+        if bool(wrong.any()):
+            node, remedy = int(wrong.nonzero()[0]), "give them as rows, of length 1 each; nn.residue_frames makes some."
+            raise GeometryError(f"the axes of node {node} are not orthonormal", where="frame", remedy=remedy)
+    return frames
 
 
 def quaternion_rotation(v: Float[Tensor, "nodes 3"]) -> Float[Tensor, "nodes 3 3"]:

@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from intertwine.geometry import Graph, distances, edge_invariants, edge_vectors, field
 from intertwine.nn import MLP, Backbone, EdgeEmbedding, MessagePassing, NodeEmbedding
 from intertwine.nn.attention import edge_mean
-from intertwine.nn.checks import check_sizes, check_smoothing, require_space
+from intertwine.nn.checks import check_edge_inputs, check_sizes, check_smoothing, require_space
 from intertwine.nn.edge_mlp import EdgeMLP
 from intertwine.nn.frames import FrameEmbedding, into, out_of
 from intertwine.nn.scalar_vector import join
@@ -113,7 +113,7 @@ class LocalFrames(Backbone):
         check_smoothing(smoothing)
         self.cutoff, self.velocity, self.vectors = cutoff, velocity, vectors
         self.irreps_out = Irreps(f"{width}x0e+{vectors}x1o")
-        self.embedding, self.edge_inputs = NodeEmbedding(width, species, node_inputs), tuple(edge_inputs)
+        self.embedding, self.edge_inputs = NodeEmbedding(width, species, node_inputs), check_edge_inputs(edge_inputs)
         self.edges = None if cutoff is None else EdgeEmbedding(cutoff, radial_size, radial, cutoff_function, edge_inputs)
         edge_width = 1 + len(self.edge_inputs) if self.edges is None else self.edges.width
         self.frames = FrameEmbedding(width, edge_width, velocity, smoothing)

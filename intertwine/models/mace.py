@@ -41,7 +41,7 @@ from intertwine.nn import (
     SymmetricContraction,
     VectorEmbedding,
 )
-from intertwine.nn.checks import check_sizes, require_space
+from intertwine.nn.checks import check_degree, check_outputs, check_sizes, require_space
 from intertwine.nn.embedding import second_moment
 from intertwine.nn.self_interaction import Kinds, SelfInteraction, sort_kinds
 from intertwine.numerics import InputError
@@ -167,7 +167,10 @@ class MACE(Backbone):
         if min(lmax, hidden_lmax) < 0:
             what = f"lmax = {lmax}, hidden_lmax = {hidden_lmax}"
             raise InputError(what, where="lmax", remedy="give 0 or more; 3 and 1 are usual.")
+        check_degree(average_degree)
         self.cutoff, self.body_order = cutoff, correlation + 1  # type: ignore[misc]
+        if correlation == 1:
+            self.message = "linear"  # type: ignore[misc, assignment]  # of this model, not of the class
         self.embedding = NodeEmbedding(width, species, node_inputs)
         self.kinds = len(self.embedding.table.known) if self.embedding.table is not None else 1
         self.edges = EdgeEmbedding(cutoff, radial_size, radial, "polynomial", edge_inputs)
@@ -181,6 +184,7 @@ class MACE(Backbone):
         variance = second_moment(self.edges.width, radial_size, square)
         hidden = Irreps([(width, ir) for _, ir in Irreps.spherical_harmonics(hidden_lmax)])
         last = Irreps([(width, ir) for _, ir in Irreps(outputs).regroup()])
+        check_outputs(last, last)
         current = Irreps([(width, "0e"), *([(width, "1o")] if self.vector_inputs else [])])
         correlated, common = Irreps([(width, ir) for _, ir in edge]), (radials, variance, average_degree, self.kinds)
         self.layers, total = nn.ModuleList(), Irreps()

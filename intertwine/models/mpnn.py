@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from intertwine.geometry import Graph, edge_invariants
 from intertwine.nn import MLP, Backbone, EdgeEmbedding, NodeEmbedding
-from intertwine.nn.checks import check_sizes
+from intertwine.nn.checks import check_edge_inputs, check_sizes
 from intertwine.nn.kernel_convolution import KernelConvolution
 from intertwine.nn.recurrent import GRUCell
 from intertwine.numerics import GeometryError
@@ -97,9 +97,11 @@ class MPNN(Backbone):
         super().__init__()
         check_sizes(width=width, layers=layers, edge_width=edge_width, radial_size=radial_size)
         self.cutoff, self.steps = cutoff, layers
+        if cutoff is not None:
+            self.symmetry, self.domain, self.geometry = "E(n)", "R^d", "distance"  # type: ignore[misc]  # of this model, not of the class
         self.irreps_out = Irreps(f"{width}x0e")
         self.embedding = NodeEmbedding(width, species, node_inputs, node_columns)
-        self.edge_inputs, self.edge_columns = tuple(edge_inputs), len(edge_inputs) if edge_columns is None else edge_columns
+        self.edge_inputs, self.edge_columns = check_edge_inputs(edge_inputs), len(edge_inputs) if edge_columns is None else edge_columns
         self.edges = None if cutoff is None else EdgeEmbedding(cutoff, radial_size, radial, cutoff_function, edge_inputs, edge_columns)
         columns = self.edge_columns if self.edges is None else self.edges.width
         self.network = MLP([columns, edge_width, edge_width], last=True) if columns else None
@@ -119,8 +121,6 @@ class MPNN(Backbone):
                 without positions.
         """
         if self.edges is not None:
-            if graph.dimension == 0:
-                raise GeometryError("nodes without positions", where="pos", remedy="build the model with cutoff=None.")
             edges = self.edges(graph)
             attributes, envelope = edges.attributes, edges.envelope
         else:

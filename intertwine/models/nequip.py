@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from intertwine.geometry import Graph
 from intertwine.nn import Backbone, Convolution, EdgeEmbedding, FullyConnectedNet, Gate, NodeEmbedding, VectorEmbedding
-from intertwine.nn.checks import check_outputs, check_sizes, require_space
+from intertwine.nn.checks import check_outputs, check_sizes, hidden_irreps, require_space
 from intertwine.nn.embedding import second_moment
 from intertwine.nn.self_interaction import Kinds, SelfInteraction, sort_kinds
 from intertwine.numerics import InputError, choose
@@ -156,6 +156,8 @@ class NequIP(Backbone):
         super().__init__()
         choose(gate, GATES, kind="function of gates", where="gate")
         check_sizes(width=width, layers=layers, radial_size=radial_size, radial_width=radial_width, radial_layers=radial_layers)
+        if attributes is not None and attributes < 1:
+            raise InputError(f"{attributes} attributes", where="attributes", remedy="give 1 or more, or none for as many as scalars.")
         self.cutoff = cutoff
         hidden, edge = _hidden(width, lmax, parity, irreps), Irreps.spherical_harmonics(lmax)
         scalars = attributes or hidden.count("0e")
@@ -201,10 +203,9 @@ class NequIP(Backbone):
 
 def _hidden(width: int, lmax: int, parity: bool, irreps: str | None) -> Irreps:
     """The irreps asked for, or width x l of both parities, or of those of harmonics."""
-    if lmax < 0:
-        raise InputError(f"lmax = {lmax}", where="lmax", remedy="give 0 or more; 2 is usual.")
+    made = hidden_irreps(width, lmax, parity)
     if irreps is None:
-        return Irreps([(width, (l, p)) for l in range(lmax + 1) for p in ((1, -1) if parity else ((-1) ** l,))])
+        return made
     hidden = Irreps(irreps).simplify()
     if not hidden.count("0e"):
         raise InputError(f"{hidden} have no even scalars", where="irreps", remedy="add some, 32x0e for example.")

@@ -11,8 +11,9 @@ With the invariants :math:`I_{ij} = (s_i, s_j, \|x_{ij}\|, |v_j|, \hat x_{ij} \c
 channel by channel: there are as many vectors as scalars, and channels mix in the functions only. Here f1 and f3 are the two outputs
 of one MLP, f2, f4 and f5 the three outputs of another, times the envelope c(d_ij), so that messages vanish at the cutoff. The lecture's
 :math:`\vec x_{ij}` is the unit vector :math:`\hat x_{ij}`: its length is an argument of every function already. The sums are divided by
-a constant, the square root of the usual number of neighbours. PaiNN, EGNN's messages, and GVP up to its mixing of vectors are
-special cases. In the first layer vectors are zero, unless the data give some, and all terms with v are absent.
+a constant, the square root of the average number of neighbours. PaiNN's and EGNN's messages are special cases; the updates of PaiNN
+and GVP, which mix the channels of vectors, are not. In the first layer vectors are zero, unless the data give some, and all terms with v
+are absent.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ from torch import Tensor, nn
 
 from intertwine.geometry import Graph
 from intertwine.nn import MLP, Backbone, EdgeEmbedding, MessagePassing, NodeEmbedding
-from intertwine.nn.checks import check_sizes, check_smoothing, require_space
+from intertwine.nn.checks import check_degree, check_sizes, check_smoothing, require_space
 from intertwine.nn.edge_mlp import EdgeMLP
 from intertwine.nn.scalar_vector import VectorEmbedding, join
-from intertwine.numerics import InputError, safe
+from intertwine.numerics import safe
 from intertwine.o3 import Irreps
 
 
@@ -95,7 +96,7 @@ class ScalarVector(Backbone):
         node_inputs: names of node invariants to embed (``geometry.NODE_INVARIANTS``).
         edge_inputs: names of edge invariants that messages see (``geometry.EDGE_INVARIANTS``).
         vector_inputs: names of vector fields of the nodes, ``("vel",)`` for example, that start the vectors.
-        neighbours: the usual number of neighbours; sums are divided by its square root, a constant.
+        average_degree: average number of neighbours; sums are divided by its square root, a constant.
         smoothing: epsilon of the norm, in units of the features.
     """
 
@@ -118,20 +119,19 @@ class ScalarVector(Backbone):
         node_inputs: Sequence[str] = (),
         edge_inputs: Sequence[str] = (),
         vector_inputs: Sequence[str] = (),
-        neighbours: float = 16.0,
+        average_degree: float = 16.0,
         smoothing: float = 0.1,
     ) -> None:
         super().__init__()
         check_sizes(width=width, layers=layers, radial_size=radial_size)
         check_smoothing(smoothing)
-        if not neighbours > 0:
-            raise InputError(f"neighbours = {neighbours}", where="neighbours", remedy="give a positive number, such as 16.")
+        check_degree(average_degree)
         self.cutoff, self.width = cutoff, width
         self.irreps_out = Irreps(f"{width}x0e+{width}x1o")
         self.embedding = NodeEmbedding(width, species, node_inputs)
         self.edges = EdgeEmbedding(cutoff, radial_size, radial, cutoff_function, edge_inputs)
         self.vectors = VectorEmbedding(width, vector_inputs) if len(vector_inputs) else None
-        scale, given = neighbours**-0.5, self.vectors is not None
+        scale, given = average_degree**-0.5, self.vectors is not None
         self.layers = nn.ModuleList(ScalarVectorLayer(width, self.edges.width, given or k > 0, scale, smoothing) for k in range(layers))
 
     def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:

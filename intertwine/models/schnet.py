@@ -1,7 +1,9 @@
 r"""SchNet: an invariant network; linear convolution with a continuous filter of the distance.
 
 .. math::
-    m_{ij} = (W_1 f_j) \circ W(d_{ij}), \qquad f_i' = f_i + W_3\,\sigma\big(W_2 \textstyle\sum_j m_{ij}\big)
+    m_{ij} = (W_1 f_j) \circ W(d_{ij})\, c(d_{ij}), \qquad f_i' = f_i + W_3\,\sigma\big(W_2 \textstyle\sum_j m_{ij}\big)
+
+with c the envelope, which takes messages to zero at the cutoff; the paper has none.
 
 Schütt et al., NeurIPS 2017 (arXiv:1706.08566), eq. 1 and 2, figure 2; lecture 3.2, "point convolutions" with k(||x_j - x_i||).
 """

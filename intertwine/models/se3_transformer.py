@@ -34,7 +34,7 @@ from torch import Tensor, nn
 from intertwine.geometry import Graph, distances, edge_invariants, edge_vectors
 from intertwine.nn import Backbone, Convolution, EdgeEmbedding, FullyConnectedNet, Gate, GaussianBasis, NodeEmbedding
 from intertwine.nn.attention import edge_softmax
-from intertwine.nn.checks import check_outputs, check_sizes, require_space
+from intertwine.nn.checks import check_edge_inputs, check_outputs, check_sizes, hidden_irreps, require_space
 from intertwine.nn.embedding import second_moment
 from intertwine.nn.scalar_vector import VectorEmbedding
 from intertwine.numerics import InputError
@@ -161,7 +161,7 @@ class AnyDistance(nn.Module):
         super().__init__()
         if not scale > 0:
             raise InputError(f"a length of {scale}", where="scale", remedy="give a typical distance, 2.0 for example.")
-        self.inputs, self.scale = tuple(inputs), float(scale)
+        self.inputs, self.scale = check_edge_inputs(inputs), float(scale)
         self.radial = GaussianBasis(size, 1.0)
         self.width = size + len(self.inputs)
 
@@ -242,7 +242,7 @@ class SE3Transformer(Backbone):
         edge = Irreps.spherical_harmonics(lmax)
         self.harmonics = SphericalHarmonics(edge, True, "component")
         self.start = VectorEmbedding(width, vector_inputs) if len(vector_inputs) else None
-        hidden = Irreps([(width, (l, p)) for l in range(lmax + 1) for p in ((1, -1) if parity else ((-1) ** l,))])
+        hidden = hidden_irreps(width, lmax, parity)
         last = Irreps([(width, ir) for _, ir in Irreps(outputs).regroup()])
         square = 3 / cutoff**3 if radial == "bessel" and cutoff is not None else 1.77 / radial_size  # mean of e_k^2, about
         variance = second_moment(self.edges.width, radial_size, square)

@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from intertwine.geometry import Graph, edge_invariants, edge_vectors, field
 from intertwine.nn.attention import edge_mean
 from intertwine.nn.backbone import Backbone
-from intertwine.nn.checks import check_outputs, check_sizes, require_space
+from intertwine.nn.checks import check_degree, check_edge_inputs, check_outputs, check_sizes, hidden_irreps, require_space
 from intertwine.nn.embedding import EdgeEmbedding, NodeEmbedding
 from intertwine.nn.steerable_linear import GatheredSteerableLinear, SteerableLinear
 from intertwine.nn.steerable_mlp import SteerableMLP, reached, steerable_gate
@@ -97,6 +97,7 @@ class SEGNN(Backbone):
         width: channels of every irrep of the features.
         layers: messages and updates (4 for the paper's particles, 7 for its molecules).
         lmax: largest degree of features and attributes.
+        lmax_attributes: largest degree of the attributes; None for ``lmax``.
         parity: whether features have irreps of both parities; without, only those of harmonics (0e, 1o, 2e, ...).
         outputs: irreps of the result.
         cutoff: r_c in A; None connects all pairs (the paper's particles).
@@ -123,9 +124,9 @@ class SEGNN(Backbone):
 
     PRESETS: ClassVar[dict[str, dict[str, object]]] = {
         "small": {"width": 16, "layers": 2, "lmax": 1},
-        "paper": {"width": 64, "layers": 7, "lmax": 2, "average_degree": 1.0},
+        "paper": {"width": 36, "layers": 7, "lmax": 2, "lmax_attributes": 3, "cutoff": 2.0, "average_degree": 1.0},
         "particles": {
-            "width": 16,
+            "width": 32,
             "layers": 4,
             "lmax": 1,
             "cutoff": None,
@@ -143,6 +144,7 @@ class SEGNN(Backbone):
         width: int = 32,
         layers: int = 3,
         lmax: int = 1,
+        lmax_attributes: int | None = None,
         parity: bool = False,
         outputs: str = "0e+1o",
         cutoff: float | None = 5.0,
@@ -159,16 +161,16 @@ class SEGNN(Backbone):
     ) -> None:
         super().__init__()
         check_sizes(width=width, layers=layers, radial_size=radial_size)
-        _check(lmax, average_degree, vector_scale, centred, cutoff)
+        _check(min(lmax, lmax if lmax_attributes is None else lmax_attributes), average_degree, vector_scale, centred, cutoff)
         self.cutoff, self.centred, self.vector_scale = cutoff, centred, vector_scale
         self.embedding = NodeEmbedding(width, species, node_inputs)
-        self.edge_inputs, self.vector_inputs = tuple(edge_inputs), tuple(vector_inputs)
+        self.edge_inputs, self.vector_inputs = check_edge_inputs(edge_inputs), tuple(vector_inputs)
         self.edges = None if cutoff is None else EdgeEmbedding(cutoff, radial_size, radial, cutoff_function, edge_inputs)
         self.spread = (cutoff**3 / 3) ** 0.5 if cutoff is not None and radial == "bessel" else 1.0  # of uniformly dense neighbours: 1
-        attribute = Irreps.spherical_harmonics(lmax)
+        attribute = Irreps.spherical_harmonics(lmax if lmax_attributes is None else lmax_attributes)
         self.directions = SphericalHarmonics(attribute, True, "component")
         self.solid = SphericalHarmonics(attribute, False, "component")
-        hidden = Irreps([(width, (l, p)) for l in range(lmax + 1) for p in ((1, -1) if parity else ((-1) ** l,))])
+        hidden = hidden_irreps(width, lmax, parity)
         vectors = len(self.vector_inputs) + centred
         start = Irreps([(width, "0e"), *([(vectors, "1o")] if vectors else [])])
         self.start = SteerableLinear(start, attribute, reached(start, attribute, hidden))
@@ -180,6 +182,7 @@ class SEGNN(Backbone):
             self.layers.append(layer)
             current = layer.irreps_out
         last = Irreps([(width, ir) for _, ir in Irreps(outputs).regroup()])
+        check_outputs(last, last)
         self.end = SteerableMLP(current, attribute, [hidden], last)
         check_outputs(last, self.end.irreps_out, "raise lmax or have parity")
         self.irreps_out = self.end.irreps_out
@@ -229,8 +232,7 @@ def _widened(f: Tensor, irreps: Irreps, wanted: Irreps) -> Tensor:
 def _check(lmax: int, average_degree: float, vector_scale: float, centred: bool, cutoff: float | None) -> None:
     if lmax < 0:
         raise InputError(f"lmax = {lmax}", where="lmax", remedy="give 0 or more; 1 is usual.")
-    if not average_degree > 0:
-        raise InputError(f"{average_degree} neighbours on average", where="average_degree", remedy="give a number > 0.")
+    check_degree(average_degree)
     if not vector_scale > 0:
         raise InputError(f"vector_scale = {vector_scale}", where="vector_scale", remedy="give a positive length of a short vector.")
     if centred and cutoff is not None:

@@ -31,8 +31,8 @@ from torch import Tensor, nn
 
 from intertwine.geometry import Graph
 from intertwine.nn import MLP, Backbone, Convolution, EdgeEmbedding, NodeEmbedding, VectorEmbedding, shifted_softplus
-from intertwine.nn.checks import check_outputs, check_sizes, check_smoothing, require_space
-from intertwine.numerics import InputError, safe
+from intertwine.nn.checks import check_outputs, check_sizes, check_smoothing, hidden_irreps, require_space
+from intertwine.numerics import safe
 from intertwine.o3 import Irreps, Linear, SphericalHarmonics
 from intertwine.o3.blocks import join_blocks, split_blocks
 
@@ -141,8 +141,11 @@ class TensorField(Backbone):
 
     PRESETS: ClassVar[dict[str, dict[str, object]]] = {
         "small": {"width": 16, "layers": 2, "lmax": 1, "radial_width": 32},
-        "paper": {"width": 24, "layers": 3, "lmax": 2, "residual": False, "radial_width": 32, "average_degree": 1.0},
-    }
+        "paper": {
+            "width": 15, "layers": 3, "lmax": 1, "residual": False, "radial_size": 4, "radial_width": 4, "cutoff": 2.5,
+            "average_degree": 1.0,
+        },
+    }  # fmt: skip
 
     irreps_out: Irreps
 
@@ -168,8 +171,6 @@ class TensorField(Backbone):
     ) -> None:
         super().__init__()
         check_sizes(width=width, layers=layers, radial_size=radial_size, radial_width=radial_width)
-        if lmax < 0:
-            raise InputError(f"lmax = {lmax}", where="lmax", remedy="give 0 or more; 2 is usual.")
         check_smoothing(smoothing)
         self.cutoff = cutoff
         self.embedding = NodeEmbedding(width, species, node_inputs)
@@ -178,7 +179,7 @@ class TensorField(Backbone):
         self.harmonics = SphericalHarmonics(edge, True, "component")
         self.vector_inputs = tuple(vector_inputs)
         self.vectors = VectorEmbedding(width, self.vector_inputs) if self.vector_inputs else None
-        hidden = Irreps([(width, (l, p)) for l in range(lmax + 1) for p in ((1, -1) if parity else ((-1) ** l,))])
+        hidden = hidden_irreps(width, lmax, parity)
         last = Irreps([(width, ir) for _, ir in Irreps(outputs).regroup()])
         current = Irreps([(width, "0e"), *([(width, "1o")] if self.vector_inputs else [])])
         self.layers = nn.ModuleList()

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from intertwine.geometry import Graph, connect
 from intertwine.groups import Representation
-from intertwine.numerics import GeometryError, safe
+from intertwine.numerics import GeometryError, InputError, safe
 
 
 class Backbone(nn.Module):
@@ -56,6 +56,13 @@ class Backbone(nn.Module):
         Raises:
             GeometryError: positions that are not finite, or on another device or of another precision than the model.
         """
+        if not isinstance(graph, Graph):
+            remedy = "make one: intertwine.Graph(pos, z=...), or Graph.from_dict(data.to_dict()) of a PyG Data."
+            raise InputError(f"{type(graph).__name__} is no Graph", where=type(self).__name__, remedy=remedy)
+        if graph.dimension == 0 and self.geometry != "none":
+            raise GeometryError(
+                "the graph has no positions", where="pos", remedy="give some, or use MPNN without a cutoff, which needs none."
+            )
         parameter = next(self.parameters())
         if graph.pos.dtype != parameter.dtype:
             raise GeometryError(

@@ -9,7 +9,15 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from intertwine.geometry import Graph, directions, distances, edge_invariants, edge_vectors, node_invariants
+from intertwine.geometry import (
+    Graph,
+    directions,
+    distances,
+    edge_invariants,
+    edge_vectors,
+    node_invariants,
+)
+from intertwine.nn.checks import check_edge_inputs, check_node_inputs
 from intertwine.nn.cutoff import envelope
 from intertwine.nn.radial import radial_basis
 from intertwine.numerics import DataError, GeometryError, InputError, safe
@@ -28,6 +36,8 @@ class SpeciesTable(nn.Module):
 
     def __init__(self, species: Sequence[int] | None) -> None:
         super().__init__()
+        if species is not None and not all(isinstance(z, int) for z in species):
+            raise InputError(f"species {list(species)}", where="species", remedy="give atomic numbers: 1 for H, 6 for C.")
         known = sorted({int(z) for z in species}) if species is not None else list(range(1, LARGEST_Z + 1))
         if any(not 0 <= z <= LARGEST_Z for z in known):
             raise InputError(f"atomic numbers {known}", where="species", remedy=f"give numbers from 0 (a dummy) to {LARGEST_Z}.")
@@ -66,7 +76,7 @@ class NodeEmbedding(nn.Module):
 
     def __init__(self, width: int, species: Sequence[int] | None = None, inputs: Sequence[str] = (), columns: int | None = None) -> None:
         super().__init__()
-        self.inputs = tuple(inputs)
+        self.inputs = check_node_inputs(inputs)
         self.table = SpeciesTable(species) if species is None or len(species) else None
         self.species = nn.Embedding(len(self.table.known), width) if self.table is not None else None
         columns = len(self.inputs) if columns is None else columns
@@ -116,7 +126,7 @@ class EdgeEmbedding(nn.Module):
         self, cutoff: float, radial_size: int, radial: str, cutoff_function: str, inputs: Sequence[str] = (), columns: int | None = None
     ) -> None:
         super().__init__()
-        self.inputs = tuple(inputs)
+        self.inputs = check_edge_inputs(inputs)
         self.envelope = envelope(cutoff_function, cutoff)
         self.radial = radial_basis(radial, radial_size, cutoff)
         self.width = radial_size + (len(self.inputs) if columns is None else columns)

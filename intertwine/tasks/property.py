@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from intertwine.geometry import Graph
-from intertwine.nn import Backbone, ScalarHead, VectorHead, pool
-from intertwine.numerics import DataError, choose
+from intertwine.nn import Backbone, ScalarHead, SetHead, VectorHead, pool
+from intertwine.numerics import DataError, InputError, choose
 from intertwine.o3 import Irreps
 from intertwine.tasks.references import References, composition
 from intertwine.tasks.task import Metric, Output, Task, label
@@ -30,7 +30,7 @@ class Property(Task):
         backbone: a model with scalars (0e) for a scalar target, with vectors (1o) for a vector.
         target: the label's name in the data.
         representation: "0e" (scalar) or "1o" (vector).
-        readout: "sum" or "mean" over the nodes.
+        readout: "sum" or "mean" over the nodes, or "set2set" (Gilmer et al. 2017) for a scalar that is neither.
         unit: unit of the label, for printing.
         loss: "l2", "l1" or "huber".
 
@@ -48,9 +48,11 @@ class Property(Task):
     ) -> None:
         super().__init__(backbone, loss)
         choose(representation, ("0e", "1o"), kind="representation", where="representation")
-        self.readout = choose(readout, ("sum", "mean"), kind="readout", where="readout")
+        self.readout = choose(readout, ("sum", "mean", "set2set"), kind="readout", where="readout")
         self.target, self.vector = target, representation == "1o"
-        self.head = (VectorHead if self.vector else ScalarHead)(backbone.irreps_out)
+        if self.vector and readout == "set2set":
+            raise InputError("set2set reads scalars", where="readout", remedy="use sum or mean for a vector.")
+        self.head = (SetHead if readout == "set2set" else VectorHead if self.vector else ScalarHead)(backbone.irreps_out)
         self.references = References()
         self.register_buffer("mean", torch.zeros((), dtype=torch.float64))
         self.register_buffer("scale", torch.ones(()))  # of one node's contribution
@@ -60,7 +62,9 @@ class Property(Task):
         self.weights = {target: 1.0}
 
     def predict(self, graph: Graph) -> dict[str, Tensor]:
-        y = self.scale * pool(self.head(self.backbone(graph)).flatten(1), graph, self.readout)
+        f = self.backbone(graph)
+        y = self.head(f, graph) if self.readout == "set2set" else pool(self.head(f).flatten(1), graph, self.readout)
+        y = self.scale * y
         if self.vector:
             return {self.target: y}
         y = y.squeeze(-1).to(torch.float64) + self.mean

@@ -92,7 +92,10 @@ def resolve(given: Mapping[str, Any] | Config | None = None, suggested: Mapping[
     """
     if isinstance(given, Config):
         given = given.sections()
-    merged = merge(suggested or {}, given or {})
+    merged = merge({"model": {"name": "painn"}}, suggested or {}, given or {})
+    if preset := _preset(merged["model"]):  # above what the data suggest, below what the user gave
+        merged = merge(suggested or {}, {"model": {"name": merged["model"]["name"], **preset}}, given or {})
+        del merged["model"]["preset"]
     data = DataOptions(**bind(DataOptions, merged["data"], where="data"))
     training = TrainingOptions(**bind(TrainingOptions, merged["training"], where="training"))
     for section, options in (("data", data), ("training", training)):
@@ -176,12 +179,17 @@ def _literal(text: str) -> Any:
         return text
 
 
+def _preset(model: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of the preset that a section asks for; none if it asks for none."""
+    if "preset" not in model:
+        return {}
+    presets = MODELS[choose(model["name"], MODELS, kind="model", where="model.name")].PRESETS
+    return dict(presets[choose(model["preset"], presets, kind="preset", where="model.preset")])
+
+
 def _choice(section: Mapping[str, Any], options: Mapping[str, type], kind: str, default: str) -> Choice:
     section = dict(section)
     name = choose(section.pop("name", default), options, kind=kind, where=f"{kind}.name")
-    if "preset" in section:
-        presets = getattr(options[name], "PRESETS", {})
-        section = {**presets[choose(section.pop("preset"), presets, kind="preset", where=f"{kind}.preset")], **section}
     return Choice(name, bind(options[name], section, where=kind))
 
 

@@ -156,9 +156,13 @@ def suggest(sets: Sets, given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         wanted: dict[str, Any] = {"species": sets.species(), "dimension": fields["pos"].shape[-1]}
         if dynamic and "vel" in fields:
             wanted |= {"velocity": True, "node_inputs": ("speed",), "vector_inputs": ("vel",), "gate": "sigmoid"}
+        if dynamic:
+            wanted |= {"outputs": "0e+1o"}
         if dynamic and "charge" in fields:
             wanted |= {"edge_inputs": ("charge_product",)}
         known = arguments(MODELS[name])
+        if task["name"] == "force_field" and "cutoff" in known and known["cutoff"].default is None:
+            wanted |= {"cutoff": 5.0}  # a model that does not look at positions has no forces
         model |= {key: value for key, value in wanted.items() if key in known}
         if dynamic and "cutoff" in known and type(None) in getattr(known["cutoff"].hint, "__args__", ()):
             model["cutoff"] = None

@@ -141,7 +141,7 @@ def test_the_karate_club_is_divided() -> None:
 def test_what_is_asked_for_wrongly_is_named() -> None:
     with pytest.raises(GeometryError, match="edge_columns"):
         MPNN(edge_inputs=("edge_attr",))(bonded().cast(torch.float32))
-    with pytest.raises(GeometryError, match="without positions"):
+    with pytest.raises(GeometryError, match="has no positions"):
         MPNN(cutoff=3.0)(bonded().cast(torch.float32))
     with pytest.raises(GeometryError, match="edge_attr"):
         MPNN(edge_inputs=("edge_attr",), edge_columns=3)(Graph.abstract(z=[1, 6], edge_index=[[0], [1]]))

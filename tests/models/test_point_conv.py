@@ -69,7 +69,7 @@ def test_a_dimer_that_turns_is_another_dimer() -> None:
 
 
 def test_what_is_asked_for_wrongly_is_named() -> None:
-    with pytest.raises(GeometryError, match="0 dimensions"):
+    with pytest.raises(GeometryError, match="has no positions"):
         PointConv()(Graph.abstract(z=[6, 8]))
     with pytest.raises(InputError, match="vectors"):
         PointConv(vectors=-2)

@@ -57,7 +57,7 @@ def test_against_the_equations(vectors: tuple[str, ...], generator: torch.Genera
     """The lecture's m_i and vec m_i, term by term; where there are no vectors the terms with v are absent."""
     pos, vel = torch.randn(2, 6, 3, generator=generator, dtype=torch.float64)
     molecule, size = Graph(pos, z=[1, 6, 8, 1, 6, 8], vel=vel), 4
-    model = ScalarVector(width=size, layers=3, cutoff=CUTOFF, radial_size=7, vector_inputs=vectors, neighbours=4.0).double()
+    model = ScalarVector(width=size, layers=3, cutoff=CUTOFF, radial_size=7, vector_inputs=vectors, average_degree=4.0).double()
     s = [model.embedding.species.weight[int(z) - 1] for z in molecule.z]
     speed = vel.norm(dim=-1, keepdim=True)
     first = vel * speed.asinh() / speed
@@ -85,7 +85,7 @@ def test_against_the_equations(vectors: tuple[str, ...], generator: torch.Genera
                     products = torch.cat([basis, (hat * v[j]).sum(0), (hat * v[i]).sum(0), (v[i] * v[j]).sum(0)])
                     f2, f4, f5 = (c * edge_function(layer.f245, s[i], torch.cat([s[j], soft(v[j])]), products)).split(size)
                     f4_term = f4 * v[j]
-                m, w = m + f2 / 2, w + (f4_term + f5 * hat) / 2  # sqrt(neighbours) = 2
+                m, w = m + f2 / 2, w + (f4_term + f5 * hat) / 2  # sqrt(average_degree) = 2
             new_s.append(s[i] + m)
             new_v.append(w if v[i] is None else v[i] + w)
         s, v = new_s, new_v
@@ -120,8 +120,8 @@ def test_blind_to_chirality() -> None:
 def test_bad_arguments_are_named() -> None:
     with pytest.raises(InputError, match="smoothing"):
         ScalarVector(smoothing=0.0)
-    with pytest.raises(InputError, match="neighbours"):
-        ScalarVector(neighbours=0.0)
+    with pytest.raises(InputError, match="neighbours on average"):
+        ScalarVector(average_degree=0.0)
     with pytest.raises(GeometryError, match="vel"):
         ScalarVector(width=4, vector_inputs=("vel",))(Graph(torch.zeros(2, 3), z=[1, 1]))
 
