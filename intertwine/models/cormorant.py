@@ -169,7 +169,7 @@ class Cormorant(Backbone):
 
     message = "nonlinear"
     geometry = "spherical tensor"
-    body_order = 2
+    body_order = 3
     symmetry = "E(3)"
     paper = "Anderson, Hy, Kondor 2019, arXiv:1906.04015"
 

@@ -48,9 +48,9 @@ def test_a_mean_starts_from_the_mean(backbone, molecule) -> None:
     assert loss.item() == pytest.approx(6 / (14 / 3) ** 0.5)
 
 
-@pytest.mark.parametrize("readout", ["sum", "mean"])
+@pytest.mark.parametrize("readout", ["sum", "mean", "set2set"])
 def test_readout_of_two_copies(readout: str, backbone, molecule) -> None:
-    """Two molecules beyond each other's reach: a sum doubles, a mean stays."""
+    """Two molecules beyond each other's reach: a sum doubles, a mean stays, and so does what is asked of the set."""
     graph = molecule(4)
     far = graph.pos + torch.tensor([100.0, 0, 0], dtype=torch.float64)
     double = Graph(torch.cat([graph.pos, far]), z=torch.cat([graph.z, graph.z]))
@@ -86,6 +86,8 @@ def test_what_it_refuses(backbone, molecule) -> None:
         made(backbone("schnet"), target="dipole", representation="1o")
     with pytest.raises(InputError, match="unknown representation"):
         made(backbone("painn"), representation="2e")
+    with pytest.raises(InputError, match="reads scalars"):
+        made(backbone("painn"), representation="1o", readout="set2set")
     with pytest.raises(InputError, match="unknown readout"):
         made(backbone("painn"), readout="max")
     with pytest.raises(DataError, match="3 components, not 1") as error:

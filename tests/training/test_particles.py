@@ -58,3 +58,12 @@ def test_a_written_configuration_settles_again(particles: Sets, tmp_path: Path) 
     config = settle(particles, {"model": {"name": "segnn", "cutoff": "none"}})
     write_sections(config.sections(), tmp_path / "config.toml")
     assert settle(particles, read_config(tmp_path / "config.toml")) == config
+
+
+def test_presets_outrank_what_the_data_suggest(particles: Sets) -> None:
+    """The user's own arguments outrank both."""
+    paper = {"name": "segnn", "preset": "paper"}
+    assert settle(particles, {"model": paper}).model.arguments["average_degree"] == 1.0
+    assert settle(particles, {"model": paper}).model.arguments["vector_inputs"] == ("vel",)
+    assert settle(particles, {"model": paper | {"average_degree": 3.0}}).model.arguments["average_degree"] == 3.0
+    assert settle(particles, {"model": {"name": "gvp", "preset": "paper"}}).model.arguments["cutoff"] == 4.5
