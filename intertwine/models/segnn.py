@@ -35,7 +35,7 @@ from intertwine.nn.checks import check_degree, check_edge_inputs, check_outputs,
 from intertwine.nn.embedding import EdgeEmbedding, NodeEmbedding
 from intertwine.nn.steerable_linear import GatheredSteerableLinear, SteerableLinear
 from intertwine.nn.steerable_mlp import SteerableMLP, reached, steerable_gate
-from intertwine.numerics import InputError, segment
+from intertwine.numerics import InputError, safe, segment
 from intertwine.o3 import Irreps, SphericalHarmonics
 from intertwine.o3.blocks import join_blocks, split_blocks
 
@@ -121,6 +121,7 @@ class SEGNN(Backbone):
     body_order = 2
     symmetry = "E(3)"
     paper = "Brandstetter et al. 2022, arXiv:2110.02905"
+    rate = 5.0  # weights are of size 1 and scaled in the layer
 
     PRESETS: ClassVar[dict[str, dict[str, object]]] = {
         "small": {"width": 16, "layers": 2, "lmax": 1},
@@ -196,7 +197,7 @@ class SEGNN(Backbone):
             membership = graph.membership()
             fields = [*fields, graph.pos - segment.mean(graph.pos, membership, graph.graphs).index_select(0, membership)]
         if fields:
-            f = torch.cat([f, torch.stack(fields, dim=-1).flatten(1)], dim=-1)
+            f = torch.cat([f, torch.stack([safe.compress(u) for u in fields], dim=-1).flatten(1)], dim=-1)
         f = self.start(f, given.node)
         for layer in self.layers:
             f = layer(f, graph.edge_index, given)

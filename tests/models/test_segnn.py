@@ -148,7 +148,8 @@ def test_particles_against_the_equations(generator: torch.Generator, oracle_in_d
     model = SEGNN(**SMALL | PARTICLES, centred=True).double()
     disturb(model)
     linear = model.embedding.linear
-    start = [torch.cat([linear.weight[:, 0] * v.norm() + linear.bias, v, x - pos.mean(0)]) for x, v in zip(pos, vel)]
+    vectors = [[u * u.norm().asinh() / u.norm() for u in (v, x - pos.mean(0))] for x, v in zip(pos, vel)]
+    start = [torch.cat([linear.weight[:, 0] * v.norm() + linear.bias, *found]) for v, found in zip(vel, vectors)]
     expected = naive(model, graph, 3, 1, 3.0, None, start)
     found = model(graph)
     assert ((found - expected).abs().max() / expected.abs().max()).item() < 1e-13
