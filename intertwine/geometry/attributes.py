@@ -78,17 +78,14 @@ def _columns(graph: Graph, names: tuple[str, ...], table: dict[str, Callable[[Gr
 
 
 def field(graph: Graph, name: str) -> Tensor:
-    """A field that a model can't do without.
+    """A field that a model can't do without, in the precision of the positions if it has one.
 
     Raises:
-        GeometryError: the graph lacks it, it is of another precision than the positions, or it is not finite.
+        GeometryError: the graph lacks it, or it is not finite.
     """
     value = graph.get(name)
     if value is None:
         raise GeometryError("the model needs this field and the graph lacks it", where=name, remedy=f"give Graph(..., {name}=...).")
-    if value.is_floating_point() and value.dtype != graph.pos.dtype:
-        what = f"it is {value.dtype}, positions are {graph.pos.dtype}"
-        raise GeometryError(what, where=name, remedy=f"call graph.cast({graph.pos.dtype}).")
     if safe.inspectable(value) and value.is_floating_point() and not bool(torch.isfinite(value).all()):
         raise GeometryError("it is not finite", where=name, remedy="remove or repair that structure.")
-    return value
+    return value.to(graph.pos.dtype) if value.is_floating_point() else value
