@@ -182,8 +182,8 @@ def suggest(sets: Sets, given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 def _extent(sets: Sets) -> float:
     """A cutoff beyond the most distant particles of the first systems of the training set: all of them act on each other."""
     systems = [sets.train[k].pos for k in range(min(len(sets.train), COUNTED))]
-    farthest = max((float(torch.pdist(pos.double()).max()) for pos in systems if len(pos) > 1), default=1.0)
-    return float(f"{1.5 * max(farthest, 1e-3):.2g}")
+    radius = max((float((pos - pos.mean(0)).norm(dim=-1).max()) for pos in systems if len(pos) > 1), default=1.0)
+    return float(f"{2.5 * max(radius, 1e-3):.2g}")
 
 
 def _degree(sets: Sets, cutoff: float | None) -> float:
