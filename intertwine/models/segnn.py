@@ -162,13 +162,14 @@ class SEGNN(Backbone):
     ) -> None:
         super().__init__()
         check_sizes(width=width, layers=layers, radial_size=radial_size)
-        _check(min(lmax, lmax if lmax_attributes is None else lmax_attributes), average_degree, vector_scale, centred, cutoff)
+        lmax_attributes = lmax if lmax_attributes is None else lmax_attributes
+        _check(min(lmax, lmax_attributes), average_degree, vector_scale, centred, cutoff)
         self.cutoff, self.centred, self.vector_scale = cutoff, centred, vector_scale
         self.embedding = NodeEmbedding(width, species, node_inputs)
         self.edge_inputs, self.vector_inputs = check_edge_inputs(edge_inputs), tuple(vector_inputs)
         self.edges = None if cutoff is None else EdgeEmbedding(cutoff, radial_size, radial, cutoff_function, edge_inputs)
         self.spread = (cutoff**3 / 3) ** 0.5 if cutoff is not None and radial == "bessel" else 1.0  # of uniformly dense neighbours: 1
-        attribute = Irreps.spherical_harmonics(lmax if lmax_attributes is None else lmax_attributes)
+        attribute = Irreps.spherical_harmonics(lmax_attributes)
         self.directions = SphericalHarmonics(attribute, True, "component")
         self.solid = SphericalHarmonics(attribute, False, "component")
         hidden = hidden_irreps(width, lmax, parity)
