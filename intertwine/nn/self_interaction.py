@@ -15,10 +15,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from intertwine.kernels.mixing_plan import Mixing
 from intertwine.numerics import safe
 from intertwine.o3 import Irreps, Linear
 from intertwine.o3.mixing import applicable, mix
-from intertwine.o3.mixing_plan import Mixing
 
 FEW = 4_000_000  # multiplications of one kind's map, below which calls cost more than they do; measured on 32 channels to l = 2
 

@@ -10,11 +10,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from intertwine.kernels.mixing_plan import Block, Mixing, Route
 from intertwine.numerics import InputError, choose, ignore_keys
 from intertwine.o3.blocks import LAYOUTS
 from intertwine.o3.irreps import Irreps
 from intertwine.o3.mixing import applicable, mix
-from intertwine.o3.mixing_plan import Block, Mixing, Route
 
 
 class LinearInstruction(NamedTuple):

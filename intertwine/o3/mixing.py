@@ -21,8 +21,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd import Function
 
+from intertwine.kernels.mixing_plan import Block, Mixing, Route, unfolded
+from intertwine.kernels.small_mixing import FEW, FEW_SUMMED, small_mixing
 from intertwine.numerics import needed_now
-from intertwine.o3.mixing_plan import Block, Mixing, Route, unfolded
 
 CACHED = 300_000  # numbers of input or output that a thread handles at once; measured on 296 and 1,152 numbers a sample
 
@@ -149,6 +150,10 @@ def _multiply(rows: Tensor, matrix: Tensor, targets: Sequence[Tensor], whole: bo
 
 def _mixed(x: Tensor, weight: Tensor, bias: Tensor | None, plan: Mixing) -> Tensor:
     x, weight, whole = x.detach(), weight.detach(), plan.whole[1]
+    if (kernel := small_mixing(plan, x, FEW)) is not None:
+        result = kernel.forward(x, weight)
+        _add_biases(result, bias, plan)
+        return result
     result = x.new_empty(x.shape[0], plan.dim_out) if whole else x.new_zeros(x.shape[0], plan.dim_out)
     matrices = plan.matrices(weight)
     for piece in _pieces(x, plan):
@@ -156,14 +161,20 @@ def _mixed(x: Tensor, weight: Tensor, bias: Tensor | None, plan: Mixing) -> Tens
         for lane, matrix in zip(plan.lanes, matrices):
             targets = [block.of(there, plan.layout) for block in lane.outputs]
             _multiply(_gathered(here, lane.inputs, plan.layout), matrix, targets, whole)
-        if bias is not None:
-            for block, start in plan.biases:
-                there.narrow(1, block.start, block.mul).add_(bias.detach()[start : start + block.mul])
+        _add_biases(there, bias, plan)
     return result
+
+
+def _add_biases(rows: Tensor, bias: Tensor | None, plan: Mixing) -> None:
+    if bias is not None:
+        for block, start in plan.biases:
+            rows.narrow(1, block.start, block.mul).add_(bias.detach()[start : start + block.mul])
 
 
 def _backward(x: Tensor, g: Tensor, weight: Tensor, plan: Mixing, needs: Sequence[bool]) -> tuple[Tensor | None, Tensor | None]:
     x, g, weight, whole = x.detach(), g.detach(), weight.detach(), plan.whole[0]
+    if (kernel := small_mixing(plan, x, FEW_SUMMED if needs[1] else FEW)) is not None:
+        return kernel.for_x(g, weight) if needs[0] else None, kernel.for_weight(x, g) if needs[1] else None
     for_x = (x.new_empty(x.shape) if whole else x.new_zeros(x.shape)) if needs[0] else None
     matrices = [matrix.t() for matrix in plan.matrices(weight)] if needs[0] else []
     sums: list[Tensor] = []

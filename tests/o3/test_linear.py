@@ -12,8 +12,9 @@ import torch
 from switches import as_users_run_it
 from torch import Tensor
 
+from intertwine.kernels import mixing_plan
 from intertwine.numerics import InputError
-from intertwine.o3 import mixing, mixing_plan
+from intertwine.o3 import mixing
 from intertwine.o3.irreps import Irreps
 from intertwine.o3.linear import Linear
 from intertwine.o3.rotation import rand_matrix
@@ -65,11 +66,17 @@ def arguments(layer: Any, generator: torch.Generator, dtype: torch.dtype = D, z:
     return [torch.randn(shape, dtype=dtype, generator=generator) for shape in shapes]
 
 
+backends = pytest.mark.parametrize("backend", ["auto", "reference"])  # a compiled kernel for few samples, and a BLAS
+
+
 @layouts
 @every_case
+@backends
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-def test_against_e3nn(irreps_in, irreps_out, options, layout, dtype, generator, monkeypatch) -> None:
+def test_against_e3nn(irreps_in, irreps_out, options, layout, dtype, backend, generator, monkeypatch) -> None:
     from e3nn import o3
+
+    monkeypatch.setenv("INTERTWINE_KERNELS", backend)
 
     if (irreps_in, irreps_out, "biases" in options) in THEIRS_FAILS and "f_in" not in options:
         pytest.skip("e3nn 0.6 fails; the next test compares with our plain operations")
@@ -114,8 +121,10 @@ def test_against_e3nn(irreps_in, irreps_out, options, layout, dtype, generator, 
 
 @layouts
 @every_case
-def test_derivatives_and_both_paths(irreps_in, irreps_out, options, layout, generator, monkeypatch) -> None:
-    """The written derivatives are those of the plain operations, to the second order, folded or copied."""
+@backends
+def test_derivatives_and_all_paths(irreps_in, irreps_out, options, layout, backend, generator, monkeypatch) -> None:
+    """The written derivatives are those of the plain operations, to the second order, folded or copied or by a kernel."""
+    monkeypatch.setenv("INTERTWINE_KERNELS", backend)
     for few in (0, 1000):
         monkeypatch.setattr(mixing_plan, "FEW", few)
         layer = Linear(irreps_in, irreps_out, layout=layout, dtype=D, **options)

@@ -6,7 +6,7 @@ A kernel is one function ``body(data, lo, hi)``: ``data`` is an array of 64-bit 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +19,7 @@ WORD = ir.IntType(64)
 LANE = ir.IntType(32)
 REAL: dict[str, ir.Type] = {"float32": ir.FloatType(), "float64": ir.DoubleType()}
 SIZE = {"float32": 4, "float64": 8}
+Count = int | ir.Value | None  # lanes of a vector; None: all
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,26 @@ class Code:
         builder.cbranch(builder.icmp_signed("<", following, stop), body, after)
         builder.position_at_end(after)
 
+    def fold(self, count: ir.Value, state: Sequence[ir.Value], step: Callable[..., Sequence[ir.Value]]) -> list[ir.Value]:
+        """``for i in range(count): state = step(i, *state)``; the state stays in registers."""
+        b = self.builder
+        before, body, after = b.block, b.append_basic_block("fold"), b.append_basic_block("folded")
+        b.cbranch(b.icmp_signed(">", count, WORD(0)), body, after)
+        b.position_at_end(body)
+        i, carried = b.phi(WORD), [b.phi(value.type) for value in state]
+        made = step(i, *carried)
+        following, last = b.add(i, WORD(1)), b.block
+        b.cbranch(b.icmp_signed("<", following, count), body, after)
+        for phi, values in zip([i, *carried], [(WORD(0), following), *zip(state, made)]):
+            phi.add_incoming(values[0], before)
+            phi.add_incoming(values[1], last)
+        b.position_at_end(after)
+        found = [b.phi(value.type) for value in state]
+        for phi, first, value in zip(found, state, made):
+            phi.add_incoming(first, before)
+            phi.add_incoming(value, last)
+        return found
+
     @contextmanager
     def apart(self, values: Sequence[ir.Value]) -> Iterator[list[ir.Value]]:
         """What is written inside becomes a function of its own, called here; it sees the values under the names that are yielded.
@@ -133,18 +154,18 @@ class Code:
             found = self._constants[key] = ir.Constant(kind, list(value) if isinstance(value, tuple) else value)
         return found
 
-    def load(self, pointer: ir.Value, place: ir.Value | int = 0, width: int = 1, count: int | None = None) -> ir.Value:
-        """``width`` numbers from a place on; only ``count`` of them are read."""
+    def load(self, pointer: ir.Value, place: ir.Value | int = 0, width: int = 1, count: Count = None) -> ir.Value:
+        """``width`` numbers from a place on; only ``count`` of them are read, the others are 0."""
         address = self._address(pointer, place, width)
-        if count is None or count == width:
+        if count is None or width == 1 or (isinstance(count, int) and count == width):
             return self.builder.load(address, align=self.size)
         return self._masked("load", address, width, count)
 
-    def store(self, value: ir.Value, pointer: ir.Value, place: ir.Value | int = 0, count: int | None = None) -> None:
+    def store(self, value: ir.Value, pointer: ir.Value, place: ir.Value | int = 0, count: Count = None) -> None:
         """Write a number or a vector; only its first ``count`` lanes."""
         width = value.type.count if isinstance(value.type, ir.VectorType) else 1
         address = self._address(pointer, place, width)
-        if count is None or count == width:
+        if count is None or width == 1 or (isinstance(count, int) and count == width):
             self.builder.store(value, address, align=self.size)
         else:
             self._masked("store", address, width, count, value)
@@ -260,9 +281,15 @@ class Code:
         """Which lanes of two vectors a shuffle takes."""
         return self._constant(ir.VectorType(LANE, len(lanes)), tuple(lanes))
 
-    def _masked(self, kind: str, address: ir.Value, width: int, count: int, value: ir.Value | None = None) -> ir.Value:
+    def _masked(self, kind: str, address: ir.Value, width: int, count: int | ir.Value, value: ir.Value | None = None) -> ir.Value:
         vector, truth = self.vector(width), ir.VectorType(ir.IntType(1), width)
-        mask = self._constant(truth, tuple(int(lane < count) for lane in range(width)))
+        if isinstance(count, int):
+            mask = self._constant(truth, tuple(int(lane < count) for lane in range(width)))
+        else:
+            kind_of_lane = ir.VectorType(LANE, width)
+            first = self.builder.insert_element(self.nothing(kind_of_lane), self.builder.trunc(count, LANE), LANE(0))
+            counts = self.builder.shuffle_vector(first, self.nothing(kind_of_lane), self.lanes([0] * width))
+            mask = self.builder.icmp_unsigned("<", self.lanes(range(width)), counts)
         suffix = f"v{width}f{8 * self.size}.p0"
         align = LANE(self.size)
         if kind == "load":

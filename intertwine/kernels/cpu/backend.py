@@ -11,7 +11,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from intertwine.kernels.channelwise import Channelwise
-from intertwine.kernels.cpu.compile import Function, compiled
+from intertwine.kernels.cpu.compile import Function, compiled, register_bytes
 from intertwine.kernels.cpu.emit import GATHER, SCATTER, gather_text, scatter_text
 from intertwine.kernels.cpu.threads import run, threads
 from intertwine.kernels.forms import Forms
@@ -102,7 +102,7 @@ def _all_weights(plan: Channelwise) -> bool:
 
 @lru_cache(maxsize=1024)
 def _kernel(kind: str, plan: Channelwise, dtype: str, forms: Forms) -> Function:
-    register = _register()
+    register = register_bytes()
     write: Callable[..., str] = {"gather": gather_text, "scatter": scatter_text}[kind]
     # twice the register: each number of M, loaded once, serves two products; three rows of g, x and dx at a time leave room for one
     widest = max(1, register // {"float32": 4, "float64": 8}[dtype] * (2 if kind == "gather" else 1))
@@ -110,15 +110,6 @@ def _kernel(kind: str, plan: Channelwise, dtype: str, forms: Forms) -> Function:
     name = f"a product of {len(plan.terms)} paths ({kind}, {dtype})"
     meeting = len(forms.z) + len(forms.dx) + len(forms.dy) + len(forms.dw)
     return compiled(name, described, lambda: write(plan, dtype, forms, widest), long=plan.coefficients * meeting > _LONG)
-
-
-@lru_cache(maxsize=1)
-def _register() -> int:
-    """Bytes of a vector register."""
-    import llvmlite.binding as llvm
-
-    features = llvm.get_host_cpu_features()
-    return 64 if features.get("avx512f") else 32 if features.get("avx") else 16
 
 
 def _launch(

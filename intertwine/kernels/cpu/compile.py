@@ -117,6 +117,15 @@ def _origin() -> str:
     return repr((sources.hexdigest(), llvmlite.__version__, llvm.llvm_version_info, *processor))
 
 
+@cache
+def register_bytes() -> int:
+    """Bytes of a vector register."""
+    import llvmlite.binding as llvm
+
+    features = llvm.get_host_cpu_features()
+    return 64 if features.get("avx512f") else 32 if features.get("avx") else 16
+
+
 def _folder() -> Path | None:
     """Where object files are kept: a folder that only this user can write, since they are run; None if there is none."""
     try:

@@ -6,7 +6,7 @@ is done for. A task is some nodes times one vector of channels. Its registers fi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from llvmlite import ir
 
@@ -69,26 +69,6 @@ class Machine:
                 self._each("result", described, node, own, channel, lambda *found: self._put(addresses, *found))
         return code.finish()
 
-    def _fold(self, count: ir.Value, state: Sequence[ir.Value], step: Callable[..., Sequence[ir.Value]]) -> list[ir.Value]:
-        """``for i in range(count): state = step(i, *state)``."""
-        b = self.builder
-        before, body, after = b.block, b.append_basic_block("fold"), b.append_basic_block("folded")
-        b.cbranch(b.icmp_signed(">", count, WORD(0)), body, after)
-        b.position_at_end(body)
-        i, carried = b.phi(WORD), [b.phi(value.type) for value in state]
-        made = step(i, *carried)
-        following, last = b.add(i, WORD(1)), b.block
-        b.cbranch(b.icmp_signed("<", following, count), body, after)
-        for phi, values in zip([i, *carried], [(WORD(0), following), *zip(state, made)]):
-            phi.add_incoming(values[0], before)
-            phi.add_incoming(values[1], last)
-        b.position_at_end(after)
-        found = [b.phi(value.type) for value in state]
-        for phi, first, value in zip(found, state, made):
-            phi.add_incoming(first, before)
-            phi.add_incoming(value, last)
-        return found
-
     def _each(self, kind: str, described: ir.Value, node: ir.Value, group: ir.Value, channel: ir.Value, do: Callable[..., object]) -> None:
         """For every component of every argument or result, ``do(its number, its address, whether it is shared)``."""
         code, b = self.code, self.builder
@@ -104,7 +84,7 @@ class Machine:
                 do(b.add(number, component), b.add(start, b.mul(component, step)), shared)
             return [b.add(number, size)]
 
-        self._fold(code.words[f"{kind}_count"], [WORD(0)], one)
+        code.fold(code.words[f"{kind}_count"], [WORD(0)], one)
 
     def _put(self, addresses: ir.Value, number: ir.Value, address: ir.Value, shared: ir.Value) -> None:
         """Write a component of a result; add it to the sum of its group if it is shared."""
@@ -133,11 +113,11 @@ class Machine:
             register, alone, products = (code.integer_at(self.rows, b.add(at, WORD(k))) for k in range(3))
             state = [factor, coefficient, code.constant(0.0, self.width)]
             for count, factors in ((alone, 1), (products, 2)):
-                state = self._fold(count, state, lambda _, *found, factors=factors: term(factors, *found))
+                state = code.fold(count, state, lambda _, *found, factors=factors: term(factors, *found))
             code.store(state[2], b.inttoptr(code.integer_at(addresses, register), code.real.as_pointer()))
             return state[:2]
 
-        self._fold(code.words["row_count"], [WORD(0), WORD(0)], row)
+        code.fold(code.words["row_count"], [WORD(0), WORD(0)], row)
 
     def _register(self, addresses: ir.Value, number: ir.Value) -> ir.Value:
         code, b = self.code, self.builder

@@ -1,9 +1,10 @@
-"""Which channels a linear layer mixes with which weights: the constant part of :mod:`intertwine.o3.mixing`."""
+"""Which channels a linear layer mixes with which weights: blocks of rows, and the matrices between them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -138,6 +139,22 @@ class Mixing:
         object.__setattr__(self, "whole", tuple(covered))
         object.__setattr__(self, "lanes", tuple(_lane(route, self.layout) for route in self.routes))
         object.__setattr__(self, "common", factors.pop() if len(factors) == 1 else None)
+
+    def __deepcopy__(self, memo: object) -> Mixing:
+        return self  # nothing in it changes
+
+    def __reduce__(self) -> tuple:
+        return Mixing, (self.dim_in, self.dim_out, self.weights, self.routes, self.biases, self.layout)
+
+    @cached_property
+    def kernels(self) -> dict[torch.dtype, Any]:
+        """Its compiled kernels, kept here because a plan is looked up in every call."""
+        return {}
+
+    @cached_property
+    def innermost(self) -> bool:
+        """Whether the channels of a block lie one after the other."""
+        return self.layout == "ir_mul" or all(block.dim == 1 for route in self.routes for block in (*route.inputs, *route.outputs))
 
     def matrices(self, weight: Tensor) -> list[Tensor]:
         """The matrix of each route, factors included."""
