@@ -47,7 +47,7 @@ CONTESTANTS: dict[str, tuple[dict[str, Any], float, float | None]] = {
     "tensor_field": ({"width": 32, "layers": 4, "lmax": 1}, 1e-3, 0.0155),
     "se3_transformer": ({"width": 16, "layers": 4, "lmax": 1}, 3e-3, 0.0244),
     "segnn": ({"preset": "particles", "width": 16}, 5e-3, 0.0043),
-    "nequip": ({"width": 16, "layers": 4, "lmax": 1, "parity": False, "attributes": 8, "cutoff": FAR}, 5e-3, None),
+    "nequip": ({"width": 16, "layers": 4, "lmax": 1, "parity": False, "attributes": 8, "cutoff": FAR, "radial_size": 32}, 5e-3, None),
 }
 
 

@@ -31,11 +31,11 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from intertwine.geometry import Graph, distances, edge_invariants, edge_vectors
-from intertwine.nn import Backbone, Convolution, EdgeEmbedding, FullyConnectedNet, Gate, GaussianBasis, NodeEmbedding
+from intertwine.geometry import Graph, edge_vectors
+from intertwine.nn import Backbone, Convolution, EdgeEmbedding, FullyConnectedNet, Gate, NodeEmbedding
 from intertwine.nn.attention import edge_softmax
-from intertwine.nn.checks import check_edge_inputs, check_outputs, check_sizes, hidden_irreps, require_space
-from intertwine.nn.embedding import second_moment
+from intertwine.nn.checks import check_outputs, check_sizes, hidden_irreps, require_space
+from intertwine.nn.embedding import AnyDistance, gaussian_square, second_moment
 from intertwine.nn.scalar_vector import VectorEmbedding
 from intertwine.numerics import InputError
 from intertwine.o3 import Irreps, Linear, SphericalHarmonics
@@ -148,28 +148,6 @@ class SE3Layer(nn.Module):
         return self.gate(y * 0.5**0.5)
 
 
-class AnyDistance(nn.Module):
-    r"""Attributes of edges of any length, for graphs of all pairs: Gaussians of :math:`d / (d + a)`, and named invariants.
-
-    Args:
-        size: number of Gaussians.
-        scale: a, in the unit of the positions: distances of about this size are told apart best.
-        inputs: names of edge invariants.
-    """
-
-    def __init__(self, size: int, scale: float, inputs: Sequence[str] = ()) -> None:
-        super().__init__()
-        if not scale > 0:
-            raise InputError(f"a length of {scale}", where="scale", remedy="give a typical distance, 2.0 for example.")
-        self.inputs, self.scale = check_edge_inputs(inputs), float(scale)
-        self.radial = GaussianBasis(size, 1.0)
-        self.width = size + len(self.inputs)
-
-    def forward(self, graph: Graph, vectors: Float[Tensor, "edges 3"]) -> Float[Tensor, "edges width"]:
-        d = distances(vectors)
-        return torch.cat([self.radial(d / (d + self.scale)), edge_invariants(graph, self.inputs)], dim=1)
-
-
 class SE3Transformer(Backbone):
     """SE(3)-Transformer with any cutoff or none, species and inputs.
 
@@ -244,7 +222,7 @@ class SE3Transformer(Backbone):
         self.start = VectorEmbedding(width, vector_inputs) if len(vector_inputs) else None
         hidden = hidden_irreps(width, lmax, parity)
         last = Irreps([(width, ir) for _, ir in Irreps(outputs).regroup()])
-        square = 3 / cutoff**3 if radial == "bessel" and cutoff is not None else 1.77 / radial_size  # mean of e_k^2, about
+        square = 3 / cutoff**3 if radial == "bessel" and cutoff is not None else gaussian_square(radial_size)  # mean of e_k^2, about
         variance = second_moment(self.edges.width, radial_size, square)
         current = Irreps([(width, "0e"), *([(width, "1o")] if self.start is not None else [])])
         self.layers = nn.ModuleList()

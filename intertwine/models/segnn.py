@@ -6,11 +6,12 @@ r"""SEGNN: messages and updates are steerable multilayer perceptrons, conditione
     a_i &= 1 \oplus \Big(\operatorname*{mean}_j a_{ij} + \textstyle\sum_k Y(v_i^k)\Big)_{l \ge 1}
 
 The squared distance enters as :math:`\|x_{ij}\|^2 / r_c^2`, or :math:`\ln(1 + \|x_{ij}\|^2)` without a cutoff, where it has no bound.
+Beside it are radial functions e: forces of neighbours that are close change too fast for a network of the squared distance alone.
 Each :math:`\phi(\cdot | a)` is made of layers :math:`W(a)` and gates: two of each in :math:`\phi_m`, and one gate between two layers in
 :math:`\phi_f`. The features start as :math:`W(a_i)` of the node's scalars and vectors, and end as :math:`W(a_i)\,
 \mathrm{gate}(W(a_i) f_i)`. The vectors :math:`v^k` are velocities, forces and the like. With a cutoff the envelope c takes messages
 smoothly to zero, and the mean of the attributes is :math:`\sum_j c_{ij} a_{ij} / (1 + \sum_j c_{ij})`; without one, for systems
-of few particles, all pairs interact, and neither c nor the radial functions e are there.
+of few particles, all pairs interact, there is no c, and e are functions of :math:`d / (d + a)`.
 
 :math:`Y(v)` is taken of :math:`v / \sqrt{\|v\|^2 + s^2}`: the direction of a long vector, as in the paper, but smooth at v = 0.
 
@@ -28,11 +29,11 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from intertwine.geometry import Graph, edge_invariants, edge_vectors, field
+from intertwine.geometry import Graph, edge_vectors, field
 from intertwine.nn.attention import edge_mean
 from intertwine.nn.backbone import Backbone
 from intertwine.nn.checks import check_degree, check_edge_inputs, check_outputs, check_sizes, hidden_irreps, require_space
-from intertwine.nn.embedding import EdgeEmbedding, NodeEmbedding
+from intertwine.nn.embedding import AnyDistance, EdgeEmbedding, NodeEmbedding, gaussian_square
 from intertwine.nn.steerable_linear import GatheredSteerableLinear, SteerableLinear
 from intertwine.nn.steerable_mlp import SteerableMLP, reached, steerable_gate
 from intertwine.numerics import InputError, safe, segment
@@ -101,14 +102,15 @@ class SEGNN(Backbone):
         parity: whether features have irreps of both parities; without, only those of harmonics (0e, 1o, 2e, ...).
         outputs: irreps of the result.
         cutoff: r_c in A; None connects all pairs (the paper's particles).
-        radial_size: number of radial functions that messages see besides the squared distance; not used without a cutoff.
-        radial: "bessel" or "gaussian".
+        radial_size: number of radial functions that messages see besides the squared distance.
+        radial: "bessel" or "gaussian"; without a cutoff they are Gaussians.
         cutoff_function: "polynomial" or "cosine".
         average_degree: average number of neighbours, to which sums are scaled; 1 sums as the paper does.
         species: atomic numbers known; None for all, () for nodes that are not atoms.
         node_inputs: names of node invariants to embed (``geometry.NODE_INVARIANTS``).
         edge_inputs: names of edge invariants that messages see (``geometry.EDGE_INVARIANTS``).
         vector_inputs: names of vector fields of the nodes, ``("vel",)`` for example: they start the vectors, and condition the updates.
+        scale: a, without a cutoff: a typical distance.
         vector_scale: s, below which a vector of ``vector_inputs`` counts as short, in its unit.
         centred: whether positions relative to the mean of their graph are among the first vectors, as for the paper's particles.
 
@@ -131,6 +133,7 @@ class SEGNN(Backbone):
             "layers": 4,
             "lmax": 1,
             "cutoff": None,
+            "radial_size": 12,
             "average_degree": 4.0,
             "species": (),
             "node_inputs": ("speed",),
@@ -157,6 +160,7 @@ class SEGNN(Backbone):
         node_inputs: Sequence[str] = (),
         edge_inputs: Sequence[str] = (),
         vector_inputs: Sequence[str] = (),
+        scale: float = 2.0,
         vector_scale: float = 0.1,
         centred: bool = False,
     ) -> None:
@@ -167,8 +171,13 @@ class SEGNN(Backbone):
         self.cutoff, self.centred, self.vector_scale = cutoff, centred, vector_scale
         self.embedding = NodeEmbedding(width, species, node_inputs)
         self.edge_inputs, self.vector_inputs = check_edge_inputs(edge_inputs), tuple(vector_inputs)
-        self.edges = None if cutoff is None else EdgeEmbedding(cutoff, radial_size, radial, cutoff_function, edge_inputs)
-        self.spread = (cutoff**3 / 3) ** 0.5 if cutoff is not None and radial == "bessel" else 1.0  # of uniformly dense neighbours: 1
+        self.edges: EdgeEmbedding | AnyDistance
+        if cutoff is None:
+            self.edges = AnyDistance(radial_size, scale, edge_inputs)
+        else:
+            self.edges = EdgeEmbedding(cutoff, radial_size, radial, cutoff_function, edge_inputs)
+        square = 3 / cutoff**3 if radial == "bessel" and cutoff is not None else gaussian_square(radial_size)  # mean of e_k^2, about
+        self.spread = square**-0.5
         attribute = Irreps.spherical_harmonics(lmax_attributes)
         self.directions = SphericalHarmonics(attribute, True, "component")
         self.solid = SphericalHarmonics(attribute, False, "component")
@@ -179,8 +188,7 @@ class SEGNN(Backbone):
         current = self.start.irreps_out
         self.layers = nn.ModuleList()
         for _ in range(layers):
-            count = 1 + len(self.edge_inputs) + (radial_size if cutoff is not None else 0)
-            layer = SEGNNLayer(current, attribute, hidden, count, average_degree)
+            layer = SEGNNLayer(current, attribute, hidden, 1 + self.edges.width, average_degree)
             self.layers.append(layer)
             current = layer.irreps_out
         last = Irreps([(width, ir) for _, ir in Irreps(outputs).regroup()])
@@ -206,15 +214,14 @@ class SEGNN(Backbone):
 
     def conditions(self, graph: Graph, fields: Sequence[Float[Tensor, "nodes 3"]]) -> Conditions:
         """Attributes and invariants, from the geometry and the vectors of the nodes."""
-        if self.edges is None or self.cutoff is None:
+        if isinstance(self.edges, AnyDistance) or self.cutoff is None:
             x_ij, envelope = edge_vectors(graph), None
-            invariants = torch.cat([(x_ij * x_ij).sum(-1, keepdim=True).log1p(), edge_invariants(graph, self.edge_inputs)], dim=1)
+            attributes, square = self.edges(graph, x_ij), (x_ij * x_ij).sum(-1, keepdim=True).log1p()
         else:
-            edges = self.edges(graph)
-            x_ij, envelope = edges.vectors, edges.envelope
-            functions = self.edges.width - len(self.edge_inputs)
+            x_ij, _, _, attributes, envelope = self.edges(graph)
             square = (x_ij * x_ij).sum(-1, keepdim=True) * self.cutoff**-2
-            invariants = torch.cat([square, edges.attributes[:, :functions] * self.spread, edges.attributes[:, functions:]], dim=1)
+        functions = self.edges.width - len(self.edge_inputs)
+        invariants = torch.cat([square, attributes[:, :functions] * self.spread, attributes[:, functions:]], dim=1)
         a_ij = self.directions(x_ij)
         weight = None if envelope is None else envelope.squeeze(-1)
         a_i = edge_mean(a_ij[:, 1:], weight, graph.edge_index[1], graph.num_nodes)

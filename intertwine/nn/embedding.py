@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import pi
 from typing import NamedTuple
 
 import torch
@@ -19,7 +20,7 @@ from intertwine.geometry import (
 )
 from intertwine.nn.checks import check_edge_inputs, check_node_inputs
 from intertwine.nn.cutoff import envelope
-from intertwine.nn.radial import radial_basis
+from intertwine.nn.radial import GaussianBasis, radial_basis
 from intertwine.numerics import DataError, GeometryError, InputError, safe
 
 LARGEST_Z = 118
@@ -143,3 +144,30 @@ class EdgeEmbedding(nn.Module):
 def second_moment(columns: int, functions: int, square: float) -> float:
     """Mean square of the attributes of an edge: ``functions`` of its ``columns`` have mean square ``square``, invariants 1."""
     return (square * functions + columns - functions) / columns
+
+
+def gaussian_square(size: int) -> float:
+    """Mean square of each of ``size`` Gaussians of :class:`~intertwine.nn.radial.GaussianBasis`, of distances that are spread evenly."""
+    return pi**0.5 / size
+
+
+class AnyDistance(nn.Module):
+    r"""Attributes of edges of any length, for graphs of all pairs: Gaussians of :math:`d / (d + a)`, and named invariants.
+
+    Args:
+        size: number of Gaussians.
+        scale: a, in the unit of the positions: distances of about this size are told apart best.
+        inputs: names of edge invariants.
+    """
+
+    def __init__(self, size: int, scale: float, inputs: Sequence[str] = ()) -> None:
+        super().__init__()
+        if not scale > 0:
+            raise InputError(f"a length of {scale}", where="scale", remedy="give a typical distance, 2.0 for example.")
+        self.inputs, self.scale = check_edge_inputs(inputs), float(scale)
+        self.radial = GaussianBasis(size, 1.0)
+        self.width = size + len(self.inputs)
+
+    def forward(self, graph: Graph, vectors: Float[Tensor, "edges 3"]) -> Float[Tensor, "edges width"]:
+        d = distances(vectors)
+        return torch.cat([self.radial(d / (d + self.scale)), edge_invariants(graph, self.inputs)], dim=1)

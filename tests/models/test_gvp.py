@@ -38,7 +38,7 @@ def silu(x: Tensor) -> Tensor:
 
 
 def soft(v: Tensor) -> Tensor:
-    return ((v**2).sum(0) + 0.01).sqrt() - 0.1
+    return ((v**2).sum(0) + 0.04).sqrt() - 0.2
 
 
 def perceptron(w_h: Tensor, w_m: Tensor, b: Tensor, out, s: Tensor, v: Tensor, active: bool) -> tuple[Tensor, Tensor]:
@@ -56,7 +56,7 @@ def whole(layer, s: Tensor, v: Tensor, active: bool = True) -> tuple[Tensor, Ten
 
 def norm(layer, s: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
     s = (s - s.mean()) / (s.var(correction=0) + 1e-5).sqrt()
-    return layer.scalar.weight * s + layer.scalar.bias, v / ((v**2).sum(0).mean() + 0.01).sqrt()
+    return layer.scalar.weight * s + layer.scalar.bias, v / ((v**2).sum(0).mean() + 0.04).sqrt()
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3])

@@ -96,6 +96,9 @@ def naive(model: SEGNN, graph: Graph, width: int, lmax: int, degree: float, cuto
                 c = 1 - 28 * u**6 + 48 * u**7 - 21 * u**8
                 unit = math.sqrt(cutoff**3 / 3) * math.sqrt(2 / cutoff)
                 invariants = [(u * u).reshape(1), torch.stack([unit * torch.sin(k * math.pi * u) / d for k in (1, 2, 3)])]
+            else:
+                gaussians = [torch.exp(-2 * (d / (d + 2) - centre) ** 2) for centre in (0, 0.5, 1)]
+                invariants.append(math.sqrt(3 / math.sqrt(math.pi)) * torch.stack(gaussians))
             if "charge" in graph:
                 invariants.append((graph.charge[i] * graph.charge[j]).reshape(1))
             edges[i, j] = (oracle.harmonics(x, lmax), torch.cat(invariants), c)
