@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,14 @@ from intertwine.geometry import connect
 from intertwine.models import MODELS
 from intertwine.numerics import DataError, InputError, write_atomically
 from intertwine.training.config import Config, merge, resolve
-from intertwine.training.options import DataOptions
+from intertwine.training.options import DataOptions, TrainingOptions
 from intertwine.training.signature import arguments, convert
 
 #: Labels, besides QM9's, that do not grow with the size of a structure, and so are means over atoms.
 INTENSIVE = re.compile(r"homo|lumo|.*gap|temperature|.*_per_atom", re.IGNORECASE)
 ENTRIES = 1000  # at each end of the data, that tell whether they have changed
 LARGEST_VALIDATION = 1000
-COUNTED = 100  # structures whose neighbours are counted
+COUNTED = 100  # structures whose neighbours and displacements are looked at
 HOW_TO_NAME = "name the file's labels: --key energy=NAME --key forces=NAME (units by --unit energy=kcal/mol), or one by --target NAME."
 
 
@@ -176,7 +177,19 @@ def suggest(sets: Sets, given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
                 | given["model"]
             )
             model["average_degree"] = _degree(sets, convert(chosen["cutoff"], known["cutoff"].hint, where="model.cutoff"))
-    return {"task": task, "model": model, "training": _pace(task["name"], len(sets.train), MODELS[name].rate if name in MODELS else 1.0)}
+    training = _pace(task["name"], len(sets.train), MODELS[name].rate if name in MODELS else 1.0)
+    if task["name"] == "dynamics":
+        training["clip"] = _clip(sets)
+    return {"task": task, "model": model, "training": training}
+
+
+def _clip(sets: Sets) -> float:
+    """A largest norm of gradients in proportion to the mean squared displacement, the unit of the loss: an order above what is usual.
+
+    Particles that nearly collide have gradients a thousand times as large, which would spoil Adam's steps for hundreds of others."""
+    squares = [(graph.target_pos - graph.pos).square().mean() for graph in (sets.train[k] for k in range(min(len(sets.train), COUNTED)))]
+    square = float(sum(squares)) / max(len(squares), 1)
+    return float(f"{0.75 * square:.2g}") if isfinite(square) and square > 0 else TrainingOptions.clip
 
 
 def _extent(sets: Sets) -> float:

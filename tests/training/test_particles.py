@@ -53,6 +53,12 @@ def test_all_particles_see_each_other(particles: Sets) -> None:
     assert settle(particles, {"model": {"name": "painn", "cutoff": 3.0}}).model.arguments["cutoff"] == 3.0
 
 
+def test_gradients_are_clipped_in_the_unit_of_the_data(particles: Sets) -> None:
+    square = torch.stack([(particles.train[k].target_pos - particles.train[k].pos).square().mean() for k in range(len(particles.train))])
+    assert settle(particles, {}).training.clip == pytest.approx(0.75 * float(square.mean()), rel=0.05)
+    assert settle(particles, {"training": {"clip": 3.0}}).training.clip == 3.0
+
+
 def test_a_written_configuration_settles_again(particles: Sets, tmp_path: Path) -> None:
     """None is "none" in a file, also where the data are asked for numbers of neighbours."""
     config = settle(particles, {"model": {"name": "segnn", "cutoff": "none"}})
