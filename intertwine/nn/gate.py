@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from intertwine.nn.activation import Activation
 from intertwine.numerics import InputError, choose, ignore_keys
 from intertwine.o3 import Irreps
-from intertwine.o3.blocks import LAYOUTS, join_blocks, require_features, split_blocks
+from intertwine.o3.blocks import LAYOUTS, blocks_as_laid, require_features
 
 Act = Callable[[Tensor], Tensor] | None
 
@@ -82,8 +82,9 @@ class Gate(nn.Module):
         if not self._pieces:
             return kept
         numbers = self.act_gates(_cat(pieces[first:second], features)).split([mul for mul, _, _ in self._pieces], -1)
-        products = [block * number.unsqueeze(-1) for block, number in zip(self._gated_blocks(pieces[second:]), numbers)]
-        return torch.cat([kept, *(join_blocks([product], self.layout) for product in products)], dim=-1)
+        components = -2 if self.layout == "ir_mul" else -1
+        products = [block * number.unsqueeze(components) for block, number in zip(self._gated_blocks(pieces[second:]), numbers)]
+        return torch.cat([kept, *(product.flatten(-2) for product in products)], dim=-1)
 
     def _parts(self, features: Tensor) -> list[Tensor]:
         """The blocks of scalars, gates and gated irreps in turn, (..., block.dim)."""
@@ -94,15 +95,16 @@ class Gate(nn.Module):
         return [pieces[place] for place in self._places]
 
     def _gated_blocks(self, gated: Sequence[Tensor]) -> list[Tensor]:
-        """Gated irreps in pieces that share a parity of their gates: (..., channels, components)."""
+        """Gated irreps in pieces that share a parity of their gates, as they lie."""
         found: list[Tensor] = []
         pieces = iter(self._pieces)
         for flat, (mul, ir) in zip(gated, self.irreps_gated):
-            (block,) = split_blocks(flat, Irreps([(mul, ir)]), self.layout)
+            (block,) = blocks_as_laid(flat, Irreps([(mul, ir)]), self.layout)
             sizes: list[int] = []
             while sum(sizes) < mul:
                 sizes.append(next(pieces)[0])
-            found += block.split(sizes, -2) if len(sizes) > 1 else [block] * len(sizes)
+            channels = -1 if self.layout == "ir_mul" else -2
+            found += block.split(sizes, channels) if len(sizes) > 1 else [block] * len(sizes)
         return found
 
 
@@ -125,11 +127,11 @@ def _unmerged(features: Tensor, parts: Irreps, merged: Irreps) -> list[Tensor]:
     """The blocks of ``parts`` in ``ir_mul``, from features of ``merged``, which is ``parts`` simplified."""
     found: list[Tensor] = []
     remaining = [block for block in parts if block.mul]
-    for block, (mul, _) in zip(split_blocks(features, merged, "ir_mul"), merged):
+    for block, (mul, _) in zip(blocks_as_laid(features, merged, "ir_mul"), merged):
         sizes: list[int] = []
         while sum(sizes) < mul:
             sizes.append(remaining.pop(0).mul)
-        found += [join_blocks([piece], "ir_mul") for piece in block.split(sizes, -2)]
+        found += [piece.flatten(-2) for piece in (block.split(sizes, -1) if len(sizes) > 1 else [block])]
     sizes_of = iter(found)
     return [next(sizes_of) if block.mul else features.new_zeros(*features.shape[:-1], 0) for block in parts]
 

@@ -13,7 +13,7 @@ from intertwine.kernels import LAYOUTS
 from intertwine.numerics import InputError
 from intertwine.o3.irreps import Irreps
 
-__all__ = ["LAYOUTS", "channels_innermost", "join_blocks", "require_features", "require_tensors", "split_blocks"]
+__all__ = ["LAYOUTS", "blocks_as_laid", "channels_innermost", "join_blocks", "require_features", "require_tensors", "split_blocks"]
 
 
 def split_blocks(x: Inexact[Tensor, "*batch dim"], irreps: Irreps, layout: str = "mul_ir") -> list[Inexact[Tensor, "*batch mul component"]]:
@@ -22,11 +22,20 @@ def split_blocks(x: Inexact[Tensor, "*batch dim"], irreps: Irreps, layout: str =
     Raises:
         InputError: the last axis of x is not ``irreps.dim``.
     """
+    blocks = blocks_as_laid(x, irreps, layout)
+    return [block.transpose(-1, -2) for block in blocks] if layout == "ir_mul" else blocks
+
+
+def blocks_as_laid(x: Inexact[Tensor, "*batch dim"], irreps: Irreps, layout: str) -> list[Inexact[Tensor, "*batch outer inner"]]:
+    """Views of the blocks as their numbers lie: (..., components, channels) in ``ir_mul``, (..., channels, components) in ``mul_ir``.
+
+    Raises:
+        InputError: the last axis of x is not ``irreps.dim``.
+    """
     require_features(x, irreps)
     pieces = x.split([block.dim for block in irreps], -1) if len(irreps) > 1 else (x,) * len(irreps)
-    if layout == "ir_mul":
-        return [piece.reshape(*x.shape[:-1], ir.dim, mul).transpose(-1, -2) for piece, (mul, ir) in zip(pieces, irreps)]
-    return [piece.reshape(*x.shape[:-1], mul, ir.dim) for piece, (mul, ir) in zip(pieces, irreps)]
+    sizes = [(ir.dim, mul) if layout == "ir_mul" else (mul, ir.dim) for mul, ir in irreps]
+    return [piece.reshape(*x.shape[:-1], *size) for piece, size in zip(pieces, sizes)]
 
 
 def join_blocks(blocks: Sequence[Inexact[Tensor, "..."]], layout: str = "mul_ir") -> Inexact[Tensor, "..."]:
