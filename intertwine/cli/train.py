@@ -42,7 +42,7 @@ def train(
     ] = None,
     run: Annotated[Path | None, typer.Option(help="Folder of the run; by default runs/<data>-<model>-<time>.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with an interrupted run in this folder, exactly where it was.")] = None,
-    quiet: Annotated[bool, typer.Option(help="No progress.")] = False,
+    quiet: Annotated[bool, typer.Option(help="Print nothing; the run folder has everything.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Train a model on a data set, score it on the test set, certify its symmetry, draw the pictures.

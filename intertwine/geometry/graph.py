@@ -302,4 +302,11 @@ def _tensor(value: Any, where: str) -> Tensor:
         array = np.asarray(value)
         return torch.as_tensor(array.astype(array.dtype.newbyteorder("=")))  # a copy: files give foreign byte orders, read-only views
     except (TypeError, ValueError) as error:
-        raise GeometryError("not an array of numbers", where=where, remedy="give rows of equal length, all numbers.") from error
+        remedy = "give rows of equal length, all numbers."
+        if where == "z":
+            remedy = "give atomic numbers; of an ASE structure, atoms.numbers."
+        elif hasattr(value, "get_positions"):
+            remedy = (
+                "of an ASE structure: Graph(atoms.positions, z=atoms.numbers), if periodic with cell=atoms.cell[:], pbc=atoms.pbc."
+            )
+        raise GeometryError("not an array of numbers", where=where, remedy=remedy) from error

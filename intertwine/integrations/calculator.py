@@ -48,7 +48,9 @@ class Calculator(AseCalculator):
         task = copy.deepcopy(model) if run is None else run.task  # the caller's stays as it is
         self.species: tuple[int, ...] = run.species if run is not None else ()
         if not isinstance(task, ForceField):
-            raise InputError(f"the run is a {task.name} task", where="Calculator", remedy="give a run of the task force_field.")
+            where = "Calculator" if isinstance(model, Task) else str(model)
+            remedy = "train on energies and forces, --task force_field (and --key forces=NAME, if the file calls them so)."
+            raise InputError(f"has no forces: it learned the task {task.name}", where=where, remedy=remedy)
         if not skin >= 0:
             raise InputError(f"a skin of {skin} A", where="skin", remedy="give 0 or a positive length; 0.5 A suits molecules.")
         self.task = task.to(device=device, dtype=dtype).eval()

@@ -120,8 +120,8 @@ def _scales(model: Any) -> tuple[Tensor, Tensor]:
 def _refuse(model: Any) -> None:
     """Whatever ours could not reproduce."""
     if type(model).__name__ not in ("MACE", "ScaleShiftMACE"):
-        remedy = "give a MACE or ScaleShiftMACE of mace-torch, not compiled."
-        raise InputError(f"{type(model).__name__} can't be converted", where="from_mace", remedy=remedy)
+        remedy = 'give a MACE or ScaleShiftMACE of mace-torch, not compiled, such as torch.load("mace.model", weights_only=False).'
+        raise InputError(f"a {type(model).__name__} can't be converted", where="from_mace", remedy=remedy)
     names = [type(block).__name__ for block in model.interactions]
     if others := [name for k, name in enumerate(names) if name != _RESIDUAL and (k or name != _PLAIN)]:
         remedy = f"only {_RESIDUAL} can be converted, and {_PLAIN} as the first."

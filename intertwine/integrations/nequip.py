@@ -89,7 +89,11 @@ def from_nequip(model: Any) -> NequIPForceField:
 
 def _energy_model(model: Any) -> nn.Module:
     inner = getattr(model, "model", model)
-    return getattr(inner, "func", inner)  # type: ignore[no-any-return]
+    inner = getattr(inner, "func", inner)
+    if isinstance(inner, nn.Module) and "spharm" in dict(inner.named_children()) and hasattr(model, "type_names"):
+        return inner
+    remedy = 'give a NequIPGNNModel in eager mode, such as nequip.model.ModelFromCheckpoint("best.ckpt")["sole_model"].'
+    raise InputError(f"a {type(model).__name__} can't be converted", where="from_nequip", remedy=remedy)
 
 
 def _refuse(parts: dict[str, Any], blocks: list[Any]) -> None:

@@ -30,7 +30,7 @@ from torch import Tensor, nn
 
 from intertwine.geometry import Graph
 from intertwine.nn.backbone import Backbone
-from intertwine.nn.checks import check_outputs, check_sizes, hidden_irreps, require_space
+from intertwine.nn.checks import check_lmax, check_outputs, check_sizes, hidden_irreps, products, require_space
 from intertwine.nn.convolution import Convolution
 from intertwine.nn.embedding import EdgeEmbedding, NodeEmbedding
 from intertwine.nn.scalar_vector import VectorEmbedding
@@ -198,8 +198,7 @@ class Cormorant(Backbone):
     ) -> None:
         super().__init__()
         check_sizes(width=width, layers=layers, radial_size=radial_size)
-        if lmax < 0:
-            raise InputError(f"lmax = {lmax}", where="lmax", remedy="give 0 or more; 2 is usual.")
+        check_lmax(lmax)
         if not gain > 0:
             raise InputError(f"gain = {gain}", where="gain", remedy="give a positive number, such as 0.3.")
         self.cutoff = cutoff
@@ -218,9 +217,9 @@ class Cormorant(Backbone):
             first = number == 0
             layer = CormorantLayer(current, edge, wanted, self.edges.width, first, average_degree, gain)
             self.layers.append(layer)
-            current = layer.irreps_out
+            before, current = current, layer.irreps_out
             self.ends.append(Linear(current, last, layout="ir_mul"))
-        check_outputs(last, current)
+        check_outputs(last, current, could=products(before, edge))
         self.spread = (cutoff**3 / 3) ** 0.5 if radial == "bessel" else 1.0  # of uniformly dense neighbours: functions of moment 1
         self.irreps_out = self.last = last
 

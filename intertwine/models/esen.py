@@ -33,7 +33,7 @@ from torch import Tensor, nn
 
 from intertwine.geometry import Graph
 from intertwine.nn import Backbone, EdgeEmbedding, Gate, NodeEmbedding, S2Activation
-from intertwine.nn.checks import check_degree, check_outputs, check_sizes, check_smoothing, require_space
+from intertwine.nn.checks import check_degree, check_lmax, check_outputs, check_sizes, check_smoothing, require_space
 from intertwine.nn.frame_convolution import EdgeDegree, FrameConvolution, degrees, row_degrees
 from intertwine.nn.scalar_vector import VectorEmbedding
 from intertwine.numerics import ExactBuffers, InputError, choose
@@ -233,8 +233,9 @@ class ESEN(Backbone):
 
 def _checked(lmax: int, mmax: int, width: int, hidden: int, heads: int, average_degree: float, outputs: str) -> Irreps:
     """The outputs, one block for each irrep; errors for arguments that do not fit."""
-    if lmax < 0 or mmax < 0:
-        raise InputError(f"lmax = {lmax}, mmax = {mmax}", where="lmax", remedy="give 0 or more; 3 and 2 are usual.")
+    check_lmax(lmax, "3 is usual")
+    if mmax < 0:
+        raise InputError(f"mmax = {mmax}", where="mmax", remedy="give 0 or more; 2 is usual.")
     if mmax > lmax:
         raise InputError(f"mmax = {mmax} above lmax = {lmax}", where="mmax", remedy="orders end at the degree: lower mmax, or raise lmax.")
     if heads < 0 or (heads and (width % heads or hidden % heads)):

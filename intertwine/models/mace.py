@@ -41,7 +41,7 @@ from intertwine.nn import (
     SymmetricContraction,
     VectorEmbedding,
 )
-from intertwine.nn.checks import check_degree, check_outputs, check_sizes, require_space
+from intertwine.nn.checks import check_degree, check_lmax, check_outputs, check_sizes, require_space
 from intertwine.nn.embedding import second_moment
 from intertwine.nn.self_interaction import Kinds, SelfInteraction, sort_kinds
 from intertwine.numerics import InputError
@@ -164,9 +164,8 @@ class MACE(Backbone):
         super().__init__()
         check_sizes(width=width, layers=layers, correlation=correlation, radial_size=radial_size)
         check_sizes(radial_width=radial_width, radial_layers=radial_layers)
-        if min(lmax, hidden_lmax) < 0:
-            what = f"lmax = {lmax}, hidden_lmax = {hidden_lmax}"
-            raise InputError(what, where="lmax", remedy="give 0 or more; 3 and 1 are usual.")
+        for degree in (lmax, hidden_lmax):
+            check_lmax(degree, "3 is usual, and hidden_lmax = 1")
         check_degree(average_degree)
         self.cutoff, self.body_order = cutoff, correlation + 1  # type: ignore[misc]
         if correlation == 1:
@@ -220,5 +219,5 @@ def _reached(contraction: SymmetricContraction) -> None:
         if not sum([next(weights).shape[1] for _ in range(degrees)]):
             missing.append(str(ir))
     if missing:
-        remedy = "raise lmax or the correlation."
+        remedy = "raise lmax or the correlation; products of n harmonics reach degree n lmax, with the parity (-1)^l only."
         raise InputError(f"no product of the harmonics leads to {', '.join(missing)}", where="outputs, hidden_lmax", remedy=remedy)

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from intertwine.geometry import Graph
 from intertwine.nn import Backbone, Convolution, EdgeEmbedding, FullyConnectedNet, Gate, NodeEmbedding, VectorEmbedding
-from intertwine.nn.checks import check_outputs, check_sizes, hidden_irreps, require_space
+from intertwine.nn.checks import check_outputs, check_sizes, hidden_irreps, products, require_space
 from intertwine.nn.embedding import second_moment
 from intertwine.nn.self_interaction import Kinds, SelfInteraction, sort_kinds
 from intertwine.numerics import InputError, choose
@@ -178,8 +178,8 @@ class NequIP(Backbone):
             wanted = hidden if number < layers - 1 else last
             layer = NequIPLayer(current, edge, wanted, widths, variance, average_degree, kinds, gate)
             self.layers.append(layer)
-            current = layer.irreps_out
-        check_outputs(last, current)
+            before, current = current, layer.irreps_out
+        check_outputs(last, current, could=products(before, edge))
         self.irreps_out = current
 
     def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:

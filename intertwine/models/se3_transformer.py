@@ -34,7 +34,7 @@ from torch import Tensor, nn
 from intertwine.geometry import Graph, edge_vectors
 from intertwine.nn import Backbone, Convolution, EdgeEmbedding, FullyConnectedNet, Gate, NodeEmbedding
 from intertwine.nn.attention import edge_softmax
-from intertwine.nn.checks import check_outputs, check_sizes, hidden_irreps, require_space
+from intertwine.nn.checks import check_lmax, check_outputs, check_sizes, hidden_irreps, products, require_space
 from intertwine.nn.embedding import AnyDistance, gaussian_square, second_moment
 from intertwine.nn.scalar_vector import VectorEmbedding
 from intertwine.numerics import InputError
@@ -206,8 +206,7 @@ class SE3Transformer(Backbone):
     ) -> None:
         super().__init__()
         check_sizes(width=width, layers=layers, heads=heads, keys=keys, radial_size=radial_size, radial_width=radial_width)
-        if lmax < 0:
-            raise InputError(f"lmax = {lmax}", where="lmax", remedy="give 0 or more; 2 is usual.")
+        check_lmax(lmax)
         if width % heads or keys % heads:
             raise InputError(f"{heads} heads for {width} channels and {keys} of keys", where="heads", remedy="give a divisor of both.")
         self.cutoff = cutoff
@@ -230,8 +229,8 @@ class SE3Transformer(Backbone):
             wanted = hidden if number < layers - 1 else last
             layer = SE3Layer(current, edge, wanted, heads, keys, [self.edges.width, radial_width], variance)
             self.layers.append(layer)
-            current = layer.irreps_out
-        check_outputs(last, current)
+            before, current = current, layer.irreps_out
+        check_outputs(last, current, could=products(before, edge))
         self.irreps_out = self.reached = current
 
     def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:

@@ -32,7 +32,7 @@ from torch import Tensor, nn
 from intertwine.geometry import Graph, edge_vectors, field
 from intertwine.nn.attention import edge_mean
 from intertwine.nn.backbone import Backbone
-from intertwine.nn.checks import check_degree, check_edge_inputs, check_outputs, check_sizes, hidden_irreps, require_space
+from intertwine.nn.checks import check_degree, check_edge_inputs, check_lmax, check_outputs, check_sizes, hidden_irreps, require_space
 from intertwine.nn.embedding import AnyDistance, EdgeEmbedding, NodeEmbedding, gaussian_square
 from intertwine.nn.steerable_linear import GatheredSteerableLinear, SteerableLinear
 from intertwine.nn.steerable_mlp import SteerableMLP, reached, steerable_gate
@@ -167,7 +167,9 @@ class SEGNN(Backbone):
         super().__init__()
         check_sizes(width=width, layers=layers, radial_size=radial_size)
         lmax_attributes = lmax if lmax_attributes is None else lmax_attributes
-        _check(min(lmax, lmax_attributes), average_degree, vector_scale, centred, cutoff)
+        for degree in (lmax, lmax_attributes):
+            check_lmax(degree, "1 is usual")
+        _check(average_degree, vector_scale, centred, cutoff)
         self.cutoff, self.centred, self.vector_scale = cutoff, centred, vector_scale
         self.embedding = NodeEmbedding(width, species, node_inputs)
         self.edge_inputs, self.vector_inputs = check_edge_inputs(edge_inputs), tuple(vector_inputs)
@@ -238,9 +240,7 @@ def _widened(f: Tensor, irreps: Irreps, wanted: Irreps) -> Tensor:
     return torch.cat([blocks.get(block.ir, f.new_zeros(f.shape[0], block.dim)) for block in wanted], dim=1)
 
 
-def _check(lmax: int, average_degree: float, vector_scale: float, centred: bool, cutoff: float | None) -> None:
-    if lmax < 0:
-        raise InputError(f"lmax = {lmax}", where="lmax", remedy="give 0 or more; 1 is usual.")
+def _check(average_degree: float, vector_scale: float, centred: bool, cutoff: float | None) -> None:
     check_degree(average_degree)
     if not vector_scale > 0:
         raise InputError(f"vector_scale = {vector_scale}", where="vector_scale", remedy="give a positive length of a short vector.")

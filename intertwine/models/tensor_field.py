@@ -31,7 +31,7 @@ from torch import Tensor, nn
 
 from intertwine.geometry import Graph
 from intertwine.nn import MLP, Backbone, Convolution, EdgeEmbedding, NodeEmbedding, VectorEmbedding, shifted_softplus
-from intertwine.nn.checks import check_outputs, check_sizes, check_smoothing, hidden_irreps, require_space
+from intertwine.nn.checks import check_outputs, check_sizes, check_smoothing, hidden_irreps, products, require_space
 from intertwine.numerics import safe
 from intertwine.o3 import Irreps, Linear, SphericalHarmonics
 from intertwine.o3.blocks import join_blocks, split_blocks
@@ -188,8 +188,8 @@ class TensorField(Backbone):
             radial_widths = [self.edges.width, radial_width]
             layer = TensorFieldLayer(current, edge, wanted, radial_widths, average_degree, residual, smoothing)
             self.layers.append(layer)
-            current = layer.irreps_out
-        check_outputs(last, current)
+            before, current = current, layer.irreps_out
+        check_outputs(last, current, could=products(before, edge))
         self.irreps_out = current
 
     def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:

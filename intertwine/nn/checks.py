@@ -48,23 +48,43 @@ def _names(names: Sequence[str], known: Iterable[str], where: str) -> tuple[str,
     return tuple(names)
 
 
+LARGEST_DEGREE = 20  # couplings are proven up to here, and a layer of degree l costs as l^3 to l^6
+
+
+def check_lmax(lmax: int, usual: str = "2 is usual") -> None:
+    """Raise an :class:`InputError` unless features of this degree can be made."""
+    if lmax < 0:
+        raise InputError(f"lmax = {lmax}", where="lmax", remedy=f"give 0 or more; {usual}.")
+    if lmax > LARGEST_DEGREE:
+        remedy = f"give {LARGEST_DEGREE} at most; {usual}, and each degree more costs several times the time and memory."
+        raise InputError(f"lmax = {lmax} is too high", where="lmax", remedy=remedy)
+
+
 def hidden_irreps(width: int, lmax: int, parity: bool) -> Irreps:
     """``width`` channels of every degree up to ``lmax``, with both parities or only that of harmonics (0e, 1o, 2e, ...)."""
-    if lmax < 0:
-        raise InputError(f"lmax = {lmax}", where="lmax", remedy="give 0 or more; 2 is usual.")
+    check_lmax(lmax)
     return Irreps([(width, (l, p)) for l in range(lmax + 1) for p in ((1, -1) if parity else ((-1) ** l,))])
 
 
-def check_outputs(wanted: Irreps, reached: Irreps, remedy: str = "raise lmax or the number of layers, or have parity") -> None:
-    """Raise an :class:`InputError` that names the irreps of ``wanted`` which are not among those ``reached``."""
+def check_outputs(
+    wanted: Irreps, reached: Irreps, remedy: str = "raise lmax or the number of layers, or have parity", could: Irreps | None = None
+) -> None:
+    """Raise an :class:`InputError` that names the irreps of ``wanted`` that are not ``reached``, and those that ``could`` be."""
     if not wanted.dim:
         raise InputError("no outputs", where="outputs", remedy="give 0e+1o, for example.")
     if missing := [str(ir) for _, ir in wanted if ir not in reached]:
-        raise InputError(f"nothing leads to {', '.join(missing)}", where="outputs", remedy=f"{remedy}; these can be reached: {reached}.")
+        could = reached if could is None else could
+        known = f"; these can be reached: {', '.join(str(ir) for _, ir in could.regroup())}" if could.dim else ""
+        raise InputError(f"nothing leads to {', '.join(missing)}", where="outputs", remedy=f"{remedy}{known}.")
+
+
+def products(irreps: Irreps, edge: Irreps) -> Irreps:
+    """What couplings of features and harmonics lead to, each irrep once."""
+    return Irreps(sorted({out for _, one in irreps for _, other in edge for out in one * other}))
 
 
 def require_space(graph: Graph) -> None:
     """Raise a :class:`GeometryError` unless nodes live in three dimensions."""
     if graph.dimension != 3:
         what = f"nodes in {graph.dimension} dimensions, the model is for 3"
-        raise GeometryError(what, where="pos", remedy="EGNN and SchNet work in any dimension.")
+        raise GeometryError(what, where="pos", remedy="EGNN, SchNet and PointConv work in any dimension.")

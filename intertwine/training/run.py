@@ -156,7 +156,8 @@ def _train(config: Config, sets: Sets, folder: Path, state: dict[str, Any] | Non
             raise KeyboardInterrupt
         _report(folder, config, prepared, task, progress.say if show else lambda line: None)
     if show:
-        progress.say(f"next     look at {folder / 'overview.png'}; intertwine evaluate, predict, certify, md, relax {folder}")
+        uses = "evaluate, predict, certify" + (", md, relax" if config.task.name == "force_field" else "")
+        progress.say(f"next     look at {folder / 'overview.png'}; intertwine {uses} {folder}")
         progress.say(f"results  {folder}")
     return folder
 

@@ -144,6 +144,9 @@ def suggest(sets: Sets, given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     if target is None and info is not None and info.task == "property":
         target = info.target
     task: dict[str, Any] = {"name": given["task"].get("name") or _task_of(sets.source, target)}
+    if task["name"] == "dynamics" and not dynamic:
+        remedy = "`intertwine train nbody` is such a data set; of your own, give positions at the later time as the label target_pos."
+        raise InputError("no later positions to learn", where=sets.source.name or "data", remedy=remedy)
     if task["name"] == "property":
         task |= _property(sets.source, target or "energy")
     if task["name"] == "force_field" and "forces" not in fields:
@@ -258,6 +261,8 @@ def _task_of(store: GraphStore, target: str | None) -> str:
     if "energy" in fields and "forces" in fields:
         return "force_field"
     if "energy" in fields:
+        if target is None:
+            _note(store, "no forces: energy is learned as a property; --key forces=NAME, if the file calls them so")
         return "property"
     labels = ", ".join(name for name in fields if name not in ("pos", "z", "cell", "pbc")) or "none"
     raise InputError(f"which label to learn? The data have {labels}", where="data.target", remedy=HOW_TO_NAME)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from ase import Atoms
 from ase.build import bulk
 from contract import ModelContract
 from switches import as_users_run_it, default_precision
@@ -256,3 +259,14 @@ class TestAgainstTheirPackage:
     def test_other_modules_are_refused(self) -> None:
         with pytest.raises(InputError, match="Linear can't be converted"):
             from_mace(torch.nn.Linear(1, 1))
+
+    def test_the_page_says_how_to_load_one(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        page = Path(__file__).resolve().parents[2] / "docs" / "models.md"
+        (code,) = re.findall(r"^```py\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+        model, graph = theirs(correlation=1), structure(False)
+        torch.save(model, tmp_path / "mace.model")
+        monkeypatch.chdir(tmp_path)
+        exec(code, found := {})
+        atoms = Atoms(graph.z.tolist(), graph.pos.numpy(), calculator=found["calculator"])
+        expected = model(their_input(graph, model.atomic_numbers.tolist(), torch.float64))["energy"].item()
+        assert abs(atoms.get_potential_energy() - expected) < 1e-10 * abs(expected)

@@ -189,3 +189,10 @@ class TestAgainstTheirPackage:
 
         with pytest.raises(InputError, match=message):
             from_nequip(self.theirs(model_dtype="float32", **options))
+
+    @pytest.mark.parametrize("other", ["deployed.nequip.pth", torch.nn.Linear(1, 1)], ids=["file", "module"])
+    def test_other_things_are_refused(self, other: object) -> None:
+        from intertwine.integrations.nequip import from_nequip
+
+        with pytest.raises(InputError, match=r"can't be converted(.|\n)*ModelFromCheckpoint"):
+            from_nequip(other)
