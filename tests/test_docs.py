@@ -13,6 +13,8 @@ import torch
 from typer.main import get_command
 from typer.testing import CliRunner
 
+from intertwine.models import MODELS
+
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -94,3 +96,13 @@ def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
         if not target.startswith("http"):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_map_is_that_of_the_classes() -> None:
+    """docs/models.md as the classes say it; benchmarks/architectures.py writes it."""
+    rows = re.findall(r"^\| (\w+) \| (.*?) \|$", (ROOT / "docs" / "models.md").read_text(), re.MULTILINE)
+    said = {name: rest.split(" | ")[:5] for name, rest in rows if name in MODELS}
+    classes = {
+        name: [kind.message, kind.domain, kind.geometry, str(kind.body_order), kind.symmetry] for name, kind in MODELS.items()
+    }  # fmt: skip
+    assert said == classes

@@ -36,6 +36,8 @@ def small_mixing(plan: Mixing, x: Tensor, few: int) -> SmallMixing | None:
     """
     if not plan.innermost or len(x) * max(plan.dim_in, plan.dim_out) > few or x.dtype not in _TRUSTED:
         return None
+    if torch._C._len_torch_dispatch_stack():  # whoever watches torch's operations (a counter of FLOP) would see none
+        return None
     if choice.asked() not in ("auto", "cpu") or not trusted(x.dtype):
         return None
     found = plan.kernels.get(x.dtype)

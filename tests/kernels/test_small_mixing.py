@@ -98,3 +98,12 @@ def test_the_environment_turns_them_off(monkeypatch) -> None:
     monkeypatch.setenv("INTERTWINE_KERNELS", "reference")
     layer(torch.ones(2, 4))
     assert not layer._mixing.kernels
+
+
+def test_who_watches_operations_sees_them() -> None:
+    from torch.utils.flop_counter import FlopCounterMode
+
+    layer = Linear("4x0e", "5x0e", layout="ir_mul")
+    with FlopCounterMode(display=False) as counter:
+        layer(torch.ones(3, 4))
+    assert counter.get_total_flops() == 2 * 3 * 4 * 5
