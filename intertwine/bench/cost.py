@@ -20,7 +20,7 @@ from intertwine.geometry import Graph, connect
 from intertwine.kernels.channelwise import Channelwise
 from intertwine.nn.contraction_operator import program
 
-ATOMS, SPACING = 125, 1.9  # of the standard graph: as dense as a molecular crystal
+ATOMS, SPACING = 64, 1.9  # of the standard graph: as dense as a molecular crystal
 
 
 def _convolution(plan: str, x: Tensor, y: Tensor, *rest: Any) -> int:

@@ -131,7 +131,7 @@ def test_all_pairs_need_no_list(force_field) -> None:
 
 
 def test_what_it_refuses(force_field, tmp_path) -> None:
-    with pytest.raises(InputError, match="property task"):
+    with pytest.raises(InputError, match="learned the task property"):
         Calculator(Property(PaiNN(width=4, layers=1)))
     with pytest.raises(InputError, match="skin"):
         Calculator(force_field(), skin=-0.1)
