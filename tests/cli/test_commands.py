@@ -281,20 +281,15 @@ def test_help(run_cli) -> None:
 
 def test_lists(run_cli) -> None:
     with as_users_run_it():  # two seconds then, a minute with annotations checked
-        entries = document(run_cli("models", "--json"))
+        entries, shown = document(run_cli("models", "--json")), run_cli("models")
+    assert shown.exit_code == 0
+    assert all(name in shown.stdout for name in MODELS)
     assert sorted(entry["name"] for entry in entries) == sorted(MODELS)
     assert all(entry["flops"] > 0 and entry["bytes"] > 0 for entry in entries)
     assert all(entry["paper"] and entry["parameters"] > 0 for entry in entries)
     assert {"ethanol", "nbody", "qm9"} <= set(document(run_cli("datasets", "--json")))
     assert "PaiNN" not in run_cli("datasets").stdout
     assert run_cli("datasets").exit_code == 0
-
-
-def test_the_map_is_printed(run_cli) -> None:
-    with as_users_run_it():
-        shown = run_cli("models")
-    assert shown.exit_code == 0
-    assert all(name in shown.stdout for name in MODELS)
 
 
 @pytest.mark.parametrize(
