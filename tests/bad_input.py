@@ -260,7 +260,7 @@ COMMANDS: dict[str, tuple[Callable[[Kit], list[Any]], tuple[str, ...]]] = {
     "train with a bad pair": (lambda k: ["train", k.data, "--key", "energy"], ("--key", "name=value")),
     "train into a taken folder": (lambda k: ["train", k.data, "--run", k.run], ("not empty", "--resume")),
     "train for a negative time": (lambda k: ["train", k.data, "--minutes", -1], ("training.minutes",)),
-    "train SchNet on dynamics": (lambda k: ["train", k.data, "--model", "schnet", "--task", "dynamics"], ("1o", "PaiNN and EGNN")),
+    "train dynamics on molecules": (lambda k: ["train", k.data, "--model", "schnet", "--task", "dynamics"], ("later positions", "nbody")),
     "train to an unknown target": (lambda k: ["train", k.data, "--target", "homoo"], ("homoo",)),
     "train with absent indices": (lambda k: ["train", k.data, "--indices", "gone.json"], ("gone.json",)),
     "resume of no run": (lambda k: ["train", "--resume", k.folder / "none"], ("no such run folder",)),
