@@ -125,6 +125,8 @@ class SmallMixing:
         """The second of B: x^T g."""
         self._require(x, self.plan.dim_in, None)
         self._require(g, self.plan.dim_out, None)
+        if len(x) != len(g):
+            raise InputError(f"{len(x)} rows of features, {len(g)} of cotangents", where="features", remedy="give equally many.")
         result = x.new_empty(self.plan.weights)
         self._sums(len(x), in_memory(x), in_memory(g), result)
         return result

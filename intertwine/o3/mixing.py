@@ -2,7 +2,8 @@ r"""Channels of equal irreps mixed by matrices, :math:`z_{w i} = \sum_u x_{u i} 
 
 A block in ``mul_ir`` is no matrix to a BLAS, since its channels lie ``2l+1`` numbers apart: it is copied before a product and after it.
 Here that is done for some hundred samples at a time, so that the copies stay in the processor's cache, and results are written where they
-belong. Autograd can't do that, so the derivatives are written out: two functions that are closed under differentiation,
+belong. Few samples take one call of a compiled kernel (:mod:`intertwine.kernels.small_mixing`). Autograd can't do that, so the derivatives
+are written out: two functions that are closed under differentiation,
 
 .. math::
     F(x, W) = x W, \qquad B(x, g, W) = (g W^T,\; x^T g), \qquad

@@ -66,6 +66,8 @@ def test_wrong_sizes_are_refused() -> None:
         kernels.for_x(torch.ones(4, 3), torch.ones(5))
     with pytest.raises(InputError, match="features"):
         kernels.for_weight(torch.ones(4, 2), torch.ones(4, 2))
+    with pytest.raises(InputError, match="rows"):
+        kernels.for_weight(torch.ones(4, 2), torch.ones(3, 3))
 
 
 def test_a_plan_is_copied_and_pickled_without_its_kernels() -> None:
