@@ -7,6 +7,7 @@ import pickle
 
 import pytest
 import torch
+from switches import as_users_run_it
 
 from intertwine.kernels import small_mixing
 from intertwine.kernels.cpu import small_products
@@ -59,15 +60,17 @@ def test_strided_and_negated_arguments(generator) -> None:
 
 def test_wrong_sizes_are_refused() -> None:
     layer = Linear("2x0e", "3x0e", layout="ir_mul")
-    kernels = SmallMixing(layer._mixing, torch.float32)
-    with pytest.raises(InputError, match="features"):
-        kernels.forward(torch.ones(4, 3), layer.weight.detach())
-    with pytest.raises(InputError, match="weight"):
-        kernels.for_x(torch.ones(4, 3), torch.ones(5))
-    with pytest.raises(InputError, match="features"):
-        kernels.for_weight(torch.ones(4, 2), torch.ones(4, 2))
-    with pytest.raises(InputError, match="rows"):
-        kernels.for_weight(torch.ones(4, 2), torch.ones(3, 3))
+    kernels, weight = SmallMixing(layer._mixing, torch.float32), layer.weight.detach()
+    wrong = {
+        "features": [(kernels.forward, torch.ones(4, 3), weight), (kernels.for_weight, torch.ones(4, 2), torch.ones(4, 2))],
+        "weight": [(kernels.for_x, torch.ones(4, 3), torch.ones(5))],
+        "rows": [(kernels.for_weight, torch.ones(4, 2), torch.ones(3, 3))],
+    }
+    with as_users_run_it():  # annotations would be the first to complain
+        for message, calls in wrong.items():
+            for call, *arguments in calls:
+                with pytest.raises(InputError, match=message):
+                    call(*arguments)
 
 
 def test_a_plan_is_copied_and_pickled_without_its_kernels() -> None:
