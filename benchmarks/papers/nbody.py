@@ -10,7 +10,8 @@ EGNN's rate is published; those of SEGNN (14 times the published), SE(3)-Transfo
 1 and scaled in the layer. Gradients of four are clipped at 0.2, ten times their usual norm, as the data suggest: at 10, those of a few
 near collisions in the first epochs spoil the steps of the next hundred (NequIP's validation error after 40 epochs: 0.0160 then, 0.0074
 with nothing else changed). The effort was not equal: SEGNN's rate, bound and radial functions are the best of six tries by validation
-error on this seed, the others' of one to three. Published errors are after up to 10,000 epochs, with larger networks: the SEGNN of that paper has four times the weights, and the force on each particle among its attributes (0.0056 without).
+error on this seed, the others' of one to three. Published errors are after up to 10,000 epochs, with larger networks: the SEGNN of that
+paper has four times the weights, and the force on each particle among its attributes (0.0056 without).
 Runs are ordinary run folders, so that one that was killed continues with the same bits.
 """
 
