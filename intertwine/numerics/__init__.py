@@ -12,7 +12,7 @@ from intertwine.numerics.errors import (
     choose,
     nearest,
 )
-from intertwine.numerics.files import cache_folder, write_atomically
+from intertwine.numerics.files import cache_folder, replacing, write_atomically
 
 __all__ = [
     "CheckpointError",
@@ -26,6 +26,7 @@ __all__ = [
     "ignore_keys",
     "nearest",
     "needed_now",
+    "replacing",
     "safe",
     "segment",
     "write_atomically",

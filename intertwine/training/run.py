@@ -67,7 +67,7 @@ def train(
         folder = make_folder(
             run, f"{_stem(checked)}-{given['model'].get('name') or ('egnn' if checked.data.source == 'nbody' else 'painn')}"
         )
-    for part in folder.glob(".*.part"):  # of a save that was cut short
+    for part in folder.glob(".*.part.*"):  # of a save that was cut short
         part.unlink(missing_ok=True)
     if state is None:
         write_sections(given, folder / CONFIG)
