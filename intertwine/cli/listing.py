@@ -35,10 +35,11 @@ def models(as_json: Json = False) -> None:
 @console.guarded
 def datasets(as_json: Json = False) -> None:
     """The data sets that have a name; any file that ASE reads will do too."""
-    from intertwine.data import DATASETS
+    from intertwine.data import DATASETS, Dataset
 
     if as_json:
-        console.emit({name: dataclasses.asdict(info) for name, info in DATASETS.items()})
+        facts = [field.name for field in dataclasses.fields(Dataset) if field.name not in ("make", "selects")]
+        console.emit({name: {fact: getattr(info, fact) for fact in facts} for name, info in DATASETS.items()})
     else:
         rows = [[name, info.description, info.task, info.entries, info.source] for name, info in DATASETS.items()]
         console.table(

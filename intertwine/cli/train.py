@@ -93,6 +93,7 @@ def start(
     Raises:
         InputError: ``--run`` and ``--resume`` name different folders.
     """
+    from intertwine.data import DEFAULT
     from intertwine.training import merge, parse_settings, read_config
     from intertwine.training import train as run_training
 
@@ -101,5 +102,5 @@ def start(
     layers = [read_config(config)] if config is not None else []
     merged = merge(*layers, given, parse_settings(settings))
     if resume is None and not merged["data"].get("source"):
-        merged["data"]["source"] = "ethanol"
+        merged["data"]["source"] = DEFAULT
     return run_training(merged, run=resume or run, resume=resume is not None, progress=progress)

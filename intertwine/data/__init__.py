@@ -1,9 +1,9 @@
 """Floor 6: data sets, and readers of files."""
 
-from intertwine.data.catalogue import DATASETS, DatasetInfo, open_dataset
+from intertwine.data.catalogue import DATASETS, DEFAULT, Dataset, open_dataset
 from intertwine.data.embedded import ethanol, molecules
 from intertwine.data.files import read_file
-from intertwine.data.nbody import nbody
+from intertwine.data.nbody import nbody, particles
 from intertwine.data.properties import QM9, Target
 from intertwine.data.qm9 import qm9
 from intertwine.data.splits import Splits, split
@@ -12,8 +12,9 @@ from intertwine.data.units import factor, unit_table
 
 __all__ = [
     "DATASETS",
+    "DEFAULT",
     "QM9",
-    "DatasetInfo",
+    "Dataset",
     "GraphStore",
     "Splits",
     "Target",
@@ -22,6 +23,7 @@ __all__ = [
     "molecules",
     "nbody",
     "open_dataset",
+    "particles",
     "qm9",
     "read_file",
     "split",

@@ -8,6 +8,7 @@ import torch
 from intertwine.data.progress import progress_bar
 from intertwine.data.splits import Splits
 from intertwine.data.store import GraphStore, cached
+from intertwine.geometry import Graph
 from intertwine.numerics import InputError
 
 STEP = 0.001  # dt
@@ -55,6 +56,12 @@ def nbody(
         )
     name = f"nbody-{particles}-{seed}-{train}-{validation}-{test}-v{VERSION}"
     return cached(name, lambda: generate(particles, seed, train, validation, test, progress))
+
+
+def particles(count: int) -> list[Graph]:
+    """The first systems of :func:`nbody`, to try a function on."""
+    store = nbody(train=count, validation=0, test=0, progress=False)
+    return [store[k] for k in range(len(store))]
 
 
 def generate(particles: int, seed: int, train: int, validation: int, test: int, progress: bool = False) -> GraphStore:

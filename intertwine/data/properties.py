@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 
@@ -43,3 +44,13 @@ QM9: dict[str, Target] = {
         Target("cv", "Heatcapacity_Cv_cal_mol_K", "cal/mol K", "cal/mol K", "heat capacity at constant volume, 298.15 K", True),
     )
 }
+
+#: Labels, besides QM9's, that do not grow with the size of a structure.
+INTENSIVE = re.compile(r"homo|lumo|.*gap|temperature|.*_per_atom", re.IGNORECASE)
+
+
+def extensive(name: str) -> bool | None:
+    """Whether a quantity of that name grows with the size of a structure; None where the name does not tell."""
+    if name.lower() in QM9:
+        return QM9[name.lower()].extensive
+    return True if name == "energy" else False if INTENSIVE.fullmatch(name) else None

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from intertwine.data.cache import appearing
 from intertwine.data.flatten import flatten
+from intertwine.data.properties import extensive
 from intertwine.data.splits import Splits
 from intertwine.geometry import Graph, neighbour_list
 from intertwine.numerics import DataError, InputError, cache_folder, nearest
@@ -39,6 +40,8 @@ class GraphStore(torch.utils.data.Dataset):
         notes: what was assumed when the data were read, one sentence each.
         splits: the parts that the data set prescribes, if it does.
         representations: how fields outside ``FIELDS`` transform (see :class:`Graph`).
+        task: name of the task that the data are meant for, if they are.
+        target: the label that is learned where nothing else is asked for.
     """
 
     def __init__(
@@ -52,9 +55,12 @@ class GraphStore(torch.utils.data.Dataset):
         notes: Iterable[str] = (),
         splits: Splits | None = None,
         representations: dict[str, str] | None = None,
+        task: str = "",
+        target: str = "",
     ) -> None:
         self.fields, self.node_ptr, self.levels = fields, node_ptr, levels
         self.name, self.units, self.notes = name, dict(units or {}), list(notes)
+        self.task, self.target = task, target
         self.representations = dict(representations or {})
         self.splits = splits.check(len(node_ptr) - 1, where=name) if splits is not None else None
         self.cutoff: float | None = None
@@ -144,6 +150,15 @@ class GraphStore(torch.utils.data.Dataset):
     def species(self) -> list[int]:
         """Atomic numbers that occur, ascending; empty if the nodes are not atoms."""
         return torch.unique(self.field("z")).tolist() if "z" in self.fields else []
+
+    def extensive(self, name: str) -> bool | None:
+        """Whether a label grows with the size of a structure, by its name; None where the name does not tell."""
+        return extensive(name)
+
+    def note(self, sentence: str) -> None:
+        """Add a sentence to ``notes``, once."""
+        if sentence not in self.notes:
+            self.notes.append(sentence)
 
     def save(self, folder: str | Path, *, replace: bool = True) -> None:
         """Write one ``.npy`` a field and ``header.json``; the folder appears whole or not at all. Views are written as what they show.

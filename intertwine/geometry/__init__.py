@@ -12,6 +12,7 @@ from intertwine.geometry.attributes import (
 )
 from intertwine.geometry.batching import collate
 from intertwine.geometry.graph import FIELDS, Field, Graph, act, check_shapes, node_fields, permute
+from intertwine.geometry.graphs import Graphs
 from intertwine.geometry.neighbours import connect, neighbour_list
 from intertwine.geometry.quadruplets import Quadruplets, meetings, quadruplets, reverse, within
 from intertwine.geometry.triplets import arriving, triplets
@@ -22,6 +23,7 @@ __all__ = [
     "NODE_INVARIANTS",
     "Field",
     "Graph",
+    "Graphs",
     "Quadruplets",
     "act",
     "arriving",

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import isfinite
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from intertwine.geometry import Graph
+from intertwine.geometry import Graph, Graphs
 from intertwine.groups import Cartesian
 from intertwine.nn import Backbone, VectorHead
-from intertwine.numerics import DataError, GeometryError
-from intertwine.tasks.task import Metric, Output, Task, label
+from intertwine.numerics import DataError, GeometryError, InputError
+from intertwine.numerics.signature import arguments
+from intertwine.tasks.task import Metric, Output, Pace, Suggestion, Task, label
+
+LATER = "target_pos"
+COUNTED = 100  # systems whose extent and displacements are looked at
 
 
 class Dynamics(Task):
@@ -31,15 +36,42 @@ class Dynamics(Task):
     """
 
     name = "dynamics"
+    model = "egnn"
+    pace = Pace(batch_size=100, learning_rate=1e-3, steps=9_000, least=20, most=300)
+    trials = "particles"
     scale: Tensor
 
     def __init__(self, backbone: Backbone, loss: str = "l2") -> None:
         super().__init__(backbone, loss)
         self.head = VectorHead(backbone.irreps_out)
         self.register_buffer("scale", torch.ones(()))
-        self.outputs = {"pos": Output(Cartesian(1), "node", "", affine=True)}
+        self.outputs = {"pos": Output(Cartesian(1), "node", "", affine=True, label=LATER)}
         self.metrics = {"pos": Metric("")}
         self.weights = {"pos": 1.0}
+
+    @classmethod
+    def suits(cls, data: Graphs, target: str | None) -> bool:
+        return LATER in data.fields and target in (None, LATER)
+
+    @classmethod
+    def suggest(cls, data: Graphs, target: str | None, model: type[Backbone]) -> Suggestion:
+        """Charges and velocities as inputs of models that take them; every particle acts on every other one; gradients clipped in the unit of
+        the loss."""
+        if LATER not in data.fields:
+            remedy = f"`intertwine datasets` names such data; of your own, give positions at the later time as the label {LATER}."
+            raise InputError("no later positions to learn", where=data.name or "data", remedy=remedy)
+        wanted: dict[str, Any] = {"outputs": "0e+1o"}
+        if "vel" in data.fields:
+            wanted |= {"velocity": True, "node_inputs": ("speed",), "vector_inputs": ("vel",), "gate": "sigmoid"}
+        if "charge" in data.fields:
+            wanted |= {"edge_inputs": ("charge_product",)}
+        cutoff = arguments(model).get("cutoff")
+        if cutoff is not None:
+            wanted["cutoff"] = None if type(None) in getattr(cutoff.hint, "__args__", ()) else _extent(data)
+        return {"model": wanted, "training": {"clip": clip} if (clip := _clip(data)) else {}}
+
+    def labels(self, fields: Iterable[str]) -> list[str]:
+        return [LATER]
 
     def predict(self, graph: Graph) -> dict[str, Tensor]:
         if graph.get("vel") is None:
@@ -64,3 +96,23 @@ class Dynamics(Task):
 
     def describe(self) -> dict[str, Any]:
         return {"displacement scale": float(self.scale)}
+
+
+def _first(data: Graphs) -> list[Graph]:
+    return [data[k] for k in range(min(len(data), COUNTED))]
+
+
+def _clip(data: Graphs) -> float | None:
+    """A largest norm of gradients in proportion to the mean squared displacement, the unit of the loss: an order above what is usual.
+
+    Particles that nearly collide have gradients a thousand times as large, which would spoil Adam's steps for hundreds of others."""
+    squares = [(graph[LATER] - graph.pos).square().mean() for graph in _first(data)]
+    square = float(sum(squares)) / max(len(squares), 1)
+    return float(f"{0.75 * square:.2g}") if isfinite(square) and square > 0 else None
+
+
+def _extent(data: Graphs) -> float:
+    """A cutoff beyond the most distant particles of the first systems: all of them act on each other."""
+    systems = [graph.pos for graph in _first(data)]
+    radius = max((float((pos - pos.mean(0)).norm(dim=-1).max()) for pos in systems if len(pos) > 1), default=1.0)
+    return float(f"{2.5 * max(radius, 1e-3):.2g}")

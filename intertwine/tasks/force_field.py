@@ -9,12 +9,13 @@ import torch
 from ase.data import chemical_symbols
 from torch import Tensor
 
-from intertwine.geometry import Graph
+from intertwine.geometry import Graph, Graphs
 from intertwine.groups import Cartesian
 from intertwine.nn import Backbone, ScalarHead, pool
 from intertwine.numerics import DataError, GeometryError
+from intertwine.numerics.signature import arguments
 from intertwine.tasks.references import References, composition
-from intertwine.tasks.task import Metric, Output, Task, label
+from intertwine.tasks.task import Metric, Output, Pace, Suggestion, Task, label
 
 
 class ForceField(Task):
@@ -43,6 +44,9 @@ class ForceField(Task):
     """
 
     name = "force_field"
+    model = "mace"
+    pace = Pace(batch_size=5, learning_rate=2e-3, steps=40_000, least=20, most=150)
+    uses = ("evaluate", "predict", "certify", "md", "relax")
     scale: Tensor
     energy_scale: Tensor
     stress_scale: Tensor
@@ -57,11 +61,30 @@ class ForceField(Task):
         self.register_buffer("energy_scale", torch.ones(()))
         self.register_buffer("stress_scale", torch.ones(()))
         self.weights = {"energy": energy_weight, "forces": force_weight, "stress": stress_weight}
-        self.outputs = {"energy": Output(Cartesian(0), "graph", "eV"), "forces": Output(Cartesian(1), "node", "eV/A")}
+        self.outputs = {"energy": Output(Cartesian(0), "graph", "eV", per_atom=True), "forces": Output(Cartesian(1), "node", "eV/A")}
         self.metrics = {"energy": Metric("meV/atom", 1e3), "forces": Metric("meV/A", 1e3)}
         if stress_weight > 0:
             self.outputs["stress"] = Output(Cartesian(2), "graph", "eV/A^3")
             self.metrics["stress"] = Metric("meV/A^3", 1e3)
+
+    @classmethod
+    def suits(cls, data: Graphs, target: str | None) -> bool:
+        return "energy" in data.fields and "forces" in data.fields and target in (None, "energy", "forces")
+
+    @classmethod
+    def suggest(cls, data: Graphs, target: str | None, model: type[Backbone]) -> Suggestion:
+        """Weights of the labels that there are, and a cutoff: a model that does not look at positions has no forces."""
+        task: dict[str, Any] = {}
+        if "forces" not in data.fields:
+            task["force_weight"] = 0.0
+        if "stress" in data.fields:
+            task["stress_weight"] = 10.0
+        blind = (cutoff := arguments(model).get("cutoff")) is not None and cutoff.default is None
+        return {"task": task, "model": {"cutoff": 5.0} if blind else {}}
+
+    def labels(self, fields: Iterable[str]) -> list[str]:
+        wanted = {"energy": True, "forces": "forces" in set(fields), "stress": self.weights["stress"] > 0}
+        return [name for name, there in wanted.items() if there]
 
     def predict(self, graph: Graph) -> dict[str, Tensor]:
         if graph.get("z") is None:

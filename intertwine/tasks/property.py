@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from intertwine.geometry import Graph
+from intertwine.geometry import Graph, Graphs
 from intertwine.nn import Backbone, ScalarHead, SetHead, VectorHead, pool
 from intertwine.numerics import DataError, InputError, choose
 from intertwine.o3 import Irreps
 from intertwine.tasks.references import References, composition
-from intertwine.tasks.task import Metric, Output, Task, label
+from intertwine.tasks.task import Metric, Output, Suggestion, Task, label
 
 
 class Property(Task):
@@ -60,6 +60,27 @@ class Property(Task):
         self.outputs = {target: Output(Irreps(representation), "graph", unit)}
         self.metrics = {target: Metric("meV", 1e3) if unit == "eV" else Metric(unit)}
         self.weights = {target: 1.0}
+
+    @classmethod
+    def suits(cls, data: Graphs, target: str | None) -> bool:
+        return target is not None or "energy" in data.fields
+
+    @classmethod
+    def suggest(cls, data: Graphs, target: str | None, model: type[Backbone]) -> Suggestion:
+        """Target and unit; a vector or a scalar; the sum over atoms of what grows with their number, the mean of what does not."""
+        if target is None and "forces" not in data.fields:
+            data.note("no forces: energy is learned as a property; --key forces=NAME, if the file calls them so")
+        name = target or "energy"
+        values, extensive = data.field(name), data.extensive(name)
+        vector = values.ndim > 1 and values.shape[-1] == 3
+        readout = "mean" if extensive is False and not vector else "sum"
+        if extensive is None and not vector:
+            data.note(f"readout sum: {name} is taken as extensive; for an intensive quantity say --set task.readout=mean")
+        representation = "1o" if vector else "0e"
+        return {"task": {"target": name, "unit": data.units.get(name, ""), "representation": representation, "readout": readout}}
+
+    def labels(self, fields: Iterable[str]) -> list[str]:
+        return [self.target]
 
     def predict(self, graph: Graph) -> dict[str, Tensor]:
         f = self.backbone(graph)

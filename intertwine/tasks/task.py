@@ -8,7 +8,7 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from intertwine.geometry import Graph
+from intertwine.geometry import Graph, Graphs
 from intertwine.groups import Representation
 from intertwine.nn import Backbone
 from intertwine.numerics import DataError, choose
@@ -18,13 +18,16 @@ class Output(NamedTuple):
     """What one predicted quantity is.
 
     ``representation``: how it transforms; ``level``: "node" or "graph"; ``unit``; ``affine``: whether it is a point of space,
-    which translations move too.
+    which translations move too; ``label``: the field of the data that holds the truth, by default of the output's own name;
+    ``per_atom``: whether it is drawn and compared divided by the number of atoms.
     """
 
     representation: Representation
     level: str
     unit: str
     affine: bool = False
+    label: str = ""
+    per_atom: bool = False
 
 
 class Metric(NamedTuple):
@@ -34,6 +37,33 @@ class Metric(NamedTuple):
     factor: float = 1.0
 
 
+class Pace(NamedTuple):
+    """Batch size, rate and length of training that suit a task on a processor, for minutes to hours.
+
+    ``batch_size``: graphs; ``learning_rate``: the largest, for a model whose own factor is 1; ``steps``: of the optimizer in all, from which the
+    epochs follow, between ``least`` and ``most``.
+    """
+
+    batch_size: int
+    learning_rate: float
+    steps: int
+    least: int
+    most: int
+
+    def options(self, graphs: int, rate: float) -> dict[str, Any]:
+        """The options of the training: of so many graphs, with a model whose rate is so many times the usual."""
+        epochs = round(self.steps / max(1, graphs / self.batch_size))
+        return {
+            "batch_size": self.batch_size,
+            "learning_rate": self.learning_rate * rate,
+            "epochs": min(max(epochs, self.least), self.most),
+        }
+
+
+#: What a task takes from the data: arguments of the task, of the model (those that it has), and options of the training.
+Suggestion = dict[str, dict[str, Any]]
+FLAT = "egnn"  # the architecture that lives in any dimension
+
 LOSSES = {
     "l2": lambda r: (r * r).sum(),
     "l1": lambda r: r.abs().sum(),
@@ -42,10 +72,15 @@ LOSSES = {
 
 
 class Task(nn.Module):
-    """Base of the tasks. A subclass sets ``name``, ``outputs``, ``metrics`` and ``weights`` and defines ``predict``, ``residuals``.
+    """Base of the tasks. A subclass sets ``name``, ``outputs``, ``metrics`` and ``weights`` and defines ``predict``, ``residuals``; and says of
+    itself what data it is for (``suits``), what they suggest (``suggest``), at which ``pace`` and with which ``model`` it is learned.
 
     Attributes:
         name: the name that the command line uses.
+        model: the architecture that learns it where the user names none.
+        pace: how long, and in what steps.
+        uses: commands that a trained run is good for.
+        trials: what a certificate tries it on besides the test set: "molecules" or "particles".
         outputs: what ``forward`` returns, by name.
         metrics: how the errors of each target are printed.
         weights: weight of each target in the loss.
@@ -53,6 +88,10 @@ class Task(nn.Module):
     """
 
     name: ClassVar[str]
+    model: ClassVar[str] = "painn"
+    pace: ClassVar[Pace] = Pace(batch_size=32, learning_rate=1e-3, steps=60_000, least=20, most=300)
+    uses: ClassVar[tuple[str, ...]] = ("evaluate", "predict", "certify")
+    trials: ClassVar[str] = "molecules"
     outputs: dict[str, Output]
     metrics: dict[str, Metric]
     weights: dict[str, float]
@@ -61,6 +100,35 @@ class Task(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.loss = choose(loss, LOSSES, kind="loss", where="loss")
+
+    @classmethod
+    def suits(cls, data: Graphs, target: str | None) -> bool:
+        """Whether the labels of the data, and the target if one is named, ask for this task. The first in ``TASKS`` that says so is taken."""
+        return False
+
+    @classmethod
+    def default_model(cls, data: Graphs) -> str:
+        """The architecture to learn these data with, where the user names none."""
+        return cls.model if data.fields["pos"].shape[-1] == 3 else FLAT
+
+    @classmethod
+    def suggest(cls, data: Graphs, target: str | None, model: type[Backbone]) -> Suggestion:
+        """What the training set says about task, model and training, where the user does not.
+
+        Args:
+            data: the training set.
+            target: the label that the user, or the data set, names.
+            model: the architecture; arguments that it does not have are left out.
+
+        Raises:
+            InputError: the data are not for this task.
+        """
+        return {}
+
+    def labels(self, fields: Iterable[str]) -> list[str]:
+        """The labels that it learns from, of those that the data have. One that it can't do without is named whether they have it or not."""
+        have = set(fields)
+        return [output.label or name for name, output in self.outputs.items() if (output.label or name) in have]
 
     @property
     def cutoff(self) -> float | None:

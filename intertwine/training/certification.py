@@ -8,13 +8,13 @@ from typing import Any
 from torch import nn
 
 from intertwine.certify import Certificate, certify
-from intertwine.data import GraphStore, molecules, nbody
-from intertwine.data.embedded import cluster, crystals
+from intertwine.data import GraphStore, particles
+from intertwine.data.embedded import cluster, crystals, molecules
 from intertwine.geometry import Graph
 from intertwine.nn import SpeciesTable
 from intertwine.numerics import CheckpointError, DataError
 from intertwine.training.folder import SPLITS, Run
-from intertwine.training.setup import open_sets, read_splits
+from intertwine.training.sets import open_sets, read_splits
 
 TESTED = 6  # structures of the test set
 LARGEST = 64  # nodes: the force Jacobian of larger ones takes long, and they prove no more
@@ -57,9 +57,8 @@ def trial_graphs(function: Any, test: GraphStore | None = None) -> list[Graph]:
     """
     graphs = [test[k] for k in range(min(TESTED, len(test)))] if test is not None else []
     graphs = [graph for graph in graphs if graph.num_nodes <= LARGEST] or graphs[:1]
-    if getattr(function, "name", "") == "dynamics":
-        particles = nbody(train=TESTED, validation=0, test=0, progress=False) if not graphs else ()
-        return graphs + [particles[k] for k in range(len(particles))]
+    if getattr(function, "trials", "") == "particles":
+        return graphs or particles(TESTED)
     if graphs and (graphs[0].dimension != 3 or graphs[0].get("z") is None):
         return graphs
     known = known_species(function)

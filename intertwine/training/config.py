@@ -16,11 +16,12 @@ from typing import Any
 from intertwine.models import MODELS
 from intertwine.nn import Backbone
 from intertwine.numerics import InputError, choose, nearest, write_atomically
-from intertwine.tasks import TASKS, Task
+from intertwine.numerics.signature import arguments, bind
+from intertwine.tasks import TASKS, ForceField, Task
 from intertwine.training.options import POSITIVE, SMALLEST, DataOptions, TrainingOptions
-from intertwine.training.signature import arguments, bind
 
 SECTIONS = ("data", "model", "task", "training")
+FIRST = ForceField.name  # of the tasks, where nothing says which
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,8 @@ def resolve(given: Mapping[str, Any] | Config | None = None, suggested: Mapping[
     """
     if isinstance(given, Config):
         given = given.sections()
-    merged = merge({"model": {"name": "painn"}}, suggested or {}, given or {})
+    defaults = named(merge(suggested or {}, given or {}))
+    merged = merge(defaults, suggested or {}, given or {})
     if preset := _preset(merged["model"]):  # above what the data suggest, below what the user gave
         merged = merge(suggested or {}, {"model": {"name": merged["model"]["name"], **preset}}, given or {})
         del merged["model"]["preset"]
@@ -103,7 +105,14 @@ def resolve(given: Mapping[str, Any] | Config | None = None, suggested: Mapping[
             _check_range(f"{section}.{name}", name, value)
     if training.average >= 1:
         raise InputError(f"{training.average} is not below 1", where="training.average", remedy="give a decay such as 0.99.")
-    return Config(data, _choice(merged["model"], MODELS, "model", "painn"), _choice(merged["task"], TASKS, "task", "force_field"), training)
+    return Config(data, _choice(merged["model"], MODELS, "model"), _choice(merged["task"], TASKS, "task"), training)
+
+
+def named(sections: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The task and the model that a run without data to ask would have: the only place where they are chosen so."""
+    task = sections["task"].get("name", FIRST)
+    model = sections["model"].get("name") or (TASKS[task].model if task in TASKS else TASKS[FIRST].model)
+    return {"task": {"name": task}, "model": {"name": model}}
 
 
 def merge(*layers: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -187,9 +196,9 @@ def _preset(model: Mapping[str, Any]) -> dict[str, Any]:
     return dict(presets[choose(model["preset"], presets, kind="preset", where="model.preset")])
 
 
-def _choice(section: Mapping[str, Any], options: Mapping[str, type], kind: str, default: str) -> Choice:
+def _choice(section: Mapping[str, Any], options: Mapping[str, type], kind: str) -> Choice:
     section = dict(section)
-    name = choose(section.pop("name", default), options, kind=kind, where=f"{kind}.name")
+    name = choose(section.pop("name"), options, kind=kind, where=f"{kind}.name")
     return Choice(name, bind(options[name], section, where=kind))
 
 

@@ -44,10 +44,10 @@ def evaluate(run: Run, store: GraphStore, *, batch_size: int = 32) -> dict[str, 
     result: dict[str, dict[str, Any]] = {}
     for target, metric in run.task.metrics.items():
         mae = scores[f"{target}_mae"]
-        if mae != mae and not _labelled(run.task, store, target):
+        output = run.task.outputs.get(target)
+        if mae != mae and ((output.label if output is not None else "") or target) not in store.fields:
             continue
         result[target] = {"mae": mae, "rmse": scores[f"{target}_rmse"], "unit": metric.unit}
-        output = run.task.outputs.get(target)
         if output is not None and output.affine:
             result[target]["mse"] = result[target]["rmse"] ** 2  # how the field reports errors of positions
         if target in store.fields and output is not None and output.level == "node" and not output.affine:
@@ -140,7 +140,3 @@ def _groups(graphs: Iterable[Graph], size: int) -> Iterator[list[Graph]]:
         group.append(graph)
     if group:
         yield group
-
-
-def _labelled(task: Task, store: GraphStore, target: str) -> bool:
-    return target in store.fields or (task.name == "dynamics" and "target_pos" in store.fields)

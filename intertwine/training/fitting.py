@@ -25,7 +25,7 @@ from intertwine.training.config import Config
 from intertwine.training.loader import Loader
 from intertwine.training.module import TrainingModule
 from intertwine.training.progress import Progress
-from intertwine.training.setup import Sets
+from intertwine.training.sets import Sets
 
 
 class Process(LightningEnvironment):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from intertwine.data import DEFAULT
+
 
 @dataclass(frozen=True)
 class DataOptions:
@@ -25,7 +27,7 @@ class DataOptions:
         limit: read only so many structures.
     """
 
-    source: str = "ethanol"
+    source: str = DEFAULT
     test: str | None = None
     keys: dict[str, str] | None = None
     units: dict[str, str] | None = None

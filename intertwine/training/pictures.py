@@ -70,15 +70,15 @@ def comparison(run: Run, test: GraphStore) -> dict[str, tuple[np.ndarray, np.nda
     graphs = [test[k] for k in range(len(test))]
     result = {}
     for name, output in run.task.outputs.items():
-        field = "target_pos" if name == "pos" else name
+        field = output.label or name
         if field not in test.fields or field not in graphs[0]:
             continue
         p = [np.atleast_1d(prediction[name]) for prediction in predictions]
         t = [graph[field].numpy().reshape(p[k].shape) for k, graph in enumerate(graphs)]
         unit = output.unit
-        if name == "energy":
+        if output.per_atom:
             p, t = ([values / graph.num_nodes for values, graph in zip(side, graphs, strict=True)] for side in (p, t))
-            unit = "eV/atom"
+            unit = f"{unit}/atom"
         if output.affine:
             p, t = ([values - graph.pos.numpy() for values, graph in zip(side, graphs, strict=True)] for side in (p, t))
         result[name] = (np.concatenate(p), np.concatenate(t), unit)

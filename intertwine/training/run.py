@@ -20,7 +20,8 @@ from intertwine.training.config import Config, merge, read_config, resolve, writ
 from intertwine.training.evaluation import evaluate
 from intertwine.training.folder import CHECKPOINTS, CONFIG, REPORT, SPLITS, load_run, make_folder, write_json
 from intertwine.training.progress import Progress, duration
-from intertwine.training.setup import Sets, labels_of, open_sets, read_splits, save_splits, settle
+from intertwine.training.sets import Sets, open_sets, read_splits, save_splits
+from intertwine.training.settle import settle
 
 
 def train(
@@ -121,7 +122,7 @@ def join(folder: Path, rank: int, port: int) -> None:
     sets = open_sets(config.data, splits=read_splits(folder / SPLITS), progress=False)
     with threads(config.training), _seeded(config):
         task = _fitted(config, sets)
-        prepared = sets.prepared(task.cutoff, labels_of(config, sets.source))
+        prepared = sets.prepared(task.cutoff, task.labels(sets.source.fields))
         last = folder / CHECKPOINTS["last"]
         state = load_checkpoint(last) if last.is_file() else None
         end_with_parent()
@@ -142,7 +143,7 @@ def _train(config: Config, sets: Sets, folder: Path, state: dict[str, Any] | Non
         if show:
             _introduce(progress, config, sets, task, folder, state)
         about = {"config": config.sections(), "species": sets.train.species(), "units": sets.source.units, "data": sets.source.name}
-        prepared = sets.prepared(task.cutoff, labels_of(config, sets.source))
+        prepared = sets.prepared(task.cutoff, task.labels(sets.source.fields))
         several = helpers(folder, options.devices, torch.get_num_threads()) if options.devices > 1 else contextlib.nullcontext(0)
         with several as port:
             try:
@@ -156,8 +157,7 @@ def _train(config: Config, sets: Sets, folder: Path, state: dict[str, Any] | Non
             raise KeyboardInterrupt
         _report(folder, config, prepared, task, progress.say if show else lambda line: None)
     if show:
-        uses = "evaluate, predict, certify" + (", md, relax" if config.task.name == "force_field" else "")
-        progress.say(f"next     look at {folder / 'overview.png'}; intertwine {uses} {folder}")
+        progress.say(f"next     look at {folder / 'overview.png'}; intertwine {', '.join(task.uses)} {folder}")
         progress.say(f"results  {folder}")
     return folder
 
@@ -204,7 +204,7 @@ def _reopen(run: Path | str | None, given: dict[str, Any]) -> tuple[Path, dict[s
 def _fitted(config: Config, sets: Sets) -> Task:
     """The untrained task with the statistics of the training set."""
     task = config.build()
-    training = sets.train.only(*labels_of(config, sets.source))
+    training = sets.train.only(*task.labels(sets.source.fields))
     task.fit(training[k] for k in range(len(training)))
     return task
 

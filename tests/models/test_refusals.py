@@ -13,7 +13,7 @@ from intertwine.geometry import Graph, connect
 from intertwine.models import MODELS
 from intertwine.nn import Backbone
 from intertwine.numerics import GeometryError, InputError
-from intertwine.training.signature import arguments
+from intertwine.numerics.signature import arguments
 
 WITH_VECTORS = [name for name, model in MODELS.items() if "vector_inputs" in arguments(model)]
 every_model = pytest.mark.parametrize("name", MODELS)

@@ -12,7 +12,7 @@ from intertwine.models import PaiNN
 from intertwine.numerics import InputError
 from intertwine.tasks import ForceField
 from intertwine.training import Config, TrainingOptions, merge, parse_settings, read_config, resolve
-from intertwine.training.signature import convert
+from intertwine.numerics.signature import convert
 
 
 def test_defaults_are_those_of_the_signatures() -> None:

@@ -19,7 +19,8 @@ from intertwine.training import DataOptions, Loader, evaluate, load_checkpoint, 
 from intertwine.training import test_set as own_test_set
 from intertwine.training.fitting import accelerator
 from intertwine.training.module import TrainingModule
-from intertwine.training.setup import divide, open_sets, suggest
+from intertwine.training.sets import divide, open_sets
+from intertwine.training.settle import suggest
 
 
 @pytest.mark.parametrize("how", ["interrupt", "error"])

@@ -15,7 +15,8 @@ from intertwine.tasks import TASKS
 from intertwine.training import read_config
 from intertwine.training.config import write_sections
 from intertwine.training.options import DataOptions
-from intertwine.training.setup import Sets, open_sets, settle
+from intertwine.training.sets import Sets, open_sets
+from intertwine.training.settle import settle
 
 STEERED = [name for name, model in MODELS.items() if name not in ("mpnn", "schnet", "invariant_mpnn", "dimenet", "gemnet")]
 

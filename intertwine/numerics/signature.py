@@ -8,7 +8,7 @@ import typing
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-from intertwine.numerics import InputError, nearest
+from intertwine.numerics.errors import InputError, nearest
 
 
 class Argument(NamedTuple):

@@ -1,0 +1,94 @@
+"""From the sections as given, and the data, to the settled configuration: what the data suggest, where the user says nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from intertwine.geometry import connect
+from intertwine.models import MODELS
+from intertwine.nn import Backbone
+from intertwine.numerics import InputError, choose
+from intertwine.numerics.signature import arguments, convert
+from intertwine.tasks import TASKS
+from intertwine.training.config import Config, merge, resolve
+from intertwine.training.sets import Sets
+
+COUNTED = 100  # structures whose neighbours are counted
+HOW_TO_NAME = "name the file's labels: --key energy=NAME --key forces=NAME (units by --unit energy=kcal/mol), or one by --target NAME."
+
+
+def settle(sets: Sets, given: Mapping[str, Any]) -> Config:
+    """The resolved configuration for these data.
+
+    Raises:
+        InputError: as :func:`intertwine.training.resolve`; no task suits the labels.
+    """
+    suggested = suggest(sets, given)
+    suggested["training"]["threads"] = _threads(sets, resolve(given, suggested))
+    return resolve(given, suggested)
+
+
+def suggest(sets: Sets, given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """What the data say about task, model and training, where the user did not.
+
+    The task is the user's, else the one that the data set is meant for, else the first that suits the labels. Species and dimension are
+    those of the data, the degree that of the training set; the rest is what the task takes from them (:meth:`intertwine.tasks.Task.suggest`).
+
+    Raises:
+        InputError: no task suits the labels, or the data are not for the task.
+    """
+    given = merge(given)
+    data = sets.train
+    target = given["data"].get("target") or given["task"].get("target") or data.target or None
+    meant = data.task if target in (None, data.target) else ""
+    task = TASKS[choose(given["task"].get("name") or meant or _suited(sets, target), TASKS, kind="task", where="task.name")]
+    name = given["model"].get("name") or task.default_model(data)
+    model = MODELS[choose(name, MODELS, kind="model", where="model.name")]
+    wishes = task.suggest(data, target, model)
+    known = arguments(model)
+    wanted = {"species": sets.species(), "dimension": data.fields["pos"].shape[-1]} | wishes.get("model", {})
+    chosen = {key: value for key, value in wanted.items() if key in known}
+    if "average_degree" in known and "average_degree" not in given["model"]:
+        chosen["average_degree"] = _degree(sets, _cutoff(model, chosen, given["model"]))
+    return {
+        "task": {"name": task.name, **wishes.get("task", {})},
+        "model": {"name": name, **chosen},
+        "training": task.pace.options(len(data), model.rate) | wishes.get("training", {}),
+    }
+
+
+def _suited(sets: Sets, target: str | None) -> str:
+    """The first task that the labels ask for."""
+    for name, task in TASKS.items():
+        if task.suits(sets.train, target):
+            return name
+    labels = ", ".join(name for name in sets.train.fields if name not in ("pos", "z", "cell", "pbc")) or "none"
+    raise InputError(f"which label to learn? The data have {labels}", where="data.target", remedy=HOW_TO_NAME)
+
+
+def _cutoff(model: type[Backbone], suggested: Mapping[str, Any], given: Mapping[str, Any]) -> float | None:
+    """The cutoff that the model will have: the user's, that of the preset, the suggested one, its default."""
+    cutoff = arguments(model)["cutoff"]
+    layers = ({"cutoff": cutoff.default}, suggested, model.PRESETS.get(given.get("preset", ""), {}), given)
+    return convert({key: value for layer in layers for key, value in layer.items()}["cutoff"], cutoff.hint, where="model.cutoff")
+
+
+def _degree(sets: Sets, cutoff: float | None) -> float:
+    """Average number of neighbours in the first structures of the training set, at least 1."""
+    store = sets.train.connected(cutoff)
+    graphs = [store[k] for k in range(min(len(store), COUNTED))]
+    nodes, edges = (sum(getattr(graph, name) for graph in graphs) for name in ("num_nodes", "num_edges"))
+    return float(f"{max(edges / max(nodes, 1), 1.0):.3g}")
+
+
+def _threads(sets: Sets, config: Config) -> int:
+    """One thread for every thousand edges of a batch: on less, threads wait for each other, and badly where cores are shared."""
+    cutoff = config.model.arguments.get("cutoff")
+    few = [connect(sets.train[k], cutoff).edge_index.shape[1] for k in range(min(8, len(sets.train)))]
+    edges = config.training.batch_size * sum(few) / len(few)
+    cores = torch.get_num_threads() if config.training.devices == 1 else (os.cpu_count() or 1) // config.training.devices
+    return max(1, min(cores, 1 + int(edges / 1000)))
