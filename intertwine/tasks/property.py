@@ -71,7 +71,8 @@ class Property(Task):
         if target is None and "forces" not in data.fields:
             data.note("no forces: energy is learned as a property; --key forces=NAME, if the file calls them so")
         name = target or "energy"
-        values, extensive = data.field(name), data.extensive(name)
+        values = data.fields[name] if name in data.fields else data.field(name)  # the error names the nearest
+        extensive = data.extensive(name)
         vector = values.ndim > 1 and values.shape[-1] == 3
         readout = "mean" if extensive is False and not vector else "sum"
         if extensive is None and not vector:

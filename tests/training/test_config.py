@@ -8,17 +8,18 @@ from pathlib import Path
 import pytest
 import torch
 
-from intertwine.models import PaiNN
+from intertwine.models import MODELS
 from intertwine.numerics import InputError
-from intertwine.tasks import ForceField
-from intertwine.training import Config, TrainingOptions, merge, parse_settings, read_config, resolve
 from intertwine.numerics.signature import convert
+from intertwine.tasks import ForceField, Property
+from intertwine.training import Config, TrainingOptions, merge, parse_settings, read_config, resolve
 
 
 def test_defaults_are_those_of_the_signatures() -> None:
     config = resolve()
-    assert config.model.name == "painn"
-    assert config.model.arguments["width"] == inspect.signature(PaiNN).parameters["width"].default
+    assert config.model.name == ForceField.model
+    assert config.model.arguments["width"] == inspect.signature(MODELS[ForceField.model]).parameters["width"].default
+    assert resolve({"task": "property"}).model.name == Property.model
     assert config.task.arguments["force_weight"] == inspect.signature(ForceField).parameters["force_weight"].default
     assert config.training == TrainingOptions()
     assert config.data.source == "ethanol"
