@@ -20,7 +20,7 @@ class Dataset:
     """A data set that has a name: all that the library knows about it.
 
     Args:
-        make: opens it. It takes ``target`` and ``limit`` if ``selects`` is set, and ``progress``; the splits that it prescribes are the store's.
+        make: opens it; takes ``progress``, and ``target`` and ``limit`` if ``selects`` is set. Prescribed splits are the store's.
         description: one line.
         task: name of the task that it is meant for.
         target: the label that is learned if nothing else is said.

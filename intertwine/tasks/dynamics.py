@@ -55,8 +55,8 @@ class Dynamics(Task):
 
     @classmethod
     def suggest(cls, data: Graphs, target: str | None, model: type[Backbone]) -> Suggestion:
-        """Charges and velocities as inputs of models that take them; every particle acts on every other one; gradients clipped in the unit of
-        the loss."""
+        """Charges and velocities as inputs of models that take them; every particle acts on every other one; gradients are clipped in the
+        unit of the loss."""
         if LATER not in data.fields:
             remedy = f"`intertwine datasets` names such data; of your own, give positions at the later time as the label {LATER}."
             raise InputError("no later positions to learn", where=data.name or "data", remedy=remedy)

@@ -40,8 +40,8 @@ class Metric(NamedTuple):
 class Pace(NamedTuple):
     """Batch size, rate and length of training that suit a task on a processor, for minutes to hours.
 
-    ``batch_size``: graphs; ``learning_rate``: the largest, for a model whose own factor is 1; ``steps``: of the optimizer in all, from which the
-    epochs follow, between ``least`` and ``most``.
+    ``batch_size``: graphs; ``learning_rate``: the largest, for a model whose own factor is 1; ``steps``: of the optimizer in all, from
+    which the epochs follow, between ``least`` and ``most``.
     """
 
     batch_size: int
@@ -72,8 +72,10 @@ LOSSES = {
 
 
 class Task(nn.Module):
-    """Base of the tasks. A subclass sets ``name``, ``outputs``, ``metrics`` and ``weights`` and defines ``predict``, ``residuals``; and says of
-    itself what data it is for (``suits``), what they suggest (``suggest``), at which ``pace`` and with which ``model`` it is learned.
+    """Base of the tasks. A subclass sets ``name``, ``outputs``, ``metrics`` and ``weights`` and defines ``predict``, ``residuals``.
+
+    It says of itself what data it is for (``suits``), what they suggest (``suggest``), and at which ``pace`` and with which ``model`` it is
+    learned.
 
     Attributes:
         name: the name that the command line uses.
@@ -103,7 +105,7 @@ class Task(nn.Module):
 
     @classmethod
     def suits(cls, data: Graphs, target: str | None) -> bool:
-        """Whether the labels of the data, and the target if one is named, ask for this task. The first in ``TASKS`` that says so is taken."""
+        """Whether the labels of the data, and the target if one is named, ask for this task; the first in ``TASKS`` that does is taken."""
         return False
 
     @classmethod
@@ -126,7 +128,7 @@ class Task(nn.Module):
         return {}
 
     def labels(self, fields: Iterable[str]) -> list[str]:
-        """The labels that it learns from, of those that the data have. One that it can't do without is named whether they have it or not."""
+        """The labels that it learns from, of those that the data have; one that it can't do without is named in any case."""
         have = set(fields)
         return [output.label or name for name, output in self.outputs.items() if (output.label or name) in have]
 

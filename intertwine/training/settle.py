@@ -36,7 +36,8 @@ def suggest(sets: Sets, given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """What the data say about task, model and training, where the user did not.
 
     The task is the user's, else the one that the data set is meant for, else the first that suits the labels. Species and dimension are
-    those of the data, the degree that of the training set; the rest is what the task takes from them (:meth:`intertwine.tasks.Task.suggest`).
+    those of the data, the degree that of the training set; the rest is what the task takes from them
+    (:meth:`intertwine.tasks.Task.suggest`).
 
     Raises:
         InputError: no task suits the labels, or the data are not for the task.
