@@ -10,10 +10,11 @@ from typing import Any
 
 import torch
 
-from intertwine.numerics import CheckpointError, InputError, IntertwineError, choose, write_atomically
+from intertwine.numerics import CheckpointError, InputError, IntertwineError, choose, lack_of_memory, write_atomically
 from intertwine.tasks import Task
 from intertwine.training.checkpoint import load_checkpoint
 from intertwine.training.config import Config, resolve
+from intertwine.training.declared import check_run, check_weights
 
 CONFIG, SPLITS, REPORT = "config.toml", "splits.json", "report.json"
 CHECKPOINTS = {"best": "best.safetensors", "last": "last.safetensors"}
@@ -50,7 +51,8 @@ def load_run(path: Path | str, *, which: str = "best", device: str = "cpu", dtyp
         dtype: precision to compute in; None for that of the training.
 
     Raises:
-        CheckpointError: the folder is missing or half-written, or the checkpoint is damaged or of a newer version.
+        CheckpointError: the folder is missing or half-written, or the checkpoint is damaged, of a newer version, or has a tensor that is
+            not what the task declares, which is named.
         InputError: ``which`` is neither.
     """
     path = Path(path)
@@ -59,22 +61,23 @@ def load_run(path: Path | str, *, which: str = "best", device: str = "cpu", dtyp
     if file is not path:
         check_folder(path, file)
     state = load_checkpoint(file)
-    if not isinstance(state, dict) or not {"config", "weights", "species", "epoch"} <= state.keys():
-        raise CheckpointError("is not the checkpoint of a run", where=str(file), remedy="give a run folder, or its best.safetensors.")
+    check_run(state, str(file))
     try:
         config = resolve(state["config"])
         task = config.build()
-        if dtype is not None:
-            task = task.to(dtype)
-        task.load_state_dict(state["weights"])
-        averaged = state["average"]["mean"] if "average" in state else []
-        with torch.no_grad():
-            for parameter, value in zip([p for p in task.parameters() if p.requires_grad], averaged, strict=False):
-                parameter.copy_(value)
-    except (IntertwineError, RuntimeError, KeyError, TypeError) as error:
+    except (IntertwineError, RuntimeError, KeyError, TypeError, ValueError) as error:
+        if lack_of_memory(error):
+            raise
         raise CheckpointError(
             f"does not fit this version: {error}", where=str(file), remedy="use the version that wrote it, or train again."
         ) from error
+    averaged = check_weights(state, task, str(file))
+    task.load_state_dict(state["weights"])
+    with torch.no_grad():
+        for parameter, value in zip([p for p in task.parameters() if p.requires_grad], averaged, strict=False):
+            parameter.copy_(value)
+    if dtype is not None:
+        task = task.to(dtype)
     return Run(file.parent, config, task.to(device).eval(), tuple(state["species"]), state["epoch"], which)
 
 
