@@ -214,4 +214,5 @@ def _read(head: MACEReadout, readouts: Any, place: int, heads: int, model: MACE)
         first, last = _parts(head.mlp)
         units = slice(place * first.h_out, (place + 1) * first.h_out)
         _set(first.weight, readouts[-1].linear_1.weight.reshape(width, -1)[:, units], "readouts.linear_1.weight")
-        _set(last.weight, readouts[-1].linear_2.weight.reshape(-1, heads)[units, place : place + 1] * heads**-0.5, "readouts.linear_2.weight")
+        second = readouts[-1].linear_2.weight.reshape(-1, heads)[units, place : place + 1]
+        _set(last.weight, second * heads**-0.5, "readouts.linear_2.weight")

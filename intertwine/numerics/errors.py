@@ -84,7 +84,8 @@ def lack_of_memory(error: BaseException) -> str | None:
     """
     text = str(error)
     known = isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
-    if isinstance(error, IntertwineError) or not (known or (isinstance(error, RuntimeError | OSError | ImportError) and _LACKING.search(text))):
+    said = isinstance(error, RuntimeError | OSError | ImportError) and _LACKING.search(text)
+    if isinstance(error, IntertwineError) or not (known or said):
         return None
     place = " of the GPU" if "cuda" in text.lower() or "GPU" in text else ""
     amount = _AMOUNT.search(text)

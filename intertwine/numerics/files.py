@@ -22,7 +22,7 @@ from intertwine.numerics.locks import claim, same_file
 PATIENCE = 10.0  # s, for somebody to read a pipe
 _LINKS = 40  # that are followed, as many as by the kernel
 _DESCRIPTOR = re.compile(r"/proc/(self|\d+)(/task/\d+)?/fd|/dev/fd")
-_TEMPORARY = re.compile(r"\.\d+-[0-9a-f]{8}\.part\.")
+_PATTERN = re.compile(r"\.\d+-[0-9a-f]{8}\.part\.")
 _REMEDIES = {
     errno.ENOENT: "make its folder first.",
     errno.ENOTDIR: "choose another place: a part of this path is a file.",
@@ -59,7 +59,7 @@ def write_atomically(path: Path, data: bytes) -> None:
 def destination(path: Path) -> Destination:
     """What writing to a path means, before anything is written.
 
-    Links are followed, also one that leads to nothing yet. ``/dev/stdout`` and its like are the open descriptor itself, whatever it leads to.
+    Links are followed, also one that leads to nothing yet. ``/dev/stdout`` and its like are the open descriptor, whatever it leads to.
 
     Raises:
         CheckpointError: it is a folder, a disk or a socket, a file that may not be written, or a path of which a part is missing.
@@ -92,24 +92,16 @@ def replacing(path: Path) -> Iterator[Path]:
     """A temporary file to write in the ``with`` block, in the place of ``path`` when the block ends well and removed when it does not.
 
     Synchronised to the disk, then renamed. Links are followed; mode and owner of a former file are kept, a new one has those of any new
-    file. Other names of a former file (hard links) keep the former content. What :func:`destination` calls a stream is not replaced: what was
-    written is copied into it. A temporary file that a killed process left in the folder is removed by the next one.
+    file. Other names of a former file (hard links) keep the former content. What :func:`destination` calls a stream is not replaced: what
+    was written is copied into it. A temporary file that a killed process left in the folder is removed by the next one.
 
     Raises:
         CheckpointError: it can't be written; the old file is intact.
     """
     goal = destination(path)
-    temporary, descriptor = None, -1
+    with _named(path):
+        temporary, descriptor = _temporary(goal)
     try:
-        with _named(path):
-            folder = Path(tempfile.gettempdir()) if goal.stream else goal.path.parent
-            while descriptor < 0:
-                temporary = folder / f".{os.getpid()}-{secrets.token_hex(4)}.part.{_ending(goal.path.name)}"  # the ending tells the format
-                private = goal.stream or goal.former is not None
-                descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600 if private else 0o666)
-                if claim(descriptor) is False or not same_file(descriptor, temporary):  # somebody who sweeps took it for a dead one
-                    os.close(descriptor)
-                    descriptor = -1
         with _named(path, temporary):
             yield temporary
         with _named(path):
@@ -118,13 +110,23 @@ def replacing(path: Path) -> Iterator[Path]:
             else:
                 _put(temporary, goal)
     finally:
-        if descriptor >= 0:
-            os.close(descriptor)
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
-            if not goal.stream:
-                _sweep(temporary.parent)
+        os.close(descriptor)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        if not goal.stream:
+            _sweep(temporary.parent)
+
+
+def _temporary(goal: Destination) -> tuple[Path, int]:
+    """A new file to write, locked while the descriptor is open: that tells those of living processes from those of dead ones."""
+    folder = Path(tempfile.gettempdir()) if goal.stream else goal.path.parent
+    mode = 0o600 if goal.stream or goal.former is not None else 0o666
+    while True:
+        path = folder / f".{os.getpid()}-{secrets.token_hex(4)}.part.{_ending(goal.path.name)}"  # the ending tells the format
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
+        if claim(descriptor) is not False and same_file(descriptor, path):
+            return path, descriptor
+        os.close(descriptor)  # somebody who sweeps was faster
 
 
 @contextlib.contextmanager
@@ -218,7 +220,7 @@ def _opened(stream: Path) -> int:
 def _sweep(folder: Path) -> None:
     """Remove temporary files of processes that were killed: those that nobody has locked."""
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
-        for entry in [entry.path for entry in entries if _TEMPORARY.match(entry.name)]:
+        for entry in [entry.path for entry in entries if _PATTERN.match(entry.name)]:
             with contextlib.suppress(OSError):
                 descriptor = os.open(entry, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
                 try:

@@ -103,7 +103,7 @@ def _check_optimizer(optimizer: _Reader, state: Mapping[str, Any], task: Task, m
         raise CheckpointError(f"optimizer: moments of an unknown parameter {unknown[0]!r}", where=where, remedy=_REMEDY)
     for k, (name, parameter) in enumerate(trained.items()):
         if k in moments:
-            declared = {"step": torch.zeros(()), **{moment: parameter for moment in _MOMENTS}}
+            declared = {"step": torch.zeros(()), **dict.fromkeys(_MOMENTS, parameter)}
             found = check_tensors(moments[k], declared, where=where, what=f"optimizer of {name}")
             if not 0 <= float(found["step"]) <= state["steps"] or bool((found["exp_avg_sq"] < 0).any()):
                 wrong = "exp_avg_sq is negative" if 0 <= float(found["step"]) <= state["steps"] else f"step {float(found['step'])}"
