@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -85,7 +86,7 @@ def train(
         try:
             return _locked(folder, lock, given, opened, resume, store, progress)
         except KeyboardInterrupt:
-            say(f"stopped. {_kept(folder)}; go on with: intertwine train --resume {folder}", progress)
+            say(f"{_kept(folder)}\nstopped; go on with: intertwine train --resume {shlex.quote(str(folder))}", progress)
             raise
 
 
