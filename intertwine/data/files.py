@@ -120,7 +120,9 @@ def _ase(path: Path, name: str) -> Iterator[Frame]:
             yield _from_atoms(atoms, place(name, frame), f"ase:{kind}")
             frame += 1
     except UnknownFileTypeError as error:
-        raise DataError("unknown file format", where=name, remedy="use .xyz, .extxyz, .db, .npz or another format that ASE reads.") from error
+        raise DataError(
+            "unknown file format", where=name, remedy="use .xyz, .extxyz, .db, .npz or another format that ASE reads."
+        ) from error
     except DataError:
         raise
     except Exception as error:

@@ -20,6 +20,7 @@ from intertwine.numerics.signature import arguments, bind
 from intertwine.tasks import TASKS, ForceField, Task
 from intertwine.training.options import POSITIVE, SMALLEST, DataOptions, TrainingOptions
 
+DEEPEST = 8  # parts of a key
 SECTIONS = ("data", "model", "task", "training")
 FIRST = ForceField.name  # of the tasks, where nothing says which
 
@@ -151,6 +152,8 @@ def read_config(path: Path | str) -> dict[str, dict[str, Any]]:
         raise InputError(f"can't be read: {error.strerror}", where=str(path), remedy="give the path of a TOML file.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"is not valid TOML: {error}", where=str(path), remedy="correct the file at that place.") from error
+    except RecursionError as error:
+        raise InputError("is nested too deeply", where=str(path), remedy="write a configuration of sections and keys.") from error
     except InputError as error:
         raise InputError(error.what, where=f"{path}, {error.where}", remedy=error.remedy) from error
 
@@ -170,7 +173,7 @@ def parse_settings(settings: Iterable[str]) -> dict[str, dict[str, Any]]:
         path = key.strip().split(".")
         if path in (["model"], ["task"]):
             path.append("name")
-        if not equals or len(path) < 2 or not all(path):
+        if not equals or not 2 <= len(path) <= DEEPEST or not all(path):
             raise InputError(
                 f"{setting!r} is not of the form section.key=value", where="--set", remedy="write for example --set training.epochs=100."
             )
@@ -186,6 +189,8 @@ def _literal(text: str) -> Any:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
+    except RecursionError as error:
+        raise InputError(f"{text[:40]}... is nested too deeply", where="--set", remedy="give a number, a word or a list.") from error
 
 
 def _preset(model: Mapping[str, Any]) -> dict[str, Any]:
@@ -229,7 +234,13 @@ def write_sections(sections: Mapping[str, Any], path: Path) -> None:
 
     Raises:
         CheckpointError: the file can't be written.
+        InputError: a name is not UTF-8.
     """
     import tomli_w
 
-    write_atomically(path, tomli_w.dumps(dict(sections)).encode())
+    try:
+        text = tomli_w.dumps(dict(sections)).encode()
+    except UnicodeEncodeError as error:
+        remedy = "rename the file; a configuration is UTF-8."
+        raise InputError(f"{error.object!a} has bytes that are not UTF-8", where="configuration", remedy=remedy) from error
+    write_atomically(path, text)
