@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import inspect
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from intertwine.cli import console
-from intertwine.cli.fence import fenced
-from intertwine.numerics import CheckpointError, InputError, IntertwineError, choose, destination
+from intertwine.cli.code import Allow, own
+from intertwine.numerics import CheckpointError, InputError, IntertwineError, destination, plugins
+from intertwine.numerics.fence import fenced
 
 
 @console.guarded
@@ -28,6 +27,7 @@ def certify(
     ] = None,
     seed: Annotated[int, typer.Option(help="Of rotations, permutations and displacements.")] = 0,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Where to write the certificate as JSON.")] = None,
+    allow: Allow = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the certificate as JSON.")] = False,
 ) -> None:
     """Certify a model: symmetry, batching, smoothness, forces, singular inputs. Exit code 0 if it passes, 1 if it fails."""
@@ -36,7 +36,7 @@ def certify(
 
     if output is not None:
         destination(output)  # said before the work, not after it
-    function, claimed, name, run = find(subject, model)
+    function, claimed, name, run = find(subject, model, allow)
     users = run is None and model is None
     with (
         fenced("it failed", name, "correct the function.", shared=True) if users else contextlib.nullcontext(),
@@ -60,17 +60,17 @@ def certify(
     raise SystemExit(0 if certificate.passed else console.FAILED)
 
 
-def find(subject: str | None, model: str | None) -> tuple[Any, str, str, Any]:
+def find(subject: str | None, model: str | None, allow: list[str] | None = None) -> tuple[Any, str, str, Any]:
     """What to certify: the function, the symmetry it claims, its name, and its run if it has one."""
-    from intertwine.models import MODELS
-
     if (subject is None) == (model is None):
         raise InputError("nothing, or two things, to certify", where="certify", remedy="give a run folder, module:Class, or --model NAME.")
     if model is not None:
         import torch
 
+        from intertwine.training import model_class
+
         torch.manual_seed(0)
-        kind = MODELS[choose(model, MODELS, kind="model", where="--model")]
+        kind = model_class(model, allow=own(model))
         return kind(), kind.symmetry, f"{model} (untrained)", None
     assert subject is not None
     path = Path(subject)
@@ -78,7 +78,7 @@ def find(subject: str | None, model: str | None) -> tuple[Any, str, str, Any]:
         return (*load(subject), subject, None)
     from intertwine.training import load_run
 
-    run = load_run(console.existing(path, "run folder or module:Class"))
+    run = load_run(console.existing(path, "run folder or module:Class"), allow=allow or ())
     return run.task, run.task.backbone.symmetry, str(path), run
 
 
@@ -88,16 +88,8 @@ def load(spec: str) -> tuple[Any, str]:
     Raises:
         InputError: no such module or name, a class that can't be made, or no ``irreps_out``.
     """
-    module_name, _, name = spec.partition(":")
-    if "" not in sys.path:
-        sys.path.insert(0, "")  # modules of the folder that the user is in
-    with fenced(f"can't import {module_name!r}", spec, "run in the folder of the module, or install it; correct what its import does."):
-        module = importlib.import_module(module_name.removesuffix(".py"))
+    function, name = plugins.load(spec), spec.partition(":")[2]
     with fenced(f"{name}() failed", spec, "correct the constructor, and give every argument of it a default."):
-        if not hasattr(module, name):
-            known = ", ".join(k for k in vars(module) if k[0] != "_")
-            raise InputError(f"{module_name!r} has no {name!r}", where=spec, remedy=f"use one of: {known}.")
-        function = getattr(module, name)
         if inspect.isclass(function):
             function = function()
         if not hasattr(function, "irreps_out") and not hasattr(function, "outputs"):

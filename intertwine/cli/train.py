@@ -11,18 +11,22 @@ from typing import Annotated, Any
 import typer
 
 from intertwine.cli import console
+from intertwine.cli.code import Allow, named
 from intertwine.numerics import InputError
 
 
 @console.guarded
 def train(
     source: Annotated[
-        str | None, typer.Argument(help="A data set (see `intertwine datasets`) or a file that ASE reads, also gzipped.")
+        str | None,
+        typer.Argument(help="A data set (see `intertwine datasets`), a file that ASE reads, also gzipped, or module:name of your own."),
     ] = None,
     test: Annotated[Path | None, typer.Option(help="A second file, all of it the test set.")] = None,
-    model: Annotated[str | None, typer.Option(help="Architecture (see `intertwine models`).")] = None,
+    model: Annotated[str | None, typer.Option(help="Architecture (see `intertwine models`), or module:Class of your own.")] = None,
     preset: Annotated[str | None, typer.Option(help="Sizes of the model: small (fast), or paper (the authors').")] = None,
-    task: Annotated[str | None, typer.Option(help="force_field, property or dynamics; by default what the data are for.")] = None,
+    task: Annotated[
+        str | None, typer.Option(help="force_field, property, dynamics, or module:Class of your own; by default what the data are for.")
+    ] = None,
     target: Annotated[str | None, typer.Option(help="The label to learn, `homo` for example, where it is not energies and forces.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training set, at most.")] = None,
     minutes: Annotated[float | None, typer.Option(help="Time budget; the learning rate comes down within it.")] = None,
@@ -42,6 +46,7 @@ def train(
     ] = None,
     run: Annotated[Path | None, typer.Option(help="Folder of the run; by default runs/<data>-<model>-<time>.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with an interrupted run in this folder, exactly where it was.")] = None,
+    allow: Allow = None,
     quiet: Annotated[bool, typer.Option(help="Print nothing; the run folder has everything.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
@@ -75,7 +80,7 @@ def train(
     }
     given = {section: {k: v for k, v in values.items() if v is not None} for section, values in common.items()}
     with contextlib.redirect_stdout(sys.stderr if as_json else sys.stdout):  # standard output is for the report alone
-        folder = start(given, config, settings or [], run, resume, progress=not quiet)
+        folder = start(given, config, settings or [], run, resume, allow=allow or [], progress=not quiet)
     if as_json:
         console.emit({"run": str(folder), **json.loads((folder / "report.json").read_text())})
 
@@ -86,9 +91,12 @@ def whole(size: float | None) -> int | float | None:
 
 
 def start(
-    given: dict[str, dict[str, Any]], config: Path | None, settings: list[str], run: Path | None, resume: Path | None, *, progress: bool
-) -> Path:
+    given: dict[str, dict[str, Any]], config: Path | None, settings: list[str], run: Path | None, resume: Path | None, *,
+    allow: list[str], progress: bool,
+) -> Path:  # fmt: skip
     """Train, or go on training, under a TOML file, then the options, then the settings, later ones first in rank.
+
+    Code that the options and settings name may run; what the file or the run folder names, only from the modules in ``allow``.
 
     Raises:
         InputError: ``--run`` and ``--resume`` name different folders.
@@ -100,7 +108,8 @@ def start(
     if resume is not None and run is not None and run.resolve() != resume.resolve():
         raise InputError("--run and --resume name different folders", where=str(run), remedy="give --resume alone: it continues in place.")
     layers = [read_config(config)] if config is not None else []
-    merged = merge(*layers, given, parse_settings(settings))
+    line = merge(given, parse_settings(settings))
+    merged = merge(*layers, line)
     if resume is None and not merged["data"].get("source"):
         merged["data"]["source"] = DEFAULT
-    return run_training(merged, run=resume or run, resume=resume is not None, progress=progress)
+    return run_training(merged, run=resume or run, resume=resume is not None, progress=progress, allow=[*allow, *named(line)])

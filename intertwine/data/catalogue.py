@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from intertwine.data.properties import QM9
 from intertwine.data.qm9 import qm9
 from intertwine.data.store import GraphStore
 from intertwine.numerics import InputError, nearest
+from intertwine.numerics.plugins import find, is_code, module_of, spelled
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Dataset:
             if store.splits is not None:
                 view.notes = [*store.notes, f"limit {limit}: the split is random, not the one that {store.name} prescribes"]
             store = view
-        store.task, store.target = self.task, self.target
+        store.task, store.target = self.task or store.task, self.target or store.target
         return store
 
 
@@ -90,29 +91,52 @@ def open_dataset(
     target: str | None = None,
     limit: int | None = None,
     progress: bool = True,
+    allow: Collection[str] | None = None,
 ) -> GraphStore:
     """A data set by name, or the structures of a file; what was assumed is in its ``notes``.
 
     Args:
-        source: "ethanol", "nbody", "qm9"; or a path to any file that ASE reads (also gzipped), an ASE database, or an npz of (r)MD17.
+        source: "ethanol", "nbody", "qm9"; a path to any file that ASE reads (also gzipped), an ASE database, or an npz of (r)MD17; or
+            ``module:name`` of one's own, a :class:`Dataset` or a function that returns a :class:`GraphStore`.
         keys: for files, the names that labels have in it: ``{"energy": "MyE", "forces": "F", "dipole": "mu"}``.
         units: for files, the units in it: ``{"energy": "kcal/mol"}``; default eV and A.
         target: a label that the task needs beyond energy, forces, stress and dipole, such as "homo".
         limit: only the first entries.
         progress: show a progress bar on the terminal.
+        allow: modules outside the package whose code may run; None allows what ``source`` names.
 
     Raises:
-        InputError: keys or units are given for a named data set; a unit is unknown; the limit is not positive; qm9pack is missing.
+        InputError: keys or units are given for a named data set; a module is not allowed; a unit is unknown; the limit is not positive; qm9pack is missing.
         DataError: the file is missing, damaged or lacks a label; the file and the frame (counted from 0) are named.
     """
     if limit is not None and limit < 1:
         raise InputError(f"limit {limit}", where="limit", remedy="give a positive number of entries.")
     name = str(source)
-    if name in DATASETS:
-        if keys or units:
-            raise InputError("keys and units are for files", where=name, remedy="leave them out: the data set knows its own.")
-        return DATASETS[name].open(target=target, limit=limit, progress=progress)
     path = Path(name).expanduser()
+    if name in DATASETS or not path.exists():
+        spec = spelled(name, DATASETS, "datasets")
+        if spec in DATASETS or is_code(spec):
+            if keys or units:
+                raise InputError("keys and units are for files", where=name, remedy="leave them out: the data set knows its own.")
+            return _described(spec, (module_of(spec),) if allow is None else allow).open(target=target, limit=limit, progress=progress)
     if not path.exists() and not path.suffix and path.parent == Path("."):
         raise InputError(f"{name!r} is neither a data set nor a file", where="data", remedy=nearest(name, DATASETS))
     return read_file(path, keys=keys, units=units, target=target, limit=limit, progress=progress)
+
+
+def _described(spec: str, allow: Collection[str]) -> Dataset:
+    """The data set that a name of ``DATASETS`` or ``module:name`` stands for."""
+    found = find(spec, DATASETS, kind="data set", where="data.source", allow=allow)
+    if isinstance(found, Dataset):
+        return found
+    if not callable(found):
+        remedy = "name a Dataset, or a function that returns a GraphStore; docs/extending.md has one."
+        raise InputError(f"a {type(found).__name__} is no data set", where=spec, remedy=remedy)
+
+    def make(progress: bool) -> GraphStore:
+        store = found()
+        if not isinstance(store, GraphStore):
+            raise InputError(f"it returned a {type(store).__name__}", where=spec, remedy="return a GraphStore.")
+        return store
+
+    return Dataset(make, spec, task="", target="", entries=0, source=spec, targets=())

@@ -2,12 +2,13 @@
 
 from intertwine.training.certification import certify_run, test_set, trial_graphs
 from intertwine.training.checkpoint import load_checkpoint, save_checkpoint
-from intertwine.training.config import Choice, Config, merge, parse_settings, read_config, resolve
+from intertwine.training.config import Choice, Config, model_class, resolve, task_class
 from intertwine.training.evaluation import evaluate, predict
 from intertwine.training.folder import Run, load_run
 from intertwine.training.loader import Loader
 from intertwine.training.options import DataOptions, TrainingOptions
 from intertwine.training.run import train
+from intertwine.training.sections import merge, parse_settings, read_config
 
 __all__ = [
     "Choice",
@@ -21,11 +22,13 @@ __all__ = [
     "load_checkpoint",
     "load_run",
     "merge",
+    "model_class",
     "parse_settings",
     "predict",
     "read_config",
     "resolve",
     "save_checkpoint",
+    "task_class",
     "test_set",
     "train",
     "trial_graphs",

@@ -1,4 +1,4 @@
-"""``python -m intertwine.training FOLDER RANK PORT``: a helper process of a run on several devices (see processes.py)."""
+"""``python -m intertwine.training FOLDER RANK PORT [MODULE ...]``: a helper process of a run on several devices (see processes.py)."""
 
 from __future__ import annotations
 
@@ -12,4 +12,4 @@ from intertwine.training.run import join
 if __name__ == "__main__":
     end_with_parent()
     with handling(None):  # a signal to the whole group is the first process's to answer
-        join(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+        join(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), allow=sys.argv[4:])

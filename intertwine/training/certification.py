@@ -34,7 +34,7 @@ def test_set(run: Run, *, progress: bool = False) -> GraphStore:  # noqa: PT028 
     splits = read_splits(run.folder / SPLITS)
     if splits is None:
         raise CheckpointError(f"{SPLITS} is missing", where=str(run.folder), remedy="name the data to evaluate on.")
-    store = open_sets(run.config.data, splits=splits, progress=progress).test
+    store = open_sets(run.config.data, splits=splits, progress=progress, allow=run.allow).test
     if not len(store):
         raise DataError("the run kept no test set", where=str(run.folder), remedy="name the data to evaluate on.")
     return store

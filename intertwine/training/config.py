@@ -1,36 +1,33 @@
-"""The configuration of a run: the arguments of constructors, in four sections, as a TOML file holds them.
-
-TOML has no null. A key that is left out takes its default; the string ``"none"`` is read as None, and None is written as
-``"none"`` where it is not the default.
-"""
+"""The settled configuration of a run: every argument of the constructors, in four sections."""
 
 from __future__ import annotations
 
 import dataclasses
-import tomllib
-from collections.abc import Iterable, Mapping
+import inspect
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from intertwine.models import MODELS
 from intertwine.nn import Backbone
-from intertwine.numerics import InputError, choose, nearest, write_atomically
+from intertwine.numerics import InputError, choose
+from intertwine.numerics.plugins import find, spelled
 from intertwine.numerics.signature import arguments, bind
 from intertwine.tasks import TASKS, ForceField, Task
 from intertwine.training.options import POSITIVE, SMALLEST, DataOptions, TrainingOptions
+from intertwine.training.sections import merge, write_sections
 
-DEEPEST = 8  # parts of a key
-SECTIONS = ("data", "model", "task", "training")
 FIRST = ForceField.name  # of the tasks, where nothing says which
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A class by its name in ``MODELS`` or ``TASKS``, and the arguments of its constructor."""
+    """A class, its name (in ``MODELS`` or ``TASKS``, or ``module:Class``), and the arguments of its constructor."""
 
     name: str
     arguments: dict[str, Any]
+    made: type
 
 
 @dataclass(frozen=True)
@@ -59,16 +56,16 @@ class Config:
 
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.training.seed)
-            backbone: Backbone = MODELS[self.model.name](**self.model.arguments)
-            task = TASKS[self.task.name](backbone, **self.task.arguments)
+            backbone: Backbone = self.model.made(**self.model.arguments)
+            task: Task = self.task.made(backbone, **self.task.arguments)
         return task.double() if self.training.precision == "float64" else task
 
     def sections(self) -> dict[str, dict[str, Any]]:
         """Nested plain values: what :func:`resolve` accepts and TOML can hold."""
         return {
             "data": _plain(dataclasses.asdict(self.data), DataOptions),
-            "model": {"name": self.model.name, **_plain(self.model.arguments, MODELS[self.model.name])},
-            "task": {"name": self.task.name, **_plain(self.task.arguments, TASKS[self.task.name])},
+            "model": {"name": self.model.name, **_plain(self.model.arguments, self.model.made)},
+            "task": {"name": self.task.name, **_plain(self.task.arguments, self.task.made)},
             "training": _plain(dataclasses.asdict(self.training), TrainingOptions),
         }
 
@@ -81,130 +78,75 @@ class Config:
         write_sections(self.sections(), Path(path))
 
 
-def resolve(given: Mapping[str, Any] | Config | None = None, suggested: Mapping[str, Any] | None = None) -> Config:
+def resolve(
+    given: Mapping[str, Any] | Config | None = None, suggested: Mapping[str, Any] | None = None, *, allow: Collection[str] = ()
+) -> Config:
     """Defaults of the constructors, under what the data suggest, under what the user gave; checked.
 
     Args:
         given: sections as a TOML file has them; a section may be missing, ``model`` and ``task`` may be just a name. ``preset`` in the
             model's section stands for the arguments of that name in its ``PRESETS`` which are not given.
         suggested: the same, of lower precedence.
+        allow: modules outside the package whose classes may be named (as ``module:Class``).
 
     Raises:
-        InputError: an unknown section, key, model or task (the nearest right one is named), or a value of the wrong type or range.
+        InputError: an unknown section, key, model or task (the nearest right one is named), a value of the wrong type or range, or a class
+            of a module that is not allowed.
     """
     if isinstance(given, Config):
         given = given.sections()
-    defaults = named(merge(suggested or {}, given or {}))
-    merged = merge(defaults, suggested or {}, given or {})
-    if preset := _preset(merged["model"]):  # above what the data suggest, below what the user gave
-        merged = merge(suggested or {}, {"model": {"name": merged["model"]["name"], **preset}}, given or {})
-        del merged["model"]["preset"]
+    merged = merge(suggested or {}, given or {})
+    task_name = merged["task"].get("name", FIRST)
+    task = task_class(task_name, allow)
+    name = merged["model"].get("name", task.model)
+    model = model_class(name, allow)
+    if preset := _preset(model, merged["model"]):  # above what the data suggest, below what the user gave
+        merged = merge(suggested or {}, {"model": {"name": name, **preset}}, given or {})
     data = DataOptions(**bind(DataOptions, merged["data"], where="data"))
     training = TrainingOptions(**bind(TrainingOptions, merged["training"], where="training"))
     for section, options in (("data", data), ("training", training)):
-        for name, value in dataclasses.asdict(options).items():
-            _check_range(f"{section}.{name}", name, value)
+        for option, value in dataclasses.asdict(options).items():
+            _check_range(f"{section}.{option}", option, value)
     if training.average >= 1:
         raise InputError(f"{training.average} is not below 1", where="training.average", remedy="give a decay such as 0.99.")
-    return Config(data, _choice(merged["model"], MODELS, "model"), _choice(merged["task"], TASKS, "task"), training)
+    return Config(
+        data,
+        _choice(spelled(name, MODELS, "models"), model, merged["model"], "model"),
+        _choice(spelled(task_name, TASKS, "tasks"), task, merged["task"], "task"),
+        training,
+    )
 
 
-def named(sections: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """The task and the model that a run without data to ask would have: the only place where they are chosen so."""
-    task = sections["task"].get("name", FIRST)
-    model = sections["model"].get("name") or (TASKS[task].model if task in TASKS else TASKS[FIRST].model)
-    return {"task": {"name": task}, "model": {"name": model}}
-
-
-def merge(*layers: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Sections of several configurations, later ones first in rank.
-
-    A layer that names another model or task drops the arguments of the former.
+def model_class(name: str, allow: Collection[str] = ()) -> type[Backbone]:
+    """The architecture of that name.
 
     Raises:
-        InputError: an unknown section, or a section that is not a table.
+        InputError: it is unknown, its module is not allowed, or it is no model.
     """
-    result: dict[str, dict[str, Any]] = {name: {} for name in SECTIONS}
-    for layer in layers:
-        for section, content in layer.items():
-            if section not in SECTIONS:
-                raise InputError(f"unknown section {section!r}", where="configuration", remedy=nearest(section, SECTIONS))
-            if section in ("model", "task") and isinstance(content, str):
-                content = {"name": content}
-            if not isinstance(content, Mapping):
-                raise InputError(f"{content!r} is not a table", where=f"[{section}]", remedy=f'write "[{section}]" and keys below it.')
-            if section in ("model", "task") and content.get("name", result[section].get("name")) != result[section].get("name"):
-                result[section] = {}
-            result[section].update(content)
-    return result
+    return _subclass(find(spelled(name, MODELS, "models"), MODELS, kind="model", where="model.name", allow=allow), Backbone, name)
 
 
-def read_config(path: Path | str) -> dict[str, dict[str, Any]]:
-    """The sections of a TOML file.
-
-    Raises:
-        InputError: the file does not exist, is not TOML, or has unknown sections.
-    """
-    try:
-        with Path(path).open("rb") as file:
-            return merge(tomllib.load(file))
-    except OSError as error:
-        raise InputError(f"can't be read: {error.strerror}", where=str(path), remedy="give the path of a TOML file.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"is not valid TOML: {error}", where=str(path), remedy="correct the file at that place.") from error
-    except RecursionError as error:
-        raise InputError("is nested too deeply", where=str(path), remedy="write a configuration of sections and keys.") from error
-    except InputError as error:
-        raise InputError(error.what, where=f"{path}, {error.where}", remedy=error.remedy) from error
+def task_class(name: str, allow: Collection[str] = ()) -> type[Task]:
+    """The task of that name; raises as :func:`model_class`."""
+    return _subclass(find(spelled(name, TASKS, "tasks"), TASKS, kind="task", where="task.name", allow=allow), Task, name)
 
 
-def parse_settings(settings: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Sections from strings ``section.key=value``; the value is a TOML literal, or a bare word.
-
-    >>> parse_settings(["model.width=64", "model.name=painn", "training.minutes=2.5"])["model"]
-    {'width': 64, 'name': 'painn'}
-
-    Raises:
-        InputError: a string of another form.
-    """
-    result: dict[str, dict[str, Any]] = {}
-    for setting in settings:
-        key, equals, text = setting.partition("=")
-        path = key.strip().split(".")
-        if path in (["model"], ["task"]):
-            path.append("name")
-        if not equals or not 2 <= len(path) <= DEEPEST or not all(path):
-            raise InputError(
-                f"{setting!r} is not of the form section.key=value", where="--set", remedy="write for example --set training.epochs=100."
-            )
-        table = result.setdefault(path[0], {})
-        for name in path[1:-1]:
-            table = table.setdefault(name, {})
-        table[path[-1]] = _literal(text.strip())
-    return merge(result)
+def _subclass(found: Any, base: type, name: str) -> Any:
+    if not (inspect.isclass(found) and issubclass(found, base)):
+        remedy = f"name a subclass of {base.__module__}.{base.__name__}; docs/extending.md has one."
+        raise InputError(f"{name} is no {base.__name__}", where=name, remedy=remedy)
+    return found
 
 
-def _literal(text: str) -> Any:
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
-    except RecursionError as error:
-        raise InputError(f"{text[:40]}... is nested too deeply", where="--set", remedy="give a number, a word or a list.") from error
-
-
-def _preset(model: Mapping[str, Any]) -> dict[str, Any]:
+def _preset(model: type[Backbone], section: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of the preset that a section asks for; none if it asks for none."""
-    if "preset" not in model:
+    if "preset" not in section:
         return {}
-    presets = MODELS[choose(model["name"], MODELS, kind="model", where="model.name")].PRESETS
-    return dict(presets[choose(model["preset"], presets, kind="preset", where="model.preset")])
+    return dict(model.PRESETS[choose(section["preset"], model.PRESETS, kind="preset", where="model.preset")])
 
 
-def _choice(section: Mapping[str, Any], options: Mapping[str, type], kind: str) -> Choice:
-    section = dict(section)
-    name = choose(section.pop("name"), options, kind=kind, where=f"{kind}.name")
-    return Choice(name, bind(options[name], section, where=kind))
+def _choice(name: str, made: type, section: Mapping[str, Any], where: str) -> Choice:
+    return Choice(name, bind(made, {key: value for key, value in section.items() if key not in ("name", "preset")}, where=where), made)
 
 
 def _check_range(where: str, name: str, value: Any) -> None:
@@ -227,20 +169,3 @@ def _plain(values: Mapping[str, Any], function: Any) -> dict[str, Any]:
         else:
             result[name] = list(value) if isinstance(value, tuple) else value
     return result
-
-
-def write_sections(sections: Mapping[str, Any], path: Path) -> None:
-    """Write sections as TOML, atomically.
-
-    Raises:
-        CheckpointError: the file can't be written.
-        InputError: a name is not UTF-8.
-    """
-    import tomli_w
-
-    try:
-        text = tomli_w.dumps(dict(sections)).encode()
-    except UnicodeEncodeError as error:
-        remedy = "rename the file; a configuration is UTF-8."
-        raise InputError(f"{error.object!a} has bytes that are not UTF-8", where="configuration", remedy=remedy) from error
-    write_atomically(path, text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import torch
 
 from intertwine.numerics import CheckpointError, InputError, IntertwineError, choose, lack_of_memory, write_atomically
 from intertwine.numerics.locks import LOCK
+from intertwine.numerics.plugins import NotAllowed
 from intertwine.tasks import Task
 from intertwine.training.checkpoint import load_checkpoint
 from intertwine.training.config import Config, resolve
@@ -34,6 +35,7 @@ class Run:
         species: atomic numbers of the training set; empty if its nodes are not atoms.
         epoch: after which the weights were taken.
         which: "best" or "last".
+        allow: modules outside the package whose code it may run.
     """
 
     folder: Path
@@ -42,9 +44,12 @@ class Run:
     species: tuple[int, ...]
     epoch: int
     which: str
+    allow: tuple[str, ...] = ()
 
 
-def load_run(path: Path | str, *, which: str = "best", device: str = "cpu", dtype: torch.dtype | None = None) -> Run:
+def load_run(
+    path: Path | str, *, which: str = "best", device: str = "cpu", dtype: torch.dtype | None = None, allow: Collection[str] = ()
+) -> Run:
     """Read a run folder (or one of its checkpoints).
 
     Args:
@@ -56,7 +61,7 @@ def load_run(path: Path | str, *, which: str = "best", device: str = "cpu", dtyp
     Raises:
         CheckpointError: the folder is missing or half-written, or the checkpoint is damaged, of a newer version, or has a tensor that is
             not what the task declares, which is named.
-        InputError: ``which`` is neither.
+        InputError: ``which`` is neither, or the run names a class of a module that is not allowed.
     """
     path = Path(path)
     choose(which, CHECKPOINTS, kind="checkpoint", where="which")
@@ -65,7 +70,7 @@ def load_run(path: Path | str, *, which: str = "best", device: str = "cpu", dtyp
         check_folder(path, file)
     state = load_checkpoint(file)
     check_run(state, str(file))
-    config, task = rebuilt(state["config"], file)
+    config, task = rebuilt(state["config"], file, allow)
     averaged = check_weights(state, task, str(file))
     task.load_state_dict(state["weights"])
     with torch.no_grad():
@@ -73,18 +78,20 @@ def load_run(path: Path | str, *, which: str = "best", device: str = "cpu", dtyp
             parameter.copy_(value)
     if dtype is not None:
         task = task.to(dtype)
-    return Run(file.parent, config, task.to(device).eval(), tuple(state["species"]), state["epoch"], which)
+    return Run(file.parent, config, task.to(device).eval(), tuple(state["species"]), state["epoch"], which, tuple(allow))
 
 
-def rebuilt(sections: Any, file: Path) -> tuple[Config, Task]:
+def rebuilt(sections: Any, file: Path, allow: Collection[str] = ()) -> tuple[Config, Task]:
     """The configuration that a checkpoint keeps, and the untrained task that it describes.
 
     Raises:
         CheckpointError: this version can't make it.
     """
     try:
-        config = resolve(sections)
+        config = resolve(sections, allow=allow)
         return config, config.build()
+    except NotAllowed:
+        raise
     except (IntertwineError, RuntimeError, KeyError, TypeError, ValueError, AttributeError) as error:
         if lack_of_memory(error):
             raise

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from intertwine.numerics import IntertwineError
@@ -27,10 +27,10 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def helpers(folder: Path, devices: int, threads: int) -> Iterator[int]:
+def helpers(folder: Path, devices: int, threads: int, allow: Collection[str] = ()) -> Iterator[int]:
     """Processes 1 ... ``devices - 1`` of the run in ``folder``, alive and prepared inside the ``with`` block; gives the port to meet at.
 
-    They run ``python -m intertwine.training FOLDER RANK PORT``, which reads configuration and split from the folder, writes nothing,
+    They run ``python -m intertwine.training FOLDER RANK PORT [MODULE ...]``, which reads configuration and split from the folder, writes nothing,
     and ends when this process does.
 
     Raises:
@@ -42,7 +42,7 @@ def helpers(folder: Path, devices: int, threads: int) -> Iterator[int]:
     with tempfile.TemporaryFile("w+") as said, contextlib.ExitStack() as stack:
         others = []
         for rank in range(1, devices):
-            command = [sys.executable, "-m", "intertwine.training", str(folder), str(rank), str(port)]
+            command = [sys.executable, "-m", "intertwine.training", str(folder), str(rank), str(port), *allow]
             others.append(subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=said, env=environment, text=True))
             stack.callback(_end, others[-1])
         for process in others:

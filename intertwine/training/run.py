@@ -6,7 +6,7 @@ import contextlib
 import os
 import shlex
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from intertwine.numerics import CheckpointError, FolderLock, InputError, Intertw
 from intertwine.tasks import Task
 from intertwine.training.certification import conclude
 from intertwine.training.checkpoint import load_checkpoint
-from intertwine.training.config import Config, merge, read_config, resolve, write_sections
+from intertwine.training.config import Config, resolve
 from intertwine.training.declared import check_state
 from intertwine.training.evaluation import evaluate
 from intertwine.training.folder import (
@@ -33,13 +33,14 @@ from intertwine.training.folder import (
     write_json,
 )  # fmt: skip
 from intertwine.training.progress import Progress, duration, say
+from intertwine.training.sections import merge, read_config, write_sections
 from intertwine.training.sets import Sets, open_sets, read_splits, save_splits
 from intertwine.training.settle import settle
 
 
 def train(
     config: Config | Mapping[str, Any] | str | Path | None = None, *, progress: bool = True, run: Path | str | None = None,
-    resume: bool = False, store: GraphStore | None = None,
+    resume: bool = False, store: GraphStore | None = None, allow: Collection[str] = (),
 ) -> Path:  # fmt: skip
     """Train a model: read the data, fit, test, draw pictures.
 
@@ -53,6 +54,7 @@ def train(
         run: the folder; by default ``runs/<data>-<model>-<time>``. Nobody else can train in it meanwhile.
         resume: go on with the run in that folder, or start it over if it has no checkpoint yet.
         store: the data, if they are already open; then ``data.source`` is only their name.
+        allow: modules outside the package whose models, tasks and data sets the configuration may name, as ``module:Class``.
 
     Returns:
         The run folder: ``config.toml``, ``splits.json``, ``best.safetensors``, ``last.safetensors``, ``metrics.csv``, ``report.json``,
@@ -69,7 +71,7 @@ def train(
         read_config(config) if isinstance(config, str | Path) else config.sections() if isinstance(config, Config) else merge(config or {})
     )
     named = given if "name" in given["model"] else given | {"model": {}}  # the data will say which, and whose arguments these are
-    checked = resolve(named)  # before anything is made
+    checked = resolve(named, allow=allow)  # before anything is made
     _enough_devices(checked)
     if store is not None and checked.training.devices > 1:
         raise InputError(
@@ -81,11 +83,11 @@ def train(
     elif run is not None:
         folder = make_folder(run)
     else:  # is called after the model, which the data may decide
-        opened = _open(given, None, store, progress)
-        folder = new_folder(f"{_stem(checked)}-{opened[1].model.name}")
+        opened = _open(given, None, store, progress, allow)
+        folder = new_folder(f"{_stem(checked)}-{opened[1].model.name.rpartition(':')[2]}")
     with FolderLock(folder) as lock:
         try:
-            return _locked(folder, lock, given, opened, resume, store, progress)
+            return _locked(folder, lock, given, opened, resume, store, progress, allow)
         except KeyboardInterrupt:
             say(f"{_kept(folder)}\nstopped; go on with: intertwine train --resume {shlex.quote(str(folder))}", progress)
             raise
@@ -93,36 +95,38 @@ def train(
 
 def _locked(
     folder: Path, lock: FolderLock, given: dict[str, Any], opened: tuple[Sets, Config] | None, resume: bool, store: GraphStore | None,
-    show: bool,
+    show: bool, allow: Collection[str],
 ) -> Path:  # fmt: skip
     """The run, in a folder that nobody else writes to."""
     state = None
     for part in folder.glob(".*.part.*"):  # of a save that was cut short
         part.unlink(missing_ok=True)
     if resume:
-        given, state = _reopen(folder, given)
+        given, state = _reopen(folder, given, allow)
     else:
         check_empty(folder)
     try:
         if state is None:
             write_sections(given, folder / CONFIG)
-        sets, settled = opened or _open(given, read_splits(folder / SPLITS) if state else None, store, show)
+        sets, settled = opened or _open(given, read_splits(folder / SPLITS) if state else None, store, show, allow)
         if len(sets.train) < settled.training.devices:  # before that many processes start
             what = f"{len(sets.train)} structures for {settled.training.devices} processes"
             raise InputError(what, where="training.devices", remedy="use fewer devices or more data.")
         settled.save(folder / CONFIG)
         save_splits(sets, folder / SPLITS)
-        return _train(settled, sets, folder, state, show, lock)
+        return _train(settled, sets, folder, state, show, lock, allow)
     except IntertwineError:
         if not resume:
             _withdraw(folder, lock)
         raise
 
 
-def _open(given: dict[str, Any], splits: Splits | None, store: GraphStore | None, show: bool) -> tuple[Sets, Config]:
+def _open(
+    given: dict[str, Any], splits: Splits | None, store: GraphStore | None, show: bool, allow: Collection[str]
+) -> tuple[Sets, Config]:
     """The data, and the configuration that suits them."""
-    sets = open_sets(resolve({"data": given["data"]}).data, splits=splits, store=store, progress=show)
-    return sets, settle(sets, given)
+    sets = open_sets(resolve({"data": given["data"]}).data, splits=splits, store=store, progress=show, allow=allow)
+    return sets, settle(sets, given, allow=allow)
 
 
 def _withdraw(folder: Path, lock: FolderLock) -> None:
@@ -147,16 +151,16 @@ def _enough_devices(config: Config) -> None:
 
 def _stem(config: Config) -> str:
     """The data set's name, without folders and endings."""
-    return Path(config.data.source).name.split(".")[0] or "data"
+    return Path(config.data.source).name.rpartition(":")[2].split(".")[0] or "data"
 
 
-def join(folder: Path, rank: int, port: int) -> None:
+def join(folder: Path, rank: int, port: int, allow: Collection[str] = ()) -> None:
     """Take part in a run as helper process ``rank``; the first process is at ``port``."""
     from intertwine.training.fitting import fit, threads
     from intertwine.training.processes import say_ready
 
-    config = resolve(read_config(folder / CONFIG))
-    sets = open_sets(config.data, splits=read_splits(folder / SPLITS), progress=False)
+    config = resolve(read_config(folder / CONFIG), allow=allow)
+    sets = open_sets(config.data, splits=read_splits(folder / SPLITS), progress=False, allow=allow)
     with threads(config.training), _seeded(config):
         task = _fitted(config, sets)
         prepared = sets.prepared(task.cutoff, task.labels(sets.source.fields))
@@ -166,7 +170,9 @@ def join(folder: Path, rank: int, port: int) -> None:
         fit(task, config, prepared, folder, state=state, rank=rank, port=port)
 
 
-def _train(config: Config, sets: Sets, folder: Path, state: dict[str, Any] | None, show: bool, lock: FolderLock) -> Path:
+def _train(
+    config: Config, sets: Sets, folder: Path, state: dict[str, Any] | None, show: bool, lock: FolderLock, allow: Collection[str]
+) -> Path:
     from intertwine.training.fitting import fit, threads
     from intertwine.training.processes import helpers
 
@@ -181,7 +187,7 @@ def _train(config: Config, sets: Sets, folder: Path, state: dict[str, Any] | Non
             _introduce(progress, config, sets, task, folder, state)
         about = {"config": config.sections(), "species": sets.train.species(), "units": sets.source.units, "data": sets.source.name}
         prepared = sets.prepared(task.cutoff, task.labels(sets.source.fields))
-        several = helpers(folder, options.devices, torch.get_num_threads()) if options.devices > 1 else contextlib.nullcontext(0)
+        several = helpers(folder, options.devices, torch.get_num_threads(), allow) if options.devices > 1 else contextlib.nullcontext(0)
         with several as port:
             try:
                 fit(task, config, prepared, folder, state=state, about=about, progress=progress, port=port, lock=lock)
@@ -189,7 +195,7 @@ def _train(config: Config, sets: Sets, folder: Path, state: dict[str, Any] | Non
                 if show and (folder / CHECKPOINTS["last"]).is_file():
                     progress.say(f"failed. {_kept(folder)}")
                 raise
-        _report(folder, config, prepared, task, progress.say if show else lambda line: None)
+        _report(folder, config, prepared, task, progress.say if show else lambda line: None, allow)
     if show:
         progress.say(f"next     look at {folder / 'overview.png'}; intertwine {', '.join(task.uses)} {folder}")
         progress.say(f"results  {folder}")
@@ -214,7 +220,7 @@ def _existing(run: Path | str | None) -> Path:
     return folder
 
 
-def _reopen(folder: Path, given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any] | None]:
+def _reopen(folder: Path, given: dict[str, Any], allow: Collection[str]) -> tuple[dict[str, Any], dict[str, Any] | None]:
     """The configuration of a run to go on with, under the given changes, and its last state if there is one."""
     stored = read_config(folder / CONFIG) if (folder / CONFIG).is_file() else {}
     last = folder / CHECKPOINTS["last"]
@@ -227,10 +233,10 @@ def _reopen(folder: Path, given: dict[str, Any]) -> tuple[dict[str, Any], dict[s
     state = load_checkpoint(last)
     if not isinstance(state, dict) or not {"config", "weights", "optimizer", "epoch"} <= state.keys():
         raise CheckpointError("is not the last state of a run", where=str(last), remedy="delete it to start the run over.")
-    former, task = rebuilt(state["config"], last)
+    former, task = rebuilt(state["config"], last, allow)
     check_state(state, task, str(last))
     merged = merge(state["config"], given)
-    changed = resolve(merged)
+    changed = resolve(merged, allow=allow)
     for section in ("data", "model", "task"):
         if getattr(changed, section) != getattr(former, section):
             raise InputError(
@@ -257,11 +263,11 @@ def _seeded(config: Config):
         yield
 
 
-def _report(folder: Path, config: Config, sets: Sets, task: Task, say: Callable[[str], None]) -> dict[str, Any]:
+def _report(folder: Path, config: Config, sets: Sets, task: Task, say: Callable[[str], None], allow: Collection[str]) -> dict[str, Any]:
     """Test and certify the best weights; write ``report.json``, the certificate and pictures."""
     from intertwine.training.pictures import draw
 
-    trained = load_run(folder, which="best" if (folder / CHECKPOINTS["best"]).is_file() else "last")
+    trained = load_run(folder, which="best" if (folder / CHECKPOINTS["best"]).is_file() else "last", allow=allow)
     last = load_checkpoint(folder / CHECKPOINTS["last"])
     rows = last["rows"]
     best = next((row for row in rows if row["epoch"] == trained.epoch), rows[-1])

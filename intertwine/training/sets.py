@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,14 @@ class Sets:
         return Sets(whole, self.splits, whole.subset(self.splits.train), whole.subset(self.splits.validation), test)
 
 
-def open_sets(options: DataOptions, *, splits: Splits | None = None, store: GraphStore | None = None, progress: bool = True) -> Sets:
+def open_sets(
+    options: DataOptions,
+    *,
+    splits: Splits | None = None,
+    store: GraphStore | None = None,
+    progress: bool = True,
+    allow: Collection[str] = (),
+) -> Sets:
     """Read the data and divide them.
 
     Args:
@@ -55,11 +63,12 @@ def open_sets(options: DataOptions, *, splits: Splits | None = None, store: Grap
         splits: of a run that is resumed; otherwise as the options say.
         store: the data, if they are already open; then ``options.source`` is only a name.
         progress: show a bar.
+        allow: modules outside the package whose data sets may be named.
 
     Raises:
         DataError, InputError: the data can't be read, or there are too few.
     """
-    about: dict[str, Any] = {"keys": options.keys, "units": options.units, "target": options.target, "progress": progress}
+    about: dict[str, Any] = {"keys": options.keys, "units": options.units, "target": options.target, "progress": progress, "allow": allow}
     whole = store if store is not None else open_dataset(options.source, limit=options.limit, **about)
     apart = open_dataset(options.test, **about) if options.test else None
     if splits is None:

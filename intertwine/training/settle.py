@@ -3,36 +3,39 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
 
 from intertwine.geometry import connect
-from intertwine.models import MODELS
 from intertwine.nn import Backbone
-from intertwine.numerics import InputError, choose
+from intertwine.numerics import InputError
 from intertwine.numerics.signature import arguments, convert
 from intertwine.tasks import TASKS
-from intertwine.training.config import Config, merge, resolve
+from intertwine.training.config import Config, model_class, resolve, task_class
+from intertwine.training.sections import merge
 from intertwine.training.sets import Sets
 
 COUNTED = 100  # structures whose neighbours are counted
 HOW_TO_NAME = "name the file's labels: --key energy=NAME --key forces=NAME (units by --unit energy=kcal/mol), or one by --target NAME."
 
 
-def settle(sets: Sets, given: Mapping[str, Any]) -> Config:
-    """The resolved configuration for these data.
+def settle(sets: Sets, given: Mapping[str, Any], *, allow: Collection[str] = ()) -> Config:
+    """The resolved configuration for these data; ``allow`` as in :func:`intertwine.training.resolve`.
 
     Raises:
         InputError: as :func:`intertwine.training.resolve`; no task suits the labels.
     """
-    suggested = suggest(sets, given)
-    suggested["training"]["threads"] = _threads(sets, resolve(given, suggested))
-    return resolve(given, suggested)
+    given = merge(given)
+    config = resolve(given, suggest(sets, given, allow=allow), allow=allow)
+    if "threads" in given["training"]:
+        return config
+    return replace(config, training=replace(config.training, threads=_threads(sets, config)))
 
 
-def suggest(sets: Sets, given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def suggest(sets: Sets, given: Mapping[str, Any], *, allow: Collection[str] = ()) -> dict[str, dict[str, Any]]:
     """What the data say about task, model and training, where the user did not.
 
     The task is the user's, else the one that the data set is meant for, else the first that suits the labels. Species and dimension are
@@ -46,9 +49,10 @@ def suggest(sets: Sets, given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     data = sets.train
     target = given["data"].get("target") or given["task"].get("target") or data.target or None
     meant = data.task if target in (None, data.target) else ""
-    task = TASKS[choose(given["task"].get("name") or meant or _suited(sets, target), TASKS, kind="task", where="task.name")]
+    task_name = given["task"].get("name") or meant or _suited(sets, target)
+    task = task_class(task_name, allow)
     name = given["model"].get("name") or task.default_model(data)
-    model = MODELS[choose(name, MODELS, kind="model", where="model.name")]
+    model = model_class(name, allow)
     wishes = task.suggest(data, target, model)
     known = arguments(model)
     wanted = {"species": sets.species(), "dimension": data.fields["pos"].shape[-1]} | wishes.get("model", {})
@@ -56,7 +60,7 @@ def suggest(sets: Sets, given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     if "average_degree" in known and "average_degree" not in given["model"]:
         chosen["average_degree"] = _degree(sets, _cutoff(model, chosen, given["model"]))
     return {
-        "task": {"name": task.name, **wishes.get("task", {})},
+        "task": {"name": task_name, **wishes.get("task", {})},
         "model": {"name": name, **chosen},
         "training": task.pace.options(len(data), model.rate) | wishes.get("training", {}),
     }

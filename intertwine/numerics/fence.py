@@ -10,7 +10,8 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-from intertwine.numerics import InputError, IntertwineError, Stopped, lack_of_memory
+from intertwine.numerics.errors import InputError, IntertwineError, lack_of_memory
+from intertwine.numerics.signals import Stopped
 
 _LIBRARIES = tuple({str(Path(sysconfig.get_path(name)).resolve()) for name in ("stdlib", "purelib", "platlib")})
 _OURS = str(Path(__file__).resolve().parents[1])

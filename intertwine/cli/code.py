@@ -1,0 +1,24 @@
+"""Code of the user's own on the command line: what a line itself names may run, what a run folder or a file names must be allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from intertwine.numerics.plugins import is_code, module_of
+
+Allow = Annotated[
+    list[str] | None, typer.Option("--allow", metavar="MODULE", help="Module of your own that the run may load classes from; repeatable.")
+]
+
+
+def own(*names: Any) -> list[str]:
+    """The modules of names of the form ``module:Class``."""
+    return [module_of(name) for name in names if isinstance(name, str) and is_code(name)]
+
+
+def named(sections: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The modules that the sections of a configuration name."""
+    return own(sections["data"].get("source"), sections["data"].get("test"), *(sections[part].get("name") for part in ("model", "task")))

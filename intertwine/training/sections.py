@@ -1,0 +1,111 @@
+"""The sections of a configuration as they are given: by a TOML file, by options, by settings; merged, not yet checked against constructors.
+
+TOML has no null. A key that is left out takes its default; the string ``"none"`` is read as None, and None is written as
+``"none"`` where it is not the default.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from intertwine.numerics import InputError, nearest, write_atomically
+
+DEEPEST = 8  # parts of a key
+SECTIONS = ("data", "model", "task", "training")
+
+
+def merge(*layers: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Sections of several configurations, later ones first in rank.
+
+    A layer that names another model or task drops the arguments of the former.
+
+    Raises:
+        InputError: an unknown section, or a section that is not a table.
+    """
+    result: dict[str, dict[str, Any]] = {name: {} for name in SECTIONS}
+    for layer in layers:
+        for section, content in layer.items():
+            if section not in SECTIONS:
+                raise InputError(f"unknown section {section!r}", where="configuration", remedy=nearest(section, SECTIONS))
+            if section in ("model", "task") and isinstance(content, str):
+                content = {"name": content}
+            if not isinstance(content, Mapping):
+                raise InputError(f"{content!r} is not a table", where=f"[{section}]", remedy=f'write "[{section}]" and keys below it.')
+            if section in ("model", "task") and content.get("name", result[section].get("name")) != result[section].get("name"):
+                result[section] = {}
+            result[section].update(content)
+    return result
+
+
+def read_config(path: Path | str) -> dict[str, dict[str, Any]]:
+    """The sections of a TOML file.
+
+    Raises:
+        InputError: the file does not exist, is not TOML, or has unknown sections.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            return merge(tomllib.load(file))
+    except OSError as error:
+        raise InputError(f"can't be read: {error.strerror}", where=str(path), remedy="give the path of a TOML file.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"is not valid TOML: {error}", where=str(path), remedy="correct the file at that place.") from error
+    except RecursionError as error:
+        raise InputError("is nested too deeply", where=str(path), remedy="write a configuration of sections and keys.") from error
+    except InputError as error:
+        raise InputError(error.what, where=f"{path}, {error.where}", remedy=error.remedy) from error
+
+
+def parse_settings(settings: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Sections from strings ``section.key=value``; the value is a TOML literal, or a bare word.
+
+    >>> parse_settings(["model.width=64", "model.name=painn", "training.minutes=2.5"])["model"]
+    {'width': 64, 'name': 'painn'}
+
+    Raises:
+        InputError: a string of another form.
+    """
+    result: dict[str, dict[str, Any]] = {}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        path = key.strip().split(".")
+        if path in (["model"], ["task"]):
+            path.append("name")
+        if not equals or not 2 <= len(path) <= DEEPEST or not all(path):
+            raise InputError(
+                f"{setting!r} is not of the form section.key=value", where="--set", remedy="write for example --set training.epochs=100."
+            )
+        table = result.setdefault(path[0], {})
+        for name in path[1:-1]:
+            table = table.setdefault(name, {})
+        table[path[-1]] = _literal(text.strip())
+    return merge(result)
+
+
+def _literal(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+    except RecursionError as error:
+        raise InputError(f"{text[:40]}... is nested too deeply", where="--set", remedy="give a number, a word or a list.") from error
+
+
+def write_sections(sections: Mapping[str, Any], path: Path) -> None:
+    """Write sections as TOML, atomically.
+
+    Raises:
+        CheckpointError: the file can't be written.
+        InputError: a name is not UTF-8.
+    """
+    import tomli_w
+
+    try:
+        text = tomli_w.dumps(dict(sections)).encode()
+    except UnicodeEncodeError as error:
+        remedy = "rename the file; a configuration is UTF-8."
+        raise InputError(f"{error.object!a} has bytes that are not UTF-8", where="configuration", remedy=remedy) from error
+    write_atomically(path, text)
