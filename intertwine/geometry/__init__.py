@@ -3,6 +3,7 @@
 from intertwine.geometry.attributes import (
     EDGE_INVARIANTS,
     NODE_INVARIANTS,
+    centred,
     directions,
     distances,
     edge_invariants,
@@ -25,6 +26,7 @@ __all__ = [
     "Quadruplets",
     "act",
     "arriving",
+    "centred",
     "check_shapes",
     "collate",
     "connect",

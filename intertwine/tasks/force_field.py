@@ -2,6 +2,7 @@ r"""Energies of structures, forces as their derivative, stress as their derivati
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable
 from typing import Any
 
@@ -74,11 +75,11 @@ class ForceField(Task):
             interaction = self.interaction(strained(graph, pos, strain))
             inputs = [pos] if strain is None else [pos, strain]
             gradients = torch.autograd.grad(interaction.sum(), inputs, create_graph=self.training, materialize_grads=True)
-        result = {"energy": self.total(interaction, graph), "forces": -gradients[0]}
+        result = {"energy": self.total(interaction, graph), "forces": -gradients[0].to(self.dtype)}
         if strain is not None:
             bulk = graph.pbc.all(1).view(-1, 1, 1)
             volume = torch.where(bulk, torch.linalg.det(graph.cell).abs().view(-1, 1, 1), 1.0)
-            result["stress"] = torch.where(bulk, gradients[1] / volume, torch.nan)
+            result["stress"] = torch.where(bulk, gradients[1] / volume, torch.nan).to(self.dtype)
         return result
 
     def stressed(self, graph: Graph) -> bool:
@@ -155,10 +156,11 @@ def strained(graph: Graph, pos: Tensor, strain: Tensor | None) -> Graph:
         pos: the positions to use (A), differentiable.
         strain: :math:`\varepsilon` (graphs, 3, 3); None for no strain.
     """
-    graph = graph.cast(pos.dtype)
+    graph = copy.copy(graph)
     graph.pos = pos
     if strain is not None:
         symmetric = 0.5 * (strain + strain.transpose(1, 2))
         graph.pos = pos + (pos.unsqueeze(1) @ symmetric.index_select(0, graph.membership())).squeeze(1)
-        graph.cell = graph.cell + graph.cell @ symmetric
+        cell = graph.cell.to(pos.dtype)
+        graph.cell = cell + cell @ symmetric
     return graph
