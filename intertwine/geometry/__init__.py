@@ -12,6 +12,7 @@ from intertwine.geometry.attributes import (
     node_invariants,
 )
 from intertwine.geometry.batching import collate
+from intertwine.geometry.folding import folded
 from intertwine.geometry.graph import FIELDS, Field, Graph, act, check_shapes, node_fields, permute
 from intertwine.geometry.neighbours import connect, neighbour_list
 from intertwine.geometry.quadruplets import Quadruplets, meetings, quadruplets, reverse, within
@@ -35,6 +36,7 @@ __all__ = [
     "edge_invariants",
     "edge_vectors",
     "field",
+    "folded",
     "meetings",
     "neighbour_list",
     "node_fields",

@@ -10,10 +10,10 @@ import torch
 from ase.data import chemical_symbols
 from torch import Tensor
 
-from intertwine.geometry import Graph
+from intertwine.geometry import Graph, folded
 from intertwine.groups import Cartesian
 from intertwine.nn import Backbone, ScalarHead, pool
-from intertwine.numerics import DataError, GeometryError
+from intertwine.numerics import DataError, GeometryError, segment
 from intertwine.tasks.references import References, composition
 from intertwine.tasks.task import Metric, Output, Task, label
 
@@ -149,7 +149,10 @@ class ForceField(Task):
 
 
 def strained(graph: Graph, pos: Tensor, strain: Tensor | None) -> Graph:
-    r"""The graph with positions and cell under a symmetric strain: :math:`x \to x + x\,\tfrac12(\varepsilon + \varepsilon^T)`.
+    r"""The graph with positions and cell under a symmetric strain: :math:`x \to x + (x - \bar x)\,\tfrac12(\varepsilon + \varepsilon^T)`.
+
+    Atoms are folded home and strained about the mean of their graph: far from the origin, and over many cells, the stress would be a
+    small difference of large sums.
 
     Args:
         graph: one graph or a batch.
@@ -159,8 +162,12 @@ def strained(graph: Graph, pos: Tensor, strain: Tensor | None) -> Graph:
     graph = copy.copy(graph)
     graph.pos = pos
     if strain is not None:
+        graph = folded(graph)
+        pos = graph.pos
         symmetric = 0.5 * (strain + strain.transpose(1, 2))
-        graph.pos = pos + (pos.unsqueeze(1) @ symmetric.index_select(0, graph.membership())).squeeze(1)
+        membership = graph.membership()
+        arm = pos - segment.mean(pos.detach(), membership, graph.graphs).index_select(0, membership)
+        graph.pos = pos + (arm.unsqueeze(1) @ symmetric.index_select(0, membership)).squeeze(1)
         cell = graph.cell.to(pos.dtype)
         graph.cell = cell + cell @ symmetric
     return graph
