@@ -9,7 +9,6 @@ from intertwine.certify.structures import periodic
 from intertwine.certify.trial import Findings, Trial, Worst
 from intertwine.geometry import Graph, node_fields
 
-
 MOST_CELLS = 500  # that an atom is moved by
 
 
