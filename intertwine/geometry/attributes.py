@@ -29,8 +29,7 @@ def edge_vectors(graph: Graph) -> Float[Tensor, "edges n"]:
     cell, shifts = graph.get("cell"), graph.get("shifts")
     if cell is None or shifts is None:
         if shifts is not None and safe.inspectable(shifts) and bool(shifts.any()):
-            what = "edges to periodic images, and no cell"  # what is left of a periodic graph batched behind an open one
-            raise GeometryError(what, where="shifts", remedy="give `cell`; batch periodic graphs apart from open ones.")
+            raise GeometryError("edges to periodic images, and no cell", where="shifts", remedy="give `cell`.")
         if cell is not None and safe.inspectable(cell) and bool(graph.pbc.any()):
             raise GeometryError("a periodic graph's edges need them", where="shifts", remedy="call intertwine.connect(graph, cutoff).")
         return vectors.to(graph.precision)

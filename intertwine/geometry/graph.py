@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
+from intertwine.geometry.storage import GraphStorage
 from intertwine.groups import Cartesian, Isometry, Representation
 from intertwine.numerics import GeometryError, InputError
 from intertwine.o3 import Irreps
@@ -85,6 +86,7 @@ class Graph(Data):
         **fields: Any,
     ) -> None:
         super().__init__()
+        self.__dict__["_store"] = GraphStorage(_parent=self)
         if pos is None and z is None and cell is None:  # PyG makes empty objects when it copies and batches
             for name, value in fields.items():
                 self[name] = value
@@ -146,6 +148,10 @@ class Graph(Data):
         if name == "energy" and tensor.ndim == 2 and tensor.shape[1] == 1:
             return tensor.squeeze(1)  # a column of numbers: subtracting a row from it would pair every graph with every other
         return tensor.unsqueeze(0) if field.level == "graph" and tensor.ndim == field.rank else tensor
+
+    def keys(self) -> list[str]:
+        """The names of all fields."""
+        return list(self._store.to_dict())
 
     @property
     def dimension(self) -> int:
