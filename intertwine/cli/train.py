@@ -19,7 +19,7 @@ from intertwine.numerics import InputError
 def train(
     source: Annotated[
         str | None,
-        typer.Argument(help="A data set (see `intertwine datasets`), a file that ASE reads, also gzipped, or module:name of your own."),
+        typer.Argument(help="A data set (see `intertwine datasets`), a file that ASE reads, or module:name of your own."),
     ] = None,
     test: Annotated[Path | None, typer.Option(help="A second file, all of it the test set.")] = None,
     model: Annotated[str | None, typer.Option(help="Architecture (see `intertwine models`), or module:Class of your own.")] = None,

@@ -3,6 +3,7 @@
 from intertwine.geometry.attributes import (
     EDGE_INVARIANTS,
     NODE_INVARIANTS,
+    centred,
     directions,
     distances,
     edge_invariants,
@@ -11,6 +12,7 @@ from intertwine.geometry.attributes import (
     node_invariants,
 )
 from intertwine.geometry.batching import collate
+from intertwine.geometry.folding import folded
 from intertwine.geometry.graph import FIELDS, Field, Graph, act, check_shapes, node_fields, permute
 from intertwine.geometry.graphs import Graphs
 from intertwine.geometry.neighbours import connect, neighbour_list
@@ -27,6 +29,7 @@ __all__ = [
     "Quadruplets",
     "act",
     "arriving",
+    "centred",
     "check_shapes",
     "collate",
     "connect",
@@ -35,6 +38,7 @@ __all__ = [
     "edge_invariants",
     "edge_vectors",
     "field",
+    "folded",
     "meetings",
     "neighbour_list",
     "node_fields",

@@ -9,11 +9,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from intertwine.geometry.graph import Graph
-from intertwine.numerics import GeometryError, choose, safe
+from intertwine.numerics import GeometryError, choose, safe, segment
 
 
 def edge_vectors(graph: Graph) -> Float[Tensor, "edges n"]:
     r""":math:`x_{ij} = x_j + S_{ij}\,\mathrm{cell} - x_i` (A) for every edge j -> i, differentiable in positions and cell.
+
+    The differences are taken in the precision of the positions, and have that of the network (``graph.precision``).
 
     Raises:
         GeometryError: the graph has no ``edge_index``, or has ``shifts`` that need a cell and no cell.
@@ -22,17 +24,35 @@ def edge_vectors(graph: Graph) -> Float[Tensor, "edges n"]:
     if edge_index is None:
         raise GeometryError("the graph has no edges", where="edge_index", remedy="call intertwine.connect(graph, cutoff) first.")
     source, target = edge_index
-    vectors = graph.pos.index_select(0, source) - graph.pos.index_select(0, target)
+    pos = _points(graph)
+    vectors = pos.index_select(0, source) - pos.index_select(0, target)
     cell, shifts = graph.get("cell"), graph.get("shifts")
     if cell is None or shifts is None:
         if shifts is not None and safe.inspectable(shifts) and bool(shifts.any()):
-            what = "edges to periodic images, and no cell"  # what is left of a periodic graph batched behind an open one
-            raise GeometryError(what, where="shifts", remedy="give `cell`; batch periodic graphs apart from open ones.")
+            raise GeometryError("edges to periodic images, and no cell", where="shifts", remedy="give `cell`.")
         if cell is not None and safe.inspectable(cell) and bool(graph.pbc.any()):
             raise GeometryError("a periodic graph's edges need them", where="shifts", remedy="call intertwine.connect(graph, cutoff).")
-        return vectors
-    lattice = cell.index_select(0, graph.membership().index_select(0, target))
-    return vectors + (shifts.to(vectors).unsqueeze(1) @ lattice).squeeze(1)
+        return vectors.to(graph.precision)
+    lattice = cell.to(vectors.dtype).index_select(0, graph.membership().index_select(0, target))
+    return (vectors + (shifts.to(vectors).unsqueeze(1) @ lattice).squeeze(1)).to(graph.precision)
+
+
+def centred(graph: Graph) -> Float[Tensor, "nodes n"]:
+    """Positions relative to the mean of each graph's (A), in the network's precision.
+
+    Raises:
+        GeometryError: a graph is periodic, so that it has no centre.
+    """
+    pbc, pos, membership = graph.get("pbc"), _points(graph), graph.membership()
+    if pbc is not None and safe.inspectable(pbc) and bool(pbc.any()):
+        what = "positions are periodic, so they have no centre"
+        raise GeometryError(what, where="pbc", remedy="build the model with centred=False.")
+    return (pos - segment.mean(pos, membership, graph.graphs).index_select(0, membership)).to(graph.precision)
+
+
+def _points(graph: Graph) -> Float[Tensor, "nodes n"]:
+    """Positions in the finer of their own precision and the network's: for taking differences, and nothing else."""
+    return graph.pos.to(torch.promote_types(graph.pos.dtype, graph.precision))
 
 
 def distances(vectors: Float[Tensor, "edges n"]) -> Float[Tensor, " edges"]:
@@ -68,17 +88,17 @@ def edge_invariants(graph: Graph, names: tuple[str, ...]) -> Float[Tensor, "edge
 
 
 def _columns(graph: Graph, names: tuple[str, ...], table: dict[str, Callable[[Graph], Tensor]], raw: str, rows: int) -> Tensor:
-    columns = [graph.pos.new_zeros(rows, 0)]
+    columns = [graph.pos.new_zeros(rows, 0, dtype=graph.precision)]
     for name in names:
         choose(name, [*table, raw], kind="invariant")
         value = field(graph, raw) if name == raw else table[name](graph)
-        value = value.to(graph.pos.dtype)
+        value = value.to(graph.precision)
         columns.append(value.unsqueeze(1) if value.ndim == 1 else value.flatten(1))
     return torch.cat(columns, dim=1)
 
 
 def field(graph: Graph, name: str) -> Tensor:
-    """A field that a model can't do without, in the precision of the positions if it has one.
+    """A field that a model can't do without, in the network's precision if it has one.
 
     Raises:
         GeometryError: the graph lacks it, or it is not finite.
@@ -88,4 +108,4 @@ def field(graph: Graph, name: str) -> Tensor:
         raise GeometryError("the model needs this field and the graph lacks it", where=name, remedy=f"give Graph(..., {name}=...).")
     if safe.inspectable(value) and value.is_floating_point() and not bool(torch.isfinite(value).all()):
         raise GeometryError("it is not finite", where=name, remedy="remove or repair that structure.")
-    return value.to(graph.pos.dtype) if value.is_floating_point() else value
+    return value.to(graph.precision) if value.is_floating_point() else value

@@ -30,8 +30,8 @@ def free_port() -> int:
 def helpers(folder: Path, devices: int, threads: int, allow: Collection[str] = ()) -> Iterator[int]:
     """Processes 1 ... ``devices - 1`` of the run in ``folder``, alive and prepared inside the ``with`` block; gives the port to meet at.
 
-    They run ``python -m intertwine.training FOLDER RANK PORT [MODULE ...]``, which reads configuration and split from the folder, writes nothing,
-    and ends when this process does.
+    They run ``python -m intertwine.training FOLDER RANK PORT [MODULE ...]``, which reads configuration and split from the folder, writes
+    nothing, may load classes from these modules, and ends when this process does.
 
     Raises:
         IntertwineError: one of them died; with what it said last.
