@@ -36,7 +36,7 @@ class GraphStore(torch.utils.data.Dataset):
     Args:
         fields: the flat tensors by name.
         node_ptr: graph k has the nodes ``node_ptr[k]`` up to ``node_ptr[k + 1]`` (graphs + 1,).
-        levels: "node" or "graph" for every field.
+        levels: what the rows of every field belong to: "node", "graph", "pair" or "point" (see :class:`Graph`).
         name: name of the data set.
         units: unit of each field that has one, such as ``{"energy": "eV"}``.
         notes: what was assumed when the data were read, one sentence each.
@@ -45,6 +45,7 @@ class GraphStore(torch.utils.data.Dataset):
         decisions: which of a file's quantities became the labels.
         task: name of the task that the data are meant for, if they are.
         target: the label that is learned where nothing else is asked for.
+        pointers: where the rows of each graph begin (graphs + 1,), for every field whose level is neither "node" nor "graph".
     """
 
     def __init__(
@@ -61,11 +62,13 @@ class GraphStore(torch.utils.data.Dataset):
         decisions: Iterable[Decision] = (),
         task: str = "",
         target: str = "",
+        pointers: dict[str, Tensor] | None = None,
     ) -> None:
         self.fields, self.node_ptr, self.levels = fields, node_ptr, levels
         self.name, self.units, self.notes = name, dict(units or {}), list(notes)
         self.representations, self.decisions = dict(representations or {}), tuple(decisions)
         self.task, self.target = task, target
+        self.pointers = dict(pointers or {})
         self.splits = splits.check(len(node_ptr) - 1, where=name) if splits is not None else None
         self.cutoff: float | None = None
         self.folder = ""  # the name of that which it was saved in
@@ -82,19 +85,17 @@ class GraphStore(torch.utils.data.Dataset):
         Raises:
             DataError: there are no graphs, or a field is missing in some of them or differs in shape.
         """
-        fields, node_ptr, levels, representations = flatten(graphs, levels)
-        return cls(fields, node_ptr, levels, **({"representations": representations} | about))
+        fields, node_ptr, levels, pointers, representations = flatten(graphs, levels)
+        return cls(fields, node_ptr, levels, **({"representations": representations, "pointers": pointers} | about))
 
     def __len__(self) -> int:
         return len(self.node_ptr) - 1 if self._indices is None else len(self._indices)
 
     def __getitem__(self, index: int) -> Graph:
         k = self._whole(index)
-        start, stop = int(self.node_ptr[k]), int(self.node_ptr[k + 1])
-        rows = {"node": slice(start, stop), "graph": slice(k, k + 1)}
-        graph = Graph(
-            **{name: value[rows[self.levels[name]]].clone() for name, value in self.fields.items()}, representations=self.representations
-        )
+        fields = {name: value[self._slice(name, k)].clone() for name, value in self.fields.items()}
+        levels = {name: self.levels[name] for name in fields if name in self.pointers}
+        graph = Graph(**fields, representations=self.representations, levels=levels)
         if self._edges is not None:
             graph.edge_index, graph.shifts = self._neighbours(k, graph, self._edges)
         return graph
@@ -151,7 +152,15 @@ class GraphStore(torch.utils.data.Dataset):
         value = self.fields[name]
         if self._indices is None:
             return value
-        return value[self._nodes(self._indices) if self.levels[name] == "node" else self._indices]
+        return value[self._indices if self.levels[name] == "graph" else _rows(self._pointer(name), self._indices)]
+
+    def _pointer(self, name: str) -> Tensor:
+        """Where the rows of each graph begin (graphs + 1,) in a field that is not the graphs'."""
+        return self.node_ptr if self.levels[name] == "node" else self.pointers[name]
+
+    def _slice(self, name: str, k: int) -> slice:
+        """The rows of graph k in a field."""
+        return slice(k, k + 1) if self.levels[name] == "graph" else slice(*self._pointer(name)[k : k + 2].tolist())
 
     def isolated(self) -> Tensor:
         """Which entries are isolated atoms (entries,): one atom that does not repeat in space."""
@@ -183,8 +192,8 @@ class GraphStore(torch.utils.data.Dataset):
         Raises:
             DataError: the disk is full, or the place can't be written.
         """
-        counts = self.node_ptr.diff() if self._indices is None else self.node_ptr.diff()[self._indices]
-        arrays = {"node_ptr": np.concatenate([[0], np.cumsum(counts.numpy())]), **{name: self.field(name).numpy() for name in self.fields}}
+        arrays = {name: self.field(name).numpy() for name in self.fields} | {"node_ptr": self._shown(self.node_ptr)}
+        arrays |= {f"{name}.ptr": self._shown(self.pointers[name]) for name in self.fields if name in self.pointers}
         header = {
             "schema": SCHEMA,
             "folder": Path(folder).name,
@@ -235,6 +244,7 @@ class GraphStore(torch.utils.data.Dataset):
                 header["levels"],
                 splits=Splits(**parts) if parts else None,
                 decisions=[Decision(*decision) for decision in header["decisions"]],
+                pointers={name: arrays[f"{name}.ptr"] for name in header["levels"] if f"{name}.ptr" in arrays},
                 **{name: header[name] for name in ("name", "units", "notes", "representations")},
             )
             store.folder = header["folder"]
@@ -244,6 +254,11 @@ class GraphStore(torch.utils.data.Dataset):
         except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
             raise DataError(f"can't read the stored data set: {error}", where=str(folder), remedy=remedy) from error
 
+    def _shown(self, pointer: Tensor) -> np.ndarray:
+        """Where the rows of each graph of this view begin."""
+        counts = pointer.diff() if self._indices is None else pointer.diff()[self._indices]
+        return np.concatenate([[0], np.cumsum(counts.numpy())])
+
     def _whole(self, index: int) -> int:
         """An index of this view (negative counts from the end) as one of the whole store."""
         index = int(index)
@@ -251,12 +266,6 @@ class GraphStore(torch.utils.data.Dataset):
             raise IndexError(f"index {index} is out of range for {len(self)} entries")  # what ends a for loop
         index %= len(self)
         return index if self._indices is None else int(self._indices[index])
-
-    def _nodes(self, indices: Tensor) -> Tensor:
-        """Rows of the nodes of these graphs, one graph after the other."""
-        starts, counts = self.node_ptr[indices], self.node_ptr[indices + 1] - self.node_ptr[indices]
-        before = counts.cumsum(0) - counts
-        return torch.arange(int(counts.sum())) + torch.repeat_interleave(starts - before, counts)
 
     def _neighbours(self, k: int, graph: Graph, known: dict[int, tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
         if k not in known:
@@ -272,6 +281,13 @@ class GraphStore(torch.utils.data.Dataset):
     def __repr__(self) -> str:
         labels = ", ".join(name for name in self.fields if name not in INPUTS) or "none"
         return f"GraphStore({self.name!r}, {len(self)} graphs, labels: {labels})"
+
+
+def _rows(pointer: Tensor, indices: Tensor) -> Tensor:
+    """Rows of these graphs, one graph after the other."""
+    starts, counts = pointer[indices], pointer[indices + 1] - pointer[indices]
+    before = counts.cumsum(0) - counts
+    return torch.arange(int(counts.sum())) + torch.repeat_interleave(starts - before, counts)
 
 
 def cached(name: str, make: Callable[[], GraphStore]) -> GraphStore:

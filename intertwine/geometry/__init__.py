@@ -1,5 +1,6 @@
 """Floor 3: geometric graphs."""
 
+from intertwine.geometry.action import act, node_fields, permute
 from intertwine.geometry.attributes import (
     EDGE_INVARIANTS,
     NODE_INVARIANTS,
@@ -13,7 +14,7 @@ from intertwine.geometry.attributes import (
 )
 from intertwine.geometry.batching import collate
 from intertwine.geometry.folding import folded
-from intertwine.geometry.graph import FIELDS, Field, Graph, act, check_shapes, node_fields, permute
+from intertwine.geometry.graph import FIELDS, Field, Graph, check_shapes
 from intertwine.geometry.graphs import Graphs
 from intertwine.geometry.neighbours import connect, neighbour_list
 from intertwine.geometry.quadruplets import Quadruplets, meetings, quadruplets, reverse, within

@@ -12,8 +12,8 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from intertwine.geometry.storage import GraphStorage
-from intertwine.groups import Cartesian, Isometry, Representation
-from intertwine.numerics import GeometryError, InputError
+from intertwine.groups import Cartesian, Representation
+from intertwine.numerics import GeometryError, choose
 from intertwine.o3 import Irreps
 
 
@@ -57,6 +57,10 @@ FIELDS: dict[str, Field] = {
 }
 
 
+#: What the rows of a field can belong to.
+LEVELS = ("node", "edge", "graph", "pair", "point")
+
+
 class Graph(Data):
     """A geometric graph (or, from PyG's loader, a batch of them); a :class:`torch_geometric.data.Data` with typed fields.
 
@@ -66,6 +70,8 @@ class Graph(Data):
         cell: lattice vectors as rows, (3, 3) or (1, 3, 3), in the unit of ``pos``.
         pbc: whether space repeats along each lattice vector: one bool or three. Default: all three if there is a cell.
         representations: how fields outside :data:`FIELDS` transform, such as ``{"quadrupole": "2e"}``; unnamed ones are invariant.
+        levels: what the rows of fields outside :data:`FIELDS` belong to: "node", "edge", "graph", "pair" (every node with every node, row
+            i N + j) or "point" (points of space, any number of them). What is not named goes by its number of rows.
         **fields: any other field: ``edge_index``, ``shifts``, ``vel``, ``charge``, labels (``energy``, ``forces``, ...).
 
     Raises:
@@ -83,6 +89,7 @@ class Graph(Data):
         cell: Any = None,
         pbc: Any = None,
         representations: dict[str, str] | None = None,
+        levels: dict[str, str] | None = None,
         **fields: Any,
     ) -> None:
         super().__init__()
@@ -104,6 +111,8 @@ class Graph(Data):
             raise GeometryError("periodic without a cell", where="pbc", remedy="give `cell`, the lattice vectors as rows.")
         if representations:
             self.representations = dict(representations)
+        if levels:
+            self.levels = {name: choose(level, LEVELS, kind="level", where=name) for name, level in levels.items()}
         for name, value in fields.items():
             if value is not None:
                 self[name] = self._rows(name, value)
@@ -165,6 +174,21 @@ class Graph(Data):
         if count is None and batch is not None and len(batch):
             return int(batch.max()) + 1
         return int(count or 1)
+
+    def level(self, name: str) -> str | None:
+        """What the rows of a field belong to: by definition, or as declared; None where neither says it."""
+        if name in FIELDS:
+            return FIELDS[name].level
+        declared = (self.get("levels") or {}).get(name)  # PyG's collation turns one string per graph into a list
+        return declared if declared is None or isinstance(declared, str) else declared[0]
+
+    def rows(self, name: str) -> Tensor:
+        """The graph of each row of a field, whatever its level."""
+        slices = getattr(self, "_slice_dict", None)
+        if slices is None:
+            return self.pos.new_zeros(len(self[name]), dtype=torch.int64)
+        counts = torch.as_tensor(slices[name]).diff().to(self.pos.device)
+        return torch.repeat_interleave(torch.arange(len(counts), device=self.pos.device), counts)
 
     def membership(self) -> Tensor:
         """The graph of each node (N,): ``batch``, or zeros."""
@@ -235,63 +259,22 @@ def check_shapes(graph: Graph) -> None:
     if edges is not None and edges.numel() and not 0 <= int(edges.min()) <= int(edges.max()) < nodes:
         what = f"edges between nodes {int(edges.min())} to {int(edges.max())} of a graph of {nodes}"
         raise GeometryError(what, where="edge_index", remedy="count nodes from 0.")
-    counts = {"node": nodes, "graph": graph.graphs} | ({} if edges is None else {"edge": edges.shape[1]})
+    pairs = {"pair": nodes**2} if graph.get("batch") is None else {}
+    counts = {"node": nodes, "graph": graph.graphs} | pairs | ({} if edges is None else {"edge": edges.shape[1]})
     for name, value in graph.to_dict().items():
-        field = FIELDS.get(name)
-        if field is None or not isinstance(value, Tensor):
+        field, level = FIELDS.get(name, Field("")), graph.level(name)
+        if level is None or not isinstance(value, Tensor):
             continue
-        rows = counts.get(field.level) if name != "edge_index" else None
+        rows = counts.get(level) if name != "edge_index" else None
         if rows is not None and (value.ndim == 0 or value.shape[0] != rows):
-            remedy = f"give one row per {field.level}: {rows} here."
-            what = f"shape {tuple(value.shape)}, for {rows} {field.level}{'' if rows == 1 else 's'}"
+            remedy = f"give one row per {level}: {rows} here."
+            what = f"shape {tuple(value.shape)}, for {rows} {level}{'' if rows == 1 else 's'}"
             raise GeometryError(what, where=name, remedy=remedy)
         if name == "energy" and value.ndim != 1:
             raise GeometryError(f"shape {tuple(value.shape)}", where=name, remedy="give one number per graph.")
         if field.rank and (value.ndim <= field.rank or value.shape[-field.rank :] != (n,) * field.rank):
             remedy = f"its last {field.rank} axes must have length {n}."
             raise GeometryError(f"shape {tuple(value.shape)} in {n} dimensions", where=name, remedy=remedy)
-
-
-def act(g: Isometry, graph: Graph) -> Graph:
-    """The graph moved by an isometry: points are rotated and shifted, vectors and tensors rotated, invariants left alone.
-
-    Computed in float64 and returned in each field's own precision. Edges are kept (they are the same pairs).
-
-    Raises:
-        InputError: the isometry and the graph live in spaces of different dimension.
-    """
-    if g.rotation.shape[0] != graph.dimension:
-        raise InputError(f"an isometry of dimension {g.rotation.shape[0]} on a graph of dimension {graph.dimension}", where="act")
-    moved = graph.clone()
-    for name, value in graph.to_dict().items():
-        if not isinstance(value, Tensor) or not value.is_floating_point():
-            continue
-        new = graph.representation(name).transform(g.rotation.to(value.device), value.to(torch.float64))
-        if name in FIELDS and FIELDS[name].affine:
-            new = new + g.translation.to(new)
-        moved[name] = new.to(value.dtype)
-    return moved
-
-
-def permute(order: Tensor, graph: Graph) -> Graph:
-    """The graph with its nodes listed in another order: new node ``k`` is old node ``order[k]``; edges follow their nodes."""
-    moved = graph.clone()
-    for name, value in node_fields(graph).items():
-        moved[name] = value[order]
-    if graph.get("edge_index") is not None:
-        moved.edge_index = torch.argsort(order)[graph.edge_index]
-    return moved
-
-
-def node_fields(graph: Graph) -> dict[str, Tensor]:
-    """The fields that have one row per node. For unknown ones by PyG's habit: "index" and "edge" in a name speak of edges."""
-
-    def of_nodes(name: str, value: Tensor) -> bool:
-        if name in FIELDS:
-            return FIELDS[name].level == "node"
-        return name != "ptr" and "edge" not in name and "index" not in name and value.shape[:1] == (graph.num_nodes,)
-
-    return {name: value for name, value in graph.to_dict().items() if isinstance(value, Tensor) and of_nodes(name, value)}
 
 
 def _floating(value: Any, where: str) -> Tensor:
