@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from intertwine.geometry import Graph, edge_invariants, edge_vectors
 from intertwine.models import MODELS
-from intertwine.nn import MLP, Backbone
+from intertwine.nn import MLP, Backbone, ModelCard
 from intertwine.numerics import safe, segment
 from intertwine.o3 import Irreps
 
@@ -22,8 +22,10 @@ class PlainGNN(Backbone):
         width, layers: sizes. edge_inputs: names of edge invariants.
     """
 
-    message, domain, geometry, body_order, symmetry = "nonlinear", "R^d", "vector", 2, "S(n)"
-    paper = "the GNN of Satorras, Hoogeboom, Welling 2021, arXiv:2102.09844, section 5.1"
+    CARD = ModelCard(
+        message="nonlinear", geometry="vector", body_order=2, symmetry="S(n)",
+        paper="the GNN of Satorras, Hoogeboom, Welling 2021, arXiv:2102.09844, section 5.1",
+    )
     cutoff: ClassVar[None] = None
 
     def __init__(self, width: int = 64, layers: int = 4, edge_inputs: Sequence[str] = ("charge_product",)) -> None:
@@ -35,7 +37,7 @@ class PlainGNN(Backbone):
         self.out = MLP([width, width, 3])
 
     def features(self, graph: Graph) -> Tensor:
-        h = self.embedding(torch.cat([graph.pos, graph.vel], dim=-1))
+        h = self.embedding(torch.cat([graph.pos.to(graph.precision), graph.vel], dim=-1))
         source, target = graph.edge_index
         a = edge_invariants(graph, self.edge_inputs)
         for message, update in zip(self.messages, self.updates):
@@ -54,8 +56,10 @@ class RadialField(Backbone):
         width, layers: sizes. edge_inputs: names of edge invariants.
     """
 
-    message, domain, geometry, body_order, symmetry = "nonlinear", "R^d", "distance", 2, "E(n)"
-    paper = "Köhler, Klein, Noé 2019, arXiv:1910.00753"
+    CARD = ModelCard(
+        message="nonlinear", geometry="distance", body_order=2, symmetry="E(n)",
+        paper="Köhler, Klein, Noé 2019, arXiv:1910.00753",
+    )
     cutoff: ClassVar[None] = None
 
     def __init__(self, width: int = 64, layers: int = 4, edge_inputs: Sequence[str] = ("charge_product",)) -> None:

@@ -49,17 +49,17 @@ def architectures(names: Sequence[str] = tuple(MODELS), progress: Callable[[int]
         entries.append(
             {
                 "name": name,
-                "message": model.message,
-                "domain": model.domain,
-                "geometry": model.geometry,
-                "body order": model.body_order,
-                "symmetry": model.symmetry,
+                "message": model.card.message,
+                "domain": model.card.domain,
+                "geometry": model.card.geometry,
+                "body order": model.card.body_order,
+                "symmetry": model.card.symmetry,
                 "features": str(model.irreps_out),
                 "parameters": sum(p.numel() for p in model.parameters()),
                 **cost(model, graph),
                 "edges": graph.num_edges,
-                "presets": sorted(getattr(kind, "PRESETS", {})),
-                "paper": kind.paper,
+                "presets": sorted(kind.PRESETS),
+                "paper": kind.CARD.paper,
             }
         )
         progress(done)

@@ -71,7 +71,7 @@ def find(subject: str | None, model: str | None, allow: list[str] | None = None)
 
         torch.manual_seed(0)
         kind = model_class(model, allow=own(model))
-        return kind(), kind.symmetry, f"{model} (untrained)", None
+        return kind(), kind.CARD.symmetry, f"{model} (untrained)", None
     assert subject is not None
     path = Path(subject)
     if not path.exists() and ":" in subject:
@@ -79,7 +79,7 @@ def find(subject: str | None, model: str | None, allow: list[str] | None = None)
     from intertwine.training import load_run
 
     run = load_run(console.existing(path, "run folder or module:Class"), allow=allow or ())
-    return run.task, run.task.backbone.symmetry, str(path), run
+    return run.task, run.task.backbone.card.symmetry, str(path), run
 
 
 def load(spec: str) -> tuple[Any, str]:
@@ -95,7 +95,8 @@ def load(spec: str) -> tuple[Any, str]:
         if not hasattr(function, "irreps_out") and not hasattr(function, "outputs"):
             remedy = 'set the attribute irreps_out, "0e" for an invariant or "1x1o" for a vector for example.'
             raise InputError("does not say what it returns", where=spec, remedy=remedy)
-        return function, getattr(function, "symmetry", "E(3)")
+        card = getattr(function, "card", function)
+        return function, getattr(card, "symmetry", "E(3)")
 
 
 def structures(path: Path | None, function: Any, run: Any = None) -> list[Any]:

@@ -106,7 +106,8 @@ def open_dataset(
         allow: modules outside the package whose code may run; None allows what ``source`` names.
 
     Raises:
-        InputError: keys or units are given for a named data set; a module is not allowed; a unit is unknown; the limit is not positive; qm9pack is missing.
+        InputError: keys or units are given for a named data set; a module is not allowed; a unit is unknown; the limit is not positive;
+            qm9pack is missing.
         DataError: the file is missing, damaged or lacks a label; the file and the frame (counted from 0) are named.
     """
     if limit is not None and limit < 1:

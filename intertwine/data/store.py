@@ -86,7 +86,8 @@ class GraphStore(torch.utils.data.Dataset):
             DataError: there are no graphs, or a field is missing in some of them or differs in shape.
         """
         fields, node_ptr, levels, pointers, representations = flatten(graphs, levels)
-        return cls(fields, node_ptr, levels, **({"representations": representations, "pointers": pointers} | about))
+        known: dict[str, Any] = {"representations": representations, "pointers": pointers}
+        return cls(fields, node_ptr, levels, **(known | about))
 
     def __len__(self) -> int:
         return len(self.node_ptr) - 1 if self._indices is None else len(self._indices)

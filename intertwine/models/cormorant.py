@@ -30,6 +30,7 @@ from torch import Tensor, nn
 
 from intertwine.geometry import Graph
 from intertwine.nn.backbone import Backbone
+from intertwine.nn.card import ModelCard
 from intertwine.nn.checks import check_lmax, check_outputs, check_sizes, hidden_irreps, products, require_space
 from intertwine.nn.convolution import Convolution
 from intertwine.nn.embedding import EdgeEmbedding, NodeEmbedding
@@ -167,11 +168,13 @@ class Cormorant(Backbone):
         InputError: a size or a gain that is not positive, a negative lmax, an output that no path leads to.
     """
 
-    message = "nonlinear"
-    geometry = "spherical tensor"
-    body_order = 3
-    symmetry = "E(3)"
-    paper = "Anderson, Hy, Kondor 2019, arXiv:1906.04015"
+    CARD = ModelCard(
+        message="nonlinear",
+        geometry="spherical tensor",
+        body_order=3,
+        symmetry="E(3)",
+        paper="Anderson, Hy, Kondor 2019, arXiv:1906.04015",
+    )
 
     PRESETS: ClassVar[dict[str, dict[str, object]]] = {
         "small": {"width": 8, "layers": 2, "lmax": 1},

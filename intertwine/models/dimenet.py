@@ -34,6 +34,7 @@ from torch import Tensor, nn
 from intertwine.geometry import Graph, directions, distances, edge_invariants, edge_vectors
 from intertwine.geometry.triplets import triplets
 from intertwine.nn import MLP, Backbone, MessagePassing, NodeEmbedding, PolynomialCutoff
+from intertwine.nn.card import ModelCard
 from intertwine.nn.checks import check_edge_inputs, check_sizes
 from intertwine.nn.edge_mlp import EdgeLinear
 from intertwine.nn.spherical_bessel import LegendreBasis, SphericalBesselBasis
@@ -160,11 +161,13 @@ class DimeNet(Backbone):
         edge_inputs: names of edge invariants that the first messages see (``geometry.EDGE_INVARIANTS``).
     """
 
-    message = "nonlinear"
-    geometry = "angle"
-    body_order = 3
-    symmetry = "E(n)"
-    paper = "Gasteiger et al. 2020, arXiv:2011.14115"
+    CARD = ModelCard(
+        message="nonlinear",
+        geometry="angle",
+        body_order=3,
+        symmetry="E(n)",
+        paper="Gasteiger et al. 2020, arXiv:2011.14115",
+    )
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
         "small": {"width": 64, "layers": 3, "triplet_width": 32, "output_width": 64, "output_layers": 1},
         "paper": {"width": 128, "layers": 4, "triplet_width": 64, "output_width": 256, "output_layers": 3},

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from intertwine.geometry import Graph, edge_invariants, edge_vectors, field
 from intertwine.groups import Cartesian, DirectSum
 from intertwine.nn import MLP, Backbone, MessagePassing, NodeEmbedding, PolynomialCutoff
+from intertwine.nn.card import ModelCard
 from intertwine.nn.checks import check_edge_inputs, check_sizes
 from intertwine.numerics import GeometryError, safe, segment
 from intertwine.o3 import Irreps
@@ -95,11 +96,13 @@ class EGNN(Backbone):
         edge_inputs: names of edge invariants :math:`a_{ij}`; ``("charge_product",)`` for the charged particles.
     """
 
-    message = "nonlinear"
-    geometry = "distance"
-    body_order = 2
-    symmetry = "E(n)"
-    paper = "Satorras, Hoogeboom, Welling 2021, arXiv:2102.09844"
+    CARD = ModelCard(
+        message="nonlinear",
+        geometry="distance",
+        body_order=2,
+        symmetry="E(n)",
+        paper="Satorras, Hoogeboom, Welling 2021, arXiv:2102.09844",
+    )
     PRESETS: ClassVar[dict[str, dict[str, object]]] = {
         "small": {"width": 32, "layers": 3},
         "paper": {"width": 128, "layers": 7, "attention": True, "cutoff": None},

@@ -19,6 +19,7 @@ layer vectors are zero, unless the data give some, and the terms with v are abse
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
@@ -28,6 +29,7 @@ from torch import Tensor, nn
 from intertwine.geometry import Graph
 from intertwine.nn import Backbone, EdgeEmbedding, MessagePassing, NodeEmbedding
 from intertwine.nn.attention import attend, edge_mean
+from intertwine.nn.card import ModelCard
 from intertwine.nn.checks import check_sizes, check_smoothing, require_space
 from intertwine.nn.edge_mlp import EdgeMLP
 from intertwine.nn.scalar_vector import GatedBlock, VectorEmbedding, join
@@ -100,11 +102,13 @@ class EQGAT(Backbone):
         smoothing: epsilon of the norm, in units of the features.
     """
 
-    message = "nonlinear"
-    geometry = "vector"
-    body_order = 3
-    symmetry = "SE(3)"
-    paper = "Le, Noé, Clevert 2022, arXiv:2202.09891"
+    CARD = ModelCard(
+        message="nonlinear",
+        geometry="vector",
+        body_order=3,
+        symmetry="SE(3)",
+        paper="Le, Noé, Clevert 2022, arXiv:2202.09891",
+    )
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
         "small": {"width": 32, "vectors": 16, "layers": 2},
         "paper": {"width": 128, "vectors": 32, "layers": 5, "radial_size": 32},
@@ -130,8 +134,6 @@ class EQGAT(Backbone):
         check_sizes(width=width, vectors=vectors, layers=layers, radial_size=radial_size)
         check_smoothing(smoothing)
         self.cutoff, self.vectors, self.cross_product = cutoff, vectors, cross_product
-        if not cross_product:
-            self.symmetry = "E(3)"  # type: ignore[misc]  # of this model, not of the class
         self.irreps_out = Irreps(f"{width}x0e+{vectors}x1o")
         self.embedding = NodeEmbedding(width, species, node_inputs)
         self.edges = EdgeEmbedding(cutoff, radial_size, radial, cutoff_function, edge_inputs)
@@ -140,6 +142,10 @@ class EQGAT(Backbone):
         self.layers = nn.ModuleList(
             EQGATLayer(width, vectors, self.edges.width, given or k > 0, cross_product, smoothing) for k in range(layers)
         )
+
+    @property
+    def card(self) -> ModelCard:
+        return self.CARD if self.cross_product else replace(self.CARD, symmetry="E(3)")
 
     def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:
         require_space(graph)

@@ -24,6 +24,7 @@ weights, and E(3). On a grid the symmetry is as good as the grid: see ``grid``.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 import torch
@@ -33,6 +34,7 @@ from torch import Tensor, nn
 
 from intertwine.geometry import Graph
 from intertwine.nn import Backbone, EdgeEmbedding, Gate, NodeEmbedding, S2Activation
+from intertwine.nn.card import ModelCard
 from intertwine.nn.checks import check_degree, check_lmax, check_outputs, check_sizes, check_smoothing, require_space
 from intertwine.nn.frame_convolution import EdgeDegree, FrameConvolution, degrees, row_degrees
 from intertwine.nn.scalar_vector import VectorEmbedding
@@ -155,11 +157,13 @@ class ESEN(Backbone):
             higher degree, a grid that is too coarse for lmax.
     """
 
-    message = "nonlinear"
-    geometry = "spherical tensor"
-    body_order = 2
-    symmetry = "E(3)"
-    paper = "Fu et al. 2025, arXiv:2502.12147"
+    CARD = ModelCard(
+        message="nonlinear",
+        geometry="spherical tensor",
+        body_order=2,
+        symmetry="E(3)",
+        paper="Fu et al. 2025, arXiv:2502.12147",
+    )
 
     PRESETS: ClassVar[dict[str, dict[str, object]]] = {
         "small": {"width": 16, "layers": 2, "lmax": 2, "mmax": 2, "radial_width": 32},
@@ -196,8 +200,7 @@ class ESEN(Backbone):
         wanted = _checked(lmax, mmax, width, hidden, heads, average_degree, outputs)
         choose(feed_forward, FEED_FORWARDS, kind="feed-forward", where="feed_forward")
         smoothing = check_smoothing(smoothing)
-        if not reflections:
-            self.symmetry = "SE(3)"  # type: ignore[misc]  # of this model, not of the class
+        self.reflections = reflections
         self.cutoff, self.lmax, self.mmax = cutoff, lmax, mmax
         self.embedding = NodeEmbedding(width, species, node_inputs)
         self.edges = EdgeEmbedding(cutoff, radial_size, radial, cutoff_function, edge_inputs)
@@ -216,6 +219,10 @@ class ESEN(Backbone):
             self.layers.append(ESENLayer(convolution, width, lmax_out, smoothing, hidden, resolution))
         self.norm = DegreeNorm(width, highest, smoothing)
         self.irreps_out, self.kept = Irreps([(width, ir) for _, ir in wanted]), tuple(wanted.ls)
+
+    @property
+    def card(self) -> ModelCard:
+        return self.CARD if self.reflections else replace(self.CARD, symmetry="SE(3)")
 
     def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:
         require_space(graph)

@@ -34,6 +34,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -43,6 +44,7 @@ from torch import Tensor, nn
 from intertwine.geometry import Graph, directions, distances, edge_invariants, edge_vectors
 from intertwine.geometry.quadruplets import meetings, quadruplets, reverse, within
 from intertwine.nn import Backbone, NodeEmbedding
+from intertwine.nn.card import ModelCard
 from intertwine.nn.checks import check_degree, check_edge_inputs, check_sizes, require_space
 from intertwine.nn.cutoff import positive
 from intertwine.nn.edge_mlp import EdgeLinear
@@ -260,11 +262,13 @@ class GemNet(Backbone):
         edge_inputs: names of edge invariants that the first messages see (``geometry.EDGE_INVARIANTS``).
     """
 
-    message = "nonlinear"
-    geometry = "torsion"
-    body_order = 4
-    symmetry = "E(n)"
-    paper = "Gasteiger, Becker, Günnemann 2021, arXiv:2106.08903"
+    CARD = ModelCard(
+        message="nonlinear",
+        geometry="torsion",
+        body_order=4,
+        symmetry="E(n)",
+        paper="Gasteiger, Becker, Günnemann 2021, arXiv:2106.08903",
+    )
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
         "small": {"width": 32, "layers": 2, "triplet_width": 16, "quadruplet_width": 16, "torsion_degrees": 3},
         "T": {"quadruplets": False},
@@ -308,8 +312,7 @@ class GemNet(Backbone):
         check_sizes(width=width, layers=layers, radial_size=radial_size, degrees=degrees, triplet_width=triplet_width)
         check_sizes(torsion_degrees=torsion_degrees, quadruplet_width=quadruplet_width, basis_width=basis_width, features=features)
         check_degree(average_degree)
-        if not quadruplets:
-            self.geometry, self.body_order = "angle", 3  # type: ignore[misc]  # of this model, not of the class
+        self.quadruplets = quadruplets
         far = positive(cutoff) if interaction_cutoff is None or not quadruplets else interaction_cutoff
         self.cutoff, self.near, self.far, self.vectors = max(cutoff, far), cutoff, far, vectors
         self.irreps_out = Irreps(f"{features}x0e" + (f"+{vectors}x1o" if vectors else ""))
@@ -322,6 +325,10 @@ class GemNet(Backbone):
         residuals = (before_skip, after_skip, atom_residuals, edge_residuals)
         self.layers = nn.ModuleList(GemNetLayer(*sizes, residuals) for _ in range(layers))
         self.outputs = nn.ModuleList(AtomBlock(width, radial_size, atom_residuals, degree, features, vectors) for _ in range(layers + 1))
+
+    @property
+    def card(self) -> ModelCard:
+        return self.CARD if self.quadruplets else replace(self.CARD, geometry="angle", body_order=3)
 
     def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:
         if self.vectors:

@@ -30,6 +30,7 @@ from torch import Tensor, nn
 from intertwine.geometry import Graph
 from intertwine.nn import Backbone, EdgeEmbedding, MessagePassing, NodeEmbedding
 from intertwine.nn.attention import edge_mean
+from intertwine.nn.card import ModelCard
 from intertwine.nn.checks import check_sizes, check_smoothing, require_space
 from intertwine.nn.edge_mlp import EdgeLinear
 from intertwine.nn.scalar_vector import (
@@ -122,11 +123,13 @@ class GVP(Backbone):
             the rounding errors of atoms at a symmetric place can be seen in forces.
     """
 
-    message = "nonlinear"
-    geometry = "vector"
-    body_order = 3
-    symmetry = "E(3)"
-    paper = "Jing, Eismann, Soni, Dror 2021, arXiv:2106.03843"
+    CARD = ModelCard(
+        message="nonlinear",
+        geometry="vector",
+        body_order=3,
+        symmetry="E(3)",
+        paper="Jing, Eismann, Soni, Dror 2021, arXiv:2106.03843",
+    )
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
         "small": {"width": 32, "vectors": 8, "layers": 2, "edge_width": 16, "message_layers": 2},
         "paper": {"width": 100, "vectors": 16, "layers": 5, "cutoff": 4.5, "radial_size": 16, "radial": "gaussian", "dropout": 0.1},

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from intertwine.geometry import Graph
 from intertwine.nn import MLP, Backbone, EdgeEmbedding, MessagePassing, NodeEmbedding
+from intertwine.nn.card import ModelCard
 from intertwine.nn.checks import check_sizes
 from intertwine.nn.edge_mlp import EdgeMLP
 from intertwine.o3 import Irreps
@@ -65,11 +66,13 @@ class InvariantMPNN(Backbone):
         edge_inputs: names of edge invariants that the messages see (``geometry.EDGE_INVARIANTS``).
     """
 
-    message = "nonlinear"
-    geometry = "distance"
-    body_order = 2
-    symmetry = "E(n)"
-    paper = "Gilmer et al. 2017, arXiv:1704.01212; lecture 3.2"
+    CARD = ModelCard(
+        message="nonlinear",
+        geometry="distance",
+        body_order=2,
+        symmetry="E(n)",
+        paper="Gilmer et al. 2017, arXiv:1704.01212; lecture 3.2",
+    )
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
         "small": {"width": 64, "layers": 3, "radial_size": 16},
         "paper": {"width": 128, "layers": 4, "radial_size": 20},

@@ -36,6 +36,7 @@ from torch import Tensor, nn
 from intertwine.geometry import Graph, field
 from intertwine.nn import MLP, Backbone, EdgeEmbedding, NodeEmbedding
 from intertwine.nn.attention import attend
+from intertwine.nn.card import ModelCard
 from intertwine.nn.checks import check_sizes, check_smoothing, require_space
 from intertwine.nn.cutoff import positive
 from intertwine.nn.frames import FrameEmbedding, into, out_of
@@ -168,11 +169,13 @@ class InvariantPointAttention(Backbone):
         smoothing: epsilon of frames and norms.
     """
 
-    message = "nonlinear"
-    geometry = "group element"
-    body_order = 4
-    symmetry = "SE(3)"
-    paper = "Jumper et al. 2021, Nature 596, 583"
+    CARD = ModelCard(
+        message="nonlinear",
+        geometry="group element",
+        body_order=4,
+        symmetry="SE(3)",
+        paper="Jumper et al. 2021, Nature 596, 583",
+    )
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
         "small": {"width": 32, "layers": 2, "heads": 4, "channels": 8, "values": 4},
         "paper": {"width": 384, "layers": 8, "cutoff": 20.0, "heads": 12, "channels": 16, "values": 8, "angles": 7, "shared": True},

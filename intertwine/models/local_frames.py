@@ -31,6 +31,7 @@ from torch import Tensor, nn
 from intertwine.geometry import Graph, distances, edge_invariants, edge_vectors, field
 from intertwine.nn import MLP, Backbone, EdgeEmbedding, MessagePassing, NodeEmbedding
 from intertwine.nn.attention import edge_mean
+from intertwine.nn.card import ModelCard
 from intertwine.nn.checks import check_edge_inputs, check_sizes, check_smoothing, require_space
 from intertwine.nn.edge_mlp import EdgeMLP
 from intertwine.nn.frames import FrameEmbedding, into, out_of
@@ -83,11 +84,13 @@ class LocalFrames(Backbone):
         smoothing: epsilon of the frames: axes fade where the vectors that they come from are shorter.
     """
 
-    message = "nonlinear"
-    geometry = "group element"
-    body_order = 4
-    symmetry = "SE(3)"
-    paper = "Kofinas, Nagaraja, Gavves 2021, arXiv:2110.14961"
+    CARD = ModelCard(
+        message="nonlinear",
+        geometry="group element",
+        body_order=4,
+        symmetry="SE(3)",
+        paper="Kofinas, Nagaraja, Gavves 2021, arXiv:2110.14961",
+    )
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
         "small": {"width": 32, "vectors": 8, "layers": 2},
         "paper": {"width": 256, "vectors": 2, "layers": 2, "cutoff": None, "velocity": True},

@@ -23,6 +23,7 @@ NeurIPS 2022, arXiv:2206.07697, eq. 7 to 13.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import ClassVar, cast
 
 import torch
@@ -41,6 +42,7 @@ from intertwine.nn import (
     SymmetricContraction,
     VectorEmbedding,
 )
+from intertwine.nn.card import ModelCard
 from intertwine.nn.checks import check_degree, check_lmax, check_outputs, check_sizes, require_space
 from intertwine.nn.embedding import second_moment
 from intertwine.nn.self_interaction import Kinds, SelfInteraction, sort_kinds
@@ -128,12 +130,14 @@ class MACE(Backbone):
         InputError: a size that is not positive, a negative degree, an output that no product of so few factors leads to.
     """
 
-    message = "nonlinear"
-    geometry = "spherical tensor"
-    body_order = 4  # of correlation 3
-    symmetry = "E(3)"
-    paper = "Batatia et al. 2022, arXiv:2206.07697"
-    rate = 2.5
+    CARD = ModelCard(
+        message="nonlinear",
+        geometry="spherical tensor",
+        body_order=4,
+        symmetry="E(3)",
+        rate=2.5,
+        paper="Batatia et al. 2022, arXiv:2206.07697",
+    )
 
     PRESETS: ClassVar[dict[str, dict[str, object]]] = {
         "small": {"width": 16, "correlation": 2, "radial_width": 32, "radial_layers": 2},
@@ -167,9 +171,7 @@ class MACE(Backbone):
         for degree in (lmax, hidden_lmax):
             check_lmax(degree, "3 is usual, and hidden_lmax = 1")
         check_degree(average_degree)
-        self.cutoff, self.body_order = cutoff, correlation + 1  # type: ignore[misc]
-        if correlation == 1:
-            self.message = "linear"  # type: ignore[misc, assignment]  # of this model, not of the class
+        self.cutoff, self.correlation = cutoff, correlation
         self.embedding = NodeEmbedding(width, species, node_inputs)
         self.kinds = len(self.embedding.table.known) if self.embedding.table is not None else 1
         self.edges = EdgeEmbedding(cutoff, radial_size, radial, "polynomial", edge_inputs)
@@ -195,6 +197,10 @@ class MACE(Backbone):
             total += wanted
             _reached(layer.contraction)
         self.irreps_out = total
+
+    @property
+    def card(self) -> ModelCard:
+        return replace(self.CARD, body_order=self.correlation + 1, message="linear" if self.correlation == 1 else self.CARD.message)
 
     def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:
         require_space(graph)

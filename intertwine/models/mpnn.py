@@ -15,6 +15,7 @@ distance joins e_ij, as in the paper's section 5.2, and it becomes a model of st
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 import torch
@@ -23,6 +24,7 @@ from torch import Tensor, nn
 
 from intertwine.geometry import Graph, edge_invariants
 from intertwine.nn import MLP, Backbone, EdgeEmbedding, NodeEmbedding
+from intertwine.nn.card import ModelCard
 from intertwine.nn.checks import check_edge_inputs, check_sizes
 from intertwine.nn.kernel_convolution import KernelConvolution
 from intertwine.nn.recurrent import GRUCell
@@ -68,12 +70,14 @@ class MPNN(Backbone):
         edge_columns: number of columns of the edge inputs in all; needed where "edge_attr" is among them.
     """
 
-    message = "linear"
-    domain = "graph"
-    geometry = "none"
-    body_order = 2
-    symmetry = "S(n)"
-    paper = "Gilmer et al. 2017, arXiv:1704.01212"
+    CARD = ModelCard(
+        message="linear",
+        domain="graph",
+        geometry="none",
+        body_order=2,
+        symmetry="S(n)",
+        paper="Gilmer et al. 2017, arXiv:1704.01212",
+    )
     PRESETS: ClassVar[dict[str, dict[str, object]]] = {
         "small": {"width": 32, "layers": 3},
         "paper": {"width": 200, "layers": 6, "edge_width": 200},
@@ -97,8 +101,6 @@ class MPNN(Backbone):
         super().__init__()
         check_sizes(width=width, layers=layers, edge_width=edge_width, radial_size=radial_size)
         self.cutoff, self.steps = cutoff, layers
-        if cutoff is not None:
-            self.symmetry, self.domain, self.geometry = "E(n)", "R^d", "distance"  # type: ignore[misc]  # of this model, not of the class
         self.irreps_out = Irreps(f"{width}x0e")
         self.embedding = NodeEmbedding(width, species, node_inputs, node_columns)
         self.edge_inputs, self.edge_columns = check_edge_inputs(edge_inputs), len(edge_inputs) if edge_columns is None else edge_columns
@@ -106,6 +108,12 @@ class MPNN(Backbone):
         columns = self.edge_columns if self.edges is None else self.edges.width
         self.network = MLP([columns, edge_width, edge_width], last=True) if columns else None
         self.layer = MPNNLayer(width, 1 + (edge_width if columns else 0))
+
+    @property
+    def card(self) -> ModelCard:
+        if self.cutoff is None:
+            return self.CARD
+        return replace(self.CARD, symmetry="E(n)", domain="R^d", geometry="distance")
 
     def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:
         h, phi = self.embedding(graph), self.edge_functions(graph)

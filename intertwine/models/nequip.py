@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from intertwine.geometry import Graph
 from intertwine.nn import Backbone, Convolution, EdgeEmbedding, FullyConnectedNet, Gate, NodeEmbedding, VectorEmbedding
+from intertwine.nn.card import ModelCard
 from intertwine.nn.checks import check_outputs, check_sizes, hidden_irreps, products, require_space
 from intertwine.nn.embedding import second_moment
 from intertwine.nn.self_interaction import Kinds, SelfInteraction, sort_kinds
@@ -116,12 +117,14 @@ class NequIP(Backbone):
         InputError: a size that is not positive, irreps without scalars, an output that no path leads to.
     """
 
-    message = "linear"
-    geometry = "spherical tensor"
-    body_order = 2
-    symmetry = "E(3)"
-    paper = "Batzner et al. 2022, arXiv:2101.03164"
-    rate = 2.5
+    CARD = ModelCard(
+        message="linear",
+        geometry="spherical tensor",
+        body_order=2,
+        symmetry="E(3)",
+        rate=2.5,
+        paper="Batzner et al. 2022, arXiv:2101.03164",
+    )
 
     irreps_out: Irreps
 

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from intertwine.geometry import Graph
 from intertwine.nn import MLP, Backbone, EdgeEmbedding, MessagePassing, NodeEmbedding, VectorEmbedding
+from intertwine.nn.card import ModelCard
 from intertwine.nn.checks import check_sizes, check_smoothing, require_space
 from intertwine.numerics import safe
 from intertwine.o3 import Irreps
@@ -82,11 +83,13 @@ class PaiNN(Backbone):
         smoothing: epsilon of the norm, in units of the features.
     """
 
-    message = "linear"
-    geometry = "vector"
-    body_order = 3
-    symmetry = "E(3)"
-    paper = "Schütt, Unke, Gastegger 2021, arXiv:2102.03150"
+    CARD = ModelCard(
+        message="linear",
+        geometry="vector",
+        body_order=3,
+        symmetry="E(3)",
+        paper="Schütt, Unke, Gastegger 2021, arXiv:2102.03150",
+    )
     PRESETS: ClassVar[dict[str, dict[str, object]]] = {
         "small": {"width": 32, "layers": 2},
         "paper": {"width": 128, "layers": 3, "cutoff_function": "cosine"},

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from intertwine.geometry import Graph, field
 from intertwine.groups import Cartesian, DirectSum
 from intertwine.nn import MLP, Backbone, EdgeEmbedding, NodeEmbedding
+from intertwine.nn.card import ModelCard
 from intertwine.nn.checks import check_sizes
 from intertwine.nn.kernel_convolution import KernelConvolution
 from intertwine.numerics import GeometryError, segment
@@ -75,11 +76,13 @@ class PointConv(Backbone):
         vector_inputs: names of vector fields of the nodes, ``("vel",)`` for example, whose components are embedded.
     """
 
-    message = "linear"
-    geometry = "vector"
-    body_order = 2
-    symmetry = "T(n)"
-    paper = "Wu, Qi, Fuxin 2019, arXiv:1811.07246"
+    CARD = ModelCard(
+        message="linear",
+        geometry="vector",
+        body_order=2,
+        symmetry="T(n)",
+        paper="Wu, Qi, Fuxin 2019, arXiv:1811.07246",
+    )
     PRESETS: ClassVar[dict[str, dict[str, object]]] = {
         "small": {"width": 32, "layers": 2},
         "paper": {"width": 128, "layers": 4, "functions": 32},

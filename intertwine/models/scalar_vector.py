@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from intertwine.geometry import Graph
 from intertwine.nn import MLP, Backbone, EdgeEmbedding, MessagePassing, NodeEmbedding
+from intertwine.nn.card import ModelCard
 from intertwine.nn.checks import check_degree, check_sizes, check_smoothing, require_space
 from intertwine.nn.edge_mlp import EdgeMLP
 from intertwine.nn.scalar_vector import VectorEmbedding, join
@@ -100,11 +101,13 @@ class ScalarVector(Backbone):
         smoothing: epsilon of the norm, in units of the features.
     """
 
-    message = "nonlinear"
-    geometry = "vector"
-    body_order = 3
-    symmetry = "E(3)"
-    paper = "Gao, lecture 'Equivariant GNNs'; Joshi et al. 2023, arXiv:2301.09308"
+    CARD = ModelCard(
+        message="nonlinear",
+        geometry="vector",
+        body_order=3,
+        symmetry="E(3)",
+        paper="Gao, lecture 'Equivariant GNNs'; Joshi et al. 2023, arXiv:2301.09308",
+    )
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {"small": {"width": 32, "layers": 2}, "paper": {"width": 128, "layers": 5}}
 
     def __init__(

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from intertwine.geometry import Graph
 from intertwine.nn import MLP, Backbone, EdgeEmbedding, MessagePassing, NodeEmbedding, shifted_softplus
+from intertwine.nn.card import ModelCard
 from intertwine.nn.checks import check_sizes
 from intertwine.o3 import Irreps
 
@@ -63,11 +64,13 @@ class SchNet(Backbone):
         edge_inputs: names of edge invariants that the filter sees (``geometry.EDGE_INVARIANTS``).
     """
 
-    message = "linear"
-    geometry = "distance"
-    body_order = 2
-    symmetry = "E(n)"
-    paper = "Schütt et al. 2017, arXiv:1706.08566"
+    CARD = ModelCard(
+        message="linear",
+        geometry="distance",
+        body_order=2,
+        symmetry="E(n)",
+        paper="Schütt et al. 2017, arXiv:1706.08566",
+    )
     PRESETS: ClassVar[dict[str, dict[str, object]]] = {
         "small": {"width": 64, "layers": 3, "radial_size": 32},
         "paper": {"width": 64, "layers": 3, "radial_size": 300, "cutoff": 30.0},

@@ -34,6 +34,7 @@ from torch import Tensor, nn
 from intertwine.geometry import Graph, edge_vectors
 from intertwine.nn import Backbone, Convolution, EdgeEmbedding, FullyConnectedNet, Gate, NodeEmbedding
 from intertwine.nn.attention import edge_softmax
+from intertwine.nn.card import ModelCard
 from intertwine.nn.checks import check_lmax, check_outputs, check_sizes, hidden_irreps, products, require_space
 from intertwine.nn.embedding import AnyDistance, gaussian_square, second_moment
 from intertwine.nn.scalar_vector import VectorEmbedding
@@ -173,11 +174,13 @@ class SE3Transformer(Backbone):
         InputError: a size that is not positive, heads that do not divide the channels, an output that no path leads to.
     """
 
-    message = "nonlinear"
-    geometry = "spherical tensor"
-    body_order = 2
-    symmetry = "E(3)"
-    paper = "Fuchs et al. 2020, arXiv:2006.10503"
+    CARD = ModelCard(
+        message="nonlinear",
+        geometry="spherical tensor",
+        body_order=2,
+        symmetry="E(3)",
+        paper="Fuchs et al. 2020, arXiv:2006.10503",
+    )
 
     PRESETS: ClassVar[dict[str, dict[str, object]]] = {
         "small": {"width": 16, "layers": 2, "lmax": 1, "heads": 2, "keys": 8, "radial_width": 32},

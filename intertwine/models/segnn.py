@@ -32,6 +32,7 @@ from torch import Tensor, nn
 from intertwine.geometry import Graph, centred, edge_vectors, field
 from intertwine.nn.attention import edge_mean
 from intertwine.nn.backbone import Backbone
+from intertwine.nn.card import ModelCard
 from intertwine.nn.checks import check_degree, check_edge_inputs, check_lmax, check_outputs, check_sizes, hidden_irreps, require_space
 from intertwine.nn.embedding import AnyDistance, EdgeEmbedding, NodeEmbedding, gaussian_square
 from intertwine.nn.steerable_linear import GatheredSteerableLinear, SteerableLinear
@@ -118,12 +119,14 @@ class SEGNN(Backbone):
         InputError: a size or scale that is not positive, a negative lmax, an output that no path leads to, centred with a cutoff.
     """
 
-    message = "nonlinear"
-    geometry = "spherical tensor"
-    body_order = 2
-    symmetry = "E(3)"
-    paper = "Brandstetter et al. 2022, arXiv:2110.02905"
-    rate = 5.0  # weights are of size 1 and scaled in the layer
+    CARD = ModelCard(
+        message="nonlinear",
+        geometry="spherical tensor",
+        body_order=2,
+        symmetry="E(3)",
+        rate=5.0,
+        paper="Brandstetter et al. 2022, arXiv:2110.02905",
+    )
 
     PRESETS: ClassVar[dict[str, dict[str, object]]] = {
         "small": {"width": 16, "layers": 2, "lmax": 1},

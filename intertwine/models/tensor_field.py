@@ -31,6 +31,7 @@ from torch import Tensor, nn
 
 from intertwine.geometry import Graph
 from intertwine.nn import MLP, Backbone, Convolution, EdgeEmbedding, NodeEmbedding, VectorEmbedding, shifted_softplus
+from intertwine.nn.card import ModelCard
 from intertwine.nn.checks import check_outputs, check_sizes, check_smoothing, hidden_irreps, products, require_space
 from intertwine.numerics import safe
 from intertwine.o3 import Irreps, Linear, SphericalHarmonics
@@ -133,11 +134,13 @@ class TensorField(Backbone):
         InputError: a size or a smoothing that is not positive, a negative lmax, an output that no path leads to.
     """
 
-    message = "linear"
-    geometry = "spherical tensor"
-    body_order = 2
-    symmetry = "E(3)"
-    paper = "Thomas et al. 2018, arXiv:1802.08219"
+    CARD = ModelCard(
+        message="linear",
+        geometry="spherical tensor",
+        body_order=2,
+        symmetry="E(3)",
+        paper="Thomas et al. 2018, arXiv:1802.08219",
+    )
 
     PRESETS: ClassVar[dict[str, dict[str, object]]] = {
         "small": {"width": 16, "layers": 2, "lmax": 1, "radial_width": 32},

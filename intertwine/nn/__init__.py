@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from intertwine.nn.attention import attend, edge_mean, edge_softmax
     from intertwine.nn.backbone import Backbone
     from intertwine.nn.batch_norm import BatchNorm
+    from intertwine.nn.card import ModelCard
     from intertwine.nn.checks import check_sizes
     from intertwine.nn.convolution import Convolution
     from intertwine.nn.cutoff import CosineCutoff, PolynomialCutoff, envelope
@@ -80,6 +81,7 @@ _HOME = {
     "LegendreBasis": "spherical_bessel",
     "MLP": "mlp",
     "MessagePassing": "message_passing",
+    "ModelCard": "card",
     "NodeEmbedding": "embedding",
     "NormActivation": "norm_activation",
     "PathsToSO2": "so2_paths",
@@ -154,6 +156,7 @@ __all__ = [
     "LSTMCell",
     "LegendreBasis",
     "MessagePassing",
+    "ModelCard",
     "NodeEmbedding",
     "NormActivation",
     "PathsToSO2",

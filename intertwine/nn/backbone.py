@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -10,45 +11,39 @@ from torch import Tensor, nn
 
 from intertwine.geometry import Graph, connect
 from intertwine.groups import Representation
+from intertwine.nn.card import ModelCard
 from intertwine.numerics import GeometryError, InputError, safe
 
 
-class Backbone(nn.Module):
+class Backbone(nn.Module, ABC):
     r"""Base of the models: says what it is, checks what it gets, builds edges where there are none.
 
-    A subclass sets the class attributes, ``cutoff`` and ``irreps_out`` and defines ``features(graph)``.
+    A subclass sets ``CARD``, ``cutoff`` and ``irreps_out`` and defines ``features(graph)``.
 
     Attributes:
-        message: is the message linear in f_j (a convolution) or not?
-        domain: where features live: "R^d" or a group.
-        geometry: what a message looks at: "distance", "angle", "torsion", "vector", "spherical tensor", "group element".
-        body_order: how many nodes one message correlates.
-        symmetry: the group it is equivariant to.
-        paper: the source.
-        rate: times the learning rate that suits a task, for this architecture.
+        CARD: what the architecture is, with its default arguments; :attr:`card` is what this model is.
         PRESETS: name -> constructor arguments: "small", fast on a processor, and "paper", the sizes of the source.
         cutoff: radius of interaction in A; None connects all pairs.
         irreps_out: representation of the node features, an :class:`~intertwine.o3.Irreps` in three dimensions.
     """
 
-    message: ClassVar[Literal["linear", "nonlinear"]]
-    domain: ClassVar[str] = "R^d"
-    geometry: ClassVar[str]
-    body_order: ClassVar[int]
-    symmetry: ClassVar[str]
-    paper: ClassVar[str]
-    rate: ClassVar[float] = 1.0
+    CARD: ClassVar[ModelCard]
     PRESETS: ClassVar[dict[str, dict[str, object]]] = {}
 
     cutoff: float | None
     irreps_out: Representation
 
+    @property
+    def card(self) -> ModelCard:
+        """What this model is; differs from ``CARD`` where its arguments make it something else."""
+        return self.CARD
+
+    @abstractmethod
     def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:
         """Node features of ``irreps_out``; the graph has edges, and its fields the model's precision (``graph.in_precision``).
 
         Positions keep their own, so models never read them: they look at ``edge_vectors(graph)``, ``centred(graph)`` and ``field``.
         """
-        raise TypeError(f"{type(self).__name__} must define features(graph)")
 
     def forward(self, graph: Graph) -> Float[Tensor, "nodes features"]:
         """Node features (nodes, irreps_out.dim), in ``mul_ir`` order.
@@ -63,7 +58,7 @@ class Backbone(nn.Module):
         if not isinstance(graph, Graph):
             remedy = "make one: intertwine.Graph(pos, z=...), or Graph.from_dict(data.to_dict()) of a PyG Data."
             raise InputError(f"{type(graph).__name__} is no Graph", where=type(self).__name__, remedy=remedy)
-        if graph.dimension == 0 and self.geometry != "none":
+        if graph.dimension == 0 and self.card.geometry != "none":
             raise GeometryError(
                 "the graph has no positions", where="pos", remedy="give some, or use MPNN without a cutoff, which needs none."
             )

@@ -83,7 +83,7 @@ def certify_run(run: Run, test: GraphStore | None = None, **options: Any) -> Cer
         test: its test set, if it is at hand.
         **options: other arguments of :func:`intertwine.certify.certify`.
     """
-    return certify(run.task, trial_graphs(run.task, test), **{"symmetry": run.task.backbone.symmetry} | options)
+    return certify(run.task, trial_graphs(run.task, test), **{"symmetry": run.task.backbone.card.symmetry} | options)
 
 
 def conclude(run: Run, test: GraphStore, say: Callable[[str], None]) -> Certificate | None:

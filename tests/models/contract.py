@@ -255,17 +255,17 @@ class ModelContract:
         torch.testing.assert_close(model(shuffled), model(graph), rtol=0, atol=1e-13)
 
     def test_says_what_it_is(self, model: Backbone) -> None:
-        assert model.message in ("linear", "nonlinear")
-        assert all((model.domain, model.geometry, model.symmetry, model.paper))
-        assert model.body_order >= 2
-        assert not set(claims(model.symmetry, self.dimension)) & set(self.lacks)
+        assert model.card.message in ("linear", "nonlinear")
+        assert all((model.card.domain, model.card.geometry, model.card.symmetry, model.card.paper))
+        assert model.card.body_order >= 2
+        assert not set(claims(model.card.symmetry, self.dimension)) & set(self.lacks)
         assert model(self.graph(4)).shape == (4, model.irreps_out.dim)
 
     def test_certificate(self, model: Backbone) -> None:
         """The certificate of the symmetry that it states passes, and names the ones that it lacks."""
         torch.manual_seed(0)
         with as_users_run_it():  # hundreds of evaluations of what the other tests run with annotations checked
-            certificate = certify(model, [self.graph(3, seed=1)], symmetry=model.symmetry, quick=True)
+            certificate = certify(model, [self.graph(3, seed=1)], symmetry=model.card.symmetry, quick=True)
         assert certificate.passed, certificate.summary()
         broken = {line.symmetry for line in certificate.lines if line.error is not None and line.bound and line.error > line.bound}
         assert broken == set(self.lacks)

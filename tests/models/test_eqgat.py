@@ -23,7 +23,7 @@ class TestEQGATWithoutCrossProducts(ModelContract):
         return EQGAT(**SMALL, cross_product=False, **request.param).double()
 
     def test_symmetry(self, model: Backbone) -> None:
-        assert (model.symmetry, EQGAT.symmetry) == ("E(3)", "SE(3)")
+        assert (model.card.symmetry, EQGAT.CARD.symmetry) == ("E(3)", "SE(3)")
 
 
 class TestEQGAT(ModelContract):

@@ -52,7 +52,7 @@ class TestESENWithoutReflections(ModelContract):
         return ESEN(**SMALL | {"hidden": 4, "mmax": 2, "cutoff": 3.5, "layers": 1}, reflections=False, heads=2).double()
 
     def test_symmetry(self, model: Backbone) -> None:
-        assert (model.symmetry, ESEN.symmetry) == ("SE(3)", "E(3)")
+        assert (model.card.symmetry, ESEN.CARD.symmetry) == ("SE(3)", "E(3)")
 
 
 class TestESENWithInputs(ModelContract):

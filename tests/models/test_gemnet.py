@@ -270,7 +270,7 @@ def test_torsions_are_of_body_order_four() -> None:
     options = SMALL | ATOMS | {"cutoff": 1.4}
     for blind in (True, False):
         model = GemNet(**options, quadruplets=not blind).double()
-        assert (model.body_order, model.geometry) == ((3, "angle") if blind else (4, "torsion"))
+        assert (model.card.body_order, model.card.geometry) == ((3, "angle") if blind else (4, "torsion"))
         first, second, mirrored = (model(chain(torsion)) for torsion in (60, 100, -60))
         difference = (first - second).abs().max() / first.abs().max()
         assert difference < 1e-13 if blind else difference > 1e-6, difference

@@ -105,7 +105,7 @@ def test_a_molecule_without_coordinates() -> None:
     singles = torch.cat([head(model(graph), graph) for graph in graphs])
     batch = collate(graphs)
     torch.testing.assert_close(head(model(batch), batch), singles, rtol=0, atol=1e-13)
-    certificate = certify(model, graphs[:2], symmetry=model.symmetry, quick=True)
+    certificate = certify(model, graphs[:2], symmetry=model.card.symmetry, quick=True)
     assert certificate.passed, certificate.summary()
 
 

@@ -13,8 +13,8 @@ from intertwine.geometry import collate
 from intertwine.models import MODELS
 from intertwine.tasks import TASKS
 from intertwine.training import read_config
-from intertwine.training.sections import write_sections
 from intertwine.training.options import DataOptions
+from intertwine.training.sections import write_sections
 from intertwine.training.sets import Sets, open_sets
 from intertwine.training.settle import settle
 
