@@ -120,7 +120,9 @@ def _ase(path: Path, name: str) -> Iterator[Frame]:
             yield _from_atoms(atoms, place(name, frame), f"ase:{kind}")
             frame += 1
     except UnknownFileTypeError as error:
-        raise DataError("unknown file format", where=name, remedy="use .xyz, .extxyz, .db, .npz or another format that ASE reads.") from error
+        raise DataError(
+            "unknown file format", where=name, remedy="use .xyz, .extxyz, .db, .npz or another format that ASE reads."
+        ) from error
     except DataError:
         raise
     except Exception as error:
@@ -157,7 +159,7 @@ def _read_sdf(file: Any, name: str) -> Iterator[Frame]:
             isotopes = {}
             for k, line in enumerate(lines[4 : 4 + int(lines[3][:3])]):
                 if line[31:34].strip() in ISOTOPES:
-                    z, isotopes[k] = ISOTOPES[line[31:34].strip()]
+                    isotopes[k] = ISOTOPES[line[31:34].strip()][1]
                     lines[4 + k] = f"{line[:31]}H  {line[34:]}"
             result = _from_atoms(read(io.StringIO("\n".join(lines)), format="sdf"), place(name, frame), "sdf")
             if isotopes:
