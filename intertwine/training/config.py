@@ -101,6 +101,7 @@ def resolve(given: Mapping[str, Any] | Config | None = None, suggested: Mapping[
     for section, options in (("data", data), ("training", training)):
         for name, value in dataclasses.asdict(options).items():
             _check_range(f"{section}.{name}", name, value)
+            _check_text(f"{section}.{name}", value)
     if training.average >= 1:
         raise InputError(f"{training.average} is not below 1", where="training.average", remedy="give a decay such as 0.99.")
     return Config(data, _choice(merged["model"], MODELS, "model", "painn"), _choice(merged["task"], TASKS, "task", "force_field"), training)
@@ -140,7 +141,7 @@ def read_config(path: Path | str) -> dict[str, dict[str, Any]]:
             return merge(tomllib.load(file))
     except OSError as error:
         raise InputError(f"can't be read: {error.strerror}", where=str(path), remedy="give the path of a TOML file.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"is not valid TOML: {error}", where=str(path), remedy="correct the file at that place.") from error
     except InputError as error:
         raise InputError(error.what, where=f"{path}, {error.where}", remedy=error.remedy) from error
@@ -175,7 +176,7 @@ def parse_settings(settings: Iterable[str]) -> dict[str, dict[str, Any]]:
 def _literal(text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         return text
 
 
@@ -200,6 +201,16 @@ def _check_range(where: str, name: str, value: Any) -> None:
             raise InputError(
                 f"{value} is out of range", where=where, remedy=f"give a number {'above' if name in POSITIVE else 'of at least'} {least}."
             )
+
+
+def _check_text(where: str, value: Any) -> None:
+    """Raise an :class:`InputError` for text that no file of a run can hold: a path whose bytes are not UTF-8, for one."""
+    for text in (*value, *value.values()) if isinstance(value, dict) else (value,):
+        try:
+            str(text).encode()
+        except UnicodeEncodeError as error:
+            shown = str(text).encode("utf-8", "backslashreplace").decode()
+            raise InputError(f"{shown} is not UTF-8", where=where, remedy="rename the file.") from error
 
 
 def _plain(values: Mapping[str, Any], function: Any) -> dict[str, Any]:
