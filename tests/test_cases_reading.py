@@ -49,7 +49,9 @@ def test_keys_upper_case() -> None:
     assert store.field("pbc").all()
     assert store.field("energy").tolist() == [number(line, "Energy") for line in comments("keys-upper-case.xyz")]
     for graph, line in zip(store, comments("keys-upper-case.xyz"), strict=True):
-        cell, virial = (np.array(line.split(f'{key}="')[1].split('"')[0].split(), dtype=float).reshape(3, 3) for key in ("LATTICE", "Virial"))
+        cell, virial = (
+            np.array(line.split(f'{key}="')[1].split('"')[0].split(), dtype=float).reshape(3, 3) for key in ("LATTICE", "Virial")
+        )
         assert np.array_equal(graph.cell[0].numpy(), cell)
         assert np.allclose(graph.stress[0].numpy(), -virial / np.linalg.det(cell), rtol=1e-12, atol=0)
 
@@ -98,7 +100,9 @@ def test_molecules_and_crystals(label: str, tmp_path: Path) -> None:
 
 
 def test_dump_without_elements() -> None:
-    with pytest.raises(DataError, match=r"dump-without-elements\.lammpstrj, frame 0.*types and no elements[\s\S]*Remedy: say which elements"):
+    with pytest.raises(
+        DataError, match=r"dump-without-elements\.lammpstrj, frame 0.*types and no elements[\s\S]*Remedy: say which elements"
+    ):
         opened("dump-without-elements.lammpstrj")
 
 

@@ -193,7 +193,8 @@ def _take_family(inventory: Inventory, result: Resolution) -> None:
         if family != chosen and "energy" not in result.sources:
             _take_energy(labels, family, inventory, result)
         for label in ("forces", "stress", "virial", "dipole"):
-            if label in labels and label not in result.sources:
+            partial = label == "dipole" and label in labels and labels[label].count < inventory.size  # nobody asked for it
+            if label in labels and label not in result.sources and not partial:
                 result.take(label, labels[label], _why(labels[label], label, family))
                 if family != chosen:
                     result.notes.append(

@@ -141,7 +141,7 @@ def read_config(path: Path | str) -> dict[str, dict[str, Any]]:
             return merge(tomllib.load(file))
     except OSError as error:
         raise InputError(f"can't be read: {error.strerror}", where=str(path), remedy="give the path of a TOML file.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"is not valid TOML: {error}", where=str(path), remedy="correct the file at that place.") from error
     except InputError as error:
         raise InputError(error.what, where=f"{path}, {error.where}", remedy=error.remedy) from error
@@ -176,7 +176,7 @@ def parse_settings(settings: Iterable[str]) -> dict[str, dict[str, Any]]:
 def _literal(text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except (tomllib.TOMLDecodeError, RecursionError):
+    except tomllib.TOMLDecodeError:
         return text
 
 

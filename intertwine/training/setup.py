@@ -71,7 +71,7 @@ def open_sets(options: DataOptions, *, splits: Splits | None = None, store: Grap
     """
     about: dict[str, Any] = {"keys": options.keys, "units": options.units, "target": options.target, "progress": progress}
     whole = store if store is not None else open_dataset(options.source, limit=options.limit, **about)
-    apart = open_dataset(options.test, **about) if options.test else None
+    apart = _apart(options, whole, about) if options.test else None
     if splits is None:
         splits = divide(whole, options, has_test=apart is not None)
         if apart is not None:
@@ -92,6 +92,20 @@ def open_sets(options: DataOptions, *, splits: Splits | None = None, store: Grap
     if unseen:
         note(whole, f"{', '.join(unseen)}: not in the training set, so predictions for them mean little")
     return sets
+
+
+def _apart(options: DataOptions, whole: GraphStore, about: dict[str, Any]) -> GraphStore:
+    """The file that is the test set. Its labels are read from what those of ``whole`` were read from, or a note says from what."""
+    keys = {decision.label: decision.key for decision in whole.decisions}
+    try:
+        return open_dataset(str(options.test), **about | {"keys": (keys if options.test not in DATASETS else {}) or about["keys"]})
+    except DataError:
+        apart = open_dataset(str(options.test), **about)
+    other = {decision.label: decision.key for decision in apart.decisions}
+    names = [f"{label} from {key!r}" for label, key in other.items() if label in keys and key.lower() != keys[label].lower()]
+    if names:
+        note(whole, f"{options.test} has labels of other names: {', '.join(names)}")
+    return apart
 
 
 def suggest(sets: Sets, given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

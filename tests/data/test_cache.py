@@ -78,7 +78,7 @@ def foreign_file(folder: Path, draw: random.Random) -> None:
 
 def rewritten(folder: Path, draw: random.Random) -> None:
     """Plausible content that numpy and json read without complaint."""
-    path = draw.choice(sorted(folder.glob("*.npy")) + [folder / "header.json"])
+    path = draw.choice([*sorted(folder.glob("*.npy")), folder / "header.json"])
     if path.suffix == ".npy":
         np.save(path, np.load(path) + 1)
     else:

@@ -50,7 +50,9 @@ def test_names_count_in_any_case(change, tmp_path: Path) -> None:
     """Half a file in one case, half in another."""
     lattice, pbc, properties, energy, forces, stress = map(change, ("Lattice", "pbc", "Properties", "energy", "forces", "stress"))
     atoms = "\n".join(f"{symbol} {x} {y} {z} {x} {y} {z}" for symbol, (x, y, z) in zip("OHH", WATER, strict=True))
-    other = f'3\n{lattice}="4 0 0 0 5 0 0 0 6" {pbc}="T T F" {properties}=species:S:1:pos:R:3:{forces}:R:3 {energy}=-2 {stress}="1 2 3 4 5 6"\n'
+    other = (
+        f'3\n{lattice}="4 0 0 0 5 0 0 0 6" {pbc}="T T F" {properties}=species:S:1:pos:R:3:{forces}:R:3 {energy}=-2 {stress}="1 2 3 4 5 6"\n'
+    )
     usual = '3\nLattice="4 0 0 0 5 0 0 0 6" pbc="T T F" Properties=species:S:1:pos:R:3:forces:R:3 energy=-1 stress="1 2 3 4 5 6"\n'
     store = opened(tmp_path, (usual + atoms + "\n") * 3 + (other + atoms + "\n") * 3)
     assert store.field("energy").tolist() == [-1.0] * 3 + [-2.0] * 3
@@ -142,7 +144,8 @@ def test_what_a_reader_invents_is_no_label(tmp_path: Path) -> None:
     atoms.calc = SinglePointCalculator(atoms, energy=-1.0, forces=0 * WATER)
     write(tmp_path / "b.traj", [atoms, atoms])
     assert "forces" not in open_dataset(str(tmp_path / "b.traj"), progress=False).fields
-    dump = "ITEM: TIMESTEP\n0\nITEM: NUMBER OF ATOMS\n2\nITEM: BOX BOUNDS pp pp pp\n0 9\n0 9\n0 9\nITEM: ATOMS id type element x y z fx fy fz\n"
+    dump = "ITEM: TIMESTEP\n0\nITEM: NUMBER OF ATOMS\n2\nITEM: BOX BOUNDS pp pp pp\n0 9\n0 9\n0 9\n"
+    dump += "ITEM: ATOMS id type element x y z fx fy fz\n"
     (tmp_path / "c.lammpstrj").write_text(dump + "1 1 O 1 1 1 0 0 0.5\n2 2 H 1 1 2 0 0 -0.5\n")
     store = open_dataset(str(tmp_path / "c.lammpstrj"), progress=False)
     assert "energy" not in store.fields

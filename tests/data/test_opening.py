@@ -20,7 +20,7 @@ from bad_files import frame
 from intertwine.data import GraphStore, Splits, open_dataset
 from intertwine.data.files import read_frames
 from intertwine.numerics import DataError, IntertwineError
-from intertwine.training import parse_settings, resolve
+from intertwine.training import resolve
 
 TEXT = frame() * 3
 
@@ -54,6 +54,24 @@ def zipped(path: Path, **files: str) -> None:
 def test_encodings_and_line_ends(encoding: str, newline: str, plain: GraphStore, tmp_path: Path) -> None:
     (tmp_path / "a.xyz").write_bytes(TEXT.replace("\n", newline).encode(encoding))
     assert torch.equal(opened(tmp_path / "a.xyz").field("forces"), plain.field("forces"))
+
+
+@pytest.mark.parametrize("kind", ["vasp", "cif", "json", "lammpstrj", "gen"])
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_byte_order_marks_of_what_ase_reads(kind: str, encoding: str, tmp_path: Path) -> None:
+    atoms = Atoms("OHH", np.eye(3), cell=[5, 6, 7], pbc=True)
+    path = tmp_path / f"a.{kind}"
+    if kind == "lammpstrj":
+        dump = "ITEM: TIMESTEP\n0\nITEM: NUMBER OF ATOMS\n3\nITEM: BOX BOUNDS pp pp pp\n0 5\n0 6\n0 7\nITEM: ATOMS id element x y z\n"
+        path.write_text(dump + "1 O 1 0 0\n2 H 0 1 0\n3 H 0 0 1\n")
+    else:
+        write(path, atoms)
+    plain = opened(path)
+    path.write_bytes(path.read_text().encode(encoding))
+    assert torch.equal(opened(path).field("pos"), plain.field("pos"))
+    path.write_bytes(b"\xff\xfe" + bytes(range(1, 256, 2)) * 3)  # a mark, and no text behind it
+    with pytest.raises(DataError, match=path.name):
+        opened(path)
 
 
 @pytest.mark.parametrize("name", ["a.tar.gz", "a.tgz", "a.tar", "a.tar.bz2", "a.tar.xz", "a.zip", "A.TAR.GZ"])
@@ -103,7 +121,7 @@ def test_what_is_no_file(kind: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="a folder"):
         opened(tmp_path / f"folder{kind}")
     (tmp_path / f"loop{kind}").symlink_to(tmp_path / f"loop{kind}")
-    with pytest.raises(DataError, match="can't be opened|no such file"):
+    with pytest.raises(DataError, match=r"can't be opened|no such file"):
         opened(tmp_path / f"loop{kind}")
 
 
@@ -220,17 +238,15 @@ def test_damaged_files_are_read_or_named(make: Callable[[Path], Path], tmp_path:
     opened(path)
     for _ in range(20):
         path.write_bytes(damaged(sound, draw))
+        message = ""
         try:
-            store = opened(path)
+            assert all(bool(torch.isfinite(graph.pos).all()) for graph in opened(path))
         except IntertwineError as error:
-            assert path.name in str(error)
-            assert "Remedy" in str(error)
-        else:
-            assert all(bool(torch.isfinite(graph.pos).all()) for graph in store)
+            message = str(error)
+        assert not message or (path.name in message and "Remedy" in message)
 
 
 def test_deep_splits(tmp_path: Path) -> None:
     (tmp_path / "s.json").write_text(DEEP)
     with pytest.raises(DataError, match="can't read the splits"):
         Splits.load(tmp_path / "s.json")
-    assert isinstance(parse_settings([f"data.source={DEEP}"])["data"]["source"], str)

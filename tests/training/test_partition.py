@@ -159,6 +159,19 @@ def test_a_run_remembers_its_labels(tiny: dict, tmp_path: Path, capfd: pytest.Ca
     assert load_checkpoint(folder / "best.safetensors")["labels"] == labels
 
 
+def test_the_test_file_is_read_as_the_data_are(tmp_path: Path) -> None:
+    """A second family that only the test file has does not decide there."""
+    path = water(tmp_path)
+    text = path.read_text()
+    both = text.replace("REF_energy=-50", "energy=3 REF_energy=-50").replace("REF_energy=-51", "energy=3 REF_energy=-51")
+    (tmp_path / "both.xyz").write_text(both)
+    (tmp_path / "other.xyz").write_text(text.replace("REF_", "dft_"))
+    for name in ("both.xyz", "other.xyz"):
+        sets = open_sets(DataOptions(source=str(path), test=str(tmp_path / name)), progress=False)
+        assert torch.equal(sets.test.field("energy"), sets.source.field("energy")[1:25])
+    assert any("other.xyz has labels of other names: energy from 'dft_energy'" in note for note in sets.source.notes)
+
+
 def test_a_mixed_file_trains_on_the_stress_there_is(tiny: dict, tmp_path: Path) -> None:
     """Molecules, slabs and crystals in one file, in batches of all; a test set of molecules alone has no errors of stress."""
     draw, frames = np.random.default_rng(1), []
