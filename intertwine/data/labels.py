@@ -97,6 +97,8 @@ def resolve(inventory: Inventory, *, name: str, keys: Mapping[str, str], target:
         _hint_at_comments(inventory, result)
     for label, found in result.sources.items():
         result.levels[label] = _level(label, found, result.notes)
+        if found.also:
+            result.notes.append(f"{label} read from {found.key!r}, not from {', '.join(map(repr, sorted(found.also)))} beside it")
     _say_unread(inventory, result)
     return result
 
@@ -238,11 +240,13 @@ def _take_energy(labels: dict[str, Found], family: str, inventory: Inventory, re
     if "energy" in result.sources:
         return
     energy, free = labels.get("energy"), labels.get("free_energy")
-    if free is None or energy is None:
-        if (only := energy or free) is not None:
-            result.take("energy", only, _why(only, "energy", family) if free is None else "the only energy")
-        return
     derivatives = any(label in labels or label in result.sources for label in ("forces", "stress", "virial"))
+    if energy is None and free is not None and derivatives:  # with nothing derived from it, it may well be Gibbs's
+        result.take("energy", free, "the only energy")
+    if free is None and energy is not None:
+        result.take("energy", energy, _why(energy, "energy", family))
+    if free is None or energy is None:
+        return
     same, whole = inventory.equal(energy, free), not (energy.frames & ~free.frames).any()
     if derivatives and whole and not same:
         result.take("energy", free, "the forces are its derivative")
@@ -262,7 +266,7 @@ def _why(found: Found, label: str, family: str) -> str:
 def _hint_at_comments(inventory: Inventory, result: Resolution) -> None:
     comments = [comment.split() for comment in inventory.comments]
     place = next((k for k in range(min(map(len, comments), default=0)) if all(re.fullmatch(NUMBER, words[k]) for words in comments)), None)
-    if place is not None:
+    if place == 0 or (place is not None and not any("=" in comment for comment in inventory.comments)):
         result.notes.append(f"the comment lines hold a number: --key energy=comment:{place + 1} reads it as the energy")
 
 

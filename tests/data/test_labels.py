@@ -116,6 +116,20 @@ def test_forces_belong_to_the_free_energy(energy: str, free: str, tmp_path: Path
     assert said(half, "2 of 3 frames")
 
 
+def test_a_free_energy_alone(tmp_path: Path) -> None:
+    """With forces it is their energy; without, it may be Gibbs's."""
+    assert opened(tmp_path, frame({"forces": 1.0}, "free_energy=-1.25")).field("energy").tolist() == [-1.25]
+    store = opened(tmp_path, frame({}, "free_energy=-1.25"))
+    assert "energy" not in store.fields
+    assert said(store, "not used", "free_energy")
+
+
+def test_two_spellings_in_one_frame_are_said(tmp_path: Path) -> None:
+    store = opened(tmp_path, frame({"forces": 1.0}, "energy=-1 Energy=-2 ENERGY=-3") * 2)
+    assert store.field("energy").tolist() == [-1.0, -1.0]
+    assert said(store, "energy read from 'energy'", "'ENERGY', 'Energy'")
+
+
 @pytest.mark.parametrize("name", ["a.traj", "a.json", "a.db"])
 def test_free_energies_of_calculators(name: str, tmp_path: Path) -> None:
     images = []
