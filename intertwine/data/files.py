@@ -166,6 +166,7 @@ def _database(path: Path) -> Iterator[Frame]:
 def _from_atoms(atoms: Any, where: str) -> Frame:
     cell = np.array(atoms.cell)
     frame = Frame(atoms.numbers.astype(np.int64), np.array(atoms.positions), where, cell if cell.any() else None, np.array(atoms.pbc))
+    frame.atoms = atoms
     _sort(atoms.info, frame)
     for name, column in atoms.arrays.items():
         if name not in ("numbers", "positions"):
