@@ -20,7 +20,7 @@ from intertwine.data import input_of, to_graph
 from intertwine.geometry import Graph, connect, distances, edge_vectors
 from intertwine.numerics import InputError
 from intertwine.tasks import ForceField, Task
-from intertwine.training import load_run
+from intertwine.training import Run, load_run
 from intertwine.training.evaluation import check_species, inputs_of, sound
 
 
@@ -45,7 +45,7 @@ class Calculator(AseCalculator):
     shared, is never written to. It may be copied and sent to other processes.
 
     Args:
-        model: a run folder, or a :class:`~intertwine.tasks.ForceField`.
+        model: a run folder, a :class:`~intertwine.training.Run`, or a :class:`~intertwine.tasks.ForceField`.
         skin: extra radius (A) of the neighbour list; it is rebuilt when an atom has moved by half of it, or the cell changed.
             Pairs beyond the cutoff are dropped at every step, so results do not depend on the skin.
         dtype: precision; None keeps the model's. Use ``torch.float64`` for long dynamics.
@@ -76,11 +76,12 @@ class Calculator(AseCalculator):
         self._latest, self._threads = _State(), threading.local()
         super().__init__(**options)
         with torch.inference_mode(False):  # weights made in inference mode have no derivatives
-            run = None if isinstance(model, Task) else load_run(model, device=device)
-            task = copy.deepcopy(model) if run is None else run.task  # the caller's stays as it is
+            run = None if isinstance(model, Task) else model if isinstance(model, Run) else load_run(model, device=device)
+            given = model if run is None else run.task
+            task = given if run is not None and run is not model else copy.deepcopy(given)  # the caller's stays as it is
         self.species: tuple[int, ...] = run.species if run is not None else ()
         if not isinstance(task, ForceField):
-            where = "Calculator" if isinstance(model, Task) else str(model)
+            where = "Calculator" if run is None else str(run.folder)
             remedy = "train on energies and forces, --task force_field (and --key forces=NAME, if the file calls them so)."
             raise InputError(f"has no forces: it learned the task {task.name}", where=where, remedy=remedy)
         if not skin >= 0:
@@ -134,7 +135,8 @@ class Calculator(AseCalculator):
         changes = super().check_state(atoms, tol)
         before = self.atoms
         if not changes and before is not None:
-            changes = [name for name in self.inputs if not np.array_equal(*(input_of(a, name, self.keys) for a in (before, atoms)))]
+            now = {name: input_of(atoms, name, self.keys) for name in self.inputs}
+            changes = [name for name, value in now.items() if not np.array_equal(value, input_of(before, name, self.keys))]
         return changes
 
     def calculate(self, atoms: Atoms | None = None, properties: Any = ("energy",), system_changes: Any = all_changes) -> None:

@@ -96,9 +96,9 @@ def write_predictions(path: Path, structures: Sequence[Graph | Atoms], predictio
             np.savez(file, atoms=atoms, **columns)
         return []
     frames = [to_atoms(structure, p) for structure, p in zip(structures, predictions, strict=True)]
-    for atoms, prediction in zip(frames, predictions, strict=True):
-        if "pos_unit" in atoms.info:  # the file names units: then of all that is new
-            atoms.info |= {f"{name}_unit": unit for name in prediction if (unit := units.get(name))}
+    for frame, prediction in zip(frames, predictions, strict=True):
+        if "pos_unit" in frame.info:  # the file names units: then of all that is new
+            frame.info |= {f"{name}_unit": unit for name in prediction if (unit := units.get(name))}
     return write_structures(path, frames, kind)
 
 

@@ -142,8 +142,8 @@ def run_dynamics(
     "nve": velocity Verlet, which conserves energy: its drift measures the force field. "nvt": Langevin dynamics. From a relaxed structure
     half of the kinetic energy soon becomes potential energy; a few hundred femtoseconds of equilibration bring the temperature back.
 
-    Constraints hold, and masses are those of the structure. Its centre of mass is brought to rest before what is recorded, unless constraints
-    tie atoms to places: then momentum is not conserved.
+    Constraints hold, and masses are those of the structure. Its centre of mass is brought to rest before what is recorded, unless
+    constraints tie atoms to places: then momentum is not conserved.
 
     Args:
         atoms: structure with a calculator; moved in place.

@@ -129,7 +129,7 @@ def lost(path: Path, atoms: Atoms, kind: str) -> list[str]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            again = read(path, index=0, format=kind)
+            again: Any = read(path, index=0, format=kind)
     except Exception:  # a picture, or a format that ASE only writes
         return []
     missing = [

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from ase import Atoms
 from ase.data import chemical_symbols
+from torch import nn
 
 from intertwine.data import GraphStore, to_graph
 from intertwine.data.store import INPUTS
@@ -107,15 +108,15 @@ def predict(
     return results
 
 
-def inputs_of(task: Task) -> tuple[str, ...]:
-    """The fields that a task's model reads besides positions, species and cell: "charge", "vel", "x", or those of its own vectors."""
-    found = {"vel": None} if task.name == "dynamics" else {}
+def inputs_of(task: nn.Module) -> tuple[str, ...]:
+    """The fields that a task or model reads besides positions, species and cell: "charge", "vel", "x", or those of its own vectors."""
+    found: dict[str, None] = {"vel": None} if getattr(task, "name", "") == "dynamics" else {}
     fields = {"speed": "vel", "charge_product": "charge", "edge_attr": ""}
     for module in task.modules():
         for attribute in ("inputs", "node_inputs", "edge_inputs", "vector_inputs"):
             names = vars(module).get(attribute, ())
             if isinstance(names, tuple | list) and all(isinstance(name, str) for name in names):
-                found |= dict.fromkeys(fields.get(name, name) for name in names)
+                found |= dict.fromkeys(fields.get(str(name), str(name)) for name in names)
         if vars(module).get("velocity") is True:
             found["vel"] = None
     return tuple(name for name in found if name)
