@@ -122,6 +122,6 @@ def _matches(table: Mapping[str, Any], key: str) -> list[str]:
     return [*([key] if key in table else []), *(found for found in table if found != key and str(found).lower() == key.lower())]
 
 
-def _says(value: Any, nothing: float) -> bool:
+def _says(value: Any, nothing: int) -> bool:
     array = np.asarray(value)
     return array.dtype.kind in "fiub" and array.size > 0 and bool((array != nothing).any())

@@ -17,6 +17,7 @@ from ase.constraints import FixAtoms, FixCartesian
 from ase.io import read, write
 from ase.io.formats import UnknownFileTypeError, filetype, ioformats
 
+from intertwine.data.files import COMPRESSED
 from intertwine.numerics import CheckpointError, InputError, IntertwineError, replacing
 
 XYZ = ("xyz", "extxyz")
@@ -62,7 +63,8 @@ def format_of(path: Path, *, tables: bool = True) -> str:
         kind = "extxyz" if is_device(path) else ""
     if kind in XYZ:
         return "extxyz"
-    if kind not in ioformats or not ioformats[kind].can_write:
+    packed = path.suffix in COMPRESSED and kind in ("json", "db")  # which ASE would not pack
+    if packed or kind not in ioformats or not ioformats[kind].can_write:
         raise InputError(f"{path.suffix or path.name!r} is no format that can be written", where=str(path), remedy=FORMATS)
     return kind
 
