@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms
-from ase.constraints import FixAtoms, FixCartesian
 from ase.io import read, write
 from ase.io.formats import UnknownFileTypeError, filetype, ioformats
 
@@ -21,6 +20,7 @@ from intertwine.data.files import COMPRESSED
 from intertwine.numerics import CheckpointError, InputError, IntertwineError, replacing
 
 XYZ = ("xyz", "extxyz")
+PLACES = ("FixAtoms", "FixCartesian", "FixScaled")  # constraints that hold coordinates
 TABLES = (".json", ".npz")  # of predictions, without the structures
 FORMATS = "use .xyz, .json or .npz; .traj, .cif, .vasp and others that ASE writes hold structures with their energies or less."
 
@@ -134,11 +134,9 @@ def lost(path: Path, atoms: Atoms, kind: str) -> list[str]:
             again: Any = read(path, index=0, format=kind)
     except Exception:  # a picture, or a format that ASE only writes
         return []
-    missing = [
-        f"constraints ({type(c).__name__})" for c in atoms.constraints if kind == "extxyz" and not isinstance(c, FixAtoms | FixCartesian)
-    ]
-    if not missing and atoms.constraints and not again.constraints:
-        missing = ["constraints"]
+    held = {type(constraint).__name__ for constraint in again.constraints}
+    held |= set(PLACES) if held & set(PLACES) else set()  # which one a format speaks of differs
+    missing = [f"constraints ({name})" for name in dict.fromkeys(type(c).__name__ for c in atoms.constraints) if name not in held]
     kept = {*again.arrays, *again.info, *(again.calc.results if again.calc is not None else ())}
     names = [name for table in (atoms.arrays, atoms.info) for name in table if name not in kept]
     return [*missing, *dict.fromkeys(str(name) for name in names)]

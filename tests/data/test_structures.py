@@ -39,13 +39,8 @@ def same(a: Atoms, b: Atoms, arrays: bool = True, info: bool = True) -> None:
     assert np.allclose(a.positions, b.positions, atol=1e-8)
     assert np.allclose(a.cell, b.cell)
     assert np.array_equal(a.pbc, b.pbc)
-    for mask in (
-        lambda x: fixed(x),
-        lambda x: x.get_masses(),
-        lambda x: x.get_initial_charges(),
-        lambda x: x.get_initial_magnetic_moments(),
-    ):
-        assert np.allclose(mask(a), mask(b))
+    for of in (fixed, Atoms.get_masses, Atoms.get_initial_charges, Atoms.get_initial_magnetic_moments):
+        assert np.allclose(of(a), of(b))
     assert np.array_equal(a.get_tags(), b.get_tags())
     assert np.allclose(a.get_momenta(), b.get_momenta(), atol=1e-8)
     if arrays:
@@ -250,8 +245,8 @@ def test_no_file_is_a_named_error(tmp_path: Path) -> None:
     for name, words in (("gone.xyz", "no such file"), ("", "a folder"), ("empty.xyz", "is empty")):
         with pytest.raises(DataError, match=words):
             read_structures(tmp_path / name, progress=False)
+    (tmp_path / "a.xyz").write_text("1\n\nHe 0 0 0\n")
     with pytest.raises(InputError, match="'charge', which is not read"):
-        (tmp_path / "a.xyz").write_text("1\n\nHe 0 0 0\n")
         read_structures(tmp_path / "a.xyz", progress=False, units={"charge": "e"})
 
 
