@@ -111,9 +111,11 @@ def relax(
 
     from intertwine.integrations import relax as minimise
     from intertwine.integrations import to_atoms, writable, write_structures
+    from intertwine.integrations.writing import tells_its_unit
 
     path = writable(output or Path(f"{structure.name.split('.')[0]}-relaxed.xyz"), source=structure, tables=False)
     atoms = prepare(run, structure, precision, key, unit)
+    tells_its_unit(path, [atoms])
     before = atoms.get_potential_energy()
     taken = 0
 

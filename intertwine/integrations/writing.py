@@ -17,6 +17,7 @@ from ase.io import read, write
 from ase.io.formats import UnknownFileTypeError, filetype, ioformats
 
 from intertwine.data.files import COMPRESSED
+from intertwine.data.structures import CONTAINERS
 from intertwine.numerics import CheckpointError, InputError, IntertwineError, replacing
 
 XYZ = ("xyz", "extxyz")
@@ -69,6 +70,15 @@ def format_of(path: Path, *, tables: bool = True) -> str:
     return kind
 
 
+def tells_its_unit(path: Path, frames: Sequence[Atoms]) -> None:
+    """Raise an :class:`InputError` if structures that were read in another unit than A go to a file which can't say that it is in A: the run
+    that they are for would take its numbers for its own unit."""
+    kind = format_of(path, tables=False)
+    if kind not in ("extxyz", "traj") and path.suffix.lower() in CONTAINERS and any("pos_unit" in atoms.info for atoms in frames):
+        what = f"{path.suffix} can't say that it is in A, and is read in the unit of the run"
+        raise InputError(what, where=str(path), remedy="write .xyz or .traj, which can.")
+
+
 def is_device(path: Path) -> bool:
     """Whether it is there and neither a file nor a folder: a device, a pipe, a terminal."""
     return path.exists() and not path.is_file() and not path.is_dir()
@@ -90,6 +100,7 @@ def write_structures(path: Path, frames: Sequence[Atoms], kind: str = "") -> lis
         CheckpointError: the disk is full or the place can't be written to; the former file is intact.
     """
     kind = kind or format_of(path, tables=False)
+    tells_its_unit(path, frames)
     packed = [pack(atoms, kind) for atoms in frames]
     with replacing(path) as temporary:
         try:
