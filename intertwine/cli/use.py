@@ -59,6 +59,7 @@ def predict(
 ) -> None:
     """Predict for structures, in their order; labels are not read. Energies are in eV and lengths in A, whatever the file has."""
     from intertwine.integrations import writable, write_predictions
+    from intertwine.integrations.writing import format_of, tells_its_unit
     from intertwine.training import load_run
     from intertwine.training import predict as forecast
 
@@ -66,6 +67,8 @@ def predict(
         writable(output, source=structures)  # said before the work, not after it
     trained = load_run(run, which=which)
     given = inputs.read(structures, trained, key, unit)
+    if output is not None and format_of(output) not in ("json", "npz"):
+        tells_its_unit(output, [s for s in given.structures if hasattr(s, "info")])
     with console.bar(len(given.structures), "predicting") as progress:
         predictions = forecast(trained, _counted(given.structures, progress), keys=given.keys)
     if output is not None:

@@ -71,8 +71,9 @@ def format_of(path: Path, *, tables: bool = True) -> str:
 
 
 def tells_its_unit(path: Path, frames: Sequence[Atoms]) -> None:
-    """Raise an :class:`InputError` if structures that were read in another unit than A go to a file which can't say that it is in A: the run
-    that they are for would take its numbers for its own unit."""
+    """Raise an :class:`InputError` if structures that were read in another unit than A go to a file which can't say that it is in A.
+
+    The run that they are for would take its numbers for its own unit."""
     kind = format_of(path, tables=False)
     if kind not in ("extxyz", "traj") and path.suffix.lower() in CONTAINERS and any("pos_unit" in atoms.info for atoms in frames):
         what = f"{path.suffix} can't say that it is in A, and is read in the unit of the run"
