@@ -18,7 +18,7 @@ CIRCUMSTANCES = {
     "initial_charges": 0, "initial_magmoms": 0, "total_charge": 0, "charge": 0, "spin": 0, "total_spin": 0, "multiplicity": 1,
     "spin_multiplicity": 1, "electric_field": 0, "external_field": 0, "magnetic_field": 0,
 }  # fmt: skip
-OCCUPANCIES = ("occupancy", "occupancies", "site_occupancy")
+OCCUPANCIES = ("occupancy", "occupancies", "site_occupancy", "_atom_site_occupancy")
 FULL = 1e-3  # how far from 1 an occupancy may be and still mean an atom
 
 
@@ -110,11 +110,13 @@ def refuse_partial(values: Mapping[str, Any], columns: Mapping[str, Any], where:
                     if isinstance(kinds, Mapping)
                 ]
             elif np.size(value) > 0 and np.asarray(value).dtype.kind in "fiub" and np.any(np.nan_to_num(np.asarray(value, float))):
-                shares += [(f"atom {k}: {share}", [share]) for k, share in enumerate(np.ravel(value)) if share == share]
+                shares += [(f"atom {k}", [share]) for k, share in enumerate(np.ravel(value)) if share == share]
     for text, kinds in shares:
-        if len(kinds) != 1 or abs(float(kinds[0]) - 1) > FULL:
-            remedy = "choose an ordered arrangement (a supercell of whole atoms) and remove the occupancies."
-            raise DataError(f"partially occupied sites ({text})", where=where or "occupancy", remedy=remedy)
+        share = next((float(k) for k in kinds if abs(float(k) - 1) > FULL), None)
+        if share is not None or len(kinds) != 1:
+            remedy = "give structures of whole atoms, such as a supercell in which the sites are filled, and remove the occupancies."
+            what = f"a site is occupied in part ({share:g}): {text}" if share is not None else f"a site is occupied twice: {text}"
+            raise DataError(what, where=where or "occupancy", remedy=remedy)
 
 
 def _matches(table: Mapping[str, Any], key: str) -> list[str]:

@@ -16,10 +16,10 @@ from ase.calculators.calculator import all_properties
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.constraints import FixAtoms, FixCartesian
 
-from intertwine.data.files import COMPRESSED, read_frames
+from intertwine.data.files import read_frames
 from intertwine.data.frames import Frame, check, decide_periodicity, place
-from intertwine.data.inputs import refuse_partial
 from intertwine.data.npz import NAMES
+from intertwine.data.opening import ending, require_file
 from intertwine.data.progress import progress_bar
 from intertwine.data.units import DIMENSIONS, factor
 from intertwine.numerics import DataError, InputError, nearest
@@ -75,7 +75,7 @@ def read_structures(
         InputError: an unknown unit.
     """
     path = Path(path).expanduser()
-    _require(path)
+    require_file(path)
     for name, unit in (units or {}).items():
         if name not in DIMENSIONS:
             raise InputError(f"a unit is given for {name!r}, which is not read", where="units", remedy=nearest(name, DIMENSIONS))
@@ -88,7 +88,6 @@ def read_structures(
             advance(1)
     for frame in frames:
         check(frame, cells)
-        refuse_partial(frame.values, frame.columns, frame.where)
     if not frames:
         remedy = "get it again; it may be truncated, or of another format than its name says."
         raise DataError("the file holds no structures", where=str(path), remedy=remedy)
@@ -106,18 +105,9 @@ def read_structures(
 def declared_units(path: str | Path) -> dict[str, str]:
     """The units that a file declares itself, by its own names of quantities; those of its first frame."""
     path = Path(path).expanduser()
-    _require(path)
+    require_file(path)
     frame = next(iter(read_frames(path)), None) if path.suffix.lower() != ".npz" else None
     return {} if frame is None else _declared(frame)
-
-
-def _require(path: Path) -> None:
-    if path.is_dir():
-        raise DataError("a folder, not a file", where=str(path), remedy="give a file of structures, such as one .xyz.")
-    if not path.exists():
-        raise DataError("no such file", where=str(path), remedy="check the path, or name a data set: `intertwine datasets` lists them.")
-    if path.is_file() and path.stat().st_size == 0:
-        raise DataError("the file is empty", where=str(path), remedy="get it again.")
 
 
 def _declared(frame: Frame) -> dict[str, str]:
@@ -128,8 +118,7 @@ def _declared(frame: Frame) -> dict[str, str]:
 def _length(path: Path, frame: Frame, told: dict[str, str], of_run: dict[str, str]) -> tuple[str, str | None]:
     """The unit of positions, and a sentence on it wherever it might be another than A."""
     declared = _declared(frame).get("pos")
-    suffixes = [suffix for suffix in path.suffixes if suffix.lower() not in COMPRESSED]
-    fixed = frame.atoms is not None and (suffixes or [""])[-1].lower() not in CONTAINERS
+    fixed = frame.atoms is not None and ending(path)[0] not in CONTAINERS
     if "pos" in told:
         return told["pos"], f"positions read in {told['pos']}, as told"
     if declared is not None:
@@ -143,13 +132,25 @@ def _length(path: Path, frame: Frame, told: dict[str, str], of_run: dict[str, st
 
 def _atoms(frame: Frame, box: np.ndarray | None, scale: float, *, declare: bool) -> Atoms:
     """A frame as ASE's object: ASE's own, or made as ASE would have."""
-    atoms = frame.atoms if frame.atoms is not None else _made(frame, box)
+    atoms = _kept(frame) if frame.atoms is not None else _made(frame, box)
     if scale != 1.0:
         atoms.arrays["positions"] *= scale  # not set_positions, which holds fixed atoms
         atoms.cell[:] *= scale
         atoms.set_celldisp(atoms.get_celldisp() * scale)
     if declare:
         atoms.info["pos_unit"] = "A"  # or another unit that the file or the run names would be taken for that of an output
+    return atoms
+
+
+def _kept(frame: Frame) -> Atoms:
+    """What ASE read, with what our readers found besides: masses of isotopes, entries of a database."""
+    atoms = frame.atoms
+    for name in SPECIAL:
+        if name in frame.columns and name not in atoms.arrays:
+            atoms.set_array(name, np.asarray(frame.columns[name]))
+    for name, value in frame.values.items():
+        if name not in atoms.info and name not in all_properties and name != "constraints":
+            atoms.info[name] = value
     return atoms
 
 
@@ -177,6 +178,8 @@ def _made(frame: Frame, box: np.ndarray | None) -> Atoms:
             results[name] = value
         else:
             atoms.info[name] = value
+    if frame.comment and not frame.values and "=" not in frame.comment:
+        atoms.info["comment"] = frame.comment
     if results:
         atoms.calc = SinglePointCalculator(atoms)
         atoms.calc.results.update(results)  # as they are: the constructor would check labels

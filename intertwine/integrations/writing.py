@@ -16,7 +16,7 @@ from ase import Atoms
 from ase.io import read, write
 from ase.io.formats import UnknownFileTypeError, filetype, ioformats
 
-from intertwine.data.files import COMPRESSED
+from intertwine.data.opening import COMPRESSED
 from intertwine.data.structures import CONTAINERS
 from intertwine.numerics import CheckpointError, InputError, IntertwineError, replacing
 

@@ -44,6 +44,9 @@ def evaluate(run: Run, store: GraphStore, *, batch_size: int = 32) -> dict[str, 
     note = f"{_symbols(unseen)}: not in the training set, so errors of structures with them mean little"
     if unseen and not any("not in the training set" in known for known in store.notes):
         store.notes.append(note)
+    whole, alone = store, store.isolated()
+    if "energy" in store.fields and bool(alone.any()) and not bool(alone.all()):  # reference energies, no predictions
+        store = store.subset((~alone).nonzero().flatten())
     edges = store.connected(run.task.cutoff)
     with torch.inference_mode(False):
         scores = score(run.task, Loader(edges, batch_size))
@@ -53,13 +56,13 @@ def evaluate(run: Run, store: GraphStore, *, batch_size: int = 32) -> dict[str, 
         if mae != mae and not _labelled(run.task, store, target):
             continue
         if not isfinite(mae):
-            predict(run, (store[k] for k in range(len(store))), strict=False)  # names the structure, or the weights
+            predict(run, (whole[k] for k in range(len(whole))), strict=False)  # names the structure, or the weights
         result[target] = {"mae": mae, "rmse": scores[f"{target}_rmse"], "unit": metric.unit}
         output = run.task.outputs.get(target)
         if output is not None and output.affine:
             result[target]["mse"] = result[target]["rmse"] ** 2  # how the field reports errors of positions
         if target in store.fields and output is not None and output.level == "node" and not output.affine:
-            size = metric.factor * float(store.field(target).square().mean().sqrt())
+            size = metric.factor * float(store.field(target).square().nanmean().sqrt())
             result[target] |= {"size": size} | ({"relative": mae / size} if size > 0 else {})
     if not result:
         labels = ", ".join(run.task.metrics)
@@ -213,4 +216,7 @@ def _groups(graphs: Iterable[Graph], size: int) -> Iterator[list[Graph]]:
 
 
 def _labelled(task: Task, store: GraphStore, target: str) -> bool:
-    return target in store.fields or (task.name == "dynamics" and "target_pos" in store.fields)
+    """Whether any structure has this label; one that is NaN is absent."""
+    if target in store.fields:
+        return not bool(store.field(target).isnan().all())
+    return task.name == "dynamics" and "target_pos" in store.fields

@@ -210,11 +210,11 @@ WHOLE = {
 def test_partial_occupancies_are_refused(name: str, tmp_path: Path) -> None:
     file, text = PARTIAL[name]
     (tmp_path / file).write_text(text)
-    with pytest.raises(DataError, match="partially occupied sites") as error:
+    with pytest.raises(DataError, match="occupied in part") as error:
         read_structures(tmp_path / file, progress=False)
     assert "frame 0" in str(error.value)
     if file != "a.xyz":
-        with pytest.raises(DataError, match="partially occupied sites"):
+        with pytest.raises(DataError, match="occupied in part"):
             to_graph(read(tmp_path / file))
 
 
