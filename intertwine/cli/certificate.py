@@ -10,7 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
-from intertwine.cli import console
+from intertwine.cli import console, inputs
+from intertwine.cli.inputs import Keys, Units
 from intertwine.numerics import InputError, IntertwineError, choose
 
 
@@ -21,6 +22,8 @@ def certify(
     ] = None,
     model: Annotated[str | None, typer.Option(help="An architecture, untrained, instead of a run.")] = None,
     molecules: Annotated[Path | None, typer.Option(help="Structures to test on; by default small molecules of awkward shapes.")] = None,
+    key: Keys = None,
+    unit: Units = None,
     symmetry: Annotated[
         str | None, typer.Option(help="The group to hold it against: E(3), SE(3), T(3), ...; by default what it claims.")
     ] = None,
@@ -33,7 +36,7 @@ def certify(
     from intertwine.certify import certify as inspect_symmetry
 
     function, claimed, name, run = find(subject, model)
-    graphs = structures(molecules, function, run)
+    graphs = structures(molecules, function, run, key, unit)
     with console.bar(len(CHECKS), "certifying") as progress:
         certificate = inspect_symmetry(
             function, graphs, symmetry=symmetry or claimed, seed=seed, progress=lambda done, total, name: progress(done)
@@ -108,14 +111,16 @@ def load(spec: str) -> tuple[Any, str]:
     return function, getattr(function, "symmetry", "E(3)")
 
 
-def structures(path: Path | None, function: Any, run: Any = None) -> list[Any]:
+def structures(path: Path | None, function: Any, run: Any = None, key: list[str] | None = None, unit: list[str] | None = None) -> list[Any]:
     """Graphs to test on: those of a file, or some of the run's test set with molecules (or charged particles) of awkward shapes."""
-    from intertwine.data import open_dataset
+    from intertwine.data import to_graph
     from intertwine.training import test_set, trial_graphs
+    from intertwine.training.evaluation import inputs_of
 
     if path is not None:
-        store = open_dataset(str(path), limit=8)
-        return [store[k] for k in range(len(store))]
+        given = inputs.read(path, run, key, unit, limit=8)
+        names = inputs_of(function) if hasattr(function, "modules") else ()
+        return [to_graph(s, names, given.keys) if hasattr(s, "calc") else s for s in given.structures]
     try:
         test = test_set(run, progress=True) if run is not None else None
     except IntertwineError as error:  # a run is worth certifying where its data are not at hand, too

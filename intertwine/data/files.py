@@ -205,6 +205,7 @@ def _database(path: Path, name: str) -> Iterator[Frame]:
 def _from_atoms(atoms: Any, where: str, reader: str) -> Frame:
     cell = np.array(atoms.cell)
     frame = Frame(atoms.numbers.astype(np.int64), np.array(atoms.positions), where, cell if cell.any() else None, np.array(atoms.pbc))
+    frame.atoms = atoms
     frame.reader = reader
     frame.values.update({name: value for name, value in atoms.info.items() if isinstance(name, str) and value is not None})
     frame.columns.update({name: column for name, column in atoms.arrays.items() if name not in ("numbers", "positions")})
