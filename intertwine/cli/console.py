@@ -145,9 +145,12 @@ def _place(error: BaseException) -> str:
 
 def _report(error: Exception) -> str:
     """The traceback in a file, if one can be written."""
-    with contextlib.suppress(OSError), tempfile.NamedTemporaryFile(
-        "w", prefix="intertwine-", suffix=".log", delete=False, encoding="utf-8", errors="backslashreplace"
-    ) as file:
+    with (
+        contextlib.suppress(OSError),
+        tempfile.NamedTemporaryFile(
+            "w", prefix="intertwine-", suffix=".log", delete=False, encoding="utf-8", errors="backslashreplace"
+        ) as file,
+    ):
         file.write("".join(traceback.format_exception(error)))
         return f" with {file.name}"
     return "; the report could not be written."

@@ -129,7 +129,8 @@ def _discard(channel: Channel, number: int) -> None:
 
 @contextlib.contextmanager
 def aside() -> Iterator[None]:
-    """Whatever is printed, by Python, C or other processes, goes to standard error inside the ``with`` block, but for :meth:`Aside.emit`."""
+    """Whatever is printed, by Python, C or other processes, goes to standard error inside the ``with`` block, except by
+    :meth:`Aside.emit`."""
     real, kept = sys.stdout, None
     with contextlib.suppress(OSError, ValueError, AttributeError):
         real.flush()

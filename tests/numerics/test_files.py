@@ -75,7 +75,9 @@ def test_other_names_keep_the_former_content(tmp_path: Path) -> None:
     assert (tmp_path / "snapshot").read_bytes() == b"old"
 
 
-@pytest.mark.parametrize("name", ["a" * 251 + ".xyz", "ä" * 125 + ".xyz", "水" * 83 + ".xyz", b"\xff\xfe.xyz".decode("utf-8", "surrogateescape")])
+@pytest.mark.parametrize(
+    "name", ["a" * 251 + ".xyz", "ä" * 125 + ".xyz", "水" * 83 + ".xyz", b"\xff\xfe.xyz".decode("utf-8", "surrogateescape")]
+)
 def test_long_and_odd_names(name: str, tmp_path: Path) -> None:
     with replacing(tmp_path / name) as temporary:
         assert temporary.suffix == ".xyz"
@@ -290,9 +292,15 @@ def writes(source: str) -> list[tuple[str, int]]:
             called = ast.unparse(node.func)
             last = called.split(".")[-1]
             options = [ast.unparse(a) for a in node.args] + [ast.unparse(k.value) for k in node.keywords]
-            mode = any(option.strip("'\"") in {f"{m}{b}{p}" for m in "wax" for b in ("", "b", "t") for p in ("", "+")} for option in options)
+            mode = any(
+                option.strip("'\"") in {f"{m}{b}{p}" for m in "wax" for b in ("", "b", "t") for p in ("", "+")} for option in options
+            )
             flags = any("O_WRONLY" in option or "O_RDWR" in option or "O_CREAT" in option for option in options)
-            if (last == "open" and (mode or flags)) or called in WRITERS or (last in WRITERS and last == called.split(".")[-1] and "." in called):
+            if (
+                (last == "open" and (mode or flags))
+                or called in WRITERS
+                or (last in WRITERS and last == called.split(".")[-1] and "." in called)
+            ):
                 found.append((called, node.lineno))
         for child in ast.iter_child_nodes(node):
             visit(child, inside)
@@ -315,7 +323,15 @@ def test_only_one_file_of_the_package_writes_files() -> None:
 
 @pytest.mark.parametrize(
     "source",
-    ["open(p, 'w')", "path.open('ab')", "p.write_text(x)", "np.savez(p, a=1)", "atoms.write(p)", "os.open(p, os.O_WRONLY)", "fig.savefig(p)"],
+    [
+        "open(p, 'w')",
+        "path.open('ab')",
+        "p.write_text(x)",
+        "np.savez(p, a=1)",
+        "atoms.write(p)",
+        "os.open(p, os.O_WRONLY)",
+        "fig.savefig(p)",
+    ],
 )
 def test_the_check_itself_sees_writers(source: str) -> None:
     assert writes(source)

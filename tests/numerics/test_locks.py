@@ -210,5 +210,10 @@ def test_lack_of_memory_is_recognised(error: Exception, words: str) -> None:
 
 
 def test_other_errors_are_not() -> None:
-    for error in (RuntimeError("shapes"), ValueError("out of memory of names"), CheckpointError("out of memory"), OSError(2, "No such file")):
+    for error in (
+        RuntimeError("shapes"),
+        ValueError("out of memory of names"),
+        CheckpointError("out of memory"),
+        OSError(2, "No such file"),
+    ):
         assert lack_of_memory(error) is None
