@@ -20,8 +20,8 @@ from intertwine.numerics import InputError, choose
 #: What can be asked for: the sizes of the convolution, and the other parts.
 PARTS = (*SIZES, "harmonics", "contraction", "first-use", "edges", "memory")
 
-#: What is measured where nobody asks for anything; the others need processes of their own, gigabytes, and most of the time.
-USUAL = (*SIZES, "harmonics", "contraction")
+#: What is measured where nobody asks for anything; the others take most of the time: peers at larger sizes, processes of their own.
+USUAL = ("A", "tiny", "harmonics", "contraction")
 
 #: distribution -> how to have it beside.
 PEERS = {

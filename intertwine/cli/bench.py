@@ -17,9 +17,7 @@ def bench(
     what: Annotated[str, typer.Argument(help="kernels.")] = "kernels",
     only: Annotated[
         list[str] | None,
-        typer.Option(
-            help="Some of A, B, C, tiny, harmonics, contraction, first-use, edges, memory, or all; repeat it. By default to contraction."
-        ),
+        typer.Option(help="Some of A, tiny, harmonics, contraction (these by default), B, C, first-use, edges, memory, or all; repeat it."),
     ] = None,
     repeats: Annotated[int, typer.Option(help="Samples of each time.")] = 5,
     threads: Annotated[int | None, typer.Option(help="Threads of torch; by default all cores.")] = None,
@@ -31,7 +29,7 @@ def bench(
 ) -> None:
     """Time the kernels beside e3nn, cuequivariance, sphericart and mace-torch, whichever are installed.
 
-    Two to three minutes of two idle cores; `--only all` measures first uses, a million edges and memory of processes too, in about ten."""
+    Two to three minutes of two idle cores; `--only all` measures larger sizes, first uses, a million edges and memory too, in about ten."""
     choose(what, ("kernels",), kind="benchmark", where="bench")
     if threads is not None and threads < 1:
         raise InputError(f"{threads} threads", where="--threads", remedy="give 1 or more.")

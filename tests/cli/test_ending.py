@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 import torch
-from ase.io import write
+from ase.io import read, write
 
 import intertwine
 import intertwine.training
@@ -219,11 +219,14 @@ def test_a_killed_worker_of_the_loader_is_named(ethanol_file: Path) -> None:
 
 
 def test_an_error_in_a_worker_is_that_error(ethanol_file: Path) -> None:
-    from intertwine.data import open_dataset
+    from intertwine.data import GraphStore, open_dataset
     from intertwine.numerics import DataError
     from intertwine.training import Loader
 
-    class Broken:
+    class Broken(GraphStore):
+        def __init__(self) -> None:
+            pass
+
         def __len__(self) -> int:
             return 4
 
@@ -404,7 +407,10 @@ def test_lines_of_progress(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
 def test_a_certificate_is_printed_where_it_can_not_be_stored(run_cli, trained) -> None:
     shutil.copytree(trained[0], "r")
     for how in ("read-only", "a folder"):
-        Path("r/certificate.json").chmod(0o444) if how == "read-only" else (Path("r/certificate.json").unlink(), Path("r/certificate.json").mkdir())
+        Path("r/certificate.json").chmod(0o444) if how == "read-only" else (
+            Path("r/certificate.json").unlink(),
+            Path("r/certificate.json").mkdir(),
+        )
         result = run_cli("certify", "r", "--json")
         assert result.exit_code == 0, result.output
         assert json.loads(result.stdout)["passed"]
@@ -483,7 +489,9 @@ def test_the_users_code_decides_no_exit_code(name: str, run_cli, tmp_path: Path,
     assert "passed" not in result.stdout
 
 
-@pytest.mark.parametrize("line", ["raise SystemExit", "import sys; sys.exit(0)", "raise KeyboardInterrupt", "exit()", "raise GeneratorExit"])
+@pytest.mark.parametrize(
+    "line", ["raise SystemExit", "import sys; sys.exit(0)", "raise KeyboardInterrupt", "exit()", "raise GeneratorExit"]
+)
 def test_nor_does_its_import(line: str, run_cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(tmp_path))
     module = f"stops_{abs(hash(line))}"
@@ -504,8 +512,7 @@ def test_the_users_code_leaves_the_document_alone() -> None:
 
 def test_the_run_is_called_after_its_model(run_cli, ethanol_file: Path) -> None:
     options = ["--epochs", 1, "--set", "training.certify=false", "--set", "training.threads=1", "--set", "model.width=4", "--quiet"]
-    frames = intertwine.data.open_dataset(str(ethanol_file), progress=False)
-    flat = [intertwine.integrations.to_atoms(frames[k]) for k in range(12)]
+    flat = read(ethanol_file, index=":12")
     for k, atoms in enumerate(flat):
         atoms.calc = None
         atoms.info["homo"] = -0.25 - 0.001 * k
