@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from intertwine.cli import console
 from intertwine.cli.bench import bench
 from intertwine.cli.certificate import certify
 from intertwine.cli.listing import datasets, models
@@ -16,6 +17,7 @@ from intertwine.cli.use import evaluate, predict
 app = typer.Typer(
     name="intertwine",
     help="Equivariant graph neural networks: train, certify and use them.\n\nStart with: intertwine train ethanol",
+    epilog=console.EXIT_CODES,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -44,7 +46,7 @@ def _root(version: Annotated[bool, typer.Option("--version", callback=_version, 
 
 def main() -> None:
     """Entry point of the `intertwine` command."""
-    app()
+    console.spoken(app)
 
 
 __all__ = ["app", "main"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import inspect
 import sys
@@ -11,8 +12,9 @@ from typing import Annotated, Any
 import typer
 
 from intertwine.cli import console, inputs
+from intertwine.cli.fence import fenced
 from intertwine.cli.inputs import Keys, Units
-from intertwine.numerics import InputError, IntertwineError, choose
+from intertwine.numerics import CheckpointError, InputError, IntertwineError, choose, destination
 
 
 @console.guarded
@@ -35,20 +37,29 @@ def certify(
     from intertwine.certify import CHECKS
     from intertwine.certify import certify as inspect_symmetry
 
+    if output is not None:
+        destination(output)  # said before the work, not after it
     function, claimed, name, run = find(subject, model)
-    graphs = structures(molecules, function, run, key, unit)
-    with console.bar(len(CHECKS), "certifying") as progress:
+    users = run is None and model is None
+    with (
+        fenced("it failed", name, "correct the function.", shared=True) if users else contextlib.nullcontext(),
+        console.bar(len(CHECKS), "certifying") as progress,
+    ):
+        graphs = structures(molecules, function, run, key, unit)
         certificate = inspect_symmetry(
             function, graphs, symmetry=symmetry or claimed, seed=seed, progress=lambda done, total, name: progress(done)
         )
-    target = output or (run.folder / "certificate.json" if run is not None else None)
-    if target is not None:
-        certificate.save(target)
     if as_json:
         console.emit(certificate.to_json())
     else:
         console.out.print(certificate.table())
         console.out.print(f"{name}: {certificate.summary()}", markup=False, soft_wrap=True)
+    target = output or (run.folder / "certificate.json" if run is not None else None)
+    if target is not None:
+        try:
+            certificate.save(target)
+        except CheckpointError as error:  # the verdict stands
+            console.complain(f"the certificate is not stored: {error}", "warning:")
     raise SystemExit(0 if certificate.passed else console.FAILED)
 
 
@@ -83,32 +94,19 @@ def load(spec: str) -> tuple[Any, str]:
     module_name, _, name = spec.partition(":")
     if "" not in sys.path:
         sys.path.insert(0, "")  # modules of the folder that the user is in
-    try:
+    with fenced(f"can't import {module_name!r}", spec, "run in the folder of the module, or install it; correct what its import does."):
         module = importlib.import_module(module_name.removesuffix(".py"))
-    except Exception as error:  # importing runs the user's code, which may do anything
-        raise InputError(
-            f"can't import {module_name!r}: {type(error).__name__}: {error}",
-            where=spec,
-            remedy="run in the folder of the module, or install it.",
-        ) from error
-    if not hasattr(module, name):
-        raise InputError(
-            f"{module_name!r} has no {name!r}", where=spec, remedy=f"use one of: {', '.join(k for k in vars(module) if k[0] != '_')}."
-        )
-    function = getattr(module, name)
-    if inspect.isclass(function):
-        try:
+    with fenced(f"{name}() failed", spec, "correct the constructor, and give every argument of it a default."):
+        if not hasattr(module, name):
+            known = ", ".join(k for k in vars(module) if k[0] != "_")
+            raise InputError(f"{module_name!r} has no {name!r}", where=spec, remedy=f"use one of: {known}.")
+        function = getattr(module, name)
+        if inspect.isclass(function):
             function = function()
-        except Exception as error:
-            what = f"{name}() failed: {type(error).__name__}: {error}"
-            raise InputError(what, where=spec, remedy="correct the constructor, and give every argument of it a default.") from error
-    if not hasattr(function, "irreps_out") and not hasattr(function, "outputs"):
-        raise InputError(
-            "does not say what it returns",
-            where=spec,
-            remedy='set the attribute irreps_out, "0e" for an invariant or "1x1o" for a vector for example.',
-        )
-    return function, getattr(function, "symmetry", "E(3)")
+        if not hasattr(function, "irreps_out") and not hasattr(function, "outputs"):
+            remedy = 'set the attribute irreps_out, "0e" for an invariant or "1x1o" for a vector for example.'
+            raise InputError("does not say what it returns", where=spec, remedy=remedy)
+        return function, getattr(function, "symmetry", "E(3)")
 
 
 def structures(path: Path | None, function: Any, run: Any = None, key: list[str] | None = None, unit: list[str] | None = None) -> list[Any]:

@@ -1,4 +1,17 @@
-"""What every command shares: errors without tracebacks, exit codes, JSON, progress bars, tables."""
+"""What every command shares: errors without tracebacks, exit codes, JSON, progress bars, tables.
+
+Exit codes, the same for all commands:
+
+====  ==========================================================================================================
+0     it did what it was asked to
+1     it did, and the answer is no: a certificate failed, a relaxation did not converge
+2     it could not: wrong input, options or files, no memory, no disk; the message says what, where and what to do
+3     a bug in intertwine; the message names a report
+129   stopped by SIGHUP: the terminal was closed
+130   stopped by SIGINT: Ctrl-C
+143   stopped by SIGTERM: `kill`, `timeout`, a batch system
+====  ==========================================================================================================
+"""
 
 from __future__ import annotations
 
@@ -16,60 +29,137 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from intertwine.numerics import InputError, IntertwineError
+from intertwine.cli.streams import Aside, Channel, aside, channels
+from intertwine.numerics import InputError, IntertwineError, Stopped, lack_of_memory, progress_bar, stoppable
 
-#: Exit codes: a script can tell a failed certificate (1) from bad input (2), a bug (3) and an interrupted run (130).
 FAILED, BAD_INPUT, BUG, INTERRUPTED = 1, 2, 3, 130
+EXIT_CODES = (
+    "Exit codes: 0 done; 1 the answer is no (a certificate failed, a relaxation did not converge); 2 wrong input, files, memory or disk; "
+    "3 a bug; 129, 130, 143 stopped by SIGHUP, Ctrl-C, SIGTERM."
+)
+_MEMORY = {
+    "train": "use smaller batches (--batch-size), a smaller model (--preset small), or fewer structures (--limit).",
+    "evaluate": "close other programs, or score fewer structures (--limit).",
+    "predict": "close other programs, or predict fewer structures at a time.",
+    "certify": "close other programs, or give smaller structures (--molecules).",
+    "bench": "close other programs, or measure less (--only).",
+}
 
 #: A file or pipe has no width, and a table of a certificate in 80 columns is hard to read.
-out = Console(highlight=False, width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 160)
+out = Console(highlight=False, width=None if (sys.stdout is not None and sys.stdout.isatty()) or "COLUMNS" in os.environ else 160)
 err = Console(stderr=True, highlight=False)
 
 
 def guarded(command: Callable[..., None]) -> Callable[..., None]:
     """The command, with errors as messages: what is wrong, where, what to do; the traceback of a bug goes to a file.
 
-    With INTERTWINE_DEBUG=1 in the environment errors are raised as they are.
+    Under ``--json`` standard output is for the document alone. With INTERTWINE_DEBUG=1 in the environment errors are raised as they are.
     """
 
     @functools.wraps(command)
     def wrapper(*arguments: Any, **options: Any) -> None:
-        for stream in (sys.stdout, sys.stderr):  # names of files need not be UTF-8
-            if getattr(stream, "errors", "") == "strict" and hasattr(stream, "reconfigure"):
-                stream.reconfigure(errors="backslashreplace")
+        def body() -> None:
+            with stoppable(), aside() if options.get("as_json") else contextlib.nullcontext():
+                command(*arguments, **options)
+
         if os.environ.get("INTERTWINE_DEBUG") == "1":
-            command(*arguments, **options)
-            return
-        try:
-            command(*arguments, **options)
-        except IntertwineError as error:
-            err.print("error:", style="bold red", end=" ")
-            err.print(str(error), markup=False, soft_wrap=True)
-            raise SystemExit(BAD_INPUT) from None
-        except KeyboardInterrupt:
-            err.print("interrupted", style="bold yellow")
-            raise SystemExit(INTERRUPTED) from None
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `intertwine ... | head`: the reader has had enough
-            raise SystemExit(0) from None
-        except (MemoryError, OSError) as error:
-            err.print("error:", style="bold red", end=" ")
-            err.print(f"{type(error).__name__}: {error}", markup=False, soft_wrap=True)
-            raise SystemExit(BAD_INPUT) from None
-        except Exception as error:
-            with tempfile.NamedTemporaryFile("w", prefix="intertwine-", suffix=".log", delete=False) as file:
-                file.write(traceback.format_exc())
-            err.print("internal error:", style="bold red", end=" ")
-            err.print(f"{type(error).__name__}: {error}", markup=False, soft_wrap=True)
-            err.print(f"  This is a bug in intertwine. Please report it with {file.name}", markup=False, soft_wrap=True)
-            raise SystemExit(BUG) from None
+            body()
+        else:
+            spoken(lambda: _explained(body, command.__name__))
 
     return wrapper
 
 
+def spoken(body: Callable[[], None]) -> None:
+    """Run something that prints; exit code 2 if what it printed was lost, unless it ends with another code than 0.
+
+    A reader that has had enough, as `head` has, changes nothing.
+    """
+    if isinstance(sys.stdout, Channel):  # we are in it already
+        body()
+        return
+    code: Any = 0
+    with channels() as (printed, _):
+        try:
+            body()
+        except SystemExit as end:
+            code = end.code
+        lost = printed.lost()
+        if lost is not None and not code:
+            complain(f"standard output can't be written: {lost.strerror or lost}\n  Remedy: give it a file or a terminal with room.")
+            code = BAD_INPUT
+    if code:
+        raise SystemExit(code)
+
+
+def complain(message: str, kind: str = "error:") -> None:
+    """A message on standard error."""
+    with contextlib.suppress(OSError):
+        err.print(kind, style="bold red", end=" ")
+        err.print(message, markup=False, soft_wrap=True)
+
+
+def _explained(body: Callable[[], None], name: str) -> None:
+    """Run a command; its errors become messages and exit codes."""
+    try:
+        body()
+    except KeyboardInterrupt as error:
+        number = error if isinstance(error, Stopped) else Stopped()
+        err.print("interrupted" if number.exit_code == INTERRUPTED else str(number), style="bold yellow")
+        raise SystemExit(number.exit_code) from None
+    except Exception as error:
+        known = _known(error, name)
+        if known is not None:
+            complain(known)
+            raise SystemExit(BAD_INPUT) from None
+        complain(f"{type(error).__name__}: {error}", "internal error:")
+        err.print(f"  This is a bug in intertwine. Please report it{_report(error)}", markup=False, soft_wrap=True)
+        raise SystemExit(BUG) from None
+
+
+def _known(error: Exception, command: str) -> str | None:
+    """An error that is not a bug, as a message; None for a bug."""
+    if isinstance(error, IntertwineError):
+        return str(error)
+    if (lacking := lack_of_memory(error)) is not None:
+        return str(InputError(lacking, where=f"{command}{_place(error)}", remedy=_MEMORY.get(command, "close other programs.")))
+    if isinstance(error, RecursionError):
+        return str(InputError("something is nested too deeply", where=_place(error)[2:], remedy="simplify the file or the option."))
+    if isinstance(error, ImportError) and error.name and error.name.split(".")[0] != "intertwine":
+        package = error.name.split(".")[0]
+        return str(InputError(f"a package can't be imported: {error}", where=package, remedy=f"pip install {package}, or reinstall it."))
+    if isinstance(error, UnicodeError):
+        return str(InputError(f"a name or a file is not text: {error}", remedy="rename the file, or save it as UTF-8."))
+    if isinstance(error, OSError):
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
+def _place(error: BaseException) -> str:
+    """The innermost file of ours that an error passed through, as ", in nn/gate.py"."""
+    files = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
+    root = str(Path(__file__).parents[1]) + os.sep
+    ours = [file.removeprefix(root) for file in files if file.startswith(root) and not file.startswith(root + "cli")]
+    return f", in {ours[-1]}" if ours else ""
+
+
+def _report(error: Exception) -> str:
+    """The traceback in a file, if one can be written."""
+    with (
+        contextlib.suppress(OSError),
+        tempfile.NamedTemporaryFile(
+            "w", prefix="intertwine-", suffix=".log", delete=False, encoding="utf-8", errors="backslashreplace"
+        ) as file,
+    ):
+        file.write("".join(traceback.format_exception(error)))
+        return f" with {file.name}"
+    return "; the report could not be written."
+
+
 def emit(value: Any) -> None:
     """One JSON document on standard output, for a program to read."""
-    sys.stdout.write(json.dumps(value, indent=2, default=_plain) + "\n")
+    text = json.dumps(value, indent=2, default=_plain) + "\n"
+    (sys.stdout.emit if isinstance(sys.stdout, Aside) else sys.stdout.write)(text)
 
 
 def _plain(value: Any) -> Any:
@@ -88,13 +178,16 @@ def table(title: str, columns: list[str], rows: list[list[Any]], caption: str | 
 
 @contextlib.contextmanager
 def bar(total: int, text: str) -> Iterator[Callable[[int], None]]:
-    """A progress bar with remaining time on standard error; calls take the number done. Silent where there is no terminal."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    """A progress bar on standard error, or lines where that is no terminal; calls take the number done."""
+    with progress_bar(text, total) as advance:
+        before = 0
 
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
-        task = progress.add_task(text, total=total)
-        yield lambda done: progress.update(task, completed=done)
+        def reach(done: int) -> None:
+            nonlocal before
+            advance(done - before)
+            before = done
+
+        yield reach
 
 
 def pairs(values: list[str] | None, option: str) -> dict[str, str] | None:

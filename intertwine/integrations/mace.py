@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from intertwine.models.mace import MACE, MACELayer
 from intertwine.nn import FullyConnectedLayer, FullyConnectedNet, load_mace_contraction, normalize2mom
-from intertwine.numerics import InputError
+from intertwine.numerics import InputError, transcribe
 from intertwine.o3 import Irreps
 from intertwine.tasks import ForceField
 
@@ -65,6 +65,7 @@ def from_mace(model: Any, head: str | None = None) -> MACEForceField:
     Raises:
         InputError: it has parts that :class:`~intertwine.models.mace.MACE` has not, which are named: pair repulsion, other interaction
             blocks, a transform of distances, other radial functions, irreps that are not those of harmonics, ...; or no such head.
+        CheckpointError: a weight is not finite, or of another shape than the model says; it is named.
     """
     _refuse(model)
     heads = list(getattr(model, "heads", None) or ["Default"])
@@ -94,13 +95,21 @@ def from_mace(model: Any, head: str | None = None) -> MACEForceField:
     field = MACEForceField(ours, Irreps(str(nonlinear.hidden_irreps)).dim // len(heads) if nonlinear is not None else 0).to(weight.dtype)
     with torch.no_grad():
         scale, shift = (torch.atleast_1d(x)[place] for x in _scales(model))
-        field.scale.copy_(scale)
-        field.references.values[species] = torch.atleast_2d(model.atomic_energies_fn.atomic_energies)[place].double().cpu() + shift.double()
-        ours.embedding.species.weight.copy_(weight.view(len(species), -1)[order] * len(species) ** -0.5)  # type: ignore[union-attr]
+        _set(field.scale, scale, "scale_shift.scale")
+        energies = torch.atleast_2d(model.atomic_energies_fn.atomic_energies)[place].double().cpu() + shift.double()
+        references = torch.zeros(len(species), dtype=torch.float64)
+        _set(references, energies, "atomic energies")
+        field.references.values[species] = references.to(field.references.values.dtype)
+        embedded = cast(nn.Embedding, ours.embedding.species).weight
+        _set(embedded, weight.reshape(len(species), -1)[order] * len(species) ** -0.5, "node_embedding.linear.weight")
         for layer, interaction, product in zip(ours.layers, model.interactions, model.products, strict=True):
             _copy(layer, interaction, product, order, ours)  # type: ignore[arg-type]
         _read(field.head, model.readouts, place, len(heads), ours)  # type: ignore[arg-type]
     return field
+
+
+def _set(target: Tensor, values: Tensor, name: str) -> None:
+    transcribe(target, values, name, where="from_mace")
 
 
 def _hidden(model: Any) -> list[Irreps]:
@@ -169,23 +178,23 @@ def _is_silu(activation: Any) -> bool:
 
 def _copy(layer: MACELayer, interaction: Any, product: Any, order: list[int], model: MACE) -> None:
     """The weights of one layer; ``order`` sorts their species."""
-    layer.up.weight.copy_(interaction.linear_up.weight)
-    layer.down.weight.copy_(interaction.linear.weight)
-    layer.mix.weight.copy_(product.linear.weight)
+    _set(layer.up.weight, interaction.linear_up.weight, "linear_up.weight")
+    _set(layer.down.weight, interaction.linear.weight, "linear.weight")
+    _set(layer.mix.weight, product.linear.weight, "products.linear.weight")
     edge = layer.convolution.irreps_edge
     signs = torch.cat([torch.full((path.path_shape[0],), (-1.0) ** edge[path.i_in2].ir.l) for path in layer.convolution.instructions])
     networks = _parts(layer.radial)
-    for mine, other in zip(networks, interaction.conv_tp_weights, strict=True):
-        mine.weight.copy_(other.weight * mine.var_in**0.5)
+    for number, (mine, other) in enumerate(zip(networks, interaction.conv_tp_weights, strict=True)):
+        _set(mine.weight, other.weight * mine.var_in**0.5, f"conv_tp_weights.layer{number}.weight")
     networks[-1].weight.mul_(signs)
     skip = interaction.skip_tp
     shapes = [path.path_shape for path in skip.instructions]
     pieces = skip.weight.split([u * v * w for u, v, w in shapes])
     by_species = torch.cat([piece.view(shape).transpose(0, 1).flatten(1) for piece, shape in zip(pieces, shapes)], dim=1)
-    layer.self_interaction.weight.copy_(by_species[order] * model.kinds**-0.5)
+    _set(layer.self_interaction.weight, by_species[order] * model.kinds**-0.5, "skip_tp.weight")
     load_mace_contraction(layer.contraction, product.symmetric_contractions.state_dict())
     for weight in layer.contraction.weights:
-        weight.copy_(weight[order])
+        _set(weight, weight[order], "symmetric_contractions")
 
 
 def _parts(network: FullyConnectedNet) -> list[FullyConnectedLayer]:
@@ -199,10 +208,11 @@ def _read(head: MACEReadout, readouts: Any, place: int, heads: int, model: MACE)
     for number, readout in enumerate(readouts):
         if not hasattr(readout, "linear_1"):
             layer = number if len(readouts) > 1 else len(model.layers) - 1
-            column = readout.linear.weight.view(width, heads)[:, place]
-            head.linear.weight[0, layer * width : (layer + 1) * width] = column * width**-0.5
+            column = readout.linear.weight.reshape(width, heads)[:, place]
+            _set(head.linear.weight[0, layer * width : (layer + 1) * width], column * width**-0.5, f"readouts.{number}.linear.weight")
     if head.mlp is not None:
         first, last = _parts(head.mlp)
         units = slice(place * first.h_out, (place + 1) * first.h_out)
-        first.weight.copy_(readouts[-1].linear_1.weight.view(width, -1)[:, units])
-        last.weight.copy_(readouts[-1].linear_2.weight.view(-1, heads)[units, place : place + 1] * heads**-0.5)
+        _set(first.weight, readouts[-1].linear_1.weight.reshape(width, -1)[:, units], "readouts.linear_1.weight")
+        second = readouts[-1].linear_2.weight.reshape(-1, heads)[units, place : place + 1]
+        _set(last.weight, second * heads**-0.5, "readouts.linear_2.weight")

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from intertwine.geometry import Graph
 from intertwine.models.nequip import NequIP, NequIPLayer
 from intertwine.nn import normalize2mom, pool
-from intertwine.numerics import InputError
+from intertwine.numerics import InputError, transcribe
 from intertwine.o3 import Irreps
 from intertwine.tasks import ForceField
 
@@ -48,6 +48,7 @@ def from_nequip(model: Any) -> NequIPForceField:
         InputError: it has parts that :class:`~intertwine.models.nequip.NequIP` has not, which are named: a pair potential, cutoffs or
             numbers of neighbours that depend on species, trained Bessel functions, another envelope, a residual network, hidden layers in
             the readout, types that are no chemical symbols.
+        CheckpointError: a weight is not finite, or of another shape than the model says; it is named.
     """
     parts: dict[str, Any] = dict(_energy_model(model).named_children())
     blocks: list[Any] = [part for name, part in parts.items() if name.startswith("layer")]
@@ -74,17 +75,24 @@ def from_nequip(model: Any) -> NequIPForceField:
     ).to(dtype)
     scales, shifts = torch.ones(119, dtype=dtype), torch.zeros(119, dtype=torch.float64)
     last: Any = parts["per_type_energy_scale_shift"]
-    scales[species] = last.scales.detach().flatten().to(dtype) if last.has_scales else 1.0
-    shifts[species] = last.shifts.detach().flatten().double() if last.has_shifts else 0.0
+    for there, name, values in ((last.has_scales, "scales", scales), (last.has_shifts, "shifts", shifts)):
+        if there:
+            each, given = values[species], getattr(last, name).detach().flatten()
+            _set(each, given.expand(len(species)) if given.numel() == 1 else given, name)  # one for all species
+            values[species] = each
     field = NequIPForceField(ours, scales, shifts).to(dtype)
     readout = parts["per_atom_energy_readout"].mlp_module.mlp[0]
     with torch.no_grad():
-        cast(Any, field.head).weight.copy_((readout.weight * readout.alpha).T)
+        _set(cast(Any, field.head).weight, (readout.weight * readout.alpha).T, "per_atom_energy_readout")
         order = sorted(range(len(species)), key=lambda k: species[k])
-        cast(nn.Embedding, ours.embedding.species).weight.copy_(parts["type_embed"].embed_module.weight[order])
+        _set(cast(nn.Embedding, ours.embedding.species).weight, parts["type_embed"].embed_module.weight[order], "type_embed")
         for layer, block in zip(ours.layers, blocks, strict=True):
             _copy(cast(NequIPLayer, layer), block.conv, ours)
     return field
+
+
+def _set(target: Tensor, values: Tensor, name: str) -> None:
+    transcribe(target, values, name, where="from_nequip")
 
 
 def _energy_model(model: Any) -> nn.Module:
@@ -119,8 +127,8 @@ def _refuse(parts: dict[str, Any], blocks: list[Any]) -> None:
 
 def _copy(layer: NequIPLayer, conv: Any, model: NequIP) -> None:
     """The weights of one interaction block."""
-    layer.up.weight.copy_(conv.linear_1.weight)
-    layer.down.weight.copy_(conv.linear_2.weight)
+    _set(layer.up.weight, conv.linear_1.weight, "linear_1.weight")
+    _set(layer.down.weight, conv.linear_2.weight, "linear_2.weight")
     theirs = [part for part in conv.edge_mlp.mlp if hasattr(part, "weight")]
     gain, radial = normalize2mom(F.silu).cst, cast(Any, model.edges.radial)
     ends, start = {}, 0
@@ -130,9 +138,9 @@ def _copy(layer: NequIPLayer, conv: Any, model: NequIP) -> None:
     for number, (mine, other) in enumerate(zip(cast(Any, layer.radial), theirs, strict=True)):
         weight = other.weight * other.alpha * other.weight.shape[0] ** 0.5
         weight = weight * (2 / radial.cutoff * mine.var_in) ** 0.5 if number == 0 else weight / gain
-        mine.weight.copy_(weight[:, columns] if number == len(theirs) - 1 else weight)
+        _set(mine.weight, weight[:, columns] if number == len(theirs) - 1 else weight, f"edge_mlp.{number}")
     if layer.self_interaction is not None:
         shapes = [path.path_shape for path in conv.sc.instructions]
         pieces = conv.sc.weight.split([u * v * w for u, v, w in shapes])
         by_attribute = [piece.view(shape).transpose(0, 1).flatten(1) for piece, shape in zip(pieces, shapes)]
-        layer.self_interaction.weight.copy_(torch.cat(by_attribute, dim=1))
+        _set(layer.self_interaction.weight, torch.cat(by_attribute, dim=1), "sc.weight")

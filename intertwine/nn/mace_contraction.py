@@ -11,7 +11,7 @@ from torch import Tensor
 
 from intertwine.nn.contraction_operator import couplings
 from intertwine.nn.symmetric_contraction import SymmetricContraction
-from intertwine.numerics import CheckpointError
+from intertwine.numerics import CheckpointError, finite
 from intertwine.o3.symmetric_coupling import SymmetricCouplings
 
 _LEFT = 1e-4  # of the largest coefficient: their tables may be in float32, those of another layer are off by 1
@@ -46,6 +46,9 @@ def load_mace_contraction(layer: SymmetricContraction, state: Mapping[str, Tenso
                     where=place + kept,
                     remedy="build the layer with the arguments of mace-torch's.",
                 )
+            if not (finite(table) and finite(theirs)):
+                remedy = "give a model that was trained and saved whole."
+                raise CheckpointError("has numbers that are not finite", where=place + kept, remedy=remedy)
             mixing = _mixing(ours, table.double().cpu().numpy(), dim, place + kept)
             converted.append((weight, torch.einsum("tp,spk->stk", torch.from_numpy(mixing), theirs.double().cpu())))
     for weight, found in converted:

@@ -10,24 +10,39 @@ from intertwine.numerics.errors import (
     InputError,
     IntertwineError,
     choose,
+    lack_of_memory,
     nearest,
 )
-from intertwine.numerics.files import cache_folder, replacing, write_atomically
+from intertwine.numerics.files import cache_folder, destination, replacing, write_atomically
+from intertwine.numerics.locks import FolderLock
+from intertwine.numerics.progress import progress_bar
+from intertwine.numerics.signals import Stopped, handling, stoppable
+from intertwine.numerics.transcribe import check_tensors, finite, transcribe
 
 __all__ = [
     "CheckpointError",
     "DataError",
     "ExactBuffers",
+    "FolderLock",
     "GeometryError",
     "InputError",
     "IntertwineError",
+    "Stopped",
     "cache_folder",
+    "check_tensors",
     "choose",
+    "destination",
+    "finite",
+    "handling",
     "ignore_keys",
+    "lack_of_memory",
     "nearest",
     "needed_now",
+    "progress_bar",
     "replacing",
     "safe",
     "segment",
+    "stoppable",
+    "transcribe",
     "write_atomically",
 ]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import errno
+import re
 from collections.abc import Iterable
 
 
@@ -59,3 +61,44 @@ def choose(name: str, options: Iterable[str], *, kind: str, where: str = "") -> 
     if name not in options:
         raise InputError(f"unknown {kind} {name!r}", where=where, remedy=nearest(str(name), options))
     return name
+
+
+#: What libraries call a lack of memory: torch on the CPU and on GPUs, C++, the system.
+_LACKING = re.compile(
+    r"can't allocate memory|not enough memory|out of memory|bad_alloc|Unable to allocate|Cannot allocate memory|failed to map segment|"
+    r"can't start new thread|mmap.*failed|out of shared memory",
+    re.IGNORECASE,
+)
+_AMOUNT = re.compile(r"allocate ([\d.]+) ?(bytes|[KMGTP]i?B)")
+
+
+def lack_of_memory(error: BaseException) -> str | None:
+    """What is wrong if an error, whatever library it is of, means that memory is lacking, with how much was wanted if it says; else None.
+
+    >>> lack_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8589934592 bytes."))
+    'there is not enough memory (8 GiB were wanted at once)'
+    >>> lack_of_memory(MemoryError())
+    'there is not enough memory'
+    >>> lack_of_memory(ValueError("out of range")) is None
+    True
+    """
+    text = str(error)
+    known = isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
+    said = isinstance(error, RuntimeError | OSError | ImportError) and _LACKING.search(text)
+    if isinstance(error, IntertwineError) or not (known or said):
+        return None
+    place = " of the GPU" if "cuda" in text.lower() or "GPU" in text else ""
+    amount = _AMOUNT.search(text)
+    wanted = f" ({_size(amount[1], amount[2])} were wanted at once)" if amount else ""
+    return f"there is not enough memory{place}{wanted}"
+
+
+def _size(number: str, unit: str) -> str:
+    if unit != "bytes":
+        return f"{number} {unit}"
+    value = float(number)
+    for name in ("bytes", "KiB", "MiB", "GiB"):
+        if value < 1024:
+            return f"{value:.3g} {name}"
+        value /= 1024
+    return f"{value:.3g} TiB"

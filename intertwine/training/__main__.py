@@ -5,7 +5,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from intertwine.numerics import handling
+from intertwine.training.processes import end_with_parent
 from intertwine.training.run import join
 
 if __name__ == "__main__":
-    join(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+    end_with_parent()
+    with handling(None):  # a signal to the whole group is the first process's to answer
+        join(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

@@ -10,23 +10,27 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch import Callback, Trainer
 
-from intertwine.numerics import CheckpointError, DataError, write_atomically
+from intertwine.numerics import CheckpointError, DataError, FolderLock, finite, write_atomically
 from intertwine.training.checkpoint import save_checkpoint
 from intertwine.training.loader import Loader
 from intertwine.training.module import TrainingModule
 from intertwine.training.progress import Progress
 from intertwine.training.scoring import score
 
+if TYPE_CHECKING:
+    from intertwine.training.fitting import Interruption
+
 BEST, LAST, HISTORY = "best.safetensors", "last.safetensors", "metrics.csv"
+WILD = "lower training.learning_rate or training.clip; look for wild labels."
 SHARE = 20  # a checkpoint is due when this many times the duration of the last save has passed since
 
 
 class Interrupted(Exception):  # noqa: N818 - not an error
-    """The user asked to stop."""
+    """Somebody asked to stop. Not a KeyboardInterrupt, which Lightning would turn into an exit."""
 
 
 class Keeper:
@@ -36,10 +40,11 @@ class Keeper:
         folder: of the run.
         about: what every checkpoint says of itself (configuration, species).
         say: prints a line.
+        lock: of the folder, if it is locked.
     """
 
-    def __init__(self, folder: Path, about: dict[str, Any], say: Callable[[str], None]) -> None:
-        self.folder, self.about, self.say = folder, about, say
+    def __init__(self, folder: Path, about: dict[str, Any], say: Callable[[str], None], lock: FolderLock | None = None) -> None:
+        self.folder, self.about, self.say, self.lock = folder, about, say, lock
         self.best: dict[str, Any] | None = None  # not yet on the disk
         self.waiting: dict[str, Any] | None = None  # the state after the last epoch, if that is not yet on the disk
         self.saved, self.duration = 0.0, 0.0
@@ -61,6 +66,9 @@ class Keeper:
     def _write(self, state: dict[str, Any]) -> None:
         start = time.monotonic()
         try:
+            if self.lock is not None and not self.lock.in_place():
+                remedy = "move the folder back, or resume the run where it is now."
+                raise CheckpointError("the folder of the run was moved or removed", where=str(self.folder), remedy=remedy)
             if self.best is not None:
                 save_checkpoint(self.folder / BEST, self.best)
             save_checkpoint(self.folder / LAST, state)
@@ -106,19 +114,22 @@ class Epochs(Callback):
         validation: of the validation set; None if it is empty, and then the training loss decides.
         keeper: writes files; None on all processes but the first.
         progress: tells the user; None on all processes but the first.
-        interrupted: whether the user asked to stop.
+        interrupted: whether somebody asked to stop.
     """
 
     def __init__(
-        self, loader: Loader, validation: Loader | None, keeper: Keeper | None, progress: Progress | None, interrupted: Callable[[], bool]
+        self, loader: Loader, validation: Loader | None, keeper: Keeper | None, progress: Progress | None, interrupted: Interruption
     ) -> None:
         self.loader, self.validation, self.keeper, self.progress, self.interrupted = loader, validation, keeper, progress, interrupted
+
+    def on_train_start(self, trainer: Trainer, module: TrainingModule) -> None:  # type: ignore[override]
+        self.interrupted.install()  # Lightning has its own for SIGTERM, which ends with exit code 0
 
     def on_train_epoch_start(self, trainer: Trainer, module: TrainingModule) -> None:  # type: ignore[override]
         self.loader.epoch = module.epoch
 
     def on_train_batch_end(self, trainer: Trainer, module: TrainingModule, outputs: Any, batch: Any, index: int) -> None:  # type: ignore[override]
-        if self.interrupted():
+        if self.interrupted.number:
             raise Interrupted
         if module.out_of_time():
             trainer.should_stop = True
@@ -131,8 +142,10 @@ class Epochs(Callback):
             raise DataError(
                 f"the training loss is {loss} in epoch {module.epoch + 1}",
                 where="training",
-                remedy="lower training.learning_rate or training.clip; look for wild labels.",
+                remedy=WILD,
             )
+        if wild := [name for name, value in module.task.state_dict().items() if not finite(value)]:
+            raise DataError(f"{wild[0]} is not finite after epoch {module.epoch + 1}", where="training", remedy=WILD)
         module.epoch += 1
         module.tick()
         final = module.epoch >= module.options.epochs or module.out_of_time()

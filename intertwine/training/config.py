@@ -20,6 +20,7 @@ from intertwine.tasks import TASKS, Task
 from intertwine.training.options import POSITIVE, SMALLEST, DataOptions, TrainingOptions
 from intertwine.training.signature import arguments, bind
 
+DEEPEST = 8  # parts of a key
 SECTIONS = ("data", "model", "task", "training")
 
 
@@ -79,6 +80,18 @@ class Config:
         write_sections(self.sections(), Path(path))
 
 
+def default_model(task: str, *, particles: bool = False) -> str:
+    """The model that is trained where the user names none; whoever needs that name has it from here.
+
+    Args:
+        task: name of the task.
+        particles: the nodes are not atoms in space: they move, or lie in a plane.
+    """
+    if particles or task == "dynamics":
+        return "egnn"
+    return "mace" if task == "force_field" else "painn"
+
+
 def resolve(given: Mapping[str, Any] | Config | None = None, suggested: Mapping[str, Any] | None = None) -> Config:
     """Defaults of the constructors, under what the data suggest, under what the user gave; checked.
 
@@ -92,7 +105,8 @@ def resolve(given: Mapping[str, Any] | Config | None = None, suggested: Mapping[
     """
     if isinstance(given, Config):
         given = given.sections()
-    merged = merge({"model": {"name": "painn"}}, suggested or {}, given or {})
+    asked = merge(suggested or {}, given or {})
+    merged = merge({"model": {"name": default_model(asked["task"].get("name", "force_field"))}}, suggested or {}, given or {})
     if preset := _preset(merged["model"]):  # above what the data suggest, below what the user gave
         merged = merge(suggested or {}, {"model": {"name": merged["model"]["name"], **preset}}, given or {})
         del merged["model"]["preset"]
@@ -104,7 +118,8 @@ def resolve(given: Mapping[str, Any] | Config | None = None, suggested: Mapping[
             _check_text(f"{section}.{name}", value)
     if training.average >= 1:
         raise InputError(f"{training.average} is not below 1", where="training.average", remedy="give a decay such as 0.99.")
-    return Config(data, _choice(merged["model"], MODELS, "model", "painn"), _choice(merged["task"], TASKS, "task", "force_field"), training)
+    task = _choice({"name": "force_field"} | merged["task"], TASKS, "task")
+    return Config(data, _choice(merged["model"], MODELS, "model"), task, training)
 
 
 def merge(*layers: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -143,6 +158,8 @@ def read_config(path: Path | str) -> dict[str, dict[str, Any]]:
         raise InputError(f"can't be read: {error.strerror}", where=str(path), remedy="give the path of a TOML file.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"is not valid TOML: {error}", where=str(path), remedy="correct the file at that place.") from error
+    except RecursionError as error:
+        raise InputError("is nested too deeply", where=str(path), remedy="write a configuration of sections and keys.") from error
     except InputError as error:
         raise InputError(error.what, where=f"{path}, {error.where}", remedy=error.remedy) from error
 
@@ -162,9 +179,9 @@ def parse_settings(settings: Iterable[str]) -> dict[str, dict[str, Any]]:
         path = key.strip().split(".")
         if path in (["model"], ["task"]):
             path.append("name")
-        if not equals or len(path) < 2 or not all(path):
+        if not equals or not 2 <= len(path) <= DEEPEST or not all(path):
             raise InputError(
-                f"{setting!r} is not of the form section.key=value", where="--set", remedy="write for example --set training.epochs=100."
+                f"{setting[:80]!r} is not of the form section.key=value", where="--set", remedy="write for example --set training.epochs=100."
             )
         table = result.setdefault(path[0], {})
         for name in path[1:-1]:
@@ -178,6 +195,8 @@ def _literal(text: str) -> Any:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
+    except RecursionError as error:
+        raise InputError(f"{text[:40]}... is nested too deeply", where="--set", remedy="give a number, a word or a list.") from error
 
 
 def _preset(model: Mapping[str, Any]) -> dict[str, Any]:
@@ -188,9 +207,9 @@ def _preset(model: Mapping[str, Any]) -> dict[str, Any]:
     return dict(presets[choose(model["preset"], presets, kind="preset", where="model.preset")])
 
 
-def _choice(section: Mapping[str, Any], options: Mapping[str, type], kind: str, default: str) -> Choice:
+def _choice(section: Mapping[str, Any], options: Mapping[str, type], kind: str) -> Choice:
     section = dict(section)
-    name = choose(section.pop("name", default), options, kind=kind, where=f"{kind}.name")
+    name = choose(section.pop("name"), options, kind=kind, where=f"{kind}.name")
     return Choice(name, bind(options[name], section, where=kind))
 
 
@@ -231,7 +250,13 @@ def write_sections(sections: Mapping[str, Any], path: Path) -> None:
 
     Raises:
         CheckpointError: the file can't be written.
+        InputError: a name is not UTF-8.
     """
     import tomli_w
 
-    write_atomically(path, tomli_w.dumps(dict(sections)).encode())
+    try:
+        text = tomli_w.dumps(dict(sections)).encode()
+    except UnicodeEncodeError as error:
+        remedy = "rename the file; a configuration is UTF-8."
+        raise InputError(f"{error.object!a} has bytes that are not UTF-8", where="configuration", remedy=remedy) from error
+    write_atomically(path, text)

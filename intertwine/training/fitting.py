@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import signal
-import threading
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +16,7 @@ from lightning.pytorch.plugins.environments import LightningEnvironment
 from lightning.pytorch.strategies import DDPStrategy
 
 from intertwine.geometry import collate
+from intertwine.numerics import FolderLock, IntertwineError, Stopped, handling
 from intertwine.tasks import Task
 from intertwine.training.callbacks import Epochs, Interrupted, Keeper
 from intertwine.training.checkpoint_io import SafeCheckpointIO
@@ -50,8 +49,8 @@ class Process(LightningEnvironment):
 
 def fit(
     task: Task, config: Config, sets: Sets, folder: Path, *, state: dict[str, Any] | None = None, about: dict[str, Any] | None = None,
-    progress: Progress | None = None, rank: int = 0, port: int = 0,
-) -> bool:  # fmt: skip
+    progress: Progress | None = None, rank: int = 0, port: int = 0, lock: FolderLock | None = None,
+) -> None:  # fmt: skip
     """Train a task whose statistics are fitted, writing checkpoints into the folder.
 
     Args:
@@ -64,13 +63,13 @@ def fit(
         progress: tells the user; None on all processes but the first.
         rank: number of this process.
         port: where process 0 listens, if there are several.
-
-    Returns:
-        Whether training came to its end; False if the user stopped it.
+        lock: of the folder; nothing is written into a folder that has taken its place.
 
     Raises:
+        Stopped: the user, or the system, asked to stop; everything up to the last epoch is saved.
         CheckpointError: results could not be written.
         DataError: the loss is not finite.
+        IntertwineError: a process that prepares batches died.
     """
     options = config.training
     shared = {"rank": rank, "processes": options.devices}
@@ -80,8 +79,8 @@ def fit(
     if state is not None:
         module.announce(state)
         if module.epoch >= options.epochs or module.exhausted() or module.out_of_time():
-            return True
-    keeper = Keeper(folder, about or {}, progress.say) if progress is not None else None
+            return
+    keeper = Keeper(folder, about or {}, progress.say, lock) if progress is not None else None
     with quiet(), interruption(ignore=rank > 0) as interrupted:
         strategy = DDPStrategy(find_unused_parameters=has_unused(task, sets), broadcast_buffers=False) if options.devices > 1 else None
         trainer = make_trainer(config, folder, Epochs(loader, validation, keeper, progress, interrupted), strategy, Process(rank, port))
@@ -91,13 +90,13 @@ def fit(
             progress.begin()
         try:
             trainer.fit(module, train_dataloaders=loader)
-        except Interrupted:
+        except BaseException as error:
             if keeper is not None:
                 keeper.flush()
-            return False
-        except BaseException:
-            if keeper is not None:
-                keeper.flush()
+            if isinstance(error, Interrupted | SystemExit) and interrupted.number:  # the exit is Lightning's, after the second signal
+                raise Stopped(interrupted.number) from None
+            if isinstance(error, RuntimeError) and "DataLoader worker" in str(error):
+                raise _lost_worker(error) from error
             raise
         finally:
             if progress is not None:
@@ -106,7 +105,15 @@ def fit(
                 torch.distributed.destroy_process_group()
     if keeper is not None:
         keeper.finish()
-    return True
+
+
+def _lost_worker(error: RuntimeError) -> IntertwineError:
+    shared = "shared memory" in str(error) or "Bus error" in str(error)
+    return IntertwineError(
+        "a process that prepares batches was killed" + (": there is too little shared memory" if shared else ""),
+        where="training.workers",
+        remedy="it may have lacked memory: resume the run with fewer workers (--set training.workers=0 needs none).",
+    )
 
 
 def accelerator(wanted: str) -> str:
@@ -157,24 +164,36 @@ def quiet() -> Iterator[None]:
             logger.setLevel(level)
 
 
+class Interruption:
+    """Whether somebody asked to stop, and by which signal.
+
+    Attributes:
+        number: of the signal; 0 for none.
+        install: takes the signals again, after somebody else took them.
+    """
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.install: Callable[[], None] = lambda: None
+
+    def ask(self, number: int) -> None:
+        """Take in a signal.
+
+        Raises:
+            Stopped: it is the second.
+        """
+        if self.number:
+            raise Stopped(number)
+        self.number = number
+
+
 @contextlib.contextmanager
-def interruption(*, ignore: bool = False) -> Iterator[Callable[[], bool]]:
-    """Ctrl-C asks to stop after the step at hand; a second one stops at once. Outside the main thread nothing changes."""
-    asked = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield asked.is_set
-        return
-
-    def handle(number: int, frame: Any) -> None:
-        if asked.is_set():
-            raise KeyboardInterrupt
-        asked.set()
-
-    former = signal.signal(signal.SIGINT, signal.SIG_IGN if ignore else handle)
-    try:
-        yield asked.is_set
-    finally:
-        signal.signal(signal.SIGINT, former)
+def interruption(*, ignore: bool = False) -> Iterator[Interruption]:
+    """Signals to end, Ctrl-C among them, ask to stop after the step at hand; a second one stops at once. Outside the main thread nothing
+    changes."""
+    asked = Interruption()
+    with handling(None if ignore else asked.ask) as asked.install:
+        yield asked
 
 
 @contextlib.contextmanager

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from intertwine.numerics import CheckpointError, InputError, IntertwineError, choose, write_atomically
+from intertwine.numerics import CheckpointError, InputError, IntertwineError, choose, lack_of_memory, write_atomically
+from intertwine.numerics.locks import LOCK
 from intertwine.tasks import Task
 from intertwine.training.checkpoint import load_checkpoint
 from intertwine.training.config import Config, resolve
+from intertwine.training.declared import check_run, check_weights
 
 CONFIG, SPLITS, REPORT = "config.toml", "splits.json", "report.json"
 CHECKPOINTS = {"best": "best.safetensors", "last": "last.safetensors"}
@@ -50,7 +54,8 @@ def load_run(path: Path | str, *, which: str = "best", device: str = "cpu", dtyp
         dtype: precision to compute in; None for that of the training.
 
     Raises:
-        CheckpointError: the folder is missing or half-written, or the checkpoint is damaged or of a newer version.
+        CheckpointError: the folder is missing or half-written, or the checkpoint is damaged, of a newer version, or has a tensor that is
+            not what the task declares, which is named.
         InputError: ``which`` is neither.
     """
     path = Path(path)
@@ -59,23 +64,33 @@ def load_run(path: Path | str, *, which: str = "best", device: str = "cpu", dtyp
     if file is not path:
         check_folder(path, file)
     state = load_checkpoint(file)
-    if not isinstance(state, dict) or not {"config", "weights", "species", "epoch"} <= state.keys():
-        raise CheckpointError("is not the checkpoint of a run", where=str(file), remedy="give a run folder, or its best.safetensors.")
+    check_run(state, str(file))
+    config, task = rebuilt(state["config"], file)
+    averaged = check_weights(state, task, str(file))
+    task.load_state_dict(state["weights"])
+    with torch.no_grad():
+        for parameter, value in zip([p for p in task.parameters() if p.requires_grad], averaged, strict=False):
+            parameter.copy_(value)
+    if dtype is not None:
+        task = task.to(dtype)
+    return Run(file.parent, config, task.to(device).eval(), tuple(state["species"]), state["epoch"], which)
+
+
+def rebuilt(sections: Any, file: Path) -> tuple[Config, Task]:
+    """The configuration that a checkpoint keeps, and the untrained task that it describes.
+
+    Raises:
+        CheckpointError: this version can't make it.
+    """
     try:
-        config = resolve(state["config"])
-        task = config.build()
-        if dtype is not None:
-            task = task.to(dtype)
-        task.load_state_dict(state["weights"])
-        averaged = state["average"]["mean"] if "average" in state else []
-        with torch.no_grad():
-            for parameter, value in zip([p for p in task.parameters() if p.requires_grad], averaged, strict=False):
-                parameter.copy_(value)
-    except (IntertwineError, RuntimeError, KeyError, TypeError) as error:
+        config = resolve(sections)
+        return config, config.build()
+    except (IntertwineError, RuntimeError, KeyError, TypeError, ValueError, AttributeError) as error:
+        if lack_of_memory(error):
+            raise
         raise CheckpointError(
             f"does not fit this version: {error}", where=str(file), remedy="use the version that wrote it, or train again."
         ) from error
-    return Run(file.parent, config, task.to(device).eval(), tuple(state["species"]), state["epoch"], which)
 
 
 def check_folder(folder: Path, file: Path) -> None:
@@ -97,26 +112,30 @@ def check_folder(folder: Path, file: Path) -> None:
     )
 
 
-def make_folder(run: Path | str | None, name: str) -> Path:
-    """An empty folder for a run: the given one, or ``runs/<name>-<time>``.
+def make_folder(run: Path | str) -> Path:
+    """A folder for a run, empty but for a lock.
 
     Raises:
-        InputError: the folder is not empty.
+        InputError: it is not empty.
         CheckpointError: it can't be made.
     """
-    try:
-        if run is not None:
-            folder = Path(run)
-            if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-                raise InputError(
-                    "exists and is not empty",
-                    where=str(folder),
-                    remedy=f"choose another folder, or resume: intertwine train --resume {folder}",
-                )
-            folder.mkdir(parents=True, exist_ok=True)
-            return folder
-        stem, number = f"{name}-{time.strftime('%Y%m%d-%H%M%S')}", 1
-        folder = Path("runs") / stem
+    folder = Path(run)
+    with _can_be_made(run):
+        if folder.exists() and not (folder.is_dir() and ((folder / LOCK).exists() or not any(folder.iterdir()))):
+            raise _taken(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def new_folder(name: str) -> Path:
+    """A new folder ``runs/<name>-<time>``.
+
+    Raises:
+        CheckpointError: it can't be made.
+    """
+    stem, number = f"{name}-{time.strftime('%Y%m%d-%H%M%S')}", 1
+    folder = Path("runs") / stem
+    with _can_be_made("runs"):
         while True:
             try:
                 folder.mkdir(parents=True)
@@ -124,9 +143,26 @@ def make_folder(run: Path | str | None, name: str) -> Path:
             except FileExistsError:
                 number += 1
                 folder = Path("runs") / f"{stem}-{number}"
+
+
+def check_empty(folder: Path) -> None:
+    """Raise an :class:`InputError` if there is something in a folder that has just been locked."""
+    if any(path.name != LOCK for path in folder.iterdir()):
+        raise _taken(folder)
+
+
+def _taken(folder: Path) -> InputError:
+    remedy = f"choose another folder, or resume: intertwine train --resume {folder}"
+    return InputError("exists and is not empty", where=str(folder), remedy=remedy)
+
+
+@contextlib.contextmanager
+def _can_be_made(folder: Path | str) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise CheckpointError(
-            f"can't be made: {error.strerror}", where=str(run or "runs"), remedy="choose a folder that you can write to."
+            f"can't be made: {error.strerror}", where=str(folder), remedy="choose a folder that you can write to."
         ) from error
 
 

@@ -10,7 +10,7 @@ import torch
 
 from intertwine.data import GraphStore
 from intertwine.geometry import Graph, collate
-from intertwine.numerics import InputError
+from intertwine.numerics import InputError, IntertwineError
 
 KEPT = 512 * 2**20  # bytes of graphs that are kept as objects, because making them costs as much as batching them
 OBJECT = 4096  # bytes of a graph besides its tensors, about
@@ -98,9 +98,30 @@ class Loader:
         if self._prepared is None:
             dataset: Any = self.dataset  # torch asks for its own class, and needs only an index
             self._prepared = torch.utils.data.DataLoader(
-                dataset, batch_sampler=_Batches(self), collate_fn=collate, num_workers=self.workers, persistent_workers=True
+                _Caught(dataset), batch_sampler=_Batches(self), collate_fn=_together, num_workers=self.workers, persistent_workers=True
             )
-        yield from self._prepared
+        for batch in self._prepared:
+            if isinstance(batch, Exception):
+                raise batch
+            yield batch
+
+
+class _Caught(torch.utils.data.Dataset):
+    """A data set whose errors are returned: torch would send them home as another error, with a traceback for a message."""
+
+    def __init__(self, dataset: Any) -> None:
+        self.dataset = dataset
+
+    def __getitem__(self, k: int) -> Any:
+        try:
+            return self.dataset[k]
+        except (IntertwineError, MemoryError) as error:
+            return error
+
+
+def _together(graphs: list[Any]) -> Any:
+    """The batch of these graphs, or the first of the errors among them."""
+    return next((graph for graph in graphs if isinstance(graph, Exception)), None) or collate(graphs)
 
 
 class _Batches:

@@ -9,12 +9,14 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from intertwine.numerics import IntertwineError
 
 READY = "ready"
+GRACE = 2.0  # s
 
 
 def free_port() -> int:
@@ -50,7 +52,7 @@ def helpers(folder: Path, devices: int, threads: int) -> Iterator[int]:
         try:
             yield port
         except RuntimeError as error:  # the connection broke: perhaps a helper knows why
-            if isinstance(error, IntertwineError) or all(process.poll() in (None, 0) for process in others):
+            if isinstance(error, IntertwineError) or not _died(others):
                 raise
             raise _failure(said) from error
         for process in others:
@@ -59,9 +61,23 @@ def helpers(folder: Path, devices: int, threads: int) -> Iterator[int]:
 
 
 def end_with_parent() -> None:
-    """In a helper: say that it is ready, and from now on end when the first process ends."""
+    """In a helper: end when the first process ends, at whatever moment and however it does."""
     threading.Thread(target=lambda: (os.read(0, 1), os._exit(1)), daemon=True).start()
+
+
+def say_ready() -> None:
+    """In a helper: the first process may begin."""
     print(READY, flush=True)
+
+
+def _died(others: list[subprocess.Popen]) -> bool:
+    """Whether a helper failed; its connection may break a moment before it is seen to be dead."""
+    end = time.monotonic() + GRACE
+    while time.monotonic() < end:
+        if any(process.poll() not in (None, 0) for process in others):
+            return True
+        time.sleep(0.05)
+    return False
 
 
 def _end(process: subprocess.Popen) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -57,7 +58,7 @@ class Progress:
         if self.bar is not None:
             self.bar.console.print(line, markup=False, highlight=False)
         else:
-            print(line, file=sys.stdout if self.enabled else sys.stderr, flush=True)
+            say(line, self.enabled)
 
     def step(self, module: TrainingModule) -> None:
         """After a step of the optimizer."""
@@ -112,6 +113,12 @@ class Progress:
         if self.minutes:
             seconds = min(seconds, 60 * self.minutes - module.seconds)
         return duration(seconds)
+
+
+def say(line: str, enabled: bool = True) -> None:
+    """Print a line; on standard error where there shall be none but warnings. A training does not end because nobody listens."""
+    with contextlib.suppress(OSError, ValueError):
+        print(line, file=sys.stdout if enabled else sys.stderr, flush=True)
 
 
 def duration(seconds: float | int) -> str:

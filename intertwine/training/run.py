@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,17 +12,29 @@ from typing import Any
 
 import torch
 
-from intertwine.data import GraphStore
+from intertwine.data import GraphStore, Splits
 from intertwine.data.labels import table
-from intertwine.numerics import CheckpointError, InputError, IntertwineError
+from intertwine.numerics import CheckpointError, FolderLock, InputError, IntertwineError
 from intertwine.tasks import Task
 from intertwine.training.certification import conclude
 from intertwine.training.checkpoint import load_checkpoint
 from intertwine.training.config import Config, merge, read_config, resolve, write_sections
+from intertwine.training.declared import check_state
 from intertwine.training.evaluation import evaluate
-from intertwine.training.folder import CHECKPOINTS, CONFIG, REPORT, SPLITS, load_run, make_folder, write_json
+from intertwine.training.folder import (
+    CHECKPOINTS,
+    CONFIG,
+    REPORT,
+    SPLITS,
+    check_empty,
+    load_run,
+    make_folder,
+    new_folder,
+    rebuilt,
+    write_json,
+)  # fmt: skip
 from intertwine.training.partition import read_splits
-from intertwine.training.progress import Progress, duration
+from intertwine.training.progress import Progress, duration, say
 from intertwine.training.setup import Sets, labels_of, open_sets, save_splits, settle
 
 
@@ -38,7 +51,7 @@ def train(
         config: a configuration, its sections as dicts, or the path of a TOML file; what is missing takes its default or what the data
             suggest. With ``resume`` it may be left out; of a run that has begun only the section ``training`` may change.
         progress: report to the user.
-        run: the folder; by default ``runs/<data>-<model>-<time>``.
+        run: the folder; by default ``runs/<data>-<model>-<time>``. Nobody else can train in it meanwhile.
         resume: go on with the run in that folder, or start it over if it has no checkpoint yet.
         store: the data, if they are already open; then ``data.source`` is only their name.
 
@@ -49,8 +62,9 @@ def train(
     Raises:
         InputError: the configuration is wrong, or the folder is taken.
         DataError: the data are.
-        CheckpointError: something can't be read or written.
-        KeyboardInterrupt: the user stopped; everything up to the last epoch is saved.
+        CheckpointError: something can't be read or written, or another training is at work in the folder.
+        KeyboardInterrupt: somebody asked to stop (Ctrl-C, or as :class:`~intertwine.numerics.Stopped` a signal to end); everything up to
+            the last epoch is saved.
     """
     given = (
         read_config(config) if isinstance(config, str | Path) else config.sections() if isinstance(config, Config) else merge(config or {})
@@ -62,40 +76,63 @@ def train(
         raise InputError(
             "data in memory can't be shared by several processes", where="training.devices", remedy="save them to a file and give its path."
         )
-    state = None
+    opened = None
     if resume:
-        folder, given, state = _reopen(run, given)
-    else:
-        folder = make_folder(
-            run, f"{_stem(checked)}-{given['model'].get('name') or ('egnn' if checked.data.source == 'nbody' else 'painn')}"
-        )
+        folder = _existing(run)
+    elif run is not None:
+        folder = make_folder(run)
+    else:  # is called after the model, which the data may decide
+        opened = _open(given, None, store, progress)
+        folder = new_folder(f"{_stem(checked)}-{opened[1].model.name}")
+    with FolderLock(folder) as lock:
+        try:
+            return _locked(folder, lock, given, opened, resume, store, progress)
+        except KeyboardInterrupt:
+            say(f"{_kept(folder)}\nstopped; go on with: intertwine train --resume {shlex.quote(str(folder))}", progress)
+            raise
+
+
+def _locked(
+    folder: Path, lock: FolderLock, given: dict[str, Any], opened: tuple[Sets, Config] | None, resume: bool, store: GraphStore | None,
+    show: bool,
+) -> Path:  # fmt: skip
+    """The run, in a folder that nobody else writes to."""
+    state = None
     for part in folder.glob(".*.part.*"):  # of a save that was cut short
         part.unlink(missing_ok=True)
-    if state is None:
-        write_sections(given, folder / CONFIG)
+    if resume:
+        given, state = _reopen(folder, given)
+    else:
+        check_empty(folder)
     try:
-        sets = open_sets(
-            resolve({"data": given["data"]}).data, splits=read_splits(folder / SPLITS) if state else None, store=store, progress=progress
-        )
-        settled = settle(sets, given)
+        if state is None:
+            write_sections(given, folder / CONFIG)
+        sets, settled = opened or _open(given, read_splits(folder / SPLITS) if state else None, store, show)
         if len(sets.train) < settled.training.devices:  # before that many processes start
             what = f"{len(sets.train)} structures for {settled.training.devices} processes"
             raise InputError(what, where="training.devices", remedy="use fewer devices or more data.")
         settled.save(folder / CONFIG)
         save_splits(sets, folder / SPLITS)
-        return _train(settled, sets, folder, state, progress)
+        return _train(settled, sets, folder, state, show, lock)
     except IntertwineError:
         if not resume:
-            _withdraw(folder)
+            _withdraw(folder, lock)
         raise
 
 
-def _withdraw(folder: Path) -> None:
+def _open(given: dict[str, Any], splits: Splits | None, store: GraphStore | None, show: bool) -> tuple[Sets, Config]:
+    """The data, and the configuration that suits them."""
+    sets = open_sets(resolve({"data": given["data"]}).data, splits=splits, store=store, progress=show)
+    return sets, settle(sets, given)
+
+
+def _withdraw(folder: Path, lock: FolderLock) -> None:
     """Take away the folder of a run that could not begin, so that it is not in the way of the next attempt."""
     if any((folder / name).exists() for name in CHECKPOINTS.values()):
         return
     for name in (CONFIG, SPLITS):
         (folder / name).unlink(missing_ok=True)
+    lock.release()
     with contextlib.suppress(OSError):  # there is something else in it
         folder.rmdir()
 
@@ -117,7 +154,7 @@ def _stem(config: Config) -> str:
 def join(folder: Path, rank: int, port: int) -> None:
     """Take part in a run as helper process ``rank``; the first process is at ``port``."""
     from intertwine.training.fitting import fit, threads
-    from intertwine.training.processes import end_with_parent
+    from intertwine.training.processes import say_ready
 
     config = resolve(read_config(folder / CONFIG))
     sets = open_sets(config.data, splits=read_splits(folder / SPLITS), progress=False)
@@ -126,11 +163,11 @@ def join(folder: Path, rank: int, port: int) -> None:
         prepared = sets.prepared(task.cutoff, labels_of(config, sets.source))
         last = folder / CHECKPOINTS["last"]
         state = load_checkpoint(last) if last.is_file() else None
-        end_with_parent()
+        say_ready()
         fit(task, config, prepared, folder, state=state, rank=rank, port=port)
 
 
-def _train(config: Config, sets: Sets, folder: Path, state: dict[str, Any] | None, show: bool) -> Path:
+def _train(config: Config, sets: Sets, folder: Path, state: dict[str, Any] | None, show: bool, lock: FolderLock) -> Path:
     from intertwine.training.fitting import fit, threads
     from intertwine.training.processes import helpers
 
@@ -149,14 +186,11 @@ def _train(config: Config, sets: Sets, folder: Path, state: dict[str, Any] | Non
         several = helpers(folder, options.devices, torch.get_num_threads()) if options.devices > 1 else contextlib.nullcontext(0)
         with several as port:
             try:
-                ended = fit(task, config, prepared, folder, state=state, about=about, progress=progress, port=port)
-            except IntertwineError:
+                fit(task, config, prepared, folder, state=state, about=about, progress=progress, port=port, lock=lock)
+            except Exception:
                 if show and (folder / CHECKPOINTS["last"]).is_file():
                     progress.say(f"failed. {_kept(folder)}")
                 raise
-        if not ended:
-            progress.say(f"stopped. {_kept(folder)}; go on with: intertwine train --resume {folder}")
-            raise KeyboardInterrupt
         _report(folder, config, prepared, task, progress.say if show else lambda line: None)
     if show:
         uses = "evaluate, predict, certify" + (", md, relax" if config.task.name == "force_field" else "")
@@ -173,13 +207,18 @@ def _kept(folder: Path) -> str:
         return f"No epoch was finished, so no weights are saved in {folder}"
 
 
-def _reopen(run: Path | str | None, given: dict[str, Any]) -> tuple[Path, dict[str, Any], dict[str, Any] | None]:
-    """The folder of a run to go on with, its configuration under the given changes, and its last state if there is one."""
+def _existing(run: Path | str | None) -> Path:
+    """The folder of a run to go on with."""
     if run is None:
         raise InputError("which run?", where="run", remedy="give the run folder to resume.")
     folder = Path(run)
     if not folder.is_dir():
         raise CheckpointError("no such run folder", where=str(folder), remedy="give the folder that `intertwine train` printed.")
+    return folder
+
+
+def _reopen(folder: Path, given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """The configuration of a run to go on with, under the given changes, and its last state if there is one."""
     stored = read_config(folder / CONFIG) if (folder / CONFIG).is_file() else {}
     last = folder / CHECKPOINTS["last"]
     if not last.is_file():
@@ -187,11 +226,12 @@ def _reopen(run: Path | str | None, given: dict[str, Any]) -> tuple[Path, dict[s
             raise CheckpointError(
                 "the run is half-written: it has no configuration", where=str(folder), remedy="delete the folder and train again."
             )
-        return folder, merge(stored, given), None
+        return merge(stored, given), None
     state = load_checkpoint(last)
     if not isinstance(state, dict) or not {"config", "weights", "optimizer", "epoch"} <= state.keys():
         raise CheckpointError("is not the last state of a run", where=str(last), remedy="delete it to start the run over.")
-    former = resolve(state["config"])
+    former, task = rebuilt(state["config"], last)
+    check_state(state, task, str(last))
     merged = merge(state["config"], given)
     changed = resolve(merged)
     for section in ("data", "model", "task"):
@@ -201,7 +241,7 @@ def _reopen(run: Path | str | None, given: dict[str, Any]) -> tuple[Path, dict[s
                 where=str(folder),
                 remedy="leave it out, or start a new run; only [training] may change.",
             )
-    return folder, merged, state
+    return merged, state
 
 
 def _fitted(config: Config, sets: Sets) -> Task:

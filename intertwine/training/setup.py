@@ -18,7 +18,7 @@ from intertwine.data import DATASETS, QM9, GraphStore, Splits, open_dataset
 from intertwine.geometry import connect
 from intertwine.models import MODELS
 from intertwine.numerics import DataError, InputError, write_atomically
-from intertwine.training.config import Config, merge, resolve
+from intertwine.training.config import Config, default_model, merge, resolve
 from intertwine.training.options import DataOptions, TrainingOptions
 from intertwine.training.partition import divide, fingerprint, note, without_isolated
 from intertwine.training.signature import arguments, convert
@@ -134,7 +134,7 @@ def suggest(sets: Sets, given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     if task["name"] == "force_field" and "stress" in fields:
         task["stress_weight"] = 10.0
     flat = fields["pos"].shape[-1] != 3
-    name = given["model"].get("name", "egnn" if dynamic or flat else "mace" if task["name"] == "force_field" else "painn")
+    name = given["model"].get("name", default_model(task["name"], particles=dynamic or flat))
     model: dict[str, Any] = {"name": name}
     if name in MODELS:
         wanted: dict[str, Any] = {"species": sets.species(), "dimension": fields["pos"].shape[-1]}

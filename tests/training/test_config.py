@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from intertwine.models import PaiNN
+from intertwine.models import MACE
 from intertwine.numerics import InputError
 from intertwine.tasks import ForceField
 from intertwine.training import Config, TrainingOptions, merge, parse_settings, read_config, resolve
@@ -17,8 +17,8 @@ from intertwine.training.signature import convert
 
 def test_defaults_are_those_of_the_signatures() -> None:
     config = resolve()
-    assert config.model.name == "painn"
-    assert config.model.arguments["width"] == inspect.signature(PaiNN).parameters["width"].default
+    assert config.model.name == "mace"
+    assert config.model.arguments["width"] == inspect.signature(MACE).parameters["width"].default
     assert config.task.arguments["force_weight"] == inspect.signature(ForceField).parameters["force_weight"].default
     assert config.training == TrainingOptions()
     assert config.data.source == "ethanol"

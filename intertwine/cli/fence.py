@@ -1,0 +1,60 @@
+"""Code of the user's, run so that whatever it does is a message about it, and no verdict of ours."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import sysconfig
+import traceback
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+from intertwine.numerics import InputError, IntertwineError, Stopped, lack_of_memory
+
+_LIBRARIES = tuple({str(Path(sysconfig.get_path(name)).resolve()) for name in ("stdlib", "purelib", "platlib")})
+_OURS = str(Path(__file__).resolve().parents[1])
+
+
+@contextlib.contextmanager
+def fenced(what: str, spec: str, remedy: str, *, shared: bool = False) -> Iterator[None]:
+    """Errors of the user's code become an :class:`InputError` inside the ``with`` block: also an exit, an interrupt that nobody asked for,
+    and whatever else stops a program. Filters of warnings and streams that it sets end with the block.
+
+    What ends the process from below Python (``os._exit``, a crash) can't be held up.
+
+    Args:
+        what: went wrong.
+        spec: the code's name.
+        remedy: what to do.
+        shared: whether code of ours runs in the block too, whose errors are let through.
+
+    Raises:
+        InputError: the code raised something; says what, and in which line.
+        Stopped: somebody asked to stop.
+    """
+    streams = sys.stdout, sys.stderr
+    with warnings.catch_warnings():
+        try:
+            yield
+        except (IntertwineError, Stopped):
+            raise
+        except BaseException as error:
+            place = _line(error)
+            if lack_of_memory(error) or (shared and isinstance(error, Exception) and place is None):
+                raise
+            said = f": {error}" if str(error) else ""
+            raise InputError(f"{what}: {type(error).__name__}{said}{place or ''}", where=spec, remedy=remedy) from error
+        finally:
+            sys.stdout, sys.stderr = streams
+
+
+def _line(error: BaseException) -> str | None:
+    """The innermost line of an error that is of neither us nor a library; None if it passed no such line."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f" ({Path(error.filename).name}, line {error.lineno})"
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        file = frame.filename
+        if not file.startswith("<") and not str(Path(file).resolve()).startswith((_OURS, *_LIBRARIES, sys.prefix + "/lib")):
+            return f" ({Path(file).name}, line {frame.lineno})"
+    return None

@@ -1,0 +1,51 @@
+"""A progress bar for what takes longer than a breath: a bar on a terminal, a line every ten seconds elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+SILENCE = 10.0  # s between lines
+
+
+@contextlib.contextmanager
+def progress_bar(what: str, total: int | None, enabled: bool = True) -> Iterator[Callable[[int], None]]:
+    """A bar with the remaining time on the standard error stream; ``advance(n)`` moves it.
+
+    Where that is no terminal there is a line at the first advance after every ten seconds.
+
+    Args:
+        what: is done.
+        total: number of steps, if it is known.
+        enabled: False shows nothing.
+    """
+    if not enabled:
+        yield lambda n: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    if console.is_terminal:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=console, transient=True) as bar:
+            task = bar.add_task(what, total=total)
+            yield lambda n: bar.advance(task, n)
+        return
+    start = last = time.monotonic()
+    done = 0
+
+    def advance(n: int) -> None:
+        nonlocal last, done
+        done += n
+        now = time.monotonic()
+        if now - last >= SILENCE:
+            last = now
+            share = f"{done} of {total}, {100 * done / total:.0f} %" if total else f"{done}"
+            left = f", about {(now - start) * (total - done) / done:.0f} s left" if total and done else ""
+            with contextlib.suppress(OSError, ValueError):  # nobody listens
+                print(f"{what}: {share}, {now - start:.0f} s{left}", file=sys.stderr, flush=True)
+
+    yield advance
