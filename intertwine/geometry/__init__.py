@@ -12,6 +12,7 @@ from intertwine.geometry.attributes import (
     node_invariants,
 )
 from intertwine.geometry.batching import collate
+from intertwine.geometry.extent import check_positions
 from intertwine.geometry.folding import folded
 from intertwine.geometry.graph import FIELDS, Field, Graph, act, check_shapes, node_fields, permute
 from intertwine.geometry.neighbours import connect, neighbour_list
@@ -28,6 +29,7 @@ __all__ = [
     "act",
     "arriving",
     "centred",
+    "check_positions",
     "check_shapes",
     "collate",
     "connect",
