@@ -10,6 +10,7 @@ from intertwine.geometry.attributes import (
     edge_vectors,
     field,
     node_invariants,
+    vector_field,
 )
 from intertwine.geometry.batching import collate
 from intertwine.geometry.extent import check_positions
@@ -47,5 +48,6 @@ __all__ = [
     "quadruplets",
     "reverse",
     "triplets",
+    "vector_field",
     "within",
 ]
