@@ -130,7 +130,6 @@ REFUSED: dict[str, Refused] = {
     "edges to nodes that are not": Refused(
         lambda k: atoms((0, 0, 0), edge_index=torch.tensor([[0], [7]])), GeometryError, ("edge_index", "7")
     ),
-    "wrong precision": Refused(lambda k: painn()(atoms((0, 0, 0)).cast(torch.float32)), GeometryError, ("float32", "float64")),
     "two dimensions for PaiNN": Refused(lambda k: painn()(Graph(np.zeros((2, 2)), z=[1, 1])), GeometryError, ("2 dimensions",)),
     "no atomic numbers": Refused(lambda k: painn()(Graph(np.zeros((2, 3)))), GeometryError, ("z", "no atomic numbers")),
     "unknown species": Refused(lambda k: predict(load_run(k.run), [atoms((0, 0, 0), z=[79])]), DataError, ("structure 0", "[79]")),

@@ -135,11 +135,11 @@ def _connected(trial: Trial, graph: Graph) -> Graph | str:
 
 
 def _batchable(trial: Trial) -> list[list[int]]:
-    """Structures that PyG can collate: of one dimension and with the same fields; groups of two or more."""
+    """Structures that can be collated: with the same fields, open and periodic ones together; groups of two or more."""
     groups: dict[tuple[str, ...], list[int]] = {}
     for k, structure in enumerate(trial.structures):
         if structure.graph.num_nodes:
-            groups.setdefault(tuple(sorted(structure.graph.to_dict())), []).append(k)
+            groups.setdefault(tuple(sorted({*structure.graph.to_dict()} - {"cell", "pbc"})), []).append(k)
     for group in groups.values():  # one graph makes a batch of two
         group += group if len(group) == 1 else []
     return list(groups.values())

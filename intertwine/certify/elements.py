@@ -16,6 +16,7 @@ from intertwine.groups import Isometry
 
 TINY_ANGLES = (1e-3, 1e-5, 1e-8)  # radians
 SHIFT = 10.0  # A
+FAR = 1e4  # A: single precision holds positions there to 1e-3 A
 NEAR = 1e-6  # radians off an axis
 
 
@@ -108,7 +109,16 @@ def reflections(n: int, generator: torch.Generator) -> list[Element]:
 
 def translations(n: int, generator: torch.Generator) -> list[Element]:
     """10 A along each axis and in a random direction, and the smallest step of the grid."""
-    shifts = {f"by 10 A along {'xyz'[k] if n <= 3 else k + 1}": SHIFT * torch.eye(n, dtype=torch.float64)[k] for k in range(n)}
-    shifts["by 10 A in a random direction"] = SHIFT * random_direction(n, generator)
+    shifts = _shifts(n, SHIFT, generator)
     shifts["by 0.01 A in a random direction"] = 0.01 * random_direction(n, generator)
     return [Element(name, Isometry(torch.eye(n, dtype=torch.float64), snap(shift))) for name, shift in shifts.items()]
+
+
+def far_translations(n: int, generator: torch.Generator) -> list[Element]:
+    """1e4 A along each axis and in a random direction: too far for the digits of single precision."""
+    return [Element(name, Isometry(torch.eye(n, dtype=torch.float64), snap(s))) for name, s in _shifts(n, FAR, generator).items()]
+
+
+def _shifts(n: int, length: float, generator: torch.Generator) -> dict[str, Float[Tensor, " n"]]:
+    shifts = {f"by {length:g} A along {'xyz'[k] if n <= 3 else k + 1}": length * torch.eye(n, dtype=torch.float64)[k] for k in range(n)}
+    return shifts | {f"by {length:g} A in a random direction": length * random_direction(n, generator)}

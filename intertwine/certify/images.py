@@ -3,29 +3,47 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from intertwine.certify.structures import periodic
 from intertwine.certify.trial import Findings, Trial, Worst
 from intertwine.geometry import Graph, node_fields
 
+MOST_CELLS = 500  # that an atom is moved by
+
 
 def lattice_image(trial: Trial) -> Findings:
-    """An atom written one lattice vector further on is the same atom."""
+    """An atom written one lattice vector further on is the same atom; so are all of them 500 cells away, or each in a cell of its own.
+
+    The latter with points of space in float64, for functions that take them.
+    """
     worst = Worst(trial)
     for k, structure in enumerate(trial.structures):
         graph = structure.graph
         if not periodic(graph):
             continue
         axis = int(graph.pbc[0].nonzero()[0])
-        moved, step = graph.clone(), torch.zeros_like(graph.pos)
+        step = torch.zeros_like(graph.pos)
         step[0] = graph.cell[0, axis]
-        moved.pos = graph.pos + step
-        expected = {
-            name: value + step if trial.quantities[name].affine and value.shape == step.shape else value
-            for name, value in trial.outputs[k].items()
-        }
-        worst.compare(trial.subject(moved), expected, f"{structure.name}, first atom one lattice vector further")
+        _moved(trial, worst, graph, trial.outputs[k], step, f"{structure.name}, first atom one lattice vector further")
+        exact = trial.exactly(k)
+        if exact is not None:
+            near, cells = trial.subject(exact), torch.zeros_like(exact.pos)
+            cells[:, axis] = MOST_CELLS
+            _moved(trial, worst, exact, near, cells @ exact.cell[0], f"{structure.name}, {MOST_CELLS} lattice vectors further")
+            cells = torch.randint(-MOST_CELLS, MOST_CELLS + 1, cells.shape, generator=trial.generator) * exact.pbc
+            _moved(trial, worst, exact, near, cells.to(exact.cell) @ exact.cell[0], f"{structure.name}, every atom in a cell of its own")
     return worst.findings("no periodic structure")
+
+
+def _moved(trial: Trial, worst: Worst, graph: Graph, outputs: dict[str, Tensor], step: Tensor, words: str) -> None:
+    """The outputs stay, points of space move along."""
+    moved = graph.clone()
+    moved.pos = graph.pos + step
+    expected = {
+        name: value + step if trial.quantities[name].affine and value.shape == step.shape else value for name, value in outputs.items()
+    }
+    worst.compare(trial.subject(moved), expected, words)
 
 
 def supercell(trial: Trial) -> Findings:

@@ -80,8 +80,20 @@ def reflections(trial: Trial) -> Findings:
 
 
 def translations(trial: Trial) -> Findings:
-    """Shifts of 10 A and of 0.01 A, exact in the precision of the positions."""
-    return _try(trial, elements.translations(trial.structures[0].graph.dimension, trial.generator))
+    """Shifts of 10 A and of 0.01 A, exact in the precision of the positions; and of 1e4 A, with points of space in float64.
+
+    A function of another precision that takes such points has all it needs to lose nothing. One that can't is spared the last.
+    """
+    n, worst = trial.structures[0].graph.dimension, Worst(trial)
+    _apply(trial, worst, elements.translations(n, trial.generator))
+    for turn, element in enumerate(elements.far_translations(n, trial.generator)):
+        for k in _in_turn(trial, turn):
+            graph = trial.exactly(k)
+            if graph is None:
+                continue
+            expected = {name: transform(trial, name, element.isometry, value) for name, value in trial.subject(graph).items()}
+            worst.compare(trial.subject(act(element.isometry, graph)), expected, f"{trial.structures[k].name}, {element.name}")
+    return worst.findings("no such element in this dimension")
 
 
 def permutations(trial: Trial) -> Findings:
@@ -113,9 +125,13 @@ def _apply(trial: Trial, worst: Worst, tried: Iterable[Element], everywhere: boo
     """Each element on all structures, or on a few, in turn (the displaced copies, which have no symmetry of their own, come last)."""
     count = len(trial.structures)
     for turn, element in enumerate(tried):
-        chosen = range(count) if everywhere else {(-1 - turn - k) % count for k in range(trial.spread)}
-        for k in chosen:
+        for k in range(count) if everywhere else _in_turn(trial, turn):
             _compare(trial, worst, k, element)
+
+
+def _in_turn(trial: Trial, turn: int) -> set[int]:
+    """A few structures, others each turn."""
+    return {(-1 - turn - k) % len(trial.structures) for k in range(trial.spread)}
 
 
 def _compare(trial: Trial, worst: Worst, k: int, element: Element) -> None:

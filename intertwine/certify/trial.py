@@ -69,6 +69,7 @@ class Trial:
         self.structures = [Structure(s.name, s.graph.cast(subject.dtype)) for s in structures]
         self.outputs = [subject(s.graph) for s in self.structures]
         self.references = [exact(s.graph.double()) for s in self.structures] if exact is not None else []
+        self.keeps_points = self._keeps_points()
         self.paths: dict[int, list[tuple[Tensor, Path]]] = {}  # by structure: random directions, made once for all tests of forces
         self.quantities = subject.quantities
         self.sizes = {name: self._sizes(name) for name in self.quantities}
@@ -114,6 +115,17 @@ class Trial:
             return {}
         nearby = self.exact(act(g.inverse(), moved.double()))
         return {name: nearby[name].to(torch.float64) - value.to(torch.float64) for name, value in self.references[k].items()}
+
+    def exactly(self, k: int) -> Graph | None:
+        """Structure k with points of space in float64, which holds their digits anywhere, and all else in the subject's precision; None
+        if the function can't take that."""
+        return self.structures[k].graph.double().in_precision(self.subject.dtype) if self.keeps_points else None
+
+    def _keeps_points(self) -> bool:
+        try:
+            return bool(self.subject(self.structures[0].graph.double().in_precision(self.subject.dtype)))
+        except Exception:  # of whatever kind: it can't take two precisions at once
+            return False
 
     def size(self, name: str) -> float:
         """rms of an output, whole."""

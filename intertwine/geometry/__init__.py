@@ -3,14 +3,18 @@
 from intertwine.geometry.attributes import (
     EDGE_INVARIANTS,
     NODE_INVARIANTS,
+    centred,
     directions,
     distances,
     edge_invariants,
     edge_vectors,
     field,
     node_invariants,
+    vector_field,
 )
 from intertwine.geometry.batching import collate
+from intertwine.geometry.extent import check_positions
+from intertwine.geometry.folding import folded
 from intertwine.geometry.graph import FIELDS, Field, Graph, act, check_shapes, node_fields, permute
 from intertwine.geometry.neighbours import connect, neighbour_list
 from intertwine.geometry.quadruplets import Quadruplets, meetings, quadruplets, reverse, within
@@ -25,6 +29,8 @@ __all__ = [
     "Quadruplets",
     "act",
     "arriving",
+    "centred",
+    "check_positions",
     "check_shapes",
     "collate",
     "connect",
@@ -33,6 +39,7 @@ __all__ = [
     "edge_invariants",
     "edge_vectors",
     "field",
+    "folded",
     "meetings",
     "neighbour_list",
     "node_fields",
@@ -41,5 +48,6 @@ __all__ = [
     "quadruplets",
     "reverse",
     "triplets",
+    "vector_field",
     "within",
 ]

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
+from intertwine.geometry.storage import GraphStorage
 from intertwine.groups import Cartesian, Isometry, Representation
 from intertwine.numerics import GeometryError, InputError
 from intertwine.o3 import Irreps
@@ -85,6 +86,7 @@ class Graph(Data):
         **fields: Any,
     ) -> None:
         super().__init__()
+        self.__dict__["_store"] = GraphStorage(_parent=self)
         if pos is None and z is None and cell is None:  # PyG makes empty objects when it copies and batches
             for name, value in fields.items():
                 self[name] = value
@@ -147,6 +149,10 @@ class Graph(Data):
             return tensor.squeeze(1)  # a column of numbers: subtracting a row from it would pair every graph with every other
         return tensor.unsqueeze(0) if field.level == "graph" and tensor.ndim == field.rank else tensor
 
+    def keys(self) -> list[str]:
+        """The names of all fields."""
+        return list(self._store.to_dict())
+
     @property
     def dimension(self) -> int:
         """n, the dimension of the space that the nodes live in."""
@@ -165,16 +171,41 @@ class Graph(Data):
         batch = self.get("batch")
         return batch if batch is not None else self.pos.new_zeros(self.num_nodes, dtype=torch.int64)
 
+    @property
+    def precision(self) -> torch.dtype:
+        """Precision of what is computed from this graph: that of the network it was prepared for (:meth:`in_precision`), or of ``pos``."""
+        return self.__dict__.get("_precision") or self.pos.dtype
+
     def cast(self, dtype: torch.dtype) -> Graph:
-        """A copy whose floating-point fields have the given precision; indices, and tensors not affected, are shared."""
-        return self._mapped(lambda x: x.to(dtype) if x.is_floating_point() else x)
+        """A copy whose floating-point fields have the given precision, positions among them; all other tensors are shared."""
+        return self._mapped(lambda name, x: x.to(dtype) if x.is_floating_point() else x)
+
+    def in_precision(self, dtype: torch.dtype) -> Graph:
+        """The graph for a network of that precision: what models read, which keep their weights' precision and lose no digits.
+
+        Invariants, vectors and tensors are cast. Points of space and the cell are not (they are raised to ``dtype`` where they have
+        less): only their differences are small enough for it. What takes differences (:func:`edge_vectors`, :func:`centred`) takes them
+        first and casts then. Nothing is copied where nothing changes.
+        """
+        if self.precision == dtype:
+            return self
+
+        def lowered(name: str, x: Tensor) -> Tensor:
+            if not x.is_floating_point():
+                return x
+            point = name == "cell" or (name in FIELDS and FIELDS[name].affine)
+            return x.to(torch.promote_types(x.dtype, dtype) if point else dtype)
+
+        result = self._mapped(lowered)
+        result.__dict__["_precision"] = dtype
+        return result
 
     def double(self) -> Graph:
         return self.cast(torch.float64)
 
     def without_edges(self) -> Graph:
         """A copy with no edges, so that a model builds them anew."""
-        result = self._mapped(lambda x: x)
+        result = self._mapped(lambda name, x: x)
         for name in ("edge_index", "shifts", "edge_attr"):
             if name in result:
                 del result[name]
@@ -191,7 +222,7 @@ class Graph(Data):
         result = copy.copy(self)
         for name, value in self.to_dict().items():
             if isinstance(value, Tensor):
-                result[name] = function(value)
+                result[name] = function(name, value)
         return result
 
 

@@ -209,7 +209,7 @@ class DimeNet(Backbone):
     def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:
         i, kj_ji = graph.edge_index[1], triplets(graph)
         e, a = self.basis(graph, kj_ji)
-        m, h = self.messages(graph, e), graph.pos.new_zeros(graph.num_nodes, self.irreps_out.dim)
+        m, h = self.messages(graph, e), e.new_zeros(graph.num_nodes, self.irreps_out.dim)
         for layer, output in zip((None, *self.layers), self.outputs, strict=True):
             m = m if layer is None else layer((m, e), a, kj_ji)[0]
             h = h + output(m, e, i, graph.num_nodes)
@@ -219,7 +219,7 @@ class DimeNet(Backbone):
         """The embedding block: what each edge starts with."""
         (j, i), h = graph.edge_index, self.embedding(graph)
         if self.edge_inputs:
-            e = torch.cat([e, edge_invariants(graph, self.edge_inputs)], dim=-1)
+            e = torch.cat([e, edge_invariants(graph, self.edge_inputs, len(self.edge_inputs))], dim=-1)
         received, sent = self.first.nodes(h, h)
         assert received is not None
         assert sent is not None

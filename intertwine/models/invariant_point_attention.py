@@ -228,7 +228,7 @@ class InvariantPointAttention(Backbone):
         if self.start is not None and self.seen is not None:
             first = first + self.seen(into(frames, self.start(graph)).flatten(1))
         first = self.norm(first)
-        f = (first, frames, torch.zeros_like(graph.pos))
+        f = (first, frames, first.new_zeros(len(first), 3))
         for k in range(self.count):
             layer = self.layers[k % len(self.layers)]
             f = layer(f, edges.vectors / self.unit, edges.attributes, envelope, graph.edge_index)

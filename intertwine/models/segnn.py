@@ -29,7 +29,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from intertwine.geometry import Graph, edge_vectors, field
+from intertwine.geometry import Graph, centred, edge_vectors, vector_field
 from intertwine.nn.attention import edge_mean
 from intertwine.nn.backbone import Backbone
 from intertwine.nn.checks import check_degree, check_edge_inputs, check_lmax, check_outputs, check_sizes, hidden_irreps, require_space
@@ -201,12 +201,11 @@ class SEGNN(Backbone):
 
     def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:
         require_space(graph)
-        fields = [field(graph, name) for name in self.vector_inputs]
+        fields = [vector_field(graph, name) for name in self.vector_inputs]
         given = self.conditions(graph, fields)
         f = self.embedding(graph)
         if self.centred:
-            membership = graph.membership()
-            fields = [*fields, graph.pos - segment.mean(graph.pos, membership, graph.graphs).index_select(0, membership)]
+            fields = [*fields, centred(graph)]
         if fields:
             f = torch.cat([f, torch.stack([safe.compress(u) for u in fields], dim=-1).flatten(1)], dim=-1)
         f = self.start(f, given.node)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from intertwine.geometry import Graph, connect
+from intertwine.geometry import Graph, check_positions, connect
 from intertwine.groups import Representation
 from intertwine.numerics import GeometryError, InputError, safe
 
@@ -44,17 +43,21 @@ class Backbone(nn.Module):
     irreps_out: Representation
 
     def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:
-        """Node features of ``irreps_out``; the graph has edges and the model's precision."""
+        """Node features of ``irreps_out``; the graph has edges, and its fields the model's precision (``graph.in_precision``).
+
+        Positions keep their own, so models never read them: they look at ``edge_vectors(graph)``, ``centred(graph)`` and ``field``.
+        """
         raise TypeError(f"{type(self).__name__} must define features(graph)")
 
     def forward(self, graph: Graph) -> Float[Tensor, "nodes features"]:
         """Node features (nodes, irreps_out.dim), in ``mul_ir`` order.
 
         Args:
-            graph: one graph or a batch. Without ``edge_index`` the edges are built here, at the model's cutoff.
+            graph: one graph or a batch, of any precision: the features have the weights', the differences of positions are taken in
+                that of the positions. Without ``edge_index`` the edges are built here, at the model's cutoff.
 
         Raises:
-            GeometryError: positions that are not finite, or on another device or of another precision than the model.
+            GeometryError: positions that are not finite, or on another device than the model.
         """
         if not isinstance(graph, Graph):
             remedy = "make one: intertwine.Graph(pos, z=...), or Graph.from_dict(data.to_dict()) of a PyG Data."
@@ -64,21 +67,14 @@ class Backbone(nn.Module):
                 "the graph has no positions", where="pos", remedy="give some, or use MPNN without a cutoff, which needs none."
             )
         parameter = next(self.parameters())
-        if graph.pos.dtype != parameter.dtype:
-            raise GeometryError(
-                f"positions are {graph.pos.dtype}, the model is {parameter.dtype}",
-                where="pos",
-                remedy=f"call graph.cast({parameter.dtype}) or model.to({graph.pos.dtype}).",
-            )
         if graph.pos.device != parameter.device:
             raise GeometryError(
                 f"positions are on {graph.pos.device}, the model on {parameter.device}",
                 where="pos",
                 remedy="call graph.to(device) or model.to(device).",
             )
-        if safe.inspectable(graph.pos) and not bool(torch.isfinite(graph.pos).all()):
-            node = int((~torch.isfinite(graph.pos).all(-1)).nonzero()[0])
-            raise GeometryError(f"position of node {node} is not finite", where="pos", remedy="remove or repair that structure.")
+        if safe.inspectable(graph.pos):
+            check_positions(graph.pos)
         if graph.get("edge_index") is None:
             graph = connect(graph, self.cutoff)
-        return self.features(graph)
+        return self.features(graph.in_precision(parameter.dtype))

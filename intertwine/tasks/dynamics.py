@@ -44,11 +44,14 @@ class Dynamics(Task):
     def predict(self, graph: Graph) -> dict[str, Tensor]:
         if graph.get("vel") is None:
             raise GeometryError("the graph has no velocities", where="vel", remedy="give Graph(..., vel=...).")
-        return {"pos": graph.pos + self.scale * self.head(self.backbone(graph)).squeeze(-2)}
+        displacement = self.scale * self.head(self.backbone(graph)).squeeze(-2)
+        return {"pos": graph.pos + displacement.to(graph.pos.dtype)}
 
     def residuals(self, prediction: dict[str, Tensor], graph: Graph) -> dict[str, Tensor]:
         """Predicted minus true position."""
-        return {"pos": prediction["pos"] - graph.target_pos.to(prediction["pos"].dtype)} if graph.get("target_pos") is not None else {}
+        if graph.get("target_pos") is None:
+            return {}
+        return {"pos": (prediction["pos"] - graph.target_pos).to(self.dtype)}  # a difference, taken in the precision of the positions
 
     def fit(self, graphs: Iterable[Graph]) -> None:
         """The scale of displacements.

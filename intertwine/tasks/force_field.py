@@ -2,6 +2,7 @@ r"""Energies of structures, forces as their derivative, stress as their derivati
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable
 from typing import Any
 
@@ -10,10 +11,10 @@ from ase.data import chemical_symbols
 from jaxtyping import Bool
 from torch import Tensor
 
-from intertwine.geometry import Graph
+from intertwine.geometry import Graph, folded
 from intertwine.groups import Cartesian
 from intertwine.nn import Backbone, ScalarHead, pool
-from intertwine.numerics import DataError, GeometryError
+from intertwine.numerics import DataError, GeometryError, segment
 from intertwine.tasks.references import References, composition, is_isolated
 from intertwine.tasks.task import Metric, Output, Task, label
 
@@ -75,11 +76,11 @@ class ForceField(Task):
             interaction = self.interaction(strained(graph, pos, strain))
             inputs = [pos] if strain is None else [pos, strain]
             gradients = torch.autograd.grad(interaction.sum(), inputs, create_graph=self.training, materialize_grads=True)
-        result = {"energy": self.total(interaction, graph), "forces": -gradients[0]}
+        result = {"energy": self.total(interaction, graph), "forces": -gradients[0].to(self.dtype)}
         if strain is not None:
             volume = torch.linalg.det(graph.cell).abs().view(-1, 1, 1)
             defined = repeating(graph).view(-1, 1, 1)
-            result["stress"] = torch.where(defined, gradients[1] / torch.where(defined, volume, 1.0), torch.nan)
+            result["stress"] = torch.where(defined, gradients[1] / torch.where(defined, volume, 1.0), torch.nan).to(self.dtype)
         return result
 
     def stressed(self, graph: Graph) -> bool:
@@ -150,19 +151,27 @@ class ForceField(Task):
 
 
 def strained(graph: Graph, pos: Tensor, strain: Tensor | None) -> Graph:
-    r"""The graph with positions and cell under a symmetric strain: :math:`x \to x + x\,\tfrac12(\varepsilon + \varepsilon^T)`.
+    r"""The graph with positions and cell under a symmetric strain: :math:`x \to x + (x - \bar x)\,\tfrac12(\varepsilon + \varepsilon^T)`.
+
+    Atoms are folded home and strained about the mean of their graph: far from the origin, and over many cells, the stress would be a
+    small difference of large sums.
 
     Args:
         graph: one graph or a batch.
         pos: the positions to use (A), differentiable.
         strain: :math:`\varepsilon` (graphs, 3, 3); None for no strain.
     """
-    graph = graph.cast(pos.dtype)
+    graph = copy.copy(graph)
     graph.pos = pos
     if strain is not None:
+        graph = folded(graph)
+        pos = graph.pos
         symmetric = 0.5 * (strain + strain.transpose(1, 2))
-        graph.pos = pos + (pos.unsqueeze(1) @ symmetric.index_select(0, graph.membership())).squeeze(1)
-        graph.cell = graph.cell + graph.cell @ symmetric
+        membership = graph.membership()
+        arm = pos - segment.mean(pos.detach(), membership, graph.graphs).index_select(0, membership)
+        graph.pos = pos + (arm.unsqueeze(1) @ symmetric.index_select(0, membership)).squeeze(1)
+        cell = graph.cell.to(pos.dtype)
+        graph.cell = cell + cell @ symmetric
     return graph
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from intertwine.geometry import Graph
 from intertwine.groups import Representation
 from intertwine.nn import Backbone
-from intertwine.numerics import DataError, choose
+from intertwine.numerics import DataError, InputError, choose, safe
 
 
 class Output(NamedTuple):
@@ -76,16 +76,34 @@ class Task(nn.Module):
         """Predictions by name; differentiable in training mode, detached in evaluation mode.
 
         Args:
-            graph: one graph or a batch, of any precision, with or without edges.
+            graph: one graph or a batch, of any precision, with or without edges. Predictions have the network's precision, points of
+                space that of the positions.
+
+        Under ``torch.inference_mode`` they are the same: what needs derivatives takes them outside of it.
 
         Raises:
+            InputError: the weights were made under ``torch.inference_mode``, so that no derivative can be taken.
             GeometryError, DataError: what the backbone can't take.
         """
-        prediction = self.predict(graph.cast(self.dtype))
+        if torch.is_inference_mode_enabled():
+            with torch.inference_mode(False), torch.no_grad():
+                return self(graph)
+        graph = self._differentiable(graph)
+        prediction = self.predict(graph.in_precision(self.dtype))
         return prediction if self.training else {name: value.detach() for name, value in prediction.items()}
 
+    def _differentiable(self, graph: Graph) -> Graph:
+        """The graph, or a copy where its tensors come from inference mode, which autograd refuses."""
+        if not safe.inspectable(graph.pos):
+            return graph
+        if next(self.parameters()).is_inference():
+            what, remedy = "the weights were made under torch.inference_mode", "make or load the model outside of it."
+            raise InputError(what, where=type(self).__name__, remedy=remedy)
+        foreign = any(isinstance(value, Tensor) and value.is_inference() for value in graph.to_dict().values())
+        return graph.clone() if foreign else graph
+
     def predict(self, graph: Graph) -> dict[str, Tensor]:
-        """Predictions on a graph that has the backbone's precision."""
+        """Predictions on a graph prepared for the backbone's precision (``Graph.in_precision``)."""
         raise TypeError(f"{type(self).__name__} must define predict(graph)")
 
     def residuals(self, prediction: dict[str, Tensor], graph: Graph) -> dict[str, Tensor]:

@@ -1,0 +1,34 @@
+"""A periodic structure has many descriptions; this is the one with small numbers."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+
+from intertwine.geometry.graph import Graph
+
+
+def folded(graph: Graph) -> Graph:
+    r"""The same structure with each atom moved by whole cells next to the origin, :math:`x_i - n_i\,\mathrm{cell}`.
+
+    Edges stay the same: :math:`S_{ij} + n_j - n_i` is the new shift. The :math:`n_i` are constants, so derivatives with respect to
+    positions are those of the graph given; those with respect to the cell are of the folded description.
+
+    Args:
+        graph: one graph or a batch; open ones, and directions that do not repeat, are left alone.
+    """
+    cell, shifts = graph.get("cell"), graph.get("shifts")
+    if cell is None:
+        return graph
+    with torch.no_grad():
+        lattice = cell.to(graph.pos.dtype) * graph.pbc.unsqueeze(-1)
+        of_node = graph.membership()
+        n = (graph.pos.unsqueeze(1) @ torch.linalg.pinv(lattice).index_select(0, of_node)).squeeze(1).floor()
+        home = (n.unsqueeze(1) @ lattice.index_select(0, of_node)).squeeze(1)
+    result = copy.copy(graph)
+    result.pos = graph.pos - home
+    if shifts is not None:
+        source, target = graph.edge_index
+        result.shifts = shifts + (n.index_select(0, source) - n.index_select(0, target)).to(shifts.dtype)
+    return result
