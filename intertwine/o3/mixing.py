@@ -22,6 +22,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd import Function
 
+from intertwine.kernels import doors
 from intertwine.kernels.mixing_plan import Block, Mixing, Route, unfolded
 from intertwine.kernels.small_mixing import FEW, FEW_SUMMED, small_mixing
 from intertwine.numerics import needed_now
@@ -155,6 +156,7 @@ def _mixed(x: Tensor, weight: Tensor, bias: Tensor | None, plan: Mixing) -> Tens
         result = kernel.forward(x, weight)
         _add_biases(result, bias, plan)
         return result
+    _require(plan, x, None, weight)
     result = x.new_empty(x.shape[0], plan.dim_out) if whole else x.new_zeros(x.shape[0], plan.dim_out)
     matrices = plan.matrices(weight)
     for piece in _pieces(x, plan):
@@ -166,8 +168,22 @@ def _mixed(x: Tensor, weight: Tensor, bias: Tensor | None, plan: Mixing) -> Tens
     return result
 
 
+def _require(plan: Mixing, x: Tensor, g: Tensor | None, weight: Tensor) -> None:
+    """Blocks are cut out of features, cotangents and weights by their strides: those must be of the plan.
+
+    Raises:
+        InputError: they are not.
+    """
+    samples = doors.rows(x, "features", plan.dim_in)
+    doors.require(x, "features", (samples, plan.dim_in), x.dtype, x.device)
+    if g is not None:
+        doors.require(g, "cotangents", (samples, plan.dim_out), x.dtype, x.device)
+    doors.require(weight, "weight", (plan.weights,), x.dtype, x.device)
+
+
 def _add_biases(rows: Tensor, bias: Tensor | None, plan: Mixing) -> None:
     if bias is not None:
+        doors.require(bias, "bias", (sum(block.mul for block, _ in plan.biases),), rows.dtype, rows.device)
         for block, start in plan.biases:
             rows.narrow(1, block.start, block.mul).add_(bias.detach()[start : start + block.mul])
 
@@ -175,7 +191,10 @@ def _add_biases(rows: Tensor, bias: Tensor | None, plan: Mixing) -> None:
 def _backward(x: Tensor, g: Tensor, weight: Tensor, plan: Mixing, needs: Sequence[bool]) -> tuple[Tensor | None, Tensor | None]:
     x, g, weight, whole = x.detach(), g.detach(), weight.detach(), plan.whole[0]
     if (kernel := small_mixing(plan, x, FEW_SUMMED if needs[1] else FEW)) is not None:
+        if needs[0] and len(x) != len(g):
+            raise doors.refusal(g, "cotangents", (len(x), plan.dim_out), x.dtype, x.device)
         return kernel.for_x(g, weight) if needs[0] else None, kernel.for_weight(x, g) if needs[1] else None
+    _require(plan, x, g, weight)
     for_x = (x.new_empty(x.shape) if whole else x.new_zeros(x.shape)) if needs[0] else None
     matrices = [matrix.t() for matrix in plan.matrices(weight)] if needs[0] else []
     sums: list[Tensor] = []

@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from intertwine.kernels.processes import Lock
+from intertwine.kernels.processes import preparing
 from intertwine.numerics import InputError, IntertwineError, cache_folder, write_atomically
 
 Function = Callable[[int, int, int], None]  # address of the words, lo, hi
@@ -25,7 +25,6 @@ Function = Callable[[int, int, int], None]  # address of the words, lo, hi
 _BODY = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
 
 _functions: dict[str, Function] = {}
-_lock = Lock()
 
 
 def compiled(name: str, described: str, write: Callable[[], str], *, long: bool = False) -> Function:
@@ -42,7 +41,7 @@ def compiled(name: str, described: str, write: Callable[[], str], *, long: bool 
     """
     found = _functions.get(described)
     if found is None:
-        with _lock:
+        with preparing:
             found = _functions.get(described)
             if found is None:
                 found = _functions[described] = _BODY(_jit().load(_object(name, described, write, long)))  # type: ignore[assignment]
