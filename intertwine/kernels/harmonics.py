@@ -151,10 +151,10 @@ def _launch(function: Callable[..., None], kind: str, solid: Solid, inputs: tupl
     """Run a kernel on all points, in parts of as many blocks each."""
     run, threads = _team()
     n = inputs[0].shape[0]
-    if not n:
-        return
     if n < WIDTH:  # less than a block
         _require(kind, solid, inputs)
+        if not n:
+            return
         more = [torch.cat([one, one.new_zeros(WIDTH - n, one.shape[1])]) for one in inputs]
         whole = [one.new_empty(WIDTH, one.shape[1]) for one in outputs]
         _launch(function, kind, solid, tuple(more), tuple(whole))

@@ -25,7 +25,7 @@ from torch.autograd import Function
 from intertwine.kernels import doors
 from intertwine.kernels.mixing_plan import Block, Mixing, Route, unfolded
 from intertwine.kernels.small_mixing import FEW, FEW_SUMMED, small_mixing
-from intertwine.numerics import needed_now
+from intertwine.numerics import needed_now, safe
 
 CACHED = 300_000  # numbers of input or output that a thread handles at once; measured on 296 and 1,152 numbers a sample
 
@@ -66,6 +66,7 @@ def backward(
 ) -> tuple[Float[Tensor, "z dim_in"] | None, Float[Tensor, " weights"] | None]:
     """B: gradients of features (z, dim_in) and weights (weights) from cotangents g (z, dim_out), those that are needed."""
     if not applicable(x, g, weight):
+        _agree(plan, x, g, weight)
         return _plain(g, weight, plan, transposed=True) if needs[0] else None, _plain_contracted(x, g, plan) if needs[1] else None
     if torch.is_grad_enabled():
         return _Back.apply(x, g, weight, plan, needs)  # type: ignore[no-any-return]
@@ -99,6 +100,7 @@ class _Back(Function):
     @staticmethod
     def backward(ctx: Any, a: Tensor | None, v: Tensor | None) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         (x, g, weight), plan, needed = ctx.saved_tensors, ctx.plan, needed_now(ctx)
+        _agree(plan, x, g, weight)
         used = (needed[0] and v is not None, needed[2] and a is not None)
         for_x, for_weight = None, None
         if any(used):
@@ -108,6 +110,16 @@ class _Back(Function):
             from_v = _forward(x, v, plan)
             for_g = from_v if for_g is None else for_g + from_v
         return for_x, for_g, for_weight, None, None
+
+
+def _agree(plan: Mixing, *tensors: Tensor) -> None:
+    """Features, cotangents and weights of a derivative, if they are ordinary: what was saved may have changed since.
+
+    Raises:
+        InputError: they do not fit the plan, or one another.
+    """
+    if all(map(safe.plain, tensors)) and not safe.autocasting(tensors[0]):
+        _require(plan, *tensors)
 
 
 def _pieces(x: Tensor, plan: Mixing) -> Sequence[slice | None]:

@@ -254,7 +254,7 @@ def test_a_folder_above_that_others_can_write_is_not_used(mode: int, cache) -> N
 
 @pytest.mark.parametrize("change", ["mode", "owner"])
 def test_the_temporary_folder_may_have_been_made_by_somebody_else(change: str, cache, monkeypatch: pytest.MonkeyPatch) -> None:
-    """/tmp/intertwine-1000 is a name that everybody can guess, and /tmp a place where everybody can make it: with good objects or bad ones."""
+    """/tmp/intertwine-1000 is a name that everybody can guess, and /tmp a place where everybody can make it."""
     blocked = cache.folder / "file"
     blocked.write_text("no folder")
     monkeypatch.setenv("INTERTWINE_CACHE", str(blocked))
@@ -262,9 +262,9 @@ def test_the_temporary_folder_may_have_been_made_by_somebody_else(change: str, c
     monkeypatch.setattr("tempfile.tempdir", str(cache.folder))
     with pytest.warns(RuntimeWarning, match="can't be written"):
         assert cache.run() == KERNELS
-    monkeypatch.setattr(compile, "cache_folder", lambda place=next(cache.folder.glob("intertwine-*")): place)
+    (place,) = cache.folder.glob("intertwine-*")
+    monkeypatch.setattr(compile, "cache_folder", lambda: place)
     assert cache.run() == 0
-    place = compile.cache_folder()
     if change == "mode":
         place.chmod(0o777)
     else:

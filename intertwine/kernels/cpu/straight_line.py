@@ -62,8 +62,7 @@ class Tables:
         results = []
         for size, shared in zip(self.sizes, self.shared[len(arguments) :]):
             results.append(like.new_zeros(blocks * groups, size, channels) if shared else like.new_empty(nodes, size, channels))
-        if nodes:
-            self._run(arguments, results, group, groups, blocks, what)
+        self._run(arguments, results, group, groups, blocks, what)
         if blocks == 1:
             return results
         kinds = zip(results, self.shared[len(arguments) :])
@@ -78,6 +77,8 @@ class Tables:
         for x, size, shared, count in zip((*arguments, *results), self.widths, self.shared, counts, strict=True):
             shape = (count if shared else nodes, size, channels)
             described += (doors.address(x, "argument or result", shape, self.dtype), size, shared)
+        if not nodes:
+            return
         entries = self.inputs + self.slots
         for width in _WIDTHS[self.dtype]:
             chunks = (channels - first) // width
