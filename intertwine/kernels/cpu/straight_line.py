@@ -85,8 +85,9 @@ class Tables:
             if not chunks:
                 continue
             tasks, size = blocks * chunks, width * self.dtype.itemsize
-            memory = torch.empty(tasks * (8 * entries + self.slots * size) + 128, dtype=torch.uint8, device="cpu")
-            addresses = (doors.address(memory, "workspace", len(memory), torch.uint8) + 63) // 64 * 64
+            amount = tasks * (8 * entries + self.slots * size) + 128
+            memory = torch.empty(amount, dtype=torch.uint8, device="cpu")
+            addresses = (doors.address(memory, "workspace", amount, torch.uint8) + 63) // 64 * 64
             registers = (addresses + 8 * tasks * entries + 63) // 64 * 64
             words = [
                 *(nodes, groups, at_groups, channels, first, chunks, blocks),
