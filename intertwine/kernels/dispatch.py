@@ -39,9 +39,6 @@ def _tensors(**given: Tensor | None) -> dict[str, Tensor | None]:
     return {name: None if tensor is None else in_memory(tensor) for name, tensor in given.items()}
 
 
-AS_X = -(2**62)  # no mistake in counting nodes gives it
-
-
 def _require(plan: Channelwise, tensors: Mapping[str, Tensor | None], ends: tuple[Tensor | None, Tensor | None], nodes: int) -> None:
     """Kernels read where they are told to: this is the last place to notice that there is nothing.
 
@@ -71,14 +68,14 @@ def _require(plan: Channelwise, tensors: Mapping[str, Tensor | None], ends: tupl
             raise InputError(found, where=name, remedy=f"it must be torch.int64 {(len(y),)} on {x.device}.")
 
 
-def _rows(x: Tensor, y: Tensor, destination: Tensor | None, nodes: int) -> int:
+def _rows(y: Tensor, destination: Tensor | None, nodes: int) -> int:
     """How many z has."""
-    return y.shape[0] if destination is None else x.shape[0] if nodes == AS_X else nodes
+    return y.shape[0] if destination is None else nodes
 
 
 def convolve(plan: str, x: Tensor, y: Tensor, w: Tensor | None, source: Tensor | None, destination: Tensor | None, nodes: int) -> Tensor:
-    """z; without a destination it has one row for each edge, and with ``nodes`` AS_X as many as x: tracers would keep a number."""
-    nodes = _rows(x, y, destination, nodes)
+    """z; without a destination it has one row for each edge."""
+    nodes = _rows(y, destination, nodes)
     decoded, tensors = Channelwise.decode(plan), _tensors(x=x, y=y, w=w)
     _require(decoded, tensors, (source, destination), nodes)
     return backends.gather(decoded, VALUE, tensors, (source, destination), nodes)
@@ -131,7 +128,7 @@ library.impl("convolve_second", second_order, "CompositeExplicitAutograd")
 
 @torch.library.register_fake("intertwine::convolve", lib=library)
 def _(plan: str, x: Tensor, y: Tensor, w: Tensor | None, source: Tensor | None, destination: Tensor | None, nodes: int) -> Tensor:
-    return x.new_empty(_rows(x, y, destination, nodes), Channelwise.decode(plan).dim_z)
+    return x.new_empty(_rows(y, destination, nodes), Channelwise.decode(plan).dim_z)
 
 
 def _like(x: Tensor, shape: torch.Size, present: bool) -> Tensor:

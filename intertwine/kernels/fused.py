@@ -8,7 +8,6 @@ from torch import Tensor
 
 from intertwine.kernels import derivatives
 from intertwine.kernels.channelwise import channelwise
-from intertwine.kernels.dispatch import AS_X
 from intertwine.kernels.plan import Plan
 from intertwine.numerics import InputError, safe
 
@@ -76,7 +75,7 @@ class Fused:
             sizes = f"{source.shape[0]} sources, {destination.shape[0]} destinations and {y.shape[0]} rows of y"
             raise InputError(sizes, where="edges", remedy="give one of each for every edge.")
         if nodes is None:
-            nodes = AS_X if torch.jit.is_tracing() else x.shape[0]  # a tracer would keep the number that it sees
+            nodes = x.shape[0]
         elif isinstance(nodes, bool | float) or nodes < 0:
             raise InputError(f"{nodes} nodes", where="nodes", remedy="give a whole number >= 0.")
         return self._call(x, y, w, source, destination, nodes)

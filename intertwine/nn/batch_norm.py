@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import torch
@@ -76,7 +77,7 @@ class BatchNorm(nn.Module):
         if input.ndim < 2 or not input.is_floating_point():
             what = f"expected floats of shape (batch, ..., {self.irreps.dim}), got {input.dtype} {tuple(input.shape)}"
             raise InputError(what, where="BatchNorm", remedy="give a batch axis first: x.unsqueeze(0).")
-        x = input.reshape(input.shape[0], input.shape[1:-1].numel(), input.shape[-1])
+        x = input.reshape(input.shape[0], prod(input.shape[1:-1]), input.shape[-1])
         fresh = self.instance or (self.training and x.shape[0] * x.shape[1] > 0)  # nothing can be learned from an empty batch
         muls = [mul for mul, _ in self.irreps]
         scalar_muls = [mul for mul, ir in self.irreps if ir.is_scalar()]

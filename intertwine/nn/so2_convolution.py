@@ -136,10 +136,7 @@ class SO2Convolution(nn.Module):
         there, back = self._plans(frames.lmax, frames.mmax)
         seen = convolve(there, x, frames.matrices, None, source, None, edge_index.shape[1])
         mixed = self.linear(seen, own, scale)
-        if torch.jit.is_tracing():  # it would keep the number of nodes that it sees
-            z = segment.sum(convolve(back, mixed, frames.matrices, None, None, None, edge_index.shape[1]), destination, nodes)
-        else:
-            z = convolve(back, mixed, frames.matrices, None, None, destination, nodes)
+        z = convolve(back, mixed, frames.matrices, None, None, destination, nodes)
         if frames.zero is None:
             return z
         return z + self._at_rest(x, own, scale, frames.zero.to(x.dtype).unsqueeze(-1), source, destination, nodes)

@@ -220,12 +220,17 @@ class Linear(nn.Module):
                 remedy="use .to(...) on one of them.",
             )
         batch = features.shape[: features.ndim - own]
-        if not self.shared_weights and self.weight_numel:
-            batch = torch.broadcast_shapes(batch, weight.shape[: weight.ndim - (1 if own == 1 else 3)])
+        if not self.shared_weights:
+            leading = ((weight, self.weight_numel, 2 * own - 1), (bias, self.bias_numel, own))
+            batch = torch.broadcast_shapes(batch, *(one.shape[: one.ndim - axes] for one, numel, axes in leading if numel))
+            weight, bias = (
+                one.expand(*batch, *one.shape[one.ndim - axes :]).reshape(prod(batch), *one.shape[one.ndim - axes :]) if numel else one
+                for one, numel, axes in leading
+            )
         sample = features.shape[features.ndim - own :]
         x = features.expand(*batch, *sample).reshape(prod(batch), *sample)
         outputs: list[Tensor | None] = [None] * len(self.irreps_out)
-        blocks, weights = self._blocks(x), self._weights(weight, own)
+        blocks, weights = self._blocks(x), self._weights(weight)
         for group in self._groups:
             rows = blocks[group.inputs[0]] if len(group.inputs) == 1 else torch.cat([blocks[a] for a in group.inputs], dim=-1)
             product = self._product(rows, self._matrix(weights, group))
@@ -269,12 +274,10 @@ class Linear(nn.Module):
             found.append(block if self.f_in is None else block.transpose(1, 2).flatten(2))
         return found
 
-    def _weights(self, weight: Tensor, own: int) -> Sequence[Tensor]:
+    def _weights(self, weight: Tensor) -> Sequence[Tensor]:
         """The weights of each instruction, flat: (numel), with leading axes of f or of the samples."""
         if not self.weight_numel:
             return []
-        if not self.shared_weights:
-            weight = weight.reshape(-1, *weight.shape[-1 if own == 1 else -3 :])
         return weight.split([prod(path.path_shape) for path in self.instructions[: len(self._starts)]], -1)
 
     def _matrix(self, weights: Sequence[Tensor], group: _Group) -> Tensor:
@@ -303,7 +306,7 @@ class Linear(nn.Module):
             before = outputs[path.i_out]
             outputs[path.i_out] = row.expand(1, *row.shape[-2:]) if before is None else before + row
 
-    def _joined(self, outputs: list[Tensor | None], x: Tensor, shape: tuple[int, ...]) -> Tensor:
+    def _joined(self, outputs: list[Tensor | None], x: Tensor, shape: tuple[Any, ...]) -> Tensor:
         """The blocks side by side in the layout, (*shape, irreps_out.dim)."""
         blocks = []
         for piece, (mul, ir) in zip(outputs, self.irreps_out):
