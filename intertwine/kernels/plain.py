@@ -21,9 +21,9 @@ def convolve(
 ) -> Tensor:
     """z of the plan itself, differentiable by autograd and for edges and nodes of any number in a trace; None: edge e is of node e."""
     count = y.shape[0] if destination is None else nodes
-    every = torch.ones_like(y[:, :1], dtype=torch.int64).squeeze(1).cumsum(0) - 1 if source is None or destination is None else None
-    ends = [every if end is None else end for end in (source, destination)]
-    return gather(plan, VALUE, {"x": x, "y": y, "w": w}, ends[0], ends[1], count)
+    every = torch.ones_like(y[:, :1], dtype=torch.int64).squeeze(1).cumsum(0) - 1  # no arange(): a trace would keep the number
+    tensors = {"x": x, "y": y, "w": w}
+    return gather(plan, VALUE, tensors, every if source is None else source, every if destination is None else destination, count)
 
 
 def gather(

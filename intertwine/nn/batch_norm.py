@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import prod
 from typing import Any
 
@@ -9,12 +10,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from intertwine.numerics import InputError, choose
+from intertwine.numerics import InputError, Rebuildable, choose
 from intertwine.o3 import Irreps
 from intertwine.o3.blocks import LAYOUTS, split_blocks
 
 
-class BatchNorm(nn.Module):
+class BatchNorm(Rebuildable):
     r"""Each single irrep divided by its root mean square over the batch; scalars (0e) are centred first.
 
     .. math:: z_u = w_u\,(x_u - \mu_u)\,(\langle \|x_u - \mu_u\|^2 \rangle + \epsilon)^{-1/2} + b_u, \qquad \mu = b = 0 \text{ but for } 0e
@@ -65,6 +66,10 @@ class BatchNorm(nn.Module):
         self.register_buffer("running_var", None if instance else torch.ones(features, **factory))
         self.weight = nn.Parameter(torch.ones(features, **factory)) if affine else None
         self.bias = nn.Parameter(torch.zeros(scalars, **factory)) if affine and include_bias else None
+
+    def _rebuild(self, state: Mapping[str, Any]) -> None:
+        known = {name: state[name] for name in ("eps", "momentum", "affine", "reduce", "instance", "normalization")}
+        BatchNorm.__init__(self, state["irreps"], include_bias=state.get("include_bias", True), **known)
 
     running_mean: Any
     running_var: Any

@@ -13,6 +13,7 @@ from intertwine.numerics.errors import (
     nearest,
 )
 from intertwine.numerics.files import cache_folder, replacing, write_atomically
+from intertwine.numerics.rebuilding import Rebuildable
 
 __all__ = [
     "CheckpointError",
@@ -21,6 +22,7 @@ __all__ = [
     "GeometryError",
     "InputError",
     "IntertwineError",
+    "Rebuildable",
     "cache_folder",
     "choose",
     "ignore_keys",

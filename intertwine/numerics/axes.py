@@ -55,7 +55,7 @@ def _flat(x: Tensor, others: list[Tensor], owns: list[int], sizes: list[int], li
     rows = 1
     for size in lead:
         rows *= size
-    return x.expand(lead + sizes).reshape([rows] + sizes)
+    return x.expand(lead + sizes).reshape([rows] + sizes)  # noqa: RUF005  TorchScript has no stars
 
 
 @no_type_check
@@ -71,7 +71,7 @@ def _samples(x: Tensor, sizes: list[int], like: Tensor) -> Tensor:
     rows = 1
     for axis in range(1, x.dim() - len(sizes)):
         rows *= x.size(axis)
-    return x.reshape([x.size(0), rows] + sizes)
+    return x.reshape([x.size(0), rows] + sizes)  # noqa: RUF005
 
 
 @no_type_check
