@@ -28,7 +28,7 @@ def convolve(
     w: Float[Tensor, "edges weights"] | None,
     source: Int[Tensor, " edges"] | None,
     destination: Int[Tensor, " edges"] | None,
-    nodes: int,
+    nodes: Any,
 ) -> Float[Tensor, "nodes dim_z"]:
     """z, differentiable to every order in x, y and w.
 

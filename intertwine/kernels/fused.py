@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -95,7 +97,7 @@ class Fused:
             raise InputError(f"{x.shape[0]} samples of x, {y.shape[0]} of y", where="y", remedy="give equally many.")
         return self._call(x, y, w, None, None, x.shape[0])
 
-    def _call(self, x: Tensor, y: Tensor, w: Tensor | None, source: Tensor | None, destination: Tensor | None, nodes: int) -> Tensor:
+    def _call(self, x: Tensor, y: Tensor, w: Tensor | None, source: Tensor | None, destination: Tensor | None, nodes: Any) -> Tensor:
         w = w if self.dims[2] else None
         for name, tensor, dim in zip(("x", "y", "weight"), (x, y, w), self.dims):
             if tensor is None:

@@ -23,7 +23,7 @@ class Rebuildable(nn.Module):
 
     def _rebuild(self, state: Mapping[str, Any]) -> None:
         """Call the constructor of the class with what e3nn's attributes say."""
-        raise NotImplementedError
+        raise InputError("the class has no counterpart in e3nn", where=type(self).__name__)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, _MARK: 1}

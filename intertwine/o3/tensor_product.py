@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from intertwine.kernels import Operand, Plan, Product, Table, weight_shape
+from intertwine.kernels import Operand, Plan, Product, Table, partial, weight_shape
 from intertwine.numerics import InputError, Rebuildable, choose, ignore_keys, safe
 from intertwine.o3.clebsch_gordan import coupling
 from intertwine.o3.irreps import Irreps
@@ -219,8 +219,13 @@ class TensorProduct(Rebuildable):
         Returns:
             (..., irreps_in1.dim, irreps_out.dim).
         """
+        given, plan = self._needed(weight), self.kernel.plan
+        if given is not None and partial.supported(plan) and given.dtype == y.dtype and y.shape[-1:] == (plan.in2.dim,):
+            batch = y.shape[:-1] if self.shared_weights else torch.broadcast_shapes(y.shape[:-1], given.shape[:-1])
+            rows = [one.expand(*batch, one.shape[-1]).reshape(prod(batch), one.shape[-1]) for one in (y, given) if one.ndim > 1 or one is y]
+            made = partial.matrix(plan, rows[0], given.unsqueeze(0) if self.shared_weights else rows[1])
+            return made.reshape(*batch, *made.shape[1:])
         basis = torch.eye(self.irreps_in1.dim, dtype=y.dtype, device=y.device)
-        given = self._needed(weight)
         return self.forward(basis, y.unsqueeze(-2), given if given is None or self.shared_weights else given.unsqueeze(-2))
 
     def weight_view_for_instruction(
