@@ -129,7 +129,8 @@ class Network(torch.nn.Module):
     def __init__(self):
         super().__init__()
         self.harmonics = o3.SphericalHarmonics("0e+1o+2e", True, normalization="component")
-        self.product = o3.TensorProduct("16x0e", "0e+1o+2e", "16x0e+16x1o+16x2e", [(0, k, k, "uvu", True) for k in range(3)], shared_weights=False)
+        paths = [(0, k, k, "uvu", True) for k in range(3)]
+        self.product = o3.TensorProduct("16x0e", "0e+1o+2e", "16x0e+16x1o+16x2e", paths, shared_weights=False)
         self.radial = nn.FullyConnectedNet([4, 8, self.product.weight_numel], torch.nn.functional.silu)
         self.up, self.out = o3.Linear("2x0e", "16x0e"), o3.TensorSquare("16x0e+16x1o+16x2e", "0e")
 
@@ -145,7 +146,7 @@ script(network).save(sys.argv[1])
 
 
 def test_a_deployed_program(tmp_path: Path) -> None:
-    """What ``sevenn deploy`` does: a network of e3nn's, compiled by ``e3nn.util.jit.script`` and saved; the same numbers on e3nn and here."""
+    """What ``sevenn deploy`` does: a network compiled by ``e3nn.util.jit.script`` and saved; the same numbers on e3nn and here."""
     (tmp_path / "program.py").write_text(PROGRAM)
     results = []
     torch.manual_seed(0)
