@@ -33,16 +33,13 @@ library.define(
 # ------------------------------------------------------------------------------------------------------------------- values
 
 
-AS_X = -(2**62)  # no mistake in counting nodes gives it
-
-
 def _taken(
     plan: Channelwise, ends: tuple[Tensor | None, Tensor | None], nodes: int, **given: Tensor | None
 ) -> tuple[dict[str, Tensor | None], int, int]:
     """The tensors in memory. Kernels read where they are told to: this is the place to notice that there is nothing.
 
     Args:
-        plan: of the product; ends: source and destination of each edge; nodes: rows of z and g, or AS_X.
+        plan: of the product; ends: source and destination of each edge; nodes: rows of z and g.
         given: the tensors by their names.
 
     Returns:
@@ -55,7 +52,7 @@ def _taken(
     assert x is not None
     assert y is not None
     senders, edges = doors.rows(x, "x", plan.dim_x), doors.rows(y, "y", plan.dim_y)
-    nodes = _rows(senders, edges, ends[1], nodes)
+    nodes = _rows(edges, ends[1], nodes)
     if nodes < 0:
         raise InputError(f"{nodes} nodes", where="nodes", remedy="give a number >= 0.")
     shapes, dtype, device = plan.shapes(senders, nodes, edges), x.dtype, x.device
@@ -70,13 +67,13 @@ def _taken(
     return {name: None if one is None else doors.in_memory(one, name) for name, one in given.items()}, senders, nodes
 
 
-def _rows(senders: int, edges: int, destination: Tensor | None, nodes: int) -> int:
+def _rows(edges: int, destination: Tensor | None, nodes: int) -> int:
     """How many z has."""
-    return edges if destination is None else senders if nodes == AS_X else nodes
+    return edges if destination is None else nodes
 
 
 def convolve(plan: str, x: Tensor, y: Tensor, w: Tensor | None, source: Tensor | None, destination: Tensor | None, nodes: int) -> Tensor:
-    """z; without a destination it has one row for each edge, and with ``nodes`` AS_X as many as x: tracers would keep a number."""
+    """z; without a destination it has one row for each edge."""
     decoded, ends = Channelwise.decode(plan), (source, destination)
     tensors, _, nodes = _taken(decoded, ends, nodes, x=x, y=y, w=w)
     return backends.gather(decoded, VALUE, tensors, ends, nodes)
@@ -129,7 +126,7 @@ library.impl("convolve_second", second_order, "CompositeExplicitAutograd")
 
 @torch.library.register_fake("intertwine::convolve", lib=library)
 def _(plan: str, x: Tensor, y: Tensor, w: Tensor | None, source: Tensor | None, destination: Tensor | None, nodes: int) -> Tensor:
-    return x.new_empty(_rows(x.shape[0], y.shape[0], destination, nodes), Channelwise.decode(plan).dim_z)
+    return x.new_empty(_rows(y.shape[0], destination, nodes), Channelwise.decode(plan).dim_z)
 
 
 def _like(x: Tensor, shape: torch.Size, present: bool) -> Tensor:

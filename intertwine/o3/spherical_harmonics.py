@@ -3,14 +3,14 @@ r"""Real spherical harmonics of vectors, in e3nn's order, signs and normalisatio
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from intertwine.numerics import ExactBuffers, InputError, choose
+from intertwine.numerics import ExactBuffers, InputError, Rebuildable, choose
 from intertwine.numerics.safe import plain
 from intertwine.o3.blocks import LAYOUTS, channels_innermost
 from intertwine.o3.fused_harmonics import fused
@@ -24,7 +24,7 @@ from intertwine.o3.unit_vectors import Unit, direction
 NORMALIZATIONS = ("integral", "component", "norm")
 
 
-class SphericalHarmonics(ExactBuffers):
+class SphericalHarmonics(Rebuildable, ExactBuffers):
     r"""The module of :func:`spherical_harmonics`.
 
     Args:
@@ -72,6 +72,9 @@ class SphericalHarmonics(ExactBuffers):
             self.register_exact("order", channels_innermost(self.irreps_out))
         else:
             self.register_buffer("order", None, persistent=False)
+
+    def _rebuild(self, state: Mapping[str, Any]) -> None:
+        SphericalHarmonics.__init__(self, state["_ls_list"], state["normalize"], state["normalization"], state["irreps_in"])
 
     def forward(self, x: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch dim"]:
         """Harmonics of vectors: components of ``irreps_out`` on the last axis; the unit is that of x to the power l, or none.

@@ -2,7 +2,7 @@ r"""Tensor products of two representations with weighted paths, in e3nn's words 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from math import inf, prod, sqrt
 from typing import Any, NamedTuple
@@ -11,8 +11,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from intertwine.kernels import Operand, Plan, Product, Table, weight_shape
-from intertwine.numerics import InputError, choose, ignore_keys, safe
+from intertwine.kernels import Operand, Plan, Product, Table, partial, weight_shape
+from intertwine.numerics import InputError, Rebuildable, choose, ignore_keys, safe
 from intertwine.o3.clebsch_gordan import coupling
 from intertwine.o3.irreps import Irreps
 
@@ -40,7 +40,7 @@ class Instruction(NamedTuple):
     path_shape: tuple[int, ...]
 
 
-class TensorProduct(nn.Module):
+class TensorProduct(Rebuildable):
     r"""Sum of weighted paths, each the coupling of one block of x with one of y to one block of z:
 
     .. math:: z_w = \sum_{\text{paths}} \sqrt{\alpha} \sum_{uv} W_{uvw}\, (x_u \otimes y_v)_{l_3}, \qquad
@@ -127,6 +127,15 @@ class TensorProduct(nn.Module):
         self.register_buffer("output_mask", self._mask(dtype, device))
         ignore_keys(self, [r"_compiled_main.*"])
 
+    def _rebuild(self, state: Mapping[str, Any]) -> None:
+        paths = list(state["instructions"])
+        known: dict[str, Any] = {
+            name: state[name] for name in ("irreps_in1", "irreps_in2", "irreps_out", "internal_weights", "shared_weights")
+        }
+        known["instructions"] = [(*path[:5], path.path_weight**2) for path in paths]
+        TensorProduct.__init__(self, irrep_normalization="none", path_normalization="none", **known)
+        self.instructions = paths
+
     def _instruction(self, number: int, given: Sequence[Any]) -> Instruction:
         """A path as given, checked."""
         where = f"instructions[{number}]"
@@ -210,8 +219,13 @@ class TensorProduct(nn.Module):
         Returns:
             (..., irreps_in1.dim, irreps_out.dim).
         """
+        given, plan = self._needed(weight), self.kernel.plan
+        if given is not None and partial.supported(plan) and given.dtype == y.dtype and y.shape[-1:] == (plan.in2.dim,):
+            batch = y.shape[:-1] if self.shared_weights else torch.broadcast_shapes(y.shape[:-1], given.shape[:-1])
+            rows = [one.expand(*batch, one.shape[-1]).reshape(prod(batch), one.shape[-1]) for one in (y, given) if one.ndim > 1 or one is y]
+            made = partial.matrix(plan, rows[0], given.unsqueeze(0) if self.shared_weights else rows[1])
+            return made.reshape(*batch, *made.shape[1:])
         basis = torch.eye(self.irreps_in1.dim, dtype=y.dtype, device=y.device)
-        given = self._needed(weight)
         return self.forward(basis, y.unsqueeze(-2), given if given is None or self.shared_weights else given.unsqueeze(-2))
 
     def weight_view_for_instruction(
