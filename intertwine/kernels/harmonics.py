@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from intertwine.kernels import solid_reference as reference
-from intertwine.kernels.choice import announce
+from intertwine.kernels.choice import announce, compiles
 from intertwine.kernels.native import in_memory
 from intertwine.kernels.processes import Lock
 from intertwine.kernels.solid import Solid
@@ -55,9 +55,11 @@ class Harmonics:
     def _run(self, kind: str, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> bool:
         """Run a kernel, if there is one that can be trusted."""
         x = inputs[0]
+        if not x.is_cpu:
+            return False
         key = (kind, x.dtype)
         function = self.functions[key] if key in self.functions else self._prepared(kind, x.dtype)
-        if function is None or not x.is_cpu:
+        if function is None:
             return False
         _launch(function, kind, self.solid, inputs, outputs)
         return True
@@ -68,7 +70,7 @@ class Harmonics:
         with _lock:
             if key in self.functions:
                 return self.functions[key]
-            if dtype not in DTYPES or not compilable(self.solid):
+            if dtype not in DTYPES or not compilable(self.solid) or not compiles():
                 self.functions[key] = None
                 return None
             name = f"kernel '{kind}' of the harmonics of degrees {list(self.solid.degrees)} in {dtype}"
