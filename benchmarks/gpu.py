@@ -178,11 +178,16 @@ def forces(problem: Problem, convolution: Convolution) -> Callable[[], Any]:
 TASKS = {"forward": forward, "forward + backward": backward, "force training": forces}
 
 
+_LONGEST = 1000.0  # ms: of the samples of slow functions, which are fewer then
+
+
 def timed(functions: dict[str, Callable[[], Any]], repeats: int = 15, shortest: float = 2.0) -> dict[str, float]:
     """Median time of a call in ms by the card's clock; the functions take turns. Without a card one call each, by the processor's."""
     if not torch.cuda.is_available():
         return interleaved(functions, 1, warmup=1)
-    calls = {name: max(1, min(200, round(shortest / max(_once(one, 3), 1e-3)))) for name, one in functions.items()}
+    first = {name: _once(one, 3) for name, one in functions.items()}
+    calls = {name: max(1, min(200, round(shortest / max(time, 1e-3)))) for name, time in first.items()}
+    repeats = max(3, min(repeats, round(_LONGEST / sum(first.values()))))
     samples: dict[str, list[float]] = {name: [] for name in functions}
     for turn in range(repeats):
         for name in list(functions) if turn % 2 else list(functions)[::-1]:

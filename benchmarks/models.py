@@ -39,7 +39,7 @@ def silicon(repeats: int) -> Graph:
     return connect(Graph(places, z=torch.tensor(atoms.numbers), cell=cell, pbc=torch.ones(1, 3, dtype=torch.bool)), 5.0)
 
 
-def nequip(graph: Graph, device: str = "cpu", layers: int = 4, features: int = 32) -> Pair:
+def nequip(graph: Graph, device: str = "cpu", layers: int = 4, features: int = 32, lmax: int = 2) -> Pair:
     """The package nequip's model, and ours of it."""
     from nequip.model import NequIPGNNModel
     from nequip.utils.global_state import set_global_state
@@ -49,7 +49,7 @@ def nequip(graph: Graph, device: str = "cpu", layers: int = 4, features: int = 3
     names = [chemical_symbols[number] for number in species]
     shifts = {name: float(number % 7) - 3.0 for name, number in zip(names, species)}
     scales = {"per_type_energy_scales": dict.fromkeys(names, 1.0), "per_type_energy_shifts": shifts}
-    sizes = {"num_layers": layers, "l_max": 2, "num_features": features, "radial_mlp_depth": 1, "radial_mlp_width": 128}
+    sizes = {"num_layers": layers, "l_max": lmax, "num_features": features, "radial_mlp_depth": 1, "radial_mlp_width": 128}
     theirs = NequIPGNNModel(seed=0, model_dtype="float32", r_max=5.0, type_names=names, avg_num_neighbors=8.0, **sizes, **scales)
     ours, graph, theirs = from_nequip(theirs).to(device), graph.to(device), theirs.to(device)
     ours.stressed = lambda graph: False  # type: ignore[method-assign]  # theirs is not asked for it either
@@ -68,15 +68,15 @@ def nequip(graph: Graph, device: str = "cpu", layers: int = 4, features: int = 3
     return theirs, run, ours, lambda: ours(graph)
 
 
-def mace(graph: Graph, device: str = "cpu", channels: int = 128) -> Pair:
+def mace(graph: Graph, device: str = "cpu", channels: int = 128, lmax: int = 3, correlation: int = 3) -> Pair:
     """mace-torch's model, and ours of it."""
     from e3nn import o3
     from mace import modules
 
     species = graph.z.unique()
     theirs = modules.ScaleShiftMACE(
-        r_max=5.0, num_bessel=8, num_polynomial_cutoff=5, max_ell=3, num_interactions=2, num_elements=len(species),
-        atomic_numbers=species.tolist(), atomic_energies=-np.ones(len(species)), avg_num_neighbors=28.0, correlation=3,
+        r_max=5.0, num_bessel=8, num_polynomial_cutoff=5, max_ell=lmax, num_interactions=2, num_elements=len(species),
+        atomic_numbers=species.tolist(), atomic_energies=-np.ones(len(species)), avg_num_neighbors=28.0, correlation=correlation,
         gate=torch.nn.functional.silu, hidden_irreps=o3.Irreps(f"{channels}x0e+{channels}x1o"), MLP_irreps=o3.Irreps("16x0e"),
         atomic_inter_scale=1.0, atomic_inter_shift=0.0,
         interaction_cls_first=modules.RealAgnosticInteractionBlock, interaction_cls=modules.RealAgnosticResidualInteractionBlock,

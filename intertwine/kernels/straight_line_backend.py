@@ -37,7 +37,7 @@ def evaluate(
     """
     dtype = arguments[0].dtype
     able = dtype in (torch.float32, torch.float64)
-    if group.device.type == "cpu" and choice.chosen(group.device, able, str(dtype)) == "cpu":
+    if choice.native(group.device) == "cpu" and choice.chosen(group.device, able, str(dtype)) == "cpu":
         return _fastest(program, dtype)(arguments, group, groups)
     return plainly(program, arguments, group, groups)
 
