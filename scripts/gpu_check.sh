@@ -22,11 +22,16 @@ done
 
 site=$(mktemp -d)
 trap 'rm -rf "$site"' EXIT
-if compgen -G "$wheels/*.whl" >/dev/null; then
-  "$python" -m pip install --quiet --no-index --no-deps --no-compile --no-cache-dir --disable-pip-version-check --root-user-action=ignore \
-    --target "$site" "$wheels"/*.whl || echo "warning: not all wheels could be installed; what is missing is left out" >&2
-else
+install() {
+  "$python" -m pip install --quiet --no-index --no-deps --no-compile --no-cache-dir --disable-pip-version-check \
+    --root-user-action=ignore --upgrade --target "$site" "$@"
+}
+if ! compgen -G "$wheels/*.whl" >/dev/null; then
   echo "no wheels in $wheels: only what is installed already is used (scripts/gpu_wheels.sh collects them)"
+elif ! install "$wheels"/*.whl; then # one that does not fit stops all: take them one by one, and do without it
+  for wheel in "$wheels"/*.whl; do
+    install "$wheel" || echo "warning: without $(basename "$wheel")" >&2
+  done
 fi
 export PYTHONPATH=$root:$site${PYTHONPATH:+:$PYTHONPATH}
 "$python" "$root/benchmarks/gpu_check.py" --out "$out" --minutes "$minutes" --spent "$SECONDS" "${options[@]}"
