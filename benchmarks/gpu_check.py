@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -53,14 +54,14 @@ PARTS = (
 class Plan:
     """Who may run for how long."""
 
-    def __init__(self, seconds: float, started: float | None = None) -> None:
-        self.end = (time.monotonic() if started is None else started) + seconds - RESERVE
+    def __init__(self, seconds: float, parts: Sequence[Part] = PARTS, started: float | None = None) -> None:
+        self.parts, self.end = parts, (time.monotonic() if started is None else started) + seconds - RESERVE
 
     def deadline(self, place: int, now: float | None = None) -> float | None:
         """Seconds for the part at a place, with its share of what is left; None if it is too little to start."""
         left = self.end - (time.monotonic() if now is None else now)
-        seconds = left * PARTS[place].share / sum(part.share for part in PARTS[place:])
-        return seconds if seconds >= PARTS[place].least else None
+        seconds = left * self.parts[place].share / sum(part.share for part in self.parts[place:])
+        return seconds if seconds >= self.parts[place].least else None
 
 
 def run(part: Part, seconds: float, folder: Path, log: IO[str], options: list[str]) -> str:
@@ -119,18 +120,17 @@ def check(folder: Path, seconds: float, only: list[str], dry: bool) -> dict[str,
         how each ended, in words; also of those that were skipped.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for part in PARTS:  # of a former run
+    chosen = [part for part in PARTS if part.name in only]
+    for part in chosen:  # of a former run
         (folder / f"{part.name}.json").unlink(missing_ok=True)
-    plan, ends = Plan(seconds), {}
+    plan, ends = Plan(seconds, chosen), {part.name: "not asked for" for part in PARTS}
     with tempfile.TemporaryDirectory(prefix="gpu-check-") as scratch, (folder / "log.txt").open("w") as log:
         environment(Path(scratch), dry)
         background = build(log, dry)
         try:
-            for place, part in enumerate(PARTS):
+            for place, part in enumerate(chosen):
                 given = plan.deadline(place)
-                if part.name not in only:
-                    ends[part.name] = "not asked for"
-                elif given is None:
+                if given is None:
                     ends[part.name] = "skipped: too little time is left"
                 else:
                     unbuilt = background is not None and background.poll() != 0

@@ -14,8 +14,7 @@ import gpu_cases
 import triton
 import triton.language as tl
 from triton.backends.compiler import GPUTarget
-from triton.compiler import code_generator
-from triton.compiler import ASTSource
+from triton.compiler import ASTSource, code_generator
 
 from intertwine.kernels.channelwise import channelwise
 from intertwine.kernels.forms import VALUE, gradient
