@@ -61,7 +61,8 @@ try:
     particles = ""
 except Exception as error:
     particles = type(error).__name__ + ": " + str(error).splitlines()[0]
-print(json.dumps({"particles": particles, "worst": worst, "said": [text for text in said if "llvmlite" in text or "kernel" in text], "refused": refused}))
+said = [text for text in said if "llvmlite" in text or "kernel" in text]
+print(json.dumps({"particles": particles, "worst": worst, "said": said, "refused": refused}))
 """
 
 
@@ -75,7 +76,7 @@ def outcome(refused: list[str], folder: Path) -> dict[str, Any]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-@pytest.mark.parametrize("refused", [["llvmlite"], ["llvmlite", "numba"], ["llvmlite", "numba", "triton"]], ids=" ".join)
+@pytest.mark.parametrize("refused", [["llvmlite"], ["llvmlite", "numba", "triton"]], ids=" ".join)
 def test_plain_torch_takes_over_and_says_so_once(refused: list[str], tmp_path: Path) -> None:
     found = outcome(refused, tmp_path)
     assert max(found["worst"].values()) < 2e-5
@@ -87,7 +88,7 @@ def test_plain_torch_takes_over_and_says_so_once(refused: list[str], tmp_path: P
         assert found["particles"] == "InputError: nbody: the integrator needs numba (no module named 'numba' here)"
 
 
-@pytest.mark.parametrize("refused", [["numba"], ["triton"], []], ids=["numba", "triton", "nothing"])
+@pytest.mark.parametrize("refused", [["numba"], ["triton"]], ids=" ".join)
 def test_without_others_the_kernels_are_there(refused: list[str], tmp_path: Path) -> None:
     found = outcome(refused, tmp_path)
     assert max(found["worst"].values()) < 2e-5
