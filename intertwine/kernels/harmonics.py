@@ -11,7 +11,7 @@ from torch import Tensor
 
 from intertwine.kernels import doors
 from intertwine.kernels import solid_reference as reference
-from intertwine.kernels.choice import announce
+from intertwine.kernels.choice import announce, compiles
 from intertwine.kernels.processes import preparing, single
 from intertwine.kernels.solid import Solid
 from intertwine.numerics import InputError
@@ -58,9 +58,10 @@ class Harmonics:
     def _run(self, kind: str, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> bool:
         """Run a kernel, if there is one that can be trusted."""
         x = inputs[0]
-        key = (kind, x.dtype)
-        function = self.functions[key] if key in self.functions else self._prepared(kind, x.dtype)
-        if function is None or not x.is_cpu:
+        key, function = (kind, x.dtype), None
+        if x.is_cpu:
+            function = self.functions[key] if key in self.functions else self._prepared(kind, x.dtype)
+        if function is None:
             _require(kind, self.solid, inputs)
             return False
         _launch(function, kind, self.solid, inputs, outputs)
@@ -72,7 +73,7 @@ class Harmonics:
         with preparing, single():
             if key in self.functions:
                 return self.functions[key]
-            if dtype not in DTYPES or not compilable(self.solid):
+            if dtype not in DTYPES or not compilable(self.solid) or not compiles():
                 self.functions[key] = None
                 return None
             name = f"kernel '{kind}' of the harmonics of degrees {list(self.solid.degrees)} in {dtype}"

@@ -84,9 +84,8 @@ def _sorted(backend: str, index: Index, nodes: int, edges: int, device: torch.de
 
         return sort_edges(index, nodes, where)
     check_range(index, nodes, edges, where)
-    order = torch.argsort(index, stable=True)
-    counts = torch.bincount(index, minlength=nodes)
-    return order, torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+    ordered, order = torch.sort(index, stable=True)
+    return order, torch.searchsorted(ordered, torch.arange(nodes + 1, device=device))  # counting would wait for the device
 
 
 def _whole(index: Index, other: Index, order: Tensor) -> Tensor:

@@ -52,6 +52,8 @@ _TRUSTED: dict[torch.dtype, bool | None] = {torch.float32: None, torch.float64: 
 def trusted(dtype: torch.dtype) -> bool:
     """Whether the kernels give what plain torch gives, found out once; if they do not, a warning says so."""
     found = _TRUSTED[dtype]
+    if found is None and not choice.compiles():
+        found = _TRUSTED[dtype] = False
     if found is None:
         try:
             with preparing, single():
