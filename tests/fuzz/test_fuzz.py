@@ -19,6 +19,7 @@ from intertwine.cli import app
 
 #: Lines of each kind: enough for a newcomer's run, and for `make test-all`.
 COUNT = 200 if os.environ.get("INTERTWINE_TEST_ALL") == "1" else 20
+PARTS = ("config.toml", "splits.json", "best.safetensors", "last.safetensors", "report.json")
 CODES = {0, 1, 2}  # done, a verdict, bad input; 3 is a bug
 SMALL = [
     "--epochs",
@@ -84,38 +85,37 @@ def test_command_lines(ground: Path) -> None:
 def test_hostile_files(ground: Path) -> None:
     rng = random.Random(21)
     corpus = make_corpus(ground / "corpus")
-    kept = [ground / "run" / name for name in ("config.toml", "splits.json", "best.safetensors", "last.safetensors", "report.json")]
-    lines = []
-    for k in range(COUNT):
-        if rng.random() < 0.25:
-            source = rng.choice(kept)
-            folder = ground / f"run{k}"
-            folder.mkdir()
-            for path in kept:
-                content = path.read_bytes()
-                (folder / path.name).write_bytes(hurt(content, rng) if path == source else content)
-            use = rng.choice(
-                (["evaluate", folder.name], ["predict", folder.name, "one.xyz"], ["train", "--resume", folder.name, "--epochs", "2"])
-            )
-            lines.append(
-                use if source.suffix != ".toml" or rng.random() < 0.5 else ["train", "--config", f"{folder.name}/config.toml", *SMALL]
-            )
-            continue
-        source = rng.choice(corpus)
-        name = f"hostile{k}{''.join(source.suffixes)}"
-        (ground / name).write_bytes(hurt(source.read_bytes(), rng))
-        lines.append(
-            rng.choice(
-                (
-                    ["predict", "run", name, "-o", f"p{k}.xyz"],
-                    ["predict", "run", name],
-                    ["evaluate", "run", name],
-                    ["relax", "run", name, "--steps", "2"],
-                    ["md", "run", name, "--steps", "2", "--equilibrate", "0"],
-                    ["train", name, "--model", "schnet", "--run", f"new{k}", *SMALL],
-                )
-            )
-        )
+    makers = [damaged_run if rng.random() < 0.25 else hostile_file for _ in range(COUNT)]
+    lines = [make(k, rng.choice(corpus), rng) if make is hostile_file else make(k, ground, rng) for k, make in enumerate(makers)]
     found = answers(lines, ground)
     assert len(found) == COUNT
     assert not (bad := faults(found)), json.dumps(bad, indent=1)
+
+
+def damaged_run(number: int, ground: Path, rng: random.Random) -> list[str]:
+    """A line that uses a copy of the run of which one file is hurt."""
+    hurt_one = rng.choice(PARTS)
+    folder = ground / f"run{number}"
+    folder.mkdir()
+    for name in PARTS:
+        content = (ground / "run" / name).read_bytes()
+        (folder / name).write_bytes(hurt(content, rng) if name == hurt_one else content)
+    if hurt_one == "config.toml" and rng.random() < 0.5:
+        return ["train", "--config", f"{folder.name}/config.toml", *SMALL]
+    return rng.choice((["evaluate", folder.name], ["predict", folder.name, "one.xyz"], ["train", "--resume", folder.name, "--epochs", "2"]))
+
+
+def hostile_file(number: int, source: Path, rng: random.Random) -> list[str]:
+    """A line that uses a hurt copy of a file."""
+    name = f"hostile{number}{''.join(source.suffixes)}"
+    (source.parent.parent / name).write_bytes(hurt(source.read_bytes(), rng))
+    return rng.choice(
+        (
+            ["predict", "run", name, "-o", f"p{number}.xyz"],
+            ["predict", "run", name],
+            ["evaluate", "run", name],
+            ["relax", "run", name, "--steps", "2"],
+            ["md", "run", name, "--steps", "2", "--equilibrate", "0"],
+            ["train", name, "--model", "schnet", "--run", f"new{number}", *SMALL],
+        )
+    )
