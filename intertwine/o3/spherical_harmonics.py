@@ -18,6 +18,7 @@ from intertwine.o3.harmonic_constants import tables_for
 from intertwine.o3.harmonic_derivatives import Harmonics, values
 from intertwine.o3.irrep import Irrep
 from intertwine.o3.irreps import Irreps
+from intertwine.o3.limits import MOST_COMPONENTS, check_degrees, check_size
 from intertwine.o3.solid_harmonics import solid_harmonics
 from intertwine.o3.unit_vectors import Unit, direction
 
@@ -127,10 +128,13 @@ def read_degrees(l: int | Sequence[int] | str | Irrep | Irreps, where: str) -> t
     """The degrees that an argument names: one, a list, or irreps.
 
     Raises:
-        InputError: a degree is negative or not an integer.
+        InputError: a degree is negative, beyond 100 or not an integer, or there are more than a million components.
     """
     if isinstance(l, str | Irreps | Irrep):  # an irrep is a pair of numbers as well
-        return tuple(Irreps(l).ls)
+        irreps = Irreps(l)
+        check_degrees((ir.l for mul, ir in irreps if mul), where)
+        check_size(irreps.dim, "components", where, MOST_COMPONENTS)
+        return tuple(irreps.ls)
     entries: Any = l if isinstance(l, Sequence) else (l,)
     try:
         degrees = tuple(operator.index(degree) for degree in entries)
@@ -140,6 +144,8 @@ def read_degrees(l: int | Sequence[int] | str | Irrep | Irreps, where: str) -> t
         ) from None
     if any(degree < 0 for degree in degrees):
         raise InputError(f"degrees start at 0, got {list(degrees)}", where=where, remedy="drop the negative ones.")
+    check_degrees(degrees, where)
+    check_size(sum(2 * degree + 1 for degree in degrees), "components", where, MOST_COMPONENTS)
     return degrees
 
 

@@ -15,6 +15,7 @@ from intertwine.kernels import Operand, Plan, Product, Table, partial, weight_sh
 from intertwine.numerics import InputError, Rebuildable, choose, ignore_keys, safe
 from intertwine.o3.clebsch_gordan import coupling
 from intertwine.o3.irreps import Irreps
+from intertwine.o3.limits import check_size
 
 _IRREP_NORMALIZATIONS = ("component", "norm", "none")
 _PATH_NORMALIZATIONS = ("element", "path", "none")
@@ -107,7 +108,7 @@ class TensorProduct(Rebuildable):
         )
         self.instructions = _normalised(
             [self._instruction(number, given) for number, given in enumerate(instructions)],
-            (self.irreps_in1, self.irreps_in2, self.irreps_out),
+            self._irreps(),
             variances,
             choose(irrep_normalization or "component", _IRREP_NORMALIZATIONS, kind="normalisation", where="irrep_normalization"),
             choose(path_normalization or "element", _PATH_NORMALIZATIONS, kind="normalisation", where="path_normalization"),
@@ -118,6 +119,8 @@ class TensorProduct(Rebuildable):
         if internal_weights and not self.shared_weights:
             raise InputError("internal weights are the same for all samples", where="shared_weights", remedy="set internal_weights=False.")
         self.internal_weights = internal_weights
+        blocks = {tuple(irreps[i].ir.dim for irreps, i in zip(self._irreps(), path[:3], strict=True)) for path in self.instructions}
+        check_size(sum(a * b * c for a, b, c in blocks), "coupling coefficients", type(self).__name__)
         self.kernel = Product(self._plan(), shared=self.shared_weights, dtype=dtype, device=device)
         self.weight_numel = self.kernel.plan.weight_numel
         if internal_weights and self.weight_numel > 0:
@@ -156,6 +159,9 @@ class TensorProduct(Rebuildable):
             raise InputError(f"the weight of the path is {path_weight}", where=where, remedy="it is a variance: give a number >= 0.")
         shape = weight_shape(mode, mul1, mul2, mul3, weighted=has_weight, where=where)
         return Instruction(i_in1, i_in2, i_out, mode, has_weight, path_weight, shape)
+
+    def _irreps(self) -> tuple[Irreps, Irreps, Irreps]:
+        return self.irreps_in1, self.irreps_in2, self.irreps_out
 
     def _plan(self) -> Plan:
         representations = (self.irreps_in1, self.irreps_in2, self.irreps_out)
