@@ -34,9 +34,6 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def wrapper(*arguments: Any, **options: Any) -> None:
-        for stream in (sys.stdout, sys.stderr):  # names of files need not be UTF-8
-            if getattr(stream, "errors", "") == "strict" and hasattr(stream, "reconfigure"):
-                stream.reconfigure(errors="backslashreplace")
         if os.environ.get("INTERTWINE_DEBUG") == "1":
             command(*arguments, **options)
             return
