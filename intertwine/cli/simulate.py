@@ -40,6 +40,7 @@ def md(
 
     The total energy fluctuates with the square of the time step, so that over a few ps its slope is mostly phase; the conserved
     (shadow) energy does not, and its drift is the force field's and the arithmetic's."""
+    from intertwine.data.opening import shown
     from intertwine.integrations import run_dynamics, writable
     from intertwine.integrations.simulate import free
     from intertwine.integrations.writing import is_device
@@ -85,8 +86,8 @@ def md(
         "drift of the total energy (eV/atom/ns)": record.total_drift,
         "fluctuation (meV/atom)": record.fluctuation,
         "neighbour lists built": atoms.calc.rebuilds,
-        "trajectory": str(path),
-        "picture": str(drawing) if drawing is not None else "none",
+        "trajectory": shown(path),
+        "picture": shown(drawing) if drawing is not None else "none",
     }
     report(summary, as_json, f"{ensemble.upper()} of {structure}")
 
@@ -109,6 +110,7 @@ def relax(
     """Relax a structure until its forces vanish. Exit code 0 if they did, 1 if the steps ran out."""
     import numpy as np
 
+    from intertwine.data.opening import shown
     from intertwine.integrations import relax as minimise
     from intertwine.integrations import to_atoms, writable, write_structures
     from intertwine.integrations.writing import tells_its_unit
@@ -136,7 +138,7 @@ def relax(
         "gained (eV)": before - energy,
         "constraints": ", ".join(_described(constraint) for constraint in atoms.constraints) or "none",
         "largest force (eV/A)": float(np.linalg.norm(atoms.get_forces(), axis=1).max(initial=0.0)),
-        "structure": str(path),
+        "structure": shown(path),
     }
     report(summary, as_json, f"relaxation of {structure}")
     raise SystemExit(0 if converged else console.FAILED)
