@@ -192,7 +192,8 @@ def test_the_lammps_model_of_mace(tmp_path: Path) -> None:
         ).T.contiguous()
         data = {
             "positions": positions, "node_attrs": torch.eye(3, dtype=torch.float64)[torch.arange(8) % 3], "edge_index": edges,
-            "shifts": torch.zeros(edges.shape[1], 3, dtype=torch.float64), "unit_shifts": torch.zeros(edges.shape[1], 3, dtype=torch.float64),
+            "shifts": torch.zeros(edges.shape[1], 3, dtype=torch.float64),
+            "unit_shifts": torch.zeros(edges.shape[1], 3, dtype=torch.float64),
             "cell": torch.eye(3, dtype=torch.float64) * 50, "batch": torch.zeros(8, dtype=torch.long), "ptr": torch.tensor([0, 8]),
         }  # fmt: skip
         out = model(data, torch.ones(8, dtype=torch.float64), False)
