@@ -1,10 +1,11 @@
 # make demo: install, then train, certify and picture a force field of ethanol.   make test: install, then run the tests.
+# make test-all: the same, with ten times as many random command lines and hostile files.
 # make docs: the site, notebooks executed, in build/site/index.html.
 PYTHON ?= python3.11
 TORCH ?= torch==2.13.0
 BIN = .venv/bin
 
-.PHONY: setup demo test lint docs pictures clean
+.PHONY: setup demo test test-all lint docs pictures clean
 
 setup: .venv/.installed
 
@@ -30,6 +31,9 @@ demo: setup
 # two processes of one thread each are faster than one of two, and a test's figures do not depend on the machine's cores
 test: .venv/.peers
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+
+test-all: export INTERTWINE_TEST_ALL = 1
+test-all: test
 
 lint: setup
 	$(BIN)/ruff check .

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import argparse
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from measure import table, write
+from measure import interleaved, table, write
 from products import depthwise
 from torch import Tensor
 
@@ -178,9 +178,16 @@ def forces(problem: Problem, convolution: Convolution) -> Callable[[], Any]:
 TASKS = {"forward": forward, "forward + backward": backward, "force training": forces}
 
 
+_LONGEST = 1000.0  # ms: of the samples of slow functions, which are fewer then
+
+
 def timed(functions: dict[str, Callable[[], Any]], repeats: int = 15, shortest: float = 2.0) -> dict[str, float]:
-    """Median time of a call in ms by the card's clock; the functions take turns."""
-    calls = {name: max(1, min(200, round(shortest / max(_once(one, 3), 1e-3)))) for name, one in functions.items()}
+    """Median time of a call in ms by the card's clock; the functions take turns. Without a card one call each, by the processor's."""
+    if not torch.cuda.is_available():
+        return interleaved(functions, 1, warmup=1)
+    first = {name: _once(one, 3) for name, one in functions.items()}
+    calls = {name: max(1, min(200, round(shortest / max(time, 1e-3)))) for name, time in first.items()}
+    repeats = max(3, min(repeats, round(_LONGEST / sum(first.values()))))
     samples: dict[str, list[float]] = {name: [] for name in functions}
     for turn in range(repeats):
         for name in list(functions) if turn % 2 else list(functions)[::-1]:
@@ -199,18 +206,20 @@ def _once(function: Callable[[], Any], calls: int) -> float:
     return start.elapsed_time(stop) / calls
 
 
-def bandwidth(device: torch.device) -> float:
+def bandwidth(device: torch.device, numbers: int = 2**28) -> float:
     """Bytes that a copy moves in a second, read and written."""
-    source = torch.randn(2**28, device=device)
+    source = torch.randn(numbers, device=device)
     target = torch.empty_like(source)
     return 2 * source.nbytes / (1e-3 * timed({"copy": lambda: target.copy_(source)})["copy"])
 
 
-def rows_of(name: str, problem: Problem, copied: float) -> list[dict[str, Any]]:
-    """The lines of the table for one size; a library that is not there, or refuses, is left out and named."""
+def rows_of(name: str, problem: Problem, copied: float, without: Collection[str] = ()) -> list[dict[str, Any]]:
+    """The lines of the table for one size; a library that is not there, or refuses, or is not wanted, is left out and named."""
     made: dict[str, Convolution] = {}
-    missing = {}
+    missing = dict.fromkeys(without, "not asked for")
     for library, make in CONTESTANTS.items():
+        if library in without:
+            continue
         try:
             made[library] = make(problem)
             forces(problem, made[library])()
@@ -225,6 +234,7 @@ def rows_of(name: str, problem: Problem, copied: float) -> list[dict[str, Any]]:
     for task, prepare in TASKS.items():
         times = timed({library: prepare(problem, convolution) for library, convolution in made.items()})
         line: dict[str, Any] = {"size": name, "task": task} | {f"{library} ms": time for library, time in times.items()}
+        line["missing"] = missing
         if task != "force training":
             line["bytes / copy bandwidth"] = problem.bytes(task) / (1e-3 * times["ours"]) / copied
         line["deviation, eps"] = problem.deviation(made["ours"]) if task == "forward" else None
@@ -248,7 +258,7 @@ def main() -> None:
         lines += rows_of(name, Problem(size, device), copied)
         torch.cuda.empty_cache()
     print(f"{torch.cuda.get_device_name()}, a copy moves {copied / 1e9:.0f} GB/s")
-    print(table(lines))
+    print(table([{key: value for key, value in line.items() if key != "missing"} for line in lines]))
     print(write("gpu", {"device": torch.cuda.get_device_name(), "copy_bytes_per_second": copied, "rows": lines}))
 
 

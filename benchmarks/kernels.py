@@ -35,7 +35,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if not arguments.page:
         RESULTS.mkdir(parents=True, exist_ok=True)
-        bench(repeats=arguments.repeats, compiled=list(SIZES), output=FILE)
+        bench(only=["all"], repeats=arguments.repeats, compiled=list(SIZES), output=FILE)
     insert(DOCS / "kernels.md", "kernels.py", page(json.loads(FILE.read_text())))
 
 

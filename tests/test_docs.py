@@ -103,6 +103,7 @@ def test_the_map_is_that_of_the_classes() -> None:
     rows = re.findall(r"^\| (\w+) \| (.*?) \|$", (ROOT / "docs" / "models.md").read_text(), re.MULTILINE)
     said = {name: rest.split(" | ")[:5] for name, rest in rows if name in MODELS}
     classes = {
-        name: [(card := kind.CARD).message, card.domain, card.geometry, str(card.body_order), card.symmetry] for name, kind in MODELS.items()
+        name: [card.message, card.domain, card.geometry, str(card.body_order), card.symmetry]
+        for name, card in ((name, kind.CARD) for name, kind in MODELS.items())
     }  # fmt: skip
     assert said == classes

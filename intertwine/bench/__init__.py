@@ -5,7 +5,7 @@ from intertwine.bench.clock import Times, copy_bandwidth, installed, interleaved
 from intertwine.bench.contest import PASSES, Contestant, contest
 from intertwine.bench.convolutions import SIZES
 from intertwine.bench.cost import ATOMS, Cost, cost, short, standard_graph
-from intertwine.bench.kernels import PARTS, PEERS, Job, jobs, measure
+from intertwine.bench.kernels import PARTS, PEERS, USUAL, Job, jobs, measure
 from intertwine.bench.report import Grid, grids, heading
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "PASSES",
     "PEERS",
     "SIZES",
+    "USUAL",
     "Contestant",
     "Cost",
     "Grid",

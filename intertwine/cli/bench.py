@@ -16,17 +16,20 @@ from intertwine.numerics import InputError, choose
 def bench(
     what: Annotated[str, typer.Argument(help="kernels.")] = "kernels",
     only: Annotated[
-        list[str] | None, typer.Option(help="Some of A, B, C, tiny, harmonics, contraction, first-use, edges, memory; repeat it.")
+        list[str] | None,
+        typer.Option(help="Some of A, tiny, harmonics, contraction (these by default), B, C, first-use, edges, memory, or all; repeat it."),
     ] = None,
     repeats: Annotated[int, typer.Option(help="Samples of each time.")] = 5,
     threads: Annotated[int | None, typer.Option(help="Threads of torch; by default all cores.")] = None,
     compiled: Annotated[
         list[str] | None,
-        typer.Option("--compile", help="Sizes at which e3nn is compiled by torch, too, half a minute each; or none. By default A."),
+        typer.Option("--compile", help="Sizes at which e3nn is compiled by torch, too, a minute or more each; or none. By default none."),
     ] = None,
     output: Annotated[Path | None, typer.Option("--json", help="Write all numbers to this file.")] = None,
 ) -> None:
-    """Time the kernels beside e3nn, cuequivariance, sphericart and mace-torch, whichever are installed. About three minutes."""
+    """Time the kernels beside e3nn, cuequivariance, sphericart and mace-torch, whichever are installed.
+
+    Two to three minutes of two idle cores; `--only all` measures larger sizes, first uses, a million edges and memory too, in about ten."""
     choose(what, ("kernels",), kind="benchmark", where="bench")
     if threads is not None and threads < 1:
         raise InputError(f"{threads} threads", where="--threads", remedy="give 1 or more.")
@@ -35,12 +38,14 @@ def bench(
 
     import torch
 
-    from intertwine.bench import PARTS, grids, heading, jobs, measure
-    from intertwine.numerics import write_atomically
+    from intertwine.bench import PARTS, USUAL, grids, heading, jobs, measure
+    from intertwine.numerics import destination, write_atomically
 
+    if output is not None:
+        destination(output)  # said before the work, not after it
     if threads is not None:
         torch.set_num_threads(threads)
-    todo = jobs(only or PARTS, repeats, [] if compiled == ["none"] else compiled or ["A"])
+    todo = jobs(PARTS if only == ["all"] else only or USUAL, repeats, [] if compiled == ["none"] else compiled or [])
     with console.bar(sum(job.steps for job in todo), "measuring") as progress:
         document = measure(todo, repeats, progress)
     if output is not None:

@@ -9,8 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
-from intertwine.cli import console
+from intertwine.cli import console, inputs
 from intertwine.cli.code import Allow, own
+from intertwine.cli.inputs import Keys, Units
 from intertwine.numerics import CheckpointError, InputError, IntertwineError, destination, plugins
 from intertwine.numerics.fence import fenced
 
@@ -22,6 +23,8 @@ def certify(
     ] = None,
     model: Annotated[str | None, typer.Option(help="An architecture, untrained, instead of a run.")] = None,
     molecules: Annotated[Path | None, typer.Option(help="Structures to test on; by default small molecules of awkward shapes.")] = None,
+    key: Keys = None,
+    unit: Units = None,
     symmetry: Annotated[
         str | None, typer.Option(help="The group to hold it against: E(3), SE(3), T(3), ...; by default what it claims.")
     ] = None,
@@ -42,7 +45,7 @@ def certify(
         fenced("it failed", name, "correct the function.", shared=True) if users else contextlib.nullcontext(),
         console.bar(len(CHECKS), "certifying") as progress,
     ):
-        graphs = structures(molecules, function, run)
+        graphs = structures(molecules, function, run, key, unit)
         certificate = inspect_symmetry(
             function, graphs, symmetry=symmetry or claimed, seed=seed, progress=lambda done, total, name: progress(done)
         )
@@ -99,14 +102,16 @@ def load(spec: str) -> tuple[Any, str]:
         return function, getattr(card, "symmetry", "E(3)")
 
 
-def structures(path: Path | None, function: Any, run: Any = None) -> list[Any]:
+def structures(path: Path | None, function: Any, run: Any = None, key: list[str] | None = None, unit: list[str] | None = None) -> list[Any]:
     """Graphs to test on: those of a file, or some of the run's test set with molecules (or charged particles) of awkward shapes."""
-    from intertwine.data import open_dataset
+    from intertwine.data import to_graph
     from intertwine.training import test_set, trial_graphs
+    from intertwine.training.evaluation import inputs_of
 
     if path is not None:
-        store = open_dataset(str(path), limit=8)
-        return [store[k] for k in range(len(store))]
+        given = inputs.read(path, run, key, unit, limit=8)
+        names = inputs_of(function) if hasattr(function, "modules") else ()
+        return [to_graph(s, names, given.keys) if hasattr(s, "calc") else s for s in given.structures]
     try:
         test = test_set(run, progress=True) if run is not None else None
     except IntertwineError as error:  # a run is worth certifying where its data are not at hand, too

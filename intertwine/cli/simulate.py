@@ -7,7 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from intertwine.cli import console
+from intertwine.cli import console, inputs
+from intertwine.cli.code import Allow
+from intertwine.cli.inputs import Keys, Units
 from intertwine.cli.use import RunFolder
 from intertwine.numerics import InputError, choose
 
@@ -23,24 +25,37 @@ def md(
     temperature: Annotated[float, typer.Option(help="K, of the starting velocities and of the bath.")] = 300.0,
     timestep: Annotated[float, typer.Option(help="fs.")] = 0.25,
     ensemble: Annotated[str, typer.Option(help="nve (conserves energy: its drift measures the force field) or nvt (Langevin).")] = "nve",
-    equilibrate: Annotated[int, typer.Option(help="Steps with a bath before the first that counts.")] = 2000,
+    equilibrate: Annotated[
+        int | None, typer.Option(help="Steps with a bath before the first that counts; by default 2000, or 0 with --velocities keep.")
+    ] = None,
+    velocities: Annotated[str, typer.Option(help="thermal (drawn at the temperature) or keep (those of the file).")] = "thermal",
+    key: Keys = None,
+    unit: Units = None,
     precision: Precision = "float64",
     every: Annotated[int, typer.Option(help="Record every so many steps.")] = 10,
     seed: Annotated[int, typer.Option(help="Of the velocities and of the bath.")] = 0,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Trajectory to write; by default <structure>-md.traj here.")] = None,
+    allow: Allow = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Molecular dynamics; prints the drift of the energy that velocity Verlet conserves, and of the total energy.
 
     The total energy fluctuates with the square of the time step, so that over a few ps its slope is mostly phase; the conserved
     (shadow) energy does not, and its drift is the force field's and the arithmetic's."""
+    from intertwine.data.opening import shown
     from intertwine.integrations import run_dynamics, writable
+    from intertwine.integrations.simulate import free
+    from intertwine.integrations.writing import is_device
+    from intertwine.numerics import replacing
     from intertwine.plots import trajectory as picture
 
-    path = writable(output or Path(f"{structure.name.split('.')[0]}-md.traj"))
-    if path.suffix != ".traj":
+    path = writable(output or Path(f"{structure.name.split('.')[0]}-md.traj"), source=structure, tables=False)
+    if path.suffix != ".traj" and not is_device(path):
         raise InputError(f"a trajectory called {path.name}", where="--output", remedy="call it .traj; `ase convert` makes other formats.")
-    atoms = prepare(run, structure, precision)
+    drawing = None if is_device(path) else writable(path.with_suffix(".png"), source=structure, tables=False)
+    equilibrate = equilibrate if equilibrate is not None else 0 if velocities == "keep" else 2000
+    atoms = prepare(run, structure, precision, key, unit, allow)
+    started = _started(atoms, velocities, temperature)
     with console.bar(steps + equilibrate, f"{ensemble} at {temperature:g} K") as progress:
         record = run_dynamics(
             atoms,
@@ -49,25 +64,32 @@ def md(
             timestep=timestep,
             equilibrate=equilibrate,
             ensemble=ensemble,
+            velocities=velocities,
             seed=seed,
             every=every,
             trajectory=path,
             progress=progress,
+            say=inputs.say,
         )
-    image = picture(record.time, record.total, record.temperature, path.with_suffix(".png"), atoms=record.atoms)
+    if drawing is not None:
+        with replacing(drawing) as temporary:
+            picture(record.time, record.total, record.temperature, temporary, atoms=record.atoms)
     summary = {
         "equilibration steps": equilibrate,
         "steps": steps,
         "time (ps)": steps * timestep * 1e-3,
         "atoms": record.atoms,
         "ensemble": ensemble,
+        "velocities": started,
+        "constraints": ", ".join(_described(constraint) for constraint in atoms.constraints) or "none",
+        "centre of mass": "at rest to begin with" if free(atoms) and velocities == "thermal" else "free",
         "mean temperature (K)": sum(record.temperature) / len(record.temperature),
         "drift of the conserved energy (eV/atom/ns)": record.drift,
         "drift of the total energy (eV/atom/ns)": record.total_drift,
         "fluctuation (meV/atom)": record.fluctuation,
         "neighbour lists built": atoms.calc.rebuilds,
-        "trajectory": str(path),
-        "picture": str(image),
+        "trajectory": shown(path),
+        "picture": shown(drawing) if drawing is not None else "none",
     }
     report(summary, as_json, f"{ensemble.upper()} of {structure}")
 
@@ -79,20 +101,26 @@ def relax(
     fmax: Annotated[float, typer.Option(help="Largest force that may remain, eV/A.")] = 0.01,
     steps: Annotated[int, typer.Option(help="At most so many steps.")] = 500,
     cell: Annotated[bool, typer.Option("--cell", help="Relax the cell too.")] = False,
+    key: Keys = None,
+    unit: Units = None,
     precision: Precision = "float64",
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Relaxed structure; by default <structure>-relaxed.xyz here.")
     ] = None,
+    allow: Allow = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Relax a structure until its forces vanish. Exit code 0 if they did, 1 if the steps ran out."""
     import numpy as np
 
+    from intertwine.data.opening import shown
     from intertwine.integrations import relax as minimise
-    from intertwine.integrations import writable
+    from intertwine.integrations import to_atoms, writable, write_structures
+    from intertwine.integrations.writing import tells_its_unit
 
-    path = writable(output or Path(f"{structure.name.split('.')[0]}-relaxed.xyz"))
-    atoms = prepare(run, structure, precision)
+    path = writable(output or Path(f"{structure.name.split('.')[0]}-relaxed.xyz"), source=structure, tables=False)
+    atoms = prepare(run, structure, precision, key, unit, allow)
+    tells_its_unit(path, [atoms])
     before = atoms.get_potential_energy()
     taken = 0
 
@@ -103,34 +131,54 @@ def relax(
 
     with console.bar(steps, "relaxing") as progress:
         converged = minimise(atoms, fmax=fmax, steps=steps, cell=cell, progress=count)
-    atoms.write(path)
+    energy = atoms.get_potential_energy()  # also where no step was taken
+    for note in write_structures(path, [to_atoms(atoms)]):
+        inputs.say(note)
     summary = {
         "converged": converged,
         "steps": taken,
-        "energy (eV)": atoms.get_potential_energy(),
-        "gained (eV)": before - atoms.get_potential_energy(),
+        "energy (eV)": energy,
+        "gained (eV)": before - energy,
+        "constraints": ", ".join(_described(constraint) for constraint in atoms.constraints) or "none",
         "largest force (eV/A)": float(np.linalg.norm(atoms.get_forces(), axis=1).max(initial=0.0)),
-        "structure": str(path),
+        "structure": shown(path),
     }
     report(summary, as_json, f"relaxation of {structure}")
     raise SystemExit(0 if converged else console.FAILED)
 
 
-def prepare(run: Path, structure: Path, precision: str) -> Any:
-    """The structure's last frame, with the run as its calculator."""
+def prepare(run: Path, structure: Path, precision: str, key: list[str] | None, unit: list[str] | None, allow: list[str] | None) -> Any:
+    """The structure's last frame as its file gives it, with the run as its calculator."""
     import torch
 
-    from intertwine.data import open_dataset
     from intertwine.integrations import Calculator, to_atoms
+    from intertwine.training import load_run
 
     dtype = {"float64": torch.float64, "float32": torch.float32}[
         choose(precision, ("float32", "float64"), kind="precision", where="--precision")
     ]
-    calculator = Calculator(run, dtype=dtype)
-    frames = open_dataset(str(console.existing(structure, "file")), progress=False)
-    atoms = to_atoms(frames[len(frames) - 1])
-    atoms.calc = calculator
+    trained = load_run(run, allow=allow or ())
+    given = inputs.read(structure, trained, key, unit, last=True)
+    atoms = given.structures[-1]
+    atoms = atoms if hasattr(atoms, "calc") else to_atoms(atoms)  # a graph, of a data set that has a name
+    if atoms.calc is not None and atoms.calc.results:
+        inputs.say(f"{', '.join(atoms.calc.results)}: calculated by others, so not kept")
+    atoms.calc = Calculator(trained, dtype=dtype, keys=given.keys)
+    if "pos_unit" in atoms.info:  # the output names units: then of all that is new
+        atoms.info |= {"energy_unit": "eV", "forces_unit": "eV/A", "stress_unit": "eV/A^3"}
     return atoms
+
+
+def _started(atoms: Any, velocities: str, temperature: float) -> str:
+    if velocities == "keep":
+        return "those of the file"
+    return f"thermal, {temperature:g} K" + (", in place of the file's (--velocities keep keeps them)" if atoms.has("momenta") else "")
+
+
+def _described(constraint: Any) -> str:
+    """A constraint in a word or two: its kind, and how many atoms it holds."""
+    count = len(constraint.get_indices()) if hasattr(constraint, "get_indices") else 0
+    return type(constraint).__name__ + (f" of {count} atoms" if count else "")
 
 
 def report(summary: dict[str, Any], as_json: bool, title: str) -> None:

@@ -8,7 +8,7 @@ import io
 import os
 import sys
 from collections.abc import Iterator
-from typing import Any, TextIO
+from typing import Any
 
 
 class Channel(io.TextIOBase):
@@ -21,7 +21,7 @@ class Channel(io.TextIOBase):
         failure: the first error; None for none.
     """
 
-    def __init__(self, stream: TextIO | None) -> None:
+    def __init__(self, stream: Any) -> None:
         self.stream = stream
         self.failure: OSError | None = None
 
@@ -73,7 +73,7 @@ class Channel(io.TextIOBase):
 class Aside(io.TextIOBase):
     """In the place of standard output: what is printed goes to standard error, and only :meth:`emit` reaches the real one."""
 
-    def __init__(self, real: TextIO, descriptor: int | None) -> None:
+    def __init__(self, real: Any, descriptor: int | None) -> None:
         self.real, self.descriptor = real, descriptor
 
     def write(self, text: str) -> int:
@@ -129,7 +129,8 @@ def _discard(channel: Channel, number: int) -> None:
 
 @contextlib.contextmanager
 def aside() -> Iterator[None]:
-    """Whatever is printed, by Python, C or other processes, goes to standard error inside the ``with`` block, but for :meth:`Aside.emit`."""
+    """Whatever is printed, by Python, C or other processes, goes to standard error inside the ``with`` block, except by
+    :meth:`Aside.emit`."""
     real, kept = sys.stdout, None
     with contextlib.suppress(OSError, ValueError, AttributeError):
         real.flush()

@@ -7,7 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from intertwine.cli import console
+from intertwine.cli import console, inputs
+from intertwine.cli.code import Allow
+from intertwine.cli.inputs import Keys, Units
 
 RunFolder = Annotated[Path, typer.Argument(help="Folder of a run made by `intertwine train`.")]
 
@@ -16,10 +18,11 @@ RunFolder = Annotated[Path, typer.Argument(help="Folder of a run made by `intert
 def evaluate(
     run: RunFolder,
     source: Annotated[str | None, typer.Argument(help="Data with labels; by default the run's own test set.")] = None,
-    key: Annotated[list[str] | None, typer.Option(help="Name of a label in the file, as energy=U0; repeatable.")] = None,
-    unit: Annotated[list[str] | None, typer.Option(help="Unit of a label in the file, as energy=kcal/mol; repeatable.")] = None,
+    key: Keys = None,
+    unit: Units = None,
     which: Annotated[str, typer.Option(help="Which weights: best or last.")] = "best",
     limit: Annotated[int | None, typer.Option(help="Read only so many structures.")] = None,
+    allow: Allow = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the errors as JSON.")] = False,
 ) -> None:
     """Mean absolute and root-mean-square errors of a run on labelled structures."""
@@ -27,16 +30,16 @@ def evaluate(
     from intertwine.training import evaluate as score
     from intertwine.training import load_run, test_set
 
-    trained = load_run(run, which=which)
+    trained = load_run(run, which=which, allow=allow or ())
     if source is None:
         store = test_set(trained)
         store = store.subset(range(min(limit, len(store)))) if limit is not None else store
     else:
-        target = getattr(trained.task, "target", None)
-        store = open_dataset(source, keys=console.pairs(key, "--key"), units=console.pairs(unit, "--unit"), target=target, limit=limit)
+        keys, units = inputs.labels(source, trained, key, unit)
+        store = open_dataset(source, keys=keys, units=units, target=getattr(trained.task, "target", None), limit=limit)
     errors = score(trained, store)
     for note in store.notes if source is not None else ():
-        console.err.print(f"note: {note}", markup=False)
+        inputs.say(note)
     if as_json:
         console.emit({"structures": len(store), "errors": errors})
         return
@@ -51,30 +54,36 @@ def predict(
     run: RunFolder,
     structures: Annotated[Path, typer.Argument(help="A file that ASE reads, also gzipped.")],
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Where to write: .xyz (extended xyz), .json or .npz.")] = None,
+    key: Keys = None,
+    unit: Units = None,
     which: Annotated[str, typer.Option(help="Which weights: best or last.")] = "best",
+    allow: Allow = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print predictions as JSON.")] = False,
 ) -> None:
-    """Predict for structures without labels, in their order."""
-    from intertwine.data import open_dataset
+    """Predict for structures, in their order; labels are not read. Energies are in eV and lengths in A, whatever the file has."""
     from intertwine.integrations import writable, write_predictions
+    from intertwine.integrations.writing import format_of, tells_its_unit
     from intertwine.training import load_run
     from intertwine.training import predict as forecast
 
     if output is not None:
-        writable(output)  # said before the work, not after it
-    trained = load_run(run, which=which)
-    store = open_dataset(str(structures))
-    with console.bar(len(store), "predicting") as progress:
-        predictions = forecast(trained, _counted(store, progress))
+        writable(output, source=structures)  # said before the work, not after it
+    trained = load_run(run, which=which, allow=allow or ())
+    given = inputs.read(structures, trained, key, unit)
+    if output is not None and format_of(output) not in ("json", "npz"):
+        tells_its_unit(output, [s for s in given.structures if hasattr(s, "info")])
+    with console.bar(len(given.structures), "predicting") as progress:
+        predictions = forecast(trained, _counted(given.structures, progress), keys=given.keys)
     if output is not None:
-        write_predictions(output, [store[k] for k in range(len(store))], predictions, trained.task)
-        console.err.print(f"wrote {len(predictions)} predictions to {output}", markup=False)
+        for note in write_predictions(output, given.structures, predictions, trained.task):
+            inputs.say(note)
+        console.err.print(f"wrote {len(predictions)} predictions to {output}, in eV and A", markup=False, soft_wrap=True)
     if as_json:
         console.emit(predictions)
     elif output is None:
         units = {name: o.unit for name, o in trained.task.outputs.items()}
         names = [name for name, o in trained.task.outputs.items() if o.level == "graph"] or list(units)
-        rows = [[k, *[_short(p[name]) for name in names]] for k, p in enumerate(predictions)]
+        rows = [[k, *[_short(p[name]) if name in p else "-" for name in names]] for k, p in enumerate(predictions)]
         console.table(
             str(structures), ["frame", *[f"{name} ({units[name]})" for name in names]], rows, caption="-o FILE writes everything."
         )
@@ -87,7 +96,7 @@ def _short(value: Any) -> str:
     return " ".join(f"{x:.6g}" if abs(x) < 1e4 else f"{x:.4f}" for x in flat[:9]) + (" ..." if len(flat) > 9 else "")
 
 
-def _counted(store: Any, progress: Any) -> Any:
-    for k in range(len(store)):
-        yield store[k]
+def _counted(structures: list[Any], progress: Any) -> Any:
+    for k, structure in enumerate(structures):
+        yield structure
         progress(k + 1)

@@ -3,11 +3,13 @@
 from intertwine.data.catalogue import DATASETS, DEFAULT, Dataset, open_dataset
 from intertwine.data.embedded import ethanol, molecules
 from intertwine.data.files import read_file
+from intertwine.data.inputs import input_of, to_graph, unread
 from intertwine.data.nbody import nbody, particles
 from intertwine.data.properties import QM9, Target
 from intertwine.data.qm9 import qm9
 from intertwine.data.splits import Splits, split
 from intertwine.data.store import GraphStore
+from intertwine.data.structures import Structures, declared_units, read_structures
 from intertwine.data.units import factor, unit_table
 
 __all__ = [
@@ -17,15 +19,21 @@ __all__ = [
     "Dataset",
     "GraphStore",
     "Splits",
+    "Structures",
     "Target",
+    "declared_units",
     "ethanol",
     "factor",
+    "input_of",
     "molecules",
     "nbody",
     "open_dataset",
     "particles",
     "qm9",
     "read_file",
+    "read_structures",
     "split",
+    "to_graph",
     "unit_table",
+    "unread",
 ]

@@ -13,7 +13,7 @@ import numpy as np
 from intertwine.data.assembly import assemble
 from intertwine.data.elements import ISOTOPES, TYPES
 from intertwine.data.frames import Frame, check, place
-from intertwine.data.opening import DAMAGED, ending, is_archive, require_file, shown, text, unpacked
+from intertwine.data.opening import DAMAGED, ending, is_archive, require_file, shown, text, unmarked, unpacked
 from intertwine.data.progress import progress_bar
 from intertwine.data.store import GraphStore
 from intertwine.data.xyz import read_xyz
@@ -114,11 +114,12 @@ def _ase(path: Path, name: str) -> Iterator[Frame]:
 
     frame = 0
     try:
-        kind = filetype(str(path))
-        _require_elements(path, name, kind)
-        for atoms in iread(str(path), index=":", format=kind, do_not_split_by_at_sign=True):
-            yield _from_atoms(atoms, place(name, frame), f"ase:{kind}")
-            frame += 1
+        with unmarked(path) as file:
+            kind = filetype(str(file))
+            _require_elements(file, name, kind)
+            for atoms in iread(str(file), index=":", format=kind, do_not_split_by_at_sign=True):
+                yield _from_atoms(atoms, place(name, frame), f"ase:{kind}")
+                frame += 1
     except UnknownFileTypeError as error:
         raise DataError(
             "unknown file format", where=name, remedy="use .xyz, .extxyz, .db, .npz or another format that ASE reads."
@@ -159,7 +160,7 @@ def _read_sdf(file: Any, name: str) -> Iterator[Frame]:
             isotopes = {}
             for k, line in enumerate(lines[4 : 4 + int(lines[3][:3])]):
                 if line[31:34].strip() in ISOTOPES:
-                    z, isotopes[k] = ISOTOPES[line[31:34].strip()]
+                    isotopes[k] = ISOTOPES[line[31:34].strip()][1]
                     lines[4 + k] = f"{line[:31]}H  {line[34:]}"
             result = _from_atoms(read(io.StringIO("\n".join(lines)), format="sdf"), place(name, frame), "sdf")
             if isotopes:
@@ -204,6 +205,7 @@ def _database(path: Path, name: str) -> Iterator[Frame]:
 def _from_atoms(atoms: Any, where: str, reader: str) -> Frame:
     cell = np.array(atoms.cell)
     frame = Frame(atoms.numbers.astype(np.int64), np.array(atoms.positions), where, cell if cell.any() else None, np.array(atoms.pbc))
+    frame.atoms = atoms
     frame.reader = reader
     frame.values.update({name: value for name, value in atoms.info.items() if isinstance(name, str) and value is not None})
     frame.columns.update({name: column for name, column in atoms.arrays.items() if name not in ("numbers", "positions")})

@@ -70,5 +70,5 @@ def _level(name: str, values: list[Tensor], nodes: list[int]) -> str:
     raise DataError(
         f"{name!r} of graph {odd} has shape {tuple(values[odd].shape)}: neither one row nor one for each of its {nodes[odd]} nodes",
         where="graphs",
-        remedy='a quantity of the whole graph needs a leading axis of length 1; of pairs or points say so: Graph(..., levels={...}).',
+        remedy="a quantity of the whole graph needs a leading axis of length 1; of pairs or points say so: Graph(..., levels={...}).",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from intertwine.data.inputs import refuse_partial
 from intertwine.geometry import neighbour_list
 from intertwine.numerics import DataError, GeometryError
 
@@ -32,6 +34,7 @@ class Frame:
         units: units that the file itself declares, by those names.
         reader: what made the frame: "xyz", "qm9" (its authors' files), "sdf", "db", or "ase:" and the name of ASE's format.
         comment: the comment line of an xyz file.
+        atoms: the structure as ASE read it, where ASE did (``ase.Atoms``): constraints, masses, tags and all.
     """
 
     numbers: np.ndarray
@@ -44,6 +47,7 @@ class Frame:
     units: dict[str, str] = field(default_factory=dict)
     reader: str = ""
     comment: str = ""
+    atoms: Any = None
 
 
 def place(path: Any, frame: int) -> str:
@@ -73,7 +77,7 @@ def check(frame: Frame, cells: set[bytes]) -> Frame:
         bad = np.flatnonzero(fails.any(-1))
         if len(bad):
             raise DataError(f"the position of atom {bad[0]} {what}", where=frame.where, remedy="remove or repair that frame.")
-    _check_occupancy(frame)
+    refuse_partial(frame.values, frame.columns, frame.where)
     if frame.cell is not None and (frame.pbc is None or frame.pbc.any()):
         key = frame.cell.tobytes() + (b"" if frame.pbc is None else frame.pbc.tobytes())
         if key not in cells:
@@ -103,31 +107,14 @@ def _check_cell(frame: Frame, cell: np.ndarray) -> None:
         raise DataError(error.what, where=frame.where, remedy=error.remedy) from error
 
 
-def _check_occupancy(frame: Frame) -> None:
-    """Raise a :class:`DataError` if sites are occupied in part: no atoms are where a mean of atoms is."""
-    for name, value in (*frame.values.items(), *frame.columns.items()):
-        if name.lower() in ("occupancy", "occupancies", "_atom_site_occupancy"):
-            shares = _numbers_in(value)
-            partial = next((share for share in shares if not 0.999 <= share <= 1.001), None)
-            if partial is not None:
-                remedy = "give structures of whole atoms, such as those of a supercell in which the sites are filled."
-                raise DataError(f"a site is occupied in part ({partial:g})", where=frame.where, remedy=remedy)
-
-
-def _numbers_in(value: Any) -> list[float]:
-    if isinstance(value, dict):
-        return [number for part in value.values() for number in _numbers_in(part)]
-    try:
-        return np.asarray(value, dtype=np.float64).reshape(-1).tolist()
-    except (TypeError, ValueError):
-        return []
-
-
 def is_isolated(frame: Frame) -> bool:
     """Whether it is one atom alone: by its ``config_type`` (as MACE's files have it), or because it does not repeat in space."""
     if len(frame.numbers) != 1:
         return False
-    told = any(key.lower() == "config_type" and str(value).lower() == "isolatedatom" for key, value in frame.values.items())
+    told = any(
+        key.lower() == "config_type" and re.sub(r"[\W_]", "", str(value)).lower() in ("isolatedatom", "isolatedatoms")
+        for key, value in frame.values.items()
+    )
     return told or frame.pbc is None or not frame.pbc.any()
 
 

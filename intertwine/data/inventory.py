@@ -28,6 +28,7 @@ class Found:
         shapes: pairs of a number of atoms and the shape of the quantity that occur together.
         numeric: it consists of numbers wherever it stands.
         meaning: what its name says.
+        also: other spellings of its name in one frame with it, which are not read.
     """
 
     key: str
@@ -36,6 +37,7 @@ class Found:
     shapes: set[tuple[int, tuple[int, ...]]] = field(default_factory=set)
     numeric: bool = True
     meaning: Name | None = None
+    also: set[str] = field(default_factory=set)
 
     @property
     def count(self) -> int:
@@ -76,15 +78,17 @@ class Inventory:
                         self.found[name] = Found(key, per_atom, np.zeros(len(frames), dtype=bool))
                         spellings[name] = Counter()
                     entry = self.found[name]
-                    if not entry.frames[k]:
-                        entry.frames[k] = True
-                        spellings[name][key] += 1
+                    if entry.frames[k]:
+                        entry.also |= {other for other in group if other.lower() == key.lower()}
+                    entry.frames[k] = True
+                    spellings[name][key] += 1
                     kind, shape = _kind(value)
                     entry.numeric &= kind
                     entry.shapes.add((len(frame.numbers), shape))
         for name, entry in self.found.items():
             entry.key = max(spellings[name], key=lambda key: (spellings[name][key], key))
             entry.meaning = parse(entry.key)
+            entry.also -= {entry.key}
 
     def __iter__(self) -> Iterator[Found]:
         return iter(self.found.values())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -21,7 +21,7 @@ LISTED = 12  # unread quantities that a note names
 
 
 class Decision(NamedTuple):
-    """One label: ``key``, its name in the file; ``level``, "structure" or "atoms"; ``unit``, of the file; in ``frames`` ``of`` so many; why."""
+    """One label: ``key``, its name in the file; ``level``, "structure" or "atoms"; ``unit``, of the file; in ``frames`` of ``of``; why."""
 
     label: str
     key: str
@@ -31,10 +31,15 @@ class Decision(NamedTuple):
     of: int
     why: str
 
-    def line(self) -> str:
-        """As a row of a table."""
-        unit = f", {self.unit}" if self.unit else ""
-        return f"{self.label} <- {self.key} (of {self.level}{unit}), {self.frames} of {self.of} structures; {self.why}"
+
+def table(decisions: Sequence[Decision]) -> list[str]:
+    """The decisions as lines of a table."""
+    rows = [
+        (each.label, f"from {each.key}", f"of the {each.level}", each.unit, f"{each.frames} of {each.of} structures", each.why)
+        for each in decisions
+    ]
+    widths = [max(len(row[k]) for row in rows) for k in range(5)] if rows else []
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, [*widths, 0], strict=True)).rstrip() for row in rows]
 
 
 @dataclass
@@ -92,6 +97,8 @@ def resolve(inventory: Inventory, *, name: str, keys: Mapping[str, str], target:
         _hint_at_comments(inventory, result)
     for label, found in result.sources.items():
         result.levels[label] = _level(label, found, result.notes)
+        if found.also:
+            result.notes.append(f"{label} read from {found.key!r}, not from {', '.join(map(repr, sorted(found.also)))} beside it")
     _say_unread(inventory, result)
     return result
 
@@ -188,7 +195,8 @@ def _take_family(inventory: Inventory, result: Resolution) -> None:
         if family != chosen and "energy" not in result.sources:
             _take_energy(labels, family, inventory, result)
         for label in ("forces", "stress", "virial", "dipole"):
-            if label in labels and label not in result.sources:
+            partial = label == "dipole" and label in labels and labels[label].count < inventory.size  # nobody asked for it
+            if label in labels and label not in result.sources and not partial:
                 result.take(label, labels[label], _why(labels[label], label, family))
                 if family != chosen:
                     result.notes.append(
@@ -232,11 +240,13 @@ def _take_energy(labels: dict[str, Found], family: str, inventory: Inventory, re
     if "energy" in result.sources:
         return
     energy, free = labels.get("energy"), labels.get("free_energy")
-    if free is None or energy is None:
-        if (only := energy or free) is not None:
-            result.take("energy", only, _why(only, "energy", family) if free is None else "the only energy")
-        return
     derivatives = any(label in labels or label in result.sources for label in ("forces", "stress", "virial"))
+    if energy is None and free is not None and derivatives:  # with nothing derived from it, it may well be Gibbs's
+        result.take("energy", free, "the only energy")
+    if free is None and energy is not None:
+        result.take("energy", energy, _why(energy, "energy", family))
+    if free is None or energy is None:
+        return
     same, whole = inventory.equal(energy, free), not (energy.frames & ~free.frames).any()
     if derivatives and whole and not same:
         result.take("energy", free, "the forces are its derivative")
@@ -256,7 +266,7 @@ def _why(found: Found, label: str, family: str) -> str:
 def _hint_at_comments(inventory: Inventory, result: Resolution) -> None:
     comments = [comment.split() for comment in inventory.comments]
     place = next((k for k in range(min(map(len, comments), default=0)) if all(re.fullmatch(NUMBER, words[k]) for words in comments)), None)
-    if place is not None:
+    if place == 0 or (place is not None and not any("=" in comment for comment in inventory.comments)):
         result.notes.append(f"the comment lines hold a number: --key energy=comment:{place + 1} reads it as the energy")
 
 

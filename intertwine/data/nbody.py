@@ -65,8 +65,15 @@ def particles(count: int) -> list[Graph]:
 
 
 def generate(particles: int, seed: int, train: int, validation: int, test: int, progress: bool = False) -> GraphStore:
-    """The data set of :func:`nbody`, without its cache."""
-    from intertwine.data.integrator import integrate
+    """The data set of :func:`nbody`, without its cache.
+
+    Raises:
+        InputError: numba, which compiles the integrator, is not to be had.
+    """
+    try:
+        from intertwine.data.integrator import integrate
+    except ImportError as error:
+        raise InputError(f"the integrator needs numba ({error})", where="nbody", remedy="pip install numba.") from error
 
     total = train + validation + test
     stream = np.random.RandomState(seed)

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Mapping
+from typing import Any
+
+import torch
 from torch import fx
+
+from intertwine.numerics import CheckpointError
 
 
 class CodeGenMixin:
@@ -14,3 +21,15 @@ class CodeGenMixin:
             if not isinstance(function, fx.GraphModule):
                 raise AssertionError(f"{name} is {type(function).__name__}, not a torch.fx.GraphModule")
             self.add_module(name, function)  # type: ignore[attr-defined]
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        """As ``torch.nn.Module``; functions that a program's class kept as TorchScript, on e3nn, become submodules."""
+        state = dict(state)
+        functions = state.pop("__codegen__", None) or {}
+        super().__setstate__(state)  # type: ignore[misc]
+        for name, kept in functions.items() if isinstance(functions, dict) else ():
+            kind, code = ("torchscript", kept) if isinstance(kept, bytes) else kept
+            if kind != "torchscript":
+                what = f"its function {name} was pickled as a graph, in a pickle of its own"
+                raise CheckpointError(what, where=type(self).__name__, remedy="load it with e3nn, and save its state_dict.")
+            self.add_module(name, torch.jit.load(io.BytesIO(code)))  # type: ignore[attr-defined]

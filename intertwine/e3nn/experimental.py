@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from math import isclose
 from typing import Any
 
 from intertwine.e3nn.errors import at_border
@@ -32,6 +34,24 @@ class FullTensorProductv2(FullTensorProduct):
         super().__init__(first, second, filter_ir_out, irrep_normalization)
         ignore_keys(self, _THEIRS)
 
+    def _rebuild(self, state: Mapping[str, Any]) -> None:
+        FullTensorProductv2.__init__(self, state["irreps_in1"], state["irreps_in2"], regroup_output=False, **_options(state))
+
+
+def _options(state: Mapping[str, Any]) -> dict[str, Any]:
+    """The filter and the normalisation of one of e3nn's products, which keeps irreps and tables of coefficients only."""
+    tables = {name: float(one.norm()) for name, one in state["_buffers"].items() if name.startswith("cg_")}
+    for rule in ("component", "norm", "none"):
+        if all(isclose(norm, _norm(name, rule), rel_tol=1e-4) for name, norm in tables.items()):
+            return {"filter_ir_out": sorted({ir for _, ir in state["irreps_out"]}), "irrep_normalization": rule}
+    raise InputError("its coefficients have no known normalisation", where="experimental")
+
+
+def _norm(name: str, rule: str) -> float:
+    """That of e3nn's table of coefficients of three degrees."""
+    l1, l2, l3 = map(int, name.removeprefix("cg_").split("_"))
+    return {"component": 2 * l3 + 1, "norm": (2 * l1 + 1) * (2 * l2 + 1), "none": 1}[rule] ** 0.5
+
 
 class ElementwiseTensorProductv2(TensorProduct):
     """Channel by channel; the output is sorted."""
@@ -46,3 +66,6 @@ class ElementwiseTensorProductv2(TensorProduct):
         paths = [(i1, i2, place[io], mode, False) for i1, i2, io, mode, *_ in aligned.instructions]
         super().__init__(aligned.irreps_in1, aligned.irreps_in2, out, paths, irrep_normalization=irrep_normalization)
         ignore_keys(self, _THEIRS)
+
+    def _rebuild(self, state: Mapping[str, Any]) -> None:
+        ElementwiseTensorProductv2.__init__(self, state["irreps_in1"], state["irreps_in2"], **_options(state))

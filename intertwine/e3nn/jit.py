@@ -13,7 +13,7 @@ from torch import fx, nn
 
 from intertwine.e3nn.arguments import device_of, dtype_of, moved
 from intertwine.e3nn.settings import get_optimization_defaults, set_optimization_defaults
-from intertwine.e3nn.tracing import example_inputs, is_ours, requiring_sizes
+from intertwine.e3nn.tracing import example_inputs, is_ours, traced
 
 _MODE = "__e3nn_compile_mode__"
 _MAKE_TRACING_INPUTS = "_make_tracing_inputs"
@@ -58,7 +58,7 @@ def compile_module(
     in_place: bool = True,
     recurse: bool = True,
 ) -> Any:
-    """Turn a module into TorchScript, its children first, each by its mode; children without a mode stay as they are.
+    """Turn a module into TorchScript, its children first, each by its mode; without a mode, or if they are TorchScript, they stay.
 
     Args:
         mod: the module; its children are replaced in it.
@@ -67,6 +67,8 @@ def compile_module(
         in_place: False works on a copy.
         recurse: whether to compile the children.
     """
+    if isinstance(mod, torch.jit.ScriptModule):
+        return mod
     mode = get_compile_mode(mod)
     if mode == "unsupported":
         raise UncompilableError(f"{type(mod).__name__} is marked as not to be compiled to TorchScript")
@@ -150,11 +152,11 @@ def _compiled_as(mod: nn.Module, mode: str, in_place: bool, examples: list[Any] 
 def _traced(mod: nn.Module, examples: list[Any], options: dict[str, Any]) -> Any:
     """A trace, with the module's attributes. What our modules ask of shapes is answered once in a trace, which is no reason to warn:
     the trace asks again by an operation that fails."""
-    with warnings.catch_warnings(), requiring_sizes(mod):
+    with warnings.catch_warnings():
         if is_ours(mod):
             warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)
-        traced = torch.jit.trace_module(mod, inputs=examples[0], check_inputs=examples, **options)
+        found = traced(mod, examples, **options)
     for name, value in vars(mod).items():
-        if not name.startswith("_") and not hasattr(traced, name):
-            setattr(traced, name, value)
-    return traced
+        if not name.startswith("_") and not hasattr(found, name):
+            setattr(found, name, value)
+    return found

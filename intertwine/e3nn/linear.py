@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import prod
 from typing import Any, NamedTuple
 
@@ -34,11 +35,18 @@ class Linear(linear.Linear):
     def __init__(self, *args: Any, _optimize_einsums: bool | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._optimize_einsums = setting("optimize_einsums", _optimize_einsums)
+        self._slice()
+
+    def _slice(self) -> None:
         self.weight_index_slices, start = [], 0
         for instruction in self.instructions:
             stop = start + prod(instruction.path_shape)
             self.weight_index_slices.append(LinearSlices(slice(start, stop), instruction.path_shape))
             start = stop
+
+    def _rebuild(self, state: Mapping[str, Any]) -> None:
+        super()._rebuild(state)
+        self._slice()
 
     @at_border
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:

@@ -134,7 +134,7 @@ def _results(value: Any) -> list[Tensor]:
 def assert_auto_jitable(func: nn.Module, error_on_warnings: bool = True, n_trace_checks: int = 2, strict_shapes: bool = True) -> Any:
     """Compile a module to TorchScript by its mode, check that inputs of a wrong last dimension are refused, and return it."""
     __tracebackhide__ = True
-    if get_compile_mode(func) is None:
+    if get_compile_mode(func) is None and not isinstance(func, torch.jit.ScriptModule):
         raise ValueError(f"{type(func).__name__} has no compile mode")
     with warnings.catch_warnings():
         if error_on_warnings:

@@ -11,8 +11,10 @@ from intertwine.geometry.attributes import (
     edge_vectors,
     field,
     node_invariants,
+    vector_field,
 )
 from intertwine.geometry.batching import collate
+from intertwine.geometry.extent import check_positions
 from intertwine.geometry.folding import folded
 from intertwine.geometry.graph import FIELDS, Field, Graph, check_shapes
 from intertwine.geometry.graphs import Graphs
@@ -31,6 +33,7 @@ __all__ = [
     "act",
     "arriving",
     "centred",
+    "check_positions",
     "check_shapes",
     "collate",
     "connect",
@@ -48,5 +51,6 @@ __all__ = [
     "quadruplets",
     "reverse",
     "triplets",
+    "vector_field",
     "within",
 ]

@@ -8,8 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from intertwine.geometry.graph import Graph
+from intertwine.geometry.graph import FIELDS, Field, Graph
 from intertwine.numerics import GeometryError, choose, safe, segment
+from intertwine.o3 import Irreps
 
 
 def edge_vectors(graph: Graph) -> Float[Tensor, "edges n"]:
@@ -67,33 +68,99 @@ def directions(vectors: Float[Tensor, "edges n"]) -> Float[Tensor, "edges n"]:
 
 #: Invariants of a node that a model can be given by name, each (N,).
 NODE_INVARIANTS: dict[str, Callable[[Graph], Tensor]] = {
-    "charge": lambda graph: field(graph, "charge").reshape(graph.num_nodes),
+    "charge": lambda graph: column(graph, "charge"),
     "speed": lambda graph: safe.norm(field(graph, "vel")),
 }
 
 #: Invariants of an edge that a model can be given by name, each (E,).
 EDGE_INVARIANTS: dict[str, Callable[[Graph], Tensor]] = {
-    "charge_product": lambda graph: field(graph, "charge").reshape(-1)[graph.edge_index].prod(0),
+    "charge_product": lambda graph: column(graph, "charge")[graph.edge_index].prod(0),
 }
 
 
-def node_invariants(graph: Graph, names: tuple[str, ...]) -> Float[Tensor, "nodes k"]:
-    """The named invariants of :data:`NODE_INVARIANTS` side by side, and the columns of ``graph.x`` for the name "x"."""
-    return _columns(graph, names, NODE_INVARIANTS, "x", graph.num_nodes)
+def node_invariants(graph: Graph, names: tuple[str, ...], width: int | None = None) -> Float[Tensor, "nodes k"]:
+    """The named invariants of :data:`NODE_INVARIANTS` side by side, and the columns of ``graph.x`` for the name "x".
+
+    Args:
+        graph: one graph or a batch.
+        names: the names.
+        width: how many columns the model was made for; None for any number.
+
+    Raises:
+        GeometryError: a field is missing, not finite, not invariant, or has not the rows or columns that the model takes.
+    """
+    return _columns(graph, names, NODE_INVARIANTS, "x", graph.num_nodes, width)
 
 
-def edge_invariants(graph: Graph, names: tuple[str, ...]) -> Float[Tensor, "edges k"]:
-    """The named invariants of :data:`EDGE_INVARIANTS` side by side, and the columns of ``graph.edge_attr`` for "edge_attr"."""
-    return _columns(graph, names, EDGE_INVARIANTS, "edge_attr", graph.edge_index.shape[1])
+def edge_invariants(graph: Graph, names: tuple[str, ...], width: int | None = None) -> Float[Tensor, "edges k"]:
+    """The named invariants of :data:`EDGE_INVARIANTS` side by side, and the columns of ``graph.edge_attr`` for "edge_attr".
+
+    Arguments and errors are those of :func:`node_invariants`.
+    """
+    return _columns(graph, names, EDGE_INVARIANTS, "edge_attr", graph.edge_index.shape[1], width)
 
 
-def _columns(graph: Graph, names: tuple[str, ...], table: dict[str, Callable[[Graph], Tensor]], raw: str, rows: int) -> Tensor:
+def vector_field(graph: Graph, name: str) -> Float[Tensor, "nodes n"]:
+    """A polar vector of each node, in the network's precision: ``vel``, or a field that ``representations`` declares "1o".
+
+    Raises:
+        GeometryError: the graph lacks it, it is not finite, it is no vector of each node, or it transforms otherwise (as the axial
+            "1e", or not at all because nothing is declared).
+    """
+    value, shape = field(graph, name), (graph.num_nodes, graph.dimension)
+    if (declared := _declared(graph, name)) != "1o":
+        what = f"it is {declared}, and the model takes polar vectors (1o) here"
+        remedy = f'leave it out of the inputs, or say what it is: Graph(..., representations={{"{name}": "1o"}}).'
+        raise GeometryError(what, where=name, remedy=remedy)
+    if tuple(value.shape) != shape:
+        what = f"shape {tuple(value.shape)}, and the model takes one vector of each node here, {shape}"
+        raise GeometryError(what, where=name, remedy="give one vector of each node a field.")
+    return value
+
+
+def column(graph: Graph, name: str) -> Float[Tensor, " nodes"]:
+    """One invariant of each node; errors are those of :func:`node_invariants`."""
+    return _invariant(graph, name, graph.num_nodes, 1).reshape(graph.num_nodes)
+
+
+def _declared(graph: Graph, name: str) -> str:
+    """How a field transforms, in words: irreps as declared, "0e", "1o", or "a point of space"."""
+    declared = (graph.get("representations") or {}).get(name)
+    if declared is not None:
+        irreps = Irreps(declared if isinstance(declared, str) else declared[0]).regroup()
+        return "0e" if irreps and all(str(ir) == "0e" for _, ir in irreps) else str(irreps).removeprefix("1x")
+    known = FIELDS.get(name, Field("node"))
+    return "a point of space" if known.affine else ("0e", "1o", "a tensor of rank 2")[known.rank]
+
+
+def _invariant(graph: Graph, name: str, rows: int, width: int | None) -> Tensor:
+    """A field of invariants (rows, columns)."""
+    value = field(graph, name)
+    if (declared := _declared(graph, name)) != "0e":
+        what = f"it is {declared}, and the model takes invariants (0e) here"
+        raise GeometryError(what, where=name, remedy="leave it out of the inputs, or give invariants made of it.")
+    if not value.ndim or value.shape[0] != rows:
+        raise GeometryError(f"shape {tuple(value.shape)}, and the model takes {rows} rows here", where=name, remedy="give one row each.")
+    value = value.unsqueeze(1) if value.ndim == 1 else value.flatten(1)
+    if width is not None and value.shape[1] != width:
+        what = f"{value.shape[1]} columns, and the model takes {width} here"
+        raise GeometryError(
+            what, where=name, remedy="give as many, or build a model that takes more: MPNN, with node_columns or edge_columns."
+        )
+    return value
+
+
+def _columns(
+    graph: Graph, names: tuple[str, ...], table: dict[str, Callable[[Graph], Tensor]], raw: str, rows: int, width: int | None
+) -> Tensor:
     columns = [graph.pos.new_zeros(rows, 0, dtype=graph.precision)]
     for name in names:
         choose(name, [*table, raw], kind="invariant")
-        value = field(graph, raw) if name == raw else table[name](graph)
-        value = value.to(graph.precision)
-        columns.append(value.unsqueeze(1) if value.ndim == 1 else value.flatten(1))
+        if name == raw:
+            value = _invariant(graph, raw, rows, None if width is None else width - len(names) + 1)
+        else:
+            value = table[name](graph).unsqueeze(1)
+        columns.append(value.to(graph.precision))
     return torch.cat(columns, dim=1)
 
 

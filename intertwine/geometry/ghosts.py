@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 
@@ -17,26 +19,57 @@ def ghost_search(points: np.ndarray, box: np.ndarray, pbc: np.ndarray, cutoff: f
     Returns:
         i (E,), j (E,) and S (E, 3).
     """
-    from scipy.spatial import cKDTree
+    home, cells = brought_home(points, box, pbc)
+    owner, lattice = _images(home, box, pbc, cutoff)
+    found = _tree(home).sparse_distance_matrix(_tree(home[owner] + lattice @ box), cutoff, output_type="ndarray")
+    i, ghost = found["i"], found["j"]
+    j = owner[ghost]
+    shifts = lattice[ghost] - cells[j] + cells[i]
+    others = (i != j) | shifts.any(axis=1)
+    return i[others], j[others], shifts[others]
 
-    count = len(points)
-    owner, lattice, wrapped = np.arange(count), np.zeros((count, 3), dtype=np.int64), np.zeros((count, 3), dtype=np.int64)
-    home = points
+
+def brought_home(points: np.ndarray, box: np.ndarray, pbc: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Positions (N, 3) moved by whole lattice vectors into the home cell, and the cells (N, 3) that they were in."""
+    cells = np.zeros(points.shape, dtype=np.int64)
     if pbc.any():
-        inverse = np.linalg.inv(box)
-        fractional = points @ inverse
-        wrapped = np.where(pbc, np.floor(fractional), 0).astype(np.int64)
-        home, fractional = points - wrapped @ box, fractional - wrapped
-        margin = cutoff * np.linalg.norm(inverse, axis=0) * (1 + 1e-12)  # r_c over the distance between lattice planes
+        cells = np.where(pbc, np.floor(points @ np.linalg.inv(box)), 0).astype(np.int64)
+    return points - cells @ box, cells
+
+
+def tree_of_images(home: np.ndarray, box: np.ndarray, pbc: np.ndarray, cutoff: float) -> tuple[Any, Any]:
+    """k-d trees (``scipy.spatial.cKDTree``) of the points and of all their images within the cutoff, themselves among them."""
+    owner, lattice = _images(home, box, pbc, cutoff)
+    return _tree(home), _tree(home[owner] + lattice @ box)
+
+
+def images(box: np.ndarray, pbc: np.ndarray, cutoff: float) -> float:
+    """How many cells have images within the cutoff of the home cell."""
+    return float(np.prod(2 * np.ceil(_margin(box, pbc, cutoff)) + 1))
+
+
+def _margin(box: np.ndarray, pbc: np.ndarray, cutoff: float) -> np.ndarray:
+    """r_c over the distance between lattice planes; 0 along open directions."""
+    if not pbc.any():
+        return np.zeros(3)
+    return np.where(pbc, cutoff * np.linalg.norm(np.linalg.inv(box), axis=0) * (1 + 1e-12), 0.0)
+
+
+def _images(home: np.ndarray, box: np.ndarray, pbc: np.ndarray, cutoff: float) -> tuple[np.ndarray, np.ndarray]:
+    """The owner (images,) and the lattice translation (images, 3) of every image within the cutoff of the home cell."""
+    owner, lattice = np.arange(len(home)), np.zeros((len(home), 3), dtype=np.int64)
+    if pbc.any():
+        fractional, margin = home @ np.linalg.inv(box), _margin(box, pbc, cutoff)
         for axis in np.flatnonzero(pbc):
             steps = np.arange(-int(np.ceil(margin[axis])), int(np.ceil(margin[axis])) + 1)
             moved = fractional[owner, axis][None, :] + steps[:, None]
             which, ghost = np.nonzero((moved >= -margin[axis]) & (moved <= 1 + margin[axis]))
             owner, lattice = owner[ghost], lattice[ghost]
             lattice[:, axis] = steps[which]
-    found = cKDTree(home).sparse_distance_matrix(cKDTree(home[owner] + lattice @ box), cutoff, output_type="ndarray")
-    i, ghost = found["i"], found["j"]
-    j = owner[ghost]
-    shifts = lattice[ghost] - wrapped[j] + wrapped[i]
-    others = (i != j) | shifts.any(axis=1)
-    return i[others], j[others], shifts[others]
+    return owner, lattice
+
+
+def _tree(points: np.ndarray) -> Any:
+    from scipy.spatial import cKDTree
+
+    return cKDTree(points)

@@ -8,11 +8,15 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from vesin import NeighborList
 
-from intertwine.geometry.ghosts import ghost_search
+from intertwine.geometry.extent import CERTAIN, LARGEST_LENGTH, check_number_of_pairs, check_pairs, check_positions, number_of_copies
+from intertwine.geometry.ghosts import brought_home, ghost_search, images
 from intertwine.geometry.graph import Graph
 from intertwine.numerics import GeometryError, InputError
 
 MOST_CELLS = 50_000  # vesin 0.6 divides by zero where a flat or long system has more than 1e5 cells of its cell list
+MOST_COPIES = 9**3  # of the cell within reach: vesin's lists look at each of them for each cell of theirs
+FAR_REACHING = 4  # times the extent along an open direction
+SMALLEST_REACH = 1e-3  # A: vesin refuses shorter cutoffs than 1e-6 A
 SMALLEST_VOLUME = 1e-6  # of the cell relative to the product of its edges; flatter counts as singular
 
 
@@ -38,16 +42,14 @@ def neighbour_list(
 
     Raises:
         InputError: the cutoff is not positive.
-        GeometryError: a position is not finite, or the cell is singular.
+        GeometryError: a position is not finite, or the cell is singular; a length beyond 1e12 A; more pairs than any memory holds
+            (16 million, or 200 for each node where that is more).
     """
     if cutoff is not None and not (np.isfinite(cutoff) and cutoff > 0):
         raise InputError(
             f"the cutoff is {cutoff}", where="cutoff", remedy="give a positive length (in A), 5.0 for example, or None for all pairs."
         )
-    bad = ~torch.isfinite(pos).all(-1)
-    if bad.any():
-        node = int(bad.nonzero()[0])
-        raise GeometryError(f"position of node {node} is not finite", where="pos", remedy="remove or repair that structure.")
+    check_positions(pos)
     n = len(pos)
     if any(pbc) and pos.shape[-1] != 3:
         what = f"periodic in {pos.shape[-1]} dimensions"
@@ -56,6 +58,7 @@ def neighbour_list(
         if any(pbc):
             remedy = "give a cutoff in A, 5.0 for example."
             raise InputError("all pairs of a periodic structure are infinitely many", where="cutoff", remedy=remedy)
+        check_pairs(n * (n - 1), n, cutoff)
         i, j = (~torch.eye(n, dtype=torch.bool)).nonzero().T
         if cutoff is not None:
             near = torch.cdist(pos, pos, compute_mode="donot_use_mm_for_euclid_dist").cpu()[i, j] <= cutoff
@@ -101,13 +104,29 @@ def connect(graph: Graph, cutoff: float | None) -> Graph:
 
 
 def _search(points: np.ndarray, box: np.ndarray, pbc: np.ndarray, cutoff: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """i, j and S by vesin's cell lists; by a k-d tree where those would be too many."""
-    extent = np.ptp(points, axis=0) if len(points) else np.zeros(3)
+    """i, j and S by vesin's cell lists; by a k-d tree where those would be too many, or each would see too many others.
+
+    Points are brought home first, so that it makes no difference where in space, and in which cell, they were written.
+    """
+    if not len(points):
+        return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 3), np.int64)
+    if (copies := number_of_copies(box, pbc, cutoff)) > CERTAIN:  # before positions are counted in cells too small for it
+        check_pairs(copies * len(points) ** 2, len(points), cutoff)
+    home, cells = brought_home(points, box, pbc)
+    extent = np.ptp(home, axis=0)
+    if not pbc.any():
+        home = home - home.min(axis=0)
+        cutoff = min(cutoff, max(SMALLEST_REACH, float(np.linalg.norm(extent)) * (1 + 1e-9)))  # nothing is further away
+    check_number_of_pairs(home, box, pbc, cutoff)
     lengths = np.where(pbc, np.linalg.norm(box, axis=1), np.linalg.norm(extent))
-    cells = np.maximum(lengths if pbc.any() else extent, cutoff) / cutoff
-    if np.prod(cells) > MOST_CELLS:
-        return ghost_search(points, box, pbc, cutoff)
-    return NeighborList(cutoff=cutoff, full_list=True).compute(points, box, pbc, "ijS")
+    number = np.maximum(lengths if pbc.any() else extent, cutoff) / cutoff
+    far = pbc.any() and (images(box, pbc, cutoff) > MOST_COPIES or bool((~pbc & (extent < cutoff / FAR_REACHING)).any()))
+    if far or np.prod(number) > MOST_CELLS:
+        i, j, shifts = ghost_search(home, box, pbc, cutoff)
+    else:
+        i, j, shifts = NeighborList(cutoff=cutoff, full_list=True).compute(home, box, pbc, "ijS")
+    i, j = i.astype(np.int64), j.astype(np.int64)
+    return i, j, shifts - cells[j] + cells[i]
 
 
 def _box(cell: Tensor | None, pbc: tuple[bool, ...]) -> np.ndarray:
@@ -117,8 +136,9 @@ def _box(cell: Tensor | None, pbc: tuple[bool, ...]) -> np.ndarray:
     if cell is None:
         raise GeometryError("periodic without a cell", where="cell", remedy="give the lattice vectors as rows of a 3x3 matrix, in A.")
     box = cell.detach().cpu().to(torch.float64).numpy().copy()
-    if not np.isfinite(box).all():
-        raise GeometryError("the cell is not finite", where="cell", remedy="repair the lattice vectors.")
+    if not (np.abs(box) <= LARGEST_LENGTH).all():
+        what = f"the cell has a component of {np.abs(box).max():.3g} A" if np.isfinite(box).all() else "the cell is not finite"
+        raise GeometryError(what, where="cell", remedy="repair the lattice vectors.")
     for axis in np.flatnonzero(~np.asarray(pbc)):
         others = [k for k in range(3) if k != axis]
         if np.linalg.norm(box[axis]) == 0:  # a slab or a wire written with no vector along its open direction

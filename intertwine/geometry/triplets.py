@@ -7,7 +7,9 @@ from jaxtyping import Int
 from torch import Tensor
 
 from intertwine.geometry.graph import Graph
-from intertwine.numerics import GeometryError
+from intertwine.numerics import GeometryError, safe
+
+MOST_PATHS = 50_000_000  # that are listed: a few GB before any model computes with them
 
 
 def triplets(graph: Graph) -> Int[Tensor, "2 triplets"]:
@@ -51,8 +53,14 @@ def arriving(target: Int[Tensor, " edges"], nodes: Int[Tensor, " places"], count
 
     Returns:
         (2, pairs): edges in row 0, places in row 1; sorted by place, then by edge.
+
+    Raises:
+        GeometryError: there are more than 50 million.
     """
     degree = torch.bincount(target, minlength=count)
+    if safe.inspectable(degree) and int(paths := degree.index_select(0, nodes).sum()) > MOST_PATHS:
+        what = f"{int(paths):,} paths of edges that meet, of {len(target):,} edges"
+        raise GeometryError(what, where="edge_index", remedy=f"give a smaller cutoff; {MOST_PATHS:,} at most are listed.")
     first = degree.cumsum(0) - degree  # where a node's edges begin once the edges are sorted by target
     repeats = degree.index_select(0, nodes)
     place = torch.arange(len(nodes), device=nodes.device).repeat_interleave(repeats)

@@ -1,10 +1,11 @@
 """Floor 8: trained models inside other people's programs."""
 
 from intertwine.integrations.calculator import Calculator
-from intertwine.integrations.export import to_atoms, writable, write_predictions
+from intertwine.integrations.export import to_atoms, write_predictions
 from intertwine.integrations.mace import MACEForceField, MACEReadout, from_mace
 from intertwine.integrations.nequip import NequIPForceField, from_nequip
 from intertwine.integrations.simulate import Dynamics, relax, run_dynamics
+from intertwine.integrations.writing import growing, writable, write_structures
 
 __all__ = [
     "Calculator",
@@ -14,9 +15,11 @@ __all__ = [
     "NequIPForceField",
     "from_mace",
     "from_nequip",
+    "growing",
     "relax",
     "run_dynamics",
     "to_atoms",
     "writable",
     "write_predictions",
+    "write_structures",
 ]

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+import threading
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,22 +16,42 @@ from ase.calculators.calculator import all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 from torch import Tensor
 
+from intertwine.data import input_of, to_graph
 from intertwine.geometry import Graph, connect, distances, edge_vectors
 from intertwine.numerics import InputError
 from intertwine.tasks import ForceField, Task
-from intertwine.training import load_run
-from intertwine.training.evaluation import check_species
+from intertwine.training import Run, load_run
+from intertwine.training.evaluation import check_species, inputs_of, sound
+
+
+@dataclass
+class _State:
+    """What a calculator remembers of its last calculation. Tensors and arrays in it are replaced, never written to."""
+
+    atoms: Atoms | None = None
+    results: dict[str, Any] = field(default_factory=dict)
+    edges: tuple[Tensor, Tensor] | None = None
+    reference: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] | None = None  # that the edges were made for
+    rebuilds: int = 0
 
 
 class Calculator(AseCalculator):
     """Energy (eV), forces (eV/A) and, for structures periodic in three directions, stress (eV/A^3, ASE's sign).
 
+    What the model reads besides positions comes from the structure: an array of the input's name (that of the run's data, as ``q`` after
+    ``--key charge=q``), or what ASE keeps of that kind: initial charges, velocities, initial magnetic moments.
+
+    One calculator may serve several threads at once: each has its own last structure, results and neighbour list, and the model, which is
+    shared, is never written to. It may be copied and sent to other processes.
+
     Args:
-        model: a run folder, or a :class:`~intertwine.tasks.ForceField`.
+        model: a run folder, a :class:`~intertwine.training.Run`, or a :class:`~intertwine.tasks.ForceField`.
         skin: extra radius (A) of the neighbour list; it is rebuilt when an atom has moved by half of it, or the cell changed.
             Pairs beyond the cutoff are dropped at every step, so results do not depend on the skin.
         dtype: precision; None keeps the model's. Use ``torch.float64`` for long dynamics.
         device: "cpu" or "cuda".
+        keys: the structures' names of the model's inputs, such as ``{"charge": "q"}``, over those of the run.
+        allow: modules outside the package whose classes a run may name.
 
     Raises:
         InputError: the model is not a force field, or the skin is negative.
@@ -42,54 +65,116 @@ class Calculator(AseCalculator):
 
     implemented_properties = ["energy", "free_energy", "forces", "stress"]  # noqa: RUF012 - ASE's own way
 
-    def __init__(self, model: Any, skin: float = 0.5, dtype: torch.dtype | None = None, device: str = "cpu", **options: Any) -> None:
+    def __init__(
+        self,
+        model: Any,
+        skin: float = 0.5,
+        dtype: torch.dtype | None = None,
+        device: str = "cpu",
+        keys: Mapping[str, str] | None = None,
+        allow: Collection[str] = (),
+        **options: Any,
+    ) -> None:
+        self._latest, self._threads = _State(), threading.local()
         super().__init__(**options)
-        run = None if isinstance(model, Task) else load_run(model, device=device)
-        task = copy.deepcopy(model) if run is None else run.task  # the caller's stays as it is
+        with torch.inference_mode(False):  # weights made in inference mode have no derivatives
+            run = None if isinstance(model, Task) else model if isinstance(model, Run) else load_run(model, device=device, allow=allow)
+            given = model if run is None else run.task
+            task = given if run is not None and run is not model else copy.deepcopy(given)  # the caller's stays as it is
         self.species: tuple[int, ...] = run.species if run is not None else ()
         if not isinstance(task, ForceField):
-            where = "Calculator" if isinstance(model, Task) else str(model)
+            where = "Calculator" if run is None else str(run.folder)
             remedy = "train on energies and forces, --task force_field (and --key forces=NAME, if the file calls them so)."
             raise InputError(f"has no forces: it learned the task {task.name}", where=where, remedy=remedy)
         if not skin >= 0:
             raise InputError(f"a skin of {skin} A", where="skin", remedy="give 0 or a positive length; 0.5 A suits molecules.")
-        self.task = task.to(device=device, dtype=dtype).eval()
+        with torch.inference_mode(False):
+            self.task = task.to(device=device, dtype=dtype).eval()
         self.skin, self.device = float(skin), torch.device(device)
-        self.rebuilds = 0
-        self._reference: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] | None = None
-        self._edges: tuple[Tensor, Tensor] | None = None
+        self.inputs = inputs_of(task)
+        self.keys = ((run.config.data.keys or {}) if run is not None else {}) | dict(keys or {})
+
+    @property
+    def _state(self) -> _State:
+        """Of this thread. A thread that comes new to the calculator starts from the last calculation of any."""
+        if not hasattr(self._threads, "state"):
+            self._threads.state = replace(self._latest)
+        return self._threads.state
+
+    @property
+    def atoms(self) -> Atoms | None:
+        """The structure of this thread's last calculation."""
+        return self._state.atoms
+
+    @atoms.setter
+    def atoms(self, atoms: Atoms | None) -> None:
+        self._state.atoms = atoms
+
+    @property
+    def results(self) -> dict[str, Any]:
+        """What it gave."""
+        return self._state.results
+
+    @results.setter
+    def results(self, results: dict[str, Any]) -> None:
+        self._state.results = results
+
+    @property
+    def rebuilds(self) -> int:
+        """How often this thread has built its neighbour list."""
+        return self._state.rebuilds
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and other processes: the last calculation goes along, threads do not."""
+        return {name: value for name, value in vars(self).items() if name != "_threads"} | {"_latest": replace(self._state)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._threads = threading.local()
+
+    def check_state(self, atoms: Atoms, tol: float = 1e-15) -> list[str]:
+        """What has changed since the last calculation; ASE does not look at arrays of other names than its own."""
+        changes = super().check_state(atoms, tol)
+        before = self.atoms
+        if not changes and before is not None:
+            now = {name: input_of(atoms, name, self.keys) for name in self.inputs}
+            changes = [name for name, value in now.items() if not np.array_equal(value, input_of(before, name, self.keys))]
+        return changes
 
     def calculate(self, atoms: Atoms | None = None, properties: Any = ("energy",), system_changes: Any = all_changes) -> None:
         super().calculate(atoms, properties, system_changes)
-        check_species(self.species, self.atoms.numbers.tolist())
-        graph = self._graph(self.atoms)
-        prediction = self.task(graph.to(self.device))
-        energy = float(prediction["energy"])
-        self.results = {"energy": energy, "free_energy": energy, "forces": prediction["forces"].double().cpu().numpy()}
+        state = self._state
+        assert state.atoms is not None  # ASE has just copied it
+        check_species(self.species, state.atoms.numbers.tolist())
+        with torch.inference_mode(False):  # forces are derivatives, whatever the caller is in
+            raw = self.task(self._graph(state.atoms).to(self.device))
+        arrays = {name: value.detach().double().cpu().numpy() for name, value in raw.items()}
+        prediction = sound(self.task, arrays, bool(state.atoms.pbc.all()))
+        energy = prediction["energy"].item()
+        state.results = {"energy": energy, "free_energy": energy, "forces": prediction["forces"]}
         if "stress" in prediction:
-            self.results["stress"] = full_3x3_to_voigt_6_stress(prediction["stress"][0].double().cpu().numpy())
+            state.results["stress"] = full_3x3_to_voigt_6_stress(prediction["stress"][0])
+        self._latest = replace(state)
 
     def _graph(self, atoms: Atoms) -> Graph:
-        periodic = bool(atoms.pbc.any())
-        cell = np.asarray(atoms.cell) if periodic else None
-        graph = Graph(atoms.positions.copy(), z=atoms.numbers.copy(), cell=cell, pbc=atoms.pbc.copy() if periodic else None)
-        cutoff = self.task.cutoff
+        graph = to_graph(atoms, self.inputs, self.keys)
+        cutoff, state = self.task.cutoff, self._state
         if cutoff is None:
             return connect(graph, None)
-        if self._edges is None or self._stale(atoms):
+        if state.edges is None or self._stale(atoms, state.reference):
             wide = connect(graph, cutoff + self.skin)
-            self._edges = (wide.edge_index, wide.shifts)
-            self._reference = (atoms.positions.copy(), np.array(atoms.cell), atoms.pbc.copy(), atoms.numbers.copy())
-            self.rebuilds += 1
-        graph.edge_index, graph.shifts = self._edges
+            state.edges = (wide.edge_index, wide.shifts)
+            state.reference = (atoms.positions.copy(), np.array(atoms.cell), atoms.pbc.copy(), atoms.numbers.copy())
+            state.rebuilds += 1
+        graph.edge_index, graph.shifts = state.edges
         near = distances(edge_vectors(graph)) <= cutoff
         graph.edge_index, graph.shifts = graph.edge_index[:, near], graph.shifts[near]
         return graph
 
-    def _stale(self, atoms: Atoms) -> bool:
-        if self._reference is None:
+    def _stale(self, atoms: Atoms, reference: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] | None) -> bool:
+        if reference is None:
             return True
-        positions, cell, pbc, numbers = self._reference
+        positions, cell, pbc, numbers = reference
         same = len(numbers) == len(atoms) and (numbers == atoms.numbers).all() and (pbc == atoms.pbc).all() and (cell == atoms.cell).all()
         if not same or not np.isfinite(atoms.positions).all():
             return True

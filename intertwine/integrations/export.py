@@ -10,39 +10,36 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
-from ase.io import write
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from intertwine.geometry import Graph
-from intertwine.numerics import InputError
+from intertwine.integrations.writing import format_of, write_structures
+from intertwine.numerics import InputError, replacing
 from intertwine.tasks import Task
 
 CALCULATED = ("energy", "forces", "stress", "dipole")  # what ASE stores as results of a calculator
+MECHANICAL = {"energy", "free_energy", "energies", "forces", "stress", "stresses"}  # of one surface: never some given and some predicted
 STRESS = {"stress": "eV/A^3"}  # a force field says it of periodic structures, also if it was not trained on it
 
 
-def to_atoms(graph: Graph, prediction: dict[str, Any] | None = None) -> Atoms:
-    """A graph as ASE atoms, with predictions where ASE's readers look for them.
+def to_atoms(structure: Graph | Atoms, prediction: dict[str, Any] | None = None) -> Atoms:
+    """A structure as ASE atoms, with predictions where ASE's readers look for them.
 
     Args:
-        graph: one graph with atomic numbers.
+        structure: a structure of ASE, of which all is kept, but results of its calculator that are predicted; or one graph with atomic
+            numbers.
         prediction: arrays by name; energies and the like become calculator results, others arrays or info entries, predicted
             positions the array ``target_pos``.
 
     Raises:
         InputError: the nodes are not atoms.
     """
-    if graph.get("z") is None:
-        raise InputError("the nodes have no atomic numbers", where="z", remedy="write predictions of particles to .json or .npz.")
-    periodic = graph.get("cell") is not None
-    atoms = Atoms(
-        graph.z.numpy(),
-        graph.pos.numpy(),
-        cell=graph.cell[0].numpy() if periodic else None,
-        pbc=graph.pbc[0].numpy() if periodic else False,
-    )
-    results = {}
-    for name, value in (prediction or {}).items():
+    prediction = prediction or {}
+    atoms = structure.copy() if isinstance(structure, Atoms) else _bare(structure)
+    results = _given(structure) if isinstance(structure, Atoms) else {}
+    for name in MECHANICAL & results.keys() if MECHANICAL & prediction.keys() else prediction.keys() & results.keys():
+        del results[name]
+    for name, value in prediction.items():
         array = np.asarray(value)
         if name == "stress":
             results[name] = full_3x3_to_voigt_6_stress(array.reshape(3, 3))
@@ -57,53 +54,60 @@ def to_atoms(graph: Graph, prediction: dict[str, Any] | None = None) -> Atoms:
     return atoms
 
 
-def write_predictions(path: Path, graphs: Sequence[Graph], predictions: Sequence[dict[str, Any]], task: Task) -> None:
+def _bare(graph: Graph) -> Atoms:
+    if graph.get("z") is None:
+        raise InputError("the nodes have no atomic numbers", where="z", remedy="write predictions of particles to .json or .npz.")
+    periodic = graph.get("cell") is not None
+    cell, pbc = (graph.cell[0].numpy(), graph.pbc[0].numpy()) if periodic else (None, False)
+    return Atoms(graph.z.numpy(), graph.pos.numpy(), cell=cell, pbc=pbc)
+
+
+def _given(atoms: Atoms) -> dict[str, Any]:
+    """What a file says that was calculated, as far as it is numbers."""
+    results = {} if atoms.calc is None else dict(atoms.calc.results)
+    return {name: value for name, value in results.items() if value is not None and np.asarray(value).dtype.kind in "fiu"}
+
+
+def write_predictions(path: Path, structures: Sequence[Graph | Atoms], predictions: Sequence[dict[str, Any]], task: Task) -> list[str]:
     """Write predictions to .json (with units), .npz (one array a name, frames concatenated, and ``atoms`` per frame), or, with the
-    structures, to any format that ASE writes (.xyz).
+    structures, to any format that ASE writes (.xyz). Energies are in eV, lengths in A. The file is there whole or not at all.
 
     Arrays of .npz are NaN where a frame has no such prediction (a stress, of an open structure).
 
+    Returns:
+        Notes: what the format does not hold of the structures.
+
     Raises:
         InputError: the suffix names no known format, or one for atoms where the nodes are not.
+        CheckpointError: the file can't be written; the former one is intact.
     """
     path = Path(path)
-    if path.suffix == ".json":
-        units = STRESS | {name: output.unit for name, output in task.outputs.items()}
+    kind, units = format_of(path), STRESS | _units(task)
+    if kind == "json":
         plain = [{name: np.asarray(value).tolist() for name, value in p.items()} for p in predictions]
-        path.write_text(json.dumps({"units": units, "predictions": plain}, indent=1))
-    elif path.suffix == ".npz":
-        atoms = np.array([g.num_nodes for g in graphs])
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps({"units": units, "predictions": plain}, indent=1))
+        return []
+    if kind == "npz":
+        atoms = np.array([_size(structure) for structure in structures])
         names = dict.fromkeys(name for p in predictions for name in p)
         columns: dict[str, Any] = {name: _column(name, predictions, atoms, task) for name in names}
-        np.savez(path, atoms=atoms, **columns)
-    else:
-        writable(path)
-        frames = [to_atoms(graph, p) for graph, p in zip(graphs, predictions, strict=True)]
-        try:
-            write(path, frames, format="extxyz" if path.suffix in (".xyz", ".extxyz") else None)
-        except (ValueError, KeyError) as error:
-            raise InputError(f"can't write this format: {error}", where=str(path), remedy="use .xyz, .json or .npz.") from error
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, atoms=atoms, **columns)
+        return []
+    frames = [to_atoms(structure, p) for structure, p in zip(structures, predictions, strict=True)]
+    for frame, prediction in zip(frames, predictions, strict=True):
+        if "pos_unit" in frame.info:  # the file names units: then of all that is new
+            frame.info |= {f"{name}_unit": unit for name in prediction if (unit := units.get(name))}
+    return write_structures(path, frames, kind)
 
 
-def writable(path: Path) -> Path:
-    """The path, if its folder exists and its suffix is one that can be written: better said before the work than after it.
+def _units(task: Task) -> dict[str, str]:
+    return {name: output.unit for name, output in task.outputs.items()}
 
-    Raises:
-        InputError: it can't be written to.
-    """
-    from ase.io.formats import filetype, ioformats
 
-    path = Path(path)
-    if path.is_dir() or not path.parent.is_dir():
-        what = "is a folder" if path.is_dir() else f"there is no folder {path.parent}"
-        raise InputError(what, where=str(path), remedy="give the name of a file in a folder that exists.")
-    if path.suffix not in (".json", ".npz", ".xyz", ".extxyz"):
-        kind = filetype(str(path), read=False)
-        if kind not in ioformats or not ioformats[kind].can_write:
-            raise InputError(
-                f"{path.suffix or path.name!r} is no format that can be written", where=str(path), remedy="use .xyz, .json or .npz."
-            )
-    return path
+def _size(structure: Graph | Atoms) -> int:
+    return len(structure) if isinstance(structure, Atoms) else structure.num_nodes
 
 
 def _column(name: str, predictions: Sequence[dict[str, Any]], atoms: np.ndarray, task: Task) -> np.ndarray:

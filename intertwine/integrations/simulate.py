@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ase import Atoms, units
+from ase.constraints import (
+    FixAtoms,
+    FixBondLengths,
+    FixCartesian,
+    FixCom,
+    FixedLine,
+    FixedPlane,
+    FixInternals,
+    FixLinearTriatomic,
+)
 from ase.io import Trajectory
 
+from intertwine.integrations.writing import growing, pack
 from intertwine.numerics import GeometryError, InputError, choose
 
 BLOW_UP = 100.0  # kinetic energy per atom (eV) at which a trajectory is no longer physics
+RIDING = (FixBondLengths, FixInternals, FixLinearTriatomic, FixCom)  # constraints that move with the structure as a whole
+STRAIGHT = (FixAtoms, FixCartesian, FixedLine, FixedPlane)  # constraints that cut off components of forces, and nothing else
 
 
 @dataclass
@@ -52,7 +66,7 @@ class Dynamics:
         self.time.append(step * timestep * 1e-3)
         self.total.append(kinetic + potential)
         self.potential.append(potential)
-        self.temperature.append(atoms.get_temperature())
+        self.temperature.append(temperature_of(atoms))
 
     @property
     def drift(self) -> float:
@@ -116,15 +130,20 @@ def run_dynamics(
     ensemble: str = "nve",
     friction: float = 0.01,
     equilibrate: int = 0,
+    velocities: str = "thermal",
     seed: int = 0,
     every: int = 10,
     trajectory: Path | None = None,
     progress: Callable[[int], None] | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> Dynamics:
-    """Molecular dynamics from the given positions with Maxwell-Boltzmann velocities.
+    """Molecular dynamics from the given positions, by default with Maxwell-Boltzmann velocities.
 
     "nve": velocity Verlet, which conserves energy: its drift measures the force field. "nvt": Langevin dynamics. From a relaxed structure
     half of the kinetic energy soon becomes potential energy; a few hundred femtoseconds of equilibration bring the temperature back.
+
+    Constraints hold, and masses are those of the structure. Its centre of mass is brought to rest before what is recorded, unless
+    constraints tie atoms to places: then momentum is not conserved.
 
     Args:
         atoms: structure with a calculator; moved in place.
@@ -134,17 +153,18 @@ def run_dynamics(
         ensemble: "nve" or "nvt".
         friction: of the bath, 1/fs.
         equilibrate: steps of Langevin dynamics (friction 0.02/fs) before the first recorded one.
+        velocities: "thermal", drawn at the temperature, or "keep", those of the structure as they are.
         seed: of the velocities and of the bath.
         every: record every so many steps.
-        trajectory: file to write recorded frames to (ASE's .traj).
+        trajectory: file to write recorded frames to (ASE's .traj); a former one is there until this one is complete.
         progress: called with the number of steps done, those of the equilibration included.
+        say: told where the frames are if the dynamics is interrupted.
 
     Raises:
-        InputError: an argument out of range.
-        GeometryError: the trajectory blew up; says at which step.
+        InputError: an argument out of range, or velocities to keep in a structure without.
+        GeometryError: the trajectory blew up; says at which step, and where its frames are.
+        CheckpointError: the trajectory can't be written.
     """
-    from ase.md.velocitydistribution import Stationary, thermalize_momenta
-
     for name, value in (("steps", steps), ("timestep", timestep), ("every", every)):
         if not value > 0:
             raise InputError(f"{name} is {value}", where=name, remedy="give a positive number.")
@@ -152,40 +172,86 @@ def run_dynamics(
         raise InputError(f"a temperature of {temperature} K", where="temperature", remedy="give 0 or more.")
     choose(ensemble, ("nve", "nvt"), kind="ensemble", where="ensemble")
     rng = np.random.default_rng(seed)
-    thermalize_momenta(atoms, temperature_K=temperature, rng=rng)
-    Stationary(atoms)
-    if equilibrate > 0:
-        bath = _integrator(atoms, "nvt", timestep, temperature, 0.02, rng)
-        bath.attach(lambda: progress(bath.nsteps) if progress is not None else None, interval=every)
-        bath.run(equilibrate)
-        Stationary(atoms)
-    integrator = _integrator(atoms, ensemble, timestep, temperature, friction, rng)
-    record = Dynamics(len(atoms))
-    writer = Trajectory(str(trajectory), "w", atoms) if trajectory is not None else None
+    _start(atoms, temperature, velocities, rng)
+    with growing(trajectory, say) if trajectory is not None else nullcontext() as part:
+        if equilibrate > 0:
+            bath = _integrator(atoms, "nvt", timestep, temperature, 0.02, rng)
+            bath.attach(lambda: progress(bath.nsteps) if progress is not None else None, interval=every)
+            _go(bath, equilibrate, "equilibration")
+            _rest(atoms)
+        integrator = _integrator(atoms, ensemble, timestep, temperature, friction, rng)
+        record = Dynamics(len(atoms))
+        writer = Trajectory(part, "w") if part is not None else None
 
-    def observe() -> None:
-        record.add(atoms, integrator.nsteps, timestep)
-        if writer is not None:
-            writer.write()
-        if progress is not None:
-            progress(equilibrate + integrator.nsteps)
+        def observe() -> None:
+            record.add(atoms, integrator.nsteps, timestep)
+            if writer is not None:
+                writer.write(pack(atoms, "traj"))
+            if progress is not None:
+                progress(equilibrate + integrator.nsteps)
 
-    integrator.attach(observe, interval=every)
-    if ensemble == "nve":
-        shadow = ShadowEnergy(atoms, timestep)
+        integrator.attach(observe, interval=every)
+        if ensemble == "nve" and all(isinstance(constraint, STRAIGHT) for constraint in atoms.constraints):
+            integrator.attach(_shadow(atoms, timestep, integrator, record))
+        try:
+            _go(integrator, steps, "dynamics")
+        finally:
+            if writer is not None:
+                writer.close()
+    return record
 
-        def watch() -> None:
-            energy = shadow()
-            if energy is not None:
-                record.conserved.append(((integrator.nsteps - 1) * timestep * 1e-3, energy))
 
-        integrator.attach(watch)
+def temperature_of(atoms: Atoms) -> float:
+    """Kinetic temperature (K), of the degrees of freedom that constraints leave; 0 where they leave none."""
+    return atoms.get_temperature() if atoms.get_number_of_degrees_of_freedom() > 0 else 0.0
+
+
+def free(atoms: Atoms) -> bool:
+    """Whether nothing ties the structure to a place, so that its momentum is conserved."""
+    return all(isinstance(constraint, RIDING) for constraint in atoms.constraints)
+
+
+def _start(atoms: Atoms, temperature: float, velocities: str, rng: np.random.Generator) -> None:
+    """Velocities to begin with."""
+    from ase.md.velocitydistribution import thermalize_momenta
+
+    if choose(velocities, ("thermal", "keep"), kind="way to begin", where="velocities") == "thermal":
+        thermalize_momenta(atoms, temperature_K=temperature, rng=rng)
+        _rest(atoms)
+    elif not atoms.has("momenta"):
+        raise InputError("the structure has no velocities", where="velocities", remedy="draw them: thermal; or give ASE's momenta.")
+    else:
+        atoms.set_momenta(atoms.get_momenta())  # what is fixed does not move
+
+
+def _rest(atoms: Atoms) -> None:
+    """Bring the centre of mass to rest at the same temperature."""
+    from ase.md.velocitydistribution import Stationary
+
+    if free(atoms):
+        Stationary(atoms, preserve_temperature=len(atoms) > 1 and temperature_of(atoms) > 0)
+
+
+def _shadow(atoms: Atoms, timestep: float, integrator: Any, record: Dynamics) -> Callable[[], None]:
+    shadow = ShadowEnergy(atoms, timestep)
+
+    def watch() -> None:
+        energy = shadow()
+        if energy is not None:
+            record.conserved.append(((integrator.nsteps - 1) * timestep * 1e-3, energy))
+
+    return watch
+
+
+def _go(integrator: Any, steps: int, what: str) -> None:
+    """Run, with the step in what goes wrong."""
     try:
         integrator.run(steps)
-    finally:
-        if writer is not None:
-            writer.close()
-    return record
+    except GeometryError as error:
+        if error.where == "dynamics":
+            raise
+        where = f"step {integrator.nsteps} of the {what}" + (f", {error.where}" if error.where else "")
+        raise GeometryError(error.what, where=where, remedy=error.remedy) from error
 
 
 def _integrator(atoms: Atoms, ensemble: str, timestep: float, temperature: float, friction: float, rng: np.random.Generator):
@@ -200,7 +266,7 @@ def _integrator(atoms: Atoms, ensemble: str, timestep: float, temperature: float
 def relax(
     atoms: Atoms, *, fmax: float = 0.01, steps: int = 500, cell: bool = False, progress: Callable[[int, float], None] | None = None
 ) -> bool:
-    """Relax a structure in place by L-BFGS; returns whether every force component vector fell below ``fmax``.
+    """Relax a structure in place by L-BFGS; returns whether every atom's force, as far as constraints leave it, fell below ``fmax``.
 
     Args:
         atoms: structure with a calculator.

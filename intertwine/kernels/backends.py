@@ -72,8 +72,8 @@ def _run(kind: str, plan: Channelwise, forms: Forms, tensors: Mapping[str, Tenso
     if chosen != "reference" and trusted(kind, chosen, plan, forms, one.device, one.dtype):
         return getattr(native, kind)(chosen, plan, forms, tensors, ends, nodes)
     edges, senders, device = native.sizes(tensors)
-    native.check_range(ends[0], senders if kind == "gather" else nodes, "source")
-    native.check_range(ends[1], nodes if kind == "gather" else len(tensors["g"]), "destination")  # type: ignore[arg-type]
+    native.check_range(ends[0], senders if kind == "gather" else nodes, edges, "source")
+    native.check_range(ends[1], nodes if kind == "gather" else len(tensors["g"]), edges, "destination")  # type: ignore[arg-type]
     source, destination = (torch.arange(edges, device=device) if end is None else end for end in ends)
     with safe.without_autocast(device):  # in the precision of the arguments, as a kernel does it
         return getattr(plain, kind)(plan, forms, tensors, source, destination, nodes)

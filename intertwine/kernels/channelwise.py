@@ -13,6 +13,7 @@ from dataclasses import astuple, dataclass, replace
 from functools import cached_property, lru_cache
 
 from intertwine.kernels.plan import Operand, Path, Plan
+from intertwine.numerics import InputError
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,11 @@ class Strip:
     def of(cls, mul: int, dim: int, start: int, *, innermost: str) -> Strip:
         """The strip of a block whose ``innermost`` index is "channels" or "components"."""
         return cls(mul, dim, start, mul, 1) if innermost == "channels" else cls(mul, dim, start, 1, dim)
+
+    def inside(self, size: int) -> bool:
+        """Whether it is one of the two kinds, and lies in a row of so many numbers."""
+        kinds = ((self.mul, 1), (1, self.dim))  # (across, along)
+        return min(self.mul, self.dim, self.start) >= 0 and (self.across, self.along) in kinds and self.start + self.mul * self.dim <= size
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,17 @@ class Channelwise:
     def _hash(self) -> int:  # a plan is looked up in every call, and has thousands of numbers
         return hash((self.terms, self.dim_x, self.dim_y, self.dim_z, self.dim_w))
 
+    def holds(self, term: Term) -> bool:
+        """Whether a term stays within the rows."""
+        channels = len(term.y)
+        strips = [(term.x, self.dim_x, term.x.dim), (term.z, self.dim_z, term.z.dim)]
+        strips += [] if term.w is None else [(term.w, self.dim_w, channels)]
+        return (
+            all(strip.inside(size) and strip.dim == dim and strip.mul == term.x.mul for strip, size, dim in strips)
+            and all(0 <= place < self.dim_y for y in term.y for place in y)
+            and all(0 <= i < term.x.dim and 0 <= k < term.z.dim and 0 <= j < len(y) for i, j, k, _ in term.entries for y in term.y)
+        )
+
     @cached_property
     def coefficients(self) -> int:
         """How many there are: the length of straight-line code."""
@@ -90,13 +107,23 @@ class Channelwise:
         terms = tuple(term for term in self.terms if term.w is not None)
         return self if len(terms) == len(self.terms) else replace(self, terms=terms)
 
+    def shapes(self, senders: int, receivers: int, edges: int) -> dict[str, tuple[int, ...]]:
+        """The shape of every tensor of the kernels, by its name in :mod:`intertwine.kernels.forms`, and of what names nodes of edges."""
+        x, y, w, z, ends = (senders, self.dim_x), (edges, self.dim_y), (edges, self.dim_w), (receivers, self.dim_z), (edges,)
+        real = {"x": x, "a": x, "dx": x, "y": y, "b": y, "dy": y, "w": w, "c": w, "dw": w, "g": z, "z": z}
+        return real | {"order": ends, "source": ends, "destination": ends}
+
     def encode(self) -> str:
         """All of it as a text, so that a program that was exported needs nothing else."""
         return _encoded(self)
 
     @classmethod
     def decode(cls, text: str) -> Channelwise:
-        """The inverse of :meth:`encode`."""
+        """The inverse of :meth:`encode`.
+
+        Raises:
+            InputError: the text is none of a plan, or of one that reads or writes beside its rows.
+        """
         return _decoded(text)
 
 
@@ -108,12 +135,19 @@ def _encoded(form: Channelwise) -> str:
 
 @lru_cache(maxsize=1024)
 def _decoded(text: str) -> Channelwise:
-    *dims, terms = json.loads(text)
-    made = []
-    for x, z, w, y, entries in terms:
-        places = tuple(tuple(one) for one in y)
-        made.append(Term(Strip(*x), Strip(*z), Strip(*w) if w else None, places, tuple((i, j, k, value) for i, j, k, value in entries)))
-    return Channelwise(tuple(made), *dims)
+    try:
+        *dims, terms = json.loads(text)
+        made = []
+        for x, z, w, y, entries in terms:
+            places = tuple(tuple(one) for one in y)
+            made.append(Term(Strip(*x), Strip(*z), Strip(*w) if w else None, places, tuple((i, j, k, float(c)) for i, j, k, c in entries)))
+        form = Channelwise(tuple(made), *dims)
+        sound = all(map(form.holds, form.terms)) and all(isinstance(dim, int) and dim >= 0 for dim in dims)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"no plan of a product: {text[:60]!r}", where="plan", remedy="give Channelwise.encode() of one.") from error
+    if not sound:
+        raise InputError("a path reads or writes beside its rows", where="plan", remedy="give Channelwise.encode() of a plan.")
+    return form
 
 
 _COPIES = 16  # channels of y that a weighted path may have: its weights lie in as many interleaved rows

@@ -12,14 +12,13 @@ from intertwine.kernels import native, plain
 from intertwine.kernels.channelwise import Channelwise
 from intertwine.kernels.choice import announce
 from intertwine.kernels.forms import Forms
-from intertwine.kernels.processes import Lock, forked
+from intertwine.kernels.processes import preparing, single
 from intertwine.numerics import InputError
 
 _EDGES, _SENDERS, _RECEIVERS = 9, 4, 3
 _ROUNDINGS = 64  # |kernel - exact| <= this many eps of the sum of the absolute values of all terms
 
 _trust: dict[tuple, bool] = {}
-_lock = Lock()
 
 
 def trusted(kind: str, backend: str, plan: Channelwise, forms: Forms, device: torch.device, dtype: torch.dtype) -> bool:
@@ -30,7 +29,7 @@ def trusted(kind: str, backend: str, plan: Channelwise, forms: Forms, device: to
     key = (kind, backend, plan, forms, device, dtype)
     found = _trust.get(key)
     if found is None:
-        with _lock:
+        with preparing, single():
             found = _trust.get(key)
             if found is None:
                 problem = _problem(kind, backend, plan, forms, device, dtype)
@@ -42,16 +41,10 @@ def trusted(kind: str, backend: str, plan: Channelwise, forms: Forms, device: to
 
 def _problem(kind: str, backend: str, plan: Channelwise, forms: Forms, device: torch.device, dtype: torch.dtype) -> str:
     """What is wrong with a kernel; nothing if it is right."""
-    threads = torch.get_num_threads()
     try:
-        if forked():  # torch's own threads, which plain torch would wait for, are gone
-            torch.set_num_threads(1)
         wrong = deviation(kind, backend, plan, forms, device, dtype)
     except (ImportError, InputError) as error:  # no compiler for this machine
         return f"is not to be had ({error})"
-    finally:
-        if forked():
-            torch.set_num_threads(threads)
     return "" if wrong <= 1 else f"is wrong: {wrong:.3g} times the bound of its rounding errors"
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import warnings
+from functools import lru_cache
 
 import torch
 
 from intertwine.numerics import InputError, choose
 
 _BACKENDS = ("auto", "reference", "cpu", "gpu")
-_NATIVE = {"cpu": "cpu", "cuda": "gpu"}
 
 
 def asked() -> str:
@@ -24,8 +24,36 @@ def asked() -> str:
 
 
 def native(device: torch.device) -> str | None:
-    """The backend whose kernels run on a device, "cpu" or "gpu"; None if there is none."""
-    return _NATIVE.get(device.type)
+    """The backend whose kernels run on a device, "cpu" or "gpu"; None if there is none, or none is asked for.
+
+    Triton's interpreter runs those of graphics cards on the processor: if they are asked for, a whole model can be tried without a card.
+
+    Raises:
+        InputError: the environment asks for something unknown.
+    """
+    wanted = asked()
+    if wanted == "reference":
+        return None
+    if device.type == "cpu" and wanted == "gpu":
+        from intertwine.kernels.gpu import interprets
+
+        return "gpu" if interprets() else "cpu"
+    if device.type == "cpu":
+        return "cpu" if compiles() else None
+    return "gpu" if device.type == "cuda" else None
+
+
+@lru_cache(maxsize=1)
+def compiles() -> bool:
+    """Whether llvmlite is there, which compiles the kernels of the processor; one warning if it is not."""
+    try:
+        import llvmlite.binding  # noqa: F401
+    except ImportError as error:
+        remedy = "`pip install llvmlite`, or set INTERTWINE_KERNELS=reference to read this no more."
+        message = f"no kernels for the processor, since llvmlite is not to be had ({error}). Plain torch is used on it: correct, but slow. "
+        warnings.warn(message + remedy, RuntimeWarning, stacklevel=3)
+        return False
+    return True
 
 
 def chosen(device: torch.device, able: bool, what: str) -> str:

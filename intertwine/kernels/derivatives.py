@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from intertwine.kernels import dispatch
+from intertwine.kernels import dispatch, plain
 from intertwine.kernels.channelwise import Channelwise
 from intertwine.kernels.forms import second
 from intertwine.numerics import needed_now, safe
@@ -28,7 +28,7 @@ def convolve(
     w: Float[Tensor, "edges weights"] | None,
     source: Int[Tensor, " edges"] | None,
     destination: Int[Tensor, " edges"] | None,
-    nodes: int,
+    nodes: Any,
 ) -> Float[Tensor, "nodes dim_z"]:
     """z, differentiable to every order in x, y and w.
 
@@ -36,11 +36,13 @@ def convolve(
         plan: :meth:`Channelwise.encode` of the product.
         x: features of the nodes; y: attributes of the edges; w: weights of the edges, None if the plan has none.
         source: node that each edge comes from, destination: node that it goes to; both None: edge e goes from node e to node e.
-        nodes: rows of z; ``dispatch.AS_X`` for as many as x has, under ``torch.jit.trace``.
+        nodes: rows of z.
 
     Raises:
         InputError: an index is out of range.
     """
+    if torch.jit.is_tracing():  # a trace is a file for others, who have none of our operators
+        return plain.convolve(Channelwise.decode(plan), x, y, w, source, destination, nodes)
     return _apply(_Convolve, torch.ops.intertwine.convolve, plan, x, y, w, source, destination, nodes)
 
 

@@ -9,17 +9,15 @@ program needs nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.library import Library
 
-from intertwine.kernels import backends
+from intertwine.kernels import backends, doors
 from intertwine.kernels.channelwise import Channelwise
 from intertwine.kernels.forms import VALUE, gradient, second
-from intertwine.kernels.native import in_memory
 from intertwine.numerics import InputError
 
 _ENDS = "Tensor? source, Tensor? destination"
@@ -35,62 +33,59 @@ library.define(
 # ------------------------------------------------------------------------------------------------------------------- values
 
 
-def _tensors(**given: Tensor | None) -> dict[str, Tensor | None]:
-    return {name: None if tensor is None else in_memory(tensor) for name, tensor in given.items()}
+def _taken(
+    plan: Channelwise, ends: tuple[Tensor | None, Tensor | None], nodes: int, **given: Tensor | None
+) -> tuple[dict[str, Tensor | None], int, int]:
+    """The tensors in memory. Kernels read where they are told to: this is the place to notice that there is nothing.
 
+    Args:
+        plan: of the product; ends: source and destination of each edge; nodes: rows of z and g.
+        given: the tensors by their names.
 
-AS_X = -(2**62)  # no mistake in counting nodes gives it
-
-
-def _require(plan: Channelwise, tensors: Mapping[str, Tensor | None], ends: tuple[Tensor | None, Tensor | None], nodes: int) -> None:
-    """Kernels read where they are told to: this is the last place to notice that there is nothing.
+    Returns:
+        Those tensors, the number of rows of x, and that of z.
 
     Raises:
         InputError: a tensor does not fit the plan or the others.
     """
-    x, y = tensors["x"], tensors["y"]
+    x, y = given["x"], given["y"]
     assert x is not None
     assert y is not None
-    dims = {"xa": (len(x), plan.dim_x), "yb": (len(y), plan.dim_y), "wc": (len(y), plan.dim_w), "g": (nodes, plan.dim_z)}
-    for names, shape in dims.items():
-        for name in names:
-            one = tensors.get(name)
-            if one is not None and (one.shape != shape or one.dtype != x.dtype or one.device != x.device):
-                found = f"{one.dtype} {tuple(one.shape)} on {one.device}"
-                raise InputError(found, where=name, remedy=f"it must be {x.dtype} {shape} on {x.device}.")
-    if tensors.get("w") is None and plan.dim_w:
-        raise InputError("the weights are missing", where="w", remedy=f"give {x.dtype} {(len(y), plan.dim_w)}.")
+    senders, edges = doors.rows(x, "x", plan.dim_x), doors.rows(y, "y", plan.dim_y)
+    nodes = _rows(edges, ends[1], nodes)
     if nodes < 0:
         raise InputError(f"{nodes} nodes", where="nodes", remedy="give a number >= 0.")
+    shapes, dtype, device = plan.shapes(senders, nodes, edges), x.dtype, x.device
+    for name, one in given.items():
+        if one is not None:
+            doors.require(one, name, shapes[name], dtype, device)
+    if given.get("w") is None and plan.dim_w:
+        raise InputError("the weights are missing", where="w", remedy=f"give {dtype} {shapes['w']}.")
     for name, index in zip(("source", "destination"), ends):
-        rows = len(x) if name == "source" else nodes
-        if index is None and rows != len(y):
-            raise InputError(f"{rows} rows for {len(y)} edges", where=name, remedy="give the node of every edge, or one row for each.")
-        if index is not None and (index.shape != (len(y),) or index.dtype != torch.int64 or index.device != x.device):
-            found = f"{index.dtype} {tuple(index.shape)} on {index.device}"
-            raise InputError(found, where=name, remedy=f"it must be torch.int64 {(len(y),)} on {x.device}.")
+        if index is not None:
+            doors.require(index, name, (edges,), torch.int64, device)
+    return {name: None if one is None else doors.in_memory(one, name) for name, one in given.items()}, senders, nodes
 
 
-def _rows(x: Tensor, y: Tensor, destination: Tensor | None, nodes: int) -> int:
+def _rows(edges: int, destination: Tensor | None, nodes: int) -> int:
     """How many z has."""
-    return y.shape[0] if destination is None else x.shape[0] if nodes == AS_X else nodes
+    return edges if destination is None else nodes
 
 
 def convolve(plan: str, x: Tensor, y: Tensor, w: Tensor | None, source: Tensor | None, destination: Tensor | None, nodes: int) -> Tensor:
-    """z; without a destination it has one row for each edge, and with ``nodes`` AS_X as many as x: tracers would keep a number."""
-    nodes = _rows(x, y, destination, nodes)
-    decoded, tensors = Channelwise.decode(plan), _tensors(x=x, y=y, w=w)
-    _require(decoded, tensors, (source, destination), nodes)
-    return backends.gather(decoded, VALUE, tensors, (source, destination), nodes)
+    """z; without a destination it has one row for each edge."""
+    decoded, ends = Channelwise.decode(plan), (source, destination)
+    tensors, _, nodes = _taken(decoded, ends, nodes, x=x, y=y, w=w)
+    return backends.gather(decoded, VALUE, tensors, ends, nodes)
 
 
 def backward(
     plan: str, needs: str, g: Tensor, x: Tensor, y: Tensor, w: Tensor | None, source: Tensor | None, destination: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Derivatives of <g, z> to x, y and w; those that are not needed are empty."""
-    decoded, tensors = Channelwise.decode(plan), _tensors(g=g, x=x, y=y, w=w)
-    _require(decoded, tensors, (source, destination), g.shape[0])
-    found = backends.scatter(decoded, gradient(needs), tensors, (source, destination), x.shape[0])
+    decoded, ends = Channelwise.decode(plan), (source, destination)
+    tensors, senders, _ = _taken(decoded, ends, doors.rows(g, "g", decoded.dim_z), g=g, x=x, y=y, w=w)
+    found = backends.scatter(decoded, gradient(needs), tensors, ends, senders)
     dx, dy, dw = (found.get(name, x.new_empty(0)) for name in ("dx", "dy", "dw"))
     return dx, dy, dw
 
@@ -110,12 +105,12 @@ def second_order(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Derivatives of <a, dx> + <b, dy> + <c, dw> to g, x, y and w; those that are not needed are empty."""
     decoded, ends = Channelwise.decode(plan), (source, destination)
-    tensors = _tensors(x=x, y=y, w=w, a=a, b=b, c=c)
-    _require(decoded, tensors | {"g": g}, ends, g.shape[0])
+    tensors, senders, nodes = _taken(decoded, ends, doors.rows(g, "g", decoded.dim_z), x=x, y=y, w=w, a=a, b=b, c=c, g=g)
     forms = second([name for name in "abc" if tensors[name] is not None], needs)
     slopes = forms.dx or forms.dy or forms.dw
-    found = backends.scatter(decoded, forms, tensors | _tensors(g=g), ends, x.shape[0]) if slopes else {}
-    dg = backends.gather(decoded, forms, tensors, ends, g.shape[0]) if forms.z else x.new_empty(0)
+    found = backends.scatter(decoded, forms, tensors, ends, senders) if slopes else {}
+    del tensors["g"]
+    dg = backends.gather(decoded, forms, tensors, ends, nodes) if forms.z else x.new_empty(0)
     dx, dy, dw = (found.get(name, x.new_empty(0)) for name in ("dx", "dy", "dw"))
     return dg, dx, dy, dw
 
@@ -131,7 +126,7 @@ library.impl("convolve_second", second_order, "CompositeExplicitAutograd")
 
 @torch.library.register_fake("intertwine::convolve", lib=library)
 def _(plan: str, x: Tensor, y: Tensor, w: Tensor | None, source: Tensor | None, destination: Tensor | None, nodes: int) -> Tensor:
-    return x.new_empty(_rows(x, y, destination, nodes), Channelwise.decode(plan).dim_z)
+    return x.new_empty(_rows(y.shape[0], destination, nodes), Channelwise.decode(plan).dim_z)
 
 
 def _like(x: Tensor, shape: torch.Size, present: bool) -> Tensor:

@@ -15,6 +15,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import lru_cache
+
+from intertwine.numerics import InputError
 
 
 @dataclass(frozen=True)
@@ -26,9 +29,31 @@ class Forms:
     dy: tuple[tuple[str, str], ...] = ()
     dw: tuple[tuple[str, str], ...] = ()
 
+    def meetings(self, kernel: str) -> tuple[tuple[str, ...], ...]:
+        """What meets in a kernel, "gather" or "scatter"."""
+        return self.z if kernel == "gather" else (*self.dx, *self.dy, *self.dw)
+
 
 #: z itself.
 VALUE = Forms(z=(("x", "y", "w"),))
+
+
+@lru_cache(maxsize=1024)
+def read(forms: Forms, kernel: str, weighted: bool) -> frozenset[str]:
+    """The arguments that a kernel, "gather" or "scatter", reads; ``weighted``: whether the plan has weights."""
+    names = {name for meeting in forms.meetings(kernel) for name in meeting} | ({"g"} if kernel == "scatter" else set())
+    return frozenset(names if weighted else names - {"w", "c"})
+
+
+def missing(forms: Forms, kernel: str, weighted: bool, given: Collection[str]) -> None:
+    """Make sure that every argument is there.
+
+    Raises:
+        InputError: one is not.
+    """
+    absent = read(forms, kernel, weighted).difference(given)
+    if absent:
+        raise InputError("is missing", where=", ".join(sorted(absent)), remedy="give every tensor that the derivatives need.")
 
 
 def gradient(needs: Collection[str]) -> Forms:

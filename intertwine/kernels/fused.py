@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from intertwine.kernels import derivatives
 from intertwine.kernels.channelwise import channelwise
-from intertwine.kernels.dispatch import AS_X
 from intertwine.kernels.plan import Plan
 from intertwine.numerics import InputError, safe
 
@@ -76,7 +77,7 @@ class Fused:
             sizes = f"{source.shape[0]} sources, {destination.shape[0]} destinations and {y.shape[0]} rows of y"
             raise InputError(sizes, where="edges", remedy="give one of each for every edge.")
         if nodes is None:
-            nodes = AS_X if torch.jit.is_tracing() else x.shape[0]  # a tracer would keep the number that it sees
+            nodes = x.shape[0]
         elif isinstance(nodes, bool | float) or nodes < 0:
             raise InputError(f"{nodes} nodes", where="nodes", remedy="give a whole number >= 0.")
         return self._call(x, y, w, source, destination, nodes)
@@ -96,7 +97,7 @@ class Fused:
             raise InputError(f"{x.shape[0]} samples of x, {y.shape[0]} of y", where="y", remedy="give equally many.")
         return self._call(x, y, w, None, None, x.shape[0])
 
-    def _call(self, x: Tensor, y: Tensor, w: Tensor | None, source: Tensor | None, destination: Tensor | None, nodes: int) -> Tensor:
+    def _call(self, x: Tensor, y: Tensor, w: Tensor | None, source: Tensor | None, destination: Tensor | None, nodes: Any) -> Tensor:
         w = w if self.dims[2] else None
         for name, tensor, dim in zip(("x", "y", "weight"), (x, y, w), self.dims):
             if tensor is None:

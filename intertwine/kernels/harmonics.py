@@ -9,10 +9,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from intertwine.kernels import doors
 from intertwine.kernels import solid_reference as reference
-from intertwine.kernels.choice import announce
-from intertwine.kernels.native import in_memory
-from intertwine.kernels.processes import Lock
+from intertwine.kernels.choice import announce, compiles
+from intertwine.kernels.processes import preparing, single
 from intertwine.kernels.solid import Solid
 from intertwine.numerics import InputError
 
@@ -21,11 +21,13 @@ DTYPES = {torch.float32: "float32", torch.float64: "float64"}
 #: The largest degree that is compiled: beyond, the code gets long and its compilation slow.
 LARGEST = 12
 WIDTH = 8  # points of a vector; measured: 16 is no faster in float32, 4 slower in float64
+#: Words of the argument of each kernel; a row of the loop is a block of points.
+WORDS = {"values": ("n", "x", "y"), "gradient": ("n", "x", "g", "dx"), "second": ("n", "x", "g", "v", "dx", "dg")}
+_VECTORS = ("x", "v", "dx")  # the words that are three numbers for each point; the others are components
 _SHARE = 50_000  # ns of one thread that are worth another one
 _CHECKED = 29  # points of the check: whole vectors and a rest
 _ROUNDINGS = 64  # the bound of the check, in eps (largest degree + 1)^2 of the root mean square of a component
 _COSTS = {"values": 0.25, "gradient": 0.25, "second": 0.6}  # ns of a component, roughly
-_lock = Lock()
 
 
 class Harmonics:
@@ -37,27 +39,30 @@ class Harmonics:
 
     def values(self, x: Float[Tensor, "n 3"]) -> Float[Tensor, "n dim"]:
         """Y(x), outside autograd."""
-        out = x.new_empty(x.shape[0], self.solid.dim)
+        out = x.new_empty(doors.rows(x, "x", 3), self.solid.dim)
         return out if self._run("values", (x,), (out,)) else reference.values(x, self.solid)
 
     def gradient(self, x: Float[Tensor, "n 3"], g: Float[Tensor, "n dim"]) -> Float[Tensor, "n 3"]:
         """The gradient of the sum of g Y(x), outside autograd."""
-        out = x.new_empty(x.shape)
+        out = x.new_empty(doors.rows(x, "x", 3), 3)
         return out if self._run("gradient", (x, g), (out,)) else reference.gradient(x, g, self.solid)
 
     def second(
         self, x: Float[Tensor, "n 3"], g: Float[Tensor, "n dim"], v: Float[Tensor, "n 3"]
     ) -> tuple[Float[Tensor, "n 3"], Float[Tensor, "n dim"]]:
         """Derivatives with respect to x and g of the inner product of v with :meth:`gradient`, outside autograd."""
-        out = x.new_empty(x.shape), x.new_empty(g.shape)
+        n = doors.rows(x, "x", 3)
+        out = x.new_empty(n, 3), x.new_empty(n, self.solid.dim)
         return out if self._run("second", (x, g, v), out) else reference.second(x, g, v, self.solid)
 
     def _run(self, kind: str, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> bool:
         """Run a kernel, if there is one that can be trusted."""
         x = inputs[0]
-        key = (kind, x.dtype)
-        function = self.functions[key] if key in self.functions else self._prepared(kind, x.dtype)
-        if function is None or not x.is_cpu:
+        key, function = (kind, x.dtype), None
+        if x.is_cpu:
+            function = self.functions[key] if key in self.functions else self._prepared(kind, x.dtype)
+        if function is None:
+            _require(kind, self.solid, inputs)
             return False
         _launch(function, kind, self.solid, inputs, outputs)
         return True
@@ -65,10 +70,10 @@ class Harmonics:
     def _prepared(self, kind: str, dtype: torch.dtype) -> Callable[..., None] | None:
         """Compile and check a kernel; a warning tells of one that is not to be had or wrong."""
         key = (kind, dtype)
-        with _lock:
+        with preparing, single():
             if key in self.functions:
                 return self.functions[key]
-            if dtype not in DTYPES or not compilable(self.solid):
+            if dtype not in DTYPES or not compilable(self.solid) or not compiles():
                 self.functions[key] = None
                 return None
             name = f"kernel '{kind}' of the harmonics of degrees {list(self.solid.degrees)} in {dtype}"
@@ -126,27 +131,42 @@ def _compiled(kind: str, solid: Solid, dtype: str) -> Callable[..., None]:
 
 @lru_cache(maxsize=1)
 def _team() -> tuple[Callable[..., None], Callable[[], int]]:
-    from intertwine.kernels.cpu.threads import run, threads
+    with preparing:
+        from intertwine.kernels.cpu.threads import run, threads
 
-    return run, threads
+        return run, threads
+
+
+def _require(kind: str, solid: Solid, inputs: tuple[Tensor, ...]) -> None:
+    """Points, cotangents and directions that fit each other.
+
+    Raises:
+        InputError: they do not.
+    """
+    x = inputs[0]
+    for name, one in zip(WORDS[kind][1:], inputs):
+        doors.require(one, name, (x.shape[0], 3 if name in _VECTORS else solid.dim), x.dtype, x.device)
 
 
 def _launch(function: Callable[..., None], kind: str, solid: Solid, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> None:
     """Run a kernel on all points, in parts of as many blocks each."""
     run, threads = _team()
     n = inputs[0].shape[0]
-    if not n:
-        return
     if n < WIDTH:  # less than a block
+        _require(kind, solid, inputs)
+        if not n:
+            return
         more = [torch.cat([one, one.new_zeros(WIDTH - n, one.shape[1])]) for one in inputs]
         whole = [one.new_empty(WIDTH, one.shape[1]) for one in outputs]
         _launch(function, kind, solid, tuple(more), tuple(whole))
         for one, padded in zip(outputs, whole):
             one.copy_(padded[:n])
         return
-    tensors = [in_memory(one) for one in inputs]  # kept until the kernel is done
-    words = [n, *[one.data_ptr() for one in tensors], *[one.data_ptr() for one in outputs]]
+    tensors, dtype = [*[doors.in_memory(one) for one in inputs], *outputs], inputs[0].dtype  # kept until the kernel is done
+    pointers = [n]
+    for name, one in zip(WORDS[kind][1:], tensors):
+        pointers.append(doors.address(one, name, (n, 3 if name in _VECTORS else solid.dim), dtype))
     blocks = -(-n // WIDTH)
     cost = n * (2.0 + _COSTS[kind] * solid.dim)
     parts = 1 if cost < 2 * _SHARE else min(threads(), int(cost / _SHARE))
-    run(function, words, [blocks * part // parts for part in range(parts + 1)] if parts > 1 else (0, blocks))
+    run(function, pointers, [blocks * part // parts for part in range(parts + 1)] if parts > 1 else (0, blocks))

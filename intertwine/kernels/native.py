@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from types import ModuleType
 
 import torch
 from torch import Tensor
 
+from intertwine.kernels import doors
 from intertwine.kernels.channelwise import Channelwise
 from intertwine.kernels.forms import Forms
+from intertwine.kernels.processes import preparing
 from intertwine.numerics import InputError
 
 Index = Tensor | None  # None: edge e goes from node e to node e
-
-
-def in_memory(tensor: Tensor) -> Tensor:
-    """The numbers of a tensor one after the other: what is behind its pointer, which may be strided, a lazy negative, or nothing at all."""
-    if tensor._is_zerotensor():
-        return torch.zeros(tensor.shape, dtype=tensor.dtype, device=tensor.device)
-    return tensor.resolve_neg().contiguous()
 
 
 def supports(backend: str, dtype: torch.dtype) -> bool:
@@ -37,7 +33,7 @@ def gather(
     """
     edges, rows, device = sizes(tensors)
     source, destination = ends
-    check_range(source, rows, "source")
+    check_range(source, rows, edges, "source")
     order, offsets = _sorted(backend, destination, nodes, edges, device, "destination")
     return _module(backend).gather(plan, forms, tensors, order, offsets, _whole(source, destination, order), nodes)
 
@@ -52,19 +48,21 @@ def scatter(
     """
     edges, _, device = sizes(tensors)
     source, destination = ends
-    check_range(destination, len(tensors["g"]), "destination")  # type: ignore[arg-type]
+    check_range(destination, len(tensors["g"]), edges, "destination")  # type: ignore[arg-type]
     order, offsets = _sorted(backend, source, nodes, edges, device, "source")
     return _module(backend).scatter(plan, forms, tensors, order, offsets, _whole(destination, source, order), nodes)
 
 
+@lru_cache(maxsize=2)
 def _module(backend: str) -> ModuleType:
-    if backend == "gpu":
-        from intertwine.kernels import gpu
+    with preparing:
+        if backend == "gpu":
+            from intertwine.kernels import gpu
 
-        return gpu
-    from intertwine.kernels.cpu import backend as cpu
+            return gpu
+        from intertwine.kernels.cpu import backend as cpu
 
-    return cpu
+        return cpu
 
 
 def sizes(tensors: Mapping[str, Tensor | None]) -> tuple[int, int, torch.device]:
@@ -78,16 +76,16 @@ def sizes(tensors: Mapping[str, Tensor | None]) -> tuple[int, int, torch.device]
 def _sorted(backend: str, index: Index, nodes: int, edges: int, device: torch.device, where: str) -> tuple[Tensor, Tensor]:
     """The edges sorted by one end, and where those of each node begin."""
     if index is None:
+        check_range(index, nodes, edges, where)
         places = torch.arange(edges + 1, device=device)
         return places[:edges], places
     if backend == "cpu":
         from intertwine.kernels.cpu.order import sort_edges
 
         return sort_edges(index, nodes, where)
-    check_range(index, nodes, where)
-    order = torch.argsort(index, stable=True)
-    counts = torch.bincount(index, minlength=nodes)
-    return order, torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+    check_range(index, nodes, edges, where)
+    ordered, order = torch.sort(index, stable=True)
+    return order, torch.searchsorted(ordered, torch.arange(nodes + 1, device=device))  # counting would wait for the device
 
 
 def _whole(index: Index, other: Index, order: Tensor) -> Tensor:
@@ -97,21 +95,14 @@ def _whole(index: Index, other: Index, order: Tensor) -> Tensor:
     return order if other is None else torch.arange(len(order), device=order.device)
 
 
-def check_range(index: Index, nodes: int, where: str) -> None:
+def check_range(index: Index, nodes: int, edges: int, where: str) -> None:
     """Compiled kernels read what an index says: it must be right.
 
     Raises:
         InputError: on the CPU; on other devices torch's assertion, which needs no synchronisation.
     """
-    if index is None or len(index) == 0:
-        return
-    least, most = torch.aminmax(index)
-    if index.device.type != "cpu":
-        torch._assert_async((least >= 0) & (most < nodes))
-    elif least < 0 or most >= nodes:
-        bad = int(least if least < 0 else most)
-        raise InputError(
-            f"node {bad} of an edge does not exist: there are {nodes}",
-            where=where,
-            remedy="count the nodes from 0; give nodes= for another number of destinations than sources.",
-        )
+    if index is not None:
+        remedy = "count the nodes from 0; give nodes= for another number of destinations than sources."
+        doors.indices(index, where, nodes, remedy=remedy)
+    elif nodes != edges:
+        raise InputError(f"{nodes} rows for {edges} edges", where=where, remedy="give the node of every edge, or one row for each.")

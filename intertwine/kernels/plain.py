@@ -7,20 +7,31 @@ it. :class:`intertwine.kernels.reference.Reference` is the other definition, of 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from intertwine.kernels.channelwise import Channelwise, Strip, Term
-from intertwine.kernels.forms import Forms
+from intertwine.kernels.forms import VALUE, Forms
+
+
+def convolve(
+    plan: Channelwise, x: Tensor, y: Tensor, w: Tensor | None, source: Tensor | None, destination: Tensor | None, nodes: Any
+) -> Tensor:
+    """z of the plan itself, differentiable by autograd and for edges and nodes of any number in a trace; None: edge e is of node e."""
+    count = y.shape[0] if destination is None else nodes
+    every = torch.ones_like(y[:, :1], dtype=torch.int64).squeeze(1).cumsum(0) - 1  # no arange(): a trace would keep the number
+    tensors = {"x": x, "y": y, "w": w}
+    return gather(plan, VALUE, tensors, every if source is None else source, every if destination is None else destination, count)
 
 
 def gather(
-    plan: Channelwise, forms: Forms, tensors: Mapping[str, Tensor | None], source: Tensor, destination: Tensor, nodes: int
+    plan: Channelwise, forms: Forms, tensors: Mapping[str, Tensor | None], source: Tensor, destination: Tensor, nodes: Any
 ) -> Tensor:
     """z of the forms, as in :mod:`intertwine.kernels.forms`."""
     rows = {name: _rows(name, tensor, source, destination) for name, tensor in tensors.items() if tensor is not None}
-    found = next(iter(rows.values())).new_zeros(len(source), plan.dim_z)
+    found = next(iter(rows.values())).new_zeros(source.shape[0], plan.dim_z)  # no len(): a trace would keep the number
     for term in plan.terms:
         table = _table(term, found)
         for x, y, w in forms.z:

@@ -35,7 +35,7 @@ class Product(Reference):
         self, x: Float[Tensor, "... dim1"], y: Float[Tensor, "... dim2"], weight: Float[Tensor, "... weights"] | None
     ) -> Float[Tensor, "... dim_out"]:
         """z of the plan; arguments, result and errors as for :meth:`Reference.forward`."""
-        fused = self._fused
+        fused = None if torch.jit.is_tracing() else self._fused  # a trace is to run where our operators are not
         if fused is None or x.device.type != "cpu" or x.dtype not in (torch.float32, torch.float64) or safe.autocasting(x):
             return super().forward(x, y, weight)
         self._check(x, y, weight)

@@ -15,9 +15,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from intertwine.kernels import choice
+from intertwine.kernels import choice, doors
 from intertwine.kernels.mixing_plan import Block, Mixing, Route
-from intertwine.kernels.native import in_memory
+from intertwine.kernels.processes import preparing, single
 from intertwine.numerics import InputError
 
 if TYPE_CHECKING:
@@ -52,9 +52,12 @@ _TRUSTED: dict[torch.dtype, bool | None] = {torch.float32: None, torch.float64: 
 def trusted(dtype: torch.dtype) -> bool:
     """Whether the kernels give what plain torch gives, found out once; if they do not, a warning says so."""
     found = _TRUSTED[dtype]
+    if found is None and not choice.compiles():
+        found = _TRUSTED[dtype] = False
     if found is None:
         try:
-            wrong = deviation(SmallMixing, dtype)
+            with preparing, single():
+                wrong = deviation(SmallMixing, dtype)
             problem = "" if wrong <= _BOUND else f"is wrong by {wrong:.3g} eps"
         except (ImportError, InputError) as error:  # no compiler for this machine
             problem = f"is not to be had ({error})"
@@ -114,12 +117,12 @@ class SmallMixing:
     def forward(self, x: Float[Tensor, "z dim_in"], weight: Float[Tensor, " weights"]) -> Float[Tensor, "z dim_out"]:
         """F(x, W)."""
         self._require(x, self.plan.dim_in, weight)
-        return self._fill(self._forwards, x, in_memory(weight), self.plan.dim_out, self.plan.whole[1])
+        return self._fill(self._forwards, x, doors.in_memory(weight, "weight"), self.plan.dim_out, self.plan.whole[1])
 
     def for_x(self, g: Float[Tensor, "z dim_out"], weight: Float[Tensor, " weights"]) -> Float[Tensor, "z dim_in"]:
         """The first of B: g W^T."""
         self._require(g, self.plan.dim_out, weight)
-        return self._fill(self._backwards, g, self._transposed(in_memory(weight)), self.plan.dim_in, self.plan.whole[0])
+        return self._fill(self._backwards, g, self._transposed(doors.in_memory(weight, "weight")), self.plan.dim_in, self.plan.whole[0])
 
     def for_weight(self, x: Float[Tensor, "z dim_in"], g: Float[Tensor, "z dim_out"]) -> Float[Tensor, " weights"]:
         """The second of B: x^T g."""
@@ -128,7 +131,7 @@ class SmallMixing:
         if len(x) != len(g):
             raise InputError(f"{len(x)} rows of features, {len(g)} of cotangents", where="features", remedy="give equally many.")
         result = x.new_empty(self.plan.weights)
-        self._sums(len(x), in_memory(x), in_memory(g), result)
+        self._sums(len(x), doors.in_memory(x, "features"), doors.in_memory(g, "cotangents"), result)
         return result
 
     def _require(self, x: Tensor, dim: int, weight: Tensor | None) -> None:
@@ -140,7 +143,7 @@ class SmallMixing:
 
     def _fill(self, table: Table, x: Tensor, weight: Tensor, dim: int, whole: bool) -> Tensor:
         result = x.new_empty(len(x), dim) if whole else x.new_zeros(len(x), dim)
-        table(len(x), in_memory(x), weight, result)
+        table(len(x), doors.in_memory(x, "features"), weight, result)
         return result
 
 

@@ -16,8 +16,10 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import cached_property
+from operator import index
 
 from intertwine.kernels.arithmetic import Arithmetic, Number
+from intertwine.numerics import InputError
 
 
 @dataclass(frozen=True)
@@ -51,9 +53,20 @@ class Solid:
 
     @classmethod
     def read(cls, text: str) -> Solid:
-        """A description from its text."""
-        degrees, scales, normalize = json.loads(text)
-        return cls(tuple(degrees), tuple(scales), normalize)
+        """A description from its text.
+
+        Raises:
+            InputError: it is none.
+        """
+        try:
+            degrees, scales, normalize = json.loads(text)
+            found = cls(tuple(map(index, degrees)), tuple(map(float, scales)), bool(normalize))
+        except (TypeError, ValueError) as error:
+            raise InputError(f"no description of harmonics: {text[:60]!r}", where="solid", remedy="give Solid.text of one.") from error
+        if min(found.degrees, default=0) < 0 or len(found.scales) != (found.largest + 1) * (found.largest + 2) // 2:
+            found_scales = f"{len(found.scales)} scales for degrees {list(found.degrees)}"
+            raise InputError(found_scales, where="solid", remedy="give one for each degree up to the largest, and each order.")
+        return found
 
     def scale(self, l: int, m: int) -> float:
         """n_lm."""

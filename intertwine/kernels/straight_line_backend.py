@@ -9,17 +9,24 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from intertwine.kernels import choice
+from intertwine.kernels import choice, doors
+from intertwine.kernels.processes import preparing, single
 from intertwine.kernels.straight_line import Program
 from intertwine.kernels.straight_line_reference import Evaluator
-from intertwine.numerics import safe
+from intertwine.numerics import InputError, safe
 
 _BOUND = 1e3  # eps, of the largest value: rounding stays far below, a wrong coefficient far above
+#: What to do about a group that does not exist.
+REMEDY = "count from 0, in the order of the model's list of elements."
 _CHECKED = (5, 2, 81)  # nodes, groups and channels of the check: every width of the machine's vectors
 
 
 def evaluate(
-    program: Program, arguments: Sequence[Float[Tensor, "_ _ channels"]], group: Int[Tensor, " nodes"], groups: int
+    program: Program,
+    arguments: Sequence[Float[Tensor, "_ _ channels"]],
+    group: Int[Tensor, " nodes"],
+    groups: int,
+    what: str = "group",
 ) -> list[Float[Tensor, "_ _ channels"]]:
     """Run a program: on the CPU by the machine, elsewhere in plain torch. $INTERTWINE_KERNELS forces one.
 
@@ -27,18 +34,28 @@ def evaluate(
         program: the program.
         arguments: for each node (nodes, size, channels), or shared ones for each group (groups, size, channels); one precision, device.
         group: that of each node, in [0, groups).
-        groups: how many there are.
+        groups: how many there are; what: one is, for messages.
 
     Returns:
         The results, for each node or summed over each group, as the program says.
 
     Raises:
-        InputError: the forced backend is unknown, or can't do it.
+        InputError: an argument is not what the program takes it for, or a group does not exist; the forced backend is unknown, or can't
+            do it.
     """
-    dtype = arguments[0].dtype
+    like = arguments[0] if len(arguments) == len(program.arguments) else None
+    if like is None or like.ndim != 3 or not like.dtype.is_floating_point:
+        found = f"{len(arguments)} arguments, the first {like.dtype if like is not None else ''} of shape {tuple(arguments[0].shape)}"
+        raise InputError(found, where="program", remedy=f"give {len(program.arguments)} of 3 axes, of floating-point numbers.")
+    dtype, nodes = like.dtype, doors.count(group, what, like.device)
     able = dtype in (torch.float32, torch.float64)
-    if group.device.type == "cpu" and choice.chosen(group.device, able, str(dtype)) == "cpu":
-        return _fastest(program, dtype)(arguments, group, groups)
+    if choice.native(group.device) == "cpu" and choice.chosen(group.device, able, str(dtype)) == "cpu":
+        fastest = _fastest(program, dtype)
+        if fastest is not None:
+            return fastest(arguments, group, groups, what)  # it looks at its arguments itself
+    for x, kind in zip(arguments, program.arguments):
+        doors.require(x, "argument", (groups if kind.shared else nodes, kind.size, like.shape[-1]), dtype, like.device)
+    doors.indices(group, what, groups, what + " {} of a node", REMEDY)
     return plainly(program, arguments, group, groups)
 
 
@@ -62,16 +79,17 @@ def _reference(program: Program) -> Evaluator:
 
 
 @lru_cache(maxsize=1024)
-def _fastest(program: Program, dtype: torch.dtype) -> Callable[..., list[Tensor]]:
+def _fastest(program: Program, dtype: torch.dtype) -> Callable[..., list[Tensor]] | None:
     """The machine, if it gives what the reference gives."""
-    from intertwine.kernels.cpu.straight_line import Tables
+    with preparing, single():
+        from intertwine.kernels.cpu.straight_line import Tables
 
-    machine = Tables(program, dtype)
-    worst = deviation(machine, program, dtype)
+        machine = Tables(program, dtype)
+        worst = deviation(machine, program, dtype)
     if worst <= _BOUND:
         return machine
     choice.announce(f"kernel of a program of {program.terms} terms in {dtype}", f"is wrong by {worst:.3g} eps")
-    return _reference(program)
+    return None
 
 
 def deviation(run: Callable[..., list[Tensor]], program: Program, dtype: torch.dtype) -> float:

@@ -222,7 +222,7 @@ class DimeNet(Backbone):
         """The embedding block: what each edge starts with."""
         (j, i), h = graph.edge_index, self.embedding(graph)
         if self.edge_inputs:
-            e = torch.cat([e, edge_invariants(graph, self.edge_inputs)], dim=-1)
+            e = torch.cat([e, edge_invariants(graph, self.edge_inputs, len(self.edge_inputs))], dim=-1)
         received, sent = self.first.nodes(h, h)
         assert received is not None
         assert sent is not None

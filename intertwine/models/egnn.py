@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from intertwine.geometry import Graph, edge_invariants, edge_vectors, field
+from intertwine.geometry import Graph, edge_invariants, edge_vectors, vector_field
 from intertwine.groups import Cartesian, DirectSum
 from intertwine.nn import MLP, Backbone, MessagePassing, NodeEmbedding, PolynomialCutoff
 from intertwine.nn.card import ModelCard
@@ -139,10 +139,10 @@ class EGNN(Backbone):
             remedy = "give Graph(..., vel=...), or build the model with velocity=False."
             raise GeometryError("the model needs velocities and the graph has none", where="vel", remedy=remedy)
         x_ij = edge_vectors(graph)
-        attributes = (edge_invariants(graph, self.edge_inputs),) if self.edge_inputs else ()
+        attributes = (edge_invariants(graph, self.edge_inputs, len(self.edge_inputs)),) if self.edge_inputs else ()
         a_ij = (x_ij, attributes, *self.weights(x_ij, graph))
         h = self.embedding(graph)
-        f = (h, h.new_zeros(len(h), self.dimension), field(graph, "vel") if self.velocity else None)
+        f = (h, h.new_zeros(len(h), self.dimension), vector_field(graph, "vel") if self.velocity else None)
         for layer in self.layers:
             f = layer(f, a_ij, graph.edge_index)
         return torch.cat(f[:2], dim=-1)

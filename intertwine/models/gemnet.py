@@ -337,7 +337,7 @@ class GemNet(Backbone):
         bases, h = self.basis(near, far), self.embedding(graph)
         e = bases.radial
         if self.edge_inputs:
-            e = torch.cat([e, edge_invariants(near, self.edge_inputs)], dim=-1)
+            e = torch.cat([e, edge_invariants(near, self.edge_inputs, len(self.edge_inputs))], dim=-1)
         received, sent = self.first.nodes(h, h)
         assert received is not None
         assert sent is not None

@@ -28,7 +28,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from intertwine.geometry import Graph, distances, edge_invariants, edge_vectors, field
+from intertwine.geometry import Graph, distances, edge_invariants, edge_vectors, vector_field
 from intertwine.nn import MLP, Backbone, EdgeEmbedding, MessagePassing, NodeEmbedding
 from intertwine.nn.attention import edge_mean
 from intertwine.nn.card import ModelCard
@@ -127,7 +127,7 @@ class LocalFrames(Backbone):
     def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:
         require_space(graph)
         s, (j, i) = self.embedding(graph), graph.edge_index
-        vel = field(graph, "vel") if self.velocity else None
+        vel = vector_field(graph, "vel") if self.velocity else None
         u, attributes, envelope = self.surroundings(graph)
         frames = self.frames(s, attributes, u, envelope, graph.edge_index, vel)
         received, sent = frames.index_select(0, i), frames.index_select(0, j)
@@ -147,5 +147,5 @@ class LocalFrames(Backbone):
             return edges.vectors / (1 + edges.distances.unsqueeze(-1)), edges.attributes, edges.envelope.squeeze(-1)
         vectors = edge_vectors(graph)
         d = distances(vectors).unsqueeze(-1)
-        attributes = torch.cat([d, edge_invariants(graph, self.edge_inputs)], dim=-1) if self.edge_inputs else d
+        attributes = torch.cat([d, edge_invariants(graph, self.edge_inputs, len(self.edge_inputs))], dim=-1) if self.edge_inputs else d
         return vectors / (1 + d), attributes, None

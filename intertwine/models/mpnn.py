@@ -28,7 +28,6 @@ from intertwine.nn.card import ModelCard
 from intertwine.nn.checks import check_edge_inputs, check_sizes
 from intertwine.nn.kernel_convolution import KernelConvolution
 from intertwine.nn.recurrent import GRUCell
-from intertwine.numerics import GeometryError
 from intertwine.o3 import Irreps
 
 
@@ -132,10 +131,6 @@ class MPNN(Backbone):
             edges = self.edges(graph)
             attributes, envelope = edges.attributes, edges.envelope
         else:
-            attributes = edge_invariants(graph, self.edge_inputs)
+            attributes = edge_invariants(graph, self.edge_inputs, self.edge_columns)
             envelope = attributes.new_ones(len(attributes), 1)
-        wanted = self.edge_columns if self.edges is None else self.edges.width
-        if attributes.shape[1] != wanted:
-            what = f"edges with {attributes.shape[1]} invariants, the model is for {wanted}"
-            raise GeometryError(what, where="edge_attr", remedy="set the model's `edge_columns`.")
         return envelope if self.network is None else torch.cat([self.network(attributes), torch.ones_like(envelope)], dim=-1) * envelope

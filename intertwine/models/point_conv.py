@@ -21,7 +21,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from intertwine.geometry import Graph, field
+from intertwine.geometry import Graph, vector_field
 from intertwine.groups import Cartesian, DirectSum
 from intertwine.nn import MLP, Backbone, EdgeEmbedding, NodeEmbedding
 from intertwine.nn.card import ModelCard
@@ -124,7 +124,7 @@ class PointConv(Backbone):
             raise GeometryError(what, where="pos", remedy="set the model's `dimension`.")
         f, edges = self.embedding(graph), self.edges(graph)
         if self.inward is not None:
-            f = f + self.inward(torch.cat([field(graph, name) for name in self.vector_inputs], dim=-1))
+            f = f + self.inward(torch.cat([vector_field(graph, name) for name in self.vector_inputs], dim=-1))
         density = 1 + segment.sum(edges.envelope, graph.edge_index[1], graph.num_nodes)
         a_ij = (torch.cat([edges.vectors / self.cutoff, edges.attributes], dim=-1), edges.envelope, 1 / density)
         for layer in self.layers:

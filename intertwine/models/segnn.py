@@ -29,7 +29,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from intertwine.geometry import Graph, centred, edge_vectors, field
+from intertwine.geometry import Graph, centred, edge_vectors, vector_field
 from intertwine.nn.attention import edge_mean
 from intertwine.nn.backbone import Backbone
 from intertwine.nn.card import ModelCard
@@ -204,7 +204,7 @@ class SEGNN(Backbone):
 
     def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:
         require_space(graph)
-        fields = [field(graph, name) for name in self.vector_inputs]
+        fields = [vector_field(graph, name) for name in self.vector_inputs]
         given = self.conditions(graph, fields)
         f = self.embedding(graph)
         if self.centred:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from intertwine.numerics import InputError, choose
+from intertwine.numerics import InputError, Rebuildable, choose
 from intertwine.o3 import Irrep, Irreps
 from intertwine.o3.blocks import LAYOUTS, require_features
 
@@ -68,7 +68,7 @@ class normalize2mom(nn.Module):  # noqa: N801  (e3nn's name)
         return self.f(x) if self._is_id else self.f(x) * self.cst
 
 
-class Activation(nn.Module):
+class Activation(Rebuildable):
     r"""Scalar functions on blocks of scalars, :math:`z_i = c_i f_i(x_i)` with c of :class:`normalize2mom`.
 
     An even function of an odd scalar is even, an odd function odd; a function that is neither has no parity to offer.
@@ -96,7 +96,19 @@ class Activation(nn.Module):
         scaled = [None if act is None else normalize2mom(act) for act in acts]
         self.irreps_out = Irreps([(mul, _parity(ir, act, self.irreps_in)) for (mul, ir), act in zip(self.irreps_in, scaled)])
         self.acts = nn.ModuleList(scaled)  # type: ignore[arg-type]
+        self._list_paths()
+
+    def _list_paths(self) -> None:
         self.paths = [(mul, (ir.l, ir.p), act) for (mul, ir), act in zip(self.irreps_in, self.acts)]
+
+    def _rebuild(self, state: Mapping[str, Any]) -> None:
+        nn.Module.__init__(self)
+        self.irreps_in, self.irreps_out, self.acts = state["irreps_in"], state["irreps_out"], state["_modules"]["acts"]
+        self._list_paths()
+
+    def functions(self) -> list[Callable[[Tensor], Tensor] | None]:
+        """The functions as they were given, without their scales."""
+        return [None if act is None else act.f for act in self.acts]  # type: ignore[misc]
 
     def extra_repr(self) -> str:
         return f"{self.irreps_in} -> {self.irreps_out}"

@@ -5,11 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from intertwine.geometry import Graph, connect
+from intertwine.geometry import Graph, check_positions, connect
 from intertwine.groups import Representation
 from intertwine.nn.card import ModelCard
 from intertwine.numerics import GeometryError, InputError, safe
@@ -69,9 +68,8 @@ class Backbone(nn.Module, ABC):
                 where="pos",
                 remedy="call graph.to(device) or model.to(device).",
             )
-        if safe.inspectable(graph.pos) and not bool(torch.isfinite(graph.pos).all()):
-            node = int((~torch.isfinite(graph.pos).all(-1)).nonzero()[0])
-            raise GeometryError(f"position of node {node} is not finite", where="pos", remedy="remove or repair that structure.")
+        if safe.inspectable(graph.pos):
+            check_positions(graph.pos)
         if graph.get("edge_index") is None:
             graph = connect(graph, self.cutoff)
         return self.features(graph.in_precision(parameter.dtype))

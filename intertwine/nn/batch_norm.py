@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from math import prod
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from intertwine.numerics import InputError, choose
+from intertwine.numerics import InputError, Rebuildable, choose
 from intertwine.o3 import Irreps
 from intertwine.o3.blocks import LAYOUTS, split_blocks
 
 
-class BatchNorm(nn.Module):
+class BatchNorm(Rebuildable):
     r"""Each single irrep divided by its root mean square over the batch; scalars (0e) are centred first.
 
     .. math:: z_u = w_u\,(x_u - \mu_u)\,(\langle \|x_u - \mu_u\|^2 \rangle + \epsilon)^{-1/2} + b_u, \qquad \mu = b = 0 \text{ but for } 0e
@@ -65,6 +67,10 @@ class BatchNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(features, **factory)) if affine else None
         self.bias = nn.Parameter(torch.zeros(scalars, **factory)) if affine and include_bias else None
 
+    def _rebuild(self, state: Mapping[str, Any]) -> None:
+        known = {name: state[name] for name in ("eps", "momentum", "affine", "reduce", "instance", "normalization")}
+        BatchNorm.__init__(self, state["irreps"], include_bias=state.get("include_bias", True), **known)
+
     running_mean: Any
     running_var: Any
 
@@ -76,7 +82,7 @@ class BatchNorm(nn.Module):
         if input.ndim < 2 or not input.is_floating_point():
             what = f"expected floats of shape (batch, ..., {self.irreps.dim}), got {input.dtype} {tuple(input.shape)}"
             raise InputError(what, where="BatchNorm", remedy="give a batch axis first: x.unsqueeze(0).")
-        x = input.reshape(input.shape[0], input.shape[1:-1].numel(), input.shape[-1])
+        x = input.reshape(input.shape[0], prod(input.shape[1:-1]), input.shape[-1])
         fresh = self.instance or (self.training and x.shape[0] * x.shape[1] > 0)  # nothing can be learned from an empty batch
         muls = [mul for mul, _ in self.irreps]
         scalar_muls = [mul for mul, ir in self.irreps if ir.is_scalar()]

@@ -15,8 +15,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from intertwine.kernels import doors
 from intertwine.kernels.straight_line import NONE, Argument, Program, Result, Writer, gradient
-from intertwine.kernels.straight_line_backend import evaluate, fake, plainly
+from intertwine.kernels.straight_line_backend import REMEDY, evaluate, fake, plainly
 from intertwine.numerics import InputError, needed_now, safe
 from intertwine.o3 import Irreps
 from intertwine.o3.symmetric_coupling import SymmetricCouplings, symmetric_couplings
@@ -50,7 +51,18 @@ def program(polynomial: str, steps: str) -> Program:
     Args:
         polynomial: from :func:`polynomial_name`.
         steps: one "given>wanted;" for each differentiation, the numbers in the sense of :func:`intertwine.kernels.straight_line.gradient`.
+
+    Raises:
+        InputError: they name no program.
     """
+    try:
+        return _program(polynomial, steps)
+    except (ValueError, IndexError) as error:
+        found = f"{polynomial[:60]!r}, {steps[:60]!r}"
+        raise InputError(f"no program of a contraction: {found}", where="polynomial", remedy="give polynomial_name(...).") from error
+
+
+def _program(polynomial: str, steps: str) -> Program:
     if steps:
         before, last = steps[:-1].rpartition(";")[::2]
         given, wanted = ([int(k) for k in numbers.split(",") if k] for numbers in last.split(">"))
@@ -83,21 +95,7 @@ def program(polynomial: str, steps: str) -> Program:
 
 
 def _evaluate(arguments: Sequence[Tensor], group: Tensor, groups: int, polynomial: str, steps: str) -> list[Tensor]:
-    if not steps:
-        _require_known(group, groups)
-    return evaluate(program(polynomial, steps), arguments, group, groups)
-
-
-def _require_known(group: Int[Tensor, " nodes"], groups: int) -> None:
-    if group.device.type != "cpu" or not group.numel():
-        return  # other devices assert it in their own time
-    low, high = (int(edge) for edge in group.aminmax())
-    if low < 0 or high >= groups:
-        raise InputError(
-            f"species {low if low < 0 else high} of a node",
-            where="symmetric contraction",
-            remedy=f"give numbers from 0 to {groups - 1}, the place of the element in the model's list.",
-        )
+    return evaluate(program(polynomial, steps), arguments, group, groups, "species")
 
 
 def _step(given: Sequence[int], wanted: Sequence[int]) -> str:
@@ -127,7 +125,7 @@ def _batched(
         return x.movedim(where, 0) if where is not None else x.expand(size, *x.shape)
 
     if safe.inspectable(group):
-        _require_known(group, groups)
+        doors.indices(group, "species", groups, "species {} of a node", REMEDY)
     group = torch.where((group >= 0) & (group < groups), group, -groups * size - 1)  # must not become one of another sample
     own = first(group, dim) + groups * torch.arange(size, device=group.device).unsqueeze(1)
     flat = [first(x, where).flatten(0, 1) for x, where in zip(arguments, dims)]
@@ -180,7 +178,6 @@ _SCHEMA = "(Tensor[] arguments, Tensor group, int groups, str polynomial, str st
 @torch.library.custom_op("intertwine::symmetric_contraction", mutates_args=(), schema=_SCHEMA)
 def recorded(arguments: list[Tensor], group: Tensor, groups: int, polynomial: str, steps: str) -> list[Tensor]:
     """:func:`contract` as what compilers and exporters record."""
-    _require_known(group, groups)
     return _evaluate(arguments, group, groups, polynomial, steps)
 
 
@@ -222,6 +219,8 @@ def contract(arguments: Sequence[Tensor], group: Tensor, groups: int, polynomial
     Raises:
         InputError: a group is out of range.
     """
+    if torch.jit.is_tracing():  # a trace is a file for others, who have none of our operators
+        return plainly(program(polynomial, steps), arguments, group, groups)
     if safe.traced(arguments[0]):
         return recorded(list(arguments), group, groups, polynomial, steps)
     if safe.forward_mode():

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
-from intertwine.numerics import InputError, choose
+from intertwine.numerics import InputError, Rebuildable, choose
 from intertwine.o3 import Irreps
 from intertwine.o3.blocks import LAYOUTS, join_blocks, split_blocks
 
 
-class Dropout(nn.Module):
+class Dropout(Rebuildable):
     r"""In training, every single irrep is zero with probability p and otherwise multiplied by :math:`1/(1-p)`; one draw a batch entry.
 
     Args:
@@ -30,6 +31,9 @@ class Dropout(nn.Module):
         if not 0 <= p <= 1:
             raise InputError(f"p={p} is not a probability", where="Dropout", remedy="give a number from 0 to 1.")
         self.irreps, self.p = Irreps(irreps), p
+
+    def _rebuild(self, state: Mapping[str, Any]) -> None:
+        Dropout.__init__(self, state["irreps"], state["p"])
 
     def extra_repr(self) -> str:
         return f"{self.irreps}, p={self.p}"

@@ -93,7 +93,7 @@ class NodeEmbedding(nn.Module):
                 raise GeometryError("the graph has no atomic numbers", where="z", remedy=remedy)
             features.append(self.species(self.table(graph.z)))
         if self.linear is not None:
-            features.append(self.linear(node_invariants(graph, self.inputs)))
+            features.append(self.linear(node_invariants(graph, self.inputs, self.linear.in_features)))
         return sum(features[1:], features[0])
 
 
@@ -137,7 +137,7 @@ class EdgeEmbedding(nn.Module):
         d = distances(vectors)
         attributes = self.radial(d)
         if self.inputs:
-            attributes = torch.cat([attributes, edge_invariants(graph, self.inputs)], dim=1)
+            attributes = torch.cat([attributes, edge_invariants(graph, self.inputs, self.width - attributes.shape[1])], dim=1)
         return Edges(vectors, d, directions(vectors), attributes, self.envelope(d).unsqueeze(-1))
 
 
@@ -170,4 +170,4 @@ class AnyDistance(nn.Module):
 
     def forward(self, graph: Graph, vectors: Float[Tensor, "edges 3"]) -> Float[Tensor, "edges width"]:
         d = distances(vectors)
-        return torch.cat([self.radial(d / (d + self.scale)), edge_invariants(graph, self.inputs)], dim=1)
+        return torch.cat([self.radial(d / (d + self.scale)), edge_invariants(graph, self.inputs, len(self.inputs))], dim=1)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from intertwine.numerics import InputError
+from intertwine.numerics import InputError, Rebuildable
 from intertwine.o3 import Irrep, Irreps
 from intertwine.o3.blocks import require_features
 
 
-class Extract(nn.Module):
+class Extract(Rebuildable):
     """Some blocks of the input, as several outputs.
 
     Args:
@@ -49,6 +49,11 @@ class Extract(nn.Module):
                     where="Extract",
                     remedy="name blocks of equal multiplicity.",
                 )
+
+    def _rebuild(self, state: Mapping[str, Any]) -> None:
+        code = next(iter(state.get("__codegen__", {}).values()), b"")
+        code = code if isinstance(code, bytes) else code[-1]  # e3nn keeps in its code only whether it returns a tuple
+        Extract.__init__(self, state["irreps_in"], state["irreps_outs"], state["instructions"], squeeze_out=b"return (" not in code)
 
     def extra_repr(self) -> str:
         return f"{self.irreps_in} -> {', '.join(map(str, self.irreps_outs))}"

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from intertwine.nn.activation import Activation
-from intertwine.numerics import InputError, choose, ignore_keys
+from intertwine.numerics import InputError, Rebuildable, choose, ignore_keys
 from intertwine.o3 import Irreps
 from intertwine.o3.blocks import LAYOUTS, blocks_as_laid, require_features
 
 Act = Callable[[Tensor], Tensor] | None
 
 
-class Gate(nn.Module):
+class Gate(Rebuildable):
     r"""Scalars through functions, everything else times a scalar that went through one: :math:`\phi_i(s_i) \oplus \phi_j(g_j)\, x_j`.
 
     The input is the direct sum of scalars, gates and gated irreps, sorted and merged by e3nn's rule (``irreps_in`` says how; use it as the
@@ -69,6 +69,10 @@ class Gate(nn.Module):
         self._pieces = _gated_pieces(self.irreps_gated, self.act_gates.irreps_out.simplify())
         self.irreps_out = self.act_scalars.irreps_out + Irreps([(mul, (ir.l, ir.p * p)) for mul, ir, p in self._pieces])
         ignore_keys(self, [r"(mul|sc)\..*"])
+
+    def _rebuild(self, state: Mapping[str, Any]) -> None:
+        scalars, gates = (state["_modules"][name] for name in ("act_scalars", "act_gates"))
+        Gate.__init__(self, scalars.irreps_in, scalars.functions(), gates.irreps_in, gates.functions(), state["irreps_gated"])
 
     def extra_repr(self) -> str:
         return f"{self.irreps_in} -> {self.irreps_out}"

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from intertwine.numerics import InputError, choose, ignore_keys, safe
+from intertwine.numerics import InputError, Rebuildable, choose, ignore_keys, safe
 from intertwine.o3 import Irreps
 from intertwine.o3.blocks import LAYOUTS, join_blocks, split_blocks
 
 
-class NormActivation(nn.Module):
+class NormActivation(Rebuildable):
     r"""Every single irrep times a function of its norm, :math:`z = f(\|x\| + b)\, x / \|x\|`, or :math:`f(\|x\| + b)\, x`.
 
     Source: Thomas et al., Tensor field networks (2018), section 4.1.5; the defaults are e3nn's.
@@ -59,6 +59,11 @@ class NormActivation(nn.Module):
         if bias:
             self.biases = nn.Parameter(torch.zeros(self.irreps_in.num_irreps, dtype=dtype, device=device))
         ignore_keys(self, [r"(norm|scalar_multiplier)\..*"])
+
+    def _rebuild(self, state: Mapping[str, Any]) -> None:
+        act = state.get("scalar_nonlinearity") or state["_modules"]["scalar_nonlinearity"]
+        epsilon = state["epsilon"] if state["normalize"] else None
+        NormActivation.__init__(self, state["irreps_in"], act, state["normalize"], epsilon, state["bias"])
 
     def extra_repr(self) -> str:
         return f"{self.irreps_in}, normalize={self.normalize}, bias={self.bias}"

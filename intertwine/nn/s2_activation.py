@@ -2,7 +2,7 @@ r"""A pointwise nonlinearity on the sphere: to a grid, through the function, and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -10,14 +10,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from intertwine.nn.activation import normalize2mom, parity_of
-from intertwine.numerics import InputError, choose
+from intertwine.numerics import InputError, Rebuildable, choose
 from intertwine.o3.blocks import LAYOUTS
 from intertwine.o3.irreps import Irreps
 from intertwine.o3.rotation import rand_matrix
 from intertwine.o3.s2_transforms import FromS2Grid, ToS2Grid
 
 
-class S2Activation(nn.Module):
+class S2Activation(Rebuildable):
     r""":math:`\{A^l\} \mapsto \{\int \phi(\sum_l A^l \cdot Y^l(x))\, Y^j(x)\, dx\}`: equivariant as far as the grid resolves the result.
 
     A polynomial :math:`\phi` of degree d is treated exactly where both resolutions are above d lmax + lmax_out; the error of a smooth
@@ -80,6 +80,12 @@ class S2Activation(nn.Module):
             raise InputError(f"grids {grids} for lmax and lmax_out", where="S2Activation", remedy="give both resolutions in res.")
         self.act = normalize2mom(act)
         self.random_rot = random_rot
+
+    def _rebuild(self, state: Mapping[str, Any]) -> None:
+        nn.Module.__init__(self)
+        self.layout = "mul_ir"
+        self.irreps_in, self.irreps_out, self.random_rot = (state[name] for name in ("irreps_in", "irreps_out", "random_rot"))
+        self.to_s2, self.from_s2, self.act = (state["_modules"][name] for name in ("to_s2", "from_s2", "act"))
 
     def forward(self, features: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch dim_out"]:
         """Features (..., irreps_in.dim) to features (..., irreps_out.dim).

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from intertwine.geometry import Graph, field
+from intertwine.geometry import Graph, vector_field
 from intertwine.nn.mlp import MLP
 from intertwine.numerics import safe
 
@@ -41,7 +41,7 @@ class VectorEmbedding(nn.Module):
         self.linear = nn.Linear(len(self.inputs), vectors, bias=False)
 
     def forward(self, graph: Graph) -> Float[Tensor, "nodes 3 vectors"]:
-        return self.linear(torch.stack([safe.compress(field(graph, name)) for name in self.inputs], dim=-1))
+        return self.linear(torch.stack([safe.compress(vector_field(graph, name)) for name in self.inputs], dim=-1))
 
 
 class ScalarVectorNorm(nn.Module):

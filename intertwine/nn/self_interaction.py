@@ -36,13 +36,13 @@ class Kinds(NamedTuple):
 
 
 def sort_kinds(kind: Int[Tensor, " nodes"], table: Float[Tensor, "kinds attributes"]) -> Kinds:
-    """The nodes by kind; each by itself under a compiler, which can't have lists of lengths.
+    """The nodes by kind; each by itself under a compiler or in a CUDA graph, which can't have lists of lengths.
 
     Args:
         kind: number of each node's kind, a row of ``table``.
         table: attributes of each kind.
     """
-    if safe.traced(kind) or not len(kind):
+    if safe.traced(kind) or safe.captured(kind) or not len(kind):
         return Kinds(table.index_select(0, kind))
     present, which, counts = kind.unique(return_inverse=True, return_counts=True)
     order = which.argsort(stable=True)

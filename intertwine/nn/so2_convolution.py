@@ -136,10 +136,7 @@ class SO2Convolution(nn.Module):
         there, back = self._plans(frames.lmax, frames.mmax)
         seen = convolve(there, x, frames.matrices, None, source, None, edge_index.shape[1])
         mixed = self.linear(seen, own, scale)
-        if torch.jit.is_tracing():  # it would keep the number of nodes that it sees
-            z = segment.sum(convolve(back, mixed, frames.matrices, None, None, None, edge_index.shape[1]), destination, nodes)
-        else:
-            z = convolve(back, mixed, frames.matrices, None, None, destination, nodes)
+        z = convolve(back, mixed, frames.matrices, None, None, destination, nodes)
         if frames.zero is None:
             return z
         return z + self._at_rest(x, own, scale, frames.zero.to(x.dtype).unsqueeze(-1), source, destination, nodes)
@@ -161,7 +158,7 @@ class SO2Convolution(nn.Module):
         found = [block.mT * factor for block, factor in zip(self.linear.mean(sent, weight, scale), self.linear.factors)]
         return segment.sum(join_blocks(found, self.layout), destination, nodes)
 
-    def _check_frames(self, frames: EdgeFrames, edges: int, x: Tensor) -> None:
+    def _check_frames(self, frames: EdgeFrames, edges: Any, x: Tensor) -> None:
         if frames.lmax < self.lmax or frames.mmax < self.mmax:
             raise InputError(
                 f"the frames have degrees up to {frames.lmax} and orders up to {frames.mmax}",

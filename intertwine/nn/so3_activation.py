@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from intertwine.nn.activation import normalize2mom
+from intertwine.numerics import Rebuildable
 from intertwine.o3.so3_grid import SO3Grid
 
 
-class SO3Activation(nn.Module):
+class SO3Activation(Rebuildable):
     r""":math:`\{F^l\} \mapsto \{\int \phi(f(R))\, D^j(R)\, dR\}` for a signal f on the rotations.
 
     Equivariant as far as the grid resolves the result, under turns of the argument from either side.
@@ -62,6 +64,12 @@ class SO3Activation(nn.Module):
         self.irreps_in, self.irreps_out = self.grid_in.irreps, self.grid_out.irreps
         self.layout = layout
         self.act = normalize2mom(act)
+
+    def _rebuild(self, state: Mapping[str, Any]) -> None:
+        nn.Module.__init__(self)
+        self.layout, self.lmax_in, self.lmax_out = "mul_ir", state["lmax_in"], state["lmax_out"]
+        self.grid_in, self.grid_out, self.act = (state["_modules"][name] for name in ("grid_in", "grid_out", "act"))
+        self.irreps_in, self.irreps_out = self.grid_in.irreps, self.grid_out.irreps
 
     def forward(self, features: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch dim_out"]:
         """Features (..., irreps_in.dim) to features (..., irreps_out.dim).

@@ -16,6 +16,7 @@ from intertwine.numerics.errors import (
 from intertwine.numerics.files import cache_folder, destination, replacing, write_atomically
 from intertwine.numerics.locks import FolderLock
 from intertwine.numerics.progress import progress_bar
+from intertwine.numerics.rebuilding import Rebuildable
 from intertwine.numerics.signals import Stopped, handling, stoppable
 from intertwine.numerics.transcribe import check_tensors, finite, transcribe
 
@@ -27,6 +28,7 @@ __all__ = [
     "GeometryError",
     "InputError",
     "IntertwineError",
+    "Rebuildable",
     "Stopped",
     "cache_folder",
     "check_tensors",

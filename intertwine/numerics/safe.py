@@ -145,6 +145,11 @@ def traced(x: Tensor) -> bool:
     return torch._is_functional_tensor(x) or torch.jit.is_tracing()
 
 
+def captured(x: Tensor) -> bool:
+    """Whether a CUDA graph records what is done with x: nothing may then wait for its values."""
+    return x.is_cuda and torch.cuda.is_current_stream_capturing()
+
+
 def forward_mode() -> bool:
     """Whether derivatives in forward mode are being taken, by ``torch.func.jvp`` or dual numbers."""
     return torch.autograd.forward_ad._current_level >= 0

@@ -40,21 +40,21 @@ def handling(handle: Callable[[int], None] | None) -> Iterator[Callable[[], None
         yield lambda: None
         return
     former = {number: signal.getsignal(number) for number in ENDING}
-    taken = [number for number in ENDING if former[number] is not signal.SIG_IGN or number == signal.SIGINT]
+    taken = [number for number in ENDING if handle is not None and (former[number] is not signal.SIG_IGN or number == signal.SIGINT)]
 
     def call(number: int, frame: Any) -> None:
         assert handle is not None
         handle(number)
 
     def install() -> None:
-        for number in taken:
-            signal.signal(number, signal.SIG_IGN if handle is None else call)
+        for number in ENDING:
+            signal.signal(number, call if number in taken else signal.SIG_IGN)
 
     try:
         install()
         yield install
     finally:
-        for number in taken:
+        for number in ENDING:
             signal.signal(number, former[number] if former[number] is not None else signal.SIG_DFL)
 
 

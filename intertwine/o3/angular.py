@@ -5,14 +5,15 @@ The point is :math:`R_y(\alpha) R_x(\beta)\, e_y = (\sin\beta \sin\alpha,\ \cos\
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import pi, sqrt
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from intertwine.numerics import InputError, choose
+from intertwine.numerics import InputError, Rebuildable, choose
 from intertwine.o3.harmonic_constants import tables_for
 from intertwine.o3.irreps import Irreps
 from intertwine.o3.solid_harmonics import polar_part
@@ -61,7 +62,7 @@ class Legendre(nn.Module):
         return rows.index_select(0, tables.polar).t().reshape(*z.shape, tables.polar.shape[0])
 
 
-class SphericalHarmonicsAlphaBeta(nn.Module):
+class SphericalHarmonicsAlphaBeta(Rebuildable):
     r"""The module of :func:`spherical_harmonics_alpha_beta`.
 
     Args:
@@ -77,6 +78,12 @@ class SphericalHarmonicsAlphaBeta(nn.Module):
         self.normalization = choose(normalization, NORMALIZATIONS, kind="normalization", where="SphericalHarmonicsAlphaBeta")
         self.degrees = read_degrees(l, "SphericalHarmonicsAlphaBeta")
         self.legendre = Legendre(self.degrees)
+
+    def _rebuild(self, state: Mapping[str, Any]) -> None:
+        SphericalHarmonicsAlphaBeta.__init__(self, state["_ls_list"], state["normalization"])
+
+    def _adopt(self, state: Mapping[str, Any]) -> None:
+        super()._adopt({**state, "_modules": {}})  # e3nn's Legendre polynomials are a graph
 
     def forward(self, alpha: Float[Tensor, "*batch"], beta: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch dim"]:
         """The harmonics at angles in radians.
@@ -101,7 +108,7 @@ class SphericalHarmonicsAlphaBeta(nn.Module):
         if self.normalization == "integral":
             return result
         each = [factor for l, factor in zip(self.degrees, factors) for _ in range(2 * l + 1)]
-        return result * torch.tensor(each, dtype=result.dtype, device=result.device)
+        return result * torch.tensor(each, dtype=torch.float64, device=result.device).type_as(result)  # exact in a trace as well
 
 
 def spherical_harmonics_alpha_beta(

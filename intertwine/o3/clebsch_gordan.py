@@ -27,6 +27,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from intertwine.numerics import InputError, choose
+from intertwine.o3.limits import check_degrees
 
 
 @lru_cache(maxsize=4096)
@@ -137,6 +138,7 @@ def _zeros(l1: int, l2: int, l3: int) -> np.ndarray:
             where="coupling coefficients",
             remedy=f"l3 must be from {abs(l1 - l2)} to {l1 + l2}.",
         )
+    check_degrees((l1, l2, l3), "coupling coefficients")
     return np.zeros((2 * l1 + 1, 2 * l2 + 1, 2 * l3 + 1))
 
 

@@ -22,6 +22,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from intertwine.numerics import InputError, safe
+from intertwine.o3.limits import check_size
 
 
 def parallels(n: int) -> Float[np.ndarray, "n"]:
@@ -179,7 +180,7 @@ def complete_resolution(lmax: int | None, res: int | Sequence[int | None] | None
         lmax, res_beta, res_alpha.
 
     Raises:
-        InputError: nothing is given, or the parallels do not resolve lmax.
+        InputError: nothing is given, the parallels do not resolve lmax, or the tables would have more than 50 million entries.
 
     >>> complete_resolution(6, 20), complete_resolution(None, (8, 5))
     ((6, 20, 19), (2, 8, 5))
@@ -195,6 +196,7 @@ def complete_resolution(lmax: int | None, res: int | Sequence[int | None] | None
     if lmax is None:
         lmax = min((res_beta - 1) // 2, (res_alpha - 1) // 2)
     _require_counts(0, "grid on the sphere", lmax=lmax)
+    check_size(res_beta * max(res_alpha, res_beta, (lmax + 1) ** 2), "entries of its tables", "grid on the sphere")
     if 2 * lmax + 1 > res_beta:
         raise InputError(
             f"{res_beta} parallels do not resolve degree {lmax}", where="grid on the sphere", remedy=f"give res of {2 * lmax + 2} or more."

@@ -87,6 +87,10 @@ _TABLES: dict[tuple[tuple[int, ...], str, torch.dtype, torch.device], Tables] = 
 
 def tables_for(degrees: tuple[int, ...], normalization: str, x: Tensor) -> Tables:
     """The tables in the precision and on the device of x, kept for the next call; a compiler gets its own, which it folds."""
+    if torch.jit.is_tracing():  # exact in whatever precision the trace is called with later
+        exact = tables_of(degrees, normalization, torch.float64, x.device)
+        low = exact.low and Polynomials(*(one.type_as(x) if one.is_floating_point() else one for one in exact.low))
+        return exact._replace(**{name: getattr(exact, name).type_as(x) for name in ("recursion", "scale", "weight")}, low=low)
     if safe.traced(x):
         return tables_of(degrees, normalization, x.dtype, x.device)
     key = (degrees, normalization, x.dtype, x.device)

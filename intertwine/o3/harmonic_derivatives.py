@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from intertwine.kernels import doors
 from intertwine.numerics.safe import plain
 from intertwine.o3 import low_harmonics
 from intertwine.o3.harmonic_constants import Tables
@@ -39,6 +40,7 @@ class Harmonics(torch.autograd.Function):
         (x,) = ctx.saved_tensors
         if not plain(g):
             return _by_operations(x, g, ctx.tables)[2], None
+        _require(ctx.tables, x, g)
         return (Gradient.apply(x, g, ctx.tables) if torch.is_grad_enabled() else gradient(x, g, ctx.tables)), None
 
 
@@ -54,12 +56,26 @@ class Gradient(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, v: Tensor) -> tuple[Tensor, Tensor | None, None]:  # type: ignore[override]
         x, g = ctx.saved_tensors
+        if plain(v):
+            _require(ctx.tables, x, g, v)
         if plain(v) and not torch.is_grad_enabled():
             return *second(x, g, v, ctx.tables), None
         x, g, first = _by_operations(x, g, ctx.tables)
         inputs = (x, g) if g.requires_grad else (x,)
         found = torch.autograd.grad(first, inputs, v, create_graph=torch.is_grad_enabled(), materialize_grads=True)
         return found[0], found[1] if g.requires_grad else None, None
+
+
+def _require(tables: Tables, x: Tensor, g: Tensor, *directions: Tensor) -> None:
+    """Points, cotangents and directions that fit each other: what was saved may have changed since.
+
+    Raises:
+        InputError: they do not.
+    """
+    shape, dtype, device = g.shape[:1], g.dtype, g.device
+    doors.require(g, "g", (*shape, tables.polar.shape[0]), dtype, device)
+    for name, one in zip("xv", (x, *directions)):
+        doors.require(one, name, (3, *shape), dtype, device)
 
 
 def _by_operations(x: Tensor, g: Tensor, tables: Tables) -> tuple[Tensor, Tensor, Tensor]:

@@ -13,6 +13,7 @@ from intertwine.numerics import InputError, choose
 from intertwine.numerics.linalg import direct_sum
 from intertwine.o3.angles import angles_to_matrix
 from intertwine.o3.irrep import Irrep, MulIr, inversion_sign, is_irrep
+from intertwine.o3.limits import LARGEST_SUM, check_degrees, check_size
 from intertwine.o3.notation import read_block, read_terms
 from intertwine.o3.rotation import axis_angle_to_matrix, determinant_sign, quaternion_to_matrix, require_rotation
 from intertwine.o3.wigner import wigner_d_blocks
@@ -68,6 +69,7 @@ class Irreps(tuple[MulIr, ...]):
         """
         if lmax < 0:
             raise InputError(f"degrees start at 0, got lmax={lmax}", where="Irreps.spherical_harmonics", remedy="give 0 or more.")
+        check_degrees([lmax], "Irreps.spherical_harmonics", LARGEST_SUM)
         return Irreps([(1, (l, p**l)) for l in range(lmax + 1)])
 
     @property
@@ -99,7 +101,7 @@ class Irreps(tuple[MulIr, ...]):
         """
         if not self.num_irreps:
             raise InputError("an empty sum has no largest degree", where=f"Irreps({str(self)!r}).lmax", remedy="test num_irreps first.")
-        return max(self.ls)
+        return max(ir.l for mul, ir in self if mul)
 
     def __str__(self) -> str:
         return "+".join(str(block) for block in self)
@@ -273,6 +275,7 @@ class Irreps(tuple[MulIr, ...]):
         """The matrix of a proper rotation, odd irreps times the sign."""
         if not self.dim:
             return rotation.new_zeros(*rotation.shape[:-2], 0, 0)
+        check_size(self.dim**2, "entries of a matrix", f"Irreps({str(self)[:40]!r})")
         degrees = wigner_d_blocks(max(ir.l for _, ir in self), rotation)
         odd = {ir.l: degrees[ir.l] if sign is None else degrees[ir.l] * sign[..., None, None] for _, ir in self if ir.p == -1}
         return direct_sum(*[_copies(degrees[ir.l] if ir.p == 1 else odd[ir.l], mul) for mul, ir in self])

@@ -2,8 +2,8 @@ r"""Linear layers between representations: by Schur's lemma they mix the copies 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from math import prod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from math import isclose, prod
 from typing import Any, NamedTuple
 
 import torch
@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from intertwine.kernels.mixing_plan import Block, Mixing, Route
-from intertwine.numerics import InputError, choose, ignore_keys
+from intertwine.numerics import InputError, Rebuildable, choose, ignore_keys
 from intertwine.o3.blocks import LAYOUTS
 from intertwine.o3.irreps import Irreps
 from intertwine.o3.mixing import applicable, mix
@@ -37,7 +37,7 @@ class _Group(NamedTuple):
     numbers: tuple[tuple[int, ...], ...]
 
 
-class Linear(nn.Module):
+class Linear(Rebuildable):
     r"""The linear map that commutes with O(3), :math:`z_{w i} = \sum_{\text{paths}} n \sum_u x_{u i} W_{u w}` (+ bias on 0e).
 
     With ``path_normalization="element"`` :math:`n = (\sum_{\text{paths into the block}} \text{channels in})^{-1/2}`, so that standard
@@ -111,6 +111,19 @@ class Linear(nn.Module):
         mask = [torch.full((block.dim,), float(number in reached), **factory) for number, block in enumerate(self.irreps_out)]
         self.register_buffer("output_mask", torch.cat(mask) if mask else torch.ones(0, **factory))
         ignore_keys(self, [r"_compiled_main.*"])
+
+    def _rebuild(self, state: Mapping[str, Any]) -> None:
+        weight, found = state["_parameters"].get("weight"), state["instructions"]
+        arrays = weight.shape[:2] if weight is not None and weight.ndim == 3 else (None, None)
+        paths, biased = [path for path in found if path.i_in >= 0], {path.i_out for path in found if path.i_in < 0}
+        known: dict[str, Any] = {name: state[name] for name in ("irreps_in", "irreps_out", "internal_weights", "shared_weights")}
+        known |= {"f_in": arrays[0], "f_out": arrays[1], "instructions": [(path.i_in, path.i_out) for path in paths]}
+        known["biases"] = [block in biased for block in range(len(known["irreps_out"]))]
+        for rule in ("element", "path"):
+            Linear.__init__(self, path_normalization=rule, **known)
+            if all(isclose(path.path_weight, own.path_weight, rel_tol=1e-6) for path, own in zip(paths, self.instructions)):
+                return
+        raise InputError("the weights of its paths follow no rule", where="Linear", remedy="a layer with f_in owns its weights.")
 
     def _paths(self, pairs: Sequence[tuple[int, int]] | None, normalization: str) -> list[LinearInstruction]:
         """The weighted paths with their normalisation."""
@@ -220,12 +233,17 @@ class Linear(nn.Module):
                 remedy="use .to(...) on one of them.",
             )
         batch = features.shape[: features.ndim - own]
-        if not self.shared_weights and self.weight_numel:
-            batch = torch.broadcast_shapes(batch, weight.shape[: weight.ndim - (1 if own == 1 else 3)])
+        if not self.shared_weights:
+            leading = ((weight, self.weight_numel, 2 * own - 1), (bias, self.bias_numel, own))
+            batch = torch.broadcast_shapes(batch, *(one.shape[: one.ndim - axes] for one, numel, axes in leading if numel))
+            weight, bias = (
+                one.expand(*batch, *one.shape[one.ndim - axes :]).reshape(prod(batch), *one.shape[one.ndim - axes :]) if numel else one
+                for one, numel, axes in leading
+            )
         sample = features.shape[features.ndim - own :]
         x = features.expand(*batch, *sample).reshape(prod(batch), *sample)
         outputs: list[Tensor | None] = [None] * len(self.irreps_out)
-        blocks, weights = self._blocks(x), self._weights(weight, own)
+        blocks, weights = self._blocks(x), self._weights(weight)
         for group in self._groups:
             rows = blocks[group.inputs[0]] if len(group.inputs) == 1 else torch.cat([blocks[a] for a in group.inputs], dim=-1)
             product = self._product(rows, self._matrix(weights, group))
@@ -269,12 +287,10 @@ class Linear(nn.Module):
             found.append(block if self.f_in is None else block.transpose(1, 2).flatten(2))
         return found
 
-    def _weights(self, weight: Tensor, own: int) -> Sequence[Tensor]:
+    def _weights(self, weight: Tensor) -> Sequence[Tensor]:
         """The weights of each instruction, flat: (numel), with leading axes of f or of the samples."""
         if not self.weight_numel:
             return []
-        if not self.shared_weights:
-            weight = weight.reshape(-1, *weight.shape[-1 if own == 1 else -3 :])
         return weight.split([prod(path.path_shape) for path in self.instructions[: len(self._starts)]], -1)
 
     def _matrix(self, weights: Sequence[Tensor], group: _Group) -> Tensor:
@@ -303,7 +319,7 @@ class Linear(nn.Module):
             before = outputs[path.i_out]
             outputs[path.i_out] = row.expand(1, *row.shape[-2:]) if before is None else before + row
 
-    def _joined(self, outputs: list[Tensor | None], x: Tensor, shape: tuple[int, ...]) -> Tensor:
+    def _joined(self, outputs: list[Tensor | None], x: Tensor, shape: tuple[Any, ...]) -> Tensor:
         """The blocks side by side in the layout, (*shape, irreps_out.dim)."""
         blocks = []
         for piece, (mul, ir) in zip(outputs, self.irreps_out):

@@ -22,9 +22,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd import Function
 
+from intertwine.kernels import doors
 from intertwine.kernels.mixing_plan import Block, Mixing, Route, unfolded
 from intertwine.kernels.small_mixing import FEW, FEW_SUMMED, small_mixing
-from intertwine.numerics import needed_now
+from intertwine.numerics import needed_now, safe
 
 CACHED = 300_000  # numbers of input or output that a thread handles at once; measured on 296 and 1,152 numbers a sample
 
@@ -65,6 +66,7 @@ def backward(
 ) -> tuple[Float[Tensor, "z dim_in"] | None, Float[Tensor, " weights"] | None]:
     """B: gradients of features (z, dim_in) and weights (weights) from cotangents g (z, dim_out), those that are needed."""
     if not applicable(x, g, weight):
+        _agree(plan, x, g, weight)
         return _plain(g, weight, plan, transposed=True) if needs[0] else None, _plain_contracted(x, g, plan) if needs[1] else None
     if torch.is_grad_enabled():
         return _Back.apply(x, g, weight, plan, needs)  # type: ignore[no-any-return]
@@ -98,6 +100,7 @@ class _Back(Function):
     @staticmethod
     def backward(ctx: Any, a: Tensor | None, v: Tensor | None) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         (x, g, weight), plan, needed = ctx.saved_tensors, ctx.plan, needed_now(ctx)
+        _agree(plan, x, g, weight)
         used = (needed[0] and v is not None, needed[2] and a is not None)
         for_x, for_weight = None, None
         if any(used):
@@ -107,6 +110,16 @@ class _Back(Function):
             from_v = _forward(x, v, plan)
             for_g = from_v if for_g is None else for_g + from_v
         return for_x, for_g, for_weight, None, None
+
+
+def _agree(plan: Mixing, *tensors: Tensor) -> None:
+    """Features, cotangents and weights of a derivative, if they are ordinary: what was saved may have changed since.
+
+    Raises:
+        InputError: they do not fit the plan, or one another.
+    """
+    if all(map(safe.plain, tensors)) and not safe.autocasting(tensors[0]):
+        _require(plan, *tensors)
 
 
 def _pieces(x: Tensor, plan: Mixing) -> Sequence[slice | None]:
@@ -155,6 +168,7 @@ def _mixed(x: Tensor, weight: Tensor, bias: Tensor | None, plan: Mixing) -> Tens
         result = kernel.forward(x, weight)
         _add_biases(result, bias, plan)
         return result
+    _require(plan, x, None, weight)
     result = x.new_empty(x.shape[0], plan.dim_out) if whole else x.new_zeros(x.shape[0], plan.dim_out)
     matrices = plan.matrices(weight)
     for piece in _pieces(x, plan):
@@ -166,8 +180,22 @@ def _mixed(x: Tensor, weight: Tensor, bias: Tensor | None, plan: Mixing) -> Tens
     return result
 
 
+def _require(plan: Mixing, x: Tensor, g: Tensor | None, weight: Tensor) -> None:
+    """Blocks are cut out of features, cotangents and weights by their strides: those must be of the plan.
+
+    Raises:
+        InputError: they are not.
+    """
+    samples = doors.rows(x, "features", plan.dim_in)
+    doors.require(x, "features", (samples, plan.dim_in), x.dtype, x.device)
+    if g is not None:
+        doors.require(g, "cotangents", (samples, plan.dim_out), x.dtype, x.device)
+    doors.require(weight, "weight", (plan.weights,), x.dtype, x.device)
+
+
 def _add_biases(rows: Tensor, bias: Tensor | None, plan: Mixing) -> None:
     if bias is not None:
+        doors.require(bias, "bias", (sum(block.mul for block, _ in plan.biases),), rows.dtype, rows.device)
         for block, start in plan.biases:
             rows.narrow(1, block.start, block.mul).add_(bias.detach()[start : start + block.mul])
 
@@ -175,7 +203,10 @@ def _add_biases(rows: Tensor, bias: Tensor | None, plan: Mixing) -> None:
 def _backward(x: Tensor, g: Tensor, weight: Tensor, plan: Mixing, needs: Sequence[bool]) -> tuple[Tensor | None, Tensor | None]:
     x, g, weight, whole = x.detach(), g.detach(), weight.detach(), plan.whole[0]
     if (kernel := small_mixing(plan, x, FEW_SUMMED if needs[1] else FEW)) is not None:
+        if needs[0] and len(x) != len(g):
+            raise doors.refusal(g, "cotangents", (len(x), plan.dim_out), x.dtype, x.device)
         return kernel.for_x(g, weight) if needs[0] else None, kernel.for_weight(x, g) if needs[1] else None
+    _require(plan, x, g, weight)
     for_x = (x.new_empty(x.shape) if whole else x.new_zeros(x.shape)) if needs[0] else None
     matrices = [matrix.t() for matrix in plan.matrices(weight)] if needs[0] else []
     sums: list[Tensor] = []

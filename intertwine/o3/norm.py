@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
-from intertwine.numerics import choose, ignore_keys, safe
+from intertwine.numerics import Rebuildable, choose, ignore_keys, safe
 from intertwine.o3.blocks import LAYOUTS, split_blocks
 from intertwine.o3.irreps import Irreps
 
 
-class Norm(nn.Module):
+class Norm(Rebuildable):
     r"""The Euclidean norm :math:`\|x_u\|` of every single irrep, or its square.
 
     A zero vector has norm 0 with derivatives 0 (e3nn's convention for the first one, here to every order).
@@ -34,6 +35,9 @@ class Norm(nn.Module):
         self.irreps_out = Irreps([(mul, "0e") for mul, _ in self.irreps_in]).simplify()
         self.squared = squared
         ignore_keys(self, [r"tp\..*"])
+
+    def _rebuild(self, state: Mapping[str, Any]) -> None:
+        Norm.__init__(self, state["irreps_in"], state["squared"])
 
     def extra_repr(self) -> str:
         return f"{self.irreps_in} -> {self.irreps_out}"

@@ -11,7 +11,10 @@ from torch import Tensor
 from intertwine.numerics import InputError, choose
 from intertwine.o3.irrep import Irrep
 from intertwine.o3.irreps import Irreps
+from intertwine.o3.limits import check_size
 from intertwine.o3.tensor_product import TensorProduct
+
+MOST_PAIRS = 2_500  # of irreps that are multiplied with each other: 50 with 50
 
 
 class FullyConnectedTensorProduct(TensorProduct):
@@ -121,6 +124,7 @@ class FullTensorProduct(TensorProduct):
         **kwargs: Any,
     ) -> None:
         first, second, kept = Irreps(irreps_in1).simplify(), Irreps(irreps_in2).simplify(), _filter(filter_ir_out)
+        check_size(len(first) * len(second), "pairs of irreps", "FullTensorProduct", MOST_PAIRS)
         out: list[tuple[int, Irrep]] = []
         paths: list[tuple[Any, ...]] = []
         for i1, (mul1, ir1) in enumerate(first):

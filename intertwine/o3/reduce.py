@@ -8,23 +8,23 @@ e3nn's choice of basis where an irrep occurs more than once, found here without 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from intertwine.groups.index_symmetry import germinate_formulas, orbits, share_values
-from intertwine.numerics import ExactBuffers, InputError, choose, ignore_keys
+from intertwine.numerics import ExactBuffers, InputError, Rebuildable, choose, ignore_keys
 from intertwine.numerics.linalg import orthonormalize
 from intertwine.o3.blocks import LAYOUTS, channels_innermost
 from intertwine.o3.clebsch_gordan import clebsch_gordan
 from intertwine.o3.irreps import Irrep, Irreps
 
 
-class ReducedTensorProducts(ExactBuffers):
+class ReducedTensorProducts(Rebuildable, ExactBuffers):
     r"""The irreps of a tensor with an index symmetry: :math:`y_z = Q_{zij\ldots}\, a_i b_j \cdots` with orthonormal Q.
 
     Args:
@@ -75,8 +75,17 @@ class ReducedTensorProducts(ExactBuffers):
         self.irreps_out, Q = symmetric_basis(self.irreps_in, group, out, middle, eps)
         if layout == "ir_mul":
             Q = Q[np.ix_(*[channels_innermost(found) for found in (self.irreps_out, *self.irreps_in)])]
+        self._keep(Q, dtype, device)
+
+    def _keep(self, Q: Any, dtype: torch.dtype | None = None, device: torch.device | str | None = None) -> None:
         self.register_exact("change_of_basis", Q, dtype=dtype, device=device)
         ignore_keys(self, ["change_of_basis", r"main\..*", "_compiled_main.*"])  # e3nn's
+
+    def _rebuild(self, state: Mapping[str, Any]) -> None:
+        nn.Module.__init__(self)
+        self.formula, self.layout = "", "mul_ir"  # e3nn forgets the symmetry, and keeps Q
+        self.irreps_in, self.irreps_out = list(state["irreps_in"]), state["irreps_out"]
+        self._keep(state["_buffers"]["change_of_basis"].double())
 
     def forward(self, *xs: Float[Tensor, "..."]) -> Float[Tensor, "*batch dim"]:
         """The components of the product of one vector for each index, (..., irreps_in[k].dim) each, leading axes broadcast.

@@ -6,14 +6,15 @@ sums around it, which need neither the memory nor the time of the whole table.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from intertwine.numerics import ExactBuffers, InputError, choose, ignore_keys
+from intertwine.numerics import ExactBuffers, InputError, Rebuildable, choose, ignore_keys
 from intertwine.o3.angles import angles_to_xyz
 from intertwine.o3.degree_sums import DegreeSums
 from intertwine.o3.grids import complete_resolution, fourier_table, legendre_table, meridians, parallels, quadrature, require_signal
@@ -22,7 +23,7 @@ NORMALIZATIONS = ("norm", "component", "integral")
 SMALL = 2**15  # entries of a table up to which one product is faster than two (measured on a CPU)
 
 
-class _GridTransform(ExactBuffers):
+class _GridTransform(Rebuildable, ExactBuffers):
     """The grid and the two tables; ``scale`` is a factor for each degree, ``weights`` one for each parallel."""
 
     betas: Tensor
@@ -56,6 +57,14 @@ class _GridTransform(ExactBuffers):
             basis[index[present]] = np.einsum("mlb,am->mlba", table, fourier)[present]
             self.register_exact("basis", basis.reshape(dim, -1), dtype, device)
         ignore_keys(self, ["alphas", "betas", "sha", "shb"])  # e3nn keeps its constants
+
+    def _scale_of(self, state: Mapping[str, Any], weights: np.ndarray) -> tuple[np.ndarray, int]:
+        """The factor of each degree in e3nn's table ``shb`` (m, beta, i), which is all it keeps of the normalisation; and lmax."""
+        lmax, res_beta = state["lmax"], state["res_beta"]
+        zonal = legendre_table(lmax, parallels(res_beta))[0] * weights  # l, beta
+        l = np.arange(lmax + 1)
+        theirs = state["_buffers"]["shb"].double().cpu().numpy()[lmax][:, l * (l + 1)].T
+        return (theirs * zonal).sum(1) / (zonal * zonal).sum(1), lmax
 
     @property
     def grid(self) -> Float[Tensor, "beta alpha 3"]:
@@ -110,6 +119,12 @@ class ToS2Grid(_GridTransform):
         elif normalization == "component":
             scale = scale / np.sqrt(2 * degrees + 1)
         self._prepare(resolution, scale, np.ones(resolution[1]), dtype, device)
+
+    def _rebuild(self, state: Mapping[str, Any]) -> None:
+        found, lmax = self._scale_of(state, np.ones(state["res_beta"]))
+        l, even = np.arange(lmax + 1), np.sqrt(4 * np.pi / (lmax + 1))
+        scale = _nearest(found, [np.ones(lmax + 1), even * np.ones(lmax + 1), even / np.sqrt(2 * l + 1)])
+        type(self).__init__(self, lmax, (state["res_beta"], state["res_alpha"]), torch.from_numpy(scale))
 
     def forward(self, x: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch beta alpha"]:
         """Coefficients (..., (lmax+1)^2) to samples (..., res_beta, res_alpha).
@@ -167,6 +182,12 @@ class FromS2Grid(_GridTransform):
             scale = scale * np.sqrt(2 * degrees + 1)
         self._prepare(resolution, scale, quadrature(resolution[1]) / (2 * resolution[2]), dtype, device)
 
+    def _rebuild(self, state: Mapping[str, Any]) -> None:
+        found, lmax = self._scale_of(state, quadrature(state["res_beta"]) / (2 * state["res_alpha"]))
+        even = np.sqrt(4 * np.pi * max(round(found[0] ** 2 / (4 * np.pi)), 1))  # of degree 0 in "norm" and "component"
+        scale = _nearest(found, [4 * np.pi * np.ones(lmax + 1), even * np.ones(lmax + 1), even * np.sqrt(2 * np.arange(lmax + 1) + 1)])
+        type(self).__init__(self, (state["res_beta"], state["res_alpha"]), lmax, torch.from_numpy(scale))
+
     def forward(self, x: Float[Tensor, "*batch beta alpha"]) -> Float[Tensor, "*batch dim"]:
         """Samples (..., res_beta, res_alpha) to coefficients (..., (lmax+1)^2).
 
@@ -180,6 +201,11 @@ class FromS2Grid(_GridTransform):
             modes = self.sha.T @ x.reshape(-1, self.res_alpha).T
             found = self.sums.transposed(modes.unflatten(1, (-1, self.res_beta)))
         return found.reshape(*x.shape[:-2], (self.lmax + 1) ** 2)
+
+
+def _nearest(found: np.ndarray, exact: Sequence[np.ndarray]) -> np.ndarray:
+    """Those of the exact factors that were rounded to single precision, or the rounded ones."""
+    return next((one for one in exact if np.allclose(found, one, rtol=1e-5, atol=0)), found)
 
 
 def _given(normalization: Tensor, count: int) -> np.ndarray:

@@ -10,12 +10,15 @@ Fourier sums around two circles and, between them, one short sum over degrees fo
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from intertwine.numerics import ExactBuffers, InputError, choose, ignore_keys
+from intertwine.numerics import ExactBuffers, InputError, Rebuildable, choose, ignore_keys
 from intertwine.o3.angles import angles_to_matrix
 from intertwine.o3.blocks import LAYOUTS
 from intertwine.o3.degree_sums import DegreeSums
@@ -42,7 +45,7 @@ def flat_wigner(
     return torch.cat([(2 * l + 1) ** 0.5 * block.flatten(-2) for l, block in enumerate(blocks)], dim=-1)
 
 
-class SO3Grid(ExactBuffers):
+class SO3Grid(Rebuildable, ExactBuffers):
     r"""A grid of rotations on which signals to degree lmax have exact transforms both ways.
 
     Args:
@@ -103,6 +106,11 @@ class SO3Grid(ExactBuffers):
         index, table, present = _tables(lmax, parallels(nb), transpose=layout == "ir_mul")
         self.sums = DegreeSums(index, table, present, self.irreps.dim, dtype, device)
         ignore_keys(self, ["D", "qw", "alpha", "beta", "gamma"])  # e3nn keeps its constants
+
+    def _rebuild(self, state: Mapping[str, Any]) -> None:
+        sizes = state["res_alpha"], state["res_beta"]
+        lmax = next(l for l in range(1000) if (l + 1) * (2 * l + 1) * (2 * l + 3) // 3 >= state["_buffers"]["D"].shape[-1])
+        SO3Grid.__init__(self, lmax, sizes[1] // 2, aspect_ratio=sizes[0] / sizes[1])
 
     @property
     def D(self) -> Float[Tensor, "alpha beta gamma dim"]:

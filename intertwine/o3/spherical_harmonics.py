@@ -3,14 +3,14 @@ r"""Real spherical harmonics of vectors, in e3nn's order, signs and normalisatio
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from intertwine.numerics import ExactBuffers, InputError, choose
+from intertwine.numerics import ExactBuffers, InputError, Rebuildable, choose
 from intertwine.numerics.safe import plain
 from intertwine.o3.blocks import LAYOUTS, channels_innermost
 from intertwine.o3.fused_harmonics import fused
@@ -18,13 +18,14 @@ from intertwine.o3.harmonic_constants import tables_for
 from intertwine.o3.harmonic_derivatives import Harmonics, values
 from intertwine.o3.irrep import Irrep
 from intertwine.o3.irreps import Irreps
+from intertwine.o3.limits import MOST_COMPONENTS, check_degrees, check_size
 from intertwine.o3.solid_harmonics import solid_harmonics
 from intertwine.o3.unit_vectors import Unit, direction
 
 NORMALIZATIONS = ("integral", "component", "norm")
 
 
-class SphericalHarmonics(ExactBuffers):
+class SphericalHarmonics(Rebuildable, ExactBuffers):
     r"""The module of :func:`spherical_harmonics`.
 
     Args:
@@ -72,6 +73,9 @@ class SphericalHarmonics(ExactBuffers):
             self.register_exact("order", channels_innermost(self.irreps_out))
         else:
             self.register_buffer("order", None, persistent=False)
+
+    def _rebuild(self, state: Mapping[str, Any]) -> None:
+        SphericalHarmonics.__init__(self, state["_ls_list"], state["normalize"], state["normalization"], state["irreps_in"])
 
     def forward(self, x: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch dim"]:
         """Harmonics of vectors: components of ``irreps_out`` on the last axis; the unit is that of x to the power l, or none.
@@ -124,10 +128,13 @@ def read_degrees(l: int | Sequence[int] | str | Irrep | Irreps, where: str) -> t
     """The degrees that an argument names: one, a list, or irreps.
 
     Raises:
-        InputError: a degree is negative or not an integer.
+        InputError: a degree is negative, beyond 100 or not an integer, or there are more than a million components.
     """
     if isinstance(l, str | Irreps | Irrep):  # an irrep is a pair of numbers as well
-        return tuple(Irreps(l).ls)
+        irreps = Irreps(l)
+        check_degrees((ir.l for mul, ir in irreps if mul), where)
+        check_size(irreps.dim, "components", where, MOST_COMPONENTS)
+        return tuple(irreps.ls)
     entries: Any = l if isinstance(l, Sequence) else (l,)
     try:
         degrees = tuple(operator.index(degree) for degree in entries)
@@ -137,6 +144,8 @@ def read_degrees(l: int | Sequence[int] | str | Irrep | Irreps, where: str) -> t
         ) from None
     if any(degree < 0 for degree in degrees):
         raise InputError(f"degrees start at 0, got {list(degrees)}", where=where, remedy="drop the negative ones.")
+    check_degrees(degrees, where)
+    check_size(sum(2 * degree + 1 for degree in degrees), "components", where, MOST_COMPONENTS)
     return degrees
 
 

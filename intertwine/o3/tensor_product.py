@@ -2,7 +2,7 @@ r"""Tensor products of two representations with weighted paths, in e3nn's words 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from math import inf, prod, sqrt
 from typing import Any, NamedTuple
@@ -11,10 +11,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from intertwine.kernels import Operand, Plan, Product, Table, weight_shape
-from intertwine.numerics import InputError, choose, ignore_keys, safe
+from intertwine.kernels import Operand, Plan, Product, Table, partial, weight_shape
+from intertwine.numerics import InputError, Rebuildable, choose, ignore_keys, safe
 from intertwine.o3.clebsch_gordan import coupling
 from intertwine.o3.irreps import Irreps
+from intertwine.o3.limits import check_size
 
 _IRREP_NORMALIZATIONS = ("component", "norm", "none")
 _PATH_NORMALIZATIONS = ("element", "path", "none")
@@ -40,7 +41,7 @@ class Instruction(NamedTuple):
     path_shape: tuple[int, ...]
 
 
-class TensorProduct(nn.Module):
+class TensorProduct(Rebuildable):
     r"""Sum of weighted paths, each the coupling of one block of x with one of y to one block of z:
 
     .. math:: z_w = \sum_{\text{paths}} \sqrt{\alpha} \sum_{uv} W_{uvw}\, (x_u \otimes y_v)_{l_3}, \qquad
@@ -107,7 +108,7 @@ class TensorProduct(nn.Module):
         )
         self.instructions = _normalised(
             [self._instruction(number, given) for number, given in enumerate(instructions)],
-            (self.irreps_in1, self.irreps_in2, self.irreps_out),
+            self._irreps(),
             variances,
             choose(irrep_normalization or "component", _IRREP_NORMALIZATIONS, kind="normalisation", where="irrep_normalization"),
             choose(path_normalization or "element", _PATH_NORMALIZATIONS, kind="normalisation", where="path_normalization"),
@@ -118,6 +119,8 @@ class TensorProduct(nn.Module):
         if internal_weights and not self.shared_weights:
             raise InputError("internal weights are the same for all samples", where="shared_weights", remedy="set internal_weights=False.")
         self.internal_weights = internal_weights
+        blocks = {tuple(irreps[i].ir.dim for irreps, i in zip(self._irreps(), path[:3], strict=True)) for path in self.instructions}
+        check_size(sum(a * b * c for a, b, c in blocks), "coupling coefficients", type(self).__name__)
         self.kernel = Product(self._plan(), shared=self.shared_weights, dtype=dtype, device=device)
         self.weight_numel = self.kernel.plan.weight_numel
         if internal_weights and self.weight_numel > 0:
@@ -126,6 +129,15 @@ class TensorProduct(nn.Module):
             self.register_buffer("weight", torch.empty(0, dtype=dtype, device=device))
         self.register_buffer("output_mask", self._mask(dtype, device))
         ignore_keys(self, [r"_compiled_main.*"])
+
+    def _rebuild(self, state: Mapping[str, Any]) -> None:
+        paths = list(state["instructions"])
+        known: dict[str, Any] = {
+            name: state[name] for name in ("irreps_in1", "irreps_in2", "irreps_out", "internal_weights", "shared_weights")
+        }
+        known["instructions"] = [(*path[:5], path.path_weight**2) for path in paths]
+        TensorProduct.__init__(self, irrep_normalization="none", path_normalization="none", **known)
+        self.instructions = paths
 
     def _instruction(self, number: int, given: Sequence[Any]) -> Instruction:
         """A path as given, checked."""
@@ -147,6 +159,9 @@ class TensorProduct(nn.Module):
             raise InputError(f"the weight of the path is {path_weight}", where=where, remedy="it is a variance: give a number >= 0.")
         shape = weight_shape(mode, mul1, mul2, mul3, weighted=has_weight, where=where)
         return Instruction(i_in1, i_in2, i_out, mode, has_weight, path_weight, shape)
+
+    def _irreps(self) -> tuple[Irreps, Irreps, Irreps]:
+        return self.irreps_in1, self.irreps_in2, self.irreps_out
 
     def _plan(self) -> Plan:
         representations = (self.irreps_in1, self.irreps_in2, self.irreps_out)
@@ -210,8 +225,13 @@ class TensorProduct(nn.Module):
         Returns:
             (..., irreps_in1.dim, irreps_out.dim).
         """
+        given, plan = self._needed(weight), self.kernel.plan
+        if given is not None and partial.supported(plan) and given.dtype == y.dtype and y.shape[-1:] == (plan.in2.dim,):
+            batch = y.shape[:-1] if self.shared_weights else torch.broadcast_shapes(y.shape[:-1], given.shape[:-1])
+            rows = [one.expand(*batch, one.shape[-1]).reshape(prod(batch), one.shape[-1]) for one in (y, given) if one.ndim > 1 or one is y]
+            made = partial.matrix(plan, rows[0], given.unsqueeze(0) if self.shared_weights else rows[1])
+            return made.reshape(*batch, *made.shape[1:])
         basis = torch.eye(self.irreps_in1.dim, dtype=y.dtype, device=y.device)
-        given = self._needed(weight)
         return self.forward(basis, y.unsqueeze(-2), given if given is None or self.shared_weights else given.unsqueeze(-2))
 
     def weight_view_for_instruction(

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from intertwine.numerics import InputError
+from intertwine.o3.limits import check_degrees
 from intertwine.o3.rotation import require_shape
 
 
@@ -29,7 +30,7 @@ def wigner_d(l: int, rotation: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*b
             representation on the spherical harmonics; :class:`~intertwine.o3.Irrep` knows of other parities.
 
     Raises:
-        InputError: negative degree, or no matrices of floating-point numbers.
+        InputError: a degree that is negative or beyond 100, or no matrices of floating-point numbers.
 
     >>> wigner_d(2, torch.eye(3).expand(10, 3, 3)).shape
     torch.Size([10, 5, 5])
@@ -57,6 +58,7 @@ def _degrees(lmax: int, rotation: Tensor, orders: int | None = None) -> list[Ten
     for number in (lmax, lmax if orders is None else orders):
         if not isinstance(number, int) or isinstance(number, bool) or number < 0:
             raise InputError(f"{number!r} is not a degree", where="wigner_d", remedy="give an integer of 0 or more.")
+    check_degrees([lmax], "wigner_d")
     orders = lmax if orders is None else orders
     exact = rotation if rotation.device.type == "mps" else rotation.to(torch.float64)  # Apple's GPUs have no float64
     blocks = [exact.new_ones(*rotation.shape[:-2], 1, 1), exact if orders else exact[..., 1:2, :].clone()][: lmax + 1]

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from math import isfinite
 from typing import Any
 
 import numpy as np
 import torch
+from ase import Atoms
 from ase.data import chemical_symbols
+from torch import nn
 
-from intertwine.data import GraphStore
+from intertwine.data import GraphStore, to_graph
+from intertwine.data.store import INPUTS
 from intertwine.geometry import Graph, collate
-from intertwine.numerics import DataError, IntertwineError
+from intertwine.numerics import CheckpointError, DataError, GeometryError, IntertwineError
 from intertwine.tasks import Task
 from intertwine.training.folder import Run
 from intertwine.training.loader import Loader
@@ -32,6 +36,7 @@ def evaluate(run: Run, store: GraphStore, *, batch_size: int = 32) -> dict[str, 
 
     Raises:
         DataError: there are no structures, or they have none of the task's labels.
+        GeometryError, CheckpointError: a prediction, or the weights, are not finite.
     """
     if not len(store):
         raise DataError("there are no structures", where=store.name or "data", remedy="give data.")
@@ -39,19 +44,26 @@ def evaluate(run: Run, store: GraphStore, *, batch_size: int = 32) -> dict[str, 
     note = f"{_symbols(unseen)}: not in the training set, so errors of structures with them mean little"
     if unseen and not any("not in the training set" in known for known in store.notes):
         store.notes.append(note)
+    whole, alone = store, store.isolated()
+    if "energy" in store.fields and bool(alone.any()) and not bool(alone.all()):  # reference energies, no predictions
+        store = store.subset((~alone).nonzero().flatten())
     edges = store.connected(run.task.cutoff)
-    scores = score(run.task, Loader(edges, batch_size))
+    with torch.inference_mode(False):
+        scores = score(run.task, Loader(edges, batch_size))
     result: dict[str, dict[str, Any]] = {}
     for target, metric in run.task.metrics.items():
         mae = scores[f"{target}_mae"]
         output = run.task.outputs.get(target)
-        if mae != mae and ((output.label if output is not None else "") or target) not in store.fields:
+        label = (output.label if output is not None else "") or target
+        if mae != mae and not (label in store.fields and not bool(store.field(label).isnan().all())):
             continue
+        if not isfinite(mae):
+            predict(run, (whole[k] for k in range(len(whole))), strict=False)  # names the structure, or the weights
         result[target] = {"mae": mae, "rmse": scores[f"{target}_rmse"], "unit": metric.unit}
         if output is not None and output.affine:
             result[target]["mse"] = result[target]["rmse"] ** 2  # how the field reports errors of positions
         if target in store.fields and output is not None and output.level == "node" and not output.affine:
-            size = metric.factor * float(store.field(target).square().mean().sqrt())
+            size = metric.factor * float(store.field(target).square().nanmean().sqrt())
             result[target] |= {"size": size} | ({"relative": mae / size} if size > 0 else {})
     if not result:
         labels = ", ".join(run.task.metrics)
@@ -63,35 +75,87 @@ def evaluate(run: Run, store: GraphStore, *, batch_size: int = 32) -> dict[str, 
     return result
 
 
-def predict(run: Run, graphs: Iterable[Graph], *, batch_size: int = 32, strict: bool = True) -> list[dict[str, np.ndarray]]:
+def predict(
+    run: Run, structures: Iterable[Graph | Atoms], *, batch_size: int = 32, strict: bool = True, keys: Mapping[str, str] | None = None
+) -> list[dict[str, np.ndarray]]:
     """Predictions for structures, in their order.
 
     Args:
         run: from :func:`load_run`.
-        graphs: structures, with or without edges and labels.
+        structures: graphs, with or without edges and labels, or structures of ASE (A), whose inputs (charges, ...) have the run's names.
         batch_size: structures at a time; changes the speed only.
         strict: refuse species that were not in the training set, for which a model answers something arbitrary.
+        keys: other names of the inputs, over those of the run.
 
     Returns:
-        For each structure an array for each output: (nodes, ...) for those of nodes, (...) for those of the graph.
+        For each structure an array for each output that it has, (nodes, ...) of nodes, (...) of the graph; an open one has no stress.
 
     Raises:
-        GeometryError, DataError, InputError: a structure can't be predicted; names its number, from 0.
+        GeometryError, DataError, InputError: a structure can't be predicted, or what is predicted is not finite; names its number, from 0.
+        CheckpointError: the weights are not finite.
     """
     results: list[dict[str, np.ndarray]] = []
     species = run.species if strict else ()
-    for group in _groups(graphs, batch_size):
-        try:
-            results.extend(_separate(run.task, group, species))
-        except IntertwineError:
-            for k, graph in enumerate(group):  # find which it is
-                try:
-                    _separate(run.task, [graph], species)
-                except IntertwineError as error:
-                    where = f"structure {len(results) + k}" + (f", {error.where}" if error.where else "")
-                    raise type(error)(error.what, where=where, remedy=error.remedy) from error
-            raise
+    names = inputs_of(run.task)
+    called = (run.config.data.keys or {}) | dict(keys or {})
+    with torch.inference_mode(False):  # a tensor of inference mode has no derivatives, and forces are some
+        for group in _groups((_graph(structure, names, called, k) for k, structure in enumerate(structures)), batch_size):
+            try:
+                results.extend(_separate(run.task, group, species))
+            except IntertwineError:
+                for k, graph in enumerate(group):  # find which it is
+                    try:
+                        _separate(run.task, [graph], species)
+                    except IntertwineError as error:
+                        raise _of_structure(error, len(results) + k) from error
+                raise
     return results
+
+
+def inputs_of(task: nn.Module) -> tuple[str, ...]:
+    """The fields that a task or model reads besides positions, species and cell: "charge", "vel", "x", or those of its own vectors."""
+    found: dict[str, None] = {"vel": None} if getattr(task, "name", "") == "dynamics" else {}
+    fields = {"speed": "vel", "charge_product": "charge", "edge_attr": ""}
+    for module in task.modules():
+        for attribute in ("inputs", "node_inputs", "edge_inputs", "vector_inputs"):
+            names = vars(module).get(attribute, ())
+            if isinstance(names, tuple | list) and all(isinstance(name, str) for name in names):
+                found |= dict.fromkeys(fields.get(str(name), str(name)) for name in names)
+        if vars(module).get("velocity") is True:
+            found["vel"] = None
+    return tuple(name for name in found if name)
+
+
+def sound(task: Task, prediction: dict[str, np.ndarray], bulk: bool) -> dict[str, np.ndarray]:
+    """What was predicted for one structure, if it is finite; without the stress of a structure that has none.
+
+    Args:
+        task: whose prediction it is.
+        prediction: arrays by name.
+        bulk: the structure repeats in three directions.
+
+    Raises:
+        CheckpointError: the weights are not finite.
+        GeometryError: they are, and the prediction is not.
+    """
+    prediction = dict(prediction)
+    if "stress" in prediction and not bulk and np.isnan(prediction["stress"]).all():
+        del prediction["stress"]
+    for name, value in prediction.items():
+        if not np.isfinite(value).all():
+            check_weights(task)
+            remedy = "look at the structure: atoms that nearly coincide, or are far outside of what was trained on."
+            raise GeometryError(f"the predicted {name} is not finite", where=name, remedy=remedy)
+    return prediction
+
+
+def check_weights(task: Task) -> None:
+    """Raise a :class:`CheckpointError` that names the first parameter or buffer which is not finite."""
+    for name, value in (*task.named_parameters(), *task.named_buffers()):
+        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            raise CheckpointError(
+                f"the weights are not finite ({name})", where="weights", remedy="use another checkpoint (--which last), or train again."
+            )
 
 
 def check_species(species: Iterable[int], numbers: Iterable[int]) -> None:
@@ -110,31 +174,41 @@ def _symbols(species: Iterable[int]) -> str:
     return ", ".join(chemical_symbols[z] if 0 <= z < len(chemical_symbols) else str(z) for z in sorted(species))
 
 
+def _graph(structure: Graph | Atoms, names: Sequence[str], keys: Mapping[str, str], number: int) -> Graph:
+    """What a model reads of a structure, in float64, so that structures with different labels and edges go in one batch."""
+    try:
+        graph = structure if isinstance(structure, Graph) else to_graph(structure, names, keys)
+    except IntertwineError as error:
+        raise _of_structure(error, number) from error
+    fields = {name: graph[name] for name in dict.fromkeys((*INPUTS, *names)) if graph.get(name) is not None}
+    if "cell" not in fields:
+        fields.pop("pbc", None)
+    return Graph(**fields, representations=graph.get("representations")).cast(torch.float64)
+
+
+def _of_structure(error: IntertwineError, number: int) -> IntertwineError:
+    where = f"structure {number}" + (f", {error.where}" if error.where else "")
+    return type(error)(error.what, where=where, remedy=error.remedy)
+
+
 def _separate(task: Task, graphs: Sequence[Graph], species: Iterable[int] = ()) -> list[dict[str, np.ndarray]]:
     for graph in graphs:
         if species and graph.get("z") is not None:
             check_species(species, graph.z.tolist())
-    batch = collate([_inputs(graph) for graph in graphs]).to(next(task.parameters()).device)
+    batch = collate(graphs).to(next(task.parameters()).device)
     prediction = {name: value.detach().cpu() for name, value in task(batch).items()}
     nodes = [graph.num_nodes for graph in graphs]
     of_nodes = {name for name, output in task.outputs.items() if output.level == "node"}
     parts = {name: value.split(nodes) if name in of_nodes else value.unbind(0) for name, value in prediction.items()}
-    return [{name: values[k].numpy() for name, values in parts.items()} for k in range(len(graphs))]
-
-
-def _inputs(graph: Graph) -> Graph:
-    """The graph with what a model reads, in float64, so that structures with different labels and edges go in one batch."""
-    names = ("pos", "z", "vel", "charge", "x")
-    fields = {name: graph[name] for name in names if graph.get(name) is not None}
-    result = Graph(**fields, cell=graph.get("cell"), pbc=graph.get("pbc") if graph.get("cell") is not None else None)
-    return result.cast(torch.float64)
+    bulk = [graph.get("cell") is not None and bool(graph.pbc.all()) for graph in graphs]
+    return [sound(task, {name: values[k].numpy() for name, values in parts.items()}, bulk[k]) for k in range(len(graphs))]
 
 
 def _groups(graphs: Iterable[Graph], size: int) -> Iterator[list[Graph]]:
-    """Runs of at most ``size`` structures that have the same fields."""
+    """Runs of at most ``size`` structures that have the same fields, as a batch must."""
     group: list[Graph] = []
     for graph in graphs:
-        if group and (len(group) == size or (graph.get("cell") is None) != (group[0].get("cell") is None)):
+        if group and (len(group) == size or set(graph.keys()) != set(group[0].keys())):
             yield group
             group = []
         group.append(graph)

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from intertwine.data import GraphStore, Splits
+from intertwine.data.labels import table
 from intertwine.numerics import CheckpointError, FolderLock, InputError, IntertwineError
 from intertwine.tasks import Task
 from intertwine.training.certification import conclude
@@ -32,9 +33,10 @@ from intertwine.training.folder import (
     rebuilt,
     write_json,
 )  # fmt: skip
+from intertwine.training.partition import read_splits
 from intertwine.training.progress import Progress, duration, say
 from intertwine.training.sections import merge, read_config, write_sections
-from intertwine.training.sets import Sets, open_sets, read_splits, save_splits
+from intertwine.training.sets import Sets, open_sets, save_splits
 from intertwine.training.settle import settle
 
 
@@ -188,6 +190,7 @@ def _train(
         about = {"config": config.sections(), "species": sets.train.species(), "units": sets.source.units, "data": sets.source.name}
         prepared = sets.prepared(task.cutoff, task.labels(sets.source.fields))
         several = helpers(folder, options.devices, torch.get_num_threads(), allow) if options.devices > 1 else contextlib.nullcontext(0)
+        about["labels"] = [decision._asdict() for decision in sets.source.decisions]
         with several as port:
             try:
                 fit(task, config, prepared, folder, state=state, about=about, progress=progress, port=port, lock=lock)
@@ -278,7 +281,8 @@ def _report(folder: Path, config: Config, sets: Sets, task: Task, say: Callable[
         "structures": {"train": len(sets.train), "validation": len(sets.validation), "test": len(sets.test)},
         "epochs": last["epoch"], "steps": last["steps"], "seconds": last["seconds"], "best_epoch": trained.epoch,
         "validation": {name.removeprefix("validation_"): value for name, value in best.items() if name.startswith("validation_")},
-        "test": test, "statistics": task.describe(), "notes": list(sets.source.notes), "written": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "test": test, "statistics": task.describe(), "notes": list(sets.source.notes),
+        "labels": [decision._asdict() for decision in sets.source.decisions], "written": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }  # fmt: skip
     write_json(folder / REPORT, report)  # before what may take a while or go wrong
     _conclude(say, report)
@@ -293,6 +297,8 @@ def _report(folder: Path, config: Config, sets: Sets, task: Task, say: Callable[
 def _introduce(progress: Progress, config: Config, sets: Sets, task: Task, folder: Path, state: dict[str, Any] | None) -> None:
     for note in sets.source.notes:
         progress.say(f"note: {note}")
+    for k, line in enumerate(table(sets.source.decisions)):
+        progress.say(f"{'' if k else 'labels':8} {line}")
     progress.say(
         f"data     {_stem(config)}: {len(sets.train)} structures to train on, {len(sets.validation)} to validate, {len(sets.test)} to test"
     )

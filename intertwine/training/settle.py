@@ -72,7 +72,8 @@ def _suited(sets: Sets, target: str | None) -> str:
         if task.suits(sets.train, target):
             return name
     labels = ", ".join(name for name in sets.train.fields if name not in ("pos", "z", "cell", "pbc")) or "none"
-    raise InputError(f"which label to learn? The data have {labels}", where="data.target", remedy=HOW_TO_NAME)
+    hint = next((f"{note}." for note in sets.source.notes if note.startswith("the comment lines hold")), HOW_TO_NAME)
+    raise InputError(f"which label to learn? The data have {labels}", where="data.target", remedy=hint)
 
 
 def _cutoff(model: type[Backbone], suggested: Mapping[str, Any], given: Mapping[str, Any]) -> float | None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from ase import Atoms
-from ase.build import bulk, molecule
+from ase import Atoms, units
+from ase.build import bulk, fcc111, molecule
 from ase.calculators.calculator import Calculator as AseCalculator
 from ase.calculators.calculator import all_changes
 from ase.calculators.emt import EMT
+from ase.constraints import FixAtoms, FixBondLength, FixCartesian, FixCom, FixedPlane
 from ase.io import read
 
 from intertwine.integrations import Calculator, relax, run_dynamics
+from intertwine.integrations.simulate import free, temperature_of
 from intertwine.numerics import GeometryError, InputError
 
 
@@ -126,3 +128,112 @@ def test_other_refusals(force_field) -> None:
     slab = Atoms("C", cell=[3, 3, 3], pbc=[True, True, False])
     with pytest.raises(InputError, match="no cell to relax"):
         relax(slab, cell=True)
+
+
+def slab(*constraints) -> Atoms:
+    atoms = fcc111("Cu", (2, 2, 3), vacuum=6.0)
+    atoms.rattle(0.05, seed=0)
+    atoms.set_constraint(list(constraints))
+    atoms.calc = EMT()
+    return atoms
+
+
+BOTTOM = list(range(4))
+
+
+@pytest.mark.parametrize("ensemble", ["nve", "nvt"])
+@pytest.mark.parametrize(
+    ("constraint", "held"),
+    [
+        (FixAtoms(BOTTOM), [[True] * 3] * 4),
+        (FixCartesian(BOTTOM, [True, False, True]), [[True, False, True]] * 4),
+        (FixedPlane(BOTTOM, [0, 0, 1]), [[False, False, True]] * 4),
+    ],
+    ids=["atoms", "coordinates", "plane"],
+)
+def test_constraints_hold_in_dynamics(ensemble: str, constraint, held, tmp_path) -> None:
+    atoms = slab(constraint)
+    start = atoms.positions.copy()
+    record = run_dynamics(atoms, 40, timestep=1.0, ensemble=ensemble, every=5, equilibrate=10, trajectory=tmp_path / "a.traj")
+    still = atoms.positions == start
+    assert np.array_equal(still[:4], held)
+    assert not still[4:].any()
+    assert 100 < np.mean(record.temperature) < 400  # of the degrees of freedom that are left
+    frame = read(tmp_path / "a.traj")
+    assert type(frame.constraints[0]) is type(constraint)
+    if ensemble == "nve":
+        assert abs(record.total[-1] - record.total[0]) < 1e-2 * np.ptp(record.potential) + 1e-3
+        assert len(record.conserved) > 30
+        assert np.ptp([energy for _, energy in record.conserved]) < 0.1 * np.ptp(record.total) + 1e-6
+
+
+def test_constraints_hold_in_relaxation() -> None:
+    for constraint in (FixAtoms(BOTTOM), FixCartesian(BOTTOM, [True, True, True]), FixedPlane(BOTTOM, [0, 0, 1])):
+        atoms, largest = slab(constraint), []
+        start = atoms.positions.copy()
+        assert relax(atoms, fmax=0.02, steps=300, progress=lambda step, force, kept=largest: kept.append(force))
+        assert np.array_equal(atoms.positions[:4, 2], start[:4, 2])
+        assert np.abs(atoms.positions[4:] - start[4:]).max() > 0.01
+        assert largest[-1] < 0.02  # of what is free to move
+        assert np.linalg.norm(atoms.get_forces(apply_constraint=False), axis=1).max() > 0.02
+
+
+def test_momentum_is_removed_only_where_it_is_conserved() -> None:
+    """A slab that is held has no reason to be at rest on average; a molecule of fixed bonds has."""
+    assert free(slab()) and free(slab(FixBondLength(0, 1), FixCom()))  # noqa: PT018 - one fact
+    assert not free(slab(FixAtoms([0])))
+    held, loose, bond = slab(FixAtoms(BOTTOM)), slab(), slab(FixBondLength(8, 9))
+    for atoms in (held, loose, bond):
+        run_dynamics(atoms, 1, timestep=1e-3, temperature=500.0, seed=1)
+    assert np.linalg.norm(held.get_momenta().sum(0)) > 1
+    assert np.linalg.norm(loose.get_momenta().sum(0)) < 1e-9
+    assert np.linalg.norm(bond.get_momenta().sum(0)) < 1e-6
+
+
+def test_masses_are_those_of_the_structure(force_field) -> None:
+    """D2O: at one temperature heavier atoms are slower, and the same force moves them less."""
+    ends = []
+    for mass in (1.008, 2.014, 100.0):
+        atoms = molecule("H2O")
+        atoms.set_masses([15.999, mass, mass])
+        atoms.calc = Calculator(force_field())
+        run_dynamics(atoms, 1, timestep=0.1, temperature=0.0)
+        ends.append(atoms.positions - molecule("H2O").positions)
+        assert atoms.get_masses()[1] == mass
+    assert np.allclose(ends[0][1:] * 1.008, ends[1][1:] * 2.014, rtol=1e-3)
+    assert np.allclose(ends[0][1:] * 1.008, ends[2][1:] * 100, rtol=1e-3)
+    assert np.abs(ends[0]).max() > 0
+
+
+def test_velocities_are_kept_on_demand(force_field) -> None:
+    def start(velocities: str) -> Atoms:
+        atoms = molecule("H2O")
+        atoms.set_velocities(np.full((3, 3), 1e-3 / units.fs))
+        atoms.calc = Calculator(force_field(scale=1e-9))
+        run_dynamics(atoms, 10, timestep=1.0, velocities=velocities)
+        return atoms
+
+    assert np.allclose(start("keep").positions - molecule("H2O").positions, 1e-2, atol=1e-4)
+    assert not np.allclose(start("thermal").positions - molecule("H2O").positions, 1e-2, atol=1e-3)
+    atoms = molecule("H2O")
+    atoms.calc = Calculator(force_field())
+    with pytest.raises(InputError, match="has no velocities"):
+        run_dynamics(atoms, 1, velocities="keep")
+    with pytest.raises(InputError, match="unknown way to begin 'zero'"):
+        run_dynamics(atoms, 1, velocities="zero")
+
+
+def test_nothing_that_moves_has_no_temperature(force_field) -> None:
+    for atoms in (molecule("H2O"), molecule("H2O")[:1]):
+        atoms.set_constraint(FixAtoms(range(len(atoms))))
+        atoms.calc = Calculator(force_field())
+        start = atoms.positions.copy()
+        record = run_dynamics(atoms, 3, every=1)
+        assert np.array_equal(atoms.positions, start)
+        assert set(record.temperature) == {0.0}
+        assert temperature_of(atoms) == 0
+        assert relax(atoms)
+    alone = molecule("H2O")[:1]
+    alone.calc = Calculator(force_field())
+    run_dynamics(alone, 3, equilibrate=2)  # brought to rest, and nothing is left of its temperature
+    assert np.isfinite(alone.positions).all()

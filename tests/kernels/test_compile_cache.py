@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
@@ -203,3 +204,77 @@ def test_long_compilations_are_announced(cache, monkeypatch: pytest.MonkeyPatch,
     assert any("compiling a product of 1 paths (gather, float32)" in line for line in lines)
     cache.run()
     assert capfd.readouterr().err == ""
+
+
+def test_exchanged_and_damaged_objects_are_not_run(tmp_path: Path) -> None:
+    """Two hundred of them, in a process of its own: one that was run would end it."""
+    script = Path(__file__).with_name("damaged_objects.py")
+    variables = os.environ | {"INTERTWINE_CACHE": str(tmp_path)}
+    command = [sys.executable, str(script), str(tmp_path), "200"]
+    found = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=400)
+    assert (found.returncode, found.stdout.strip()) == (0, "200 cases of 34 kinds: none was run"), found.stderr
+
+
+def test_an_object_under_another_kernels_name(tmp_path: Path) -> None:
+    """The case of November 2026: every object of a layer under the name of every other one, as many at once as there are."""
+    source = (Path(__file__).parents[1] / "cases" / "cache_object_under_another_name.py").read_text()
+    job = next(
+        ast.literal_eval(node.value) for node in ast.parse(source).body if isinstance(node, ast.Assign) and node.targets[0].id == "job"
+    )
+    job += "; print(len(made))"
+    count = "from intertwine.kernels.cpu import compile; made, real = [], compile._Jit.compile\n"
+    count += "compile._Jit.compile = lambda self, text: made.append(text) or real(self, text)\n"
+
+    def run() -> list[str]:
+        variables = os.environ | {"INTERTWINE_CACHE": str(tmp_path)}
+        found = subprocess.run([sys.executable, "-c", count + job], env=variables, capture_output=True, text=True, timeout=200)
+        assert found.returncode == 0, found.stderr
+        return found.stdout.split()
+
+    run()
+    whole = objects(tmp_path)
+    names = sorted(whole)
+    assert len(names) >= 3
+    for turn in range(1, len(names)):
+        for place, name in enumerate(names):
+            (tmp_path / "kernels" / name).write_bytes(whole[names[(place + turn) % len(names)]])
+        assert run() == ["ok", str(len(names))]
+        assert objects(tmp_path) == whole
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o775, 0o703])
+def test_a_folder_above_that_others_can_write_is_not_used(mode: int, cache) -> None:
+    """They could put another folder in the place of ours."""
+    assert cache.run() == KERNELS
+    cache.folder.chmod(mode)
+    assert (cache.run(), cache.run()) == (KERNELS, KERNELS)
+    cache.folder.chmod(0o700)
+    assert cache.run() == 0
+
+
+@pytest.mark.parametrize("change", ["mode", "owner"])
+def test_the_temporary_folder_may_have_been_made_by_somebody_else(change: str, cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    """/tmp/intertwine-1000 is a name that everybody can guess, and /tmp a place where everybody can make it."""
+    blocked = cache.folder / "file"
+    blocked.write_text("no folder")
+    monkeypatch.setenv("INTERTWINE_CACHE", str(blocked))
+    monkeypatch.setenv("HOME", str(blocked))
+    monkeypatch.setattr("tempfile.tempdir", str(cache.folder))
+    with pytest.warns(RuntimeWarning, match="can't be written"):
+        assert cache.run() == KERNELS
+    (place,) = cache.folder.glob("intertwine-*")
+    monkeypatch.setattr(compile, "cache_folder", lambda: place)
+    assert cache.run() == 0
+    if change == "mode":
+        place.chmod(0o777)
+    else:
+        number = place.stat().st_ino
+        monkeypatch.setattr(Path, "stat", lambda self, **_: other_owner(os.stat(self), number))
+    before = objects(place)
+    assert (cache.run(), cache.run()) == (KERNELS, KERNELS)
+    assert objects(place) == before
+
+
+def other_owner(about: os.stat_result, number: int) -> os.stat_result:
+    """What ``stat`` says, with another owner for one file."""
+    return os.stat_result((*about[:4], about.st_uid + (about.st_ino == number), *about[5:]))

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from intertwine.kernels import doors
 from intertwine.kernels.channelwise import Channelwise
 from intertwine.kernels.cpu.compile import Function, compiled, register_bytes
 from intertwine.kernels.cpu.emit import GATHER, SCATTER, gather_text, scatter_text
 from intertwine.kernels.cpu.threads import run, threads
-from intertwine.kernels.forms import Forms
+from intertwine.kernels.forms import Forms, missing
 
 _SHARE = 50_000  # ns of one thread that are worth another one
 
 _LONG = 3000  # coefficients times forms of a kernel whose compilation is announced: about a second
+
+_WORDS = {"gather": GATHER, "scatter": SCATTER}
+_INTEGERS = ("order", "offsets", "source", "destination")
 
 _DTYPES = {torch.float32: "float32", torch.float64: "float64"}
 
@@ -52,7 +56,7 @@ def gather(
     words = {name: tensor for name, tensor in tensors.items() if tensor is not None}
     words |= {"order": order, "offsets": offsets, "source": source, "z": z}
     function = _kernel("gather", plan, _DTYPES[x.dtype], forms)
-    _launch(function, GATHER, words, offsets, nodes, plan, len(order), len(forms.z))
+    _launch(function, "gather", words, plan.shapes(len(x), nodes, len(order)), nodes, plan, forms)
     return z
 
 
@@ -86,8 +90,7 @@ def scatter(
         words = {name: tensor for name, tensor in tensors.items() if tensor is not None} | made
         words |= {"order": order, "offsets": offsets, "destination": destination}
         function = _kernel("scatter", plan, _DTYPES[g.dtype], forms)
-        pairs = len(forms.dx) + len(forms.dy) + len(forms.dw)
-        _launch(function, SCATTER, words, offsets, nodes, plan, edges, pairs)
+        _launch(function, "scatter", words, plan.shapes(nodes, len(g), edges), nodes, plan, forms)
     return made
 
 
@@ -114,21 +117,34 @@ def _kernel(kind: str, plan: Channelwise, dtype: str, forms: Forms) -> Function:
 
 def _launch(
     function: Function,
-    names: Sequence[str],
+    kind: str,
     words: Mapping[str, Tensor],
-    offsets: Tensor,
+    shapes: Mapping[str, tuple[int, ...]],
     nodes: int,
     plan: Channelwise,
-    edges: int,
-    forms: int,
+    forms: Forms,
 ) -> None:
-    """Run a kernel on all rows, in parts of about as many edges each."""
-    pointers = [words[name].data_ptr() if name in words else 0 for name in names]
-    nanoseconds = 0.03 * forms * edges * _operations(plan)
+    """Run a kernel on all rows, in parts of about as many edges each.
+
+    Args:
+        function, kind: the kernel, and which of :data:`_WORDS` it is.
+        words: the tensors that it reads and writes; shapes: what it takes them for.
+        nodes: rows that it does; plan, forms: what it computes.
+
+    Raises:
+        InputError: a tensor is not what the kernel takes it for, or missing.
+    """
+    missing(forms, kind, plan.dim_w > 0, words)
+    real, pointers = _given(words, "z", "g").dtype, []
+    for name in _WORDS[kind]:
+        dtype, size = (torch.int64 if name in _INTEGERS else real), (nodes + 1,) if name == "offsets" else shapes[name]
+        pointers.append(doors.address(words[name], name, size, dtype) if name in words else 0)
+    edges = shapes["order"][0]
+    nanoseconds = 0.03 * len(forms.meetings(kind)) * edges * _operations(plan)
     parts = max(1, min(threads(), nodes, int(nanoseconds / _SHARE) + 1))
     bounds = [0]
     if parts > 1:
-        starts = offsets.numpy()
+        starts = words["offsets"].numpy()
         whole = edges + nodes
         for part in range(1, parts):
             bounds.append(bisect_left(range(nodes), whole * part // parts, key=lambda n: int(starts[n]) + n))

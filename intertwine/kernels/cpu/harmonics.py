@@ -17,10 +17,8 @@ from llvmlite import ir
 from intertwine.kernels.arithmetic import Arithmetic, Dual, Duals, Number
 from intertwine.kernels.cpu.assembler import Code
 from intertwine.kernels.cpu.rows import Rows, block_start
+from intertwine.kernels.harmonics import WORDS
 from intertwine.kernels.solid import Evaluated, Solid
-
-#: Words of the argument of each kernel; a row of the loop is a block of points.
-WORDS = {"values": ("n", "x", "y"), "gradient": ("n", "x", "g", "dx"), "second": ("n", "x", "g", "v", "dx", "dg")}
 
 
 class Vectors:

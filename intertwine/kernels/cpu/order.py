@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from intertwine.kernels import doors
 from intertwine.kernels.cpu.assembler import WORD, Code
 from intertwine.kernels.cpu.compile import compiled
 from intertwine.kernels.cpu.threads import run
@@ -31,10 +32,13 @@ def sort_edges(index: Int[Tensor, " edges"], nodes: int, where: str) -> tuple[In
     """
     index = index.contiguous()
     order, offsets, cursor = torch.empty_like(index), index.new_zeros(nodes + 2), index.new_empty(nodes + 1)
-    pointers = {"index": index, "order": order, "offsets": offsets, "cursor": cursor}
-    numbers = {"count": len(index), "nodes": nodes}
+    count = len(index)
+    words = {"count": count, "nodes": nodes}
+    words["index"], words["order"] = (doors.address(one, where, (count,), torch.int64) for one in (index, order))
+    words["offsets"] = doors.address(offsets, "offsets", (nodes + 2,), torch.int64)
+    words["cursor"] = doors.address(cursor, "cursor", (nodes + 1,), torch.int64)
     function = compiled("the sort of edges", "order", _text)
-    run(function, [pointers[word].data_ptr() if word in pointers else numbers[word] for word in WORDS], (0, 1))
+    run(function, [words[word] for word in WORDS], (0, 1))
     if len(index) and int(offsets[nodes + 1]) != int(offsets[nodes]):
         bad = int(index[(index < 0) | (index >= nodes)][0])
         raise InputError(f"node {bad} of an edge does not exist: there are {nodes}", where=where, remedy="count the nodes from 0.")

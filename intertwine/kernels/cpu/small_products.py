@@ -17,6 +17,7 @@ import torch
 from llvmlite import ir
 from torch import Tensor
 
+from intertwine.kernels import doors
 from intertwine.kernels.cpu.assembler import WORD, Code
 from intertwine.kernels.cpu.compile import Function, compiled, register_bytes
 from intertwine.kernels.cpu.threads import run
@@ -55,6 +56,17 @@ class Task(NamedTuple):
     c_batch: int
     add: int
 
+    def reach(self, tensor: str) -> tuple[int, int]:
+        """How many numbers of "a", "b" or "c" there must be, as (p, q) for p + q many, where that is at least 1."""
+        steps = {
+            "a": ((self.rows, self.a_row), (self.depth, self.a_depth), (self.outer, self.a_outer), (self.batch, self.a_batch)),
+            "b": ((self.columns, 1), (self.depth, self.b_depth), (self.outer, self.b_outer)),
+            "c": ((self.rows, self.c_row), (self.columns, 1), (self.batch, self.c_batch)),
+        }[tensor]
+        fixed = 1 + getattr(self, tensor) + sum((size - 1) * step for size, step in steps if size != MANY)
+        open_steps = sum(step for size, step in steps if size == MANY)
+        return fixed - open_steps, open_steps
+
 
 class Table:
     """Tasks as the kernel reads them.
@@ -66,12 +78,27 @@ class Table:
     def __init__(self, tasks: Sequence[Task], factors: Sequence[float], dtype: torch.dtype) -> None:
         self.tasks = torch.tensor([list(task) for task in tasks], dtype=torch.int64, device="cpu")
         self.factors = torch.tensor(factors, dtype=dtype, device="cpu")
-        self.count, self.words = len(tasks), (self.tasks.data_ptr(), self.factors.data_ptr())
-        self.function = _function(_NAMES[dtype])
+        self.count, self.dtype, self.function = len(tasks), dtype, _function(_NAMES[dtype])
+        tables = (self.tasks, torch.int64, len(Task._fields) * len(tasks)), (self.factors, dtype, len(tasks))
+        self.words = [doors.address(table, "table", size, kind) for table, kind, size in tables]
+        self.reaches = [sorted({task.reach(name) for task in tasks}) for name in "abc"]
+        self.none = self.known = 0, [0, 0, max((p for p, q in self.reaches[2] if q == 0), default=0)]  # a sum of nothing is written
 
     def __call__(self, many: int, a: Tensor, b: Tensor, c: Tensor) -> None:
-        """Write C; all three contiguous and of one precision."""
-        run(self.function, (*self.words, many, a.data_ptr(), b.data_ptr(), c.data_ptr()), (0, self.count))
+        """Write C; all three contiguous and of one precision.
+
+        Raises:
+            InputError: one of them is not, or has fewer numbers than the products need.
+        """
+        known, sizes = self.known if many else self.none
+        if known != many:
+            sizes = [max((p + q * many for p, q in reaches), default=0) for reaches in self.reaches]
+            self.known = many, sizes
+        dtype = self.dtype
+        at_a, at_b, at_c = (
+            doors.address(a, "a", sizes[0], dtype), doors.address(b, "b", sizes[1], dtype), doors.address(c, "c", sizes[2], dtype),
+        )  # fmt: skip
+        run(self.function, (*self.words, many, at_a, at_b, at_c), (0, self.count))
 
 
 class Transposition:
@@ -83,12 +110,18 @@ class Transposition:
 
     def __init__(self, shapes: Sequence[tuple[int, int, int]], dtype: torch.dtype) -> None:
         self.shapes, self.function = torch.tensor(shapes, dtype=torch.int64, device="cpu"), _transposition(_NAMES[dtype])
-        self.given, self.count = self.shapes.data_ptr(), len(shapes)
+        self.given, self.count, self.dtype = doors.address(self.shapes, "table", 3 * len(shapes), torch.int64), len(shapes), dtype
+        self.size = max((start + rows * columns for start, rows, columns in shapes), default=0)
 
     def __call__(self, a: Tensor) -> Tensor:
-        """A copy of a contiguous tensor, with each matrix transposed; what is in none is not set."""
+        """A copy of a contiguous tensor, with each matrix transposed; what is in none is not set.
+
+        Raises:
+            InputError: it is not contiguous, or has fewer numbers than the matrices.
+        """
         c = torch.empty_like(a)
-        run(self.function, (self.given, a.data_ptr(), c.data_ptr()), (0, self.count))
+        words = [self.given, *(doors.address(one, "weight", self.size, self.dtype) for one in (a, c))]
+        run(self.function, words, (0, self.count))
         return c
 
 

@@ -9,11 +9,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from intertwine.kernels import doors
 from intertwine.kernels.cpu.compile import Function, compiled
 from intertwine.kernels.cpu.machine import Machine
 from intertwine.kernels.cpu.threads import run, threads
-from intertwine.kernels.native import in_memory
 from intertwine.kernels.straight_line import NONE, Program
+from intertwine.kernels.straight_line_backend import REMEDY
 
 _WIDTHS = {torch.float32: (64, 16, 1), torch.float64: (32, 8, 1)}  # channels of a vector, the widest that fits first
 _NAMES = {torch.float32: "float32", torch.float64: "float64"}
@@ -33,6 +34,7 @@ class Tables:
         self.program, self.dtype = program, dtype
         self.shared = [int(kind.shared) for kind in program.arguments] + [int(kind.shared) for kind in program.results]
         self.sizes = [len(result.registers) for result in program.results]
+        self.widths = [argument.size for argument in program.arguments] + self.sizes
         self.terms = program.terms
         number, self.slots = _allocate(program)
         rows, factors, coefficients = [], [], []
@@ -45,49 +47,56 @@ class Tables:
         wanted = [number[r] for result in program.results for r in result.registers]
         self.arrays = [torch.tensor([*table, 0], device="cpu") for table in (wanted, rows, factors)]  # whatever the default device is
         self.coefficients = torch.tensor([*coefficients, 0.0], dtype=dtype, device="cpu")
-        addresses = [table.data_ptr() for table in self.arrays]
+        addresses = [doors.address(table, "table", len(table), torch.int64) for table in self.arrays]
         self.inputs, self.given = program.inputs, [len(program.arguments), program.inputs, len(program.results), addresses[0]]
-        self.code = [addresses[1], len(program.rows), addresses[2], self.coefficients.data_ptr()]
+        factors_at = doors.address(self.coefficients, "table", len(coefficients) + 1, dtype)
+        self.code = [addresses[1], len(program.rows), addresses[2], factors_at]
 
     def __call__(
-        self, arguments: Sequence[Float[Tensor, "_ _ channels"]], group: Int[Tensor, " nodes"], groups: int
+        self, arguments: Sequence[Float[Tensor, "_ _ channels"]], group: Int[Tensor, " nodes"], groups: int, what: str = "group"
     ) -> list[Float[Tensor, "_ _ channels"]]:
         """The results of :func:`intertwine.kernels.straight_line_backend.evaluate`, which names the arguments."""
-        group, arguments = group.long().contiguous(), [in_memory(x) for x in arguments]
+        group, arguments = group.long().contiguous(), [doors.in_memory(x) for x in arguments]
         like, nodes = arguments[0], group.shape[0]
         channels, blocks = like.shape[-1], max(1, min(_BLOCKS, nodes // _NODES))
         results = []
         for size, shared in zip(self.sizes, self.shared[len(arguments) :]):
             results.append(like.new_zeros(blocks * groups, size, channels) if shared else like.new_empty(nodes, size, channels))
-        if nodes:
-            self._run(arguments, results, group, groups, blocks)
+        self._run(arguments, results, group, groups, blocks, what)
         if blocks == 1:
             return results
         kinds = zip(results, self.shared[len(arguments) :])
         return [values.unflatten(0, (blocks, groups)).sum(0) if shared else values for values, shared in kinds]
 
-    def _run(self, arguments: list[Tensor], results: list[Tensor], group: Tensor, groups: int, blocks: int) -> None:
-        channels, first = arguments[0].shape[-1], 0
+    def _run(self, arguments: list[Tensor], results: list[Tensor], group: Tensor, groups: int, blocks: int, what: str) -> None:
+        channels, nodes, first = arguments[0].shape[-1], group.shape[0], 0
+        at_groups = doors.address(group, what, (nodes,), torch.int64)
+        doors.indices(group, what, groups, what + " {} of a node", REMEDY)
         described: list[int] = []
-        for x, shared in zip((*arguments, *results), self.shared):
-            described += (x.data_ptr(), x.shape[1], shared)
+        counts = [groups] * len(arguments) + [blocks * groups] * len(results)
+        for x, size, shared, count in zip((*arguments, *results), self.widths, self.shared, counts, strict=True):
+            shape = (count if shared else nodes, size, channels)
+            described += (doors.address(x, "argument or result", shape, self.dtype), size, shared)
+        if not nodes:
+            return
         entries = self.inputs + self.slots
         for width in _WIDTHS[self.dtype]:
             chunks = (channels - first) // width
             if not chunks:
                 continue
             tasks, size = blocks * chunks, width * self.dtype.itemsize
-            memory = torch.empty(tasks * (8 * entries + self.slots * size) + 128, dtype=torch.uint8, device="cpu")
-            addresses = (memory.data_ptr() + 63) // 64 * 64
+            amount = tasks * (8 * entries + self.slots * size) + 128
+            memory = torch.empty(amount, dtype=torch.uint8, device="cpu")
+            addresses = (doors.address(memory, "workspace", amount, torch.uint8) + 63) // 64 * 64
             registers = (addresses + 8 * tasks * entries + 63) // 64 * 64
             words = [
-                *(group.shape[0], groups, group.data_ptr(), channels, first, chunks, blocks),
+                *(nodes, groups, at_groups, channels, first, chunks, blocks),
                 *self.given,
                 *self.code,
                 *(self.slots, addresses, registers),
                 *described,
             ]
-            parts = max(1, min(threads(), tasks, self.terms * group.shape[0] * chunks * width // _WORK))
+            parts = max(1, min(threads(), tasks, self.terms * nodes * chunks * width // _WORK))
             run(_machine(_NAMES[self.dtype], width), words, [tasks * part // parts for part in range(parts + 1)])
             first += chunks * width
 

@@ -14,8 +14,9 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from intertwine.kernels import doors
 from intertwine.kernels.channelwise import Channelwise, Strip
-from intertwine.kernels.forms import Forms
+from intertwine.kernels.forms import Forms, missing
 from intertwine.kernels.gpu.schedule import GatherJob, ScatterJob, gather_jobs, scatter_jobs, versions
 from intertwine.numerics import InputError
 
@@ -29,6 +30,15 @@ _SUMS = {torch.float32: torch.float32, torch.float64: torch.float64, torch.bfloa
 def supports(dtype: torch.dtype) -> bool:
     """Whether the kernels can run in this precision here: Triton is needed."""
     return dtype in _SUMS and _installed()
+
+
+def interprets() -> bool:
+    """Whether Triton's interpreter runs the kernels, on the processor: $TRITON_INTERPRET was set before Triton was imported."""
+    if not _installed():
+        return False
+    from intertwine.kernels.gpu import programs
+
+    return bool(programs.INTERPRETED)
 
 
 def require() -> None:
@@ -74,6 +84,8 @@ def gather(
     z = (one.new_empty if jobs and _covered(plan).z else one.new_zeros)(nodes, plan.dim_z)
     if not jobs:
         return z
+    ends = {"order": order, "offsets": offsets, "source": source}
+    _doors("gather", plan, forms, dict(tensors) | ends | {"z": z}, plan.shapes(_rows_of_x(tensors), nodes, len(order)), nodes)
     programs = _programs(one)
     pointers = (*_two(tensors, read.x, one), *_two(tensors, read.y, one), *_two(tensors, read.w, one))
     with _on(one):
@@ -121,10 +133,36 @@ def scatter(
         dtype = g.dtype if parts == 1 else _SUMS[g.dtype]
         made["dy"] = (g.new_empty if written else g.new_zeros)((parts, edges, plan.dim_y), dtype=dtype)
     if made and jobs:
+        ends = {"order": order, "offsets": offsets, "destination": destination}
+        shapes = plan.shapes(nodes, len(g), edges) | {"dy": tuple(made["dy"].shape) if forms.dy else ()}
+        _doors("scatter", plan, forms, dict(tensors) | ends | made, shapes, nodes)
         _scatter(plan, forms, tensors, (order, offsets, destination), g, made, jobs, tiles)
     if forms.dy:
         made["dy"] = made["dy"][0] if len(made["dy"]) == 1 else made["dy"].sum(0).to(g.dtype)
     return made
+
+
+def _doors(
+    kind: str, plan: Channelwise, forms: Forms, words: Mapping[str, Tensor | None], shapes: Mapping[str, tuple[int, ...]], nodes: int
+) -> None:
+    """Look at every tensor whose pointer Triton will take, as :func:`intertwine.kernels.cpu.backend._launch` does.
+
+    Raises:
+        InputError: one is not what the program takes it for, or missing.
+    """
+    given = {name: tensor for name, tensor in words.items() if tensor is not None}
+    missing(forms, kind, plan.dim_w > 0, given)
+    one = _given(given, "z", "g")
+    for name, tensor in given.items():
+        size = (nodes + 1,) if name == "offsets" else shapes[name]
+        dtype = torch.int64 if name in ("order", "offsets", "source", "destination") else one.dtype
+        if name == "dy":
+            dtype = tensor.dtype  # partial sums may be wider
+        doors.address(tensor, name, size, dtype, one.device)
+
+
+def _rows_of_x(tensors: Mapping[str, Tensor | None]) -> int:
+    return len(_given(tensors, "x", "a"))
 
 
 def _scatter(

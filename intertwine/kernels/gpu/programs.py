@@ -15,8 +15,22 @@ from typing import no_type_check
 import triton
 import triton.language as tl
 
+from intertwine.kernels.gpu.schedule import Table
+
 #: Whether Triton's interpreter runs the programs, on the CPU: $TRITON_INTERPRET was set when this module was imported.
 INTERPRETED = triton.knobs.runtime.interpret
+
+
+@triton.constexpr_function
+def _constant(x):
+    """A part of a constant as one: Triton 3.6, which comes with torch 2.11, takes only whole ones for arguments."""
+    return x
+
+
+@triton.constexpr_function
+def _table(rows):
+    """A tuple as a constant, which Triton 3.6 would take apart."""
+    return Table(rows)
 
 
 @triton.jit
@@ -49,7 +63,7 @@ def _features(xs, node, channel, keep, JOB: tl.constexpr, REAL: tl.constexpr):
     found = ()
     for version in tl.static_range(int(JOB.versions[0])):
         for number in tl.static_range(len(JOB.xs)):
-            found = found + _strip(xs[version] + node * JOB.dims[0], channel, keep, JOB.xs[number], REAL)
+            found = found + _strip(xs[version] + node * JOB.dims[0], channel, keep, _constant(JOB.xs[number]), REAL)
     return found
 
 
@@ -64,21 +78,21 @@ def _zeros(COUNT: tl.constexpr, EDGES: tl.constexpr, LANES: tl.constexpr, REAL: 
 
 @triton.jit
 @no_type_check
-def _products(numbers, features, ROWS: tl.constexpr):
+def _products(numbers, features, TABLE: tl.constexpr):
     """The sums over p of f_p M_p, with M_p = sum over q of v_pq y_pq, of all rows."""
     found = ()
-    for r in tl.static_range(len(ROWS)):
-        for p in tl.static_range(len(ROWS[r][1])):
-            for q in tl.static_range(len(ROWS[r][1][p][1])):
-                one = numbers[ROWS[r][1][p][1][q][0]] * ROWS[r][1][p][1][q][1]
+    for r in tl.static_range(len(TABLE.rows)):
+        for p in tl.static_range(len(TABLE.rows[r][1])):
+            for q in tl.static_range(len(TABLE.rows[r][1][p][1])):
+                one = numbers[TABLE.rows[r][1][p][1][q][0]] * TABLE.rows[r][1][p][1][q][1]
                 if q == 0:
                     m = one
                 else:
                     m = m + one
             if p == 0:
-                total = m * features[ROWS[r][1][p][0]]
+                total = m * features[TABLE.rows[r][1][p][0]]
             else:
-                total = total + m * features[ROWS[r][1][p][0]]
+                total = total + m * features[TABLE.rows[r][1][p][0]]
         found = found + (total,)
     return found
 
@@ -88,9 +102,9 @@ def _products(numbers, features, ROWS: tl.constexpr):
 def _gather_step(sums, features, numbers, ws, edge, channel, keep, STEP: tl.constexpr, JOB: tl.constexpr, REAL: tl.constexpr):
     """z += w (M x) of one term."""
     for s in tl.static_range(len(STEP.scales)):
-        found = _products(numbers, features, STEP.scales[s][2])
+        found = _products(numbers, features, _table(STEP.scales[s][2]))
         if STEP.w is not None:
-            scale = _weight(ws[STEP.scales[s][0]], edge, channel, keep, STEP.scales[s][1], STEP.w, JOB, REAL)
+            scale = _weight(ws[STEP.scales[s][0]], edge, channel, keep, STEP.scales[s][1], _constant(STEP.w), JOB, REAL)
         for r in tl.static_range(len(STEP.scales[s][2])):
             one = found[r]
             if STEP.w is not None:
@@ -121,9 +135,9 @@ def gather(
         features = _features((x0, x1), sender, channel, real & lane, JOB, REAL)
         numbers = _numbers((y0, y1), edge, real, JOB, REAL)
         for t in tl.static_range(len(JOB.steps)):
-            sums = _gather_step(sums, features, numbers, (w0, w1), edge, channel, real & lane, JOB.steps[t], JOB, REAL)
+            sums = _gather_step(sums, features, numbers, (w0, w1), edge, channel, real & lane, _constant(JOB.steps[t]), JOB, REAL)
         edge, sender = edge_after, sender_after
-    _put_strips(z + node * JOB.dims[2], sums, channel, lane, JOB.zs)
+    _put_strips(z + node * JOB.dims[2], sums, channel, lane, _table(JOB.zs))
 
 
 @triton.jit
@@ -144,14 +158,14 @@ def _weight(w, edge, channel, keep, V: tl.constexpr, STRIP: tl.constexpr, JOB: t
 
 @triton.jit
 @no_type_check
-def _put_strips(row, sums, channel, lane, STRIPS: tl.constexpr):
+def _put_strips(row, sums, channel, lane, TABLE: tl.constexpr):
     """Add up the edges of the tiles, and write the components of one row."""
-    for number in tl.static_range(len(STRIPS)):
-        for c in tl.static_range(int(STRIPS[number].dim)):
+    for number in tl.static_range(len(TABLE.rows)):
+        for c in tl.static_range(int(TABLE.rows[number].dim)):
             one = sums[0]
             if one.shape[0] > 1:
                 one = tl.sum(one, axis=0, keep_dims=True)
-            tl.store(row + channel * STRIPS[number].along + (STRIPS[number].start + c * STRIPS[number].across), one, mask=lane)
+            tl.store(row + channel * TABLE.rows[number].along + (TABLE.rows[number].start + c * TABLE.rows[number].across), one, mask=lane)
             sums = sums[1:]
 
 
@@ -210,10 +224,10 @@ def _scatter_step(dx, dy, g, features, numbers, ws, dw, edge, channel, keep, STE
         scales = ()
         if STEP.w is not None:
             for version in tl.static_range(int(JOB.versions[2])):
-                scales = scales + (_weight(ws[version], edge, channel, keep, v, STEP.w, JOB, REAL),)
+                scales = scales + (_weight(ws[version], edge, channel, keep, v, _constant(STEP.w), JOB, REAL),)
         slope = tl.full(g[0].shape, 0.0, REAL)
         for version in tl.static_range(int(JOB.versions[1])):
-            slopes = _products(numbers, g, STEP.slopes[version][v])
+            slopes = _products(numbers, g, _table(STEP.slopes[version][v]))
             dx = _to_x(dx, slopes, scales, version, v, STEP)
             slope = _to_w(slope, slopes, features, version, v, STEP, JOB)
         if len(STEP.to_w) > 0:
@@ -264,12 +278,12 @@ def scatter(
         numbers = _numbers((y0, y1), edge, real, JOB, REAL)
         totals = _zeros(JOB.asked_y, EDGES, LANES, REAL)
         for t in tl.static_range(len(JOB.steps)):
-            slope = _strip(g + receiver * JOB.dims[2], channel, real & lane, JOB.steps[t].z, REAL)
+            slope = _strip(g + receiver * JOB.dims[2], channel, real & lane, _constant(JOB.steps[t].z), REAL)
             sums, totals = _scatter_step(
-                sums, totals, slope, features, numbers, (w0, w1), dw, edge, channel, real & lane, JOB.steps[t], JOB, REAL
+                sums, totals, slope, features, numbers, (w0, w1), dw, edge, channel, real & lane, _constant(JOB.steps[t]), JOB, REAL
             )
         for j in tl.static_range(int(JOB.asked_y)):
             tl.store(mine + edge * JOB.dims[1] + JOB.ys[j], tl.sum(totals[j], axis=1, keep_dims=True), mask=real)
         edge, receiver = edge_after, receiver_after
     if JOB.asked_x > 0:
-        _put_strips(dx + node * JOB.dims[0], sums, channel, lane, JOB.xs)
+        _put_strips(dx + node * JOB.dims[0], sums, channel, lane, _table(JOB.xs))

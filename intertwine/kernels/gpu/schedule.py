@@ -44,6 +44,13 @@ class Constant:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
+class Table(Constant):
+    """A part of a job that is a tuple: products or strips, as an argument of a function of a program."""
+
+    rows: tuple
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class GatherStep(Constant):
     """One term in ``gather``.
 

@@ -1,0 +1,84 @@
+"""What the commands that use a run share: structures, with the units and names that the run's data have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import typer
+
+from intertwine.cli import console
+
+Keys = Annotated[list[str] | None, typer.Option("--key", help="Name of a quantity in the file, as charge=q; repeatable; else the run's.")]
+Units = Annotated[list[str] | None, typer.Option("--unit", help="Unit of a quantity in the file, as pos=Bohr; repeatable; else the run's.")]
+
+
+class Given(NamedTuple):
+    """What is in a file: structures of ASE, or graphs of a data set that has a name; and the names of the model's inputs."""
+
+    structures: list[Any]
+    keys: dict[str, str]
+
+
+def read(source: Path, run: Any, key: list[str] | None, unit: list[str] | None, *, last: bool = False, limit: int | None = None) -> Given:
+    """The structures of a file for a run (or none): what was assumed, and what the model does not look at, is said on standard error.
+
+    Args:
+        source: a file, or the name of a data set.
+        run: a :class:`~intertwine.training.Run`, or None.
+        key: pairs as ``charge=q``, over the run's.
+        unit: pairs as ``pos=Bohr``, over the run's.
+        last: only the last structure.
+        limit: only the first structures.
+    """
+    from intertwine.data import DATASETS, open_dataset, read_structures, unread
+    from intertwine.training.evaluation import inputs_of
+
+    told, units = console.pairs(key, "--key") or {}, console.pairs(unit, "--unit") or {}
+    if str(source) in DATASETS and not source.exists():
+        store = open_dataset(str(source), keys=told, units=units, limit=limit)
+        return Given([store[k] for k in range(len(store))][-1 if last else 0 :], {})
+    data = run.config.data if run is not None else None
+    keys = ((data.keys if data is not None else None) or {}) | told
+    of_run = (data.units if data is not None else None) or {}
+    found = read_structures(source, units=units, of_run=of_run, keys=keys, last=last, limit=limit)
+    notes = list(found.notes)
+    if run is not None:
+        inputs = inputs_of(run.task)
+        notes += [
+            f"{name} read from {keys[name]!r}, {'as told' if name in told else 'as in the data of the run'}"
+            for name in inputs
+            if name in keys
+        ]
+        notes += unread(found.atoms, inputs, keys)
+    for note in notes:
+        say(note)
+    return Given(found.atoms, keys)
+
+
+def labels(source: str, run: Any, key: list[str] | None, unit: list[str] | None) -> tuple[dict[str, str] | None, dict[str, str] | None]:
+    """Names and units of the labels of a file for a run, as :func:`intertwine.data.open_dataset` takes them; the run's are said.
+
+    What the file declares itself goes before the run's, and what the user says before both.
+    """
+    from intertwine.data import DATASETS, declared_units
+
+    told, units = console.pairs(key, "--key"), console.pairs(unit, "--unit")
+    if source in DATASETS:
+        return told, units
+    data = run.config.data
+    keys = (data.keys or {}) | (told or {})
+    of_run = dict(data.units or {})
+    if of_run:
+        declared = declared_units(source)
+        of_run = {name: value for name, value in of_run.items() if keys.get(name, name) not in declared and name not in (units or {})}
+    if data.keys:
+        say("names of the run: " + ", ".join(f"{name} from {value!r}" for name, value in keys.items() if name in data.keys))
+    if of_run:
+        say("units of the run: " + ", ".join(f"{name} in {value}" for name, value in of_run.items()))
+    return keys or None, (of_run | (units or {})) or None
+
+
+def say(note: str) -> None:
+    """A note on standard error."""
+    console.err.print(f"note: {note}", markup=False, soft_wrap=True)

@@ -1,0 +1,129 @@
+"""From a structure of ASE to the graph that a model reads: the one place where it is decided what of a structure a model sees."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+
+from intertwine.geometry import FIELDS, Graph
+from intertwine.numerics import DataError
+
+#: Where ASE itself keeps an input, if no array has its name: an array of ``Atoms``.
+ASE_ARRAYS = {"charge": "initial_charges", "vel": "momenta", "spin": "initial_magmoms", "magmom": "initial_magmoms", "mass": "masses"}
+#: What a structure may say of its electrons and surroundings, with the values that say nothing.
+CIRCUMSTANCES = {
+    "initial_charges": 0, "initial_magmoms": 0, "total_charge": 0, "charge": 0, "spin": 0, "total_spin": 0, "multiplicity": 1,
+    "spin_multiplicity": 1, "electric_field": 0, "external_field": 0, "magnetic_field": 0,
+}  # fmt: skip
+OCCUPANCIES = ("occupancy", "occupancies", "site_occupancy", "_atom_site_occupancy")
+FULL = 1e-3  # how far from 1 an occupancy may be and still mean an atom
+
+
+def to_graph(atoms: Atoms, inputs: Sequence[str] = (), keys: Mapping[str, str] | None = None) -> Graph:
+    """The graph of a structure, in float64: positions, atomic numbers, the cell if it repeats, and the inputs that a model reads.
+
+    Args:
+        atoms: the structure, in A.
+        inputs: names of the fields that the model reads besides these, such as "charge" or "vel".
+        keys: the structure's own names of them, such as ``{"charge": "q"}``.
+
+    Raises:
+        DataError: an input is missing or has a wrong shape, or sites are partially occupied.
+        GeometryError: periodic without a cell.
+    """
+    refuse_partial(atoms.info, atoms.arrays)
+    periodic = bool(atoms.pbc.any())
+    fields: dict[str, Any] = {name: input_of(atoms, name, keys) for name in inputs}
+    return Graph(
+        np.array(atoms.positions, dtype=np.float64),
+        z=np.array(atoms.numbers),
+        cell=np.array(atoms.cell, dtype=np.float64) if periodic else None,
+        pbc=np.array(atoms.pbc) if periodic else None,
+        **fields,
+    )
+
+
+def input_of(atoms: Atoms, name: str, keys: Mapping[str, str] | None = None) -> np.ndarray:
+    """An input of a model: the array (or entry of ``info``) of the name that ``keys`` gives it, else what ASE itself keeps of that kind.
+
+    Initial charges are a "charge", velocities (of momenta, in ASE's unit) a "vel", initial magnetic moments a "spin".
+
+    Raises:
+        DataError: there is none, or its shape is wrong.
+    """
+    key = (keys or {}).get(name, name)
+    value = next((table[found] for table in (atoms.arrays, atoms.info) for found in _matches(table, key)), None)
+    kept = ASE_ARRAYS.get(name)
+    if value is None and kept in atoms.arrays:
+        value = atoms.get_velocities() if name == "vel" else atoms.arrays[kept]
+    if value is None:
+        also = f" (or its {kept})" if kept else ""
+        raise DataError(
+            f"the model reads {name!r}, and the structure has none",
+            where=key,
+            remedy=f"give atoms.arrays[{key!r}]{also}, or name what the file calls it: --key {name}=NAME.",
+        )
+    try:
+        array = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{name} is not a number: {str(value)[:40]!r}", where=key, remedy="repair that structure.") from error
+    of_nodes = name not in FIELDS or FIELDS[name].level == "node"
+    if of_nodes and array.shape[:1] != (len(atoms),):
+        raise DataError(f"{name} has shape {array.shape} for {len(atoms)} atoms", where=key, remedy="give one row per atom.")
+    return array.reshape(-1) if name == "charge" else array
+
+
+def unread(structures: Sequence[Atoms], inputs: Sequence[str] = (), keys: Mapping[str, str] | None = None) -> list[str]:
+    """What structures say of charge, spin and fields that a model of these inputs does not look at: a note of each."""
+    read = {(keys or {}).get(name, name) for name in inputs} | set(inputs) | {ASE_ARRAYS.get(name) for name in inputs}
+    notes = []
+    for name, nothing in CIRCUMSTANCES.items():
+        if name in read:
+            continue
+        for k, atoms in enumerate(structures):
+            value = atoms.arrays.get(name, atoms.info.get(name))
+            if value is not None and _says(value, nothing):
+                notes.append(f"{name} (of structure {k} first) is kept and not read: the model has no such input")
+                break
+    return notes
+
+
+def refuse_partial(values: Mapping[str, Any], columns: Mapping[str, Any], where: str = "") -> None:
+    """Raise a :class:`DataError` if sites are partially or multiply occupied, as in many crystallographic files: a model knows whole atoms.
+
+    Args:
+        values: of the structure: ASE's ``{"occupancy": {site: {symbol: share}}}``.
+        columns: of the atoms: one share each, as in PDB files; all zero says nothing.
+        where: the file and frame.
+    """
+    shares: list[tuple[str, Any]] = []
+    for table in (values, columns):
+        for key in (found for name in OCCUPANCIES for found in _matches(table, name)):
+            value = table[key]
+            if isinstance(value, Mapping):
+                shares += [
+                    (f"site {site}: " + ", ".join(f"{symbol} {share}" for symbol, share in kinds.items()), list(kinds.values()))
+                    for site, kinds in value.items()
+                    if isinstance(kinds, Mapping)
+                ]
+            elif np.size(value) > 0 and np.asarray(value).dtype.kind in "fiub" and np.any(np.nan_to_num(np.asarray(value, float))):
+                shares += [(f"atom {k}", [share]) for k, share in enumerate(np.ravel(value)) if share == share]
+    for text, kinds in shares:
+        share = next((float(k) for k in kinds if abs(float(k) - 1) > FULL), None)
+        if share is not None or len(kinds) != 1:
+            remedy = "give structures of whole atoms, such as a supercell in which the sites are filled, and remove the occupancies."
+            what = f"a site is occupied in part ({share:g}): {text}" if share is not None else f"a site is occupied twice: {text}"
+            raise DataError(what, where=where or "occupancy", remedy=remedy)
+
+
+def _matches(table: Mapping[str, Any], key: str) -> list[str]:
+    """The key itself, then names that differ from it only in case."""
+    return [*([key] if key in table else []), *(found for found in table if found != key and str(found).lower() == key.lower())]
+
+
+def _says(value: Any, nothing: int) -> bool:
+    array = np.asarray(value)
+    return array.dtype.kind in "fiub" and array.size > 0 and bool((array != nothing).any())

@@ -1,0 +1,226 @@
+"""Structures as files give them, to be used: nothing that ASE keeps of a structure is lost, and no label is read."""
+
+from __future__ import annotations
+
+import zipfile
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import all_properties
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.constraints import FixAtoms, FixCartesian
+
+from intertwine.data.files import read_frames
+from intertwine.data.frames import Frame, check, decide_periodicity, place
+from intertwine.data.npz import NAMES
+from intertwine.data.opening import ending, require_file
+from intertwine.data.progress import progress_bar
+from intertwine.data.units import DIMENSIONS, factor
+from intertwine.numerics import DataError, InputError, nearest
+
+#: Formats that hold numbers of any unit. All others are one program's, whose unit ASE knows: it gives A.
+CONTAINERS = (".xyz", ".extxyz", ".traj", ".db", ".json", ".npz", ".lammpstrj", ".dump", ".data", ".nc")
+#: Columns that ASE gives a meaning, with type and shape of one atom's entry.
+SPECIAL: dict[str, tuple[type, tuple[int, ...]]] = {
+    "tags": (int, ()), "momenta": (float, (3,)), "masses": (float, ()), "initial_charges": (float, ()), "initial_magmoms": (float, ()),
+}  # fmt: skip
+STRESSES = ("stress", "virial", "virials")
+
+
+@dataclass
+class Structures:
+    """The structures of a file.
+
+    Args:
+        atoms: each as ASE keeps it, positions and cell in A: constraints, masses, charges, moments, tags, momenta, info and arrays; what
+            the file calculated, in the file's units, is the result of its calculator.
+        notes: what was assumed, one sentence each.
+    """
+
+    atoms: list[Atoms]
+    notes: list[str] = field(default_factory=list)
+
+
+def read_structures(
+    path: str | Path,
+    *,
+    units: Mapping[str, str] | None = None,
+    of_run: Mapping[str, str] | None = None,
+    keys: Mapping[str, str] | None = None,
+    limit: int | None = None,
+    last: bool = False,
+    progress: bool = True,
+) -> Structures:
+    """The structures of a file, for use by a model. Labels are not read: they may be missing, wrong, or in one frame only.
+
+    Args:
+        path: a file that :func:`~intertwine.data.read_file` reads.
+        units: units in the file, by quantity; that of "pos" matters.
+        of_run: units of the data that the model was trained on. They hold where neither ``units`` nor the file says anything, but not in
+            formats whose unit is fixed (POSCAR, CIF, ...).
+        keys: names of the positions and atomic numbers in an npz, if they are not the usual ones.
+        limit: only the first structures.
+        last: only the last structure.
+        progress: show a bar.
+
+    Raises:
+        DataError: the file is missing, empty, damaged or of an unknown format, or a structure is unusable: no atoms, an unknown element, a
+            position that is not finite, a singular cell, partially occupied sites; frames count from 0.
+        InputError: an unknown unit.
+    """
+    path = Path(path).expanduser()
+    require_file(path)
+    for name, unit in (units or {}).items():
+        if name not in DIMENSIONS:
+            raise InputError(f"a unit is given for {name!r}, which is not read", where="units", remedy=nearest(name, DIMENSIONS))
+        factor(unit, name)  # an unknown one is said
+    cells: set[bytes] = set()
+    frames: Any = deque(maxlen=1) if last else []
+    with progress_bar(f"reading {path.name}", limit, progress) as advance:
+        for frame in islice(_npz(path, keys or {}) if path.suffix.lower() == ".npz" else read_frames(path), limit):
+            frames.append(frame)
+            advance(1)
+    for frame in frames:
+        check(frame, cells)
+    if not frames:
+        remedy = "get it again; it may be truncated, or of another format than its name says."
+        raise DataError("the file holds no structures", where=str(path), remedy=remedy)
+    boxes = [frame.cell for frame in frames]  # that of an open structure is kept, though it means nothing to a model
+    notes = decide_periodicity(frames, any(str(name).lower().endswith(STRESSES) for frame in frames for name in frame.values))
+    atoms = []
+    for frame, box in zip(frames, boxes, strict=True):
+        unit, said = _length(path, frame, dict(units or {}), dict(of_run or {}))
+        if said and said not in notes:
+            notes.append(said)
+        atoms.append(_atoms(frame, box, factor(unit, "pos"), declare=said is not None))
+    return Structures(atoms, notes)
+
+
+def declared_units(path: str | Path) -> dict[str, str]:
+    """The units that a file declares itself, by its own names of quantities; those of its first frame."""
+    path = Path(path).expanduser()
+    require_file(path)
+    frame = next(iter(read_frames(path)), None) if path.suffix.lower() != ".npz" else None
+    return {} if frame is None else _declared(frame)
+
+
+def _declared(frame: Frame) -> dict[str, str]:
+    info = {} if frame.atoms is None else frame.atoms.info
+    return {name[:-5]: str(value) for name, value in info.items() if str(name).endswith("_unit")} | frame.units
+
+
+def _length(path: Path, frame: Frame, told: dict[str, str], of_run: dict[str, str]) -> tuple[str, str | None]:
+    """The unit of positions, and a sentence on it wherever it might be another than A."""
+    declared = _declared(frame).get("pos")
+    fixed = frame.atoms is not None and ending(path)[0] not in CONTAINERS
+    if "pos" in told:
+        return told["pos"], f"positions read in {told['pos']}, as told"
+    if declared is not None:
+        return declared, f"positions read in {declared}, as the file declares"
+    if "pos" not in of_run:
+        return "A", None
+    if fixed:
+        return "A", f"positions read in A, which this format fixes; those of the run were in {of_run['pos']} (--unit pos={of_run['pos']})"
+    return of_run["pos"], f"positions read in {of_run['pos']}, the unit of the run (--unit pos=A for another)"
+
+
+def _atoms(frame: Frame, box: np.ndarray | None, scale: float, *, declare: bool) -> Atoms:
+    """A frame as ASE's object: ASE's own, or made as ASE would have."""
+    atoms = _kept(frame) if frame.atoms is not None else _made(frame, box)
+    if scale != 1.0:
+        atoms.arrays["positions"] *= scale  # not set_positions, which holds fixed atoms
+        atoms.cell[:] *= scale
+        atoms.set_celldisp(atoms.get_celldisp() * scale)
+    if declare:
+        atoms.info["pos_unit"] = "A"  # or another unit that the file or the run names would be taken for that of an output
+    return atoms
+
+
+def _kept(frame: Frame) -> Atoms:
+    """What ASE read, with what our readers found besides: masses of isotopes, entries of a database."""
+    atoms = frame.atoms
+    for name in SPECIAL:
+        if name in frame.columns and name not in atoms.arrays:
+            atoms.set_array(name, np.asarray(frame.columns[name]))
+    for name, value in frame.values.items():
+        if name not in atoms.info and name not in all_properties and name != "constraints":
+            atoms.info[name] = value
+    return atoms
+
+
+def _made(frame: Frame, box: np.ndarray | None) -> Atoms:
+    atoms = Atoms(frame.numbers, frame.positions, cell=box, pbc=False if frame.pbc is None else frame.pbc)
+    results: dict[str, Any] = {}
+    for name, column in frame.columns.items():
+        if name == "move_mask":
+            atoms.set_constraint(_fixed(column, frame))
+        elif name in all_properties:
+            results[name] = column
+        elif name in SPECIAL:
+            kind, shape = SPECIAL[name]
+            array = np.asarray(column)
+            if array.shape[1:] != shape or array.dtype.kind not in "fiub":
+                remedy = f"give {int(np.prod(shape))} number{'s' if shape else ''} per atom."
+                raise DataError(f"{name} has shape {array.shape}", where=frame.where, remedy=remedy)
+            atoms.set_array(name, array.astype(kind))
+        else:
+            atoms.set_array(name, np.asarray(column))
+    for name, value in frame.values.items():
+        if name == "celldisp" and np.size(value) == 3:
+            atoms.set_celldisp(np.reshape(value, 3))
+        elif name in all_properties:
+            results[name] = value
+        else:
+            atoms.info[name] = value
+    if frame.comment and not frame.values and "=" not in frame.comment:
+        atoms.info["comment"] = frame.comment
+    if results:
+        atoms.calc = SinglePointCalculator(atoms)
+        atoms.calc.results.update(results)  # as they are: the constructor would check labels
+    return atoms
+
+
+def _fixed(mask: Any, frame: Frame) -> list[Any]:
+    """Constraints of extended xyz's ``move_mask``: T (or 1) where an atom, or a coordinate of it, may move."""
+    free = np.asarray(mask)
+    if free.shape not in ((len(frame.numbers),), (len(frame.numbers), 3)) or free.dtype.kind not in "fiub":
+        raise DataError(f"move_mask has shape {free.shape}", where=frame.where, remedy="give one or three logicals (T, F) per atom.")
+    free = free.astype(bool)
+    if free.ndim == 1:
+        return [FixAtoms(mask=~free)] if not free.all() else []
+    whole = ~free.any(1)
+    constraints: list[Any] = [FixAtoms(mask=whole)] if whole.any() else []
+    for row in np.unique(free[~whole & ~free.all(1)], axis=0):
+        constraints.append(FixCartesian(np.flatnonzero((free == row).all(1)), mask=~row))
+    return constraints
+
+
+def _npz(path: Path, keys: Mapping[str, str]) -> Iterator[Frame]:
+    """Frames of an npz of one molecule (MD17 and the like); arrays with a row per frame are kept as what they are called."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files if archive[name].dtype.kind in "iuf"}
+    except (OSError, ValueError, zipfile.BadZipFile, EOFError, zipfile.LargeZipFile) as error:
+        raise DataError(f"not a sound npz file: {error}", where=str(path), remedy="get the file again.") from error
+    found = {}
+    for label in ("z", "pos"):
+        names = [keys[label]] if label in keys else list(NAMES[label])
+        found[label] = next((name for name in names if name in arrays), "")
+        if not found[label]:
+            remedy = f"expected one of {', '.join(names)}; found {', '.join(arrays) or 'none'}."
+            raise DataError(f"there is no array of {label!r}", where=str(path), remedy=remedy)
+    z, pos = arrays.pop(found["z"]).reshape(-1).astype(np.int64), arrays.pop(found["pos"]).astype(np.float64)
+    if pos.ndim != 3 or pos.shape[1:] != (len(z), 3) or not len(pos):
+        raise DataError(f"positions have shape {pos.shape} for {len(z)} atoms", where=str(path), remedy="expected (frames, atoms, 3).")
+    rows = {name: array for name, array in arrays.items() if array.shape[:1] == (len(pos),)}
+    for k in range(len(pos)):
+        frame = Frame(z, pos[k], place(path, k))
+        for name, array in rows.items():
+            (frame.columns if array.shape[1:2] == (len(z),) else frame.values)[name] = array[k]
+        yield frame
