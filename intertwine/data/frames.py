@@ -28,6 +28,7 @@ class Frame:
         values: quantities of the whole structure, by the file's own names.
         columns: quantities of each atom (N, ...), by the file's own names.
         units: units that the file itself declares, by those names.
+        notes: what the reader decided about the file, one sentence each.
     """
 
     numbers: np.ndarray
@@ -38,6 +39,7 @@ class Frame:
     values: dict[str, Any] = field(default_factory=dict)
     columns: dict[str, np.ndarray] = field(default_factory=dict)
     units: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def place(path: Any, frame: int) -> str:
