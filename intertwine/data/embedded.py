@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,10 @@ from intertwine.data.files import read_file
 from intertwine.data.splits import Splits
 from intertwine.data.store import GraphStore
 from intertwine.geometry import Graph
+from intertwine.numerics import DataError
 
 ETHANOL = Path(__file__).resolve().parent / "embedded" / "ethanol.xyz.gz"
+SHA256 = "c88aa2bb0b056f8f7813bccb7f68cfd3adb74bd0ec62fcefe03313179c0f20e5"  # of that file
 
 # Experimental or G2 (MP2) geometries, A; the symmetric ones are exact to rounding.
 _TETRAHEDRON = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]]) / np.sqrt(3)
@@ -42,7 +45,17 @@ def ethanol(*, progress: bool = False) -> GraphStore:
 
     Split 400 / 50 / 102. Fields: ``pos``, ``z``, ``energy``, ``forces``, ``temperature`` (of the thermostat, K).
     ``scripts/make_ethanol.py`` makes it.
+
+    Raises:
+        DataError: the file of the package is damaged.
     """
+    try:
+        intact = hashlib.sha256(ETHANOL.read_bytes()).hexdigest() == SHA256
+    except OSError:
+        intact = False
+    if not intact:
+        remedy = "pip install --force-reinstall intertwine"
+        raise DataError("the file is damaged: it is not the one that intertwine was released with", where=str(ETHANOL), remedy=remedy)
     store = read_file(ETHANOL, target="temperature", progress=progress)
     store.name = "ethanol"
     store.units["temperature"] = "K"

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import io
-import lzma
-import zlib
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
@@ -14,16 +10,17 @@ from typing import Any
 
 import numpy as np
 
+from intertwine.data.assembly import assemble
+from intertwine.data.elements import ISOTOPES, TYPES
 from intertwine.data.frames import Frame, check, place
-from intertwine.data.keys import assemble
+from intertwine.data.opening import DAMAGED, ending, is_archive, require_file, shown, text, unpacked
 from intertwine.data.progress import progress_bar
 from intertwine.data.store import GraphStore
 from intertwine.data.xyz import read_xyz
 from intertwine.numerics import DataError
 
-COMPRESSED: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 XYZ = (".xyz", ".extxyz")
-DAMAGED = (OSError, EOFError, zlib.error, lzma.LZMAError, UnicodeDecodeError)
+PER_ATOM = ("forces", "energies", "stresses", "charges", "magmoms", "born_effective_charges")  # of what ASE's calculators know
 
 
 def read_file(
@@ -41,13 +38,8 @@ def read_file(
         DataError: the file is missing, empty, damaged or of an unknown format, or a frame is unusable; frames count from 0.
     """
     path = Path(path)
-    if path.is_dir():
-        raise DataError("a folder, not a file", where=str(path), remedy="give a file of structures, such as one .xyz.")
-    if not path.exists():
-        raise DataError("no such file", where=str(path), remedy="check the path, or name a data set: `intertwine datasets` lists them.")
-    if path.stat().st_size == 0:
-        raise DataError("the file is empty", where=str(path), remedy="get it again.")
-    if path.suffix == ".npz":
+    require_file(path)
+    if path.suffix.lower() == ".npz":
         from intertwine.data.npz import read_npz
 
         return read_npz(path, keys=keys, units=units, target=target, limit=limit)
@@ -60,88 +52,133 @@ def read_file(
     if not frames:
         raise DataError(
             "the file holds no structures",
-            where=str(path),
+            where=shown(path),
             remedy="get it again; it may be truncated, or of another format than its name says.",
         )
     return assemble(frames, name=str(path), keys=keys, units=units, target=target)
 
 
 def read_frames(path: Path) -> Iterator[Frame]:
-    """Frames of a file, by the format that its name promises."""
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    packing = suffixes.pop() if suffixes and suffixes[-1] in COMPRESSED else ""
-    kind = suffixes[-1] if suffixes else ""
+    """Frames of a file, or of the one file in an archive, by the format that its name promises.
+
+    Raises:
+        DataError: there is no such file, or what it holds can't be read; file and frame are named.
+    """
+    require_file(path)
+    if not is_archive(path):
+        yield from _frames(path, shown(path))
+        return
+    with unpacked(path) as (inner, name):
+        yield from _frames(inner, name)
+
+
+def _frames(path: Path, name: str) -> Iterator[Frame]:
+    kind, packing = ending(path)
     if kind in XYZ:
-        return _guarded(_text(path, packing, read_xyz), path)
+        return _guarded(_text(path, name, read_xyz, None if packing else path.stat().st_size), name)
     if kind == ".db":
-        return _database(path)
+        return _database(path, name)
     if kind == ".sdf":
-        return _guarded(_text(path, packing, _read_sdf), path)
-    return _ase(path)
+        return _guarded(_text(path, name, _read_sdf), name)
+    if kind == ".npz":
+        raise DataError("arrays, not structures one by one", where=name, remedy="give the .npz itself to `intertwine train`.")
+    return _ase(path, name)
 
 
-def _text(path: Path, packing: str, reader: Any) -> Iterator[Frame]:
-    with COMPRESSED.get(packing, open)(path, "rt", encoding="utf-8") as file:
-        yield from reader(file, path)
+def _text(path: Path, name: str, reader: Any, *about: Any) -> Iterator[Frame]:
+    with text(path) as file:
+        yield from reader(file, name, *about)
 
 
-def _guarded(frames: Iterator[Frame], path: Path) -> Iterator[Frame]:
+def _guarded(frames: Iterator[Frame], name: str) -> Iterator[Frame]:
     """Frames, with what goes wrong in unpacking them named."""
     count = 0
     try:
         for frame in frames:
             yield frame
             count += 1
+    except DataError:
+        raise
     except DAMAGED as error:
         raise DataError(
             f"the file is damaged or not what its name says: {error}",
-            where=place(path, count),
+            where=place(name, count),
             remedy="get the file again, or check its ending.",
         ) from error
 
 
-def _ase(path: Path) -> Iterator[Frame]:
+def _ase(path: Path, name: str) -> Iterator[Frame]:
     """Whatever ASE reads. Its readers raise errors of all kinds on damaged files, so all kinds are caught and named."""
     from ase.io import iread
-    from ase.io.formats import UnknownFileTypeError
+    from ase.io.formats import UnknownFileTypeError, filetype
 
     frame = 0
     try:
-        for atoms in iread(str(path), index=":"):
-            yield _from_atoms(atoms, place(path, frame))
+        kind = filetype(str(path))
+        _require_elements(path, name, kind)
+        for atoms in iread(str(path), index=":", format=kind, do_not_split_by_at_sign=True):
+            yield _from_atoms(atoms, place(name, frame), f"ase:{kind}")
             frame += 1
     except UnknownFileTypeError as error:
-        raise DataError(
-            "unknown file format", where=str(path), remedy="use .xyz, .extxyz, .db, .npz or another format that ASE reads."
-        ) from error
+        raise DataError("unknown file format", where=name, remedy="use .xyz, .extxyz, .db, .npz or another format that ASE reads.") from error
     except DataError:
         raise
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"[:200]
-        raise DataError(
-            f"ASE can't read it ({reason})", where=place(path, frame), remedy="get the file again, or convert it to extended xyz."
-        ) from error
+        remedy = "get the file again, or convert it to extended xyz."
+        if isinstance(error, KeyError) and error.args and error.args[0] in ISOTOPES:
+            reason, remedy = f"it has the isotope {error.args[0]}", "write H, and the masses in a column of an extended xyz file."
+        raise DataError(f"ASE can't read it ({reason})", where=place(name, frame), remedy=remedy) from error
 
 
-def _read_sdf(file: Any, path: Path) -> Iterator[Frame]:
+def _require_elements(path: Path, name: str, kind: str) -> None:
+    """Raise a :class:`DataError` if a file of LAMMPS has types and no elements: ASE would make hydrogen of type 1, helium of type 2."""
+    if kind == "lammps-dump-text":
+        with text(path) as file:
+            header = next((line for line in file if line.startswith("ITEM: ATOMS")), "")
+        known = "element" in header.split()
+    elif kind == "lammps-data":
+        with text(path) as file:
+            known = any(line.split("#")[0].strip() == "Masses" for line in file)
+    else:
+        known = kind != "lammps-dump-binary"
+    if not known:
+        raise DataError("the atoms have types and no elements", where=place(name, 0), remedy=TYPES)
+
+
+def _read_sdf(file: Any, name: str) -> Iterator[Frame]:
     """Every molecule of an SDF (ASE reads the first alone)."""
+    from ase.data import atomic_masses
     from ase.io import read
 
     for frame, block in enumerate(block for block in file.read().split("$$$$\n") if block.strip()):
         try:
-            yield _from_atoms(read(io.StringIO(block), format="sdf"), place(path, frame))
+            lines = block.split("\n")
+            isotopes = {}
+            for k, line in enumerate(lines[4 : 4 + int(lines[3][:3])]):
+                if line[31:34].strip() in ISOTOPES:
+                    z, isotopes[k] = ISOTOPES[line[31:34].strip()]
+                    lines[4 + k] = f"{line[:31]}H  {line[34:]}"
+            result = _from_atoms(read(io.StringIO("\n".join(lines)), format="sdf"), place(name, frame), "sdf")
+            if isotopes:
+                result.columns["masses"] = atomic_masses[result.numbers].copy()
+                result.columns["masses"][list(isotopes)] = list(isotopes.values())
+            yield result
         except (ValueError, IndexError, KeyError, AttributeError) as error:
+            if isinstance(error, DataError):
+                raise
             raise DataError(
-                f"not a V2000 molecule ({error})", where=place(path, frame), remedy="repair or delete that molecule."
+                f"not a V2000 molecule ({error})", where=place(name, frame), remedy="repair or delete that molecule."
             ) from error
 
 
-def _database(path: Path) -> Iterator[Frame]:
+def _database(path: Path, name: str) -> Iterator[Frame]:
     """Rows of an ASE database, in order; SchNetPack's databases declare units in the metadata."""
     from ase.db import connect
 
-    if not path.read_bytes()[:16].startswith(b"SQLite format 3"):
-        raise DataError("not an ASE database (SQLite)", where=str(path), remedy="get the file again, or check its ending.")
+    with path.open("rb") as file:
+        if not file.read(16).startswith(b"SQLite format 3"):
+            raise DataError("not an ASE database (SQLite)", where=name, remedy="get the file again, or check its ending.")
     frame = 0
     try:
         with connect(str(path), append=True) as database:
@@ -150,41 +187,30 @@ def _database(path: Path) -> Iterator[Frame]:
             if metadata.get("_distance_unit"):
                 units["pos"] = metadata["_distance_unit"]
             for row in database.select():
-                result = _from_atoms(row.toatoms(), place(path, frame))
+                result = _from_atoms(row.toatoms(), place(name, frame), "db")
                 result.units = units
-                _sort(row.key_value_pairs, result)
-                _sort(row.data, result)
+                result.values.update({key: value for key, value in (*row.key_value_pairs.items(), *row.data.items()) if value is not None})
                 yield result
                 frame += 1
     except DataError:
         raise
     except Exception as error:  # sqlite3, json and ASE's own
         reason = f"{type(error).__name__}: {error}"[:200]
-        raise DataError(f"the database can't be read ({reason})", where=place(path, frame), remedy="get the file again.") from error
+        raise DataError(f"the database can't be read ({reason})", where=place(name, frame), remedy="get the file again.") from error
 
 
-def _from_atoms(atoms: Any, where: str) -> Frame:
+def _from_atoms(atoms: Any, where: str, reader: str) -> Frame:
     cell = np.array(atoms.cell)
     frame = Frame(atoms.numbers.astype(np.int64), np.array(atoms.positions), where, cell if cell.any() else None, np.array(atoms.pbc))
-    _sort(atoms.info, frame)
-    for name, column in atoms.arrays.items():
-        if name not in ("numbers", "positions"):
-            frame.columns[name] = column
+    frame.reader = reader
+    frame.values.update({name: value for name, value in atoms.info.items() if isinstance(name, str) and value is not None})
+    frame.columns.update({name: column for name, column in atoms.arrays.items() if name not in ("numbers", "positions")})
     if atoms.calc is not None:
-        _sort(atoms.calc.results, frame)
+        for name, value in atoms.calc.results.items():
+            if value is not None:
+                (frame.columns if name in PER_ATOM else frame.values)[name] = value
+    if atoms.constraints:
+        frame.values["constraints"] = ", ".join(type(constraint).__name__ for constraint in atoms.constraints)
     if frame.cell is None and not np.any(atoms.pbc):
         frame.pbc = None
     return frame
-
-
-def _sort(quantities: Mapping[str, Any], frame: Frame) -> None:
-    """Quantities into those of atoms and those of the structure, by name and by shape."""
-    for name, value in quantities.items():
-        array = np.asarray(value) if isinstance(value, np.ndarray | list | tuple) else None
-        atomic = (
-            array is not None and array.ndim == 2 and array.shape == (len(frame.numbers), 3) and name.lower() not in ("stress", "virial")
-        )
-        if atomic or name in ("energies", "stresses", "charges", "magmoms"):
-            frame.columns[name] = value
-        elif value is not None:
-            frame.values[name] = value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -13,8 +13,12 @@ from intertwine.numerics import DataError
 DERIVED = ("edge_index", "shifts", "edge_attr", "batch", "ptr")  # not stored
 
 
-def flatten(graphs: Sequence[Graph]) -> tuple[dict[str, Tensor], Tensor, dict[str, str], dict[str, str]]:
+def flatten(graphs: Sequence[Graph], known: Mapping[str, str] | None = None) -> tuple[dict[str, Tensor], Tensor, dict[str, str], dict[str, str]]:
     """The fields of graphs, concatenated; floating-point ones in float64.
+
+    Args:
+        graphs: at least one.
+        known: the level of fields that the library does not know, where it is known; otherwise the numbers of rows decide.
 
     Returns:
         the fields; ``node_ptr`` (graphs + 1,); the level of each field ("node" or "graph"); declared representations.
@@ -39,7 +43,7 @@ def flatten(graphs: Sequence[Graph]) -> tuple[dict[str, Tensor], Tensor, dict[st
         if len(values) < len(graphs):
             absent = next(k for k, value in enumerate(column) if value is None)
             raise DataError(f"graph {absent} has no {name!r} and others have", where="graphs", remedy="give every graph the same fields.")
-        levels[name] = _level(name, values, nodes)
+        levels[name] = (known or {}).get(name) or _level(name, values, nodes)
         odd = next((k for k, value in enumerate(values) if value.shape[1:] != values[0].shape[1:]), None)
         if odd is not None:
             shapes = f"{tuple(values[odd].shape)}, of graph 0 {tuple(values[0].shape)}"

@@ -12,6 +12,8 @@ import torch
 from intertwine.geometry import neighbour_list
 from intertwine.numerics import DataError, GeometryError
 
+LARGEST = 1e7  # coordinate or lattice vector beyond which float64 can't tell atoms from their neighbours well
+SMALLEST = 1e-2  # height of a cell, in any usual unit less than the distance of two nuclei
 VACUUM = 20.0  # A between periodic images beyond which a box whose periodicity the file does not state is empty space
 
 
@@ -28,6 +30,8 @@ class Frame:
         values: quantities of the whole structure, by the file's own names.
         columns: quantities of each atom (N, ...), by the file's own names.
         units: units that the file itself declares, by those names.
+        reader: what made the frame: "xyz", "qm9" (its authors' files), "sdf", "db", or "ase:" and the name of ASE's format.
+        comment: the comment line of an xyz file.
         notes: what the reader decided about the file, one sentence each.
     """
 
@@ -39,6 +43,8 @@ class Frame:
     values: dict[str, Any] = field(default_factory=dict)
     columns: dict[str, np.ndarray] = field(default_factory=dict)
     units: dict[str, str] = field(default_factory=dict)
+    reader: str = ""
+    comment: str = ""
     notes: tuple[str, ...] = ()
 
 
@@ -55,7 +61,8 @@ def check(frame: Frame, cells: set[bytes]) -> Frame:
         cells: cells that were found sound already; updated.
 
     Raises:
-        DataError: no atoms, an unknown element, a position that is not finite, or a singular cell; file and frame are named.
+        DataError: no atoms, an unknown element, a position that is not finite or absurdly far, sites that are occupied in part, or a cell
+            that is singular or absurdly small; file and frame are named.
     """
     if not len(frame.numbers):
         raise DataError("there are no atoms", where=frame.where, remedy="remove the frame.")
@@ -64,24 +71,66 @@ def check(frame: Frame, cells: set[bytes]) -> Frame:
         raise DataError(
             f"atom {bad[0]} has atomic number {frame.numbers[bad[0]]}", where=frame.where, remedy="atomic numbers run from 1 to 118."
         )
-    bad = np.flatnonzero(~np.isfinite(frame.positions).all(-1))
-    if len(bad):
-        raise DataError(f"the position of atom {bad[0]} is not finite", where=frame.where, remedy="remove or repair that frame.")
+    for what, fails in (("is not finite", ~np.isfinite(frame.positions)), (f"is beyond {LARGEST:.0e}", np.abs(frame.positions) > LARGEST)):
+        bad = np.flatnonzero(fails.any(-1))
+        if len(bad):
+            raise DataError(f"the position of atom {bad[0]} {what}", where=frame.where, remedy="remove or repair that frame.")
+    _check_occupancy(frame)
     if frame.cell is not None and (frame.pbc is None or frame.pbc.any()):
         key = frame.cell.tobytes() + (b"" if frame.pbc is None else frame.pbc.tobytes())
         if key not in cells:
-            x, y, z = (True, True, True) if frame.pbc is None else (bool(p) for p in frame.pbc)
-            reach = 1e-3 * max(float(np.linalg.norm(frame.cell, axis=1).max()), 1e-9) if np.isfinite(frame.cell).all() else 1.0
-            try:
-                neighbour_list(
-                    torch.zeros(1, 3, dtype=torch.float64), reach, torch.from_numpy(np.array(frame.cell, dtype=np.float64)), (x, y, z)
-                )
-            except GeometryError as error:
-                raise DataError(error.what, where=frame.where, remedy=error.remedy) from error
+            _check_cell(frame, frame.cell)
             cells.add(key)
     elif frame.cell is None and frame.pbc is not None and frame.pbc.any():
         raise DataError("periodic without a cell", where=frame.where, remedy="give the lattice vectors, or pbc=False.")
     return frame
+
+
+def _check_cell(frame: Frame, cell: np.ndarray) -> None:
+    periodic = [True, True, True] if frame.pbc is None else [bool(p) for p in frame.pbc]
+    remedy = "repair that frame."
+    if np.isfinite(cell).all():
+        lengths = np.sqrt((np.clip(cell, -1e150, 1e150) ** 2).sum(1))[periodic]
+        if lengths.max() > LARGEST:
+            raise DataError(f"a lattice vector is {lengths.max():.3g} long", where=frame.where, remedy=remedy)
+        if 0 < lengths.min() < SMALLEST:  # zero is singular, which the list of neighbours says better
+            raise DataError(f"a lattice vector is {lengths.min():.3g} long", where=frame.where, remedy=remedy)
+        reach = 1e-3 * max(float(np.linalg.norm(cell, axis=1).max()), 1e-9)
+    else:
+        reach = 1.0
+    x, y, z = periodic
+    try:
+        neighbour_list(torch.zeros(1, 3, dtype=torch.float64), reach, torch.from_numpy(np.array(cell, dtype=np.float64)), (x, y, z))
+    except GeometryError as error:
+        raise DataError(error.what, where=frame.where, remedy=error.remedy) from error
+
+
+def _check_occupancy(frame: Frame) -> None:
+    """Raise a :class:`DataError` if sites are occupied in part: no atoms are where a mean of atoms is."""
+    for name, value in (*frame.values.items(), *frame.columns.items()):
+        if name.lower() in ("occupancy", "occupancies", "_atom_site_occupancy"):
+            shares = _numbers_in(value)
+            partial = next((share for share in shares if not 0.999 <= share <= 1.001), None)
+            if partial is not None:
+                remedy = "give structures of whole atoms, such as those of a supercell in which the sites are filled."
+                raise DataError(f"a site is occupied in part ({partial:g})", where=frame.where, remedy=remedy)
+
+
+def _numbers_in(value: Any) -> list[float]:
+    if isinstance(value, dict):
+        return [number for part in value.values() for number in _numbers_in(part)]
+    try:
+        return np.asarray(value, dtype=np.float64).reshape(-1).tolist()
+    except (TypeError, ValueError):
+        return []
+
+
+def is_isolated(frame: Frame) -> bool:
+    """Whether it is one atom alone: by its ``config_type`` (as MACE's files have it), or because it does not repeat in space."""
+    if len(frame.numbers) != 1:
+        return False
+    told = any(key.lower() == "config_type" and str(value).lower() == "isolatedatom" for key, value in frame.values.items())
+    return told or frame.pbc is None or not frame.pbc.any()
 
 
 def in_vacuum(frame: Frame) -> bool:
@@ -114,6 +163,6 @@ def decide_periodicity(frames: Sequence[Frame], wanted: bool) -> list[str]:
             else "the file gives a box and not its periodicity: taken as periodic"
         )
     for frame in frames:
-        if frame.cell is not None and frame.pbc is not None and not frame.pbc.any():
+        if frame.cell is not None and (is_isolated(frame) or (frame.pbc is not None and not frame.pbc.any())):
             frame.cell = frame.pbc = None
     return notes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import importlib.util
 from pathlib import Path
 
@@ -16,7 +17,12 @@ from intertwine.data.units import factor
 from intertwine.numerics import DataError, InputError, cache_folder
 
 MOLECULES = 130_831
-PARTS = ("qm9_part1.csv", "qm9_part2.csv", "qm9_part3.csv")
+#: qm9pack's tables, and the SHA-256 of each.
+PARTS = {
+    "qm9_part1.csv": "19f0a5d595462d52cd82eef3370f3e9eb55a1f52cb14985657200349568deff3",
+    "qm9_part2.csv": "2bca113fdc0b28a13563c80ed9b240e934f3da6c64c64fe74ddb4f0f36036e61",
+    "qm9_part3.csv": "9c5efb5733d2af149db8d95d36ff198b4ffed12d9f7b344220a1e5877d5c6a43",
+}
 VERSION = 1  # of the cache
 BRACKETS = str.maketrans("", "", "[]")
 
@@ -61,6 +67,7 @@ def csv_files() -> list[Path]:
 
     Raises:
         InputError: the package is not installed.
+        DataError: a table is missing, or not what the package was released with.
     """
     spec = importlib.util.find_spec("qm9pack")
     if spec is None or not spec.submodule_search_locations:
@@ -69,6 +76,11 @@ def csv_files() -> list[Path]:
     missing = [name for name in PARTS if not (folder / name).is_file()]
     if missing:
         raise DataError(f"{missing[0]} is missing", where=str(folder), remedy='pip install --force-reinstall "intertwine[qm9]"')
+    for name, known in PARTS.items():
+        with (folder / name).open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != known:
+                what = "the table is damaged: it is not the one that qm9pack 1.0 was released with"
+                raise DataError(what, where=str(folder / name), remedy='pip install --force-reinstall "intertwine[qm9]"')
     return [folder / name for name in PARTS]
 
 

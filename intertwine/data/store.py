@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,15 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from intertwine.data.cache import appearing
+from intertwine.data.cache import appearing, seal, verify
 from intertwine.data.flatten import flatten
+from intertwine.data.labels import Decision
 from intertwine.data.splits import Splits
 from intertwine.geometry import Graph, neighbour_list
 from intertwine.numerics import DataError, InputError, cache_folder, nearest
 
-SCHEMA = 1
+SCHEMA = 2
+HEADER = "header.json"
 #: What a model reads; everything else in a store is a label.
 INPUTS = ("pos", "z", "cell", "pbc", "vel", "charge", "x")
 
@@ -39,6 +41,7 @@ class GraphStore(torch.utils.data.Dataset):
         notes: what was assumed when the data were read, one sentence each.
         splits: the parts that the data set prescribes, if it does.
         representations: how fields outside ``FIELDS`` transform (see :class:`Graph`).
+        decisions: which of a file's quantities became the labels.
     """
 
     def __init__(
@@ -52,25 +55,28 @@ class GraphStore(torch.utils.data.Dataset):
         notes: Iterable[str] = (),
         splits: Splits | None = None,
         representations: dict[str, str] | None = None,
+        decisions: Iterable[Decision] = (),
     ) -> None:
         self.fields, self.node_ptr, self.levels = fields, node_ptr, levels
         self.name, self.units, self.notes = name, dict(units or {}), list(notes)
-        self.representations = dict(representations or {})
+        self.representations, self.decisions = dict(representations or {}), tuple(decisions)
         self.splits = splits.check(len(node_ptr) - 1, where=name) if splits is not None else None
         self.cutoff: float | None = None
+        self.folder = ""  # the name of that which it was saved in
         self._indices: Tensor | None = None  # of a view
         self._edges: dict[int, tuple[Tensor, Tensor]] | None = None  # by index in the whole store
 
     @classmethod
-    def from_graphs(cls, graphs: Sequence[Graph], **about: Any) -> GraphStore:
-        """A store of graphs in memory; ``about`` is the name, units, notes and splits.
+    def from_graphs(cls, graphs: Sequence[Graph], *, levels: Mapping[str, str] | None = None, **about: Any) -> GraphStore:
+        """A store of graphs in memory; ``about`` is the name, units, notes, splits and decisions.
 
+        ``levels`` says "node" or "graph" of fields that the library does not know, which otherwise follows from their numbers of rows.
         Open and periodic graphs may be mixed. Edges are not kept: models and :meth:`connected` build them.
 
         Raises:
             DataError: there are no graphs, or a field is missing in some of them or differs in shape.
         """
-        fields, node_ptr, levels, representations = flatten(graphs)
+        fields, node_ptr, levels, representations = flatten(graphs, levels)
         return cls(fields, node_ptr, levels, **({"representations": representations} | about))
 
     def __len__(self) -> int:
@@ -141,15 +147,22 @@ class GraphStore(torch.utils.data.Dataset):
             return value
         return value[self._nodes(self._indices) if self.levels[name] == "node" else self._indices]
 
+    def isolated(self) -> Tensor:
+        """Which entries are isolated atoms (entries,): one atom that does not repeat in space."""
+        counts = self.node_ptr.diff() if self._indices is None else self.node_ptr.diff()[self._indices]
+        single = (counts == 1) if "z" in self.fields else torch.zeros(len(self), dtype=torch.bool)
+        return single & ~self.field("pbc").any(1) if "pbc" in self.fields else single
+
     def species(self) -> list[int]:
         """Atomic numbers that occur, ascending; empty if the nodes are not atoms."""
         return torch.unique(self.field("z")).tolist() if "z" in self.fields else []
 
     def save(self, folder: str | Path, *, replace: bool = True) -> None:
-        """Write one ``.npy`` a field and ``header.json``; the folder appears whole or not at all. Views are written as what they show.
+        """Write one ``.npy`` a field, ``header.json`` and their checksums; the folder appears whole or not at all. Views are written as what
+        they show.
 
         Args:
-            folder: where to.
+            folder: where to; a store of one name is not opened in the folder of another one.
             replace: overwrite a folder that is there; otherwise it is left alone.
 
         Raises:
@@ -159,58 +172,61 @@ class GraphStore(torch.utils.data.Dataset):
         arrays = {"node_ptr": np.concatenate([[0], np.cumsum(counts.numpy())]), **{name: self.field(name).numpy() for name in self.fields}}
         header = {
             "schema": SCHEMA,
+            "folder": Path(folder).name,
             "name": self.name,
             "units": self.units,
             "notes": self.notes,
             "levels": {name: self.levels[name] for name in self.fields},
             "representations": self.representations,
             "splits": self.splits.to_dict() if self.splits is not None else None,
+            "decisions": [list(decision) for decision in self.decisions],
             "arrays": {name: [list(array.shape), array.dtype.str] for name, array in arrays.items()},
         }
         with appearing(Path(folder), replace) as partial:
             for name, array in arrays.items():
                 np.save(partial / f"{name}.npy", array, allow_pickle=False)
-            (partial / "header.json").write_text(json.dumps(header))
+            (partial / HEADER).write_text(json.dumps(header))
+            seal(partial)
 
     @classmethod
     def load(cls, folder: str | Path) -> GraphStore:
-        """Open a folder written by :meth:`save`, memory-mapped: nothing is read until it is asked for.
+        """Open a folder written by :meth:`save`, memory-mapped. Every file is compared with its checksum, which reads it once.
 
         Raises:
-            DataError: the folder is missing, damaged, or written by a newer version.
+            DataError: the folder is missing, damaged, or written by another version; the file is named.
         """
-        folder, remedy = Path(folder), "delete the folder; it will be made anew."
+        folder, remedy = Path(folder), "delete the folder and make the data set again."
         try:
-            header = json.loads((folder / "header.json").read_text())
-            if header["schema"] > SCHEMA:
-                raise DataError(
-                    f"schema {header['schema']}, newer than this version's {SCHEMA}",
-                    where=str(folder),
-                    remedy="upgrade intertwine, or delete the folder.",
-                )
+            if not folder.is_dir():
+                raise DataError("no such folder", where=str(folder), remedy="check the path.")
+            verify(folder, [HEADER])
+            header = json.loads((folder / HEADER).read_text())
+            if header["schema"] != SCHEMA:
+                what = f"schema {header['schema']}, and this version of intertwine reads {SCHEMA}"
+                raise DataError(what, where=str(folder), remedy=remedy)
+            verify(folder, [f"{name}.npy" for name in header["arrays"]])
             arrays = {}
             for name, (shape, dtype) in header["arrays"].items():
                 # copy-on-write: torch wants writable memory, and nothing written there reaches the file
                 array = np.load(folder / f"{name}.npy", mmap_mode="c" if 0 not in shape else None, allow_pickle=False)
                 if list(array.shape) != shape or array.dtype.str != dtype:
-                    raise DataError(
-                        f"{name}.npy holds {array.dtype}{array.shape}, not {dtype}{tuple(shape)}", where=str(folder), remedy=remedy
-                    )
+                    what = f"{name}.npy holds {array.dtype}{array.shape}, not {dtype}{tuple(shape)}"
+                    raise DataError(what, where=str(folder), remedy=remedy)
                 arrays[name] = torch.from_numpy(array)
             parts = header["splits"]
-            return cls(
+            store = cls(
                 {name: arrays[name] for name in header["levels"]},
                 arrays["node_ptr"],
                 header["levels"],
-                name=header["name"],
-                units=header["units"],
-                notes=header["notes"],
                 splits=Splits(**parts) if parts else None,
-                representations=header["representations"],
+                decisions=[Decision(*decision) for decision in header["decisions"]],
+                **{name: header[name] for name in ("name", "units", "notes", "representations")},
             )
+            store.folder = header["folder"]
+            return store
         except DataError:
             raise
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
             raise DataError(f"can't read the stored data set: {error}", where=str(folder), remedy=remedy) from error
 
     def _whole(self, index: int) -> int:
@@ -244,20 +260,26 @@ class GraphStore(torch.utils.data.Dataset):
 
 
 def cached(name: str, make: Callable[[], GraphStore]) -> GraphStore:
-    """The data set of that name in the cache folder; made, and put there, if it is absent or damaged.
+    """The data set of that name in the cache folder; made, and put there, if it is absent.
 
-    Where the cache can't be written the data set stays in memory, and its notes say so.
+    One that is damaged, or another's, is made again, and one that can't be written stays in memory; the notes say so.
     """
-    folder = cache_folder() / name
+    folder, damage = cache_folder() / name, ""
     if folder.is_dir():
         try:
-            return GraphStore.load(folder)
-        except DataError:
-            shutil.rmtree(folder, ignore_errors=True)
+            store = GraphStore.load(folder)
+            if store.folder == name:
+                return store
+            damage = f"it holds {store.folder!r}"
+        except DataError as error:
+            damage = error.what
+        shutil.rmtree(folder, ignore_errors=True)
     store = make()
     try:
-        store.save(folder, replace=False)
-        return GraphStore.load(folder)
+        store.save(folder, replace=bool(damage))
+        store = GraphStore.load(folder)
     except DataError as error:
         store.notes.append(f"not cached ({error.what})")
-        return store
+    if damage:
+        store.notes.append(f"made again, because the copy in {folder.parent} could not be used ({damage})")
+    return store

@@ -1,4 +1,7 @@
-"""Plain and extended xyz, and the raw files of QM9: frame by frame, with the number of the line in every complaint."""
+"""Plain and extended xyz, and the raw files of QM9: frame by frame, with the number of the line in every complaint.
+
+Names that the format itself gives a meaning to (``Lattice``, ``pbc``, ``Properties``, ``species``, ``pos``, ...) count in any case.
+"""
 
 from __future__ import annotations
 
@@ -9,68 +12,109 @@ from typing import Any
 
 import numpy as np
 
+from intertwine.data.elements import elements
 from intertwine.data.frames import Frame, place
 from intertwine.data.properties import QM9
 from intertwine.numerics import DataError
 
 PLAIN = "species:S:1:pos:R:3"
 SPECIES = ("species", "symbols", "element", "elements")
-NUMBERS = ("Z", "numbers", "atomic_numbers")
+NUMBERS = ("z", "numbers", "atomic_numbers")
 POSITIONS = ("pos", "positions")
+LARGEST = 10**9  # atoms
 
 
-def read_xyz(file: Iterator[str], path: Any) -> Iterator[Frame]:
+def read_xyz(file: Iterator[str], path: Any, size: int | None = None) -> Iterator[Frame]:
     """Frames of an xyz file, one at a time.
+
+    Args:
+        file: the lines.
+        path: how messages name the file.
+        size: bytes of the file, if known: no frame can have more atoms than that many bytes hold.
 
     Raises:
         DataError: the file is truncated or a line is not what the format wants; file, frame and line are named.
     """
-    from ase.data import atomic_numbers
-
     number, frame = 0, 0
     for line in file:
         number += 1
         if not line.strip():  # blank lines between frames and at the end
             continue
         where = place(path, frame)
-        try:
-            atoms = int(line.split()[0]) if len(line.split()) == 1 else -1
-        except ValueError:
-            atoms = -1
-        if atoms < 0:
-            found = line.strip()[:40]
-            raise DataError(
-                f"line {number} should be the number of atoms and is {found!r}", where=where, remedy="is the frame before it complete?"
-            )
+        atoms = _count(line)
+        if atoms is None:
+            found, remedy = line.strip()[:40], "is the frame before it complete?"
+            raise DataError(f"line {number} should be the number of atoms and is {found!r}", where=where, remedy=remedy)
+        remedy = "the file is truncated; get it again or delete that frame."
+        if atoms > min(LARGEST, LARGEST if size is None else size):
+            raise DataError(f"line {number} says {atoms:,} atoms, more than the file can hold", where=where, remedy=remedy)
         lines = list(islice(file, atoms + 1))
         if len(lines) < atoms + 1:
-            raise DataError(
-                f"the file ends after {max(len(lines) - 1, 0)} of {atoms} atoms",
-                where=where,
-                remedy="the file is truncated; get it again or delete that frame.",
-            )
+            raise DataError(f"the file ends after {max(len(lines) - 1, 0)} of {atoms} atoms", where=where, remedy=remedy)
         number += 1
         if re.match(r"gdb(_9)?\s+\d+\s", lines[0]):
-            yield _qm9_frame(lines, number, where, atomic_numbers)
+            yield _qm9_frame(lines, number, where)
             number += len(list(islice(file, 3)))  # frequencies, SMILES, InChI
         else:
-            yield _frame(lines, number, where, atomic_numbers)
+            yield _frame(lines, number, where)
         number += atoms
         frame += 1
 
 
-def _frame(lines: list[str], number: int, where: str, elements: dict[str, int]) -> Frame:
+def _count(line: str) -> int | None:
+    """The number of atoms that a line announces; None if it is something else."""
+    words = line.split()
+    return int(words[0]) if len(words) == 1 and words[0].isascii() and words[0].isdigit() and len(words[0]) < 100 else None
+
+
+def _frame(lines: list[str], number: int, where: str) -> Frame:
     values = _comment(lines[0], number, where)
-    layout = _layout(str(values.pop("Properties", PLAIN)), number, where)
-    rows = [line.split() for line in lines[1:]]
+    layout = _layout(str(_take(values, ("properties",)) or PLAIN), number, where)
+    columns = _columns(lines[1:], layout, number + 1, where)
+    positions = _take(columns, POSITIONS)
+    if positions is None or positions.shape[1:] != (3,):
+        raise DataError("the columns hold no positions", where=where, remedy="the comment line's Properties must name pos:R:3.")
+    symbols, charges = _take(columns, SPECIES), _take(columns, NUMBERS)
+    if symbols is not None:
+        # LAMMPS writes this comment, and by default the types in place of the elements
+        typed = re.match(r"\s*Atoms\. Timestep: ", lines[0]) is not None
+        numbers, masses = elements([str(symbol) for symbol in symbols.tolist()], number + 1, where, typed=typed)
+        if masses is not None and "masses" not in columns:
+            columns["masses"] = masses
+    elif charges is not None:
+        numbers = charges.astype(np.int64)
+    else:
+        raise DataError("the columns hold no elements", where=where, remedy="the comment line's Properties must name species:S:1 or Z:I:1.")
+    units = {name.removesuffix("_unit"): str(values[name]) for name in values if name.endswith("_unit")}
+    cell, pbc = _box(values, number, where)
+    return Frame(numbers, positions, where, cell, pbc, values, columns, units, reader="xyz", comment=lines[0].strip())
+
+
+def _box(values: dict[str, Any], number: int, where: str) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """The cell, its vectors as rows, and the periodicity, taken out of the comment's values."""
+    cell, pbc = _take(values, ("lattice",)), _take(values, ("pbc",))
+    try:
+        if cell is not None:
+            cell = np.asarray(cell, dtype=np.float64).reshape(3, 3)
+        if pbc is not None:
+            words = [str(word).lower() for word in np.ravel(pbc)]
+            if len(words) not in (1, 3) or not set(words) <= {"t", "f", "true", "false", "0", "1"}:
+                raise ValueError(f"pbc is {' '.join(words)[:40]!r}")
+            pbc = np.resize([word in ("t", "true", "1") for word in words], 3)
+    except (TypeError, ValueError) as error:
+        remedy = 'write Lattice="ax ay az bx by bz cx cy cz" and pbc="T T T".'
+        raise DataError(f"Lattice or pbc in line {number} can't be read: {error}", where=where, remedy=remedy) from error
+    return cell, pbc
+
+
+def _columns(lines: list[str], layout: list[tuple[str, str, int, int]], first: int, where: str) -> dict[str, np.ndarray]:
+    """The columns of the atoms' lines, by name."""
+    rows = [line.split() for line in lines]
     width = layout[-1][3]
     short = next((k for k, row in enumerate(rows) if len(row) < width), None)
     if short is not None:
-        raise DataError(
-            f"line {number + 1 + short} has {len(rows[short])} columns instead of {width}",
-            where=where,
-            remedy="repair or delete that frame.",
-        )
+        what = f"line {first + short} has {len(rows[short])} columns instead of {width}"
+        raise DataError(what, where=where, remedy="repair or delete that frame.")
     columns: dict[str, np.ndarray] = {}
     for name, kind, start, stop in layout:
         words = [row[start:stop] for row in rows]
@@ -79,39 +123,34 @@ def _frame(lines: list[str], number: int, where: str, elements: dict[str, int]) 
         elif kind == "L":
             columns[name] = np.array([[word.lower() in ("t", "true", "1") for word in row] for row in words]).reshape(-1, stop - start)
         else:
-            columns[name] = _numbers(words, name, number + 1, where).reshape(-1, stop - start)
+            columns[name] = _numbers(words, name, first, where).reshape(-1, stop - start)
         if stop - start == 1 and kind != "S":
             columns[name] = columns[name][:, 0]
-    positions = _take(columns, POSITIONS)
-    if positions is None or positions.shape[1:] != (3,):
-        raise DataError("the columns hold no positions", where=where, remedy="the comment line's Properties must name pos:R:3.")
-    symbols, charges = _take(columns, SPECIES), _take(columns, NUMBERS)
-    if symbols is not None:
-        numbers = _elements(symbols.tolist(), elements, number + 1, where)
-    elif charges is not None:
-        numbers = charges.astype(np.int64)
-    else:
-        raise DataError("the columns hold no elements", where=where, remedy="the comment line's Properties must name species:S:1 or Z:I:1.")
-    cell, pbc = values.pop("Lattice", None), values.pop("pbc", None)
-    if pbc is not None:
-        pbc = np.resize(np.asarray(pbc, dtype=bool), 3)
-    units = {name.removesuffix("_unit"): str(values[name]) for name in values if name.endswith("_unit")}
-    return Frame(numbers, positions, where, None if cell is None else np.ascontiguousarray(cell.T), pbc, values, columns, units)
+    return columns
 
 
 def _comment(line: str, number: int, where: str) -> dict[str, Any]:
-    """The key=value pairs of a comment line; stress and virial as flat arrays, since both 6 and 9 components are in use."""
+    """The key=value pairs of a comment line; stress, virial and lattice as flat arrays: both 6 and 9 components are in use."""
     from ase.io.extxyz import key_val_str_to_dict
 
     if "=" not in line:
         return {}
     try:
-        pairs = key_val_str_to_dict(re.sub(r"\b(stress|virial)(\s*=)", r"\1__\2", line))
-    except (ValueError, KeyError, IndexError) as error:
+        pairs = key_val_str_to_dict(re.sub(r"(?i)\b(stress|virial|lattice)(\s*=)", r"\1__\2", line))
+    except (ValueError, KeyError, IndexError, RecursionError) as error:
         raise DataError(
-            f"the comment in line {number} can't be read: {error}", where=where, remedy='write key=value pairs, lists in "quotes".'
+            f"the comment in line {number} can't be read: {str(error)[:80]}", where=where, remedy='write key=value pairs, lists in "quotes".'
         ) from error
-    return {name.removesuffix("__"): value for name, value in pairs.items()}
+    return {name.removesuffix("__"): value for name, value in pairs.items() if not _is_number(name)}
+
+
+def _is_number(word: str) -> bool:
+    """Words of a comment that are no names: ``-17.2 converged=true``."""
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
 
 
 def _layout(properties: str, number: int, where: str) -> list[tuple[str, str, int, int]]:
@@ -152,25 +191,16 @@ def _numbers(words: list[list[str]], name: str, first: int, where: str) -> np.nd
         return np.array(values)
 
 
-def _elements(symbols: list[str], elements: dict[str, int], first: int, where: str) -> np.ndarray:
-    numbers = []
-    for k, symbol in enumerate(symbols):
-        z = int(symbol) if symbol.isdigit() else elements.get(symbol.capitalize(), 0)
-        if not 1 <= z <= 118:
-            raise DataError(
-                f"unknown element {symbol!r} in line {first + k}",
-                where=where,
-                remedy="use chemical symbols such as H, C, O, or atomic numbers.",
-            )
-        numbers.append(z)
-    return np.array(numbers, dtype=np.int64)
+def _take(quantities: dict[str, Any], names: tuple[str, ...]) -> Any:
+    """Remove and return the best of the names that is there, in any case; None if none is."""
+    for name in names:
+        for key in quantities:
+            if key.lower() == name:
+                return quantities.pop(key)
+    return None
 
 
-def _take(columns: dict[str, np.ndarray], names: tuple[str, ...]) -> np.ndarray | None:
-    return next((columns.pop(name) for name in names if name in columns), None)
-
-
-def _qm9_frame(lines: list[str], number: int, where: str, elements: dict[str, int]) -> Frame:
+def _qm9_frame(lines: list[str], number: int, where: str) -> Frame:
     """One molecule of QM9 as published: the comment is "gdb <index>" and 15 numbers, atoms have a Mulliken charge behind them."""
     rows = [line.split() for line in lines[1:]]
     words = lines[0].split()[2:]
@@ -180,5 +210,5 @@ def _qm9_frame(lines: list[str], number: int, where: str, elements: dict[str, in
     body = _numbers([row[1:5] for row in rows], "pos", number + 1, where).reshape(-1, 4)
     values = {target.name: float(value) for target, value in zip(QM9.values(), numbers, strict=True)}
     units = {target.name: target.raw for target in QM9.values()}
-    species = _elements([row[0] for row in rows], elements, number + 1, where)
-    return Frame(species, body[:, :3], where, values=values, columns={"mulliken": body[:, 3]}, units=units)
+    species, _ = elements([row[0] for row in rows], number + 1, where)
+    return Frame(species, body[:, :3], where, values=values, columns={"mulliken": body[:, 3]}, units=units, reader="qm9")

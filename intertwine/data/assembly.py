@@ -1,0 +1,204 @@
+"""From the frames of a file to a data set: labels as decided, in eV and A."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from intertwine.data.frames import Frame, decide_periodicity
+from intertwine.data.inventory import Inventory, read_comments, value_of
+from intertwine.data.labels import Resolution, resolve
+from intertwine.data.properties import QM9
+from intertwine.data.store import GraphStore
+from intertwine.data.units import CANONICAL, DIMENSIONS, complete, factor
+from intertwine.geometry import FIELDS, Graph
+from intertwine.numerics import DataError, InputError, nearest
+
+
+def assemble(
+    frames: Sequence[Frame],
+    *,
+    name: str,
+    keys: Mapping[str, str] | None = None,
+    units: Mapping[str, str] | None = None,
+    target: str | None = None,
+) -> GraphStore:
+    """The data set made of a file's frames, with labels in eV and A.
+
+    A stress that a structure can't have (it does not repeat along two vectors at least), and the forces of an isolated atom where the file
+    gives none, are NaN: absent.
+
+    Args:
+        frames: what a reader yielded, all of it.
+        name: of the data set (its path), for messages.
+        keys: the file's name of a label, such as ``{"energy": "MyE", "forces": "F"}``; other labels may be added
+            (``{"dipole": "mu"}``); ``comment:2`` is the second word of an xyz file's comment, ``comment:E`` the number behind the word E.
+            Unnamed energies, forces, stress and dipoles are looked for (:func:`intertwine.data.labels.resolve`).
+        units: units that the file uses, such as ``{"energy": "kcal/mol"}``; default: what the file declares, else eV and A.
+        target: one more label that the task needs.
+
+    Raises:
+        DataError: a label is in some frames only, has a wrong length or is not finite (file and frame are named); a key or the
+            target is nowhere (the nearest is named); frames declare different units.
+        InputError: a label's name can't be a field, or a unit is unknown.
+    """
+    keys = dict(keys or {})
+    read_comments(frames, keys.values())
+    inventory = Inventory(frames)
+    decided = resolve(inventory, name=name, keys=keys, target=target)
+    sources = decided.sources
+    check_units(units, sources)
+    stressed = next((label for label in ("stress", "virial") if label in sources), None)
+    notes = [*decided.notes, *decide_periodicity(frames, stressed is not None)]
+    if stressed and not any(_repeats(frame) and value_of(frame, sources[stressed]) is not None for frame in frames):
+        del sources[stressed]
+        notes.append(f"{stressed} not read: no structure repeats along two vectors or more")
+        stressed = None
+    declared = _declared(frames, {**{label: found.key for label, found in sources.items()}, "pos": "pos"})
+    table = complete(declared | dict(units or {}))
+    convert = {label: _factor(table.get(label, ""), label) for label in [*sources, *CANONICAL]}
+    graphs = [_graph(frame, k, decided, convert, inventory) for k, frame in enumerate(frames)]
+    final = {label: _final(label, table.get(label, "")) for label in sources if label != "virial"}
+    if "virial" in sources:
+        final["stress"] = CANONICAL["stress"]
+        notes.append("stress = -virial / volume")
+    notes += _absent(inventory, decided, stressed)
+    stated = "as told" if units else "as the file declares" if declared else "assumed"
+    used = [f"{label} in {table[label]}" for label in ("pos", *sources) if table.get(label)]
+    notes.append(f"units {stated}: {', '.join(used)}")
+    levels = {"stress" if label == "virial" else label: level for label, level in decided.levels.items() if label in sources}
+    of_file = {label: table["energy" if label == "virial" else label] for label in sources if table.get("energy" if label == "virial" else label)}
+    return GraphStore.from_graphs(
+        graphs, name=name, units={"pos": "A"} | final, notes=notes, levels=levels, decisions=decided.table(of_file, len(frames))
+    )
+
+
+def check_units(units: Mapping[str, str] | None, sources: Mapping[str, Any]) -> None:
+    """Raise an :class:`InputError` if a unit is given for something that is not read."""
+    for label in units or {}:
+        if label not in sources and label not in DIMENSIONS:
+            remedy = nearest(label, [*DIMENSIONS, *sources])
+            raise InputError(f"a unit is given for {label!r}, which is not read", where="units", remedy=remedy)
+
+
+def _declared(frames: Sequence[Frame], keys: Mapping[str, str]) -> dict[str, str]:
+    """Units that the frames declare, by label.
+
+    Raises:
+        DataError: frames declare different ones.
+    """
+    declared: dict[str, str] = {}
+    for label, key in keys.items():
+        first = frames[0].units.get(key)
+        odd = next((frame for frame in frames if frame.units.get(key) != first), None)
+        if odd is not None:
+            what = f"the unit of {label} is {odd.units.get(key) or 'not declared'}, and {first or 'not declared'} in the first frame"
+            raise DataError(what, where=odd.where, remedy="convert the file to one unit.")
+        if first is not None:
+            declared[label] = first
+    return declared
+
+
+def _repeats(frame: Frame) -> bool:
+    """Whether the structure has a stress: it repeats along two lattice vectors at least."""
+    return frame.cell is not None and frame.pbc is not None and int(np.sum(frame.pbc)) >= 2
+
+
+def _absent(inventory: Inventory, decided: Resolution, stressed: str | None) -> list[str]:
+    """What is said of structures that have fewer labels than others."""
+    notes = []
+    frames = inventory.frames
+    if stressed:
+        has = decided.sources[stressed].frames
+        repeating = np.array([_repeats(frame) for frame in frames])
+        if not repeating.all():
+            notes.append(f"{int((~repeating).sum())} of {len(frames)} structures repeat along fewer than two vectors and have no stress")
+        if (repeating & ~has).any():
+            notes.append(f"{int((repeating & ~has).sum())} of {int(repeating.sum())} periodic structures have no stress in the file")
+    if "energy" in decided.sources and inventory.isolated.any() and not inventory.isolated.all():
+        from ase.data import chemical_symbols
+
+        alone = sorted({int(frame.numbers[0]) for frame, single in zip(frames, inventory.isolated, strict=True) if single})
+        symbols = ", ".join(chemical_symbols[z] for z in alone)
+        notes.append(f"isolated atoms ({symbols}): their energies are the reference energies; they are trained on and never tested on")
+    return notes
+
+
+def _factor(unit: str, label: str) -> float:
+    """From the file's unit; QM9's orbital and total energies are energies, and a virial is converted with the energy's unit."""
+    if label == "virial":
+        return 1.0
+    return factor(unit, "energy") if _orbital(label, unit) else factor(unit, label)
+
+
+def _final(label: str, unit: str) -> str:
+    return CANONICAL.get(label, "eV" if _orbital(label, unit) else unit)
+
+
+def _orbital(label: str, unit: str) -> bool:
+    return label in QM9 and QM9[label].unit == "eV" and unit.lower() in ("ha", "hartree")
+
+
+def _graph(frame: Frame, k: int, decided: Resolution, convert: dict[str, float], inventory: Inventory) -> Graph:
+    fields: dict[str, Any] = {}
+    scale = convert["pos"]
+    cell = None if frame.cell is None else frame.cell * scale
+    for label, found in decided.sources.items():
+        value, level = value_of(frame, found), decided.levels[label]
+        tensor = label in ("stress", "virial")
+        if tensor and (value is None or not _repeats(frame)):
+            fields["stress"] = np.full((1, 3, 3), np.nan)
+            continue
+        if value is None and label == "forces" and inventory.isolated[k]:
+            fields["forces"] = np.full((1, 3), np.nan)
+            continue
+        if value is None:
+            raise DataError(
+                f"{label} is missing ({found.key!r}, which other frames have)", where=frame.where, remedy="label or remove that frame."
+            )
+        array = _shaped(value, label, level, frame)
+        bad = np.flatnonzero(~np.isfinite(array.reshape(len(array), -1)).all(-1))
+        if len(bad):
+            atom = f" of atom {bad[0]}" if len(array) == len(frame.numbers) > 1 else ""
+            raise DataError(f"{label}{atom} is not finite", where=frame.where, remedy="remove or repair that frame.")
+        if label == "virial" and cell is not None:
+            fields["stress"] = -array * convert["energy"] / abs(np.linalg.det(cell))
+        else:
+            fields[label] = array * convert[label]
+    return Graph(frame.positions * scale, z=frame.numbers, cell=cell, pbc=frame.pbc, **fields)
+
+
+def _shaped(value: Any, label: str, level: str, frame: Frame) -> np.ndarray:
+    """A label as float64 with the leading axis of its level.
+
+    Raises:
+        DataError: it is not numbers, or their count is wrong.
+    """
+    remedy = "repair or remove that frame."
+    try:
+        array = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{label} is not a number: {str(value)[:40]!r}", where=frame.where, remedy=remedy) from error
+    n = len(frame.numbers)
+    field = FIELDS.get(label)
+    shape: tuple[int, ...]
+    if label in ("stress", "virial", "polarizability"):
+        if array.size == 6:
+            xx, yy, zz, yz, xz, xy = array.reshape(6)
+            array = np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
+        shape = (1, 3, 3)
+    elif field is not None and (field.rank or array.size == (n if level == "node" else 1)):
+        shape = (n if level == "node" else 1, *(3,) * field.rank)
+    elif field is not None and label != "x":
+        shape = (n if level == "node" else 1,)
+    elif level == "node":
+        shape = (n, *array.shape[1:])
+    else:
+        shape = (1, *(() if array.size == 1 else array.shape))
+    if array.size != int(np.prod(shape)) or (level == "node" and array.shape[:1] != (n,)):
+        raise DataError(
+            f"{label} has shape {array.shape} for {n} atoms", where=frame.where, remedy=f"{int(np.prod(shape))} numbers are expected."
+        )
+    return array.reshape(shape)
