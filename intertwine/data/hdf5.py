@@ -25,7 +25,7 @@ READ = (
 )
 
 
-def read_hdf5(path: Path) -> Iterator[Frame]:
+def read_hdf5(path: Path, name: str) -> Iterator[Frame]:
     """Conformations of an HDF5 file, one at a time, under the file's own names and in its own units.
 
     A gradient is given as the forces it means: ``dft_total_gradient`` as ``dft_total_forces``, with the other sign. What the ANI layout
@@ -34,6 +34,7 @@ def read_hdf5(path: Path) -> Iterator[Frame]:
 
     Args:
         path: the file; it may be compressed (.gz, .bz2, .xz), which takes its unpacked size in memory.
+        name: how messages name it.
 
     Raises:
         InputError: h5py is not installed.
@@ -42,7 +43,7 @@ def read_hdf5(path: Path) -> Iterator[Frame]:
     try:
         import h5py
     except ImportError as error:
-        raise InputError("HDF5 files need the package h5py", where=str(path), remedy='pip install "intertwine[hdf5]"') from error
+        raise InputError("HDF5 files need the package h5py", where=name, remedy='pip install "intertwine[hdf5]"') from error
     packing = ending(path)[1]
     try:
         source: Any = path
@@ -50,33 +51,33 @@ def read_hdf5(path: Path) -> Iterator[Frame]:
             with COMPRESSED[packing](path, "rb") as packed:
                 source = io.BytesIO(packed.read())
         with h5py.File(source, "r") as file:
-            yield from _frames(file, path)
+            yield from _frames(file, name)
     except (OSError, EOFError, RuntimeError, KeyError, UnicodeError) as error:
         what = f"not HDF5, or damaged: {str(error)[:200]}"
-        raise DataError(what, where=str(path), remedy="get the file again, or check its ending.") from error
+        raise DataError(what, where=name, remedy="get the file again, or check its ending.") from error
 
 
-def _frames(file: Any, path: Path) -> Iterator[Frame]:
+def _frames(file: Any, name: str) -> Iterator[Frame]:
     quantities, notes = _survey(file)
     units: dict[str, str] = {}
     count = 0
     for group in _groups(file):
-        where = place(path, count)
+        where = place(name, count)
         if group.lacks:
             raise DataError(f"group {group.name!r} {group.lacks}", where=where, remedy=READ)
         if group.layout is None:
             continue
-        for name, unit in group.units(quantities).items():
-            if units.setdefault(name, unit) != unit:
-                what = f"group {group.name!r}: {name} is in {unit}, and in {units[name]} before it"
+        for key, unit in group.units(quantities).items():
+            if units.setdefault(key, unit) != unit:
+                what = f"group {group.name!r}: {key} is in {unit}, and in {units[key]} before it"
                 raise DataError(what, where=where, remedy="convert the file to one unit.")
-        _check_length(units.get("pos", "A"), path)
-        for frame in _conformations(group, quantities, path, count):
+        _check_length(units.get("pos", "A"), name)
+        for frame in _conformations(group, quantities, name, count):
             frame.units, frame.notes = units, notes
             yield frame
             count += 1
     if not count:
-        raise DataError(f"HDF5 of an unknown layout: {describe(file)}", where=str(path), remedy=READ)
+        raise DataError(f"HDF5 of an unknown layout: {describe(file)}", where=name, remedy=READ)
 
 
 def _groups(node: Any) -> Iterator[Group]:
@@ -109,31 +110,31 @@ def _survey(file: Any) -> tuple[dict[str, Quantity], tuple[str, ...]]:
     return kept, tuple(notes)
 
 
-def _check_length(unit: str, path: Path) -> None:
+def _check_length(unit: str, name: str) -> None:
     try:
         factor(unit, "pos")
     except InputError as error:
-        raise DataError(f"positions are in an unknown unit, {unit!r}", where=str(path), remedy=error.remedy) from error
+        raise DataError(f"positions are in an unknown unit, {unit!r}", where=name, remedy=error.remedy) from error
 
 
-def _conformations(group: Group, quantities: dict[str, Quantity], path: Path, first: int) -> Iterator[Frame]:
+def _conformations(group: Group, quantities: dict[str, Quantity], name: str, first: int) -> Iterator[Frame]:
     """The conformations of one group, read in blocks."""
-    where = place(path, first)
+    where = place(name, first)
     numbers, positions = group.structure(where)
-    kinds = {name: kind for name, kind in quantities.items() if name in group.arrays}
-    texts = {kind.name: text for name, kind in kinds.items() if kind.level == "text" and (text := words(group.arrays[name]))}
-    series = [(name, kind, group.each(name, kind, where)) for name, kind in kinds.items() if kind.level in ("structure", "atom")]
-    once = {name: np.asarray(group.arrays[name][()]) for name, _, each in series if not each}
+    kinds = {key: kind for key, kind in quantities.items() if key in group.arrays}
+    texts = {kind.name: text for key, kind in kinds.items() if kind.level == "text" and (text := words(group.arrays[key]))}
+    series = [(key, kind, group.each(key, kind, where)) for key, kind in kinds.items() if kind.level in ("structure", "atom")]
+    once = {key: np.asarray(group.arrays[key][()]) for key, _, each in series if not each}
     total = group.size[0]
     for start in range(0, total, BLOCK):
         rows = slice(start, min(start + BLOCK, total))
         pos = np.asarray(positions[rows] if positions.ndim == 3 else positions[()][None], dtype=np.float64)
-        blocks = {name: np.asarray(group.arrays[name][rows]) for name, _, each in series if each}
+        blocks = {key: np.asarray(group.arrays[key][rows]) for key, _, each in series if each}
         for k in range(len(pos)):
             z = numbers if numbers.ndim == 1 else numbers[start + k]
-            frame = Frame(z, pos[k], place(path, first + start + k), values=dict(texts))
-            for name, kind, each in series:
-                value = blocks[name][k] if each else once[name]
+            frame = Frame(z, pos[k], place(name, first + start + k), values=dict(texts), reader="hdf5")
+            for key, kind, each in series:
+                value = blocks[key][k] if each else once[key]
                 if group.omits(value):
                     continue
                 value = -value if kind.negated else value

@@ -89,12 +89,12 @@ class Group:
 
     def __init__(self, name: str, arrays: dict[str, Any]) -> None:
         self.name, self.arrays = name, arrays
-        self.numbers = next((key for key in NUMBERS if key in arrays), None)
-        self.positions = next((key for key in POSITIONS if key in arrays), None)
+        self.numbers = next((key for key in NUMBERS if key in arrays), "")
+        self.positions = next((key for key in POSITIONS if key in arrays), "")
 
     @cached_property
     def layout(self) -> Layout | None:
-        if self.numbers is None or self.positions is None:
+        if not self.numbers or not self.positions:
             return None
         if "format" in self.arrays[self.positions].attrs:
             return LAYOUTS["modelforge"]
@@ -103,9 +103,9 @@ class Group:
     @property
     def lacks(self) -> str:
         """What is missing of a structure that has begun."""
-        if self.numbers is None and self.positions is not None:
+        if self.positions and not self.numbers:
             return f"has {self.positions!r} and no atomic numbers"
-        if self.numbers is not None and self.positions is None:
+        if self.numbers and not self.positions:
             return f"has {self.numbers!r} and no positions"
         return ""
 
@@ -173,7 +173,7 @@ class Group:
     def assumed(self, quantities: dict[str, Quantity]) -> list[str]:
         """Units that are the layout's alone."""
         names = [self.positions, *(name for name in quantities if name in self.arrays)]
-        units = {name: self.layout.unit(name) for name in names if name} if self.layout else {}
+        units = {name: self.layout.unit(name) for name in names} if self.layout else {}
         return [unit for name, unit in units.items() if unit and not declared_unit(self.arrays[name])]
 
 
@@ -199,8 +199,8 @@ def quantity(name: str, groups: list[Group]) -> Quantity:
             return Quantity(name, "skipped")  # a matrix of pairs
     if level == "atom" and any(np.prod(array.shape[2:]) > TENSOR for array in arrays):
         return Quantity(name, "skipped")
-    gradient = re.fullmatch(r"(.*?)gradients?", name) if level == "atom" else None
-    return Quantity(f"{gradient[1]}forces", level, negated=True) if gradient else Quantity(name, level)
+    gradient = re.fullmatch(r"(.*?)(total_)?gradients?", name) if level == "atom" else None
+    return Quantity(f"{gradient[1]}forces", level, negated=True) if gradient else Quantity(name, level)  # dft_forces, as dft_total_energy
 
 
 def declared_unit(array: Any) -> str | None:

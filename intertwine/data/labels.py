@@ -179,7 +179,9 @@ def _take_family(inventory: Inventory, result: Resolution) -> None:
         if family != chosen and "energy" not in result.sources:
             _take_energy(labels, family, inventory, result)
         for label in ("forces", "stress", "virial", "dipole"):
-            if label in labels and label not in result.sources:
+            if label == "dipole" and label in labels and labels[label].count < inventory.size:  # not needed, so no reason to refuse the file
+                result.notes.append(f"dipole not read: {labels[label].key!r} is in {labels[label].count} of {inventory.size} frames")
+            elif label in labels and label not in result.sources:
                 result.take(label, labels[label], _why(labels[label], label, family))
                 if family != chosen:
                     result.notes.append(f"{label} read from {labels[label].key!r}, of other names than the rest: --key {label}=NAME chooses")

@@ -65,7 +65,7 @@ def _molecule(record: list[str], first: int, where: str) -> Frame:
     except (ValueError, IndexError) as error:
         raise DataError(f"not a V2000 or V3000 molecule: {error}", where=where, remedy=REPAIR) from error
     numbers, masses = elements(atoms.symbols, first + atoms.line, where)
-    frame = Frame(numbers, np.array(atoms.positions, dtype=np.float64).reshape(-1, 3), where)
+    frame = Frame(numbers, np.array(atoms.positions, dtype=np.float64).reshape(-1, 3), where, reader="sdf")
     frame.columns["formal_charges"] = np.array([atoms.charges.get(k, 0) for k in range(len(numbers))], dtype=np.int64)
     frame.values["total_charge"] = int(frame.columns["formal_charges"].sum())
     if masses is not None or atoms.isotopes:
@@ -174,7 +174,8 @@ def _masses(numbers: np.ndarray, masses: np.ndarray | None, isotopes: dict[int, 
 
 def _fields(lines: list[str], frame: Frame) -> None:
     """The data fields behind the atoms: ``> <name>``, then lines up to an empty one."""
-    name, body = None, []
+    name: str | None = None
+    body: list[str] = []
     for line in [*lines, ""]:
         header = re.match(r">.*?<([^>]*)>", line) if name is None or not body else None
         if header:
