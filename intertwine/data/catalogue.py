@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from intertwine.data.files import read_file
+from intertwine.data.folders import is_several, read_folder
 from intertwine.data.properties import QM9
 from intertwine.data.store import GraphStore
 from intertwine.numerics import InputError, nearest
@@ -58,10 +59,11 @@ def open_dataset(
     limit: int | None = None,
     progress: bool = True,
 ) -> GraphStore:
-    """A data set by name, or the structures of a file; what was assumed is in its ``notes``.
+    """A data set by name, or the structures of a file or of many; what was assumed is in its ``notes``.
 
     Args:
-        source: "ethanol", "nbody", "qm9"; or a path to any file that ASE reads (also gzipped), an ASE database, or an npz of (r)MD17.
+        source: "ethanol", "nbody", "qm9"; a path to any file that ASE reads (also gzipped), an ASE database, an npz of (r)MD17, HDF5 of the
+            layouts of SPICE, ANI or modelforge, an SDF, or pymatgen's JSON; a folder of such files, or a pattern ("frames/*.xyz").
         keys: for files, the names that labels have in it: ``{"energy": "MyE", "forces": "F", "dipole": "mu"}``.
         units: for files, the units in it: ``{"energy": "kcal/mol", "forces": "kcal/mol/A"}``; default eV and A.
         target: a label that the task needs beyond energy, forces, stress and dipole, such as "homo".
@@ -80,6 +82,8 @@ def open_dataset(
             raise InputError("keys and units are for files", where=name, remedy="leave them out: the data set knows its own.")
         return _named(name)(target, limit, progress)
     path = Path(name).expanduser()
+    if is_several(path):
+        return read_folder(path, keys=keys, units=units, target=target, limit=limit, progress=progress)
     if not path.exists() and not path.suffix and path.parent == Path("."):
         raise InputError(f"{name!r} is neither a data set nor a file", where="data", remedy=nearest(name, DATASETS))
     return read_file(path, keys=keys, units=units, target=target, limit=limit, progress=progress)

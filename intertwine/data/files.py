@@ -23,6 +23,7 @@ from intertwine.data.xyz import read_xyz
 from intertwine.numerics import DataError
 
 XYZ = (".xyz", ".extxyz")
+OWN = (*XYZ, ".db", ".sdf", ".mol", ".json", ".npz", *HDF5)  # endings with a reader of their own; the rest is ASE's
 PER_ATOM = ("forces", "energies", "stresses", "charges", "magmoms", "born_effective_charges")  # of what ASE's calculators know
 
 
@@ -46,19 +47,30 @@ def read_file(
         from intertwine.data.npz import read_npz
 
         return read_npz(path, keys=keys, units=units, target=target, limit=limit)
-    frames: list[Frame] = []
-    cells: set[bytes] = set()
-    with progress_bar(f"reading {path.name}", limit, progress) as advance:
-        for frame in islice(read_frames(path), limit):
-            frames.append(check(frame, cells))
-            advance(1)
+    frames = collect(read_frames(path), path.name, limit, progress)
     if not frames:
         raise DataError(
             "the file holds no structures",
             where=shown(path),
             remedy="get it again; it may be truncated, or of another format than its name says.",
         )
-    store = assemble(frames, name=str(path), keys=keys, units=units, target=target)
+    return settle(frames, name=str(path), keys=keys, units=units, target=target)
+
+
+def collect(frames: Iterator[Frame], name: str, limit: int | None, progress: bool) -> list[Frame]:
+    """The first frames, all of them sound, under a bar."""
+    found: list[Frame] = []
+    cells: set[bytes] = set()
+    with progress_bar(f"reading {name}", limit, progress) as advance:
+        for frame in islice(frames, limit):
+            found.append(check(frame, cells))
+            advance(1)
+    return found
+
+
+def settle(frames: list[Frame], **about: Any) -> GraphStore:
+    """:func:`assemble`, with what the readers decided among the notes."""
+    store = assemble(frames, **about)
     store.notes[:0] = dict.fromkeys(note for frame in frames for note in frame.notes)
     return store
 

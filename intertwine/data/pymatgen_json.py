@@ -89,7 +89,7 @@ def _frame(structure: Mapping[str, Any], where: str) -> Frame:
         positions = np.array([site["abc"] for site in sites], dtype=np.float64).reshape(len(sites), 3) @ cell
     else:
         positions = np.array([site["xyz"] for site in sites], dtype=np.float64).reshape(len(sites), 3)
-    frame = Frame(numbers, positions, where, cell, pbc, reader="pymatgen")
+    frame = Frame(numbers, positions, where, cell, pbc, units={"pos": "A"}, reader="pymatgen")
     if masses:
         from ase.data import atomic_masses
 

@@ -65,7 +65,7 @@ def _molecule(record: list[str], first: int, where: str) -> Frame:
     except (ValueError, IndexError) as error:
         raise DataError(f"not a V2000 or V3000 molecule: {error}", where=where, remedy=REPAIR) from error
     numbers, masses = elements(atoms.symbols, first + atoms.line, where)
-    frame = Frame(numbers, np.array(atoms.positions, dtype=np.float64).reshape(-1, 3), where, reader="sdf")
+    frame = Frame(numbers, np.array(atoms.positions, dtype=np.float64).reshape(-1, 3), where, units={"pos": "A"}, reader="sdf")
     frame.columns["formal_charges"] = np.array([atoms.charges.get(k, 0) for k in range(len(numbers))], dtype=np.int64)
     frame.values["total_charge"] = int(frame.columns["formal_charges"].sum())
     if masses is not None or atoms.isotopes:
