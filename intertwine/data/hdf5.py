@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from intertwine.data.frames import Frame, place
-from intertwine.data.hdf5_layouts import Group, Quantity, describe, quantity, words
+from intertwine.data.hdf5_layouts import Group, Quantity, describe, plain, quantity, words
 from intertwine.data.opening import COMPRESSED, ending
 from intertwine.data.units import factor
-from intertwine.numerics import DataError, InputError
+from intertwine.numerics import DataError, InputError, IntertwineError
 
 ENDINGS = (".h5", ".hdf5", ".hdf")
 BLOCK = 256  # conformations read at a time: a group can hold a million
@@ -52,7 +52,9 @@ def read_hdf5(path: Path, name: str) -> Iterator[Frame]:
                 source = io.BytesIO(packed.read())
         with h5py.File(source, "r") as file:
             yield from _frames(file, name)
-    except (OSError, EOFError, RuntimeError, KeyError, UnicodeError) as error:
+    except IntertwineError:
+        raise
+    except (OSError, EOFError, RuntimeError, KeyError, ValueError, TypeError, MemoryError) as error:  # a damaged file has them all
         what = f"not HDF5, or damaged: {str(error)[:200]}"
         raise DataError(what, where=name, remedy="get the file again, or check its ending.") from error
 
@@ -84,10 +86,10 @@ def _groups(node: Any) -> Iterator[Group]:
     """Every group that holds arrays, in the file's order."""
     import h5py
 
-    items = {name: node.get(name) for name in node}  # None where a link leads nowhere
+    items = {plain(name): node.get(name) for name in node}  # None where a link leads nowhere
     arrays = {name: item for name, item in items.items() if isinstance(item, h5py.Dataset)}
     if arrays:
-        yield Group(node.name, arrays)
+        yield Group(plain(node.name), arrays)
     for item in items.values():
         if isinstance(item, h5py.Group):
             yield from _groups(item)
@@ -134,7 +136,7 @@ def _conformations(group: Group, quantities: dict[str, Quantity], name: str, fir
             z = numbers if numbers.ndim == 1 else numbers[start + k]
             frame = Frame(z, pos[k], place(name, first + start + k), values=dict(texts), reader="hdf5")
             for key, kind, each in series:
-                value = blocks[key][k] if each else once[key]
+                value = np.asarray(blocks[key][k] if each else once[key])
                 if group.omits(value):
                     continue
                 value = -value if kind.negated else value

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import islice
 from typing import Any, Literal
 
@@ -114,7 +114,7 @@ class Group:
         """Names of the arrays that are neither atomic numbers nor positions."""
         return [name for name in self.arrays if name not in (self.numbers, self.positions)]
 
-    @property
+    @cached_property
     def size(self) -> tuple[int, int]:
         """Conformations and atoms, by the shape of the positions; zeros where it has a wrong one."""
         shape = self.arrays[self.positions].shape
@@ -184,7 +184,7 @@ def quantity(name: str, groups: list[Group]) -> Quantity:
         return Quantity(name, "skipped")
     if any(array.dtype.kind not in "iufb" for array in arrays):
         return Quantity(name, "text")
-    level = FORMATS.get(_text(arrays[0].attrs.get("format", "")))
+    level = FORMATS.get(plain(arrays[0].attrs.get("format", "")))
     if level == "text":
         level = "structure"  # a number about the molecule
     if level is None and re.search(r"(gradients?|forces?)$", name):
@@ -205,16 +205,20 @@ def quantity(name: str, groups: list[Group]) -> Quantity:
 
 def declared_unit(array: Any) -> str | None:
     """The unit in an array's attributes; None if it states none."""
-    for name in ("units", "unit", "u"):
-        if name in array.attrs:
-            text = _text(array.attrs[name])
-            return None if text in ("", "dimensionless") else spelled(text)
+    attributes = array.attrs
+    for name in ("u", "units", "unit"):
+        if name in attributes:
+            text = plain(attributes[name])
+            return None if text in ("", "dimensionless") else _symbols(text)
     return None
+
+
+_symbols = lru_cache(maxsize=1000)(spelled)  # asked for every array of every molecule
 
 
 def words(array: Any) -> str | None:
     """A text: one string, or an array of its characters."""
-    parts = [_text(part) for part in np.ravel(array[()])]
+    parts = [plain(part) for part in np.ravel(array[()])]
     return parts[0] if len(parts) == 1 else "".join(parts) if parts and all(len(part) == 1 for part in parts) else None
 
 
@@ -224,21 +228,23 @@ def describe(file: Any, most: int = 8) -> str:
 
     def visit(name: str, item: Any) -> bool | None:
         if hasattr(item, "shape"):
-            found.append(f"{name} {item.shape} {item.dtype}")
+            found.append(f"{plain(name)} {item.shape} {item.dtype}")
         return True if len(found) > most else None
 
     file.visititems(visit)
     return ", ".join([*islice(found, most), *(["..."] if len(found) > most else [])]) or "it holds no arrays"
 
 
-def _text(value: Any) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+def plain(value: Any) -> str:
+    """Text that can be printed, also where the file's is not UTF-8."""
+    text = value if isinstance(value, bytes) else str(value).encode("utf-8", "surrogateescape")
+    return text.decode("utf-8", "backslashreplace")
 
 
 def _elements(symbols: np.ndarray, group: str, where: str) -> np.ndarray:
     from ase.data import atomic_numbers
 
-    names = [_text(symbol).strip() for symbol in symbols.reshape(-1)]
+    names = [plain(symbol).strip() for symbol in symbols.reshape(-1)]
     unknown = next((name for name in names if name.capitalize() not in atomic_numbers or name.capitalize() == "X"), None)
     if unknown is not None:
         raise DataError(f"group {group!r}: unknown element {unknown!r}", where=where, remedy="use chemical symbols or atomic numbers.")
