@@ -113,8 +113,10 @@ def quantities(beside: Mapping[str, Any], frame: Frame) -> None:
         elif name == "stress":
             frame.values["stress_as_given"] = value
             frame.notes = (*frame.notes, "stress is kept as stress_as_given: the file does not say its unit and sign")
-        elif name.lower() in PER_ATOM and np.ndim(value):
-            frame.columns[name] = np.asarray(value)
+        elif name.lower() in PER_ATOM and isinstance(value, list):
+            raise DataError(f"{name} has rows of different lengths", where=frame.where, remedy="repair or remove that entry.")
+        elif name.lower() in PER_ATOM and isinstance(value, np.ndarray):
+            frame.columns[name] = value
         else:
             frame.values[name] = value
 

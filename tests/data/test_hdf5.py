@@ -261,7 +261,11 @@ def test_a_bad_file_is_named(case: str, tmp_path: Path) -> None:
 
 
 def test_a_damaged_file_never_ends_in_another_error(tmp_path: Path) -> None:
-    sound = written(tmp_path / "sound.hdf5", {"w": spice(3, WATER), "x": spice(4, AMMONIA)}).read_bytes()
+    """Texts are of fixed length here: libhdf5 itself does not end on some damaged heaps of texts of any length."""
+    groups = {"w": spice(3, WATER, smiles=None), "x": spice(4, AMMONIA, smiles=None)}
+    for arrays in groups.values():
+        arrays |= {key: (given[0], {"units": np.bytes_(given[1]["units"])}) for key, given in arrays.items() if isinstance(given, tuple)}
+    sound = written(tmp_path / "sound.hdf5", groups).read_bytes()
     rng = np.random.default_rng(1)
     refused = 0
     for k in range(40):
