@@ -180,7 +180,8 @@ class Group:
 def quantity(name: str, groups: list[Group]) -> Quantity:
     """What an array of this name is: by its attribute, by its name, and where both are silent by its shapes in these groups."""
     arrays = [group.arrays[name] for group in groups]
-    if re.search(r"HE$|^n_configs$", name):  # ANI-1's high energies belong to conformations of their own
+    layout = groups[0].layout
+    if name == "n_configs" or (layout is LAYOUTS["ANI"] and name.endswith("HE")):  # high energies, of conformations of their own
         return Quantity(name, "skipped")
     if any(array.dtype.kind not in "iufb" for array in arrays):
         return Quantity(name, "text")
