@@ -28,8 +28,10 @@ def train(
     minutes: Annotated[float | None, typer.Option(help="Time budget; the learning rate comes down within it.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Structures in a batch, of each process.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="The largest rate of the schedule.")] = None,
-    train_size: Annotated[float | None, typer.Option("--train", help="Number, or share, of structures to train on.")] = None,
-    validation: Annotated[float | None, typer.Option(help="Number, or share, of structures to validate on.")] = None,
+    train_size: Annotated[
+        str | None, typer.Option("--train", metavar="SIZE", help="Structures to train on: a number (1), or a share (0.8; 1.0 is all).")
+    ] = None,
+    validation: Annotated[str | None, typer.Option(metavar="SIZE", help="Structures to validate on: a number, or a share.")] = None,
     limit: Annotated[int | None, typer.Option(help="Read only so many structures.")] = None,
     key: Annotated[list[str] | None, typer.Option(help="Name of a label in the file, as energy=U0; repeatable.")] = None,
     unit: Annotated[list[str] | None, typer.Option(help="Unit of a label in the file, as energy=kcal/mol; repeatable.")] = None,
@@ -55,8 +57,8 @@ def train(
             "test": None if test is None else str(test),
             "target": target,
             "limit": limit,
-            "train": whole(train_size),
-            "validation": whole(validation),
+            "train": size(train_size, "--train"),
+            "validation": size(validation, "--validation"),
             "keys": console.pairs(key, "--key"),
             "units": console.pairs(unit, "--unit"),
             "indices": None if indices is None else str(indices),
@@ -80,9 +82,20 @@ def train(
         console.emit({"run": str(folder), **json.loads((folder / "report.json").read_text())})
 
 
-def whole(size: float | None) -> int | float | None:
-    """A number of structures as an integer; a share stays what it is."""
-    return int(size) if size is not None and size.is_integer() else size
+def size(text: str | None, option: str) -> int | float | None:
+    """A number of structures as an integer, a share as a float: ``1`` is one structure and ``1.0`` is all of them.
+
+    Raises:
+        InputError: it is no number.
+    """
+    if text is None:
+        return None
+    try:
+        value = float(text)
+        return int(value) if value.is_integer() and (value != 1 or text.strip().lstrip("+").isdigit()) else value
+    except (ValueError, OverflowError) as error:
+        remedy = f"write for example {option} 100 or {option} 0.8."
+        raise InputError(f"{text!r} is not a number of structures or a share", where=option, remedy=remedy) from error
 
 
 def start(

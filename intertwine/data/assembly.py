@@ -69,7 +69,9 @@ def assemble(
     used = [f"{label} in {table[label]}" for label in ("pos", *sources) if table.get(label)]
     notes.append(f"units {stated}: {', '.join(used)}")
     levels = {"stress" if label == "virial" else label: level for label, level in decided.levels.items() if label in sources}
-    of_file = {label: table["energy" if label == "virial" else label] for label in sources if table.get("energy" if label == "virial" else label)}
+    of_file = {
+        label: table["energy" if label == "virial" else label] for label in sources if table.get("energy" if label == "virial" else label)
+    }
     return GraphStore.from_graphs(
         graphs, name=name, units={"pos": "A"} | final, notes=notes, levels=levels, decisions=decided.table(of_file, len(frames))
     )

@@ -32,7 +32,8 @@ def verify(folder: Path, names: Iterable[str]) -> None:
     """
     remedy = "delete the folder and make the data set again; `intertwine` does so by itself with those of its cache."
     try:
-        sums = dict(reversed(line.split("  ", 1)) for line in (folder / SUMS).read_text().splitlines())
+        lines = [line.split("  ", 1) for line in (folder / SUMS).read_text().splitlines()]
+        sums = {name: digest for digest, name in lines}
         for name in names:
             if name not in sums:
                 raise DataError(f"there is no checksum of {name}", where=str(folder), remedy=remedy)

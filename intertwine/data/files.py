@@ -14,7 +14,7 @@ from intertwine.data.elements import ISOTOPES, TYPES
 from intertwine.data.frames import Frame, check, place
 from intertwine.data.hdf5 import ENDINGS as HDF5
 from intertwine.data.hdf5 import read_hdf5
-from intertwine.data.opening import DAMAGED, ending, is_archive, require_file, shown, text, unpacked
+from intertwine.data.opening import DAMAGED, ending, is_archive, require_file, shown, text, unmarked, unpacked
 from intertwine.data.progress import progress_bar
 from intertwine.data.pymatgen_json import is_ase, parse, read_pymatgen
 from intertwine.data.sdf import read_sdf
@@ -135,13 +135,16 @@ def _ase(path: Path, name: str) -> Iterator[Frame]:
 
     frame = 0
     try:
-        kind = filetype(str(path))
-        _require_elements(path, name, kind)
-        for atoms in iread(str(path), index=":", format=kind, do_not_split_by_at_sign=True):
-            yield _from_atoms(atoms, place(name, frame), f"ase:{kind}")
-            frame += 1
+        with unmarked(path) as file:
+            kind = filetype(str(file))
+            _require_elements(file, name, kind)
+            for atoms in iread(str(file), index=":", format=kind, do_not_split_by_at_sign=True):
+                yield _from_atoms(atoms, place(name, frame), f"ase:{kind}")
+                frame += 1
     except UnknownFileTypeError as error:
-        raise DataError("unknown file format", where=name, remedy="use .xyz, .extxyz, .db, .npz or another format that ASE reads.") from error
+        raise DataError(
+            "unknown file format", where=name, remedy="use .xyz, .extxyz, .db, .npz or another format that ASE reads."
+        ) from error
     except DataError:
         raise
     except Exception as error:

@@ -13,7 +13,9 @@ from intertwine.numerics import DataError
 DERIVED = ("edge_index", "shifts", "edge_attr", "batch", "ptr")  # not stored
 
 
-def flatten(graphs: Sequence[Graph], known: Mapping[str, str] | None = None) -> tuple[dict[str, Tensor], Tensor, dict[str, str], dict[str, str]]:
+def flatten(
+    graphs: Sequence[Graph], known: Mapping[str, str] | None = None
+) -> tuple[dict[str, Tensor], Tensor, dict[str, str], dict[str, str]]:
     """The fields of graphs, concatenated; floating-point ones in float64.
 
     Args:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -110,7 +111,7 @@ def _check_occupancy(frame: Frame) -> None:
     for name, value in (*frame.values.items(), *frame.columns.items()):
         if name.lower() in ("occupancy", "occupancies", "_atom_site_occupancy"):
             shares = _numbers_in(value)
-            partial = next((share for share in shares if not 0.999 <= share <= 1.001), None)
+            partial = next((share for share in shares if not 0.999 <= share <= 1.001), None) if any(shares) else None  # zeros say nothing
             if partial is not None:
                 remedy = "give structures of whole atoms, such as those of a supercell in which the sites are filled."
                 raise DataError(f"a site is occupied in part ({partial:g})", where=frame.where, remedy=remedy)
@@ -129,7 +130,10 @@ def is_isolated(frame: Frame) -> bool:
     """Whether it is one atom alone: by its ``config_type`` (as MACE's files have it), or because it does not repeat in space."""
     if len(frame.numbers) != 1:
         return False
-    told = any(key.lower() == "config_type" and str(value).lower() == "isolatedatom" for key, value in frame.values.items())
+    told = any(
+        key.lower() == "config_type" and re.sub(r"[\W_]", "", str(value)).lower() in ("isolatedatom", "isolatedatoms")
+        for key, value in frame.values.items()
+    )
     return told or frame.pbc is None or not frame.pbc.any()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -21,7 +21,7 @@ LISTED = 12  # unread quantities that a note names
 
 
 class Decision(NamedTuple):
-    """One label: ``key``, its name in the file; ``level``, "structure" or "atoms"; ``unit``, of the file; in ``frames`` ``of`` so many; why."""
+    """One label: ``key``, its name in the file; ``level``, "structure" or "atoms"; ``unit``, of the file; in ``frames`` of ``of``; why."""
 
     label: str
     key: str
@@ -31,10 +31,15 @@ class Decision(NamedTuple):
     of: int
     why: str
 
-    def line(self) -> str:
-        """As a row of a table."""
-        unit = f", {self.unit}" if self.unit else ""
-        return f"{self.label} <- {self.key} (of {self.level}{unit}), {self.frames} of {self.of} structures; {self.why}"
+
+def table(decisions: Sequence[Decision]) -> list[str]:
+    """The decisions as lines of a table."""
+    rows = [
+        (each.label, f"from {each.key}", f"of the {each.level}", each.unit, f"{each.frames} of {each.of} structures", each.why)
+        for each in decisions
+    ]
+    widths = [max(len(row[k]) for row in rows) for k in range(5)] if rows else []
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, [*widths, 0], strict=True)).rstrip() for row in rows]
 
 
 @dataclass
@@ -120,7 +125,9 @@ def _drop_invented(inventory: Inventory, result: Resolution) -> None:
     told = [id(found) for found in result.sources.values()]
     for entry in list(inventory):
         meaning = entry.meaning
-        invented = meaning is not None and meaning.quantity in ("energy", "free_energy", "forces") and entry.numeric and id(entry) not in told
+        invented = (
+            meaning is not None and meaning.quantity in ("energy", "free_energy", "forces") and entry.numeric and id(entry) not in told
+        )
         if invented and inventory.zero(entry):
             inventory.remove(entry)
             result.notes.append(f"{entry.key} is 0 in every frame, as readers write it where a file has none: not a label")
@@ -166,25 +173,33 @@ def _take_family(inventory: Inventory, result: Resolution) -> None:
     _say_families(families, chosen, result)
     _take_energy(families[chosen], chosen, inventory, result)
     own = families[chosen].get("energy")
-    if own is not None and "forces" in families[chosen] and not {"forces"} & set(result.sources) and result.sources.get("energy", own) is not own:
+    if (
+        own is not None
+        and "forces" in families[chosen]
+        and not {"forces"} & set(result.sources)
+        and result.sources.get("energy", own) is not own
+    ):
         told = result.sources["energy"].key
         if told != getattr(families[chosen].get("free_energy"), "key", None) and result.reasons["energy"] == "as told":
             text = f"forces read from {families[chosen]['forces'].key!r}, which stand beside {own.key!r}, not {told!r}"
             result.notes.append(f"{text}: --key forces=NAME chooses")
     taken = set(families[chosen])
     sources = {chosen: families[chosen]} | {
-        family: labels for family, labels in sorted(families.items(), key=lambda item: (preference(item[0]), item[0])) if not taken & set(labels)
+        family: labels
+        for family, labels in sorted(families.items(), key=lambda item: (preference(item[0]), item[0]))
+        if not taken & set(labels)
     }
     for family, labels in sources.items():
         if family != chosen and "energy" not in result.sources:
             _take_energy(labels, family, inventory, result)
         for label in ("forces", "stress", "virial", "dipole"):
-            if label == "dipole" and label in labels and labels[label].count < inventory.size:  # not needed, so no reason to refuse the file
-                result.notes.append(f"dipole not read: {labels[label].key!r} is in {labels[label].count} of {inventory.size} frames")
-            elif label in labels and label not in result.sources:
+            partial = label == "dipole" and label in labels and labels[label].count < inventory.size  # nobody asked for it
+            if label in labels and label not in result.sources and not partial:
                 result.take(label, labels[label], _why(labels[label], label, family))
                 if family != chosen:
-                    result.notes.append(f"{label} read from {labels[label].key!r}, of other names than the rest: --key {label}=NAME chooses")
+                    result.notes.append(
+                        f"{label} read from {labels[label].key!r}, of other names than the rest: --key {label}=NAME chooses"
+                    )
     for label, found in result.sources.items():
         if found.key != label and result.reasons[label] != "as told" and not any(note.startswith(f"{label} read") for note in result.notes):
             result.notes.append(f"{label} read from {found.key!r}")
@@ -214,9 +229,7 @@ def _say_families(families: Families, chosen: str, result: Resolution) -> None:
     others = [found.key for family in sorted(rivals) for found in families[family].values() if found.key not in told]
     if others:
         used = ", ".join(found.key for found in families[chosen].values())
-        how = " ".join(
-            f"--key {label}={families[rivals[0]][label].key}" for label in ("energy", "forces") if label in families[rivals[0]]
-        )
+        how = " ".join(f"--key {label}={families[rivals[0]][label].key}" for label in ("energy", "forces") if label in families[rivals[0]])
         result.notes.append(f"several families of labels: {used} read; {', '.join(others)} not" + (f" ({how} would)" if how else ""))
 
 
@@ -280,5 +293,3 @@ def _say_unread(inventory: Inventory, result: Resolution) -> None:
         names = [f"{entry.key} (of atoms)" if entry.per_atom else entry.key for entry in unread[:LISTED]]
         more = f" and {len(unread) - LISTED} more" if len(unread) > LISTED else ""
         result.notes.append(f"not used: {', '.join(names)}{more}; --key LABEL=NAME reads one as a label or an input")
-
-

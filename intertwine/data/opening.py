@@ -73,6 +73,21 @@ def is_archive(path: Path) -> bool:
 
 
 @contextlib.contextmanager
+def unmarked(path: Path) -> Iterator[Path]:
+    """The file, or where it begins with a byte-order mark a temporary copy in UTF-8 without it, for readers that know no marks."""
+    with path.open("rb") as file:
+        start = file.read(4)
+    if not any(start.startswith(mark) for mark, _ in MARKS):
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="intertwine-") as folder:
+        copy = Path(folder) / path.name
+        with text(path) as source, copy.open("w", encoding="utf-8") as sink:
+            shutil.copyfileobj(source, sink)
+        yield copy
+
+
+@contextlib.contextmanager
 def text(path: Path) -> Iterator[IO[str]]:
     """A file of text, unpacked: UTF-8, or what a byte-order mark says; any kind of line ends."""
     packing = ending(path)[1]

@@ -101,7 +101,7 @@ class Splits:
                     content = {name: arrays[name] for name in arrays.files}
             else:
                 content = json.loads(path.read_text())
-        except (OSError, ValueError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, zipfile.BadZipFile, RecursionError) as error:
             raise DataError(f"can't read the splits: {error}", where=str(path), remedy=remedy) from error
         if not isinstance(content, Mapping):
             raise DataError("splits must be named lists", where=str(path), remedy=remedy)
@@ -118,7 +118,7 @@ def split(
 
     Args:
         n: number of entries.
-        train, validation, test: a count, a fraction of n (a float below 1), or None, which one part may be: all the rest.
+        train, validation, test: a count, a share of n (a float of at most 1), or None, which one part may be: all the rest.
         seed: of the shuffle; the test set is drawn first, then validation, then training, so a smaller training set is a subset
             of a larger one and is tested on the same entries.
 
@@ -126,14 +126,14 @@ def split(
         InputError: a size is negative, sizes exceed n, more than one part takes the rest, or nothing is left to train on.
     """
     sizes = {"test": test, "validation": validation, "train": train}
-    counts = {part: _count(size, n, part) for part, size in sizes.items()}
-    rest = [part for part, count in counts.items() if count is None]
+    counts = {part: None if size is None else count(size, n, part) for part, size in sizes.items()}
+    rest = [part for part, number in counts.items() if number is None]
     if len(rest) > 1:
         raise InputError(f"{' and '.join(rest)} both take the rest", where="split", remedy="give all sizes but one.")
-    filled = {part: count or 0 for part, count in counts.items()}
+    filled = {part: number or 0 for part, number in counts.items()}
     total = sum(filled.values())
     if total > n:
-        asked = " + ".join(str(count) for count in counts.values() if count)
+        asked = " + ".join(str(number) for number in counts.values() if number)
         raise InputError(f"{asked} = {total} entries of a data set of {n}", where="split", remedy=f"ask for at most {n} in all.")
     if rest:
         filled[rest[0]] = n - total
@@ -144,13 +144,19 @@ def split(
     return Splits(order[validation_end : validation_end + filled["train"]], order[test_end:validation_end], order[:test_end])
 
 
-def _count(size: int | float | None, n: int, part: str) -> int | None:
-    if size is None:
-        return None
-    if isinstance(size, float) and 0 < size < 1:
-        return int(size * n)
-    if size < 0 or size != int(size):
-        raise InputError(f"size {size}", where=part, remedy="give a count, a fraction between 0 and 1, or None for the rest.")
+def count(size: int | float, n: int, part: str) -> int:
+    """How many of ``n`` entries a size is: itself, or for a share (a float of at most 1) that part of n, rounded down.
+
+    Raises:
+        InputError: it is negative, or neither a whole number nor a share.
+
+    >>> count(1, 40, "train"), count(1.0, 40, "train"), count(0.29, 100, "train")
+    (1, 40, 29)
+    """
+    if isinstance(size, float) and 0 < size <= 1:
+        return int(size * n + 1e-9 * n)  # 0.29 * 100 is 28.999999999999996
+    if not 0 <= size < float("inf") or size != int(size):
+        raise InputError(f"size {size}", where=part, remedy="give a count, a share between 0 and 1, or None for the rest.")
     return int(size)
 
 

@@ -158,8 +158,8 @@ class GraphStore(torch.utils.data.Dataset):
         return torch.unique(self.field("z")).tolist() if "z" in self.fields else []
 
     def save(self, folder: str | Path, *, replace: bool = True) -> None:
-        """Write one ``.npy`` a field, ``header.json`` and their checksums; the folder appears whole or not at all. Views are written as what
-        they show.
+        """Write one ``.npy`` a field, ``header.json`` and checksums; the folder appears whole or not at all. Views are written as what they
+        show.
 
         Args:
             folder: where to; a store of one name is not opened in the folder of another one.

@@ -139,7 +139,9 @@ def _comment(line: str, number: int, where: str) -> dict[str, Any]:
         pairs = key_val_str_to_dict(re.sub(r"(?i)\b(stress|virial|lattice)(\s*=)", r"\1__\2", line))
     except (ValueError, KeyError, IndexError, RecursionError) as error:
         raise DataError(
-            f"the comment in line {number} can't be read: {str(error)[:80]}", where=where, remedy='write key=value pairs, lists in "quotes".'
+            f"the comment in line {number} can't be read: {str(error)[:80]}",
+            where=where,
+            remedy='write key=value pairs, lists in "quotes".',
         ) from error
     return {name.removesuffix("__"): value for name, value in pairs.items() if not _is_number(name)}
 

@@ -7,13 +7,14 @@ from typing import Any
 
 import torch
 from ase.data import chemical_symbols
+from jaxtyping import Bool
 from torch import Tensor
 
 from intertwine.geometry import Graph
 from intertwine.groups import Cartesian
 from intertwine.nn import Backbone, ScalarHead, pool
 from intertwine.numerics import DataError, GeometryError
-from intertwine.tasks.references import References, composition
+from intertwine.tasks.references import References, composition, is_isolated
 from intertwine.tasks.task import Metric, Output, Task, label
 
 
@@ -35,7 +36,7 @@ class ForceField(Task):
         backbone: any model with scalars (0e).
         energy_weight: w_E.
         force_weight: w_F; 0 trains on energies alone.
-        stress_weight: w_S; needs periodic data with ``stress``.
+        stress_weight: w_S; needs data with ``stress``, periodic in two directions at least.
         loss: "l2", "l1" or "huber".
 
     Raises:
@@ -76,15 +77,15 @@ class ForceField(Task):
             gradients = torch.autograd.grad(interaction.sum(), inputs, create_graph=self.training, materialize_grads=True)
         result = {"energy": self.total(interaction, graph), "forces": -gradients[0]}
         if strain is not None:
-            bulk = graph.pbc.all(1).view(-1, 1, 1)
-            volume = torch.where(bulk, torch.linalg.det(graph.cell).abs().view(-1, 1, 1), 1.0)
-            result["stress"] = torch.where(bulk, gradients[1] / volume, torch.nan)
+            volume = torch.linalg.det(graph.cell).abs().view(-1, 1, 1)
+            defined = repeating(graph).view(-1, 1, 1)
+            result["stress"] = torch.where(defined, gradients[1] / torch.where(defined, volume, 1.0), torch.nan)
         return result
 
     def stressed(self, graph: Graph) -> bool:
-        """Whether the stress is wanted: if any graph is periodic in three directions (that of others in a batch is NaN), unless
+        """Whether the stress is wanted: if any graph is periodic in two directions at least (that of others in a batch is NaN), unless
         only energies and forces are being trained."""
-        return graph.get("cell") is not None and bool(graph.pbc.all(1).any()) and (not self.training or self.weights["stress"] > 0)
+        return graph.get("cell") is not None and bool(repeating(graph).any()) and (not self.training or self.weights["stress"] > 0)
 
     def total(self, interaction: Tensor, graph: Graph) -> Tensor:
         """Energies (eV) with the references, in float64."""
@@ -95,14 +96,14 @@ class ForceField(Task):
         return self.scale * pool(self.head(self.backbone(graph)).squeeze(-1), graph)
 
     def residuals(self, prediction: dict[str, Tensor], graph: Graph) -> dict[str, Tensor]:
-        """Energy per atom (eV), forces (eV/A), stress (eV/A^3) of the graphs that have one."""
+        """Energy per atom (eV), forces (eV/A), stress (eV/A^3) of the graphs that have one: a label of NaN is none."""
         result = {}
         if graph.get("energy") is not None:
             atoms = torch.bincount(graph.membership(), minlength=graph.graphs).clamp(min=1)
             result["energy"] = ((prediction["energy"] - graph.energy) / atoms).to(self.dtype)
         for name in ("forces", "stress"):
             if graph.get(name) is not None and name in prediction:
-                rows = graph.pbc.all(1) if name == "stress" else slice(None)  # a slab has no stress
+                rows = labelled(graph[name]) & (repeating(graph) if name == "stress" else True)
                 result[name] = prediction[name][rows] - graph[name][rows].to(prediction[name].dtype)
         return result
 
@@ -115,23 +116,24 @@ class ForceField(Task):
         Raises:
             DataError: a label of positive weight is missing or not finite.
         """
-        compositions, energies, forces, stress = [], [], [], []
+        compositions, energies, forces, stress, alone = [], [], [], [], []
         for number, graph in enumerate(graphs):
             compositions.append(composition(graph.z))
+            alone.append(is_isolated(graph))
             if self.weights["energy"] > 0 or graph.get("energy") is not None:
                 energies.append(label(graph, "energy", number))
-            if self.weights["forces"] > 0:
+            if self.weights["forces"] > 0 and not (alone[-1] and _absent(graph, "forces")):
                 forces.append(label(graph, "forces", number).square().mean())
-            if self.weights["stress"] > 0 and graph.get("cell") is not None and bool(graph.pbc.all()):
+            if self.weights["stress"] > 0 and graph.get("cell") is not None and bool(repeating(graph)) and not _absent(graph, "stress"):
                 stress.append(label(graph, "stress", number).square().mean())
         if not compositions:
             raise DataError("the training set is empty", where="training set", remedy="give more data, or a larger share for training.")
         if self.weights["stress"] > 0 and not stress:
-            raise DataError("nothing is periodic in three directions", where="training set", remedy="set the task's stress_weight to 0.")
+            raise DataError("nothing has a stress", where="training set", remedy="set the task's stress_weight to 0.")
         size = torch.ones(())
         if len(energies) == len(compositions):
             counts = torch.stack(compositions)
-            rest = self.references.fit(counts, torch.cat(energies)) / counts.sum(1).clamp(min=1)
+            rest = self.references.fit(counts, torch.cat(energies), torch.tensor(alone)) / counts.sum(1).clamp(min=1)
             size = rest.square().mean().sqrt()
         self.energy_scale.fill_(size if size > 1e-6 else 1.0)
         force = torch.stack(forces).mean().sqrt() if forces else size
@@ -162,3 +164,21 @@ def strained(graph: Graph, pos: Tensor, strain: Tensor | None) -> Graph:
         graph.pos = pos + (pos.unsqueeze(1) @ symmetric.index_select(0, graph.membership())).squeeze(1)
         graph.cell = graph.cell + graph.cell @ symmetric
     return graph
+
+
+def repeating(graph: Graph) -> Bool[Tensor, " graphs"]:
+    """Which graphs have a stress: those that repeat along two lattice vectors at least, in a cell that has a volume.
+
+    Where it is two, V is that of the cell as given, so that V times the stress is the area times the tension of the slab, as ASE's cell
+    filters take it.
+    """
+    return (graph.pbc.sum(1) >= 2) & (torch.linalg.det(graph.cell) != 0)
+
+
+def labelled(label: Tensor) -> Bool[Tensor, " rows"]:
+    """Which rows of a label are there at all: absent ones are NaN."""
+    return ~label.isnan().flatten(1).any(1)
+
+
+def _absent(graph: Graph, name: str) -> bool:
+    return graph.get(name) is not None and bool(graph[name].isnan().all())

@@ -12,7 +12,7 @@ from intertwine.geometry import Graph
 from intertwine.nn import Backbone, ScalarHead, SetHead, VectorHead, pool
 from intertwine.numerics import DataError, InputError, choose
 from intertwine.o3 import Irreps
-from intertwine.tasks.references import References, composition
+from intertwine.tasks.references import References, composition, is_isolated
 from intertwine.tasks.task import Metric, Output, Task, label
 
 
@@ -87,7 +87,7 @@ class Property(Task):
         Raises:
             DataError: the label is missing, not finite or not of the representation's size.
         """
-        values, compositions, atoms = [], [], []
+        values, compositions, atoms, alone = [], [], [], []
         width = 3 if self.vector else 1
         for number, graph in enumerate(graphs):
             value = label(graph, self.target, number).reshape(-1)
@@ -101,18 +101,19 @@ class Property(Task):
             atoms.append(graph.num_nodes)
             if graph.get("z") is not None:
                 compositions.append(composition(graph.z))
+                alone.append(is_isolated(graph))
         if not values:
             raise DataError("the training set is empty", where="training set", remedy="give more data, or a larger share for training.")
         y = torch.stack(values)
         if not self.vector:
-            y = self._centre(y.squeeze(-1), compositions)
+            y = self._centre(y.squeeze(-1), compositions, torch.tensor(alone))
         size = y / torch.tensor(atoms).sqrt().view(-1, *[1] * (y.ndim - 1)) if self.readout == "sum" else y
         self.scale.fill_(_size(size))
         self.spread.fill_(_size(y))
 
-    def _centre(self, y: Tensor, compositions: list[Tensor]) -> Tensor:
+    def _centre(self, y: Tensor, compositions: list[Tensor], isolated: Tensor) -> Tensor:
         if self.readout == "sum" and len(compositions) == len(y):
-            return self.references.fit(torch.stack(compositions), y)
+            return self.references.fit(torch.stack(compositions), y, isolated)
         self.mean.fill_(y.mean())
         return y - y.mean()
 

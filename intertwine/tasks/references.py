@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from intertwine.geometry import Graph
 from intertwine.numerics import segment
 
 SPECIES = 119  # atomic numbers 0 .. 118
@@ -23,14 +24,26 @@ class References(nn.Module):
         super().__init__()
         self.register_buffer("values", torch.zeros(SPECIES, dtype=torch.float64))
 
-    def fit(self, compositions: Float[Tensor, "graphs species"], y: Float[Tensor, " graphs"]) -> Float[Tensor, " graphs"]:
-        """Fit to targets ``y`` of graphs with the given numbers of atoms by species; returns what is left of ``y``."""
-        present = compositions.sum(0) > 0
-        counts = compositions[:, present]
-        solution = torch.linalg.lstsq(counts, y.unsqueeze(1), driver="gelsd").solution.squeeze(1)
+    def fit(
+        self, compositions: Float[Tensor, "graphs species"], y: Float[Tensor, " graphs"], isolated: Bool[Tensor, " graphs"] | None = None
+    ) -> Float[Tensor, " graphs"]:
+        """Fit to targets ``y`` of graphs with the given numbers of atoms by species; returns what is left of ``y``.
+
+        The value of a species that is there as an isolated atom is that atom's (the lowest, if there are several); the rest are fitted.
+        """
         self.values.zero_()
-        self.values[present] = solution
-        return y - counts @ solution
+        alone = torch.zeros(len(y), dtype=torch.bool) if isolated is None else isolated
+        for z in compositions[alone].argmax(1).unique().tolist():
+            self.values[z] = y[alone & (compositions[:, z] > 0)].min()
+        pinned = compositions[alone].sum(0) > 0
+        rest = y - compositions @ self.values.to(y)
+        free = (compositions.sum(0) > 0) & ~pinned
+        if free.any():
+            counts = compositions[:, free]
+            solution = torch.linalg.lstsq(counts, rest.unsqueeze(1), driver="gelsd").solution.squeeze(1)
+            self.values[free] = solution
+            rest = rest - counts @ solution
+        return rest
 
     def forward(self, z: Int[Tensor, " nodes"], membership: Int[Tensor, " nodes"], graphs: int) -> Float[Tensor, " graphs"]:
         """:math:`y_0` of each graph, float64."""
@@ -47,3 +60,8 @@ class References(nn.Module):
 def composition(z: Int[Tensor, " nodes"]) -> Float[Tensor, " species"]:
     """The number of atoms of each species, by atomic number, float64."""
     return torch.bincount(z, minlength=SPECIES).to(torch.float64)
+
+
+def is_isolated(graph: Graph) -> bool:
+    """Whether a graph is an isolated atom: one node that does not repeat in space."""
+    return graph.get("z") is not None and graph.num_nodes == 1 and (graph.get("cell") is None or not bool(graph.pbc.any()))

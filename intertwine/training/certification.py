@@ -14,7 +14,8 @@ from intertwine.geometry import Graph
 from intertwine.nn import SpeciesTable
 from intertwine.numerics import CheckpointError, DataError
 from intertwine.training.folder import SPLITS, Run
-from intertwine.training.setup import open_sets, read_splits
+from intertwine.training.partition import read_splits
+from intertwine.training.setup import open_sets
 
 TESTED = 6  # structures of the test set
 LARGEST = 64  # nodes: the force Jacobian of larger ones takes long, and they prove no more

@@ -101,6 +101,7 @@ def resolve(given: Mapping[str, Any] | Config | None = None, suggested: Mapping[
     for section, options in (("data", data), ("training", training)):
         for name, value in dataclasses.asdict(options).items():
             _check_range(f"{section}.{name}", name, value)
+            _check_text(f"{section}.{name}", value)
     if training.average >= 1:
         raise InputError(f"{training.average} is not below 1", where="training.average", remedy="give a decay such as 0.99.")
     return Config(data, _choice(merged["model"], MODELS, "model", "painn"), _choice(merged["task"], TASKS, "task", "force_field"), training)
@@ -200,6 +201,16 @@ def _check_range(where: str, name: str, value: Any) -> None:
             raise InputError(
                 f"{value} is out of range", where=where, remedy=f"give a number {'above' if name in POSITIVE else 'of at least'} {least}."
             )
+
+
+def _check_text(where: str, value: Any) -> None:
+    """Raise an :class:`InputError` for text that no file of a run can hold: a path whose bytes are not UTF-8, for one."""
+    for text in (*value, *value.values()) if isinstance(value, dict) else (value,):
+        try:
+            str(text).encode()
+        except UnicodeEncodeError as error:
+            shown = str(text).encode("utf-8", "backslashreplace").decode()
+            raise InputError(f"{shown} is not UTF-8", where=where, remedy="rename the file.") from error
 
 
 def _plain(values: Mapping[str, Any], function: Any) -> dict[str, Any]:

@@ -39,6 +39,9 @@ def evaluate(run: Run, store: GraphStore, *, batch_size: int = 32) -> dict[str, 
     note = f"{_symbols(unseen)}: not in the training set, so errors of structures with them mean little"
     if unseen and not any("not in the training set" in known for known in store.notes):
         store.notes.append(note)
+    alone = store.isolated()
+    if "energy" in store.fields and bool(alone.any()) and not bool(alone.all()):  # reference energies, no predictions
+        store = store.subset((~alone).nonzero().flatten())
     edges = store.connected(run.task.cutoff)
     scores = score(run.task, Loader(edges, batch_size))
     result: dict[str, dict[str, Any]] = {}
@@ -51,7 +54,7 @@ def evaluate(run: Run, store: GraphStore, *, batch_size: int = 32) -> dict[str, 
         if output is not None and output.affine:
             result[target]["mse"] = result[target]["rmse"] ** 2  # how the field reports errors of positions
         if target in store.fields and output is not None and output.level == "node" and not output.affine:
-            size = metric.factor * float(store.field(target).square().mean().sqrt())
+            size = metric.factor * float(store.field(target).square().nanmean().sqrt())
             result[target] |= {"size": size} | ({"relative": mae / size} if size > 0 else {})
     if not result:
         labels = ", ".join(run.task.metrics)
@@ -143,4 +146,7 @@ def _groups(graphs: Iterable[Graph], size: int) -> Iterator[list[Graph]]:
 
 
 def _labelled(task: Task, store: GraphStore, target: str) -> bool:
-    return target in store.fields or (task.name == "dynamics" and "target_pos" in store.fields)
+    """Whether any structure has this label; one that is NaN is absent."""
+    if target in store.fields:
+        return not bool(store.field(target).isnan().all())
+    return task.name == "dynamics" and "target_pos" in store.fields

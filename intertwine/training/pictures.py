@@ -65,7 +65,8 @@ def curves(rows: list[dict[str, float | int]]) -> dict[str, list[float]]:
 
 
 def comparison(run: Run, test: GraphStore) -> dict[str, tuple[np.ndarray, np.ndarray, str]]:
-    """Predictions and labels of each target, as (predicted, true, unit): energies per atom, affine points as displacements."""
+    """Predictions and labels of each target, as (predicted, true, unit): energies per atom, affine points as displacements. Structures
+    without a label (NaN) are left out, and targets that none has."""
     predictions = predict(run, (test[k] for k in range(len(test))), strict=False)
     graphs = [test[k] for k in range(len(test))]
     result = {}
@@ -73,14 +74,17 @@ def comparison(run: Run, test: GraphStore) -> dict[str, tuple[np.ndarray, np.nda
         field = "target_pos" if name == "pos" else name
         if field not in test.fields or field not in graphs[0]:
             continue
-        p = [np.atleast_1d(prediction[name]) for prediction in predictions]
-        t = [graph[field].numpy().reshape(p[k].shape) for k, graph in enumerate(graphs)]
+        here = [k for k, graph in enumerate(graphs) if name in predictions[k] and not bool(graph[field].isnan().any())]
+        if not here:
+            continue
+        p = [np.atleast_1d(predictions[k][name]) for k in here]
+        t = [graphs[k][field].numpy().reshape(values.shape) for k, values in zip(here, p, strict=True)]
         unit = output.unit
         if name == "energy":
-            p, t = ([values / graph.num_nodes for values, graph in zip(side, graphs, strict=True)] for side in (p, t))
+            p, t = ([values / graphs[k].num_nodes for values, k in zip(side, here, strict=True)] for side in (p, t))
             unit = "eV/atom"
         if output.affine:
-            p, t = ([values - graph.pos.numpy() for values, graph in zip(side, graphs, strict=True)] for side in (p, t))
+            p, t = ([values - graphs[k].pos.numpy() for values, k in zip(side, here, strict=True)] for side in (p, t))
         result[name] = (np.concatenate(p), np.concatenate(t), unit)
     return result
 
@@ -92,5 +96,7 @@ def by_species(test: GraphStore, compared: dict[str, tuple[np.ndarray, np.ndarra
     from ase.data import chemical_symbols
 
     residual = compared["forces"][0] - compared["forces"][1]
-    z = test.field("z").numpy()
+    z = test.field("z")[~test.field("forces").isnan().any(1)].numpy() if "forces" in test.fields else test.field("z").numpy()
+    if len(z) != len(residual):  # a structure of which some atoms have no force is left out whole
+        return {}
     return {chemical_symbols[k]: residual[z == k] for k in np.unique(z)}

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from intertwine.data import GraphStore
+from intertwine.data.labels import table
 from intertwine.numerics import CheckpointError, InputError, IntertwineError
 from intertwine.tasks import Task
 from intertwine.training.certification import conclude
@@ -20,8 +21,9 @@ from intertwine.training.checkpoint import load_checkpoint
 from intertwine.training.config import Config, merge, read_config, resolve, write_sections
 from intertwine.training.evaluation import evaluate
 from intertwine.training.folder import CHECKPOINTS, CONFIG, REPORT, SPLITS, load_run, make_folder, write_json
+from intertwine.training.partition import read_splits
 from intertwine.training.progress import Progress, duration
-from intertwine.training.setup import Sets, labels_of, open_sets, read_splits, save_splits, settle
+from intertwine.training.setup import Sets, labels_of, open_sets, save_splits, settle
 
 
 def train(
@@ -145,6 +147,7 @@ def _train(config: Config, sets: Sets, folder: Path, state: dict[str, Any] | Non
         if show:
             _introduce(progress, config, sets, task, folder, state)
         about = {"config": config.sections(), "species": sets.train.species(), "units": sets.source.units, "data": sets.source.name}
+        about["labels"] = [decision._asdict() for decision in sets.source.decisions]
         prepared = sets.prepared(task.cutoff, labels_of(config, sets.source))
         several = helpers(folder, options.devices, torch.get_num_threads()) if options.devices > 1 else contextlib.nullcontext(0)
         with several as port:
@@ -235,7 +238,8 @@ def _report(folder: Path, config: Config, sets: Sets, task: Task, say: Callable[
         "structures": {"train": len(sets.train), "validation": len(sets.validation), "test": len(sets.test)},
         "epochs": last["epoch"], "steps": last["steps"], "seconds": last["seconds"], "best_epoch": trained.epoch,
         "validation": {name.removeprefix("validation_"): value for name, value in best.items() if name.startswith("validation_")},
-        "test": test, "statistics": task.describe(), "notes": list(sets.source.notes), "written": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "test": test, "statistics": task.describe(), "notes": list(sets.source.notes),
+        "labels": [decision._asdict() for decision in sets.source.decisions], "written": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }  # fmt: skip
     write_json(folder / REPORT, report)  # before what may take a while or go wrong
     _conclude(say, report)
@@ -250,6 +254,8 @@ def _report(folder: Path, config: Config, sets: Sets, task: Task, say: Callable[
 def _introduce(progress: Progress, config: Config, sets: Sets, task: Task, folder: Path, state: dict[str, Any] | None) -> None:
     for note in sets.source.notes:
         progress.say(f"note: {note}")
+    for k, line in enumerate(table(sets.source.decisions)):
+        progress.say(f"{'' if k else 'labels':8} {line}")
     progress.say(
         f"data     {_stem(config)}: {len(sets.train)} structures to train on, {len(sets.validation)} to validate, {len(sets.test)} to test"
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -15,18 +14,17 @@ from typing import Any
 import torch
 from ase.data import chemical_symbols
 
-from intertwine.data import DATASETS, QM9, GraphStore, Splits, open_dataset, split
+from intertwine.data import DATASETS, QM9, GraphStore, Splits, open_dataset
 from intertwine.geometry import connect
 from intertwine.models import MODELS
 from intertwine.numerics import DataError, InputError, write_atomically
 from intertwine.training.config import Config, merge, resolve
 from intertwine.training.options import DataOptions, TrainingOptions
+from intertwine.training.partition import divide, fingerprint, note, without_isolated
 from intertwine.training.signature import arguments, convert
 
 #: Labels, besides QM9's, that do not grow with the size of a structure, and so are means over atoms.
 INTENSIVE = re.compile(r"homo|lumo|.*gap|temperature|.*_per_atom", re.IGNORECASE)
-ENTRIES = 1000  # at each end of the data, that tell whether they have changed
-LARGEST_VALIDATION = 1000
 COUNTED = 100  # structures whose neighbours and displacements are looked at
 HOW_TO_NAME = "name the file's labels: --key energy=NAME --key forces=NAME (units by --unit energy=kcal/mol), or one by --target NAME."
 
@@ -73,7 +71,7 @@ def open_sets(options: DataOptions, *, splits: Splits | None = None, store: Grap
     """
     about: dict[str, Any] = {"keys": options.keys, "units": options.units, "target": options.target, "progress": progress}
     whole = store if store is not None else open_dataset(options.source, limit=options.limit, **about)
-    apart = open_dataset(options.test, **about) if options.test else None
+    apart = _apart(options, whole, about) if options.test else None
     if splits is None:
         splits = divide(whole, options, has_test=apart is not None)
         if apart is not None:
@@ -84,48 +82,30 @@ def open_sets(options: DataOptions, *, splits: Splits | None = None, store: Grap
     splits.check(len(whole), where=options.indices or options.source)
     if not len(splits.train):
         raise DataError("the training set is empty", where=options.source, remedy="give more data, or a larger share for training.")
+    splits = without_isolated(whole, splits, options)
+    if apart is not None and bool((alone := apart.isolated()).any()):
+        note(whole, f"{int(alone.sum())} isolated atoms of {options.test} are not tested on")
+        apart = apart.subset((~alone).nonzero().flatten())
     test = apart if apart is not None else whole.subset(splits.test)
     sets = Sets(whole, splits, whole.subset(splits.train), whole.subset(splits.validation), test)
     unseen = [chemical_symbols[z] for z in sets.species() if z not in sets.train.species()]
     if unseen:
-        _note(whole, f"{', '.join(unseen)}: not in the training set, so predictions for them mean little")
+        note(whole, f"{', '.join(unseen)}: not in the training set, so predictions for them mean little")
     return sets
 
 
-def _note(store: GraphStore, note: str) -> None:
-    if note not in store.notes:
-        store.notes.append(note)
-
-
-def divide(store: GraphStore, options: DataOptions, *, has_test: bool) -> Splits:
-    """The split that the options ask for: from a file, the data set's own, or random.
-
-    Raises:
-        DataError, InputError: as :func:`intertwine.data.split`.
-    """
-    if options.indices:
-        return Splits.load(options.indices)
-    sizes = (options.train, options.validation, options.test_size)
-    if store.splits is not None:
-        return _first(store, store.splits, sizes)
-    n = len(store)
-    validation = options.validation if options.validation is not None else min(LARGEST_VALIDATION, n // 10)
-    test = 0 if has_test else (options.test_size if options.test_size is not None else n // 10)
-    return split(n, train=options.train, validation=validation, test=test, seed=options.seed)
-
-
-def _first(store: GraphStore, own: Splits, sizes: tuple[int | float | None, ...]) -> Splits:
-    """The data set's own parts, shortened to their first entries where a size is given: the test set stays the protocol's."""
-    parts: list[torch.Tensor] = []
-    for (name, part), size in zip((("train", own.train), ("validation", own.validation), ("test", own.test)), sizes, strict=True):
-        count = len(part) if size is None else int(size * len(part)) if isinstance(size, float) and 0 < size < 1 else int(size)
-        if count > len(part) or count < 0 or (size is not None and size >= 1 and size != count):
-            remedy = f"ask for at most {len(part)}, or give your own split with data.indices."
-            raise InputError(f"{size} entries of a part of {len(part)}", where=f"{store.name}: {name}", remedy=remedy)
-        if count < len(part):
-            _note(store, f"{name}: the first {count} of the {len(part)} entries that {store.name} prescribes")
-        parts.append(part[:count])
-    return Splits(*parts)
+def _apart(options: DataOptions, whole: GraphStore, about: dict[str, Any]) -> GraphStore:
+    """The file that is the test set. Its labels are read from what those of ``whole`` were read from, or a note says from what."""
+    keys = {decision.label: decision.key for decision in whole.decisions}
+    try:
+        return open_dataset(str(options.test), **about | {"keys": (keys if options.test not in DATASETS else {}) or about["keys"]})
+    except DataError:
+        apart = open_dataset(str(options.test), **about)
+    other = {decision.label: decision.key for decision in apart.decisions}
+    names = [f"{label} from {key!r}" for label, key in other.items() if label in keys and key.lower() != keys[label].lower()]
+    if names:
+        note(whole, f"{options.test} has labels of other names: {', '.join(names)}")
+    return apart
 
 
 def suggest(sets: Sets, given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -262,10 +242,11 @@ def _task_of(store: GraphStore, target: str | None) -> str:
         return "force_field"
     if "energy" in fields:
         if target is None:
-            _note(store, "no forces: energy is learned as a property; --key forces=NAME, if the file calls them so")
+            note(store, "no forces: energy is learned as a property; --key forces=NAME, if the file calls them so")
         return "property"
     labels = ", ".join(name for name in fields if name not in ("pos", "z", "cell", "pbc")) or "none"
-    raise InputError(f"which label to learn? The data have {labels}", where="data.target", remedy=HOW_TO_NAME)
+    hint = next((f"{note}." for note in store.notes if note.startswith("the comment lines hold")), HOW_TO_NAME)
+    raise InputError(f"which label to learn? The data have {labels}", where="data.target", remedy=hint)
 
 
 def _property(store: GraphStore, target: str) -> dict[str, Any]:
@@ -275,28 +256,8 @@ def _property(store: GraphStore, target: str) -> dict[str, Any]:
     mean = not known.extensive if known is not None else INTENSIVE.fullmatch(target) is not None
     readout = "mean" if mean and not vector else "sum"
     if readout == "sum" and known is None and not vector and target != "energy":
-        _note(store, f"readout sum: {target} is taken as extensive; for an intensive quantity say --set task.readout=mean")
+        note(store, f"readout sum: {target} is taken as extensive; for an intensive quantity say --set task.readout=mean")
     return {"target": target, "unit": store.units.get(target, ""), "representation": "1o" if vector else "0e", "readout": readout}
-
-
-class KeptSplits(Splits):
-    """The split of a run, and the fingerprint of the data that it was made for; None in old runs."""
-
-    fingerprint: str | None = None
-
-
-def read_splits(path: Path) -> Splits | None:
-    """The split that a run folder keeps, if it is there.
-
-    Raises:
-        DataError: the file is damaged.
-    """
-    if not path.is_file():
-        return None
-    splits = Splits.load(path)
-    kept = KeptSplits(splits.train, splits.validation, splits.test)
-    object.__setattr__(kept, "fingerprint", json.loads(path.read_text()).get("fingerprint"))
-    return kept
 
 
 def save_splits(sets: Sets, path: Path) -> None:
@@ -306,15 +267,3 @@ def save_splits(sets: Sets, path: Path) -> None:
         CheckpointError: the file can't be written.
     """
     write_atomically(path, json.dumps({**sets.splits.to_dict(), "fingerprint": fingerprint(sets.source)}).encode())
-
-
-def fingerprint(store: GraphStore) -> str:
-    """SHA-256 of the number of entries, and of all fields of the first and the last 1,000 of them."""
-    n = len(store)
-    ends = store.subset(range(n) if n <= 2 * ENTRIES else [*range(ENTRIES), *range(n - ENTRIES, n)])
-    digest = hashlib.sha256(str(n).encode())
-    for name in sorted(ends.fields):
-        value = ends.field(name).contiguous()
-        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        digest.update(value.numpy().tobytes())
-    return digest.hexdigest()

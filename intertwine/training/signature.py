@@ -56,7 +56,10 @@ def convert(value: Any, hint: Any, *, where: str) -> Any:
     Raises:
         InputError: the value does not fit.
     """
-    for option in _options(hint):
+    options = _options(hint)
+    if isinstance(value, float):  # where whole numbers and others are both taken, 1.0 (a share) is not 1 (a count)
+        options = tuple(sorted(options, key=lambda option: option is not float))
+    for option in options:
         fits, result = _fit(value, option)
         if fits:
             return result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,6 +34,19 @@ def _bytes(name: str, content: bytes) -> Callable[[Path], Path]:
         return path
 
     return make
+
+
+def _link(name: str, target: str) -> Callable[[Path], Path]:
+    def make(folder: Path) -> Path:
+        (folder / name).symlink_to(target)
+        return folder / name
+
+    return make
+
+
+def _pipe(folder: Path) -> Path:
+    os.mkfifo(folder / "a.xyz")
+    return folder / "a.xyz"
 
 
 def _npz(**arrays: np.ndarray) -> Callable[[Path], Path]:
@@ -101,5 +115,13 @@ BAD_FILES: dict[str, tuple[Callable[[Path], Path], tuple[str, ...]]] = {
     "npz without positions": (_npz(coords=None), ("'pos'",)),
     "npz with wrong atoms": (_npz(coords=np.zeros((3, 4, 3))), ("(3, 4, 3)", "2 atoms")),
     "npz with few energies": (_npz(energies=np.zeros(2)), ("energy", "(2,)")),
+    "a device": (_link("a.xyz", "/dev/zero"), ("a device or a pipe",)),
+    "a pipe": (_pipe, ("a device or a pipe",)),
+    "types of LAMMPS": (_text("a.xyz", "2\nAtoms. Timestep: 7\n1 0 0 0\n2 0 0 1\n"), ("frame 0", "types", "no elements")),
+    "more atoms than the file holds": (_text("a.xyz", frame(count=10**12)), ("frame 0", "1,000,000,000,000 atoms")),
+    "an atom a light year away": (_text("a.xyz", GOOD + frame(atoms=("H 0 0 1e26 0 0 0",))), ("frame 1", "position of atom 0")),
+    "a cell of nothing": (_text("a.xyz", '1\nLattice="1e-30 0 0 0 1 0 0 0 1" pbc="T T T"\nH 0 0 0\n'), ("frame 0", "lattice vector")),
+    "half an atom": (_text("a.xyz", "1\nProperties=species:S:1:pos:R:3:occupancy:R:1\nH 0 0 0 0.5\n"), ("frame 0", "occupied")),
+    "archive that is none": (_bytes("a.tar.gz", PACKED), ("archive",)),
     "npz with NaN": (_npz(forces=NAN_FORCES), ("forces", "frame 2")),
 }

@@ -91,6 +91,45 @@ def test_stress_is_the_derivative_by_strain(name: str, backbone, crystal: Graph)
             assert stress[0, a, b].item() == pytest.approx(numeric, rel=1e-6, abs=1e-9)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_stress_of_a_slab_is_the_derivative_of_its_area(name: str, backbone, crystal: Graph) -> None:
+    """V sigma_ab = dE/d(eps_ab) for a, b in the plane, with the volume of the cell as given: a larger vacuum, a smaller number."""
+    task = made(backbone(name)).eval()
+    cell = torch.tensor([[4.1, 0.3, 0.0], [0.2, 4.6, 0.0], [0.0, 0.0, 15.0]], dtype=torch.float64)
+    slab = Graph(crystal.pos, z=crystal.z, cell=cell, pbc=[True, True, False])
+    stress = task(slab)["stress"]
+    for a, b in ((0, 0), (1, 1), (0, 1)):
+        strain = torch.zeros(3, 3, dtype=torch.float64)
+        strain[a, b] += 0.5 * H
+        strain[b, a] += 0.5 * H
+        energies = []
+        for sign in (1, -1):
+            deformation = torch.eye(3, dtype=torch.float64) + sign * strain
+            graph = Graph(slab.pos @ deformation, z=slab.z, cell=cell @ deformation, pbc=[True, True, False])
+            energies.append(task(graph)["energy"].item())
+        numeric = (energies[0] - energies[1]) / (2 * H) / torch.linalg.det(cell).abs().item()
+        assert stress[0, a, b].item() == pytest.approx(numeric, rel=1e-6, abs=1e-9)
+    thick = Graph(slab.pos, z=slab.z, cell=torch.cat([cell[:2], 2 * cell[2:]]), pbc=[True, True, False])
+    assert torch.allclose(task(thick)["stress"], stress / 2, rtol=1e-12, atol=0)
+
+
+def test_absent_labels_are_no_targets(backbone, molecule) -> None:
+    """NaN in a label is a label that is not there; NaN in a prediction is an error that must be seen."""
+    task = made(backbone("painn"))
+    atom = Graph(torch.zeros(1, 3, dtype=torch.float64), z=[6], energy=-1.0, forces=torch.full((1, 3), float("nan"), dtype=torch.float64))
+    whole = molecule(3, energy=-3.0, forces=torch.ones(3, 3, dtype=torch.float64))
+    task.fit([atom, whole])
+    assert float(task.references.values[6]) == -1.0
+    total, entries = task.train().losses(task(collate([atom, whole])), collate([atom, whole]))["forces"]
+    assert entries == 9
+    assert torch.isfinite(total)
+    prediction = {name: value * float("nan") for name, value in task(whole).items()}
+    assert all(torch.isnan(r).all() and len(r) for r in task.residuals(prediction, whole).values())
+    whole.forces[1, 0] = float("nan")
+    with pytest.raises(DataError, match="'forces' is not finite"):
+        task.fit([whole])
+
+
 def test_stress_of_a_batch_is_that_of_each(backbone, make_crystal) -> None:
     task = made(backbone("painn")).eval()
     graphs = [make_crystal(n) for n in (2, 3, 1)]
@@ -104,8 +143,9 @@ def test_stress_of_a_batch_is_that_of_each(backbone, make_crystal) -> None:
 def test_stress_only_where_it_has_a_meaning(backbone, molecule, crystal: Graph) -> None:
     task = made(backbone("painn")).eval()
     assert "stress" not in task(molecule())
-    slab = Graph(crystal.pos, z=crystal.z, cell=crystal.cell[0], pbc=[True, True, False])
-    assert "stress" not in task(slab)
+    slab, wire = (Graph(crystal.pos, z=crystal.z, cell=crystal.cell[0], pbc=[True, two, False]) for two in (True, False))
+    assert "stress" in task(slab)
+    assert "stress" not in task(wire)
     assert "stress" not in task.train()(crystal)  # not trained on
     assert "stress" in made(backbone("painn"), stress_weight=1.0).train()(crystal)
 
@@ -209,18 +249,18 @@ def test_targets_without_labels_or_weight_are_left_out(backbone, molecule) -> No
 
 
 def crystals() -> Graph:
-    """A bulk cell, a slab and a bulk cell, in one batch, with stress labels."""
+    """A bulk cell, a wire and a bulk cell, in one batch, with stress labels."""
     generator = torch.Generator().manual_seed(3)
     stress = torch.ones(1, 3, 3, dtype=torch.float64)
     return collate([
         Graph(torch.rand(3, 3, generator=generator, dtype=torch.float64) * 4, z=[6, 8, 1], cell=torch.eye(3) * (4.0 + k), pbc=pbc,
               energy=float(k), forces=torch.zeros(3, 3, dtype=torch.float64), stress=stress)
-        for k, pbc in enumerate([(True, True, True), (True, True, False), (True, True, True)])
+        for k, pbc in enumerate([(True, True, True), (True, False, False), (True, True, True)])
     ])  # fmt: skip
 
 
 def test_stress_does_not_depend_on_the_batch(backbone) -> None:
-    """A slab among bulk cells has no stress and takes none from them."""
+    """A wire among bulk cells has no stress and takes none from them."""
     task, batch = made(backbone("painn"), stress_weight=1.0), crystals()
     together = task.eval()(batch)["stress"]
     assert torch.isnan(together[1]).all()
@@ -233,9 +273,9 @@ def test_stress_does_not_depend_on_the_batch(backbone) -> None:
     assert all(torch.isfinite(p.grad).all() for p in task.parameters() if p.grad is not None)
 
 
-def test_fit_refuses_stress_of_slabs_and_takes_forces_alone(backbone) -> None:
+def test_fit_refuses_stress_of_wires_and_takes_forces_alone(backbone) -> None:
     batch = crystals()
-    with pytest.raises(DataError, match="three directions"):
+    with pytest.raises(DataError, match="nothing has a stress"):
         ForceField(backbone("painn"), stress_weight=1.0).fit([batch[1]])
     alone = ForceField(backbone("painn"), energy_weight=0.0)
     graph = Graph(torch.randn(3, 3, dtype=torch.float64), z=[6, 8, 1], forces=torch.full((3, 3), 2.0, dtype=torch.float64))

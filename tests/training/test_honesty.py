@@ -10,7 +10,7 @@ import pytest
 import torch
 from ase import Atoms
 
-from intertwine.cli.train import whole
+from intertwine.cli.train import size
 from intertwine.data import GraphStore, Splits, open_dataset
 from intertwine.geometry import Graph
 from intertwine.integrations.calculator import Calculator
@@ -63,7 +63,7 @@ def test_sizes_shorten_the_prescribed_parts() -> None:
     short = open_dataset("ethanol", limit=20, progress=False)
     assert any("the split is random" in note for note in short.notes)
     assert not any("the split is random" in note for note in open_dataset("ethanol", progress=False).notes)
-    assert [whole(size) for size in (None, 4.0, 0.25)] == [None, 4, 0.25]
+    assert [size(text, "--train") for text in (None, "4.0", "4", "0.25", "1")] == [None, 4, 4, 0.25, 1]
 
 
 def test_readout_of_unknown_names_is_said() -> None:

@@ -1,0 +1,136 @@
+"""Which structures are trained on, validated on and tested on; what a run keeps of that."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+
+from intertwine.data import GraphStore, Splits, split
+from intertwine.data.splits import count
+from intertwine.numerics import InputError
+from intertwine.training.options import DataOptions
+
+ENTRIES = 1000  # at each end of the data, that tell whether they have changed
+LARGEST_VALIDATION = 1000
+
+
+def note(store: GraphStore, text: str) -> None:
+    """Say something of a data set, once."""
+    if text not in store.notes:
+        store.notes.append(text)
+
+
+def divide(store: GraphStore, options: DataOptions, *, has_test: bool) -> Splits:
+    """The split that the options ask for: from a file, the data set's own, or random.
+
+    Raises:
+        DataError, InputError: as :func:`intertwine.data.split`.
+    """
+    if options.indices:
+        return Splits.load(options.indices)
+    sizes = {"train": options.train, "validation": options.validation, "test": 0 if has_test else options.test_size}
+    if store.splits is not None:
+        return _first(store, store.splits, {**sizes, "test": options.test_size})
+    alone = store.isolated() if "energy" in store.fields else torch.zeros(len(store), dtype=torch.bool)
+    if alone.all():
+        alone = ~alone
+    others = (~alone).nonzero().flatten()
+    parts = split(len(others), **_sizes(store, sizes, len(others)), seed=options.seed)
+    picked = {part: others[getattr(parts, part)] for part in sizes}
+    return Splits(torch.cat([alone.nonzero().flatten(), picked["train"]]), picked["validation"], picked["test"])
+
+
+def _sizes(store: GraphStore, given: Mapping[str, int | float | None], n: int) -> dict[str, int | None]:
+    """Numbers of structures of the three parts: those given, shares of ``n`` as counts; the others take what is usual, and at most what is
+    left. Shares that together are 1 fill the set, to the last structure.
+
+    Raises:
+        InputError: a share for training rounds to nothing.
+    """
+    counts = {part: count(size, n, part) for part, size in given.items() if size is not None}
+    if given["train"] and not counts["train"]:
+        remedy = "give a number of structures, or a larger share."
+        raise InputError(f"the share {given['train']} of {n} structures is none", where="data.train", remedy=remedy)
+    shares = sum(size for size in given.values() if isinstance(size, float) and size <= 1)
+    numbers = any(size and not (isinstance(size, float) and size <= 1) for size in given.values())
+    if abs(shares - 1) < 1e-9 and not numbers and "train" in counts:
+        counts = {"validation": 0, "test": 0} | counts
+        counts["train"] = n - counts["validation"] - counts["test"]
+    left = max(n - sum(counts.values()), 0)
+    if "validation" not in counts:
+        counts["validation"] = min(LARGEST_VALIDATION, n // 10, left if "test" in counts else (left + 1) // 2)
+    if "test" not in counts:
+        counts["test"] = min(n // 10, max(n - counts.get("train", 0) - counts["validation"], 0))
+    for part in ("validation", "test"):
+        if counts[part] == 0 and given[part]:
+            note(store, f"{part}: the share {given[part]} of {n} structures is none")
+        elif counts[part] == 0 and given[part] is None and n >= 10:
+            note(store, f"no {part} set: the sizes given fill the data")
+    return {part: counts.get(part) for part in given}
+
+
+def without_isolated(store: GraphStore, splits: Splits, options: DataOptions) -> Splits:
+    """The split without isolated atoms in the validation and test sets: their energies are given as references, not predicted."""
+    if "energy" not in store.fields:
+        return splits
+    alone = store.isolated()
+    moved = [part for part in ("validation", "test") if bool(alone[getattr(splits, part)].any())]
+    if not moved or alone.all():
+        return splits
+    note(
+        store,
+        f"isolated atoms left out of the {' and '.join(moved)} set{'s' if len(moved) > 1 else ''} of {options.indices or 'the split'}",
+    )
+    validation, test = (part[~alone[part]] for part in (splits.validation, splits.test))
+    return Splits(splits.train, validation, test)
+
+
+def _first(store: GraphStore, own: Splits, sizes: Mapping[str, int | float | None]) -> Splits:
+    """The data set's own parts, shortened to their first entries where a size is given: the test set stays the protocol's."""
+    parts: list[torch.Tensor] = []
+    for name, size in sizes.items():
+        part = getattr(own, name)
+        number = len(part) if size is None else count(size, len(part), f"{store.name}: {name}")
+        if number > len(part):
+            remedy = f"ask for at most {len(part)}, or give your own split with data.indices."
+            raise InputError(f"{size} entries of a part of {len(part)}", where=f"{store.name}: {name}", remedy=remedy)
+        if number < len(part):
+            note(store, f"{name}: the first {number} of the {len(part)} entries that {store.name} prescribes")
+        parts.append(part[:number])
+    return Splits(*parts)
+
+
+class KeptSplits(Splits):
+    """The split of a run, and the fingerprint of the data that it was made for; None in old runs."""
+
+    fingerprint: str | None = None
+
+
+def read_splits(path: Path) -> Splits | None:
+    """The split that a run folder keeps, if it is there.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    if not path.is_file():
+        return None
+    splits = Splits.load(path)
+    kept = KeptSplits(splits.train, splits.validation, splits.test)
+    object.__setattr__(kept, "fingerprint", json.loads(path.read_text()).get("fingerprint"))
+    return kept
+
+
+def fingerprint(store: GraphStore) -> str:
+    """SHA-256 of the number of entries, and of all fields of the first and the last 1,000 of them."""
+    n = len(store)
+    ends = store.subset(range(n) if n <= 2 * ENTRIES else [*range(ENTRIES), *range(n - ENTRIES, n)])
+    digest = hashlib.sha256(str(n).encode())
+    for name in sorted(ends.fields):
+        value = ends.field(name).contiguous()
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.numpy().tobytes())
+    return digest.hexdigest()

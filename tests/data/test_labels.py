@@ -1,0 +1,300 @@
+"""Labels are decided once for a whole file: names in any case, one family, the energy that forces belong to, nothing invented."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.constraints import FixAtoms
+from ase.db import connect
+from ase.io import write
+
+from intertwine.data import GraphStore, open_dataset
+from intertwine.data.names import parse
+from intertwine.numerics import DataError
+
+WATER = np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 0.96], [0.93, 0.0, -0.24]])
+BOX = 'Lattice="{0} 0 0 0 {0} 0 0 0 {0}" '
+
+
+def frame(columns: dict[str, float], comment: str, *, symbols: str = "OHH") -> str:
+    """A structure whose column of forces is a multiple of the positions."""
+    names = "".join(f":{name}:R:3" for name in columns)
+    rows = []
+    for symbol, place in zip(symbols, WATER, strict=False):
+        numbers = [*place, *(factor * x for factor in columns.values() for x in place)]
+        rows.append(f"{symbol} {' '.join(f'{x:.8f}' for x in numbers)}")
+    return "\n".join([str(len(rows)), f"Properties=species:S:1:pos:R:3{names} {comment}", *rows]) + "\n"
+
+
+def opened(folder: Path, text: str, **options) -> GraphStore:
+    (folder / "a.xyz").write_text(text)
+    return open_dataset(str(folder / "a.xyz"), progress=False, **options)
+
+
+def factor(store: GraphStore) -> list[float]:
+    """What the forces of each structure are a multiple of."""
+    return [round(float(graph.forces[1, 2] / 0.96), 6) for graph in store]
+
+
+def said(store: GraphStore, *words: str) -> bool:
+    return any(all(word in note for word in words) for note in store.notes)
+
+
+@pytest.mark.parametrize("change", [str.lower, str.upper, str.title, str.swapcase])
+def test_names_count_in_any_case(change, tmp_path: Path) -> None:
+    """Half a file in one case, half in another."""
+    lattice, pbc, properties, energy, forces, stress = map(change, ("Lattice", "pbc", "Properties", "energy", "forces", "stress"))
+    atoms = "\n".join(f"{symbol} {x} {y} {z} {x} {y} {z}" for symbol, (x, y, z) in zip("OHH", WATER, strict=True))
+    other = (
+        f'3\n{lattice}="4 0 0 0 5 0 0 0 6" {pbc}="T T F" {properties}=species:S:1:pos:R:3:{forces}:R:3 {energy}=-2 {stress}="1 2 3 4 5 6"\n'
+    )
+    usual = '3\nLattice="4 0 0 0 5 0 0 0 6" pbc="T T F" Properties=species:S:1:pos:R:3:forces:R:3 energy=-1 stress="1 2 3 4 5 6"\n'
+    store = opened(tmp_path, (usual + atoms + "\n") * 3 + (other + atoms + "\n") * 3)
+    assert store.field("energy").tolist() == [-1.0] * 3 + [-2.0] * 3
+    assert store.field("pbc").tolist() == [[True, True, False]] * 6
+    assert factor(store) == [1.0] * 6
+    assert store[5].stress[0, 0].tolist() == [1.0, 6.0, 5.0]
+
+
+@pytest.mark.parametrize("names", ["REF_{}", "{}_dft", "mace_{}", "{}.wb97m", "my_code_{}"])
+def test_one_family_labels_the_file(names: str, tmp_path: Path) -> None:
+    """The family that has energies and forces is read, and not the other one's forces."""
+    energy, forces = names.format("energy"), names.format("forces")
+    store = opened(tmp_path, frame({"forces": 2.0, forces: 3.0}, f"{energy}=-7") * 4)
+    assert store.field("energy").tolist() == [-7.0] * 4
+    assert factor(store) == [3.0] * 4
+    assert said(store, "several families", energy, "forces not", "--key")
+    assert [(each.label, each.key) for each in store.decisions] == [("energy", energy), ("forces", forces)]
+
+
+def test_the_user_chooses_the_family(tmp_path: Path) -> None:
+    text = frame({"forces": 1.0, "REF_forces": 2.0, "dft_forces": 3.0}, "energy=-1 REF_energy=-2 dft_energy=-3") * 3
+    for keys, energy, forces in (
+        ({}, -2.0, 2.0),
+        ({"energy": "dft_energy"}, -3.0, 3.0),
+        ({"forces": "forces"}, -1.0, 1.0),
+        ({"energy": "REF_energy", "forces": "dft_forces"}, -2.0, 3.0),
+    ):
+        store = opened(tmp_path, text, keys=keys)
+        assert (store[0].energy.item(), factor(store)[0]) == (energy, forces)
+        assert said(store, "several families")
+
+
+def test_a_family_that_labels_more_frames_wins(tmp_path: Path) -> None:
+    both, one = frame({"forces": 1.0, "REF_forces": 2.0}, "energy=-1 REF_energy=-2"), frame({"forces": 1.0}, "energy=-1")
+    assert opened(tmp_path, both * 2 + one * 3).field("energy").tolist() == [-1.0] * 5
+
+
+def test_names_of_other_quantities_are_no_energies(tmp_path: Path) -> None:
+    for name in ("kinetic_energy", "formation_energy", "energy_per_atom", "energy_error", "energy_above_hull", "zero_point_energy"):
+        assert parse(name) is None
+        store = opened(tmp_path, frame({}, f"{name}=1.5") * 2)
+        assert "energy" not in store.fields
+        assert said(store, "not used", name)
+    assert parse("dft_total_energy").family == "dft"
+    assert parse("REF_free_energy").quantity == "free_energy"
+
+
+@pytest.mark.parametrize(("energy", "free"), [("energy", "free_energy"), ("REF_energy", "REF_free_energy"), ("Energy", "FREE_ENERGY")])
+def test_forces_belong_to_the_free_energy(energy: str, free: str, tmp_path: Path) -> None:
+    forces = "REF_forces" if "REF" in energy else "forces"
+    text = frame({forces: 1.0}, f"{energy}=-1 {free}=-1.25")
+    store = opened(tmp_path, text * 3)
+    assert store.field("energy").tolist() == [-1.25] * 3
+    assert said(store, free, "derivative", f"--key energy={energy}")
+    assert opened(tmp_path, text * 3, keys={"energy": energy}).field("energy").tolist() == [-1.0] * 3
+    alone = opened(tmp_path, frame({}, f"{energy}=-1 {free}=-1.25") * 3)  # no forces: the energy proper
+    assert alone.field("energy").tolist() == [-1.0] * 3
+    assert said(alone, free)
+    half = opened(tmp_path, text * 2 + frame({forces: 1.0}, f"{energy}=-1"))
+    assert half.field("energy").tolist() == [-1.0] * 3
+    assert said(half, "2 of 3 frames")
+
+
+@pytest.mark.parametrize("name", ["a.traj", "a.json", "a.db"])
+def test_free_energies_of_calculators(name: str, tmp_path: Path) -> None:
+    images = []
+    for k in range(3):
+        atoms = Atoms("OHH", WATER)
+        atoms.calc = SinglePointCalculator(atoms, energy=-1.0 - k, free_energy=-1.5 - k, forces=WATER)
+        images.append(atoms)
+    if name.endswith("db"):
+        with connect(str(tmp_path / name)) as database:
+            for atoms in images:
+                database.write(atoms)
+    else:
+        write(tmp_path / name, images)
+    store = open_dataset(str(tmp_path / name), progress=False)
+    assert store.field("energy").tolist() == [-1.5, -2.5, -3.5]
+
+
+def test_what_a_reader_invents_is_no_label(tmp_path: Path) -> None:
+    """ASE's reader of LAMMPS dumps makes an energy of 0, and forces are there for one that has none in others' files."""
+    atoms = Atoms("OHH", WATER)
+    atoms.calc = SinglePointCalculator(atoms, energy=0.0, forces=WATER)
+    write(tmp_path / "a.traj", [atoms, atoms])
+    store = open_dataset(str(tmp_path / "a.traj"), progress=False)
+    assert "energy" not in store.fields
+    assert said(store, "energy is 0 in every frame")
+    atoms.calc = SinglePointCalculator(atoms, energy=-1.0, forces=0 * WATER)
+    write(tmp_path / "b.traj", [atoms, atoms])
+    assert "forces" not in open_dataset(str(tmp_path / "b.traj"), progress=False).fields
+    dump = "ITEM: TIMESTEP\n0\nITEM: NUMBER OF ATOMS\n2\nITEM: BOX BOUNDS pp pp pp\n0 9\n0 9\n0 9\n"
+    dump += "ITEM: ATOMS id type element x y z fx fy fz\n"
+    (tmp_path / "c.lammpstrj").write_text(dump + "1 1 O 1 1 1 0 0 0.5\n2 2 H 1 1 2 0 0 -0.5\n")
+    store = open_dataset(str(tmp_path / "c.lammpstrj"), progress=False)
+    assert "energy" not in store.fields
+    assert store[0].z.tolist() == [8, 1]
+    assert store[0].forces[0].tolist() == [0.0, 0.0, 0.5]
+
+
+def test_types_are_no_elements(tmp_path: Path) -> None:
+    header = "ITEM: TIMESTEP\n0\nITEM: NUMBER OF ATOMS\n1\nITEM: BOX BOUNDS pp pp pp\n0 9\n0 9\n0 9\nITEM: ATOMS id type x y z\n1 1 1 1 1\n"
+    data = "LAMMPS\n\n2 atoms\n2 atom types\n\n0 9 xlo xhi\n0 9 ylo yhi\n0 9 zlo zhi\n\nAtoms # atomic\n\n1 1 0 0 0\n2 2 0 0 1\n"
+    for name, text in {
+        "a.lammpstrj": header,
+        "a.lammps-data": data,
+        "a.xyz": "2\nAtoms. Timestep: 0\n1 0 0 0\n1 0 0 1\n",
+        "b.xyz": "3\nenergy=1\n2 0 0 0\n1 0 0 1\n1 0 1 0\n",
+    }.items():
+        (tmp_path / name).write_text(text)
+        with pytest.raises(DataError, match=r"types.*no elements[\s\S]*symbols") as caught:
+            open_dataset(str(tmp_path / name), progress=False)
+        assert "frame 0" in str(caught.value)
+    assert opened(tmp_path, "3\nenergy=1\n8 0 0 0\n1 0 0 1\n1 0 1 0\n")[0].z.tolist() == [8, 1, 1]
+    masses = data.replace("Atoms #", "Masses\n\n1 15.999\n2 1.008\n\nAtoms #")
+    (tmp_path / "b.lammps-data").write_text(masses)
+    assert open_dataset(str(tmp_path / "b.lammps-data"), progress=False)[0].z.tolist() == [8, 1]
+
+
+def test_the_reader_decides_what_is_qm9(tmp_path: Path) -> None:
+    for column in ("mulliken", "Mulliken", "gdb", "homo"):
+        text = frame({}, "energy=-1").replace("pos:R:3", f"pos:R:3:{column}:R:1")
+        store = opened(tmp_path, "\n".join(line + " 0.5" if line[:1] in "OH" else line for line in text.splitlines()) + "\n")
+        assert store.field("energy").tolist() == [-1.0]
+        assert said(store, "not used", column)
+
+
+def test_levels_do_not_follow_from_shapes(tmp_path: Path) -> None:
+    """A stress of a three-atom cell, a dipole of three atoms or one, a target with as many numbers as atoms."""
+    stress = np.arange(9.0).reshape(3, 3) + np.arange(9.0).reshape(3, 3).T
+    images = [Atoms("OHH", WATER, cell=[9, 9, 9], pbc=True, info={"REF_stress": stress, "dipole": np.ones(3), "q3": np.arange(3.0)})]
+    write(tmp_path / "a.traj", images)
+    with connect(str(tmp_path / "a.db")) as database:
+        database.write(images[0], data={"REF_stress": stress, "dipole": np.ones(3), "q3": np.arange(3.0)})
+    for name in ("a.traj", "a.db"):
+        store = open_dataset(str(tmp_path / name), target="q3", progress=False)
+        assert store.levels["stress"] == store.levels["dipole"] == store.levels["q3"] == "graph"
+        assert np.array_equal(store[0].stress[0].numpy(), stress)
+        assert store[0].q3.shape == (1, 3)
+        assert said(store, "q3", "chance")
+    many = [Atoms("OHH"[:n], WATER[:n], info={"q": np.arange(float(n)), "energy": -1.0}) for n in (1, 2, 3)]
+    write(tmp_path / "b.traj", many)
+    store = open_dataset(str(tmp_path / "b.traj"), target="q", progress=False)
+    assert store.levels["q"] == "node"  # one row an atom in structures of every size
+    assert store.field("q").tolist() == [0.0, 0.0, 1.0, 0.0, 1.0, 2.0]
+    single = [Atoms("O", WATER[:1], info={"energy": -1.0, "dipole": np.arange(3.0), "t": np.array([k])}) for k in range(2)]
+    write(tmp_path / "c.traj", single)
+    store = open_dataset(str(tmp_path / "c.traj"), target="t", progress=False)
+    assert store.levels["t"] == store.levels["dipole"] == "graph"
+    np.savez(tmp_path / "d.npz", Z=[8, 1, 1], R=np.zeros((2, 3, 3)), mu=np.ones((2, 3)), q=np.ones((2, 3)))
+    assert open_dataset(str(tmp_path / "d.npz"), keys={"dipole": "mu"}, target="q", progress=False).levels["q"] == "graph"
+
+
+def test_one_resolver_for_arrays_too(tmp_path: Path) -> None:
+    shape = {"R": np.zeros((2, 2, 3)), "Z": [8, 1]}
+    np.savez(tmp_path / "a.npz", **shape, REF_energy=[1.0, 2], forces=np.ones((2, 2, 3)), REF_forces=np.full((2, 2, 3), 2.0))
+    store = open_dataset(str(tmp_path / "a.npz"), progress=False)
+    assert (store[0].energy.item(), store[0].forces[0, 0].item()) == (1.0, 2.0)
+    assert said(store, "several families")
+    np.savez(tmp_path / "b.npz", **shape, energy=[1.0, 2], free_energy=[3.0, 4], forces=np.ones((2, 2, 3)))
+    store = open_dataset(str(tmp_path / "b.npz"), progress=False)
+    assert store.field("energy").tolist() == [3.0, 4.0]
+    assert [each.key for each in store.decisions] == ["free_energy", "forces"]
+
+
+@pytest.mark.parametrize("label", ["stress", "virial"])
+@pytest.mark.parametrize(("pbc", "present"), [("T T T", True), ("T T F", True), ("T F F", False), ("F F F", False)])
+def test_stress_where_two_directions_repeat(label: str, pbc: str, present: bool, tmp_path: Path) -> None:
+    """The file's number, for the cell as given; a file may mix structures with and without."""
+    numbers = '"1 6 5 6 2 4 5 4 3"'
+    bulk = frame({"forces": 1.0}, f'energy=-1 {BOX.format(5)}pbc="T T T" {label}={numbers}')
+    this = frame({"forces": 1.0}, f'energy=-1 {BOX.format(5)}pbc="{pbc}" ' + (f"{label}={numbers}" if present else ""))
+    store = opened(tmp_path, bulk + this + frame({"forces": 1.0}, "energy=-1"))
+    expected = torch.tensor([[1.0, 6, 5], [6, 2, 4], [5, 4, 3]], dtype=torch.float64) * (1 if label == "stress" else -1 / 125)
+    assert torch.allclose(store[0].stress[0], expected, rtol=1e-14, atol=0)
+    assert torch.equal(store[1].stress.isnan(), torch.full((1, 3, 3), not present))
+    assert store[2].stress.isnan().all()
+    assert said(store, "have no stress")
+    assert not present or torch.equal(store[1].stress, store[0].stress)
+
+
+def test_isolated_atoms(tmp_path: Path) -> None:
+    told = frame({}, f'energy=-13.6 config_type=IsolatedAtom {BOX.format(30)}pbc="T T T"', symbols="H")
+    bare = frame({}, "energy=-432.1", symbols="O")
+    store = opened(tmp_path, told + frame({"forces": 1.0}, "energy=-460") * 3 + bare)
+    assert store.isolated().tolist() == [True, False, False, False, True]
+    assert store[0].forces.isnan().all()
+    assert not bool(store[0].pbc.any()) if "pbc" in store.fields else True
+    assert said(store, "isolated atoms (H, O)")
+    crystal = frame({}, f'energy=-1 {BOX.format(2)}pbc="T T T"', symbols="H")
+    with pytest.raises(DataError, match=r"frame 3.*forces is missing"):  # one atom of a crystal is not isolated
+        opened(tmp_path, frame({"forces": 1.0}, "energy=-460") * 3 + crystal)
+
+
+def test_what_nobody_reads_is_said(tmp_path: Path) -> None:
+    atoms = Atoms("OHH", WATER, magmoms=[1, 0, 0], charges=[-1, 0.5, 0.5])
+    atoms.set_constraint(FixAtoms([0]))
+    atoms.calc = SinglePointCalculator(atoms, energy=-1.0, forces=WATER)
+    write(tmp_path / "a.traj", [atoms])
+    store = open_dataset(str(tmp_path / "a.traj"), progress=False)
+    assert said(store, "not used", "constraints", "initial_magmoms", "initial_charges")
+    cif = """data_x
+_cell_length_a 5
+_cell_length_b 5
+_cell_length_c 5
+_cell_angle_alpha 90
+_cell_angle_beta 90
+_cell_angle_gamma 90
+_symmetry_space_group_name_H-M 'P 1'
+loop_
+_atom_site_label
+_atom_site_type_symbol
+_atom_site_fract_x
+_atom_site_fract_y
+_atom_site_fract_z
+_atom_site_occupancy
+Na1 Na 0 0 0 {}
+Cl1 Cl 0.5 0.5 0.5 1.0
+"""
+    (tmp_path / "b.cif").write_text(cif.format("0.5"))
+    with pytest.raises(DataError, match=r"frame 0.*occupied in part \(0.5\)"):
+        open_dataset(str(tmp_path / "b.cif"), progress=False)
+    (tmp_path / "b.cif").write_text(cif.format("1.0"))
+    assert len(open_dataset(str(tmp_path / "b.cif"), progress=False)[0].z) == 2
+    with pytest.raises(DataError, match="occupied in part"):
+        opened(tmp_path, "1\nProperties=species:S:1:pos:R:3:occupancy:R:1\nNa 0 0 0 0.7\n")
+
+
+def test_energies_in_comments(tmp_path: Path) -> None:
+    for comment, key in {
+        "-76.5 converged=true": "comment:1",
+        "Coordinates from ORCA-job w E -76.5": "comment:E",
+        " energy: -76.5 gnorm: 0.01 xtb: 6.6": "comment:energy:",
+        "step 3 Etot=-7.65D+01 eV": "comment:Etot",
+    }.items():
+        text = "".join(f"1\n{comment}\nHe 0 0 {k}\n" for k in range(2))
+        assert opened(tmp_path, text, keys={"energy": key}).field("energy").tolist() == [-76.5] * 2
+    with pytest.raises(DataError, match=r"frame 1.*no number at 'comment:2'"):
+        opened(tmp_path, "1\na 1.5\nHe 0 0 0\n1\na b\nHe 0 0 0\n", keys={"energy": "comment:2"})
+    assert said(opened(tmp_path, "1\n-1.5 x\nHe 0 0 0\n"), "--key energy=comment:1")
+
+
+def test_frames_of_different_units_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"frame 1.*unit of energy is Ha, and eV"):
+        opened(tmp_path, frame({}, "energy=-1 energy_unit=eV") + frame({}, "energy=-1 energy_unit=Ha"))
