@@ -30,9 +30,8 @@ def parse(file: Any, name: str) -> Any:
     try:
         return json.load(file)
     except (json.JSONDecodeError, RecursionError) as error:
-        raise DataError(
-            f"not JSON, or truncated: {str(error)[:120]}", where=name, remedy="get the file again, or check its ending."
-        ) from error
+        what = f"not JSON, or truncated: {str(error)[:120]}"
+        raise DataError(what, where=place(name, 0), remedy="get the file again, or check its ending.") from error
 
 
 def read_pymatgen(data: Any, name: str) -> Iterator[Frame]:
