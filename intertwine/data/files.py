@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
@@ -13,13 +12,18 @@ import numpy as np
 from intertwine.data.assembly import assemble
 from intertwine.data.elements import ISOTOPES, TYPES
 from intertwine.data.frames import Frame, check, place
+from intertwine.data.hdf5 import ENDINGS as HDF5
+from intertwine.data.hdf5 import read_hdf5
 from intertwine.data.opening import DAMAGED, ending, is_archive, require_file, shown, text, unmarked, unpacked
 from intertwine.data.progress import progress_bar
+from intertwine.data.pymatgen_json import is_ase, parse, read_pymatgen
+from intertwine.data.sdf import read_sdf
 from intertwine.data.store import GraphStore
 from intertwine.data.xyz import read_xyz
 from intertwine.numerics import DataError
 
 XYZ = (".xyz", ".extxyz")
+OWN = (*XYZ, ".db", ".sdf", ".mol", ".json", ".npz", *HDF5)  # endings with a reader of their own; the rest is ASE's
 PER_ATOM = ("forces", "energies", "stresses", "charges", "magmoms", "born_effective_charges")  # of what ASE's calculators know
 
 
@@ -43,19 +47,32 @@ def read_file(
         from intertwine.data.npz import read_npz
 
         return read_npz(path, keys=keys, units=units, target=target, limit=limit)
-    frames: list[Frame] = []
-    cells: set[bytes] = set()
-    with progress_bar(f"reading {path.name}", limit, progress) as advance:
-        for frame in islice(read_frames(path), limit):
-            frames.append(check(frame, cells))
-            advance(1)
+    frames = collect(read_frames(path), path.name, limit, progress)
     if not frames:
         raise DataError(
             "the file holds no structures",
             where=shown(path),
             remedy="get it again; it may be truncated, or of another format than its name says.",
         )
-    return assemble(frames, name=str(path), keys=keys, units=units, target=target)
+    return settle(frames, name=str(path), keys=keys, units=units, target=target)
+
+
+def collect(frames: Iterator[Frame], name: str, limit: int | None, progress: bool) -> list[Frame]:
+    """The first frames, all of them sound, under a bar."""
+    found: list[Frame] = []
+    cells: set[bytes] = set()
+    with progress_bar(f"reading {name}", limit, progress) as advance:
+        for frame in islice(frames, limit):
+            found.append(check(frame, cells))
+            advance(1)
+    return found
+
+
+def settle(frames: list[Frame], **about: Any) -> GraphStore:
+    """:func:`assemble`, with what the readers decided among the notes."""
+    store = assemble(frames, **about)
+    store.notes[:0] = dict.fromkeys(note for frame in frames for note in frame.notes)
+    return store
 
 
 def read_frames(path: Path) -> Iterator[Frame]:
@@ -78,8 +95,12 @@ def _frames(path: Path, name: str) -> Iterator[Frame]:
         return _guarded(_text(path, name, read_xyz, None if packing else path.stat().st_size), name)
     if kind == ".db":
         return _database(path, name)
-    if kind == ".sdf":
-        return _guarded(_text(path, name, _read_sdf), name)
+    if kind in (".sdf", ".mol"):
+        return _guarded(_text(path, name, read_sdf), name)
+    if kind in HDF5:
+        return read_hdf5(path, name)
+    if kind == ".json":
+        return _guarded(_json(path, name), name)
     if kind == ".npz":
         raise DataError("arrays, not structures one by one", where=name, remedy="give the .npz itself to `intertwine train`.")
     return _ase(path, name)
@@ -149,30 +170,11 @@ def _require_elements(path: Path, name: str, kind: str) -> None:
         raise DataError("the atoms have types and no elements", where=place(name, 0), remedy=TYPES)
 
 
-def _read_sdf(file: Any, name: str) -> Iterator[Frame]:
-    """Every molecule of an SDF (ASE reads the first alone)."""
-    from ase.data import atomic_masses
-    from ase.io import read
-
-    for frame, block in enumerate(block for block in file.read().split("$$$$\n") if block.strip()):
-        try:
-            lines = block.split("\n")
-            isotopes = {}
-            for k, line in enumerate(lines[4 : 4 + int(lines[3][:3])]):
-                if line[31:34].strip() in ISOTOPES:
-                    isotopes[k] = ISOTOPES[line[31:34].strip()][1]
-                    lines[4 + k] = f"{line[:31]}H  {line[34:]}"
-            result = _from_atoms(read(io.StringIO("\n".join(lines)), format="sdf"), place(name, frame), "sdf")
-            if isotopes:
-                result.columns["masses"] = atomic_masses[result.numbers].copy()
-                result.columns["masses"][list(isotopes)] = list(isotopes.values())
-            yield result
-        except (ValueError, IndexError, KeyError, AttributeError) as error:
-            if isinstance(error, DataError):
-                raise
-            raise DataError(
-                f"not a V2000 molecule ({error})", where=place(name, frame), remedy="repair or delete that molecule."
-            ) from error
+def _json(path: Path, name: str) -> Iterator[Frame]:
+    """pymatgen's JSON or ASE's, by what is in it."""
+    with text(path) as file:
+        data = parse(file, name)
+    yield from _ase(path, name) if is_ase(data) else read_pymatgen(data, name)
 
 
 def _database(path: Path, name: str) -> Iterator[Frame]:

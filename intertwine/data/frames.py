@@ -32,9 +32,10 @@ class Frame:
         values: quantities of the whole structure, by the file's own names.
         columns: quantities of each atom (N, ...), by the file's own names.
         units: units that the file itself declares, by those names.
-        reader: what made the frame: "xyz", "qm9" (its authors' files), "sdf", "db", or "ase:" and the name of ASE's format.
+        reader: what made the frame: "xyz", "qm9" (its authors' files), "sdf", "hdf5", "pymatgen", "db", or "ase:" and ASE's format.
         comment: the comment line of an xyz file.
         atoms: the structure as ASE read it, where ASE did (``ase.Atoms``): constraints, masses, tags and all.
+        notes: what the reader decided about the file, one sentence each.
     """
 
     numbers: np.ndarray
@@ -48,6 +49,7 @@ class Frame:
     reader: str = ""
     comment: str = ""
     atoms: Any = None
+    notes: tuple[str, ...] = ()
 
 
 def place(path: Any, frame: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from intertwine.numerics import InputError, nearest
@@ -9,6 +10,15 @@ from intertwine.numerics import InputError, nearest
 #: What the library keeps each quantity in, and the dimension that its unit must have.
 CANONICAL = {"energy": "eV", "forces": "eV/A", "stress": "eV/A^3", "pos": "A", "dipole": "e*A"}
 DIMENSIONS = {"energy": "energy", "forces": "force", "stress": "pressure", "pos": "length", "dipole": "dipole"}
+
+#: Units written out, as Pint and OpenMM name them, and their symbols.
+WORDS = {
+    **{f"kilojoule{s}{per}": "kJ/mol" for s in ("", "s") for per in ("_per_mole", "/mole")},
+    **{f"kilocalorie{s}{per}": "kcal/mol" for s in ("", "s") for per in ("_per_mole", "/mole")},
+    "electron_volt": "eV", "electronvolt": "eV", "hartree": "Hartree", "rydberg": "Ry", "elementary_charge": "e", "debye": "Debye",
+    "nanometer": "nm", "nanometre": "nm", "picometer": "pm", "angstrom": "A", "angstroms": "A", "bohr": "Bohr",
+    "gigapascal": "GPa", "kilobar": "kbar",
+}  # fmt: skip
 
 
 def unit_table() -> dict[str, dict[str, float]]:
@@ -27,10 +37,23 @@ def unit_table() -> dict[str, dict[str, float]]:
     }  # fmt: skip
 
 
+def spelled(unit: str) -> str:
+    """A unit with its words as symbols and without blanks, as :func:`unit_table` and its compounds have it.
+
+    >>> spelled("kilojoule_per_mole / nanometer"), spelled("elementary_charge * nanometer ** 2")
+    ('kJ/mol/nm', 'e*nm^2')
+    """
+    text = re.sub(r"\s*([*/^])\s*", r"\1", unit.strip().replace("Å", "A").replace("**", "^"))
+    for words in sorted(WORDS, key=len, reverse=True):  # the longest first: "kilojoule/mole" holds two
+        text = re.sub(rf"(?i)(?<![a-z_]){words}(?![a-z_])", WORDS[words], text)
+    return text
+
+
 def factor(unit: str, quantity: str) -> float:
     """What a number in ``unit`` is multiplied with to be in the canonical unit of a quantity; 1 for quantities that have none.
 
-    Compounds of the table are understood: "kcal/mol/A" for forces, "Hartree/Bohr^3" for stress.
+    Compounds of the table are understood ("kcal/mol/A" for forces, "Hartree/Bohr^3" for stress, "e*nm" for dipoles), and units written out
+    ("kilojoule_per_mole / nanometer").
 
     Args:
         unit: such as "kcal/mol"; upper and lower case don't matter.
@@ -47,7 +70,7 @@ def factor(unit: str, quantity: str) -> float:
         return 1.0
     table = unit_table()
     known = {name.lower(): value for name, value in table.get(dimension, {}).items()}
-    text = unit.strip().replace("Å", "A").replace("**", "^").lower()
+    text = spelled(unit).lower()
     if text in known:
         return known[text]
     power = {"force": "", "pressure": "^3"}.get(dimension)
@@ -57,6 +80,10 @@ def factor(unit: str, quantity: str) -> float:
         lengths = {name.lower(): value for name, value in table["length"].items()}
         if energy in energies and length in lengths:
             return energies[energy] / lengths[length] ** (3 if power else 1)
+    if dimension == "dipole" and text.startswith("e*"):
+        lengths = {name.lower(): value for name, value in table["length"].items()}
+        if text.removeprefix("e*") in lengths:
+            return lengths[text.removeprefix("e*")]
     names = list(table.get(dimension, {}))
     if power is not None:
         names += [f"{energy}/{length}{power}" for energy, length in (("eV", "A"), ("kcal/mol", "A"), ("Hartree", "Bohr"))]

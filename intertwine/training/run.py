@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shlex
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -152,8 +153,10 @@ def _enough_devices(config: Config) -> None:
 
 
 def _stem(config: Config) -> str:
-    """The data set's name, without folders and endings."""
-    return Path(config.data.source).name.rpartition(":")[2].split(".")[0] or "data"
+    """The data set's name, without folders, endings and the signs of a pattern; that of the folder, where nothing else is left."""
+    source = Path(config.data.source)
+    names = (re.sub(r"[*?\[\]!]", "", each.split(".")[0]).strip("-_") for each in (source.name, source.parent.name))
+    return next(filter(None, names), "data")
 
 
 def join(folder: Path, rank: int, port: int, allow: Collection[str] = ()) -> None:

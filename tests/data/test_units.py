@@ -29,6 +29,12 @@ from intertwine.numerics import InputError
         ("Bohr", "pos", units.Bohr),
         ("Debye", "dipole", units.Debye),
         ("cal/mol K", "cv", 1.0),
+        ("kilojoule_per_mole", "energy", units.kJ / units.mol),
+        ("kilojoule_per_mole / nanometer", "forces", units.kJ / units.mol / 10),
+        ("kilocalories/mole/angstrom", "forces", units.kcal / units.mol),
+        ("hartree / bohr ** 3", "stress", units.Hartree / units.Bohr**3),
+        ("Nanometer", "pos", 10.0),
+        ("elementary_charge * nanometer", "dipole", 10.0),
     ],
 )
 def test_factor(unit: str, quantity: str, value: float) -> None:
@@ -36,7 +42,16 @@ def test_factor(unit: str, quantity: str, value: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("unit", "quantity"), [("furlong", "pos"), ("eV/A^2", "forces"), ("eV", "forces"), ("eV/A", "stress"), ("GPa", "energy")]
+    ("unit", "quantity"),
+    [
+        ("furlong", "pos"),
+        ("eV/A^2", "forces"),
+        ("eV", "forces"),
+        ("eV/A", "stress"),
+        ("GPa", "energy"),
+        ("e*eV", "dipole"),
+        ("hartrees", "energy"),
+    ],
 )
 def test_wrong_dimension(unit: str, quantity: str) -> None:
     with pytest.raises(InputError, match="unknown unit"):
