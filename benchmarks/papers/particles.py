@@ -23,7 +23,10 @@ class PlainGNN(Backbone):
     """
 
     CARD = ModelCard(
-        message="nonlinear", geometry="vector", body_order=2, symmetry="S(n)",
+        message="nonlinear",
+        geometry="vector",
+        body_order=2,
+        symmetry="S(n)",
         paper="the GNN of Satorras, Hoogeboom, Welling 2021, arXiv:2102.09844, section 5.1",
     )
     cutoff: ClassVar[None] = None
@@ -57,7 +60,10 @@ class RadialField(Backbone):
     """
 
     CARD = ModelCard(
-        message="nonlinear", geometry="distance", body_order=2, symmetry="E(n)",
+        message="nonlinear",
+        geometry="distance",
+        body_order=2,
+        symmetry="E(n)",
         paper="Köhler, Klein, Noé 2019, arXiv:1910.00753",
     )
     cutoff: ClassVar[None] = None

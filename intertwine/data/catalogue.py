@@ -97,10 +97,9 @@ def open_dataset(
     """A data set by name, or the structures of a file or of many; what was assumed is in its ``notes``.
 
     Args:
-        source: "ethanol", "nbody", "qm9"; a path to any file that ASE reads (also gzipped), an ASE database, or an npz of (r)MD17; or
-            ``module:name`` of one's own, a :class:`Dataset` or a function that returns a :class:`GraphStore`.
         source: "ethanol", "nbody", "qm9"; a path to any file that ASE reads (also gzipped), an ASE database, an npz of (r)MD17, HDF5 of the
-            layouts of SPICE, ANI or modelforge, an SDF, or pymatgen's JSON; a folder of such files, or a pattern ("frames/*.xyz").
+            layouts of SPICE, ANI or modelforge, an SDF, or pymatgen's JSON; a folder of such files, or a pattern ("frames/*.xyz"); or
+            ``module:name`` of one's own, a :class:`Dataset` or a function that returns a :class:`GraphStore`.
         keys: for files, the names that labels have in it: ``{"energy": "MyE", "forces": "F", "dipole": "mu"}``.
         units: for files, the units in it: ``{"energy": "kcal/mol"}``; default eV and A.
         target: a label that the task needs beyond energy, forces, stress and dipole, such as "homo".
@@ -122,7 +121,8 @@ def open_dataset(
         if spec in DATASETS or is_code(spec):
             if keys or units:
                 raise InputError("keys and units are for files", where=name, remedy="leave them out: the data set knows its own.")
-            return _described(spec, (module_of(spec),) if allow is None else allow).open(target=target, limit=limit, progress=progress)
+            trusted = (module_of(spec),) if allow is None else allow
+            return _described(spec, trusted).open(target=target, limit=limit, progress=progress)
     if is_several(path):
         return read_folder(path, keys=keys, units=units, target=target, limit=limit, progress=progress)
     if not path.exists() and not path.suffix and path.parent == Path("."):

@@ -154,7 +154,7 @@ def _enough_devices(config: Config) -> None:
 
 def _stem(config: Config) -> str:
     """The data set's name, without folders, endings and the signs of a pattern; that of the folder, where nothing else is left."""
-    source = Path(config.data.source)
+    source = Path(config.data.source.rpartition(":")[2])
     names = (re.sub(r"[*?\[\]!]", "", each.split(".")[0]).strip("-_") for each in (source.name, source.parent.name))
     return next(filter(None, names), "data")
 
