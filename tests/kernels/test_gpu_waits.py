@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from intertwine import kernels
 from intertwine.geometry import Graph, collate, connect
 from intertwine.kernels import native
 from intertwine.models import MODELS
@@ -57,8 +58,10 @@ def as_on_a_card(monkeypatch: pytest.MonkeyPatch) -> None:
     """Values are not looked at, kinds of nodes not listed, and nothing runs that is compiled for the processor."""
     monkeypatch.setattr(safe, "inspectable", lambda x: False)
     monkeypatch.setattr(safe, "captured", lambda x: True)
-    monkeypatch.setattr(native, "check_range", lambda *arguments: None)  # on a card it is torch's assertion
-    monkeypatch.setattr(contraction_operator, "_require_known", lambda *arguments: None)
+    # ranges of indices: on a card they are torch's assertions
+    for module, name in ((native, "check_range"), (contraction_operator, "_require_known"), (getattr(kernels, "doors", None), "indices")):
+        if hasattr(module, name):
+            monkeypatch.setattr(module, name, lambda *arguments, **options: None)
     monkeypatch.setenv("INTERTWINE_KERNELS", "reference")
 
 
