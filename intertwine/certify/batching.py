@@ -17,7 +17,7 @@ MOVED = 1.01  # the other graphs, stretched
 def batch_against_single(trial: Trial) -> Findings:
     """A batch gives what its graphs give alone."""
     worst = Worst(trial, BATCH_EPS * trial.eps, peak=True)
-    for chosen in _batchable(trial):
+    for chosen in _batchable(trial, mixed=True):
         structures = [trial.structures[k] for k in chosen]
         together = trial.subject(_batch(structures))
         for place, k in enumerate(chosen):
@@ -134,12 +134,15 @@ def _connected(trial: Trial, graph: Graph) -> Graph | str:
     return connect(graph, trial.subject.cutoff)
 
 
-def _batchable(trial: Trial) -> list[list[int]]:
-    """Structures that can be collated: with the same fields, open and periodic ones together; groups of two or more."""
+def _batchable(trial: Trial, mixed: bool = False) -> list[list[int]]:
+    """Structures that can be collated: with the same fields, open and periodic ones together if ``mixed``; groups of two or more.
+
+    An output that only periodic graphs have (a stress) is not a number for the open ones among them.
+    """
     groups: dict[tuple[str, ...], list[int]] = {}
     for k, structure in enumerate(trial.structures):
         if structure.graph.num_nodes:
-            groups.setdefault(tuple(sorted({*structure.graph.to_dict()} - {"cell", "pbc"})), []).append(k)
+            groups.setdefault(tuple(sorted({*structure.graph.to_dict()} - ({"cell", "pbc"} if mixed else set()))), []).append(k)
     for group in groups.values():  # one graph makes a batch of two
         group += group if len(group) == 1 else []
     return list(groups.values())

@@ -78,16 +78,10 @@ def md(
         "equilibration steps": equilibrate,
         "steps": steps,
         "time (ps)": steps * timestep * 1e-3,
-        "atoms": record.atoms,
         "ensemble": ensemble,
         "velocities": started,
-        "constraints": ", ".join(_described(constraint) for constraint in atoms.constraints) or "none",
         "centre of mass": "at rest to begin with" if free(atoms) and velocities == "thermal" else "free",
-        "mean temperature (K)": sum(record.temperature) / len(record.temperature),
-        "drift of the conserved energy (eV/atom/ns)": record.drift,
-        "drift of the total energy (eV/atom/ns)": record.total_drift,
-        "fluctuation (meV/atom)": record.fluctuation,
-        "neighbour lists built": atoms.calc.rebuilds,
+        **_found(atoms, record),
         "trajectory": shown(path),
         "picture": shown(drawing) if drawing is not None else "none",
     }
@@ -173,6 +167,19 @@ def _started(atoms: Any, velocities: str, temperature: float) -> str:
     if velocities == "keep":
         return "those of the file"
     return f"thermal, {temperature:g} K" + (", in place of the file's (--velocities keep keeps them)" if atoms.has("momenta") else "")
+
+
+def _found(atoms: Any, record: Any) -> dict[str, Any]:
+    """What a dynamics has shown, for its summary."""
+    return {
+        "atoms": record.atoms,
+        "constraints": ", ".join(_described(constraint) for constraint in atoms.constraints) or "none",
+        "mean temperature (K)": sum(record.temperature) / len(record.temperature),
+        "drift of the conserved energy (eV/atom/ns)": record.drift,
+        "drift of the total energy (eV/atom/ns)": record.total_drift,
+        "fluctuation (meV/atom)": record.fluctuation,
+        "neighbour lists built": atoms.calc.rebuilds,
+    }
 
 
 def _described(constraint: Any) -> str:

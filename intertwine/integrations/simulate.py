@@ -165,12 +165,7 @@ def run_dynamics(
         GeometryError: the trajectory blew up; says at which step, and where its frames are.
         CheckpointError: the trajectory can't be written.
     """
-    for name, value in (("steps", steps), ("timestep", timestep), ("every", every)):
-        if not value > 0:
-            raise InputError(f"{name} is {value}", where=name, remedy="give a positive number.")
-    if not temperature >= 0:
-        raise InputError(f"a temperature of {temperature} K", where="temperature", remedy="give 0 or more.")
-    choose(ensemble, ("nve", "nvt"), kind="ensemble", where="ensemble")
+    _check(steps, timestep, every, temperature, ensemble)
     rng = np.random.default_rng(seed)
     _start(atoms, temperature, velocities, rng)
     with growing(trajectory, say) if trajectory is not None else nullcontext() as part:
@@ -199,6 +194,15 @@ def run_dynamics(
             if writer is not None:
                 writer.close()
     return record
+
+
+def _check(steps: int, timestep: float, every: int, temperature: float, ensemble: str) -> None:
+    for name, value in (("steps", steps), ("timestep", timestep), ("every", every)):
+        if not value > 0:
+            raise InputError(f"{name} is {value}", where=name, remedy="give a positive number.")
+    if not temperature >= 0:
+        raise InputError(f"a temperature of {temperature} K", where="temperature", remedy="give 0 or more.")
+    choose(ensemble, ("nve", "nvt"), kind="ensemble", where="ensemble")
 
 
 def temperature_of(atoms: Atoms) -> float:

@@ -219,8 +219,6 @@ def contract(arguments: Sequence[Tensor], group: Tensor, groups: int, polynomial
     Raises:
         InputError: a group is out of range.
     """
-    if torch.jit.is_tracing():  # a trace is a file for others, who have none of our operators
-        return plainly(program(polynomial, steps), arguments, group, groups)
     if safe.traced(arguments[0]):
         return recorded(list(arguments), group, groups, polynomial, steps)
     if safe.forward_mode():
@@ -249,5 +247,8 @@ def polynomial(
     Raises:
         InputError: a species is out of range.
     """
+    if torch.jit.is_tracing():  # a trace is a file for others, who have none of our operators; no result is summed over groups
+        (found,) = plainly(program(name, ""), [x, weights], group, 1)
+        return found
     (found,) = contract([x, weights], group, weights.shape[0] if name.endswith("shared") else 1, name, "")
     return found

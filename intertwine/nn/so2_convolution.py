@@ -149,7 +149,7 @@ class SO2Convolution(nn.Module):
         return there, turning(str(self.irreps_out), self.layout, self.mmax, (lmax, mmax), tuple(self.linear.factors))
 
     def _at_rest(
-        self, x: Tensor, weight: Tensor | None, scale: Tensor | None, mask: Tensor, source: Tensor, destination: Tensor, nodes: int
+        self, x: Tensor, weight: Tensor | None, scale: Tensor | None, mask: Tensor, source: Tensor, destination: Tensor, nodes: Any
     ) -> Tensor:
         """The messages of the edges of length zero, where the mask is 1, summed."""
         if weight is None or self.mode == "uvu":

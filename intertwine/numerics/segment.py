@@ -5,13 +5,15 @@ All of them accept unsorted and empty input, and a segment without entries gives
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 
-def sum(x: Float[Tensor, "entries *shape"], index: Int[Tensor, " entries"], segments: int) -> Float[Tensor, "segments *shape"]:
-    r""":math:`y_i = \sum_{k: index_k = i} x_k`."""
+def sum(x: Float[Tensor, "entries *shape"], index: Int[Tensor, " entries"], segments: Any) -> Float[Tensor, "_ *shape"]:
+    r""":math:`y_i = \sum_{k: index_k = i} x_k`; the number of segments may be one that a trace has seen, a tensor."""
     return x.new_zeros(segments, *x.shape[1:]).index_add(0, index, x)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 import resource
@@ -167,7 +168,7 @@ def test_every_command_is_stopped_by_every_signal(
 
     try:
         if command == "models":
-            monkeypatch.setattr("intertwine.bench.architectures.architectures", stop)
+            monkeypatch.setattr(importlib.import_module("intertwine.bench.architectures"), "architectures", stop)
         else:
             monkeypatch.setattr("intertwine.training.load_run", stop)
             monkeypatch.setattr("intertwine.integrations.calculator.load_run", stop, raising=False)

@@ -132,12 +132,13 @@ class Network(torch.nn.Module):
         paths = [(0, k, k, "uvu", True) for k in range(3)]
         self.product = o3.TensorProduct("16x0e", "0e+1o+2e", "16x0e+16x1o+16x2e", paths, shared_weights=False)
         self.radial = nn.FullyConnectedNet([4, 8, self.product.weight_numel], torch.nn.functional.silu)
-        self.up, self.out = o3.Linear("2x0e", "16x0e"), o3.TensorSquare("16x0e+16x1o+16x2e", "0e")
+        wide = "16x0e+16x1o+16x2e"
+        self.up, self.out = o3.Linear("2x0e", "16x0e"), o3.FullyConnectedTensorProduct(wide, wide, "0e")
 
     def forward(self, x, edges, vectors, radii):
         messages = self.product(self.up(x)[edges[0]], self.harmonics(vectors), self.radial(radii))
         z = torch.zeros([x.size(0), messages.size(1)], dtype=x.dtype).index_add(0, edges[1], messages)
-        return self.out(z).sum()
+        return self.out(z, z).sum()
 
 torch.manual_seed(0)
 network = Network()
@@ -192,8 +193,7 @@ def test_the_lammps_model_of_mace(tmp_path: Path) -> None:
         ).T.contiguous()
         data = {
             "positions": positions, "node_attrs": torch.eye(3, dtype=torch.float64)[torch.arange(8) % 3], "edge_index": edges,
-            "shifts": torch.zeros(edges.shape[1], 3, dtype=torch.float64),
-            "unit_shifts": torch.zeros(edges.shape[1], 3, dtype=torch.float64),
+            "shifts": torch.zeros(edges.shape[1], 3).double(), "unit_shifts": torch.zeros(edges.shape[1], 3).double(),
             "cell": torch.eye(3, dtype=torch.float64) * 50, "batch": torch.zeros(8, dtype=torch.long), "ptr": torch.tensor([0, 8]),
         }  # fmt: skip
         out = model(data, torch.ones(8, dtype=torch.float64), False)

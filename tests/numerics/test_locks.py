@@ -19,8 +19,10 @@ import pytest
 import intertwine
 from intertwine.numerics import CheckpointError, FolderLock, Stopped, handling, lack_of_memory, stoppable
 
-HOLD = """import sys, time; from pathlib import Path; from intertwine.numerics import FolderLock
-lock = FolderLock(Path(sys.argv[1])); print('held', flush=True); time.sleep(60)"""
+HOLD = (
+    "import sys, time; from pathlib import Path; from intertwine.numerics import FolderLock\n"
+    "lock = FolderLock(Path(sys.argv[1])); print('held', flush=True); time.sleep(60)"
+)
 
 
 def holder(folder: Path) -> subprocess.Popen:
@@ -144,7 +146,7 @@ def test_an_unreadable_name_is_left_out(content: bytes, tmp_path: Path) -> None:
     with FolderLock(tmp_path) as lock:
         os.truncate(lock.path, 0)
         lock.path.write_bytes(content)
-        with pytest.raises(CheckpointError, match=r"another training is at work in it(\n|$)"):
+        with pytest.raises(CheckpointError, match=r"another training is at work in it($|\n)"):
             FolderLock(tmp_path)
 
 
