@@ -319,8 +319,7 @@ class GemNet(Backbone):
         self.basis = GemNetBasis(cutoff, far, radial_size, degrees, torsion_degrees if quadruplets else 0, basis_width)
         self.embedding, self.edge_inputs = NodeEmbedding(width, species, node_inputs), check_edge_inputs(edge_inputs)
         self.first = EdgeLinear(width, width, radial_size + len(self.edge_inputs), width)
-        degree = max(average_degree, 2.0)
-        counts = (degree, max(degree * (far / cutoff) ** 3, 1.0))
+        counts = (degree := max(average_degree, 2.0), max(degree * (far / cutoff) ** 3, 1.0))
         sizes = (width, triplet_width, quadruplet_width if quadruplets else 0, basis_width, radial_size, *counts)
         residuals = (before_skip, after_skip, atom_residuals, edge_residuals)
         self.layers = nn.ModuleList(GemNetLayer(*sizes, residuals) for _ in range(layers))
@@ -347,6 +346,5 @@ class GemNet(Backbone):
             h, m = layer(h, m, bases)
             found.append(output(m, bases))
         scalars, vectors = zip(*found, strict=True)
-        scale = len(found) ** -0.5
-        s = torch.stack(scalars).sum(0) * scale
-        return join(s, torch.stack(vectors).sum(0) * scale, self.vectors) if self.vectors else s
+        s, scale = torch.stack(scalars).sum(0), len(found) ** -0.5
+        return join(s * scale, torch.stack(vectors).sum(0) * scale, self.vectors) if self.vectors else s * scale

@@ -75,9 +75,8 @@ def parse_settings(settings: Iterable[str]) -> dict[str, dict[str, Any]]:
         if path in (["model"], ["task"]):
             path.append("name")
         if not equals or not 2 <= len(path) <= DEEPEST or not all(path):
-            raise InputError(
-                f"{setting!r} is not of the form section.key=value", where="--set", remedy="write for example --set training.epochs=100."
-            )
+            remedy = "write for example --set training.epochs=100."
+            raise InputError(f"{setting[:80]!r} is not of the form section.key=value", where="--set", remedy=remedy)
         table = result.setdefault(path[0], {})
         for name in path[1:-1]:
             table = table.setdefault(name, {})
