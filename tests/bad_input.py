@@ -209,7 +209,7 @@ REFUSED: dict[str, Refused] = {
     "empty checkpoint": Refused(lambda k: load_run(k.damage(lambda d: b"")), CheckpointError, ("truncated",)),
     "newer schema": Refused(lambda k: load_run(k.damage(newer)), CheckpointError, ("schema 99", "or newer")),
     "checkpoint of something else": Refused(lambda k: _other(k), CheckpointError, ("not the checkpoint of a run",)),
-    "weights of another model": Refused(lambda k: _exchanged(k), CheckpointError, ("does not fit",)),
+    "weights of another model": Refused(lambda k: _exchanged(k), CheckpointError, ("weights: backbone.", "has shape")),
     "a pickle called checkpoint": Refused(lambda k: _pickled(k), CheckpointError, ("best.safetensors",)),
     "an object in a checkpoint": Refused(lambda k: save_checkpoint(k.folder / "c", {"a": object()}), CheckpointError, ("state.a",)),
     "checkpoint into no folder": Refused(lambda k: save_checkpoint(k.folder / "no" / "c", {}), CheckpointError, ("can't be written",)),

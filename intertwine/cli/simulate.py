@@ -46,7 +46,6 @@ def md(
     from intertwine.integrations import run_dynamics, writable
     from intertwine.integrations.simulate import free
     from intertwine.integrations.writing import is_device
-    from intertwine.numerics import replacing
     from intertwine.plots import trajectory as picture
 
     path = writable(output or Path(f"{structure.name.split('.')[0]}-md.traj"), source=structure, tables=False)
@@ -72,8 +71,7 @@ def md(
             say=inputs.say,
         )
     if drawing is not None:
-        with replacing(drawing) as temporary:
-            picture(record.time, record.total, record.temperature, temporary, atoms=record.atoms)
+        picture(record.time, record.total, record.temperature, drawing, atoms=record.atoms)
     summary = {
         "equilibration steps": equilibrate,
         "steps": steps,

@@ -270,7 +270,10 @@ def _integrator(atoms: Atoms, ensemble: str, timestep: float, temperature: float
 def relax(
     atoms: Atoms, *, fmax: float = 0.01, steps: int = 500, cell: bool = False, progress: Callable[[int, float], None] | None = None
 ) -> bool:
-    """Relax a structure in place by L-BFGS; returns whether every atom's force, as far as constraints leave it, fell below ``fmax``.
+    """Relax a structure in place; returns whether every atom's force, as far as constraints leave it, fell below ``fmax``.
+
+    By L-BFGS, which is fast and, on a rough surface, may climb to a stationary point above the start. Then it is done again from the start
+    by FIRE, which takes no step that leads up.
 
     Args:
         atoms: structure with a calculator.
@@ -283,15 +286,24 @@ def relax(
         InputError: an argument out of range, or a cell to relax in an open structure.
     """
     from ase.filters import FrechetCellFilter
-    from ase.optimize import LBFGS
+    from ase.optimize import FIRE, LBFGS
 
     if not fmax > 0 or not steps > 0:
         raise InputError(f"fmax {fmax}, steps {steps}", where="relax", remedy="give positive numbers.")
     if cell and not atoms.pbc.all():
         raise InputError("an open structure has no cell to relax", where="cell", remedy="leave out --cell.")
-    target: Any = FrechetCellFilter(atoms) if cell else atoms
     logfile: Any = None  # ASE's annotation forgets that None is silence
-    optimizer = LBFGS(target, logfile=logfile)
-    if progress is not None:
-        optimizer.attach(lambda: progress(optimizer.nsteps, float(np.linalg.norm(atoms.get_forces(), axis=1).max(initial=0.0))))
-    return bool(optimizer.run(fmax=fmax, steps=steps))
+    start, energy = (atoms.positions.copy(), atoms.cell.copy()), atoms.get_potential_energy()
+
+    def run(kind: Any, **options: Any) -> bool:
+        optimizer = kind(FrechetCellFilter(atoms) if cell else atoms, logfile=logfile, **options)
+        if progress is not None:
+            optimizer.attach(lambda: progress(optimizer.nsteps, float(np.linalg.norm(atoms.get_forces(), axis=1).max(initial=0.0))))
+        return bool(optimizer.run(fmax=fmax, steps=steps))
+
+    converged = run(LBFGS)
+    if atoms.get_potential_energy() > energy:
+        atoms.set_cell(start[1])
+        atoms.set_positions(start[0], apply_constraint=False)
+        converged = run(FIRE, downhill_check=True)
+    return converged

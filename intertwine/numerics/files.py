@@ -218,9 +218,12 @@ def _opened(stream: Path) -> int:
 
 
 def _sweep(folder: Path) -> None:
-    """Remove temporary files of processes that were killed: those that nobody has locked."""
+    """Remove temporary files of processes that were killed: those that nobody has locked.
+
+    Those of this process stay: what writes into one may have put another file in its place, whose lock is free."""
+    own = f".{os.getpid()}-"
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
-        for entry in [entry.path for entry in entries if _PATTERN.match(entry.name)]:
+        for entry in [entry.path for entry in entries if _PATTERN.match(entry.name) and not entry.name.startswith(own)]:
             with contextlib.suppress(OSError):
                 descriptor = os.open(entry, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
                 try:

@@ -337,3 +337,13 @@ def test_the_check_itself_sees_writers(source: str) -> None:
     assert writes(source)
     assert not writes(f"with replacing(p) as t:\n    {source}")
     assert not writes("open(p)\npath.open('rb')\nos.open(p, os.O_RDONLY)")
+
+
+def test_what_is_written_may_replace_the_temporary_file(tmp_path: Path) -> None:
+    """A writer that is careful itself (a picture, a library) puts another file in the place of the one that it was given."""
+    target = tmp_path / "a.txt"
+    for content in (b"first", b"second"):
+        with replacing(target) as temporary:
+            write_atomically(temporary, content)
+        assert target.read_bytes() == content
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
