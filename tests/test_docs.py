@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import sys
@@ -45,17 +46,40 @@ def test_ten_lines_of_python(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_model_of_extending_is_a_model() -> None:
     from intertwine import Graph, assert_equivariant
 
-    code, _ = blocks(ROOT / "docs" / "extending.md", "python")
+    code = blocks(ROOT / "docs" / "extending.md", "python")[0]
     model = run(code, "extending").MyModel(width=8, layers=2)
     molecules = [Graph(torch.randn(5, 3, dtype=torch.float64), z=[8, 1, 1, 6, 1])]
     assert_equivariant(model, molecules)
 
 
 def test_the_layer_of_extending_is_a_layer() -> None:
-    _, code = blocks(ROOT / "docs" / "extending.md", "python")
+    code = blocks(ROOT / "docs" / "extending.md", "python")[1]
     layer = run(code, "extending_layer").Interaction("4x0e+4x1o", "0e+1o", 5, 2)
     x, edge_index = torch.randn(3, 16), torch.tensor([[0, 1, 2], [1, 2, 1]])
     assert layer(x, torch.randn(3, 4), torch.randn(3, 5), torch.rand(3, 1), edge_index).shape == x.shape
+
+
+def test_the_task_and_the_data_set_of_extending_train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through every command, as modules of one's own; what the run folder names is code, and refused where it is not allowed."""
+    from intertwine.cli import app
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    page = ROOT / "docs" / "extending.md"
+    (tmp_path / "mine.py").write_text("\n".join(blocks(page, "python")[2:4]))
+    (tmp_path / "molecules.xyz").write_text("2\n\nF 0 0 0\nH 0 0 0.95\n")
+    small = ["--set", "model.width=8", "--set", "model.layers=1", "--set", "training.threads=1"]
+    for line in blocks(page, "sh")[-1].splitlines():
+        words = [*shlex.split(line)[1:], *(small if " train " in line else [])]
+        result = CliRunner().invoke(app, words)
+        assert result.exit_code == 0, result.output
+    report = json.loads((tmp_path / "charges" / "report.json").read_text())
+    assert report["test"]["q"]["unit"] == "me"
+    assert {"parity_q.png", "overview.png"} <= set(report["pictures"])
+    refused = CliRunner().invoke(app, ["predict", "charges", "molecules.xyz"])
+    assert refused.exit_code == 2
+    assert "--allow mine" in refused.stderr
+    sys.modules.pop("mine")
 
 
 @pytest.mark.parametrize("name", ["index.md", "conventions.md", "e3nn.md", "kernels.md", "models.md", "graphs.md", "steerable_mlp.md"])
