@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from ase.data import chemical_symbols
 
-from intertwine.data import DATASETS, QM9, GraphStore, Splits, open_dataset
+from intertwine.data import DATASETS, QM9, GraphStore, Splits, declared_units, open_dataset
 from intertwine.geometry import connect
 from intertwine.models import MODELS
 from intertwine.numerics import DataError, InputError, write_atomically
@@ -97,6 +97,12 @@ def open_sets(options: DataOptions, *, splits: Splits | None = None, store: Grap
 def _apart(options: DataOptions, whole: GraphStore, about: dict[str, Any]) -> GraphStore:
     """The file that is the test set. Its labels are read from what those of ``whole`` were read from, or a note says from what."""
     keys = {decision.label: decision.key for decision in whole.decisions}
+    if options.units and options.test not in DATASETS:
+        declared = declared_units(str(options.test))
+        own = {name: declared[key] for name in options.units for key in (keys.get(name, name), name) if key in declared}
+        if own:
+            note(whole, f"units of {options.test}, as it declares: " + ", ".join(f"{name} in {unit}" for name, unit in own.items()))
+        about = about | {"units": {name: unit for name, unit in options.units.items() if name not in own} or None}
     try:
         return open_dataset(str(options.test), **about | {"keys": (keys if options.test not in DATASETS else {}) or about["keys"]})
     except DataError:
