@@ -45,7 +45,7 @@ def evaluate(
     """
     like = arguments[0] if len(arguments) == len(program.arguments) else None
     if like is None or like.ndim != 3 or not like.dtype.is_floating_point:
-        found = f"{len(arguments)} arguments, the first {like.dtype if like is not None else ''} of shape {tuple(arguments[0].shape)}"
+        found = f"{len(arguments)} arguments" + ("" if like is None else f", the first {like.dtype} of {like.ndim} axes")
         raise InputError(found, where="program", remedy=f"give {len(program.arguments)} of 3 axes, of floating-point numbers.")
     dtype, nodes = like.dtype, doors.count(group, what, like.device)
     able = dtype in (torch.float32, torch.float64)
