@@ -49,7 +49,8 @@ def evaluate(
         raise InputError(found, where="program", remedy=f"give {len(program.arguments)} of 3 axes, of floating-point numbers.")
     dtype, nodes = like.dtype, doors.count(group, what, like.device)
     able = dtype in (torch.float32, torch.float64)
-    if choice.native(group.device) == "cpu" and choice.chosen(group.device, able, str(dtype)) == "cpu":
+    ours = group.device.type == "cpu" and choice.native(group.device) != "gpu"  # Triton's interpreter has no such programs
+    if ours and choice.chosen(group.device, able, str(dtype)) == "cpu":
         fastest = _fastest(program, dtype)
         if fastest is not None:
             return fastest(arguments, group, groups, what)  # it looks at its arguments itself
