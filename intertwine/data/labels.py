@@ -303,4 +303,5 @@ def _say_unread(inventory: Inventory, result: Resolution) -> None:
     if unread:
         names = [f"{entry.key} (of atoms)" if entry.per_atom else entry.key for entry in unread[:LISTED]]
         more = f" and {len(unread) - LISTED} more" if len(unread) > LISTED else ""
-        result.notes.append(f"not used: {', '.join(names)}{more}; --key LABEL=NAME reads one as a label or an input")
+        hint = "; --key LABEL=NAME reads one as a label or an input" if any(entry.key != "constraints" for entry in unread) else ""
+        result.notes.append(f"not used: {', '.join(names)}{more}{hint}")
