@@ -341,14 +341,6 @@ def test_the_check_itself_sees_writers(source: str) -> None:
     assert not writes("open(p)\npath.open('rb')\nos.open(p, os.O_RDONLY)")
 
 
-def test_what_is_written_may_replace_the_temporary_file(tmp_path: Path) -> None:
-    """A writer that is careful itself (a picture, a library) puts another file in the place of the one that it was given."""
-    target = tmp_path / "a.txt"
-    for content in (b"first", b"second"):
-        with replacing(target) as temporary:
-            write_atomically(temporary, content)
-        assert target.read_bytes() == content
-    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
 def test_a_temporary_file_is_written_in_place(tmp_path: Path) -> None:
     """Whoever is given a temporary file may itself write atomically: pictures are."""
     for inner in ("write", "replace", "twice"):
