@@ -11,6 +11,7 @@ from intertwine.cli.bench import bench
 from intertwine.cli.certificate import certify
 from intertwine.cli.listing import datasets, models
 from intertwine.cli.simulate import md, relax
+from intertwine.cli.streams import shut
 from intertwine.cli.train import train
 from intertwine.cli.use import evaluate, predict
 
@@ -46,7 +47,10 @@ def _root(version: Annotated[bool, typer.Option("--version", callback=_version, 
 
 def main() -> None:
     """Entry point of the `intertwine` command."""
-    console.spoken(app)
+    try:
+        console.spoken(app)
+    finally:
+        shut()
 
 
 __all__ = ["app", "main"]

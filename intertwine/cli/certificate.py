@@ -47,20 +47,26 @@ def certify(
     ):
         graphs = structures(molecules, function, run, key, unit)
         certificate = inspect_symmetry(
-            function, graphs, symmetry=symmetry or claimed, seed=seed, progress=lambda done, total, name: progress(done)
+            function,
+            graphs,
+            symmetry=symmetry or claimed,
+            seed=seed,
+            progress=lambda done, total, name: progress(len(CHECKS) * done // total),
         )
     if as_json:
         console.emit(certificate.to_json())
     else:
         console.out.print(certificate.table())
         console.out.print(f"{name}: {certificate.summary()}", markup=False, soft_wrap=True)
+    missing = False
     target = output or (run.folder / "certificate.json" if run is not None else None)
     if target is not None:
         try:
             certificate.save(target)
         except CheckpointError as error:  # the verdict stands
-            console.complain(f"the certificate is not stored: {error}", "warning:")
-    raise SystemExit(0 if certificate.passed else console.FAILED)
+            missing = output is not None  # which was asked for
+            console.complain(f"the certificate is not stored: {error}", "error:" if missing else "warning:")
+    raise SystemExit(console.FAILED if not certificate.passed else console.BAD_INPUT if missing else 0)
 
 
 def find(subject: str | None, model: str | None, allow: list[str] | None = None) -> tuple[Any, str, str, Any]:

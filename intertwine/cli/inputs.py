@@ -71,7 +71,11 @@ def labels(source: str, run: Any, key: list[str] | None, unit: list[str] | None)
     of_run = dict(data.units or {})
     if of_run:
         declared = declared_units(source)
-        of_run = {name: value for name, value in of_run.items() if keys.get(name, name) not in declared and name not in (units or {})}
+        of_run = {
+            name: value
+            for name, value in of_run.items()
+            if not {name, keys.get(name, name)} & declared.keys() and name not in (units or {})
+        }
     if data.keys:
         say("names of the run: " + ", ".join(f"{name} from {value!r}" for name, value in keys.items() if name in data.keys))
     if of_run:

@@ -96,9 +96,7 @@ def channels() -> Iterator[tuple[Channel, Channel]]:
     Descriptors 0, 1 and 2 that are closed lead nowhere: the next file that is opened would get their number, and be printed into.
     """
     for number in range(3):
-        try:
-            os.fstat(number)
-        except OSError:
+        if not _open(number):
             os.open(os.devnull, os.O_RDWR)
     former = sys.stdout, sys.stderr
     texts = [(stream, stream.errors) for stream in former if isinstance(stream, io.TextIOWrapper)]
@@ -153,10 +151,28 @@ def _pointing(descriptor: int | None) -> Iterator[None]:
     if descriptor is None:
         yield
         return
-    now = os.dup(1)
+    now = os.dup(1) if _open(1) else None  # a user's code may have closed it
     os.dup2(descriptor, 1)
     try:
         yield
     finally:
-        os.dup2(now, 1)
-        os.close(now)
+        os.dup2(2 if now is None else now, 1)
+        if now is not None:
+            os.close(now)
+
+
+def shut() -> None:
+    """What is printed from now on, by threads and functions that run when Python ends, goes to standard error: all has been said."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        sys.stdout.flush()
+    if _open(1) and _open(2):
+        os.dup2(2, 1)
+
+
+def _open(number: int) -> bool:
+    """Whether a descriptor leads anywhere."""
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True

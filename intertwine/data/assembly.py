@@ -57,6 +57,13 @@ def assemble(
         notes.append(f"{stressed} not read: no structure repeats along two vectors or more")
         stressed = None
     declared = _declared(frames, {**{label: found.key for label, found in sources.items()}, "pos": "pos"})
+    notes += [
+        f"the file declares {label} in {unit}: read in {units[label]}, as told"
+        for label, unit in declared.items()
+        if units and label in units and _differ(units[label], unit, label)
+    ]
+    if "virial" in sources and "stress" in (units or {}):
+        notes.append(f"the unit of stress is not used: stress is from {sources['virial'].key!r}, an energy (--unit virial=eV)")
     table = complete(declared | dict(units or {}))
     convert = {label: _factor(table.get(label, ""), label) for label in [*sources, *CANONICAL]}
     graphs = [_graph(frame, k, decided, convert, inventory) for k, frame in enumerate(frames)]
@@ -69,9 +76,7 @@ def assemble(
     used = [f"{label} in {table[label]}" for label in ("pos", *sources) if table.get(label)]
     notes.append(f"units {stated}: {', '.join(used)}")
     levels = {"stress" if label == "virial" else label: level for label, level in decided.levels.items() if label in sources}
-    of_file = {
-        label: table["energy" if label == "virial" else label] for label in sources if table.get("energy" if label == "virial" else label)
-    }
+    of_file = {label: table[label] for label in sources if table.get(label)}
     return GraphStore.from_graphs(
         graphs, name=name, units={"pos": "A"} | final, notes=notes, levels=levels, decisions=decided.table(of_file, len(frames))
     )
@@ -129,10 +134,12 @@ def _absent(inventory: Inventory, decided: Resolution, stressed: str | None) -> 
 
 
 def _factor(unit: str, label: str) -> float:
-    """From the file's unit; QM9's orbital and total energies are energies, and a virial is converted with the energy's unit."""
-    if label == "virial":
-        return 1.0
+    """From the file's unit; QM9's orbital and total energies are energies."""
     return factor(unit, "energy") if _orbital(label, unit) else factor(unit, label)
+
+
+def _differ(one: str, other: str, label: str) -> bool:
+    return not np.isclose(_factor(one, label), _factor(other, label), rtol=1e-6, atol=0)
 
 
 def _final(label: str, unit: str) -> str:
@@ -166,7 +173,7 @@ def _graph(frame: Frame, k: int, decided: Resolution, convert: dict[str, float],
             atom = f" of atom {bad[0]}" if len(array) == len(frame.numbers) > 1 else ""
             raise DataError(f"{label}{atom} is not finite", where=frame.where, remedy="remove or repair that frame.")
         if label == "virial" and cell is not None:
-            fields["stress"] = -array * convert["energy"] / abs(np.linalg.det(cell))
+            fields["stress"] = -array * convert["virial"] / abs(np.linalg.det(cell))
         else:
             fields[label] = array * convert[label]
     return Graph(frame.positions * scale, z=frame.numbers, cell=cell, pbc=frame.pbc, **fields)

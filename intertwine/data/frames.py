@@ -16,6 +16,7 @@ from intertwine.numerics import DataError, GeometryError
 
 LARGEST = 1e7  # coordinate or lattice vector beyond which float64 can't tell atoms from their neighbours well
 SMALLEST = 1e-2  # height of a cell, in any usual unit less than the distance of two nuclei
+ALONE = 15.0  # A between the images of a single atom beyond which it is an isolated one in a box
 VACUUM = 20.0  # A between periodic images beyond which a box whose periodicity the file does not state is empty space
 
 
@@ -110,14 +111,24 @@ def _check_cell(frame: Frame, cell: np.ndarray) -> None:
 
 
 def is_isolated(frame: Frame) -> bool:
-    """Whether it is one atom alone: by its ``config_type`` (as MACE's files have it), or because it does not repeat in space."""
+    """Whether it is one atom alone: by its ``config_type`` (as MACE's files have it), or because it does not repeat in space, or in a box
+    so wide (15 in the file's unit of length) that it does not see its images."""
     if len(frame.numbers) != 1:
         return False
-    told = any(
+    return _called_isolated(frame) or frame.pbc is None or not frame.pbc.any() or _in_wide_box(frame)
+
+
+def _called_isolated(frame: Frame) -> bool:
+    return len(frame.numbers) == 1 and any(
         key.lower() == "config_type" and re.sub(r"[\W_]", "", str(value)).lower() in ("isolatedatom", "isolatedatoms")
         for key, value in frame.values.items()
     )
-    return told or frame.pbc is None or not frame.pbc.any()
+
+
+def _in_wide_box(frame: Frame) -> bool:
+    if frame.cell is None or frame.pbc is None or not frame.pbc.all():
+        return False
+    return bool((1 / np.linalg.norm(np.linalg.inv(frame.cell), axis=0) >= ALONE).all())
 
 
 def in_vacuum(frame: Frame) -> bool:
@@ -149,7 +160,9 @@ def decide_periodicity(frames: Sequence[Frame], wanted: bool) -> list[str]:
             if empty
             else "the file gives a box and not its periodicity: taken as periodic"
         )
+    settled = {id(frame) for frame in unsaid}
     for frame in frames:
-        if frame.cell is not None and (is_isolated(frame) or (frame.pbc is not None and not frame.pbc.any())):
+        alone = _called_isolated(frame) if id(frame) in settled else is_isolated(frame)
+        if frame.cell is not None and (alone or (frame.pbc is not None and not frame.pbc.any())):
             frame.cell = frame.pbc = None
     return notes

@@ -112,7 +112,11 @@ def refuse_partial(values: Mapping[str, Any], columns: Mapping[str, Any], where:
             elif np.size(value) > 0 and np.asarray(value).dtype.kind in "fiub" and np.any(np.nan_to_num(np.asarray(value, float))):
                 shares += [(f"atom {k}", [share]) for k, share in enumerate(np.ravel(value)) if share == share]
     for text, kinds in shares:
-        share = next((float(k) for k in kinds if abs(float(k) - 1) > FULL), None)
+        try:
+            share = next((float(k) for k in kinds if not abs(float(k) - 1) <= FULL), None)
+        except (TypeError, ValueError) as error:
+            remedy = "repair or remove the occupancies."
+            raise DataError(f"an occupancy is no number: {text[:60]}", where=where or "occupancy", remedy=remedy) from error
         if share is not None or len(kinds) != 1:
             remedy = "give structures of whole atoms, such as a supercell in which the sites are filled, and remove the occupancies."
             what = f"a site is occupied in part ({share:g}): {text}" if share is not None else f"a site is occupied twice: {text}"

@@ -83,7 +83,8 @@ def resolve(inventory: Inventory, *, name: str, keys: Mapping[str, str], target:
         check_name(label)
     result = Resolution()
     for label, key in keys.items():
-        result.take(label, _require(inventory, key, label, name), "as told")
+        found = _require(inventory, key, label, name)
+        result.take(_tensor_of(label, found), found, "as told")
     _drop_invented(inventory, result)
     qm9 = inventory.readers == {"qm9"}
     _take_family(inventory, result)
@@ -91,7 +92,8 @@ def resolve(inventory: Inventory, *, name: str, keys: Mapping[str, str], target:
         if label not in result.sources and not (label == "stress" and "virial" in result.sources):
             result.take(label, _require(inventory, label, label, name), "the target" if target else "QM9's own file")
     if "stress" in result.sources:
-        result.sources.pop("virial", None)
+        told = result.reasons.get("virial") == "as told" and result.reasons["stress"] != "as told"
+        result.sources.pop("stress" if told else "virial", None)
     result.notes += [f"no {label} in the file" for label in ("energy", "forces") if label not in result.sources and not qm9]
     if "energy" not in result.sources and not qm9:
         _hint_at_comments(inventory, result)
@@ -120,16 +122,20 @@ def _require(inventory: Inventory, key: str, label: str, name: str) -> Found:
     return found
 
 
+def _tensor_of(label: str, found: Found) -> str:
+    """ "stress" or "virial" by the quantity's own name, where either was asked for; the label itself for all others."""
+    meant = found.meaning.quantity if found.meaning is not None else label
+    return meant if {label, meant} == {"stress", "virial"} else label
+
+
 def _drop_invented(inventory: Inventory, result: Resolution) -> None:
-    """Forget energies and forces that are 0 in every frame: some of ASE's readers write them where the file has none."""
+    """Forget labels that are 0 in every frame: some of ASE's readers write them where the file has none."""
     if not all(reader.startswith("ase:") for reader in inventory.readers):
         return
     told = [id(found) for found in result.sources.values()]
     for entry in list(inventory):
         meaning = entry.meaning
-        invented = (
-            meaning is not None and meaning.quantity in ("energy", "free_energy", "forces") and entry.numeric and id(entry) not in told
-        )
+        invented = meaning is not None and meaning.quantity != "dipole" and entry.numeric and id(entry) not in told
         if invented and inventory.zero(entry):
             inventory.remove(entry)
             result.notes.append(f"{entry.key} is 0 in every frame, as readers write it where a file has none: not a label")
@@ -230,7 +236,8 @@ def _say_families(families: Families, chosen: str, result: Resolution) -> None:
     told = {found.key for found in result.sources.values()}
     others = [found.key for family in sorted(rivals) for found in families[family].values() if found.key not in told]
     if others:
-        used = ", ".join(found.key for found in families[chosen].values())
+        own = {label: result.sources.get(label, found) for label, found in families[chosen].items()}
+        used = ", ".join(found.key for found in own.values())
         how = " ".join(f"--key {label}={families[rivals[0]][label].key}" for label in ("energy", "forces") if label in families[rivals[0]])
         result.notes.append(f"several families of labels: {used} read; {', '.join(others)} not" + (f" ({how} would)" if how else ""))
 
@@ -296,4 +303,5 @@ def _say_unread(inventory: Inventory, result: Resolution) -> None:
     if unread:
         names = [f"{entry.key} (of atoms)" if entry.per_atom else entry.key for entry in unread[:LISTED]]
         more = f" and {len(unread) - LISTED} more" if len(unread) > LISTED else ""
-        result.notes.append(f"not used: {', '.join(names)}{more}; --key LABEL=NAME reads one as a label or an input")
+        hint = "; --key LABEL=NAME reads one as a label or an input" if any(entry.key != "constraints" for entry in unread) else ""
+        result.notes.append(f"not used: {', '.join(names)}{more}{hint}")

@@ -23,7 +23,9 @@ NAMES = {
     "z": ("nuclear_charges", "z", "Z", "numbers", "atomic_numbers"),
     "pos": ("coords", "R", "positions", "pos", "coordinates"),
 }
-ALIASES = {"E": "energy", "F": "forces"}
+ALIASES = {"E": "energy", "F": "forces", "e": "energy", "f": "forces"}
+#: Names in lower case of arrays that make a structure periodic.
+CELLS = ("cell", "cells", "lattice", "lattices", "lattice_vectors", "box", "unit_cell", "pbc")
 
 
 def read_npz(
@@ -39,13 +41,9 @@ def read_npz(
     Raises:
         DataError: the file is damaged, lacks an array, an array has a wrong shape, or a number is not finite.
     """
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files if archive[name].dtype.kind in "iuf"}
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError, zipfile.LargeZipFile, zlib.error, NotImplementedError) as error:
-        raise DataError(f"not a sound npz file: {error}", where=str(path), remedy="get the file again.") from error
+    arrays = arrays_of(path)
     keys = dict(keys or {})
-    names = {label: _require(path, label, keys.pop(label, None), arrays) for label in NAMES}
+    names = {label: required(path, label, keys.pop(label, None), arrays) for label in NAMES}
     z, pos = arrays[names["z"]].astype(np.int64).reshape(-1), arrays[names["pos"]].astype(np.float64)
     if pos.ndim != 3 or pos.shape[1:] != (len(z), 3) or not len(pos) or not len(z):
         raise DataError(f"positions have shape {pos.shape} for {len(z)} atoms", where=str(path), remedy="expected (frames, atoms, 3).")
@@ -61,11 +59,30 @@ def read_npz(
     return _store(path, z, fields, decided, table, known, bool(units), limit)
 
 
-def _require(path: Path, label: str, asked: str | None, arrays: dict[str, np.ndarray]) -> str:
-    """The array that atomic numbers or positions are read from."""
+def arrays_of(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of numbers of an npz file of one molecule.
+
+    Raises:
+        DataError: the file is damaged, or says that the structure is periodic: what would be read of it is a cluster.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files if archive[name].dtype.kind in "iufb"}
+    except (OSError, ValueError, zipfile.BadZipFile, EOFError, zipfile.LargeZipFile, zlib.error, NotImplementedError) as error:
+        raise DataError(f"not a sound npz file: {error}", where=str(path), remedy="get the file again.") from error
+    said = {name.lower(): array for name, array in arrays.items() if name.lower() in CELLS and np.nan_to_num(array).any()}
+    if said and ("pbc" in said or not any(name.lower() == "pbc" for name in arrays)):
+        remedy = "write crystals as extended xyz or ASE's .traj; remove the array if the molecules do not repeat."
+        raise DataError(f"the file has a {next(iter(said))!r}, and npz files are read as molecules", where=str(path), remedy=remedy)
+    return {name: array for name, array in arrays.items() if array.dtype.kind != "b"}
+
+
+def required(path: Path, label: str, asked: str | None, arrays: Mapping[str, np.ndarray]) -> str:
+    """The array that atomic numbers or positions are read from; usual names count in any case."""
     if asked is not None and asked not in arrays:
         raise DataError(f"there is no array {asked!r} to read {label!r} from", where=str(path), remedy=nearest(asked, arrays))
-    found = asked or next((name for name in NAMES[label] if name in arrays), None)
+    known = [*NAMES[label], *(name for usual in NAMES[label] for name in arrays if name.lower() == usual.lower())]
+    found = asked or next((name for name in known if name in arrays), None)
     if found is None:
         remedy = f"expected one of {', '.join(NAMES[label])}; found {', '.join(arrays) or 'none'}."
         raise DataError(f"there is no array of {label!r}", where=str(path), remedy=remedy)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -18,10 +17,10 @@ from ase.constraints import FixAtoms, FixCartesian
 
 from intertwine.data.files import read_frames
 from intertwine.data.frames import Frame, check, decide_periodicity, place
-from intertwine.data.npz import NAMES
+from intertwine.data.npz import NAMES, arrays_of, required
 from intertwine.data.opening import ending, require_file
 from intertwine.data.progress import progress_bar
-from intertwine.data.units import DIMENSIONS, factor
+from intertwine.data.units import CANONICAL, DIMENSIONS, factor
 from intertwine.numerics import DataError, InputError, nearest
 
 #: Formats that hold numbers of any unit. All others are one program's, whose unit ASE knows: it gives A.
@@ -103,11 +102,19 @@ def read_structures(
 
 
 def declared_units(path: str | Path) -> dict[str, str]:
-    """The units that a file declares itself, by its own names of quantities; those of its first frame."""
+    """The units that a file declares itself, by its own names of quantities; those of its first frame. A format that fixes its units
+    (POSCAR, OUTCAR, ...) declares those that ASE gives."""
     path = Path(path).expanduser()
     require_file(path)
     frame = next(iter(read_frames(path)), None) if path.suffix.lower() != ".npz" else None
-    return {} if frame is None else _declared(frame)
+    if frame is None:
+        return {}
+    return (CANONICAL if _fixes(path, frame) else {}) | _declared(frame)
+
+
+def _fixes(path: Path, frame: Frame) -> bool:
+    """Whether the format is one program's, whose units ASE knows."""
+    return frame.atoms is not None and ending(path)[0] not in CONTAINERS
 
 
 def _declared(frame: Frame) -> dict[str, str]:
@@ -118,14 +125,13 @@ def _declared(frame: Frame) -> dict[str, str]:
 def _length(path: Path, frame: Frame, told: dict[str, str], of_run: dict[str, str]) -> tuple[str, str | None]:
     """The unit of positions, and a sentence on it wherever it might be another than A."""
     declared = _declared(frame).get("pos")
-    fixed = frame.atoms is not None and ending(path)[0] not in CONTAINERS
     if "pos" in told:
         return told["pos"], f"positions read in {told['pos']}, as told"
     if declared is not None:
         return declared, f"positions read in {declared}, as the file declares"
     if "pos" not in of_run:
         return "A", None
-    if fixed:
+    if _fixes(path, frame):
         return "A", f"positions read in A, which this format fixes; those of the run were in {of_run['pos']} (--unit pos={of_run['pos']})"
     return of_run["pos"], f"positions read in {of_run['pos']}, the unit of the run (--unit pos=A for another)"
 
@@ -203,18 +209,8 @@ def _fixed(mask: Any, frame: Frame) -> list[Any]:
 
 def _npz(path: Path, keys: Mapping[str, str]) -> Iterator[Frame]:
     """Frames of an npz of one molecule (MD17 and the like); arrays with a row per frame are kept as what they are called."""
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files if archive[name].dtype.kind in "iuf"}
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError, zipfile.LargeZipFile) as error:
-        raise DataError(f"not a sound npz file: {error}", where=str(path), remedy="get the file again.") from error
-    found = {}
-    for label in ("z", "pos"):
-        names = [keys[label]] if label in keys else list(NAMES[label])
-        found[label] = next((name for name in names if name in arrays), "")
-        if not found[label]:
-            remedy = f"expected one of {', '.join(names)}; found {', '.join(arrays) or 'none'}."
-            raise DataError(f"there is no array of {label!r}", where=str(path), remedy=remedy)
+    arrays = arrays_of(path)
+    found = {label: required(path, label, keys.get(label), arrays) for label in NAMES}
     z, pos = arrays.pop(found["z"]).reshape(-1).astype(np.int64), arrays.pop(found["pos"]).astype(np.float64)
     if pos.ndim != 3 or pos.shape[1:] != (len(z), 3) or not len(pos):
         raise DataError(f"positions have shape {pos.shape} for {len(z)} atoms", where=str(path), remedy="expected (frames, atoms, 3).")

@@ -9,7 +9,7 @@ from intertwine.numerics import InputError, nearest
 
 #: What the library keeps each quantity in, and the dimension that its unit must have.
 CANONICAL = {"energy": "eV", "forces": "eV/A", "stress": "eV/A^3", "pos": "A", "dipole": "e*A"}
-DIMENSIONS = {"energy": "energy", "forces": "force", "stress": "pressure", "pos": "length", "dipole": "dipole"}
+DIMENSIONS = {"energy": "energy", "forces": "force", "stress": "pressure", "pos": "length", "dipole": "dipole", "virial": "energy"}
 
 #: Units written out, as Pint and OpenMM name them, and their symbols.
 WORDS = {
@@ -91,7 +91,14 @@ def factor(unit: str, quantity: str) -> float:
 
 
 def complete(units: Mapping[str, str]) -> dict[str, str]:
-    """Units of energy, forces, stress, positions and dipole: those given; else eV and A, and forces and stress follow those two."""
+    """Units of all quantities of :data:`DIMENSIONS`: those given; else eV and A, which forces, stress and virial follow."""
     given = dict(units)
     energy, length = given.get("energy", "eV"), given.get("pos", "A")
-    return {"energy": energy, "pos": length, "forces": f"{energy}/{length}", "stress": f"{energy}/{length}^3", "dipole": "e*A"} | given
+    return {
+        "energy": energy,
+        "pos": length,
+        "forces": f"{energy}/{length}",
+        "stress": f"{energy}/{length}^3",
+        "virial": energy,
+        "dipole": "e*A",
+    } | given

@@ -161,7 +161,7 @@ def run_dynamics(
         say: told where the frames are if the dynamics is interrupted.
 
     Raises:
-        InputError: an argument out of range, or velocities to keep in a structure without.
+        InputError: an argument out of range, a mass that is not positive, or no (finite) velocities to keep.
         GeometryError: the trajectory blew up; says at which step, and where its frames are.
         CheckpointError: the trajectory can't be written.
     """
@@ -218,6 +218,15 @@ def free(atoms: Atoms) -> bool:
 def _start(atoms: Atoms, temperature: float, velocities: str, rng: np.random.Generator) -> None:
     """Velocities to begin with."""
     from ase.md.velocitydistribution import thermalize_momenta
+
+    masses = atoms.get_masses()
+    bad = np.flatnonzero(~((masses > 0) & np.isfinite(masses)))
+    if len(bad):
+        raise InputError(
+            f"atom {bad[0]} has a mass of {masses[bad[0]]:g}", where="masses", remedy="give all atoms a mass, in atomic units."
+        )
+    if velocities == "keep" and atoms.has("momenta") and not np.isfinite(atoms.get_momenta()).all():
+        raise InputError("the velocities are not finite", where="velocities", remedy="repair them, or draw new ones: thermal.")
 
     if choose(velocities, ("thermal", "keep"), kind="way to begin", where="velocities") == "thermal":
         thermalize_momenta(atoms, temperature_K=temperature, rng=rng)

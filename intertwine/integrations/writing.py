@@ -66,7 +66,8 @@ def format_of(path: Path, *, tables: bool = True) -> str:
         return "extxyz"
     packed = path.suffix in COMPRESSED and kind in ("json", "db")  # which ASE would not pack
     if packed or kind not in ioformats or not ioformats[kind].can_write:
-        raise InputError(f"{path.suffix or path.name!r} is no format that can be written", where=str(path), remedy=FORMATS)
+        remedy = FORMATS if tables else "use .xyz, .traj, .cif, .vasp or another that ASE writes."
+        raise InputError(f"{path.suffix or path.name!r} is no format that can be written", where=str(path), remedy=remedy)
     return kind
 
 

@@ -19,19 +19,26 @@ def asked() -> str:
     Raises:
         InputError: it asks for something unknown.
     """
-    wanted = os.environ.get("INTERTWINE_KERNELS", "").strip().lower() or "auto"
+    return _meant(os.environ.get("INTERTWINE_KERNELS", ""))
+
+
+@lru_cache(maxsize=16)
+def _meant(text: str) -> str:
+    wanted = text.strip().lower() or "auto"
     return choose("gpu" if wanted == "cuda" else wanted, _BACKENDS, kind="backend", where="INTERTWINE_KERNELS")
 
 
-def native(device: torch.device) -> str | None:
+def native(device: torch.device, wanted: str | None = None) -> str | None:
     """The backend whose kernels run on a device, "cpu" or "gpu"; None if there is none, or none is asked for.
+
+    ``wanted`` is what :func:`asked` says, for those who have asked already.
 
     Triton's interpreter runs those of graphics cards on the processor: if they are asked for, a whole model can be tried without a card.
 
     Raises:
         InputError: the environment asks for something unknown.
     """
-    wanted = asked()
+    wanted = wanted or asked()
     if wanted == "reference":
         return None
     if device.type == "cpu" and wanted == "gpu":
@@ -65,7 +72,8 @@ def chosen(device: torch.device, able: bool, what: str) -> str:
     Raises:
         InputError: the backend that is asked for is unknown, or can't do it.
     """
-    wanted, name = asked(), native(device)
+    wanted = asked()
+    name = native(device, wanted)
     if wanted == "auto":
         return name if able and name is not None else "reference"
     if wanted != "reference" and (wanted != name or not able):

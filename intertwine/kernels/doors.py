@@ -67,7 +67,7 @@ def rows(tensor: Tensor, name: str, dim: int) -> int:
     """
     try:
         shape, real = tensor.shape, tensor.dtype.is_floating_point
-        if len(shape) == 2 and shape[1] == dim and real:
+        if len(shape) == 2 and shape[1] == dim and real and tensor.layout is torch.strided:
             return shape[0]
     except RuntimeError:  # a nested tensor
         pass
@@ -93,6 +93,8 @@ def in_memory(tensor: Tensor, name: str = "argument") -> Tensor:
     Raises:
         InputError: there is no memory to copy them from.
     """
+    if tensor.layout is not torch.strided:
+        raise refusal(tensor, name, tensor.shape, tensor.dtype, tensor.device)
     if tensor._is_zerotensor():
         return torch.zeros(tensor.shape, dtype=tensor.dtype, device=tensor.device)
     if tensor.is_neg() or not tensor.is_contiguous():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -14,7 +15,7 @@ from intertwine.kernels import solid_reference as reference
 from intertwine.kernels.choice import announce, compiles
 from intertwine.kernels.processes import preparing, single
 from intertwine.kernels.solid import Solid
-from intertwine.numerics import InputError
+from intertwine.numerics import InputError, safe
 
 #: Precisions of the compiled kernels.
 DTYPES = {torch.float32: "float32", torch.float64: "float64"}
@@ -45,7 +46,7 @@ class Harmonics:
     def gradient(self, x: Float[Tensor, "n 3"], g: Float[Tensor, "n dim"]) -> Float[Tensor, "n 3"]:
         """The gradient of the sum of g Y(x), outside autograd."""
         out = x.new_empty(doors.rows(x, "x", 3), 3)
-        return out if self._run("gradient", (x, g), (out,)) else reference.gradient(x, g, self.solid)
+        return out if self._run("gradient", (x, g), (out,)) else _plainly(reference.gradient, x, g, self.solid)
 
     def second(
         self, x: Float[Tensor, "n 3"], g: Float[Tensor, "n dim"], v: Float[Tensor, "n 3"]
@@ -53,7 +54,7 @@ class Harmonics:
         """Derivatives with respect to x and g of the inner product of v with :meth:`gradient`, outside autograd."""
         n = doors.rows(x, "x", 3)
         out = x.new_empty(n, 3), x.new_empty(n, self.solid.dim)
-        return out if self._run("second", (x, g, v), out) else reference.second(x, g, v, self.solid)
+        return out if self._run("second", (x, g, v), out) else _plainly(reference.second, x, g, v, self.solid)
 
     def _run(self, kind: str, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> bool:
         """Run a kernel, if there is one that can be trusted."""
@@ -137,6 +138,12 @@ def _team() -> tuple[Callable[..., None], Callable[[], int]]:
         return run, threads
 
 
+def _plainly(derivative: Callable[..., Any], *arguments: Any) -> Any:
+    """A derivative by plain torch, which asks autograd for it, outside of autograd: also in an operator, where torch records nothing."""
+    with torch.no_grad(), safe.recording():
+        return derivative(*arguments)
+
+
 def _require(kind: str, solid: Solid, inputs: tuple[Tensor, ...]) -> None:
     """Points, cotangents and directions that fit each other.
 
@@ -156,7 +163,7 @@ def _launch(function: Callable[..., None], kind: str, solid: Solid, inputs: tupl
         _require(kind, solid, inputs)
         if not n:
             return
-        more = [torch.cat([one, one.new_zeros(WIDTH - n, one.shape[1])]) for one in inputs]
+        more = [torch.constant_pad_nd(one, (0, 0, 0, WIDTH - n)) for one in inputs]
         whole = [one.new_empty(WIDTH, one.shape[1]) for one in outputs]
         _launch(function, kind, solid, tuple(more), tuple(whole))
         for one, padded in zip(outputs, whole):

@@ -45,11 +45,12 @@ def evaluate(
     """
     like = arguments[0] if len(arguments) == len(program.arguments) else None
     if like is None or like.ndim != 3 or not like.dtype.is_floating_point:
-        found = f"{len(arguments)} arguments, the first {like.dtype if like is not None else ''} of shape {tuple(arguments[0].shape)}"
+        found = f"{len(arguments)} arguments" + ("" if like is None else f", the first {like.dtype} of {like.ndim} axes")
         raise InputError(found, where="program", remedy=f"give {len(program.arguments)} of 3 axes, of floating-point numbers.")
     dtype, nodes = like.dtype, doors.count(group, what, like.device)
     able = dtype in (torch.float32, torch.float64)
-    if choice.native(group.device) == "cpu" and choice.chosen(group.device, able, str(dtype)) == "cpu":
+    ours = group.device.type == "cpu" and choice.native(group.device) != "gpu"  # Triton's interpreter has no such programs
+    if ours and choice.chosen(group.device, able, str(dtype)) == "cpu":
         fastest = _fastest(program, dtype)
         if fastest is not None:
             return fastest(arguments, group, groups, what)  # it looks at its arguments itself

@@ -66,6 +66,8 @@ def _program(polynomial: str, steps: str) -> Program:
     if steps:
         before, last = steps[:-1].rpartition(";")[::2]
         given, wanted = ([int(k) for k in numbers.split(",") if k] for numbers in last.split(">"))
+        if min([*given, *wanted], default=0) < 0:
+            raise ValueError(last)
         return gradient(program(polynomial, f"{before};" if before else ""), given, wanted)
     irreps_in, irreps_out, degrees, kind = polynomial.split("|")
     found = couplings(Irreps(irreps_in), Irreps(irreps_out), tuple(int(degree) for degree in degrees.split(",") if degree))

@@ -49,7 +49,7 @@ def _rebuild(kind: type[IntertwineError], what: str, where: str, remedy: str) ->
 
 def nearest(name: str, options: Iterable[str]) -> str:
     """A remedy for a misspelt ``name``: the nearest of ``options`` if one is near, and all of them."""
-    options = sorted(options)
+    options = sorted(set(options))
     close = difflib.get_close_matches(name, options, n=1, cutoff=0.5)
     listed = ", ".join(options) if options else "none"
     return f"did you mean {close[0]!r}? Known: {listed}." if close else f"use one of: {listed}."

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import sysconfig
 import traceback
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 from intertwine.numerics.errors import InputError, IntertwineError, lack_of_memory
 from intertwine.numerics.signals import Stopped
@@ -22,7 +24,8 @@ def fenced(what: str, spec: str, remedy: str, *, shared: bool = False) -> Iterat
     """Errors of the user's code become an :class:`InputError` inside the ``with`` block: also an exit, an interrupt that nobody asked for,
     and whatever else stops a program. Filters of warnings and streams that it sets end with the block.
 
-    What ends the process from below Python (``os._exit``, a crash) can't be held up.
+    ``os._exit`` counts as an exit; a process that the code forks ends as it likes. What ends this one from below Python, a crash or a call
+    of C, can't be held up.
 
     Args:
         what: went wrong.
@@ -34,13 +37,15 @@ def fenced(what: str, spec: str, remedy: str, *, shared: bool = False) -> Iterat
         InputError: the code raised something; says what, and in which line.
         Stopped: somebody asked to stop.
     """
-    streams = sys.stdout, sys.stderr
-    with warnings.catch_warnings():
+    streams, process = (sys.stdout, sys.stderr), os.getpid()
+    with warnings.catch_warnings(), _held_up(process):
         try:
             yield
         except (IntertwineError, Stopped):
             raise
         except BaseException as error:
+            if os.getpid() != process:
+                raise
             place = _line(error)
             if lack_of_memory(error) or (shared and isinstance(error, Exception) and place is None):
                 raise
@@ -48,6 +53,23 @@ def fenced(what: str, spec: str, remedy: str, *, shared: bool = False) -> Iterat
             raise InputError(f"{what}: {type(error).__name__}{said}{place or ''}", where=spec, remedy=remedy) from error
         finally:
             sys.stdout, sys.stderr = streams
+
+
+@contextlib.contextmanager
+def _held_up(process: int) -> Iterator[None]:
+    """``os._exit`` raises SystemExit in this process, and ends those that it forks."""
+    leave = os._exit
+
+    def end(status: int) -> NoReturn:
+        if os.getpid() != process:
+            leave(status)
+        raise SystemExit(status)
+
+    os._exit = end
+    try:
+        yield
+    finally:
+        os._exit = leave
 
 
 def _line(error: BaseException) -> str | None:

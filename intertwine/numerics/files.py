@@ -95,9 +95,15 @@ def replacing(path: Path) -> Iterator[Path]:
     file. Other names of a former file (hard links) keep the former content. What :func:`destination` calls a stream is not replaced: what
     was written is copied into it. A temporary file that a killed process left in the folder is removed by the next one.
 
+    A temporary file of this very function is written as it is: whoever made it holds its lock and puts it in its place.
+
     Raises:
         CheckpointError: it can't be written; the old file is intact.
     """
+    if _PATTERN.match(path.name):
+        with _named(path):
+            yield path
+        return
     goal = destination(path)
     with _named(path):
         temporary, descriptor = _temporary(goal)

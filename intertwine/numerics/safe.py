@@ -150,6 +150,14 @@ def captured(x: Tensor) -> bool:
     return x.is_cuda and torch.cuda.is_current_stream_capturing()
 
 
+def recording() -> AbstractContextManager:
+    """Autograd can be asked for derivatives inside the ``with`` block, also in the code of an operator: torch calls that below autograd."""
+    below = torch._C._dispatch_tls_local_exclude_set()
+    for key in (torch._C.DispatchKey.AutogradFunctionality, torch._C.DispatchKey.ADInplaceOrView):
+        below = below.remove(key)
+    return torch._C._ForceDispatchKeyGuard(torch._C._dispatch_tls_local_include_set(), below)
+
+
 def forward_mode() -> bool:
     """Whether derivatives in forward mode are being taken, by ``torch.func.jvp`` or dual numbers."""
     return torch.autograd.forward_ad._current_level >= 0

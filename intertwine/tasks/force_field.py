@@ -163,7 +163,8 @@ class ForceField(Task):
         force = torch.stack(forces).mean().sqrt() if forces else size
         self.scale.fill_(force if force > 1e-6 else 1.0)
         if stress:
-            self.stress_scale.fill_(torch.stack(stress).mean().sqrt().clamp(min=1e-9))
+            tension = torch.stack(stress).mean().sqrt()
+            self.stress_scale.fill_(tension if tension > 1e-9 else 1.0)
 
     def describe(self) -> dict[str, Any]:
         present = self.references.values.nonzero().flatten().tolist()

@@ -318,7 +318,8 @@ FEW = 5  # structures, below which an error is an anecdote
 
 def _conclude(say: Callable[[str], None], report: dict[str, Any]) -> None:
     time_taken = duration(report["seconds"])
-    say(f"trained  {report['epochs']} epochs, {report['steps']} steps, {time_taken}; best after epoch {report['best_epoch']}")
+    epochs = f"{report['epochs']} epoch{'s' * (report['epochs'] != 1)}"
+    say(f"trained  {epochs}, {report['steps']} steps, {time_taken}; best after epoch {report['best_epoch']}")
     for target, errors in report["test"].items():
         relative = f" ({100 * errors['relative']:.1f} % of the labels' rms)" if "relative" in errors else ""
         mae = f"{errors['mae']:.4g} {errors['unit']}".rstrip()

@@ -10,7 +10,7 @@ from typing import Any
 
 from ase.data import chemical_symbols
 
-from intertwine.data import DATASETS, GraphStore, Splits, open_dataset
+from intertwine.data import DATASETS, GraphStore, Splits, declared_units, open_dataset
 from intertwine.numerics import DataError, write_atomically
 from intertwine.training.options import DataOptions
 from intertwine.training.partition import divide, fingerprint, without_isolated
@@ -92,6 +92,12 @@ def open_sets(
 def _apart(options: DataOptions, whole: GraphStore, about: dict[str, Any]) -> GraphStore:
     """The file that is the test set. Its labels are read from what those of ``whole`` were read from, or a note says from what."""
     keys = {decision.label: decision.key for decision in whole.decisions}
+    if options.units and options.test not in DATASETS and Path(str(options.test)).is_file():
+        declared = declared_units(str(options.test))
+        own = {name: declared[key] for name in options.units for key in (keys.get(name, name), name) if key in declared}
+        if own:
+            whole.note(f"units of {options.test}, as it declares: " + ", ".join(f"{name} in {unit}" for name, unit in own.items()))
+        about = about | {"units": {name: unit for name, unit in options.units.items() if name not in own} or None}
     try:
         return open_dataset(str(options.test), **about | {"keys": (keys if options.test not in DATASETS else {}) or about["keys"]})
     except DataError:

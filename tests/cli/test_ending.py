@@ -402,6 +402,15 @@ def test_lines_of_progress(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
     assert capsys.readouterr().err == ""
 
 
+def test_a_certificate_in_two_precisions_is_certified_once(run_cli, trained, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bars, "SILENCE", 0.0)
+    said = [line for line in run_cli("certify", trained[0], "-o", "/dev/null").stderr.splitlines() if line.startswith("certifying:")]
+    shares = [int(line.split(",")[1].split("%")[0]) for line in said]
+    assert shares == sorted(shares)
+    assert shares[-1] == 100
+    assert not any("-" in line for line in said)
+
+
 # A certificate that can't be stored; the user's code
 
 
@@ -423,12 +432,18 @@ def test_a_certificate_is_printed_where_it_can_not_be_stored(run_cli, trained) -
     Path("file").write_text("")
     result = run_cli("certify", "net:Wrong", "-o", "file/c.json")
     assert (result.exit_code, result.stdout) == (2, "")  # said before the work
+    Path("nowhere.json").symlink_to("/dev/full")
+    for target in ("/dev/full", "nowhere.json"):
+        result = run_cli("certify", "net:Right", "-o", target)
+        assert result.exit_code == 2  # it was asked for
+        assert "passed" in result.stdout
+        assert "error: the certificate is not stored" in result.stderr
     assert run_cli("certify", "net:Right", "-o", "/dev/null").exit_code == 0
     assert Path("/dev/null").is_char_device()
 
 
 NET = """
-import os, sys, warnings
+import atexit, os, sys, threading, warnings
 import torch
 from intertwine.nn import pool
 
@@ -460,6 +475,33 @@ ExitMade, ExitCalled = stops(SystemExit(0), "made"), stops(SystemExit(), "called
 InterruptMade, InterruptCalled = stops(KeyboardInterrupt(), "made"), stops(KeyboardInterrupt(), "called")
 RudeMade, RudeCalled = stops(Rude("no"), "made"), stops(GeneratorExit(), "called")
 
+class LeavesMade(Right):
+    def __init__(self):
+        os._exit(0)
+
+class LeavesCalled(Right):
+    def forward(self, graph):
+        os._exit(0)
+
+class Forks(Right):
+    def forward(self, graph):
+        child = os.fork()
+        if child == 0:
+            os._exit(7)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+        return super().forward(graph)
+
+class Late(Right):
+    def __init__(self):
+        super().__init__()
+        atexit.register(print, "at the end")
+        threading.Thread(target=lambda: (threading.main_thread().join(), print("from a thread"))).start()
+
+class Closes(Right):
+    def __init__(self):
+        super().__init__()
+        os.close(1)
+
 class Asked(Right):
     @property
     def cutoff(self):
@@ -479,7 +521,9 @@ class Prints(Right):
 """
 
 
-@pytest.mark.parametrize("name", ["ExitMade", "ExitCalled", "InterruptMade", "InterruptCalled", "RudeMade", "RudeCalled", "Asked"])
+@pytest.mark.parametrize(
+    "name", ["ExitMade", "ExitCalled", "InterruptMade", "InterruptCalled", "RudeMade", "RudeCalled", "Asked", "LeavesMade", "LeavesCalled"]
+)
 def test_the_users_code_decides_no_exit_code(name: str, run_cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(tmp_path))
     Path("rude_net.py").write_text(NET)
@@ -491,7 +535,8 @@ def test_the_users_code_decides_no_exit_code(name: str, run_cli, tmp_path: Path,
 
 
 @pytest.mark.parametrize(
-    "line", ["raise SystemExit", "import sys; sys.exit(0)", "raise KeyboardInterrupt", "exit()", "raise GeneratorExit"]
+    "line",
+    ["import os; os._exit(0)", "raise SystemExit", "import sys; sys.exit(0)", "raise KeyboardInterrupt", "exit()", "raise GeneratorExit"],
 )
 def test_nor_does_its_import(line: str, run_cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -504,7 +549,7 @@ def test_nor_does_its_import(line: str, run_cli, tmp_path: Path, monkeypatch: py
 
 def test_the_users_code_leaves_the_document_alone() -> None:
     Path("loud_net.py").write_text("print('imported')\n" + NET)
-    for name in ("Prints", "Warns"):
+    for name in ("Prints", "Warns", "Late", "Closes", "Forks"):
         code, out, err = finished("certify", f"loud_net:{name}", "--json")
         assert code == 0, err
         assert json.loads(out)["passed"]

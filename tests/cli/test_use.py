@@ -391,3 +391,25 @@ def test_a_structure_that_no_number_comes_of(runs, run_cli, monkeypatch: pytest.
     refused(run_cli("relax", runs["copper"], "a.xyz"), "the predicted energy is not finite")
     refused(run_cli("md", runs["copper"], "a.xyz", "--steps", 2), "the predicted energy is not finite", "step 0")
     refused(run_cli("evaluate", runs["copper"], runs["copper"].parent / "copper.xyz"), "structure 0", "not finite")
+
+
+def test_a_test_file_declares_its_own_units(run_cli) -> None:
+    """Also where those of the training set are told; a format that fixes its units declares them."""
+    same = read(CASES / "same-in-ev.xyz", ":")
+    for atoms in same:
+        atoms.info |= {"pos_unit": "A", "energy_unit": "eV", "forces_unit": "eV/A"}
+    write("declared.xyz", same)
+    scores = []
+    for name in (CASES / "bohr-hartree.xyz", "declared.xyz"):
+        shutil.rmtree("r", ignore_errors=True)
+        run_cli("train", CASES / "bohr-hartree.xyz", "--test", name, "--run", "r", *BOHR, *SMALL)
+        scores.append(json.loads(Path("r/report.json").read_text())["test"]["energy"]["mae"])
+    assert scores[1] == pytest.approx(scores[0], rel=1e-4)
+
+
+@pytest.mark.parametrize(("masses", "wrong"), [([16, 0, 1], "0"), ([16, np.nan, 1], "nan"), ([16, -1, 1], "-1")])
+def test_masses_that_are_none(runs, run_cli, masses: list[float], wrong: str) -> None:
+    atoms = molecule("H2O")
+    atoms.set_masses(masses)
+    atoms.write("m.traj")
+    refused(run_cli("md", runs["ev"], "m.traj", "--steps", 2), f"atom 1 has a mass of {wrong}")

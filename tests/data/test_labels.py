@@ -8,14 +8,17 @@ import numpy as np
 import pytest
 import torch
 from ase import Atoms
+from ase.build import bulk
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.constraints import FixAtoms
 from ase.db import connect
 from ase.io import write
 
-from intertwine.data import GraphStore, open_dataset
+from intertwine.data import GraphStore, open_dataset, read_structures
 from intertwine.data.names import parse
+from intertwine.models import PaiNN
 from intertwine.numerics import DataError
+from intertwine.tasks import ForceField
 
 WATER = np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 0.96], [0.93, 0.0, -0.24]])
 BOX = 'Lattice="{0} 0 0 0 {0} 0 0 0 {0}" '
@@ -259,6 +262,79 @@ def test_isolated_atoms(tmp_path: Path) -> None:
     crystal = frame({}, f'energy=-1 {BOX.format(2)}pbc="T T T"', symbols="H")
     with pytest.raises(DataError, match=r"frame 3.*forces is missing"):  # one atom of a crystal is not isolated
         opened(tmp_path, frame({"forces": 1.0}, "energy=-460") * 3 + crystal)
+
+
+@pytest.mark.parametrize(("side", "pbc", "alone"), [(15, "T T T", True), (40, "T T T", True), (14, "T T T", False), (40, "T T F", False)])
+def test_atoms_in_wide_boxes_are_isolated(side: float, pbc: str, alone: bool, tmp_path: Path) -> None:
+    single = frame({"forces": 0.0}, f'energy=-13.6 {BOX.format(side)}pbc="{pbc}"', symbols="H")
+    water = frame({"forces": 1.0}, f'energy=-460 {BOX.format(40)}pbc="T T T"')
+    store = opened(tmp_path, single + water * 3)
+    assert store.isolated().tolist() == [alone, False, False, False]
+    assert store.field("pbc").any(1).tolist() == [not alone, True, True, True]  # water stays as it is
+    assert said(store, "isolated atoms (H)") == alone
+
+
+@pytest.mark.parametrize(
+    ("options", "stress", "note"),
+    [
+        ({"units": {"virial": "Hartree"}}, -27.211386 / 125, "virial in Hartree"),
+        ({"units": {"energy": "Hartree"}}, -27.211386 / 125, "virial in Hartree"),
+        ({"units": {"energy": "Hartree", "virial": "eV"}}, -1 / 125, "virial in eV"),
+        ({"units": {"stress": "GPa"}}, -1 / 125, "unit of stress is not used"),
+        ({"keys": {"stress": "virial"}}, -1 / 125, "stress = -virial / volume"),
+    ],
+)
+def test_a_virial_is_a_virial(options: dict, stress: float, note: str, tmp_path: Path) -> None:
+    """Whatever it is asked for as, and in its own unit."""
+    text = frame({"forces": 1.0}, f'energy=-1 {BOX.format(5)}pbc="T T T" virial="1 0 0 0 1 0 0 0 1"')
+    store = opened(tmp_path, text, **options)
+    assert store[0].stress[0, 0, 0].item() == pytest.approx(stress, rel=1e-6)
+    assert said(store, note)
+
+
+def test_the_tensor_that_was_asked_for(tmp_path: Path) -> None:
+    """Of a stress and a virial in one file; the other way round too."""
+    both = 'virial="1 0 0 0 1 0 0 0 1" stress="7 0 0 0 7 0 0 0 7"'
+    text = frame({"forces": 1.0}, f'energy=-1 {BOX.format(5)}pbc="T T T" {both}')
+    for keys, expected in (({}, 7), ({"virial": "virial"}, -1 / 125), ({"stress": "virial"}, -1 / 125), ({"virial": "stress"}, 7)):
+        assert opened(tmp_path, text, keys=keys)[0].stress[0, 0, 0].item() == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("name", ["a.traj", "a.json", "a.extxyz"])
+def test_a_stress_of_zeros(name: str, tmp_path: Path) -> None:
+    """ASE's files may hold one that nobody calculated. Where it counts as a label, it does not blow up the loss."""
+    atoms = bulk("Cu", cubic=True)
+    atoms.rattle(0.1, seed=1)
+    atoms.calc = SinglePointCalculator(atoms, energy=-1.0, forces=np.ones((4, 3)), stress=np.zeros(6))
+    atoms.write(tmp_path / name)
+    store = open_dataset(str(tmp_path / name), progress=False)
+    assert ("stress" in store.fields) == (name == "a.extxyz")
+    assert said(store, "stress", "not a label") == (name != "a.extxyz")
+    told = open_dataset(str(tmp_path / name), keys={"stress": "stress"}, progress=False)
+    task = ForceField(PaiNN(width=4, layers=1, species=(29,)), stress_weight=1.0)
+    task.fit([told[0]])
+    assert float(task.stress_scale) == 1.0
+
+
+@pytest.mark.parametrize(("label", "declared", "told"), [("energy", "eV", "Hartree"), ("pos", "nm", "A"), ("forces", "eV/A", "kcal/mol/A")])
+def test_units_told_against_the_file_are_said(label: str, declared: str, told: str, tmp_path: Path) -> None:
+    text = frame({"forces": 1.0}, f"energy=-1 {label}_unit={declared}")
+    assert said(opened(tmp_path, text, units={label: told}), f"declares {label} in {declared}", f"read in {told}")
+    assert not said(opened(tmp_path, text, units={label: declared.lower()}), "the file declares")
+
+
+@pytest.mark.parametrize("name", ["cell", "Lattice", "pbc", "box"])
+def test_arrays_of_crystals_are_refused(name: str, tmp_path: Path) -> None:
+    """npz files are read as molecules; whoever reads one, for training or for use."""
+    arrays = {"r": np.zeros((2, 2, 3)), "Nuclear_Charges": [8, 1], "e": [1.0, 2], "f": np.ones((2, 2, 3))}
+    arrays["r"][:, 1] = 1
+    np.savez(tmp_path / "a.npz", **arrays, **{name: np.eye(3) * 5 if name != "pbc" else np.array([True, False, False])})
+    for read in (open_dataset, read_structures):
+        with pytest.raises(DataError, match=rf"a\.npz: the file has a '{name.lower()}'"):
+            read(str(tmp_path / "a.npz"), progress=False)
+    np.savez(tmp_path / "b.npz", **arrays, cell=np.eye(3), pbc=np.zeros(3, dtype=bool))  # open, and says so
+    assert open_dataset(str(tmp_path / "b.npz"), progress=False).field("energy").tolist() == [1, 2]
+    assert len(read_structures(tmp_path / "b.npz", progress=False).atoms) == 2
 
 
 def test_what_nobody_reads_is_said(tmp_path: Path) -> None:

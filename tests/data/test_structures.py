@@ -131,7 +131,7 @@ def test_arrays_of_an_npz(tmp_path: Path) -> None:
     found = read_structures(tmp_path / "a.npz", progress=False, units={"pos": "nm"}).atoms
     assert np.allclose([atoms.positions for atoms in found], 10 * pos)
     assert found[1].arrays["q"].tolist() == [1, 1, 1]
-    with pytest.raises(DataError, match="no array of 'pos'"):
+    with pytest.raises(DataError, match="no array 'xyz' to read 'pos' from"):
         read_structures(tmp_path / "a.npz", progress=False, keys={"pos": "xyz"})
 
 

@@ -9,6 +9,7 @@ import contextlib
 import itertools
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -89,6 +90,12 @@ def strided_and_freed(t: Tensor) -> Tensor:
     return found
 
 
+def compressed(t: Tensor) -> Tensor:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch says that these are new
+        return t.reshape(len(t), -1).to_sparse_csr()
+
+
 #: Changes after which an argument is none any more.
 WRONG: dict[str, Callable[[Tensor], Tensor]] = {
     "a row less": lambda t: t[:-1],
@@ -105,6 +112,7 @@ WRONG: dict[str, Callable[[Tensor], Tensor]] = {
     "a byte short": lambda t: cut(t, 1 - 1e-9),
     "strided and freed": strided_and_freed,
     "sparse": lambda t: t.to_sparse(),
+    "compressed": compressed,
 }
 #: For those with numbers of features.
 WRONG_REAL: dict[str, Callable[[Tensor], Tensor]] = {
@@ -177,6 +185,15 @@ def operators() -> Iterator[tuple[str, str, Callable[[], object]]]:
             f"contraction: polynomial {what}",
             "refused",
             lambda t=text: ops.symmetric_contraction([torch.ones(2, 4, 1)], one.tensors["source"], 3, t, ""),
+        )
+    nothing = torch.zeros(2, dtype=torch.int64)
+    yield "contraction: no arguments", "refused", lambda: ops.symmetric_contraction([], nothing, 3, "0e+1o|0e|2|shared", "")
+    three = [torch.ones(2, 4, 1), torch.ones(1, 3, 1), torch.ones(2, 1, 1)]
+    for steps in ("0>-1;", "-1>0;", "0>9;", "0>", "a>b;"):
+        yield (
+            f"contraction: steps {steps}",
+            "refused",
+            lambda steps=steps: ops.symmetric_contraction(three, nothing, 1, "0e+1o|0e|2|shared", steps),
         )
     yield "harmonics: too few scales", "refused", lambda: ops.harmonics(torch.randn(40, 3), "[[3], [1.0], true]")
     for nodes in (-1, -(2**62) + 1, 0, 3):

@@ -251,3 +251,24 @@ def test_dual_numbers_differentiate():
     assert duals.plus(None, x) == x
     assert duals.times(None, x) is None
     assert duals.fused(2.0, 3.0, None) == 6.0
+
+
+@pytest.mark.parametrize("points", [3, 40])
+@pytest.mark.parametrize(
+    ("dtype", "degrees"), [(torch.float16, (0, 1, 2)), (torch.bfloat16, (2, 1)), (F64, (1, LARGEST + 1)), (F32, (LARGEST + 1,))]
+)
+def test_operators_without_a_kernel_have_their_derivatives(dtype: torch.dtype, points: int, degrees: tuple[int, ...]) -> None:
+    """Where there is no kernel (a graphics card, half precision, large degrees) plain torch asks autograd, below which torch calls us."""
+    text = solid(degrees, True).text
+    start = torch.randn(points, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(dtype)
+    found: list[tuple[torch.Tensor, torch.Tensor]] = []
+    for run in (operator, lambda x, text: reference.values(x, Solid.read(text))):
+        x = start.clone().requires_grad_()
+        (g,) = torch.autograd.grad(run(x, text).pow(3).sum(), x, create_graph=True)
+        (h,) = torch.autograd.grad(g.square().sum(), x)
+        found.append((g.detach(), h))
+    for one, right in zip(*found):
+        assert one.dtype == dtype
+        assert (one - right).abs().max() <= 64 * torch.finfo(dtype).eps * right.abs().max()
+    x = start.clone().requires_grad_()
+    assert not torch.ops.intertwine.harmonics_gradient(x.detach(), torch.ones_like(operator(start, text)), text).requires_grad

@@ -56,6 +56,13 @@ try:
 except Exception as error:
     refused = type(error).__name__ + ": " + str(error)
 try:
+    import intertwine.operators
+    given = [torch.ones(2, 4, 1), torch.ones(1, 3, 1)]
+    torch.ops.intertwine.symmetric_contraction(given, torch.zeros(2, dtype=torch.int64), 1, "0e+1o|0e|2|shared", "")
+    refused = refused and "a contraction is not"
+except Exception as error:
+    refused = refused if type(error).__name__ == "InputError" else repr(error)
+try:
     from intertwine.data.nbody import generate
     generate(3, 0, 1, 0, 0)
     particles = ""
