@@ -38,6 +38,7 @@ class Dynamics(Task):
     name = "dynamics"
     model = "egnn"
     pace = Pace(batch_size=100, learning_rate=1e-3, steps=9_000, least=20, most=300)
+    reads = ("vel",)
     trials = "particles"
     scale: Tensor
 

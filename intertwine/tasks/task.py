@@ -82,6 +82,7 @@ class Task(nn.Module):
         model: the architecture that learns it where the user names none.
         pace: how long, and in what steps.
         uses: commands that a trained run is good for.
+        reads: fields of a graph that the task itself reads, besides what its model does.
         trials: what a certificate tries it on besides the test set: "molecules" or "particles".
         outputs: what ``forward`` returns, by name.
         metrics: how the errors of each target are printed.
@@ -93,6 +94,7 @@ class Task(nn.Module):
     model: ClassVar[str] = "painn"
     pace: ClassVar[Pace] = Pace(batch_size=32, learning_rate=1e-3, steps=60_000, least=20, most=300)
     uses: ClassVar[tuple[str, ...]] = ("evaluate", "predict", "certify")
+    reads: ClassVar[tuple[str, ...]] = ()
     trials: ClassVar[str] = "molecules"
     outputs: dict[str, Output]
     metrics: dict[str, Metric]

@@ -114,7 +114,7 @@ def predict(
 
 def inputs_of(task: nn.Module) -> tuple[str, ...]:
     """The fields that a task or model reads besides positions, species and cell: "charge", "vel", "x", or those of its own vectors."""
-    found: dict[str, None] = {"vel": None} if getattr(task, "name", "") == "dynamics" else {}
+    found: dict[str, None] = dict.fromkeys(getattr(task, "reads", ()))
     fields = {"speed": "vel", "charge_product": "charge", "edge_attr": ""}
     for module in task.modules():
         for attribute in ("inputs", "node_inputs", "edge_inputs", "vector_inputs"):
