@@ -59,7 +59,7 @@ class Dynamics(Task):
         """Charges and velocities as inputs of models that take them; every particle acts on every other one; gradients are clipped in the
         unit of the loss."""
         if LATER not in data.fields:
-            remedy = f"`intertwine datasets` names such data; of your own, give positions at the later time as the label {LATER}."
+            remedy = f"`intertwine train nbody` is such a data set; of your own, give positions at the later time as the label {LATER}."
             raise InputError("no later positions to learn", where=data.name or "data", remedy=remedy)
         wanted: dict[str, Any] = {"outputs": "0e+1o"}
         if "vel" in data.fields:
