@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import os
 import pickle
+import select
+import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -111,14 +113,21 @@ def test_a_forked_process(force_field) -> None:
     child = os.fork()
     if child == 0:
         try:
+            torch.set_num_threads(
+                1
+            )  # as torch's own workers do: the threads of its parent are not in a child, and OpenMP would wait for them
             found = [answer(atoms, calculator) for atoms in frames[::-1]]
             os.write(send, pickle.dumps(found))
         finally:
             os._exit(0)
     os.close(send)
+    answered = bool(select.select([receive], [], [], 120.0)[0])
+    if not answered:
+        os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    assert answered, "the child did not answer"
     with os.fdopen(receive, "rb") as file:
         found = pickle.loads(file.read())[::-1]
-    os.waitpid(child, 0)
     for (energy, forces), (e, f) in zip(found, expected, strict=True):
         assert energy == e
         assert np.array_equal(forces, f)
