@@ -120,3 +120,9 @@ def test_future_annotations_and_docstring(file: Path) -> None:
     assert ast.get_docstring(tree), "no docstring"
     if file.name not in ("__init__.py", "__main__.py"):
         assert any(isinstance(node, ast.ImportFrom) and node.module == "__future__" for node in tree.body)
+
+
+def test_tests_have_names_of_their_own() -> None:
+    """pytest imports test files by their bare names: of two that share one, the second is an error, and only when both run."""
+    names = [f.name for f in Path(__file__).parent.rglob("*.py") if f.name not in {"conftest.py", "__init__.py"}]
+    assert not {name for name in names if names.count(name) > 1}
