@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from intertwine.nn.one_hot import bessel, soft_one_hot_linspace, soft_unit_step
     from intertwine.nn.path_basis import RadialWaves, TorsionBasis
     from intertwine.nn.radial import BesselBasis, GaussianBasis, radial_basis
-    from intertwine.nn.readout import ScalarHead, VectorHead, pool
+    from intertwine.nn.readout import ScalarHead, TensorHead, VectorHead, pool
     from intertwine.nn.recurrent import GRUCell, LSTMCell
     from intertwine.nn.s2_activation import S2Activation
     from intertwine.nn.scalar_vector import GatedBlock, ScalarVectorNorm, VectorEmbedding, VectorPerceptron
@@ -102,6 +102,7 @@ _HOME = {
     "SteerableLinear": "steerable_linear",
     "SteerableMLP": "steerable_mlp",
     "SymmetricContraction": "symmetric_contraction",
+    "TensorHead": "readout",
     "TorsionBasis": "path_basis",
     "VectorEmbedding": "scalar_vector",
     "VectorHead": "readout",
@@ -177,6 +178,7 @@ __all__ = [
     "SteerableLinear",
     "SteerableMLP",
     "SymmetricContraction",
+    "TensorHead",
     "TorsionBasis",
     "VectorEmbedding",
     "VectorHead",

@@ -1,4 +1,4 @@
-"""Heads: from node features of a backbone to the scalars and vectors that a task asks for."""
+"""Heads: from node features of a backbone to the scalars, vectors and tensors that a task asks for."""
 
 from __future__ import annotations
 
@@ -21,12 +21,14 @@ def pool(x: Float[Tensor, "nodes *shape"], graph: Graph, how: str = "sum") -> Fl
 
 
 def require(irreps: Representation, wanted: str, purpose: str) -> Irreps:
-    """``irreps`` if it has the irrep wanted; an :class:`InputError` that names what is missing otherwise."""
-    if not isinstance(irreps, Irreps) or irreps.count(wanted) == 0:
+    """``irreps`` if it has each irrep wanted; an :class:`InputError` that names what is missing otherwise."""
+    missing = [str(ir) for _, ir in Irreps(wanted).regroup() if not isinstance(irreps, Irreps) or not irreps.count(ir)]
+    if missing or not isinstance(irreps, Irreps):
         raise InputError(
-            f"{purpose} needs {wanted} features; the model gives {irreps}",
+            f"{purpose} needs {' and '.join(missing)} features; the model gives {irreps}",
             where="irreps_out",
-            remedy="choose a model whose irreps_out has them (see `intertwine models`): PaiNN and EGNN have vectors, 1o.",
+            remedy="choose a model whose irreps_out has them (see `intertwine models`): PaiNN and EGNN have vectors, 1o; NequIP, MACE, "
+            "SEGNN and TensorField have what their argument outputs says, 0e+2e for example.",
         )
     return irreps
 
@@ -45,7 +47,7 @@ class ScalarHead(nn.Module):
     def __init__(self, irreps: Representation, outputs: int = 1) -> None:
         super().__init__()
         self.irreps = require(irreps, "0e", "a scalar target")
-        width = self.irreps.count("0e")
+        self.outputs, width = outputs, self.irreps.count("0e")
         self.mlp = MLP([width, max(width // 2, outputs), outputs])
 
     def forward(self, f: Float[Tensor, "nodes features"]) -> Float[Tensor, "nodes outputs"]:
@@ -53,7 +55,7 @@ class ScalarHead(nn.Module):
 
 
 class VectorHead(nn.Module):
-    r"""Vectors of a node from its scalars s and vectors v; equivariant under O(3).
+    r"""Vectors of a node, or tensors of another irrep, from its scalars s and those tensors v; equivariant under O(3).
 
     .. math:: y_i = \sum_c g_c\, (W v_i)_c, \qquad g = \mathrm{MLP}(s_i, |V v_i|), \qquad |u| = \sqrt{\|u\|^2 + \epsilon^2} - \epsilon
 
@@ -63,26 +65,58 @@ class VectorHead(nn.Module):
     Args:
         irreps: representation of the node features.
         outputs: vectors per node.
+        irrep: of the outputs.
 
     Raises:
-        InputError: the features have no vectors.
+        InputError: the features have none of that irrep.
     """
 
-    def __init__(self, irreps: Representation, outputs: int = 1) -> None:
+    def __init__(self, irreps: Representation, outputs: int = 1, irrep: str = "1o") -> None:
         super().__init__()
-        self.irreps = require(irreps, "1o", "a vector target")
-        scalars, vectors = self.irreps.count("0e"), self.irreps.count("1o")
+        self.irrep, self.irreps = irrep, require(irreps, irrep, "a vector target" if irrep == "1o" else f"a target with {irrep}")
+        scalars, vectors = self.irreps.count("0e"), self.irreps.count(irrep)
         self.outputs, self.plain = outputs, vectors == 1 and outputs == 1
         if not self.plain:
             self.values = nn.Linear(vectors, vectors, bias=False)
             self.norms = nn.Linear(vectors, vectors, bias=False)
             self.gate = MLP([scalars + vectors, max(scalars, vectors), vectors * outputs])
 
-    def forward(self, f: Float[Tensor, "nodes features"]) -> Float[Tensor, "nodes outputs 3"]:
-        v = self.irreps.part(f, "1o")
+    def forward(self, f: Float[Tensor, "nodes features"]) -> Float[Tensor, "nodes outputs dim"]:
+        v = self.irreps.part(f, self.irrep)
         if self.plain:
             return v
         s, v = self.irreps.part(f, "0e").squeeze(-1), v.transpose(-1, -2)  # channels innermost: linear maps are matrix products
         from_norms = safe.soft_norm(self.norms(v), SMOOTHING, dim=-2)
         gate = self.gate(torch.cat([s, from_norms], dim=-1)).unflatten(-1, (self.outputs, -1))
         return gate @ self.values(v).transpose(-1, -2)
+
+
+class TensorHead(nn.Module):
+    """Tensors of any irreps: even scalars as of :class:`ScalarHead`, each other irrep as of :class:`VectorHead`.
+
+    Args:
+        irreps: representation of the node features.
+        outputs: representation of what each node gets.
+
+    Raises:
+        InputError: the features lack irreps of the outputs; all of them are named.
+    """
+
+    def __init__(self, irreps: Representation, outputs: Irreps) -> None:
+        super().__init__()
+        require(irreps, str(outputs), f"a target of {outputs}")
+        self.blocks = [(mul, str(ir)) for mul, ir in outputs]
+        self.dims = {str(ir): ir.dim for _, ir in outputs}
+        self.heads = nn.ModuleDict({str(ir): _head(irreps, str(ir), outputs.count(ir)) for _, ir in outputs.regroup()})
+
+    def forward(self, f: Float[Tensor, "nodes features"]) -> Float[Tensor, "nodes dim"]:
+        made = {kind: head(f).reshape(f.shape[0], head.outputs, self.dims[kind]) for kind, head in self.heads.items()}
+        parts, taken = [], dict.fromkeys(made, 0)
+        for mul, kind in self.blocks:
+            parts.append(made[kind][:, taken[kind] : taken[kind] + mul].flatten(1))
+            taken[kind] += mul
+        return torch.cat(parts, dim=1)
+
+
+def _head(irreps: Representation, kind: str, outputs: int) -> ScalarHead | VectorHead:
+    return ScalarHead(irreps, outputs) if kind == "0e" else VectorHead(irreps, outputs, kind)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from math import isfinite
 from typing import Any
 
@@ -55,7 +55,7 @@ class Dynamics(Task):
         return LATER in data.fields and target in (None, LATER)
 
     @classmethod
-    def suggest(cls, data: Graphs, target: str | None, model: type[Backbone]) -> Suggestion:
+    def suggest(cls, data: Graphs, target: str | None, model: type[Backbone], told: Mapping[str, Any]) -> Suggestion:
         """Charges and velocities as inputs of models that take them; every particle acts on every other one; gradients are clipped in the
         unit of the loss."""
         if LATER not in data.fields:

@@ -3,7 +3,7 @@ r"""Energies of structures, forces as their derivative, stress as their derivati
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -74,7 +74,7 @@ class ForceField(Task):
         return "energy" in data.fields and "forces" in data.fields and target in (None, "energy", "forces")
 
     @classmethod
-    def suggest(cls, data: Graphs, target: str | None, model: type[Backbone]) -> Suggestion:
+    def suggest(cls, data: Graphs, target: str | None, model: type[Backbone], told: Mapping[str, Any]) -> Suggestion:
         """Weights of the labels that there are, and a cutoff: a model that does not look at positions has no forces."""
         task: dict[str, Any] = {}
         if "forces" not in data.fields:

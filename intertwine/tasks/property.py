@@ -1,38 +1,52 @@
-"""A scalar or a vector of a whole graph."""
+"""A scalar, a vector or a tensor of a whole graph, or of each of its nodes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from intertwine.geometry import Graph, Graphs
-from intertwine.nn import Backbone, ScalarHead, SetHead, VectorHead, pool
+from intertwine.groups import Cartesian
+from intertwine.nn import Backbone, ScalarHead, SetHead, TensorHead, VectorHead, pool
 from intertwine.numerics import DataError, InputError, choose
+from intertwine.numerics.signature import arguments
 from intertwine.o3 import Irreps
+from intertwine.o3.cartesian import CartesianTensor
 from intertwine.tasks.references import References, composition, is_isolated
 from intertwine.tasks.task import Metric, Output, Suggestion, Task, label
 
+BARE = "ijkl"  # names of indices
+SYMMETRIC = 1e-4  # of the size of a tensor: what its label may lack of its symmetry, for the digits of a file
+
 
 class Property(Task):
-    r"""One property of a molecule.
+    r"""One property of a molecule or of its atoms: a scalar, or a tensor of any irreps.
 
     .. math::
         y = \sum_i r_{z_i} + \sigma \sum_i \epsilon(f_i) \quad\text{(sum)}, \qquad
-        y = \mu + \sigma\,\frac1N \sum_i \epsilon(f_i) \quad\text{(mean)}
+        y = \mu + \sigma\,\frac1N \sum_i \epsilon(f_i) \quad\text{(mean)}, \qquad
+        y_i = r_{z_i} + \sigma\, \epsilon(f_i) \quad\text{(of each atom)}
 
-    For an extensive scalar (``readout="sum"``) the references r_z are fitted by species; for an intensive one (``"mean"``)
-    :math:`\mu` is the mean of the training set. A vector has neither: its mean over orientations is zero.
+    The references r_z of an extensive scalar (``readout="sum"``), or of a scalar of atoms, are fitted by species; of an intensive one
+    (``"mean"``) :math:`\mu` is the mean of the training set. Of a tensor they are of its one even scalar: the isotropic part
+    :math:`\mathrm{tr}(T)/\sqrt3` of a polarizability, nothing of a vector, whose mean over orientations is zero.
+
+    A Cartesian tensor is learned as irreps and given back as it came, :math:`T = Q^T y` with the orthonormal change of basis Q of its index
+    symmetry (:class:`intertwine.o3.CartesianTensor`), which it has to the last bit.
 
     Args:
-        backbone: a model with scalars (0e) for a scalar target, with vectors (1o) for a vector.
+        backbone: a model with the irreps of the target: scalars (0e), vectors (1o), 0e and 2e for a polarizability.
         target: the label's name in the data.
-        representation: "0e" (scalar) or "1o" (vector).
+        representation: irreps of the label, "0e" (a scalar), "1o" (a vector) or "2x0e+1e+2e" for example, components in their order; or an
+            index symmetry of a Cartesian label, "ij=ji" (a polarizability), "ij" or "ijk=jik=kji" (a first hyperpolarizability).
         readout: "sum" or "mean" over the nodes, or "set2set" (Gilmer et al. 2017) for a scalar that is neither.
         unit: unit of the label, for printing.
-        loss: "l2", "l1" or "huber".
+        loss: "l2", "l1" or "huber", of the components of the label.
+        level: "graph", or "node" for a label of each node; ``readout`` is then not used.
 
     Raises:
         InputError: the backbone lacks the irreps; an unknown option.
@@ -44,20 +58,27 @@ class Property(Task):
     spread: Tensor
 
     def __init__(
-        self, backbone: Backbone, target: str = "energy", representation: str = "0e", readout: str = "sum", unit: str = "", loss: str = "l1"
-    ) -> None:
+        self, backbone: Backbone, target: str = "energy", representation: str = "0e", readout: str = "sum", unit: str = "",
+        loss: str = "l1", level: str = "graph",
+    ) -> None:  # fmt: skip
         super().__init__(backbone, loss)
-        choose(representation, ("0e", "1o"), kind="representation", where="representation")
+        self.level = choose(level, ("graph", "node"), kind="level", where="level")
         self.readout = choose(readout, ("sum", "mean", "set2set"), kind="readout", where="readout")
-        self.target, self.vector = target, representation == "1o"
-        if self.vector and readout == "set2set":
-            raise InputError("set2set reads scalars", where="readout", remedy="use sum or mean for a vector.")
-        self.head = (SetHead if readout == "set2set" else VectorHead if self.vector else ScalarHead)(backbone.irreps_out)
+        self.target, self.representation = target, representation
+        self.tensor = CartesianTensor(representation) if _is_formula(representation) else None
+        self.irreps = self.tensor if self.tensor is not None else Irreps(representation)
+        if self.irreps.dim == 0:
+            raise InputError(f"{representation!r} has no components", where="representation", remedy='give irreps, "0e" for example.')
+        self.scalar = str(self.irreps) == "1x0e"
+        if readout == "set2set" and not (self.scalar and level == "graph"):
+            raise InputError("set2set reads scalars", where="readout", remedy="use sum or mean for a tensor, or what atoms have.")
+        self.head = _head(backbone, self.irreps, readout)
         self.references = References()
         self.register_buffer("mean", torch.zeros((), dtype=torch.float64))
         self.register_buffer("scale", torch.ones(()))  # of one node's contribution
         self.register_buffer("spread", torch.ones(()))  # of the target beyond references or mean
-        self.outputs = {target: Output(Irreps(representation), "graph", unit)}
+        of = Cartesian(len(self.tensor.indices)) if self.tensor is not None else self.irreps
+        self.outputs = {target: Output(of, level, unit)}
         self.metrics = {target: Metric("meV", 1e3) if unit == "eV" else Metric(unit)}
         self.weights = {target: 1.0}
 
@@ -66,33 +87,59 @@ class Property(Task):
         return target is not None or "energy" in data.fields
 
     @classmethod
-    def suggest(cls, data: Graphs, target: str | None, model: type[Backbone]) -> Suggestion:
-        """Target and unit; a vector or a scalar; the sum over atoms of what grows with their number, the mean of what does not."""
+    def default_model(cls, data: Graphs, target: str | None) -> str:
+        """NequIP for a tensor: its features have any irreps."""
+        values = data.fields.get(target or "energy")
+        tensor = values is not None and values.ndim > 1 and values.shape[1:].numel() not in (1, 3)
+        return "nequip" if tensor else super().default_model(data, target)
+
+    @classmethod
+    def suggest(cls, data: Graphs, target: str | None, model: type[Backbone], told: Mapping[str, Any]) -> Suggestion:
+        """Target, unit, what its shape says of it, and a model that has the irreps; the sum over atoms of what grows with their number, the
+        mean of what does not."""
         if target is None and "forces" not in data.fields:
             data.note("no forces: energy is learned as a property; --key forces=NAME, if the file calls them so")
         name = target or "energy"
         values = data.fields[name] if name in data.fields else data.field(name)  # the error names the nearest
-        extensive = data.extensive(name)
-        vector = values.ndim > 1 and values.shape[-1] == 3
-        readout = "mean" if extensive is False and not vector else "sum"
-        if extensive is None and not vector:
+        representation = told.get("representation") or representation_of(values, name)
+        if representation not in ("0e", "1o") and "representation" not in told:
+            data.note(f"{name} is taken as a Cartesian tensor with the symmetry {representation}: --set task.representation says otherwise")
+        extensive, scalar = data.extensive(name), str(_irreps(representation)) == "1x0e"
+        level = "node" if len(data.field(name)) == len(data.field("pos")) != len(data) else "graph"
+        readout = "mean" if extensive is False and scalar else "sum"
+        if extensive is None and scalar and level == "graph":
             data.note(f"readout sum: {name} is taken as extensive; for an intensive quantity say --set task.readout=mean")
-        representation = "1o" if vector else "0e"
-        return {"task": {"target": name, "unit": data.units.get(name, ""), "representation": representation, "readout": readout}}
+        task = {"target": name, "unit": data.units.get(name, ""), "representation": representation, "readout": readout, "level": level}
+        return {"task": task, "model": {} if representation in ("0e", "1o") else _with(model, _irreps(representation))}
 
     def labels(self, fields: Iterable[str]) -> list[str]:
         return [self.target]
 
     def predict(self, graph: Graph) -> dict[str, Tensor]:
         f = self.backbone(graph)
-        y = self.head(f, graph) if self.readout == "set2set" else pool(self.head(f).flatten(1), graph, self.readout)
+        if self.readout == "set2set":
+            y = self.head(f, graph)
+        else:
+            y = self.head(f).flatten(1)
+            y = pool(y, graph, self.readout) if self.level == "graph" else y
         y = self.scale * y
-        if self.vector:
-            return {self.target: y}
-        y = y.squeeze(-1).to(torch.float64) + self.mean
-        if graph.get("z") is not None:
-            y = y + self.references(graph.z, graph.membership(), graph.graphs)
-        return {self.target: y}
+        if self.irreps.count("0e") == 1:
+            y = y.to(torch.float64) + self._shift(graph, len(y)).unsqueeze(1) * self._isotropic(y)
+        if self.tensor is not None:
+            y = self.tensor.to_cartesian(y)
+        return {self.target: y.squeeze(1) if self.scalar else y}
+
+    def _shift(self, graph: Graph, rows: int) -> Float[Tensor, " rows"]:
+        """Mean and references of each row's even scalar, in float64."""
+        if graph.get("z") is None:
+            return self.mean.expand(rows)
+        owner = graph.membership() if self.level == "graph" else torch.arange(rows, device=graph.z.device)
+        return self.mean + self.references(graph.z, owner, rows)
+
+    def _isotropic(self, like: Tensor) -> Float[Tensor, " dim"]:
+        """1 in the place of the even scalar, 0 elsewhere; in float64."""
+        place = next(where.start for block, where in zip(self.irreps, self.irreps.slices()) if str(block.ir) == "0e")
+        return torch.eye(self.irreps.dim, dtype=torch.float64, device=like.device)[place]
 
     def residuals(self, prediction: dict[str, Tensor], graph: Graph) -> dict[str, Tensor]:
         if graph.get(self.target) is None:
@@ -107,34 +154,48 @@ class Property(Task):
         """References or mean, and the scale, of the training set.
 
         Raises:
-            DataError: the label is missing, not finite or not of the representation's size.
+            DataError: the label is missing, not finite, not of the representation's size, or has not the symmetry that it says.
         """
         values, compositions, atoms, alone = [], [], [], []
-        width = 3 if self.vector else 1
         for number, graph in enumerate(graphs):
-            value = label(graph, self.target, number).reshape(-1)
-            if len(value) != width:
-                raise DataError(
-                    f"{self.target!r} has {len(value)} components, not {width}",
-                    where=f"graph {number} of the training set",
-                    remedy='set the task\'s representation: "0e" for a scalar, "1o" for a vector.',
-                )
-            values.append(value)
-            atoms.append(graph.num_nodes)
+            rows = self._components(graph, number)
+            values.append(rows)
+            atoms += [graph.num_nodes] if self.level == "graph" else [1] * len(rows)
             if graph.get("z") is not None:
-                compositions.append(composition(graph.z))
-                alone.append(is_isolated(graph))
+                compositions += [composition(graph.z)] if self.level == "graph" else [composition(z) for z in graph.z.split(1)]
+                alone += [is_isolated(graph)] * len(rows)
         if not values:
             raise DataError("the training set is empty", where="training set", remedy="give more data, or a larger share for training.")
-        y = torch.stack(values)
-        if not self.vector:
-            y = self._centre(y.squeeze(-1), compositions, torch.tensor(alone))
-        size = y / torch.tensor(atoms).sqrt().view(-1, *[1] * (y.ndim - 1)) if self.readout == "sum" else y
-        self.scale.fill_(_size(size))
+        y = torch.cat(values)
+        if self.irreps.count("0e") == 1:
+            place = self._isotropic(y) > 0
+            y[:, place] = self._centre(y[:, place].squeeze(1), compositions, torch.tensor(alone)).unsqueeze(1)
+        extensive = self.readout == "sum" and self.level == "graph"
+        self.scale.fill_(_size(y / torch.tensor(atoms).sqrt().unsqueeze(1) if extensive else y))
         self.spread.fill_(_size(y))
 
-    def _centre(self, y: Tensor, compositions: list[Tensor], isolated: Tensor) -> Tensor:
-        if self.readout == "sum" and len(compositions) == len(y):
+    def _components(self, graph: Graph, number: int) -> Float[Tensor, "rows dim"]:
+        """The label of a training graph as irreps, in float64."""
+        value, where = label(graph, self.target, number), f"graph {number} of the training set"
+        rows = 1 if self.level == "graph" else graph.num_nodes
+        shape = torch.Size((self.irreps.dim,) if self.tensor is None else (3,) * len(self.tensor.indices))
+        if value.numel() != rows * shape.numel():
+            what = f"{self.target!r} has {value.numel() // max(rows, 1)} components, not {shape.numel()}"
+            remedy = 'set the task\'s representation: "0e" for a scalar, "1o" for a vector, "ij=ji" for a symmetric 3x3 tensor, or irreps.'
+            raise DataError(what, where=where, remedy=remedy)
+        value = value.reshape(rows, *shape)
+        if self.tensor is None:
+            return value
+        y = self.tensor.from_cartesian(value)
+        lacking = float((self.tensor.to_cartesian(y) - value).norm())
+        if lacking > SYMMETRIC * float(value.norm()):
+            what = f"{self.target!r} has not the symmetry {self.representation!r}: {lacking / float(value.norm()):.2g} of it are without"
+            bare = self.tensor.indices
+            raise DataError(what, where=where, remedy=f'set the task\'s representation to "{bare}", or repair the label.')
+        return y
+
+    def _centre(self, y: Float[Tensor, " rows"], compositions: list[Tensor], isolated: Tensor) -> Float[Tensor, " rows"]:
+        if (self.readout == "sum" or self.level == "node") and len(compositions) == len(y):
             return self.references.fit(torch.stack(compositions), y, isolated)
         self.mean.fill_(y.mean())
         return y - y.mean()
@@ -148,6 +209,63 @@ class Property(Task):
 
     def describe(self) -> dict[str, Any]:
         return {"mean": float(self.mean), "scale": float(self.scale)}
+
+
+def _head(backbone: Backbone, irreps: Irreps, readout: str) -> torch.nn.Module:
+    if str(irreps) == "1x0e":
+        return (SetHead if readout == "set2set" else ScalarHead)(backbone.irreps_out)
+    return VectorHead(backbone.irreps_out) if str(irreps) == "1x1o" else TensorHead(backbone.irreps_out, irreps)
+
+
+def _is_formula(representation: str) -> bool:
+    """Whether it names indices ("ij=ji") rather than irreps ("2e")."""
+    return not any(sign.isdigit() for sign in representation)
+
+
+def _irreps(representation: str) -> Irreps:
+    return CartesianTensor(representation) if _is_formula(representation) else Irreps(representation)
+
+
+def representation_of(values: Tensor, name: str) -> str:
+    """The representation that labels of that shape have: "0e", "1o", or the most special index symmetry that all of them show.
+
+    Raises:
+        InputError: the numbers may be anything.
+    """
+    shape = values.shape[1:]
+    if shape.numel() in (1, 3):
+        return "0e" if shape.numel() == 1 else "1o"
+    rank = next((rank for rank in range(2, 5) if shape.numel() == 3**rank), 0)
+    whole = values.to(torch.float64).nan_to_num().reshape(len(values), *(3,) * rank) if rank else values
+    for formula in _symmetries(rank):
+        tensor = CartesianTensor(formula)
+        if float((tensor.to_cartesian(tensor.from_cartesian(whole)) - whole).norm()) <= SYMMETRIC * float(whole.norm()):
+            return formula
+    if rank and len(shape) == rank:
+        return BARE[:rank]
+    remedy = f"say what they are by --set task.representation=...: {shape.numel()}x0e for invariants, irreps such as 1o+2e"
+    remedy += f", or {BARE[:rank]} for a Cartesian tensor, its last index fastest." if rank else "."
+    if shape.numel() == 6:
+        remedy += f" A symmetric tensor in Voigt's order (xx, yy, zz, yz, xz, xy) is read by --key polarizability={name}."
+    raise InputError(f"{name!r} has {shape.numel()} components, which may be anything", where="task.representation", remedy=remedy)
+
+
+def _symmetries(rank: int) -> list[str]:
+    """Index symmetries to try on a tensor of rank 2 or more, the most special first: all indices alike, two neighbours."""
+    bare = BARE[:rank]
+    swaps = [bare[:k] + bare[k + 1] + bare[k] + bare[k + 2 :] for k in range(rank - 1)]
+    return list(dict.fromkeys(["=".join([bare, *swaps]), *(f"{bare}={swap}" for swap in swaps)])) if swaps else []
+
+
+def _with(model: type[Backbone], irreps: Irreps) -> dict[str, Any]:
+    """Arguments of a model, of those that it has, by which its features have these irreps."""
+    known, degree = arguments(model), max(ir.l for _, ir in irreps)
+    wanted: dict[str, Any] = {"outputs": "+".join(dict.fromkeys(["0e", *(str(ir) for _, ir in irreps.regroup())]))}
+    if "lmax" in known and (known["lmax"].default or 0) < degree:
+        wanted["lmax"] = degree
+    if any(ir.p != (-1) ** ir.l for _, ir in irreps):
+        wanted["parity"] = True
+    return {name: value for name, value in wanted.items() if name in known}
 
 
 def _size(x: Tensor) -> Tensor:

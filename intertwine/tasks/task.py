@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -111,18 +111,19 @@ class Task(nn.Module):
         return False
 
     @classmethod
-    def default_model(cls, data: Graphs) -> str:
-        """The architecture to learn these data with, where the user names none."""
+    def default_model(cls, data: Graphs, target: str | None) -> str:
+        """The architecture to learn these data, or a target in them, with, where the user names none."""
         return cls.model if data.fields["pos"].shape[-1] == 3 else FLAT
 
     @classmethod
-    def suggest(cls, data: Graphs, target: str | None, model: type[Backbone]) -> Suggestion:
+    def suggest(cls, data: Graphs, target: str | None, model: type[Backbone], told: Mapping[str, Any]) -> Suggestion:
         """What the training set says about task, model and training, where the user does not.
 
         Args:
             data: the training set.
             target: the label that the user, or the data set, names.
             model: the architecture; arguments that it does not have are left out.
+            told: arguments of the task that the user gave.
 
         Raises:
             InputError: the data are not for this task.

@@ -73,7 +73,8 @@ def train(
     given = (
         read_config(config) if isinstance(config, str | Path) else config.sections() if isinstance(config, Config) else merge(config or {})
     )
-    named = given if "name" in given["model"] else given | {"model": {}}  # the data will say which, and whose arguments these are
+    # of model and task the data will say which they are, and whose arguments these
+    named = {section: {} if section in ("model", "task") and "name" not in content else content for section, content in given.items()}
     checked = resolve(named, allow=allow)  # before anything is made
     _enough_devices(checked)
     if store is not None and checked.training.devices > 1:

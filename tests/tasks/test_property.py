@@ -84,7 +84,7 @@ def test_large_values_keep_their_digits(backbone, molecule) -> None:
 def test_what_it_refuses(backbone, molecule) -> None:
     with pytest.raises(InputError, match="needs 1o"):
         made(backbone("schnet"), target="dipole", representation="1o")
-    with pytest.raises(InputError, match="unknown representation"):
+    with pytest.raises(InputError, match="needs 2e"):
         made(backbone("painn"), representation="2e")
     with pytest.raises(InputError, match="reads scalars"):
         made(backbone("painn"), representation="1o", readout="set2set")
