@@ -57,10 +57,10 @@ class GraphStorage(GlobalStorage):
         return super().keys(*args) if args else Keys(self)
 
     def __getitem__(self, key: str) -> Any:
-        if key in (FIRST, LAST):
-            return Contents(self)
-        lent = self.__dict__.get("_lent")
-        return lent[key] if lent and key in lent else super().__getitem__(key)
+        fields = self._mapping
+        if key in fields:  # almost always: a graph is asked for its fields again and again
+            return fields[key]
+        return Contents(self) if key in (FIRST, LAST) else self.__dict__.get("_lent", fields)[key]
 
     def __setitem__(self, key: str, value: Any) -> None:
         if key not in (FIRST, LAST):

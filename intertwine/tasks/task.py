@@ -160,18 +160,19 @@ class Task(nn.Module):
         if torch.is_inference_mode_enabled():
             with torch.inference_mode(False), torch.no_grad():
                 return self(graph)
-        graph = self._differentiable(graph)
-        prediction = self.predict(graph.in_precision(self.dtype))
+        weight = next(self.backbone.parameters())
+        graph = self._differentiable(graph, weight)
+        prediction = self.predict(graph.in_precision(weight.dtype))
         return prediction if self.training else {name: value.detach() for name, value in prediction.items()}
 
-    def _differentiable(self, graph: Graph) -> Graph:
+    def _differentiable(self, graph: Graph, weight: Tensor) -> Graph:
         """The graph, or a copy where its tensors come from inference mode, which autograd refuses."""
         if not safe.inspectable(graph.pos):
             return graph
-        if next(self.parameters()).is_inference():
+        if weight.is_inference():
             what, remedy = "the weights were made under torch.inference_mode", "make or load the model outside of it."
             raise InputError(what, where=type(self).__name__, remedy=remedy)
-        foreign = any(isinstance(value, Tensor) and value.is_inference() for value in graph.to_dict().values())
+        foreign = any(isinstance(value, Tensor) and value.is_inference() for value in graph._store.values())
         return graph.clone() if foreign else graph
 
     def predict(self, graph: Graph) -> dict[str, Tensor]:
