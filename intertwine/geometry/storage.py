@@ -60,7 +60,7 @@ class GraphStorage(GlobalStorage):
         fields = self._mapping
         if key in fields:  # almost always: a graph is asked for its fields again and again
             return fields[key]
-        return Contents(self) if key in (FIRST, LAST) else self.__dict__.get("_lent", fields)[key]
+        return Contents(self) if key in (FIRST, LAST) else (self.__dict__.get("_lent") or fields)[key]
 
     def __setitem__(self, key: str, value: Any) -> None:
         if key not in (FIRST, LAST):
