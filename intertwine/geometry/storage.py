@@ -95,8 +95,9 @@ def comparable(contents: Sequence[Fields]) -> list[Fields]:
 
 def _same_kind(name: str, value: Any, first: Any, k: int) -> None:
     remedy = "give all graphs of a batch the same fields."
-    if name == "representations" and value != first:
-        raise DataError(f"graph {k} says {value}, graph 0 {first}", where=name, remedy="a field of a batch has one representation.")
+    if name in ("representations", "levels") and value != first:
+        remedy = f"a field of a batch has one {name.removesuffix('s')}."
+        raise DataError(f"graph {k} says {value}, graph 0 {first}", where=name, remedy=remedy)
     if isinstance(value, Tensor) != isinstance(first, Tensor):
         what = f"graph {k} has a {type(value).__name__}, graph 0 a {type(first).__name__}"
         raise DataError(what, where=name, remedy=remedy)
