@@ -8,41 +8,72 @@ where nodes are listed anew. How an isometry moves a row does not follow from it
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
+
+from intertwine.numerics import GeometryError
 
 if TYPE_CHECKING:
     from intertwine.geometry.graph import Graph
 
 
-class Level:
-    """Base of the levels; itself that of whole graphs, with one row each.
+class Level(ABC):
+    """Base of the levels.
 
     Attributes:
+        single: every graph has one row.
         lists: the field that lists the rows, where one does: it speaks of nodes by number, so it is no field like others.
         place: the field with the place of each row in space, if it has one: ``pos`` or ``points``.
         copies: how often a row occurs in a cell that is written twice; None where another cell has other rows.
     """
 
+    single: bool = False
     lists: str = ""
     place: str = ""
     copies: int | None = None
 
+    @abstractmethod
     def rows(self, graph: Graph) -> int | None:
         """How many rows a graph, or a batch, has; None where it does not say."""
-        return graph.graphs
 
+    @abstractmethod
     def owner(self, graph: Graph) -> Int[Tensor, " rows"]:
         """The graph of each row of a batch."""
-        return torch.arange(graph.graphs, device=graph.pos.device)
 
     def taken(self, nodes: Int[Tensor, " k"], graph: Graph) -> Int[Tensor, " rows"] | None:
         """The rows that are left, in their order, where the nodes are ``nodes``, in that order: all of them or some. None leaves all as
         they are."""
         return None
+
+    def parts(self, value: Float[Tensor, "rows ..."], graphs: Sequence[Graph]) -> list[Float[Tensor, "..."]]:
+        """The rows of each graph, of a batch of them: (rows, ...) each; of a whole graph (...).
+
+        Raises:
+            GeometryError: a graph does not say how many rows it has.
+        """
+        if self.single:
+            return list(value.unbind(0))
+        counts = [self.rows(graph) for graph in graphs]
+        if None in counts:
+            what = f"graph {counts.index(None)} does not say how many rows it has"
+            remedy = f"give {self.lists or self.place}, one row each."
+            raise GeometryError(what, where=self.lists or self.place, remedy=remedy)
+        return list(value.split(counts))
+
+
+class Wholes(Level):
+    single = True
+
+    def rows(self, graph: Graph) -> int | None:
+        return graph.graphs
+
+    def owner(self, graph: Graph) -> Tensor:
+        return torch.arange(graph.graphs, device=graph.pos.device)
 
 
 class Nodes(Level):
@@ -115,7 +146,7 @@ class Points(Level):
 
 
 #: What the rows of a field can belong to.
-LEVELS: dict[str, Level] = {"node": Nodes(), "edge": Edges(), "graph": Level(), "pair": Pairs(), "point": Points()}
+LEVELS: dict[str, Level] = {"node": Nodes(), "edge": Edges(), "graph": Wholes(), "pair": Pairs(), "point": Points()}
 
 
 def pair_list(graph: Graph) -> Int[Tensor, "pairs 2"]:

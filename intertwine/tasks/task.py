@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from intertwine.geometry import Graph, Graphs
+from intertwine.geometry import LEVELS, Graph, Graphs
 from intertwine.groups import Representation
 from intertwine.nn import Backbone
 from intertwine.numerics import DataError, InputError, choose, safe
@@ -17,9 +17,10 @@ from intertwine.numerics import DataError, InputError, choose, safe
 class Output(NamedTuple):
     """What one predicted quantity is.
 
-    ``representation``: how it transforms; ``level``: "node" or "graph"; ``unit``; ``affine``: whether it is a point of space,
-    which translations move too; ``label``: the field of the data that holds the truth, by default of the output's own name;
-    ``per_atom``: whether it is drawn and compared divided by the number of atoms.
+    ``representation``: how it transforms; ``level``: what its rows belong to, "node", "edge" (``edge_index``), "pair"
+    (:func:`intertwine.geometry.pair_list`), "graph" or "point" (``points``); ``unit``; ``affine``: whether it is a point of space, which
+    translations move too; ``label``: the field of the data that holds the truth, by default of the output's own name; ``per_atom``:
+    whether it is drawn and compared divided by the number of atoms.
     """
 
     representation: Representation
@@ -85,7 +86,7 @@ class Task(nn.Module):
         reads: fields of a graph that the task itself reads, besides what its model does.
         trials: what a certificate tries it on besides the test set: "molecules" or "particles".
         outputs: what ``forward`` returns, by name.
-        metrics: how the errors of each target are printed.
+        metrics: how the errors of each target are printed (more of it in :meth:`errors` and :meth:`line`).
         weights: weight of each target in the loss.
         loss: "l2", "l1" or "huber", of the residual in units of the target's ``scale``.
     """
@@ -130,9 +131,11 @@ class Task(nn.Module):
         return {}
 
     def labels(self, fields: Iterable[str]) -> list[str]:
-        """The labels that it learns from, of those that the data have; one that it can't do without is named in any case."""
+        """The labels that it learns from, of those that the data have; one that it can't do without is named in any case. What it
+        ``reads`` itself is among them."""
         have = set(fields)
-        return [output.label or name for name, output in self.outputs.items() if (output.label or name) in have]
+        wanted = [output.label or name for name, output in self.outputs.items()]
+        return [name for name in dict.fromkeys((*wanted, *self.reads)) if name in have]
 
     @property
     def cutoff(self) -> float | None:
@@ -200,6 +203,43 @@ class Task(nn.Module):
         Raises:
             DataError: a label that the task needs is missing or not finite.
         """
+
+    def errors(self, target: str, mae: float, rmse: float, truth: Tensor | None) -> dict[str, Any]:
+        """What the report and ``intertwine evaluate`` say of a target: numbers by name, and their ``unit``.
+
+        Args:
+            target: one of ``metrics``.
+            mae: mean absolute residual over all of its components, in the unit of the metric.
+            rmse: root mean square of the same.
+            truth: the label of all structures, if there is one.
+
+        Returns:
+            ``mae``, ``rmse``, ``unit``; of points of space also ``mse``; of what structures have many of also ``size``, the root mean
+            square of the label over all components, and, unless that is 0, ``relative``, mae / size.
+        """
+        metric, output = self.metrics[target], self.outputs.get(target)
+        result = {"mae": mae, "rmse": rmse, "unit": metric.unit}
+        if output is not None and output.affine:
+            result["mse"] = rmse**2  # how the field reports errors of positions
+        elif output is not None and truth is not None and not LEVELS[output.level].single:
+            size = metric.factor * float(truth.to(torch.float64).square().nanmean().sqrt())
+            result |= {"size": size} | ({"relative": mae / size} if size > 0 else {})
+        return result
+
+    def line(self, target: str, errors: dict[str, Any]) -> str:
+        """:meth:`errors` as the words after the name of the target, on the line that ends a training."""
+        mae, rmse = (f"{errors[name]:.4g} {errors['unit']}".rstrip() for name in ("mae", "rmse"))
+        relative = f" ({100 * errors['relative']:.1f} % of the labels' rms)" if "relative" in errors else ""
+        return f"MAE {mae}{relative}, RMSE {rmse}" + (f", MSE {errors['mse']:.4g}" if "mse" in errors else "")
+
+    def pictures(self, graphs: Sequence[Graph], predictions: Sequence[Mapping[str, Any]]) -> dict[str, Callable[..., Any]]:
+        """Pictures of its own for the run folder, besides parities: by the name of the file, functions that are called with ``path``.
+
+        Args:
+            graphs: of the test set, with labels.
+            predictions: of each of them, arrays by name.
+        """
+        return {}
 
     def describe(self) -> dict[str, Any]:
         """What ``fit`` found, for the run's report."""
