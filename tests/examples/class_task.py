@@ -64,7 +64,7 @@ class Shape(Task):
 class Autoencoder(Task):
     """The positions of the atoms from a code of the structure: an output that is a place, labelled by the input itself.
 
-    It is measured from the centre of the structure, so its model sees all of it, and has no cutoff.
+    It is measured from the centre of the structure, so its model sees all of it: it has no cutoff.
     """
 
     name, model, pace = "autoencoder", "egnn", Pace(batch_size=6, learning_rate=5e-3, steps=60, least=2, most=50)
@@ -74,6 +74,10 @@ class Autoencoder(Task):
         self.head = VectorHead(backbone.irreps_out)
         self.outputs = {"again": Output(Cartesian(1), "node", "A", affine=True, label="pos")}
         self.metrics, self.weights = {"again": Metric("A")}, {"again": 1.0}
+
+    @classmethod
+    def suggest(cls, data, target, model):
+        return {"model": {"cutoff": None}}
 
     def predict(self, graph):
         centre = segment.mean(graph.pos, graph.membership(), graph.graphs)[graph.membership()]
