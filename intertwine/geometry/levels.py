@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int, Shaped
 from torch import Tensor
 
 from intertwine.numerics import GeometryError
@@ -50,7 +50,7 @@ class Level(ABC):
         they are."""
         return None
 
-    def parts(self, value: Float[Tensor, "rows ..."], graphs: Sequence[Graph]) -> list[Float[Tensor, "..."]]:
+    def parts(self, value: Shaped[Tensor, "rows ..."], graphs: Sequence[Graph]) -> list[Shaped[Tensor, "..."]]:
         """The rows of each graph, of a batch of them: (rows, ...) each; of a whole graph (...).
 
         Raises:
