@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -14,13 +15,17 @@ from intertwine.nn import Backbone
 from intertwine.numerics import DataError, InputError, choose, safe
 
 
-class Output(NamedTuple):
+@dataclass(frozen=True)
+class Output:
     """What one predicted quantity is.
 
     ``representation``: how it transforms; ``level``: what its rows belong to, "node", "edge" (``edge_index``), "pair"
     (:func:`intertwine.geometry.pair_list`), "graph" or "point" (``points``); ``unit``; ``affine``: whether it is a point of space, which
     translations move too; ``label``: the field of the data that holds the truth, by default of the output's own name; ``per_atom``:
     whether it is drawn and compared divided by the number of atoms.
+
+    Raises:
+        InputError: there is no such level.
     """
 
     representation: Representation
@@ -29,6 +34,9 @@ class Output(NamedTuple):
     affine: bool = False
     label: str = ""
     per_atom: bool = False
+
+    def __post_init__(self) -> None:
+        choose(self.level, LEVELS, kind="level", where="Output")
 
 
 class Metric(NamedTuple):

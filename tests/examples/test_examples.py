@@ -15,6 +15,9 @@ import torch
 from typer.testing import CliRunner
 
 from intertwine.cli import app
+from intertwine.groups import Cartesian
+from intertwine.numerics import InputError
+from intertwine.tasks import Output
 from intertwine.training import load_run
 
 #: data, task, the target whose error is reported, its unit, the task's own picture
@@ -162,3 +165,8 @@ def test_they_learn() -> None:
             optimizer.step()
             history.append(float(loss.detach()))
         assert history[-1] < 0.5 * history[0], kind.__name__
+
+
+def test_a_level_that_there_is_not_is_refused_at_once() -> None:
+    with pytest.raises(InputError, match="unknown level 'bond'"):
+        Output(Cartesian(0), "bond", "eV")
