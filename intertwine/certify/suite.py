@@ -115,7 +115,7 @@ def certify(
     structures = prepare([graph for graph in graphs if graph.num_nodes], torch.Generator().manual_seed(seed))
     if of_edges(quantities):
         reach = getattr(function, "cutoff", cutoff)
-        structures = [structure._replace(graph=connect(structure.graph, reach)) for structure in structures]
+        structures = [s if s.graph.get("edge_index") is not None else s._replace(graph=connect(s.graph, reach)) for s in structures]
     lines: list[Line] = []
     missing = set(dtypes)
     for place, dtype in enumerate(dtypes):

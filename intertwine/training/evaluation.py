@@ -14,7 +14,7 @@ from torch import nn
 
 from intertwine.data import GraphStore, to_graph
 from intertwine.data.store import INPUTS
-from intertwine.geometry import LEVELS, Graph, collate
+from intertwine.geometry import LEVELS, Graph, collate, connect
 from intertwine.numerics import CheckpointError, DataError, GeometryError, IntertwineError
 from intertwine.tasks import Task
 from intertwine.training.folder import Run
@@ -83,8 +83,8 @@ def predict(
         keys: other names of the inputs, over those of the run.
 
     Returns:
-        For each structure an array for each output that it has, (rows, ...) of nodes, pairs (:func:`intertwine.geometry.pair_list`) or
-        points, (...) of the graph; an open one has no stress.
+        For each structure an array for each output that it has, (rows, ...) of nodes, pairs (:func:`intertwine.geometry.pair_list`),
+        points, or edges (as :func:`intertwine.geometry.connect` lists them), (...) of the graph; an open one has no stress.
 
     Raises:
         GeometryError, DataError, InputError: a structure can't be predicted, or what is predicted is not finite; names its number, from 0.
@@ -192,6 +192,8 @@ def _separate(task: Task, graphs: Sequence[Graph], species: Iterable[int] = ()) 
     for graph in graphs:
         if species and graph.get("z") is not None:
             check_species(species, graph.z.tolist())
+    if any(LEVELS[output.level].lists == "edge_index" for output in task.outputs.values()):
+        graphs = [connect(graph, task.cutoff) for graph in graphs]
     batch = collate(graphs).to(next(task.parameters()).device)
     prediction = {name: value.detach().cpu() for name, value in task(batch).items()}
     levels = {name: LEVELS[task.outputs[name].level if name in task.outputs else "graph"] for name in prediction}

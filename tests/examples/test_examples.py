@@ -15,10 +15,12 @@ import torch
 from typer.testing import CliRunner
 
 from intertwine.cli import app
+from intertwine.geometry import collate, connect, distances, edge_vectors
 from intertwine.groups import Cartesian
+from intertwine.models import PaiNN
 from intertwine.numerics import InputError
-from intertwine.tasks import Output
-from intertwine.training import load_run
+from intertwine.tasks import Output, Task
+from intertwine.training import load_run, predict
 
 #: data, task, the target whose error is reported, its unit, the task's own picture
 EXAMPLES = {
@@ -147,11 +149,29 @@ def test_predicted_blocks_are_hermitian(trained: tuple[str, Path, str]) -> None:
     torch.testing.assert_close(pair_task.to_irreps(pair_task.to_blocks(graph.block)), graph.block, rtol=0, atol=1e-14)
 
 
+def test_an_output_of_edges_is_predicted_as_connect_lists_them(trained: tuple[str, Path, str]) -> None:
+    name, folder, _ = trained
+    if name != "dense pairs":
+        pytest.skip("one example will do")
+
+    class Lengths(Task):
+        def __init__(self, backbone) -> None:
+            super().__init__(backbone)
+            self.outputs = {"length": Output(Cartesian(0), "edge", "A")}
+
+        def predict(self, graph):
+            return {"length": distances(edge_vectors(graph))}
+
+    run, store = load_run(folder, allow=["pair_task"], dtype=torch.float64), pair_task.dense()
+    run.task = Lengths(run.task.backbone).eval()
+    for k, prediction in enumerate(predict(run, (store[k] for k in range(5)))):
+        source, target = connect(store[k], run.task.cutoff).edge_index
+        expected = (store[k].pos[source] - store[k].pos[target]).norm(dim=1)
+        np.testing.assert_allclose(prediction["length"], expected.numpy(), rtol=0, atol=1e-14)
+
+
 def test_they_learn() -> None:
     """Each example, of which the commands make a few steps only, fits a handful of its structures."""
-    from intertwine.geometry import collate
-    from intertwine.models import PaiNN
-
     learned = {pair_task.Hamiltonian: pair_task.dense(), point_task.Density: point_task.clouds(), class_task.Shape: class_task.shapes()}
     for kind, store in learned.items():
         torch.manual_seed(0)
