@@ -130,6 +130,13 @@ REFUSED: dict[str, Refused] = {
     "edges to nodes that are not": Refused(
         lambda k: atoms((0, 0, 0), edge_index=torch.tensor([[0], [7]])), GeometryError, ("edge_index", "7")
     ),
+    "pair of an atom that is not there": Refused(lambda k: atoms((0, 0, 0), pairs=[[0, 1]]), GeometryError, ("pairs", "(1, 2)", "1 nodes")),
+    "labels of fewer pairs": Refused(
+        lambda k: atoms((0, 0, 0), (0, 0, 1), block=torch.zeros(3), levels={"block": "pair"}), GeometryError, ("block", "4 pairs")
+    ),
+    "labels of fewer points": Refused(
+        lambda k: atoms((0, 0, 0), points=np.zeros((4, 3)), rho=torch.zeros(3), levels={"rho": "point"}), GeometryError, ("rho", "4 points")
+    ),
     "two dimensions for PaiNN": Refused(lambda k: painn()(Graph(np.zeros((2, 2)), z=[1, 1])), GeometryError, ("2 dimensions",)),
     "no atomic numbers": Refused(lambda k: painn()(Graph(np.zeros((2, 3)))), GeometryError, ("z", "no atomic numbers")),
     "unknown species": Refused(lambda k: predict(load_run(k.run), [atoms((0, 0, 0), z=[79])]), DataError, ("structure 0", "[79]")),

@@ -6,9 +6,10 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Batch
 
-from intertwine.certify.structures import Structure, edge_fields
+from intertwine.certify.structures import Structure
+from intertwine.certify.symmetry import listed_anew
 from intertwine.certify.trial import Findings, Trial, Worst
-from intertwine.geometry import Graph, connect, permute
+from intertwine.geometry import LEVELS, Graph, connect, fields_at, permute
 
 BATCH_EPS = 20  # batch of B against B singles, of the largest value (DESIGN.md)
 MOVED = 1.01  # the other graphs, stretched
@@ -19,9 +20,10 @@ def batch_against_single(trial: Trial) -> Findings:
     worst = Worst(trial, BATCH_EPS * trial.eps, peak=True)
     for chosen in _batchable(trial, mixed=True):
         structures = [trial.structures[k] for k in chosen]
-        together = trial.subject(_batch(structures))
+        batch = _batch(structures)
+        together = trial.subject(batch)
         for place, k in enumerate(chosen):
-            got = {name: value[_rows(trial, name, structures, place)] for name, value in together.items()}
+            got = {name: value[_rows(trial, name, batch) == place] for name, value in together.items()}
             worst.compare(got, trial.outputs[k], f"{structures[place].name} in a batch of {len(chosen)}")
     return worst.findings("no two graphs have the same fields")
 
@@ -40,7 +42,7 @@ def gradient_across_graphs(trial: Trial) -> Findings:
         for place in {0, len(chosen) - 1}:
             weights = {name: torch.zeros_like(value) for name, value in outputs.items()}
             for name, weight in weights.items():
-                weight[_rows(trial, name, structures, place)] = 1.0
+                weight[_rows(trial, name, batch) == place] = 1.0
             gradient = trial.subject.gradient(batch, weights)
             words = f"outputs of {structures[place].name}, positions of another graph"
             if gradient is None:
@@ -64,7 +66,7 @@ def _others_moved(trial: Trial, worst: Worst, batch: Graph, weights: dict[str, T
 
 
 def node_order(trial: Trial) -> Findings:
-    """A batch whose nodes are in random order, so that ``batch`` is not sorted, gives the same to every node and every graph."""
+    """A batch whose nodes are in random order, so that ``batch`` is not sorted, gives the same to every node, pair, point and graph."""
     worst = Worst(trial, BATCH_EPS * trial.eps, peak=True)
     for chosen in _batchable(trial):
         batch = _connected(trial, _batch([trial.structures[k] for k in chosen]))
@@ -73,7 +75,7 @@ def node_order(trial: Trial) -> Findings:
         order = torch.randperm(batch.num_nodes, generator=trial.generator)
         mixed = permute(order, batch)
         del mixed["ptr"]  # which speaks of nodes in order
-        expected = {name: value[order] if trial.quantities[name].level == "node" else value for name, value in trial.subject(batch).items()}
+        expected = listed_anew(trial, order, batch, trial.subject(batch))
         worst.compare(trial.subject(mixed), expected, f"batch of {len(chosen)} graphs, nodes in random order")
     return worst.findings("no graphs that can be batched and connected")
 
@@ -87,9 +89,10 @@ def edge_order(trial: Trial) -> Findings:
             return graph
         order = torch.randperm(graph.edge_index.shape[1], generator=trial.generator)
         graph.edge_index = graph.edge_index[:, order]
-        for name, value in edge_fields(graph).items():
+        for name, value in fields_at(graph, "edge").items():
             graph[name] = value[order]
-        worst.compare(trial.subject(graph), trial.outputs[k], f"{structure.name}, edges in random order")
+        expected = {name: value[order] if trial.quantities[name].level == "edge" else value for name, value in trial.outputs[k].items()}
+        worst.compare(trial.subject(graph), expected, f"{structure.name}, edges in random order")
     return worst.findings()
 
 
@@ -152,9 +155,6 @@ def _batch(structures: list[Structure]) -> Graph:
     return Batch.from_data_list([s.graph for s in structures])
 
 
-def _rows(trial: Trial, name: str, structures: list[Structure], place: int) -> slice:
-    """The rows of one graph in an output of the batch."""
-    if trial.quantities[name].level == "graph":
-        return slice(place, place + 1)
-    start = sum(s.graph.num_nodes for s in structures[:place])
-    return slice(start, start + structures[place].graph.num_nodes)
+def _rows(trial: Trial, name: str, batch: Graph) -> Tensor:
+    """The graph of each row of an output of the batch."""
+    return LEVELS[trial.quantities[name].level].owner(batch)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from intertwine.certify.structures import periodic
 from intertwine.certify.trial import Findings, Trial, Worst
-from intertwine.geometry import Graph, node_fields
+from intertwine.geometry import LEVELS, Graph, node_fields
 
 MOST_CELLS = 500  # that an atom is moved by
 
@@ -37,37 +37,41 @@ def lattice_image(trial: Trial) -> Findings:
 
 
 def _moved(trial: Trial, worst: Worst, graph: Graph, outputs: dict[str, Tensor], step: Tensor, words: str) -> None:
-    """The outputs stay, points of space move along."""
+    """The outputs stay, those that are places of nodes move along. Edges, where an output is of those given, are the same ones."""
     moved = graph.clone()
     moved.pos = graph.pos + step
-    expected = {
-        name: value + step if trial.quantities[name].affine and value.shape == step.shape else value for name, value in outputs.items()
-    }
+    if graph.get("edge_index") is not None:
+        cells = (step @ torch.linalg.pinv(graph.cell[0])).round().to(graph.shifts.dtype)
+        source, target = graph.edge_index
+        moved.shifts = graph.shifts - cells[source] + cells[target]
+    expected = {}
+    for name, value in outputs.items():
+        place = LEVELS[trial.quantities[name].level].place
+        expected[name] = value + (moved[place] - graph[place]) if trial.quantities[name].affine and place in graph else value
     worst.compare(trial.subject(moved), expected, words)
 
 
 def supercell(trial: Trial) -> Findings:
-    """A cell written twice side by side gives every atom the same outputs."""
+    """A cell written twice side by side gives every atom, and every point of space, the same outputs."""
     worst = Worst(trial)
     for k, structure in enumerate(trial.structures):
         if not periodic(structure.graph):
             continue
         axis = int(structure.graph.pbc[0].nonzero()[0])
-        expected = {
-            name: torch.cat([value, value + structure.graph.cell[0, axis].to(value)])
-            if trial.quantities[name].affine
-            else torch.cat([value, value])
-            for name, value in trial.outputs[k].items()
-            if trial.quantities[name].level == "node"
-        }
+        expected = {}
+        for name, value in trial.outputs[k].items():
+            shift = structure.graph.cell[0, axis].to(value) if trial.quantities[name].affine else 0.0
+            copies = LEVELS[trial.quantities[name].level].copies
+            if copies is not None:
+                expected[name] = torch.cat([value + copy * shift for copy in range(copies)])
         worst.compare(
             trial.subject(_doubled(structure.graph, axis)), expected, f"{structure.name}, two cells along lattice vector {axis + 1}"
         )
-    return worst.findings("no periodic structure, or no output of nodes")
+    return worst.findings("no periodic structure, or no output of nodes or points")
 
 
 def _doubled(graph: Graph, axis: int) -> Graph:
-    result = graph.clone()
+    result = graph.without_edges().clone()
     for name, value in node_fields(graph).items():
         result[name] = torch.cat([value, value])
     result.pos = torch.cat([graph.pos, graph.pos + graph.cell[0, axis]])

@@ -3,13 +3,14 @@ r"""Does what an atom sends vanish smoothly as it crosses the cutoff?"""
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from intertwine.certify.structures import Structure, random_direction, subset
 from intertwine.certify.trial import Findings, Trial, Worst
-from intertwine.geometry import Graph
+from intertwine.geometry import LEVELS, Graph
 
 STEP = 1e-6  # A, on either side of the cutoff
 BOUND = 1e-10  # of the size of the output
@@ -60,19 +61,35 @@ def _crossing(trial: Trial, slope: bool) -> Findings:
 
 
 def _values(trial: Trial, graph: Graph, slope: bool) -> dict[str, Tensor] | None:
-    if not slope:  # a point of space is compared by how far it is from the atom, which moves
-        return {
-            name: value - graph.pos if trial.quantities[name].affine and value.shape == graph.pos.shape else value
-            for name, value in trial.subject(graph).items()
-        }
-    gradient = trial.subject.gradient(graph, _weights)
+    graph = trial.subject.connected(graph)
+    if not slope:
+        return {name: _fixed(trial, name, value, graph) for name, value in trial.subject(graph).items()}
+    gradient = trial.subject.gradient(graph, partial(_weights, trial, graph))
     return None if gradient is None else {"": gradient}
 
 
-def _weights(outputs: dict[str, Tensor]) -> dict[str, Tensor]:
+def _fixed(trial: Trial, name: str, value: Tensor, graph: Graph) -> Tensor:
+    """An output in rows that stay: a point of space as seen from its atom, which moves, and what is of edges summed by pairs of nodes."""
+    level = LEVELS[trial.quantities[name].level]
+    if level.lists == "edge_index":
+        return value.new_zeros(graph.num_nodes**2, *value.shape[1:]).index_add(0, _by_pair(graph), value)
+    return value - graph[level.place] if trial.quantities[name].affine and level.place in graph else value
+
+
+def _by_pair(graph: Graph) -> Tensor:
+    """The number of each edge among all pairs of nodes."""
+    return graph.edge_index[1] * graph.num_nodes + graph.edge_index[0]
+
+
+def _weights(trial: Trial, graph: Graph, outputs: dict[str, Tensor]) -> dict[str, Tensor]:
     """Random, the same for every arrangement; none for forces and stress, derivatives already: only their values must be continuous."""
-    generator = torch.Generator().manual_seed(0)
-    weights = {name: torch.randn(value.shape, generator=generator, dtype=torch.float64) for name, value in outputs.items()}
+    generator, weights = torch.Generator().manual_seed(0), {}
+    for name, value in outputs.items():
+        edges = LEVELS[trial.quantities[name].level].lists == "edge_index"
+        rows = graph.num_nodes**2 if edges else len(value)
+        weights[name] = torch.randn(rows, *value.shape[1:], generator=generator, dtype=torch.float64)
+        if edges:
+            weights[name] = weights[name][_by_pair(graph)]
     return {name: weight for name, weight in weights.items() if "energy" not in outputs or name not in ("forces", "stress")}
 
 
@@ -91,4 +108,5 @@ def _arranged(structure: Structure, count: int, distance: float, frame: tuple[Te
     """An atom at the origin (or at ``shift``), one at a distance, and perhaps one bonded to the first on the other side."""
     origin = torch.zeros_like(frame[0]) if shift is None else shift
     pos = torch.stack([origin, origin + distance * frame[0], origin + BOND * frame[1]])[:count]
-    return subset(structure.graph, torch.arange(count), pos)
+    graph = subset(structure.graph, torch.arange(count), pos)
+    return graph.without_edges() if graph.dimension else graph

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from intertwine.geometry import FIELDS, Graph, act, node_fields
+from intertwine.geometry import FIELDS, Graph, act, permute
 from intertwine.groups import Isometry
 
 GRID = 2.0**-12  # A: positions and translations on it add without rounding in float32, up to 4,096 A
@@ -52,9 +52,12 @@ def _settle(graph: Graph) -> Graph:
 
 
 def place(graph: Graph, pos: Float[Tensor, "nodes n"]) -> Graph:
-    """The graph with other positions (A), put on the grid."""
+    """The graph with other positions (A), put on the grid; so are all points of space."""
     result = graph.clone()
-    result.pos = snap(pos.to(torch.float64)).to(graph.pos.dtype)
+    result.pos = pos
+    for name, value in result.to_dict().items():
+        if name in FIELDS and FIELDS[name].affine:
+            result[name] = snap(value.to(torch.float64)).to(graph.pos.dtype)
     return result
 
 
@@ -64,27 +67,14 @@ def snap(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 
 
 def subset(graph: Graph, nodes: Int[Tensor, " k"], pos: Float[Tensor, "k n"] | None = None) -> Graph:
-    """Some nodes of a graph with all their fields and the edges among them, in an open space, at other positions (A) if given."""
-    result = graph.clone()
-    if graph.get("edge_index") is not None:
-        rank = torch.full((graph.num_nodes,), -1).index_copy(0, nodes, torch.arange(len(nodes)))
-        kept = (rank[graph.edge_index] >= 0).all(0)
-        for name, value in edge_fields(graph).items():
-            result[name] = value[kept]
-        result.edge_index = rank[graph.edge_index[:, kept]]
-    for name, value in node_fields(graph).items():
-        result[name] = value[nodes]
+    """Some nodes of a graph with all their fields and what is between them, in an open space, at other positions (A) if given."""
+    result = permute(nodes, graph)
     for name in ("cell", "pbc"):
         if name in result:
             del result[name]
     if pos is not None:
         result.pos = pos.to(graph.pos)
     return result
-
-
-def edge_fields(graph: Graph) -> dict[str, Tensor]:
-    """The fields that have one row per edge; ``edge_index`` is none of them."""
-    return {name: graph[name] for name, field in FIELDS.items() if field.level == "edge" and name != "edge_index" and name in graph}
 
 
 def periodic(graph: Graph) -> bool:

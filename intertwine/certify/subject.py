@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from intertwine.geometry import Graph, connect
+from intertwine.geometry import LEVELS, Graph, connect
 from intertwine.groups import Representation
-from intertwine.numerics import InputError
+from intertwine.numerics import InputError, choose
 from intertwine.o3 import Irreps
 
 Weights = dict[str, Tensor]
@@ -23,7 +23,7 @@ class Quantity(NamedTuple):
 
     Attributes:
         representation: how it transforms.
-        level: "node", "graph", or "" while not known.
+        level: what its rows belong to, one of :data:`intertwine.geometry.LEVELS`, or "" while not known.
         unit: "eV" for example.
         affine: a point of space, which translations move.
     """
@@ -63,7 +63,7 @@ class Subject:
         self.cutoff: float | None = getattr(function, "cutoff", cutoff)
 
     def __call__(self, graph: Graph) -> dict[str, Tensor]:
-        """The outputs, detached, each with the node or graph as first axis and the axes of its representation last."""
+        """The outputs, detached, each with the rows of its level as first axis and the axes of its representation last."""
         return {name: value.detach() for name, value in self.evaluate(graph).items()}
 
     def evaluate(self, graph: Graph) -> dict[str, Tensor]:
@@ -72,8 +72,7 @@ class Subject:
         Raises:
             InputError: outputs that are not tensors of the declared shape.
         """
-        if graph.get("edge_index") is None and not self.connects:
-            graph = connect(graph, self.cutoff)
+        graph = self.connected(graph) if self.connects else graph if graph.get("edge_index") is not None else connect(graph, self.cutoff)
         result = self.function(graph)
         named = result if isinstance(result, Mapping) else {"output": result}
         present = [name for name in self.quantities if name in named]  # a stress, say, is there for periodic graphs only
@@ -84,6 +83,10 @@ class Subject:
                 remedy="return every declared output by its name.",
             )
         return {name: self._shaped(name, named[name], graph) for name in present}
+
+    def connected(self, graph: Graph) -> Graph:
+        """The graph with edges, where an output is of those that are given."""
+        return connect(graph, self.cutoff) if graph.get("edge_index") is None and of_edges(self.quantities) else graph
 
     def gradient(self, graph: Graph, weights: Weights | Callable[[dict[str, Tensor]], Weights]) -> Float[Tensor, "nodes n"] | None:
         """Derivative of the sum of outputs, weighted, with respect to positions; None where autograd sees no path.
@@ -110,26 +113,27 @@ class Subject:
                 module.training = False
 
     def learn_levels(self, graph: Graph) -> None:
-        """Find out from one graph whether an output of unknown level has a row per node or one per graph."""
+        """Find out from one graph what the rows of an output of unknown level belong to: the first level that has as many."""
         if all(quantity.level for quantity in self.quantities.values()):
             return
         for name, value in self(graph).items():
             quantity = self.quantities[name]
             if quantity.level:
                 continue
-            if value.shape[0] not in (1, graph.num_nodes):
-                raise InputError(
-                    f"{name} has {value.shape[0]} rows for {graph.num_nodes} nodes",
-                    where="outputs",
-                    remedy="return one row per node, or one per graph.",
-                )
-            self.quantities[name] = quantity._replace(level="node" if value.shape[0] == graph.num_nodes else "graph")
+            counts = {level: LEVELS[level].rows(graph) for level in LEVELS}
+            fitting = [level for level, count in counts.items() if count == value.shape[0]]
+            if not fitting:
+                known = ", ".join(f"{count} of {level}s" for level, count in counts.items() if count is not None)
+                what = f"{name} has {value.shape[0]} rows; the graph has {known}"
+                raise InputError(what, where="outputs", remedy="return one row per node, graph, pair or point.")
+            self.quantities[name] = quantity._replace(level=fitting[0])
 
     def _shaped(self, name: str, value: Any, graph: Graph) -> Tensor:
         representation, level = self.quantities[name][:2]
         if not isinstance(value, Tensor) or value.ndim == 0:
             kind = "a tensor without axes" if isinstance(value, Tensor) else type(value).__name__
-            raise InputError(f"{name} is {kind}", where="outputs", remedy="return a tensor whose first axis is the node or the graph.")
+            remedy = "return a tensor whose first axis is the node, graph, pair or point."
+            raise InputError(f"{name} is {kind}", where="outputs", remedy=remedy)
         if representation.axes == 1 and representation.dim == 1 and value.ndim == 1:
             value = value.unsqueeze(-1)
         if representation.axes == 1 and (value.ndim < 2 or value.shape[-1] != representation.dim):
@@ -138,13 +142,10 @@ class Subject:
                 where="irreps_out",
                 remedy="declare what is returned.",
             )
-        rows = {"node": graph.num_nodes, "graph": graph.graphs}.get(level)
+        rows = LEVELS[level].rows(graph) if level else None
         if rows is not None and value.shape[0] != rows:
-            raise InputError(
-                f"{name} has {value.shape[0]} rows, expected one per {level}: {rows}",
-                where="outputs",
-                remedy="return one row per node, or one per graph.",
-            )
+            what = f"{name} has {value.shape[0]} rows, expected one per {level}: {rows}"
+            raise InputError(what, where="outputs", remedy=f"return one row per {level}, or declare the level that it has.")
         return value
 
 
@@ -161,7 +162,12 @@ def declare(function: Callable[[Graph], Any], irreps_out: str | Representation |
     outputs = getattr(function, "outputs", None)
     if irreps_out is None and isinstance(outputs, Mapping):
         return {
-            name: Quantity(_representation(o.representation), o.level, getattr(o, "unit", ""), getattr(o, "affine", False))
+            name: Quantity(
+                _representation(o.representation),
+                choose(o.level, LEVELS, kind="level", where=f"outputs of {name_of(function)}: {name}"),
+                getattr(o, "unit", ""),
+                getattr(o, "affine", False),
+            )
             for name, o in outputs.items()
         }
     declared = irreps_out if irreps_out is not None else getattr(function, "irreps_out", None)
@@ -173,6 +179,11 @@ def declare(function: Callable[[Graph], Any], irreps_out: str | Representation |
         )
     named = declared if isinstance(declared, Mapping) else {"output": declared}
     return {name: Quantity(_representation(value), "") for name, value in named.items()}
+
+
+def of_edges(quantities: Mapping[str, Quantity]) -> bool:
+    """Whether an output has the rows of the edges that it is given, which must then stay the same ones."""
+    return any(LEVELS[quantity.level].lists == "edge_index" for quantity in quantities.values() if quantity.level)
 
 
 def name_of(function: Callable[[Graph], Any]) -> str:

@@ -12,9 +12,9 @@ from intertwine.certify import batching, forces, images, singular, smoothness
 from intertwine.certify import symmetry as symmetries
 from intertwine.certify.certificate import FAILED, NOT_CLAIMED, PASSED, SKIPPED, ZERO, Certificate, Line
 from intertwine.certify.structures import Structure, periodic, prepare
-from intertwine.certify.subject import Subject, declare, name_of
+from intertwine.certify.subject import Subject, declare, name_of, of_edges
 from intertwine.certify.trial import Findings, Trial
-from intertwine.geometry import Graph
+from intertwine.geometry import Graph, connect
 from intertwine.groups import Representation
 from intertwine.numerics import InputError, IntertwineError
 
@@ -113,6 +113,9 @@ def certify(
     claimed = symmetries.claims(symmetry, _dimension(graphs))
     quantities = declare(function, irreps_out)
     structures = prepare([graph for graph in graphs if graph.num_nodes], torch.Generator().manual_seed(seed))
+    if of_edges(quantities):
+        reach = getattr(function, "cutoff", cutoff)
+        structures = [s if s.graph.get("edge_index") is not None else s._replace(graph=connect(s.graph, reach)) for s in structures]
     lines: list[Line] = []
     missing = set(dtypes)
     for place, dtype in enumerate(dtypes):

@@ -11,7 +11,7 @@ from torch import Tensor
 from intertwine.certify import elements
 from intertwine.certify.elements import Element
 from intertwine.certify.trial import Findings, Trial, Worst
-from intertwine.geometry import act, permute
+from intertwine.geometry import LEVELS, Graph, act, moved, permute
 from intertwine.groups import Isometry
 from intertwine.numerics import InputError
 
@@ -97,13 +97,13 @@ def translations(trial: Trial) -> Findings:
 
 
 def permutations(trial: Trial) -> Findings:
-    """Nodes listed backwards and in random order: outputs of nodes follow, outputs of the graph stay."""
+    """Nodes listed backwards and in random order: outputs of nodes and of pairs follow, those of the graph and of points stay."""
     worst = Worst(trial)
     for structure, reference in zip(trial.structures, trial.outputs, strict=True):
         n = structure.graph.num_nodes
         orders = {"nodes backwards": torch.arange(n).flip(0), "nodes in random order": torch.randperm(n, generator=trial.generator)}
         for words, order in orders.items() if n > 1 else ():
-            expected = {name: value[order] if trial.quantities[name].level == "node" else value for name, value in reference.items()}
+            expected = listed_anew(trial, order, structure.graph, reference)
             worst.compare(trial.subject(permute(order, structure.graph)), expected, f"{structure.name}, {words}")
     return worst.findings("no structure has two nodes")
 
@@ -111,8 +111,13 @@ def permutations(trial: Trial) -> Findings:
 def transform(trial: Trial, name: str, g: Isometry, value: Tensor) -> Tensor:
     r""":math:`\rho(g)` on an output, in float64."""
     quantity = trial.quantities[name]
-    moved = quantity.representation.transform(g.rotation, value.to(torch.float64))
-    return moved + g.translation if quantity.affine else moved
+    return moved(g, value, quantity.representation, quantity.affine)
+
+
+def listed_anew(trial: Trial, order: Tensor, graph: Graph, outputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    """What the outputs on a graph become where its nodes are listed in another order."""
+    rows = {name: LEVELS[trial.quantities[name].level].taken(order, graph) for name in outputs}
+    return {name: value if rows[name] is None else value[rows[name]] for name, value in outputs.items()}
 
 
 def _try(trial: Trial, tried: Iterable[Element], everywhere: bool = False) -> Findings:
@@ -136,10 +141,10 @@ def _in_turn(trial: Trial, turn: int) -> set[int]:
 
 def _compare(trial: Trial, worst: Worst, k: int, element: Element) -> None:
     structure, reference = trial.structures[k], trial.outputs[k]
-    moved = act(element.isometry, structure.graph)
-    rounding = trial.rounding(k, element.isometry, moved)
+    graph = act(element.isometry, structure.graph)
+    rounding = trial.rounding(k, element.isometry, graph)
     expected = {
         name: transform(trial, name, element.isometry, value.to(torch.float64) + rounding.get(name, 0.0))
         for name, value in reference.items()
     }
-    worst.compare(trial.subject(moved), expected, f"{structure.name}, {element.name}")
+    worst.compare(trial.subject(graph), expected, f"{structure.name}, {element.name}")

@@ -24,18 +24,18 @@ def read(source: Path, run: Any, key: list[str] | None, unit: list[str] | None, 
     """The structures of a file for a run (or none): what was assumed, and what the model does not look at, is said on standard error.
 
     Args:
-        source: a file, or the name of a data set.
+        source: a file, or the name of a data set, also as ``module:name``.
         run: a :class:`~intertwine.training.Run`, or None.
         key: pairs as ``charge=q``, over the run's.
         unit: pairs as ``pos=Bohr``, over the run's.
         last: only the last structure.
         limit: only the first structures.
     """
-    from intertwine.data import DATASETS, open_dataset, read_structures, unread
+    from intertwine.data import is_dataset, open_dataset, read_structures, unread
     from intertwine.training.evaluation import inputs_of
 
     told, units = console.pairs(key, "--key") or {}, console.pairs(unit, "--unit") or {}
-    if str(source) in DATASETS and not source.exists():
+    if is_dataset(source) and not source.exists():
         store = open_dataset(str(source), keys=told, units=units, limit=limit)
         return Given([store[k] for k in range(len(store))][-1 if last else 0 :], {})
     data = run.config.data if run is not None else None
@@ -61,10 +61,10 @@ def labels(source: str, run: Any, key: list[str] | None, unit: list[str] | None)
 
     What the file declares itself goes before the run's, and what the user says before both.
     """
-    from intertwine.data import DATASETS, declared_units
+    from intertwine.data import declared_units, is_dataset
 
     told, units = console.pairs(key, "--key"), console.pairs(unit, "--unit")
-    if source in DATASETS:
+    if is_dataset(source):
         return told, units
     data = run.config.data
     keys = (data.keys or {}) | (told or {})

@@ -43,16 +43,16 @@ def evaluate(
     if as_json:
         console.emit({"structures": len(store), "errors": errors})
         return
-    rows = [
-        [name, e["unit"], f"{e['mae']:.4g}", f"{e['rmse']:.4g}", f"{e['size']:.4g}" if "size" in e else ""] for name, e in errors.items()
-    ]
-    console.table(f"{run} on {source or 'its test set'}: {len(store)} structures", ["target", "unit", "MAE", "RMSE", "rms of label"], rows)
+    columns = {name: name for e in errors.values() for name in e if name not in ("unit", "mse", "relative")}
+    columns |= {name: words for name, words in {"mae": "MAE", "rmse": "RMSE", "size": "rms of label"}.items() if name in columns}
+    rows = [[target, e["unit"], *(f"{e[name]:.4g}" if name in e else "" for name in columns)] for target, e in errors.items()]
+    console.table(f"{run} on {source or 'its test set'}: {len(store)} structures", ["target", "unit", *columns.values()], rows)
 
 
 @console.guarded
 def predict(
     run: RunFolder,
-    structures: Annotated[Path, typer.Argument(help="A file that ASE reads, also gzipped.")],
+    structures: Annotated[Path, typer.Argument(help="A file that ASE reads, also gzipped; or a data set, by name or module:name.")],
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Where to write: .xyz (extended xyz), .json or .npz.")] = None,
     key: Keys = None,
     unit: Units = None,
@@ -61,7 +61,9 @@ def predict(
     as_json: Annotated[bool, typer.Option("--json", help="Print predictions as JSON.")] = False,
 ) -> None:
     """Predict for structures, in their order; labels are not read. Energies are in eV and lengths in A, whatever the file has."""
+    from intertwine.geometry import LEVELS
     from intertwine.integrations import writable, write_predictions
+    from intertwine.integrations.export import holds
     from intertwine.integrations.writing import format_of, tells_its_unit
     from intertwine.training import load_run
     from intertwine.training import predict as forecast
@@ -69,6 +71,8 @@ def predict(
     if output is not None:
         writable(output, source=structures)  # said before the work, not after it
     trained = load_run(run, which=which, allow=allow or ())
+    if output is not None:
+        holds(output, trained.task)
     given = inputs.read(structures, trained, key, unit)
     if output is not None and format_of(output) not in ("json", "npz"):
         tells_its_unit(output, [s for s in given.structures if hasattr(s, "info")])
@@ -82,7 +86,7 @@ def predict(
         console.emit(predictions)
     elif output is None:
         units = {name: o.unit for name, o in trained.task.outputs.items()}
-        names = [name for name, o in trained.task.outputs.items() if o.level == "graph"] or list(units)
+        names = [name for name, o in trained.task.outputs.items() if LEVELS[o.level].single] or list(units)
         rows = [[k, *[_short(p[name]) if name in p else "-" for name in names]] for k, p in enumerate(predictions)]
         console.table(
             str(structures), ["frame", *[f"{name} ({units[name]})" for name in names]], rows, caption="-o FILE writes everything."

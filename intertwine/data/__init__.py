@@ -1,6 +1,6 @@
 """Floor 6: data sets, and readers of files."""
 
-from intertwine.data.catalogue import DATASETS, DEFAULT, Dataset, open_dataset
+from intertwine.data.catalogue import DATASETS, DEFAULT, Dataset, is_dataset, open_dataset
 from intertwine.data.embedded import ethanol, molecules
 from intertwine.data.files import read_file
 from intertwine.data.inputs import input_of, to_graph, unread
@@ -25,6 +25,7 @@ __all__ = [
     "ethanol",
     "factor",
     "input_of",
+    "is_dataset",
     "molecules",
     "nbody",
     "open_dataset",

@@ -84,6 +84,14 @@ DATASETS: dict[str, Dataset] = {
 }  # fmt: skip
 
 
+def is_dataset(source: str | Path) -> bool:
+    """Whether it names a data set, by its name or as ``module:name``, and no file."""
+    if str(source) in DATASETS:
+        return True
+    spec = spelled(str(source), DATASETS, "datasets")
+    return not Path(source).expanduser().exists() and (spec in DATASETS or is_code(spec))
+
+
 def open_dataset(
     source: str | Path,
     *,
@@ -116,13 +124,12 @@ def open_dataset(
         raise InputError(f"limit {limit}", where="limit", remedy="give a positive number of entries.")
     name = str(source)
     path = Path(name).expanduser()
-    if name in DATASETS or not path.exists():
+    if is_dataset(name):
+        if keys or units:
+            raise InputError("keys and units are for files", where=name, remedy="leave them out: the data set knows its own.")
         spec = spelled(name, DATASETS, "datasets")
-        if spec in DATASETS or is_code(spec):
-            if keys or units:
-                raise InputError("keys and units are for files", where=name, remedy="leave them out: the data set knows its own.")
-            trusted = (module_of(spec),) if allow is None else allow
-            return _described(spec, trusted).open(target=target, limit=limit, progress=progress)
+        trusted = (module_of(spec),) if allow is None else allow
+        return _described(spec, trusted).open(target=target, limit=limit, progress=progress)
     if is_several(path):
         return read_folder(path, keys=keys, units=units, target=target, limit=limit, progress=progress)
     if not path.exists() and not path.suffix and path.parent == Path("."):

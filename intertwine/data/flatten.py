@@ -47,6 +47,9 @@ def flatten(
             absent = next(k for k, value in enumerate(column) if value is None)
             raise DataError(f"graph {absent} has no {name!r} and others have", where="graphs", remedy="give every graph the same fields.")
         levels[name] = (known or {}).get(name) or graphs[0].level(name) or _level(name, values, nodes)
+        if levels[name] == "edge":
+            remedy = 'give the pairs that it is of as `pairs`, and declare it so: levels={...: "pair"}.'
+            raise DataError(f"{name!r} is of edges, which are not kept: models build them anew", where="graphs", remedy=remedy)
         if levels[name] not in ("node", "graph"):
             pointers[name] = torch.tensor([0, *(len(value) for value in values)]).cumsum(0)
         odd = next((k for k, value in enumerate(values) if value.shape[1:] != values[0].shape[1:]), None)

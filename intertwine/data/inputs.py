@@ -56,7 +56,7 @@ def input_of(atoms: Atoms, name: str, keys: Mapping[str, str] | None = None) -> 
     """
     key = (keys or {}).get(name, name)
     value = next((table[found] for table in (atoms.arrays, atoms.info) for found in _matches(table, key)), None)
-    kept = ASE_ARRAYS.get(name)
+    kept, of_nodes = ASE_ARRAYS.get(name), name not in FIELDS or FIELDS[name].level == "node"
     if value is None and kept in atoms.arrays:
         value = atoms.get_velocities() if name == "vel" else atoms.arrays[kept]
     if value is None:
@@ -64,13 +64,12 @@ def input_of(atoms: Atoms, name: str, keys: Mapping[str, str] | None = None) -> 
         raise DataError(
             f"the model reads {name!r}, and the structure has none",
             where=key,
-            remedy=f"give atoms.arrays[{key!r}]{also}, or name what the file calls it: --key {name}=NAME.",
+            remedy=f"give atoms.{'arrays' if of_nodes else 'info'}[{key!r}]{also}, or name what the file calls it: --key {name}=NAME.",
         )
     try:
         array = np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise DataError(f"{name} is not a number: {str(value)[:40]!r}", where=key, remedy="repair that structure.") from error
-    of_nodes = name not in FIELDS or FIELDS[name].level == "node"
     if of_nodes and array.shape[:1] != (len(atoms),):
         raise DataError(f"{name} has shape {array.shape} for {len(atoms)} atoms", where=key, remedy="give one row per atom.")
     return array.reshape(-1) if name == "charge" else array

@@ -25,7 +25,7 @@ from intertwine.numerics import DataError, InputError, cache_folder, nearest
 SCHEMA = 2
 HEADER = "header.json"
 #: What a model reads; everything else in a store is a label.
-INPUTS = ("pos", "z", "cell", "pbc", "vel", "charge", "x")
+INPUTS = ("pos", "z", "cell", "pbc", "vel", "charge", "x", "pairs", "points")
 
 
 class GraphStore(torch.utils.data.Dataset):
@@ -36,7 +36,7 @@ class GraphStore(torch.utils.data.Dataset):
     Args:
         fields: the flat tensors by name.
         node_ptr: graph k has the nodes ``node_ptr[k]`` up to ``node_ptr[k + 1]`` (graphs + 1,).
-        levels: what the rows of every field belong to: "node", "graph", "pair" or "point" (see :class:`Graph`).
+        levels: what the rows of every field belong to: "node", "graph", "pair" or "point" (see :class:`Graph`); edges are built anew.
         name: name of the data set.
         units: unit of each field that has one, such as ``{"energy": "eV"}``.
         notes: what was assumed when the data were read, one sentence each.
@@ -79,7 +79,8 @@ class GraphStore(torch.utils.data.Dataset):
     def from_graphs(cls, graphs: Sequence[Graph], *, levels: Mapping[str, str] | None = None, **about: Any) -> GraphStore:
         """A store of graphs in memory; ``about`` is the name, units, notes, splits and decisions.
 
-        ``levels`` says "node" or "graph" of fields that the library does not know, which otherwise follows from their numbers of rows.
+        ``levels`` says what the rows of fields that the library does not know belong to, where the graphs do not say it and their
+        numbers do not tell.
         Open and periodic graphs may be mixed. Edges are not kept: models and :meth:`connected` build them.
 
         Raises:

@@ -1,6 +1,6 @@
 """Floor 3: geometric graphs."""
 
-from intertwine.geometry.action import act, node_fields, permute
+from intertwine.geometry.action import act, fields_at, moved, node_fields, permute
 from intertwine.geometry.attributes import (
     EDGE_INVARIANTS,
     NODE_INVARIANTS,
@@ -18,6 +18,7 @@ from intertwine.geometry.extent import check_positions
 from intertwine.geometry.folding import folded
 from intertwine.geometry.graph import FIELDS, Field, Graph, check_shapes
 from intertwine.geometry.graphs import Graphs
+from intertwine.geometry.levels import LEVELS, Level, pair_list
 from intertwine.geometry.neighbours import connect, neighbour_list
 from intertwine.geometry.quadruplets import Quadruplets, meetings, quadruplets, reverse, within
 from intertwine.geometry.triplets import arriving, triplets
@@ -25,10 +26,12 @@ from intertwine.geometry.triplets import arriving, triplets
 __all__ = [
     "EDGE_INVARIANTS",
     "FIELDS",
+    "LEVELS",
     "NODE_INVARIANTS",
     "Field",
     "Graph",
     "Graphs",
+    "Level",
     "Quadruplets",
     "act",
     "arriving",
@@ -42,11 +45,14 @@ __all__ = [
     "edge_invariants",
     "edge_vectors",
     "field",
+    "fields_at",
     "folded",
     "meetings",
+    "moved",
     "neighbour_list",
     "node_fields",
     "node_invariants",
+    "pair_list",
     "permute",
     "quadruplets",
     "reverse",

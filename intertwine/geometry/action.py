@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from intertwine.geometry.graph import FIELDS, Graph
-from intertwine.groups import Isometry
+from intertwine.geometry.levels import LEVELS, renumbered
+from intertwine.groups import Isometry, Representation
 from intertwine.numerics import InputError
 
 
@@ -20,36 +22,48 @@ def act(g: Isometry, graph: Graph) -> Graph:
     """
     if g.rotation.shape[0] != graph.dimension:
         raise InputError(f"an isometry of dimension {g.rotation.shape[0]} on a graph of dimension {graph.dimension}", where="act")
-    moved = graph.clone()
+    result = graph.clone()
     for name, value in graph.to_dict().items():
-        if not isinstance(value, Tensor) or not value.is_floating_point():
-            continue
-        new = graph.representation(name).transform(g.rotation.to(value.device), value.to(torch.float64))
-        if name in FIELDS and FIELDS[name].affine:
-            new = new + g.translation.to(new)
-        moved[name] = new.to(value.dtype)
-    return moved
+        if isinstance(value, Tensor) and value.is_floating_point():
+            result[name] = moved(g, value, graph.representation(name), name in FIELDS and FIELDS[name].affine).to(value.dtype)
+    return result
 
 
-def permute(order: Tensor, graph: Graph) -> Graph:
-    """The graph with its nodes listed in another order: new node ``k`` is old node ``order[k]``; edges follow their nodes."""
-    moved = graph.clone()
-    for name, value in node_fields(graph).items():
-        moved[name] = value[order]
-    for name in graph.to_dict():
-        if graph.level(name) == "pair":
-            moved[name] = graph[name].unflatten(0, (len(order), len(order)))[order][:, order].flatten(0, 1)
-    if graph.get("edge_index") is not None:
-        moved.edge_index = torch.argsort(order)[graph.edge_index]
-    return moved
+def moved(g: Isometry, value: Float[Tensor, "..."], representation: Representation, affine: bool = False) -> Float[Tensor, "..."]:
+    r""":math:`\rho(g)` on rows of a field or an output at any level, in float64; a point of space (``affine``) is shifted too."""
+    result = representation.transform(g.rotation.to(value.device), value.to(torch.float64))
+    return result + g.translation.to(result) if affine else result
+
+
+def permute(order: Int[Tensor, " k"], graph: Graph) -> Graph:
+    """The graph with its nodes listed in another order: new node ``k`` is old node ``order[k]``; edges and pairs follow their nodes.
+
+    ``order`` may leave nodes out, and then what is between them is left out too.
+    """
+    result = graph.clone()
+    for level in LEVELS:
+        rows = LEVELS[level].taken(order, graph)
+        for name, value in fields_at(graph, level).items() if rows is not None else ():
+            result[name] = value[rows]
+    new = renumbered(order, graph)
+    if (edges := graph.get("edge_index")) is not None:
+        result.edge_index = new[edges[:, LEVELS["edge"].taken(order, graph)]]
+    if graph.get("pairs") is not None:
+        result.pairs = new[result.pairs]
+    return result
 
 
 def node_fields(graph: Graph) -> dict[str, Tensor]:
     """The fields that have one row per node. For unknown ones by PyG's habit: "index" and "edge" in a name speak of edges."""
+    return fields_at(graph, "node")
 
-    def of_nodes(name: str, value: Tensor) -> bool:
-        if (level := graph.level(name)) is not None:
-            return level == "node"
+
+def fields_at(graph: Graph, level: str) -> dict[str, Tensor]:
+    """The fields whose rows belong to a level; ``edge_index``, which has columns, is none of them."""
+
+    def here(name: str, value: Tensor) -> bool:
+        if (said := graph.level(name)) is not None or level != "node":
+            return said == level and name != "edge_index"
         return name != "ptr" and "edge" not in name and "index" not in name and value.shape[:1] == (graph.num_nodes,)
 
-    return {name: value for name, value in graph.to_dict().items() if isinstance(value, Tensor) and of_nodes(name, value)}
+    return {name: value for name, value in graph.to_dict().items() if isinstance(value, Tensor) and here(name, value)}

@@ -13,6 +13,8 @@ from intertwine.geometry.graph import Graph
 from intertwine.geometry.storage import comparable
 from intertwine.numerics import DataError
 
+SAID = ("representations", "levels")  # what a graph says of its fields
+
 
 def collate(graphs: Sequence[Graph]) -> Graph:
     """One batch of several disconnected graphs: what PyG's ``Batch.from_data_list`` gives, in a fraction of its time.
@@ -36,13 +38,18 @@ def collate(graphs: Sequence[Graph]) -> Graph:
         return Batch.from_data_list(list(graphs))
     ptr = _starts([len(content["pos"]) for content in contents])
     result = Batch(_base_cls=Graph)
-    slices, increments = {}, {}
+    slices: dict[str, Any] = {}
+    increments: dict[str, Any] = {}
     for name in contents[0]:
         values = [content[name] for content in contents]
+        if name in SAID:  # as PyG collates strings: one a graph, in a list
+            result[name] = {key: [value[key] for value in values] for key in values[0]}
+            slices[name], increments[name] = dict.fromkeys(values[0], torch.arange(len(graphs) + 1)), dict.fromkeys(values[0])
+            continue
         edges = name == "edge_index"
-        increments[name] = ptr[:-1] if edges else torch.zeros(len(values), dtype=torch.int64)
+        increments[name] = ptr[:-1] if edges or name == "pairs" else torch.zeros(len(values), dtype=torch.int64)
         slices[name] = _starts([value.shape[-1] if edges else len(value) for value in values])
-        shifted = [value + start for value, start in zip(values, ptr.tolist(), strict=False)] if edges else values
+        shifted = [value + start for value, start in zip(values, ptr.tolist(), strict=False)] if edges or name == "pairs" else values
         result[name] = torch.cat(shifted, dim=-1 if edges else 0)
     result.batch = torch.repeat_interleave(torch.arange(len(graphs)), ptr.diff()).to(result.pos.device)
     result.ptr = ptr.to(result.pos.device)
@@ -52,6 +59,8 @@ def collate(graphs: Sequence[Graph]) -> Graph:
 
 def _plain(name: str, value: Any) -> bool:
     """Whether values are put one behind the other as they are; names speak of indices, which are not, by PyG's habit."""
+    if name in SAID:
+        return True
     counted = "index" in name or "batch" in name or name in ("face", "ptr", "num_nodes")
     return isinstance(value, Tensor) and value.ndim > 0 and value.layout == torch.strided and (not counted or name == "edge_index")
 

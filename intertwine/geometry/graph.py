@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
+from intertwine.geometry.levels import LEVELS
 from intertwine.geometry.storage import GraphStorage
 from intertwine.groups import Cartesian, Representation
 from intertwine.numerics import GeometryError, choose
@@ -22,7 +23,7 @@ class Field:
     """What a field of a graph is: attached to what, transforming how.
 
     Args:
-        level: "node", "edge" or "graph".
+        level: one of :data:`~intertwine.geometry.levels.LEVELS`.
         rank: rank of the Cartesian tensor on its last axes; 0 is a scalar.
         affine: a point of space, which translations move too.
         floating: holds real numbers (so it has a precision), not indices.
@@ -54,11 +55,9 @@ FIELDS: dict[str, Field] = {
     "dipole": Field("graph", 1),  # (1, 3)
     "polarizability": Field("graph", 2),  # (1, 3, 3)
     "target_pos": Field("node", 1, affine=True),  # (N, n) positions at a later time
+    "pairs": Field("pair", floating=False),  # (P, 2) nodes i, j of each pair; without it all pairs
+    "points": Field("point", 1, affine=True),  # (P, n) points of space, A
 }
-
-
-#: What the rows of a field can belong to.
-LEVELS = ("node", "edge", "graph", "pair", "point")
 
 
 class Graph(Data):
@@ -70,8 +69,8 @@ class Graph(Data):
         cell: lattice vectors as rows, (3, 3) or (1, 3, 3), in the unit of ``pos``.
         pbc: whether space repeats along each lattice vector: one bool or three. Default: all three if there is a cell.
         representations: how fields outside :data:`FIELDS` transform, such as ``{"quadrupole": "2e"}``; unnamed ones are invariant.
-        levels: what the rows of fields outside :data:`FIELDS` belong to: "node", "edge", "graph", "pair" (every node with every node, row
-            i N + j) or "point" (points of space, any number of them). What is not named goes by its number of rows.
+        levels: what the rows of fields outside :data:`FIELDS` belong to: "node", "edge", "graph", "pair" (the rows of ``pairs``, or without
+            it every node with every node, row i N + j) or "point" (the rows of ``points``). What is not named goes by its number of rows.
         **fields: any other field: ``edge_index``, ``shifts``, ``vel``, ``charge``, labels (``energy``, ``forces``, ...).
 
     Raises:
@@ -182,8 +181,13 @@ class Graph(Data):
         declared = (self.get("levels") or {}).get(name)  # PyG's collation turns one string per graph into a list
         return declared if declared is None or isinstance(declared, str) else declared[0]
 
+    def __inc__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> Any:
+        return self.num_nodes if key == "pairs" else super().__inc__(key, value, *args, **kwargs)  # numbers of nodes, in a batch
+
     def rows(self, name: str) -> Tensor:
         """The graph of each row of a field, whatever its level."""
+        if (level := self.level(name)) not in (None, "point"):
+            return LEVELS[level].owner(self)
         slices = getattr(self, "_slice_dict", None)
         if slices is None:
             return self.pos.new_zeros(len(self[name]), dtype=torch.int64)
@@ -259,13 +263,18 @@ def check_shapes(graph: Graph) -> None:
     if edges is not None and edges.numel() and not 0 <= int(edges.min()) <= int(edges.max()) < nodes:
         what = f"edges between nodes {int(edges.min())} to {int(edges.max())} of a graph of {nodes}"
         raise GeometryError(what, where="edge_index", remedy="count nodes from 0.")
-    pairs = {"pair": nodes**2} if graph.get("batch") is None else {}
-    counts = {"node": nodes, "graph": graph.graphs} | pairs | ({} if edges is None else {"edge": edges.shape[1]})
+    pairs = graph.get("pairs")
+    if pairs is not None and (pairs.ndim != 2 or pairs.shape[1] != 2 or (pairs.numel() and not 0 <= pairs.min() <= pairs.max() < nodes)):
+        what = f"shape {tuple(pairs.shape)}, of a graph of {nodes} nodes"
+        raise GeometryError(what, where="pairs", remedy="give (pairs, 2): the nodes i, j of each, counted from 0.")
+    counts: dict[str, int | None] = {}
     for name, value in graph.to_dict().items():
         field, level = FIELDS.get(name, Field("")), graph.level(name)
         if level is None or not isinstance(value, Tensor):
             continue
-        rows = counts.get(level) if name != "edge_index" else None
+        if level not in counts:
+            counts[level] = LEVELS[level].rows(graph)
+        rows = counts[level] if name != "edge_index" else None
         if rows is not None and (value.ndim == 0 or value.shape[0] != rows):
             remedy = f"give one row per {level}: {rows} here."
             what = f"shape {tuple(value.shape)}, for {rows} {level}{'' if rows == 1 else 's'}"

@@ -57,10 +57,10 @@ class GraphStorage(GlobalStorage):
         return super().keys(*args) if args else Keys(self)
 
     def __getitem__(self, key: str) -> Any:
-        if key in (FIRST, LAST):
-            return Contents(self)
-        lent = self.__dict__.get("_lent")
-        return lent[key] if lent and key in lent else super().__getitem__(key)
+        fields = self._mapping
+        if key in fields:  # almost always: a graph is asked for its fields again and again
+            return fields[key]
+        return Contents(self) if key in (FIRST, LAST) else (self.__dict__.get("_lent") or fields)[key]
 
     def __setitem__(self, key: str, value: Any) -> None:
         if key not in (FIRST, LAST):
@@ -95,8 +95,9 @@ def comparable(contents: Sequence[Fields]) -> list[Fields]:
 
 def _same_kind(name: str, value: Any, first: Any, k: int) -> None:
     remedy = "give all graphs of a batch the same fields."
-    if name == "representations" and value != first:
-        raise DataError(f"graph {k} says {value}, graph 0 {first}", where=name, remedy="a field of a batch has one representation.")
+    if name in ("representations", "levels") and value != first:
+        remedy = f"a field of a batch has one {name.removesuffix('s')}."
+        raise DataError(f"graph {k} says {value}, graph 0 {first}", where=name, remedy=remedy)
     if isinstance(value, Tensor) != isinstance(first, Tensor):
         what = f"graph {k} has a {type(value).__name__}, graph 0 a {type(first).__name__}"
         raise DataError(what, where=name, remedy=remedy)

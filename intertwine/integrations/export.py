@@ -12,13 +12,14 @@ from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.stress import full_3x3_to_voigt_6_stress
 
-from intertwine.geometry import Graph
+from intertwine.geometry import LEVELS, Graph
 from intertwine.integrations.writing import format_of, write_structures
 from intertwine.numerics import InputError, replacing
 from intertwine.tasks import Task
 
 CALCULATED = ("energy", "forces", "stress", "dipole")  # what ASE stores as results of a calculator
 MECHANICAL = {"energy", "free_energy", "energies", "forces", "stress", "stresses"}  # of one surface: never some given and some predicted
+OF_ATOMS = ("node", "graph")  # levels that files of structures have places for
 STRESS = {"stress": "eV/A^3"}  # a force field says it of periodic structures, also if it was not trained on it
 
 
@@ -72,17 +73,18 @@ def write_predictions(path: Path, structures: Sequence[Graph | Atoms], predictio
     """Write predictions to .json (with units), .npz (one array a name, frames concatenated, and ``atoms`` per frame), or, with the
     structures, to any format that ASE writes (.xyz). Energies are in eV, lengths in A. The file is there whole or not at all.
 
-    Arrays of .npz are NaN where a frame has no such prediction (a stress, of an open structure).
+    Arrays of .npz are NaN where a frame has no such prediction (a stress, of an open structure). Of pairs, edges and points, whose number
+    that of the atoms does not tell, ``<name>_rows`` has their number per frame, 0 where there is none.
 
     Returns:
         Notes: what the format does not hold of the structures.
 
     Raises:
-        InputError: the suffix names no known format, or one for atoms where the nodes are not.
+        InputError: the suffix names no known format, one for atoms where the nodes are not, or one that can't hold pairs or points.
         CheckpointError: the file can't be written; the former one is intact.
     """
     path = Path(path)
-    kind, units = format_of(path), STRESS | _units(task)
+    kind, units = holds(path, task), STRESS | _units(task)
     if kind == "json":
         plain = [{name: np.asarray(value).tolist() for name, value in p.items()} for p in predictions]
         with replacing(path) as temporary:
@@ -92,6 +94,8 @@ def write_predictions(path: Path, structures: Sequence[Graph | Atoms], predictio
         atoms = np.array([_size(structure) for structure in structures])
         names = dict.fromkeys(name for p in predictions for name in p)
         columns: dict[str, Any] = {name: _column(name, predictions, atoms, task) for name in names}
+        for name in [name for name in names if _level(name, task) not in OF_ATOMS]:
+            columns[f"{name}_rows"] = np.array([len(p.get(name, ())) for p in predictions])
         with replacing(path) as temporary, temporary.open("wb") as file:
             np.savez(file, atoms=atoms, **columns)
         return []
@@ -100,6 +104,24 @@ def write_predictions(path: Path, structures: Sequence[Graph | Atoms], predictio
         if "pos_unit" in frame.info:  # the file names units: then of all that is new
             frame.info |= {f"{name}_unit": unit for name in prediction if (unit := units.get(name))}
     return write_structures(path, frames, kind)
+
+
+def holds(path: Path, task: Task) -> str:
+    """The name of a file's format, if it can hold what the task predicts.
+
+    Raises:
+        InputError: it is one of ASE's, which hold numbers of atoms and of whole structures, and there are numbers of something else; or no
+            known format.
+    """
+    kind, words = format_of(path), {name: f"of {output.level}s" for name, output in task.outputs.items() if output.level not in OF_ATOMS}
+    if kind not in ("json", "npz") and words:
+        what = f"{kind} holds numbers of atoms and of structures; {', '.join(f'{name} is {word}' for name, word in words.items())}"
+        raise InputError(what, where=str(path), remedy="write .npz or .json.")
+    return kind
+
+
+def _level(name: str, task: Task) -> str:
+    return task.outputs[name].level if name in task.outputs else "graph"
 
 
 def _units(task: Task) -> dict[str, str]:
@@ -111,11 +133,9 @@ def _size(structure: Graph | Atoms) -> int:
 
 
 def _column(name: str, predictions: Sequence[dict[str, Any]], atoms: np.ndarray, task: Task) -> np.ndarray:
-    """One prediction of all frames: of nodes concatenated, of graphs stacked; NaN where a frame lacks it."""
-    of_nodes = name in task.outputs and task.outputs[name].level == "node"
+    """One prediction of all frames: of graphs stacked, of others concatenated; NaN where a frame lacks it."""
+    level = _level(name, task)
     shape = next(np.shape(p[name]) for p in predictions if name in p)
-    parts = [
-        np.asarray(p[name]) if name in p else np.full((n, *shape[1:]) if of_nodes else shape, np.nan)
-        for p, n in zip(predictions, atoms, strict=True)
-    ]
-    return np.concatenate(parts) if of_nodes else np.stack(parts)
+    lacking = [shape if LEVELS[level].single else (n if level == "node" else 0, *shape[1:]) for n in atoms]
+    parts = [np.asarray(p[name]) if name in p else np.full(none, np.nan) for p, none in zip(predictions, lacking, strict=True)]
+    return np.stack(parts) if LEVELS[level].single else np.concatenate(parts)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from intertwine.kernels import choice, native, plain
+from intertwine.kernels import choice, doors, native, plain
 from intertwine.kernels.channelwise import Channelwise
 from intertwine.kernels.check import trusted
 from intertwine.kernels.forms import Forms
@@ -72,6 +72,9 @@ def _run(kind: str, plan: Channelwise, forms: Forms, tensors: Mapping[str, Tenso
     if chosen != "reference" and trusted(kind, chosen, plan, forms, one.device, one.dtype):
         return getattr(native, kind)(chosen, plan, forms, tensors, ends, nodes)
     edges, senders, device = native.sizes(tensors)
+    for name, tensor in tensors.items():
+        if tensor is not None:
+            doors.require(tensor, name, tensor.shape, tensor.dtype, tensor.device)
     native.check_range(ends[0], senders if kind == "gather" else nodes, edges, "source")
     native.check_range(ends[1], nodes if kind == "gather" else len(tensors["g"]), edges, "destination")  # type: ignore[arg-type]
     source, destination = (torch.arange(edges, device=device) if end is None else end for end in ends)

@@ -36,7 +36,7 @@ library.define(
 def _taken(
     plan: Channelwise, ends: tuple[Tensor | None, Tensor | None], nodes: int, **given: Tensor | None
 ) -> tuple[dict[str, Tensor | None], int, int]:
-    """The tensors in memory. Kernels read where they are told to: this is the place to notice that there is nothing.
+    """The tensors one number after the other, if they fit; whether there is memory behind them is asked where it is read.
 
     Args:
         plan: of the product; ends: source and destination of each edge; nodes: rows of z and g.
@@ -56,15 +56,13 @@ def _taken(
     if nodes < 0:
         raise InputError(f"{nodes} nodes", where="nodes", remedy="give a number >= 0.")
     shapes, dtype, device = plan.shapes(senders, nodes, edges), x.dtype, x.device
-    for name, one in given.items():
-        if one is not None:
-            doors.require(one, name, shapes[name], dtype, device)
+    taken = {name: None if one is None else doors.laid(one, name, shapes[name], dtype, device) for name, one in given.items()}
     if given.get("w") is None and plan.dim_w:
         raise InputError("the weights are missing", where="w", remedy=f"give {dtype} {shapes['w']}.")
     for name, index in zip(("source", "destination"), ends):
         if index is not None:
             doors.require(index, name, (edges,), torch.int64, device)
-    return {name: None if one is None else doors.in_memory(one, name) for name, one in given.items()}, senders, nodes
+    return taken, senders, nodes
 
 
 def _rows(edges: int, destination: Tensor | None, nodes: int) -> int:

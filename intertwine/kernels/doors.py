@@ -3,7 +3,8 @@
 A compiled program knows pointers and sizes, not tensors. Tensors change between a forward and a backward pass (``x.data = ...``,
 ``double()``, a storage that is freed, a hook that returns something else), and operators are called by anybody. So the pointer of a tensor
 is taken in one function, :func:`address`, immediately before a program runs, and whoever asks for it states what the program takes it for:
-its shape, or how many numbers are read or written, and their precision. :func:`require` says the same of an argument that is yet to be
+its shape, or how many numbers are read or written, and their precision. The same is said of what the launch itself has just made
+(:func:`made`), which nobody else has seen and which is not looked at. :func:`require` says the same of an argument that is yet to be
 copied, or that plain torch reads.
 """
 
@@ -31,18 +32,26 @@ def address(tensor: Tensor, name: str, size: Sequence[int] | int, dtype: torch.d
         InputError: the shape, the precision, the device, the strides or the memory behind them is another one.
     """
     try:
+        n = tensor.numel()
         if (
-            (tensor.shape == size or (size.__class__ is int and tensor.numel() >= size))  # type: ignore[operator]
+            (n >= size if size.__class__ is int else tensor.shape == size)  # type: ignore[operator]
             and tensor.dtype is dtype
             and (tensor.is_cpu if device is None else tensor.device == device)
             and tensor.is_contiguous()
             and not tensor.is_neg()
-            and (tensor.untyped_storage().nbytes() >= (tensor.storage_offset() + (n := tensor.numel())) * dtype.itemsize or not n)
+            and (tensor.untyped_storage().nbytes() >= (tensor.storage_offset() + n) * dtype.itemsize or not n)
         ):
             return tensor.data_ptr()
     except RuntimeError:  # no strides, no storage, no pointer: sparse, fake, of torch.func
         pass
     raise refusal(tensor, name, size, dtype, device)
+
+
+def made(tensor: Tensor, name: str, size: Sequence[int] | int, dtype: torch.dtype) -> int:
+    """Where the numbers of a tensor begin that the caller has made for this launch; arguments, which the tests hold it to, as of
+    :func:`address`.
+    """
+    return tensor.data_ptr()
 
 
 def require(tensor: Tensor, name: str, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> None:
@@ -101,6 +110,20 @@ def in_memory(tensor: Tensor, name: str = "argument") -> Tensor:
         require(tensor, name, tensor.shape, tensor.dtype, tensor.device)
         return tensor.resolve_neg().contiguous()
     return tensor
+
+
+def laid(tensor: Tensor, name: str, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """An argument of a shape, a precision and a device, as :func:`in_memory`. Whether there is memory behind it is asked where it is read.
+
+    Raises:
+        InputError: one of them is another one.
+    """
+    try:
+        if tensor.shape == shape and tensor.dtype is dtype and tensor.device == device:
+            return in_memory(tensor, name)
+    except RuntimeError:  # no shape: nested
+        pass
+    raise refusal(tensor, name, shape, dtype, device)
 
 
 def indices(index: Tensor, name: str, count: int, what: str = "node {} of an edge", remedy: str = "count the nodes from 0.") -> None:

@@ -170,9 +170,10 @@ def _launch(function: Callable[..., None], kind: str, solid: Solid, inputs: tupl
             one.copy_(padded[:n])
         return
     tensors, dtype = [*[doors.in_memory(one) for one in inputs], *outputs], inputs[0].dtype  # kept until the kernel is done
-    pointers = [n]
-    for name, one in zip(WORDS[kind][1:], tensors):
-        pointers.append(doors.address(one, name, (n, 3 if name in _VECTORS else solid.dim), dtype))
+    pointers, given = [n], len(inputs)
+    for place, (name, one) in enumerate(zip(WORDS[kind][1:], tensors)):
+        look = doors.address if place < given else doors.made
+        pointers.append(look(one, name, (n, 3 if name in _VECTORS else solid.dim), dtype))
     blocks = -(-n // WIDTH)
     cost = n * (2.0 + _COSTS[kind] * solid.dim)
     parts = 1 if cost < 2 * _SHARE else min(threads(), int(cost / _SHARE))

@@ -48,7 +48,7 @@ def draw_learning_curve(axes: Axes, history: Mapping[str, Any], *, x: str = "epo
         axes.plot(steps[drawn], values[drawn], color=colour, label=name, linewidth=1.4, marker=marker, markersize=3)
     if all((values[np.isfinite(values)] > 0).all() for values in curves.values()):
         axes.set_yscale("log")
-    axes.legend(fontsize=8, frameon=False)
+    axes.legend(loc="upper right", fontsize=8, frameon=False)
     tidy(axes, title, x, y or "loss")
 
 

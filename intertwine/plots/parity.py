@@ -100,6 +100,6 @@ def draw_error_by_species(axes: Axes, errors: Mapping[str, Any], unit: str, name
     axes.bar(places - 0.2, mae, 0.38, color=BLUE, label="MAE")
     axes.bar(places + 0.2, rmse, 0.38, color=ORANGE, label="RMSE")
     axes.set_xticks(places, list(values))
-    axes.legend(fontsize=8, frameon=False)
+    axes.legend(loc="upper right", fontsize=8, frameon=False)
     tidy(axes, f"{name} by species", "", f"error ({shown})")
     axes.grid(False, axis="x")

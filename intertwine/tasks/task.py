@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from intertwine.geometry import Graph, Graphs
+from intertwine.geometry import LEVELS, Graph, Graphs
 from intertwine.groups import Representation
 from intertwine.nn import Backbone
 from intertwine.numerics import DataError, InputError, choose, safe
 
 
-class Output(NamedTuple):
+@dataclass(frozen=True)
+class Output:
     """What one predicted quantity is.
 
-    ``representation``: how it transforms; ``level``: "node" or "graph"; ``unit``; ``affine``: whether it is a point of space,
-    which translations move too; ``label``: the field of the data that holds the truth, by default of the output's own name;
-    ``per_atom``: whether it is drawn and compared divided by the number of atoms.
+    ``representation``: how it transforms; ``level``: what its rows belong to, "node", "edge" (``edge_index``), "pair"
+    (:func:`intertwine.geometry.pair_list`), "graph" or "point" (``points``); ``unit``; ``affine``: whether it is a point of space, which
+    translations move too; ``label``: the field of the data that holds the truth, by default of the output's own name; ``per_atom``:
+    whether it is drawn and compared divided by the number of atoms.
+
+    Raises:
+        InputError: there is no such level.
     """
 
     representation: Representation
@@ -28,6 +34,9 @@ class Output(NamedTuple):
     affine: bool = False
     label: str = ""
     per_atom: bool = False
+
+    def __post_init__(self) -> None:
+        choose(self.level, LEVELS, kind="level", where="Output")
 
 
 class Metric(NamedTuple):
@@ -85,7 +94,7 @@ class Task(nn.Module):
         reads: fields of a graph that the task itself reads, besides what its model does.
         trials: what a certificate tries it on besides the test set: "molecules" or "particles".
         outputs: what ``forward`` returns, by name.
-        metrics: how the errors of each target are printed.
+        metrics: how the errors of each target are printed (more of it in :meth:`errors` and :meth:`line`).
         weights: weight of each target in the loss.
         loss: "l2", "l1" or "huber", of the residual in units of the target's ``scale``.
     """
@@ -131,9 +140,11 @@ class Task(nn.Module):
         return {}
 
     def labels(self, fields: Iterable[str]) -> list[str]:
-        """The labels that it learns from, of those that the data have; one that it can't do without is named in any case."""
+        """The labels that it learns from, of those that the data have; one that it can't do without is named in any case. What it
+        ``reads`` itself is among them."""
         have = set(fields)
-        return [output.label or name for name, output in self.outputs.items() if (output.label or name) in have]
+        wanted = [output.label or name for name, output in self.outputs.items()]
+        return [name for name in dict.fromkeys((*wanted, *self.reads)) if name in have]
 
     @property
     def cutoff(self) -> float | None:
@@ -161,18 +172,19 @@ class Task(nn.Module):
         if torch.is_inference_mode_enabled():
             with torch.inference_mode(False), torch.no_grad():
                 return self(graph)
-        graph = self._differentiable(graph)
-        prediction = self.predict(graph.in_precision(self.dtype))
+        weight = next(self.backbone.parameters())
+        graph = self._differentiable(graph, weight)
+        prediction = self.predict(graph.in_precision(weight.dtype))
         return prediction if self.training else {name: value.detach() for name, value in prediction.items()}
 
-    def _differentiable(self, graph: Graph) -> Graph:
+    def _differentiable(self, graph: Graph, weight: Tensor) -> Graph:
         """The graph, or a copy where its tensors come from inference mode, which autograd refuses."""
         if not safe.inspectable(graph.pos):
             return graph
-        if next(self.parameters()).is_inference():
+        if weight.is_inference():
             what, remedy = "the weights were made under torch.inference_mode", "make or load the model outside of it."
             raise InputError(what, where=type(self).__name__, remedy=remedy)
-        foreign = any(isinstance(value, Tensor) and value.is_inference() for value in graph.to_dict().values())
+        foreign = any(isinstance(value, Tensor) and value.is_inference() for value in graph._store.values())
         return graph.clone() if foreign else graph
 
     def predict(self, graph: Graph) -> dict[str, Tensor]:
@@ -201,6 +213,43 @@ class Task(nn.Module):
         Raises:
             DataError: a label that the task needs is missing or not finite.
         """
+
+    def errors(self, target: str, mae: float, rmse: float, truth: Tensor | None) -> dict[str, Any]:
+        """What the report and ``intertwine evaluate`` say of a target: numbers by name, and their ``unit``.
+
+        Args:
+            target: one of ``metrics``.
+            mae: mean absolute residual over all of its components, in the unit of the metric.
+            rmse: root mean square of the same.
+            truth: the label of all structures, if there is one.
+
+        Returns:
+            ``mae``, ``rmse``, ``unit``; of points of space also ``mse``; of what structures have many of also ``size``, the root mean
+            square of the label over all components, and, unless that is 0, ``relative``, mae / size.
+        """
+        metric, output = self.metrics[target], self.outputs.get(target)
+        result = {"mae": mae, "rmse": rmse, "unit": metric.unit}
+        if output is not None and output.affine:
+            result["mse"] = rmse**2  # how the field reports errors of positions
+        elif output is not None and truth is not None and not LEVELS[output.level].single:
+            size = metric.factor * float(truth.to(torch.float64).square().nanmean().sqrt())
+            result |= {"size": size} | ({"relative": mae / size} if size > 0 else {})
+        return result
+
+    def line(self, target: str, errors: dict[str, Any]) -> str:
+        """:meth:`errors` as the words after the name of the target, on the line that ends a training."""
+        mae, rmse = (f"{errors[name]:.4g} {errors['unit']}".rstrip() for name in ("mae", "rmse"))
+        relative = f" ({100 * errors['relative']:.1f} % of the labels' rms)" if "relative" in errors else ""
+        return f"MAE {mae}{relative}, RMSE {rmse}" + (f", MSE {errors['mse']:.4g}" if "mse" in errors else "")
+
+    def pictures(self, graphs: Sequence[Graph], predictions: Sequence[Mapping[str, Any]]) -> dict[str, Callable[..., Any]]:
+        """Pictures of its own for the run folder, besides parities: by the name of the file, functions that are called with ``path``.
+
+        Args:
+            graphs: of the test set, with labels.
+            predictions: of each of them, arrays by name.
+        """
+        return {}
 
     def describe(self) -> dict[str, Any]:
         """What ``fit`` found, for the run's report."""

@@ -14,7 +14,7 @@ from torch import nn
 
 from intertwine.data import GraphStore, to_graph
 from intertwine.data.store import INPUTS
-from intertwine.geometry import Graph, collate
+from intertwine.geometry import LEVELS, Graph, collate, connect
 from intertwine.numerics import CheckpointError, DataError, GeometryError, IntertwineError
 from intertwine.tasks import Task
 from intertwine.training.folder import Run
@@ -31,8 +31,7 @@ def evaluate(run: Run, store: GraphStore, *, batch_size: int = 32) -> dict[str, 
         batch_size: structures at a time; changes the speed only.
 
     Returns:
-        For each target that has labels ``mae`` and ``rmse`` in ``unit``, for positions also ``mse``; for vectors also
-        ``size``, the root mean square of the label over all components, and, unless that is 0, ``relative``, mae / size.
+        For each target that has labels what the task says of its errors (:meth:`intertwine.tasks.Task.errors`).
 
     Raises:
         DataError: there are no structures, or they have none of the task's labels.
@@ -51,20 +50,16 @@ def evaluate(run: Run, store: GraphStore, *, batch_size: int = 32) -> dict[str, 
     with torch.inference_mode(False):
         scores = score(run.task, Loader(edges, batch_size))
     result: dict[str, dict[str, Any]] = {}
-    for target, metric in run.task.metrics.items():
+    for target in run.task.metrics:
         mae = scores[f"{target}_mae"]
         output = run.task.outputs.get(target)
         label = (output.label if output is not None else "") or target
-        if mae != mae and not (label in store.fields and not bool(store.field(label).isnan().all())):
+        truth = store.field(label) if label in store.fields else None
+        if mae != mae and (truth is None or bool(truth.isnan().all())):
             continue
         if not isfinite(mae):
             predict(run, (whole[k] for k in range(len(whole))), strict=False)  # names the structure, or the weights
-        result[target] = {"mae": mae, "rmse": scores[f"{target}_rmse"], "unit": metric.unit}
-        if output is not None and output.affine:
-            result[target]["mse"] = result[target]["rmse"] ** 2  # how the field reports errors of positions
-        if target in store.fields and output is not None and output.level == "node" and not output.affine:
-            size = metric.factor * float(store.field(target).square().nanmean().sqrt())
-            result[target] |= {"size": size} | ({"relative": mae / size} if size > 0 else {})
+        result[target] = run.task.errors(target, mae, scores[f"{target}_rmse"], truth)
     if not result:
         labels = ", ".join(run.task.metrics)
         raise DataError(
@@ -88,7 +83,8 @@ def predict(
         keys: other names of the inputs, over those of the run.
 
     Returns:
-        For each structure an array for each output that it has, (nodes, ...) of nodes, (...) of the graph; an open one has no stress.
+        For each structure an array for each output that it has, (rows, ...) of nodes, pairs (:func:`intertwine.geometry.pair_list`),
+        points, or edges (as :func:`intertwine.geometry.connect` lists them), (...) of the graph; an open one has no stress.
 
     Raises:
         GeometryError, DataError, InputError: a structure can't be predicted, or what is predicted is not finite; names its number, from 0.
@@ -183,7 +179,8 @@ def _graph(structure: Graph | Atoms, names: Sequence[str], keys: Mapping[str, st
     fields = {name: graph[name] for name in dict.fromkeys((*INPUTS, *names)) if graph.get(name) is not None}
     if "cell" not in fields:
         fields.pop("pbc", None)
-    return Graph(**fields, representations=graph.get("representations")).cast(torch.float64)
+    said = {name: graph.get(name) for name in ("representations", "levels")}
+    return Graph(**fields, **said).cast(torch.float64)
 
 
 def _of_structure(error: IntertwineError, number: int) -> IntertwineError:
@@ -195,11 +192,12 @@ def _separate(task: Task, graphs: Sequence[Graph], species: Iterable[int] = ()) 
     for graph in graphs:
         if species and graph.get("z") is not None:
             check_species(species, graph.z.tolist())
+    if any(LEVELS[output.level].lists == "edge_index" for output in task.outputs.values()):
+        graphs = [connect(graph, task.cutoff) for graph in graphs]
     batch = collate(graphs).to(next(task.parameters()).device)
     prediction = {name: value.detach().cpu() for name, value in task(batch).items()}
-    nodes = [graph.num_nodes for graph in graphs]
-    of_nodes = {name for name, output in task.outputs.items() if output.level == "node"}
-    parts = {name: value.split(nodes) if name in of_nodes else value.unbind(0) for name, value in prediction.items()}
+    levels = {name: LEVELS[task.outputs[name].level if name in task.outputs else "graph"] for name in prediction}
+    parts = {name: levels[name].parts(value, graphs) for name, value in prediction.items()}
     bulk = [graph.get("cell") is not None and bool(graph.pbc.all()) for graph in graphs]
     return [sound(task, {name: values[k].numpy() for name, values in parts.items()}, bulk[k]) for k in range(len(graphs))]
 

@@ -1,16 +1,15 @@
-"""The pictures of a run folder: learning curve, parity of every target, error by species, and one that shows all of it."""
+"""The pictures of a run folder: learning curve, parity of every target, error by species, the task's own, and one that shows all of it."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from intertwine import plots
 from intertwine.certify import Certificate
 from intertwine.data import GraphStore
 from intertwine.numerics import IntertwineError
+from intertwine.tasks.comparison import by_species, compared
 from intertwine.training.evaluation import predict
 from intertwine.training.folder import Run
 
@@ -46,15 +45,18 @@ def draw(folder: Path, run: Run, rows: list[dict[str, float | int]], test: Graph
         attempt("certificate.png", plots.certificate, lines, title=certificate.subject)
     if not len(test):
         return drawn
-    shown = test.subset(range(min(DRAWN, len(test))))
-    compared = comparison(run, shown)
-    for name, (predicted, true, unit) in compared.items():
+    graphs = [test[k] for k in range(min(DRAWN, len(test)))]
+    predictions = predict(run, graphs, strict=False)
+    both = compared(run.task.outputs, graphs, predictions)
+    for name, (predicted, true, unit) in both.items():
         attempt(f"parity_{name}.png", plots.parity, predicted, true, unit, name=name)
-    species = by_species(shown, compared)
+    for file, picture in run.task.pictures(graphs, predictions).items():
+        attempt(file, picture)
+    species = by_species(graphs, both)
     if species:
         attempt("error_by_species.png", plots.error_by_species, species, "eV/A")
     errors = (species, "eV/A") if species else None
-    attempt("overview.png", plots.overview, history=history, parities=compared, species=errors, lines=lines, title=folder.name)
+    attempt("overview.png", plots.overview, history=history, parities=both, species=errors, lines=lines, title=folder.name)
     return drawn
 
 
@@ -62,41 +64,3 @@ def curves(rows: list[dict[str, float | int]]) -> dict[str, list[float]]:
     """Training and validation loss by epoch; NaN where an epoch was not validated."""
     names = ["epoch", "train_loss", *(["validation_loss"] if any("validation_loss" in row for row in rows) else [])]
     return {name: [float(row.get(name, float("nan"))) for row in rows] for name in names}
-
-
-def comparison(run: Run, test: GraphStore) -> dict[str, tuple[np.ndarray, np.ndarray, str]]:
-    """Predictions and labels of each target, as (predicted, true, unit): energies per atom, affine points as displacements. Structures
-    without a label (NaN) are left out, and targets that none has."""
-    predictions = predict(run, (test[k] for k in range(len(test))), strict=False)
-    graphs = [test[k] for k in range(len(test))]
-    result = {}
-    for name, output in run.task.outputs.items():
-        field = output.label or name
-        if field not in test.fields or field not in graphs[0]:
-            continue
-        here = [k for k, graph in enumerate(graphs) if name in predictions[k] and not bool(graph[field].isnan().any())]
-        if not here:
-            continue
-        p = [np.atleast_1d(predictions[k][name]) for k in here]
-        t = [graphs[k][field].numpy().reshape(values.shape) for k, values in zip(here, p, strict=True)]
-        unit = output.unit
-        if output.per_atom:
-            p, t = ([values / graphs[k].num_nodes for values, k in zip(side, here, strict=True)] for side in (p, t))
-            unit = f"{unit}/atom"
-        if output.affine:
-            p, t = ([values - graphs[k].pos.numpy() for values, k in zip(side, here, strict=True)] for side in (p, t))
-        result[name] = (np.concatenate(p), np.concatenate(t), unit)
-    return result
-
-
-def by_species(test: GraphStore, compared: dict[str, tuple[np.ndarray, np.ndarray, str]]) -> dict[str, np.ndarray]:
-    """Residuals of the forces by chemical symbol."""
-    if "forces" not in compared or "z" not in test.fields:
-        return {}
-    from ase.data import chemical_symbols
-
-    residual = compared["forces"][0] - compared["forces"][1]
-    z = test.field("z")[~test.field("forces").isnan().any(1)].numpy() if "forces" in test.fields else test.field("z").numpy()
-    if len(z) != len(residual):  # a structure of which some atoms have no force is left out whole
-        return {}
-    return {chemical_symbols[k]: residual[z == k] for k in np.unique(z)}

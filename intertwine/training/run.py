@@ -289,7 +289,7 @@ def _report(folder: Path, config: Config, sets: Sets, task: Task, say: Callable[
         "labels": [decision._asdict() for decision in sets.source.decisions], "written": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }  # fmt: skip
     write_json(folder / REPORT, report)  # before what may take a while or go wrong
-    _conclude(say, report)
+    _conclude(say, report, task)
     certificate = conclude(trained, sets.test, say) if config.training.certify else None
     if certificate is not None:
         report["certificate"] = {"passed": certificate.passed, "summary": certificate.summary()}
@@ -317,15 +317,11 @@ def _introduce(progress: Progress, config: Config, sets: Sets, task: Task, folde
 FEW = 5  # structures, below which an error is an anecdote
 
 
-def _conclude(say: Callable[[str], None], report: dict[str, Any]) -> None:
+def _conclude(say: Callable[[str], None], report: dict[str, Any], task: Task) -> None:
     time_taken = duration(report["seconds"])
     epochs = f"{report['epochs']} epoch{'s' * (report['epochs'] != 1)}"
     say(f"trained  {epochs}, {report['steps']} steps, {time_taken}; best after epoch {report['best_epoch']}")
     for target, errors in report["test"].items():
-        relative = f" ({100 * errors['relative']:.1f} % of the labels' rms)" if "relative" in errors else ""
-        mae = f"{errors['mae']:.4g} {errors['unit']}".rstrip()
-        mse = f", MSE {errors['mse']:.4g}" if "mse" in errors else ""
-        rmse = f"{errors['rmse']:.4g} {errors['unit']}".rstrip()
-        say(f"test     {target}: MAE {mae}{relative}, RMSE {rmse}{mse}")
+        say(f"test     {target}: {task.line(target, errors)}")
         if errors.get("relative", 0.0) > 1.0:
             say(f"warning: {target} are predicted worse than by zero; train longer, on more data, or check units and labels")

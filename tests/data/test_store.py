@@ -192,3 +192,33 @@ def test_molecules_have_the_symmetry_they_are_there_for() -> None:
     distances = torch.linalg.norm(water.pos[1:] - water.pos[0], dim=1)
     assert torch.allclose(distances, torch.full_like(distances, 0.9572), rtol=1e-14, atol=0)
     assert float(torch.det(chiral.pos[1:4])) != 0
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_labels_of_pairs_and_points(stored: bool, generator: torch.Generator, tmp_path: Path) -> None:
+    """Each graph with its own number of them, in views and batches too."""
+    graphs = []
+    for n in (2, 3, 1):
+        fields = {"pairs": [[k, 0] for k in range(n)], "block": torch.randn(n, 2, 2, generator=generator, dtype=torch.float64)}
+        fields |= {"points": torch.randn(n + 2, 3, generator=generator, dtype=torch.float64), "density": torch.arange(n + 2)}
+        pos = torch.randn(n, 3, generator=generator, dtype=torch.float64)
+        graphs.append(Graph(pos, z=[1] * n, levels={"block": "pair", "density": "point"}, **fields))
+    store = GraphStore.from_graphs(graphs, name="three")
+    if stored:
+        store.save(tmp_path / "three")
+        store = GraphStore.load(tmp_path / "three")
+    for view, places in ((store, [0, 1, 2]), (store.subset([2, 0]), [2, 0]), (store.only("block", "density").connected(None), [0, 1, 2])):
+        for item, place in zip(view, places, strict=True):
+            same(graphs[place], item)
+            assert [item.level(name) for name in ("pairs", "block", "points", "density")] == ["pair", "pair", "point", "point"]
+        assert torch.equal(view.field("density"), torch.cat([graphs[place].density for place in places]))
+    (batch,) = DataLoader([store[k] for k in (1, 0)], batch_size=2)
+    assert batch.pairs.tolist() == [[0, 0], [1, 0], [2, 0], [3, 3], [4, 3]]
+    assert batch.rows("density").tolist() == [0] * 5 + [1] * 4
+
+
+def test_labels_of_edges_are_refused() -> None:
+    graph = Graph(torch.zeros(2, 3), edge_index=[[0, 1], [1, 0]], bond=[1.0, 2.0], levels={"bond": "edge"})
+    with pytest.raises(DataError, match="'bond' is of edges, which are not kept") as caught:
+        GraphStore.from_graphs([graph])
+    assert "pairs" in caught.value.remedy

@@ -23,6 +23,7 @@ _LONG = 3000  # coefficients times forms of a kernel whose compilation is announ
 
 _WORDS = {"gather": GATHER, "scatter": SCATTER}
 _INTEGERS = ("order", "offsets", "source", "destination")
+_MADE = ("order", "offsets", "z", "dx", "dy", "dw")  # for this launch, by this file or by the sort of the edges
 
 _DTYPES = {torch.float32: "float32", torch.float64: "float64"}
 
@@ -137,8 +138,11 @@ def _launch(
     missing(forms, kind, plan.dim_w > 0, words)
     real, pointers = _given(words, "z", "g").dtype, []
     for name in _WORDS[kind]:
+        if name not in words:
+            pointers.append(0)
+            continue
         dtype, size = (torch.int64 if name in _INTEGERS else real), (nodes + 1,) if name == "offsets" else shapes[name]
-        pointers.append(doors.address(words[name], name, size, dtype) if name in words else 0)
+        pointers.append((doors.made if name in _MADE else doors.address)(words[name], name, size, dtype))
     edges = shapes["order"][0]
     nanoseconds = 0.03 * len(forms.meetings(kind)) * edges * _operations(plan)
     parts = max(1, min(threads(), nodes, int(nanoseconds / _SHARE) + 1))

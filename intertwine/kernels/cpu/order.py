@@ -34,9 +34,10 @@ def sort_edges(index: Int[Tensor, " edges"], nodes: int, where: str) -> tuple[In
     order, offsets, cursor = torch.empty_like(index), index.new_zeros(nodes + 2), index.new_empty(nodes + 1)
     count = len(index)
     words = {"count": count, "nodes": nodes}
-    words["index"], words["order"] = (doors.address(one, where, (count,), torch.int64) for one in (index, order))
-    words["offsets"] = doors.address(offsets, "offsets", (nodes + 2,), torch.int64)
-    words["cursor"] = doors.address(cursor, "cursor", (nodes + 1,), torch.int64)
+    words["index"] = doors.address(index, where, (count,), torch.int64)
+    words["order"] = doors.made(order, "order", (count,), torch.int64)
+    words["offsets"] = doors.made(offsets, "offsets", (nodes + 2,), torch.int64)
+    words["cursor"] = doors.made(cursor, "cursor", (nodes + 1,), torch.int64)
     function = compiled("the sort of edges", "order", _text)
     run(function, [words[word] for word in WORDS], (0, 1))
     if len(index) and int(offsets[nodes + 1]) != int(offsets[nodes]):

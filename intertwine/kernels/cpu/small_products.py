@@ -85,10 +85,10 @@ class Table:
         self.none = self.known = 0, [0, 0, max((p for p, q in self.reaches[2] if q == 0), default=0)]  # a sum of nothing is written
 
     def __call__(self, many: int, a: Tensor, b: Tensor, c: Tensor) -> None:
-        """Write C; all three contiguous and of one precision.
+        """Write C, which the caller has made; all three contiguous and of one precision.
 
         Raises:
-            InputError: one of them is not, or has fewer numbers than the products need.
+            InputError: A or B is not, or has fewer numbers than the products need.
         """
         known, sizes = self.known if many else self.none
         if known != many:
@@ -96,7 +96,7 @@ class Table:
             self.known = many, sizes
         dtype = self.dtype
         at_a, at_b, at_c = (
-            doors.address(a, "a", sizes[0], dtype), doors.address(b, "b", sizes[1], dtype), doors.address(c, "c", sizes[2], dtype),
+            doors.address(a, "a", sizes[0], dtype), doors.address(b, "b", sizes[1], dtype), doors.made(c, "c", sizes[2], dtype),
         )  # fmt: skip
         run(self.function, (*self.words, many, at_a, at_b, at_c), (0, self.count))
 
@@ -120,8 +120,8 @@ class Transposition:
             InputError: it is not contiguous, or has fewer numbers than the matrices.
         """
         c = torch.empty_like(a)
-        words = [self.given, *(doors.address(one, "weight", self.size, self.dtype) for one in (a, c))]
-        run(self.function, words, (0, self.count))
+        at_a, at_c = doors.address(a, "weight", self.size, self.dtype), doors.made(c, "weight", self.size, self.dtype)
+        run(self.function, (self.given, at_a, at_c), (0, self.count))
         return c
 
 

@@ -74,9 +74,9 @@ class Tables:
         doors.indices(group, what, groups, what + " {} of a node", REMEDY)
         described: list[int] = []
         counts = [groups] * len(arguments) + [blocks * groups] * len(results)
-        for x, size, shared, count in zip((*arguments, *results), self.widths, self.shared, counts, strict=True):
-            shape = (count if shared else nodes, size, channels)
-            described += (doors.address(x, "argument or result", shape, self.dtype), size, shared)
+        looks = [doors.address] * len(arguments) + [doors.made] * len(results)
+        for look, x, size, shared, count in zip(looks, (*arguments, *results), self.widths, self.shared, counts, strict=True):
+            described += (look(x, "argument or result", (count if shared else nodes, size, channels), self.dtype), size, shared)
         if not nodes:
             return
         entries = self.inputs + self.slots
@@ -87,7 +87,7 @@ class Tables:
             tasks, size = blocks * chunks, width * self.dtype.itemsize
             amount = tasks * (8 * entries + self.slots * size) + 128
             memory = torch.empty(amount, dtype=torch.uint8, device="cpu")
-            addresses = (doors.address(memory, "workspace", amount, torch.uint8) + 63) // 64 * 64
+            addresses = (doors.made(memory, "workspace", amount, torch.uint8) + 63) // 64 * 64
             registers = (addresses + 8 * tasks * entries + 63) // 64 * 64
             words = [
                 *(nodes, groups, at_groups, channels, first, chunks, blocks),

@@ -1,0 +1,186 @@
+"""What the rows of a field belong to: the one place that tells nodes from pairs and from points of space.
+
+A :class:`Level` says how many rows a graph has at it, which graph of a batch each row is of, and which rows are left, in which order,
+where nodes are listed anew. How an isometry moves a row does not follow from its level but from the field's representation
+(:func:`intertwine.geometry.act`). The trainer, the report, the files and the certificate ask here and nowhere else: a new level
+(elements of a group, say) is one class and one line in :data:`LEVELS`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Int, Shaped
+from torch import Tensor
+
+from intertwine.numerics import GeometryError
+
+if TYPE_CHECKING:
+    from intertwine.geometry.graph import Graph
+
+
+class Level(ABC):
+    """Base of the levels.
+
+    Attributes:
+        single: every graph has one row.
+        lists: the field that lists the rows, where one does: it speaks of nodes by number, so it is no field like others.
+        place: the field with the place of each row in space, if it has one: ``pos`` or ``points``.
+        copies: how often a row occurs in a cell that is written twice; None where another cell has other rows.
+    """
+
+    single: bool = False
+    lists: str = ""
+    place: str = ""
+    copies: int | None = None
+
+    @abstractmethod
+    def rows(self, graph: Graph) -> int | None:
+        """How many rows a graph, or a batch, has; None where it does not say."""
+
+    @abstractmethod
+    def owner(self, graph: Graph) -> Int[Tensor, " rows"]:
+        """The graph of each row of a batch."""
+
+    def taken(self, nodes: Int[Tensor, " k"], graph: Graph) -> Int[Tensor, " rows"] | None:
+        """The rows that are left, in their order, where the nodes are ``nodes``, in that order: all of them or some. None leaves all as
+        they are."""
+        return None
+
+    def parts(self, value: Shaped[Tensor, "rows ..."], graphs: Sequence[Graph]) -> list[Shaped[Tensor, "..."]]:
+        """The rows of each graph, of a batch of them: (rows, ...) each; of a whole graph (...).
+
+        Raises:
+            GeometryError: a graph does not say how many rows it has.
+        """
+        if self.single:
+            return list(value.unbind(0))
+        counts = [self.rows(graph) for graph in graphs]
+        if None in counts:
+            what = f"graph {counts.index(None)} does not say how many rows it has"
+            remedy = f"give {self.lists or self.place}, one row each."
+            raise GeometryError(what, where=self.lists or self.place, remedy=remedy)
+        return list(value.split(counts))
+
+
+class Wholes(Level):
+    single = True
+
+    def rows(self, graph: Graph) -> int | None:
+        return graph.graphs
+
+    def owner(self, graph: Graph) -> Tensor:
+        return torch.arange(graph.graphs, device=graph.pos.device)
+
+
+class Nodes(Level):
+    place, copies = "pos", 2
+
+    def rows(self, graph: Graph) -> int | None:
+        return len(graph.pos)
+
+    def owner(self, graph: Graph) -> Tensor:
+        return graph.membership()
+
+    def taken(self, nodes: Tensor, graph: Graph) -> Tensor | None:
+        return nodes
+
+
+class Edges(Level):
+    """The columns of ``edge_index``, in their order."""
+
+    lists = "edge_index"
+
+    def rows(self, graph: Graph) -> int | None:
+        edges = graph.get(self.lists)
+        return None if edges is None else edges.shape[1]
+
+    def owner(self, graph: Graph) -> Tensor:
+        return graph.membership().index_select(0, graph.edge_index[1])
+
+    def taken(self, nodes: Tensor, graph: Graph) -> Tensor | None:
+        return None if graph.get(self.lists) is None else _within(nodes, graph.edge_index.T, graph)
+
+
+class Pairs(Level):
+    """The rows (i, j) of ``pairs``, in their order; where a graph lists none, every node with every node (:func:`pair_list`)."""
+
+    lists = "pairs"
+
+    def rows(self, graph: Graph) -> int | None:
+        if graph.get(self.lists) is not None:
+            return len(graph.pairs)
+        return int(torch.bincount(graph.membership(), minlength=graph.graphs).square().sum())
+
+    def owner(self, graph: Graph) -> Tensor:
+        return graph.membership().index_select(0, pair_list(graph)[:, 0])
+
+    def taken(self, nodes: Tensor, graph: Graph) -> Tensor | None:
+        if graph.get(self.lists) is not None:
+            return _within(nodes, graph.pairs, graph)
+        member, graphs = graph.membership(), graph.graphs
+        counts, rank = _ranks(member, graphs)
+        i, j = nodes[_all_pairs(member[nodes], graphs)].T
+        starts = counts.square().cumsum(0) - counts.square()
+        return starts[member[i]] + rank[i] * counts[member[i]] + rank[j]
+
+
+class Points(Level):
+    """Points of space, any number of them: ``points`` has their coordinates."""
+
+    place, copies = "points", 1
+
+    def rows(self, graph: Graph) -> int | None:
+        name = self._first(graph)
+        return None if name is None else len(graph[name])
+
+    def owner(self, graph: Graph) -> Tensor:
+        name = self._first(graph)
+        return graph.pos.new_zeros(0, dtype=torch.int64) if name is None else graph.rows(name)
+
+    def _first(self, graph: Graph) -> str | None:
+        return next((name for name, value in graph.to_dict().items() if isinstance(value, Tensor) and graph.level(name) == "point"), None)
+
+
+#: What the rows of a field can belong to.
+LEVELS: dict[str, Level] = {"node": Nodes(), "edge": Edges(), "graph": Wholes(), "pair": Pairs(), "point": Points()}
+
+
+def pair_list(graph: Graph) -> Int[Tensor, "pairs 2"]:
+    """The nodes (i, j) of each row of a field at level "pair".
+
+    They are the rows of ``graph.pairs``. Without it all pairs of nodes of one graph, each with itself too: graph after graph, row
+    :math:`i N + j` for the i-th and the j-th of the N nodes of a graph as they are listed.
+    """
+    listed = graph.get("pairs")
+    return listed if listed is not None else _all_pairs(graph.membership(), graph.graphs)
+
+
+def _all_pairs(member: Tensor, graphs: int) -> Tensor:
+    counts = torch.bincount(member, minlength=graphs)
+    nodes, squares = torch.argsort(member, stable=True), counts.square()
+    of = torch.repeat_interleave(torch.arange(graphs, device=member.device), squares)
+    row = torch.arange(len(of), device=member.device) - (squares.cumsum(0) - squares)[of]
+    both = torch.stack([row // counts[of], row % counts[of]], dim=1)
+    return nodes[(counts.cumsum(0) - counts)[of].unsqueeze(1) + both]
+
+
+def _ranks(member: Tensor, graphs: int) -> tuple[Tensor, Tensor]:
+    """The number of nodes of each graph, and the number of each node among those of its graph."""
+    counts, nodes = torch.bincount(member, minlength=graphs), torch.argsort(member, stable=True)
+    place = torch.arange(len(member), device=member.device) - (counts.cumsum(0) - counts)[member[nodes]]
+    return counts, torch.empty_like(nodes).index_copy(0, nodes, place)
+
+
+def _within(nodes: Tensor, listed: Tensor, graph: Graph) -> Tensor:
+    """The rows of a list of nodes that name only ``nodes``."""
+    return (renumbered(nodes, graph)[listed] >= 0).all(1).nonzero().flatten()
+
+
+def renumbered(nodes: Tensor, graph: Graph) -> Int[Tensor, " nodes"]:
+    """The number that each node of a graph has in the list ``nodes``; -1 if it is not in it."""
+    new = torch.full((len(graph.pos),), -1, dtype=torch.int64, device=nodes.device)
+    return new.index_copy(0, nodes, torch.arange(len(nodes), device=nodes.device))

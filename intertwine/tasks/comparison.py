@@ -1,0 +1,56 @@
+"""Predictions beside labels, in the form in which pictures show them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from ase.data import chemical_symbols
+
+from intertwine.geometry import LEVELS, Graph
+
+if TYPE_CHECKING:
+    from intertwine.tasks.task import Output
+
+#: For each target (predicted, true, unit).
+Compared = dict[str, tuple[np.ndarray, np.ndarray, str]]
+
+
+def compared(outputs: Mapping[str, Output], graphs: Sequence[Graph], predictions: Sequence[Mapping[str, Any]]) -> Compared:
+    """Predictions and labels of each target that has labels of its own size: energies per atom, affine points as displacements.
+
+    Graphs without a label (NaN) are left out, and targets that none has.
+
+    Args:
+        outputs: of the task.
+        graphs: with labels.
+        predictions: of each graph, arrays by name.
+    """
+    result: Compared = {}
+    for name, output in outputs.items():
+        field = output.label or name
+        here = [k for k, graph in enumerate(graphs) if name in predictions[k] and field in graph and not bool(graph[field].isnan().any())]
+        if not here or any(graphs[k][field].numel() != np.size(predictions[k][name]) for k in here):
+            continue
+        p = [np.atleast_1d(predictions[k][name]) for k in here]
+        t = [graphs[k][field].numpy().reshape(values.shape) for k, values in zip(here, p, strict=True)]
+        unit = output.unit
+        if output.per_atom:
+            p, t = ([values / graphs[k].num_nodes for values, k in zip(side, here, strict=True)] for side in (p, t))
+            unit = f"{unit}/atom"
+        if output.affine and (place := LEVELS[output.level].place):
+            p, t = ([values - graphs[k][place].numpy() for values, k in zip(side, here, strict=True)] for side in (p, t))
+        result[name] = (np.concatenate(p), np.concatenate(t), unit)
+    return result
+
+
+def by_species(graphs: Sequence[Graph], both: Compared) -> dict[str, np.ndarray]:
+    """Residuals of the forces by chemical symbol."""
+    if "forces" not in both or graphs[0].get("z") is None:
+        return {}
+    residual = both["forces"][0] - both["forces"][1]
+    z = np.concatenate([graph.z[~graph.forces.isnan().any(1)].numpy() for graph in graphs])
+    if len(z) != len(residual):  # a structure of which some atoms have no force is left out whole
+        return {}
+    return {chemical_symbols[k]: residual[z == k] for k in np.unique(z)}
