@@ -33,9 +33,8 @@ Gasteiger, Becker, Günnemann, NeurIPS 2021 (arXiv:2106.08903), section 5 and 6;
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Unpack
 
 import torch
 from jaxtyping import Float
@@ -43,11 +42,12 @@ from torch import Tensor, nn
 
 from intertwine.geometry import Graph, directions, distances, edge_invariants, edge_vectors
 from intertwine.geometry.quadruplets import meetings, quadruplets, reverse, within
-from intertwine.nn import Backbone, NodeEmbedding
+from intertwine.nn import Backbone
 from intertwine.nn.card import ModelCard
-from intertwine.nn.checks import check_degree, check_edge_inputs, check_sizes, require_space
+from intertwine.nn.checks import check_degree, check_sizes, require_space
 from intertwine.nn.cutoff import positive
 from intertwine.nn.edge_mlp import EdgeLinear
+from intertwine.nn.inputs import Inputs
 from intertwine.nn.path_basis import Paths, RadialWaves, TorsionBasis, contract, normal
 from intertwine.nn.scalar_vector import join
 from intertwine.nn.scaled_dense import HALF, Dense, Residual, activation, spread
@@ -257,9 +257,6 @@ class GemNet(Backbone):
         vectors: vectors of a node that are given out; in three dimensions.
         average_degree: expected number of neighbours, a constant of the scaling.
         before_skip, after_skip, atom_residuals, edge_residuals: residual layers of a block.
-        species: atomic numbers known; None for all, () for nodes that are not atoms.
-        node_inputs: names of node invariants to embed (``geometry.NODE_INVARIANTS``).
-        edge_inputs: names of edge invariants that the first messages see (``geometry.EDGE_INVARIANTS``).
     """
 
     CARD = ModelCard(
@@ -303,11 +300,9 @@ class GemNet(Backbone):
         after_skip: int = 1,
         atom_residuals: int = 1,
         edge_residuals: int = 1,
-        species: Sequence[int] | None = None,
-        node_inputs: Sequence[str] = (),
-        edge_inputs: Sequence[str] = (),
+        **inputs: Unpack[Inputs],
     ) -> None:
-        super().__init__()
+        super().__init__(cutoff, inputs)
         features = width if features is None else features
         check_sizes(width=width, layers=layers, radial_size=radial_size, degrees=degrees, triplet_width=triplet_width)
         check_sizes(torsion_degrees=torsion_degrees, quadruplet_width=quadruplet_width, basis_width=basis_width, features=features)
@@ -317,8 +312,8 @@ class GemNet(Backbone):
         self.cutoff, self.near, self.far, self.vectors = max(cutoff, far), cutoff, far, vectors
         self.irreps_out = Irreps(f"{features}x0e" + (f"+{vectors}x1o" if vectors else ""))
         self.basis = GemNetBasis(cutoff, far, radial_size, degrees, torsion_degrees if quadruplets else 0, basis_width)
-        self.embedding, self.edge_inputs = NodeEmbedding(width, species, node_inputs), check_edge_inputs(edge_inputs)
-        self.first = EdgeLinear(width, width, radial_size + len(self.edge_inputs), width)
+        self.embedding = self.embed_nodes(width)
+        self.first = EdgeLinear(width, width, radial_size + sum(self.edge_inputs.values()), width)
         counts = (degree := max(average_degree, 2.0), max(degree * (far / cutoff) ** 3, 1.0))
         sizes = (width, triplet_width, quadruplet_width if quadruplets else 0, basis_width, radial_size, *counts)
         residuals = (before_skip, after_skip, atom_residuals, edge_residuals)
@@ -336,7 +331,7 @@ class GemNet(Backbone):
         bases, h = self.basis(near, far), self.embedding(graph)
         e = bases.radial
         if self.edge_inputs:
-            e = torch.cat([e, edge_invariants(near, self.edge_inputs, len(self.edge_inputs))], dim=-1)
+            e = torch.cat([e, edge_invariants(near, self.edge_inputs)], dim=-1)
         received, sent = self.first.nodes(h, h)
         assert received is not None
         assert sent is not None

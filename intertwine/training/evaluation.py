@@ -119,7 +119,7 @@ def inputs_of(task: nn.Module) -> tuple[str, ...]:
     for module in task.modules():
         for attribute in ("inputs", "node_inputs", "edge_inputs", "vector_inputs"):
             names = vars(module).get(attribute, ())
-            if isinstance(names, tuple | list) and all(isinstance(name, str) for name in names):
+            if isinstance(names, tuple | list | dict) and all(isinstance(name, str) for name in names):
                 found |= dict.fromkeys(fields.get(str(name), str(name)) for name in names)
         if vars(module).get("velocity") is True:
             found["vel"] = None
