@@ -78,7 +78,8 @@ class Property(Task):
         if extensive is None and not vector:
             data.note(f"readout sum: {name} is taken as extensive; for an intensive quantity say --set task.readout=mean")
         representation = "1o" if vector else "0e"
-        return {"task": {"target": name, "unit": data.units.get(name, ""), "representation": representation, "readout": readout}}
+        chosen = {"target": name, "unit": data.units.get(name, ""), "representation": representation, "readout": readout}
+        return super().suggest(data, name, model) | {"task": chosen}
 
     def labels(self, fields: Iterable[str]) -> list[str]:
         return [self.target]

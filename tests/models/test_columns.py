@@ -169,7 +169,7 @@ def test_what_is_no_argument_is_named(name: str) -> None:
         with pytest.raises(InputError, match=r"unknown argument 'speces'(.|\n)*did you mean 'species'"):
             MODELS[name](speces=(1, 6))
         for wrong in (0, -1, 2.5, True):
-            with pytest.raises(InputError, match="node_inputs.x"):
+            with pytest.raises(InputError, match=r"node_inputs\.x"):
                 MODELS[name](node_inputs={"x": wrong})
         with pytest.raises(InputError, match="has a name twice"):
             MODELS[name](node_inputs=("charge", "charge"))
