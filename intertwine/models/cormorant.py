@@ -28,11 +28,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from intertwine.geometry import Graph
-from intertwine.nn.backbone import Backbone
-from intertwine.nn.card import ModelCard
+from intertwine.nn import Backbone, ModelCard, VectorInputs
 from intertwine.nn.checks import check_lmax, check_outputs, check_sizes, hidden_irreps, products, require_space
 from intertwine.nn.convolution import Convolution
-from intertwine.nn.inputs import VectorInputs
 from intertwine.numerics import InputError
 from intertwine.o3 import Irrep, Irreps, Linear, SphericalHarmonics, TensorProduct
 from intertwine.o3.blocks import join_blocks, split_blocks
@@ -153,17 +151,14 @@ class Cormorant(Backbone):
         outputs: irreps of the result.
         gain: of the terms of second order at the start, relative to the linear one.
         average_degree: average number of neighbours, to which sums are scaled.
+        inputs: as of every model, :class:`~intertwine.nn.VectorInputs`; invariants of edges go with the radial functions.
 
     Raises:
         InputError: a size or a gain that is not positive, a negative lmax, an output that no path leads to.
     """
 
     CARD = ModelCard(
-        message="nonlinear",
-        geometry="spherical tensor",
-        body_order=3,
-        symmetry="E(3)",
-        paper="Anderson, Hy, Kondor 2019, arXiv:1906.04015",
+        message="nonlinear", geometry="spherical tensor", body_order=3, symmetry="E(3)", paper="Anderson, Hy, Kondor 2019, arXiv:1906.04015"
     )
 
     DEFAULTS = VectorInputs(radial_size=8)

@@ -32,11 +32,8 @@ from torch import Tensor, nn
 
 from intertwine.geometry import Graph, directions, distances, edge_invariants, edge_vectors
 from intertwine.geometry.triplets import triplets
-from intertwine.nn import MLP, Backbone, MessagePassing, PolynomialCutoff
-from intertwine.nn.card import ModelCard
-from intertwine.nn.checks import check_sizes
+from intertwine.nn import MLP, Backbone, Inputs, MessagePassing, ModelCard, PolynomialCutoff, check_sizes
 from intertwine.nn.edge_mlp import EdgeLinear
-from intertwine.nn.inputs import Inputs
 from intertwine.nn.spherical_bessel import LegendreBasis, SphericalBesselBasis
 from intertwine.numerics import safe, segment
 from intertwine.o3 import Irreps
@@ -155,15 +152,10 @@ class DimeNet(Backbone):
         before_skip, after_skip: residual layers of a block before and after its message is added.
         authors: divide the triplets' basis by d / r_c, as the authors' code and weights do (the paper does not). It diverges where atoms
             coincide.
+        inputs: as of every model, :class:`~intertwine.nn.Inputs`; the first messages see the invariants of edges.
     """
 
-    CARD = ModelCard(
-        message="nonlinear",
-        geometry="angle",
-        body_order=3,
-        symmetry="E(n)",
-        paper="Gasteiger et al. 2020, arXiv:2011.14115",
-    )
+    CARD = ModelCard(message="nonlinear", geometry="angle", body_order=3, symmetry="E(n)", paper="Gasteiger et al. 2020, arXiv:2011.14115")
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
         "small": {"width": 64, "layers": 3, "triplet_width": 32, "output_width": 64, "output_layers": 1},
         "paper": {"width": 128, "layers": 4, "triplet_width": 64, "output_width": 256, "output_layers": 3},

@@ -21,10 +21,8 @@ from torch import Tensor, nn
 
 from intertwine.geometry import Graph, edge_invariants, edge_vectors, vector_field
 from intertwine.groups import Cartesian, DirectSum
-from intertwine.nn import MLP, Backbone, MessagePassing, PolynomialCutoff
-from intertwine.nn.card import ModelCard
-from intertwine.nn.checks import check_sizes
-from intertwine.nn.inputs import Inputs
+from intertwine.nn import MLP, Backbone, Inputs, MessagePassing, ModelCard, PolynomialCutoff, check_sizes
+from intertwine.nn.checks import require_space
 from intertwine.numerics import GeometryError, safe, segment
 from intertwine.o3 import Irreps
 
@@ -91,14 +89,12 @@ class EGNN(Backbone):
         attention: the paper's soft edges, used for QM9.
         bounded: divide :math:`x_i - x_j` by :math:`d_{ij} + 1`; for deep or wide systems.
         dimension: n, the dimension of space.
+        inputs: as of every model, :class:`~intertwine.nn.Inputs`; for the charged particles
+            ``node_inputs=("speed",)``, and :math:`a_{ij}` is ``edge_inputs=("charge_product",)``.
     """
 
     CARD = ModelCard(
-        message="nonlinear",
-        geometry="distance",
-        body_order=2,
-        symmetry="E(n)",
-        paper="Satorras, Hoogeboom, Welling 2021, arXiv:2102.09844",
+        message="nonlinear", geometry="distance", body_order=2, symmetry="E(n)", paper="Satorras, Hoogeboom, Welling 2021, arXiv:2102.09844"
     )
     PRESETS: ClassVar[dict[str, dict[str, object]]] = {
         "small": {"width": 32, "layers": 3},
@@ -126,9 +122,7 @@ class EGNN(Backbone):
         self.layers = nn.ModuleList(EGNNLayer(width, sum(self.edge_inputs.values()), velocity, attention, bounded) for _ in range(layers))
 
     def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:
-        if graph.dimension != self.dimension:
-            what = f"nodes in {graph.dimension} dimensions, the model is for {self.dimension}"
-            raise GeometryError(what, where="pos", remedy="set the model's `dimension`.")
+        require_space(graph, self.dimension)
         if self.velocity and graph.get("vel") is None:
             remedy = "give Graph(..., vel=...), or build the model with velocity=False."
             raise GeometryError("the model needs velocities and the graph has none", where="vel", remedy=remedy)

@@ -26,12 +26,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from intertwine.geometry import Graph
-from intertwine.nn import Backbone, MessagePassing
+from intertwine.nn import Backbone, MessagePassing, ModelCard, VectorInputs
 from intertwine.nn.attention import attend, edge_mean
-from intertwine.nn.card import ModelCard
 from intertwine.nn.checks import check_sizes, check_smoothing, require_space
 from intertwine.nn.edge_mlp import EdgeMLP
-from intertwine.nn.inputs import VectorInputs
 from intertwine.nn.scalar_vector import GatedBlock, join
 from intertwine.o3 import Irreps
 
@@ -92,14 +90,11 @@ class EQGAT(Backbone):
         layers: number of layers (5 in the paper).
         cross_product: the paper's cross products, which give up reflections; False for E(3).
         smoothing: epsilon of the norm, in units of the features.
+        inputs: as of every model, :class:`~intertwine.nn.VectorInputs`; in the paper 32 Bessel functions and the polynomial envelope.
     """
 
     CARD = ModelCard(
-        message="nonlinear",
-        geometry="vector",
-        body_order=3,
-        symmetry="SE(3)",
-        paper="Le, Noé, Clevert 2022, arXiv:2202.09891",
+        message="nonlinear", geometry="vector", body_order=3, symmetry="SE(3)", paper="Le, Noé, Clevert 2022, arXiv:2202.09891"
     )
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
         "small": {"width": 32, "vectors": 16, "layers": 2},

@@ -32,11 +32,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from intertwine.geometry import Graph
-from intertwine.nn import Backbone, Gate, S2Activation
-from intertwine.nn.card import ModelCard
+from intertwine.nn import Backbone, Gate, ModelCard, S2Activation, VectorInputs
 from intertwine.nn.checks import check_degree, check_lmax, check_outputs, check_sizes, check_smoothing, require_space
 from intertwine.nn.frame_convolution import EdgeDegree, FrameConvolution, degrees, row_degrees
-from intertwine.nn.inputs import VectorInputs
 from intertwine.numerics import ExactBuffers, InputError, choose
 from intertwine.o3 import EdgeFrames, Irreps, Linear, edge_frames
 
@@ -143,6 +141,7 @@ class ESEN(Backbone):
         outputs: irreps of the result, of natural parity. The last layer has no higher degrees than these.
         average_degree: average number of neighbours, to which sums are scaled.
         smoothing: epsilon of the norms, in units of the features.
+        inputs: as of every model, :class:`~intertwine.nn.VectorInputs`; messages see the invariants of edges.
 
     Raises:
         InputError: a size that is not positive, mmax above lmax, heads that do not divide the channels, outputs of another parity or a
@@ -150,11 +149,7 @@ class ESEN(Backbone):
     """
 
     CARD = ModelCard(
-        message="nonlinear",
-        geometry="spherical tensor",
-        body_order=2,
-        symmetry="E(3)",
-        paper="Fu et al. 2025, arXiv:2502.12147",
+        message="nonlinear", geometry="spherical tensor", body_order=2, symmetry="E(3)", paper="Fu et al. 2025, arXiv:2502.12147"
     )
 
     DEFAULTS = VectorInputs(radial_size=12, radial="gaussian")

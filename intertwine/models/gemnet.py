@@ -42,12 +42,10 @@ from torch import Tensor, nn
 
 from intertwine.geometry import Graph, directions, distances, edge_invariants, edge_vectors
 from intertwine.geometry.quadruplets import meetings, quadruplets, reverse, within
-from intertwine.nn import Backbone
-from intertwine.nn.card import ModelCard
+from intertwine.nn import Backbone, Inputs, ModelCard
 from intertwine.nn.checks import check_degree, check_sizes, require_space
 from intertwine.nn.cutoff import positive
 from intertwine.nn.edge_mlp import EdgeLinear
-from intertwine.nn.inputs import Inputs
 from intertwine.nn.path_basis import Paths, RadialWaves, TorsionBasis, contract, normal
 from intertwine.nn.scalar_vector import join
 from intertwine.nn.scaled_dense import HALF, Dense, Residual, activation, spread
@@ -257,14 +255,11 @@ class GemNet(Backbone):
         vectors: vectors of a node that are given out; in three dimensions.
         average_degree: expected number of neighbours, a constant of the scaling.
         before_skip, after_skip, atom_residuals, edge_residuals: residual layers of a block.
+        inputs: as of every model, :class:`~intertwine.nn.Inputs`; the first messages see the invariants of edges.
     """
 
     CARD = ModelCard(
-        message="nonlinear",
-        geometry="torsion",
-        body_order=4,
-        symmetry="E(n)",
-        paper="Gasteiger, Becker, Günnemann 2021, arXiv:2106.08903",
+        message="nonlinear", geometry="torsion", body_order=4, symmetry="E(n)", paper="Gasteiger, Becker, Günnemann 2021, arXiv:2106.08903"
     )
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
         "small": {"width": 32, "layers": 2, "triplet_width": 16, "quadruplet_width": 16, "torsion_degrees": 3},

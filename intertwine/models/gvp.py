@@ -27,18 +27,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from intertwine.geometry import Graph
-from intertwine.nn import Backbone, MessagePassing
+from intertwine.nn import Backbone, MessagePassing, ModelCard, VectorInputs
 from intertwine.nn.attention import edge_mean
-from intertwine.nn.card import ModelCard
 from intertwine.nn.checks import check_sizes, check_smoothing, require_space
 from intertwine.nn.edge_mlp import EdgeLinear
-from intertwine.nn.inputs import VectorInputs
-from intertwine.nn.scalar_vector import (
-    GatedVectors,
-    ScalarVectorNorm,
-    VectorPerceptron,
-    join,
-)
+from intertwine.nn.scalar_vector import GatedVectors, ScalarVectorNorm, VectorPerceptron, join
 from intertwine.numerics import InputError, safe
 from intertwine.o3 import Irreps
 
@@ -113,14 +106,11 @@ class GVP(Backbone):
         dropout: probability to drop a channel of an update in training (0.1 in the paper).
         smoothing: epsilon of norms, in units of the features. Layers multiply vectors that are shorter by up to 1/epsilon each: with 0.1
             the rounding errors of atoms at a symmetric place can be seen in forces.
+        inputs: as of every model, :class:`~intertwine.nn.VectorInputs`; in the paper 16 Gaussians.
     """
 
     CARD = ModelCard(
-        message="nonlinear",
-        geometry="vector",
-        body_order=3,
-        symmetry="E(3)",
-        paper="Jing, Eismann, Soni, Dror 2021, arXiv:2106.03843",
+        message="nonlinear", geometry="vector", body_order=3, symmetry="E(3)", paper="Jing, Eismann, Soni, Dror 2021, arXiv:2106.03843"
     )
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
         "small": {"width": 32, "vectors": 8, "layers": 2, "edge_width": 16, "message_layers": 2},

@@ -19,11 +19,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from intertwine.geometry import Graph
-from intertwine.nn import MLP, Backbone, MessagePassing
-from intertwine.nn.card import ModelCard
-from intertwine.nn.checks import check_sizes
+from intertwine.nn import MLP, Backbone, MessagePassing, ModelCard, RadialInputs, check_sizes
 from intertwine.nn.edge_mlp import EdgeMLP
-from intertwine.nn.inputs import RadialInputs, VectorInputs
 from intertwine.o3 import Irreps
 
 
@@ -57,16 +54,13 @@ class InvariantMPNN(Backbone):
     Args:
         width: features F of a node.
         layers: message passing layers.
+        inputs: as of every model, :class:`~intertwine.nn.RadialInputs`; messages see the invariants of edges.
     """
 
     CARD = ModelCard(
-        message="nonlinear",
-        geometry="distance",
-        body_order=2,
-        symmetry="E(n)",
-        paper="Gilmer et al. 2017, arXiv:1704.01212; lecture 3.2",
+        message="nonlinear", geometry="distance", body_order=2, symmetry="E(n)", paper="Gilmer et al. 2017, arXiv:1704.01212; lecture 3.2"
     )
-    DEFAULTS = VectorInputs(radial_size=16)
+    DEFAULTS = RadialInputs(radial_size=16)
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
         "small": {"width": 64, "layers": 3, "radial_size": 16},
         "paper": {"width": 128, "layers": 4, "radial_size": 20},

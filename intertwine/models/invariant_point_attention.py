@@ -33,13 +33,11 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from intertwine.geometry import Graph, field
-from intertwine.nn import MLP, Backbone
+from intertwine.nn import MLP, Backbone, ModelCard, VectorInputs
 from intertwine.nn.attention import attend
-from intertwine.nn.card import ModelCard
 from intertwine.nn.checks import check_sizes, check_smoothing, require_space
 from intertwine.nn.cutoff import positive
 from intertwine.nn.frames import FrameEmbedding, into, out_of
-from intertwine.nn.inputs import VectorInputs
 from intertwine.nn.scalar_vector import join
 from intertwine.numerics import GeometryError, InputError, safe
 from intertwine.o3 import Irreps
@@ -159,14 +157,12 @@ class InvariantPointAttention(Backbone):
         shared: all layers have the same weights (as in the paper).
         frames: start from ``graph.frame``, (nodes, 3, 3) with the axes as rows; else frames are made of neighbours.
         smoothing: epsilon of frames and norms.
+        inputs: as of every model, :class:`~intertwine.nn.VectorInputs`; z are radial functions and
+            invariants of edges, and nodes see given vectors in their frames.
     """
 
     CARD = ModelCard(
-        message="nonlinear",
-        geometry="group element",
-        body_order=4,
-        symmetry="SE(3)",
-        paper="Jumper et al. 2021, Nature 596, 583",
+        message="nonlinear", geometry="group element", body_order=4, symmetry="SE(3)", paper="Jumper et al. 2021, Nature 596, 583"
     )
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
         "small": {"width": 32, "layers": 2, "heads": 4, "channels": 8, "values": 4},

@@ -28,13 +28,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from intertwine.geometry import Graph, distances, edge_invariants, edge_vectors, vector_field
-from intertwine.nn import MLP, Backbone, MessagePassing
+from intertwine.nn import MLP, Backbone, MessagePassing, ModelCard, RadialInputs
 from intertwine.nn.attention import edge_mean
-from intertwine.nn.card import ModelCard
 from intertwine.nn.checks import check_sizes, check_smoothing, require_space
 from intertwine.nn.edge_mlp import EdgeMLP
 from intertwine.nn.frames import FrameEmbedding, into, out_of
-from intertwine.nn.inputs import RadialInputs
 from intertwine.nn.scalar_vector import join
 from intertwine.o3 import Irreps
 
@@ -76,6 +74,8 @@ class LocalFrames(Backbone):
         cutoff: r_c in A, beyond which messages vanish smoothly; None connects all pairs (the paper's particles).
         velocity: read ``graph.vel``; frames have their first axis along it.
         smoothing: epsilon of the frames: axes fade where the vectors that they come from are shorter.
+        inputs: as of every model, :class:`~intertwine.nn.RadialInputs`; without a cutoff the distance
+            itself takes the place of radial functions.
     """
 
     CARD = ModelCard(

@@ -32,17 +32,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from intertwine.geometry import Graph
-from intertwine.nn import (
-    Backbone,
-    Convolution,
-    FullyConnectedNet,
-    PolynomialCutoff,
-    SymmetricContraction,
-)
-from intertwine.nn.card import ModelCard
+from intertwine.nn import Backbone, Convolution, FullyConnectedNet, ModelCard, PolynomialCutoff, SymmetricContraction, VectorInputs
 from intertwine.nn.checks import check_degree, check_lmax, check_outputs, check_sizes, require_space
 from intertwine.nn.embedding import second_moment
-from intertwine.nn.inputs import VectorInputs
 from intertwine.nn.self_interaction import Kinds, SelfInteraction, sort_kinds
 from intertwine.numerics import InputError
 from intertwine.o3 import Irreps, Linear, SphericalHarmonics
@@ -116,6 +108,8 @@ class MACE(Backbone):
         radial_layers: how many of them (3 in the paper).
         envelope_power: p of the polynomial envelope (5 in the paper).
         average_degree: average number of neighbours, by which sums are divided.
+        inputs: as of every model, :class:`~intertwine.nn.VectorInputs`; the paper's are 8 Bessel functions
+            and the polynomial envelope. Without species all nodes are of one kind.
 
     Raises:
         InputError: a size that is not positive, a negative degree, an output that no product of so few factors leads to.

@@ -22,10 +22,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from intertwine.geometry import Graph, edge_invariants
-from intertwine.nn import MLP, Backbone
-from intertwine.nn.card import ModelCard
-from intertwine.nn.checks import check_sizes
-from intertwine.nn.inputs import RadialInputs
+from intertwine.nn import MLP, Backbone, ModelCard, RadialInputs, check_sizes
 from intertwine.nn.kernel_convolution import KernelConvolution
 from intertwine.nn.recurrent import GRUCell
 from intertwine.o3 import Irreps
@@ -59,15 +56,11 @@ class MPNN(Backbone):
         layers: steps T (3 to 8 in the paper).
         cutoff: None does not look at positions; a length r_c in A connects what is nearer and gives the edges radial functions.
         edge_width: hidden units of the edge network.
+        inputs: as of every model, :class:`~intertwine.nn.RadialInputs`; A sees radial functions if there is a cutoff.
     """
 
     CARD = ModelCard(
-        message="linear",
-        domain="graph",
-        geometry="none",
-        body_order=2,
-        symmetry="S(n)",
-        paper="Gilmer et al. 2017, arXiv:1704.01212",
+        message="linear", domain="graph", geometry="none", body_order=2, symmetry="S(n)", paper="Gilmer et al. 2017, arXiv:1704.01212"
     )
     PRESETS: ClassVar[dict[str, dict[str, object]]] = {
         "small": {"width": 32, "layers": 3},

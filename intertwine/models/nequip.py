@@ -26,12 +26,12 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from intertwine.geometry import Graph
-from intertwine.nn import Backbone, Convolution, FullyConnectedNet, Gate
-from intertwine.nn.card import ModelCard
-from intertwine.nn.checks import check_outputs, check_sizes, hidden_irreps, products, require_space
+from intertwine.nn import Backbone, Convolution, FullyConnectedNet, ModelCard, VectorInputs
+from intertwine.nn.checks import check_sizes, hidden_irreps, require_space
 from intertwine.nn.embedding import second_moment
-from intertwine.nn.inputs import VectorInputs
 from intertwine.nn.self_interaction import Kinds, SelfInteraction, sort_kinds
+from intertwine.nn.stack import stacked
+from intertwine.nn.steerable_mlp import reached, steerable_gate
 from intertwine.numerics import InputError, choose
 from intertwine.o3 import Irreps, Linear, SphericalHarmonics
 from intertwine.o3.blocks import join_blocks, split_blocks
@@ -63,12 +63,7 @@ class NequIPLayer(nn.Module):
         gate: str = "silu",
     ) -> None:
         super().__init__()
-        reached = {out for _, ir in irreps_in for _, other in irreps_edge for out in ir * other}
-        kept = Irreps([(mul, ir) for mul, ir in wanted if ir in reached])
-        scalars, gated = Irreps([b for b in kept if not b.ir.l]), Irreps([b for b in kept if b.ir.l])
-        gates = Irreps([(gated.num_irreps, "0e")]) if len(gated) else Irreps()
-        functions = [F.silu if ir.p == 1 else torch.tanh for _, ir in scalars]
-        self.gate = Gate(scalars, functions, gates, [GATES[gate]] * len(gates), gated, layout="ir_mul")
+        self.gate = steerable_gate(reached(irreps_in, irreps_edge, wanted), gate=GATES[gate])
         self.irreps_in, self.irreps_out = irreps_in, self.gate.irreps_out
         self.up = Linear(irreps_in, irreps_in, layout="ir_mul")
         self.convolution = Convolution(irreps_in, irreps_edge, self.gate.irreps_in, average_degree=average_degree)
@@ -105,6 +100,7 @@ class NequIP(Backbone):
         average_degree: average number of neighbours, to which sums are scaled.
         gate: function of the gates: "silu" (the paper's), or "sigmoid", with which features do not grow with the square of what goes in:
             better where some nodes are given much larger vectors than others.
+        inputs: as of every model, :class:`~intertwine.nn.VectorInputs`; in the paper 8 Bessel functions and the polynomial envelope, p = 6.
 
     Raises:
         InputError: a size that is not positive, irreps without scalars, an output that no path leads to.
@@ -162,15 +158,12 @@ class NequIP(Backbone):
             self.edges.width, self.edges.functions, 2.5 * (5 / cutoff) ** 3 if self.given["radial"] == "bessel" else 1.0
         )
         current = Irreps([(scalars, "0e"), *([(vectors, "1o")] if self.vectors is not None else [])])
-        self.layers = nn.ModuleList()
-        for number in range(layers):
+
+        def layer(number: int, irreps: Irreps, wanted: Irreps) -> NequIPLayer:
             kinds = scalars if number or first_self_interaction else 0
-            wanted = hidden if number < layers - 1 else last
-            layer = NequIPLayer(current, edge, wanted, widths, variance, average_degree, kinds, gate)
-            self.layers.append(layer)
-            before, current = current, layer.irreps_out
-        check_outputs(last, current, could=products(before, edge))
-        self.irreps_out = current
+            return NequIPLayer(irreps, edge, wanted, widths, variance, average_degree, kinds, gate)
+
+        self.layers, self.irreps_out = stacked(layer, current, [hidden] * (layers - 1) + [last], edge)
 
     def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:
         require_space(graph)

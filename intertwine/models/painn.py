@@ -21,10 +21,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from intertwine.geometry import Graph
-from intertwine.nn import MLP, Backbone, MessagePassing
-from intertwine.nn.card import ModelCard
+from intertwine.nn import MLP, Backbone, MessagePassing, ModelCard, VectorInputs
 from intertwine.nn.checks import check_sizes, check_smoothing, require_space
-from intertwine.nn.inputs import VectorInputs
 from intertwine.numerics import safe
 from intertwine.o3 import Irreps
 
@@ -73,14 +71,11 @@ class PaiNN(Backbone):
         width: features F, scalars and vectors alike (128 in the paper; 64 learns faster on a CPU).
         layers: message and update blocks (3 in the paper).
         smoothing: epsilon of the norm, in units of the features.
+        inputs: as of every model, :class:`~intertwine.nn.VectorInputs`; in the paper 20 Bessel functions and the cosine envelope.
     """
 
     CARD = ModelCard(
-        message="linear",
-        geometry="vector",
-        body_order=3,
-        symmetry="E(3)",
-        paper="Schütt, Unke, Gastegger 2021, arXiv:2102.03150",
+        message="linear", geometry="vector", body_order=3, symmetry="E(3)", paper="Schütt, Unke, Gastegger 2021, arXiv:2102.03150"
     )
     PRESETS: ClassVar[dict[str, dict[str, object]]] = {
         "small": {"width": 32, "layers": 2},

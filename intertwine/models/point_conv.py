@@ -22,12 +22,10 @@ from torch import Tensor, nn
 
 from intertwine.geometry import Graph, vector_fields
 from intertwine.groups import Cartesian, DirectSum
-from intertwine.nn import MLP, Backbone
-from intertwine.nn.card import ModelCard
-from intertwine.nn.checks import check_sizes
-from intertwine.nn.inputs import VectorInputs
+from intertwine.nn import MLP, Backbone, ModelCard, VectorInputs, check_sizes
+from intertwine.nn.checks import require_space
 from intertwine.nn.kernel_convolution import KernelConvolution
-from intertwine.numerics import GeometryError, segment
+from intertwine.numerics import segment
 from intertwine.o3 import Irreps
 
 
@@ -66,15 +64,11 @@ class PointConv(Backbone):
         density: the paper's inverse-density scale.
         vectors: vectors of a node among the outputs.
         dimension: n, the dimension of space.
+        inputs: as of every model, :class:`~intertwine.nn.VectorInputs`; radial functions, which the kernel sees besides
+            x_j - x_i, are sharper than coordinates at short range.
     """
 
-    CARD = ModelCard(
-        message="linear",
-        geometry="vector",
-        body_order=2,
-        symmetry="T(n)",
-        paper="Wu, Qi, Fuxin 2019, arXiv:1811.07246",
-    )
+    CARD = ModelCard(message="linear", geometry="vector", body_order=2, symmetry="T(n)", paper="Wu, Qi, Fuxin 2019, arXiv:1811.07246")
     DEFAULTS = VectorInputs(radial_size=8)
     PRESETS: ClassVar[dict[str, dict[str, object]]] = {
         "small": {"width": 32, "layers": 2},
@@ -104,9 +98,7 @@ class PointConv(Backbone):
         self.outward = nn.Linear(width, dimension * vectors, bias=False) if vectors else None
 
     def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:
-        if graph.dimension != self.dimension:
-            what = f"nodes in {graph.dimension} dimensions, the model is for {self.dimension}"
-            raise GeometryError(what, where="pos", remedy="set the model's `dimension`.")
+        require_space(graph, self.dimension)
         f, edges = self.embedding(graph), self.edges(graph)
         if self.inward is not None:
             f = f + self.inward(torch.cat(vector_fields(graph, self.vector_inputs), dim=-1))

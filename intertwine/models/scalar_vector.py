@@ -25,11 +25,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from intertwine.geometry import Graph
-from intertwine.nn import MLP, Backbone, MessagePassing
-from intertwine.nn.card import ModelCard
+from intertwine.nn import MLP, Backbone, MessagePassing, ModelCard, VectorInputs
 from intertwine.nn.checks import check_degree, check_sizes, check_smoothing, require_space
 from intertwine.nn.edge_mlp import EdgeMLP
-from intertwine.nn.inputs import VectorInputs
 from intertwine.nn.scalar_vector import join
 from intertwine.numerics import safe
 from intertwine.o3 import Irreps
@@ -91,6 +89,7 @@ class ScalarVector(Backbone):
         layers: number of layers.
         average_degree: average number of neighbours; sums are divided by its square root, a constant.
         smoothing: epsilon of the norm, in units of the features.
+        inputs: as of every model, :class:`~intertwine.nn.VectorInputs`; messages see the invariants of edges.
     """
 
     CARD = ModelCard(

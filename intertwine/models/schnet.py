@@ -16,10 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from intertwine.geometry import Graph
-from intertwine.nn import MLP, Backbone, MessagePassing, shifted_softplus
-from intertwine.nn.card import ModelCard
-from intertwine.nn.checks import check_sizes
-from intertwine.nn.inputs import RadialInputs, VectorInputs
+from intertwine.nn import MLP, Backbone, MessagePassing, ModelCard, RadialInputs, check_sizes, shifted_softplus
 from intertwine.o3 import Irreps
 
 
@@ -55,16 +52,11 @@ class SchNet(Backbone):
     Args:
         width: features F of a node (64 in the paper, 128 in later work).
         layers: interaction blocks.
+        inputs: as of every model, :class:`~intertwine.nn.RadialInputs`; Gaussians are the paper's.
     """
 
-    CARD = ModelCard(
-        message="linear",
-        geometry="distance",
-        body_order=2,
-        symmetry="E(n)",
-        paper="Schütt et al. 2017, arXiv:1706.08566",
-    )
-    DEFAULTS = VectorInputs(radial_size=50, radial="gaussian")
+    CARD = ModelCard(message="linear", geometry="distance", body_order=2, symmetry="E(n)", paper="Schütt et al. 2017, arXiv:1706.08566")
+    DEFAULTS = RadialInputs(radial_size=50, radial="gaussian")
     PRESETS: ClassVar[dict[str, dict[str, object]]] = {
         "small": {"width": 64, "layers": 3, "radial_size": 32},
         "paper": {"width": 64, "layers": 3, "radial_size": 300, "cutoff": 30.0},

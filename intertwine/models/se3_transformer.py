@@ -32,12 +32,12 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from intertwine.geometry import Graph, edge_vectors
-from intertwine.nn import Backbone, Convolution, EdgeEmbedding, FullyConnectedNet, Gate
+from intertwine.nn import Backbone, Convolution, EdgeEmbedding, FullyConnectedNet, ModelCard, VectorInputs
 from intertwine.nn.attention import edge_softmax
-from intertwine.nn.card import ModelCard
-from intertwine.nn.checks import check_lmax, check_outputs, check_sizes, hidden_irreps, products, require_space
+from intertwine.nn.checks import check_lmax, check_sizes, hidden_irreps, require_space
 from intertwine.nn.embedding import AnyDistance, gaussian_square, second_moment
-from intertwine.nn.inputs import VectorInputs
+from intertwine.nn.stack import stacked
+from intertwine.nn.steerable_mlp import reached, steerable_gate
 from intertwine.numerics import InputError
 from intertwine.o3 import Irreps, Linear, SphericalHarmonics
 from intertwine.o3.blocks import join_blocks, split_blocks
@@ -127,12 +127,7 @@ class SE3Layer(nn.Module):
         variance: float,
     ) -> None:
         super().__init__()
-        reached = {out for _, ir in irreps_in for _, other in irreps_edge for out in ir * other}
-        kept = Irreps([(mul, ir) for mul, ir in wanted if ir in reached])
-        scalars, gated = Irreps([b for b in kept if not b.ir.l]), Irreps([b for b in kept if b.ir.l])
-        gates = Irreps([(gated.num_irreps, "0e")]) if len(gated) else Irreps()
-        functions = [F.silu if ir.p == 1 else torch.tanh for _, ir in scalars]
-        self.gate = Gate(scalars, functions, gates, [torch.sigmoid] * len(gates), gated, layout="ir_mul")
+        self.gate = steerable_gate(reached(irreps_in, irreps_edge, wanted))
         self.irreps_out = self.gate.irreps_out
         self.attention = SE3Attention(irreps_in, irreps_edge, self.gate.irreps_in, heads, keys, radial, variance)
         self.self_interaction = Linear(irreps_in, self.gate.irreps_in, layout="ir_mul")
@@ -163,17 +158,14 @@ class SE3Transformer(Backbone):
         cutoff: r_c in A; None connects all pairs: the paper's particles, with weights that sum to one.
         radial_width: width of the hidden layer of the radial networks.
         scale: without a cutoff, a typical distance.
+        inputs: as of every model, :class:`~intertwine.nn.VectorInputs`; the radial networks see the invariants of edges.
 
     Raises:
         InputError: a size that is not positive, heads that do not divide the channels, an output that no path leads to.
     """
 
     CARD = ModelCard(
-        message="nonlinear",
-        geometry="spherical tensor",
-        body_order=2,
-        symmetry="E(3)",
-        paper="Fuchs et al. 2020, arXiv:2006.10503",
+        message="nonlinear", geometry="spherical tensor", body_order=2, symmetry="E(3)", paper="Fuchs et al. 2020, arXiv:2006.10503"
     )
 
     DEFAULTS = VectorInputs(radial_size=12, radial="gaussian")
@@ -213,14 +205,12 @@ class SE3Transformer(Backbone):
         )  # mean of e_k^2, about
         variance = second_moment(self.edges.width, self.edges.functions, square)
         current = Irreps([(width, "0e"), *([(width, "1o")] if self.start is not None else [])])
-        self.layers = nn.ModuleList()
-        for number in range(layers):
-            wanted = hidden if number < layers - 1 else last
-            layer = SE3Layer(current, edge, wanted, heads, keys, [self.edges.width, radial_width], variance)
-            self.layers.append(layer)
-            before, current = current, layer.irreps_out
-        check_outputs(last, current, could=products(before, edge))
-        self.irreps_out = self.reached = current
+
+        def layer(_: int, irreps: Irreps, wanted: Irreps) -> SE3Layer:
+            return SE3Layer(irreps, edge, wanted, heads, keys, [self.edges.width, radial_width], variance)
+
+        self.layers, self.reached = stacked(layer, current, [hidden] * (layers - 1) + [last], edge)
+        self.irreps_out = self.reached
 
     def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:
         require_space(graph)

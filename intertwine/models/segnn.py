@@ -30,12 +30,10 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from intertwine.geometry import Graph, centred, edge_vectors, vector_fields
+from intertwine.nn import Backbone, ModelCard, VectorInputs
 from intertwine.nn.attention import edge_mean
-from intertwine.nn.backbone import Backbone
-from intertwine.nn.card import ModelCard
 from intertwine.nn.checks import check_degree, check_lmax, check_outputs, check_sizes, hidden_irreps, require_space
 from intertwine.nn.embedding import AnyDistance, EdgeEmbedding, gaussian_square
-from intertwine.nn.inputs import VectorInputs
 from intertwine.nn.steerable_linear import GatheredSteerableLinear, SteerableLinear
 from intertwine.nn.steerable_mlp import SteerableMLP, reached, steerable_gate
 from intertwine.numerics import InputError, safe, segment
@@ -108,6 +106,8 @@ class SEGNN(Backbone):
         scale: a, without a cutoff: a typical distance.
         vector_scale: s, below which a vector of ``vector_inputs`` counts as short, in its unit.
         centred: whether positions relative to the mean of their graph are among the first vectors, as for the paper's particles.
+        inputs: as of every model, :class:`~intertwine.nn.VectorInputs`; messages see radial functions besides
+            the squared distance, without a cutoff Gaussians; given vectors start the features and condition the updates.
 
     Raises:
         InputError: a size or scale that is not positive, a negative lmax, an output that no path leads to, centred with a cutoff.

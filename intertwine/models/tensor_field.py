@@ -30,10 +30,10 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from intertwine.geometry import Graph
-from intertwine.nn import MLP, Backbone, Convolution, shifted_softplus
-from intertwine.nn.card import ModelCard
-from intertwine.nn.checks import check_outputs, check_sizes, check_smoothing, hidden_irreps, products, require_space
-from intertwine.nn.inputs import VectorInputs
+from intertwine.nn import MLP, Backbone, Convolution, ModelCard, VectorInputs, shifted_softplus
+from intertwine.nn.checks import check_sizes, check_smoothing, hidden_irreps, require_space
+from intertwine.nn.stack import stacked
+from intertwine.nn.steerable_mlp import reached
 from intertwine.numerics import safe
 from intertwine.o3 import Irreps, Linear, SphericalHarmonics
 from intertwine.o3.blocks import join_blocks, split_blocks
@@ -89,8 +89,7 @@ class TensorFieldLayer(nn.Module):
         smoothing: float,
     ) -> None:
         super().__init__()
-        reached = {out for _, ir in irreps_in for _, other in irreps_edge for out in ir * other}
-        self.irreps_in, self.irreps_out = irreps_in, Irreps([(mul, ir) for mul, ir in wanted if ir in reached])
+        self.irreps_in, self.irreps_out = irreps_in, reached(irreps_in, irreps_edge, wanted)
         self.convolution = Convolution(irreps_in, irreps_edge, self.irreps_out, average_degree=average_degree)
         self.radial = MLP([*radial, self.convolution.weight_numel], shifted_softplus)
         self.mix = Linear(self.convolution.irreps_out, self.irreps_out, biases=True, layout="ir_mul")
@@ -122,17 +121,14 @@ class TensorField(Backbone):
         radial_width: width of the hidden layer of radial networks.
         average_degree: average number of neighbours, to which sums are scaled; 1 sums as the paper does.
         smoothing: epsilon of the norm, in units of the features.
+        inputs: as of every model, :class:`~intertwine.nn.VectorInputs`; Gaussians are the paper's.
 
     Raises:
         InputError: a size or a smoothing that is not positive, a negative lmax, an output that no path leads to.
     """
 
     CARD = ModelCard(
-        message="linear",
-        geometry="spherical tensor",
-        body_order=2,
-        symmetry="E(3)",
-        paper="Thomas et al. 2018, arXiv:1802.08219",
+        message="linear", geometry="spherical tensor", body_order=2, symmetry="E(3)", paper="Thomas et al. 2018, arXiv:1802.08219"
     )
 
     DEFAULTS = VectorInputs(radial="gaussian")
@@ -170,15 +166,11 @@ class TensorField(Backbone):
         hidden = hidden_irreps(width, lmax, parity)
         last = Irreps([(width, ir) for _, ir in Irreps(outputs).regroup()])
         current = Irreps([(width, "0e"), *([(width, "1o")] if self.vectors is not None else [])])
-        self.layers = nn.ModuleList()
-        for number in range(layers):
-            wanted = hidden if number < layers - 1 else last
-            radial_widths = [self.edges.width, radial_width]
-            layer = TensorFieldLayer(current, edge, wanted, radial_widths, average_degree, residual, smoothing)
-            self.layers.append(layer)
-            before, current = current, layer.irreps_out
-        check_outputs(last, current, could=products(before, edge))
-        self.irreps_out = current
+
+        def layer(_: int, irreps: Irreps, wanted: Irreps) -> TensorFieldLayer:
+            return TensorFieldLayer(irreps, edge, wanted, [self.edges.width, radial_width], average_degree, residual, smoothing)
+
+        self.layers, self.irreps_out = stacked(layer, current, [hidden] * (layers - 1) + [last], edge)
 
     def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:
         require_space(graph)

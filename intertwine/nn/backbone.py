@@ -41,7 +41,7 @@ class Backbone(nn.Module, ABC):
     """
 
     CARD: ClassVar[ModelCard]
-    DEFAULTS: ClassVar[VectorInputs] = VectorInputs()
+    DEFAULTS: ClassVar[Inputs] = Inputs()
     PRESETS: ClassVar[dict[str, dict[str, object]]] = {}
     __signature__: ClassVar[Any] = Written()
 

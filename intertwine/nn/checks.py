@@ -98,8 +98,9 @@ def products(irreps: Irreps, edge: Irreps) -> Irreps:
     return Irreps(sorted({out for _, one in irreps for _, other in edge for out in one * other}))
 
 
-def require_space(graph: Graph) -> None:
-    """Raise a :class:`GeometryError` unless nodes live in three dimensions."""
-    if graph.dimension != 3:
-        what = f"nodes in {graph.dimension} dimensions, the model is for 3"
-        raise GeometryError(what, where="pos", remedy="EGNN, SchNet and PointConv work in any dimension.")
+def require_space(graph: Graph, dimension: int | None = None) -> None:
+    """Raise a :class:`GeometryError` unless nodes live in three dimensions, or in as many as a model was made for that takes any."""
+    if graph.dimension != (dimension or 3):
+        what = f"nodes in {graph.dimension} dimensions, the model is for {dimension or 3}"
+        remedy = "set the model's `dimension`." if dimension else "EGNN, SchNet and PointConv work in any dimension."
+        raise GeometryError(what, where="pos", remedy=remedy)
