@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from math import isfinite
 from typing import Any
 
@@ -124,6 +124,11 @@ def inputs_of(task: nn.Module) -> tuple[str, ...]:
         if vars(module).get("velocity") is True:
             found["vel"] = None
     return tuple(name for name in found if name)
+
+
+def fields_of(task: Task, have: Collection[str]) -> list[str]:
+    """The labels that a task learns from, and the inputs of its model, of the fields that the data have."""
+    return [*task.labels(have), *(name for name in inputs_of(task) if name in have)]
 
 
 def sound(task: Task, prediction: dict[str, np.ndarray], bulk: bool) -> dict[str, np.ndarray]:

@@ -60,3 +60,28 @@ def test_a_list_is_of_one_column_each(run_cli, tmp_path: Path, described: Path) 
     assert "node_inputs = {'x': 20}" in refused.stderr
     written = run_cli("train", described, "--key", "x=soap", "--set", "model.node_inputs={x = 20}", *options)
     assert written.exit_code == 0, written.output
+
+
+OWN = """
+import torch
+from intertwine import Graph
+from intertwine.data import GraphStore
+
+
+def sites():
+    draw = lambda *shape: torch.randn(*shape, generator=generator, dtype=torch.float64)
+    generator, about = torch.Generator().manual_seed(0), {"z": [8, 6, 1, 1], "representations": {"u": "2x1o"}}
+    graphs = [Graph(draw(4, 3), site=draw(4, 3), u=draw(4, 6), energy=draw(1), forces=draw(4, 3), **about) for _ in range(8)]
+    return GraphStore.from_graphs(graphs, name="sites")
+"""
+
+
+def test_fields_of_ones_own_are_trained_on(run_cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Invariants and vectors of the nodes of a data set that the library knows nothing of."""
+    (tmp_path / "my_sites.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    inputs = ["--set", "model.node_inputs={site = 3}", "--set", "model.vector_inputs={u = 2}"]
+    trained = run_cli("train", "my_sites:sites", "--model", "painn", "--run", tmp_path / "run", *inputs, *FEW)
+    assert trained.exit_code == 0, trained.output
+    evaluated = run_cli("evaluate", tmp_path / "run", "my_sites:sites", "--allow", "my_sites", "--json")
+    assert evaluated.exit_code == 0, evaluated.output
