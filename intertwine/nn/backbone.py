@@ -73,6 +73,15 @@ class Backbone(nn.Module, ABC):
         """The first vectors of the nodes, from ``vector_inputs``; None if there are none."""
         return VectorEmbedding(channels, self.vector_inputs) if self.vector_inputs else None
 
+    def reads(self, n: int = 3) -> dict[str, tuple[int, ...]]:
+        """The fields of the nodes that the inputs are made of, and the shape of one node's row in ``n`` dimensions."""
+        if not hasattr(self, "given"):
+            return {}
+        made: dict[str, tuple[str, tuple[int, ...]]] = {"speed": ("vel", (n,)), "charge": ("charge", ()), "charge_product": ("charge", ())}
+        rows = dict(made.get(name, (name, (columns,))) for name, columns in self.node_inputs.items())
+        rows |= dict(made[name] for name in self.edge_inputs if name in made)
+        return rows | {name: (n,) if columns == 1 else (columns, n) for name, columns in self.vector_inputs.items()}
+
     @property
     def card(self) -> ModelCard:
         """What this model is; differs from ``CARD`` where its arguments make it something else."""

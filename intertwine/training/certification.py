@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import nn
 
 from intertwine.certify import Certificate, certify
 from intertwine.data import GraphStore, particles
 from intertwine.data.embedded import cluster, crystals, molecules
 from intertwine.geometry import Graph
-from intertwine.nn import SpeciesTable
+from intertwine.geometry.graph import FIELDS
+from intertwine.nn import Backbone, SpeciesTable
 from intertwine.numerics import CheckpointError, DataError
 from intertwine.training.folder import SPLITS, Run
 from intertwine.training.partition import read_splits
@@ -59,13 +61,35 @@ def trial_graphs(function: Any, test: GraphStore | None = None) -> list[Graph]:
     graphs = [test[k] for k in range(min(TESTED, len(test)))] if test is not None else []
     graphs = [graph for graph in graphs if graph.num_nodes <= LARGEST] or graphs[:1]
     if getattr(function, "trials", "") == "particles":
-        return graphs or particles(TESTED)
+        return graphs or [described(graph, function) for graph in particles(TESTED)]
     if graphs and (graphs[0].dimension != 3 or graphs[0].get("z") is None):
         return graphs
     known = known_species(function)
     periodic = test is None and getattr(function, "cutoff", None) is not None
     others = [*molecules(), *(crystals() if periodic else ()), cluster()]
-    return graphs + [graph for graph in others if known is None or set(graph.z.tolist()) <= known]
+    known_ones = [graph for graph in others if known is None or set(graph.z.tolist()) <= known]
+    return graphs + [described(graph, function, *graphs[:1]) for graph in known_ones]
+
+
+def described(graph: Graph, function: Any, like: Graph | None = None) -> Graph:
+    """The graph with the fields of nodes that a model reads and the graph lacks: random ones, as good as any to certify a symmetry on.
+
+    Args:
+        graph: a structure.
+        function: a task, a model, or any function of graphs.
+        like: a graph whose fields have the form that is wanted.
+    """
+    models = [module for module in function.modules() if isinstance(module, Backbone)] if isinstance(function, nn.Module) else []
+    generator, like = torch.Generator().manual_seed(graph.num_nodes), like if like is not None else Graph(graph.pos[:0])
+    fields, representations = graph.to_dict(), dict(like.get("representations") or {})
+    for model in models:
+        for name, row in model.reads(graph.dimension).items():
+            if name not in fields:
+                shape = like[name].shape[1:] if name in like else row
+                fields[name] = torch.randn(graph.num_nodes, *shape, generator=generator, dtype=torch.float64)
+                if name in model.vector_inputs and name not in FIELDS:
+                    representations.setdefault(name, "1o")
+    return Graph(**fields | ({"representations": representations} if representations else {})) if len(fields) > len(graph.keys()) else graph
 
 
 def known_species(function: Any) -> set[int] | None:
