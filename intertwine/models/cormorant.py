@@ -176,6 +176,7 @@ class Cormorant(Backbone):
         outputs: str = "0e+1o",
         gain: float = 0.3,
         cutoff: float = 5.0,
+        *,
         average_degree: float = 12.0,
         **inputs: Unpack[VectorInputs],
     ) -> None:

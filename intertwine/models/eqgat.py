@@ -107,6 +107,7 @@ class EQGAT(Backbone):
         vectors: int = 32,
         layers: int = 3,
         cutoff: float = 5.0,
+        *,
         cross_product: bool = True,
         smoothing: float = 0.1,
         **inputs: Unpack[VectorInputs],

@@ -172,6 +172,7 @@ class ESEN(Backbone):
         reflections: bool = True,
         outputs: str = "0e+1o",
         cutoff: float = 5.0,
+        *,
         average_degree: float = 12.0,
         smoothing: float = 0.1,
         **inputs: Unpack[VectorInputs],

@@ -125,6 +125,7 @@ class GVP(Backbone):
         cutoff: float = 5.0,
         edge_width: int = 32,
         message_layers: int = 3,
+        *,
         dropout: float = 0.0,
         smoothing: float = 0.2,
         **inputs: Unpack[VectorInputs],

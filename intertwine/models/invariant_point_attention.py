@@ -181,6 +181,7 @@ class InvariantPointAttention(Backbone):
         angles: int = 0,
         shared: bool = False,
         frames: bool = False,
+        *,
         smoothing: float = 0.1,
         **inputs: Unpack[VectorInputs],
     ) -> None:

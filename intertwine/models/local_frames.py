@@ -97,6 +97,7 @@ class LocalFrames(Backbone):
         layers: int = 3,
         cutoff: float | None = 5.0,
         velocity: bool = False,
+        *,
         smoothing: float = 0.1,
         **inputs: Unpack[RadialInputs],
     ) -> None:

@@ -140,6 +140,7 @@ class MACE(Backbone):
         outputs: str = "0e",
         first_residual: bool = True,
         cutoff: float = 5.0,
+        *,
         radial_width: int = 64,
         radial_layers: int = 3,
         envelope_power: int = 5,

@@ -134,6 +134,7 @@ class NequIP(Backbone):
         attributes: int | None = None,
         first_self_interaction: bool = True,
         cutoff: float = 5.0,
+        *,
         radial_width: int = 64,
         radial_layers: int = 1,
         average_degree: float = 12.0,

@@ -83,7 +83,7 @@ class PaiNN(Backbone):
     }
 
     def __init__(
-        self, width: int = 64, layers: int = 3, cutoff: float = 5.0, smoothing: float = 0.1, **inputs: Unpack[VectorInputs]
+        self, width: int = 64, layers: int = 3, cutoff: float = 5.0, *, smoothing: float = 0.1, **inputs: Unpack[VectorInputs]
     ) -> None:
         super().__init__(cutoff, inputs)
         check_sizes(width=width, layers=layers)

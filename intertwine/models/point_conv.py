@@ -81,6 +81,7 @@ class PointConv(Backbone):
         layers: int = 3,
         cutoff: float = 5.0,
         functions: int = 16,
+        *,
         density: bool = True,
         vectors: int = 1,
         dimension: int = 3,

@@ -106,6 +106,7 @@ class ScalarVector(Backbone):
         width: int = 64,
         layers: int = 3,
         cutoff: float = 5.0,
+        *,
         average_degree: float = 16.0,
         smoothing: float = 0.1,
         **inputs: Unpack[VectorInputs],

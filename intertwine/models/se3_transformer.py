@@ -184,6 +184,7 @@ class SE3Transformer(Backbone):
         parity: bool = False,
         outputs: str = "0e+1o",
         cutoff: float | None = 5.0,
+        *,
         radial_width: int = 64,
         scale: float = 2.0,
         **inputs: Unpack[VectorInputs],

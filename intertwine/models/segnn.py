@@ -150,6 +150,7 @@ class SEGNN(Backbone):
         parity: bool = False,
         outputs: str = "0e+1o",
         cutoff: float | None = 5.0,
+        *,
         average_degree: float = 12.0,
         scale: float = 2.0,
         vector_scale: float = 0.1,

@@ -151,6 +151,7 @@ class TensorField(Backbone):
         outputs: str = "0e+1o",
         residual: bool = True,
         cutoff: float = 5.0,
+        *,
         radial_width: int = 64,
         average_degree: float = 12.0,
         smoothing: float = 0.1,
