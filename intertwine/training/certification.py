@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from torch import nn
 
 from intertwine.certify import Certificate, certify
-from intertwine.data import GraphStore, particles
+from intertwine.data import GraphStore, described, particles
 from intertwine.data.embedded import cluster, crystals, molecules
 from intertwine.geometry import Graph
-from intertwine.geometry.graph import FIELDS
-from intertwine.nn import Backbone, SpeciesTable
+from intertwine.nn import SpeciesTable
 from intertwine.numerics import CheckpointError, DataError
 from intertwine.training.folder import SPLITS, Run
 from intertwine.training.partition import read_splits
@@ -69,27 +67,6 @@ def trial_graphs(function: Any, test: GraphStore | None = None) -> list[Graph]:
     others = [*molecules(), *(crystals() if periodic else ()), cluster()]
     known_ones = [graph for graph in others if known is None or set(graph.z.tolist()) <= known]
     return graphs + [described(graph, function, *graphs[:1]) for graph in known_ones]
-
-
-def described(graph: Graph, function: Any, like: Graph | None = None) -> Graph:
-    """The graph with the fields of nodes that a model reads and the graph lacks: random ones, as good as any to certify a symmetry on.
-
-    Args:
-        graph: a structure.
-        function: a task, a model, or any function of graphs.
-        like: a graph whose fields have the form that is wanted.
-    """
-    models = [module for module in function.modules() if isinstance(module, Backbone)] if isinstance(function, nn.Module) else []
-    generator, like = torch.Generator().manual_seed(graph.num_nodes), like if like is not None else Graph(graph.pos[:0])
-    fields, representations = graph.to_dict(), dict(like.get("representations") or {})
-    for model in models:
-        for name, row in model.reads(graph.dimension).items():
-            if name not in fields:
-                shape = like[name].shape[1:] if name in like else row
-                fields[name] = torch.randn(graph.num_nodes, *shape, generator=generator, dtype=torch.float64)
-                if name in model.vector_inputs and name not in FIELDS:
-                    representations.setdefault(name, "1o")
-    return Graph(**fields | ({"representations": representations} if representations else {})) if len(fields) > len(graph.keys()) else graph
 
 
 def known_species(function: Any) -> set[int] | None:

@@ -120,7 +120,7 @@ def test_several_vectors(name: str, generator: torch.Generator) -> None:
         g = Isometry.random(3, generator=generator, improper=backbone.card.symmetry != "SE(3)")
         expected = backbone.irreps_out.transform(g.rotation, f)
         for turned in (act(g, one), act(g, other)):
-            torch.testing.assert_close(backbone(turned), expected, rtol=0, atol=1e-11 * float(f.abs().max()))
+            torch.testing.assert_close(backbone(turned), expected, rtol=0, atol=1e-11 * f.abs().max().item())
     with pytest.raises(GeometryError, match="u: it is 2x1o, and the model takes polar vectors"):
         backbone(Graph(**other.to_dict() | {"u": u[:, :2].flatten(1), "representations": {"u": "2x1o"}}))
     with pytest.raises(GeometryError, match=r"u: shape \(4, 2, 3\), and the model takes 4 vectors of each node"):
