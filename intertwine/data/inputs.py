@@ -61,7 +61,7 @@ def described(graph: Graph, function: Any, like: Graph | None = None) -> Graph:
     generator, like = torch.Generator().manual_seed(graph.num_nodes), like if like is not None else Graph(graph.pos[:0])
     fields, representations = graph.to_dict(), dict(like.get("representations") or {})
     for model in models:
-        for name, row in model.reads(graph.dimension).items():
+        for name, row in model.rows(graph.dimension).items():
             if name not in fields:
                 shape = like[name].shape[1:] if name in like else row
                 fields[name] = torch.randn(graph.num_nodes, *shape, generator=generator, dtype=torch.float64)

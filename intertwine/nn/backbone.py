@@ -73,7 +73,7 @@ class Backbone(nn.Module, ABC):
         """The first vectors of the nodes, from ``vector_inputs``; None if there are none."""
         return VectorEmbedding(channels, self.vector_inputs) if self.vector_inputs else None
 
-    def reads(self, n: int = 3) -> dict[str, tuple[int, ...]]:
+    def rows(self, n: int = 3) -> dict[str, tuple[int, ...]]:
         """The fields of the nodes that the inputs are made of, and the shape of one node's row in ``n`` dimensions."""
         if not hasattr(self, "given"):
             return {}

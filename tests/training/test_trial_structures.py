@@ -11,6 +11,7 @@ from intertwine.geometry import Graph
 from intertwine.models import MPNN, PaiNN
 from intertwine.tasks import ForceField
 from intertwine.training.certification import trial_graphs
+from intertwine.training.evaluation import inputs_of
 
 INPUTS = {"node_inputs": {"x": 20, "charge": 1, "speed": 1}, "edge_inputs": ("charge_product",), "vector_inputs": {"u": 2}}
 
@@ -35,6 +36,7 @@ def test_molecules_get_what_the_model_reads() -> None:
 
 
 def test_what_a_model_reads() -> None:
-    assert PaiNN(**INPUTS).reads() == {"x": (20,), "charge": (), "vel": (3,), "u": (2, 3)}
-    assert PaiNN(vector_inputs=("vel",)).reads() == {"vel": (3,)}
-    assert MPNN(edge_inputs={"edge_attr": 8}).reads() == {}
+    assert set(inputs_of(PaiNN(**INPUTS))) == set(PaiNN(**INPUTS).rows())
+    assert PaiNN(**INPUTS).rows() == {"x": (20,), "charge": (), "vel": (3,), "u": (2, 3)}
+    assert PaiNN(vector_inputs=("vel",)).rows() == {"vel": (3,)}
+    assert MPNN(edge_inputs={"edge_attr": 8}).rows() == {}
