@@ -78,7 +78,7 @@ class Backbone(nn.Module, ABC):
         if not hasattr(self, "given"):
             return {}
         made: dict[str, tuple[str, tuple[int, ...]]] = {"speed": ("vel", (n,)), "charge": ("charge", ()), "charge_product": ("charge", ())}
-        rows = dict(made.get(name, (name, (columns,))) for name, columns in self.node_inputs.items())
+        rows = dict(made[name] if columns == 1 and name in made else (name, (columns,)) for name, columns in self.node_inputs.items())
         rows |= dict(made[name] for name in self.edge_inputs if name in made)
         return rows | {name: (n,) if columns == 1 else (columns, n) for name, columns in self.vector_inputs.items()}
 
