@@ -54,7 +54,7 @@ HANDED: dict[str, dict[str, Any]] = {"esen": {"reflections": False}, "mace": {"l
 
 def accepts(name: str) -> set[str]:
     """The arguments of an architecture."""
-    return set(inspect.signature(MODELS[name].__init__).parameters)
+    return set(inspect.signature(MODELS[name]).parameters)
 
 
 def steerable(name: str) -> bool:

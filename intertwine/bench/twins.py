@@ -92,7 +92,7 @@ def painn(theirs: Any) -> PaiNN:
     mixing, width, layers = theirs.mixing, theirs.n_atom_basis, theirs.n_interactions
     cutoff, smoothing, radial = float(theirs.cutoff), float(mixing[0].epsilon) ** 0.5, theirs.radial_basis.n_rbf
     options: dict[str, Any] = {"radial": "bessel", "cutoff_function": "cosine", "smoothing": smoothing}
-    ours = PaiNN(width, layers, cutoff, radial, species=range(1, 100), **options).to(theirs.filter_net.weight.dtype)
+    ours = PaiNN(width, layers, cutoff, radial_size=radial, species=range(1, 100), **options).to(theirs.filter_net.weight.dtype)
     pairs: Pairs = [(_table(ours), theirs.embedding.weight[1:])]
     modules: Modules = []
     filters = zip(theirs.filter_net.weight.split(3 * width), theirs.filter_net.bias.split(3 * width), strict=True)

@@ -3,7 +3,7 @@
 from intertwine.data.catalogue import DATASETS, DEFAULT, Dataset, is_dataset, open_dataset
 from intertwine.data.embedded import ethanol, molecules
 from intertwine.data.files import read_file
-from intertwine.data.inputs import input_of, to_graph, unread
+from intertwine.data.inputs import described, input_of, to_graph, unread
 from intertwine.data.nbody import nbody, particles
 from intertwine.data.properties import QM9, Target
 from intertwine.data.qm9 import qm9
@@ -22,6 +22,7 @@ __all__ = [
     "Structures",
     "Target",
     "declared_units",
+    "described",
     "ethanol",
     "factor",
     "input_of",

@@ -6,9 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from ase import Atoms
+from torch import nn
 
 from intertwine.geometry import FIELDS, Graph
+from intertwine.nn import Backbone
 from intertwine.numerics import DataError
 
 #: Where ASE itself keeps an input, if no array has its name: an array of ``Atoms``.
@@ -44,6 +47,27 @@ def to_graph(atoms: Atoms, inputs: Sequence[str] = (), keys: Mapping[str, str] |
         pbc=np.array(atoms.pbc) if periodic else None,
         **fields,
     )
+
+
+def described(graph: Graph, function: Any, like: Graph | None = None) -> Graph:
+    """The graph with the fields of nodes that a model reads and the graph lacks: random ones, as good as any to certify a symmetry on.
+
+    Args:
+        graph: a structure.
+        function: a task, a model, or any function of graphs.
+        like: a graph whose fields have the form that is wanted.
+    """
+    models = [module for module in function.modules() if isinstance(module, Backbone)] if isinstance(function, nn.Module) else []
+    generator, like = torch.Generator().manual_seed(graph.num_nodes), like if like is not None else Graph(graph.pos[:0])
+    fields, representations = graph.to_dict(), dict(like.get("representations") or {})
+    for model in models:
+        for name, row in model.rows(graph.dimension).items():
+            if name not in fields:
+                shape = like[name].shape[1:] if name in like else row
+                fields[name] = torch.randn(graph.num_nodes, *shape, generator=generator, dtype=torch.float64)
+                if name in model.vector_inputs and name not in FIELDS:
+                    representations.setdefault(name, "1o")
+    return Graph(**fields | ({"representations": representations} if representations else {})) if len(fields) > len(graph.keys()) else graph
 
 
 def input_of(atoms: Atoms, name: str, keys: Mapping[str, str] | None = None) -> np.ndarray:

@@ -12,6 +12,7 @@ from intertwine.geometry.attributes import (
     field,
     node_invariants,
     vector_field,
+    vector_fields,
 )
 from intertwine.geometry.batching import collate
 from intertwine.geometry.extent import check_positions
@@ -58,5 +59,6 @@ __all__ = [
     "reverse",
     "triplets",
     "vector_field",
+    "vector_fields",
     "within",
 ]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from intertwine.geometry.graph import FIELDS, Field, Graph
-from intertwine.numerics import GeometryError, choose, safe, segment
+from intertwine.numerics import GeometryError, InputError, nearest, safe, segment
 from intertwine.o3 import Irreps
 
 
@@ -66,61 +66,76 @@ def directions(vectors: Float[Tensor, "edges n"]) -> Float[Tensor, "edges n"]:
     return safe.normalize(vectors)
 
 
-#: Invariants of a node that a model can be given by name, each (N,).
+#: Invariants of a node that a model can be given by name, each (N,), besides fields of the graph.
 NODE_INVARIANTS: dict[str, Callable[[Graph], Tensor]] = {
     "charge": lambda graph: column(graph, "charge"),
     "speed": lambda graph: safe.norm(field(graph, "vel")),
 }
 
-#: Invariants of an edge that a model can be given by name, each (E,).
+#: Invariants of an edge that a model can be given by name, each (E,), besides fields of the graph.
 EDGE_INVARIANTS: dict[str, Callable[[Graph], Tensor]] = {
     "charge_product": lambda graph: column(graph, "charge")[graph.edge_index].prod(0),
 }
 
 
-def node_invariants(graph: Graph, names: tuple[str, ...], width: int | None = None) -> Float[Tensor, "nodes k"]:
-    """The named invariants of :data:`NODE_INVARIANTS` side by side, and the columns of ``graph.x`` for the name "x".
+def node_invariants(graph: Graph, inputs: Mapping[str, int] | Sequence[str]) -> Float[Tensor, "nodes k"]:
+    """The named invariants side by side: those of :data:`NODE_INVARIANTS`, "x", and any field of the nodes.
 
     Args:
         graph: one graph or a batch.
-        names: the names.
-        width: how many columns the model was made for; None for any number.
+        inputs: the number of columns of each, by name; or names alone, of which "x" may have any number of columns.
 
     Raises:
         GeometryError: a field is missing, not finite, not invariant, or has not the rows or columns that the model takes.
     """
-    return _columns(graph, names, NODE_INVARIANTS, "x", graph.num_nodes, width)
+    return _side_by_side(graph, inputs, NODE_INVARIANTS, "x", graph.num_nodes)
 
 
-def edge_invariants(graph: Graph, names: tuple[str, ...], width: int | None = None) -> Float[Tensor, "edges k"]:
-    """The named invariants of :data:`EDGE_INVARIANTS` side by side, and the columns of ``graph.edge_attr`` for "edge_attr".
+def edge_invariants(graph: Graph, inputs: Mapping[str, int] | Sequence[str]) -> Float[Tensor, "edges k"]:
+    """The named invariants side by side: those of :data:`EDGE_INVARIANTS`, "edge_attr", and any field of the edges.
 
     Arguments and errors are those of :func:`node_invariants`.
     """
-    return _columns(graph, names, EDGE_INVARIANTS, "edge_attr", graph.edge_index.shape[1], width)
+    return _side_by_side(graph, inputs, EDGE_INVARIANTS, "edge_attr", graph.edge_index.shape[1])
+
+
+def vector_fields(graph: Graph, inputs: Mapping[str, int]) -> list[Float[Tensor, "nodes n"]]:
+    """Polar vectors of the nodes, in the network's precision: ``vel``, or fields that ``representations`` declares "1o".
+
+    Args:
+        graph: one graph or a batch.
+        inputs: how many vectors of each node the fields have, by name: k of them as (nodes, k, n), or as (nodes, 3 k) declared "kx1o".
+
+    Raises:
+        GeometryError: the graph lacks a field, it is not finite, has not as many vectors of each node, or transforms otherwise (as the
+            axial "1e", or not at all because nothing is declared).
+    """
+    return [vector for name, columns in inputs.items() for vector in _vectors(graph, name, columns).unbind(1)]
 
 
 def vector_field(graph: Graph, name: str) -> Float[Tensor, "nodes n"]:
-    """A polar vector of each node, in the network's precision: ``vel``, or a field that ``representations`` declares "1o".
+    """One polar vector of each node; errors are those of :func:`vector_fields`."""
+    return vector_fields(graph, {name: 1})[0]
 
-    Raises:
-        GeometryError: the graph lacks it, it is not finite, it is no vector of each node, or it transforms otherwise (as the axial
-            "1e", or not at all because nothing is declared).
-    """
-    value, shape = field(graph, name), (graph.num_nodes, graph.dimension)
-    if (declared := _declared(graph, name)) != "1o":
-        what = f"it is {declared}, and the model takes polar vectors (1o) here"
+
+def _vectors(graph: Graph, name: str, columns: int) -> Float[Tensor, "nodes columns n"]:
+    value, (nodes, n) = field(graph, name), (graph.num_nodes, graph.dimension)
+    declared, side_by_side = _declared(graph, name), f"{columns}x1o" if columns > 1 else "1o"
+    if declared not in ("1o", side_by_side):
+        what = f"it is {declared}, and the model takes polar vectors ({side_by_side}) here"
         remedy = f'leave it out of the inputs, or say what it is: Graph(..., representations={{"{name}": "1o"}}).'
         raise GeometryError(what, where=name, remedy=remedy)
-    if tuple(value.shape) != shape:
-        what = f"shape {tuple(value.shape)}, and the model takes one vector of each node here, {shape}"
-        raise GeometryError(what, where=name, remedy="give one vector of each node a field.")
-    return value
+    shapes = [(nodes, columns * n)] * (declared == side_by_side) + [(nodes, columns, n)] * (declared == "1o")
+    if tuple(value.shape) not in shapes:
+        count = "one vector" if columns == 1 else f"{columns} vectors"
+        what = f"shape {tuple(value.shape)}, and the model takes {count} of each node here, {shapes[0]}"
+        raise GeometryError(what, where=name, remedy=f'give as many, or build the model with vector_inputs={{"{name}": how many}}.')
+    return value.reshape(nodes, columns, n)
 
 
 def column(graph: Graph, name: str) -> Float[Tensor, " nodes"]:
     """One invariant of each node; errors are those of :func:`node_invariants`."""
-    return _invariant(graph, name, graph.num_nodes, 1).reshape(graph.num_nodes)
+    return _invariant(graph, name, graph.num_nodes, 1, "node_inputs").reshape(graph.num_nodes)
 
 
 def _declared(graph: Graph, name: str) -> str:
@@ -133,7 +148,7 @@ def _declared(graph: Graph, name: str) -> str:
     return "a point of space" if known.affine else ("0e", "1o", "a tensor of rank 2")[known.rank]
 
 
-def _invariant(graph: Graph, name: str, rows: int, width: int | None) -> Tensor:
+def _invariant(graph: Graph, name: str, rows: int, width: int | None, option: str) -> Tensor:
     """A field of invariants (rows, columns)."""
     value = field(graph, name)
     if (declared := _declared(graph, name)) != "0e":
@@ -143,23 +158,24 @@ def _invariant(graph: Graph, name: str, rows: int, width: int | None) -> Tensor:
         raise GeometryError(f"shape {tuple(value.shape)}, and the model takes {rows} rows here", where=name, remedy="give one row each.")
     value = value.unsqueeze(1) if value.ndim == 1 else value.flatten(1)
     if width is not None and value.shape[1] != width:
-        what = f"{value.shape[1]} columns, and the model takes {width} here"
-        raise GeometryError(
-            what, where=name, remedy="give as many, or build a model that takes more: MPNN, with node_columns or edge_columns."
-        )
+        what, key = f"{value.shape[1]} columns, and the model takes {width} here", f"{{{name!r}: {value.shape[1]}}}"
+        raise GeometryError(what, where=name, remedy=f"give as many, or build a model that takes more, by {option} = {key}.")
     return value
 
 
-def _columns(
-    graph: Graph, names: tuple[str, ...], table: dict[str, Callable[[Graph], Tensor]], raw: str, rows: int, width: int | None
+def _side_by_side(
+    graph: Graph, inputs: Mapping[str, int] | Sequence[str], table: dict[str, Callable[[Graph], Tensor]], raw: str, rows: int
 ) -> Tensor:
+    option = "node_inputs" if raw == "x" else "edge_inputs"
     columns = [graph.pos.new_zeros(rows, 0, dtype=graph.precision)]
-    for name in names:
-        choose(name, [*table, raw], kind="invariant")
-        if name == raw:
-            value = _invariant(graph, raw, rows, None if width is None else width - len(names) + 1)
-        else:
+    for name in inputs:
+        width = inputs[name] if isinstance(inputs, Mapping) else None
+        if name in table and width in (1, None):
             value = table[name](graph).unsqueeze(1)
+        elif width is None and name != raw:
+            raise InputError(f"unknown invariant {name!r}", remedy=nearest(name, [*table, raw]))
+        else:
+            value = _invariant(graph, name, rows, width, option)
         columns.append(value.to(graph.precision))
     return torch.cat(columns, dim=1)
 

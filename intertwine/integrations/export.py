@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ OF_ATOMS = ("node", "graph")  # levels that files of structures have places for
 STRESS = {"stress": "eV/A^3"}  # a force field says it of periodic structures, also if it was not trained on it
 
 
-def to_atoms(structure: Graph | Atoms, prediction: dict[str, Any] | None = None) -> Atoms:
+def to_atoms(structure: Graph | Atoms, prediction: dict[str, Any] | None = None, of_atoms: Collection[str] | None = None) -> Atoms:
     """A structure as ASE atoms, with predictions where ASE's readers look for them.
 
     Args:
@@ -31,6 +31,7 @@ def to_atoms(structure: Graph | Atoms, prediction: dict[str, Any] | None = None)
             numbers.
         prediction: arrays by name; energies and the like become calculator results, others arrays or info entries, predicted
             positions the array ``target_pos``.
+        of_atoms: which of them have a row for each atom; None goes by their lengths.
 
     Raises:
         InputError: the nodes are not atoms.
@@ -46,7 +47,7 @@ def to_atoms(structure: Graph | Atoms, prediction: dict[str, Any] | None = None)
             results[name] = full_3x3_to_voigt_6_stress(array.reshape(3, 3))
         elif name in CALCULATED:
             results[name] = float(array.reshape(-1)[0]) if name == "energy" else array.reshape(-1) if name == "dipole" else array
-        elif array.ndim and len(array) == len(atoms):
+        elif name in of_atoms if of_atoms is not None else array.ndim and len(array) == len(atoms):
             atoms.arrays["target_pos" if name == "pos" else name] = array
         else:
             atoms.info[name] = array.reshape(-1)[0] if array.size == 1 else array
@@ -99,7 +100,8 @@ def write_predictions(path: Path, structures: Sequence[Graph | Atoms], predictio
         with replacing(path) as temporary, temporary.open("wb") as file:
             np.savez(file, atoms=atoms, **columns)
         return []
-    frames = [to_atoms(structure, p) for structure, p in zip(structures, predictions, strict=True)]
+    of_atoms = [name for name, output in task.outputs.items() if output.level == "node"]
+    frames = [to_atoms(structure, p, of_atoms) for structure, p in zip(structures, predictions, strict=True)]
     for frame, prediction in zip(frames, predictions, strict=True):
         if "pos_unit" in frame.info:  # the file names units: then of all that is new
             frame.info |= {f"{name}_unit": unit for name in prediction if (unit := units.get(name))}

@@ -21,20 +21,16 @@ Anderson, Hy, Kondor, NeurIPS 2019, arXiv:1906.04015, eq. of section 4 (vertex a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from intertwine.geometry import Graph
-from intertwine.nn.backbone import Backbone
-from intertwine.nn.card import ModelCard
+from intertwine.nn import Backbone, ModelCard, VectorInputs
 from intertwine.nn.checks import check_lmax, check_outputs, check_sizes, hidden_irreps, products, require_space
 from intertwine.nn.convolution import Convolution
-from intertwine.nn.embedding import EdgeEmbedding, NodeEmbedding
-from intertwine.nn.scalar_vector import VectorEmbedding
 from intertwine.numerics import InputError
 from intertwine.o3 import Irrep, Irreps, Linear, SphericalHarmonics, TensorProduct
 from intertwine.o3.blocks import join_blocks, split_blocks
@@ -154,28 +150,18 @@ class Cormorant(Backbone):
         parity: whether features have irreps of both parities; without, only those of harmonics (0e, 1o, 2e, ...).
         outputs: irreps of the result.
         gain: of the terms of second order at the start, relative to the linear one.
-        cutoff: r_c in A.
-        radial_size: number of radial functions.
-        radial: "bessel" or "gaussian".
-        cutoff_function: "polynomial" or "cosine".
         average_degree: average number of neighbours, to which sums are scaled.
-        species: atomic numbers known; None for all, () for nodes that are not atoms.
-        node_inputs: names of node invariants to embed (``geometry.NODE_INVARIANTS``).
-        edge_inputs: names of edge invariants that go with the radial functions (``geometry.EDGE_INVARIANTS``).
-        vector_inputs: names of vector fields of the nodes, ``("vel",)`` for example, that start the vectors.
+        inputs: as of every model, :class:`~intertwine.nn.VectorInputs`; invariants of edges go with the radial functions.
 
     Raises:
         InputError: a size or a gain that is not positive, a negative lmax, an output that no path leads to.
     """
 
     CARD = ModelCard(
-        message="nonlinear",
-        geometry="spherical tensor",
-        body_order=3,
-        symmetry="E(3)",
-        paper="Anderson, Hy, Kondor 2019, arXiv:1906.04015",
+        message="nonlinear", geometry="spherical tensor", body_order=3, symmetry="E(3)", paper="Anderson, Hy, Kondor 2019, arXiv:1906.04015"
     )
 
+    DEFAULTS = VectorInputs(radial_size=8)
     PRESETS: ClassVar[dict[str, dict[str, object]]] = {
         "small": {"width": 8, "layers": 2, "lmax": 1},
         "paper": {"width": 16, "layers": 4, "lmax": 3, "parity": True, "outputs": "0e"},
@@ -190,30 +176,22 @@ class Cormorant(Backbone):
         outputs: str = "0e+1o",
         gain: float = 0.3,
         cutoff: float = 5.0,
-        radial_size: int = 8,
-        radial: str = "bessel",
-        cutoff_function: str = "polynomial",
+        *,
         average_degree: float = 12.0,
-        species: Sequence[int] | None = None,
-        node_inputs: Sequence[str] = (),
-        edge_inputs: Sequence[str] = (),
-        vector_inputs: Sequence[str] = (),
+        **inputs: Unpack[VectorInputs],
     ) -> None:
-        super().__init__()
-        check_sizes(width=width, layers=layers, radial_size=radial_size)
+        super().__init__(cutoff, inputs)
+        check_sizes(width=width, layers=layers)
         check_lmax(lmax)
         if not gain > 0:
             raise InputError(f"gain = {gain}", where="gain", remedy="give a positive number, such as 0.3.")
-        self.cutoff = cutoff
-        self.embedding = NodeEmbedding(width, species, node_inputs)
-        self.edges = EdgeEmbedding(cutoff, radial_size, radial, cutoff_function, edge_inputs)
+        self.embedding, self.edges = self.embed_nodes(width), self.embed_edges()
         edge = Irreps.spherical_harmonics(lmax)
         self.harmonics = SphericalHarmonics(edge, True, "component")
-        self.vector_inputs = tuple(vector_inputs)
-        self.vectors = VectorEmbedding(width, self.vector_inputs) if self.vector_inputs else None
+        self.vectors = self.embed_vectors(width)
         hidden = hidden_irreps(width, lmax, parity)
         last = Irreps([(width, ir) for _, ir in Irreps(outputs).regroup()])
-        current = Irreps([(width, "0e"), *([(width, "1o")] if self.vector_inputs else [])])
+        current = Irreps([(width, "0e"), *([(width, "1o")] if self.vectors is not None else [])])
         self.layers, self.ends = nn.ModuleList(), nn.ModuleList()
         for number in range(layers):
             wanted = hidden if number < layers - 1 else last
@@ -223,7 +201,9 @@ class Cormorant(Backbone):
             before, current = current, layer.irreps_out
             self.ends.append(Linear(current, last, layout="ir_mul"))
         check_outputs(last, current, could=products(before, edge))
-        self.spread = (cutoff**3 / 3) ** 0.5 if radial == "bessel" else 1.0  # of uniformly dense neighbours: functions of moment 1
+        self.spread = (
+            (cutoff**3 / 3) ** 0.5 if self.given["radial"] == "bessel" else 1.0
+        )  # of uniformly dense neighbours: functions of moment 1
         self.irreps_out = self.last = last
 
     def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:
@@ -232,7 +212,7 @@ class Cormorant(Backbone):
         if self.vectors is not None:
             vectors = self.vectors(graph)
             f = torch.cat([f, vectors.flatten(1)], dim=-1)
-        harmonics, functions = self.harmonics(edges.vectors), self.edges.width - len(self.edges.inputs)
+        harmonics, functions = self.harmonics(edges.vectors), self.edges.functions
         eta = torch.cat([edges.attributes[:, :functions] * self.spread, edges.attributes[:, functions:]], dim=1)
         outputs = []
         for layer, end in zip(self.layers, self.ends):

@@ -23,8 +23,7 @@ Gasteiger, Giri, Margraf and Günnemann 2020 (arXiv:2011.14115), section 3; Gast
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar, Unpack
 
 import torch
 import torch.nn.functional as F
@@ -33,9 +32,7 @@ from torch import Tensor, nn
 
 from intertwine.geometry import Graph, directions, distances, edge_invariants, edge_vectors
 from intertwine.geometry.triplets import triplets
-from intertwine.nn import MLP, Backbone, MessagePassing, NodeEmbedding, PolynomialCutoff
-from intertwine.nn.card import ModelCard
-from intertwine.nn.checks import check_edge_inputs, check_sizes
+from intertwine.nn import MLP, Backbone, Inputs, MessagePassing, ModelCard, PolynomialCutoff, check_sizes
 from intertwine.nn.edge_mlp import EdgeLinear
 from intertwine.nn.spherical_bessel import LegendreBasis, SphericalBesselBasis
 from intertwine.numerics import safe, segment
@@ -145,7 +142,6 @@ class DimeNet(Backbone):
     Args:
         width: features F of an edge.
         layers: interaction blocks.
-        cutoff: r_c in A.
         radial_size: functions of the distance.
         degrees: functions of the angle, l = 0 ... degrees - 1.
         triplet_width: features that a triplet carries; what it costs is proportional to this.
@@ -156,18 +152,10 @@ class DimeNet(Backbone):
         before_skip, after_skip: residual layers of a block before and after its message is added.
         authors: divide the triplets' basis by d / r_c, as the authors' code and weights do (the paper does not). It diverges where atoms
             coincide.
-        species: atomic numbers known; None for all, () for nodes that are not atoms.
-        node_inputs: names of node invariants to embed (``geometry.NODE_INVARIANTS``).
-        edge_inputs: names of edge invariants that the first messages see (``geometry.EDGE_INVARIANTS``).
+        inputs: as of every model, :class:`~intertwine.nn.Inputs`; the first messages see the invariants of edges.
     """
 
-    CARD = ModelCard(
-        message="nonlinear",
-        geometry="angle",
-        body_order=3,
-        symmetry="E(n)",
-        paper="Gasteiger et al. 2020, arXiv:2011.14115",
-    )
+    CARD = ModelCard(message="nonlinear", geometry="angle", body_order=3, symmetry="E(n)", paper="Gasteiger et al. 2020, arXiv:2011.14115")
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
         "small": {"width": 64, "layers": 3, "triplet_width": 32, "output_width": 64, "output_layers": 1},
         "paper": {"width": 128, "layers": 4, "triplet_width": 64, "output_width": 256, "output_layers": 3},
@@ -188,21 +176,17 @@ class DimeNet(Backbone):
         before_skip: int = 1,
         after_skip: int = 2,
         authors: bool = False,
-        species: Sequence[int] | None = None,
-        node_inputs: Sequence[str] = (),
-        edge_inputs: Sequence[str] = (),
+        **inputs: Unpack[Inputs],
     ) -> None:
-        super().__init__()
+        super().__init__(cutoff, inputs)
         check_sizes(width=width, layers=layers, radial_size=radial_size, degrees=degrees, triplet_width=triplet_width)
         check_sizes(basis_width=basis_width, output_width=output_width, output_layers=output_layers)
         features = output_width if features is None else features
         check_sizes(features=features)
-        self.cutoff = cutoff
         self.irreps_out = Irreps(f"{features}x0e")
         self.basis = DimeNetBasis(cutoff, radial_size, degrees, authors)
-        self.embedding = NodeEmbedding(width, species, node_inputs)
-        self.edge_inputs = check_edge_inputs(edge_inputs)
-        self.edge = nn.Linear(radial_size + len(self.edge_inputs), width)
+        self.embedding = self.embed_nodes(width)
+        self.edge = nn.Linear(radial_size + sum(self.edge_inputs.values()), width)
         self.first = EdgeLinear(width, width, width, width)
         sizes = (width, triplet_width, basis_width, radial_size, degrees, before_skip, after_skip)
         self.layers = nn.ModuleList(DimeNetLayer(*sizes) for _ in range(layers))
@@ -222,7 +206,7 @@ class DimeNet(Backbone):
         """The embedding block: what each edge starts with."""
         (j, i), h = graph.edge_index, self.embedding(graph)
         if self.edge_inputs:
-            e = torch.cat([e, edge_invariants(graph, self.edge_inputs, len(self.edge_inputs))], dim=-1)
+            e = torch.cat([e, edge_invariants(graph, self.edge_inputs)], dim=-1)
         received, sent = self.first.nodes(h, h)
         assert received is not None
         assert sent is not None

@@ -12,8 +12,7 @@ lecture 3.2. The velocity term uses the initial velocity in every layer, as the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Unpack
 
 import torch
 import torch.nn.functional as F
@@ -22,9 +21,8 @@ from torch import Tensor, nn
 
 from intertwine.geometry import Graph, edge_invariants, edge_vectors, vector_field
 from intertwine.groups import Cartesian, DirectSum
-from intertwine.nn import MLP, Backbone, MessagePassing, NodeEmbedding, PolynomialCutoff
-from intertwine.nn.card import ModelCard
-from intertwine.nn.checks import check_edge_inputs, check_sizes
+from intertwine.nn import MLP, Backbone, Inputs, MessagePassing, ModelCard, PolynomialCutoff, check_sizes
+from intertwine.nn.checks import require_space
 from intertwine.numerics import GeometryError, safe, segment
 from intertwine.o3 import Irreps
 
@@ -91,17 +89,12 @@ class EGNN(Backbone):
         attention: the paper's soft edges, used for QM9.
         bounded: divide :math:`x_i - x_j` by :math:`d_{ij} + 1`; for deep or wide systems.
         dimension: n, the dimension of space.
-        species: atomic numbers known; None for all, () for nodes that are not atoms.
-        node_inputs: names of node invariants to embed; ``("speed",)`` for the charged particles.
-        edge_inputs: names of edge invariants :math:`a_{ij}`; ``("charge_product",)`` for the charged particles.
+        inputs: as of every model, :class:`~intertwine.nn.Inputs`; for the charged particles
+            ``node_inputs=("speed",)``, and :math:`a_{ij}` is ``edge_inputs=("charge_product",)``.
     """
 
     CARD = ModelCard(
-        message="nonlinear",
-        geometry="distance",
-        body_order=2,
-        symmetry="E(n)",
-        paper="Satorras, Hoogeboom, Welling 2021, arXiv:2102.09844",
+        message="nonlinear", geometry="distance", body_order=2, symmetry="E(n)", paper="Satorras, Hoogeboom, Welling 2021, arXiv:2102.09844"
     )
     PRESETS: ClassVar[dict[str, dict[str, object]]] = {
         "small": {"width": 32, "layers": 3},
@@ -117,29 +110,24 @@ class EGNN(Backbone):
         attention: bool = False,
         bounded: bool = False,
         dimension: int = 3,
-        species: Sequence[int] | None = None,
-        node_inputs: Sequence[str] = (),
-        edge_inputs: Sequence[str] = (),
+        **inputs: Unpack[Inputs],
     ) -> None:
-        super().__init__()
+        super().__init__(cutoff, inputs)
         check_sizes(width=width, layers=layers, dimension=dimension)
-        self.cutoff, self.dimension, self.velocity = cutoff, dimension, velocity
+        self.dimension, self.velocity = dimension, velocity
         scalar, vector = Cartesian(0, dimension=dimension), Cartesian(1, dimension=dimension)
         self.irreps_out = Irreps(f"{width}x0e+1x1o") if dimension == 3 else DirectSum(((width, scalar), (1, vector)))
-        self.embedding = NodeEmbedding(width, species, node_inputs)
-        self.edge_inputs = check_edge_inputs(edge_inputs)
+        self.embedding = self.embed_nodes(width)
         self.envelope = PolynomialCutoff(cutoff) if cutoff is not None else None
-        self.layers = nn.ModuleList(EGNNLayer(width, len(self.edge_inputs), velocity, attention, bounded) for _ in range(layers))
+        self.layers = nn.ModuleList(EGNNLayer(width, sum(self.edge_inputs.values()), velocity, attention, bounded) for _ in range(layers))
 
     def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:
-        if graph.dimension != self.dimension:
-            what = f"nodes in {graph.dimension} dimensions, the model is for {self.dimension}"
-            raise GeometryError(what, where="pos", remedy="set the model's `dimension`.")
+        require_space(graph, self.dimension)
         if self.velocity and graph.get("vel") is None:
             remedy = "give Graph(..., vel=...), or build the model with velocity=False."
             raise GeometryError("the model needs velocities and the graph has none", where="vel", remedy=remedy)
         x_ij = edge_vectors(graph)
-        attributes = (edge_invariants(graph, self.edge_inputs, len(self.edge_inputs)),) if self.edge_inputs else ()
+        attributes = (edge_invariants(graph, self.edge_inputs),) if self.edge_inputs else ()
         a_ij = (x_ij, attributes, *self.weights(x_ij, graph))
         h = self.embedding(graph)
         f = (h, h.new_zeros(len(h), self.dimension), vector_field(graph, "vel") if self.velocity else None)

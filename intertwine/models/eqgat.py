@@ -18,21 +18,19 @@ layer vectors are zero, unless the data give some, and the terms with v are abse
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from intertwine.geometry import Graph
-from intertwine.nn import Backbone, EdgeEmbedding, MessagePassing, NodeEmbedding
+from intertwine.nn import Backbone, MessagePassing, ModelCard, VectorInputs
 from intertwine.nn.attention import attend, edge_mean
-from intertwine.nn.card import ModelCard
 from intertwine.nn.checks import check_sizes, check_smoothing, require_space
 from intertwine.nn.edge_mlp import EdgeMLP
-from intertwine.nn.scalar_vector import GatedBlock, VectorEmbedding, join
+from intertwine.nn.scalar_vector import GatedBlock, join
 from intertwine.o3 import Irreps
 
 
@@ -90,24 +88,13 @@ class EQGAT(Backbone):
         width: scalars F (128 in the paper).
         vectors: vectors C (32 in the paper).
         layers: number of layers (5 in the paper).
-        cutoff: r_c in A.
-        radial_size: number of radial functions (32 in the paper).
-        radial: "bessel" (the paper's) or "gaussian".
-        cutoff_function: "polynomial" (the paper's) or "cosine".
         cross_product: the paper's cross products, which give up reflections; False for E(3).
-        species: atomic numbers known; None for all, () for nodes that are not atoms.
-        node_inputs: names of node invariants to embed (``geometry.NODE_INVARIANTS``).
-        edge_inputs: names of edge invariants that messages see (``geometry.EDGE_INVARIANTS``).
-        vector_inputs: names of vector fields of the nodes, ``("vel",)`` for example, that start the vectors.
         smoothing: epsilon of the norm, in units of the features.
+        inputs: as of every model, :class:`~intertwine.nn.VectorInputs`; in the paper 32 Bessel functions and the polynomial envelope.
     """
 
     CARD = ModelCard(
-        message="nonlinear",
-        geometry="vector",
-        body_order=3,
-        symmetry="SE(3)",
-        paper="Le, Noé, Clevert 2022, arXiv:2202.09891",
+        message="nonlinear", geometry="vector", body_order=3, symmetry="SE(3)", paper="Le, Noé, Clevert 2022, arXiv:2202.09891"
     )
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
         "small": {"width": 32, "vectors": 16, "layers": 2},
@@ -120,24 +107,18 @@ class EQGAT(Backbone):
         vectors: int = 32,
         layers: int = 3,
         cutoff: float = 5.0,
-        radial_size: int = 20,
-        radial: str = "bessel",
-        cutoff_function: str = "polynomial",
+        *,
         cross_product: bool = True,
-        species: Sequence[int] | None = None,
-        node_inputs: Sequence[str] = (),
-        edge_inputs: Sequence[str] = (),
-        vector_inputs: Sequence[str] = (),
         smoothing: float = 0.1,
+        **inputs: Unpack[VectorInputs],
     ) -> None:
-        super().__init__()
-        check_sizes(width=width, vectors=vectors, layers=layers, radial_size=radial_size)
+        super().__init__(cutoff, inputs)
+        check_sizes(width=width, vectors=vectors, layers=layers)
         check_smoothing(smoothing)
-        self.cutoff, self.vectors, self.cross_product = cutoff, vectors, cross_product
+        self.vectors, self.cross_product = vectors, cross_product
         self.irreps_out = Irreps(f"{width}x0e+{vectors}x1o")
-        self.embedding = NodeEmbedding(width, species, node_inputs)
-        self.edges = EdgeEmbedding(cutoff, radial_size, radial, cutoff_function, edge_inputs)
-        self.start = VectorEmbedding(vectors, vector_inputs) if len(vector_inputs) else None
+        self.embedding, self.edges = self.embed_nodes(width), self.embed_edges()
+        self.start = self.embed_vectors(vectors)
         given = self.start is not None
         self.layers = nn.ModuleList(
             EQGATLayer(width, vectors, self.edges.width, given or k > 0, cross_product, smoothing) for k in range(layers)

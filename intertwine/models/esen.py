@@ -23,9 +23,8 @@ weights, and E(3). On a grid the symmetry is as good as the grid: see ``grid``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
-from typing import ClassVar
+from typing import ClassVar, Unpack
 
 import torch
 import torch.nn.functional as F
@@ -33,11 +32,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from intertwine.geometry import Graph
-from intertwine.nn import Backbone, EdgeEmbedding, Gate, NodeEmbedding, S2Activation
-from intertwine.nn.card import ModelCard
+from intertwine.nn import Backbone, Gate, ModelCard, S2Activation, VectorInputs
 from intertwine.nn.checks import check_degree, check_lmax, check_outputs, check_sizes, check_smoothing, require_space
 from intertwine.nn.frame_convolution import EdgeDegree, FrameConvolution, degrees, row_degrees
-from intertwine.nn.scalar_vector import VectorEmbedding
 from intertwine.numerics import ExactBuffers, InputError, choose
 from intertwine.o3 import EdgeFrames, Irreps, Linear, edge_frames
 
@@ -142,15 +139,9 @@ class ESEN(Backbone):
         grid: parallels of that grid; None for 8 (lmax + 1). More make it more equivariant.
         reflections: E(3); without, the papers' SE(3), with twice the weights in the messages.
         outputs: irreps of the result, of natural parity. The last layer has no higher degrees than these.
-        cutoff: r_c in A.
-        radial_size: number of radial functions.
-        radial: "gaussian" or "bessel". cutoff_function: "polynomial" or "cosine".
         average_degree: average number of neighbours, to which sums are scaled.
-        species: atomic numbers known; None for all, () for nodes that are not atoms.
-        node_inputs: names of node invariants to embed (``geometry.NODE_INVARIANTS``).
-        edge_inputs: names of edge invariants that messages see (``geometry.EDGE_INVARIANTS``).
-        vector_inputs: names of vector fields of the nodes, ``("vel",)`` for example, that start the vectors.
         smoothing: epsilon of the norms, in units of the features.
+        inputs: as of every model, :class:`~intertwine.nn.VectorInputs`; messages see the invariants of edges.
 
     Raises:
         InputError: a size that is not positive, mmax above lmax, heads that do not divide the channels, outputs of another parity or a
@@ -158,13 +149,10 @@ class ESEN(Backbone):
     """
 
     CARD = ModelCard(
-        message="nonlinear",
-        geometry="spherical tensor",
-        body_order=2,
-        symmetry="E(3)",
-        paper="Fu et al. 2025, arXiv:2502.12147",
+        message="nonlinear", geometry="spherical tensor", body_order=2, symmetry="E(3)", paper="Fu et al. 2025, arXiv:2502.12147"
     )
 
+    DEFAULTS = VectorInputs(radial_size=12, radial="gaussian")
     PRESETS: ClassVar[dict[str, dict[str, object]]] = {
         "small": {"width": 16, "layers": 2, "lmax": 2, "mmax": 2, "radial_width": 32},
         "paper": {"width": 128, "layers": 10, "lmax": 3, "mmax": 2, "reflections": False, "cutoff": 6.0, "radial_width": 128},
@@ -184,29 +172,24 @@ class ESEN(Backbone):
         reflections: bool = True,
         outputs: str = "0e+1o",
         cutoff: float = 5.0,
-        radial_size: int = 12,
-        radial: str = "gaussian",
-        cutoff_function: str = "polynomial",
+        *,
         average_degree: float = 12.0,
-        species: Sequence[int] | None = None,
-        node_inputs: Sequence[str] = (),
-        edge_inputs: Sequence[str] = (),
-        vector_inputs: Sequence[str] = (),
         smoothing: float = 0.1,
+        **inputs: Unpack[VectorInputs],
     ) -> None:
-        super().__init__()
+        super().__init__(cutoff, inputs)
         hidden = width if hidden is None else hidden
-        check_sizes(width=width, layers=layers, hidden=hidden, radial_width=radial_width, radial_size=radial_size)
+        check_sizes(width=width, layers=layers, hidden=hidden, radial_width=radial_width)
         wanted = _checked(lmax, mmax, width, hidden, heads, average_degree, outputs)
         choose(feed_forward, FEED_FORWARDS, kind="feed-forward", where="feed_forward")
         smoothing = check_smoothing(smoothing)
         self.reflections = reflections
-        self.cutoff, self.lmax, self.mmax = cutoff, lmax, mmax
-        self.embedding = NodeEmbedding(width, species, node_inputs)
-        self.edges = EdgeEmbedding(cutoff, radial_size, radial, cutoff_function, edge_inputs)
-        square = (radial_size * 3 / cutoff**3 if radial == "bessel" else 1.77) + len(edge_inputs)  # of the attributes, about
+        self.lmax, self.mmax = lmax, mmax
+        self.embedding, self.edges = self.embed_nodes(width), self.embed_edges()
+        functions, invariants = self.edges.functions, self.edges.width - self.edges.functions
+        square = (functions * 3 / cutoff**3 if self.given["radial"] == "bessel" else 1.77) + invariants  # of the attributes, about
         self.degree = EdgeDegree(width, lmax, mmax, self.edges.width, square, radial_width, average_degree)
-        self.start = VectorEmbedding(width, vector_inputs) if len(vector_inputs) else None
+        self.start = self.embed_vectors(width)
         if self.start is not None and lmax == 0:
             raise InputError("vectors for a model of scalars", where="vector_inputs", remedy="raise lmax.")
         highest = max(wanted.ls)

@@ -33,9 +33,8 @@ Gasteiger, Becker, Günnemann, NeurIPS 2021 (arXiv:2106.08903), section 5 and 6;
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Unpack
 
 import torch
 from jaxtyping import Float
@@ -43,9 +42,8 @@ from torch import Tensor, nn
 
 from intertwine.geometry import Graph, directions, distances, edge_invariants, edge_vectors
 from intertwine.geometry.quadruplets import meetings, quadruplets, reverse, within
-from intertwine.nn import Backbone, NodeEmbedding
-from intertwine.nn.card import ModelCard
-from intertwine.nn.checks import check_degree, check_edge_inputs, check_sizes, require_space
+from intertwine.nn import Backbone, Inputs, ModelCard
+from intertwine.nn.checks import check_degree, check_sizes, require_space
 from intertwine.nn.cutoff import positive
 from intertwine.nn.edge_mlp import EdgeLinear
 from intertwine.nn.path_basis import Paths, RadialWaves, TorsionBasis, contract, normal
@@ -257,17 +255,11 @@ class GemNet(Backbone):
         vectors: vectors of a node that are given out; in three dimensions.
         average_degree: expected number of neighbours, a constant of the scaling.
         before_skip, after_skip, atom_residuals, edge_residuals: residual layers of a block.
-        species: atomic numbers known; None for all, () for nodes that are not atoms.
-        node_inputs: names of node invariants to embed (``geometry.NODE_INVARIANTS``).
-        edge_inputs: names of edge invariants that the first messages see (``geometry.EDGE_INVARIANTS``).
+        inputs: as of every model, :class:`~intertwine.nn.Inputs`; the first messages see the invariants of edges.
     """
 
     CARD = ModelCard(
-        message="nonlinear",
-        geometry="torsion",
-        body_order=4,
-        symmetry="E(n)",
-        paper="Gasteiger, Becker, Günnemann 2021, arXiv:2106.08903",
+        message="nonlinear", geometry="torsion", body_order=4, symmetry="E(n)", paper="Gasteiger, Becker, Günnemann 2021, arXiv:2106.08903"
     )
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
         "small": {"width": 32, "layers": 2, "triplet_width": 16, "quadruplet_width": 16, "torsion_degrees": 3},
@@ -303,11 +295,9 @@ class GemNet(Backbone):
         after_skip: int = 1,
         atom_residuals: int = 1,
         edge_residuals: int = 1,
-        species: Sequence[int] | None = None,
-        node_inputs: Sequence[str] = (),
-        edge_inputs: Sequence[str] = (),
+        **inputs: Unpack[Inputs],
     ) -> None:
-        super().__init__()
+        super().__init__(cutoff, inputs)
         features = width if features is None else features
         check_sizes(width=width, layers=layers, radial_size=radial_size, degrees=degrees, triplet_width=triplet_width)
         check_sizes(torsion_degrees=torsion_degrees, quadruplet_width=quadruplet_width, basis_width=basis_width, features=features)
@@ -317,8 +307,8 @@ class GemNet(Backbone):
         self.cutoff, self.near, self.far, self.vectors = max(cutoff, far), cutoff, far, vectors
         self.irreps_out = Irreps(f"{features}x0e" + (f"+{vectors}x1o" if vectors else ""))
         self.basis = GemNetBasis(cutoff, far, radial_size, degrees, torsion_degrees if quadruplets else 0, basis_width)
-        self.embedding, self.edge_inputs = NodeEmbedding(width, species, node_inputs), check_edge_inputs(edge_inputs)
-        self.first = EdgeLinear(width, width, radial_size + len(self.edge_inputs), width)
+        self.embedding = self.embed_nodes(width)
+        self.first = EdgeLinear(width, width, radial_size + sum(self.edge_inputs.values()), width)
         counts = (degree := max(average_degree, 2.0), max(degree * (far / cutoff) ** 3, 1.0))
         sizes = (width, triplet_width, quadruplet_width if quadruplets else 0, basis_width, radial_size, *counts)
         residuals = (before_skip, after_skip, atom_residuals, edge_residuals)
@@ -336,7 +326,7 @@ class GemNet(Backbone):
         bases, h = self.basis(near, far), self.embedding(graph)
         e = bases.radial
         if self.edge_inputs:
-            e = torch.cat([e, edge_invariants(near, self.edge_inputs, len(self.edge_inputs))], dim=-1)
+            e = torch.cat([e, edge_invariants(near, self.edge_inputs)], dim=-1)
         received, sent = self.first.nodes(h, h)
         assert received is not None
         assert sent is not None

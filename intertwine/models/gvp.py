@@ -19,8 +19,7 @@ give some, and the terms with v are absent.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 import torch
 import torch.nn.functional as F
@@ -28,18 +27,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from intertwine.geometry import Graph
-from intertwine.nn import Backbone, EdgeEmbedding, MessagePassing, NodeEmbedding
+from intertwine.nn import Backbone, MessagePassing, ModelCard, VectorInputs
 from intertwine.nn.attention import edge_mean
-from intertwine.nn.card import ModelCard
 from intertwine.nn.checks import check_sizes, check_smoothing, require_space
 from intertwine.nn.edge_mlp import EdgeLinear
-from intertwine.nn.scalar_vector import (
-    GatedVectors,
-    ScalarVectorNorm,
-    VectorEmbedding,
-    VectorPerceptron,
-    join,
-)
+from intertwine.nn.scalar_vector import GatedVectors, ScalarVectorNorm, VectorPerceptron, join
 from intertwine.numerics import InputError, safe
 from intertwine.o3 import Irreps
 
@@ -111,24 +103,14 @@ class GVP(Backbone):
         cutoff: r_c in A (4.5 in the paper).
         edge_width: scalars of an edge (32 in the paper).
         message_layers: GVPs in a message (3 in the paper).
-        radial_size: number of radial functions (16 in the paper).
-        radial: "bessel" or "gaussian" (the paper's).
-        cutoff_function: "polynomial" (forces without a kink) or "cosine".
         dropout: probability to drop a channel of an update in training (0.1 in the paper).
-        species: atomic numbers known; None for all, () for nodes that are not atoms.
-        node_inputs: names of node invariants to embed (``geometry.NODE_INVARIANTS``).
-        edge_inputs: names of edge invariants that messages see (``geometry.EDGE_INVARIANTS``).
-        vector_inputs: names of vector fields of the nodes, ``("vel",)`` for example, that start the vectors.
         smoothing: epsilon of norms, in units of the features. Layers multiply vectors that are shorter by up to 1/epsilon each: with 0.1
             the rounding errors of atoms at a symmetric place can be seen in forces.
+        inputs: as of every model, :class:`~intertwine.nn.VectorInputs`; in the paper 16 Gaussians.
     """
 
     CARD = ModelCard(
-        message="nonlinear",
-        geometry="vector",
-        body_order=3,
-        symmetry="E(3)",
-        paper="Jing, Eismann, Soni, Dror 2021, arXiv:2106.03843",
+        message="nonlinear", geometry="vector", body_order=3, symmetry="E(3)", paper="Jing, Eismann, Soni, Dror 2021, arXiv:2106.03843"
     )
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
         "small": {"width": 32, "vectors": 8, "layers": 2, "edge_width": 16, "message_layers": 2},
@@ -143,29 +125,21 @@ class GVP(Backbone):
         cutoff: float = 5.0,
         edge_width: int = 32,
         message_layers: int = 3,
-        radial_size: int = 20,
-        radial: str = "bessel",
-        cutoff_function: str = "polynomial",
+        *,
         dropout: float = 0.0,
-        species: Sequence[int] | None = None,
-        node_inputs: Sequence[str] = (),
-        edge_inputs: Sequence[str] = (),
-        vector_inputs: Sequence[str] = (),
         smoothing: float = 0.2,
+        **inputs: Unpack[VectorInputs],
     ) -> None:
-        super().__init__()
-        check_sizes(
-            width=width, vectors=vectors, layers=layers, edge_width=edge_width, radial_size=radial_size, message_layers=message_layers
-        )
+        super().__init__(cutoff, inputs)
+        check_sizes(width=width, vectors=vectors, layers=layers, edge_width=edge_width, message_layers=message_layers)
         check_smoothing(smoothing)
         if not 0 <= dropout < 1:
             raise InputError(f"dropout = {dropout} is not a probability below 1", where="dropout", remedy="give a number from 0 to 0.5.")
-        self.cutoff, self.vectors = cutoff, vectors
+        self.vectors = vectors
         self.irreps_out = Irreps(f"{width}x0e+{vectors}x1o")
-        self.embedding = NodeEmbedding(width, species, node_inputs)
-        self.edges = EdgeEmbedding(cutoff, radial_size, radial, cutoff_function, edge_inputs)
+        self.embedding, self.edges = self.embed_nodes(width), self.embed_edges()
         self.edge = VectorPerceptron(self.edges.width, 1, edge_width, 1, smoothing, None)
-        self.start = VectorEmbedding(vectors, vector_inputs) if len(vector_inputs) else None
+        self.start = self.embed_vectors(vectors)
         given = self.start is not None
         self.layers = nn.ModuleList(
             GVPLayer(width, vectors, edge_width, given or k > 0, message_layers, dropout, smoothing) for k in range(layers)

@@ -11,8 +11,7 @@ distance enters by radial functions e (invariants of the edge beside them), and 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 import torch
 import torch.nn.functional as F
@@ -20,9 +19,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from intertwine.geometry import Graph
-from intertwine.nn import MLP, Backbone, EdgeEmbedding, MessagePassing, NodeEmbedding
-from intertwine.nn.card import ModelCard
-from intertwine.nn.checks import check_sizes
+from intertwine.nn import MLP, Backbone, MessagePassing, ModelCard, RadialInputs, check_sizes
 from intertwine.nn.edge_mlp import EdgeMLP
 from intertwine.o3 import Irreps
 
@@ -57,45 +54,23 @@ class InvariantMPNN(Backbone):
     Args:
         width: features F of a node.
         layers: message passing layers.
-        cutoff: r_c in A.
-        radial_size: number of radial functions.
-        radial: "bessel" or "gaussian".
-        cutoff_function: "polynomial" (forces without a kink) or "cosine".
-        species: atomic numbers known; None for all, () for nodes that are not atoms.
-        node_inputs: names of node invariants to embed (``geometry.NODE_INVARIANTS``).
-        edge_inputs: names of edge invariants that the messages see (``geometry.EDGE_INVARIANTS``).
+        inputs: as of every model, :class:`~intertwine.nn.RadialInputs`; messages see the invariants of edges.
     """
 
     CARD = ModelCard(
-        message="nonlinear",
-        geometry="distance",
-        body_order=2,
-        symmetry="E(n)",
-        paper="Gilmer et al. 2017, arXiv:1704.01212; lecture 3.2",
+        message="nonlinear", geometry="distance", body_order=2, symmetry="E(n)", paper="Gilmer et al. 2017, arXiv:1704.01212; lecture 3.2"
     )
+    DEFAULTS = RadialInputs(radial_size=16)
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
         "small": {"width": 64, "layers": 3, "radial_size": 16},
         "paper": {"width": 128, "layers": 4, "radial_size": 20},
     }
 
-    def __init__(
-        self,
-        width: int = 64,
-        layers: int = 3,
-        cutoff: float = 5.0,
-        radial_size: int = 16,
-        radial: str = "bessel",
-        cutoff_function: str = "polynomial",
-        species: Sequence[int] | None = None,
-        node_inputs: Sequence[str] = (),
-        edge_inputs: Sequence[str] = (),
-    ) -> None:
-        super().__init__()
-        check_sizes(width=width, layers=layers, radial_size=radial_size)
-        self.cutoff = cutoff
+    def __init__(self, width: int = 64, layers: int = 3, cutoff: float = 5.0, **inputs: Unpack[RadialInputs]) -> None:
+        super().__init__(cutoff, inputs)
+        check_sizes(width=width, layers=layers)
         self.irreps_out = Irreps(f"{width}x0e")
-        self.embedding = NodeEmbedding(width, species, node_inputs)
-        self.edges = EdgeEmbedding(cutoff, radial_size, radial, cutoff_function, edge_inputs)
+        self.embedding, self.edges = self.embed_nodes(width), self.embed_edges()
         self.layers = nn.ModuleList(InvariantLayer(width, self.edges.width) for _ in range(layers))
 
     def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:

@@ -25,8 +25,7 @@ Jumper et al., Nature 596, 583 (2021), supplementary algorithms 20 to 23.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 import torch
 import torch.nn.functional as F
@@ -34,13 +33,12 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from intertwine.geometry import Graph, field
-from intertwine.nn import MLP, Backbone, EdgeEmbedding, NodeEmbedding
+from intertwine.nn import MLP, Backbone, ModelCard, VectorInputs
 from intertwine.nn.attention import attend
-from intertwine.nn.card import ModelCard
 from intertwine.nn.checks import check_sizes, check_smoothing, require_space
 from intertwine.nn.cutoff import positive
 from intertwine.nn.frames import FrameEmbedding, into, out_of
-from intertwine.nn.scalar_vector import VectorEmbedding, join
+from intertwine.nn.scalar_vector import join
 from intertwine.numerics import GeometryError, InputError, safe
 from intertwine.o3 import Irreps
 
@@ -151,7 +149,6 @@ class InvariantPointAttention(Backbone):
     Args:
         width: scalars of a node (384 in the paper).
         layers: number of layers (8 in the paper).
-        cutoff: r_c in A.
         heads: attention heads (12 in the paper).
         channels: scalars of a query, key or value (16 in the paper).
         points: points of a query or key (4 in the paper).
@@ -159,22 +156,13 @@ class InvariantPointAttention(Backbone):
         angles: torsion angles, given out as (sin, cos) behind the scalars (7 in the paper).
         shared: all layers have the same weights (as in the paper).
         frames: start from ``graph.frame``, (nodes, 3, 3) with the axes as rows; else frames are made of neighbours.
-        radial_size: number of radial functions.
-        radial: "bessel" or "gaussian".
-        cutoff_function: "polynomial" or "cosine".
-        species: atomic numbers known; None for all, () for nodes that are not atoms.
-        node_inputs: names of node invariants to embed (``geometry.NODE_INVARIANTS``).
-        edge_inputs: names of edge invariants of z (``geometry.EDGE_INVARIANTS``).
-        vector_inputs: names of vector fields of the nodes, ``("vel",)`` for example, that nodes see in their frames.
         smoothing: epsilon of frames and norms.
+        inputs: as of every model, :class:`~intertwine.nn.VectorInputs`; z are radial functions and
+            invariants of edges, and nodes see given vectors in their frames.
     """
 
     CARD = ModelCard(
-        message="nonlinear",
-        geometry="group element",
-        body_order=4,
-        symmetry="SE(3)",
-        paper="Jumper et al. 2021, Nature 596, 583",
+        message="nonlinear", geometry="group element", body_order=4, symmetry="SE(3)", paper="Jumper et al. 2021, Nature 596, 583"
     )
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
         "small": {"width": 32, "layers": 2, "heads": 4, "channels": 8, "values": 4},
@@ -193,26 +181,20 @@ class InvariantPointAttention(Backbone):
         angles: int = 0,
         shared: bool = False,
         frames: bool = False,
-        radial_size: int = 20,
-        radial: str = "bessel",
-        cutoff_function: str = "polynomial",
-        species: Sequence[int] | None = None,
-        node_inputs: Sequence[str] = (),
-        edge_inputs: Sequence[str] = (),
-        vector_inputs: Sequence[str] = (),
+        *,
         smoothing: float = 0.1,
+        **inputs: Unpack[VectorInputs],
     ) -> None:
-        super().__init__()
+        super().__init__(cutoff, inputs)
         if angles < 0:
             raise InputError(f"{angles} angles", where="angles", remedy="give 0 or more; 7 for residues.")
-        check_sizes(width=width, layers=layers, heads=heads, channels=channels, points=points, values=values, radial_size=radial_size)
+        check_sizes(width=width, layers=layers, heads=heads, channels=channels, points=points, values=values)
         check_smoothing(smoothing)
-        self.cutoff, self.unit, self.count = cutoff, positive(cutoff) / 2, layers
+        self.unit, self.count = positive(cutoff) / 2, layers
         self.irreps_out = Irreps(f"{width + 2 * angles}x0e+4x1o")
-        self.embedding = NodeEmbedding(width, species, node_inputs)
-        self.edges = EdgeEmbedding(cutoff, radial_size, radial, cutoff_function, edge_inputs)
+        self.embedding, self.edges = self.embed_nodes(width), self.embed_edges()
         self.frames = None if frames else FrameEmbedding(width, self.edges.width, False, smoothing)
-        self.start = VectorEmbedding(width, vector_inputs) if len(vector_inputs) else None
+        self.start = self.embed_vectors(width)
         self.seen = nn.Linear(3 * width, width, bias=False) if self.start is not None else None
         self.norm = nn.LayerNorm(width)
         sizes = (width, self.edges.width, heads, channels, points, values, smoothing)

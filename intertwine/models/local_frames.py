@@ -21,18 +21,16 @@ Kofinas, Nagaraja, Gavves, NeurIPS 2021 (arXiv:2110.14961), eq. 5 to 12.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from intertwine.geometry import Graph, distances, edge_invariants, edge_vectors, vector_field
-from intertwine.nn import MLP, Backbone, EdgeEmbedding, MessagePassing, NodeEmbedding
+from intertwine.nn import MLP, Backbone, MessagePassing, ModelCard, RadialInputs
 from intertwine.nn.attention import edge_mean
-from intertwine.nn.card import ModelCard
-from intertwine.nn.checks import check_edge_inputs, check_sizes, check_smoothing, require_space
+from intertwine.nn.checks import check_sizes, check_smoothing, require_space
 from intertwine.nn.edge_mlp import EdgeMLP
 from intertwine.nn.frames import FrameEmbedding, into, out_of
 from intertwine.nn.scalar_vector import join
@@ -75,13 +73,9 @@ class LocalFrames(Backbone):
         layers: number of layers.
         cutoff: r_c in A, beyond which messages vanish smoothly; None connects all pairs (the paper's particles).
         velocity: read ``graph.vel``; frames have their first axis along it.
-        radial_size: number of radial functions; without a cutoff the distance itself takes their place.
-        radial: "bessel" or "gaussian".
-        cutoff_function: "polynomial" or "cosine".
-        species: atomic numbers known; None for all, () for nodes that are not atoms.
-        node_inputs: names of node invariants to embed; ``("speed",)`` for particles.
-        edge_inputs: names of edge invariants that messages see; ``("charge_product",)`` for charged particles.
         smoothing: epsilon of the frames: axes fade where the vectors that they come from are shorter.
+        inputs: as of every model, :class:`~intertwine.nn.RadialInputs`; without a cutoff the distance
+            itself takes the place of radial functions.
     """
 
     CARD = ModelCard(
@@ -103,22 +97,18 @@ class LocalFrames(Backbone):
         layers: int = 3,
         cutoff: float | None = 5.0,
         velocity: bool = False,
-        radial_size: int = 20,
-        radial: str = "bessel",
-        cutoff_function: str = "polynomial",
-        species: Sequence[int] | None = None,
-        node_inputs: Sequence[str] = (),
-        edge_inputs: Sequence[str] = (),
+        *,
         smoothing: float = 0.1,
+        **inputs: Unpack[RadialInputs],
     ) -> None:
-        super().__init__()
-        check_sizes(width=width, vectors=vectors, layers=layers, radial_size=radial_size)
+        super().__init__(cutoff, inputs)
+        check_sizes(width=width, vectors=vectors, layers=layers)
         check_smoothing(smoothing)
-        self.cutoff, self.velocity, self.vectors = cutoff, velocity, vectors
+        self.velocity, self.vectors = velocity, vectors
         self.irreps_out = Irreps(f"{width}x0e+{vectors}x1o")
-        self.embedding, self.edge_inputs = NodeEmbedding(width, species, node_inputs), check_edge_inputs(edge_inputs)
-        self.edges = None if cutoff is None else EdgeEmbedding(cutoff, radial_size, radial, cutoff_function, edge_inputs)
-        edge_width = 1 + len(self.edge_inputs) if self.edges is None else self.edges.width
+        self.embedding = self.embed_nodes(width)
+        self.edges = None if cutoff is None else self.embed_edges()
+        edge_width = 1 + sum(self.edge_inputs.values()) if self.edges is None else self.edges.width
         self.frames = FrameEmbedding(width, edge_width, velocity, smoothing)
         columns = edge_width + 12 + 6 * velocity
         self.layers = nn.ModuleList(LocalFramesLayer(width, columns) for _ in range(layers))
@@ -147,5 +137,5 @@ class LocalFrames(Backbone):
             return edges.vectors / (1 + edges.distances.unsqueeze(-1)), edges.attributes, edges.envelope.squeeze(-1)
         vectors = edge_vectors(graph)
         d = distances(vectors).unsqueeze(-1)
-        attributes = torch.cat([d, edge_invariants(graph, self.edge_inputs, len(self.edge_inputs))], dim=-1) if self.edge_inputs else d
+        attributes = torch.cat([d, edge_invariants(graph, self.edge_inputs)], dim=-1) if self.edge_inputs else d
         return vectors / (1 + d), attributes, None

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import ClassVar, cast
+from typing import ClassVar, Unpack, cast
 
 import torch
 import torch.nn.functional as F
@@ -32,17 +32,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from intertwine.geometry import Graph
-from intertwine.nn import (
-    Backbone,
-    Convolution,
-    EdgeEmbedding,
-    FullyConnectedNet,
-    NodeEmbedding,
-    PolynomialCutoff,
-    SymmetricContraction,
-    VectorEmbedding,
-)
-from intertwine.nn.card import ModelCard
+from intertwine.nn import Backbone, Convolution, FullyConnectedNet, ModelCard, PolynomialCutoff, SymmetricContraction, VectorInputs
 from intertwine.nn.checks import check_degree, check_lmax, check_outputs, check_sizes, require_space
 from intertwine.nn.embedding import second_moment
 from intertwine.nn.self_interaction import Kinds, SelfInteraction, sort_kinds
@@ -114,17 +104,12 @@ class MACE(Backbone):
         hidden_lmax: largest degree of the features that layers hand on (0 to 2 in the paper).
         outputs: irreps of the last layer. "0e" alone is enough for energies, and makes that layer cheap.
         first_residual: whether the first layer adds W_z x as the others do; without, an atom that is alone has no features.
-        cutoff: r_c in A.
-        radial_size: number of radial functions (8 in the paper).
         radial_width: width of the hidden layers of radial networks (64 in the paper).
         radial_layers: how many of them (3 in the paper).
-        radial: "bessel" (the paper's) or "gaussian".
         envelope_power: p of the polynomial envelope (5 in the paper).
         average_degree: average number of neighbours, by which sums are divided.
-        species: atomic numbers known; None for all, () for nodes that are not atoms and all of one kind.
-        node_inputs: names of node invariants to embed (``geometry.NODE_INVARIANTS``).
-        edge_inputs: names of edge invariants that the radial networks see (``geometry.EDGE_INVARIANTS``).
-        vector_inputs: names of vector fields of the nodes, ``("vel",)`` for example, that start the vectors.
+        inputs: as of every model, :class:`~intertwine.nn.VectorInputs`; the paper's are 8 Bessel functions
+            and the polynomial envelope. Without species all nodes are of one kind.
 
     Raises:
         InputError: a size that is not positive, a negative degree, an output that no product of so few factors leads to.
@@ -139,6 +124,7 @@ class MACE(Backbone):
         paper="Batatia et al. 2022, arXiv:2206.07697",
     )
 
+    DEFAULTS = VectorInputs(radial_size=8)
     PRESETS: ClassVar[dict[str, dict[str, object]]] = {
         "small": {"width": 16, "correlation": 2, "radial_width": 32, "radial_layers": 2},
         "paper": {"width": 256, "lmax": 3, "hidden_lmax": 2},
@@ -154,39 +140,35 @@ class MACE(Backbone):
         outputs: str = "0e",
         first_residual: bool = True,
         cutoff: float = 5.0,
-        radial_size: int = 8,
+        *,
         radial_width: int = 64,
         radial_layers: int = 3,
-        radial: str = "bessel",
         envelope_power: int = 5,
         average_degree: float = 12.0,
-        species: Sequence[int] | None = None,
-        node_inputs: Sequence[str] = (),
-        edge_inputs: Sequence[str] = (),
-        vector_inputs: Sequence[str] = (),
+        **inputs: Unpack[VectorInputs],
     ) -> None:
-        super().__init__()
-        check_sizes(width=width, layers=layers, correlation=correlation, radial_size=radial_size)
+        super().__init__(cutoff, inputs)
+        check_sizes(width=width, layers=layers, correlation=correlation)
         check_sizes(radial_width=radial_width, radial_layers=radial_layers)
         for degree in (lmax, hidden_lmax):
             check_lmax(degree, "3 is usual, and hidden_lmax = 1")
         check_degree(average_degree)
-        self.cutoff, self.correlation = cutoff, correlation
-        self.embedding = NodeEmbedding(width, species, node_inputs)
+        self.correlation = correlation
+        self.embedding = self.embed_nodes(width)
         self.kinds = len(self.embedding.table.known) if self.embedding.table is not None else 1
-        self.edges = EdgeEmbedding(cutoff, radial_size, radial, "polynomial", edge_inputs)
-        self.edges.envelope = PolynomialCutoff(cutoff, envelope_power)
+        self.edges = self.embed_edges()
+        if self.given["cutoff_function"] == "polynomial":
+            self.edges.envelope = PolynomialCutoff(cutoff, envelope_power)
         edge = Irreps.spherical_harmonics(lmax)
         self.harmonics = SphericalHarmonics(edge, True, "component")
-        self.vector_inputs = tuple(vector_inputs)
-        self.vectors = VectorEmbedding(width, self.vector_inputs) if self.vector_inputs else None
+        self.vectors = self.embed_vectors(width)
         radials = [self.edges.width, *[radial_width] * radial_layers]
-        square = 3 / cutoff**3 if radial == "bessel" else 1.0  # where neighbours have a uniform density
-        variance = second_moment(self.edges.width, radial_size, square)
+        square = 3 / cutoff**3 if self.given["radial"] == "bessel" else 1.0  # where neighbours have a uniform density
+        variance = second_moment(self.edges.width, self.edges.functions, square)
         hidden = Irreps([(width, ir) for _, ir in Irreps.spherical_harmonics(hidden_lmax)])
         last = Irreps([(width, ir) for _, ir in Irreps(outputs).regroup()])
         check_outputs(last, last)
-        current = Irreps([(width, "0e"), *([(width, "1o")] if self.vector_inputs else [])])
+        current = Irreps([(width, "0e"), *([(width, "1o")] if self.vectors is not None else [])])
         correlated, common = Irreps([(width, ir) for _, ir in edge]), (radials, variance, average_degree, self.kinds)
         self.layers, total = nn.ModuleList(), Irreps()
         for number in range(layers):

@@ -14,18 +14,15 @@ distance joins e_ij, as in the paper's section 5.2, and it becomes a model of st
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
-from typing import ClassVar
+from typing import ClassVar, Unpack
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from intertwine.geometry import Graph, edge_invariants
-from intertwine.nn import MLP, Backbone, EdgeEmbedding, NodeEmbedding
-from intertwine.nn.card import ModelCard
-from intertwine.nn.checks import check_edge_inputs, check_sizes
+from intertwine.nn import MLP, Backbone, ModelCard, RadialInputs, check_sizes
 from intertwine.nn.kernel_convolution import KernelConvolution
 from intertwine.nn.recurrent import GRUCell
 from intertwine.o3 import Irreps
@@ -59,23 +56,11 @@ class MPNN(Backbone):
         layers: steps T (3 to 8 in the paper).
         cutoff: None does not look at positions; a length r_c in A connects what is nearer and gives the edges radial functions.
         edge_width: hidden units of the edge network.
-        radial_size: number of radial functions, with a cutoff.
-        radial: "bessel" or "gaussian".
-        cutoff_function: "polynomial" (forces without a kink) or "cosine".
-        species: atomic numbers known; None for all, () for nodes that are not atoms.
-        node_inputs: names of node invariants to embed (``geometry.NODE_INVARIANTS``), or "x".
-        edge_inputs: names of edge invariants that A sees (``geometry.EDGE_INVARIANTS``), or "edge_attr".
-        node_columns: number of columns of the node inputs in all; needed where "x" is among them.
-        edge_columns: number of columns of the edge inputs in all; needed where "edge_attr" is among them.
+        inputs: as of every model, :class:`~intertwine.nn.RadialInputs`; A sees radial functions if there is a cutoff.
     """
 
     CARD = ModelCard(
-        message="linear",
-        domain="graph",
-        geometry="none",
-        body_order=2,
-        symmetry="S(n)",
-        paper="Gilmer et al. 2017, arXiv:1704.01212",
+        message="linear", domain="graph", geometry="none", body_order=2, symmetry="S(n)", paper="Gilmer et al. 2017, arXiv:1704.01212"
     )
     PRESETS: ClassVar[dict[str, dict[str, object]]] = {
         "small": {"width": 32, "layers": 3},
@@ -83,28 +68,15 @@ class MPNN(Backbone):
     }
 
     def __init__(
-        self,
-        width: int = 64,
-        layers: int = 3,
-        cutoff: float | None = None,
-        edge_width: int = 32,
-        radial_size: int = 20,
-        radial: str = "bessel",
-        cutoff_function: str = "polynomial",
-        species: Sequence[int] | None = None,
-        node_inputs: Sequence[str] = (),
-        edge_inputs: Sequence[str] = (),
-        node_columns: int | None = None,
-        edge_columns: int | None = None,
+        self, width: int = 64, layers: int = 3, cutoff: float | None = None, edge_width: int = 32, **inputs: Unpack[RadialInputs]
     ) -> None:
-        super().__init__()
-        check_sizes(width=width, layers=layers, edge_width=edge_width, radial_size=radial_size)
-        self.cutoff, self.steps = cutoff, layers
+        super().__init__(cutoff, inputs)
+        check_sizes(width=width, layers=layers, edge_width=edge_width)
+        self.steps = layers
         self.irreps_out = Irreps(f"{width}x0e")
-        self.embedding = NodeEmbedding(width, species, node_inputs, node_columns)
-        self.edge_inputs, self.edge_columns = check_edge_inputs(edge_inputs), len(edge_inputs) if edge_columns is None else edge_columns
-        self.edges = None if cutoff is None else EdgeEmbedding(cutoff, radial_size, radial, cutoff_function, edge_inputs, edge_columns)
-        columns = self.edge_columns if self.edges is None else self.edges.width
+        self.embedding = self.embed_nodes(width)
+        self.edges = None if cutoff is None else self.embed_edges()
+        columns = sum(self.edge_inputs.values()) if self.edges is None else self.edges.width
         self.network = MLP([columns, edge_width, edge_width], last=True) if columns else None
         self.layer = MPNNLayer(width, 1 + (edge_width if columns else 0))
 
@@ -131,6 +103,6 @@ class MPNN(Backbone):
             edges = self.edges(graph)
             attributes, envelope = edges.attributes, edges.envelope
         else:
-            attributes = edge_invariants(graph, self.edge_inputs, self.edge_columns)
+            attributes = edge_invariants(graph, self.edge_inputs)
             envelope = attributes.new_ones(len(attributes), 1)
         return envelope if self.network is None else torch.cat([self.network(attributes), torch.ones_like(envelope)], dim=-1) * envelope

@@ -18,7 +18,7 @@ eq. 2 to 7; a special case of the steerable group convolution of the lecture "St
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar
+from typing import ClassVar, Unpack
 
 import torch
 import torch.nn.functional as F
@@ -26,11 +26,12 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from intertwine.geometry import Graph
-from intertwine.nn import Backbone, Convolution, EdgeEmbedding, FullyConnectedNet, Gate, NodeEmbedding, VectorEmbedding
-from intertwine.nn.card import ModelCard
-from intertwine.nn.checks import check_outputs, check_sizes, hidden_irreps, products, require_space
+from intertwine.nn import Backbone, Convolution, FullyConnectedNet, ModelCard, VectorInputs
+from intertwine.nn.checks import check_sizes, hidden_irreps, require_space
 from intertwine.nn.embedding import second_moment
 from intertwine.nn.self_interaction import Kinds, SelfInteraction, sort_kinds
+from intertwine.nn.stack import stacked
+from intertwine.nn.steerable_mlp import reached, steerable_gate
 from intertwine.numerics import InputError, choose
 from intertwine.o3 import Irreps, Linear, SphericalHarmonics
 from intertwine.o3.blocks import join_blocks, split_blocks
@@ -62,12 +63,7 @@ class NequIPLayer(nn.Module):
         gate: str = "silu",
     ) -> None:
         super().__init__()
-        reached = {out for _, ir in irreps_in for _, other in irreps_edge for out in ir * other}
-        kept = Irreps([(mul, ir) for mul, ir in wanted if ir in reached])
-        scalars, gated = Irreps([b for b in kept if not b.ir.l]), Irreps([b for b in kept if b.ir.l])
-        gates = Irreps([(gated.num_irreps, "0e")]) if len(gated) else Irreps()
-        functions = [F.silu if ir.p == 1 else torch.tanh for _, ir in scalars]
-        self.gate = Gate(scalars, functions, gates, [GATES[gate]] * len(gates), gated, layout="ir_mul")
+        self.gate = steerable_gate(reached(irreps_in, irreps_edge, wanted), gate=GATES[gate])
         self.irreps_in, self.irreps_out = irreps_in, self.gate.irreps_out
         self.up = Linear(irreps_in, irreps_in, layout="ir_mul")
         self.convolution = Convolution(irreps_in, irreps_edge, self.gate.irreps_in, average_degree=average_degree)
@@ -99,19 +95,12 @@ class NequIP(Backbone):
         outputs: irreps of the result. "0e" alone is enough for energies, and makes the last layer cheap.
         attributes: size of the embedding of species; None for as many as there are scalars.
         first_self_interaction: whether the first layer has one, too; without, an atom that is alone has no features.
-        cutoff: r_c in A.
-        radial_size: number of radial functions (8 in the paper).
         radial_width: width of the hidden layers of radial networks.
         radial_layers: how many of them.
-        radial: "bessel" (the paper's) or "gaussian".
-        cutoff_function: "polynomial" (the paper's, p = 6) or "cosine".
         average_degree: average number of neighbours, to which sums are scaled.
-        species: atomic numbers known; None for all, () for nodes that are not atoms.
-        node_inputs: names of node invariants to embed (``geometry.NODE_INVARIANTS``).
-        edge_inputs: names of edge invariants that the radial networks see (``geometry.EDGE_INVARIANTS``).
-        vector_inputs: names of vector fields of the nodes, ``("vel",)`` for example, that start the vectors.
         gate: function of the gates: "silu" (the paper's), or "sigmoid", with which features do not grow with the square of what goes in:
             better where some nodes are given much larger vectors than others.
+        inputs: as of every model, :class:`~intertwine.nn.VectorInputs`; in the paper 8 Bessel functions and the polynomial envelope, p = 6.
 
     Raises:
         InputError: a size that is not positive, irreps without scalars, an output that no path leads to.
@@ -128,6 +117,7 @@ class NequIP(Backbone):
 
     irreps_out: Irreps
 
+    DEFAULTS = VectorInputs(radial_size=8)
     PRESETS: ClassVar[dict[str, dict[str, object]]] = {
         "small": {"width": 16, "layers": 3, "lmax": 1, "parity": False, "radial_width": 32},
         "paper": {"width": 32, "layers": 4, "lmax": 3, "parity": True, "radial_width": 64, "radial_layers": 2, "outputs": "0e"},
@@ -144,46 +134,37 @@ class NequIP(Backbone):
         attributes: int | None = None,
         first_self_interaction: bool = True,
         cutoff: float = 5.0,
-        radial_size: int = 8,
+        *,
         radial_width: int = 64,
         radial_layers: int = 1,
-        radial: str = "bessel",
-        cutoff_function: str = "polynomial",
         average_degree: float = 12.0,
-        species: Sequence[int] | None = None,
-        node_inputs: Sequence[str] = (),
-        edge_inputs: Sequence[str] = (),
-        vector_inputs: Sequence[str] = (),
         gate: str = "silu",
+        **inputs: Unpack[VectorInputs],
     ) -> None:
-        super().__init__()
+        super().__init__(cutoff, inputs)
         choose(gate, GATES, kind="function of gates", where="gate")
-        check_sizes(width=width, layers=layers, radial_size=radial_size, radial_width=radial_width, radial_layers=radial_layers)
+        check_sizes(width=width, layers=layers, radial_width=radial_width, radial_layers=radial_layers)
         if attributes is not None and attributes < 1:
             raise InputError(f"{attributes} attributes", where="attributes", remedy="give 1 or more, or none for as many as scalars.")
-        self.cutoff = cutoff
         hidden, edge = _hidden(width, lmax, parity, irreps), Irreps.spherical_harmonics(lmax)
         scalars = attributes or hidden.count("0e")
-        self.embedding = NodeEmbedding(scalars, species, node_inputs)
-        self.edges = EdgeEmbedding(cutoff, radial_size, radial, cutoff_function, edge_inputs)
+        self.embedding, self.edges = self.embed_nodes(scalars), self.embed_edges()
         self.harmonics = SphericalHarmonics(edge, True, "component")
-        self.vector_inputs = tuple(vector_inputs)
         vectors = hidden.count("1o") or scalars
-        self.vectors = VectorEmbedding(vectors, self.vector_inputs) if self.vector_inputs else None
+        self.vectors = self.embed_vectors(vectors)
         last = Irreps([(hidden.count(ir) or hidden.count("0e"), ir) for _, ir in Irreps(outputs).regroup()])
         widths = [self.edges.width, *[radial_width] * radial_layers]
         # as small a start as that of the package nequip at 5 A, where it takes (2 / r_c) sin(n pi d / r_c) / d to have variance 1
-        variance = second_moment(self.edges.width, radial_size, 2.5 * (5 / cutoff) ** 3 if radial == "bessel" else 1.0)
-        current = Irreps([(scalars, "0e"), *([(vectors, "1o")] if self.vector_inputs else [])])
-        self.layers = nn.ModuleList()
-        for number in range(layers):
+        variance = second_moment(
+            self.edges.width, self.edges.functions, 2.5 * (5 / cutoff) ** 3 if self.given["radial"] == "bessel" else 1.0
+        )
+        current = Irreps([(scalars, "0e"), *([(vectors, "1o")] if self.vectors is not None else [])])
+
+        def layer(number: int, irreps: Irreps, wanted: Irreps) -> NequIPLayer:
             kinds = scalars if number or first_self_interaction else 0
-            wanted = hidden if number < layers - 1 else last
-            layer = NequIPLayer(current, edge, wanted, widths, variance, average_degree, kinds, gate)
-            self.layers.append(layer)
-            before, current = current, layer.irreps_out
-        check_outputs(last, current, could=products(before, edge))
-        self.irreps_out = current
+            return NequIPLayer(irreps, edge, wanted, widths, variance, average_degree, kinds, gate)
+
+        self.layers, self.irreps_out = stacked(layer, current, [hidden] * (layers - 1) + [last], edge)
 
     def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:
         require_space(graph)

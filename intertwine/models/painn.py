@@ -14,16 +14,14 @@ symmetry makes a vector vanish, on the carbon of methane for one. Schütt, Unke 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Unpack
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from intertwine.geometry import Graph
-from intertwine.nn import MLP, Backbone, EdgeEmbedding, MessagePassing, NodeEmbedding, VectorEmbedding
-from intertwine.nn.card import ModelCard
+from intertwine.nn import MLP, Backbone, MessagePassing, ModelCard, VectorInputs
 from intertwine.nn.checks import check_sizes, check_smoothing, require_space
 from intertwine.numerics import safe
 from intertwine.o3 import Irreps
@@ -72,23 +70,12 @@ class PaiNN(Backbone):
     Args:
         width: features F, scalars and vectors alike (128 in the paper; 64 learns faster on a CPU).
         layers: message and update blocks (3 in the paper).
-        cutoff: r_c in A.
-        radial_size: number of radial functions (20 in the paper).
-        radial: "bessel" (the paper's) or "gaussian".
-        cutoff_function: "polynomial" (forces without a kink) or "cosine" (the paper's).
-        species: atomic numbers known; None for all, () for nodes that are not atoms.
-        node_inputs: names of node invariants to embed (``geometry.NODE_INVARIANTS``).
-        edge_inputs: names of edge invariants that the filter sees (``geometry.EDGE_INVARIANTS``).
-        vector_inputs: names of vector fields of the nodes, ``("vel",)`` for example, that start the vectors.
         smoothing: epsilon of the norm, in units of the features.
+        inputs: as of every model, :class:`~intertwine.nn.VectorInputs`; in the paper 20 Bessel functions and the cosine envelope.
     """
 
     CARD = ModelCard(
-        message="linear",
-        geometry="vector",
-        body_order=3,
-        symmetry="E(3)",
-        paper="Schütt, Unke, Gastegger 2021, arXiv:2102.03150",
+        message="linear", geometry="vector", body_order=3, symmetry="E(3)", paper="Schütt, Unke, Gastegger 2021, arXiv:2102.03150"
     )
     PRESETS: ClassVar[dict[str, dict[str, object]]] = {
         "small": {"width": 32, "layers": 2},
@@ -96,28 +83,14 @@ class PaiNN(Backbone):
     }
 
     def __init__(
-        self,
-        width: int = 64,
-        layers: int = 3,
-        cutoff: float = 5.0,
-        radial_size: int = 20,
-        radial: str = "bessel",
-        cutoff_function: str = "polynomial",
-        species: Sequence[int] | None = None,
-        node_inputs: Sequence[str] = (),
-        edge_inputs: Sequence[str] = (),
-        vector_inputs: Sequence[str] = (),
-        smoothing: float = 0.1,
+        self, width: int = 64, layers: int = 3, cutoff: float = 5.0, *, smoothing: float = 0.1, **inputs: Unpack[VectorInputs]
     ) -> None:
-        super().__init__()
-        check_sizes(width=width, layers=layers, radial_size=radial_size)
+        super().__init__(cutoff, inputs)
+        check_sizes(width=width, layers=layers)
         check_smoothing(smoothing)
-        self.cutoff = cutoff
         self.irreps_out = Irreps(f"{width}x0e+{width}x1o")
-        self.embedding = NodeEmbedding(width, species, node_inputs)
-        self.edges = EdgeEmbedding(cutoff, radial_size, radial, cutoff_function, edge_inputs)
-        self.vector_inputs = tuple(vector_inputs)
-        self.vectors = VectorEmbedding(width, self.vector_inputs) if self.vector_inputs else None
+        self.embedding, self.edges = self.embed_nodes(width), self.embed_edges()
+        self.vectors = self.embed_vectors(width)
         self.layers = nn.ModuleList(PaiNNLayer(width, self.edges.width, smoothing) for _ in range(layers))
 
     def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:

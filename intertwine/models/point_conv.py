@@ -14,20 +14,18 @@ hold equivariant ones against, and certificates of it say so: "not claimed and n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Unpack
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from intertwine.geometry import Graph, vector_field
+from intertwine.geometry import Graph, vector_fields
 from intertwine.groups import Cartesian, DirectSum
-from intertwine.nn import MLP, Backbone, EdgeEmbedding, NodeEmbedding
-from intertwine.nn.card import ModelCard
-from intertwine.nn.checks import check_sizes
+from intertwine.nn import MLP, Backbone, ModelCard, VectorInputs, check_sizes
+from intertwine.nn.checks import require_space
 from intertwine.nn.kernel_convolution import KernelConvolution
-from intertwine.numerics import GeometryError, segment
+from intertwine.numerics import segment
 from intertwine.o3 import Irreps
 
 
@@ -62,27 +60,16 @@ class PointConv(Backbone):
     Args:
         width: features F of a node.
         layers: convolutions.
-        cutoff: r_c in A.
         functions: functions of the kernel (16 to 32 in the paper).
-        radial_size: number of radial functions that the kernel sees besides x_j - x_i: sharper than coordinates at short range.
-        radial: "bessel" or "gaussian".
-        cutoff_function: "polynomial" (forces without a kink) or "cosine".
         density: the paper's inverse-density scale.
         vectors: vectors of a node among the outputs.
         dimension: n, the dimension of space.
-        species: atomic numbers known; None for all, () for nodes that are not atoms.
-        node_inputs: names of node invariants to embed (``geometry.NODE_INVARIANTS``).
-        edge_inputs: names of edge invariants that the kernel sees (``geometry.EDGE_INVARIANTS``).
-        vector_inputs: names of vector fields of the nodes, ``("vel",)`` for example, whose components are embedded.
+        inputs: as of every model, :class:`~intertwine.nn.VectorInputs`; radial functions, which the kernel sees besides
+            x_j - x_i, are sharper than coordinates at short range.
     """
 
-    CARD = ModelCard(
-        message="linear",
-        geometry="vector",
-        body_order=2,
-        symmetry="T(n)",
-        paper="Wu, Qi, Fuxin 2019, arXiv:1811.07246",
-    )
+    CARD = ModelCard(message="linear", geometry="vector", body_order=2, symmetry="T(n)", paper="Wu, Qi, Fuxin 2019, arXiv:1811.07246")
+    DEFAULTS = VectorInputs(radial_size=8)
     PRESETS: ClassVar[dict[str, dict[str, object]]] = {
         "small": {"width": 32, "layers": 2},
         "paper": {"width": 128, "layers": 4, "functions": 32},
@@ -94,37 +81,28 @@ class PointConv(Backbone):
         layers: int = 3,
         cutoff: float = 5.0,
         functions: int = 16,
-        radial_size: int = 8,
-        radial: str = "bessel",
-        cutoff_function: str = "polynomial",
+        *,
         density: bool = True,
         vectors: int = 1,
         dimension: int = 3,
-        species: Sequence[int] | None = None,
-        node_inputs: Sequence[str] = (),
-        edge_inputs: Sequence[str] = (),
-        vector_inputs: Sequence[str] = (),
+        **inputs: Unpack[VectorInputs],
     ) -> None:
-        super().__init__()
-        check_sizes(width=width, layers=layers, functions=functions, radial_size=radial_size, dimension=dimension, vectors=1 + vectors)
-        self.cutoff, self.dimension = cutoff, dimension
+        super().__init__(cutoff, inputs)
+        check_sizes(width=width, layers=layers, functions=functions, dimension=dimension, vectors=1 + vectors)
+        self.dimension = dimension
         terms = tuple((mul, Cartesian(rank, dimension=dimension)) for mul, rank in ((width, 0), (vectors, 1)) if mul)
         self.irreps_out = Irreps(f"{width}x0e+{vectors}x1o" if vectors else f"{width}x0e") if dimension == 3 else DirectSum(terms)
-        self.embedding = NodeEmbedding(width, species, node_inputs)
-        self.edges = EdgeEmbedding(cutoff, radial_size, radial, cutoff_function, edge_inputs)
-        self.vector_inputs = tuple(vector_inputs)
-        self.inward = nn.Linear(dimension * len(self.vector_inputs), width, bias=False) if self.vector_inputs else None
-        inputs = dimension + self.edges.width
-        self.layers = nn.ModuleList(PointConvLayer(width, inputs, functions, density) for _ in range(layers))
+        self.embedding, self.edges = self.embed_nodes(width), self.embed_edges()
+        self.inward = nn.Linear(dimension * sum(self.vector_inputs.values()), width, bias=False) if self.vector_inputs else None
+        seen = dimension + self.edges.width
+        self.layers = nn.ModuleList(PointConvLayer(width, seen, functions, density) for _ in range(layers))
         self.outward = nn.Linear(width, dimension * vectors, bias=False) if vectors else None
 
     def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:
-        if graph.dimension != self.dimension:
-            what = f"nodes in {graph.dimension} dimensions, the model is for {self.dimension}"
-            raise GeometryError(what, where="pos", remedy="set the model's `dimension`.")
+        require_space(graph, self.dimension)
         f, edges = self.embedding(graph), self.edges(graph)
         if self.inward is not None:
-            f = f + self.inward(torch.cat([vector_field(graph, name) for name in self.vector_inputs], dim=-1))
+            f = f + self.inward(torch.cat(vector_fields(graph, self.vector_inputs), dim=-1))
         density = 1 + segment.sum(edges.envelope, graph.edge_index[1], graph.num_nodes)
         a_ij = (torch.cat([edges.vectors / self.cutoff, edges.attributes], dim=-1), edges.envelope, 1 / density)
         for layer in self.layers:

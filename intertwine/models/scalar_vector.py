@@ -18,19 +18,17 @@ are absent.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from intertwine.geometry import Graph
-from intertwine.nn import MLP, Backbone, EdgeEmbedding, MessagePassing, NodeEmbedding
-from intertwine.nn.card import ModelCard
+from intertwine.nn import MLP, Backbone, MessagePassing, ModelCard, VectorInputs
 from intertwine.nn.checks import check_degree, check_sizes, check_smoothing, require_space
 from intertwine.nn.edge_mlp import EdgeMLP
-from intertwine.nn.scalar_vector import VectorEmbedding, join
+from intertwine.nn.scalar_vector import join
 from intertwine.numerics import safe
 from intertwine.o3 import Irreps
 
@@ -89,16 +87,9 @@ class ScalarVector(Backbone):
     Args:
         width: features F, scalars and vectors alike.
         layers: number of layers.
-        cutoff: r_c in A.
-        radial_size: number of radial functions.
-        radial: "bessel" or "gaussian".
-        cutoff_function: "polynomial" (forces without a kink) or "cosine".
-        species: atomic numbers known; None for all, () for nodes that are not atoms.
-        node_inputs: names of node invariants to embed (``geometry.NODE_INVARIANTS``).
-        edge_inputs: names of edge invariants that messages see (``geometry.EDGE_INVARIANTS``).
-        vector_inputs: names of vector fields of the nodes, ``("vel",)`` for example, that start the vectors.
         average_degree: average number of neighbours; sums are divided by its square root, a constant.
         smoothing: epsilon of the norm, in units of the features.
+        inputs: as of every model, :class:`~intertwine.nn.VectorInputs`; messages see the invariants of edges.
     """
 
     CARD = ModelCard(
@@ -115,25 +106,19 @@ class ScalarVector(Backbone):
         width: int = 64,
         layers: int = 3,
         cutoff: float = 5.0,
-        radial_size: int = 20,
-        radial: str = "bessel",
-        cutoff_function: str = "polynomial",
-        species: Sequence[int] | None = None,
-        node_inputs: Sequence[str] = (),
-        edge_inputs: Sequence[str] = (),
-        vector_inputs: Sequence[str] = (),
+        *,
         average_degree: float = 16.0,
         smoothing: float = 0.1,
+        **inputs: Unpack[VectorInputs],
     ) -> None:
-        super().__init__()
-        check_sizes(width=width, layers=layers, radial_size=radial_size)
+        super().__init__(cutoff, inputs)
+        check_sizes(width=width, layers=layers)
         check_smoothing(smoothing)
         check_degree(average_degree)
-        self.cutoff, self.width = cutoff, width
+        self.width = width
         self.irreps_out = Irreps(f"{width}x0e+{width}x1o")
-        self.embedding = NodeEmbedding(width, species, node_inputs)
-        self.edges = EdgeEmbedding(cutoff, radial_size, radial, cutoff_function, edge_inputs)
-        self.vectors = VectorEmbedding(width, vector_inputs) if len(vector_inputs) else None
+        self.embedding, self.edges = self.embed_nodes(width), self.embed_edges()
+        self.vectors = self.embed_vectors(width)
         scale, given = average_degree**-0.5, self.vectors is not None
         self.layers = nn.ModuleList(ScalarVectorLayer(width, self.edges.width, given or k > 0, scale, smoothing) for k in range(layers))
 

@@ -10,16 +10,13 @@ Schütt et al., NeurIPS 2017 (arXiv:1706.08566), eq. 1 and 2, figure 2; lecture 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Unpack
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from intertwine.geometry import Graph
-from intertwine.nn import MLP, Backbone, EdgeEmbedding, MessagePassing, NodeEmbedding, shifted_softplus
-from intertwine.nn.card import ModelCard
-from intertwine.nn.checks import check_sizes
+from intertwine.nn import MLP, Backbone, MessagePassing, ModelCard, RadialInputs, check_sizes, shifted_softplus
 from intertwine.o3 import Irreps
 
 
@@ -55,45 +52,21 @@ class SchNet(Backbone):
     Args:
         width: features F of a node (64 in the paper, 128 in later work).
         layers: interaction blocks.
-        cutoff: r_c in A.
-        radial_size: number of radial functions.
-        radial: "gaussian" (the paper's) or "bessel".
-        cutoff_function: "polynomial" (forces without a kink) or "cosine".
-        species: atomic numbers known; None for all, () for nodes that are not atoms.
-        node_inputs: names of node invariants to embed (``geometry.NODE_INVARIANTS``).
-        edge_inputs: names of edge invariants that the filter sees (``geometry.EDGE_INVARIANTS``).
+        inputs: as of every model, :class:`~intertwine.nn.RadialInputs`; Gaussians are the paper's.
     """
 
-    CARD = ModelCard(
-        message="linear",
-        geometry="distance",
-        body_order=2,
-        symmetry="E(n)",
-        paper="Schütt et al. 2017, arXiv:1706.08566",
-    )
+    CARD = ModelCard(message="linear", geometry="distance", body_order=2, symmetry="E(n)", paper="Schütt et al. 2017, arXiv:1706.08566")
+    DEFAULTS = RadialInputs(radial_size=50, radial="gaussian")
     PRESETS: ClassVar[dict[str, dict[str, object]]] = {
         "small": {"width": 64, "layers": 3, "radial_size": 32},
         "paper": {"width": 64, "layers": 3, "radial_size": 300, "cutoff": 30.0},
     }
 
-    def __init__(
-        self,
-        width: int = 128,
-        layers: int = 4,
-        cutoff: float = 5.0,
-        radial_size: int = 50,
-        radial: str = "gaussian",
-        cutoff_function: str = "polynomial",
-        species: Sequence[int] | None = None,
-        node_inputs: Sequence[str] = (),
-        edge_inputs: Sequence[str] = (),
-    ) -> None:
-        super().__init__()
-        check_sizes(width=width, layers=layers, radial_size=radial_size)
-        self.cutoff = cutoff
+    def __init__(self, width: int = 128, layers: int = 4, cutoff: float = 5.0, **inputs: Unpack[RadialInputs]) -> None:
+        super().__init__(cutoff, inputs)
+        check_sizes(width=width, layers=layers)
         self.irreps_out = Irreps(f"{width}x0e")
-        self.embedding = NodeEmbedding(width, species, node_inputs)
-        self.edges = EdgeEmbedding(cutoff, radial_size, radial, cutoff_function, edge_inputs)
+        self.embedding, self.edges = self.embed_nodes(width), self.embed_edges()
         self.layers = nn.ModuleList(SchNetLayer(width, self.edges.width) for _ in range(layers))
 
     def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:

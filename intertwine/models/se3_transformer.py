@@ -24,7 +24,7 @@ the same paths are there, and reflections are a symmetry too.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Unpack
 
 import torch
 import torch.nn.functional as F
@@ -32,12 +32,12 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from intertwine.geometry import Graph, edge_vectors
-from intertwine.nn import Backbone, Convolution, EdgeEmbedding, FullyConnectedNet, Gate, NodeEmbedding
+from intertwine.nn import Backbone, Convolution, EdgeEmbedding, FullyConnectedNet, ModelCard, VectorInputs
 from intertwine.nn.attention import edge_softmax
-from intertwine.nn.card import ModelCard
-from intertwine.nn.checks import check_lmax, check_outputs, check_sizes, hidden_irreps, products, require_space
+from intertwine.nn.checks import check_lmax, check_sizes, hidden_irreps, require_space
 from intertwine.nn.embedding import AnyDistance, gaussian_square, second_moment
-from intertwine.nn.scalar_vector import VectorEmbedding
+from intertwine.nn.stack import stacked
+from intertwine.nn.steerable_mlp import reached, steerable_gate
 from intertwine.numerics import InputError
 from intertwine.o3 import Irreps, Linear, SphericalHarmonics
 from intertwine.o3.blocks import join_blocks, split_blocks
@@ -127,12 +127,7 @@ class SE3Layer(nn.Module):
         variance: float,
     ) -> None:
         super().__init__()
-        reached = {out for _, ir in irreps_in for _, other in irreps_edge for out in ir * other}
-        kept = Irreps([(mul, ir) for mul, ir in wanted if ir in reached])
-        scalars, gated = Irreps([b for b in kept if not b.ir.l]), Irreps([b for b in kept if b.ir.l])
-        gates = Irreps([(gated.num_irreps, "0e")]) if len(gated) else Irreps()
-        functions = [F.silu if ir.p == 1 else torch.tanh for _, ir in scalars]
-        self.gate = Gate(scalars, functions, gates, [torch.sigmoid] * len(gates), gated, layout="ir_mul")
+        self.gate = steerable_gate(reached(irreps_in, irreps_edge, wanted))
         self.irreps_out = self.gate.irreps_out
         self.attention = SE3Attention(irreps_in, irreps_edge, self.gate.irreps_in, heads, keys, radial, variance)
         self.self_interaction = Linear(irreps_in, self.gate.irreps_in, layout="ir_mul")
@@ -161,27 +156,19 @@ class SE3Transformer(Backbone):
         parity: whether features have irreps of both parities; without, only those of harmonics (0e, 1o, 2e, ...).
         outputs: irreps of the result. "0e" alone is enough for energies, and makes the last layer cheap.
         cutoff: r_c in A; None connects all pairs: the paper's particles, with weights that sum to one.
-        radial_size: number of radial functions.
         radial_width: width of the hidden layer of the radial networks.
-        radial: "gaussian" or "bessel". cutoff_function: "polynomial" or "cosine".
         scale: without a cutoff, a typical distance.
-        species: atomic numbers known; None for all, () for nodes that are not atoms.
-        node_inputs: names of node invariants to embed (``geometry.NODE_INVARIANTS``).
-        edge_inputs: names of edge invariants that the radial networks see (``geometry.EDGE_INVARIANTS``).
-        vector_inputs: names of vector fields of the nodes, ``("vel",)`` for example, that start the vectors.
+        inputs: as of every model, :class:`~intertwine.nn.VectorInputs`; the radial networks see the invariants of edges.
 
     Raises:
         InputError: a size that is not positive, heads that do not divide the channels, an output that no path leads to.
     """
 
     CARD = ModelCard(
-        message="nonlinear",
-        geometry="spherical tensor",
-        body_order=2,
-        symmetry="E(3)",
-        paper="Fuchs et al. 2020, arXiv:2006.10503",
+        message="nonlinear", geometry="spherical tensor", body_order=2, symmetry="E(3)", paper="Fuchs et al. 2020, arXiv:2006.10503"
     )
 
+    DEFAULTS = VectorInputs(radial_size=12, radial="gaussian")
     PRESETS: ClassVar[dict[str, dict[str, object]]] = {
         "small": {"width": 16, "layers": 2, "lmax": 1, "heads": 2, "keys": 8, "radial_width": 32},
         "paper": {"width": 32, "layers": 7, "lmax": 3, "heads": 8, "keys": 16, "radial_width": 32},
@@ -197,44 +184,34 @@ class SE3Transformer(Backbone):
         parity: bool = False,
         outputs: str = "0e+1o",
         cutoff: float | None = 5.0,
-        radial_size: int = 12,
+        *,
         radial_width: int = 64,
-        radial: str = "gaussian",
-        cutoff_function: str = "polynomial",
         scale: float = 2.0,
-        species: Sequence[int] | None = None,
-        node_inputs: Sequence[str] = (),
-        edge_inputs: Sequence[str] = (),
-        vector_inputs: Sequence[str] = (),
+        **inputs: Unpack[VectorInputs],
     ) -> None:
-        super().__init__()
-        check_sizes(width=width, layers=layers, heads=heads, keys=keys, radial_size=radial_size, radial_width=radial_width)
+        super().__init__(cutoff, inputs)
+        check_sizes(width=width, layers=layers, heads=heads, keys=keys, radial_width=radial_width)
         check_lmax(lmax)
         if width % heads or keys % heads:
             raise InputError(f"{heads} heads for {width} channels and {keys} of keys", where="heads", remedy="give a divisor of both.")
-        self.cutoff = cutoff
-        self.embedding = NodeEmbedding(width, species, node_inputs)
-        self.edges: EdgeEmbedding | AnyDistance
-        if cutoff is None:
-            self.edges = AnyDistance(radial_size, scale, edge_inputs)
-        else:
-            self.edges = EdgeEmbedding(cutoff, radial_size, radial, cutoff_function, edge_inputs)
+        self.embedding = self.embed_nodes(width)
+        self.edges: EdgeEmbedding | AnyDistance = self.embed_pairs(scale) if cutoff is None else self.embed_edges()
         edge = Irreps.spherical_harmonics(lmax)
         self.harmonics = SphericalHarmonics(edge, True, "component")
-        self.start = VectorEmbedding(width, vector_inputs) if len(vector_inputs) else None
+        self.start = self.embed_vectors(width)
         hidden = hidden_irreps(width, lmax, parity)
         last = Irreps([(width, ir) for _, ir in Irreps(outputs).regroup()])
-        square = 3 / cutoff**3 if radial == "bessel" and cutoff is not None else gaussian_square(radial_size)  # mean of e_k^2, about
-        variance = second_moment(self.edges.width, radial_size, square)
+        square = (
+            3 / cutoff**3 if self.given["radial"] == "bessel" and cutoff is not None else gaussian_square(self.edges.functions)
+        )  # mean of e_k^2, about
+        variance = second_moment(self.edges.width, self.edges.functions, square)
         current = Irreps([(width, "0e"), *([(width, "1o")] if self.start is not None else [])])
-        self.layers = nn.ModuleList()
-        for number in range(layers):
-            wanted = hidden if number < layers - 1 else last
-            layer = SE3Layer(current, edge, wanted, heads, keys, [self.edges.width, radial_width], variance)
-            self.layers.append(layer)
-            before, current = current, layer.irreps_out
-        check_outputs(last, current, could=products(before, edge))
-        self.irreps_out = self.reached = current
+
+        def layer(_: int, irreps: Irreps, wanted: Irreps) -> SE3Layer:
+            return SE3Layer(irreps, edge, wanted, heads, keys, [self.edges.width, radial_width], variance)
+
+        self.layers, self.reached = stacked(layer, current, [hidden] * (layers - 1) + [last], edge)
+        self.irreps_out = self.reached
 
     def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:
         require_space(graph)

@@ -22,19 +22,18 @@ attributes); "equivariant (steerable) message passing" of lecture 3.3. The paper
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, Unpack
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from intertwine.geometry import Graph, centred, edge_vectors, vector_field
+from intertwine.geometry import Graph, centred, edge_vectors, vector_fields
+from intertwine.nn import Backbone, ModelCard, VectorInputs
 from intertwine.nn.attention import edge_mean
-from intertwine.nn.backbone import Backbone
-from intertwine.nn.card import ModelCard
-from intertwine.nn.checks import check_degree, check_edge_inputs, check_lmax, check_outputs, check_sizes, hidden_irreps, require_space
-from intertwine.nn.embedding import AnyDistance, EdgeEmbedding, NodeEmbedding, gaussian_square
+from intertwine.nn.checks import check_degree, check_lmax, check_outputs, check_sizes, hidden_irreps, require_space
+from intertwine.nn.embedding import AnyDistance, EdgeEmbedding, gaussian_square
 from intertwine.nn.steerable_linear import GatheredSteerableLinear, SteerableLinear
 from intertwine.nn.steerable_mlp import SteerableMLP, reached, steerable_gate
 from intertwine.numerics import InputError, safe, segment
@@ -103,17 +102,12 @@ class SEGNN(Backbone):
         parity: whether features have irreps of both parities; without, only those of harmonics (0e, 1o, 2e, ...).
         outputs: irreps of the result.
         cutoff: r_c in A; None connects all pairs (the paper's particles).
-        radial_size: number of radial functions that messages see besides the squared distance.
-        radial: "bessel" or "gaussian"; without a cutoff they are Gaussians.
-        cutoff_function: "polynomial" or "cosine".
         average_degree: average number of neighbours, to which sums are scaled; 1 sums as the paper does.
-        species: atomic numbers known; None for all, () for nodes that are not atoms.
-        node_inputs: names of node invariants to embed (``geometry.NODE_INVARIANTS``).
-        edge_inputs: names of edge invariants that messages see (``geometry.EDGE_INVARIANTS``).
-        vector_inputs: names of vector fields of the nodes, ``("vel",)`` for example: they start the vectors, and condition the updates.
         scale: a, without a cutoff: a typical distance.
         vector_scale: s, below which a vector of ``vector_inputs`` counts as short, in its unit.
         centred: whether positions relative to the mean of their graph are among the first vectors, as for the paper's particles.
+        inputs: as of every model, :class:`~intertwine.nn.VectorInputs`; messages see radial functions besides
+            the squared distance, without a cutoff Gaussians; given vectors start the features and condition the updates.
 
     Raises:
         InputError: a size or scale that is not positive, a negative lmax, an output that no path leads to, centred with a cutoff.
@@ -128,6 +122,7 @@ class SEGNN(Backbone):
         paper="Brandstetter et al. 2022, arXiv:2110.02905",
     )
 
+    DEFAULTS = VectorInputs(radial_size=8)
     PRESETS: ClassVar[dict[str, dict[str, object]]] = {
         "small": {"width": 16, "layers": 2, "lmax": 1},
         "paper": {"width": 36, "layers": 7, "lmax": 2, "lmax_attributes": 3, "cutoff": 2.0, "average_degree": 1.0},
@@ -155,39 +150,31 @@ class SEGNN(Backbone):
         parity: bool = False,
         outputs: str = "0e+1o",
         cutoff: float | None = 5.0,
-        radial_size: int = 8,
-        radial: str = "bessel",
-        cutoff_function: str = "polynomial",
+        *,
         average_degree: float = 12.0,
-        species: Sequence[int] | None = None,
-        node_inputs: Sequence[str] = (),
-        edge_inputs: Sequence[str] = (),
-        vector_inputs: Sequence[str] = (),
         scale: float = 2.0,
         vector_scale: float = 0.1,
         centred: bool = False,
+        **inputs: Unpack[VectorInputs],
     ) -> None:
-        super().__init__()
-        check_sizes(width=width, layers=layers, radial_size=radial_size)
+        super().__init__(cutoff, inputs)
+        check_sizes(width=width, layers=layers)
         lmax_attributes = lmax if lmax_attributes is None else lmax_attributes
         for degree in (lmax, lmax_attributes):
             check_lmax(degree, "1 is usual")
         _check(average_degree, vector_scale, centred, cutoff)
-        self.cutoff, self.centred, self.vector_scale = cutoff, centred, vector_scale
-        self.embedding = NodeEmbedding(width, species, node_inputs)
-        self.edge_inputs, self.vector_inputs = check_edge_inputs(edge_inputs), tuple(vector_inputs)
-        self.edges: EdgeEmbedding | AnyDistance
-        if cutoff is None:
-            self.edges = AnyDistance(radial_size, scale, edge_inputs)
-        else:
-            self.edges = EdgeEmbedding(cutoff, radial_size, radial, cutoff_function, edge_inputs)
-        square = 3 / cutoff**3 if radial == "bessel" and cutoff is not None else gaussian_square(radial_size)  # mean of e_k^2, about
+        self.centred, self.vector_scale = centred, vector_scale
+        self.embedding = self.embed_nodes(width)
+        self.edges: EdgeEmbedding | AnyDistance = self.embed_pairs(scale) if cutoff is None else self.embed_edges()
+        square = (
+            3 / cutoff**3 if self.given["radial"] == "bessel" and cutoff is not None else gaussian_square(self.edges.functions)
+        )  # mean of e_k^2, about
         self.spread = square**-0.5
         attribute = Irreps.spherical_harmonics(lmax_attributes)
         self.directions = SphericalHarmonics(attribute, True, "component")
         self.solid = SphericalHarmonics(attribute, False, "component")
         hidden = hidden_irreps(width, lmax, parity)
-        vectors = len(self.vector_inputs) + centred
+        vectors = sum(self.vector_inputs.values()) + centred
         start = Irreps([(width, "0e"), *([(vectors, "1o")] if vectors else [])])
         self.start = SteerableLinear(start, attribute, reached(start, attribute, hidden))
         current = self.start.irreps_out
@@ -204,7 +191,7 @@ class SEGNN(Backbone):
 
     def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:
         require_space(graph)
-        fields = [vector_field(graph, name) for name in self.vector_inputs]
+        fields = vector_fields(graph, self.vector_inputs)
         given = self.conditions(graph, fields)
         f = self.embedding(graph)
         if self.centred:
@@ -224,7 +211,7 @@ class SEGNN(Backbone):
         else:
             x_ij, _, _, attributes, envelope = self.edges(graph)
             square = (x_ij * x_ij).sum(-1, keepdim=True) * self.cutoff**-2
-        functions = self.edges.width - len(self.edge_inputs)
+        functions = self.edges.functions
         invariants = torch.cat([square, attributes[:, :functions] * self.spread, attributes[:, functions:]], dim=1)
         a_ij = self.directions(x_ij)
         weight = None if envelope is None else envelope.squeeze(-1)

@@ -23,16 +23,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Unpack
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from intertwine.geometry import Graph
-from intertwine.nn import MLP, Backbone, Convolution, EdgeEmbedding, NodeEmbedding, VectorEmbedding, shifted_softplus
-from intertwine.nn.card import ModelCard
-from intertwine.nn.checks import check_outputs, check_sizes, check_smoothing, hidden_irreps, products, require_space
+from intertwine.nn import MLP, Backbone, Convolution, ModelCard, VectorInputs, shifted_softplus
+from intertwine.nn.checks import check_sizes, check_smoothing, hidden_irreps, require_space
+from intertwine.nn.stack import stacked
+from intertwine.nn.steerable_mlp import reached
 from intertwine.numerics import safe
 from intertwine.o3 import Irreps, Linear, SphericalHarmonics
 from intertwine.o3.blocks import join_blocks, split_blocks
@@ -88,8 +89,7 @@ class TensorFieldLayer(nn.Module):
         smoothing: float,
     ) -> None:
         super().__init__()
-        reached = {out for _, ir in irreps_in for _, other in irreps_edge for out in ir * other}
-        self.irreps_in, self.irreps_out = irreps_in, Irreps([(mul, ir) for mul, ir in wanted if ir in reached])
+        self.irreps_in, self.irreps_out = irreps_in, reached(irreps_in, irreps_edge, wanted)
         self.convolution = Convolution(irreps_in, irreps_edge, self.irreps_out, average_degree=average_degree)
         self.radial = MLP([*radial, self.convolution.weight_numel], shifted_softplus)
         self.mix = Linear(self.convolution.irreps_out, self.irreps_out, biases=True, layout="ir_mul")
@@ -118,30 +118,20 @@ class TensorField(Backbone):
         parity: whether features have irreps of both parities; without, only those of harmonics (0e, 1o, 2e, ...).
         outputs: irreps of the result.
         residual: whether layers have skip connections, with weights.
-        cutoff: r_c in A.
-        radial_size: number of radial functions.
         radial_width: width of the hidden layer of radial networks.
-        radial: "gaussian" (the paper's) or "bessel".
-        cutoff_function: "polynomial" (forces without a kink) or "cosine".
         average_degree: average number of neighbours, to which sums are scaled; 1 sums as the paper does.
-        species: atomic numbers known; None for all, () for nodes that are not atoms.
-        node_inputs: names of node invariants to embed (``geometry.NODE_INVARIANTS``).
-        edge_inputs: names of edge invariants that the radial networks see (``geometry.EDGE_INVARIANTS``).
-        vector_inputs: names of vector fields of the nodes, ``("vel",)`` for example, that start the vectors.
         smoothing: epsilon of the norm, in units of the features.
+        inputs: as of every model, :class:`~intertwine.nn.VectorInputs`; Gaussians are the paper's.
 
     Raises:
         InputError: a size or a smoothing that is not positive, a negative lmax, an output that no path leads to.
     """
 
     CARD = ModelCard(
-        message="linear",
-        geometry="spherical tensor",
-        body_order=2,
-        symmetry="E(3)",
-        paper="Thomas et al. 2018, arXiv:1802.08219",
+        message="linear", geometry="spherical tensor", body_order=2, symmetry="E(3)", paper="Thomas et al. 2018, arXiv:1802.08219"
     )
 
+    DEFAULTS = VectorInputs(radial="gaussian")
     PRESETS: ClassVar[dict[str, dict[str, object]]] = {
         "small": {"width": 16, "layers": 2, "lmax": 1, "radial_width": 32},
         "paper": {
@@ -161,39 +151,27 @@ class TensorField(Backbone):
         outputs: str = "0e+1o",
         residual: bool = True,
         cutoff: float = 5.0,
-        radial_size: int = 20,
+        *,
         radial_width: int = 64,
-        radial: str = "gaussian",
-        cutoff_function: str = "polynomial",
         average_degree: float = 12.0,
-        species: Sequence[int] | None = None,
-        node_inputs: Sequence[str] = (),
-        edge_inputs: Sequence[str] = (),
-        vector_inputs: Sequence[str] = (),
         smoothing: float = 0.1,
+        **inputs: Unpack[VectorInputs],
     ) -> None:
-        super().__init__()
-        check_sizes(width=width, layers=layers, radial_size=radial_size, radial_width=radial_width)
+        super().__init__(cutoff, inputs)
+        check_sizes(width=width, layers=layers, radial_width=radial_width)
         check_smoothing(smoothing)
-        self.cutoff = cutoff
-        self.embedding = NodeEmbedding(width, species, node_inputs)
-        self.edges = EdgeEmbedding(cutoff, radial_size, radial, cutoff_function, edge_inputs)
+        self.embedding, self.edges = self.embed_nodes(width), self.embed_edges()
         edge = Irreps.spherical_harmonics(lmax)
         self.harmonics = SphericalHarmonics(edge, True, "component")
-        self.vector_inputs = tuple(vector_inputs)
-        self.vectors = VectorEmbedding(width, self.vector_inputs) if self.vector_inputs else None
+        self.vectors = self.embed_vectors(width)
         hidden = hidden_irreps(width, lmax, parity)
         last = Irreps([(width, ir) for _, ir in Irreps(outputs).regroup()])
-        current = Irreps([(width, "0e"), *([(width, "1o")] if self.vector_inputs else [])])
-        self.layers = nn.ModuleList()
-        for number in range(layers):
-            wanted = hidden if number < layers - 1 else last
-            radial_widths = [self.edges.width, radial_width]
-            layer = TensorFieldLayer(current, edge, wanted, radial_widths, average_degree, residual, smoothing)
-            self.layers.append(layer)
-            before, current = current, layer.irreps_out
-        check_outputs(last, current, could=products(before, edge))
-        self.irreps_out = current
+        current = Irreps([(width, "0e"), *([(width, "1o")] if self.vectors is not None else [])])
+
+        def layer(_: int, irreps: Irreps, wanted: Irreps) -> TensorFieldLayer:
+            return TensorFieldLayer(irreps, edge, wanted, [self.edges.width, radial_width], average_degree, residual, smoothing)
+
+        self.layers, self.irreps_out = stacked(layer, current, [hidden] * (layers - 1) + [last], edge)
 
     def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:
         require_space(graph)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from intertwine.nn.fully_connected import FullyConnectedLayer, FullyConnectedNet
     from intertwine.nn.fully_connected_convolution import FullyConnectedConvolution
     from intertwine.nn.gate import Gate
+    from intertwine.nn.inputs import Inputs, RadialInputs, VectorInputs
     from intertwine.nn.kernel_convolution import KernelConvolution
     from intertwine.nn.mace_contraction import load_mace_contraction
     from intertwine.nn.message_passing import MessagePassing
@@ -76,6 +77,7 @@ _HOME = {
     "GatheredSteerableLinear": "steerable_linear",
     "GaussianBasis": "radial",
     "Identity": "extract",
+    "Inputs": "inputs",
     "KernelConvolution": "kernel_convolution",
     "LSTMCell": "recurrent",
     "LegendreBasis": "spherical_bessel",
@@ -86,6 +88,7 @@ _HOME = {
     "NormActivation": "norm_activation",
     "PathsToSO2": "so2_paths",
     "PolynomialCutoff": "cutoff",
+    "RadialInputs": "inputs",
     "RadialWaves": "path_basis",
     "S2Activation": "s2_activation",
     "SO2Convolution": "so2_convolution",
@@ -106,6 +109,7 @@ _HOME = {
     "TorsionBasis": "path_basis",
     "VectorEmbedding": "scalar_vector",
     "VectorHead": "readout",
+    "VectorInputs": "inputs",
     "VectorPerceptron": "scalar_vector",
     "attend": "attention",
     "bessel": "one_hot",
@@ -153,6 +157,7 @@ __all__ = [
     "GatheredSteerableLinear",
     "GaussianBasis",
     "Identity",
+    "Inputs",
     "KernelConvolution",
     "LSTMCell",
     "LegendreBasis",
@@ -162,6 +167,7 @@ __all__ = [
     "NormActivation",
     "PathsToSO2",
     "PolynomialCutoff",
+    "RadialInputs",
     "RadialWaves",
     "S2Activation",
     "SO2Convolution",
@@ -182,6 +188,7 @@ __all__ = [
     "TorsionBasis",
     "VectorEmbedding",
     "VectorHead",
+    "VectorInputs",
     "VectorPerceptron",
     "attend",
     "bessel",

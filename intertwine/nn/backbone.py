@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -11,26 +11,76 @@ from torch import Tensor, nn
 from intertwine.geometry import Graph, check_positions, connect
 from intertwine.groups import Representation
 from intertwine.nn.card import ModelCard
+from intertwine.nn.checks import check_edge_inputs, check_node_inputs, check_vector_inputs
+from intertwine.nn.cutoff import positive
+from intertwine.nn.embedding import AnyDistance, EdgeEmbedding, NodeEmbedding
+from intertwine.nn.inputs import Inputs, VectorInputs, Written, complete
+from intertwine.nn.scalar_vector import VectorEmbedding
 from intertwine.numerics import GeometryError, InputError, safe
 
 
 class Backbone(nn.Module, ABC):
     r"""Base of the models: says what it is, checks what it gets, builds edges where there are none.
 
-    A subclass sets ``CARD``, ``cutoff`` and ``irreps_out`` and defines ``features(graph)``.
+    A subclass sets ``CARD`` and ``irreps_out`` and defines ``features(graph)``. Besides arguments of its own it takes the inputs that all
+    models share (:mod:`intertwine.nn.inputs`): ``__init__(self, width: int = 64, cutoff: float = 5.0, **inputs: Unpack[RadialInputs])``.
+    ``embed_nodes``, ``embed_edges`` and ``embed_vectors`` make of them what layers start with.
+
+    Args:
+        cutoff: radius of interaction r_c in A; None, in models that can do without, connects all pairs.
+        inputs: the keywords that the constructor got.
 
     Attributes:
         CARD: what the architecture is, with its default arguments; :attr:`card` is what this model is.
+        DEFAULTS: inputs that it has defaults of its own for.
         PRESETS: name -> constructor arguments: "small", fast on a processor, and "paper", the sizes of the source.
-        cutoff: radius of interaction in A; None connects all pairs.
+        cutoff: r_c, or None.
+        given: all inputs, as given or by default.
+        node_inputs, edge_inputs, vector_inputs: number of columns of each, by name.
         irreps_out: representation of the node features, an :class:`~intertwine.o3.Irreps` in three dimensions.
     """
 
     CARD: ClassVar[ModelCard]
+    DEFAULTS: ClassVar[Inputs] = Inputs()
     PRESETS: ClassVar[dict[str, dict[str, object]]] = {}
+    __signature__: ClassVar[Any] = Written()
 
     cutoff: float | None
+    given: VectorInputs
     irreps_out: Representation
+
+    def __init__(self, cutoff: float | None = None, inputs: Inputs | None = None) -> None:
+        super().__init__()
+        if inputs is not None:  # else of one's own, with other arguments
+            self.cutoff, self.given = cutoff, complete(type(self), inputs)
+            self.node_inputs, self.edge_inputs = check_node_inputs(self.given["node_inputs"]), check_edge_inputs(self.given["edge_inputs"])
+            self.vector_inputs = check_vector_inputs(self.given.get("vector_inputs", ()))
+
+    def embed_nodes(self, width: int) -> NodeEmbedding:
+        """The first scalars of the nodes, from species and ``node_inputs``."""
+        return NodeEmbedding(width, self.given["species"], self.node_inputs)
+
+    def embed_edges(self) -> EdgeEmbedding:
+        """Radial functions, ``edge_inputs`` and envelope; an :class:`InputError` unless the cutoff is a length."""
+        size, radial, function = self.given["radial_size"], self.given["radial"], self.given["cutoff_function"]
+        return EdgeEmbedding(positive(self.cutoff), size, radial, function, self.edge_inputs)
+
+    def embed_pairs(self, scale: float) -> AnyDistance:
+        """Functions of any distance, at which ``scale`` is typical, and ``edge_inputs``: for models without a cutoff."""
+        return AnyDistance(self.given["radial_size"], scale, self.edge_inputs)
+
+    def embed_vectors(self, channels: int) -> VectorEmbedding | None:
+        """The first vectors of the nodes, from ``vector_inputs``; None if there are none."""
+        return VectorEmbedding(channels, self.vector_inputs) if self.vector_inputs else None
+
+    def rows(self, n: int = 3) -> dict[str, tuple[int, ...]]:
+        """The fields of the nodes that the inputs are made of, and the shape of one node's row in ``n`` dimensions."""
+        if not hasattr(self, "given"):
+            return {}
+        made: dict[str, tuple[str, tuple[int, ...]]] = {"speed": ("vel", (n,)), "charge": ("charge", ()), "charge_product": ("charge", ())}
+        rows = dict(made[name] if columns == 1 and name in made else (name, (columns,)) for name, columns in self.node_inputs.items())
+        rows |= dict(made[name] for name in self.edge_inputs if name in made)
+        return rows | {name: (n,) if columns == 1 else (columns, n) for name, columns in self.vector_inputs.items()}
 
     @property
     def card(self) -> ModelCard:

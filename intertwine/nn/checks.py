@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 
 from intertwine.geometry import EDGE_INVARIANTS, NODE_INVARIANTS, Graph
-from intertwine.numerics import GeometryError, InputError, choose
+from intertwine.numerics import GeometryError, InputError, nearest
 from intertwine.o3.irreps import Irreps
+
+#: Names of fields, of one column each, or with their number of columns.
+Columns = Mapping[str, int] | Sequence[str]
 
 
 def check_sizes(**sizes: int) -> None:
@@ -29,23 +32,35 @@ def check_degree(average_degree: float) -> None:
         raise InputError(f"{average_degree} neighbours on average", where="average_degree", remedy="give a number > 0.")
 
 
-def check_edge_inputs(names: Sequence[str]) -> tuple[str, ...]:
-    """The names of invariants of edges as a tuple, checked."""
-    return _names(names, [*EDGE_INVARIANTS, "edge_attr"], "edge_inputs")
+def check_edge_inputs(inputs: Columns) -> dict[str, int]:
+    """Columns of each invariant of edges, by name."""
+    return _columns(inputs, "edge_inputs", [*EDGE_INVARIANTS, "edge_attr"])
 
 
-def check_node_inputs(names: Sequence[str]) -> tuple[str, ...]:
-    """The names of invariants of nodes as a tuple, checked."""
-    return _names(names, [*NODE_INVARIANTS, "x"], "node_inputs")
+def check_node_inputs(inputs: Columns) -> dict[str, int]:
+    """Columns of each invariant of nodes, by name."""
+    return _columns(inputs, "node_inputs", [*NODE_INVARIANTS, "x"])
 
 
-def _names(names: Sequence[str], known: Iterable[str], where: str) -> tuple[str, ...]:
-    """An :class:`InputError` for a plain string, and for a name that is not known."""
-    if isinstance(names, str):
-        raise InputError(f"{names!r} is one string", where=where, remedy=f"give a sequence of names: [{names!r}].")
-    for name in names:
-        choose(name, list(known), kind="input", where=where)
-    return tuple(names)
+def check_vector_inputs(inputs: Columns) -> dict[str, int]:
+    """How many vectors of each node there are, by name of the field."""
+    return _columns(inputs, "vector_inputs")
+
+
+def _columns(inputs: Columns, where: str, known: Sequence[str] = ()) -> dict[str, int]:
+    """Columns by name. A name by itself is of one column, and among those ``known`` if there are any."""
+    if isinstance(inputs, str):
+        raise InputError(f"{inputs!r} is one string", where=where, remedy=f"give a sequence of names: [{inputs!r}].")
+    if isinstance(inputs, Mapping):
+        check_sizes(**{f"{where}.{name}": columns for name, columns in inputs.items()})
+        return dict(inputs)
+    for name in inputs:
+        if known and name not in known:
+            remedy = f"{nearest(name, known)} A field of your own is given with its number of columns: {{{name!r}: 1}}."
+            raise InputError(f"unknown input {name!r}", where=where, remedy=remedy)
+    if len(set(inputs)) < len(inputs):
+        raise InputError(f"{list(inputs)} has a name twice", where=where, remedy="name each field once.")
+    return dict.fromkeys(inputs, 1)
 
 
 LARGEST_DEGREE = 20  # couplings are proven up to here, and a layer of degree l costs as l^3 to l^6
@@ -83,8 +98,9 @@ def products(irreps: Irreps, edge: Irreps) -> Irreps:
     return Irreps(sorted({out for _, one in irreps for _, other in edge for out in one * other}))
 
 
-def require_space(graph: Graph) -> None:
-    """Raise a :class:`GeometryError` unless nodes live in three dimensions."""
-    if graph.dimension != 3:
-        what = f"nodes in {graph.dimension} dimensions, the model is for 3"
-        raise GeometryError(what, where="pos", remedy="EGNN, SchNet and PointConv work in any dimension.")
+def require_space(graph: Graph, dimension: int | None = None) -> None:
+    """Raise a :class:`GeometryError` unless nodes live in three dimensions, or in as many as a model was made for that takes any."""
+    if graph.dimension != (dimension or 3):
+        what = f"nodes in {graph.dimension} dimensions, the model is for {dimension or 3}"
+        remedy = "set the model's `dimension`." if dimension else "EGNN, SchNet and PointConv work in any dimension."
+        raise GeometryError(what, where="pos", remedy=remedy)

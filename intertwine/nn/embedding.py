@@ -18,7 +18,7 @@ from intertwine.geometry import (
     edge_vectors,
     node_invariants,
 )
-from intertwine.nn.checks import check_edge_inputs, check_node_inputs
+from intertwine.nn.checks import Columns, check_edge_inputs, check_node_inputs
 from intertwine.nn.cutoff import envelope
 from intertwine.nn.radial import GaussianBasis, radial_basis
 from intertwine.numerics import DataError, GeometryError, InputError, safe
@@ -71,17 +71,15 @@ class NodeEmbedding(nn.Module):
     Args:
         width: number of features.
         species: atomic numbers known, None for all; an empty sequence for nodes that are not atoms.
-        inputs: names of node invariants (:func:`intertwine.geometry.node_invariants`), and how many columns they have in all.
-        columns: number of columns of the invariants; one per name unless "x" is among them.
+        inputs: node invariants (:func:`intertwine.geometry.node_invariants`): names, or the number of columns of each.
     """
 
-    def __init__(self, width: int, species: Sequence[int] | None = None, inputs: Sequence[str] = (), columns: int | None = None) -> None:
+    def __init__(self, width: int, species: Sequence[int] | None = None, inputs: Columns = ()) -> None:
         super().__init__()
         self.inputs = check_node_inputs(inputs)
         self.table = SpeciesTable(species) if species is None or len(species) else None
         self.species = nn.Embedding(len(self.table.known), width) if self.table is not None else None
-        columns = len(self.inputs) if columns is None else columns
-        self.linear = nn.Linear(columns, width) if columns else None
+        self.linear = nn.Linear(sum(self.inputs.values()), width) if self.inputs else None
         if self.species is None and self.linear is None:
             raise InputError("nodes would have no features", where="species", remedy="give species, or node_inputs such as ('speed',).")
 
@@ -93,7 +91,7 @@ class NodeEmbedding(nn.Module):
                 raise GeometryError("the graph has no atomic numbers", where="z", remedy=remedy)
             features.append(self.species(self.table(graph.z)))
         if self.linear is not None:
-            features.append(self.linear(node_invariants(graph, self.inputs, self.linear.in_features)))
+            features.append(self.linear(node_invariants(graph, self.inputs)))
         return sum(features[1:], features[0])
 
 
@@ -116,28 +114,25 @@ class EdgeEmbedding(nn.Module):
         radial_size: number of radial functions.
         radial: "gaussian" or "bessel".
         cutoff_function: "polynomial" or "cosine".
-        inputs: names of edge invariants (:func:`intertwine.geometry.edge_invariants`).
-        columns: number of columns of the invariants; one per name unless "edge_attr" is among them.
+        inputs: edge invariants (:func:`intertwine.geometry.edge_invariants`): names, or the number of columns of each.
 
     Raises:
         InputError: the cutoff is not positive, or a name is not known.
     """
 
-    def __init__(
-        self, cutoff: float, radial_size: int, radial: str, cutoff_function: str, inputs: Sequence[str] = (), columns: int | None = None
-    ) -> None:
+    def __init__(self, cutoff: float, radial_size: int, radial: str, cutoff_function: str, inputs: Columns = ()) -> None:
         super().__init__()
         self.inputs = check_edge_inputs(inputs)
         self.envelope = envelope(cutoff_function, cutoff)
         self.radial = radial_basis(radial, radial_size, cutoff)
-        self.width = radial_size + (len(self.inputs) if columns is None else columns)
+        self.functions, self.width = radial_size, radial_size + sum(self.inputs.values())
 
     def forward(self, graph: Graph) -> Edges:
         vectors = edge_vectors(graph)
         d = distances(vectors)
         attributes = self.radial(d)
         if self.inputs:
-            attributes = torch.cat([attributes, edge_invariants(graph, self.inputs, self.width - attributes.shape[1])], dim=1)
+            attributes = torch.cat([attributes, edge_invariants(graph, self.inputs)], dim=1)
         return Edges(vectors, d, directions(vectors), attributes, self.envelope(d).unsqueeze(-1))
 
 
@@ -157,17 +152,17 @@ class AnyDistance(nn.Module):
     Args:
         size: number of Gaussians.
         scale: a, in the unit of the positions: distances of about this size are told apart best.
-        inputs: names of edge invariants.
+        inputs: as in :class:`EdgeEmbedding`.
     """
 
-    def __init__(self, size: int, scale: float, inputs: Sequence[str] = ()) -> None:
+    def __init__(self, size: int, scale: float, inputs: Columns = ()) -> None:
         super().__init__()
         if not scale > 0:
             raise InputError(f"a length of {scale}", where="scale", remedy="give a typical distance, 2.0 for example.")
         self.inputs, self.scale = check_edge_inputs(inputs), float(scale)
         self.radial = GaussianBasis(size, 1.0)
-        self.width = size + len(self.inputs)
+        self.functions, self.width = size, size + sum(self.inputs.values())
 
     def forward(self, graph: Graph, vectors: Float[Tensor, "edges 3"]) -> Float[Tensor, "edges width"]:
         d = distances(vectors)
-        return torch.cat([self.radial(d / (d + self.scale)), edge_invariants(graph, self.inputs, len(self.inputs))], dim=1)
+        return torch.cat([self.radial(d / (d + self.scale)), edge_invariants(graph, self.inputs)], dim=1)

@@ -6,14 +6,15 @@ of vectors, which are :math:`|v| = \sqrt{\|v\|^2 + \epsilon^2} - \epsilon` here:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from intertwine.geometry import Graph, vector_field
+from intertwine.geometry import Graph, vector_fields
+from intertwine.nn.checks import Columns, check_vector_inputs
 from intertwine.nn.mlp import MLP
 from intertwine.numerics import safe
 
@@ -32,16 +33,16 @@ class VectorEmbedding(nn.Module):
 
     Args:
         vectors: channels C.
-        inputs: names of the fields, at least one.
+        inputs: the fields, at least one: names, or how many vectors of each node they have.
     """
 
-    def __init__(self, vectors: int, inputs: Sequence[str]) -> None:
+    def __init__(self, vectors: int, inputs: Columns) -> None:
         super().__init__()
-        self.inputs = tuple(inputs)
-        self.linear = nn.Linear(len(self.inputs), vectors, bias=False)
+        self.inputs = check_vector_inputs(inputs)
+        self.linear = nn.Linear(sum(self.inputs.values()), vectors, bias=False)
 
     def forward(self, graph: Graph) -> Float[Tensor, "nodes 3 vectors"]:
-        return self.linear(torch.stack([safe.compress(vector_field(graph, name)) for name in self.inputs], dim=-1))
+        return self.linear(torch.stack([safe.compress(u) for u in vector_fields(graph, self.inputs)], dim=-1))
 
 
 class ScalarVectorNorm(nn.Module):

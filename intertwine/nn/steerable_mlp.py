@@ -10,7 +10,7 @@ Brandstetter, Hesselink, van der Pol, Bekkers, Welling, ICLR 2022, arXiv:2110.02
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -34,12 +34,12 @@ def reached(irreps_in: Irreps, irreps_attribute: Irreps, wanted: Irreps, form: s
     return Irreps([(mul, ir) for mul, ir in wanted if ir in found])
 
 
-def steerable_gate(irreps: Irreps, layout: str = "ir_mul") -> Gate:
-    """The gate with this output: even scalars through silu, odd ones through tanh, all else times the sigmoid of a scalar of its own."""
+def steerable_gate(irreps: Irreps, layout: str = "ir_mul", gate: Callable[[Tensor], Tensor] = torch.sigmoid) -> Gate:
+    """The gate with this output: even scalars through silu, odd ones through tanh, all else times ``gate`` of a scalar of its own."""
     scalars, gated = Irreps([block for block in irreps if not block.ir.l]), Irreps([block for block in irreps if block.ir.l])
     gates = Irreps([(gated.num_irreps, "0e")]) if len(gated) else Irreps()
     functions = [F.silu if ir.p == 1 else torch.tanh for _, ir in scalars]
-    return Gate(scalars, functions, gates, [torch.sigmoid] * len(gates), gated, layout=layout)
+    return Gate(scalars, functions, gates, [gate] * len(gates), gated, layout=layout)
 
 
 class SteerableMLP(nn.Module):

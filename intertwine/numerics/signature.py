@@ -18,10 +18,18 @@ class Argument(NamedTuple):
     default: Any
 
 
+def unpacked(function: Callable[..., Any]) -> dict[str, Any]:
+    """The types of the keywords that ``**options: Unpack[SomeTypedDict]`` of a function or constructor stands for; empty if it has none."""
+    target = function.__init__ if inspect.isclass(function) else function
+    rest = [p.name for p in inspect.signature(target).parameters.values() if p.kind is p.VAR_KEYWORD]
+    hint = typing.get_type_hints(target).get(rest[0]) if rest else None
+    return typing.get_type_hints(typing.get_args(hint)[0]) if typing.get_origin(hint) is typing.Unpack else {}
+
+
 def arguments(function: Callable[..., Any]) -> dict[str, Argument]:
     """The named arguments of a function or constructor that have a default, in order."""
     target = function.__init__ if inspect.isclass(function) else function
-    hints = typing.get_type_hints(target)
+    hints = typing.get_type_hints(target) | unpacked(function)
     return {
         name: Argument(hints.get(name, Any), parameter.default)
         for name, parameter in inspect.signature(function).parameters.items()

@@ -61,11 +61,13 @@ class Dynamics(Task):
         if LATER not in data.fields:
             remedy = f"`intertwine train nbody` is such a data set; of your own, give positions at the later time as the label {LATER}."
             raise InputError("no later positions to learn", where=data.name or "data", remedy=remedy)
-        wanted: dict[str, Any] = {"outputs": "0e+1o"}
+        seen = super().suggest(data, LATER, model, told)["model"]
+        wanted: dict[str, Any] = {"outputs": "0e+1o"} | seen
         if "vel" in data.fields:
-            wanted |= {"velocity": True, "node_inputs": ("speed",), "vector_inputs": ("vel",), "gate": "sigmoid"}
+            nodes = {"speed": 1} | seen["node_inputs"] if "node_inputs" in seen else ("speed",)
+            wanted |= {"velocity": True, "node_inputs": nodes, "vector_inputs": ("vel",), "gate": "sigmoid"}
         if "charge" in data.fields:
-            wanted |= {"edge_inputs": ("charge_product",)}
+            wanted |= {"edge_inputs": {"charge_product": 1} | seen["edge_inputs"] if "edge_inputs" in seen else ("charge_product",)}
         cutoff = arguments(model).get("cutoff")
         if cutoff is not None:
             wanted["cutoff"] = None if type(None) in getattr(cutoff.hint, "__args__", ()) else _extent(data)

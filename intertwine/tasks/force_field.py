@@ -82,7 +82,7 @@ class ForceField(Task):
         if "stress" in data.fields:
             task["stress_weight"] = 10.0
         blind = (cutoff := arguments(model).get("cutoff")) is not None and cutoff.default is None
-        return {"task": task, "model": {"cutoff": 5.0} if blind else {}}
+        return {"task": task, "model": super().suggest(data, target, model, told)["model"] | ({"cutoff": 5.0} if blind else {})}
 
     def labels(self, fields: Iterable[str]) -> list[str]:
         wanted = {"energy": True, "forces": "forces" in set(fields), "stress": self.weights["stress"] > 0}

@@ -110,7 +110,8 @@ class Property(Task):
         if extensive is None and scalar and level == "graph":
             data.note(f"readout sum: {name} is taken as extensive; for an intensive quantity say --set task.readout=mean")
         task = {"target": name, "unit": data.units.get(name, ""), "representation": representation, "readout": readout, "level": level}
-        return {"task": task, "model": {} if representation in ("0e", "1o") else _with(model, _irreps(representation))}
+        features = {} if representation in ("0e", "1o") else _with(model, _irreps(representation))
+        return {"task": task, "model": super().suggest(data, name, model, told)["model"] | features}
 
     def labels(self, fields: Iterable[str]) -> list[str]:
         return [self.target]

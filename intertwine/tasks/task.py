@@ -126,7 +126,7 @@ class Task(nn.Module):
 
     @classmethod
     def suggest(cls, data: Graphs, target: str | None, model: type[Backbone], told: Mapping[str, Any]) -> Suggestion:
-        """What the training set says about task, model and training, where the user does not.
+        """What the training set says about task, model and training, where the user does not: here, the invariants that models can see.
 
         Args:
             data: the training set.
@@ -137,7 +137,9 @@ class Task(nn.Module):
         Raises:
             InputError: the data are not for this task.
         """
-        return {}
+        options = {"node_inputs": "x", "edge_inputs": "edge_attr"}
+        seen = {option: data.fields[name].shape[1:].numel() for option, name in options.items() if name in data.fields and name != target}
+        return {"model": {option: {options[option]: columns} for option, columns in seen.items()}}
 
     def labels(self, fields: Iterable[str]) -> list[str]:
         """The labels that it learns from, of those that the data have; one that it can't do without is named in any case. What it

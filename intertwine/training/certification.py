@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from intertwine.certify import Certificate, certify
-from intertwine.data import GraphStore, particles
+from intertwine.data import GraphStore, described, particles
 from intertwine.data.embedded import cluster, crystals, molecules
 from intertwine.geometry import Graph
 from intertwine.nn import SpeciesTable
@@ -59,14 +59,15 @@ def trial_graphs(function: Any, test: GraphStore | None = None) -> list[Graph]:
     graphs = [test[k] for k in range(min(TESTED, len(test)))] if test is not None else []
     graphs = [graph for graph in graphs if graph.num_nodes <= LARGEST] or graphs[:1]
     if getattr(function, "trials", "") == "particles":
-        return graphs or particles(TESTED)
+        return graphs or [described(graph, function) for graph in particles(TESTED)]
     if graphs and (graphs[0].dimension != 3 or graphs[0].get("z") is None):
         return graphs
     known = known_species(function)
     periodic = test is None and getattr(function, "cutoff", None) is not None
     read = {name for name in getattr(function, "reads", ()) if any(name in graph for graph in graphs)}  # which molecules lack
     others = [graph for graph in (*molecules(), *(crystals() if periodic else ()), cluster()) if read <= set(graph.keys())]
-    return graphs + [graph for graph in others if known is None or set(graph.z.tolist()) <= known]
+    known_ones = [graph for graph in others if known is None or set(graph.z.tolist()) <= known]
+    return graphs + [described(graph, function, *graphs[:1]) for graph in known_ones]
 
 
 def known_species(function: Any) -> set[int] | None:

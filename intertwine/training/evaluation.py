@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from math import isfinite
 from typing import Any
 
@@ -115,11 +115,16 @@ def inputs_of(task: nn.Module) -> tuple[str, ...]:
     for module in task.modules():
         for attribute in ("inputs", "node_inputs", "edge_inputs", "vector_inputs"):
             names = vars(module).get(attribute, ())
-            if isinstance(names, tuple | list) and all(isinstance(name, str) for name in names):
+            if isinstance(names, tuple | list | dict) and all(isinstance(name, str) for name in names):
                 found |= dict.fromkeys(fields.get(str(name), str(name)) for name in names)
         if vars(module).get("velocity") is True:
             found["vel"] = None
     return tuple(name for name in found if name)
+
+
+def fields_of(task: Task, have: Collection[str]) -> list[str]:
+    """The labels that a task learns from, and the inputs of its model, of the fields that the data have."""
+    return [*task.labels(have), *(name for name in inputs_of(task) if name in have)]
 
 
 def sound(task: Task, prediction: dict[str, np.ndarray], bulk: bool) -> dict[str, np.ndarray]:

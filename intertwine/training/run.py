@@ -21,7 +21,7 @@ from intertwine.training.certification import conclude
 from intertwine.training.checkpoint import load_checkpoint
 from intertwine.training.config import Config, resolve
 from intertwine.training.declared import check_state
-from intertwine.training.evaluation import evaluate
+from intertwine.training.evaluation import evaluate, fields_of
 from intertwine.training.folder import (
     CHECKPOINTS,
     CONFIG,
@@ -169,7 +169,7 @@ def join(folder: Path, rank: int, port: int, allow: Collection[str] = ()) -> Non
     sets = open_sets(config.data, splits=read_splits(folder / SPLITS), progress=False, allow=allow)
     with threads(config.training), _seeded(config):
         task = _fitted(config, sets)
-        prepared = sets.prepared(task.cutoff, task.labels(sets.source.fields))
+        prepared = sets.prepared(task.cutoff, fields_of(task, sets.source.fields))
         last = folder / CHECKPOINTS["last"]
         state = load_checkpoint(last) if last.is_file() else None
         say_ready()
@@ -192,7 +192,7 @@ def _train(
         if show:
             _introduce(progress, config, sets, task, folder, state)
         about = {"config": config.sections(), "species": sets.train.species(), "units": sets.source.units, "data": sets.source.name}
-        prepared = sets.prepared(task.cutoff, task.labels(sets.source.fields))
+        prepared = sets.prepared(task.cutoff, fields_of(task, sets.source.fields))
         several = helpers(folder, options.devices, torch.get_num_threads(), allow) if options.devices > 1 else contextlib.nullcontext(0)
         about["labels"] = [decision._asdict() for decision in sets.source.decisions]
         with several as port:

@@ -51,7 +51,7 @@ def bonded(**fields) -> Graph:
 
 def of_bonds(**options) -> MPNN:
     torch.manual_seed(0)
-    return MPNN(**SMALL, edge_inputs=("edge_attr",), edge_columns=3, **options).double()
+    return MPNN(**SMALL, edge_inputs={"edge_attr": 3}, **options).double()
 
 
 def test_messages_are_those_of_pyg() -> None:
@@ -127,7 +127,7 @@ def test_the_karate_club_is_divided() -> None:
     club = KarateClub()[0]
     graph = Graph.abstract(x=club.x, edge_index=club.edge_index)
     torch.manual_seed(0)
-    model = MPNN(width=16, layers=2, species=(), node_inputs=("x",), node_columns=34)
+    model = MPNN(width=16, layers=2, species=(), node_inputs={"x": 34})
     network = nn.Sequential(model, nn.Linear(16, 4))
     optimizer = torch.optim.Adam(network.parameters(), lr=0.01, weight_decay=5e-3)
     for _ in range(60):
@@ -139,12 +139,12 @@ def test_the_karate_club_is_divided() -> None:
 
 
 def test_what_is_asked_for_wrongly_is_named() -> None:
-    with pytest.raises(GeometryError, match="edge_columns"):
+    with pytest.raises(GeometryError, match=r"edge_attr: 3 columns(.|\n)*edge_inputs = {'edge_attr': 3}"):
         MPNN(edge_inputs=("edge_attr",))(bonded().cast(torch.float32))
     with pytest.raises(GeometryError, match="has no positions"):
         MPNN(cutoff=3.0)(bonded().cast(torch.float32))
     with pytest.raises(GeometryError, match="edge_attr"):
-        MPNN(edge_inputs=("edge_attr",), edge_columns=3)(Graph.abstract(z=[1, 6], edge_index=[[0], [1]]))
+        MPNN(edge_inputs={"edge_attr": 3})(Graph.abstract(z=[1, 6], edge_index=[[0], [1]]))
     with pytest.raises(GeometryError, match="how many nodes"):
         Graph.abstract(edge_index=[[0], [1]])
     with pytest.raises(GeometryError, match="z: shape"):

@@ -47,7 +47,7 @@ def test_node_embedding(generator: torch.Generator) -> None:
     both = NodeEmbedding(4, (1, 6), ("charge",))
     expected = both.species.weight[[0, 1, 0]] + graph.charge.float()[:, None] @ both.linear.weight.T + both.linear.bias
     torch.testing.assert_close(both(graph), expected)
-    assert NodeEmbedding(4, (), ("x", "charge"), columns=3)(graph).shape == (3, 4)
+    assert NodeEmbedding(4, (), {"x": 2, "charge": 1})(graph).shape == (3, 4)
     assert NodeEmbedding(4, (), ("charge",)).species is None
     with pytest.raises(InputError, match="nodes would have no features"):
         NodeEmbedding(4, ())
