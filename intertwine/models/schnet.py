@@ -20,6 +20,7 @@ from intertwine.geometry import Graph
 from intertwine.nn import MLP, Backbone, EdgeEmbedding, MessagePassing, NodeEmbedding, shifted_softplus
 from intertwine.nn.card import ModelCard
 from intertwine.nn.checks import check_sizes
+from intertwine.nn.shapes import Radial
 from intertwine.o3 import Irreps
 
 
@@ -38,14 +39,14 @@ class SchNetLayer(MessagePassing):
         self.outward = MLP([width, width, width], shifted_softplus)
         nn.init.xavier_uniform_(self.inward.weight)
 
-    def prepare(self, f):
+    def prepare(self, f: Float[Tensor, "nodes width"]) -> tuple[None, Float[Tensor, "nodes width"]]:
         return None, self.inward(f)  # W_1 once per node, not per edge
 
-    def message(self, f_i, f_j, a_ij):
+    def message(self, f_i: None, f_j: Float[Tensor, "edges width"], a_ij: Radial) -> Float[Tensor, "edges width"]:
         attributes, envelope = a_ij
         return f_j * (self.filter(attributes) * envelope)  # (W_1 f_j) o W(d_ij)
 
-    def update(self, f_i, m_i):
+    def update(self, f_i: Float[Tensor, "nodes width"], m_i: Float[Tensor, "nodes width"]) -> Float[Tensor, "nodes width"]:
         return f_i + self.outward(m_i)
 
 
