@@ -52,7 +52,7 @@ def evaluate(
 @console.guarded
 def predict(
     run: RunFolder,
-    structures: Annotated[Path, typer.Argument(help="A file that ASE reads, also gzipped.")],
+    structures: Annotated[Path, typer.Argument(help="A file of structures, also gzipped; or a folder or a pattern of files.")],
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Where to write: .xyz (extended xyz), .json or .npz.")] = None,
     key: Keys = None,
     unit: Units = None,
