@@ -52,7 +52,7 @@ def evaluate(
 @console.guarded
 def predict(
     run: RunFolder,
-    structures: Annotated[Path, typer.Argument(help="A file that ASE reads, also gzipped; or a data set, by name or module:name.")],
+    structures: Annotated[Path, typer.Argument(help="File, folder or pattern of structures; or a data set, by name or module:name.")],
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Where to write: .xyz (extended xyz), .json or .npz.")] = None,
     key: Keys = None,
     unit: Units = None,

@@ -49,7 +49,7 @@ def read_folder(
     Raises:
         DataError: there is no file, or none that can be read (the endings are named); or a file can't be read; it is named.
     """
-    files, passed = _files(source)
+    files, passed = members(source)
     opened: list[Path] = []
     frames = collect(_frames(files, opened, told=bool(units)), shown(source), limit, progress)
     notes = [_summary(opened, files), *passed]
@@ -91,7 +91,7 @@ def _arrays(path: Path, told: bool) -> Iterator[Frame]:
         yield frame
 
 
-def _files(source: Path) -> tuple[list[Path], list[str]]:
+def members(source: Path) -> tuple[list[Path], list[str]]:
     """The files to read, in natural order, and notes about those that are not.
 
     Raises:

@@ -110,7 +110,8 @@ def check_name(label: str) -> None:
     structure = label in ("pos", "z", "cell", "pbc", "batch", "ptr", "edge_index", "shifts")
     special = any(part in label for part in ("index", "batch", "face", "adj"))
     if not label.isidentifier() or structure or special or (label in dir(Graph) and label not in FIELDS):
-        raise InputError(f"a label can't be called {label!r}", where="keys", remedy="use a plain word, such as energy, forces, homo.")
+        remedy = f"use a plain word, such as energy, forces, homo, for what the file calls so: --key homo={label!r}, and --target homo."
+        raise InputError(f"a label can't be called {label!r}", where="keys", remedy=remedy)
 
 
 def _require(inventory: Inventory, key: str, label: str, name: str) -> Found:

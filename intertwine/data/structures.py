@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -16,6 +16,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.constraints import FixAtoms, FixCartesian
 
 from intertwine.data.files import read_frames
+from intertwine.data.folders import is_several, members
 from intertwine.data.frames import Frame, check, decide_periodicity, place
 from intertwine.data.npz import NAMES, arrays_of, required
 from intertwine.data.opening import ending, require_file
@@ -34,7 +35,7 @@ STRESSES = ("stress", "virial", "virials")
 
 @dataclass
 class Structures:
-    """The structures of a file.
+    """The structures of a file, or of several.
 
     Args:
         atoms: each as ASE keeps it, positions and cell in A: constraints, masses, charges, moments, tags, momenta, info and arrays; what
@@ -56,10 +57,11 @@ def read_structures(
     last: bool = False,
     progress: bool = True,
 ) -> Structures:
-    """The structures of a file, for use by a model. Labels are not read: they may be missing, wrong, or in one frame only.
+    """The structures of a file, or of a folder or pattern of files, for use by a model. Labels are not read: they may be missing, wrong,
+    or in one frame only.
 
     Args:
-        path: a file that :func:`~intertwine.data.read_file` reads.
+        path: a file that :func:`~intertwine.data.read_file` reads; or a folder or a pattern, whose files come in natural order.
         units: units in the file, by quantity; that of "pos" matters.
         of_run: units of the data that the model was trained on. They hold where neither ``units`` nor the file says anything, but not in
             formats whose unit is fixed (POSCAR, CIF, ...).
@@ -74,27 +76,28 @@ def read_structures(
         InputError: an unknown unit.
     """
     path = Path(path).expanduser()
-    require_file(path)
+    files, notes = _files(path)
     for name, unit in (units or {}).items():
         if name not in DIMENSIONS:
             raise InputError(f"a unit is given for {name!r}, which is not read", where="units", remedy=nearest(name, DIMENSIONS))
         factor(unit, name)  # an unknown one is said
     cells: set[bytes] = set()
-    frames: Any = deque(maxlen=1) if last else []
+    found: Any = deque(maxlen=1) if last else []
     with progress_bar(f"reading {path.name}", limit, progress) as advance:
-        for frame in islice(_npz(path, keys or {}) if path.suffix.lower() == ".npz" else read_frames(path), limit):
-            frames.append(frame)
+        for each in islice(_frames(files, keys or {}), limit):
+            found.append(each)
             advance(1)
+    frames = [frame for _, frame in found]
     for frame in frames:
         check(frame, cells)
     if not frames:
         remedy = "get it again; it may be truncated, or of another format than its name says."
         raise DataError("the file holds no structures", where=str(path), remedy=remedy)
     boxes = [frame.cell for frame in frames]  # that of an open structure is kept, though it means nothing to a model
-    notes = decide_periodicity(frames, any(str(name).lower().endswith(STRESSES) for frame in frames for name in frame.values))
+    notes += decide_periodicity(frames, any(str(name).lower().endswith(STRESSES) for frame in frames for name in frame.values))
     atoms = []
-    for frame, box in zip(frames, boxes, strict=True):
-        unit, said = _length(path, frame, dict(units or {}), dict(of_run or {}))
+    for (file, frame), box in zip(found, boxes, strict=True):
+        unit, said = _length(file, frame, dict(units or {}), dict(of_run or {}))
         if said and said not in notes:
             notes.append(said)
         atoms.append(_atoms(frame, box, factor(unit, "pos"), declare=said is not None))
@@ -102,14 +105,28 @@ def read_structures(
 
 
 def declared_units(path: str | Path) -> dict[str, str]:
-    """The units that a file declares itself, by its own names of quantities; those of its first frame. A format that fixes its units
-    (POSCAR, OUTCAR, ...) declares those that ASE gives."""
-    path = Path(path).expanduser()
-    require_file(path)
+    """The units that a file, or the first of several, declares itself, by its own names of quantities; those of its first frame. A format
+    that fixes its units (POSCAR, OUTCAR, ...) declares those that ASE gives."""
+    (path, *_), _ = _files(Path(path).expanduser())
     frame = next(iter(read_frames(path)), None) if path.suffix.lower() != ".npz" else None
     if frame is None:
         return {}
     return (CANONICAL if _fixes(path, frame) else {}) | _declared(frame)
+
+
+def _files(path: Path) -> tuple[list[Path], list[str]]:
+    """The files to read, and notes about those of a folder that are not."""
+    if is_several(path):
+        return members(path)
+    require_file(path)
+    return [path], []
+
+
+def _frames(files: Sequence[Path], keys: Mapping[str, str]) -> Iterator[tuple[Path, Frame]]:
+    """The frames of the files, one after the other, each with its file."""
+    for path in files:
+        for frame in _npz(path, keys) if path.suffix.lower() == ".npz" else read_frames(path):
+            yield path, frame
 
 
 def _fixes(path: Path, frame: Frame) -> bool:

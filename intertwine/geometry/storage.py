@@ -17,7 +17,9 @@ from torch_geometric.data.storage import GlobalStorage
 
 from intertwine.numerics import DataError
 
-FIRST, LAST = "<contents>", "</contents>"
+# PyG asks every object of a list for the first; its KeyError of one that is no Graph reads as what is wrong and what to do
+FIRST = "a list of intertwine.Graph holds an object of another kind: make it one, with Graph.from_dict(data.to_dict())"
+LAST = "</contents>"
 Fields = dict[str, Any]
 
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from intertwine.geometry import Graph
 from intertwine.models.nequip import NequIP, NequIPLayer
 from intertwine.nn import normalize2mom, pool
-from intertwine.numerics import InputError, transcribe
+from intertwine.numerics import CheckpointError, InputError, IntertwineError, transcribe
 from intertwine.o3 import Irreps
 from intertwine.tasks import ForceField
 
@@ -48,8 +48,20 @@ def from_nequip(model: Any) -> NequIPForceField:
         InputError: it has parts that :class:`~intertwine.models.nequip.NequIP` has not, which are named: a pair potential, cutoffs or
             numbers of neighbours that depend on species, trained Bessel functions, another envelope, a residual network, hidden layers in
             the readout, types that are no chemical symbols.
-        CheckpointError: a weight is not finite, or of another shape than the model says; it is named.
+        CheckpointError: a weight is not finite, or of another shape than the model says, which is named; or a part is missing or has
+            another form than in that version of nequip.
     """
+    try:
+        return _converted(model)
+    except IntertwineError:
+        raise
+    except (AttributeError, KeyError, IndexError, TypeError, RuntimeError) as error:
+        what = f"it is damaged, or of another version of nequip: {type(error).__name__}: {str(error)[:200]}"
+        remedy = "convert it with the version of nequip that made it, 0.19 at best, or get the file again."
+        raise CheckpointError(what, where="from_nequip", remedy=remedy) from error
+
+
+def _converted(model: Any) -> NequIPForceField:
     parts: dict[str, Any] = dict(_energy_model(model).named_children())
     blocks: list[Any] = [part for name, part in parts.items() if name.startswith("layer")]
     _refuse(parts, blocks)

@@ -39,6 +39,7 @@ from intertwine.numerics import safe, segment
 from intertwine.o3 import Irreps
 
 Module = TypeVar("Module", bound=nn.Module)
+Features = tuple[Float[Tensor, "edges width"], Float[Tensor, "edges radial"]]  # messages and radial functions of the edges
 
 
 class DimeNetBasis(nn.Module):
@@ -58,7 +59,7 @@ class DimeNetBasis(nn.Module):
         self.waves = nn.Parameter(math.pi * torch.arange(1, radial_size + 1))
         self.radial, self.angular = SphericalBesselBasis(degrees, radial_size), LegendreBasis(degrees)
 
-    def forward(self, graph: Graph, kj_ji: Int[Tensor, "2 triplets"]) -> tuple[Tensor, Tensor]:
+    def forward(self, graph: Graph, kj_ji: Int[Tensor, "2 triplets"]) -> tuple[Float[Tensor, "edges radial"], Float[Tensor, "triplets k"]]:
         vectors = edge_vectors(graph)
         d, unit = distances(vectors), directions(vectors)
         u, envelope = d / self.cutoff, self.envelope(d).unsqueeze(-1)
@@ -95,14 +96,16 @@ class DimeNetLayer(MessagePassing):
         self.skip = linear(width, width, bias=True)
         self.after = nn.ModuleList(residual(width) for _ in range(after_skip))
 
-    def prepare(self, f):
+    def prepare(self, f: Features) -> tuple[None, Float[Tensor, "edges inner"]]:
         m, e = f
         return None, F.silu(self.down(F.silu(self.sent(m)) * self.radial(e)))
 
-    def message(self, f_i, f_j, a_ij):
+    def message(
+        self, f_i: None, f_j: Float[Tensor, "triplets inner"], a_ij: Float[Tensor, "triplets k"]
+    ) -> Float[Tensor, "triplets inner"]:
         return f_j * self.angular(a_ij)
 
-    def update(self, f_i, m_i):
+    def update(self, f_i: Features, m_i: Float[Tensor, "edges inner"]) -> Features:
         m, e = f_i
         h = F.silu(self.own(m)) + F.silu(self.up(m_i))
         for layer in self.before:
@@ -204,13 +207,9 @@ class DimeNet(Backbone):
 
     def messages(self, graph: Graph, e: Float[Tensor, "edges radial"]) -> Float[Tensor, "edges width"]:
         """The embedding block: what each edge starts with."""
-        (j, i), h = graph.edge_index, self.embedding(graph)
         if self.edge_inputs:
             e = torch.cat([e, edge_invariants(graph, self.edge_inputs)], dim=-1)
-        received, sent = self.first.nodes(h, h)
-        assert received is not None
-        assert sent is not None
-        return F.silu(self.first(received.index_select(0, i), sent.index_select(0, j), F.silu(self.edge(e))))
+        return F.silu(self.first.of_edges(self.embedding(graph), F.silu(self.edge(e)), graph.edge_index))
 
 
 def residual(width: int) -> MLP:

@@ -12,7 +12,7 @@ lecture 3.2. The velocity term uses the initial velocity in every layer, as the 
 
 from __future__ import annotations
 
-from typing import ClassVar, Unpack
+from typing import ClassVar, Unpack, cast
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +25,12 @@ from intertwine.nn import MLP, Backbone, Inputs, MessagePassing, ModelCard, Poly
 from intertwine.nn.checks import require_space
 from intertwine.numerics import GeometryError, safe, segment
 from intertwine.o3 import Irreps
+
+State = tuple[Float[Tensor, "nodes width"], Float[Tensor, "nodes n"], Float[Tensor, "nodes n"] | None]  # h, u and the velocity
+Shown = tuple[Float[Tensor, "nodes hidden"], Float[Tensor, "nodes n"]]  # what a node shows, and what is summed at it
+Sent = tuple[Float[Tensor, "edges hidden"], Float[Tensor, "edges n"]]
+# the edge at the start, a_ij if there are any, envelope with a cutoff, and C
+Geometry = tuple[Float[Tensor, "edges n"], tuple[Float[Tensor, "edges k"], ...], Float[Tensor, "edges 1"] | None, Float[Tensor, "edges 1"]]
 
 
 class EGNNLayer(MessagePassing):
@@ -49,12 +55,12 @@ class EGNNLayer(MessagePassing):
         self.bounded = bounded
         nn.init.xavier_uniform_(self.step.weight, gain=0.001)  # the authors' start: positions hardly move
 
-    def message(self, f_i, f_j, a_ij):
+    def message(self, f_i: Sent, f_j: Sent, a_ij: Geometry) -> tuple[Float[Tensor, "edges width"], Float[Tensor, "edges n"]]:
         (received, u_i), (sent, u_j), (x_ij, attributes, envelope, scale) = f_i, f_j, a_ij
         away = u_i - u_j - x_ij  # x_i - x_j now: x_ij = x_j - x_i at the start, periodic image included
         square = (away * away).sum(-1, keepdim=True)
         invariants = torch.cat([square, *attributes], dim=-1) if attributes else square
-        of_edge = self.phi_e.layers[0].weight[:, -invariants.shape[1] :]
+        of_edge = cast(nn.Linear, self.phi_e.layers[0]).weight[:, -invariants.shape[1] :]
         m = self.phi_e.after_first(torch.addmm(received + sent, invariants, of_edge.T))
         if self.attend is not None:
             m = m * self.attend(m).sigmoid()
@@ -63,15 +69,15 @@ class EGNNLayer(MessagePassing):
         move = away * self.step(self.phi_x(m)) * scale
         return m, move if envelope is None else move * envelope
 
-    def update(self, f_i, m_i):
+    def update(self, f_i: State, m_i: Shown) -> State:
         (h, u, v), (m, move) = f_i, m_i
         if self.phi_v is not None:
             move = move + self.phi_v(h) * v
         return h + self.phi_h(torch.cat([h, m], dim=-1)), u + move, v
 
-    def prepare(self, f):
+    def prepare(self, f: State) -> tuple[Shown, Shown]:
         h, u, _ = f
-        first = self.phi_e.layers[0]
+        first = cast(nn.Linear, self.phi_e.layers[0])
         of_i, of_j = first.weight[:, : 2 * h.shape[1]].chunk(2, dim=1)
         return (F.linear(h, of_i, first.bias), u), (F.linear(h, of_j), u)  # the first layer of phi_e, once per node and not per edge
 
@@ -135,7 +141,7 @@ class EGNN(Backbone):
             f = layer(f, a_ij, graph.edge_index)
         return torch.cat(f[:2], dim=-1)
 
-    def weights(self, x_ij: Tensor, graph: Graph) -> tuple[Tensor | None, Tensor]:
+    def weights(self, x_ij: Float[Tensor, "edges n"], graph: Graph) -> tuple[Float[Tensor, "edges 1"] | None, Float[Tensor, "edges 1"]]:
         r"""Envelope c_ij and the constant C of each edge: 1/(number of neighbours), made continuous by :math:`1/(1 + \sum_j c_{ij})`
         where there is a cutoff, since a count jumps when a neighbour enters."""
         i = graph.edge_index[1]

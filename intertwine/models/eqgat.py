@@ -22,7 +22,7 @@ from dataclasses import replace
 from typing import Any, ClassVar, Unpack
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from intertwine.geometry import Graph
@@ -31,7 +31,11 @@ from intertwine.nn.attention import attend, edge_mean
 from intertwine.nn.checks import check_sizes, check_smoothing, require_space
 from intertwine.nn.edge_mlp import EdgeMLP
 from intertwine.nn.scalar_vector import GatedBlock, join
+from intertwine.nn.shapes import EdgeParts, NodePair, NodeParts, NodeState
 from intertwine.o3 import Irreps
+
+Geometry = tuple[Float[Tensor, "edges k"], Float[Tensor, "edges 3"], Float[Tensor, " edges"]]  # attributes, direction, envelope
+Sent = tuple[Float[Tensor, "edges scalars"], Float[Tensor, "edges scalars"], Float[Tensor, "edges 3 vectors"], Float[Tensor, " edges"]]
 
 
 class EQGATLayer(MessagePassing):
@@ -55,14 +59,14 @@ class EQGATLayer(MessagePassing):
         self.gated = GatedBlock(width, vectors, smoothing)
         self.sizes = (width, *[vectors] * self.terms)
 
-    def prepare(self, f):
+    def prepare(self, f: NodeState) -> tuple[NodeParts, tuple[NodeParts, Float[Tensor, "nodes scalars"]]]:
         s, v = f
         received, sent = self.edge.nodes(s, s)
         w = None if self.mix is None else self.mix(v)
-        return (received, v if self.terms == 3 else None), (sent, self.value(s), w)
+        return (received, v if self.terms == 3 else None), ((sent, w), self.value(s))
 
-    def message(self, f_i, f_j, a_ij):
-        (received, v_i), (sent, value, w_j), (attributes, direction, envelope) = f_i, f_j, a_ij
+    def message(self, f_i: EdgeParts, f_j: tuple[EdgeParts, Float[Tensor, "edges scalars"]], a_ij: Geometry) -> Sent:
+        (received, v_i), ((sent, w_j), value), (attributes, direction, envelope) = f_i, f_j, a_ij
         logits, *b = self.edge(received, sent, attributes).split(self.sizes, dim=-1)
         vector = direction.unsqueeze(-1) * b[0].unsqueeze(1)
         if w_j is not None:
@@ -71,11 +75,11 @@ class EQGATLayer(MessagePassing):
             vector = vector + b[2].unsqueeze(1) * torch.linalg.cross(v_i, w_j, dim=1)
         return logits, value, vector, envelope
 
-    def aggregate(self, m_ij, i, nodes):
+    def aggregate(self, m_ij: Sent, i: Int[Tensor, " edges"], nodes: int) -> NodePair:
         logits, value, vector, envelope = m_ij
         return attend(logits, envelope, value, i, nodes), edge_mean(vector, envelope, i, nodes)
 
-    def update(self, f_i, m_i):
+    def update(self, f_i: NodeState, m_i: NodePair) -> NodePair:
         s, v = f_i[0] + m_i[0], m_i[1] if f_i[1] is None else f_i[1] + m_i[1]
         ds, dv = self.gated(s, v)
         return s + ds, v + dv

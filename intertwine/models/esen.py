@@ -28,7 +28,7 @@ from typing import ClassVar, Unpack
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from intertwine.geometry import Graph
@@ -118,7 +118,9 @@ class ESENLayer(nn.Module):
         self.before, self.convolution = DegreeNorm(width, convolution.lmax, smoothing), convolution
         self.between, self.feed = DegreeNorm(width, lmax_out, smoothing), FeedForward(width, feed_hidden, lmax_out, grid)
 
-    def forward(self, x: Tensor, *edges: Tensor | EdgeFrames) -> Float[Tensor, "nodes out width"]:
+    def forward(
+        self, x: Float[Tensor, "nodes components width"], *edges: Shaped[Tensor, "..."] | EdgeFrames
+    ) -> Float[Tensor, "nodes out width"]:
         x = x[:, : self.kept] + self.convolution(self.before(x), *edges)
         return x + self.feed(self.between(x))
 

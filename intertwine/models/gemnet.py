@@ -37,7 +37,7 @@ from dataclasses import replace
 from typing import Any, ClassVar, NamedTuple, Unpack
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from intertwine.geometry import Graph, directions, distances, edge_invariants, edge_vectors
@@ -49,10 +49,12 @@ from intertwine.nn.edge_mlp import EdgeLinear
 from intertwine.nn.path_basis import Paths, RadialWaves, TorsionBasis, contract, normal
 from intertwine.nn.scalar_vector import join
 from intertwine.nn.scaled_dense import HALF, Dense, Residual, activation, spread
+from intertwine.nn.shapes import NodeState
 from intertwine.nn.spherical_bessel import LegendreBasis
 from intertwine.numerics import segment
 from intertwine.o3 import Irreps
 
+Pair = tuple[Float[Tensor, "nodes width"], Float[Tensor, "edges width"]]
 START = 0.25  # of outputs: derivatives of the bases are much larger than values, and forces would start far too large
 
 
@@ -60,12 +62,11 @@ class Bases(NamedTuple):
     """What the blocks know of the graph: radial functions and unit vectors of the edges, their ends, the opposite edges and whether there
     is one (None where all have one), triplets and quadruplets, the number of nodes."""
 
-    radial: Tensor
-    unit: Tensor
-    source: Tensor
-    target: Tensor
-    opposite: Tensor
-    paired: Tensor | None
+    radial: Float[Tensor, "edges functions"]
+    unit: Float[Tensor, "edges n"]
+    edge_index: Int[Tensor, "2 edges"]
+    opposite: Int[Tensor, " edges"]
+    paired: Float[Tensor, "edges 1"] | None
     triplets: Paths
     quadruplets: Paths | None
     nodes: int
@@ -100,14 +101,16 @@ class GemNetBasis(nn.Module):
         ba, ca = meetings(graph)
         angular = self.angles((unit.index_select(0, ba) * unit.index_select(0, ca)).sum(-1)) * math.sqrt(4 * math.pi)
         triplets = contract(radial[:, : angular.shape[-1]], self.triplet, angular, ba, ca)
-        opposite, (source, target) = reverse(graph), graph.edge_index
+        opposite = reverse(graph)
         paired = opposite < len(opposite)
         opposite = torch.where(paired, opposite, 0)
         quads = None if self.torsions is None else self.quadruplets(graph, interaction, unit, radial)
         mask = None if bool(paired.all()) else paired.to(radial).unsqueeze(-1)
-        return Bases(radial[:, 0], unit, source, target, opposite, mask, triplets, quads, graph.num_nodes)
+        return Bases(radial[:, 0], unit, graph.edge_index, opposite, mask, triplets, quads, graph.num_nodes)
 
-    def quadruplets(self, graph: Graph, interaction: Graph, unit: Tensor, radial: Tensor) -> Paths:
+    def quadruplets(
+        self, graph: Graph, interaction: Graph, unit: Float[Tensor, "edges n"], radial: Float[Tensor, "edges degrees size"]
+    ) -> Paths:
         assert self.torsions is not None
         (db, ba), (pair, ca) = quadruplets(graph, interaction)
         vectors = edge_vectors(interaction)
@@ -176,12 +179,12 @@ class AtomBlock(nn.Module):
             self.vector = nn.Sequential(*inner, Dense(width, vectors, activated=False, gain=START))
         self.vector_radial = Dense(radial_size, vectors, activated=False) if vectors else None
 
-    def forward(self, m: Float[Tensor, "edges width"], bases: Bases) -> tuple[Tensor, Tensor | None]:
-        sums = segment.sum(self.radial(bases.radial) * m, bases.target, bases.nodes) * self.scale
+    def forward(self, m: Float[Tensor, "edges width"], bases: Bases) -> NodeState:
+        sums = segment.sum(self.radial(bases.radial) * m, bases.edge_index[1], bases.nodes) * self.scale
         v = None
         if self.vector is not None and self.vector_radial is not None:
             strength = self.vector(m) * self.vector_radial(bases.radial)
-            v = segment.sum(bases.unit.unsqueeze(-1) * strength.unsqueeze(1), bases.target, bases.nodes) * self.scale
+            v = segment.sum(bases.unit.unsqueeze(-1) * strength.unsqueeze(1), bases.edge_index[1], bases.nodes) * self.scale
         return self.out(self.hidden(sums)), v
 
 
@@ -222,17 +225,13 @@ class GemNetLayer(nn.Module):
         self.concat = EdgeLinear(width, width, width, width, bias=False)
         self.edge = nn.Sequential(*(Residual(width) for _ in range(edge)))
 
-    def forward(self, h: Float[Tensor, "nodes width"], m: Float[Tensor, "edges width"], bases: Bases) -> tuple[Tensor, Tensor]:
+    def forward(self, h: Float[Tensor, "nodes width"], m: Float[Tensor, "edges width"], bases: Bases) -> Pair:
         terms = [self.own(m), self.triplets(m, bases, bases.triplets)]
         if self.quadruplets is not None and bases.quadruplets is not None:
             terms.append(self.quadruplets(m, bases, bases.quadruplets))
         m = self.after((m + self.before(sum(terms) * len(terms) ** -0.5)) * HALF)
         h = (h + self.atom(m, bases)[0]) * HALF
-        received, sent = self.concat.nodes(h, h)
-        assert received is not None
-        assert sent is not None
-        update = activation(self.concat(received.index_select(0, bases.target), sent.index_select(0, bases.source), m))
-        return h, (m + self.edge(update)) * HALF
+        return h, (m + self.edge(activation(self.concat.of_edges(h, m, bases.edge_index)))) * HALF
 
 
 class GemNet(Backbone):
@@ -327,10 +326,7 @@ class GemNet(Backbone):
         e = bases.radial
         if self.edge_inputs:
             e = torch.cat([e, edge_invariants(near, self.edge_inputs)], dim=-1)
-        received, sent = self.first.nodes(h, h)
-        assert received is not None
-        assert sent is not None
-        m = activation(self.first(received.index_select(0, bases.target), sent.index_select(0, bases.source), e))
+        m = activation(self.first.of_edges(h, e, near.edge_index))
         found = [self.outputs[0](m, bases)]
         for layer, output in zip(self.layers, self.outputs[1:], strict=True):
             h, m = layer(h, m, bases)

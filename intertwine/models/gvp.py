@@ -23,7 +23,7 @@ from typing import Any, ClassVar, Unpack
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from intertwine.geometry import Graph
@@ -32,8 +32,12 @@ from intertwine.nn.attention import edge_mean
 from intertwine.nn.checks import check_sizes, check_smoothing, require_space
 from intertwine.nn.edge_mlp import EdgeLinear
 from intertwine.nn.scalar_vector import GatedVectors, ScalarVectorNorm, VectorPerceptron, join
+from intertwine.nn.shapes import EdgeParts, NodePair, NodeParts, NodeState
 from intertwine.numerics import InputError, safe
 from intertwine.o3 import Irreps
+
+Geometry = tuple[Float[Tensor, "edges k"], Float[Tensor, "edges 3 1"], Float[Tensor, " edges"]]  # scalars, the direction, envelope
+Sent = tuple[Float[Tensor, "edges scalars"], Float[Tensor, "edges 3 vectors"], Float[Tensor, " edges"]]
 
 
 class GVPLayer(MessagePassing):
@@ -63,12 +67,12 @@ class GVPLayer(MessagePassing):
         self.norms = nn.ModuleList(ScalarVectorNorm(width, smoothing) for _ in range(2))
         self.dropout, self.smoothing = dropout, smoothing
 
-    def prepare(self, f):
+    def prepare(self, f: NodeState) -> tuple[NodeParts, NodeParts]:
         s, v = f
         (s_i, s_j), (v_i, v_j) = self.scalar.nodes(s, s), self.hidden.nodes(v, v)
         return (s_i, v_i), (s_j, v_j)
 
-    def message(self, f_i, f_j, a_ij):
+    def message(self, f_i: EdgeParts, f_j: EdgeParts, a_ij: Geometry) -> Sent:
         (s_i, v_i), (s_j, v_j), (scalars, vector, envelope) = f_i, f_j, a_ij
         v_h = self.hidden(v_i, v_j, vector)
         m = self.first(self.scalar(s_i, s_j, torch.cat([scalars, safe.soft_norm(v_h, self.smoothing, dim=1)], dim=-1)), v_h)
@@ -76,17 +80,17 @@ class GVPLayer(MessagePassing):
             m = layer(*m)
         return *m, envelope
 
-    def aggregate(self, m_ij, i, nodes):
+    def aggregate(self, m_ij: Sent, i: Int[Tensor, " edges"], nodes: int) -> NodePair:
         s, v, envelope = m_ij
         return edge_mean(s, envelope, i, nodes), edge_mean(v, envelope, i, nodes)
 
-    def update(self, f_i, m_i):
+    def update(self, f_i: NodeState, m_i: NodePair) -> NodePair:
         s, v = self.dropped(*m_i)
         f = self.norms[0](f_i[0] + s, v if f_i[1] is None else f_i[1] + v)
         s, v = self.dropped(*self.narrow(*self.widen(*f)))
         return self.norms[1](f[0] + s, f[1] + v)
 
-    def dropped(self, s: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+    def dropped(self, s: Float[Tensor, "nodes scalars"], v: Float[Tensor, "nodes 3 vectors"]) -> NodePair:
         """Dropout of scalars and of whole vectors."""
         if not self.training or self.dropout == 0:
             return s, v

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from intertwine.geometry import Graph
 from intertwine.nn import MLP, Backbone, MessagePassing, ModelCard, RadialInputs, check_sizes
 from intertwine.nn.edge_mlp import EdgeMLP
+from intertwine.nn.shapes import EdgePart, NodePart, Radial
 from intertwine.o3 import Irreps
 
 
@@ -37,14 +38,14 @@ class InvariantLayer(MessagePassing):
         self.phi_m = EdgeMLP(width, width, edge_width, width, width)
         self.phi_f = MLP([2 * width, width, width])
 
-    def prepare(self, f):
+    def prepare(self, f: Float[Tensor, "nodes width"]) -> tuple[NodePart, NodePart]:
         return self.phi_m.nodes(f, f)
 
-    def message(self, f_i, f_j, a_ij):
+    def message(self, f_i: EdgePart, f_j: EdgePart, a_ij: Radial) -> Float[Tensor, "edges width"]:
         attributes, envelope = a_ij
         return F.silu(self.phi_m(f_i, f_j, attributes)) * envelope
 
-    def update(self, f_i, m_i):
+    def update(self, f_i: Float[Tensor, "nodes width"], m_i: Float[Tensor, "nodes width"]) -> Float[Tensor, "nodes width"]:
         return f_i + self.phi_f(torch.cat([f_i, m_i], dim=-1))
 
 

@@ -42,6 +42,8 @@ from intertwine.nn.scalar_vector import join
 from intertwine.numerics import GeometryError, InputError, safe
 from intertwine.o3 import Irreps
 
+State = tuple[Float[Tensor, "nodes width"], Float[Tensor, "nodes 3 3"], Float[Tensor, "nodes 3"]]  # s, axes, displacements
+
 
 class PointAttention(nn.Module):
     """Invariant point attention, algorithm 22.
@@ -109,8 +111,13 @@ class StructureLayer(nn.Module):
         nn.init.zeros_(self.update.bias)
 
     def forward(
-        self, f: tuple[Tensor, Tensor, Tensor], x_ij: Tensor, z_ij: Tensor, envelope: Tensor, edge_index: Int[Tensor, "2 edges"]
-    ) -> tuple[Tensor, Tensor, Tensor]:
+        self,
+        f: State,
+        x_ij: Float[Tensor, "edges 3"],
+        z_ij: Float[Tensor, "edges edge_width"],
+        envelope: Float[Tensor, " edges"],
+        edge_index: Int[Tensor, "2 edges"],
+    ) -> State:
         s, frames, u = f
         now = x_ij + u.index_select(0, edge_index[0]) - u.index_select(0, edge_index[1])
         s = self.norms[0](s + self.attention(s, frames, now, z_ij, envelope, edge_index))

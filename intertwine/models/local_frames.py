@@ -24,7 +24,7 @@ from __future__ import annotations
 from typing import Any, ClassVar, Unpack
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from intertwine.geometry import Graph, distances, edge_invariants, edge_vectors, vector_field
@@ -34,6 +34,7 @@ from intertwine.nn.checks import check_sizes, check_smoothing, require_space
 from intertwine.nn.edge_mlp import EdgeMLP
 from intertwine.nn.frames import FrameEmbedding, into, out_of
 from intertwine.nn.scalar_vector import join
+from intertwine.nn.shapes import EdgePart, NodePart, Weighted
 from intertwine.o3 import Irreps
 
 
@@ -50,17 +51,17 @@ class LocalFramesLayer(MessagePassing):
         self.phi_m = EdgeMLP(width, width, edge_width, width, width)
         self.phi_s = MLP([2 * width, width, width])
 
-    def prepare(self, f):
+    def prepare(self, f: Float[Tensor, "nodes width"]) -> tuple[NodePart, NodePart]:
         return self.phi_m.nodes(f, f)
 
-    def message(self, f_i, f_j, a_ij):
+    def message(self, f_i: EdgePart, f_j: EdgePart, a_ij: Weighted) -> tuple[Float[Tensor, "edges width"], Float[Tensor, " edges"] | None]:
         attributes, envelope = a_ij
         return self.phi_m(f_i, f_j, attributes), envelope
 
-    def aggregate(self, m_ij, i, nodes):
+    def aggregate(self, m_ij: Weighted, i: Int[Tensor, " edges"], nodes: int) -> Float[Tensor, "nodes k"]:
         return edge_mean(*m_ij, i, nodes)
 
-    def update(self, f_i, m_i):
+    def update(self, f_i: Float[Tensor, "nodes width"], m_i: Float[Tensor, "nodes width"]) -> Float[Tensor, "nodes width"]:
         return f_i + self.phi_s(torch.cat([f_i, m_i], dim=-1))
 
 
@@ -129,7 +130,7 @@ class LocalFrames(Backbone):
             s = layer(s, (z, envelope), graph.edge_index)
         return join(s, out_of(frames, self.out(s).unflatten(-1, (3, self.vectors))), self.vectors)
 
-    def surroundings(self, graph: Graph) -> tuple[Tensor, Tensor, Tensor | None]:
+    def surroundings(self, graph: Graph) -> tuple[Float[Tensor, "edges 3"], Float[Tensor, "edges k"], Float[Tensor, " edges"] | None]:
         """Bounded relative positions u_ij (edges, 3), invariants of the edges (edges, k), and the envelope (edges,), None without a
         cutoff."""
         if self.edges is not None:

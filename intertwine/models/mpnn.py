@@ -18,7 +18,7 @@ from dataclasses import replace
 from typing import ClassVar, Unpack
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from intertwine.geometry import Graph, edge_invariants
@@ -41,7 +41,9 @@ class MPNNLayer(nn.Module):
         self.convolution = KernelConvolution(width, functions)
         self.gru = GRUCell(width, width)
 
-    def forward(self, h, phi, edge_index):
+    def forward(
+        self, h: Float[Tensor, "nodes width"], phi: Float[Tensor, "edges functions"], edge_index: Int[Tensor, "2 edges"]
+    ) -> Float[Tensor, "nodes width"]:
         return self.gru(self.convolution(h, phi, edge_index), h)
 
 

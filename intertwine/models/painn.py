@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from intertwine.geometry import Graph
 from intertwine.nn import MLP, Backbone, MessagePassing, ModelCard, VectorInputs
 from intertwine.nn.checks import check_sizes, check_smoothing, require_space
+from intertwine.nn.shapes import EdgeState, Messages, NodePair, NodeState
 from intertwine.numerics import safe
 from intertwine.o3 import Irreps
 
@@ -47,17 +48,17 @@ class PaiNNLayer(MessagePassing):
         nn.init.xavier_uniform_(self.filter.weight[:, :-1])
         nn.init.zeros_(self.filter.weight[:, -1])
 
-    def prepare(self, f):
+    def prepare(self, f: NodeState) -> tuple[None, tuple[Float[Tensor, "nodes 3*scalars"], Float[Tensor, "nodes 3 vectors"] | None]]:
         s, v = f
         return None, (self.phi(s), v)
 
-    def message(self, f_i, f_j, a_ij):
+    def message(self, f_i: None, f_j: EdgeState, a_ij: tuple[Float[Tensor, "edges k"], Float[Tensor, "edges 3"]]) -> Messages:
         (phi, v), (attributes, direction) = f_j, a_ij
         scalar, from_vector, from_edge = (phi * self.filter(attributes)).chunk(3, dim=-1)
         vector = from_edge.unsqueeze(1) * direction.unsqueeze(-1)
         return scalar, vector if v is None else vector + v * from_vector.unsqueeze(1)
 
-    def update(self, f_i, m_i):
+    def update(self, f_i: NodeState, m_i: NodePair) -> NodePair:
         s, v = f_i[0] + m_i[0], m_i[1] if f_i[1] is None else f_i[1] + m_i[1]
         u_v, v_v = self.mix(v).chunk(2, dim=-1)
         ss, sv, vv = self.a(torch.cat([s, safe.soft_norm(v_v, self.smoothing, dim=1)], dim=-1)).chunk(3, dim=-1)

@@ -17,7 +17,7 @@ from __future__ import annotations
 from typing import ClassVar, Unpack
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from intertwine.geometry import Graph, vector_fields
@@ -27,6 +27,8 @@ from intertwine.nn.checks import require_space
 from intertwine.nn.kernel_convolution import KernelConvolution
 from intertwine.numerics import segment
 from intertwine.o3 import Irreps
+
+Geometry = tuple[Float[Tensor, "edges inputs"], Float[Tensor, "edges 1"], Float[Tensor, "nodes 1"]]  # of edges, envelope, 1 / density
 
 
 class PointConvLayer(nn.Module):
@@ -46,7 +48,7 @@ class PointConvLayer(nn.Module):
         self.outward = MLP([width, width, width])
         self.scale = MLP([1, functions, 1], xavier=False) if density else None
 
-    def forward(self, f, a_ij, edge_index):
+    def forward(self, f: Float[Tensor, "nodes width"], a_ij: Geometry, edge_index: Int[Tensor, "2 edges"]) -> Float[Tensor, "nodes width"]:
         attributes, envelope, inverse_density = a_ij
         sent = f if self.scale is None else f * self.scale(inverse_density).sigmoid()
         return f + self.outward(self.convolution(sent, self.phi(attributes) * envelope, edge_index))

@@ -29,6 +29,7 @@ from intertwine.nn import MLP, Backbone, MessagePassing, ModelCard, VectorInputs
 from intertwine.nn.checks import check_degree, check_sizes, check_smoothing, require_space
 from intertwine.nn.edge_mlp import EdgeMLP
 from intertwine.nn.scalar_vector import join
+from intertwine.nn.shapes import Directed, EdgeParts, Messages, NodePair, NodeParts, NodeState
 from intertwine.numerics import safe
 from intertwine.o3 import Irreps
 
@@ -54,29 +55,29 @@ class ScalarVectorLayer(MessagePassing):
             self.f13 = MLP([width, width, width])
             self.f245 = EdgeMLP(width, width, edge_width, width, 2 * width)
 
-    def prepare(self, f):
+    def prepare(self, f: NodeState) -> tuple[NodeParts, NodeParts]:
         s, v = f
         received, sent = self.f245.nodes(s, self.invariants(s, v))
         return (received, v), (sent, v)
 
-    def message(self, f_i, f_j, a_ij):
+    def message(self, f_i: EdgeParts, f_j: EdgeParts, a_ij: Directed) -> Messages:
         (received, v_i), (sent, v_j), (attributes, direction, envelope) = f_i, f_j, a_ij
         x = direction.unsqueeze(-1)
-        if v_j is None:
+        if v_i is None or v_j is None:
             f2, f5 = (self.f245(received, sent, attributes) * envelope).chunk(2, dim=-1)
             return f2, f5.unsqueeze(1) * x
         products = torch.cat([attributes, (x * v_j).sum(1), (x * v_i).sum(1), (v_i * v_j).sum(1)], dim=-1)
         f2, f4, f5 = (self.f245(received, sent, products) * envelope).chunk(3, dim=-1)
         return f2, f4.unsqueeze(1) * v_j + f5.unsqueeze(1) * x
 
-    def update(self, f_i, m_i):
+    def update(self, f_i: NodeState, m_i: NodePair) -> NodePair:
         (s, v), (m, w) = f_i, m_i
         if v is None:
             return s + self.f13(s) + self.scale * m, self.scale * w
         f1, f3 = self.f13(self.invariants(s, v)).chunk(2, dim=-1)
         return s + f1 + self.scale * m, v + f3.unsqueeze(1) * v + self.scale * w
 
-    def invariants(self, s: Tensor, v: Tensor | None) -> Tensor:
+    def invariants(self, s: Float[Tensor, "nodes width"], v: Float[Tensor, "nodes 3 width"] | None) -> Float[Tensor, "nodes invariants"]:
         """What a node can say of itself: s and the norms of v."""
         return s if v is None else torch.cat([s, safe.soft_norm(v, self.smoothing, dim=1)], dim=-1)
 

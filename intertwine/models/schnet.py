@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from intertwine.geometry import Graph
 from intertwine.nn import MLP, Backbone, MessagePassing, ModelCard, RadialInputs, check_sizes, shifted_softplus
+from intertwine.nn.shapes import Radial
 from intertwine.o3 import Irreps
 
 
@@ -35,14 +36,14 @@ class SchNetLayer(MessagePassing):
         self.outward = MLP([width, width, width], shifted_softplus)
         nn.init.xavier_uniform_(self.inward.weight)
 
-    def prepare(self, f):
+    def prepare(self, f: Float[Tensor, "nodes width"]) -> tuple[None, Float[Tensor, "nodes width"]]:
         return None, self.inward(f)  # W_1 once per node, not per edge
 
-    def message(self, f_i, f_j, a_ij):
+    def message(self, f_i: None, f_j: Float[Tensor, "edges width"], a_ij: Radial) -> Float[Tensor, "edges width"]:
         attributes, envelope = a_ij
         return f_j * (self.filter(attributes) * envelope)  # (W_1 f_j) o W(d_ij)
 
-    def update(self, f_i, m_i):
+    def update(self, f_i: Float[Tensor, "nodes width"], m_i: Float[Tensor, "nodes width"]) -> Float[Tensor, "nodes width"]:
         return f_i + self.outward(m_i)
 
 

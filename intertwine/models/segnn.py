@@ -46,10 +46,10 @@ SMALL = 0.1  # initial weights of what a layer adds
 class Conditions(NamedTuple):
     """What messages see besides features: a_ij (edges, dim_a), invariants (edges, k), envelope (edges, 1) or None; and a_i of the nodes."""
 
-    edge: Tensor
-    invariants: Tensor
-    envelope: Tensor | None
-    node: Tensor
+    edge: Float[Tensor, "edges dim"]
+    invariants: Float[Tensor, "edges k"]
+    envelope: Float[Tensor, "edges 1"] | None
+    node: Float[Tensor, "nodes dim"]
 
 
 class SEGNNLayer(nn.Module):
@@ -221,7 +221,7 @@ class SEGNN(Backbone):
         return Conditions(a_ij, invariants, envelope, F.pad(a_i, (1, 0), value=1.0))
 
 
-def _widened(f: Tensor, irreps: Irreps, wanted: Irreps) -> Tensor:
+def _widened(f: Float[Tensor, "nodes dim"], irreps: Irreps, wanted: Irreps) -> Float[Tensor, "nodes wanted"]:
     """f with zeros for the irreps that it lacks."""
     if irreps == wanted:
         return f

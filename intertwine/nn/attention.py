@@ -11,7 +11,7 @@ the envelope. A mean is attention with all logits zero: :math:`\sum_j c_{ij} x_{
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from intertwine.numerics import segment
@@ -67,7 +67,9 @@ def edge_mean(
     return total / (1 + _columns(segment.sum(envelope, index, nodes), values.ndim))
 
 
-def _exponentials(logits: Tensor, envelope: Tensor, index: Tensor, nodes: int) -> tuple[Tensor, Tensor]:
+def _exponentials(
+    logits: Float[Tensor, "edges *heads"], envelope: Float[Tensor, " edges"], index: Int[Tensor, " edges"], nodes: int
+) -> tuple[Float[Tensor, "edges *heads"], Float[Tensor, "nodes *heads"]]:
     r""":math:`c_{ij} e^{a_{ij} - m_i}` of the edges and :math:`e^{-m_i}` of the nodes, :math:`m_i = \max(0, \max_j(a_{ij} + \ln c_{ij}))`.
 
     The largest term of a node is one, and the weights do not depend on m, which therefore counts as a constant. Edges outside of the
@@ -84,5 +86,5 @@ def _exponentials(logits: Tensor, envelope: Tensor, index: Tensor, nodes: int) -
     return (a - shift.index_select(0, index)).exp() * c, (-shift).exp()
 
 
-def _columns(x: Tensor, ndim: int) -> Tensor:
+def _columns(x: Shaped[Tensor, " rows"], ndim: int) -> Shaped[Tensor, "rows ..."]:
     return x.view(-1, *[1] * (ndim - 1))

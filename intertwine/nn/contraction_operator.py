@@ -178,7 +178,9 @@ _SCHEMA = "(Tensor[] arguments, Tensor group, int groups, str polynomial, str st
 
 
 @torch.library.custom_op("intertwine::symmetric_contraction", mutates_args=(), schema=_SCHEMA)
-def recorded(arguments: list[Tensor], group: Tensor, groups: int, polynomial: str, steps: str) -> list[Tensor]:
+def recorded(
+    arguments: list[Float[Tensor, "..."]], group: Int[Tensor, " nodes"], groups: int, polynomial: str, steps: str
+) -> list[Float[Tensor, "..."]]:
     """:func:`contract` as what compilers and exporters record."""
     return _evaluate(arguments, group, groups, polynomial, steps)
 
@@ -206,7 +208,9 @@ def _(info: Any, in_dims: tuple, arguments: list[Tensor], group: Tensor, *rest: 
     return found, [0] * len(found)
 
 
-def contract(arguments: Sequence[Tensor], group: Tensor, groups: int, polynomial: str, steps: str) -> list[Tensor]:
+def contract(
+    arguments: Sequence[Float[Tensor, "..."]], group: Int[Tensor, " nodes"], groups: int, polynomial: str, steps: str
+) -> list[Float[Tensor, "..."]]:
     """Run a program, differentiably.
 
     Args:

@@ -6,17 +6,36 @@ a node that is a twentieth of their work.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from intertwine.nn.mlp import MLP
 
+Part = Float[Tensor, "nodes *axes hidden"] | None
 
-class EdgeLinear(nn.Module):
+
+class EdgeLayer(nn.Module, ABC):
+    """A function of both ends of an edge and of its attributes; ``forward`` takes what :meth:`nodes` makes of the ends."""
+
+    @abstractmethod
+    def nodes(self, f_i: Float[Tensor, "nodes *axes k_i"] | None, f_j: Float[Tensor, "nodes *axes k_j"] | None) -> tuple[Part, Part]:
+        """The parts of the nodes, to be gathered and given to ``forward``; None where there is no such part."""
+
+    def of_edges(
+        self, f: Float[Tensor, "nodes *axes k"], attributes: Float[Tensor, "edges *axes attributes"], edge_index: Int[Tensor, "2 edges"]
+    ) -> Float[Tensor, "edges *axes outputs"]:
+        """:math:`y_{ij}` of the edges, from features of the nodes."""
+        ends = zip(self.nodes(f, f), (edge_index[1], edge_index[0]))
+        received, sent = (None if part is None else part.index_select(0, nodes) for part, nodes in ends)
+        return self(received, sent, attributes)  # type: ignore[no-any-return]
+
+
+class EdgeLinear(EdgeLayer):
     r""":math:`y_{ij} = W_1 f_i + W_2 f_j + W_3 a_{ij} + b`, the first two computed by :meth:`nodes`.
 
     Args:
@@ -39,8 +58,7 @@ class EdgeLinear(nn.Module):
         if bias:
             nn.init.zeros_(self.attributes.bias)
 
-    def nodes(self, f_i: Tensor | None, f_j: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
-        """The parts of the nodes, to be gathered and given to ``forward``; None where there is no such part."""
+    def nodes(self, f_i: Float[Tensor, "nodes *axes k_i"] | None, f_j: Float[Tensor, "nodes *axes k_j"] | None) -> tuple[Part, Part]:
         return (None if self.received is None else self.received(f_i)), (None if self.sent is None else self.sent(f_j))
 
     def forward(
@@ -55,7 +73,7 @@ class EdgeLinear(nn.Module):
         return y
 
 
-class EdgeMLP(nn.Module):
+class EdgeMLP(EdgeLayer):
     r""":math:`y_{ij} = \mathrm{MLP}(f_i, f_j, a_{ij})` with one hidden layer.
 
     Args:
@@ -75,8 +93,7 @@ class EdgeMLP(nn.Module):
         self.second = MLP([hidden, outputs])
         self.activation = activation
 
-    def nodes(self, f_i: Tensor | None, f_j: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
-        """The parts of the nodes, to be gathered and given to ``forward``."""
+    def nodes(self, f_i: Float[Tensor, "nodes *axes k_i"] | None, f_j: Float[Tensor, "nodes *axes k_j"] | None) -> tuple[Part, Part]:
         return self.first.nodes(f_i, f_j)
 
     def forward(

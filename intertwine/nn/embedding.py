@@ -99,11 +99,11 @@ class Edges(NamedTuple):
     """What is known of the edges: vectors (edges, n) in A, distances (edges,) in A, unit vectors (edges, n), attributes
     (edges, k): radial functions and invariants, and the envelope (edges, 1), zero at the cutoff."""
 
-    vectors: Tensor
-    distances: Tensor
-    directions: Tensor
-    attributes: Tensor
-    envelope: Tensor
+    vectors: Float[Tensor, "edges n"]
+    distances: Float[Tensor, " edges"]
+    directions: Float[Tensor, "edges n"]
+    attributes: Float[Tensor, "edges k"]
+    envelope: Float[Tensor, "edges 1"]
 
 
 class EdgeEmbedding(nn.Module):

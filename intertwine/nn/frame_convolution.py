@@ -52,14 +52,6 @@ class EdgeNetwork(EdgeMLP):
         for layer in self.second.layers:
             nn.init.normal_(layer.get_parameter("weight"), std=(0.36 * hidden) ** -0.5)  # <silu^2> = 0.36
 
-    def of_edges(
-        self, invariants: Float[Tensor, "nodes width"], attributes: Float[Tensor, "edges k"], edge_index: Int[Tensor, "2 edges"]
-    ) -> Float[Tensor, "edges outputs"]:
-        """The numbers (edges, outputs)."""
-        ends = zip(self.nodes(invariants, invariants), (edge_index[1], edge_index[0]))
-        received, sent = (None if part is None else part.index_select(0, nodes) for part, nodes in ends)
-        return self(received, sent, attributes)  # type: ignore[no-any-return]
-
 
 class FrameConvolution(nn.Module):
     r""":math:`x \mapsto \sum_j w_{ij} D_{ij}^T m_{ij}` of the module's docstring.

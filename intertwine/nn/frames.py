@@ -29,7 +29,7 @@ def soft_frames(a: Float[Tensor, "nodes 3"], b: Float[Tensor, "nodes 3"], smooth
         smoothing: epsilon, in the unit of a and b.
     """
 
-    def shortened(x: Tensor) -> Tensor:
+    def shortened(x: Float[Tensor, "nodes 3"]) -> Float[Tensor, "nodes 3"]:
         return x * ((x * x).sum(-1, keepdim=True) + smoothing**2).rsqrt()
 
     first = shortened(a)
@@ -37,7 +37,9 @@ def soft_frames(a: Float[Tensor, "nodes 3"], b: Float[Tensor, "nodes 3"], smooth
     return torch.stack([first, second, torch.linalg.cross(first, second, dim=-1)], dim=-1)
 
 
-def residue_frames(n: Float[Tensor, "residues 3"], ca: Float[Tensor, "residues 3"], c: Float[Tensor, "residues 3"]) -> Tensor:
+def residue_frames(
+    n: Float[Tensor, "residues 3"], ca: Float[Tensor, "residues 3"], c: Float[Tensor, "residues 3"]
+) -> Float[Tensor, "residues 3 3"]:
     """Frames of residues from their backbone atoms, (residues, 3, 3) with the axes as rows: the field ``frame`` of a graph whose nodes
     are the residues, at the positions of the alpha carbons. Jumper et al. 2021, algorithm 21.
 
@@ -83,12 +85,8 @@ class FrameEmbedding(nn.Module):
         edge_index: Int[Tensor, "2 edges"],
         vel: Float[Tensor, "nodes 3"] | None = None,
     ) -> Float[Tensor, "nodes 3 3"]:
-        j, i = edge_index
-        received, sent = self.weights.nodes(s, s)
-        assert received is not None
-        assert sent is not None
-        weights = self.weights(received.index_select(0, i), sent.index_select(0, j), attributes)
-        sums = edge_mean(vectors.unsqueeze(-1) * weights.unsqueeze(1), envelope, i, len(s))
+        weights = self.weights.of_edges(s, attributes, edge_index)
+        sums = edge_mean(vectors.unsqueeze(-1) * weights.unsqueeze(1), envelope, edge_index[1], len(s))
         return soft_frames(sums[..., 0] if vel is None else vel, sums[..., -1], self.smoothing)
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numpy.polynomial import chebyshev as series
 from numpy.polynomial import legendre
 from torch import Tensor
@@ -91,19 +91,23 @@ class Paths(NamedTuple):
     where a place is empty. Summed are edges b -> a; or, where ``first`` is given, pairs of edges d -> b -> a: their edges d -> b, and
     their functions (pairs, channels)."""
 
-    members: Tensor
-    basis: Tensor
-    first: Tensor | None = None
-    circular: Tensor | None = None
+    members: Int[Tensor, "edges places"]
+    basis: Float[Tensor, "edges channels places"]
+    first: Int[Tensor, " pairs"] | None = None
+    circular: Float[Tensor, "pairs channels"] | None = None
 
 
-def normal(functions: int, size: int, channels: int) -> Tensor:
+def normal(functions: int, size: int, channels: int) -> Float[Tensor, "functions size channels"]:
     """Weights of a basis: unit variance in, unit variance out."""
     return torch.randn(functions, size, channels) * (functions * size) ** -0.5
 
 
 def contract(
-    radial: Float[Tensor, "edges functions size"], weight: Tensor, angular: Float[Tensor, "paths functions"], members: Tensor, edges: Tensor
+    radial: Float[Tensor, "edges functions size"],
+    weight: Float[Tensor, "functions size channels"],
+    angular: Float[Tensor, "paths functions"],
+    members: Int[Tensor, " paths"],
+    edges: Int[Tensor, " paths"],
 ) -> Paths:
     """The paths of each edge side by side, and :math:`(W_S e)_{e i k} = \\sum_{s n} W_{s n i} R_{e s n} Y_{e k s}` of the k-th of them.
 

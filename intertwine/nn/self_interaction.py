@@ -28,11 +28,11 @@ class Kinds(NamedTuple):
     ``counts`` None every node has attributes of its own. ``inverse`` undoes ``order``.
     ``which`` (nodes, kinds) is 1 where a node is of a kind."""
 
-    attributes: Tensor
-    order: Tensor | None = None
-    inverse: Tensor | None = None
+    attributes: Float[Tensor, "rows attributes"]
+    order: Int[Tensor, " nodes"] | None = None
+    inverse: Int[Tensor, " nodes"] | None = None
     counts: list[int] | None = None
-    which: Tensor | None = None
+    which: Float[Tensor, "nodes kinds"] | None = None
 
 
 def sort_kinds(kind: Int[Tensor, " nodes"], table: Float[Tensor, "kinds attributes"]) -> Kinds:
@@ -58,7 +58,7 @@ def _joint(irreps_in: Irreps, irreps_out: Irreps, kinds: int) -> Mixing | None:
     return Linear([*irreps_in] * kinds, irreps_out, internal_weights=False, layout="ir_mul")._mixing
 
 
-def _outer(numbers: Tensor, x: Tensor) -> Tensor:
+def _outer(numbers: Float[Tensor, "nodes k"], x: Float[Tensor, "nodes dim"]) -> Float[Tensor, "nodes k*dim"]:
     """A copy of x (nodes, dim) times each of the numbers (nodes, k) of its node, side by side."""
     return (numbers.unsqueeze(-1) * x.unsqueeze(1)).flatten(1)
 

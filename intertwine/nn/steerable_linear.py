@@ -14,6 +14,7 @@ Brandstetter, Hesselink, van der Pol, Bekkers, Welling, ICLR 2022, arXiv:2110.02
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from itertools import accumulate
 from math import prod
@@ -32,7 +33,7 @@ from intertwine.o3.linear import Linear
 from intertwine.o3.tensor_product import TensorProduct
 
 
-class _Adaptive(nn.Module):
+class _Adaptive(nn.Module, ABC):
     r"""What both ways to compute :math:`W(a)\, v` share; a subclass defines ``rows`` and ``product_weight``."""
 
     irreps_in: Irreps
@@ -64,7 +65,7 @@ class _Adaptive(nn.Module):
         rules: dict[str, Any] = {"irrep_normalization": "none", "path_normalization": "none", "layout": layout}
         return Fused(TensorProduct(left, self.apart, right, paths, **rules).kernel.plan)
 
-    def _channels(self, a: Tensor) -> Tensor:
+    def _channels(self, a: Float[Tensor, "rows dim_a"]) -> Float[Tensor, "rows dim_a"]:
         """a with the channels of a block one after the other, as ``apart`` says."""
         if self.layout == "mul_ir" or all(mul <= 1 or not ir.l for mul, ir in self.irreps_attribute):
             return a
@@ -73,9 +74,13 @@ class _Adaptive(nn.Module):
     def extra_repr(self) -> str:
         return f"{self.irreps_in} | {self.irreps_attribute} -> {self.irreps_out}, layout={self.layout!r}"
 
-    def rows(self, v: Tensor, a: Tensor) -> Tensor:
+    @abstractmethod
+    def rows(self, v: Float[Tensor, "rows dim_in"], a: Float[Tensor, "rows dim_a"]) -> Float[Tensor, "rows dim_out"]:
         """z (rows, irreps_out.dim) of v (rows, irreps_in.dim) and a (rows, irreps_attribute.dim)."""
-        raise TypeError(f"{type(self).__name__} must define rows(v, a)")
+
+    @abstractmethod
+    def product_weight(self) -> Float[Tensor, " weights"]:
+        """The weights of the ``o3.FullyConnectedTensorProduct`` with these numbers."""
 
     def forward(self, v: Float[Tensor, "*batch dim_in"], a: Float[Tensor, "*others dim_a"]) -> Float[Tensor, "*batch dim_out"]:
         """z of v and a, with the same leading axes.
@@ -235,7 +240,7 @@ class GatheredSteerableLinear(_Adaptive):
             pieces.append(torch.stack([matrices[a][place] for place in places], dim=1).flatten())
         return torch.cat(pieces)
 
-    def _everywhere(self, bias: Tensor) -> Tensor:
+    def _everywhere(self, bias: Float[Tensor, " scalars"]) -> Float[Tensor, " dim_out"]:
         """The biases of scalars among zeros of everything else."""
         pieces, start = [], 0
         for mul, ir in self.irreps_out:

@@ -107,13 +107,13 @@ class SymmetricContraction(nn.Module):
         values = polynomial(self._apart(nodes.to(weights.dtype)), weights, group, name)
         return self._together(values).reshape(*x.shape[:-1], self._dims[1])
 
-    def _apart(self, x: Tensor) -> Tensor:
+    def _apart(self, x: Float[Tensor, "nodes dim"]) -> Float[Tensor, "nodes components channels"]:
         """(nodes, components, channels)."""
         if self.layout == "ir_mul" or not self.irreps_in:
             return x.reshape(x.shape[0], self._components, self.channels)
         return torch.cat([block.transpose(1, 2) for block in split_blocks(x, self.irreps_in, self.layout)], 1)
 
-    def _together(self, values: Tensor) -> Tensor:
+    def _together(self, values: Float[Tensor, "nodes components channels"]) -> Float[Tensor, "nodes dim"]:
         if self.layout == "ir_mul":
             return values.flatten(1)
         blocks = values.split([ir.dim for _, ir in self.irreps_out], 1)

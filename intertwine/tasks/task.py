@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
@@ -80,7 +81,7 @@ LOSSES = {
 }
 
 
-class Task(nn.Module):
+class Task(nn.Module, ABC):
     """Base of the tasks. A subclass sets ``name``, ``outputs``, ``metrics`` and ``weights`` and defines ``predict``, ``residuals``.
 
     It says of itself what data it is for (``suits``), what they suggest (``suggest``), and at which ``pace`` and with which ``model`` it is
@@ -189,13 +190,13 @@ class Task(nn.Module):
         foreign = any(isinstance(value, Tensor) and value.is_inference() for value in graph._store.values())
         return graph.clone() if foreign else graph
 
+    @abstractmethod
     def predict(self, graph: Graph) -> dict[str, Tensor]:
         """Predictions on a graph prepared for the backbone's precision (``Graph.in_precision``)."""
-        raise TypeError(f"{type(self).__name__} must define predict(graph)")
 
+    @abstractmethod
     def residuals(self, prediction: dict[str, Tensor], graph: Graph) -> dict[str, Tensor]:
         """Prediction minus label, in the unit of the metric before its factor; targets without a label are left out."""
-        raise TypeError(f"{type(self).__name__} must define residuals(prediction, graph)")
 
     def scale_of(self, target: str) -> Tensor | float:
         """What the loss divides the residual of a target by, so that weights have no unit."""

@@ -11,6 +11,8 @@ import pytest
 from ase.io import write
 from conftest import SMALL, ethanol_frames
 
+from intertwine.data import read_structures
+
 QUICK = [*SMALL, "--epochs", 1, "--model", "painn", "--limit", 12, "--json", "--set", "training.certify=false"]
 
 
@@ -87,12 +89,57 @@ def test_a_folder_and_a_pattern(run_cli: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "options"),
+    ("name", "options", "targets"),
     [
-        ("formats/hdf5/SPICE-1.1.4_n2.hdf5", ()),
-        ("formats/sdf/gdb1k.sdf.gz", ("--target", "total_charge")),
-        ("crystals/Li_training.json.gz", ()),
+        ("formats/hdf5/SPICE-1.1.4_n2.hdf5", (), {"energy", "forces"}),
+        ("formats/hdf5/ani1_n5.hdf5", (), {"energy"}),
+        ("formats/hdf5/qm9_dataset_v1.1_ntc_10.hdf5", ("--key", "gap=lumo-homo_gap", "--target", "gap"), {"gap"}),
+        ("formats/sdf/gdb1k.sdf.gz", ("--target", "total_charge"), {"total_charge"}),
+        ("formats/asedb/test_qm9.db", ("--target", "gap"), {"gap"}),
+        ("formats/qm9_xyz", ("--target", "gap"), {"gap"}),
+        ("formats/qm9_xyz/*_0[0-2]*.xyz", ("--target", "u0"), {"u0"}),
+        *((f"crystals/{element}_training.json.gz", (), {"energy", "forces", "stress"}) for element in ("Ge", "Li", "Mo", "Si")),
     ],
 )
-def test_shared_files(name: str, options: tuple[str, ...], run_cli: Any, shared_data: Path, tmp_path: Path) -> None:
-    trained(run_cli, shared_data / name, *options, "--run", tmp_path / "run")
+def test_shared_files(name: str, options: tuple[str, ...], targets: set[str], run_cli: Any, shared_data: Path, tmp_path: Path) -> None:
+    """One command trains, another predicts for the same structures; what is not said is the default."""
+    source, run, found = shared_data / name, tmp_path / "run", tmp_path / "found.json"
+    result = run_cli("train", source, "--epochs", 1, "--limit", 10, *SMALL, "--set", "training.certify=false", "--run", run, *options)
+    assert result.exit_code == 0, result.output
+    assert json.loads((run / "report.json").read_text())["epochs"] == 1
+    first = tmp_path / "first.traj"
+    write(first, read_structures(source, limit=2, progress=False).atoms)
+    for output in (found, found.with_suffix(".xyz")):
+        result = run_cli("predict", run, first, "-o", output)
+        assert result.exit_code == 0, result.output
+    assert targets <= set(json.loads(found.read_text())["predictions"][0])
+
+
+def test_what_no_file_says_is_refused_by_name(run_cli: Any, shared_data: Path) -> None:
+    """A drawing without labels, and a quantity whose name is no word."""
+    result = run_cli("train", shared_data / "formats/sdf/example.sdf", *QUICK)
+    assert result.exit_code == 2
+    assert "which label to learn?" in result.stderr
+    assert "--target NAME" in result.stderr
+    result = run_cli("train", shared_data / "formats/hdf5/qm9_dataset_v1.1_ntc_10.hdf5", *QUICK, "--target", "lumo-homo_gap")
+    assert result.exit_code == 2
+    assert "--key homo='lumo-homo_gap'" in result.stderr
+
+
+def test_predictions_for_a_folder_are_certified_and_those_of_its_files(run_cli: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for k, atoms in enumerate(ethanol_frames(14)):
+        write(folder / f"frame{k}.xyz", atoms, format="extxyz")
+    trained(run_cli, folder, "--run", tmp_path / "run")
+    whole, one = tmp_path / "whole.json", tmp_path / "one.json"
+    for source, output in ((folder, whole), (folder / "frame13.xyz", one)):
+        result = run_cli("predict", tmp_path / "run", source, "-o", output)
+        assert result.exit_code == 0, result.output
+    all_of_them, last = (json.loads(path.read_text())["predictions"] for path in (whole, one))
+    assert len(all_of_them) == 14
+    np.testing.assert_allclose(all_of_them[13]["forces"], last[0]["forces"], rtol=1e-5, atol=1e-7)
+    result = run_cli("evaluate", tmp_path / "run", f"{folder}/frame1*.xyz", "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["structures"] == 5
+    assert run_cli("certify", tmp_path / "run").exit_code == 0

@@ -14,7 +14,7 @@ from ase import Atoms, units
 from ase.io import write
 from bad_files import frame
 
-from intertwine.data import open_dataset
+from intertwine.data import declared_units, open_dataset, read_structures
 from intertwine.numerics import DataError, InputError, IntertwineError
 
 ATOMS = ("O 0.0 0.0 0.0 0.1 0.2 0.3", "H 0.0 0.0 0.96 0.0 0.0 -0.3", "H 0.93 0.0 -0.24 -0.1 -0.2 0.0")
@@ -158,3 +158,20 @@ def test_units_for_a_folder_with_arrays_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", Z=np.array([8]), R=np.zeros((1, 1, 3)), E=np.zeros(1))
     with pytest.raises(InputError, match=r"a.npz"):
         opened(tmp_path, units={"energy": "kcal/mol"})
+
+
+def test_structures_to_be_used_come_from_folders_too(tmp_path: Path) -> None:
+    """In natural order, each file in the units that it declares itself, and with the same errors."""
+    folder = filled(tmp_path / "frames")
+    write(folder / "frame3.cif", Atoms("Si2", positions=[(0, 0, 0), (1.3, 1.3, 1.3)], cell=[4, 4, 4], pbc=True))
+    (folder / "frame4.xyz").write_text(frame(header="Properties=species:S:1:pos:R:3:forces:R:3 energy=4 pos_unit=Bohr"))
+    found = read_structures(folder, progress=False)
+    assert [len(atoms) for atoms in found.atoms] == [3, 3, 2, 3, 3]  # 1, 2, 3, 4, 10
+    np.testing.assert_allclose(found.atoms[3].positions, found.atoms[0].positions * units.Bohr, rtol=1e-15)
+    assert any("as the file declares" in note for note in found.notes)
+    (folder / "README.md").write_text("about")
+    assert any("passed over: 1 file of endings" in note for note in read_structures(folder, progress=False).notes)
+    assert len(read_structures(f"{folder}/*.xyz", progress=False, limit=3).atoms) == 3
+    assert declared_units(f"{folder}/frame4*") == {"pos": "Bohr"}
+    with pytest.raises(DataError, match="no file matches"):
+        read_structures(f"{folder}/*.traj", progress=False)

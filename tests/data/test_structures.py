@@ -242,7 +242,7 @@ def test_columns_that_mean_something_must_be_right(column: str, words: str, tmp_
 
 def test_no_file_is_a_named_error(tmp_path: Path) -> None:
     (tmp_path / "empty.xyz").touch()
-    for name, words in (("gone.xyz", "no such file"), ("", "a folder"), ("empty.xyz", "is empty")):
+    for name, words in (("gone.xyz", "no such file"), ("", r"empty\.xyz: the file is empty"), ("empty.xyz", "is empty")):
         with pytest.raises(DataError, match=words):
             read_structures(tmp_path / name, progress=False)
     (tmp_path / "a.xyz").write_text("1\n\nHe 0 0 0\n")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from torch_geometric.data import Batch, InMemoryDataset
+from torch_geometric.data import Batch, Data, InMemoryDataset
 from torch_geometric.loader import DataLoader
 
 from intertwine.geometry import Graph, collate, connect
@@ -158,3 +158,13 @@ def test_batches_of_batches() -> None:
     assert Batch.from_data_list([open_ones, periodic]).cell.shape == (4, 3, 3)
     with pytest.raises(DataError, match="graph 1 has 'energy'"):
         Batch.from_data_list([open_ones, collate([water(energy=[1.0])])])
+
+
+def test_objects_of_another_kind_are_named_where_lists_mix_them() -> None:
+    """PyG's own loader raises a KeyError, which says what is wrong and how to mend it; what it says to do works."""
+    graph, data = Graph(torch.zeros(2, 3), z=[1, 1]), Data(pos=torch.zeros(2, 3), z=torch.tensor([1, 1]))
+    with pytest.raises(KeyError, match=r"list of intertwine.Graph holds an object of another kind.*Graph.from_dict"):
+        next(iter(DataLoader([graph, data], batch_size=2)))
+    batch = next(iter(DataLoader([graph, Graph.from_dict(data.to_dict())], batch_size=2)))
+    assert batch.num_graphs == 2
+    assert batch.keys() == ["pos", "z", "batch", "ptr"]

@@ -13,7 +13,7 @@ from intertwine.geometry import Graph, connect
 from intertwine.groups import Isometry
 from intertwine.models.nequip import NequIP
 from intertwine.nn import Backbone
-from intertwine.numerics import GeometryError, InputError
+from intertwine.numerics import CheckpointError, GeometryError, InputError
 
 SMALL = {
     "width": 4,
@@ -196,3 +196,28 @@ class TestAgainstTheirPackage:
 
         with pytest.raises(InputError, match=r"can't be converted(.|\n)*ModelFromCheckpoint"):
             from_nequip(other)
+
+    def test_damage_is_named(self) -> None:
+        """A number that is not finite, in any of the weights, and a weight of another shape than the model says."""
+        from intertwine.integrations.nequip import from_nequip
+
+        theirs = self.theirs(model_dtype="float32")
+        weights = [(name, weight) for name, weight in theirs.named_parameters() if weight.numel()]
+        assert len(weights) > 10
+        for name, weight in weights:
+            if "bessel" in name:
+                continue  # constants of the architecture: any other value is a trained basis, refused as such
+            place, kept = weight.data.view(-1)[-1:], weight.data.view(-1)[-1:].clone()
+            place.fill_(float("nan"))
+            with pytest.raises(CheckpointError, match="finite"):
+                from_nequip(theirs)
+            place.copy_(kept)
+        from_nequip(theirs)
+        energy = theirs.get_submodule("model.func")
+        embedding = energy.get_submodule("type_embed.embed_module")
+        embedding.weight = torch.nn.Parameter(embedding.weight.detach()[:1])
+        with pytest.raises(CheckpointError, match="damaged, or of another version"):
+            from_nequip(theirs)
+        del energy.per_atom_energy_readout
+        with pytest.raises(CheckpointError, match="per_atom_energy_readout"):
+            from_nequip(theirs)

@@ -157,6 +157,6 @@ def test_message_passing_with_tuples_and_none() -> None:
 
 
 def test_unfinished_layers_say_so() -> None:
-    with pytest.raises(TypeError, match="MessagePassing must define"):
-        MessagePassing()(torch.zeros(1), None, torch.zeros(2, 0, dtype=torch.int64))
+    with pytest.raises(TypeError, match=r"MessagePassing with.*message.*update"):
+        MessagePassing()
     assert issubclass(MessagePassing, nn.Module)
