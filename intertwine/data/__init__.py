@@ -4,6 +4,7 @@ from intertwine.data.catalogue import DATASETS, DEFAULT, Dataset, is_dataset, op
 from intertwine.data.embedded import ethanol, molecules
 from intertwine.data.files import read_file
 from intertwine.data.inputs import described, input_of, to_graph, unread
+from intertwine.data.loader import Loader
 from intertwine.data.nbody import nbody, particles
 from intertwine.data.properties import QM9, Target
 from intertwine.data.qm9 import qm9
@@ -18,6 +19,7 @@ __all__ = [
     "QM9",
     "Dataset",
     "GraphStore",
+    "Loader",
     "Splits",
     "Structures",
     "Target",

@@ -30,6 +30,7 @@ class Splits:
 
     Args:
         train, validation, test: indices, each entry in one part at most; lists are taken too.
+        fingerprint: of the data that the split was made for (:func:`intertwine.data.partition.fingerprint`), if it is known.
 
     Raises:
         DataError: an index is negative, occurs twice, or is in two parts.
@@ -38,8 +39,10 @@ class Splits:
     train: Int[Tensor, " train"]
     validation: Int[Tensor, " validation"]
     test: Int[Tensor, " test"]
+    fingerprint: str | None
 
-    def __init__(self, train: Any, validation: Any = (), test: Any = (), *, where: str = "splits") -> None:
+    def __init__(self, train: Any, validation: Any = (), test: Any = (), *, where: str = "splits", fingerprint: str | None = None) -> None:
+        object.__setattr__(self, "fingerprint", fingerprint)
         seen: dict[int, str] = {}
         for part, values in (("train", train), ("validation", validation), ("test", test)):
             indices = _indices(values, f"{where}: {part}")
@@ -78,7 +81,8 @@ class Splits:
         Raises:
             CheckpointError: it can't be written.
         """
-        write_atomically(Path(path), json.dumps(self.to_dict()).encode())
+        mark = {} if self.fingerprint is None else {"fingerprint": self.fingerprint}
+        write_atomically(Path(path), json.dumps({**self.to_dict(), **mark}).encode())
 
     def to_dict(self) -> dict[str, list[int]]:
         return {part: getattr(self, part).tolist() for part in PARTS}
@@ -108,7 +112,9 @@ class Splits:
         found = {part: next((content[name] for name in names if name in content), None) for part, names in PARTS.items()}
         if found["train"] is None:
             raise DataError(f"no training part among {', '.join(map(str, content)) or 'nothing'}", where=str(path), remedy=remedy)
-        return cls(*(() if values is None else values for values in found.values()), where=str(path))
+        mark = content.get("fingerprint")
+        parts = (() if values is None else values for values in found.values())
+        return cls(*parts, where=str(path), fingerprint=mark if isinstance(mark, str) else None)
 
 
 def split(

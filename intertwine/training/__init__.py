@@ -1,11 +1,11 @@
 """Floor 7: training. The configuration is the constructors' arguments; a run is a folder."""
 
+from intertwine.data.loader import Loader
+from intertwine.numerics.checkpoint import load_checkpoint, save_checkpoint
 from intertwine.training.certification import certify_run, test_set, trial_graphs
-from intertwine.training.checkpoint import load_checkpoint, save_checkpoint
 from intertwine.training.config import Choice, Config, model_class, resolve, task_class
 from intertwine.training.evaluation import evaluate, predict
 from intertwine.training.folder import Run, load_run
-from intertwine.training.loader import Loader
 from intertwine.training.options import DataOptions, TrainingOptions
 from intertwine.training.run import train
 from intertwine.training.sections import merge, parse_settings, read_config

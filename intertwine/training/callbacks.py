@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch import Callback, Trainer
 
+from intertwine.data.loader import Loader
 from intertwine.numerics import CheckpointError, DataError, FolderLock, finite, write_atomically
-from intertwine.training.checkpoint import save_checkpoint
-from intertwine.training.loader import Loader
+from intertwine.numerics.checkpoint import save_checkpoint
 from intertwine.training.module import TrainingModule
 from intertwine.training.progress import Progress
 from intertwine.training.scoring import score

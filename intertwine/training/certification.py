@@ -8,13 +8,12 @@ from typing import Any
 from torch import nn
 
 from intertwine.certify import Certificate, certify
-from intertwine.data import GraphStore, described, particles
+from intertwine.data import GraphStore, Splits, described, particles
 from intertwine.data.embedded import cluster, crystals, molecules
 from intertwine.geometry import Graph
 from intertwine.nn import SpeciesTable
 from intertwine.numerics import CheckpointError, DataError
 from intertwine.training.folder import SPLITS, Run
-from intertwine.training.partition import read_splits
 from intertwine.training.sets import open_sets
 
 TESTED = 6  # structures of the test set
@@ -32,10 +31,9 @@ def test_set(run: Run, *, progress: bool = False) -> GraphStore:  # noqa: PT028 
         CheckpointError: the run folder does not say which entries they are.
         DataError: the data are not where they were, have changed, or no entries were kept apart.
     """
-    splits = read_splits(run.folder / SPLITS)
-    if splits is None:
+    if not (run.folder / SPLITS).is_file():
         raise CheckpointError(f"{SPLITS} is missing", where=str(run.folder), remedy="name the data to evaluate on.")
-    store = open_sets(run.config.data, splits=splits, progress=progress, allow=run.allow).test
+    store = open_sets(run.config.data, splits=Splits.load(run.folder / SPLITS), progress=progress, allow=run.allow).test
     if not len(store):
         raise DataError("the run kept no test set", where=str(run.folder), remedy="name the data to evaluate on.")
     return store

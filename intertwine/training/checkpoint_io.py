@@ -7,7 +7,7 @@ from typing import Any
 
 from lightning.fabric.plugins import CheckpointIO
 
-from intertwine.training.checkpoint import load_checkpoint, save_checkpoint
+from intertwine.numerics.checkpoint import load_checkpoint, save_checkpoint
 
 
 class SafeCheckpointIO(CheckpointIO):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,11 @@ from intertwine.numerics import InputError, choose
 from intertwine.numerics.plugins import find, spelled
 from intertwine.numerics.signature import arguments, bind
 from intertwine.tasks import TASKS, ForceField, Task
-from intertwine.training.options import POSITIVE, SMALLEST, DataOptions, TrainingOptions
-from intertwine.training.sections import merge, write_sections
+from intertwine.training.options import DataOptions, TrainingOptions
+from intertwine.training.sections import Sections, merge, read_config, write_sections
 
 FIRST = ForceField.name  # of the tasks, where nothing says which
+KINDS: dict[str, tuple[type, Mapping[str, type]]] = {"model": (Backbone, MODELS), "task": (Task, TASKS)}
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Choice:
 
     name: str
     arguments: dict[str, Any]
-    made: type
+    made: Any
 
 
 @dataclass(frozen=True)
@@ -39,12 +40,14 @@ class Config:
         model: the backbone.
         task: what it is for.
         training: how it is trained.
+        allow: modules outside the package whose classes it may name.
     """
 
     data: DataOptions
     model: Choice
     task: Choice
     training: TrainingOptions
+    allow: tuple[str, ...] = field(default=(), compare=False)
 
     def build(self) -> Task:
         """The untrained task around its untrained backbone, weights drawn from ``training.seed``, in ``training.precision``.
@@ -78,6 +81,25 @@ class Config:
         write_sections(self.sections(), Path(path))
 
 
+def as_given(config: Config | Mapping[str, Any] | str | Path | None = None, allow: Collection[str] = ()) -> Sections:
+    """The sections of a configuration, of a mapping or of a TOML file; raises as :func:`intertwine.training.read_config`."""
+    if isinstance(config, str | Path):
+        config = read_config(config)
+    return merge(config.sections() if isinstance(config, Config) else config or {}, allow=[*allow, *getattr(config, "allow", ())])
+
+
+def check(given: Sections) -> tuple[DataOptions, TrainingOptions]:
+    """The two sections that need no class, after a look at all that is given of the others: the data may yet say which model and task.
+
+    Raises:
+        InputError: as :func:`resolve`.
+    """
+    for kind in KINDS:
+        if "name" in given[kind]:
+            _choice(kind, given[kind], given)
+    return _options(DataOptions, given), _options(TrainingOptions, given)
+
+
 def resolve(
     given: Mapping[str, Any] | Config | None = None, suggested: Mapping[str, Any] | None = None, *, allow: Collection[str] = ()
 ) -> Config:
@@ -87,35 +109,17 @@ def resolve(
         given: sections as a TOML file has them; a section may be missing, ``model`` and ``task`` may be just a name. ``preset`` in the
             model's section stands for the arguments of that name in its ``PRESETS`` which are not given.
         suggested: the same, of lower precedence.
-        allow: modules outside the package whose classes may be named (as ``module:Class``).
+        allow: modules outside the package whose classes may be named (as ``module:Class``), besides those that ``given`` allows.
 
     Raises:
         InputError: an unknown section, key, model or task (the nearest right one is named), a value of the wrong type or range, or a class
             of a module that is not allowed.
     """
-    if isinstance(given, Config):
-        given = given.sections()
-    merged = merge(suggested or {}, given or {})
-    task_name = merged["task"].get("name", FIRST)
-    task = task_class(task_name, allow)
-    name = merged["model"].get("name", task.model)
-    model = model_class(name, allow)
-    if preset := _preset(model, merged["model"]):  # above what the data suggest, below what the user gave
-        merged = merge(suggested or {}, {"model": {"name": name, **preset}}, given or {})
-    data = DataOptions(**bind(DataOptions, merged["data"], where="data"))
-    training = TrainingOptions(**bind(TrainingOptions, merged["training"], where="training"))
-    for section, options in (("data", data), ("training", training)):
-        for option, value in dataclasses.asdict(options).items():
-            _check_range(f"{section}.{option}", option, value)
-            _check_text(f"{section}.{option}", value)
-    if training.average >= 1:
-        raise InputError(f"{training.average} is not below 1", where="training.average", remedy="give a decay such as 0.99.")
-    return Config(
-        data,
-        _choice(spelled(name, MODELS, "models"), model, merged["model"], "model"),
-        _choice(spelled(task_name, TASKS, "tasks"), task, merged["task"], "task"),
-        training,
-    )
+    given = as_given(given, allow)
+    merged = merge(suggested or {}, given)
+    task = _choice("task", {"name": FIRST} | merged["task"], given)
+    model = _choice("model", {"name": task.made.model} | merged["model"], given)
+    return Config(_options(DataOptions, merged), model, task, _options(TrainingOptions, merged), given.allow)
 
 
 def model_class(name: str, allow: Collection[str] = ()) -> type[Backbone]:
@@ -124,49 +128,35 @@ def model_class(name: str, allow: Collection[str] = ()) -> type[Backbone]:
     Raises:
         InputError: it is unknown, its module is not allowed, or it is no model.
     """
-    return _subclass(find(spelled(name, MODELS, "models"), MODELS, kind="model", where="model.name", allow=allow), Backbone, name)
+    return _named("model", name, allow)
 
 
 def task_class(name: str, allow: Collection[str] = ()) -> type[Task]:
     """The task of that name; raises as :func:`model_class`."""
-    return _subclass(find(spelled(name, TASKS, "tasks"), TASKS, kind="task", where="task.name", allow=allow), Task, name)
+    return _named("task", name, allow)
 
 
-def _subclass(found: Any, base: type, name: str) -> Any:
+def _named(kind: str, name: str, allow: Collection[str]) -> Any:
+    base, table = KINDS[kind]
+    found = find(spelled(name, table, f"{kind}s"), table, kind=kind, where=f"{kind}.name", allow=allow)
     if not (inspect.isclass(found) and issubclass(found, base)):
         remedy = f"name a subclass of {base.__module__}.{base.__name__}; docs/extending.md has one."
         raise InputError(f"{name} is no {base.__name__}", where=name, remedy=remedy)
     return found
 
 
-def _preset(model: type[Backbone], section: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of the preset that a section asks for; none if it asks for none."""
-    if "preset" not in section:
-        return {}
-    return dict(model.PRESETS[choose(section["preset"], model.PRESETS, kind="preset", where="model.preset")])
+def _choice(kind: str, section: Mapping[str, Any], given: Sections) -> Choice:
+    """The class that a section names, and its arguments; those of a preset rank above what the data suggest, below what was given."""
+    made: Any = _named(kind, section["name"], given.allow)
+    preset: Any = {}
+    if kind == "model" and "preset" in section:
+        preset = made.PRESETS[choose(section["preset"], made.PRESETS, kind="preset", where="model.preset")]
+    values = {key: value for key, value in {**section, **preset, **given[kind]}.items() if key not in ("name", "preset")}
+    return Choice(spelled(section["name"], KINDS[kind][1], f"{kind}s"), bind(made, values, where=kind), made)
 
 
-def _choice(name: str, made: type, section: Mapping[str, Any], where: str) -> Choice:
-    return Choice(name, bind(made, {key: value for key, value in section.items() if key not in ("name", "preset")}, where=where), made)
-
-
-def _check_range(where: str, name: str, value: Any) -> None:
-    if isinstance(value, int | float) and name in SMALLEST:
-        least = SMALLEST[name]
-        if not value >= least or (name in POSITIVE and value == least) or value == float("inf"):
-            raise InputError(
-                f"{value} is out of range", where=where, remedy=f"give a number {'above' if name in POSITIVE else 'of at least'} {least}."
-            )
-
-
-def _check_text(where: str, value: Any) -> None:
-    """Raise an :class:`InputError` for text that no file of a run can hold: a path whose bytes are not UTF-8, for one."""
-    for text in (*value, *value.values()) if isinstance(value, dict) else (value,):
-        try:
-            str(text).encode()
-        except UnicodeEncodeError as error:
-            shown = str(text).encode("utf-8", "backslashreplace").decode()
-            raise InputError(f"{shown} is not UTF-8", where=where, remedy="rename the file.") from error
+def _options(kind: Any, sections: Sections) -> Any:
+    return kind(**bind(kind, sections[kind.section], where=kind.section))
 
 
 def _plain(values: Mapping[str, Any], function: Any) -> dict[str, Any]:

@@ -13,12 +13,12 @@ from ase.data import chemical_symbols
 from torch import nn
 
 from intertwine.data import GraphStore, to_graph
+from intertwine.data.loader import Loader
 from intertwine.data.store import INPUTS
 from intertwine.geometry import LEVELS, Graph, collate, connect
 from intertwine.numerics import CheckpointError, DataError, GeometryError, IntertwineError
 from intertwine.tasks import Task
 from intertwine.training.folder import Run
-from intertwine.training.loader import Loader
 from intertwine.training.scoring import score
 
 

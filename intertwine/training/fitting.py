@@ -15,13 +15,13 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.plugins.environments import LightningEnvironment
 from lightning.pytorch.strategies import DDPStrategy
 
+from intertwine.data.loader import Loader
 from intertwine.geometry import collate
 from intertwine.numerics import FolderLock, IntertwineError, Stopped, handling
 from intertwine.tasks import Task
 from intertwine.training.callbacks import Epochs, Interrupted, Keeper
 from intertwine.training.checkpoint_io import SafeCheckpointIO
 from intertwine.training.config import Config
-from intertwine.training.loader import Loader
 from intertwine.training.module import TrainingModule
 from intertwine.training.progress import Progress
 from intertwine.training.sets import Sets

@@ -13,10 +13,10 @@ from typing import Any
 import torch
 
 from intertwine.numerics import CheckpointError, InputError, IntertwineError, choose, lack_of_memory, write_atomically
+from intertwine.numerics.checkpoint import load_checkpoint
 from intertwine.numerics.locks import LOCK
 from intertwine.numerics.plugins import NotAllowed
 from intertwine.tasks import Task
-from intertwine.training.checkpoint import load_checkpoint
 from intertwine.training.config import Config, resolve
 from intertwine.training.declared import check_run, check_weights
 
@@ -35,7 +35,6 @@ class Run:
         species: atomic numbers of the training set; empty if its nodes are not atoms.
         epoch: after which the weights were taken.
         which: "best" or "last".
-        allow: modules outside the package whose code it may run.
     """
 
     folder: Path
@@ -44,7 +43,11 @@ class Run:
     species: tuple[int, ...]
     epoch: int
     which: str
-    allow: tuple[str, ...] = ()
+
+    @property
+    def allow(self) -> tuple[str, ...]:
+        """Modules outside the package whose code it may run."""
+        return self.config.allow
 
 
 def load_run(
@@ -70,15 +73,23 @@ def load_run(
         check_folder(path, file)
     state = load_checkpoint(file)
     check_run(state, str(file))
-    config, task = rebuilt(state["config"], file, allow)
+    run = with_weights(*rebuilt(state["config"], file, allow), state, file, which)
+    run.task = (run.task if dtype is None else run.task.to(dtype)).to(device)
+    return run
+
+
+def with_weights(config: Config, task: Task, state: dict[str, Any], file: Path, which: str) -> Run:
+    """The run whose checkpoint is in this file: the task, built by this configuration, gets its weights.
+
+    Raises:
+        CheckpointError: a tensor is not what the task declares.
+    """
     averaged = check_weights(state, task, str(file))
     task.load_state_dict(state["weights"])
     with torch.no_grad():
         for parameter, value in zip([p for p in task.parameters() if p.requires_grad], averaged, strict=False):
             parameter.copy_(value)
-    if dtype is not None:
-        task = task.to(dtype)
-    return Run(file.parent, config, task.to(device).eval(), tuple(state["species"]), state["epoch"], which, tuple(allow))
+    return Run(file.parent, config, task.eval(), tuple(state["species"]), state["epoch"], which)
 
 
 def rebuilt(sections: Any, file: Path, allow: Collection[str] = ()) -> tuple[Config, Task]:

@@ -2,14 +2,53 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Literal
 
 from intertwine.data import DEFAULT
+from intertwine.numerics import InputError
+
+#: The smallest acceptable value of each number; those in ``POSITIVE`` must exceed it.
+SMALLEST = {
+    "epochs": 1, "minutes": 0, "batch_size": 1, "learning_rate": 0, "weight_decay": 0, "average": 0, "clip": 0, "warmup": 0, "factor": 0,
+    "plateau_patience": 0, "threshold": 0, "minimum_rate": 0, "patience": 0, "evaluate_every": 1, "devices": 1, "workers": 0, "threads": 0,
+    "seed": 0, "train": 0, "validation": 0, "test_size": 0, "limit": 1,
+}  # fmt: skip
+POSITIVE = ("minutes", "learning_rate", "factor", "train")
 
 
 @dataclass(frozen=True)
-class DataOptions:
+class Options:
+    """A section of plain values, in their ranges.
+
+    Raises:
+        InputError: a number is out of range, or a text is not UTF-8, so that no file of a run can hold it; names the option.
+    """
+
+    section: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            _check(f"{self.section}.{name}", name, value)
+
+
+def _check(where: str, name: str, value: Any) -> None:
+    if isinstance(value, int | float) and name in SMALLEST:
+        least, bound = SMALLEST[name], "above" if name in POSITIVE else "of at least"
+        if not value >= least or (name in POSITIVE and value == least) or value == float("inf"):
+            raise InputError(f"{value} is out of range", where=where, remedy=f"give a number {bound} {least}.")
+        if name == "average" and value >= 1:
+            raise InputError(f"{value} is not below 1", where=where, remedy="give a decay such as 0.99.")
+    for text in (*value, *value.values()) if isinstance(value, dict) else (value,):
+        try:
+            str(text).encode()
+        except UnicodeEncodeError as error:
+            shown = str(text).encode("utf-8", "backslashreplace").decode()
+            raise InputError(f"{shown} is not UTF-8", where=where, remedy="rename the file.") from error
+
+
+@dataclass(frozen=True)
+class DataOptions(Options):
     """Where the structures are, and which of them are for what.
 
     Args:
@@ -27,6 +66,7 @@ class DataOptions:
         limit: read only so many structures.
     """
 
+    section: ClassVar[str] = "data"
     source: str = DEFAULT
     test: str | None = None
     keys: dict[str, str] | None = None
@@ -41,7 +81,7 @@ class DataOptions:
 
 
 @dataclass(frozen=True)
-class TrainingOptions:
+class TrainingOptions(Options):
     """How to train.
 
     Args:
@@ -71,6 +111,7 @@ class TrainingOptions:
         certify: certify the trained model; False saves the seconds that it takes.
     """
 
+    section: ClassVar[str] = "training"
     epochs: int = 150
     minutes: float | None = None
     batch_size: int = 5
@@ -94,12 +135,3 @@ class TrainingOptions:
     threads: int = 0
     seed: int = 0
     certify: bool = True
-
-
-#: The smallest acceptable value of each number; those in ``POSITIVE`` must exceed it.
-SMALLEST = {
-    "epochs": 1, "minutes": 0, "batch_size": 1, "learning_rate": 0, "weight_decay": 0, "average": 0, "clip": 0, "warmup": 0, "factor": 0,
-    "plateau_patience": 0, "threshold": 0, "minimum_rate": 0, "patience": 0, "evaluate_every": 1, "devices": 1, "workers": 0, "threads": 0,
-    "seed": 0, "train": 0, "validation": 0, "test_size": 0, "limit": 1,
-}  # fmt: skip
-POSITIVE = ("minutes", "learning_rate", "factor", "train")

@@ -16,10 +16,10 @@ import torch
 from intertwine.data import GraphStore, Splits
 from intertwine.data.labels import table
 from intertwine.numerics import CheckpointError, FolderLock, InputError, IntertwineError
+from intertwine.numerics.checkpoint import load_checkpoint
 from intertwine.tasks import Task
 from intertwine.training.certification import conclude
-from intertwine.training.checkpoint import load_checkpoint
-from intertwine.training.config import Config, resolve
+from intertwine.training.config import Config, as_given, check, resolve
 from intertwine.training.declared import check_state
 from intertwine.training.evaluation import evaluate, fields_of
 from intertwine.training.folder import (
@@ -28,16 +28,16 @@ from intertwine.training.folder import (
     REPORT,
     SPLITS,
     check_empty,
-    load_run,
     make_folder,
     new_folder,
     rebuilt,
+    with_weights,
     write_json,
 )  # fmt: skip
-from intertwine.training.partition import read_splits
+from intertwine.training.options import DataOptions, TrainingOptions
 from intertwine.training.progress import Progress, duration, say
-from intertwine.training.sections import merge, read_config, write_sections
-from intertwine.training.sets import Sets, open_sets, save_splits
+from intertwine.training.sections import Sections, merge, read_config, write_sections
+from intertwine.training.sets import Sets, open_sets
 from intertwine.training.settle import settle
 
 
@@ -70,14 +70,10 @@ def train(
         KeyboardInterrupt: somebody asked to stop (Ctrl-C, or as :class:`~intertwine.numerics.Stopped` a signal to end); everything up to
             the last epoch is saved.
     """
-    given = (
-        read_config(config) if isinstance(config, str | Path) else config.sections() if isinstance(config, Config) else merge(config or {})
-    )
-    # of model and task the data will say which they are, and whose arguments these
-    named = {section: {} if section in ("model", "task") and "name" not in content else content for section, content in given.items()}
-    checked = resolve(named, allow=allow)  # before anything is made
-    _enough_devices(checked)
-    if store is not None and checked.training.devices > 1:
+    given = as_given(config, allow)
+    data, training = check(given)  # before anything is made
+    _enough_devices(training)
+    if store is not None and training.devices > 1:
         raise InputError(
             "data in memory can't be shared by several processes", where="training.devices", remedy="save them to a file and give its path."
         )
@@ -87,50 +83,55 @@ def train(
     elif run is not None:
         folder = make_folder(run)
     else:  # is called after the model, which the data may decide
-        opened = _open(given, None, store, progress, allow)
-        folder = new_folder(f"{_stem(checked)}-{opened[1].model.name.rpartition(':')[2]}")
+        opened = _open(given, data, store, progress)
+        folder = new_folder(f"{_stem(data)}-{opened[1].model.name.rpartition(':')[2]}")
     with FolderLock(folder) as lock:
         try:
-            return _locked(folder, lock, given, opened, resume, store, progress, allow)
+            return _locked(folder, lock, given, data, opened, resume, store, progress)
         except KeyboardInterrupt:
             say(f"{_kept(folder)}\nstopped; go on with: intertwine train --resume {shlex.quote(str(folder))}", progress)
             raise
 
 
 def _locked(
-    folder: Path, lock: FolderLock, given: dict[str, Any], opened: tuple[Sets, Config] | None, resume: bool, store: GraphStore | None,
-    show: bool, allow: Collection[str],
+    folder: Path, lock: FolderLock, given: Sections, data: DataOptions, opened: tuple[Sets, Config] | None, resume: bool,
+    store: GraphStore | None, show: bool,
 ) -> Path:  # fmt: skip
     """The run, in a folder that nobody else writes to."""
-    state = None
+    kept = None
     for part in folder.glob(".*.part.*"):  # of a save that was cut short
         part.unlink(missing_ok=True)
     if resume:
-        given, state = _reopen(folder, given, allow)
+        given, kept = _reopen(folder, given)
+        data = data if kept else check(given)[0]  # that the folder keeps
     else:
         check_empty(folder)
     try:
-        if state is None:
+        if kept is not None:
+            config, task, state = kept
+            split = folder / SPLITS
+            splits = Splits.load(split) if split.is_file() else None
+            sets = open_sets(config.data, splits=splits, store=store, progress=show, allow=config.allow)
+        else:
             write_sections(given, folder / CONFIG)
-        sets, settled = opened or _open(given, read_splits(folder / SPLITS) if state else None, store, show, allow)
-        if len(sets.train) < settled.training.devices:  # before that many processes start
-            what = f"{len(sets.train)} structures for {settled.training.devices} processes"
+            sets, config = opened or _open(given, data, store, show)
+            task, state = None, None
+        if len(sets.train) < config.training.devices:  # before that many processes start
+            what = f"{len(sets.train)} structures for {config.training.devices} processes"
             raise InputError(what, where="training.devices", remedy="use fewer devices or more data.")
-        settled.save(folder / CONFIG)
-        save_splits(sets, folder / SPLITS)
-        return _train(settled, sets, folder, state, show, lock, allow)
+        config.save(folder / CONFIG)
+        sets.splits.save(folder / SPLITS)
+        return _train(config, sets, folder, task, state, show, lock)
     except IntertwineError:
         if not resume:
             _withdraw(folder, lock)
         raise
 
 
-def _open(
-    given: dict[str, Any], splits: Splits | None, store: GraphStore | None, show: bool, allow: Collection[str]
-) -> tuple[Sets, Config]:
+def _open(given: Sections, data: DataOptions, store: GraphStore | None, show: bool) -> tuple[Sets, Config]:
     """The data, and the configuration that suits them."""
-    sets = open_sets(resolve({"data": given["data"]}).data, splits=splits, store=store, progress=show, allow=allow)
-    return sets, settle(sets, given, allow=allow)
+    sets = open_sets(data, store=store, progress=show, allow=given.allow)
+    return sets, settle(sets, given)
 
 
 def _withdraw(folder: Path, lock: FolderLock) -> None:
@@ -144,18 +145,18 @@ def _withdraw(folder: Path, lock: FolderLock) -> None:
         folder.rmdir()
 
 
-def _enough_devices(config: Config) -> None:
+def _enough_devices(options: TrainingOptions) -> None:
     """Raise an :class:`InputError` if there are fewer cores, or GPUs, than processes are asked for."""
-    wanted, gpus = config.training.devices, torch.cuda.device_count()
-    on_gpu = config.training.accelerator == "gpu" or (config.training.accelerator == "auto" and gpus > 0)
+    wanted, gpus = options.devices, torch.cuda.device_count()
+    on_gpu = options.accelerator == "gpu" or (options.accelerator == "auto" and gpus > 0)
     there, name = (gpus, "GPUs") if on_gpu else (os.cpu_count() or 1, "cores")
     if wanted > there:
         raise InputError(f"{wanted} processes on {there} {name}", where="training.devices", remedy=f"give at most {there}.")
 
 
-def _stem(config: Config) -> str:
+def _stem(data: DataOptions) -> str:
     """The data set's name, without folders, endings and the signs of a pattern; that of the folder, where nothing else is left."""
-    source = Path(config.data.source.rpartition(":")[2])
+    source = Path(data.source.rpartition(":")[2])
     names = (re.sub(r"[*?\[\]!]", "", each.split(".")[0]).strip("-_") for each in (source.name, source.parent.name))
     return next(filter(None, names), "data")
 
@@ -166,9 +167,9 @@ def join(folder: Path, rank: int, port: int, allow: Collection[str] = ()) -> Non
     from intertwine.training.processes import say_ready
 
     config = resolve(read_config(folder / CONFIG), allow=allow)
-    sets = open_sets(config.data, splits=read_splits(folder / SPLITS), progress=False, allow=allow)
+    sets = open_sets(config.data, splits=Splits.load(folder / SPLITS), progress=False, allow=allow)
     with threads(config.training), _seeded(config):
-        task = _fitted(config, sets)
+        task = _fitted(config.build(), sets)
         prepared = sets.prepared(task.cutoff, fields_of(task, sets.source.fields))
         last = folder / CHECKPOINTS["last"]
         state = load_checkpoint(last) if last.is_file() else None
@@ -176,15 +177,14 @@ def join(folder: Path, rank: int, port: int, allow: Collection[str] = ()) -> Non
         fit(task, config, prepared, folder, state=state, rank=rank, port=port)
 
 
-def _train(
-    config: Config, sets: Sets, folder: Path, state: dict[str, Any] | None, show: bool, lock: FolderLock, allow: Collection[str]
-) -> Path:
+def _train(config: Config, sets: Sets, folder: Path, task: Task | None, state: dict[str, Any] | None, show: bool, lock: FolderLock) -> Path:
+    """Fit, test and report; ``task`` and ``state`` are those of a run that goes on."""
     from intertwine.training.fitting import fit, threads
     from intertwine.training.processes import helpers
 
     options = config.training
     with threads(options), _seeded(config):
-        task = _fitted(config, sets)
+        task = _fitted(task or config.build(), sets)
         progress = Progress(
             {name: metric.unit for name, metric in task.metrics.items()}, epochs=options.epochs, minutes=options.minutes, enabled=show,
             steps=-(-len(sets.train) // (options.batch_size * options.devices)), frames=len(sets.train),
@@ -193,16 +193,16 @@ def _train(
             _introduce(progress, config, sets, task, folder, state)
         about = {"config": config.sections(), "species": sets.train.species(), "units": sets.source.units, "data": sets.source.name}
         prepared = sets.prepared(task.cutoff, fields_of(task, sets.source.fields))
-        several = helpers(folder, options.devices, torch.get_num_threads(), allow) if options.devices > 1 else contextlib.nullcontext(0)
+        shared = helpers(folder, options.devices, torch.get_num_threads(), config.allow) if options.devices > 1 else None
         about["labels"] = [decision._asdict() for decision in sets.source.decisions]
-        with several as port:
+        with shared or contextlib.nullcontext(0) as port:
             try:
                 fit(task, config, prepared, folder, state=state, about=about, progress=progress, port=port, lock=lock)
             except Exception:
                 if show and (folder / CHECKPOINTS["last"]).is_file():
                     progress.say(f"failed. {_kept(folder)}")
                 raise
-        _report(folder, config, prepared, task, progress.say if show else lambda line: None, allow)
+        _report(folder, config, prepared, task, progress.say if show else lambda line: None)
     if show:
         progress.say(f"next     look at {folder / 'overview.png'}; intertwine {', '.join(task.uses)} {folder}")
         progress.say(f"results  {folder}")
@@ -227,11 +227,14 @@ def _existing(run: Path | str | None) -> Path:
     return folder
 
 
-def _reopen(folder: Path, given: dict[str, Any], allow: Collection[str]) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    """The configuration of a run to go on with, under the given changes, and its last state if there is one."""
-    stored = read_config(folder / CONFIG) if (folder / CONFIG).is_file() else {}
+def _reopen(folder: Path, given: Sections) -> tuple[Sections, tuple[Config, Task, dict[str, Any]] | None]:
+    """The sections of a run to go on with, under the given changes; and if it has begun, its configuration, its task and its last state.
+
+    What has begun is settled: the data suggest nothing more.
+    """
     last = folder / CHECKPOINTS["last"]
     if not last.is_file():
+        stored = read_config(folder / CONFIG) if (folder / CONFIG).is_file() else {}
         if not stored and not any(given.values()):
             raise CheckpointError(
                 "the run is half-written: it has no configuration", where=str(folder), remedy="delete the folder and train again."
@@ -240,23 +243,25 @@ def _reopen(folder: Path, given: dict[str, Any], allow: Collection[str]) -> tupl
     state = load_checkpoint(last)
     if not isinstance(state, dict) or not {"config", "weights", "optimizer", "epoch"} <= state.keys():
         raise CheckpointError("is not the last state of a run", where=str(last), remedy="delete it to start the run over.")
-    former, task = rebuilt(state["config"], last, allow)
+    config, task = rebuilt(state["config"], last, given.allow)
     check_state(state, task, str(last))
-    merged = merge(state["config"], given)
-    changed = resolve(merged, allow=allow)
+    if not any(given.values()):
+        return given, (config, task, state)
+    changed = resolve(merge(state["config"], given))
     for section in ("data", "model", "task"):
-        if getattr(changed, section) != getattr(former, section):
+        if getattr(changed, section) != getattr(config, section):
             raise InputError(
                 f"section {section!r} differs from that of the run",
                 where=str(folder),
                 remedy="leave it out, or start a new run; only [training] may change.",
             )
-    return merged, state
+    if changed.training.precision != config.training.precision:
+        task = changed.build()
+    return given, (changed, task, state)
 
 
-def _fitted(config: Config, sets: Sets) -> Task:
-    """The untrained task with the statistics of the training set."""
-    task = config.build()
+def _fitted(task: Task, sets: Sets) -> Task:
+    """The task with the statistics of the training set."""
     training = sets.train.only(*task.labels(sets.source.fields))
     task.fit(training[k] for k in range(len(training)))
     return task
@@ -270,12 +275,14 @@ def _seeded(config: Config):
         yield
 
 
-def _report(folder: Path, config: Config, sets: Sets, task: Task, say: Callable[[str], None], allow: Collection[str]) -> dict[str, Any]:
+def _report(folder: Path, config: Config, sets: Sets, task: Task, say: Callable[[str], None]) -> dict[str, Any]:
     """Test and certify the best weights; write ``report.json``, the certificate and pictures."""
     from intertwine.training.pictures import draw
 
-    trained = load_run(folder, which="best" if (folder / CHECKPOINTS["best"]).is_file() else "last", allow=allow)
     last = load_checkpoint(folder / CHECKPOINTS["last"])
+    which = "best" if (folder / CHECKPOINTS["best"]).is_file() else "last"
+    file = folder / CHECKPOINTS[which]
+    trained = with_weights(config, task.to("cpu"), load_checkpoint(file) if which == "best" else last, file, which)
     rows = last["rows"]
     best = next((row for row in rows if row["epoch"] == trained.epoch), rows[-1])
     test = evaluate(trained, sets.test) if len(sets.test) else {}
@@ -303,9 +310,8 @@ def _introduce(progress: Progress, config: Config, sets: Sets, task: Task, folde
         progress.say(f"note: {note}")
     for k, line in enumerate(table(sets.source.decisions)):
         progress.say(f"{'' if k else 'labels':8} {line}")
-    progress.say(
-        f"data     {_stem(config)}: {len(sets.train)} structures to train on, {len(sets.validation)} to validate, {len(sets.test)} to test"
-    )
+    train, validation, test = (len(part) for part in (sets.train, sets.validation, sets.test))
+    progress.say(f"data     {_stem(config.data)}: {train} structures to train on, {validation} to validate, {test} to test")
     for part, kept in (("validation", sets.validation), ("test", sets.test)):
         if len(kept) < FEW:
             progress.say(f"warning: {len(kept)} structures in the {part} set; errors on so few mean little")

@@ -17,15 +17,22 @@ DEEPEST = 8  # parts of a key
 SECTIONS = ("data", "model", "task", "training")
 
 
-def merge(*layers: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Sections of several configurations, later ones first in rank.
+class Sections(dict[str, dict[str, Any]]):
+    """What is given of a configuration, by section; ``allow`` has the modules outside the package whose classes it may name."""
+
+    allow: tuple[str, ...] = ()
+
+
+def merge(*layers: Mapping[str, Any], allow: Iterable[str] = ()) -> Sections:
+    """Sections of several configurations, later ones first in rank; what one of them, or ``allow``, allows is allowed.
 
     A layer that names another model or task drops the arguments of the former.
 
     Raises:
         InputError: an unknown section, or a section that is not a table.
     """
-    result: dict[str, dict[str, Any]] = {name: {} for name in SECTIONS}
+    result = Sections({name: {} for name in SECTIONS})
+    result.allow = tuple(dict.fromkeys([*allow, *(module for layer in layers for module in getattr(layer, "allow", ()))]))
     for layer in layers:
         for section, content in layer.items():
             if section not in SECTIONS:
@@ -40,7 +47,7 @@ def merge(*layers: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return result
 
 
-def read_config(path: Path | str) -> dict[str, dict[str, Any]]:
+def read_config(path: Path | str) -> Sections:
     """The sections of a TOML file.
 
     Raises:
@@ -59,7 +66,7 @@ def read_config(path: Path | str) -> dict[str, dict[str, Any]]:
         raise InputError(error.what, where=f"{path}, {error.where}", remedy=error.remedy) from error
 
 
-def parse_settings(settings: Iterable[str]) -> dict[str, dict[str, Any]]:
+def parse_settings(settings: Iterable[str]) -> Sections:
     """Sections from strings ``section.key=value``; the value is a TOML literal, or a bare word.
 
     >>> parse_settings(["model.width=64", "model.name=painn", "training.minutes=2.5"])["model"]

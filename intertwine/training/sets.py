@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +10,9 @@ from typing import Any
 from ase.data import chemical_symbols
 
 from intertwine.data import DATASETS, GraphStore, Splits, declared_units, open_dataset
-from intertwine.numerics import DataError, write_atomically
+from intertwine.data.partition import divide, fingerprint, without_isolated
+from intertwine.numerics import DataError
 from intertwine.training.options import DataOptions
-from intertwine.training.partition import divide, fingerprint, without_isolated
 
 
 @dataclass
@@ -22,7 +21,7 @@ class Sets:
 
     Args:
         source: the whole data set.
-        splits: indices of the parts in ``source``; the test part is empty if a test file was given.
+        splits: indices of the parts in ``source``, and its fingerprint; the test part is empty if a test file was given.
         train, validation, test: the parts.
     """
 
@@ -67,21 +66,24 @@ def open_sets(
     about: dict[str, Any] = {"keys": options.keys, "units": options.units, "target": options.target, "progress": progress, "allow": allow}
     whole = store if store is not None else open_dataset(options.source, limit=options.limit, **about)
     apart = _apart(options, whole, about) if options.test else None
+    mark = fingerprint(whole)
     if splits is None:
-        splits = divide(whole, options, has_test=apart is not None)
+        sizes = {name: getattr(options, name) for name in ("train", "validation", "test_size", "seed")}
+        splits = Splits.load(options.indices) if options.indices else divide(whole, **sizes, has_test=apart is not None)
         if apart is not None:
             splits = Splits(splits.train, splits.validation)
-    elif options.source not in DATASETS and (known := getattr(splits, "fingerprint", None)) and known != fingerprint(whole):
+    elif options.source not in DATASETS and splits.fingerprint not in (None, mark):
         remedy = "restore the data that the run was trained on, or start a new run."
         raise DataError("the data have changed since the run began", where=options.source, remedy=remedy)
     splits.check(len(whole), where=options.indices or options.source)
     if not len(splits.train):
         raise DataError("the training set is empty", where=options.source, remedy="give more data, or a larger share for training.")
-    splits = without_isolated(whole, splits, options)
+    splits = without_isolated(whole, splits, options.indices or "the split")
     if apart is not None and bool((alone := apart.isolated()).any()):
         whole.note(f"{int(alone.sum())} isolated atoms of {options.test} are not tested on")
         apart = apart.subset((~alone).nonzero().flatten())
     test = apart if apart is not None else whole.subset(splits.test)
+    splits = Splits(splits.train, splits.validation, splits.test, fingerprint=mark)
     sets = Sets(whole, splits, whole.subset(splits.train), whole.subset(splits.validation), test)
     unseen = [chemical_symbols[z] for z in sets.species() if z not in sets.train.species()]
     if unseen:
@@ -107,12 +109,3 @@ def _apart(options: DataOptions, whole: GraphStore, about: dict[str, Any]) -> Gr
     if names:
         whole.note(f"{options.test} has labels of other names: {', '.join(names)}")
     return apart
-
-
-def save_splits(sets: Sets, path: Path) -> None:
-    """Write the split of a run, with the fingerprint of its data.
-
-    Raises:
-        CheckpointError: the file can't be written.
-    """
-    write_atomically(path, json.dumps({**sets.splits.to_dict(), "fingerprint": fingerprint(sets.source)}).encode())

@@ -10,9 +10,8 @@ from typing import Any
 import torch
 
 from intertwine.geometry import connect
-from intertwine.nn import Backbone
 from intertwine.numerics import InputError
-from intertwine.numerics.signature import arguments, convert
+from intertwine.numerics.signature import arguments
 from intertwine.tasks import TASKS
 from intertwine.training.config import Config, model_class, resolve, task_class
 from intertwine.training.sections import merge
@@ -28,19 +27,21 @@ def settle(sets: Sets, given: Mapping[str, Any], *, allow: Collection[str] = ())
     Raises:
         InputError: as :func:`intertwine.training.resolve`; no task suits the labels.
     """
-    given = merge(given)
-    config = resolve(given, suggest(sets, given, allow=allow), allow=allow)
+    given = merge(given, allow=allow)
+    config = resolve(given, suggest(sets, given))
+    cutoff = config.model.arguments.get("cutoff")
+    if "average_degree" in config.model.arguments and "average_degree" not in given["model"]:
+        config.model.arguments["average_degree"] = _degree(sets, cutoff)
     if "threads" in given["training"]:
         return config
-    return replace(config, training=replace(config.training, threads=_threads(sets, config)))
+    return replace(config, training=replace(config.training, threads=_threads(sets, config, cutoff)))
 
 
-def suggest(sets: Sets, given: Mapping[str, Any], *, allow: Collection[str] = ()) -> dict[str, dict[str, Any]]:
+def suggest(sets: Sets, given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """What the data say about task, model and training, where the user did not.
 
     The task is the user's, else the one that the data set is meant for, else the first that suits the labels. Species and dimension are
-    those of the data, the degree that of the training set; the rest is what the task takes from them
-    (:meth:`intertwine.tasks.Task.suggest`).
+    those of the data; the rest is what the task takes from them (:meth:`intertwine.tasks.Task.suggest`).
 
     Raises:
         InputError: no task suits the labels, or the data are not for the task.
@@ -50,18 +51,14 @@ def suggest(sets: Sets, given: Mapping[str, Any], *, allow: Collection[str] = ()
     target = given["data"].get("target") or given["task"].get("target") or data.target or None
     meant = data.task if target in (None, data.target) else ""
     task_name = given["task"].get("name") or meant or _suited(sets, target)
-    task = task_class(task_name, allow)
+    task = task_class(task_name, given.allow)
     name = given["model"].get("name") or task.default_model(data, target)
-    model = model_class(name, allow)
+    model = model_class(name, given.allow)
     wishes = task.suggest(data, target, model, given["task"])
-    known = arguments(model)
     wanted = {"species": sets.species(), "dimension": data.fields["pos"].shape[-1]} | wishes.get("model", {})
-    chosen = {key: value for key, value in wanted.items() if key in known}
-    if "average_degree" in known and "average_degree" not in given["model"]:
-        chosen["average_degree"] = _degree(sets, _cutoff(model, chosen, given["model"]))
     return {
         "task": {"name": task_name, **wishes.get("task", {})},
-        "model": {"name": name, **chosen},
+        "model": {"name": name, **{key: value for key, value in wanted.items() if key in arguments(model)}},
         "training": task.pace.options(len(data), model.CARD.rate) | wishes.get("training", {}),
     }
 
@@ -76,13 +73,6 @@ def _suited(sets: Sets, target: str | None) -> str:
     raise InputError(f"which label to learn? The data have {labels}", where="data.target", remedy=hint)
 
 
-def _cutoff(model: type[Backbone], suggested: Mapping[str, Any], given: Mapping[str, Any]) -> float | None:
-    """The cutoff that the model will have: the user's, that of the preset, the suggested one, its default."""
-    cutoff = arguments(model)["cutoff"]
-    layers = ({"cutoff": cutoff.default}, suggested, model.PRESETS.get(given.get("preset", ""), {}), given)
-    return convert({key: value for layer in layers for key, value in layer.items()}["cutoff"], cutoff.hint, where="model.cutoff")
-
-
 def _degree(sets: Sets, cutoff: float | None) -> float:
     """Average number of neighbours in the first structures of the training set, at least 1."""
     store = sets.train.connected(cutoff)
@@ -91,9 +81,8 @@ def _degree(sets: Sets, cutoff: float | None) -> float:
     return float(f"{max(edges / max(nodes, 1), 1.0):.3g}")
 
 
-def _threads(sets: Sets, config: Config) -> int:
+def _threads(sets: Sets, config: Config, cutoff: float | None) -> int:
     """One thread for every thousand edges of a batch: on less, threads wait for each other, and badly where cores are shared."""
-    cutoff = config.model.arguments.get("cutoff")
     few = [connect(sets.train[k], cutoff).edge_index.shape[1] for k in range(min(8, len(sets.train)))]
     edges = config.training.batch_size * sum(few) / len(few)
     cores = torch.get_num_threads() if config.training.devices == 1 else (os.cpu_count() or 1) // config.training.devices

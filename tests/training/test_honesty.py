@@ -12,6 +12,7 @@ from ase import Atoms
 
 from intertwine.cli.train import size
 from intertwine.data import GraphStore, Splits, open_dataset
+from intertwine.data.partition import divide
 from intertwine.geometry import Graph
 from intertwine.integrations.calculator import Calculator
 from intertwine.numerics import DataError, InputError
@@ -19,7 +20,7 @@ from intertwine.training import DataOptions, Loader, evaluate, load_checkpoint, 
 from intertwine.training import test_set as own_test_set
 from intertwine.training.fitting import accelerator
 from intertwine.training.module import TrainingModule
-from intertwine.training.sets import divide, open_sets
+from intertwine.training.sets import open_sets
 from intertwine.training.settle import suggest
 
 
@@ -56,11 +57,11 @@ def own_split() -> GraphStore:
 
 def test_sizes_shorten_the_prescribed_parts() -> None:
     store = own_split()
-    splits = divide(store, DataOptions(train=4, validation=0.5), has_test=False)
+    splits = divide(store, train=4, validation=0.5)
     assert splits.to_dict() == {"train": [9, 8, 7, 6], "validation": [3], "test": [1, 0]}
     assert any("first 4 of the 6" in note for note in store.notes)
     with pytest.raises(InputError, match="7 entries of a part of 6"):
-        divide(store, DataOptions(train=7), has_test=False)
+        divide(store, train=7)
     short = open_dataset("ethanol", limit=20, progress=False)
     assert any("the split is random" in note for note in short.notes)
     assert not any("the split is random" in note for note in open_dataset("ethanol", progress=False).notes)
@@ -114,7 +115,7 @@ def test_changed_data_are_noticed(tiny: dict, tmp_path: Path) -> None:
 
 def test_memory_and_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     store = own_split().connected(None)
-    monkeypatch.setattr("intertwine.training.loader.KEPT", 3 * 5000)
+    monkeypatch.setattr("intertwine.data.loader.KEPT", 3 * 5000)
     loader = Loader(store, 4)
     assert sum(len(batch.stiffness) for batch in loader) == 10
     assert sum(graph is not None for graph in loader._kept) == 3

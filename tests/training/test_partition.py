@@ -11,12 +11,12 @@ import torch
 
 from intertwine.cli.train import size
 from intertwine.data import GraphStore, Splits, open_dataset
+from intertwine.data.partition import divide
 from intertwine.data.splits import count
 from intertwine.geometry import Graph
 from intertwine.numerics import InputError
 from intertwine.tasks import References
 from intertwine.training import DataOptions, evaluate, load_checkpoint, load_run, parse_settings, resolve, train
-from intertwine.training.partition import divide
 from intertwine.training.sets import open_sets
 
 FORCES = torch.zeros(2, 3, dtype=torch.float64)
@@ -29,7 +29,7 @@ def store(n: int, splits: Splits | None = None) -> GraphStore:
 
 def sizes(n: int, **options) -> tuple[list[int], list[str]]:
     data = store(n)
-    parts = divide(data, DataOptions(**options), has_test=False)
+    parts = divide(data, **options)
     everything = torch.cat([parts.train, parts.validation, parts.test])
     assert len(everything.unique()) == len(everything)
     return [len(parts.train), len(parts.validation), len(parts.test)], data.notes
@@ -87,7 +87,7 @@ def test_one_and_all_everywhere(tmp_path: Path) -> None:
         resolved.save(tmp_path / "c.toml")
         assert f"train = {text}\n" in (tmp_path / "c.toml").read_text()
     own = store(10, Splits(range(6), [6, 7], [8, 9]))
-    assert [len(divide(own, DataOptions(train=one), has_test=False).train) for one in (1, 1.0, 0.5)] == [1, 6, 3]
+    assert [len(divide(own, train=one).train) for one in (1, 1.0, 0.5)] == [1, 6, 3]
 
 
 def water(folder: Path, n: int = 24) -> Path:

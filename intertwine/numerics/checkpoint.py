@@ -12,8 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from intertwine.numerics import CheckpointError, write_atomically
-from intertwine.training.codec import pack, unpack
+from intertwine.numerics.codec import pack, unpack
+from intertwine.numerics.errors import CheckpointError
+from intertwine.numerics.files import write_atomically
 
 #: Version of the layout. A reader refuses newer ones.
 SCHEMA = 1
@@ -24,7 +25,7 @@ def save_checkpoint(path: Path | str, content: Any) -> None:
 
     Args:
         path: the file; by custom it ends in ``.safetensors``.
-        content: what :func:`intertwine.training.codec.pack` takes.
+        content: what :func:`intertwine.numerics.codec.pack` takes.
 
     Raises:
         CheckpointError: the disk is full or the folder not writable (the old file is intact), or a value can't be stored.

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from intertwine.numerics import CheckpointError
+from intertwine.numerics.errors import CheckpointError
 
 TAG = "$"  # a JSON object with this key is a value that JSON has no word for
 

@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from intertwine.numerics import CheckpointError
+from intertwine.numerics.codec import pack, unpack
 from intertwine.training import load_checkpoint, save_checkpoint
-from intertwine.training.codec import pack, unpack
 
 
 def trip(value):

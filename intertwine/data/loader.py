@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from intertwine.data import GraphStore
+from intertwine.data.store import GraphStore
 from intertwine.geometry import Graph, collate
 from intertwine.numerics import InputError, IntertwineError
 

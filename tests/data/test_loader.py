@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch_geometric.data import Batch
 
+from intertwine.data import Loader
 from intertwine.geometry import Graph, collate, connect
 from intertwine.numerics import DataError, InputError
-from intertwine.training import Loader
 
 
 def graphs(n: int) -> list[Graph]:

@@ -1,44 +1,49 @@
-"""Which structures are trained on, validated on and tested on; what a run keeps of that."""
+"""Which structures of a store are trained on, validated on and tested on; and whether the store is still the same."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
-from pathlib import Path
 
 import torch
 
-from intertwine.data import GraphStore, Splits, split
-from intertwine.data.splits import count
+from intertwine.data.splits import Splits, count, split
+from intertwine.data.store import GraphStore
 from intertwine.numerics import InputError
-from intertwine.training.options import DataOptions
+
+Size = int | float | None  # a number of structures, a share, or what is usual
 
 ENTRIES = 1000  # at each end of the data, that tell whether they have changed
 LARGEST_VALIDATION = 1000
 
 
-def divide(store: GraphStore, options: DataOptions, *, has_test: bool) -> Splits:
-    """The split that the options ask for: from a file, the data set's own, or random.
+def divide(
+    store: GraphStore, *, train: Size = None, validation: Size = None, test_size: Size = None, seed: int = 0, has_test: bool = False
+) -> Splits:
+    """The data set's own split, shortened to the sizes, or a random one.
+
+    Args:
+        store: the data; isolated atoms, which are references, are trained on.
+        train, validation, test_size: numbers, shares (below 1), or None for what is usual.
+        seed: of a random split.
+        has_test: the test set is elsewhere.
 
     Raises:
-        DataError, InputError: as :func:`intertwine.data.split`.
+        InputError: as :func:`intertwine.data.split`; a part that the data set prescribes has fewer entries.
     """
-    if options.indices:
-        return Splits.load(options.indices)
-    sizes = {"train": options.train, "validation": options.validation, "test": 0 if has_test else options.test_size}
+    sizes: dict[str, Size] = {"train": train, "validation": validation, "test": 0 if has_test else test_size}
     if store.splits is not None:
-        return _first(store, store.splits, {**sizes, "test": options.test_size})
+        return _first(store, store.splits, {**sizes, "test": test_size})
     alone = store.isolated() if "energy" in store.fields else torch.zeros(len(store), dtype=torch.bool)
     if alone.all():
         alone = ~alone
     others = (~alone).nonzero().flatten()
-    parts = split(len(others), **_sizes(store, sizes, len(others)), seed=options.seed)
+    parts = split(len(others), **_sizes(store, sizes, len(others)), seed=seed)
     picked = {part: others[getattr(parts, part)] for part in sizes}
     return Splits(torch.cat([alone.nonzero().flatten(), picked["train"]]), picked["validation"], picked["test"])
 
 
-def _sizes(store: GraphStore, given: Mapping[str, int | float | None], n: int) -> dict[str, int | None]:
+def _sizes(store: GraphStore, given: Mapping[str, Size], n: int) -> dict[str, int | None]:
     """Numbers of structures of the three parts: those given, shares of ``n`` as counts; the others take what is usual, and at most what is
     left. Shares that together are 1 fill the set, to the last structure.
 
@@ -67,22 +72,20 @@ def _sizes(store: GraphStore, given: Mapping[str, int | float | None], n: int) -
     return {part: counts.get(part) for part in given}
 
 
-def without_isolated(store: GraphStore, splits: Splits, options: DataOptions) -> Splits:
-    """The split without isolated atoms in the validation and test sets: their energies are given as references, not predicted."""
+def without_isolated(store: GraphStore, splits: Splits, where: str) -> Splits:
+    """The split (made ``where``) without isolated atoms in the validation and test sets: their energies are references, not predicted."""
     if "energy" not in store.fields:
         return splits
     alone = store.isolated()
     moved = [part for part in ("validation", "test") if bool(alone[getattr(splits, part)].any())]
     if not moved or alone.all():
         return splits
-    store.note(
-        f"isolated atoms left out of the {' and '.join(moved)} set{'s' if len(moved) > 1 else ''} of {options.indices or 'the split'}",
-    )
+    store.note(f"isolated atoms left out of the {' and '.join(moved)} set{'s' if len(moved) > 1 else ''} of {where}")
     validation, test = (part[~alone[part]] for part in (splits.validation, splits.test))
     return Splits(splits.train, validation, test)
 
 
-def _first(store: GraphStore, own: Splits, sizes: Mapping[str, int | float | None]) -> Splits:
+def _first(store: GraphStore, own: Splits, sizes: Mapping[str, Size]) -> Splits:
     """The data set's own parts, shortened to their first entries where a size is given: the test set stays the protocol's."""
     parts: list[torch.Tensor] = []
     for name, size in sizes.items():
@@ -95,26 +98,6 @@ def _first(store: GraphStore, own: Splits, sizes: Mapping[str, int | float | Non
             store.note(f"{name}: the first {number} of the {len(part)} entries that {store.name} prescribes")
         parts.append(part[:number])
     return Splits(*parts)
-
-
-class KeptSplits(Splits):
-    """The split of a run, and the fingerprint of the data that it was made for; None in old runs."""
-
-    fingerprint: str | None = None
-
-
-def read_splits(path: Path) -> Splits | None:
-    """The split that a run folder keeps, if it is there.
-
-    Raises:
-        DataError: the file is damaged.
-    """
-    if not path.is_file():
-        return None
-    splits = Splits.load(path)
-    kept = KeptSplits(splits.train, splits.validation, splits.test)
-    object.__setattr__(kept, "fingerprint", json.loads(path.read_text()).get("fingerprint"))
-    return kept
 
 
 def fingerprint(store: GraphStore) -> str:
