@@ -21,4 +21,5 @@ def own(*names: Any) -> list[str]:
 
 def named(sections: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """The modules that the sections of a configuration name."""
-    return own(sections["data"].get("source"), sections["data"].get("test"), *(sections[part].get("name") for part in ("model", "task")))
+    data, models = sections["data"], (sections[part].get("name") for part in ("model", "task"))
+    return own(data.get("source"), data.get("test"), *models, *sections["training"].get("loggers", ()))

@@ -69,6 +69,7 @@ class TrainingOptions:
         threads: of each process; by default one for every thousand edges of a batch; 0 shares all cores among the processes.
         seed: of the initial weights and the order of the data.
         certify: certify the trained model; False saves the seconds that it takes.
+        loggers: who else is told what ``metrics.csv`` has: "csv", "tensorboard", "wandb", or ``module:Class`` of a Lightning logger.
     """
 
     epochs: int = 150
@@ -94,6 +95,7 @@ class TrainingOptions:
     threads: int = 0
     seed: int = 0
     certify: bool = True
+    loggers: tuple[str, ...] = ()
 
 
 #: The smallest acceptable value of each number; those in ``POSITIVE`` must exceed it.

@@ -7,7 +7,7 @@ import os
 import re
 import shlex
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ from intertwine.training.settle import settle
 
 def train(
     config: Config | Mapping[str, Any] | str | Path | None = None, *, progress: bool = True, run: Path | str | None = None,
-    resume: bool = False, store: GraphStore | None = None, allow: Collection[str] = (),
+    resume: bool = False, store: GraphStore | None = None, allow: Collection[str] = (), callbacks: Sequence[Any] = (),
 ) -> Path:  # fmt: skip
     """Train a model: read the data, fit, test, draw pictures.
 
@@ -57,14 +57,16 @@ def train(
         run: the folder; by default ``runs/<data>-<model>-<time>``. Nobody else can train in it meanwhile.
         resume: go on with the run in that folder, or start it over if it has no checkpoint yet.
         store: the data, if they are already open; then ``data.source`` is only their name.
-        allow: modules outside the package whose models, tasks and data sets the configuration may name, as ``module:Class``.
+        allow: modules outside the package whose models, tasks, data sets and loggers the configuration may name, as ``module:Class``.
+        callbacks: Lightning callbacks, or functions of an epoch's metrics (a row of ``metrics.csv``). They are not saved: give them again
+            with ``resume``.
 
     Returns:
         The run folder: ``config.toml``, ``splits.json``, ``best.safetensors``, ``last.safetensors``, ``metrics.csv``, ``report.json``,
         ``certificate.json`` and pictures.
 
     Raises:
-        InputError: the configuration is wrong, or the folder is taken.
+        InputError: the configuration is wrong, the folder is taken, or a callback failed (it is named).
         DataError: the data are.
         CheckpointError: something can't be read or written, or another training is at work in the folder.
         KeyboardInterrupt: somebody asked to stop (Ctrl-C, or as :class:`~intertwine.numerics.Stopped` a signal to end); everything up to
@@ -76,6 +78,13 @@ def train(
     named = given if "name" in given["model"] else given | {"model": {}}  # the data will say which, and whose arguments these are
     checked = resolve(named, allow=allow)  # before anything is made
     _enough_devices(checked)
+    if checked.training.loggers:
+        from intertwine.training.loggers import logger_classes
+
+        logger_classes(checked.training.loggers, allow)
+    if callbacks and checked.training.devices > 1:
+        remedy = "train with one device."
+        raise InputError("objects in memory can't be shared by several processes", where="callbacks", remedy=remedy)
     if store is not None and checked.training.devices > 1:
         raise InputError(
             "data in memory can't be shared by several processes", where="training.devices", remedy="save them to a file and give its path."
@@ -90,7 +99,7 @@ def train(
         folder = new_folder(f"{_stem(checked)}-{opened[1].model.name.rpartition(':')[2]}")
     with FolderLock(folder) as lock:
         try:
-            return _locked(folder, lock, given, opened, resume, store, progress, allow)
+            return _locked(folder, lock, given, opened, resume, store, progress, allow, callbacks)
         except KeyboardInterrupt:
             say(f"{_kept(folder)}\nstopped; go on with: intertwine train --resume {shlex.quote(str(folder))}", progress)
             raise
@@ -98,7 +107,7 @@ def train(
 
 def _locked(
     folder: Path, lock: FolderLock, given: dict[str, Any], opened: tuple[Sets, Config] | None, resume: bool, store: GraphStore | None,
-    show: bool, allow: Collection[str],
+    show: bool, allow: Collection[str], callbacks: Sequence[Any],
 ) -> Path:  # fmt: skip
     """The run, in a folder that nobody else writes to."""
     state = None
@@ -117,7 +126,7 @@ def _locked(
             raise InputError(what, where="training.devices", remedy="use fewer devices or more data.")
         settled.save(folder / CONFIG)
         save_splits(sets, folder / SPLITS)
-        return _train(settled, sets, folder, state, show, lock, allow)
+        return _train(settled, sets, folder, state, show, lock, allow, callbacks)
     except IntertwineError:
         if not resume:
             _withdraw(folder, lock)
@@ -176,9 +185,11 @@ def join(folder: Path, rank: int, port: int, allow: Collection[str] = ()) -> Non
 
 
 def _train(
-    config: Config, sets: Sets, folder: Path, state: dict[str, Any] | None, show: bool, lock: FolderLock, allow: Collection[str]
-) -> Path:
+    config: Config, sets: Sets, folder: Path, state: dict[str, Any] | None, show: bool, lock: FolderLock, allow: Collection[str],
+    callbacks: Sequence[Any],
+) -> Path:  # fmt: skip
     from intertwine.training.fitting import fit, threads
+    from intertwine.training.loggers import make_loggers
     from intertwine.training.processes import helpers
 
     options = config.training
@@ -193,10 +204,14 @@ def _train(
         about = {"config": config.sections(), "species": sets.train.species(), "units": sets.source.units, "data": sets.source.name}
         prepared = sets.prepared(task.cutoff, task.labels(sets.source.fields))
         several = helpers(folder, options.devices, torch.get_num_threads(), allow) if options.devices > 1 else contextlib.nullcontext(0)
+        loggers = make_loggers(options.loggers, folder, allow)
         about["labels"] = [decision._asdict() for decision in sets.source.decisions]
         with several as port:
             try:
-                fit(task, config, prepared, folder, state=state, about=about, progress=progress, port=port, lock=lock)
+                fit(
+                    task, config, prepared, folder, state=state, about=about, progress=progress, port=port, lock=lock, loggers=loggers,
+                    callbacks=callbacks,
+                )  # fmt: skip
             except Exception:
                 if show and (folder / CHECKPOINTS["last"]).is_file():
                     progress.say(f"failed. {_kept(folder)}")
