@@ -34,7 +34,9 @@ def logger_classes(names: Sequence[str], allow: Collection[str] = ()) -> list[An
                 raise InputError(f"{name} is not installed", where="training.loggers", remedy=f"pip install {package}.")
             found = getattr(lightning_loggers, kind)
         if not (inspect.isclass(found) and issubclass(found, Logger)):
-            raise InputError(f"{name} is no logger", where="training.loggers", remedy="name a subclass of lightning.pytorch.loggers.Logger.")
+            raise InputError(
+                f"{name} is no logger", where="training.loggers", remedy="name a subclass of lightning.pytorch.loggers.Logger."
+            )
         made.append(found)
     return made
 

@@ -82,6 +82,10 @@ def train(
         from intertwine.training.loggers import logger_classes
 
         logger_classes(checked.training.loggers, allow)
+    tasks = os.environ.get("WORLD_SIZE" if "TORCHELASTIC_RUN_ID" in os.environ else "SLURM_STEP_NUM_TASKS", "1")
+    if tasks != "1":  # each would train a run of its own, or wait for the folder
+        remedy = "start it once, with --devices; several machines are not supported yet."
+        raise InputError(f"the command was started {tasks} times, by torchrun or srun", where="training.devices", remedy=remedy)
     if callbacks and checked.training.devices > 1:
         remedy = "train with one device."
         raise InputError("objects in memory can't be shared by several processes", where="callbacks", remedy=remedy)

@@ -78,3 +78,18 @@ def test_a_logger_of_ones_own(tiny: dict, tmp_path: Path, monkeypatch: pytest.Mo
         train(tiny, progress=False, run=tmp_path / "run")
     train(tiny, progress=False, run=tmp_path / "run", allow=["mylog"])
     assert importlib.import_module("mylog").ROWS == rows(tmp_path / "run" / "metrics.csv")
+
+
+@pytest.mark.parametrize("launcher", [{"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "2"}, {"SLURM_STEP_NUM_TASKS": "2"}])
+def test_a_launcher_that_starts_it_twice_is_refused(launcher: dict, tiny: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in launcher.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(InputError, match="started 2 times"):
+        train(tiny, progress=False, run=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_callbacks_are_of_one_process(tiny: dict, tmp_path: Path) -> None:
+    tiny["training"]["devices"] = 2
+    with pytest.raises(InputError, match="callbacks: objects in memory"):
+        train(tiny, progress=False, run=tmp_path / "run", callbacks=[print])
