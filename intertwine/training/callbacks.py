@@ -159,7 +159,7 @@ class Epochs(Callback):
             final = self.validate(module, row) or final
         module.rows.append(row)
         tell(trainer, row)
-        self.log_dict({name: float(value) for name, value in row.items()}, logger=False)  # for callbacks that monitor one
+        module.log_dict({name: float(value) for name, value in row.items()}, logger=False)  # for callbacks that monitor one
         if final:
             trainer.should_stop = True
         if self.keeper is not None:

@@ -82,7 +82,8 @@ def test_a_name_on_the_line_runs_and_a_run_folder_must_be_allowed(site: Path, tm
     assert done.returncode == 0, done.stderr
     assert 'name = "plug:Mine"' in (run / "config.toml").read_text()
     refused = call(site, "evaluate", run)
-    assert refused.returncode == 2 and "--allow plug" in refused.stderr
+    assert refused.returncode == 2
+    assert "--allow plug" in refused.stderr
     assert call(site, "evaluate", run, "--allow", "plug").returncode == 0
 
 
@@ -91,7 +92,8 @@ def test_the_list_has_it_and_says_what_is_broken(site: Path) -> None:
     done = call(site, "models", "--json")
     assert done.returncode == 0, done.stderr
     assert {"name": "mynet", "class": "plug:Mine", "what": "A network of my own."} in json.loads(done.stdout)
-    assert "warning: worse" in done.stderr and "absent_module" in done.stderr
+    assert "warning: worse" in done.stderr
+    assert "absent_module" in done.stderr
 
 
 def test_one_name_of_two_packages_is_refused(site: Path, tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ def test_a_logger_of_ones_own(tiny: dict, tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(InputError, match="--allow mylog"):
         train(tiny, progress=False, run=tmp_path / "run")
     train(tiny, progress=False, run=tmp_path / "run", allow=["mylog"])
-    assert importlib.import_module("mylog").ROWS == rows(tmp_path / "run" / "metrics.csv")
+    assert rows(tmp_path / "run" / "metrics.csv") == importlib.import_module("mylog").ROWS
 
 
 @pytest.mark.parametrize("launcher", [{"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "2"}, {"SLURM_STEP_NUM_TASKS": "2"}])
