@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from intertwine.numerics.plugins import is_code, module_of
+from intertwine.numerics.plugins import is_code, module_of, spelled
 
 Allow = Annotated[
     list[str] | None, typer.Option("--allow", metavar="MODULE", help="Module of your own that the run may load classes from; repeatable.")
@@ -20,5 +20,8 @@ def own(*names: Any) -> list[str]:
 
 
 def named(sections: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """The modules that the sections of a configuration name."""
-    return own(sections["data"].get("source"), sections["data"].get("test"), *(sections[part].get("name") for part in ("model", "task")))
+    """The modules that the sections of a configuration name, in full or by the name under which an installed package offers them."""
+    data = sections["data"]
+    names = [(data.get("source"), "datasets"), (data.get("test"), "datasets")]
+    names += [(sections[part].get("name"), f"{part}s") for part in ("model", "task")]
+    return own(*sections["training"].get("loggers", ()), *(spelled(name, {}, group) for name, group in names if isinstance(name, str)))

@@ -41,6 +41,9 @@ def train(
     unit: Annotated[list[str] | None, typer.Option(help="Unit of a label in the file, as energy=kcal/mol; repeatable.")] = None,
     indices: Annotated[Path | None, typer.Option(help="File (.json or .npz) with the indices of the three sets.")] = None,
     devices: Annotated[int | None, typer.Option(help="Processes on the CPU, or GPUs.")] = None,
+    logger: Annotated[
+        list[str] | None, typer.Option(help="Also tell csv, tensorboard, wandb, or module:Class of a Lightning logger; repeatable.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Of the split, the initial weights and the order of the data.")] = None,
     config: Annotated[Path | None, typer.Option(help="TOML file such as the config.toml of a run; options override it.")] = None,
     settings: Annotated[
@@ -77,6 +80,7 @@ def train(
             "batch_size": batch_size,
             "learning_rate": learning_rate,
             "devices": devices,
+            "loggers": logger or None,
             "seed": seed,
         },
     }

@@ -46,14 +46,29 @@ def load(spec: str) -> Any:
         return getattr(module, name)
 
 
-def offered(group: str) -> dict[str, str]:
-    """What installed packages offer under the entry points ``intertwine.<group>``: name -> ``module:Class``."""
-    return {point.name: point.value.replace(" ", "") for point in metadata.entry_points(group=f"intertwine.{group}")}
+def offered(group: str) -> dict[str, list[str]]:
+    """What installed packages offer under the entry points ``intertwine.<group>``: name -> every ``module:Class`` of that name."""
+    found: dict[str, list[str]] = {}
+    for point in metadata.entry_points(group=f"intertwine.{group}"):
+        specs = found.setdefault(point.name, [])
+        if (spec := point.value.replace(" ", "")) not in specs:
+            specs.append(spec)
+    return found
 
 
 def spelled(name: str, table: Mapping[str, Any], group: str) -> str:
-    """A name of the table as it is; one that an installed package offers as ``module:Class``; anything else as it is."""
-    return name if name in table or is_code(name) else offered(group).get(name, name)
+    """A name of the table as it is; one that an installed package offers as ``module:Class``; anything else as it is.
+
+    Raises:
+        InputError: several packages offer that name.
+    """
+    if name in table or is_code(name):
+        return name
+    specs = offered(group).get(name, [name])
+    if len(specs) > 1:
+        what, remedy = f"several installed packages offer {name!r}", f"name one of them in full: {', '.join(sorted(specs))}."
+        raise InputError(what, where=f"entry points intertwine.{group}", remedy=remedy)
+    return specs[0]
 
 
 def find(name: str, table: Mapping[str, Any], *, kind: str, where: str, allow: Collection[str] = ()) -> Any:

@@ -8,6 +8,7 @@ import io
 import shutil
 import tempfile
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -124,6 +125,8 @@ class Epochs(Callback):
 
     def on_train_start(self, trainer: Trainer, module: TrainingModule) -> None:  # type: ignore[override]
         self.interrupted.install()  # Lightning has its own for SIGTERM, which ends with exit code 0
+        for row in module.rows:  # of a run that goes on: what a logger has on the disk may be older or newer than the state
+            tell(trainer, row)
 
     def on_train_epoch_start(self, trainer: Trainer, module: TrainingModule) -> None:  # type: ignore[override]
         self.loader.epoch = module.epoch
@@ -155,6 +158,8 @@ class Epochs(Callback):
         if final or module.epoch % module.options.evaluate_every == 0:
             final = self.validate(module, row) or final
         module.rows.append(row)
+        tell(trainer, row)
+        module.log_dict({name: float(value) for name, value in row.items()}, logger=False)  # for callbacks that monitor one
         if final:
             trainer.should_stop = True
         if self.keeper is not None:
@@ -176,6 +181,32 @@ class Epochs(Callback):
                 self.keeper.best = {**self.keeper.about, "kind": "best", "epoch": module.epoch, "weights": weights, "row": dict(row)}
         module.tick()
         return module.exhausted() or module.out_of_time()
+
+
+class Told(Callback):
+    """A function of an epoch's row as a callback."""
+
+    def __init__(self, function: Callable[[dict[str, float | int]], Any]) -> None:
+        self.function = function
+
+    def on_train_epoch_end(self, trainer: Trainer, module: TrainingModule) -> None:  # type: ignore[override]
+        self.function(dict(module.rows[-1]))
+
+
+def tell(trainer: Trainer, row: dict[str, float | int]) -> None:
+    """Give a row to the loggers."""
+    for logger in trainer.loggers:
+        logger.log_metrics(dict(row), step=int(row["step"]))
+
+
+def blamed(error: BaseException, callbacks: list[Callback]) -> str | None:
+    """The name of the callback that an error came out of, if it was one of these."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        for callback in callbacks:
+            if frame.f_locals.get("self") is callback:
+                owner = callback.function if isinstance(callback, Told) else type(callback)
+                return getattr(owner, "__qualname__", type(owner).__name__)
+    return None
 
 
 def write_history(path: Path, rows: list[dict[str, float | int]]) -> None:

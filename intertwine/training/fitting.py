@@ -6,20 +6,21 @@ import contextlib
 import logging
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch import Trainer
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.loggers import Logger
 from lightning.pytorch.plugins.environments import LightningEnvironment
 from lightning.pytorch.strategies import DDPStrategy
 
 from intertwine.data.loader import Loader
 from intertwine.geometry import collate
-from intertwine.numerics import FolderLock, IntertwineError, Stopped, handling
+from intertwine.numerics import FolderLock, InputError, IntertwineError, Stopped, handling
 from intertwine.tasks import Task
-from intertwine.training.callbacks import Epochs, Interrupted, Keeper
+from intertwine.training.callbacks import Epochs, Interrupted, Keeper, Told, blamed
 from intertwine.training.checkpoint_io import SafeCheckpointIO
 from intertwine.training.config import Config
 from intertwine.training.module import TrainingModule
@@ -49,7 +50,8 @@ class Process(LightningEnvironment):
 
 def fit(
     task: Task, config: Config, sets: Sets, folder: Path, *, state: dict[str, Any] | None = None, about: dict[str, Any] | None = None,
-    progress: Progress | None = None, rank: int = 0, port: int = 0, lock: FolderLock | None = None,
+    progress: Progress | None = None, rank: int = 0, port: int = 0, lock: FolderLock | None = None, loggers: Sequence[Logger] = (),
+    callbacks: Sequence[Any] = (),
 ) -> None:  # fmt: skip
     """Train a task whose statistics are fitted, writing checkpoints into the folder.
 
@@ -64,8 +66,11 @@ def fit(
         rank: number of this process.
         port: where process 0 listens, if there are several.
         lock: of the folder; nothing is written into a folder that has taken its place.
+        loggers: get every row of the history.
+        callbacks: Lightning callbacks, or functions of an epoch's row.
 
     Raises:
+        InputError: one of the callbacks failed.
         Stopped: the user, or the system, asked to stop; everything up to the last epoch is saved.
         CheckpointError: results could not be written.
         DataError: the loss is not finite.
@@ -83,7 +88,9 @@ def fit(
     keeper = Keeper(folder, about or {}, progress.say, lock) if progress is not None else None
     with quiet(), interruption(ignore=rank > 0) as interrupted:
         strategy = DDPStrategy(find_unused_parameters=has_unused(task, sets), broadcast_buffers=False) if options.devices > 1 else None
-        trainer = make_trainer(config, folder, Epochs(loader, validation, keeper, progress, interrupted), strategy, Process(rank, port))
+        ours = Epochs(loader, validation, keeper, progress, interrupted)
+        theirs = [each if isinstance(each, Callback) else Told(each) for each in callbacks]
+        trainer = make_trainer(config, folder, [ours, *theirs], strategy, Process(rank, port), loggers)
         epochs: Any = trainer.fit_loop.epoch_progress.current
         epochs.ready = epochs.started = epochs.processed = epochs.completed = module.epoch
         if progress is not None:
@@ -91,14 +98,17 @@ def fit(
         try:
             trainer.fit(module, train_dataloaders=loader)
         except BaseException as error:
-            if keeper is not None:
-                keeper.flush()
             if isinstance(error, Interrupted | SystemExit) and interrupted.number:  # the exit is Lightning's, after the second signal
                 raise Stopped(interrupted.number) from None
             if isinstance(error, RuntimeError) and "DataLoader worker" in str(error):
                 raise _lost_worker(error) from error
+            if isinstance(error, Exception) and (name := blamed(error, theirs)):
+                remedy = f"correct it, then resume the run with the corrected one: every finished epoch is in {folder}."
+                raise InputError(f"{name} failed: {type(error).__name__}: {error}", where="callbacks", remedy=remedy) from error
             raise
         finally:
+            if keeper is not None:  # a callback may have ended the training before the last epoch
+                keeper.flush()
             if progress is not None:
                 progress.end()
             if options.devices > 1 and torch.distributed.is_initialized():
@@ -131,15 +141,17 @@ def has_unused(task: Task, sets: Sets) -> bool:
     return unused
 
 
-def make_trainer(config: Config, folder: Path, callback: Epochs, strategy: DDPStrategy | None, process: Process) -> Trainer:
+def make_trainer(
+    config: Config, folder: Path, callbacks: list[Callback], strategy: DDPStrategy | None, process: Process, loggers: Sequence[Logger]
+) -> Trainer:
     """A trainer with everything switched off that we do ourselves."""
     options = config.training
     plugins: list[Any] = [SafeCheckpointIO()]
     if strategy is not None:
         plugins.append(process)
     return Trainer(
-        accelerator=accelerator(options.accelerator), devices=options.devices, max_epochs=options.epochs, callbacks=[callback],
-        plugins=plugins, logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
+        accelerator=accelerator(options.accelerator), devices=options.devices, max_epochs=options.epochs, callbacks=callbacks,
+        plugins=plugins, logger=list(loggers) or False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
         limit_val_batches=0, num_sanity_val_steps=0, inference_mode=False, default_root_dir=folder, strategy=strategy or "auto",
         use_distributed_sampler=False,
     )  # fmt: skip

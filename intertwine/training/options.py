@@ -109,6 +109,7 @@ class TrainingOptions(Options):
         threads: of each process; by default one for every thousand edges of a batch; 0 shares all cores among the processes.
         seed: of the initial weights and the order of the data.
         certify: certify the trained model; False saves the seconds that it takes.
+        loggers: who else is told what ``metrics.csv`` has: "csv", "tensorboard", "wandb", or ``module:Class`` of a Lightning logger.
     """
 
     section: ClassVar[str] = "training"
@@ -135,3 +136,4 @@ class TrainingOptions(Options):
     threads: int = 0
     seed: int = 0
     certify: bool = True
+    loggers: tuple[str, ...] = ()

@@ -13,10 +13,33 @@ import time
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from intertwine.numerics import IntertwineError
+import torch
+
+from intertwine.numerics import InputError, IntertwineError
+from intertwine.training.options import TrainingOptions
 
 READY = "ready"
 GRACE = 2.0  # s
+
+
+def check_processes(options: TrainingOptions, *, callbacks: bool, store: bool) -> None:
+    """Raise an :class:`InputError` if there are fewer cores, or GPUs, than processes are asked for, if there are ``callbacks`` or a
+    ``store`` in memory that several processes would have to share, or if a launcher has started the command several times."""
+    wanted, gpus = options.devices, torch.cuda.device_count()
+    on_gpu = options.accelerator == "gpu" or (options.accelerator == "auto" and gpus > 0)
+    there, name = (gpus, "GPUs") if on_gpu else (os.cpu_count() or 1, "cores")
+    if wanted > there:
+        raise InputError(f"{wanted} processes on {there} {name}", where="training.devices", remedy=f"give at most {there}.")
+    tasks = os.environ.get("WORLD_SIZE" if "TORCHELASTIC_RUN_ID" in os.environ else "SLURM_STEP_NUM_TASKS", "1")
+    if tasks != "1":  # each would train a run of its own, or wait for the folder
+        remedy = "start it once, with --devices; several machines are not supported yet."
+        raise InputError(f"the command was started {tasks} times, by torchrun or srun", where="training.devices", remedy=remedy)
+    if wanted > 1 and callbacks:
+        remedy = "train with one device."
+        raise InputError("objects in memory can't be shared by several processes", where="callbacks", remedy=remedy)
+    if wanted > 1 and store:
+        what, remedy = "data in memory can't be shared by several processes", "save them to a file and give its path."
+        raise InputError(what, where="training.devices", remedy=remedy)
 
 
 def free_port() -> int:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import shlex
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +33,8 @@ from intertwine.training.folder import (
     with_weights,
     write_json,
 )  # fmt: skip
-from intertwine.training.options import DataOptions, TrainingOptions
+from intertwine.training.options import DataOptions
+from intertwine.training.processes import check_processes
 from intertwine.training.progress import Progress, duration, say
 from intertwine.training.sections import Sections, merge, read_config, write_sections
 from intertwine.training.sets import Sets, open_sets
@@ -43,7 +43,7 @@ from intertwine.training.settle import settle
 
 def train(
     config: Config | Mapping[str, Any] | str | Path | None = None, *, progress: bool = True, run: Path | str | None = None,
-    resume: bool = False, store: GraphStore | None = None, allow: Collection[str] = (),
+    resume: bool = False, store: GraphStore | None = None, allow: Collection[str] = (), callbacks: Sequence[Any] = (),
 ) -> Path:  # fmt: skip
     """Train a model: read the data, fit, test, draw pictures.
 
@@ -57,14 +57,16 @@ def train(
         run: the folder; by default ``runs/<data>-<model>-<time>``. Nobody else can train in it meanwhile.
         resume: go on with the run in that folder, or start it over if it has no checkpoint yet.
         store: the data, if they are already open; then ``data.source`` is only their name.
-        allow: modules outside the package whose models, tasks and data sets the configuration may name, as ``module:Class``.
+        allow: modules outside the package whose models, tasks, data sets and loggers the configuration may name, as ``module:Class``.
+        callbacks: Lightning callbacks, or functions of an epoch's metrics (a row of ``metrics.csv``). They are not saved: give them again
+            with ``resume``.
 
     Returns:
         The run folder: ``config.toml``, ``splits.json``, ``best.safetensors``, ``last.safetensors``, ``metrics.csv``, ``report.json``,
         ``certificate.json`` and pictures.
 
     Raises:
-        InputError: the configuration is wrong, or the folder is taken.
+        InputError: the configuration is wrong, the folder is taken, or a callback failed (it is named).
         DataError: the data are.
         CheckpointError: something can't be read or written, or another training is at work in the folder.
         KeyboardInterrupt: somebody asked to stop (Ctrl-C, or as :class:`~intertwine.numerics.Stopped` a signal to end); everything up to
@@ -72,11 +74,11 @@ def train(
     """
     given = as_given(config, allow)
     data, training = check(given)  # before anything is made
-    _enough_devices(training)
-    if store is not None and training.devices > 1:
-        raise InputError(
-            "data in memory can't be shared by several processes", where="training.devices", remedy="save them to a file and give its path."
-        )
+    check_processes(training, callbacks=len(callbacks) > 0, store=store is not None)
+    if training.loggers:
+        from intertwine.training.loggers import logger_classes
+
+        logger_classes(training.loggers, allow)
     opened = None
     if resume:
         folder = _existing(run)
@@ -87,7 +89,7 @@ def train(
         folder = new_folder(f"{_stem(data)}-{opened[1].model.name.rpartition(':')[2]}")
     with FolderLock(folder) as lock:
         try:
-            return _locked(folder, lock, given, data, opened, resume, store, progress)
+            return _locked(folder, lock, given, data, opened, resume, store, progress, callbacks)
         except KeyboardInterrupt:
             say(f"{_kept(folder)}\nstopped; go on with: intertwine train --resume {shlex.quote(str(folder))}", progress)
             raise
@@ -95,7 +97,7 @@ def train(
 
 def _locked(
     folder: Path, lock: FolderLock, given: Sections, data: DataOptions, opened: tuple[Sets, Config] | None, resume: bool,
-    store: GraphStore | None, show: bool,
+    store: GraphStore | None, show: bool, callbacks: Sequence[Any],
 ) -> Path:  # fmt: skip
     """The run, in a folder that nobody else writes to."""
     kept = None
@@ -121,7 +123,7 @@ def _locked(
             raise InputError(what, where="training.devices", remedy="use fewer devices or more data.")
         config.save(folder / CONFIG)
         sets.splits.save(folder / SPLITS)
-        return _train(config, sets, folder, task, state, show, lock)
+        return _train(config, sets, folder, task, state, show, lock, callbacks)
     except IntertwineError:
         if not resume:
             _withdraw(folder, lock)
@@ -143,15 +145,6 @@ def _withdraw(folder: Path, lock: FolderLock) -> None:
     lock.release()
     with contextlib.suppress(OSError):  # there is something else in it
         folder.rmdir()
-
-
-def _enough_devices(options: TrainingOptions) -> None:
-    """Raise an :class:`InputError` if there are fewer cores, or GPUs, than processes are asked for."""
-    wanted, gpus = options.devices, torch.cuda.device_count()
-    on_gpu = options.accelerator == "gpu" or (options.accelerator == "auto" and gpus > 0)
-    there, name = (gpus, "GPUs") if on_gpu else (os.cpu_count() or 1, "cores")
-    if wanted > there:
-        raise InputError(f"{wanted} processes on {there} {name}", where="training.devices", remedy=f"give at most {there}.")
 
 
 def _stem(data: DataOptions) -> str:
@@ -177,9 +170,13 @@ def join(folder: Path, rank: int, port: int, allow: Collection[str] = ()) -> Non
         fit(task, config, prepared, folder, state=state, rank=rank, port=port)
 
 
-def _train(config: Config, sets: Sets, folder: Path, task: Task | None, state: dict[str, Any] | None, show: bool, lock: FolderLock) -> Path:
+def _train(
+    config: Config, sets: Sets, folder: Path, task: Task | None, state: dict[str, Any] | None, show: bool, lock: FolderLock,
+    callbacks: Sequence[Any],
+) -> Path:  # fmt: skip
     """Fit, test and report; ``task`` and ``state`` are those of a run that goes on."""
     from intertwine.training.fitting import fit, threads
+    from intertwine.training.loggers import make_loggers
     from intertwine.training.processes import helpers
 
     options = config.training
@@ -194,10 +191,14 @@ def _train(config: Config, sets: Sets, folder: Path, task: Task | None, state: d
         about = {"config": config.sections(), "species": sets.train.species(), "units": sets.source.units, "data": sets.source.name}
         prepared = sets.prepared(task.cutoff, fields_of(task, sets.source.fields))
         shared = helpers(folder, options.devices, torch.get_num_threads(), config.allow) if options.devices > 1 else None
+        loggers = make_loggers(options.loggers, folder, config.allow)
         about["labels"] = [decision._asdict() for decision in sets.source.decisions]
         with shared or contextlib.nullcontext(0) as port:
             try:
-                fit(task, config, prepared, folder, state=state, about=about, progress=progress, port=port, lock=lock)
+                fit(
+                    task, config, prepared, folder, state=state, about=about, progress=progress, port=port, lock=lock, loggers=loggers,
+                    callbacks=callbacks,
+                )  # fmt: skip
             except Exception:
                 if show and (folder / CHECKPOINTS["last"]).is_file():
                     progress.say(f"failed. {_kept(folder)}")

@@ -30,7 +30,8 @@ def settle(sets: Sets, given: Mapping[str, Any], *, allow: Collection[str] = ())
     given = merge(given, allow=allow)
     config = resolve(given, suggest(sets, given))
     cutoff = config.model.arguments.get("cutoff")
-    if "average_degree" in config.model.arguments and "average_degree" not in given["model"]:
+    preset = model_class(config.model.name, given.allow).PRESETS.get(given["model"].get("preset", ""), {})
+    if "average_degree" in config.model.arguments and "average_degree" not in {*given["model"], *preset}:
         config.model.arguments["average_degree"] = _degree(sets, cutoff)
     if "threads" in given["training"]:
         return config
