@@ -12,9 +12,10 @@ from intertwine.geometry import Graph, check_positions, connect
 from intertwine.groups import Representation
 from intertwine.nn.card import ModelCard
 from intertwine.numerics import GeometryError, InputError, safe
+from intertwine.numerics.signature import Configured
 
 
-class Backbone(nn.Module, ABC):
+class Backbone(Configured, nn.Module, ABC):
     r"""Base of the models: says what it is, checks what it gets, builds edges where there are none.
 
     A subclass sets ``CARD``, ``cutoff`` and ``irreps_out`` and defines ``features(graph)``.

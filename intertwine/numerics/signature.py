@@ -6,7 +6,7 @@ import inspect
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
 from intertwine.numerics.errors import InputError, nearest
 
@@ -27,6 +27,24 @@ def arguments(function: Callable[..., Any]) -> dict[str, Argument]:
         for name, parameter in inspect.signature(function).parameters.items()
         if parameter.default is not inspect.Parameter.empty
     }
+
+
+class Configured:
+    """Base of what is made from configurations: remembers the arguments that its constructor was given, as :attr:`given`.
+
+    Those without a default, such as the backbone of a task, are objects of their own and no configuration.
+    """
+
+    given: dict[str, Any]
+
+    def __new__(cls, *args: Any, **named: Any) -> Self:
+        made = super().__new__(cls)
+        try:
+            found = inspect.signature(cls).bind(*args, **named).arguments
+        except TypeError:  # the constructor will say which; or a copy is being made, which gets its state afterwards
+            found = {}
+        object.__setattr__(made, "given", {name: value for name, value in found.items() if name in arguments(cls)} if found else {})
+        return made
 
 
 def bind(function: Callable[..., Any], given: Mapping[str, Any], *, where: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from intertwine.geometry import Graph, Graphs
 from intertwine.nn import Backbone, ScalarHead, SetHead, VectorHead, pool
 from intertwine.numerics import DataError, InputError, choose
 from intertwine.o3 import Irreps
-from intertwine.tasks.references import References, composition, is_isolated
+from intertwine.tasks.references import References, beyond, composition, is_isolated
 from intertwine.tasks.task import Metric, Output, Suggestion, Task, label
 
 
@@ -39,6 +39,7 @@ class Property(Task):
     """
 
     name = "property"
+    sizes = ("spread",)
     mean: Tensor
     scale: Tensor
     spread: Tensor
@@ -84,15 +85,18 @@ class Property(Task):
         return [self.target]
 
     def predict(self, graph: Graph) -> dict[str, Tensor]:
-        f = self.backbone(graph)
-        y = self.head(f, graph) if self.readout == "set2set" else pool(self.head(f).flatten(1), graph, self.readout)
-        y = self.scale * y
+        y = self.beyond_mean(graph)
         if self.vector:
             return {self.target: y}
         y = y.squeeze(-1).to(torch.float64) + self.mean
         if graph.get("z") is not None:
             y = y + self.references(graph.z, graph.membership(), graph.graphs)
         return {self.target: y}
+
+    def beyond_mean(self, graph: Graph) -> Tensor:
+        """The target of each graph (graphs, width) beyond mean and references, in the network's precision."""
+        f = self.backbone(graph)
+        return self.scale * (self.head(f, graph) if self.readout == "set2set" else pool(self.head(f).flatten(1), graph, self.readout))
 
     def residuals(self, prediction: dict[str, Tensor], graph: Graph) -> dict[str, Tensor]:
         if graph.get(self.target) is None:
@@ -132,6 +136,15 @@ class Property(Task):
         size = y / torch.tensor(atoms).sqrt().view(-1, *[1] * (y.ndim - 1)) if self.readout == "sum" else y
         self.scale.fill_(_size(size))
         self.spread.fill_(_size(y))
+
+    def refit(self, graphs: Graphs) -> None:
+        """Move references or mean to what the network leaves of the target."""
+        if not self.vector:
+            y, compositions, alone = beyond(graphs, self.target, lambda batch: self.beyond_mean(batch.in_precision(self.dtype)))
+            if self.readout == "sum" and len(compositions):
+                self.references.fit(compositions, y, alone, moved=True)
+            else:
+                self.mean.fill_(y.mean())
 
     def _centre(self, y: Tensor, compositions: list[Tensor], isolated: Tensor) -> Tensor:
         if self.readout == "sum" and len(compositions) == len(y):

@@ -1,11 +1,11 @@
-"""The settled configuration of a run: every argument of the constructors, in four sections."""
+"""The settled configuration of a run: every argument of the constructors, in sections."""
 
 from __future__ import annotations
 
 import dataclasses
 import inspect
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from intertwine.numerics import InputError, choose
 from intertwine.numerics.plugins import find, spelled
 from intertwine.numerics.signature import arguments, bind
 from intertwine.tasks import TASKS, ForceField, Task
-from intertwine.training.options import POSITIVE, SMALLEST, DataOptions, TrainingOptions
+from intertwine.training.options import POSITIVE, SMALLEST, DataOptions, StartOptions, TrainingOptions
 from intertwine.training.sections import merge, write_sections
 
 FIRST = ForceField.name  # of the tasks, where nothing says which
@@ -39,12 +39,14 @@ class Config:
         model: the backbone.
         task: what it is for.
         training: how it is trained.
+        start: with whose weights.
     """
 
     data: DataOptions
     model: Choice
     task: Choice
     training: TrainingOptions
+    start: StartOptions = field(default_factory=StartOptions)
 
     def build(self) -> Task:
         """The untrained task around its untrained backbone, weights drawn from ``training.seed``, in ``training.precision``.
@@ -58,15 +60,19 @@ class Config:
             torch.manual_seed(self.training.seed)
             backbone: Backbone = self.model.made(**self.model.arguments)
             task: Task = self.task.made(backbone, **self.task.arguments)
+        if self.start.freeze:
+            task.freeze(self.start.freeze)
         return task.double() if self.training.precision == "float64" else task
 
     def sections(self) -> dict[str, dict[str, Any]]:
         """Nested plain values: what :func:`resolve` accepts and TOML can hold."""
+        start = {"start": _plain(dataclasses.asdict(self.start), StartOptions)} if self.start.run else {}
         return {
             "data": _plain(dataclasses.asdict(self.data), DataOptions),
             "model": {"name": self.model.name, **_plain(self.model.arguments, self.model.made)},
             "task": {"name": self.task.name, **_plain(self.task.arguments, self.task.made)},
             "training": _plain(dataclasses.asdict(self.training), TrainingOptions),
+            **start,
         }
 
     def save(self, path: Path | str) -> None:
@@ -104,17 +110,21 @@ def resolve(
         merged = merge(suggested or {}, {"model": {"name": name, **preset}}, given or {})
     data = DataOptions(**bind(DataOptions, merged["data"], where="data"))
     training = TrainingOptions(**bind(TrainingOptions, merged["training"], where="training"))
-    for section, options in (("data", data), ("training", training)):
+    start = StartOptions(**bind(StartOptions, merged["start"], where="start"))
+    for section, options in (("data", data), ("training", training), ("start", start)):
         for option, value in dataclasses.asdict(options).items():
             _check_range(f"{section}.{option}", option, value)
             _check_text(f"{section}.{option}", value)
     if training.average >= 1:
         raise InputError(f"{training.average} is not below 1", where="training.average", remedy="give a decay such as 0.99.")
+    if start.freeze and start.run is None:
+        raise InputError("random weights are not worth keeping", where="start.freeze", remedy="say whose weights: --from RUN.")
     return Config(
         data,
         _choice(spelled(name, MODELS, "models"), model, merged["model"], "model"),
         _choice(spelled(task_name, TASKS, "tasks"), task, merged["task"], "task"),
         training,
+        start,
     )
 
 

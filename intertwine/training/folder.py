@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ class Run:
         epoch: after which the weights were taken.
         which: "best" or "last".
         allow: modules outside the package whose code it may run.
+        units: of the labels that it was trained on, by name.
     """
 
     folder: Path
@@ -45,6 +46,7 @@ class Run:
     epoch: int
     which: str
     allow: tuple[str, ...] = ()
+    units: Mapping[str, str] = field(default_factory=dict)
 
 
 def load_run(
@@ -78,7 +80,8 @@ def load_run(
             parameter.copy_(value)
     if dtype is not None:
         task = task.to(dtype)
-    return Run(file.parent, config, task.to(device).eval(), tuple(state["species"]), state["epoch"], which, tuple(allow))
+    units = state["units"] if isinstance(state.get("units"), Mapping) else {}
+    return Run(file.parent, config, task.to(device).eval(), tuple(state["species"]), state["epoch"], which, tuple(allow), units)
 
 
 def rebuilt(sections: Any, file: Path, allow: Collection[str] = ()) -> tuple[Config, Task]:

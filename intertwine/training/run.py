@@ -39,6 +39,7 @@ from intertwine.training.progress import Progress, duration, say
 from intertwine.training.sections import merge, read_config, write_sections
 from intertwine.training.sets import Sets, open_sets, save_splits
 from intertwine.training.settle import settle
+from intertwine.training.start import begin, begun
 
 
 def train(
@@ -129,7 +130,7 @@ def _open(
 ) -> tuple[Sets, Config]:
     """The data, and the configuration that suits them."""
     sets = open_sets(resolve({"data": given["data"]}).data, splits=splits, store=store, progress=show, allow=allow)
-    return sets, settle(sets, given, allow=allow)
+    return sets, settle(sets, begun(sets, given, allow) if splits is None else given, allow=allow)
 
 
 def _withdraw(folder: Path, lock: FolderLock) -> None:
@@ -171,6 +172,8 @@ def join(folder: Path, rank: int, port: int, allow: Collection[str] = ()) -> Non
         prepared = sets.prepared(task.cutoff, task.labels(sets.source.fields))
         last = folder / CHECKPOINTS["last"]
         state = load_checkpoint(last) if last.is_file() else None
+        if config.start.run and state is None:
+            begin(task, config, prepared.train, allow)
         say_ready()
         fit(task, config, prepared, folder, state=state, rank=rank, port=port)
 
@@ -192,6 +195,13 @@ def _train(
             _introduce(progress, config, sets, task, folder, state)
         about = {"config": config.sections(), "species": sets.train.species(), "units": sets.source.units, "data": sets.source.name}
         prepared = sets.prepared(task.cutoff, task.labels(sets.source.fields))
+        if state is not None:
+            about["species"] = state["species"]
+        elif config.start.run:
+            lines, known = begin(task, config, prepared.train, allow)
+            about["species"] = sorted({*known, *about["species"]})
+            for line in lines if show else ():
+                progress.say(line)
         several = helpers(folder, options.devices, torch.get_num_threads(), allow) if options.devices > 1 else contextlib.nullcontext(0)
         about["labels"] = [decision._asdict() for decision in sets.source.decisions]
         with several as port:
@@ -243,7 +253,7 @@ def _reopen(folder: Path, given: dict[str, Any], allow: Collection[str]) -> tupl
     check_state(state, task, str(last))
     merged = merge(state["config"], given)
     changed = resolve(merged, allow=allow)
-    for section in ("data", "model", "task"):
+    for section in ("data", "model", "task", "start"):
         if getattr(changed, section) != getattr(former, section):
             raise InputError(
                 f"section {section!r} differs from that of the run",
@@ -283,6 +293,7 @@ def _report(folder: Path, config: Config, sets: Sets, task: Task, say: Callable[
         "parameters": sum(p.numel() for p in task.parameters()),
         "structures": {"train": len(sets.train), "validation": len(sets.validation), "test": len(sets.test)},
         "epochs": last["epoch"], "steps": last["steps"], "seconds": last["seconds"], "best_epoch": trained.epoch,
+        "start": config.sections().get("start"),
         "validation": {name.removeprefix("validation_"): value for name, value in best.items() if name.startswith("validation_")},
         "test": test, "statistics": task.describe(), "notes": list(sets.source.notes),
         "labels": [decision._asdict() for decision in sets.source.decisions], "written": time.strftime("%Y-%m-%dT%H:%M:%S%z"),

@@ -14,7 +14,7 @@ from typing import Any
 from intertwine.numerics import InputError, nearest, write_atomically
 
 DEEPEST = 8  # parts of a key
-SECTIONS = ("data", "model", "task", "training")
+SECTIONS = ("data", "model", "task", "training", "start")
 
 
 def merge(*layers: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -62,7 +62,7 @@ def suggest(sets: Sets, given: Mapping[str, Any], *, allow: Collection[str] = ()
     return {
         "task": {"name": task_name, **wishes.get("task", {})},
         "model": {"name": name, **chosen},
-        "training": task.pace.options(len(data), model.CARD.rate) | wishes.get("training", {}),
+        "training": task.pace.options(len(data), model.CARD.rate, "run" in given["start"]) | wishes.get("training", {}),
     }
 
 
