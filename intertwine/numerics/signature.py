@@ -6,7 +6,7 @@ import inspect
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple
 
 from intertwine.numerics.errors import InputError, nearest
 
@@ -37,7 +37,7 @@ class Configured:
 
     given: dict[str, Any]
 
-    def __new__(cls, *args: Any, **named: Any) -> Self:
+    def __new__(cls, *args: Any, **named: Any):
         made = super().__new__(cls)
         try:
             found = inspect.signature(cls).bind(*args, **named).arguments

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -54,7 +54,7 @@ class Pace(NamedTuple):
     def options(self, graphs: int, rate: float, begun: bool = False) -> dict[str, Any]:
         """The options of the training: of so many graphs, with a model whose rate is so many times the usual.
 
-        Weights that are ``begun`` move at a lower rate, which rises over the first epochs: Adam's first steps are of full size whatever
+        Weights that are ``begun`` move at a lower rate, which rises over the first epoch: Adam's first steps are of full size whatever
         the gradient, and would undo what is known.
         """
         epochs = round(self.steps / max(1, graphs / self.batch_size))
@@ -64,12 +64,12 @@ class Pace(NamedTuple):
             "epochs": min(max(epochs, self.least), self.most),
         }
         if begun:
-            warm = -(-graphs // self.batch_size) * WARM
-            chosen |= {"learning_rate": float(f"{chosen['learning_rate'] * LOWER:.3g}"), "warmup": min(warm, WARMEST)}
+            chosen["learning_rate"] = float(f"{chosen['learning_rate'] * LOWER:.3g}")
+            chosen["warmup"] = min(-(-graphs // self.batch_size), WARMEST)
         return chosen
 
 
-LOWER, WARM, WARMEST = 0.4, 5, 500  # rate of weights that are begun; epochs, and steps at most, in which it is reached
+LOWER, WARMEST = 0.6, 500  # rate of weights that are begun; steps at most in which it is reached
 
 #: What a task takes from the data: arguments of the task, of the model (those that it has), and options of the training.
 Suggestion = dict[str, dict[str, Any]]
@@ -225,10 +225,10 @@ class Task(Configured, nn.Module):
         """
 
     def freeze(self, names: Sequence[str]) -> None:
-        """Training leaves the named parts alone, weights and statistics; names as :func:`intertwine.nn.freeze`, also within the backbone."""
+        """Training leaves these parts alone, weights and statistics; names as in :func:`intertwine.nn.freeze`, also within the backbone."""
         self.frozen = freeze(self, names, "backbone")
 
-    def train(self, mode: bool = True) -> Self:
+    def train(self, mode: bool = True) -> Task:
         super().train(mode)
         for name in self.frozen:
             self.get_submodule(name).eval()

@@ -193,13 +193,18 @@ def _train(
         )  # fmt: skip
         if show:
             _introduce(progress, config, sets, task, folder, state)
-        about = {"config": config.sections(), "species": sets.train.species(), "units": sets.source.units, "data": sets.source.name}
+        about: dict[str, Any] = {
+            "config": config.sections(),
+            "species": sets.train.species(),
+            "units": sets.source.units,
+            "data": sets.source.name,
+        }
         prepared = sets.prepared(task.cutoff, task.labels(sets.source.fields))
         if state is not None:
             about["species"] = state["species"]
         elif config.start.run:
             lines, known = begin(task, config, prepared.train, allow)
-            about["species"] = sorted({*known, *about["species"]})
+            about["species"] = sorted({*known, *sets.train.species()})
             for line in lines if show else ():
                 progress.say(line)
         several = helpers(folder, options.devices, torch.get_num_threads(), allow) if options.devices > 1 else contextlib.nullcontext(0)

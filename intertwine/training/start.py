@@ -14,6 +14,7 @@ from intertwine.data import GraphStore
 from intertwine.models import MODELS
 from intertwine.nn import grown
 from intertwine.numerics import CheckpointError, InputError, IntertwineError
+from intertwine.numerics.plugins import is_code, module_of
 from intertwine.numerics.signature import bind
 from intertwine.tasks import TASKS, Task
 from intertwine.training.checkpoint import save_checkpoint
@@ -47,11 +48,10 @@ def begun(sets: Sets, given: Mapping[str, Any], allow: Collection[str] = ()) -> 
     if known := model.arguments.get("species"):
         fixed["species"] = sorted({*known, *sets.species(), *given["model"].get("species", ())})
     carried = _carried(sets.train, given, source)
-    name = given["task"].get("name") or (source.config.task.name if carried else None)
-    _check_data(sets, given, source, carried)
+    _check_data(sets, given, source, bool(carried))
     return given | {
         "model": fixed,
-        "task": carried | given["task"] | ({"name": name} if name else {}),
+        "task": carried | given["task"],
         "training": {"precision": precision} | given["training"],
         "start": given["start"] | {"run": str(Path(options.run).resolve()), "weights": fingerprint(source.task)},
     }
@@ -107,12 +107,10 @@ def save_task(task: Task, path: Path | str, *, species: Sequence[int] = (), unit
         InputError: its precision is not one that runs have, or an argument of its constructor is no plain value.
         CheckpointError: the file can't be written.
     """
-    choices = {"model": (task.backbone, MODELS), "task": (task, TASKS)}
-    names = {part: next((k for k, known in table.items() if known is type(made)), _path(made)) for part, (made, table) in choices.items()}
-    sections: dict[str, Any] = {part: {"name": names[part], **made.given} for part, (made, _) in choices.items()}
-    sections["training"] = {"precision": str(task.dtype).removeprefix("torch.")}
-    outside = [name.partition(":")[0] for name in names.values() if ":" in name]
-    config = resolve(sections, allow=outside)
+    model, head = _name(task.backbone, MODELS), _name(task, TASKS)
+    sections = {"model": {"name": model, **task.backbone.given}, "task": {"name": head, **task.given}}
+    precision = {"training": {"precision": str(task.dtype).removeprefix("torch.")}}
+    config = resolve(sections | precision, allow=[module_of(name) for name in (model, head) if is_code(name)])
     known = tuple(species) or tuple(config.model.arguments.get("species") or ())
     content = {"config": config.sections(), "weights": task.state_dict(), "species": list(known), "epoch": 0, "units": dict(units or {})}
     save_checkpoint(path, content)
@@ -127,8 +125,9 @@ def fingerprint(task: Task) -> str:
     return digest.hexdigest()
 
 
-def _path(made: Any) -> str:
-    return f"{type(made).__module__}:{type(made).__qualname__}"
+def _name(made: Any, table: Mapping[str, type]) -> str:
+    """Its class's name in the table, or ``module:Class``."""
+    return next((name for name, known in table.items() if known is type(made)), f"{type(made).__module__}:{type(made).__qualname__}")
 
 
 def _source(options: StartOptions, allow: Collection[str]) -> Run:
@@ -141,7 +140,8 @@ def _source(options: StartOptions, allow: Collection[str]) -> Run:
 
 def _structural(config: Config) -> dict[str, Any]:
     """The arguments of the task but for those that only the loss looks at."""
-    return {name: value for name, value in config.task.arguments.items() if name not in config.task.made.losing}
+    made: Any = config.task.made
+    return {name: value for name, value in config.task.arguments.items() if name not in made.losing}
 
 
 def _check_arguments(given: Mapping[str, Any], source: Run) -> None:
@@ -158,16 +158,16 @@ def _check_arguments(given: Mapping[str, Any], source: Run) -> None:
 
 def _carried(data: GraphStore, given: Mapping[str, Any], source: Run) -> dict[str, Any]:
     """The arguments of the source's task that decide what it predicts, if these data, and what is given, ask for the same."""
-    own, arguments = source.config.task, _structural(source.config)
+    made: Any = source.config.task.made
+    arguments, plain = _structural(source.config), source.config.sections()["task"]
     target = given["data"].get("target") or given["task"].get("target") or data.target or None
-    asked = task_class(given["task"]["name"], source.allow) if "name" in given["task"] else own.made
+    asked = task_class(given["task"]["name"], source.allow) if "name" in given["task"] else made
     label = arguments.get("target", target)
-    same = asked is own.made and label == (target or label) and (label is None or label in data.fields)
-    plain = source.config.sections()["task"]
-    return {k: plain[k] for k in arguments if k in plain} if same and own.made.suits(data, target or label) else {}
+    same = asked is made and label == (target or label) and (label is None or label in data.fields)
+    return {k: plain[k] for k in ("name", *arguments) if k in plain} if same and made.suits(data, target or label) else {}
 
 
-def _check_data(sets: Sets, given: Mapping[str, Any], source: Run, carried: Mapping[str, Any]) -> None:
+def _check_data(sets: Sets, given: Mapping[str, Any], source: Run, carried: bool) -> None:
     """An :class:`InputError` where the data are of another dimension, suggest other inputs, or have a label in another unit."""
     data, model, where = sets.train, source.config.model, str(given["start"]["run"])
     dimension = data.fields["pos"].shape[-1]
@@ -180,7 +180,7 @@ def _check_data(sets: Sets, given: Mapping[str, Any], source: Run, carried: Mapp
         if name in model.arguments and name.endswith("_inputs") and tuple(wish) != tuple(model.arguments[name]):
             what = f"{name} of the weights are {list(model.arguments[name])}, these data have {list(wish)}"
             raise InputError(what, where=where, remedy="begin with a run on data of the same inputs.")
-    for name in source.config.task.made.labels(source.task, data.fields) if carried or source.config.task.made is task else ():
+    for name in source.task.labels(data.fields) if carried else ():
         units = source.units.get(name), sets.source.units.get(name)
         if all(units) and units[0] != units[1]:
             what = f"{name} is in {units[1]}, and the weights predict {units[0]}"
