@@ -74,8 +74,6 @@ def begin(task: Task, config: Config, graphs: GraphStore, allow: Collection[str]
         InputError: they can't read these data.
     """
     start, source = config.start, _source(config.start, allow)
-    if start.weights != fingerprint(source.task):
-        raise CheckpointError("the weights have changed since the run began", where=str(start.run), remedy="start a new run.")
     whole = type(source.task) is type(task) and _structural(source.config) == _structural(config)
     fresh, before = task.state_dict(), source.config.model.arguments.get("species") or ()
     given = {name: value for name, value in source.task.state_dict().items() if name not in task.sizes}
@@ -135,7 +133,10 @@ def _source(options: StartOptions, allow: Collection[str]) -> Run:
     if path.is_file() and path.suffix != ".safetensors":
         remedy = "convert a model of mace-torch or nequip first: save_task(from_mace(model), 'mace.safetensors') in Python."
         raise InputError("is neither a run folder nor a .safetensors file", where=str(path), remedy=remedy)
-    return load_run(path, which=options.which, allow=allow)
+    source = load_run(path, which=options.which, allow=allow)
+    if options.weights not in (None, fingerprint(source.task)):
+        raise CheckpointError("the weights have changed since the run began", where=str(path), remedy="start a new run.")
+    return source
 
 
 def _structural(config: Config) -> dict[str, Any]:
