@@ -109,8 +109,8 @@ def save_task(task: Task, path: Path | str, *, species: Sequence[int] = (), unit
     sections = {"model": {"name": model, **task.backbone.given}, "task": {"name": head, **task.given}}
     precision = {"training": {"precision": str(task.dtype).removeprefix("torch.")}}
     config = resolve(sections | precision, allow=[module_of(name) for name in (model, head) if is_code(name)])
-    known = tuple(species) or tuple(config.model.arguments.get("species") or ())
-    content = {"config": config.sections(), "weights": task.state_dict(), "species": list(known), "epoch": 0, "units": dict(units or {})}
+    known = sorted(species or config.model.arguments.get("species") or ())
+    content = {"config": config.sections(), "weights": task.state_dict(), "species": known, "epoch": 0, "units": dict(units or {})}
     save_checkpoint(path, content)
 
 

@@ -204,7 +204,7 @@ def test_what_is_no_run_is_refused(source: Path, amines: Path, tmp_path: Path) -
     state["config"]["model"]["name"] = "own_model:Model"
     save_checkpoint(tmp_path / "own.safetensors", state)
     refusal(NotAllowed, tmp_path / "own.safetensors", "--allow own_model")
-    with pytest.raises(InputError, match="start.freeze: random weights"):
+    with pytest.raises(InputError, match=r"start\.freeze: random weights"):
         train({"start": {"freeze": ["embedding"]}}, progress=False, run=tmp_path / "run")
 
 
@@ -229,7 +229,7 @@ def test_data_that_the_weights_are_not_for(tmp_path: Path) -> None:
         train(begin, store=store(unit="Hartree"), progress=False, run=tmp_path / "run")
     reads = flat | {"model": flat["model"] | {"node_inputs": ["charge"]}}
     charged = train(reads, store=store(charge=torch.ones(4).double()), progress=False, run=tmp_path / "charged")
-    with pytest.raises(InputError, match="the weights can't read these data(.|\n)*charge"):
+    with pytest.raises(InputError, match=r"the weights can't read these data(.|\n)*charge"):
         train(common | {"start": {"run": str(charged)}}, store=store(), progress=False, run=tmp_path / "run")
 
 
@@ -245,6 +245,8 @@ def test_velocities_that_the_weights_do_not_read_are_named(tmp_path: Path) -> No
         return GraphStore.from_graphs(graphs, name="moving", task="dynamics")
 
     common = {"data": {"source": "moving"}, "training": OPTIONS | {"epochs": 1}}
-    first = train(common | {"model": {"name": "egnn", "width": 8, "layers": 1}}, store=moving(False), progress=False, run=tmp_path / "first")
+    first = train(
+        common | {"model": {"name": "egnn", "width": 8, "layers": 1}}, store=moving(False), progress=False, run=tmp_path / "first"
+    )
     with pytest.raises(InputError, match=r"edge_inputs of the weights are \[\], these data have \['charge_product'\]"):
         train(common | {"start": {"run": str(first)}}, store=moving(True), progress=False, run=tmp_path / "run")
