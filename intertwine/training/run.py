@@ -204,7 +204,7 @@ def _train(
             about["species"] = state["species"]
         elif config.start.run:
             lines, known = begin(task, config, prepared.train, allow)
-            about["species"] = sorted({*known, *sets.train.species()})
+            about["species"] = sorted({*known, *sets.train.species()}) if known else []  # none are all
             for line in lines if show else ():
                 progress.say(line)
         several = helpers(folder, options.devices, torch.get_num_threads(), allow) if options.devices > 1 else contextlib.nullcontext(0)

@@ -13,6 +13,7 @@ from ase.data import chemical_symbols
 from intertwine.data import GraphStore
 from intertwine.models import MODELS
 from intertwine.nn import grown
+from intertwine.nn.embedding import LARGEST_Z
 from intertwine.numerics import CheckpointError, InputError, IntertwineError
 from intertwine.numerics.plugins import is_code, module_of
 from intertwine.numerics.signature import bind
@@ -43,10 +44,10 @@ def begun(sets: Sets, given: Mapping[str, Any], allow: Collection[str] = ()) -> 
         return given
     source = _source(options, allow)
     model, precision = source.config.model, source.config.training.precision
-    _check_arguments(given["model"], source)
+    wanted = _check_arguments(given["model"], source)
     fixed = source.config.sections()["model"]
     if known := model.arguments.get("species"):
-        fixed["species"] = sorted({*known, *sets.species(), *given["model"].get("species", ())})
+        fixed["species"] = sorted({*known, *sets.species(), *wanted})
     carried = _carried(sets.train, given, source)
     _check_data(sets, given, source, bool(carried))
     return given | {
@@ -145,16 +146,19 @@ def _structural(config: Config) -> dict[str, Any]:
     return {name: value for name, value in config.task.arguments.items() if name not in made.losing}
 
 
-def _check_arguments(given: Mapping[str, Any], source: Run) -> None:
-    """An :class:`InputError` for an argument of the model that is not the source's."""
+def _check_arguments(given: Mapping[str, Any], source: Run) -> Sequence[int]:
+    """The species that are given; an :class:`InputError` for any other argument of the model that is not the source's."""
     model = source.config.model
-    wanted = bind(model.made, {k: v for k, v in given.items() if k not in ("name", "preset")}, where="model")
-    wrong = {k: wanted[k] for k in wanted if k in given and k != "species" and wanted[k] != model.arguments[k]}
     if given.get("name", model.name) != model.name or "preset" in given:
         key = "name" if given.get("name", model.name) != model.name else "preset"
         raise InputError(f"the weights are of {model.name}, which fixes it", where=f"model.{key}", remedy=_OWN)
-    for name, value in wrong.items():
-        raise InputError(f"{value!r}, and the weights are of a model with {model.arguments[name]!r}", where=f"model.{name}", remedy=_OWN)
+    wanted = bind(model.made, {k: v for k, v in given.items() if k != "name"}, where="model")
+    for name, value in wanted.items():
+        if name in given and name != "species" and value != model.arguments[name]:
+            what = f"{value!r}, and the weights are of a model with {model.arguments[name]!r}"
+            raise InputError(what, where=f"model.{name}", remedy=_OWN)
+    asked = wanted["species"] if "species" in given else ()
+    return range(1, LARGEST_Z + 1) if asked is None else asked
 
 
 def _carried(data: GraphStore, given: Mapping[str, Any], source: Run) -> dict[str, Any]:

@@ -85,8 +85,10 @@ def test_the_lower_rate_is_suggested_and_the_users_is_taken(source: Path, amines
     assert settled["learning_rate"] == pytest.approx(0.6 * fresh["learning_rate"])
     assert settled["warmup"] == 2
     given["training"] |= {"learning_rate": 0.01, "warmup": 0}
-    settled = read_config(train(given, progress=False, run=tmp_path / "own") / "config.toml")["training"]
-    assert (settled["learning_rate"], settled["warmup"]) == (0.01, 0)
+    given["model"] = {"species": [9]}
+    settled = read_config(train(given, progress=False, run=tmp_path / "own") / "config.toml")
+    assert (settled["training"]["learning_rate"], settled["training"]["warmup"]) == (0.01, 0)
+    assert settled["model"]["species"] == [1, 6, 7, 8, 9]
 
 
 def weights(folder: Path, name: str = "last") -> dict[str, torch.Tensor]:
