@@ -30,20 +30,21 @@ def arguments(function: Callable[..., Any]) -> dict[str, Argument]:
 
 
 class Configured:
-    """Base of what is made from configurations: remembers the arguments that its constructor was given, as :attr:`given`.
+    """Base of what is made from configurations: remembers the arguments that its constructor was given, as :attr:`settings`.
 
     Those without a default, such as the backbone of a task, are objects of their own and no configuration.
     """
 
-    given: dict[str, Any]
+    settings: dict[str, Any]
 
     def __new__(cls, *args: Any, **named: Any):
-        made = super().__new__(cls)
+        made, signature = super().__new__(cls), inspect.signature(cls)
         try:
-            found = inspect.signature(cls).bind(*args, **named).arguments
+            found = signature.bind(*args, **named).arguments
         except TypeError:  # the constructor will say which; or a copy is being made, which gets its state afterwards
             found = {}
-        object.__setattr__(made, "given", {name: value for name, value in found.items() if name in arguments(cls)} if found else {})
+        optional = {name for name, parameter in signature.parameters.items() if parameter.default is not inspect.Parameter.empty}
+        object.__setattr__(made, "settings", {name: value for name, value in found.items() if name in optional})
         return made
 
 

@@ -107,7 +107,7 @@ def save_task(task: Task, path: Path | str, *, species: Sequence[int] = (), unit
         CheckpointError: the file can't be written.
     """
     model, head = _name(task.backbone, MODELS), _name(task, TASKS)
-    sections = {"model": {"name": model, **task.backbone.given}, "task": {"name": head, **task.given}}
+    sections = {"model": {"name": model, **task.backbone.settings}, "task": {"name": head, **task.settings}}
     precision = {"training": {"precision": str(task.dtype).removeprefix("torch.")}}
     config = resolve(sections | precision, allow=[module_of(name) for name in (model, head) if is_code(name)])
     known = sorted(species or config.model.arguments.get("species") or ())
@@ -182,7 +182,7 @@ def _check_data(sets: Sets, given: Mapping[str, Any], source: Run, carried: bool
     task = task_class(given["task"].get("name") or source.config.task.name, source.allow)
     wishes = task.suggest(data, given["data"].get("target"), model.made).get("model", {}) if task.suits(data, None) else {}
     for name, wish in wishes.items():
-        if name in model.arguments and name.endswith("_inputs") and tuple(wish) != tuple(model.arguments[name]):
+        if name in model.arguments and name.endswith("_inputs") and _columns(wish) != _columns(model.arguments[name]):
             what = f"{name} of the weights are {list(model.arguments[name])}, these data have {list(wish)}"
             raise InputError(what, where=where, remedy="begin with a run on data of the same inputs.")
     for name in source.task.labels(data.fields) if carried else ():
@@ -190,6 +190,11 @@ def _check_data(sets: Sets, given: Mapping[str, Any], source: Run, carried: bool
         if all(units) and units[0] != units[1]:
             what = f"{name} is in {units[1]}, and the weights predict {units[0]}"
             raise InputError(what, where=sets.source.name, remedy=f"convert the data, or say what they are in: --unit {name}={units[0]}.")
+
+
+def _columns(inputs: Mapping[str, int] | Sequence[str]) -> dict[str, int]:
+    """The number of columns of each input: one where only its name is said."""
+    return dict(inputs) if isinstance(inputs, Mapping) else dict.fromkeys(inputs, 1)
 
 
 def _lines(task: Task, config: Config, source: Run, whole: bool, new: list[int], errors: Mapping[str, Any]) -> list[str]:
