@@ -193,13 +193,10 @@ def _train(
         )  # fmt: skip
         if show:
             _introduce(progress, config, sets, task, folder, state)
-        about: dict[str, Any] = {
-            "config": config.sections(),
-            "species": sets.train.species(),
-            "units": sets.source.units,
-            "data": sets.source.name,
-        }
+        about = {"config": config.sections(), "species": sets.train.species(), "units": sets.source.units, "data": sets.source.name}
         prepared = sets.prepared(task.cutoff, task.labels(sets.source.fields))
+        several = helpers(folder, options.devices, torch.get_num_threads(), allow) if options.devices > 1 else contextlib.nullcontext(0)
+        about["labels"] = [decision._asdict() for decision in sets.source.decisions]
         if state is not None:
             about["species"] = state["species"]
         elif config.start.run:
@@ -207,8 +204,6 @@ def _train(
             about["species"] = sorted({*known, *sets.train.species()}) if known else []  # none are all
             for line in lines if show else ():
                 progress.say(line)
-        several = helpers(folder, options.devices, torch.get_num_threads(), allow) if options.devices > 1 else contextlib.nullcontext(0)
-        about["labels"] = [decision._asdict() for decision in sets.source.decisions]
         with several as port:
             try:
                 fit(task, config, prepared, folder, state=state, about=about, progress=progress, port=port, lock=lock)
