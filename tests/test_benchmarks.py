@@ -50,3 +50,14 @@ def test_the_page_of_kernels_has_the_tables_of_the_results(measure: types.Module
     text, document = (measure.DOCS / "kernels.md").read_text(), json.loads(kernels.FILE.read_text())
     assert kernels.page(document) in text, "run python benchmarks/kernels.py --page"
     assert kernels.page({**document, "rows": []}) != kernels.page(document)
+
+
+def test_the_page_of_results_has_the_table_of_another_molecule(measure: types.ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """50 frames of it: the weights of the demo beat random ones, for each seed."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS / "papers"))
+    script = import_module("malonaldehyde")
+    text, document = (measure.DOCS / "results.md").read_text(), json.loads(script.FILE.read_text())
+    assert script.page(document) in text, "run python benchmarks/papers/malonaldehyde.py --page"
+    forces = {(row["begins"], row["seed"]): row["forces meV/A"] for row in document["rows"]}
+    assert {seed for _, seed in forces} == {0, 1, 2}
+    assert all(forces["from ethanol", seed] < forces["from scratch", seed] for seed in (0, 1, 2))

@@ -28,6 +28,12 @@ def train(
         str | None, typer.Option(help="force_field, property, dynamics, or module:Class of your own; by default what the data are for.")
     ] = None,
     target: Annotated[str | None, typer.Option(help="The label to learn, `homo` for example, where it is not energies and forces.")] = None,
+    origin: Annotated[
+        str | None, typer.Option("--from", metavar="RUN", help="Begin with the weights of this run, its model and references fitted anew.")
+    ] = None,
+    freeze: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="With --from: a part not to train, as embedding or 'layers.*'; repeatable.")
+    ] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training set, at most.")] = None,
     minutes: Annotated[float | None, typer.Option(help="Time budget; the learning rate comes down within it.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Structures in a batch, of each process.")] = None,
@@ -83,6 +89,7 @@ def train(
             "loggers": logger or None,
             "seed": seed,
         },
+        "start": {"run": origin, "freeze": freeze or None},
     }
     given = {section: {k: v for k, v in values.items() if v is not None} for section, values in common.items()}
     with contextlib.redirect_stdout(sys.stderr if as_json else sys.stdout):  # standard output is for the report alone

@@ -49,8 +49,11 @@ class MACEReadout(nn.Module):
 class MACEForceField(ForceField):
     r""":math:`E = \sum_i (r_{z_i} + \sigma\, \epsilon_i)` with mace's readout :math:`\epsilon` of every layer, :class:`MACEReadout`."""
 
-    def __init__(self, backbone: MACE, hidden: int = 16) -> None:
-        super().__init__(backbone)
+    def __init__(
+        self, backbone: MACE, hidden: int = 16, energy_weight: float = 1.0, force_weight: float = 100.0, stress_weight: float = 0.0,
+        loss: str = "l2",
+    ) -> None:  # fmt: skip
+        super().__init__(backbone, energy_weight, force_weight, stress_weight, loss)
         width = cast(MACELayer, backbone.layers[-1]).irreps_out.count("0e")
         self.head = MACEReadout(cast(Irreps, backbone.irreps_out), width, hidden)  # type: ignore[assignment]
 

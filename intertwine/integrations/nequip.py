@@ -28,11 +28,12 @@ class NequIPForceField(ForceField):
 
     scales: Tensor
 
-    def __init__(self, backbone: NequIP, scales: Tensor, shifts: Tensor) -> None:
-        super().__init__(backbone)
+    def __init__(
+        self, backbone: NequIP, energy_weight: float = 1.0, force_weight: float = 100.0, stress_weight: float = 0.0, loss: str = "l2"
+    ) -> None:
+        super().__init__(backbone, energy_weight, force_weight, stress_weight, loss)
         self.head = nn.Linear(backbone.irreps_out.dim, 1, bias=False)  # type: ignore[assignment]
-        self.register_buffer("scales", scales)
-        self.references.values.copy_(shifts)
+        self.register_buffer("scales", torch.ones(119))
 
     def interaction(self, graph: Graph) -> Tensor:
         return pool(self.head(self.backbone(graph)).squeeze(-1) * self.scales.index_select(0, graph.z), graph)
@@ -85,14 +86,13 @@ def _converted(model: Any) -> NequIPForceField:
         average_degree=float(blocks[0].conv.avg_num_neighbors_norm.norm_const) ** -2,
         species=species,
     ).to(dtype)
-    scales, shifts = torch.ones(119, dtype=dtype), torch.zeros(119, dtype=torch.float64)
+    field = NequIPForceField(ours).to(dtype)
     last: Any = parts["per_type_energy_scale_shift"]
-    for there, name, values in ((last.has_scales, "scales", scales), (last.has_shifts, "shifts", shifts)):
+    for there, name, values in ((last.has_scales, "scales", field.scales), (last.has_shifts, "shifts", field.references.values)):
         if there:
             each, given = values[species], getattr(last, name).detach().flatten()
             _set(each, given.expand(len(species)) if given.numel() == 1 else given, name)  # one for all species
             values[species] = each
-    field = NequIPForceField(ours, scales, shifts).to(dtype)
     readout = parts["per_atom_energy_readout"].mlp_module.mlp[0]
     with torch.no_grad():
         _set(cast(Any, field.head).weight, (readout.weight * readout.alpha).T, "per_atom_energy_readout")

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from intertwine.nn.steerable_linear import GatheredSteerableLinear, StackedLinear, SteerableLinear
     from intertwine.nn.steerable_mlp import SteerableMLP
     from intertwine.nn.symmetric_contraction import SymmetricContraction
+    from intertwine.nn.transfer import freeze, grown
 
 _HOME = {
     "Activation": "activation",
@@ -117,6 +118,8 @@ _HOME = {
     "edge_mean": "attention",
     "edge_softmax": "attention",
     "envelope": "cutoff",
+    "freeze": "transfer",
+    "grown": "transfer",
     "load_mace_contraction": "mace_contraction",
     "moment": "activation",
     "normalize2mom": "activation",
@@ -196,6 +199,8 @@ __all__ = [
     "edge_mean",
     "edge_softmax",
     "envelope",
+    "freeze",
+    "grown",
     "load_mace_contraction",
     "moment",
     "normalize2mom",

@@ -17,9 +17,10 @@ from intertwine.nn.embedding import AnyDistance, EdgeEmbedding, NodeEmbedding
 from intertwine.nn.inputs import Inputs, VectorInputs, Written, complete
 from intertwine.nn.scalar_vector import VectorEmbedding
 from intertwine.numerics import GeometryError, InputError, safe
+from intertwine.numerics.signature import Configured
 
 
-class Backbone(nn.Module, ABC):
+class Backbone(Configured, nn.Module, ABC):
     r"""Base of the models: says what it is, checks what it gets, builds edges where there are none.
 
     A subclass sets ``CARD`` and ``irreps_out`` and defines ``features(graph)``. Besides arguments of its own it takes the inputs that all

@@ -15,6 +15,9 @@ from intertwine.numerics.fence import fenced
 _SPEC = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
 
+OURS = ("intertwine.integrations",)  # heads of other libraries' models, which are in no table
+
+
 class NotAllowed(InputError):  # noqa: N818 - what happened, as in InputError
     """Code outside the package is named where nobody has allowed it to run."""
 
@@ -91,7 +94,7 @@ def find(name: str, table: Mapping[str, Any], *, kind: str, where: str, allow: C
         remedy = f"{nearest(str(name), table)[:-1]}; or module:Class of your own."
         raise InputError(f"unknown {kind} {name!r}", where=where, remedy=remedy)
     module = module_of(name)
-    if not any(module == allowed or module.startswith(f"{allowed}.") for allowed in allow):
+    if not any(module == allowed or module.startswith(f"{allowed}.") for allowed in (*OURS, *allow)):
         raise NotAllowed(
             f"{name} is code outside intertwine, and loading it would run it",
             where=where,

@@ -37,6 +37,25 @@ def arguments(function: Callable[..., Any]) -> dict[str, Argument]:
     }
 
 
+class Configured:
+    """Base of what is made from configurations: remembers the arguments that its constructor was given, as :attr:`settings`.
+
+    Those without a default, such as the backbone of a task, are objects of their own and no configuration.
+    """
+
+    settings: dict[str, Any]
+
+    def __new__(cls, *args: Any, **named: Any):
+        made, signature = super().__new__(cls), inspect.signature(cls)
+        try:
+            found = signature.bind(*args, **named).arguments
+        except TypeError:  # the constructor will say which; or a copy is being made, which gets its state afterwards
+            found = {}
+        optional = {name for name, parameter in signature.parameters.items() if parameter.default is not inspect.Parameter.empty}
+        object.__setattr__(made, "settings", {name: value for name, value in found.items() if name in optional})
+        return made
+
+
 def bind(function: Callable[..., Any], given: Mapping[str, Any], *, where: str) -> dict[str, Any]:
     """All arguments of ``function``: those given, checked and converted to the annotated types, and the defaults of the rest.
 

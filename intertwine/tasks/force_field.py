@@ -16,7 +16,7 @@ from intertwine.groups import Cartesian
 from intertwine.nn import Backbone, ScalarHead, pool
 from intertwine.numerics import DataError, GeometryError, segment
 from intertwine.numerics.signature import arguments
-from intertwine.tasks.references import References, composition, is_isolated
+from intertwine.tasks.references import References, beyond, composition, is_isolated
 from intertwine.tasks.task import Metric, Output, Pace, Suggestion, Task, label
 
 
@@ -49,7 +49,10 @@ class ForceField(Task):
     model = "mace"
     pace = Pace(batch_size=5, learning_rate=2e-3, steps=40_000, least=20, most=150)
     uses = ("evaluate", "predict", "certify", "md", "relax")
+    losing = ("energy_weight", "force_weight", "stress_weight", "loss")
+    sizes = ("energy_scale", "stress_scale")
     scale: Tensor
+    force_scale: Tensor | None  # of the forces of the training set; None where they gave the scale of the network
     energy_scale: Tensor
     stress_scale: Tensor
 
@@ -62,6 +65,7 @@ class ForceField(Task):
         self.register_buffer("scale", torch.ones(()))
         self.register_buffer("energy_scale", torch.ones(()))
         self.register_buffer("stress_scale", torch.ones(()))
+        self.register_buffer("force_scale", None, persistent=False)
         self.weights = {"energy": energy_weight, "forces": force_weight, "stress": stress_weight}
         self.outputs = {"energy": Output(Cartesian(0), "graph", "eV", per_atom=True), "forces": Output(Cartesian(1), "node", "eV/A")}
         self.metrics = {"energy": Metric("meV/atom", 1e3), "forces": Metric("meV/A", 1e3)}
@@ -132,7 +136,8 @@ class ForceField(Task):
         return result
 
     def scale_of(self, target: str) -> Tensor:
-        return {"energy": self.energy_scale, "forces": self.scale, "stress": self.stress_scale}[target]
+        forces = self.scale if self.force_scale is None else self.force_scale
+        return {"energy": self.energy_scale, "forces": forces, "stress": self.stress_scale}[target]
 
     def fit(self, graphs: Iterable[Graph]) -> None:
         """Reference energies, and the sizes of energies, forces and stress.
@@ -162,9 +167,16 @@ class ForceField(Task):
         self.energy_scale.fill_(size if size > 1e-6 else 1.0)
         force = torch.stack(forces).mean().sqrt() if forces else size
         self.scale.fill_(force if force > 1e-6 else 1.0)
+        self.force_scale = self.scale.clone()  # stays where the scale is that of another run's network
         if stress:
             tension = torch.stack(stress).mean().sqrt()
             self.stress_scale.fill_(tension if tension > 1e-9 else 1.0)
+
+    def refit(self, graphs: Graphs) -> None:
+        """Move the reference energies to what the network leaves of the energies."""
+        if "energy" in graphs.fields:
+            y, compositions, alone = beyond(graphs, "energy", lambda batch: self.interaction(batch.in_precision(self.dtype)))
+            self.references.fit(compositions, y, alone, moved=True)
 
     def describe(self) -> dict[str, Any]:
         present = self.references.values.nonzero().flatten().tolist()

@@ -16,7 +16,7 @@ from intertwine.numerics import DataError, InputError, choose
 from intertwine.numerics.signature import arguments
 from intertwine.o3 import Irreps
 from intertwine.o3.cartesian import CartesianTensor
-from intertwine.tasks.references import References, composition, is_isolated
+from intertwine.tasks.references import References, beyond, composition, is_isolated
 from intertwine.tasks.task import Metric, Output, Suggestion, Task, label
 
 BARE = "ijkl"  # names of indices
@@ -53,6 +53,7 @@ class Property(Task):
     """
 
     name = "property"
+    sizes = ("spread",)
     mean: Tensor
     scale: Tensor
     spread: Tensor
@@ -117,13 +118,7 @@ class Property(Task):
         return [self.target]
 
     def predict(self, graph: Graph) -> dict[str, Tensor]:
-        f = self.backbone(graph)
-        if self.readout == "set2set":
-            y = self.head(f, graph)
-        else:
-            y = self.head(f).flatten(1)
-            y = pool(y, graph, self.readout) if self.level == "graph" else y
-        y = self.scale * y
+        y = self.beyond_mean(graph)
         if self.irreps.count("0e") == 1:
             y = y.to(torch.float64) + self._shift(graph, len(y)).unsqueeze(1) * self._isotropic(y)
         if self.tensor is not None:
@@ -141,6 +136,14 @@ class Property(Task):
         """1 in the place of the even scalar, 0 elsewhere; in float64."""
         place = next(where.start for block, where in zip(self.irreps, self.irreps.slices()) if str(block.ir) == "0e")
         return torch.eye(self.irreps.dim, dtype=torch.float64, device=like.device)[place]
+
+    def beyond_mean(self, graph: Graph) -> Float[Tensor, "rows dim"]:
+        """The irreps of the target beyond mean and references, in the network's precision."""
+        f = self.backbone(graph)
+        if self.readout == "set2set":
+            return self.scale * self.head(f, graph)
+        y = self.head(f).flatten(1)
+        return self.scale * (pool(y, graph, self.readout) if self.level == "graph" else y)
 
     def residuals(self, prediction: dict[str, Tensor], graph: Graph) -> dict[str, Tensor]:
         if graph.get(self.target) is None:
@@ -194,6 +197,19 @@ class Property(Task):
             bare = self.tensor.indices
             raise DataError(what, where=where, remedy=f'set the task\'s representation to "{bare}", or repair the label.')
         return y
+
+    def refit(self, graphs: Graphs) -> None:
+        """Move references or mean to what the network leaves of the target's even scalar."""
+        if self.irreps.count("0e") != 1:
+            return
+        y, compositions, alone = beyond(
+            graphs, self.target, lambda batch: self.beyond_mean(batch.in_precision(self.dtype)) @ self._isotropic(batch.pos).to(self.dtype),
+            truth=lambda graph: self._components(graph, 0) @ self._isotropic(graph.pos), of_nodes=self.level == "node",
+        )  # fmt: skip
+        if (self.readout == "sum" or self.level == "node") and len(compositions):
+            self.references.fit(compositions, y, alone, moved=True)
+        else:
+            self.mean.fill_(y.mean())
 
     def _centre(self, y: Float[Tensor, " rows"], compositions: list[Tensor], isolated: Tensor) -> Float[Tensor, " rows"]:
         if (self.readout == "sum" or self.level == "node") and len(compositions) == len(y):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from intertwine.geometry import Graph
+from intertwine.geometry import Graph, Graphs, collate
 from intertwine.numerics import segment
 
 SPECIES = 119  # atomic numbers 0 .. 118
@@ -25,24 +27,39 @@ class References(nn.Module):
         self.register_buffer("values", torch.zeros(SPECIES, dtype=torch.float64))
 
     def fit(
-        self, compositions: Float[Tensor, "graphs species"], y: Float[Tensor, " graphs"], isolated: Bool[Tensor, " graphs"] | None = None
+        self,
+        compositions: Float[Tensor, "graphs species"],
+        y: Float[Tensor, " graphs"],
+        isolated: Bool[Tensor, " graphs"] | None = None,
+        *,
+        moved: bool = False,
     ) -> Float[Tensor, " graphs"]:
         """Fit to targets ``y`` of graphs with the given numbers of atoms by species; returns what is left of ``y``.
 
         The value of a species that is there as an isolated atom is that atom's (the lowest, if there are several); the rest are fitted.
+
+        Args:
+            compositions: numbers of atoms.
+            y: the targets.
+            isolated: which graphs are isolated atoms.
+            moved: the values that there are get moved by as little as will do, those of species that have none (0) first; species that
+                these graphs have not keep theirs.
         """
-        self.values.zero_()
+        known = self.values.clone()
+        if not moved:
+            self.values.zero_()
         alone = torch.zeros(len(y), dtype=torch.bool) if isolated is None else isolated
         for z in compositions[alone].argmax(1).unique().tolist():
             self.values[z] = y[alone & (compositions[:, z] > 0)].min()
         pinned = compositions[alone].sum(0) > 0
         rest = y - compositions @ self.values.to(y)
         free = (compositions.sum(0) > 0) & ~pinned
-        if free.any():
-            counts = compositions[:, free]
-            solution = torch.linalg.lstsq(counts, rest.unsqueeze(1), driver="gelsd").solution.squeeze(1)
-            self.values[free] = solution
-            rest = rest - counts @ solution
+        for species in ([free & (known == 0)] if moved else []) + [free]:
+            if species.any():
+                counts = compositions[:, species]
+                solution = torch.linalg.lstsq(counts, rest.unsqueeze(1), driver="gelsd").solution.squeeze(1)
+                self.values[species] += solution
+                rest = rest - counts @ solution
         return rest
 
     def forward(self, z: Int[Tensor, " nodes"], membership: Int[Tensor, " nodes"], graphs: int) -> Float[Tensor, " graphs"]:
@@ -65,3 +82,31 @@ def composition(z: Int[Tensor, " nodes"]) -> Float[Tensor, " species"]:
 def is_isolated(graph: Graph) -> bool:
     """Whether a graph is an isolated atom: one node that does not repeat in space."""
     return graph.get("z") is not None and graph.num_nodes == 1 and (graph.get("cell") is None or not bool(graph.pbc.any()))
+
+
+def beyond(
+    graphs: Graphs, name: str, network: Callable[[Graph], Tensor], most: int = 32, *, truth: Callable[[Graph], Tensor] | None = None,
+    of_nodes: bool = False,
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    """What a network leaves of a label: y minus its part of it, compositions, and which graphs are isolated atoms; of those with the label.
+
+    Args:
+        graphs: with or without atomic numbers; without, there are no compositions.
+        name: of the label.
+        network: a batch -> its part of the label of each graph, without references.
+        most: graphs in a batch.
+        truth: a graph -> the numbers of its label that the network answers; None for all of them.
+        of_nodes: there is one for each node, whose composition is itself.
+    """
+    rest, compositions, alone = [], [], []
+    for start in range(0, len(graphs), most):
+        several = [graph for k in range(start, min(start + most, len(graphs))) if bool((graph := graphs[k])[name].isfinite().all())]
+        if several:
+            with torch.no_grad():
+                part = network(collate(several)).reshape(-1).to("cpu", torch.float64)
+            labels = [(graph[name] if truth is None else truth(graph)).reshape(-1).to(torch.float64) for graph in several]
+            rest.append(torch.cat(labels) - part)
+            parts = [z for graph in several if (all_z := graph.get("z")) is not None for z in (all_z.split(1) if of_nodes else (all_z,))]
+            compositions += [composition(z) for z in parts]
+            alone += [is_isolated(graph) for graph in several for _ in range(graph.num_nodes if of_nodes else 1)]
+    return torch.cat(rest), torch.stack(compositions) if compositions else torch.empty(0, SPECIES), torch.tensor(alone)

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from intertwine.geometry import LEVELS, Graph, Graphs
 from intertwine.groups import Representation
-from intertwine.nn import Backbone
+from intertwine.nn import Backbone, freeze
 from intertwine.numerics import DataError, InputError, choose, safe
+from intertwine.numerics.signature import Configured
 
 
 @dataclass(frozen=True)
@@ -60,15 +61,25 @@ class Pace(NamedTuple):
     least: int
     most: int
 
-    def options(self, graphs: int, rate: float) -> dict[str, Any]:
-        """The options of the training: of so many graphs, with a model whose rate is so many times the usual."""
+    def options(self, graphs: int, rate: float, begun: bool = False) -> dict[str, Any]:
+        """The options of the training: of so many graphs, with a model whose rate is so many times the usual.
+
+        Weights that are ``begun`` move at a lower rate, which rises over the first epoch: Adam's first steps are of full size whatever
+        the gradient, and would undo what is known.
+        """
         epochs = round(self.steps / max(1, graphs / self.batch_size))
-        return {
+        chosen = {
             "batch_size": self.batch_size,
             "learning_rate": self.learning_rate * rate,
             "epochs": min(max(epochs, self.least), self.most),
         }
+        if begun:
+            chosen["learning_rate"] = float(f"{chosen['learning_rate'] * LOWER:.3g}")
+            chosen["warmup"] = min(-(-graphs // self.batch_size), WARMEST)
+        return chosen
 
+
+LOWER, WARMEST = 0.6, 500  # rate of weights that are begun; steps at most in which it is reached
 
 #: What a task takes from the data: arguments of the task, of the model (those that it has), and options of the training.
 Suggestion = dict[str, dict[str, Any]]
@@ -81,7 +92,7 @@ LOSSES = {
 }
 
 
-class Task(nn.Module, ABC):
+class Task(Configured, nn.Module, ABC):
     """Base of the tasks. A subclass sets ``name``, ``outputs``, ``metrics`` and ``weights`` and defines ``predict``, ``residuals``.
 
     It says of itself what data it is for (``suits``), what they suggest (``suggest``), and at which ``pace`` and with which ``model`` it is
@@ -98,6 +109,9 @@ class Task(nn.Module, ABC):
         metrics: how the errors of each target are printed (more of it in :meth:`errors` and :meth:`line`).
         weights: weight of each target in the loss.
         loss: "l2", "l1" or "huber", of the residual in units of the target's ``scale``.
+        losing: arguments of the constructor that only the loss looks at.
+        sizes: buffers that only the loss looks at.
+        frozen: submodules whose weights and statistics stay as they are (:meth:`freeze`).
     """
 
     name: ClassVar[str]
@@ -106,6 +120,9 @@ class Task(nn.Module, ABC):
     uses: ClassVar[tuple[str, ...]] = ("evaluate", "predict", "certify")
     reads: ClassVar[tuple[str, ...]] = ()
     trials: ClassVar[str] = "molecules"
+    losing: ClassVar[tuple[str, ...]] = ("loss",)
+    sizes: ClassVar[tuple[str, ...]] = ()
+    frozen: tuple[str, ...] = ()
     outputs: dict[str, Output]
     metrics: dict[str, Metric]
     weights: dict[str, float]
@@ -253,6 +270,22 @@ class Task(nn.Module, ABC):
             predictions: of each of them, arrays by name.
         """
         return {}
+
+    def refit(self, graphs: Graphs) -> None:
+        """Where the weights are another run's: move what is not trained and belongs to the data, such as the zero of energy, to these.
+
+        Scales that multiply the network stay: it was trained under them.
+        """
+
+    def freeze(self, names: Sequence[str]) -> None:
+        """Training leaves these parts alone, weights and statistics; names as in :func:`intertwine.nn.freeze`, also within the backbone."""
+        self.frozen = freeze(self, names, "backbone")
+
+    def train(self, mode: bool = True) -> Task:
+        super().train(mode)
+        for name in self.frozen:
+            self.get_submodule(name).eval()
+        return self
 
     def describe(self) -> dict[str, Any]:
         """What ``fit`` found, for the run's report."""

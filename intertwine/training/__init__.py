@@ -6,9 +6,10 @@ from intertwine.training.certification import certify_run, test_set, trial_graph
 from intertwine.training.config import Choice, Config, model_class, resolve, task_class
 from intertwine.training.evaluation import evaluate, predict
 from intertwine.training.folder import Run, load_run
-from intertwine.training.options import DataOptions, TrainingOptions
+from intertwine.training.options import DataOptions, StartOptions, TrainingOptions
 from intertwine.training.run import train
 from intertwine.training.sections import merge, parse_settings, read_config
+from intertwine.training.start import save_task
 
 __all__ = [
     "Choice",
@@ -16,6 +17,7 @@ __all__ = [
     "DataOptions",
     "Loader",
     "Run",
+    "StartOptions",
     "TrainingOptions",
     "certify_run",
     "evaluate",
@@ -28,6 +30,7 @@ __all__ = [
     "read_config",
     "resolve",
     "save_checkpoint",
+    "save_task",
     "task_class",
     "test_set",
     "train",

@@ -1,4 +1,4 @@
-"""The settled configuration of a run: every argument of the constructors, in four sections."""
+"""The settled configuration of a run: every argument of the constructors, in sections."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from intertwine.numerics import InputError, choose
 from intertwine.numerics.plugins import find, spelled
 from intertwine.numerics.signature import arguments, bind
 from intertwine.tasks import TASKS, ForceField, Task
-from intertwine.training.options import DataOptions, TrainingOptions
+from intertwine.training.options import DataOptions, StartOptions, TrainingOptions
 from intertwine.training.sections import Sections, merge, read_config, write_sections
 
 FIRST = ForceField.name  # of the tasks, where nothing says which
@@ -40,6 +40,7 @@ class Config:
         model: the backbone.
         task: what it is for.
         training: how it is trained.
+        start: with whose weights.
         allow: modules outside the package whose classes it may name.
     """
 
@@ -47,6 +48,7 @@ class Config:
     model: Choice
     task: Choice
     training: TrainingOptions
+    start: StartOptions = field(default_factory=StartOptions)
     allow: tuple[str, ...] = field(default=(), compare=False)
 
     def build(self) -> Task:
@@ -61,15 +63,19 @@ class Config:
             torch.manual_seed(self.training.seed)
             backbone: Backbone = self.model.made(**self.model.arguments)
             task: Task = self.task.made(backbone, **self.task.arguments)
+        if self.start.freeze:
+            task.freeze(self.start.freeze)
         return task.double() if self.training.precision == "float64" else task
 
     def sections(self) -> dict[str, dict[str, Any]]:
         """Nested plain values: what :func:`resolve` accepts and TOML can hold."""
+        start = {"start": _plain(dataclasses.asdict(self.start), StartOptions)} if self.start.run else {}
         return {
             "data": _plain(dataclasses.asdict(self.data), DataOptions),
             "model": {"name": self.model.name, **_plain(self.model.arguments, self.model.made)},
             "task": {"name": self.task.name, **_plain(self.task.arguments, self.task.made)},
             "training": _plain(dataclasses.asdict(self.training), TrainingOptions),
+            **start,
         }
 
     def save(self, path: Path | str) -> None:
@@ -97,6 +103,7 @@ def check(given: Sections) -> tuple[DataOptions, TrainingOptions]:
     for kind in KINDS:
         if "name" in given[kind]:
             _choice(kind, given[kind], given)
+    _options(StartOptions, given)
     return _options(DataOptions, given), _options(TrainingOptions, given)
 
 
@@ -119,7 +126,8 @@ def resolve(
     merged = merge(suggested or {}, given)
     task = _choice("task", {"name": FIRST} | merged["task"], given)
     model = _choice("model", {"name": task.made.model} | merged["model"], given)
-    return Config(_options(DataOptions, merged), model, task, _options(TrainingOptions, merged), given.allow)
+    data, training, start = (_options(kind, merged) for kind in (DataOptions, TrainingOptions, StartOptions))
+    return Config(data, model, task, training, start, given.allow)
 
 
 def model_class(name: str, allow: Collection[str] = ()) -> type[Backbone]:

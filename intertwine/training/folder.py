@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ class Run:
         species: atomic numbers of the training set; empty if its nodes are not atoms.
         epoch: after which the weights were taken.
         which: "best" or "last".
+        units: of the labels that it was trained on, by name.
     """
 
     folder: Path
@@ -43,6 +44,7 @@ class Run:
     species: tuple[int, ...]
     epoch: int
     which: str
+    units: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def allow(self) -> tuple[str, ...]:
@@ -89,7 +91,8 @@ def with_weights(config: Config, task: Task, state: dict[str, Any], file: Path, 
     with torch.no_grad():
         for parameter, value in zip([p for p in task.parameters() if p.requires_grad], averaged, strict=False):
             parameter.copy_(value)
-    return Run(file.parent, config, task.eval(), tuple(state["species"]), state["epoch"], which)
+    units = state["units"] if isinstance(state.get("units"), Mapping) else {}
+    return Run(file.parent, config, task.eval(), tuple(state["species"]), state["epoch"], which, units)
 
 
 def rebuilt(sections: Any, file: Path, allow: Collection[str] = ()) -> tuple[Config, Task]:

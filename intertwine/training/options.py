@@ -1,7 +1,8 @@
-"""What a run is told about its data and its training; the other two sections are the model's and the task's own arguments."""
+"""What a run is told about its data, its start and its training; the other two sections are the model's and the task's own arguments."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal
 
@@ -137,3 +138,28 @@ class TrainingOptions(Options):
     seed: int = 0
     certify: bool = True
     loggers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class StartOptions(Options):
+    """Whose weights a run begins with; with ``run`` None they are random.
+
+    Args:
+        run: a run folder, one of its checkpoints, or a file of :func:`intertwine.training.save_task`.
+        which: weights of a folder, "best" or "last"; both are averages.
+        references: "fit" moves the zero of energies and the like to the new data, "keep" leaves it.
+        freeze: parts of the network that are not trained, such as ``("embedding", "layers.*")``.
+        weights: SHA-256 of the weights, which the run adds.
+    """
+
+    section: ClassVar[str] = "start"
+    run: str | None = None
+    which: Literal["best", "last"] = "best"
+    references: Literal["fit", "keep"] = "fit"
+    freeze: Sequence[str] = ()
+    weights: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.freeze and self.run is None:
+            raise InputError("random weights are not worth keeping", where="start.freeze", remedy="say whose weights: --from RUN.")

@@ -39,6 +39,7 @@ from intertwine.training.progress import Progress, duration, say
 from intertwine.training.sections import Sections, merge, read_config, write_sections
 from intertwine.training.sets import Sets, open_sets
 from intertwine.training.settle import settle
+from intertwine.training.start import begin, begun
 
 
 def train(
@@ -133,7 +134,7 @@ def _locked(
 def _open(given: Sections, data: DataOptions, store: GraphStore | None, show: bool) -> tuple[Sets, Config]:
     """The data, and the configuration that suits them."""
     sets = open_sets(data, store=store, progress=show, allow=given.allow)
-    return sets, settle(sets, given)
+    return sets, settle(sets, begun(sets, given))
 
 
 def _withdraw(folder: Path, lock: FolderLock) -> None:
@@ -166,6 +167,8 @@ def join(folder: Path, rank: int, port: int, allow: Collection[str] = ()) -> Non
         prepared = sets.prepared(task.cutoff, fields_of(task, sets.source.fields))
         last = folder / CHECKPOINTS["last"]
         state = load_checkpoint(last) if last.is_file() else None
+        if config.start.run and state is None:
+            begin(task, config, prepared.train)
         say_ready()
         fit(task, config, prepared, folder, state=state, rank=rank, port=port)
 
@@ -193,6 +196,13 @@ def _train(
         shared = helpers(folder, options.devices, torch.get_num_threads(), config.allow) if options.devices > 1 else None
         loggers = make_loggers(options.loggers, folder, config.allow)
         about["labels"] = [decision._asdict() for decision in sets.source.decisions]
+        if state is not None:
+            about["species"] = state["species"]
+        elif config.start.run:
+            lines, known = begin(task, config, prepared.train)
+            about["species"] = sorted({*known, *sets.train.species()}) if known else []  # none are all
+            for line in lines if show else ():
+                progress.say(line)
         with shared or contextlib.nullcontext(0) as port:
             try:
                 fit(
@@ -249,7 +259,7 @@ def _reopen(folder: Path, given: Sections) -> tuple[Sections, tuple[Config, Task
     if not any(given.values()):
         return given, (config, task, state)
     changed = resolve(merge(state["config"], given))
-    for section in ("data", "model", "task"):
+    for section in ("data", "model", "task", "start"):
         if getattr(changed, section) != getattr(config, section):
             raise InputError(
                 f"section {section!r} differs from that of the run",
@@ -292,6 +302,7 @@ def _report(folder: Path, config: Config, sets: Sets, task: Task, say: Callable[
         "parameters": sum(p.numel() for p in task.parameters()),
         "structures": {"train": len(sets.train), "validation": len(sets.validation), "test": len(sets.test)},
         "epochs": last["epoch"], "steps": last["steps"], "seconds": last["seconds"], "best_epoch": trained.epoch,
+        "start": config.sections().get("start"),
         "validation": {name.removeprefix("validation_"): value for name, value in best.items() if name.startswith("validation_")},
         "test": test, "statistics": task.describe(), "notes": list(sets.source.notes),
         "labels": [decision._asdict() for decision in sets.source.decisions], "written": time.strftime("%Y-%m-%dT%H:%M:%S%z"),

@@ -14,7 +14,8 @@ from typing import Any
 from intertwine.numerics import InputError, nearest, write_atomically
 
 DEEPEST = 8  # parts of a key
-SECTIONS = ("data", "model", "task", "training")
+NAMED = {"model": "name", "task": "name", "start": "run"}  # the key that the others of a section belong to
+SECTIONS = ("data", "model", "task", "training", "start")
 
 
 class Sections(dict[str, dict[str, Any]]):
@@ -26,7 +27,7 @@ class Sections(dict[str, dict[str, Any]]):
 def merge(*layers: Mapping[str, Any], allow: Iterable[str] = ()) -> Sections:
     """Sections of several configurations, later ones first in rank; what one of them, or ``allow``, allows is allowed.
 
-    A layer that names another model or task drops the arguments of the former.
+    A layer that names another model, task or run to begin with drops the arguments of the former.
 
     Raises:
         InputError: an unknown section, or a section that is not a table.
@@ -41,7 +42,8 @@ def merge(*layers: Mapping[str, Any], allow: Iterable[str] = ()) -> Sections:
                 content = {"name": content}
             if not isinstance(content, Mapping):
                 raise InputError(f"{content!r} is not a table", where=f"[{section}]", remedy=f'write "[{section}]" and keys below it.')
-            if section in ("model", "task") and content.get("name", result[section].get("name")) != result[section].get("name"):
+            key = NAMED.get(section, "")
+            if content.get(key, result[section].get(key)) != result[section].get(key):
                 result[section] = {}
             result[section].update(content)
     return result

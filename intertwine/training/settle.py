@@ -60,7 +60,7 @@ def suggest(sets: Sets, given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return {
         "task": {"name": task_name, **wishes.get("task", {})},
         "model": {"name": name, **{key: value for key, value in wanted.items() if key in arguments(model)}},
-        "training": task.pace.options(len(data), model.CARD.rate) | wishes.get("training", {}),
+        "training": task.pace.options(len(data), model.CARD.rate, "run" in given["start"]) | wishes.get("training", {}),
     }
 
 

@@ -19,6 +19,7 @@ from intertwine.integrations.mace import from_mace
 from intertwine.models.mace import MACE
 from intertwine.nn import Backbone
 from intertwine.numerics import GeometryError, InputError
+from intertwine.training import load_run, save_task
 
 SMALL = {
     "width": 3,
@@ -220,6 +221,15 @@ class TestAgainstTheirPackage:
     @pytest.mark.parametrize("options", CASES.values(), ids=CASES)
     def test_molecule_of_three_species(self, options: dict) -> None:
         self.compare(theirs(**options), structure(False), torch.float64, 1e-12)
+
+    def test_written_and_read_again(self, tmp_path: Path) -> None:
+        """A converted model is a file that commands read, and that runs begin with: the same bits."""
+        field, graph = from_mace(theirs()).eval(), structure(False)
+        save_task(field, tmp_path / "mace.safetensors", units={"energy": "eV"})
+        run = load_run(tmp_path / "mace.safetensors")
+        assert (run.species, run.config.training.precision) == ((1, 6, 8), "float64")
+        for name, value in run.task(graph).items():
+            assert torch.equal(value, field(graph)[name])
 
     @pytest.mark.parametrize("correlation", [1, 2, 3])
     def test_silicon(self, correlation: int) -> None:

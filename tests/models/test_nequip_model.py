@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 
 import pytest
 import torch
@@ -175,6 +176,16 @@ class TestAgainstTheirPackage:
             pairs.append((found["stress"], expected["stress"]))
         for ours, other in pairs:
             assert (ours.double() - other).abs().max() < tolerance * other.abs().max()
+
+    def test_written_and_read_again(self, tmp_path: Path) -> None:
+        """A converted model, its scales of species and all, is a file that commands read, and that runs begin with."""
+        from intertwine.integrations.nequip import from_nequip
+        from intertwine.training import load_run, save_task
+
+        field, graph = from_nequip(self.theirs(model_dtype="float64")).eval(), self.graph(False)
+        save_task(field, tmp_path / "nequip.safetensors")
+        for name, value in load_run(tmp_path / "nequip.safetensors").task(graph).items():
+            assert torch.equal(value, field(graph)[name])
 
     @pytest.mark.parametrize(
         ("options", "message"),

@@ -1,0 +1,211 @@
+"""A run that begins with another's weights: what they fix, what is added to them, and what is fitted anew."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from ase.data import chemical_symbols
+
+from intertwine.data import GraphStore
+from intertwine.models import MODELS
+from intertwine.nn import grown
+from intertwine.nn.embedding import LARGEST_Z
+from intertwine.numerics import CheckpointError, InputError, IntertwineError
+from intertwine.numerics.checkpoint import save_checkpoint
+from intertwine.numerics.plugins import is_code, module_of
+from intertwine.numerics.signature import bind
+from intertwine.tasks import TASKS, Task
+from intertwine.training.config import Config, resolve, task_class
+from intertwine.training.evaluation import evaluate
+from intertwine.training.folder import Run, load_run
+from intertwine.training.options import StartOptions
+from intertwine.training.sections import Sections, merge
+from intertwine.training.sets import Sets
+
+FIRST = 50  # structures that the weights are tried on before the training
+_OWN = "leave it out, or train from random weights."
+
+
+def begun(sets: Sets, given: Sections) -> Sections:
+    """The sections as given, with what the weights fix if there is a section ``start``: the model with the species of both, the task and
+    its head if it is the same, the precision.
+
+    Raises:
+        InputError: an argument, or the data, contradict the weights; it is named.
+        CheckpointError, InputError: as :func:`intertwine.training.load_run`.
+    """
+    options = StartOptions(**bind(StartOptions, given["start"], where="start"))
+    if options.run is None:
+        return given
+    source = _source(options, given.allow)
+    model, precision = source.config.model, source.config.training.precision
+    wanted = _check_arguments(given["model"], source)
+    fixed = source.config.sections()["model"]
+    if known := model.arguments.get("species"):
+        fixed["species"] = sorted({*known, *sets.species(), *wanted})
+    carried = _carried(sets.train, given, source)
+    _check_data(sets, given, source, bool(carried))
+    start = {"run": str(Path(options.run).resolve()), "weights": fingerprint(source.task)}
+    layer = {"model": fixed, "task": carried | given["task"], "training": {"precision": precision} | given["training"]}
+    return merge(given | layer | {"start": given["start"] | start}, allow=given.allow)
+
+
+def begin(task: Task, config: Config, graphs: GraphStore) -> tuple[list[str], tuple[int, ...]]:
+    """Give a task, whose statistics are those of the training set, the weights that the run begins with.
+
+    Args:
+        task: as the configuration builds it; changed in place.
+        config: of the run.
+        graphs: the training set, with edges.
+
+    Returns:
+        What to tell the user, and the species that the weights were trained on.
+
+    Raises:
+        CheckpointError: the weights are no longer those that the run was begun with.
+        InputError: they can't read these data.
+    """
+    start, source = config.start, _source(config.start, config.allow)
+    whole = type(source.task) is type(task) and _structural(source.config) == _structural(config)
+    fresh, before = task.state_dict(), source.config.model.arguments.get("species") or ()
+    given = {name: value for name, value in source.task.state_dict().items() if name not in task.sizes}
+    if not whole:
+        given = {name: value for name, value in given.items() if name.startswith("backbone.")}
+    after = config.model.arguments.get("species") or ()
+    task.load_state_dict(fresh | grown(given, fresh, before, after, where=str(start.run)))
+    try:
+        if whole and start.references == "fit":
+            task.refit(graphs)
+        run = Run(source.folder, config, task.eval(), (), 0, "last")
+        errors = evaluate(run, graphs.subset(range(min(FIRST, len(graphs)))))
+    except IntertwineError as error:
+        raise InputError(f"the weights can't read these data: {error.what}", where=str(start.run), remedy=error.remedy) from error
+    task.train()
+    return _lines(task, config, source, whole, sorted({*after} - {*before}), errors), source.species
+
+
+def save_task(task: Task, path: Path | str, *, species: Sequence[int] = (), units: Mapping[str, str] | None = None) -> None:
+    """Write a task of any origin, such as a converted model of mace-torch or nequip, as a file that runs begin with and commands read.
+
+    Args:
+        task: of a model and a head of this library, or of classes that can be imported.
+        path: by custom it ends in ``.safetensors``.
+        species: atomic numbers that it was trained on; those that its model knows, if empty.
+        units: of the labels, by name.
+
+    Raises:
+        InputError: its precision is not one that runs have, or an argument of its constructor is no plain value.
+        CheckpointError: the file can't be written.
+    """
+    model, head = _name(task.backbone, MODELS), _name(task, TASKS)
+    sections = {"model": {"name": model, **task.backbone.settings}, "task": {"name": head, **task.settings}}
+    precision = {"training": {"precision": str(task.dtype).removeprefix("torch.")}}
+    config = resolve(sections | precision, allow=[module_of(name) for name in (model, head) if is_code(name)])
+    known = sorted(species or config.model.arguments.get("species") or ())
+    content = {"config": config.sections(), "weights": task.state_dict(), "species": known, "epoch": 0, "units": dict(units or {})}
+    save_checkpoint(path, content)
+
+
+def fingerprint(task: Task) -> str:
+    """SHA-256 of the weights, by name."""
+    digest = hashlib.sha256()
+    for name, value in sorted(task.state_dict().items()):
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _name(made: Any, table: Mapping[str, type]) -> str:
+    """Its class's name in the table, or ``module:Class``."""
+    return next((name for name, known in table.items() if known is type(made)), f"{type(made).__module__}:{type(made).__qualname__}")
+
+
+def _source(options: StartOptions, allow: Collection[str]) -> Run:
+    path = Path(str(options.run))
+    if path.is_file() and path.suffix != ".safetensors":
+        remedy = "convert a model of mace-torch or nequip first: save_task(from_mace(model), 'mace.safetensors') in Python."
+        raise InputError("is neither a run folder nor a .safetensors file", where=str(path), remedy=remedy)
+    source = load_run(path, which=options.which, allow=allow)
+    if options.weights not in (None, fingerprint(source.task)):
+        raise CheckpointError("the weights have changed since the run began", where=str(path), remedy="start a new run.")
+    return source
+
+
+def _structural(config: Config) -> dict[str, Any]:
+    """The arguments of the task but for those that only the loss looks at."""
+    made: Any = config.task.made
+    return {name: value for name, value in config.task.arguments.items() if name not in made.losing}
+
+
+def _check_arguments(given: Mapping[str, Any], source: Run) -> Sequence[int]:
+    """The species that are given; an :class:`InputError` for any other argument of the model that is not the source's."""
+    model = source.config.model
+    if given.get("name", model.name) != model.name or "preset" in given:
+        key = "name" if given.get("name", model.name) != model.name else "preset"
+        raise InputError(f"the weights are of {model.name}, which fixes it", where=f"model.{key}", remedy=_OWN)
+    wanted = bind(model.made, {k: v for k, v in given.items() if k != "name"}, where="model")
+    for name, value in wanted.items():
+        if name in given and name != "species" and value != model.arguments[name]:
+            what = f"{value!r}, and the weights are of a model with {model.arguments[name]!r}"
+            raise InputError(what, where=f"model.{name}", remedy=_OWN)
+    asked = wanted["species"] if "species" in given else ()
+    return range(1, LARGEST_Z + 1) if asked is None else asked
+
+
+def _carried(data: GraphStore, given: Mapping[str, Any], source: Run) -> dict[str, Any]:
+    """The arguments of the source's task that decide what it predicts, if these data, and what is given, ask for the same."""
+    made: Any = source.config.task.made
+    arguments, plain = _structural(source.config), source.config.sections()["task"]
+    target = given["data"].get("target") or given["task"].get("target") or data.target or None
+    asked = task_class(given["task"]["name"], source.allow) if "name" in given["task"] else made
+    label = arguments.get("target", target)
+    same = asked is made and label == (target or label) and (label is None or label in data.fields)
+    return {k: plain[k] for k in ("name", *arguments) if k in plain} if same and made.suits(data, target or label) else {}
+
+
+def _check_data(sets: Sets, given: Mapping[str, Any], source: Run, carried: bool) -> None:
+    """An :class:`InputError` where the data are of another dimension, suggest other inputs, or have a label in another unit."""
+    data, model, where = sets.train, source.config.model, str(given["start"]["run"])
+    dimension = data.fields["pos"].shape[-1]
+    if model.arguments.get("dimension", dimension) != dimension:
+        what = f"the weights are of {model.arguments['dimension']} dimensions, the data of {dimension}"
+        raise InputError(what, where=where, remedy="begin with a run on such data.")
+    task = task_class(given["task"].get("name") or source.config.task.name, source.allow)
+    wishes = task.suggest(data, given["data"].get("target"), model.made, given["task"]).get("model", {}) if task.suits(data, None) else {}
+    for name, wish in wishes.items():
+        if name in model.arguments and name.endswith("_inputs") and _columns(wish) != _columns(model.arguments[name]):
+            what = f"{name} of the weights are {list(model.arguments[name])}, these data have {list(wish)}"
+            raise InputError(what, where=where, remedy="begin with a run on data of the same inputs.")
+    for name in source.task.labels(data.fields) if carried else ():
+        units = source.units.get(name), sets.source.units.get(name)
+        if all(units) and units[0] != units[1]:
+            what = f"{name} is in {units[1]}, and the weights predict {units[0]}"
+            raise InputError(what, where=sets.source.name, remedy=f"convert the data, or say what they are in: --unit {name}={units[0]}.")
+
+
+def _columns(inputs: Mapping[str, int] | Sequence[str]) -> dict[str, int]:
+    """The number of columns of each input: one where only its name is said."""
+    return dict(inputs) if isinstance(inputs, Mapping) else dict.fromkeys(inputs, 1)
+
+
+def _lines(task: Task, config: Config, source: Run, whole: bool, new: list[int], errors: Mapping[str, Any]) -> list[str]:
+    start, symbols = config.start, [chemical_symbols[z] for z in new]
+    scores = ", ".join(f"{name} {e['mae']:.4g} {e['unit']}".rstrip() for name, e in errors.items())
+    kept = "with its head; scales of the network stay, references are " + ("fitted anew" if start.references == "fit" else "kept")
+    lines = [
+        f"from     {start.run} ({source.which}, {str(start.weights)[:12]}): {kept if whole else 'the backbone alone, the head is new'}",
+        *([f"species  {', '.join(symbols)} added, with random weights"] if symbols else []),
+        f"before   MAE of the training set's first {FIRST} at most: {scores}",
+    ]
+    if whole and any(e.get("relative", 0.0) > 1 for e in errors.values()):
+        lines.append("warning: the weights predict worse than zero; are these the same labels, in units that the file says? (--unit)")
+    if start.freeze:
+        still = sum(p.numel() for p in task.parameters() if not p.requires_grad)
+        lines.append(
+            f"frozen   {', '.join(task.frozen or start.freeze)}: {still:,} weights of {sum(p.numel() for p in task.parameters()):,}"
+        )
+    return lines
