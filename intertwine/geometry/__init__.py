@@ -19,6 +19,7 @@ from intertwine.geometry.folding import folded
 from intertwine.geometry.graph import FIELDS, Field, Graph, check_shapes
 from intertwine.geometry.graphs import Graphs
 from intertwine.geometry.neighbours import connect, neighbour_list
+from intertwine.geometry.plain import PlainGraph, plain
 from intertwine.geometry.quadruplets import Quadruplets, meetings, quadruplets, reverse, within
 from intertwine.geometry.triplets import arriving, triplets
 
@@ -29,6 +30,7 @@ __all__ = [
     "Field",
     "Graph",
     "Graphs",
+    "PlainGraph",
     "Quadruplets",
     "act",
     "arriving",
@@ -48,6 +50,7 @@ __all__ = [
     "node_fields",
     "node_invariants",
     "permute",
+    "plain",
     "quadruplets",
     "reverse",
     "triplets",

@@ -2,7 +2,6 @@ r"""Paths of three edges, d -> b -> a <- c: the atoms that a torsion is of, wher
 
 from __future__ import annotations
 
-import copy
 from typing import NamedTuple
 
 import torch
@@ -98,12 +97,8 @@ def reverse(graph: Graph) -> Int[Tensor, " edges"]:
 def within(graph: Graph, reach: float) -> Graph:
     """The graph with the edges shorter than ``reach`` (A) only; all else is shared."""
     kept = distances(edge_vectors(graph).detach()) < reach
-    result = copy.copy(graph)
-    result.edge_index = graph.edge_index[:, kept]
-    for name in ("shifts", "edge_attr"):
-        if graph.get(name) is not None:
-            result[name] = graph[name][kept]
-    return result
+    rows = {name: graph[name][kept] for name in ("shifts", "edge_attr") if graph.get(name) is not None}
+    return graph.replaced(edge_index=graph.edge_index[:, kept], **rows)
 
 
 def _edges(graph: Graph) -> Tensor:

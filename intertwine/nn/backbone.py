@@ -5,10 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from intertwine.geometry import Graph, check_positions, connect
+from intertwine.geometry import Graph, check_positions, connect, plain
 from intertwine.groups import Representation
 from intertwine.nn.card import ModelCard
 from intertwine.numerics import GeometryError, InputError, safe
@@ -57,6 +58,8 @@ class Backbone(nn.Module, ABC):
         if not isinstance(graph, Graph):
             remedy = "make one: intertwine.Graph(pos, z=...), or Graph.from_dict(data.to_dict()) of a PyG Data."
             raise InputError(f"{type(graph).__name__} is no Graph", where=type(self).__name__, remedy=remedy)
+        if torch.compiler.is_compiling():
+            graph = plain(graph)
         if graph.dimension == 0 and self.card.geometry != "none":
             raise GeometryError(
                 "the graph has no positions", where="pos", remedy="give some, or use MPNN without a cutoff, which needs none."

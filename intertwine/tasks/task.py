@@ -8,7 +8,7 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from intertwine.geometry import Graph, Graphs
+from intertwine.geometry import Graph, Graphs, plain
 from intertwine.groups import Representation
 from intertwine.nn import Backbone
 from intertwine.numerics import DataError, InputError, choose, safe
@@ -157,7 +157,9 @@ class Task(nn.Module):
             InputError: the weights were made under ``torch.inference_mode``, so that no derivative can be taken.
             GeometryError, DataError: what the backbone can't take.
         """
-        if torch.is_inference_mode_enabled():
+        if torch.compiler.is_compiling():
+            graph = plain(graph)
+        elif torch.is_inference_mode_enabled():
             with torch.inference_mode(False), torch.no_grad():
                 return self(graph)
         graph = self._differentiable(graph)
