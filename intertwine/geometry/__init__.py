@@ -20,7 +20,7 @@ from intertwine.geometry.graph import FIELDS, Field, Graph, check_shapes
 from intertwine.geometry.graphs import Graphs
 from intertwine.geometry.neighbours import connect, neighbour_list
 from intertwine.geometry.plain import PlainGraph, plain
-from intertwine.geometry.quadruplets import Quadruplets, meetings, quadruplets, reverse, within
+from intertwine.geometry.quadruplets import Quadruplets, meetings, quadruplets, reverse, selected, shorter, within
 from intertwine.geometry.triplets import arriving, triplets
 
 __all__ = [
@@ -53,6 +53,8 @@ __all__ = [
     "plain",
     "quadruplets",
     "reverse",
+    "selected",
+    "shorter",
     "triplets",
     "vector_field",
     "within",

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from intertwine.geometry import Graph, check_positions, connect, plain
+from intertwine.geometry import Graph, PlainGraph, check_positions, connect, plain
 from intertwine.groups import Representation
 from intertwine.nn.card import ModelCard
 from intertwine.numerics import GeometryError, InputError, safe
@@ -23,12 +23,15 @@ class Backbone(nn.Module, ABC):
     Attributes:
         CARD: what the architecture is, with its default arguments; :attr:`card` is what this model is.
         PRESETS: name -> constructor arguments: "small", fast on a processor, and "paper", the sizes of the source.
+        LISTS: the lists that :meth:`lists` makes, and the axes of each whose lengths depend on the data.
         cutoff: radius of interaction in A; None connects all pairs.
         irreps_out: representation of the node features, an :class:`~intertwine.o3.Irreps` in three dimensions.
     """
 
     CARD: ClassVar[ModelCard]
     PRESETS: ClassVar[dict[str, dict[str, object]]] = {}
+
+    LISTS: ClassVar[dict[str, tuple[int, ...]]] = {}
 
     cutoff: float | None
     irreps_out: Representation
@@ -44,6 +47,19 @@ class Backbone(nn.Module, ABC):
 
         Positions keep their own, so models never read them: they look at ``edge_vectors(graph)``, ``centred(graph)`` and ``field``.
         """
+
+    def lists(self, graph: Graph) -> dict[str, Tensor]:
+        """What the model goes along besides the edges, such as triplets: lists whose lengths depend on the data."""
+        return {}
+
+    def listed(self, graph: Graph) -> dict[str, Tensor]:
+        """The lists that the graph brings along, or lists made here."""
+        return {name: graph[name] for name in self.LISTS if name in graph} or self.lists(graph)
+
+    def connected(self, graph: Graph) -> PlainGraph:
+        """The graph with all that a compiled or exported model can't make, because its size depends on the data: edges and lists."""
+        graph = plain(graph if graph.get("edge_index") is not None else connect(graph, self.cutoff))
+        return graph.replaced(**self.listed(graph))
 
     def forward(self, graph: Graph) -> Float[Tensor, "nodes features"]:
         """Node features (nodes, irreps_out.dim), in ``mul_ir`` order.

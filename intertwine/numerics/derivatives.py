@@ -21,7 +21,7 @@ def value_and_gradients(
     Returns:
         y, and a gradient for each input: zeros where y does not depend on it.
     """
-    if torch.compiler.is_compiling():  # a compiler has no engine that it could ask; it differentiates by itself
+    if torch.compiler.is_dynamo_compiling():  # a compiler has no engine that it could ask; it differentiates by itself
 
         def summed(*x: Tensor) -> tuple[Tensor, Tensor]:
             y = function(*x)
