@@ -103,7 +103,7 @@ class GemNetBasis(nn.Module):
         angular = self.angles((unit.index_select(0, ba) * unit.index_select(0, ca)).sum(-1)) * math.sqrt(4 * math.pi)
         triplets = contract(radial[:, : angular.shape[-1]], self.triplet, angular, lists["triplet_members"], lists["triplet_slots"])
         opposite, (source, target) = lists["opposite"], graph.edge_index
-        paired = opposite < len(opposite)
+        paired = opposite < opposite.shape[0]
         opposite = torch.where(paired, opposite, 0)
         quads = None if self.torsions is None else self.quadruplets(interaction, unit, radial, lists)
         mask = None if not safe.traced(paired) and bool(paired.all()) else paired.to(radial).unsqueeze(-1)

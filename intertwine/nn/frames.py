@@ -88,7 +88,7 @@ class FrameEmbedding(nn.Module):
         assert received is not None
         assert sent is not None
         weights = self.weights(received.index_select(0, i), sent.index_select(0, j), attributes)
-        sums = edge_mean(vectors.unsqueeze(-1) * weights.unsqueeze(1), envelope, i, len(s))
+        sums = edge_mean(vectors.unsqueeze(-1) * weights.unsqueeze(1), envelope, i, s.shape[0])
         return soft_frames(sums[..., 0] if vel is None else vel, sums[..., -1], self.smoothing)
 
 
