@@ -7,8 +7,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram, export
+from torch.fx.experimental import _config
+from torch.fx.experimental.proxy_tensor import make_fx
 
-from intertwine.geometry import Graph, PlainGraph, check_shapes
+from intertwine.geometry import Graph, PlainGraph, check_shapes, collate
 from intertwine.numerics import GeometryError
 from intertwine.tasks.task import Task
 
@@ -91,3 +94,25 @@ class TensorForm(nn.Module):
         if self.representations:
             given["representations"] = self.representations
         return self.task(PlainGraph(given, counts.shape[0]))
+
+    def exported(self, example: Graph) -> ExportedProgram:
+        """The form as a program of ``torch.export``: a graph of operators and the weights, for any numbers of nodes, edges, graphs, paths.
+
+        Derivatives are operators like the rest, so the program differentiates nothing; it can't be trained. Where the model has kernels
+        of this library, the program calls them: ``import intertwine.operators`` before it is loaded.
+
+        Args:
+            example: a graph, or a batch, with two edges at least, and two of each path that the model goes along.
+
+        Raises:
+            GeometryError: the example is too small to tell what may be of any number.
+        """
+        inputs = self.inputs(example if example.graphs > 1 else collate([example, example]))
+        for name, axes in self.axes.items():
+            if small := [axis for axis in axes if inputs[name].shape[axis] < 2]:
+                what = f"the example's {name} has shape {tuple(inputs[name].shape)}: a number below 2 on axis {small[0]}"
+                raise GeometryError(what, where=name, remedy="give a larger example, of a few atoms within the cutoff.")
+        with _config.patch(use_duck_shape=False):  # numbers that happen to be equal in the example are not the same number
+            program = make_fx(lambda fields: self(fields), tracing_mode="symbolic", _allow_non_fake_inputs=True)(inputs)
+        shapes = {name: dict.fromkeys(axes, Dim.DYNAMIC) for name, axes in self.axes.items()}
+        return export(program, (inputs,), dynamic_shapes=(shapes,))
