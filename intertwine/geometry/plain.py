@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, no_type_check
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from torch import Tensor
 from intertwine.geometry.graph import Graph, lowered
 
 
+@no_type_check  # of the tests at run time: a compiler has to see through all of it
 class PlainGraph(Graph):
     """A graph or a batch that can be read, and copied with other fields, but not written to. What reads a :class:`Graph` reads it.
 
@@ -54,6 +55,14 @@ class PlainGraph(Graph):
     @property
     def num_edges(self) -> int:
         return self._fields["edge_index"].shape[1]
+
+    @property
+    def dimension(self) -> int:
+        return self._fields["pos"].shape[-1]
+
+    def membership(self) -> Tensor:
+        batch = self._fields.get("batch")
+        return self._fields["pos"].new_zeros(self.num_nodes, dtype=torch.int64) if batch is None else batch
 
     @property
     def graphs(self) -> int:

@@ -28,13 +28,13 @@ def soft_frames(a: Float[Tensor, "nodes 3"], b: Float[Tensor, "nodes 3"], smooth
         b: a vector in the half-plane of the first two axes.
         smoothing: epsilon, in the unit of a and b.
     """
-
-    def shortened(x: Tensor) -> Tensor:
-        return x * ((x * x).sum(-1, keepdim=True) + smoothing**2).rsqrt()
-
-    first = shortened(a)
-    second = shortened(b - (b * first).sum(-1, keepdim=True) * first)
+    first = _shortened(a, smoothing)
+    second = _shortened(b - (b * first).sum(-1, keepdim=True) * first, smoothing)
     return torch.stack([first, second, torch.linalg.cross(first, second, dim=-1)], dim=-1)
+
+
+def _shortened(x: Float[Tensor, "nodes 3"], smoothing: float) -> Float[Tensor, "nodes 3"]:
+    return x * ((x * x).sum(-1, keepdim=True) + smoothing**2).rsqrt()
 
 
 def residue_frames(n: Float[Tensor, "residues 3"], ca: Float[Tensor, "residues 3"], c: Float[Tensor, "residues 3"]) -> Tensor:

@@ -22,14 +22,14 @@ def value_and_gradients(
         y, and a gradient for each input: zeros where y does not depend on it.
     """
     if torch.compiler.is_dynamo_compiling():  # a compiler has no engine that it could ask; it differentiates by itself
-
-        def summed(*x: Tensor) -> tuple[Tensor, Tensor]:
-            y = function(*x)
-            return y.sum(), y
-
-        gradients, y = torch.func.grad(summed, argnums=tuple(range(len(inputs))), has_aux=True)(*inputs)
+        every = tuple(range(len(inputs)))
+        gradients, y = torch.func.grad(lambda *x: _summed(function(*x)), argnums=every, has_aux=True)(*inputs)
         return y, gradients
     with torch.enable_grad():
         leaves = [x.detach().requires_grad_(True) for x in inputs]
         y = function(*leaves)
         return y, torch.autograd.grad(y.sum(), leaves, create_graph=create_graph, materialize_grads=True)
+
+
+def _summed(y: Tensor) -> tuple[Tensor, Tensor]:
+    return y.sum(), y
