@@ -27,9 +27,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (train, evaluate, predict, certify, md, relax, export, models, datasets, bench):
-    app.command(rich_help_panel="Learn" if command in (train, evaluate, predict, certify) else "Use" if command in (md, relax, export) else "Look")(
-        command
-    )
+    app.command(
+        rich_help_panel="Learn" if command in (train, evaluate, predict, certify) else "Use" if command in (md, relax, export) else "Look"
+    )(command)
 
 
 def _version(wanted: bool) -> bool:

@@ -58,8 +58,8 @@ def arriving(target: Int[Tensor, " edges"], nodes: Int[Tensor, " places"], count
         GeometryError: there are more than 50 million.
     """
     if torch.compiler.is_compiling():
-        what = "paths can't be listed inside of a compiled program, which has to know their number"
-        raise GeometryError(what, where="edge_index", remedy="give it model.connected(graph), where they are listed.")
+        # on one line: it is the line that a compiler's error shows
+        raise GeometryError("a compiled program can't list paths", where="edge_index", remedy="give it model.connected(graph).")
     degree = torch.bincount(target, minlength=count)
     if safe.inspectable(degree) and int(paths := degree.index_select(0, nodes).sum()) > MOST_PATHS:
         what = f"{int(paths):,} paths of edges that meet, of {len(target):,} edges"

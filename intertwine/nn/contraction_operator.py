@@ -178,7 +178,8 @@ class _Transformed(torch.autograd.Function):
 
 _library = Library("intertwine", "FRAGMENT")
 _library.define(
-    "symmetric_contraction(Tensor[] arguments, Tensor group, int groups, str polynomial, str steps) -> Tensor[]", tags=torch.Tag.pt2_compliant_tag
+    "symmetric_contraction(Tensor[] arguments, Tensor group, int groups, str polynomial, str steps) -> Tensor[]",
+    tags=torch.Tag.pt2_compliant_tag,
 )
 _library.impl("symmetric_contraction", _evaluate, "CompositeExplicitAutograd")
 recorded = torch.ops.intertwine.symmetric_contraction  # :func:`contract` as what compilers and exporters record

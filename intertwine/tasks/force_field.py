@@ -190,9 +190,7 @@ def strained(graph: Graph, pos: Tensor, strain: Tensor | None = None) -> Graph:
     pos, membership, symmetric = graph.pos, graph.membership(), 0.5 * (strain + strain.transpose(1, 2))
     arm = pos - segment.mean(pos.detach(), membership, graph.graphs).index_select(0, membership)
     cell = graph.cell.to(pos.dtype)
-    return graph.replaced(
-        pos=pos + (arm.unsqueeze(1) @ symmetric.index_select(0, membership)).squeeze(1), cell=cell + cell @ symmetric
-    )
+    return graph.replaced(pos=pos + (arm.unsqueeze(1) @ symmetric.index_select(0, membership)).squeeze(1), cell=cell + cell @ symmetric)
 
 
 def repeating(graph: Graph) -> Bool[Tensor, " graphs"]:
