@@ -153,7 +153,8 @@ def contract(
     members: Int[Tensor, "edges places"],
     slots: Int[Tensor, " paths"],
 ) -> Paths:
-    """:math:`(W_S e)_{e i k} = \\sum_{s n} W_{s n i} R_{e s n} Y_{e k s}` of the k-th path of each edge; the last two from :func:`places`."""
+    """:math:`(W_S e)_{e i k} = \\sum_{s n} W_{s n i} R_{e s n} Y_{e k s}` of the k-th path of each edge; ``members`` and ``slots`` are
+    from :func:`places`."""
     values = angular.new_zeros(members.numel(), angular.shape[1]).index_copy(0, slots, angular).view(*members.shape, angular.shape[1])
     weights = torch.einsum("esn,sni->eis", radial, weight)
     return Paths(members, torch.bmm(weights, values.transpose(1, 2)))

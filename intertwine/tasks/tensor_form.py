@@ -20,7 +20,7 @@ READ = ("pos", "z", "vel", "frame", "charge", "x", "edge_index", "shifts", "edge
 
 
 class TensorForm(nn.Module):
-    """A task that reads a dict of tensors and returns one: ``torch.compile(form, fullgraph=True, dynamic=True)`` and ``torch.export`` take it.
+    """A task that reads a dict of tensors and returns one, as ``torch.compile(form, fullgraph=True, dynamic=True)`` and exporters want it.
 
     The tensors are the fields of a connected graph by their names, edges among them, ``counts`` (graphs,), the number of nodes of each
     graph, and the lists of paths of models that have some: :meth:`inputs` makes them of any graph. Nodes of one graph stand together.
