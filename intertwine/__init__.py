@@ -37,7 +37,7 @@ if TYPE_CHECKING:
         TensorField,
     )
     from intertwine.o3 import Irreps
-    from intertwine.tasks import TASKS, Dynamics, ForceField, Property
+    from intertwine.tasks import TASKS, Dynamics, ForceField, Property, TensorForm
     from intertwine.training import load_run, train
 
 __version__ = "0.1.0"
@@ -71,6 +71,7 @@ _HOME = {
     "SchNet": "models",
     "TASKS": "tasks",
     "TensorField": "models",
+    "TensorForm": "tasks",
     "act": "geometry",
     "assert_equivariant": "certify",
     "connect": "geometry",
@@ -108,6 +109,7 @@ __all__ = [
     "ScalarVector",
     "SchNet",
     "TensorField",
+    "TensorForm",
     "act",
     "assert_equivariant",
     "connect",

@@ -21,7 +21,8 @@ from intertwine.geometry.graph import FIELDS, Field, Graph, check_shapes
 from intertwine.geometry.graphs import Graphs
 from intertwine.geometry.levels import LEVELS, Level, pair_list
 from intertwine.geometry.neighbours import connect, neighbour_list
-from intertwine.geometry.quadruplets import Quadruplets, meetings, quadruplets, reverse, within
+from intertwine.geometry.plain import PlainGraph, plain
+from intertwine.geometry.quadruplets import Quadruplets, meetings, quadruplets, reverse, selected, shorter, within
 from intertwine.geometry.triplets import arriving, triplets
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "Graph",
     "Graphs",
     "Level",
+    "PlainGraph",
     "Quadruplets",
     "act",
     "arriving",
@@ -55,8 +57,11 @@ __all__ = [
     "node_invariants",
     "pair_list",
     "permute",
+    "plain",
     "quadruplets",
     "reverse",
+    "selected",
+    "shorter",
     "triplets",
     "vector_field",
     "vector_fields",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-
 import torch
 
 from intertwine.geometry.graph import Graph
@@ -26,9 +24,8 @@ def folded(graph: Graph) -> Graph:
         of_node = graph.membership()
         n = (graph.pos.unsqueeze(1) @ torch.linalg.pinv(lattice).index_select(0, of_node)).squeeze(1).floor()
         home = (n.unsqueeze(1) @ lattice.index_select(0, of_node)).squeeze(1)
-    result = copy.copy(graph)
-    result.pos = graph.pos - home
-    if shifts is not None:
-        source, target = graph.edge_index
-        result.shifts = shifts + (n.index_select(0, source) - n.index_select(0, target)).to(shifts.dtype)
-    return result
+    if shifts is None:
+        return graph.replaced(pos=graph.pos - home)
+    source, target = graph.edge_index
+    moved = (n.index_select(0, source) - n.index_select(0, target)).to(shifts.dtype)
+    return graph.replaced(pos=graph.pos - home, shifts=shifts + moved)

@@ -217,15 +217,15 @@ class Graph(Data):
         """
         if self.precision == dtype:
             return self
-
-        def lowered(name: str, x: Tensor) -> Tensor:
-            if not x.is_floating_point():
-                return x
-            point = name == "cell" or (name in FIELDS and FIELDS[name].affine)
-            return x.to(torch.promote_types(x.dtype, dtype) if point else dtype)
-
-        result = self._mapped(lowered)
+        result = self._mapped(lambda name, x: lowered(name, x, dtype))
         result.__dict__["_precision"] = dtype
+        return result
+
+    def replaced(self, **fields: Any) -> Graph:
+        """A copy with other values of some fields; all else is shared."""
+        result = copy.copy(self)
+        for name, value in fields.items():
+            result[name] = value
         return result
 
     def double(self) -> Graph:
@@ -252,6 +252,14 @@ class Graph(Data):
             if isinstance(value, Tensor):
                 result[name] = function(name, value)
         return result
+
+
+def lowered(name: str, x: Tensor, dtype: torch.dtype) -> Tensor:
+    """A field for a network of that precision; points of space and the cell never lose digits."""
+    if not x.is_floating_point():
+        return x
+    point = name == "cell" or (name in FIELDS and FIELDS[name].affine)
+    return x.to(torch.promote_types(x.dtype, dtype) if point else dtype)
 
 
 def check_shapes(graph: Graph) -> None:

@@ -2,7 +2,6 @@ r"""Paths of three edges, d -> b -> a <- c: the atoms that a torsion is of, wher
 
 from __future__ import annotations
 
-import copy
 from typing import NamedTuple
 
 import torch
@@ -97,13 +96,18 @@ def reverse(graph: Graph) -> Int[Tensor, " edges"]:
 
 def within(graph: Graph, reach: float) -> Graph:
     """The graph with the edges shorter than ``reach`` (A) only; all else is shared."""
-    kept = distances(edge_vectors(graph).detach()) < reach
-    result = copy.copy(graph)
-    result.edge_index = graph.edge_index[:, kept]
-    for name in ("shifts", "edge_attr"):
-        if graph.get(name) is not None:
-            result[name] = graph[name][kept]
-    return result
+    return selected(graph, shorter(graph, reach))
+
+
+def shorter(graph: Graph, reach: float) -> Int[Tensor, " kept"]:
+    """The edges shorter than ``reach`` (A), as columns of ``edge_index``."""
+    return (distances(edge_vectors(graph).detach()) < reach).nonzero().squeeze(1)
+
+
+def selected(graph: Graph, edges: Int[Tensor, " kept"]) -> Graph:
+    """The graph with some of its edges only; all else is shared."""
+    rows = {name: graph[name].index_select(0, edges) for name in ("shifts", "edge_attr") if graph.get(name) is not None}
+    return graph.replaced(edge_index=graph.edge_index.index_select(1, edges), **rows)
 
 
 def _edges(graph: Graph) -> Tensor:

@@ -4,6 +4,7 @@ from intertwine.integrations.calculator import Calculator
 from intertwine.integrations.export import to_atoms, write_predictions
 from intertwine.integrations.mace import MACEForceField, MACEReadout, from_mace
 from intertwine.integrations.nequip import NequIPForceField, from_nequip
+from intertwine.integrations.program import export_program
 from intertwine.integrations.simulate import Dynamics, relax, run_dynamics
 from intertwine.integrations.writing import growing, writable, write_structures
 
@@ -13,6 +14,7 @@ __all__ = [
     "MACEForceField",
     "MACEReadout",
     "NequIPForceField",
+    "export_program",
     "from_mace",
     "from_nequip",
     "growing",

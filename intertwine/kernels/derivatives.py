@@ -18,6 +18,7 @@ from torch import Tensor
 from intertwine.kernels import dispatch, plain
 from intertwine.kernels.channelwise import Channelwise
 from intertwine.kernels.forms import second
+from intertwine.kernels.recording import register_derivative
 from intertwine.numerics import needed_now, safe
 
 
@@ -249,7 +250,7 @@ def _differentiable(name: str, compute: Any, setup: Any, derivative: Any, batch:
     rules = {"forward": getattr(torch.ops.intertwine, name), "setup_context": setup, "backward": derivative, "vmap": batch}
     rules |= {} if push is None else {"jvp": push}
     made = type(name, (_Operator,), {"quick": quick} | {rule: staticmethod(function) for rule, function in rules.items()})
-    torch.library.register_autograd(f"intertwine::{name}", derivative, setup_context=setup, lib=dispatch.library)
+    register_derivative(dispatch.library, name, derivative, setup)
     torch.library.register_vmap(f"intertwine::{name}", batch, lib=dispatch.library)
     return made
 

@@ -16,6 +16,7 @@ from torch.library import Library
 
 from intertwine.kernels import solid_reference as reference
 from intertwine.kernels.harmonics import Harmonics, harmonics
+from intertwine.kernels.recording import register_derivative
 from intertwine.kernels.solid import Solid
 from intertwine.numerics import safe
 
@@ -152,7 +153,7 @@ for _name, _backward in (
     ("harmonics_gradient", _gradient_backward),
     ("harmonics_second", _second_backward),
 ):
-    torch.library.register_autograd(f"intertwine::{_name}", _backward, setup_context=_keep, lib=_library)
+    register_derivative(_library, _name, _backward, _keep)
 
 
 def _batched(name: str) -> Any:

@@ -34,6 +34,7 @@ from intertwine.geometry import Graph, directions, distances, edge_invariants, e
 from intertwine.geometry.triplets import triplets
 from intertwine.nn import MLP, Backbone, Inputs, MessagePassing, ModelCard, PolynomialCutoff, check_sizes
 from intertwine.nn.edge_mlp import EdgeLinear
+from intertwine.nn.shapes import Lists
 from intertwine.nn.spherical_bessel import LegendreBasis, SphericalBesselBasis
 from intertwine.numerics import safe, segment
 from intertwine.o3 import Irreps
@@ -164,6 +165,8 @@ class DimeNet(Backbone):
         "paper": {"width": 128, "layers": 4, "triplet_width": 64, "output_width": 256, "output_layers": 3},
     }
 
+    LISTS: ClassVar[dict[str, tuple[int, ...]]] = {"triplets": (1,)}
+
     def __init__(
         self,
         width: int = 64,
@@ -196,8 +199,11 @@ class DimeNet(Backbone):
         blocks = range(layers + 1)
         self.outputs = nn.ModuleList(DimeNetOutput(width, radial_size, output_width, output_layers, features) for _ in blocks)
 
+    def lists(self, graph: Graph) -> Lists:
+        return {"triplets": triplets(graph)}
+
     def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:
-        i, kj_ji = graph.edge_index[1], triplets(graph)
+        i, kj_ji = graph.edge_index[1], self.listed(graph)["triplets"]
         e, a = self.basis(graph, kj_ji)
         m, h = self.messages(graph, e), e.new_zeros(graph.num_nodes, self.irreps_out.dim)
         for layer, output in zip((None, *self.layers), self.outputs, strict=True):

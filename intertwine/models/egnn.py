@@ -136,7 +136,7 @@ class EGNN(Backbone):
         attributes = (edge_invariants(graph, self.edge_inputs),) if self.edge_inputs else ()
         a_ij = (x_ij, attributes, *self.weights(x_ij, graph))
         h = self.embedding(graph)
-        f = (h, h.new_zeros(len(h), self.dimension), vector_field(graph, "vel") if self.velocity else None)
+        f = (h, h.new_zeros(h.shape[0], self.dimension), vector_field(graph, "vel") if self.velocity else None)
         for layer in self.layers:
             f = layer(f, a_ij, graph.edge_index)
         return torch.cat(f[:2], dim=-1)

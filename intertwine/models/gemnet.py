@@ -41,17 +41,17 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from intertwine.geometry import Graph, directions, distances, edge_invariants, edge_vectors
-from intertwine.geometry.quadruplets import meetings, quadruplets, reverse, within
+from intertwine.geometry.quadruplets import selected, shorter
 from intertwine.nn import Backbone, Inputs, ModelCard
 from intertwine.nn.checks import check_degree, check_sizes, require_space
 from intertwine.nn.cutoff import positive
 from intertwine.nn.edge_mlp import EdgeLinear
-from intertwine.nn.path_basis import Paths, RadialWaves, TorsionBasis, contract, normal
+from intertwine.nn.path_basis import LISTS, Paths, RadialWaves, TorsionBasis, contract, list_paths, normal
 from intertwine.nn.scalar_vector import join
 from intertwine.nn.scaled_dense import HALF, Dense, Residual, activation, spread
-from intertwine.nn.shapes import NodeState
+from intertwine.nn.shapes import Lists, NodeState
 from intertwine.nn.spherical_bessel import LegendreBasis
-from intertwine.numerics import segment
+from intertwine.numerics import safe, segment
 from intertwine.o3 import Irreps
 
 Pair = tuple[Float[Tensor, "nodes width"], Float[Tensor, "edges width"]]
@@ -95,24 +95,24 @@ class GemNetBasis(nn.Module):
             self.quadruplet = nn.Parameter(normal(len(self.torsions.orders), radial_size, basis_width))
             self.circular = Dense(torsion_degrees * radial_size, basis_width, activated=False)
 
-    def forward(self, graph: Graph, interaction: Graph) -> Bases:
+    def forward(self, graph: Graph, interaction: Graph, lists: Lists) -> Bases:
         vectors = edge_vectors(graph)
         unit, radial = directions(vectors), self.waves(distances(vectors))
-        ba, ca = meetings(graph)
+        ba, ca = lists["triplets"]
         angular = self.angles((unit.index_select(0, ba) * unit.index_select(0, ca)).sum(-1)) * math.sqrt(4 * math.pi)
-        triplets = contract(radial[:, : angular.shape[-1]], self.triplet, angular, ba, ca)
-        opposite = reverse(graph)
-        paired = opposite < len(opposite)
+        triplets = contract(radial[:, : angular.shape[-1]], self.triplet, angular, lists["triplet_members"], lists["triplet_slots"])
+        opposite = lists["opposite"]
+        paired = opposite < opposite.shape[0]
         opposite = torch.where(paired, opposite, 0)
-        quads = None if self.torsions is None else self.quadruplets(graph, interaction, unit, radial)
-        mask = None if bool(paired.all()) else paired.to(radial).unsqueeze(-1)
+        quads = None if self.torsions is None else self.quadruplets(interaction, unit, radial, lists)
+        mask = None if not safe.traced(paired) and bool(paired.all()) else paired.to(radial).unsqueeze(-1)
         return Bases(radial[:, 0], unit, graph.edge_index, opposite, mask, triplets, quads, graph.num_nodes)
 
     def quadruplets(
-        self, graph: Graph, interaction: Graph, unit: Float[Tensor, "edges n"], radial: Float[Tensor, "edges degrees size"]
+        self, interaction: Graph, unit: Float[Tensor, "edges n"], radial: Float[Tensor, "edges degrees size"], lists: Lists
     ) -> Paths:
         assert self.torsions is not None
-        (db, ba), (pair, ca) = quadruplets(graph, interaction)
+        (db, ba), (pair, ca) = lists["pairs"], lists["quadruplets"]
         vectors = edge_vectors(interaction)
         axis, far = directions(vectors), self.far(distances(vectors))
         v, w = unit.index_select(0, db), axis.index_select(0, ba)
@@ -123,7 +123,8 @@ class GemNetBasis(nn.Module):
         uw, uv = (u * w.index_select(0, pair)).sum(-1), (u * v.index_select(0, pair)).sum(-1)
         angular = self.torsions(uw, vw.index_select(0, pair), uv)
         degrees = torch.tensor([l for l, _ in self.torsions.orders], device=pair.device)
-        return contract(radial.index_select(1, degrees), self.quadruplet, angular, pair, ca)._replace(first=db, circular=circular)
+        found = contract(radial.index_select(1, degrees), self.quadruplet, angular, lists["members"], lists["slots"])
+        return found._replace(first=db, circular=circular)
 
 
 class Bilinear(nn.Module):
@@ -274,6 +275,8 @@ class GemNet(Backbone):
         },
     }
 
+    LISTS: ClassVar[dict[str, tuple[int, ...]]] = {"near": (0,), "far": (0,), **LISTS}
+
     def __init__(
         self,
         width: int = 64,
@@ -318,11 +321,22 @@ class GemNet(Backbone):
     def card(self) -> ModelCard:
         return self.CARD if self.quadruplets else replace(self.CARD, geometry="angle", body_order=3)
 
+    def lists(self, graph: Graph) -> Lists:
+        reaches = {"near": self.near, "far": self.far}
+        found = {name: shorter(graph, reach) for name, reach in reaches.items() if reach != self.cutoff}
+        return found | list_paths(*self.graphs(graph, found), self.quadruplets)
+
+    def graphs(self, graph: Graph, lists: Lists) -> tuple[Graph, Graph]:
+        """The graphs of messages and of interactions: that of all edges, or of some."""
+        near, far = (selected(graph, lists[name]) if name in lists else graph for name in ("near", "far"))
+        return near, far
+
     def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:
         if self.vectors:
             require_space(graph)
-        near, far = (graph if reach == self.cutoff else within(graph, reach) for reach in (self.near, self.far))
-        bases, h = self.basis(near, far), self.embedding(graph)
+        lists = self.listed(graph)
+        near, far = self.graphs(graph, lists)
+        bases, h = self.basis(near, far, lists), self.embedding(graph)
         e = bases.radial
         if self.edge_inputs:
             e = torch.cat([e, edge_invariants(near, self.edge_inputs)], dim=-1)

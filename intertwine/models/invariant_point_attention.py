@@ -87,7 +87,7 @@ class PointAttention(nn.Module):
         logits = whole * (logits - F.softplus(self.gamma) * point * apart.square().sum((1, 3)))
         seen = (v_p.index_select(0, j) + x_ij.view(-1, 3, 1, 1)).transpose(1, 2).flatten(2)
         z = z_ij.unsqueeze(1).expand(-1, self.heads, -1)
-        o = attend(logits.unsqueeze(-1), envelope, torch.cat([z, v.index_select(0, j), seen], dim=-1), i, len(s))
+        o = attend(logits.unsqueeze(-1), envelope, torch.cat([z, v.index_select(0, j), seen], dim=-1), i, s.shape[0])
         invariant, seen = o.split([o.shape[-1] - seen.shape[-1], seen.shape[-1]], dim=-1)
         local = into(frames, seen.unflatten(-1, (3, -1)).transpose(1, 2).flatten(2))
         norms = safe.soft_norm(local, self.smoothing, dim=1)
@@ -220,7 +220,7 @@ class InvariantPointAttention(Backbone):
         if self.start is not None and self.seen is not None:
             first = first + self.seen(into(frames, self.start(graph)).flatten(1))
         first = self.norm(first)
-        f = (first, frames, first.new_zeros(len(first), 3))
+        f = (first, frames, first.new_zeros(first.shape[0], 3))
         for k in range(self.count):
             layer = self.layers[k % len(self.layers)]
             f = layer(f, edges.vectors / self.unit, edges.attributes, envelope, graph.edge_index)

@@ -188,7 +188,7 @@ class MACE(Backbone):
         require_space(graph)
         edges, x = self.edges(graph), self.embedding(graph)
         table = self.embedding.table
-        kind = table(graph.z) if table is not None else torch.zeros(len(x), dtype=torch.int64, device=x.device)
+        kind = table(graph.z) if table is not None else torch.zeros(x.shape[0], dtype=torch.int64, device=x.device)
         kinds = sort_kinds(kind, torch.eye(self.kinds, dtype=x.dtype, device=x.device) * self.kinds**0.5)
         if self.vectors is not None:
             x = torch.cat([x, self.vectors(graph).flatten(1)], dim=-1)

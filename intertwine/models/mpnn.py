@@ -106,5 +106,5 @@ class MPNN(Backbone):
             attributes, envelope = edges.attributes, edges.envelope
         else:
             attributes = edge_invariants(graph, self.edge_inputs)
-            envelope = attributes.new_ones(len(attributes), 1)
+            envelope = attributes.new_ones(attributes.shape[0], 1)
         return envelope if self.network is None else torch.cat([self.network(attributes), torch.ones_like(envelope)], dim=-1) * envelope

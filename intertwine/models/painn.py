@@ -103,7 +103,7 @@ class PaiNN(Backbone):
         for layer in self.layers:
             f = layer(f, a_ij, graph.edge_index)
         s, v = f
-        v = s.new_zeros(len(s), 3, s.shape[1]) if v is None else v
+        v = s.new_zeros(s.shape[0], 3, s.shape[1]) if v is None else v
         return torch.cat([s, v.transpose(1, 2).flatten(1)], dim=-1)
 
     def initial_vectors(self, graph: Graph) -> Float[Tensor, "nodes 3 width"] | None:

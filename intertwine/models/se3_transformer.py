@@ -89,7 +89,7 @@ class SE3Attention(nn.Module):
         edge_index: Int[Tensor, "2 edges"],
     ) -> Float[Tensor, "nodes dim_out"]:
         for_keys, for_values = self.radial(attributes).split(self.sizes, dim=1)
-        alpha = edge_softmax(self.logits(f, harmonics, for_keys, edge_index), envelope, edge_index[1], len(f))
+        alpha = edge_softmax(self.logits(f, harmonics, for_keys, edge_index), envelope, edge_index[1], f.shape[0])
         weight = for_values.unflatten(1, (-1, self.heads, self.value.irreps_in[0].mul // self.heads))  # edges, paths, heads, channels
         weight = (weight * alpha[:, None, :, None]).flatten(1)
         return self.mix(self.value(self.value_up(f), harmonics, edge_index, weight))
@@ -103,8 +103,8 @@ class SE3Attention(nn.Module):
     ) -> Float[Tensor, "edges heads"]:
         r""":math:`\langle q_i, k_{ij} \rangle_h / \sqrt{D_h}` for every edge and head."""
         source, target = edge_index.unbind()
-        edges = torch.arange(len(source), device=source.device)  # a convolution in which every edge is a node of its own
-        keys = self.key.fused.convolve(self.key_up(f), harmonics, weight, source, edges, len(source))
+        edges = torch.arange(source.shape[0], device=source.device)  # a convolution in which every edge is a node of its own
+        keys = self.key.fused.convolve(self.key_up(f), harmonics, weight, source, edges, source.shape[0])
         return (keys * self.query(f).index_select(0, target)) @ self.head * self.scale
 
 

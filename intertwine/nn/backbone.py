@@ -5,10 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from intertwine.geometry import Graph, check_positions, connect
+from intertwine.geometry import Graph, PlainGraph, check_positions, connect, plain
 from intertwine.groups import Representation
 from intertwine.nn.card import ModelCard
 from intertwine.nn.checks import check_edge_inputs, check_node_inputs, check_vector_inputs
@@ -16,6 +17,7 @@ from intertwine.nn.cutoff import positive
 from intertwine.nn.embedding import AnyDistance, EdgeEmbedding, NodeEmbedding
 from intertwine.nn.inputs import Inputs, VectorInputs, Written, complete
 from intertwine.nn.scalar_vector import VectorEmbedding
+from intertwine.nn.shapes import Lists
 from intertwine.numerics import GeometryError, InputError, safe
 from intertwine.numerics.signature import Configured
 
@@ -35,6 +37,7 @@ class Backbone(Configured, nn.Module, ABC):
         CARD: what the architecture is, with its default arguments; :attr:`card` is what this model is.
         DEFAULTS: inputs that it has defaults of its own for.
         PRESETS: name -> constructor arguments: "small", fast on a processor, and "paper", the sizes of the source.
+        LISTS: the lists that :meth:`lists` makes, and the axes of each whose lengths depend on the data.
         cutoff: r_c, or None.
         given: all inputs, as given or by default.
         node_inputs, edge_inputs, vector_inputs: number of columns of each, by name.
@@ -45,6 +48,7 @@ class Backbone(Configured, nn.Module, ABC):
     DEFAULTS: ClassVar[Inputs] = Inputs()
     PRESETS: ClassVar[dict[str, dict[str, object]]] = {}
     __signature__: ClassVar[Any] = Written()
+    LISTS: ClassVar[dict[str, tuple[int, ...]]] = {}
 
     cutoff: float | None
     given: VectorInputs
@@ -95,6 +99,19 @@ class Backbone(Configured, nn.Module, ABC):
         Positions keep their own, so models never read them: they look at ``edge_vectors(graph)``, ``centred(graph)`` and ``field``.
         """
 
+    def lists(self, graph: Graph) -> Lists:
+        """What the model goes along besides the edges, such as triplets: lists whose lengths depend on the data."""
+        return {}
+
+    def listed(self, graph: Graph) -> Lists:
+        """The lists that the graph brings along, or lists made here."""
+        return {name: graph[name] for name in self.LISTS if name in graph} or self.lists(graph)
+
+    def connected(self, graph: Graph) -> PlainGraph:
+        """The graph with all that a compiled or exported model can't make, because its size depends on the data: edges and lists."""
+        graph = plain(graph if graph.get("edge_index") is not None else connect(graph, self.cutoff))
+        return graph.replaced(**self.listed(graph))
+
     def forward(self, graph: Graph) -> Float[Tensor, "nodes features"]:
         """Node features (nodes, irreps_out.dim), in ``mul_ir`` order.
 
@@ -108,6 +125,8 @@ class Backbone(Configured, nn.Module, ABC):
         if not isinstance(graph, Graph):
             remedy = "make one: intertwine.Graph(pos, z=...), or Graph.from_dict(data.to_dict()) of a PyG Data."
             raise InputError(f"{type(graph).__name__} is no Graph", where=type(self).__name__, remedy=remedy)
+        if torch.compiler.is_compiling():
+            graph = plain(graph)
         if graph.dimension == 0 and self.card.geometry != "none":
             raise GeometryError(
                 "the graph has no positions", where="pos", remedy="give some, or use MPNN without a cutoff, which needs none."

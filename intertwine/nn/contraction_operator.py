@@ -14,8 +14,10 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.library import Library
 
 from intertwine.kernels import doors
+from intertwine.kernels.recording import register_derivative
 from intertwine.kernels.straight_line import NONE, Argument, Program, Result, Writer, gradient
 from intertwine.kernels.straight_line_backend import REMEDY, evaluate, fake, plainly
 from intertwine.numerics import InputError, needed_now, safe
@@ -174,35 +176,33 @@ class _Transformed(torch.autograd.Function):
         return tuple(found), (0,) * len(found)
 
 
-_SCHEMA = "(Tensor[] arguments, Tensor group, int groups, str polynomial, str steps) -> Tensor[]"
+_library = Library("intertwine", "FRAGMENT")
+_library.define(
+    "symmetric_contraction(Tensor[] arguments, Tensor group, int groups, str polynomial, str steps) -> Tensor[]",
+    tags=torch.Tag.pt2_compliant_tag,
+)
+_library.impl("symmetric_contraction", _evaluate, "CompositeExplicitAutograd")
+recorded = torch.ops.intertwine.symmetric_contraction  # :func:`contract` as what compilers and exporters record
 
 
-@torch.library.custom_op("intertwine::symmetric_contraction", mutates_args=(), schema=_SCHEMA)
-def recorded(
-    arguments: list[Float[Tensor, "..."]], group: Int[Tensor, " nodes"], groups: int, polynomial: str, steps: str
-) -> list[Float[Tensor, "..."]]:
-    """:func:`contract` as what compilers and exporters record."""
-    return _evaluate(arguments, group, groups, polynomial, steps)
-
-
-@recorded.register_fake
+@torch.library.register_fake("intertwine::symmetric_contraction", lib=_library)
 def _(arguments: list[Tensor], group: Tensor, groups: int, polynomial: str, steps: str) -> list[Tensor]:
     return fake(program(polynomial, steps), arguments, group, groups)
 
 
-def _remember(ctx: Any, inputs: tuple, output: list[Tensor]) -> None:
-    arguments, group, ctx.groups, ctx.polynomial, ctx.steps = inputs
-    ctx.save_for_backward(*arguments, group)
+def _remember(ctx: Any, inputs: tuple, output: tuple[Tensor, ...]) -> None:
+    *arguments, group, groups, polynomial, steps = inputs
+    _keep(ctx, group, (groups, polynomial, steps), arguments)
 
 
-def _differentiate(ctx: Any, cotangents: list[Tensor | None]) -> tuple:
-    return _gradients(ctx, cotangents, ctx.needs_input_grad[0]), None, None, None, None
+def _differentiate(ctx: Any, *cotangents: Tensor | None) -> tuple:
+    return *_gradients(ctx, cotangents, ctx.needs_input_grad[:-4]), None, None, None, None
 
 
-recorded.register_autograd(_differentiate, setup_context=_remember)
+register_derivative(_library, "symmetric_contraction", _differentiate, _remember, listed=True)
 
 
-@recorded.register_vmap
+@torch.library.register_vmap("intertwine::symmetric_contraction", lib=_library)
 def _(info: Any, in_dims: tuple, arguments: list[Tensor], group: Tensor, *rest: Any) -> tuple:
     found = _batched(info.batch_size, in_dims[0], in_dims[1], arguments, group, *rest)
     return found, [0] * len(found)

@@ -108,18 +108,18 @@ class FrameConvolution(nn.Module):
         edge_index: Int[Tensor, "2 edges"],
     ) -> Float[Tensor, "nodes out width"]:
         source, target = edge_index.unbind()
-        edges, flat = torch.arange(len(source), device=x.device), x.flatten(1)
-        seen = [convolve(self.there, flat, frames.matrices, None, which, edges, len(source)) for which in (source, target)]
+        edges, flat = torch.arange(source.shape[0], device=x.device), x.flatten(1)
+        seen = [convolve(self.there, flat, frames.matrices, None, which, edges, source.shape[0]) for which in (source, target)]
         factors = self.factors.of_edges(invariants, attributes, edge_index)
         y = self.first(torch.cat(seen, dim=1), self.first_weight, factors).unflatten(1, (-1, self.hidden))
         weight = envelope.unsqueeze(-1) * self.average_degree**-0.5
         if self.logits is not None:
             for_logits, y = y.split([1, y.shape[1] - 1], dim=1)
             logits = (self.silu(for_logits.squeeze(1)) * self.logits).unflatten(1, (self.heads, -1)).sum(-1)
-            weight = edge_softmax(logits, envelope, target, len(x)) * self.average_degree**0.5
+            weight = edge_softmax(logits, envelope, target, x.shape[0]) * self.average_degree**0.5
         z = self.second(self.gated(y), self.second_weight)
         z = (z.unflatten(1, (-1, weight.shape[1], x.shape[2] // weight.shape[1])) * weight[:, None, :, None]).flatten(1)
-        return convolve(self.back, z, frames.matrices, None, edges, target, len(x)).unflatten(1, (-1, x.shape[2]))
+        return convolve(self.back, z, frames.matrices, None, edges, target, x.shape[0]).unflatten(1, (-1, x.shape[2]))
 
     def gated(self, y: Float[Tensor, "edges blocks hidden"]) -> Float[Tensor, "edges inside"]:
         """Scalars through silu, other degrees times their gates; in the frame."""
@@ -163,6 +163,6 @@ class EdgeDegree(nn.Module):
         edge_index: Int[Tensor, "2 edges"],
     ) -> Float[Tensor, "nodes components width"]:
         values = self.mlp.of_edges(invariants, attributes, edge_index) * (envelope * self.average_degree**-0.5).unsqueeze(-1)
-        edges = torch.arange(len(values), device=values.device)
-        x = convolve(self.back, values, frames.matrices, None, edges, edge_index[1], len(invariants))
+        edges = torch.arange(values.shape[0], device=values.device)
+        x = convolve(self.back, values, frames.matrices, None, edges, edge_index[1], invariants.shape[0])
         return x.unflatten(1, (-1, invariants.shape[1]))

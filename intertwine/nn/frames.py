@@ -28,13 +28,13 @@ def soft_frames(a: Float[Tensor, "nodes 3"], b: Float[Tensor, "nodes 3"], smooth
         b: a vector in the half-plane of the first two axes.
         smoothing: epsilon, in the unit of a and b.
     """
-
-    def shortened(x: Float[Tensor, "nodes 3"]) -> Float[Tensor, "nodes 3"]:
-        return x * ((x * x).sum(-1, keepdim=True) + smoothing**2).rsqrt()
-
-    first = shortened(a)
-    second = shortened(b - (b * first).sum(-1, keepdim=True) * first)
+    first = _shortened(a, smoothing)
+    second = _shortened(b - (b * first).sum(-1, keepdim=True) * first, smoothing)
     return torch.stack([first, second, torch.linalg.cross(first, second, dim=-1)], dim=-1)
+
+
+def _shortened(x: Float[Tensor, "nodes 3"], smoothing: float) -> Float[Tensor, "nodes 3"]:
+    return x * ((x * x).sum(-1, keepdim=True) + smoothing**2).rsqrt()
 
 
 def residue_frames(
@@ -86,7 +86,7 @@ class FrameEmbedding(nn.Module):
         vel: Float[Tensor, "nodes 3"] | None = None,
     ) -> Float[Tensor, "nodes 3 3"]:
         weights = self.weights.of_edges(s, attributes, edge_index)
-        sums = edge_mean(vectors.unsqueeze(-1) * weights.unsqueeze(1), envelope, edge_index[1], len(s))
+        sums = edge_mean(vectors.unsqueeze(-1) * weights.unsqueeze(1), envelope, edge_index[1], s.shape[0])
         return soft_frames(sums[..., 0] if vel is None else vel, sums[..., -1], self.smoothing)
 
 

@@ -16,7 +16,9 @@ from numpy.polynomial import chebyshev as series
 from numpy.polynomial import legendre
 from torch import Tensor
 
+from intertwine.geometry import Graph, meetings, quadruplets, reverse
 from intertwine.nn.cutoff import PolynomialCutoff
+from intertwine.nn.shapes import Lists
 from intertwine.nn.spherical_bessel import SphericalBesselBasis, chebyshev
 from intertwine.numerics import ExactBuffers
 
@@ -97,27 +99,65 @@ class Paths(NamedTuple):
     circular: Float[Tensor, "pairs channels"] | None = None
 
 
+def places(
+    members: Int[Tensor, " paths"], edges: Int[Tensor, " paths"], count: int
+) -> tuple[Int[Tensor, "edges places"], Int[Tensor, " paths"]]:
+    """The paths of each edge side by side, in as many places as the edge with most of them needs.
+
+    Args:
+        members: what each path is summed from; edges: the edge that it belongs to, sorted.
+        count: number of edges.
+
+    Returns:
+        (count, places): the members, zero where a place is empty; and (paths,), the place of each path, counted through all edges.
+    """
+    number = torch.bincount(edges, minlength=count)
+    most = int(number.max()) if count else 0
+    slots = torch.arange(len(edges), device=edges.device) + edges * most - (number.cumsum(0) - number).index_select(0, edges)
+    return members.new_zeros(count * most).index_copy(0, slots, members).view(count, most), slots
+
+
 def normal(functions: int, size: int, channels: int) -> Float[Tensor, "functions size channels"]:
     """Weights of a basis: unit variance in, unit variance out."""
     return torch.randn(functions, size, channels) * (functions * size) ** -0.5
+
+
+#: What :func:`list_paths` makes, and the axes whose lengths depend on the data.
+LISTS: dict[str, tuple[int, ...]] = {
+    "opposite": (0,),
+    "triplets": (1,),
+    "triplet_members": (0, 1),
+    "triplet_slots": (0,),
+    "pairs": (1,),
+    "quadruplets": (1,),
+    "members": (0, 1),
+    "slots": (0,),
+}
+
+
+def list_paths(near: Graph, far: Graph, torsions: bool) -> Lists:
+    """The paths of two edges and, for ``torsions``, of three, with their places (:func:`places`); the edge back of each edge.
+
+    Args:
+        near: the graph of messages; far: of the edges in the middle of a torsion.
+    """
+    found = {"opposite": reverse(near), "triplets": meetings(near)}
+    found["triplet_members"], found["triplet_slots"] = places(found["triplets"][0], found["triplets"][1], near.num_edges)
+    if torsions:
+        found["pairs"], found["quadruplets"] = quadruplets(near, far)
+        found["members"], found["slots"] = places(found["quadruplets"][0], found["quadruplets"][1], near.num_edges)
+    return found
 
 
 def contract(
     radial: Float[Tensor, "edges functions size"],
     weight: Float[Tensor, "functions size channels"],
     angular: Float[Tensor, "paths functions"],
-    members: Int[Tensor, " paths"],
-    edges: Int[Tensor, " paths"],
+    members: Int[Tensor, "edges places"],
+    slots: Int[Tensor, " paths"],
 ) -> Paths:
-    """The paths of each edge side by side, and :math:`(W_S e)_{e i k} = \\sum_{s n} W_{s n i} R_{e s n} Y_{e k s}` of the k-th of them.
-
-    ``edges``, the edge of each path, is sorted.
-    """
-    count = torch.bincount(edges, minlength=len(radial))
-    places = int(count.max()) if len(count) else 0
-    slots = torch.arange(len(edges), device=edges.device) + edges * places - (count.cumsum(0) - count).index_select(0, edges)
-    size = len(radial) * places
-    table = members.new_zeros(size).index_copy(0, slots, members).view(len(radial), places)
-    values = angular.new_zeros(size, angular.shape[1]).index_copy(0, slots, angular).view(len(radial), places, angular.shape[1])
+    """:math:`(W_S e)_{e i k} = \\sum_{s n} W_{s n i} R_{e s n} Y_{e k s}` of the k-th path of each edge; ``members`` and ``slots`` are
+    from :func:`places`."""
+    values = angular.new_zeros(members.numel(), angular.shape[1]).index_copy(0, slots, angular).view(*members.shape, angular.shape[1])
     weights = torch.einsum("esn,sni->eis", radial, weight)
-    return Paths(table, torch.bmm(weights, values.transpose(1, 2)))
+    return Paths(members, torch.bmm(weights, values.transpose(1, 2)))

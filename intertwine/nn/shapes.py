@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 # scalars s and vectors v of nodes or edges; v is None while all vectors are zero
@@ -20,3 +20,5 @@ EdgeParts = tuple[EdgePart, Float[Tensor, "edges 3 inner"] | None]
 Radial = tuple[Float[Tensor, "edges k"], Float[Tensor, "edges 1"]]
 Weighted = tuple[Float[Tensor, "edges k"], Float[Tensor, " edges"] | None]
 Directed = tuple[Float[Tensor, "edges k"], Float[Tensor, "edges 3"], Float[Tensor, "edges 1"]]
+# numbers of nodes and edges by the names of the lists that a model makes of a graph, such as those of triplets
+Lists = dict[str, Int[Tensor, "..."]]

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from intertwine.numerics import CheckpointError, InputError, nearest
@@ -13,7 +14,7 @@ from intertwine.numerics import CheckpointError, InputError, nearest
 
 def grown(
     given: Mapping[str, Tensor], fresh: Mapping[str, Tensor], before: Sequence[int], after: Sequence[int], *, where: str = ""
-) -> dict[str, Tensor]:
+) -> dict[str, Float[Tensor, "..."]]:
     """The tensors of a network that knows the species ``before``, for the same network with the species ``after``.
 
     A table by species is known by its shape: every axis whose length differs from the fresh network's has one row for each species, in

@@ -5,8 +5,9 @@ from intertwine.tasks.force_field import ForceField
 from intertwine.tasks.property import Property
 from intertwine.tasks.references import References
 from intertwine.tasks.task import Metric, Output, Pace, Suggestion, Task
+from intertwine.tasks.tensor_form import TensorForm
 
 #: Every task by the name that the command line uses; the first one that suits the data is taken.
 TASKS: dict[str, type[Task]] = {"dynamics": Dynamics, "force_field": ForceField, "property": Property}
 
-__all__ = ["TASKS", "Dynamics", "ForceField", "Metric", "Output", "Pace", "Property", "References", "Suggestion", "Task"]
+__all__ = ["TASKS", "Dynamics", "ForceField", "Metric", "Output", "Pace", "Property", "References", "Suggestion", "Task", "TensorForm"]

@@ -2,7 +2,6 @@ r"""Energies of structures, forces as their derivative, stress as their derivati
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -14,7 +13,8 @@ from torch import Tensor
 from intertwine.geometry import Graph, Graphs, folded
 from intertwine.groups import Cartesian
 from intertwine.nn import Backbone, ScalarHead, pool
-from intertwine.numerics import DataError, GeometryError, segment
+from intertwine.numerics import DataError, GeometryError, safe, segment
+from intertwine.numerics.derivatives import value_and_gradients
 from intertwine.numerics.signature import arguments
 from intertwine.tasks.references import References, beyond, composition, is_isolated
 from intertwine.tasks.task import Metric, Output, Pace, Suggestion, Task, label
@@ -97,14 +97,10 @@ class ForceField(Task):
             raise GeometryError("a force field needs atoms", where="z", remedy="give Graph(pos, z=...).")
         if self.training and not (self.weights["forces"] > 0 or self.weights["stress"] > 0):
             return {"energy": self.total(self.interaction(graph), graph)}
-        pos = graph.pos.detach().requires_grad_(True)
-        strain = pos.new_zeros(graph.graphs, 3, 3, requires_grad=True) if self.stressed(graph) else None
-        with torch.enable_grad():
-            interaction = self.interaction(strained(graph, pos, strain))
-            inputs = [pos] if strain is None else [pos, strain]
-            gradients = torch.autograd.grad(interaction.sum(), inputs, create_graph=self.training, materialize_grads=True)
+        inputs = [graph.pos, graph.pos.new_zeros(graph.graphs, 3, 3)] if self.stressed(graph) else [graph.pos]
+        interaction, gradients = value_and_gradients(lambda *x: self.interaction(strained(graph, *x)), inputs, self.training)
         result = {"energy": self.total(interaction, graph), "forces": -gradients[0].to(self.dtype)}
-        if strain is not None:
+        if len(inputs) == 2:
             volume = torch.linalg.det(graph.cell).abs().view(-1, 1, 1)
             defined = repeating(graph).view(-1, 1, 1)
             result["stress"] = torch.where(defined, gradients[1] / torch.where(defined, volume, 1.0), torch.nan).to(self.dtype)
@@ -113,7 +109,9 @@ class ForceField(Task):
     def stressed(self, graph: Graph) -> bool:
         """Whether the stress is wanted: if any graph is periodic in two directions at least (that of others in a batch is NaN), unless
         only energies and forces are being trained."""
-        return graph.get("cell") is not None and bool(repeating(graph).any()) and (not self.training or self.weights["stress"] > 0)
+        if graph.get("cell") is None or (self.training and not self.weights["stress"] > 0):
+            return False
+        return safe.traced(graph.cell) or bool(repeating(graph).any())  # a program does not branch on it: then all are NaN
 
     def total(self, interaction: Tensor, graph: Graph) -> Tensor:
         """Energies (eV) with the references, in float64."""
@@ -186,7 +184,7 @@ class ForceField(Task):
         }
 
 
-def strained(graph: Graph, pos: Tensor, strain: Tensor | None) -> Graph:
+def strained(graph: Graph, pos: Tensor, strain: Tensor | None = None) -> Graph:
     r"""The graph with positions and cell under a symmetric strain: :math:`x \to x + (x - \bar x)\,\tfrac12(\varepsilon + \varepsilon^T)`.
 
     Atoms are folded home and strained about the mean of their graph: far from the origin, and over many cells, the stress would be a
@@ -197,18 +195,14 @@ def strained(graph: Graph, pos: Tensor, strain: Tensor | None) -> Graph:
         pos: the positions to use (A), differentiable.
         strain: :math:`\varepsilon` (graphs, 3, 3); None for no strain.
     """
-    graph = copy.copy(graph)
-    graph.pos = pos
-    if strain is not None:
-        graph = folded(graph)
-        pos = graph.pos
-        symmetric = 0.5 * (strain + strain.transpose(1, 2))
-        membership = graph.membership()
-        arm = pos - segment.mean(pos.detach(), membership, graph.graphs).index_select(0, membership)
-        graph.pos = pos + (arm.unsqueeze(1) @ symmetric.index_select(0, membership)).squeeze(1)
-        cell = graph.cell.to(pos.dtype)
-        graph.cell = cell + cell @ symmetric
-    return graph
+    graph = graph.replaced(pos=pos)
+    if strain is None:
+        return graph
+    graph = folded(graph)
+    pos, membership, symmetric = graph.pos, graph.membership(), 0.5 * (strain + strain.transpose(1, 2))
+    arm = pos - segment.mean(pos.detach(), membership, graph.graphs).index_select(0, membership)
+    cell = graph.cell.to(pos.dtype)
+    return graph.replaced(pos=pos + (arm.unsqueeze(1) @ symmetric.index_select(0, membership)).squeeze(1), cell=cell + cell @ symmetric)
 
 
 def repeating(graph: Graph) -> Bool[Tensor, " graphs"]:

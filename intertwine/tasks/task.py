@@ -10,7 +10,7 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from intertwine.geometry import LEVELS, Graph, Graphs
+from intertwine.geometry import LEVELS, Graph, Graphs, plain
 from intertwine.groups import Representation
 from intertwine.nn import Backbone, freeze
 from intertwine.numerics import DataError, InputError, choose, safe
@@ -189,7 +189,9 @@ class Task(Configured, nn.Module, ABC):
             InputError: the weights were made under ``torch.inference_mode``, so that no derivative can be taken.
             GeometryError, DataError: what the backbone can't take.
         """
-        if torch.is_inference_mode_enabled():
+        if torch.compiler.is_compiling():
+            graph = plain(graph)
+        elif torch.is_inference_mode_enabled():
             with torch.inference_mode(False), torch.no_grad():
                 return self(graph)
         weight = next(self.backbone.parameters())
@@ -204,7 +206,7 @@ class Task(Configured, nn.Module, ABC):
         if weight.is_inference():
             what, remedy = "the weights were made under torch.inference_mode", "make or load the model outside of it."
             raise InputError(what, where=type(self).__name__, remedy=remedy)
-        foreign = any(isinstance(value, Tensor) and value.is_inference() for value in graph._store.values())
+        foreign = any(isinstance(value, Tensor) and value.is_inference() for value in graph.to_dict().values())
         return graph.clone() if foreign else graph
 
     @abstractmethod

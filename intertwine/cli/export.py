@@ -1,0 +1,46 @@
+"""intertwine export: a trained run as a program that torch alone runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from intertwine.cli import console, inputs
+from intertwine.cli.code import Allow
+from intertwine.cli.use import RunFolder
+
+
+@console.guarded
+def export(
+    run: RunFolder,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where to write: a .pt2 file.")],
+    example: Annotated[Path | None, typer.Option(help="A structure with the fields there will be; by default of the run's data.")] = None,
+    which: Annotated[str, typer.Option(help="Which weights: best or last.")] = "best",
+    allow: Allow = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what the program reads and returns as JSON.")] = False,
+) -> None:
+    """A program for torch.export.load: energies, forces and other predictions from tensors, for any numbers of atoms and edges."""
+    from intertwine.data import to_graph
+    from intertwine.geometry import Graph
+    from intertwine.integrations import export_program
+    from intertwine.training import load_run, test_set
+    from intertwine.training.evaluation import inputs_of
+
+    trained = load_run(run, which=which, allow=allow or ())
+    if example is None:
+        store = test_set(trained)
+        graph = max((store[k] for k in range(min(len(store), 100))), key=lambda one: one.num_nodes)
+    else:
+        given = inputs.read(example, trained, None, None, last=True)
+        last = given.structures[-1]
+        graph = last if isinstance(last, Graph) else to_graph(last, inputs_of(trained.task), given.keys)
+    description = export_program(trained.task, output, graph)
+    if as_json:
+        console.emit(description)
+        return
+    rows = [[name, one["dtype"], ""] for name, one in description["inputs"].items()]
+    rows += [[f"-> {name}", one["level"], one["unit"]] for name, one in description["outputs"].items()]
+    needed = "import intertwine.operators before torch.export.load" if description["operators"] else "torch alone loads it"
+    console.table(str(output), ["tensor", "of", "unit"], rows, caption=needed)

@@ -1,0 +1,129 @@
+"""Every model as a function of tensors: compiled as one graph, exported, and equal to eager on other sizes than those of the trace."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from forms import OTHERS, TRACED, D, apart, expected, field, structure
+from switches import as_users_run_it
+
+from intertwine.geometry import Graph, PlainGraph, collate, plain
+from intertwine.models import MODELS
+from intertwine.numerics import GeometryError
+from intertwine.tasks import Dynamics, Property, TensorForm
+
+COMPILED = [f"compiled:{name}" for name in MODELS]
+SOME = [f"single:{name}" for name in ("painn", "nequip")] + [f"machine_code:{name}" for name in ("schnet", "nequip")]
+SOME += ["training_step:painn", "training_step:mace", "training_step:nequip", "graph_itself:painn", "refusal:dimenet"]
+
+
+@pytest.fixture(autouse=True)
+def _as_users_run_it() -> Iterator[None]:
+    with as_users_run_it():
+        yield
+
+
+@pytest.fixture(scope="module")
+def found() -> dict[str, Any]:
+    """What compilers make of the models, in a process without the tests' checks of annotations."""
+    jobs = [*COMPILED, *SOME]
+    ran = subprocess.run([sys.executable, Path(__file__).with_name("forms.py"), *jobs], stdout=subprocess.PIPE, env=os.environ, check=False)
+    return dict(json.loads(line) for line in ran.stdout.decode().splitlines() if line.startswith("["))
+
+
+@pytest.mark.parametrize("job", COMPILED)
+def test_compiled_whole(found: dict[str, Any], job: str) -> None:
+    """Without a break, once for all sizes but those of 0 and 1, which torch treats by themselves; the last is an atom without edges."""
+    assert isinstance(errors := found[job], dict), errors
+    assert errors.pop("graphs") == 1
+    assert errors.keys() == {"traced", "batch", "atom"}
+    assert max(errors.values()) < 1e-10
+
+
+@pytest.mark.parametrize("job", SOME)
+def test_compiled_further(found: dict[str, Any], job: str) -> None:
+    """In single precision, to machine code, with a training step, given a Graph; and what is refused."""
+    assert isinstance(errors := found[job], dict), errors
+    if job.startswith("refusal"):
+        assert errors["named"] == 1
+    else:
+        assert max(errors.values()) < (1e-5 if job.startswith("single") else 1e-10)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_exported(name: str) -> None:
+    task = field(name)
+    form = TensorForm(task, collate(TRACED))
+    program = form.exported(collate(TRACED)).module()
+    for graphs in (TRACED, *OTHERS.values()):
+        inputs = form.inputs(collate(graphs) if len(graphs) > 1 else graphs[0])
+        assert apart(program(inputs), expected(task, graphs)) < 1e-10
+
+
+@pytest.mark.parametrize("name", ["painn", "nequip"])
+def test_exported_in_single_precision(name: str) -> None:
+    task = field(name, torch.float32)
+    form = TensorForm(task, collate(TRACED))
+    program = form.exported(collate(TRACED)).module()
+    assert apart(program(form.inputs(collate(OTHERS["batch"]))), expected(task, OTHERS["batch"])) < 1e-5
+
+
+@pytest.mark.parametrize("representation", ["0e", "1o"])
+def test_properties(representation: str) -> None:
+    torch.manual_seed(0)
+    model = MODELS["painn"](width=8, layers=1, cutoff=3.0, species=(1, 6, 8))
+    task = Property(model, "mu", representation, readout="mean" if representation == "1o" else "set2set").double().eval()
+    graphs = collate([structure(5, 1), structure(4, 2)])
+    form = TensorForm(task, graphs)
+    assert form.names == ("pos", "z", "edge_index", "shifts", "counts")
+    other = collate([structure(7, 3), structure(2, 4), structure(3, 5)])
+    assert apart(form.exported(graphs).module()(form.inputs(other)), task(other)) < 1e-10
+
+
+def test_dynamics_of_particles_with_charges() -> None:
+    torch.manual_seed(0)
+    model = MODELS["egnn"](width=8, layers=1, species=(), velocity=True, node_inputs=("speed",), edge_inputs=("charge_product",))
+    task = Dynamics(model).double().eval()
+
+    def particles(count: int) -> Graph:
+        pos, vel, charge = torch.randn(count, 3, dtype=D), torch.randn(count, 3, dtype=D), torch.randn(count, dtype=D)
+        return Graph(pos, vel=vel, charge=charge)
+
+    form, other = TensorForm(task, particles(5)), particles(6)
+    assert apart(form.exported(particles(4)).module()(form.inputs(other)), task(other)) < 1e-10
+
+
+def test_what_is_refused() -> None:
+    form = TensorForm(field("dimenet"), structure(5, 1, bulk=True))
+    with pytest.raises(GeometryError, match="below 2 on axis"):
+        form.exported(Graph(torch.zeros(1, 3, dtype=D), z=[6]))
+    with pytest.raises(GeometryError, match="the form reads it"):
+        form.inputs(Graph(torch.randn(4, 3, dtype=D)))
+    with pytest.raises(GeometryError, match="do not stand together"):
+        form.inputs(Graph(torch.randn(3, 3, dtype=D), z=[1, 6, 1], batch=torch.tensor([0, 1, 0])))
+
+
+def test_a_plain_graph_reads_as_a_graph_does() -> None:
+    graph = collate(TRACED)
+    view = plain(graph)
+    assert isinstance(view, PlainGraph)
+    assert plain(view) is view
+    assert (view.num_nodes, view.graphs, view.dimension, view.precision) == (graph.num_nodes, 4, 3, D)
+    assert torch.equal(view.membership(), graph.membership())
+    assert torch.equal(plain(structure(2, 1)).membership(), torch.zeros(2, dtype=torch.int64))
+    assert "cell" in view
+    assert view.in_precision(torch.float32).precision == torch.float32
+    assert view.in_precision(torch.float32).pos.dtype == D
+    assert view.replaced(z=view.z + 1).z is not view.z
+    with pytest.raises(AttributeError):
+        view.nothing  # noqa: B018
+    with pytest.raises(TypeError, match="can't be written"):
+        view.pos = view.pos
