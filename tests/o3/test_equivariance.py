@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from functools import partial
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, is_typeddict
 
 import pytest
 import torch
@@ -68,7 +68,7 @@ def with_layout() -> SimpleNamespace:
         found = {}
         for name in dir(module):
             entry = getattr(module, name)
-            known = inspect.isclass(entry) and "layout" in inspect.signature(entry).parameters
+            known = inspect.isclass(entry) and not is_typeddict(entry) and "layout" in inspect.signature(entry).parameters
             found[name] = partial(entry, layout="ir_mul") if known else entry
         return SimpleNamespace(**found)
 
