@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib
 import re
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 from intertwine.numerics.errors import InputError, nearest
@@ -15,6 +17,7 @@ from intertwine.numerics.fence import fenced
 _SPEC = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
 
+GROUPS = ("models", "tasks", "datasets")  # of entry points
 OURS = ("intertwine.integrations",)  # heads of other libraries' models, which are in no table
 
 
@@ -33,20 +36,36 @@ def module_of(spec: str) -> str:
 
 
 def load(spec: str) -> Any:
-    """What ``module:name`` names. The module is imported, also from the folder that the user is in.
+    """What ``module:name`` names. The module is imported, also from the folder that the user is in; where an installed package offers it,
+    from there alone, so that no file of its name in that folder runs in its place.
 
     Raises:
         InputError: no such module or name, or importing it fails.
     """
     module_name, _, name = spec.partition(":")
-    if "" not in sys.path:
+    installed = any(spec in specs for group in GROUPS for specs in offered(group).values())
+    if not installed and "" not in sys.path:
         sys.path.insert(0, "")
-    with fenced(f"can't import {module_name!r}", spec, "run in the folder of the module, or install it; correct what its import does."):
+    with (
+        _without_folder() if installed else nullcontext(),
+        fenced(f"can't import {module_name!r}", spec, "run in the folder of the module, or install it; correct what its import does."),
+    ):
         module = importlib.import_module(module_name.removesuffix(".py"))
         if not hasattr(module, name):
             known = ", ".join(k for k in vars(module) if k[0] != "_")
             raise InputError(f"{module_name!r} has no {name!r}", where=spec, remedy=f"use one of: {known}.")
         return getattr(module, name)
+
+
+@contextmanager
+def _without_folder() -> Iterator[None]:
+    """Modules are not looked for first in the folder that the user is in, inside the ``with`` block."""
+    first = sys.path[:1] if sys.path and sys.path[0] in ("", str(Path.cwd())) else []
+    del sys.path[: len(first)]
+    try:
+        yield
+    finally:
+        sys.path[:0] = first
 
 
 def offered(group: str) -> dict[str, list[str]]:
@@ -65,7 +84,7 @@ def spelled(name: str, table: Mapping[str, Any], group: str) -> str:
     Raises:
         InputError: several packages offer that name.
     """
-    if name in table or is_code(name):
+    if not isinstance(name, str) or name in table or is_code(name):
         return name
     specs = offered(group).get(name, [name])
     if len(specs) > 1:

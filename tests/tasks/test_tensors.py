@@ -184,3 +184,43 @@ def test_what_the_user_says_of_a_tensor_decides_the_features(molecule) -> None:
 def test_graphs_hold_the_labels_of_a_batch(molecule) -> None:
     graphs: list[Graph] = [molecule(n, alpha=symmetric(1)) for n in (2, 3)]
     assert collate(graphs).alpha.shape == (2, 3, 3)
+
+
+def test_what_the_data_declare_is_what_it_is(molecule) -> None:
+    """An axial vector is no polar one, and components of irreps are no question."""
+    declared = {"mag": "1e", "quad": "2e"}
+    data = GraphStore.from_graphs([molecule(n, mag=normal(1, 3), quad=normal(1, 5), representations=declared) for n in (2, 3, 4)])
+    for name, representation in declared.items():
+        assert Property.suggest(data, name, MODELS["nequip"], {})["task"]["representation"] == representation
+
+
+@pytest.mark.parametrize("readout", ["sum", "mean"])
+def test_several_scalars_have_a_mean_each(readout: str, molecule) -> None:
+    graphs = [molecule(n) for n in (3, 4, 8)]
+    for graph in graphs:
+        graph.y = torch.tensor([[1000.0, -7.0]], dtype=F64) * (graph.num_nodes if readout == "sum" else 1)
+    task = Property(backbone("0e"), "y", "2x0e", readout=readout).double().eval()
+    with torch.no_grad():
+        for p in task.head.parameters():
+            p.zero_()
+    task.fit(graphs)
+    batch = collate(graphs)
+    torch.testing.assert_close(task(batch)["y"], batch.y, rtol=1e-12, atol=1e-12)
+
+
+def test_noise_of_a_tensor_that_is_zero_is_no_lack_of_symmetry(molecule) -> None:
+    """The hyperpolarizability of a molecule with a centre: digits beside those of the others."""
+    tensor = CartesianTensor("ijk=jik=ikj")
+    graphs = [molecule(3, beta=10 * tensor.to_cartesian(normal(1, tensor.dim))), molecule(4, beta=1e-8 * normal(1, 3, 3, 3))]
+    Property(backbone("0e+1o+3o", lmax=3), "beta", tensor.formula).double().fit(graphs)
+
+
+def test_labels_of_another_size_or_level_are_named(molecule) -> None:
+    task = Property(backbone("0e+2e"), "alpha", "ij=ji").double()
+    graph = molecule(3, alpha=symmetric(1))
+    prediction = task(graph)
+    graph.alpha = normal(1, 6)
+    with pytest.raises(DataError, match="is predicted"):
+        task.residuals(prediction, graph)
+    with pytest.raises(DataError, match="for 3 nodes"):
+        Property(backbone("0e"), "energy", level="node").double().fit([molecule(3, energy=torch.ones(1, dtype=F64))])
