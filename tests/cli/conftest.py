@@ -9,13 +9,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import runs_in_use
 from ase import Atoms
+from ase.build import bulk
+from ase.calculators.emt import EMT
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
 from typer.testing import CliRunner
 
 from intertwine.cli import app
 from intertwine.data import molecules
+from intertwine.integrations import to_atoms
 
 SMALL = ["--set", "model.width=8", "--set", "model.layers=1", "--set", "training.threads=1", "--set", "model.cutoff=3.5"]
 
@@ -56,3 +60,46 @@ def trained(ethanol_file: Path, tmp_path_factory: pytest.TempPathFactory) -> tup
     result = call("train", ethanol_file, "--model", "painn", "--epochs", 2, "--run", folder, "--json", *SMALL)
     assert result.exit_code == 0, result.output
     return folder, json.loads(result.stdout), result
+
+
+@pytest.fixture
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The test works in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def runs(run_cli, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Small runs of the cases, by name, and one of copper with its stress."""
+    folder = tmp_path_factory.mktemp("runs")
+    crystals = []
+    for k in range(6):
+        atoms = bulk("Cu", "fcc", a=3.6, cubic=True)
+        atoms.rattle(0.05, seed=k)
+        atoms.calc = EMT()
+        atoms.get_stress()
+        crystals.append(to_atoms(atoms))
+    write(folder / "copper.xyz", crystals, format="extxyz")
+    settings = {
+        "bohr": ["bohr-hartree.xyz", *runs_in_use.BOHR],
+        "ev": ["same-in-ev.xyz"],
+        "keys": ["keys-of-the-run.xyz", "--key", "energy=dft_pbe", "--key", "forces=grad"],
+        "charges": ["charges-as-input.xyz", "--key", "charge=q", "--set", 'model.node_inputs=["charge"]'],
+        "copper": [folder / "copper.xyz", "--train", 4, "--validation", 1],
+    }
+    for name, (source, *options) in settings.items():
+        result = run_cli("train", runs_in_use.CASES / source, "--run", folder / name, *options, *runs_in_use.SMALL)
+        assert result.exit_code == 0, result.output
+    return {name: folder / name for name in settings}
+
+
+@pytest.fixture
+def ok(run_cli) -> Callable[..., Any]:
+    """A command that must succeed (exit code 0, or 1 for steps that ran out)."""
+
+    def run(*arguments: object) -> Any:
+        result = run_cli(*arguments)
+        assert result.exit_code in (0, 1), result.output
+        return result
+
+    return run
