@@ -59,7 +59,7 @@ def run(how: str, arguments: list[str], other: list[str] | None = None, *, devic
         program = ["-m", "intertwine", "train"]
         if how == "torchrun":
             launcher = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-addr", "127.0.0.1", "--master-port", port]
-            commands = [([sys.executable, *launcher, *program, *arguments], {})]
+            commands = [([sys.executable, *launcher, "-m", "--", *program[1:], *arguments], {})]
         else:
             variables = [_srun(k) if how == "srun" else {"NODE_RANK": str(k)} for k in range(2)]
             given = [arguments, other or arguments]
