@@ -51,6 +51,9 @@ class Process(LightningEnvironment):
     def node_rank(self) -> int:
         return self.place.node
 
+    def teardown(self) -> None:
+        """Lightning's would take away WORLD_SIZE, which is the launcher's."""
+
 
 def fit(
     task: Task, config: Config, sets: Sets, folder: Path, *, state: dict[str, Any] | None = None, about: dict[str, Any] | None = None,
