@@ -106,7 +106,9 @@ class Team:
         self.first = place == FIRST
         self.store: torch.distributed.Store | None = None
         wanted = options.nodes if by == "hand" else options.processes
-        if by and (members != wanted or place.node >= options.nodes or place.local >= options.devices):
+        counted = {"torchrun": "LOCAL_WORLD_SIZE", "srun": "SLURM_NTASKS_PER_NODE"}.get(by, "")  # on this machine, so that all see it
+        here = int(os.environ.get(counted, options.devices))
+        if by and (members != wanted or here != options.devices or place.node >= options.nodes or place.local >= options.devices):
             started = f"this is machine {place.node}, by NODE_RANK" if by == "hand" else f"the command was started {members} times, by {by}"
             what = f"{started}; asked for are {options.nodes} machines with {options.devices} processes each"
             raise InputError(what, where="training.nodes", remedy="give --nodes and --devices (of each machine) as the launcher has them.")

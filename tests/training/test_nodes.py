@@ -157,8 +157,9 @@ def test_another_number_than_was_started(how: str, sizes: list[str], arguments: 
 def test_what_fails_in_one_ends_all(arguments: list[str], tmp_path: Path) -> None:
     """The first finds no data; or the second, because it looks elsewhere."""
     given = [*arguments, "--nodes", "2", "--epochs", "10000", "--run", str(tmp_path / "run")]
-    there = os.path.relpath(given[0])
-    for failing, source, elsewhere in ((0, str(tmp_path / "absent.xyz"), None), (1, there, tmp_path.parents[-2])):
+    there, deep = os.path.relpath(given[0]), tmp_path.joinpath(*"abcdefghijkl")  # from where the relative path leads nowhere
+    deep.mkdir(parents=True)
+    for failing, source, elsewhere in ((0, str(tmp_path / "absent.xyz"), None), (1, there, deep)):
         results = run("hand", [source, *given[1:]], elsewhere)
         assert [code for code, _, _ in results] == [2, 2], results
         assert Path(source).name in results[failing][2]
