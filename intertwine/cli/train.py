@@ -46,7 +46,8 @@ def train(
     key: Annotated[list[str] | None, typer.Option(help="Name of a label in the file, as energy=U0; repeatable.")] = None,
     unit: Annotated[list[str] | None, typer.Option(help="Unit of a label in the file, as energy=kcal/mol; repeatable.")] = None,
     indices: Annotated[Path | None, typer.Option(help="File (.json or .npz) with the indices of the three sets.")] = None,
-    devices: Annotated[int | None, typer.Option(help="Processes on the CPU, or GPUs.")] = None,
+    nodes: Annotated[int | None, typer.Option(help="Machines, each of which runs this command (by torchrun, srun or hand).")] = None,
+    devices: Annotated[int | None, typer.Option(help="Processes on the CPU, or GPUs, of each machine.")] = None,
     logger: Annotated[
         list[str] | None, typer.Option(help="Also tell csv, tensorboard, wandb, or module:Class of a Lightning logger; repeatable.")
     ] = None,
@@ -85,6 +86,7 @@ def train(
             "minutes": minutes,
             "batch_size": batch_size,
             "learning_rate": learning_rate,
+            "nodes": nodes,
             "devices": devices,
             "loggers": logger or None,
             "seed": seed,
@@ -94,7 +96,9 @@ def train(
     given = {section: {k: v for k, v in values.items() if v is not None} for section, values in common.items()}
     with contextlib.redirect_stdout(sys.stderr if as_json else sys.stdout):  # standard output is for the report alone
         folder = start(given, config, settings or [], run, resume, allow=allow or [], progress=not quiet)
-    if as_json:
+    from intertwine.training.nodes import leads
+
+    if as_json and leads():
         console.emit({"run": str(folder), **json.loads((folder / "report.json").read_text())})
 
 

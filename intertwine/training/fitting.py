@@ -24,33 +24,40 @@ from intertwine.training.callbacks import Epochs, Interrupted, Keeper, Told, bla
 from intertwine.training.checkpoint_io import SafeCheckpointIO
 from intertwine.training.config import Config
 from intertwine.training.module import TrainingModule
+from intertwine.training.nodes import FIRST, Place
 from intertwine.training.progress import Progress
 from intertwine.training.sets import Sets
 
 
 class Process(LightningEnvironment):
-    """One of several processes on this machine that were started by us.
+    """One of several processes that were started by us or by a launcher.
 
     Args:
-        rank: its number.
-        port: where process 0 listens.
+        place: which.
+        port: where the first process listens.
     """
 
-    def __init__(self, rank: int, port: int) -> None:
+    def __init__(self, place: Place, port: int) -> None:
         super().__init__()
-        self.rank, self._main_port = rank, port
+        self.place, self._main_port = place, port
 
     @property
     def creates_processes_externally(self) -> bool:
         return True
 
     def local_rank(self) -> int:
-        return self.rank
+        return self.place.local
+
+    def node_rank(self) -> int:
+        return self.place.node
+
+    def teardown(self) -> None:
+        """Lightning's would take away WORLD_SIZE, which is the launcher's."""
 
 
 def fit(
     task: Task, config: Config, sets: Sets, folder: Path, *, state: dict[str, Any] | None = None, about: dict[str, Any] | None = None,
-    progress: Progress | None = None, rank: int = 0, port: int = 0, lock: FolderLock | None = None, loggers: Sequence[Logger] = (),
+    progress: Progress | None = None, place: Place = FIRST, port: int = 0, lock: FolderLock | None = None, loggers: Sequence[Logger] = (),
     callbacks: Sequence[Any] = (),
 ) -> None:  # fmt: skip
     """Train a task whose statistics are fitted, writing checkpoints into the folder.
@@ -63,8 +70,8 @@ def fit(
         state: of the run that is resumed; None starts anew.
         about: what checkpoints say of themselves.
         progress: tells the user; None on all processes but the first.
-        rank: number of this process.
-        port: where process 0 listens, if there are several.
+        place: which process this is.
+        port: where the first one listens, if there are several.
         lock: of the folder; nothing is written into a folder that has taken its place.
         loggers: get every row of the history.
         callbacks: Lightning callbacks, or functions of an epoch's row.
@@ -77,9 +84,10 @@ def fit(
         IntertwineError: a process that prepares batches died.
     """
     options = config.training
-    shared = {"rank": rank, "processes": options.devices}
+    rank = place.node * options.devices + place.local
+    shared = {"rank": rank, "processes": options.processes}
     loader = Loader(sets.train, options.batch_size, seed=options.seed, workers=options.workers, **shared)
-    validation = Loader(sets.validation, 2 * options.batch_size, **shared) if len(sets.validation) >= options.devices else None
+    validation = Loader(sets.validation, 2 * options.batch_size, **shared) if len(sets.validation) >= options.processes else None
     module = TrainingModule(task, options, len(loader))
     if state is not None:
         module.announce(state)
@@ -87,10 +95,10 @@ def fit(
             return
     keeper = Keeper(folder, about or {}, progress.say, lock) if progress is not None else None
     with quiet(), interruption(ignore=rank > 0) as interrupted:
-        strategy = DDPStrategy(find_unused_parameters=has_unused(task, sets), broadcast_buffers=False) if options.devices > 1 else None
+        strategy = DDPStrategy(find_unused_parameters=has_unused(task, sets), broadcast_buffers=False) if options.processes > 1 else None
         ours = Epochs(loader, validation, keeper, progress, interrupted)
         theirs = [each if isinstance(each, Callback) else Told(each) for each in callbacks]
-        trainer = make_trainer(config, folder, [ours, *theirs], strategy, Process(rank, port), loggers)
+        trainer = make_trainer(config, folder, [ours, *theirs], strategy, Process(place, port), loggers)
         epochs: Any = trainer.fit_loop.epoch_progress.current
         epochs.ready = epochs.started = epochs.processed = epochs.completed = module.epoch
         if progress is not None:
@@ -111,7 +119,7 @@ def fit(
                 keeper.flush()
             if progress is not None:
                 progress.end()
-            if options.devices > 1 and torch.distributed.is_initialized():
+            if options.processes > 1 and torch.distributed.is_initialized():
                 torch.distributed.destroy_process_group()
     if keeper is not None:
         keeper.finish()
@@ -150,10 +158,10 @@ def make_trainer(
     if strategy is not None:
         plugins.append(process)
     return Trainer(
-        accelerator=accelerator(options.accelerator), devices=options.devices, max_epochs=options.epochs, callbacks=callbacks,
-        plugins=plugins, logger=list(loggers) or False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
-        limit_val_batches=0, num_sanity_val_steps=0, inference_mode=False, default_root_dir=folder, strategy=strategy or "auto",
-        use_distributed_sampler=False,
+        accelerator=accelerator(options.accelerator), num_nodes=options.nodes, devices=options.devices, max_epochs=options.epochs,
+        callbacks=callbacks, plugins=plugins, logger=list(loggers) or False, enable_checkpointing=False,
+        enable_progress_bar=False, enable_model_summary=False, limit_val_batches=0, num_sanity_val_steps=0, inference_mode=False,
+        default_root_dir=folder, strategy=strategy or "auto", use_distributed_sampler=False,
     )  # fmt: skip
 
 

@@ -12,8 +12,8 @@ from intertwine.numerics import InputError
 #: The smallest acceptable value of each number; those in ``POSITIVE`` must exceed it.
 SMALLEST = {
     "epochs": 1, "minutes": 0, "batch_size": 1, "learning_rate": 0, "weight_decay": 0, "average": 0, "clip": 0, "warmup": 0, "factor": 0,
-    "plateau_patience": 0, "threshold": 0, "minimum_rate": 0, "patience": 0, "evaluate_every": 1, "devices": 1, "workers": 0, "threads": 0,
-    "seed": 0, "train": 0, "validation": 0, "test_size": 0, "limit": 1,
+    "plateau_patience": 0, "threshold": 0, "minimum_rate": 0, "patience": 0, "evaluate_every": 1, "nodes": 1, "devices": 1, "workers": 0,
+    "threads": 0, "seed": 0, "train": 0, "validation": 0, "test_size": 0, "limit": 1,
 }  # fmt: skip
 POSITIVE = ("minutes", "learning_rate", "factor", "train")
 
@@ -104,7 +104,8 @@ class TrainingOptions(Options):
         patience: validations without improvement before training ends; 0 for never.
         evaluate_every: epochs between validations.
         precision: of the network, "float32" or "float64".
-        devices: processes on the CPU, or GPUs.
+        nodes: machines, on each of which the command is started (by torchrun, srun or hand).
+        devices: processes on the CPU, or GPUs, of each machine.
         accelerator: "cpu", "gpu" or "auto".
         workers: processes that prepare batches; 0 does it in the training process.
         threads: of each process; by default one for every thousand edges of a batch; 0 shares all cores among the processes.
@@ -131,6 +132,7 @@ class TrainingOptions(Options):
     patience: int = 50
     evaluate_every: int = 1
     precision: Literal["float32", "float64"] = "float32"
+    nodes: int = 1
     devices: int = 1
     accelerator: Literal["cpu", "gpu", "auto"] = "auto"
     workers: int = 0
@@ -138,6 +140,11 @@ class TrainingOptions(Options):
     seed: int = 0
     certify: bool = True
     loggers: tuple[str, ...] = ()
+
+    @property
+    def processes(self) -> int:
+        """How many train, on all machines together."""
+        return self.nodes * self.devices
 
 
 @dataclass(frozen=True)

@@ -23,21 +23,17 @@ GRACE = 2.0  # s
 
 
 def check_processes(options: TrainingOptions, *, callbacks: bool, store: bool) -> None:
-    """Raise an :class:`InputError` if there are fewer cores, or GPUs, than processes are asked for, if there are ``callbacks`` or a
-    ``store`` in memory that several processes would have to share, or if a launcher has started the command several times."""
+    """Raise an :class:`InputError` if there are fewer cores, or GPUs, than processes are asked for, or if there are ``callbacks`` or a
+    ``store`` in memory that several processes would have to share."""
     wanted, gpus = options.devices, torch.cuda.device_count()
     on_gpu = options.accelerator == "gpu" or (options.accelerator == "auto" and gpus > 0)
     there, name = (gpus, "GPUs") if on_gpu else (os.cpu_count() or 1, "cores")
     if wanted > there:
         raise InputError(f"{wanted} processes on {there} {name}", where="training.devices", remedy=f"give at most {there}.")
-    tasks = os.environ.get("WORLD_SIZE" if "TORCHELASTIC_RUN_ID" in os.environ else "SLURM_STEP_NUM_TASKS", "1")
-    if tasks != "1":  # each would train a run of its own, or wait for the folder
-        remedy = "start it once, with --devices; several machines are not supported yet."
-        raise InputError(f"the command was started {tasks} times, by torchrun or srun", where="training.devices", remedy=remedy)
-    if wanted > 1 and callbacks:
+    if options.processes > 1 and callbacks:
         remedy = "train with one device."
         raise InputError("objects in memory can't be shared by several processes", where="callbacks", remedy=remedy)
-    if wanted > 1 and store:
+    if options.processes > 1 and store:
         what, remedy = "data in memory can't be shared by several processes", "save them to a file and give its path."
         raise InputError(what, where="training.devices", remedy=remedy)
 
@@ -50,22 +46,23 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def helpers(folder: Path, devices: int, threads: int, allow: Collection[str] = ()) -> Iterator[int]:
-    """Processes 1 ... ``devices - 1`` of the run in ``folder``, alive and prepared inside the ``with`` block; gives the port to meet at.
+def helpers(folder: Path, devices: int, threads: int, allow: Collection[str] = (), node: int = 0, port: int = 0) -> Iterator[int]:
+    """Processes 1 ... ``devices - 1``, on this machine, of the run in ``folder``, alive and prepared inside the ``with`` block; gives the
+    port to meet at, a free one if none is given.
 
-    They run ``python -m intertwine.training FOLDER RANK PORT [MODULE ...]``, which reads configuration and split from the folder, writes
-    nothing, may load classes from these modules, and ends when this process does.
+    They run ``python -m intertwine.training FOLDER NODE RANK PORT [MODULE ...]``, which reads configuration and split from the folder,
+    writes nothing, may load classes from these modules, and ends when this process does.
 
     Raises:
         IntertwineError: one of them died; with what it said last.
     """
-    port = free_port()
+    port = port or free_port()
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     pipe = subprocess.PIPE
     with tempfile.TemporaryFile("w+") as said, contextlib.ExitStack() as stack:
         others = []
         for rank in range(1, devices):
-            command = [sys.executable, "-m", "intertwine.training", str(folder), str(rank), str(port), *allow]
+            command = [sys.executable, "-m", "intertwine.training", str(folder), str(node), str(rank), str(port), *allow]
             others.append(subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=said, env=environment, text=True))
             stack.callback(_end, others[-1])
         for process in others:

@@ -3,39 +3,34 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import shlex
-import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from intertwine.data import GraphStore, Splits
-from intertwine.data.labels import table
 from intertwine.numerics import CheckpointError, FolderLock, InputError, IntertwineError
 from intertwine.numerics.checkpoint import load_checkpoint
 from intertwine.tasks import Task
-from intertwine.training.certification import conclude
 from intertwine.training.config import Config, as_given, check, resolve
 from intertwine.training.declared import check_state
-from intertwine.training.evaluation import evaluate, fields_of
+from intertwine.training.evaluation import fields_of
 from intertwine.training.folder import (
     CHECKPOINTS,
     CONFIG,
-    REPORT,
     SPLITS,
     check_empty,
     make_folder,
     new_folder,
     rebuilt,
-    with_weights,
-    write_json,
 )  # fmt: skip
+from intertwine.training.nodes import Place, Team
 from intertwine.training.options import DataOptions
-from intertwine.training.processes import check_processes
-from intertwine.training.progress import Progress, duration, say
+from intertwine.training.processes import check_processes, helpers
+from intertwine.training.progress import Progress, say
+from intertwine.training.report import introduce, report, stem
 from intertwine.training.sections import Sections, merge, read_config, write_sections
 from intertwine.training.sets import Sets, open_sets
 from intertwine.training.settle import settle
@@ -80,6 +75,17 @@ def train(
         from intertwine.training.loggers import logger_classes
 
         logger_classes(training.loggers, allow)
+    with Team(training) as team:
+        if not team.first:
+            return join(Path(team.hear("folder")), team.launch.place, team.launch.port, given.allow, team)
+        return _lead(team, given, data, progress, run, resume, store, callbacks)
+
+
+def _lead(
+    team: Team, given: Sections, data: DataOptions, progress: bool, run: Path | str | None, resume: bool, store: GraphStore | None,
+    callbacks: Sequence[Any],
+) -> Path:  # fmt: skip
+    """The run, as the process that has the folder."""
     opened = None
     if resume:
         folder = _existing(run)
@@ -87,10 +93,10 @@ def train(
         folder = make_folder(run)
     else:  # is called after the model, which the data may decide
         opened = _open(given, data, store, progress)
-        folder = new_folder(f"{_stem(data)}-{opened[1].model.name.rpartition(':')[2]}")
+        folder = new_folder(f"{stem(data)}-{opened[1].model.name.rpartition(':')[2]}")
     with FolderLock(folder) as lock:
         try:
-            return _locked(folder, lock, given, data, opened, resume, store, progress, callbacks)
+            return _locked(folder, lock, given, data, opened, resume, store, progress, callbacks, team)
         except KeyboardInterrupt:
             say(f"{_kept(folder)}\nstopped; go on with: intertwine train --resume {shlex.quote(str(folder))}", progress)
             raise
@@ -98,7 +104,7 @@ def train(
 
 def _locked(
     folder: Path, lock: FolderLock, given: Sections, data: DataOptions, opened: tuple[Sets, Config] | None, resume: bool,
-    store: GraphStore | None, show: bool, callbacks: Sequence[Any],
+    store: GraphStore | None, show: bool, callbacks: Sequence[Any], team: Team,
 ) -> Path:  # fmt: skip
     """The run, in a folder that nobody else writes to."""
     kept = None
@@ -119,12 +125,14 @@ def _locked(
             write_sections(given, folder / CONFIG)
             sets, config = opened or _open(given, data, store, show)
             task, state = None, None
-        if len(sets.train) < config.training.devices:  # before that many processes start
-            what = f"{len(sets.train)} structures for {config.training.devices} processes"
+        team.check(config.training)
+        if len(sets.train) < config.training.processes:  # before that many start
+            what = f"{len(sets.train)} structures for {config.training.processes} processes"
             raise InputError(what, where="training.devices", remedy="use fewer devices or more data.")
         config.save(folder / CONFIG)
         sets.splits.save(folder / SPLITS)
-        return _train(config, sets, folder, task, state, show, lock, callbacks)
+        team.say("folder", str(folder.resolve()))
+        return _train(config, sets, folder, task, state, show, lock, callbacks, team)
     except IntertwineError:
         if not resume:
             _withdraw(folder, lock)
@@ -148,52 +156,60 @@ def _withdraw(folder: Path, lock: FolderLock) -> None:
         folder.rmdir()
 
 
-def _stem(data: DataOptions) -> str:
-    """The data set's name, without folders, endings and the signs of a pattern; that of the folder, where nothing else is left."""
-    source = Path(data.source.rpartition(":")[2])
-    names = (re.sub(r"[*?\[\]!]", "", each.split(".")[0]).strip("-_") for each in (source.name, source.parent.name))
-    return next(filter(None, names), "data")
-
-
-def join(folder: Path, rank: int, port: int, allow: Collection[str] = ()) -> None:
-    """Take part in a run as helper process ``rank``; the first process is at ``port``."""
+def join(folder: Path, place: Place, port: int, allow: Collection[str] = (), team: Team | None = None) -> Path:
+    """Take part in a run as a process that is not the first, which meets at ``port``; without a team, as its machine's helper."""
     from intertwine.training.fitting import fit, threads
     from intertwine.training.processes import say_ready
 
+    if not (folder / CONFIG).is_file():
+        remedy = "all machines need the folder of the run, by the same path: choose one of a shared file system with --run."
+        raise CheckpointError("is not on this machine", where=str(folder), remedy=remedy)
     config = resolve(read_config(folder / CONFIG), allow=allow)
     sets = open_sets(config.data, splits=Splits.load(folder / SPLITS), progress=False, allow=allow)
-    with threads(config.training), _seeded(config):
+    with threads(config.training), _seeded(config), contextlib.ExitStack() as stack:
         task = _fitted(config.build(), sets)
         prepared = sets.prepared(task.cutoff, fields_of(task, sets.source.fields))
         last = folder / CHECKPOINTS["last"]
         state = load_checkpoint(last) if last.is_file() else None
         if config.start.run and state is None:
             begin(task, config, prepared.train)
-        say_ready()
-        fit(task, config, prepared, folder, state=state, rank=rank, port=port)
+        if team is None:
+            say_ready()
+        else:
+            stack.enter_context(_gathered(team, folder, config))
+        fit(task, config, prepared, folder, state=state, place=place, port=port)
+    return folder
+
+
+@contextlib.contextmanager
+def _gathered(team: Team, folder: Path, config: Config) -> Iterator[int]:
+    """All processes of the run are prepared inside the ``with`` block, those started that are this one's to start; gives their port."""
+    where, count = team.launch, team.starts
+    shared = helpers(folder, count, torch.get_num_threads(), config.allow, where.place.node, where.port) if count > 1 else None
+    with shared or contextlib.nullcontext(where.port) as port:
+        team.gather()
+        yield port
 
 
 def _train(
     config: Config, sets: Sets, folder: Path, task: Task | None, state: dict[str, Any] | None, show: bool, lock: FolderLock,
-    callbacks: Sequence[Any],
+    callbacks: Sequence[Any], team: Team,
 ) -> Path:  # fmt: skip
     """Fit, test and report; ``task`` and ``state`` are those of a run that goes on."""
     from intertwine.training.fitting import fit, threads
     from intertwine.training.loggers import make_loggers
-    from intertwine.training.processes import helpers
 
     options = config.training
     with threads(options), _seeded(config):
         task = _fitted(task or config.build(), sets)
         progress = Progress(
             {name: metric.unit for name, metric in task.metrics.items()}, epochs=options.epochs, minutes=options.minutes, enabled=show,
-            steps=-(-len(sets.train) // (options.batch_size * options.devices)), frames=len(sets.train),
+            steps=-(-len(sets.train) // (options.batch_size * options.processes)), frames=len(sets.train),
         )  # fmt: skip
         if show:
-            _introduce(progress, config, sets, task, folder, state)
+            introduce(progress, config, sets, task, folder, state)
         about = {"config": config.sections(), "species": sets.train.species(), "units": sets.source.units, "data": sets.source.name}
         prepared = sets.prepared(task.cutoff, fields_of(task, sets.source.fields))
-        shared = helpers(folder, options.devices, torch.get_num_threads(), config.allow) if options.devices > 1 else None
         loggers = make_loggers(options.loggers, folder, config.allow)
         about["labels"] = [decision._asdict() for decision in sets.source.decisions]
         if state is not None:
@@ -203,7 +219,7 @@ def _train(
             about["species"] = sorted({*known, *sets.train.species()}) if known else []  # none are all
             for line in lines if show else ():
                 progress.say(line)
-        with shared or contextlib.nullcontext(0) as port:
+        with _gathered(team, folder, config) as port:
             try:
                 fit(
                     task, config, prepared, folder, state=state, about=about, progress=progress, port=port, lock=lock, loggers=loggers,
@@ -213,7 +229,7 @@ def _train(
                 if show and (folder / CHECKPOINTS["last"]).is_file():
                     progress.say(f"failed. {_kept(folder)}")
                 raise
-        _report(folder, config, prepared, task, progress.say if show else lambda line: None)
+        report(folder, config, prepared, task, progress.say if show else lambda line: None)
     if show:
         progress.say(f"next     look at {folder / 'overview.png'}; intertwine {', '.join(task.uses)} {folder}")
         progress.say(f"results  {folder}")
@@ -284,62 +300,3 @@ def _seeded(config: Config):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.training.seed)
         yield
-
-
-def _report(folder: Path, config: Config, sets: Sets, task: Task, say: Callable[[str], None]) -> dict[str, Any]:
-    """Test and certify the best weights; write ``report.json``, the certificate and pictures."""
-    from intertwine.training.pictures import draw
-
-    last = load_checkpoint(folder / CHECKPOINTS["last"])
-    which = "best" if (folder / CHECKPOINTS["best"]).is_file() else "last"
-    file = folder / CHECKPOINTS[which]
-    trained = with_weights(config, task.to("cpu"), load_checkpoint(file) if which == "best" else last, file, which)
-    rows = last["rows"]
-    best = next((row for row in rows if row["epoch"] == trained.epoch), rows[-1])
-    test = evaluate(trained, sets.test) if len(sets.test) else {}
-    report: dict[str, Any] = {
-        "run": str(folder), "data": config.data.source, "model": config.model.name, "task": config.task.name,
-        "parameters": sum(p.numel() for p in task.parameters()),
-        "structures": {"train": len(sets.train), "validation": len(sets.validation), "test": len(sets.test)},
-        "epochs": last["epoch"], "steps": last["steps"], "seconds": last["seconds"], "best_epoch": trained.epoch,
-        "start": config.sections().get("start"),
-        "validation": {name.removeprefix("validation_"): value for name, value in best.items() if name.startswith("validation_")},
-        "test": test, "statistics": task.describe(), "notes": list(sets.source.notes),
-        "labels": [decision._asdict() for decision in sets.source.decisions], "written": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-    }  # fmt: skip
-    write_json(folder / REPORT, report)  # before what may take a while or go wrong
-    _conclude(say, report, task)
-    certificate = conclude(trained, sets.test, say) if config.training.certify else None
-    if certificate is not None:
-        report["certificate"] = {"passed": certificate.passed, "summary": certificate.summary()}
-    report["pictures"] = draw(folder, trained, rows, sets.test, certificate)
-    write_json(folder / REPORT, report)
-    return report
-
-
-def _introduce(progress: Progress, config: Config, sets: Sets, task: Task, folder: Path, state: dict[str, Any] | None) -> None:
-    for note in sets.source.notes:
-        progress.say(f"note: {note}")
-    for k, line in enumerate(table(sets.source.decisions)):
-        progress.say(f"{'' if k else 'labels':8} {line}")
-    train, validation, test = (len(part) for part in (sets.train, sets.validation, sets.test))
-    progress.say(f"data     {_stem(config.data)}: {train} structures to train on, {validation} to validate, {test} to test")
-    for part, kept in (("validation", sets.validation), ("test", sets.test)):
-        if len(kept) < FEW:
-            progress.say(f"warning: {len(kept)} structures in the {part} set; errors on so few mean little")
-    weights = sum(p.numel() for p in task.parameters())
-    progress.say(f"model    {config.model.name}, {weights:,} weights, {config.training.precision}; task {config.task.name}")
-    progress.say(f"run      {folder}" + (f", resumed after epoch {state['epoch']}" if state else ""))
-
-
-FEW = 5  # structures, below which an error is an anecdote
-
-
-def _conclude(say: Callable[[str], None], report: dict[str, Any], task: Task) -> None:
-    time_taken = duration(report["seconds"])
-    epochs = f"{report['epochs']} epoch{'s' * (report['epochs'] != 1)}"
-    say(f"trained  {epochs}, {report['steps']} steps, {time_taken}; best after epoch {report['best_epoch']}")
-    for target, errors in report["test"].items():
-        say(f"test     {target}: {task.line(target, errors)}")
-        if errors.get("relative", 0.0) > 1.0:
-            say(f"warning: {target} are predicted worse than by zero; train longer, on more data, or check units and labels")

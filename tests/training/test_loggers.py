@@ -80,7 +80,13 @@ def test_a_logger_of_ones_own(tiny: dict, tmp_path: Path, monkeypatch: pytest.Mo
     assert rows(tmp_path / "run" / "metrics.csv") == importlib.import_module("mylog").ROWS
 
 
-@pytest.mark.parametrize("launcher", [{"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "2"}, {"SLURM_STEP_NUM_TASKS": "2"}])
+TWICE = [
+    {"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0", "MASTER_ADDR": "localhost", "MASTER_PORT": "1"},
+    {"SLURM_STEP_NUM_TASKS": "2", "SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "2", "SLURM_NODEID": "0", "SLURM_LOCALID": "0"},
+]
+
+
+@pytest.mark.parametrize("launcher", TWICE)
 def test_a_launcher_that_starts_it_twice_is_refused(launcher: dict, tiny: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in launcher.items():
         monkeypatch.setenv(name, value)

@@ -1,0 +1,85 @@
+"""What a run says of itself: of its data before training, and its report after."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from intertwine.data.labels import table
+from intertwine.numerics.checkpoint import load_checkpoint
+from intertwine.tasks import Task
+from intertwine.training.certification import conclude
+from intertwine.training.config import Config
+from intertwine.training.evaluation import evaluate
+from intertwine.training.folder import CHECKPOINTS, REPORT, with_weights, write_json
+from intertwine.training.options import DataOptions
+from intertwine.training.progress import Progress, duration
+from intertwine.training.sets import Sets
+
+FEW = 5  # structures, below which an error is an anecdote
+
+
+def stem(data: DataOptions) -> str:
+    """The data set's name, without folders, endings and the signs of a pattern; that of the folder, where nothing else is left."""
+    source = Path(data.source.rpartition(":")[2])
+    names = (re.sub(r"[*?\[\]!]", "", each.split(".")[0]).strip("-_") for each in (source.name, source.parent.name))
+    return next(filter(None, names), "data")
+
+
+def report(folder: Path, config: Config, sets: Sets, task: Task, say: Callable[[str], None]) -> dict[str, Any]:
+    """Test and certify the best weights; write ``report.json``, the certificate and pictures."""
+    from intertwine.training.pictures import draw
+
+    last = load_checkpoint(folder / CHECKPOINTS["last"])
+    which = "best" if (folder / CHECKPOINTS["best"]).is_file() else "last"
+    file = folder / CHECKPOINTS[which]
+    trained = with_weights(config, task.to("cpu"), load_checkpoint(file) if which == "best" else last, file, which)
+    rows = last["rows"]
+    best = next((row for row in rows if row["epoch"] == trained.epoch), rows[-1])
+    test = evaluate(trained, sets.test) if len(sets.test) else {}
+    found: dict[str, Any] = {
+        "run": str(folder), "data": config.data.source, "model": config.model.name, "task": config.task.name,
+        "parameters": sum(p.numel() for p in task.parameters()),
+        "structures": {"train": len(sets.train), "validation": len(sets.validation), "test": len(sets.test)},
+        "epochs": last["epoch"], "steps": last["steps"], "seconds": last["seconds"], "best_epoch": trained.epoch,
+        "start": config.sections().get("start"),
+        "validation": {name.removeprefix("validation_"): value for name, value in best.items() if name.startswith("validation_")},
+        "test": test, "statistics": task.describe(), "notes": list(sets.source.notes),
+        "labels": [decision._asdict() for decision in sets.source.decisions], "written": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }  # fmt: skip
+    write_json(folder / REPORT, found)  # before what may take a while or go wrong
+    _conclude(say, found, task)
+    certificate = conclude(trained, sets.test, say) if config.training.certify else None
+    if certificate is not None:
+        found["certificate"] = {"passed": certificate.passed, "summary": certificate.summary()}
+    found["pictures"] = draw(folder, trained, rows, sets.test, certificate)
+    write_json(folder / REPORT, found)
+    return found
+
+
+def introduce(progress: Progress, config: Config, sets: Sets, task: Task, folder: Path, state: dict[str, Any] | None) -> None:
+    for note in sets.source.notes:
+        progress.say(f"note: {note}")
+    for k, line in enumerate(table(sets.source.decisions)):
+        progress.say(f"{'' if k else 'labels':8} {line}")
+    train, validation, test = (len(part) for part in (sets.train, sets.validation, sets.test))
+    progress.say(f"data     {stem(config.data)}: {train} structures to train on, {validation} to validate, {test} to test")
+    for part, kept in (("validation", sets.validation), ("test", sets.test)):
+        if len(kept) < FEW:
+            progress.say(f"warning: {len(kept)} structures in the {part} set; errors on so few mean little")
+    weights = sum(p.numel() for p in task.parameters())
+    progress.say(f"model    {config.model.name}, {weights:,} weights, {config.training.precision}; task {config.task.name}")
+    progress.say(f"run      {folder}" + (f", resumed after epoch {state['epoch']}" if state else ""))
+
+
+def _conclude(say: Callable[[str], None], report: dict[str, Any], task: Task) -> None:
+    time_taken = duration(report["seconds"])
+    epochs = f"{report['epochs']} epoch{'s' * (report['epochs'] != 1)}"
+    say(f"trained  {epochs}, {report['steps']} steps, {time_taken}; best after epoch {report['best_epoch']}")
+    for target, errors in report["test"].items():
+        say(f"test     {target}: {task.line(target, errors)}")
+        if errors.get("relative", 0.0) > 1.0:
+            say(f"warning: {target} are predicted worse than by zero; train longer, on more data, or check units and labels")
