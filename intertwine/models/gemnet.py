@@ -35,20 +35,19 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from intertwine.geometry import Graph, directions, distances, edge_invariants, edge_vectors
-from intertwine.geometry.quadruplets import selected, shorter
 from intertwine.nn import Backbone, NodeEmbedding
 from intertwine.nn.card import ModelCard
 from intertwine.nn.checks import check_degree, check_edge_inputs, check_sizes, require_space
 from intertwine.nn.cutoff import positive
 from intertwine.nn.edge_mlp import EdgeLinear
-from intertwine.nn.path_basis import LISTS, Paths, RadialWaves, TorsionBasis, contract, list_paths, normal
+from intertwine.nn.path_basis import LISTS, Bases, Paths, RadialWaves, TorsionBasis, contract, list_paths, normal, reached
 from intertwine.nn.scalar_vector import join
 from intertwine.nn.scaled_dense import HALF, Dense, Residual, activation, spread
 from intertwine.nn.spherical_bessel import LegendreBasis
@@ -56,21 +55,6 @@ from intertwine.numerics import safe, segment
 from intertwine.o3 import Irreps
 
 START = 0.25  # of outputs: derivatives of the bases are much larger than values, and forces would start far too large
-
-
-class Bases(NamedTuple):
-    """What the blocks know of the graph: radial functions and unit vectors of the edges, their ends, the opposite edges and whether there
-    is one (None where all have one), triplets and quadruplets, the number of nodes."""
-
-    radial: Tensor
-    unit: Tensor
-    source: Tensor
-    target: Tensor
-    opposite: Tensor
-    paired: Tensor | None
-    triplets: Paths
-    quadruplets: Paths | None
-    nodes: int
 
 
 class GemNetBasis(nn.Module):
@@ -284,7 +268,7 @@ class GemNet(Backbone):
         },
     }
 
-    LISTS: ClassVar[dict[str, tuple[int, ...]]] = {"near": (0,), "far": (0,), **LISTS}
+    LISTS: ClassVar[dict[str, tuple[int, ...]]] = LISTS
 
     def __init__(
         self,
@@ -333,20 +317,13 @@ class GemNet(Backbone):
         return self.CARD if self.quadruplets else replace(self.CARD, geometry="angle", body_order=3)
 
     def lists(self, graph: Graph) -> dict[str, Tensor]:
-        reaches = {"near": self.near, "far": self.far}
-        found = {name: shorter(graph, reach) for name, reach in reaches.items() if reach != self.cutoff}
-        return found | list_paths(*self.graphs(graph, found), self.quadruplets)
-
-    def graphs(self, graph: Graph, lists: dict[str, Tensor]) -> tuple[Graph, Graph]:
-        """The graphs of messages and of interactions: that of all edges, or of some."""
-        near, far = (selected(graph, lists[name]) if name in lists else graph for name in ("near", "far"))
-        return near, far
+        return list_paths(graph, {"near": self.near, "far": self.far}, self.cutoff, self.quadruplets)
 
     def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:
         if self.vectors:
             require_space(graph)
         lists = self.listed(graph)
-        near, far = self.graphs(graph, lists)
+        near, far = reached(graph, lists)
         bases, h = self.basis(near, far, lists), self.embedding(graph)
         e = bases.radial
         if self.edge_inputs:

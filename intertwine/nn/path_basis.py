@@ -16,7 +16,7 @@ from numpy.polynomial import chebyshev as series
 from numpy.polynomial import legendre
 from torch import Tensor
 
-from intertwine.geometry import Graph, meetings, quadruplets, reverse
+from intertwine.geometry import Graph, meetings, quadruplets, reverse, selected, shorter
 from intertwine.nn.cutoff import PolynomialCutoff
 from intertwine.nn.spherical_bessel import SphericalBesselBasis, chebyshev
 from intertwine.numerics import ExactBuffers
@@ -114,6 +114,21 @@ def places(members: Int[Tensor, " paths"], edges: Int[Tensor, " paths"], count: 
     return members.new_zeros(count * most).index_copy(0, slots, members).view(count, most), slots
 
 
+class Bases(NamedTuple):
+    """What the blocks know of the graph: radial functions and unit vectors of the edges, their ends, the opposite edges and whether there
+    is one (None where all have one), triplets and quadruplets, the number of nodes."""
+
+    radial: Tensor
+    unit: Tensor
+    source: Tensor
+    target: Tensor
+    opposite: Tensor
+    paired: Tensor | None
+    triplets: Paths
+    quadruplets: Paths | None
+    nodes: int
+
+
 def normal(functions: int, size: int, channels: int) -> Tensor:
     """Weights of a basis: unit variance in, unit variance out."""
     return torch.randn(functions, size, channels) * (functions * size) ** -0.5
@@ -121,6 +136,8 @@ def normal(functions: int, size: int, channels: int) -> Tensor:
 
 #: What :func:`list_paths` makes, and the axes whose lengths depend on the data.
 LISTS: dict[str, tuple[int, ...]] = {
+    "near": (0,),
+    "far": (0,),
     "opposite": (0,),
     "triplets": (1,),
     "triplet_members": (0, 1),
@@ -132,18 +149,27 @@ LISTS: dict[str, tuple[int, ...]] = {
 }
 
 
-def list_paths(near: Graph, far: Graph, torsions: bool) -> dict[str, Tensor]:
+def list_paths(graph: Graph, reaches: dict[str, float], cutoff: float, torsions: bool) -> dict[str, Tensor]:
     """The paths of two edges and, for ``torsions``, of three, with their places (:func:`places`); the edge back of each edge.
 
     Args:
-        near: the graph of messages; far: of the edges in the middle of a torsion.
+        graph: with the edges within the cutoff (A).
+        reaches: "near", of messages, and "far", of the edges in the middle of a torsion (A); edges are chosen where it is not the cutoff.
     """
-    found = {"opposite": reverse(near), "triplets": meetings(near)}
+    found = {name: shorter(graph, reach) for name, reach in reaches.items() if reach != cutoff}
+    near, far = reached(graph, found)
+    found |= {"opposite": reverse(near), "triplets": meetings(near)}
     found["triplet_members"], found["triplet_slots"] = places(*found["triplets"], near.num_edges)
     if torsions:
         found["pairs"], found["quadruplets"] = quadruplets(near, far)
         found["members"], found["slots"] = places(*found["quadruplets"], near.num_edges)
     return found
+
+
+def reached(graph: Graph, lists: dict[str, Tensor]) -> tuple[Graph, Graph]:
+    """The graphs of messages and of interactions: that of all edges, or of those that the lists choose."""
+    near, far = (selected(graph, lists[name]) if name in lists else graph for name in ("near", "far"))
+    return near, far
 
 
 def contract(
