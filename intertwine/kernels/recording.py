@@ -59,7 +59,7 @@ def register_derivative(
         allowed = get_single_level_autograd_function_allowed()
         set_single_level_autograd_function_allowed(True)
         try:  # not Function.apply, which would pass the step on to all levels of torch.func; the operator's dispatcher does that already
-            output = super(torch.autograd.Function, made).apply(keys, count, *flat)
+            output = super(torch.autograd.Function, made).apply(keys, count, *flat)  # type: ignore[misc]
         finally:
             set_single_level_autograd_function_allowed(allowed)
         return list(output) if listed else output
