@@ -82,8 +82,12 @@ class PlainGraph(Graph):
         return PlainGraph({**self._fields, **fields}, self._count, self._dtype)
 
 
+def _field(name: str) -> property:
+    return property(lambda self: self._fields.get(name))
+
+
 for _name in ("pos", "batch", "x", "edge_index", "edge_attr"):  # properties of PyG's class, which would ask a storage
-    setattr(PlainGraph, _name, property(lambda self, name=_name: self._fields.get(name)))
+    setattr(PlainGraph, _name, _field(_name))
 
 
 def plain(graph: Graph) -> PlainGraph:

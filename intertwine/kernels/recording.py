@@ -19,7 +19,7 @@ def register_derivative(
     library: Library,
     name: str,
     derivative: Callable[..., Any],
-    setup: Callable[[Any, Sequence[Any], Any], None],
+    setup: Callable[[Any, Any, Any], None],
     listed: bool = False,
 ) -> None:
     """Tell autograd what an operator's derivative is; arguments are as in ``torch.library.register_autograd``.

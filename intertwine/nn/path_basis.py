@@ -98,16 +98,17 @@ class Paths(NamedTuple):
     circular: Tensor | None = None
 
 
-def places(members: Int[Tensor, " paths"], edges: Int[Tensor, " paths"], count: int) -> tuple[Tensor, Tensor]:
+def places(paths: Int[Tensor, "2 paths"], count: int) -> tuple[Tensor, Tensor]:
     """The paths of each edge side by side, in as many places as the edge with most of them needs.
 
     Args:
-        members: what each path is summed from; edges: the edge that it belongs to, sorted.
+        paths: what each path is summed from, and the edge that it belongs to, sorted.
         count: number of edges.
 
     Returns:
         (count, places): the members, zero where a place is empty; and (paths,), the place of each path, counted through all edges.
     """
+    members, edges = paths
     number = torch.bincount(edges, minlength=count)
     most = int(number.max()) if count else 0
     slots = torch.arange(len(edges), device=edges.device) + edges * most - (number.cumsum(0) - number).index_select(0, edges)
@@ -149,7 +150,7 @@ LISTS: dict[str, tuple[int, ...]] = {
 }
 
 
-def list_paths(graph: Graph, reaches: dict[str, float], cutoff: float, torsions: bool) -> dict[str, Tensor]:
+def list_paths(graph: Graph, reaches: dict[str, float], cutoff: float | None, torsions: bool) -> dict[str, Tensor]:
     """The paths of two edges and, for ``torsions``, of three, with their places (:func:`places`); the edge back of each edge.
 
     Args:
@@ -159,10 +160,10 @@ def list_paths(graph: Graph, reaches: dict[str, float], cutoff: float, torsions:
     found = {name: shorter(graph, reach) for name, reach in reaches.items() if reach != cutoff}
     near, far = reached(graph, found)
     found |= {"opposite": reverse(near), "triplets": meetings(near)}
-    found["triplet_members"], found["triplet_slots"] = places(*found["triplets"], near.num_edges)
+    found["triplet_members"], found["triplet_slots"] = places(found["triplets"], near.num_edges)
     if torsions:
         found["pairs"], found["quadruplets"] = quadruplets(near, far)
-        found["members"], found["slots"] = places(*found["quadruplets"], near.num_edges)
+        found["members"], found["slots"] = places(found["quadruplets"], near.num_edges)
     return found
 
 

@@ -112,7 +112,7 @@ class TensorForm(nn.Module):
             if small := [axis for axis in axes if inputs[name].shape[axis] < 2]:
                 what = f"the example's {name} has shape {tuple(inputs[name].shape)}: a number below 2 on axis {small[0]}"
                 raise GeometryError(what, where=name, remedy="give a larger example, of a few atoms within the cutoff.")
-        with _config.patch(use_duck_shape=False):  # numbers that happen to be equal in the example are not the same number
+        with _config.patch(use_duck_shape=False):  # type: ignore[attr-defined]  # numbers that happen to be equal in the example are not the same number
             program = make_fx(lambda fields: self(fields), tracing_mode="symbolic", _allow_non_fake_inputs=True)(inputs)
         shapes = {name: dict.fromkeys(axes, Dim.DYNAMIC) for name, axes in self.axes.items()}
         return export(program, (inputs,), dynamic_shapes=(shapes,))
