@@ -57,9 +57,8 @@ def arriving(target: Int[Tensor, " edges"], nodes: Int[Tensor, " places"], count
     Raises:
         GeometryError: there are more than 50 million.
     """
-    if torch.compiler.is_compiling():
-        # on one line: it is the line that a compiler's error shows
-        raise GeometryError("a compiled program can't list paths", where="edge_index", remedy="give it model.connected(graph).")
+    if torch.compiler.is_dynamo_compiling():  # what a compiler says that may not break its graph here
+        torch._dynamo.graph_break(msg="a compiled program can't list paths; give it model.connected(graph), where they are listed")
     degree = torch.bincount(target, minlength=count)
     if safe.inspectable(degree) and int(paths := degree.index_select(0, nodes).sum()) > MOST_PATHS:
         what = f"{int(paths):,} paths of edges that meet, of {len(target):,} edges"

