@@ -120,7 +120,7 @@ class Property(Task):
     def predict(self, graph: Graph) -> dict[str, Tensor]:
         y = self.beyond_mean(graph)
         if self.irreps.count("0e") == 1:
-            y = y.to(torch.float64) + self._shift(graph, len(y)).unsqueeze(1) * self._isotropic(y)
+            y = y.to(torch.float64) + self._shift(graph, y.shape[0]).unsqueeze(1) * self._isotropic(y)
         if self.tensor is not None:
             y = self.tensor.to_cartesian(y)
         return {self.target: y.squeeze(1) if self.scalar else y}

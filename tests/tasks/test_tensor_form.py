@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import subprocess
@@ -109,6 +110,31 @@ def test_what_is_refused() -> None:
         form.inputs(Graph(torch.randn(4, 3, dtype=D)))
     with pytest.raises(GeometryError, match="do not stand together"):
         form.inputs(Graph(torch.randn(3, 3, dtype=D), z=[1, 6, 1], batch=torch.tensor([0, 1, 0])))
+
+
+def test_a_plain_graph_is_copied_and_cast() -> None:
+    graph = collate(TRACED)
+    view = plain(graph)
+    assert repr(view).startswith("PlainGraph(pos=[15, 3]")
+    assert view.keys() == graph.keys()
+    for one in (view.clone(), view.to("cpu"), view.double(), view.cpu(), copy.copy(view), copy.deepcopy(view), view.cast(torch.float32)):
+        assert isinstance(one, PlainGraph)
+        assert (one.graphs, one.precision, one.keys()) == (4, one.pos.dtype, graph.keys())
+    assert view.clone().pos.data_ptr() != view.pos.data_ptr()
+    assert copy.deepcopy(view).pos.data_ptr() != view.pos.data_ptr()
+    assert view.cast(torch.float32).pos.dtype == torch.float32
+    assert view.in_precision(torch.float32).clone().precision == torch.float32
+    connected = field("painn").backbone.connected(graph)
+    assert "shifts" not in connected.without_edges()
+    assert "shifts" in connected
+
+
+def test_inference_mode() -> None:
+    task, graph = field("painn"), structure(5, 1)
+    form, wanted = TensorForm(task, graph), task(graph)
+    with torch.inference_mode():
+        assert apart(form(form.inputs(structure(5, 1))), wanted) < 1e-12
+        assert apart(task(task.backbone.connected(structure(5, 1))), wanted) < 1e-12
 
 
 def test_a_plain_graph_reads_as_a_graph_does() -> None:
