@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, no_type_check
 
 import torch
 from torch import Tensor
 
 from intertwine.geometry.graph import Graph, lowered
+from intertwine.geometry.levels import LEVELS
+
+OWNERS = "point_owners"  # (points,) graph of each point of space, which a batch knows by where its points begin
 
 
 @no_type_check  # of the tests at run time: a compiler has to see through all of it
@@ -45,8 +49,44 @@ class PlainGraph(Graph):
     def __setattr__(self, name: str, value: Any) -> None:
         raise TypeError(f"{name}: a plain graph can't be written to; graph.replaced({name}=...) is a copy")
 
+    def __iter__(self) -> Iterator[tuple[str, Any]]:
+        return iter(self._fields.items())
+
+    def __repr__(self) -> str:
+        fields = (f"{name}={list(x.shape) if isinstance(x, Tensor) else x!r}" for name, x in self._fields.items())
+        return f"PlainGraph({', '.join(fields)})"
+
+    def __copy__(self) -> PlainGraph:
+        return self.replaced()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> PlainGraph:
+        return self.replaced(**copy.deepcopy(self._fields, memo))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return PlainGraph, (self._fields, self._count, self._dtype)
+
+    def keys(self) -> list[str]:
+        return list(self._fields)
+
     def to_dict(self) -> dict[str, Any]:
         return dict(self._fields)
+
+    def apply(self, func: Callable[[Tensor], Any], *args: str) -> PlainGraph:
+        """A copy with the function of each tensor, or of those named: PyG's ``to``, ``cpu`` and the like are made of it."""
+        return self._mapped(lambda name, x: func(x) if not args or name in args else x)
+
+    def clone(self, *args: str) -> PlainGraph:
+        return self.apply(torch.clone, *args)
+
+    def without_edges(self) -> PlainGraph:
+        fields = {name: x for name, x in self._fields.items() if name not in ("edge_index", "shifts", "edge_attr")}
+        return PlainGraph(fields, self._count, self._dtype)
+
+    def rows(self, name: str) -> Tensor:
+        if self.level(name) not in (None, "point"):
+            return super().rows(name)
+        owners = self._fields.get(OWNERS)
+        return self._fields["pos"].new_zeros(self._fields[name].shape[0], dtype=torch.int64) if owners is None else owners
 
     @property
     def num_nodes(self) -> int:
@@ -81,6 +121,11 @@ class PlainGraph(Graph):
     def replaced(self, **fields: Any) -> PlainGraph:
         return PlainGraph({**self._fields, **fields}, self._count, self._dtype)
 
+    def _mapped(self, function: Callable[[str, Tensor], Any]) -> PlainGraph:
+        own = None if self._dtype == self._fields["pos"].dtype else self._dtype  # else that of the new positions
+        fields = {name: function(name, x) if isinstance(x, Tensor) else x for name, x in self._fields.items()}
+        return PlainGraph(fields, self._count, own)
+
 
 def _property(name: str) -> property:
     return property(lambda self: self._fields.get(name))
@@ -92,4 +137,9 @@ for _name in ("pos", "batch", "x", "edge_index", "edge_attr"):  # properties of 
 
 def plain(graph: Graph) -> PlainGraph:
     """The same graph as plain tensors; nothing is copied."""
-    return graph if isinstance(graph, PlainGraph) else PlainGraph(dict(graph._store._mapping.items()), graph.graphs, graph.precision)
+    if isinstance(graph, PlainGraph):
+        return graph
+    fields = dict(graph._store._mapping.items())
+    if "points" in fields or "point" in (graph.level(name) for name in fields.get("levels", ())):
+        fields[OWNERS] = LEVELS["point"].owner(graph)
+    return PlainGraph(fields, graph.graphs, graph.precision)
