@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,9 +143,10 @@ def _described(spec: str, allow: Collection[str]) -> Dataset:
     found = find(spec, DATASETS, kind="data set", where="data.source", allow=allow)
     if isinstance(found, Dataset):
         return found
-    if not callable(found):
+    if not callable(found) or (inspect.isclass(found) and issubclass(found, Dataset)):
         remedy = "name a Dataset, or a function that returns a GraphStore; docs/extending.md has one."
-        raise InputError(f"a {type(found).__name__} is no data set", where=spec, remedy=remedy)
+        what = f"the class {found.__name__}" if inspect.isclass(found) else f"a {type(found).__name__}"
+        raise InputError(f"{what} is no data set", where=spec, remedy=remedy)
 
     def make(progress: bool) -> GraphStore:
         store = found()

@@ -71,6 +71,8 @@ def _suited(sets: Sets, target: str | None) -> str:
             return name
     labels = ", ".join(name for name in sets.train.fields if name not in ("pos", "z", "cell", "pbc")) or "none"
     hint = next((f"{note}." for note in sets.source.notes if note.startswith("the comment lines hold")), HOW_TO_NAME)
+    unread = next((note.partition(";")[0].removeprefix("not used: ") for note in sets.source.notes if note.startswith("not used: ")), "")
+    labels += f"; the file also has {unread}" if unread else ""
     raise InputError(f"which label to learn? The data have {labels}", where="data.target", remedy=hint)
 
 
