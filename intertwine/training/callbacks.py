@@ -9,15 +9,17 @@ import shutil
 import tempfile
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import Checkpoint
 
 from intertwine.data.loader import Loader
-from intertwine.numerics import CheckpointError, DataError, FolderLock, finite, write_atomically
+from intertwine.numerics import CheckpointError, DataError, FolderLock, InputError, finite, write_atomically
 from intertwine.numerics.checkpoint import save_checkpoint
+from intertwine.numerics.fence import fenced
 from intertwine.training.module import TrainingModule
 from intertwine.training.progress import Progress
 from intertwine.training.scoring import score
@@ -194,9 +196,26 @@ class Told(Callback):
 
 
 def tell(trainer: Trainer, row: dict[str, float | int]) -> None:
-    """Give a row to the loggers."""
+    """Give a row to the loggers.
+
+    Raises:
+        InputError: one of them failed; it is named.
+    """
     for logger in trainer.loggers:
-        logger.log_metrics(dict(row), step=int(row["step"]))
+        with fenced("the logger failed", type(logger).__name__, "correct it, or resume the run without it in training.loggers."):
+            logger.log_metrics(dict(row), step=int(row["step"]))
+
+
+def check_callbacks(callbacks: Sequence[Any]) -> None:
+    """Raise an :class:`InputError` unless they are Lightning callbacks or functions, and leave checkpoints to the run."""
+    if not isinstance(callbacks, Sequence):
+        raise InputError(f"a {type(callbacks).__name__} is no list", where="callbacks", remedy="give a list: callbacks=[...].")
+    for each in callbacks:
+        if isinstance(each, Checkpoint):
+            raise InputError("the run writes its checkpoints itself", where=f"callbacks, {type(each).__name__}", remedy="leave it out.")
+        if not (isinstance(each, Callback) or callable(each)):
+            what = f"a {type(each).__name__} is no callback"
+            raise InputError(what, where="callbacks", remedy="give Lightning callbacks, or functions of an epoch's row.")
 
 
 def blamed(error: BaseException, callbacks: list[Callback]) -> str | None:

@@ -170,3 +170,5 @@ class StartOptions(Options):
         super().__post_init__()
         if self.freeze and self.run is None:
             raise InputError("random weights are not worth keeping", where="start.freeze", remedy="say whose weights: --from RUN.")
+        if self.run is None and (self.which, self.references) != ("best", "fit"):
+            raise InputError("a run that begins with random weights has none", where="start", remedy="say whose weights: --from RUN.")

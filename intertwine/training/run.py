@@ -70,6 +70,10 @@ def train(
     """
     given = as_given(config, allow)
     data, training = check(given)  # before anything is made
+    if callbacks:
+        from intertwine.training.callbacks import check_callbacks
+
+        check_callbacks(callbacks)
     check_processes(training, callbacks=len(callbacks) > 0, store=store is not None)
     if training.loggers:
         from intertwine.training.loggers import logger_classes
@@ -274,6 +278,8 @@ def _reopen(folder: Path, given: Sections) -> tuple[Sections, tuple[Config, Task
     check_state(state, task, str(last))
     if not any(given.values()):
         return given, (config, task, state)
+    if run := given["start"].get("run"):  # the run keeps where it is, and what it was
+        given["start"] |= {"run": str(Path(run).resolve()), "weights": config.start.weights or "none"}
     changed = resolve(merge(state["config"], given))
     for section in ("data", "model", "task", "start"):
         if getattr(changed, section) != getattr(config, section):

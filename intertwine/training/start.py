@@ -45,6 +45,7 @@ def begun(sets: Sets, given: Sections) -> Sections:
     model, precision = source.config.model, source.config.training.precision
     wanted = _check_arguments(given["model"], source)
     fixed = source.config.sections()["model"]
+    fixed |= {name: "none" for name, value in model.arguments.items() if value is None}  # else the data would suggest something
     if known := model.arguments.get("species"):
         fixed["species"] = sorted({*known, *sets.species(), *wanted})
     carried = _carried(sets.train, given, source)
@@ -77,10 +78,11 @@ def begin(task: Task, config: Config, graphs: GraphStore) -> tuple[list[str], tu
         given = {name: value for name, value in given.items() if name.startswith("backbone.")}
     after = config.model.arguments.get("species") or ()
     task.load_state_dict(fresh | grown(given, fresh, before, after, where=str(start.run)))
+    task.eval()  # without dropout
     try:
         if whole and start.references == "fit":
             task.refit(graphs)
-        run = Run(source.folder, config, task.eval(), (), 0, "last")
+        run = Run(source.folder, config, task, (), 0, "last")
         errors = evaluate(run, graphs.subset(range(min(FIRST, len(graphs)))))
     except IntertwineError as error:
         raise InputError(f"the weights can't read these data: {error.what}", where=str(start.run), remedy=error.remedy) from error
@@ -175,7 +177,8 @@ def _check_data(sets: Sets, given: Mapping[str, Any], source: Run, carried: bool
         what = f"the weights are of {model.arguments['dimension']} dimensions, the data of {dimension}"
         raise InputError(what, where=where, remedy="begin with a run on such data.")
     task = task_class(given["task"].get("name") or source.config.task.name, source.allow)
-    wishes = task.suggest(data, given["data"].get("target"), model.made, given["task"]).get("model", {}) if task.suits(data, None) else {}
+    target = given["data"].get("target") or given["task"].get("target") or data.target or source.config.task.arguments.get("target")
+    wishes = task.suggest(data, target, model.made, given["task"]).get("model", {}) if task.suits(data, target) else {}
     for name, wish in wishes.items():
         if name in model.arguments and name.endswith("_inputs") and _columns(wish) != _columns(model.arguments[name]):
             what = f"{name} of the weights are {list(model.arguments[name])}, these data have {list(wish)}"
@@ -194,12 +197,12 @@ def _columns(inputs: Mapping[str, int] | Sequence[str]) -> dict[str, int]:
 
 def _lines(task: Task, config: Config, source: Run, whole: bool, new: list[int], errors: Mapping[str, Any]) -> list[str]:
     start, symbols = config.start, [chemical_symbols[z] for z in new]
-    scores = ", ".join(f"{name} {e['mae']:.4g} {e['unit']}".rstrip() for name, e in errors.items())
+    scores = "; ".join(f"{name}: {task.line(name, e)}" for name, e in errors.items())
     kept = "with its head; scales of the network stay, references are " + ("fitted anew" if start.references == "fit" else "kept")
     lines = [
         f"from     {start.run} ({source.which}, {str(start.weights)[:12]}): {kept if whole else 'the backbone alone, the head is new'}",
         *([f"species  {', '.join(symbols)} added, with random weights"] if symbols else []),
-        f"before   MAE of the training set's first {FIRST} at most: {scores}",
+        f"before   on the training set's first {FIRST} at most: {scores}",
     ]
     if whole and any(e.get("relative", 0.0) > 1 for e in errors.values()):
         lines.append("warning: the weights predict worse than zero; are these the same labels, in units that the file says? (--unit)")

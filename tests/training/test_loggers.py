@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from lightning.pytorch import Callback
-from lightning.pytorch.callbacks import EarlyStopping
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 
 from intertwine.numerics import InputError
 from intertwine.training import load_checkpoint, train
@@ -99,3 +99,10 @@ def test_callbacks_are_of_one_process(tiny: dict, tmp_path: Path) -> None:
     tiny["training"]["devices"] = 2
     with pytest.raises(InputError, match="callbacks: objects in memory"):
         train(tiny, progress=False, run=tmp_path / "run", callbacks=[print])
+
+
+@pytest.mark.parametrize("callbacks", [EarlyStopping("train_loss"), [5], [ModelCheckpoint()]], ids=["no list", "a number", "checkpoints"])
+def test_what_is_no_callback_is_refused_before_anything_is_made(callbacks: Any, tiny: dict, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="callback"):
+        train(tiny, progress=False, run=tmp_path / "run", callbacks=callbacks)
+    assert not (tmp_path / "run").exists()

@@ -252,3 +252,31 @@ def test_velocities_that_the_weights_do_not_read_are_named(tmp_path: Path) -> No
     )
     with pytest.raises(InputError, match=r"edge_inputs of the weights are \[\], these data have \['charge_product'\]"):
         train(common | {"start": {"run": str(first)}}, store=moving(True), progress=False, run=tmp_path / "run")
+
+
+def test_the_same_command_goes_on(source: Path, amines: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relative path of the weights, given again with resume, is that of the run; another one is refused."""
+    monkeypatch.chdir(source.parent)
+    given = sections(amines, Path(source.name))
+    run = train(given, progress=False, run=tmp_path / "run")
+    longer = {"start": given["start"], "training": {"epochs": 3}}
+    assert load_checkpoint(train(longer, progress=False, run=run, resume=True) / "last.safetensors")["epoch"] == 3
+    with pytest.raises(InputError, match="section 'start' differs"):
+        train({"start": {"run": str(amines)}}, progress=False, run=run, resume=True)
+
+
+def test_weights_that_know_all_species_still_do(molecules: Path, amines: Path, tmp_path: Path) -> None:
+    every = {
+        "data": {"source": str(molecules), "train": 20, "validation": 4, "test_size": 0},
+        "model": {"name": "painn", "width": 8, "layers": 1, "radial_size": 6, "cutoff": 4.0, "species": "none"},
+        "training": OPTIONS,
+    }
+    source = train(every, progress=False, run=tmp_path / "every")
+    run = load_run(train(sections(amines, source), progress=False, run=tmp_path / "run"))
+    assert run.config.model.arguments["species"] is None
+
+
+@pytest.mark.parametrize("option", [{"which": "last"}, {"references": "keep"}, {"freeze": ["embedding"]}])
+def test_options_of_no_start_are_refused(option: dict[str, Any], molecules: Path) -> None:
+    with pytest.raises(InputError, match=r"start(.|\n)*--from RUN"):
+        train({"data": {"source": str(molecules)}, "start": option}, progress=False)
