@@ -169,7 +169,9 @@ def join(folder: Path, place: Place, port: int, allow: Collection[str] = (), tea
         remedy = "all machines need the folder of the run, by the same path: choose one of a shared file system with --run."
         raise CheckpointError("is not on this machine", where=str(folder), remedy=remedy)
     config = resolve(read_config(folder / CONFIG), allow=allow)
-    sets = open_sets(config.data, splits=Splits.load(folder / SPLITS), progress=False, allow=allow)
+    split = folder / SPLITS
+    splits = Splits.load(split) if split.is_file() else None
+    sets = open_sets(config.data, splits=splits, progress=False, allow=allow)
     with threads(config.training), _seeded(config), contextlib.ExitStack() as stack:
         task = _fitted(config.build(), sets)
         prepared = sets.prepared(task.cutoff, fields_of(task, sets.source.fields))
