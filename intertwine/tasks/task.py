@@ -8,7 +8,7 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from intertwine.geometry import Graph, Graphs, plain
+from intertwine.geometry import Graph, Graphs
 from intertwine.groups import Representation
 from intertwine.nn import Backbone
 from intertwine.numerics import DataError, InputError, choose, safe
@@ -158,7 +158,7 @@ class Task(nn.Module):
             GeometryError, DataError: what the backbone can't take.
         """
         if torch.compiler.is_compiling():
-            graph = plain(graph)
+            graph = self.backbone.connected(graph)  # before derivatives are taken: a compiler may have to stop for it
         elif torch.is_inference_mode_enabled():
             with torch.inference_mode(False), torch.no_grad():
                 return self(graph)
