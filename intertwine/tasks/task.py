@@ -10,7 +10,11 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
+<<<<<<< HEAD
 from intertwine.geometry import LEVELS, Graph, Graphs, plain
+=======
+from intertwine.geometry import Graph, Graphs
+>>>>>>> wt-compile
 from intertwine.groups import Representation
 from intertwine.nn import Backbone, freeze
 from intertwine.numerics import DataError, InputError, choose, safe
@@ -190,7 +194,7 @@ class Task(Configured, nn.Module, ABC):
             GeometryError, DataError: what the backbone can't take.
         """
         if torch.compiler.is_compiling():
-            graph = plain(graph)
+            graph = self.backbone.connected(graph)  # before derivatives are taken: a compiler may have to stop for it
         elif torch.is_inference_mode_enabled():
             with torch.inference_mode(False), torch.no_grad():
                 return self(graph)

@@ -145,6 +145,14 @@ def graph_itself(name: str) -> dict[str, float]:
     return found
 
 
+def partly(name: str) -> dict[str, float]:
+    """A compiler that may break its graph lists the paths by itself."""
+    task, graph = field(name), structure(5, 1)
+    edges = task.backbone.connected(graph)
+    graph = Graph(graph.pos, z=graph.z, edge_index=edges.edge_index, shifts=edges.shifts)
+    return {"values": apart(torch.compile(task, backend="eager")(graph), task(graph))}
+
+
 def refusal(name: str) -> dict[str, float]:
     """What a compiler says of a model that would have to list paths."""
     graph = Graph(structure(5, 1).pos, z=[1, 6, 8, 1, 1], edge_index=[[0, 1, 1, 2], [1, 0, 2, 1]])

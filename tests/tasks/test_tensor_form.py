@@ -23,7 +23,7 @@ from intertwine.tasks import Dynamics, ForceField, Property, TensorForm
 
 COMPILED = [f"compiled:{name}" for name in MODELS]
 SOME = [f"single:{name}" for name in ("painn", "nequip")] + [f"machine_code:{name}" for name in ("schnet", "nequip")]
-SOME += ["training_step:mace", "training_step:nequip", "graph_itself:painn", "refusal:dimenet"]
+SOME += ["training_step:mace", "training_step:nequip", "graph_itself:painn", "partly:dimenet", "refusal:dimenet"]
 
 
 @pytest.fixture(autouse=True)
