@@ -10,11 +10,7 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
-<<<<<<< HEAD
-from intertwine.geometry import LEVELS, Graph, Graphs, plain
-=======
-from intertwine.geometry import Graph, Graphs
->>>>>>> wt-compile
+from intertwine.geometry import LEVELS, Graph, Graphs
 from intertwine.groups import Representation
 from intertwine.nn import Backbone, freeze
 from intertwine.numerics import DataError, InputError, choose, safe
