@@ -49,8 +49,8 @@ class ForceField(Task):
     model = "mace"
     pace = Pace(batch_size=5, learning_rate=2e-3, steps=40_000, least=20, most=150)
     uses = ("evaluate", "predict", "certify", "md", "relax")
-    losing = ("energy_weight", "force_weight", "stress_weight", "loss")
-    sizes = ("energy_scale", "stress_scale")
+    loss_arguments = ("energy_weight", "force_weight", "stress_weight", "loss")
+    loss_buffers = ("energy_scale", "stress_scale")
     scale: Tensor
     force_scale: Tensor | None  # of the forces of the training set; None where they gave the scale of the network
     energy_scale: Tensor

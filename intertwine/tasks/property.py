@@ -54,7 +54,7 @@ class Property(Task):
     """
 
     name = "property"
-    sizes = ("spread",)
+    loss_buffers = ("spread",)
     mean: Tensor
     scale: Tensor
     spread: Tensor

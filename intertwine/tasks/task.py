@@ -109,8 +109,8 @@ class Task(Configured, nn.Module, ABC):
         metrics: how the errors of each target are printed (more of it in :meth:`errors` and :meth:`line`).
         weights: weight of each target in the loss.
         loss: "l2", "l1" or "huber", of the residual in units of the target's ``scale``.
-        losing: arguments of the constructor that only the loss looks at.
-        sizes: buffers that only the loss looks at.
+        loss_arguments: arguments of the constructor that only the loss looks at.
+        loss_buffers: buffers that only the loss looks at.
         frozen: submodules whose weights and statistics stay as they are (:meth:`freeze`).
     """
 
@@ -120,8 +120,8 @@ class Task(Configured, nn.Module, ABC):
     uses: ClassVar[tuple[str, ...]] = ("evaluate", "predict", "certify")
     reads: ClassVar[tuple[str, ...]] = ()
     trials: ClassVar[str] = "molecules"
-    losing: ClassVar[tuple[str, ...]] = ("loss",)
-    sizes: ClassVar[tuple[str, ...]] = ()
+    loss_arguments: ClassVar[tuple[str, ...]] = ("loss",)
+    loss_buffers: ClassVar[tuple[str, ...]] = ()
     frozen: tuple[str, ...] = ()
     outputs: dict[str, Output]
     metrics: dict[str, Metric]

@@ -73,7 +73,7 @@ def begin(task: Task, config: Config, graphs: GraphStore) -> tuple[list[str], tu
     start, source = config.start, _source(config.start, config.allow)
     whole = type(source.task) is type(task) and _structural(source.config) == _structural(config)
     fresh, before = task.state_dict(), source.config.model.arguments.get("species") or ()
-    given = {name: value for name, value in source.task.state_dict().items() if name not in task.sizes}
+    given = {name: value for name, value in source.task.state_dict().items() if name not in task.loss_buffers}
     if not whole:
         given = {name: value for name, value in given.items() if name.startswith("backbone.")}
     after = config.model.arguments.get("species") or ()
@@ -140,7 +140,7 @@ def _source(options: StartOptions, allow: Collection[str]) -> Run:
 def _structural(config: Config) -> dict[str, Any]:
     """The arguments of the task but for those that only the loss looks at."""
     made: Any = config.task.made
-    return {name: value for name, value in config.task.arguments.items() if name not in made.losing}
+    return {name: value for name, value in config.task.arguments.items() if name not in made.loss_arguments}
 
 
 def _check_arguments(given: Mapping[str, Any], source: Run) -> Sequence[int]:
