@@ -159,6 +159,9 @@ def test_an_output_of_edges_is_predicted_as_connect_lists_them(trained: tuple[st
             super().__init__(backbone)
             self.outputs = {"length": Output(Cartesian(0), "edge", "A")}
 
+        def residuals(self, prediction: dict[str, torch.Tensor], graph: Graph) -> dict[str, torch.Tensor]:
+            return {}
+
         def predict(self, graph):
             return {"length": distances(edge_vectors(graph))}
 
