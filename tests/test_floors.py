@@ -7,13 +7,15 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1] / "intertwine"
+HERE = Path(__file__).resolve().parents[1]
+ROOT = HERE / "intertwine"
 FLOORS = {
     "numerics": 0, "kernels": 1, "groups": 1, "o3": 2, "geometry": 3, "nn": 4, "certify": 4, "plots": 4, "models": 5, "symmetrize": 5,
     "tasks": 6, "data": 6, "training": 7, "integrations": 8, "e3nn": 8, "bench": 8,
     "cli": 9,
 }  # fmt: skip
 FILES = sorted(ROOT.rglob("*.py"))
+BESIDE = sorted(file for folder in ("tests", "benchmarks", "scripts", "docs") for file in (HERE / folder).rglob("*.py"))
 LONGEST_FILE, LONGEST_FUNCTION = 350, 60
 EXCUSED = {ROOT / "e3nn" / "fixtures.py": {"torch.set_default_dtype"}}  # a test fixture of e3nn's that is nothing but this
 
@@ -120,6 +122,11 @@ def test_future_annotations_and_docstring(file: Path) -> None:
     assert ast.get_docstring(tree), "no docstring"
     if file.name not in ("__init__.py", "__main__.py"):
         assert any(isinstance(node, ast.ImportFrom) and node.module == "__future__" for node in tree.body)
+
+
+@pytest.mark.parametrize("file", BESIDE, ids=[str(f.relative_to(HERE)) for f in BESIDE])
+def test_files_beside_the_package_are_short(file: Path) -> None:
+    assert len(file.read_text().splitlines()) <= LONGEST_FILE
 
 
 def test_tests_have_names_of_their_own() -> None:

@@ -34,20 +34,20 @@ def check_degree(average_degree: float) -> None:
 
 def check_edge_inputs(inputs: Columns) -> dict[str, int]:
     """Columns of each invariant of edges, by name."""
-    return _columns(inputs, "edge_inputs", [*EDGE_INVARIANTS, "edge_attr"])
+    return columns(inputs, "edge_inputs", [*EDGE_INVARIANTS, "edge_attr"])
 
 
 def check_node_inputs(inputs: Columns) -> dict[str, int]:
     """Columns of each invariant of nodes, by name."""
-    return _columns(inputs, "node_inputs", [*NODE_INVARIANTS, "x"])
+    return columns(inputs, "node_inputs", [*NODE_INVARIANTS, "x"])
 
 
 def check_vector_inputs(inputs: Columns) -> dict[str, int]:
     """How many vectors of each node there are, by name of the field."""
-    return _columns(inputs, "vector_inputs")
+    return columns(inputs, "vector_inputs")
 
 
-def _columns(inputs: Columns, where: str, known: Sequence[str] = ()) -> dict[str, int]:
+def columns(inputs: Columns, where: str, known: Sequence[str] = ()) -> dict[str, int]:
     """Columns by name. A name by itself is of one column, and among those ``known`` if there are any."""
     if isinstance(inputs, str):
         raise InputError(f"{inputs!r} is one string", where=where, remedy=f"give a sequence of names: [{inputs!r}].")

@@ -36,8 +36,8 @@ def module_of(spec: str) -> str:
 
 
 def load(spec: str) -> Any:
-    """What ``module:name`` names. The module is imported, also from the folder that the user is in; where an installed package offers it,
-    from there alone, so that no file of its name in that folder runs in its place.
+    """What ``module:name`` names. The module is imported from the folder that the user is in, or from what is installed. If an installed
+    package offers the name, that package is imported, and a file of the same name in the folder is not.
 
     Raises:
         InputError: no such module or name, or importing it fails.

@@ -122,9 +122,7 @@ def _locked(
     try:
         if kept is not None:
             config, task, state = kept
-            split = folder / SPLITS
-            splits = Splits.load(split) if split.is_file() else None
-            sets = open_sets(config.data, splits=splits, store=store, progress=show, allow=config.allow)
+            sets = _divided(folder, config, store, show)
         else:
             write_sections(given, folder / CONFIG)
             sets, config = opened or _open(given, data, store, show)
@@ -149,6 +147,13 @@ def _open(given: Sections, data: DataOptions, store: GraphStore | None, show: bo
     return sets, settle(sets, begun(sets, given))
 
 
+def _divided(folder: Path, config: Config, store: GraphStore | None = None, show: bool = False) -> Sets:
+    """The data of a run that has begun, divided as its folder says."""
+    split = folder / SPLITS
+    splits = Splits.load(split) if split.is_file() else None
+    return open_sets(config.data, splits=splits, store=store, progress=show, allow=config.allow)
+
+
 def _withdraw(folder: Path, lock: FolderLock) -> None:
     """Take away the folder of a run that could not begin, so that it is not in the way of the next attempt."""
     if any((folder / name).exists() for name in CHECKPOINTS.values()):
@@ -169,9 +174,7 @@ def join(folder: Path, place: Place, port: int, allow: Collection[str] = (), tea
         remedy = "all machines need the folder of the run, by the same path: choose one of a shared file system with --run."
         raise CheckpointError("is not on this machine", where=str(folder), remedy=remedy)
     config = resolve(read_config(folder / CONFIG), allow=allow)
-    split = folder / SPLITS
-    splits = Splits.load(split) if split.is_file() else None
-    sets = open_sets(config.data, splits=splits, progress=False, allow=allow)
+    sets = _divided(folder, config)
     with threads(config.training), _seeded(config), contextlib.ExitStack() as stack:
         task = _fitted(config.build(), sets)
         prepared = sets.prepared(task.cutoff, fields_of(task, sets.source.fields))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,11 @@ class Sets:
         apart = self.test.only(*[name for name in labels if name in self.test.fields]).connected(cutoff)
         test = whole.subset(self.splits.test) if len(self.splits.test) else apart
         return Sets(whole, self.splits, whole.subset(self.splits.train), whole.subset(self.splits.validation), test)
+
+
+def target_of(given: Mapping[str, Any], data: GraphStore) -> str | None:
+    """The label to learn: that of the sections as given, else the one that the data set is meant for."""
+    return given["data"].get("target") or given["task"].get("target") or data.target or None
 
 
 def open_sets(

@@ -15,7 +15,7 @@ from intertwine.numerics.signature import arguments
 from intertwine.tasks import TASKS
 from intertwine.training.config import Config, model_class, resolve, task_class
 from intertwine.training.sections import merge
-from intertwine.training.sets import Sets
+from intertwine.training.sets import Sets, target_of
 
 COUNTED = 100  # structures whose neighbours are counted
 HOW_TO_NAME = "name the file's labels: --key energy=NAME --key forces=NAME (units by --unit energy=kcal/mol), or one by --target NAME."
@@ -49,7 +49,7 @@ def suggest(sets: Sets, given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """
     given = merge(given)
     data = sets.train
-    target = given["data"].get("target") or given["task"].get("target") or data.target or None
+    target = target_of(given, data)
     meant = data.task if target in (None, data.target) else ""
     task_name = given["task"].get("name") or meant or _suited(sets, target)
     task = task_class(task_name, given.allow)

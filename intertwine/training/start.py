@@ -13,6 +13,7 @@ from ase.data import chemical_symbols
 from intertwine.data import GraphStore
 from intertwine.models import MODELS
 from intertwine.nn import grown
+from intertwine.nn.checks import columns
 from intertwine.nn.embedding import LARGEST_Z
 from intertwine.numerics import CheckpointError, InputError, IntertwineError
 from intertwine.numerics.checkpoint import save_checkpoint
@@ -24,7 +25,7 @@ from intertwine.training.evaluation import evaluate
 from intertwine.training.folder import Run, load_run
 from intertwine.training.options import StartOptions
 from intertwine.training.sections import Sections, merge
-from intertwine.training.sets import Sets
+from intertwine.training.sets import Sets, target_of
 
 FIRST = 50  # structures that the weights are tried on before the training
 _OWN = "leave it out, or train from random weights."
@@ -162,7 +163,7 @@ def _carried(data: GraphStore, given: Mapping[str, Any], source: Run) -> dict[st
     """The arguments of the source's task that decide what it predicts, if these data, and what is given, ask for the same."""
     made: Any = source.config.task.made
     arguments, plain = _structural(source.config), source.config.sections()["task"]
-    target = given["data"].get("target") or given["task"].get("target") or data.target or None
+    target = target_of(given, data)
     asked = task_class(given["task"]["name"], source.allow) if "name" in given["task"] else made
     label = arguments.get("target", target)
     same = asked is made and label == (target or label) and (label is None or label in data.fields)
@@ -177,10 +178,10 @@ def _check_data(sets: Sets, given: Mapping[str, Any], source: Run, carried: bool
         what = f"the weights are of {model.arguments['dimension']} dimensions, the data of {dimension}"
         raise InputError(what, where=where, remedy="begin with a run on such data.")
     task = task_class(given["task"].get("name") or source.config.task.name, source.allow)
-    target = given["data"].get("target") or given["task"].get("target") or data.target or source.config.task.arguments.get("target")
+    target = target_of(given, data) or source.config.task.arguments.get("target")
     wishes = task.suggest(data, target, model.made, given["task"]).get("model", {}) if task.suits(data, target) else {}
     for name, wish in wishes.items():
-        if name in model.arguments and name.endswith("_inputs") and _columns(wish) != _columns(model.arguments[name]):
+        if name in model.arguments and name.endswith("_inputs") and columns(wish, name) != columns(model.arguments[name], name):
             what = f"{name} of the weights are {list(model.arguments[name])}, these data have {list(wish)}"
             raise InputError(what, where=where, remedy="begin with a run on data of the same inputs.")
     for name in source.task.labels(data.fields) if carried else ():
@@ -188,11 +189,6 @@ def _check_data(sets: Sets, given: Mapping[str, Any], source: Run, carried: bool
         if all(units) and units[0] != units[1]:
             what = f"{name} is in {units[1]}, and the weights predict {units[0]}"
             raise InputError(what, where=sets.source.name, remedy=f"convert the data, or say what they are in: --unit {name}={units[0]}.")
-
-
-def _columns(inputs: Mapping[str, int] | Sequence[str]) -> dict[str, int]:
-    """The number of columns of each input: one where only its name is said."""
-    return dict(inputs) if isinstance(inputs, Mapping) else dict.fromkeys(inputs, 1)
 
 
 def _lines(task: Task, config: Config, source: Run, whole: bool, new: list[int], errors: Mapping[str, Any]) -> list[str]:

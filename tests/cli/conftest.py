@@ -15,13 +15,12 @@ from ase.build import bulk
 from ase.calculators.emt import EMT
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
+from child_processes import SMALL
 from typer.testing import CliRunner
 
 from intertwine.cli import app
 from intertwine.data import molecules
 from intertwine.integrations import to_atoms
-
-SMALL = ["--set", "model.width=8", "--set", "model.layers=1", "--set", "training.threads=1", "--set", "model.cutoff=3.5"]
 
 
 def call(*arguments: object) -> Any:

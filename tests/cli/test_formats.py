@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 from ase.io import write
-from conftest import SMALL, ethanol_frames
+from child_processes import SMALL
+from conftest import ethanol_frames
 
 from intertwine.data import read_structures
 
