@@ -20,7 +20,9 @@ def page(entries: list[dict[str, Any]]) -> str:
     """The table."""
     lines = [list(COLUMNS.values()), ["---"] * 7 + ["--:"] * (len(COLUMNS) - 7), *(cells(entry) for entry in entries)]
     grid = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    caption = f"Defaults of each model. FLOP and bytes of the features for each edge of {ATOMS} atoms within its cutoff."
+    caption = (
+        f"Defaults of each model. FLOP and bytes of the features for each edge of {ATOMS} atoms within its cutoff."
+    )
     papers = "\n".join(f"- `{entry['name']}`: {entry['paper']}" for entry in entries)
     return f"{grid}\n\n{caption}\n\n{papers}"
 
@@ -35,7 +37,9 @@ def picture(entries: list[dict[str, Any]]) -> Any:
             axes.scatter(place, entry["flops"], s=22 * entry["body order"], color=COLOURS[entry["message"]], zorder=3)
             height = max(entry["flops"], last * 1.3)  # names do not overlap
             kind = MODELS[entry["name"]].__name__
-            axes.annotate(kind, (place, entry["flops"]), (place + 0.12, height), fontsize=8, va="center", annotation_clip=False)
+            axes.annotate(
+                kind, (place, entry["flops"]), (place + 0.12, height), fontsize=8, va="center", annotation_clip=False
+            )
             last = height
     axes.set_yscale("log")
     axes.set_xticks(range(len(GEOMETRIES)), GEOMETRIES, fontsize=9)

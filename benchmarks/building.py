@@ -60,7 +60,9 @@ def rows(repeats: int = 7) -> list[dict[str, Any]]:
     libraries = {key: (import_module(f"{name}.o3"), import_module(f"{name}.nn")) for key, name in LIBRARIES.items()}
     result: list[dict[str, Any]] = [{"case": "import o3, beyond torch", **imports()}]
     for case, build in MODULES.items():
-        contestants = {key: (lambda build=build, library=library: build(*library)) for key, library in libraries.items()}
+        contestants = {
+            key: (lambda build=build, library=library: build(*library)) for key, library in libraries.items()
+        }
         result.append({"case": f"build {case}", **interleaved(contestants, repeats, warmup=1)})
     return [{**row, "ratio": row["e3nn_ms"] / row["ours_ms"]} for row in result]
 

@@ -25,7 +25,9 @@ def structure(atoms: int) -> Graph:
     side = (atoms / 0.08) ** (1 / 3)
     generator = torch.Generator().manual_seed(0)
     pos = side * torch.rand(atoms, 3, generator=generator)
-    return Graph(pos, z=torch.tensor([1, 6, 8])[torch.randint(3, (atoms,), generator=generator)], cell=side * torch.eye(3))
+    return Graph(
+        pos, z=torch.tensor([1, 6, 8])[torch.randint(3, (atoms,), generator=generator)], cell=side * torch.eye(3)
+    )
 
 
 def milliseconds(function: Callable[[], Any]) -> float:
@@ -74,7 +76,10 @@ def main() -> None:
     print(f"{'model':28}{'graphs':>8}{'compile s':>12}{'eager ms':>12}{'compiled ms':>14}")
     for name in options.models:
         found[name] = one = measured(name, options.atoms)
-        print(f"{name:28}{one['graphs']:>8}{one['compile s']:>12.1f}{one['eager ms']:>12.2f}{one['compiled ms']:>14.2f}", flush=True)
+        print(
+            f"{name:28}{one['graphs']:>8}{one['compile s']:>12.1f}{one['eager ms']:>12.2f}{one['compiled ms']:>14.2f}",
+            flush=True,
+        )
     if options.json:
         options.json.write_text(json.dumps(found, indent=1) + "\n")
 

@@ -56,7 +56,13 @@ class Problem:
         self.instructions = [(one.i_in1, one.i_in2, one.i_out, "uvu", True) for one in made.instructions]
         self.irreps_out = made.irreps_out
         inner = o3.TensorProduct(
-            size.x, size.y, made.irreps_out, self.instructions, shared_weights=False, internal_weights=False, layout="ir_mul"
+            size.x,
+            size.y,
+            made.irreps_out,
+            self.instructions,
+            shared_weights=False,
+            internal_weights=False,
+            layout="ir_mul",
         )
         self.plan: Plan = inner.kernel.plan
         generator = torch.Generator().manual_seed(0)
@@ -142,7 +148,12 @@ def of_openequivariance(problem: Problem) -> Convolution:
     return lambda x, y, w: convolution.forward(x, y, w, problem.destination, problem.source)
 
 
-CONTESTANTS = {"ours": ours, "e3nn": of_e3nn, "cuequivariance": of_cuequivariance, "openequivariance": of_openequivariance}
+CONTESTANTS = {
+    "ours": ours,
+    "e3nn": of_e3nn,
+    "cuequivariance": of_cuequivariance,
+    "openequivariance": of_openequivariance,
+}
 
 
 # --------------------------------------------------------------------------------------------------------------- measurement

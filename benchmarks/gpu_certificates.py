@@ -84,7 +84,12 @@ def layers(record: Record) -> None:
             with record.attempt(f"{name} in {dtype}", 0 if record.dry else 3) as there:
                 if there:
                     torch.manual_seed(0)
-                    row = {"layer": name, "dtype": str(dtype), **deviations(build(), dtype, record.device), "bound": bound}
+                    row = {
+                        "layer": name,
+                        "dtype": str(dtype),
+                        **deviations(build(), dtype, record.device),
+                        "bound": bound,
+                    }
                     record.add(row | {"passed": row["symmetry, eps"] <= bound and row["value, eps"] <= bound})
 
 
@@ -96,7 +101,9 @@ def deviations(layer: Layer, dtype: torch.dtype, device: torch.device) -> dict[s
     """
     generator, cpu = torch.Generator().manual_seed(1), torch.device("cpu")
     kinds = [None if irreps is None else o3.Irreps(irreps) for _, irreps, _ in layer.inputs]
-    sizes = [(rows, columns if irreps is None else irreps.dim) for (rows, _, columns), irreps in zip(layer.inputs, kinds)]
+    sizes = [
+        (rows, columns if irreps is None else irreps.dim) for (rows, _, columns), irreps in zip(layer.inputs, kinds)
+    ]
     inputs = [torch.randn(size, generator=generator, dtype=torch.float64).to(dtype).double() for size in sizes]
     exact = on(layer.function, inputs, torch.float64, cpu, plain=True)
     size = exact.square().mean().sqrt() * torch.finfo(dtype).eps
@@ -111,7 +118,12 @@ def deviations(layer: Layer, dtype: torch.dtype, device: torch.device) -> dict[s
 
 
 def on(
-    function: Callable[..., Tensor], inputs: Sequence[Tensor], dtype: torch.dtype, device: torch.device, *, plain: bool = False
+    function: Callable[..., Tensor],
+    inputs: Sequence[Tensor],
+    dtype: torch.dtype,
+    device: torch.device,
+    *,
+    plain: bool = False,
 ) -> Tensor:
     """What a layer gives in a precision on a device, brought back; ``plain``: without kernels."""
     moved = copy.deepcopy(function).to(device, dtype) if isinstance(function, nn.Module) else function
@@ -167,4 +179,6 @@ def models(record: Record) -> None:
                 subject = OnCard(ForceField(model) if derived else model, record.device)
                 dtypes = [torch.float32] if record.dry else [torch.float32, torch.float64]
                 found = certify(subject, graphs, symmetry=kind.CARD.symmetry, dtypes=dtypes, quick=True)
-                record.add({"model": name, "passed": found.passed, "summary": found.summary(), "failed": list(found.failed)})
+                record.add(
+                    {"model": name, "passed": found.passed, "summary": found.summary(), "failed": list(found.failed)}
+                )

@@ -73,7 +73,9 @@ def run(part: Part, seconds: float, folder: Path, log: IO[str], options: list[st
     command = [sys.executable, str(HERE / "gpu_parts.py"), part.name, str(folder), f"{seconds:.1f}", *options]
     log.write(f"\n==== {part.name}: {seconds:.0f} s\n")
     log.flush()
-    process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True)
+    process = subprocess.Popen(
+        command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True
+    )
     try:
         code = process.wait(seconds)
     except subprocess.TimeoutExpired:
@@ -100,9 +102,17 @@ def environment(scratch: Path, dry: bool) -> None:
     for name in ("TRITON_CACHE_DIR", "INTERTWINE_CACHE", "TORCH_EXTENSIONS_DIR", "NUMBA_CACHE_DIR", "MPLCONFIGDIR"):
         os.environ[name] = str(scratch / name.lower())
         (scratch / name.lower()).mkdir(mode=0o700)
-    os.environ |= {"PYTHONUNBUFFERED": "1", "PYTHONPATH": os.pathsep.join([str(HERE.parent), os.environ.get("PYTHONPATH", "")])}
+    os.environ |= {
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONPATH": os.pathsep.join([str(HERE.parent), os.environ.get("PYTHONPATH", "")]),
+    }
     if dry:
-        os.environ |= {"TRITON_INTERPRET": "1", "INTERTWINE_KERNELS": "gpu", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+        os.environ |= {
+            "TRITON_INTERPRET": "1",
+            "INTERTWINE_KERNELS": "gpu",
+            "OMP_NUM_THREADS": "1",
+            "CUDA_VISIBLE_DEVICES": "",
+        }
 
 
 def build(log: IO[str], dry: bool) -> subprocess.Popen[Any] | None:
@@ -110,7 +120,9 @@ def build(log: IO[str], dry: bool) -> subprocess.Popen[Any] | None:
     if dry:
         return None
     command = [sys.executable, "-c", "import openequivariance"]
-    return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True)
+    return subprocess.Popen(
+        command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True
+    )
 
 
 def check(folder: Path, seconds: float, only: list[str], dry: bool) -> dict[str, str]:
@@ -150,7 +162,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS / "gpu", help="folder of the results")
     parser.add_argument("--minutes", type=float, default=8.0, help="for everything")
     parser.add_argument("--spent", type=float, default=0.0, help="seconds of them that are gone already")
-    parser.add_argument("--only", nargs="+", choices=[part.name for part in PARTS], default=[part.name for part in PARTS])
+    parser.add_argument(
+        "--only", nargs="+", choices=[part.name for part in PARTS], default=[part.name for part in PARTS]
+    )
     parser.add_argument("--dry", action="store_true", help="Triton's interpreter and tiny sizes, on the processor")
     chosen = parser.parse_args()
     ends = check(chosen.out, 60 * chosen.minutes - chosen.spent, chosen.only, chosen.dry)

@@ -27,7 +27,10 @@ def cases(dry: bool) -> dict[str, Build]:
     """Title -> how to make both models on a device, and the positions that both read: what the issue names first, then the other two."""
     small: dict[str, dict[str, int]] = {"nequip": {}, "mace": {}}
     if dry:
-        small = {"nequip": {"layers": 1, "features": 2, "lmax": 1}, "mace": {"channels": 2, "lmax": 1, "correlation": 2}}
+        small = {
+            "nequip": {"layers": 1, "features": 2, "lmax": 1},
+            "mace": {"channels": 2, "lmax": 1, "correlation": 2},
+        }
 
     def made(which: Callable[..., Pair], graphs: Callable[[], Graph], device: str) -> tuple[Pair, Tensor]:
         graph = graphs().to(device)
@@ -104,14 +107,18 @@ def captured(run: Callable[[], Outputs], places: Tensor) -> Callable[[], Any]:
 
 def profiled(record: Record) -> None:
     """The kernels that take most of the time of MACE, ours, for energies and forces and for a training step."""
-    title, build = [case for case in cases(record.dry).items() if case[0].startswith("MACE") and "silicon" in case[0]][-1]
+    title, build = [case for case in cases(record.dry).items() if case[0].startswith("MACE") and "silicon" in case[0]][
+        -1
+    ]
     (_, _, ours, run), _ = build(str(record.device))
     names = ("energy", "forces")
     for kind, training in (("energy + forces", False), ("training step", True)):
         with record.attempt(f"{title}, {kind}") as there:
             if there:
                 ours.train(training)
-                record.add(*kernels(step(ours, run, names) if training else run, record.device.type, f"{title}, {kind}"))
+                record.add(
+                    *kernels(step(ours, run, names) if training else run, record.device.type, f"{title}, {kind}")
+                )
 
 
 def kernels(call: Callable[[], Any], device: str, title: str) -> list[dict[str, Any]]:
@@ -122,17 +129,27 @@ def kernels(call: Callable[[], Any], device: str, title: str) -> list[dict[str, 
     for _ in range(2):
         call()
     card = device == "cuda"
-    with profiler(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA] if card else [ProfilerActivity.CPU]) as found:
+    with profiler(
+        activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA] if card else [ProfilerActivity.CPU]
+    ) as found:
         call()
         if card:
             torch.cuda.synchronize()
     attribute = "self_device_time_total" if card else "self_cpu_time_total"
     events = [
-        event for event in found.key_averages() if getattr(event, attribute) > 0 and (not card or "cuda" in str(event.device_type).lower())
+        event
+        for event in found.key_averages()
+        if getattr(event, attribute) > 0 and (not card or "cuda" in str(event.device_type).lower())
     ]
     total = sum(getattr(event, attribute) for event in events)
     largest = sorted(events, key=lambda event: -getattr(event, attribute))[:KERNELS]
-    head = {"case": title, "kernel": "all", "ms": 1e-3 * total, "share": 1.0, "calls": sum(event.count for event in events)}
+    head = {
+        "case": title,
+        "kernel": "all",
+        "ms": 1e-3 * total,
+        "share": 1.0,
+        "calls": sum(event.count for event in events),
+    }
     return [head] + [
         {
             "case": title,

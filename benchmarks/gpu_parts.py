@@ -82,12 +82,16 @@ class Record:
             yield True
         except Exception as error:
             lines = traceback.format_exc().splitlines()
-            self.content["errors"].append({"what": name, "error": f"{type(error).__name__}: {error}"[:500], "traceback": lines[-30:]})
+            self.content["errors"].append(
+                {"what": name, "error": f"{type(error).__name__}: {error}"[:500], "traceback": lines[-30:]}
+            )
             print(f"{name}: {error!r}", file=sys.stderr)
             self.save()
         finally:
             if self.device.type == "cuda":
-                with contextlib.suppress(RuntimeError):  # after a fault on the card nothing works, and the next attempts say so
+                with contextlib.suppress(
+                    RuntimeError
+                ):  # after a fault on the card nothing works, and the next attempts say so
                     torch.cuda.empty_cache()
 
 
@@ -112,7 +116,9 @@ def versions(record: Record) -> None:
     with record.attempt("driver"):
         if shutil.which("nvidia-smi"):
             asked = "--query-gpu=driver_version,clocks.sm,clocks.mem,temperature.gpu,power.draw"
-            done = subprocess.run(["nvidia-smi", asked, "--format=csv"], capture_output=True, text=True, timeout=20, check=True)
+            done = subprocess.run(
+                ["nvidia-smi", asked, "--format=csv"], capture_output=True, text=True, timeout=20, check=True
+            )
             record.note(driver=done.stdout.splitlines())
 
 
@@ -133,10 +139,25 @@ def tests(record: Record) -> Iterator[Callable[[], None]]:
     which = ["tests/kernels/test_gpu.py", "tests/kernels/test_gpu_device.py"]
     # the interpreter of Triton 3.6 can't loop with numpy 2.4; what it would show, the card shows
     few = ["-k", "missing_triton or equal_plans or test_precisions" if record.dry else "not values_and_derivatives"]
-    command = [sys.executable, "-m", "pytest", "-o", "addopts=", "-p", "no:cacheprovider", "-q", "--tb=short", *several, *few, *which]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-o",
+        "addopts=",
+        "-p",
+        "no:cacheprovider",
+        "-q",
+        "--tb=short",
+        *several,
+        *few,
+        *which,
+    ]
     inherited = os.environ | ({} if record.dry else {"TRITON_INTERPRET": "0"})
     with tempfile.TemporaryFile("w+") as output:
-        process = subprocess.Popen(command, cwd=ROOT, env=inherited, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=inherited, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL
+        )
 
         def finish() -> None:
             with record.attempt("tests of the kernels"):
@@ -160,7 +181,9 @@ def convolutions(record: Record) -> None:
 
     tiny = {"A": gpu.Size("2x0e+1x1o", "0e+1o", 1, 6, 3), "A x 2": gpu.Size("2x0e+1x1o", "0e+1o", 1, 12, 6)}
     copied = gpu.bandwidth(record.device, 2**12 if record.dry else 2**28)
-    record.note(copy_bytes_per_second=copied, large=[name for name in (tiny if record.dry else gpu.LARGE) if " x " in name])
+    record.note(
+        copy_bytes_per_second=copied, large=[name for name in (tiny if record.dry else gpu.LARGE) if " x " in name]
+    )
     for name, size in (tiny if record.dry else gpu.SMALL | gpu.LARGE).items():
         with record.attempt(name, 0 if record.dry else 8) as there:
             if there:
@@ -195,14 +218,19 @@ def demo(record: Record) -> None:
     training = {"accelerator": "auto", "certify": False}
     sections: dict[str, dict[str, Any]] = {"data": {"source": "ethanol"}, "training": training | {"minutes": 1.0}}
     if record.dry:
-        sections = {"data": {"source": "ethanol", "limit": 24, "train": 12, "validation": 6}, "training": training | {"epochs": 1}}
+        sections = {
+            "data": {"source": "ethanol", "limit": 24, "train": 12, "validation": 6},
+            "training": training | {"epochs": 1},
+        }
         sections["model"] = {"width": 4}
     with tempfile.TemporaryDirectory() as scratch, record.attempt("training on ethanol"):
         folder = Path(scratch) / "run"
         plain = {"INTERTWINE_KERNELS": "reference"} if record.dry else {}
         command = [sys.executable, "-c", TRAIN, json.dumps(sections), str(folder)]
         with tempfile.TemporaryFile("w+") as output:
-            process = subprocess.Popen(command, cwd=scratch, env=os.environ | plain, stdout=output, stderr=subprocess.STDOUT)
+            process = subprocess.Popen(
+                command, cwd=scratch, env=os.environ | plain, stdout=output, stderr=subprocess.STDOUT
+            )
             try:
                 code: int | None = process.wait(max(1.0, record.left - 4))
             except subprocess.TimeoutExpired:
@@ -218,7 +246,9 @@ def demo(record: Record) -> None:
             history = (folder / "metrics.csv").read_text().splitlines()
             record.note(epochs=len(history) - 1, history=[*history[:1], *history[-3:]])
         if code != 0:
-            raise RuntimeError(f"exit code {code}: {(lines or ['no output'])[-1]}" if code is not None else "stopped: no time was left")
+            raise RuntimeError(
+                f"exit code {code}: {(lines or ['no output'])[-1]}" if code is not None else "stopped: no time was left"
+            )
 
 
 DOES: dict[str, Callable[[Record], None]] = {
@@ -240,7 +270,15 @@ def main() -> None:
     record = Record(chosen.folder / f"{chosen.part}.json", chosen.seconds, chosen.dry, chosen.without)
     record.save()
     if record.device.type == "cpu" and not chosen.dry:
-        record.note(errors=[{"what": chosen.part, "error": "no CUDA device here; --dry tries the parts without one", "traceback": []}])
+        record.note(
+            errors=[
+                {
+                    "what": chosen.part,
+                    "error": "no CUDA device here; --dry tries the parts without one",
+                    "traceback": [],
+                }
+            ]
+        )
         raise SystemExit(1)
     torch.backends.cuda.matmul.allow_tf32 = False  # comparisons are in float32
     torch.backends.cudnn.allow_tf32 = False

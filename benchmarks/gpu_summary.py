@@ -19,11 +19,19 @@ def summary(found: Mapping[str, Document], ends: Mapping[str, str], goal: float)
         ends: how each part ended.
         goal: share of the bandwidth of a copy that the forward pass should reach at the large sizes.
     """
-    parts = {"certificates": certificates, "convolutions": convolutions, "models": models, "profile": profile, "demo": demo}
+    parts = {
+        "certificates": certificates,
+        "convolutions": convolutions,
+        "models": models,
+        "profile": profile,
+        "demo": demo,
+    }
     blocks = [machine(found.get("machine", {}))]
     blocks += [f"{name}\n{text}" for name, tell in parts.items() if (text := tell(found.get(name, {})))]
     blocks.append("goals\n" + "\n".join(goals(found, goal)))
-    blocks.append("parts\n" + "\n".join(line for name, how in ends.items() for line in ending(name, how, found.get(name, {}))))
+    blocks.append(
+        "parts\n" + "\n".join(line for name, how in ends.items() for line in ending(name, how, found.get(name, {})))
+    )
     return "\n\n".join(blocks)
 
 
@@ -88,8 +96,9 @@ def demo(document: Document) -> str:
     tests = document.get("report", {}).get("test", {})
     errors = ", ".join(f"{name} {one['mae']:.4g} {one['unit']}" for name, one in tests.items())
     said = " ".join(document.get("output", [])[-1:])
-    return f"  exit code {document.get('exit code')}, {document.get('epochs', 0)} epochs, on the test set: {errors or 'nothing'}" + (
-        "" if errors else f"; last line: {said}"
+    return (
+        f"  exit code {document.get('exit code')}, {document.get('epochs', 0)} epochs, on the test set: {errors or 'nothing'}"
+        + ("" if errors else f"; last line: {said}")
     )
 
 
@@ -106,14 +115,22 @@ def goals(found: Mapping[str, Document], goal: float) -> list[str]:
     lines.append(f"  forward at {goal} of the bandwidth of a copy at large sizes: {_verdict(met, large)} ({shares})")
     slower = []
     for row in rows:
-        peers = {key.removesuffix(" ms"): value for key, value in row.items() if key.endswith(" ms") and key != "ours ms"}
-        slower += [f"{row['size']}, {row['task']}: {name} {row['ours ms'] / ms:.2f}x" for name, ms in peers.items() if ms < row["ours ms"]]
+        peers = {
+            key.removesuffix(" ms"): value for key, value in row.items() if key.endswith(" ms") and key != "ours ms"
+        }
+        slower += [
+            f"{row['size']}, {row['task']}: {name} {row['ours ms'] / ms:.2f}x"
+            for name, ms in peers.items()
+            if ms < row["ours ms"]
+        ]
     lines.append(f"  not slower than the fastest peer at any size: {_verdict(not slower, rows)} ({'; '.join(slower)})")
     missing = {f"{name} ({reason})" for row in rows for name, reason in row.get("missing", {}).items()}
     if missing:
         lines.append(f"    peers that were not there: {', '.join(sorted(missing))}")
     behind = [
-        f"{row['case']}, {row['pass']}: {row['ratio']:.2f}" for row in found.get("models", {}).get("rows", []) if row.get("ratio", 2) < 1
+        f"{row['case']}, {row['pass']}: {row['ratio']:.2f}"
+        for row in found.get("models", {}).get("rows", [])
+        if row.get("ratio", 2) < 1
     ]
     lines.append(
         f"  models not slower than their packages: {_verdict(not behind, found.get('models', {}).get('rows', []))} ({'; '.join(behind)})"

@@ -25,7 +25,9 @@ HERE = Path(__file__).resolve().parent
 LIMIT = 45 * 2**20  # bytes of all wheels
 PYTHON = (3, 12)
 GLIBC = 39  # manylinux_2_39 and older
-PLATFORMS = [f"manylinux_2_{minor}_x86_64" for minor in range(GLIBC, 4, -1)] + [f"manylinux{year}_x86_64" for year in ("2014", "2010", "1")]
+PLATFORMS = [f"manylinux_2_{minor}_x86_64" for minor in range(GLIBC, 4, -1)] + [
+    f"manylinux{year}_x86_64" for year in ("2014", "2010", "1")
+]
 SUPPORTED = {
     *cpython_tags(PYTHON, ["cp312"], PLATFORMS),
     *compatible_tags(PYTHON, "cp312", PLATFORMS),
@@ -71,7 +73,9 @@ class Wheel:
         """From the name of the file and its METADATA."""
         name, version, _, tags = parse_wheel_filename(path.name)
         with zipfile.ZipFile(path) as archive:
-            [place] = [entry for entry in archive.namelist() if entry.endswith(".dist-info/METADATA") and entry.count("/") == 1]
+            [place] = [
+                entry for entry in archive.namelist() if entry.endswith(".dist-info/METADATA") and entry.count("/") == 1
+            ]
             metadata = email.message_from_bytes(archive.read(place))
         every = [Requirement(line) for line in metadata.get_all("Requires-Dist", [])]
         needs = tuple(one for one in every if one.marker is None or one.marker.evaluate(ENVIRONMENT))
@@ -113,7 +117,16 @@ def fetch(requirement: str, built: bool, folder: Path) -> str:
     if built:
         command += ["wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), requirement]
     else:
-        command += ["download", "--quiet", "--no-deps", "--only-binary=:all:", "--python-version", "3.12", "--implementation", "cp"]
+        command += [
+            "download",
+            "--quiet",
+            "--no-deps",
+            "--only-binary=:all:",
+            "--python-version",
+            "3.12",
+            "--implementation",
+            "cp",
+        ]
         command += [option for platform in PLATFORMS for option in ("--platform", platform)]
         command += [option for abi in ("cp312", "abi3", "none") for option in ("--abi", abi)]
         command += ["--dest", str(folder), requirement]
@@ -163,12 +176,18 @@ def faults(wheels: Sequence[Wheel], present: set[str], limit: int = LIMIT) -> li
             name = canonicalize_name(need.name)
             if name not in versions and name not in present:
                 found.append(f"{wheel.name} needs {need}: it is neither there nor brought")
-            elif name in versions and not need.specifier.contains(versions[name], prereleases=True) and (wheel.name, name) not in EXCUSED:
+            elif (
+                name in versions
+                and not need.specifier.contains(versions[name], prereleases=True)
+                and (wheel.name, name) not in EXCUSED
+            ):
                 found.append(f"{wheel.name} needs {need}: version {versions[name]} is brought")
     total = sum(wheel.size for wheel in wheels)
     if total > limit:
         largest = max(wheels, key=lambda wheel: wheel.size)
-        found.append(f"{total / 2**20:.1f} MiB are more than {limit / 2**20:.0f} MiB; the largest is {largest.path.name}")
+        found.append(
+            f"{total / 2**20:.1f} MiB are more than {limit / 2**20:.0f} MiB; the largest is {largest.path.name}"
+        )
     return found
 
 
@@ -179,14 +198,18 @@ def described(wheels: Sequence[Wheel]) -> str:
         f"{f'{wheel.name} {wheel.version}'.ljust(width)}  {wheel.size / 2**20:6.2f} MiB  {' '.join(wheel.tags)}"
         for wheel in sorted(wheels, key=lambda wheel: -wheel.size)
     ]
-    return "\n".join([*lines, f"{len(wheels)} wheels, {sum(wheel.size for wheel in wheels) / 2**20:.2f} of {LIMIT / 2**20:.0f} MiB"])
+    return "\n".join(
+        [*lines, f"{len(wheels)} wheels, {sum(wheel.size for wheel in wheels) / 2**20:.2f} of {LIMIT / 2**20:.0f} MiB"]
+    )
 
 
 def main() -> None:
     """Collect if asked to, check, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--collect", action="store_true", help="fetch the wheels first; the folder is emptied of others")
+    parser.add_argument(
+        "--collect", action="store_true", help="fetch the wheels first; the folder is emptied of others"
+    )
     chosen = parser.parse_args()
     problems = collect(listed((HERE / "gpu_wheels.txt").read_text()), chosen.folder) if chosen.collect else []
     wheels = [Wheel.read(path) for path in sorted(chosen.folder.glob("*.whl"))]

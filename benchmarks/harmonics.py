@@ -43,7 +43,9 @@ def _case(number: int, l: int, repeats: int) -> list[dict[str, Any]]:
     }
     found = []
     for name, job in DIRECTIONS.items():
-        times = interleaved({who: functools.partial(job, model, x, weights) for who, model in contestants.items()}, repeats)
+        times = interleaved(
+            {who: functools.partial(job, model, x, weights) for who, model in contestants.items()}, repeats
+        )
         found.append(
             {
                 "case": f"harmonics l<={l}, {number} vectors, {name}",

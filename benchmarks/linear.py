@@ -27,12 +27,24 @@ CASES: dict[str, tuple[Callable[[Any, Any], Any], int]] = {
     "Linear, 16 channels, l <= 2, 1,000 samples": (lambda o3, nn: o3.Linear(SMALL, SMALL), 1_000),
     "Linear, 128 channels, l <= 2, 1,000 samples": (lambda o3, nn: o3.Linear(WIDE, WIDE), 1_000),
     "Linear, 64 to 8 channels, l <= 3, 10,000 samples": (lambda o3, nn: o3.Linear(MIXED, MIXED), 10_000),
-    "Linear, blocks of one irrep apart, 1,000 samples": (lambda o3, nn: o3.Linear("32x0e+32x1o+32x0e+32x1o", "64x0e+32x1o+32x1o"), 1_000),
-    "Gate, 128 channels, l <= 2, 1,000 samples": (lambda o3, nn: nn.Gate("128x0e", [silu], "256x0e", [silu], "128x1o+128x2e"), 1_000),
-    "NormActivation, 128 channels, l <= 2, 1,000 samples": (lambda o3, nn: nn.NormActivation(o3.Irreps(WIDE), torch.sigmoid), 1_000),
+    "Linear, blocks of one irrep apart, 1,000 samples": (
+        lambda o3, nn: o3.Linear("32x0e+32x1o+32x0e+32x1o", "64x0e+32x1o+32x1o"),
+        1_000,
+    ),
+    "Gate, 128 channels, l <= 2, 1,000 samples": (
+        lambda o3, nn: nn.Gate("128x0e", [silu], "256x0e", [silu], "128x1o+128x2e"),
+        1_000,
+    ),
+    "NormActivation, 128 channels, l <= 2, 1,000 samples": (
+        lambda o3, nn: nn.NormActivation(o3.Irreps(WIDE), torch.sigmoid),
+        1_000,
+    ),
     "BatchNorm, 128 channels, l <= 2, 1,000 samples": (lambda o3, nn: nn.BatchNorm(WIDE), 1_000),
     "Norm, 128 channels, l <= 2, 1,000 samples": (lambda o3, nn: o3.Norm(WIDE), 1_000),
-    "FullyConnectedNet 8-64-64-384, 10,000 samples": (lambda o3, nn: nn.FullyConnectedNet([8, 64, 64, 384], silu), 10_000),
+    "FullyConnectedNet 8-64-64-384, 10,000 samples": (
+        lambda o3, nn: nn.FullyConnectedNet([8, 64, 64, 384], silu),
+        10_000,
+    ),
 }
 
 
@@ -61,7 +73,11 @@ def rows(repeats: int = 11) -> list[dict[str, Any]]:
     for case, (build, samples) in CASES.items():
         layers = {key: build(*library) for key, library in libraries.items()}
         layers["ours_ms"].load_state_dict(layers["e3nn_ms"].state_dict())
-        width = layers["ours_ms"].hs[0] if hasattr(layers["ours_ms"], "hs") else getattr(layers["ours_ms"], "irreps_in", None)
+        width = (
+            layers["ours_ms"].hs[0]
+            if hasattr(layers["ours_ms"], "hs")
+            else getattr(layers["ours_ms"], "irreps_in", None)
+        )
         width = width if isinstance(width, int) else (width or layers["ours_ms"].irreps).dim
         x = torch.randn(samples, width, generator=torch.Generator().manual_seed(0))
         for kind, task in (("forward", forward), ("forward + backward", backward)):

@@ -49,8 +49,16 @@ def nequip(graph: Graph, device: str = "cpu", layers: int = 4, features: int = 3
     names = [chemical_symbols[number] for number in species]
     shifts = {name: float(number % 7) - 3.0 for name, number in zip(names, species)}
     scales = {"per_type_energy_scales": dict.fromkeys(names, 1.0), "per_type_energy_shifts": shifts}
-    sizes = {"num_layers": layers, "l_max": lmax, "num_features": features, "radial_mlp_depth": 1, "radial_mlp_width": 128}
-    theirs = NequIPGNNModel(seed=0, model_dtype="float32", r_max=5.0, type_names=names, avg_num_neighbors=8.0, **sizes, **scales)
+    sizes = {
+        "num_layers": layers,
+        "l_max": lmax,
+        "num_features": features,
+        "radial_mlp_depth": 1,
+        "radial_mlp_width": 128,
+    }
+    theirs = NequIPGNNModel(
+        seed=0, model_dtype="float32", r_max=5.0, type_names=names, avg_num_neighbors=8.0, **sizes, **scales
+    )
     ours, graph, theirs = from_nequip(theirs).to(device), graph.to(device), theirs.to(device)
     ours.stressed = lambda graph: False  # type: ignore[method-assign]  # theirs is not asked for it either
     fields = {
@@ -85,11 +93,20 @@ def mace(graph: Graph, device: str = "cpu", channels: int = 128, lmax: int = 3, 
     periodic, batch = graph.get("cell") is not None, graph.membership()
     cell = graph.cell if periodic else graph.pos.new_zeros(graph.graphs, 3, 3)
     shifts = -graph.shifts.float() if periodic else graph.pos.new_zeros(graph.edge_index.shape[1], 3)
-    fields = {"node_attrs": (graph.z[:, None] == species).float(), "edge_index": graph.edge_index, "unit_shifts": shifts}
+    fields = {
+        "node_attrs": (graph.z[:, None] == species).float(),
+        "edge_index": graph.edge_index,
+        "unit_shifts": shifts,
+    }
     fields |= {"shifts": shifts @ cell[0], "cell": cell.flatten(0, 1), "batch": batch}
     fields["ptr"] = torch.cat([batch.new_zeros(1), torch.bincount(batch).cumsum(0)])
     ours.stressed = lambda graph: False  # type: ignore[method-assign]  # theirs is not asked for it either
-    return theirs, lambda: theirs(fields | {"positions": graph.pos.clone()}, training=theirs.training), ours, lambda: ours(graph)
+    return (
+        theirs,
+        lambda: theirs(fields | {"positions": graph.pos.clone()}, training=theirs.training),
+        ours,
+        lambda: ours(graph),
+    )
 
 
 #: name -> title, how many times as fast as theirs ours should be, how to make both.
@@ -124,7 +141,9 @@ def compared(title: str, pair: Pair) -> float:
     left, right = run_theirs(), run_ours()
     difference = max(float((left[name] - right[name]).abs().max() / left[name].abs().max()) for name in right)
     if not difference <= AGREEMENT:
-        raise ValueError(f"{title}: {' or '.join(right)} differ by {difference:.2g} of the largest: one of the two is wrong")
+        raise ValueError(
+            f"{title}: {' or '.join(right)} differ by {difference:.2g} of the largest: one of the two is wrong"
+        )
     return difference
 
 
@@ -192,7 +211,9 @@ def main() -> None:
     write("models", {"rows": rows})
     on = machine()
     versions = ", ".join(f"{name} {on['versions'][name]}" for name in LIBRARIES if name in on["versions"])
-    caption = f"{on['processor']}, {chosen.threads} threads, {versions}; seed 0; {on['date']}. `python benchmarks/models.py`"
+    caption = (
+        f"{on['processor']}, {chosen.threads} threads, {versions}; seed 0; {on['date']}. `python benchmarks/models.py`"
+    )
     insert(DOCS / "results.md", "models.py", f"{markdown(rows)}\n\n{caption}")
 
 

@@ -32,7 +32,9 @@ def ethanol(batch: int) -> Graph:
     return collate([connect(graph, CUTOFF) for graph in graphs])
 
 
-def paired(theirs: nn.Module, energy: Callable[[Tensor], Tensor], ours: Backbone, head: nn.Module, graph: Graph) -> Pair:
+def paired(
+    theirs: nn.Module, energy: Callable[[Tensor], Tensor], ours: Backbone, head: nn.Module, graph: Graph
+) -> Pair:
     """Energies (graphs,) of a package as a function of the positions, and our backbone with the same head: forces of both."""
     field = ForceField(ours)
     field.head = head  # type: ignore[assignment]
@@ -52,7 +54,9 @@ def schnet() -> Pair:
 
     graph = ethanol(20)
     j, i = graph.edge_index
-    theirs = SchNet(cutoff=CUTOFF, interaction_graph=lambda pos, batch: (graph.edge_index, (pos[j] - pos[i]).norm(dim=-1)))
+    theirs = SchNet(
+        cutoff=CUTOFF, interaction_graph=lambda pos, batch: (graph.edge_index, (pos[j] - pos[i]).norm(dim=-1))
+    )
     head = MLP([128, 64, 1], shifted_softplus)
     for mine, other in zip(head.parameters(), [*theirs.lin1.parameters(), *theirs.lin2.parameters()], strict=True):
         mine.data.copy_(other.data)
@@ -94,7 +98,9 @@ def egnn() -> Pair:
     graph = ethanol(20)
     theirs = nn.ModuleList(EGNN_Sparse(64, m_dim=64) for _ in range(4))
     for layer in theirs:
-        nn.init.xavier_uniform_(layer.coors_mlp[-1].weight, gain=0.01)  # as they begin, positions are thrown 20,000 A away
+        nn.init.xavier_uniform_(
+            layer.coors_mlp[-1].weight, gain=0.01
+        )  # as they begin, positions are thrown 20,000 A away
     ours = twins.egnn(theirs, neighbours=8)
 
     def run() -> Outputs:

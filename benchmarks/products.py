@@ -33,7 +33,10 @@ def depthwise(o3: Any, channels: str, harmonics: str, lmax: int) -> Any:
 CASES: dict[str, tuple[Callable[[Any], Any], int]] = {
     "uvu, 32 channels, l 2x2->2, 400 samples": (lambda o3: depthwise(o3, "32x0e+32x1o+32x2e", SPHERICAL, 2), 400),
     "uvu, 32 channels, l 2x2->2, 10,000 samples": (lambda o3: depthwise(o3, "32x0e+32x1o+32x2e", SPHERICAL, 2), 10_000),
-    "uvu, 128 channels, l 1x3->3, 4,000 samples": (lambda o3: depthwise(o3, "128x0e+128x1o", SPHERICAL + "+1x3o", 3), 4_000),
+    "uvu, 128 channels, l 1x3->3, 4,000 samples": (
+        lambda o3: depthwise(o3, "128x0e+128x1o", SPHERICAL + "+1x3o", 3),
+        4_000,
+    ),
     "FullyConnected, 16 channels, y 1 channel, 1,000 samples": (
         lambda o3: o3.FullyConnectedTensorProduct("16x0e+16x1o+16x2e", SPHERICAL, "16x0e+16x1o+16x2e"),
         1_000,
@@ -46,8 +49,14 @@ CASES: dict[str, tuple[Callable[[Any], Any], int]] = {
         lambda o3: o3.FullyConnectedTensorProduct("64x0e", SPHERICAL, "64x0e+64x1o+64x2e"),
         1_000,
     ),
-    "Elementwise, 128 channels, 4,000 samples": (lambda o3: o3.ElementwiseTensorProduct("128x0e+128x1o", "128x0e+128x1o"), 4_000),
-    "Elementwise, gates of 128 channels, 4,000 samples": (lambda o3: o3.ElementwiseTensorProduct("128x0e+128x1o", "256x0e"), 4_000),
+    "Elementwise, 128 channels, 4,000 samples": (
+        lambda o3: o3.ElementwiseTensorProduct("128x0e+128x1o", "128x0e+128x1o"),
+        4_000,
+    ),
+    "Elementwise, gates of 128 channels, 4,000 samples": (
+        lambda o3: o3.ElementwiseTensorProduct("128x0e+128x1o", "256x0e"),
+        4_000,
+    ),
     "Full, 4x0e+4x1o squared, 1,000 samples": (lambda o3: o3.FullTensorProduct("4x0e+4x1o", "4x0e+4x1o"), 1_000),
     "Full, 1o x 1o, 1 sample": (lambda o3: o3.FullTensorProduct("1o", "1o"), 1),
 }
@@ -91,7 +100,9 @@ def rows(repeats: int = 11) -> list[dict[str, Any]]:
             times = interleaved({name: task(product, inputs) for name, product in products.items()}, repeats)
             found.append({"case": f"{case}, {kind}", **times})
         times = interleaved(
-            {name: (lambda build=build, library=library: build(library)) for name, library in libraries.items()}, 5, warmup=1
+            {name: (lambda build=build, library=library: build(library)) for name, library in libraries.items()},
+            5,
+            warmup=1,
         )
         found.append({"case": f"{case}, construction", **times})
     return [{**row, "ratio": row["e3nn_ms"] / row["ours_ms"]} for row in found]

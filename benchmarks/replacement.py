@@ -73,7 +73,9 @@ def measured(program: str, replaced: bool, folder: str) -> tuple[float, float]:
     with open(file, "w") as out:
         out.write(CHILD)
     command = [sys.executable, "-W", "ignore", *(["-m", "intertwine.e3nn"] if replaced else []), file, program]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
+    )
     seconds, memory = json.loads(done.stdout.splitlines()[-1])
     return seconds, memory
 
@@ -89,9 +91,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for name, program in PROGRAMS.items():
             both = [[measured(program, replaced, folder) for replaced in (False, True)] for _ in range(repeats)]
-            (theirs, their_memory), (ours, our_memory) = (tuple(min(pair[k][j] for pair in both) for j in (0, 1)) for k in (0, 1))
+            (theirs, their_memory), (ours, our_memory) = (
+                tuple(min(pair[k][j] for pair in both) for j in (0, 1)) for k in (0, 1)
+            )
             print(
-                f"{name:40} {1e3 * theirs:9.2f} {1e3 * ours:9.2f} {theirs / ours:14.2f} {their_memory:9.0f} {our_memory:9.0f}", flush=True
+                f"{name:40} {1e3 * theirs:9.2f} {1e3 * ours:9.2f} {theirs / ours:14.2f} {their_memory:9.0f} {our_memory:9.0f}",
+                flush=True,
             )
 
 

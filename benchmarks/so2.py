@@ -25,7 +25,10 @@ from intertwine.o3 import Irreps, TensorProduct, spherical_harmonics
 
 def product(l: int, channels: int, edge_lmax: int) -> TensorProduct:
     """All paths between degrees up to l."""
-    features, harmonics = Irreps([(channels, (k, (-1) ** k)) for k in range(l + 1)]), Irreps.spherical_harmonics(edge_lmax)
+    features, harmonics = (
+        Irreps([(channels, (k, (-1) ** k)) for k in range(l + 1)]),
+        Irreps.spherical_harmonics(edge_lmax),
+    )
     paths = [
         (a, b, c, "uvu", True)
         for a, (_, one) in enumerate(features)
@@ -33,10 +36,14 @@ def product(l: int, channels: int, edge_lmax: int) -> TensorProduct:
         for c, (_, ir) in enumerate(features)
         if ir in one * other
     ]
-    return TensorProduct(features, harmonics, features, paths, shared_weights=False, internal_weights=False, layout="ir_mul")
+    return TensorProduct(
+        features, harmonics, features, paths, shared_weights=False, internal_weights=False, layout="ir_mul"
+    )
 
 
-def forms(l: int, channels: int, edges: int, nodes: int, edge_lmax: int) -> dict[str, tuple[Callable[..., Tensor], list[Tensor]]]:
+def forms(
+    l: int, channels: int, edges: int, nodes: int, edge_lmax: int
+) -> dict[str, tuple[Callable[..., Tensor], list[Tensor]]]:
     """name -> (function of x, vectors and weights, its arguments)."""
     tensor = product(l, channels, edge_lmax)
     fused = Fused(tensor.kernel.plan)
@@ -86,7 +93,9 @@ def with_gradients(function: Callable[..., Tensor], arguments: list[Any]) -> Cal
     return lambda: torch.autograd.grad(function(*given), leaves, cotangent)
 
 
-def rows(degrees: list[int], channels: list[int], edges: int, repeats: int, all_harmonics: bool) -> list[dict[str, Any]]:
+def rows(
+    degrees: list[int], channels: list[int], edges: int, repeats: int, all_harmonics: bool
+) -> list[dict[str, Any]]:
     """Median times in ms of both forms and product / so2."""
     found = []
     for c in channels:
@@ -94,7 +103,13 @@ def rows(degrees: list[int], channels: list[int], edges: int, repeats: int, all_
             made = forms(l, c, edges, max(edges // 20, 1), 2 * l if all_harmonics else l)
             for kind, task in (("forward", without_gradients), ("forward + backward", with_gradients)):
                 times = interleaved({name: task(*one) for name, one in made.items()}, repeats, warmup=1)
-                row: dict[str, Any] = {"channels": c, "l": l, "pass": kind, "product_ms": times["product"], "so2_ms": times["so2"]}
+                row: dict[str, Any] = {
+                    "channels": c,
+                    "l": l,
+                    "pass": kind,
+                    "product_ms": times["product"],
+                    "so2_ms": times["so2"],
+                }
                 row["ratio"] = times["product"] / times["so2"]
                 row |= {"product, given Y": times["product, given Y"], "so2, given frames": times["so2, given frames"]}
                 found.append({**row, "ratio, given": row["product, given Y"] / row["so2, given frames"]})
@@ -120,7 +135,9 @@ if __name__ == "__main__":
     parser.add_argument("--channels", type=int, nargs="+", default=[16, 64])
     parser.add_argument("--edges", type=int, default=500)
     parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--harmonics-to-l", action="store_true", help="harmonics up to l only, not 2l: fewer paths, not all maps")
+    parser.add_argument(
+        "--harmonics-to-l", action="store_true", help="harmonics up to l only, not 2l: fewer paths, not all maps"
+    )
     parser.add_argument("--save", action="store_true", help="write benchmarks/results/so2.json")
     chosen = parser.parse_args()
     measured = rows(chosen.degrees, chosen.channels, chosen.edges, chosen.repeats, not chosen.harmonics_to_l)

@@ -87,7 +87,11 @@ def rows(repeats: int = 11) -> list[dict[str, Any]]:
     found = []
     for l_max, out in CASES:
         both = contestants(l_max, out)
-        for kind, task in (("forward", forward), ("forward + backward", backward), ("backward through a gradient", second)):
+        for kind, task in (
+            ("forward", forward),
+            ("forward + backward", backward),
+            ("backward through a gradient", second),
+        ):
             times = interleaved({name: task(*contestant) for name, contestant in both.items()}, repeats)
             found.append({"case": f"l <= {l_max} to {out}, {kind}", **times})
         found.append({"case": f"l <= {l_max} to {out}, construction", **interleaved(builders(l_max, out), 3, warmup=1)})
@@ -97,5 +101,7 @@ def rows(repeats: int = 11) -> list[dict[str, Any]]:
 if __name__ == "__main__":
     warnings.filterwarnings("ignore")
     torch.set_num_threads(int(sys.argv[1]) if len(sys.argv) > 1 else 1)
-    print(f"{NODES} nodes, {CHANNELS} channels, {SPECIES} species, correlation {CORRELATION}, {torch.get_num_threads()} thread(s)")
+    print(
+        f"{NODES} nodes, {CHANNELS} channels, {SPECIES} species, correlation {CORRELATION}, {torch.get_num_threads()} thread(s)"
+    )
     print(table(rows()))

@@ -17,7 +17,9 @@ CONTESTANTS = {"ours": "#0072B2", "e3nn": "#E69F00", "cuequivariance": "#009E73"
 
 def rotation() -> torch.Tensor:
     """One rotation for all pictures, in float64."""
-    return o3.axis_angle_to_matrix(torch.tensor([0.48, 0.6, 0.64], dtype=torch.float64), torch.tensor(1.1, dtype=torch.float64))
+    return o3.axis_angle_to_matrix(
+        torch.tensor([0.48, 0.6, 0.64], dtype=torch.float64), torch.tensor(1.1, dtype=torch.float64)
+    )
 
 
 def harmonics() -> Any:
@@ -30,9 +32,13 @@ def polar_axes() -> Any:
     here, there = picture.subplots(1, 2)
     harmonic = torch.zeros(5, dtype=torch.float64)
     harmonic[2] = 1.0
-    cycle = torch.tensor([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0]], dtype=torch.float64)  # takes y to x, z to y, x to z
+    cycle = torch.tensor(
+        [[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0]], dtype=torch.float64
+    )  # takes y to x, z to y, x to z
     plots.spherical_tensor(harmonic, "2e", axes=here, title="here: $Y_{2,0}$ about y")
-    plots.spherical_tensor(o3.Irreps("2e").matrix(cycle.T) @ harmonic, "2e", axes=there, title="textbooks: $Y_{2,0}$ about z")
+    plots.spherical_tensor(
+        o3.Irreps("2e").matrix(cycle.T) @ harmonic, "2e", axes=there, title="textbooks: $Y_{2,0}$ about z"
+    )
     return picture
 
 
@@ -70,11 +76,18 @@ def layouts() -> Any:
     """3x1o on the last axis: copies one after the other, or components one after the other."""
     picture = plots.figure(6.4, 1.7)
     axes = picture.add_subplot()
-    orders = {"mul_ir": [(copy, place) for copy in range(3) for place in range(3)], "ir_mul": [(c, p) for p in range(3) for c in range(3)]}
+    orders = {
+        "mul_ir": [(copy, place) for copy in range(3) for place in range(3)],
+        "ir_mul": [(c, p) for p in range(3) for c in range(3)],
+    }
     for row, (name, order) in enumerate(orders.items()):
         axes.text(-0.3, -1.3 * row + 0.45, name, ha="right", va="center", family="monospace", fontsize=10)
         for column, (copy, place) in enumerate(order):
-            axes.fill([column, column + 0.96, column + 0.96, column], [-1.3 * row] * 2 + [-1.3 * row + 0.9] * 2, color=COPIES[copy])
+            axes.fill(
+                [column, column + 0.96, column + 0.96, column],
+                [-1.3 * row] * 2 + [-1.3 * row + 0.9] * 2,
+                color=COPIES[copy],
+            )
             text = f"${'xyz'[place]}_{copy + 1}$"
             axes.text(column + 0.48, -1.3 * row + 0.45, text, ha="center", va="center", fontsize=12, color="white")
     axes.set_xlim(-1.6, 9.0)
@@ -99,7 +112,15 @@ def kernels() -> Any:
             batches = [row for row in rows if row["graphs"] == max(row["case"] // 10_000, 1)]
             times = {row["case"]: row["ms"][name] for row in batches if row["pass"] == kind and name in row["ms"]}
             if times:
-                axes.loglog(list(times), list(times.values()), color=colour, marker=marker, markersize=5, linewidth=1.6, label=name)
+                axes.loglog(
+                    list(times),
+                    list(times.values()),
+                    color=colour,
+                    marker=marker,
+                    markersize=5,
+                    linewidth=1.6,
+                    label=name,
+                )
         axes.set_title(kind, fontsize=10, loc="left")
         axes.set_xlabel("edges", fontsize=9)
         axes.tick_params(labelsize=8)
@@ -110,7 +131,9 @@ def kernels() -> Any:
     return picture
 
 
-PICTURES = {make.__name__: make for make in (harmonics, polar_axes, representations, wigner, coupling, layouts, paths, kernels)}
+PICTURES = {
+    make.__name__: make for make in (harmonics, polar_axes, representations, wigner, coupling, layouts, paths, kernels)
+}
 
 if __name__ == "__main__":
     for name, make in PICTURES.items():

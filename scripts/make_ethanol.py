@@ -42,7 +42,9 @@ def sample(frames: int, seed: int) -> list[Atoms]:
             atoms.set_dihedral(0, 1, 2, 3, 60.0, indices=[3])  # C-C-O-H
         atoms.calc = TBLite(method="GFN2-xTB", verbosity=0)
         thermalize_momenta(atoms, temperature_K=temperature, rng=rng)
-        dynamics = Langevin(atoms, 0.5 * units.fs, temperature_K=temperature, friction=0.02 / units.fs, fixcm=False, rng=rng)
+        dynamics = Langevin(
+            atoms, 0.5 * units.fs, temperature_K=temperature, friction=0.02 / units.fs, fixcm=False, rng=rng
+        )
         dynamics.run(2000)
         for _ in range(per_run):
             dynamics.run(250)
@@ -57,7 +59,9 @@ def label(atoms: Atoms) -> tuple[float, np.ndarray]:
     """Energy in eV and forces in eV/A at PBE/def2-SVP."""
     from pyscf import dft, gto
 
-    mol = gto.M(atom=list(zip(atoms.symbols, atoms.positions, strict=True)), basis="def2-svp", unit="Angstrom", verbose=0)
+    mol = gto.M(
+        atom=list(zip(atoms.symbols, atoms.positions, strict=True)), basis="def2-svp", unit="Angstrom", verbose=0
+    )
     scf = dft.RKS(mol, xc="pbe")
     scf.conv_tol = 1e-10
     scf.kernel()

@@ -36,8 +36,15 @@ def water(count: int) -> str:
     places = np.array([[0, 0, 0], [0, 0, 0.96], [0.93, 0, -0.24]])
     for _ in range(count):
         shift = 0.05 * rng.normal(size=(3, 3))
-        rows = [f"{s} {' '.join(f'{v:.8f}' for v in (*x, *-10 * d))}" for s, x, d in zip("OHH", places + shift, shift, strict=True)]
-        frames.append(bad_files.frame(header=bad_files.HEADER.replace("-1.5", f"{5 * (shift**2).sum() - 10:.8f}"), atoms=tuple(rows)))
+        rows = [
+            f"{s} {' '.join(f'{v:.8f}' for v in (*x, *-10 * d))}"
+            for s, x, d in zip("OHH", places + shift, shift, strict=True)
+        ]
+        frames.append(
+            bad_files.frame(
+                header=bad_files.HEADER.replace("-1.5", f"{5 * (shift**2).sum() - 10:.8f}"), atoms=tuple(rows)
+            )
+        )
     return "".join(frames)
 
 
@@ -269,13 +276,19 @@ COMMANDS: dict[str, tuple[Callable[[Kit], list[Any]], tuple[str, ...]]] = {
     "train with a bad pair": (lambda k: ["train", k.data, "--key", "energy"], ("--key", "name=value")),
     "train into a taken folder": (lambda k: ["train", k.data, "--run", k.run], ("not empty", "--resume")),
     "train for a negative time": (lambda k: ["train", k.data, "--minutes", -1], ("training.minutes",)),
-    "train dynamics on molecules": (lambda k: ["train", k.data, "--model", "schnet", "--task", "dynamics"], ("later positions", "nbody")),
+    "train dynamics on molecules": (
+        lambda k: ["train", k.data, "--model", "schnet", "--task", "dynamics"],
+        ("later positions", "nbody"),
+    ),
     "train to an unknown target": (lambda k: ["train", k.data, "--target", "homoo"], ("homoo",)),
     "train with absent indices": (lambda k: ["train", k.data, "--indices", "gone.json"], ("gone.json",)),
     "resume of no run": (lambda k: ["train", "--resume", k.folder / "none"], ("no such run folder",)),
     "resume of an empty folder": (lambda k: ["train", "--resume", _empty(k)], ("half-written",)),
     "evaluate no run": (lambda k: ["evaluate", k.folder / "none"], ("no such run folder",)),
-    "evaluate on unlabelled data": (lambda k: ["evaluate", k.run, k.file(UNLABELLED)], ("none of the labels energy, forces",)),
+    "evaluate on unlabelled data": (
+        lambda k: ["evaluate", k.run, k.file(UNLABELLED)],
+        ("none of the labels energy, forces",),
+    ),
     "evaluate damaged weights": (lambda k: ["evaluate", k.damage(flip(-3))], ("damaged", "best or last")),
     "predict to a banana": (lambda k: ["predict", k.run, k.data, "-o", "a.banana"], (".banana", ".npz")),
     "predict into no folder": (lambda k: ["predict", k.run, k.data, "-o", "no/a.xyz"], ("no folder",)),
@@ -288,10 +301,16 @@ COMMANDS: dict[str, tuple[Callable[[Kit], list[Any]], tuple[str, ...]]] = {
     "certify an absent module": (lambda k: ["certify", "no_such_module:Net"], ("no_such_module", "can't import")),
     "certify an absent class": (lambda k: ["certify", "math:Net"], ("has no 'Net'",)),
     "certify a class that raises": (lambda k: ["certify", _module(k, "raises") + ":Net"], ("Net() failed", "boom")),
-    "certify a module that raises": (lambda k: ["certify", _module(k, "broken") + ":Net"], ("can't import", "ZeroDivisionError")),
+    "certify a module that raises": (
+        lambda k: ["certify", _module(k, "broken") + ":Net"],
+        ("can't import", "ZeroDivisionError"),
+    ),
     "certify a class of no irreps": (lambda k: ["certify", _module(k, "silent") + ":Net"], ("irreps_out",)),
     "certify under an unknown group": (lambda k: ["certify", "--model", "schnet", "--symmetry", "G2"], ("G2",)),
-    "md of an unknown species": (lambda k: ["md", k.run, k.file(UNLABELLED.replace("O ", "Au ")), "--steps", 3], ("unknown species",)),
+    "md of an unknown species": (
+        lambda k: ["md", k.run, k.file(UNLABELLED.replace("O ", "Au ")), "--steps", 3],
+        ("unknown species",),
+    ),
     "md of no steps": (lambda k: ["md", k.run, k.data, "--steps", 0], ("steps is 0",)),
     "md in an unknown ensemble": (lambda k: ["md", k.run, k.data, "--ensemble", "npt"], ("unknown ensemble",)),
     "md in half precision": (lambda k: ["md", k.run, k.data, "--precision", "float16"], ("float16", "float32")),

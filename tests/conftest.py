@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: the arrays are small, and the tests start processes
+os.environ.setdefault(
+    "OMP_NUM_THREADS", "1"
+)  # before torch is imported: the arrays are small, and the tests start processes
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -23,7 +23,14 @@ from intertwine.training import load_run, predict, save_checkpoint, train
 _spec = importlib.util.spec_from_file_location("bad_input", Path(__file__).parent / "bad_input.py")
 cases = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(cases)
-Kit, REFUSED, COMMANDS, CHECKPOINTS, atoms, painn = cases.Kit, cases.REFUSED, cases.COMMANDS, cases.CHECKPOINTS, cases.atoms, cases.painn
+Kit, REFUSED, COMMANDS, CHECKPOINTS, atoms, painn = (
+    cases.Kit,
+    cases.REFUSED,
+    cases.COMMANDS,
+    cases.CHECKPOINTS,
+    cases.atoms,
+    cases.painn,
+)
 BAD_FILES, KINDS = cases.bad_files.BAD_FILES, cases.KINDS
 
 
@@ -33,7 +40,11 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("good")
     (folder / "water.xyz").write_text(cases.water(12))
     model = {"width": 4, "layers": 1, "radial_size": 4}
-    config = {"data": {"source": str(folder / "water.xyz")}, "model": model, "training": {"epochs": 2, "threads": 1, "certify": False}}
+    config = {
+        "data": {"source": str(folder / "water.xyz")},
+        "model": model,
+        "training": {"epochs": 2, "threads": 1, "certify": False},
+    }
     return folder / "water.xyz", train(config, run=folder / "run", progress=False)
 
 
@@ -133,7 +144,11 @@ def test_integer_positions_are_numbers() -> None:
 
 
 def test_an_empty_graph_has_no_energy() -> None:
-    prediction = ForceField(painn()).double().eval()(Graph(torch.zeros(0, 3, dtype=torch.float64), z=torch.zeros(0, dtype=torch.int64)))
+    prediction = (
+        ForceField(painn())
+        .double()
+        .eval()(Graph(torch.zeros(0, 3, dtype=torch.float64), z=torch.zeros(0, dtype=torch.int64)))
+    )
     assert prediction["energy"].tolist() == [0.0]
     assert prediction["forces"].shape == (0, 3)
 
@@ -141,7 +156,9 @@ def test_an_empty_graph_has_no_energy() -> None:
 def test_a_cell_smaller_than_the_cutoff() -> None:
     model = painn(cutoff=6.0)
     small = atoms((0, 0, 0), z=[6], cell=2.5 * np.eye(3))
-    large = Graph(2.5 * torch.tensor([[0, 0, 0], [1.0, 0, 0]], dtype=torch.float64), z=[6, 6], cell=np.diag([5.0, 2.5, 2.5]))
+    large = Graph(
+        2.5 * torch.tensor([[0, 0, 0], [1.0, 0, 0]], dtype=torch.float64), z=[6, 6], cell=np.diag([5.0, 2.5, 2.5])
+    )
     assert torch.allclose(model(small)[0], model(large)[0], rtol=1e-12, atol=1e-13)
 
 
@@ -150,7 +167,9 @@ def test_nothing_to_predict(kit: Kit) -> None:
 
 
 def test_single_precision_labels_and_big_endian_arrays() -> None:
-    graph = Graph(np.zeros((1, 3), dtype=">f8"), z=np.array([1], dtype=">i4"), forces=np.zeros((1, 3), dtype=np.float32))
+    graph = Graph(
+        np.zeros((1, 3), dtype=">f8"), z=np.array([1], dtype=">i4"), forces=np.zeros((1, 3), dtype=np.float32)
+    )
     assert graph.pos.dtype == torch.float64
     assert graph.forces.dtype == torch.float32
     assert graph.z.tolist() == [1]

@@ -32,15 +32,29 @@ def test_results_name_the_machine(measure: types.ModuleType, monkeypatch: pytest
 
 
 def test_table_has_all_columns(measure: types.ModuleType) -> None:
-    lines = measure.table([{"what": "a", "ours": 1.23456}, {"what": "long name", "size": 100000, "ours": 12345.6}]).splitlines()
-    assert [line.split() for line in lines] == [["what", "ours", "size"], ["a", "1.23"], ["long", "name", "12346", "100000"]]
-    assert len({line.index(last) + len(last) for line, last in zip(lines, ["ours", "1.23", "12346"])}) == 1  # aligned on the right
+    lines = measure.table(
+        [{"what": "a", "ours": 1.23456}, {"what": "long name", "size": 100000, "ours": 12345.6}]
+    ).splitlines()
+    assert [line.split() for line in lines] == [
+        ["what", "ours", "size"],
+        ["a", "1.23"],
+        ["long", "name", "12346", "100000"],
+    ]
+    assert (
+        len({line.index(last) + len(last) for line, last in zip(lines, ["ours", "1.23", "12346"])}) == 1
+    )  # aligned on the right
 
 
 def test_ratio_is_the_peers_time_over_ours(algebra: types.ModuleType) -> None:
     assert algebra.compared({"case": "y", "ours_ms": 2.0, "e3nn_ms": 6.0})["ratio"] == 3.0
-    assert algebra.compared({"case": "y", "ours_ms": 2.0, "e3nn_ms": None}) == {"case": "y", "ours_ms": 2.0, "e3nn_ms": None}
-    rows = [algebra.compared({"case": "y", "ours_ms": ours, "e3nn_ms": 2.0}) for ours in (1.0, 2.0, 3.0)] + [{"case": "z", "ours_ms": 1.0}]
+    assert algebra.compared({"case": "y", "ours_ms": 2.0, "e3nn_ms": None}) == {
+        "case": "y",
+        "ours_ms": 2.0,
+        "e3nn_ms": None,
+    }
+    rows = [algebra.compared({"case": "y", "ours_ms": ours, "e3nn_ms": 2.0}) for ours in (1.0, 2.0, 3.0)] + [
+        {"case": "z", "ours_ms": 1.0}
+    ]
     rows.append({"case": "y, construction", "ours_ms": 1.0, "e3nn_ms": 9.0, "ratio": 9.0})
     assert algebra.verdict(rows) == "beside e3nn: 3 rows, 1 slower, 1 at least twice as fast"
 
@@ -52,7 +66,9 @@ def test_the_page_of_kernels_has_the_tables_of_the_results(measure: types.Module
     assert kernels.page({**document, "rows": []}) != kernels.page(document)
 
 
-def test_the_page_of_results_has_the_table_of_another_molecule(measure: types.ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_page_of_results_has_the_table_of_another_molecule(
+    measure: types.ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """50 frames of it: the weights of the demo beat random ones, for each seed."""
     monkeypatch.syspath_prepend(str(BENCHMARKS / "papers"))
     script = import_module("malonaldehyde")

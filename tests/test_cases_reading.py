@@ -17,7 +17,18 @@ from intertwine.numerics import DataError
 from intertwine.training import load_run
 
 CASES = Path(__file__).resolve().parent / "cases"
-SMALL = ["--model", "painn", "--epochs", "1", "--set", "model.width=4", "--set", "model.layers=1", "--set", "training.certify=false"]
+SMALL = [
+    "--model",
+    "painn",
+    "--epochs",
+    "1",
+    "--set",
+    "model.width=4",
+    "--set",
+    "model.layers=1",
+    "--set",
+    "training.certify=false",
+]
 
 
 def opened(name: str, **options) -> GraphStore:
@@ -50,7 +61,8 @@ def test_keys_upper_case() -> None:
     assert store.field("energy").tolist() == [number(line, "Energy") for line in comments("keys-upper-case.xyz")]
     for graph, line in zip(store, comments("keys-upper-case.xyz"), strict=True):
         cell, virial = (
-            np.array(line.split(f'{key}="')[1].split('"')[0].split(), dtype=float).reshape(3, 3) for key in ("LATTICE", "Virial")
+            np.array(line.split(f'{key}="')[1].split('"')[0].split(), dtype=float).reshape(3, 3)
+            for key in ("LATTICE", "Virial")
         )
         assert np.array_equal(graph.cell[0].numpy(), cell)
         assert np.allclose(graph.stress[0].numpy(), -virial / np.linalg.det(cell), rtol=1e-12, atol=0)
@@ -59,14 +71,18 @@ def test_keys_upper_case() -> None:
 def test_two_label_families() -> None:
     store = opened("two-label-families.xyz")
     frames = list(read_frames(CASES / "two-label-families.xyz"))
-    assert torch.equal(store.field("forces"), torch.from_numpy(np.concatenate([frame.columns["REF_forces"] for frame in frames])))
+    assert torch.equal(
+        store.field("forces"), torch.from_numpy(np.concatenate([frame.columns["REF_forces"] for frame in frames]))
+    )
     assert store.field("energy").tolist() == [number(line, "REF_energy") for line in comments("two-label-families.xyz")]
     assert any("several families" in note and "--key" in note for note in store.notes)
 
 
 def test_energy_and_free_energy() -> None:
     store = opened("energy-and-free-energy.xyz")
-    assert store.field("energy").tolist() == [number(line, "free_energy") for line in comments("energy-and-free-energy.xyz")]
+    assert store.field("energy").tolist() == [
+        number(line, "free_energy") for line in comments("energy-and-free-energy.xyz")
+    ]
     assert any("free_energy" in note and "derivative" in note for note in store.notes)
 
 
@@ -94,21 +110,26 @@ def test_molecules_and_crystals(label: str, tmp_path: Path) -> None:
     for k, graph in enumerate(store):
         assert bool(graph.pbc.all()) == (len(graph.z) == 4)
         assert graph.stress.isnan().all() == (len(graph.z) == 2)
-        assert torch.allclose(both[0][k].stress, both[1][k].stress, rtol=0, atol=1e-8, equal_nan=True)  # eight digits are written
+        assert torch.allclose(
+            both[0][k].stress, both[1][k].stress, rtol=0, atol=1e-8, equal_nan=True
+        )  # eight digits are written
     _, output = trained(tmp_path, name)
     assert "12 of 24 structures repeat along fewer than two vectors and have no stress" in output.replace("\n", " ")
 
 
 def test_dump_without_elements() -> None:
     with pytest.raises(
-        DataError, match=r"dump-without-elements\.lammpstrj, frame 0.*types and no elements[\s\S]*Remedy: say which elements"
+        DataError,
+        match=r"dump-without-elements\.lammpstrj, frame 0.*types and no elements[\s\S]*Remedy: say which elements",
     ):
         opened("dump-without-elements.lammpstrj")
 
 
 def test_deuterium() -> None:
     assert opened("deuterium.xyz")[0].z.tolist() == [8, 1, 1]
-    assert np.allclose(next(read_frames(CASES / "deuterium.xyz")).columns["masses"], [15.999, 2.014, 2.014], rtol=0, atol=2e-3)
+    assert np.allclose(
+        next(read_frames(CASES / "deuterium.xyz")).columns["masses"], [15.999, 2.014, 2.014], rtol=0, atol=2e-3
+    )
 
 
 def test_byte_order_mark() -> None:
@@ -125,8 +146,12 @@ def test_archive() -> None:
 
 def test_energy_in_comment(tmp_path: Path) -> None:
     store = opened("energy-in-comment-orca.xyz", keys={"energy": "comment:1"})
-    assert [round(float(energy), 10) for energy in store.field("energy")] == [round(-17.2 - 0.01 * k, 10) for k in range(12)]
-    result = CliRunner().invoke(app, ["train", str(CASES / "energy-in-comment-orca.xyz"), *SMALL, "--run", str(tmp_path / "none")])
+    assert [round(float(energy), 10) for energy in store.field("energy")] == [
+        round(-17.2 - 0.01 * k, 10) for k in range(12)
+    ]
+    result = CliRunner().invoke(
+        app, ["train", str(CASES / "energy-in-comment-orca.xyz"), *SMALL, "--run", str(tmp_path / "none")]
+    )
     assert result.exit_code == 2
     assert "--key energy=comment:1" in result.output.replace("\n", " ")
     _, output = trained(tmp_path, "energy-in-comment-orca.xyz", "--key", "energy=comment:1")
@@ -135,7 +160,11 @@ def test_energy_in_comment(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("options", "sizes"),
-    [(["--train", "1.0"], [40, 0, 0]), (["--train", "0.9", "--validation", "0.1"], [36, 4, 0]), (["--train", "1"], [1, 4, 4])],
+    [
+        (["--train", "1.0"], [40, 0, 0]),
+        (["--train", "0.9", "--validation", "0.1"], [36, 4, 0]),
+        (["--train", "1"], [1, 4, 4]),
+    ],
 )
 def test_forty(options: list[str], sizes: list[int], tmp_path: Path) -> None:
     report, output = trained(tmp_path, "forty.xyz", *options)

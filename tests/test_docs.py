@@ -84,7 +84,17 @@ def test_the_task_and_the_data_set_of_extending_train(tmp_path: Path, monkeypatc
 
 
 @pytest.mark.parametrize(
-    "name", ["index.md", "conventions.md", "e3nn.md", "kernels.md", "models.md", "graphs.md", "programs.md", "steerable_mlp.md"]
+    "name",
+    [
+        "index.md",
+        "conventions.md",
+        "e3nn.md",
+        "kernels.md",
+        "models.md",
+        "graphs.md",
+        "programs.md",
+        "steerable_mlp.md",
+    ],
 )
 def test_what_a_page_says_in_code_is_true(name: str) -> None:
     """The blocks of a page are one program, in order; its assertions are the page's claims."""
@@ -110,7 +120,9 @@ def test_commands_exist(page: Path) -> None:
             assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE), line
 
 
-@pytest.mark.parametrize("command", ["", "train", "evaluate", "predict", "certify", "md", "relax", "export", "models", "datasets", "bench"])
+@pytest.mark.parametrize(
+    "command", ["", "train", "evaluate", "predict", "certify", "md", "relax", "export", "models", "datasets", "bench"]
+)
 def test_help_of_every_command(command: str) -> None:
     from intertwine.cli import app
 

@@ -17,7 +17,9 @@ FLOORS = {
 FILES = sorted(ROOT.rglob("*.py"))
 BESIDE = sorted(file for folder in ("tests", "benchmarks", "scripts", "docs") for file in (HERE / folder).rglob("*.py"))
 LONGEST_FILE, LONGEST_FUNCTION = 350, 60
-EXCUSED = {ROOT / "e3nn" / "fixtures.py": {"torch.set_default_dtype"}}  # a test fixture of e3nn's that is nothing but this
+EXCUSED = {
+    ROOT / "e3nn" / "fixtures.py": {"torch.set_default_dtype"}
+}  # a test fixture of e3nn's that is nothing but this
 
 named = pytest.mark.parametrize("file", FILES, ids=[str(f.relative_to(ROOT)) for f in FILES])
 
@@ -29,7 +31,11 @@ def imported(tree: ast.AST, package: tuple[str, ...]) -> list[str]:
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            base = ".".join([*package[: len(package) - node.level + 1], node.module or ""]).rstrip(".") if node.level else node.module or ""
+            base = (
+                ".".join([*package[: len(package) - node.level + 1], node.module or ""]).rstrip(".")
+                if node.level
+                else node.module or ""
+            )
             names += [f"{base}.{alias.name}" for alias in node.names]
     return names
 
@@ -39,7 +45,11 @@ def violations(source: str, room: str) -> list[str]:
     found = []
     for name in imported(ast.parse(source), ("intertwine", room)):
         parts = name.split(".")
-        if parts[0] != "intertwine" or (len(parts) > 1 and parts[1] == room) or (room == "cli" and name == "intertwine"):
+        if (
+            parts[0] != "intertwine"
+            or (len(parts) > 1 and parts[1] == room)
+            or (room == "cli" and name == "intertwine")
+        ):
             continue  # the command line prints the version, which only the package itself knows
         if len(parts) < 2 or parts[1] not in FLOORS or FLOORS[parts[1]] >= FLOORS[room]:
             found.append(name)
@@ -91,7 +101,9 @@ def test_files_and_functions_are_short(file: Path) -> None:
     assert len(lines) <= LONGEST_FILE
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            body = node.body[1:] if ast.get_docstring(node) else node.body  # arguments and their description may be long
+            body = (
+                node.body[1:] if ast.get_docstring(node) else node.body
+            )  # arguments and their description may be long
             length = node.end_lineno - body[0].lineno + 1 if body else 0
             assert length <= LONGEST_FUNCTION, f"{node.name}: {length} lines"
 
@@ -104,9 +116,17 @@ def test_nothing_forbidden(file: Path) -> None:
             assert node.type is not None, f"bare except in line {node.lineno}"
         if isinstance(node, ast.Call):
             called, options = ast.unparse(node.func), {keyword.arg for keyword in node.keywords}
-            forbidden = {"eval", "exec", "compile", "torch.set_default_dtype", "torch.set_default_device"} - EXCUSED.get(file, set())
+            forbidden = {
+                "eval",
+                "exec",
+                "compile",
+                "torch.set_default_dtype",
+                "torch.set_default_device",
+            } - EXCUSED.get(file, set())
             assert called not in forbidden, called
-            assert called != "torch.load" or "weights_only" in options, f"torch.load without weights_only in line {node.lineno}"
+            assert called != "torch.load" or "weights_only" in options, (
+                f"torch.load without weights_only in line {node.lineno}"
+            )
             assert called != "torch.get_default_dtype", called
         if isinstance(node, ast.Raise) and node.exc is not None:
             assert "NotImplementedError" not in ast.unparse(node.exc), f"unfinished in line {node.lineno}"

@@ -38,7 +38,11 @@ def refusing(names: list[str], folder: Path) -> dict[str, str]:
     """The environment of a process that can't import some modules."""
     (folder / "refused.txt").write_text("\n".join(names))
     path = [str(ROOT / "tests" / "only_these"), str(ROOT), os.environ.get("PYTHONPATH", "")]
-    return os.environ | {"REFUSED": str(folder / "refused.txt"), "PYTHONPATH": os.pathsep.join(filter(None, path)), "OMP_NUM_THREADS": "1"}
+    return os.environ | {
+        "REFUSED": str(folder / "refused.txt"),
+        "PYTHONPATH": os.pathsep.join(filter(None, path)),
+        "OMP_NUM_THREADS": "1",
+    }
 
 
 # ------------------------------------------------------------------------------------------------------------------- the dry run
@@ -69,7 +73,9 @@ def test_the_dry_run_passes_with_only_the_packages_of_that_machine(wheels: types
         "20",
     ]
     environment = refusing(refused, tmp_path) | {"PYTHON": sys.executable}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=1500)  # about a minute on a quiet machine
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=1500
+    )  # about a minute on a quiet machine
     assert done.returncode == 0, done.stderr[-3000:]
     assert len(list(out.iterdir())) <= 8
     for part in PARTS:
@@ -92,7 +98,9 @@ def test_without_a_card_and_not_dry_every_part_says_so(check: types.ModuleType, 
     code = f"import gpu_check, pathlib; print(gpu_check.check(pathlib.Path({str(tmp_path)!r}), 60, ['profile'], False))"
     path = os.pathsep.join([str(ROOT / "benchmarks"), str(ROOT), os.environ.get("PYTHONPATH", "")])
     environment = os.environ | {"PYTHONPATH": path, "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=300, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=300, check=True
+    )
     assert "exit code 1" in done.stdout
     assert "no CUDA device here" in json.loads((tmp_path / "profile.json").read_text())["errors"][0]["error"]
 
@@ -130,7 +138,11 @@ def test_a_part_is_not_started_when_time_is_short(check: types.ModuleType, secon
         ("raise SystemExit(3)", 60.0, "ended with exit code 3"),
         ("import os; os.kill(os.getpid(), 11)", 60.0, "ended with exit code -11"),
         ("print('fine')", 60.0, "done"),
-        ("import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(60)'])", 1.5, "stopped after 2 s"),
+        (
+            "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(60)'])",
+            1.5,
+            "stopped after 2 s",
+        ),
     ],
     ids=["hangs", "fails", "crashes", "ends", "has a child that hangs"],
 )
@@ -153,7 +165,9 @@ def test_a_row_that_fails_is_written_down_and_the_next_one_comes(tmp_path: Path)
                 record.add({"number": number, "inverse": 1 / (number - 1)})
     found = json.loads((tmp_path / "x.json").read_text())
     assert [row["number"] for row in found["rows"]] == [0, 2]
-    assert [(one["what"], one["error"]) for one in found["errors"]] == [("row 1", "ZeroDivisionError: division by zero")]
+    assert [(one["what"], one["error"]) for one in found["errors"]] == [
+        ("row 1", "ZeroDivisionError: division by zero")
+    ]
     assert "1 / (number - 1)" in "\n".join(found["errors"][0]["traceback"])
     assert found["skipped"][0].startswith("row 3: ")
 
@@ -191,7 +205,9 @@ def wheel(folder: Path, name: str, tag: str = "py3-none-any", needs: tuple[str, 
     """A file that looks like a wheel."""
     package, version = name.split("==")
     path = folder / f"{package.replace('-', '_')}-{version}-{tag}.whl"
-    text = f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n" + "".join(f"Requires-Dist: {need}\n" for need in needs)
+    text = f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n" + "".join(
+        f"Requires-Dist: {need}\n" for need in needs
+    )
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr(f"{package}-{version}.dist-info/METADATA", text)
         archive.writestr("data", os.urandom(size))
@@ -199,7 +215,9 @@ def wheel(folder: Path, name: str, tag: str = "py3-none-any", needs: tuple[str, 
 
 
 def found_in(wheels: types.ModuleType, folder: Path, limit: int = 10**6) -> list[str]:
-    return wheels.faults([wheels.Wheel.read(path) for path in sorted(folder.glob("*.whl"))], {"numpy", "typing-extensions"}, limit)
+    return wheels.faults(
+        [wheels.Wheel.read(path) for path in sorted(folder.glob("*.whl"))], {"numpy", "typing-extensions"}, limit
+    )
 
 
 @pytest.mark.parametrize(
@@ -208,7 +226,13 @@ def found_in(wheels: types.ModuleType, folder: Path, limit: int = 10**6) -> list
      "py3-none-manylinux_2_39_x86_64", "cp312-abi3-manylinux1_x86_64"],
 )  # fmt: skip
 def test_wheels_that_fit_are_taken(wheels: types.ModuleType, tmp_path: Path, tag: str) -> None:
-    needs = ("numpy>=1.2", "Typing_Extensions", 'tomli; python_version < "3.11"', 'x; extra == "dev"', 'y; sys_platform == "win32"')
+    needs = (
+        "numpy>=1.2",
+        "Typing_Extensions",
+        'tomli; python_version < "3.11"',
+        'x; extra == "dev"',
+        'y; sys_platform == "win32"',
+    )
     wheel(tmp_path, "one==1.0", tag, (*needs, "Other.One>=2"))
     wheel(tmp_path, "other-one==2.1")
     assert found_in(wheels, tmp_path) == []
@@ -233,7 +257,9 @@ def test_wheels_for_another_machine_are_named(wheels: types.ModuleType, tmp_path
         (("other<2",), "version 2.1 is brought"),
     ],
 )
-def test_needs_that_nobody_meets_are_named(wheels: types.ModuleType, tmp_path: Path, needs: tuple[str, ...], said: str) -> None:
+def test_needs_that_nobody_meets_are_named(
+    wheels: types.ModuleType, tmp_path: Path, needs: tuple[str, ...], said: str
+) -> None:
     wheel(tmp_path, "one==1.0", needs=needs)
     wheel(tmp_path, "other==2.1")
     [fault] = found_in(wheels, tmp_path)
@@ -272,7 +298,12 @@ def test_a_group_that_does_not_fit_is_left_out(
     ]
     text = "\n".join([*lists, "", "[needed] fourth", "no==1  # there is none"])
     groups = wheels.listed(text)
-    assert [(group.name, group.needed) for group in groups] == [("first", True), ("second", False), ("third", False), ("fourth", True)]
+    assert [(group.name, group.needed) for group in groups] == [
+        ("first", True),
+        ("second", False),
+        ("third", False),
+        ("fourth", True),
+    ]
     assert groups[0].packages == {"one==1.0": True}
     (tmp_path / "former-1.0-py3-none-any.whl").touch()
     assert wheels.collect(groups, tmp_path, limit=3000) == ["fourth: no==1: ERROR: no such package"]

@@ -161,7 +161,11 @@ def test_the_two_images_of_the_lecture_are_drawn_and_stored() -> None:
     assert names["D"].shape == (9, 9)
     assert pyplot.gca().images[0].get_clim() == (-1, 1)
     torch.testing.assert_close(torch.tensor(pyplot.gca().images[-1].get_array().data), names["D"])
-    pictured = [cell for cell in cells("spherical_basis") if any("image/png" in output.get("data", {}) for output in cell["outputs"])]
+    pictured = [
+        cell
+        for cell in cells("spherical_basis")
+        if any("image/png" in output.get("data", {}) for output in cell["outputs"])
+    ]
     assert [cell["source"][-1] for cell in pictured] == [
         "plt.imshow(torch.kron(R, R), cmap='bwr', vmin=-1, vmax=1);",
         "plt.imshow(D, cmap='bwr', vmin=-1, vmax=1);",
@@ -190,7 +194,11 @@ def test_code_and_numbers_are_in_the_lecture(page: str) -> None:
     code = {re.sub(r"^(In\s?\[\d+\]:|\.\.\.:|\[\d+\]|▶)\s*", "", line.strip()).strip() for line in lecture.splitlines()}
     code |= {re.sub(r"^print\(\"(.*)$", r"\1", line) for line in code}
     for source in ("".join(cell["source"]) for cell in cells(page)):
-        drawn = [name for name in DRAWN if source.startswith(f"{name} = torch.tensor") or f"\n{name} = torch.tensor" in source]
+        drawn = [
+            name
+            for name in DRAWN
+            if source.startswith(f"{name} = torch.tensor") or f"\n{name} = torch.tensor" in source
+        ]
         for name in drawn:
             assert f"# lecture: {DRAWN[name][1]}" in source
             assert f"{name} = {DRAWN[name][1]}" in code

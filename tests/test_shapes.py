@@ -29,7 +29,9 @@ def bare(annotation: ast.expr | None) -> bool:
         return False
     if isinstance(annotation, ast.Name | ast.Attribute):
         return ast.unparse(annotation).split(".")[-1] == "Tensor"
-    return annotation is not None and any(bare(child) for child in ast.iter_child_nodes(annotation) if isinstance(child, ast.expr))
+    return annotation is not None and any(
+        bare(child) for child in ast.iter_child_nodes(annotation) if isinstance(child, ast.expr)
+    )
 
 
 def functions(tree: ast.AST) -> Iterator[ast.FunctionDef]:
@@ -47,9 +49,15 @@ def unshaped(source: str) -> list[str]:
     for function in functions(tree):
         given = [*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs]
         given += [one for one in (function.args.vararg, function.args.kwarg) if one is not None]
-        said = {one.arg: one.annotation for one in given if one.arg not in ("self", "cls")} | {"return": function.returns}
-        found += [f"{function.lineno}: {function.name} {name}" for name, kind in said.items() if kind is None or bare(kind)]
-    aliases = [node for node in tree.body if isinstance(node, ast.Assign) and isinstance(node.value, ast.Subscript | ast.BinOp)]
+        said = {one.arg: one.annotation for one in given if one.arg not in ("self", "cls")} | {
+            "return": function.returns
+        }
+        found += [
+            f"{function.lineno}: {function.name} {name}" for name, kind in said.items() if kind is None or bare(kind)
+        ]
+    aliases = [
+        node for node in tree.body if isinstance(node, ast.Assign) and isinstance(node.value, ast.Subscript | ast.BinOp)
+    ]
     return found + [f"{node.lineno}: {ast.unparse(node.targets[0])}" for node in aliases if bare(node.value)]
 
 
@@ -62,10 +70,18 @@ def test_public_functions_state_the_shapes_of_their_arrays(file: Path) -> None:
 def test_the_core_of_every_model_states_shapes_and_not_anything(file: Path) -> None:
     """``Any`` is for the base alone, which knows no model."""
     tree = ast.parse(file.read_text())
-    methods = [f for node in ast.walk(tree) if isinstance(node, ast.ClassDef) for f in node.body if isinstance(f, ast.FunctionDef)]
+    methods = [
+        f
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef)
+        for f in node.body
+        if isinstance(f, ast.FunctionDef)
+    ]
     for method in methods:
         if method.name in CORE and file.name != "message_passing.py":
-            assert not any("Any" in ast.unparse(a.annotation or ast.Constant("Any")) for a in method.args.args[1:]), method.name
+            assert not any("Any" in ast.unparse(a.annotation or ast.Constant("Any")) for a in method.args.args[1:]), (
+                method.name
+            )
 
 
 @pytest.mark.parametrize(
@@ -102,9 +118,13 @@ def test_abstract_classes_are_abc(file: Path) -> None:
     """No method is unfinished by hand; a class with abstract methods can't be made."""
     for kind in (node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.ClassDef)):
         for method in (node for node in kind.body if isinstance(node, ast.FunctionDef)):
-            assert not any("must define" in ast.unparse(node) for node in ast.walk(method) if isinstance(node, ast.Raise)), method.name
+            assert not any(
+                "must define" in ast.unparse(node) for node in ast.walk(method) if isinstance(node, ast.Raise)
+            ), method.name
             if any("abstractmethod" in ast.unparse(decorator) for decorator in method.decorator_list):
-                assert {"ABC", "Protocol"} & {ast.unparse(base) for base in kind.bases}, f"{kind.name} has {method.name} and is no ABC"
+                assert {"ABC", "Protocol"} & {ast.unparse(base) for base in kind.bases}, (
+                    f"{kind.name} has {method.name} and is no ABC"
+                )
 
 
 @pytest.mark.parametrize(("base", "missing"), [(MessagePassing, "message"), (Task, "predict"), (Task, "residuals")])
@@ -121,7 +141,11 @@ def test_annotations_of_the_core_are_executed() -> None:
     a_ij = (torch.zeros(7, 3), torch.zeros(7, 3), torch.zeros(7, 1))
     m, w = layer.message((edges, None), (edges, None), a_ij)
     assert (m.shape, w.shape) == ((7, 4), (7, 3, 4))
-    for wrong in (((edges[:6], None), (edges, None)), ((edges.long(), None), (edges, None)), ((edges, edges), (edges, None))):
+    for wrong in (
+        ((edges[:6], None), (edges, None)),
+        ((edges.long(), None), (edges, None)),
+        ((edges, edges), (edges, None)),
+    ):
         with pytest.raises(TypeCheckError):
             layer.message(*wrong, a_ij)
     with pytest.raises(TypeCheckError):

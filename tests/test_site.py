@@ -20,7 +20,9 @@ from intertwine import plots
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
-MODULES = sorted(module.name for module in pkgutil.walk_packages(intertwine.__path__, "intertwine.") if "__main__" not in module.name)
+MODULES = sorted(
+    module.name for module in pkgutil.walk_packages(intertwine.__path__, "intertwine.") if "__main__" not in module.name
+)
 NOT_DOCUMENTED = {"intertwine.cli", "intertwine.e3nn"}  # intertwine --help; e3nn's own documentation
 
 
@@ -38,13 +40,26 @@ def tool(name: str) -> types.ModuleType:
 
 def docstrings(module: types.ModuleType) -> list[str]:
     """Docstrings of a module, and of the functions, classes and methods that are its own."""
-    found = [module, *(thing for thing in vars(module).values() if getattr(thing, "__module__", None) == module.__name__)]
-    found += [member for thing in found if inspect.isclass(thing) for member in vars(thing).values() if inspect.isfunction(member)]
+    found = [
+        module,
+        *(thing for thing in vars(module).values() if getattr(thing, "__module__", None) == module.__name__),
+    ]
+    found += [
+        member
+        for thing in found
+        if inspect.isclass(thing)
+        for member in vars(thing).values()
+        if inspect.isfunction(member)
+    ]
     return [doc for thing in found if isinstance(doc := getattr(thing, "__doc__", None), str)]
 
 
 def listed(nav: Any) -> list[str]:
-    return [nav] if isinstance(nav, str) else [page for item in (nav.values() if isinstance(nav, dict) else nav) for page in listed(item)]
+    return (
+        [nav]
+        if isinstance(nav, str)
+        else [page for item in (nav.values() if isinstance(nav, dict) else nav) for page in listed(item)]
+    )
 
 
 def test_navigation_leads_to_every_page() -> None:
@@ -55,8 +70,14 @@ def test_navigation_leads_to_every_page() -> None:
 
 
 def test_every_package_has_a_page() -> None:
-    packages = {name for name in MODULES if name.count(".") == 1 and not name.rpartition(".")[2].startswith("_")} - NOT_DOCUMENTED
-    named = {name for page in (DOCS / "api").glob("*.md") for name in re.findall(r"^::: (\S+)$", page.read_text(), re.MULTILINE)}
+    packages = {
+        name for name in MODULES if name.count(".") == 1 and not name.rpartition(".")[2].startswith("_")
+    } - NOT_DOCUMENTED
+    named = {
+        name
+        for page in (DOCS / "api").glob("*.md")
+        for name in re.findall(r"^::: (\S+)$", page.read_text(), re.MULTILINE)
+    }
     assert named == packages
 
 
@@ -77,7 +98,9 @@ def test_formulas_of_pages_become_mathml() -> None:
     drawn = mathml.on_page_content(r'a <span class="arithmatex">\(x &lt; y^2\)</span> b <code>$x$</code>', page=page)
     assert re.fullmatch(r"a <math [^>]*>.*<msup><mi>y</mi><mn>2</mn></msup>.*</math> b <code>\$x\$</code>", drawn)
     notebook = types.SimpleNamespace(file=types.SimpleNamespace(src_uri="page.ipynb"))
-    drawn = mathml.on_page_content('<p>$R x$</p><pre>$HOME $x</pre><script src="https://host/x.js"></script>', page=notebook)
+    drawn = mathml.on_page_content(
+        '<p>$R x$</p><pre>$HOME $x</pre><script src="https://host/x.js"></script>', page=notebook
+    )
     assert drawn.count("<math") == 1
     assert "<pre>$HOME $x</pre>" in drawn
     assert "https://host" not in drawn
@@ -99,7 +122,11 @@ def test_pictures_have_a_script(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("architectures", "expressivity"):
         assert any(f"{name}.png" in script.read_text() for script in (ROOT / "benchmarks").rglob("*.py"))
     assert {image.name for image in (DOCS / "images").glob("*.png")} == made
-    shown = {image for page in [ROOT / "README.md", *DOCS.rglob("*.md")] for image in re.findall(r"images/([\w.]+\.png)", page.read_text())}
+    shown = {
+        image
+        for page in [ROOT / "README.md", *DOCS.rglob("*.md")]
+        for image in re.findall(r"images/([\w.]+\.png)", page.read_text())
+    }
     assert shown == made
     for name in ("layouts", "coupling", "representations"):
         assert isinstance(pictures.PICTURES[name](), type(plots.figure()))

@@ -11,7 +11,9 @@ import pytest
 
 import intertwine
 
-MODULES = sorted(module.name for module in pkgutil.walk_packages(intertwine.__path__, "intertwine.") if "__main__" not in module.name)
+MODULES = sorted(
+    module.name for module in pkgutil.walk_packages(intertwine.__path__, "intertwine.") if "__main__" not in module.name
+)
 PACKAGES = [name for name in MODULES if name.count(".") == 1]
 
 
@@ -21,7 +23,9 @@ def test_every_public_name_exists_and_has_a_docstring(name: str) -> None:
     public = getattr(package, "__all__", None)
     if public is None:
         pytest.skip("no __all__: not a package with a public face")
-    assert list(public) == sorted(public, key=lambda word: (not word.isupper(), not word[0].isupper(), word)), "__all__ is not sorted"
+    assert list(public) == sorted(public, key=lambda word: (not word.isupper(), not word[0].isupper(), word)), (
+        "__all__ is not sorted"
+    )
     for word in public:
         thing = getattr(package, word)
         if inspect.isclass(thing) or inspect.isfunction(thing):

@@ -103,7 +103,11 @@ class Classifier(nn.Module):
         assert isinstance(irreps, Irreps)
         self.irreps = irreps
         width = irreps.dim if read == "all" else irreps.count("0e") + irreps.count("0o")
-        self.head = nn.Linear(width, 2) if read == "all" else nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 2))
+        self.head = (
+            nn.Linear(width, 2)
+            if read == "all"
+            else nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 2))
+        )
 
     def pooled(self, graph) -> Tensor:
         f = self.model(graph)
@@ -127,7 +131,9 @@ def difference(values: Tensor) -> float:
     return float((values[0] - values[1]).abs().max() / values.abs().max().clamp(min=1e-300))
 
 
-def separation(name: str, question: Question, extra: Mapping[str, Any], pair: Pair, scales: tuple[float, ...] = (1.0, 3.0)) -> float:
+def separation(
+    name: str, question: Question, extra: Mapping[str, Any], pair: Pair, scales: tuple[float, ...] = (1.0, 3.0)
+) -> float:
     """How far the pooled features of the two graphs are apart at random weights, relatively, in double precision.
 
     They are analytic functions of the weights almost everywhere: where they agree at random weights they agree at all weights. Large
@@ -143,7 +149,9 @@ def separation(name: str, question: Question, extra: Mapping[str, Any], pair: Pa
     return max(x for x in found if math.isfinite(x))
 
 
-def learn(name: str, question: Question, extra: Mapping[str, Any], pair: Pair, seed: int, possible: bool = True) -> dict[str, float]:
+def learn(
+    name: str, question: Question, extra: Mapping[str, Any], pair: Pair, seed: int, possible: bool = True
+) -> dict[str, float]:
     """Train as the protocol does: both graphs are training set and test set; the result is that of the best epoch.
 
     Both graphs are in one batch, and there are two steps an epoch, as many as with batches of one. Training ends when both are right,

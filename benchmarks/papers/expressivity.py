@@ -43,13 +43,23 @@ def measured(row: Row, cell: Cell, seeds: Sequence[int]) -> dict[str, Any]:
     torch.set_num_threads(1)
     start, question = time.perf_counter(), cell.question()
     apart = separation(row.model, question, row.extra, cell.pair(0))
-    runs = {str(seed): learn(row.model, question, row.extra, cell.pair(seed), seed, possible=apart > SAME) for seed in seeds}
+    runs = {
+        str(seed): learn(row.model, question, row.extra, cell.pair(seed), seed, possible=apart > SAME) for seed in seeds
+    }
     layers = None
     if cell.kind == "body":
         deeper = (question._replace(layers=n) for n in (1, 2, 3))
-        layers = next((one.layers for one in deeper if separation(row.model, one, row.extra, cell.pair(0)) > SAME), None)
+        layers = next(
+            (one.layers for one in deeper if separation(row.model, one, row.extra, cell.pair(0)) > SAME), None
+        )
     weights = sum(p.numel() for p in build(row.model, question, row.extra).parameters())
-    return {"separation": apart, "layers": layers, "weights": weights, "runs": runs, "seconds": time.perf_counter() - start}
+    return {
+        "separation": apart,
+        "layers": layers,
+        "weights": weights,
+        "runs": runs,
+        "seconds": time.perf_counter() - start,
+    }
 
 
 def missing(done: Mapping[str, Any], row: Row, cell: Cell, seeds: int) -> list[int]:
@@ -60,7 +70,9 @@ def missing(done: Mapping[str, Any], row: Row, cell: Cell, seeds: int) -> list[i
 def keep(results: dict[str, Any], row: Row, cell: Cell, found: Mapping[str, Any]) -> None:
     """Add to the results, and write them."""
     place = results.setdefault(row.name, {}).setdefault(str(cell), {"runs": {}})
-    place.update({key: value for key, value in found.items() if key != "runs"} | {"runs": place["runs"] | found["runs"]})
+    place.update(
+        {key: value for key, value in found.items() if key != "runs"} | {"runs": place["runs"] | found["runs"]}
+    )
     protocol = {"rate": RATE, "epochs": EPOCHS, "cutoff": CUTOFF, "lengths divided by": UNIT}
     write("expressivity", {"protocol": protocol, "results": results})
 

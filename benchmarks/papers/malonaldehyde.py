@@ -27,7 +27,11 @@ from measure import DOCS, RESULTS, insert, markdown, table, write
 from intertwine.training import read_config, train
 
 ROOT = Path(__file__).resolve().parents[2]
-RUNS, DATA, FILE = ROOT / "runs" / "malonaldehyde", ROOT.parent / "shared" / "data" / "rmd17", RESULTS / "malonaldehyde.json"
+RUNS, DATA, FILE = (
+    ROOT / "runs" / "malonaldehyde",
+    ROOT.parent / "shared" / "data" / "rmd17",
+    RESULTS / "malonaldehyde.json",
+)
 ARMS = ("from scratch", "from ethanol")
 
 

@@ -50,7 +50,12 @@ CONTESTANTS: dict[str, tuple[dict[str, Any], float, float, float | None]] = {
     "tensor_field": ({"width": 32, "layers": 4, "lmax": 1}, 1e-3, 0.2, 0.0155),
     "se3_transformer": ({"width": 16, "layers": 4, "lmax": 1}, 3e-3, 10.0, 0.0244),
     "segnn": ({"preset": "particles", "width": 16}, 7e-3, 0.2, 0.0043),
-    "nequip": ({"width": 16, "layers": 4, "lmax": 1, "parity": False, "attributes": 8, "cutoff": FAR, "radial_size": 32}, 5e-3, 0.2, None),
+    "nequip": (
+        {"width": 16, "layers": 4, "lmax": 1, "parity": False, "attributes": 8, "cutoff": FAR, "radial_size": 32},
+        5e-3,
+        0.2,
+        None,
+    ),
 }
 
 
@@ -148,7 +153,11 @@ def main() -> None:
         supervise(folders, chosen.epochs, chosen.seed, chosen.jobs)
     if chosen.row:
         return
-    rows = {name: json.loads((folder / "row.json").read_text()) for name, folder in folders.items() if (folder / "row.json").exists()}
+    rows = {
+        name: json.loads((folder / "row.json").read_text())
+        for name, folder in folders.items()
+        if (folder / "row.json").exists()
+    }
     if FILE.exists():
         rows = {**json.loads(FILE.read_text())["rows"], **rows}
     document = {"seed": chosen.seed, "rows": {name: rows[name] for name in CONTESTANTS if name in rows}}
@@ -164,13 +173,28 @@ def supervise(folders: dict[str, Path], epochs: int, seed: int, jobs: int) -> No
         while waiting or running:
             while waiting and len(running) < jobs:
                 name = waiting.pop(0)
-                command = [sys.executable, __file__, "--only", name, "--epochs", str(epochs), "--seed", str(seed), "--row"]
-                running[name] = subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL)
+                command = [
+                    sys.executable,
+                    __file__,
+                    "--only",
+                    name,
+                    "--epochs",
+                    str(epochs),
+                    "--seed",
+                    str(seed),
+                    "--row",
+                ]
+                running[name] = subprocess.Popen(
+                    command, env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL
+                )
             for name, process in list(running.items()):
                 if process.poll() is not None:
                     del running[name]
                     if process.returncode:
-                        print(f"{name} ended with exit code {process.returncode}; run it alone to see why", file=sys.stderr)
+                        print(
+                            f"{name} ended with exit code {process.returncode}; run it alone to see why",
+                            file=sys.stderr,
+                        )
             advance(sum(len(history(folder)) for folder in folders.values()))
             time.sleep(2)
 

@@ -33,7 +33,9 @@ FITTED = {
     "x + mean(v) + t (v - mean(v))": ("vm", "d"),
     "x + t v + s (x - centroid) + u mean(v)": ("v", "c", "vm"),
 }
-PUBLISHED = {"x": 0.2716, "x + 1.0 v": 0.1089, "x + t v": 0.0841} | dict.fromkeys(("x + t v + s (x - centroid)", "a x + t v"), 0.0689)
+PUBLISHED = {"x": 0.2716, "x + 1.0 v": 0.1089, "x + t v": 0.0841} | dict.fromkeys(
+    ("x + t v + s (x - centroid)", "a x + t v"), 0.0689
+)
 
 
 def features(x: Tensor, v: Tensor, q: Tensor) -> dict[str, Tensor]:
@@ -54,7 +56,10 @@ def score(prediction: Tensor, target: Tensor) -> tuple[float, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--test", type=int, default=20_000, help="trajectories of the large test set, whose first 2,000 are the standard one"
+        "--test",
+        type=int,
+        default=20_000,
+        help="trajectories of the large test set, whose first 2,000 are the standard one",
     )
     parser.add_argument("--seed", type=int, default=43)
     arguments = parser.parse_args()
@@ -76,7 +81,13 @@ def main() -> None:
         distance = None if published is None else (small[0] - published) / small[1]
         figures = {"mse": small[0], "se": small[1], "mse_large": large[0], "se_large": large[1]}
         rows.append(
-            {"baseline": name, "coefficients": coefficients.tolist(), **figures, "published": published, "distance_in_se": distance}
+            {
+                "baseline": name,
+                "coefficients": coefficients.tolist(),
+                **figures,
+                "published": published,
+                "distance_in_se": distance,
+            }
         )
         known = "" if published is None else f"{published:.4f}  ({distance:+.1f} s.e.)"
         fit = ", ".join(f"{c:.3f}" for c in coefficients.tolist())
@@ -86,14 +97,20 @@ def main() -> None:
     for name, t in FIXED.items():
         add(name, ("v",), torch.tensor([t], dtype=x.dtype))
     for name, names in FITTED.items():
-        known = train["vm"] if names == ("vm", "d") else 0  # momentum is conserved: the mean velocity's coefficient is 1, not fitted
+        known = (
+            train["vm"] if names == ("vm", "d") else 0
+        )  # momentum is conserved: the mean velocity's coefficient is 1, not fitted
         fitted = names[1:] if names == ("vm", "d") else names
         matrix = torch.stack([train[n].flatten() for n in fitted], dim=1)
         solution = torch.linalg.lstsq(matrix, (y - x - known).reshape(-1, 1)).solution[:, 0]
         add(name, names, torch.cat([torch.ones(len(names) - len(fitted), dtype=x.dtype), solution]))
     RESULTS.mkdir(parents=True, exist_ok=True)
     path = RESULTS / "nbody_baselines.json"
-    path.write_text(json.dumps({"seed": arguments.seed, "train": 3000, "test": 2000, "test_large": len(x_test), "rows": rows}, indent=1))
+    path.write_text(
+        json.dumps(
+            {"seed": arguments.seed, "train": 3000, "test": 2000, "test_large": len(x_test), "rows": rows}, indent=1
+        )
+    )
     print(f"wrote {path}")
 
 

@@ -112,7 +112,10 @@ def congruent(pair: Pair, proper: bool) -> bool:
 def neighbourhoods(pair: Pair) -> tuple[list, list]:
     """Of each node of the two graphs the scalar products of the vectors to its neighbours: what one hop sees."""
     near = [[*pair.edges[1, pair.edges[0] == i], *pair.edges[0, pair.edges[1] == i]] for i in range(len(pair.first))]
-    return tuple([_products(x[near[i]] - x[i], list(range(len(near[i]))), False) for i in range(len(x))] for x in (pair.first, pair.second))  # type: ignore[return-value]
+    return tuple(
+        [_products(x[near[i]] - x[i], list(range(len(near[i]))), False) for i in range(len(x))]
+        for x in (pair.first, pair.second)
+    )  # type: ignore[return-value]
 
 
 def _sets(vectors: NDArray[np.float64], size: int, handed: bool) -> Iterator[tuple[float, ...]]:

@@ -35,7 +35,9 @@ class PlainGNN(Backbone):
         super().__init__()
         self.edge_inputs, self.irreps_out = tuple(edge_inputs), Irreps("1o")
         self.embedding = nn.Linear(6, width)
-        self.messages = nn.ModuleList(MLP([2 * width + len(self.edge_inputs), width, width], last=True) for _ in range(layers))
+        self.messages = nn.ModuleList(
+            MLP([2 * width + len(self.edge_inputs), width, width], last=True) for _ in range(layers)
+        )
         self.updates = nn.ModuleList(MLP([2 * width, width, width]) for _ in range(layers))
         self.out = MLP([width, width, 3])
 
@@ -80,7 +82,11 @@ class RadialField(Backbone):
         u, speed = torch.zeros_like(graph.pos), safe.norm(graph.vel, keepdim=True)
         for field, gate in zip(self.fields, self.speeds):
             away = u[target] - u[source] - x_ij
-            move = away / (safe.norm(away, keepdim=True) + 1) * field(torch.cat([safe.norm(away, keepdim=True), a], dim=-1)).tanh()
+            move = (
+                away
+                / (safe.norm(away, keepdim=True) + 1)
+                * field(torch.cat([safe.norm(away, keepdim=True), a], dim=-1)).tanh()
+            )
             u = u + segment.mean(move, target, len(u)) + gate(speed) * graph.vel
         return u
 

@@ -69,7 +69,13 @@ def cells(row: Row) -> list[Cell]:
     """The tests that a line takes part in: directions only where the model has some, other correlations only in the test of body order."""
     if row.extra:
         return BODIES
-    orders = [l for l in ORDERS if l <= LARGEST.get(row.model, l)] if steerable(row.model) else [1] if vectors(row.model) else []
+    orders = (
+        [l for l in ORDERS if l <= LARGEST.get(row.model, l)]
+        if steerable(row.model)
+        else [1]
+        if vectors(row.model)
+        else []
+    )
     return [*CHAIN, *BODIES, *(cell for cell in TURNED if cell.order in orders)]
 
 

@@ -46,7 +46,9 @@ def disagreements(results: Mapping[str, Any], wanted: Sequence[Row]) -> list[str
         for cell in cells(row):
             kept, theory = results.get(row.name, {}).get(str(cell)), expected(row, cell)
             if kept is not None and theory is not None and (kept["separation"] > SAME) != theory:
-                found.append(f"{row.name}, {cell}: theory says {'yes' if theory else 'no'}, features differ by {kept['separation']:.0e}")
+                found.append(
+                    f"{row.name}, {cell}: theory says {'yes' if theory else 'no'}, features differ by {kept['separation']:.0e}"
+                )
         layers = [results.get(row.name, {}).get(str(cell), {}).get("layers", "?") for cell in BODIES]
         if row.name in THEORY and "?" not in layers and tuple(layers) != THEORY[row.name].body:
             found.append(f"{row.name}: theory says {THEORY[row.name].body} layers, random weights {tuple(layers)}")
@@ -58,12 +60,18 @@ def page(document: Mapping[str, Any], wanted: Sequence[Row]) -> str:
     results, machine = document["results"], document["machine"]
     counts = [len(cell["runs"]) for row in results.values() for cell in row.values()]
     seeds = f"{min(counts)}" if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
-    first = [["model", *(f"chain, {n} layers" for n in LAYERS), *(str(cell.what) for cell in BODIES), "layers it takes"]]
-    first += [[row.name, *(_entry(results, row, cell) for cell in [*CHAIN, *BODIES]), _layers(results, row)] for row in wanted]
+    first = [
+        ["model", *(f"chain, {n} layers" for n in LAYERS), *(str(cell.what) for cell in BODIES), "layers it takes"]
+    ]
+    first += [
+        [row.name, *(_entry(results, row, cell) for cell in [*CHAIN, *BODIES]), _layers(results, row)] for row in wanted
+    ]
     second = [["model", "l", *(f"{fold}-fold" for fold in FOLDS)]]
     for row in wanted:
         for order in sorted({cell.order or 0 for cell in cells(row) if cell.kind == "turned"}):
-            second.append([row.name, str(order), *(_entry(results, row, Cell("turned", fold, order)) for fold in FOLDS)])
+            second.append(
+                [row.name, str(order), *(_entry(results, row, Cell("turned", fold, order)) for fold in FOLDS)]
+            )
     return "\n\n".join(
         [
             f"Accuracy in %, mean of {seeds} seeds; 50 is a guess. Beside it what theory says: yes, so many layers can tell the two "
@@ -117,7 +125,12 @@ def picture(document: Mapping[str, Any], wanted: Sequence[Row]) -> Any:
             axes.add_patch(plt.Rectangle((x, y), 0.94, 0.9, color=colour, linewidth=0))
             if value is not None and expected(row, cell):
                 axes.plot(x + 0.47, y + 0.45, "o", markersize=4, color="white" if value > 75 else "#c8553d")
-    starts = [0, len(CHAIN), len(CHAIN) + len(BODIES), *(len(CHAIN) + len(BODIES) + len(ORDERS) * k for k in range(1, len(FOLDS)))]
+    starts = [
+        0,
+        len(CHAIN),
+        len(CHAIN) + len(BODIES),
+        *(len(CHAIN) + len(BODIES) + len(ORDERS) * k for k in range(1, len(FOLDS))),
+    ]
     titles = ["chain of 4: layers", "star, one layer", *(f"{fold}-fold: l" for fold in FOLDS)]
     for start, title in zip(starts, titles, strict=True):
         axes.text(start, -1.15, title, fontsize=8.5, ha="left", va="bottom", weight="bold")
@@ -125,7 +138,13 @@ def picture(document: Mapping[str, Any], wanted: Sequence[Row]) -> Any:
     labels = [str(cell.what if cell.order is None else cell.order) for cell in columns]
     for x, label in enumerate(labels):
         axes.text(
-            x + 0.47, -0.12, label.replace("-body", ""), fontsize=8, ha="center", va="bottom", rotation=60 if label == "chiral" else 0
+            x + 0.47,
+            -0.12,
+            label.replace("-body", ""),
+            fontsize=8,
+            ha="center",
+            va="bottom",
+            rotation=60 if label == "chiral" else 0,
         )
     axes.set_yticks([y + 0.45 for y in range(len(wanted))], [row.name for row in wanted], fontsize=8.5)
     axes.set_xticks([])

@@ -34,31 +34,65 @@ THEORY = {
     "mpnn": Theory(None, NEVER, 0, "does not look at positions"),
     "schnet": Theory(None, NEVER, 0, "distances along edges, which are the same"),
     "invariant_mpnn": Theory(None, NEVER, 0, "distances along edges, which are the same"),
-    "dimenet": Theory(None, (1, 1, 1, None), 0, "for each edge a nonlinear function of the sum over its angles: many bodies, within a hop"),
-    "gemnet": Theory(None, (1, 1, 1, None), 0, "as DimeNet; a star has no torsions, those of a straight chain do not exist"),
+    "dimenet": Theory(
+        None,
+        (1, 1, 1, None),
+        0,
+        "for each edge a nonlinear function of the sum over its angles: many bodies, within a hop",
+    ),
+    "gemnet": Theory(
+        None, (1, 1, 1, None), 0, "as DimeNet; a star has no torsions, those of a straight chain do not exist"
+    ),
     "egnn": Theory(3, (2, 2, 2, None), 1, "the first layer sees distances; positions have moved in the second"),
     "scalar_vector": Theory(3, (2, 2, 2, None), 1, "vectors are sums in the first layer, arguments in the second"),
-    "painn": Theory(3, (1, 2, 2, None), 1, "products of summed vectors at the end of a layer: sums over pairs of neighbours"),
-    "gvp": Theory(3, (1, 2, 2, None), 1, "norms of summed vectors at the end of a layer: sums over pairs of neighbours"),
-    "eqgat": Theory(3, (1, 2, 2, 3), 1, "norms of summed vectors; cross products, from the second layer, see handedness in the third"),
-    "point_conv": Theory(1, (1, 1, 1, 1), "frame", "sees the frame of space: it would tell a graph from itself, turned"),
+    "painn": Theory(
+        3, (1, 2, 2, None), 1, "products of summed vectors at the end of a layer: sums over pairs of neighbours"
+    ),
+    "gvp": Theory(
+        3, (1, 2, 2, None), 1, "norms of summed vectors at the end of a layer: sums over pairs of neighbours"
+    ),
+    "eqgat": Theory(
+        3,
+        (1, 2, 2, 3),
+        1,
+        "norms of summed vectors; cross products, from the second layer, see handedness in the third",
+    ),
+    "point_conv": Theory(
+        1, (1, 1, 1, 1), "frame", "sees the frame of space: it would tell a graph from itself, turned"
+    ),
     "tensor_field": Theory(
         4,
         (2, 2, 2, None),
         "l",
         "linear in the neighbours; norms scale vectors, of which the next layer makes scalars",
     ),
-    "nequip": Theory(5, (2, 2, 2, None), "l", "linear in the neighbours, gated by scalars: one end has to reach the edge at the other"),
-    "se3_transformer": Theory(3, (2, 2, 2, None), "l", "features start as scalars; products of queries and keys from the second layer"),
-    "segnn": Theory(3, (1, 1, 1, 2), "l", "nodes know the mean of their harmonics before the first message, which is not linear"),
+    "nequip": Theory(
+        5,
+        (2, 2, 2, None),
+        "l",
+        "linear in the neighbours, gated by scalars: one end has to reach the edge at the other",
+    ),
+    "se3_transformer": Theory(
+        3, (2, 2, 2, None), "l", "features start as scalars; products of queries and keys from the second layer"
+    ),
+    "segnn": Theory(
+        3, (1, 1, 1, 2), "l", "nodes know the mean of their harmonics before the first message, which is not linear"
+    ),
     "esen": Theory(3, (1, 1, 1, 2), "l", "harmonics are summed before the first message, which is not linear"),
-    "cormorant": Theory(3, (2, 2, 3, 3), "even", "squares; scalars of a layer are those of the features before it; polygons: as MACE"),
+    "cormorant": Theory(
+        3, (2, 2, 3, 3), "even", "squares; scalars of a layer are those of the features before it; polygons: as MACE"
+    ),
     "mace": Theory(
-        3, (1, 1, 2, None), "even", "products of three neighbours; of one, for polygons: odd degrees of centre and corners cancel"
+        3,
+        (1, 1, 2, None),
+        "even",
+        "products of three neighbours; of one, for polygons: odd degrees of centre and corners cancel",
     ),
     "mace, correlation 1": Theory(None, (2, None, None, None), "l", "two bodies; linear"),
     "mace, correlation 2": Theory(None, (1, 2, 2, None), "l", "products of two neighbours"),
-    "mace, correlation 4": Theory(None, (1, 1, 1, 1), "l", "products of four neighbours; with harmonics to l = 3 pseudoscalars, too"),
+    "mace, correlation 4": Theory(
+        None, (1, 1, 1, 1), "l", "products of four neighbours; with harmonics to l = 3 pseudoscalars, too"
+    ),
     "local_frames": Theory(None, (1, 1, 1, None), 1, FRAMES),
     "invariant_point_attention": Theory(None, (1, 1, 1, None), 1, FRAMES),
 }

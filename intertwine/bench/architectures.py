@@ -28,7 +28,9 @@ COLUMNS = {
 }
 
 
-def architectures(names: Sequence[str] = tuple(MODELS), progress: Callable[[int], object] = lambda done: None) -> list[dict[str, Any]]:
+def architectures(
+    names: Sequence[str] = tuple(MODELS), progress: Callable[[int], object] = lambda done: None
+) -> list[dict[str, Any]]:
     """What each architecture is, and what it costs at its defaults on :func:`~intertwine.bench.cost.standard_graph`, in single precision.
 
     Args:

@@ -38,13 +38,19 @@ def in_child(*arguments: str, cache: Path | None = None) -> Any:
     Raises:
         DataError: the process failed.
     """
-    environment = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())} | ({"INTERTWINE_CACHE": str(cache)} if cache else {})
+    environment = (
+        os.environ
+        | {"OMP_NUM_THREADS": str(torch.get_num_threads())}
+        | ({"INTERTWINE_CACHE": str(cache)} if cache else {})
+    )
     command = [sys.executable, "-W", "ignore", "-m", "intertwine.bench.child", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=_TIME_LIMIT, check=False)
     if done.returncode:
         last = (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1]
         raise DataError(
-            f"a measurement failed: {last}", where=" ".join(arguments), remedy="close programs that take memory, and try again."
+            f"a measurement failed: {last}",
+            where=" ".join(arguments),
+            remedy="close programs that take memory, and try again.",
         )
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -92,7 +98,12 @@ def resident(edges: int, kind: str) -> dict[str, int] | None:
     before = _status("VmRSS")
     results = PASSES[kind](contestant)
     grown = _status("VmHWM") - before
-    given = [*contestant.leaves, problem.source, problem.destination, *([contestant.cotangent] if kind != "forward" else [])]
+    given = [
+        *contestant.leaves,
+        problem.source,
+        problem.destination,
+        *([contestant.cotangent] if kind != "forward" else []),
+    ]
     return {"inputs": sum(one.nbytes for one in given), "results": sum(one.nbytes for one in results), "grown": grown}
 
 

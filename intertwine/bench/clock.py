@@ -34,7 +34,10 @@ class Times(NamedTuple):
 
 
 def interleaved(
-    functions: Mapping[str, Callable[[], Any]], repeats: int = 21, warmup: int = 3, progress: Callable[[], object] | None = None
+    functions: Mapping[str, Callable[[], Any]],
+    repeats: int = 21,
+    warmup: int = 3,
+    progress: Callable[[], object] | None = None,
 ) -> Times:
     """Times of calls: one turn of each function, then the next round, each round in the opposite order of the last.
 

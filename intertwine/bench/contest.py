@@ -85,11 +85,16 @@ def agree(contestants: Mapping[str, Contestant], where: str) -> dict[str, float]
             continue
         kind = peer.passes[-1]
         pairs = zip(_comparable(ours, PASSES[kind](ours)), _comparable(peer, PASSES[kind](peer)))
-        shares = [(left - right).abs().max() / left.abs().max().clamp_min(torch.finfo(left.dtype).tiny) for left, right in pairs]
+        shares = [
+            (left - right).abs().max() / left.abs().max().clamp_min(torch.finfo(left.dtype).tiny)
+            for left, right in pairs
+        ]
         found[name] = float(torch.stack(shares).max())  # NaN, if there is one
         if not found[name] <= AGREEMENT:
             remedy = "report this: one of the two is wrong, and their times say nothing."
-            raise DataError(f"{name} and ours differ by {found[name]:.3g} of the largest value", where=where, remedy=remedy)
+            raise DataError(
+                f"{name} and ours differ by {found[name]:.3g} of the largest value", where=where, remedy=remedy
+            )
     return found
 
 

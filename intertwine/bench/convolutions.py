@@ -47,7 +47,9 @@ class Size:
         x, y, z = self.degrees
         one = Irreps([(1, (l, (-1) ** l)) for l in range(max(x, y) + 1)])
         found = [(i, j, ir) for i in range(x + 1) for j in range(y + 1) for ir in one[i].ir * one[j].ir]
-        return sorted(((i, j, ir) for i, j, ir in found if ir.l <= z and ir.p == (-1) ** ir.l), key=lambda path: path[2].l)
+        return sorted(
+            ((i, j, ir) for i, j, ir in found if ir.l <= z and ir.p == (-1) ** ir.l), key=lambda path: path[2].l
+        )
 
     @property
     def bytes(self) -> dict[str, int]:
@@ -55,7 +57,10 @@ class Size:
         x, y, z = (irreps.dim for irreps in self.irreps)
         w = self.channels * len(self.paths)
         nodes, edges = self.nodes * (x + z) * 4, self.edges * ((y + w) * 4 + 16)
-        return {"forward": nodes + edges, "forward + backward": 3 * (nodes + edges) - self.nodes * z * 4 - self.edges * 16}
+        return {
+            "forward": nodes + edges,
+            "forward + backward": 3 * (nodes + edges) - self.nodes * z * 4 - self.edges * 16,
+        }
 
     def product(self, kind: Callable[..., Any], **options: Any) -> Any:
         """The product by a class with the arguments of e3nn's ``TensorProduct``."""
@@ -94,7 +99,9 @@ class Problem:
         y = torch.randn(size.edges, right.dim, generator=generator)
         w = torch.randn(size.edges, size.channels * len(size.paths), generator=generator)
         each = size.nodes // size.graphs
-        first = torch.arange(size.edges) * size.graphs // max(size.edges, 1) * each  # node of the graph that an edge is in
+        first = (
+            torch.arange(size.edges) * size.graphs // max(size.edges, 1) * each
+        )  # node of the graph that an edge is in
         source, destination = first + torch.randint(each, (2, size.edges), generator=generator)
         return cls(size, x, y, w, cotangent, source, destination)
 
@@ -133,7 +140,9 @@ def e3nn(problem: Problem, *, compiled: bool = False) -> Contestant:
 
     if not compiled:
         return problem.contestant(convolve, "mul_ir")
-    return problem.contestant(torch.compile(convolve, dynamic=False), "mul_ir", passes=("forward", "forward + backward"))
+    return problem.contestant(
+        torch.compile(convolve, dynamic=False), "mul_ir", passes=("forward", "forward + backward")
+    )
 
 
 def cuequivariance(problem: Problem) -> Contestant:
@@ -159,7 +168,14 @@ def cuequivariance(problem: Problem) -> Contestant:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         product = cuet.ChannelWiseTensorProduct(
-            left, right, kept, layout=cue.ir_mul, shared_weights=False, internal_weights=False, dtype=torch.float32, method="naive"
+            left,
+            right,
+            kept,
+            layout=cue.ir_mul,
+            shared_weights=False,
+            internal_weights=False,
+            dtype=torch.float32,
+            method="naive",
         )
     ends = {"indices_1": problem.source, "indices_out": problem.destination, "size_out": problem.size.nodes}
     return problem.contestant(lambda x, y, w: product(x, y, w, **ends), "ir_mul")

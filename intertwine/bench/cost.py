@@ -28,7 +28,9 @@ def _convolution(plan: str, x: Tensor, y: Tensor, *rest: Any) -> int:
     total = 0
     for term in Channelwise.decode(plan).terms:
         pairs = len({(i, k) for i, _, k, _ in term.entries})
-        total += 2 * len(term.entries) * len(term.y) + term.x.mul * len(term.y) * (2 * pairs + 2 * term.z.dim * (term.w is not None))
+        total += 2 * len(term.entries) * len(term.y) + term.x.mul * len(term.y) * (
+            2 * pairs + 2 * term.z.dim * (term.w is not None)
+        )
     return total * len(y)
 
 
@@ -65,16 +67,22 @@ class Cost(TorchDispatchMode):
         given, made = (_tensors(tree) for tree in ((arguments, keywords), result))
         owners = {one.untyped_storage()._cdata for one in given}
         in_place = function._schema.name.endswith("_") or "out" in (keywords or {})
-        if made and (in_place or any(one.untyped_storage()._cdata not in owners for one in made)):  # a view moves nothing
+        if made and (
+            in_place or any(one.untyped_storage()._cdata not in owners for one in made)
+        ):  # a view moves nothing
             self.bytes += sum(one.numel() * one.element_size() for one in (*given, *made))
             self.flops += self._operations(function, arguments, keywords or {}, result, (*given, *made))
         return result
 
     @staticmethod
-    def _operations(function: Any, arguments: Any, keywords: Mapping[str, Any], result: Any, tensors: tuple[Tensor, ...]) -> int:
+    def _operations(
+        function: Any, arguments: Any, keywords: Mapping[str, Any], result: Any, tensors: tuple[Tensor, ...]
+    ) -> int:
         known = flop_counter.flop_registry.get(function.overloadpacket)
         if known is not None:
-            return int(known(*arguments, **{name: value for name, value in keywords.items() if name != "out"}, out_val=result))
+            return int(
+                known(*arguments, **{name: value for name, value in keywords.items() if name != "out"}, out_val=result)
+            )
         formula = FORMULAS.get(function._schema.name)
         return max(one.numel() for one in tensors) if formula is None else formula(*arguments, **keywords)
 

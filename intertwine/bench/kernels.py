@@ -75,7 +75,9 @@ def jobs(only: Collection[str] = PARTS, repeats: int = 5, compiled: Collection[s
     return [job for job in found if job.part in only]
 
 
-def measure(todo: Collection[Job], repeats: int, progress: Callable[[int], object] = lambda done: None) -> dict[str, Any]:
+def measure(
+    todo: Collection[Job], repeats: int, progress: Callable[[int], object] = lambda done: None
+) -> dict[str, Any]:
     """Run jobs, one after the other.
 
     Returns:
@@ -108,17 +110,26 @@ def _convolution(name: str, repeats: int, compiled: bool, tick: Tick) -> list[di
     rows = contest(peers(Problem.of(size), compiled=compiled), repeats, tick, where=f"size {name}")
     case = f"{name}: {size.edges:,} edges, {size.channels} channels, l {size.degrees[0]}x{size.degrees[1]}->{size.degrees[2]}"
     moved = size.bytes
-    return [{"part": name, "case": case, **row, **({"bytes": moved[row["pass"]]} if row["pass"] in moved else {})} for row in rows]
+    return [
+        {"part": name, "case": case, **row, **({"bytes": moved[row["pass"]]} if row["pass"] in moved else {})}
+        for row in rows
+    ]
 
 
 def _harmonics(l: int, repeats: int, tick: Tick) -> list[dict[str, Any]]:
     case = f"harmonics l <= {l}, {_VECTORS:,} vectors"
-    return [{"part": "harmonics", "case": case, **row} for row in contest(others.harmonics(_VECTORS, l), repeats, tick, where=case)]
+    return [
+        {"part": "harmonics", "case": case, **row}
+        for row in contest(others.harmonics(_VECTORS, l), repeats, tick, where=case)
+    ]
 
 
 def _contraction(repeats: int, tick: Tick) -> list[dict[str, Any]]:
     case = "symmetric contraction, 64 nodes, 128 channels, l <= 1, correlation 3"
-    return [{"part": "contraction", "case": case, **row} for row in contest(others.contraction(128, 1, 64), repeats, tick, where=case)]
+    return [
+        {"part": "contraction", "case": case, **row}
+        for row in contest(others.contraction(128, 1, 64), repeats, tick, where=case)
+    ]
 
 
 def _first_use(size: str, tick: Tick) -> list[dict[str, Any]]:
@@ -143,7 +154,9 @@ def _edges(edges: int, graphs: int | None, repeats: int, tick: Tick) -> list[dic
     found = peers(problem, compiled=False)
     contestants = found if edges <= _PEERS_TO else {OURS: found[OURS]}
     rows = contest(contestants, repeats, tick, passes=("forward", "forward + backward"), check=False)
-    return [{"part": "edges", "case": edges, "graphs": size.graphs, **row, "bytes": size.bytes[row["pass"]]} for row in rows]
+    return [
+        {"part": "edges", "case": edges, "graphs": size.graphs, **row, "bytes": size.bytes[row["pass"]]} for row in rows
+    ]
 
 
 def _memory(kind: str, tick: Tick) -> list[dict[str, Any]]:

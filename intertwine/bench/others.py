@@ -41,7 +41,9 @@ def harmonics(vectors: int, l: int) -> dict[str, Contestant]:
 
 def contraction(channels: int, l: int, nodes: int, out: int | None = None) -> dict[str, Contestant]:
     """MACE's symmetric contraction, degrees up to l to degrees up to ``out`` (l by default): ours, and mace-torch's with its weights."""
-    irreps, result = ("+".join(f"{channels}x{k}{'eo'[k % 2]}" for k in range(top + 1)) for top in (l, l if out is None else out))
+    irreps, result = (
+        "+".join(f"{channels}x{k}{'eo'[k % 2]}" for k in range(top + 1)) for top in (l, l if out is None else out)
+    )
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(nodes, channels, (l + 1) ** 2, generator=generator)
     species = torch.arange(nodes) % SPECIES
@@ -67,7 +69,9 @@ def contraction(channels: int, l: int, nodes: int, out: int | None = None) -> di
 
             theirs = Theirs(o3.Irreps(irreps), o3.Irreps(result), CORRELATION, num_elements=SPECIES).float()
         load_mace_contraction(layer, theirs.state_dict())
-        found["mace-torch"] = made(theirs, torch.nn.functional.one_hot(species, SPECIES).float(), x, _rows(cotangent, layer, back=True))
+        found["mace-torch"] = made(
+            theirs, torch.nn.functional.one_hot(species, SPECIES).float(), x, _rows(cotangent, layer, back=True)
+        )
     return found
 
 

@@ -94,13 +94,23 @@ def _edges(rows: Sequence[Mapping[str, Any]]) -> Grid:
         each = f"{1e6 * ours / row['case']:.0f}" if ours else ""
         share = f"{row['bandwidth']:.2f}" if ours else ""
         cells.append(
-            [f"{row['case']:,}", str(row["graphs"]), row["pass"], _ms(ours), each, *(_ms(row["ms"].get(name)) for name in present), share]
+            [
+                f"{row['case']:,}",
+                str(row["graphs"]),
+                row["pass"],
+                _ms(ours),
+                each,
+                *(_ms(row["ms"].get(name)) for name in present),
+                share,
+            ]
         )
     caption = (
         "As size A, 20 edges for each node, those of a graph in random order; ms. In one graph of a million edges rows that are read lie "
         "anywhere in gigabytes. Peers to 100,000 edges, since they hold ten times as much beside."
     )
-    return Grid("Time against edges", ["edges", "graphs", "pass", OURS, "ns an edge", *present, "of copy"], cells, caption)
+    return Grid(
+        "Time against edges", ["edges", "graphs", "pass", OURS, "ns an edge", *present, "of copy"], cells, caption
+    )
 
 
 def _memory(rows: Sequence[Mapping[str, Any]]) -> Grid:
@@ -116,7 +126,15 @@ def _memory(rows: Sequence[Mapping[str, Any]]) -> Grid:
 def _ms(value: int | float | None) -> str:
     if value is None:
         return ""
-    return f"{value:.3f}" if value < 0.1 else f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:,.0f}"
+    return (
+        f"{value:.3f}"
+        if value < 0.1
+        else f"{value:.2f}"
+        if value < 10
+        else f"{value:.1f}"
+        if value < 100
+        else f"{value:,.0f}"
+    )
 
 
 def _mega(value: int | float | None) -> str:

@@ -74,9 +74,17 @@ def dimenet(theirs: Any, authors: bool = True) -> DimeNet:
     pairs.append((ours.first.attributes.bias, theirs.emb.lin.bias))
     modules: Modules = [(ours.edge, theirs.emb.lin_rbf)]
     for a, b in zip(_any(ours.layers), theirs.interaction_blocks, strict=True):
-        modules += [(a.radial[0], b.lin_rbf1), (a.radial[1], b.lin_rbf2), (a.angular[0], b.lin_sbf1), (a.angular[1], b.lin_sbf2)]
+        modules += [
+            (a.radial[0], b.lin_rbf1),
+            (a.radial[1], b.lin_rbf2),
+            (a.angular[0], b.lin_sbf1),
+            (a.angular[1], b.lin_sbf2),
+        ]
         modules += [(a.own, b.lin_ji), (a.sent, b.lin_kj), (a.down, b.lin_down), (a.up, b.lin_up), (a.skip, b.lin)]
-        for mine, other in [*zip(a.before, b.layers_before_skip, strict=True), *zip(a.after, b.layers_after_skip, strict=True)]:
+        for mine, other in [
+            *zip(a.before, b.layers_before_skip, strict=True),
+            *zip(a.after, b.layers_after_skip, strict=True),
+        ]:
             modules += [(mine.layers[0], other.lin1), (mine.layers[1], other.lin2)]
     for a, b in zip(_any(ours.outputs), theirs.output_blocks, strict=True):
         modules += [(a.radial, b.lin_rbf), (a.up, b.lin_up), *zip(a.hidden.layers, b.lins, strict=True), (a.out, b.lin)]
@@ -92,7 +100,9 @@ def painn(theirs: Any) -> PaiNN:
     mixing, width, layers = theirs.mixing, theirs.n_atom_basis, theirs.n_interactions
     cutoff, smoothing, radial = float(theirs.cutoff), float(mixing[0].epsilon) ** 0.5, theirs.radial_basis.n_rbf
     options: dict[str, Any] = {"radial": "bessel", "cutoff_function": "cosine", "smoothing": smoothing}
-    ours = PaiNN(width, layers, cutoff, radial_size=radial, species=range(1, 100), **options).to(theirs.filter_net.weight.dtype)
+    ours = PaiNN(width, layers, cutoff, radial_size=radial, species=range(1, 100), **options).to(
+        theirs.filter_net.weight.dtype
+    )
     pairs: Pairs = [(_table(ours), theirs.embedding.weight[1:])]
     modules: Modules = []
     filters = zip(theirs.filter_net.weight.split(3 * width), theirs.filter_net.bias.split(3 * width), strict=True)
@@ -100,8 +110,14 @@ def painn(theirs: Any) -> PaiNN:
         (phi, phi_last), (net, net_last) = message.interatomic_context_net, update.intraatomic_context_net
         modules += [(a.phi.layers[0], phi)]
         columns = [weight * (cutoff / 2) ** 0.5, bias.unsqueeze(1)]
-        pairs += [(a.filter.weight, _swapped(torch.cat(columns, dim=1))), (a.mix.weight, update.mu_channel_mix.weight.roll(width, 0))]
-        pairs += [(a.a.layers[0].weight, net.weight), (a.a.layers[0].bias, net.bias + smoothing * net.weight[:, width:].sum(1))]
+        pairs += [
+            (a.filter.weight, _swapped(torch.cat(columns, dim=1))),
+            (a.mix.weight, update.mu_channel_mix.weight.roll(width, 0)),
+        ]
+        pairs += [
+            (a.a.layers[0].weight, net.weight),
+            (a.a.layers[0].bias, net.bias + smoothing * net.weight[:, width:].sum(1)),
+        ]
         for mine, other in ((a.phi.layers[1], phi_last), (a.a.layers[1], net_last)):
             pairs += [(mine.weight, _swapped(other.weight)), (mine.bias, _swapped(other.bias))]
     return _copied(ours, [*pairs, *_parameters(modules)])
@@ -122,7 +138,11 @@ def egnn(theirs: Any, neighbours: int) -> EGNN:
         nets = {"phi_e": (b.edge_mlp, True), "phi_h": (b.node_mlp, False), "phi_x": (b.coors_mlp[:-1], True)}
         for name, (net, last) in nets.items():
             linear = [part for part in net if isinstance(part, nn.Linear)]
-            setattr(a, name, MLP([linear[0].in_features, *(part.out_features for part in linear)], last=last).to(weight.dtype))
+            setattr(
+                a,
+                name,
+                MLP([linear[0].in_features, *(part.out_features for part in linear)], last=last).to(weight.dtype),
+            )
             modules += zip(getattr(a, name).layers, linear, strict=True)
         a.step = nn.Linear(b.coors_mlp[-1].in_features, 1, bias=False).to(weight.dtype)
         nn.init.zeros_(b.coors_mlp[-1].bias)

@@ -54,7 +54,9 @@ def gradient_across_graphs(trial: Trial) -> Findings:
     return worst.findings("no two graphs have the same fields")
 
 
-def _others_moved(trial: Trial, worst: Worst, batch: Graph, weights: dict[str, Tensor], others: Tensor, words: str) -> None:
+def _others_moved(
+    trial: Trial, worst: Worst, batch: Graph, weights: dict[str, Tensor], others: Tensor, words: str
+) -> None:
     """Same edges, so that every operation has the same shape and rounds alike."""
     connected = _connected(trial, batch)
     if isinstance(connected, str):
@@ -91,7 +93,10 @@ def edge_order(trial: Trial) -> Findings:
         graph.edge_index = graph.edge_index[:, order]
         for name, value in fields_at(graph, "edge").items():
             graph[name] = value[order]
-        expected = {name: value[order] if trial.quantities[name].level == "edge" else value for name, value in trial.outputs[k].items()}
+        expected = {
+            name: value[order] if trial.quantities[name].level == "edge" else value
+            for name, value in trial.outputs[k].items()
+        }
         worst.compare(trial.subject(graph), expected, f"{structure.name}, edges in random order")
     return worst.findings()
 
@@ -124,7 +129,11 @@ def _again(trial: Trial, count: int, words: str) -> Findings:
     for structure, reference in zip(trial.structures[:count], trial.outputs, strict=False):
         for name, value in trial.subject(structure.graph).items():
             equal = torch.equal(value.nan_to_num(), reference[name].nan_to_num())
-            worst.see(name, 0.0 if equal else max(trial.deviation(name, value, reference[name]), trial.eps), f"{structure.name}, {words}")
+            worst.see(
+                name,
+                0.0 if equal else max(trial.deviation(name, value, reference[name]), trial.eps),
+                f"{structure.name}, {words}",
+            )
     return worst.findings()
 
 
@@ -145,7 +154,9 @@ def _batchable(trial: Trial, mixed: bool = False) -> list[list[int]]:
     groups: dict[tuple[str, ...], list[int]] = {}
     for k, structure in enumerate(trial.structures):
         if structure.graph.num_nodes:
-            groups.setdefault(tuple(sorted({*structure.graph.to_dict()} - ({"cell", "pbc"} if mixed else set()))), []).append(k)
+            groups.setdefault(
+                tuple(sorted({*structure.graph.to_dict()} - ({"cell", "pbc"} if mixed else set()))), []
+            ).append(k)
     for group in groups.values():  # one graph makes a batch of two
         group += group if len(group) == 1 else []
     return list(groups.values())

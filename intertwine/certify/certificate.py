@@ -82,7 +82,9 @@ class Certificate:
     def summary(self) -> str:
         """One paragraph: the verdict, and what broke by how much, or what came closest to its bound."""
         measured = [
-            (line.error / line.bound, line) for line in self.lines if line.error is not None and line.bound and line.verdict == PASSED
+            (line.error / line.bound, line)
+            for line in self.lines
+            if line.error is not None and line.bound and line.verdict == PASSED
         ]
         dtypes = " and ".join(_distinct(line.dtype for line in self.lines if line.dtype))
         head = f"{self.subject}, {self.symmetry}, {len(self.lines)} lines on {self.graphs} graphs in {dtypes}"
@@ -155,7 +157,9 @@ class Certificate:
                 )
             return cls(data["subject"], data["symmetry"], data["graphs"], tuple(Line(**line) for line in data["lines"]))
         except (OSError, KeyError, TypeError, json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise DataError(f"no readable certificate: {error}", where=str(path), remedy="run `intertwine certify` again.") from error
+            raise DataError(
+                f"no readable certificate: {error}", where=str(path), remedy="run `intertwine certify` again."
+            ) from error
 
     def _failures(self) -> list[str]:
         """A sentence for each broken symmetry and each other failed test: its worst line."""
@@ -170,7 +174,10 @@ class Certificate:
         broken = [
             line
             for line in self.lines
-            if line.verdict == NOT_CLAIMED and line.error is not None and line.bound is not None and line.error > line.bound
+            if line.verdict == NOT_CLAIMED
+            and line.error is not None
+            and line.bound is not None
+            and line.error > line.bound
         ]
         names = _distinct(line.symmetry for line in broken)
         return [

@@ -48,7 +48,9 @@ def align(a: Float[Tensor, " n"], b: Float[Tensor, " n"]) -> Float[Tensor, "n n"
         axis[int(a.abs().argmin())] = 1.0
         middle = axis - (axis @ a) * a
         middle = middle / middle.norm()
-        return align(middle, b) @ align(a, middle) if float(middle @ b) >= -0.5 else align(-middle, b) @ align(a, -middle)
+        return (
+            align(middle, b) @ align(a, middle) if float(middle @ b) >= -0.5 else align(-middle, b) @ align(a, -middle)
+        )
     total = a + b
     return torch.eye(len(a), dtype=a.dtype) - torch.outer(total, total) / (1 + a @ b) + 2 * torch.outer(b, a)
 
@@ -62,7 +64,10 @@ def right_angles(n: int) -> list[Element]:
     elements = [Element("identity", Isometry.identity(n))]
     for a, b in itertools.combinations(range(n), 2):
         where = f"about {'xyz'[3 - a - b]}" if n == 3 else f"in the plane of axes {a + 1} and {b + 1}"
-        elements += [Element(f"{degrees} degrees {where}", rotation(turn(n, a, b, math.radians(degrees)))) for degrees in (90, 180)]
+        elements += [
+            Element(f"{degrees} degrees {where}", rotation(turn(n, a, b, math.radians(degrees))))
+            for degrees in (90, 180)
+        ]
     return elements
 
 
@@ -91,7 +96,9 @@ def tiny_rotations(n: int, generator: torch.Generator) -> list[Element]:
     elements = []
     for angle in TINY_ANGLES:
         frame = Isometry.random(n, generator=generator).rotation
-        elements.append(Element(f"{angle:.0e} radians about a random axis", rotation(frame @ turn(n, 0, 1, angle) @ frame.T)))
+        elements.append(
+            Element(f"{angle:.0e} radians about a random axis", rotation(frame @ turn(n, 0, 1, angle) @ frame.T))
+        )
     return elements
 
 
@@ -101,10 +108,15 @@ def reflections(n: int, generator: torch.Generator) -> list[Element]:
     for k in range(n):
         mirror = torch.eye(n, dtype=torch.float64)
         mirror[k, k] = -1
-        elements.append(Element(f"mirror {'xyz'[k] if n <= 3 else k + 1} -> -{'xyz'[k] if n <= 3 else k + 1}", rotation(mirror)))
+        elements.append(
+            Element(f"mirror {'xyz'[k] if n <= 3 else k + 1} -> -{'xyz'[k] if n <= 3 else k + 1}", rotation(mirror))
+        )
     if n % 2 == 1 and n > 1:
         elements.append(Element("inversion", rotation(-torch.eye(n, dtype=torch.float64))))
-    return elements + [Element(f"random improper rotation {k}", Isometry.random(n, generator=generator, improper=True)) for k in range(2)]
+    return elements + [
+        Element(f"random improper rotation {k}", Isometry.random(n, generator=generator, improper=True))
+        for k in range(2)
+    ]
 
 
 def translations(n: int, generator: torch.Generator) -> list[Element]:
@@ -116,9 +128,15 @@ def translations(n: int, generator: torch.Generator) -> list[Element]:
 
 def far_translations(n: int, generator: torch.Generator) -> list[Element]:
     """1e4 A along each axis and in a random direction: too far for the digits of single precision."""
-    return [Element(name, Isometry(torch.eye(n, dtype=torch.float64), snap(s))) for name, s in _shifts(n, FAR, generator).items()]
+    return [
+        Element(name, Isometry(torch.eye(n, dtype=torch.float64), snap(s)))
+        for name, s in _shifts(n, FAR, generator).items()
+    ]
 
 
 def _shifts(n: int, length: float, generator: torch.Generator) -> dict[str, Float[Tensor, " n"]]:
-    shifts = {f"by {length:g} A along {'xyz'[k] if n <= 3 else k + 1}": length * torch.eye(n, dtype=torch.float64)[k] for k in range(n)}
+    shifts = {
+        f"by {length:g} A along {'xyz'[k] if n <= 3 else k + 1}": length * torch.eye(n, dtype=torch.float64)[k]
+        for k in range(n)
+    }
     return shifts | {f"by {length:g} A in a random direction": length * random_direction(n, generator)}

@@ -51,7 +51,11 @@ def force_jacobian(trial: Trial) -> Findings:
         jacobian = torch.stack([v.flatten() for v in vectors]) @ torch.stack(columns).T
         skew = max(0.0, float((jacobian - jacobian.T).abs().max()) - 2 * noise)
         size = float(torch.stack(columns).norm(dim=1).max())
-        worst.see("forces", skew / size if size else skew, f"{structure.name}, Jacobian along {len(vectors)} random directions")
+        worst.see(
+            "forces",
+            skew / size if size else skew,
+            f"{structure.name}, Jacobian along {len(vectors)} random directions",
+        )
     return worst.findings()
 
 
@@ -63,7 +67,9 @@ def force_sum(trial: Trial) -> Findings:
     for structure, output in zip(trial.structures, trial.outputs, strict=True):
         total = output["forces"].to(torch.float64).sum(0).abs().max()
         worst.see(
-            "forces", float(total) / trial.size("forces") / max(1, structure.graph.num_nodes) ** 0.5, f"{structure.name}, sum of forces"
+            "forces",
+            float(total) / trial.size("forces") / max(1, structure.graph.num_nodes) ** 0.5,
+            f"{structure.name}, sum of forces",
         )
     return worst.findings()
 

@@ -30,9 +30,23 @@ def lattice_image(trial: Trial) -> Findings:
         if exact is not None:
             near, cells = trial.subject(exact), torch.zeros_like(exact.pos)
             cells[:, axis] = MOST_CELLS
-            _moved(trial, worst, exact, near, cells @ exact.cell[0], f"{structure.name}, {MOST_CELLS} lattice vectors further")
+            _moved(
+                trial,
+                worst,
+                exact,
+                near,
+                cells @ exact.cell[0],
+                f"{structure.name}, {MOST_CELLS} lattice vectors further",
+            )
             cells = torch.randint(-MOST_CELLS, MOST_CELLS + 1, cells.shape, generator=trial.generator) * exact.pbc
-            _moved(trial, worst, exact, near, cells.to(exact.cell) @ exact.cell[0], f"{structure.name}, every atom in a cell of its own")
+            _moved(
+                trial,
+                worst,
+                exact,
+                near,
+                cells.to(exact.cell) @ exact.cell[0],
+                f"{structure.name}, every atom in a cell of its own",
+            )
     return worst.findings("no periodic structure")
 
 
@@ -47,7 +61,9 @@ def _moved(trial: Trial, worst: Worst, graph: Graph, outputs: dict[str, Tensor],
     expected = {}
     for name, value in outputs.items():
         place = LEVELS[trial.quantities[name].level].place
-        expected[name] = value + (moved[place] - graph[place]) if trial.quantities[name].affine and place in graph else value
+        expected[name] = (
+            value + (moved[place] - graph[place]) if trial.quantities[name].affine and place in graph else value
+        )
     worst.compare(trial.subject(moved), expected, words)
 
 
@@ -65,7 +81,9 @@ def supercell(trial: Trial) -> Findings:
             if copies is not None:
                 expected[name] = torch.cat([value + copy * shift for copy in range(copies)])
         worst.compare(
-            trial.subject(_doubled(structure.graph, axis)), expected, f"{structure.name}, two cells along lattice vector {axis + 1}"
+            trial.subject(_doubled(structure.graph, axis)),
+            expected,
+            f"{structure.name}, two cells along lattice vector {axis + 1}",
         )
     return worst.findings("no periodic structure, or no output of nodes or points")
 

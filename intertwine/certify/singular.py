@@ -44,7 +44,12 @@ def single_atom(trial: Trial) -> Findings:
         if structure.graph.num_nodes > 1 and structure.graph.dimension:
             pos = torch.zeros_like(structure.graph.pos[:2])
             pos[1, 0] = FAR
-            _finite(trial, worst, subset(structure.graph, torch.tensor([0, 1]), pos), f"two atoms of {structure.name}, 100 A apart")
+            _finite(
+                trial,
+                worst,
+                subset(structure.graph, torch.tensor([0, 1]), pos),
+                f"two atoms of {structure.name}, 100 A apart",
+            )
     return worst.findings("no structure has an atom")
 
 

@@ -42,7 +42,10 @@ def _crossing(trial: Trial, slope: bool) -> Findings:
         frame = _directions(structure, trial.generator)
         for count in range(2, min(3, structure.graph.num_nodes) + 1):
             words = f"{count} atoms of {structure.name}, one crossing the cutoff at {cutoff:g} A"
-            distances = [cutoff + sign * STEP / part for part in (1, 2, 4) for sign in (-1, 1)] + [cutoff + APART, BONDED * cutoff]
+            distances = [cutoff + sign * STEP / part for part in (1, 2, 4) for sign in (-1, 1)] + [
+                cutoff + APART,
+                BONDED * cutoff,
+            ]
             values = [_values(trial, _arranged(structure, count, distance, frame), slope) for distance in distances]
             shift = torch.full_like(frame[0], BOND)
             elsewhere = _values(trial, _arranged(structure, count, cutoff + APART, frame, shift), slope)
@@ -54,7 +57,9 @@ def _crossing(trial: Trial, slope: bool) -> Findings:
                 one, half, quarter = (near[k] - near[k + 1] for k in (0, 2, 4))
                 size = (float(bonded.abs().max()) or 1.0) if slope else trial.size(name)
                 step, rest = (8 * quarter - 6 * half + one) / 3, near[1] - apart
-                if float((elsewhere[name] - apart).abs().max()) > BOUND * size:  # depends on where it is, which is another test's matter
+                if (
+                    float((elsewhere[name] - apart).abs().max()) > BOUND * size
+                ):  # depends on where it is, which is another test's matter
                     rest = torch.zeros_like(rest)
                 worst.see(name, max(float(x.abs().max()) for x in (step, rest)) / size, words)
     return worst.findings("no structure has two atoms")
@@ -90,7 +95,9 @@ def _weights(trial: Trial, graph: Graph, outputs: dict[str, Tensor]) -> dict[str
         weights[name] = torch.randn(rows, *value.shape[1:], generator=generator, dtype=torch.float64)
         if edges:
             weights[name] = weights[name][_by_pair(graph)]
-    return {name: weight for name, weight in weights.items() if "energy" not in outputs or name not in ("forces", "stress")}
+    return {
+        name: weight for name, weight in weights.items() if "energy" not in outputs or name not in ("forces", "stress")
+    }
 
 
 def _directions(structure: Structure, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -104,7 +111,9 @@ def _directions(structure: Structure, generator: torch.Generator) -> tuple[Tenso
     return u, math.cos(math.radians(110)) * u + math.sin(math.radians(110)) * w / w.norm()
 
 
-def _arranged(structure: Structure, count: int, distance: float, frame: tuple[Tensor, Tensor], shift: Tensor | None = None) -> Graph:
+def _arranged(
+    structure: Structure, count: int, distance: float, frame: tuple[Tensor, Tensor], shift: Tensor | None = None
+) -> Graph:
     """An atom at the origin (or at ``shift``), one at a distance, and perhaps one bonded to the first on the other side."""
     origin = torch.zeros_like(frame[0]) if shift is None else shift
     pos = torch.stack([origin, origin + distance * frame[0], origin + BOND * frame[1]])[:count]

@@ -32,9 +32,12 @@ def prepare(graphs: Sequence[Graph], generator: torch.Generator) -> list[Structu
     input's. Displaced copies are chiral and have no vector that vanishes by symmetry, which molecules at rest often have.
     """
     result = [Structure(f"graph {k} ({composition(graph)})", _settle(graph)) for k, graph in enumerate(graphs)]
-    larger = sorted((s for s in result if 4 <= s.graph.num_nodes <= 64 and s.graph.dimension), key=lambda s: -s.graph.num_nodes)[:2]
+    larger = sorted(
+        (s for s in result if 4 <= s.graph.num_nodes <= 64 and s.graph.dimension), key=lambda s: -s.graph.num_nodes
+    )[:2]
     return result + [
-        Structure(f"{s.name[:-1]}, displaced)", place(s.graph, s.graph.pos + JITTER * _normal(s.graph, generator))) for s in larger
+        Structure(f"{s.name[:-1]}, displaced)", place(s.graph, s.graph.pos + JITTER * _normal(s.graph, generator)))
+        for s in larger
     ]
 
 

@@ -47,7 +47,13 @@ class Subject:
         InputError: the module can't be copied.
     """
 
-    def __init__(self, function: Callable[[Graph], Any], quantities: dict[str, Quantity], dtype: torch.dtype, cutoff: float | None) -> None:
+    def __init__(
+        self,
+        function: Callable[[Graph], Any],
+        quantities: dict[str, Quantity],
+        dtype: torch.dtype,
+        cutoff: float | None,
+    ) -> None:
         self.function, self.dtype = function, dtype
         if isinstance(function, nn.Module):
             try:
@@ -72,10 +78,18 @@ class Subject:
         Raises:
             InputError: outputs that are not tensors of the declared shape.
         """
-        graph = self.connected(graph) if self.connects else graph if graph.get("edge_index") is not None else connect(graph, self.cutoff)
+        graph = (
+            self.connected(graph)
+            if self.connects
+            else graph
+            if graph.get("edge_index") is not None
+            else connect(graph, self.cutoff)
+        )
         result = self.function(graph)
         named = result if isinstance(result, Mapping) else {"output": result}
-        present = [name for name in self.quantities if name in named]  # a stress, say, is there for periodic graphs only
+        present = [
+            name for name in self.quantities if name in named
+        ]  # a stress, say, is there for periodic graphs only
         if not present:
             raise InputError(
                 f"none of {list(self.quantities)} returned; returned: {sorted(map(str, named))}",
@@ -88,7 +102,9 @@ class Subject:
         """The graph with edges, where an output is of those that are given."""
         return connect(graph, self.cutoff) if graph.get("edge_index") is None and of_edges(self.quantities) else graph
 
-    def gradient(self, graph: Graph, weights: Weights | Callable[[dict[str, Tensor]], Weights]) -> Float[Tensor, "nodes n"] | None:
+    def gradient(
+        self, graph: Graph, weights: Weights | Callable[[dict[str, Tensor]], Weights]
+    ) -> Float[Tensor, "nodes n"] | None:
         """Derivative of the sum of outputs, weighted, with respect to positions; None where autograd sees no path.
 
         ``weights`` is by name (an output that is not named does not count), or a function of the outputs that gives it.
@@ -145,11 +161,15 @@ class Subject:
         rows = LEVELS[level].rows(graph) if level else None
         if rows is not None and value.shape[0] != rows:
             what = f"{name} has {value.shape[0]} rows, expected one per {level}: {rows}"
-            raise InputError(what, where="outputs", remedy=f"return one row per {level}, or declare the level that it has.")
+            raise InputError(
+                what, where="outputs", remedy=f"return one row per {level}, or declare the level that it has."
+            )
         return value
 
 
-def declare(function: Callable[[Graph], Any], irreps_out: str | Representation | Mapping[str, Any] | None) -> dict[str, Quantity]:
+def declare(
+    function: Callable[[Graph], Any], irreps_out: str | Representation | Mapping[str, Any] | None
+) -> dict[str, Quantity]:
     """What a function says it returns: its ``outputs`` (a task), or else ``irreps_out``, given here or as its attribute.
 
     Args:

@@ -52,7 +52,9 @@ CHECKS: tuple[Check, ...] = (
     Check("determinism", "", batching.determinism),
     Check("value at the cutoff", "", smoothness.value_at_cutoff, double=True, outputs=("",)),
     Check("slope at the cutoff", "", smoothness.slope_at_cutoff, double=True, outputs=("",)),
-    Check("forces against differences", "", forces.forces_against_differences, double=True, outputs=("energy", "forces")),
+    Check(
+        "forces against differences", "", forces.forces_against_differences, double=True, outputs=("energy", "forces")
+    ),
     Check("symmetry of the force Jacobian", "", forces.force_jacobian, double=True, outputs=("forces",)),
     Check("sum of forces", "", forces.force_sum, follows="translation"),
     Check("torque", "", forces.torque, follows="rotation"),
@@ -115,7 +117,10 @@ def certify(
     structures = prepare([graph for graph in graphs if graph.num_nodes], torch.Generator().manual_seed(seed))
     if of_edges(quantities):
         reach = getattr(function, "cutoff", cutoff)
-        structures = [s if s.graph.get("edge_index") is not None else s._replace(graph=connect(s.graph, reach)) for s in structures]
+        structures = [
+            s if s.graph.get("edge_index") is not None else s._replace(graph=connect(s.graph, reach))
+            for s in structures
+        ]
     lines: list[Line] = []
     missing = set(dtypes)
     for place, dtype in enumerate(dtypes):
@@ -126,10 +131,14 @@ def certify(
             missing.discard(dtype)
             counts = (min(rotations, 2), 1) if quick else (rotations, 2)
             exact = _exact(function, subject, usable, cutoff)
-            trial = Trial(subject, usable, torch.Generator().manual_seed(seed + 1), (bounds or {}).get(dtype), *counts, exact)
+            trial = Trial(
+                subject, usable, torch.Generator().manual_seed(seed + 1), (bounds or {}).get(dtype), *counts, exact
+            )
             lines += _run(trial, claimed, progress, place * len(CHECKS), len(dtypes) * len(CHECKS))
     if torch.float64 in missing or torch.float64 not in dtypes:
-        lines += _unproven(Subject(function, quantities, torch.float64, cutoff), structures, asked=torch.float64 in missing)
+        lines += _unproven(
+            Subject(function, quantities, torch.float64, cutoff), structures, asked=torch.float64 in missing
+        )
     if not any(line.verdict == PASSED for line in lines):  # nothing ran at all: what was skipped is a failure
         lines = [_failed(line) if line.test == "runs" else line for line in lines]
     return Certificate(name_of(function), symmetry, len(graphs), tuple(lines))
@@ -174,7 +183,9 @@ def _usable(subject: Subject, structures: list[Structure], other: bool) -> tuple
     A named error leaves a structure out; any other is a failure, unless a lower precision is not supported at all.
     """
     taken, reasons, named = set(), {}, set()
-    for k, structure in sorted(enumerate(structures), key=lambda item: -item[1].graph.num_nodes):  # levels show on the largest
+    for k, structure in sorted(
+        enumerate(structures), key=lambda item: -item[1].graph.num_nodes
+    ):  # levels show on the largest
         try:
             graph = structure.graph.cast(subject.dtype)
             subject.learn_levels(graph)
@@ -192,7 +203,9 @@ def _usable(subject: Subject, structures: list[Structure], other: bool) -> tuple
     grouped: dict[str, list[str]] = {}
     for name, reason in reasons.items():
         grouped.setdefault(reason, []).append(name)
-    harmless = set(grouped) if not usable and other and subject.dtype != torch.float64 else named if usable or other else set()
+    harmless = (
+        set(grouped) if not usable and other and subject.dtype != torch.float64 else named if usable or other else set()
+    )
     return usable, [
         Line(
             "runs", "", "", dtype, None, None, SKIPPED if reason in harmless else FAILED,
@@ -207,7 +220,9 @@ def _unproven(subject: Subject, structures: list[Structure], asked: bool) -> lis
     has = {*subject.quantities, *([""] if subject.cutoff is not None else [])}
     if not any(periodic(s.graph) for s in structures):
         has.discard("stress")
-    verdict, why = (FAILED, "the function does not run in it") if asked else (SKIPPED, "which is not among the precisions tried")
+    verdict, why = (
+        (FAILED, "the function does not run in it") if asked else (SKIPPED, "which is not among the precisions tried")
+    )
     lines = []
     for check in CHECKS:
         if check.double and set(check.outputs) <= has:
@@ -215,7 +230,9 @@ def _unproven(subject: Subject, structures: list[Structure], asked: bool) -> lis
     return lines
 
 
-def _exact(function: Callable[[Graph], Any], subject: Subject, structures: list[Structure], cutoff: float | None) -> Subject | None:
+def _exact(
+    function: Callable[[Graph], Any], subject: Subject, structures: list[Structure], cutoff: float | None
+) -> Subject | None:
     """The function in float64 beside a subject of lower precision, if it works there."""
     if subject.dtype == torch.float64:
         return None
@@ -241,7 +258,9 @@ def _run(trial: Trial, claimed: tuple[str, ...], progress: Progress | None, done
             continue
         for output, found in findings.items():
             verdict = NOT_CLAIMED if bad == NOT_CLAIMED else PASSED if found.error <= found.bound else FAILED
-            lines.append(Line(check.name, check.symmetry, output, dtype, found.error, found.bound, verdict, found.worst))
+            lines.append(
+                Line(check.name, check.symmetry, output, dtype, found.error, found.bound, verdict, found.worst)
+            )
     for output in trial.zero():
         lines.append(Line("runs", "", output, dtype, 0.0, None, PASSED, ZERO))
     if progress is not None:

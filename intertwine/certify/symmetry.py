@@ -35,12 +35,16 @@ def claims(symmetry: str, dimension: int) -> tuple[str, ...]:
     match = re.fullmatch(r"\s*(SE|SO|E|O|T|S)\s*\(\s*(n|\d+)\s*\)\s*", symmetry)
     if match is None:
         raise InputError(
-            f"unknown symmetry {symmetry!r}", where="symmetry", remedy="write E(3), SE(3), O(3), SO(3), T(3), S(n), or n for any dimension."
+            f"unknown symmetry {symmetry!r}",
+            where="symmetry",
+            remedy="write E(3), SE(3), O(3), SO(3), T(3), S(n), or n for any dimension.",
         )
     group, n = match.groups()
     if group != "S" and n != "n" and int(n) != dimension:
         raise InputError(
-            f"{symmetry} on graphs of dimension {dimension}", where="symmetry", remedy=f"write {group}({dimension}) or {group}(n)."
+            f"{symmetry} on graphs of dimension {dimension}",
+            where="symmetry",
+            remedy=f"write {group}({dimension}) or {group}(n).",
         )
     return GROUPS[group]
 
@@ -91,8 +95,12 @@ def translations(trial: Trial) -> Findings:
             graph = trial.exactly(k)
             if graph is None:
                 continue
-            expected = {name: transform(trial, name, element.isometry, value) for name, value in trial.subject(graph).items()}
-            worst.compare(trial.subject(act(element.isometry, graph)), expected, f"{trial.structures[k].name}, {element.name}")
+            expected = {
+                name: transform(trial, name, element.isometry, value) for name, value in trial.subject(graph).items()
+            }
+            worst.compare(
+                trial.subject(act(element.isometry, graph)), expected, f"{trial.structures[k].name}, {element.name}"
+            )
     return worst.findings("no such element in this dimension")
 
 
@@ -101,7 +109,10 @@ def permutations(trial: Trial) -> Findings:
     worst = Worst(trial)
     for structure, reference in zip(trial.structures, trial.outputs, strict=True):
         n = structure.graph.num_nodes
-        orders = {"nodes backwards": torch.arange(n).flip(0), "nodes in random order": torch.randperm(n, generator=trial.generator)}
+        orders = {
+            "nodes backwards": torch.arange(n).flip(0),
+            "nodes in random order": torch.randperm(n, generator=trial.generator),
+        }
         for words, order in orders.items() if n > 1 else ():
             expected = listed_anew(trial, order, structure.graph, reference)
             worst.compare(trial.subject(permute(order, structure.graph)), expected, f"{structure.name}, {words}")

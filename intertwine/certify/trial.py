@@ -63,14 +63,22 @@ class Trial:
         spread: int,
         exact: Subject | None = None,
     ) -> None:
-        self.subject, self.generator, self.rotations, self.spread, self.exact = subject, generator, rotations, spread, exact
+        self.subject, self.generator, self.rotations, self.spread, self.exact = (
+            subject,
+            generator,
+            rotations,
+            spread,
+            exact,
+        )
         self.eps = torch.finfo(subject.dtype).eps
         self.bound = bound if bound is not None else BOUNDS.get(subject.dtype, 40 * self.eps)
         self.structures = [Structure(s.name, s.graph.cast(subject.dtype)) for s in structures]
         self.outputs = [subject(s.graph) for s in self.structures]
         self.references = [exact(s.graph.double()) for s in self.structures] if exact is not None else []
         self.keeps_points = self._keeps_points()
-        self.paths: dict[int, list[tuple[Tensor, Path]]] = {}  # by structure: random directions, made once for all tests of forces
+        self.paths: dict[
+            int, list[tuple[Tensor, Path]]
+        ] = {}  # by structure: random directions, made once for all tests of forces
         self.quantities = subject.quantities
         self.sizes = {name: self._sizes(name) for name in self.quantities}
         self.peaks = {name: self._peaks(name) for name in self.quantities}
@@ -87,7 +95,11 @@ class Trial:
         times the stated bound are allowed: an error made in float32 alone is such a loss, too.
         """
         noise = self.noise[name]
-        return max(self.bound, min(NOISE * noise, MOST_ALLOWED * self.bound)) if error > self.bound and noise < float("inf") else self.bound
+        return (
+            max(self.bound, min(NOISE * noise, MOST_ALLOWED * self.bound))
+            if error > self.bound and noise < float("inf")
+            else self.bound
+        )
 
     def deviation(self, name: str, got: Tensor, expected: Tensor, *, peak: bool = False) -> float:
         r""":math:`\max |got - expected| / \mathrm{rms}(f)` over the parts of the representation, infinite if not finite.
@@ -102,8 +114,12 @@ class Trial:
         if not bool(torch.isfinite(got).all()):
             return float("inf")
         excess = ((got - expected).abs() - rounding * expected.abs()).clamp(min=0)
-        parts = zip(_parts(self.quantities[name].representation), (self.peaks if peak else self.sizes)[name], strict=True)
-        return max((float(excess[..., part].max()) / size for part, size in parts if excess[..., part].numel()), default=0.0)
+        parts = zip(
+            _parts(self.quantities[name].representation), (self.peaks if peak else self.sizes)[name], strict=True
+        )
+        return max(
+            (float(excess[..., part].max()) / size for part, size in parts if excess[..., part].numel()), default=0.0
+        )
 
     def rounding(self, k: int, g: Isometry, moved: Graph) -> dict[str, Tensor]:
         r"""What the rounding of :math:`g x` to the subject's precision does to the outputs of structure k, in its own frame.
@@ -114,7 +130,9 @@ class Trial:
         if self.exact is None:
             return {}
         nearby = self.exact(act(g.inverse(), moved.double()))
-        return {name: nearby[name].to(torch.float64) - value.to(torch.float64) for name, value in self.references[k].items()}
+        return {
+            name: nearby[name].to(torch.float64) - value.to(torch.float64) for name, value in self.references[k].items()
+        }
 
     def exactly(self, k: int) -> Graph | None:
         """Structure k with points of space in float64, which holds their digits anywhere, and all else in the subject's precision; None
@@ -133,7 +151,11 @@ class Trial:
 
     def zero(self) -> list[str]:
         """Outputs that are zero in every component of every structure."""
-        return [name for name in self.quantities if not any(bool((out[name] != 0).any()) for out in self.outputs if name in out)]
+        return [
+            name
+            for name in self.quantities
+            if not any(bool((out[name] != 0).any()) for out in self.outputs if name in out)
+        ]
 
     def _sizes(self, name: str) -> list[float]:
         """The size of each part of an output; 1 for an output that is zero everywhere."""
@@ -144,7 +166,9 @@ class Trial:
         values = [output[name] for output in self.outputs if name in output]
         whole = _rms(values)
         if name == "energy" and "forces" in self.quantities:  # the rest of an energy is the constant of the free atoms
-            work = [float(output["forces"].to(torch.float64).norm(dim=-1).sum()) for output in self.outputs]  # moving each atom 1 A
+            work = [
+                float(output["forces"].to(torch.float64).norm(dim=-1).sum()) for output in self.outputs
+            ]  # moving each atom 1 A
             whole = min(whole, sum(work) / len(work)) or whole
         parts = [_rms([value[..., part] for value in values]) for part in _parts(quantity.representation)]
         if len(parts) == 1:
@@ -155,7 +179,8 @@ class Trial:
         """The largest absolute value of each part of an output, or its size where that is more."""
         parts = _parts(self.quantities[name].representation)
         values = [
-            [abs(output[name][..., part]).max() for output in self.outputs if name in output and output[name].numel()] for part in parts
+            [abs(output[name][..., part]).max() for output in self.outputs if name in output and output[name].numel()]
+            for part in parts
         ]
         return [max([size, *map(float, peaks)]) for size, peaks in zip(self.sizes[name], values, strict=True)]
 
@@ -197,7 +222,9 @@ class Worst:
         bound, stated = self.trial.allowed(name, error), self.trial.bound
         if bound != stated:
             noise = self.trial.noise[name]
-            words += f" (the precision itself loses {noise:.1e}: allowed for that, up to {MOST_ALLOWED} times {stated:.0e})"
+            words += (
+                f" (the precision itself loses {noise:.1e}: allowed for that, up to {MOST_ALLOWED} times {stated:.0e})"
+            )
         return Finding(error, bound, words)
 
 

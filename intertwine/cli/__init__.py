@@ -28,7 +28,11 @@ app = typer.Typer(
 )
 for command in (train, evaluate, predict, certify, md, relax, export, models, datasets, bench):
     app.command(
-        rich_help_panel="Learn" if command in (train, evaluate, predict, certify) else "Use" if command in (md, relax, export) else "Look"
+        rich_help_panel="Learn"
+        if command in (train, evaluate, predict, certify)
+        else "Use"
+        if command in (md, relax, export)
+        else "Look"
     )(command)
 
 
@@ -42,7 +46,11 @@ def _version(wanted: bool) -> bool:
 
 
 @app.callback()
-def _root(version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False) -> None:
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
     pass
 
 

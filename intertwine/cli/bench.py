@@ -17,13 +17,18 @@ def bench(
     what: Annotated[str, typer.Argument(help="kernels.")] = "kernels",
     only: Annotated[
         list[str] | None,
-        typer.Option(help="Some of A, tiny, harmonics, contraction (these by default), B, C, first-use, edges, memory, or all; repeat it."),
+        typer.Option(
+            help="Some of A, tiny, harmonics, contraction (these by default), B, C, first-use, edges, memory, or all; repeat it."
+        ),
     ] = None,
     repeats: Annotated[int, typer.Option(help="Samples of each time.")] = 5,
     threads: Annotated[int | None, typer.Option(help="Threads of torch; by default all cores.")] = None,
     compiled: Annotated[
         list[str] | None,
-        typer.Option("--compile", help="Sizes at which e3nn is compiled by torch, too, a minute or more each; or none. By default none."),
+        typer.Option(
+            "--compile",
+            help="Sizes at which e3nn is compiled by torch, too, a minute or more each; or none. By default none.",
+        ),
     ] = None,
     output: Annotated[Path | None, typer.Option("--json", help="Write all numbers to this file.")] = None,
 ) -> None:

@@ -19,17 +19,23 @@ from intertwine.numerics.fence import fenced
 @console.guarded
 def certify(
     subject: Annotated[
-        str | None, typer.Argument(help="A run folder, or module:Class (called with a Graph; `irreps_out` says what it returns).")
+        str | None,
+        typer.Argument(help="A run folder, or module:Class (called with a Graph; `irreps_out` says what it returns)."),
     ] = None,
     model: Annotated[str | None, typer.Option(help="An architecture, untrained, instead of a run.")] = None,
-    molecules: Annotated[Path | None, typer.Option(help="Structures to test on; by default small molecules of awkward shapes.")] = None,
+    molecules: Annotated[
+        Path | None, typer.Option(help="Structures to test on; by default small molecules of awkward shapes.")
+    ] = None,
     key: Keys = None,
     unit: Units = None,
     symmetry: Annotated[
-        str | None, typer.Option(help="The group to hold it against: E(3), SE(3), T(3), ...; by default what it claims.")
+        str | None,
+        typer.Option(help="The group to hold it against: E(3), SE(3), T(3), ...; by default what it claims."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of rotations, permutations and displacements.")] = 0,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Where to write the certificate as JSON.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Where to write the certificate as JSON.")
+    ] = None,
     allow: Allow = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the certificate as JSON.")] = False,
 ) -> None:
@@ -72,7 +78,11 @@ def certify(
 def find(subject: str | None, model: str | None, allow: list[str] | None = None) -> tuple[Any, str, str, Any]:
     """What to certify: the function, the symmetry it claims, its name, and its run if it has one."""
     if (subject is None) == (model is None):
-        raise InputError("nothing, or two things, to certify", where="certify", remedy="give a run folder, module:Class, or --model NAME.")
+        raise InputError(
+            "nothing, or two things, to certify",
+            where="certify",
+            remedy="give a run folder, module:Class, or --model NAME.",
+        )
     if model is not None:
         import torch
 
@@ -108,7 +118,9 @@ def load(spec: str) -> tuple[Any, str]:
         return function, getattr(card, "symmetry", "E(3)")
 
 
-def structures(path: Path | None, function: Any, run: Any = None, key: list[str] | None = None, unit: list[str] | None = None) -> list[Any]:
+def structures(
+    path: Path | None, function: Any, run: Any = None, key: list[str] | None = None, unit: list[str] | None = None
+) -> list[Any]:
     """Graphs to test on: those of a file, or some of the run's test set with molecules (or charged particles) of awkward shapes."""
     from intertwine.data import to_graph
     from intertwine.training import test_set, trial_graphs
@@ -121,6 +133,8 @@ def structures(path: Path | None, function: Any, run: Any = None, key: list[str]
     try:
         test = test_set(run, progress=True) if run is not None else None
     except IntertwineError as error:  # a run is worth certifying where its data are not at hand, too
-        console.err.print(f"note: without the run's test set ({error.where}: {error.what})", markup=False, soft_wrap=True)
+        console.err.print(
+            f"note: without the run's test set ({error.where}: {error.what})", markup=False, soft_wrap=True
+        )
         test = None
     return trial_graphs(function, test)

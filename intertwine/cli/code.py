@@ -10,7 +10,10 @@ import typer
 from intertwine.numerics.plugins import is_code, module_of, spelled
 
 Allow = Annotated[
-    list[str] | None, typer.Option("--allow", metavar="MODULE", help="Module of your own that the run may load classes from; repeatable.")
+    list[str] | None,
+    typer.Option(
+        "--allow", metavar="MODULE", help="Module of your own that the run may load classes from; repeatable."
+    ),
 ]
 
 
@@ -24,4 +27,7 @@ def named(sections: Mapping[str, Mapping[str, Any]]) -> list[str]:
     data = sections["data"]
     names = [(data.get("source"), "datasets"), (data.get("test"), "datasets")]
     names += [(sections[part].get("name"), f"{part}s") for part in ("model", "task")]
-    return own(*sections["training"].get("loggers", ()), *(spelled(name, {}, group) for name, group in names if isinstance(name, str)))
+    return own(
+        *sections["training"].get("loggers", ()),
+        *(spelled(name, {}, group) for name, group in names if isinstance(name, str)),
+    )

@@ -46,7 +46,9 @@ _MEMORY = {
 }
 
 #: A file or pipe has no width, and a table of a certificate in 80 columns is hard to read.
-out = Console(highlight=False, width=None if (sys.stdout is not None and sys.stdout.isatty()) or "COLUMNS" in os.environ else 160)
+out = Console(
+    highlight=False, width=None if (sys.stdout is not None and sys.stdout.isatty()) or "COLUMNS" in os.environ else 160
+)
 err = Console(stderr=True, highlight=False)
 
 
@@ -86,7 +88,9 @@ def spoken(body: Callable[[], None]) -> None:
             code = end.code
         lost = printed.lost()
         if lost is not None and not code:
-            complain(f"standard output can't be written: {lost.strerror or lost}\n  Remedy: give it a file or a terminal with room.")
+            complain(
+                f"standard output can't be written: {lost.strerror or lost}\n  Remedy: give it a file or a terminal with room."
+            )
             code = BAD_INPUT
     if code:
         raise SystemExit(code)
@@ -122,12 +126,24 @@ def _known(error: Exception, command: str) -> str | None:
     if isinstance(error, IntertwineError):
         return str(error)
     if (lacking := lack_of_memory(error)) is not None:
-        return str(InputError(lacking, where=f"{command}{_place(error)}", remedy=_MEMORY.get(command, "close other programs.")))
+        return str(
+            InputError(lacking, where=f"{command}{_place(error)}", remedy=_MEMORY.get(command, "close other programs."))
+        )
     if isinstance(error, RecursionError):
-        return str(InputError("something is nested too deeply", where=_place(error)[2:], remedy="simplify the file or the option."))
+        return str(
+            InputError(
+                "something is nested too deeply", where=_place(error)[2:], remedy="simplify the file or the option."
+            )
+        )
     if isinstance(error, ImportError) and error.name and error.name.split(".")[0] != "intertwine":
         package = error.name.split(".")[0]
-        return str(InputError(f"a package can't be imported: {error}", where=package, remedy=f"pip install {package}, or reinstall it."))
+        return str(
+            InputError(
+                f"a package can't be imported: {error}",
+                where=package,
+                remedy=f"pip install {package}, or reinstall it.",
+            )
+        )
     if isinstance(error, UnicodeError):
         return str(InputError(f"a name or a file is not text: {error}", remedy="rename the file, or save it as UTF-8."))
     if isinstance(error, OSError):
@@ -168,7 +184,14 @@ def _plain(value: Any) -> Any:
 
 def table(title: str, columns: list[str], rows: list[list[Any]], caption: str | None = None) -> None:
     """A table on standard output."""
-    grid = Table(title=title, caption=caption, title_justify="left", caption_justify="left", title_style="bold", header_style="bold")
+    grid = Table(
+        title=title,
+        caption=caption,
+        title_justify="left",
+        caption_justify="left",
+        title_style="bold",
+        header_style="bold",
+    )
     for column in columns:
         grid.add_column(column, overflow="fold")
     for row in rows:
@@ -196,7 +219,9 @@ def pairs(values: list[str] | None, option: str) -> dict[str, str] | None:
     for value in values or []:
         name, equals, text = value.partition("=")
         if not (name and equals and text):
-            raise InputError(f"{value!r} is not name=value", where=option, remedy=f"write for example {option} energy=U0.")
+            raise InputError(
+                f"{value!r} is not name=value", where=option, remedy=f"write for example {option} energy=U0."
+            )
         result[name.strip()] = text.strip()
     return result or None
 

@@ -16,7 +16,9 @@ from intertwine.cli.use import RunFolder
 def export(
     run: RunFolder,
     output: Annotated[Path, typer.Option("--output", "-o", help="Where to write: a .pt2 file.")],
-    example: Annotated[Path | None, typer.Option(help="A structure with the fields there will be; by default of the run's data.")] = None,
+    example: Annotated[
+        Path | None, typer.Option(help="A structure with the fields there will be; by default of the run's data.")
+    ] = None,
     which: Annotated[str, typer.Option(help="Which weights: best or last.")] = "best",
     allow: Allow = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print what the program reads and returns as JSON.")] = False,
@@ -42,5 +44,7 @@ def export(
         return
     rows = [[name, one["dtype"], ""] for name, one in description["inputs"].items()]
     rows += [[f"-> {name}", one["level"], one["unit"]] for name, one in description["outputs"].items()]
-    needed = "import intertwine.operators before torch.export.load" if description["operators"] else "torch alone loads it"
+    needed = (
+        "import intertwine.operators before torch.export.load" if description["operators"] else "torch alone loads it"
+    )
     console.table(str(output), ["tensor", "of", "unit"], rows, caption=needed)

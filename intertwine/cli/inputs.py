@@ -9,8 +9,14 @@ import typer
 
 from intertwine.cli import console
 
-Keys = Annotated[list[str] | None, typer.Option("--key", help="Name of a quantity in the file, as charge=q; repeatable; else the run's.")]
-Units = Annotated[list[str] | None, typer.Option("--unit", help="Unit of a quantity in the file, as pos=Bohr; repeatable; else the run's.")]
+Keys = Annotated[
+    list[str] | None,
+    typer.Option("--key", help="Name of a quantity in the file, as charge=q; repeatable; else the run's."),
+]
+Units = Annotated[
+    list[str] | None,
+    typer.Option("--unit", help="Unit of a quantity in the file, as pos=Bohr; repeatable; else the run's."),
+]
 
 
 class Given(NamedTuple):
@@ -20,7 +26,15 @@ class Given(NamedTuple):
     keys: dict[str, str]
 
 
-def read(source: Path, run: Any, key: list[str] | None, unit: list[str] | None, *, last: bool = False, limit: int | None = None) -> Given:
+def read(
+    source: Path,
+    run: Any,
+    key: list[str] | None,
+    unit: list[str] | None,
+    *,
+    last: bool = False,
+    limit: int | None = None,
+) -> Given:
     """The structures of a file for a run (or none): what was assumed, and what the model does not look at, is said on standard error.
 
     Args:
@@ -56,7 +70,9 @@ def read(source: Path, run: Any, key: list[str] | None, unit: list[str] | None, 
     return Given(found.atoms, keys)
 
 
-def labels(source: str, run: Any, key: list[str] | None, unit: list[str] | None) -> tuple[dict[str, str] | None, dict[str, str] | None]:
+def labels(
+    source: str, run: Any, key: list[str] | None, unit: list[str] | None
+) -> tuple[dict[str, str] | None, dict[str, str] | None]:
     """Names and units of the labels of a file for a run, as :func:`intertwine.data.open_dataset` takes them; the run's are said.
 
     What the file declares itself goes before the run's, and what the user says before both.
@@ -77,7 +93,10 @@ def labels(source: str, run: Any, key: list[str] | None, unit: list[str] | None)
             if not {name, keys.get(name, name)} & declared.keys() and name not in (units or {})
         }
     if data.keys:
-        say("names of the run: " + ", ".join(f"{name} from {value!r}" for name, value in keys.items() if name in data.keys))
+        say(
+            "names of the run: "
+            + ", ".join(f"{name} from {value!r}" for name, value in keys.items() if name in data.keys)
+        )
     if of_run:
         say("units of the run: " + ", ".join(f"{name} in {value}" for name, value in of_run.items()))
     return keys or None, (of_run | (units or {})) or None

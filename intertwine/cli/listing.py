@@ -67,4 +67,6 @@ def datasets(as_json: Json = False) -> None:
             caption="Or any file that ASE reads: intertwine train FILE.",
         )
         if own := installed("datasets"):
-            console.table("Of installed packages", ["name", "what", "description"], [list(entry.values()) for entry in own])
+            console.table(
+                "Of installed packages", ["name", "what", "description"], [list(entry.values()) for entry in own]
+            )

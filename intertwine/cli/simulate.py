@@ -24,17 +24,26 @@ def md(
     steps: Annotated[int, typer.Option(help="Number of steps.")] = 20000,
     temperature: Annotated[float, typer.Option(help="K, of the starting velocities and of the bath.")] = 300.0,
     timestep: Annotated[float, typer.Option(help="fs.")] = 0.25,
-    ensemble: Annotated[str, typer.Option(help="nve (conserves energy: its drift measures the force field) or nvt (Langevin).")] = "nve",
+    ensemble: Annotated[
+        str, typer.Option(help="nve (conserves energy: its drift measures the force field) or nvt (Langevin).")
+    ] = "nve",
     equilibrate: Annotated[
-        int | None, typer.Option(help="Steps with a bath before the first that counts; by default 2000, or 0 with --velocities keep.")
+        int | None,
+        typer.Option(
+            help="Steps with a bath before the first that counts; by default 2000, or 0 with --velocities keep."
+        ),
     ] = None,
-    velocities: Annotated[str, typer.Option(help="thermal (drawn at the temperature) or keep (those of the file).")] = "thermal",
+    velocities: Annotated[
+        str, typer.Option(help="thermal (drawn at the temperature) or keep (those of the file).")
+    ] = "thermal",
     key: Keys = None,
     unit: Units = None,
     precision: Precision = "float64",
     every: Annotated[int, typer.Option(help="Record every so many steps.")] = 10,
     seed: Annotated[int, typer.Option(help="Of the velocities and of the bath.")] = 0,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Trajectory to write; by default <structure>-md.traj here.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Trajectory to write; by default <structure>-md.traj here.")
+    ] = None,
     allow: Allow = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
@@ -50,7 +59,11 @@ def md(
 
     path = writable(output or Path(f"{structure.name.split('.')[0]}-md.traj"), source=structure, tables=False)
     if path.suffix != ".traj" and not is_device(path):
-        raise InputError(f"a trajectory called {path.name}", where="--output", remedy="call it .traj; `ase convert` makes other formats.")
+        raise InputError(
+            f"a trajectory called {path.name}",
+            where="--output",
+            remedy="call it .traj; `ase convert` makes other formats.",
+        )
     drawing = None if is_device(path) else writable(path.with_suffix(".png"), source=structure, tables=False)
     equilibrate = equilibrate if equilibrate is not None else 0 if velocities == "keep" else 2000
     atoms = prepare(run, structure, precision, key, unit, allow)
@@ -139,7 +152,9 @@ def relax(
     raise SystemExit(0 if converged else console.FAILED)
 
 
-def prepare(run: Path, structure: Path, precision: str, key: list[str] | None, unit: list[str] | None, allow: list[str] | None) -> Any:
+def prepare(
+    run: Path, structure: Path, precision: str, key: list[str] | None, unit: list[str] | None, allow: list[str] | None
+) -> Any:
     """The structure's last frame as its file gives it, with the run as its calculator."""
     import torch
 
@@ -164,7 +179,9 @@ def prepare(run: Path, structure: Path, precision: str, key: list[str] | None, u
 def _started(atoms: Any, velocities: str, temperature: float) -> str:
     if velocities == "keep":
         return "those of the file"
-    return f"thermal, {temperature:g} K" + (", in place of the file's (--velocities keep keeps them)" if atoms.has("momenta") else "")
+    return f"thermal, {temperature:g} K" + (
+        ", in place of the file's (--velocities keep keeps them)" if atoms.has("momenta") else ""
+    )
 
 
 def _found(atoms: Any, record: Any) -> dict[str, Any]:

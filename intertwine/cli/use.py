@@ -44,16 +44,27 @@ def evaluate(
         console.emit({"structures": len(store), "errors": errors})
         return
     columns = {name: name for e in errors.values() for name in e if name not in ("unit", "mse", "relative")}
-    columns |= {name: words for name, words in {"mae": "MAE", "rmse": "RMSE", "size": "rms of label"}.items() if name in columns}
-    rows = [[target, e["unit"], *(f"{e[name]:.4g}" if name in e else "" for name in columns)] for target, e in errors.items()]
-    console.table(f"{run} on {source or 'its test set'}: {len(store)} structures", ["target", "unit", *columns.values()], rows)
+    columns |= {
+        name: words for name, words in {"mae": "MAE", "rmse": "RMSE", "size": "rms of label"}.items() if name in columns
+    }
+    rows = [
+        [target, e["unit"], *(f"{e[name]:.4g}" if name in e else "" for name in columns)]
+        for target, e in errors.items()
+    ]
+    console.table(
+        f"{run} on {source or 'its test set'}: {len(store)} structures", ["target", "unit", *columns.values()], rows
+    )
 
 
 @console.guarded
 def predict(
     run: RunFolder,
-    structures: Annotated[Path, typer.Argument(help="File, folder or pattern of structures; or a data set, by name or module:name.")],
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Where to write: .xyz (extended xyz), .json or .npz.")] = None,
+    structures: Annotated[
+        Path, typer.Argument(help="File, folder or pattern of structures; or a data set, by name or module:name.")
+    ],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Where to write: .xyz (extended xyz), .json or .npz.")
+    ] = None,
     key: Keys = None,
     unit: Units = None,
     which: Annotated[str, typer.Option(help="Which weights: best or last.")] = "best",
@@ -81,7 +92,9 @@ def predict(
     if output is not None:
         for note in write_predictions(output, given.structures, predictions, trained.task):
             inputs.say(note)
-        console.err.print(f"wrote {len(predictions)} predictions to {output}, in eV and A", markup=False, soft_wrap=True)
+        console.err.print(
+            f"wrote {len(predictions)} predictions to {output}, in eV and A", markup=False, soft_wrap=True
+        )
     if as_json:
         console.emit(predictions)
     elif output is None:
@@ -89,7 +102,10 @@ def predict(
         names = [name for name, o in trained.task.outputs.items() if LEVELS[o.level].single] or list(units)
         rows = [[k, *[_short(p[name]) if name in p else "-" for name in names]] for k, p in enumerate(predictions)]
         console.table(
-            str(structures), ["frame", *[f"{name} ({units[name]})" for name in names]], rows, caption="-o FILE writes everything."
+            str(structures),
+            ["frame", *[f"{name} ({units[name]})" for name in names]],
+            rows,
+            caption="-o FILE writes everything.",
         )
 
 

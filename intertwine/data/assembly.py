@@ -63,7 +63,9 @@ def assemble(
         if units and label in units and _differ(units[label], unit, label)
     ]
     if "virial" in sources and "stress" in (units or {}):
-        notes.append(f"the unit of stress is not used: stress is from {sources['virial'].key!r}, an energy (--unit virial=eV)")
+        notes.append(
+            f"the unit of stress is not used: stress is from {sources['virial'].key!r}, an energy (--unit virial=eV)"
+        )
     table = complete(declared | dict(units or {}))
     convert = {label: _factor(table.get(label, ""), label) for label in [*sources, *CANONICAL]}
     graphs = [_graph(frame, k, decided, convert, inventory) for k, frame in enumerate(frames)]
@@ -75,10 +77,17 @@ def assemble(
     stated = "as told" if units else "as the file declares" if declared else "assumed"
     used = [f"{label} in {table[label]}" for label in ("pos", *sources) if table.get(label)]
     notes.append(f"units {stated}: {', '.join(used)}")
-    levels = {"stress" if label == "virial" else label: level for label, level in decided.levels.items() if label in sources}
+    levels = {
+        "stress" if label == "virial" else label: level for label, level in decided.levels.items() if label in sources
+    }
     of_file = {label: table[label] for label in sources if table.get(label)}
     return GraphStore.from_graphs(
-        graphs, name=name, units={"pos": "A"} | final, notes=notes, levels=levels, decisions=decided.table(of_file, len(frames))
+        graphs,
+        name=name,
+        units={"pos": "A"} | final,
+        notes=notes,
+        levels=levels,
+        decisions=decided.table(of_file, len(frames)),
     )
 
 
@@ -121,15 +130,23 @@ def _absent(inventory: Inventory, decided: Resolution, stressed: str | None) -> 
         has = decided.sources[stressed].frames
         repeating = np.array([_repeats(frame) for frame in frames])
         if not repeating.all():
-            notes.append(f"{int((~repeating).sum())} of {len(frames)} structures repeat along fewer than two vectors and have no stress")
+            notes.append(
+                f"{int((~repeating).sum())} of {len(frames)} structures repeat along fewer than two vectors and have no stress"
+            )
         if (repeating & ~has).any():
-            notes.append(f"{int((repeating & ~has).sum())} of {int(repeating.sum())} periodic structures have no stress in the file")
+            notes.append(
+                f"{int((repeating & ~has).sum())} of {int(repeating.sum())} periodic structures have no stress in the file"
+            )
     if "energy" in decided.sources and inventory.isolated.any() and not inventory.isolated.all():
         from ase.data import chemical_symbols
 
-        alone = sorted({int(frame.numbers[0]) for frame, single in zip(frames, inventory.isolated, strict=True) if single})
+        alone = sorted(
+            {int(frame.numbers[0]) for frame, single in zip(frames, inventory.isolated, strict=True) if single}
+        )
         symbols = ", ".join(chemical_symbols[z] for z in alone)
-        notes.append(f"isolated atoms ({symbols}): their energies are the reference energies; they are trained on and never tested on")
+        notes.append(
+            f"isolated atoms ({symbols}): their energies are the reference energies; they are trained on and never tested on"
+        )
     return notes
 
 
@@ -165,7 +182,9 @@ def _graph(frame: Frame, k: int, decided: Resolution, convert: dict[str, float],
             continue
         if value is None:
             raise DataError(
-                f"{label} is missing ({found.key!r}, which other frames have)", where=frame.where, remedy="label or remove that frame."
+                f"{label} is missing ({found.key!r}, which other frames have)",
+                where=frame.where,
+                remedy="label or remove that frame.",
             )
         array = _shaped(value, label, level, frame)
         bad = np.flatnonzero(~np.isfinite(array.reshape(len(array), -1)).all(-1))
@@ -208,6 +227,8 @@ def _shaped(value: Any, label: str, level: str, frame: Frame) -> np.ndarray:
         shape = (1, *(() if array.size == 1 else array.shape))
     if array.size != int(np.prod(shape)) or (level == "node" and array.shape[:1] != (n,)):
         raise DataError(
-            f"{label} has shape {array.shape} for {n} atoms", where=frame.where, remedy=f"{int(np.prod(shape))} numbers are expected."
+            f"{label} has shape {array.shape} for {n} atoms",
+            where=frame.where,
+            remedy=f"{int(np.prod(shape))} numbers are expected.",
         )
     return array.reshape(shape)

@@ -38,7 +38,9 @@ def verify(folder: Path, names: Iterable[str]) -> None:
             if name not in sums:
                 raise DataError(f"there is no checksum of {name}", where=str(folder), remedy=remedy)
             if _sum(folder / name) != sums[name]:
-                raise DataError(f"{name} is damaged: it is not what was written", where=str(folder / name), remedy=remedy)
+                raise DataError(
+                    f"{name} is damaged: it is not what was written", where=str(folder / name), remedy=remedy
+                )
     except OSError as error:
         raise DataError(f"{error.strerror}: {error.filename}", where=str(folder), remedy=remedy) from error
     except ValueError as error:

@@ -55,13 +55,18 @@ class Dataset:
         Raises:
             InputError, DataError: as ``make``; there is no such target.
         """
-        store = self.make(target=target, limit=limit, progress=progress) if self.selects else self.make(progress=progress)
+        store = (
+            self.make(target=target, limit=limit, progress=progress) if self.selects else self.make(progress=progress)
+        )
         if target is not None:
             store.field(target)
         if limit is not None and limit < len(store):
             view = store.subset(range(limit))
             if store.splits is not None:
-                view.notes = [*store.notes, f"limit {limit}: the split is random, not the one that {store.name} prescribes"]
+                view.notes = [
+                    *store.notes,
+                    f"limit {limit}: the split is random, not the one that {store.name} prescribes",
+                ]
             store = view
         store.task, store.target = self.task or store.task, self.target or store.target
         return store
@@ -127,7 +132,9 @@ def open_dataset(
     path = Path(name).expanduser()
     if is_dataset(name):
         if keys or units:
-            raise InputError("keys and units are for files", where=name, remedy="leave them out: the data set knows its own.")
+            raise InputError(
+                "keys and units are for files", where=name, remedy="leave them out: the data set knows its own."
+            )
         spec = spelled(name, DATASETS, "datasets")
         trusted = (module_of(spec),) if allow is None else allow
         return _described(spec, trusted).open(target=target, limit=limit, progress=progress)

@@ -13,7 +13,9 @@ ISOTOPES = {"D": (1, 2.014101778), "T": (1, 3.016049281)}
 TYPES = "say which elements the types are: write symbols in their place (in LAMMPS `dump_modify ID element O H`, with the column element)."
 
 
-def elements(symbols: Sequence[str], first: int, where: str, *, typed: bool = False) -> tuple[np.ndarray, np.ndarray | None]:
+def elements(
+    symbols: Sequence[str], first: int, where: str, *, typed: bool = False
+) -> tuple[np.ndarray, np.ndarray | None]:
     """Atomic numbers (N,), and masses (N,) in u if there are isotopes among them.
 
     Args:
@@ -34,12 +36,19 @@ def elements(symbols: Sequence[str], first: int, where: str, *, typed: bool = Fa
         if name in ISOTOPES:
             z, isotopes[k] = ISOTOPES[name]
         if not 1 <= z <= 118:
-            what, remedy = f"unknown element {symbol!r} in line {first + k}", "use chemical symbols such as H, C, O, or atomic numbers."
+            what, remedy = (
+                f"unknown element {symbol!r} in line {first + k}",
+                "use chemical symbols such as H, C, O, or atomic numbers.",
+            )
             raise DataError(what, where=where, remedy=remedy)
         numbers[k] = z
     present = set(numbers.tolist())
-    if any(symbol.isdigit() for symbol in symbols) and (typed or (2 in present and present == set(range(1, len(present) + 1)))):
-        raise DataError(f"the atoms have types ({', '.join(map(str, sorted(present)))}) and no elements", where=where, remedy=TYPES)
+    if any(symbol.isdigit() for symbol in symbols) and (
+        typed or (2 in present and present == set(range(1, len(present) + 1)))
+    ):
+        raise DataError(
+            f"the atoms have types ({', '.join(map(str, sorted(present)))}) and no elements", where=where, remedy=TYPES
+        )
     if not isotopes:
         return numbers, None
     masses = atomic_masses[numbers].copy()

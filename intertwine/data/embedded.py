@@ -55,7 +55,11 @@ def ethanol(*, progress: bool = False) -> GraphStore:
         intact = False
     if not intact:
         remedy = "pip install --force-reinstall intertwine"
-        raise DataError("the file is damaged: it is not the one that intertwine was released with", where=str(ETHANOL), remedy=remedy)
+        raise DataError(
+            "the file is damaged: it is not the one that intertwine was released with",
+            where=str(ETHANOL),
+            remedy=remedy,
+        )
     store = read_file(ETHANOL, target="temperature", progress=progress)
     store.name = "ethanol"
     store.units["temperature"] = "K"
@@ -73,13 +77,24 @@ def crystals() -> list[Graph]:
     """Rock salt in a primitive cell smaller than common cutoffs, and an oblique slab that repeats along two vectors only (A)."""
     salt = Graph(np.array([[0.0, 0.0, 0.0], [2.82, 0.0, 0.0]]), z=[11, 17], cell=2.82 * (1 - np.eye(3)))
     cell = np.array([[4.7, 0.0, 0.3], [1.6, 5.2, -0.4], [-0.7, 0.9, 12.0]])
-    fractions = np.array([[0.05, 0.1, 0.42], [0.4, 0.15, 0.45], [0.75, 0.45, 0.4], [0.2, 0.6, 0.47], [0.6, 0.85, 0.44], [0.1, 0.12, 0.55]])
+    fractions = np.array(
+        [
+            [0.05, 0.1, 0.42],
+            [0.4, 0.15, 0.45],
+            [0.75, 0.45, 0.4],
+            [0.2, 0.6, 0.47],
+            [0.6, 0.85, 0.44],
+            [0.1, 0.12, 0.55],
+        ]
+    )
     return [salt, Graph(fractions @ cell, z=[22, 8, 7, 14, 6, 1], cell=cell, pbc=[True, True, False])]
 
 
 def cluster() -> Graph:
     """40 atoms of H, C, N, O, F, Si and S without any symmetry, no two within 1 A (no real substance); the same on every call."""
     sites = np.stack(np.meshgrid(*(1.8 * np.arange(k) for k in (4, 4, 3)), indexing="ij"), axis=-1).reshape(-1, 3)[:40]
-    fraction = np.modf(np.arange(1, 121).reshape(40, 3) * (np.sqrt(5) - 1) / 2 + np.arange(1, 41)[:, None] ** 2 * np.sqrt(2))[0]
+    fraction = np.modf(
+        np.arange(1, 121).reshape(40, 3) * (np.sqrt(5) - 1) / 2 + np.arange(1, 41)[:, None] ** 2 * np.sqrt(2)
+    )[0]
     numbers = np.array([1, 6, 1, 7, 8, 9, 1, 14, 16, 6])
     return Graph(sites + 0.7 * (fraction - 0.5), z=np.tile(numbers, 4))  # displaced by up to 0.35 A along each axis

@@ -24,7 +24,14 @@ from intertwine.numerics import DataError
 
 XYZ = (".xyz", ".extxyz")
 OWN = (*XYZ, ".db", ".sdf", ".mol", ".json", ".npz", *HDF5)  # endings with a reader of their own; the rest is ASE's
-PER_ATOM = ("forces", "energies", "stresses", "charges", "magmoms", "born_effective_charges")  # of what ASE's calculators know
+PER_ATOM = (
+    "forces",
+    "energies",
+    "stresses",
+    "charges",
+    "magmoms",
+    "born_effective_charges",
+)  # of what ASE's calculators know
 
 
 def read_file(
@@ -102,7 +109,9 @@ def _frames(path: Path, name: str) -> Iterator[Frame]:
     if kind == ".json":
         return _guarded(_json(path, name), name)
     if kind == ".npz":
-        raise DataError("arrays, not structures one by one", where=name, remedy="give the .npz itself to `intertwine train`.")
+        raise DataError(
+            "arrays, not structures one by one", where=name, remedy="give the .npz itself to `intertwine train`."
+        )
     return _ase(path, name)
 
 
@@ -151,7 +160,10 @@ def _ase(path: Path, name: str) -> Iterator[Frame]:
         reason = f"{type(error).__name__}: {error}"[:200]
         remedy = "get the file again, or convert it to extended xyz."
         if isinstance(error, KeyError) and error.args and error.args[0] in ISOTOPES:
-            reason, remedy = f"it has the isotope {error.args[0]}", "write H, and the masses in a column of an extended xyz file."
+            reason, remedy = (
+                f"it has the isotope {error.args[0]}",
+                "write H, and the masses in a column of an extended xyz file.",
+            )
         raise DataError(f"ASE can't read it ({reason})", where=place(name, frame), remedy=remedy) from error
 
 
@@ -183,7 +195,9 @@ def _database(path: Path, name: str) -> Iterator[Frame]:
 
     with path.open("rb") as file:
         if not file.read(16).startswith(b"SQLite format 3"):
-            raise DataError("not an ASE database (SQLite)", where=name, remedy="get the file again, or check its ending.")
+            raise DataError(
+                "not an ASE database (SQLite)", where=name, remedy="get the file again, or check its ending."
+            )
     frame = 0
     try:
         with connect(str(path), append=True) as database:
@@ -194,23 +208,41 @@ def _database(path: Path, name: str) -> Iterator[Frame]:
             for row in database.select():
                 result = _from_atoms(row.toatoms(), place(name, frame), "db")
                 result.units = units
-                result.values.update({key: value for key, value in (*row.key_value_pairs.items(), *row.data.items()) if value is not None})
+                result.values.update(
+                    {
+                        key: value
+                        for key, value in (*row.key_value_pairs.items(), *row.data.items())
+                        if value is not None
+                    }
+                )
                 yield result
                 frame += 1
     except DataError:
         raise
     except Exception as error:  # sqlite3, json and ASE's own
         reason = f"{type(error).__name__}: {error}"[:200]
-        raise DataError(f"the database can't be read ({reason})", where=place(name, frame), remedy="get the file again.") from error
+        raise DataError(
+            f"the database can't be read ({reason})", where=place(name, frame), remedy="get the file again."
+        ) from error
 
 
 def _from_atoms(atoms: Any, where: str, reader: str) -> Frame:
     cell = np.array(atoms.cell)
-    frame = Frame(atoms.numbers.astype(np.int64), np.array(atoms.positions), where, cell if cell.any() else None, np.array(atoms.pbc))
+    frame = Frame(
+        atoms.numbers.astype(np.int64),
+        np.array(atoms.positions),
+        where,
+        cell if cell.any() else None,
+        np.array(atoms.pbc),
+    )
     frame.atoms = atoms
     frame.reader = reader
-    frame.values.update({name: value for name, value in atoms.info.items() if isinstance(name, str) and value is not None})
-    frame.columns.update({name: column for name, column in atoms.arrays.items() if name not in ("numbers", "positions")})
+    frame.values.update(
+        {name: value for name, value in atoms.info.items() if isinstance(name, str) and value is not None}
+    )
+    frame.columns.update(
+        {name: column for name, column in atoms.arrays.items() if name not in ("numbers", "positions")}
+    )
     if atoms.calc is not None:
         for name, value in atoms.calc.results.items():
             if value is not None:

@@ -37,7 +37,9 @@ def flatten(
             if isinstance(value, Tensor) and name not in DERIVED:
                 columns.setdefault(name, [None] * len(graphs))[k] = value.detach().cpu()
     if "cell" in columns:  # an open structure among periodic ones
-        columns["cell"] = [graph.pos.new_zeros(1, 3, 3) if value is None else value for graph, value in zip(graphs, columns["cell"])]
+        columns["cell"] = [
+            graph.pos.new_zeros(1, 3, 3) if value is None else value for graph, value in zip(graphs, columns["cell"])
+        ]
         columns["pbc"] = [torch.zeros(1, 3, dtype=torch.bool) if value is None else value for value in columns["pbc"]]
     nodes = [int(graph.num_nodes) for graph in graphs]
     fields, levels, pointers = {}, {}, {}
@@ -45,18 +47,26 @@ def flatten(
         values = [value for value in column if value is not None]
         if len(values) < len(graphs):
             absent = next(k for k, value in enumerate(column) if value is None)
-            raise DataError(f"graph {absent} has no {name!r} and others have", where="graphs", remedy="give every graph the same fields.")
+            raise DataError(
+                f"graph {absent} has no {name!r} and others have",
+                where="graphs",
+                remedy="give every graph the same fields.",
+            )
         levels[name] = (known or {}).get(name) or graphs[0].level(name) or _level(name, values, nodes)
         if levels[name] == "edge":
             remedy = 'give the pairs that it is of as `pairs`, and declare it so: levels={...: "pair"}.'
-            raise DataError(f"{name!r} is of edges, which are not kept: models build them anew", where="graphs", remedy=remedy)
+            raise DataError(
+                f"{name!r} is of edges, which are not kept: models build them anew", where="graphs", remedy=remedy
+            )
         if levels[name] not in ("node", "graph"):
             pointers[name] = torch.tensor([0, *(len(value) for value in values)]).cumsum(0)
         odd = next((k for k, value in enumerate(values) if value.shape[1:] != values[0].shape[1:]), None)
         if odd is not None:
             shapes = f"{tuple(values[odd].shape)}, of graph 0 {tuple(values[0].shape)}"
             raise DataError(
-                f"{name!r} of graph {odd} has shape {shapes}", where="graphs", remedy="give every graph fields of the same shape."
+                f"{name!r} of graph {odd} has shape {shapes}",
+                where="graphs",
+                remedy="give every graph fields of the same shape.",
             )
         fields[name] = torch.cat([value.to(torch.float64) if value.is_floating_point() else value for value in values])
     node_ptr = torch.tensor([0, *nodes]).cumsum(0)

@@ -22,7 +22,13 @@ from intertwine.data.units import DIMENSIONS, factor
 from intertwine.numerics import DataError, InputError
 
 LISTED = 8  # endings that a message names
-ABOUT = ("readme", "license", "licence", "changelog", "citation")  # README.md is no file of CASTEP, whose ending that is
+ABOUT = (
+    "readme",
+    "license",
+    "licence",
+    "changelog",
+    "citation",
+)  # README.md is no file of CASTEP, whose ending that is
 MEANINGS = {"free_energy": "energy", "virial": "energy"}  # what else is converted with the energy's unit
 
 
@@ -70,13 +76,17 @@ def _frames(files: Sequence[Path], opened: list[Path], *, told: bool) -> Iterato
             empty = False
             yield frame
         if empty:
-            raise DataError("the file holds no structures", where=shown(path), remedy="get it again, or take it out of the folder.")
+            raise DataError(
+                "the file holds no structures", where=shown(path), remedy="get it again, or take it out of the folder."
+            )
 
 
 def _arrays(path: Path, told: bool) -> Iterator[Frame]:
     """Frames of an npz file, in eV and A."""
     if told:
-        raise InputError("units are given for a folder with an .npz", where=shown(path), remedy="read the .npz by itself.")
+        raise InputError(
+            "units are given for a folder with an .npz", where=shown(path), remedy="read the .npz by itself."
+        )
     store = read_npz(path)
     for k in range(len(store)):
         graph = store[k]
@@ -100,31 +110,48 @@ def members(source: Path) -> tuple[list[Path], list[str]]:
     where = shown(source)
     folder = source.is_dir()
     try:
-        entries = list(source.iterdir()) if folder else [Path(found) for found in glob.glob(str(source), recursive=True)]
+        entries = (
+            list(source.iterdir()) if folder else [Path(found) for found in glob.glob(str(source), recursive=True)]
+        )
     except OSError as error:
-        raise DataError(f"the folder can't be opened: {error.strerror or error}", where=where, remedy="check its permissions.") from error
+        raise DataError(
+            f"the folder can't be opened: {error.strerror or error}", where=where, remedy="check its permissions."
+        ) from error
     hidden = [path for path in entries if folder and path.name.startswith(".")]
     folders = [path for path in entries if path.is_dir() and path not in hidden]
     files = sorted((path for path in entries if path not in hidden and path not in folders), key=natural)
     read = [path for path in files if is_readable(path)]
     if not read:
-        remedy = f"give a folder with files such as {', '.join(OWN[:4])}, or a pattern: 'folder/*.xyz', 'folder/**/*.xyz'."
+        remedy = (
+            f"give a folder with files such as {', '.join(OWN[:4])}, or a pattern: 'folder/*.xyz', 'folder/**/*.xyz'."
+        )
         if files:
-            raise DataError(f"no file of a format that is read; the endings are {_endings(files)}", where=where, remedy=remedy)
+            raise DataError(
+                f"no file of a format that is read; the endings are {_endings(files)}", where=where, remedy=remedy
+            )
         if not folder:
-            raise DataError("no file matches" if not entries else "only folders match", where=where, remedy="check the pattern.")
+            raise DataError(
+                "no file matches" if not entries else "only folders match", where=where, remedy="check the pattern."
+            )
         inside = f" (it holds {_counted(len(folders), 'folder')}, which are not entered)" if folders else ""
         raise DataError(f"a folder without files{inside}", where=where, remedy=remedy)
     unread = [path for path in files if path not in read]
     notes = [f"passed over: {_counted(len(hidden), 'hidden file')}"] if hidden else []
     notes += [f"passed over: {_counted(len(folders), 'folder')} inside"] if folders else []
-    notes += [f"passed over: {_counted(len(unread), 'file')} of endings that are not read ({_endings(unread)})"] if unread else []
+    notes += (
+        [f"passed over: {_counted(len(unread), 'file')} of endings that are not read ({_endings(unread)})"]
+        if unread
+        else []
+    )
     return read, notes
 
 
 def natural(path: Path) -> list[list[tuple[int, int, str]]]:
     """Sorting key by which numbers in names count as numbers: frame2, frame10."""
-    return [[(0, int(part), part) if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", each)] for each in path.parts]
+    return [
+        [(0, int(part), part) if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", each)]
+        for each in path.parts
+    ]
 
 
 def is_readable(path: Path) -> bool:
@@ -144,7 +171,9 @@ def is_readable(path: Path) -> bool:
 
 def _summary(opened: Sequence[Path], files: Sequence[Path]) -> str:
     kinds = Counter(ending(path)[0] or path.name for path in opened)
-    formats = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(LISTED)) + (", ..." if len(kinds) > LISTED else "")
+    formats = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(LISTED)) + (
+        ", ..." if len(kinds) > LISTED else ""
+    )
     of = f"the first {len(opened)} of " if len(opened) < len(files) else ""
     return f"{of}{_counted(len(files), 'file')} in {_counted(len(kinds), 'format')} ({formats})"
 

@@ -74,12 +74,19 @@ def check(frame: Frame, cells: set[bytes]) -> Frame:
     bad = np.flatnonzero((frame.numbers < 1) | (frame.numbers > 118))
     if len(bad):
         raise DataError(
-            f"atom {bad[0]} has atomic number {frame.numbers[bad[0]]}", where=frame.where, remedy="atomic numbers run from 1 to 118."
+            f"atom {bad[0]} has atomic number {frame.numbers[bad[0]]}",
+            where=frame.where,
+            remedy="atomic numbers run from 1 to 118.",
         )
-    for what, fails in (("is not finite", ~np.isfinite(frame.positions)), (f"is beyond {LARGEST:.0e}", np.abs(frame.positions) > LARGEST)):
+    for what, fails in (
+        ("is not finite", ~np.isfinite(frame.positions)),
+        (f"is beyond {LARGEST:.0e}", np.abs(frame.positions) > LARGEST),
+    ):
         bad = np.flatnonzero(fails.any(-1))
         if len(bad):
-            raise DataError(f"the position of atom {bad[0]} {what}", where=frame.where, remedy="remove or repair that frame.")
+            raise DataError(
+                f"the position of atom {bad[0]} {what}", where=frame.where, remedy="remove or repair that frame."
+            )
     refuse_partial(frame.values, frame.columns, frame.where)
     if frame.cell is not None and (frame.pbc is None or frame.pbc.any()):
         key = frame.cell.tobytes() + (b"" if frame.pbc is None else frame.pbc.tobytes())
@@ -105,7 +112,9 @@ def _check_cell(frame: Frame, cell: np.ndarray) -> None:
         reach = 1.0
     x, y, z = periodic
     try:
-        neighbour_list(torch.zeros(1, 3, dtype=torch.float64), reach, torch.from_numpy(np.array(cell, dtype=np.float64)), (x, y, z))
+        neighbour_list(
+            torch.zeros(1, 3, dtype=torch.float64), reach, torch.from_numpy(np.array(cell, dtype=np.float64)), (x, y, z)
+        )
     except GeometryError as error:
         raise DataError(error.what, where=frame.where, remedy=error.remedy) from error
 

@@ -43,7 +43,9 @@ def read_hdf5(path: Path, name: str) -> Iterator[Frame]:
     try:
         import h5py
     except ImportError as error:
-        raise InputError("HDF5 files need the package h5py", where=name, remedy='pip install "intertwine[hdf5]"') from error
+        raise InputError(
+            "HDF5 files need the package h5py", where=name, remedy='pip install "intertwine[hdf5]"'
+        ) from error
     packing = ending(path)[1]
     try:
         source: Any = path
@@ -54,7 +56,15 @@ def read_hdf5(path: Path, name: str) -> Iterator[Frame]:
             yield from _frames(file, name)
     except IntertwineError:
         raise
-    except (OSError, EOFError, RuntimeError, KeyError, ValueError, TypeError, MemoryError) as error:  # a damaged file has them all
+    except (
+        OSError,
+        EOFError,
+        RuntimeError,
+        KeyError,
+        ValueError,
+        TypeError,
+        MemoryError,
+    ) as error:  # a damaged file has them all
         what = f"not HDF5, or damaged: {str(error)[:200]}"
         raise DataError(what, where=name, remedy="get the file again, or check its ending.") from error
 
@@ -102,7 +112,10 @@ def _survey(file: Any) -> tuple[dict[str, Quantity], tuple[str, ...]]:
     found = {name: quantity(name, [group for group in sample if name in group.arrays]) for name in names}
     twice = {name for name, kind in found.items() if kind.negated and kind.name in found}
     kept = {name: kind for name, kind in found.items() if name not in twice}
-    notes = [f"HDF5 of the {layout} layout" for layout in dict.fromkeys(group.layout.name for group in sample if group.layout)]
+    notes = [
+        f"HDF5 of the {layout} layout"
+        for layout in dict.fromkeys(group.layout.name for group in sample if group.layout)
+    ]
     turned = [f"{kind.name} = -{name}" for name, kind in kept.items() if kind.negated]
     skipped = [name for name in found if name in twice or found[name].level == "skipped"]
     silent = dict.fromkeys(name for group in sample for name in group.assumed(kept))
@@ -124,8 +137,12 @@ def _conformations(group: Group, quantities: dict[str, Quantity], name: str, fir
     where = place(name, first)
     numbers, positions = group.structure(where)
     kinds = {key: kind for key, kind in quantities.items() if key in group.arrays}
-    texts = {kind.name: text for key, kind in kinds.items() if kind.level == "text" and (text := words(group.arrays[key]))}
-    series = [(key, kind, group.each(key, kind, where)) for key, kind in kinds.items() if kind.level in ("structure", "atom")]
+    texts = {
+        kind.name: text for key, kind in kinds.items() if kind.level == "text" and (text := words(group.arrays[key]))
+    }
+    series = [
+        (key, kind, group.each(key, kind, where)) for key, kind in kinds.items() if kind.level in ("structure", "atom")
+    ]
     once = {key: np.asarray(group.arrays[key][()]) for key, _, each in series if not each}
     total = group.size[0]
     for start in range(0, total, BLOCK):

@@ -63,10 +63,18 @@ class Layout:
 LAYOUTS = {
     layout.name: layout
     for layout in (
-        Layout("SPICE", (("^conformations$", "Bohr"), ("energy$", "Hartree"), ("gradient$", "Hartree/Bohr"), ("dipole$", "e*Bohr"))),
+        Layout(
+            "SPICE",
+            (("^conformations$", "Bohr"), ("energy$", "Hartree"), ("gradient$", "Hartree/Bohr"), ("dipole$", "e*Bohr")),
+        ),
         Layout(
             "ANI",
-            (("^coordinates$", "A"), ("energy$|energies$", "Hartree"), ("forces?$|gradients?$", "Hartree/A"), ("dipole$", "e*A")),
+            (
+                ("^coordinates$", "A"),
+                ("energy$|energies$", "Hartree"),
+                ("forces?$|gradients?$", "Hartree/A"),
+                ("dipole$", "e*A"),
+            ),
             omits_nan=True,
         ),
         Layout("modelforge"),
@@ -134,8 +142,12 @@ class Group:
             what = f"group {self.name!r}: {self.positions} has shape {positions.shape} and {self.numbers} {found.shape}"
             raise DataError(what, where=where, remedy="expected (conformations, atoms, 3) and (atoms,).")
         if positions.dtype.kind not in "iuf":
-            raise DataError(f"group {self.name!r}: {self.positions} are no numbers", where=where, remedy="repair that group.")
-        return (numbers.astype(np.int64) if numbers.dtype.kind in "iu" else _elements(numbers, self.name, where)), positions
+            raise DataError(
+                f"group {self.name!r}: {self.positions} are no numbers", where=where, remedy="repair that group."
+            )
+        return (
+            numbers.astype(np.int64) if numbers.dtype.kind in "iu" else _elements(numbers, self.name, where)
+        ), positions
 
     def each(self, name: str, quantity: Quantity, where: str) -> bool:
         """Whether an array has one row for each conformation; else it is given once, for all of them.
@@ -156,14 +168,23 @@ class Group:
 
     def omits(self, value: np.ndarray) -> bool:
         """Whether the value says that the quantity was not computed."""
-        return self.layout is not None and self.layout.omits_nan and value.dtype.kind == "f" and bool(np.isnan(value).all())
+        return (
+            self.layout is not None
+            and self.layout.omits_nan
+            and value.dtype.kind == "f"
+            and bool(np.isnan(value).all())
+        )
 
     def units(self, quantities: dict[str, Quantity]) -> dict[str, str]:
         """Units of the positions ("pos") and of each quantity: those declared, else those of the layout."""
         found = {}
         for name, target in [
             (self.positions, "pos"),
-            *((name, kind.name) for name, kind in quantities.items() if name in self.arrays and kind.level != "skipped"),
+            *(
+                (name, kind.name)
+                for name, kind in quantities.items()
+                if name in self.arrays and kind.level != "skipped"
+            ),
         ]:
             unit = declared_unit(self.arrays[name]) or (self.layout.unit(name) if self.layout else None)
             if unit:
@@ -181,7 +202,9 @@ def quantity(name: str, groups: list[Group]) -> Quantity:
     """What an array of this name is: by its attribute, by its name, and where both are silent by its shapes in these groups."""
     arrays = [group.arrays[name] for group in groups]
     layout = groups[0].layout
-    if name == "n_configs" or (layout is LAYOUTS["ANI"] and name.endswith("HE")):  # high energies, of conformations of their own
+    if name == "n_configs" or (
+        layout is LAYOUTS["ANI"] and name.endswith("HE")
+    ):  # high energies, of conformations of their own
         return Quantity(name, "skipped")
     if any(array.dtype.kind not in "iufb" for array in arrays):
         return Quantity(name, "text")
@@ -196,12 +219,18 @@ def quantity(name: str, groups: list[Group]) -> Quantity:
         atoms = [group.size[1] for group in groups]
         rows = all(array.shape[:2] == group.size for array, group in zip(arrays, groups, strict=True))
         level = "atom" if rows and any(n not in COINCIDENCES for n in atoms) else "structure"
-        if rows and all(array.shape[2:] == (n,) for array, n in zip(arrays, atoms, strict=True)) and any(n != 3 for n in atoms):
+        if (
+            rows
+            and all(array.shape[2:] == (n,) for array, n in zip(arrays, atoms, strict=True))
+            and any(n != 3 for n in atoms)
+        ):
             return Quantity(name, "skipped")  # a matrix of pairs
     if level == "atom" and any(np.prod(array.shape[2:]) > TENSOR for array in arrays):
         return Quantity(name, "skipped")
     gradient = re.fullmatch(r"(.*?)(total_)?gradients?", name) if level == "atom" else None
-    return Quantity(f"{gradient[1]}forces", level, negated=True) if gradient else Quantity(name, level)  # dft_forces, as dft_total_energy
+    return (
+        Quantity(f"{gradient[1]}forces", level, negated=True) if gradient else Quantity(name, level)
+    )  # dft_forces, as dft_total_energy
 
 
 def declared_unit(array: Any) -> str | None:
@@ -246,7 +275,13 @@ def _elements(symbols: np.ndarray, group: str, where: str) -> np.ndarray:
     from ase.data import atomic_numbers
 
     names = [plain(symbol).strip() for symbol in symbols.reshape(-1)]
-    unknown = next((name for name in names if name.capitalize() not in atomic_numbers or name.capitalize() == "X"), None)
+    unknown = next(
+        (name for name in names if name.capitalize() not in atomic_numbers or name.capitalize() == "X"), None
+    )
     if unknown is not None:
-        raise DataError(f"group {group!r}: unknown element {unknown!r}", where=where, remedy="use chemical symbols or atomic numbers.")
+        raise DataError(
+            f"group {group!r}: unknown element {unknown!r}",
+            where=where,
+            remedy="use chemical symbols or atomic numbers.",
+        )
     return np.array([atomic_numbers[name.capitalize()] for name in names], dtype=np.int64).reshape(symbols.shape)

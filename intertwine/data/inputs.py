@@ -15,7 +15,13 @@ from intertwine.nn import Backbone
 from intertwine.numerics import DataError
 
 #: Where ASE itself keeps an input, if no array has its name: an array of ``Atoms``.
-ASE_ARRAYS = {"charge": "initial_charges", "vel": "momenta", "spin": "initial_magmoms", "magmom": "initial_magmoms", "mass": "masses"}
+ASE_ARRAYS = {
+    "charge": "initial_charges",
+    "vel": "momenta",
+    "spin": "initial_magmoms",
+    "magmom": "initial_magmoms",
+    "mass": "masses",
+}
 #: What a structure may say of its electrons and surroundings, with the values that say nothing.
 CIRCUMSTANCES = {
     "initial_charges": 0, "initial_magmoms": 0, "total_charge": 0, "charge": 0, "spin": 0, "total_spin": 0, "multiplicity": 1,
@@ -57,7 +63,11 @@ def described(graph: Graph, function: Any, like: Graph | None = None) -> Graph:
         function: a task, a model, or any function of graphs.
         like: a graph whose fields have the form that is wanted.
     """
-    models = [module for module in function.modules() if isinstance(module, Backbone)] if isinstance(function, nn.Module) else []
+    models = (
+        [module for module in function.modules() if isinstance(module, Backbone)]
+        if isinstance(function, nn.Module)
+        else []
+    )
     generator, like = torch.Generator().manual_seed(graph.num_nodes), like if like is not None else Graph(graph.pos[:0])
     fields, representations = graph.to_dict(), dict(like.get("representations") or {})
     for model in models:
@@ -67,7 +77,11 @@ def described(graph: Graph, function: Any, like: Graph | None = None) -> Graph:
                 fields[name] = torch.randn(graph.num_nodes, *shape, generator=generator, dtype=torch.float64)
                 if name in model.vector_inputs and name not in FIELDS:
                     representations.setdefault(name, "1o")
-    return Graph(**fields | ({"representations": representations} if representations else {})) if len(fields) > len(graph.keys()) else graph
+    return (
+        Graph(**fields | ({"representations": representations} if representations else {}))
+        if len(fields) > len(graph.keys())
+        else graph
+    )
 
 
 def input_of(atoms: Atoms, name: str, keys: Mapping[str, str] | None = None) -> np.ndarray:
@@ -93,9 +107,13 @@ def input_of(atoms: Atoms, name: str, keys: Mapping[str, str] | None = None) -> 
     try:
         array = np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise DataError(f"{name} is not a number: {str(value)[:40]!r}", where=key, remedy="repair that structure.") from error
+        raise DataError(
+            f"{name} is not a number: {str(value)[:40]!r}", where=key, remedy="repair that structure."
+        ) from error
     if of_nodes and array.shape[:1] != (len(atoms),):
-        raise DataError(f"{name} has shape {array.shape} for {len(atoms)} atoms", where=key, remedy="give one row per atom.")
+        raise DataError(
+            f"{name} has shape {array.shape} for {len(atoms)} atoms", where=key, remedy="give one row per atom."
+        )
     return array.reshape(-1) if name == "charge" else array
 
 
@@ -128,27 +146,43 @@ def refuse_partial(values: Mapping[str, Any], columns: Mapping[str, Any], where:
             value = table[key]
             if isinstance(value, Mapping):
                 shares += [
-                    (f"site {site}: " + ", ".join(f"{symbol} {share}" for symbol, share in kinds.items()), list(kinds.values()))
+                    (
+                        f"site {site}: " + ", ".join(f"{symbol} {share}" for symbol, share in kinds.items()),
+                        list(kinds.values()),
+                    )
                     for site, kinds in value.items()
                     if isinstance(kinds, Mapping)
                 ]
-            elif np.size(value) > 0 and np.asarray(value).dtype.kind in "fiub" and np.any(np.nan_to_num(np.asarray(value, float))):
+            elif (
+                np.size(value) > 0
+                and np.asarray(value).dtype.kind in "fiub"
+                and np.any(np.nan_to_num(np.asarray(value, float)))
+            ):
                 shares += [(f"atom {k}", [share]) for k, share in enumerate(np.ravel(value)) if share == share]
     for text, kinds in shares:
         try:
             share = next((float(k) for k in kinds if not abs(float(k) - 1) <= FULL), None)
         except (TypeError, ValueError) as error:
             remedy = "repair or remove the occupancies."
-            raise DataError(f"an occupancy is no number: {text[:60]}", where=where or "occupancy", remedy=remedy) from error
+            raise DataError(
+                f"an occupancy is no number: {text[:60]}", where=where or "occupancy", remedy=remedy
+            ) from error
         if share is not None or len(kinds) != 1:
             remedy = "give structures of whole atoms, such as a supercell in which the sites are filled, and remove the occupancies."
-            what = f"a site is occupied in part ({share:g}): {text}" if share is not None else f"a site is occupied twice: {text}"
+            what = (
+                f"a site is occupied in part ({share:g}): {text}"
+                if share is not None
+                else f"a site is occupied twice: {text}"
+            )
             raise DataError(what, where=where or "occupancy", remedy=remedy)
 
 
 def _matches(table: Mapping[str, Any], key: str) -> list[str]:
     """The key itself, then names that differ from it only in case."""
-    return [*([key] if key in table else []), *(found for found in table if found != key and str(found).lower() == key.lower())]
+    return [
+        *([key] if key in table else []),
+        *(found for found in table if found != key and str(found).lower() == key.lower()),
+    ]
 
 
 def _says(value: Any, nothing: int) -> bool:

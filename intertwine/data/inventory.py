@@ -131,7 +131,9 @@ class Arrays(Inventory):
             if meaning is not None and meaning.quantity in ("stress", "virial"):
                 meaning = None  # nothing is periodic
             entry = Found(key, False, np.ones(frames, dtype=bool), {(atoms, array.shape[1:])}, True, meaning)
-            self.found.setdefault((False, key.lower()) if array.shape[:1] == (frames,) or meaning else (True, key.lower()), entry)
+            self.found.setdefault(
+                (False, key.lower()) if array.shape[:1] == (frames,) or meaning else (True, key.lower()), entry
+            )
 
     def get(self, key: str) -> Found | None:
         return next((entry for entry in self if entry.key == key), None) or super().get(key)
@@ -185,5 +187,7 @@ def read_comments(frames: Sequence[Frame], keys: Iterable[str]) -> None:
                 found = re.search(rf"(?<!\S){re.escape(what.rstrip(':='))}\s*[:=]?\s*({NUMBER})(?!\S)", frame.comment)
             if found is None:
                 remedy = "comment:2 is the second word of the comment line, comment:E the number behind the word E."
-                raise DataError(f"the comment {frame.comment[:60]!r} has no number at {key!r}", where=frame.where, remedy=remedy)
+                raise DataError(
+                    f"the comment {frame.comment[:60]!r} has no number at {key!r}", where=frame.where, remedy=remedy
+                )
             frame.values[key] = float(found[1].replace("D", "e").replace("d", "e"))

@@ -35,11 +35,20 @@ class Decision(NamedTuple):
 def table(decisions: Sequence[Decision]) -> list[str]:
     """The decisions as lines of a table."""
     rows = [
-        (each.label, f"from {each.key}", f"of the {each.level}", each.unit, f"{each.frames} of {each.of} structures", each.why)
+        (
+            each.label,
+            f"from {each.key}",
+            f"of the {each.level}",
+            each.unit,
+            f"{each.frames} of {each.of} structures",
+            each.why,
+        )
         for each in decisions
     ]
     widths = [max(len(row[k]) for row in rows) for k in range(5)] if rows else []
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, [*widths, 0], strict=True)).rstrip() for row in rows]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, [*widths, 0], strict=True)).rstrip() for row in rows
+    ]
 
 
 @dataclass
@@ -58,7 +67,15 @@ class Resolution:
         """The decisions, one a label; ``units`` by label."""
         word = {"node": "atoms", "graph": "structure"}
         return tuple(
-            Decision(label, found.key, word[self.levels[label]], units.get(label, ""), found.count, frames, self.reasons[label])
+            Decision(
+                label,
+                found.key,
+                word[self.levels[label]],
+                units.get(label, ""),
+                found.count,
+                frames,
+                self.reasons[label],
+            )
             for label, found in self.sources.items()
         )
 
@@ -94,13 +111,17 @@ def resolve(inventory: Inventory, *, name: str, keys: Mapping[str, str], target:
     if "stress" in result.sources:
         told = result.reasons.get("virial") == "as told" and result.reasons["stress"] != "as told"
         result.sources.pop("stress" if told else "virial", None)
-    result.notes += [f"no {label} in the file" for label in ("energy", "forces") if label not in result.sources and not qm9]
+    result.notes += [
+        f"no {label} in the file" for label in ("energy", "forces") if label not in result.sources and not qm9
+    ]
     if "energy" not in result.sources and not qm9:
         _hint_at_comments(inventory, result)
     for label, found in result.sources.items():
         result.levels[label] = _level(label, found, result.notes)
         if found.also:
-            result.notes.append(f"{label} read from {found.key!r}, not from {', '.join(map(repr, sorted(found.also)))} beside it")
+            result.notes.append(
+                f"{label} read from {found.key!r}, not from {', '.join(map(repr, sorted(found.also)))} beside it"
+            )
     _say_unread(inventory, result)
     return result
 
@@ -139,7 +160,9 @@ def _drop_invented(inventory: Inventory, result: Resolution) -> None:
         invented = meaning is not None and meaning.quantity != "dipole" and entry.numeric and id(entry) not in told
         if invented and inventory.zero(entry):
             inventory.remove(entry)
-            result.notes.append(f"{entry.key} is 0 in every frame, as readers write it where a file has none: not a label")
+            result.notes.append(
+                f"{entry.key} is 0 in every frame, as readers write it where a file has none: not a label"
+            )
 
 
 Families = dict[str, dict[str, Found]]
@@ -202,7 +225,9 @@ def _take_family(inventory: Inventory, result: Resolution) -> None:
         if family != chosen and "energy" not in result.sources:
             _take_energy(labels, family, inventory, result)
         for label in ("forces", "stress", "virial", "dipole"):
-            partial = label == "dipole" and label in labels and labels[label].count < inventory.size  # nobody asked for it
+            partial = (
+                label == "dipole" and label in labels and labels[label].count < inventory.size
+            )  # nobody asked for it
             if label in labels and label not in result.sources and not partial:
                 result.take(label, labels[label], _why(labels[label], label, family))
                 if family != chosen:
@@ -210,7 +235,11 @@ def _take_family(inventory: Inventory, result: Resolution) -> None:
                         f"{label} read from {labels[label].key!r}, of other names than the rest: --key {label}=NAME chooses"
                     )
     for label, found in result.sources.items():
-        if found.key != label and result.reasons[label] != "as told" and not any(note.startswith(f"{label} read") for note in result.notes):
+        if (
+            found.key != label
+            and result.reasons[label] != "as told"
+            and not any(note.startswith(f"{label} read") for note in result.notes)
+        ):
             result.notes.append(f"{label} read from {found.key!r}")
 
 
@@ -227,7 +256,13 @@ def _best(families: Families, inventory: Inventory, result: Resolution) -> str:
             labels["free_energy"].frames if "free_energy" in labels else none
         )
         forces = labels["forces"].frames | inventory.isolated if "forces" in labels else none
-        return -int((energies & forces).sum()), -int(energies.sum() + forces.sum()), -len(labels), preference(family), family
+        return (
+            -int((energies & forces).sum()),
+            -int(energies.sum() + forces.sum()),
+            -len(labels),
+            preference(family),
+            family,
+        )
 
     return min(families, key=order)
 
@@ -239,8 +274,14 @@ def _say_families(families: Families, chosen: str, result: Resolution) -> None:
     if others:
         own = {label: result.sources.get(label, found) for label, found in families[chosen].items()}
         used = ", ".join(found.key for found in own.values())
-        how = " ".join(f"--key {label}={families[rivals[0]][label].key}" for label in ("energy", "forces") if label in families[rivals[0]])
-        result.notes.append(f"several families of labels: {used} read; {', '.join(others)} not" + (f" ({how} would)" if how else ""))
+        how = " ".join(
+            f"--key {label}={families[rivals[0]][label].key}"
+            for label in ("energy", "forces")
+            if label in families[rivals[0]]
+        )
+        result.notes.append(
+            f"several families of labels: {used} read; {', '.join(others)} not" + (f" ({how} would)" if how else "")
+        )
 
 
 def _take_energy(labels: dict[str, Found], family: str, inventory: Inventory, result: Resolution) -> None:
@@ -264,7 +305,9 @@ def _take_energy(labels: dict[str, Found], family: str, inventory: Inventory, re
     result.take("energy", energy, _why(energy, "energy", family))
     if not same:
         part = "" if whole else f", which {free.count} of {inventory.size} frames have"
-        result.notes.append(f"energy read from {energy.key!r}, not from {free.key!r}{part} (--key energy={free.key} would)")
+        result.notes.append(
+            f"energy read from {energy.key!r}, not from {free.key!r}{part} (--key energy={free.key} would)"
+        )
 
 
 def _why(found: Found, label: str, family: str) -> str:
@@ -273,7 +316,14 @@ def _why(found: Found, label: str, family: str) -> str:
 
 def _hint_at_comments(inventory: Inventory, result: Resolution) -> None:
     comments = [comment.split() for comment in inventory.comments]
-    place = next((k for k in range(min(map(len, comments), default=0)) if all(re.fullmatch(NUMBER, words[k]) for words in comments)), None)
+    place = next(
+        (
+            k
+            for k in range(min(map(len, comments), default=0))
+            if all(re.fullmatch(NUMBER, words[k]) for words in comments)
+        ),
+        None,
+    )
     if place == 0 or (place is not None and not any("=" in comment for comment in inventory.comments)):
         result.notes.append(f"the comment lines hold a number: --key energy=comment:{place + 1} reads it as the energy")
 
@@ -292,7 +342,9 @@ def _level(label: str, found: Found, notes: list[str]) -> str:
     if len(sizes) > 1 or not sizes & set(TENSORS):
         notes.append(f"{label} has one row for each atom in every frame: taken as a quantity of the atoms")
         return "node"
-    notes.append(f"{label} has as many rows as there are atoms, which may be chance: taken as a quantity of the structure")
+    notes.append(
+        f"{label} has as many rows as there are atoms, which may be chance: taken as a quantity of the structure"
+    )
     return "graph"
 
 
@@ -304,5 +356,9 @@ def _say_unread(inventory: Inventory, result: Resolution) -> None:
     if unread:
         names = [f"{entry.key} (of atoms)" if entry.per_atom else entry.key for entry in unread[:LISTED]]
         more = f" and {len(unread) - LISTED} more" if len(unread) > LISTED else ""
-        hint = "; --key LABEL=NAME reads one as a label or an input" if any(entry.key != "constraints" for entry in unread) else ""
+        hint = (
+            "; --key LABEL=NAME reads one as a label or an input"
+            if any(entry.key != "constraints" for entry in unread)
+            else ""
+        )
         result.notes.append(f"not used: {', '.join(names)}{more}{hint}")

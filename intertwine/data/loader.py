@@ -49,7 +49,9 @@ class Loader:
     ) -> None:
         if len(dataset) < processes:
             raise InputError(
-                f"{len(dataset)} structures for {processes} processes", where="training.devices", remedy="use fewer devices or more data."
+                f"{len(dataset)} structures for {processes} processes",
+                where="training.devices",
+                remedy="use fewer devices or more data.",
             )
         self.dataset, self.seed, self.rank, self.processes, self.workers = dataset, seed, rank, processes, workers
         n = len(dataset)
@@ -98,7 +100,11 @@ class Loader:
         if self._prepared is None:
             dataset: Any = self.dataset  # torch asks for its own class, and needs only an index
             self._prepared = torch.utils.data.DataLoader(
-                _Caught(dataset), batch_sampler=_Batches(self), collate_fn=_together, num_workers=self.workers, persistent_workers=True
+                _Caught(dataset),
+                batch_sampler=_Batches(self),
+                collate_fn=_together,
+                num_workers=self.workers,
+                persistent_workers=True,
             )
         for batch in self._prepared:
             if isinstance(batch, Exception):

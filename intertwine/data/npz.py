@@ -46,9 +46,15 @@ def read_npz(
     names = {label: required(path, label, keys.pop(label, None), arrays) for label in NAMES}
     z, pos = arrays[names["z"]].astype(np.int64).reshape(-1), arrays[names["pos"]].astype(np.float64)
     if pos.ndim != 3 or pos.shape[1:] != (len(z), 3) or not len(pos) or not len(z):
-        raise DataError(f"positions have shape {pos.shape} for {len(z)} atoms", where=str(path), remedy="expected (frames, atoms, 3).")
+        raise DataError(
+            f"positions have shape {pos.shape} for {len(z)} atoms",
+            where=str(path),
+            remedy="expected (frames, atoms, 3).",
+        )
     if z.min() < 1 or z.max() > 118:
-        raise DataError("an atomic number is outside 1 to 118", where=str(path), remedy="repair the array of nuclear charges.")
+        raise DataError(
+            "an atomic number is outside 1 to 118", where=str(path), remedy="repair the array of nuclear charges."
+        )
     others = {name: array for name, array in arrays.items() if name not in names.values()}
     decided = resolve(Arrays(others, len(pos), len(z), ALIASES), name=str(path), keys=keys, target=target)
     check_units(units, decided.sources)
@@ -68,19 +74,33 @@ def arrays_of(path: Path) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files if archive[name].dtype.kind in "iufb"}
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError, zipfile.LargeZipFile, zlib.error, NotImplementedError) as error:
+    except (
+        OSError,
+        ValueError,
+        zipfile.BadZipFile,
+        EOFError,
+        zipfile.LargeZipFile,
+        zlib.error,
+        NotImplementedError,
+    ) as error:
         raise DataError(f"not a sound npz file: {error}", where=str(path), remedy="get the file again.") from error
-    said = {name.lower(): array for name, array in arrays.items() if name.lower() in CELLS and np.nan_to_num(array).any()}
+    said = {
+        name.lower(): array for name, array in arrays.items() if name.lower() in CELLS and np.nan_to_num(array).any()
+    }
     if said and ("pbc" in said or not any(name.lower() == "pbc" for name in arrays)):
         remedy = "write crystals as extended xyz or ASE's .traj; remove the array if the molecules do not repeat."
-        raise DataError(f"the file has a {next(iter(said))!r}, and npz files are read as molecules", where=str(path), remedy=remedy)
+        raise DataError(
+            f"the file has a {next(iter(said))!r}, and npz files are read as molecules", where=str(path), remedy=remedy
+        )
     return {name: array for name, array in arrays.items() if array.dtype.kind != "b"}
 
 
 def required(path: Path, label: str, asked: str | None, arrays: Mapping[str, np.ndarray]) -> str:
     """The array that atomic numbers or positions are read from; usual names count in any case."""
     if asked is not None and asked not in arrays:
-        raise DataError(f"there is no array {asked!r} to read {label!r} from", where=str(path), remedy=nearest(asked, arrays))
+        raise DataError(
+            f"there is no array {asked!r} to read {label!r} from", where=str(path), remedy=nearest(asked, arrays)
+        )
     known = [*NAMES[label], *(name for usual in NAMES[label] for name in arrays if name.lower() == usual.lower())]
     found = asked or next((name for name in known if name in arrays), None)
     if found is None:
@@ -96,7 +116,11 @@ def _label(array: np.ndarray, label: str, pos: np.ndarray, table: dict[str, str]
     if label == "energy" and value.size == len(pos):
         value = value.reshape(shape)
     if value.shape != shape or value.shape[:1] != (len(pos),):
-        raise DataError(f"{label} has shape {value.shape} for {len(pos)} frames", where=str(path), remedy="expected one row a frame.")
+        raise DataError(
+            f"{label} has shape {value.shape} for {len(pos)} frames",
+            where=str(path),
+            remedy="expected one row a frame.",
+        )
     return _scaled(value, label, table, path)
 
 

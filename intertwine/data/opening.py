@@ -23,7 +23,16 @@ from intertwine.numerics import DataError
 
 COMPRESSED: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 ARCHIVES = (".tar", ".tgz", ".tbz", ".tbz2", ".txz", ".zip", ".tar.gz", ".tar.bz2", ".tar.xz")
-DAMAGED = (OSError, EOFError, zlib.error, lzma.LZMAError, tarfile.TarError, zipfile.BadZipFile, UnicodeError, NotImplementedError)
+DAMAGED = (
+    OSError,
+    EOFError,
+    zlib.error,
+    lzma.LZMAError,
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    UnicodeError,
+    NotImplementedError,
+)
 MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -48,11 +57,15 @@ def require_file(path: Path) -> None:
         remedy = "check the path, or name a data set: `intertwine datasets` lists them."
         raise DataError("no such file", where=name, remedy=remedy) from error
     except (OSError, ValueError) as error:
-        raise DataError(f"can't be opened: {getattr(error, 'strerror', None) or error}", where=name, remedy="check the path.") from error
+        raise DataError(
+            f"can't be opened: {getattr(error, 'strerror', None) or error}", where=name, remedy="check the path."
+        ) from error
     if stat.S_ISDIR(mode.st_mode):
         raise DataError("a folder, not a file", where=name, remedy="give a file of structures, such as one .xyz.")
     if not stat.S_ISREG(mode.st_mode):
-        raise DataError("a device or a pipe, not a file", where=name, remedy="write the structures to a file and give that.")
+        raise DataError(
+            "a device or a pipe, not a file", where=name, remedy="write the structures to a file and give that."
+        )
     if mode.st_size == 0:
         raise DataError("the file is empty", where=name, remedy="get it again.")
     try:
@@ -121,7 +134,9 @@ def unpacked(path: Path) -> Iterator[tuple[Path, str]]:
         except (*DAMAGED, RuntimeError, KeyError, ValueError) as error:
             if isinstance(error, DataError):
                 raise
-            raise DataError(f"the archive is damaged: {error}", where=shown(path), remedy="get the file again, or unpack it.") from error
+            raise DataError(
+                f"the archive is damaged: {error}", where=shown(path), remedy="get the file again, or unpack it."
+            ) from error
         if is_archive(target):
             raise DataError("an archive in an archive", where=shown(path), remedy="unpack it once.")
         require_file(target)

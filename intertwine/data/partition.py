@@ -18,7 +18,13 @@ LARGEST_VALIDATION = 1000
 
 
 def divide(
-    store: GraphStore, *, train: Size = None, validation: Size = None, test_size: Size = None, seed: int = 0, has_test: bool = False
+    store: GraphStore,
+    *,
+    train: Size = None,
+    validation: Size = None,
+    test_size: Size = None,
+    seed: int = 0,
+    has_test: bool = False,
 ) -> Splits:
     """The data set's own split, shortened to the sizes, or a random one.
 

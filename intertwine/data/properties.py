@@ -41,7 +41,14 @@ QM9: dict[str, Target] = {
         Target("u", "InternalEnergy_298K_au", "Ha", "eV", "internal energy at 298.15 K", True),
         Target("h", "Enthalphy_298K_au", "Ha", "eV", "enthalpy at 298.15 K", True),
         Target("g", "GibbsFreeEnergy_298K_au", "Ha", "eV", "free energy at 298.15 K", True),
-        Target("cv", "Heatcapacity_Cv_cal_mol_K", "cal/mol K", "cal/mol K", "heat capacity at constant volume, 298.15 K", True),
+        Target(
+            "cv",
+            "Heatcapacity_Cv_cal_mol_K",
+            "cal/mol K",
+            "cal/mol K",
+            "heat capacity at constant volume, 298.15 K",
+            True,
+        ),
     )
 }
 

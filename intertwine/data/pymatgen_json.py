@@ -70,7 +70,11 @@ def _record(structure: Mapping[str, Any], beside: Mapping[str, Any], where: str)
 
 def _outline(data: Any) -> str:
     if isinstance(data, Mapping):
-        return f"a mapping of {', '.join(map(str, list(data)[:6]))}" + (", ..." if len(data) > 6 else "") if data else "an empty mapping"
+        return (
+            f"a mapping of {', '.join(map(str, list(data)[:6]))}" + (", ..." if len(data) > 6 else "")
+            if data
+            else "an empty mapping"
+        )
     return f"a list of {len(data)} entries" if isinstance(data, list) else f"{str(data)[:40]!r}"
 
 
@@ -83,7 +87,11 @@ def _frame(structure: Mapping[str, Any], where: str) -> Frame:
         cell = np.array(lattice["matrix"], dtype=np.float64)
         pbc = np.array(lattice.get("pbc", (True, True, True)), dtype=bool)
         if cell.shape != (3, 3) or pbc.shape != (3,):
-            raise DataError(f"the lattice has shape {cell.shape}", where=where, remedy="three lattice vectors are expected, as rows.")
+            raise DataError(
+                f"the lattice has shape {cell.shape}",
+                where=where,
+                remedy="three lattice vectors are expected, as rows.",
+            )
     if cell is not None and all("abc" in site for site in sites):
         positions = np.array([site["abc"] for site in sites], dtype=np.float64).reshape(len(sites), 3) @ cell
     else:
@@ -121,7 +129,9 @@ def _species(sites: list[Mapping[str, Any]], where: str) -> tuple[np.ndarray, di
         if symbol in ISOTOPES:
             numbers[k], masses[k] = ISOTOPES[symbol]
         elif atomic_numbers.get(symbol, 0) < 1:
-            raise DataError(f"site {k} holds {symbol!r}, which is no element", where=where, remedy="use chemical symbols.")
+            raise DataError(
+                f"site {k} holds {symbol!r}, which is no element", where=where, remedy="use chemical symbols."
+            )
         else:
             numbers[k] = atomic_numbers[symbol]
     return numbers, masses

@@ -75,12 +75,16 @@ def csv_files() -> list[Path]:
     folder = Path(next(iter(spec.submodule_search_locations))) / "data"
     missing = [name for name in PARTS if not (folder / name).is_file()]
     if missing:
-        raise DataError(f"{missing[0]} is missing", where=str(folder), remedy='pip install --force-reinstall "intertwine[qm9]"')
+        raise DataError(
+            f"{missing[0]} is missing", where=str(folder), remedy='pip install --force-reinstall "intertwine[qm9]"'
+        )
     for name, known in PARTS.items():
         with (folder / name).open("rb") as file:
             if hashlib.file_digest(file, "sha256").hexdigest() != known:
                 what = "the table is damaged: it is not the one that qm9pack 1.0 was released with"
-                raise DataError(what, where=str(folder / name), remedy='pip install --force-reinstall "intertwine[qm9]"')
+                raise DataError(
+                    what, where=str(folder / name), remedy='pip install --force-reinstall "intertwine[qm9]"'
+                )
     return [folder / name for name in PARTS]
 
 
@@ -107,15 +111,23 @@ def convert(files: list[Path], limit: int | None = None, progress: bool = False)
                         numbers.extend(atomic_numbers[symbol.strip()] for symbol in symbols)
                         index.append(int(row["Index"]))
                     except (KeyError, TypeError, ValueError, AttributeError) as error:
-                        raise DataError(f"line {line} can't be read: {error}", where=str(file), remedy="reinstall qm9pack.") from error
+                        raise DataError(
+                            f"line {line} can't be read: {error}", where=str(file), remedy="reinstall qm9pack."
+                        ) from error
                     if coordinates.shape != (len(symbols), 3):
-                        raise DataError(f"line {line} has {len(symbols)} atoms and positions {coordinates.shape}", where=str(file))
+                        raise DataError(
+                            f"line {line} has {len(symbols)} atoms and positions {coordinates.shape}", where=str(file)
+                        )
                     counts.append(len(symbols))
                     positions.append(coordinates)
                     for name, value in values.items():
                         targets[name].append(value)
                     advance(1)
-    fields = {"pos": torch.from_numpy(np.concatenate(positions)), "z": torch.tensor(numbers), "gdb": torch.tensor(index)}
+    fields = {
+        "pos": torch.from_numpy(np.concatenate(positions)),
+        "z": torch.tensor(numbers),
+        "gdb": torch.tensor(index),
+    }
     for name, target in QM9.items():
         scale = factor("Ha", "energy") if target.raw == "Ha" else 1.0
         fields[name] = torch.tensor(targets[name], dtype=torch.float64) * scale

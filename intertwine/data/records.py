@@ -15,7 +15,17 @@ NONE = (
     "tables {index, columns, data}; and ASE's databases. Convert other files to extended xyz."
 )
 #: Of the atoms, by name; everything else is of the structure.
-PER_ATOM = ("forces", "force", "magmom", "magmoms", "charges", "bader_charges", "bader_magmoms", "velocities", "displacements")
+PER_ATOM = (
+    "forces",
+    "force",
+    "magmom",
+    "magmoms",
+    "charges",
+    "bader_charges",
+    "bader_magmoms",
+    "velocities",
+    "displacements",
+)
 NESTED = ("outputs", "output", "data")  # mappings beside a structure whose quantities are its own
 MLEARN = "virial_stress"
 SIGN = "stress = -{}: it is VASP's, in kbar and positive under compression"
@@ -38,7 +48,9 @@ def records(data: Any, name: str) -> Iterator[Record]:
             key = "structure" if "structure" in held else held[0]
             if len(held) > 1 and key != "structure":
                 remedy = "keep the one that the labels belong to, as 'structure'."
-                raise DataError(f"an entry holds several structures: {', '.join(map(str, held))}", where=name, remedy=remedy)
+                raise DataError(
+                    f"an entry holds several structures: {', '.join(map(str, held))}", where=name, remedy=remedy
+                )
             yield data[key], {other: value for other, value in data.items() if other not in held}
             return
         if (table := _rows(data, name)) is not None:
@@ -55,7 +67,11 @@ def records(data: Any, name: str) -> Iterator[Record]:
                 yield record
         found, without = found or not empty, k if empty and without is None else without
         if found and alike and without is not None:
-            raise DataError(f"entry {without} holds no structure, and others do", where=place(name, without), remedy="repair or remove it.")
+            raise DataError(
+                f"entry {without} holds no structure, and others do",
+                where=place(name, without),
+                remedy="repair or remove it.",
+            )
 
 
 def _holds(value: Any) -> bool:
@@ -64,7 +80,11 @@ def _holds(value: Any) -> bool:
 
 def is_structure(value: Any) -> bool:
     """Whether it is a structure or a molecule of pymatgen."""
-    return isinstance(value, Mapping) and isinstance(value.get("sites"), list) and all(isinstance(site, Mapping) for site in value["sites"])
+    return (
+        isinstance(value, Mapping)
+        and isinstance(value.get("sites"), list)
+        and all(isinstance(site, Mapping) for site in value["sites"])
+    )
 
 
 def _is_collection(data: Mapping[str, Any], held: list[str]) -> bool:
@@ -82,12 +102,18 @@ def _rows(data: Mapping[str, Any], name: str) -> list[dict[str, Any]] | None:
             or any(not isinstance(r, list) or len(r) != len(columns) for r in rows)
         ):
             raise DataError(
-                "a table whose rows do not have its columns", where=name, remedy="write {index, columns, data}, as pandas does."
+                "a table whose rows do not have its columns",
+                where=name,
+                remedy="write {index, columns, data}, as pandas does.",
             )
         return [dict(zip(map(str, columns), row, strict=True)) for row in rows]
     columns = {key: value for key, value in data.items() if isinstance(value, Mapping) and value}
     labels = {tuple(column) for column in columns.values()}
-    if len(columns) == len(data) > 1 and len(labels) == 1 and any(all(map(is_structure, column.values())) for column in columns.values()):
+    if (
+        len(columns) == len(data) > 1
+        and len(labels) == 1
+        and any(all(map(is_structure, column.values())) for column in columns.values())
+    ):
         return [{key: column[label] for key, column in columns.items()} for label in labels.pop()]
     return None
 
@@ -114,7 +140,9 @@ def quantities(beside: Mapping[str, Any], frame: Frame) -> None:
             frame.values["stress_as_given"] = value
             frame.notes = (*frame.notes, "stress is kept as stress_as_given: the file does not say its unit and sign")
         elif name.lower() in PER_ATOM and isinstance(value, list):
-            raise DataError(f"{name} has rows of different lengths", where=frame.where, remedy="repair or remove that entry.")
+            raise DataError(
+                f"{name} has rows of different lengths", where=frame.where, remedy="repair or remove that entry."
+            )
         elif name.lower() in PER_ATOM and isinstance(value, np.ndarray):
             frame.columns[name] = value
         else:

@@ -47,7 +47,9 @@ def read_sdf(file: Iterator[str], path: Any) -> Iterator[Frame]:
             record.append(line.rstrip("\r\n"))
     if any(text.strip() for text in record):
         if frame or any(line.startswith(">") for line in record):  # a mol file is one molecule, without fields
-            raise DataError(f"the file ends within a molecule: there is no {END}", where=place(path, frame), remedy=REPAIR)
+            raise DataError(
+                f"the file ends within a molecule: there is no {END}", where=place(path, frame), remedy=REPAIR
+            )
         yield _molecule(record, number - len(record) + 1, place(path, frame))
 
 
@@ -65,7 +67,9 @@ def _molecule(record: list[str], first: int, where: str) -> Frame:
     except (ValueError, IndexError) as error:
         raise DataError(f"not a V2000 or V3000 molecule: {error}", where=where, remedy=REPAIR) from error
     numbers, masses = elements(atoms.symbols, first + atoms.line, where)
-    frame = Frame(numbers, np.array(atoms.positions, dtype=np.float64).reshape(-1, 3), where, units={"pos": "A"}, reader="sdf")
+    frame = Frame(
+        numbers, np.array(atoms.positions, dtype=np.float64).reshape(-1, 3), where, units={"pos": "A"}, reader="sdf"
+    )
     frame.columns["formal_charges"] = np.array([atoms.charges.get(k, 0) for k in range(len(numbers))], dtype=np.int64)
     frame.values["total_charge"] = int(frame.columns["formal_charges"].sum())
     if masses is not None or atoms.isotopes:
@@ -144,7 +148,9 @@ def _v3000(lines: list[str]) -> _Atoms:
         key: {k: int(word.removeprefix(key)) for k, words in enumerate(atoms) for word in words if word.startswith(key)}
         for key in ("CHG=", "MASS=")
     }
-    return _Atoms([w[1] for w in atoms], [_point(w[2:5]) for w in atoms], marks["CHG="], marks["MASS="], rows[starts[0]][0] + 1)
+    return _Atoms(
+        [w[1] for w in atoms], [_point(w[2:5]) for w in atoms], marks["CHG="], marks["MASS="], rows[starts[0]][0] + 1
+    )
 
 
 def _point(words: list[str]) -> list[float]:
@@ -192,7 +198,9 @@ def _sort(name: str, text: str, frame: Frame) -> None:
     words = [word for word in re.split(r"[,;]?\s+", text.strip("[]() \n")) if word]  # not at "1,000"
     n = len(frame.numbers)
     try:
-        numbers = [math.nan if word.lower() == "n/a" else float(word.replace("_", "?")) for word in words]  # float("1_0") is 10
+        numbers = [
+            math.nan if word.lower() == "n/a" else float(word.replace("_", "?")) for word in words
+        ]  # float("1_0") is 10
     except ValueError:
         frame.values[name] = text
         return

@@ -41,14 +41,18 @@ class Splits:
     test: Int[Tensor, " test"]
     fingerprint: str | None
 
-    def __init__(self, train: Any, validation: Any = (), test: Any = (), *, where: str = "splits", fingerprint: str | None = None) -> None:
+    def __init__(
+        self, train: Any, validation: Any = (), test: Any = (), *, where: str = "splits", fingerprint: str | None = None
+    ) -> None:
         object.__setattr__(self, "fingerprint", fingerprint)
         seen: dict[int, str] = {}
         for part, values in (("train", train), ("validation", validation), ("test", test)):
             indices = _indices(values, f"{where}: {part}")
             for index in indices.tolist():
                 if index < 0:
-                    raise DataError(f"index {index} is negative", where=f"{where}: {part}", remedy="count entries from 0.")
+                    raise DataError(
+                        f"index {index} is negative", where=f"{where}: {part}", remedy="count entries from 0."
+                    )
                 if index in seen:
                     both = f"twice in {part}" if seen[index] == part else f"in both {seen[index]} and {part}"
                     raise DataError(
@@ -109,16 +113,25 @@ class Splits:
             raise DataError(f"can't read the splits: {error}", where=str(path), remedy=remedy) from error
         if not isinstance(content, Mapping):
             raise DataError("splits must be named lists", where=str(path), remedy=remedy)
-        found = {part: next((content[name] for name in names if name in content), None) for part, names in PARTS.items()}
+        found = {
+            part: next((content[name] for name in names if name in content), None) for part, names in PARTS.items()
+        }
         if found["train"] is None:
-            raise DataError(f"no training part among {', '.join(map(str, content)) or 'nothing'}", where=str(path), remedy=remedy)
+            raise DataError(
+                f"no training part among {', '.join(map(str, content)) or 'nothing'}", where=str(path), remedy=remedy
+            )
         mark = content.get("fingerprint")
         parts = (() if values is None else values for values in found.values())
         return cls(*parts, where=str(path), fingerprint=mark if isinstance(mark, str) else None)
 
 
 def split(
-    n: int, *, train: int | float | None = None, validation: int | float | None = 0, test: int | float | None = 0, seed: int = 0
+    n: int,
+    *,
+    train: int | float | None = None,
+    validation: int | float | None = 0,
+    test: int | float | None = 0,
+    seed: int = 0,
 ) -> Splits:
     """A random split, the same for the same seed on every machine.
 
@@ -140,14 +153,22 @@ def split(
     total = sum(filled.values())
     if total > n:
         asked = " + ".join(str(number) for number in counts.values() if number)
-        raise InputError(f"{asked} = {total} entries of a data set of {n}", where="split", remedy=f"ask for at most {n} in all.")
+        raise InputError(
+            f"{asked} = {total} entries of a data set of {n}", where="split", remedy=f"ask for at most {n} in all."
+        )
     if rest:
         filled[rest[0]] = n - total
     if not filled["train"]:
-        raise InputError(f"no entry is left for training ({n} in all)", where="split", remedy="ask for fewer validation and test entries.")
+        raise InputError(
+            f"no entry is left for training ({n} in all)",
+            where="split",
+            remedy="ask for fewer validation and test entries.",
+        )
     order = np.random.default_rng(seed).permutation(n)
     test_end, validation_end = filled["test"], filled["test"] + filled["validation"]
-    return Splits(order[validation_end : validation_end + filled["train"]], order[test_end:validation_end], order[:test_end])
+    return Splits(
+        order[validation_end : validation_end + filled["train"]], order[test_end:validation_end], order[:test_end]
+    )
 
 
 def count(size: int | float, n: int, part: str) -> int:
@@ -162,7 +183,9 @@ def count(size: int | float, n: int, part: str) -> int:
     if isinstance(size, float) and 0 < size <= 1:
         return int(size * n + 1e-9 * n)  # 0.29 * 100 is 28.999999999999996
     if not 0 <= size < float("inf") or size != int(size):
-        raise InputError(f"size {size}", where=part, remedy="give a count, a share between 0 and 1, or None for the rest.")
+        raise InputError(
+            f"size {size}", where=part, remedy="give a count, a share between 0 and 1, or None for the rest."
+        )
     return int(size)
 
 
@@ -173,4 +196,6 @@ def _indices(values: Any, where: str) -> Tensor:
             raise ValueError(f"{array.dtype} values")
         return torch.as_tensor(array.reshape(-1).astype(np.int64))
     except (ValueError, TypeError) as error:
-        raise DataError(f"indices are not whole numbers: {error}", where=where, remedy="give a list of integers counted from 0.") from error
+        raise DataError(
+            f"indices are not whole numbers: {error}", where=where, remedy="give a list of integers counted from 0."
+        ) from error

@@ -76,7 +76,9 @@ class GraphStore(torch.utils.data.Dataset):
         self._edges: dict[int, tuple[Tensor, Tensor]] | None = None  # by index in the whole store
 
     @classmethod
-    def from_graphs(cls, graphs: Sequence[Graph], *, levels: Mapping[str, str] | None = None, **about: Any) -> GraphStore:
+    def from_graphs(
+        cls, graphs: Sequence[Graph], *, levels: Mapping[str, str] | None = None, **about: Any
+    ) -> GraphStore:
         """A store of graphs in memory; ``about`` is the name, units, notes, splits and decisions.
 
         ``levels`` says what the rows of fields that the library does not know belong to, where the graphs do not say it and their
@@ -112,7 +114,9 @@ class GraphStore(torch.utils.data.Dataset):
         if len(indices) and not 0 <= int(indices.min()) <= int(indices.max()) < len(self):
             bad = int(indices[(indices < 0) | (indices >= len(self))][0])
             raise InputError(
-                f"index {bad} is out of range for {len(self)} entries", where=self.name or "subset", remedy="indices count from 0."
+                f"index {bad} is out of range for {len(self)} entries",
+                where=self.name or "subset",
+                remedy="indices count from 0.",
             )
         view = copy.copy(self)
         view._indices = indices if self._indices is None else self._indices[indices]
@@ -128,7 +132,9 @@ class GraphStore(torch.utils.data.Dataset):
         known = [name for name in self.fields if name not in INPUTS]
         for name in labels:
             if name not in self.fields:
-                raise DataError(f"there is no label {name!r}", where=self.name or "data set", remedy=nearest(name, known))
+                raise DataError(
+                    f"there is no label {name!r}", where=self.name or "data set", remedy=nearest(name, known)
+                )
         view = copy.copy(self)
         view.fields = {name: value for name, value in self.fields.items() if name in INPUTS or name in labels}
         return view
@@ -150,7 +156,9 @@ class GraphStore(torch.utils.data.Dataset):
             DataError: there is no such field; the remedy names the nearest.
         """
         if name not in self.fields:
-            raise DataError(f"there is no field {name!r}", where=self.name or "data set", remedy=nearest(name, self.fields))
+            raise DataError(
+                f"there is no field {name!r}", where=self.name or "data set", remedy=nearest(name, self.fields)
+            )
         value = self.fields[name]
         if self._indices is None:
             return value

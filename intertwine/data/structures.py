@@ -79,7 +79,9 @@ def read_structures(
     files, notes = _files(path)
     for name, unit in (units or {}).items():
         if name not in DIMENSIONS:
-            raise InputError(f"a unit is given for {name!r}, which is not read", where="units", remedy=nearest(name, DIMENSIONS))
+            raise InputError(
+                f"a unit is given for {name!r}, which is not read", where="units", remedy=nearest(name, DIMENSIONS)
+            )
         factor(unit, name)  # an unknown one is said
     cells: set[bytes] = set()
     found: Any = deque(maxlen=1) if last else []
@@ -94,7 +96,9 @@ def read_structures(
         remedy = "get it again; it may be truncated, or of another format than its name says."
         raise DataError("the file holds no structures", where=str(path), remedy=remedy)
     boxes = [frame.cell for frame in frames]  # that of an open structure is kept, though it means nothing to a model
-    notes += decide_periodicity(frames, any(str(name).lower().endswith(STRESSES) for frame in frames for name in frame.values))
+    notes += decide_periodicity(
+        frames, any(str(name).lower().endswith(STRESSES) for frame in frames for name in frame.values)
+    )
     atoms = []
     for (file, frame), box in zip(found, boxes, strict=True):
         unit, said = _length(file, frame, dict(units or {}), dict(of_run or {}))
@@ -149,7 +153,10 @@ def _length(path: Path, frame: Frame, told: dict[str, str], of_run: dict[str, st
     if "pos" not in of_run:
         return "A", None
     if _fixes(path, frame):
-        return "A", f"positions read in A, which this format fixes; those of the run were in {of_run['pos']} (--unit pos={of_run['pos']})"
+        return (
+            "A",
+            f"positions read in A, which this format fixes; those of the run were in {of_run['pos']} (--unit pos={of_run['pos']})",
+        )
     return of_run["pos"], f"positions read in {of_run['pos']}, the unit of the run (--unit pos=A for another)"
 
 
@@ -161,7 +168,9 @@ def _atoms(frame: Frame, box: np.ndarray | None, scale: float, *, declare: bool)
         atoms.cell[:] *= scale
         atoms.set_celldisp(atoms.get_celldisp() * scale)
     if declare:
-        atoms.info["pos_unit"] = "A"  # or another unit that the file or the run names would be taken for that of an output
+        atoms.info["pos_unit"] = (
+            "A"  # or another unit that the file or the run names would be taken for that of an output
+        )
     return atoms
 
 
@@ -213,7 +222,9 @@ def _fixed(mask: Any, frame: Frame) -> list[Any]:
     """Constraints of extended xyz's ``move_mask``: T (or 1) where an atom, or a coordinate of it, may move."""
     free = np.asarray(mask)
     if free.shape not in ((len(frame.numbers),), (len(frame.numbers), 3)) or free.dtype.kind not in "fiub":
-        raise DataError(f"move_mask has shape {free.shape}", where=frame.where, remedy="give one or three logicals (T, F) per atom.")
+        raise DataError(
+            f"move_mask has shape {free.shape}", where=frame.where, remedy="give one or three logicals (T, F) per atom."
+        )
     free = free.astype(bool)
     if free.ndim == 1:
         return [FixAtoms(mask=~free)] if not free.all() else []
@@ -230,7 +241,11 @@ def _npz(path: Path, keys: Mapping[str, str]) -> Iterator[Frame]:
     found = {label: required(path, label, keys.get(label), arrays) for label in NAMES}
     z, pos = arrays.pop(found["z"]).reshape(-1).astype(np.int64), arrays.pop(found["pos"]).astype(np.float64)
     if pos.ndim != 3 or pos.shape[1:] != (len(z), 3) or not len(pos):
-        raise DataError(f"positions have shape {pos.shape} for {len(z)} atoms", where=str(path), remedy="expected (frames, atoms, 3).")
+        raise DataError(
+            f"positions have shape {pos.shape} for {len(z)} atoms",
+            where=str(path),
+            remedy="expected (frames, atoms, 3).",
+        )
     rows = {name: array for name, array in arrays.items() if array.shape[:1] == (len(pos),)}
     for k in range(len(pos)):
         frame = Frame(z, pos[k], place(path, k))

@@ -9,7 +9,14 @@ from intertwine.numerics import InputError, nearest
 
 #: What the library keeps each quantity in, and the dimension that its unit must have.
 CANONICAL = {"energy": "eV", "forces": "eV/A", "stress": "eV/A^3", "pos": "A", "dipole": "e*A"}
-DIMENSIONS = {"energy": "energy", "forces": "force", "stress": "pressure", "pos": "length", "dipole": "dipole", "virial": "energy"}
+DIMENSIONS = {
+    "energy": "energy",
+    "forces": "force",
+    "stress": "pressure",
+    "pos": "length",
+    "dipole": "dipole",
+    "virial": "energy",
+}
 
 #: Units written out, as Pint and OpenMM name them, and their symbols.
 WORDS = {
@@ -86,7 +93,9 @@ def factor(unit: str, quantity: str) -> float:
             return lengths[text.removeprefix("e*")]
     names = list(table.get(dimension, {}))
     if power is not None:
-        names += [f"{energy}/{length}{power}" for energy, length in (("eV", "A"), ("kcal/mol", "A"), ("Hartree", "Bohr"))]
+        names += [
+            f"{energy}/{length}{power}" for energy, length in (("eV", "A"), ("kcal/mol", "A"), ("Hartree", "Bohr"))
+        ]
     raise InputError(f"unknown unit {unit!r}", where=f"unit of {quantity}", remedy=nearest(unit, names))
 
 

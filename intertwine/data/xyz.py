@@ -47,10 +47,14 @@ def read_xyz(file: Iterator[str], path: Any, size: int | None = None) -> Iterato
             raise DataError(f"line {number} should be the number of atoms and is {found!r}", where=where, remedy=remedy)
         remedy = "the file is truncated; get it again or delete that frame."
         if atoms > min(LARGEST, LARGEST if size is None else size):
-            raise DataError(f"line {number} says {atoms:,} atoms, more than the file can hold", where=where, remedy=remedy)
+            raise DataError(
+                f"line {number} says {atoms:,} atoms, more than the file can hold", where=where, remedy=remedy
+            )
         lines = list(islice(file, atoms + 1))
         if len(lines) < atoms + 1:
-            raise DataError(f"the file ends after {max(len(lines) - 1, 0)} of {atoms} atoms", where=where, remedy=remedy)
+            raise DataError(
+                f"the file ends after {max(len(lines) - 1, 0)} of {atoms} atoms", where=where, remedy=remedy
+            )
         number += 1
         if re.match(r"gdb(_9)?\s+\d+\s", lines[0]):
             yield _qm9_frame(lines, number, where)
@@ -64,7 +68,9 @@ def read_xyz(file: Iterator[str], path: Any, size: int | None = None) -> Iterato
 def _count(line: str) -> int | None:
     """The number of atoms that a line announces; None if it is something else."""
     words = line.split()
-    return int(words[0]) if len(words) == 1 and words[0].isascii() and words[0].isdigit() and len(words[0]) < 100 else None
+    return (
+        int(words[0]) if len(words) == 1 and words[0].isascii() and words[0].isdigit() and len(words[0]) < 100 else None
+    )
 
 
 def _frame(lines: list[str], number: int, where: str) -> Frame:
@@ -73,7 +79,9 @@ def _frame(lines: list[str], number: int, where: str) -> Frame:
     columns = _columns(lines[1:], layout, number + 1, where)
     positions = _take(columns, POSITIONS)
     if positions is None or positions.shape[1:] != (3,):
-        raise DataError("the columns hold no positions", where=where, remedy="the comment line's Properties must name pos:R:3.")
+        raise DataError(
+            "the columns hold no positions", where=where, remedy="the comment line's Properties must name pos:R:3."
+        )
     symbols, charges = _take(columns, SPECIES), _take(columns, NUMBERS)
     if symbols is not None:
         # LAMMPS writes this comment, and by default the types in place of the elements
@@ -84,7 +92,11 @@ def _frame(lines: list[str], number: int, where: str) -> Frame:
     elif charges is not None:
         numbers = charges.astype(np.int64)
     else:
-        raise DataError("the columns hold no elements", where=where, remedy="the comment line's Properties must name species:S:1 or Z:I:1.")
+        raise DataError(
+            "the columns hold no elements",
+            where=where,
+            remedy="the comment line's Properties must name species:S:1 or Z:I:1.",
+        )
     units = {name.removesuffix("_unit"): str(values[name]) for name in values if name.endswith("_unit")}
     cell, pbc = _box(values, number, where)
     return Frame(numbers, positions, where, cell, pbc, values, columns, units, reader="xyz", comment=lines[0].strip())
@@ -103,11 +115,15 @@ def _box(values: dict[str, Any], number: int, where: str) -> tuple[np.ndarray | 
             pbc = np.resize([word in ("t", "true", "1") for word in words], 3)
     except (TypeError, ValueError) as error:
         remedy = 'write Lattice="ax ay az bx by bz cx cy cz" and pbc="T T T".'
-        raise DataError(f"Lattice or pbc in line {number} can't be read: {error}", where=where, remedy=remedy) from error
+        raise DataError(
+            f"Lattice or pbc in line {number} can't be read: {error}", where=where, remedy=remedy
+        ) from error
     return cell, pbc
 
 
-def _columns(lines: list[str], layout: list[tuple[str, str, int, int]], first: int, where: str) -> dict[str, np.ndarray]:
+def _columns(
+    lines: list[str], layout: list[tuple[str, str, int, int]], first: int, where: str
+) -> dict[str, np.ndarray]:
     """The columns of the atoms' lines, by name."""
     rows = [line.split() for line in lines]
     width = layout[-1][3]
@@ -121,7 +137,9 @@ def _columns(lines: list[str], layout: list[tuple[str, str, int, int]], first: i
         if kind == "S":
             columns[name] = np.array(words)[:, 0] if words else np.empty(0, dtype=str)
         elif kind == "L":
-            columns[name] = np.array([[word.lower() in ("t", "true", "1") for word in row] for row in words]).reshape(-1, stop - start)
+            columns[name] = np.array([[word.lower() in ("t", "true", "1") for word in row] for row in words]).reshape(
+                -1, stop - start
+            )
         else:
             columns[name] = _numbers(words, name, first, where).reshape(-1, stop - start)
         if stop - start == 1 and kind != "S":
@@ -169,7 +187,9 @@ def _layout(properties: str, number: int, where: str) -> list[tuple[str, str, in
             start += int(count)
     except ValueError as error:
         raise DataError(
-            f"Properties in line {number} can't be read: {error}", where=where, remedy="write name:kind:columns, the kind S, R, I or L."
+            f"Properties in line {number} can't be read: {error}",
+            where=where,
+            remedy="write name:kind:columns, the kind S, R, I or L.",
         ) from error
     return layout
 
@@ -213,4 +233,6 @@ def _qm9_frame(lines: list[str], number: int, where: str) -> Frame:
     values = {target.name: float(value) for target, value in zip(QM9.values(), numbers, strict=True)}
     units = {target.name: target.raw for target in QM9.values()}
     species, _ = elements([row[0] for row in rows], number + 1, where)
-    return Frame(species, body[:, :3], where, values=values, columns={"mulliken": body[:, 3]}, units=units, reader="qm9")
+    return Frame(
+        species, body[:, :3], where, values=values, columns={"mulliken": body[:, 3]}, units=units, reader="qm9"
+    )

@@ -21,10 +21,22 @@ from typing import Any
 from intertwine.e3nn.namespace import OURS, Finder, homes, submodules
 from intertwine.e3nn.replacement import install, uninstall
 
-__all__ = ["get_optimization_defaults", "install", "io", "math", "nn", "o3", "set_optimization_defaults", "uninstall", "util"]
+__all__ = [
+    "get_optimization_defaults",
+    "install",
+    "io",
+    "math",
+    "nn",
+    "o3",
+    "set_optimization_defaults",
+    "uninstall",
+    "util",
+]
 
 if not any(isinstance(finder, Finder) and finder.root == OURS for finder in sys.meta_path):
-    sys.meta_path.append(Finder(OURS))  # for names of this package only: `import intertwine.e3nn.o3` has no file to be found in
+    sys.meta_path.append(
+        Finder(OURS)
+    )  # for names of this package only: `import intertwine.e3nn.o3` has no file to be found in
 
 
 def __getattr__(word: str) -> Any:

@@ -37,7 +37,9 @@ def main(arguments: list[str]) -> None:
 def _program(trace: TracebackType | None) -> TracebackType | None:
     """The traceback from the program's own first line on."""
     inner = trace
-    while inner is not None and (inner.tb_frame.f_code.co_filename == __file__ or "runpy" in inner.tb_frame.f_code.co_filename):
+    while inner is not None and (
+        inner.tb_frame.f_code.co_filename == __file__ or "runpy" in inner.tb_frame.f_code.co_filename
+    ):
         inner = inner.tb_next
     return inner or trace
 

@@ -21,7 +21,11 @@ def is_irreps(obj: Any) -> bool:
 
 
 def transform(
-    dat: Sequence[Tensor], irreps_dat: Sequence[Any], rot_mat: Tensor, translation: Any = 0.0, output_transform_dtype: bool = False
+    dat: Sequence[Tensor],
+    irreps_dat: Sequence[Any],
+    rot_mat: Tensor,
+    translation: Any = 0.0,
+    output_transform_dtype: bool = False,
 ) -> list[Tensor]:
     """Act on each tensor by its irreps; points are rotated and moved, and what has None for irreps stays.
 
@@ -74,7 +78,9 @@ def _each(irreps: Any, func: Any) -> list[Any]:
     return [Irreps(irreps)]
 
 
-def arguments_in(func: Any, args_in: Any = None, irreps_in: Any = None, irreps_out: Any = None) -> tuple[Any, list[Any], list[Any]]:
+def arguments_in(
+    func: Any, args_in: Any = None, irreps_in: Any = None, irreps_out: Any = None
+) -> tuple[Any, list[Any], list[Any]]:
     """Arguments, given or random, with the irreps of arguments and results."""
     irreps_in, irreps_out = io_irreps(func, irreps_in, irreps_out)
     args_in = random_arguments(irreps_in) if args_in is None else args_in

@@ -31,5 +31,7 @@ class CodeGenMixin:
             kind, code = ("torchscript", kept) if isinstance(kept, bytes) else kept
             if kind != "torchscript":
                 what = f"its function {name} was pickled as a graph, in a pickle of its own"
-                raise CheckpointError(what, where=type(self).__name__, remedy="load it with e3nn, and save its state_dict.")
+                raise CheckpointError(
+                    what, where=type(self).__name__, remedy="load it with e3nn, and save its state_dict."
+                )
             self.add_module(name, torch.jit.load(io.BytesIO(code)))  # type: ignore[attr-defined]

@@ -19,7 +19,9 @@ def torch_get_default_device() -> torch.device:
     return torch.empty(0).device
 
 
-def explicit_default_types(dtype: torch.dtype | None, device: torch.device | str | None) -> tuple[torch.dtype, torch.device | str]:
+def explicit_default_types(
+    dtype: torch.dtype | None, device: torch.device | str | None
+) -> tuple[torch.dtype, torch.device | str]:
     """The precision and device that ``None`` stands for."""
     made = torch.empty(0, dtype=dtype, device=device)
     return made.dtype, device if device is not None else made.device

@@ -35,7 +35,9 @@ class FullTensorProductv2(FullTensorProduct):
         ignore_keys(self, _THEIRS)
 
     def _rebuild(self, state: Mapping[str, Any]) -> None:
-        FullTensorProductv2.__init__(self, state["irreps_in1"], state["irreps_in2"], regroup_output=False, **_options(state))
+        FullTensorProductv2.__init__(
+            self, state["irreps_in1"], state["irreps_in2"], regroup_output=False, **_options(state)
+        )
 
 
 def _options(state: Mapping[str, Any]) -> dict[str, Any]:
@@ -57,10 +59,14 @@ class ElementwiseTensorProductv2(TensorProduct):
     """Channel by channel; the output is sorted."""
 
     @at_border
-    def __init__(self, irreps_in1: Any, irreps_in2: Any, *, filter_ir_out: Any = None, irrep_normalization: str = "component") -> None:
+    def __init__(
+        self, irreps_in1: Any, irreps_in2: Any, *, filter_ir_out: Any = None, irrep_normalization: str = "component"
+    ) -> None:
         first, second = Irreps(irreps_in1), Irreps(irreps_in2)
         if first.num_irreps != second.num_irreps:
-            raise InputError(f"{first} and {second} differ in their number of irreps", where="ElementwiseTensorProductv2")
+            raise InputError(
+                f"{first} and {second} differ in their number of irreps", where="ElementwiseTensorProductv2"
+            )
         aligned = ElementwiseTensorProduct(first, second, filter_ir_out, irrep_normalization)
         out, place, _ = aligned.irreps_out.sort()
         paths = [(i1, i2, place[io], mode, False) for i1, i2, io, mode, *_ in aligned.instructions]

@@ -102,13 +102,18 @@ def get_tracing_inputs(
     return [moved(example, device, dtype or dtype_of(mod)) for example in examples]
 
 
-def trace_module(mod: nn.Module, inputs: dict[str, Any] | None = None, check_inputs: list[Any] | None = None, in_place: bool = True) -> Any:
+def trace_module(
+    mod: nn.Module, inputs: dict[str, Any] | None = None, check_inputs: list[Any] | None = None, in_place: bool = True
+) -> Any:
     """``torch.jit.trace_module``, after :func:`compile_module` of the children."""
     return _compiled_as(mod, "trace", in_place, [inputs, *(check_inputs or [])] if inputs is not None else None)
 
 
 def trace(
-    mod: nn.Module, example_inputs: tuple[Any, ...] | None = None, check_inputs: list[Any] | None = None, in_place: bool = True
+    mod: nn.Module,
+    example_inputs: tuple[Any, ...] | None = None,
+    check_inputs: list[Any] | None = None,
+    in_place: bool = True,
 ) -> Any:
     """``torch.jit.trace``, after :func:`compile_module` of the children."""
     inputs = None if example_inputs is None else {"forward": example_inputs}

@@ -48,7 +48,9 @@ class TensorProduct(tensor_product.TensorProduct):
     def right(self, *args: Any, **kwargs: Any) -> Tensor:
         return super().right(*args, **kwargs)
 
-    def visualize(self, weight: Tensor | None = None, plot_weight: bool = True, aspect_ratio: Any = 1, ax: Any = None) -> tuple[Any, Any]:
+    def visualize(
+        self, weight: Tensor | None = None, plot_weight: bool = True, aspect_ratio: Any = 1, ax: Any = None
+    ) -> tuple[Any, Any]:
         """The figure and axes of :func:`intertwine.plots.paths`, drawn on ``ax`` if given; the other arguments shape e3nn's picture."""
         from intertwine.plots import paths
 

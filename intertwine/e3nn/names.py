@@ -27,7 +27,9 @@ _WIGNER = (
 )
 _IRREPS = ((f"{O3}.irreps", "Irreps"), (f"{O3}.irrep", "Irrep"))
 _HARMONICS = ((f"{O3}.spherical_harmonics", "SphericalHarmonics spherical_harmonics"),)
-_ANGULAR = ((f"{O3}.angular", "SphericalHarmonicsAlphaBeta spherical_harmonics_alpha_beta spherical_harmonics_alpha Legendre"),)
+_ANGULAR = (
+    (f"{O3}.angular", "SphericalHarmonicsAlphaBeta spherical_harmonics_alpha_beta spherical_harmonics_alpha Legendre"),
+)
 _REDUCE = ((f"{O3}.reduce", "ReducedTensorProducts"),)
 _S2GRID = ((f"{O3}.grids", "s2_grid spherical_harmonics_s2_grid rfft irfft"), (f"{HERE}.grids", "ToS2Grid FromS2Grid"))
 _SO3GRID = ((f"{O3}.so3_grid", "SO3Grid"),)
@@ -67,7 +69,12 @@ _PERM = (
 
 _SETTINGS = ((f"{HERE}.settings", "get_optimization_defaults set_optimization_defaults"),)
 _DEFAULTS = ((f"{HERE}.defaults", "torch_get_default_tensor_type torch_get_default_device explicit_default_types"),)
-_JIT = ((f"{HERE}.jit", "compile_mode get_compile_mode compile=compile_module get_tracing_inputs trace_module trace script"),)
+_JIT = (
+    (
+        f"{HERE}.jit",
+        "compile_mode get_compile_mode compile=compile_module get_tracing_inputs trace_module trace script",
+    ),
+)
 
 MODULES: dict[str, tuple[tuple[str, str], ...]] = {
     "": (*_SETTINGS, (f"{HERE}.settings", "__version__ _OPT_DEFAULTS")),

@@ -32,7 +32,9 @@ def homes(module: str) -> dict[str, tuple[str, str]]:
 def submodules(module: str) -> list[str]:
     """The modules directly inside one of e3nn's modules."""
     prefix = f"{module}." if module else ""
-    return [name[len(prefix) :] for name in MODULES if name.startswith(prefix) and name and "." not in name[len(prefix) :]]
+    return [
+        name[len(prefix) :] for name in MODULES if name.startswith(prefix) and name and "." not in name[len(prefix) :]
+    ]
 
 
 class Namespace(ModuleType):
@@ -56,7 +58,9 @@ class Namespace(ModuleType):
             home, there = table["__getattr__"]
             return getattr(importlib.import_module(home), there)(word)
         else:
-            raise AttributeError(f"module {self.__name__!r} (intertwine's replacement of e3nn's) has no attribute {word!r}")
+            raise AttributeError(
+                f"module {self.__name__!r} (intertwine's replacement of e3nn's) has no attribute {word!r}"
+            )
         self.__dict__[word] = found
         return found
 
@@ -76,7 +80,9 @@ class Finder(MetaPathFinder, Loader):
     def __init__(self, root: str, models: Sequence[str] = ()) -> None:
         self.root, self.models = root, list(models)
 
-    def find_spec(self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> ModuleSpec | None:
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
         if fullname != self.root and not fullname.startswith(f"{self.root}."):
             return None
         module = fullname[len(self.root) + 1 :]
@@ -91,7 +97,9 @@ class Finder(MetaPathFinder, Loader):
         if module not in MODULES:
             if self.root == OURS:
                 return None
-            raise ModuleNotFoundError(f"{fullname} has no counterpart in intertwine's replacement of e3nn", name=fullname)
+            raise ModuleNotFoundError(
+                f"{fullname} has no counterpart in intertwine's replacement of e3nn", name=fullname
+            )
         spec = ModuleSpec(fullname, self, origin=OURS, is_package=bool(submodules(module)) or module == MODELS)
         if module == MODELS:
             spec.submodule_search_locations = list(self.models)

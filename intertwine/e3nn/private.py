@@ -39,7 +39,9 @@ def named_irrep(name: str) -> Irrep:
     try:
         return Irrep(name.removeprefix("l") if name.startswith("l") else "")
     except InputError as error:
-        raise AttributeError(f"'e3nn.o3.irrep' has no attribute {name!r}: write l, degree and parity, such as l1o") from error
+        raise AttributeError(
+            f"'e3nn.o3.irrep' has no attribute {name!r}: write l, degree and parity, such as l1o"
+        ) from error
 
 
 def _sum_tensors(xs: list[Tensor], shape: Any, like: Tensor) -> Tensor:
@@ -51,7 +53,9 @@ def _so3_clebsch_gordan(l1: int, l2: int, l3: int) -> Tensor:
 
 
 def _spherical_harmonics(lmax: int, x: Tensor, y: Tensor, z: Tensor) -> Tensor:
-    return spherical_harmonics(list(range(lmax + 1)), torch.stack([x, y, z], dim=-1), normalize=False, normalization="component")
+    return spherical_harmonics(
+        list(range(lmax + 1)), torch.stack([x, y, z], dim=-1), normalize=False, normalization="component"
+    )
 
 
 def _mul_m_lm(mul_l: list[tuple[int, int]], x_m: Tensor, x_lm: Tensor) -> Tensor:
@@ -70,7 +74,9 @@ def _complete_lmax_res(lmax: int | None, res_beta: int | None, res_alpha: int | 
     return grids.complete_resolution(lmax, (res_beta, res_alpha))
 
 
-def _expand_matrix(ls: list[int], like: Tensor | None = None, dtype: torch.dtype | None = None, device: Any = None) -> Tensor:
+def _expand_matrix(
+    ls: list[int], like: Tensor | None = None, dtype: torch.dtype | None = None, device: Any = None
+) -> Tensor:
     """0 and 1 of shape (degrees, 2 lmax + 1, sum of 2l+1): component m of degree l goes to row l, centred."""
     like = torch.empty(0, dtype=dtype, device=device) if like is None else like
     lmax, start = max(ls), 0

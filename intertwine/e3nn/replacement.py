@@ -31,7 +31,9 @@ def install(children: bool = False) -> None:
     """
     if not installed():
         if THEIRS in sys.modules:
-            message = "e3nn was imported before: what the program holds of it already stays e3nn's. Call install() first."
+            message = (
+                "e3nn was imported before: what the program holds of it already stays e3nn's. Call install() first."
+            )
             warnings.warn(message, stacklevel=2)
         _AWAY.update(_take_out())
         sys.meta_path.insert(0, Finder(THEIRS, model_files()))

@@ -6,7 +6,12 @@ from typing import Any
 
 __version__ = "0.6.0"
 MODES = ("script", "inductor", "eager")
-_OPT_DEFAULTS: dict[str, Any] = {"specialized_code": True, "optimize_einsums": True, "jit_script_fx": True, "jit_mode": "eager"}
+_OPT_DEFAULTS: dict[str, Any] = {
+    "specialized_code": True,
+    "optimize_einsums": True,
+    "jit_script_fx": True,
+    "jit_mode": "eager",
+}
 
 
 def get_optimization_defaults() -> dict[str, Any]:

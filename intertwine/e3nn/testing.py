@@ -21,7 +21,9 @@ from intertwine.o3.irreps import Irreps
 from intertwine.o3.rotation import rand_matrix
 
 logger = logging.getLogger("e3nn.util.test")  # the name under which programs set its level
-FLOAT_TOLERANCE = {dtype: torch.tensor(value, dtype=dtype) for dtype, value in ((torch.float32, 1e-3), (torch.float64, 1e-9))}
+FLOAT_TOLERANCE = {
+    dtype: torch.tensor(value, dtype=dtype) for dtype, value in ((torch.float32, 1e-3), (torch.float64, 1e-9))
+}
 Errors = dict[tuple[int, bool], Tensor]
 
 
@@ -52,9 +54,13 @@ def random_irreps(
     return drawn[0] if n == 1 else drawn
 
 
-def _random_irreps(lmax: int, mul_min: int, mul_max: int, len_min: int, len_max: int, clean: bool, allow_empty: bool) -> Any:
+def _random_irreps(
+    lmax: int, mul_min: int, mul_max: int, len_min: int, len_max: int, clean: bool, allow_empty: bool
+) -> Any:
     length = random.randint(len_min, len_max)
-    blocks = [(random.randint(mul_min, mul_max), (random.randint(0, lmax), random.choice((1, -1)))) for _ in range(length)]
+    blocks = [
+        (random.randint(mul_min, mul_max), (random.randint(0, lmax), random.choice((1, -1)))) for _ in range(length)
+    ]
     if not allow_empty and not any(mul for mul, _ in blocks):
         blocks[-1] = (random.randint(1, mul_max), blocks[-1][1])
     kind = "irreps" if clean else random.choice(("irreps", "str", "list"))
@@ -71,7 +77,12 @@ def format_equivariance_error(errors: Errors) -> str:
 
 
 def assert_equivariant(
-    func: Callable[..., Any], args_in: Any = None, irreps_in: Any = None, irreps_out: Any = None, tolerance: Any = None, **kwargs: Any
+    func: Callable[..., Any],
+    args_in: Any = None,
+    irreps_in: Any = None,
+    irreps_out: Any = None,
+    tolerance: Any = None,
+    **kwargs: Any,
 ) -> Errors:
     """Assert that the errors of :func:`equivariance_error` are at most ``tolerance`` (the one of torch's default precision)."""
     __tracebackhide__ = True
@@ -131,7 +142,9 @@ def _results(value: Any) -> list[Tensor]:
     return [x.detach() for x in ([value] if isinstance(value, Tensor) else value)]
 
 
-def assert_auto_jitable(func: nn.Module, error_on_warnings: bool = True, n_trace_checks: int = 2, strict_shapes: bool = True) -> Any:
+def assert_auto_jitable(
+    func: nn.Module, error_on_warnings: bool = True, n_trace_checks: int = 2, strict_shapes: bool = True
+) -> Any:
     """Compile a module to TorchScript by its mode, check that inputs of a wrong last dimension are refused, and return it."""
     __tracebackhide__ = True
     if get_compile_mode(func) is None and not isinstance(func, torch.jit.ScriptModule):
@@ -210,7 +223,13 @@ def assert_normalized(
 
 @torch.no_grad()
 def _mean_squares(
-    func: Any, irreps_in: list[Irreps], irreps_out: list[Irreps], normalization: str, rows: int, draws: int, weights: list[nn.Parameter]
+    func: Any,
+    irreps_in: list[Irreps],
+    irreps_out: list[Irreps],
+    normalization: str,
+    rows: int,
+    draws: int,
+    weights: list[nn.Parameter],
 ) -> list[Tensor]:
     totals = [torch.zeros(irreps.dim) for irreps in irreps_out]
     for _ in range(draws):

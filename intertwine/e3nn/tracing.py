@@ -145,7 +145,9 @@ def _compare(name: str, found: Any, wanted: Any) -> None:
         try:
             torch.testing.assert_close(a, b, rtol=bound, atol=bound * max(scale, 1.0), equal_nan=True)
         except AssertionError as error:
-            raise torch.jit.TracingCheckError(None, str(error), f"the trace of {name} differs from the module") from error
+            raise torch.jit.TracingCheckError(
+                None, str(error), f"the trace of {name} differs from the module"
+            ) from error
 
 
 _SWITCH = """
@@ -195,7 +197,11 @@ def _looking(function: Callable[..., Any], method: Method, within: set[nn.Module
             owns = [len(size) for x, size in zip(inputs, method.sizes[:apart]) if x is not None]
             result = function(
                 *(
-                    x if x is None else script.flat(x, others, owns, list(size), own) if k < apart else script.shared(x, list(size), own)
+                    x
+                    if x is None
+                    else script.flat(x, others, owns, list(size), own)
+                    if k < apart
+                    else script.shared(x, list(size), own)
                     for k, (x, size) in enumerate(zip(inputs, method.sizes))
                 )
             )

@@ -21,15 +21,21 @@ def act(g: Isometry, graph: Graph) -> Graph:
         InputError: the isometry and the graph live in spaces of different dimension.
     """
     if g.rotation.shape[0] != graph.dimension:
-        raise InputError(f"an isometry of dimension {g.rotation.shape[0]} on a graph of dimension {graph.dimension}", where="act")
+        raise InputError(
+            f"an isometry of dimension {g.rotation.shape[0]} on a graph of dimension {graph.dimension}", where="act"
+        )
     result = graph.clone()
     for name, value in graph.to_dict().items():
         if isinstance(value, Tensor) and value.is_floating_point():
-            result[name] = moved(g, value, graph.representation(name), name in FIELDS and FIELDS[name].affine).to(value.dtype)
+            result[name] = moved(g, value, graph.representation(name), name in FIELDS and FIELDS[name].affine).to(
+                value.dtype
+            )
     return result
 
 
-def moved(g: Isometry, value: Float[Tensor, "..."], representation: Representation, affine: bool = False) -> Float[Tensor, "..."]:
+def moved(
+    g: Isometry, value: Float[Tensor, "..."], representation: Representation, affine: bool = False
+) -> Float[Tensor, "..."]:
     r""":math:`\rho(g)` on rows of a field or an output at any level, in float64; a point of space (``affine``) is shifted too."""
     result = representation.transform(g.rotation.to(value.device), value.to(torch.float64))
     return result + g.translation.to(result) if affine else result

@@ -23,7 +23,9 @@ def edge_vectors(graph: Graph) -> Float[Tensor, "edges n"]:
     """
     edge_index = graph.get("edge_index")
     if edge_index is None:
-        raise GeometryError("the graph has no edges", where="edge_index", remedy="call intertwine.connect(graph, cutoff) first.")
+        raise GeometryError(
+            "the graph has no edges", where="edge_index", remedy="call intertwine.connect(graph, cutoff) first."
+        )
     source, target = edge_index
     pos = _points(graph)
     vectors = pos.index_select(0, source) - pos.index_select(0, target)
@@ -32,7 +34,9 @@ def edge_vectors(graph: Graph) -> Float[Tensor, "edges n"]:
         if shifts is not None and safe.inspectable(shifts) and bool(shifts.any()):
             raise GeometryError("edges to periodic images, and no cell", where="shifts", remedy="give `cell`.")
         if cell is not None and safe.inspectable(cell) and bool(graph.pbc.any()):
-            raise GeometryError("a periodic graph's edges need them", where="shifts", remedy="call intertwine.connect(graph, cutoff).")
+            raise GeometryError(
+                "a periodic graph's edges need them", where="shifts", remedy="call intertwine.connect(graph, cutoff)."
+            )
         return vectors.to(graph.precision)
     lattice = cell.to(vectors.dtype).index_select(0, graph.membership().index_select(0, target))
     return (vectors + (shifts.to(vectors).unsqueeze(1) @ lattice).squeeze(1)).to(graph.precision)
@@ -129,7 +133,9 @@ def _vectors(graph: Graph, name: str, columns: int) -> Float[Tensor, "nodes colu
     if tuple(value.shape) not in shapes:
         count = "one vector" if columns == 1 else f"{columns} vectors"
         what = f"shape {tuple(value.shape)}, and the model takes {count} of each node here, {shapes[0]}"
-        raise GeometryError(what, where=name, remedy=f'give as many, or build the model with vector_inputs={{"{name}": how many}}.')
+        raise GeometryError(
+            what, where=name, remedy=f'give as many, or build the model with vector_inputs={{"{name}": how many}}.'
+        )
     return value.reshape(nodes, columns, n)
 
 
@@ -155,16 +161,24 @@ def _invariant(graph: Graph, name: str, rows: int, width: int | None, option: st
         what = f"it is {declared}, and the model takes invariants (0e) here"
         raise GeometryError(what, where=name, remedy="leave it out of the inputs, or give invariants made of it.")
     if not value.ndim or value.shape[0] != rows:
-        raise GeometryError(f"shape {tuple(value.shape)}, and the model takes {rows} rows here", where=name, remedy="give one row each.")
+        raise GeometryError(
+            f"shape {tuple(value.shape)}, and the model takes {rows} rows here", where=name, remedy="give one row each."
+        )
     value = value.unsqueeze(1) if value.ndim == 1 else value.flatten(1)
     if width is not None and value.shape[1] != width:
         what, key = f"{value.shape[1]} columns, and the model takes {width} here", f"{{{name!r}: {value.shape[1]}}}"
-        raise GeometryError(what, where=name, remedy=f"give as many, or build a model that takes more, by {option} = {key}.")
+        raise GeometryError(
+            what, where=name, remedy=f"give as many, or build a model that takes more, by {option} = {key}."
+        )
     return value
 
 
 def _side_by_side(
-    graph: Graph, inputs: Mapping[str, int] | Sequence[str], table: dict[str, Callable[[Graph], Tensor]], raw: str, rows: int
+    graph: Graph,
+    inputs: Mapping[str, int] | Sequence[str],
+    table: dict[str, Callable[[Graph], Tensor]],
+    raw: str,
+    rows: int,
 ) -> Tensor:
     option = "node_inputs" if raw == "x" else "edge_inputs"
     columns = [graph.pos.new_zeros(rows, 0, dtype=graph.precision)]
@@ -188,7 +202,9 @@ def field(graph: Graph, name: str) -> Tensor:
     """
     value = graph.get(name)
     if value is None:
-        raise GeometryError("the model needs this field and the graph lacks it", where=name, remedy=f"give Graph(..., {name}=...).")
+        raise GeometryError(
+            "the model needs this field and the graph lacks it", where=name, remedy=f"give Graph(..., {name}=...)."
+        )
     if safe.inspectable(value) and value.is_floating_point() and not bool(torch.isfinite(value).all()):
         raise GeometryError("it is not finite", where=name, remedy="remove or repair that structure.")
     return value.to(graph.precision) if value.is_floating_point() else value

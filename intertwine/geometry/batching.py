@@ -44,12 +44,19 @@ def collate(graphs: Sequence[Graph]) -> Graph:
         values = [content[name] for content in contents]
         if name in SAID:  # as PyG collates strings: one a graph, in a list
             result[name] = {key: [value[key] for value in values] for key in values[0]}
-            slices[name], increments[name] = dict.fromkeys(values[0], torch.arange(len(graphs) + 1)), dict.fromkeys(values[0])
+            slices[name], increments[name] = (
+                dict.fromkeys(values[0], torch.arange(len(graphs) + 1)),
+                dict.fromkeys(values[0]),
+            )
             continue
         edges = name == "edge_index"
         increments[name] = ptr[:-1] if edges or name == "pairs" else torch.zeros(len(values), dtype=torch.int64)
         slices[name] = _starts([value.shape[-1] if edges else len(value) for value in values])
-        shifted = [value + start for value, start in zip(values, ptr.tolist(), strict=False)] if edges or name == "pairs" else values
+        shifted = (
+            [value + start for value, start in zip(values, ptr.tolist(), strict=False)]
+            if edges or name == "pairs"
+            else values
+        )
         result[name] = torch.cat(shifted, dim=-1 if edges else 0)
     result.batch = torch.repeat_interleave(torch.arange(len(graphs)), ptr.diff()).to(result.pos.device)
     result.ptr = ptr.to(result.pos.device)
@@ -62,7 +69,12 @@ def _plain(name: str, value: Any) -> bool:
     if name in SAID:
         return True
     counted = "index" in name or "batch" in name or name in ("face", "ptr", "num_nodes")
-    return isinstance(value, Tensor) and value.ndim > 0 and value.layout == torch.strided and (not counted or name == "edge_index")
+    return (
+        isinstance(value, Tensor)
+        and value.ndim > 0
+        and value.layout == torch.strided
+        and (not counted or name == "edge_index")
+    )
 
 
 def _starts(lengths: list[int]) -> Tensor:

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 
 
-def ghost_search(points: np.ndarray, box: np.ndarray, pbc: np.ndarray, cutoff: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def ghost_search(
+    points: np.ndarray, box: np.ndarray, pbc: np.ndarray, cutoff: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     r"""All i, j and S with :math:`\|x_j + S\,\mathrm{cell} - x_i\| \le r_c`, but for a point with itself at S = 0.
 
     Args:

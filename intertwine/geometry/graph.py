@@ -107,7 +107,9 @@ class Graph(Data):
             self.cell = _cell(cell).to(self.pos)
             self.pbc = _periodic(True if pbc is None else pbc, len(self.cell)).to(self.pos.device)
         elif pbc is not None and bool(torch.as_tensor(pbc).any()):
-            raise GeometryError("periodic without a cell", where="pbc", remedy="give `cell`, the lattice vectors as rows.")
+            raise GeometryError(
+                "periodic without a cell", where="pbc", remedy="give `cell`, the lattice vectors as rows."
+            )
         if representations:
             self.representations = dict(representations)
         if levels:
@@ -135,9 +137,15 @@ class Graph(Data):
         0
         """
         given = {name: cls._rows(name, value) for name, value in fields.items() if value is not None}
-        counts = [len(value) for name, value in given.items() if name in FIELDS and FIELDS[name].level == "node" and value.ndim]
+        counts = [
+            len(value)
+            for name, value in given.items()
+            if name in FIELDS and FIELDS[name].level == "node" and value.ndim
+        ]
         if nodes is None and not counts:
-            raise GeometryError("no field tells how many nodes there are", where="nodes", remedy="give `x`, `z`, or `nodes`.")
+            raise GeometryError(
+                "no field tells how many nodes there are", where="nodes", remedy="give `x`, `z`, or `nodes`."
+            )
         real = next(
             (value for value in given.values() if isinstance(value, Tensor) and value.is_floating_point()),
             torch.empty(0, dtype=torch.float32),
@@ -154,7 +162,9 @@ class Graph(Data):
             return _tensor(value, name)
         tensor = _floating(value, name) if field.floating else _whole(value, name)
         if name == "energy" and tensor.ndim == 2 and tensor.shape[1] == 1:
-            return tensor.squeeze(1)  # a column of numbers: subtracting a row from it would pair every graph with every other
+            return tensor.squeeze(
+                1
+            )  # a column of numbers: subtracting a row from it would pair every graph with every other
         return tensor.unsqueeze(0) if field.level == "graph" and tensor.ndim == field.rank else tensor
 
     def keys(self) -> list[str]:
@@ -182,7 +192,9 @@ class Graph(Data):
         return declared if declared is None or isinstance(declared, str) else declared[0]
 
     def __inc__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> Any:
-        return self.num_nodes if key == "pairs" else super().__inc__(key, value, *args, **kwargs)  # numbers of nodes, in a batch
+        return (
+            self.num_nodes if key == "pairs" else super().__inc__(key, value, *args, **kwargs)
+        )  # numbers of nodes, in a batch
 
     def rows(self, name: str) -> Tensor:
         """The graph of each row of a field, whatever its level."""
@@ -272,7 +284,9 @@ def check_shapes(graph: Graph) -> None:
         what = f"edges between nodes {int(edges.min())} to {int(edges.max())} of a graph of {nodes}"
         raise GeometryError(what, where="edge_index", remedy="count nodes from 0.")
     pairs = graph.get("pairs")
-    if pairs is not None and (pairs.ndim != 2 or pairs.shape[1] != 2 or (pairs.numel() and not 0 <= pairs.min() <= pairs.max() < nodes)):
+    if pairs is not None and (
+        pairs.ndim != 2 or pairs.shape[1] != 2 or (pairs.numel() and not 0 <= pairs.min() <= pairs.max() < nodes)
+    ):
         what = f"shape {tuple(pairs.shape)}, of a graph of {nodes} nodes"
         raise GeometryError(what, where="pairs", remedy="give (pairs, 2): the nodes i, j of each, counted from 0.")
     counts: dict[str, int | None] = {}
@@ -331,7 +345,9 @@ def _tensor(value: Any, where: str) -> Tensor:
         return value
     try:
         array = np.asarray(value)
-        return torch.as_tensor(array.astype(array.dtype.newbyteorder("=")))  # a copy: files give foreign byte orders, read-only views
+        return torch.as_tensor(
+            array.astype(array.dtype.newbyteorder("="))
+        )  # a copy: files give foreign byte orders, read-only views
     except (TypeError, ValueError) as error:
         remedy = "give rows of equal length, all numbers."
         if where == "z":

@@ -142,7 +142,14 @@ class Points(Level):
         return graph.pos.new_zeros(0, dtype=torch.int64) if name is None else graph.rows(name)
 
     def _first(self, graph: Graph) -> str | None:
-        return next((name for name, value in graph.to_dict().items() if isinstance(value, Tensor) and graph.level(name) == "point"), None)
+        return next(
+            (
+                name
+                for name, value in graph.to_dict().items()
+                if isinstance(value, Tensor) and graph.level(name) == "point"
+            ),
+            None,
+        )
 
 
 #: What the rows of a field can belong to.

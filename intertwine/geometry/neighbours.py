@@ -8,7 +8,14 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from vesin import NeighborList
 
-from intertwine.geometry.extent import CERTAIN, LARGEST_LENGTH, check_number_of_pairs, check_pairs, check_positions, number_of_copies
+from intertwine.geometry.extent import (
+    CERTAIN,
+    LARGEST_LENGTH,
+    check_number_of_pairs,
+    check_pairs,
+    check_positions,
+    number_of_copies,
+)
 from intertwine.geometry.ghosts import brought_home, ghost_search, images
 from intertwine.geometry.graph import Graph
 from intertwine.numerics import GeometryError, InputError
@@ -47,7 +54,9 @@ def neighbour_list(
     """
     if cutoff is not None and not (np.isfinite(cutoff) and cutoff > 0):
         raise InputError(
-            f"the cutoff is {cutoff}", where="cutoff", remedy="give a positive length (in A), 5.0 for example, or None for all pairs."
+            f"the cutoff is {cutoff}",
+            where="cutoff",
+            remedy="give a positive length (in A), 5.0 for example, or None for all pairs.",
         )
     check_positions(pos)
     n = len(pos)
@@ -67,7 +76,9 @@ def neighbour_list(
     points = np.zeros((n, 3))
     points[:, : pos.shape[-1]] = pos.detach().cpu().numpy()
     i, j, shifts = _search(points, _box(cell, pbc), np.asarray(pbc, dtype=bool), float(cutoff))
-    order = np.lexsort((shifts[:, 2], shifts[:, 1], shifts[:, 0], j, i))  # one order whatever the algorithm: same bits on every run
+    order = np.lexsort(
+        (shifts[:, 2], shifts[:, 1], shifts[:, 0], j, i)
+    )  # one order whatever the algorithm: same bits on every run
     pairs = np.stack([j, i])[:, order].astype(np.int64)
     return torch.from_numpy(pairs).to(pos.device), torch.from_numpy(shifts[order].astype(np.int64)).to(pos.device)
 
@@ -90,7 +101,9 @@ def connect(graph: Graph, cutoff: float | None) -> Graph:
         except GeometryError as error:
             if graph.graphs == 1:
                 raise
-            raise GeometryError(error.what, where=f"graph {k} of the batch, {error.where}", remedy=error.remedy) from error
+            raise GeometryError(
+                error.what, where=f"graph {k} of the batch, {error.where}", remedy=error.remedy
+            ) from error
         edges.append(nodes[pairs])
         shifts.append(offsets)
     result.edge_index = torch.cat(edges, dim=1)
@@ -103,14 +116,18 @@ def connect(graph: Graph, cutoff: float | None) -> Graph:
     return result
 
 
-def _search(points: np.ndarray, box: np.ndarray, pbc: np.ndarray, cutoff: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _search(
+    points: np.ndarray, box: np.ndarray, pbc: np.ndarray, cutoff: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """i, j and S by vesin's cell lists; by a k-d tree where those would be too many, or each would see too many others.
 
     Points are brought home first, so that it makes no difference where in space, and in which cell, they were written.
     """
     if not len(points):
         return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 3), np.int64)
-    if (copies := number_of_copies(box, pbc, cutoff)) > CERTAIN:  # before positions are counted in cells too small for it
+    if (
+        copies := number_of_copies(box, pbc, cutoff)
+    ) > CERTAIN:  # before positions are counted in cells too small for it
         check_pairs(copies * len(points) ** 2, len(points), cutoff)
     home, cells = brought_home(points, box, pbc)
     extent = np.ptp(home, axis=0)
@@ -120,7 +137,9 @@ def _search(points: np.ndarray, box: np.ndarray, pbc: np.ndarray, cutoff: float)
     check_number_of_pairs(home, box, pbc, cutoff)
     lengths = np.where(pbc, np.linalg.norm(box, axis=1), np.linalg.norm(extent))
     number = np.maximum(lengths if pbc.any() else extent, cutoff) / cutoff
-    far = pbc.any() and (images(box, pbc, cutoff) > MOST_COPIES or bool((~pbc & (extent < cutoff / FAR_REACHING)).any()))
+    far = pbc.any() and (
+        images(box, pbc, cutoff) > MOST_COPIES or bool((~pbc & (extent < cutoff / FAR_REACHING)).any())
+    )
     if far or np.prod(number) > MOST_CELLS:
         i, j, shifts = ghost_search(home, box, pbc, cutoff)
     else:
@@ -134,10 +153,16 @@ def _box(cell: Tensor | None, pbc: tuple[bool, ...]) -> np.ndarray:
     if not any(pbc):
         return np.zeros((3, 3))
     if cell is None:
-        raise GeometryError("periodic without a cell", where="cell", remedy="give the lattice vectors as rows of a 3x3 matrix, in A.")
+        raise GeometryError(
+            "periodic without a cell", where="cell", remedy="give the lattice vectors as rows of a 3x3 matrix, in A."
+        )
     box = cell.detach().cpu().to(torch.float64).numpy().copy()
     if not (np.abs(box) <= LARGEST_LENGTH).all():
-        what = f"the cell has a component of {np.abs(box).max():.3g} A" if np.isfinite(box).all() else "the cell is not finite"
+        what = (
+            f"the cell has a component of {np.abs(box).max():.3g} A"
+            if np.isfinite(box).all()
+            else "the cell is not finite"
+        )
         raise GeometryError(what, where="cell", remedy="repair the lattice vectors.")
     for axis in np.flatnonzero(~np.asarray(pbc)):
         others = [k for k in range(3) if k != axis]

@@ -86,7 +86,9 @@ class PlainGraph(Graph):
         if self.level(name) not in (None, "point"):
             return super().rows(name)
         owners = self._fields.get(OWNERS)
-        return self._fields["pos"].new_zeros(self._fields[name].shape[0], dtype=torch.int64) if owners is None else owners
+        return (
+            self._fields["pos"].new_zeros(self._fields[name].shape[0], dtype=torch.int64) if owners is None else owners
+        )
 
     @property
     def num_nodes(self) -> int:

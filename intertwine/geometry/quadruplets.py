@@ -88,7 +88,9 @@ def reverse(graph: Graph) -> Int[Tensor, " edges"]:
     if shifts is not None and shifts.numel():
         reach = shifts.abs().max()
         for k in range(shifts.shape[1]):
-            forth, back = (code * (2 * reach + 1) + reach + sign * shifts[:, k] for code, sign in ((forth, 1), (back, -1)))
+            forth, back = (
+                code * (2 * reach + 1) + reach + sign * shifts[:, k] for code, sign in ((forth, 1), (back, -1))
+            )
     known, order = forth.sort(stable=True)
     place = torch.searchsorted(known, back).clamp(max=len(known) - 1)
     return torch.where(known.index_select(0, place) == back, order.index_select(0, place), len(known))
@@ -113,7 +115,9 @@ def selected(graph: Graph, edges: Int[Tensor, " kept"]) -> Graph:
 def _edges(graph: Graph) -> Tensor:
     edge_index = graph.get("edge_index")
     if edge_index is None:
-        raise GeometryError("the graph has no edges", where="edge_index", remedy="call intertwine.connect(graph, cutoff) first.")
+        raise GeometryError(
+            "the graph has no edges", where="edge_index", remedy="call intertwine.connect(graph, cutoff) first."
+        )
     return edge_index
 
 

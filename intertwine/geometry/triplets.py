@@ -33,7 +33,9 @@ def triplets(graph: Graph) -> Int[Tensor, "2 triplets"]:
     """
     edge_index = graph.get("edge_index")
     if edge_index is None:
-        raise GeometryError("the graph has no edges", where="edge_index", remedy="call intertwine.connect(graph, cutoff) first.")
+        raise GeometryError(
+            "the graph has no edges", where="edge_index", remedy="call intertwine.connect(graph, cutoff) first."
+        )
     source, target = edge_index
     kj, ji = arriving(target, source, graph.num_nodes)
     back = source.index_select(0, kj) == target.index_select(0, ji)
@@ -58,11 +60,15 @@ def arriving(target: Int[Tensor, " edges"], nodes: Int[Tensor, " places"], count
         GeometryError: there are more than 50 million.
     """
     if torch.compiler.is_dynamo_compiling():  # what a compiler says that may not break its graph here
-        torch._dynamo.graph_break(msg="a compiled program can't list paths; give it model.connected(graph), where they are listed")
+        torch._dynamo.graph_break(
+            msg="a compiled program can't list paths; give it model.connected(graph), where they are listed"
+        )
     degree = torch.bincount(target, minlength=count)
     if safe.inspectable(degree) and int(paths := degree.index_select(0, nodes).sum()) > MOST_PATHS:
         what = f"{int(paths):,} paths of edges that meet, of {len(target):,} edges"
-        raise GeometryError(what, where="edge_index", remedy=f"give a smaller cutoff; {MOST_PATHS:,} at most are listed.")
+        raise GeometryError(
+            what, where="edge_index", remedy=f"give a smaller cutoff; {MOST_PATHS:,} at most are listed."
+        )
     first = degree.cumsum(0) - degree  # where a node's edges begin once the edges are sorted by target
     repeats = degree.index_select(0, nodes)
     place = torch.arange(len(nodes), device=nodes.device).repeat_interleave(repeats)

@@ -37,8 +37,14 @@ def germinate_formulas(formula: str) -> tuple[str, set[tuple[int, Permutation]]]
     ('ij', [(-1, (1, 0)), (1, (0, 1))])
     """
     if not isinstance(formula, str):
-        raise InputError(f"{formula!r} is not a string", where="formula of an index symmetry", remedy="write, for instance, 'ij=-ji'.")
-    terms = [(-1 if term.startswith("-") else 1, term.removeprefix("-")) for term in formula.replace(" ", "").split("=")]
+        raise InputError(
+            f"{formula!r} is not a string",
+            where="formula of an index symmetry",
+            remedy="write, for instance, 'ij=-ji'.",
+        )
+    terms = [
+        (-1 if term.startswith("-") else 1, term.removeprefix("-")) for term in formula.replace(" ", "").split("=")
+    ]
     indices = terms[0][1]
     for s, term in terms:
         if not indices or len(set(indices)) != len(indices) or sorted(term) != sorted(indices) or terms[0][0] < 0:
@@ -71,7 +77,9 @@ def share_values(f0: str, group: Iterable[tuple[int, Permutation]], values: Mapp
         if not found:
             raise InputError(f"index {name!r} has no {kind}", where=where, remedy=f"give {name}=...")
         if any(value != found[0] for value in found):
-            raise InputError(f"the indices exchanged with {name!r} have different {kind}", where=where, remedy="give them the same.")
+            raise InputError(
+                f"the indices exchanged with {name!r} have different {kind}", where=where, remedy="give them the same."
+            )
         shared.append(found[0])
     return shared
 

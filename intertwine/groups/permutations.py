@@ -38,7 +38,11 @@ def compose(p1: Sequence[int], p2: Sequence[int]) -> Permutation:
     _require(p1)
     _require(p2)
     if len(p1) != len(p2):
-        raise InputError(f"permutations of {len(p1)} and of {len(p2)} points", where="compose", remedy="both must be of the same number.")
+        raise InputError(
+            f"permutations of {len(p1)} and of {len(p2)} points",
+            where="compose",
+            remedy="both must be of the same number.",
+        )
     return tuple(p1[i] for i in p2)
 
 
@@ -67,7 +71,11 @@ def from_int(i: int, n: int) -> Permutation:
     [(0, 1, 2), (1, 0, 2), (2, 0, 1)]
     """
     if not 0 <= i < factorial(n):
-        raise InputError(f"there is no permutation {i} of {n} points", where="from_int", remedy=f"count from 0 to {factorial(n) - 1}.")
+        raise InputError(
+            f"there is no permutation {i} of {n} points",
+            where="from_int",
+            remedy=f"count from 0 to {factorial(n) - 1}.",
+        )
     pool, p = list(range(n)), []
     for size in range(n, 0, -1):
         i, digit = divmod(i, size)
@@ -179,9 +187,13 @@ def standard_representation(
         InputError: p is not a permutation of one point or more.
     """
     if not p:
-        raise InputError("no points", where="standard_representation", remedy="give a permutation of one point or more.")
+        raise InputError(
+            "no points", where="standard_representation", remedy="give a permutation of one point or more."
+        )
     basis = complete_basis(torch.ones(1, len(p), dtype=torch.float64, device=device), eps=0.1 / len(p))
-    return (basis @ natural_representation(p, dtype=torch.float64, device=device) @ basis.T).to(torch.empty(0, dtype=dtype).dtype)
+    return (basis @ natural_representation(p, dtype=torch.float64, device=device) @ basis.T).to(
+        torch.empty(0, dtype=dtype).dtype
+    )
 
 
 def closure(generators: Iterable[tuple[int, Permutation]]) -> set[tuple[int, Permutation]]:
@@ -200,4 +212,6 @@ def closure(generators: Iterable[tuple[int, Permutation]]) -> set[tuple[int, Per
 
 def _require(p: Sequence[int]) -> None:
     if not is_perm(p):
-        raise InputError(f"{tuple(p)} is not a permutation", where="permutations", remedy="use each of 0, ..., n - 1 once.")
+        raise InputError(
+            f"{tuple(p)} is not a permutation", where="permutations", remedy="use each of 0, ..., n - 1 once."
+        )

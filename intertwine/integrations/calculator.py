@@ -78,16 +78,28 @@ class Calculator(AseCalculator):
         self._latest, self._threads = _State(), threading.local()
         super().__init__(**options)
         with torch.inference_mode(False):  # weights made in inference mode have no derivatives
-            run = None if isinstance(model, Task) else model if isinstance(model, Run) else load_run(model, device=device, allow=allow)
+            run = (
+                None
+                if isinstance(model, Task)
+                else model
+                if isinstance(model, Run)
+                else load_run(model, device=device, allow=allow)
+            )
             given = model if run is None else run.task
-            task = given if run is not None and run is not model else copy.deepcopy(given)  # the caller's stays as it is
+            task = (
+                given if run is not None and run is not model else copy.deepcopy(given)
+            )  # the caller's stays as it is
         self.species: tuple[int, ...] = run.species if run is not None else ()
         if not isinstance(task, ForceField):
             where = "Calculator" if run is None else str(run.folder)
-            remedy = "train on energies and forces, --task force_field (and --key forces=NAME, if the file calls them so)."
+            remedy = (
+                "train on energies and forces, --task force_field (and --key forces=NAME, if the file calls them so)."
+            )
             raise InputError(f"has no forces: it learned the task {task.name}", where=where, remedy=remedy)
         if not skin >= 0:
-            raise InputError(f"a skin of {skin} A", where="skin", remedy="give 0 or a positive length; 0.5 A suits molecules.")
+            raise InputError(
+                f"a skin of {skin} A", where="skin", remedy="give 0 or a positive length; 0.5 A suits molecules."
+            )
         with torch.inference_mode(False):
             self.task = task.to(device=device, dtype=dtype).eval()
         self.skin, self.device = float(skin), torch.device(device)
@@ -126,7 +138,9 @@ class Calculator(AseCalculator):
 
     def __getstate__(self) -> dict[str, Any]:
         """For copies and other processes: the last calculation goes along, threads do not."""
-        return {name: value for name, value in vars(self).items() if name != "_threads"} | {"_latest": replace(self._state)}
+        return {name: value for name, value in vars(self).items() if name != "_threads"} | {
+            "_latest": replace(self._state)
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -138,10 +152,14 @@ class Calculator(AseCalculator):
         before = self.atoms
         if not changes and before is not None:
             now = {name: input_of(atoms, name, self.keys) for name in self.inputs}
-            changes = [name for name, value in now.items() if not np.array_equal(value, input_of(before, name, self.keys))]
+            changes = [
+                name for name, value in now.items() if not np.array_equal(value, input_of(before, name, self.keys))
+            ]
         return changes
 
-    def calculate(self, atoms: Atoms | None = None, properties: Any = ("energy",), system_changes: Any = all_changes) -> None:
+    def calculate(
+        self, atoms: Atoms | None = None, properties: Any = ("energy",), system_changes: Any = all_changes
+    ) -> None:
         super().calculate(atoms, properties, system_changes)
         state = self._state
         assert state.atoms is not None  # ASE has just copied it
@@ -175,7 +193,12 @@ class Calculator(AseCalculator):
         if reference is None:
             return True
         positions, cell, pbc, numbers = reference
-        same = len(numbers) == len(atoms) and (numbers == atoms.numbers).all() and (pbc == atoms.pbc).all() and (cell == atoms.cell).all()
+        same = (
+            len(numbers) == len(atoms)
+            and (numbers == atoms.numbers).all()
+            and (pbc == atoms.pbc).all()
+            and (cell == atoms.cell).all()
+        )
         if not same or not np.isfinite(atoms.positions).all():
             return True
         moved = np.square(atoms.positions - positions).sum(1).max(initial=0.0)

@@ -18,12 +18,21 @@ from intertwine.numerics import InputError, replacing
 from intertwine.tasks import Task
 
 CALCULATED = ("energy", "forces", "stress", "dipole")  # what ASE stores as results of a calculator
-MECHANICAL = {"energy", "free_energy", "energies", "forces", "stress", "stresses"}  # of one surface: never some given and some predicted
+MECHANICAL = {
+    "energy",
+    "free_energy",
+    "energies",
+    "forces",
+    "stress",
+    "stresses",
+}  # of one surface: never some given and some predicted
 OF_ATOMS = ("node", "graph")  # levels that files of structures have places for
 STRESS = {"stress": "eV/A^3"}  # a force field says it of periodic structures, also if it was not trained on it
 
 
-def to_atoms(structure: Graph | Atoms, prediction: dict[str, Any] | None = None, of_atoms: Collection[str] | None = None) -> Atoms:
+def to_atoms(
+    structure: Graph | Atoms, prediction: dict[str, Any] | None = None, of_atoms: Collection[str] | None = None
+) -> Atoms:
     """A structure as ASE atoms, with predictions where ASE's readers look for them.
 
     Args:
@@ -46,7 +55,9 @@ def to_atoms(structure: Graph | Atoms, prediction: dict[str, Any] | None = None,
         if name == "stress":
             results[name] = full_3x3_to_voigt_6_stress(array.reshape(3, 3))
         elif name in CALCULATED:
-            results[name] = float(array.reshape(-1)[0]) if name == "energy" else array.reshape(-1) if name == "dipole" else array
+            results[name] = (
+                float(array.reshape(-1)[0]) if name == "energy" else array.reshape(-1) if name == "dipole" else array
+            )
         elif name in of_atoms if of_atoms is not None else array.ndim and len(array) == len(atoms):
             atoms.arrays["target_pos" if name == "pos" else name] = array
         else:
@@ -58,7 +69,9 @@ def to_atoms(structure: Graph | Atoms, prediction: dict[str, Any] | None = None,
 
 def _bare(graph: Graph) -> Atoms:
     if graph.get("z") is None:
-        raise InputError("the nodes have no atomic numbers", where="z", remedy="write predictions of particles to .json or .npz.")
+        raise InputError(
+            "the nodes have no atomic numbers", where="z", remedy="write predictions of particles to .json or .npz."
+        )
     periodic = graph.get("cell") is not None
     cell, pbc = (graph.cell[0].numpy(), graph.pbc[0].numpy()) if periodic else (None, False)
     return Atoms(graph.z.numpy(), graph.pos.numpy(), cell=cell, pbc=pbc)
@@ -67,10 +80,14 @@ def _bare(graph: Graph) -> Atoms:
 def _given(atoms: Atoms) -> dict[str, Any]:
     """What a file says that was calculated, as far as it is numbers."""
     results = {} if atoms.calc is None else dict(atoms.calc.results)
-    return {name: value for name, value in results.items() if value is not None and np.asarray(value).dtype.kind in "fiu"}
+    return {
+        name: value for name, value in results.items() if value is not None and np.asarray(value).dtype.kind in "fiu"
+    }
 
 
-def write_predictions(path: Path, structures: Sequence[Graph | Atoms], predictions: Sequence[dict[str, Any]], task: Task) -> list[str]:
+def write_predictions(
+    path: Path, structures: Sequence[Graph | Atoms], predictions: Sequence[dict[str, Any]], task: Task
+) -> list[str]:
     """Write predictions to .json (with units), .npz (one array a name, frames concatenated, and ``atoms`` per frame), or, with the
     structures, to any format that ASE writes (.xyz). Energies are in eV, lengths in A. The file is there whole or not at all.
 
@@ -115,7 +132,10 @@ def holds(path: Path, task: Task) -> str:
         InputError: it is one of ASE's, which hold numbers of atoms and of whole structures, and there are numbers of something else; or no
             known format.
     """
-    kind, words = format_of(path), {name: f"of {output.level}s" for name, output in task.outputs.items() if output.level not in OF_ATOMS}
+    kind, words = (
+        format_of(path),
+        {name: f"of {output.level}s" for name, output in task.outputs.items() if output.level not in OF_ATOMS},
+    )
     if kind not in ("json", "npz") and words:
         what = f"{kind} holds numbers of atoms and of structures; {', '.join(f'{name} is {word}' for name, word in words.items())}"
         raise InputError(what, where=str(path), remedy="write .npz or .json.")
@@ -139,5 +159,8 @@ def _column(name: str, predictions: Sequence[dict[str, Any]], atoms: np.ndarray,
     level = _level(name, task)
     shape = next(np.shape(p[name]) for p in predictions if name in p)
     lacking = [shape if LEVELS[level].single else (n if level == "node" else 0, *shape[1:]) for n in atoms]
-    parts = [np.asarray(p[name]) if name in p else np.full(none, np.nan) for p, none in zip(predictions, lacking, strict=True)]
+    parts = [
+        np.asarray(p[name]) if name in p else np.full(none, np.nan)
+        for p, none in zip(predictions, lacking, strict=True)
+    ]
     return np.stack(parts) if LEVELS[level].single else np.concatenate(parts)

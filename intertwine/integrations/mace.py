@@ -95,7 +95,9 @@ def from_mace(model: Any, head: str | None = None) -> MACEForceField:
     ).to(weight.dtype)
     order = sorted(range(len(species)), key=lambda k: species[k])
     nonlinear = model.readouts[-1] if hasattr(model.readouts[-1], "linear_1") else None
-    field = MACEForceField(ours, Irreps(str(nonlinear.hidden_irreps)).dim // len(heads) if nonlinear is not None else 0).to(weight.dtype)
+    field = MACEForceField(
+        ours, Irreps(str(nonlinear.hidden_irreps)).dim // len(heads) if nonlinear is not None else 0
+    ).to(weight.dtype)
     with torch.no_grad():
         scale, shift = (torch.atleast_1d(x)[place] for x in _scales(model))
         _set(field.scale, scale, "scale_shift.scale")
@@ -142,7 +144,11 @@ def _refuse(model: Any) -> None:
     if any(type(part).__name__ != "SymmetricContraction" for part in contractions):
         remedy = "convert it back with mace's own script first."
         raise InputError("the model has layers that are not e3nn's", where="from_mace", remedy=remedy)
-    radial, first, width = model.radial_embedding, model.interactions[0], Irreps(str(model.interactions[0].node_feats_irreps)).dim
+    radial, first, width = (
+        model.radial_embedding,
+        model.interactions[0],
+        Irreps(str(model.interactions[0].node_feats_irreps)).dim,
+    )
     hidden, bessel = _hidden(model), getattr(radial.bessel_fn, "bessel_weights", torch.zeros(0)).detach().double().cpu()
     waves = torch.arange(1, len(bessel) + 1) * (torch.pi / float(model.r_max))
     widths = [list(block.conv_tp_weights.hs) for block in model.interactions]
@@ -155,8 +161,12 @@ def _refuse(model: Any) -> None:
         "trained Bessel functions": not torch.allclose(bessel, waves.double(), rtol=1e-6),
         "an envelope of the weights": not getattr(radial, "apply_cutoff", True),
         "products without species": getattr(model.products[0], "use_agnostic_product", False),
-        "irreps of edges": any(getattr(b, "edge_irreps", b.node_feats_irreps) != b.node_feats_irreps for b in model.interactions),
-        "irreps that are not of harmonics": any(_channels(irreps, width) is None for irreps in [Irreps(str(first.target_irreps)), *hidden]),
+        "irreps of edges": any(
+            getattr(b, "edge_irreps", b.node_feats_irreps) != b.node_feats_irreps for b in model.interactions
+        ),
+        "irreps that are not of harmonics": any(
+            _channels(irreps, width) is None for irreps in [Irreps(str(first.target_irreps)), *hidden]
+        ),
         "several kinds of hidden irreps": any(irreps != hidden[0] for irreps in hidden[1:-1]),
         "correlations that differ": len({_correlation(product) for product in model.products}) > 1,
         "radial networks that differ": any(hs[:-1] != widths[0][:-1] or len(set(hs[1:-1])) != 1 for hs in widths),
@@ -166,7 +176,9 @@ def _refuse(model: Any) -> None:
     }
     if any(found.values()):
         what = ", ".join(name for name, there in found.items() if there)
-        raise InputError(f"the model has {what}", where="from_mace", remedy="only the plain MACE architecture can be converted.")
+        raise InputError(
+            f"the model has {what}", where="from_mace", remedy="only the plain MACE architecture can be converted."
+        )
 
 
 def _channels(irreps: Irreps, width: int) -> int | None:
@@ -185,7 +197,9 @@ def _copy(layer: MACELayer, interaction: Any, product: Any, order: list[int], mo
     _set(layer.down.weight, interaction.linear.weight, "linear.weight")
     _set(layer.mix.weight, product.linear.weight, "products.linear.weight")
     edge = layer.convolution.irreps_edge
-    signs = torch.cat([torch.full((path.path_shape[0],), (-1.0) ** edge[path.i_in2].ir.l) for path in layer.convolution.instructions])
+    signs = torch.cat(
+        [torch.full((path.path_shape[0],), (-1.0) ** edge[path.i_in2].ir.l) for path in layer.convolution.instructions]
+    )
     networks = _parts(layer.radial)
     for number, (mine, other) in enumerate(zip(networks, interaction.conv_tp_weights, strict=True)):
         _set(mine.weight, other.weight * mine.var_in**0.5, f"conv_tp_weights.layer{number}.weight")
@@ -193,7 +207,9 @@ def _copy(layer: MACELayer, interaction: Any, product: Any, order: list[int], mo
     skip = interaction.skip_tp
     shapes = [path.path_shape for path in skip.instructions]
     pieces = skip.weight.split([u * v * w for u, v, w in shapes])
-    by_species = torch.cat([piece.view(shape).transpose(0, 1).flatten(1) for piece, shape in zip(pieces, shapes)], dim=1)
+    by_species = torch.cat(
+        [piece.view(shape).transpose(0, 1).flatten(1) for piece, shape in zip(pieces, shapes)], dim=1
+    )
     _set(layer.self_interaction.weight, by_species[order] * model.kinds**-0.5, "skip_tp.weight")
     load_mace_contraction(layer.contraction, product.symmetric_contractions.state_dict())
     for weight in layer.contraction.weights:
@@ -212,7 +228,11 @@ def _read(head: MACEReadout, readouts: Any, place: int, heads: int, model: MACE)
         if not hasattr(readout, "linear_1"):
             layer = number if len(readouts) > 1 else len(model.layers) - 1
             column = readout.linear.weight.reshape(width, heads)[:, place]
-            _set(head.linear.weight[0, layer * width : (layer + 1) * width], column * width**-0.5, f"readouts.{number}.linear.weight")
+            _set(
+                head.linear.weight[0, layer * width : (layer + 1) * width],
+                column * width**-0.5,
+                f"readouts.{number}.linear.weight",
+            )
     if head.mlp is not None:
         first, last = _parts(head.mlp)
         units = slice(place * first.h_out, (place + 1) * first.h_out)

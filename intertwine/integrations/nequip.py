@@ -29,7 +29,12 @@ class NequIPForceField(ForceField):
     scales: Tensor
 
     def __init__(
-        self, backbone: NequIP, energy_weight: float = 1.0, force_weight: float = 100.0, stress_weight: float = 0.0, loss: str = "l2"
+        self,
+        backbone: NequIP,
+        energy_weight: float = 1.0,
+        force_weight: float = 100.0,
+        stress_weight: float = 0.0,
+        loss: str = "l2",
     ) -> None:
         super().__init__(backbone, energy_weight, force_weight, stress_weight, loss)
         self.head = nn.Linear(backbone.irreps_out.dim, 1, bias=False)  # type: ignore[assignment]
@@ -68,7 +73,9 @@ def _converted(model: Any) -> NequIPForceField:
     _refuse(parts, blocks)
     symbols = list(model.type_names)
     if unknown := [name for name in symbols if name not in atomic_numbers]:
-        raise InputError(f"types {unknown} are no chemical symbols", where="from_nequip", remedy="rename the model's types.")
+        raise InputError(
+            f"types {unknown} are no chemical symbols", where="from_nequip", remedy="rename the model's types."
+        )
     species = [atomic_numbers[name] for name in symbols]
     mlp = [layer.weight for layer in blocks[0].conv.edge_mlp.mlp if hasattr(layer, "weight")]
     dtype = mlp[0].dtype
@@ -88,7 +95,10 @@ def _converted(model: Any) -> NequIPForceField:
     ).to(dtype)
     field = NequIPForceField(ours).to(dtype)
     last: Any = parts["per_type_energy_scale_shift"]
-    for there, name, values in ((last.has_scales, "scales", field.scales), (last.has_shifts, "shifts", field.references.values)):
+    for there, name, values in (
+        (last.has_scales, "scales", field.scales),
+        (last.has_shifts, "shifts", field.references.values),
+    ):
         if there:
             each, given = values[species], getattr(last, name).detach().flatten()
             _set(each, given.expand(len(species)) if given.numel() == 1 else given, name)  # one for all species
@@ -97,7 +107,11 @@ def _converted(model: Any) -> NequIPForceField:
     with torch.no_grad():
         _set(cast(Any, field.head).weight, (readout.weight * readout.alpha).T, "per_atom_energy_readout")
         order = sorted(range(len(species)), key=lambda k: species[k])
-        _set(cast(nn.Embedding, ours.embedding.species).weight, parts["type_embed"].embed_module.weight[order], "type_embed")
+        _set(
+            cast(nn.Embedding, ours.embedding.species).weight,
+            parts["type_embed"].embed_module.weight[order],
+            "type_embed",
+        )
         for layer, block in zip(ours.layers, blocks, strict=True):
             _copy(cast(NequIPLayer, layer), block.conv, ours)
     return field
@@ -126,7 +140,9 @@ def _refuse(parts: dict[str, Any], blocks: list[Any]) -> None:
         "an envelope of another power": parts["bessel_encode"].cutoff.p != 6,
         "embedded fields of the graph": parts["type_embed"].do_categorical_graph_field_embed,
         "hidden layers in the readout": parts["per_atom_energy_readout"].mlp_module.num_layers > 1,
-        "numbers of neighbours by species": any(block.conv.avg_num_neighbors_norm.norm_const.numel() > 1 for block in blocks),
+        "numbers of neighbours by species": any(
+            block.conv.avg_num_neighbors_norm.norm_const.numel() > 1 for block in blocks
+        ),
         "a residual network": any(block.resnet for block in blocks),
         "no self-connections": any(block.conv.sc is None for block in blocks[1:]),
         "linear radial networks": any(not block.conv.edge_mlp.is_nonlinear for block in blocks),
@@ -134,7 +150,9 @@ def _refuse(parts: dict[str, Any], blocks: list[Any]) -> None:
     }
     if any(found.values()):
         what = ", ".join(name for name, there in found.items() if there)
-        raise InputError(f"the model has {what}", where="from_nequip", remedy="only the plain NequIP architecture can be converted.")
+        raise InputError(
+            f"the model has {what}", where="from_nequip", remedy="only the plain NequIP architecture can be converted."
+        )
 
 
 def _copy(layer: NequIPLayer, conv: Any, model: NequIP) -> None:

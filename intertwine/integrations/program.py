@@ -43,13 +43,18 @@ def export_program(task: Task, path: Path, example: Graph) -> dict[str, Any]:
     """
     path = Path(path)
     if path.suffix != ".pt2":
-        raise InputError(f"{path.name} is no .pt2 file", where="path", remedy="programs of torch.export are: model.pt2.")
+        raise InputError(
+            f"{path.name} is no .pt2 file", where="path", remedy="programs of torch.export are: model.pt2."
+        )
     form = TensorForm(task, example)
     program = form.exported(example)
     table = getattr(getattr(task.backbone, "embedding", None), "table", None)
     called = {str(node.target) for node in program.graph.nodes if str(node.target).startswith("intertwine.")}
     description = {
-        "inputs": {name: {"dtype": str(dtype).removeprefix("torch."), "any": list(form.axes[name])} for name, dtype in form.dtypes.items()},
+        "inputs": {
+            name: {"dtype": str(dtype).removeprefix("torch."), "any": list(form.axes[name])}
+            for name, dtype in form.dtypes.items()
+        },
         "outputs": {name: {"unit": output.unit, "level": output.level} for name, output in task.outputs.items()},
         "cutoff": task.cutoff,
         "species": None if table is None else table.known,

@@ -26,8 +26,18 @@ from intertwine.integrations.writing import growing, pack
 from intertwine.numerics import GeometryError, InputError, choose
 
 BLOW_UP = 100.0  # kinetic energy per atom (eV) at which a trajectory is no longer physics
-RIDING = (FixBondLengths, FixInternals, FixLinearTriatomic, FixCom)  # constraints that move with the structure as a whole
-STRAIGHT = (FixAtoms, FixCartesian, FixedLine, FixedPlane)  # constraints that cut off components of forces, and nothing else
+RIDING = (
+    FixBondLengths,
+    FixInternals,
+    FixLinearTriatomic,
+    FixCom,
+)  # constraints that move with the structure as a whole
+STRAIGHT = (
+    FixAtoms,
+    FixCartesian,
+    FixedLine,
+    FixedPlane,
+)  # constraints that cut off components of forces, and nothing else
 
 
 @dataclass
@@ -93,7 +103,9 @@ def _slope(points: list[tuple[float, float]], atoms: int) -> float:
     if len(points) < 2:
         return 0.0
     time, energy = np.asarray(points).T
-    return float(np.polyfit(time * 1e-3, (energy - energy[0]) / atoms, 1)[0])  # an offset of thousands of eV would cost digits
+    return float(
+        np.polyfit(time * 1e-3, (energy - energy[0]) / atoms, 1)[0]
+    )  # an offset of thousands of eV would cost digits
 
 
 class ShadowEnergy:
@@ -223,16 +235,22 @@ def _start(atoms: Atoms, temperature: float, velocities: str, rng: np.random.Gen
     bad = np.flatnonzero(~((masses > 0) & np.isfinite(masses)))
     if len(bad):
         raise InputError(
-            f"atom {bad[0]} has a mass of {masses[bad[0]]:g}", where="masses", remedy="give all atoms a mass, in atomic units."
+            f"atom {bad[0]} has a mass of {masses[bad[0]]:g}",
+            where="masses",
+            remedy="give all atoms a mass, in atomic units.",
         )
     if velocities == "keep" and atoms.has("momenta") and not np.isfinite(atoms.get_momenta()).all():
-        raise InputError("the velocities are not finite", where="velocities", remedy="repair them, or draw new ones: thermal.")
+        raise InputError(
+            "the velocities are not finite", where="velocities", remedy="repair them, or draw new ones: thermal."
+        )
 
     if choose(velocities, ("thermal", "keep"), kind="way to begin", where="velocities") == "thermal":
         thermalize_momenta(atoms, temperature_K=temperature, rng=rng)
         _rest(atoms)
     elif not atoms.has("momenta"):
-        raise InputError("the structure has no velocities", where="velocities", remedy="draw them: thermal; or give ASE's momenta.")
+        raise InputError(
+            "the structure has no velocities", where="velocities", remedy="draw them: thermal; or give ASE's momenta."
+        )
     else:
         atoms.set_momenta(atoms.get_momenta())  # what is fixed does not move
 
@@ -267,17 +285,26 @@ def _go(integrator: Any, steps: int, what: str) -> None:
         raise GeometryError(error.what, where=where, remedy=error.remedy) from error
 
 
-def _integrator(atoms: Atoms, ensemble: str, timestep: float, temperature: float, friction: float, rng: np.random.Generator):
+def _integrator(
+    atoms: Atoms, ensemble: str, timestep: float, temperature: float, friction: float, rng: np.random.Generator
+):
     from ase.md.langevin import Langevin
     from ase.md.verlet import VelocityVerlet
 
     if ensemble == "nve":
         return VelocityVerlet(atoms, timestep * units.fs)
-    return Langevin(atoms, timestep * units.fs, temperature_K=temperature, friction=friction / units.fs, fixcm=False, rng=rng)
+    return Langevin(
+        atoms, timestep * units.fs, temperature_K=temperature, friction=friction / units.fs, fixcm=False, rng=rng
+    )
 
 
 def relax(
-    atoms: Atoms, *, fmax: float = 0.01, steps: int = 500, cell: bool = False, progress: Callable[[int, float], None] | None = None
+    atoms: Atoms,
+    *,
+    fmax: float = 0.01,
+    steps: int = 500,
+    cell: bool = False,
+    progress: Callable[[int, float], None] | None = None,
 ) -> bool:
     """Relax a structure in place; returns whether every atom's force, as far as constraints leave it, fell below ``fmax``.
 
@@ -307,7 +334,9 @@ def relax(
     def run(kind: Any, **options: Any) -> bool:
         optimizer = kind(FrechetCellFilter(atoms) if cell else atoms, logfile=logfile, **options)
         if progress is not None:
-            optimizer.attach(lambda: progress(optimizer.nsteps, float(np.linalg.norm(atoms.get_forces(), axis=1).max(initial=0.0))))
+            optimizer.attach(
+                lambda: progress(optimizer.nsteps, float(np.linalg.norm(atoms.get_forces(), axis=1).max(initial=0.0)))
+            )
         return bool(optimizer.run(fmax=fmax, steps=steps))
 
     converged = run(LBFGS)

@@ -43,7 +43,9 @@ def writable(path: Path, *, source: Path | None = None, tables: bool = True) -> 
         what = "is a folder" if path.is_dir() else f"there is no folder {path.parent}"
         raise InputError(what, where=str(path), remedy=remedy)
     if source is not None and _same(path, source):
-        raise InputError("is the file that is read", where=str(path), remedy="write to another file: the input is kept as it is.")
+        raise InputError(
+            "is the file that is read", where=str(path), remedy="write to another file: the input is kept as it is."
+        )
     if not os.access(path if path.exists() else path.parent, os.W_OK):
         raise InputError("may not be written to", where=str(path), remedy="choose a folder that you can write to.")
     format_of(path, tables=tables)
@@ -67,7 +69,9 @@ def format_of(path: Path, *, tables: bool = True) -> str:
     packed = path.suffix in COMPRESSED and kind in ("json", "db")  # which ASE would not pack
     if packed or kind not in ioformats or not ioformats[kind].can_write:
         remedy = FORMATS if tables else "use .xyz, .traj, .cif, .vasp or another that ASE writes."
-        raise InputError(f"{path.suffix or path.name!r} is no format that can be written", where=str(path), remedy=remedy)
+        raise InputError(
+            f"{path.suffix or path.name!r} is no format that can be written", where=str(path), remedy=remedy
+        )
     return kind
 
 
@@ -76,7 +80,11 @@ def tells_its_unit(path: Path, frames: Sequence[Atoms]) -> None:
 
     The run that they are for would take its numbers for its own unit."""
     kind = format_of(path, tables=False)
-    if kind not in ("extxyz", "traj") and path.suffix.lower() in CONTAINERS and any("pos_unit" in atoms.info for atoms in frames):
+    if (
+        kind not in ("extxyz", "traj")
+        and path.suffix.lower() in CONTAINERS
+        and any("pos_unit" in atoms.info for atoms in frames)
+    ):
         what = f"{path.suffix} can't say that it is in A, and is read in the unit of the run"
         raise InputError(what, where=str(path), remedy="write .xyz or .traj, which can.")
 
@@ -126,12 +134,22 @@ def pack(atoms: Atoms, kind: str) -> Atoms:
     packed.calc = atoms.calc
     for name, array in list(packed.arrays.items()):
         text = array.dtype.kind in "USO"
-        if kind == "traj" and name not in ("numbers", "positions", "momenta", "masses", "tags", "initial_charges", "initial_magmoms"):
+        if kind == "traj" and name not in (
+            "numbers",
+            "positions",
+            "momenta",
+            "masses",
+            "tags",
+            "initial_charges",
+            "initial_magmoms",
+        ):
             packed.info[name] = packed.arrays.pop(name)
         elif kind == "extxyz" and array.ndim > 2:
             packed.arrays[name] = array.reshape(len(array), -1)
         elif kind == "extxyz" and text and any(len(str(word).split()) != 1 or "\n" in str(word) for word in array.flat):
-            packed.info[name] = [str(word) for word in packed.arrays.pop(name).flat]  # a column must not be empty or of two words
+            packed.info[name] = [
+                str(word) for word in packed.arrays.pop(name).flat
+            ]  # a column must not be empty or of two words
     if kind == "extxyz":
         if packed.get_celldisp().any():
             packed.info["celldisp"] = packed.get_celldisp().reshape(3)
@@ -149,7 +167,11 @@ def lost(path: Path, atoms: Atoms, kind: str) -> list[str]:
         return []
     held = {type(constraint).__name__ for constraint in again.constraints}
     held |= set(PLACES) if held & set(PLACES) else set()  # which one a format speaks of differs
-    missing = [f"constraints ({name})" for name in dict.fromkeys(type(c).__name__ for c in atoms.constraints) if name not in held]
+    missing = [
+        f"constraints ({name})"
+        for name in dict.fromkeys(type(c).__name__ for c in atoms.constraints)
+        if name not in held
+    ]
     kept = {*again.arrays, *again.info, *(again.calc.results if again.calc is not None else ())}
     names = [name for table in (atoms.arrays, atoms.info) for name in table if name not in kept]
     return [*missing, *dict.fromkeys(str(name) for name in names)]
@@ -205,7 +227,9 @@ def _free(path: Path) -> Path:
             number += 1
         except OSError as error:
             remedy = "choose a folder that you can write to."
-            raise CheckpointError(f"can't be written: {error.strerror or error}", where=str(part), remedy=remedy) from error
+            raise CheckpointError(
+                f"can't be written: {error.strerror or error}", where=str(part), remedy=remedy
+            ) from error
 
 
 def _keep(part: Path, path: Path) -> str:
@@ -232,7 +256,9 @@ def _entry(name: Any, value: Any) -> Any:
     if name in ("virial", "stress") and np.size(value) == 6:
         xx, yy, zz, yz, xz, xy = np.reshape(np.asarray(value, dtype=float), 6)
         return np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
-    plain = isinstance(value, int | float | np.ndarray | np.generic) or (isinstance(value, str) and not set(value) & set('\n\r\\"'))
+    plain = isinstance(value, int | float | np.ndarray | np.generic) or (
+        isinstance(value, str) and not set(value) & set('\n\r\\"')
+    )
     if plain:
         return value
     try:

@@ -41,7 +41,11 @@ def _refused(plan: Channelwise) -> None:
 
 
 def gather(
-    plan: Channelwise, forms: Forms, tensors: Mapping[str, Tensor | None], ends: tuple[native.Index, native.Index], nodes: int
+    plan: Channelwise,
+    forms: Forms,
+    tensors: Mapping[str, Tensor | None],
+    ends: tuple[native.Index, native.Index],
+    nodes: int,
 ) -> Tensor:
     """z (nodes, dim_z) of the forms by the kernel that is chosen; see :mod:`intertwine.kernels.forms`.
 
@@ -56,7 +60,11 @@ def gather(
 
 
 def scatter(
-    plan: Channelwise, forms: Forms, tensors: Mapping[str, Tensor | None], ends: tuple[native.Index, native.Index], nodes: int
+    plan: Channelwise,
+    forms: Forms,
+    tensors: Mapping[str, Tensor | None],
+    ends: tuple[native.Index, native.Index],
+    nodes: int,
 ) -> dict[str, Tensor]:
     """dx (nodes, dim_x), dy and dw of the forms by the kernel that is chosen; arguments as in :func:`gather`, with g in the tensors.
 
@@ -66,7 +74,9 @@ def scatter(
     return _run("scatter", plan, forms, tensors, ends, nodes)
 
 
-def _run(kind: str, plan: Channelwise, forms: Forms, tensors: Mapping[str, Tensor | None], ends: tuple, nodes: int) -> Any:
+def _run(
+    kind: str, plan: Channelwise, forms: Forms, tensors: Mapping[str, Tensor | None], ends: tuple, nodes: int
+) -> Any:
     one = next(tensor for tensor in tensors.values() if tensor is not None)
     chosen = backend(plan, one.device, one.dtype)
     if chosen != "reference" and trusted(kind, chosen, plan, forms, one.device, one.dtype):

@@ -37,7 +37,11 @@ class Strip:
     def inside(self, size: int) -> bool:
         """Whether it is one of the two kinds, and lies in a row of so many numbers."""
         kinds = ((self.mul, 1), (1, self.dim))  # (across, along)
-        return min(self.mul, self.dim, self.start) >= 0 and (self.across, self.along) in kinds and self.start + self.mul * self.dim <= size
+        return (
+            min(self.mul, self.dim, self.start) >= 0
+            and (self.across, self.along) in kinds
+            and self.start + self.mul * self.dim <= size
+        )
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,11 @@ class Channelwise:
         return (
             all(strip.inside(size) and strip.dim == dim and strip.mul == term.x.mul for strip, size, dim in strips)
             and all(0 <= place < self.dim_y for y in term.y for place in y)
-            and all(0 <= i < term.x.dim and 0 <= k < term.z.dim and 0 <= j < len(y) for i, j, k, _ in term.entries for y in term.y)
+            and all(
+                0 <= i < term.x.dim and 0 <= k < term.z.dim and 0 <= j < len(y)
+                for i, j, k, _ in term.entries
+                for y in term.y
+            )
         )
 
     @cached_property
@@ -109,7 +117,13 @@ class Channelwise:
 
     def shapes(self, senders: int, receivers: int, edges: int) -> dict[str, tuple[int, ...]]:
         """The shape of every tensor of the kernels, by its name in :mod:`intertwine.kernels.forms`, and of what names nodes of edges."""
-        x, y, w, z, ends = (senders, self.dim_x), (edges, self.dim_y), (edges, self.dim_w), (receivers, self.dim_z), (edges,)
+        x, y, w, z, ends = (
+            (senders, self.dim_x),
+            (edges, self.dim_y),
+            (edges, self.dim_w),
+            (receivers, self.dim_z),
+            (edges,),
+        )
         real = {"x": x, "a": x, "dx": x, "y": y, "b": y, "dy": y, "w": w, "c": w, "dw": w, "g": z, "z": z}
         return real | {"order": ends, "source": ends, "destination": ends}
 
@@ -129,7 +143,10 @@ class Channelwise:
 
 @lru_cache(maxsize=1024)
 def _encoded(form: Channelwise) -> str:
-    terms = [(astuple(term.x), astuple(term.z), astuple(term.w) if term.w else None, term.y, term.entries) for term in form.terms]
+    terms = [
+        (astuple(term.x), astuple(term.z), astuple(term.w) if term.w else None, term.y, term.entries)
+        for term in form.terms
+    ]
     return json.dumps((form.dim_x, form.dim_y, form.dim_z, form.dim_w, terms), separators=(",", ":"))
 
 
@@ -140,13 +157,25 @@ def _decoded(text: str) -> Channelwise:
         made = []
         for x, z, w, y, entries in terms:
             places = tuple(tuple(one) for one in y)
-            made.append(Term(Strip(*x), Strip(*z), Strip(*w) if w else None, places, tuple((i, j, k, float(c)) for i, j, k, c in entries)))
+            made.append(
+                Term(
+                    Strip(*x),
+                    Strip(*z),
+                    Strip(*w) if w else None,
+                    places,
+                    tuple((i, j, k, float(c)) for i, j, k, c in entries),
+                )
+            )
         form = Channelwise(tuple(made), *dims)
         sound = all(map(form.holds, form.terms)) and all(isinstance(dim, int) and dim >= 0 for dim in dims)
     except (TypeError, ValueError) as error:
-        raise InputError(f"no plan of a product: {text[:60]!r}", where="plan", remedy="give Channelwise.encode() of one.") from error
+        raise InputError(
+            f"no plan of a product: {text[:60]!r}", where="plan", remedy="give Channelwise.encode() of one."
+        ) from error
     if not sound:
-        raise InputError("a path reads or writes beside its rows", where="plan", remedy="give Channelwise.encode() of a plan.")
+        raise InputError(
+            "a path reads or writes beside its rows", where="plan", remedy="give Channelwise.encode() of a plan."
+        )
     return form
 
 
@@ -191,4 +220,6 @@ def _reduces(plan: Plan, path: Path) -> bool:
 
 def _place(operand: Operand, index: int, channel: int, component: int) -> int:
     block = operand.blocks[index]
-    return block.start + (channel * block.dim + component if operand.layout == "mul_ir" else component * block.mul + channel)
+    return block.start + (
+        channel * block.dim + component if operand.layout == "mul_ir" else component * block.mul + channel
+    )

@@ -48,7 +48,9 @@ def _problem(kind: str, backend: str, plan: Channelwise, forms: Forms, device: t
     return "" if wrong <= 1 else f"is wrong: {wrong:.3g} times the bound of its rounding errors"
 
 
-def deviation(kind: str, backend: str, plan: Channelwise, forms: Forms, device: torch.device, dtype: torch.dtype) -> float:
+def deviation(
+    kind: str, backend: str, plan: Channelwise, forms: Forms, device: torch.device, dtype: torch.dtype
+) -> float:
     """Largest error of a kernel on a small random graph, over the bound of its rounding errors; infinite for NaN.
 
     The graph has repeated edges, edges from a node to itself and a node without edges.
@@ -56,7 +58,12 @@ def deviation(kind: str, backend: str, plan: Channelwise, forms: Forms, device: 
     generator = torch.Generator("cpu").manual_seed(0)
     source = torch.tensor([0, 1, 1, 2, 0, 2, 1, 1, 0], device="cpu")  # whatever the default device is
     destination = torch.tensor([2, 0, 0, 2, 0, 0, 2, 0, 0], device="cpu")
-    sizes = {"x": (_SENDERS, plan.dim_x), "y": (_EDGES, plan.dim_y), "w": (_EDGES, plan.dim_w), "g": (_RECEIVERS, plan.dim_z)}
+    sizes = {
+        "x": (_SENDERS, plan.dim_x),
+        "y": (_EDGES, plan.dim_y),
+        "w": (_EDGES, plan.dim_w),
+        "g": (_RECEIVERS, plan.dim_z),
+    }
     sizes |= {tangent: sizes[name] for tangent, name in {"a": "x", "b": "y", "c": "w"}.items()}
     used = {name for group in (forms.z, forms.dx, forms.dy, forms.dw) for form in group for name in form} | {"x", "y"}
     used |= {"g"} if kind == "scatter" else set()
@@ -64,14 +71,22 @@ def deviation(kind: str, backend: str, plan: Channelwise, forms: Forms, device: 
     nodes = _SENDERS if kind == "scatter" else _RECEIVERS
     given = {name: tensor.to(device=device, dtype=dtype) for name, tensor in exact.items()}
     ends = source.to(device), destination.to(device)
-    sound = replace(plan, terms=tuple(replace(t, entries=tuple((i, j, k, abs(c)) for i, j, k, c in t.entries)) for t in plan.terms))
+    sound = replace(
+        plan, terms=tuple(replace(t, entries=tuple((i, j, k, abs(c)) for i, j, k, c in t.entries)) for t in plan.terms)
+    )
     right = _outputs(getattr(plain, kind)(plan, forms, exact, source, destination, nodes))
-    scale = _outputs(getattr(plain, kind)(sound, forms, {name: t.abs() for name, t in exact.items()}, source, destination, nodes))
+    scale = _outputs(
+        getattr(plain, kind)(sound, forms, {name: t.abs() for name, t in exact.items()}, source, destination, nodes)
+    )
     found = _outputs(getattr(native, kind)(backend, plan, forms, given, ends, nodes))
     worst = 0.0
     for name, value in right.items():
         sums = max(torch.float32, dtype, key=lambda one: torch.finfo(one).bits)  # half precision is summed in single
-        bound = _ROUNDINGS * torch.finfo(sums).eps * scale[name] + torch.finfo(dtype).eps * value.abs() + torch.finfo(dtype).tiny
+        bound = (
+            _ROUNDINGS * torch.finfo(sums).eps * scale[name]
+            + torch.finfo(dtype).eps * value.abs()
+            + torch.finfo(dtype).tiny
+        )
         excess = ((found[name].double().cpu() - value).abs() / bound).nan_to_num(nan=torch.inf)
         worst = max(worst, float(excess.max()) if excess.numel() else 0.0)
     return worst

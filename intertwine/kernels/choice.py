@@ -78,7 +78,9 @@ def chosen(device: torch.device, able: bool, what: str) -> str:
         return name if able and name is not None else "reference"
     if wanted != "reference" and (wanted != name or not able):
         remedy = "unset INTERTWINE_KERNELS to let each device and precision have what runs there."
-        raise InputError(f"no kernel of the backend {wanted!r} for {what} on {device}", where="INTERTWINE_KERNELS", remedy=remedy)
+        raise InputError(
+            f"no kernel of the backend {wanted!r} for {what} on {device}", where="INTERTWINE_KERNELS", remedy=remedy
+        )
     return wanted
 
 

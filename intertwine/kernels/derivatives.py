@@ -48,7 +48,14 @@ def convolve(
 
 
 def backward(
-    plan: str, needs: str, g: Tensor, x: Tensor, y: Tensor, w: Tensor | None, source: Tensor | None, destination: Tensor | None
+    plan: str,
+    needs: str,
+    g: Tensor,
+    x: Tensor,
+    y: Tensor,
+    w: Tensor | None,
+    source: Tensor | None,
+    destination: Tensor | None,
 ) -> dict[str, Tensor]:
     """Derivatives of T(g; x, y, w) to what is needed, of "x", "y" and "w"."""
     needs = needs if w is not None else needs.replace("w", "")
@@ -142,7 +149,9 @@ def _push_convolve(ctx: Any, *tangents: Any) -> Tensor | None:
     x, y, w, source, destination = ctx.saved_tensors
     total = None
     plans = ctx.plan, ctx.plan, ctx.plan if tangents[3] is None else _weighted(ctx.plan)
-    for plan, tangent, values in zip(plans, tangents[1:4], ((tangents[1], y, w), (x, tangents[2], w), (x, y, tangents[3]))):
+    for plan, tangent, values in zip(
+        plans, tangents[1:4], ((tangents[1], y, w), (x, tangents[2], w), (x, y, tangents[3]))
+    ):
         if tangent is not None:
             part = convolve(plan, *values, source, destination, ctx.nodes)
             total = part if total is None else total + part
@@ -156,7 +165,10 @@ def _push_backward(ctx: Any, *tangents: Any) -> tuple[Tensor | None, ...]:
     turned = backward_of_backward(ctx.plan, ctx.needs, (g, x, y, w), tangents[3:6], source, destination)
     for name, one in turned.items():
         moved[name] = moved[name] + one if name in moved else one
-    return tuple(moved.get(name, torch.zeros_like(one) if name in ctx.needs else x.new_zeros(0)) for name, one in zip("xyw", (x, y, w)))
+    return tuple(
+        moved.get(name, torch.zeros_like(one) if name in ctx.needs else x.new_zeros(0))
+        for name, one in zip("xyw", (x, y, w))
+    )
 
 
 def _derivative_second(ctx: Any, *cotangents: Tensor | None) -> tuple:
@@ -188,7 +200,9 @@ def _derivative_second(ctx: Any, *cotangents: Tensor | None) -> tuple:
 # ---------------------------------------------------------------------------------------------------------------------- batching
 
 
-def _batched(size: int, dims: Sequence[int | None], tensors: Sequence[Tensor | None], nodes: Sequence[int | None]) -> list[Tensor | None]:
+def _batched(
+    size: int, dims: Sequence[int | None], tensors: Sequence[Tensor | None], nodes: Sequence[int | None]
+) -> list[Tensor | None]:
     """All graphs of a batch as one graph: their rows one after the other, and numbers of nodes shifted by those before them."""
     joined: list[Tensor | None] = []
     for tensor, dim, count in zip(tensors, dims, nodes):
@@ -223,7 +237,9 @@ def _batch_derivatives(
     nodes = [None] * (len(tensors) - 2) + [_rows(x, dims[3]), _rows(g, dims[2])]
     found = _apply(function, operator, plan, needs, *_batched(size, dims[2:], tensors, nodes))
     # what was not asked for stays empty
-    return tuple(one.unflatten(0, (size, -1)) if one.ndim == 2 else one.new_empty(size, 0) for one in found), (0,) * len(found)
+    return tuple(one.unflatten(0, (size, -1)) if one.ndim == 2 else one.new_empty(size, 0) for one in found), (
+        0,
+    ) * len(found)
 
 
 def _batch_backward(info: Any, dims: Sequence[int | None], *given: Any) -> tuple[tuple, tuple]:
@@ -240,21 +256,34 @@ class _Operator(torch.autograd.Function):
     quick: type[torch.autograd.Function]
 
 
-def _differentiable(name: str, compute: Any, setup: Any, derivative: Any, batch: Any, push: Any = None) -> type[_Operator]:
+def _differentiable(
+    name: str, compute: Any, setup: Any, derivative: Any, batch: Any, push: Any = None
+) -> type[_Operator]:
     def forward(ctx: Any, *arguments: Any) -> Any:
         output = compute(*arguments)
         setup(ctx, arguments, output)
         return output
 
-    quick = type(name, (torch.autograd.Function,), {"forward": staticmethod(forward), "backward": staticmethod(derivative)})
-    rules = {"forward": getattr(torch.ops.intertwine, name), "setup_context": setup, "backward": derivative, "vmap": batch}
+    quick = type(
+        name, (torch.autograd.Function,), {"forward": staticmethod(forward), "backward": staticmethod(derivative)}
+    )
+    rules = {
+        "forward": getattr(torch.ops.intertwine, name),
+        "setup_context": setup,
+        "backward": derivative,
+        "vmap": batch,
+    }
     rules |= {} if push is None else {"jvp": push}
-    made = type(name, (_Operator,), {"quick": quick} | {rule: staticmethod(function) for rule, function in rules.items()})
+    made = type(
+        name, (_Operator,), {"quick": quick} | {rule: staticmethod(function) for rule, function in rules.items()}
+    )
     register_derivative(dispatch.library, name, derivative, setup)
     torch.library.register_vmap(f"intertwine::{name}", batch, lib=dispatch.library)
     return made
 
 
 _Convolve = _differentiable("convolve", dispatch.convolve, _setup, _derivative, _batch_convolve, _push_convolve)
-_Backward = _differentiable("convolve_backward", dispatch.backward, _setup_needs, _derivative_backward, _batch_backward, _push_backward)
+_Backward = _differentiable(
+    "convolve_backward", dispatch.backward, _setup_needs, _derivative_backward, _batch_backward, _push_backward
+)
 _Second = _differentiable("convolve_second", dispatch.second_order, _setup_needs, _derivative_second, _batch_second)

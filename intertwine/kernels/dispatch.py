@@ -23,7 +23,9 @@ from intertwine.numerics import InputError
 _ENDS = "Tensor? source, Tensor? destination"
 library = Library("intertwine", "FRAGMENT")
 library.define(f"convolve(str plan, Tensor x, Tensor y, Tensor? w, {_ENDS}, SymInt nodes) -> Tensor")
-library.define(f"convolve_backward(str plan, str needs, Tensor g, Tensor x, Tensor y, Tensor? w, {_ENDS}) -> (Tensor, Tensor, Tensor)")
+library.define(
+    f"convolve_backward(str plan, str needs, Tensor g, Tensor x, Tensor y, Tensor? w, {_ENDS}) -> (Tensor, Tensor, Tensor)"
+)
 library.define(
     f"convolve_second(str plan, str needs, Tensor g, Tensor x, Tensor y, Tensor? w, Tensor? a, Tensor? b, Tensor? c, {_ENDS})"
     " -> (Tensor, Tensor, Tensor, Tensor)"
@@ -56,7 +58,9 @@ def _taken(
     if nodes < 0:
         raise InputError(f"{nodes} nodes", where="nodes", remedy="give a number >= 0.")
     shapes, dtype, device = plan.shapes(senders, nodes, edges), x.dtype, x.device
-    taken = {name: None if one is None else doors.laid(one, name, shapes[name], dtype, device) for name, one in given.items()}
+    taken = {
+        name: None if one is None else doors.laid(one, name, shapes[name], dtype, device) for name, one in given.items()
+    }
     if given.get("w") is None and plan.dim_w:
         raise InputError("the weights are missing", where="w", remedy=f"give {dtype} {shapes['w']}.")
     for name, index in zip(("source", "destination"), ends):
@@ -70,7 +74,9 @@ def _rows(edges: int, destination: Tensor | None, nodes: int) -> int:
     return edges if destination is None else nodes
 
 
-def convolve(plan: str, x: Tensor, y: Tensor, w: Tensor | None, source: Tensor | None, destination: Tensor | None, nodes: int) -> Tensor:
+def convolve(
+    plan: str, x: Tensor, y: Tensor, w: Tensor | None, source: Tensor | None, destination: Tensor | None, nodes: int
+) -> Tensor:
     """z; without a destination it has one row for each edge."""
     decoded, ends = Channelwise.decode(plan), (source, destination)
     tensors, _, nodes = _taken(decoded, ends, nodes, x=x, y=y, w=w)
@@ -78,7 +84,14 @@ def convolve(plan: str, x: Tensor, y: Tensor, w: Tensor | None, source: Tensor |
 
 
 def backward(
-    plan: str, needs: str, g: Tensor, x: Tensor, y: Tensor, w: Tensor | None, source: Tensor | None, destination: Tensor | None
+    plan: str,
+    needs: str,
+    g: Tensor,
+    x: Tensor,
+    y: Tensor,
+    w: Tensor | None,
+    source: Tensor | None,
+    destination: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Derivatives of <g, z> to x, y and w; those that are not needed are empty."""
     decoded, ends = Channelwise.decode(plan), (source, destination)
@@ -103,7 +116,9 @@ def second_order(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Derivatives of <a, dx> + <b, dy> + <c, dw> to g, x, y and w; those that are not needed are empty."""
     decoded, ends = Channelwise.decode(plan), (source, destination)
-    tensors, senders, nodes = _taken(decoded, ends, doors.rows(g, "g", decoded.dim_z), x=x, y=y, w=w, a=a, b=b, c=c, g=g)
+    tensors, senders, nodes = _taken(
+        decoded, ends, doors.rows(g, "g", decoded.dim_z), x=x, y=y, w=w, a=a, b=b, c=c, g=g
+    )
     forms = second([name for name in "abc" if tensors[name] is not None], needs)
     slopes = forms.dx or forms.dy or forms.dw
     found = backends.scatter(decoded, forms, tensors, ends, senders) if slopes else {}
@@ -123,7 +138,9 @@ library.impl("convolve_second", second_order, "CompositeExplicitAutograd")
 
 
 @torch.library.register_fake("intertwine::convolve", lib=library)
-def _(plan: str, x: Tensor, y: Tensor, w: Tensor | None, source: Tensor | None, destination: Tensor | None, nodes: int) -> Tensor:
+def _(
+    plan: str, x: Tensor, y: Tensor, w: Tensor | None, source: Tensor | None, destination: Tensor | None, nodes: int
+) -> Tensor:
     return x.new_empty(_rows(y.shape[0], destination, nodes), Channelwise.decode(plan).dim_z)
 
 
@@ -132,14 +149,25 @@ def _like(x: Tensor, shape: torch.Size, present: bool) -> Tensor:
 
 
 @torch.library.register_fake("intertwine::convolve_backward", lib=library)
-def _(plan: str, needs: str, g: Tensor, x: Tensor, y: Tensor, w: Tensor | None, *ends: Tensor | None) -> tuple[Tensor, ...]:
+def _(
+    plan: str, needs: str, g: Tensor, x: Tensor, y: Tensor, w: Tensor | None, *ends: Tensor | None
+) -> tuple[Tensor, ...]:
     dw = _like(x, w.shape, "w" in needs) if w is not None else x.new_empty(0)
     return _like(x, x.shape, "x" in needs), _like(x, y.shape, "y" in needs), dw
 
 
 @torch.library.register_fake("intertwine::convolve_second", lib=library)
 def _(
-    plan: str, needs: str, g: Tensor, x: Tensor, y: Tensor, w: Tensor | None, a: Any, b: Any, c: Any, *ends: Tensor | None
+    plan: str,
+    needs: str,
+    g: Tensor,
+    x: Tensor,
+    y: Tensor,
+    w: Tensor | None,
+    a: Any,
+    b: Any,
+    c: Any,
+    *ends: Tensor | None,
 ) -> tuple[Tensor, ...]:
     dw = _like(x, w.shape, "w" in needs) if w is not None else x.new_empty(0)
     return _like(x, g.shape, "g" in needs), _like(x, x.shape, "x" in needs), _like(x, y.shape, "y" in needs), dw

@@ -18,7 +18,9 @@ from torch import Tensor
 from intertwine.numerics import InputError
 
 
-def address(tensor: Tensor, name: str, size: Sequence[int] | int, dtype: torch.dtype, device: torch.device | None = None) -> int:
+def address(
+    tensor: Tensor, name: str, size: Sequence[int] | int, dtype: torch.dtype, device: torch.device | None = None
+) -> int:
     """Where the numbers of a tensor begin, if they are what a program is told that they are.
 
     Args:
@@ -126,7 +128,9 @@ def laid(tensor: Tensor, name: str, shape: Sequence[int], dtype: torch.dtype, de
     raise refusal(tensor, name, shape, dtype, device)
 
 
-def indices(index: Tensor, name: str, count: int, what: str = "node {} of an edge", remedy: str = "count the nodes from 0.") -> None:
+def indices(
+    index: Tensor, name: str, count: int, what: str = "node {} of an edge", remedy: str = "count the nodes from 0."
+) -> None:
     """Compiled programs read where an index says: it must be right.
 
     Args:
@@ -151,17 +155,27 @@ def indices(index: Tensor, name: str, count: int, what: str = "node {} of an edg
 
 def _stored(tensor: Tensor) -> bool:
     """Whether the memory of a tensor holds all its numbers; so it is for one that stands for others and has none of its own."""
-    last = tensor.numel() if tensor.is_contiguous() else 1 + sum((n - 1) * step for n, step in zip(tensor.shape, tensor.stride()))
+    last = (
+        tensor.numel()
+        if tensor.is_contiguous()
+        else 1 + sum((n - 1) * step for n, step in zip(tensor.shape, tensor.stride()))
+    )
     if tensor.untyped_storage().nbytes() >= (tensor.storage_offset() + last) * tensor.dtype.itemsize:
         return True
     return tensor._is_zerotensor() or tensor.is_meta or not tensor.numel()
 
 
 def refusal(
-    tensor: Tensor, name: str, size: Sequence[object] | int, dtype: torch.dtype | None, device: torch.device | None = None
+    tensor: Tensor,
+    name: str,
+    size: Sequence[object] | int,
+    dtype: torch.dtype | None,
+    device: torch.device | None = None,
 ) -> InputError:
     """What says what was found in the place of what is needed; arguments as in :func:`address`, a dtype of None is any real one."""
-    wanted = f"{size} numbers or more" if isinstance(size, int) else f"({', '.join(map(str, size))}{',' * (len(size) == 1)})"
+    wanted = (
+        f"{size} numbers or more" if isinstance(size, int) else f"({', '.join(map(str, size))}{',' * (len(size) == 1)})"
+    )
     kind = "a floating-point precision" if dtype is None else str(dtype)
     remedy = f"it must be {kind} {wanted} on {device or 'cpu'}, unchanged since the forward pass."
     return InputError(_found(tensor), where=name, remedy=remedy)

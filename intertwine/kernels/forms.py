@@ -53,7 +53,9 @@ def missing(forms: Forms, kernel: str, weighted: bool, given: Collection[str]) -
     """
     absent = read(forms, kernel, weighted).difference(given)
     if absent:
-        raise InputError("is missing", where=", ".join(sorted(absent)), remedy="give every tensor that the derivatives need.")
+        raise InputError(
+            "is missing", where=", ".join(sorted(absent)), remedy="give every tensor that the derivatives need."
+        )
 
 
 def gradient(needs: Collection[str]) -> Forms:

@@ -72,7 +72,9 @@ class Fused:
         for name, index in (("source", source), ("destination", destination)):
             if index.dtype != torch.int64 or index.ndim != 1 or index.device != x.device:
                 found = f"{index.dtype}, shape {tuple(index.shape)}, on {index.device}"
-                raise InputError(found, where=name, remedy=f"give int64 numbers of nodes, shape ({y.shape[0]},), on {x.device}.")
+                raise InputError(
+                    found, where=name, remedy=f"give int64 numbers of nodes, shape ({y.shape[0]},), on {x.device}."
+                )
         if not source.shape == destination.shape == y.shape[:1]:
             sizes = f"{source.shape[0]} sources, {destination.shape[0]} destinations and {y.shape[0]} rows of y"
             raise InputError(sizes, where="edges", remedy="give one of each for every edge.")
@@ -83,7 +85,10 @@ class Fused:
         return self._call(x, y, w, source, destination, nodes)
 
     def product(
-        self, x: Float[Tensor, "samples dim_x"], y: Float[Tensor, "samples dim_y"], w: Float[Tensor, "samples weights"] | None
+        self,
+        x: Float[Tensor, "samples dim_x"],
+        y: Float[Tensor, "samples dim_y"],
+        w: Float[Tensor, "samples weights"] | None,
     ) -> Float[Tensor, "samples dim_z"]:
         """z of each sample by itself.
 
@@ -97,7 +102,9 @@ class Fused:
             raise InputError(f"{x.shape[0]} samples of x, {y.shape[0]} of y", where="y", remedy="give equally many.")
         return self._call(x, y, w, None, None, x.shape[0])
 
-    def _call(self, x: Tensor, y: Tensor, w: Tensor | None, source: Tensor | None, destination: Tensor | None, nodes: Any) -> Tensor:
+    def _call(
+        self, x: Tensor, y: Tensor, w: Tensor | None, source: Tensor | None, destination: Tensor | None, nodes: Any
+    ) -> Tensor:
         w = w if self.dims[2] else None
         for name, tensor, dim in zip(("x", "y", "weight"), (x, y, w), self.dims):
             if tensor is None:
@@ -105,11 +112,19 @@ class Fused:
                     raise InputError("the weights are missing", where="weight", remedy=f"give {dim} for each edge.")
                 continue
             if tensor.ndim != 2 or tensor.shape[1] != dim:
-                raise InputError(f"shape {tuple(tensor.shape)}", where=name, remedy=f"its last axis must be {dim}, and it needs one more.")
+                raise InputError(
+                    f"shape {tuple(tensor.shape)}",
+                    where=name,
+                    remedy=f"its last axis must be {dim}, and it needs one more.",
+                )
             if tensor.device != x.device:
-                raise InputError(f"is on {tensor.device}, x on {x.device}", where=name, remedy="move one of them, with .to(device).")
+                raise InputError(
+                    f"is on {tensor.device}, x on {x.device}", where=name, remedy="move one of them, with .to(device)."
+                )
         if w is not None and w.shape[0] != y.shape[0]:
-            raise InputError(f"{w.shape[0]} rows of weights, {y.shape[0]} of y", where="weight", remedy="give one row for each edge.")
+            raise InputError(
+                f"{w.shape[0]} rows of weights, {y.shape[0]} of y", where="weight", remedy="give one row for each edge."
+            )
         given = [tensor for tensor in (x, y, w) if tensor is not None]
         wanted = _common(given)
         # on a processor, half precision is a way to store numbers: it computes in single
@@ -127,7 +142,11 @@ def _common(tensors: list[Tensor]) -> torch.dtype:
         if tensor.dtype != found:
             if not safe.autocasting(tensor):
                 kinds = ", ".join(str(one.dtype) for one in tensors)
-                raise InputError(f"x, y and the weights are {kinds}", where="dtype", remedy="cast them to one precision, with .to(dtype).")
+                raise InputError(
+                    f"x, y and the weights are {kinds}",
+                    where="dtype",
+                    remedy="cast them to one precision, with .to(dtype).",
+                )
             found = torch.promote_types(found, tensor.dtype)
     if not found.is_floating_point:
         raise InputError(f"the arguments are {found}", where="dtype", remedy="give floating-point numbers.")

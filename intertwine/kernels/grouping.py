@@ -86,8 +86,12 @@ def _mixed(plan: Plan, side: int, mixing: Mixing, shared: bool) -> list[Group]:
             late.setdefault((block,), []).append(tuple(paths))
     groups: list[Group] = []
     if late:
-        groups.append(Late(side, tuple(block for block, *_ in late), tuple(tuple(runs) for runs in late.values()), apart))
-    return groups + [Early(side, tuple(block for block, _ in runs), tuple(run for _, run in runs)) for runs in early.values()]
+        groups.append(
+            Late(side, tuple(block for block, *_ in late), tuple(tuple(runs) for runs in late.values()), apart)
+        )
+    return groups + [
+        Early(side, tuple(block for block, _ in runs), tuple(run for _, run in runs)) for runs in early.values()
+    ]
 
 
 def _has_copies(plan: Plan, side: int) -> bool:

@@ -117,7 +117,10 @@ def deviation(function: Callable[..., None], kind: str, solid: Solid, dtype: tor
         _launch(function, kind, solid, inputs, found)
         worst = 0.0
         for one, other in zip(found, right):
-            bound = _ROUNDINGS * torch.finfo(dtype).eps * (solid.largest + 1) ** 2 * other.square().mean(0).sqrt() + torch.finfo(dtype).tiny
+            bound = (
+                _ROUNDINGS * torch.finfo(dtype).eps * (solid.largest + 1) ** 2 * other.square().mean(0).sqrt()
+                + torch.finfo(dtype).tiny
+            )
             worst = max(worst, float(((one - other).abs() / bound).nan_to_num(nan=torch.inf).max()))
         return worst
 
@@ -127,7 +130,11 @@ def _compiled(kind: str, solid: Solid, dtype: str) -> Callable[..., None]:
     from intertwine.kernels.cpu.harmonics import text
 
     described = "\n".join(("harmonics", kind, solid.text, dtype, str(WIDTH)))
-    return compiled(f"harmonics of degrees {list(solid.degrees)} ({kind}, {dtype})", described, lambda: text(kind, solid, dtype, WIDTH))
+    return compiled(
+        f"harmonics of degrees {list(solid.degrees)} ({kind}, {dtype})",
+        described,
+        lambda: text(kind, solid, dtype, WIDTH),
+    )
 
 
 @lru_cache(maxsize=1)
@@ -155,7 +162,9 @@ def _require(kind: str, solid: Solid, inputs: tuple[Tensor, ...]) -> None:
         doors.require(one, name, (x.shape[0], 3 if name in _VECTORS else solid.dim), x.dtype, x.device)
 
 
-def _launch(function: Callable[..., None], kind: str, solid: Solid, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> None:
+def _launch(
+    function: Callable[..., None], kind: str, solid: Solid, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]
+) -> None:
     """Run a kernel on all points, in parts of as many blocks each."""
     run, threads = _team()
     n = inputs[0].shape[0]
@@ -169,7 +178,10 @@ def _launch(function: Callable[..., None], kind: str, solid: Solid, inputs: tupl
         for one, padded in zip(outputs, whole):
             one.copy_(padded[:n])
         return
-    tensors, dtype = [*[doors.in_memory(one) for one in inputs], *outputs], inputs[0].dtype  # kept until the kernel is done
+    tensors, dtype = (
+        [*[doors.in_memory(one) for one in inputs], *outputs],
+        inputs[0].dtype,
+    )  # kept until the kernel is done
     pointers, given = [n], len(inputs)
     for place, (name, one) in enumerate(zip(WORDS[kind][1:], tensors)):
         look = doors.address if place < given else doors.made

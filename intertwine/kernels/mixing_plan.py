@@ -42,7 +42,8 @@ class Route:
     def parts(self, weight: Tensor) -> list[list[Tensor]]:
         """Views of the weights of all pairs, (channels in, channels out)."""
         return [
-            [_cut(weight, start, a.mul, b.mul) for b, start in zip(self.outputs, starts)] for a, starts in zip(self.inputs, self.starts)
+            [_cut(weight, start, a.mul, b.mul) for b, start in zip(self.outputs, starts)]
+            for a, starts in zip(self.inputs, self.starts)
         ]
 
     def matrix(self, weight: Tensor, common: float | None) -> Tensor:
@@ -51,7 +52,9 @@ class Route:
             return _cut(weight, self.starts[0][0], self.inputs[0].mul, self.outputs[0].mul)
         rows = self.parts(weight)
         if common is None:
-            rows = [[part * factor for part, factor in zip(parts, factors)] for parts, factors in zip(rows, self.factors)]
+            rows = [
+                [part * factor for part, factor in zip(parts, factors)] for parts, factors in zip(rows, self.factors)
+            ]
         joined = [parts[0] if len(parts) == 1 else torch.cat(parts, 1) for parts in rows]
         return joined[0] if len(joined) == 1 else torch.cat(joined, 0)
 
@@ -86,7 +89,9 @@ def _lane(route: Route, layout: str) -> Lane:
     u, w = (sum(block.mul for block in blocks) for blocks in (route.inputs, route.outputs))
     if layout == "ir_mul" or dim == 1 or u * w * (dim - 1) > FEW * (u + w):
         return Lane(route.inputs, route.outputs, 1)
-    inputs, outputs = (tuple(Block(block.start, block.mul * dim, 1) for block in blocks) for blocks in (route.inputs, route.outputs))
+    inputs, outputs = (
+        tuple(Block(block.start, block.mul * dim, 1) for block in blocks) for blocks in (route.inputs, route.outputs)
+    )
     return Lane(inputs, outputs, dim)
 
 
@@ -124,7 +129,9 @@ class Mixing:
     routes: tuple[Route, ...]
     biases: tuple[tuple[Block, int], ...]
     layout: str
-    whole: tuple[bool, bool] = field(init=False)  # whether inputs, outputs are covered once: no zeros to fill in, nothing to add
+    whole: tuple[bool, bool] = field(
+        init=False
+    )  # whether inputs, outputs are covered once: no zeros to fill in, nothing to add
     lanes: tuple[Lane, ...] = field(init=False)
     common: float | None = field(init=False)  # the factor, where all paths have the same
 
@@ -154,7 +161,9 @@ class Mixing:
     @cached_property
     def innermost(self) -> bool:
         """Whether the channels of a block lie one after the other."""
-        return self.layout == "ir_mul" or all(block.dim == 1 for route in self.routes for block in (*route.inputs, *route.outputs))
+        return self.layout == "ir_mul" or all(
+            block.dim == 1 for route in self.routes for block in (*route.inputs, *route.outputs)
+        )
 
     def matrices(self, weight: Tensor) -> list[Tensor]:
         """The matrix of each route, factors included."""

@@ -24,7 +24,12 @@ def supports(backend: str, dtype: torch.dtype) -> bool:
 
 
 def gather(
-    backend: str, plan: Channelwise, forms: Forms, tensors: Mapping[str, Tensor | None], ends: tuple[Index, Index], nodes: int
+    backend: str,
+    plan: Channelwise,
+    forms: Forms,
+    tensors: Mapping[str, Tensor | None],
+    ends: tuple[Index, Index],
+    nodes: int,
 ) -> Tensor:
     """z (nodes, dim_z) of the forms; ``ends`` are source and destination of each edge.
 
@@ -39,7 +44,12 @@ def gather(
 
 
 def scatter(
-    backend: str, plan: Channelwise, forms: Forms, tensors: Mapping[str, Tensor | None], ends: tuple[Index, Index], nodes: int
+    backend: str,
+    plan: Channelwise,
+    forms: Forms,
+    tensors: Mapping[str, Tensor | None],
+    ends: tuple[Index, Index],
+    nodes: int,
 ) -> dict[str, Tensor]:
     """dx (nodes, dim_x), dy and dw (edges, ...) of the forms.
 
@@ -73,7 +83,9 @@ def sizes(tensors: Mapping[str, Tensor | None]) -> tuple[int, int, torch.device]
     return len(edges), len(rows), edges.device
 
 
-def _sorted(backend: str, index: Index, nodes: int, edges: int, device: torch.device, where: str) -> tuple[Tensor, Tensor]:
+def _sorted(
+    backend: str, index: Index, nodes: int, edges: int, device: torch.device, where: str
+) -> tuple[Tensor, Tensor]:
     """The edges sorted by one end, and where those of each node begin."""
     if index is None:
         check_range(index, nodes, edges, where)
@@ -85,7 +97,9 @@ def _sorted(backend: str, index: Index, nodes: int, edges: int, device: torch.de
         return sort_edges(index, nodes, where)
     check_range(index, nodes, edges, where)
     ordered, order = torch.sort(index, stable=True)
-    return order, torch.searchsorted(ordered, torch.arange(nodes + 1, device=device))  # counting would wait for the device
+    return order, torch.searchsorted(
+        ordered, torch.arange(nodes + 1, device=device)
+    )  # counting would wait for the device
 
 
 def _whole(index: Index, other: Index, order: Tensor) -> Tensor:
@@ -105,4 +119,6 @@ def check_range(index: Index, nodes: int, edges: int, where: str) -> None:
         remedy = "count the nodes from 0; give nodes= for another number of destinations than sources."
         doors.indices(index, where, nodes, remedy=remedy)
     elif nodes != edges:
-        raise InputError(f"{nodes} rows for {edges} edges", where=where, remedy="give the node of every edge, or one row for each.")
+        raise InputError(
+            f"{nodes} rows for {edges} edges", where=where, remedy="give the node of every edge, or one row for each."
+        )

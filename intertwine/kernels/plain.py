@@ -17,17 +17,32 @@ from intertwine.kernels.forms import VALUE, Forms
 
 
 def convolve(
-    plan: Channelwise, x: Tensor, y: Tensor, w: Tensor | None, source: Tensor | None, destination: Tensor | None, nodes: Any
+    plan: Channelwise,
+    x: Tensor,
+    y: Tensor,
+    w: Tensor | None,
+    source: Tensor | None,
+    destination: Tensor | None,
+    nodes: Any,
 ) -> Tensor:
     """z of the plan itself, differentiable by autograd and for edges and nodes of any number in a trace; None: edge e is of node e."""
     count = y.shape[0] if destination is None else nodes
-    every = torch.ones_like(y[:, :1], dtype=torch.int64).squeeze(1).cumsum(0) - 1  # no arange(): a trace would keep the number
+    every = (
+        torch.ones_like(y[:, :1], dtype=torch.int64).squeeze(1).cumsum(0) - 1
+    )  # no arange(): a trace would keep the number
     tensors = {"x": x, "y": y, "w": w}
-    return gather(plan, VALUE, tensors, every if source is None else source, every if destination is None else destination, count)
+    return gather(
+        plan, VALUE, tensors, every if source is None else source, every if destination is None else destination, count
+    )
 
 
 def gather(
-    plan: Channelwise, forms: Forms, tensors: Mapping[str, Tensor | None], source: Tensor, destination: Tensor, nodes: Any
+    plan: Channelwise,
+    forms: Forms,
+    tensors: Mapping[str, Tensor | None],
+    source: Tensor,
+    destination: Tensor,
+    nodes: Any,
 ) -> Tensor:
     """z of the forms, as in :mod:`intertwine.kernels.forms`."""
     rows = {name: _rows(name, tensor, source, destination) for name, tensor in tensors.items() if tensor is not None}
@@ -38,12 +53,19 @@ def gather(
             if term.w is None and w == "c":
                 continue
             q = torch.einsum("eui,evik->euvk", _view(rows[x], term.x), _matrices(rows[y], term, table))
-            _add(found, term.z, q.sum(2) if term.w is None else torch.einsum("euvk,euv->euk", q, _view(rows[w], term.w)))
+            _add(
+                found, term.z, q.sum(2) if term.w is None else torch.einsum("euvk,euv->euk", q, _view(rows[w], term.w))
+            )
     return found.new_zeros(nodes, plan.dim_z).index_add_(0, destination, found)
 
 
 def scatter(
-    plan: Channelwise, forms: Forms, tensors: Mapping[str, Tensor | None], source: Tensor, destination: Tensor, nodes: int
+    plan: Channelwise,
+    forms: Forms,
+    tensors: Mapping[str, Tensor | None],
+    source: Tensor,
+    destination: Tensor,
+    nodes: int,
 ) -> dict[str, Tensor]:
     """dx, dy and dw of the forms, those that are asked for."""
     rows = {name: _rows(name, tensor, source, destination) for name, tensor in tensors.items() if tensor is not None}
@@ -82,7 +104,11 @@ def _rows(name: str, tensor: Tensor, source: Tensor, destination: Tensor) -> Ten
 def _view(rows: Tensor, strip: Strip) -> Tensor:
     """(edges, channels, components) in place."""
     whole = rows.narrow(1, strip.start, strip.mul * strip.dim)
-    return whole.unflatten(1, (strip.dim, strip.mul)).transpose(1, 2) if strip.along == 1 else whole.unflatten(1, (strip.mul, strip.dim))
+    return (
+        whole.unflatten(1, (strip.dim, strip.mul)).transpose(1, 2)
+        if strip.along == 1
+        else whole.unflatten(1, (strip.mul, strip.dim))
+    )
 
 
 def _add(rows: Tensor, strip: Strip | None, values: Tensor) -> None:

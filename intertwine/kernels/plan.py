@@ -63,7 +63,11 @@ class Operand:
         start = 0
         for mul, dim in sizes:
             if mul < 0 or dim < 1:
-                raise InputError(f"a block can't have {mul} channels of {dim} components", where="blocks", remedy="give sizes of a block.")
+                raise InputError(
+                    f"a block can't have {mul} channels of {dim} components",
+                    where="blocks",
+                    remedy="give sizes of a block.",
+                )
             blocks.append(Block(int(mul), int(dim), start))
             start += mul * dim
         return cls(tuple(blocks), layout)
@@ -89,7 +93,9 @@ class Table:
         """
         dense = np.asarray(dense, dtype=np.float64)
         if dense.ndim != 3:
-            raise InputError(f"coefficients have {dense.ndim} axes", where="coefficients", remedy="give an array (i, j, k).")
+            raise InputError(
+                f"coefficients have {dense.ndim} axes", where="coefficients", remedy="give an array (i, j, k)."
+            )
         i, j, k = (axis.tolist() for axis in np.nonzero(dense))
         return cls(tuple(dense.shape), tuple(zip(i, j, k, dense[i, j, k].tolist())))
 
@@ -141,7 +147,9 @@ class Plan:
     paths: tuple[Path, ...]
 
     @classmethod
-    def of(cls, in1: Operand, in2: Operand, out: Operand, paths: Iterable[tuple[int, int, int, str, bool, float, Table]]) -> Plan:
+    def of(
+        cls, in1: Operand, in2: Operand, out: Operand, paths: Iterable[tuple[int, int, int, str, bool, float, Table]]
+    ) -> Plan:
         """The plan with paths ``(in1, in2, out, mode, weighted, factor, table)``; weights lie in the order of the paths.
 
         Raises:
@@ -157,7 +165,11 @@ class Plan:
         start = 0
         for number, (i1, i2, io, mode, weighted, factor, table) in enumerate(paths):
             where = f"path {number} ({i1}, {i2}, {io}, {mode!r})"
-            blocks = (_block(in1, i1, "first", where), _block(in2, i2, "second", where), _block(out, io, "output", where))
+            blocks = (
+                _block(in1, i1, "first", where),
+                _block(in2, i2, "second", where),
+                _block(out, io, "output", where),
+            )
             shape = weight_shape(mode, *(block.mul for block in blocks), weighted=weighted, where=where)
             if table.shape != tuple(block.dim for block in blocks):
                 raise InputError(
@@ -180,7 +192,9 @@ class Plan:
         return self.in1.blocks[path.in1], self.in2.blocks[path.in2], self.out.blocks[path.out]
 
 
-def weight_shape(mode: str, mul1: int, mul2: int, mul_out: int, *, weighted: bool = True, where: str = "mode") -> tuple[int, ...]:
+def weight_shape(
+    mode: str, mul1: int, mul2: int, mul_out: int, *, weighted: bool = True, where: str = "mode"
+) -> tuple[int, ...]:
     """Axes of the weights of a path between blocks of these multiplicities.
 
     Raises:
@@ -212,7 +226,8 @@ def weight_shape(mode: str, mul1: int, mul2: int, mul_out: int, *, weighted: boo
         raise InputError(
             f"mode {mode!r} mixes channels by weights and has none here",
             where=where,
-            remedy="set has_weight=True" + (", or let the output have multiplicity 1 (a plain sum over u)." if mode == "uuw" else "."),
+            remedy="set has_weight=True"
+            + (", or let the output have multiplicity 1 (a plain sum over u)." if mode == "uuw" else "."),
         )
     return shape
 

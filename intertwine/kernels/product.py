@@ -24,11 +24,21 @@ class Product(Reference):
     """
 
     def __init__(
-        self, plan: Plan, *, shared: bool = True, dtype: torch.dtype | None = None, device: torch.device | str | None = None
+        self,
+        plan: Plan,
+        *,
+        shared: bool = True,
+        dtype: torch.dtype | None = None,
+        device: torch.device | str | None = None,
     ) -> None:
         super().__init__(plan, shared=shared, dtype=dtype, device=device)
         form = channelwise(plan)
-        pays = form is not None and form.channels >= _CHANNELS and form.coefficients <= _LONGEST and not (shared and plan.weight_numel)
+        pays = (
+            form is not None
+            and form.channels >= _CHANNELS
+            and form.coefficients <= _LONGEST
+            and not (shared and plan.weight_numel)
+        )
         self._fused = Fused(plan) if pays else None
 
     def forward(
@@ -36,7 +46,12 @@ class Product(Reference):
     ) -> Float[Tensor, "... dim_out"]:
         """z of the plan; arguments, result and errors as for :meth:`Reference.forward`."""
         fused = None if torch.jit.is_tracing() else self._fused  # a trace is to run where our operators are not
-        if fused is None or x.device.type != "cpu" or x.dtype not in (torch.float32, torch.float64) or safe.autocasting(x):
+        if (
+            fused is None
+            or x.device.type != "cpu"
+            or x.dtype not in (torch.float32, torch.float64)
+            or safe.autocasting(x)
+        ):
             return super().forward(x, y, weight)
         self._check(x, y, weight)
         x, y, weight, batch = self._flatten(x, y, weight)

@@ -39,7 +39,9 @@ def register_derivative(
             return operator.redispatch(below, *arguments)
 
     def forward(ctx: Any, keys: Any, count: int, *flat: Any) -> Any:
-        with torch.enable_grad():  # a Function's forward is without; but the levels below this one may have a derivative to note as well
+        with (
+            torch.enable_grad()
+        ):  # a Function's forward is without; but the levels below this one may have a derivative to note as well
             output = call(keys, (list(flat[:count]), *flat[count:]) if listed else flat)
         output = tuple(output) if listed else output
         setup(ctx, flat, output)
@@ -49,7 +51,11 @@ def register_derivative(
         found = derivative(_Shifted(ctx), *cotangents)
         return None, None, *(found if isinstance(found, tuple) else (found,))
 
-    made = type(f"Recorded_{name}", (torch.autograd.Function,), {"forward": staticmethod(forward), "backward": staticmethod(backward)})
+    made = type(
+        f"Recorded_{name}",
+        (torch.autograd.Function,),
+        {"forward": staticmethod(forward), "backward": staticmethod(backward)},
+    )
 
     def autograd(keys: Any, *arguments: Any) -> Any:
         count = len(arguments[0]) if listed else 0

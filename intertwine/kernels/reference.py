@@ -18,7 +18,9 @@ from intertwine.kernels.plan import Operand, Path, Plan
 from intertwine.kernels.stages import Request, V, times
 from intertwine.numerics import ExactBuffers, InputError, safe
 
-_DENSE = 64  # the coefficients of all paths are one dense matrix up to this many components of the argument evaluated first
+_DENSE = (
+    64  # the coefficients of all paths are one dense matrix up to this many components of the argument evaluated first
+)
 
 
 class Reference(ExactBuffers):
@@ -39,14 +41,23 @@ class Reference(ExactBuffers):
     """
 
     def __init__(
-        self, plan: Plan, *, shared: bool = True, dtype: torch.dtype | None = None, device: torch.device | str | None = None
+        self,
+        plan: Plan,
+        *,
+        shared: bool = True,
+        dtype: torch.dtype | None = None,
+        device: torch.device | str | None = None,
     ) -> None:
         super().__init__()
         self.plan, self.shared = plan, shared
         self._groups, self._paired = grouped(plan, shared)
         self._requests = [one.requests(plan) for one in self._groups]
-        self._sides = [[request for requests in self._requests for request in requests if request.side == side] for side in (0, 1)]
-        self._columns: list[list[int] | None] = []  # per side: columns of each request in the one matrix of coefficients
+        self._sides = [
+            [request for requests in self._requests for request in requests if request.side == side] for side in (0, 1)
+        ]
+        self._columns: list[
+            list[int] | None
+        ] = []  # per side: columns of each request in the one matrix of coefficients
         for side in (0, 1):
             inner = _inner(plan, side)
             whole = bool(self._sides[side]) and inner.dim <= _DENSE and all(block.mul <= 1 for block in inner.blocks)
@@ -75,7 +86,9 @@ class Reference(ExactBuffers):
                     pieces.append(np.expand_dims(rows, 1 + request.axes.index(V)))
                 columns.append(np.concatenate(pieces, axis=1 + request.axes.index(V)).reshape(operand.dim, -1))
         self.register_exact(f"coefficients{side}", np.concatenate(columns, axis=1), dtype, device)
-        return [sum(path.table.shape[side] * path.table.shape[2] for path in request.paths) for request in self._sides[side]]
+        return [
+            sum(path.table.shape[side] * path.table.shape[2] for path in request.paths) for request in self._sides[side]
+        ]
 
     def _register_blocks(self, side: int, dtype: torch.dtype | None, device: torch.device | str | None) -> None:
         """A matrix for each block that a request evaluates."""
@@ -124,11 +137,17 @@ class Reference(ExactBuffers):
             sizes.append(("weight", x.new_empty(0) if weight is None else weight, self.plan.weight_numel))
         for name, tensor, size in sizes:
             if tensor.shape[-1:] != (size,):
-                raise InputError(f"the shape is {tuple(tensor.shape)}", where=name, remedy=f"the last axis must have size {size}.")
+                raise InputError(
+                    f"the shape is {tuple(tensor.shape)}", where=name, remedy=f"the last axis must have size {size}."
+                )
             if tensor.dtype != x.dtype and not safe.autocasting(x):
-                raise InputError(f"x is in {x.dtype}, this is in {tensor.dtype}", where=name, remedy="cast one of them.")
+                raise InputError(
+                    f"x is in {x.dtype}, this is in {tensor.dtype}", where=name, remedy="cast one of them."
+                )
         if self.shared and weight is not None and weight.ndim != 1:
-            raise InputError(f"the shape is {tuple(weight.shape)}", where="weight", remedy="shared weights have a single axis.")
+            raise InputError(
+                f"the shape is {tuple(weight.shape)}", where="weight", remedy="shared weights have a single axis."
+            )
 
     def _flatten(self, x: Tensor, y: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None, torch.Size]:
         """The arguments with a single batch axis, and the batch shape of the result."""
@@ -197,7 +216,9 @@ def _split(x: Tensor, operand: Operand) -> list[Tensor]:
         return []
     pieces = x.split([block.size for block in operand.blocks], -1) if len(operand.blocks) > 1 else (x,)
     if operand.layout == "ir_mul":
-        return [piece.unflatten(-1, (block.dim, block.mul)).transpose(1, 2) for piece, block in zip(pieces, operand.blocks)]
+        return [
+            piece.unflatten(-1, (block.dim, block.mul)).transpose(1, 2) for piece, block in zip(pieces, operand.blocks)
+        ]
     return [piece.unflatten(-1, (block.mul, block.dim)) for piece, block in zip(pieces, operand.blocks)]
 
 

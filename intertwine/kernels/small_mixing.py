@@ -70,11 +70,16 @@ def trusted(dtype: torch.dtype) -> bool:
 def deviation(kernels: Callable[[Mixing, torch.dtype], SmallMixing], dtype: torch.dtype) -> float:
     """The largest difference between kernels and plain torch in float64 on a plan of uneven sizes, in eps of the largest number."""
     sizes, dims = ((5, 37), (70, 3)), (3, 1)  # channels in and out
-    ins, outs = ([Block(sum(m * d for m, d in zip(one, dims[:k])), one[k], dims[k]) for k in range(2)] for one in zip(*sizes))
+    ins, outs = (
+        [Block(sum(m * d for m, d in zip(one, dims[:k])), one[k], dims[k]) for k in range(2)] for one in zip(*sizes)
+    )
     routes = tuple(Route((a,), (b,), ((at,),), ((f,),)) for a, b, at, f in zip(ins, outs, (0, 185), (0.5, 2.0)))
     plan = Mixing(85, 114, 395, routes, (), "ir_mul")
     generator, worst = torch.Generator("cpu").manual_seed(0), 0.0
-    x, g, w = (torch.randn(size, generator=generator, dtype=torch.float64, device="cpu") for size in ((6, 85), (6, 114), (395,)))
+    x, g, w = (
+        torch.randn(size, generator=generator, dtype=torch.float64, device="cpu")
+        for size in ((6, 85), (6, 114), (395,))
+    )
     made, given = kernels(plan, dtype), [one.to(dtype) for one in (x, g, w)]
     found = (made.forward(given[0], given[2]), made.for_x(given[1], given[2]), made.for_weight(given[0], given[1]))
     pairs = [(a.of(x, "ir_mul"), w[at : at + a.mul * b.mul].view(a.mul, b.mul) * f, b.of(g, "ir_mul"))
@@ -82,7 +87,9 @@ def deviation(kernels: Callable[[Mixing, torch.dtype], SmallMixing], dtype: torc
     right = (
         torch.cat([(left @ matrix).transpose(0, 1).flatten(1) for left, matrix, _ in pairs], 1),
         torch.cat([(right @ matrix.t()).transpose(0, 1).flatten(1) for _, matrix, right in pairs], 1),
-        torch.cat([(left.transpose(1, 2) @ right).sum(0).flatten() * f for (left, _, right), f in zip(pairs, (0.5, 2.0))]),
+        torch.cat(
+            [(left.transpose(1, 2) @ right).sum(0).flatten() * f for (left, _, right), f in zip(pairs, (0.5, 2.0))]
+        ),
     )
     for mine, exact in zip(found, right):
         worst = max(worst, float(((mine - exact).abs().max() / exact.abs().max()).nan_to_num(nan=torch.inf)))
@@ -122,14 +129,22 @@ class SmallMixing:
     def for_x(self, g: Float[Tensor, "z dim_out"], weight: Float[Tensor, " weights"]) -> Float[Tensor, "z dim_in"]:
         """The first of B: g W^T."""
         self._require(g, self.plan.dim_out, weight)
-        return self._fill(self._backwards, g, self._transposed(doors.in_memory(weight, "weight")), self.plan.dim_in, self.plan.whole[0])
+        return self._fill(
+            self._backwards,
+            g,
+            self._transposed(doors.in_memory(weight, "weight")),
+            self.plan.dim_in,
+            self.plan.whole[0],
+        )
 
     def for_weight(self, x: Float[Tensor, "z dim_in"], g: Float[Tensor, "z dim_out"]) -> Float[Tensor, " weights"]:
         """The second of B: x^T g."""
         self._require(x, self.plan.dim_in, None)
         self._require(g, self.plan.dim_out, None)
         if len(x) != len(g):
-            raise InputError(f"{len(x)} rows of features, {len(g)} of cotangents", where="features", remedy="give equally many.")
+            raise InputError(
+                f"{len(x)} rows of features, {len(g)} of cotangents", where="features", remedy="give equally many."
+            )
         result = x.new_empty(self.plan.weights)
         self._sums(len(x), doors.in_memory(x, "features"), doors.in_memory(g, "cotangents"), result)
         return result

@@ -62,10 +62,14 @@ class Solid:
             degrees, scales, normalize = json.loads(text)
             found = cls(tuple(map(index, degrees)), tuple(map(float, scales)), bool(normalize))
         except (TypeError, ValueError) as error:
-            raise InputError(f"no description of harmonics: {text[:60]!r}", where="solid", remedy="give Solid.text of one.") from error
+            raise InputError(
+                f"no description of harmonics: {text[:60]!r}", where="solid", remedy="give Solid.text of one."
+            ) from error
         if min(found.degrees, default=0) < 0 or len(found.scales) != (found.largest + 1) * (found.largest + 2) // 2:
             found_scales = f"{len(found.scales)} scales for degrees {list(found.degrees)}"
-            raise InputError(found_scales, where="solid", remedy="give one for each degree up to the largest, and each order.")
+            raise InputError(
+                found_scales, where="solid", remedy="give one for each degree up to the largest, and each order."
+            )
         return found
 
     def scale(self, l: int, m: int) -> float:

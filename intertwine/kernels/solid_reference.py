@@ -27,7 +27,10 @@ def values(x: Float[Tensor, "n 3"], solid: Solid) -> Float[Tensor, "n dim"]:
     one, y = torch.ones_like(square), y[:, None]
     c, s = [one], [torch.zeros_like(one)]
     for _ in range(solid.largest):  # (z + i x)^m
-        c, s = [*c, third[:, None] * c[-1] - first[:, None] * s[-1]], [*s, third[:, None] * s[-1] + first[:, None] * c[-1]]
+        c, s = (
+            [*c, third[:, None] * c[-1] - first[:, None] * s[-1]],
+            [*s, third[:, None] * s[-1] + first[:, None] * c[-1]],
+        )
     polar = [one]  # Q_lm, m = 0 ... l
     for l in range(1, solid.largest + 1):
         body = y * polar[-1]
@@ -84,7 +87,9 @@ def third(
     keep = torch.is_grad_enabled()
     with torch.enable_grad():
         inputs = _node(x), _node(g), _node(v)
-        pairs = [(one, slope) for one, slope in zip(second(*inputs, solid), slopes) if one.requires_grad]  # degree 1 has no Hessian
+        pairs = [
+            (one, slope) for one, slope in zip(second(*inputs, solid), slopes) if one.requires_grad
+        ]  # degree 1 has no Hessian
         outputs, cotangents = zip(*pairs)
         dx, dg, dv = torch.autograd.grad(outputs, inputs, cotangents, create_graph=keep, materialize_grads=True)
     return dx, dg, dv

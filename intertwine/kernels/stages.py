@@ -131,7 +131,9 @@ class Scaled:
         weight = weights[self.path.start]
         weight = weight.transpose(-1, -2) if self.side else weight  # u, v
         copies = weight.shape[-1]
-        if copies > 1 and weight.ndim == 2:  # the weights of all samples: one product with the matrices, whose sum over v it takes
+        if (
+            copies > 1 and weight.ndim == 2
+        ):  # the weights of all samples: one product with the matrices, whose sum over v it takes
             turned = matrix.unflatten(1, (copies, -1)).permute(0, 2, 3, 1)  # z, i, k, v
             mixed = times(turned.flatten(1, 2), weight.T).unflatten(1, turned.shape[1:3])
             yield self.path.out, (mixed * x.transpose(1, 2).unsqueeze(2)).sum(1).transpose(1, 2)
@@ -208,10 +210,16 @@ class Early:
         channels = plan.out.blocks[out].mul
         mixed = []  # z, i v, w
         for block, run in zip(self.blocks, self.runs):
-            stacked = [weights[path.start].transpose(-3, -2) if self.side else weights[path.start] for path in run]  # u, v, w
+            stacked = [
+                weights[path.start].transpose(-3, -2) if self.side else weights[path.start] for path in run
+            ]  # u, v, w
             weight = _joined([one.flatten(-2) for one in stacked], -1)
             rows = blocks[block].transpose(1, 2)
-            mixed.append((times(rows, weight) if weight.ndim == 2 else torch.bmm(rows, weight)).unflatten(-1, (-1, channels)).flatten(1, 2))
+            mixed.append(
+                (times(rows, weight) if weight.ndim == 2 else torch.bmm(rows, weight))
+                .unflatten(-1, (-1, channels))
+                .flatten(1, 2)
+            )
         joined = _joined(mixed, 1)
         if plan.out.layout == "ir_mul":
             yield out, product(matrix.transpose(1, 2), joined).transpose(1, 2)
@@ -245,7 +253,9 @@ class Paired:
             "scale": mixing[:1, 0] if scalar else None,
         }
 
-    def evaluate(self, plan: Plan, x: Tensor, y: Tensor, constants: dict[str, Tensor | None], weights: Weights) -> Pieces:
+    def evaluate(
+        self, plan: Plan, x: Tensor, y: Tensor, constants: dict[str, Tensor | None], weights: Weights
+    ) -> Pieces:
         """Contributions to the output."""
         left, right, mixing, scale = (constants[name] for name in ("left", "right", "mixing", "scale"))
         if self.triangle:
@@ -255,12 +265,17 @@ class Paired:
             products = (x * scale) * y if x.shape[2] == 1 else x * (y * scale)
         else:
             assert mixing is not None
-            products = times((x if left is None else times(x, left)) * (y if right is None else times(y, right)), mixing)
+            products = times(
+                (x if left is None else times(x, left)) * (y if right is None else times(y, right)), mixing
+            )
         dims = [plan.out.blocks[path.out].dim for path in self.paths]
         for path, t in zip(self.paths, products.split(dims, -1) if len(dims) > 1 else (products,)):
             weight = weights[path.start] if path.weighted else None
             if path.mode in ("uuw", "u<vw"):
-                yield path.out, t.sum(1, keepdim=True) if weight is None else (t.transpose(1, 2) @ weight).transpose(1, 2)
+                yield (
+                    path.out,
+                    t.sum(1, keepdim=True) if weight is None else (t.transpose(1, 2) @ weight).transpose(1, 2),
+                )
             else:
                 yield path.out, t if weight is None else t * weight.unsqueeze(-1)
 

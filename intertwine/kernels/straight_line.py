@@ -96,7 +96,9 @@ class Writer:
                 name[self.inputs + place] = self.inputs + len(rows)
                 rows.append(tuple((c, name[i], name[j]) for c, i, j in row))
         return Program(
-            self.arguments, tuple(rows), tuple(Result(tuple(name[r] for r in found.registers), found.shared) for found in results)
+            self.arguments,
+            tuple(rows),
+            tuple(Result(tuple(name[r] for r in found.registers), found.shared) for found in results),
         )
 
 
@@ -130,7 +132,10 @@ def gradient(program: Program, given: Sequence[int], wanted: Sequence[int]) -> P
     starts = [sum(argument.size for argument in program.arguments[:k]) for k in range(len(program.arguments))]
     return writer.program(
         [
-            Result(tuple(writer.row(adjoint[starts[k] + c]) for c in range(program.arguments[k].size)), program.arguments[k].shared)
+            Result(
+                tuple(writer.row(adjoint[starts[k] + c]) for c in range(program.arguments[k].size)),
+                program.arguments[k].shared,
+            )
             for k in wanted
         ]
     )

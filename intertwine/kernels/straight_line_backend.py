@@ -45,11 +45,17 @@ def evaluate(
     """
     like = arguments[0] if len(arguments) == len(program.arguments) else None
     if like is None or like.ndim != 3 or not like.dtype.is_floating_point:
-        found = f"{len(arguments)} arguments" + ("" if like is None else f", the first {like.dtype} of {like.ndim} axes")
-        raise InputError(found, where="program", remedy=f"give {len(program.arguments)} of 3 axes, of floating-point numbers.")
+        found = f"{len(arguments)} arguments" + (
+            "" if like is None else f", the first {like.dtype} of {like.ndim} axes"
+        )
+        raise InputError(
+            found, where="program", remedy=f"give {len(program.arguments)} of 3 axes, of floating-point numbers."
+        )
     dtype, nodes = like.dtype, doors.count(group, what, like.device)
     able = dtype in (torch.float32, torch.float64)
-    ours = group.device.type == "cpu" and choice.native(group.device) != "gpu"  # Triton's interpreter has no such programs
+    ours = (
+        group.device.type == "cpu" and choice.native(group.device) != "gpu"
+    )  # Triton's interpreter has no such programs
     if ours and choice.chosen(group.device, able, str(dtype)) == "cpu":
         fastest = _fastest(program, dtype)
         if fastest is not None:
@@ -71,7 +77,10 @@ def plainly(
 def fake(program: Program, arguments: Sequence[Tensor], group: Tensor, groups: int) -> list[Tensor]:
     """Tensors of the shapes that :func:`evaluate` would return."""
     channels = arguments[0].shape[-1]
-    return [arguments[0].new_empty(groups if found.shared else group.shape[0], len(found.registers), channels) for found in program.results]
+    return [
+        arguments[0].new_empty(groups if found.shared else group.shape[0], len(found.registers), channels)
+        for found in program.results
+    ]
 
 
 @lru_cache(maxsize=1024)

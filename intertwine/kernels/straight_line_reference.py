@@ -72,7 +72,9 @@ class Evaluator:
 
     def _step(self, rows: list[tuple[Term, ...]]) -> _Step:
         every = [(row, term) for row, terms in enumerate(rows) for term in terms]
-        products, alone = ([(row, term) for row, term in every if (term[2] == NONE) == single] for single in (False, True))
+        products, alone = (
+            [(row, term) for row, term in every if (term[2] == NONE) == single] for single in (False, True)
+        )
         matrices = []
         for found in (products, alone):
             matrices.append(np.zeros((len(rows), len(found))))
@@ -88,7 +90,10 @@ class Evaluator:
         key = (x.device, x.dtype)
         found = self._kept.get(key)
         if found is None:
-            with torch.inference_mode(False), torch._C._DisableFuncTorch():  # what is made within them would end with them
+            with (
+                torch.inference_mode(False),
+                torch._C._DisableFuncTorch(),
+            ):  # what is made within them would end with them
                 found = self._kept[key] = self._moved(x)
         return found
 
@@ -109,7 +114,9 @@ class Evaluator:
         results = []
         for result, place in zip(self.program.results, places):
             values = registers.index_select(1, place)
-            results.append(values.new_zeros(groups, *values.shape[1:]).index_add(0, group, values) if result.shared else values)
+            results.append(
+                values.new_zeros(groups, *values.shape[1:]).index_add(0, group, values) if result.shared else values
+            )
         return results
 
     @staticmethod

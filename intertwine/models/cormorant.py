@@ -72,7 +72,9 @@ class CormorantEdge(nn.Module):
         self.irreps, self.degrees, self.width = irreps, degrees, width
         shares = 2 if first else 3
         self.from_radial = nn.Parameter(torch.randn(radial, degrees * width) * (shares * radial) ** -0.5)
-        self.from_dots = nn.Parameter(torch.randn(irreps.num_irreps, degrees * width) * (shares * irreps.num_irreps) ** -0.5)
+        self.from_dots = nn.Parameter(
+            torch.randn(irreps.num_irreps, degrees * width) * (shares * irreps.num_irreps) ** -0.5
+        )
         self.from_state = None if first else nn.Parameter(torch.randn(degrees, width, width) * (shares * width) ** -0.5)
 
     def forward(
@@ -105,12 +107,25 @@ class CormorantLayer(nn.Module):
     paths: Tensor
 
     def __init__(
-        self, irreps_in: Irreps, irreps_edge: Irreps, wanted: Irreps, radial: int, first: bool, average_degree: float, gain: float
+        self,
+        irreps_in: Irreps,
+        irreps_edge: Irreps,
+        wanted: Irreps,
+        radial: int,
+        first: bool,
+        average_degree: float,
+        gain: float,
     ) -> None:
         super().__init__()
         irs = [ir for _, ir in irreps_in]
         found = {*irs, *(out for one in irs for _, other in irreps_edge for out in one * other)}
-        found |= {out for a, one in enumerate(irs) for b, other in enumerate(irs) for out in one * other if a != b or out.l % 2 == 0}
+        found |= {
+            out
+            for a, one in enumerate(irs)
+            for b, other in enumerate(irs)
+            for out in one * other
+            if a != b or out.l % 2 == 0
+        }
         self.irreps_in, self.irreps_out = irreps_in, Irreps([(mul, ir) for mul, ir in wanted if ir in found])
         width, degrees = irreps_in[0].mul, len(irreps_edge)
         self.edge = CormorantEdge(irreps_in, degrees, width, radial, first)
@@ -121,7 +136,9 @@ class CormorantLayer(nn.Module):
         norm = (1 + 2 * gain * gain) ** -0.5
         self.shares = (norm, gain * norm)
         self.from_self = Linear(irreps_in, self.irreps_out, layout="ir_mul")
-        self.from_square = None if self.square is None else Linear(self.square.irreps_out, self.irreps_out, layout="ir_mul")
+        self.from_square = (
+            None if self.square is None else Linear(self.square.irreps_out, self.irreps_out, layout="ir_mul")
+        )
         self.from_neighbours = Linear(self.convolution.irreps_out, self.irreps_out, layout="ir_mul")
 
     def forward(
@@ -158,7 +175,11 @@ class Cormorant(Backbone):
     """
 
     CARD = ModelCard(
-        message="nonlinear", geometry="spherical tensor", body_order=3, symmetry="E(3)", paper="Anderson, Hy, Kondor 2019, arXiv:1906.04015"
+        message="nonlinear",
+        geometry="spherical tensor",
+        body_order=3,
+        symmetry="E(3)",
+        paper="Anderson, Hy, Kondor 2019, arXiv:1906.04015",
     )
 
     DEFAULTS = VectorInputs(radial_size=8)

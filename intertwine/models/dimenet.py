@@ -40,7 +40,9 @@ from intertwine.numerics import safe, segment
 from intertwine.o3 import Irreps
 
 Module = TypeVar("Module", bound=nn.Module)
-Features = tuple[Float[Tensor, "edges width"], Float[Tensor, "edges radial"]]  # messages and radial functions of the edges
+Features = tuple[
+    Float[Tensor, "edges width"], Float[Tensor, "edges radial"]
+]  # messages and radial functions of the edges
 
 
 class DimeNetBasis(nn.Module):
@@ -60,7 +62,9 @@ class DimeNetBasis(nn.Module):
         self.waves = nn.Parameter(math.pi * torch.arange(1, radial_size + 1))
         self.radial, self.angular = SphericalBesselBasis(degrees, radial_size), LegendreBasis(degrees)
 
-    def forward(self, graph: Graph, kj_ji: Int[Tensor, "2 triplets"]) -> tuple[Float[Tensor, "edges radial"], Float[Tensor, "triplets k"]]:
+    def forward(
+        self, graph: Graph, kj_ji: Int[Tensor, "2 triplets"]
+    ) -> tuple[Float[Tensor, "edges radial"], Float[Tensor, "triplets k"]]:
         vectors = edge_vectors(graph)
         d, unit = distances(vectors), directions(vectors)
         u, envelope = d / self.cutoff, self.envelope(d).unsqueeze(-1)
@@ -86,7 +90,14 @@ class DimeNetLayer(MessagePassing):
     """
 
     def __init__(
-        self, width: int, triplet_width: int, basis_width: int, radial_size: int, degrees: int, before_skip: int, after_skip: int
+        self,
+        width: int,
+        triplet_width: int,
+        basis_width: int,
+        radial_size: int,
+        degrees: int,
+        before_skip: int,
+        after_skip: int,
     ) -> None:
         super().__init__()
         self.radial = nn.Sequential(linear(radial_size, basis_width), linear(basis_width, width))
@@ -159,7 +170,13 @@ class DimeNet(Backbone):
         inputs: as of every model, :class:`~intertwine.nn.Inputs`; the first messages see the invariants of edges.
     """
 
-    CARD = ModelCard(message="nonlinear", geometry="angle", body_order=3, symmetry="E(n)", paper="Gasteiger et al. 2020, arXiv:2011.14115")
+    CARD = ModelCard(
+        message="nonlinear",
+        geometry="angle",
+        body_order=3,
+        symmetry="E(n)",
+        paper="Gasteiger et al. 2020, arXiv:2011.14115",
+    )
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
         "small": {"width": 64, "layers": 3, "triplet_width": 32, "output_width": 64, "output_layers": 1},
         "paper": {"width": 128, "layers": 4, "triplet_width": 64, "output_width": 256, "output_layers": 3},
@@ -197,7 +214,9 @@ class DimeNet(Backbone):
         sizes = (width, triplet_width, basis_width, radial_size, degrees, before_skip, after_skip)
         self.layers = nn.ModuleList(DimeNetLayer(*sizes) for _ in range(layers))
         blocks = range(layers + 1)
-        self.outputs = nn.ModuleList(DimeNetOutput(width, radial_size, output_width, output_layers, features) for _ in blocks)
+        self.outputs = nn.ModuleList(
+            DimeNetOutput(width, radial_size, output_width, output_layers, features) for _ in blocks
+        )
 
     def lists(self, graph: Graph) -> Lists:
         return {"triplets": triplets(graph)}

@@ -26,11 +26,18 @@ from intertwine.nn.checks import require_space
 from intertwine.numerics import GeometryError, safe, segment
 from intertwine.o3 import Irreps
 
-State = tuple[Float[Tensor, "nodes width"], Float[Tensor, "nodes n"], Float[Tensor, "nodes n"] | None]  # h, u and the velocity
+State = tuple[
+    Float[Tensor, "nodes width"], Float[Tensor, "nodes n"], Float[Tensor, "nodes n"] | None
+]  # h, u and the velocity
 Shown = tuple[Float[Tensor, "nodes hidden"], Float[Tensor, "nodes n"]]  # what a node shows, and what is summed at it
 Sent = tuple[Float[Tensor, "edges hidden"], Float[Tensor, "edges n"]]
 # the edge at the start, a_ij if there are any, envelope with a cutoff, and C
-Geometry = tuple[Float[Tensor, "edges n"], tuple[Float[Tensor, "edges k"], ...], Float[Tensor, "edges 1"] | None, Float[Tensor, "edges 1"]]
+Geometry = tuple[
+    Float[Tensor, "edges n"],
+    tuple[Float[Tensor, "edges k"], ...],
+    Float[Tensor, "edges 1"] | None,
+    Float[Tensor, "edges 1"],
+]
 
 
 class EGNNLayer(MessagePassing):
@@ -55,7 +62,9 @@ class EGNNLayer(MessagePassing):
         self.bounded = bounded
         nn.init.xavier_uniform_(self.step.weight, gain=0.001)  # the authors' start: positions hardly move
 
-    def message(self, f_i: Sent, f_j: Sent, a_ij: Geometry) -> tuple[Float[Tensor, "edges width"], Float[Tensor, "edges n"]]:
+    def message(
+        self, f_i: Sent, f_j: Sent, a_ij: Geometry
+    ) -> tuple[Float[Tensor, "edges width"], Float[Tensor, "edges n"]]:
         (received, u_i), (sent, u_j), (x_ij, attributes, envelope, scale) = f_i, f_j, a_ij
         away = u_i - u_j - x_ij  # x_i - x_j now: x_ij = x_j - x_i at the start, periodic image included
         square = (away * away).sum(-1, keepdim=True)
@@ -79,7 +88,10 @@ class EGNNLayer(MessagePassing):
         h, u, _ = f
         first = cast(nn.Linear, self.phi_e.layers[0])
         of_i, of_j = first.weight[:, : 2 * h.shape[1]].chunk(2, dim=1)
-        return (F.linear(h, of_i, first.bias), u), (F.linear(h, of_j), u)  # the first layer of phi_e, once per node and not per edge
+        return (F.linear(h, of_i, first.bias), u), (
+            F.linear(h, of_j),
+            u,
+        )  # the first layer of phi_e, once per node and not per edge
 
 
 class EGNN(Backbone):
@@ -100,7 +112,11 @@ class EGNN(Backbone):
     """
 
     CARD = ModelCard(
-        message="nonlinear", geometry="distance", body_order=2, symmetry="E(n)", paper="Satorras, Hoogeboom, Welling 2021, arXiv:2102.09844"
+        message="nonlinear",
+        geometry="distance",
+        body_order=2,
+        symmetry="E(n)",
+        paper="Satorras, Hoogeboom, Welling 2021, arXiv:2102.09844",
     )
     PRESETS: ClassVar[dict[str, dict[str, object]]] = {
         "small": {"width": 32, "layers": 3},
@@ -125,7 +141,9 @@ class EGNN(Backbone):
         self.irreps_out = Irreps(f"{width}x0e+1x1o") if dimension == 3 else DirectSum(((width, scalar), (1, vector)))
         self.embedding = self.embed_nodes(width)
         self.envelope = PolynomialCutoff(cutoff) if cutoff is not None else None
-        self.layers = nn.ModuleList(EGNNLayer(width, sum(self.edge_inputs.values()), velocity, attention, bounded) for _ in range(layers))
+        self.layers = nn.ModuleList(
+            EGNNLayer(width, sum(self.edge_inputs.values()), velocity, attention, bounded) for _ in range(layers)
+        )
 
     def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:
         require_space(graph, self.dimension)
@@ -141,7 +159,9 @@ class EGNN(Backbone):
             f = layer(f, a_ij, graph.edge_index)
         return torch.cat(f[:2], dim=-1)
 
-    def weights(self, x_ij: Float[Tensor, "edges n"], graph: Graph) -> tuple[Float[Tensor, "edges 1"] | None, Float[Tensor, "edges 1"]]:
+    def weights(
+        self, x_ij: Float[Tensor, "edges n"], graph: Graph
+    ) -> tuple[Float[Tensor, "edges 1"] | None, Float[Tensor, "edges 1"]]:
         r"""Envelope c_ij and the constant C of each edge: 1/(number of neighbours), made continuous by :math:`1/(1 + \sum_j c_{ij})`
         where there is a cutoff, since a count jumps when a neighbour enters."""
         i = graph.edge_index[1]

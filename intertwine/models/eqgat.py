@@ -34,8 +34,15 @@ from intertwine.nn.scalar_vector import GatedBlock, join
 from intertwine.nn.shapes import EdgeParts, NodePair, NodeParts, NodeState
 from intertwine.o3 import Irreps
 
-Geometry = tuple[Float[Tensor, "edges k"], Float[Tensor, "edges 3"], Float[Tensor, " edges"]]  # attributes, direction, envelope
-Sent = tuple[Float[Tensor, "edges scalars"], Float[Tensor, "edges scalars"], Float[Tensor, "edges 3 vectors"], Float[Tensor, " edges"]]
+Geometry = tuple[
+    Float[Tensor, "edges k"], Float[Tensor, "edges 3"], Float[Tensor, " edges"]
+]  # attributes, direction, envelope
+Sent = tuple[
+    Float[Tensor, "edges scalars"],
+    Float[Tensor, "edges scalars"],
+    Float[Tensor, "edges 3 vectors"],
+    Float[Tensor, " edges"],
+]
 
 
 class EQGATLayer(MessagePassing):
@@ -50,7 +57,9 @@ class EQGATLayer(MessagePassing):
         smoothing: epsilon of the norm.
     """
 
-    def __init__(self, width: int, vectors: int, edge_width: int, given: bool, cross_product: bool, smoothing: float) -> None:
+    def __init__(
+        self, width: int, vectors: int, edge_width: int, given: bool, cross_product: bool, smoothing: float
+    ) -> None:
         super().__init__()
         self.terms = 1 + given * (1 + cross_product)
         self.edge = EdgeMLP(width, width, edge_width, width, width + self.terms * vectors)
@@ -98,7 +107,11 @@ class EQGAT(Backbone):
     """
 
     CARD = ModelCard(
-        message="nonlinear", geometry="vector", body_order=3, symmetry="SE(3)", paper="Le, Noé, Clevert 2022, arXiv:2202.09891"
+        message="nonlinear",
+        geometry="vector",
+        body_order=3,
+        symmetry="SE(3)",
+        paper="Le, Noé, Clevert 2022, arXiv:2202.09891",
     )
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
         "small": {"width": 32, "vectors": 16, "layers": 2},
@@ -125,7 +138,8 @@ class EQGAT(Backbone):
         self.start = self.embed_vectors(vectors)
         given = self.start is not None
         self.layers = nn.ModuleList(
-            EQGATLayer(width, vectors, self.edges.width, given or k > 0, cross_product, smoothing) for k in range(layers)
+            EQGATLayer(width, vectors, self.edges.width, given or k > 0, cross_product, smoothing)
+            for k in range(layers)
         )
 
     @property

@@ -111,12 +111,21 @@ class ESENLayer(nn.Module):
     """
 
     def __init__(
-        self, convolution: FrameConvolution, width: int, lmax_out: int, smoothing: float, feed_hidden: int, grid: int | None
+        self,
+        convolution: FrameConvolution,
+        width: int,
+        lmax_out: int,
+        smoothing: float,
+        feed_hidden: int,
+        grid: int | None,
     ) -> None:
         super().__init__()
         self.kept = (lmax_out + 1) ** 2
         self.before, self.convolution = DegreeNorm(width, convolution.lmax, smoothing), convolution
-        self.between, self.feed = DegreeNorm(width, lmax_out, smoothing), FeedForward(width, feed_hidden, lmax_out, grid)
+        self.between, self.feed = (
+            DegreeNorm(width, lmax_out, smoothing),
+            FeedForward(width, feed_hidden, lmax_out, grid),
+        )
 
     def forward(
         self, x: Float[Tensor, "nodes components width"], *edges: Shaped[Tensor, "..."] | EdgeFrames
@@ -151,13 +160,25 @@ class ESEN(Backbone):
     """
 
     CARD = ModelCard(
-        message="nonlinear", geometry="spherical tensor", body_order=2, symmetry="E(3)", paper="Fu et al. 2025, arXiv:2502.12147"
+        message="nonlinear",
+        geometry="spherical tensor",
+        body_order=2,
+        symmetry="E(3)",
+        paper="Fu et al. 2025, arXiv:2502.12147",
     )
 
     DEFAULTS = VectorInputs(radial_size=12, radial="gaussian")
     PRESETS: ClassVar[dict[str, dict[str, object]]] = {
         "small": {"width": 16, "layers": 2, "lmax": 2, "mmax": 2, "radial_width": 32},
-        "paper": {"width": 128, "layers": 10, "lmax": 3, "mmax": 2, "reflections": False, "cutoff": 6.0, "radial_width": 128},
+        "paper": {
+            "width": 128,
+            "layers": 10,
+            "lmax": 3,
+            "mmax": 2,
+            "reflections": False,
+            "cutoff": 6.0,
+            "radial_width": 128,
+        },
     }
 
     def __init__(
@@ -189,7 +210,9 @@ class ESEN(Backbone):
         self.lmax, self.mmax = lmax, mmax
         self.embedding, self.edges = self.embed_nodes(width), self.embed_edges()
         functions, invariants = self.edges.functions, self.edges.width - self.edges.functions
-        square = (functions * 3 / cutoff**3 if self.given["radial"] == "bessel" else 1.77) + invariants  # of the attributes, about
+        square = (
+            functions * 3 / cutoff**3 if self.given["radial"] == "bessel" else 1.77
+        ) + invariants  # of the attributes, about
         self.degree = EdgeDegree(width, lmax, mmax, self.edges.width, square, radial_width, average_degree)
         self.start = self.embed_vectors(width)
         if self.start is not None and lmax == 0:
@@ -212,7 +235,12 @@ class ESEN(Backbone):
     def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:
         require_space(graph)
         edges, invariants = self.edges(graph), self.embedding(graph)
-        shared = (edge_frames(edges.vectors, self.lmax, self.mmax), edges.attributes, edges.envelope.squeeze(-1), graph.edge_index)
+        shared = (
+            edge_frames(edges.vectors, self.lmax, self.mmax),
+            edges.attributes,
+            edges.envelope.squeeze(-1),
+            graph.edge_index,
+        )
         x = self.degree(invariants, *shared)
         x = x + F.pad(invariants.unsqueeze(1), (0, 0, 0, x.shape[1] - 1))
         if self.start is not None:
@@ -229,9 +257,17 @@ def _checked(lmax: int, mmax: int, width: int, hidden: int, heads: int, average_
     if mmax < 0:
         raise InputError(f"mmax = {mmax}", where="mmax", remedy="give 0 or more; 2 is usual.")
     if mmax > lmax:
-        raise InputError(f"mmax = {mmax} above lmax = {lmax}", where="mmax", remedy="orders end at the degree: lower mmax, or raise lmax.")
+        raise InputError(
+            f"mmax = {mmax} above lmax = {lmax}",
+            where="mmax",
+            remedy="orders end at the degree: lower mmax, or raise lmax.",
+        )
     if heads < 0 or (heads and (width % heads or hidden % heads)):
-        raise InputError(f"{heads} heads for {width} channels, {hidden} hidden", where="heads", remedy="give a divisor of both, or 0.")
+        raise InputError(
+            f"{heads} heads for {width} channels, {hidden} hidden",
+            where="heads",
+            remedy="give a divisor of both, or 0.",
+        )
     check_degree(average_degree)
     wanted = Irreps(outputs).regroup()
     check_outputs(wanted, degrees(1, lmax), "raise lmax")

@@ -83,15 +83,27 @@ class GemNetBasis(nn.Module):
     """
 
     def __init__(
-        self, cutoff: float, interaction_cutoff: float, radial_size: int, degrees: int, torsion_degrees: int, basis_width: int
+        self,
+        cutoff: float,
+        interaction_cutoff: float,
+        radial_size: int,
+        degrees: int,
+        torsion_degrees: int,
+        basis_width: int,
     ) -> None:
         super().__init__()
-        self.waves, self.angles = RadialWaves(cutoff, max(degrees, torsion_degrees), radial_size), LegendreBasis(degrees)
+        self.waves, self.angles = (
+            RadialWaves(cutoff, max(degrees, torsion_degrees), radial_size),
+            LegendreBasis(degrees),
+        )
         self.triplet = nn.Parameter(normal(degrees, radial_size, basis_width))
         self.torsions = None
         if torsion_degrees:
             self.torsions = TorsionBasis(torsion_degrees)
-            self.far, self.bends = RadialWaves(interaction_cutoff, torsion_degrees, radial_size), LegendreBasis(torsion_degrees)
+            self.far, self.bends = (
+                RadialWaves(interaction_cutoff, torsion_degrees, radial_size),
+                LegendreBasis(torsion_degrees),
+            )
             self.quadruplet = nn.Parameter(normal(len(self.torsions.orders), radial_size, basis_width))
             self.circular = Dense(torsion_degrees * radial_size, basis_width, activated=False)
 
@@ -100,7 +112,9 @@ class GemNetBasis(nn.Module):
         unit, radial = directions(vectors), self.waves(distances(vectors))
         ba, ca = lists["triplets"]
         angular = self.angles((unit.index_select(0, ba) * unit.index_select(0, ca)).sum(-1)) * math.sqrt(4 * math.pi)
-        triplets = contract(radial[:, : angular.shape[-1]], self.triplet, angular, lists["triplet_members"], lists["triplet_slots"])
+        triplets = contract(
+            radial[:, : angular.shape[-1]], self.triplet, angular, lists["triplet_members"], lists["triplet_slots"]
+        )
         opposite = lists["opposite"]
         paired = opposite < opposite.shape[0]
         opposite = torch.where(paired, opposite, 0)
@@ -109,7 +123,11 @@ class GemNetBasis(nn.Module):
         return Bases(radial[:, 0], unit, graph.edge_index, opposite, mask, triplets, quads, graph.num_nodes)
 
     def quadruplets(
-        self, interaction: Graph, unit: Float[Tensor, "edges n"], radial: Float[Tensor, "edges degrees size"], lists: Lists
+        self,
+        interaction: Graph,
+        unit: Float[Tensor, "edges n"],
+        radial: Float[Tensor, "edges degrees size"],
+        lists: Lists,
     ) -> Paths:
         assert self.torsions is not None
         (db, ba), (pair, ca) = lists["pairs"], lists["quadruplets"]
@@ -139,9 +157,15 @@ class Bilinear(nn.Module):
         torsions: whether paths are quadruplets.
     """
 
-    def __init__(self, width: int, inner: int, basis_width: int, radial_size: int, scale: float, torsions: bool) -> None:
+    def __init__(
+        self, width: int, inner: int, basis_width: int, radial_size: int, scale: float, torsions: bool
+    ) -> None:
         super().__init__()
-        self.sent, self.radial, self.down = Dense(width, width), Dense(radial_size, width, activated=False), Dense(width, inner)
+        self.sent, self.radial, self.down = (
+            Dense(width, width),
+            Dense(radial_size, width, activated=False),
+            Dense(width, inner),
+        )
         self.circular = Dense(basis_width, inner, activated=False) if torsions else None
         self.product = Dense(basis_width * inner, inner, activated=False)
         self.up, self.back = Dense(inner, width), Dense(inner, width)
@@ -169,7 +193,9 @@ class AtomBlock(nn.Module):
         features, vectors: of an output block, linear; None and 0 for a block inside.
     """
 
-    def __init__(self, width: int, radial_size: int, residuals: int, degree: float, features: int | None = None, vectors: int = 0) -> None:
+    def __init__(
+        self, width: int, radial_size: int, residuals: int, degree: float, features: int | None = None, vectors: int = 0
+    ) -> None:
         super().__init__()
         self.radial, self.scale = Dense(radial_size, width, activated=False), spread(degree)
         self.hidden = nn.Sequential(Dense(width, width), *(Residual(width) for _ in range(residuals)))
@@ -185,7 +211,10 @@ class AtomBlock(nn.Module):
         v = None
         if self.vector is not None and self.vector_radial is not None:
             strength = self.vector(m) * self.vector_radial(bases.radial)
-            v = segment.sum(bases.unit.unsqueeze(-1) * strength.unsqueeze(1), bases.edge_index[1], bases.nodes) * self.scale
+            v = (
+                segment.sum(bases.unit.unsqueeze(-1) * strength.unsqueeze(1), bases.edge_index[1], bases.nodes)
+                * self.scale
+            )
         return self.out(self.hidden(sums)), v
 
 
@@ -259,7 +288,11 @@ class GemNet(Backbone):
     """
 
     CARD = ModelCard(
-        message="nonlinear", geometry="torsion", body_order=4, symmetry="E(n)", paper="Gasteiger, Becker, Günnemann 2021, arXiv:2106.08903"
+        message="nonlinear",
+        geometry="torsion",
+        body_order=4,
+        symmetry="E(n)",
+        paper="Gasteiger, Becker, Günnemann 2021, arXiv:2106.08903",
     )
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
         "small": {"width": 32, "layers": 2, "triplet_width": 16, "quadruplet_width": 16, "torsion_degrees": 3},
@@ -302,7 +335,12 @@ class GemNet(Backbone):
         super().__init__(cutoff, inputs)
         features = width if features is None else features
         check_sizes(width=width, layers=layers, radial_size=radial_size, degrees=degrees, triplet_width=triplet_width)
-        check_sizes(torsion_degrees=torsion_degrees, quadruplet_width=quadruplet_width, basis_width=basis_width, features=features)
+        check_sizes(
+            torsion_degrees=torsion_degrees,
+            quadruplet_width=quadruplet_width,
+            basis_width=basis_width,
+            features=features,
+        )
         check_degree(average_degree)
         self.quadruplets = quadruplets
         far = positive(cutoff) if interaction_cutoff is None or not quadruplets else interaction_cutoff
@@ -315,7 +353,9 @@ class GemNet(Backbone):
         sizes = (width, triplet_width, quadruplet_width if quadruplets else 0, basis_width, radial_size, *counts)
         residuals = (before_skip, after_skip, atom_residuals, edge_residuals)
         self.layers = nn.ModuleList(GemNetLayer(*sizes, residuals) for _ in range(layers))
-        self.outputs = nn.ModuleList(AtomBlock(width, radial_size, atom_residuals, degree, features, vectors) for _ in range(layers + 1))
+        self.outputs = nn.ModuleList(
+            AtomBlock(width, radial_size, atom_residuals, degree, features, vectors) for _ in range(layers + 1)
+        )
 
     @property
     def card(self) -> ModelCard:

@@ -36,7 +36,9 @@ from intertwine.nn.shapes import EdgeParts, NodePair, NodeParts, NodeState
 from intertwine.numerics import InputError, safe
 from intertwine.o3 import Irreps
 
-Geometry = tuple[Float[Tensor, "edges k"], Float[Tensor, "edges 3 1"], Float[Tensor, " edges"]]  # scalars, the direction, envelope
+Geometry = tuple[
+    Float[Tensor, "edges k"], Float[Tensor, "edges 3 1"], Float[Tensor, " edges"]
+]  # scalars, the direction, envelope
 Sent = tuple[Float[Tensor, "edges scalars"], Float[Tensor, "edges 3 vectors"], Float[Tensor, " edges"]]
 
 
@@ -53,7 +55,9 @@ class GVPLayer(MessagePassing):
         smoothing: epsilon of norms.
     """
 
-    def __init__(self, width: int, vectors: int, edge_width: int, given: bool, depth: int, dropout: float, smoothing: float) -> None:
+    def __init__(
+        self, width: int, vectors: int, edge_width: int, given: bool, depth: int, dropout: float, smoothing: float
+    ) -> None:
         super().__init__()
         known = vectors if given else 0
         hidden = max(2 * known + 1, vectors)  # as the authors: the larger of input and output of the first GVP
@@ -75,7 +79,9 @@ class GVPLayer(MessagePassing):
     def message(self, f_i: EdgeParts, f_j: EdgeParts, a_ij: Geometry) -> Sent:
         (s_i, v_i), (s_j, v_j), (scalars, vector, envelope) = f_i, f_j, a_ij
         v_h = self.hidden(v_i, v_j, vector)
-        m = self.first(self.scalar(s_i, s_j, torch.cat([scalars, safe.soft_norm(v_h, self.smoothing, dim=1)], dim=-1)), v_h)
+        m = self.first(
+            self.scalar(s_i, s_j, torch.cat([scalars, safe.soft_norm(v_h, self.smoothing, dim=1)], dim=-1)), v_h
+        )
         for layer in self.rest:
             m = layer(*m)
         return *m, envelope
@@ -114,11 +120,23 @@ class GVP(Backbone):
     """
 
     CARD = ModelCard(
-        message="nonlinear", geometry="vector", body_order=3, symmetry="E(3)", paper="Jing, Eismann, Soni, Dror 2021, arXiv:2106.03843"
+        message="nonlinear",
+        geometry="vector",
+        body_order=3,
+        symmetry="E(3)",
+        paper="Jing, Eismann, Soni, Dror 2021, arXiv:2106.03843",
     )
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
         "small": {"width": 32, "vectors": 8, "layers": 2, "edge_width": 16, "message_layers": 2},
-        "paper": {"width": 100, "vectors": 16, "layers": 5, "cutoff": 4.5, "radial_size": 16, "radial": "gaussian", "dropout": 0.1},
+        "paper": {
+            "width": 100,
+            "vectors": 16,
+            "layers": 5,
+            "cutoff": 4.5,
+            "radial_size": 16,
+            "radial": "gaussian",
+            "dropout": 0.1,
+        },
     }
 
     def __init__(
@@ -138,7 +156,11 @@ class GVP(Backbone):
         check_sizes(width=width, vectors=vectors, layers=layers, edge_width=edge_width, message_layers=message_layers)
         check_smoothing(smoothing)
         if not 0 <= dropout < 1:
-            raise InputError(f"dropout = {dropout} is not a probability below 1", where="dropout", remedy="give a number from 0 to 0.5.")
+            raise InputError(
+                f"dropout = {dropout} is not a probability below 1",
+                where="dropout",
+                remedy="give a number from 0 to 0.5.",
+            )
         self.vectors = vectors
         self.irreps_out = Irreps(f"{width}x0e+{vectors}x1o")
         self.embedding, self.edges = self.embed_nodes(width), self.embed_edges()
@@ -146,7 +168,8 @@ class GVP(Backbone):
         self.start = self.embed_vectors(vectors)
         given = self.start is not None
         self.layers = nn.ModuleList(
-            GVPLayer(width, vectors, edge_width, given or k > 0, message_layers, dropout, smoothing) for k in range(layers)
+            GVPLayer(width, vectors, edge_width, given or k > 0, message_layers, dropout, smoothing)
+            for k in range(layers)
         )
 
     def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:

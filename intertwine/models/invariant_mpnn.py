@@ -45,7 +45,9 @@ class InvariantLayer(MessagePassing):
         attributes, envelope = a_ij
         return F.silu(self.phi_m(f_i, f_j, attributes)) * envelope
 
-    def update(self, f_i: Float[Tensor, "nodes width"], m_i: Float[Tensor, "nodes width"]) -> Float[Tensor, "nodes width"]:
+    def update(
+        self, f_i: Float[Tensor, "nodes width"], m_i: Float[Tensor, "nodes width"]
+    ) -> Float[Tensor, "nodes width"]:
         return f_i + self.phi_f(torch.cat([f_i, m_i], dim=-1))
 
 
@@ -59,7 +61,11 @@ class InvariantMPNN(Backbone):
     """
 
     CARD = ModelCard(
-        message="nonlinear", geometry="distance", body_order=2, symmetry="E(n)", paper="Gilmer et al. 2017, arXiv:1704.01212; lecture 3.2"
+        message="nonlinear",
+        geometry="distance",
+        body_order=2,
+        symmetry="E(n)",
+        paper="Gilmer et al. 2017, arXiv:1704.01212; lecture 3.2",
     )
     DEFAULTS = RadialInputs(radial_size=16)
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {

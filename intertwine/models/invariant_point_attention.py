@@ -42,7 +42,9 @@ from intertwine.nn.scalar_vector import join
 from intertwine.numerics import GeometryError, InputError, safe
 from intertwine.o3 import Irreps
 
-State = tuple[Float[Tensor, "nodes width"], Float[Tensor, "nodes 3 3"], Float[Tensor, "nodes 3"]]  # s, axes, displacements
+State = tuple[
+    Float[Tensor, "nodes width"], Float[Tensor, "nodes 3 3"], Float[Tensor, "nodes 3"]
+]  # s, axes, displacements
 
 
 class PointAttention(nn.Module):
@@ -58,7 +60,9 @@ class PointAttention(nn.Module):
         smoothing: epsilon of norms.
     """
 
-    def __init__(self, width: int, edge_width: int, heads: int, channels: int, points: int, values: int, smoothing: float) -> None:
+    def __init__(
+        self, width: int, edge_width: int, heads: int, channels: int, points: int, values: int, smoothing: float
+    ) -> None:
         super().__init__()
         self.heads, self.smoothing, self.sizes = heads, smoothing, (points, points, values)
         self.scalars = nn.Linear(width, 3 * heads * channels, bias=False)
@@ -79,7 +83,9 @@ class PointAttention(nn.Module):
     ) -> Float[Tensor, "nodes width"]:
         j, i = edge_index
         q, k, v = self.scalars(s).unflatten(-1, (self.heads, -1)).chunk(3, dim=-1)
-        placed = out_of(frames, self.points(s).unflatten(-1, (3, -1))).unflatten(-1, (self.heads, -1))  # relative to the node
+        placed = out_of(frames, self.points(s).unflatten(-1, (3, -1))).unflatten(
+            -1, (self.heads, -1)
+        )  # relative to the node
         q_p, k_p, v_p = placed.split(self.sizes, dim=-1)
         apart = q_p.index_select(0, i) - k_p.index_select(0, j) - x_ij.view(-1, 3, 1, 1)
         whole, scalar, point = self.factors
@@ -101,7 +107,9 @@ class StructureLayer(nn.Module):
         width, edge_width, heads, channels, points, values, smoothing: of :class:`PointAttention`.
     """
 
-    def __init__(self, width: int, edge_width: int, heads: int, channels: int, points: int, values: int, smoothing: float) -> None:
+    def __init__(
+        self, width: int, edge_width: int, heads: int, channels: int, points: int, values: int, smoothing: float
+    ) -> None:
         super().__init__()
         self.attention = PointAttention(width, edge_width, heads, channels, points, values, smoothing)
         self.transition = MLP([width, width, width, width])
@@ -142,7 +150,9 @@ class TorsionHead(nn.Module):
         self.layers = nn.ModuleList(MLP([width, width, width]) for _ in range(2))
         self.out, self.angles, self.smoothing = nn.Linear(width, 2 * angles), angles, smoothing
 
-    def forward(self, first: Float[Tensor, "nodes width"], last: Float[Tensor, "nodes width"]) -> Float[Tensor, "nodes pairs"]:
+    def forward(
+        self, first: Float[Tensor, "nodes width"], last: Float[Tensor, "nodes width"]
+    ) -> Float[Tensor, "nodes pairs"]:
         a = self.first(F.silu(first)) + self.last(F.silu(last))
         for layer in self.layers:
             a = a + layer(F.silu(a))
@@ -169,11 +179,24 @@ class InvariantPointAttention(Backbone):
     """
 
     CARD = ModelCard(
-        message="nonlinear", geometry="group element", body_order=4, symmetry="SE(3)", paper="Jumper et al. 2021, Nature 596, 583"
+        message="nonlinear",
+        geometry="group element",
+        body_order=4,
+        symmetry="SE(3)",
+        paper="Jumper et al. 2021, Nature 596, 583",
     )
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
         "small": {"width": 32, "layers": 2, "heads": 4, "channels": 8, "values": 4},
-        "paper": {"width": 384, "layers": 8, "cutoff": 20.0, "heads": 12, "channels": 16, "values": 8, "angles": 7, "shared": True},
+        "paper": {
+            "width": 384,
+            "layers": 8,
+            "cutoff": 20.0,
+            "heads": 12,
+            "channels": 16,
+            "values": 8,
+            "angles": 7,
+            "shared": True,
+        },
     }
 
     def __init__(

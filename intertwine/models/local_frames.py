@@ -54,14 +54,18 @@ class LocalFramesLayer(MessagePassing):
     def prepare(self, f: Float[Tensor, "nodes width"]) -> tuple[NodePart, NodePart]:
         return self.phi_m.nodes(f, f)
 
-    def message(self, f_i: EdgePart, f_j: EdgePart, a_ij: Weighted) -> tuple[Float[Tensor, "edges width"], Float[Tensor, " edges"] | None]:
+    def message(
+        self, f_i: EdgePart, f_j: EdgePart, a_ij: Weighted
+    ) -> tuple[Float[Tensor, "edges width"], Float[Tensor, " edges"] | None]:
         attributes, envelope = a_ij
         return self.phi_m(f_i, f_j, attributes), envelope
 
     def aggregate(self, m_ij: Weighted, i: Int[Tensor, " edges"], nodes: int) -> Float[Tensor, "nodes k"]:
         return edge_mean(*m_ij, i, nodes)
 
-    def update(self, f_i: Float[Tensor, "nodes width"], m_i: Float[Tensor, "nodes width"]) -> Float[Tensor, "nodes width"]:
+    def update(
+        self, f_i: Float[Tensor, "nodes width"], m_i: Float[Tensor, "nodes width"]
+    ) -> Float[Tensor, "nodes width"]:
         return f_i + self.phi_s(torch.cat([f_i, m_i], dim=-1))
 
 
@@ -130,7 +134,9 @@ class LocalFrames(Backbone):
             s = layer(s, (z, envelope), graph.edge_index)
         return join(s, out_of(frames, self.out(s).unflatten(-1, (3, self.vectors))), self.vectors)
 
-    def surroundings(self, graph: Graph) -> tuple[Float[Tensor, "edges 3"], Float[Tensor, "edges k"], Float[Tensor, " edges"] | None]:
+    def surroundings(
+        self, graph: Graph
+    ) -> tuple[Float[Tensor, "edges 3"], Float[Tensor, "edges k"], Float[Tensor, " edges"] | None]:
         """Bounded relative positions u_ij (edges, 3), invariants of the edges (edges, k), and the envelope (edges,), None without a
         cutoff."""
         if self.edges is not None:

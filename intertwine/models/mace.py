@@ -32,7 +32,15 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from intertwine.geometry import Graph
-from intertwine.nn import Backbone, Convolution, FullyConnectedNet, ModelCard, PolynomialCutoff, SymmetricContraction, VectorInputs
+from intertwine.nn import (
+    Backbone,
+    Convolution,
+    FullyConnectedNet,
+    ModelCard,
+    PolynomialCutoff,
+    SymmetricContraction,
+    VectorInputs,
+)
 from intertwine.nn.checks import check_degree, check_lmax, check_outputs, check_sizes, require_space
 from intertwine.nn.embedding import second_moment
 from intertwine.nn.self_interaction import Kinds, SelfInteraction, sort_kinds
@@ -70,7 +78,9 @@ class MACELayer(nn.Module):
         super().__init__()
         self.irreps_in, self.irreps_out, self.residual = irreps_in, irreps_out, residual
         self.up = Linear(irreps_in, irreps_in, layout="ir_mul")
-        self.convolution = Convolution(irreps_in, irreps_edge, correlated, average_degree=average_degree**2)  # 1 / N, not 1 / sqrt(N)
+        self.convolution = Convolution(
+            irreps_in, irreps_edge, correlated, average_degree=average_degree**2
+        )  # 1 / N, not 1 / sqrt(N)
         self.radial = FullyConnectedNet([*radial, self.convolution.weight_numel], F.silu, variance_in=variance)
         self.down = Linear(self.convolution.irreps_out, correlated, layout="ir_mul")
         self.contraction = SymmetricContraction(correlated, irreps_out, correlation, kinds)
@@ -182,7 +192,9 @@ class MACE(Backbone):
 
     @property
     def card(self) -> ModelCard:
-        return replace(self.CARD, body_order=self.correlation + 1, message="linear" if self.correlation == 1 else self.CARD.message)
+        return replace(
+            self.CARD, body_order=self.correlation + 1, message="linear" if self.correlation == 1 else self.CARD.message
+        )
 
     def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:
         require_space(graph)
@@ -207,5 +219,9 @@ def _reached(contraction: SymmetricContraction) -> None:
         if not sum([next(weights).shape[1] for _ in range(degrees)]):
             missing.append(str(ir))
     if missing:
-        remedy = "raise lmax or the correlation; products of n harmonics reach degree n lmax, with the parity (-1)^l only."
-        raise InputError(f"no product of the harmonics leads to {', '.join(missing)}", where="outputs, hidden_lmax", remedy=remedy)
+        remedy = (
+            "raise lmax or the correlation; products of n harmonics reach degree n lmax, with the parity (-1)^l only."
+        )
+        raise InputError(
+            f"no product of the harmonics leads to {', '.join(missing)}", where="outputs, hidden_lmax", remedy=remedy
+        )

@@ -62,7 +62,12 @@ class MPNN(Backbone):
     """
 
     CARD = ModelCard(
-        message="linear", domain="graph", geometry="none", body_order=2, symmetry="S(n)", paper="Gilmer et al. 2017, arXiv:1704.01212"
+        message="linear",
+        domain="graph",
+        geometry="none",
+        body_order=2,
+        symmetry="S(n)",
+        paper="Gilmer et al. 2017, arXiv:1704.01212",
     )
     PRESETS: ClassVar[dict[str, dict[str, object]]] = {
         "small": {"width": 32, "layers": 3},
@@ -70,7 +75,12 @@ class MPNN(Backbone):
     }
 
     def __init__(
-        self, width: int = 64, layers: int = 3, cutoff: float | None = None, edge_width: int = 32, **inputs: Unpack[RadialInputs]
+        self,
+        width: int = 64,
+        layers: int = 3,
+        cutoff: float | None = None,
+        edge_width: int = 32,
+        **inputs: Unpack[RadialInputs],
     ) -> None:
         super().__init__(cutoff, inputs)
         check_sizes(width=width, layers=layers, edge_width=edge_width)
@@ -107,4 +117,8 @@ class MPNN(Backbone):
         else:
             attributes = edge_invariants(graph, self.edge_inputs)
             envelope = attributes.new_ones(attributes.shape[0], 1)
-        return envelope if self.network is None else torch.cat([self.network(attributes), torch.ones_like(envelope)], dim=-1) * envelope
+        return (
+            envelope
+            if self.network is None
+            else torch.cat([self.network(attributes), torch.ones_like(envelope)], dim=-1) * envelope
+        )

@@ -120,7 +120,15 @@ class NequIP(Backbone):
     DEFAULTS = VectorInputs(radial_size=8)
     PRESETS: ClassVar[dict[str, dict[str, object]]] = {
         "small": {"width": 16, "layers": 3, "lmax": 1, "parity": False, "radial_width": 32},
-        "paper": {"width": 32, "layers": 4, "lmax": 3, "parity": True, "radial_width": 64, "radial_layers": 2, "outputs": "0e"},
+        "paper": {
+            "width": 32,
+            "layers": 4,
+            "lmax": 3,
+            "parity": True,
+            "radial_width": 64,
+            "radial_layers": 2,
+            "outputs": "0e",
+        },
     }
 
     def __init__(
@@ -145,7 +153,9 @@ class NequIP(Backbone):
         choose(gate, GATES, kind="function of gates", where="gate")
         check_sizes(width=width, layers=layers, radial_width=radial_width, radial_layers=radial_layers)
         if attributes is not None and attributes < 1:
-            raise InputError(f"{attributes} attributes", where="attributes", remedy="give 1 or more, or none for as many as scalars.")
+            raise InputError(
+                f"{attributes} attributes", where="attributes", remedy="give 1 or more, or none for as many as scalars."
+            )
         hidden, edge = _hidden(width, lmax, parity, irreps), Irreps.spherical_harmonics(lmax)
         scalars = attributes or hidden.count("0e")
         self.embedding, self.edges = self.embed_nodes(scalars), self.embed_edges()

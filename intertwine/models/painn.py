@@ -40,7 +40,9 @@ class PaiNNLayer(MessagePassing):
     def __init__(self, width: int, edge_width: int, smoothing: float) -> None:
         super().__init__()
         self.phi = MLP([width, width, 3 * width])
-        self.filter = nn.Linear(edge_width + 1, 3 * width, bias=False)  # of (e(d), 1) c(d): the envelope costs nothing per channel
+        self.filter = nn.Linear(
+            edge_width + 1, 3 * width, bias=False
+        )  # of (e(d), 1) c(d): the envelope costs nothing per channel
         self.smoothing = smoothing
         self.mix = nn.Linear(width, 2 * width, bias=False)  # U and V
         self.a = MLP([2 * width, width, 3 * width])
@@ -48,11 +50,15 @@ class PaiNNLayer(MessagePassing):
         nn.init.xavier_uniform_(self.filter.weight[:, :-1])
         nn.init.zeros_(self.filter.weight[:, -1])
 
-    def prepare(self, f: NodeState) -> tuple[None, tuple[Float[Tensor, "nodes 3*scalars"], Float[Tensor, "nodes 3 vectors"] | None]]:
+    def prepare(
+        self, f: NodeState
+    ) -> tuple[None, tuple[Float[Tensor, "nodes 3*scalars"], Float[Tensor, "nodes 3 vectors"] | None]]:
         s, v = f
         return None, (self.phi(s), v)
 
-    def message(self, f_i: None, f_j: EdgeState, a_ij: tuple[Float[Tensor, "edges k"], Float[Tensor, "edges 3"]]) -> Messages:
+    def message(
+        self, f_i: None, f_j: EdgeState, a_ij: tuple[Float[Tensor, "edges k"], Float[Tensor, "edges 3"]]
+    ) -> Messages:
         (phi, v), (attributes, direction) = f_j, a_ij
         scalar, from_vector, from_edge = (phi * self.filter(attributes)).chunk(3, dim=-1)
         vector = from_edge.unsqueeze(1) * direction.unsqueeze(-1)
@@ -76,7 +82,11 @@ class PaiNN(Backbone):
     """
 
     CARD = ModelCard(
-        message="linear", geometry="vector", body_order=3, symmetry="E(3)", paper="Schütt, Unke, Gastegger 2021, arXiv:2102.03150"
+        message="linear",
+        geometry="vector",
+        body_order=3,
+        symmetry="E(3)",
+        paper="Schütt, Unke, Gastegger 2021, arXiv:2102.03150",
     )
     PRESETS: ClassVar[dict[str, dict[str, object]]] = {
         "small": {"width": 32, "layers": 2},
@@ -84,7 +94,13 @@ class PaiNN(Backbone):
     }
 
     def __init__(
-        self, width: int = 64, layers: int = 3, cutoff: float = 5.0, *, smoothing: float = 0.1, **inputs: Unpack[VectorInputs]
+        self,
+        width: int = 64,
+        layers: int = 3,
+        cutoff: float = 5.0,
+        *,
+        smoothing: float = 0.1,
+        **inputs: Unpack[VectorInputs],
     ) -> None:
         super().__init__(cutoff, inputs)
         check_sizes(width=width, layers=layers)

@@ -28,7 +28,9 @@ from intertwine.nn.kernel_convolution import KernelConvolution
 from intertwine.numerics import segment
 from intertwine.o3 import Irreps
 
-Geometry = tuple[Float[Tensor, "edges inputs"], Float[Tensor, "edges 1"], Float[Tensor, "nodes 1"]]  # of edges, envelope, 1 / density
+Geometry = tuple[
+    Float[Tensor, "edges inputs"], Float[Tensor, "edges 1"], Float[Tensor, "nodes 1"]
+]  # of edges, envelope, 1 / density
 
 
 class PointConvLayer(nn.Module):
@@ -48,7 +50,9 @@ class PointConvLayer(nn.Module):
         self.outward = MLP([width, width, width])
         self.scale = MLP([1, functions, 1], xavier=False) if density else None
 
-    def forward(self, f: Float[Tensor, "nodes width"], a_ij: Geometry, edge_index: Int[Tensor, "2 edges"]) -> Float[Tensor, "nodes width"]:
+    def forward(
+        self, f: Float[Tensor, "nodes width"], a_ij: Geometry, edge_index: Int[Tensor, "2 edges"]
+    ) -> Float[Tensor, "nodes width"]:
         attributes, envelope, inverse_density = a_ij
         sent = f if self.scale is None else f * self.scale(inverse_density).sigmoid()
         return f + self.outward(self.convolution(sent, self.phi(attributes) * envelope, edge_index))
@@ -70,7 +74,9 @@ class PointConv(Backbone):
             x_j - x_i, are sharper than coordinates at short range.
     """
 
-    CARD = ModelCard(message="linear", geometry="vector", body_order=2, symmetry="T(n)", paper="Wu, Qi, Fuxin 2019, arXiv:1811.07246")
+    CARD = ModelCard(
+        message="linear", geometry="vector", body_order=2, symmetry="T(n)", paper="Wu, Qi, Fuxin 2019, arXiv:1811.07246"
+    )
     DEFAULTS = VectorInputs(radial_size=8)
     PRESETS: ClassVar[dict[str, dict[str, object]]] = {
         "small": {"width": 32, "layers": 2},
@@ -93,9 +99,13 @@ class PointConv(Backbone):
         check_sizes(width=width, layers=layers, functions=functions, dimension=dimension, vectors=1 + vectors)
         self.dimension = dimension
         terms = tuple((mul, Cartesian(rank, dimension=dimension)) for mul, rank in ((width, 0), (vectors, 1)) if mul)
-        self.irreps_out = Irreps(f"{width}x0e+{vectors}x1o" if vectors else f"{width}x0e") if dimension == 3 else DirectSum(terms)
+        self.irreps_out = (
+            Irreps(f"{width}x0e+{vectors}x1o" if vectors else f"{width}x0e") if dimension == 3 else DirectSum(terms)
+        )
         self.embedding, self.edges = self.embed_nodes(width), self.embed_edges()
-        self.inward = nn.Linear(dimension * sum(self.vector_inputs.values()), width, bias=False) if self.vector_inputs else None
+        self.inward = (
+            nn.Linear(dimension * sum(self.vector_inputs.values()), width, bias=False) if self.vector_inputs else None
+        )
         seen = dimension + self.edges.width
         self.layers = nn.ModuleList(PointConvLayer(width, seen, functions, density) for _ in range(layers))
         self.outward = nn.Linear(width, dimension * vectors, bias=False) if vectors else None

@@ -77,7 +77,9 @@ class ScalarVectorLayer(MessagePassing):
         f1, f3 = self.f13(self.invariants(s, v)).chunk(2, dim=-1)
         return s + f1 + self.scale * m, v + f3.unsqueeze(1) * v + self.scale * w
 
-    def invariants(self, s: Float[Tensor, "nodes width"], v: Float[Tensor, "nodes 3 width"] | None) -> Float[Tensor, "nodes invariants"]:
+    def invariants(
+        self, s: Float[Tensor, "nodes width"], v: Float[Tensor, "nodes 3 width"] | None
+    ) -> Float[Tensor, "nodes invariants"]:
         """What a node can say of itself: s and the norms of v."""
         return s if v is None else torch.cat([s, safe.soft_norm(v, self.smoothing, dim=1)], dim=-1)
 
@@ -100,7 +102,10 @@ class ScalarVector(Backbone):
         symmetry="E(3)",
         paper="Gao, lecture 'Equivariant GNNs'; Joshi et al. 2023, arXiv:2301.09308",
     )
-    PRESETS: ClassVar[dict[str, dict[str, Any]]] = {"small": {"width": 32, "layers": 2}, "paper": {"width": 128, "layers": 5}}
+    PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
+        "small": {"width": 32, "layers": 2},
+        "paper": {"width": 128, "layers": 5},
+    }
 
     def __init__(
         self,
@@ -121,7 +126,9 @@ class ScalarVector(Backbone):
         self.embedding, self.edges = self.embed_nodes(width), self.embed_edges()
         self.vectors = self.embed_vectors(width)
         scale, given = average_degree**-0.5, self.vectors is not None
-        self.layers = nn.ModuleList(ScalarVectorLayer(width, self.edges.width, given or k > 0, scale, smoothing) for k in range(layers))
+        self.layers = nn.ModuleList(
+            ScalarVectorLayer(width, self.edges.width, given or k > 0, scale, smoothing) for k in range(layers)
+        )
 
     def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:
         require_space(graph)

@@ -43,7 +43,9 @@ class SchNetLayer(MessagePassing):
         attributes, envelope = a_ij
         return f_j * (self.filter(attributes) * envelope)  # (W_1 f_j) o W(d_ij)
 
-    def update(self, f_i: Float[Tensor, "nodes width"], m_i: Float[Tensor, "nodes width"]) -> Float[Tensor, "nodes width"]:
+    def update(
+        self, f_i: Float[Tensor, "nodes width"], m_i: Float[Tensor, "nodes width"]
+    ) -> Float[Tensor, "nodes width"]:
         return f_i + self.outward(m_i)
 
 
@@ -56,7 +58,13 @@ class SchNet(Backbone):
         inputs: as of every model, :class:`~intertwine.nn.RadialInputs`; Gaussians are the paper's.
     """
 
-    CARD = ModelCard(message="linear", geometry="distance", body_order=2, symmetry="E(n)", paper="Schütt et al. 2017, arXiv:1706.08566")
+    CARD = ModelCard(
+        message="linear",
+        geometry="distance",
+        body_order=2,
+        symmetry="E(n)",
+        paper="Schütt et al. 2017, arXiv:1706.08566",
+    )
     DEFAULTS = RadialInputs(radial_size=50, radial="gaussian")
     PRESETS: ClassVar[dict[str, dict[str, object]]] = {
         "small": {"width": 64, "layers": 3, "radial_size": 32},

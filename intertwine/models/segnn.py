@@ -63,17 +63,23 @@ class SEGNNLayer(nn.Module):
         average_degree: average number of neighbours.
     """
 
-    def __init__(self, irreps_in: Irreps, irreps_attribute: Irreps, wanted: Irreps, invariants: int, average_degree: float) -> None:
+    def __init__(
+        self, irreps_in: Irreps, irreps_attribute: Irreps, wanted: Irreps, invariants: int, average_degree: float
+    ) -> None:
         super().__init__()
         gate = steerable_gate(reached(irreps_in, irreps_attribute, wanted))
-        self.first = GatheredSteerableLinear([irreps_in, irreps_in, f"{invariants}x0e"], irreps_attribute, gate.irreps_in)
+        self.first = GatheredSteerableLinear(
+            [irreps_in, irreps_in, f"{invariants}x0e"], irreps_attribute, gate.irreps_in
+        )
         self.gate = gate
         self.second = SteerableMLP(gate.irreps_out, irreps_attribute, [], wanted, last=True)
         sent = self.second.irreps_out
         gate = steerable_gate(reached(irreps_in + sent, irreps_attribute, wanted))
         self.update = SteerableLinear(irreps_in + sent, irreps_attribute, gate.irreps_in)
         self.update_gate = gate
-        self.out = SteerableLinear(gate.irreps_out, irreps_attribute, reached(gate.irreps_out, irreps_attribute, wanted))
+        self.out = SteerableLinear(
+            gate.irreps_out, irreps_attribute, reached(gate.irreps_out, irreps_attribute, wanted)
+        )
         with torch.no_grad():
             self.out.linear.weight.mul_(SMALL)  # a layer starts near the identity, and depth does not blow features up
         self.irreps_in, self.irreps_out = irreps_in, self.out.irreps_out
@@ -167,7 +173,9 @@ class SEGNN(Backbone):
         self.embedding = self.embed_nodes(width)
         self.edges: EdgeEmbedding | AnyDistance = self.embed_pairs(scale) if cutoff is None else self.embed_edges()
         square = (
-            3 / cutoff**3 if self.given["radial"] == "bessel" and cutoff is not None else gaussian_square(self.edges.functions)
+            3 / cutoff**3
+            if self.given["radial"] == "bessel" and cutoff is not None
+            else gaussian_square(self.edges.functions)
         )  # mean of e_k^2, about
         self.spread = square**-0.5
         attribute = Irreps.spherical_harmonics(lmax_attributes)
@@ -232,6 +240,10 @@ def _widened(f: Float[Tensor, "nodes dim"], irreps: Irreps, wanted: Irreps) -> F
 def _check(average_degree: float, vector_scale: float, centred: bool, cutoff: float | None) -> None:
     check_degree(average_degree)
     if not vector_scale > 0:
-        raise InputError(f"vector_scale = {vector_scale}", where="vector_scale", remedy="give a positive length of a short vector.")
+        raise InputError(
+            f"vector_scale = {vector_scale}", where="vector_scale", remedy="give a positive length of a short vector."
+        )
     if centred and cutoff is not None:
-        raise InputError("the centre of a graph is no local quantity", where="centred", remedy="leave it out, or set cutoff = None.")
+        raise InputError(
+            "the centre of a graph is no local quantity", where="centred", remedy="leave it out, or set cutoff = None."
+        )

@@ -128,7 +128,11 @@ class TensorField(Backbone):
     """
 
     CARD = ModelCard(
-        message="linear", geometry="spherical tensor", body_order=2, symmetry="E(3)", paper="Thomas et al. 2018, arXiv:1802.08219"
+        message="linear",
+        geometry="spherical tensor",
+        body_order=2,
+        symmetry="E(3)",
+        paper="Thomas et al. 2018, arXiv:1802.08219",
     )
 
     DEFAULTS = VectorInputs(radial="gaussian")
@@ -169,7 +173,9 @@ class TensorField(Backbone):
         current = Irreps([(width, "0e"), *([(width, "1o")] if self.vectors is not None else [])])
 
         def layer(_: int, irreps: Irreps, wanted: Irreps) -> TensorFieldLayer:
-            return TensorFieldLayer(irreps, edge, wanted, [self.edges.width, radial_width], average_degree, residual, smoothing)
+            return TensorFieldLayer(
+                irreps, edge, wanted, [self.edges.width, radial_width], average_degree, residual, smoothing
+            )
 
         self.layers, self.irreps_out = stacked(layer, current, [hidden] * (layers - 1) + [last], edge)
 

@@ -19,7 +19,10 @@ SAMPLES = 1_000_000  # e3nn's estimate of the moment is this sum over a seeded s
 
 
 def moment(
-    f: Callable[[Tensor], Tensor], n: int | float, dtype: torch.dtype | None = None, device: torch.device | str | None = None
+    f: Callable[[Tensor], Tensor],
+    n: int | float,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str | None = None,
 ) -> Float[Tensor, ""]:
     r"""The moment :math:`\langle f(z)^n \rangle` for standard normal z, over e3nn's sample of a million (good to three digits).
 
@@ -30,13 +33,17 @@ def moment(
         device: where.
     """
     dtype = torch.empty(0, dtype=dtype, device="cpu").dtype
-    return f(torch.from_numpy(_sample()).to(dtype=dtype, device=device, copy=True)).pow(n).mean()  # a copy: f may work in place
+    return (
+        f(torch.from_numpy(_sample()).to(dtype=dtype, device=device, copy=True)).pow(n).mean()
+    )  # a copy: f may work in place
 
 
 @lru_cache(maxsize=1)
 def _sample() -> Float[np.ndarray, " samples"]:
     """Kept as an array, which no mode of torch (inference, fake tensors, a default device) can spoil for the next caller."""
-    return torch.randn(SAMPLES, generator=torch.Generator("cpu").manual_seed(0), dtype=torch.float64, device="cpu").numpy()
+    return torch.randn(
+        SAMPLES, generator=torch.Generator("cpu").manual_seed(0), dtype=torch.float64, device="cpu"
+    ).numpy()
 
 
 class normalize2mom(nn.Module):  # noqa: N801  (e3nn's name)
@@ -51,7 +58,9 @@ class normalize2mom(nn.Module):  # noqa: N801  (e3nn's name)
     1.5937
     """
 
-    def __init__(self, f: Callable[[Tensor], Tensor], dtype: torch.dtype | None = None, device: torch.device | str | None = None) -> None:
+    def __init__(
+        self, f: Callable[[Tensor], Tensor], dtype: torch.dtype | None = None, device: torch.device | str | None = None
+    ) -> None:
         super().__init__()
         if device is None and isinstance(f, nn.Module):
             device = next((p.device for p in f.parameters()), None)
@@ -85,16 +94,22 @@ class Activation(Rebuildable):
     256x0e+16x1e
     """
 
-    def __init__(self, irreps_in: Any, acts: Sequence[Callable[[Tensor], Tensor] | None], *, layout: str = "mul_ir") -> None:
+    def __init__(
+        self, irreps_in: Any, acts: Sequence[Callable[[Tensor], Tensor] | None], *, layout: str = "mul_ir"
+    ) -> None:
         super().__init__()
         choose(layout, LAYOUTS, kind="layout", where="Activation")
         self.irreps_in = Irreps(irreps_in)
         if len(self.irreps_in) != len(acts):
             raise InputError(
-                f"{len(acts)} functions for {len(self.irreps_in)} blocks", where=f"Activation {self.irreps_in}", remedy="give one a block."
+                f"{len(acts)} functions for {len(self.irreps_in)} blocks",
+                where=f"Activation {self.irreps_in}",
+                remedy="give one a block.",
             )
         scaled = [None if act is None else normalize2mom(act) for act in acts]
-        self.irreps_out = Irreps([(mul, _parity(ir, act, self.irreps_in)) for (mul, ir), act in zip(self.irreps_in, scaled)])
+        self.irreps_out = Irreps(
+            [(mul, _parity(ir, act, self.irreps_in)) for (mul, ir), act in zip(self.irreps_in, scaled)]
+        )
         self.acts = nn.ModuleList(scaled)  # type: ignore[arg-type]
         self._list_paths()
 
@@ -148,7 +163,9 @@ def _parity(ir: Irrep, act: nn.Module | None, irreps: Irreps) -> Irrep:
         return ir
     if ir.l:
         raise InputError(
-            f"a function of the components of {ir} is not equivariant", where=f"Activation {irreps}", remedy="use Gate or NormActivation."
+            f"a function of the components of {ir} is not equivariant",
+            where=f"Activation {irreps}",
+            remedy="use Gate or NormActivation.",
         )
     if ir.p == 1:
         return ir

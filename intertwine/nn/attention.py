@@ -18,7 +18,10 @@ from intertwine.numerics import segment
 
 
 def edge_softmax(
-    logits: Float[Tensor, "edges *heads"], envelope: Float[Tensor, " edges"] | None, index: Int[Tensor, " edges"], nodes: int
+    logits: Float[Tensor, "edges *heads"],
+    envelope: Float[Tensor, " edges"] | None,
+    index: Int[Tensor, " edges"],
+    nodes: int,
 ) -> Float[Tensor, "edges *heads"]:
     r"""Weights :math:`w_{ij}` of the edges, the same for any order of the edges; those of one node sum to less than one.
 
@@ -57,7 +60,10 @@ def attend(
 
 
 def edge_mean(
-    values: Float[Tensor, "edges *shape"], envelope: Float[Tensor, " edges"] | None, index: Int[Tensor, " edges"], nodes: int
+    values: Float[Tensor, "edges *shape"],
+    envelope: Float[Tensor, " edges"] | None,
+    index: Int[Tensor, " edges"],
+    nodes: int,
 ) -> Float[Tensor, "nodes *shape"]:
     r""":math:`y_i = \sum_j c_{ij} x_{ij} / (1 + \sum_j c_{ij})`: a mean that does not jump when a neighbour enters; without an
     envelope the plain mean."""

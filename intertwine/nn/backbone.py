@@ -58,7 +58,10 @@ class Backbone(Configured, nn.Module, ABC):
         super().__init__()
         if inputs is not None:  # else of one's own, with other arguments
             self.cutoff, self.given = cutoff, complete(type(self), inputs)
-            self.node_inputs, self.edge_inputs = check_node_inputs(self.given["node_inputs"]), check_edge_inputs(self.given["edge_inputs"])
+            self.node_inputs, self.edge_inputs = (
+                check_node_inputs(self.given["node_inputs"]),
+                check_edge_inputs(self.given["edge_inputs"]),
+            )
             self.vector_inputs = check_vector_inputs(self.given.get("vector_inputs", ()))
 
     def embed_nodes(self, width: int) -> NodeEmbedding:
@@ -82,8 +85,15 @@ class Backbone(Configured, nn.Module, ABC):
         """The fields of the nodes that the inputs are made of, and the shape of one node's row in ``n`` dimensions."""
         if not hasattr(self, "given"):
             return {}
-        made: dict[str, tuple[str, tuple[int, ...]]] = {"speed": ("vel", (n,)), "charge": ("charge", ()), "charge_product": ("charge", ())}
-        rows = dict(made[name] if columns == 1 and name in made else (name, (columns,)) for name, columns in self.node_inputs.items())
+        made: dict[str, tuple[str, tuple[int, ...]]] = {
+            "speed": ("vel", (n,)),
+            "charge": ("charge", ()),
+            "charge_product": ("charge", ()),
+        }
+        rows = dict(
+            made[name] if columns == 1 and name in made else (name, (columns,))
+            for name, columns in self.node_inputs.items()
+        )
         rows |= dict(made[name] for name in self.edge_inputs if name in made)
         return rows | {name: (n,) if columns == 1 else (columns, n) for name, columns in self.vector_inputs.items()}
 
@@ -129,7 +139,9 @@ class Backbone(Configured, nn.Module, ABC):
             graph = plain(graph)
         if graph.dimension == 0 and self.card.geometry != "none":
             raise GeometryError(
-                "the graph has no positions", where="pos", remedy="give some, or use MPNN without a cutoff, which needs none."
+                "the graph has no positions",
+                where="pos",
+                remedy="give some, or use MPNN without a cutoff, which needs none.",
             )
         parameter = next(self.parameters())
         if graph.pos.device != parameter.device:

@@ -71,7 +71,9 @@ def check_lmax(lmax: int, usual: str = "2 is usual") -> None:
     if lmax < 0:
         raise InputError(f"lmax = {lmax}", where="lmax", remedy=f"give 0 or more; {usual}.")
     if lmax > LARGEST_DEGREE:
-        remedy = f"give {LARGEST_DEGREE} at most; {usual}, and each degree more costs several times the time and memory."
+        remedy = (
+            f"give {LARGEST_DEGREE} at most; {usual}, and each degree more costs several times the time and memory."
+        )
         raise InputError(f"lmax = {lmax} is too high", where="lmax", remedy=remedy)
 
 
@@ -82,7 +84,10 @@ def hidden_irreps(width: int, lmax: int, parity: bool) -> Irreps:
 
 
 def check_outputs(
-    wanted: Irreps, reached: Irreps, remedy: str = "raise lmax or the number of layers, or have parity", could: Irreps | None = None
+    wanted: Irreps,
+    reached: Irreps,
+    remedy: str = "raise lmax or the number of layers, or have parity",
+    could: Irreps | None = None,
 ) -> None:
     """Raise an :class:`InputError` that names the irreps of ``wanted`` that are not ``reached``, and those that ``could`` be."""
     if not wanted.dim:

@@ -61,7 +61,9 @@ def program(polynomial: str, steps: str) -> Program:
         return _program(polynomial, steps)
     except (ValueError, IndexError) as error:
         found = f"{polynomial[:60]!r}, {steps[:60]!r}"
-        raise InputError(f"no program of a contraction: {found}", where="polynomial", remedy="give polynomial_name(...).") from error
+        raise InputError(
+            f"no program of a contraction: {found}", where="polynomial", remedy="give polynomial_name(...)."
+        ) from error
 
 
 def _program(polynomial: str, steps: str) -> Program:
@@ -72,7 +74,9 @@ def _program(polynomial: str, steps: str) -> Program:
             raise ValueError(last)
         return gradient(program(polynomial, f"{before};" if before else ""), given, wanted)
     irreps_in, irreps_out, degrees, kind = polynomial.split("|")
-    found = couplings(Irreps(irreps_in), Irreps(irreps_out), tuple(int(degree) for degree in degrees.split(",") if degree))
+    found = couplings(
+        Irreps(irreps_in), Irreps(irreps_out), tuple(int(degree) for degree in degrees.split(",") if degree)
+    )
     weight = inputs = Irreps(irreps_in).dim
     weights = sum(len(coupling.coefficients) for degrees_of in found for coupling in degrees_of)
     writer, known, components = Writer([Argument(inputs), Argument(weights, kind == "shared")]), {}, []
@@ -91,7 +95,9 @@ def _program(polynomial: str, steps: str) -> Program:
             for path in coupling.coefficients:
                 for m, row in enumerate(path):
                     terms = [(float(c), *factors) for c, factors in zip(row, coupling.monomials.tolist()) if c]
-                    value = writer.row((c, monomial(tuple(most)), last) if most else (c, last, NONE) for c, *most, last in terms)
+                    value = writer.row(
+                        (c, monomial(tuple(most)), last) if most else (c, last, NONE) for c, *most, last in terms
+                    )
                     sums[m].append((1.0, value, weight))
                 weight += 1
         components += [writer.row(terms) for terms in sums]
@@ -109,7 +115,10 @@ def _step(given: Sequence[int], wanted: Sequence[int]) -> str:
 def _gradients(ctx: Any, cotangents: Sequence[Tensor | None], needed: Sequence[bool]) -> list[Tensor | None]:
     """Those of the arguments that need one: the operator again, with one more step."""
     *arguments, group = ctx.saved_tensors
-    given, wanted = [k for k, one in enumerate(cotangents) if one is not None], [k for k, one in enumerate(needed) if one]
+    given, wanted = (
+        [k for k, one in enumerate(cotangents) if one is not None],
+        [k for k, one in enumerate(needed) if one],
+    )
     gradients: list[Tensor | None] = [None] * len(arguments)
     if given and wanted:
         everything = [*arguments, *(cotangents[k] for k in given)]
@@ -130,7 +139,9 @@ def _batched(
 
     if safe.inspectable(group):
         doors.indices(group, "species", groups, "species {} of a node", REMEDY)
-    group = torch.where((group >= 0) & (group < groups), group, -groups * size - 1)  # must not become one of another sample
+    group = torch.where(
+        (group >= 0) & (group < groups), group, -groups * size - 1
+    )  # must not become one of another sample
     own = first(group, dim) + groups * torch.arange(size, device=group.device).unsqueeze(1)
     flat = [first(x, where).flatten(0, 1) for x, where in zip(arguments, dims)]
     found = contract(flat, own.flatten(), groups * size, polynomial, steps)
@@ -147,7 +158,9 @@ class _Eager(torch.autograd.Function):
     """The operator where nobody records it: a fraction of the overhead of ``torch.library``."""
 
     @staticmethod
-    def forward(ctx: Any, group: Tensor, groups: int, polynomial: str, steps: str, *arguments: Tensor) -> tuple[Tensor, ...]:
+    def forward(
+        ctx: Any, group: Tensor, groups: int, polynomial: str, steps: str, *arguments: Tensor
+    ) -> tuple[Tensor, ...]:
         _keep(ctx, group, (groups, polynomial, steps), arguments)
         return tuple(_evaluate(arguments, group, groups, polynomial, steps))
 
@@ -253,7 +266,9 @@ def polynomial(
     Raises:
         InputError: a species is out of range.
     """
-    if torch.jit.is_tracing():  # a trace is a file for others, who have none of our operators; no result is summed over groups
+    if (
+        torch.jit.is_tracing()
+    ):  # a trace is a file for others, who have none of our operators; no result is summed over groups
         (found,) = plainly(program(name, ""), [x, weights], group, 1)
         return found
     (found,) = contract([x, weights], group, weights.shape[0] if name.endswith("shared") else 1, name, "")

@@ -83,11 +83,19 @@ class Convolution(nn.Module):
         self.irreps_in, self.irreps_edge = Irreps(irreps_in), Irreps(irreps_edge)
         self.layout = choose(layout, LAYOUTS, kind="layout", where="Convolution")
         if not isinstance(average_degree, int | float) or not 0 < average_degree < inf:
-            raise InputError(f"{average_degree} neighbours on average", where="average_degree", remedy="give a number > 0.")
+            raise InputError(
+                f"{average_degree} neighbours on average", where="average_degree", remedy="give a number > 0."
+            )
         self.average_degree, self.weighted = float(average_degree), weighted
         self.irreps_out, paths = self._paths(None if filter_ir_out is None else Irreps(filter_ir_out), lmax)
         product = TensorProduct(
-            self.irreps_in, self.irreps_edge, self.irreps_out, paths, shared_weights=False, internal_weights=False, layout=layout
+            self.irreps_in,
+            self.irreps_edge,
+            self.irreps_out,
+            paths,
+            shared_weights=False,
+            internal_weights=False,
+            layout=layout,
         )
         self.instructions, self.weight_numel = product.instructions, product.weight_numel
         self.fused = Fused(product.kernel.plan)
@@ -146,20 +154,30 @@ class Convolution(nn.Module):
     def _check(self, x: Tensor, edge_attr: Tensor, edge_index: Tensor, weight: Tensor | None) -> None:
         require_tensors(x=x, edge_attr=edge_attr, edge_index=edge_index, weight=weight)
         if edge_attr is None:
-            raise InputError("the edges' attributes are missing", where="edge_attr", remedy=f"give (edges, {self.irreps_edge.dim}).")
+            raise InputError(
+                "the edges' attributes are missing", where="edge_attr", remedy=f"give (edges, {self.irreps_edge.dim})."
+            )
         for name, tensor, irreps in (("x", x, self.irreps_in), ("edge_attr", edge_attr, self.irreps_edge)):
             require_features(tensor, irreps)
             if tensor.ndim != 2:
-                raise InputError(f"its shape is {tuple(tensor.shape)}", where=name, remedy=f"give (rows, {irreps.dim}).")
+                raise InputError(
+                    f"its shape is {tuple(tensor.shape)}", where=name, remedy=f"give (rows, {irreps.dim})."
+                )
         if edge_index.ndim != 2 or edge_index.shape[0] != 2:
             shape = tuple(edge_index.shape)
-            raise InputError(f"its shape is {shape}", where="edge_index", remedy="give (2, edges): sources j, then destinations i.")
+            raise InputError(
+                f"its shape is {shape}", where="edge_index", remedy="give (2, edges): sources j, then destinations i."
+            )
         if weight is None:
             if self.weight_numel:
                 remedy = f"give (edges, {self.weight_numel}), from a network of the distances for example."
                 raise InputError("the weights are missing", where="weight", remedy=remedy)
         elif not self.weighted:
-            raise InputError("weights given to a layer without any", where="weight", remedy="pass None, or build it with weighted=True.")
+            raise InputError(
+                "weights given to a layer without any",
+                where="weight",
+                remedy="pass None, or build it with weighted=True.",
+            )
         elif weight.shape != (edge_index.shape[1], self.weight_numel):
             remedy = f"give ({edge_index.shape[1]}, {self.weight_numel}), one row an edge."
             raise InputError(f"its shape is {tuple(weight.shape)}", where="weight", remedy=remedy)

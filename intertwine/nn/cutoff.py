@@ -55,7 +55,9 @@ class PolynomialCutoff(nn.Module):
 def positive(cutoff: float | None) -> float:
     """The cutoff as a number; an :class:`InputError` unless it is a positive, finite length (A)."""
     if not isinstance(cutoff, Real) or not 0 < cutoff < math.inf:
-        raise InputError(f"the cutoff is {cutoff}", where="cutoff", remedy="give a positive length (in A), 5.0 for example.")
+        raise InputError(
+            f"the cutoff is {cutoff}", where="cutoff", remedy="give a positive length (in A), 5.0 for example."
+        )
     return float(cutoff)
 
 

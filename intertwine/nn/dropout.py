@@ -42,7 +42,11 @@ class Dropout(Rebuildable):
         """Features of the shape of x, (batch, ..., irreps.dim)."""
         blocks = split_blocks(x, self.irreps, self.layout)
         if x.ndim < 2:
-            raise InputError(f"features have shape {tuple(x.shape)}", where="Dropout", remedy="give a batch axis first: x.unsqueeze(0).")
+            raise InputError(
+                f"features have shape {tuple(x.shape)}",
+                where="Dropout",
+                remedy="give a batch axis first: x.unsqueeze(0).",
+            )
         if not self.training or not blocks:
             return x
         kept = []

@@ -23,11 +23,16 @@ class EdgeLayer(nn.Module, ABC):
     """A function of both ends of an edge and of its attributes; ``forward`` takes what :meth:`nodes` makes of the ends."""
 
     @abstractmethod
-    def nodes(self, f_i: Float[Tensor, "nodes *axes k_i"] | None, f_j: Float[Tensor, "nodes *axes k_j"] | None) -> tuple[Part, Part]:
+    def nodes(
+        self, f_i: Float[Tensor, "nodes *axes k_i"] | None, f_j: Float[Tensor, "nodes *axes k_j"] | None
+    ) -> tuple[Part, Part]:
         """The parts of the nodes, to be gathered and given to ``forward``; None where there is no such part."""
 
     def of_edges(
-        self, f: Float[Tensor, "nodes *axes k"], attributes: Float[Tensor, "edges *axes attributes"], edge_index: Int[Tensor, "2 edges"]
+        self,
+        f: Float[Tensor, "nodes *axes k"],
+        attributes: Float[Tensor, "edges *axes attributes"],
+        edge_index: Int[Tensor, "2 edges"],
     ) -> Float[Tensor, "edges *axes outputs"]:
         """:math:`y_{ij}` of the edges, from features of the nodes."""
         ends = zip(self.nodes(f, f), (edge_index[1], edge_index[0]))
@@ -58,7 +63,9 @@ class EdgeLinear(EdgeLayer):
         if bias:
             nn.init.zeros_(self.attributes.bias)
 
-    def nodes(self, f_i: Float[Tensor, "nodes *axes k_i"] | None, f_j: Float[Tensor, "nodes *axes k_j"] | None) -> tuple[Part, Part]:
+    def nodes(
+        self, f_i: Float[Tensor, "nodes *axes k_i"] | None, f_j: Float[Tensor, "nodes *axes k_j"] | None
+    ) -> tuple[Part, Part]:
         return (None if self.received is None else self.received(f_i)), (None if self.sent is None else self.sent(f_j))
 
     def forward(
@@ -86,14 +93,22 @@ class EdgeMLP(EdgeLayer):
     """
 
     def __init__(
-        self, received: int, sent: int, attributes: int, hidden: int, outputs: int, activation: Callable[[Tensor], Tensor] = F.silu
+        self,
+        received: int,
+        sent: int,
+        attributes: int,
+        hidden: int,
+        outputs: int,
+        activation: Callable[[Tensor], Tensor] = F.silu,
     ) -> None:
         super().__init__()
         self.first = EdgeLinear(received, sent, attributes, hidden)
         self.second = MLP([hidden, outputs])
         self.activation = activation
 
-    def nodes(self, f_i: Float[Tensor, "nodes *axes k_i"] | None, f_j: Float[Tensor, "nodes *axes k_j"] | None) -> tuple[Part, Part]:
+    def nodes(
+        self, f_i: Float[Tensor, "nodes *axes k_i"] | None, f_j: Float[Tensor, "nodes *axes k_j"] | None
+    ) -> tuple[Part, Part]:
         return self.first.nodes(f_i, f_j)
 
     def forward(

@@ -38,10 +38,14 @@ class SpeciesTable(nn.Module):
     def __init__(self, species: Sequence[int] | None) -> None:
         super().__init__()
         if species is not None and not all(isinstance(z, int) for z in species):
-            raise InputError(f"species {list(species)}", where="species", remedy="give atomic numbers: 1 for H, 6 for C.")
+            raise InputError(
+                f"species {list(species)}", where="species", remedy="give atomic numbers: 1 for H, 6 for C."
+            )
         known = sorted({int(z) for z in species}) if species is not None else list(range(1, LARGEST_Z + 1))
         if any(not 0 <= z <= LARGEST_Z for z in known):
-            raise InputError(f"atomic numbers {known}", where="species", remedy=f"give numbers from 0 (a dummy) to {LARGEST_Z}.")
+            raise InputError(
+                f"atomic numbers {known}", where="species", remedy=f"give numbers from 0 (a dummy) to {LARGEST_Z}."
+            )
         self.known = known
         rows = torch.full((LARGEST_Z + 1,), -1, dtype=torch.int64)
         rows[known] = torch.arange(len(known))
@@ -81,7 +85,11 @@ class NodeEmbedding(nn.Module):
         self.species = nn.Embedding(len(self.table.known), width) if self.table is not None else None
         self.linear = nn.Linear(sum(self.inputs.values()), width) if self.inputs else None
         if self.species is None and self.linear is None:
-            raise InputError("nodes would have no features", where="species", remedy="give species, or node_inputs such as ('speed',).")
+            raise InputError(
+                "nodes would have no features",
+                where="species",
+                remedy="give species, or node_inputs such as ('speed',).",
+            )
 
     def forward(self, graph: Graph) -> Float[Tensor, "nodes width"]:
         features = []
@@ -120,7 +128,9 @@ class EdgeEmbedding(nn.Module):
         InputError: the cutoff is not positive, or a name is not known.
     """
 
-    def __init__(self, cutoff: float, radial_size: int, radial: str, cutoff_function: str, inputs: Columns = ()) -> None:
+    def __init__(
+        self, cutoff: float, radial_size: int, radial: str, cutoff_function: str, inputs: Columns = ()
+    ) -> None:
         super().__init__()
         self.inputs = check_edge_inputs(inputs)
         self.envelope = envelope(cutoff_function, cutoff)

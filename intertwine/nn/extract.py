@@ -31,7 +31,11 @@ class Extract(Rebuildable):
     """
 
     def __init__(
-        self, irreps_in: Any, irreps_outs: Sequence[Any], instructions: Sequence[Sequence[int]], squeeze_out: bool = False
+        self,
+        irreps_in: Any,
+        irreps_outs: Sequence[Any],
+        instructions: Sequence[Sequence[int]],
+        squeeze_out: bool = False,
     ) -> None:
         super().__init__()
         self.irreps_in = Irreps(irreps_in)
@@ -39,7 +43,9 @@ class Extract(Rebuildable):
         self.instructions, self.squeeze_out = instructions, squeeze_out
         if len(self.irreps_outs) != len(instructions):
             raise InputError(
-                f"{len(instructions)} instructions for {len(self.irreps_outs)} outputs", where="Extract", remedy="give one each."
+                f"{len(instructions)} instructions for {len(self.irreps_outs)} outputs",
+                where="Extract",
+                remedy="give one each.",
             )
         for irreps, blocks in zip(self.irreps_outs, instructions):
             found = [self.irreps_in[i] for i in blocks if -len(self.irreps_in) <= i < len(self.irreps_in)]
@@ -53,7 +59,9 @@ class Extract(Rebuildable):
     def _rebuild(self, state: Mapping[str, Any]) -> None:
         code = next(iter(state.get("__codegen__", {}).values()), b"")
         code = code if isinstance(code, bytes) else code[-1]  # e3nn keeps in its code only whether it returns a tuple
-        Extract.__init__(self, state["irreps_in"], state["irreps_outs"], state["instructions"], squeeze_out=b"return (" not in code)
+        Extract.__init__(
+            self, state["irreps_in"], state["irreps_outs"], state["instructions"], squeeze_out=b"return (" not in code
+        )
 
     def extra_repr(self) -> str:
         return f"{self.irreps_in} -> {', '.join(map(str, self.irreps_outs))}"
@@ -63,7 +71,8 @@ class Extract(Rebuildable):
         require_features(x, self.irreps_in)
         pieces = x.split([block.dim for block in self.irreps_in], -1) if len(self.irreps_in) else ()
         outputs = tuple(
-            torch.cat([pieces[i] for i in blocks], dim=-1) if len(blocks) else x.new_zeros(*x.shape[:-1], 0) for blocks in self.instructions
+            torch.cat([pieces[i] for i in blocks], dim=-1) if len(blocks) else x.new_zeros(*x.shape[:-1], 0)
+            for blocks in self.instructions
         )
         return outputs[0] if self.squeeze_out and len(outputs) == 1 else outputs
 
@@ -79,7 +88,9 @@ class ExtractIr(Extract):
     def __init__(self, irreps_in: Any, ir: Any) -> None:
         irreps_in, ir = Irreps(irreps_in), Irrep(ir)
         self_out = Irreps([block for block in irreps_in if block.ir == ir])
-        super().__init__(irreps_in, [self_out], [tuple(i for i, block in enumerate(irreps_in) if block.ir == ir)], squeeze_out=True)
+        super().__init__(
+            irreps_in, [self_out], [tuple(i for i, block in enumerate(irreps_in) if block.ir == ir)], squeeze_out=True
+        )
         self.irreps_out = self_out
 
 
@@ -95,13 +106,20 @@ class Identity(nn.Module):
     """
 
     def __init__(
-        self, irreps_in: Any, irreps_out: Any, *, dtype: torch.dtype | None = None, device: torch.device | str | None = None
+        self,
+        irreps_in: Any,
+        irreps_out: Any,
+        *,
+        dtype: torch.dtype | None = None,
+        device: torch.device | str | None = None,
     ) -> None:
         super().__init__()
         self.irreps_in, self.irreps_out = Irreps(irreps_in).simplify(), Irreps(irreps_out).simplify()
         if self.irreps_in != self.irreps_out:
             raise InputError(
-                f"{self.irreps_in} is not {self.irreps_out}", where="Identity", remedy="use Linear to change a representation."
+                f"{self.irreps_in} is not {self.irreps_out}",
+                where="Identity",
+                remedy="use Linear to change a representation.",
             )
         self.register_buffer("output_mask", torch.ones(self.irreps_out.dim, dtype=dtype, device=device))
 

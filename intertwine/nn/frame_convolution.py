@@ -46,7 +46,11 @@ class EdgeNetwork(EdgeMLP):
 
     def __init__(self, width: int, edge_width: int, square: float, hidden: int, outputs: int) -> None:
         super().__init__(width, width, edge_width, hidden, outputs)
-        for part, size in ((self.first.received, 4 * width), (self.first.sent, 4 * width), (self.first.attributes, 2 * square)):
+        for part, size in (
+            (self.first.received, 4 * width),
+            (self.first.sent, 4 * width),
+            (self.first.attributes, 2 * square),
+        ):
             if part is not None:
                 nn.init.normal_(part.weight, std=size**-0.5)
         for layer in self.second.layers:
@@ -87,9 +91,13 @@ class FrameConvolution(nn.Module):
         self.order = min(mmax, lmax_out)
         sent, received, inside = degrees(width, lmax), degrees(width, lmax_out), degrees(hidden, lmax)
         scalars = Irreps([(hidden, "0e")] * ((1 if heads else 0) + 1 + lmax))  # for logits, to be kept, for gates
-        self.first = SO2Linear(sent + sent, scalars + Irreps(inside[1:]), mode="uvw", mmax=self.order, reflections=reflections)
+        self.first = SO2Linear(
+            sent + sent, scalars + Irreps(inside[1:]), mode="uvw", mmax=self.order, reflections=reflections
+        )
         self.second = SO2Linear(inside, received, mode="uvw", mmax=self.order, reflections=reflections)
-        self.first_weight, self.second_weight = (nn.Parameter(initial_weight(maps)) for maps in (self.first, self.second))
+        self.first_weight, self.second_weight = (
+            nn.Parameter(initial_weight(maps)) for maps in (self.first, self.second)
+        )
         self.there = turning(str(sent), "ir_mul", self.order, (lmax, mmax))
         self.back = turning(str(received), "ir_mul", self.order, (lmax, mmax), (1.0,) * len(received))
         self.factors = EdgeNetwork(width, edge_width, square, radial_width, self.first.scale_numel)
@@ -109,7 +117,10 @@ class FrameConvolution(nn.Module):
     ) -> Float[Tensor, "nodes out width"]:
         source, target = edge_index.unbind()
         edges, flat = torch.arange(source.shape[0], device=x.device), x.flatten(1)
-        seen = [convolve(self.there, flat, frames.matrices, None, which, edges, source.shape[0]) for which in (source, target)]
+        seen = [
+            convolve(self.there, flat, frames.matrices, None, which, edges, source.shape[0])
+            for which in (source, target)
+        ]
         factors = self.factors.of_edges(invariants, attributes, edge_index)
         y = self.first(torch.cat(seen, dim=1), self.first_weight, factors).unflatten(1, (-1, self.hidden))
         weight = envelope.unsqueeze(-1) * self.average_degree**-0.5
@@ -126,7 +137,9 @@ class FrameConvolution(nn.Module):
         scalars, gates, others = y.split([1, self.lmax, len(self.gate_of_row)], dim=1)
         if not self.lmax:
             return self.silu(scalars).flatten(1)
-        return torch.cat([self.silu(scalars), others * self.sigmoid(gates).index_select(1, self.gate_of_row)], dim=1).flatten(1)
+        return torch.cat(
+            [self.silu(scalars), others * self.sigmoid(gates).index_select(1, self.gate_of_row)], dim=1
+        ).flatten(1)
 
 
 def initial_weight(maps: SO2Linear) -> Float[Tensor, " weights"]:
@@ -148,10 +161,15 @@ class EdgeDegree(nn.Module):
         average_degree: average number of neighbours.
     """
 
-    def __init__(self, width: int, lmax: int, mmax: int, edge_width: int, square: float, radial_width: int, average_degree: float) -> None:
+    def __init__(
+        self, width: int, lmax: int, mmax: int, edge_width: int, square: float, radial_width: int, average_degree: float
+    ) -> None:
         super().__init__()
         kind = degrees(width, lmax)
-        self.mlp, self.average_degree = EdgeNetwork(width, edge_width, square, radial_width, width * (lmax + 1)), average_degree
+        self.mlp, self.average_degree = (
+            EdgeNetwork(width, edge_width, square, radial_width, width * (lmax + 1)),
+            average_degree,
+        )
         self.back = turning(str(kind), "ir_mul", 0, (lmax, mmax), tuple(ir.dim**0.5 for _, ir in kind))
 
     def forward(
@@ -162,7 +180,9 @@ class EdgeDegree(nn.Module):
         envelope: Float[Tensor, " edges"],
         edge_index: Int[Tensor, "2 edges"],
     ) -> Float[Tensor, "nodes components width"]:
-        values = self.mlp.of_edges(invariants, attributes, edge_index) * (envelope * self.average_degree**-0.5).unsqueeze(-1)
+        values = self.mlp.of_edges(invariants, attributes, edge_index) * (
+            envelope * self.average_degree**-0.5
+        ).unsqueeze(-1)
         edges = torch.arange(values.shape[0], device=values.device)
         x = convolve(self.back, values, frames.matrices, None, edges, edge_index[1], invariants.shape[0])
         return x.unflatten(1, (-1, invariants.shape[1]))

@@ -20,7 +20,9 @@ from intertwine.nn.edge_mlp import EdgeMLP
 from intertwine.numerics import GeometryError, safe
 
 
-def soft_frames(a: Float[Tensor, "nodes 3"], b: Float[Tensor, "nodes 3"], smoothing: float) -> Float[Tensor, "nodes 3 3"]:
+def soft_frames(
+    a: Float[Tensor, "nodes 3"], b: Float[Tensor, "nodes 3"], smoothing: float
+) -> Float[Tensor, "nodes 3 3"]:
     """Axes :math:`e_1, e_2, e_3` as columns, from two vectors of each node.
 
     Args:
@@ -55,7 +57,9 @@ def residue_frames(
     flat = safe.norm(side) < 1e-3 * safe.norm(n - ca).clamp(min=1e-3)
     if safe.inspectable(flat) and bool(flat.any()):
         residue = int(flat.nonzero()[0])
-        raise GeometryError(f"N, CA and C of residue {residue} are on a line", where="frame", remedy="repair or leave out that residue.")
+        raise GeometryError(
+            f"N, CA and C of residue {residue} are on a line", where="frame", remedy="repair or leave out that residue."
+        )
     second = safe.normalize(side)
     return torch.stack([first, second, torch.linalg.cross(first, second, dim=-1)], dim=1)
 

@@ -50,7 +50,9 @@ class FullyConnectedLayer(nn.Module):
         """
         if x.shape[-1:] != (self.h_in,):
             raise InputError(
-                f"features have shape {tuple(x.shape)}, expected (..., {self.h_in})", where="FullyConnectedLayer", remedy="check the sizes."
+                f"features have shape {tuple(x.shape)}, expected (..., {self.h_in})",
+                where="FullyConnectedLayer",
+                remedy="check the sizes.",
             )
         if self.act is None:
             return x @ (self.weight * (self.var_out / (max(self.h_in, 1) * self.var_in)) ** 0.5)

@@ -126,7 +126,11 @@ class FullyConnectedConvolution(nn.Module):
         """
         require_features(edge_attr, self.irreps_edge)
         if x.dtype != self.weight.dtype and not safe.autocasting(x):
-            raise InputError(f"the layer is in {self.weight.dtype}, x in {x.dtype}", where="x", remedy="cast one of them, with .to(dtype).")
+            raise InputError(
+                f"the layer is in {self.weight.dtype}, x in {x.dtype}",
+                where="x",
+                remedy="cast one of them, with .to(dtype).",
+            )
         if self.layout == "ir_mul" and any(mul > 1 and ir.l for mul, ir in self.irreps_edge):
             edge_attr = join_blocks(split_blocks(edge_attr, self.irreps_edge, "ir_mul"), "mul_ir")
         return self.linear(self.convolution(x, edge_attr, edge_index, nodes=nodes), self._by_edge_channel())

@@ -54,14 +54,20 @@ class Gate(Rebuildable):
         scalars, gates, gated = Irreps(irreps_scalars), Irreps(irreps_gates), Irreps(irreps_gated)
         for name, irreps in (("irreps_scalars", scalars), ("irreps_gates", gates)):
             if any(mul and ir.l for mul, ir in irreps):
-                raise InputError(f"{name} {irreps} are not scalars", where="Gate", remedy="move the rest to irreps_gated.")
+                raise InputError(
+                    f"{name} {irreps} are not scalars", where="Gate", remedy="move the rest to irreps_gated."
+                )
         if gates.num_irreps != gated.num_irreps:
             raise InputError(
-                f"{gates.num_irreps} gates for {gated.num_irreps} irreps", where="Gate", remedy="give one gate for each single irrep."
+                f"{gates.num_irreps} gates for {gated.num_irreps} irreps",
+                where="Gate",
+                remedy="give one gate for each single irrep.",
             )
         self.act_scalars = Activation(scalars, act_scalars)
         self.act_gates = Activation(gates, act_gates)
-        self.irreps_scalars, self.irreps_gates, self.irreps_gated = (part.simplify() for part in (scalars, gates, gated))
+        self.irreps_scalars, self.irreps_gates, self.irreps_gated = (
+            part.simplify() for part in (scalars, gates, gated)
+        )
         joined = self.irreps_scalars + self.irreps_gates + self.irreps_gated
         order = joined.sort()
         self.irreps_in = order.irreps.simplify()
@@ -72,7 +78,9 @@ class Gate(Rebuildable):
 
     def _rebuild(self, state: Mapping[str, Any]) -> None:
         scalars, gates = (state["_modules"][name] for name in ("act_scalars", "act_gates"))
-        Gate.__init__(self, scalars.irreps_in, scalars.functions(), gates.irreps_in, gates.functions(), state["irreps_gated"])
+        Gate.__init__(
+            self, scalars.irreps_in, scalars.functions(), gates.irreps_in, gates.functions(), state["irreps_gated"]
+        )
 
     def extra_repr(self) -> str:
         return f"{self.irreps_in} -> {self.irreps_out}"
@@ -87,7 +95,9 @@ class Gate(Rebuildable):
             return kept
         numbers = self.act_gates(_cat(pieces[first:second], features)).split([mul for mul, _, _ in self._pieces], -1)
         components = -2 if self.layout == "ir_mul" else -1
-        products = [block * number.unsqueeze(components) for block, number in zip(self._gated_blocks(pieces[second:]), numbers)]
+        products = [
+            block * number.unsqueeze(components) for block, number in zip(self._gated_blocks(pieces[second:]), numbers)
+        ]
         return torch.cat([kept, *(product.flatten(-2) for product in products)], dim=-1)
 
     def _parts(self, features: Tensor) -> list[Tensor]:

@@ -57,7 +57,13 @@ class VectorInputs(RadialInputs, total=False):
 
 #: The defaults, where a model's ``DEFAULTS`` say nothing else.
 DEFAULTS = VectorInputs(
-    species=None, node_inputs=(), edge_inputs=(), radial_size=20, radial="bessel", cutoff_function="polynomial", vector_inputs=()
+    species=None,
+    node_inputs=(),
+    edge_inputs=(),
+    radial_size=20,
+    radial="bessel",
+    cutoff_function="polynomial",
+    vector_inputs=(),
 )
 
 
@@ -71,7 +77,10 @@ class Written:
         if hints := unpacked(owner):
             defaults: Any = {**DEFAULTS, **owner.DEFAULTS}
             keyword = inspect.Parameter.KEYWORD_ONLY
-            own[-1:] = [inspect.Parameter(name, keyword, default=defaults[name], annotation=hint) for name, hint in hints.items()]
+            own[-1:] = [
+                inspect.Parameter(name, keyword, default=defaults[name], annotation=hint)
+                for name, hint in hints.items()
+            ]
         return inspect.Signature(own)
 
 

@@ -57,7 +57,9 @@ def load_mace_contraction(layer: SymmetricContraction, state: Mapping[str, Tenso
 
 def _entry(state: Mapping[str, Tensor], key: str) -> Tensor:
     if key not in state:
-        raise CheckpointError("missing", where=key, remedy="give the state_dict of mace-torch's module, and the prefix of its keys.")
+        raise CheckpointError(
+            "missing", where=key, remedy="give the state_dict of mace-torch's module, and the prefix of its keys."
+        )
     return state[key]
 
 
@@ -76,5 +78,7 @@ def _mixing(ours: SymmetricCouplings, table: np.ndarray, dim: int, where: str) -
     left = np.abs(basis @ mixing - wanted).max(initial=0.0)
     if left > _LEFT * max(np.abs(wanted).max(initial=0.0), 1.0):
         remedy = "build the layer with the arguments of mace-torch's."
-        raise CheckpointError(f"the table is not of couplings of this layer: {left:.3g} is left", where=where, remedy=remedy)
+        raise CheckpointError(
+            f"the table is not of couplings of this layer: {left:.3g} is left", where=where, remedy=remedy
+        )
     return mixing

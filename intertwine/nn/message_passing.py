@@ -47,7 +47,9 @@ class MessagePassing(nn.Module, ABC):
         """Gather, message, aggregate, update. ``edge_index`` holds the sources j, then the destinations i."""
         j, i = edge_index
         received, sent = self.prepare(f)
-        m_ij = self.message(_map(lambda x: x.index_select(0, i), received), _map(lambda x: x.index_select(0, j), sent), a_ij)
+        m_ij = self.message(
+            _map(lambda x: x.index_select(0, i), received), _map(lambda x: x.index_select(0, j), sent), a_ij
+        )
         return self.update(f, self.aggregate(m_ij, i, _nodes(f)))
 
 

@@ -22,7 +22,12 @@ class MLP(nn.Module):
     """
 
     def __init__(
-        self, widths: Sequence[int], activation: Callable[[Tensor], Tensor] = F.silu, *, last: bool = False, xavier: bool = True
+        self,
+        widths: Sequence[int],
+        activation: Callable[[Tensor], Tensor] = F.silu,
+        *,
+        last: bool = False,
+        xavier: bool = True,
     ) -> None:
         super().__init__()
         layers = [nn.Linear(a, b) for a, b in itertools.pairwise(widths)]

@@ -37,7 +37,11 @@ def bessel(x: Float[Tensor, "*shape"], n: int, x_max: int | float = 1.0) -> Floa
         InputError: n is not a positive integer or c not positive.
     """
     if not isinstance(n, int) or n < 1 or not x_max > 0:
-        raise InputError(f"n={n!r}, x_max={x_max!r}", where="bessel", remedy="give a positive number of functions and a positive range.")
+        raise InputError(
+            f"n={n!r}, x_max={x_max!r}",
+            where="bessel",
+            remedy="give a positive number of functions and a positive range.",
+        )
     waves = torch.arange(1, n + 1, dtype=x.dtype, device=x.device) * (pi / x_max)
     return sqrt(2 / x_max) * waves * safe.sinc(waves * x.unsqueeze(-1))
 
@@ -67,7 +71,11 @@ def soft_one_hot_linspace(
         raise InputError(f"cutoff={cutoff!r}", where="soft_one_hot_linspace", remedy="say True or False.")
     choose(str(basis), BASES, kind="basis", where="soft_one_hot_linspace")
     if not isinstance(number, int) or number < 1 or not end > start:
-        raise InputError(f"{number} functions on [{start}, {end}]", where="soft_one_hot_linspace", remedy="give a number and an interval.")
+        raise InputError(
+            f"{number} functions on [{start}, {end}]",
+            where="soft_one_hot_linspace",
+            remedy="give a number and an interval.",
+        )
     if basis in ("fourier", "bessel"):
         return _waves(x.unsqueeze(-1) - start, float(end - start), number, basis, bool(cutoff))
     step = (end - start) / (number + 1 if cutoff else max(number - 1, 1))
@@ -87,5 +95,7 @@ def _waves(x: Tensor, width: float, number: int, basis: str, cutoff: bool) -> Te
         values = bessel(x.squeeze(-1), number, width)
     else:
         k = torch.arange(1, number + 1, dtype=x.dtype, device=x.device)
-        values = (torch.sin(pi * k * x / width) if cutoff else torch.cos(pi * (k - 1) * x / width)) / sqrt(0.25 + number / 2)
+        values = (torch.sin(pi * k * x / width) if cutoff else torch.cos(pi * (k - 1) * x / width)) / sqrt(
+            0.25 + number / 2
+        )
     return torch.where(inside, values, 0.0) if cutoff else values

@@ -74,7 +74,9 @@ class TorsionBasis(ExactBuffers):
             square *= math.prod(2 * k / (2 * k + 1) for k in range(1, m + 1)) * (0.5 if m else 1.0)
             columns.append(legendre.legder(np.eye(degrees)[l], m) / math.sqrt(square))
         rows = np.stack([np.pad(c, (0, degrees - len(c))) for c in columns], axis=1)
-        self.register_exact("coefficients", series.chebinterpolate(lambda t: legendre.legvander(t, degrees - 1) @ rows, degrees - 1))
+        self.register_exact(
+            "coefficients", series.chebinterpolate(lambda t: legendre.legvander(t, degrees - 1) @ rows, degrees - 1)
+        )
 
     def forward(
         self, uw: Float[Tensor, " paths"], vw: Float[Tensor, " paths"], uv: Float[Tensor, " paths"]
@@ -113,7 +115,11 @@ def places(
     """
     number = torch.bincount(edges, minlength=count)
     most = int(number.max()) if count else 0
-    slots = torch.arange(len(edges), device=edges.device) + edges * most - (number.cumsum(0) - number).index_select(0, edges)
+    slots = (
+        torch.arange(len(edges), device=edges.device)
+        + edges * most
+        - (number.cumsum(0) - number).index_select(0, edges)
+    )
     return members.new_zeros(count * most).index_copy(0, slots, members).view(count, most), slots
 
 
@@ -142,7 +148,9 @@ def list_paths(near: Graph, far: Graph, torsions: bool) -> Lists:
         near: the graph of messages; far: of the edges in the middle of a torsion.
     """
     found = {"opposite": reverse(near), "triplets": meetings(near)}
-    found["triplet_members"], found["triplet_slots"] = places(found["triplets"][0], found["triplets"][1], near.num_edges)
+    found["triplet_members"], found["triplet_slots"] = places(
+        found["triplets"][0], found["triplets"][1], near.num_edges
+    )
     if torsions:
         found["pairs"], found["quadruplets"] = quadruplets(near, far)
         found["members"], found["slots"] = places(found["quadruplets"][0], found["quadruplets"][1], near.num_edges)
@@ -158,6 +166,10 @@ def contract(
 ) -> Paths:
     """:math:`(W_S e)_{e i k} = \\sum_{s n} W_{s n i} R_{e s n} Y_{e k s}` of the k-th path of each edge; ``members`` and ``slots`` are
     from :func:`places`."""
-    values = angular.new_zeros(members.numel(), angular.shape[1]).index_copy(0, slots, angular).view(*members.shape, angular.shape[1])
+    values = (
+        angular.new_zeros(members.numel(), angular.shape[1])
+        .index_copy(0, slots, angular)
+        .view(*members.shape, angular.shape[1])
+    )
     weights = torch.einsum("esn,sni->eis", radial, weight)
     return Paths(members, torch.bmm(weights, values.transpose(1, 2)))

@@ -10,7 +10,9 @@ from intertwine.nn.cutoff import positive
 from intertwine.nn.one_hot import bessel
 from intertwine.numerics import InputError, choose
 
-NOTHING = -60.0  # exp(-60) = 1e-26 beside a neighbour near 1: zero, before products of such numbers are denormal, 50 times as slow
+NOTHING = (
+    -60.0
+)  # exp(-60) = 1e-26 beside a neighbour near 1: zero, before products of such numbers are denormal, 50 times as slow
 
 
 class GaussianBasis(nn.Module):
@@ -30,7 +32,9 @@ class GaussianBasis(nn.Module):
             raise InputError(f"a basis of {size} Gaussians", where="radial_size", remedy="give at least 2.")
         self.size, self.start, self.cutoff = size, float(start), positive(cutoff)
         if self.start >= self.cutoff:
-            raise InputError(f"the first centre is {start}, the last {cutoff}", where="start", remedy="start below the cutoff.")
+            raise InputError(
+                f"the first centre is {start}, the last {cutoff}", where="start", remedy="start below the cutoff."
+            )
         self.gamma = 0.5 * ((size - 1) / (self.cutoff - self.start)) ** 2
 
     def forward(self, d: Float[Tensor, " edges"]) -> Float[Tensor, "edges size"]:

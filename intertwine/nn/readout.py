@@ -17,7 +17,9 @@ SMOOTHING = 0.1  # of norms of vectors, in units of the features
 
 def pool(x: Float[Tensor, "nodes *shape"], graph: Graph, how: str = "sum") -> Float[Tensor, "graphs *shape"]:
     """Sum or mean of node values over the nodes of each graph."""
-    return segment.REDUCTIONS[choose(how, ("sum", "mean"), kind="readout", where="readout")](x, graph.membership(), graph.graphs)
+    return segment.REDUCTIONS[choose(how, ("sum", "mean"), kind="readout", where="readout")](
+        x, graph.membership(), graph.graphs
+    )
 
 
 def require(irreps: Representation, wanted: str, purpose: str) -> Irreps:
@@ -73,7 +75,10 @@ class VectorHead(nn.Module):
 
     def __init__(self, irreps: Representation, outputs: int = 1, irrep: str = "1o") -> None:
         super().__init__()
-        self.irrep, self.irreps = irrep, require(irreps, irrep, "a vector target" if irrep == "1o" else f"a target with {irrep}")
+        self.irrep, self.irreps = (
+            irrep,
+            require(irreps, irrep, "a vector target" if irrep == "1o" else f"a target with {irrep}"),
+        )
         scalars, vectors = self.irreps.count("0e"), self.irreps.count(irrep)
         self.outputs, self.plain = outputs, vectors == 1 and outputs == 1
         if not self.plain:
@@ -85,7 +90,10 @@ class VectorHead(nn.Module):
         v = self.irreps.part(f, self.irrep)
         if self.plain:
             return v
-        s, v = self.irreps.part(f, "0e").squeeze(-1), v.transpose(-1, -2)  # channels innermost: linear maps are matrix products
+        s, v = (
+            self.irreps.part(f, "0e").squeeze(-1),
+            v.transpose(-1, -2),
+        )  # channels innermost: linear maps are matrix products
         from_norms = safe.soft_norm(self.norms(v), SMOOTHING, dim=-2)
         gate = self.gate(torch.cat([s, from_norms], dim=-1)).unflatten(-1, (self.outputs, -1))
         return gate @ self.values(v).transpose(-1, -2)

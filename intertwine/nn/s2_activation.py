@@ -69,7 +69,9 @@ class S2Activation(Rebuildable):
             parity = parity_of(act)
             if parity is None:
                 raise InputError(
-                    "the function is neither even nor odd, the signal is odd", where="S2Activation", remedy="use tanh, for example."
+                    "the function is neither even nor odd, the signal is odd",
+                    where="S2Activation",
+                    remedy="use tanh, for example.",
                 )
             p_val = parity
         self.irreps_out = Irreps([(1, (l, p_val * p_arg**l)) for l in range(lmax_out + 1)])
@@ -77,14 +79,18 @@ class S2Activation(Rebuildable):
         self.from_s2 = FromS2Grid(res, lmax_out, normalization, lmax_in=lmax, dtype=dtype, device=device)
         grids = [(grid.res_beta, grid.res_alpha) for grid in (self.to_s2, self.from_s2)]
         if grids[0] != grids[1]:
-            raise InputError(f"grids {grids} for lmax and lmax_out", where="S2Activation", remedy="give both resolutions in res.")
+            raise InputError(
+                f"grids {grids} for lmax and lmax_out", where="S2Activation", remedy="give both resolutions in res."
+            )
         self.act = normalize2mom(act)
         self.random_rot = random_rot
 
     def _rebuild(self, state: Mapping[str, Any]) -> None:
         nn.Module.__init__(self)
         self.layout = "mul_ir"
-        self.irreps_in, self.irreps_out, self.random_rot = (state[name] for name in ("irreps_in", "irreps_out", "random_rot"))
+        self.irreps_in, self.irreps_out, self.random_rot = (
+            state[name] for name in ("irreps_in", "irreps_out", "random_rot")
+        )
         self.to_s2, self.from_s2, self.act = (state["_modules"][name] for name in ("to_s2", "from_s2", "act"))
 
     def forward(self, features: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch dim_out"]:
@@ -113,5 +119,7 @@ def _parities(irreps: Irreps) -> tuple[int, int]:
         if all(ir.p == p_val * p_arg**ir.l for _, ir in irreps):
             return p_val, p_arg
     raise InputError(
-        f"the parities of {irreps} belong to no signal", where="S2Activation", remedy="let them be all equal, or alternate with the degree."
+        f"the parities of {irreps} belong to no signal",
+        where="S2Activation",
+        remedy="let them be all equal, or alternate with the degree.",
     )

@@ -19,7 +19,9 @@ from intertwine.nn.mlp import MLP
 from intertwine.numerics import safe
 
 
-def join(s: Float[Tensor, "nodes scalars"], v: Float[Tensor, "nodes 3 vectors"] | None, vectors: int) -> Float[Tensor, "nodes features"]:
+def join(
+    s: Float[Tensor, "nodes scalars"], v: Float[Tensor, "nodes 3 vectors"] | None, vectors: int
+) -> Float[Tensor, "nodes features"]:
     """Features of ``F x 0e + C x 1o`` in ``mul_ir`` order, the border's, from s and v; v None stands for ``vectors`` zero vectors."""
     v = s.new_zeros(s.shape[0], 3, vectors) if v is None else v
     return torch.cat([s, v.transpose(1, 2).flatten(1)], dim=-1)

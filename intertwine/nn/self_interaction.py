@@ -95,5 +95,8 @@ class SelfInteraction(nn.Module):
             plan, many = _joint(self.irreps_in, self.irreps_out, len(kinds.counts)), len(kinds.counts)
             if plan is not None:
                 return mix(_outer(kinds.which, x), weights.reshape(-1) * many**0.5, plan)
-        pieces = [self.shared(piece, weight) for piece, weight in zip(x.index_select(0, kinds.order).split(kinds.counts), weights)]
+        pieces = [
+            self.shared(piece, weight)
+            for piece, weight in zip(x.index_select(0, kinds.order).split(kinds.counts), weights)
+        ]
         return torch.cat(pieces).index_select(0, kinds.inverse)

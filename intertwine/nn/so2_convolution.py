@@ -72,7 +72,12 @@ class SO2Convolution(nn.Module):
         super().__init__()
         self.layout = choose(layout, LAYOUTS, kind="layout", where="SO2Convolution")
         self.linear = SO2Linear(irreps_in, irreps_out, mode=mode, mmax=mmax, reflections=reflections)
-        self.irreps_in, self.irreps_out, self.mode, self.mmax = self.linear.irreps_in, self.linear.irreps_out, mode, self.linear.mmax
+        self.irreps_in, self.irreps_out, self.mode, self.mmax = (
+            self.linear.irreps_in,
+            self.linear.irreps_out,
+            mode,
+            self.linear.mmax,
+        )
         self.lmax = max([*self.irreps_in.ls, *self.irreps_out.ls], default=0)
         self.weight_numel = self.linear.weight_numel if mode == "uvu" else self.linear.scale_numel
         self._own_plans = (
@@ -84,7 +89,12 @@ class SO2Convolution(nn.Module):
         else:
             self.register_parameter("weight", None)
             self._rest = resting(
-                self.linear.pairs(), self.irreps_in, self.irreps_out, layout, self.linear.factors, self.linear.weight_numel
+                self.linear.pairs(),
+                self.irreps_in,
+                self.irreps_out,
+                layout,
+                self.linear.factors,
+                self.linear.weight_numel,
             )
 
     def extra_repr(self) -> str:
@@ -149,7 +159,14 @@ class SO2Convolution(nn.Module):
         return there, turning(str(self.irreps_out), self.layout, self.mmax, (lmax, mmax), tuple(self.linear.factors))
 
     def _at_rest(
-        self, x: Tensor, weight: Tensor | None, scale: Tensor | None, mask: Tensor, source: Tensor, destination: Tensor, nodes: Any
+        self,
+        x: Tensor,
+        weight: Tensor | None,
+        scale: Tensor | None,
+        mask: Tensor,
+        source: Tensor,
+        destination: Tensor,
+        nodes: Any,
     ) -> Tensor:
         """The messages of the edges of length zero, where the mask is 1, summed."""
         if weight is None or self.mode == "uvu":
@@ -179,13 +196,27 @@ class SO2Convolution(nn.Module):
         if x.ndim != 2:
             raise InputError(f"x has shape {tuple(x.shape)}", where="x", remedy="give one row a node.")
         if self.weight is not None and x.dtype != self.weight.dtype:
-            raise InputError(f"the layer is in {self.weight.dtype}, x in {x.dtype}", where="x", remedy="cast one of them, with .to(dtype).")
+            raise InputError(
+                f"the layer is in {self.weight.dtype}, x in {x.dtype}",
+                where="x",
+                remedy="cast one of them, with .to(dtype).",
+            )
         if edge_index.ndim != 2 or edge_index.shape[0] != 2 or edge_index.dtype != torch.int64:
-            raise InputError(f"it is {edge_index.dtype} {tuple(edge_index.shape)}", where="edge_index", remedy="give int64 (2, edges).")
+            raise InputError(
+                f"it is {edge_index.dtype} {tuple(edge_index.shape)}",
+                where="edge_index",
+                remedy="give int64 (2, edges).",
+            )
         if weight is None:
             if self.mode == "uvu":
-                raise InputError("the weights are missing", where="weight", remedy=f"mode uvu needs (edges, {self.weight_numel}).")
-        elif weight.shape != (edge_index.shape[1], self.weight_numel) or weight.dtype != x.dtype or weight.device != x.device:
+                raise InputError(
+                    "the weights are missing", where="weight", remedy=f"mode uvu needs (edges, {self.weight_numel})."
+                )
+        elif (
+            weight.shape != (edge_index.shape[1], self.weight_numel)
+            or weight.dtype != x.dtype
+            or weight.device != x.device
+        ):
             raise InputError(
                 f"they are {weight.dtype} {tuple(weight.shape)} on {weight.device}",
                 where="weight",

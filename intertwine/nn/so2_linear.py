@@ -82,7 +82,9 @@ class SO2Linear(nn.Module):
     [(0, 'even', (2, 2, 8)), (1, 'even', (1, 1, 8))]
     """
 
-    def __init__(self, irreps_in: Any, irreps_out: Any, *, mode: str = "uvu", mmax: int | None = None, reflections: bool = True) -> None:
+    def __init__(
+        self, irreps_in: Any, irreps_out: Any, *, mode: str = "uvu", mmax: int | None = None, reflections: bool = True
+    ) -> None:
         super().__init__()
         self.irreps_in, self.irreps_out = Irreps(irreps_in), Irreps(irreps_out)
         self.mode = choose(mode, MODES, kind="mode", where="SO2Linear")
@@ -91,19 +93,25 @@ class SO2Linear(nn.Module):
         self.reflections = reflections
         common = min(max(irreps.ls, default=0) for irreps in (self.irreps_in, self.irreps_out))
         self.mmax = common if mmax is None else min(mmax, common)
-        self._inputs = [[a for a, (mul, ir) in enumerate(self.irreps_in) if ir.l >= m and mul] for m in range(self.mmax + 1)]
+        self._inputs = [
+            [a for a, (mul, ir) in enumerate(self.irreps_in) if ir.l >= m and mul] for m in range(self.mmax + 1)
+        ]
         self.slots = self._slots()
         self.weight_numel = sum(slot.numel for slot in self.slots)
         sizes = [sum(self.irreps_in[a].mul for a in blocks) for blocks in self._inputs]
         places = {name: k for k, name in enumerate(self._named(self.irreps_in))}
         self._sizes = [self.irreps_in[a].mul for a, _ in places]
-        self._sorted = [places[a, row] for m, blocks in enumerate(self._inputs) for row in ((-m, m) if m else (0,)) for a in blocks]
+        self._sorted = [
+            places[a, row] for m, blocks in enumerate(self._inputs) for row in ((-m, m) if m else (0,)) for a in blocks
+        ]
         self._widths = [(2 if m else 1) * size for m, size in enumerate(sizes)]
         self._scales = [slice(sum(sizes[:m]), sum(sizes[: m + 1])) for m in range(self.mmax + 1)]
         self.scale_numel = sum(sizes)
         self.factors = [self._factor(b) for b in range(len(self.irreps_out))]
         self.dim_in, self.dim_out = frame_dim(self.irreps_in, self.mmax), frame_dim(self.irreps_out, self.mmax)
-        self._plan = mixing(self.pairs(), self.irreps_in, self.irreps_out, self.mmax, self.weight_numel) if mode == "uvu" else ""
+        self._plan = (
+            mixing(self.pairs(), self.irreps_in, self.irreps_out, self.mmax, self.weight_numel) if mode == "uvu" else ""
+        )
 
     def extra_repr(self) -> str:
         kept = "O(2)" if self.reflections else "SO(2)"
@@ -129,7 +137,10 @@ class SO2Linear(nn.Module):
                     if ir.l >= m and inputs:
                         groups.setdefault(inputs, []).append(b)
                 for inputs, outputs in groups.items():
-                    into, out = ([irreps[n].mul for n in ns] for irreps, ns in ((self.irreps_in, inputs), (self.irreps_out, outputs)))
+                    into, out = (
+                        [irreps[n].mul for n in ns]
+                        for irreps, ns in ((self.irreps_in, inputs), (self.irreps_out, outputs))
+                    )
                     shape = (len(out), len(into), into[0]) if self.mode == "uvu" else (sum(into), sum(out))
                     slots.append(Slot(m, kind, inputs, tuple(outputs), start, shape))
                     start += slots[-1].numel
@@ -148,11 +159,16 @@ class SO2Linear(nn.Module):
         for slot in self.slots:
             for o, b in enumerate(slot.outputs):
                 for i, a in enumerate(slot.inputs):
-                    found.append((a, b, slot.order, slot.kind, slot.start + (o * len(slot.inputs) + i) * slot.shape[-1]))
+                    found.append(
+                        (a, b, slot.order, slot.kind, slot.start + (o * len(slot.inputs) + i) * slot.shape[-1])
+                    )
         return found
 
     def forward(
-        self, x: Float[Tensor, "edges dim_in"], weight: Float[Tensor, "... weights"], scale: Float[Tensor, "edges factors"] | None = None
+        self,
+        x: Float[Tensor, "edges dim_in"],
+        weight: Float[Tensor, "... weights"],
+        scale: Float[Tensor, "edges factors"] | None = None,
     ) -> Float[Tensor, "edges dim_out"]:
         """Features of the output in the frame.
 
@@ -174,7 +190,9 @@ class SO2Linear(nn.Module):
         """Mode uvw: one matrix product for each slot, between two permutations of rows."""
         pieces = x.split(self._sizes, -1)
         parts = torch.cat([pieces[k] for k in self._sorted], -1).split(self._widths, -1)
-        scales = None if scale is None else scale.unsqueeze(1).split([part.stop - part.start for part in self._scales], -1)
+        scales = (
+            None if scale is None else scale.unsqueeze(1).split([part.stop - part.start for part in self._scales], -1)
+        )
         weights = iter(weight.split([slot.numel for slot in self.slots]))
         found: dict[tuple[int, int], Tensor] = {}  # the rows of the output
         for m, part in enumerate(parts):
@@ -186,11 +204,19 @@ class SO2Linear(nn.Module):
                 sums[slot.outputs] = sums[slot.outputs] + z if slot.outputs in sums else z
             for outputs, z in sums.items():
                 names = [(b, row) for row in ((-m, m) if m else (0,)) for b in outputs]
-                values = z.view(x.shape[0], pair.shape[1] * z.shape[1]).split([self.irreps_out[b].mul for b, _ in names], -1)
+                values = z.view(x.shape[0], pair.shape[1] * z.shape[1]).split(
+                    [self.irreps_out[b].mul for b, _ in names], -1
+                )
                 for name, value in zip(names, values):
                     found[name] = found[name] + value if name in found else value
         wanted = self._named(self.irreps_out)
-        return torch.cat([found[name] if name in found else x.new_zeros(x.shape[0], self.irreps_out[name[0]].mul) for name in wanted], -1)
+        return torch.cat(
+            [
+                found[name] if name in found else x.new_zeros(x.shape[0], self.irreps_out[name[0]].mul)
+                for name in wanted
+            ],
+            -1,
+        )
 
     def _read(self, pair: Tensor, slot: Slot) -> Tensor:
         """The inputs of a slot among all that have its order."""
@@ -232,7 +258,10 @@ class SO2Linear(nn.Module):
                 for b, own in zip(slot.outputs, part.split([self.irreps_out[b].mul for b in slot.outputs], 1)):
                     if self.irreps_out[b].ir.l == self.irreps_in[a].ir.l:
                         found[b] = found[b] + x @ own if b in found else x @ own
-        return [found.get(b, weight.new_zeros(blocks[0].shape[0], ir.dim, mul)) for b, (mul, ir) in enumerate(self.irreps_out)]
+        return [
+            found.get(b, weight.new_zeros(blocks[0].shape[0], ir.dim, mul))
+            for b, (mul, ir) in enumerate(self.irreps_out)
+        ]
 
 
 def _turn(x: Tensor, kind: str) -> Tensor:

@@ -20,7 +20,11 @@ from intertwine.nn.so2_linear import SO2Linear
 from intertwine.numerics import ExactBuffers, InputError, choose
 from intertwine.o3 import Instruction, TensorProduct, coupling
 
-_LENGTHS = {"component": lambda l: (2 * l + 1) ** 0.5, "norm": lambda l: 1.0, "integral": lambda l: ((2 * l + 1) / (4 * np.pi)) ** 0.5}
+_LENGTHS = {
+    "component": lambda l: (2 * l + 1) ** 0.5,
+    "norm": lambda l: 1.0,
+    "integral": lambda l: ((2 * l + 1) / (4 * np.pi)) ** 0.5,
+}
 
 
 class PathsToSO2(ExactBuffers):
@@ -96,7 +100,11 @@ class PathsToSO2(ExactBuffers):
             weight: (..., product.weight_numel), in the order of the product's paths.
         """
         if weight.shape[-1:] != (self.paths_numel,):
-            raise InputError(f"the shape is {tuple(weight.shape)}", where="weight", remedy=f"the product has {self.paths_numel} weights.")
+            raise InputError(
+                f"the shape is {tuple(weight.shape)}",
+                where="weight",
+                remedy=f"the product has {self.paths_numel} weights.",
+            )
         zeros = weight.new_zeros(*weight.shape[:-1], self.weight_numel)
         return zeros.index_add(-1, self.place, weight.index_select(-1, self.path) * self.value)
 
@@ -109,7 +117,11 @@ class PathsToSO2(ExactBuffers):
 
 def _coefficient(product: TensorProduct, path: Instruction, m: int, kind: str, length: Callable[[int], float]) -> float:
     """What a weight 1 of the path adds to a_m or b_m."""
-    l1, l2, l3 = product.irreps_in1[path.i_in1].ir.l, product.irreps_in2[path.i_in2].ir.l, product.irreps_out[path.i_out].ir.l
+    l1, l2, l3 = (
+        product.irreps_in1[path.i_in1].ir.l,
+        product.irreps_in2[path.i_in2].ir.l,
+        product.irreps_out[path.i_out].ir.l,
+    )
     if m > min(l1, l3) or ((l1 + l2 + l3) % 2 == 0) != (kind == "even"):
         return 0.0
     return path.path_weight * length(l2) * float(coupling(l1, l2, l3)[l1 + (-m if kind == "even" else m), l2, l3 - m])
@@ -119,10 +131,14 @@ def _require_uvu(product: TensorProduct) -> None:
     harmonics = product.irreps_in2
     if any(mul != 1 or ir.p != (-1) ** ir.l for mul, ir in harmonics) or len(set(harmonics.ls)) != len(harmonics):
         raise InputError(
-            f"{harmonics} are not the harmonics of one vector", where="irreps_in2", remedy="one copy of each degree, of parity (-1)^l."
+            f"{harmonics} are not the harmonics of one vector",
+            where="irreps_in2",
+            remedy="one copy of each degree, of parity (-1)^l.",
         )
     others = [path for path in product.instructions if path.connection_mode != "uvu" or not path.has_weight]
     if others or product.shared_weights:
         raise InputError(
-            "the product has paths without weights, shared weights or other modes than uvu", where="product", remedy="use uvu with weights."
+            "the product has paths without weights, shared weights or other modes than uvu",
+            where="product",
+            remedy="use uvu with weights.",
         )

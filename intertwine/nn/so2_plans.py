@@ -36,7 +36,9 @@ def node_strips(irreps: Irreps, layout: str) -> list[Strip]:
     return _strips([(mul, ir.dim) for mul, ir in irreps], layout)
 
 
-def turning(irreps: str, layout: str, mmax: int, frames: tuple[int, int], factors: tuple[float, ...] | None = None) -> str:
+def turning(
+    irreps: str, layout: str, mmax: int, frames: tuple[int, int], factors: tuple[float, ...] | None = None
+) -> str:
     """The plan that turns features into the frame, or, if there are factors for the blocks, back out of it.
 
     Args:
@@ -68,7 +70,9 @@ def turning(irreps: str, layout: str, mmax: int, frames: tuple[int, int], factor
 turning._dynamo_marked_constant = True  # type: ignore[attr-defined]  # torch.compiler.assume_constant_result, which would import dynamo
 
 
-def mixing(pairs: Sequence[tuple[int, int, int, str, int]], irreps_in: Irreps, irreps_out: Irreps, mmax: int, weights: int) -> str:
+def mixing(
+    pairs: Sequence[tuple[int, int, int, str, int]], irreps_in: Irreps, irreps_out: Irreps, mmax: int, weights: int
+) -> str:
     """The plan of the maps in the frame, for a second argument that is 1.
 
     Args:

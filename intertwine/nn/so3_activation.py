@@ -58,7 +58,15 @@ class SO3Activation(Rebuildable):
         super().__init__()
         self.lmax_in, self.lmax_out = lmax_in, lmax_out
         self.grid_in, self.grid_out = (
-            SO3Grid(lmax, resolution, normalization=normalization, aspect_ratio=aspect_ratio, layout=layout, dtype=dtype, device=device)
+            SO3Grid(
+                lmax,
+                resolution,
+                normalization=normalization,
+                aspect_ratio=aspect_ratio,
+                layout=layout,
+                dtype=dtype,
+                device=device,
+            )
             for lmax in (lmax_in, lmax_out)
         )
         self.irreps_in, self.irreps_out = self.grid_in.irreps, self.grid_out.irreps

@@ -44,11 +44,17 @@ class SphericalBesselBasis(ExactBuffers):
     def __init__(self, degrees: int, size: int) -> None:
         super().__init__()
         if degrees < 1 or size < 1:
-            raise InputError(f"{degrees} degrees of {size} functions", where="SphericalBesselBasis", remedy="give at least one of each.")
+            raise InputError(
+                f"{degrees} degrees of {size} functions",
+                where="SphericalBesselBasis",
+                remedy="give at least one of each.",
+            )
         self.degrees, self.size = degrees, size
         self.zeros = spherical_bessel_zeros(degrees, size)
         norms = np.stack([spherical_bessel(l + 1, self.zeros[l]) for l in range(degrees)])
-        order = 24 + int(0.75 * self.zeros.max())  # past half of the largest wave number the series falls faster than any power
+        order = 24 + int(
+            0.75 * self.zeros.max()
+        )  # past half of the largest wave number the series falls faster than any power
 
         def functions(t: np.ndarray) -> np.ndarray:
             waves = [spherical_bessel(l, np.multiply.outer((t + 1) / 2, self.zeros[l])) for l in range(degrees)]
@@ -58,7 +64,9 @@ class SphericalBesselBasis(ExactBuffers):
 
     def forward(self, u: Float[Tensor, " edges"]) -> Float[Tensor, "edges functions"]:
         """Values with the columns (l, n), n fastest, from distances u >= 0 in units of the cutoff; those beyond 1 count as 1."""
-        t = 2 * u.double().clamp(max=1.0) - 1  # the polynomials lose as many digits as they have degrees: double, then rounded
+        t = (
+            2 * u.double().clamp(max=1.0) - 1
+        )  # the polynomials lose as many digits as they have degrees: double, then rounded
         return chebyshev(t, len(self.coefficients)).to(u.dtype).T @ self.coefficients
 
 

@@ -41,11 +41,15 @@ class _Adaptive(nn.Module, ABC):
     irreps_out: Irreps
     layout: str
 
-    def _prepare(self, irreps_in: Irreps, irreps_attribute: Any, irreps_out: Any, layout: str) -> list[tuple[int, int, int]]:
+    def _prepare(
+        self, irreps_in: Irreps, irreps_attribute: Any, irreps_out: Any, layout: str
+    ) -> list[tuple[int, int, int]]:
         """Blocks of v, a and z that meet, in the order of a fully connected tensor product."""
         self.irreps_in, self.irreps_attribute, self.irreps_out = irreps_in, Irreps(irreps_attribute), Irreps(irreps_out)
         self.layout = choose(layout, LAYOUTS, kind="layout", where=type(self).__name__)
-        self.apart = Irreps([(1, ir) for mul, ir in self.irreps_attribute for _ in range(mul)])  # the channels of a one by one
+        self.apart = Irreps(
+            [(1, ir) for mul, ir in self.irreps_attribute for _ in range(mul)]
+        )  # the channels of a one by one
         paths = [
             (a, b, c)
             for a, (mul1, one) in enumerate(self.irreps_in)
@@ -58,7 +62,9 @@ class _Adaptive(nn.Module, ABC):
             raise InputError(what, where="irreps_out", remedy="ask for irreps that are in the product.")
         return paths
 
-    def _coupling(self, left: Irreps, right: Irreps, routes: list[tuple[int, int, int, int, float]], layout: str) -> Fused:
+    def _coupling(
+        self, left: Irreps, right: Irreps, routes: list[tuple[int, int, int, int, float]], layout: str
+    ) -> Fused:
         """The product without weights; routes are (block of left, block of a, channel in it, block of right, variance)."""
         first = [0, *accumulate(mul for mul, _ in self.irreps_attribute)]
         paths = [(at, first[b] + k, out, "uvu", False, share) for at, b, k, out, share in routes]
@@ -82,7 +88,9 @@ class _Adaptive(nn.Module, ABC):
     def product_weight(self) -> Float[Tensor, " weights"]:
         """The weights of the ``o3.FullyConnectedTensorProduct`` with these numbers."""
 
-    def forward(self, v: Float[Tensor, "*batch dim_in"], a: Float[Tensor, "*others dim_a"]) -> Float[Tensor, "*batch dim_out"]:
+    def forward(
+        self, v: Float[Tensor, "*batch dim_in"], a: Float[Tensor, "*others dim_a"]
+    ) -> Float[Tensor, "*batch dim_out"]:
         """z of v and a, with the same leading axes.
 
         Raises:
@@ -92,10 +100,16 @@ class _Adaptive(nn.Module, ABC):
         require_features(a, self.irreps_attribute)
         batch, rows = v.shape[:-1], prod(v.shape[:-1])
         if batch != a.shape[:-1]:
-            raise InputError(f"v has shape {tuple(v.shape)}, a {tuple(a.shape)}", where="a", remedy="give one attribute for each row of v.")
+            raise InputError(
+                f"v has shape {tuple(v.shape)}, a {tuple(a.shape)}",
+                where="a",
+                remedy="give one attribute for each row of v.",
+            )
         if len(batch) == 1:
             return self.rows(v, a)
-        return self.rows(v.reshape(rows, v.shape[-1]), a.reshape(rows, a.shape[-1])).reshape(*batch, self.irreps_out.dim)
+        return self.rows(v.reshape(rows, v.shape[-1]), a.reshape(rows, a.shape[-1])).reshape(
+            *batch, self.irreps_out.dim
+        )
 
     def matrix(self, a: Float[Tensor, "*batch dim_a"]) -> Float[Tensor, "*batch dim_out dim_in"]:
         """W(a), the tensor product partially evaluated: ``z = matrix(a) @ v`` but for the bias. To look at, and to test; the layer itself
@@ -133,7 +147,9 @@ class SteerableLinear(_Adaptive):
     (torch.Size([5, 16]), torch.Size([5, 16, 32]), torch.Size([128]))
     """
 
-    def __init__(self, irreps_in: Any, irreps_attribute: Any, irreps_out: Any, *, bias: bool = True, layout: str = "ir_mul") -> None:
+    def __init__(
+        self, irreps_in: Any, irreps_attribute: Any, irreps_out: Any, *, bias: bool = True, layout: str = "ir_mul"
+    ) -> None:
         super().__init__()
         self._paths = self._prepare(Irreps(irreps_in), irreps_attribute, irreps_out, layout)
         irs = [ir for _, ir in self.irreps_out]
@@ -142,14 +158,18 @@ class SteerableLinear(_Adaptive):
         coupled = Irreps([(self.irreps_in[a].mul, ir) for ir, a, _, _ in keys])
         routes = [(a, b, k, at, float(ir.dim)) for at, (ir, a, b, k) in enumerate(keys)]
         self.fused = self._coupling(self.irreps_in, coupled, routes, layout)
-        self.linear = _without_mask(Linear(coupled, self.irreps_out, biases=bias, path_normalization="path", layout=layout))
+        self.linear = _without_mask(
+            Linear(coupled, self.irreps_out, biases=bias, path_normalization="path", layout=layout)
+        )
 
     def rows(self, v: Float[Tensor, "rows dim_in"], a: Float[Tensor, "rows dim_a"]) -> Float[Tensor, "rows dim_out"]:
         return self.linear(self.fused.product(v, self._channels(a), None))
 
     def product_weight(self) -> Float[Tensor, " weights"]:
         """The weights of the ``o3.FullyConnectedTensorProduct`` with these numbers: (u, v, w) of each path in its order."""
-        found = {(path.i_in, path.i_out): view for path, view in zip(self.linear.instructions, self.linear.weight_views())}
+        found = {
+            (path.i_in, path.i_out): view for path, view in zip(self.linear.instructions, self.linear.weight_views())
+        }
         pieces = []
         for a, b, c in self._paths:
             places = [self._place[self.irreps_out[c].ir, a, b, k] for k in range(self.irreps_attribute[b].mul)]
@@ -175,18 +195,24 @@ class GatheredSteerableLinear(_Adaptive):
         InputError: an irrep that comes twice in a part, an unknown layout, nothing of ``irreps_out`` can be reached.
     """
 
-    def __init__(self, parts: Sequence[Any], irreps_attribute: Any, irreps_out: Any, *, bias: bool = True, layout: str = "ir_mul") -> None:
+    def __init__(
+        self, parts: Sequence[Any], irreps_attribute: Any, irreps_out: Any, *, bias: bool = True, layout: str = "ir_mul"
+    ) -> None:
         super().__init__()
         self.parts = [Irreps(part) for part in parts]
         for part in self.parts:
             if len({ir for _, ir in part}) < len(part):
-                raise InputError(f"{part} has an irrep twice", where="parts", remedy="merge its blocks, or make two parts of them.")
+                raise InputError(
+                    f"{part} has an irrep twice", where="parts", remedy="merge its blocks, or make two parts of them."
+                )
         whole = Irreps([block for part in self.parts for block in part])
         self._paths = self._prepare(whole, irreps_attribute, irreps_out, layout)
         irs = [ir for _, ir in whole]
         keys = sorted({(irs[a], b, c, k) for a, b, c in self._paths for k in range(self.irreps_attribute[b].mul)})
         self._place = {key: at for at, key in enumerate(keys)}
-        self.expanded = Irreps([(self.irreps_out[c].mul, ir) for ir, _, c, _ in keys])  # a block for each path and channel of a
+        self.expanded = Irreps(
+            [(self.irreps_out[c].mul, ir) for ir, _, c, _ in keys]
+        )  # a block for each path and channel of a
         self.maps = nn.ModuleList(self._map(part) for part in self.parts)
         scalars = self.irreps_out.count("0e")
         self.bias = nn.Parameter(torch.zeros(scalars)) if bias and scalars else None
@@ -213,7 +239,9 @@ class GatheredSteerableLinear(_Adaptive):
             first = first + piece if n == first.shape[1] else torch.cat([first[:, :n] + piece, first[:, n:]], dim=1)
         return first if first.shape[1] == self.expanded.dim else F.pad(first, (0, self.expanded.dim - first.shape[1]))
 
-    def couple(self, expanded: Float[Tensor, "rows expanded"], a: Float[Tensor, "rows dim_a"]) -> Float[Tensor, "rows dim_out"]:
+    def couple(
+        self, expanded: Float[Tensor, "rows expanded"], a: Float[Tensor, "rows dim_a"]
+    ) -> Float[Tensor, "rows dim_out"]:
         r""":math:`\sum_p C_p(a)\, h_p + b` of expanded features h; a in the layer's layout."""
         z = self.fused.product(expanded, self._channels(a), None)
         return z if self.bias is None else z + self._everywhere(self.bias)
@@ -268,12 +296,20 @@ class StackedLinear(nn.Module):
         layout: of v, a and z.
     """
 
-    def __init__(self, irreps_in: Any, irreps_attribute: Any, irreps_out: Any, *, bias: bool = True, layout: str = "ir_mul") -> None:
+    def __init__(
+        self, irreps_in: Any, irreps_attribute: Any, irreps_out: Any, *, bias: bool = True, layout: str = "ir_mul"
+    ) -> None:
         super().__init__()
-        self.irreps_in, self.irreps_attribute, self.irreps_out = Irreps(irreps_in), Irreps(irreps_attribute), Irreps(irreps_out)
+        self.irreps_in, self.irreps_attribute, self.irreps_out = (
+            Irreps(irreps_in),
+            Irreps(irreps_attribute),
+            Irreps(irreps_out),
+        )
         self.linear = Linear(self.irreps_in + self.irreps_attribute, self.irreps_out, biases=bias, layout=layout)
 
-    def forward(self, v: Float[Tensor, "*batch dim_in"], a: Float[Tensor, "*batch dim_a"]) -> Float[Tensor, "*batch dim_out"]:
+    def forward(
+        self, v: Float[Tensor, "*batch dim_in"], a: Float[Tensor, "*batch dim_a"]
+    ) -> Float[Tensor, "*batch dim_out"]:
         """z of v and a."""
         require_features(v, self.irreps_in)
         require_features(a, self.irreps_attribute)

@@ -36,7 +36,10 @@ def reached(irreps_in: Irreps, irreps_attribute: Irreps, wanted: Irreps, form: s
 
 def steerable_gate(irreps: Irreps, layout: str = "ir_mul", gate: Callable[[Tensor], Tensor] = torch.sigmoid) -> Gate:
     """The gate with this output: even scalars through silu, odd ones through tanh, all else times ``gate`` of a scalar of its own."""
-    scalars, gated = Irreps([block for block in irreps if not block.ir.l]), Irreps([block for block in irreps if block.ir.l])
+    scalars, gated = (
+        Irreps([block for block in irreps if not block.ir.l]),
+        Irreps([block for block in irreps if block.ir.l]),
+    )
     gates = Irreps([(gated.num_irreps, "0e")]) if len(gated) else Irreps()
     functions = [F.silu if ir.p == 1 else torch.tanh for _, ir in scalars]
     return Gate(scalars, functions, gates, [gate] * len(gates), gated, layout=layout)
@@ -84,20 +87,28 @@ class SteerableMLP(nn.Module):
             target = reached(current, self.irreps_attribute, Irreps(wanted), form)
             if not target.dim:
                 what = f"{current} with {self.irreps_attribute} does not lead to {Irreps(wanted)}"
-                raise InputError(what, where="hidden" if number < len(hidden) else "irreps_out", remedy="ask for irreps in the product.")
+                raise InputError(
+                    what,
+                    where="hidden" if number < len(hidden) else "irreps_out",
+                    remedy="ask for irreps in the product.",
+                )
             following = target
             if number < len(hidden) or last:
                 gate = steerable_gate(target, layout)
                 if reached(current, self.irreps_attribute, gate.irreps_in, form) != gate.irreps_in:
                     remedy = "gates need even scalars: let the attribute or v have some."
-                    raise InputError(f"{current} with {self.irreps_attribute} gives no scalars", where="hidden", remedy=remedy)
+                    raise InputError(
+                        f"{current} with {self.irreps_attribute} gives no scalars", where="hidden", remedy=remedy
+                    )
                 self.gates.append(gate)
                 target, following = gate.irreps_in, gate.irreps_out
             self.layers.append(layer(current, self.irreps_attribute, target, layout=layout))
             current = following
         self.irreps_out = current
 
-    def forward(self, v: Float[Tensor, "*batch dim_in"], a: Float[Tensor, "*batch dim_a"]) -> Float[Tensor, "*batch dim_out"]:
+    def forward(
+        self, v: Float[Tensor, "*batch dim_in"], a: Float[Tensor, "*batch dim_a"]
+    ) -> Float[Tensor, "*batch dim_out"]:
         """The result for v and a with the same leading axes."""
         for number, layer in enumerate(self.layers):
             v = layer(v, a)

@@ -63,11 +63,17 @@ class SymmetricContraction(nn.Module):
         self.irreps_in, self.irreps_out = Irreps(irreps_in), Irreps(irreps_out)
         self.channels, self.num_elements = _channels(self.irreps_in, self.irreps_out), num_elements
         if not isinstance(num_elements, int) or isinstance(num_elements, bool) or num_elements < 1:
-            raise InputError(f"{num_elements!r} species", where="SymmetricContraction", remedy="give their number, 1 or more.")
+            raise InputError(
+                f"{num_elements!r} species", where="SymmetricContraction", remedy="give their number, 1 or more."
+            )
         self.correlations = _correlations(correlation, self.irreps_out)
-        self._components, self._dims = sum(ir.dim for _, ir in self.irreps_in), (self.irreps_in.dim, self.irreps_out.dim)
+        self._components, self._dims = (
+            sum(ir.dim for _, ir in self.irreps_in),
+            (self.irreps_in.dim, self.irreps_out.dim),
+        )
         self._shared, self._own = (
-            polynomial_name(self.irreps_in, self.irreps_out, self.correlations, shared=shared) for shared in (True, False)
+            polynomial_name(self.irreps_in, self.irreps_out, self.correlations, shared=shared)
+            for shared in (True, False)
         )
         self.weights = nn.ParameterList()
         for degrees in couplings(self.irreps_in, self.irreps_out, self.correlations):
@@ -128,7 +134,11 @@ class SymmetricContraction(nn.Module):
         if species.dtype == torch.bool or species.is_complex() or species.shape != expected:
             problem = f"species {species.dtype} of shape {tuple(species.shape)} for features of shape {tuple(x.shape)}"
             if not species.is_floating_point() and species.shape == (*x.shape[:-1], self.num_elements):
-                raise InputError(problem, where="SymmetricContraction", remedy="cast species to the precision of x, or give argmax(-1).")
+                raise InputError(
+                    problem,
+                    where="SymmetricContraction",
+                    remedy="cast species to the precision of x, or give argmax(-1).",
+                )
         elif x.dtype != parameter.dtype and not safe.autocasting(x):
             problem = f"features in {x.dtype}, weights in {parameter.dtype}"
         elif not x.device == species.device == parameter.device:

@@ -13,7 +13,12 @@ from intertwine.numerics import CheckpointError, InputError, nearest
 
 
 def grown(
-    given: Mapping[str, Tensor], fresh: Mapping[str, Tensor], before: Sequence[int], after: Sequence[int], *, where: str = ""
+    given: Mapping[str, Tensor],
+    fresh: Mapping[str, Tensor],
+    before: Sequence[int],
+    after: Sequence[int],
+    *,
+    where: str = "",
 ) -> dict[str, Float[Tensor, "..."]]:
     """The tensors of a network that knows the species ``before``, for the same network with the species ``after``.
 
@@ -38,10 +43,14 @@ def grown(
     result = {}
     for name, old in given.items():
         if name not in fresh:
-            raise CheckpointError(f"weights: unknown {name!r}; {nearest(name, fresh)}", where=where, remedy="use the model that it is of.")
+            raise CheckpointError(
+                f"weights: unknown {name!r}; {nearest(name, fresh)}", where=where, remedy="use the model that it is of."
+            )
         new = fresh[name].clone()
         axes = [axis for axis, sizes in enumerate(zip(old.shape, new.shape, strict=False)) if sizes[0] != sizes[1]]
-        if old.ndim != new.ndim or any((old.shape[axis], new.shape[axis]) != (len(before), len(after)) for axis in axes):
+        if old.ndim != new.ndim or any(
+            (old.shape[axis], new.shape[axis]) != (len(before), len(after)) for axis in axes
+        ):
             what = f"weights: {name} has shape {tuple(old.shape)}, not {tuple(new.shape)}"
             raise CheckpointError(what, where=where, remedy="only tables with one row for each species can grow.")
         places = [rows if axis in axes else torch.arange(size) for axis, size in enumerate(new.shape)]
@@ -72,13 +81,17 @@ def freeze(module: nn.Module, names: Sequence[str], inside: str = "") -> tuple[s
         found = [full for name, full in known.items() if fnmatchcase(name, pattern)]
         if not found:
             raise InputError(f"nothing is called {pattern!r}", where="freeze", remedy=nearest(pattern, _shallow(known)))
-        chosen = [p for name, p in parameters.items() if any(name == full or name.startswith(f"{full}.") for full in found)]
+        chosen = [
+            p for name, p in parameters.items() if any(name == full or name.startswith(f"{full}.") for full in found)
+        ]
         if not chosen:
             raise InputError(f"{pattern!r} has no weights", where="freeze", remedy=nearest(pattern, _shallow(known)))
         for parameter in chosen:
             parameter.requires_grad_(False)
     if parameters and not any(p.requires_grad for p in parameters.values()):
-        raise InputError("all weights are frozen, so nothing is left to train", where="freeze", remedy="leave out a name.")
+        raise InputError(
+            "all weights are frozen, so nothing is left to train", where="freeze", remedy="leave out a name."
+        )
     still: list[str] = []
     for name, part in module.named_modules():
         own = list(part.parameters())

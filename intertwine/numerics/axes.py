@@ -19,7 +19,9 @@ def _required(x: Tensor, sizes: list[int], leading: int, like: Tensor) -> None:
     """Refuse what does not end in these sizes, has fewer axes before them, or mixes single and double precision."""
     if x.dtype != like.dtype and x.element_size() + like.element_size() == 12:
         raise RuntimeError(
-            "the module is in " + ("float64" if like.element_size() == 8 else "float32") + ", its input is not: cast one of them"
+            "the module is in "
+            + ("float64" if like.element_size() == 8 else "float32")
+            + ", its input is not: cast one of them"
         )
     own = len(sizes)
     fits = x.dim() >= own + leading
@@ -43,7 +45,9 @@ def _lead(others: list[Tensor], owns: list[int]) -> list[int]:
             if lead[place] == 1:
                 lead[place] = size
             elif size != 1 and size != lead[place]:
-                raise RuntimeError("the leading axes of the inputs don't fit: " + str(size) + " and " + str(lead[place]))
+                raise RuntimeError(
+                    "the leading axes of the inputs don't fit: " + str(size) + " and " + str(lead[place])
+                )
     return lead
 
 
@@ -80,7 +84,9 @@ def _shared(x: Tensor, sizes: list[int], like: Tensor) -> Tensor:
     _required(x, sizes, 0, like)
     for axis in range(x.dim() - len(sizes)):
         if x.size(axis) != 1:
-            raise RuntimeError("an input that all samples share has shape " + str(x.size()) + ", it should be " + str(sizes))
+            raise RuntimeError(
+                "an input that all samples share has shape " + str(x.size()) + ", it should be " + str(sizes)
+            )
     return x.reshape(sizes)
 
 
@@ -96,7 +102,9 @@ class Scripts:
     def __init__(self) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # as long as there are traces there are scripts
-            self.flat, self.apart, self.samples, self.shared, self.like = map(_scripted, (_flat, _apart, _samples, _shared, _like))
+            self.flat, self.apart, self.samples, self.shared, self.like = map(
+                _scripted, (_flat, _apart, _samples, _shared, _like)
+            )
 
 
 def _scripted(function: Callable[..., Any]) -> Any:

@@ -51,7 +51,9 @@ def load_checkpoint(path: Path | str) -> Any:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise CheckpointError(f"can't be read: {error.strerror}", where=str(path), remedy="check the path, or train again.") from error
+        raise CheckpointError(
+            f"can't be read: {error.strerror}", where=str(path), remedy="check the path, or train again."
+        ) from error
     remedy = "use the other checkpoint of the run (best or last), or resume or repeat the training."
     try:
         length = struct.unpack("<Q", data[:8])[0]
@@ -78,7 +80,9 @@ def load_checkpoint(path: Path | str) -> Any:
 
 def _checksum(tensors: dict[str, Tensor], header: dict[str, str]) -> str:
     """SHA-256 of the header and of every tensor's name, type, shape and bytes."""
-    digest = hashlib.sha256(json.dumps({key: value for key, value in header.items() if key != "checksum"}, sort_keys=True).encode())
+    digest = hashlib.sha256(
+        json.dumps({key: value for key, value in header.items() if key != "checksum"}, sort_keys=True).encode()
+    )
     for name in sorted(tensors):
         tensor = tensors[name]
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())

@@ -65,10 +65,15 @@ def _encode(value: Any, tensors: dict[str, Tensor], where: str) -> Any:
     if isinstance(value, dict):
         if all(type(key) is str for key in value) and TAG not in value:
             return {key: _encode(v, tensors, f"{where}.{key}") for key, v in value.items()}
-        pairs = [[_encode(key, tensors, f"key of {where}"), _encode(v, tensors, f"{where}[{key!r}]")] for key, v in value.items()]
+        pairs = [
+            [_encode(key, tensors, f"key of {where}"), _encode(v, tensors, f"{where}[{key!r}]")]
+            for key, v in value.items()
+        ]
         return {TAG: "dict", "is": pairs}
     raise CheckpointError(
-        f"a {kind.__module__}.{kind.__qualname__} can't be stored", where=where, remedy="store numbers, strings, tensors, lists and dicts."
+        f"a {kind.__module__}.{kind.__qualname__} can't be stored",
+        where=where,
+        remedy="store numbers, strings, tensors, lists and dicts.",
     )
 
 

@@ -19,7 +19,11 @@ class ExactBuffers(nn.Module):
     """
 
     def register_exact(
-        self, name: str, value: np.ndarray | Tensor, dtype: torch.dtype | None = None, device: torch.device | str | None = None
+        self,
+        name: str,
+        value: np.ndarray | Tensor,
+        dtype: torch.dtype | None = None,
+        device: torch.device | str | None = None,
     ) -> None:
         """Register a constant.
 
@@ -29,7 +33,9 @@ class ExactBuffers(nn.Module):
             dtype: precision of the buffer; None is torch's default, as for the parameters of ``torch.nn.Linear``.
             device: where it lives.
         """
-        master = torch.as_tensor(np.array(value) if isinstance(value, np.ndarray) else value, device="cpu").detach().clone()
+        master = (
+            torch.as_tensor(np.array(value) if isinstance(value, np.ndarray) else value, device="cpu").detach().clone()
+        )
         if master.is_floating_point():
             dtype = torch.empty(0, dtype=dtype).dtype
             self.register_buffer(name, master.to(dtype=dtype, device=device, copy=True), persistent=False)

@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 
-def value_and_gradients(function: Callable[..., Tensor], inputs: Sequence[Tensor], create_graph: bool) -> tuple[Tensor, tuple[Tensor, ...]]:
+def value_and_gradients(
+    function: Callable[..., Tensor], inputs: Sequence[Tensor], create_graph: bool
+) -> tuple[Tensor, tuple[Tensor, ...]]:
     r""":math:`y = f(x_1, x_2, \dots)` and :math:`\partial (\sum_k y_k) / \partial x_n`, also under ``torch.no_grad``.
 
     Args:

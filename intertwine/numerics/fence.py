@@ -78,6 +78,8 @@ def _line(error: BaseException) -> str | None:
         return f" ({Path(error.filename).name}, line {error.lineno})"
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         file = frame.filename
-        if not file.startswith("<") and not str(Path(file).resolve()).startswith((_OURS, *_LIBRARIES, sys.prefix + "/lib")):
+        if not file.startswith("<") and not str(Path(file).resolve()).startswith(
+            (_OURS, *_LIBRARIES, sys.prefix + "/lib")
+        ):
             return f" ({Path(file).name}, line {frame.lineno})"
     return None

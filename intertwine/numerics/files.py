@@ -128,7 +128,9 @@ def _temporary(goal: Destination) -> tuple[Path, int]:
     folder = Path(tempfile.gettempdir()) if goal.stream else goal.path.parent
     mode = 0o600 if goal.stream or goal.former is not None else 0o666
     while True:
-        path = folder / f".{os.getpid()}-{secrets.token_hex(4)}.part.{_ending(goal.path.name)}"  # the ending tells the format
+        path = (
+            folder / f".{os.getpid()}-{secrets.token_hex(4)}.part.{_ending(goal.path.name)}"
+        )  # the ending tells the format
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
         if claim(descriptor) is not False and same_file(descriptor, path):
             return path, descriptor
@@ -158,7 +160,11 @@ def _followed(path: Path) -> Path:
     """The path without links, except that an open descriptor under /proc or /dev/fd stays one."""
     place = path.absolute()
     for _ in range(_LINKS):
-        place = Path(os.path.realpath(place.parent)) / place.name if place.name not in ("", "..") else Path(os.path.realpath(place))
+        place = (
+            Path(os.path.realpath(place.parent)) / place.name
+            if place.name not in ("", "..")
+            else Path(os.path.realpath(place))
+        )
         if _DESCRIPTOR.fullmatch(str(place.parent)) or not place.is_symlink():
             return place
         place = place.parent / place.readlink()
@@ -203,7 +209,11 @@ def _copy(temporary: Path, stream: Path) -> None:
 
 
 def _opened(stream: Path) -> int:
-    if _DESCRIPTOR.fullmatch(str(stream.parent)) and str(stream.parent) in ("/dev/fd", "/proc/self/fd", f"/proc/{os.getpid()}/fd"):
+    if _DESCRIPTOR.fullmatch(str(stream.parent)) and str(stream.parent) in (
+        "/dev/fd",
+        "/proc/self/fd",
+        f"/proc/{os.getpid()}/fd",
+    ):
         for text in (sys.stdout, sys.stderr):
             if text is not None:
                 text.flush()  # what was printed before comes before
@@ -252,8 +262,14 @@ def cache_folder() -> Path:
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=folder):
                 if chosen and folder != candidates[0]:
-                    warnings.warn(f"INTERTWINE_CACHE={chosen} can't be written; {folder} is used instead.", RuntimeWarning, stacklevel=2)
+                    warnings.warn(
+                        f"INTERTWINE_CACHE={chosen} can't be written; {folder} is used instead.",
+                        RuntimeWarning,
+                        stacklevel=2,
+                    )
                 return folder
     raise DataError(
-        "no folder for cached files can be written", where=str(candidates[0]), remedy="set INTERTWINE_CACHE to a writable folder."
+        "no folder for cached files can be written",
+        where=str(candidates[0]),
+        remedy="set INTERTWINE_CACHE to a writable folder.",
     )

@@ -21,7 +21,11 @@ def direct_sum(*matrices: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
             [0., 0., 1.]])
     """
     if not matrices:
-        raise InputError("the direct sum of no matrices has no precision and no device", where="direct_sum", remedy="give at least one.")
+        raise InputError(
+            "the direct sum of no matrices has no precision and no device",
+            where="direct_sum",
+            remedy="give at least one.",
+        )
     batch = torch.broadcast_shapes(*[m.shape[:-2] for m in matrices])
     columns, start, rows = sum(m.shape[-1] for m in matrices), 0, []
     for m in matrices:
@@ -61,7 +65,10 @@ def orthonormalize(
         length = x.norm()
         if length > 2 * eps:
             scale = _first_sign(x / length, eps) / length
-            basis, recipe = torch.cat([basis, _clean(scale * x, eps)[None]]), torch.cat([recipe, _clean(scale * a, eps)[None]])
+            basis, recipe = (
+                torch.cat([basis, _clean(scale * x, eps)[None]]),
+                torch.cat([recipe, _clean(scale * a, eps)[None]]),
+            )
     return basis, recipe
 
 
@@ -85,7 +92,9 @@ def complete_basis(vecs: Float[Tensor, "vectors dim"], eps: float = 1e-9) -> Flo
     _require_matrix(vecs, "complete_basis")
     lengths = vecs.norm(dim=-1, keepdim=True)
     if not bool((lengths > 0).all()):
-        raise InputError("a zero vector has no direction", where="complete_basis", remedy="leave out vectors of length zero.")
+        raise InputError(
+            "a zero vector has no direction", where="complete_basis", remedy="leave out vectors of length zero."
+        )
     basis = vecs / lengths
     for x in torch.eye(vecs.shape[1], dtype=vecs.dtype, device=vecs.device):
         for _ in range(2):
@@ -100,7 +109,9 @@ def complete_basis(vecs: Float[Tensor, "vectors dim"], eps: float = 1e-9) -> Flo
 def _require_matrix(x: Tensor, where: str) -> None:
     if x.ndim != 2 or not x.is_floating_point():
         raise InputError(
-            f"expected a matrix of floating-point numbers, got {x.dtype} of shape {tuple(x.shape)}", where=where, remedy="one vector a row."
+            f"expected a matrix of floating-point numbers, got {x.dtype} of shape {tuple(x.shape)}",
+            where=where,
+            remedy="one vector a row.",
         )
 
 

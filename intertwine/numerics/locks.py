@@ -60,11 +60,17 @@ class FolderLock:
         try:
             self.descriptor = self._taken()
             os.truncate(self.descriptor, 0)
-            about = {"process": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S %z")}
+            about = {
+                "process": os.getpid(),
+                "host": socket.gethostname(),
+                "since": time.strftime("%Y-%m-%d %H:%M:%S %z"),
+            }
             os.pwrite(self.descriptor, json.dumps(about).encode(), 0)
         except OSError as error:
             what = f"can't be locked: {error.strerror}"
-            raise CheckpointError(what, where=str(folder), remedy="choose a folder on a disk that you can write to.") from error
+            raise CheckpointError(
+                what, where=str(folder), remedy="choose a folder on a disk that you can write to."
+            ) from error
         util.register_after_fork(self, FolderLock._forget)  # a child's copy would outlive this process
 
     def _taken(self) -> int:

@@ -48,7 +48,11 @@ def load(spec: str) -> Any:
         sys.path.insert(0, "")
     with (
         _without_folder() if installed else nullcontext(),
-        fenced(f"can't import {module_name!r}", spec, "run in the folder of the module, or install it; correct what its import does."),
+        fenced(
+            f"can't import {module_name!r}",
+            spec,
+            "run in the folder of the module, or install it; correct what its import does.",
+        ),
     ):
         module = importlib.import_module(module_name.removesuffix(".py"))
         if not hasattr(module, name):
@@ -88,7 +92,10 @@ def spelled(name: str, table: Mapping[str, Any], group: str) -> str:
         return name
     specs = offered(group).get(name, [name])
     if len(specs) > 1:
-        what, remedy = f"several installed packages offer {name!r}", f"name one of them in full: {', '.join(sorted(specs))}."
+        what, remedy = (
+            f"several installed packages offer {name!r}",
+            f"name one of them in full: {', '.join(sorted(specs))}.",
+        )
         raise InputError(what, where=f"entry points intertwine.{group}", remedy=remedy)
     return specs[0]
 

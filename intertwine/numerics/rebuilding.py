@@ -39,12 +39,16 @@ class Rebuildable(nn.Module):
                 self._rebuild(state)
         except (InputError, KeyError, AttributeError) as error:
             what = f"its attributes, from another library or version, do not say what it is: {error}"
-            raise CheckpointError(what, where=kind, remedy="load it where it was written, and save its state_dict.") from error
+            raise CheckpointError(
+                what, where=kind, remedy="load it where it was written, and save its state_dict."
+            ) from error
         self._adopt(state)
 
     def _adopt(self, state: Mapping[str, Any]) -> None:
         """Take over what the constructor does not decide."""
-        numbers = [one for group in _GROUPS[:2] for one in state[group].values() if one is not None and one.is_floating_point()]
+        numbers = [
+            one for group in _GROUPS[:2] for one in state[group].values() if one is not None and one.is_floating_point()
+        ]
         if numbers:
             self.to(dtype=numbers[0].dtype, device=numbers[0].device)
         exact = self.__dict__.get("_exact_masters", {})

@@ -24,19 +24,25 @@ def count(index: Int[Tensor, " entries"], segments: int, dtype: torch.dtype) -> 
     )
 
 
-def mean(x: Float[Tensor, "entries *shape"], index: Int[Tensor, " entries"], segments: int) -> Float[Tensor, "segments *shape"]:
+def mean(
+    x: Float[Tensor, "entries *shape"], index: Int[Tensor, " entries"], segments: int
+) -> Float[Tensor, "segments *shape"]:
     r""":math:`y_i = \frac{1}{n_i} \sum_{k: index_k = i} x_k` with :math:`n_i` the number of entries of segment i."""
     n = count(index, segments, x.dtype).clamp(min=1)
     return sum(x, index, segments) / n.view(-1, *[1] * (x.ndim - 1))
 
 
-def max(x: Float[Tensor, "entries *shape"], index: Int[Tensor, " entries"], segments: int) -> Float[Tensor, "segments *shape"]:
+def max(
+    x: Float[Tensor, "entries *shape"], index: Int[Tensor, " entries"], segments: int
+) -> Float[Tensor, "segments *shape"]:
     r""":math:`y_i = \max_{k: index_k = i} x_k`; tied entries share the derivative equally."""
     where = index.view(-1, *[1] * (x.ndim - 1)).expand_as(x)
     return x.new_zeros(segments, *x.shape[1:]).scatter_reduce(0, where, x, "amax", include_self=False)
 
 
-def softmax(x: Float[Tensor, "entries *shape"], index: Int[Tensor, " entries"], segments: int) -> Float[Tensor, "entries *shape"]:
+def softmax(
+    x: Float[Tensor, "entries *shape"], index: Int[Tensor, " entries"], segments: int
+) -> Float[Tensor, "entries *shape"]:
     r""":math:`y_k = e^{x_k} / \sum_{l: index_l = index_k} e^{x_l}`, shifted by the maximum so that it never overflows."""
     shifted = x - max(x.detach(), index, segments).index_select(0, index)
     weight = shifted.exp()

@@ -40,7 +40,11 @@ def handling(handle: Callable[[int], None] | None) -> Iterator[Callable[[], None
         yield lambda: None
         return
     former = {number: signal.getsignal(number) for number in ENDING}
-    taken = [number for number in ENDING if handle is not None and (former[number] is not signal.SIG_IGN or number == signal.SIGINT)]
+    taken = [
+        number
+        for number in ENDING
+        if handle is not None and (former[number] is not signal.SIG_IGN or number == signal.SIGINT)
+    ]
 
     def call(number: int, frame: Any) -> None:
         assert handle is not None

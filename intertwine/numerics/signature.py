@@ -51,7 +51,9 @@ class Configured:
             found = signature.bind(*args, **named).arguments
         except TypeError:  # the constructor will say which; or a copy is being made, which gets its state afterwards
             found = {}
-        optional = {name for name, parameter in signature.parameters.items() if parameter.default is not inspect.Parameter.empty}
+        optional = {
+            name for name, parameter in signature.parameters.items() if parameter.default is not inspect.Parameter.empty
+        }
         object.__setattr__(made, "settings", {name: value for name, value in found.items() if name in optional})
         return made
 
@@ -126,7 +128,14 @@ def _fit(value: Any, hint: Any) -> tuple[bool, Any]:
     return inspect.isclass(origin) and isinstance(value, origin), value
 
 
-NAMES = {int: "a whole number", float: "a number", str: "a string", bool: "true or false", type(None): '"none"', Any: "anything"}
+NAMES = {
+    int: "a whole number",
+    float: "a number",
+    str: "a string",
+    bool: "true or false",
+    type(None): '"none"',
+    Any: "anything",
+}
 
 
 def _describe(hint: Any) -> str:

@@ -19,7 +19,12 @@ def finite(tensor: Tensor) -> bool:
 
 
 def check_tensors(
-    given: Any, declared: Mapping[str, Tensor], *, where: str = "", what: str = "weights", optional: Collection[str] = ()
+    given: Any,
+    declared: Mapping[str, Tensor],
+    *,
+    where: str = "",
+    what: str = "weights",
+    optional: Collection[str] = (),
 ) -> dict[str, Tensor]:
     """Tensors by name, if they are those that are declared: the same names, and of each the shape and precision, and finite numbers.
 
@@ -45,7 +50,9 @@ def check_tensors(
             raise CheckpointError(f"{what}: {name} is missing", where=where, remedy=_REMEDY)
     for name, value in given.items():
         if name not in declared:
-            raise CheckpointError(f"{what}: unknown {name!r}; {nearest(str(name), declared)}", where=where, remedy=_REMEDY)
+            raise CheckpointError(
+                f"{what}: unknown {name!r}; {nearest(str(name), declared)}", where=where, remedy=_REMEDY
+            )
         _check(value, declared[name], f"{what}: {name}", where)
     return dict(given)
 
@@ -54,13 +61,17 @@ def _check(value: Any, declared: Tensor, name: str, where: str) -> None:
     if not isinstance(value, Tensor):
         raise CheckpointError(f"{name} is a {type(value).__name__}, not a tensor", where=where, remedy=_REMEDY)
     if value.shape != declared.shape:
-        raise CheckpointError(f"{name} has shape {tuple(value.shape)}, not {tuple(declared.shape)}", where=where, remedy=_REMEDY)
+        raise CheckpointError(
+            f"{name} has shape {tuple(value.shape)}, not {tuple(declared.shape)}", where=where, remedy=_REMEDY
+        )
     if value.dtype != declared.dtype:
         short = [str(dtype).removeprefix("torch.") for dtype in (value.dtype, declared.dtype)]
         raise CheckpointError(f"{name} is {short[0]}, not {short[1]}", where=where, remedy=_REMEDY)
     if not finite(value) and finite(declared):
         bad = int((~torch.isfinite(value)).sum())
-        raise CheckpointError(f"{name} has {bad} of {value.numel()} numbers that are not finite", where=where, remedy=_REMEDY)
+        raise CheckpointError(
+            f"{name} has {bad} of {value.numel()} numbers that are not finite", where=where, remedy=_REMEDY
+        )
 
 
 @torch.no_grad()

@@ -15,7 +15,12 @@ from intertwine.o3.angles import (
     wigner_D,
     xyz_to_angles,
 )
-from intertwine.o3.angular import Legendre, SphericalHarmonicsAlphaBeta, spherical_harmonics_alpha, spherical_harmonics_alpha_beta
+from intertwine.o3.angular import (
+    Legendre,
+    SphericalHarmonicsAlphaBeta,
+    spherical_harmonics_alpha,
+    spherical_harmonics_alpha_beta,
+)
 from intertwine.o3.blocks import LAYOUTS, join_blocks, require_features, require_tensors, split_blocks
 from intertwine.o3.cartesian import CartesianTensor
 from intertwine.o3.clebsch_gordan import clebsch_gordan, coupling, wigner_3j
@@ -27,7 +32,12 @@ from intertwine.o3.irrep import Irrep, MulIr
 from intertwine.o3.irreps import Irreps
 from intertwine.o3.linear import Linear
 from intertwine.o3.norm import Norm
-from intertwine.o3.products import ElementwiseTensorProduct, FullTensorProduct, FullyConnectedTensorProduct, TensorSquare
+from intertwine.o3.products import (
+    ElementwiseTensorProduct,
+    FullTensorProduct,
+    FullyConnectedTensorProduct,
+    TensorSquare,
+)
 from intertwine.o3.reduce import ReducedTensorProducts
 from intertwine.o3.rotation import (
     axis_angle_to_matrix,

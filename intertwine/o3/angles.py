@@ -47,7 +47,11 @@ def rand_angles(
     r"""Angles of Haar-random rotations: :math:`\alpha, \gamma \in [0, 2\pi)` and :math:`\cos\beta` uniform, each of ``shape``."""
     alpha, gamma, u = uniform(*shape, dtype=dtype, device=device, generator=generator)
     beta = 2 * torch.atan2((1 - u).sqrt(), u.sqrt())
-    return alpha.clone().requires_grad_(requires_grad), beta.requires_grad_(requires_grad), gamma.clone().requires_grad_(requires_grad)
+    return (
+        alpha.clone().requires_grad_(requires_grad),
+        beta.requires_grad_(requires_grad),
+        gamma.clone().requires_grad_(requires_grad),
+    )
 
 
 def compose_angles(
@@ -74,7 +78,17 @@ def angles_to_matrix(
     alpha, beta, gamma = torch.broadcast_tensors(alpha, beta, gamma)
     ca, sa, cb, sb, cc, sc = alpha.cos(), alpha.sin(), beta.cos(), beta.sin(), gamma.cos(), gamma.sin()
     cacb, sacb = ca * cb, sa * cb
-    entries = [ca * cc - sacb * sc, sa * sb, ca * sc + sacb * cc, sb * sc, cb, -sb * cc, -sa * cc - cacb * sc, ca * sb, cacb * cc - sa * sc]
+    entries = [
+        ca * cc - sacb * sc,
+        sa * sb,
+        ca * sc + sacb * cc,
+        sb * sc,
+        cb,
+        -sb * cc,
+        -sa * cc - cacb * sc,
+        ca * sb,
+        cacb * cc - sa * sc,
+    ]
     return torch.stack(entries, dim=-1).unflatten(-1, (3, 3))
 
 

@@ -75,7 +75,9 @@ class SphericalHarmonicsAlphaBeta(Rebuildable):
 
     def __init__(self, l: int | Sequence[int] | str | Irreps, normalization: str = "integral") -> None:
         super().__init__()
-        self.normalization = choose(normalization, NORMALIZATIONS, kind="normalization", where="SphericalHarmonicsAlphaBeta")
+        self.normalization = choose(
+            normalization, NORMALIZATIONS, kind="normalization", where="SphericalHarmonicsAlphaBeta"
+        )
         self.degrees = read_degrees(l, "SphericalHarmonicsAlphaBeta")
         self.legendre = Legendre(self.degrees)
 
@@ -98,7 +100,9 @@ class SphericalHarmonicsAlphaBeta(Rebuildable):
                 remedy="torch.broadcast_tensors(alpha, beta).",
             )
         largest = max(self.degrees, default=0)
-        azimuth = spherical_harmonics_alpha(largest, alpha).index_select(-1, tables_for(self.degrees, "integral", alpha).azimuth)
+        azimuth = spherical_harmonics_alpha(largest, alpha).index_select(
+            -1, tables_for(self.degrees, "integral", alpha).azimuth
+        )
         factors = {
             "integral": [1.0] * len(self.degrees),
             "component": [sqrt(4 * pi)] * len(self.degrees),
@@ -108,7 +112,9 @@ class SphericalHarmonicsAlphaBeta(Rebuildable):
         if self.normalization == "integral":
             return result
         each = [factor for l, factor in zip(self.degrees, factors) for _ in range(2 * l + 1)]
-        return result * torch.tensor(each, dtype=torch.float64, device=result.device).type_as(result)  # exact in a trace as well
+        return result * torch.tensor(each, dtype=torch.float64, device=result.device).type_as(
+            result
+        )  # exact in a trace as well
 
 
 def spherical_harmonics_alpha_beta(

@@ -13,10 +13,20 @@ from intertwine.kernels import LAYOUTS
 from intertwine.numerics import InputError
 from intertwine.o3.irreps import Irreps
 
-__all__ = ["LAYOUTS", "blocks_as_laid", "channels_innermost", "join_blocks", "require_features", "require_tensors", "split_blocks"]
+__all__ = [
+    "LAYOUTS",
+    "blocks_as_laid",
+    "channels_innermost",
+    "join_blocks",
+    "require_features",
+    "require_tensors",
+    "split_blocks",
+]
 
 
-def split_blocks(x: Inexact[Tensor, "*batch dim"], irreps: Irreps, layout: str = "mul_ir") -> list[Inexact[Tensor, "*batch mul component"]]:
+def split_blocks(
+    x: Inexact[Tensor, "*batch dim"], irreps: Irreps, layout: str = "mul_ir"
+) -> list[Inexact[Tensor, "*batch mul component"]]:
     """Views of the blocks as (..., channels, components), whatever the layout.
 
     Raises:
@@ -26,7 +36,9 @@ def split_blocks(x: Inexact[Tensor, "*batch dim"], irreps: Irreps, layout: str =
     return [block.transpose(-1, -2) for block in blocks] if layout == "ir_mul" else blocks
 
 
-def blocks_as_laid(x: Inexact[Tensor, "*batch dim"], irreps: Irreps, layout: str) -> list[Inexact[Tensor, "*batch outer inner"]]:
+def blocks_as_laid(
+    x: Inexact[Tensor, "*batch dim"], irreps: Irreps, layout: str
+) -> list[Inexact[Tensor, "*batch outer inner"]]:
     """Views of the blocks as their numbers lie: (..., components, channels) in ``ir_mul``, (..., channels, components) in ``mul_ir``.
 
     Raises:
@@ -47,7 +59,10 @@ def join_blocks(blocks: Sequence[Inexact[Tensor, "..."]], layout: str = "mul_ir"
 
 def channels_innermost(irreps: Irreps) -> Int[np.ndarray, " dim"]:
     """The position in ``mul_ir`` of each component in ``ir_mul``: with it as an index an axis changes its layout."""
-    orders = [where.start + np.arange(mul * ir.dim).reshape(mul, ir.dim).T.reshape(-1) for (mul, ir), where in zip(irreps, irreps.slices())]
+    orders = [
+        where.start + np.arange(mul * ir.dim).reshape(mul, ir.dim).T.reshape(-1)
+        for (mul, ir), where in zip(irreps, irreps.slices())
+    ]
     return np.concatenate([np.zeros(0, dtype=np.int64), *orders])
 
 
@@ -59,10 +74,16 @@ def require_tensors(**given: object) -> None:
     """
     for name, one in given.items():
         if isinstance(one, Tensor) and not one.layout == torch.strided:
-            raise InputError(f"a {str(one.layout).removeprefix('torch.')} tensor", where=name, remedy="give a dense one, with .to_dense().")
+            raise InputError(
+                f"a {str(one.layout).removeprefix('torch.')} tensor",
+                where=name,
+                remedy="give a dense one, with .to_dense().",
+            )
         if one is not None and not isinstance(one, Tensor):
             several = isinstance(one, tuple | list) and one and isinstance(one[0], Tensor)
-            remedy = "give one tensor: torch.stack of these." if several else "give a tensor: torch.as_tensor makes one."
+            remedy = (
+                "give one tensor: torch.stack of these." if several else "give a tensor: torch.as_tensor makes one."
+            )
             raise InputError(f"a {type(one).__name__}", where=name, remedy=remedy)
 
 

@@ -52,7 +52,9 @@ class CartesianTensor(Irreps):
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.formula,)
 
-    def from_cartesian(self, data: Float[Tensor, "..."], rtp: ReducedTensorProducts | None = None) -> Float[Tensor, "*batch dim"]:
+    def from_cartesian(
+        self, data: Float[Tensor, "..."], rtp: ReducedTensorProducts | None = None
+    ) -> Float[Tensor, "*batch dim"]:
         r""":math:`y_z = Q_{zij\ldots} T_{ij\ldots}`.
 
         Args:
@@ -74,7 +76,9 @@ class CartesianTensor(Irreps):
             )
         return data.flatten(-rank) @ self._change_of_basis(data, rtp).flatten(1).T
 
-    def to_cartesian(self, data: Float[Tensor, "*batch dim"], rtp: ReducedTensorProducts | None = None) -> Float[Tensor, "..."]:
+    def to_cartesian(
+        self, data: Float[Tensor, "*batch dim"], rtp: ReducedTensorProducts | None = None
+    ) -> Float[Tensor, "..."]:
         r""":math:`T_{ij\ldots} = y_z Q_{zij\ldots}`, the inverse of :meth:`from_cartesian` on the tensors that have the symmetry.
 
         Args:
@@ -95,7 +99,9 @@ class CartesianTensor(Irreps):
             )
         return (data @ self._change_of_basis(data, rtp).flatten(1)).unflatten(-1, (3,) * len(self.indices))
 
-    def from_vectors(self, *xs: Float[Tensor, "... 3"], rtp: ReducedTensorProducts | None = None) -> Float[Tensor, "*batch dim"]:
+    def from_vectors(
+        self, *xs: Float[Tensor, "... 3"], rtp: ReducedTensorProducts | None = None
+    ) -> Float[Tensor, "*batch dim"]:
         r"""The components of :math:`x_1 \otimes x_2 \otimes \cdots`, one vector (..., 3) for each index, leading axes broadcast.
 
         Raises:
@@ -116,7 +122,11 @@ class CartesianTensor(Irreps):
 
     def _change_of_basis(self, like: Tensor, rtp: ReducedTensorProducts | None) -> Tensor:
         if not (like.is_floating_point() or like.is_complex()):
-            raise InputError(f"got {like.dtype}", where=f"CartesianTensor({self.formula!r})", remedy="convert the data to floating point.")
+            raise InputError(
+                f"got {like.dtype}",
+                where=f"CartesianTensor({self.formula!r})",
+                remedy="convert the data to floating point.",
+            )
         return self._basis.to(like) if rtp is None else rtp.change_of_basis
 
 

@@ -96,7 +96,9 @@ def clebsch_gordan(l1: int, l2: int, l3: int, basis: str = "real") -> Float[np.n
     >>> bool(clebsch_gordan(1, 1, 1, basis="complex")[2, 1, 2] == 0.5**0.5)
     True
     """
-    table = {"real": _real, "complex": _complex}[choose(basis, ("real", "complex"), kind="basis", where="clebsch_gordan")]
+    table = {"real": _real, "complex": _complex}[
+        choose(basis, ("real", "complex"), kind="basis", where="clebsch_gordan")
+    ]
     return table(l1, l2, l3, 2 * l3 + 1)
 
 
@@ -106,7 +108,9 @@ def _real(l1: int, l2: int, l3: int, scale: int) -> np.ndarray:
     C = _zeros(l1, l2, l3)
     for m1, m2, sign, p, q in _symbols(l1, l2, l3):
         m3 = m1 + m2
-        value = sign * _root(scale * p, 2 * q if m1 and m2 and m3 else q)  # m and -m are conjugate: 2 over the roots of 8 or 4; or 1
+        value = sign * _root(
+            scale * p, 2 * q if m1 and m2 and m3 else q
+        )  # m and -m are conjugate: 2 over the roots of 8 or 4; or 1
         for a in {m1, -m1}:
             for b in {m2, -m2}:
                 for c in {m3, -m3}:
@@ -131,7 +135,9 @@ def _complex(l1: int, l2: int, l3: int, scale: int) -> np.ndarray:
 def _zeros(l1: int, l2: int, l3: int) -> np.ndarray:
     for l in (l1, l2, l3):
         if not isinstance(l, int) or isinstance(l, bool) or l < 0:
-            raise InputError(f"{l!r} is not a degree", where="coupling coefficients", remedy="give integers of 0 or more.")
+            raise InputError(
+                f"{l!r} is not a degree", where="coupling coefficients", remedy="give integers of 0 or more."
+            )
     if not abs(l1 - l2) <= l3 <= l1 + l2:
         raise InputError(
             f"the product of l = {l1} and {l2} does not contain l = {l3}",
@@ -153,7 +159,13 @@ def _symbols(l1: int, l2: int, l3: int) -> Iterator[tuple[int, int, int, int, in
             terms = range(max(0, l1 - m1 - b, l2 + m2 - c), min(a, l1 - m1, l2 + m2) + 1)
             S = sum((-1) ** k * first[k] * second[l1 - m1 - k] * third[l2 + m2 - k] for k in terms)
             if S:
-                yield m1, m2, 1 if S > 0 else -1, S * S * weights[0][l1 + m1] * weights[1][l2 + m2] * weights[2][l3 + m1 + m2], q
+                yield (
+                    m1,
+                    m2,
+                    1 if S > 0 else -1,
+                    S * S * weights[0][l1 + m1] * weights[1][l2 + m2] * weights[2][l3 + m1 + m2],
+                    q,
+                )
 
 
 def _turns(l: int, m: int, a: int) -> int:

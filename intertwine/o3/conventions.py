@@ -90,7 +90,11 @@ def convert(
     irreps = Irreps(irreps)
     choose(layout, LAYOUTS, kind="layout", where="convert")
     if x.shape[-1:] != (irreps.dim,):
-        raise InputError(f"got shape {tuple(x.shape)} for {irreps}", where="convert", remedy=f"the last axis must be {irreps.dim} long.")
+        raise InputError(
+            f"got shape {tuple(x.shape)} for {irreps}",
+            where="convert",
+            remedy=f"the last axis must be {irreps.dim} long.",
+        )
     if not (x.is_floating_point() or x.is_complex()):
         raise InputError(f"got {x.dtype}", where="convert", remedy="convert the components to floating point.")
     parts = [x[..., :0] if "complex" not in (source, target) else x[..., :0] + 0j]

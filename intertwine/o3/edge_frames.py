@@ -67,7 +67,9 @@ def edge_frames(vectors: Float[Tensor, "edges 3"], lmax: int, mmax: int | None =
     """
     if vectors.ndim != 2 or vectors.shape[-1] != 3 or not vectors.is_floating_point():
         raise InputError(
-            f"edge vectors are {vectors.dtype} {tuple(vectors.shape)}", where="edge_frames", remedy="give floats of shape (edges, 3)."
+            f"edge vectors are {vectors.dtype} {tuple(vectors.shape)}",
+            where="edge_frames",
+            remedy="give floats of shape (edges, 3).",
         )
     orders = lmax if mmax is None else mmax
     exact = vectors if vectors.device.type == "mps" else vectors.to(torch.float64)  # Apple's GPUs have no float64

@@ -10,7 +10,9 @@ from torch import Tensor
 from intertwine.numerics import InputError
 
 
-def su2_generators(j: int | float, dtype: torch.dtype | None = None, device: torch.device | str | None = None) -> Complex[Tensor, "3 m m"]:
+def su2_generators(
+    j: int | float, dtype: torch.dtype | None = None, device: torch.device | str | None = None
+) -> Complex[Tensor, "3 m m"]:
     r"""Generators :math:`X_k` of SU(2) in the basis :math:`m = -j, \ldots, j`, (3, 2j+1, 2j+1), anti-Hermitian.
 
     They satisfy :math:`[X_a, X_b] = \epsilon_{abc} X_c` and :math:`-\sum_k X_k^2 = j(j+1)`; :math:`X_1 = \mathrm{diag}(i m)`.
@@ -26,7 +28,9 @@ def su2_generators(j: int | float, dtype: torch.dtype | None = None, device: tor
     return torch.from_numpy(_su2(j)).to(dtype=_precision(dtype).to_complex(), device=device)
 
 
-def so3_generators(l: int, dtype: torch.dtype | None = None, device: torch.device | str | None = None) -> Float[Tensor, "3 m m"]:
+def so3_generators(
+    l: int, dtype: torch.dtype | None = None, device: torch.device | str | None = None
+) -> Float[Tensor, "3 m m"]:
     r"""Generators :math:`X_k` of the real representation of degree l, (3, 2l+1, 2l+1), antisymmetric.
 
     :math:`D^l(R) = \exp(\theta\,\hat n \cdot X)` for the rotation by :math:`\theta` about :math:`\hat n = (x, y, z)`.

@@ -72,7 +72,9 @@ def legendre_table(lmax: int, beta: Float[np.ndarray, "n"]) -> Float[np.ndarray,
 def fourier_table(lmax: int, alpha: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n m"]:
     r""":math:`e_m(\alpha)` for m = -lmax ... lmax: (n, 2 lmax + 1)."""
     phase = np.outer(alpha, np.arange(1, lmax + 1))
-    return np.concatenate([np.sqrt(2) * np.sin(phase[:, ::-1]), np.ones((len(alpha), 1)), np.sqrt(2) * np.cos(phase)], axis=1)
+    return np.concatenate(
+        [np.sqrt(2) * np.sin(phase[:, ::-1]), np.ones((len(alpha), 1)), np.sqrt(2) * np.cos(phase)], axis=1
+    )
 
 
 def s2_grid(
@@ -137,7 +139,9 @@ def rfft(x: Float[Tensor, "*batch res"], l: int) -> Float[Tensor, "*batch m"]:
     """
     _require_counts(0, "rfft", l=l)
     if l > x.shape[-1] // 2:
-        raise InputError(f"{x.shape[-1]} samples do not resolve frequency {l}", where="rfft", remedy=f"give {2 * l} samples or more.")
+        raise InputError(
+            f"{x.shape[-1]} samples do not resolve frequency {l}", where="rfft", remedy=f"give {2 * l} samples or more."
+        )
     spectrum = torch.fft.rfft(x, dim=-1)
     waves = spectrum[..., 1 : l + 1] * 2**0.5
     return torch.cat([-waves.imag.flip(-1), spectrum[..., :1].real, waves.real], dim=-1)
@@ -161,9 +165,13 @@ def irfft(x: Float[Tensor, "*batch m"], res: int) -> Float[Tensor, "*batch res"]
     """
     l, even = divmod(x.shape[-1] - 1, 2)
     if even or l < 0:
-        raise InputError(f"{x.shape[-1]} coefficients are not 2l+1", where="irfft", remedy="give those of m = -l ... l.")
+        raise InputError(
+            f"{x.shape[-1]} coefficients are not 2l+1", where="irfft", remedy="give those of m = -l ... l."
+        )
     if res < 2 * l + 1:
-        raise InputError(f"{res} meridians for frequencies up to {l}", where="irfft", remedy=f"give res of {2 * l + 1} or more.")
+        raise InputError(
+            f"{res} meridians for frequencies up to {l}", where="irfft", remedy=f"give res of {2 * l + 1} or more."
+        )
     real = torch.cat([x[..., l : l + 1], x[..., l + 1 :] * 0.5**0.5], dim=-1)
     imaginary = torch.cat([torch.zeros_like(x[..., :1]), x[..., :l].flip(-1) * -(0.5**0.5)], dim=-1)
     return torch.fft.irfft(torch.complex(real, imaginary), n=res, dim=-1) * res
@@ -188,7 +196,9 @@ def complete_resolution(lmax: int | None, res: int | Sequence[int | None] | None
     res_beta, res_alpha = (res, None) if isinstance(res, int) or res is None else res
     if res_beta is None:
         if lmax is None and res_alpha is None:
-            raise InputError("neither a degree nor a resolution is given", where="grid on the sphere", remedy="give lmax or res.")
+            raise InputError(
+                "neither a degree nor a resolution is given", where="grid on the sphere", remedy="give lmax or res."
+            )
         res_beta = 2 * (lmax + 1) if lmax is not None else 2 * ((res_alpha + 1) // 2)  # type: ignore[operator]
     if res_alpha is None:
         res_alpha = max(2 * lmax + 1, res_beta - 1) if lmax is not None else max(res_beta - 1, 1)
@@ -199,7 +209,9 @@ def complete_resolution(lmax: int | None, res: int | Sequence[int | None] | None
     check_size(res_beta * max(res_alpha, res_beta, (lmax + 1) ** 2), "entries of its tables", "grid on the sphere")
     if 2 * lmax + 1 > res_beta:
         raise InputError(
-            f"{res_beta} parallels do not resolve degree {lmax}", where="grid on the sphere", remedy=f"give res of {2 * lmax + 2} or more."
+            f"{res_beta} parallels do not resolve degree {lmax}",
+            where="grid on the sphere",
+            remedy=f"give res of {2 * lmax + 2} or more.",
         )
     return lmax, res_beta, res_alpha
 
@@ -214,7 +226,9 @@ def require_signal(x: Tensor, last: tuple[int, ...], constants: Tensor, where: s
         wanted = ", ".join(str(n) for n in last)
         raise InputError(f"expected floats of shape (..., {wanted}), got {x.dtype} {tuple(x.shape)}", where=where)
     if x.dtype != constants.dtype and not safe.autocasting(x):
-        raise InputError(f"{x.dtype} on constants of {constants.dtype}", where=where, remedy=f"move the module: .to({x.dtype}).")
+        raise InputError(
+            f"{x.dtype} on constants of {constants.dtype}", where=where, remedy=f"move the module: .to({x.dtype})."
+        )
 
 
 def _require_counts(least: int, where: str, **counts: int) -> None:

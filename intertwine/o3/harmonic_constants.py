@@ -57,7 +57,9 @@ def constants(degrees: tuple[int, ...], normalization: str) -> tuple[tuple[float
     )
 
 
-def tables_of(degrees: tuple[int, ...], normalization: str, dtype: torch.dtype | None = None, device: torch.device | None = None) -> Tables:
+def tables_of(
+    degrees: tuple[int, ...], normalization: str, dtype: torch.dtype | None = None, device: torch.device | None = None
+) -> Tables:
     """The :class:`Tables` of some degrees, rounded once from double precision."""
     compiling = torch.compiler.is_compiling()  # dynamo warns about caches and would not use them
     numbers = (constants.__wrapped__ if compiling else constants)(degrees, normalization)
@@ -90,7 +92,9 @@ def tables_for(degrees: tuple[int, ...], normalization: str, x: Tensor) -> Table
     if torch.jit.is_tracing():  # exact in whatever precision the trace is called with later
         exact = tables_of(degrees, normalization, torch.float64, x.device)
         low = exact.low and Polynomials(*(one.type_as(x) if one.is_floating_point() else one for one in exact.low))
-        return exact._replace(**{name: getattr(exact, name).type_as(x) for name in ("recursion", "scale", "weight")}, low=low)
+        return exact._replace(
+            **{name: getattr(exact, name).type_as(x) for name in ("recursion", "scale", "weight")}, low=low
+        )
     if safe.traced(x):
         return tables_of(degrees, normalization, x.dtype, x.device)
     key = (degrees, normalization, x.dtype, x.device)

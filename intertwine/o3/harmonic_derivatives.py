@@ -210,7 +210,9 @@ class _Block:
         cotangent_q = self.fold(self.u)
         _, radial = self.along_polar(cotangent_q, self.q)
         polar = [a + b for a, b in zip(self.along_polar(cotangent_q, q), self.along_polar(self.fold(u), self.q))]
-        azimuth = zip(self.along_azimuth(self.collect(n_q), self.c, self.s), self.along_azimuth(self.collect(self.n_q), c, s))
+        azimuth = zip(
+            self.along_azimuth(self.collect(n_q), self.c, self.s), self.along_azimuth(self.collect(self.n_q), c, s)
+        )
         hessian = self.assemble(*polar, *(a + b for a, b in azimuth))
         hessian[0].addcmul_(radial, v[0])
         hessian[2].addcmul_(radial, v[2])

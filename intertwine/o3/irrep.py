@@ -127,15 +127,21 @@ class Irrep(tuple[int, int]):
         d = wigner_d(self.l, R * sign)
         return d * sign if self.p == -1 else d
 
-    def D_from_quaternion(self, q: Float[Tensor, "*batch 4"], k: Tensor | None = None) -> Float[Tensor, "*shape dim dim"]:
+    def D_from_quaternion(
+        self, q: Float[Tensor, "*batch 4"], k: Tensor | None = None
+    ) -> Float[Tensor, "*shape dim dim"]:
         r""":math:`p^k D^l(q)` from unit quaternions (..., 4), real part first; k (...) counts inversions, 0 if not given."""
         return self._inverted(wigner_d(self.l, quaternion_to_matrix(q)), k)
 
-    def D_from_angles(self, alpha: Tensor, beta: Tensor, gamma: Tensor, k: Tensor | None = None) -> Float[Tensor, "*shape dim dim"]:
+    def D_from_angles(
+        self, alpha: Tensor, beta: Tensor, gamma: Tensor, k: Tensor | None = None
+    ) -> Float[Tensor, "*shape dim dim"]:
         r""":math:`p^k D^l(\alpha, \beta, \gamma)`: gamma about y first, then beta about x, then alpha about y (radians)."""
         return self._inverted(wigner_d(self.l, angles_to_matrix(alpha, beta, gamma)), k)
 
-    def D_from_axis_angle(self, axis: Float[Tensor, "*batch 3"], angle: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch dim dim"]:
+    def D_from_axis_angle(
+        self, axis: Float[Tensor, "*batch 3"], angle: Float[Tensor, "*batch"]
+    ) -> Float[Tensor, "*batch dim dim"]:
         """:math:`D^l` of the rotation about an axis (..., 3) by an angle (...) in radians."""
         return wigner_d(self.l, axis_angle_to_matrix(axis, angle))
 
@@ -190,6 +196,8 @@ def inversion_sign(k: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 def _parse(name: str) -> Irrep:
     match = re.fullmatch(r"\s*(\d+)([eoy])\s*", name)
     if match is None:
-        raise InputError(f"{name.strip()!r} is not an irrep", where="irrep", remedy='write degree and parity: "0e", "1o" or "2y".')
+        raise InputError(
+            f"{name.strip()!r} is not an irrep", where="irrep", remedy='write degree and parity: "0e", "1o" or "2y".'
+        )
     l = int(match[1])
     return Irrep(l, {"e": 1, "o": -1, "y": (-1) ** l}[match[2]])

@@ -57,7 +57,9 @@ class Irreps(tuple[MulIr, ...]):
         elif irreps is None or isinstance(irreps, Iterable):
             blocks = [read_block(entry) for entry in irreps or ()]
         else:
-            raise InputError(f"{irreps!r} is not a sum of irreps", where="Irreps", remedy='give a string such as "16x0e + 8x1o".')
+            raise InputError(
+                f"{irreps!r} is not a sum of irreps", where="Irreps", remedy='give a string such as "16x0e + 8x1o".'
+            )
         return super().__new__(cls, blocks)
 
     @staticmethod
@@ -68,7 +70,9 @@ class Irreps(tuple[MulIr, ...]):
         1x0e+1x1o+1x2e
         """
         if lmax < 0:
-            raise InputError(f"degrees start at 0, got lmax={lmax}", where="Irreps.spherical_harmonics", remedy="give 0 or more.")
+            raise InputError(
+                f"degrees start at 0, got lmax={lmax}", where="Irreps.spherical_harmonics", remedy="give 0 or more."
+            )
         check_degrees([lmax], "Irreps.spherical_harmonics", LARGEST_SUM)
         return Irreps([(1, (l, p**l)) for l in range(lmax + 1)])
 
@@ -100,7 +104,11 @@ class Irreps(tuple[MulIr, ...]):
             InputError: the sum is empty.
         """
         if not self.num_irreps:
-            raise InputError("an empty sum has no largest degree", where=f"Irreps({str(self)!r}).lmax", remedy="test num_irreps first.")
+            raise InputError(
+                "an empty sum has no largest degree",
+                where=f"Irreps({str(self)!r}).lmax",
+                remedy="test num_irreps first.",
+            )
         return max(ir.l for mul, ir in self if mul)
 
     def __str__(self) -> str:
@@ -121,7 +129,9 @@ class Irreps(tuple[MulIr, ...]):
     def __mul__(self, times: Any) -> Irreps:
         if not isinstance(times, int):
             raise InputError(
-                f"Irreps times {type(times).__name__} is not defined", where="Irreps", remedy="use FullTensorProduct for the product."
+                f"Irreps times {type(times).__name__} is not defined",
+                where="Irreps",
+                remedy="use FullTensorProduct for the product.",
             )
         return Irreps(tuple(self) * times)
 
@@ -193,7 +203,11 @@ class Irreps(tuple[MulIr, ...]):
         """
         given = [name for name, value in (("keep", keep), ("drop", drop), ("lmax", lmax)) if value is not None]
         if len(given) > 1:
-            raise InputError(f"{' and '.join(given)} given at once", where="Irreps.filter", remedy="give one criterion, or filter twice.")
+            raise InputError(
+                f"{' and '.join(given)} given at once",
+                where="Irreps.filter",
+                remedy="give one criterion, or filter twice.",
+            )
         if lmax is not None:
             return Irreps([block for block in self if block.ir.l <= lmax])
         if not given:
@@ -222,7 +236,11 @@ class Irreps(tuple[MulIr, ...]):
         """
         choose(normalization, ("component", "norm"), kind="normalization", where="Irreps.randn")
         if size.count(-1) != 1:
-            raise InputError(f"the shape {size} has not exactly one -1", where="Irreps.randn", remedy="write -1 for the axis of irreps.")
+            raise InputError(
+                f"the shape {size} has not exactly one -1",
+                where="Irreps.randn",
+                remedy="write -1 for the axis of irreps.",
+            )
         axis = size.index(-1)
         before, after = size[:axis], size[axis + 1 :]
 
@@ -248,7 +266,9 @@ class Irreps(tuple[MulIr, ...]):
             (..., copies, 2l+1); no copies where the sum lacks the irrep.
         """
         wanted = _single(ir)
-        found = [x[..., where].unflatten(-1, (b.mul, b.ir.dim)) for where, b in zip(self.slices(), self) if b.ir == wanted]
+        found = [
+            x[..., where].unflatten(-1, (b.mul, b.ir.dim)) for where, b in zip(self.slices(), self) if b.ir == wanted
+        ]
         if not found:
             return x.new_zeros(*x.shape[:-1], 0, wanted.dim)
         return found[0] if len(found) == 1 else torch.cat(found, dim=-2)
@@ -259,15 +279,21 @@ class Irreps(tuple[MulIr, ...]):
         sign = determinant_sign(R)
         return self._sum(R * sign[..., None, None], sign)
 
-    def D_from_quaternion(self, q: Float[Tensor, "*batch 4"], k: Tensor | None = None) -> Float[Tensor, "*shape dim dim"]:
+    def D_from_quaternion(
+        self, q: Float[Tensor, "*batch 4"], k: Tensor | None = None
+    ) -> Float[Tensor, "*shape dim dim"]:
         """As :meth:`Irrep.D_from_quaternion`, block-diagonal."""
         return self._sum(quaternion_to_matrix(q), None if k is None else inversion_sign(k.to(q)))
 
-    def D_from_angles(self, alpha: Tensor, beta: Tensor, gamma: Tensor, k: Tensor | None = None) -> Float[Tensor, "*shape dim dim"]:
+    def D_from_angles(
+        self, alpha: Tensor, beta: Tensor, gamma: Tensor, k: Tensor | None = None
+    ) -> Float[Tensor, "*shape dim dim"]:
         """As :meth:`Irrep.D_from_angles`, block-diagonal."""
         return self._sum(angles_to_matrix(alpha, beta, gamma), None if k is None else inversion_sign(k.to(alpha)))
 
-    def D_from_axis_angle(self, axis: Float[Tensor, "*batch 3"], angle: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch dim dim"]:
+    def D_from_axis_angle(
+        self, axis: Float[Tensor, "*batch 3"], angle: Float[Tensor, "*batch"]
+    ) -> Float[Tensor, "*batch dim dim"]:
         """As :meth:`Irrep.D_from_axis_angle`, block-diagonal."""
         return self._sum(axis_angle_to_matrix(axis, angle), None)
 
@@ -277,7 +303,11 @@ class Irreps(tuple[MulIr, ...]):
             return rotation.new_zeros(*rotation.shape[:-2], 0, 0)
         check_size(self.dim**2, "entries of a matrix", f"Irreps({str(self)[:40]!r})")
         degrees = wigner_d_blocks(max(ir.l for _, ir in self), rotation)
-        odd = {ir.l: degrees[ir.l] if sign is None else degrees[ir.l] * sign[..., None, None] for _, ir in self if ir.p == -1}
+        odd = {
+            ir.l: degrees[ir.l] if sign is None else degrees[ir.l] * sign[..., None, None]
+            for _, ir in self
+            if ir.p == -1
+        }
         return direct_sum(*[_copies(degrees[ir.l] if ir.p == 1 else odd[ir.l], mul) for mul, ir in self])
 
     def matrix(self, rotation: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch dim dim"]:
@@ -295,7 +325,11 @@ class _SliceByMul:
 
     def __getitem__(self, index: slice) -> Irreps:
         if not isinstance(index, slice) or index.step not in (None, 1):
-            raise InputError(f"{index!r} is not a slice of step 1", where="Irreps.slice_by_mul", remedy="write slice_by_mul[first:last].")
+            raise InputError(
+                f"{index!r} is not a slice of step 1",
+                where="Irreps.slice_by_mul",
+                remedy="write slice_by_mul[first:last].",
+            )
         start, stop, _ = index.indices(self.irreps.num_irreps)
         found, first = [], 0
         for mul, ir in self.irreps:
@@ -310,7 +344,11 @@ def _copies(d: Tensor, mul: int) -> Tensor:
     """Block-diagonal matrix of ``mul`` times the same."""
     if mul == 1:
         return d
-    return (torch.eye(mul, dtype=d.dtype, device=d.device)[:, None, :, None] * d[..., None, :, None, :]).flatten(-4, -3).flatten(-2)
+    return (
+        (torch.eye(mul, dtype=d.dtype, device=d.device)[:, None, :, None] * d[..., None, :, None, :])
+        .flatten(-4, -3)
+        .flatten(-2)
+    )
 
 
 def _chooser(wanted: Any) -> Callable[[MulIr], bool]:

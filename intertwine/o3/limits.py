@@ -22,4 +22,6 @@ def check_degrees(degrees: Iterable[int], where: str, most: int = LARGEST_DEGREE
 def check_size(number: int, what: str, where: str, most: int = MOST_ENTRIES) -> None:
     """Raise an :class:`InputError` if there are more than ``most`` of ``what``."""
     if number > most:
-        raise InputError(f"{number:,} {what}", where=where, remedy=f"lower degrees, multiplicities or resolutions: {most:,} at most.")
+        raise InputError(
+            f"{number:,} {what}", where=where, remedy=f"lower degrees, multiplicities or resolutions: {most:,} at most."
+        )

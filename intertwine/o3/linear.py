@@ -89,7 +89,9 @@ class Linear(Rebuildable):
         self.shared_weights = shared_weights is not False
         self.internal_weights = self.shared_weights if internal_weights is None else internal_weights
         if self.internal_weights and not self.shared_weights:
-            raise InputError("a layer can't own weights of each sample", where="Linear", remedy="set internal_weights=False.")
+            raise InputError(
+                "a layer can't own weights of each sample", where="Linear", remedy="set internal_weights=False."
+            )
         paths = self._paths(None if instructions is None else list(instructions), path_normalization)
         self.instructions = paths + self._bias_paths(biases)
         self.weight_numel = sum(prod(path.path_shape) for path in paths)
@@ -108,7 +110,10 @@ class Linear(Rebuildable):
         else:
             self.register_buffer("bias", torch.empty(0, **factory))
         reached = {path.i_out for path in self.instructions if prod(path.path_shape)}
-        mask = [torch.full((block.dim,), float(number in reached), **factory) for number, block in enumerate(self.irreps_out)]
+        mask = [
+            torch.full((block.dim,), float(number in reached), **factory)
+            for number, block in enumerate(self.irreps_out)
+        ]
         self.register_buffer("output_mask", torch.cat(mask) if mask else torch.ones(0, **factory))
         ignore_keys(self, [r"_compiled_main.*"])
 
@@ -116,14 +121,20 @@ class Linear(Rebuildable):
         weight, found = state["_parameters"].get("weight"), state["instructions"]
         arrays = weight.shape[:2] if weight is not None and weight.ndim == 3 else (None, None)
         paths, biased = [path for path in found if path.i_in >= 0], {path.i_out for path in found if path.i_in < 0}
-        known: dict[str, Any] = {name: state[name] for name in ("irreps_in", "irreps_out", "internal_weights", "shared_weights")}
+        known: dict[str, Any] = {
+            name: state[name] for name in ("irreps_in", "irreps_out", "internal_weights", "shared_weights")
+        }
         known |= {"f_in": arrays[0], "f_out": arrays[1], "instructions": [(path.i_in, path.i_out) for path in paths]}
         known["biases"] = [block in biased for block in range(len(known["irreps_out"]))]
         for rule in ("element", "path"):
             Linear.__init__(self, path_normalization=rule, **known)
-            if all(isclose(path.path_weight, own.path_weight, rel_tol=1e-6) for path, own in zip(paths, self.instructions)):
+            if all(
+                isclose(path.path_weight, own.path_weight, rel_tol=1e-6) for path, own in zip(paths, self.instructions)
+            ):
                 return
-        raise InputError("the weights of its paths follow no rule", where="Linear", remedy="a layer with f_in owns its weights.")
+        raise InputError(
+            "the weights of its paths follow no rule", where="Linear", remedy="a layer with f_in owns its weights."
+        )
 
     def _paths(self, pairs: Sequence[tuple[int, int]] | None, normalization: str) -> list[LinearInstruction]:
         """The weighted paths with their normalisation."""
@@ -132,14 +143,22 @@ class Linear(Rebuildable):
             pairs = [(a, b) for a, (_, ir) in enumerate(ins) for b, (_, other) in enumerate(outs) if ir == other]
         for a, b in pairs:
             if not (0 <= a < len(ins) and 0 <= b < len(outs)):
-                raise InputError(f"instruction ({a}, {b}) names a block that is not there", where="Linear", remedy="count blocks from 0.")
+                raise InputError(
+                    f"instruction ({a}, {b}) names a block that is not there",
+                    where="Linear",
+                    remedy="count blocks from 0.",
+                )
             if ins[a].ir != outs[b].ir:
                 raise InputError(
-                    f"instruction ({a}, {b}) joins {ins[a].ir} to {outs[b].ir}", where="Linear", remedy="a linear map keeps the irrep."
+                    f"instruction ({a}, {b}) joins {ins[a].ir} to {outs[b].ir}",
+                    where="Linear",
+                    remedy="a linear map keeps the irrep.",
                 )
         made = []
         for a, b in pairs:
-            into = [ins[other].mul if normalization == "element" else ins[a].mul for other, target in pairs if target == b]
+            into = [
+                ins[other].mul if normalization == "element" else ins[a].mul for other, target in pairs if target == b
+            ]
             fan = sum(into) * (self.f_in or 1)
             made.append(LinearInstruction(a, b, (ins[a].mul, outs[b].mul), fan**-0.5 if fan else 1.0))
         return made
@@ -147,10 +166,16 @@ class Linear(Rebuildable):
     def _bias_paths(self, biases: bool | Sequence[bool] | None) -> list[LinearInstruction]:
         """The biases, each as an instruction from block -1."""
         outs = self.irreps_out
-        wanted = [bool(biases) and ir.is_scalar() for _, ir in outs] if biases is None or isinstance(biases, bool) else list(biases)
+        wanted = (
+            [bool(biases) and ir.is_scalar() for _, ir in outs]
+            if biases is None or isinstance(biases, bool)
+            else list(biases)
+        )
         if len(wanted) != len(outs) or any(bias and not ir.is_scalar() for bias, (_, ir) in zip(wanted, outs)):
             raise InputError(
-                f"biases {wanted} don't fit {outs}", where="Linear", remedy="give one truth value a block, true for 0e only, or just True."
+                f"biases {wanted} don't fit {outs}",
+                where="Linear",
+                remedy="give one truth value a block, true for 0e only, or just True.",
             )
         return [LinearInstruction(-1, b, (outs[b].dim,), 1.0) for b, bias in enumerate(wanted) if bias]
 
@@ -164,7 +189,9 @@ class Linear(Rebuildable):
                 reading.setdefault(path.i_out, {}).setdefault(path.i_in, number)
             first = next(iter(reading.values()))
             same = {b: found for b, found in reading.items() if set(found) == set(first)}
-            groups.append(_Group(tuple(first), tuple(same), tuple(tuple(found[a] for found in same.values()) for a in first)))
+            groups.append(
+                _Group(tuple(first), tuple(same), tuple(tuple(found[a] for found in same.values()) for a in first))
+            )
             for found in same.values():
                 for number in found.values():
                     del remaining[number]
@@ -214,12 +241,22 @@ class Linear(Rebuildable):
         """
         weight, bias = self._given(weight, "weight", self.weight_numel), self._given(bias, "bias", self.bias_numel)
         plan, shape = self._mixing, features.shape
-        if plan is not None and shape and shape[-1] == plan.dim_in and bias.ndim == 1 and applicable(features, weight, bias):
+        if (
+            plan is not None
+            and shape
+            and shape[-1] == plan.dim_in
+            and bias.ndim == 1
+            and applicable(features, weight, bias)
+        ):
             x = features if features.ndim == 2 else features.reshape(prod(shape[:-1]), plan.dim_in)
             y = mix(x, weight, plan, bias if self.bias_numel else None)
             return y if features.ndim == 2 else y.view(*shape[:-1], plan.dim_out)
         own = 1 if self.f_in is None else 2  # axes of a sample
-        if features.ndim < own or features.shape[-1] != self.irreps_in.dim or (own == 2 and features.shape[-2] != self.f_in):
+        if (
+            features.ndim < own
+            or features.shape[-1] != self.irreps_in.dim
+            or (own == 2 and features.shape[-2] != self.f_in)
+        ):
             wanted = f"(..., {self.irreps_in.dim})" if own == 1 else f"(..., {self.f_in}, {self.irreps_in.dim})"
             raise InputError(
                 f"features have shape {tuple(features.shape)}, expected {wanted}",
@@ -235,9 +272,13 @@ class Linear(Rebuildable):
         batch = features.shape[: features.ndim - own]
         if not self.shared_weights:
             leading = ((weight, self.weight_numel, 2 * own - 1), (bias, self.bias_numel, own))
-            batch = torch.broadcast_shapes(batch, *(one.shape[: one.ndim - axes] for one, numel, axes in leading if numel))
+            batch = torch.broadcast_shapes(
+                batch, *(one.shape[: one.ndim - axes] for one, numel, axes in leading if numel)
+            )
             weight, bias = (
-                one.expand(*batch, *one.shape[one.ndim - axes :]).reshape(prod(batch), *one.shape[one.ndim - axes :]) if numel else one
+                one.expand(*batch, *one.shape[one.ndim - axes :]).reshape(prod(batch), *one.shape[one.ndim - axes :])
+                if numel
+                else one
                 for one, numel, axes in leading
             )
         sample = features.shape[features.ndim - own :]
@@ -245,7 +286,11 @@ class Linear(Rebuildable):
         outputs: list[Tensor | None] = [None] * len(self.irreps_out)
         blocks, weights = self._blocks(x), self._weights(weight)
         for group in self._groups:
-            rows = blocks[group.inputs[0]] if len(group.inputs) == 1 else torch.cat([blocks[a] for a in group.inputs], dim=-1)
+            rows = (
+                blocks[group.inputs[0]]
+                if len(group.inputs) == 1
+                else torch.cat([blocks[a] for a in group.inputs], dim=-1)
+            )
             product = self._product(rows, self._matrix(weights, group))
             for b, piece in zip(group.outputs, self._pieces(product, group)):
                 outputs[b] = piece if (before := outputs[b]) is None else before + piece
@@ -257,14 +302,18 @@ class Linear(Rebuildable):
         """Rows (z, component, channel) times a matrix, or one of each sample."""
         if matrix.ndim == 3:
             return torch.bmm(rows, matrix)
-        z, dim, channels = rows.shape  # flattened, since torch would multiply sample by sample if the rows are not contiguous
+        z, dim, channels = (
+            rows.shape
+        )  # flattened, since torch would multiply sample by sample if the rows are not contiguous
         return (rows.reshape(z * dim, channels) @ matrix).view(z, dim, matrix.shape[1])
 
     def _given(self, value: Tensor | None, name: str, numel: int) -> Tensor:
         if value is None:
             if numel and not self.internal_weights:
                 raise InputError(
-                    f"no {name} given", where=f"Linear {self.irreps_in}", remedy=f"this layer does not own it: pass {name}=..."
+                    f"no {name} given",
+                    where=f"Linear {self.irreps_in}",
+                    remedy=f"this layer does not own it: pass {name}=...",
                 )
             return getattr(self, name)  # type: ignore[no-any-return]
         if numel and value.shape[-1:] != (numel,):
@@ -280,7 +329,9 @@ class Linear(Rebuildable):
     def _blocks(self, x: Tensor) -> list[Tensor]:
         """The input blocks as (z, component, (f) channel). One split for all: its derivative is one concatenation."""
         found = []
-        for block, (mul, ir) in zip(x.split([block.dim for block in self.irreps_in], -1) if self.irreps_in else (), self.irreps_in):
+        for block, (mul, ir) in zip(
+            x.split([block.dim for block in self.irreps_in], -1) if self.irreps_in else (), self.irreps_in
+        ):
             outer = self.layout == "mul_ir" and ir.dim > 1
             block = block.reshape(*block.shape[:-1], *((mul, ir.dim) if outer else (ir.dim, mul)))
             block = block.transpose(-1, -2) if outer else block  # (f) component channel
@@ -330,14 +381,20 @@ class Linear(Rebuildable):
                 piece = piece.unflatten(-1, (self.f_out, mul)).transpose(1, 2)
             piece = piece.transpose(-1, -2) if self.layout == "mul_ir" and ir.dim > 1 else piece
             piece = piece.reshape(*piece.shape[:-2], mul * ir.dim)
-            blocks.append(piece if piece.shape[0] == shape[0] else piece.expand(*shape, mul * ir.dim))  # a bias alone is one row
+            blocks.append(
+                piece if piece.shape[0] == shape[0] else piece.expand(*shape, mul * ir.dim)
+            )  # a bias alone is one row
         return blocks[0] if len(blocks) == 1 else torch.cat(blocks, dim=-1) if blocks else x.new_zeros(*shape, 0)
 
     def weight_view_for_instruction(self, instruction: int, weight: Tensor | None = None) -> Tensor:
         """The weights of one instruction as (channels in, channels out), a view of those of the layer or of ``weight``."""
         weight = self._given(weight, "weight", self.weight_numel)
         if not 0 <= instruction < len(self._starts):
-            raise InputError(f"there is no instruction {instruction}", where="Linear", remedy=f"there are {len(self._starts)}, from 0.")
+            raise InputError(
+                f"there is no instruction {instruction}",
+                where="Linear",
+                remedy=f"there are {len(self._starts)}, from 0.",
+            )
         start, path = self._starts[instruction], self.instructions[instruction]
         return weight[..., start : start + prod(path.path_shape)].unflatten(-1, path.path_shape)
 

@@ -87,7 +87,9 @@ def _harmonic(l: int, m: int) -> dict[tuple[int, int, int], float]:
     n = abs(m)
     found: dict[tuple[int, int, int], float] = {}
     for k in range((l - n) // 2 + 1):
-        outer = (-1) ** k * factorial(l) / (2 ** (n + 2 * k) * factorial(n + k) * factorial(k) * factorial(l - n - 2 * k))
+        outer = (
+            (-1) ** k * factorial(l) / (2 ** (n + 2 * k) * factorial(n + k) * factorial(k) * factorial(l - n - 2 * k))
+        )
         for j in range(k + 1):  # rho^(2k) = sum binomial x^(2j) z^(2k-2j)
             for i in range(int(m < 0), n + 1, 2):  # (z + i x)^n = sum binomial (i x)^i z^(n-i)
                 term = (2 * j + i, l - n - 2 * k, 2 * k - 2 * j + n - i)
@@ -95,7 +97,9 @@ def _harmonic(l: int, m: int) -> dict[tuple[int, int, int], float]:
     return found
 
 
-def gradient(x: Float[Tensor, "3 n"], g: Float[Tensor, "n dim"], degree: int, constants: Polynomials) -> Float[Tensor, "3 n"]:
+def gradient(
+    x: Float[Tensor, "3 n"], g: Float[Tensor, "n dim"], degree: int, constants: Polynomials
+) -> Float[Tensor, "3 n"]:
     """The gradient of sum(g Y(x)) at a block of points."""
     lower = monomials(x, max(degree - 1, 0))
     return (torch.mm(constants.slopes, g.t()).reshape(3, *lower.shape) * lower).sum(1)

@@ -48,10 +48,15 @@ def applicable(*tensors: Tensor) -> bool:
 
 
 def mix(
-    x: Float[Tensor, "z dim_in"], weight: Float[Tensor, " weights"], plan: Mixing, bias: Float[Tensor, " biases"] | None = None
+    x: Float[Tensor, "z dim_in"],
+    weight: Float[Tensor, " weights"],
+    plan: Mixing,
+    bias: Float[Tensor, " biases"] | None = None,
 ) -> Float[Tensor, "z dim_out"]:
     """F: outputs (z, dim_out) of features (z, dim_in), for tensors that are :func:`applicable`."""
-    if torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad or (bias is not None and bias.requires_grad)):
+    if torch.is_grad_enabled() and (
+        x.requires_grad or weight.requires_grad or (bias is not None and bias.requires_grad)
+    ):
         return _Mix.apply(x, weight, bias, plan)  # type: ignore[no-any-return]
     return _mixed(x, weight, bias, plan)
 
@@ -62,12 +67,18 @@ def _forward(x: Tensor, weight: Tensor, plan: Mixing) -> Tensor:
 
 
 def backward(
-    x: Float[Tensor, "z dim_in"], g: Float[Tensor, "z dim_out"], weight: Float[Tensor, " weights"], plan: Mixing, needs: Sequence[bool]
+    x: Float[Tensor, "z dim_in"],
+    g: Float[Tensor, "z dim_out"],
+    weight: Float[Tensor, " weights"],
+    plan: Mixing,
+    needs: Sequence[bool],
 ) -> tuple[Float[Tensor, "z dim_in"] | None, Float[Tensor, " weights"] | None]:
     """B: gradients of features (z, dim_in) and weights (weights) from cotangents g (z, dim_out), those that are needed."""
     if not applicable(x, g, weight):
         _agree(plan, x, g, weight)
-        return _plain(g, weight, plan, transposed=True) if needs[0] else None, _plain_contracted(x, g, plan) if needs[1] else None
+        return _plain(g, weight, plan, transposed=True) if needs[0] else None, _plain_contracted(x, g, plan) if needs[
+            1
+        ] else None
     if torch.is_grad_enabled():
         return _Back.apply(x, g, weight, plan, needs)  # type: ignore[no-any-return]
     return _backward(x, g, weight, plan, needs)
@@ -85,7 +96,9 @@ class _Mix(Function):
         x, weight = ctx.saved_tensors
         used = needed_now(ctx)
         for_x, for_weight = backward(x, g, weight, ctx.plan, used[:2])
-        for_bias = torch.cat([g.narrow(1, block.start, block.mul).sum(0) for block, _ in ctx.plan.biases]) if used[2] else None
+        for_bias = (
+            torch.cat([g.narrow(1, block.start, block.mul).sum(0) for block, _ in ctx.plan.biases]) if used[2] else None
+        )
         return for_x, for_weight, for_bias, None
 
 
@@ -200,7 +213,9 @@ def _add_biases(rows: Tensor, bias: Tensor | None, plan: Mixing) -> None:
             rows.narrow(1, block.start, block.mul).add_(bias.detach()[start : start + block.mul])
 
 
-def _backward(x: Tensor, g: Tensor, weight: Tensor, plan: Mixing, needs: Sequence[bool]) -> tuple[Tensor | None, Tensor | None]:
+def _backward(
+    x: Tensor, g: Tensor, weight: Tensor, plan: Mixing, needs: Sequence[bool]
+) -> tuple[Tensor | None, Tensor | None]:
     x, g, weight, whole = x.detach(), g.detach(), weight.detach(), plan.whole[0]
     if (kernel := small_mixing(plan, x, FEW_SUMMED if needs[1] else FEW)) is not None:
         if needs[0] and len(x) != len(g):
@@ -211,7 +226,9 @@ def _backward(x: Tensor, g: Tensor, weight: Tensor, plan: Mixing, needs: Sequenc
     matrices = [matrix.t() for matrix in plan.matrices(weight)] if needs[0] else []
     sums: list[Tensor] = []
     for piece in _pieces(x, plan):
-        here, above, below = (x, g, for_x) if piece is None else (x[piece], g[piece], None if for_x is None else for_x[piece])
+        here, above, below = (
+            (x, g, for_x) if piece is None else (x[piece], g[piece], None if for_x is None else for_x[piece])
+        )
         for number, lane in enumerate(plan.lanes):
             rows = _gathered(above, lane.outputs, plan.layout)
             apart = plan.layout == "ir_mul" and len(rows) > 1  # a product for each component, without a copy
@@ -252,7 +269,10 @@ def _plain_blocks(x: Tensor, blocks: Sequence[Block], layout: str) -> Tensor:
 def _plain_matrix(weight: Tensor, route: Route) -> Tensor:
     rows = []
     for a, starts, factors in zip(route.inputs, route.starts, route.factors):
-        parts = [weight.narrow(0, start, a.mul * b.mul).view(a.mul, b.mul) * f for b, start, f in zip(route.outputs, starts, factors)]
+        parts = [
+            weight.narrow(0, start, a.mul * b.mul).view(a.mul, b.mul) * f
+            for b, start, f in zip(route.outputs, starts, factors)
+        ]
         rows.append(torch.cat(parts, 1))
     return torch.cat(rows, 0)
 

@@ -21,7 +21,9 @@ def read_block(entry: Any) -> MulIr:
     if isinstance(entry, str) or is_irrep(entry):
         return MulIr(1, Irrep(entry))
     if not isinstance(entry, tuple | list) or len(entry) != 2:
-        raise InputError(f"{entry!r} is not a block", where="irreps", remedy='give (multiplicity, irrep), such as (16, "1o").')
+        raise InputError(
+            f"{entry!r} is not a block", where="irreps", remedy='give (multiplicity, irrep), such as (16, "1o").'
+        )
     return MulIr(entry[0], entry[1])
 
 

@@ -32,7 +32,9 @@ def _line_maxima(values: Tensor) -> Tensor:
     return found
 
 
-def climb(f: Callable[[Tensor], Tensor], points: Float[Tensor, "starts 3"], steps: int = 16) -> Float[Tensor, "starts 3"]:
+def climb(
+    f: Callable[[Tensor], Tensor], points: Float[Tensor, "starts 3"], steps: int = 16
+) -> Float[Tensor, "starts 3"]:
     r"""Newton's method for maxima on the unit sphere, of a function that depends on the direction alone.
 
     With the tangential gradient g and Hessian H a step is :math:`|H|^{-1} g`: Newton's near a maximum, upward everywhere. It is shortened
@@ -69,11 +71,15 @@ def _newton(f: Callable[[Tensor], Tensor], points: Tensor) -> tuple[Tensor, Tens
         x = points.clone().requires_grad_()
         value = f(x)
         (gradient,) = torch.autograd.grad(value.sum(), x, create_graph=True)
-        hessian = torch.stack([torch.autograd.grad(g.sum(), x, retain_graph=True)[0] for g in gradient.unbind(-1)], dim=-2)
+        hessian = torch.stack(
+            [torch.autograd.grad(g.sum(), x, retain_graph=True)[0] for g in gradient.unbind(-1)], dim=-2
+        )
     gradient = gradient.detach()
     normal = points[:, :, None] * points[:, None, :]
     tangent = torch.eye(3, dtype=points.dtype, device=points.device) - normal
     curvature, directions = torch.linalg.eigh(tangent @ hessian @ tangent)
     slope = (directions.mT @ gradient[..., None]).squeeze(-1)
-    smallest = torch.maximum(5 * slope.abs(), 1e-6 * curvature.abs().amax(-1, keepdim=True)).clamp(min=torch.finfo(points.dtype).tiny)
+    smallest = torch.maximum(5 * slope.abs(), 1e-6 * curvature.abs().amax(-1, keepdim=True)).clamp(
+        min=torch.finfo(points.dtype).tiny
+    )
     return value.detach(), (directions @ (slope / torch.maximum(curvature.abs(), smallest))[..., None]).squeeze(-1)

@@ -164,8 +164,15 @@ class TensorSquare(TensorProduct):
         **kwargs: Any,
     ) -> None:
         if irreps_out is not None and filter_ir_out is not None:
-            raise InputError("both irreps_out and filter_ir_out are given", where="filter_ir_out", remedy="give one of them.")
-        rule = choose(irrep_normalization or "component", ("component", "norm", "none"), kind="normalisation", where="irrep_normalization")
+            raise InputError(
+                "both irreps_out and filter_ir_out are given", where="filter_ir_out", remedy="give one of them."
+            )
+        rule = choose(
+            irrep_normalization or "component",
+            ("component", "norm", "none"),
+            kind="normalisation",
+            where="irrep_normalization",
+        )
         irreps, kept = Irreps(irreps_in).simplify(), _filter(filter_ir_out)
         out: Any = []
         paths: list[tuple[Any, ...]] = []
@@ -179,7 +186,10 @@ class TensorSquare(TensorProduct):
             out, paths = _sorted(out, paths)
         else:
             out = Irreps(irreps_out).simplify()
-            paths = [(i1, i2, io, mode, True, alpha) for i1, i2, io, _, mode, alpha in _square(irreps, rule, ("uvw", "u<vw", "uuw"), out)]
+            paths = [
+                (i1, i2, io, mode, True, alpha)
+                for i1, i2, io, _, mode, alpha in _square(irreps, rule, ("uvw", "u<vw", "uuw"), out)
+            ]
         super().__init__(irreps, irreps, out, paths, irrep_normalization="none", **kwargs)
         self.irreps_in = irreps
 
@@ -199,7 +209,11 @@ def _square(
     """Paths (i1, i2, place in ``out``, irrep, mode, alpha): two blocks, two channels of a block, a channel with itself."""
     for i1, (mul, ir1) in enumerate(irreps):
         for i2, (_, ir2) in list(enumerate(irreps))[i1:]:
-            targets = [(-1, ir) for ir in ir1 * ir2] if out is None else [(io, ir) for io, (_, ir) in enumerate(out) if ir in ir1 * ir2]
+            targets = (
+                [(-1, ir) for ir in ir1 * ir2]
+                if out is None
+                else [(io, ir) for io, (_, ir) in enumerate(out) if ir in ir1 * ir2]
+            )
             for io, ir in targets:
                 alpha = {"component": float(ir.dim), "norm": float(ir1.dim * ir2.dim), "none": 1.0}[rule]
                 if i1 < i2:

@@ -93,7 +93,9 @@ class ReducedTensorProducts(Rebuildable, ExactBuffers):
         Raises:
             InputError: not one vector for each index, or one of a wrong dimension.
         """
-        if len(xs) != len(self.irreps_in) or any(x.shape[-1:] != (irreps.dim,) for x, irreps in zip(xs, self.irreps_in)):
+        if len(xs) != len(self.irreps_in) or any(
+            x.shape[-1:] != (irreps.dim,) for x, irreps in zip(xs, self.irreps_in)
+        ):
             raise InputError(
                 f"got inputs of shapes {[tuple(x.shape) for x in xs]}",
                 where=f"ReducedTensorProducts({self.formula!r})",
@@ -145,7 +147,9 @@ def symmetric_basis(
         free = np.zeros((len(row), int(number.max(initial=-1)) + 1))
         np.add.at(free.T, number[kept], (row * coefficient)[:, kept].T)
         values, vectors = np.linalg.eigh(free @ free.T)
-        symmetric = vectors[:, values > 1 - 2 * eps]  # between 0 and 1 where the allowed paths do not span a symmetric tensor
+        symmetric = vectors[
+            :, values > 1 - 2 * eps
+        ]  # between 0 and 1 where the allowed paths do not span a symmetric tensor
         mixing, _ = orthonormalize(torch.from_numpy(symmetric @ symmetric.T), eps)
         if len(mixing):
             basis.append(np.tensordot(mixing.numpy(), paths, 1).reshape(len(mixing) * ir.dim, *shape))
@@ -166,7 +170,9 @@ def _paths(irreps: Sequence[Irreps], middle: frozenset[Irrep] | None) -> list[tu
         for (mul, ir), where in zip(last, last.slices()):
             for ir_out in ir_left * ir:
                 if middle is None or ir_out in middle:
-                    spread.append((ir_out, _couple(paths, clebsch_gordan(ir_left.l, ir.l, ir_out.l), mul, where, last.dim)))
+                    spread.append(
+                        (ir_out, _couple(paths, clebsch_gordan(ir_left.l, ir.l, ir_out.l), mul, where, last.dim))
+                    )
         for ir, blocks in _merged(spread, axis=1).items():
             found.append((ir, blocks.reshape(len(blocks) * blocks.shape[1], *blocks.shape[2:])))
     return sorted(_merged(found).items())
@@ -194,5 +200,7 @@ def _allowed(irreps: Iterable[Any] | None, where: str) -> frozenset[Irrep] | Non
     if irreps is None:
         return None
     if isinstance(irreps, str):
-        raise InputError(f"{irreps!r} is one string", where=where, remedy="give a list of irreps, such as ['0e', '1o'].")
+        raise InputError(
+            f"{irreps!r} is one string", where=where, remedy="give a list of irreps, such as ['0e', '1o']."
+        )
     return frozenset(Irrep(ir) for ir in irreps)

@@ -21,7 +21,10 @@ from intertwine.numerics import InputError, safe
 
 
 def uniform(
-    *shape: int, dtype: torch.dtype | None = None, device: torch.device | str | None = None, generator: torch.Generator | None = None
+    *shape: int,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str | None = None,
+    generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     r"""Uniform numbers that make a Haar-random rotation :math:`R_y(\alpha) R_x(\beta) R_y(\gamma)`.
 
@@ -44,7 +47,9 @@ def rand_matrix(
     >>> rand_matrix(5, 2).shape
     torch.Size([5, 2, 3, 3])
     """
-    return quaternion_to_matrix(rand_quaternion(*shape, dtype=dtype, device=device, generator=generator)).requires_grad_(requires_grad)
+    return quaternion_to_matrix(
+        rand_quaternion(*shape, dtype=dtype, device=device, generator=generator)
+    ).requires_grad_(requires_grad)
 
 
 def identity_quaternion(
@@ -65,7 +70,9 @@ def rand_quaternion(
     """Haar-random unit quaternions (*shape, 4): K. Shoemake, Graphics Gems III (1992), p. 124."""
     alpha, gamma, u = uniform(*shape, dtype=dtype, device=device, generator=generator)
     half_sum, half_difference, c, s = (alpha + gamma) / 2, (alpha - gamma) / 2, u.sqrt(), (1 - u).sqrt()
-    q = torch.stack([c * half_sum.cos(), s * half_difference.cos(), c * half_sum.sin(), -s * half_difference.sin()], dim=-1)
+    q = torch.stack(
+        [c * half_sum.cos(), s * half_difference.cos(), c * half_sum.sin(), -s * half_difference.sin()], dim=-1
+    )
     return q.requires_grad_(requires_grad)
 
 
@@ -106,10 +113,15 @@ def rand_axis_angle(
 
 
 def compose_axis_angle(
-    axis1: Float[Tensor, "*#batch 3"], angle1: Float[Tensor, "*#batch"], axis2: Float[Tensor, "*#batch 3"], angle2: Float[Tensor, "*#batch"]
+    axis1: Float[Tensor, "*#batch 3"],
+    angle1: Float[Tensor, "*#batch"],
+    axis2: Float[Tensor, "*#batch 3"],
+    angle2: Float[Tensor, "*#batch"],
 ) -> tuple[Float[Tensor, "... 3"], Float[Tensor, "..."]]:
     r"""Axis (..., 3) and angle (...) in :math:`[0, 2\pi]` of the rotation 2 followed by the rotation 1."""
-    return quaternion_to_axis_angle(compose_quaternion(axis_angle_to_quaternion(axis1, angle1), axis_angle_to_quaternion(axis2, angle2)))
+    return quaternion_to_axis_angle(
+        compose_quaternion(axis_angle_to_quaternion(axis1, angle1), axis_angle_to_quaternion(axis2, angle2))
+    )
 
 
 def matrix_x(angle: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch 3 3"]:
@@ -152,7 +164,9 @@ def matrix_to_quaternion(R: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batc
     return row / torch.where(row[..., :1] < 0, -length, length)
 
 
-def axis_angle_to_quaternion(xyz: Float[Tensor, "*#batch 3"], angle: Float[Tensor, "*#batch"]) -> Float[Tensor, "... 4"]:
+def axis_angle_to_quaternion(
+    xyz: Float[Tensor, "*#batch 3"], angle: Float[Tensor, "*#batch"]
+) -> Float[Tensor, "... 4"]:
     r""":math:`(\cos\frac{\theta}{2}, \hat n \sin\frac{\theta}{2})` of an axis (..., 3) of any length and an angle (...).
 
     The zero axis, whose rotation is the identity, gives :math:`(\cos\frac{\theta}{2}, 0, 0, 0)` with zero derivatives for the axis.
@@ -215,7 +229,9 @@ def rotation_vector_to_matrix(v: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*b
     """
     require_shape(v, (3,), "rotation_vector_to_matrix")
     square = v.square().sum(-1, keepdim=True)
-    real = 1 - square / 8 * safe.sinc_sqrt(square / 16).square()  # cos 2a = 1 - 2 sin^2 a, as a smooth function of the square
+    real = (
+        1 - square / 8 * safe.sinc_sqrt(square / 16).square()
+    )  # cos 2a = 1 - 2 sin^2 a, as a smooth function of the square
     return quaternion_to_matrix(torch.cat([real, v / 2 * safe.sinc_sqrt(square / 4)], dim=-1))
 
 
@@ -241,7 +257,9 @@ def require_shape(x: Tensor, last: tuple[int, ...], where: str) -> None:
     """Raise an InputError unless the shape of x ends with ``last`` and its entries are real floating-point numbers."""
     if x.shape[-len(last) :] != last or not x.is_floating_point():
         raise InputError(
-            f"got {x.dtype} of shape {tuple(x.shape)}", where=where, remedy=f"pass real floating-point numbers with last axes {last}."
+            f"got {x.dtype} of shape {tuple(x.shape)}",
+            where=where,
+            remedy=f"pass real floating-point numbers with last axes {last}.",
         )
 
 
@@ -259,12 +277,17 @@ def require_rotation(R: Tensor, where: str, improper: bool = False) -> None:
     wrong = ~(error <= max(2e-4, 40 * torch.finfo(R.dtype).eps)) | (sign < 0 if not improper else sign == 0)
     if bool(wrong.any()):
         worst = exact[wrong][0]
-        deviation, determinant = (worst @ worst.mT).sub(torch.eye(3, dtype=worst.dtype, device=worst.device)).abs().max(), worst.det()
+        deviation, determinant = (
+            (worst @ worst.mT).sub(torch.eye(3, dtype=worst.dtype, device=worst.device)).abs().max(),
+            worst.det(),
+        )
         raise InputError(
             f"a matrix with determinant {determinant.item():.6g}, R R^T - 1 up to {deviation.item():.2g}, is not a "
             + ("rotation or reflection" if improper else "proper rotation"),
             where=where,
-            remedy="orthogonalise it." if improper else "orthogonalise it; of an improper rotation pass -R and keep the inversion apart.",
+            remedy="orthogonalise it."
+            if improper
+            else "orthogonalise it; of an improper rotation pass -R and keep the inversion apart.",
         )
 
 

@@ -17,7 +17,15 @@ from torch import Tensor
 from intertwine.numerics import ExactBuffers, InputError, Rebuildable, choose, ignore_keys
 from intertwine.o3.angles import angles_to_xyz
 from intertwine.o3.degree_sums import DegreeSums
-from intertwine.o3.grids import complete_resolution, fourier_table, legendre_table, meridians, parallels, quadrature, require_signal
+from intertwine.o3.grids import (
+    complete_resolution,
+    fourier_table,
+    legendre_table,
+    meridians,
+    parallels,
+    quadrature,
+    require_signal,
+)
 
 NORMALIZATIONS = ("norm", "component", "integral")
 SMALL = 2**15  # entries of a table up to which one product is faster than two (measured on a CPU)
@@ -185,7 +193,10 @@ class FromS2Grid(_GridTransform):
     def _rebuild(self, state: Mapping[str, Any]) -> None:
         found, lmax = self._scale_of(state, quadrature(state["res_beta"]) / (2 * state["res_alpha"]))
         even = np.sqrt(4 * np.pi * max(round(found[0] ** 2 / (4 * np.pi)), 1))  # of degree 0 in "norm" and "component"
-        scale = _nearest(found, [4 * np.pi * np.ones(lmax + 1), even * np.ones(lmax + 1), even * np.sqrt(2 * np.arange(lmax + 1) + 1)])
+        scale = _nearest(
+            found,
+            [4 * np.pi * np.ones(lmax + 1), even * np.ones(lmax + 1), even * np.sqrt(2 * np.arange(lmax + 1) + 1)],
+        )
         type(self).__init__(self, (state["res_beta"], state["res_alpha"]), lmax, torch.from_numpy(scale))
 
     def forward(self, x: Float[Tensor, "*batch beta alpha"]) -> Float[Tensor, "*batch dim"]:
@@ -210,5 +221,7 @@ def _nearest(found: np.ndarray, exact: Sequence[np.ndarray]) -> np.ndarray:
 
 def _given(normalization: Tensor, count: int) -> np.ndarray:
     if normalization.shape != (count,):
-        raise InputError(f"{tuple(normalization.shape)} factors", where="normalization", remedy=f"give {count}, one for each degree.")
+        raise InputError(
+            f"{tuple(normalization.shape)} factors", where="normalization", remedy=f"give {count}, one for each degree."
+        )
     return normalization.detach().to(device="cpu", dtype=torch.float64).numpy()

@@ -92,7 +92,9 @@ class SO3Grid(Rebuildable, ExactBuffers):
         choose(normalization, ("component",), kind="normalization", where="SO3Grid")
         self.layout = choose(layout, LAYOUTS, kind="layout", where="SO3Grid")
         if not isinstance(resolution, int) or resolution < 1 or not aspect_ratio > 0:
-            raise InputError(f"resolution {resolution}, aspect ratio {aspect_ratio}", where="SO3Grid", remedy="give positive ones.")
+            raise InputError(
+                f"resolution {resolution}, aspect ratio {aspect_ratio}", where="SO3Grid", remedy="give positive ones."
+            )
         if not isinstance(lmax, int) or lmax < 0:
             raise InputError(f"lmax = {lmax}", where="SO3Grid", remedy="give an integer of 0 or more.")
         nb, na = 2 * resolution, max(round(2 * aspect_ratio * resolution), 1)
@@ -109,7 +111,9 @@ class SO3Grid(Rebuildable, ExactBuffers):
 
     def _rebuild(self, state: Mapping[str, Any]) -> None:
         sizes = state["res_alpha"], state["res_beta"]
-        lmax = next(l for l in range(1000) if (l + 1) * (2 * l + 1) * (2 * l + 3) // 3 >= state["_buffers"]["D"].shape[-1])
+        lmax = next(
+            l for l in range(1000) if (l + 1) * (2 * l + 1) * (2 * l + 3) // 3 >= state["_buffers"]["D"].shape[-1]
+        )
         SO3Grid.__init__(self, lmax, sizes[1] // 2, aspect_ratio=sizes[0] / sizes[1])
 
     @property
@@ -177,11 +181,15 @@ def _tables(lmax: int, beta: np.ndarray, transpose: bool) -> tuple[np.ndarray, n
         inside = slice(lmax - l, lmax + l + 1)
         d[l, inside, inside] = block.permute(1, 2, 0).numpy()
     m = np.arange(-lmax, lmax + 1)
-    p, q, degree, s = (x.reshape(len(m) ** 2, -1) for x in np.meshgrid(m, m, np.arange(lmax + 1), (1, -1), indexing="ij"))
+    p, q, degree, s = (
+        x.reshape(len(m) ** 2, -1) for x in np.meshgrid(m, m, np.arange(lmax + 1), (1, -1), indexing="ij")
+    )
     middle_row, middle_column = s * abs(p), s * abs(q)
     row, column = np.where(p < 0, -middle_row, middle_row), np.where(q < 0, -middle_column, middle_column)
     sign = np.where(p < 0, -np.sign(row), 1) * np.where(q < 0, np.sign(column), 1)
-    root = np.where(p == 0, 1.0, 2**-0.5) * np.where(q == 0, 1.0, 2**-0.5)  # the Fourier table has sqrt(2) cos and sqrt(2) sin
+    root = np.where(p == 0, 1.0, 2**-0.5) * np.where(
+        q == 0, 1.0, 2**-0.5
+    )  # the Fourier table has sqrt(2) cos and sqrt(2) sin
     present = (degree >= abs(p)) & (degree >= abs(q)) & ((s > 0) | ((p != 0) & (q != 0)))
     table = d[degree, lmax + middle_row, lmax + middle_column] * (sign * root * np.sqrt(2 * degree + 1))[..., None]
     first, second = (column, row) if transpose else (row, column)

@@ -24,7 +24,9 @@ from torch import Tensor
 from intertwine.o3.harmonic_constants import Tables
 
 
-def polar_part(y: Float[Tensor, " n"], square: Float[Tensor, " n"], recursion: Float[Tensor, "pairs 1"], largest: int) -> list[Tensor]:
+def polar_part(
+    y: Float[Tensor, " n"], square: Float[Tensor, " n"], recursion: Float[Tensor, "pairs 1"], largest: int
+) -> list[Tensor]:
     """:math:`Q_{lm}` for all l up to ``largest``: a list of arrays (l + 1, n), rows m = 0 ... l.
 
     Args:

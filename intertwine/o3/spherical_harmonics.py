@@ -75,7 +75,9 @@ class SphericalHarmonics(Rebuildable, ExactBuffers):
             self.register_buffer("order", None, persistent=False)
 
     def _rebuild(self, state: Mapping[str, Any]) -> None:
-        SphericalHarmonics.__init__(self, state["_ls_list"], state["normalize"], state["normalization"], state["irreps_in"])
+        SphericalHarmonics.__init__(
+            self, state["_ls_list"], state["normalize"], state["normalization"], state["irreps_in"]
+        )
 
     def forward(self, x: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch dim"]:
         """Harmonics of vectors: components of ``irreps_out`` on the last axis; the unit is that of x to the power l, or none.
@@ -88,11 +90,16 @@ class SphericalHarmonics(Rebuildable, ExactBuffers):
         return result if self.order is None else result.index_select(-1, self.order.to(x.device))
 
     def extra_repr(self) -> str:
-        return f"{self.irreps_in} -> {self.irreps_out}, normalize={self.normalize}, normalization={self.normalization!r}"
+        return (
+            f"{self.irreps_in} -> {self.irreps_out}, normalize={self.normalize}, normalization={self.normalization!r}"
+        )
 
 
 def spherical_harmonics(
-    l: int | Sequence[int] | str | Irrep | Irreps, x: Float[Tensor, "*batch 3"], normalize: bool, normalization: str = "integral"
+    l: int | Sequence[int] | str | Irrep | Irreps,
+    x: Float[Tensor, "*batch 3"],
+    normalize: bool,
+    normalization: str = "integral",
 ) -> Float[Tensor, "*batch dim"]:
     r"""Real spherical harmonics :math:`Y^l(x)`, homogeneous harmonic polynomials with :math:`Y^l(R x) = D^l(R)\, Y^l(x)`.
 
@@ -140,7 +147,9 @@ def read_degrees(l: int | Sequence[int] | str | Irrep | Irreps, where: str) -> t
         degrees = tuple(operator.index(degree) for degree in entries)
     except TypeError:
         raise InputError(
-            f"{l!r} is not a degree, a list of degrees or irreps", where=where, remedy='for example 2, [0, 1] or "0e + 1o".'
+            f"{l!r} is not a degree, a list of degrees or irreps",
+            where=where,
+            remedy='for example 2, [0, 1] or "0e + 1o".',
         ) from None
     if any(degree < 0 for degree in degrees):
         raise InputError(f"degrees start at 0, got {list(degrees)}", where=where, remedy="drop the negative ones.")
@@ -158,7 +167,9 @@ def _resolve(irreps_out: Any, irreps_in: Any) -> tuple[Irreps, tuple[int, ...]]:
     vector = Irreps(irreps_in)
     if vector not in (Irreps("1o"), Irreps("1e")):
         raise InputError(
-            f"the input of the harmonics is one vector, not {vector}", where="SphericalHarmonics", remedy='irreps_in is "1o" or "1e".'
+            f"the input of the harmonics is one vector, not {vector}",
+            where="SphericalHarmonics",
+            remedy='irreps_in is "1o" or "1e".',
         )
     parity = vector[0].ir.p
     for _, ir in asked:

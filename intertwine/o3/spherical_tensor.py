@@ -87,7 +87,9 @@ class SphericalTensor(Irreps):
         _require_last(vectors, 3, "SphericalTensor.with_peaks_at")
         if values is None:
             if self.p_val != 1 and vectors.numel():
-                raise InputError("lengths are even, the signal is odd", where="SphericalTensor.with_peaks_at", remedy="give values.")
+                raise InputError(
+                    "lengths are even, the signal is odd", where="SphericalTensor.with_peaks_at", remedy="give values."
+                )
             values = safe.norm(vectors)
         vectors, values = _broadcast(vectors, values)
         harmonics = torch.where((values != 0)[..., None], self._harmonics(vectors), 0.0)
@@ -102,7 +104,9 @@ class SphericalTensor(Irreps):
                 raise InputError(what, where="SphericalTensor.with_peaks_at", remedy="raise lmax.")
         return found
 
-    def sum_of_diracs(self, positions: Float[Tensor, "*batch n 3"], values: Float[Tensor, "*values"]) -> Float[Tensor, "... dim"]:
+    def sum_of_diracs(
+        self, positions: Float[Tensor, "*batch n 3"], values: Float[Tensor, "*values"]
+    ) -> Float[Tensor, "... dim"]:
         r""":math:`f = \sum_i v_i\, \delta(x, \hat r_i)` with :math:`\delta = \frac{4\pi}{(l_{max}+1)^2} \sum_l Y^l(x) \cdot Y^l(\hat r_i)`,
         the Dirac distribution cut off at lmax and scaled to a peak of height 1.
 
@@ -143,7 +147,9 @@ class SphericalTensor(Irreps):
         nodes = to_tensor.grid.flatten(0, 1)
         with torch.no_grad():
             directions = safe.normalize(positions)
-            nearest = (directions @ nodes.T - directions.square().sum(-1, keepdim=True) / 2).argmax(-2)  # largest where |x - r| is smallest
+            nearest = (directions @ nodes.T - directions.square().sum(-1, keepdim=True) / 2).argmax(
+                -2
+            )  # largest where |x - r| is smallest
         return to_tensor(values.gather(-1, nearest).unflatten(-1, (to_tensor.res_beta, to_tensor.res_alpha)))
 
     def norms(self, signal: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch degrees"]:
@@ -164,7 +170,9 @@ class SphericalTensor(Irreps):
         _require_last(signal, self.dim, "SphericalTensor.power")
         return torch.stack([signal[..., part].square().sum(-1) for part in self.slices()], dim=-1)
 
-    def signal_xyz(self, signal: Float[Tensor, "*signals dim"], r: Float[Tensor, "*points 3"]) -> Float[Tensor, "*signals *points"]:
+    def signal_xyz(
+        self, signal: Float[Tensor, "*signals dim"], r: Float[Tensor, "*points 3"]
+    ) -> Float[Tensor, "*signals *points"]:
         r""":math:`f(r / \|r\|)` of every signal at every point, (\*signals, \*points).
 
         Args:
@@ -180,7 +188,9 @@ class SphericalTensor(Irreps):
         values = signal.reshape(-1, self.dim) @ self._harmonics(r).reshape(-1, self.dim).T
         return values.reshape(signal.shape[:-1] + r.shape[:-1])
 
-    def signal_on_grid(self, signal: Float[Tensor, "*batch dim"], res: Any = 100, normalization: Any = "integral") -> Samples:
+    def signal_on_grid(
+        self, signal: Float[Tensor, "*batch dim"], res: Any = 100, normalization: Any = "integral"
+    ) -> Samples:
         """The signal on a grid: ``grid``, positions (res_beta, res_alpha, 3), and ``values`` (..., res_beta, res_alpha).
 
         Args:
@@ -241,7 +251,9 @@ class SphericalTensor(Irreps):
         signals = signals.detach().reshape(-1, self.dim)
         places = [None] * len(signals) if centers is None else centers.detach().reshape(-1, 3)
         if len(places) != len(signals):
-            raise InputError(f"{len(signals)} signals, {len(places)} centres", where="plotly_surface", remedy="give one for each.")
+            raise InputError(
+                f"{len(signals)} signals, {len(places)} centres", where="plotly_surface", remedy="give one for each."
+            )
         traces = []
         for signal, center in zip(signals, places):
             r, f = (x.cpu().numpy() for x in self.plot(signal, center, res, radius, relu, normalization))
@@ -273,7 +285,11 @@ class SphericalTensor(Irreps):
                 [ 0., 10.,  0.]])
         """
         if signal.shape != (self.dim,):
-            raise InputError(f"shape {tuple(signal.shape)}", where="SphericalTensor.find_peaks", remedy=f"give one signal, ({self.dim},).")
+            raise InputError(
+                f"shape {tuple(signal.shape)}",
+                where="SphericalTensor.find_peaks",
+                remedy=f"give one signal, ({self.dim},).",
+            )
         turn = angles_to_matrix(*signal.new_full((3,), pi / 2))
         grid, values = self.signal_on_grid(signal, res)
         turned = self.signal_on_grid(self.D_from_matrix(turn) @ signal, res).values

@@ -71,9 +71,15 @@ def symmetric_couplings(irreps: Any, ir_out: Any, degree: int) -> SymmetricCoupl
     """
     irreps = Irreps(irreps)
     if any(mul != 1 for mul, _ in irreps):
-        raise InputError(f"{irreps} has blocks of more or less than one irrep", where="symmetric_couplings", remedy="give one of each.")
+        raise InputError(
+            f"{irreps} has blocks of more or less than one irrep",
+            where="symmetric_couplings",
+            remedy="give one of each.",
+        )
     if not isinstance(degree, int) or isinstance(degree, bool) or degree < 1:
-        raise InputError(f"{degree!r} is not a degree", where="symmetric_couplings", remedy="give an integer of 1 or more.")
+        raise InputError(
+            f"{degree!r} is not a degree", where="symmetric_couplings", remedy="give an integer of 1 or more."
+        )
     return _couplings(tuple(ir for _, ir in irreps), Irrep(ir_out), degree)
 
 

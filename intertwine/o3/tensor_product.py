@@ -110,16 +110,30 @@ class TensorProduct(Rebuildable):
             [self._instruction(number, given) for number, given in enumerate(instructions)],
             self._irreps(),
             variances,
-            choose(irrep_normalization or "component", _IRREP_NORMALIZATIONS, kind="normalisation", where="irrep_normalization"),
-            choose(path_normalization or "element", _PATH_NORMALIZATIONS, kind="normalisation", where="path_normalization"),
+            choose(
+                irrep_normalization or "component",
+                _IRREP_NORMALIZATIONS,
+                kind="normalisation",
+                where="irrep_normalization",
+            ),
+            choose(
+                path_normalization or "element", _PATH_NORMALIZATIONS, kind="normalisation", where="path_normalization"
+            ),
         )
         self.shared_weights = True if shared_weights is None else shared_weights
         if internal_weights is None:
             internal_weights = self.shared_weights and any(path.has_weight for path in self.instructions)
         if internal_weights and not self.shared_weights:
-            raise InputError("internal weights are the same for all samples", where="shared_weights", remedy="set internal_weights=False.")
+            raise InputError(
+                "internal weights are the same for all samples",
+                where="shared_weights",
+                remedy="set internal_weights=False.",
+            )
         self.internal_weights = internal_weights
-        blocks = {tuple(irreps[i].ir.dim for irreps, i in zip(self._irreps(), path[:3], strict=True)) for path in self.instructions}
+        blocks = {
+            tuple(irreps[i].ir.dim for irreps, i in zip(self._irreps(), path[:3], strict=True))
+            for path in self.instructions
+        }
         check_size(sum(a * b * c for a, b, c in blocks), "coupling coefficients", type(self).__name__)
         self.kernel = Product(self._plan(), shared=self.shared_weights, dtype=dtype, device=device)
         self.weight_numel = self.kernel.plan.weight_numel
@@ -133,7 +147,8 @@ class TensorProduct(Rebuildable):
     def _rebuild(self, state: Mapping[str, Any]) -> None:
         paths = list(state["instructions"])
         known: dict[str, Any] = {
-            name: state[name] for name in ("irreps_in1", "irreps_in2", "irreps_out", "internal_weights", "shared_weights")
+            name: state[name]
+            for name in ("irreps_in1", "irreps_in2", "irreps_out", "internal_weights", "shared_weights")
         }
         known["instructions"] = [(*path[:5], path.path_weight**2) for path in paths]
         TensorProduct.__init__(self, irrep_normalization="none", path_normalization="none", **known)
@@ -143,11 +158,21 @@ class TensorProduct(Rebuildable):
         """A path as given, checked."""
         where = f"instructions[{number}]"
         if len(given) not in (5, 6):
-            raise InputError(f"has {len(given)} entries", where=where, remedy="give (i1, i2, i_out, mode, has_weight[, path_weight]).")
+            raise InputError(
+                f"has {len(given)} entries",
+                where=where,
+                remedy="give (i1, i2, i_out, mode, has_weight[, path_weight]).",
+            )
         i_in1, i_in2, i_out, mode, has_weight, path_weight = (*given, 1.0)[:6]
-        for irreps, index, name in ((self.irreps_in1, i_in1, "in1"), (self.irreps_in2, i_in2, "in2"), (self.irreps_out, i_out, "out")):
+        for irreps, index, name in (
+            (self.irreps_in1, i_in1, "in1"),
+            (self.irreps_in2, i_in2, "in2"),
+            (self.irreps_out, i_out, "out"),
+        ):
             if not 0 <= index < len(irreps):
-                raise InputError(f"irreps_{name} = {irreps} has no block {index}", where=where, remedy="count the blocks from 0.")
+                raise InputError(
+                    f"irreps_{name} = {irreps} has no block {index}", where=where, remedy="count the blocks from 0."
+                )
         (mul1, ir1), (mul2, ir2), (mul3, ir3) = self.irreps_in1[i_in1], self.irreps_in2[i_in2], self.irreps_out[i_out]
         if ir3 not in ir1 * ir2:
             raise InputError(
@@ -156,7 +181,9 @@ class TensorProduct(Rebuildable):
                 remedy=f"the output can be one of {', '.join(str(ir) for ir in ir1 * ir2)}.",
             )
         if not 0 <= path_weight < inf:
-            raise InputError(f"the weight of the path is {path_weight}", where=where, remedy="it is a variance: give a number >= 0.")
+            raise InputError(
+                f"the weight of the path is {path_weight}", where=where, remedy="it is a variance: give a number >= 0."
+            )
         shape = weight_shape(mode, mul1, mul2, mul3, weighted=has_weight, where=where)
         return Instruction(i_in1, i_in2, i_out, mode, has_weight, path_weight, shape)
 
@@ -209,7 +236,9 @@ class TensorProduct(Rebuildable):
         """
         if x.dtype != self.output_mask.dtype and not safe.autocasting(x):
             raise InputError(
-                f"the module is in {self.output_mask.dtype}, its input in {x.dtype}", where="x", remedy="cast one of them, with .to(dtype)."
+                f"the module is in {self.output_mask.dtype}, its input in {x.dtype}",
+                where="x",
+                remedy="cast one of them, with .to(dtype).",
             )
         return self.kernel(x, y, self._needed(weight))
 
@@ -228,11 +257,17 @@ class TensorProduct(Rebuildable):
         given, plan = self._needed(weight), self.kernel.plan
         if given is not None and partial.supported(plan) and given.dtype == y.dtype and y.shape[-1:] == (plan.in2.dim,):
             batch = y.shape[:-1] if self.shared_weights else torch.broadcast_shapes(y.shape[:-1], given.shape[:-1])
-            rows = [one.expand(*batch, one.shape[-1]).reshape(prod(batch), one.shape[-1]) for one in (y, given) if one.ndim > 1 or one is y]
+            rows = [
+                one.expand(*batch, one.shape[-1]).reshape(prod(batch), one.shape[-1])
+                for one in (y, given)
+                if one.ndim > 1 or one is y
+            ]
             made = partial.matrix(plan, rows[0], given.unsqueeze(0) if self.shared_weights else rows[1])
             return made.reshape(*batch, *made.shape[1:])
         basis = torch.eye(self.irreps_in1.dim, dtype=y.dtype, device=y.device)
-        return self.forward(basis, y.unsqueeze(-2), given if given is None or self.shared_weights else given.unsqueeze(-2))
+        return self.forward(
+            basis, y.unsqueeze(-2), given if given is None or self.shared_weights else given.unsqueeze(-2)
+        )
 
     def weight_view_for_instruction(
         self, instruction: int, weight: Float[Tensor, "... weights"] | Sequence[Any] | None = None
@@ -280,18 +315,32 @@ class TensorProduct(Rebuildable):
         """The given weights as one tensor, or the internal ones."""
         if weight is None:
             if self.weight_numel and not self.internal_weights:
-                raise InputError("the weights are missing", where="weight", remedy="this module has none of its own: pass them.")
+                raise InputError(
+                    "the weights are missing", where="weight", remedy="this module has none of its own: pass them."
+                )
             return self.weight
         if not isinstance(weight, Tensor):
             paths = [path for path in self.instructions if path.has_weight]
             if len(weight) != len(paths):
-                raise InputError(f"{len(weight)} tensors for {len(paths)} weighted paths", where="weight", remedy="give one tensor a path.")
+                raise InputError(
+                    f"{len(weight)} tensors for {len(paths)} weighted paths",
+                    where="weight",
+                    remedy="give one tensor a path.",
+                )
             weight = torch.cat([_flat(one, path.path_shape) for one, path in zip(weight, paths)], dim=-1)
         if weight.shape[-1:] != (self.weight_numel,) or (weight.ndim == 1) != self.shared_weights:
-            wanted = f"({self.weight_numel},)" if self.shared_weights else f"(..., {self.weight_numel}) with a batch axis"
+            wanted = (
+                f"({self.weight_numel},)" if self.shared_weights else f"(..., {self.weight_numel}) with a batch axis"
+            )
             per_sample = self.shared_weights and weight.ndim > 1 and weight.shape[-1] == self.weight_numel
-            advice = "for one set of weights per sample build the product with shared_weights=False; otherwise " if per_sample else ""
-            raise InputError(f"the shape is {tuple(weight.shape)}", where="weight", remedy=f"{advice}the paths need {wanted}.")
+            advice = (
+                "for one set of weights per sample build the product with shared_weights=False; otherwise "
+                if per_sample
+                else ""
+            )
+            raise InputError(
+                f"the shape is {tuple(weight.shape)}", where="weight", remedy=f"{advice}the paths need {wanted}."
+            )
         return weight
 
 
@@ -301,7 +350,9 @@ def _flat(weight: Tensor, shape: tuple[int, ...]) -> Tensor:
         return weight.flatten(-len(shape))
     if weight.shape[-1:] == (prod(shape),):
         return weight
-    raise InputError(f"the weights of a path have shape {tuple(weight.shape)}", where="weight", remedy=f"give (..., *{shape}).")
+    raise InputError(
+        f"the weights of a path have shape {tuple(weight.shape)}", where="weight", remedy=f"give (..., *{shape})."
+    )
 
 
 @lru_cache(maxsize=4096)
@@ -312,7 +363,9 @@ def _table(l1: int, l2: int, l3: int) -> Table:
 def _variances(given: Sequence[float] | Tensor | None, irreps: Irreps, where: str) -> list[float]:
     values = [1.0] * len(irreps) if given is None else [float(value) for value in given]
     if len(values) != len(irreps):
-        raise InputError(f"{len(values)} variances for {len(irreps)} blocks", where=where, remedy="give one number a block.")
+        raise InputError(
+            f"{len(values)} variances for {len(irreps)} blocks", where=where, remedy="give one number a block."
+        )
     if not all(0 <= value < inf for value in values):
         raise InputError(f"{values} are not variances", where=where, remedy="give numbers >= 0.")
     return values

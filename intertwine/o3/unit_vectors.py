@@ -28,7 +28,11 @@ class Unit(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> Tensor:  # type: ignore[override]
         x, unit, inverse = ctx.saved_tensors
-        return Projected.apply(x, g, unit, inverse) if torch.is_grad_enabled() and plain(g) else _projected(g, unit, inverse)
+        return (
+            Projected.apply(x, g, unit, inverse)
+            if torch.is_grad_enabled() and plain(g)
+            else _projected(g, unit, inverse)
+        )
 
 
 class Projected(torch.autograd.Function):

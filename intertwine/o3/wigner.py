@@ -38,7 +38,9 @@ def wigner_d(l: int, rotation: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*b
     return _degrees(l, rotation)[-1]
 
 
-def wigner_d_blocks(lmax: int, rotation: Float[Tensor, "*batch 3 3"], orders: int | None = None) -> list[Float[Tensor, "..."]]:
+def wigner_d_blocks(
+    lmax: int, rotation: Float[Tensor, "*batch 3 3"], orders: int | None = None
+) -> list[Float[Tensor, "..."]]:
     r""":math:`D^0, \ldots, D^{l_{max}}`, each (..., 2l+1, 2l+1), from one recursion; see :func:`wigner_d`.
 
     Args:

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def learning_curve(history: Mapping[str, Any], path: str | Path, *, x: str = "epoch", y: str = "", title: str = "learning curve") -> Path:
+def learning_curve(
+    history: Mapping[str, Any], path: str | Path, *, x: str = "epoch", y: str = "", title: str = "learning curve"
+) -> Path:
     """Losses or errors over training, on a logarithmic axis.
 
     Args:
@@ -34,7 +36,9 @@ def learning_curve(history: Mapping[str, Any], path: str | Path, *, x: str = "ep
     return save(picture, path)
 
 
-def draw_learning_curve(axes: Axes, history: Mapping[str, Any], *, x: str = "epoch", y: str = "", title: str = "learning curve") -> None:
+def draw_learning_curve(
+    axes: Axes, history: Mapping[str, Any], *, x: str = "epoch", y: str = "", title: str = "learning curve"
+) -> None:
     """:func:`learning_curve` on axes of your own."""
     columns = {name: array(values, name).ravel() for name, values in history.items()}
     curves = {name: values for name, values in columns.items() if name != x}
@@ -52,7 +56,9 @@ def draw_learning_curve(axes: Axes, history: Mapping[str, Any], *, x: str = "epo
     tidy(axes, title, x, y or "loss")
 
 
-def trajectory(time: Any, energy: Any, temperature: Any, path: str | Path, *, atoms: int = 1, target: float | None = None) -> Path:
+def trajectory(
+    time: Any, energy: Any, temperature: Any, path: str | Path, *, atoms: int = 1, target: float | None = None
+) -> Path:
     """Drift of the total energy, and temperature, of a molecular-dynamics run.
 
     Args:

@@ -56,18 +56,26 @@ def representation(
         rho = Irreps(rho)
     if isinstance(rho, Representation):
         if rotation is None:
-            raise InputError("no rotation", where="representation", remedy="give the matrix R at which the representation is taken.")
+            raise InputError(
+                "no rotation", where="representation", remedy="give the matrix R at which the representation is taken."
+            )
         matrix = array(rho.matrix(_square(rotation)), "representation")
         parts = _parts(rho)
     else:
         if rotation is not None:
-            raise InputError("a matrix and a rotation", where="representation", remedy="a matrix is drawn as is: leave the rotation out.")
+            raise InputError(
+                "a matrix and a rotation",
+                where="representation",
+                remedy="a matrix is drawn as is: leave the rotation out.",
+            )
         matrix = array(rho, "representation")
         parts = _parts(Irreps(blocks)) if blocks is not None else []
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
         raise InputError(f"shape {matrix.shape}", where="representation", remedy="give a square matrix.")
     if parts and sum(mul * dim for mul, dim, _ in parts) != len(matrix):
-        raise InputError(f"{blocks} for a {matrix.shape} matrix", where="blocks", remedy="give irreps of the matrix's dimension.")
+        raise InputError(
+            f"{blocks} for a {matrix.shape} matrix", where="blocks", remedy="give irreps of the matrix's dimension."
+        )
     if axes is None:
         axes = figure(4.6 if bar else 4.0, 4.1).add_subplot()
     image = _image(axes, matrix, title)
@@ -96,7 +104,9 @@ def wigner(l: int | Sequence[int], rotation: Any, *, axes: Axes | Sequence[Axes]
     else:
         panels = list(axes) if isinstance(axes, Sequence | np.ndarray) else [axes]
     if len(panels) != len(degrees):
-        raise InputError(f"{len(panels)} axes for {len(degrees)} degrees", where="axes", remedy="give one for each degree.")
+        raise InputError(
+            f"{len(panels)} axes for {len(degrees)} degrees", where="axes", remedy="give one for each degree."
+        )
     for degree, panel in zip(degrees, panels):
         image = _image(panel, array(wigner_d(degree, _square(rotation)), "rotation"), f"$D^{{{degree}}}$")
         names = ["x", "y", "z"] if degree == 1 else [str(m).replace("-", "−") for m in range(-degree, degree + 1)]
@@ -112,7 +122,9 @@ def _square(rotation: Any) -> torch.Tensor:
     """A rotation as a float64 matrix, on the CPU."""
     matrix = torch.as_tensor(rotation).detach().to("cpu", torch.float64)
     if tuple(matrix.shape) != (3, 3) or not bool(matrix.isfinite().all()):
-        raise InputError(f"shape {tuple(matrix.shape)}", where="rotation", remedy="give one finite orthogonal matrix (3, 3).")
+        raise InputError(
+            f"shape {tuple(matrix.shape)}", where="rotation", remedy="give one finite orthogonal matrix (3, 3)."
+        )
     return matrix
 
 

@@ -52,7 +52,15 @@ def draw_parity(axes: Axes, predicted: Any, true: Any, unit: str, name: str) -> 
     axes.plot([low, high], [low, high], color=GREY, linewidth=0.8, zorder=1)
     if len(p) > MANY:
         drawn = axes.hexbin(
-            t, p, gridsize=BINS, bins="log", mincnt=1, cmap="cividis", extent=(low, high, low, high), linewidths=0.1, zorder=2
+            t,
+            p,
+            gridsize=BINS,
+            bins="log",
+            mincnt=1,
+            cmap="cividis",
+            extent=(low, high, low, high),
+            linewidths=0.1,
+            zorder=2,
         )
         bar = axes.figure.colorbar(drawn, ax=axes, shrink=0.7, pad=0.02)
         bar.set_label("points", fontsize=8)
@@ -68,7 +76,12 @@ def draw_parity(axes: Axes, predicted: Any, true: Any, unit: str, name: str) -> 
     mae, rmse = float(np.abs(error).mean()), float(np.sqrt((error**2).mean()))
     factor, small = (1e3, MILLI[unit]) if unit in MILLI else (1.0, unit)
     shown = unit.replace("/A^3", "/Å³").replace("/A", "/Å")
-    tidy(axes, f"{name}: MAE {factor * mae:.3g}, RMSE {factor * rmse:.3g} {small}".rstrip(), f"reference ({shown})", f"predicted ({shown})")
+    tidy(
+        axes,
+        f"{name}: MAE {factor * mae:.3g}, RMSE {factor * rmse:.3g} {small}".rstrip(),
+        f"reference ({shown})",
+        f"predicted ({shown})",
+    )
 
 
 def error_by_species(errors: Mapping[str, Any], unit: str, path: str | Path, name: str = "forces") -> Path:

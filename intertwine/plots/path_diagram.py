@@ -46,10 +46,16 @@ def paths(product: Any, *, axes: Axes | None = None, title: str | None = None) -
         InputError: there are no paths, or it is no tensor product.
     """
     if not isinstance(product, Bilinear):
-        raise InputError(f"{type(product).__name__} is not a tensor product", where="paths", remedy="give an o3.TensorProduct.")
+        raise InputError(
+            f"{type(product).__name__} is not a tensor product", where="paths", remedy="give an o3.TensorProduct."
+        )
     rows = list(product.instructions)
     if not rows:
-        raise InputError("a tensor product without paths", where="paths", remedy="check that the irreps of the inputs reach the output's.")
+        raise InputError(
+            "a tensor product without paths",
+            where="paths",
+            remedy="check that the irreps of the inputs reach the output's.",
+        )
     groups: dict[int, list[Any]] = {}
     for row in sorted(rows, key=lambda row: (row.i_out, row.i_in1, row.i_in2)):
         groups.setdefault(row.i_out, []).append(row)
@@ -99,14 +105,25 @@ def _places(irreps: Any, height: float) -> list[float]:
     return [-height * (place + 0.5) / number for place in range(number)]
 
 
-def _box(axes: Axes, x: float, y: float, width: float, height: float, colour: str, alpha: float, line: float = 0.0) -> None:
+def _box(
+    axes: Axes, x: float, y: float, width: float, height: float, colour: str, alpha: float, line: float = 0.0
+) -> None:
     """A rounded box with its lower left corner at (x, y)."""
     from matplotlib.colors import to_rgba
     from matplotlib.patches import FancyBboxPatch
 
     style = "round,pad=0,rounding_size=0.05"
     axes.add_patch(
-        FancyBboxPatch((x, y), width, height, boxstyle=style, facecolor=to_rgba(colour, alpha), edgecolor=colour, linewidth=line, zorder=3)
+        FancyBboxPatch(
+            (x, y),
+            width,
+            height,
+            boxstyle=style,
+            facecolor=to_rgba(colour, alpha),
+            edgecolor=colour,
+            linewidth=line,
+            zorder=3,
+        )
     )
 
 
@@ -114,7 +131,17 @@ def _inputs(axes: Axes, irreps: Any, places: list[float], x: float, name: str) -
     axes.text(x + BOX / 2, 0.12, name, ha="center", va="bottom", fontsize=8, color=GREY)
     for block, y in enumerate(places):
         _box(axes, x, y - 0.13, BOX, 0.26, _colour(irreps, block), 0.9)
-        axes.text(x + BOX / 2, y - 0.01, _name(irreps, block), ha="center", va="center", fontsize=9, color="white", weight="bold", zorder=4)
+        axes.text(
+            x + BOX / 2,
+            y - 0.01,
+            _name(irreps, block),
+            ha="center",
+            va="center",
+            fontsize=9,
+            color="white",
+            weight="bold",
+            zorder=4,
+        )
 
 
 def _group(axes: Axes, product: Any, block: int, y: float, number: int) -> None:
@@ -136,8 +163,12 @@ def _path(axes: Axes, product: Any, row: Any, y: float, left: list[float], right
     sizes = "·".join(map(str, row.path_shape))
     weights = _number(prod(row.path_shape)) if row.has_weight else "no weights"
     axes.text(-CHIP + 0.08, y, couple, ha="left", va="center", fontsize=7.5, color=INK, zorder=4)
-    axes.text(-CHIP + 0.78, y, f"{row.connection_mode} {sizes}", ha="left", va="center", fontsize=7.5, color=INK, zorder=4)
-    axes.text(CHIP - 0.68, y, weights, ha="right", va="center", fontsize=7.5, color=INK if row.has_weight else GREY, zorder=4)
+    axes.text(
+        -CHIP + 0.78, y, f"{row.connection_mode} {sizes}", ha="left", va="center", fontsize=7.5, color=INK, zorder=4
+    )
+    axes.text(
+        CHIP - 0.68, y, weights, ha="right", va="center", fontsize=7.5, color=INK if row.has_weight else GREY, zorder=4
+    )
     axes.text(CHIP - 0.06, y, f"×{row.path_weight:.3g}", ha="right", va="center", fontsize=7.5, color=GREY, zorder=4)
 
 
@@ -147,5 +178,9 @@ def _curve(axes: Axes, start: tuple[float, float], end: tuple[float, float], col
     from matplotlib.path import Path
 
     middle = (start[0] + end[0]) / 2
-    curve = Path([start, (middle, start[1]), (middle, end[1]), end], [Path.MOVETO, Path.CURVE4, Path.CURVE4, Path.CURVE4])
-    axes.add_patch(PathPatch(curve, facecolor="none", edgecolor=colour, linewidth=1.4, linestyle=style, alpha=0.75, zorder=2))
+    curve = Path(
+        [start, (middle, start[1]), (middle, end[1]), end], [Path.MOVETO, Path.CURVE4, Path.CURVE4, Path.CURVE4]
+    )
+    axes.add_patch(
+        PathPatch(curve, facecolor="none", edgecolor=colour, linewidth=1.4, linestyle=style, alpha=0.75, zorder=2)
+    )

@@ -73,7 +73,9 @@ def draw_certificate(axes: Axes, lines: Iterable[Measured], *, title: str = "cer
     handles: list[Any] = [Patch(color=COLOURS.get(dtype, GREY), label=dtype) for dtype in precisions]
     handles += [Patch(color=RED, label="failed")] if any(failed for *_, failed in rows.values()) else []
     handles += [Line2D([], [], color="black", linewidth=1.5, label="bound")]
-    axes.legend(handles=handles, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncol=len(handles), frameon=False)
+    axes.legend(
+        handles=handles, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncol=len(handles), frameon=False
+    )
     tidy(axes, "", "largest error relative to the output", "")
     axes.set_title(title, fontsize=10, loc="left", pad=22)
     axes.grid(False, axis="y")

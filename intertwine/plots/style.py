@@ -15,7 +15,15 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # Okabe and Ito's palette (2008)
-BLUE, ORANGE, GREEN, RED, PURPLE, SKY, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#666666"
+BLUE, ORANGE, GREEN, RED, PURPLE, SKY, GREY = (
+    "#0072B2",
+    "#E69F00",
+    "#009E73",
+    "#D55E00",
+    "#CC79A7",
+    "#56B4E9",
+    "#666666",
+)
 CYCLE = (BLUE, ORANGE, GREEN, PURPLE, SKY, RED)
 DOTS_PER_INCH = 150
 
@@ -69,7 +77,9 @@ def array(values: Any, name: str) -> np.ndarray:
     try:
         result = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise InputError(f"not an array of numbers: {error}", where=name, remedy="give a tensor, an array or a list.") from error
+        raise InputError(
+            f"not an array of numbers: {error}", where=name, remedy="give a tensor, an array or a list."
+        ) from error
     if not np.isfinite(result).any():
         raise InputError(f"{result.size} values, none finite", where=name, remedy="there is nothing to draw.")
     return result
@@ -78,7 +88,9 @@ def array(values: Any, name: str) -> np.ndarray:
 def same_shape(first: np.ndarray, second: np.ndarray, names: str) -> None:
     """Raise an :class:`InputError` unless two arrays have the same shape."""
     if first.shape != second.shape:
-        raise InputError(f"shapes {first.shape} and {second.shape}", where=names, remedy="give arrays of the same shape.")
+        raise InputError(
+            f"shapes {first.shape} and {second.shape}", where=names, remedy="give arrays of the same shape."
+        )
 
 
 def root(axes: Axes) -> Figure:

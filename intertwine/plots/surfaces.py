@@ -26,7 +26,9 @@ LIGHT = (-0.35, 0.65, 0.7)  # in the picture's frame: from the left, from above,
 NAMES = {0: [""], 1: ["x", "y", "z"]}
 
 
-def harmonic_surface(l: int, m: int, *, axes: Axes | None = None, view: tuple[float, float] = VIEW, resolution: int = 72) -> Figure:
+def harmonic_surface(
+    l: int, m: int, *, axes: Axes | None = None, view: tuple[float, float] = VIEW, resolution: int = 72
+) -> Figure:
     r"""The real spherical harmonic :math:`Y_{lm}` as a surface: :math:`|Y_{lm}(u)|` from the centre, orange-red where positive.
 
     Args:
@@ -48,7 +50,9 @@ def harmonic_surface(l: int, m: int, *, axes: Axes | None = None, view: tuple[fl
     return root(axes)
 
 
-def spherical_harmonics(lmax: int, *, view: tuple[float, float] = VIEW, resolution: int = 60, triad: bool = True) -> Figure:
+def spherical_harmonics(
+    lmax: int, *, view: tuple[float, float] = VIEW, resolution: int = 60, triad: bool = True
+) -> Figure:
     """All real spherical harmonics up to a degree: row l, column m, all at the same scale within a row.
 
     Args:
@@ -71,7 +75,9 @@ def spherical_harmonics(lmax: int, *, view: tuple[float, float] = VIEW, resoluti
         for m in range(-l, l + 1):
             _draw(axes, directions, values[..., l + m], view, at=(float(m), -1.06 * l))
             if l < 2:
-                axes.text(m + 0.36, -1.06 * l + 0.36, NAMES[l][l + m], ha="center", va="center", fontsize=9, style="italic")
+                axes.text(
+                    m + 0.36, -1.06 * l + 0.36, NAMES[l][l + m], ha="center", va="center", fontsize=9, style="italic"
+                )
         axes.text(-lmax - 0.62, -1.06 * l, f"$l = {l}$", ha="right", va="center", fontsize=10)
     for m in range(-lmax, lmax + 1):
         axes.text(m, -1.06 * lmax - 0.6, f"$m = {m}$" if lmax else "", ha="center", va="center", fontsize=9, color=GREY)
@@ -119,7 +125,11 @@ def spherical_tensor(
     signal = _basis(_degrees(values, irreps), directions) @ values
     if engine == "plotly":
         if axes is not None:
-            raise InputError("matplotlib axes for plotly", where="axes", remedy="leave the axes out: plotly makes a figure of its own.")
+            raise InputError(
+                "matplotlib axes for plotly",
+                where="axes",
+                remedy="leave the axes out: plotly makes a figure of its own.",
+            )
         return _plotly(directions, signal, title)
     axes = axes if axes is not None else figure(3.4, 3.4).add_subplot()
     size = _draw(axes, directions, signal, view)
@@ -131,18 +141,28 @@ def spherical_tensor(
 def _degrees(values: np.ndarray, irreps: Irreps | str | None) -> list[int]:
     """The degrees of the blocks of a signal, checked."""
     if values.ndim != 1 or not np.isfinite(values).all():
-        raise InputError(f"shape {values.shape}", where="coefficients", remedy="give one signal: a vector of finite numbers.")
+        raise InputError(
+            f"shape {values.shape}", where="coefficients", remedy="give one signal: a vector of finite numbers."
+        )
     if irreps is None:
         lmax = isqrt(len(values)) - 1
         if lmax < 0 or (lmax + 1) ** 2 != len(values):
-            raise InputError(f"{len(values)} coefficients", where="coefficients", remedy="give (lmax + 1)^2 of them, or the irreps too.")
+            raise InputError(
+                f"{len(values)} coefficients",
+                where="coefficients",
+                remedy="give (lmax + 1)^2 of them, or the irreps too.",
+            )
         return list(range(lmax + 1))
     irreps = Irreps(irreps)
     degrees = [ir.l for mul, ir in irreps.blocks for _ in range(mul)]
     if len(set(degrees)) != len(degrees):
-        raise InputError(f"{irreps} has a degree twice", where="irreps", remedy="give each degree once; draw other signals apart.")
+        raise InputError(
+            f"{irreps} has a degree twice", where="irreps", remedy="give each degree once; draw other signals apart."
+        )
     if irreps.dim != len(values):
-        raise InputError(f"{len(values)} coefficients for {irreps}", where="coefficients", remedy=f"give {irreps.dim} of them.")
+        raise InputError(
+            f"{len(values)} coefficients for {irreps}", where="coefficients", remedy=f"give {irreps.dim} of them."
+        )
     return degrees
 
 
@@ -157,7 +177,9 @@ def _sphere(resolution: int) -> np.ndarray:
 
 def _basis(degrees: list[int], directions: np.ndarray) -> np.ndarray:
     """The harmonics of some degrees in every direction, (polar, around, dim)."""
-    return spherical_harmonics_at(degrees, torch.from_numpy(directions), normalize=True, normalization="integral").numpy()
+    return spherical_harmonics_at(
+        degrees, torch.from_numpy(directions), normalize=True, normalization="integral"
+    ).numpy()
 
 
 def _camera(view: tuple[float, float]) -> np.ndarray:
@@ -168,7 +190,13 @@ def _camera(view: tuple[float, float]) -> np.ndarray:
     return np.stack([right, np.cross(forward, right), forward])
 
 
-def _draw(axes: Axes, directions: np.ndarray, values: np.ndarray, view: tuple[float, float], at: tuple[float, float] = (0.0, 0.0)) -> float:
+def _draw(
+    axes: Axes,
+    directions: np.ndarray,
+    values: np.ndarray,
+    view: tuple[float, float],
+    at: tuple[float, float] = (0.0, 0.0),
+) -> float:
     """The surface as shaded quadrilaterals from back to front; returns its largest radius."""
     from matplotlib.collections import PolyCollection
     from matplotlib.colors import to_rgb
@@ -189,7 +217,9 @@ def _draw(axes: Axes, directions: np.ndarray, values: np.ndarray, view: tuple[fl
     shaded = (shaded + 0.35 * gloss * (1 - shaded)).clip(0, 1)
     order = corners[:, :, 2].mean(axis=1).argsort(kind="stable")
     shaded = shaded[order]
-    axes.add_collection(PolyCollection(corners[order, :, :2] + np.array(at), facecolors=shaded, edgecolors=shaded, linewidths=0.55))
+    axes.add_collection(
+        PolyCollection(corners[order, :, :2] + np.array(at), facecolors=shaded, edgecolors=shaded, linewidths=0.55)
+    )
     return float(np.abs(values).max())
 
 
@@ -198,7 +228,13 @@ def _triad(axes: Axes, view: tuple[float, float], at: tuple[float, float], lengt
     camera = _camera(view)
     for name, direction in zip("xyz", length * camera.T):
         end = (at[0] + direction[0], at[1] + direction[1])
-        axes.annotate("", end, at, arrowprops={"arrowstyle": "-|>", "color": GREY, "linewidth": 0.8, "shrinkA": 0, "shrinkB": 0}, zorder=0)
+        axes.annotate(
+            "",
+            end,
+            at,
+            arrowprops={"arrowstyle": "-|>", "color": GREY, "linewidth": 0.8, "shrinkA": 0, "shrinkB": 0},
+            zorder=0,
+        )
         place = (at[0] + 1.14 * direction[0], at[1] + 1.14 * direction[1])
         axes.text(*place, name, ha="center", va="center", fontsize=8, style="italic", color=GREY)
 
@@ -216,11 +252,15 @@ def _plotly(directions: np.ndarray, values: np.ndarray, title: str) -> Any:
     try:
         import plotly.graph_objects as go
     except ImportError as error:
-        raise InputError("plotly is not installed", where="engine", remedy="pip install plotly, or engine='matplotlib'.") from error
+        raise InputError(
+            "plotly is not installed", where="engine", remedy="pip install plotly, or engine='matplotlib'."
+        ) from error
     points, most = np.abs(values)[..., None] * directions, float(np.abs(values).max()) or 1.0
     surface = go.Surface(
         x=points[..., 0], y=points[..., 1], z=points[..., 2], surfacecolor=values, cmin=-most, cmax=most,
         colorscale=[[0.0, BLUE], [0.5, "#f2f2f2"], [1.0, RED]], colorbar={"title": "f(u)", "thickness": 12, "len": 0.6},
     )  # fmt: skip
     scene = {"aspectmode": "data", "camera": {"up": {"x": 0, "y": 1, "z": 0}, "eye": {"x": 0.9, "y": 0.7, "z": 1.4}}}
-    return go.Figure(surface, layout={"title": {"text": title}, "scene": scene, "margin": {"l": 0, "r": 0, "t": 40, "b": 0}})
+    return go.Figure(
+        surface, layout={"title": {"text": title}, "scene": scene, "margin": {"l": 0, "r": 0, "t": 40, "b": 0}}
+    )

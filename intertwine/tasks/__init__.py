@@ -10,4 +10,16 @@ from intertwine.tasks.tensor_form import TensorForm
 #: Every task by the name that the command line uses; the first one that suits the data is taken.
 TASKS: dict[str, type[Task]] = {"dynamics": Dynamics, "force_field": ForceField, "property": Property}
 
-__all__ = ["TASKS", "Dynamics", "ForceField", "Metric", "Output", "Pace", "Property", "References", "Suggestion", "Task", "TensorForm"]
+__all__ = [
+    "TASKS",
+    "Dynamics",
+    "ForceField",
+    "Metric",
+    "Output",
+    "Pace",
+    "Property",
+    "References",
+    "Suggestion",
+    "Task",
+    "TensorForm",
+]

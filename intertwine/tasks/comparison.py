@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 Compared = dict[str, tuple[np.ndarray, np.ndarray, str]]
 
 
-def compared(outputs: Mapping[str, Output], graphs: Sequence[Graph], predictions: Sequence[Mapping[str, Any]]) -> Compared:
+def compared(
+    outputs: Mapping[str, Output], graphs: Sequence[Graph], predictions: Sequence[Mapping[str, Any]]
+) -> Compared:
     """Predictions and labels of each target that has labels of its own size: energies per atom, affine points as displacements.
 
     Graphs without a label (NaN) are left out, and targets that none has.
@@ -30,7 +32,11 @@ def compared(outputs: Mapping[str, Output], graphs: Sequence[Graph], predictions
     result: Compared = {}
     for name, output in outputs.items():
         field = output.label or name
-        here = [k for k, graph in enumerate(graphs) if name in predictions[k] and field in graph and not bool(graph[field].isnan().any())]
+        here = [
+            k
+            for k, graph in enumerate(graphs)
+            if name in predictions[k] and field in graph and not bool(graph[field].isnan().any())
+        ]
         if not here or any(graphs[k][field].numel() != np.size(predictions[k][name]) for k in here):
             continue
         p = [np.atleast_1d(predictions[k][name]) for k in here]
@@ -40,7 +46,9 @@ def compared(outputs: Mapping[str, Output], graphs: Sequence[Graph], predictions
             p, t = ([values / graphs[k].num_nodes for values, k in zip(side, here, strict=True)] for side in (p, t))
             unit = f"{unit}/atom"
         if output.affine and (place := LEVELS[output.level].place):
-            p, t = ([values - graphs[k][place].numpy() for values, k in zip(side, here, strict=True)] for side in (p, t))
+            p, t = (
+                [values - graphs[k][place].numpy() for values, k in zip(side, here, strict=True)] for side in (p, t)
+            )
         result[name] = (np.concatenate(p), np.concatenate(t), unit)
     return result
 

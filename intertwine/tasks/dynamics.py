@@ -67,7 +67,11 @@ class Dynamics(Task):
             nodes = {"speed": 1} | seen["node_inputs"] if "node_inputs" in seen else ("speed",)
             wanted |= {"velocity": True, "node_inputs": nodes, "vector_inputs": ("vel",), "gate": "sigmoid"}
         if "charge" in data.fields:
-            wanted |= {"edge_inputs": {"charge_product": 1} | seen["edge_inputs"] if "edge_inputs" in seen else ("charge_product",)}
+            wanted |= {
+                "edge_inputs": {"charge_product": 1} | seen["edge_inputs"]
+                if "edge_inputs" in seen
+                else ("charge_product",)
+            }
         cutoff = arguments(model).get("cutoff")
         if cutoff is not None:
             wanted["cutoff"] = None if type(None) in getattr(cutoff.hint, "__args__", ()) else _extent(data)
@@ -86,7 +90,9 @@ class Dynamics(Task):
         """Predicted minus true position."""
         if graph.get("target_pos") is None:
             return {}
-        return {"pos": (prediction["pos"] - graph.target_pos).to(self.dtype)}  # a difference, taken in the precision of the positions
+        return {
+            "pos": (prediction["pos"] - graph.target_pos).to(self.dtype)
+        }  # a difference, taken in the precision of the positions
 
     def fit(self, graphs: Iterable[Graph]) -> None:
         """The scale of displacements.
@@ -94,9 +100,16 @@ class Dynamics(Task):
         Raises:
             DataError: ``target_pos`` is missing or not finite.
         """
-        squares = [(label(graph, "target_pos", k) - graph.pos.to(torch.float64)).square().mean() for k, graph in enumerate(graphs)]
+        squares = [
+            (label(graph, "target_pos", k) - graph.pos.to(torch.float64)).square().mean()
+            for k, graph in enumerate(graphs)
+        ]
         if not squares:
-            raise DataError("the training set is empty", where="training set", remedy="give more data, or a larger share for training.")
+            raise DataError(
+                "the training set is empty",
+                where="training set",
+                remedy="give more data, or a larger share for training.",
+            )
         if not self.head.plain:
             self.scale.fill_(torch.stack(squares).mean().sqrt())
 

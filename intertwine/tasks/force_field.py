@@ -57,7 +57,12 @@ class ForceField(Task):
     stress_scale: Tensor
 
     def __init__(
-        self, backbone: Backbone, energy_weight: float = 1.0, force_weight: float = 100.0, stress_weight: float = 0.0, loss: str = "l2"
+        self,
+        backbone: Backbone,
+        energy_weight: float = 1.0,
+        force_weight: float = 100.0,
+        stress_weight: float = 0.0,
+        loss: str = "l2",
     ) -> None:
         super().__init__(backbone, loss)
         self.head = ScalarHead(backbone.irreps_out)
@@ -67,7 +72,10 @@ class ForceField(Task):
         self.register_buffer("stress_scale", torch.ones(()))
         self.register_buffer("force_scale", None, persistent=False)
         self.weights = {"energy": energy_weight, "forces": force_weight, "stress": stress_weight}
-        self.outputs = {"energy": Output(Cartesian(0), "graph", "eV", per_atom=True), "forces": Output(Cartesian(1), "node", "eV/A")}
+        self.outputs = {
+            "energy": Output(Cartesian(0), "graph", "eV", per_atom=True),
+            "forces": Output(Cartesian(1), "node", "eV/A"),
+        }
         self.metrics = {"energy": Metric("meV/atom", 1e3), "forces": Metric("meV/A", 1e3)}
         if stress_weight > 0:
             self.outputs["stress"] = Output(Cartesian(2), "graph", "eV/A^3")
@@ -86,7 +94,10 @@ class ForceField(Task):
         if "stress" in data.fields:
             task["stress_weight"] = 10.0
         blind = (cutoff := arguments(model).get("cutoff")) is not None and cutoff.default is None
-        return {"task": task, "model": super().suggest(data, target, model, told)["model"] | ({"cutoff": 5.0} if blind else {})}
+        return {
+            "task": task,
+            "model": super().suggest(data, target, model, told)["model"] | ({"cutoff": 5.0} if blind else {}),
+        }
 
     def labels(self, fields: Iterable[str]) -> list[str]:
         wanted = {"energy": True, "forces": "forces" in set(fields), "stress": self.weights["stress"] > 0}
@@ -98,12 +109,16 @@ class ForceField(Task):
         if self.training and not (self.weights["forces"] > 0 or self.weights["stress"] > 0):
             return {"energy": self.total(self.interaction(graph), graph)}
         inputs = [graph.pos, graph.pos.new_zeros(graph.graphs, 3, 3)] if self.stressed(graph) else [graph.pos]
-        interaction, gradients = value_and_gradients(lambda *x: self.interaction(strained(graph, *x)), inputs, self.training)
+        interaction, gradients = value_and_gradients(
+            lambda *x: self.interaction(strained(graph, *x)), inputs, self.training
+        )
         result = {"energy": self.total(interaction, graph), "forces": -gradients[0].to(self.dtype)}
         if len(inputs) == 2:
             volume = torch.linalg.det(graph.cell).abs().view(-1, 1, 1)
             defined = repeating(graph).view(-1, 1, 1)
-            result["stress"] = torch.where(defined, gradients[1] / torch.where(defined, volume, 1.0), torch.nan).to(self.dtype)
+            result["stress"] = torch.where(defined, gradients[1] / torch.where(defined, volume, 1.0), torch.nan).to(
+                self.dtype
+            )
         return result
 
     def stressed(self, graph: Graph) -> bool:
@@ -111,7 +126,9 @@ class ForceField(Task):
         only energies and forces are being trained."""
         if graph.get("cell") is None or (self.training and not self.weights["stress"] > 0):
             return False
-        return safe.traced(graph.cell) or bool(repeating(graph).any())  # a program does not branch on it: then all are NaN
+        return safe.traced(graph.cell) or bool(
+            repeating(graph).any()
+        )  # a program does not branch on it: then all are NaN
 
     def total(self, interaction: Tensor, graph: Graph) -> Tensor:
         """Energies (eV) with the references, in float64."""
@@ -151,10 +168,19 @@ class ForceField(Task):
                 energies.append(label(graph, "energy", number))
             if self.weights["forces"] > 0 and not (alone[-1] and _absent(graph, "forces")):
                 forces.append(label(graph, "forces", number).square().mean())
-            if self.weights["stress"] > 0 and graph.get("cell") is not None and bool(repeating(graph)) and not _absent(graph, "stress"):
+            if (
+                self.weights["stress"] > 0
+                and graph.get("cell") is not None
+                and bool(repeating(graph))
+                and not _absent(graph, "stress")
+            ):
                 stress.append(label(graph, "stress", number).square().mean())
         if not compositions:
-            raise DataError("the training set is empty", where="training set", remedy="give more data, or a larger share for training.")
+            raise DataError(
+                "the training set is empty",
+                where="training set",
+                remedy="give more data, or a larger share for training.",
+            )
         if self.weights["stress"] > 0 and not stress:
             raise DataError("nothing has a stress", where="training set", remedy="set the task's stress_weight to 0.")
         size = torch.ones(())
@@ -173,7 +199,9 @@ class ForceField(Task):
     def refit(self, graphs: Graphs) -> None:
         """Move the reference energies to what the network leaves of the energies."""
         if "energy" in graphs.fields:
-            y, compositions, alone = beyond(graphs, "energy", lambda batch: self.interaction(batch.in_precision(self.dtype)))
+            y, compositions, alone = beyond(
+                graphs, "energy", lambda batch: self.interaction(batch.in_precision(self.dtype))
+            )
             self.references.fit(compositions, y, alone, moved=True)
 
     def describe(self) -> dict[str, Any]:
@@ -202,7 +230,9 @@ def strained(graph: Graph, pos: Tensor, strain: Tensor | None = None) -> Graph:
     pos, membership, symmetric = graph.pos, graph.membership(), 0.5 * (strain + strain.transpose(1, 2))
     arm = pos - segment.mean(pos.detach(), membership, graph.graphs).index_select(0, membership)
     cell = graph.cell.to(pos.dtype)
-    return graph.replaced(pos=pos + (arm.unsqueeze(1) @ symmetric.index_select(0, membership)).squeeze(1), cell=cell + cell @ symmetric)
+    return graph.replaced(
+        pos=pos + (arm.unsqueeze(1) @ symmetric.index_select(0, membership)).squeeze(1), cell=cell + cell @ symmetric
+    )
 
 
 def repeating(graph: Graph) -> Bool[Tensor, " graphs"]:

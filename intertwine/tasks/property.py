@@ -70,17 +70,26 @@ class Property(Task):
         self.tensor = CartesianTensor(representation) if _is_formula(representation) else None
         self.irreps = self.tensor if self.tensor is not None else Irreps(representation)
         if self.irreps.dim == 0:
-            raise InputError(f"{representation!r} has no components", where="representation", remedy='give irreps, "0e" for example.')
+            raise InputError(
+                f"{representation!r} has no components", where="representation", remedy='give irreps, "0e" for example.'
+            )
         self.scalar = str(self.irreps) == "1x0e"
         self.scalars = [
-            k for block, at in zip(self.irreps, self.irreps.slices()) if str(block.ir) == "0e" for k in range(at.start, at.stop)
+            k
+            for block, at in zip(self.irreps, self.irreps.slices())
+            if str(block.ir) == "0e"
+            for k in range(at.start, at.stop)
         ]
         self.extensive = self.readout == "sum" and level == "graph"
         if readout == "set2set" and not (self.scalar and level == "graph"):
-            raise InputError("set2set reads scalars", where="readout", remedy="use sum or mean for a tensor, or what atoms have.")
+            raise InputError(
+                "set2set reads scalars", where="readout", remedy="use sum or mean for a tensor, or what atoms have."
+            )
         self.head = _head(backbone, self.irreps, readout)
         self.references = References()
-        self.register_buffer("mean", torch.zeros([len(self.scalars)] if len(self.scalars) > 1 else [], dtype=torch.float64))
+        self.register_buffer(
+            "mean", torch.zeros([len(self.scalars)] if len(self.scalars) > 1 else [], dtype=torch.float64)
+        )
         self.register_buffer("scale", torch.ones(()))  # of one node's contribution
         self.register_buffer("spread", torch.ones(()))  # of the target beyond references or mean
         of = Cartesian(len(self.tensor.indices)) if self.tensor is not None else self.irreps
@@ -110,13 +119,23 @@ class Property(Task):
         said = told.get("representation") or getattr(data, "representations", {}).get(name)
         representation = said or representation_of(values, name)
         if representation not in ("0e", "1o") and not said:
-            data.note(f"{name} is taken as a Cartesian tensor with the symmetry {representation}: --set task.representation says otherwise")
+            data.note(
+                f"{name} is taken as a Cartesian tensor with the symmetry {representation}: --set task.representation says otherwise"
+            )
         extensive, scalar = data.extensive(name), str(_irreps(representation)) == "1x0e"
         level = "node" if getattr(data, "levels", {}).get(name) == "node" else "graph"
         readout = "mean" if extensive is False else "sum"
         if extensive is None and scalar and level == "graph":
-            data.note(f"readout sum: {name} is taken as extensive; for an intensive quantity say --set task.readout=mean")
-        task = {"target": name, "unit": data.units.get(name, ""), "representation": representation, "readout": readout, "level": level}
+            data.note(
+                f"readout sum: {name} is taken as extensive; for an intensive quantity say --set task.readout=mean"
+            )
+        task = {
+            "target": name,
+            "unit": data.units.get(name, ""),
+            "representation": representation,
+            "readout": readout,
+            "level": level,
+        }
         features = {} if representation in ("0e", "1o") else _with(model, _irreps(representation))
         return {"task": task, "model": super().suggest(data, name, model, told)["model"] | features}
 
@@ -182,7 +201,11 @@ class Property(Task):
                 compositions.append(composition(graph.z))
                 alone.append(is_isolated(graph))
         if not values:
-            raise DataError("the training set is empty", where="training set", remedy="give more data, or a larger share for training.")
+            raise DataError(
+                "the training set is empty",
+                where="training set",
+                remedy="give more data, or a larger share for training.",
+            )
         y, counts = torch.cat(values), torch.tensor(atoms, dtype=torch.float64).unsqueeze(1)
         self._check_symmetry(torch.tensor(lacking), float(y.square().sum().sqrt()) / len(lacking) ** 0.5)
         known = len(compositions) == len(values)
@@ -205,7 +228,10 @@ class Property(Task):
 
     def _by_species(self, y: Float[Tensor, " nodes"], z: Int[Tensor, " nodes"]) -> Float[Tensor, " nodes"]:
         """Move the references by the mean of each species; returns what is left."""
-        sums, counts = (torch.zeros(len(self.references.values), dtype=torch.float64).index_add(0, z, x) for x in (y, torch.ones_like(y)))
+        sums, counts = (
+            torch.zeros(len(self.references.values), dtype=torch.float64).index_add(0, z, x)
+            for x in (y, torch.ones_like(y))
+        )
         moves = sums / counts.clamp(min=1)
         self.references.values += moves.to(self.references.values)
         return y - moves[z]
@@ -247,7 +273,9 @@ class Property(Task):
                 return self._components(graph, 0)[0][:, place]
 
             y, compositions, alone = beyond(graphs, self.target, network, truth=truth, of_nodes=self.level == "node")
-            atoms = compositions.sum(1) if self.extensive and len(compositions) else torch.ones(len(y), dtype=torch.float64)
+            atoms = (
+                compositions.sum(1) if self.extensive and len(compositions) else torch.ones(len(y), dtype=torch.float64)
+            )
             if len(self.scalars) > 1:
                 self.mean[number] = y.sum() / atoms.sum()
             elif (self.extensive or self.level == "node") and len(compositions):
@@ -298,11 +326,17 @@ def representation_of(values: Tensor, name: str) -> str:
             return formula
     if rank and len(shape) == rank:
         return BARE[:rank]
-    remedy = f"say what they are by --set task.representation=...: {shape.numel()}x0e for invariants, irreps such as 1o+2e"
+    remedy = (
+        f"say what they are by --set task.representation=...: {shape.numel()}x0e for invariants, irreps such as 1o+2e"
+    )
     remedy += f", or {BARE[:rank]} for a Cartesian tensor, its last index fastest." if rank else "."
     if shape.numel() == 6:
-        remedy += f" A symmetric tensor in Voigt's order (xx, yy, zz, yz, xz, xy) is read by --key polarizability={name}."
-    raise InputError(f"{name!r} has {shape.numel()} components, which may be anything", where="task.representation", remedy=remedy)
+        remedy += (
+            f" A symmetric tensor in Voigt's order (xx, yy, zz, yz, xz, xy) is read by --key polarizability={name}."
+        )
+    raise InputError(
+        f"{name!r} has {shape.numel()} components, which may be anything", where="task.representation", remedy=remedy
+    )
 
 
 def _symmetries(rank: int) -> list[str]:

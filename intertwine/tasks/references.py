@@ -62,7 +62,9 @@ class References(nn.Module):
                 rest = rest - counts @ solution
         return rest
 
-    def forward(self, z: Int[Tensor, " nodes"], membership: Int[Tensor, " nodes"], graphs: int) -> Float[Tensor, " graphs"]:
+    def forward(
+        self, z: Int[Tensor, " nodes"], membership: Int[Tensor, " nodes"], graphs: int
+    ) -> Float[Tensor, " graphs"]:
         """:math:`y_0` of each graph, float64."""
         return segment.sum(self.values.index_select(0, z), membership, graphs)
 
@@ -81,7 +83,9 @@ def composition(z: Int[Tensor, " nodes"]) -> Float[Tensor, " species"]:
 
 def is_isolated(graph: Graph) -> bool:
     """Whether a graph is an isolated atom: one node that does not repeat in space."""
-    return graph.get("z") is not None and graph.num_nodes == 1 and (graph.get("cell") is None or not bool(graph.pbc.any()))
+    return (
+        graph.get("z") is not None and graph.num_nodes == 1 and (graph.get("cell") is None or not bool(graph.pbc.any()))
+    )
 
 
 def beyond(
@@ -100,13 +104,24 @@ def beyond(
     """
     rest, compositions, alone = [], [], []
     for start in range(0, len(graphs), most):
-        several = [graph for k in range(start, min(start + most, len(graphs))) if bool((graph := graphs[k])[name].isfinite().all())]
+        several = [
+            graph
+            for k in range(start, min(start + most, len(graphs)))
+            if bool((graph := graphs[k])[name].isfinite().all())
+        ]
         if several:
             with torch.no_grad():
                 part = network(collate(several)).reshape(-1).to("cpu", torch.float64)
-            labels = [(graph[name] if truth is None else truth(graph)).reshape(-1).to(torch.float64) for graph in several]
+            labels = [
+                (graph[name] if truth is None else truth(graph)).reshape(-1).to(torch.float64) for graph in several
+            ]
             rest.append(torch.cat(labels) - part)
-            parts = [z for graph in several if (all_z := graph.get("z")) is not None for z in (all_z.split(1) if of_nodes else (all_z,))]
+            parts = [
+                z
+                for graph in several
+                if (all_z := graph.get("z")) is not None
+                for z in (all_z.split(1) if of_nodes else (all_z,))
+            ]
             compositions += [composition(z) for z in parts]
             alone += [is_isolated(graph) for graph in several for _ in range(graph.num_nodes if of_nodes else 1)]
     return torch.cat(rest), torch.stack(compositions) if compositions else torch.empty(0, SPECIES), torch.tensor(alone)

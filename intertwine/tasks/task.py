@@ -156,7 +156,11 @@ class Task(Configured, nn.Module, ABC):
             InputError: the data are not for this task.
         """
         options = {"node_inputs": "x", "edge_inputs": "edge_attr"}
-        seen = {option: data.fields[name].shape[1:].numel() for option, name in options.items() if name in data.fields and name != target}
+        seen = {
+            option: data.fields[name].shape[1:].numel()
+            for option, name in options.items()
+            if name in data.fields and name != target
+        }
         return {"model": {option: {options[option]: columns} for option, columns in seen.items()}}
 
     def labels(self, fields: Iterable[str]) -> list[str]:
@@ -264,7 +268,9 @@ class Task(Configured, nn.Module, ABC):
         relative = f" ({100 * errors['relative']:.1f} % of the labels' rms)" if "relative" in errors else ""
         return f"MAE {mae}{relative}, RMSE {rmse}" + (f", MSE {errors['mse']:.4g}" if "mse" in errors else "")
 
-    def pictures(self, graphs: Sequence[Graph], predictions: Sequence[Mapping[str, Any]]) -> dict[str, Callable[..., Any]]:
+    def pictures(
+        self, graphs: Sequence[Graph], predictions: Sequence[Mapping[str, Any]]
+    ) -> dict[str, Callable[..., Any]]:
         """Pictures of its own for the run folder, besides parities: by the name of the file, functions that are called with ``path``.
 
         Args:
@@ -303,8 +309,14 @@ def label(graph: Graph, name: str, number: int) -> Tensor:
     value = graph.get(name)
     if value is None:
         raise DataError(
-            f"no {name!r}", where=f"graph {number} of the training set", remedy="give data with this label, or map its name with keys."
+            f"no {name!r}",
+            where=f"graph {number} of the training set",
+            remedy="give data with this label, or map its name with keys.",
         )
     if not bool(torch.isfinite(value).all()):
-        raise DataError(f"{name!r} is not finite", where=f"graph {number} of the training set", remedy="remove or repair that entry.")
+        raise DataError(
+            f"{name!r} is not finite",
+            where=f"graph {number} of the training set",
+            remedy="remove or repair that entry.",
+        )
     return value.to(torch.float64)

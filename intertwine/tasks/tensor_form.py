@@ -18,7 +18,19 @@ from intertwine.numerics import GeometryError
 from intertwine.tasks.task import Task
 
 COUNTS = "counts"  # (graphs,) nodes of each graph
-READ = ("pos", "z", "vel", "frame", "charge", "x", "edge_index", "shifts", "edge_attr", "cell", "pbc")  # fields that models look at
+READ = (
+    "pos",
+    "z",
+    "vel",
+    "frame",
+    "charge",
+    "x",
+    "edge_index",
+    "shifts",
+    "edge_attr",
+    "cell",
+    "pbc",
+)  # fields that models look at
 LISTED = ("pairs", "points", OWNERS)  # what rows of labels are of
 
 
@@ -57,15 +69,22 @@ class TensorForm(nn.Module):
         inputs = [getattr(backbone, f"{kind}_inputs", {}) for kind in ("node", "edge", "vector")]
         edges = [name for name in inputs[1] if name not in EDGE_INVARIANTS or inputs[1][name] > 1]
         self.needed = tuple(dict.fromkeys((*backbone.rows(example.dimension), *edges)))
-        given = {key: {name: one if isinstance(one, str) else one[0] for name, one in (graph.get(key) or {}).items()} for key in SAID}
+        given = {
+            key: {name: one if isinstance(one, str) else one[0] for name, one in (graph.get(key) or {}).items()}
+            for key in SAID
+        }
         read = dict.fromkeys((*READ, *self.needed, *task.reads, *LISTED))
         labels = {output.label or name for name, output in task.outputs.items()} - set(read)
         said = {name for name in given["representations"] if name not in labels}
         lists, wanted = backbone.LISTS, dict.fromkeys((*read, *sorted(said), *backbone.LISTS))
         self._lacks(graph, self.needed)
-        self.dtypes = {name: graph[name].dtype for name in wanted if isinstance(graph.get(name), Tensor)} | {COUNTS: torch.int64}
+        self.dtypes = {name: graph[name].dtype for name in wanted if isinstance(graph.get(name), Tensor)} | {
+            COUNTS: torch.int64
+        }
         self.names = tuple(self.dtypes)
-        self.said = {key: {name: one for name, one in ones.items() if name in self.names} for key, ones in given.items()}
+        self.said = {
+            key: {name: one for name, one in ones.items() if name in self.names} for key, ones in given.items()
+        }
         self.axes = {name: lists.get(name, (int(name == "edge_index"),)) for name in self.names}
         self.shapes = {name: self._fixed(name, graph[name]) for name in self.names if name != COUNTS}
         self.eval()
@@ -81,7 +100,9 @@ class TensorForm(nn.Module):
             check_shapes(graph)
         membership = graph.membership()
         if bool((membership.diff() < 0).any()):
-            raise GeometryError("nodes of one graph do not stand together", where="batch", remedy="sort the nodes by graph.")
+            raise GeometryError(
+                "nodes of one graph do not stand together", where="batch", remedy="sort the nodes by graph."
+            )
         if "cell" in self.names and graph.get("cell") is None:  # an open structure is one whose cell repeats nowhere
             none = graph.pos.new_zeros(graph.graphs, 3, 3)
             graph = graph.replaced(cell=none, pbc=torch.zeros_like(none[:, 0], dtype=torch.bool))
@@ -94,7 +115,9 @@ class TensorForm(nn.Module):
         for name, shape in self.shapes.items():
             if self._fixed(name, found[name]) != shape:
                 what = f"shape {tuple(found[name].shape)}, and the example's rows have shape {shape}"
-                raise GeometryError(what, where=name, remedy="give rows like the example's, or make the form with another example.")
+                raise GeometryError(
+                    what, where=name, remedy="give rows like the example's, or make the form with another example."
+                )
         return {name: found[name].to(dtype) for name, dtype in self.dtypes.items()}
 
     def _connected(self, graph: Graph) -> PlainGraph:
@@ -110,13 +133,19 @@ class TensorForm(nn.Module):
     def _lacks(self, graph: Graph, names: Iterable[str]) -> None:
         for name in names:
             if graph.get(name) is None:
-                raise GeometryError("the form reads it and the graph lacks it", where=name, remedy=f"give Graph(..., {name}=...).")
+                raise GeometryError(
+                    "the form reads it and the graph lacks it", where=name, remedy=f"give Graph(..., {name}=...)."
+                )
 
     def _dropped(self, graph: PlainGraph) -> None:
         """Raise an error where the graph has what the task would look at, and the form was made without."""
         levels = {output.level for output in self.task.outputs.values()}
         listed = [name for name, level in (("points", "point"), (OWNERS, "point")) if level in levels]
-        dropped = [name for name in (*self.needed, *self.task.reads, *listed) if name not in self.names and graph.get(name) is not None]
+        dropped = [
+            name
+            for name in (*self.needed, *self.task.reads, *listed)
+            if name not in self.names and graph.get(name) is not None
+        ]
         if _repeats(graph):
             dropped += [name for name in ("cell", "shifts") if name not in self.names]
         if dropped:
@@ -135,7 +164,9 @@ class TensorForm(nn.Module):
         """
         for name in self.names:
             if name not in fields:
-                raise GeometryError("no tensor of that name is given", where=name, remedy=f"give all of {', '.join(self.names)}.")
+                raise GeometryError(
+                    "no tensor of that name is given", where=name, remedy=f"give all of {', '.join(self.names)}."
+                )
         counts = fields[COUNTS]
         nodes = torch.arange(fields["pos"].shape[0], device=counts.device)
         given: dict[str, Any] = {name: fields[name] for name in self.names if name != COUNTS}
@@ -158,7 +189,9 @@ class TensorForm(nn.Module):
         inputs = self.inputs(example if example.graphs > 1 else collate([example, example]))
         for name, axes in self.axes.items():
             if small := [axis for axis in axes if inputs[name].shape[axis] < 2]:
-                what = f"the example's {name} has shape {tuple(inputs[name].shape)}: a number below 2 on axis {small[0]}"
+                what = (
+                    f"the example's {name} has shape {tuple(inputs[name].shape)}: a number below 2 on axis {small[0]}"
+                )
                 raise GeometryError(what, where=name, remedy="give a larger example, of a few atoms within the cutoff.")
         with _config.patch(use_duck_shape=False):  # type: ignore[attr-defined]  # numbers that happen to be equal in the example are not the same number
             program = make_fx(lambda fields: self(fields), tracing_mode="symbolic", _allow_non_fake_inputs=True)(inputs)

@@ -46,7 +46,9 @@ class Keeper:
         lock: of the folder, if it is locked.
     """
 
-    def __init__(self, folder: Path, about: dict[str, Any], say: Callable[[str], None], lock: FolderLock | None = None) -> None:
+    def __init__(
+        self, folder: Path, about: dict[str, Any], say: Callable[[str], None], lock: FolderLock | None = None
+    ) -> None:
         self.folder, self.about, self.say, self.lock = folder, about, say, lock
         self.best: dict[str, Any] | None = None  # not yet on the disk
         self.waiting: dict[str, Any] | None = None  # the state after the last epoch, if that is not yet on the disk
@@ -71,7 +73,9 @@ class Keeper:
         try:
             if self.lock is not None and not self.lock.in_place():
                 remedy = "move the folder back, or resume the run where it is now."
-                raise CheckpointError("the folder of the run was moved or removed", where=str(self.folder), remedy=remedy)
+                raise CheckpointError(
+                    "the folder of the run was moved or removed", where=str(self.folder), remedy=remedy
+                )
             if self.best is not None:
                 save_checkpoint(self.folder / BEST, self.best)
             save_checkpoint(self.folder / LAST, state)
@@ -121,19 +125,34 @@ class Epochs(Callback):
     """
 
     def __init__(
-        self, loader: Loader, validation: Loader | None, keeper: Keeper | None, progress: Progress | None, interrupted: Interruption
+        self,
+        loader: Loader,
+        validation: Loader | None,
+        keeper: Keeper | None,
+        progress: Progress | None,
+        interrupted: Interruption,
     ) -> None:
-        self.loader, self.validation, self.keeper, self.progress, self.interrupted = loader, validation, keeper, progress, interrupted
+        self.loader, self.validation, self.keeper, self.progress, self.interrupted = (
+            loader,
+            validation,
+            keeper,
+            progress,
+            interrupted,
+        )
 
     def on_train_start(self, trainer: Trainer, module: TrainingModule) -> None:  # type: ignore[override]
         self.interrupted.install()  # Lightning has its own for SIGTERM, which ends with exit code 0
-        for row in module.rows:  # of a run that goes on: what a logger has on the disk may be older or newer than the state
+        for (
+            row
+        ) in module.rows:  # of a run that goes on: what a logger has on the disk may be older or newer than the state
             tell(trainer, row)
 
     def on_train_epoch_start(self, trainer: Trainer, module: TrainingModule) -> None:  # type: ignore[override]
         self.loader.epoch = module.epoch
 
-    def on_train_batch_end(self, trainer: Trainer, module: TrainingModule, outputs: Any, batch: Any, index: int) -> None:  # type: ignore[override]
+    def on_train_batch_end(
+        self, trainer: Trainer, module: TrainingModule, outputs: Any, batch: Any, index: int
+    ) -> None:  # type: ignore[override]
         if self.interrupted.number:
             raise Interrupted
         if module.out_of_time():
@@ -161,7 +180,9 @@ class Epochs(Callback):
             final = self.validate(module, row) or final
         module.rows.append(row)
         tell(trainer, row)
-        module.log_dict({name: float(value) for name, value in row.items()}, logger=False)  # for callbacks that monitor one
+        module.log_dict(
+            {name: float(value) for name, value in row.items()}, logger=False
+        )  # for callbacks that monitor one
         if final:
             trainer.should_stop = True
         if self.keeper is not None:
@@ -180,7 +201,13 @@ class Epochs(Callback):
             module.stopping.better(value)
             if module.best.better(value) and self.keeper is not None:
                 weights = {name: tensor.detach().cpu().clone() for name, tensor in module.task.state_dict().items()}
-                self.keeper.best = {**self.keeper.about, "kind": "best", "epoch": module.epoch, "weights": weights, "row": dict(row)}
+                self.keeper.best = {
+                    **self.keeper.about,
+                    "kind": "best",
+                    "epoch": module.epoch,
+                    "weights": weights,
+                    "row": dict(row),
+                }
         module.tick()
         return module.exhausted() or module.out_of_time()
 
@@ -202,20 +229,30 @@ def tell(trainer: Trainer, row: dict[str, float | int]) -> None:
         InputError: one of them failed; it is named.
     """
     for logger in trainer.loggers:
-        with fenced("the logger failed", type(logger).__name__, "correct it, or resume the run without it in training.loggers."):
+        with fenced(
+            "the logger failed", type(logger).__name__, "correct it, or resume the run without it in training.loggers."
+        ):
             logger.log_metrics(dict(row), step=int(row["step"]))
 
 
 def check_callbacks(callbacks: Sequence[Any]) -> None:
     """Raise an :class:`InputError` unless they are Lightning callbacks or functions, and leave checkpoints to the run."""
     if not isinstance(callbacks, Sequence):
-        raise InputError(f"a {type(callbacks).__name__} is no list", where="callbacks", remedy="give a list: callbacks=[...].")
+        raise InputError(
+            f"a {type(callbacks).__name__} is no list", where="callbacks", remedy="give a list: callbacks=[...]."
+        )
     for each in callbacks:
         if isinstance(each, Checkpoint):
-            raise InputError("the run writes its checkpoints itself", where=f"callbacks, {type(each).__name__}", remedy="leave it out.")
+            raise InputError(
+                "the run writes its checkpoints itself",
+                where=f"callbacks, {type(each).__name__}",
+                remedy="leave it out.",
+            )
         if not (isinstance(each, Callback) or callable(each)):
             what = f"a {type(each).__name__} is no callback"
-            raise InputError(what, where="callbacks", remedy="give Lightning callbacks, or functions of an epoch's row.")
+            raise InputError(
+                what, where="callbacks", remedy="give Lightning callbacks, or functions of an epoch's row."
+            )
 
 
 def blamed(error: BaseException, callbacks: list[Callback]) -> str | None:

@@ -62,8 +62,12 @@ def trial_graphs(function: Any, test: GraphStore | None = None) -> list[Graph]:
         return graphs
     known = known_species(function)
     periodic = test is None and getattr(function, "cutoff", None) is not None
-    read = {name for name in getattr(function, "reads", ()) if any(name in graph for graph in graphs)}  # which molecules lack
-    others = [graph for graph in (*molecules(), *(crystals() if periodic else ()), cluster()) if read <= set(graph.keys())]
+    read = {
+        name for name in getattr(function, "reads", ()) if any(name in graph for graph in graphs)
+    }  # which molecules lack
+    others = [
+        graph for graph in (*molecules(), *(crystals() if periodic else ()), cluster()) if read <= set(graph.keys())
+    ]
     known_ones = [graph for graph in others if known is None or set(graph.z.tolist()) <= known]
     return graphs + [described(graph, function, *graphs[:1]) for graph in known_ones]
 

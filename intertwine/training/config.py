@@ -91,7 +91,9 @@ def as_given(config: Config | Mapping[str, Any] | str | Path | None = None, allo
     """The sections of a configuration, of a mapping or of a TOML file; raises as :func:`intertwine.training.read_config`."""
     if isinstance(config, str | Path):
         config = read_config(config)
-    return merge(config.sections() if isinstance(config, Config) else config or {}, allow=[*allow, *getattr(config, "allow", ())])
+    return merge(
+        config.sections() if isinstance(config, Config) else config or {}, allow=[*allow, *getattr(config, "allow", ())]
+    )
 
 
 def check(given: Sections) -> tuple[DataOptions, TrainingOptions]:
@@ -108,7 +110,10 @@ def check(given: Sections) -> tuple[DataOptions, TrainingOptions]:
 
 
 def resolve(
-    given: Mapping[str, Any] | Config | None = None, suggested: Mapping[str, Any] | None = None, *, allow: Collection[str] = ()
+    given: Mapping[str, Any] | Config | None = None,
+    suggested: Mapping[str, Any] | None = None,
+    *,
+    allow: Collection[str] = (),
 ) -> Config:
     """Defaults of the constructors, under what the data suggest, under what the user gave; checked.
 
@@ -159,7 +164,9 @@ def _choice(kind: str, section: Mapping[str, Any], given: Sections) -> Choice:
     preset: Any = {}
     if kind == "model" and "preset" in section:
         preset = made.PRESETS[choose(section["preset"], made.PRESETS, kind="preset", where="model.preset")]
-    values = {key: value for key, value in {**section, **preset, **given[kind]}.items() if key not in ("name", "preset")}
+    values = {
+        key: value for key, value in {**section, **preset, **given[kind]}.items() if key not in ("name", "preset")
+    }
     return Choice(spelled(section["name"], KINDS[kind][1], f"{kind}s"), bind(made, values, where=kind), made)
 
 

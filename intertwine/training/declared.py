@@ -20,9 +20,13 @@ _ROW = ("epoch", "step", "seconds", "learning_rate", "train_loss")
 def check_run(state: Any, where: str) -> None:
     """Raise a :class:`CheckpointError` unless this is the checkpoint of a run: configuration, weights, species and epoch."""
     if not isinstance(state, Mapping) or not {"config", "weights", "species", "epoch"} <= state.keys():
-        raise CheckpointError("is not the checkpoint of a run", where=where, remedy="give a run folder, or its best.safetensors.")
+        raise CheckpointError(
+            "is not the checkpoint of a run", where=where, remedy="give a run folder, or its best.safetensors."
+        )
     _Reader(state, where).count("epoch")
-    if not isinstance(state["species"], list | tuple) or not all(type(z) is int and 0 <= z <= 118 for z in state["species"]):
+    if not isinstance(state["species"], list | tuple) or not all(
+        type(z) is int and 0 <= z <= 118 for z in state["species"]
+    ):
         raise CheckpointError("species are not atomic numbers", where=where, remedy=_REMEDY)
 
 
@@ -78,7 +82,9 @@ def check_state(state: Any, task: Task, where: str) -> None:
     try:
         torch.Generator().set_state(state["random"])
     except RuntimeError as error:
-        raise CheckpointError(f"random numbers: random is no state of a generator: {error}", where=where, remedy=_REMEDY) from error
+        raise CheckpointError(
+            f"random numbers: random is no state of a generator: {error}", where=where, remedy=_REMEDY
+        ) from error
 
 
 def _trained(task: Task) -> dict[str, Tensor]:
@@ -89,7 +95,12 @@ def _check_optimizer(optimizer: _Reader, state: Mapping[str, Any], task: Task, m
     """Moments of Adam for every parameter that was ever moved, and one group of options."""
     trained = _trained(task)
     groups, moments = optimizer["param_groups"], optimizer["state"]
-    if not (isinstance(groups, list) and len(groups) == 1 and isinstance(groups[0], Mapping) and isinstance(moments, Mapping)):
+    if not (
+        isinstance(groups, list)
+        and len(groups) == 1
+        and isinstance(groups[0], Mapping)
+        and isinstance(moments, Mapping)
+    ):
         raise CheckpointError("optimizer: not the state of one group of parameters", where=where, remedy=_REMEDY)
     group = _Reader(groups[0], where, "optimizer: ")
     for name in ("lr", "eps", "weight_decay"):
@@ -98,7 +109,9 @@ def _check_optimizer(optimizer: _Reader, state: Mapping[str, Any], task: Task, m
     if not (isinstance(betas, list | tuple) and len(betas) == 2 and all(_number(b) and 0 <= b < 1 for b in betas)):
         raise CheckpointError(f"optimizer: betas {betas!r}", where=where, remedy=_REMEDY)
     if group["params"] != list(range(len(trained))):
-        raise CheckpointError(f"optimizer: params {str(group['params'])[:80]} for {len(trained)}", where=where, remedy=_REMEDY)
+        raise CheckpointError(
+            f"optimizer: params {str(group['params'])[:80]} for {len(trained)}", where=where, remedy=_REMEDY
+        )
     if unknown := [k for k in moments if not (type(k) is int and 0 <= k < len(trained))]:
         raise CheckpointError(f"optimizer: moments of an unknown parameter {unknown[0]!r}", where=where, remedy=_REMEDY)
     for k, (name, parameter) in enumerate(trained.items()):
@@ -106,9 +119,15 @@ def _check_optimizer(optimizer: _Reader, state: Mapping[str, Any], task: Task, m
             declared = {"step": torch.zeros(()), **dict.fromkeys(_MOMENTS, parameter)}
             found = check_tensors(moments[k], declared, where=where, what=f"optimizer of {name}")
             if not 0 <= float(found["step"]) <= state["steps"] or bool((found["exp_avg_sq"] < 0).any()):
-                wrong = "exp_avg_sq is negative" if 0 <= float(found["step"]) <= state["steps"] else f"step {float(found['step'])}"
+                wrong = (
+                    "exp_avg_sq is negative"
+                    if 0 <= float(found["step"]) <= state["steps"]
+                    else f"step {float(found['step'])}"
+                )
                 raise CheckpointError(f"optimizer of {name}: {wrong}", where=where, remedy=_REMEDY)
-        elif mean and not torch.equal(mean[k], state["weights"][name]):  # a weight that no loss reaches has none, and never moved
+        elif mean and not torch.equal(
+            mean[k], state["weights"][name]
+        ):  # a weight that no loss reaches has none, and never moved
             raise CheckpointError(f"optimizer of {name}: exp_avg is missing", where=where, remedy=_REMEDY)
 
 
@@ -122,7 +141,11 @@ def _check_rows(rows: Any, epochs: int, steps: int, where: str) -> None:
         what = f"rows: that of epoch {k + 1}"
         read = _Reader(row, where, f"{what}: ")
         for name in row if isinstance(row, Mapping) else ():
-            if type(name) is not str or not (name in _ROW or name.startswith("validation_")) or not _number(row[name], finite=name in _ROW):
+            if (
+                type(name) is not str
+                or not (name in _ROW or name.startswith("validation_"))
+                or not _number(row[name], finite=name in _ROW)
+            ):
                 raise CheckpointError(f"{what}: {name} = {str(row[name])[:80]}", where=where, remedy=_REMEDY)
         step = read.count("step")
         if read.count("epoch") != k + 1 or not before <= step <= steps:

@@ -71,7 +71,12 @@ def evaluate(run: Run, store: GraphStore, *, batch_size: int = 32) -> dict[str, 
 
 
 def predict(
-    run: Run, structures: Iterable[Graph | Atoms], *, batch_size: int = 32, strict: bool = True, keys: Mapping[str, str] | None = None
+    run: Run,
+    structures: Iterable[Graph | Atoms],
+    *,
+    batch_size: int = 32,
+    strict: bool = True,
+    keys: Mapping[str, str] | None = None,
 ) -> list[dict[str, np.ndarray]]:
     """Predictions for structures, in their order.
 
@@ -95,7 +100,9 @@ def predict(
     names = inputs_of(run.task)
     called = (run.config.data.keys or {}) | dict(keys or {})
     with torch.inference_mode(False):  # a tensor of inference mode has no derivatives, and forces are some
-        for group in _groups((_graph(structure, names, called, k) for k, structure in enumerate(structures)), batch_size):
+        for group in _groups(
+            (_graph(structure, names, called, k) for k, structure in enumerate(structures)), batch_size
+        ):
             try:
                 results.extend(_separate(run.task, group, species))
             except IntertwineError:
@@ -155,7 +162,9 @@ def check_weights(task: Task) -> None:
     for name, value in (*task.named_parameters(), *task.named_buffers()):
         if value.is_floating_point() and not bool(torch.isfinite(value).all()):
             raise CheckpointError(
-                f"the weights are not finite ({name})", where="weights", remedy="use another checkpoint (--which last), or train again."
+                f"the weights are not finite ({name})",
+                where="weights",
+                remedy="use another checkpoint (--which last), or train again.",
             )
 
 
@@ -204,7 +213,9 @@ def _separate(task: Task, graphs: Sequence[Graph], species: Iterable[int] = ()) 
     levels = {name: LEVELS[task.outputs[name].level if name in task.outputs else "graph"] for name in prediction}
     parts = {name: levels[name].parts(value, graphs) for name, value in prediction.items()}
     bulk = [graph.get("cell") is not None and bool(graph.pbc.all()) for graph in graphs]
-    return [sound(task, {name: values[k].numpy() for name, values in parts.items()}, bulk[k]) for k in range(len(graphs))]
+    return [
+        sound(task, {name: values[k].numpy() for name, values in parts.items()}, bulk[k]) for k in range(len(graphs))
+    ]
 
 
 def _groups(graphs: Iterable[Graph], size: int) -> Iterator[list[Graph]]:

@@ -87,7 +87,9 @@ def fit(
     rank = place.node * options.devices + place.local
     shared = {"rank": rank, "processes": options.processes}
     loader = Loader(sets.train, options.batch_size, seed=options.seed, workers=options.workers, **shared)
-    validation = Loader(sets.validation, 2 * options.batch_size, **shared) if len(sets.validation) >= options.processes else None
+    validation = (
+        Loader(sets.validation, 2 * options.batch_size, **shared) if len(sets.validation) >= options.processes else None
+    )
     module = TrainingModule(task, options, len(loader))
     if state is not None:
         module.announce(state)
@@ -95,7 +97,11 @@ def fit(
             return
     keeper = Keeper(folder, about or {}, progress.say, lock) if progress is not None else None
     with quiet(), interruption(ignore=rank > 0) as interrupted:
-        strategy = DDPStrategy(find_unused_parameters=has_unused(task, sets), broadcast_buffers=False) if options.processes > 1 else None
+        strategy = (
+            DDPStrategy(find_unused_parameters=has_unused(task, sets), broadcast_buffers=False)
+            if options.processes > 1
+            else None
+        )
         ours = Epochs(loader, validation, keeper, progress, interrupted)
         theirs = [each if isinstance(each, Callback) else Told(each) for each in callbacks]
         trainer = make_trainer(config, folder, [ours, *theirs], strategy, Process(place, port), loggers)
@@ -106,13 +112,17 @@ def fit(
         try:
             trainer.fit(module, train_dataloaders=loader)
         except BaseException as error:
-            if isinstance(error, Interrupted | SystemExit) and interrupted.number:  # the exit is Lightning's, after the second signal
+            if (
+                isinstance(error, Interrupted | SystemExit) and interrupted.number
+            ):  # the exit is Lightning's, after the second signal
                 raise Stopped(interrupted.number) from None
             if isinstance(error, RuntimeError) and "DataLoader worker" in str(error):
                 raise _lost_worker(error) from error
             if isinstance(error, Exception) and (name := blamed(error, theirs)):
                 remedy = f"correct it, then resume the run with the corrected one: every finished epoch is in {folder}."
-                raise InputError(f"{name} failed: {type(error).__name__}: {error}", where="callbacks", remedy=remedy) from error
+                raise InputError(
+                    f"{name} failed: {type(error).__name__}: {error}", where="callbacks", remedy=remedy
+                ) from error
             raise
         finally:
             if keeper is not None:  # a callback may have ended the training before the last epoch
@@ -143,14 +153,21 @@ def has_unused(task: Task, sets: Sets) -> bool:
     """Whether the loss does not reach some weights (EGNN's last move of coordinates, say); the same answer in every process."""
     with torch.random.fork_rng(devices=[]):
         batch = collate([sets.train[k] for k in range(min(2, len(sets.train)))])
-        torch.stack([task.weights[name] * loss for name, (loss, _) in task.losses(task(batch), batch).items()]).sum().backward()
+        torch.stack(
+            [task.weights[name] * loss for name, (loss, _) in task.losses(task(batch), batch).items()]
+        ).sum().backward()
     unused = any(p.grad is None for p in task.parameters() if p.requires_grad)
     task.zero_grad(set_to_none=True)
     return unused
 
 
 def make_trainer(
-    config: Config, folder: Path, callbacks: list[Callback], strategy: DDPStrategy | None, process: Process, loggers: Sequence[Logger]
+    config: Config,
+    folder: Path,
+    callbacks: list[Callback],
+    strategy: DDPStrategy | None,
+    process: Process,
+    loggers: Sequence[Logger],
 ) -> Trainer:
     """A trainer with everything switched off that we do ourselves."""
     options = config.training
@@ -169,15 +186,20 @@ def make_trainer(
 def quiet() -> Iterator[None]:
     """Lightning's own messages are kept from the user inside the ``with`` block."""
     loggers = [
-        logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric", "lightning", "lightning.pytorch.utilities.rank_zero")
+        logging.getLogger(name)
+        for name in ("lightning.pytorch", "lightning.fabric", "lightning", "lightning.pytorch.utilities.rank_zero")
     ]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module=r"lightning|torch\.distributed|torch\.nn\.parallel|torch\.autograd")
-            warnings.filterwarnings("ignore", message=".*(does not have many workers|find_unused_parameters|lightning).*")
+            warnings.filterwarnings(
+                "ignore", module=r"lightning|torch\.distributed|torch\.nn\.parallel|torch\.autograd"
+            )
+            warnings.filterwarnings(
+                "ignore", message=".*(does not have many workers|find_unused_parameters|lightning).*"
+            )
             yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):

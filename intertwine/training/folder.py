@@ -53,7 +53,12 @@ class Run:
 
 
 def load_run(
-    path: Path | str, *, which: str = "best", device: str = "cpu", dtype: torch.dtype | None = None, allow: Collection[str] = ()
+    path: Path | str,
+    *,
+    which: str = "best",
+    device: str = "cpu",
+    dtype: torch.dtype | None = None,
+    allow: Collection[str] = (),
 ) -> Run:
     """Read a run folder (or one of its checkpoints).
 
@@ -110,14 +115,18 @@ def rebuilt(sections: Any, file: Path, allow: Collection[str] = ()) -> tuple[Con
         if lack_of_memory(error):
             raise
         raise CheckpointError(
-            f"does not fit this version: {error}", where=str(file), remedy="use the version that wrote it, or train again."
+            f"does not fit this version: {error}",
+            where=str(file),
+            remedy="use the version that wrote it, or train again.",
         ) from error
 
 
 def check_folder(folder: Path, file: Path) -> None:
     """Raise a :class:`CheckpointError` that says what a folder without the checkpoint is."""
     if not folder.is_dir():
-        raise CheckpointError("no such run folder", where=str(folder), remedy="give the folder that `intertwine train` printed.")
+        raise CheckpointError(
+            "no such run folder", where=str(folder), remedy="give the folder that `intertwine train` printed."
+        )
     if file.is_file():
         return
     if (folder / CONFIG).is_file():

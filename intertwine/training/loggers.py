@@ -16,7 +16,11 @@ from intertwine.numerics.fence import fenced
 from intertwine.numerics.plugins import find
 
 #: Name -> Lightning's class, and the package that it needs.
-LOGGERS = {"csv": ("CSVLogger", "csv"), "tensorboard": ("TensorBoardLogger", "tensorboard"), "wandb": ("WandbLogger", "wandb")}
+LOGGERS = {
+    "csv": ("CSVLogger", "csv"),
+    "tensorboard": ("TensorBoardLogger", "tensorboard"),
+    "wandb": ("WandbLogger", "wandb"),
+}
 
 
 def logger_classes(names: Sequence[str], allow: Collection[str] = ()) -> list[Any]:
@@ -35,7 +39,9 @@ def logger_classes(names: Sequence[str], allow: Collection[str] = ()) -> list[An
             found = getattr(lightning_loggers, kind)
         if not (inspect.isclass(found) and issubclass(found, Logger)):
             raise InputError(
-                f"{name} is no logger", where="training.loggers", remedy="name a subclass of lightning.pytorch.loggers.Logger."
+                f"{name} is no logger",
+                where="training.loggers",
+                remedy="name a subclass of lightning.pytorch.loggers.Logger.",
             )
         made.append(found)
     return made

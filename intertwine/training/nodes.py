@@ -14,7 +14,10 @@ import torch
 from intertwine.numerics import InputError, IntertwineError
 from intertwine.training.options import TrainingOptions
 
-MEETING, PATIENCE = 300.0, 1800.0  # s until all processes are started, and until all are prepared, as long as torch's own
+MEETING, PATIENCE = (
+    300.0,
+    1800.0,
+)  # s until all processes are started, and until all are prepared, as long as torch's own
 GRACE, PAUSE = 5.0, 0.1  # s: to hear why a connection broke, and between two looks
 BY_HAND = "start it by torchrun or srun, or on each machine with MASTER_ADDR, MASTER_PORT and NODE_RANK (0, 1, ...) in the environment."
 
@@ -45,7 +48,12 @@ def launch(nodes: int) -> Launch:
     Raises:
         InputError: a variable is missing or wrong.
     """
-    from lightning.fabric.plugins.environments import ClusterEnvironment, LightningEnvironment, SLURMEnvironment, TorchElasticEnvironment
+    from lightning.fabric.plugins.environments import (
+        ClusterEnvironment,
+        LightningEnvironment,
+        SLURMEnvironment,
+        TorchElasticEnvironment,
+    )
 
     by = ""
     cluster: ClusterEnvironment
@@ -60,7 +68,11 @@ def launch(nodes: int) -> Launch:
             members = cluster.world_size()
         elif nodes > 1 or os.environ.get("NODE_RANK", "0") != "0":
             by, cluster, members = "hand", LightningEnvironment(), nodes
-            for name in ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK"):  # Lightning would take defaults, different ones on each machine
+            for name in (
+                "MASTER_ADDR",
+                "MASTER_PORT",
+                "NODE_RANK",
+            ):  # Lightning would take defaults, different ones on each machine
                 os.environ[name]
         else:
             return Launch()
@@ -106,12 +118,27 @@ class Team:
         self.first = place == FIRST
         self.store: torch.distributed.Store | None = None
         wanted = options.nodes if by == "hand" else options.processes
-        counted = {"torchrun": "LOCAL_WORLD_SIZE", "srun": "SLURM_NTASKS_PER_NODE"}.get(by, "")  # on this machine, so that all see it
+        counted = {"torchrun": "LOCAL_WORLD_SIZE", "srun": "SLURM_NTASKS_PER_NODE"}.get(
+            by, ""
+        )  # on this machine, so that all see it
         here = int(os.environ.get(counted, options.devices))
-        if by and (members != wanted or here != options.devices or place.node >= options.nodes or place.local >= options.devices):
-            started = f"this is machine {place.node}, by NODE_RANK" if by == "hand" else f"the command was started {members} times, by {by}"
+        if by and (
+            members != wanted
+            or here != options.devices
+            or place.node >= options.nodes
+            or place.local >= options.devices
+        ):
+            started = (
+                f"this is machine {place.node}, by NODE_RANK"
+                if by == "hand"
+                else f"the command was started {members} times, by {by}"
+            )
             what = f"{started}; asked for are {options.nodes} machines with {options.devices} processes each"
-            raise InputError(what, where="training.nodes", remedy="give --nodes and --devices (of each machine) as the launcher has them.")
+            raise InputError(
+                what,
+                where="training.nodes",
+                remedy="give --nodes and --devices (of each machine) as the launcher has them.",
+            )
 
     @property
     def starts(self) -> int:
@@ -124,7 +151,11 @@ class Team:
             return
         if self.launch.by or options.nodes > 1:
             what = f"the run was on {options.nodes} machines with {options.devices} processes each"
-            raise InputError(what, where="training.nodes", remedy="give --nodes and --devices again, here --nodes 1 to go on with one.")
+            raise InputError(
+                what,
+                where="training.nodes",
+                remedy="give --nodes and --devices again, here --nodes 1 to go on with one.",
+            )
         self.options = options
 
     def __enter__(self) -> Team:
@@ -133,18 +164,29 @@ class Team:
             owner = self.first and not (by == "torchrun" and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True")
             try:  # torch's group of processes meets at the same port, and shares the store
                 store = torch.distributed.TCPStore(
-                    address, port, is_master=owner, wait_for_workers=False, multi_tenant=True, timeout=timedelta(seconds=MEETING)
+                    address,
+                    port,
+                    is_master=owner,
+                    wait_for_workers=False,
+                    multi_tenant=True,
+                    timeout=timedelta(seconds=MEETING),
                 )
             except (RuntimeError, ValueError) as error:
                 remedy = "see that the first process runs, and that MASTER_ADDR and MASTER_PORT are its and free."
-                raise IntertwineError(f"can't meet at {address}:{port}: {error}", where="training.nodes", remedy=remedy) from error
-            self.store = torch.distributed.PrefixStore(f"intertwine/{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
+                raise IntertwineError(
+                    f"can't meet at {address}:{port}: {error}", where="training.nodes", remedy=remedy
+                ) from error
+            self.store = torch.distributed.PrefixStore(
+                f"intertwine/{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store
+            )
         return self
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         if self.store is None or error is None:
             return
-        if isinstance(error, RuntimeError) and not isinstance(error, IntertwineError):  # the connection broke: perhaps somebody said why
+        if isinstance(error, RuntimeError) and not isinstance(
+            error, IntertwineError
+        ):  # the connection broke: perhaps somebody said why
             end = time.monotonic() + GRACE
             while time.monotonic() < end:
                 self._blame(error)

@@ -169,6 +169,10 @@ class StartOptions(Options):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.freeze and self.run is None:
-            raise InputError("random weights are not worth keeping", where="start.freeze", remedy="say whose weights: --from RUN.")
+            raise InputError(
+                "random weights are not worth keeping", where="start.freeze", remedy="say whose weights: --from RUN."
+            )
         if self.run is None and (self.which, self.references) != ("best", "fit"):
-            raise InputError("a run that begins with random weights has none", where="start", remedy="say whose weights: --from RUN.")
+            raise InputError(
+                "a run that begins with random weights has none", where="start", remedy="say whose weights: --from RUN."
+            )

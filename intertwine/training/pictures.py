@@ -16,7 +16,9 @@ from intertwine.training.folder import Run
 DRAWN = 1000  # structures of the test set, at most
 
 
-def draw(folder: Path, run: Run, rows: list[dict[str, float | int]], test: GraphStore, certificate: Certificate | None = None) -> list[str]:
+def draw(
+    folder: Path, run: Run, rows: list[dict[str, float | int]], test: GraphStore, certificate: Certificate | None = None
+) -> list[str]:
     """Draw what there is to see; a picture that can't be drawn never costs the run its result.
 
     Args:
@@ -56,7 +58,9 @@ def draw(folder: Path, run: Run, rows: list[dict[str, float | int]], test: Graph
     if species:
         attempt("error_by_species.png", plots.error_by_species, species, "eV/A")
     errors = (species, "eV/A") if species else None
-    attempt("overview.png", plots.overview, history=history, parities=both, species=errors, lines=lines, title=folder.name)
+    attempt(
+        "overview.png", plots.overview, history=history, parities=both, species=errors, lines=lines, title=folder.name
+    )
     return drawn
 
 

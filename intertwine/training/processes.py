@@ -29,7 +29,9 @@ def check_processes(options: TrainingOptions, *, callbacks: bool, store: bool) -
     on_gpu = options.accelerator == "gpu" or (options.accelerator == "auto" and gpus > 0)
     there, name = (gpus, "GPUs") if on_gpu else (os.cpu_count() or 1, "cores")
     if wanted > there:
-        raise InputError(f"{wanted} processes on {there} {name}", where="training.devices", remedy=f"give at most {there}.")
+        raise InputError(
+            f"{wanted} processes on {there} {name}", where="training.devices", remedy=f"give at most {there}."
+        )
     if options.processes > 1 and callbacks:
         remedy = "train with one device."
         raise InputError("objects in memory can't be shared by several processes", where="callbacks", remedy=remedy)
@@ -46,7 +48,9 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def helpers(folder: Path, devices: int, threads: int, allow: Collection[str] = (), node: int = 0, port: int = 0) -> Iterator[int]:
+def helpers(
+    folder: Path, devices: int, threads: int, allow: Collection[str] = (), node: int = 0, port: int = 0
+) -> Iterator[int]:
     """Processes 1 ... ``devices - 1``, on this machine, of the run in ``folder``, alive and prepared inside the ``with`` block; gives the
     port to meet at, a free one if none is given.
 
@@ -62,7 +66,16 @@ def helpers(folder: Path, devices: int, threads: int, allow: Collection[str] = (
     with tempfile.TemporaryFile("w+") as said, contextlib.ExitStack() as stack:
         others = []
         for rank in range(1, devices):
-            command = [sys.executable, "-m", "intertwine.training", str(folder), str(node), str(rank), str(port), *allow]
+            command = [
+                sys.executable,
+                "-m",
+                "intertwine.training",
+                str(folder),
+                str(node),
+                str(rank),
+                str(port),
+                *allow,
+            ]
             others.append(subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=said, env=environment, text=True))
             stack.callback(_end, others[-1])
         for process in others:

@@ -25,8 +25,24 @@ class Progress:
         enabled: False prints nothing but warnings.
     """
 
-    def __init__(self, units: dict[str, str], *, epochs: int, steps: int, frames: int, minutes: float | None, enabled: bool = True) -> None:
-        self.units, self.epochs, self.steps, self.frames, self.minutes, self.enabled = units, epochs, steps, frames, minutes, enabled
+    def __init__(
+        self,
+        units: dict[str, str],
+        *,
+        epochs: int,
+        steps: int,
+        frames: int,
+        minutes: float | None,
+        enabled: bool = True,
+    ) -> None:
+        self.units, self.epochs, self.steps, self.frames, self.minutes, self.enabled = (
+            units,
+            epochs,
+            steps,
+            frames,
+            minutes,
+            enabled,
+        )
         self.bar: Any = None
         self.handle: Any = None
         self.start, self.first, self.shown, self.printed = time.monotonic(), -1, 0.0, 0
@@ -72,7 +88,9 @@ class Progress:
             self.bar.update(self.handle, completed=self.done(module), text=text)
         elif self.bar is None and self.enabled and now - self.start > self.silence:
             self.silence *= 2  # a long epoch in a log: a sign of life after one minute, two, four, ...
-            self.say(f"{100 * self.done(module):>12.1f} %  {self.rate(module):.0f} structures/s  {self.remaining(module)} left")
+            self.say(
+                f"{100 * self.done(module):>12.1f} %  {self.rate(module):.0f} structures/s  {self.remaining(module)} left"
+            )
 
     def epoch(self, module: TrainingModule, row: dict[str, float | int], *, final: bool) -> None:
         """After an epoch."""

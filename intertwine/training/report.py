@@ -60,18 +60,24 @@ def report(folder: Path, config: Config, sets: Sets, task: Task, say: Callable[[
     return found
 
 
-def introduce(progress: Progress, config: Config, sets: Sets, task: Task, folder: Path, state: dict[str, Any] | None) -> None:
+def introduce(
+    progress: Progress, config: Config, sets: Sets, task: Task, folder: Path, state: dict[str, Any] | None
+) -> None:
     for note in sets.source.notes:
         progress.say(f"note: {note}")
     for k, line in enumerate(table(sets.source.decisions)):
         progress.say(f"{'' if k else 'labels':8} {line}")
     train, validation, test = (len(part) for part in (sets.train, sets.validation, sets.test))
-    progress.say(f"data     {stem(config.data)}: {train} structures to train on, {validation} to validate, {test} to test")
+    progress.say(
+        f"data     {stem(config.data)}: {train} structures to train on, {validation} to validate, {test} to test"
+    )
     for part, kept in (("validation", sets.validation), ("test", sets.test)):
         if len(kept) < FEW:
             progress.say(f"warning: {len(kept)} structures in the {part} set; errors on so few mean little")
     weights = sum(p.numel() for p in task.parameters())
-    progress.say(f"model    {config.model.name}, {weights:,} weights, {config.training.precision}; task {config.task.name}")
+    progress.say(
+        f"model    {config.model.name}, {weights:,} weights, {config.training.precision}; task {config.task.name}"
+    )
     progress.say(f"run      {folder}" + (f", resumed after epoch {state['epoch']}" if state else ""))
 
 
@@ -82,4 +88,6 @@ def _conclude(say: Callable[[str], None], report: dict[str, Any], task: Task) ->
     for target, errors in report["test"].items():
         say(f"test     {target}: {task.line(target, errors)}")
         if errors.get("relative", 0.0) > 1.0:
-            say(f"warning: {target} are predicted worse than by zero; train longer, on more data, or check units and labels")
+            say(
+                f"warning: {target} are predicted worse than by zero; train longer, on more data, or check units and labels"
+            )

@@ -171,7 +171,9 @@ def join(folder: Path, place: Place, port: int, allow: Collection[str] = (), tea
     from intertwine.training.processes import say_ready
 
     if not (folder / CONFIG).is_file():
-        remedy = "all machines need the folder of the run, by the same path: choose one of a shared file system with --run."
+        remedy = (
+            "all machines need the folder of the run, by the same path: choose one of a shared file system with --run."
+        )
         raise CheckpointError("is not on this machine", where=str(folder), remedy=remedy)
     config = resolve(read_config(folder / CONFIG), allow=allow)
     sets = _divided(folder, config)
@@ -194,7 +196,11 @@ def join(folder: Path, place: Place, port: int, allow: Collection[str] = (), tea
 def _gathered(team: Team, folder: Path, config: Config) -> Iterator[int]:
     """All processes of the run are prepared inside the ``with`` block, those started that are this one's to start; gives their port."""
     where, count = team.launch, team.starts
-    shared = helpers(folder, count, torch.get_num_threads(), config.allow, where.place.node, where.port) if count > 1 else None
+    shared = (
+        helpers(folder, count, torch.get_num_threads(), config.allow, where.place.node, where.port)
+        if count > 1
+        else None
+    )
     with shared or contextlib.nullcontext(where.port) as port:
         team.gather()
         yield port
@@ -217,7 +223,12 @@ def _train(
         )  # fmt: skip
         if show:
             introduce(progress, config, sets, task, folder, state)
-        about = {"config": config.sections(), "species": sets.train.species(), "units": sets.source.units, "data": sets.source.name}
+        about = {
+            "config": config.sections(),
+            "species": sets.train.species(),
+            "units": sets.source.units,
+            "data": sets.source.name,
+        }
         prepared = sets.prepared(task.cutoff, fields_of(task, sets.source.fields))
         loggers = make_loggers(options.loggers, folder, config.allow)
         about["labels"] = [decision._asdict() for decision in sets.source.decisions]
@@ -259,7 +270,9 @@ def _existing(run: Path | str | None) -> Path:
         raise InputError("which run?", where="run", remedy="give the run folder to resume.")
     folder = Path(run)
     if not folder.is_dir():
-        raise CheckpointError("no such run folder", where=str(folder), remedy="give the folder that `intertwine train` printed.")
+        raise CheckpointError(
+            "no such run folder", where=str(folder), remedy="give the folder that `intertwine train` printed."
+        )
     return folder
 
 
@@ -273,12 +286,16 @@ def _reopen(folder: Path, given: Sections) -> tuple[Sections, tuple[Config, Task
         stored = read_config(folder / CONFIG) if (folder / CONFIG).is_file() else {}
         if not stored and not any(given.values()):
             raise CheckpointError(
-                "the run is half-written: it has no configuration", where=str(folder), remedy="delete the folder and train again."
+                "the run is half-written: it has no configuration",
+                where=str(folder),
+                remedy="delete the folder and train again.",
             )
         return merge(stored, given), None
     state = load_checkpoint(last)
     if not isinstance(state, dict) or not {"config", "weights", "optimizer", "epoch"} <= state.keys():
-        raise CheckpointError("is not the last state of a run", where=str(last), remedy="delete it to start the run over.")
+        raise CheckpointError(
+            "is not the last state of a run", where=str(last), remedy="delete it to start the run over."
+        )
     config, task = rebuilt(state["config"], last, given.allow)
     check_state(state, task, str(last))
     if not any(given.values()):

@@ -11,7 +11,9 @@ from intertwine.geometry import Graph
 from intertwine.tasks import Task
 
 
-def score(task: Task, batches: Iterable[Graph], *, reduce: Callable[[Tensor], Tensor] | None = None) -> dict[str, float]:
+def score(
+    task: Task, batches: Iterable[Graph], *, reduce: Callable[[Tensor], Tensor] | None = None
+) -> dict[str, float]:
     r"""Mean absolute and root-mean-square error of every target, over all components of all its entries, and the weighted loss.
 
     .. math:: \mathrm{MAE} = \frac1n \sum |r|, \qquad \mathrm{RMSE} = \sqrt{\frac1n \sum r^2}
@@ -34,7 +36,9 @@ def score(task: Task, batches: Iterable[Graph], *, reduce: Callable[[Tensor], Te
             prediction = task(batch)
             for name, r in task.residuals(prediction, batch).items():
                 r = r.detach().to(torch.float64)
-                sums[targets.index(name), :3] += torch.stack([r.abs().sum(), r.square().sum(), r.new_tensor(r.numel())]).cpu()
+                sums[targets.index(name), :3] += torch.stack(
+                    [r.abs().sum(), r.square().sum(), r.new_tensor(r.numel())]
+                ).cpu()
             for name, (loss, count) in task.losses(prediction, batch).items():
                 sums[targets.index(name), 3:] += torch.tensor([float(loss), count], dtype=torch.float64)
     finally:

@@ -33,15 +33,23 @@ def merge(*layers: Mapping[str, Any], allow: Iterable[str] = ()) -> Sections:
         InputError: an unknown section, or a section that is not a table.
     """
     result = Sections({name: {} for name in SECTIONS})
-    result.allow = tuple(dict.fromkeys([*allow, *(module for layer in layers for module in getattr(layer, "allow", ()))]))
+    result.allow = tuple(
+        dict.fromkeys([*allow, *(module for layer in layers for module in getattr(layer, "allow", ()))])
+    )
     for layer in layers:
         for section, content in layer.items():
             if section not in SECTIONS:
-                raise InputError(f"unknown section {section!r}", where="configuration", remedy=nearest(section, SECTIONS))
+                raise InputError(
+                    f"unknown section {section!r}", where="configuration", remedy=nearest(section, SECTIONS)
+                )
             if section in ("model", "task") and isinstance(content, str):
                 content = {"name": content}
             if not isinstance(content, Mapping):
-                raise InputError(f"{content!r} is not a table", where=f"[{section}]", remedy=f'write "[{section}]" and keys below it.')
+                raise InputError(
+                    f"{content!r} is not a table",
+                    where=f"[{section}]",
+                    remedy=f'write "[{section}]" and keys below it.',
+                )
             key = NAMED.get(section, "")
             if content.get(key, result[section].get(key)) != result[section].get(key):
                 result[section] = {}
@@ -59,11 +67,17 @@ def read_config(path: Path | str) -> Sections:
         with Path(path).open("rb") as file:
             return merge(tomllib.load(file))
     except OSError as error:
-        raise InputError(f"can't be read: {error.strerror}", where=str(path), remedy="give the path of a TOML file.") from error
+        raise InputError(
+            f"can't be read: {error.strerror}", where=str(path), remedy="give the path of a TOML file."
+        ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"is not valid TOML: {error}", where=str(path), remedy="correct the file at that place.") from error
+        raise InputError(
+            f"is not valid TOML: {error}", where=str(path), remedy="correct the file at that place."
+        ) from error
     except RecursionError as error:
-        raise InputError("is nested too deeply", where=str(path), remedy="write a configuration of sections and keys.") from error
+        raise InputError(
+            "is nested too deeply", where=str(path), remedy="write a configuration of sections and keys."
+        ) from error
     except InputError as error:
         raise InputError(error.what, where=f"{path}, {error.where}", remedy=error.remedy) from error
 
@@ -99,7 +113,9 @@ def _literal(text: str) -> Any:
     except tomllib.TOMLDecodeError:
         return text
     except RecursionError as error:
-        raise InputError(f"{text[:40]}... is nested too deeply", where="--set", remedy="give a number, a word or a list.") from error
+        raise InputError(
+            f"{text[:40]}... is nested too deeply", where="--set", remedy="give a number, a word or a list."
+        ) from error
 
 
 def write_sections(sections: Mapping[str, Any], path: Path) -> None:
@@ -115,5 +131,7 @@ def write_sections(sections: Mapping[str, Any], path: Path) -> None:
         text = tomli_w.dumps(dict(sections)).encode()
     except UnicodeEncodeError as error:
         remedy = "rename the file; a configuration is UTF-8."
-        raise InputError(f"{error.object!a} has bytes that are not UTF-8", where="configuration", remedy=remedy) from error
+        raise InputError(
+            f"{error.object!a} has bytes that are not UTF-8", where="configuration", remedy=remedy
+        ) from error
     write_atomically(path, text)

@@ -33,7 +33,9 @@ class Sets:
 
     def species(self) -> tuple[int, ...]:
         """Atomic numbers of all parts: a species that only the test set has must not stop a run."""
-        return tuple(sorted({z for part in (self.train, self.validation, self.test) if len(part) for z in part.species()}))
+        return tuple(
+            sorted({z for part in (self.train, self.validation, self.test) if len(part) for z in part.species()})
+        )
 
     def prepared(self, cutoff: float | None, labels: list[str]) -> Sets:
         """The same with edges, computed when first asked for, and with only the labels that the task reads."""
@@ -68,7 +70,13 @@ def open_sets(
     Raises:
         DataError, InputError: the data can't be read, or there are too few.
     """
-    about: dict[str, Any] = {"keys": options.keys, "units": options.units, "target": options.target, "progress": progress, "allow": allow}
+    about: dict[str, Any] = {
+        "keys": options.keys,
+        "units": options.units,
+        "target": options.target,
+        "progress": progress,
+        "allow": allow,
+    }
     whole = store if store is not None else open_dataset(options.source, limit=options.limit, **about)
     apart = _apart(options, whole, about) if options.test else None
     mark = fingerprint(whole)
@@ -82,7 +90,9 @@ def open_sets(
         raise DataError("the data have changed since the run began", where=options.source, remedy=remedy)
     splits.check(len(whole), where=options.indices or options.source)
     if not len(splits.train):
-        raise DataError("the training set is empty", where=options.source, remedy="give more data, or a larger share for training.")
+        raise DataError(
+            "the training set is empty", where=options.source, remedy="give more data, or a larger share for training."
+        )
     splits = without_isolated(whole, splits, options.indices or "the split")
     if apart is not None and bool((alone := apart.isolated()).any()):
         whole.note(f"{int(alone.sum())} isolated atoms of {options.test} are not tested on")
@@ -103,14 +113,21 @@ def _apart(options: DataOptions, whole: GraphStore, about: dict[str, Any]) -> Gr
         declared = declared_units(str(options.test))
         own = {name: declared[key] for name in options.units for key in (keys.get(name, name), name) if key in declared}
         if own:
-            whole.note(f"units of {options.test}, as it declares: " + ", ".join(f"{name} in {unit}" for name, unit in own.items()))
+            whole.note(
+                f"units of {options.test}, as it declares: "
+                + ", ".join(f"{name} in {unit}" for name, unit in own.items())
+            )
         about = about | {"units": {name: unit for name, unit in options.units.items() if name not in own} or None}
     try:
-        return open_dataset(str(options.test), **about | {"keys": (keys if options.test not in DATASETS else {}) or about["keys"]})
+        return open_dataset(
+            str(options.test), **about | {"keys": (keys if options.test not in DATASETS else {}) or about["keys"]}
+        )
     except DataError:
         apart = open_dataset(str(options.test), **about)
     other = {decision.label: decision.key for decision in apart.decisions}
-    names = [f"{label} from {key!r}" for label, key in other.items() if label in keys and key.lower() != keys[label].lower()]
+    names = [
+        f"{label} from {key!r}" for label, key in other.items() if label in keys and key.lower() != keys[label].lower()
+    ]
     if names:
         whole.note(f"{options.test} has labels of other names: {', '.join(names)}")
     return apart

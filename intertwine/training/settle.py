@@ -71,7 +71,14 @@ def _suited(sets: Sets, target: str | None) -> str:
             return name
     labels = ", ".join(name for name in sets.train.fields if name not in ("pos", "z", "cell", "pbc")) or "none"
     hint = next((f"{note}." for note in sets.source.notes if note.startswith("the comment lines hold")), HOW_TO_NAME)
-    unread = next((note.partition(";")[0].removeprefix("not used: ") for note in sets.source.notes if note.startswith("not used: ")), "")
+    unread = next(
+        (
+            note.partition(";")[0].removeprefix("not used: ")
+            for note in sets.source.notes
+            if note.startswith("not used: ")
+        ),
+        "",
+    )
     labels += f"; the file also has {unread}" if unread else ""
     raise InputError(f"which label to learn? The data have {labels}", where="data.target", remedy=hint)
 
@@ -88,5 +95,7 @@ def _threads(sets: Sets, config: Config, cutoff: float | None) -> int:
     """One thread for every thousand edges of a batch: on less, threads wait for each other, and badly where cores are shared."""
     few = [connect(sets.train[k], cutoff).edge_index.shape[1] for k in range(min(8, len(sets.train)))]
     edges = config.training.batch_size * sum(few) / len(few)
-    cores = torch.get_num_threads() if config.training.devices == 1 else (os.cpu_count() or 1) // config.training.devices
+    cores = (
+        torch.get_num_threads() if config.training.devices == 1 else (os.cpu_count() or 1) // config.training.devices
+    )
     return max(1, min(cores, 1 + int(edges / 1000)))

@@ -46,7 +46,9 @@ def begun(sets: Sets, given: Sections) -> Sections:
     model, precision = source.config.model, source.config.training.precision
     wanted = _check_arguments(given["model"], source)
     fixed = source.config.sections()["model"]
-    fixed |= {name: "none" for name, value in model.arguments.items() if value is None}  # else the data would suggest something
+    fixed |= {
+        name: "none" for name, value in model.arguments.items() if value is None
+    }  # else the data would suggest something
     if known := model.arguments.get("species"):
         fixed["species"] = sorted({*known, *sets.species(), *wanted})
     carried = _carried(sets.train, given, source)
@@ -86,12 +88,16 @@ def begin(task: Task, config: Config, graphs: GraphStore) -> tuple[list[str], tu
         run = Run(source.folder, config, task, (), 0, "last")
         errors = evaluate(run, graphs.subset(range(min(FIRST, len(graphs)))))
     except IntertwineError as error:
-        raise InputError(f"the weights can't read these data: {error.what}", where=str(start.run), remedy=error.remedy) from error
+        raise InputError(
+            f"the weights can't read these data: {error.what}", where=str(start.run), remedy=error.remedy
+        ) from error
     task.train()
     return _lines(task, config, source, whole, sorted({*after} - {*before}), errors), source.species
 
 
-def save_task(task: Task, path: Path | str, *, species: Sequence[int] = (), units: Mapping[str, str] | None = None) -> None:
+def save_task(
+    task: Task, path: Path | str, *, species: Sequence[int] = (), units: Mapping[str, str] | None = None
+) -> None:
     """Write a task of any origin, such as a converted model of mace-torch or nequip, as a file that runs begin with and commands read.
 
     Args:
@@ -109,7 +115,13 @@ def save_task(task: Task, path: Path | str, *, species: Sequence[int] = (), unit
     precision = {"training": {"precision": str(task.dtype).removeprefix("torch.")}}
     config = resolve(sections | precision, allow=[module_of(name) for name in (model, head) if is_code(name)])
     known = sorted(species or config.model.arguments.get("species") or ())
-    content = {"config": config.sections(), "weights": task.state_dict(), "species": known, "epoch": 0, "units": dict(units or {})}
+    content = {
+        "config": config.sections(),
+        "weights": task.state_dict(),
+        "species": known,
+        "epoch": 0,
+        "units": dict(units or {}),
+    }
     save_checkpoint(path, content)
 
 
@@ -124,17 +136,24 @@ def fingerprint(task: Task) -> str:
 
 def _name(made: Any, table: Mapping[str, type]) -> str:
     """Its class's name in the table, or ``module:Class``."""
-    return next((name for name, known in table.items() if known is type(made)), f"{type(made).__module__}:{type(made).__qualname__}")
+    return next(
+        (name for name, known in table.items() if known is type(made)),
+        f"{type(made).__module__}:{type(made).__qualname__}",
+    )
 
 
 def _source(options: StartOptions, allow: Collection[str]) -> Run:
     path = Path(str(options.run))
     if path.is_file() and path.suffix != ".safetensors":
-        remedy = "convert a model of mace-torch or nequip first: save_task(from_mace(model), 'mace.safetensors') in Python."
+        remedy = (
+            "convert a model of mace-torch or nequip first: save_task(from_mace(model), 'mace.safetensors') in Python."
+        )
         raise InputError("is neither a run folder nor a .safetensors file", where=str(path), remedy=remedy)
     source = load_run(path, which=options.which, allow=allow)
     if options.weights not in (None, fingerprint(source.task)):
-        raise CheckpointError("the weights have changed since the run began", where=str(path), remedy="start a new run.")
+        raise CheckpointError(
+            "the weights have changed since the run began", where=str(path), remedy="start a new run."
+        )
     return source
 
 
@@ -167,7 +186,9 @@ def _carried(data: GraphStore, given: Mapping[str, Any], source: Run) -> dict[st
     asked = task_class(given["task"]["name"], source.allow) if "name" in given["task"] else made
     label = arguments.get("target", target)
     same = asked is made and label == (target or label) and (label is None or label in data.fields)
-    return {k: plain[k] for k in ("name", *arguments) if k in plain} if same and made.suits(data, target or label) else {}
+    return (
+        {k: plain[k] for k in ("name", *arguments) if k in plain} if same and made.suits(data, target or label) else {}
+    )
 
 
 def _check_data(sets: Sets, given: Mapping[str, Any], source: Run, carried: bool) -> None:
@@ -181,27 +202,41 @@ def _check_data(sets: Sets, given: Mapping[str, Any], source: Run, carried: bool
     target = target_of(given, data) or source.config.task.arguments.get("target")
     wishes = task.suggest(data, target, model.made, given["task"]).get("model", {}) if task.suits(data, target) else {}
     for name, wish in wishes.items():
-        if name in model.arguments and name.endswith("_inputs") and columns(wish, name) != columns(model.arguments[name], name):
+        if (
+            name in model.arguments
+            and name.endswith("_inputs")
+            and columns(wish, name) != columns(model.arguments[name], name)
+        ):
             what = f"{name} of the weights are {list(model.arguments[name])}, these data have {list(wish)}"
             raise InputError(what, where=where, remedy="begin with a run on data of the same inputs.")
     for name in source.task.labels(data.fields) if carried else ():
         units = source.units.get(name), sets.source.units.get(name)
         if all(units) and units[0] != units[1]:
             what = f"{name} is in {units[1]}, and the weights predict {units[0]}"
-            raise InputError(what, where=sets.source.name, remedy=f"convert the data, or say what they are in: --unit {name}={units[0]}.")
+            raise InputError(
+                what,
+                where=sets.source.name,
+                remedy=f"convert the data, or say what they are in: --unit {name}={units[0]}.",
+            )
 
 
-def _lines(task: Task, config: Config, source: Run, whole: bool, new: list[int], errors: Mapping[str, Any]) -> list[str]:
+def _lines(
+    task: Task, config: Config, source: Run, whole: bool, new: list[int], errors: Mapping[str, Any]
+) -> list[str]:
     start, symbols = config.start, [chemical_symbols[z] for z in new]
     scores = "; ".join(f"{name}: {task.line(name, e)}" for name, e in errors.items())
-    kept = "with its head; scales of the network stay, references are " + ("fitted anew" if start.references == "fit" else "kept")
+    kept = "with its head; scales of the network stay, references are " + (
+        "fitted anew" if start.references == "fit" else "kept"
+    )
     lines = [
         f"from     {start.run} ({source.which}, {str(start.weights)[:12]}): {kept if whole else 'the backbone alone, the head is new'}",
         *([f"species  {', '.join(symbols)} added, with random weights"] if symbols else []),
         f"before   on the training set's first {FIRST} at most: {scores}",
     ]
     if whole and any(e.get("relative", 0.0) > 1 for e in errors.values()):
-        lines.append("warning: the weights predict worse than zero; are these the same labels, in units that the file says? (--unit)")
+        lines.append(
+            "warning: the weights predict worse than zero; are these the same labels, in units that the file says? (--unit)"
+        )
     if start.freeze:
         still = sum(p.numel() for p in task.parameters() if not p.requires_grad)
         lines.append(

@@ -51,7 +51,9 @@ def test_a_peer_that_differs_is_refused() -> None:
 def test_rows_have_times_memory_and_differences() -> None:
     x = torch.ones(500, requires_grad=True)
     ours = Contestant(torch.sin, (x,), torch.ones(500))
-    peer = Contestant(lambda x: torch.stack([x, x]).sin()[1], (x,), torch.ones(500), passes=("forward", "forward + backward"))
+    peer = Contestant(
+        lambda x: torch.stack([x, x]).sin()[1], (x,), torch.ones(500), passes=("forward", "forward + backward")
+    )
     ticks: list[int] = []
     rows = contest({OURS: ours, "peer": peer}, 2, lambda: ticks.append(1))
     assert [row["pass"] for row in rows] == list(PASSES)

@@ -77,7 +77,9 @@ def test_random_weights_tell_apart_what_theory_says(pairs: types.ModuleType, nam
     questions, distinguish = import_module("questions"), import_module("distinguish")
     row = questions.Row(name, name, {})
     asked = [cell for cell in questions.cells(row) if cell.kind != "chain" or cell.what in (2, 3)]
-    found = {str(cell): distinguish.separation(name, cell.question(), {}, cell.pair(0)) > distinguish.SAME for cell in asked}
+    found = {
+        str(cell): distinguish.separation(name, cell.question(), {}, cell.pair(0)) > distinguish.SAME for cell in asked
+    }
     assert found == {str(cell): questions.expected(row, cell) for cell in asked}
 
 
@@ -87,4 +89,8 @@ def test_learning_ends_as_soon_as_both_are_right(pairs: types.ModuleType) -> Non
     learned = distinguish.learn("dimenet", question, {}, pair, seed=0)
     assert learned["accuracy"] == 100
     assert learned["epochs"] < distinguish.EPOCHS
-    assert distinguish.learn("schnet", question, {}, pair, seed=0, possible=False) == {"accuracy": 50.0, "epochs": 5, "separation": 0.0}
+    assert distinguish.learn("schnet", question, {}, pair, seed=0, possible=False) == {
+        "accuracy": 50.0,
+        "epochs": 5,
+        "separation": 0.0,
+    }

@@ -36,12 +36,31 @@ ROWS: list[dict[str, Any]] = [
         "s": {"construction": 0.1, "forward": 0.2, "forward + backward": 0.3, "force training": 0.4},
         "extra": 0.7,
     },
-    {"part": "edges", "case": 1000, "graphs": 1, "pass": "forward", "ms": {"ours": 0.25, "e3nn": 4.0}, "bandwidth": 0.25},
+    {
+        "part": "edges",
+        "case": 1000,
+        "graphs": 1,
+        "pass": "forward",
+        "ms": {"ours": 0.25, "e3nn": 4.0},
+        "bandwidth": 0.25,
+    },
     {"part": "edges", "case": 1_000_000, "graphs": 100, "pass": "left out", "ms": {}, "needed": 1},
-    {"part": "memory", "case": "10 edges", "pass": "forward", "bytes_of": {"inputs": 8_000_000, "results": 2_000_000, "grown": 2_500_000}},
+    {
+        "part": "memory",
+        "case": "10 edges",
+        "pass": "forward",
+        "bytes_of": {"inputs": 8_000_000, "results": 2_000_000, "grown": 2_500_000},
+    },
 ]
 DOCUMENT = {
-    "machine": {"processor": "P", "threads": 2, "usable_cores": 2, "capability": "AVX2", "load": 0.1, "versions": {"torch": "2"}},
+    "machine": {
+        "processor": "P",
+        "threads": 2,
+        "usable_cores": 2,
+        "capability": "AVX2",
+        "load": 0.1,
+        "versions": {"torch": "2"},
+    },
     "repeats": 3,
     "copy_bandwidth": 10e9,
     "missing": {"e3nn": "pip install e3nn"},
@@ -62,7 +81,9 @@ def test_the_document_says_which_peers_are_missing(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(kernels, "has_compiler", lambda: False)
     monkeypatch.setattr(kernels, "copy_bandwidth", lambda: 1e9)
     done: list[int] = []
-    job = kernels.Job("tiny", 1, lambda tick: [{"part": "tiny", "case": "t", "ms": {"ours": 2.0}, "bytes": 1e6} | {"t": tick()}])
+    job = kernels.Job(
+        "tiny", 1, lambda tick: [{"part": "tiny", "case": "t", "ms": {"ours": 2.0}, "bytes": 1e6} | {"t": tick()}]
+    )
     document = kernels.measure([job, job], 1, done.append)
     assert list(document["missing"]) == [*kernels.PEERS, "a C++ compiler, for torch.compile"]
     assert document["rows"][0]["bandwidth"] == pytest.approx(0.5)  # 1 MB in 2 ms, at 1 GB/s

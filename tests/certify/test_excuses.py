@@ -14,7 +14,12 @@ from intertwine.models import EGNN, PaiNN
 from intertwine.numerics import InputError
 from intertwine.training import trial_graphs
 
-DOUBLE_ONLY = {"value at the cutoff", "slope at the cutoff", "forces against differences", "symmetry of the force Jacobian"}
+DOUBLE_ONLY = {
+    "value at the cutoff",
+    "slope at the cutoff",
+    "forces against differences",
+    "symmetry of the force Jacobian",
+}
 
 
 class SingleOnly(Pairs):
@@ -76,7 +81,9 @@ def test_rounding_excuses_no_bug_of_float32() -> None:
             energy = super().energies(graph)
             if graph.pos.dtype == torch.float64:
                 return energy
-            first = torch.searchsorted(graph.membership(), torch.arange(graph.graphs)).clamp(max=max(graph.num_nodes - 1, 0))
+            first = torch.searchsorted(graph.membership(), torch.arange(graph.graphs)).clamp(
+                max=max(graph.num_nodes - 1, 0)
+            )
             return energy * (1 + 3e-4 * graph.pos[first, 0].sin()) if graph.num_nodes else energy
 
     certificate = certify(F32Bug(), molecules(), quick=True)
@@ -125,7 +132,9 @@ def test_state_that_changes_late() -> None:
 def test_zero_everywhere_is_said() -> None:
     certificate = certify(lambda graph: 0 * graph.pos, molecules(), irreps_out="1o", quick=True)
     assert certificate.passed
-    assert {line.output for line in certificate.lines if line.worst == "identically zero: symmetry is trivial"} == {"output"}
+    assert {line.output for line in certificate.lines if line.worst == "identically zero: symmetry is trivial"} == {
+        "output"
+    }
     assert "identically zero" in certificate.summary()
 
 

@@ -28,7 +28,9 @@ class Sum(nn.Module):
     def forward(self, graph: Graph) -> Tensor:
         graph = self.prepare(connect(graph, CUTOFF) if graph.get("edge_index") is None else graph)
         d = distances(edge_vectors(graph)).to(self.weight.dtype)
-        values = self.weight * ((1 - d / CUTOFF).clamp(min=0) ** 3 * d.cos() * graph.z.index_select(0, graph.edge_index[0]))
+        values = self.weight * (
+            (1 - d / CUTOFF).clamp(min=0) ** 3 * d.cos() * graph.z.index_select(0, graph.edge_index[0])
+        )
         return segment.sum(values, graph.membership().index_select(0, graph.edge_index[1]), graph.graphs).unsqueeze(-1)
 
 

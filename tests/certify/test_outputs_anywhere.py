@@ -62,7 +62,10 @@ class Cloud(nn.Module):
     def __init__(self, fault: str = "") -> None:
         super().__init__()
         self.fault = fault
-        self.outputs = {"density": Output(Cartesian(0), "point"), "drawn": Output(Cartesian(1), "point", "A", affine=True)}
+        self.outputs = {
+            "density": Output(Cartesian(0), "point"),
+            "drawn": Output(Cartesian(1), "point", "A", affine=True),
+        }
 
     def forward(self, graph: Graph) -> dict[str, Tensor]:
         mine = graph.rows("points").unsqueeze(1) == graph.membership()
@@ -99,7 +102,15 @@ def measured(certificate: Certificate) -> set[str]:
     return {line.test for line in certificate.lines if line.verdict == "passed"}
 
 
-EVERYWHERE = {"random rotations", "reflections", "translations", "permutations", "batch against single", "unsorted batch", "single atom"}
+EVERYWHERE = {
+    "random rotations",
+    "reflections",
+    "translations",
+    "permutations",
+    "batch against single",
+    "unsorted batch",
+    "single atom",
+}
 
 
 @pytest.mark.parametrize(
@@ -135,7 +146,10 @@ def test_a_fault_between_nodes_is_found(level: str, fault: str, expected: set[st
         expected = {"unsorted edges"}  # the order of edges stays where nodes are listed anew
     certificate = certify(Between(level, fault), molecules()[:2], dtypes=(torch.float64,), quick=True)
     assert expected <= set(certificate.failed), certificate.summary()
-    assert {line.output for line in certificate.lines if line.test in expected and line.verdict == "failed"} <= {"hop", ""}
+    assert {line.output for line in certificate.lines if line.test in expected and line.verdict == "failed"} <= {
+        "hop",
+        "",
+    }
 
 
 @pytest.mark.parametrize(
@@ -151,7 +165,9 @@ def test_a_fault_at_points_is_found(fault: str, expected: str, generator: torch.
 
 def test_a_level_that_is_not_said_is_found(generator: torch.Generator) -> None:
     function: Any = lambda graph: {"all": (graph.pos[:, 0] * 0)[pair_list(graph)[:, 0]], "here": graph.points[:, 0] * 0}  # noqa: E731
-    certificate = certify(function, with_points(molecules()[:2], generator), irreps_out={"all": "0e", "here": "0e"}, quick=True)
+    certificate = certify(
+        function, with_points(molecules()[:2], generator), irreps_out={"all": "0e", "here": "0e"}, quick=True
+    )
     assert certificate.passed, certificate.summary()
 
 
@@ -162,7 +178,10 @@ def test_a_wrong_number_of_rows_names_the_output_and_the_level() -> None:
 
     assert "hop has 8 rows, expected one per pair: 9" in certify(Short("pair"), molecules()[2:3]).summary()
     edges = connect(molecules()[2], CUTOFF).edge_index.shape[1]
-    assert f"hop has {edges - 1} rows, expected one per edge: {edges}" in certify(Short("edge"), molecules()[2:3]).summary()
+    assert (
+        f"hop has {edges - 1} rows, expected one per edge: {edges}"
+        in certify(Short("edge"), molecules()[2:3]).summary()
+    )
     short: Any = lambda graph: graph.pos[:2]  # noqa: E731
     assert (
         "output has 2 rows; the graph has 9 of nodes, 1 of graphs, 81 of pairs"

@@ -16,7 +16,16 @@ import intertwine
 import intertwine.training
 
 ENDLESS = ["--model", "schnet", "--epochs", 100_000, "--set", "training.patience=0", "--set", "training.certify=false"]
-SMALL = ["--set", "model.width=8", "--set", "model.layers=1", "--set", "training.threads=1", "--set", "model.cutoff=3.5"]
+SMALL = [
+    "--set",
+    "model.width=8",
+    "--set",
+    "model.layers=1",
+    "--set",
+    "training.threads=1",
+    "--set",
+    "model.cutoff=3.5",
+]
 SIGNALS = {"SIGINT": 130, "SIGTERM": 143, "SIGHUP": 129}
 
 
@@ -27,10 +36,21 @@ def usual_signals() -> None:
 
 
 @contextlib.contextmanager
-def started(*arguments: object, before: Callable[[], None] = usual_signals, **options: Any) -> Iterator[subprocess.Popen]:
+def started(
+    *arguments: object, before: Callable[[], None] = usual_signals, **options: Any
+) -> Iterator[subprocess.Popen]:
     """The command in a process, which ends with the block."""
-    environment = os.environ | {"PYTHONPATH": str(Path(intertwine.__file__).parents[1]), "OMP_NUM_THREADS": "1"} | options.pop("env", {})
-    streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "preexec_fn": before} | options
+    environment = (
+        os.environ
+        | {"PYTHONPATH": str(Path(intertwine.__file__).parents[1]), "OMP_NUM_THREADS": "1"}
+        | options.pop("env", {})
+    )
+    streams: dict[str, Any] = {
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.PIPE,
+        "text": True,
+        "preexec_fn": before,
+    } | options
     command = [sys.executable, "-m", "intertwine", *map(str, arguments)]
     with subprocess.Popen(command, env=environment, **streams) as process:
         try:

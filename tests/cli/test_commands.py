@@ -22,7 +22,16 @@ from intertwine.models import MODELS
 from intertwine.training import load_run, train
 
 COMMANDS = ["train", "evaluate", "predict", "certify", "md", "relax", "models", "datasets", "bench"]
-SMALL = ["--set", "model.width=8", "--set", "model.layers=1", "--set", "training.threads=1", "--set", "training.certify=false"]
+SMALL = [
+    "--set",
+    "model.width=8",
+    "--set",
+    "model.layers=1",
+    "--set",
+    "training.threads=1",
+    "--set",
+    "training.certify=false",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +50,14 @@ def test_train(trained) -> None:
     folder, report, result = trained
     names = {path.name for path in folder.iterdir()}
     assert {"config.toml", "splits.json", "best.safetensors", "last.safetensors", "metrics.csv", "report.json"} <= names
-    assert {"certificate.json", "certificate.png", "learning_curve.png", "parity_energy.png", "parity_forces.png", "overview.png"} <= names
+    assert {
+        "certificate.json",
+        "certificate.png",
+        "learning_curve.png",
+        "parity_energy.png",
+        "parity_forces.png",
+        "overview.png",
+    } <= names
     assert report["run"] == str(folder)
     assert report["structures"] == {"train": 16, "validation": 2, "test": 2}
     assert report["certificate"]["passed"]
@@ -52,7 +68,9 @@ def test_train(trained) -> None:
 
 
 def test_train_tells_where_the_results_are(run_cli, ethanol_file: Path) -> None:
-    result = run_cli("train", ethanol_file, "--epochs", 1, "--model", "schnet", "--train", 10, "--validation", 2, "--seed", 5, *SMALL)
+    result = run_cli(
+        "train", ethanol_file, "--epochs", 1, "--model", "schnet", "--train", 10, "--validation", 2, "--seed", 5, *SMALL
+    )
     assert result.exit_code == 0, result.output
     (folder,) = Path("runs").iterdir()
     assert folder.name.startswith("tiny-schnet-")
@@ -65,7 +83,9 @@ def test_train_tells_where_the_results_are(run_cli, ethanol_file: Path) -> None:
 
 
 def test_a_file_of_settings_under_the_options(run_cli, ethanol_file: Path) -> None:
-    Path("a.toml").write_text(f'model = "schnet"\n[data]\nsource = "{ethanol_file}"\n[training]\nepochs = 7\nbatch_size = 3\n')
+    Path("a.toml").write_text(
+        f'model = "schnet"\n[data]\nsource = "{ethanol_file}"\n[training]\nepochs = 7\nbatch_size = 3\n'
+    )
     result = run_cli("train", "--config", "a.toml", "--epochs", 1, "--run", "r", *SMALL)
     assert result.exit_code == 0, result.output
     config = load_run("r").config
@@ -193,7 +213,9 @@ def test_certify_a_class_of_the_users(run_cli, tmp_path: Path, monkeypatch: pyte
     broken = json.loads(run_cli("certify", "users_networks:PointNet", "--json").stdout)["broken"]
     assert {"rotation", "reflection", "translation"} <= set(broken)
     assert run_cli("certify", "users_networks:Lengths").exit_code == 0
-    assert run_cli("certify", "users_networks:PointNet", "--symmetry", "S(3)").exit_code == 0  # permutations are all it claims now
+    assert (
+        run_cli("certify", "users_networks:PointNet", "--symmetry", "S(3)").exit_code == 0
+    )  # permutations are all it claims now
 
 
 def test_certify_on_given_structures(run_cli, ethanol_file: Path) -> None:
@@ -209,7 +231,20 @@ def test_md(run_cli, trained, ethanol_file: Path) -> None:
     assert len(read("tiny-md.traj", index=":")) == 5
     assert Path("tiny-md.png").stat().st_size > 1000
     summary = document(
-        run_cli("md", trained[0], ethanol_file, "--steps", 4, "--equilibrate", 6, "--ensemble", "nvt", "--json", "-o", "a.traj")
+        run_cli(
+            "md",
+            trained[0],
+            ethanol_file,
+            "--steps",
+            4,
+            "--equilibrate",
+            6,
+            "--ensemble",
+            "nvt",
+            "--json",
+            "-o",
+            "a.traj",
+        )
     )
     assert summary["steps"] == 4
     assert summary["neighbour lists built"] >= 1
@@ -234,7 +269,9 @@ def test_a_property(run_cli, ethanol_file: Path) -> None:
         atoms.calc = None
         atoms.info["homo"] = -0.25 - 0.001 * k
     write("qm9like.xyz", frames, format="extxyz")
-    result = run_cli("train", "qm9like.xyz", "--model", "painn", "--target", "homo", "--epochs", 2, "--run", "r", "--json", *SMALL)
+    result = run_cli(
+        "train", "qm9like.xyz", "--model", "painn", "--target", "homo", "--epochs", 2, "--run", "r", "--json", *SMALL
+    )
     report = document(result)
     assert report["task"] == "property"
     assert list(report["test"]) == ["homo"]
@@ -293,7 +330,15 @@ def test_lists(run_cli) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["trian"], ["train", "--epochs", "many"], ["evaluate"], ["md", "run"], ["models", "--yaml"], ["relax", "a", "b", "c"]]
+    "arguments",
+    [
+        ["trian"],
+        ["train", "--epochs", "many"],
+        ["evaluate"],
+        ["md", "run"],
+        ["models", "--yaml"],
+        ["relax", "a", "b", "c"],
+    ],
 )
 def test_wrong_usage_is_exit_code_2(arguments: list[str], run_cli) -> None:
     result = run_cli(*arguments)
@@ -335,7 +380,11 @@ def test_ctrl_c_saves_and_is_exit_code_130(ethanol_file: Path) -> None:
     ]
     environment = os.environ | {"PYTHONPATH": str(Path(intertwine.__file__).parents[1]), "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
-        [*command, "--set", "training.patience=0"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*command, "--set", "training.patience=0"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     end = time.monotonic() + 60
     while not Path("r/last.safetensors").exists() and time.monotonic() < end and process.poll() is None:

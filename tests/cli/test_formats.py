@@ -54,7 +54,11 @@ def json_file(path: Path) -> Path:
         abc = (atoms.positions / 8).tolist()
         sites = [{"species": [{"element": s, "occu": 1}], "abc": x} for s, x in zip(atoms.symbols, abc, strict=True)]
         structure = {"@class": "Structure", "lattice": {"matrix": (8 * np.eye(3)).tolist()}, "sites": sites}
-        outputs = {"energy": atoms.get_potential_energy(), "forces": atoms.get_forces().tolist(), "virial_stress": [0.0] * 6}
+        outputs = {
+            "energy": atoms.get_potential_energy(),
+            "forces": atoms.get_forces().tolist(),
+            "virial_stress": [0.0] * 6,
+        }
         records.append({"structure": structure, "outputs": outputs})
     path.write_text(json.dumps(records))
     return path
@@ -99,13 +103,20 @@ def test_a_folder_and_a_pattern(run_cli: Any, tmp_path: Path) -> None:
         ("formats/asedb/test_qm9.db", ("--target", "gap"), {"gap"}),
         ("formats/qm9_xyz", ("--target", "gap"), {"gap"}),
         ("formats/qm9_xyz/*_0[0-2]*.xyz", ("--target", "u0"), {"u0"}),
-        *((f"crystals/{element}_training.json.gz", (), {"energy", "forces", "stress"}) for element in ("Ge", "Li", "Mo", "Si")),
+        *(
+            (f"crystals/{element}_training.json.gz", (), {"energy", "forces", "stress"})
+            for element in ("Ge", "Li", "Mo", "Si")
+        ),
     ],
 )
-def test_shared_files(name: str, options: tuple[str, ...], targets: set[str], run_cli: Any, shared_data: Path, tmp_path: Path) -> None:
+def test_shared_files(
+    name: str, options: tuple[str, ...], targets: set[str], run_cli: Any, shared_data: Path, tmp_path: Path
+) -> None:
     """One command trains, another predicts for the same structures; what is not said is the default."""
     source, run, found = shared_data / name, tmp_path / "run", tmp_path / "found.json"
-    result = run_cli("train", source, "--epochs", 1, "--limit", 10, *SMALL, "--set", "training.certify=false", "--run", run, *options)
+    result = run_cli(
+        "train", source, "--epochs", 1, "--limit", 10, *SMALL, "--set", "training.certify=false", "--run", run, *options
+    )
     assert result.exit_code == 0, result.output
     assert json.loads((run / "report.json").read_text())["epochs"] == 1
     first = tmp_path / "first.traj"
@@ -122,7 +133,9 @@ def test_what_no_file_says_is_refused_by_name(run_cli: Any, shared_data: Path) -
     assert result.exit_code == 2
     assert "which label to learn?" in result.stderr
     assert "--target NAME" in result.stderr
-    result = run_cli("train", shared_data / "formats/hdf5/qm9_dataset_v1.1_ntc_10.hdf5", *QUICK, "--target", "lumo-homo_gap")
+    result = run_cli(
+        "train", shared_data / "formats/hdf5/qm9_dataset_v1.1_ntc_10.hdf5", *QUICK, "--target", "lumo-homo_gap"
+    )
     assert result.exit_code == 2
     assert "--key homo='lumo-homo_gap'" in result.stderr
 

@@ -17,7 +17,9 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_from_a_run(trained, run_cli, ethanol_file: Path) -> None:
     folder = trained[0]
-    result = run_cli("train", ethanol_file, "--from", folder, "--freeze", "layers.*", "--freeze", "head", *OPTIONS, "--run", "new")
+    result = run_cli(
+        "train", ethanol_file, "--from", folder, "--freeze", "layers.*", "--freeze", "head", *OPTIONS, "--run", "new"
+    )
     assert result.exit_code == 0, result.output
     assert f"from     {folder.resolve()} (best, " in result.output
     assert "frozen   backbone.layers, head: " in result.output

@@ -57,7 +57,9 @@ def install(folder: Path, name: str, points: dict[str, list[str]]) -> None:
     info = folder / f"{name}-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("".join(f"[intertwine.{group}]\n" + "\n".join(lines) + "\n" for group, lines in points.items()))
+    (info / "entry_points.txt").write_text(
+        "".join(f"[intertwine.{group}]\n" + "\n".join(lines) + "\n" for group, lines in points.items())
+    )
 
 
 @pytest.fixture

@@ -54,7 +54,19 @@ def test_a_training_is_stopped_resumed_and_alone_in_its_folder(ethanol_file: Pat
 
 
 def test_two_at_once_into_one_folder(ethanol_file: Path) -> None:
-    arguments = ["train", ethanol_file, "--model", "schnet", "--epochs", 2, "--run", "r", "--set", "training.certify=false", *SMALL]
+    arguments = [
+        "train",
+        ethanol_file,
+        "--model",
+        "schnet",
+        "--epochs",
+        2,
+        "--run",
+        "r",
+        "--set",
+        "training.certify=false",
+        *SMALL,
+    ]
     with started(*arguments) as one, started(*arguments) as two:
         ends = [(process.communicate(timeout=200), process.returncode) for process in (one, two)]
     assert sorted(code for _, code in ends) == [0, 2], ends
@@ -64,7 +76,9 @@ def test_two_at_once_into_one_folder(ethanol_file: Path) -> None:
 
 
 @pytest.mark.parametrize("moment", ["reading", "certificate", "pictures"])
-def test_a_signal_before_and_after_the_epochs(moment: str, run_cli, ethanol_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_signal_before_and_after_the_epochs(
+    moment: str, run_cli, ethanol_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     module, name = {
         "reading": ("intertwine.training.run", "open_sets"),
         "certificate": ("intertwine.training.certification", "certify_run"),
@@ -103,7 +117,9 @@ def test_every_command_is_stopped_by_every_signal(
         else:
             monkeypatch.setattr("intertwine.training.load_run", stop)
             monkeypatch.setattr("intertwine.integrations.calculator.load_run", stop, raising=False)
-        arguments = {"models": [], "certify": [trained[0]], "evaluate": [trained[0]]}.get(command, [trained[0], ethanol_file])
+        arguments = {"models": [], "certify": [trained[0]], "evaluate": [trained[0]]}.get(
+            command, [trained[0], ethanol_file]
+        )
         result = run_cli(command, *arguments)
         assert result.exit_code == SIGNALS[name], result.output
         assert ("interrupted" if name == "SIGINT" else name) in result.stderr

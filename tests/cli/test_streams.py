@@ -182,7 +182,11 @@ def test_lines_of_progress(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
 
 def test_a_certificate_in_two_precisions_is_certified_once(run_cli, trained, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bars, "SILENCE", 0.0)
-    said = [line for line in run_cli("certify", trained[0], "-o", "/dev/null").stderr.splitlines() if line.startswith("certifying:")]
+    said = [
+        line
+        for line in run_cli("certify", trained[0], "-o", "/dev/null").stderr.splitlines()
+        if line.startswith("certifying:")
+    ]
     shares = [int(line.split(",")[1].split("%")[0]) for line in said]
     assert shares == sorted(shares)
     assert shares[-1] == 100

@@ -62,7 +62,10 @@ def test_what_we_write_is_read_as_it_is(name: str, runs, ok) -> None:
 
 def test_a_file_that_can_not_say_its_unit_is_refused(runs, run_cli, ok) -> None:
     for name in ("a.db", "a.json"):
-        refused(run_cli("relax", runs["bohr"], CASES / "bohr-hartree.xyz", "--steps", 3, "-o", name), "can't say that it is in A")
+        refused(
+            run_cli("relax", runs["bohr"], CASES / "bohr-hartree.xyz", "--steps", 3, "-o", name),
+            "can't say that it is in A",
+        )
         assert not Path(name).exists()
         ok("relax", runs["ev"], CASES / "same-in-ev.xyz", "--steps", 3, "-o", name)
     refused(run_cli("predict", runs["bohr"], CASES / "bohr-hartree.xyz", "-o", "a.db"), "can't say that it is in A")
@@ -93,7 +96,9 @@ def test_names_of_the_run(runs, ok, run_cli) -> None:
     others = ["--key", "energy=energy", "--key", "forces=forces"]
     told = json.loads(ok("evaluate", runs["keys"], CASES / "keys-of-the-run.xyz", *others, "--json").stdout)["errors"]
     assert told["forces"]["size"] == pytest.approx(0.3 * own["forces"]["size"], rel=1e-3)
-    assert "names of the run: energy from 'dft_pbe'" in ok("evaluate", runs["keys"], CASES / "keys-of-the-run.xyz").stderr
+    assert (
+        "names of the run: energy from 'dft_pbe'" in ok("evaluate", runs["keys"], CASES / "keys-of-the-run.xyz").stderr
+    )
     refused(run_cli("evaluate", runs["keys"], CASES / "same-in-ev.xyz"), "dft_pbe")
     ok("predict", runs["keys"], CASES / "same-in-ev.xyz", "--json")  # labels are not read
 
@@ -118,8 +123,12 @@ def test_charges_as_inputs(runs, ok, run_cli) -> None:
     atoms.arrays["mine"] = atoms.arrays.pop("q")
     atoms.calc = None
     written("mine.xyz", atoms)
-    refused(run_cli("predict", runs["charges"], "mine.xyz"), "structure 0", "the model reads 'charge'", "--key charge=NAME")
-    assert energies(ok("predict", runs["charges"], "mine.xyz", "--key", "charge=mine", "--json"))[0] == pytest.approx(energy, abs=1e-5)
+    refused(
+        run_cli("predict", runs["charges"], "mine.xyz"), "structure 0", "the model reads 'charge'", "--key charge=NAME"
+    )
+    assert energies(ok("predict", runs["charges"], "mine.xyz", "--key", "charge=mine", "--json"))[0] == pytest.approx(
+        energy, abs=1e-5
+    )
     ok("relax", runs["charges"], source, "--steps", 2, "-o", "r.xyz")
     ok("md", runs["charges"], source, "--steps", 2, "--every", 1, "--equilibrate", 0, "-o", "m.traj")
     for name in ("r.xyz", "m.traj"):  # can be gone on with

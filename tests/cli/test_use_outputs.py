@@ -27,7 +27,15 @@ def test_open_and_periodic_structures_of_a_run_with_stress(runs, ok) -> None:
     frames = [dimer, bulk("Cu"), Atoms("Cu"), bulk("Cu", cubic=True), far, slab, dimer]
     written("mixed.xyz", frames)
     printed = json.loads(ok("predict", runs["copper"], "mixed.xyz", "--json").stdout)
-    assert ["stress" in p for p in printed] == [False, True, False, True, False, True, False]  # the slab's is of its area
+    assert ["stress" in p for p in printed] == [
+        False,
+        True,
+        False,
+        True,
+        False,
+        True,
+        False,
+    ]  # the slab's is of its area
     assert all(np.isfinite(value).all() for p in printed for value in p.values())
     for k, atoms in enumerate(frames):
         atoms.calc = Calculator(runs["copper"])
@@ -40,7 +48,9 @@ def test_open_and_periodic_structures_of_a_run_with_stress(runs, ok) -> None:
             ok("predict", runs["copper"], name, "-o", output)
     run = load_run(runs["copper"])
     with torch.inference_mode():
-        assert [p["energy"] for p in predict(run, [atoms.copy() for atoms in frames])] == pytest.approx([p["energy"] for p in printed])
+        assert [p["energy"] for p in predict(run, [atoms.copy() for atoms in frames])] == pytest.approx(
+            [p["energy"] for p in printed]
+        )
 
 
 @pytest.mark.parametrize("command", ["predict", "relax", "md"])
@@ -50,7 +60,12 @@ def test_outputs_that_can_not_be(command: str, runs, run_cli, monkeypatch: pytes
     source = "a.xyz" if command != "md" else "a.traj"
     before = Path(source).read_bytes()
     monkeypatch.setattr("intertwine.training.load_run", lambda *a, **k: pytest.fail("the run was read"))
-    for output, word in (("p", "no format"), ("none/a.traj", "no folder"), (".", "is a folder"), (source, "file that is read")):
+    for output, word in (
+        ("p", "no format"),
+        ("none/a.traj", "no folder"),
+        (".", "is a folder"),
+        (source, "file that is read"),
+    ):
         refused(run_cli(command, runs["copper"], source, "-o", output), word)
     assert Path(source).read_bytes() == before
     assert [path.name for path in Path().iterdir()] == [source]
@@ -58,11 +73,16 @@ def test_outputs_that_can_not_be(command: str, runs, run_cli, monkeypatch: pytes
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no such devices")
 @pytest.mark.parametrize(
-    "command", [["predict"], ["relax", "--steps", "1"], ["md", "--steps", "2", "--equilibrate", "0"]], ids=lambda c: c[0]
+    "command",
+    [["predict"], ["relax", "--steps", "1"], ["md", "--steps", "2", "--equilibrate", "0"]],
+    ids=lambda c: c[0],
 )
 def test_devices(command: list[Any], runs, run_cli) -> None:
     written("a.xyz", Atoms("Cu2", positions=[[0, 0, 0], [0, 0, 2.3]]))
-    refused(run_cli(command[0], runs["copper"], "a.xyz", *command[1:], "-o", "/dev/full"), "/dev/full: can't be written: No space left")
+    refused(
+        run_cli(command[0], runs["copper"], "a.xyz", *command[1:], "-o", "/dev/full"),
+        "/dev/full: can't be written: No space left",
+    )
     assert run_cli(command[0], runs["copper"], "a.xyz", *command[1:], "-o", os.devnull).exit_code in (0, 1)
     assert Path(os.devnull).is_char_device()
     assert Path("/dev/full").is_char_device()
@@ -84,7 +104,9 @@ def test_names_that_are_not_utf8(runs, ok, run_cli) -> None:
         refused(run_cli(command, runs["copper"], name), "not UTF-8")
 
 
-@pytest.mark.parametrize(("command", "options"), [("predict", []), ("relax", []), ("md", ["--steps", "2"]), ("evaluate", [])])
+@pytest.mark.parametrize(
+    ("command", "options"), [("predict", []), ("relax", []), ("md", ["--steps", "2"]), ("evaluate", [])]
+)
 def test_weights_that_are_not_finite(command: str, options: list[str], runs, run_cli) -> None:
     shutil.copytree(runs["copper"], "r")
     state = load_checkpoint(Path("r/best.safetensors"))

@@ -96,7 +96,9 @@ def test_velocities_of_the_file(runs, ok, run_cli) -> None:
         summary = json.loads(ok("md", runs["ev"], name, "--equilibrate", 0, *options).stdout)
         assert "in place of the file's" in summary["velocities"]
         assert not np.allclose(read("m.traj", 0).get_velocities(), atoms.get_velocities(), atol=1e-3)
-    refused(run_cli("md", runs["ev"], CASES / "heavy-water.traj", "--velocities", "keep", "--steps", 1), "has no velocities")
+    refused(
+        run_cli("md", runs["ev"], CASES / "heavy-water.traj", "--velocities", "keep", "--steps", 1), "has no velocities"
+    )
     assert not list(Path().glob("heavy*"))
 
 

@@ -126,9 +126,22 @@ class Prints(Right):
 
 
 @pytest.mark.parametrize(
-    "name", ["ExitMade", "ExitCalled", "InterruptMade", "InterruptCalled", "RudeMade", "RudeCalled", "Asked", "LeavesMade", "LeavesCalled"]
+    "name",
+    [
+        "ExitMade",
+        "ExitCalled",
+        "InterruptMade",
+        "InterruptCalled",
+        "RudeMade",
+        "RudeCalled",
+        "Asked",
+        "LeavesMade",
+        "LeavesCalled",
+    ],
 )
-def test_the_users_code_decides_no_exit_code(name: str, run_cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_users_code_decides_no_exit_code(
+    name: str, run_cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.syspath_prepend(str(tmp_path))
     Path("rude_net.py").write_text(NET)
     result = run_cli("certify", f"rude_net:{name}")
@@ -140,7 +153,14 @@ def test_the_users_code_decides_no_exit_code(name: str, run_cli, tmp_path: Path,
 
 @pytest.mark.parametrize(
     "line",
-    ["import os; os._exit(0)", "raise SystemExit", "import sys; sys.exit(0)", "raise KeyboardInterrupt", "exit()", "raise GeneratorExit"],
+    [
+        "import os; os._exit(0)",
+        "raise SystemExit",
+        "import sys; sys.exit(0)",
+        "raise KeyboardInterrupt",
+        "exit()",
+        "raise GeneratorExit",
+    ],
 )
 def test_nor_does_its_import(line: str, run_cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -161,13 +181,27 @@ def test_the_users_code_leaves_the_document_alone() -> None:
 
 
 def test_the_run_is_called_after_its_model(run_cli, ethanol_file: Path) -> None:
-    options = ["--epochs", 1, "--set", "training.certify=false", "--set", "training.threads=1", "--set", "model.width=4", "--quiet"]
+    options = [
+        "--epochs",
+        1,
+        "--set",
+        "training.certify=false",
+        "--set",
+        "training.threads=1",
+        "--set",
+        "model.width=4",
+        "--quiet",
+    ]
     flat = read(ethanol_file, index=":12")
     for k, atoms in enumerate(flat):
         atoms.calc = None
         atoms.info["homo"] = -0.25 - 0.001 * k
     write("labels.xyz", flat, format="extxyz")
-    for arguments in (["train", ethanol_file], ["train", "labels.xyz", "--target", "homo"], ["train", ethanol_file, "--model", "egnn"]):
+    for arguments in (
+        ["train", ethanol_file],
+        ["train", "labels.xyz", "--target", "homo"],
+        ["train", ethanol_file, "--model", "egnn"],
+    ):
         result = run_cli(*arguments, *options)
         assert result.exit_code == 0, result.output
     for folder in Path("runs").iterdir():

@@ -52,7 +52,12 @@ def _pipe(folder: Path) -> Path:
 def _npz(**arrays: np.ndarray) -> Callable[[Path], Path]:
     def make(folder: Path) -> Path:
         path = folder / "md.npz"
-        sound = {"nuclear_charges": np.array([8, 1]), "coords": np.zeros((3, 2, 3)), "energies": np.zeros(3), "forces": np.zeros((3, 2, 3))}
+        sound = {
+            "nuclear_charges": np.array([8, 1]),
+            "coords": np.zeros((3, 2, 3)),
+            "energies": np.zeros(3),
+            "forces": np.zeros((3, 2, 3)),
+        }
         np.savez(path, **{name: value for name, value in (sound | arrays).items() if value is not None})
         return path
 
@@ -77,21 +82,36 @@ BAD_FILES: dict[str, tuple[Callable[[Path], Path], tuple[str, ...]]] = {
     "too few atoms announced": (_text("a.xyz", frame(count=2) + GOOD), ("frame 1", "number of atoms")),
     "no atoms": (_text("a.xyz", GOOD + frame(atoms=())), ("frame 1", "no atoms")),
     "not a number": (_text("a.xyz", frame(atoms=(*ATOMS[:2], "H 0.9 oops 0 0 0 0"))), ("frame 0", "line 5", "'oops'")),
-    "missing column": (_text("a.xyz", frame(atoms=(*ATOMS[:2], "H 0.9 0.0 0.0 0.0 0.0"))), ("frame 0", "line 5", "6 columns instead of 7")),
+    "missing column": (
+        _text("a.xyz", frame(atoms=(*ATOMS[:2], "H 0.9 0.0 0.0 0.0 0.0"))),
+        ("frame 0", "line 5", "6 columns instead of 7"),
+    ),
     "unknown element": (_text("a.xyz", GOOD + frame(atoms=("Xx 0 0 0 0 0 0",))), ("frame 1", "'Xx'", "line 8")),
-    "NaN position": (_text("a.xyz", GOOD + frame(atoms=(*ATOMS[:2], "H nan 0 0 0 0 0"))), ("frame 1", "position of atom 2")),
+    "NaN position": (
+        _text("a.xyz", GOOD + frame(atoms=(*ATOMS[:2], "H nan 0 0 0 0 0"))),
+        ("frame 1", "position of atom 2"),
+    ),
     "infinite position": (_text("a.xyz", frame(atoms=("H inf 0 0 0 0 0",))), ("frame 0", "position of atom 0")),
     "NaN force": (_text("a.xyz", GOOD + frame(atoms=(ATOMS[0], "H 0 0 1 0 nan 0"))), ("frame 1", "forces of atom 1")),
     "NaN energy": (_text("a.xyz", GOOD + frame(header=HEADER.replace("-1.5", "nan"))), ("frame 1", "energy")),
     "energy is a word": (_text("a.xyz", frame(header=HEADER.replace("-1.5", "low"))), ("frame 0", "'low'")),
     "energy is a list": (_text("a.xyz", frame(header=HEADER.replace("-1.5", '"1 2 3"'))), ("frame 0", "(3,)")),
-    "energy missing in a frame": (_text("a.xyz", GOOD * 2 + frame(header=HEADER.split()[0])), ("frame 2", "energy is missing")),
+    "energy missing in a frame": (
+        _text("a.xyz", GOOD * 2 + frame(header=HEADER.split()[0])),
+        ("frame 2", "energy is missing"),
+    ),
     "forces missing in a frame": (
         _text("a.xyz", GOOD + frame(header="Properties=species:S:1:pos:R:3 energy=0")),
         ("frame 1", "forces is missing"),
     ),
-    "forces have two columns": (_text("a.xyz", frame(header=HEADER.replace("forces:R:3", "forces:R:2"))), ("frame 0", "forces", "(3, 2)")),
-    "broken Properties": (_text("a.xyz", frame(header="Properties=species:S:1:pos:R")), ("frame 0", "line 2", "Properties")),
+    "forces have two columns": (
+        _text("a.xyz", frame(header=HEADER.replace("forces:R:3", "forces:R:2"))),
+        ("frame 0", "forces", "(3, 2)"),
+    ),
+    "broken Properties": (
+        _text("a.xyz", frame(header="Properties=species:S:1:pos:R")),
+        ("frame 0", "line 2", "Properties"),
+    ),
     "no positions": (_text("a.xyz", frame(header="Properties=species:S:1:forces:R:3")), ("frame 0", "no positions")),
     "singular cell": (_text("a.xyz", GOOD + frame(header=BOX.format("5 5 0"))), ("frame 1", "singular")),
     "NaN in the cell": (_text("a.xyz", frame(header=BOX.format("0 0 nan"))), ("frame 0", "not finite")),
@@ -108,7 +128,10 @@ BAD_FILES: dict[str, tuple[Callable[[Path], Path], tuple[str, ...]]] = {
     "unknown format": (_text("a.banana", "hello"), ("unknown file format",)),
     "not a database": (_text("a.db", "hello"), ("not an ASE database",)),
     "broken cif": (_text("a.cif", "data_x\nloop_\n_atom_site_label\nQ"), ("no structures",)),
-    "words in a POSCAR": (_text("a.vasp", "water\n1.0\nfive 0 0\n0 5 0\n0 0 5\nO\n1\nDirect\n0 0 0\n"), ("ASE can't read it",)),
+    "words in a POSCAR": (
+        _text("a.vasp", "water\n1.0\nfive 0 0\n0 5 0\n0 0 5\nO\n1\nDirect\n0 0 0\n"),
+        ("ASE can't read it",),
+    ),
     "broken sdf": (_text("a.sdf", "one\ntwo\nthree\nfour\n"), ("frame 0", "V2000")),
     "not an npz": (_text("a.npz", "hello"), ("npz",)),
     "npz of objects": (_npz(nuclear_charges=None, z=None, coords=np.array([{}], dtype=object)), ("npz",)),
@@ -117,11 +140,23 @@ BAD_FILES: dict[str, tuple[Callable[[Path], Path], tuple[str, ...]]] = {
     "npz with few energies": (_npz(energies=np.zeros(2)), ("energy", "(2,)")),
     "a device": (_link("a.xyz", "/dev/zero"), ("a device or a pipe",)),
     "a pipe": (_pipe, ("a device or a pipe",)),
-    "types of LAMMPS": (_text("a.xyz", "2\nAtoms. Timestep: 7\n1 0 0 0\n2 0 0 1\n"), ("frame 0", "types", "no elements")),
+    "types of LAMMPS": (
+        _text("a.xyz", "2\nAtoms. Timestep: 7\n1 0 0 0\n2 0 0 1\n"),
+        ("frame 0", "types", "no elements"),
+    ),
     "more atoms than the file holds": (_text("a.xyz", frame(count=10**12)), ("frame 0", "1,000,000,000,000 atoms")),
-    "an atom a light year away": (_text("a.xyz", GOOD + frame(atoms=("H 0 0 1e26 0 0 0",))), ("frame 1", "position of atom 0")),
-    "a cell of nothing": (_text("a.xyz", '1\nLattice="1e-30 0 0 0 1 0 0 0 1" pbc="T T T"\nH 0 0 0\n'), ("frame 0", "lattice vector")),
-    "half an atom": (_text("a.xyz", "1\nProperties=species:S:1:pos:R:3:occupancy:R:1\nH 0 0 0 0.5\n"), ("frame 0", "occupied")),
+    "an atom a light year away": (
+        _text("a.xyz", GOOD + frame(atoms=("H 0 0 1e26 0 0 0",))),
+        ("frame 1", "position of atom 0"),
+    ),
+    "a cell of nothing": (
+        _text("a.xyz", '1\nLattice="1e-30 0 0 0 1 0 0 0 1" pbc="T T T"\nH 0 0 0\n'),
+        ("frame 0", "lattice vector"),
+    ),
+    "half an atom": (
+        _text("a.xyz", "1\nProperties=species:S:1:pos:R:3:occupancy:R:1\nH 0 0 0 0.5\n"),
+        ("frame 0", "occupied"),
+    ),
     "archive that is none": (_bytes("a.tar.gz", PACKED), ("archive",)),
     "npz with NaN": (_npz(forces=NAN_FORCES), ("forces", "frame 2")),
 }

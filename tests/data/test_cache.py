@@ -24,14 +24,21 @@ from intertwine.numerics import DataError
 def store(seed: int = 0) -> GraphStore:
     generator = torch.Generator().manual_seed(seed)
     graphs = [
-        Graph(torch.randn(n, 3, generator=generator, dtype=torch.float64), z=[6] * n, energy=float(n), forces=torch.ones(n, 3).double())
+        Graph(
+            torch.randn(n, 3, generator=generator, dtype=torch.float64),
+            z=[6] * n,
+            energy=float(n),
+            forces=torch.ones(n, 3).double(),
+        )
         for n in range(2, 8)
     ]
     return GraphStore.from_graphs(graphs, name="some", units={"energy": "eV"}, notes=["a note"])
 
 
 def equal(one: GraphStore, other: GraphStore) -> bool:
-    same = one.fields.keys() == other.fields.keys() and all(torch.equal(one.field(name), other.field(name)) for name in one.fields)
+    same = one.fields.keys() == other.fields.keys() and all(
+        torch.equal(one.field(name), other.field(name)) for name in one.fields
+    )
     return same and torch.equal(one.node_ptr, other.node_ptr) and (one.name, one.units) == (other.name, other.units)
 
 
@@ -83,7 +90,11 @@ def rewritten(folder: Path, draw: random.Random) -> None:
         np.save(path, np.load(path) + 1)
     else:
         header = json.loads(path.read_text())
-        path.write_text(json.dumps(header | draw.choice([{"units": {"energy": "Ha"}}, {"schema": 1}, {"schema": 99}, {"name": "x"}, {}])))
+        path.write_text(
+            json.dumps(
+                header | draw.choice([{"units": {"energy": "Ha"}}, {"schema": 1}, {"schema": 99}, {"name": "x"}, {}])
+            )
+        )
         if json.loads(path.read_text()) == header:
             path.write_text("[]")
 

@@ -10,7 +10,9 @@ from intertwine.data.embedded import ETHANOL
 from intertwine.numerics import DataError
 
 
-@pytest.mark.skipif(not ETHANOL.exists(), reason="the embedded data set is not generated: python scripts/make_ethanol.py")
+@pytest.mark.skipif(
+    not ETHANOL.exists(), reason="the embedded data set is not generated: python scripts/make_ethanol.py"
+)
 def test_ethanol() -> None:
     store = open_dataset("ethanol", progress=False)
     assert len(store) == DATASETS["ethanol"].entries

@@ -58,7 +58,9 @@ def test_mapping_and_units(tmp_path: Path) -> None:
     store = opened(path, keys={"energy": "MyE", "forces": "F", "dipole": "mu"}, units=given, target="homo")
     graph = store[0]
     assert graph.energy.item() == -2.0 * units.kcal / units.mol
-    assert torch.equal(graph.forces[0], torch.tensor([0.1, 0.2, 0.3], dtype=torch.float64) * (units.kcal / units.mol / units.Bohr))
+    assert torch.equal(
+        graph.forces[0], torch.tensor([0.1, 0.2, 0.3], dtype=torch.float64) * (units.kcal / units.mol / units.Bohr)
+    )
     assert torch.equal(graph.dipole, torch.tensor([[1.0, 2.0, 3.0]], dtype=torch.float64) * units.Debye)
     assert graph.pos[1, 2].item() == 0.96 * units.Bohr
     assert graph.homo.item() == -0.25 * units.Hartree
@@ -95,7 +97,11 @@ def test_no_labels_is_said(tmp_path: Path) -> None:
 
 def test_stress_in_every_form(tmp_path: Path) -> None:
     full = torch.tensor([[1.0, 6, 5], [6, 2, 4], [5, 4, 3]], dtype=torch.float64)
-    for text in ('stress="1 2 3 4 5 6"', 'stress="1 6 5 6 2 4 5 4 3"', 'virial="-125 -750 -625 -750 -250 -500 -625 -500 -375"'):
+    for text in (
+        'stress="1 2 3 4 5 6"',
+        'stress="1 6 5 6 2 4 5 4 3"',
+        'virial="-125 -750 -625 -750 -250 -500 -625 -500 -375"',
+    ):
         graph = opened(written(tmp_path, frame(header=f"{BOX.format('0 0 5')} {text}")))[0]
         assert torch.allclose(graph.stress, full[None], rtol=1e-14, atol=0)
         assert graph.pbc.all()
@@ -148,7 +154,12 @@ def test_what_ase_writes_comes_back(name: str, tmp_path: Path, generator: torch.
 def test_rmd17_npz(tmp_path: Path, generator: torch.Generator) -> None:
     pos = torch.randn(4, 2, 3, generator=generator, dtype=torch.float64).numpy()
     np.savez(
-        tmp_path / "a.npz", nuclear_charges=np.array([8, 1]), coords=pos, energies=np.arange(4.0), forces=pos * 3, old_indices=np.arange(4)
+        tmp_path / "a.npz",
+        nuclear_charges=np.array([8, 1]),
+        coords=pos,
+        energies=np.arange(4.0),
+        forces=pos * 3,
+        old_indices=np.arange(4),
     )
     store = opened(tmp_path / "a.npz", limit=3)
     assert len(store) == 3
@@ -175,7 +186,11 @@ def test_npz_with_more_labels(tmp_path: Path) -> None:
 
 
 def test_shared_files_agree_with_ase(shared_data: Path) -> None:
-    for name in ("rmd17/ethanol_train_01.xyz.gz", "crystals/high_level_water.xyz.gz", "formats/metatrain/carbon_reduced_100.xyz"):
+    for name in (
+        "rmd17/ethanol_train_01.xyz.gz",
+        "crystals/high_level_water.xyz.gz",
+        "formats/metatrain/carbon_reduced_100.xyz",
+    ):
         store, images = opened(shared_data / name, limit=20), read(shared_data / name, index=":20")
         assert len(store) == len(images)
         for graph, atoms in zip(store, images, strict=True):

@@ -64,7 +64,9 @@ def test_formats_are_mixed(tmp_path: Path) -> None:
     (folder / "frame4.xyz.gz").write_bytes(gzip.compress(numbered(4).encode()))
     sites = [{"species": [{"element": e, "occu": 1}], "xyz": [float(k), 0.0, 0.0]} for k, e in enumerate("OHH")]
     molecule = {"@class": "Molecule", "sites": sites}
-    (folder / "frame5.json").write_text(json.dumps([{"structure": molecule, "energy": 5.0, "forces": [[0.0, 0.0, 0.0]] * 3}]))
+    (folder / "frame5.json").write_text(
+        json.dumps([{"structure": molecule, "energy": 5.0, "forces": [[0.0, 0.0, 0.0]] * 3}])
+    )
     np.savez(
         folder / "frame6.npz",
         Z=np.array([8, 1, 1]),
@@ -107,7 +109,10 @@ def test_what_is_passed_over_is_said(tmp_path: Path) -> None:
     assert len(store) == 3
     assert "passed over: 2 hidden files" in store.notes
     assert "passed over: 1 folder inside" in store.notes
-    assert any("passed over: 3 files of endings that are not read" in note and ".off" in note and ".txt" in note for note in store.notes)
+    assert any(
+        "passed over: 3 files of endings that are not read" in note and ".off" in note and ".txt" in note
+        for note in store.notes
+    )
 
 
 def test_a_file_named_like_a_pattern_is_a_file(tmp_path: Path) -> None:

@@ -75,7 +75,9 @@ def modelforge(n: int, numbers: np.ndarray, **changed: Any) -> dict[str, Any]:
     return {name: value for name, value in (arrays | changed).items() if value is not None}
 
 
-def check(store: Any, length: float, energy: float, force: float, *, order: tuple[int, ...] = (3, 4), single: bool = False) -> None:
+def check(
+    store: Any, length: float, energy: float, force: float, *, order: tuple[int, ...] = (3, 4), single: bool = False
+) -> None:
     """The numbers that went in, in eV and A; float32 arrays are exact in float32."""
     tolerance = 1e-6 if single else 1e-14
     graphs = [(n, k) for n in order for k in range(len(POS[n]))]
@@ -94,7 +96,10 @@ def test_spice_gradients_become_forces_in_ev(tmp_path: Path) -> None:
     assert "dft_forces = -dft_total_gradient" in store.notes
     assert any("left out: mayer_indices" in note for note in store.notes)
     frames = list(read_hdf5(path, "a"))
-    assert frames[0].values["scf_quadrupole"].shape == (3, 3)  # of the structure, though it has as many rows as the molecule has atoms
+    assert frames[0].values["scf_quadrupole"].shape == (
+        3,
+        3,
+    )  # of the structure, though it has as many rows as the molecule has atoms
     assert frames[1].columns["mbis_charges"].tolist() == [3.0, 4.0, 5.0]
     assert frames[0].values["smiles"] == "O"
     assert frames[0].units["mbis_charges"] == "e"
@@ -124,7 +129,11 @@ def test_ani_in_all_its_spellings(kind: str, tmp_path: Path) -> None:
 
 
 def test_ani_1x_leaves_out_what_was_not_computed(tmp_path: Path) -> None:
-    level = {"wb97x_dz.energy": ENERGY[3], "wb97x_dz.forces": FORCES[3], "ccsd(t)_cbs.energy": np.array([1.0, np.nan, 2.0, np.nan])}
+    level = {
+        "wb97x_dz.energy": ENERGY[3],
+        "wb97x_dz.forces": FORCES[3],
+        "ccsd(t)_cbs.energy": np.array([1.0, np.nan, 2.0, np.nan]),
+    }
     path = written(tmp_path / "a.h5", {"w": ani(3, WATER, energies=None, forces=None, **level)})
     frames = list(read_hdf5(path, "a"))
     assert ["ccsd(t)_cbs.energy" in frame.values for frame in frames] == [True, False, True, False]
@@ -139,9 +148,14 @@ def test_modelforge_by_its_attributes(tmp_path: Path) -> None:
     energy = units.kJ / units.mol
     check(store, 10.0, energy, energy / 10)
     assert torch.equal(store[0].dipole, torch.full((1, 3), 10.0, dtype=torch.float64))
-    both = modelforge(3, WATER, dft_total_forces=(FORCES[3], {"format": "per_atom", "u": "kilojoule_per_mole / nanometer"}))
+    both = modelforge(
+        3, WATER, dft_total_forces=(FORCES[3], {"format": "per_atom", "u": "kilojoule_per_mole / nanometer"})
+    )
     assert len(opened(written(tmp_path / "b.hdf5", {"w": both}))) == 4
-    old = {"geometry": (POS[3], {"format": "series_atom", "u": "nanometer"}), "charge": (np.array([[0]]), {"format": "single_rec"})}
+    old = {
+        "geometry": (POS[3], {"format": "series_atom", "u": "nanometer"}),
+        "charge": (np.array([[0]]), {"format": "single_rec"}),
+    }
     frames = list(read_hdf5(written(tmp_path / "c.hdf5", {"w": modelforge(3, WATER, positions=None, **old)}), "c"))
     assert np.array_equal(frames[2].positions, POS[3][2])
     assert frames[3].values["charge"] == 0
@@ -166,7 +180,9 @@ def test_declared_units_come_before_those_of_the_layout(tmp_path: Path) -> None:
 
 def test_a_limit_reads_no_further(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     many = {name: np.repeat(value, 1000, axis=0) for name, value in ani(3, None, species=None).items()}
-    path = written(tmp_path / "a.h5", {"w": many | {"species": WATER}, "z": {"coordinates": np.zeros((1, 5)), "species": WATER}})
+    path = written(
+        tmp_path / "a.h5", {"w": many | {"species": WATER}, "z": {"coordinates": np.zeros((1, 5)), "species": WATER}}
+    )
     read: list[int] = []
     plain = h5py.Dataset.__getitem__
 
@@ -219,31 +235,52 @@ BAD: dict[str, tuple[Callable[[Path], Path], tuple[str, ...]]] = {
     "text": (_text, ("not HDF5",)),
     "truncated": (_cut(0.6), ("truncated",)),
     "cut short": (_cut(0.01), ("not HDF5",)),
-    "another layout": (_groups(mol={"atNUM": WATER, "atXYZ": POS[3][0]}), ("unknown layout", "mol/atXYZ (3, 3) float64", "SPICE", "ANI")),
+    "another layout": (
+        _groups(mol={"atNUM": WATER, "atXYZ": POS[3][0]}),
+        ("unknown layout", "mol/atXYZ (3, 3) float64", "SPICE", "ANI"),
+    ),
     "positions without attributes": (
         _groups(w={"atomic_numbers": WATER, "positions": POS[3]}),
         ("unknown layout", "w/positions (4, 3, 3)"),
     ),
     "nothing in it": (_groups(), ("unknown layout", "no arrays")),
-    "no atomic numbers": (_groups(v=spice(3, WATER), w=spice(3, WATER, atomic_numbers=None)), ("frame 4", "'/w'", "no atomic numbers")),
+    "no atomic numbers": (
+        _groups(v=spice(3, WATER), w=spice(3, WATER, atomic_numbers=None)),
+        ("frame 4", "'/w'", "no atomic numbers"),
+    ),
     "no positions": (_groups(w=ani(3, WATER, coordinates=None)), ("'/w'", "no positions")),
     "too few atoms": (_groups(w=spice(3, AMMONIA)), ("frame 0", "(4, 3, 3)", "(4,)")),
     "positions in a plane": (_groups(w=ani(3, WATER, coordinates=np.zeros((4, 3, 2)))), ("(4, 3, 2)",)),
-    "too few energies": (_groups(v=ani(3, WATER), w=ani(4, AMMONIA, energies=np.zeros(1 + 2))), ("frame 4", "energies", "(3,)", "2 conf")),
+    "too few energies": (
+        _groups(v=ani(3, WATER), w=ani(4, AMMONIA, energies=np.zeros(1 + 2))),
+        ("frame 4", "energies", "(3,)", "2 conf"),
+    ),
     "too few forces": (_groups(w=ani(3, WATER, forces=np.zeros((4, 2, 3)))), ("forces", "(4, 2, 3)")),
     "words for energies": (_groups(v=ani(3, WATER), w=ani(4, AMMONIA, energies=np.array([b"a", b"b"]))), ("energies",)),
     "unknown symbol": (_groups(w=ani(3, np.array([b"O", b"H", b"Q"]))), ("'Q'",)),
     "element 0": (_groups(w=spice(3, np.array([8, 0, 1]))), ("frame 0", "atomic number 0")),
     "NaN position": (_groups(w=ani(3, WATER, coordinates=nan(POS[3], 2, 1, 0))), ("frame 2", "position of atom 1")),
-    "NaN energy": (_groups(w=spice(3, WATER, dft_total_energy=(nan(ENERGY[3], 1), {"units": "hartree"}))), ("frame 1", "energy")),
+    "NaN energy": (
+        _groups(w=spice(3, WATER, dft_total_energy=(nan(ENERGY[3], 1), {"units": "hartree"}))),
+        ("frame 1", "energy"),
+    ),
     "NaN force": (_groups(w=ani(3, WATER, forces=nan(FORCES[3], 3, 2, 0))), ("frame 3", "forces of atom 2")),
-    "unknown unit of length": (_groups(w=spice(3, WATER, conformations=(POS[3], {"units": "parsec"}))), ("'parsec'", "Bohr")),
-    "unknown unit of energy": (_groups(w=spice(3, WATER, dft_total_energy=(ENERGY[3], {"units": "erg"}))), ("'erg'", "Hartree")),
+    "unknown unit of length": (
+        _groups(w=spice(3, WATER, conformations=(POS[3], {"units": "parsec"}))),
+        ("'parsec'", "Bohr"),
+    ),
+    "unknown unit of energy": (
+        _groups(w=spice(3, WATER, dft_total_energy=(ENERGY[3], {"units": "erg"}))),
+        ("'erg'", "Hartree"),
+    ),
     "two units": (
         _groups(v=spice(3, WATER), w=spice(3, WATER, dft_total_energy=(ENERGY[3], {"units": "eV"}))),
         ("frame 4", "'/w'", "dft_total_energy is in eV, and in Hartree"),
     ),
-    "energies of some molecules": (_groups(v=ani(3, WATER), w=ani(4, AMMONIA, energies=None)), ("frame 4", "energy is missing")),
+    "energies of some molecules": (
+        _groups(v=ani(3, WATER), w=ani(4, AMMONIA, energies=None)),
+        ("frame 4", "energy is missing"),
+    ),
 }
 
 
@@ -264,7 +301,11 @@ def test_a_damaged_file_never_ends_in_another_error(tmp_path: Path) -> None:
     """Texts are of fixed length here: libhdf5 itself does not end on some damaged heaps of texts of any length."""
     groups = {"w": spice(3, WATER, smiles=None), "x": spice(4, AMMONIA, smiles=None)}
     for arrays in groups.values():
-        arrays |= {key: (given[0], {"units": np.bytes_(given[1]["units"])}) for key, given in arrays.items() if isinstance(given, tuple)}
+        arrays |= {
+            key: (given[0], {"units": np.bytes_(given[1]["units"])})
+            for key, given in arrays.items()
+            if isinstance(given, tuple)
+        }
     sound = written(tmp_path / "sound.hdf5", groups).read_bytes()
     rng = np.random.default_rng(1)
     refused = 0
@@ -294,9 +335,13 @@ def test_shared_files(shared_data: Path) -> None:
         assert float(b.energy - a.energy) == pytest.approx(float(work), abs=1.5e-3)
     store = opened(folder / "ani1_n5.hdf5")
     assert [decision.key for decision in store.decisions] == ["wb97x_dz.energy", "wb97x_dz.forces"]
-    assert float(torch.stack([store[k].forces.sum(0) for k in range(len(store))]).abs().max()) < 1e-5  # translations cost nothing
+    assert (
+        float(torch.stack([store[k].forces.sum(0) for k in range(len(store))]).abs().max()) < 1e-5
+    )  # translations cost nothing
     store = opened(folder / "qm9_dataset_v1.1_ntc_10.hdf5", keys={"energy": "internal_energy_at_0K"})
     assert len(store) == 10
-    raw = opened(shared_data / "formats/qm9_xyz/dsgdb9nsd_000001.xyz")[0]  # the same molecule as its authors published it
+    raw = opened(shared_data / "formats/qm9_xyz/dsgdb9nsd_000001.xyz")[
+        0
+    ]  # the same molecule as its authors published it
     assert np.allclose(store[0].pos.numpy(), raw.pos.numpy(), rtol=0, atol=1e-7)
     assert store[0].energy.item() == pytest.approx(raw.u0.item(), rel=1e-6)

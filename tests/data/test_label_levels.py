@@ -24,7 +24,15 @@ from intertwine.tasks import ForceField
 def test_levels_do_not_follow_from_shapes(tmp_path: Path) -> None:
     """A stress of a three-atom cell, a dipole of three atoms or one, a target with as many numbers as atoms."""
     stress = np.arange(9.0).reshape(3, 3) + np.arange(9.0).reshape(3, 3).T
-    images = [Atoms("OHH", WATER, cell=[9, 9, 9], pbc=True, info={"REF_stress": stress, "dipole": np.ones(3), "q3": np.arange(3.0)})]
+    images = [
+        Atoms(
+            "OHH",
+            WATER,
+            cell=[9, 9, 9],
+            pbc=True,
+            info={"REF_stress": stress, "dipole": np.ones(3), "q3": np.arange(3.0)},
+        )
+    ]
     write(tmp_path / "a.traj", images)
     with connect(str(tmp_path / "a.db")) as database:
         database.write(images[0], data={"REF_stress": stress, "dipole": np.ones(3), "q3": np.arange(3.0)})
@@ -39,12 +47,16 @@ def test_levels_do_not_follow_from_shapes(tmp_path: Path) -> None:
     store = open_dataset(str(tmp_path / "b.traj"), target="q", progress=False)
     assert store.levels["q"] == "node"  # one row an atom in structures of every size
     assert store.field("q").tolist() == [0.0, 0.0, 1.0, 0.0, 1.0, 2.0]
-    single = [Atoms("O", WATER[:1], info={"energy": -1.0, "dipole": np.arange(3.0), "t": np.array([k])}) for k in range(2)]
+    single = [
+        Atoms("O", WATER[:1], info={"energy": -1.0, "dipole": np.arange(3.0), "t": np.array([k])}) for k in range(2)
+    ]
     write(tmp_path / "c.traj", single)
     store = open_dataset(str(tmp_path / "c.traj"), target="t", progress=False)
     assert store.levels["t"] == store.levels["dipole"] == "graph"
     np.savez(tmp_path / "d.npz", Z=[8, 1, 1], R=np.zeros((2, 3, 3)), mu=np.ones((2, 3)), q=np.ones((2, 3)))
-    assert open_dataset(str(tmp_path / "d.npz"), keys={"dipole": "mu"}, target="q", progress=False).levels["q"] == "graph"
+    assert (
+        open_dataset(str(tmp_path / "d.npz"), keys={"dipole": "mu"}, target="q", progress=False).levels["q"] == "graph"
+    )
 
 
 @pytest.mark.parametrize("label", ["stress", "virial"])
@@ -55,7 +67,9 @@ def test_stress_where_two_directions_repeat(label: str, pbc: str, present: bool,
     bulk = frame({"forces": 1.0}, f'energy=-1 {BOX.format(5)}pbc="T T T" {label}={numbers}')
     this = frame({"forces": 1.0}, f'energy=-1 {BOX.format(5)}pbc="{pbc}" ' + (f"{label}={numbers}" if present else ""))
     store = opened(tmp_path, bulk + this + frame({"forces": 1.0}, "energy=-1"))
-    expected = torch.tensor([[1.0, 6, 5], [6, 2, 4], [5, 4, 3]], dtype=torch.float64) * (1 if label == "stress" else -1 / 125)
+    expected = torch.tensor([[1.0, 6, 5], [6, 2, 4], [5, 4, 3]], dtype=torch.float64) * (
+        1 if label == "stress" else -1 / 125
+    )
     assert torch.allclose(store[0].stress[0], expected, rtol=1e-14, atol=0)
     assert torch.equal(store[1].stress.isnan(), torch.full((1, 3, 3), not present))
     assert store[2].stress.isnan().all()
@@ -76,7 +90,9 @@ def test_isolated_atoms(tmp_path: Path) -> None:
         opened(tmp_path, frame({"forces": 1.0}, "energy=-460") * 3 + crystal)
 
 
-@pytest.mark.parametrize(("side", "pbc", "alone"), [(15, "T T T", True), (40, "T T T", True), (14, "T T T", False), (40, "T T F", False)])
+@pytest.mark.parametrize(
+    ("side", "pbc", "alone"), [(15, "T T T", True), (40, "T T T", True), (14, "T T T", False), (40, "T T F", False)]
+)
 def test_atoms_in_wide_boxes_are_isolated(side: float, pbc: str, alone: bool, tmp_path: Path) -> None:
     single = frame({"forces": 0.0}, f'energy=-13.6 {BOX.format(side)}pbc="{pbc}"', symbols="H")
     water = frame({"forces": 1.0}, f'energy=-460 {BOX.format(40)}pbc="T T T"')
@@ -108,7 +124,12 @@ def test_the_tensor_that_was_asked_for(tmp_path: Path) -> None:
     """Of a stress and a virial in one file; the other way round too."""
     both = 'virial="1 0 0 0 1 0 0 0 1" stress="7 0 0 0 7 0 0 0 7"'
     text = frame({"forces": 1.0}, f'energy=-1 {BOX.format(5)}pbc="T T T" {both}')
-    for keys, expected in (({}, 7), ({"virial": "virial"}, -1 / 125), ({"stress": "virial"}, -1 / 125), ({"virial": "stress"}, 7)):
+    for keys, expected in (
+        ({}, 7),
+        ({"virial": "virial"}, -1 / 125),
+        ({"stress": "virial"}, -1 / 125),
+        ({"virial": "stress"}, 7),
+    ):
         assert opened(tmp_path, text, keys=keys)[0].stress[0, 0, 0].item() == pytest.approx(expected, rel=1e-12)
 
 
@@ -128,7 +149,9 @@ def test_a_stress_of_zeros(name: str, tmp_path: Path) -> None:
     assert float(task.stress_scale) == 1.0
 
 
-@pytest.mark.parametrize(("label", "declared", "told"), [("energy", "eV", "Hartree"), ("pos", "nm", "A"), ("forces", "eV/A", "kcal/mol/A")])
+@pytest.mark.parametrize(
+    ("label", "declared", "told"), [("energy", "eV", "Hartree"), ("pos", "nm", "A"), ("forces", "eV/A", "kcal/mol/A")]
+)
 def test_units_told_against_the_file_are_said(label: str, declared: str, told: str, tmp_path: Path) -> None:
     text = frame({"forces": 1.0}, f"energy=-1 {label}_unit={declared}")
     assert said(opened(tmp_path, text, units={label: told}), f"declares {label} in {declared}", f"read in {told}")

@@ -20,11 +20,11 @@ from intertwine.numerics import DataError
 @pytest.mark.parametrize("change", [str.lower, str.upper, str.title, str.swapcase])
 def test_names_count_in_any_case(change, tmp_path: Path) -> None:
     """Half a file in one case, half in another."""
-    lattice, pbc, properties, energy, forces, stress = map(change, ("Lattice", "pbc", "Properties", "energy", "forces", "stress"))
-    atoms = "\n".join(f"{symbol} {x} {y} {z} {x} {y} {z}" for symbol, (x, y, z) in zip("OHH", WATER, strict=True))
-    other = (
-        f'3\n{lattice}="4 0 0 0 5 0 0 0 6" {pbc}="T T F" {properties}=species:S:1:pos:R:3:{forces}:R:3 {energy}=-2 {stress}="1 2 3 4 5 6"\n'
+    lattice, pbc, properties, energy, forces, stress = map(
+        change, ("Lattice", "pbc", "Properties", "energy", "forces", "stress")
     )
+    atoms = "\n".join(f"{symbol} {x} {y} {z} {x} {y} {z}" for symbol, (x, y, z) in zip("OHH", WATER, strict=True))
+    other = f'3\n{lattice}="4 0 0 0 5 0 0 0 6" {pbc}="T T F" {properties}=species:S:1:pos:R:3:{forces}:R:3 {energy}=-2 {stress}="1 2 3 4 5 6"\n'
     usual = '3\nLattice="4 0 0 0 5 0 0 0 6" pbc="T T F" Properties=species:S:1:pos:R:3:forces:R:3 energy=-1 stress="1 2 3 4 5 6"\n'
     store = opened(tmp_path, (usual + atoms + "\n") * 3 + (other + atoms + "\n") * 3)
     assert store.field("energy").tolist() == [-1.0] * 3 + [-2.0] * 3
@@ -58,12 +58,22 @@ def test_the_user_chooses_the_family(tmp_path: Path) -> None:
 
 
 def test_a_family_that_labels_more_frames_wins(tmp_path: Path) -> None:
-    both, one = frame({"forces": 1.0, "REF_forces": 2.0}, "energy=-1 REF_energy=-2"), frame({"forces": 1.0}, "energy=-1")
+    both, one = (
+        frame({"forces": 1.0, "REF_forces": 2.0}, "energy=-1 REF_energy=-2"),
+        frame({"forces": 1.0}, "energy=-1"),
+    )
     assert opened(tmp_path, both * 2 + one * 3).field("energy").tolist() == [-1.0] * 5
 
 
 def test_names_of_other_quantities_are_no_energies(tmp_path: Path) -> None:
-    for name in ("kinetic_energy", "formation_energy", "energy_per_atom", "energy_error", "energy_above_hull", "zero_point_energy"):
+    for name in (
+        "kinetic_energy",
+        "formation_energy",
+        "energy_per_atom",
+        "energy_error",
+        "energy_above_hull",
+        "zero_point_energy",
+    ):
         assert parse(name) is None
         store = opened(tmp_path, frame({}, f"{name}=1.5") * 2)
         assert "energy" not in store.fields
@@ -72,7 +82,9 @@ def test_names_of_other_quantities_are_no_energies(tmp_path: Path) -> None:
     assert parse("REF_free_energy").quantity == "free_energy"
 
 
-@pytest.mark.parametrize(("energy", "free"), [("energy", "free_energy"), ("REF_energy", "REF_free_energy"), ("Energy", "FREE_ENERGY")])
+@pytest.mark.parametrize(
+    ("energy", "free"), [("energy", "free_energy"), ("REF_energy", "REF_free_energy"), ("Energy", "FREE_ENERGY")]
+)
 def test_forces_belong_to_the_free_energy(energy: str, free: str, tmp_path: Path) -> None:
     forces = "REF_forces" if "REF" in energy else "forces"
     text = frame({forces: 1.0}, f"{energy}=-1 {free}=-1.25")
@@ -161,14 +173,18 @@ def test_types_are_no_elements(tmp_path: Path) -> None:
 def test_the_reader_decides_what_is_qm9(tmp_path: Path) -> None:
     for column in ("mulliken", "Mulliken", "gdb", "homo"):
         text = frame({}, "energy=-1").replace("pos:R:3", f"pos:R:3:{column}:R:1")
-        store = opened(tmp_path, "\n".join(line + " 0.5" if line[:1] in "OH" else line for line in text.splitlines()) + "\n")
+        store = opened(
+            tmp_path, "\n".join(line + " 0.5" if line[:1] in "OH" else line for line in text.splitlines()) + "\n"
+        )
         assert store.field("energy").tolist() == [-1.0]
         assert said(store, "not used", column)
 
 
 def test_one_resolver_for_arrays_too(tmp_path: Path) -> None:
     shape = {"R": np.zeros((2, 2, 3)), "Z": [8, 1]}
-    np.savez(tmp_path / "a.npz", **shape, REF_energy=[1.0, 2], forces=np.ones((2, 2, 3)), REF_forces=np.full((2, 2, 3), 2.0))
+    np.savez(
+        tmp_path / "a.npz", **shape, REF_energy=[1.0, 2], forces=np.ones((2, 2, 3)), REF_forces=np.full((2, 2, 3), 2.0)
+    )
     store = open_dataset(str(tmp_path / "a.npz"), progress=False)
     assert (store[0].energy.item(), store[0].forces[0, 0].item()) == (1.0, 2.0)
     assert said(store, "several families")

@@ -20,7 +20,12 @@ def graphs(n: int) -> list[Graph]:
         pos = torch.randn(nodes, 3, dtype=torch.float64, generator=generator)
         cell = {"cell": 9 * torch.eye(3, dtype=torch.float64), "pbc": True}
         result.append(
-            connect(Graph(pos, z=[1 + k] * nodes, energy=float(k), forces=pos.clone(), stress=torch.eye(3).double(), **cell), 2.0)
+            connect(
+                Graph(
+                    pos, z=[1 + k] * nodes, energy=float(k), forces=pos.clone(), stress=torch.eye(3).double(), **cell
+                ),
+                2.0,
+            )
         )
     return result
 

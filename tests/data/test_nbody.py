@@ -14,7 +14,9 @@ from intertwine.data.nbody import BOX, NOISE, SPEED, generate, initial_state
 from intertwine.numerics import InputError
 
 
-def plain(pos: np.ndarray, vel: np.ndarray, charge: np.ndarray, steps: int, dt: float, largest: float) -> tuple[np.ndarray, np.ndarray]:
+def plain(
+    pos: np.ndarray, vel: np.ndarray, charge: np.ndarray, steps: int, dt: float, largest: float
+) -> tuple[np.ndarray, np.ndarray]:
     """One system in plain numpy: kick, then drift."""
     pos, vel = pos.copy(), vel.copy()
     n = len(pos)
@@ -102,7 +104,10 @@ def test_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     again = generate(5, 43, 30, 5, 7)
     assert torch.equal(again[0].target_pos, graph.target_pos)
     for part in ("validation", "test"):  # validation and test don't depend on how many training trajectories are used
-        assert torch.equal(again.subset(getattr(again.splits, part)).field("pos"), store.subset(getattr(store.splits, part)).field("pos"))
+        assert torch.equal(
+            again.subset(getattr(again.splits, part)).field("pos"),
+            store.subset(getattr(store.splits, part)).field("pos"),
+        )
     cached = nbody(train=20, validation=5, test=7, progress=False)
     assert torch.equal(cached.field("target_pos"), store.field("target_pos"))
 

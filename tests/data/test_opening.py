@@ -145,11 +145,23 @@ HOSTILE: dict[str, tuple[str, str | bytes, str]] = {
     "count of ten thousand digits": ("a.xyz", "9" * 10_000 + "\n\nH 0 0 0\n", "frame 0"),
     "negative count": ("a.xyz", "-3\n\nH 0 0 0\n", "number of atoms"),
     "underscores": ("a.xyz", "1_0\n\nH 0 0 0\n", "number of atoms"),
-    "position 1e300": ("a.xyz", frame() + frame(atoms=("O 0 0 1e300 0 0 0",)), r"frame 1.*position of atom 0 is beyond"),
+    "position 1e300": (
+        "a.xyz",
+        frame() + frame(atoms=("O 0 0 1e300 0 0 0",)),
+        r"frame 1.*position of atom 0 is beyond",
+    ),
     "position -1e8": ("a.xyz", frame(atoms=("O 0 0 -1e8 0 0 0",)), "position of atom 0"),
-    "cell of 1e-30": ("a.xyz", '1\nLattice="1e-30 0 0 0 1e-30 0 0 0 1e-30" pbc="T T T"\nH 0 0 0\n', "frame 0.*lattice vector is 1e-30"),
+    "cell of 1e-30": (
+        "a.xyz",
+        '1\nLattice="1e-30 0 0 0 1e-30 0 0 0 1e-30" pbc="T T T"\nH 0 0 0\n',
+        "frame 0.*lattice vector is 1e-30",
+    ),
     "one vector of 1e-30": ("a.xyz", '1\nLattice="5 0 0 0 1e-30 0 0 0 5" pbc="T T T"\nH 0 0 0\n', "frame 0"),
-    "cell of 1e300": ("a.xyz", '1\nLattice="1e300 0 0 0 1e300 0 0 0 1e300" pbc="T T T"\nH 0 0 0\n', "frame 0.*lattice vector is"),
+    "cell of 1e300": (
+        "a.xyz",
+        '1\nLattice="1e300 0 0 0 1e300 0 0 0 1e300" pbc="T T T"\nH 0 0 0\n',
+        "frame 0.*lattice vector is",
+    ),
     "deep JSON in a comment": ("a.xyz", f'1\nx="_JSON {DEEP}"\nH 0 0 0\n', "frame 0"),
     "deep ASE JSON": ("a.json", DEEP, "frame 0"),
     "pbc of words": ("a.xyz", '1\nLattice="5 0 0 0 5 0 0 0 5" pbc="maybe"\nH 0 0 0\n', "frame 0.*pbc"),
@@ -179,7 +191,10 @@ def test_isotopes(tmp_path: Path) -> None:
     assert read.numbers.tolist() == [8, 1, 1, 1]
     assert np.allclose(read.columns["masses"], [15.999, 2.0141, 3.016, 1.008], rtol=0, atol=1e-3)
     sdf = "\n\n\n  2  1  0  0  0  0  0  0  0  0999 V2000\n"
-    sdf += "".join(f"{0:10.4f}{0:10.4f}{z:10.4f} {s:3} 0  0\n" for s, z in (("O", 0), ("D", 1))) + "  1  2  1  0\nM  END\n$$$$\n"
+    sdf += (
+        "".join(f"{0:10.4f}{0:10.4f}{z:10.4f} {s:3} 0  0\n" for s, z in (("O", 0), ("D", 1)))
+        + "  1  2  1  0\nM  END\n$$$$\n"
+    )
     (tmp_path / "a.sdf").write_text(sdf)
     (read,) = read_frames(tmp_path / "a.sdf")
     assert read.numbers.tolist() == [8, 1]
@@ -201,7 +216,9 @@ def damaged(data: bytes, draw: random.Random) -> bytes:
         elif how == 2:
             result[at:at] = result[at : at + much]
         else:
-            result[at:at] = draw.choice([b"nan", b"1e999", b"\xff\xfe", b"=", b'"', b"{[", b"-1", b"\0", b"9" * 30, b"stress=1 "])
+            result[at:at] = draw.choice(
+                [b"nan", b"1e999", b"\xff\xfe", b"=", b'"', b"{[", b"-1", b"\0", b"9" * 30, b"stress=1 "]
+            )
     return bytes(result)
 
 
@@ -229,7 +246,8 @@ def make_tar(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    "make", [make_xyz, make_npz, make_tar, *(make_ase(f"f.{kind}") for kind in ("traj", "cif", "vasp", "json", "gen", "db"))]
+    "make",
+    [make_xyz, make_npz, make_tar, *(make_ase(f"f.{kind}") for kind in ("traj", "cif", "vasp", "json", "gen", "db"))],
 )
 def test_damaged_files_are_read_or_named(make: Callable[[Path], Path], tmp_path: Path) -> None:
     """Twenty damages each: structures, or an error that names the file; never anything else."""

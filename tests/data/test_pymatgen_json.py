@@ -26,7 +26,9 @@ def structure(symbols: tuple[str, ...] = SYMBOLS, *, cartesian: bool = False, **
     sites = []
     for symbol, abc in zip(symbols, FRACTIONS, strict=False):
         place = {"xyz": (abc @ LATTICE).tolist()} | ({} if cartesian else {"abc": abc.tolist()})
-        sites.append({"species": [{"element": symbol, "occu": 1}], "label": symbol, "properties": {"magmom": 0.5}} | place)
+        sites.append(
+            {"species": [{"element": symbol, "occu": 1}], "label": symbol, "properties": {"magmom": 0.5}} | place
+        )
     return {
         "@module": "pymatgen.core.structure",
         "@class": "Structure",
@@ -62,7 +64,9 @@ def test_records_with_labels(name: str, tmp_path: Path) -> None:
     assert graph.pbc.all()
     assert graph.energy.item() == -11
     assert graph.forces.tolist() == FORCES
-    xx, yy, zz, xy, yz, zx = (-0.1 * units.GPa * value for value in (1, 2, 3, 4, 5, 6))  # VASP's order; compression is positive there
+    xx, yy, zz, xy, yz, zx = (
+        -0.1 * units.GPa * value for value in (1, 2, 3, 4, 5, 6)
+    )  # VASP's order; compression is positive there
     expected = torch.tensor([[xx, xy, zx], [xy, yy, yz], [zx, yz, zz]], dtype=torch.float64)
     assert torch.allclose(graph.stress[0], expected, rtol=1e-14, atol=0)
     assert any("stress = -virial_stress" in note for note in store.notes)
@@ -70,7 +74,10 @@ def test_records_with_labels(name: str, tmp_path: Path) -> None:
 
 def test_every_shape_of_file_holds_the_same_structures(tmp_path: Path) -> None:
     plain = [structure(), structure(("Si", "O", "O"))]
-    entries = [{"@class": "ComputedStructureEntry", "energy": -1.0, "structure": each, "parameters": {}, "data": {}} for each in plain]
+    entries = [
+        {"@class": "ComputedStructureEntry", "energy": -1.0, "structure": each, "parameters": {}, "data": {}}
+        for each in plain
+    ]
     shapes: dict[str, Any] = {
         "list": plain,
         "by name": {"mp-1": plain[0], "mp-2": plain[1]},
@@ -105,7 +112,12 @@ def test_a_stress_of_unknown_sign_is_no_label(tmp_path: Path) -> None:
     store = opened(tmp_path, [{"structure": structure(), "energy": 0.0, "stress": [1, 2, 3, 4, 5, 6]}])
     assert "stress" not in store.fields
     assert any("stress_as_given" in note for note in store.notes)
-    mptrj = {"structure": structure(), "uncorrected_total_energy": -3.0, "force": FORCES, "stress": np.diag([1.0, 2.0, 3.0]).tolist()}
+    mptrj = {
+        "structure": structure(),
+        "uncorrected_total_energy": -3.0,
+        "force": FORCES,
+        "stress": np.diag([1.0, 2.0, 3.0]).tolist(),
+    }
     graph = opened(tmp_path, {"mp-1": {"mp-1-0-0": mptrj}}, keys={"energy": "uncorrected_total_energy"})[0]
     assert torch.allclose(graph.stress[0].diagonal(), torch.tensor([1.0, 2, 3]).double() * -0.1 * units.GPa, rtol=1e-14)
 

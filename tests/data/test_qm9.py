@@ -42,7 +42,9 @@ def test_methane_and_units(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     for name, value in {"mu": 0.0, "alpha": 13.21, "r2": 35.3641, "cv": 6.469}.items():
         assert methane[name].item() == value
         assert store.units[name] == QM9[name].unit
-    assert torch.allclose(store.field("gap"), store.field("lumo") - store.field("homo"), rtol=0, atol=1.01e-4 * units.Hartree)
+    assert torch.allclose(
+        store.field("gap"), store.field("lumo") - store.field("homo"), rtol=0, atol=1.01e-4 * units.Hartree
+    )
 
 
 @needs_qm9

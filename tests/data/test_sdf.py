@@ -26,7 +26,9 @@ ATOMS = (
 BONDS = "  1  2  1  0\n  1  3  1  0\n"
 
 
-def molecule(*, atoms: tuple[str, ...] = ATOMS, count: int | None = None, head: str = HEAD, marks: str = "", fields: str = "") -> str:
+def molecule(
+    *, atoms: tuple[str, ...] = ATOMS, count: int | None = None, head: str = HEAD, marks: str = "", fields: str = ""
+) -> str:
     n = len(atoms) if count is None else count
     lines = "\n".join(atoms)
     return f"{head}{n:3d}  2  0  0  0  0  0  0  0  0999 V2000\n{lines}\n{BONDS}{marks}M  END\n{fields}$$$$\n"
@@ -102,7 +104,10 @@ def test_fields_are_values_and_columns_under_their_own_names() -> None:
 
 def test_formal_charges_and_isotopes() -> None:
     listed = frames(
-        molecule(marks="M  CHG  2   1  -1   3   1\nM  ISO  1   2   2\n", atoms=(ATOMS[0].replace("0  0  0  0", "0  3  0  0"), *ATOMS[1:]))
+        molecule(
+            marks="M  CHG  2   1  -1   3   1\nM  ISO  1   2   2\n",
+            atoms=(ATOMS[0].replace("0  0  0  0", "0  3  0  0"), *ATOMS[1:]),
+        )
     )[0]
     assert listed.columns["formal_charges"].tolist() == [-1, 0, 1]  # the list, not the old code in the atom's line
     assert listed.values["total_charge"] == 0
@@ -172,14 +177,23 @@ BAD = {
     "words": ("one\ntwo\nthree\nfour\n", ("frame 0", "V2000")),
     "truncated among the atoms": (molecule() + molecule(count=30), ("frame 1", "30 atoms")),
     "ends among the atoms": (molecule() + molecule()[:120], ("frame 1", "ends within")),
-    "ends in a field": (molecule() + molecule(fields="> <homo>\n-0.25\n\n")[: -len("5\n\n$$$$\n")], ("frame 1", "ends within")),
+    "ends in a field": (
+        molecule() + molecule(fields="> <homo>\n-0.25\n\n")[: -len("5\n\n$$$$\n")],
+        ("frame 1", "ends within"),
+    ),
     "no M END": (molecule().replace("M  END\n", ""), ("frame 0", "M  END")),
     "a word for a coordinate": (molecule(atoms=(ATOMS[0].replace("0.1173", "O.1173"), *ATOMS[1:])), ("frame 0",)),
     "no symbol": (molecule(atoms=(ATOMS[0][:30], *ATOMS[1:])), ("frame 0", "atom 0")),
-    "a query atom": (molecule() + molecule(atoms=(ATOMS[0].replace("O ", "R#"), *ATOMS[1:])), ("frame 1", "'R#'", "line 16")),
+    "a query atom": (
+        molecule() + molecule(atoms=(ATOMS[0].replace("O ", "R#"), *ATOMS[1:])),
+        ("frame 1", "'R#'", "line 16"),
+    ),
     "a charge of no atom": (molecule(marks="M  CHG  1   7   1\n"), ("frame 0", "atom 7")),
     "no atoms": (molecule(atoms=()), ("frame 0", "no atoms")),
-    "NaN position": (molecule(atoms=(ATOMS[0].replace("0.1173", "   nan"), *ATOMS[1:])), ("frame 0", "position of atom 0")),
+    "NaN position": (
+        molecule(atoms=(ATOMS[0].replace("0.1173", "   nan"), *ATOMS[1:])),
+        ("frame 0", "position of atom 0"),
+    ),
     "V3000 without atoms": (V3000.replace("BEGIN ATOM", "BEGIN ATOMS"), ("frame 0", "no block of atoms")),
     "V3000 of too few atoms": (V3000.replace("COUNTS 3", "COUNTS 4"), ("frame 0", "3 of 4 atoms")),
 }
@@ -215,7 +229,9 @@ def test_damage_never_ends_in_another_error(generator: torch.Generator) -> None:
     sound = molecule(marks="M  CHG  1   1   1\n", fields=FIELDS) + V3000
     for _ in range(200):
         at = int(torch.randint(len(sound), (), generator=generator))
-        piece = sound[int(torch.randint(len(sound), (), generator=generator)) :][: int(torch.randint(9, (), generator=generator))]
+        piece = sound[int(torch.randint(len(sound), (), generator=generator)) :][
+            : int(torch.randint(9, (), generator=generator))
+        ]
         try:
             frames(sound[:at] + piece + sound[at + 2 :])
         except DataError as error:

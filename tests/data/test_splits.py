@@ -29,7 +29,10 @@ def test_fractions_and_rest() -> None:
 
 
 def test_a_smaller_training_set_keeps_the_test_set() -> None:
-    large, small = split(50, train=30, validation=5, test=10, seed=1), split(50, train=10, validation=5, test=10, seed=1)
+    large, small = (
+        split(50, train=30, validation=5, test=10, seed=1),
+        split(50, train=10, validation=5, test=10, seed=1),
+    )
     assert torch.equal(large.test, small.test)
     assert torch.equal(large.train[:10], small.train)
 
@@ -54,7 +57,9 @@ def test_files(tmp_path: Path) -> None:
     parts.save(tmp_path / "splits.json")
     assert Splits.load(tmp_path / "splits.json").to_dict() == parts.to_dict()
     assert [path.name for path in tmp_path.iterdir()] == ["splits.json"]
-    np.savez(tmp_path / "s.npz", train_idx=np.array([3, 1]), val_idx=np.array([0]), test_idx=np.array([], dtype=np.int64))
+    np.savez(
+        tmp_path / "s.npz", train_idx=np.array([3, 1]), val_idx=np.array([0]), test_idx=np.array([], dtype=np.int64)
+    )
     assert Splits.load(tmp_path / "s.npz").to_dict() == {"train": [3, 1], "validation": [0], "test": []}
 
 

@@ -160,7 +160,9 @@ def test_the_cache_mends_itself(generator: torch.Generator, tmp_path: Path, monk
     (tmp_path / "cache" / "x" / "header.json").write_text("{")
     assert len(cached("x", make)) == 5
     assert len(made) == 2
-    monkeypatch.setattr(GraphStore, "save", lambda *a, **k: (_ for _ in ()).throw(DataError("disk full", where="cache")))
+    monkeypatch.setattr(
+        GraphStore, "save", lambda *a, **k: (_ for _ in ()).throw(DataError("disk full", where="cache"))
+    )
     assert any("not cached" in note for note in cached("y", make).notes)
 
 
@@ -184,7 +186,10 @@ def test_unequal_graphs_are_named(generator: torch.Generator) -> None:
 
 def test_molecules_have_the_symmetry_they_are_there_for() -> None:
     water, dioxide, methane, benzene, ethanol, chiral = molecules()
-    rank = [int(torch.linalg.matrix_rank(m.pos - m.pos.mean(0), atol=1e-12)) for m in (water, dioxide, methane, benzene, ethanol, chiral)]
+    rank = [
+        int(torch.linalg.matrix_rank(m.pos - m.pos.mean(0), atol=1e-12))
+        for m in (water, dioxide, methane, benzene, ethanol, chiral)
+    ]
     assert rank == [2, 1, 3, 2, 3, 3]
     moments = torch.linalg.eigvalsh(methane.pos.T @ methane.pos)
     assert torch.allclose(moments, moments[:1], rtol=1e-14, atol=0)
@@ -199,18 +204,33 @@ def test_labels_of_pairs_and_points(stored: bool, generator: torch.Generator, tm
     """Each graph with its own number of them, in views and batches too."""
     graphs = []
     for n in (2, 3, 1):
-        fields = {"pairs": [[k, 0] for k in range(n)], "block": torch.randn(n, 2, 2, generator=generator, dtype=torch.float64)}
-        fields |= {"points": torch.randn(n + 2, 3, generator=generator, dtype=torch.float64), "density": torch.arange(n + 2)}
+        fields = {
+            "pairs": [[k, 0] for k in range(n)],
+            "block": torch.randn(n, 2, 2, generator=generator, dtype=torch.float64),
+        }
+        fields |= {
+            "points": torch.randn(n + 2, 3, generator=generator, dtype=torch.float64),
+            "density": torch.arange(n + 2),
+        }
         pos = torch.randn(n, 3, generator=generator, dtype=torch.float64)
         graphs.append(Graph(pos, z=[1] * n, levels={"block": "pair", "density": "point"}, **fields))
     store = GraphStore.from_graphs(graphs, name="three")
     if stored:
         store.save(tmp_path / "three")
         store = GraphStore.load(tmp_path / "three")
-    for view, places in ((store, [0, 1, 2]), (store.subset([2, 0]), [2, 0]), (store.only("block", "density").connected(None), [0, 1, 2])):
+    for view, places in (
+        (store, [0, 1, 2]),
+        (store.subset([2, 0]), [2, 0]),
+        (store.only("block", "density").connected(None), [0, 1, 2]),
+    ):
         for item, place in zip(view, places, strict=True):
             same(graphs[place], item)
-            assert [item.level(name) for name in ("pairs", "block", "points", "density")] == ["pair", "pair", "point", "point"]
+            assert [item.level(name) for name in ("pairs", "block", "points", "density")] == [
+                "pair",
+                "pair",
+                "point",
+                "point",
+            ]
         assert torch.equal(view.field("density"), torch.cat([graphs[place].density for place in places]))
     (batch,) = DataLoader([store[k] for k in (1, 0)], batch_size=2)
     assert batch.pairs.tolist() == [[0, 0], [1, 0], [2, 0], [3, 3], [4, 3]]

@@ -112,7 +112,9 @@ LABELS = {
 
 @pytest.mark.parametrize("name", LABELS)
 def test_labels_are_not_read(name: str, tmp_path: Path) -> None:
-    frames = "".join(f'1\n{label}pbc="F F F" Properties=species:S:1:pos:R:3\nHe 0 0 {k}\n' for k, label in enumerate(LABELS[name]))
+    frames = "".join(
+        f'1\n{label}pbc="F F F" Properties=species:S:1:pos:R:3\nHe 0 0 {k}\n' for k, label in enumerate(LABELS[name])
+    )
     (tmp_path / "a.xyz").write_text(frames)
     assert [atoms.positions[0, 2] for atoms in read_structures(tmp_path / "a.xyz", progress=False).atoms] == [0, 1]
     assert read_structures(tmp_path / "a.xyz", progress=False, last=True).atoms[0].positions[0, 2] == 1
@@ -120,7 +122,11 @@ def test_labels_are_not_read(name: str, tmp_path: Path) -> None:
 
 def test_the_last_of_many(tmp_path: Path) -> None:
     for name in ("a.xyz", "a.traj", "a.db"):
-        write(tmp_path / name, [Atoms("He", positions=[[0, 0, z]]) for z in range(4)], format="extxyz" if name == "a.xyz" else None)
+        write(
+            tmp_path / name,
+            [Atoms("He", positions=[[0, 0, z]]) for z in range(4)],
+            format="extxyz" if name == "a.xyz" else None,
+        )
         assert [a.positions[0, 2] for a in read_structures(tmp_path / name, progress=False, last=True).atoms] == [3]
         assert [a.positions[0, 2] for a in read_structures(tmp_path / name, progress=False, limit=2).atoms] == [0, 1]
 
@@ -150,7 +156,9 @@ def test_which_unit_holds(name: str, tmp_path: Path) -> None:
     assert volume() == pytest.approx(1, rel=1e-6)
     assert volume(units={"pos": "nm"}) == pytest.approx(1000, rel=1e-6)
     assert volume(units={"pos": "pm"}, of_run={"pos": "nm"}) == pytest.approx(1e-6, rel=1e-6)
-    assert volume(of_run={"pos": "Bohr"}) == pytest.approx(1 if name in ("a.vasp", "a.cif") else units.Bohr**3, rel=1e-6)
+    assert volume(of_run={"pos": "Bohr"}) == pytest.approx(
+        1 if name in ("a.vasp", "a.cif") else units.Bohr**3, rel=1e-6
+    )
     with pytest.raises(InputError, match="unknown unit 'furlong'"):
         volume(units={"pos": "furlong"})
 
@@ -242,7 +250,11 @@ def test_columns_that_mean_something_must_be_right(column: str, words: str, tmp_
 
 def test_no_file_is_a_named_error(tmp_path: Path) -> None:
     (tmp_path / "empty.xyz").touch()
-    for name, words in (("gone.xyz", "no such file"), ("", r"empty\.xyz: the file is empty"), ("empty.xyz", "is empty")):
+    for name, words in (
+        ("gone.xyz", "no such file"),
+        ("", r"empty\.xyz: the file is empty"),
+        ("empty.xyz", "is empty"),
+    ):
         with pytest.raises(DataError, match=words):
             read_structures(tmp_path / name, progress=False)
     (tmp_path / "a.xyz").write_text("1\n\nHe 0 0 0\n")
@@ -261,7 +273,12 @@ def test_inputs_of_a_model() -> None:
     assert np.allclose(input_of(atoms, "vel"), atoms.get_velocities())
     atoms.info["x"] = np.ones((3, 2))  # where a trajectory keeps it
     assert to_graph(atoms, ("x", "charge")).x.shape == (3, 2)
-    for name, words in (("field", "has none"), ("x2", "has none"), ("q2", "2 rows|for 3 atoms"), ("q3", "not a number")):
+    for name, words in (
+        ("field", "has none"),
+        ("x2", "has none"),
+        ("q2", "2 rows|for 3 atoms"),
+        ("q3", "not a number"),
+    ):
         atoms.info |= {"q2": np.ones(2), "q3": ["a", "b", "c"]}
         with pytest.raises(DataError, match=words):
             input_of(atoms, name)

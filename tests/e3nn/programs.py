@@ -15,13 +15,23 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def environment() -> dict[str, str]:
     """One thread, no random order of sets, and the repository on the path, without what this test run itself put there."""
-    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0", "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"}
+    return {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "PYTHONHASHSEED": "0",
+        "PYTHONPATH": str(ROOT),
+        "PYTHONWARNINGS": "ignore",
+    }
 
 
-def run(arguments: list[str], folder: Path, *, replaced: bool, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+def run(
+    arguments: list[str], folder: Path, *, replaced: bool, timeout: float = 300
+) -> subprocess.CompletedProcess[str]:
     """``python ARGUMENTS``, or ``python -m intertwine.e3nn ARGUMENTS``, in a folder."""
     command = [sys.executable, *(["-m", "intertwine.e3nn"] if replaced else []), *arguments]
-    return subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=timeout, check=False)
+    return subprocess.run(
+        command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=timeout, check=False
+    )
 
 
 def both(program: Path, folder: Path, *arguments: str) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -30,7 +40,9 @@ def both(program: Path, folder: Path, *arguments: str) -> tuple[dict[str, Tensor
     for replaced in (False, True):
         output = folder / f"{replaced}.pt"
         done = run([str(program), str(output), *arguments], folder, replaced=replaced)
-        assert done.returncode == 0, f"{program.name}, e3nn {'replaced' if replaced else 'itself'}:\n{done.stdout}\n{done.stderr}"
+        assert done.returncode == 0, (
+            f"{program.name}, e3nn {'replaced' if replaced else 'itself'}:\n{done.stdout}\n{done.stderr}"
+        )
         results.append(torch.load(output, weights_only=True))
     return results[0], results[1]
 

@@ -35,7 +35,9 @@ def test_every_public_name_of_e3nn_exists(module: str) -> None:
     theirs = importlib.import_module(f"e3nn.{module}")
     ours = importlib.import_module(f"intertwine.e3nn.{module}")
     words = getattr(theirs, "__all__", None) or [
-        word for word, thing in vars(theirs).items() if not word.startswith("_") and getattr(thing, "__module__", "") == theirs.__name__
+        word
+        for word, thing in vars(theirs).items()
+        if not word.startswith("_") and getattr(thing, "__module__", "") == theirs.__name__
     ]
     names = [word for word in words if isinstance(word, str)]
     assert names
@@ -47,7 +49,9 @@ def test_private_modules_that_programs_import_are_there() -> None:
     import e3nn
 
     root = Path(e3nn.__file__).parent
-    theirs = {".".join(file.relative_to(root).with_suffix("").parts).removesuffix(".__init__") for file in root.rglob("*.py")}
+    theirs = {
+        ".".join(file.relative_to(root).with_suffix("").parts).removesuffix(".__init__") for file in root.rglob("*.py")
+    }
     missing = {name for name in theirs - set(MODULES) - {"__init__"} if not name.startswith("nn.models.")}
     assert missing == {"o3._spherical_harmonics_generator"}
 
@@ -65,7 +69,12 @@ def test_the_family_of_products_keeps_its_relations() -> None:
 def test_options_of_code_generation_are_taken_and_change_nothing() -> None:
     o3 = intertwine.e3nn.o3
     plain = o3.FullyConnectedTensorProduct("4x0e+2x1o", "1o", "2x1o", internal_weights=False)
-    options = {"compile_left_right": True, "compile_right": True, "_specialized_code": False, "_optimize_einsums": False}
+    options = {
+        "compile_left_right": True,
+        "compile_right": True,
+        "_specialized_code": False,
+        "_optimize_einsums": False,
+    }
     product = o3.FullyConnectedTensorProduct("4x0e+2x1o", "1o", "2x1o", internal_weights=False, **options)
     x, y, w = torch.randn(3, 10), torch.randn(3, 3), torch.randn(plain.weight_numel)
     assert torch.equal(plain(x, y, w), product(x, y, w))
@@ -105,17 +114,28 @@ def test_tables_of_the_grid_are_those_of_e3nn(normalization: str, oracle_in_doub
 def test_private_functions_are_those_of_e3nn(oracle_in_double: None) -> None:
     from e3nn.o3 import _angular_spherical_harmonics, _s2grid, _spherical_harmonics, _wigner
 
-    ours = {name: importlib.import_module(f"intertwine.e3nn.o3.{name}") for name in ("_angular_spherical_harmonics", "_s2grid")}
-    ours |= {name: importlib.import_module(f"intertwine.e3nn.o3.{name}") for name in ("_spherical_harmonics", "_wigner")}
+    ours = {
+        name: importlib.import_module(f"intertwine.e3nn.o3.{name}")
+        for name in ("_angular_spherical_harmonics", "_s2grid")
+    }
+    ours |= {
+        name: importlib.import_module(f"intertwine.e3nn.o3.{name}") for name in ("_spherical_harmonics", "_wigner")
+    }
     same = {"rtol": 0, "atol": 1e-12}
     x = torch.randn(3, 5)
     torch.testing.assert_close(
-        ours["_spherical_harmonics"]._spherical_harmonics(3, *x), _spherical_harmonics._spherical_harmonics(3, *x), **same
+        ours["_spherical_harmonics"]._spherical_harmonics(3, *x),
+        _spherical_harmonics._spherical_harmonics(3, *x),
+        **same,
     )
-    torch.testing.assert_close(ours["_wigner"]._so3_clebsch_gordan(2, 1, 3), _wigner._so3_clebsch_gordan(2, 1, 3), **same)
+    torch.testing.assert_close(
+        ours["_wigner"]._so3_clebsch_gordan(2, 1, 3), _wigner._so3_clebsch_gordan(2, 1, 3), **same
+    )
     m, lm = torch.randn(4, 5), torch.randn(4, 11)
     multiply = _angular_spherical_harmonics._mul_m_lm
-    torch.testing.assert_close(ours["_angular_spherical_harmonics"]._mul_m_lm([(2, 1), (1, 2)], m, lm), multiply([(2, 1), (1, 2)], m, lm))
+    torch.testing.assert_close(
+        ours["_angular_spherical_harmonics"]._mul_m_lm([(2, 1), (1, 2)], m, lm), multiply([(2, 1), (1, 2)], m, lm)
+    )
     grids = ours["_s2grid"]
     torch.testing.assert_close(grids._quadrature_weights(4), _s2grid._quadrature_weights(4))
     torch.testing.assert_close(grids._expand_matrix([0, 2, 1]), _s2grid._expand_matrix([0, 2, 1]))
@@ -213,7 +233,9 @@ def test_launcher_without_a_program_says_how(tmp_path: Path) -> None:
 
 
 def test_example_networks_of_e3nn_run_on_the_replacement(tmp_path: Path) -> None:
-    (tmp_path / "program.py").write_text("from e3nn.nn.models.v2106 import gate_points_message_passing as m; print(m.o3.Linear.__module__)")
+    (tmp_path / "program.py").write_text(
+        "from e3nn.nn.models.v2106 import gate_points_message_passing as m; print(m.o3.Linear.__module__)"
+    )
     done = run(["program.py"], tmp_path, replaced=True)
     if "torch_scatter" in done.stderr or "torch_cluster" in done.stderr:
         pytest.skip("the network needs torch-scatter")

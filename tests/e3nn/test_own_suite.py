@@ -42,9 +42,22 @@ def source() -> Path:
     if folder.exists():
         return folder
     with appearing(folder, replace=False) as new:
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", "--no-build-isolation"]
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--no-deps",
+            "--no-build-isolation",
+        ]
         done = subprocess.run(
-            [*command, "--no-binary", "e3nn", "--dest", str(new), "e3nn==0.6.0"], capture_output=True, text=True, timeout=120, check=False
+            [*command, "--no-binary", "e3nn", "--dest", str(new), "e3nn==0.6.0"],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
         )
         if done.returncode != 0:
             pytest.skip(f"pip can't fetch the source distribution of e3nn: {done.stderr.strip()[-200:]}")
@@ -57,7 +70,11 @@ def source() -> Path:
 
 def exceptions() -> list[str]:
     """Names of the excepted tests; the reason follows ``#``."""
-    lines = (line.split("#", 1) for line in (HERE / "excepted.txt").read_text().splitlines() if line.strip() and not line.startswith("#"))
+    lines = (
+        line.split("#", 1)
+        for line in (HERE / "excepted.txt").read_text().splitlines()
+        if line.strip() and not line.startswith("#")
+    )
     return [name.strip() for name, reason in lines if reason.strip()]
 
 
@@ -66,7 +83,10 @@ def test_e3nns_own_tests_pass_on_the_replacement(tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text(CONFTEST.format(whole=WHOLE))
     options = ["-q", "--tb=short", "-p", "no:cacheprovider", "--junitxml=report.xml", "-o", "addopts="]
     options += [f"--deselect={name}" for name in exceptions()]
-    options += ["--ignore=tests/nn/models/v2203", "--ignore=tests/o3/experimental/benchmark_pt2.py"]  # MinkowskiEngine; a benchmark
+    options += [
+        "--ignore=tests/nn/models/v2203",
+        "--ignore=tests/o3/experimental/benchmark_pt2.py",
+    ]  # MinkowskiEngine; a benchmark
     if not WHOLE:
         options += ["-k", "not test_normalized"]
     if importlib.util.find_spec("xdist"):

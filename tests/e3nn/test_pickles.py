@@ -73,7 +73,9 @@ def test_potentials_of_mace(tmp_path: Path) -> None:
     assert_same(results[0], results[1], 1e-12)
 
 
-@pytest.mark.parametrize("kind", [o3.Linear, o3.TensorProduct, nn.Gate, o3.SO3Grid, o3.ToS2Grid], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize(
+    "kind", [o3.Linear, o3.TensorProduct, nn.Gate, o3.SO3Grid, o3.ToS2Grid], ids=lambda kind: kind.__name__
+)
 def test_a_state_that_says_nothing_is_an_error(kind: type) -> None:
     """An unknown version's, or a broken one: not a module that dies at its first call."""
     state = torch.nn.Module().__dict__ | {"irreps_in": o3.Irreps("0e")}

@@ -37,7 +37,10 @@ for name, calls in saved.items():
 assert not [name for name in sys.modules if name.startswith(("intertwine", "e3nn"))]
 torch.save(results, sys.argv[2])
 """
-pytestmark = [pytest.mark.filterwarnings("ignore::DeprecationWarning"), pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")]
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning"),
+]
 
 
 def elsewhere(folder: Path, calls: dict[str, dict[str, tuple[Tensor, ...]]]) -> dict[str, Tensor]:
@@ -46,7 +49,13 @@ def elsewhere(folder: Path, calls: dict[str, dict[str, tuple[Tensor, ...]]]) -> 
     (folder / "load.py").write_text(LOAD)
     command = [sys.executable, "load.py", "calls.pt", "results.pt", "."]
     done = subprocess.run(
-        command, cwd=folder, env=environment() | {"PYTHONPATH": ""}, capture_output=True, text=True, timeout=300, check=False
+        command,
+        cwd=folder,
+        env=environment() | {"PYTHONPATH": ""},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return torch.load(folder / "results.pt", weights_only=True)  # type: ignore[no-any-return]
@@ -78,7 +87,9 @@ def test_every_class(tmp_path: Path) -> None:
             for axes in ((40,), (2, 5)):
                 apart = len(how.sizes) - how.shared
                 shapes = [(*axes, *sizes) if k < apart else sizes for k, sizes in enumerate(how.sizes)]
-                calls[name][f"{method} {axes}"] = tuple(torch.randn(shape, dtype=torch.float64).requires_grad_() for shape in shapes)
+                calls[name][f"{method} {axes}"] = tuple(
+                    torch.randn(shape, dtype=torch.float64).requires_grad_() for shape in shapes
+                )
     assert_same(here(modules, calls), elsewhere(tmp_path, calls), 1e-11)
 
 
@@ -97,7 +108,10 @@ LAYERS: dict[str, tuple[torch.nn.Module, Callable[[int, int], tuple[Tensor, ...]
         layers.FullyConnectedConvolution("4x0e+4x1o", "0e+1o", "2x1o"),
         lambda n, e: (torch.randn(n, 16), torch.randn(e, 4), graph(n, e)),
     ),
-    "so2": (layers.SO2Convolution("4x0e+4x1o", "4x0e+4x1o", mode="uvw"), lambda n, e: (torch.randn(n, 16), torch.randn(e, 3), graph(n, e))),
+    "so2": (
+        layers.SO2Convolution("4x0e+4x1o", "4x0e+4x1o", mode="uvw"),
+        lambda n, e: (torch.randn(n, 16), torch.randn(e, 3), graph(n, e)),
+    ),
     "contraction": (SPECIES, lambda n, e: (torch.randn(n, 32), graph(2, n)[0] % 2)),
     "contraction-fractions": (SPECIES, lambda n, e: (torch.randn(n, 32), torch.rand(n, 2))),
     "products": (
@@ -115,7 +129,9 @@ def test_layers_with_operators_of_ours(tmp_path: Path) -> None:
         modules[name] = layer
         torch.jit.trace(layer, given(7, 12), check_trace=False).save(str(tmp_path / f"{name}.ts"))
         inputs = {f"forward {sizes}": given(*sizes) for sizes in ((4, 12), (40, 90), (5, 3))}
-        calls[name] = {key: tuple(x.requires_grad_() if x.is_floating_point() else x for x in one) for key, one in inputs.items()}
+        calls[name] = {
+            key: tuple(x.requires_grad_() if x.is_floating_point() else x for x in one) for key, one in inputs.items()
+        }
     assert_same(here(modules, calls), elsewhere(tmp_path, calls), 2e-5)
 
 
@@ -197,6 +213,12 @@ def test_the_lammps_model_of_mace(tmp_path: Path) -> None:
             "cell": torch.eye(3, dtype=torch.float64) * 50, "batch": torch.zeros(8, dtype=torch.long), "ptr": torch.tensor([0, 8]),
         }  # fmt: skip
         out = model(data, torch.ones(8, dtype=torch.float64), False)
-        results.append({name: out[name].detach() for name in ("total_energy_local", "node_energy", "forces") if out.get(name) is not None})
+        results.append(
+            {
+                name: out[name].detach()
+                for name in ("total_energy_local", "node_energy", "forces")
+                if out.get(name) is not None
+            }
+        )
     assert results[0]["forces"].abs().max() > 1e-3
     assert_same(results[0], results[1], 1e-10)

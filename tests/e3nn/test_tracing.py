@@ -36,7 +36,10 @@ def assert_same(module: Any, compiled: Any, dtype: torch.dtype) -> None:
             assert a.shape == b.shape, (method, axes)
             assert a.dtype == dtype
             scale = float(b.detach().abs().max()) if b.numel() else 1.0
-            assert b.numel() == 0 or float((a - b).detach().abs().max()) <= TOLERANCE[dtype] * max(scale, 1.0), (method, axes)
+            assert b.numel() == 0 or float((a - b).detach().abs().max()) <= TOLERANCE[dtype] * max(scale, 1.0), (
+                method,
+                axes,
+            )
 
 
 @pytest.fixture(autouse=True)
@@ -56,7 +59,9 @@ def test_any_leading_axes(case: str, dtype: torch.dtype) -> None:
         assert_same(module, compile_it(copy.deepcopy(module), methods(module)), dtype)
 
 
-@pytest.mark.parametrize("case", [name for name in CASES if name not in ("normalize2mom", "SphericalHarmonicsAlphaBeta", "Legendre")])
+@pytest.mark.parametrize(
+    "case", [name for name in CASES if name not in ("normalize2mom", "SphericalHarmonicsAlphaBeta", "Legendre")]
+)
 def test_other_sizes_are_refused(case: str) -> None:
     """One number more on the last axis of any input, in a trace that was made by each way."""
     module = built(case, torch.float64).eval()
@@ -178,7 +183,11 @@ def test_a_program_is_auto_jitable_after_its_trace() -> None:
             super().__init__()
             self.irreps_in = o3.Irreps("4x0e+4x1o")
             self.irreps_out = o3.Irreps("8x0e")
-            self.square, self.norm, self.mix = o3.TensorSquare("4x0e+4x1o", "4x0e+4x1o"), o3.Norm("4x0e+4x1o"), o3.Linear("8x0e", "8x0e")
+            self.square, self.norm, self.mix = (
+                o3.TensorSquare("4x0e+4x1o", "4x0e+4x1o"),
+                o3.Norm("4x0e+4x1o"),
+                o3.Linear("8x0e", "8x0e"),
+            )
 
         def forward(self, x: Tensor) -> Tensor:
             return self.mix(self.norm(self.square(x)))

@@ -66,7 +66,9 @@ WAYS: dict[str, Callable[[Any, dict[str, Method]], Any]] = {
     "compile": lambda module, _: jit.compile(module),
     "script": lambda module, _: jit.script(module),
     "trace": lambda module, found: jit.trace(module, found["forward"].inputs),
-    "trace_module": lambda module, found: jit.trace_module(module, {name: method.inputs for name, method in found.items()}),
+    "trace_module": lambda module, found: jit.trace_module(
+        module, {name: method.inputs for name, method in found.items()}
+    ),
 }
 AXES = [(), (1,), (7,), (2, 5), (2, 3, 4), (0,), (0, 3), (3, 0)]
 

@@ -38,10 +38,16 @@ class Shape(Task):
 
     def residuals(self, prediction, graph):
         """1 for a wrong answer, 0 for a right one."""
-        return {} if graph.get("shape") is None else {"shape": (prediction["shape"].argmax(1) != graph.shape).to(self.dtype)}
+        return (
+            {}
+            if graph.get("shape") is None
+            else {"shape": (prediction["shape"].argmax(1) != graph.shape).to(self.dtype)}
+        )
 
     def losses(self, prediction, graph):
-        return {"shape": (nn.functional.cross_entropy(prediction["shape"], graph.shape, reduction="sum"), len(graph.shape))}
+        return {
+            "shape": (nn.functional.cross_entropy(prediction["shape"], graph.shape, reduction="sum"), len(graph.shape))
+        }
 
     def errors(self, target, mae, rmse, truth):
         return {"accuracy": 1 - mae / 100, "unit": ""}
@@ -50,14 +56,20 @@ class Shape(Task):
         return f"{100 * errors['accuracy']:.0f} % right"
 
     def pictures(self, graphs, predictions):
-        return {"confusion.png": partial(self.draw, [(int(g.shape), int(p["shape"].argmax())) for g, p in zip(graphs, predictions)])}
+        return {
+            "confusion.png": partial(
+                self.draw, [(int(g.shape), int(p["shape"].argmax())) for g, p in zip(graphs, predictions)]
+            )
+        }
 
     def draw(self, answers, path):
         """How often each shape was taken for each."""
         picture, table = plots.figure(), torch.zeros(3, 3)
         for true, said in answers:
             table[true, said] += 1 / len(answers)
-        plots.representation(table, axes=picture.add_subplot(), title=f"true (down), said (across): {', '.join(SHAPES)}", bar=False)
+        plots.representation(
+            table, axes=picture.add_subplot(), title=f"true (down), said (across): {', '.join(SHAPES)}", bar=False
+        )
         return plots.save(picture, path)
 
 

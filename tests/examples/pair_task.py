@@ -99,7 +99,11 @@ class Hamiltonian(Task):
         return self.sizes[list(self.metrics).index(target)]
 
     def fit(self, graphs):
-        parts = [(graph.block[same], graph.block[~same]) for graph in graphs for same in [pair_list(graph)[:, 0] == pair_list(graph)[:, 1]]]
+        parts = [
+            (graph.block[same], graph.block[~same])
+            for graph in graphs
+            for same in [pair_list(graph)[:, 0] == pair_list(graph)[:, 1]]
+        ]
         self.sizes.copy_(torch.stack([torch.cat(part).square().mean().sqrt() for part in zip(*parts, strict=True)]))
 
     def describe(self):
@@ -131,7 +135,12 @@ def labelled(listed: bool) -> GraphStore:
         r = pos[j] - pos[i]
         fall = torch.exp(-(r * r).sum(1, keepdim=True) / 4)
         eye = torch.eye(3, dtype=torch.float64)
-        h = assembled(-(z[i] + z[j]).unsqueeze(1) * fall, fall * r, -fall * r, fall[..., None] * (eye - r.unsqueeze(2) * r.unsqueeze(1)))
+        h = assembled(
+            -(z[i] + z[j]).unsqueeze(1) * fall,
+            fall * r,
+            -fall * r,
+            fall[..., None] * (eye - r.unsqueeze(2) * r.unsqueeze(1)),
+        )
         fields = {"pairs": pairs} if listed else {}
         about = {"representations": {"block": str(IRREPS)}, "levels": {"block": "pair"}}
         graphs.append(Graph(pos, z=z, block=to_irreps(h), **fields, **about))
@@ -143,4 +152,12 @@ def dense() -> GraphStore:
     return labelled(listed=False)
 
 
-SPARSE = Dataset(lambda progress: labelled(listed=True), "blocks of near pairs", "pair_task:Hamiltonian", "", 16, "made here", ("block",))
+SPARSE = Dataset(
+    lambda progress: labelled(listed=True),
+    "blocks of near pairs",
+    "pair_task:Hamiltonian",
+    "",
+    16,
+    "made here",
+    ("block",),
+)

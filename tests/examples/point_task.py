@@ -89,7 +89,9 @@ def clouds() -> GraphStore:
         n, count = 2 + k % 3, 5 + k % 4
         pos = 1.2 * torch.randn(n, 3, generator=generator, dtype=torch.float64)
         z = torch.tensor([1, 6, 8])[torch.randint(3, (n,), generator=generator)]
-        points = pos[torch.randint(n, (count,), generator=generator)] + torch.randn(count, 3, generator=generator, dtype=torch.float64)
+        points = pos[torch.randint(n, (count,), generator=generator)] + torch.randn(
+            count, 3, generator=generator, dtype=torch.float64
+        )
         r, axis = points.unsqueeze(1) - pos, safe.normalize(pos.mean(0) - pos)
         density = ((z + 0.3 * (r * axis).sum(2)) * torch.exp(-(r * r).sum(2))).sum(1)
         graphs.append(Graph(pos, z=z, points=points, density=density, levels={"density": "point"}))

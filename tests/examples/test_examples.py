@@ -41,7 +41,9 @@ def said(*words: object) -> str:
 
 
 @pytest.fixture(scope="module", params=EXAMPLES, ids=lambda name: name.replace(" ", "_"))
-def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path, str]]:
+def trained(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, Path, str]]:
     """An example by name, its run folder, and what the training printed."""
     folder = tmp_path_factory.mktemp("runs") / "run"
     data, task = EXAMPLES[request.param][:2]
@@ -74,8 +76,17 @@ def test_certificate_passes_on_the_task_s_own_data(trained: tuple[str, Path, str
     certificate = json.loads(said("certify", folder, "--allow", module(name), "--json"))
     assert certificate["passed"], certificate["summary"]
     output = {"pairs": "block", "points": "density", "classes": "shape", "codes": "again"}[name.split()[-1]]
-    measured = {line["test"] for line in certificate["lines"] if line["output"] == output and line["verdict"] == "passed"}
-    everywhere = {"random rotations", "reflections", "translations", "permutations", "batch against single", "unsorted batch"}
+    measured = {
+        line["test"] for line in certificate["lines"] if line["output"] == output and line["verdict"] == "passed"
+    }
+    everywhere = {
+        "random rotations",
+        "reflections",
+        "translations",
+        "permutations",
+        "batch against single",
+        "unsorted batch",
+    }
     assert everywhere | ({"value at the cutoff"} if name != "codes" else set()) <= measured
 
 
@@ -113,15 +124,21 @@ def test_predict_writes_all_rows(trained: tuple[str, Path, str], tmp_path: Path,
         assert (f"{output}_rows" in written) == (name.split()[-1] in ("pairs", "points"))
 
 
-def test_a_file_that_cannot_hold_the_rows_is_refused_before_the_work(trained: tuple[str, Path, str], tmp_path: Path) -> None:
+def test_a_file_that_cannot_hold_the_rows_is_refused_before_the_work(
+    trained: tuple[str, Path, str], tmp_path: Path
+) -> None:
     name, folder, _ = trained
-    result = CliRunner().invoke(app, ["predict", str(folder), EXAMPLES[name][0], "--allow", module(name), "-o", str(tmp_path / "out.xyz")])
+    result = CliRunner().invoke(
+        app, ["predict", str(folder), EXAMPLES[name][0], "--allow", module(name), "-o", str(tmp_path / "out.xyz")]
+    )
     if name.split()[-1] in ("classes", "codes"):
         assert result.exit_code == 0, result.output
         return
     output, level = ("density", "points") if name == "points" else ("block", "pairs")
     assert result.exit_code == 2
-    assert f"extxyz holds numbers of atoms and of structures; {output} is of {level}" in result.stderr.replace("\n", " ")
+    assert f"extxyz holds numbers of atoms and of structures; {output} is of {level}" in result.stderr.replace(
+        "\n", " "
+    )
     assert "write .npz or .json" in result.stderr.replace("\n", " ")
     assert not (tmp_path / "out.xyz").exists()
 
@@ -130,7 +147,9 @@ def test_structures_of_a_file_have_all_pairs_and_no_points(trained: tuple[str, P
     """What a file of atoms does not say: pairs are then all of them, points have to be given."""
     name, folder, _ = trained
     (tmp_path / "water.xyz").write_text("3\n\nO 0 0 0\nH 0 0 1\nH 0 1 0\n")
-    result = CliRunner().invoke(app, ["predict", str(folder), str(tmp_path / "water.xyz"), "--allow", module(name), "--json"])
+    result = CliRunner().invoke(
+        app, ["predict", str(folder), str(tmp_path / "water.xyz"), "--allow", module(name), "--json"]
+    )
     if "pairs" in name:
         assert np.array(json.loads(result.stdout)[0]["block"]).shape == (9, 16)
     elif name == "points":
@@ -175,7 +194,11 @@ def test_an_output_of_edges_is_predicted_as_connect_lists_them(trained: tuple[st
 
 def test_they_learn() -> None:
     """Each example, of which the commands make a few steps only, fits a handful of its structures."""
-    learned = {pair_task.Hamiltonian: pair_task.dense(), point_task.Density: point_task.clouds(), class_task.Shape: class_task.shapes()}
+    learned = {
+        pair_task.Hamiltonian: pair_task.dense(),
+        point_task.Density: point_task.clouds(),
+        class_task.Shape: class_task.shapes(),
+    }
     for kind, store in learned.items():
         torch.manual_seed(0)
         task = kind(PaiNN(width=16, layers=2, radial_size=8, cutoff=4.0))

@@ -79,7 +79,11 @@ def make_corpus(folder: Path) -> list[Path]:
         for atoms in molecules:
             database.write(atoms)
     np.savez(
-        folder / "a.npz", z=np.array([8, 1, 1]), R=np.stack([a.positions for a in molecules]), E=np.zeros((4, 1)), F=np.zeros((4, 3, 3))
+        folder / "a.npz",
+        z=np.array([8, 1, 1]),
+        R=np.stack([a.positions for a in molecules]),
+        E=np.zeros((4, 1)),
+        F=np.zeros((4, 3, 3)),
     )
     (folder / "a.sdf").write_text(SDF * 2)
     (folder / "a.xyz.gz").write_bytes(gzip.compress((folder / "a.xyz").read_bytes(), mtime=0))

@@ -41,7 +41,9 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("fuzz") / "a" / "b"
     folder.mkdir(parents=True)
     make_files(folder)
-    trained = CliRunner().invoke(app, ["train", str(folder / "water.xyz"), "--run", str(folder / "run"), "--model", "painn", *SMALL])
+    trained = CliRunner().invoke(
+        app, ["train", str(folder / "water.xyz"), "--run", str(folder / "run"), "--model", "painn", *SMALL]
+    )
     assert trained.exit_code == 0, trained.output
     return folder
 
@@ -70,7 +72,9 @@ def answers(lines: list[list[str]], folder: Path) -> list[dict[str, Any]]:
 def faults(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
     def wrong(answer: dict[str, Any]) -> bool:
         named = answer["code"] != 2 or "error" in answer["output"].lower() or "Usage" in answer["output"]
-        return answer["raised"] is not None or answer["code"] not in CODES or "Traceback" in answer["output"] or not named
+        return (
+            answer["raised"] is not None or answer["code"] not in CODES or "Traceback" in answer["output"] or not named
+        )
 
     return [answer for answer in found if wrong(answer)]
 
@@ -86,7 +90,10 @@ def test_hostile_files(ground: Path) -> None:
     rng = random.Random(21)
     corpus = make_corpus(ground / "corpus")
     makers = [damaged_run if rng.random() < 0.25 else hostile_file for _ in range(COUNT)]
-    lines = [make(k, rng.choice(corpus), rng) if make is hostile_file else make(k, ground, rng) for k, make in enumerate(makers)]
+    lines = [
+        make(k, rng.choice(corpus), rng) if make is hostile_file else make(k, ground, rng)
+        for k, make in enumerate(makers)
+    ]
     found = answers(lines, ground)
     assert len(found) == COUNT
     assert not (bad := faults(found)), json.dumps(bad, indent=1)
@@ -102,7 +109,13 @@ def damaged_run(number: int, ground: Path, rng: random.Random) -> list[str]:
         (folder / name).write_bytes(hurt(content, rng) if name == hurt_one else content)
     if hurt_one == "config.toml" and rng.random() < 0.5:
         return ["train", "--config", f"{folder.name}/config.toml", *SMALL]
-    return rng.choice((["evaluate", folder.name], ["predict", folder.name, "one.xyz"], ["train", "--resume", folder.name, "--epochs", "2"]))
+    return rng.choice(
+        (
+            ["evaluate", folder.name],
+            ["predict", folder.name, "one.xyz"],
+            ["train", "--resume", folder.name, "--epochs", "2"],
+        )
+    )
 
 
 def hostile_file(number: int, source: Path, rng: random.Random) -> list[str]:

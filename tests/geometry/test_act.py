@@ -10,7 +10,21 @@ from intertwine.geometry import Graph, act, collate, connect, distances, edge_ve
 from intertwine.groups import Isometry
 from intertwine.numerics import InputError
 
-FIELDS = ("pos", "vel", "forces", "stress", "dipole", "polarizability", "cell", "target_pos", "charge", "x", "energy", "quadrupole", "spin")
+FIELDS = (
+    "pos",
+    "vel",
+    "forces",
+    "stress",
+    "dipole",
+    "polarizability",
+    "cell",
+    "target_pos",
+    "charge",
+    "x",
+    "energy",
+    "quadrupole",
+    "spin",
+)
 
 
 def graph(seed: int = 0, nodes: int = 5) -> Graph:
@@ -39,7 +53,9 @@ def close(a: Graph, b: Graph) -> None:
 def pair(request) -> tuple[Isometry, Isometry]:
     generator = torch.Generator().manual_seed(3)
     first, second = request.param
-    return Isometry.random(generator=generator, improper=first, shift=2.0), Isometry.random(generator=generator, improper=second, shift=2.0)
+    return Isometry.random(generator=generator, improper=first, shift=2.0), Isometry.random(
+        generator=generator, improper=second, shift=2.0
+    )
 
 
 def test_product(pair: tuple[Isometry, Isometry]) -> None:

@@ -59,7 +59,9 @@ def test_strain_deforms_every_vector_alike() -> None:
 def test_each_graph_of_a_batch_has_its_own_cell() -> None:
     small = connect(Graph(torch.zeros(1, 3).double(), cell=torch.eye(3), charge=[1.0], vel=torch.zeros(1, 3)), 1.0)
     batch = collate([crystal(), small])
-    torch.testing.assert_close(edge_vectors(batch), torch.cat([edge_vectors(crystal()), edge_vectors(small)]), rtol=0, atol=0)
+    torch.testing.assert_close(
+        edge_vectors(batch), torch.cat([edge_vectors(crystal()), edge_vectors(small)]), rtol=0, atol=0
+    )
 
 
 def test_shifts_without_a_cell_are_refused() -> None:
@@ -76,7 +78,11 @@ def test_missing_edges_are_named() -> None:
 
 def test_named_invariants() -> None:
     graph = crystal()
-    assert node_invariants(graph, ("charge", "speed")).tolist() == [[1.0, math.sqrt(3)], [-2.0, math.sqrt(3)], [3.0, math.sqrt(3)]]
+    assert node_invariants(graph, ("charge", "speed")).tolist() == [
+        [1.0, math.sqrt(3)],
+        [-2.0, math.sqrt(3)],
+        [3.0, math.sqrt(3)],
+    ]
     j, i = graph.edge_index
     assert torch.equal(edge_invariants(graph, ("charge_product",))[:, 0], graph.charge[j] * graph.charge[i])
     assert node_invariants(graph, ()).shape == (3, 0)

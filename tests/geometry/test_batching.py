@@ -150,7 +150,9 @@ def test_indices_of_their_own_are_counted_on(batched) -> None:
     graphs = [water(pair_index=torch.tensor([[0, 1], [2, 2]])), water(pair_index=torch.tensor([[0], [1]]))]
     batch = batched(graphs)
     assert batch.pair_index.tolist() == [[0, 1, 3], [2, 2, 4]]
-    assert [graph.pair_index.tolist() for graph in batch.to_data_list()] == [graph.pair_index.tolist() for graph in graphs]
+    assert [graph.pair_index.tolist() for graph in batch.to_data_list()] == [
+        graph.pair_index.tolist() for graph in graphs
+    ]
 
 
 def test_batches_of_batches() -> None:

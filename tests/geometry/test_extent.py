@@ -21,7 +21,9 @@ def brute(pos: np.ndarray, cell: np.ndarray, pbc: tuple[bool, ...], cutoff: floa
     found = set()
     for cells in itertools.product(*[range(-reach, reach + 1) if p else [0] for p in pbc]):
         d = np.linalg.norm(pos[None] + np.array(cells) @ cell - pos[:, None], axis=-1)
-        found |= {(int(j), int(i), *cells) for i, j in zip(*np.nonzero(d <= cutoff), strict=True) if i != j or any(cells)}
+        found |= {
+            (int(j), int(i), *cells) for i, j in zip(*np.nonzero(d <= cutoff), strict=True) if i != j or any(cells)
+        }
     return found
 
 
@@ -93,7 +95,9 @@ TOO_MANY = {
 
 
 @pytest.mark.parametrize(("nodes", "cutoff", "cell", "pbc"), TOO_MANY.values(), ids=TOO_MANY)
-def test_too_many_pairs(nodes: int, cutoff: float | None, cell: torch.Tensor | None, pbc: tuple, generator: torch.Generator) -> None:
+def test_too_many_pairs(
+    nodes: int, cutoff: float | None, cell: torch.Tensor | None, pbc: tuple, generator: torch.Generator
+) -> None:
     pos = 2 * torch.rand(nodes, 3, generator=generator, dtype=torch.float64)
     with pytest.raises(GeometryError, match=rf"(?s)cutoff: about .* pairs .* at most {MOST_PAIRS:,} pairs") as caught:
         neighbour_list(pos, cutoff, cell, pbc)

@@ -22,11 +22,20 @@ def water(**fields) -> Graph:
 
 def same(a: Graph, b: Graph) -> bool:
     a, b = a.to_dict(), b.to_dict()
-    return a.keys() == b.keys() and all(torch.equal(x, b[k]) if isinstance(x, torch.Tensor) else x == b[k] for k, x in a.items())
+    return a.keys() == b.keys() and all(
+        torch.equal(x, b[k]) if isinstance(x, torch.Tensor) else x == b[k] for k, x in a.items()
+    )
 
 
 @pytest.mark.parametrize(
-    "pos", [WATER, np.array(WATER), np.array(WATER).astype(">f8"), torch.tensor(WATER, dtype=torch.float64), tuple(map(tuple, WATER))]
+    "pos",
+    [
+        WATER,
+        np.array(WATER),
+        np.array(WATER).astype(">f8"),
+        torch.tensor(WATER, dtype=torch.float64),
+        tuple(map(tuple, WATER)),
+    ],
 )
 def test_positions_from_anything(pos) -> None:
     assert Graph(pos).pos.tolist() == WATER
@@ -55,9 +64,20 @@ def test_gradients_reach_the_positions_given() -> None:
 
 
 def test_graph_level_fields_get_their_leading_axis() -> None:
-    graph = water(stress=np.eye(3), dipole=[1, 2, 3], cell=np.eye(3), pbc=[True, False, True], polarizability=torch.eye(3))
-    shapes = {name: tuple(graph[name].shape) for name in ("energy", "stress", "dipole", "cell", "pbc", "polarizability")}
-    assert shapes == {"energy": (1,), "stress": (1, 3, 3), "dipole": (1, 3), "cell": (1, 3, 3), "pbc": (1, 3), "polarizability": (1, 3, 3)}
+    graph = water(
+        stress=np.eye(3), dipole=[1, 2, 3], cell=np.eye(3), pbc=[True, False, True], polarizability=torch.eye(3)
+    )
+    shapes = {
+        name: tuple(graph[name].shape) for name in ("energy", "stress", "dipole", "cell", "pbc", "polarizability")
+    }
+    assert shapes == {
+        "energy": (1,),
+        "stress": (1, 3, 3),
+        "dipole": (1, 3),
+        "cell": (1, 3, 3),
+        "pbc": (1, 3),
+        "polarizability": (1, 3, 3),
+    }
     assert graph.pbc.tolist() == [[True, False, True]]
     assert water(cell=np.eye(3)).pbc.tolist() == [[True] * 3]
     assert water(cell=np.eye(3), pbc=False).pbc.tolist() == [[False] * 3]

@@ -63,14 +63,18 @@ def test_against_brute_force(cell: str, pbc: tuple[bool, bool, bool]) -> None:
 
 def test_many_images() -> None:
     """One atom in a cell of 1 A with a cutoff of 4.2 A sees itself some three hundred times; nothing is capped."""
-    pairs, shifts = neighbour_list(torch.zeros(1, 3, dtype=torch.float64), 4.2, torch.eye(3, dtype=torch.float64), (True, True, True))
+    pairs, shifts = neighbour_list(
+        torch.zeros(1, 3, dtype=torch.float64), 4.2, torch.eye(3, dtype=torch.float64), (True, True, True)
+    )
     expected = sum(0 < a * a + b * b + c * c <= 4.2**2 for a, b, c in itertools.product(range(-5, 6), repeat=3))
     assert len(shifts) == expected > 300
     assert not pairs.any()
 
 
 def test_a_crowd_is_not_capped() -> None:
-    pairs, _ = neighbour_list(0.01 * torch.randn(120, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64), 5.0)
+    pairs, _ = neighbour_list(
+        0.01 * torch.randn(120, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64), 5.0
+    )
     assert pairs.shape == (2, 120 * 119)
 
 
@@ -86,7 +90,9 @@ def test_open_systems_of_any_dimension(n: int, cutoff: float | None, generator: 
 @pytest.mark.parametrize("pbc", [(False, False, False), (True, True, True)])
 @pytest.mark.parametrize("where", [0.0, 100.0])
 def test_coincident_atoms_are_neighbours(pbc: tuple[bool, bool, bool], where: float) -> None:
-    pairs, shifts = neighbour_list(torch.full((3, 3), where, dtype=torch.float64), 0.5, torch.eye(3, dtype=torch.float64), pbc)
+    pairs, shifts = neighbour_list(
+        torch.full((3, 3), where, dtype=torch.float64), 0.5, torch.eye(3, dtype=torch.float64), pbc
+    )
     assert listed(pairs, shifts) == {(j, i, 0, 0, 0) for i, j in itertools.permutations(range(3), 2)}
 
 
@@ -134,7 +140,9 @@ def test_open_directions_without_a_lattice_vector(axes: list[int]) -> None:
 
 
 def test_a_long_thin_cell_is_not_singular() -> None:
-    pairs, _ = neighbour_list(torch.zeros(1, 3).double(), 2.0, torch.diag(torch.tensor([1.5, 1.5, 5000.0])).double(), (True, True, True))
+    pairs, _ = neighbour_list(
+        torch.zeros(1, 3).double(), 2.0, torch.diag(torch.tensor([1.5, 1.5, 5000.0])).double(), (True, True, True)
+    )
     assert pairs.shape[1] == 4
 
 
@@ -156,7 +164,11 @@ def test_a_long_thin_cell_is_not_singular() -> None:
     ],
 )
 def test_errors(changes: dict, kind: type[Exception], message: str) -> None:
-    arguments = {"pos": [[0.0, 0.0, 0.0]], "cutoff": 2.0, "cell": [[3.0, 0.0, 0.0], [0.0, 3.0, 0.0], [0.0, 0.0, 3.0]]} | changes
+    arguments = {
+        "pos": [[0.0, 0.0, 0.0]],
+        "cutoff": 2.0,
+        "cell": [[3.0, 0.0, 0.0], [0.0, 3.0, 0.0], [0.0, 0.0, 3.0]],
+    } | changes
     pos, cell = torch.tensor(arguments["pos"]), None if arguments["cell"] is None else torch.tensor(arguments["cell"])
     with pytest.raises(kind, match=message):
         neighbour_list(pos, arguments["cutoff"], cell, (True, True, True))
@@ -164,7 +176,10 @@ def test_errors(changes: dict, kind: type[Exception], message: str) -> None:
 
 def molecules() -> list[Graph]:
     generator = torch.Generator().manual_seed(0)
-    return [Graph(torch.randn(n, 3, generator=generator, dtype=torch.float64), z=[1] * n, cell=np.eye(3) * 4) for n in (3, 1, 5, 0)]
+    return [
+        Graph(torch.randn(n, 3, generator=generator, dtype=torch.float64), z=[1] * n, cell=np.eye(3) * 4)
+        for n in (3, 1, 5, 0)
+    ]
 
 
 def test_connect_a_batch_is_to_connect_its_graphs() -> None:

@@ -24,7 +24,9 @@ def test_group_laws(n: int, generator: torch.Generator) -> None:
 
 @pytest.mark.parametrize("n", [1, 2, 3, 4])
 @pytest.mark.parametrize("improper", [False, True])
-def test_random_rotations_are_orthogonal_and_of_the_right_determinant(n: int, improper: bool, generator: torch.Generator) -> None:
+def test_random_rotations_are_orthogonal_and_of_the_right_determinant(
+    n: int, improper: bool, generator: torch.Generator
+) -> None:
     for _ in range(20):
         q = Isometry.random(n, generator=generator, improper=improper).rotation
         torch.testing.assert_close(q @ q.T, torch.eye(n, dtype=torch.float64), **TIGHT)

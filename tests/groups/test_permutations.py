@@ -16,7 +16,17 @@ from intertwine.groups import permutations as perm
 from intertwine.groups.index_symmetry import germinate_formulas, reduce_permutation
 from intertwine.numerics import InputError
 
-FORMULAS = ["ij", "ij=ji", "ij=-ji", "ijk=jki", "ijk=-kji", "ijk=jik=ikj", "ijk=-jik=-ikj", "ijkl=jikl=klij", "ijkl=-jikl=-ijlk=klij"]
+FORMULAS = [
+    "ij",
+    "ij=ji",
+    "ij=-ji",
+    "ijk=jki",
+    "ijk=-kji",
+    "ijk=jik=ikj",
+    "ijk=-jik=-ikj",
+    "ijkl=jikl=klij",
+    "ijkl=-jikl=-ijlk=klij",
+]
 
 
 @pytest.mark.parametrize("n", range(6))
@@ -59,7 +69,10 @@ def test_representations_are_homomorphisms(n: int):
         a, b, ab = (rho(x, dtype=torch.float64) for x in (p, q, perm.compose(p, q)))
         torch.testing.assert_close(a @ b, ab, atol=1e-14, rtol=0)
         torch.testing.assert_close(a @ a.T, torch.eye(len(a), dtype=torch.float64), atol=1e-14, rtol=0)
-    natural, standard = perm.natural_representation(p, dtype=torch.float64), perm.standard_representation(p, dtype=torch.float64)
+    natural, standard = (
+        perm.natural_representation(p, dtype=torch.float64),
+        perm.standard_representation(p, dtype=torch.float64),
+    )
     assert float(standard.trace()) == pytest.approx(float(natural.trace()) - 1, abs=1e-14)
     assert float(torch.linalg.det(natural)) == pytest.approx(perm.sign(p))
 
@@ -91,7 +104,13 @@ def test_sets_that_are_no_groups():
 @pytest.mark.parametrize("p", [(0, 0), (1, 2), (0, 2), (-1, 0)])
 def test_what_is_no_permutation(p: tuple[int, ...]):
     assert not perm.is_perm(p)
-    for function in (perm.inverse, perm.to_int, perm.to_cycles, perm.natural_representation, perm.standard_representation):
+    for function in (
+        perm.inverse,
+        perm.to_int,
+        perm.to_cycles,
+        perm.natural_representation,
+        perm.standard_representation,
+    ):
         with pytest.raises(InputError, match="not a permutation"):
             function(p)
 
@@ -135,7 +154,8 @@ def test_formulas_that_are_none(formula: str):
 
 
 @pytest.mark.parametrize(
-    ("dims", "message"), [({"i": 2, "j": 3}, "different"), ({"i": 2, "k": 3}, "do not appear"), ({}, "has no dimension")]
+    ("dims", "message"),
+    [({"i": 2, "j": 3}, "different"), ({"i": 2, "k": 3}, "do not appear"), ({}, "has no dimension")],
 )
 def test_dimensions_that_do_not_fit(dims: dict[str, int], message: str):
     with pytest.raises(InputError, match=message):

@@ -23,7 +23,9 @@ def crystal() -> Atoms:
     return atoms
 
 
-@pytest.mark.parametrize("atoms", [molecule("CH3CH2OH"), crystal(), molecule("H2O")[:1]], ids=["ethanol", "diamond", "one atom"])
+@pytest.mark.parametrize(
+    "atoms", [molecule("CH3CH2OH"), crystal(), molecule("H2O")[:1]], ids=["ethanol", "diamond", "one atom"]
+)
 def test_the_same_as_the_task(atoms: Atoms, force_field) -> None:
     task, atoms = force_field(), atoms.copy()
     periodic = bool(atoms.pbc.any())
@@ -69,7 +71,9 @@ def test_the_skin_does_not_change_a_bit(periodic: bool, force_field) -> None:
         for calculator in (skinned, fresh):
             copied = atoms.copy()
             copied.calc = calculator
-            results.append((copied.get_potential_energy(), copied.get_forces(), copied.get_stress() if periodic else None))
+            results.append(
+                (copied.get_potential_energy(), copied.get_forces(), copied.get_stress() if periodic else None)
+            )
         assert results[0][0] == results[1][0]
         assert np.array_equal(results[0][1], results[1][1])
         if periodic:

@@ -25,7 +25,10 @@ def predicted(force_field):
     """A task, graphs (open and periodic) and what it says of them."""
     task = force_field()
     graphs = [graph_of(atoms) for atoms in (molecule("CH3CH2OH"), molecule("H2O"), bulk("C", "diamond", a=3.57))]
-    predictions = [{name: (value if name == "forces" else value.squeeze(0)).numpy() for name, value in task(g).items()} for g in graphs]
+    predictions = [
+        {name: (value if name == "forces" else value.squeeze(0)).numpy() for name, value in task(g).items()}
+        for g in graphs
+    ]
     return task, graphs, predictions
 
 
@@ -74,7 +77,9 @@ def test_mixed_outputs_and_unknown_formats(predicted, tmp_path) -> None:
 
 def test_properties_that_ase_has_no_name_for() -> None:
     graph = graph_of(molecule("H2O"))
-    atoms = to_atoms(graph, {"homo": np.array(-7.5), "dipole": np.array([0.0, 0.0, 1.8]), "charges": np.array([-0.6, 0.3, 0.3])})
+    atoms = to_atoms(
+        graph, {"homo": np.array(-7.5), "dipole": np.array([0.0, 0.0, 1.8]), "charges": np.array([-0.6, 0.3, 0.3])}
+    )
     assert atoms.info["homo"] == -7.5
     assert atoms.get_dipole_moment().tolist() == [0.0, 0.0, 1.8]
     assert atoms.arrays["charges"].tolist() == [-0.6, 0.3, 0.3]

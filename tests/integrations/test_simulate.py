@@ -34,7 +34,9 @@ def test_energy_is_conserved(force_field, tmp_path) -> None:
     for timestep, steps in ((0.2, 100), (0.1, 200)):
         atoms = molecule("CH3CH2OH")
         atoms.calc = Calculator(force_field(scale=5.0))
-        record = run_dynamics(atoms, steps, timestep=timestep, every=2 if timestep == 0.1 else 1, trajectory=tmp_path / "a.traj")
+        record = run_dynamics(
+            atoms, steps, timestep=timestep, every=2 if timestep == 0.1 else 1, trajectory=tmp_path / "a.traj"
+        )
         fluctuations.append(np.std(record.total))
         assert abs(np.array(record.total) - record.total[0]).max() < 0.05 * np.ptp(record.potential)
         assert len(record.time) == 101
@@ -107,7 +109,8 @@ def test_relaxation_of_a_cell() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [{"steps": 0}, {"steps": 5, "timestep": -1.0}, {"steps": 5, "every": 0}, {"steps": 5, "temperature": -1.0}]
+    "arguments",
+    [{"steps": 0}, {"steps": 5, "timestep": -1.0}, {"steps": 5, "every": 0}, {"steps": 5, "temperature": -1.0}],
 )
 def test_arguments_out_of_range(arguments: dict, force_field) -> None:
     atoms = molecule("H2O")
@@ -154,7 +157,9 @@ BOTTOM = list(range(4))
 def test_constraints_hold_in_dynamics(ensemble: str, constraint, held, tmp_path) -> None:
     atoms = slab(constraint)
     start = atoms.positions.copy()
-    record = run_dynamics(atoms, 40, timestep=1.0, ensemble=ensemble, every=5, equilibrate=10, trajectory=tmp_path / "a.traj")
+    record = run_dynamics(
+        atoms, 40, timestep=1.0, ensemble=ensemble, every=5, equilibrate=10, trajectory=tmp_path / "a.traj"
+    )
     still = atoms.positions == start
     assert np.array_equal(still[:4], held)
     assert not still[4:].any()

@@ -86,7 +86,9 @@ def test_another_thread_sees_the_last_results(force_field) -> None:
     assert calculator.rebuilds == 1
 
 
-@pytest.mark.parametrize("make", [copy.deepcopy, copy.copy, lambda c: pickle.loads(pickle.dumps(c))], ids=["deepcopy", "copy", "pickle"])
+@pytest.mark.parametrize(
+    "make", [copy.deepcopy, copy.copy, lambda c: pickle.loads(pickle.dumps(c))], ids=["deepcopy", "copy", "pickle"]
+)
 def test_copies_answer_for_themselves(make, force_field) -> None:
     calculator, frames = Calculator(force_field(), skin=0.3), crowd(6)
     first = [answer(atoms, calculator) for atoms in frames]

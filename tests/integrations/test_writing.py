@@ -19,7 +19,15 @@ from ase.io import read, write
 
 import intertwine
 from intertwine.data import read_structures
-from intertwine.integrations import Calculator, growing, run_dynamics, to_atoms, writable, write_predictions, write_structures
+from intertwine.integrations import (
+    Calculator,
+    growing,
+    run_dynamics,
+    to_atoms,
+    writable,
+    write_predictions,
+    write_structures,
+)
 from intertwine.numerics import CheckpointError, GeometryError, InputError
 
 
@@ -68,7 +76,8 @@ def test_nothing_is_lost_in_a_trajectory(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "words"), [("a.vasp", ["masses", "nested"]), ("a.cif", ["constraints (FixAtoms)", "label"]), ("a.pdb", ["tensor"])]
+    ("name", "words"),
+    [("a.vasp", ["masses", "nested"]), ("a.cif", ["constraints (FixAtoms)", "label"]), ("a.pdb", ["tensor"])],
 )
 def test_what_a_format_does_not_hold_is_said(name: str, words: list[str], tmp_path: Path) -> None:
     atoms = talkative()
@@ -176,7 +185,9 @@ def test_a_full_disk_leaves_the_former_file(tmp_path: Path) -> None:
     for name in names[:-1]:
         (tmp_path / name).write_bytes(b"precious")
     environment = os.environ | {"PYTHONPATH": str(Path(intertwine.__file__).parents[1])}
-    done = subprocess.run([sys.executable, "-c", FULL, *names], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, *names], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
+    )
     said = done.stdout.split("\0")[:-1]
     assert len(said) == len(names), done.stdout + done.stderr
     for name, message in zip(names, said, strict=True):
@@ -205,7 +216,12 @@ def test_a_trajectory_appears_when_it_is_complete(force_field, tmp_path: Path) -
     assert [p.name for p in tmp_path.iterdir()] == ["a.traj"]
 
 
-BREAKS = [KeyboardInterrupt(), GeometryError("boom", where="x", remedy="Do."), OSError(28, "No space left"), SystemExit(143)]
+BREAKS = [
+    KeyboardInterrupt(),
+    GeometryError("boom", where="x", remedy="Do."),
+    OSError(28, "No space left"),
+    SystemExit(143),
+]
 
 
 @pytest.mark.parametrize("error", BREAKS, ids=lambda error: type(error).__name__)

@@ -58,15 +58,32 @@ def calls() -> Iterator[Call]:
     second = first | {"a": a, "b": b, "c": c} | ends
     yield Call("convolve_second", second, lambda **t: ops.convolve_second(text, "gxyw", **t), below)
     for n, normalize in ((40, True), (3, False)):
-        solid, p, q, v = _described((0, 1, 2), "component", normalize), torch.randn(n, 3), torch.randn(n, 9), torch.randn(n, 3)
+        solid, p, q, v = (
+            _described((0, 1, 2), "component", normalize),
+            torch.randn(n, 3),
+            torch.randn(n, 9),
+            torch.randn(n, 3),
+        )
         yield Call("harmonics", {"x": p}, lambda solid=solid, **t: ops.harmonics(*t.values(), solid), {})
-        yield Call("harmonics_gradient", {"x": p, "g": q}, lambda solid=solid, **t: ops.harmonics_gradient(*t.values(), solid), {})
-        yield Call("harmonics_second", {"x": p, "g": q, "v": v}, lambda solid=solid, **t: ops.harmonics_second(*t.values(), solid), {})
+        yield Call(
+            "harmonics_gradient",
+            {"x": p, "g": q},
+            lambda solid=solid, **t: ops.harmonics_gradient(*t.values(), solid),
+            {},
+        )
+        yield Call(
+            "harmonics_second",
+            {"x": p, "g": q, "v": v},
+            lambda solid=solid, **t: ops.harmonics_second(*t.values(), solid),
+            {},
+        )
     name = polynomial_name(Irreps("0e+1o"), Irreps("0e+1o"), (2, 2), True)
     group, known = torch.randint(3, (6,)), {"species": 3}
     for steps in ("", "0>0,1;", "0>0,1;0,1>0,1,2;"):
         made = program(name, steps)
-        given = {f"argument {k}": torch.randn(3 if kind.shared else 6, kind.size, 5) for k, kind in enumerate(made.arguments)}
+        given = {
+            f"argument {k}": torch.randn(3 if kind.shared else 6, kind.size, 5) for k, kind in enumerate(made.arguments)
+        }
 
         def contract(steps: str = steps, **t: Tensor) -> object:
             *arguments, species = t.values()
@@ -82,13 +99,19 @@ def operators() -> Iterator[tuple[str, str, Callable[[], object]]]:
             real = tensor.is_floating_point()
             wrong = WRONG | (WRONG_REAL if real else {})
             changes = [(what, change(tensor)) for what, change in wrong.items()]
-            changes += [] if real else [(what, change(tensor, call.below[name])) for what, change in WRONG_INDEX.items()]
+            changes += (
+                [] if real else [(what, change(tensor, call.below[name])) for what, change in WRONG_INDEX.items()]
+            )
             for what, changed in changes:
                 if (call.name, name, what) in ALLOWED or (what == "transposed" and changed.shape == tensor.shape):
                     continue
                 if "species" in name and what == "of integers":
                     changed = changed.double()
-                yield f"{call.name}: {name} {what}", "refused", lambda c=call, n=name, t=changed: c.run(**(c.tensors | {n: t}))
+                yield (
+                    f"{call.name}: {name} {what}",
+                    "refused",
+                    lambda c=call, n=name, t=changed: c.run(**(c.tensors | {n: t})),
+                )
             yield f"{call.name}: {name} fake", "served", lambda c=call, n=name, t=tensor: fake(c, n, t)
             for what, change in (SAME | (SAME_REAL if real else {})).items():
                 if not real and what == "negated twice":
@@ -110,7 +133,11 @@ def operators() -> Iterator[tuple[str, str, Callable[[], object]]]:
             lambda t=text: ops.symmetric_contraction([torch.ones(2, 4, 1)], one.tensors["source"], 3, t, ""),
         )
     nothing = torch.zeros(2, dtype=torch.int64)
-    yield "contraction: no arguments", "refused", lambda: ops.symmetric_contraction([], nothing, 3, "0e+1o|0e|2|shared", "")
+    yield (
+        "contraction: no arguments",
+        "refused",
+        lambda: ops.symmetric_contraction([], nothing, 3, "0e+1o|0e|2|shared", ""),
+    )
     three = [torch.ones(2, 4, 1), torch.ones(1, 3, 1), torch.ones(2, 1, 1)]
     for steps in ("0>-1;", "-1>0;", "0>9;", "0>", "a>b;"):
         yield (
@@ -123,7 +150,9 @@ def operators() -> Iterator[tuple[str, str, Callable[[], object]]]:
         yield (
             f"convolve: {nodes} nodes",
             "refused",
-            lambda n=nodes: ops.convolve(*[channelwise(depthwise("3x0e+2x1o", "0e+1o", 1)).encode()], **one.tensors, nodes=n),
+            lambda n=nodes: ops.convolve(
+                *[channelwise(depthwise("3x0e+2x1o", "0e+1o", 1)).encode()], **one.tensors, nodes=n
+            ),
         )
 
 
@@ -183,7 +212,9 @@ def layers() -> dict[str, Callable[[], tuple[dict[str, Tensor], Callable[..., Te
 COTANGENTS: dict[str, Callable[[Tensor], Tensor]] = SAME | SAME_REAL
 
 
-def run_back(make: Callable, order: int, change: Callable[[dict[str, Tensor]], object], hooks: object = None) -> list[Tensor]:
+def run_back(
+    make: Callable, order: int, change: Callable[[dict[str, Tensor]], object], hooks: object = None
+) -> list[Tensor]:
     """The gradients of a pass of this order, with a change before its last step."""
     torch.manual_seed(0)
     leaves, function = make()
@@ -203,7 +234,9 @@ def run_back(make: Callable, order: int, change: Callable[[dict[str, Tensor]], o
     return found
 
 
-def unharmed(make: Callable, order: int, change: Callable[[dict[str, Tensor]], object], hooks: Callable = lambda: None) -> None:
+def unharmed(
+    make: Callable, order: int, change: Callable[[dict[str, Tensor]], object], hooks: Callable = lambda: None
+) -> None:
     """A change is refused, or what is used is something else that it does not reach."""
     right = run_back(make, order, lambda leaves: None)
     try:
@@ -223,11 +256,17 @@ def changes() -> Iterator[tuple[str, str, Callable[[], object]]]:
         for name, tensor in make()[0].items():
             for what, change in (LATER if tensor.is_floating_point() else INDEX_LATER).items():
                 case = f"{layer}, order {order}: {name} {what}"
-                yield case, "either", lambda m=make, o=order, n=name, c=change: unharmed(m, o, lambda leaves: c(leaves[n]))
+                yield (
+                    case,
+                    "either",
+                    lambda m=make, o=order, n=name, c=change: unharmed(m, o, lambda leaves: c(leaves[n])),
+                )
         for what, unpack in WRONG_SAVED.items():
 
             def hooks(unpack: Callable = unpack) -> object:
-                return torch.autograd.graph.saved_tensors_hooks(lambda t: t, lambda t: unpack(t) if t.is_floating_point() else t)
+                return torch.autograd.graph.saved_tensors_hooks(
+                    lambda t: t, lambda t: unpack(t) if t.is_floating_point() else t
+                )
 
             yield (
                 f"{layer}, order {order}: saved tensors {what}",
@@ -247,7 +286,9 @@ def cotangents() -> Iterator[tuple[str, str, Callable[[], object]]]:
             value, slopes = function(**leaves), [t for t in leaves.values() if t.requires_grad]
             g = change(torch.randn(value.shape))
             ordinary = torch.empty(g.shape).copy_(g)
-            found, right = (torch.autograd.grad(value, slopes, one, retain_graph=True, create_graph=True) for one in (g, ordinary))
+            found, right = (
+                torch.autograd.grad(value, slopes, one, retain_graph=True, create_graph=True) for one in (g, ordinary)
+            )
             assert all(torch.allclose(a, b, rtol=1e-5, atol=1e-6) for a, b in zip(found, right))
             for one, other in zip(found, right):
                 if one.requires_grad:

@@ -35,7 +35,11 @@ def job() -> list[torch.Tensor]:
         one = case_of(plan, 0, dtype=torch.float32)
         found.append(Fused(plan).convolve(one.x, one.y, one.w, *one.ends).detach())
     x = torch.arange(60.0).view(20, 3)
-    return [*found, harmonics_room.harmonics(SOLID.text).values(x), harmonics_room.harmonics(SOLID.text).gradient(x, x + 1)]
+    return [
+        *found,
+        harmonics_room.harmonics(SOLID.text).values(x),
+        harmonics_room.harmonics(SOLID.text).gradient(x, x + 1),
+    ]
 
 
 class Cache:
@@ -85,7 +89,9 @@ CONTENTS: dict[str, Callable[[Cache, Path, Path, random.Random], bytes]] = {
     "old file": lambda c, a, b, r: hashlib.sha256(c.body(a)).digest() + c.body(a),
     "old file of another": lambda c, a, b, r: hashlib.sha256(c.body(b)).digest() + c.body(b),
     "signed by its bytes": lambda c, a, b, r: compile._MAGIC + hashlib.sha256(c.body(b)).digest() + c.body(b),
-    "signed by its name": lambda c, a, b, r: compile._MAGIC + hashlib.sha256(a.stem.encode() + c.body(b)).digest() + c.body(b),
+    "signed by its name": lambda c, a, b, r: (
+        compile._MAGIC + hashlib.sha256(a.stem.encode() + c.body(b)).digest() + c.body(b)
+    ),
     "another schema": lambda c, a, b, r: c.whole[a].replace(b"kernel 2\n", b"kernel 1\n", 1),
     "another processor": lambda c, a, b, r: sealed_by_another(c.body(a), repr(("another-processor", r.random()))),
     "no origin": lambda c, a, b, r: sealed_by_another(c.body(a), ""),
@@ -153,7 +159,9 @@ def main(folder: Path, cases: int) -> None:
                 path.chmod(0o600)
         assert {path: path.read_bytes() for path in sorted(cache.folder.iterdir())} == cache.whole, kind
         assert not any(path.is_symlink() for path in cache.whole), kind
-        assert all(copy.read_bytes() == cache.whole[cache.folder / copy.name] for copy in cache.elsewhere.iterdir()), kind
+        assert all(copy.read_bytes() == cache.whole[cache.folder / copy.name] for copy in cache.elsewhere.iterdir()), (
+            kind
+        )
     cache.run()
     assert not cache.texts
     print(f"{cases} cases of {len(kinds)} kinds: none was run")

@@ -55,9 +55,17 @@ def product(x: str, y: str, mode: str, weights: bool | None, layout: str) -> Pla
                 found.append((mul, irrep))
             weighted = len(instructions) % 2 == 0 if weights is None else weights
             instructions.append(
-                (i, j, found.index((mul, irrep)) if mode == "joined" else len(found) - 1, "uvu" if mode == "joined" else mode, weighted)
+                (
+                    i,
+                    j,
+                    found.index((mul, irrep)) if mode == "joined" else len(found) - 1,
+                    "uvu" if mode == "joined" else mode,
+                    weighted,
+                )
             )
-    made = TensorProduct(first, other, Irreps(found), instructions, shared_weights=False, internal_weights=False, layout=layout)
+    made = TensorProduct(
+        first, other, Irreps(found), instructions, shared_weights=False, internal_weights=False, layout=layout
+    )
     return made.kernel.plan
 
 
@@ -80,14 +88,24 @@ def draw(plan: Plan, kind: str, seed: int = 0) -> tuple[dict[str, Tensor], tuple
     generator = torch.Generator().manual_seed(seed)
     graph = edges(kind, generator)
     source, _, senders, receivers = graph
-    rows = {"x": senders, "a": senders, "y": len(source), "b": len(source), "w": len(source), "c": len(source), "g": receivers}
+    rows = {
+        "x": senders,
+        "a": senders,
+        "y": len(source),
+        "b": len(source),
+        "w": len(source),
+        "c": len(source),
+        "g": receivers,
+    }
     sizes = {"x": plan.in1.dim, "a": plan.in1.dim, "y": plan.in2.dim, "b": plan.in2.dim}
     sizes |= {"w": plan.weight_numel, "c": plan.weight_numel, "g": plan.out.dim}
     tensors = {name: torch.randn(rows[name], sizes[name], generator=generator, dtype=torch.float64) for name in rows}
     return {name: tensor.bfloat16().double() for name, tensor in tensors.items()}, graph
 
 
-def expected(plan: Plan, tensors: dict[str, Tensor], graph: tuple[Tensor, Tensor, int, int]) -> dict[str, dict[str, Tensor]]:
+def expected(
+    plan: Plan, tensors: dict[str, Tensor], graph: tuple[Tensor, Tensor, int, int]
+) -> dict[str, dict[str, Tensor]]:
     """First and second order by autograd through the reference: z; dx, dy, dw; the derivatives of <a, dx> + <b, dy> + <c, dw>."""
     source, destination, _, receivers = graph
     reference = Reference(plan, shared=False, dtype=torch.float64)
@@ -108,7 +126,12 @@ def expected(plan: Plan, tensors: dict[str, Tensor], graph: tuple[Tensor, Tensor
 
 
 def computed(
-    form: Channelwise, forms: Forms, tensors: dict[str, Tensor], graph: tuple[Tensor, Tensor, int, int], dtype: torch.dtype, device: str
+    form: Channelwise,
+    forms: Forms,
+    tensors: dict[str, Tensor],
+    graph: tuple[Tensor, Tensor, int, int],
+    dtype: torch.dtype,
+    device: str,
 ) -> dict[str, Tensor]:
     """The same by the kernels."""
     from intertwine.kernels import gpu
@@ -153,10 +176,20 @@ def suite(name: str) -> list[Case]:
     if name == "precisions":
         return [Case("degree three", "few", FIRST, single), Case("components innermost", "few", FIRST, half)]
     if name == "graphs":
-        found = [Case(product, kind, EVERY, double) for product in ("scalars", "no weights") for kind in ("no edges", "no nodes")]
+        found = [
+            Case(product, kind, EVERY, double)
+            for product in ("scalars", "no weights")
+            for kind in ("no edges", "no nodes")
+        ]
         return [*found, Case("scalars", "crowded", EVERY, single), Case("vectors", "crowded", FIRST, single)]
-    found = [Case("little", "few", {"first": gradient(need), "second": second("abc", need)}, double) for need in ("x", "y", "w", "xw")]
-    return [*found, *(Case("little", "few", {"second": second(tangents, "gxyw")}, double) for tangents in ("a", "b", "c", "ac"))]
+    found = [
+        Case("little", "few", {"first": gradient(need), "second": second("abc", need)}, double)
+        for need in ("x", "y", "w", "xw")
+    ]
+    return [
+        *found,
+        *(Case("little", "few", {"second": second(tangents, "gxyw")}, double) for tangents in ("a", "b", "c", "ac")),
+    ]
 
 
 class Case(NamedTuple):
@@ -178,7 +211,8 @@ def deviations(case: Case, device: str = "cpu", *, twice: bool = False) -> dict[
     for order, forms in case.forms.items():
         named = {name for versions in (forms.z, forms.dx, forms.dy, forms.dw) for one in versions for name in one}
         given = {
-            name: tensor if order != "second" or name not in "abc" or name in named else tensor * 0 for name, tensor in tensors.items()
+            name: tensor if order != "second" or name not in "abc" or name in named else tensor * 0
+            for name, tensor in tensors.items()
         }
         wanted = expected(plan, given, graph)[order]
         results = computed(form, forms, tensors, graph, case.dtype, device)
@@ -193,7 +227,9 @@ def deviations(case: Case, device: str = "cpu", *, twice: bool = False) -> dict[
 
 def bounds(name: str) -> float:
     """The largest deviation, in eps of the precision."""
-    return {torch.float64: 500.0, torch.float32: 40.0, torch.bfloat16: 10.0}[getattr(torch, name.split("torch.")[1].split(",")[0])]
+    return {torch.float64: 500.0, torch.float32: 40.0, torch.bfloat16: 10.0}[
+        getattr(torch, name.split("torch.")[1].split(",")[0])
+    ]
 
 
 if __name__ == "__main__":

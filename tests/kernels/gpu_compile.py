@@ -25,12 +25,16 @@ CONSTANTS = ("JOB", "REAL", "EDGES", "LANES")
 TYPES = {"order": "*i64", "offsets": "*i64", "source": "*i64", "destination": "*i64", "size_dy": "i64"}
 
 
-def compiled(program: triton.JITFunction, job: GatherJob | ScatterJob, edges: int, lanes: int, warps: int) -> dict[str, int]:
+def compiled(
+    program: triton.JITFunction, job: GatherJob | ScatterJob, edges: int, lanes: int, warps: int
+) -> dict[str, int]:
     """Size of the machine code in bytes, and declarations of local memory in it."""
     names = program.arg_names
     signature = {name: "constexpr" if name in CONSTANTS else TYPES.get(name, "*fp32") for name in names}
     constants = {(names.index(name),): value for name, value in zip(CONSTANTS, (job, tl.float32, edges, lanes))}
-    aligned = {(place,): [["tt.divisibility", 16]] for place, name in enumerate(names) if signature[name].startswith("*")}
+    aligned = {
+        (place,): [["tt.divisibility", 16]] for place, name in enumerate(names) if signature[name].startswith("*")
+    }
     source = ASTSource(program, signature, constants, aligned)
     made = triton.compile(source, target=GPUTarget("cuda", 90, 32), options={"num_warps": warps})
     return {"bytes": len(made.asm["cubin"]), "local": len(re.findall(r"\.local|\.nv\.local", made.asm["ptx"]))}

@@ -41,7 +41,9 @@ class Pages:
     def __init__(self, size: int, side: str) -> None:
         inner = -(-size // PAGE) * PAGE
         self.length = inner + 2 * PAGE
-        self.start = _libc.mmap(None, self.length, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, -1, 0)
+        self.start = _libc.mmap(
+            None, self.length, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, -1, 0
+        )
         assert self.start not in (None, ctypes.c_void_p(-1).value)
         for forbidden in (self.start, self.start + PAGE + inner):
             assert _libc.mprotect(forbidden, PAGE, 0) == 0
@@ -66,10 +68,14 @@ class Guards:
             room.run = self.run
         harmonics._team = lambda: (self.run, threads.threads)
 
-    def at(self, tensor: Tensor, name: str, size: int | tuple, dtype: torch.dtype, device: torch.device | None = None) -> int:
+    def at(
+        self, tensor: Tensor, name: str, size: int | tuple, dtype: torch.dtype, device: torch.device | None = None
+    ) -> int:
         found = self.address(tensor, name, size, dtype, device)
         length = ((size if isinstance(size, int) else prod(size)) - self.short) * dtype.itemsize
-        if self.ran and name != "workspace":  # pointers that are taken for another launch; the machine has one for each width of vectors
+        if (
+            self.ran and name != "workspace"
+        ):  # pointers that are taken for another launch; the machine has one for each width of vectors
             self.close()
         if not self.side or length <= 0:
             return found
@@ -110,7 +116,9 @@ def derivatives(function: Callable[..., Tensor], *leaves: Tensor) -> list[Tensor
     return [one.detach() for one in (value, *first, *second)]
 
 
-def convolution(plan: Callable, dtype: torch.dtype, senders: int, nodes: int, edges: int) -> Iterator[Callable[[], list[Tensor]]]:
+def convolution(
+    plan: Callable, dtype: torch.dtype, senders: int, nodes: int, edges: int
+) -> Iterator[Callable[[], list[Tensor]]]:
     made = plan()
     one: Case = case_of(made, 0, senders=senders, nodes=nodes, edges=edges, dtype=dtype)
     leaves = [leaf for leaf in (one.x, one.y, one.w) if leaf is not None]
@@ -121,7 +129,9 @@ def convolution(plan: Callable, dtype: torch.dtype, senders: int, nodes: int, ed
     yield lambda: derivatives(lambda x, y, w=None: fused.product(x, y, w), *pair)
 
 
-def spherical(degrees: tuple[int, ...], normalize: bool, dtype: torch.dtype, n: int) -> Iterator[Callable[[], list[Tensor]]]:
+def spherical(
+    degrees: tuple[int, ...], normalize: bool, dtype: torch.dtype, n: int
+) -> Iterator[Callable[[], list[Tensor]]]:
     text = _described(degrees, "component", normalize)
     x = torch.randn(n, 3, dtype=F64, generator=torch.Generator().manual_seed(n)).to(dtype).requires_grad_()
     yield lambda: derivatives(lambda x: evaluate(x, text), x)
@@ -137,9 +147,15 @@ def contraction(irreps: tuple[str, str], dtype: torch.dtype, nodes: int) -> Iter
     yield lambda: derivatives(lambda x, *_: layer(x, species), x, *weights)
 
 
-def linear(irreps: tuple[str, str], layout: str, dtype: torch.dtype, samples: int) -> Iterator[Callable[[], list[Tensor]]]:
+def linear(
+    irreps: tuple[str, str], layout: str, dtype: torch.dtype, samples: int
+) -> Iterator[Callable[[], list[Tensor]]]:
     layer = o3.Linear(*irreps, layout=layout, dtype=dtype)
-    x = torch.randn(samples, layer.irreps_in.dim, dtype=F64, generator=torch.Generator().manual_seed(samples)).to(dtype).requires_grad_()
+    x = (
+        torch.randn(samples, layer.irreps_in.dim, dtype=F64, generator=torch.Generator().manual_seed(samples))
+        .to(dtype)
+        .requires_grad_()
+    )
 
     def run() -> list[Tensor]:
         layer._mixing.kernels.clear()  # their tables are made again, in guarded memory
@@ -159,11 +175,15 @@ PLANS = {
 CASES: dict[str, dict[str, Callable[[], Iterator[Callable[[], list[Tensor]]]]]] = {
     "convolution": {
         f"{name}, {dtype}, {sizes}": lambda plan=plan, dtype=dtype, sizes=sizes: convolution(plan, dtype, *sizes)
-        for (name, plan), dtype, sizes in itertools.product(PLANS.items(), (F32, F64), [(3, 4, 0), (1, 1, 1), (5, 4, 9), (2, 7, 40)])
+        for (name, plan), dtype, sizes in itertools.product(
+            PLANS.items(), (F32, F64), [(3, 4, 0), (1, 1, 1), (5, 4, 9), (2, 7, 40)]
+        )
     },
     "harmonics": {
         f"{degrees}, {normalize}, {dtype}, {n}": lambda one=(degrees, normalize, dtype, n): spherical(*one)
-        for degrees, normalize, dtype, n in itertools.product([(1,), (0, 1, 2), (3, 1)], (True, False), (F32, F64), (0, 1, 7, 8, 9, 31, 67))
+        for degrees, normalize, dtype, n in itertools.product(
+            [(1,), (0, 1, 2), (3, 1)], (True, False), (F32, F64), (0, 1, 7, 8, 9, 31, 67)
+        )
     },
     "contraction": {
         f"{irreps}, {dtype}, {nodes}": lambda one=(irreps, dtype, nodes): contraction(*one)
@@ -174,7 +194,10 @@ CASES: dict[str, dict[str, Callable[[], Iterator[Callable[[], list[Tensor]]]]]] 
     "linear": {
         f"{irreps}, {layout}, {dtype}, {samples}": lambda one=(irreps, layout, dtype, samples): linear(*one)
         for irreps, layout, dtype, samples in itertools.product(
-            [("5x0e+3x1o", "7x0e+2x1o"), ("33x0e", "1x0e"), ("1x0e+1x0e", "17x0e")], ("ir_mul", "mul_ir"), (F32, F64), (0, 1, 3, 9)
+            [("5x0e+3x1o", "7x0e+2x1o"), ("33x0e", "1x0e"), ("1x0e+1x0e", "17x0e")],
+            ("ir_mul", "mul_ir"),
+            (F32, F64),
+            (0, 1, 3, 9),
         )
     },
 }

@@ -43,6 +43,8 @@ def literal(plan: Plan, x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> np.
         w = weight[path.start : path.start + path.numel].reshape(path.shape) if path.weighted else np.ones(path.shape)
         for u, v, target, place in channels(path.mode, *(block.mul for block in plan.blocks(path))):
             for i, j, k, value in path.table.entries:
-                out[path.out][target, k] += path.factor * value * w[place] * first[path.in1][u, i] * second[path.in2][v, j]
+                out[path.out][target, k] += (
+                    path.factor * value * w[place] * first[path.in1][u, i] * second[path.in2][v, j]
+                )
     flat = [(block.T if plan.out.layout == "ir_mul" else block).ravel() for block in out]
     return np.concatenate(flat) if flat else np.zeros(0)

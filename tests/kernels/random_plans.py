@@ -74,7 +74,12 @@ def random_plan(seed: int) -> Plan:
         budget -= len(table.entries) * mul2
         if budget < 0:
             break
-        modes = ["uvu", *(["uvuv"] * (mul2 == 1)), *(["uvw", "uvu"] * (mul1 == 1)), *(["uuu", "uvv", "uuw"] * (mul1 == mul2 == 1))]
+        modes = [
+            "uvu",
+            *(["uvuv"] * (mul2 == 1)),
+            *(["uvw", "uvu"] * (mul1 == 1)),
+            *(["uuu", "uvv", "uuw"] * (mul1 == mul2 == 1)),
+        ]
         mode = r.choice(modes)
         into = [n for n, block in enumerate(out) if block == (mul1, l3)]
         if not into or r.random() < 0.5:
@@ -82,7 +87,10 @@ def random_plan(seed: int) -> Plan:
             out.append((mul1, l3))
         weighted = mode == "uvw" or r.random() < 0.7
         paths.append((i, j, r.choice(into), mode, weighted, r.choice((1.0, 0.3, -1.7, r.choice((0.0, 0.5)))), table))
-    operands = (Operand.of([(mul, 2 * l + 1) for mul, l in blocks], r.choice(("ir_mul", "mul_ir"))) for blocks in (first, second, out))
+    operands = (
+        Operand.of([(mul, 2 * l + 1) for mul, l in blocks], r.choice(("ir_mul", "mul_ir")))
+        for blocks in (first, second, out)
+    )
     return Plan.of(*operands, paths)
 
 
@@ -105,7 +113,9 @@ def case_of(plan: Plan, seed: int, *, senders: int = 5, nodes: int = 4, edges: i
     return Case(plan, randn(senders, plan.in1.dim), randn(edges, plan.in2.dim), w, *ends, nodes)
 
 
-def convolved(plan: Plan, x: Tensor, y: Tensor, w: Tensor | None, source: Tensor, destination: Tensor, nodes: int) -> Tensor:
+def convolved(
+    plan: Plan, x: Tensor, y: Tensor, w: Tensor | None, source: Tensor, destination: Tensor, nodes: int
+) -> Tensor:
     """The definition, with buffers of edges times outputs."""
     z = Reference(plan, shared=False, dtype=x.dtype)(x[source], y, w)
     return z.new_zeros(nodes, plan.out.dim).index_add(0, destination, z)

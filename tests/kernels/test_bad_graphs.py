@@ -45,11 +45,23 @@ BAD = {
     "mixed precisions": ({"y": lambda t: t.float()}, "torch.float64, torch.float32"),
     "integers": ({name: lambda t: t.long() for name in "xyw"}, "the arguments are torch.int64"),
     "complex": ({name: lambda t: t.to(torch.complex64) for name in "xyw"}, "the arguments are torch.complex64"),
-    "too large a source": ({"source": lambda t: t.index_fill(0, torch.tensor([3]), 5)}, "source: node 5 .* there are 5"),
+    "too large a source": (
+        {"source": lambda t: t.index_fill(0, torch.tensor([3]), 5)},
+        "source: node 5 .* there are 5",
+    ),
     "a negative source": ({"source": lambda t: t.index_fill(0, torch.tensor([8]), -1)}, "source: node -1"),
-    "too large a destination": ({"destination": lambda t: t.index_fill(0, torch.tensor([0]), 4)}, "destination: node 4 .* there are 4"),
-    "a negative destination": ({"destination": lambda t: t.index_fill(0, torch.tensor([0]), -(2**62))}, "destination: node -46116"),
-    "a huge destination": ({"destination": lambda t: t.index_fill(0, torch.tensor([0]), 2**62)}, "destination: node 46116"),
+    "too large a destination": (
+        {"destination": lambda t: t.index_fill(0, torch.tensor([0]), 4)},
+        "destination: node 4 .* there are 4",
+    ),
+    "a negative destination": (
+        {"destination": lambda t: t.index_fill(0, torch.tensor([0]), -(2**62))},
+        "destination: node -46116",
+    ),
+    "a huge destination": (
+        {"destination": lambda t: t.index_fill(0, torch.tensor([0]), 2**62)},
+        "destination: node 46116",
+    ),
     "no nodes": ({"nodes": lambda n: 0}, "destination: node . of an edge does not exist: there are 0"),
     "fewer nodes than none": ({"nodes": lambda n: -1}, "nodes: -1 nodes"),
     "no senders": ({"x": lambda t: t[:0]}, "source: node . of an edge does not exist: there are 0"),
@@ -62,7 +74,14 @@ def test_bad_input_is_named(name: str, kernels: str, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("INTERTWINE_KERNELS", kernels)
     changes, message = BAD[name]
     one = case_of(PLAN, 0)
-    given = {"x": one.x, "y": one.y, "w": one.w, "source": one.source, "destination": one.destination, "nodes": one.nodes}
+    given = {
+        "x": one.x,
+        "y": one.y,
+        "w": one.w,
+        "source": one.source,
+        "destination": one.destination,
+        "nodes": one.nodes,
+    }
     given = {key: changes[key](value) if key in changes else value for key, value in given.items()}
     with pytest.raises(InputError, match=message):
         FUSED.convolve(**given)
@@ -79,7 +98,10 @@ def test_indices_that_are_wrong_in_the_operators_are_named_too() -> None:
     one = case_of(PLAN, 0)
     g = torch.zeros(one.nodes, PLAN.out.dim, dtype=D)
     operators = torch.ops.intertwine
-    for ends, where in (((one.source + 5, one.destination), "source"), ((one.source, one.destination - 4), "destination")):
+    for ends, where in (
+        ((one.source + 5, one.destination), "source"),
+        ((one.source, one.destination - 4), "destination"),
+    ):
         with pytest.raises(InputError, match=f"^{where}: node"):
             operators.convolve_backward(FUSED.text, "xyw", g, one.x, one.y, one.w, *ends)
         with pytest.raises(InputError, match=f"^{where}: node"):
@@ -115,7 +137,9 @@ def test_nan_in_a_cotangent_goes_to_the_senders_and_edges_it_reaches() -> None:
     touched = one.destination == node
     senders = torch.zeros(6, dtype=torch.bool).index_fill_(0, one.source[touched], True)
     dx, dy, dw = torch.autograd.grad(z, (one.x, one.y, one.w), g)
-    assert [bool(t.isnan().any(1)[rows].all()) for t, rows in ((dx, senders), (dy, touched), (dw, touched))] == [True] * 3
+    assert [bool(t.isnan().any(1)[rows].all()) for t, rows in ((dx, senders), (dy, touched), (dw, touched))] == [
+        True
+    ] * 3
     assert not any(t[~rows].isnan().any() for t, rows in ((dx, senders), (dy, touched), (dw, touched)))
 
 

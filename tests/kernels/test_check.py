@@ -19,7 +19,12 @@ from intertwine.kernels.fused import Fused
 PLAN = depthwise("1x1o", "1o+2e", 3)
 FORM = channelwise(PLAN)
 LARGE = channelwise(depthwise("64x0e+64x1o+64x2e+64x3o", "0e+1o+2e+3o", 3))
-KINDS = [("gather", VALUE), ("scatter", gradient("xyw")), ("gather", second("abc", "gxyw")), ("scatter", second("abc", "gxyw"))]
+KINDS = [
+    ("gather", VALUE),
+    ("scatter", gradient("xyw")),
+    ("gather", second("abc", "gxyw")),
+    ("scatter", second("abc", "gxyw")),
+]
 NAMES = ["gather", "scatter", "gather, second order", "scatter, second order"]
 CPU = torch.device("cpu")
 
@@ -50,7 +55,11 @@ def fault(monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setattr(check, "_trust", {})
         for kind, original in originals.items():
             wrong = at is not None and kind in kinds
-            write = (lambda form, *rest, original=original: original(faulty(form, at, factor), *rest)) if wrong else original
+            write = (
+                (lambda form, *rest, original=original: original(faulty(form, at, factor), *rest))
+                if wrong
+                else original
+            )
             monkeypatch.setattr(backend, f"{kind}_text", write)
 
     yield seed
@@ -97,7 +106,9 @@ def test_one_warning_for_each_kernel_and_the_right_numbers(kinds: tuple[str, ...
         said = [str(one.message) for one in seen if issubclass(one.category, RuntimeWarning)]
         assert len(said) == (0 if repeat else 2 * len(kinds))  # first and second order
         assert all("on cpu is wrong" in text and "4 paths" in text and str(dtype) in text for text in said)
-        assert {kind for kind in ("gather", "scatter") if any(f"'{kind}'" in text for text in said)} == (set() if repeat else set(kinds))
+        assert {kind for kind in ("gather", "scatter") if any(f"'{kind}'" in text for text in said)} == (
+            set() if repeat else set(kinds)
+        )
         assert all(deviation(value, wanted[name], torch.finfo(dtype).eps) <= 40 for name, value in found.items())
 
 

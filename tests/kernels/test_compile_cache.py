@@ -35,7 +35,9 @@ KERNELS = 2  # the sort of edges, and the product
 
 def start(**environment: str | None) -> subprocess.Popen:
     variables = {key: value for key, value in (os.environ | environment).items() if value is not None}
-    return subprocess.Popen([sys.executable, "-c", SCRIPT], env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        [sys.executable, "-c", SCRIPT], env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
 
 
 def compiled_by(process: subprocess.Popen) -> int:
@@ -196,7 +198,9 @@ def test_long_compilations_are_announced(cache, monkeypatch: pytest.MonkeyPatch,
     cache.run()
     assert capfd.readouterr().err == ""
     real = compile.compiled
-    monkeypatch.setattr(backend, "compiled", lambda name, described, write, *_, **__: real(name, described, write, long=True))
+    monkeypatch.setattr(
+        backend, "compiled", lambda name, described, write, *_, **__: real(name, described, write, long=True)
+    )
     monkeypatch.setattr(compile, "_origin", lambda: "another version")
     cache.run()
     lines = capfd.readouterr().err.splitlines()
@@ -219,7 +223,9 @@ def test_an_object_under_another_kernels_name(tmp_path: Path) -> None:
     """The case of November 2026: every object of a layer under the name of every other one, as many at once as there are."""
     source = (Path(__file__).parents[1] / "cases" / "cache_object_under_another_name.py").read_text()
     job = next(
-        ast.literal_eval(node.value) for node in ast.parse(source).body if isinstance(node, ast.Assign) and node.targets[0].id == "job"
+        ast.literal_eval(node.value)
+        for node in ast.parse(source).body
+        if isinstance(node, ast.Assign) and node.targets[0].id == "job"
     )
     job += "; print(len(made))"
     count = "from intertwine.kernels.cpu import compile; made, real = [], compile._Jit.compile\n"
@@ -227,7 +233,9 @@ def test_an_object_under_another_kernels_name(tmp_path: Path) -> None:
 
     def run() -> list[str]:
         variables = os.environ | {"INTERTWINE_CACHE": str(tmp_path)}
-        found = subprocess.run([sys.executable, "-c", count + job], env=variables, capture_output=True, text=True, timeout=200)
+        found = subprocess.run(
+            [sys.executable, "-c", count + job], env=variables, capture_output=True, text=True, timeout=200
+        )
         assert found.returncode == 0, found.stderr
         return found.stdout.split()
 
@@ -253,7 +261,9 @@ def test_a_folder_above_that_others_can_write_is_not_used(mode: int, cache) -> N
 
 
 @pytest.mark.parametrize("change", ["mode", "owner"])
-def test_the_temporary_folder_may_have_been_made_by_somebody_else(change: str, cache, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_temporary_folder_may_have_been_made_by_somebody_else(
+    change: str, cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """/tmp/intertwine-1000 is a name that everybody can guess, and /tmp a place where everybody can make it."""
     blocked = cache.folder / "file"
     blocked.write_text("no folder")

@@ -43,7 +43,11 @@ def case(seed: int) -> tuple[Case, tuple[int, int, int]]:
     senders, nodes, edges = ((5, 4, 9), (3, 8, 6), (6, 6, 1), (1, 1, 7), (7, 30, 24), (4, 3, 0), (0, 0, 0), (2, 0, 0))[
         seed % 16 % 8 if seed % 16 < 13 else 0
     ]
-    return case_of(random_plan(seed), seed, senders=senders, nodes=nodes, edges=edges), (seed % 4, seed // 4 % 4, seed // 16 % 4)
+    return case_of(random_plan(seed), seed, senders=senders, nodes=nodes, edges=edges), (
+        seed % 4,
+        seed // 4 % 4,
+        seed // 16 % 4,
+    )
 
 
 def everything(function, one: Case, kinds: tuple[int, int, int], dtype: torch.dtype, seed: int) -> dict[str, Tensor]:
@@ -77,7 +81,9 @@ def test_the_random_plans_have_everything() -> None:
     assert {0, 1} <= muls
     assert len(muls) > 60
     assert {path.mode for _, path in paths} == {"uvu", "uvuv", "uvw", "uuu", "uvv", "uuw"}
-    assert {(plan.in1.layout, plan.in2.layout, plan.out.layout) for plan in plans} == {(a, b, c) for a in L for b in L for c in L}
+    assert {(plan.in1.layout, plan.in2.layout, plan.out.layout) for plan in plans} == {
+        (a, b, c) for a in L for b in L for c in L
+    }
     assert {plan.blocks(path)[1].mul for plan, path in paths} == {0, 1, 2, 3}
     assert {block.dim for plan in plans for block in plan.out.blocks} == {1, 3, 5, 7, 9}
     assert any(path.factor == 0 for _, path in paths)
@@ -143,7 +149,9 @@ def test_the_same_bits_every_time_and_with_any_number_of_threads(dtype: torch.dt
     for run in runs[1:]:
         assert all(torch.equal(value, run[name]) for name, value in runs[0].items())
     wanted = everything(lambda *given: convolved(plan, *given), one, (0, 0, 0), D, 0)
-    assert all(deviation(value, wanted[name], torch.finfo(dtype).eps) <= BOUND[dtype] for name, value in runs[0].items())
+    assert all(
+        deviation(value, wanted[name], torch.finfo(dtype).eps) <= BOUND[dtype] for name, value in runs[0].items()
+    )
 
 
 def test_the_product_is_the_convolution_of_edges_by_themselves() -> None:
@@ -153,4 +161,7 @@ def test_the_product_is_the_convolution_of_edges_by_themselves() -> None:
         found = Fused(one.plan).product(one.x, one.y, one.w)
         assert torch.equal(found, Fused(one.plan).convolve(one.x, one.y, one.w, places, places, 6))
         assert deviation(found, convolved(one.plan, one.x, one.y, one.w, places, places, 6), torch.finfo(D).eps) <= 500
-    assert Fused(one.plan).product(one.x[:0], one.y[:0], None if one.w is None else one.w[:0]).shape == (0, one.plan.out.dim)
+    assert Fused(one.plan).product(one.x[:0], one.y[:0], None if one.w is None else one.w[:0]).shape == (
+        0,
+        one.plan.out.dim,
+    )

@@ -201,7 +201,9 @@ def test_workers_evaluate_harmonics_while_the_parent_compiles() -> None:
     thread = threading.Thread(target=hold)
     thread.start()
     try:
-        found = list(DataLoader(Harmonics(), batch_size=None, num_workers=2, multiprocessing_context="fork", timeout=100))
+        found = list(
+            DataLoader(Harmonics(), batch_size=None, num_workers=2, multiprocessing_context="fork", timeout=100)
+        )
     finally:
         done.set()
         thread.join(60)

@@ -18,7 +18,11 @@ pytestmark = [
 
 @pytest.mark.parametrize("suite", ["plans", "precisions", "graphs", "parts"])
 def test_small_cases(suite: str) -> None:
-    found = {name: value for case in gpu_cases.suite(suite) for name, value in gpu_cases.deviations(case, "cuda", twice=True).items()}
+    found = {
+        name: value
+        for case in gpu_cases.suite(suite)
+        for name, value in gpu_cases.deviations(case, "cuda", twice=True).items()
+    }
     assert [name for name, value in found.items() if not value <= gpu_cases.bounds(name)] == []
 
 

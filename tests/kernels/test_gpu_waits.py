@@ -37,11 +37,21 @@ class Waits(TorchFunctionMode):
         super().__init__()
         self.found: collections.Counter[str] = collections.Counter()
 
-    def __torch_function__(self, function: Any, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None) -> Any:
+    def __torch_function__(
+        self, function: Any, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
         name = getattr(function, "__name__", "")
-        masks = args[1] if name == "__getitem__" and isinstance(args[1], tuple) else args[1:2] if name == "__getitem__" else ()
+        masks = (
+            args[1]
+            if name == "__getitem__" and isinstance(args[1], tuple)
+            else args[1:2]
+            if name == "__getitem__"
+            else ()
+        )
         masked = any(isinstance(one, Tensor) and one.dtype == torch.bool for one in masks)
-        open_ended = name == "repeat_interleave" and not (kwargs or {}).get("output_size") and isinstance(args[-1], Tensor)
+        open_ended = (
+            name == "repeat_interleave" and not (kwargs or {}).get("output_size") and isinstance(args[-1], Tensor)
+        )
         if name in WAITING or masked or open_ended:
             place = next((one for one in reversed(traceback.extract_stack()) if "/intertwine/" in one.filename), None)
             self.found[f"{name} in {place.filename.split('/intertwine/')[-1]}:{place.lineno}" if place else name] += 1
@@ -59,7 +69,11 @@ def as_on_a_card(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(safe, "inspectable", lambda x: False)
     monkeypatch.setattr(safe, "captured", lambda x: True)
     # ranges of indices: on a card they are torch's assertions
-    for module, name in ((native, "check_range"), (contraction_operator, "_require_known"), (getattr(kernels, "doors", None), "indices")):
+    for module, name in (
+        (native, "check_range"),
+        (contraction_operator, "_require_known"),
+        (getattr(kernels, "doors", None), "indices"),
+    ):
         if hasattr(module, name):
             monkeypatch.setattr(module, name, lambda *arguments, **options: None)
     monkeypatch.setenv("INTERTWINE_KERNELS", "reference")
@@ -86,7 +100,13 @@ def test_models_wait_for_nothing(name: str, batched: bool, training: bool) -> No
 
 @pytest.mark.parametrize(
     "call",
-    [lambda x: bool(x.any()), lambda x: x.max().item(), lambda x: x[x > 0], lambda x: torch.tensor([1.0, 2.0]), lambda x: x.unique()],
+    [
+        lambda x: bool(x.any()),
+        lambda x: x.max().item(),
+        lambda x: x[x > 0],
+        lambda x: torch.tensor([1.0, 2.0]),
+        lambda x: x.unique(),
+    ],
 )
 def test_waiting_is_noticed(call: Callable[[Tensor], Any]) -> None:
     with Waits() as waits:
@@ -104,5 +124,6 @@ def test_edges_are_sorted_without_counting(edges: int, nodes: int, monkeypatch: 
     assert dict(waits.found) == {}
     assert torch.equal(order, torch.argsort(index, stable=True))
     assert torch.equal(
-        offsets, torch.cat([torch.zeros(1, dtype=torch.int64), torch.bincount(index, minlength=nodes).cumsum(0)])[: nodes + 1]
+        offsets,
+        torch.cat([torch.zeros(1, dtype=torch.int64), torch.bincount(index, minlength=nodes).cumsum(0)])[: nodes + 1],
     )

@@ -27,7 +27,8 @@ def solid(degrees: tuple[int, ...], normalize: bool) -> Solid:
     """Component normalisation."""
     pairs = [(l, m) for l in range(max(degrees) + 1) for m in range(l + 1)]
     scales = [
-        math.sqrt((2 * l + 1) * (2 if m else 1) * math.factorial(l + m) * math.factorial(l - m)) / math.factorial(l) for l, m in pairs
+        math.sqrt((2 * l + 1) * (2 if m else 1) * math.factorial(l + m) * math.factorial(l - m)) / math.factorial(l)
+        for l, m in pairs
     ]
     return Solid(degrees, tuple(scales), normalize)
 
@@ -114,7 +115,9 @@ def test_zero_vectors_poles_and_nan(dtype):
     assert (y[2:8] - right).abs().max() <= 16 * torch.finfo(dtype).eps
 
 
-@pytest.mark.parametrize(("dtype", "lengths"), [(F32, [1e-44, 1e-38, 1e-20, 1e20, 1e38]), (F64, [1e-320, 1e-308, 1e-160, 1e160, 1e308])])
+@pytest.mark.parametrize(
+    ("dtype", "lengths"), [(F32, [1e-44, 1e-38, 1e-20, 1e20, 1e38]), (F64, [1e-320, 1e-308, 1e-160, 1e160, 1e308])]
+)
 def test_any_length_has_its_direction(dtype, lengths):
     described = solid((1, 2, 5), True)
     kernels = harmonics(described.text)
@@ -190,7 +193,9 @@ def test_every_coefficient_is_checked():
             words = (ctypes.c_int64 * 3).from_address(address)
             n = words[0]
             x = torch.frombuffer((ctypes.c_float * (3 * n)).from_address(words[1]), dtype=F32).reshape(n, 3)
-            y = torch.frombuffer((ctypes.c_float * (wrong.dim * n)).from_address(words[2]), dtype=F32).reshape(n, wrong.dim)
+            y = torch.frombuffer((ctypes.c_float * (wrong.dim * n)).from_address(words[2]), dtype=F32).reshape(
+                n, wrong.dim
+            )
             y.copy_(reference.values(x, wrong))
 
         assert deviation(instead, "values", described, F32) > 1
@@ -225,7 +230,11 @@ def test_derivatives_of_every_order(degrees, normalize):
 
 def test_operators_keep_the_rules_of_torch():
     described = solid((0, 1), True)
-    x, g, v = normal(9, 3).requires_grad_(), normal(9, 4, seed=1).requires_grad_(), normal(9, 3, seed=2).requires_grad_()
+    x, g, v = (
+        normal(9, 3).requires_grad_(),
+        normal(9, 4, seed=1).requires_grad_(),
+        normal(9, 3, seed=2).requires_grad_(),
+    )
     operators = torch.ops.intertwine
     quick = ("test_schema", "test_faketensor", "test_autograd_registration")
     torch.library.opcheck(operators.harmonics, (x, described.text), test_utils=quick)
@@ -255,9 +264,12 @@ def test_dual_numbers_differentiate():
 
 @pytest.mark.parametrize("points", [3, 40])
 @pytest.mark.parametrize(
-    ("dtype", "degrees"), [(torch.float16, (0, 1, 2)), (torch.bfloat16, (2, 1)), (F64, (1, LARGEST + 1)), (F32, (LARGEST + 1,))]
+    ("dtype", "degrees"),
+    [(torch.float16, (0, 1, 2)), (torch.bfloat16, (2, 1)), (F64, (1, LARGEST + 1)), (F32, (LARGEST + 1,))],
 )
-def test_operators_without_a_kernel_have_their_derivatives(dtype: torch.dtype, points: int, degrees: tuple[int, ...]) -> None:
+def test_operators_without_a_kernel_have_their_derivatives(
+    dtype: torch.dtype, points: int, degrees: tuple[int, ...]
+) -> None:
     """Where there is no kernel (a graphics card, half precision, large degrees) plain torch asks autograd, below which torch calls us."""
     text = solid(degrees, True).text
     start = torch.randn(points, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(dtype)
@@ -271,4 +283,6 @@ def test_operators_without_a_kernel_have_their_derivatives(dtype: torch.dtype, p
         assert one.dtype == dtype
         assert (one - right).abs().max() <= 64 * torch.finfo(dtype).eps * right.abs().max()
     x = start.clone().requires_grad_()
-    assert not torch.ops.intertwine.harmonics_gradient(x.detach(), torch.ones_like(operator(start, text)), text).requires_grad
+    assert not torch.ops.intertwine.harmonics_gradient(
+        x.detach(), torch.ones_like(operator(start, text)), text
+    ).requires_grad

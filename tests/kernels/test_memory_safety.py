@@ -84,15 +84,22 @@ HERE = Path(__file__).parent
 
 def script(name: str, *arguments: str) -> subprocess.CompletedProcess:
     """A script beside this file, in a process of its own, with the kernels on."""
-    variables = os.environ | {"PYTHONPATH": os.pathsep.join([str(HERE.parents[1]), str(HERE)]), "INTERTWINE_KERNELS": "auto"}
-    return subprocess.run([sys.executable, str(HERE / name), *arguments], env=variables, capture_output=True, text=True, timeout=400)
+    variables = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(HERE.parents[1]), str(HERE)]),
+        "INTERTWINE_KERNELS": "auto",
+    }
+    return subprocess.run(
+        [sys.executable, str(HERE / name), *arguments], env=variables, capture_output=True, text=True, timeout=400
+    )
 
 
 def last(found: subprocess.CompletedProcess) -> str:
     return "\n".join((found.stdout.splitlines() or [""])[-8:]) + found.stderr[-2000:]
 
 
-@pytest.mark.parametrize(("family", "runs"), [("convolution", 160), ("harmonics", 336), ("linear", 96), ("contraction", 48)])
+@pytest.mark.parametrize(
+    ("family", "runs"), [("convolution", 160), ("harmonics", 336), ("linear", 96), ("contraction", 48)]
+)
 def test_programs_keep_to_the_memory_that_they_state(family: str, runs: int) -> None:
     """Value, first and second derivative, both precisions, between two pages that end the process when they are touched."""
     found = script("guarded.py", family)
@@ -117,23 +124,37 @@ def test_doors_are_closed(group: str, cases: int) -> None:
 
 def test_the_case_of_november() -> None:
     cases = HERE.parent / "cases"
-    found = subprocess.run([sys.executable, str(cases / "reads_outside_memory.py")], capture_output=True, text=True, timeout=300)
+    found = subprocess.run(
+        [sys.executable, str(cases / "reads_outside_memory.py")], capture_output=True, text=True, timeout=300
+    )
     lines = [line for line in found.stdout.splitlines() if re.match("[a-e] ", line)]
-    assert [line.split(" (")[0] for line in lines if "exit" in line] == [f"{name} exit 1" for name in "abcde"], found.stdout
+    assert [line.split(" (")[0] for line in lines if "exit" in line] == [f"{name} exit 1" for name in "abcde"], (
+        found.stdout
+    )
     assert sum(" refused: InputError " in line for line in lines) == 5
 
 
 def test_pointers_are_taken_at_one_door() -> None:
     """Benchmarks compare storages, and run nothing on them."""
     room = Path(intertwine.__file__).parent
-    found = [str(file.relative_to(room)) for file in room.rglob("*.py") if "data_ptr" in file.read_text() and file.parent.name != "bench"]
+    found = [
+        str(file.relative_to(room))
+        for file in room.rglob("*.py")
+        if "data_ptr" in file.read_text() and file.parent.name != "bench"
+    ]
     assert found == ["kernels/doors.py"]
-    launches = [file for file in (room / "kernels").rglob("*.py") if re.search(r"\brun\(|programs\.\w+\[", file.read_text())]
+    launches = [
+        file for file in (room / "kernels").rglob("*.py") if re.search(r"\brun\(|programs\.\w+\[", file.read_text())
+    ]
     assert len(launches) >= 6
     assert all("doors." in file.read_text() for file in launches if file.name != "threads.py")
 
 
 def test_every_operator_is_in_the_tables() -> None:
     """A new one must be called with what it can't take, too."""
-    names = {name.removeprefix("intertwine::") for name in torch._C._dispatch_get_all_op_names() if name.startswith("intertwine::")}
+    names = {
+        name.removeprefix("intertwine::")
+        for name in torch._C._dispatch_get_all_op_names()
+        if name.startswith("intertwine::")
+    }
     assert {name.split(".")[0] for name in names} == {call.name.split(" ")[0] for call in calls()}

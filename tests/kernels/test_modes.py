@@ -100,7 +100,13 @@ def test_a_plan_that_mixes_channels_is_refused() -> None:
     from intertwine.kernels import Operand, Plan, Table
 
     one = Table.of(torch.ones(1, 1, 1).numpy())
-    for mode, muls in (("uvw", (2, 1, 3)), ("uvuv", (2, 2, 4)), ("uvv", (2, 3, 3)), ("uuu", (2, 2, 2)), ("uvu<v", (3, 3, 3))):
+    for mode, muls in (
+        ("uvw", (2, 1, 3)),
+        ("uvuv", (2, 2, 4)),
+        ("uvv", (2, 3, 3)),
+        ("uuu", (2, 2, 2)),
+        ("uvu<v", (3, 3, 3)),
+    ):
         plan = Plan.of(*(Operand.of([(mul, 1)]) for mul in muls), [(0, 0, 0, mode, True, 1.0, one)])
         assert not Fused.supports(plan)
         with pytest.raises(InputError, match="mixes channels"):

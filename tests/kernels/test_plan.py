@@ -49,7 +49,11 @@ def test_weights_lie_in_the_order_of_the_paths_and_unweighted_paths_take_no_plac
         Operand.of([(2, 1), (4, 1)]),
         [(0, 1, 0, "uvu", True, 1.0, one), (0, 0, 0, "uuu", False, 1.0, one), (1, 1, 1, "uvw", True, 1.0, one)],
     )
-    assert [(path.start, path.numel, path.shape) for path in plan.paths] == [(0, 6, (2, 3)), (6, 0, (2,)), (6, 36, (3, 3, 4))]
+    assert [(path.start, path.numel, path.shape) for path in plan.paths] == [
+        (0, 6, (2, 3)),
+        (6, 0, (2,)),
+        (6, 36, (3, 3, 4)),
+    ]
     assert plan.weight_numel == 42
     assert plan.blocks(plan.paths[2]) == (Block(3, 1, 2), Block(3, 1, 2), Block(4, 1, 2))
 

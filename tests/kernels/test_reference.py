@@ -14,8 +14,18 @@ from literal import literal
 from intertwine.kernels import MODES, Operand, Plan, Reference, Table
 from intertwine.numerics import InputError
 
-SIZES = {"uvu": (3, 2, 3), "uvv": (3, 2, 2), "uvuv": (3, 2, 6), "uvu<v": (3, 3, 3), "u<vw": (3, 3, 2), "uuw": (3, 3, 2), "uuu": (3, 3, 3)}
-CASES = [(mode, weighted) for mode in MODES for weighted in (True, False) if weighted or mode not in ("uvw", "u<vw", "uuw")]
+SIZES = {
+    "uvu": (3, 2, 3),
+    "uvv": (3, 2, 2),
+    "uvuv": (3, 2, 6),
+    "uvu<v": (3, 3, 3),
+    "u<vw": (3, 3, 2),
+    "uuw": (3, 3, 2),
+    "uuu": (3, 3, 3),
+}
+CASES = [
+    (mode, weighted) for mode in MODES for weighted in (True, False) if weighted or mode not in ("uvw", "u<vw", "uuw")
+]
 
 
 def table(seed: int, *shape: int) -> Table:
@@ -23,14 +33,17 @@ def table(seed: int, *shape: int) -> Table:
     return Table.of(random.normal(size=shape) * (random.random(shape) < 0.6))
 
 
-def plan_of(mode: str, weighted: bool, layouts: tuple[str, str, str] = ("mul_ir",) * 3, muls: tuple[int, int, int] | None = None) -> Plan:
+def plan_of(
+    mode: str, weighted: bool, layouts: tuple[str, str, str] = ("mul_ir",) * 3, muls: tuple[int, int, int] | None = None
+) -> Plan:
     """Blocks of 1, 3 and 5 components everywhere, all triples of them connected, and an output that nothing reaches."""
     mul1, mul2, mul3 = muls or SIZES.get(mode, (3, 2, 4))
     operands = [Operand.of([(mul, dim) for dim in (1, 3, 5)], layout) for mul, layout in zip((mul1, mul2), layouts)]
     out = Operand.of([(mul3, 1), (mul3, 3), (2, 4), (mul3, 5)], layouts[2])
     triples = [(i, j, k) for i in range(3) for j in range(3) for k in (0, 1, 3) if "<" not in mode or i == j]
     paths = [
-        (i, j, k, mode, weighted, 0.3 + n, table(n, (1, 3, 5)[i], (1, 3, 5)[j], (1, 3, 4, 5)[k])) for n, (i, j, k) in enumerate(triples)
+        (i, j, k, mode, weighted, 0.3 + n, table(n, (1, 3, 5)[i], (1, 3, 5)[j], (1, 3, 4, 5)[k]))
+        for n, (i, j, k) in enumerate(triples)
     ]
     return Plan.of(*operands, out, paths)
 
@@ -43,7 +56,10 @@ def inputs(plan: Plan, shared: bool, n: int = 3, seed: int = 0) -> list[torch.Te
 
 
 def expected(plan: Plan, x: torch.Tensor, y: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    rows = [literal(plan, x[n].numpy(), y[n].numpy(), (weight if weight.ndim == 1 else weight[n]).numpy()) for n in range(len(x))]
+    rows = [
+        literal(plan, x[n].numpy(), y[n].numpy(), (weight if weight.ndim == 1 else weight[n]).numpy())
+        for n in range(len(x))
+    ]
     return torch.from_numpy(np.stack(rows))
 
 
@@ -94,7 +110,11 @@ def test_a_sum_over_channels_without_weights() -> None:
 
 def test_many_components_are_evaluated_block_by_block() -> None:
     first, second = Operand.of([(4, 3), (4, 1)]), Operand.of([(1, dim) for dim in range(1, 14)])
-    paths = [(n % 2, n, n % 2, mode, True, 1.0, table(n, (3, 1)[n % 2], n + 1, 3)) for n in range(13) for mode in ("uvu", "uvw", "uvuv")]
+    paths = [
+        (n % 2, n, n % 2, mode, True, 1.0, table(n, (3, 1)[n % 2], n + 1, 3))
+        for n in range(13)
+        for mode in ("uvu", "uvw", "uvuv")
+    ]
     assert_literal(Plan.of(first, second, Operand.of([(4, 3), (4, 3)]), paths), True)
 
 
@@ -102,7 +122,8 @@ def test_all_modes_together_add_up() -> None:
     vectors = Operand.of([(3, 3), (0, 3), (1, 3)])
     out = Operand.of([(3, 3), (3, 3), (0, 1)])
     paths = [
-        (0, 0, 0, mode, True, 1.0, table(n, 3, 3, 3)) for n, mode in enumerate(("uvw", "uvu", "uvv", "uuw", "uuu", "uvu<v", "u<vw", "uvw"))
+        (0, 0, 0, mode, True, 1.0, table(n, 3, 3, 3))
+        for n, mode in enumerate(("uvw", "uvu", "uvv", "uuw", "uuu", "uvu<v", "u<vw", "uvw"))
     ]
     paths += [(1, 0, 1, "uvw", True, 1.0, table(9, 3, 3, 3)), (0, 2, 1, "uvuv", False, 0.0, table(9, 3, 3, 3))]
     for shared in (True, False):
@@ -120,8 +141,15 @@ def test_an_empty_table_gives_zero() -> None:
 @pytest.mark.parametrize("shared", [True, False])
 @pytest.mark.parametrize(("mode", "weighted"), CASES)
 def test_first_and_second_derivatives(mode: str, weighted: bool, shared: bool) -> None:
-    full = plan_of(mode, weighted, muls={"uvw": (2, 2, 1), "uvu": (2, 2, 2), "uvv": (2, 2, 2), "uvuv": (1, 2, 2)}.get(mode))
-    plan = Plan.of(full.in1, full.in2, full.out, [(p.in1, p.in2, p.out, p.mode, p.weighted, p.factor, p.table) for p in full.paths[4:9]])
+    full = plan_of(
+        mode, weighted, muls={"uvw": (2, 2, 1), "uvu": (2, 2, 2), "uvv": (2, 2, 2), "uvuv": (1, 2, 2)}.get(mode)
+    )
+    plan = Plan.of(
+        full.in1,
+        full.in2,
+        full.out,
+        [(p.in1, p.in2, p.out, p.mode, p.weighted, p.factor, p.table) for p in full.paths[4:9]],
+    )
     arguments = tuple(tensor.requires_grad_() for tensor in inputs(plan, shared, n=2))
     function: Callable[..., torch.Tensor] = Reference(plan, shared=shared, dtype=torch.float64)
     assert torch.autograd.gradcheck(function, arguments, fast_mode=True)

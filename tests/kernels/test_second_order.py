@@ -16,7 +16,12 @@ from intertwine.kernels.fused import Fused
 from intertwine.kernels.native import gather, scatter
 
 EPS = torch.finfo(D).eps
-PLANS = [depthwise("5x0e+4x1o", "0e+1o", 1), depthwise("33x0e+2x1o", "0e+1o", 1, "mul_ir"), random_plan(16), random_plan(3)]
+PLANS = [
+    depthwise("5x0e+4x1o", "0e+1o", 1),
+    depthwise("33x0e+2x1o", "0e+1o", 1, "mul_ir"),
+    random_plan(16),
+    random_plan(3),
+]
 
 
 def arguments(plan: Plan) -> tuple[Case, dict[str, Tensor]]:
@@ -46,7 +51,9 @@ def test_second_order_is_a_sum_of_first_orders_with_one_argument_replaced(plan: 
     for name, value in found.items():
         own = name[1]
         sums = [
-            scatter("cpu", form, gradient(own), some, ends, len(one.x))[name] for some, (old, _) in zip(replaced, tangents) if old != own
+            scatter("cpu", form, gradient(own), some, ends, len(one.x))[name]
+            for some, (old, _) in zip(replaced, tangents)
+            if old != own
         ]
         assert deviation(value, sum(sums), EPS) <= 50
 
@@ -59,7 +66,9 @@ def test_every_subset_of_tangents_and_results(tangents: str) -> None:
     form, ends = channelwise(plan), one.ends[:2]
     zeroed = {name: tensor * (name not in set("abc") - set(tangents)) for name, tensor in given.items()}
     forms = second("abc", "gxyw")
-    whole = {"g": gather("cpu", form, forms, zeroed, ends, one.nodes)} | scatter("cpu", form, forms, zeroed, ends, len(one.x))
+    whole = {"g": gather("cpu", form, forms, zeroed, ends, one.nodes)} | scatter(
+        "cpu", form, forms, zeroed, ends, len(one.x)
+    )
     some = {name: tensor for name, tensor in given.items() if name not in set("abc") - set(tangents)}
     for needs in nonempty("gxyw"):
         forms = second(tangents, needs)
@@ -90,7 +99,9 @@ def test_only_some_arguments_need_gradients(wanted: str) -> None:
         results = list(first)
         for losses in combinations(first, max(1, len(first) - 1)):
             inputs = asked + [g] * ("g" in watched)
-            total = sum(loss.square().sum() for loss in losses) + 0 * sum(one.sum() for one in inputs)  # the gradient to x has no x in it
+            total = sum(loss.square().sum() for loss in losses) + 0 * sum(
+                one.sum() for one in inputs
+            )  # the gradient to x has no x in it
             results += torch.autograd.grad(total, inputs, retain_graph=True, materialize_grads=True)
         return results
 
@@ -114,7 +125,12 @@ def test_backward_without_a_graph_and_gradients_that_add_up() -> None:
 def test_a_loss_that_reads_one_number_of_z_has_a_cotangent_that_is_not_contiguous() -> None:
     plan = depthwise("3x0e+2x1o", "0e+1o", 1)
     one, _ = arguments(plan)
-    for loss in (lambda z: z[1, 3], lambda z: z.sum(), lambda z: z.t().sin()[::2].sum(), lambda z: z.expand(2, *z.shape).sum()):
+    for loss in (
+        lambda z: z[1, 3],
+        lambda z: z.sum(),
+        lambda z: z.t().sin()[::2].sum(),
+        lambda z: z.expand(2, *z.shape).sum(),
+    ):
         slopes = [
             torch.autograd.grad(loss(function(one.x, one.y, one.w, *one.ends)), (one.x, one.y, one.w))
             for function in (Fused(plan).convolve, lambda *given: convolved(plan, *given))

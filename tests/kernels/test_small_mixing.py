@@ -25,17 +25,30 @@ D = torch.float64
 def test_every_width_of_vectors(width, dtype, generator) -> None:
     """Processors have vectors of 16 to 64 bytes: tiles that are whole, cut off, and not there at all."""
     name = {torch.float32: "float32", D: "float64"}[dtype]
-    for samples, depth, columns, dim in [(0, 3, 3, 1), (1, 1, 1, 1), (7, 5, 3, 3), (6, 33, 67, 1), (9, 2, 32, 5), (4, 16, 16, 1)]:
+    for samples, depth, columns, dim in [
+        (0, 3, 3, 1),
+        (1, 1, 1, 1),
+        (7, 5, 3, 3),
+        (6, 33, 67, 1),
+        (9, 2, 32, 5),
+        (4, 16, 16, 1),
+    ]:
         x, w, g = (torch.randn(size, generator=generator, dtype=D).to(dtype) for size in
                    ((samples, dim, depth), (depth, columns), (samples, dim, columns)))  # fmt: skip
-        product = Task(0, 0, 0, MANY, columns, depth, 1, dim, dim * depth, dim * columns, 1, columns, 0, 0, depth, columns, 0)
-        total = Task(0, 0, 0, depth, columns, MANY, dim, 1, 1, columns, dim * depth, dim * columns, depth, columns, 0, 0, 1)
+        product = Task(
+            0, 0, 0, MANY, columns, depth, 1, dim, dim * depth, dim * columns, 1, columns, 0, 0, depth, columns, 0
+        )
+        total = Task(
+            0, 0, 0, depth, columns, MANY, dim, 1, 1, columns, dim * depth, dim * columns, depth, columns, 0, 0, 1
+        )
         before = torch.randn(depth, columns, generator=generator, dtype=D).to(dtype)
         cases = [(product, x, w, torch.full_like(g, torch.nan), 0.5 * (x.double() @ w.double())),
                  (total, x, g, before.clone(), before + 0.5 * torch.einsum("ziu,ziw->uw", x.double(), g.double()))]  # fmt: skip
         for task, a, b, c, expected in cases:
             table = Table([task], [0.5], dtype)
-            table.function = compiled("a width", f"test {name} {width}", lambda name=name: small_products.text(name, width))
+            table.function = compiled(
+                "a width", f"test {name} {width}", lambda name=name: small_products.text(name, width)
+            )
             table(samples, a, b, c)
             torch.testing.assert_close(c.double(), expected, rtol=0, atol=300 * torch.finfo(dtype).eps)
 
@@ -62,7 +75,10 @@ def test_wrong_sizes_are_refused() -> None:
     layer = Linear("2x0e", "3x0e", layout="ir_mul")
     kernels, weight = SmallMixing(layer._mixing, torch.float32), layer.weight.detach()
     wrong = {
-        "features": [(kernels.forward, torch.ones(4, 3), weight), (kernels.for_weight, torch.ones(4, 2), torch.ones(4, 2))],
+        "features": [
+            (kernels.forward, torch.ones(4, 3), weight),
+            (kernels.for_weight, torch.ones(4, 2), torch.ones(4, 2)),
+        ],
         "weight": [(kernels.for_x, torch.ones(4, 3), torch.ones(5))],
         "rows": [(kernels.for_weight, torch.ones(4, 2), torch.ones(3, 3))],
     }

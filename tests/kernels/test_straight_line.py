@@ -27,17 +27,27 @@ def random_program(seed: int, rows: int = 40) -> Program:
     registers = list(range(5))
     for place in range(rows):
         recent = [registers[-1 - k] if place % 3 else registers[k] for k in some(5, 6)]
-        terms = [(0.5, recent[0], recent[1]), (-0.7, recent[2], NONE), (0.3, recent[3], recent[3]), (1.0, recent[4], some(5, 1)[0])]
+        terms = [
+            (0.5, recent[0], recent[1]),
+            (-0.7, recent[2], NONE),
+            (0.3, recent[3], recent[3]),
+            (1.0, recent[4], some(5, 1)[0]),
+        ]
         registers.append(writer.row(terms[: 1 + some(4, 1)[0]]))
     empty, copy = writer.row([]), writer.row([(1.0, 2, NONE)])
     assert copy == 2
     return writer.program([Result((registers[-1], empty, 0, registers[-2])), Result((registers[-3], 4), shared=True)])
 
 
-def arguments_of(program: Program, nodes: int, groups: int, channels: int, dtype: torch.dtype = D) -> tuple[list, torch.Tensor]:
+def arguments_of(
+    program: Program, nodes: int, groups: int, channels: int, dtype: torch.dtype = D
+) -> tuple[list, torch.Tensor]:
     generator = torch.Generator().manual_seed(1)
     rows = [groups if argument.shared else nodes for argument in program.arguments]
-    arguments = [torch.rand(n, kind.size, channels, generator=generator, dtype=D) - 0.5 for n, kind in zip(rows, program.arguments)]
+    arguments = [
+        torch.rand(n, kind.size, channels, generator=generator, dtype=D) - 0.5
+        for n, kind in zip(rows, program.arguments)
+    ]
     return [x.to(dtype) for x in arguments], torch.randint(groups, (nodes,), generator=generator)
 
 
@@ -73,7 +83,9 @@ def test_machine(nodes: int, channels: int, dtype: torch.dtype) -> None:
                 assert mine.dtype == dtype
                 assert mine.shape == reference.shape
                 if reference.numel():
-                    assert (mine - reference).abs().max() <= 40 * torch.finfo(dtype).eps * max(1.0, float(reference.abs().max()))
+                    assert (mine - reference).abs().max() <= 40 * torch.finfo(dtype).eps * max(
+                        1.0, float(reference.abs().max())
+                    )
 
 
 def test_strides_and_threads(monkeypatch) -> None:

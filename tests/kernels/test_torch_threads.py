@@ -38,7 +38,9 @@ def parts_used(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     found: list[int] = []
     real = threads.run
     monkeypatch.setattr(backend, "_SHARE", 1)  # everything is worth another thread
-    monkeypatch.setattr(backend, "run", lambda function, words, bounds: found.append(len(bounds) - 1) or real(function, words, bounds))
+    monkeypatch.setattr(
+        backend, "run", lambda function, words, bounds: found.append(len(bounds) - 1) or real(function, words, bounds)
+    )
     return found
 
 

@@ -40,7 +40,11 @@ def test_the_operators_keep_torchs_rules() -> None:
     g, operators = torch.randn(nodes, PLAN.out.dim, dtype=D, requires_grad=True), torch.ops.intertwine
     a, b, c = (torch.randn_like(one).requires_grad_() for one in (x, y, w))
     ends = source, destination
-    for arguments in ((x, y, w, *ends, nodes), (x[:4], y[:4], w[:4], None, None, 4), (x, y.detach(), w.detach(), *ends, nodes)):
+    for arguments in (
+        (x, y, w, *ends, nodes),
+        (x[:4], y[:4], w[:4], None, None, 4),
+        (x, y.detach(), w.detach(), *ends, nodes),
+    ):
         torch.library.opcheck(operators.convolve.default, (FUSED.text, *arguments))
     for needs in ("xyw", "x", "yw"):
         torch.library.opcheck(operators.convolve_backward.default, (FUSED.text, needs, g, x, y, w, *ends))
@@ -143,8 +147,12 @@ def test_vmap_along_another_axis_nested_and_without_edges() -> None:
     x, y, w = (one.detach() for one in (x, y, w))
     many = torch.stack([x, -x, 2 * x])
     wanted = torch.stack([FUSED.convolve(one, y, w, *ends) for one in many])
-    assert torch.equal(torch.func.vmap(lambda x: FUSED.convolve(x, y, w, *ends), in_dims=1)(many.transpose(0, 1)), wanted)
-    both = torch.func.vmap(lambda y: torch.func.vmap(lambda x: FUSED.convolve(x, y, w, *ends))(many))(torch.stack([y, 3 * y]))
+    assert torch.equal(
+        torch.func.vmap(lambda x: FUSED.convolve(x, y, w, *ends), in_dims=1)(many.transpose(0, 1)), wanted
+    )
+    both = torch.func.vmap(lambda y: torch.func.vmap(lambda x: FUSED.convolve(x, y, w, *ends))(many))(
+        torch.stack([y, 3 * y])
+    )
     assert torch.equal(both[0], wanted)
     none = torch.zeros(0, dtype=torch.int64)
     slope = torch.func.grad(lambda x, y, w: FUSED.convolve(x, y, w, none, none, 4).sum(), argnums=(0, 1, 2))
@@ -167,7 +175,9 @@ def test_an_index_beyond_its_own_graph_is_not_taken_from_the_next_of_a_batch() -
 def test_functional_derivatives() -> None:
     (x, y, w), ends = leaves()
     x, y, w = (one.detach() for one in (x, y, w))
-    functions = [lambda x, f=f: f(x, y, w, *ends).sin().sum() for f in (FUSED.convolve, lambda *given: convolved(PLAN, *given))]
+    functions = [
+        lambda x, f=f: f(x, y, w, *ends).sin().sum() for f in (FUSED.convolve, lambda *given: convolved(PLAN, *given))
+    ]
     hessians = [torch.func.jacrev(torch.func.jacrev(function))(x) for function in functions]
     assert deviation(*hessians, EPS) <= 200
     mixed = [torch.func.jacrev(torch.func.grad(lambda y, x, f=f: f(x, y, w, *ends).sin().sum()), argnums=1)(y, x) for f in
@@ -185,12 +195,18 @@ def test_a_trace_is_for_graphs_of_any_size() -> None:
     """Layers traced on one graph compute others: more or fewer nodes and edges."""
     convolution = nn.Convolution("4x0e+4x1o", "0e+1o")
     layers = {
-        "own": (convolution, lambda n, e: (torch.randn(n, 16), torch.randn(e, 4), index(n, e), torch.randn(e, convolution.weight_numel))),
+        "own": (
+            convolution,
+            lambda n, e: (torch.randn(n, 16), torch.randn(e, 4), index(n, e), torch.randn(e, convolution.weight_numel)),
+        ),
         "shared": (
             nn.FullyConnectedConvolution("4x0e+4x1o", "0e+1o", "2x1o"),
             lambda n, e: (torch.randn(n, 16), torch.randn(e, 4), index(n, e)),
         ),
-        "so2": (nn.SO2Convolution("4x0e+4x1o", "4x0e+4x1o", mode="uvw"), lambda n, e: (torch.randn(n, 16), torch.randn(e, 3), index(n, e))),
+        "so2": (
+            nn.SO2Convolution("4x0e+4x1o", "4x0e+4x1o", mode="uvw"),
+            lambda n, e: (torch.randn(n, 16), torch.randn(e, 3), index(n, e)),
+        ),
     }
 
     def index(n: int, e: int) -> Tensor:
@@ -200,7 +216,9 @@ def test_a_trace_is_for_graphs_of_any_size() -> None:
         traced = torch.jit.trace(layer, given(7, 12))
         for sizes in ((7, 12), (4, 12), (9, 30), (5, 3)):
             arguments = given(*sizes)
-            torch.testing.assert_close(traced(*arguments), layer(*arguments), msg=lambda text, name=name: f"{name}: {text}")
+            torch.testing.assert_close(
+                traced(*arguments), layer(*arguments), msg=lambda text, name=name: f"{name}: {text}"
+            )
 
 
 @pytest.mark.parametrize("weights", ["all", "none", "some"])
@@ -218,5 +236,7 @@ def test_forward_mode(weights: str) -> None:
         return torch.func.grad(lambda *given: z(*given).sin().sum(), argnums=1)(*given)
 
     for function in (z, slope):
-        columns, rows = (jacobian(function, argnums=places)(*arguments) for jacobian in (torch.func.jacfwd, torch.func.jacrev))
+        columns, rows = (
+            jacobian(function, argnums=places)(*arguments) for jacobian in (torch.func.jacfwd, torch.func.jacrev)
+        )
         assert all(deviation(a, b, EPS) <= 200 for a, b in zip(columns, rows, strict=True))

@@ -81,9 +81,20 @@ SAME_REAL: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 #: (operator, argument, change) that is no change for that argument, or only another batch: these operators have any number of rows in x.
-ALLOWED = {("convolve", "x", "a row more"), ("convolve_backward", "x", "a row more"), ("convolve_backward", "g", "a row more")}
-ALLOWED |= {("convolve_second", "g", "a row more"), ("convolve", "x", "a row less"), ("convolve_backward", "x", "a row less")}
-ALLOWED |= {("harmonics", "x", rows) for rows in ("a row less", "a row more", "no rows", "of another precision", "of half precision")}
+ALLOWED = {
+    ("convolve", "x", "a row more"),
+    ("convolve_backward", "x", "a row more"),
+    ("convolve_backward", "g", "a row more"),
+}
+ALLOWED |= {
+    ("convolve_second", "g", "a row more"),
+    ("convolve", "x", "a row less"),
+    ("convolve_backward", "x", "a row less"),
+}
+ALLOWED |= {
+    ("harmonics", "x", rows)
+    for rows in ("a row less", "a row more", "no rows", "of another precision", "of half precision")
+}
 
 
 def replace(t: Tensor, new: Tensor) -> None:

@@ -27,7 +27,9 @@ class ModelContract:
     dimension = 3
     fields: tuple[str, ...] = ()  # "vel", "charge"
     species: tuple[int, ...] = (1, 6, 8)
-    lacks: tuple[str, ...] = ()  # "rotation", "reflection": what changes its outputs in ways that no representation tells
+    lacks: tuple[
+        str, ...
+    ] = ()  # "rotation", "reflection": what changes its outputs in ways that no representation tells
     variable = "pos"  # what its features are a function of: derivatives are taken with respect to it
 
     @pytest.fixture
@@ -39,7 +41,9 @@ class ModelContract:
         values = {"vel": (nodes, self.dimension), "charge": (nodes,)}
         fields = {name: torch.randn(values[name], generator=generator, dtype=torch.float64) for name in self.fields}
         z = torch.tensor(self.species)[torch.arange(nodes) % len(self.species)] if self.species else None
-        return Graph(spread * torch.randn(nodes, self.dimension, generator=generator, dtype=torch.float64), z=z, **fields)
+        return Graph(
+            spread * torch.randn(nodes, self.dimension, generator=generator, dtype=torch.float64), z=z, **fields
+        )
 
     def crystal(self, seed: int = 0) -> Graph:
         graph = self.graph(4, seed)
@@ -58,7 +62,9 @@ class ModelContract:
     @pytest.mark.parametrize("improper", [False, True], ids=["rotation", "reflection"])
     def test_equivariance(self, model: Backbone, dtype: torch.dtype, improper: bool) -> None:
         model, generator = model.to(dtype), torch.Generator().manual_seed(1)
-        elements = [Isometry.random(self.dimension, generator=generator, improper=improper, shift=1.0) for _ in range(3)]
+        elements = [
+            Isometry.random(self.dimension, generator=generator, improper=improper, shift=1.0) for _ in range(3)
+        ]
         turned = torch.eye(self.dimension, dtype=torch.float64).roll(1, 0)
         elements.append(Isometry(turned, torch.zeros(self.dimension, dtype=torch.float64)))
         for name, graph in self.structures(model).items():
@@ -67,7 +73,9 @@ class ModelContract:
             for g in elements:
                 expected = model.irreps_out.transform(g.rotation, plain)
                 size = float(plain.detach().square().mean().sqrt())
-                size = size if size > 100 * torch.finfo(dtype).eps else 1.0  # an atom that is alone may have no features but rounding
+                size = (
+                    size if size > 100 * torch.finfo(dtype).eps else 1.0
+                )  # an atom that is alone may have no features but rounding
                 errors.append((model(act(g, graph)).double() - expected).abs().max() / size)
             if ("reflection" if improper else "rotation") not in self.lacks:
                 assert max(errors) < BOUNDS[dtype], name
@@ -75,7 +83,9 @@ class ModelContract:
                 assert max(errors) > NOT_THERE, name
 
     def test_translation(self, model: Backbone) -> None:
-        shift = Isometry(torch.eye(self.dimension, dtype=torch.float64), torch.full((self.dimension,), 10.0, dtype=torch.float64))
+        shift = Isometry(
+            torch.eye(self.dimension, dtype=torch.float64), torch.full((self.dimension,), 10.0, dtype=torch.float64)
+        )
         for graph in self.structures(model).values():
             torch.testing.assert_close(model(act(shift, graph)), model(graph), rtol=0, atol=1e-12)
 
@@ -125,14 +135,18 @@ class ModelContract:
     @pytest.mark.parametrize("check", [gradcheck, gradgradcheck])
     def test_derivatives_in_positions(self, model: Backbone, check) -> None:
         graph = connect(self.graph(3), model.cutoff)
-        direction = torch.randn(4, model.irreps_out.dim, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+        direction = torch.randn(
+            4, model.irreps_out.dim, generator=torch.Generator().manual_seed(2), dtype=torch.float64
+        )
 
         def function(value: torch.Tensor) -> torch.Tensor:
             moved = graph.clone()
             moved[self.variable] = value
             return direction @ model(moved).tanh().sum(0)
 
-        function(graph[self.variable])  # with annotations checked; the many evaluations that follow are of the same shapes
+        function(
+            graph[self.variable]
+        )  # with annotations checked; the many evaluations that follow are of the same shapes
         with as_users_run_it():
             assert check(function, graph[self.variable].clone().requires_grad_())
 
@@ -196,7 +210,10 @@ class ModelContract:
         f = model(graph)
         torch.testing.assert_close(model(double), torch.cat([f, f]), rtol=0, atol=1e-12)
         outside = graph.clone()
-        outside.pos = graph.pos + torch.tensor([[3.0, 0, 0], [0, -2, 0], [1, 1, 1], [0, 0, 0]], dtype=torch.float64) @ graph.cell[0]
+        outside.pos = (
+            graph.pos
+            + torch.tensor([[3.0, 0, 0], [0, -2, 0], [1, 1, 1], [0, 0, 0]], dtype=torch.float64) @ graph.cell[0]
+        )
         torch.testing.assert_close(model(outside), f, rtol=0, atol=1e-12)
 
     def test_single_precision_is_close_to_double(self, model: Backbone) -> None:
@@ -267,7 +284,11 @@ class ModelContract:
         with as_users_run_it():  # hundreds of evaluations of what the other tests run with annotations checked
             certificate = certify(model, [self.graph(3, seed=1)], symmetry=model.card.symmetry, quick=True)
         assert certificate.passed, certificate.summary()
-        broken = {line.symmetry for line in certificate.lines if line.error is not None and line.bound and line.error > line.bound}
+        broken = {
+            line.symmetry
+            for line in certificate.lines
+            if line.error is not None and line.bound and line.error > line.bound
+        }
         assert broken == set(self.lacks)
 
     def test_every_parameter_matters(self, model: Backbone) -> None:

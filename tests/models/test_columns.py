@@ -78,7 +78,9 @@ def test_gradients(name: str) -> None:
 def test_batch_equals_singles(name: str) -> None:
     backbone, graphs = model(name), [graph(n, seed=n) for n in (3, 1, 4)]
     singles = torch.cat([backbone(one) for one in graphs])
-    assert (backbone(collate(graphs)) - singles).abs().max() <= 20 * torch.finfo(torch.float64).eps * singles.abs().max()
+    assert (backbone(collate(graphs)) - singles).abs().max() <= 20 * torch.finfo(
+        torch.float64
+    ).eps * singles.abs().max()
 
 
 @every_model
@@ -157,7 +159,9 @@ def test_the_signature_is_written_out(name: str) -> None:
     made = MODELS[name](**{key: argument.default for key, argument in known.items()})
     torch.manual_seed(1)
     default = MODELS[name]().state_dict()
-    assert {key: value.shape for key, value in made.state_dict().items()} == {key: value.shape for key, value in default.items()}
+    assert {key: value.shape for key, value in made.state_dict().items()} == {
+        key: value.shape for key, value in default.items()
+    }
     settled = bind(MODELS[name], {"node_inputs": {"x": 20}, "edge_inputs": ["charge_product"]}, where="model")
     assert settled["node_inputs"] == {"x": 20}
     assert settled["edge_inputs"] == ("charge_product",)

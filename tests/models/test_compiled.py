@@ -9,7 +9,15 @@ from switches import as_users_run_it
 from intertwine.geometry import Graph, connect
 from intertwine.models import MODELS
 
-OWN = {"nequip", "mace", "tensor_field", "se3_transformer", "segnn", "cormorant", "esen"}  # in tests of their own, as one graph
+OWN = {
+    "nequip",
+    "mace",
+    "tensor_field",
+    "se3_transformer",
+    "segnn",
+    "cormorant",
+    "esen",
+}  # in tests of their own, as one graph
 
 
 @pytest.mark.parametrize("name", sorted(set(MODELS) - OWN))

@@ -34,7 +34,9 @@ class TestSchNetWithInputs(ModelContract):
 
     @pytest.fixture
     def model(self) -> Backbone:
-        return SchNet(**SMALL | {"species": ()}, radial_size=5, node_inputs=("charge", "speed"), edge_inputs=("charge_product",)).double()
+        return SchNet(
+            **SMALL | {"species": ()}, radial_size=5, node_inputs=("charge", "speed"), edge_inputs=("charge_product",)
+        ).double()
 
     def wrong_dimension(self, model: Backbone) -> None:
         pytest.skip("SchNet works in any dimension")

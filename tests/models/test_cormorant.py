@@ -18,7 +18,15 @@ from intertwine.numerics import GeometryError, InputError
 from intertwine.o3 import Irreps, Linear
 
 CUTOFF, WIDTH, DEGREE = 3.5, 4, 3.0
-SMALL = {"width": WIDTH, "layers": 2, "lmax": 1, "cutoff": CUTOFF, "species": (1, 6, 8), "radial_size": 3, "average_degree": DEGREE}
+SMALL = {
+    "width": WIDTH,
+    "layers": 2,
+    "lmax": 1,
+    "cutoff": CUTOFF,
+    "species": (1, 6, 8),
+    "radial_size": 3,
+    "average_degree": DEGREE,
+}
 
 
 class TestCormorant(ModelContract):
@@ -40,7 +48,9 @@ def molecule(nodes: int = 6, seed: int = 0) -> Graph:
 
 def test_both_parities_are_equivariant() -> None:
     """Pseudoscalars and pseudovectors of the features, too."""
-    model = Cormorant(**SMALL | inputs() | {"layers": 3, "lmax": 2}, parity=True, outputs="0e+1o+0o+1e", radial="gaussian").double()
+    model = Cormorant(
+        **SMALL | inputs() | {"layers": 3, "lmax": 2}, parity=True, outputs="0e+1o+0o+1e", radial="gaussian"
+    ).double()
     graph = molecule()
     plain = model(graph)
     assert all(model.irreps_out.part(plain, ir).abs().max() > 1e-4 for ir in ("0e", "0o", "1o", "1e"))
@@ -82,7 +92,9 @@ class Oracle:
                     found.append(z / math.sqrt(second))
         return found
 
-    def layer(self, layer: CormorantLayer, f: list[list[Tensor]], edges: dict, state: dict, gain: float) -> tuple[list, dict]:
+    def layer(
+        self, layer: CormorantLayer, f: list[list[Tensor]], edges: dict, state: dict, gain: float
+    ) -> tuple[list, dict]:
         irreps, net = layer.irreps_in, layer.edge
         new_state, total = {}, [[0.0 for _ in layer.convolution.irreps_out] for _ in f]
         for (i, j), (x, eta, c) in edges.items():
@@ -102,7 +114,9 @@ class Oracle:
         for i in range(len(f)):
             z = self.mix(layer.from_neighbours, total[i])
             if layer.square is not None:
-                z = [p + q for p, q in zip(z, self.mix(layer.from_square, self.squares(f[i], irreps, layer.irreps_out)))]
+                z = [
+                    p + q for p, q in zip(z, self.mix(layer.from_square, self.squares(f[i], irreps, layer.irreps_out)))
+                ]
             own = self.mix(layer.from_self, f[i])
             new.append([(p + gain * q) / math.sqrt(1 + 2 * gain**2) for p, q in zip(own, z)])
         return new, new_state

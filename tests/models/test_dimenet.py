@@ -18,7 +18,16 @@ from intertwine.models.dimenet import DimeNet
 from intertwine.nn import Backbone
 from intertwine.numerics import InputError
 
-SMALL = {"width": 6, "layers": 2, "cutoff": 2.5, "radial_size": 3, "degrees": 4, "triplet_width": 4, "basis_width": 3, "output_width": 6}
+SMALL = {
+    "width": 6,
+    "layers": 2,
+    "cutoff": 2.5,
+    "radial_size": 3,
+    "degrees": 4,
+    "triplet_width": 4,
+    "basis_width": 3,
+    "output_width": 6,
+}
 ATOMS = {"species": (1, 6, 8)}
 
 
@@ -43,7 +52,9 @@ class TestDimeNetWithInputs(Contract):
 
     @pytest.fixture
     def model(self) -> Backbone:
-        return DimeNet(**SMALL, species=(), node_inputs=("charge", "speed"), edge_inputs=("charge_product",), features=5).double()
+        return DimeNet(
+            **SMALL, species=(), node_inputs=("charge", "speed"), edge_inputs=("charge_product",), features=5
+        ).double()
 
 
 def exact_zeros(degrees: int, size: int) -> np.ndarray:
@@ -53,7 +64,11 @@ def exact_zeros(degrees: int, size: int) -> np.ndarray:
 
     rows = [np.pi * np.arange(1, size + degrees)]
     for l in range(1, degrees):
-        rows.append(np.array([brentq(lambda y, l=l: spherical_jn(l, y), a, b, xtol=1e-15) for a, b in itertools.pairwise(rows[-1])]))
+        rows.append(
+            np.array(
+                [brentq(lambda y, l=l: spherical_jn(l, y), a, b, xtol=1e-15) for a, b in itertools.pairwise(rows[-1])]
+            )
+        )
     return np.stack([row[:size] for row in rows])
 
 
@@ -86,7 +101,14 @@ def oracle():
         patch.setattr(dimenet_utils, "Jn_zeros", exact_zeros)
         patch.setattr(dimenet, "radius_graph", lambda pos, r, **_: connect(Graph(pos), r).edge_index)
         patch.setattr(dimenet, "triplets", naive_triplets)
-        sizes = {"num_blocks": 2, "int_emb_size": 12, "basis_emb_size": 5, "out_emb_channels": 20, "num_spherical": 3, "num_radial": 3}
+        sizes = {
+            "num_blocks": 2,
+            "int_emb_size": 12,
+            "basis_emb_size": 5,
+            "out_emb_channels": 20,
+            "num_spherical": 3,
+            "num_radial": 3,
+        }
         yield dimenet.DimeNetPlusPlus(16, 7, **sizes, cutoff=2.5, output_initializer="glorot_orthogonal")
 
 
@@ -138,7 +160,9 @@ def test_blind_to_what_angles_do_not_tell() -> None:
     straight = Graph(torch.tensor([[0.0, 0, 0], [5, 0, 0], [-5, 0, 0]]).double(), z=[1, 1, 1])
     assert (model(bent)[1:].sum(0) - model(straight)[1:].sum(0)).abs().max() > 1e-9
     common = [[5.0, 0, 5], [5, 5, 5], [-5, -5, 5]]
-    wide = [Graph(torch.tensor([[0.0, 0, 0], *common, last]).double(), z=[1] * 5) for last in ([0.0, 5, 5], [0.0, -5, 5])]
+    wide = [
+        Graph(torch.tensor([[0.0, 0, 0], *common, last]).double(), z=[1] * 5) for last in ([0.0, 5, 5], [0.0, -5, 5])
+    ]
     near = [connect(graph, 9.0) for graph in wide]
     for graph in near:  # the pair is about one centre: keep its own edges only
         graph.edge_index = torch.stack([torch.tensor([1, 2, 3, 4, 0, 0, 0, 0]), torch.tensor([0, 0, 0, 0, 1, 2, 3, 4])])
@@ -153,7 +177,9 @@ def test_collinear_atoms_have_the_derivatives_of_their_neighbourhood() -> None:
     model = DimeNet(**SMALL, **ATOMS).double()
     values = []
     for bend in (0.0, 1e-7):
-        pos = torch.tensor([[0.0, 0, 0], [1, bend, 0], [2, 0, 0], [3, 0, bend]], dtype=torch.float64, requires_grad=True)
+        pos = torch.tensor(
+            [[0.0, 0, 0], [1, bend, 0], [2, 0, 0], [3, 0, bend]], dtype=torch.float64, requires_grad=True
+        )
         (force,) = torch.autograd.grad(model(Graph(pos, z=[1, 6, 8, 1])).square().sum(), pos, create_graph=True)
         (second,) = torch.autograd.grad(force.square().sum(), pos)
         values.append((force.detach(), second))

@@ -89,14 +89,18 @@ def test_against_the_equations(cross: bool, vectors: tuple[str, ...], generator:
                     w = v[j] @ layer.mix.weight.T
                     m = m + b[1] * w
                     if cross:
-                        m = m + b[2] * torch.stack([torch.linalg.cross(v[i][:, k], w[:, k]) for k in range(count)], dim=1)
+                        m = m + b[2] * torch.stack(
+                            [torch.linalg.cross(v[i][:, k], w[:, k]) for k in range(count)], dim=1
+                        )
                 vector, fades = vector + c * m, fades + c
             si = s[i] + top / bottom
             vi = vector / fades if v[i] is None else v[i] + vector / fades
             u_v, v_v = (vi @ layer.gated.mix.weight.T).split(count, dim=1)
             first, second = layer.gated.mlp.layers
             norms = ((v_v**2).sum(0) + 0.01).sqrt() - 0.1
-            gate, ds = (second.weight @ silu(first.weight @ torch.cat([si, norms]) + first.bias) + second.bias).split([count, width])
+            gate, ds = (second.weight @ silu(first.weight @ torch.cat([si, norms]) + first.bias) + second.bias).split(
+                [count, width]
+            )
             new_s.append(si + ds)
             new_v.append(vi + (gate * u_v) @ layer.gated.out.weight.T)
         s, v = new_s, new_v
@@ -112,7 +116,9 @@ HAND = [(0.0, 0.0, 0.0), (1.1, 0.0, 0.0), (0.0, 1.3, 0.0), (0.0, 0.0, 1.7), (-0.
 def test_chirality(cross: bool) -> None:
     """Scalars of a molecule and of its mirror image differ if and only if there are cross products."""
     model = EQGAT(**SMALL | {"layers": 4}, cross_product=cross).double()
-    one, two = (torch.tensor(HAND, dtype=torch.float64) * torch.tensor([1, 1, sign], dtype=torch.float64) for sign in (1, -1))
+    one, two = (
+        torch.tensor(HAND, dtype=torch.float64) * torch.tensor([1, 1, sign], dtype=torch.float64) for sign in (1, -1)
+    )
     difference = (model(Graph(one, z=[6, 1, 8, 1, 6]))[:, :4] - model(Graph(two, z=[6, 1, 8, 1, 6]))[:, :4]).abs().max()
     assert difference > 1e-5 if cross else difference < 1e-12
 

@@ -60,7 +60,12 @@ class TestESENWithInputs(ModelContract):
 
     @pytest.fixture
     def model(self) -> Backbone:
-        options = {"species": (), "vector_inputs": ("vel",), "node_inputs": ("charge",), "edge_inputs": ("charge_product",)}
+        options = {
+            "species": (),
+            "vector_inputs": ("vel",),
+            "node_inputs": ("charge",),
+            "edge_inputs": ("charge_product",),
+        }
         return ESEN(**SMALL | options | {"layers": 1, "lmax": 1}, radial="bessel").double()
 
 
@@ -128,7 +133,9 @@ def feeding(layer: FeedForward, lmax: int) -> tuple[torch.nn.Module, ...]:
     gated = "+".join(f"{hidden}x{l}{'eo'[l % 2]}" for l in range(1, lmax + 1))
     gates, acts = (f"{hidden * lmax}x0e", [torch.sigmoid]) if lmax else ("", [])
     gate = nn.Gate(f"{hidden}x0e", [torch.nn.functional.silu], gates, acts, gated).double()
-    up, down = (o3.Linear(str(one.irreps_in), str(one.irreps_out), biases=True).double() for one in (layer.up, layer.down))
+    up, down = (
+        o3.Linear(str(one.irreps_in), str(one.irreps_out), biases=True).double() for one in (layer.up, layer.down)
+    )
     for theirs, ours in ((up, layer.up), (down, layer.down)):
         theirs.load_state_dict(ours.state_dict(), strict=False)
     return up, gate, down
@@ -200,9 +207,16 @@ def test_against_the_equations(name: str, generator: torch.Generator) -> None:
         before, kept = [norm(layer.before, f) for f in x], math.isqrt(layer.kept)
         x = [f[:kept] for f in x]
         found = [message(layer.convolution, before[i], before[j], s[i], s[j], a, D) for i, j, a, _, D in edges]
-        totals = [1 + sum(c * torch.exp(m[1]) for (k, *_, c, _), m in zip(edges, found) if k == i and m[1] is not None) for i in range(4)]
+        totals = [
+            1 + sum(c * torch.exp(m[1]) for (k, *_, c, _), m in zip(edges, found) if k == i and m[1] is not None)
+            for i in range(4)
+        ]
         for (i, _, _, c, _), (m, logits) in zip(edges, found):
-            w = torch.full((1,), 1 / math.sqrt(degree)).double() * c if logits is None else math.sqrt(degree) * c * logits.exp() / totals[i]
+            w = (
+                torch.full((1,), 1 / math.sqrt(degree)).double() * c
+                if logits is None
+                else math.sqrt(degree) * c * logits.exp() / totals[i]
+            )
             x[i] = [block + piece * w.repeat_interleave(4 // len(w)) for block, piece in zip(x[i], m)]
         x = [[a + b for a, b in zip(f, feed(layer.feed, norm(layer.between, f)))] for f in x]
     x = [norm(model.norm, f) for f in x]
@@ -227,7 +241,12 @@ def test_maps_of_all_orders_are_a_tensor_product(generator: torch.Generator) -> 
         for c, (_, out) in enumerate(irreps)
         if out in one * two
     ]
-    norms = {"irrep_normalization": "none", "path_normalization": "none", "shared_weights": True, "internal_weights": True}
+    norms = {
+        "irrep_normalization": "none",
+        "path_normalization": "none",
+        "shared_weights": True,
+        "internal_weights": True,
+    }
     product = o3.TensorProduct(irreps, harmonics, irreps, paths, **norms).double()
     weight = torch.zeros_like(layer.second_weight)
     for slot in layer.second.slots:
@@ -236,14 +255,18 @@ def test_maps_of_all_orders_are_a_tensor_product(generator: torch.Generator) -> 
         for path, w in zip(paths, product.weight_views()):
             l1, l2, l3 = irreps[path[0]].ir.l, path[1], irreps[path[2]].ir.l
             if path[0] in slot.inputs and path[2] in slot.outputs:
-                c = o3.wigner_3j(l1, l2, l3, dtype=torch.float64)[l1 - slot.order, l2, l3 - slot.order] * math.sqrt(2 * l2 + 1)
+                c = o3.wigner_3j(l1, l2, l3, dtype=torch.float64)[l1 - slot.order, l2, l3 - slot.order] * math.sqrt(
+                    2 * l2 + 1
+                )
                 into[slot.inputs.index(path[0]), :, slot.outputs.index(path[2])] += w[:, 0].detach() * c
     r = torch.randn(6, 3, generator=generator, dtype=torch.float64)
     r[0], r[1] = torch.tensor([0.0, 1, 0]), torch.tensor([0.0, -1, 0])
     x, edge = torch.randn(6, irreps.dim, generator=generator, dtype=torch.float64), torch.arange(6)
     expected = product(x, o3.spherical_harmonics(harmonics, r, True, "component"))
     frames = edge_frames(r, lmax)
-    blocks = torch.cat([x[:, where].unflatten(1, (mul, ir.dim)).mT.flatten(1) for (mul, ir), where in zip(irreps, irreps.slices())], 1)
+    blocks = torch.cat(
+        [x[:, where].unflatten(1, (mul, ir.dim)).mT.flatten(1) for (mul, ir), where in zip(irreps, irreps.slices())], 1
+    )
     seen = convolve(layer.there, blocks, frames.matrices, None, edge, edge, 6)
     z = convolve(layer.back, layer.second(seen, weight), frames.matrices, None, edge, edge, 6)
     found = [z[:, where].unflatten(1, (ir.dim, mul)).mT.flatten(1) for (mul, ir), where in zip(irreps, irreps.slices())]
@@ -285,7 +308,9 @@ def test_the_grid_is_as_equivariant_as_it_is_fine() -> None:
         torch.manual_seed(0)
         model = ESEN(**SMALL, feed_forward="grid", grid=grid).double()
         f = model(graph)
-        errors.append(((model(act(g, graph)) - model.irreps_out.transform(g.rotation, f)).abs().max() / f.abs().max()).item())
+        errors.append(
+            ((model(act(g, graph)) - model.irreps_out.transform(g.rotation, f)).abs().max() / f.abs().max()).item()
+        )
     assert errors[0] > 10 * errors[1] > 100 * errors[2]
     assert errors[2] < 1e-8
 
@@ -298,7 +323,9 @@ HAND = [(0.0, 0.0, 0.0), (1.1, 0.0, 0.0), (0.0, 1.3, 0.0), (0.0, 0.0, 1.7), (-0.
 def test_chirality(reflections: bool) -> None:
     """Scalars of a molecule and of its mirror image differ if and only if the maps do not commute with mirrors."""
     model = ESEN(**SMALL | {"layers": 3, "cutoff": 3.5}, reflections=reflections).double()
-    one, two = (torch.tensor(HAND, dtype=torch.float64) * torch.tensor([1, 1, sign], dtype=torch.float64) for sign in (1, -1))
+    one, two = (
+        torch.tensor(HAND, dtype=torch.float64) * torch.tensor([1, 1, sign], dtype=torch.float64) for sign in (1, -1)
+    )
     difference = (model(Graph(one, z=[6, 1, 8, 1, 6]))[:, :4] - model(Graph(two, z=[6, 1, 8, 1, 6]))[:, :4]).abs().max()
     assert difference < 1e-12 if reflections else difference > 1e-4
 

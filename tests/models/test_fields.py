@@ -19,8 +19,16 @@ NODES = 4
 def graph(generator: torch.Generator, **representations: str) -> Graph:
     """Atoms with one field of each kind."""
     draw = lambda *shape: torch.randn(*shape, generator=generator, dtype=torch.float64)  # noqa: E731
-    fields = {"vel": draw(NODES, 3), "charge": draw(NODES), "x": draw(NODES, 1), "u": draw(NODES, 3), "wide": draw(NODES, 6)}
-    made = connect(Graph(1.5 * draw(NODES, 3), z=[1, 6, 8, 1], representations={"u": "1o"} | representations, **fields), 4.0)
+    fields = {
+        "vel": draw(NODES, 3),
+        "charge": draw(NODES),
+        "x": draw(NODES, 1),
+        "u": draw(NODES, 3),
+        "wide": draw(NODES, 6),
+    }
+    made = connect(
+        Graph(1.5 * draw(NODES, 3), z=[1, 6, 8, 1], representations={"u": "1o"} | representations, **fields), 4.0
+    )
     made.edge_attr = draw(made.num_edges, 1)
     return made
 
@@ -71,14 +79,31 @@ def test_a_declared_vector_is_taken_as_one(name: str, generator: torch.Generator
     assert (f - without).abs().max() > 1e-8
     if backbone.card.symmetry in ("E(3)", "SE(3)", "E(n)"):
         g = Isometry.random(3, generator=generator, improper=backbone.card.symmetry != "SE(3)")
-        torch.testing.assert_close(backbone(act(g, given)), backbone.irreps_out.transform(g.rotation, f), rtol=0, atol=1e-10)
+        torch.testing.assert_close(
+            backbone(act(g, given)), backbone.irreps_out.transform(g.rotation, f), rtol=0, atol=1e-10
+        )
 
 
 INVARIANTS = {
-    "pseudoscalar charges": ("node_inputs", "charge", {"charge": "0o"}, "charge: it is 0o, and the model takes invariants"),
+    "pseudoscalar charges": (
+        "node_inputs",
+        "charge",
+        {"charge": "0o"},
+        "charge: it is 0o, and the model takes invariants",
+    ),
     "vectors for features": ("node_inputs", "x", {"x": "1o"}, "x: it is 1o, and the model takes invariants"),
-    "pseudoscalar products": ("edge_inputs", "charge_product", {"charge": "0o"}, "charge: it is 0o, and the model takes invariants"),
-    "axial edges": ("edge_inputs", "edge_attr", {"edge_attr": "1e"}, "edge_attr: it is 1e, and the model takes invariants"),
+    "pseudoscalar products": (
+        "edge_inputs",
+        "charge_product",
+        {"charge": "0o"},
+        "charge: it is 0o, and the model takes invariants",
+    ),
+    "axial edges": (
+        "edge_inputs",
+        "edge_attr",
+        {"edge_attr": "1e"},
+        "edge_attr: it is 1e, and the model takes invariants",
+    ),
 }
 
 
@@ -96,10 +121,25 @@ SHAPES = {
     "features of two columns": ("node_inputs", "x", torch.ones(NODES, 2), "x: 2 columns, and the model takes 1"),
     "features of rank 2": ("node_inputs", "x", torch.ones(NODES, 2, 2), "x: 4 columns, and the model takes 1"),
     "features of the graph": ("node_inputs", "x", torch.ones(1, 1), r"x: shape \(1, 1\), and the model takes 4 rows"),
-    "charges of two columns": ("node_inputs", "charge", torch.ones(NODES, 2), "charge: 2 columns, and the model takes 1"),
-    "a charge of the graph": ("node_inputs", "charge", torch.ones(1), r"charge: shape \(1,\), and the model takes 4 rows"),
+    "charges of two columns": (
+        "node_inputs",
+        "charge",
+        torch.ones(NODES, 2),
+        "charge: 2 columns, and the model takes 1",
+    ),
+    "a charge of the graph": (
+        "node_inputs",
+        "charge",
+        torch.ones(1),
+        r"charge: shape \(1,\), and the model takes 4 rows",
+    ),
     "edges of three columns": ("edge_inputs", "edge_attr", "edges", "edge_attr: 3 columns, and the model takes 1"),
-    "edges of the nodes": ("edge_inputs", "edge_attr", torch.ones(NODES + 99, 1), "edge_attr: shape .*, and the model takes .* rows"),
+    "edges of the nodes": (
+        "edge_inputs",
+        "edge_attr",
+        torch.ones(NODES + 99, 1),
+        "edge_attr: shape .*, and the model takes .* rows",
+    ),
 }
 
 

@@ -20,7 +20,15 @@ from intertwine.nn.path_basis import TorsionBasis
 from intertwine.nn.spherical_bessel import spherical_bessel_zeros
 from intertwine.numerics import GeometryError, InputError
 
-SMALL = {"width": 6, "layers": 2, "cutoff": 2.5, "radial_size": 3, "degrees": 4, "torsion_degrees": 3, "triplet_width": 4}
+SMALL = {
+    "width": 6,
+    "layers": 2,
+    "cutoff": 2.5,
+    "radial_size": 3,
+    "degrees": 4,
+    "torsion_degrees": 3,
+    "triplet_width": 4,
+}
 SMALL |= {"quadruplet_width": 3, "basis_width": 3, "average_degree": 5.0}
 ATOMS = {"species": (1, 6, 8)}
 
@@ -57,7 +65,10 @@ class TestGemNetT(Contract):
 
 
 def molecule(nodes: int, generator: torch.Generator, spread: float = 1.2) -> Graph:
-    return Graph(spread * torch.randn(nodes, 3, generator=generator, dtype=torch.float64), z=[(1, 6, 8)[k % 3] for k in range(nodes)])
+    return Graph(
+        spread * torch.randn(nodes, 3, generator=generator, dtype=torch.float64),
+        z=[(1, 6, 8)[k % 3] for k in range(nodes)],
+    )
 
 
 def crystal(generator: torch.Generator) -> Graph:
@@ -82,7 +93,9 @@ def test_paths_in_loops(periodic: bool, generator: torch.Generator) -> None:
     near = within(far, 2.0)
     edges, middle = ends(near), ends(far)
     assert 0 < len(edges) < len(middle)
-    triplets = [[e, f] for f, e in itertools.product(range(len(edges)), repeat=2) if e != f and edges[e][1] == edges[f][1]]
+    triplets = [
+        [e, f] for f, e in itertools.product(range(len(edges)), repeat=2) if e != f and edges[e][1] == edges[f][1]
+    ]
     assert meetings(near).T.tolist() == triplets
     opposite = [edges.index((i, j, tuple(-s for s in shift))) for j, i, shift in edges]
     assert reverse(near).tolist() == opposite
@@ -123,7 +136,9 @@ def test_basis_of_torsions(generator: torch.Generator) -> None:
     """Associated Legendre functions and cosines of multiples of the angle, at random directions; orthonormal on average; and on the
     axis, where there is no torsion, derivatives that agree with those next to it."""
     basis = TorsionBasis(5).double()
-    u, v, w = directions(torch.randn(3, 20000, 3, generator=generator, dtype=torch.float64).flatten(0, 1)).unflatten(0, (3, -1))
+    u, v, w = directions(torch.randn(3, 20000, 3, generator=generator, dtype=torch.float64).flatten(0, 1)).unflatten(
+        0, (3, -1)
+    )
     uw, vw, uv = (u * w).sum(-1), (v * w).sum(-1), (u * v).sum(-1)
     found = basis(uw, vw, uv)
     normal = [directions(x - (x * w).sum(-1, keepdim=True) * w) for x in (u, v)]
@@ -174,7 +189,10 @@ class Naive:
         cutoff, size = module.envelope.cutoff, self.basis.triplet.shape[1]
         u, zeros = d / cutoff, spherical_bessel_zeros(module.degrees, size)
         inside = 1 - 28 * u**6 + 48 * u**7 - 21 * u**8 if u < 1 else 0.0
-        rows = [[math.sqrt(2) / abs(spherical_jn(l + 1, z)) * spherical_jn(l, z * u) for z in zeros[l]] for l in range(module.degrees)]
+        rows = [
+            [math.sqrt(2) / abs(spherical_jn(l + 1, z)) * spherical_jn(l, z * u) for z in zeros[l]]
+            for l in range(module.degrees)
+        ]
         return inside * np.array(rows) * module.scale.numpy().reshape(module.degrees, size)
 
     def cosine(self, x: Tensor, y: Tensor) -> float:
@@ -185,7 +203,8 @@ class Naive:
 
     def triplets(self, layer, m: list[Tensor]) -> list[Tensor]:
         sent = [
-            dense(layer.down, dense(layer.sent, m[e]) * (layer.radial.linear.weight @ torch.tensor(w[0]))) for e, w in enumerate(self.waves)
+            dense(layer.down, dense(layer.sent, m[e]) * (layer.radial.linear.weight @ torch.tensor(w[0])))
+            for e, w in enumerate(self.waves)
         ]
         found = []
         for ca, (c, a, s) in enumerate(self.edges):
@@ -193,19 +212,24 @@ class Naive:
             for ba, (b, a1, s1) in enumerate(self.edges):
                 if a1 == a and (b, s1) != (c, s):
                     values = self.angular(self.cosine(self.x[ba], self.x[ca]), len(self.basis.triplet))
-                    e = torch.einsum("ln,l,lni->i", *map(torch.tensor, (self.waves[ca][: len(values)], values)), self.basis.triplet)
+                    e = torch.einsum(
+                        "ln,l,lni->i", *map(torch.tensor, (self.waves[ca][: len(values)], values)), self.basis.triplet
+                    )
                     total = total + torch.outer(e, sent[ba]).flatten()
             found.append(layer.scale * layer.product.linear.weight @ total)
         return self.both_ways(layer, found)
 
     def quadruplets(self, layer, m: list[Tensor]) -> list[Tensor]:
         sent = [
-            dense(layer.down, dense(layer.sent, m[e]) * (layer.radial.linear.weight @ torch.tensor(w[0]))) for e, w in enumerate(self.waves)
+            dense(layer.down, dense(layer.sent, m[e]) * (layer.radial.linear.weight @ torch.tensor(w[0])))
+            for e, w in enumerate(self.waves)
         ]
         found, degrees = [], self.basis.far.degrees
         for ca, (c, a, s_ca) in enumerate(self.edges):
             total = torch.zeros(layer.product.linear.in_features, dtype=torch.float64)
-            for (ba, (b, a1, s_ba)), (db, (d, b1, s_db)) in itertools.product(enumerate(self.middle), enumerate(self.edges)):
+            for (ba, (b, a1, s_ba)), (db, (d, b1, s_db)) in itertools.product(
+                enumerate(self.middle), enumerate(self.edges)
+            ):
                 places = [(a, (0, 0, 0)), (b, s_ba), (c, s_ca), (d, add(s_db, s_ba))]
                 if a1 != a or b1 != b or len(set(places)) < 4:
                     continue
@@ -236,14 +260,20 @@ class Naive:
     def features(self) -> Tensor:
         model, edges = self.model, self.edges
         h = [model.embedding.species.weight[model.embedding.table.known.index(int(z))] for z in self.z]
-        m = [sigma(self.concat(model.first, h, c, a, torch.tensor(self.waves[e][0]))) for e, (c, a, _) in enumerate(edges)]
+        m = [
+            sigma(self.concat(model.first, h, c, a, torch.tensor(self.waves[e][0])))
+            for e, (c, a, _) in enumerate(edges)
+        ]
         outputs = [self.atoms(model.outputs[0], m)]
         for layer, output in zip(model.layers, model.outputs[1:], strict=True):
             t, q = self.triplets(layer.triplets, m), self.quadruplets(layer.quadruplets, m)
             x = [(dense(layer.own, m[e]) + t[e] + q[e]) / math.sqrt(3) for e in range(len(m))]
             m = [residual(layer.after, (m[e] + residual(layer.before, x[e])) / math.sqrt(2)) for e in range(len(m))]
             h = [(old + new) / math.sqrt(2) for old, new in zip(h, self.atoms(layer.atom, m), strict=True)]
-            new = [residual(layer.edge, sigma(self.concat(layer.concat, h, c, a, m[e]))) for e, (c, a, _) in enumerate(edges)]
+            new = [
+                residual(layer.edge, sigma(self.concat(layer.concat, h, c, a, m[e])))
+                for e, (c, a, _) in enumerate(edges)
+            ]
             m = [(x + y) / math.sqrt(2) for x, y in zip(m, new, strict=True)]
             outputs.append(self.atoms(output, m))
         blocks = [torch.stack(x) @ block.out.linear.weight.T for x, block in zip(outputs, model.outputs, strict=True)]
@@ -252,7 +282,9 @@ class Naive:
 
 @pytest.mark.parametrize("periodic", [False, True])
 def test_against_the_equations(periodic: bool, generator: torch.Generator) -> None:
-    model = GemNet(**SMALL | {"cutoff": 2.0, "interaction_cutoff": 2.3, "layers": 1 if periodic else 2}, **ATOMS).double()
+    model = GemNet(
+        **SMALL | {"cutoff": 2.0, "interaction_cutoff": 2.3, "layers": 1 if periodic else 2}, **ATOMS
+    ).double()
     far = connect(crystal(generator) if periodic else molecule(5, generator, spread=0.9), 2.3)
     with torch.no_grad():
         expected, found = Naive(model, within(far, 2.0), far).features(), model(far)
@@ -282,7 +314,9 @@ def test_collinear_atoms_have_the_derivatives_of_their_neighbourhood() -> None:
     model = GemNet(**SMALL, **ATOMS).double()
     values = []
     for bend in (0.0, 1e-7):
-        pos = torch.tensor([[0.0, 0, 0], [1, bend, 0], [2, 0, 0], [3, 0, bend]], dtype=torch.float64, requires_grad=True)
+        pos = torch.tensor(
+            [[0.0, 0, 0], [1, bend, 0], [2, 0, 0], [3, 0, bend]], dtype=torch.float64, requires_grad=True
+        )
         (force,) = torch.autograd.grad(model(Graph(pos, z=[1, 6, 8, 1])).square().sum(), pos, create_graph=True)
         (second,) = torch.autograd.grad(force.square().sum(), pos)
         values.append((force.detach(), second))

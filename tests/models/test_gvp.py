@@ -15,7 +15,15 @@ from intertwine.nn import Backbone
 from intertwine.numerics import InputError
 
 CUTOFF = 2.5
-SMALL = {"width": 4, "vectors": 2, "layers": 2, "cutoff": CUTOFF, "radial_size": 3, "edge_width": 2, "species": (1, 6, 8)}
+SMALL = {
+    "width": 4,
+    "vectors": 2,
+    "layers": 2,
+    "cutoff": CUTOFF,
+    "radial_size": 3,
+    "edge_width": 2,
+    "species": (1, 6, 8),
+}
 
 
 class TestGVP(ModelContract):
@@ -75,10 +83,15 @@ def test_against_the_equations(depth: int, vectors: tuple[str, ...], generator: 
     s = [model.embedding.species.weight[int(z) - 1] for z in molecule.z]
     speed = vel.norm(dim=-1, keepdim=True)
     first = vel * speed.asinh() / speed
-    v = [torch.outer(first[i], model.start.linear.weight[:, 0]) if vectors else torch.zeros(3, 0, dtype=torch.float64) for i in range(6)]
+    v = [
+        torch.outer(first[i], model.start.linear.weight[:, 0]) if vectors else torch.zeros(3, 0, dtype=torch.float64)
+        for i in range(6)
+    ]
     for layer in model.layers:
         new = []
-        parts = [part for part in (layer.hidden.received, layer.hidden.sent, layer.hidden.attributes) if part is not None]
+        parts = [
+            part for part in (layer.hidden.received, layer.hidden.sent, layer.hidden.attributes) if part is not None
+        ]
         w_h = torch.cat([part.weight for part in parts], dim=1)
         w_m = torch.cat([layer.scalar.received.weight, layer.scalar.sent.weight, layer.scalar.attributes.weight], dim=1)
         for i in range(6):
@@ -122,7 +135,9 @@ def test_one_layer_tells_angles_apart() -> None:
 def test_blind_to_chirality() -> None:
     model = GVP(**SMALL | {"layers": 3}).double()
     hand = [(1.1, 0.0, 0.0), (0.0, 1.3, 0.0), (0.0, 0.0, 1.7), (-0.8, -0.9, -0.4)]
-    torch.testing.assert_close(scalars(model, hand), scalars(model, [(x, y, -z) for x, y, z in hand]), rtol=0, atol=1e-12)
+    torch.testing.assert_close(
+        scalars(model, hand), scalars(model, [(x, y, -z) for x, y, z in hand]), rtol=0, atol=1e-12
+    )
 
 
 def test_dropout_drops_whole_vectors_in_training_only() -> None:

@@ -56,7 +56,9 @@ def test_against_the_equations() -> None:
                 message = torch.nn.functional.silu(second.weight @ hidden + second.bias)
                 total = total + message * (1 - 28 * u**6 + 48 * u**7 - 21 * u**8)
             a, b = layer.phi_f.layers
-            new.append(f[i] + b.weight @ torch.nn.functional.silu(a.weight @ torch.cat([f[i], total]) + a.bias) + b.bias)
+            new.append(
+                f[i] + b.weight @ torch.nn.functional.silu(a.weight @ torch.cat([f[i], total]) + a.bias) + b.bias
+            )
         f = new
     torch.testing.assert_close(model(Graph(x, z=z)), torch.stack(f), rtol=0, atol=1e-12)
 

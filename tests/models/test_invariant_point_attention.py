@@ -66,7 +66,9 @@ def normalised(norm, x: Tensor) -> Tensor:
 
 
 def homogeneous(rotation: Tensor, position: Tensor) -> Tensor:
-    return torch.cat([torch.cat([rotation, position[:, None]], dim=1), torch.tensor([[0.0, 0, 0, 1]], dtype=torch.float64)])
+    return torch.cat(
+        [torch.cat([rotation, position[:, None]], dim=1), torch.tensor([[0.0, 0, 0, 1]], dtype=torch.float64)]
+    )
 
 
 def rotation(v: Tensor) -> Tensor:
@@ -99,7 +101,11 @@ def attention(layer, s: list[Tensor], frames: list[Tensor], edges: dict) -> list
                 q, k, v = scalars[i][h, :width], scalars[j][h, width : 2 * width], scalars[j][h, 2 * width :]
                 square = sum((place(i, h, p) - place(j, h, counts[0] + p)).square().sum() for p in range(counts[0]))
                 gamma = torch.log(1 + torch.exp(layer.gamma[h]))
-                logit = q @ k / math.sqrt(width) + (layer.bias.weight @ z)[h] - gamma * math.sqrt(2 / (9 * counts[0])) / 2 * square
+                logit = (
+                    q @ k / math.sqrt(width)
+                    + (layer.bias.weight @ z)[h]
+                    - gamma * math.sqrt(2 / (9 * counts[0])) / 2 * square
+                )
                 w = c * torch.exp(logit / math.sqrt(3))
                 top, below = top + w * torch.cat([z, v]), below + w
                 seen = [x + w * place(j, h, counts[0] + counts[1] + p) for p, x in enumerate(seen)]
@@ -126,17 +132,24 @@ def test_against_the_algorithms(generator: torch.Generator) -> None:
             d = float((pos[j] - pos[i]).norm())
             u = d / cutoff
             if i != j and u < 1:
-                z = torch.tensor([math.sqrt(2 / cutoff) * math.sin(k * math.pi * u) / d for k in (1, 2, 3)], dtype=torch.float64)
+                z = torch.tensor(
+                    [math.sqrt(2 / cutoff) * math.sin(k * math.pi * u) / d for k in (1, 2, 3)], dtype=torch.float64
+                )
                 edges[i][j] = (1 - 28 * u**6 + 48 * u**7 - 21 * u**8, z)
     frames = [homogeneous(graph.frame[i].T, pos[i] / unit) for i in range(5)]
     s = [normalised(model.norm, linear(model.embedding.linear, graph.charge[i : i + 1])) for i in range(5)]
     for layer in model.layers:
-        s = [normalised(layer.norms[0], x + y) for x, y in zip(s, attention(layer.attention, s, frames, edges), strict=True)]
+        s = [
+            normalised(layer.norms[0], x + y)
+            for x, y in zip(s, attention(layer.attention, s, frames, edges), strict=True)
+        ]
         s = [normalised(layer.norms[1], x + perceptron(layer.transition, x)) for x in s]
         updates = [linear(layer.update, x) for x in s]
         frames = [T @ homogeneous(rotation(x[:3]), x[3:]) for T, x in zip(frames, updates, strict=True)]
     found = model(graph)
-    expected = torch.stack([torch.cat([s[i], (frames[i][:3, 3] * unit - pos[i]), frames[i][:3, :3].T.flatten()]) for i in range(5)])
+    expected = torch.stack(
+        [torch.cat([s[i], (frames[i][:3, 3] * unit - pos[i]), frames[i][:3, :3].T.flatten()]) for i in range(5)]
+    )
     assert ((found - expected).abs().max() / expected.abs().max()).item() < 1e-12
 
 

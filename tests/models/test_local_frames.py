@@ -44,7 +44,9 @@ def silu(x: Tensor) -> Tensor:
 
 def edge_function(mlp, f_i: Tensor, f_j: Tensor, a_ij: Tensor) -> Tensor:
     first, second = mlp.first, mlp.second.layers[0]
-    inner = first.received.weight @ f_i + first.sent.weight @ f_j + first.attributes.weight @ a_ij + first.attributes.bias
+    inner = (
+        first.received.weight @ f_i + first.sent.weight @ f_j + first.attributes.weight @ a_ij + first.attributes.bias
+    )
     return second.weight @ silu(inner) + second.bias
 
 
@@ -70,7 +72,9 @@ def test_against_the_equations(velocity: bool, generator: torch.Generator) -> No
             d = float(x.norm())
             if j != i and d < cutoff:
                 u = d / cutoff
-                radial = torch.tensor([math.sqrt(2 / cutoff) * math.sin(k * math.pi * u) / d for k in (1, 2, 3)], dtype=torch.float64)
+                radial = torch.tensor(
+                    [math.sqrt(2 / cutoff) * math.sin(k * math.pi * u) / d for k in (1, 2, 3)], dtype=torch.float64
+                )
                 found.append((j, x / (1 + d), radial, 1 - 28 * u**6 + 48 * u**7 - 21 * u**8))
         return found
 
@@ -89,7 +93,9 @@ def test_against_the_equations(velocity: bool, generator: torch.Generator) -> No
                 z = torch.cat([radial, (frames[i].T @ torch.cat(seen, dim=1)).flatten()])
                 total, fades = total + c * edge_function(layer.phi_m, s[i], s[j], z), fades + c
             first, second = layer.phi_s.layers
-            new.append(s[i] + second.weight @ silu(first.weight @ torch.cat([s[i], total / fades]) + first.bias) + second.bias)
+            new.append(
+                s[i] + second.weight @ silu(first.weight @ torch.cat([s[i], total / fades]) + first.bias) + second.bias
+            )
         s = new
     vectors = [frames[i] @ (model.out.weight @ s[i] + model.out.bias).view(3, 2) for i in range(5)]
     expected = torch.stack([torch.cat([s[i], vectors[i].T.flatten()]) for i in range(5)])
@@ -118,7 +124,11 @@ def test_symmetric_structures_have_no_frame_and_no_error(generator: torch.Genera
     """Methane, a line, a pair: equivariant there too, with derivatives that agree with those nearby, and axes that are zero."""
     model = LocalFrames(**SMALL).double()
     turn = Isometry.random(3, generator=generator)
-    for points, z in ((METHANE, [6, 1, 1, 1, 1]), ([[0.0, 0, 0], [0, 0, 1], [0, 0, 2]], [8, 6, 8]), ([[0.0, 0, 0], [0, 0, 1]], [1, 1])):
+    for points, z in (
+        (METHANE, [6, 1, 1, 1, 1]),
+        ([[0.0, 0, 0], [0, 0, 1], [0, 0, 2]], [8, 6, 8]),
+        ([[0.0, 0, 0], [0, 0, 1]], [1, 1]),
+    ):
         graph = Graph(points, z=z)
         turned = model.irreps_out.transform(turn.rotation, model(graph))
         torch.testing.assert_close(model(act(turn, graph)), turned, rtol=0, atol=1e-12)

@@ -46,7 +46,12 @@ class TestMACEWithInputs(ModelContract):
 
     @pytest.fixture
     def model(self) -> Backbone:
-        options = {"species": (), "vector_inputs": ("vel",), "node_inputs": ("charge",), "edge_inputs": ("charge_product",)}
+        options = {
+            "species": (),
+            "vector_inputs": ("vel",),
+            "node_inputs": ("charge",),
+            "edge_inputs": ("charge_product",),
+        }
         others = {"outputs": "0e+1o", "lmax": 1, "correlation": 2, "envelope_power": 6, "radial": "gaussian"}
         return MACE(**SMALL | options | others).double()
 
@@ -94,7 +99,9 @@ def test_correlation_is_what_it_tells_apart(pair: tuple, needed: int) -> None:
     """Neighbours of a centre with the same distances, and the same angles, too (Joshi et al. 2023, after Pozdnyakov et al. 2020)."""
     torch.manual_seed(0)
     for correlation in (1, 2, 3):
-        model = MACE(width=4, layers=1, correlation=correlation, lmax=3, cutoff=10.0, average_degree=1.0, species=(6,)).double()
+        model = MACE(
+            width=4, layers=1, correlation=correlation, lmax=3, cutoff=10.0, average_degree=1.0, species=(6,)
+        ).double()
         found = []
         for neighbours in pair:
             pos = torch.tensor([(0, 0, 0), *neighbours], dtype=torch.float64)
@@ -130,7 +137,9 @@ def test_the_plane_is_refused() -> None:
         MACE(**SMALL)(Graph(torch.zeros(2, 2), z=[1, 1]))
 
 
-def theirs(kind: str = "ScaleShiftMACE", dtype: torch.dtype = torch.float64, numbers: tuple[int, ...] = (1, 8, 6), **options):
+def theirs(
+    kind: str = "ScaleShiftMACE", dtype: torch.dtype = torch.float64, numbers: tuple[int, ...] = (1, 8, 6), **options
+):
     """A model of mace-torch with random weights."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -138,7 +147,10 @@ def theirs(kind: str = "ScaleShiftMACE", dtype: torch.dtype = torch.float64, num
         from e3nn import o3
         from mace import modules
 
-    names = {"interaction_cls_first": "RealAgnosticInteractionBlock", "interaction_cls": "RealAgnosticResidualInteractionBlock"}
+    names = {
+        "interaction_cls_first": "RealAgnosticInteractionBlock",
+        "interaction_cls": "RealAgnosticResidualInteractionBlock",
+    }
     irreps = {"hidden_irreps": "4x0e+4x1o", "MLP_irreps": "8x0e"}
     arguments = {
         "r_max": 3.5,
@@ -175,7 +187,9 @@ def structure(periodic: bool, numbers: tuple[int, ...] = (1, 8, 6)) -> Graph:
 
 
 def their_input(graph: Graph, numbers: list[int], dtype: torch.dtype) -> dict[str, torch.Tensor]:
-    shifts = -graph.shifts.to(dtype) if graph.get("shifts") is not None else torch.zeros(graph.num_edges, 3, dtype=dtype)
+    shifts = (
+        -graph.shifts.to(dtype) if graph.get("shifts") is not None else torch.zeros(graph.num_edges, 3, dtype=dtype)
+    )
     cell = graph.cell[0].to(dtype) if graph.get("cell") is not None else torch.eye(3, dtype=dtype)
     return {
         "positions": graph.pos.detach().clone().to(dtype),
@@ -193,7 +207,10 @@ CASES = {
     "scalars, correlation 1": {"hidden_irreps": "4x0e", "correlation": 1},
     "vectors, correlation 2": {"atomic_inter_scale": 1.3},
     "vectors, correlation 3": {"correlation": 3, "max_ell": 3},
-    "all layers residual": {"interaction_cls_first": "RealAgnosticResidualInteractionBlock", "hidden_irreps": "4x0e+4x1o+4x2e"},
+    "all layers residual": {
+        "interaction_cls_first": "RealAgnosticResidualInteractionBlock",
+        "hidden_irreps": "4x0e+4x1o+4x2e",
+    },
     "three layers, p = 6": {"num_interactions": 3, "num_polynomial_cutoff": 6, "kind": "MACE"},
     "one layer": {"num_interactions": 1},
     "the last readout only": {"use_last_readout_only": True},
@@ -205,7 +222,13 @@ class TestAgainstTheirPackage:
     """Energies, forces and stress at their weights."""
 
     def compare(
-        self, model: torch.nn.Module, graph: Graph, dtype: torch.dtype, tolerance: float, place: int | None = None, **options
+        self,
+        model: torch.nn.Module,
+        graph: Graph,
+        dtype: torch.dtype,
+        tolerance: float,
+        place: int | None = None,
+        **options,
     ) -> None:
         numbers, periodic = model.atomic_numbers.tolist(), graph.get("cell") is not None
         data = their_input(graph, numbers, dtype) | ({} if place is None else {"head": torch.tensor([place])})
@@ -259,7 +282,10 @@ class TestAgainstTheirPackage:
             ({"radial_MLP": [16, 8]}, "radial networks that differ"),
             ({"gate": torch.tanh}, "another non-linearity"),
             ({"interaction_cls": "RealAgnosticInteractionBlock"}, "interactions RealAgnosticInteractionBlock"),
-            ({"interaction_cls": "RealAgnosticDensityResidualInteractionBlock"}, "interactions RealAgnosticDensityResidual"),
+            (
+                {"interaction_cls": "RealAgnosticDensityResidualInteractionBlock"},
+                "interactions RealAgnosticDensityResidual",
+            ),
         ],
     )
     def test_what_can_not_be_converted_is_named(self, options: dict, message: str) -> None:

@@ -41,7 +41,12 @@ class TestNequIPWithInputs(ModelContract):
 
     @pytest.fixture
     def model(self) -> Backbone:
-        options = {"species": (), "vector_inputs": ("vel",), "node_inputs": ("charge",), "edge_inputs": ("charge_product",)}
+        options = {
+            "species": (),
+            "vector_inputs": ("vel",),
+            "node_inputs": ("charge",),
+            "edge_inputs": ("charge_product",),
+        }
         return NequIP(**SMALL | options, irreps="4x0e+3x1o", radial="gaussian").double()
 
 
@@ -72,7 +77,9 @@ def test_an_atom_alone_may_have_no_features() -> None:
 def test_odd_scalars_tell_left_from_right() -> None:
     """A pseudoscalar of a chiral molecule is not zero, and changes its sign in the mirror; that of a planar one is zero."""
     model = NequIP(**SMALL | {"layers": 4, "cutoff": 4.0, "lmax": 2, "parity": True}, outputs="0e+0o").double()
-    pos = torch.tensor([[0, 0, 0], [1.1, 0, 0], [0, 1.2, 0.1], [0.2, 0.3, 1.3], [-0.9, -0.8, -0.4]], dtype=torch.float64)
+    pos = torch.tensor(
+        [[0, 0, 0], [1.1, 0, 0], [0, 1.2, 0.1], [0.2, 0.3, 1.3], [-0.9, -0.8, -0.4]], dtype=torch.float64
+    )
     z = [6, 1, 8, 6, 8]
 
     def pseudo(pos: torch.Tensor) -> torch.Tensor:
@@ -158,7 +165,9 @@ class TestAgainstTheirPackage:
             graph.pbc = torch.ones(1, 3, dtype=torch.bool)
         return connect(graph, 3.5)
 
-    @pytest.mark.parametrize("options", [{}, {"parity": False, "radial_mlp_depth": 2, "num_features": 4}], ids=["both", "harmonics"])
+    @pytest.mark.parametrize(
+        "options", [{}, {"parity": False, "radial_mlp_depth": 2, "num_features": 4}], ids=["both", "harmonics"]
+    )
     @pytest.mark.parametrize("periodic", [False, True], ids=["molecule", "crystal"])
     @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-5), ("float64", 1e-12)])
     def test_energy_forces_stress(self, options: dict, periodic: bool, dtype: str, tolerance: float) -> None:
@@ -192,7 +201,10 @@ class TestAgainstTheirPackage:
         [
             ({"polynomial_cutoff_p": 5}, "an envelope of another power"),
             ({"readout_mlp_hidden_layers_depth": 1}, "hidden layers in the readout"),
-            ({"type_names": ["H", "X1", "C"], "per_type_energy_scales": None, "per_type_energy_shifts": None}, "no chemical symbols"),
+            (
+                {"type_names": ["H", "X1", "C"], "per_type_energy_scales": None, "per_type_energy_shifts": None},
+                "no chemical symbols",
+            ),
         ],
     )
     def test_what_can_not_be_converted_is_named(self, options: dict, message: str) -> None:

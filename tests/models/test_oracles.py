@@ -22,7 +22,11 @@ def graph(nodes: int = 6, seed: int = 0, dimension: int = 3, **fields: tuple[int
     def normal(*shape: int) -> Tensor:
         return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
-    return Graph(normal(nodes, dimension), z=[1, 6, 8, 1, 6, 8][:nodes], **{name: normal(*shape) for name, shape in fields.items()})
+    return Graph(
+        normal(nodes, dimension),
+        z=[1, 6, 8, 1, 6, 8][:nodes],
+        **{name: normal(*shape) for name, shape in fields.items()},
+    )
 
 
 def equal(ours: Tensor, theirs: Tensor, tolerance: float) -> None:
@@ -36,7 +40,9 @@ def test_schnet_against_torch_geometric(dtype: torch.dtype, tolerance: float) ->
         warnings.simplefilter("ignore")
         from torch_geometric.nn.models import SchNet as Oracle
     theirs = Oracle(hidden_channels=16, num_filters=16, num_interactions=3, num_gaussians=10, cutoff=CUTOFF).to(dtype)
-    theirs.distance_expansion.offset = torch.linspace(0, CUTOFF, 10, dtype=dtype)  # its own constants are rounded to single precision
+    theirs.distance_expansion.offset = torch.linspace(
+        0, CUTOFF, 10, dtype=dtype
+    )  # its own constants are rounded to single precision
     theirs.distance_expansion.coeff = -0.5 * (9 / CUTOFF) ** 2
     for module in theirs.modules():
         if hasattr(module, "shift"):
@@ -63,7 +69,9 @@ def test_painn_against_schnetpack(dtype: torch.dtype, tolerance: float) -> None:
     except ImportError as missing:
         pytest.skip(str(missing))
     theirs = painn.PaiNN(8, 3, spk.BesselRBF(7, CUTOFF), spk.CosineCutoff(CUTOFF), epsilon=1e-4).to(dtype)
-    theirs.radial_basis.freqs = math.pi / CUTOFF * torch.arange(1, 8, dtype=dtype)  # its own are rounded to single precision
+    theirs.radial_basis.freqs = (
+        math.pi / CUTOFF * torch.arange(1, 8, dtype=dtype)
+    )  # its own are rounded to single precision
     with torch.no_grad():
         for parameter in theirs.parameters():
             if parameter.ndim == 1:
@@ -113,14 +121,18 @@ def test_painn_against_the_equations(vectors: tuple[str, ...]) -> None:
     v = [torch.zeros(3, size, dtype=torch.float64) for _ in nodes]
     if vectors:
         sizes = molecule.vel.norm(dim=1)
-        v = [torch.outer(molecule.vel[i] * sizes[i].asinh() / sizes[i], model.vectors.linear.weight[:, 0]) for i in nodes]
+        v = [
+            torch.outer(molecule.vel[i] * sizes[i].asinh() / sizes[i], model.vectors.linear.weight[:, 0]) for i in nodes
+        ]
     for layer in model.layers:
         new_s, new_v = [], []
         for i in nodes:
             ds, dv = torch.zeros(size, dtype=torch.float64), torch.zeros(3, size, dtype=torch.float64)
             for j in neighbours(x, i):
                 d = (x[j] - x[i]).norm()
-                basis = torch.stack([math.sqrt(2 / CUTOFF) * torch.sin(k * math.pi * d / CUTOFF) / d for k in range(1, 8)])
+                basis = torch.stack(
+                    [math.sqrt(2 / CUTOFF) * torch.sin(k * math.pi * d / CUTOFF) / d for k in range(1, 8)]
+                )
                 filters = layer.filter.weight @ torch.cat([basis, torch.ones(1, dtype=torch.float64)]) * envelope(d)
                 phi = loop_mlp(layer.phi, s[j], silu)
                 w_s, w_vv, w_vs = (phi * filters).split(size)
@@ -130,7 +142,9 @@ def test_painn_against_the_equations(vectors: tuple[str, ...]) -> None:
             u, w = layer.mix.weight.split(size)
             u_v = torch.stack([u @ component for component in vi])
             v_v = torch.stack([w @ component for component in vi])
-            a_ss, a_sv, a_vv = loop_mlp(layer.a, torch.cat([si, ((v_v**2).sum(0) + 0.1**2).sqrt() - 0.1]), silu).split(size)
+            a_ss, a_sv, a_vv = loop_mlp(layer.a, torch.cat([si, ((v_v**2).sum(0) + 0.1**2).sqrt() - 0.1]), silu).split(
+                size
+            )
             new_s.append(si + a_ss + a_sv * sum(u_v[k] * v_v[k] for k in range(3)))
             new_v.append(vi + a_vv * u_v)
         s, v = new_s, new_v
@@ -143,10 +157,18 @@ def test_painn_against_the_equations(vectors: tuple[str, ...]) -> None:
 @pytest.mark.parametrize("bounded", [False, True])
 @pytest.mark.parametrize("attention", [False, True])
 @pytest.mark.parametrize("dimension", [2, 3])
-def test_egnn_against_the_equations(cutoff: float | None, velocity: bool, bounded: bool, attention: bool, dimension: int) -> None:
+def test_egnn_against_the_equations(
+    cutoff: float | None, velocity: bool, bounded: bool, attention: bool, dimension: int
+) -> None:
     """Eq. 3 to 8 for pairs of nodes, with the positions themselves moved from layer to layer."""
     molecule, size = graph(dimension=dimension, vel=(6, dimension), charge=(6,)), 4
-    options = {"velocity": velocity, "attention": attention, "bounded": bounded, "dimension": dimension, "edge_inputs": ("charge_product",)}
+    options = {
+        "velocity": velocity,
+        "attention": attention,
+        "bounded": bounded,
+        "dimension": dimension,
+        "edge_inputs": ("charge_product",),
+    }
     model = EGNN(width=size, layers=3, cutoff=cutoff, **options).double()
     for layer in model.layers:
         torch.nn.init.normal_(layer.step.weight)
@@ -156,7 +178,10 @@ def test_egnn_against_the_equations(cutoff: float | None, velocity: bool, bounde
         new_h, new_x = [], []
         for i in range(6):
             near = [j for j in range(6) if j != i] if cutoff is None else neighbours(start, i)
-            fade = {j: torch.ones_like(start[0, 0]) if cutoff is None else envelope((start[j] - start[i]).norm()) for j in near}
+            fade = {
+                j: torch.ones_like(start[0, 0]) if cutoff is None else envelope((start[j] - start[i]).norm())
+                for j in near
+            }
             c = 1 / max(len(near), 1) if cutoff is None else 1 / (1 + sum(fade.values()))
             m_i, move = torch.zeros(size, dtype=torch.float64), torch.zeros(dimension, dtype=torch.float64)
             for j in near:

@@ -30,7 +30,13 @@ class TestPointConvOfParticlesInThePlane(ModelContract):
     @pytest.fixture
     def model(self) -> Backbone:
         torch.manual_seed(0)
-        options = {"species": (), "dimension": 2, "vector_inputs": ("vel",), "node_inputs": ("charge",), "edge_inputs": ("charge_product",)}
+        options = {
+            "species": (),
+            "dimension": 2,
+            "vector_inputs": ("vel",),
+            "node_inputs": ("charge",),
+            "edge_inputs": ("charge_product",),
+        }
         return PointConv(**SMALL | options).double()
 
 

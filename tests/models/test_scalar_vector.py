@@ -57,7 +57,9 @@ def test_against_the_equations(vectors: tuple[str, ...], generator: torch.Genera
     """The lecture's m_i and vec m_i, term by term; where there are no vectors the terms with v are absent."""
     pos, vel = torch.randn(2, 6, 3, generator=generator, dtype=torch.float64)
     molecule, size = Graph(pos, z=[1, 6, 8, 1, 6, 8], vel=vel), 4
-    model = ScalarVector(width=size, layers=3, cutoff=CUTOFF, radial_size=7, vector_inputs=vectors, average_degree=4.0).double()
+    model = ScalarVector(
+        width=size, layers=3, cutoff=CUTOFF, radial_size=7, vector_inputs=vectors, average_degree=4.0
+    ).double()
     s = [model.embedding.species.weight[int(z) - 1] for z in molecule.z]
     speed = vel.norm(dim=-1, keepdim=True)
     first = vel * speed.asinh() / speed
@@ -83,7 +85,9 @@ def test_against_the_equations(vectors: tuple[str, ...], generator: torch.Genera
                     f4_term = 0
                 else:
                     products = torch.cat([basis, (hat * v[j]).sum(0), (hat * v[i]).sum(0), (v[i] * v[j]).sum(0)])
-                    f2, f4, f5 = (c * edge_function(layer.f245, s[i], torch.cat([s[j], soft(v[j])]), products)).split(size)
+                    f2, f4, f5 = (c * edge_function(layer.f245, s[i], torch.cat([s[j], soft(v[j])]), products)).split(
+                        size
+                    )
                     f4_term = f4 * v[j]
                 m, w = m + f2 / 2, w + (f4_term + f5 * hat) / 2  # sqrt(average_degree) = 2
             new_s.append(s[i] + m)
@@ -104,7 +108,9 @@ def test_tells_angles_apart() -> None:
     """Two neighbours at the same distances under another angle, themselves out of each other's reach."""
     one, two = [(2.0, 0.0, 0.0), (0.0, 2.0, 0.0)], [(2.0, 0.0, 0.0), (-2.0, 0.0, 0.0)]
     blind = ScalarVector(**SMALL | {"layers": 1}).double()
-    assert torch.allclose(total(blind, one), total(blind, two), rtol=0, atol=1e-13)  # its scalars have not seen its vectors yet
+    assert torch.allclose(
+        total(blind, one), total(blind, two), rtol=0, atol=1e-13
+    )  # its scalars have not seen its vectors yet
     seeing = ScalarVector(**SMALL).double()
     assert (total(seeing, one) - total(seeing, two)).abs().max() > 1e-4
 

@@ -43,7 +43,12 @@ class TestSE3TransformerOfAllPairs(ModelContract):
 
     @pytest.fixture
     def model(self) -> Backbone:
-        options = {"species": (), "vector_inputs": ("vel",), "node_inputs": ("charge",), "edge_inputs": ("charge_product",)}
+        options = {
+            "species": (),
+            "vector_inputs": ("vel",),
+            "node_inputs": ("charge",),
+            "edge_inputs": ("charge_product",),
+        }
         return SE3Transformer(**SMALL | options | {"cutoff": None, "parity": True}).double()
 
 
@@ -78,7 +83,9 @@ def head_parts(x: Tensor, irreps: str, heads: int) -> list[Tensor]:
     return [torch.cat(pieces) for pieces in parts]
 
 
-def theirs(layer: SE3Layer, f: Tensor, harmonics: Tensor, attributes: Tensor, envelope: Tensor, edge_index: Tensor, rest: float) -> Tensor:
+def theirs(
+    layer: SE3Layer, f: Tensor, harmonics: Tensor, attributes: Tensor, envelope: Tensor, edge_index: Tensor, rest: float
+) -> Tensor:
     """The layer by e3nn, features in mul_ir; ``rest`` is the weight of the edge to nowhere."""
     from e3nn import nn, o3
 
@@ -86,11 +93,19 @@ def theirs(layer: SE3Layer, f: Tensor, harmonics: Tensor, attributes: Tensor, en
     widths, variance = ours.radial.hs, ours.radial.layer0.var_in
     radial = loaded(nn.FullyConnectedNet(widths, torch.nn.functional.silu, variance_in=variance), ours.radial)
     w_k, w_v = radial(attributes).split(ours.sizes, dim=1)
-    k, v = product(ours.key, linear(ours.key_up, f)[j], harmonics, w_k), product(ours.value, linear(ours.value_up, f)[j], harmonics, w_v)
+    k, v = (
+        product(ours.key, linear(ours.key_up, f)[j], harmonics, w_k),
+        product(ours.value, linear(ours.value_up, f)[j], harmonics, w_v),
+    )
     q, irreps, heads = linear(ours.query, f), str(ours.key.irreps_out), ours.heads
     logits = torch.stack(
         [
-            torch.stack([a @ b / math.sqrt(len(a)) for a, b in zip(head_parts(q[n], irreps, heads), head_parts(k[e], irreps, heads))])
+            torch.stack(
+                [
+                    a @ b / math.sqrt(len(a))
+                    for a, b in zip(head_parts(q[n], irreps, heads), head_parts(k[e], irreps, heads))
+                ]
+            )
             for e, n in enumerate(i.tolist())
         ]
     )
@@ -101,8 +116,12 @@ def theirs(layer: SE3Layer, f: Tensor, harmonics: Tensor, attributes: Tensor, en
         z = f.new_zeros(ours.value.irreps_out.dim)
         for e in here:
             pieces = []
-            for (mul, ir), where in zip(o3.Irreps(str(ours.value.irreps_out)), o3.Irreps(str(ours.value.irreps_out)).slices()):
-                alpha = torch.stack([envelope[e] * logits[e, u * heads // mul].exp() / total[u * heads // mul] for u in range(mul)])
+            for (mul, ir), where in zip(
+                o3.Irreps(str(ours.value.irreps_out)), o3.Irreps(str(ours.value.irreps_out)).slices()
+            ):
+                alpha = torch.stack(
+                    [envelope[e] * logits[e, u * heads // mul].exp() / total[u * heads // mul] for u in range(mul)]
+                )
                 pieces.append((alpha[:, None] * v[e, where].reshape(mul, ir.dim)).flatten())
             z = z + torch.cat(pieces)
         sums.append(z)
@@ -122,7 +141,9 @@ def double() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("double")
-@pytest.mark.parametrize("options", [{}, {"parity": True, "layers": 3}, {"cutoff": None}], ids=["natural", "both", "all pairs"])
+@pytest.mark.parametrize(
+    "options", [{}, {"parity": True, "layers": 3}, {"cutoff": None}], ids=["natural", "both", "all pairs"]
+)
 def test_against_e3nn(options: dict) -> None:
     """Features after all layers, and derivatives by positions."""
     from e3nn import o3
@@ -151,7 +172,9 @@ def test_against_e3nn(options: dict) -> None:
 
 def test_odd_scalars_tell_left_from_right() -> None:
     """With both parities there is a pseudoscalar, which changes its sign in the mirror; natural scalars are blind."""
-    pos = torch.tensor([[0, 0, 0], [1.1, 0, 0], [0, 1.2, 0.1], [0.2, 0.3, 1.3], [-0.9, -0.8, -0.4]], dtype=torch.float64)
+    pos = torch.tensor(
+        [[0, 0, 0], [1.1, 0, 0], [0, 1.2, 0.1], [0.2, 0.3, 1.3], [-0.9, -0.8, -0.4]], dtype=torch.float64
+    )
     mirror = torch.diag(torch.tensor([1.0, 1.0, -1.0], dtype=torch.float64))
     model = SE3Transformer(**SMALL | {"layers": 4, "cutoff": 4.0, "parity": True, "lmax": 2}, outputs="0e+0o").double()
     f, g = (model(Graph(x, z=[6, 1, 8, 6, 8])) for x in (pos, pos @ mirror))
@@ -174,7 +197,12 @@ def test_attention_is_bounded() -> None:
 
 def test_particles() -> None:
     """The task of the charged particles, with a derivative for every weight."""
-    options = {"species": (), "vector_inputs": ("vel",), "node_inputs": ("charge", "speed"), "edge_inputs": ("charge_product",)}
+    options = {
+        "species": (),
+        "vector_inputs": ("vel",),
+        "node_inputs": ("charge", "speed"),
+        "edge_inputs": ("charge_product",),
+    }
     task = Dynamics(SE3Transformer(**SMALL | options | {"cutoff": None}))
     pos, vel, target = torch.randn(3, 5, 3)
     graph = Graph(pos, vel=vel, charge=torch.tensor([1.0, -1, 1, 1, -1]), target_pos=target)

@@ -20,8 +20,22 @@ from intertwine.nn.steerable_linear import GatheredSteerableLinear
 from intertwine.numerics import GeometryError, InputError
 from intertwine.o3 import Irreps
 
-SMALL = {"width": 3, "layers": 1, "lmax": 1, "cutoff": 3.5, "species": (1, 6, 8), "radial_size": 3, "average_degree": 3.0}
-PARTICLES = {"cutoff": None, "species": (), "node_inputs": ("speed",), "edge_inputs": ("charge_product",), "vector_inputs": ("vel",)}
+SMALL = {
+    "width": 3,
+    "layers": 1,
+    "lmax": 1,
+    "cutoff": 3.5,
+    "species": (1, 6, 8),
+    "radial_size": 3,
+    "average_degree": 3.0,
+}
+PARTICLES = {
+    "cutoff": None,
+    "species": (),
+    "node_inputs": ("speed",),
+    "edge_inputs": ("charge_product",),
+    "vector_inputs": ("vel",),
+}
 
 
 class TestSEGNN(ModelContract):
@@ -80,7 +94,9 @@ class Oracle:
         return self.o3.spherical_harmonics(list(range(lmax + 1)), x, normalize, "component")
 
 
-def naive(model: SEGNN, graph: Graph, width: int, lmax: int, degree: float, cutoff: float | None, start: list[Tensor]) -> Tensor:
+def naive(
+    model: SEGNN, graph: Graph, width: int, lmax: int, degree: float, cutoff: float | None, start: list[Tensor]
+) -> Tensor:
     """Node by node and edge by edge. ``start``: scalars and vectors of each node side by side, in mul_ir."""
     oracle, n, pos = Oracle(), graph.num_nodes, graph.pos
     edges: dict[tuple[int, int], tuple[Tensor, Tensor, Tensor]] = {}
@@ -95,7 +111,10 @@ def naive(model: SEGNN, graph: Graph, width: int, lmax: int, degree: float, cuto
                 u = d / cutoff
                 c = 1 - 28 * u**6 + 48 * u**7 - 21 * u**8
                 unit = math.sqrt(cutoff**3 / 3) * math.sqrt(2 / cutoff)
-                invariants = [(u * u).reshape(1), torch.stack([unit * torch.sin(k * math.pi * u) / d for k in (1, 2, 3)])]
+                invariants = [
+                    (u * u).reshape(1),
+                    torch.stack([unit * torch.sin(k * math.pi * u) / d for k in (1, 2, 3)]),
+                ]
             else:
                 gaussians = [torch.exp(-2 * (d / (d + 2) - centre) ** 2) for centre in (0, 0.5, 1)]
                 invariants.append(math.sqrt(3 / math.sqrt(math.pi)) * torch.stack(gaussians))
@@ -124,7 +143,9 @@ def naive(model: SEGNN, graph: Graph, width: int, lmax: int, degree: float, cuto
             new.append(f[i] + oracle.linear(layer.out, oracle.gate(u, width, lmax), attributes[i]))
         f = new
     one, two = model.end.layers
-    return torch.stack([oracle.linear(two, oracle.gate(oracle.linear(one, x, a), width, lmax), a) for x, a in zip(f, attributes)])
+    return torch.stack(
+        [oracle.linear(two, oracle.gate(oracle.linear(one, x, a), width, lmax), a) for x, a in zip(f, attributes)]
+    )
 
 
 def disturb(model: SEGNN) -> None:
@@ -171,9 +192,13 @@ def test_messages_are_not_linear_in_the_neighbours() -> None:
 
 def test_odd_scalars_tell_left_from_right() -> None:
     model = SEGNN(**SMALL | {"layers": 3, "cutoff": 4.0, "width": 4}, parity=True, outputs="0e+0o").double()
-    pos = torch.tensor([[0, 0, 0], [1.1, 0, 0], [0, 1.2, 0.1], [0.2, 0.3, 1.3], [-0.9, -0.8, -0.4]], dtype=torch.float64)
+    pos = torch.tensor(
+        [[0, 0, 0], [1.1, 0, 0], [0, 1.2, 0.1], [0.2, 0.3, 1.3], [-0.9, -0.8, -0.4]], dtype=torch.float64
+    )
     mirror = torch.diag(torch.tensor([1.0, 1.0, -1.0], dtype=torch.float64))
-    left, right = (model.irreps_out.part(model(Graph(x, z=[6, 1, 8, 6, 8])), "0o").sum(0).flatten() for x in (pos, pos @ mirror))
+    left, right = (
+        model.irreps_out.part(model(Graph(x, z=[6, 1, 8, 6, 8])), "0o").sum(0).flatten() for x in (pos, pos @ mirror)
+    )
     assert left.abs().max() > 1e-6
     assert (right + left).abs().max() < 1e-11 * left.abs().max()
 

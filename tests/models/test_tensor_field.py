@@ -29,7 +29,12 @@ class TestTensorFieldWithInputs(ModelContract):
 
     @pytest.fixture
     def model(self) -> Backbone:
-        options = {"species": (), "vector_inputs": ("vel",), "node_inputs": ("charge",), "edge_inputs": ("charge_product",)}
+        options = {
+            "species": (),
+            "vector_inputs": ("vel",),
+            "node_inputs": ("charge",),
+            "edge_inputs": ("charge_product",),
+        }
         # at 4 A, since without residuals the features of few neighbours shrink to what single precision can't tell from rounding
         return TensorField(**SMALL | options | {"cutoff": 4.0}, residual=False, parity=True, radial="gaussian").double()
 

@@ -21,10 +21,14 @@ D = torch.float64
 def swapped(x: Tensor, irreps: Any, start: str = "mul_ir") -> Tensor:
     """Features in the other layout."""
     irreps = Irreps(irreps)
-    return join_blocks(split_blocks(x, irreps, start), "ir_mul" if start == "mul_ir" else "mul_ir") if len(irreps) else x
+    return (
+        join_blocks(split_blocks(x, irreps, start), "ir_mul" if start == "mul_ir" else "mul_ir") if len(irreps) else x
+    )
 
 
-def results(module: nn.Module, x: Tensor, before: Callable[[Tensor], Tensor], after: Callable[[Tensor], Tensor]) -> list[Tensor]:
+def results(
+    module: nn.Module, x: Tensor, before: Callable[[Tensor], Tensor], after: Callable[[Tensor], Tensor]
+) -> list[Tensor]:
     """Values and the gradients of a fixed combination of them, through a change of layout before and after."""
     x = x.clone().requires_grad_()
     torch.manual_seed(5)
@@ -64,7 +68,9 @@ def commutes(module: nn.Module, x: Tensor, layout: str = "mul_ir") -> None:
 
     q = rand_matrix(dtype=x.dtype, generator=torch.Generator().manual_seed(2))
     for rotation in (q, -q):
-        torch.testing.assert_close(module(act(x, irreps_in, rotation)), act(module(x), irreps_out, rotation), rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(
+            module(act(x, irreps_in, rotation)), act(module(x), irreps_out, rotation), rtol=1e-12, atol=1e-12
+        )
 
 
 def differentiates(function: Callable[..., Tensor], *arguments: Tensor) -> None:
@@ -81,7 +87,9 @@ def finite_to_the_third(function: Callable[[Tensor], Tensor], x: Tensor) -> list
     for _ in range(3):
         last = orders[-1]
         total = (last * torch.linspace(0.5, 1.5, last.numel(), dtype=x.dtype).reshape(last.shape)).sum()
-        (gradient,) = torch.autograd.grad(total, x, create_graph=True) if total.requires_grad else (torch.zeros_like(x),)
+        (gradient,) = (
+            torch.autograd.grad(total, x, create_graph=True) if total.requires_grad else (torch.zeros_like(x),)
+        )
         orders.append(gradient)
     assert all(bool(order.isfinite().all()) for order in orders)
     return orders

@@ -17,7 +17,9 @@ from intertwine.numerics import InputError
 from intertwine.o3 import Irreps
 
 
-@pytest.mark.parametrize("f", [torch.tanh, silu, torch.relu, torch.sigmoid, torch.abs, torch.cos, softplus, torch.nn.ELU()])
+@pytest.mark.parametrize(
+    "f", [torch.tanh, silu, torch.relu, torch.sigmoid, torch.abs, torch.cos, softplus, torch.nn.ELU()]
+)
 def test_constants_are_e3nns(f) -> None:
     from e3nn import math as theirs
 
@@ -82,7 +84,8 @@ def test_derivatives_and_travel(generator) -> None:
 
 
 @pytest.mark.parametrize(
-    ("irreps", "acts"), [("2x1o", [torch.tanh]), ("2x0o", [silu]), ("2x0e", []), ("2x0e", [None, None]), ("2x0o", [torch.sigmoid])]
+    ("irreps", "acts"),
+    [("2x1o", [torch.tanh]), ("2x0o", [silu]), ("2x0e", []), ("2x0e", [None, None]), ("2x0o", [torch.sigmoid])],
 )
 def test_errors(irreps, acts) -> None:
     with pytest.raises(InputError):
@@ -108,7 +111,9 @@ def test_no_mode_and_no_function_spoils_the_sample() -> None:
     with torch.inference_mode():
         normalize2mom(silu)
     layer = torch.nn.Linear(1, 1, dtype=D)
-    moment(lambda z: layer(z[:, None])[:, 0], 2, dtype=D).backward()  # refused, had the sample been made in inference mode
+    moment(
+        lambda z: layer(z[:, None])[:, 0], 2, dtype=D
+    ).backward()  # refused, had the sample been made in inference mode
     assert layer.weight.grad is not None
     _sample.cache_clear()
     with FakeTensorMode(), contextlib.suppress(RuntimeError):

@@ -42,7 +42,9 @@ def test_attend_is_the_weighted_sum(columns: int, fades: bool, generator: torch.
     logits, envelope = inputs(generator, columns)
     values = torch.randn(6, 4, generator=generator, dtype=torch.float64)
     given = envelope if fades else None
-    expected = torch.zeros(NODES, 4, dtype=torch.float64).index_add(0, INDEX, edge_softmax(logits, given, INDEX, NODES) * values)
+    expected = torch.zeros(NODES, 4, dtype=torch.float64).index_add(
+        0, INDEX, edge_softmax(logits, given, INDEX, NODES) * values
+    )
     torch.testing.assert_close(attend(logits, given, values, INDEX, NODES), expected, rtol=1e-14, atol=1e-15)
 
 
@@ -90,7 +92,9 @@ def test_any_logits_and_envelopes_are_safe(dtype: torch.dtype, size: float, thin
     envelope = torch.tensor([1.0, 0.3, 0.0, tiny, thin, 0.0], dtype=dtype).requires_grad_()
     weights = edge_softmax(logits, envelope, INDEX, NODES)
     assert ((weights >= 0) & (weights <= 1)).all()
-    first = torch.autograd.grad((weights * torch.arange(1.0, 7, dtype=dtype)).sum(), [logits, envelope], create_graph=True)
+    first = torch.autograd.grad(
+        (weights * torch.arange(1.0, 7, dtype=dtype)).sum(), [logits, envelope], create_graph=True
+    )
     second = torch.autograd.grad(first[0].square().sum(), [logits, envelope])
     assert all(x.isfinite().all() for x in (*first, *second))
 
@@ -127,7 +131,11 @@ def test_empty() -> None:
 @pytest.mark.parametrize(("received", "sent"), [(3, 2), (0, 2), (3, 0), (0, 0)])
 def test_edge_layers_are_those_of_the_concatenation(received: int, sent: int, generator: torch.Generator) -> None:
     f = torch.randn(4, 6, 5, generator=generator, dtype=torch.float64)  # any axes between the row and the channels
-    f_i, f_j, a_ij = f[..., :received], f[..., received : received + sent], torch.randn(7, 6, 2, generator=generator, dtype=torch.float64)
+    f_i, f_j, a_ij = (
+        f[..., :received],
+        f[..., received : received + sent],
+        torch.randn(7, 6, 2, generator=generator, dtype=torch.float64),
+    )
     i, j = torch.randint(4, (2, 7), generator=generator)
     layer = EdgeLinear(received, sent, 2, 4).double()
     torch.nn.init.normal_(layer.attributes.bias)
@@ -144,6 +152,11 @@ def test_edge_mlp(generator: torch.Generator) -> None:
     i, j = torch.tensor([0, 3]), torch.tensor([1, 1])
     r, s = mlp.nodes(f, f)
     first, second = mlp.first, mlp.second.layers[0]
-    hidden = f[i] @ first.received.weight.T + f[j] @ first.sent.weight.T + a_ij @ first.attributes.weight.T + first.attributes.bias
+    hidden = (
+        f[i] @ first.received.weight.T
+        + f[j] @ first.sent.weight.T
+        + a_ij @ first.attributes.weight.T
+        + first.attributes.bias
+    )
     expected = torch.nn.functional.silu(hidden) @ second.weight.T + second.bias
     torch.testing.assert_close(mlp(r[i], s[j], a_ij), expected, rtol=0, atol=1e-14)

@@ -46,7 +46,9 @@ def test_commutes_and_differentiates(instance, layout, generator) -> None:
     module = BatchNorm(IRREPS, instance=instance, layout=layout, dtype=D)
     x = module.irreps.randn(3, 4, -1, dtype=D, generator=generator)
     commutes(module, x, layout)
-    differentiates(lambda x, w, b: torch.func.functional_call(module, {"weight": w, "bias": b}, x), x, module.weight, module.bias)
+    differentiates(
+        lambda x, w, b: torch.func.functional_call(module, {"weight": w, "bias": b}, x), x, module.weight, module.bias
+    )
     module.eval()
     differentiates(module, x)
 
@@ -57,7 +59,9 @@ def test_output_is_normalised(generator) -> None:
     y = module(x)
     assert float(y[:, :2].mean(0).abs().max()) < 1e-12
     torch.testing.assert_close(y[:, :2].square().mean(0), torch.ones(2, dtype=D), rtol=1e-4, atol=0)
-    torch.testing.assert_close(y[:, 2:].square().unflatten(1, (3, 3)).mean((0, 2)), torch.ones(3, dtype=D), rtol=1e-4, atol=0)
+    torch.testing.assert_close(
+        y[:, 2:].square().unflatten(1, (3, 3)).mean((0, 2)), torch.ones(3, dtype=D), rtol=1e-4, atol=0
+    )
 
 
 def test_a_large_mean_costs_no_more_digits_than_the_input_has(generator) -> None:
@@ -82,7 +86,9 @@ def test_travels(layout, generator) -> None:
     torch.testing.assert_close(module(x[:, None]), module(x)[:, None], rtol=0, atol=0)
     other = BatchNorm(IRREPS, layout="ir_mul" if layout == "mul_ir" else "mul_ir", dtype=D)
     other.load_state_dict(module.state_dict())
-    torch.testing.assert_close(swapped(other.eval()(swapped(x, IRREPS, layout)), IRREPS, other.layout), module(x), rtol=0, atol=1e-14)
+    torch.testing.assert_close(
+        swapped(other.eval()(swapped(x, IRREPS, layout)), IRREPS, other.layout), module(x), rtol=0, atol=1e-14
+    )
 
 
 def test_an_empty_batch_teaches_nothing() -> None:

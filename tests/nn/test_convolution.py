@@ -49,10 +49,18 @@ def build(kind: str, name: str, layout: str = "ir_mul") -> Any:
 def inputs(layer: nn.Module, generator: torch.Generator, nodes: int = 4, edges: int = 9) -> list[Any]:
     """Unsorted, repeated and self edges; the last node has none. What ``forward`` takes."""
     edge_index = torch.randint(max(nodes - 1, 1), (2, edges), generator=generator)
-    x, y = (torch.randn(n, s.dim, dtype=D, generator=generator) for n, s in ((nodes, layer.irreps_in), (edges, layer.irreps_edge)))
+    x, y = (
+        torch.randn(n, s.dim, dtype=D, generator=generator)
+        for n, s in ((nodes, layer.irreps_in), (edges, layer.irreps_edge))
+    )
     if isinstance(layer, FullyConnectedConvolution):
         return [x, y, edge_index]
-    return [x, y, edge_index, torch.randn(edges, layer.weight_numel, dtype=D, generator=generator) if layer.weighted else None]
+    return [
+        x,
+        y,
+        edge_index,
+        torch.randn(edges, layer.weight_numel, dtype=D, generator=generator) if layer.weighted else None,
+    ]
 
 
 def definition(layer: Any) -> TensorProduct:
@@ -62,12 +70,16 @@ def definition(layer: Any) -> TensorProduct:
         product = FullyConnectedTensorProduct(*irreps, **kind)
         product.load_state_dict(layer.state_dict())
         return product
-    return TensorProduct(*irreps, [path[:5] for path in layer.instructions], shared_weights=False, internal_weights=False, **kind)
+    return TensorProduct(
+        *irreps, [path[:5] for path in layer.instructions], shared_weights=False, internal_weights=False, **kind
+    )
 
 
 @layouts
 @every_layer
-def test_equals_gather_product_sum_with_two_derivatives(kind: str, name: str, layout: str, generator: torch.Generator) -> None:
+def test_equals_gather_product_sum_with_two_derivatives(
+    kind: str, name: str, layout: str, generator: torch.Generator
+) -> None:
     layer = build(kind, name, layout)
     x, y, edge_index, *weight = inputs(layer, generator)
     product = definition(layer)
@@ -83,7 +95,9 @@ def test_equals_gather_product_sum_with_two_derivatives(kind: str, name: str, la
         leaves += list(owner.parameters())
         cotangent = torch.randn(z.shape, dtype=D, generator=torch.Generator().manual_seed(1))
         first = torch.autograd.grad((z * cotangent).sum(), leaves, create_graph=True)
-        second = torch.autograd.grad(sum((g * (1 + torch.arange(g.numel(), dtype=D).view_as(g).sin())).sum() for g in first), leaves)
+        second = torch.autograd.grad(
+            sum((g * (1 + torch.arange(g.numel(), dtype=D).view_as(g).sin())).sum() for g in first), leaves
+        )
         orders.append([z, *first, *second])
     for found, expected in zip(*orders, strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
@@ -103,19 +117,25 @@ def test_layouts_agree(generator: torch.Generator) -> None:
         one, other = build("plain", name, "mul_ir"), build("plain", name, "ir_mul")
         x, y, edge_index, w = inputs(one, generator)
         there = other(swapped(x, one.irreps_in), swapped(y, one.irreps_edge), edge_index, w)
-        torch.testing.assert_close(swapped(there, one.irreps_out, "ir_mul"), one(x, y, edge_index, w), rtol=1e-13, atol=1e-13)
+        torch.testing.assert_close(
+            swapped(there, one.irreps_out, "ir_mul"), one(x, y, edge_index, w), rtol=1e-13, atol=1e-13
+        )
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 @every_layer
-def test_commutes_with_rotations_and_reflections(kind: str, name: str, dtype: torch.dtype, generator: torch.Generator) -> None:
+def test_commutes_with_rotations_and_reflections(
+    kind: str, name: str, dtype: torch.dtype, generator: torch.Generator
+) -> None:
     layer = build(kind, name, "mul_ir").to(dtype)
     x, y, *rest = inputs(layer, generator)
     rest = [t.to(dtype) if t is not None and t.is_floating_point() else t for t in rest]
     q = rand_matrix(dtype=D, generator=generator)
     value = layer(x.to(dtype), y.to(dtype), *rest)
     for rotation in (q, -q):
-        turned = layer(*(s.transform(rotation, t).to(dtype) for s, t in ((layer.irreps_in, x), (layer.irreps_edge, y))), *rest)
+        turned = layer(
+            *(s.transform(rotation, t).to(dtype) for s, t in ((layer.irreps_in, x), (layer.irreps_edge, y))), *rest
+        )
         expected = layer.irreps_out.transform(rotation, value.detach().double())
         deviation = (turned.double() - expected).abs().max() / expected.square().mean().sqrt() / torch.finfo(dtype).eps
         assert deviation < (500 if dtype == D else 40)
@@ -139,8 +159,16 @@ def test_variance_of_a_message(edge: str, degree: float) -> None:
     dim = layer.irreps_edge.dim
     source, component = torch.arange(9).repeat_interleave(dim), torch.arange(dim).repeat(9)
     alone = torch.stack([source, torch.arange(9 * dim)])  # a message a row
-    z = layer(torch.eye(9, dtype=D), torch.eye(dim, dtype=D)[component], alone, torch.ones(9 * dim, layer.weight_numel, dtype=D), 9 * dim)
-    torch.testing.assert_close(z.square().sum(0), torch.full((layer.irreps_out.dim,), 1 / degree, dtype=D), rtol=1e-13, atol=1e-13)
+    z = layer(
+        torch.eye(9, dtype=D),
+        torch.eye(dim, dtype=D)[component],
+        alone,
+        torch.ones(9 * dim, layer.weight_numel, dtype=D),
+        9 * dim,
+    )
+    torch.testing.assert_close(
+        z.square().sum(0), torch.full((layer.irreps_out.dim,), 1 / degree, dtype=D), rtol=1e-13, atol=1e-13
+    )
 
 
 @pytest.mark.parametrize("layer", [("plain", "filtered"), ("shared", "small")], ids=str)
@@ -186,13 +214,21 @@ def test_nothing_to_sum(kind: str, name: str, generator: torch.Generator) -> Non
         z = layer(*[t.requires_grad_() if t is not None and t.is_floating_point() else t for t in arguments])
         assert z.shape == (nodes, layer.irreps_out.dim)
         assert bool(z.any()) == (edges > 0)
-        gradients = torch.autograd.grad(z.sum(), [t for t in arguments if t is not None and t.requires_grad], create_graph=True)
+        gradients = torch.autograd.grad(
+            z.sum(), [t for t in arguments if t is not None and t.requires_grad], create_graph=True
+        )
         assert all(bool(g.isfinite().all()) for g in gradients)
 
 
 @pytest.mark.parametrize(
     ("left", "edge", "out", "dim"),
-    [("", "0e", None, 0), ("2x0e", "", None, 0), ("0x1o+2x0e", "0e+1o", "0e+1o", 8), ("2x0e", "0x1o+0e", None, 2), ("2x0e", "0e", "", 0)],
+    [
+        ("", "0e", None, 0),
+        ("2x0e", "", None, 0),
+        ("0x1o+2x0e", "0e+1o", "0e+1o", 8),
+        ("2x0e", "0x1o+0e", None, 2),
+        ("2x0e", "0e", "", 0),
+    ],
 )
 def test_empty_representations(left: str, edge: str, out: str | None, dim: int, generator: torch.Generator) -> None:
     layer = Convolution(left, edge, out)
@@ -208,7 +244,10 @@ def test_empty_representations(left: str, edge: str, out: str | None, dim: int, 
 
 def test_state_of_a_tensor_product() -> None:
     left, right, out, _ = SHARED["channels of edges"]
-    layer, product = FullyConnectedConvolution(left, right, out, dtype=D), FullyConnectedTensorProduct(left, right, out, dtype=D)
+    layer, product = (
+        FullyConnectedConvolution(left, right, out, dtype=D),
+        FullyConnectedTensorProduct(left, right, out, dtype=D),
+    )
     assert list(layer.state_dict()) == list(product.state_dict())
     torch.testing.assert_close(layer.output_mask, product.output_mask)
     layer.load_state_dict(product.state_dict())
@@ -273,7 +312,9 @@ def test_compiled_and_exported(generator: torch.Generator) -> None:
 @pytest.mark.parametrize("shared", [False, True])
 def test_no_messages_are_stored(shared: bool, generator: torch.Generator) -> None:
     left, right = "8x0e+8x1o", "0e+1o"
-    layer: Any = FullyConnectedConvolution(left, right, "2x0e+1e+1o+2e", dtype=D) if shared else Convolution(left, right)
+    layer: Any = (
+        FullyConnectedConvolution(left, right, "2x0e+1e+1o+2e", dtype=D) if shared else Convolution(left, right)
+    )
     arguments = inputs(layer, generator, nodes=20, edges=2000)
     leaves = [t.requires_grad_() if t.is_floating_point() else t for t in arguments]
     messages = 8 * 2000 * (layer.convolution if shared else layer).irreps_out.dim

@@ -30,7 +30,9 @@ def test_against_e3nn(shape, p, layout, generator) -> None:
     found = ours(given)
     back = swapped(found, IRREPS, "ir_mul") if layout == "ir_mul" else found
     assert torch.equal(back, expected)
-    torch.testing.assert_close(*(torch.autograd.grad(y.sin().sum(), x)[0] for y in (back, expected)), rtol=0, atol=1e-14)
+    torch.testing.assert_close(
+        *(torch.autograd.grad(y.sin().sum(), x)[0] for y in (back, expected)), rtol=0, atol=1e-14
+    )
 
 
 def test_whole_irreps_at_the_right_rate() -> None:
@@ -39,7 +41,9 @@ def test_whole_irreps_at_the_right_rate() -> None:
     assert torch.equal(y[..., :1].expand_as(y), y)
     assert torch.equal(y[:, :1].expand_as(y), y)  # one draw a batch entry, for all its samples
     assert set(y.unique().tolist()) == {0.0, 1 / 0.7}
-    assert float((y == 0).double().mean()) == pytest.approx(0.3, abs=0.01)  # the standard error of 40,000 draws is 0.0023
+    assert float((y == 0).double().mean()) == pytest.approx(
+        0.3, abs=0.01
+    )  # the standard error of 40,000 draws is 0.0023
 
 
 @layouts

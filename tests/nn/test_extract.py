@@ -28,7 +28,9 @@ def test_against_e3nn(irreps_in, irreps_outs, instructions, squeeze, generator) 
     x = torch.randn(2, 3, ours.irreps_in.dim, dtype=D, generator=generator)
     mine, other = ours(x), theirs(x)
     assert isinstance(mine, tuple) == isinstance(other, tuple)
-    for a, b in zip(mine if isinstance(mine, tuple) else (mine,), other if isinstance(other, tuple) else (other,), strict=True):
+    for a, b in zip(
+        mine if isinstance(mine, tuple) else (mine,), other if isinstance(other, tuple) else (other,), strict=True
+    ):
         assert torch.equal(a, b)
 
 
@@ -57,7 +59,13 @@ def test_identity(generator) -> None:
 
 
 def test_errors() -> None:
-    for bad in (("0e", ["0e"], []), ("0e", ["0e"], [(1,)]), ("0e", ["1o"], [(0,)]), ("0e+1o", ["0e"], [(0, 1)]), ("2x0e", ["0e"], [(0,)])):
+    for bad in (
+        ("0e", ["0e"], []),
+        ("0e", ["0e"], [(1,)]),
+        ("0e", ["1o"], [(0,)]),
+        ("0e+1o", ["0e"], [(0, 1)]),
+        ("2x0e", ["0e"], [(0,)]),
+    ):
         with pytest.raises(InputError):
             Extract(*bad)
     with pytest.raises(InputError):

@@ -39,7 +39,9 @@ def test_against_e3nn(sizes, act, options, dtype, generator) -> None:
     bound = 1e-12 if dtype == D else 1e-5
     values = [net(x) for net in (ours, theirs)]
     torch.testing.assert_close(values[0], values[1], rtol=bound, atol=bound)
-    for mine, other in zip(*(torch.autograd.grad(y.sin().sum(), [x, *net.parameters()]) for y, net in zip(values, (ours, theirs)))):
+    for mine, other in zip(
+        *(torch.autograd.grad(y.sin().sum(), [x, *net.parameters()]) for y, net in zip(values, (ours, theirs)))
+    ):
         torch.testing.assert_close(mine, other, rtol=bound, atol=bound)
 
 
@@ -48,12 +50,19 @@ def test_one_layer_is_e3nns(generator) -> None:
 
     ours, theirs = FullyConnectedLayer(3, 4, torch.tanh, 2, 0.5), _Layer(3, 4, torch.tanh, 2, 0.5)
     ours.load_state_dict(theirs.state_dict())
-    assert (ours.h_in, ours.h_out, ours.var_in, ours.var_out) == (theirs.h_in, theirs.h_out, theirs.var_in, theirs.var_out)
+    assert (ours.h_in, ours.h_out, ours.var_in, ours.var_out) == (
+        theirs.h_in,
+        theirs.h_out,
+        theirs.var_in,
+        theirs.var_out,
+    )
     x = torch.randn(5, 3, generator=generator)
     torch.testing.assert_close(ours(x), theirs(x))
 
 
-@pytest.mark.parametrize(("variance_in", "variance_out", "out_act"), [(1, 1, False), (0.1, 10.0, False), (0.1, 0.05, True)])
+@pytest.mark.parametrize(
+    ("variance_in", "variance_out", "out_act"), [(1, 1, False), (0.1, 10.0, False), (0.1, 0.05, True)]
+)
 def test_the_variance_is_kept(variance_in, variance_out, out_act, generator) -> None:
     net = FullyConnectedNet((300, 200, 400, 200), torch.tanh, variance_in, variance_out, out_act, dtype=D)
     x = variance_in**0.5 * torch.randn(200, 300, dtype=D, generator=generator)
@@ -64,7 +73,9 @@ def test_derivatives_and_travel(generator) -> None:
     net = FullyConnectedNet([3, 8, 2], silu, dtype=D)
     x = torch.randn(4, 3, dtype=D, generator=generator)
     first, second = net.layer0.weight, net.layer1.weight
-    differentiates(lambda x, a, b: torch.func.functional_call(net, {"layer0.weight": a, "layer1.weight": b}, x), x, first, second)
+    differentiates(
+        lambda x, a, b: torch.func.functional_call(net, {"layer0.weight": a, "layer1.weight": b}, x), x, first, second
+    )
     travels(net, x)
 
 

@@ -60,7 +60,9 @@ def test_by_hand() -> None:
     gate = Gate("1x0e", [None], "1x0e", [None], "1x1o")
     assert torch.equal(gate(torch.tensor([2.0, 3.0, 1.0, -1.0, 0.5])), torch.tensor([2.0, 3.0, -3.0, 1.5]))
     x = torch.randn(2, 5)
-    assert torch.equal(Gate("1x0e", [None], "1x0e", [None], "1x1o", layout="ir_mul")(swapped(x, gate.irreps_in)), gate(x))
+    assert torch.equal(
+        Gate("1x0e", [None], "1x0e", [None], "1x1o", layout="ir_mul")(swapped(x, gate.irreps_in)), gate(x)
+    )
 
 
 def test_errors() -> None:
@@ -80,5 +82,11 @@ def test_errors() -> None:
 
 
 def test_gates_in_several_blocks_leave_the_gated_irreps_whole() -> None:
-    arguments = ("2x0e", [torch.tanh], "3x0e+1x0e+2x0o+2x0o", [silu, torch.sigmoid, torch.tanh, torch.tanh], "5x1o+3x1o")
+    arguments = (
+        "2x0e",
+        [torch.tanh],
+        "3x0e+1x0e+2x0o+2x0o",
+        [silu, torch.sigmoid, torch.tanh, torch.tanh],
+        "5x1o+3x1o",
+    )
     assert str(Gate(*arguments).irreps_out) == "2x0e+4x1o+4x1e"

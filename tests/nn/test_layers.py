@@ -10,7 +10,17 @@ from torch import nn
 
 from intertwine.geometry import Graph, collate, connect
 from intertwine.groups import Cartesian, DirectSum, Isometry
-from intertwine.nn import MLP, EdgeEmbedding, MessagePassing, NodeEmbedding, ScalarHead, SpeciesTable, VectorHead, pool, shifted_softplus
+from intertwine.nn import (
+    MLP,
+    EdgeEmbedding,
+    MessagePassing,
+    NodeEmbedding,
+    ScalarHead,
+    SpeciesTable,
+    VectorHead,
+    pool,
+    shifted_softplus,
+)
 from intertwine.numerics import DataError, GeometryError, InputError
 from intertwine.o3 import Irreps
 
@@ -28,8 +38,16 @@ def test_mlp_is_its_formula(last: bool, generator: torch.Generator) -> None:
 
 def test_shifted_softplus() -> None:
     x = torch.tensor([-800.0, -1.0, 0.0, 2.0, 800.0], dtype=torch.float64)
-    expected = [-math.log(2), math.log(0.5 * math.exp(-1) + 0.5), 0.0, math.log(0.5 * math.exp(2) + 0.5), 800 - math.log(2)]
-    torch.testing.assert_close(shifted_softplus(x), torch.tensor(expected, dtype=torch.float64), rtol=0, atol=1e-15 * 800)
+    expected = [
+        -math.log(2),
+        math.log(0.5 * math.exp(-1) + 0.5),
+        0.0,
+        math.log(0.5 * math.exp(2) + 0.5),
+        800 - math.log(2),
+    ]
+    torch.testing.assert_close(
+        shifted_softplus(x), torch.tensor(expected, dtype=torch.float64), rtol=0, atol=1e-15 * 800
+    )
 
 
 def test_species_table() -> None:

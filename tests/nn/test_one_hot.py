@@ -13,7 +13,9 @@ from intertwine.nn.one_hot import BASES, bessel, soft_one_hot_linspace, soft_uni
 from intertwine.nn.radial import BesselBasis
 from intertwine.numerics import InputError
 
-every_basis = pytest.mark.parametrize(("basis", "cutoff"), [(basis, cutoff) for basis in BASES for cutoff in (True, False)])
+every_basis = pytest.mark.parametrize(
+    ("basis", "cutoff"), [(basis, cutoff) for basis in BASES for cutoff in (True, False)]
+)
 
 
 @every_basis
@@ -43,7 +45,9 @@ def test_derivatives_compiled_vectorised(basis, cutoff) -> None:
     torch.testing.assert_close(torch.func.vmap(encode)(x), encode(x), rtol=1e-14, atol=1e-14)
     with as_users_run_it():
         torch._dynamo.reset()
-        torch.testing.assert_close(torch.compile(encode, fullgraph=True, backend="aot_eager")(x), encode(x), rtol=1e-13, atol=1e-13)
+        torch.testing.assert_close(
+            torch.compile(encode, fullgraph=True, backend="aot_eager")(x), encode(x), rtol=1e-13, atol=1e-13
+        )
     knots = torch.tensor([-0.5, -0.1, 0.0, 0.3, 1.5, 1.5 + 2 / 5, -9.0, 60.0], dtype=D)
     finite_to_the_third(encode, knots)
     assert encode(x[:0]).shape == (0, 4)
@@ -68,7 +72,9 @@ def test_bessel() -> None:
 
     x = torch.tensor([0.0, 1e-12, 1e-3, 0.1, 0.7, 2.0, 3.1], dtype=D)
     torch.testing.assert_close(bessel(x, 5, 2.0), math.bessel(x, 5, 2.0), rtol=1e-13, atol=1e-13)
-    torch.testing.assert_close(bessel(x[0], 3, 2.0), torch.tensor([pi / 2, pi, 3 * pi / 2], dtype=D), rtol=1e-15, atol=0)
+    torch.testing.assert_close(
+        bessel(x[0], 3, 2.0), torch.tensor([pi / 2, pi, 3 * pi / 2], dtype=D), rtol=1e-15, atol=0
+    )
     torch.testing.assert_close(BesselBasis(5, 2.0)(x), bessel(x, 5, 2.0), rtol=0, atol=0)
     differentiates(lambda x: bessel(x, 4, 2.0), x)
     finite_to_the_third(lambda x: bessel(x, 4, 2.0), torch.zeros(2, dtype=D))
@@ -87,7 +93,9 @@ def test_soft_unit_step() -> None:
     torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-14, atol=1e-15)
     assert float(soft_unit_step(torch.tensor(1.0, dtype=D))) == exp(-1)
     differentiates(soft_unit_step, torch.tensor([-1.0, 0.2, 1.0, 3.0], dtype=D))
-    for order in finite_to_the_third(soft_unit_step, torch.tensor([0.0, -1.0, 1e-300, 1e-4, 1e-3, 1.1e-3], dtype=D))[:4]:
+    for order in finite_to_the_third(soft_unit_step, torch.tensor([0.0, -1.0, 1e-300, 1e-4, 1e-3, 1.1e-3], dtype=D))[
+        :4
+    ]:
         assert not order.any()
     single = torch.tensor([0.0, 1e-3, 5e-3, 0.02], requires_grad=True)
     assert torch.autograd.grad(soft_unit_step(single).sum(), single)[0].isfinite().all()

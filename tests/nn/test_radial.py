@@ -28,7 +28,9 @@ def derivative(function, x: float, order: int) -> list[float]:
 def test_gaussians_against_the_formula() -> None:
     centres = [k * CUTOFF / 7 for k in range(8)]
     gamma = 1 / (2 * (CUTOFF / 7) ** 2)
-    expected = torch.tensor([[math.exp(-gamma * (d - mu) ** 2) for mu in centres] for d in D.tolist()], dtype=torch.float64)
+    expected = torch.tensor(
+        [[math.exp(-gamma * (d - mu) ** 2) for mu in centres] for d in D.tolist()], dtype=torch.float64
+    )
     torch.testing.assert_close(GaussianBasis(8, CUTOFF)(D), expected, rtol=1e-14, atol=1e-15)
 
 
@@ -47,7 +49,9 @@ def test_bessel_against_the_formula() -> None:
     d = D[1:, None]
     expected = math.sqrt(2 / CUTOFF) * torch.sin(k * math.pi * d / CUTOFF) / d
     torch.testing.assert_close(BesselBasis(6, CUTOFF)(D)[1:], expected, rtol=1e-13, atol=1e-14)
-    torch.testing.assert_close(BesselBasis(6, CUTOFF)(D)[0], math.sqrt(2 / CUTOFF) * k * math.pi / CUTOFF, rtol=1e-14, atol=0)
+    torch.testing.assert_close(
+        BesselBasis(6, CUTOFF)(D)[0], math.sqrt(2 / CUTOFF) * k * math.pi / CUTOFF, rtol=1e-14, atol=0
+    )
 
 
 def test_bessel_functions_are_orthonormal() -> None:
@@ -57,7 +61,9 @@ def test_bessel_functions_are_orthonormal() -> None:
     nodes, weights = np.polynomial.legendre.leggauss(60)
     d, w = torch.tensor((nodes + 1) / 2 * CUTOFF), torch.tensor(weights / 2 * CUTOFF)
     basis = BesselBasis(6, CUTOFF)(d)
-    torch.testing.assert_close(torch.einsum("ek,el,e->kl", basis, basis, w * d**2), torch.eye(6, dtype=torch.float64), rtol=0, atol=1e-12)
+    torch.testing.assert_close(
+        torch.einsum("ek,el,e->kl", basis, basis, w * d**2), torch.eye(6, dtype=torch.float64), rtol=0, atol=1e-12
+    )
 
 
 def test_bessel_derivatives_at_zero() -> None:
@@ -85,7 +91,9 @@ def test_double_precision_does_not_depend_on_how_the_module_was_stored(name: str
 
 
 def test_cosine_cutoff_against_the_formula() -> None:
-    expected = torch.tensor([0.5 * (1 + math.cos(math.pi * d / CUTOFF)) if d < CUTOFF else 0.0 for d in D.tolist()], dtype=torch.float64)
+    expected = torch.tensor(
+        [0.5 * (1 + math.cos(math.pi * d / CUTOFF)) if d < CUTOFF else 0.0 for d in D.tolist()], dtype=torch.float64
+    )
     torch.testing.assert_close(CosineCutoff(CUTOFF)(D), expected, rtol=0, atol=1e-15)
 
 
@@ -109,7 +117,9 @@ def test_envelopes_vanish_at_the_cutoff(name: str, vanishing: int) -> None:
 @pytest.mark.parametrize("name", ["cosine", "polynomial"])
 def test_envelopes_lose_no_digits_near_the_cutoff_in_single_precision(name: str) -> None:
     d = torch.linspace(4.9, 5.0, 20)[:-1]
-    torch.testing.assert_close(envelope(name, CUTOFF)(d).double(), envelope(name, CUTOFF)(d.double()), rtol=1e-4, atol=1e-12)
+    torch.testing.assert_close(
+        envelope(name, CUTOFF)(d).double(), envelope(name, CUTOFF)(d.double()), rtol=1e-4, atol=1e-12
+    )
     assert (envelope(name, CUTOFF)(d) >= 0).all()
 
 
@@ -123,7 +133,9 @@ def test_envelopes_fall_and_are_differentiable(name: str) -> None:
 
 
 @pytest.mark.parametrize("cutoff", [0, -1.0, float("nan"), float("inf"), None, "5"])
-@pytest.mark.parametrize("make", [CosineCutoff, PolynomialCutoff, lambda r: GaussianBasis(4, r), lambda r: BesselBasis(4, r)])
+@pytest.mark.parametrize(
+    "make", [CosineCutoff, PolynomialCutoff, lambda r: GaussianBasis(4, r), lambda r: BesselBasis(4, r)]
+)
 @pytest.mark.filterwarnings("ignore")
 def test_cutoffs_that_are_none(cutoff, make) -> None:
     with pytest.raises((InputError, TypeError)):

@@ -65,7 +65,11 @@ def test_against_e3nn(irreps, act, options, random_rot, generator, oracle_in_dou
     from e3nn import nn
 
     ours, theirs = (cls(irreps, act, 10, random_rot=random_rot, **options) for cls in (S2Activation, nn.S2Activation))
-    assert (str(ours.irreps_in), str(ours.irreps_out), repr(ours)) == (str(theirs.irreps_in), str(theirs.irreps_out), repr(theirs))
+    assert (str(ours.irreps_in), str(ours.irreps_out), repr(ours)) == (
+        str(theirs.irreps_in),
+        str(theirs.irreps_out),
+        repr(theirs),
+    )
     ours.load_state_dict(theirs.state_dict())
     x = ours.irreps_in.randn(2, 3, -1, generator=generator)
     inputs = [x.clone().requires_grad_() for _ in range(2)]
@@ -109,7 +113,9 @@ def test_travels(random_rot: bool, res: int, generator) -> None:
     if not random_rot:
         torch.testing.assert_close(torch.func.vmap(module)(x), expected, rtol=0, atol=1e-13)
         with as_users_run_it():
-            torch.testing.assert_close(torch.compile(module, fullgraph=True, backend="aot_eager")(x), expected, rtol=0, atol=1e-12)
+            torch.testing.assert_close(
+                torch.compile(module, fullgraph=True, backend="aot_eager")(x), expected, rtol=0, atol=1e-12
+            )
             torch.testing.assert_close(torch.export.export(module, (x,)).module()(x), expected, rtol=0, atol=1e-12)
 
 

@@ -12,7 +12,9 @@ from intertwine.o3 import FullyConnectedTensorProduct, Irreps
 IN, OUT, ATTRIBUTES = Irreps("4x0e+3x1o+2x1e"), Irreps("5x0e+2x1o+3x1e"), 3
 
 
-def inputs(generator: torch.Generator, kinds: int = 4) -> tuple[SelfInteraction, torch.Tensor, torch.Tensor, torch.Tensor]:
+def inputs(
+    generator: torch.Generator, kinds: int = 4
+) -> tuple[SelfInteraction, torch.Tensor, torch.Tensor, torch.Tensor]:
     torch.manual_seed(0)
     layer = SelfInteraction(IN, OUT, ATTRIBUTES).double()
     x = torch.randn(7, IN.dim, generator=generator, dtype=torch.float64).requires_grad_()
@@ -42,7 +44,9 @@ def test_same_as_the_tensor_product(generator: torch.Generator) -> None:
     pieces, start = [], 0
     for path in layer.shared.instructions:
         size = path.path_shape[0] * path.path_shape[1]
-        pieces.append(layer.weight[:, start : start + size].reshape(ATTRIBUTES, *path.path_shape).transpose(0, 1).flatten())
+        pieces.append(
+            layer.weight[:, start : start + size].reshape(ATTRIBUTES, *path.path_shape).transpose(0, 1).flatten()
+        )
         start += size
     expected = product(x, table[kind], torch.cat(pieces))
     torch.testing.assert_close(layer(x, sort_kinds(kind, table)), expected, rtol=0, atol=1e-13)

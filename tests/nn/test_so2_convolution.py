@@ -72,7 +72,9 @@ def build(name: str, layout: str = "ir_mul") -> SO2Convolution:
     return SO2Convolution(left, right, layout=layout, dtype=D, **options)
 
 
-def inputs(layer: SO2Convolution, generator: torch.Generator, zero: bool = True) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def inputs(
+    layer: SO2Convolution, generator: torch.Generator, zero: bool = True
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     r, edge_index = edges(generator, zero=zero)
     x = torch.randn(4, layer.irreps_in.dim, dtype=D, generator=generator)
     return x, r, edge_index, torch.randn(len(r), layer.weight_numel, dtype=D, generator=generator)
@@ -90,7 +92,9 @@ def test_equals_the_tensor_product_with_two_derivatives(
     layer = to_so2.convolution(layout=layout, dtype=D)
     r, edge_index = edges(generator)
     x = torch.randn(4, tensor.irreps_in1.dim, dtype=D, generator=generator)
-    leaves = [t.requires_grad_() for t in (x, r, torch.randn(len(r), tensor.weight_numel, dtype=D, generator=generator))]
+    leaves = [
+        t.requires_grad_() for t in (x, r, torch.randn(len(r), tensor.weight_numel, dtype=D, generator=generator))
+    ]
 
     def by_product(x: Tensor, r: Tensor, w: Tensor) -> Tensor:
         y = spherical_harmonics(list(range(PRODUCTS[name][1] + 1)), r, True, "component")
@@ -99,20 +103,27 @@ def test_equals_the_tensor_product_with_two_derivatives(
     found = [by_product(*leaves)], [layer(x, r, edge_index, to_so2(leaves[2]))]
     for orders in found:
         for order in range(2):
-            cotangents = [torch.randn(t.shape, dtype=D, generator=torch.Generator().manual_seed(order)) for t in orders[-1:]]
+            cotangents = [
+                torch.randn(t.shape, dtype=D, generator=torch.Generator().manual_seed(order)) for t in orders[-1:]
+            ]
             total = sum((t * c).sum() for t, c in zip(orders[-1:], cotangents)) + sum(0 * t.sum() for t in leaves)
             gradients = torch.autograd.grad(total, leaves, create_graph=True)
             orders += gradients if order == 0 else []
             orders.append(torch.cat([t.flatten() for t in gradients]))
     for expected, value in zip(*found, strict=True):
-        torch.testing.assert_close(value, expected, rtol=1e-12, atol=1e-12 * max(1.0, float(expected.detach().abs().max())))
+        torch.testing.assert_close(
+            value, expected, rtol=1e-12, atol=1e-12 * max(1.0, float(expected.detach().abs().max()))
+        )
 
 
 @pytest.mark.parametrize("normalization", ["norm", "integral"])
 def test_other_normalizations_of_the_harmonics(normalization: str, generator: torch.Generator) -> None:
     tensor = product("natural", "mul_ir")
     to_so2 = PathsToSO2(tensor, normalization, dtype=D)
-    x, r = torch.randn(1, tensor.irreps_in1.dim, dtype=D, generator=generator), torch.randn(1, 3, dtype=D, generator=generator)
+    x, r = (
+        torch.randn(1, tensor.irreps_in1.dim, dtype=D, generator=generator),
+        torch.randn(1, 3, dtype=D, generator=generator),
+    )
     w = torch.randn(1, tensor.weight_numel, dtype=D, generator=generator)
     expected = tensor(x, spherical_harmonics([0, 1, 2, 3, 4], r, True, normalization), w)
     found = to_so2.convolution(layout="mul_ir", dtype=D)(x, r, torch.zeros(2, 1, dtype=torch.int64), to_so2(w))
@@ -126,10 +137,14 @@ def test_all_harmonics_span_all_so2_maps() -> None:
     assert matrix.shape == (tensor.weight_numel, tensor.weight_numel)
     assert float(torch.linalg.svdvals(matrix).min()) > 1e-2
     weight = torch.randn(7, tensor.weight_numel, dtype=D)
-    torch.testing.assert_close(to_so2(weight), weight @ matrix, rtol=1e-12, atol=1e-12)  # so it can be folded into a last layer
+    torch.testing.assert_close(
+        to_so2(weight), weight @ matrix, rtol=1e-12, atol=1e-12
+    )  # so it can be folded into a last layer
 
 
-def deviation(layer: SO2Convolution, q: Tensor, arguments: tuple[Tensor, ...], layout: str, dtype: torch.dtype = D) -> float:
+def deviation(
+    layer: SO2Convolution, q: Tensor, arguments: tuple[Tensor, ...], layout: str, dtype: torch.dtype = D
+) -> float:
     """max |f(g x) - g f(x)| / rms(f) in units of the layer's precision, g applied in float64."""
 
     def act(t: Tensor, irreps: Irreps) -> Tensor:
@@ -185,7 +200,9 @@ def test_first_and_second_derivatives(name: str, generator: torch.Generator, pla
 
 
 @layers
-def test_an_edge_of_length_zero_is_the_mean_over_all_directions(name: str, generator: torch.Generator, plain: None) -> None:
+def test_an_edge_of_length_zero_is_the_mean_over_all_directions(
+    name: str, generator: torch.Generator, plain: None
+) -> None:
     layer = build(name)
     x = torch.randn(1, layer.irreps_in.dim, dtype=D, generator=generator)
     w = torch.randn(1, layer.weight_numel, dtype=D, generator=generator)
@@ -195,7 +212,13 @@ def test_an_edge_of_length_zero_is_the_mean_over_all_directions(name: str, gener
     axis = torch.tensor([0.0, 1, 0], dtype=D)
     r = (heights[:, None, None] * axis + (1 - heights[:, None, None] ** 2).sqrt() * circle).reshape(-1, 3)
     count = len(r)
-    each = layer(x, r, torch.stack([torch.zeros(count, dtype=torch.int64), torch.arange(count)]), w.expand(count, -1), nodes=count)
+    each = layer(
+        x,
+        r,
+        torch.stack([torch.zeros(count, dtype=torch.int64), torch.arange(count)]),
+        w.expand(count, -1),
+        nodes=count,
+    )
     mean = (each * weights.repeat_interleave(16)[:, None]).sum(0) / 32
     zero = torch.zeros(1, 3, dtype=D, requires_grad=True)
     found = layer(x, zero, torch.zeros(2, 1, dtype=torch.int64), w)
@@ -227,7 +250,9 @@ def test_travels(name: str, generator: torch.Generator, plain: None) -> None:
     assert not bool(layer(x, r[:0], edge_index[:, :0], w[:0]).any())
     assert layer(x[:0], r[:0], edge_index[:, :0], w[:0]).shape == (0, layer.irreps_out.dim)
     assert torch.equal(layer(x, r, edge_index, w, nodes=7)[:4], expected)
-    torch.testing.assert_close(layer(x.mT.contiguous().mT, r.mT.contiguous().mT, edge_index, w.mT.contiguous().mT), expected)
+    torch.testing.assert_close(
+        layer(x.mT.contiguous().mT, r.mT.contiguous().mT, edge_index, w.mT.contiguous().mT), expected
+    )
     single = copy.deepcopy(layer).float()(*(t.float() if t.is_floating_point() else t for t in arguments))
     torch.testing.assert_close(single.double(), expected, rtol=1e-4, atol=1e-5)
 
@@ -239,7 +264,9 @@ def test_compiles_with_forces_and_exports(generator: torch.Generator, plain: Non
     with as_users_run_it():
         torch._dynamo.reset()
         compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
-        torch.testing.assert_close(torch.export.export(layer, arguments).module()(*arguments), expected, rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(
+            torch.export.export(layer, arguments).module()(*arguments), expected, rtol=1e-12, atol=1e-12
+        )
         forces = []
         for function in (layer, compiled):
             r = arguments[1].clone().requires_grad_()
@@ -258,7 +285,9 @@ def test_batches(name: str, generator: torch.Generator, plain: None) -> None:
     torch.testing.assert_close(torch.func.vmap(lambda x: layer(x, *others))(many), expected, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize(("left", "right"), [("", "2x1o"), ("2x1o", ""), ("0x1o", "2x1o"), ("2x1o", "0x1o+0x0e"), ("2x0e", "3x0e")])
+@pytest.mark.parametrize(
+    ("left", "right"), [("", "2x1o"), ("2x1o", ""), ("0x1o", "2x1o"), ("2x1o", "0x1o+0x0e"), ("2x0e", "3x0e")]
+)
 def test_nothing_to_join_gives_zero(left: str, right: str) -> None:
     layer = SO2Convolution(left, right)
     x, r, edge_index = torch.randn(3, layer.irreps_in.dim), torch.randn(2, 3), torch.tensor([[0, 1], [1, 2]])
@@ -295,7 +324,11 @@ REFUSED: dict[str, tuple[Any, str]] = {
 
 def call(mode: str = "uvu", **changed: Any) -> Tensor:
     layer = SO2Convolution("2x0e+2x1o", "2x0e+2x1o", mode=mode)
-    given: dict[str, Any] = {"x": torch.zeros(3, 8), "edges": torch.ones(2, 3), "edge_index": torch.tensor([[0, 1], [1, 2]])}
+    given: dict[str, Any] = {
+        "x": torch.zeros(3, 8),
+        "edges": torch.ones(2, 3),
+        "edge_index": torch.tensor([[0, 1], [1, 2]]),
+    }
     return layer(**{**given, "weight": torch.zeros(2, layer.weight_numel), **changed})
 
 

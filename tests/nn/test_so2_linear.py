@@ -23,7 +23,12 @@ def inputs(layer: SO2Convolution, generator: torch.Generator) -> tuple[Tensor, T
     r = torch.randn(7, 3, dtype=D, generator=generator)
     r[0] = 0
     x = torch.randn(4, layer.irreps_in.dim, dtype=D, generator=generator)
-    return x, r, torch.randint(4, (2, 7), generator=generator), torch.randn(7, layer.weight_numel, dtype=D, generator=generator)
+    return (
+        x,
+        r,
+        torch.randint(4, (2, 7), generator=generator),
+        torch.randn(7, layer.weight_numel, dtype=D, generator=generator),
+    )
 
 
 def test_counts_of_weights() -> None:
@@ -44,7 +49,11 @@ def test_truncation_drops_the_higher_orders(left: str, right: str, generator: to
     kept = sum(slot.numel for slot in whole.linear.slots if slot.order <= 1)
     w[:, kept:] = 0  # weights lie in the order of m
     assert part.weight_numel == kept
-    ratio = [a / b for (mul, ir), a, b in zip(part.irreps_out, part.linear.factors, whole.linear.factors) for _ in range(mul * ir.dim)]
+    ratio = [
+        a / b
+        for (mul, ir), a, b in zip(part.irreps_out, part.linear.factors, whole.linear.factors)
+        for _ in range(mul * ir.dim)
+    ]
     expected = whole(x, r, edge_index, w) * torch.tensor(ratio, dtype=D)
     torch.testing.assert_close(part(x, r, edge_index, w[:, :kept]), expected, rtol=1e-12, atol=1e-12)
 
@@ -63,7 +72,9 @@ def test_modes_agree_where_there_is_one_channel(reflections: bool, generator: to
         weights.append((factors[:, None] * own.T).flatten(1))
     found = mixing(x, r, edge_index, scale)
     torch.testing.assert_close(found, apart(x, r, edge_index, torch.cat(weights, 1)), rtol=1e-12, atol=1e-12)
-    torch.testing.assert_close(mixing(x, r, edge_index), mixing(x, r, edge_index, torch.ones_like(scale)), rtol=1e-13, atol=1e-13)
+    torch.testing.assert_close(
+        mixing(x, r, edge_index), mixing(x, r, edge_index, torch.ones_like(scale)), rtol=1e-13, atol=1e-13
+    )
 
 
 @pytest.mark.parametrize(

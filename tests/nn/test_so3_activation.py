@@ -33,7 +33,9 @@ def test_exactly_equivariant_where_the_grid_resolves(lmax_in: int, lmax_out: int
 def test_against_e3nn(lmax_in: int, lmax_out: int, aspect_ratio: int, generator, oracle_in_double) -> None:
     from e3nn import nn
 
-    ours, theirs = (cls(lmax_in, lmax_out, torch.tanh, 4, aspect_ratio=aspect_ratio) for cls in (SO3Activation, nn.SO3Activation))
+    ours, theirs = (
+        cls(lmax_in, lmax_out, torch.tanh, 4, aspect_ratio=aspect_ratio) for cls in (SO3Activation, nn.SO3Activation)
+    )
     assert repr(ours) == repr(theirs)
     ours.load_state_dict(theirs.state_dict())
     inputs = [ours.irreps_in.randn(2, 3, -1, generator=generator.manual_seed(0)).requires_grad_() for _ in range(2)]
@@ -48,7 +50,10 @@ def test_layouts_are_one_map(generator) -> None:
 
     def transpose(x: torch.Tensor, lmax: int) -> torch.Tensor:
         sizes = [2 * l + 1 for l in range(lmax + 1)]
-        return torch.cat([part.unflatten(-1, (n, n)).mT.flatten(-2) for n, part in zip(sizes, x.split([n * n for n in sizes], -1))], -1)
+        return torch.cat(
+            [part.unflatten(-1, (n, n)).mT.flatten(-2) for n, part in zip(sizes, x.split([n * n for n in sizes], -1))],
+            -1,
+        )
 
     x = outer.irreps_in.randn(3, -1, dtype=D, generator=generator)
     torch.testing.assert_close(inner(transpose(x, 2)), transpose(outer(x), 1), rtol=0, atol=1e-13)
@@ -73,7 +78,9 @@ def test_travels(generator) -> None:
     assert module.double()(x[:0]).shape == (0, 10)
     torch.testing.assert_close(torch.func.vmap(module)(x), expected, rtol=0, atol=1e-13)
     with as_users_run_it():
-        torch.testing.assert_close(torch.compile(module, fullgraph=True, backend="aot_eager")(x), expected, rtol=0, atol=1e-12)
+        torch.testing.assert_close(
+            torch.compile(module, fullgraph=True, backend="aot_eager")(x), expected, rtol=0, atol=1e-12
+        )
         torch.testing.assert_close(torch.export.export(module, (x,)).module()(x), expected, rtol=0, atol=1e-12)
 
 

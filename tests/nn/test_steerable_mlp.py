@@ -39,7 +39,10 @@ def build(name: str, layout: str = "ir_mul") -> Any:
 
 
 def inputs(layer: Any, generator: torch.Generator, rows: int = 5) -> tuple[Tensor, Tensor]:
-    v, a = (torch.randn(rows, irreps.dim, dtype=D, generator=generator) for irreps in (layer.irreps_in, layer.irreps_attribute))
+    v, a = (
+        torch.randn(rows, irreps.dim, dtype=D, generator=generator)
+        for irreps in (layer.irreps_in, layer.irreps_attribute)
+    )
     return v.requires_grad_(), a.requires_grad_()
 
 
@@ -50,7 +53,12 @@ def test_is_the_tensor_product_partially_evaluated(name: str, layout: str, gener
     layer = build(name, layout)
     v, a = inputs(layer, generator)
     product = FullyConnectedTensorProduct(
-        layer.irreps_in, layer.irreps_attribute, layer.irreps_out, path_normalization="path", internal_weights=False, layout=layout
+        layer.irreps_in,
+        layer.irreps_attribute,
+        layer.irreps_out,
+        path_normalization="path",
+        internal_weights=False,
+        layout=layout,
     ).double()
     weight, rest = layer.product_weight(), layer(torch.zeros_like(v), a)
     expected = product(v, a, weight)
@@ -58,7 +66,10 @@ def test_is_the_tensor_product_partially_evaluated(name: str, layout: str, gener
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-14)
     direction = torch.randn(expected.shape, dtype=D, generator=generator)
     wanted = [v, a, *[parameter for name, parameter in layer.named_parameters() if name.endswith("weight")]]
-    both = [torch.autograd.grad((y * direction).sum(), wanted, retain_graph=True, allow_unused=True) for y in (found, expected)]
+    both = [
+        torch.autograd.grad((y * direction).sum(), wanted, retain_graph=True, allow_unused=True)
+        for y in (found, expected)
+    ]
     for one, other in zip(*both, strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=1e-13)
     matrix = layer.matrix(a)
@@ -73,7 +84,9 @@ def test_against_e3nn(name: str, generator: torch.Generator, oracle_in_double: N
     layer = build(name, "mul_ir")
     v, a = inputs(layer, generator)
     irreps = [str(one) for one in (layer.irreps_in, layer.irreps_attribute, layer.irreps_out)]
-    theirs = o3.FullyConnectedTensorProduct(*irreps, path_normalization="path", internal_weights=False, shared_weights=True)
+    theirs = o3.FullyConnectedTensorProduct(
+        *irreps, path_normalization="path", internal_weights=False, shared_weights=True
+    )
     expected = theirs(v, a, layer.product_weight())
     torch.testing.assert_close(layer(v, a) - layer(torch.zeros_like(v), a), expected, rtol=0, atol=1e-13)
 
@@ -87,7 +100,9 @@ def test_matrix_is_linear_in_the_attribute_and_steerable(name: str, generator: t
     torch.testing.assert_close(layer.matrix(a), torch.einsum("zj,jok->zok", a, basis), rtol=0, atol=1e-14)
     for sign in (1, -1):
         q = sign * rand_matrix(dtype=D, generator=generator)
-        d_in, d_a, d_out = (irreps.D_from_matrix(q) for irreps in (layer.irreps_in, layer.irreps_attribute, layer.irreps_out))
+        d_in, d_a, d_out = (
+            irreps.D_from_matrix(q) for irreps in (layer.irreps_in, layer.irreps_attribute, layer.irreps_out)
+        )
         torch.testing.assert_close(layer.matrix(a @ d_a.T), d_out @ layer.matrix(a) @ d_in.T, rtol=0, atol=1e-13)
 
 
@@ -116,7 +131,9 @@ def test_variance_is_kept(generator: torch.Generator) -> None:
     torch.manual_seed(1)
     irreps = ("0e+1o+2e", "30x0e+30x1o+30x2e")
     for layer in (GatheredSteerableLinear(["40x0e+30x1o", "20x0e"], *irreps), SteerableLinear("40x0e+30x1o", *irreps)):
-        v, a = (torch.randn(2000, irreps.dim, generator=generator) for irreps in (layer.irreps_in, layer.irreps_attribute))
+        v, a = (
+            torch.randn(2000, irreps.dim, generator=generator) for irreps in (layer.irreps_in, layer.irreps_attribute)
+        )
         for block in layer(v, a).square().mean(0).split([mul * ir.dim for mul, ir in layer.irreps_out]):
             assert 0.7 < block.mean() < 1.4
 
@@ -141,14 +158,19 @@ def naive_gate(z: Tensor, irreps: Irreps) -> Tensor:
     sizes = [scalars, *[mul for mul, _ in irreps[1:]], *[block.dim for block in irreps[1:]]]
     s, *rest = z.split(sizes, dim=1)
     n = len(irreps) - 1
-    gated = [(x.view(len(z), mul, -1) * sigmoid(g)[..., None]).flatten(1) for g, x, (mul, _) in zip(rest[:n], rest[n:], irreps[1:])]
+    gated = [
+        (x.view(len(z), mul, -1) * sigmoid(g)[..., None]).flatten(1)
+        for g, x, (mul, _) in zip(rest[:n], rest[n:], irreps[1:])
+    ]
     return torch.cat([silu(s), *gated], dim=1)
 
 
 @layouts
 @pytest.mark.parametrize("form", ["adaptive", "stacked"])
 def test_mlp_is_layers_and_gates(form: str, layout: str, generator: torch.Generator) -> None:
-    mlp = SteerableMLP("3x0e+2x1o", "0e+1o+2e", ["4x0e+3x1o+2x2e+1x4e", "2x0e+2x1o"], "2x0e+1x1o+1x3o", form=form, layout=layout).double()
+    mlp = SteerableMLP(
+        "3x0e+2x1o", "0e+1o+2e", ["4x0e+3x1o+2x2e+1x4e", "2x0e+2x1o"], "2x0e+1x1o+1x3o", form=form, layout=layout
+    ).double()
     assert str(mlp.irreps_out) == ("2x0e+1x1o+1x3o" if form == "adaptive" else "2x0e+1x1o")
     v, a = inputs(mlp, generator)
     turn = (lambda t, irreps: t) if layout == "mul_ir" else (lambda t, irreps: swapped(t, irreps))
@@ -163,7 +185,9 @@ def test_mlp_is_layers_and_gates(form: str, layout: str, generator: torch.Genera
 
 @pytest.mark.parametrize("form", ["adaptive", "stacked"])
 def test_mlp_is_equivariant(form: str, generator: torch.Generator) -> None:
-    mlp = SteerableMLP("3x0e+2x1o", "0e+1o", ["4x0e+3x0o+3x1o+2x1e", "4x0e+3x0o+3x1o"], "2x0e+1x1o", form=form, layout="mul_ir").double()
+    mlp = SteerableMLP(
+        "3x0e+2x1o", "0e+1o", ["4x0e+3x0o+3x1o+2x1e", "4x0e+3x0o+3x1o"], "2x0e+1x1o", form=form, layout="mul_ir"
+    ).double()
     v, a = inputs(mlp, generator)
     for sign in (1, -1):
         q = sign * rand_matrix(dtype=D, generator=generator)
@@ -187,7 +211,9 @@ def test_state_and_compilation(generator: torch.Generator) -> None:
     twin.load_state_dict(layer.state_dict())
     assert torch.equal(twin(v, a), layer(v, a))
     with as_users_run_it():
-        torch.testing.assert_close(torch.compile(layer, backend="aot_eager", fullgraph=True)(v, a), layer(v, a), rtol=0, atol=1e-14)
+        torch.testing.assert_close(
+            torch.compile(layer, backend="aot_eager", fullgraph=True)(v, a), layer(v, a), rtol=0, atol=1e-14
+        )
 
 
 def test_what_is_reached() -> None:
@@ -206,7 +232,10 @@ def test_what_is_reached() -> None:
         (lambda: SteerableMLP("2x0e", "0e", ["1o"], "0e"), "hidden: .* does not lead to"),
         (lambda: SteerableMLP("2x0e", "1o", ["2x1o"], "0e"), "hidden: .* gives no scalars"),
         (lambda: SteerableMLP("2x0e", "0e", [], "0e", form="up"), "form"),
-        (lambda: build("natural")(torch.zeros(2, 12, dtype=D), torch.zeros(3, 9, dtype=D)), "one attribute for each row"),
+        (
+            lambda: build("natural")(torch.zeros(2, 12, dtype=D), torch.zeros(3, 9, dtype=D)),
+            "one attribute for each row",
+        ),
         (lambda: build("natural")(torch.zeros(2, 11, dtype=D), torch.zeros(2, 9, dtype=D)), "expected"),
     ],
 )

@@ -23,7 +23,9 @@ layouts = pytest.mark.parametrize("layout", ["mul_ir", "ir_mul"])
 IN, OUT = "3x0e+3x1o+3x2e", "3x0e+3x1o+3x1e"
 
 
-def layer_of(irreps_in: str = IN, irreps_out: str = OUT, correlation=3, species: int = 3, **options) -> SymmetricContraction:
+def layer_of(
+    irreps_in: str = IN, irreps_out: str = OUT, correlation=3, species: int = 3, **options
+) -> SymmetricContraction:
     torch.manual_seed(0)
     return SymmetricContraction(irreps_in, irreps_out, correlation, species, **({"dtype": D} | options))
 
@@ -56,7 +58,9 @@ def test_definition(correlation, layout) -> None:
     for _, ir in layer.irreps_out:
         total = torch.zeros(5, 3, ir.dim, dtype=D)
         for degree in range(1, (correlation if isinstance(correlation, int) else correlation[str(ir)]) + 1):
-            value = torch.from_numpy(symmetric_couplings("0e+1o+2e", ir, degree).tensor(9))[None, None].expand(5, 3, *[-1] * (degree + 2))
+            value = torch.from_numpy(symmetric_couplings("0e+1o+2e", ir, degree).tensor(9))[None, None].expand(
+                5, 3, *[-1] * (degree + 2)
+            )
             for _ in range(degree):
                 value = (value * apart.reshape(5, 3, *[1] * (value.ndim - 3), 9)).sum(-1)
             total = total + torch.einsum("npc,ncpm->ncm", next(weights)[species], value)
@@ -81,11 +85,15 @@ def test_derivatives() -> None:
     x, species = features("2x0e+2x1o")
 
     def of_weights(x: torch.Tensor, *weights: torch.Tensor) -> torch.Tensor:
-        return torch.func.functional_call(layer, {f"weights.{k}": weight for k, weight in enumerate(weights)}, (x, species))
+        return torch.func.functional_call(
+            layer, {f"weights.{k}": weight for k, weight in enumerate(weights)}, (x, species)
+        )
 
     differentiates(of_weights, x, *layer.weights)
     differentiates(layer, x, torch.rand(5, 3, dtype=D, generator=torch.Generator().manual_seed(1)))
-    differentiates(lambda x: torch.autograd.grad(layer(x.requires_grad_(), species).sin().sum(), x, create_graph=True)[0], x)
+    differentiates(
+        lambda x: torch.autograd.grad(layer(x.requires_grad_(), species).sin().sum(), x, create_graph=True)[0], x
+    )
     zeros = finite_to_the_third(OneSpecies(layer), torch.zeros(2, 8, dtype=D))
     assert not zeros[0].any()
 
@@ -109,7 +117,9 @@ def test_species() -> None:
     one_hot = torch.nn.functional.one_hot(species, 3).to(D)
     torch.testing.assert_close(layer(x, one_hot), expected, rtol=1e-14, atol=1e-14)
     mixed = 0.25 * one_hot + 0.75 * one_hot.roll(1, 1)
-    torch.testing.assert_close(layer(x, mixed), 0.25 * expected + 0.75 * layer(x, (species + 1) % 3), rtol=1e-13, atol=1e-13)
+    torch.testing.assert_close(
+        layer(x, mixed), 0.25 * expected + 0.75 * layer(x, (species + 1) % 3), rtol=1e-13, atol=1e-13
+    )
     order = torch.tensor([3, 1, 4, 0, 2])
     assert torch.equal(layer(x[order], species[order]), expected[order])
     assert torch.equal(layer(x, species.int()), expected)
@@ -127,7 +137,9 @@ def test_transformations_and_compilers() -> None:
     (expected,) = torch.autograd.grad(energy(leaf, species), leaf)
     with as_users_run_it():
         torch._dynamo.reset()
-        torch.testing.assert_close(torch.func.vmap(torch.func.grad(energy))(x, species), expected, rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(
+            torch.func.vmap(torch.func.grad(energy))(x, species), expected, rtol=1e-12, atol=1e-12
+        )
         torch.testing.assert_close(torch.func.grad(energy)(x, species), expected, rtol=1e-12, atol=1e-12)
         batches = torch.func.vmap(energy, in_dims=(0, None))(x.expand(2, -1, -1), species)
         torch.testing.assert_close(batches, energy(x, species).expand(2), rtol=1e-12, atol=1e-12)
@@ -136,13 +148,17 @@ def test_transformations_and_compilers() -> None:
         with pytest.raises(InputError, match="species"):
             torch.func.vmap(torch.func.vmap(energy))(x.expand(2, -1, -1), species.expand(2, -1) + 1)
         compiled = torch.compile(energy, fullgraph=True, backend="aot_eager")
-        torch.testing.assert_close(torch.autograd.grad(compiled(leaf, species), leaf)[0], expected, rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(
+            torch.autograd.grad(compiled(leaf, species), leaf)[0], expected, rtol=1e-12, atol=1e-12
+        )
         with pytest.raises(InputError, match="species 3"):
             compiled(leaf, species + 1)
         nodes = {0: torch.export.Dim("nodes")}
         exported = torch.export.export(layer, (x, species), dynamic_shapes=(nodes, nodes)).module()
         for count in (2, 5):
-            torch.testing.assert_close(exported(x[:count], species[:count]), layer(x[:count], species[:count]), rtol=1e-13, atol=1e-13)
+            torch.testing.assert_close(
+                exported(x[:count], species[:count]), layer(x[:count], species[:count]), rtol=1e-13, atol=1e-13
+            )
         weight = torch.cat(list(layer.weights), 1).detach().requires_grad_()
         apart = torch.cat([block.unflatten(1, (3, -1)).mT for block in x.split([3, 9, 15], 1)], 1).requires_grad_()
         tests = ("test_schema", "test_faketensor", "test_autograd_registration")
@@ -195,7 +211,9 @@ def test_nothing() -> None:
     for layout in ("mul_ir", "ir_mul"):
         found = layer_of("", "2x1o", layout=layout)(torch.zeros(4, 0, dtype=D), torch.zeros(4, dtype=torch.int64))
         assert torch.equal(found, torch.zeros(4, 6, dtype=D))
-        assert layer_of("2x1o", "", layout=layout)(torch.zeros(4, 6, dtype=D), torch.zeros(4, dtype=torch.int64)).shape == (4, 0)
+        assert layer_of("2x1o", "", layout=layout)(
+            torch.zeros(4, 6, dtype=D), torch.zeros(4, dtype=torch.int64)
+        ).shape == (4, 0)
         unreachable = layer_of("2x0e", "2x1o", layout=layout)
         x = torch.ones(4, 2, dtype=D, requires_grad=True)
         y = unreachable(x, torch.zeros(4, dtype=torch.int64))
@@ -243,7 +261,10 @@ def test_bad_input() -> None:
 
 def test_weights_that_are_computed_or_pruned() -> None:
     x, species = torch.randn(5, 8, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 1, 0, 1, 1])
-    for change in (prune.identity, lambda weights, name: parametrize.register_parametrization(weights, name, torch.nn.Identity())):
+    for change in (
+        prune.identity,
+        lambda weights, name: parametrize.register_parametrization(weights, name, torch.nn.Identity()),
+    ):
         layer = SymmetricContraction("2x0e+2x1o", "2x0e+2x1o", 3, 2)
         expected = layer(x, species)
         change(layer.weights, "0")

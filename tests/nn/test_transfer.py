@@ -12,7 +12,17 @@ from intertwine.numerics import CheckpointError, InputError
 from intertwine.numerics.signature import arguments
 from intertwine.tasks import ForceField
 
-WISHED = {"width": 8, "layers": 1, "lmax": 1, "cutoff": 3.0, "radial_size": 4, "scalars": 8, "vectors": 4, "correlation": 2, "mmax": 1}
+WISHED = {
+    "width": 8,
+    "layers": 1,
+    "lmax": 1,
+    "cutoff": 3.0,
+    "radial_size": 4,
+    "scalars": 8,
+    "vectors": 4,
+    "correlation": 2,
+    "mmax": 1,
+}
 
 
 def made(name: str, species: tuple[int, ...]):
@@ -36,7 +46,10 @@ def test_every_architecture_takes_more_species(name: str) -> None:
         assert len(axis) == (k in tables)
         if axis:
             assert torch.equal(state[k].index_select(axis[0], torch.tensor([0, 2])), given[k])
-            assert torch.equal(state[k].index_select(axis[0], torch.tensor([1, 3])), fresh[k].index_select(axis[0], torch.tensor([1, 3])))
+            assert torch.equal(
+                state[k].index_select(axis[0], torch.tensor([1, 3])),
+                fresh[k].index_select(axis[0], torch.tensor([1, 3])),
+            )
         else:
             assert torch.equal(state[k], given[k])
     new.load_state_dict(state)
@@ -50,11 +63,17 @@ def test_every_architecture_takes_more_species(name: str) -> None:
 
 def test_tables_of_pairs_grow_along_both_axes() -> None:
     old, fresh = torch.arange(4.0).view(2, 2), torch.full((3, 3), 9.0)
-    assert grown({"pairs": old}, {"pairs": fresh}, [1, 8], [1, 6, 8])["pairs"].tolist() == [[0, 9, 1], [9, 9, 9], [2, 9, 3]]
+    assert grown({"pairs": old}, {"pairs": fresh}, [1, 8], [1, 6, 8])["pairs"].tolist() == [
+        [0, 9, 1],
+        [9, 9, 9],
+        [2, 9, 3],
+    ]
     assert (fresh == 9).all()  # the fresh ones are left alone
 
 
-@pytest.mark.parametrize(("given", "what"), [({"x": torch.zeros(2, 5)}, r"x has shape \(2, 5\)"), ({"y": torch.zeros(1)}, "unknown 'y'")])
+@pytest.mark.parametrize(
+    ("given", "what"), [({"x": torch.zeros(2, 5)}, r"x has shape \(2, 5\)"), ({"y": torch.zeros(1)}, "unknown 'y'")]
+)
 def test_what_species_do_not_explain_is_refused(given: dict, what: str) -> None:
     with pytest.raises(CheckpointError, match=what):
         grown(given, {"x": torch.zeros(3, 6)}, [1, 8], [1, 6, 8], where="run")

@@ -42,7 +42,9 @@ def test_floats_keep_every_bit() -> None:
     assert math.copysign(1, trip(-0.0)) == -1
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16, torch.int64, torch.uint8, torch.bool])
+@pytest.mark.parametrize(
+    "dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16, torch.int64, torch.uint8, torch.bool]
+)
 @pytest.mark.parametrize("shape", [(), (0, 3), (2, 3)])
 def test_tensors(dtype: torch.dtype, shape: tuple[int, ...]) -> None:
     tensor = (10 * torch.rand(shape)).to(dtype)
@@ -60,7 +62,12 @@ def test_views_and_shared_memory_are_stored_apart() -> None:
 
 
 def test_numpy() -> None:
-    value = {"scalar": np.float32(0.1), "int": np.int16(-3), "flag": np.bool_(True), "array": np.arange(6.0).reshape(2, 3)[:, ::2]}
+    value = {
+        "scalar": np.float32(0.1),
+        "int": np.int16(-3),
+        "flag": np.bool_(True),
+        "array": np.arange(6.0).reshape(2, 3)[:, ::2],
+    }
     back = trip(value)
     for name in ("scalar", "int", "flag"):
         assert type(back[name]) is type(value[name])

@@ -35,7 +35,9 @@ def test_kinds_can_be_caught_as_the_builtin_they_are() -> None:
 
 def test_choose() -> None:
     assert choose("sum", ["sum", "mean"], kind="readout") == "sum"
-    with pytest.raises(InputError, match=r"readout: unknown readout 'summ'\n  Remedy: did you mean 'sum'\? Known: mean, sum\."):
+    with pytest.raises(
+        InputError, match=r"readout: unknown readout 'summ'\n  Remedy: did you mean 'sum'\? Known: mean, sum\."
+    ):
         choose("summ", ["sum", "mean"], kind="readout", where="readout")
     with pytest.raises(InputError, match="use one of: mean, sum"):
         choose("zzz", iter(["sum", "mean"]), kind="readout")

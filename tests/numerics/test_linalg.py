@@ -21,7 +21,9 @@ def test_direct_sum():
     assert torch.equal(direct_sum(a, b, c), e3nn_math.direct_sum(a, b, c))
     assert direct_sum(a, b[:1]).shape == (4, 3, 4)
     assert direct_sum(draw(0, 2, 2), draw(0, 1, 1)).shape == (0, 3, 3)
-    assert torch.equal(direct_sum(draw(2, 2), draw(0, 3)), torch.cat([draw(2, 2), torch.zeros(2, 3, dtype=torch.float64)], dim=-1))
+    assert torch.equal(
+        direct_sum(draw(2, 2), draw(0, 3)), torch.cat([draw(2, 2), torch.zeros(2, 3, dtype=torch.float64)], dim=-1)
+    )
 
 
 def test_direct_sum_has_derivatives():

@@ -27,7 +27,9 @@ HOLD = (
 
 def holder(folder: Path) -> subprocess.Popen:
     environment = os.environ | {"PYTHONPATH": str(Path(intertwine.__file__).parents[1])}
-    process = subprocess.Popen([sys.executable, "-c", HOLD, str(folder)], env=environment, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(folder)], env=environment, stdout=subprocess.PIPE, text=True
+    )
     assert process.stdout is not None
     assert process.stdout.readline() == "held\n"
     return process

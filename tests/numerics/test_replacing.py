@@ -75,7 +75,8 @@ def test_other_names_keep_the_former_content(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["a" * 251 + ".xyz", "ä" * 125 + ".xyz", "水" * 83 + ".xyz", b"\xff\xfe.xyz".decode("utf-8", "surrogateescape")]
+    "name",
+    ["a" * 251 + ".xyz", "ä" * 125 + ".xyz", "水" * 83 + ".xyz", b"\xff\xfe.xyz".decode("utf-8", "surrogateescape")],
 )
 def test_long_and_odd_names(name: str, tmp_path: Path) -> None:
     with replacing(tmp_path / name) as temporary:
@@ -122,7 +123,9 @@ def test_refused_before_anything_is_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("call", ["fsync", "replace", "chown"])
-def test_a_failure_at_the_end_leaves_the_former_file(call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_at_the_end_leaves_the_former_file(
+    call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "f").write_bytes(b"old")
     if call == "chown":  # not ours to give away: the rest goes on
         os.chown(tmp_path / "f", 1234, 1234) if os.getuid() == 0 else None
@@ -166,7 +169,9 @@ def test_the_size_limit_of_a_process(tmp_path: Path) -> None:
 
 def run(code: str, *arguments: object, **options: object) -> subprocess.CompletedProcess:
     environment = os.environ | {"PYTHONPATH": str(ROOT.parent)}
-    return subprocess.run([sys.executable, "-c", code, *map(str, arguments)], env=environment, capture_output=True, text=True, **options)  # type: ignore[call-overload]
+    return subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)], env=environment, capture_output=True, text=True, **options
+    )  # type: ignore[call-overload]
 
 
 # Devices, pipes, open descriptors
@@ -230,7 +235,12 @@ def test_standard_output_is_written_in_its_order(path: str, into: str, tmp_path:
         text = run(code, path).stdout
     else:
         with (tmp_path / "out").open("w") as out:
-            subprocess.run([sys.executable, "-c", code, path], env=os.environ | {"PYTHONPATH": str(ROOT.parent)}, stdout=out, check=True)
+            subprocess.run(
+                [sys.executable, "-c", code, path],
+                env=os.environ | {"PYTHONPATH": str(ROOT.parent)},
+                stdout=out,
+                check=True,
+            )
         text = (tmp_path / "out").read_text()
         assert names(tmp_path) == {"out"}
     assert text == "before\ncontent\nafter\n"

@@ -47,7 +47,9 @@ def test_angles_are_exact_where_the_arc_cosine_is_not() -> None:
     x = torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64)
     y = [[1.0, small, 0.0], [-1.0, small, 0.0], [0.0, 1.0, 0.0], [2.0, 0.0, 0.0], [-2.0, 0.0, 0.0], [0.0, 0.0, 0.0]]
     expected = torch.tensor([small, math.pi - small, math.pi / 2, 0.0, math.pi, 0.0], dtype=torch.float64)
-    torch.testing.assert_close(safe.angle(x.expand(6, 3), torch.tensor(y, dtype=torch.float64)), expected, rtol=1e-15, atol=0)
+    torch.testing.assert_close(
+        safe.angle(x.expand(6, 3), torch.tensor(y, dtype=torch.float64)), expected, rtol=1e-15, atol=0
+    )
 
 
 @pytest.mark.parametrize("name", VECTOR_FUNCTIONS)
@@ -84,7 +86,13 @@ def test_singular_rows_do_not_spoil_their_neighbours(generator: torch.Generator)
 
 @pytest.mark.parametrize(
     ("dtype", "size"),
-    [(torch.float64, 1e200), (torch.float64, 1e-200), (torch.float32, 1e30), (torch.float32, 1e-25), (torch.float32, 1e-12)],
+    [
+        (torch.float64, 1e200),
+        (torch.float64, 1e-200),
+        (torch.float32, 1e30),
+        (torch.float32, 1e-25),
+        (torch.float32, 1e-12),
+    ],
 )
 def test_no_overflow_and_no_underflow(dtype: torch.dtype, size: float) -> None:
     """Squares of these are not representable; norms, unit vectors, angles and first derivatives are."""
@@ -94,7 +102,9 @@ def test_no_overflow_and_no_underflow(dtype: torch.dtype, size: float) -> None:
     torch.testing.assert_close(safe.norm(x), torch.tensor([5.0], dtype=dtype) * size, rtol=relative, atol=0)
     torch.testing.assert_close(safe.normalize(x), torch.tensor([[0.6, 0.8, 0.0]], dtype=dtype), rtol=relative, atol=0)
     torch.testing.assert_close(safe.angle(x, y), torch.tensor([math.pi / 2], dtype=dtype), rtol=relative, atol=0)
-    torch.testing.assert_close(derivatives(safe.norm, x, 1)[0], torch.tensor([[0.6, 0.8, 0.0]], dtype=dtype), rtol=relative, atol=0)
+    torch.testing.assert_close(
+        derivatives(safe.norm, x, 1)[0], torch.tensor([[0.6, 0.8, 0.0]], dtype=dtype), rtol=relative, atol=0
+    )
 
 
 @pytest.mark.parametrize("size", [1e-12, 1e-9, 1e-7])
@@ -104,7 +114,9 @@ def test_second_derivatives_of_almost_coincident_points_in_single_precision(size
         single = derivatives(function, torch.tensor([[0.3, -0.5, 0.7]]) * size, 2)
         double = derivatives(function, (torch.tensor([[0.3, -0.5, 0.7]]) * size).double(), 2)
         for found, expected in zip(single, double, strict=True):
-            torch.testing.assert_close(found.double() / expected.abs().max(), expected / expected.abs().max(), rtol=0, atol=2e-5)
+            torch.testing.assert_close(
+                found.double() / expected.abs().max(), expected / expected.abs().max(), rtol=0, atol=2e-5
+            )
 
 
 def test_empty_and_flat_input() -> None:
@@ -121,7 +133,10 @@ def test_sine_over_argument(x: float) -> None:
     nodes, weights = np.polynomial.legendre.leggauss(60)
     t, w = (nodes + 1) / 2, weights / 2
     expected = [float(w @ (t**k * np.cos(x * t + k * np.pi / 2))) for k in range(4)]
-    found = [safe.sinc(torch.tensor([x], dtype=torch.float64)), *derivatives(safe.sinc, torch.tensor([x], dtype=torch.float64), 3)]
+    found = [
+        safe.sinc(torch.tensor([x], dtype=torch.float64)),
+        *derivatives(safe.sinc, torch.tensor([x], dtype=torch.float64), 3),
+    ]
     for a, b in zip(found, expected, strict=True):
         assert abs(a.item() - b) < 1e-13
 
@@ -129,7 +144,10 @@ def test_sine_over_argument(x: float) -> None:
 @pytest.mark.parametrize("x", [0.0, 1e-9, 0.05, 0.0899999, 0.0900001, 2.0])
 def test_sine_of_a_root_over_the_root(x: float) -> None:
     """Value and three derivatives against the power series."""
-    expected = [sum((-1) ** n / math.factorial(2 * n + 1) * math.perm(n, k) * x ** (n - k) for n in range(k, 20)) for k in range(4)]
+    expected = [
+        sum((-1) ** n / math.factorial(2 * n + 1) * math.perm(n, k) * x ** (n - k) for n in range(k, 20))
+        for k in range(4)
+    ]
     found = [
         safe.sinc_sqrt(torch.tensor([x], dtype=torch.float64)),
         *derivatives(safe.sinc_sqrt, torch.tensor([x], dtype=torch.float64), 3),

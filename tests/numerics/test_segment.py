@@ -13,10 +13,14 @@ SEGMENTS = 5
 
 
 @pytest.mark.parametrize("shape", [(), (2,), (2, 3)])
-@pytest.mark.parametrize(("name", "reduce"), [("sum", lambda x: x.sum(0)), ("mean", lambda x: x.mean(0)), ("max", lambda x: x.amax(0))])
+@pytest.mark.parametrize(
+    ("name", "reduce"), [("sum", lambda x: x.sum(0)), ("mean", lambda x: x.mean(0)), ("max", lambda x: x.amax(0))]
+)
 def test_reduction_against_a_loop(name: str, reduce, shape: tuple[int, ...], generator: torch.Generator) -> None:
     x = torch.randn(6, *shape, generator=generator, dtype=torch.float64)
-    expected = torch.stack([reduce(x[k == INDEX]) if (k == INDEX).any() else torch.zeros(shape, dtype=x.dtype) for k in range(SEGMENTS)])
+    expected = torch.stack(
+        [reduce(x[k == INDEX]) if (k == INDEX).any() else torch.zeros(shape, dtype=x.dtype) for k in range(SEGMENTS)]
+    )
     torch.testing.assert_close(segment.REDUCTIONS[name](x, INDEX, SEGMENTS), expected, rtol=0, atol=1e-15)
 
 
@@ -39,7 +43,10 @@ def test_count() -> None:
 
 @pytest.mark.parametrize("name", ["sum", "mean", "max", "softmax"])
 def test_empty(name: str) -> None:
-    none, result = torch.zeros(0, dtype=torch.int64), getattr(segment, name)(torch.zeros(0, 3), torch.zeros(0, dtype=torch.int64), 2)
+    none, result = (
+        torch.zeros(0, dtype=torch.int64),
+        getattr(segment, name)(torch.zeros(0, 3), torch.zeros(0, dtype=torch.int64), 2),
+    )
     assert torch.equal(result, torch.zeros(0 if name == "softmax" else 2, 3))
     assert getattr(segment, name)(torch.zeros(0, 3), none, 0).shape == (0, 3)
 

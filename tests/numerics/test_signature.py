@@ -12,7 +12,9 @@ from intertwine.numerics.signature import Configured
 
 
 class Made(Configured, torch.nn.Module):
-    def __init__(self, inner: torch.nn.Module, width: int = 3, names: tuple[str, ...] = (), *, loss: str = "l2") -> None:
+    def __init__(
+        self, inner: torch.nn.Module, width: int = 3, names: tuple[str, ...] = (), *, loss: str = "l2"
+    ) -> None:
         super().__init__()
         self.inner = inner
 

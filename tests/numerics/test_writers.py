@@ -46,7 +46,8 @@ def writes(source: str) -> list[tuple[str, int]]:
             last = called.split(".")[-1]
             options = [ast.unparse(a) for a in node.args] + [ast.unparse(k.value) for k in node.keywords]
             mode = any(
-                option.strip("'\"") in {f"{m}{b}{p}" for m in "wax" for b in ("", "b", "t") for p in ("", "+")} for option in options
+                option.strip("'\"") in {f"{m}{b}{p}" for m in "wax" for b in ("", "b", "t") for p in ("", "+")}
+                for option in options
             )
             flags = any("O_WRONLY" in option or "O_RDWR" in option or "O_CREAT" in option for option in options)
             if (

@@ -26,7 +26,10 @@ def ours() -> SimpleNamespace:
     math = SimpleNamespace(
         **{name: getattr(linalg, name) for name in ("complete_basis", "direct_sum", "orthonormalize")},
         **{name: getattr(index_symmetry, name) for name in ("germinate_formulas", "reduce_permutation")},
-        **{name: getattr(our_nn, name) for name in ("moment", "normalize2mom", "soft_unit_step", "soft_one_hot_linspace", "bessel")},
+        **{
+            name: getattr(our_nn, name)
+            for name in ("moment", "normalize2mom", "soft_unit_step", "soft_one_hot_linspace", "bessel")
+        },
         perm=permutations,
     )
     return SimpleNamespace(o3=our_o3, nn=our_nn, io=io, math=math)
@@ -113,7 +116,9 @@ def _axis_angle(copies: int = 1) -> Callable[[torch.Generator], tuple[Tensor, ..
 def random_irreps(seed: int, *, lmax: int = 3, most: int = 4, blocks: int = 4) -> str:
     """A seeded sum with repeats and, now and then, an empty block."""
     rng = random.Random(seed)
-    return "+".join(f"{rng.randint(0, most)}x{rng.randint(0, lmax)}{rng.choice('eo')}" for _ in range(rng.randint(1, blocks)))
+    return "+".join(
+        f"{rng.randint(0, most)}x{rng.randint(0, lmax)}{rng.choice('eo')}" for _ in range(rng.randint(1, blocks))
+    )
 
 
 def dimension(spec: str) -> int:
@@ -123,7 +128,12 @@ def dimension(spec: str) -> int:
 CASES: list[Case] = []
 
 
-def case(name: str, build: Callable[[SimpleNamespace], Any], inputs: Callable[[torch.Generator], tuple[Any, ...]], **options: Any) -> None:
+def case(
+    name: str,
+    build: Callable[[SimpleNamespace], Any],
+    inputs: Callable[[torch.Generator], tuple[Any, ...]],
+    **options: Any,
+) -> None:
     CASES.append(Case(name, build, inputs, **options))
 
 
@@ -144,7 +154,12 @@ case("o3.compose_axis_angle", lambda ns: ns.o3.compose_axis_angle, _axis_angle(2
 case("o3.angles_to_xyz", lambda ns: ns.o3.angles_to_xyz, lambda g: _angles(g)[:2])
 case("o3.xyz_to_angles", lambda ns: ns.o3.xyz_to_angles, randn(5, 3))
 for _name in ("rand_matrix", "rand_angles", "rand_quaternion", "rand_axis_angle"):
-    case(f"o3.{_name}", lambda ns, n=_name: lambda: _seeded(lambda: getattr(ns.o3, n)(3, 2)), lambda g: (), differentiable=False)
+    case(
+        f"o3.{_name}",
+        lambda ns, n=_name: lambda: _seeded(lambda: getattr(ns.o3, n)(3, 2)),
+        lambda g: (),
+        differentiable=False,
+    )
 for _name in ("identity_angles", "identity_quaternion"):
     case(f"o3.{_name}", lambda ns, n=_name: lambda: getattr(ns.o3, n)(3, 2), lambda g: (), differentiable=False)
 
@@ -159,7 +174,12 @@ _BIG = "2x0e+0o+1e+2x1o+2e+3o+4e"
 case("o3.wigner_D", lambda ns: lambda *a: ns.o3.wigner_D(3, *a), _angles)
 case("o3.Irreps[D_from_angles]", lambda ns: ns.o3.Irreps(_BIG).D_from_angles, _angles)
 case("o3.Irreps[D_from_quaternion]", lambda ns: of_unit(ns.o3.Irreps(_BIG).D_from_quaternion), _quaternions())
-case("o3.Irreps[D_from_matrix]", lambda ns: ns.o3.Irreps(_BIG).D_from_matrix, lambda g: (-_matrices(g)[0],), differentiable=False)
+case(
+    "o3.Irreps[D_from_matrix]",
+    lambda ns: ns.o3.Irreps(_BIG).D_from_matrix,
+    lambda g: (-_matrices(g)[0],),
+    differentiable=False,
+)
 case("o3.Irreps[D_from_axis_angle]", lambda ns: ns.o3.Irreps(_BIG).D_from_axis_angle, _axis_angle())
 case(
     "o3.Irrep[D_from_quaternion]",
@@ -168,10 +188,20 @@ case(
     differentiable=False,
 )
 for _l1, _l2, _l3 in ((0, 0, 0), (1, 1, 1), (1, 1, 2), (2, 3, 4), (5, 6, 7), (11, 11, 0), (4, 11, 9)):
-    case(f"o3.wigner_3j[{_l1},{_l2},{_l3}]", lambda ns, t=(_l1, _l2, _l3): lambda: ns.o3.wigner_3j(*t), lambda g: (), differentiable=False)
+    case(
+        f"o3.wigner_3j[{_l1},{_l2},{_l3}]",
+        lambda ns, t=(_l1, _l2, _l3): lambda: ns.o3.wigner_3j(*t),
+        lambda g: (),
+        differentiable=False,
+    )
 for _l in (0, 1, 3, 6):
     for _name in ("so3_generators", "su2_generators", "change_basis_real_to_complex"):
-        case(f"o3.{_name}[{_l}]", lambda ns, n=_name, l=_l: lambda: getattr(ns.o3, n)(l), lambda g: (), differentiable=False)
+        case(
+            f"o3.{_name}[{_l}]",
+            lambda ns, n=_name, l=_l: lambda: getattr(ns.o3, n)(l),
+            lambda g: (),
+            differentiable=False,
+        )
 
 # harmonics --------------------------------------------------------------------------------------------------------------------------
 for _n in ("integral", "component", "norm"):
@@ -183,9 +213,17 @@ for _n in ("integral", "component", "norm"):
         )
 case("o3.spherical_harmonics[11]", lambda ns: lambda x: ns.o3.spherical_harmonics(11, x, True), randn(5, 3))
 case("o3.SphericalHarmonics", lambda ns: ns.o3.SphericalHarmonics("0e+1o+2e+1o", True, "component"), randn(5, 3))
-case("o3.SphericalHarmonics[axial]", lambda ns: ns.o3.SphericalHarmonics("0e+1e+2e+3e", False, "norm", irreps_in="1e"), randn(5, 3))
+case(
+    "o3.SphericalHarmonics[axial]",
+    lambda ns: ns.o3.SphericalHarmonics("0e+1e+2e+3e", False, "norm", irreps_in="1e"),
+    randn(5, 3),
+)
 case("o3.SphericalHarmonics[list]", lambda ns: ns.o3.SphericalHarmonics([4, 0], False), randn(5, 3))
-case("o3.SphericalHarmonicsAlphaBeta", lambda ns: ns.o3.SphericalHarmonicsAlphaBeta([0, 1, 3, 5]), lambda g: _angles(g)[:2])
+case(
+    "o3.SphericalHarmonicsAlphaBeta",
+    lambda ns: ns.o3.SphericalHarmonicsAlphaBeta([0, 1, 3, 5]),
+    lambda g: _angles(g)[:2],
+)
 case(
     "o3.spherical_harmonics_alpha_beta",
     lambda ns: lambda a, b: ns.o3.spherical_harmonics_alpha_beta([0, 1, 4], a, b),
@@ -211,7 +249,11 @@ for _mode, (_a, _b, _c, _paths) in _MODES.items():
             continue
         _instructions = [(*path, _mode, _weighted, 0.5 + k) for k, path in enumerate(_paths)]
         _shapes = several((3, dimension(_a)), (3, dimension(_b)))
-        case(f"o3.TensorProduct[{_mode},{_weighted}]", lambda ns, a=(_a, _b, _c, _instructions): ns.o3.TensorProduct(*a), _shapes)
+        case(
+            f"o3.TensorProduct[{_mode},{_weighted}]",
+            lambda ns, a=(_a, _b, _c, _instructions): ns.o3.TensorProduct(*a),
+            _shapes,
+        )
     case(
         f"o3.TensorProduct[{_mode},weights per sample]",
         lambda ns, a=(_a, _b, _c, [(*path, _mode, True) for path in _paths]): ns.o3.TensorProduct(
@@ -220,12 +262,18 @@ for _mode, (_a, _b, _c, _paths) in _MODES.items():
         lambda g, a=(_a, _b, _c, _paths, _mode): (
             torch.randn(3, dimension(a[0]), generator=g),
             torch.randn(3, dimension(a[1]), generator=g),
-            torch.randn(3, our_o3.TensorProduct(*a[:3], [(*p, a[4], True) for p in a[3]], shared_weights=False).weight_numel, generator=g),
+            torch.randn(
+                3,
+                our_o3.TensorProduct(*a[:3], [(*p, a[4], True) for p in a[3]], shared_weights=False).weight_numel,
+                generator=g,
+            ),
         ),
     )
 case(
     "o3.TensorProduct[variances]",
-    lambda ns: ns.o3.TensorProduct("8x0o+8x1o", "16x1o", "16x1e", [(0, 0, 0, "uvw", True, 3), (1, 0, 0, "uvw", True, 1)], in2_var=[1 / 16]),
+    lambda ns: ns.o3.TensorProduct(
+        "8x0o+8x1o", "16x1o", "16x1e", [(0, 0, 0, "uvw", True, 3), (1, 0, 0, "uvw", True, 1)], in2_var=[1 / 16]
+    ),
     several((2, 32), (2, 48)),
 )
 for _seed in range(6):
@@ -249,7 +297,11 @@ case(
     lambda ns: ns.o3.FullTensorProduct("2x1o+0e", "1o+2e", filter_ir_out=["1o", "2e"]),
     several((3, 7), (3, 8)),
 )
-case("o3.ElementwiseTensorProduct", lambda ns: ns.o3.ElementwiseTensorProduct("2x0e+3x1o", "3x1o+2x0e"), several((3, 11), (3, 11)))
+case(
+    "o3.ElementwiseTensorProduct",
+    lambda ns: ns.o3.ElementwiseTensorProduct("2x0e+3x1o", "3x1o+2x0e"),
+    several((3, 11), (3, 11)),
+)
 case(
     "o3.ElementwiseTensorProduct[filtered]",
     lambda ns: ns.o3.ElementwiseTensorProduct("5x1o", "5x1o", ["0e", "1e"]),
@@ -280,8 +332,16 @@ for _formula, _kw in (
     )
 for _formula in ("ij", "ij=ji", "ij=-ji", "ijk=jik", "ijkl=-jikl=-ijlk=klij", "ijkl=jikl=klij"):
     _rank = len(_formula.split("=")[0])
-    case(f"io.CartesianTensor[{_formula}]", lambda ns, f=_formula: _round_trip(ns.io.CartesianTensor(f)), randn(2, *[3] * _rank))
-case("io.CartesianTensor[vectors]", lambda ns: lambda x, y: ns.io.CartesianTensor("ij").from_vectors(x, y), several((4, 3), (4, 3)))
+    case(
+        f"io.CartesianTensor[{_formula}]",
+        lambda ns, f=_formula: _round_trip(ns.io.CartesianTensor(f)),
+        randn(2, *[3] * _rank),
+    )
+case(
+    "io.CartesianTensor[vectors]",
+    lambda ns: lambda x, y: ns.io.CartesianTensor("ij").from_vectors(x, y),
+    several((4, 3), (4, 3)),
+)
 
 
 def _round_trip(tensor: Any) -> Callable[[Tensor], tuple[Tensor, Tensor]]:

@@ -10,7 +10,12 @@ from algebra_cases import CASES, case, positive, randn, several
 __all__ = ["CASES"]
 
 # grids, signals ---------------------------------------------------------------------------------------------------------------------
-for _lmax, _res, _n in ((2, 10, "component"), (3, (12, 9), "norm"), (4, (10, 11), "integral"), ((3), (8, 7), "component")):
+for _lmax, _res, _n in (
+    (2, 10, "component"),
+    (3, (12, 9), "norm"),
+    (4, (10, 11), "integral"),
+    ((3), (8, 7), "component"),
+):
     _kw = {"lmax": _lmax, "res": _res, "normalization": _n}
     case(f"o3.ToS2Grid[{_lmax},{_res},{_n}]", lambda ns, k=_kw: ns.o3.ToS2Grid(**k), randn(2, (_lmax + 1) ** 2))
     _shape = _res if isinstance(_res, tuple) else (_res, _res - 1)
@@ -20,7 +25,12 @@ for _lmax, _res, _n in ((2, 10, "component"), (3, (12, 9), "norm"), (4, (10, 11)
         randn(2, *_shape),
     )
 case("o3.s2_grid", lambda ns: lambda: ns.o3.s2_grid(6, 7), lambda g: (), differentiable=False)
-case("o3.spherical_harmonics_s2_grid", lambda ns: lambda: ns.o3.spherical_harmonics_s2_grid(3, 8, 7), lambda g: (), differentiable=False)
+case(
+    "o3.spherical_harmonics_s2_grid",
+    lambda ns: lambda: ns.o3.spherical_harmonics_s2_grid(3, 8, 7),
+    lambda g: (),
+    differentiable=False,
+)
 case("o3.rfft", lambda ns: lambda x: ns.o3.rfft(x, 3), randn(2, 9))
 case("o3.irfft", lambda ns: lambda x: ns.o3.irfft(x, 9), randn(2, 7))
 case("o3.SO3Grid[to]", lambda ns: ns.o3.SO3Grid(2, 4).to_grid, randn(2, 1 + 9 + 25))
@@ -41,7 +51,9 @@ tanh, relu, silu = torch.tanh, torch.relu, torch.nn.functional.silu
 case("nn.Activation", lambda ns: ns.nn.Activation("3x0e+2x0o+1x0e", [silu, tanh, torch.sigmoid]), randn(3, 6))
 case("nn.Activation[kept]", lambda ns: ns.nn.Activation("3x0e+2x1o", [silu, None]), randn(3, 9))
 case(
-    "nn.Gate", lambda ns: ns.nn.Gate("3x0e+2x0o", [silu, tanh], "3x0e+1x0o", [torch.sigmoid, tanh], "2x1o+1x2e+1x1e"), randn(3, 5 + 4 + 14)
+    "nn.Gate",
+    lambda ns: ns.nn.Gate("3x0e+2x0o", [silu, tanh], "3x0e+1x0o", [torch.sigmoid, tanh], "2x1o+1x2e+1x1e"),
+    randn(3, 5 + 4 + 14),
 )
 case("nn.Gate[no gates]", lambda ns: ns.nn.Gate("3x0e", [silu], "", [], ""), randn(3, 3))
 for _bias in (False, True):  # without normalize e3nn 0.6 compares None with 0: tests/nn/test_norm_activation.py
@@ -50,7 +62,9 @@ for _bias in (False, True):  # without normalize e3nn 0.6 compares None with 0: 
         lambda ns, b=_bias: ns.nn.NormActivation(ns.o3.Irreps("2x0e+3x1o+2e"), torch.sigmoid, bias=b),
         randn(3, 16),
     )
-case("nn.NormActivation[epsilon]", lambda ns: ns.nn.NormActivation("2x0e+3x1o", torch.sigmoid, epsilon=0.1), randn(3, 11))
+case(
+    "nn.NormActivation[epsilon]", lambda ns: ns.nn.NormActivation("2x0e+3x1o", torch.sigmoid, epsilon=0.1), randn(3, 11)
+)
 for _kw in (
     {},
     {"affine": False},
@@ -61,7 +75,12 @@ for _kw in (
     {"include_bias": False},
 ):
     for _train in (True, False):
-        case(f"nn.BatchNorm[{_kw},{_train}]", lambda ns, k=_kw: ns.nn.BatchNorm("3x0e+2x1o+2x0o", **k), randn(4, 5, 11), train=_train)
+        case(
+            f"nn.BatchNorm[{_kw},{_train}]",
+            lambda ns, k=_kw: ns.nn.BatchNorm("3x0e+2x1o+2x0o", **k),
+            randn(4, 5, 11),
+            train=_train,
+        )
 case("nn.Dropout", lambda ns: ns.nn.Dropout("3x0e+2x1o", 0.4), randn(6, 9), train=True)
 case("nn.Dropout[eval]", lambda ns: ns.nn.Dropout("3x0e+2x1o", 0.4), randn(6, 9))
 case("nn.Identity", lambda ns: ns.nn.Identity("3x0e+2x1o", "3x0e+2x1o"), randn(6, 9))
@@ -95,7 +114,12 @@ case("math.soft_unit_step", lambda ns: ns.math.soft_unit_step, randn(9))
 case("math.bessel", lambda ns: lambda x: ns.math.bessel(x, 5, 2.0), positive(5))
 case("math.moment", lambda ns: lambda: ns.math.moment(torch.sigmoid, 2), lambda g: (), differentiable=False)
 for _f in (tanh, silu, relu, torch.sigmoid, torch.cos):
-    case(f"math.normalize2mom[{_f.__name__}]", lambda ns, f=_f: ns.math.normalize2mom(f), randn(5), differentiable=_f is not relu)
+    case(
+        f"math.normalize2mom[{_f.__name__}]",
+        lambda ns, f=_f: ns.math.normalize2mom(f),
+        randn(5),
+        differentiable=_f is not relu,
+    )
 case("math.direct_sum", lambda ns: ns.math.direct_sum, several((4, 2, 3), (4, 1, 2)))
 case("math.orthonormalize", lambda ns: ns.math.orthonormalize, randn(3, 5), differentiable=False)
 case(
@@ -104,7 +128,12 @@ case(
     randn(3, 5),
     differentiable=False,
 )
-case("math.germinate_formulas", lambda ns: lambda: ns.math.germinate_formulas("ijk=-jik=kji"), lambda g: (), differentiable=False)
+case(
+    "math.germinate_formulas",
+    lambda ns: lambda: ns.math.germinate_formulas("ijk=-jik=kji"),
+    lambda g: (),
+    differentiable=False,
+)
 case("math.reduce_permutation", lambda ns: lambda: _reduced(ns), lambda g: (), differentiable=False)
 
 

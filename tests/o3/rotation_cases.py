@@ -60,4 +60,6 @@ def joined(outputs: Tensor | tuple[Tensor, ...]) -> Tensor:
     """Outputs of a conversion side by side on one last axis."""
     if isinstance(outputs, Tensor):
         return outputs.flatten(-2) if outputs.shape[-2:] == (3, 3) else outputs
-    return torch.cat([x if x.shape[-1:] == (3,) and x.ndim == outputs[-1].ndim + 1 else x[..., None] for x in outputs], dim=-1)
+    return torch.cat(
+        [x if x.shape[-1:] == (3,) and x.ndim == outputs[-1].ndim + 1 else x[..., None] for x in outputs], dim=-1
+    )

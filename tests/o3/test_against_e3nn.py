@@ -38,7 +38,9 @@ def evaluate(case: Case, subject: Any, inputs: tuple[Any, ...]) -> tuple[list[An
         return outputs, []
     parameters = list(subject.parameters()) if isinstance(subject, nn.Module) else []
     weights = torch.Generator().manual_seed(2)
-    total = sum((x * torch.randn(x.shape, generator=weights, dtype=x.dtype)).sum() for x in outputs if isinstance(x, Tensor))
+    total = sum(
+        (x * torch.randn(x.shape, generator=weights, dtype=x.dtype)).sum() for x in outputs if isinstance(x, Tensor)
+    )
     if not (isinstance(total, Tensor) and total.requires_grad):
         return outputs, []
     gradients = torch.autograd.grad(total, [x for x in arguments + parameters if x.numel()], allow_unused=True)
@@ -62,7 +64,9 @@ def test_values_and_gradients(case: Case, precision: torch.dtype) -> None:
         subject = case.build(ours())
     inputs = case.inputs(torch.Generator().manual_seed(3))
     if isinstance(reference, nn.Module):
-        for (name, mine), (_, other) in zip(sorted(subject.named_parameters()), sorted(reference.named_parameters()), strict=True):
+        for (name, mine), (_, other) in zip(
+            sorted(subject.named_parameters()), sorted(reference.named_parameters()), strict=True
+        ):
             torch.testing.assert_close(mine, other, rtol=0, atol=0, msg=f"initial {name} at one seed")
         with torch.no_grad():
             for parameter in reference.parameters():
@@ -84,14 +88,21 @@ def test_values_and_gradients(case: Case, precision: torch.dtype) -> None:
     for mine, other in zip(gradients, expected_gradients, strict=True):
         close(mine, other, bound)
     if isinstance(reference, nn.Module):
-        for (name, mine), (key, other) in zip(sorted(subject.named_buffers()), sorted(reference.named_buffers()), strict=False):
+        for (name, mine), (key, other) in zip(
+            sorted(subject.named_buffers()), sorted(reference.named_buffers()), strict=False
+        ):
             if name == key and other.numel():
                 close(mine.to(other.dtype), other, bound)
 
 
 def test_nothing_public_is_left_out() -> None:
     space = theirs()
-    elsewhere = {"o3.irrep", "o3.Irrep", "o3.Instruction", "o3.FullTensorProductv2"}  # test_irreps.py; the drop-in's tests
+    elsewhere = {
+        "o3.irrep",
+        "o3.Irrep",
+        "o3.Instruction",
+        "o3.FullTensorProductv2",
+    }  # test_irreps.py; the drop-in's tests
     public = {f"{name}.{entry}" for name in ("o3", "nn", "io") for entry in getattr(space, name).__all__}
     public |= {f"math.{entry}" for entry in space.math.__all__}
     assert public - {case.subject.split("[")[0] for case in CASES} - elsewhere == set()

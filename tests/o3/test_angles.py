@@ -18,7 +18,14 @@ from intertwine.numerics import InputError
 from intertwine.o3 import angles
 
 F64 = torch.float64
-OF_ANGLES = ["angles_to_matrix", "angles_to_quaternion", "angles_to_axis_angle", "inverse_angles", "compose_angles", "angles_to_xyz"]
+OF_ANGLES = [
+    "angles_to_matrix",
+    "angles_to_quaternion",
+    "angles_to_axis_angle",
+    "inverse_angles",
+    "compose_angles",
+    "angles_to_xyz",
+]
 TO_ANGLES = ["matrix_to_angles", "quaternion_to_angles", "axis_angle_to_angles", "xyz_to_angles"]
 
 
@@ -66,7 +73,9 @@ def test_values_and_gradients_equal_e3nn_at_generic_rotations(name: str, dtype: 
     ours, theirs = of_rows(angles, name), of_rows(oracle, name)
     assert ours(x).dtype == dtype
     torch.testing.assert_close(ours(x), theirs(x), rtol=tolerance, atol=tolerance)
-    torch.testing.assert_close(derivatives(ours, x, 1)[0], derivatives(theirs, x, 1)[0], rtol=tolerance, atol=20 * tolerance)
+    torch.testing.assert_close(
+        derivatives(ours, x, 1)[0], derivatives(theirs, x, 1)[0], rtol=tolerance, atol=20 * tolerance
+    )
 
 
 @pytest.mark.usefixtures("oracle_in_double")
@@ -139,9 +148,13 @@ def test_conventions_at_the_singular_points() -> None:
     assert beta == pytest.approx(math.pi)
     assert gamma == pytest.approx(-0.3)
     about_y = torch.tensor([0.7], dtype=F64, requires_grad=True)
-    gamma = angles.matrix_to_angles(angles.angles_to_matrix(about_y, torch.zeros(1, dtype=F64), torch.zeros(1, dtype=F64)))[2]
+    gamma = angles.matrix_to_angles(
+        angles.angles_to_matrix(about_y, torch.zeros(1, dtype=F64), torch.zeros(1, dtype=F64))
+    )[2]
     assert gamma.item() == pytest.approx(0.7)
-    assert torch.autograd.grad(gamma, about_y)[0].item() == pytest.approx(1)  # the true derivative of the defined combination
+    assert torch.autograd.grad(gamma, about_y)[0].item() == pytest.approx(
+        1
+    )  # the true derivative of the defined combination
 
 
 @pytest.mark.parametrize("dtype", [F64, torch.float32])
@@ -152,7 +165,9 @@ def test_three_derivatives_are_finite_at_singular_points(name: str, dtype: torch
     q = torch.where(q.abs() < 1e-12, 0.0, q)
     if name in TO_ANGLES:
         extra = torch.eye(4, dtype=dtype)
-        x = torch.cat([q, extra, torch.zeros(1, 4, dtype=dtype) if not name.startswith(("matrix", "quat")) else extra, -extra])
+        x = torch.cat(
+            [q, extra, torch.zeros(1, 4, dtype=dtype) if not name.startswith(("matrix", "quat")) else extra, -extra]
+        )
     else:
         quarter = torch.tensor([0.0, math.pi / 2, math.pi, -math.pi], dtype=dtype)
         grid = torch.cartesian_prod(quarter, torch.tensor([0.0, math.pi, 1e-10, math.pi / 2], dtype=dtype), quarter)
@@ -202,7 +217,9 @@ def test_compiled_exported_and_vectorised() -> None:
 
     q = quaternions(20, seed=6)
     with as_users_run_it():
-        torch.testing.assert_close(torch.compile(every, fullgraph=True, backend="aot_eager")(q), every(q), rtol=0, atol=1e-13)
+        torch.testing.assert_close(
+            torch.compile(every, fullgraph=True, backend="aot_eager")(q), every(q), rtol=0, atol=1e-13
+        )
         torch.testing.assert_close(torch.export.export(Module(), (q,)).module()(q), every(q), rtol=0, atol=1e-13)
     torch.testing.assert_close(torch.func.vmap(every)(q), every(q), rtol=0, atol=1e-13)
     assert every(q[:0]).shape == (0, 3, 3)

@@ -12,7 +12,12 @@ import torch
 from switches import as_users_run_it
 
 from intertwine.numerics import InputError
-from intertwine.o3.angular import Legendre, SphericalHarmonicsAlphaBeta, spherical_harmonics_alpha, spherical_harmonics_alpha_beta
+from intertwine.o3.angular import (
+    Legendre,
+    SphericalHarmonicsAlphaBeta,
+    spherical_harmonics_alpha,
+    spherical_harmonics_alpha_beta,
+)
 from intertwine.o3.irreps import Irreps
 from intertwine.o3.spherical_harmonics import spherical_harmonics
 
@@ -45,7 +50,9 @@ def test_values_and_gradients_equal_e3nn(l, normalization):
 
 def test_factors_equal_e3nn():
     alpha, beta = angles(3, 4)
-    torch.testing.assert_close(spherical_harmonics_alpha(5, alpha), e3nn.o3.spherical_harmonics_alpha(5, alpha), rtol=0, atol=1e-13)
+    torch.testing.assert_close(
+        spherical_harmonics_alpha(5, alpha), e3nn.o3.spherical_harmonics_alpha(5, alpha), rtol=0, atol=1e-13
+    )
     ours, theirs = Legendre([2, 0, 3]), e3nn.o3.Legendre([2, 0, 3])
     z, y = 2 * beta.cos(), beta.sin()  # not on the circle: the same polynomial
     torch.testing.assert_close(ours(z, y), theirs(z, y), rtol=0, atol=1e-12)
@@ -64,7 +71,12 @@ def test_legendre_is_exact(l):
                 for k in range(l // 2 + 1):
                     power = l - 2 * k
                     if power >= n:
-                        term = (-1) ** k * mpmath.binomial(l, k) * mpmath.binomial(2 * l - 2 * k, l) * mpmath.mpf(height) ** (power - n)
+                        term = (
+                            (-1) ** k
+                            * mpmath.binomial(l, k)
+                            * mpmath.binomial(2 * l - 2 * k, l)
+                            * mpmath.mpf(height) ** (power - n)
+                        )
                         derivative += term * mpmath.factorial(power) / mpmath.factorial(power - n)
                 ratio = mpmath.factorial(l - n) / mpmath.factorial(l + n) * (2 * l + 1) / (4 * mpmath.pi)
                 right = mpmath.sqrt(ratio) * mpmath.mpf(width) ** n * derivative / 2**l

@@ -58,7 +58,9 @@ def test_round_trip(formula: str):
     c = draw(x.dim, seed=1)
     torch.testing.assert_close(x.from_cartesian(x.to_cartesian(c)), c, atol=1e-14, rtol=0)
     any_tensor = draw(*[3] * rank, seed=2)
-    torch.testing.assert_close(x.to_cartesian(x.from_cartesian(any_tensor)), symmetrised(any_tensor, formula), atol=1e-14, rtol=0)
+    torch.testing.assert_close(
+        x.to_cartesian(x.from_cartesian(any_tensor)), symmetrised(any_tensor, formula), atol=1e-14, rtol=0
+    )
 
 
 @pytest.mark.parametrize("formula", FORMULAS)
@@ -81,7 +83,9 @@ def test_oracle(formula: str):
     rtp = theirs.reduced_tensor_products().to(torch.float64)
     rtp.change_of_basis = ours.reduced_tensor_products(draw(1)).change_of_basis.clone()
     mine = ours.reduced_tensor_products()
-    torch.testing.assert_close(mine.change_of_basis, theirs.reduced_tensor_products().change_of_basis, atol=1e-6, rtol=0)
+    torch.testing.assert_close(
+        mine.change_of_basis, theirs.reduced_tensor_products().change_of_basis, atol=1e-6, rtol=0
+    )
     t, xs = draw(2, *[3] * len(ours.indices)), draw(len(ours.indices), 2, 3)
     torch.testing.assert_close(ours.from_cartesian(t), theirs.from_cartesian(t, rtp), atol=1e-14, rtol=0)
     c = draw(2, ours.dim)
@@ -91,7 +95,9 @@ def test_oracle(formula: str):
 
 def test_from_vectors():
     x, (a, b) = CartesianTensor("ij"), draw(2, 5, 3)
-    torch.testing.assert_close(x.from_vectors(a, b), x.from_cartesian(a[:, :, None] * b[:, None, :]), atol=1e-14, rtol=0)
+    torch.testing.assert_close(
+        x.from_vectors(a, b), x.from_cartesian(a[:, :, None] * b[:, None, :]), atol=1e-14, rtol=0
+    )
     scalar, cross = CartesianTensor("ij=ji").from_vectors(a, b)[:, 0], CartesianTensor("ij=-ji").from_vectors(a, b)
     torch.testing.assert_close(scalar, (a * b).sum(-1) / 3**0.5, atol=1e-14, rtol=0)
     torch.testing.assert_close(cross, torch.linalg.cross(a, b) / 2**0.5, atol=1e-14, rtol=0)
@@ -101,7 +107,9 @@ def test_isotropic_elasticity_has_two_constants():
     """Lame's tensor, lambda d_ij d_kl + mu (d_ik d_jl + d_il d_jk), is made of the two scalars."""
     d = torch.eye(3, dtype=torch.float64)
     for lam, mu in ((1.0, 0.0), (0.0, 1.0), (2.0, 0.7)):
-        C = lam * torch.einsum("ij,kl->ijkl", d, d) + mu * (torch.einsum("ik,jl->ijkl", d, d) + torch.einsum("il,jk->ijkl", d, d))
+        C = lam * torch.einsum("ij,kl->ijkl", d, d) + mu * (
+            torch.einsum("ik,jl->ijkl", d, d) + torch.einsum("il,jk->ijkl", d, d)
+        )
         y = CartesianTensor("ijkl=jikl=klij").from_cartesian(C)
         torch.testing.assert_close(y[2:], torch.zeros(19, dtype=torch.float64), atol=1e-14, rtol=0)
 
@@ -131,7 +139,9 @@ def test_differentiable_and_compiled():
     x = CartesianTensor("ijk=jik")
     assert torch.autograd.gradcheck(lambda t: x.to_cartesian(x.from_cartesian(t)), draw(3, 3, 3).requires_grad_())
     with as_users_run_it():
-        there_and_back = torch.compile(lambda t: x.to_cartesian(x.from_cartesian(t)), fullgraph=True, backend="aot_eager")
+        there_and_back = torch.compile(
+            lambda t: x.to_cartesian(x.from_cartesian(t)), fullgraph=True, backend="aot_eager"
+        )
         torch.testing.assert_close(there_and_back(draw(2, 3, 3, 3)), x.to_cartesian(x.from_cartesian(draw(2, 3, 3, 3))))
 
 
@@ -148,7 +158,9 @@ def test_empty_batch_and_precision():
     assert x.from_cartesian(torch.zeros(3, 3, dtype=torch.float32)).dtype == torch.float32
     nothing = CartesianTensor("ij=ji=-ji")
     assert nothing.dim == 0
-    assert torch.equal(nothing.to_cartesian(nothing.from_cartesian(draw(2, 3, 3))), torch.zeros(2, 3, 3, dtype=torch.float64))
+    assert torch.equal(
+        nothing.to_cartesian(nothing.from_cartesian(draw(2, 3, 3))), torch.zeros(2, 3, 3, dtype=torch.float64)
+    )
 
 
 def test_bad_input():

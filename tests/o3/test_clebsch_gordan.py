@@ -36,7 +36,9 @@ def ladder(l1: int, l2: int, l3: int) -> dict[tuple[int, int], tuple[int, Fracti
     norm = sum(v * v / (weight(l1, a) * weight(l2, b)) for (a, b), v in r.items())
     found = {}
     for m3 in range(l3, -l3 - 1, -1):
-        found |= {(a, b): ((v > 0) - (v < 0), v * v / (weight(l1, a) * weight(l2, b) * norm)) for (a, b), v in r.items()}
+        found |= {
+            (a, b): ((v > 0) - (v < 0), v * v / (weight(l1, a) * weight(l2, b) * norm)) for (a, b), v in r.items()
+        }
         norm *= (l3 + m3) * (l3 - m3 + 1)
         r = {(a, m3 - 1 - a): (l1 - a) * r.get((a + 1, m3 - 1 - a), 0) + (l2 - m3 + 1 + a) * r.get((a, m3 - a), 0)
              for a in range(max(-l1, m3 - 1 - l2), min(l1, m3 - 1 + l2) + 1)}  # fmt: skip
@@ -63,7 +65,9 @@ def test_sympy():
         table = clebsch_gordan(l1, l2, l3, basis="complex")
         pairs = [(m1, m2) for m1 in range(-l1, l1 + 1) for m2 in range(-l2, l2 + 1) if abs(m1 + m2) <= l3]
         for m1, m2 in pairs if max(l1, l2, l3) <= 2 else draw.sample(pairs, min(4, len(pairs))):
-            worst = max(worst, abs(float(reference(l1, l2, l3, m1, m2, m1 + m2)) - table[l1 + m1, l2 + m2, l3 + m1 + m2]))
+            worst = max(
+                worst, abs(float(reference(l1, l2, l3, m1, m2, m1 + m2)) - table[l1 + m1, l2 + m2, l3 + m1 + m2])
+            )
     assert worst < 1e-15
 
 
@@ -96,7 +100,9 @@ def test_orthogonality_to_degree_20():
         l2 = draw.randint(max(0, l // 2), 20)
         degrees = draw.sample(range(abs(l - l2), l + l2 + 1), min(3, 2 * min(l, l2) + 1))
         for basis in ("real", "complex") if l % 5 == 0 else ("real",):
-            table = np.concatenate([clebsch_gordan(l, l2, l3, basis).reshape(-1, 2 * l3 + 1) for l3 in degrees], axis=-1)
+            table = np.concatenate(
+                [clebsch_gordan(l, l2, l3, basis).reshape(-1, 2 * l3 + 1) for l3 in degrees], axis=-1
+            )
             assert np.abs(table.T @ table - np.eye(table.shape[1])).max() < 1e-13
         square = clebsch_gordan(20, 20, l).reshape(-1, 2 * l + 1)
         assert np.abs(square.T @ square - np.eye(2 * l + 1)).max() < 1e-13

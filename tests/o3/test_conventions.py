@@ -70,8 +70,14 @@ def test_textbook(l: int):
     columns = []
     for m in range(-l, l + 1):
         k = abs(m)
-        norm = sqrt((2 * l + 1) / (4 * pi) * factorial(l - k) / factorial(l + k)) * (-1) ** k  # lpmv has Condon and Shortley's phase
-        columns.append(norm * lpmv(k, l, np.cos(theta)) * (1 if m == 0 else sqrt(2) * (np.sin(k * phi) if m < 0 else np.cos(k * phi))))
+        norm = (
+            sqrt((2 * l + 1) / (4 * pi) * factorial(l - k) / factorial(l + k)) * (-1) ** k
+        )  # lpmv has Condon and Shortley's phase
+        columns.append(
+            norm
+            * lpmv(k, l, np.cos(theta))
+            * (1 if m == 0 else sqrt(2) * (np.sin(k * phi) if m < 0 else np.cos(k * phi)))
+        )
     ours = harmonics(l) @ convention_matrix(l, "textbook").T
     np.testing.assert_allclose(ours, np.stack(columns, axis=-1), atol=1e-13)
     theirs = sphericart.SphericalHarmonics(l).compute(points().numpy())[:, l * l :]
@@ -82,11 +88,21 @@ def e3x_harmonic(l: int, m: int, x: float, y: float, z: float) -> float:
     """Y_lm of e3x's documentation (e3x.so3.spherical_harmonics, Racah's normalisation) at a point of the unit sphere."""
     k = abs(m)
     polar = sqrt(factorial(l - k) / factorial(l + k)) * sum(
-        (-1) ** i / 2**l * comb(l, i) * comb(2 * l - 2 * i, l) * factorial(l - 2 * i) / factorial(l - 2 * i - k) * z ** (l - 2 * i - k)
+        (-1) ** i
+        / 2**l
+        * comb(l, i)
+        * comb(2 * l - 2 * i, l)
+        * factorial(l - 2 * i)
+        / factorial(l - 2 * i - k)
+        * z ** (l - 2 * i - k)
         for i in range((l - k) // 2 + 1)
     )
     wave = sin if m < 0 else cos
-    return (sqrt(2) if m else 1) * polar * sum(comb(k, i) * x**i * y ** (k - i) * wave(pi / 2 * (k - i)) for i in range(k + 1))
+    return (
+        (sqrt(2) if m else 1)
+        * polar
+        * sum(comb(k, i) * x**i * y ** (k - i) * wave(pi / 2 * (k - i)) for i in range(k + 1))
+    )
 
 
 @pytest.mark.parametrize("l", range(6))
@@ -121,8 +137,12 @@ def test_irreps_and_layouts(target: str):
     y = convert(x, irreps, source="e3nn", target=target)
     np.testing.assert_allclose(y[-5:].numpy(), l2 @ x[-5:].numpy(), atol=1e-14)
     turned = torch.cat([x[s].unflatten(-1, (mul, ir.dim)).T.flatten() for (mul, ir), s in zip(irreps, irreps.slices())])
-    expected = torch.cat([y[s].unflatten(-1, (mul, ir.dim)).T.flatten() for (mul, ir), s in zip(irreps, irreps.slices())])
-    torch.testing.assert_close(convert(turned, irreps, source="e3nn", target=target, layout="ir_mul"), expected, atol=1e-14, rtol=0)
+    expected = torch.cat(
+        [y[s].unflatten(-1, (mul, ir.dim)).T.flatten() for (mul, ir), s in zip(irreps, irreps.slices())]
+    )
+    torch.testing.assert_close(
+        convert(turned, irreps, source="e3nn", target=target, layout="ir_mul"), expected, atol=1e-14, rtol=0
+    )
 
 
 def test_coefficients_in_the_complex_basis():

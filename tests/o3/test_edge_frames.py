@@ -39,7 +39,9 @@ def test_the_direction_goes_to_the_axis_by_a_rotation() -> None:
     R = edge_rotations(u)
     assert torch.allclose(R @ R.mT, torch.eye(3, dtype=D), rtol=0, atol=4 * EPS)
     assert torch.allclose(torch.linalg.det(R), torch.ones(len(u), dtype=D), rtol=0, atol=8 * EPS)
-    assert torch.allclose((R @ u[..., None])[..., 0], torch.tensor([0.0, 1, 0], dtype=D).expand_as(u), rtol=0, atol=4 * EPS)
+    assert torch.allclose(
+        (R @ u[..., None])[..., 0], torch.tensor([0.0, 1, 0], dtype=D).expand_as(u), rtol=0, atol=4 * EPS
+    )
 
 
 def test_harmonics_become_those_of_the_axis() -> None:
@@ -79,7 +81,9 @@ def around(r: Tensor, x: Tensor, plain: bool) -> Tensor:
 
 
 def test_derivatives_at_and_around_the_poles() -> None:
-    at = torch.tensor([[0.0, 2, 0], [0, -0.5, 0], [1e-9, -1, 0], [1, 0, 0], [1, -1e-13, 0.2], [0.3, -0.4, 0.5]], dtype=D)
+    at = torch.tensor(
+        [[0.0, 2, 0], [0, -0.5, 0], [1e-9, -1, 0], [1, 0, 0], [1, -1e-13, 0.2], [0.3, -0.4, 0.5]], dtype=D
+    )
     x = torch.randn(len(at), 7, dtype=D, generator=torch.Generator().manual_seed(1))
     leaves = (at.requires_grad_(), x.requires_grad_())
     assert torch.autograd.gradcheck(lambda r, x: around(r, x, False), leaves)

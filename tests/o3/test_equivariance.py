@@ -17,7 +17,12 @@ from intertwine.groups import Isometry
 from intertwine.o3 import Irreps, join_blocks, split_blocks
 
 EPS = torch.finfo(torch.float64).eps
-ON_A_GRID = {"o3.ToS2Grid", "o3.FromS2Grid", "nn.S2Activation", "nn.SO3Activation"}  # test_grids.py: exact for polynomials only
+ON_A_GRID = {
+    "o3.ToS2Grid",
+    "o3.FromS2Grid",
+    "nn.S2Activation",
+    "nn.SO3Activation",
+}  # test_grids.py: exact for polynomials only
 OF_ANGLES = {"o3.SphericalHarmonicsAlphaBeta", "o3.Legendre"}
 
 
@@ -43,7 +48,11 @@ def outputs(module: Any, arguments: list[Tensor]) -> tuple[Tensor, ...]:
     return found if isinstance(found, tuple) else (found,)
 
 
-EQUIVARIANT = [case for case in MODULES if case.subject not in ON_A_GRID | OF_ANGLES | {"nn.FullyConnectedNet", "math.normalize2mom"}]
+EQUIVARIANT = [
+    case
+    for case in MODULES
+    if case.subject not in ON_A_GRID | OF_ANGLES | {"nn.FullyConnectedNet", "math.normalize2mom"}
+]
 
 
 @pytest.mark.parametrize("improper", [False, True], ids=["rotation", "reflection"])
@@ -68,7 +77,9 @@ def with_layout() -> SimpleNamespace:
         found = {}
         for name in dir(module):
             entry = getattr(module, name)
-            known = inspect.isclass(entry) and not is_typeddict(entry) and "layout" in inspect.signature(entry).parameters
+            known = (
+                inspect.isclass(entry) and not is_typeddict(entry) and "layout" in inspect.signature(entry).parameters
+            )
             found[name] = partial(entry, layout="ir_mul") if known else entry
         return SimpleNamespace(**found)
 

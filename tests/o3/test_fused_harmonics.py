@@ -81,7 +81,12 @@ def test_when_kernels_are_used():
     assert not used(32, degrees=(0,))
     assert not used(32, degrees=(13,))
     assert fused_harmonics.fused(torch.ones(40, 3, device="meta"), True, (1,), "norm") is None
-    for name, few, many in (("reference", False, False), ("gpu", False, False), ("cpu", True, True), ("auto", False, True)):
+    for name, few, many in (
+        ("reference", False, False),
+        ("gpu", False, False),
+        ("cpu", True, True),
+        ("auto", False, True),
+    ):
         with kernels(name):
             assert (used(3), used(40)) == (few, many)
     with kernels("fastest"), as_users_run_it(), pytest.raises(InputError, match="fastest"):
@@ -97,7 +102,9 @@ def test_transforms(degrees, normalize):
     torch.testing.assert_close(torch.func.vmap(module)(x), right, rtol=1e-13, atol=1e-13)
     leaf = x.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(module(leaf).sin().sum(), leaf)
-    torch.testing.assert_close(torch.func.grad(lambda one: module(one).sin().sum())(x), gradient, rtol=1e-11, atol=1e-11)
+    torch.testing.assert_close(
+        torch.func.grad(lambda one: module(one).sin().sum())(x), gradient, rtol=1e-11, atol=1e-11
+    )
     cotangents = torch.randn(2, *right.shape, generator=torch.Generator().manual_seed(2), dtype=F64)
     (batched,) = torch.autograd.grad(module(leaf), leaf, cotangents, is_grads_batched=True)
     for one, cotangent in zip(batched, cotangents):

@@ -25,7 +25,9 @@ from intertwine.o3.wigner import wigner_d_blocks
 
 D = torch.float64
 NORMALIZATIONS = ("component", "norm", "integral")
-every_size = pytest.mark.parametrize("size", [(3, 12), (6, (20, 24)), (12, (27, 26)), (12, 60)], ids=str)  # one product, and two
+every_size = pytest.mark.parametrize(
+    "size", [(3, 12), (6, (20, 24)), (12, (27, 26)), (12, 60)], ids=str
+)  # one product, and two
 
 
 @pytest.mark.parametrize("n", [1, 2, 5, 8, 31, 62])
@@ -44,7 +46,9 @@ def test_legendre_table_against_mpmath_at_degree_30() -> None:
     for l, m in ((30, 0), (30, 1), (30, 17), (30, 30), (7, 3), (1, 0)):
         for i, angle in enumerate(beta):
             t = mpmath.cos(mpmath.mpf(float(angle)))
-            derivative = mpmath.diff(lambda x, l=l: (x * x - 1) ** l, t, l + m) if l < 8 else _rodrigues(mpmath, l, m, t)
+            derivative = (
+                mpmath.diff(lambda x, l=l: (x * x - 1) ** l, t, l + m) if l < 8 else _rodrigues(mpmath, l, m, t)
+            )
             norm = mpmath.sqrt((2 * l + 1) * mpmath.factorial(l - m) / (4 * mpmath.pi * mpmath.factorial(l + m)))
             exact = norm * (1 - t * t) ** (mpmath.mpf(m) / 2) * derivative / (mpmath.mpf(2) ** l * mpmath.factorial(l))
             assert abs(float(exact) - table[m, l, i]) < 1e-13
@@ -53,7 +57,9 @@ def test_legendre_table_against_mpmath_at_degree_30() -> None:
 def _rodrigues(mpmath, l: int, m: int, t):
     """The (l + m)th derivative of (x^2 - 1)^l, term by term."""
     return mpmath.fsum(
-        (-1) ** (l - k) * mpmath.binomial(l, k) * mpmath.ff(2 * k, l + m) * t ** (2 * k - l - m) for k in range(l + 1) if 2 * k >= l + m
+        (-1) ** (l - k) * mpmath.binomial(l, k) * mpmath.ff(2 * k, l + m) * t ** (2 * k - l - m)
+        for k in range(l + 1)
+        if 2 * k >= l + m
     )
 
 
@@ -63,7 +69,10 @@ def test_factors_multiply_to_the_harmonics() -> None:
     to_grid = ToS2Grid(lmax, (62, 9), dtype=D)
     assert to_grid.grid.shape == (62, 9, 3)
     x = torch.stack(
-        torch.broadcast_tensors(betas[:, None].sin() * alphas.sin(), betas[:, None].cos(), betas[:, None].sin() * alphas.cos()), -1
+        torch.broadcast_tensors(
+            betas[:, None].sin() * alphas.sin(), betas[:, None].cos(), betas[:, None].sin() * alphas.cos()
+        ),
+        -1,
     )
     expected = spherical_harmonics(list(range(lmax + 1)), x, normalize=False)
     order = torch.cat([torch.arange(lmax - l, lmax + l + 1) for l in range(lmax + 1)])
@@ -85,13 +94,22 @@ def test_there_and_back(lmax: int, extra: tuple[int, int], normalization: str, g
 def test_values_are_those_of_the_harmonics(size: tuple, normalization: str, generator: torch.Generator) -> None:
     lmax, res = size
     to_grid = ToS2Grid(lmax, res, normalization, dtype=D)
-    factor = {"integral": 1.0, "component": (4 * torch.pi / (lmax + 1)) ** 0.5, "norm": (4 * torch.pi / (lmax + 1)) ** 0.5}[normalization]
+    factor = {
+        "integral": 1.0,
+        "component": (4 * torch.pi / (lmax + 1)) ** 0.5,
+        "norm": (4 * torch.pi / (lmax + 1)) ** 0.5,
+    }[normalization]
     harmonics = spherical_harmonics(list(range(lmax + 1)), to_grid.grid, normalize=True)
     x = torch.randn(2, (lmax + 1) ** 2, dtype=D, generator=generator)
     scale = torch.cat(
-        [torch.full((2 * l + 1,), (2 * l + 1) ** -0.5 if normalization == "component" else 1.0, dtype=D) for l in range(lmax + 1)]
+        [
+            torch.full((2 * l + 1,), (2 * l + 1) ** -0.5 if normalization == "component" else 1.0, dtype=D)
+            for l in range(lmax + 1)
+        ]
     )
-    torch.testing.assert_close(to_grid(x), torch.einsum("zi,bai->zba", x * scale * factor, harmonics), rtol=0, atol=1e-12)
+    torch.testing.assert_close(
+        to_grid(x), torch.einsum("zi,bai->zba", x * scale * factor, harmonics), rtol=0, atol=1e-12
+    )
 
 
 @every_size
@@ -100,9 +118,13 @@ def test_rotations_commute_with_the_transforms(size: tuple, generator: torch.Gen
     to_grid = ToS2Grid(lmax, res, dtype=D)
     rotation = rand_matrix(dtype=D, generator=generator)
     x = torch.randn((lmax + 1) ** 2, dtype=D, generator=generator)
-    turned = torch.cat([d @ part for d, part in zip(wigner_d_blocks(lmax, rotation), x.split([2 * l + 1 for l in range(lmax + 1)]))])
+    turned = torch.cat(
+        [d @ part for d, part in zip(wigner_d_blocks(lmax, rotation), x.split([2 * l + 1 for l in range(lmax + 1)]))]
+    )
     f = to_grid(turned)
-    harmonics = spherical_harmonics(list(range(lmax + 1)), to_grid.grid @ rotation, normalize=True, normalization="component")
+    harmonics = spherical_harmonics(
+        list(range(lmax + 1)), to_grid.grid @ rotation, normalize=True, normalization="component"
+    )
     torch.testing.assert_close(f, harmonics @ (x / _sizes(lmax).sqrt()) / (lmax + 1) ** 0.5, rtol=0, atol=1e-12)
 
 
@@ -122,7 +144,12 @@ def test_against_e3nn(lmax: int | None, res, generator: torch.Generator, oracle_
             (ToS2Grid(lmax, res, kind), o3.ToS2Grid(lmax, res, kind)),
             (FromS2Grid(res, lmax, kind, lmax_in=4), o3.FromS2Grid(res, lmax, kind, lmax_in=4)),
         ):
-            assert (ours.lmax, ours.res_beta, ours.res_alpha, repr(ours)) == (theirs.lmax, theirs.res_beta, theirs.res_alpha, repr(theirs))
+            assert (ours.lmax, ours.res_beta, ours.res_alpha, repr(ours)) == (
+                theirs.lmax,
+                theirs.res_beta,
+                theirs.res_alpha,
+                repr(theirs),
+            )
             shape = ((ours.lmax + 1) ** 2,) if isinstance(ours, ToS2Grid) else (ours.res_beta, ours.res_alpha)
             x = torch.randn(2, 1, *shape, generator=generator)
             torch.testing.assert_close(ours(x), theirs(x), rtol=1e-10, atol=1e-10)
@@ -133,7 +160,10 @@ def test_against_e3nn(lmax: int | None, res, generator: torch.Generator, oracle_
 @pytest.mark.parametrize(("res", "l"), [(9, 3), (9, 4), (10, 4), (8, 0), (1, 0)])
 def test_fourier(res: int, l: int, generator: torch.Generator) -> None:
     sha = spherical_harmonics_s2_grid(l, 2, res, dtype=D)[3]
-    samples, waves = torch.randn(2, 3, res, dtype=D, generator=generator), torch.randn(2, 3, 2 * l + 1, dtype=D, generator=generator)
+    samples, waves = (
+        torch.randn(2, 3, res, dtype=D, generator=generator),
+        torch.randn(2, 3, 2 * l + 1, dtype=D, generator=generator),
+    )
     torch.testing.assert_close(rfft(samples, l), samples @ sha, rtol=0, atol=1e-13)
     torch.testing.assert_close(irfft(waves, res), waves @ sha.T, rtol=0, atol=1e-13)
     torch.testing.assert_close(rfft(irfft(waves, res), l), res * waves, rtol=0, atol=1e-12)

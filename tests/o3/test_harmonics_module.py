@@ -41,7 +41,9 @@ def test_transforms(degrees, normalize):
     torch.testing.assert_close(looped, reverse, rtol=1e-12, atol=1e-12)
     with torch.autograd.forward_ad.dual_level():
         dual = module(torch.autograd.forward_ad.make_dual(x[0], x[1]))
-        torch.testing.assert_close(torch.autograd.forward_ad.unpack_dual(dual).tangent, forward @ x[1], rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(
+            torch.autograd.forward_ad.unpack_dual(dual).tangent, forward @ x[1], rtol=1e-12, atol=1e-12
+        )
     hessian = torch.func.hessian(lambda v: module(v).sin().sum())(x[0])
     looped = torch.autograd.functional.hessian(lambda v: module(v).sin().sum(), leaf)
     torch.testing.assert_close(hessian, looped, rtol=1e-12, atol=1e-12)

@@ -8,7 +8,18 @@ import sys
 import pytest
 
 HEAVY = (
-    *("torch_geometric", "ase", "lightning", "pytorch_lightning", "matplotlib", "llvmlite", "numba", "scipy", "h5py", "pandas"),
+    *(
+        "torch_geometric",
+        "ase",
+        "lightning",
+        "pytorch_lightning",
+        "matplotlib",
+        "llvmlite",
+        "numba",
+        "scipy",
+        "h5py",
+        "pandas",
+    ),
     *("torch._dynamo", "torch._inductor", "triton"),
 )
 KINDS = (
@@ -29,5 +40,7 @@ def test_what_is_not_imported(statement: str) -> None:
     assert not [name for name in new if any(name == heavy or name.startswith(f"{heavy}.") for heavy in HEAVY)]
     if "e3nn" not in statement:  # ours on the floors above o3 stay away as well
         assert not [
-            name for name in new if name.startswith(("intertwine.nn", "intertwine.models", "intertwine.geometry", "intertwine.data"))
+            name
+            for name in new
+            if name.startswith(("intertwine.nn", "intertwine.models", "intertwine.geometry", "intertwine.data"))
         ]

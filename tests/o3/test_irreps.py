@@ -50,7 +50,10 @@ def test_matrix_is_a_homomorphism(flips: tuple[bool, bool], generator: torch.Gen
 
 
 def test_vectors_are_vectors(generator: torch.Generator) -> None:
-    q, x = Isometry.random(3, generator=generator, improper=True).rotation, torch.randn(5, 6, generator=generator, dtype=torch.float64)
+    q, x = (
+        Isometry.random(3, generator=generator, improper=True).rotation,
+        torch.randn(5, 6, generator=generator, dtype=torch.float64),
+    )
     moved = Irreps("2x1o").transform(q, x)
     torch.testing.assert_close(moved, (x.reshape(5, 2, 3) @ q.T).reshape(5, 6), rtol=0, atol=1e-14)
     axial = Irreps("2x1e").transform(q, x)
@@ -159,7 +162,9 @@ def test_matrices_from_every_description_of_a_rotation(generator: torch.Generato
     inverted = irreps.D_from_quaternion(q, k)
     torch.testing.assert_close(inverted[::2], d[::2], rtol=0, atol=1e-14)
     matrices = torch.stack([Irreps("1e").D_from_axis_angle(a, b) for a, b in zip(axis, angle)])
-    torch.testing.assert_close(irreps.D_from_matrix(matrices * (-1.0) ** k[:, None, None]), inverted, rtol=0, atol=1e-14)
+    torch.testing.assert_close(
+        irreps.D_from_matrix(matrices * (-1.0) ** k[:, None, None]), inverted, rtol=0, atol=1e-14
+    )
     assert Irreps("").D_from_matrix(matrices).shape == (4, 0, 0)
 
 
@@ -170,7 +175,9 @@ def test_the_largest_degree_of_nothing() -> None:
             _ = Irreps(empty).lmax
 
 
-@pytest.mark.parametrize("bad", [2 * torch.eye(3), torch.tensor([2.0, 0.5, 1.0]).diag(), torch.zeros(3, 3), torch.full((3, 3), torch.nan)])
+@pytest.mark.parametrize(
+    "bad", [2 * torch.eye(3), torch.tensor([2.0, 0.5, 1.0]).diag(), torch.zeros(3, 3), torch.full((3, 3), torch.nan)]
+)
 def test_only_orthogonal_matrices_are_represented(bad: torch.Tensor) -> None:
     for representation in (Irreps("0e+1o+2e"), Irrep("2e")):
         with pytest.raises(InputError, match="not a rotation or reflection"):
@@ -183,7 +190,9 @@ def test_matrices_in_half_precision(dtype: torch.dtype) -> None:
     for representation in (Irreps("1o+2e+1e"), Irrep("2o")):
         found = representation.D_from_matrix(R.to(dtype))
         assert found.dtype == dtype
-        torch.testing.assert_close(found.float(), representation.D_from_matrix(R), atol=8 * torch.finfo(dtype).eps, rtol=0)
+        torch.testing.assert_close(
+            found.float(), representation.D_from_matrix(R), atol=8 * torch.finfo(dtype).eps, rtol=0
+        )
 
 
 def test_small_print() -> None:

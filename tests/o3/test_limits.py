@@ -22,7 +22,9 @@ REFUSED: dict[str, Callable[[], object]] = {
     "a matrix of a million": lambda: o3.Irreps("1000000x1o").D_from_angles(*ANGLES),
     "coupling of degree 500": lambda: o3.wigner_3j(500, 500, 500),
     "product of degrees 50": lambda: o3.FullTensorProduct("1000000x50o", "1000000x50o"),
-    "product of all degrees": lambda: o3.FullTensorProduct(o3.Irreps.spherical_harmonics(100), o3.Irreps.spherical_harmonics(100)),
+    "product of all degrees": lambda: o3.FullTensorProduct(
+        o3.Irreps.spherical_harmonics(100), o3.Irreps.spherical_harmonics(100)
+    ),
     "a representation of a million degrees": lambda: o3.Irreps.spherical_harmonics(10**6),
     "a grid of a million": lambda: o3.ToS2Grid(10, 10**6),
     "a grid of degree 10000": lambda: o3.ToS2Grid(10**4, None),

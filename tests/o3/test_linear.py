@@ -53,7 +53,9 @@ def turned(x: Tensor, irreps: Irreps, layout: str) -> Tensor:
     """Features in e3nn's layout written in another."""
     if layout == "mul_ir" or not len(irreps):
         return x
-    return torch.cat([x[..., s].unflatten(-1, (mul, ir.dim)).mT.flatten(-2) for s, (mul, ir) in zip(irreps.slices(), irreps)], -1)
+    return torch.cat(
+        [x[..., s].unflatten(-1, (mul, ir.dim)).mT.flatten(-2) for s, (mul, ir) in zip(irreps.slices(), irreps)], -1
+    )
 
 
 def arguments(layer: Any, generator: torch.Generator, dtype: torch.dtype = D, z: int = 5) -> list[Tensor]:
@@ -91,7 +93,9 @@ def test_against_e3nn(irreps_in, irreps_out, options, layout, dtype, backend, ge
         torch.set_default_dtype(before)
     assert torch.equal(ours.weight, theirs.weight)
     assert [path[:3] for path in ours.instructions] == [path[:3] for path in theirs.instructions]
-    assert [path[3] for path in ours.instructions] == pytest.approx([path[3] for path in theirs.instructions], rel=1e-15)
+    assert [path[3] for path in ours.instructions] == pytest.approx(
+        [path[3] for path in theirs.instructions], rel=1e-15
+    )
     assert torch.equal(ours.output_mask, theirs.output_mask)
     assert (ours.weight_numel, ours.bias_numel) == (theirs.weight_numel, theirs.bias_numel) or theirs.weight_numel == 0
     with torch.no_grad():
@@ -187,7 +191,9 @@ def test_equivariant(irreps_in, irreps_out, options, layout, generator) -> None:
 def turned_back(x: Tensor, irreps: Irreps, layout: str) -> Tensor:
     if layout == "mul_ir" or not len(irreps):
         return x
-    return torch.cat([x[..., s].unflatten(-1, (ir.dim, mul)).mT.flatten(-2) for s, (mul, ir) in zip(irreps.slices(), irreps)], -1)
+    return torch.cat(
+        [x[..., s].unflatten(-1, (ir.dim, mul)).mT.flatten(-2) for s, (mul, ir) in zip(irreps.slices(), irreps)], -1
+    )
 
 
 @layouts
@@ -270,7 +276,10 @@ def test_views() -> None:
             assert number == 0 or not view.any()
     assert not layer(torch.randn(3, 15))[:, :6].any()
     free = Linear("4x0e+3x1o", "2x1o+8x0e", shared_weights=False)
-    assert free.weight_view_for_instruction(1, torch.randn(7, free.weight_numel)).shape == (7, *free.instructions[1].path_shape)
+    assert free.weight_view_for_instruction(1, torch.randn(7, free.weight_numel)).shape == (
+        7,
+        *free.instructions[1].path_shape,
+    )
 
 
 @pytest.mark.parametrize(
@@ -313,7 +322,10 @@ def test_half_precision(dtype, generator) -> None:
     bound = 8 * torch.finfo(dtype).eps
     values = [module(leaf) for module, leaf in zip((layer, rounded), given)]
     torch.testing.assert_close(values[1].double(), values[0], rtol=bound, atol=bound)
-    gradients = [torch.autograd.grad(y.sin().sum(), [leaf, *m.parameters()]) for y, leaf, m in zip(values, given, (layer, rounded))]
+    gradients = [
+        torch.autograd.grad(y.sin().sum(), [leaf, *m.parameters()])
+        for y, leaf, m in zip(values, given, (layer, rounded))
+    ]
     for mine, other in zip(*gradients):
         torch.testing.assert_close(other.double(), mine, rtol=0, atol=bound * float(mine.abs().max()))
 

@@ -26,7 +26,11 @@ def modules() -> list[Case]:
     for case in CASES:
         if case.name in RANDOM or not isinstance(case.build(ours()), nn.Module):
             continue
-        variant = "random" if any(sign in case.name for sign in (";",)) or case.subject in ("o3.Norm", "o3.TensorSquare") else case.name
+        variant = (
+            "random"
+            if any(sign in case.name for sign in (";",)) or case.subject in ("o3.Norm", "o3.TensorSquare")
+            else case.name
+        )
         found.setdefault(f"{case.subject} {variant}", case)
     torch.set_default_dtype(before)
     return list(found.values())

@@ -58,7 +58,9 @@ def test_zero_vectors(squared: bool) -> None:
     current, leaf = module(x.requires_grad_()), x
     assert not current[0].any()
     for order in range(3):
-        (current,) = torch.autograd.grad((current * torch.arange(1.0, 1.0 + current[0].numel(), dtype=D)).sum(), leaf, create_graph=True)
+        (current,) = torch.autograd.grad(
+            (current * torch.arange(1.0, 1.0 + current[0].numel(), dtype=D)).sum(), leaf, create_graph=True
+        )
         assert current.isfinite().all()
         assert order or not current[0].any()
         if not current.requires_grad:

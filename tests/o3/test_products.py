@@ -11,11 +11,20 @@ from torch import Tensor
 
 from intertwine.numerics import InputError
 from intertwine.o3 import products
-from intertwine.o3.products import ElementwiseTensorProduct, FullTensorProduct, FullyConnectedTensorProduct, TensorSquare
+from intertwine.o3.products import (
+    ElementwiseTensorProduct,
+    FullTensorProduct,
+    FullyConnectedTensorProduct,
+    TensorSquare,
+)
 
 CASES: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
     ("FullyConnectedTensorProduct", ("4x0e+3x1o+2x2e", "0e+1o+2e", "5x0e+2x1o+1e+2x2e"), {}),
-    ("FullyConnectedTensorProduct", ("2x0e+2x1o", "3x0e+4x1o", "0e+1o"), {"irrep_normalization": "norm", "path_normalization": "path"}),
+    (
+        "FullyConnectedTensorProduct",
+        ("2x0e+2x1o", "3x0e+4x1o", "0e+1o"),
+        {"irrep_normalization": "norm", "path_normalization": "path"},
+    ),
     ("FullyConnectedTensorProduct", ("6x0e", "0e+1o+2e", "6x0e+6x1o+6x2e"), {}),
     ("FullyConnectedTensorProduct", ("1o+2x0e", "8x1o+8x0e", "4x0e+1o"), {"shared_weights": False}),
     ("FullyConnectedTensorProduct", ("0e+1e", [], "0e+1e"), {}),
@@ -39,7 +48,9 @@ def random(*shape: int, seed: int = 0) -> Tensor:
 
 @pytest.mark.usefixtures("oracle_in_double")
 @pytest.mark.parametrize(("name", "given", "options"), CASES)
-def test_paths_values_and_gradients_are_those_of_e3nn(name: str, given: tuple[Any, ...], options: dict[str, Any]) -> None:
+def test_paths_values_and_gradients_are_those_of_e3nn(
+    name: str, given: tuple[Any, ...], options: dict[str, Any]
+) -> None:
     torch.manual_seed(0)
     theirs = getattr(oracle, name)(*given, **options)
     torch.manual_seed(0)

@@ -78,7 +78,9 @@ def test_basis(formula: str, options: dict[str, Any]):
     """Orthonormal, equivariant, and of the symmetry; without a filter it spans all tensors of the symmetry."""
     module = ReducedTensorProducts(formula, dtype=torch.float64, **options)
     Q, (_, group) = module.change_of_basis, germinate_formulas(formula)
-    torch.testing.assert_close(Q.flatten(1) @ Q.flatten(1).T, torch.eye(len(Q), dtype=torch.float64), atol=1e-13, rtol=0)
+    torch.testing.assert_close(
+        Q.flatten(1) @ Q.flatten(1).T, torch.eye(len(Q), dtype=torch.float64), atol=1e-13, rtol=0
+    )
     for s, p in group:
         torch.testing.assert_close(s * Q.permute(0, *[1 + i for i in inverse(p)]), Q, atol=1e-13, rtol=0)
     R, xs = rotation(), vectors(module, 3)
@@ -87,15 +89,22 @@ def test_basis(formula: str, options: dict[str, Any]):
     if not {"filter_ir_out", "filter_ir_mid"} & set(options):
         t = torch.randn(Q.shape[1:], dtype=torch.float64, generator=torch.Generator().manual_seed(1))
         symmetric = sum(s * t.permute(inverse(p)) for s, p in group) / len(group)
-        torch.testing.assert_close(torch.einsum("z...,z->...", Q, Q.flatten(1) @ t.flatten()), symmetric, atol=1e-13, rtol=0)
+        torch.testing.assert_close(
+            torch.einsum("z...,z->...", Q, Q.flatten(1) @ t.flatten()), symmetric, atol=1e-13, rtol=0
+        )
 
 
 def test_layout():
     options = {"i": "2x0e+3x1o", "j": "2x1o+2e"}
-    ours, turned = (ReducedTensorProducts("ij", layout=layout, dtype=torch.float64, **options) for layout in ("mul_ir", "ir_mul"))
+    ours, turned = (
+        ReducedTensorProducts("ij", layout=layout, dtype=torch.float64, **options) for layout in ("mul_ir", "ir_mul")
+    )
 
     def channels_last(x: torch.Tensor, irreps: Irreps) -> torch.Tensor:
-        return torch.cat([x[..., s].unflatten(-1, (mul, ir.dim)).mT.flatten(-2) for (mul, ir), s in zip(irreps, irreps.slices())], dim=-1)
+        return torch.cat(
+            [x[..., s].unflatten(-1, (mul, ir.dim)).mT.flatten(-2) for (mul, ir), s in zip(irreps, irreps.slices())],
+            dim=-1,
+        )
 
     xs = vectors(ours, 4)
     y = turned(*[channels_last(x, irreps) for x, irreps in zip(xs, ours.irreps_in)])

@@ -18,7 +18,13 @@ from intertwine.o3 import rotation
 from intertwine.o3.generators import so3_generators
 
 F64 = torch.float64
-CONVERSIONS = ["matrix_to_quaternion", "matrix_to_axis_angle", "quaternion_to_axis_angle", "quaternion_to_matrix", "inverse_quaternion"]
+CONVERSIONS = [
+    "matrix_to_quaternion",
+    "matrix_to_axis_angle",
+    "quaternion_to_axis_angle",
+    "quaternion_to_matrix",
+    "inverse_quaternion",
+]
 PAIRS = ["axis_angle_to_quaternion", "axis_angle_to_matrix"]
 
 
@@ -45,7 +51,9 @@ def test_values_and_gradients_equal_e3nn_at_generic_rotations(name: str, dtype: 
     ours, theirs = on_the_group(rotation, name), on_the_group(oracle, name)
     torch.testing.assert_close(ours(q), theirs(q), rtol=tolerance, atol=tolerance)
     assert ours(q).dtype == dtype
-    torch.testing.assert_close(derivatives(ours, q, 1)[0], derivatives(theirs, q, 1)[0], rtol=tolerance, atol=10 * tolerance)
+    torch.testing.assert_close(
+        derivatives(ours, q, 1)[0], derivatives(theirs, q, 1)[0], rtol=tolerance, atol=10 * tolerance
+    )
 
 
 @pytest.mark.parametrize("name", ["matrix_x", "matrix_y", "matrix_z"])
@@ -60,7 +68,9 @@ def test_compositions_equal_e3nn() -> None:
     p, q = quaternions(30, seed=4), quaternions(30, seed=5)
     torch.testing.assert_close(rotation.compose_quaternion(p, q), oracle.compose_quaternion(p, q), rtol=0, atol=1e-15)
     assert rotation.compose_quaternion(p, q[0]).shape == (30, 4)
-    torch.testing.assert_close(exact_matrix(rotation.compose_quaternion(p, q)), exact_matrix(p) @ exact_matrix(q), rtol=0, atol=1e-14)
+    torch.testing.assert_close(
+        exact_matrix(rotation.compose_quaternion(p, q)), exact_matrix(p) @ exact_matrix(q), rtol=0, atol=1e-14
+    )
     one, two = oracle.quaternion_to_axis_angle(p), oracle.quaternion_to_axis_angle(q)
     for ours, theirs in zip(rotation.compose_axis_angle(*one, *two), oracle.compose_axis_angle(*one, *two)):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-10)
@@ -131,7 +141,9 @@ def test_conventions_at_the_singular_points() -> None:
     assert angle.item() == 0
     assert torch.equal(rotation.axis_angle_to_matrix(torch.zeros(3, dtype=F64), torch.tensor(1.0, dtype=F64)), identity)
     assert torch.equal(rotation.quaternion_to_matrix(torch.zeros(4, dtype=F64)), identity)
-    assert rotation.quaternion_to_axis_angle(torch.tensor([-1.0, 0, 0, 0], dtype=F64))[1].item() == pytest.approx(2 * math.pi)
+    assert rotation.quaternion_to_axis_angle(torch.tensor([-1.0, 0, 0, 0], dtype=F64))[1].item() == pytest.approx(
+        2 * math.pi
+    )
     for half, direction in zip(HALF_TURNS, identity):
         found, turn = rotation.matrix_to_axis_angle(torch.diag(2 * half[1:] - 1))
         assert torch.equal(found, direction)
@@ -144,8 +156,12 @@ def test_three_derivatives_are_finite_at_singular_points(name: str, dtype: torch
     """In one batch with ordinary rotations, whose derivatives must not notice."""
     singular = awkward_quaternions()[: 50 if dtype == torch.float32 else 200].to(dtype)
     if name.startswith("axis_angle"):
-        singular = torch.cat([singular, torch.zeros(1, 4, dtype=dtype), torch.tensor([[0.0, 0, 0, math.pi]], dtype=dtype)])
-        singular = torch.where(singular.abs() < 1e-12, 0.0, singular)  # 1e-12**-3 is the last third derivative that single precision has
+        singular = torch.cat(
+            [singular, torch.zeros(1, 4, dtype=dtype), torch.tensor([[0.0, 0, 0, math.pi]], dtype=dtype)]
+        )
+        singular = torch.where(
+            singular.abs() < 1e-12, 0.0, singular
+        )  # 1e-12**-3 is the last third derivative that single precision has
     if name.startswith("quaternion"):
         function = lambda x: joined(getattr(rotation, name)(x))  # noqa: E731
         singular = torch.cat([singular, -singular[:1], torch.zeros(1, 4, dtype=dtype)])
@@ -160,7 +176,9 @@ def test_three_derivatives_are_finite_at_singular_points(name: str, dtype: torch
 
 def test_derivatives_are_right_at_the_identity_and_at_half_turns() -> None:
     """matrix_to_quaternion of q0 (1, v) is that quaternion, normalised: Jacobian and Hessian at v = 0."""
-    singular = torch.cat([torch.tensor([[1.0, 0, 0, 0]], dtype=F64), HALF_TURNS, quaternions(3, seed=9) * torch.tensor([0.0, 1, 1, 1])])
+    singular = torch.cat(
+        [torch.tensor([[1.0, 0, 0, 0]], dtype=F64), HALF_TURNS, quaternions(3, seed=9) * torch.tensor([0.0, 1, 1, 1])]
+    )
     for q0 in singular / singular.norm(dim=-1, keepdim=True):
 
         def moved(v: Tensor, q0: Tensor = q0) -> Tensor:
@@ -229,8 +247,12 @@ def test_compiled_exported_and_vectorised() -> None:
     def every(q: Tensor) -> Tensor:
         r = rotation.quaternion_to_matrix(q)
         axis, angle = rotation.matrix_to_axis_angle(r)
-        p = rotation.compose_quaternion(rotation.matrix_to_quaternion(r), rotation.axis_angle_to_quaternion(axis, angle))
-        return rotation.matrix_x(angle) @ rotation.axis_angle_to_matrix(*rotation.quaternion_to_axis_angle(rotation.inverse_quaternion(p)))
+        p = rotation.compose_quaternion(
+            rotation.matrix_to_quaternion(r), rotation.axis_angle_to_quaternion(axis, angle)
+        )
+        return rotation.matrix_x(angle) @ rotation.axis_angle_to_matrix(
+            *rotation.quaternion_to_axis_angle(rotation.inverse_quaternion(p))
+        )
 
     class Module(torch.nn.Module):
         def forward(self, q: Tensor) -> Tensor:
@@ -238,7 +260,9 @@ def test_compiled_exported_and_vectorised() -> None:
 
     q = awkward_quaternions()
     with as_users_run_it():
-        torch.testing.assert_close(torch.compile(every, fullgraph=True, backend="aot_eager")(q), every(q), rtol=0, atol=1e-14)
+        torch.testing.assert_close(
+            torch.compile(every, fullgraph=True, backend="aot_eager")(q), every(q), rtol=0, atol=1e-14
+        )
         torch.testing.assert_close(torch.export.export(Module(), (q,)).module()(q), every(q), rtol=0, atol=1e-14)
     torch.testing.assert_close(torch.func.vmap(every)(q), every(q), rtol=0, atol=1e-14)
     assert every(q[:0]).shape == (0, 3, 3)
@@ -254,7 +278,12 @@ def test_what_is_no_rotation_is_refused(name: str, bad: Tensor) -> None:
 
 @pytest.mark.parametrize("name", CONVERSIONS)
 def test_wrong_shapes_and_types_are_named(name: str) -> None:
-    for bad in (torch.zeros(5, 2), torch.zeros(3, 3, dtype=torch.int64), torch.zeros(4, 4, dtype=torch.int64), torch.tensor(1.0)):
+    for bad in (
+        torch.zeros(5, 2),
+        torch.zeros(3, 3, dtype=torch.int64),
+        torch.zeros(4, 4, dtype=torch.int64),
+        torch.tensor(1.0),
+    ):
         with as_users_run_it(), pytest.raises(InputError, match="got torch"):
             getattr(rotation, name)(bad)
 

@@ -28,7 +28,9 @@ def test_there_and_back(lmax: int, aspect_ratio: float, layout: str, generator: 
 def test_samples_are_sums_of_wigner_matrices(lmax: int, layout: str, generator: torch.Generator) -> None:
     grid = SO3Grid(lmax, 3, layout=layout, dtype=D)
     x = torch.randn(2, 3, grid.irreps.dim, dtype=D, generator=generator)
-    torch.testing.assert_close(grid.to_grid(x), torch.einsum("...i,abci->...abc", x, grid.D) / grid.irreps.dim**0.5, rtol=0, atol=1e-13)
+    torch.testing.assert_close(
+        grid.to_grid(x), torch.einsum("...i,abci->...abc", x, grid.D) / grid.irreps.dim**0.5, rtol=0, atol=1e-13
+    )
     y = torch.randn(2, 3, 12, 6, 12, dtype=D, generator=generator)
     expected = torch.einsum("...abc,abci,b->...i", y, grid.D, grid.qw) * grid.irreps.dim**0.5
     torch.testing.assert_close(grid.from_grid(y), expected, rtol=0, atol=1e-13)
@@ -52,11 +54,16 @@ def test_the_argument_turns(generator: torch.Generator) -> None:
 
 
 @pytest.mark.parametrize(("lmax", "resolution", "aspect_ratio"), [(0, 1, 2), (2, 4, 2), (3, 5, 1), (4, 3, 3)])
-def test_against_e3nn(lmax: int, resolution: int, aspect_ratio: int, generator: torch.Generator, oracle_in_double: None) -> None:
+def test_against_e3nn(
+    lmax: int, resolution: int, aspect_ratio: int, generator: torch.Generator, oracle_in_double: None
+) -> None:
     from e3nn import o3
     from e3nn.o3._so3grid import flat_wigner as their_flat_wigner
 
-    ours, theirs = SO3Grid(lmax, resolution, aspect_ratio=aspect_ratio), o3.SO3Grid(lmax, resolution, aspect_ratio=aspect_ratio)
+    ours, theirs = (
+        SO3Grid(lmax, resolution, aspect_ratio=aspect_ratio),
+        o3.SO3Grid(lmax, resolution, aspect_ratio=aspect_ratio),
+    )
     x = torch.randn(2, ours.irreps.dim, generator=generator)
     y = torch.randn(2, ours.res_alpha, ours.res_beta, ours.res_gamma, generator=generator)
     for mine, other in (
@@ -66,7 +73,9 @@ def test_against_e3nn(lmax: int, resolution: int, aspect_ratio: int, generator: 
     ):
         torch.testing.assert_close(mine, other, rtol=0, atol=1e-10)
     angles = rand_angles(3, generator=generator)
-    torch.testing.assert_close(flat_wigner(lmax, *angles), their_flat_wigner(lmax, *angles), rtol=0, atol=1e-9)  # matrix_exp errs by 1e-10
+    torch.testing.assert_close(
+        flat_wigner(lmax, *angles), their_flat_wigner(lmax, *angles), rtol=0, atol=1e-9
+    )  # matrix_exp errs by 1e-10
     ours.load_state_dict(theirs.state_dict())
 
 
@@ -80,7 +89,9 @@ def test_derivatives_compilers_and_precision(generator: torch.Generator) -> None
     assert torch.autograd.gradcheck(there_and_back, x, fast_mode=True)
     assert torch.autograd.gradgradcheck(there_and_back, x, fast_mode=True)
     with as_users_run_it():
-        torch.testing.assert_close(torch.compile(there_and_back, fullgraph=True, backend="aot_eager")(x), there_and_back(x))
+        torch.testing.assert_close(
+            torch.compile(there_and_back, fullgraph=True, backend="aot_eager")(x), there_and_back(x)
+        )
     torch.testing.assert_close(torch.func.vmap(there_and_back)(x.detach()), there_and_back(x.detach()))
     before = there_and_back(x)
     grid.float().double()

@@ -16,7 +16,18 @@ from intertwine.o3.spherical_harmonics import SphericalHarmonics, spherical_harm
 F64 = torch.float64
 TINY = torch.finfo(F64).eps
 AWKWARD = torch.tensor(
-    [[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, -1, 0], [0, 0, 1], [0, 0, -2], [1e-10, 1, 0], [0, 1, 1e-10], [1, 1e-10, -1], [1e-9, 2e-9, 0]],
+    [
+        [0, 0, 0],
+        [1, 0, 0],
+        [0, 1, 0],
+        [0, -1, 0],
+        [0, 0, 1],
+        [0, 0, -2],
+        [1e-10, 1, 0],
+        [0, 1, 1e-10],
+        [1, 1e-10, -1],
+        [1e-9, 2e-9, 0],
+    ],
     dtype=F64,
 )
 
@@ -72,7 +83,9 @@ def test_normalized_harmonics_are_exact(l, dtype, bound):
 
 @pytest.mark.parametrize("normalization", ["integral", "component", "norm"])
 @pytest.mark.parametrize("normalize", [True, False])
-@pytest.mark.parametrize("degrees", [0, 1, 3, [2], [3, 1, 1, 0], [0, 5, 5, 2], list(range(12)), "0e + 2x1o + 2e", "1e + 2e + 3e"])
+@pytest.mark.parametrize(
+    "degrees", [0, 1, 3, [2], [3, 1, 1, 0], [0, 5, 5, 2], list(range(12)), "0e + 2x1o + 2e", "1e + 2e + 3e"]
+)
 def test_values_and_two_derivatives_equal_e3nn(degrees, normalize, normalization):
     x = points(4, 5).requires_grad_()
     rows = []
@@ -124,8 +137,12 @@ def test_every_way_to_a_third_derivative_agrees(degrees, normalize):
     leaf = x.clone().requires_grad_()
     (second,) = torch.autograd.grad(force(leaf), leaf, direction, create_graph=True)
     (third,) = torch.autograd.grad(second, leaf, direction)
-    functional = torch.func.grad(lambda v: (torch.func.grad(lambda u: (torch.func.grad(energy)(u) * direction).sum())(v) * direction).sum())
-    torch.testing.assert_close(second.detach(), torch.func.jvp(torch.func.grad(energy), (x,), (direction,))[1], rtol=1e-11, atol=1e-11)
+    functional = torch.func.grad(
+        lambda v: (torch.func.grad(lambda u: (torch.func.grad(energy)(u) * direction).sum())(v) * direction).sum()
+    )
+    torch.testing.assert_close(
+        second.detach(), torch.func.jvp(torch.func.grad(energy), (x,), (direction,))[1], rtol=1e-11, atol=1e-11
+    )
     torch.testing.assert_close(third, functional(x), rtol=1e-11, atol=1e-11)
     (plain,) = torch.autograd.grad(force(leaf), leaf, direction)  # the fused second derivative, without a graph
     torch.testing.assert_close(plain, second.detach(), rtol=1e-11, atol=1e-11)
@@ -152,7 +169,8 @@ def test_finite_at_singular_points_to_the_third_derivative(degrees, normalize, d
 
 def test_zero_vector_has_e3nns_values():
     ours, theirs = (
-        f([0, 1, 2, 4], torch.zeros(2, 3, dtype=F64), True, "component") for f in (spherical_harmonics, e3nn.o3.spherical_harmonics)
+        f([0, 1, 2, 4], torch.zeros(2, 3, dtype=F64), True, "component")
+        for f in (spherical_harmonics, e3nn.o3.spherical_harmonics)
     )
     assert (ours[:, 0] == 1).all()
     assert (ours[:, 1:] == 0).all()
@@ -163,7 +181,9 @@ def test_zero_vector_has_e3nns_values():
 def test_direction_alone_matters_when_normalized(length):
     x = points(5, dtype=torch.float32)
     degrees = [1, 2, 5]
-    torch.testing.assert_close(spherical_harmonics(degrees, length * x, True), spherical_harmonics(degrees, x, True), rtol=0, atol=3e-6)
+    torch.testing.assert_close(
+        spherical_harmonics(degrees, length * x, True), spherical_harmonics(degrees, x, True), rtol=0, atol=3e-6
+    )
 
 
 @pytest.mark.parametrize("l", [3, 8, 30])

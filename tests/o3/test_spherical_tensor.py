@@ -48,7 +48,11 @@ def test_against_e3nn(lmax: int, p_arg: int, generator: torch.Generator, oracle_
     same(ours.with_peaks_at(vectors), theirs.with_peaks_at(vectors))
     heights[1:2] = 0
     same(ours.with_peaks_at(vectors, heights), theirs.with_peaks_at(vectors, heights))
-    for positions, values in ((randn(1, 3, 4, 3), randn(2, 1, 4)), (randn(1, 2, 0, 3), randn(3, 1, 0)), (randn(5, 3), randn(5))):
+    for positions, values in (
+        (randn(1, 3, 4, 3), randn(2, 1, 4)),
+        (randn(1, 2, 0, 3), randn(3, 1, 0)),
+        (randn(5, 3), randn(5)),
+    ):
         same(ours.sum_of_diracs(positions, values), theirs.sum_of_diracs(positions, values))
         same(ours.from_samples_on_s2(positions, values, 20), theirs.from_samples_on_s2(positions, values, 20))
     signal = randn(2, ours.dim)
@@ -57,7 +61,10 @@ def test_against_e3nn(lmax: int, p_arg: int, generator: torch.Generator, oracle_
     points[0, 0] *= 1e-3
     same(ours.signal_xyz(signal, points), theirs.signal_xyz(signal, points))
     for normalization in ("integral", "component", "norm"):
-        same(tuple(ours.signal_on_grid(signal, 20, normalization)), tuple(theirs.signal_on_grid(signal, 20, normalization)))
+        same(
+            tuple(ours.signal_on_grid(signal, 20, normalization)),
+            tuple(theirs.signal_on_grid(signal, 20, normalization)),
+        )
     for options in ({}, {"radius": False}, {"relu": True}, {"center": randn(3)}, {"normalization": "component"}):
         same(ours.plot(signal[0], res=20, **options), theirs.plot(signal[0], res=20, **options))
     centers = randn(2, 3)
@@ -123,7 +130,9 @@ def test_parseval(generator: torch.Generator) -> None:
 
     signal = S.randn(3, -1, dtype=D, generator=generator)
     values = S.signal_on_grid(signal, 12).values
-    integral = torch.einsum("zba,b->z", values.square(), torch.from_numpy(quadrature(12))) * 2 * torch.pi / values.shape[-1]
+    integral = (
+        torch.einsum("zba,b->z", values.square(), torch.from_numpy(quadrature(12))) * 2 * torch.pi / values.shape[-1]
+    )
     torch.testing.assert_close(S.power(signal).sum(-1), integral, rtol=0, atol=1e-12)
     torch.testing.assert_close(S.norms(signal).square(), S.power(signal), rtol=0, atol=1e-12)
 
@@ -161,7 +170,9 @@ def test_first_and_second_derivatives(lmax: int, generator: torch.Generator) -> 
 
 def test_derivatives_to_the_third_are_finite_at_singular_inputs() -> None:
     s = SphericalTensor(3, 1, -1)
-    points = torch.cat([torch.zeros(2, 3), torch.eye(3), -torch.eye(3), torch.eye(3)[:1] * 1e-200]).to(D).requires_grad_()
+    points = (
+        torch.cat([torch.zeros(2, 3), torch.eye(3), -torch.eye(3), torch.eye(3)[:1] * 1e-200]).to(D).requires_grad_()
+    )
     signals = torch.stack([torch.zeros(s.dim, dtype=D), torch.ones(s.dim, dtype=D)]).requires_grad_()
     for function, x in (
         (lambda r: s.signal_xyz(signals.detach(), r), points),
@@ -185,7 +196,13 @@ def test_compiled_and_vectorised(generator: torch.Generator) -> None:
     signal, r = torch.randn(5, S.dim, dtype=D, generator=generator), torch.randn(7, 3, dtype=D, generator=generator)
 
     def every(signal: Tensor, r: Tensor) -> tuple[Tensor, ...]:
-        return S.signal_xyz(signal, r), S.norms(signal), S.power(signal), S.with_peaks_at(r), S.sum_of_diracs(r, r[:, 0])
+        return (
+            S.signal_xyz(signal, r),
+            S.norms(signal),
+            S.power(signal),
+            S.with_peaks_at(r),
+            S.sum_of_diracs(r, r[:, 0]),
+        )
 
     with as_users_run_it():
         same(torch.compile(every, fullgraph=True, backend="aot_eager")(signal, r), every(signal, r))

@@ -134,7 +134,8 @@ def test_layouts_are_permutations_of_each_other() -> None:
 
         def turned(x: Tensor, irreps: Irreps) -> Tensor:
             parts = [
-                x[:, where].unflatten(-1, (mul, ir.dim)).transpose(1, 2).flatten(1) for where, (mul, ir) in zip(irreps.slices(), irreps)
+                x[:, where].unflatten(-1, (mul, ir.dim)).transpose(1, 2).flatten(1)
+                for where, (mul, ir) in zip(irreps.slices(), irreps)
             ]
             return torch.cat(parts, -1)
 
@@ -145,7 +146,9 @@ def test_layouts_are_permutations_of_each_other() -> None:
 def test_weights_as_a_list_and_their_views() -> None:
     paths = [(0, 0, 0, "uuu", False), (0, 0, 1, "uvw", True), (0, 0, 0, "uuu", True)]
     for shared in (True, False):
-        product = TensorProduct("3x1o", "3x1o", "3x0e+2x2e", paths, shared_weights=shared, internal_weights=False, dtype=torch.float64)
+        product = TensorProduct(
+            "3x1o", "3x1o", "3x0e+2x2e", paths, shared_weights=shared, internal_weights=False, dtype=torch.float64
+        )
         x, y = random(2, 9), random(2, 9, seed=1)
         weight = random(*([] if shared else [2]), 21)
         views = list(product.weight_views(weight, yield_instruction=True))
@@ -163,7 +166,9 @@ def test_weights_as_a_list_and_their_views() -> None:
 
 
 def test_internal_weights_can_be_zeroed_through_their_views() -> None:
-    product = TensorProduct("2x0e+1o", "0e+1o", "0e+1o", [(0, 0, 0, "uvw", True), (1, 1, 0, "uvw", True), (0, 1, 1, "uvw", True)])
+    product = TensorProduct(
+        "2x0e+1o", "0e+1o", "0e+1o", [(0, 0, 0, "uvw", True), (1, 1, 0, "uvw", True), (0, 1, 1, "uvw", True)]
+    )
     with torch.no_grad():
         for number in (0, 1):
             product.weight_view_for_instruction(number).zero_()
@@ -193,7 +198,9 @@ def test_a_path_of_weight_zero_counts_for_nothing() -> None:
 @pytest.mark.parametrize("shared", [True, False])
 @pytest.mark.parametrize(("mode", "weighted"), MODES)
 def test_first_and_second_derivatives(mode: str, weighted: bool, shared: bool) -> None:
-    product = TensorProduct(*arguments(mode, weighted, 11), shared_weights=shared, internal_weights=False, dtype=torch.float64)
+    product = TensorProduct(
+        *arguments(mode, weighted, 11), shared_weights=shared, internal_weights=False, dtype=torch.float64
+    )
     inputs = [random(2, product.irreps_in1.dim), random(2, product.irreps_in2.dim, seed=1)]
     inputs += [random(*([] if shared else [2]), product.weight_numel, seed=2)] if weighted else []
     inputs = [x.requires_grad_() for x in inputs]

@@ -31,7 +31,10 @@ def exact_blocks(l: int, axis: list[float], angle: float) -> Tensor:
             change[l - m, l + m], change[l - m, l - m] = root, -1j * root
             change[l + m, l + m], change[l + m, l - m] = (-1) ** m * root, 1j * (-1) ** m * root
         about_pole = mpmath.diag([mpmath.mpc(0, m) for m in range(-l, l + 1)])
-        about_x, about_z = (up.T - up) / 2, mpmath.mpc(0, 0.5) * (up + up.T)  # e3nn's order and signs: x, y (the pole), z
+        about_x, about_z = (
+            (up.T - up) / 2,
+            mpmath.mpc(0, 0.5) * (up + up.T),
+        )  # e3nn's order and signs: x, y (the pole), z
         length = mpmath.sqrt(sum(mpmath.mpf(c) ** 2 for c in axis))
         x, y, z = (mpmath.mpf(angle) * mpmath.mpf(c) / length for c in axis)
         d = change.H * mpmath.expm(x * about_x + y * about_pole + z * about_z) * change
@@ -164,9 +167,15 @@ def test_compiled_and_exported() -> None:
     r = exact_matrix(quaternions(7, seed=16))
     with as_users_run_it():
         compiled = torch.compile(every, fullgraph=True, backend="aot_eager")
-        one, two = (torch.autograd.grad(f(x).sum(), x)[0] for f, x in ((f, r.clone().requires_grad_()) for f in (compiled, every)))
+        one, two = (
+            torch.autograd.grad(f(x).sum(), x)[0]
+            for f, x in ((f, r.clone().requires_grad_()) for f in (compiled, every))
+        )
         torch.testing.assert_close(one, two, rtol=1e-13, atol=1e-13)
-        for program in (compiled, *(torch.export.export(Module(), (r,), strict=strict).module() for strict in (True, False))):
+        for program in (
+            compiled,
+            *(torch.export.export(Module(), (r,), strict=strict).module() for strict in (True, False)),
+        ):
             torch.testing.assert_close(program(r), every(r), rtol=1e-13, atol=1e-13)
     assert every(r.to("meta")).shape == (7,)  # a device that is not the constants'
 

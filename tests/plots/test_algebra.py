@@ -54,7 +54,11 @@ def test_the_image_of_a_representation_is_its_matrix(rotation: Tensor, improper:
     axes = picture.axes[0]
     assert labels(axes) == ["0o", "0o", "1o", "2e"]
     assert [tick + 0.5 for tick in axes.get_xticks()] == [0.5, 1.5, 3.5, 7.5]  # the middles of the blocks
-    assert sorted({line.get_xdata()[0] for line in axes.lines if line.get_xdata()[0] == line.get_xdata()[1]}) == [0.5, 1.5, 4.5]
+    assert sorted({line.get_xdata()[0] for line in axes.lines if line.get_xdata()[0] == line.get_xdata()[1]}) == [
+        0.5,
+        1.5,
+        4.5,
+    ]
     assert axes.get_title(loc="left") == "D"
 
 
@@ -64,7 +68,9 @@ def test_anything_with_a_matrix_is_a_representation(rotation: Tensor) -> None:
     np.testing.assert_array_equal(shown(plots.representation(torch.kron(rotation, rotation))), kron)
     total = DirectSum(((2, Cartesian(1)), (1, o3.Irreps("2e"))))
     np.testing.assert_array_equal(shown(plots.representation(total, rotation)), total.matrix(rotation).numpy())
-    np.testing.assert_array_equal(shown(plots.representation("1o", rotation)), shown(plots.representation(rotation, blocks="1o")))
+    np.testing.assert_array_equal(
+        shown(plots.representation("1o", rotation)), shown(plots.representation(rotation, blocks="1o"))
+    )
 
 
 def test_many_copies_are_named_together_and_empty_blocks_not_at_all(rotation: Tensor) -> None:
@@ -110,7 +116,14 @@ def test_grid_of_harmonics(lmax: int) -> None:
     assert len(solids(axes)) == (lmax + 1) ** 2
     assert [text for text in texts(axes) if text.startswith("$l")] == [f"$l = {l}$" for l in range(lmax + 1)]
     if lmax:
-        assert [text for text in texts(axes) if text in "xyz" and text] == ["x", "y", "z", "x", "y", "z"]  # l = 1, then the triad
+        assert [text for text in texts(axes) if text in "xyz" and text] == [
+            "x",
+            "y",
+            "z",
+            "x",
+            "y",
+            "z",
+        ]  # l = 1, then the triad
 
 
 def test_surface_of_a_signal_turns_with_it(rotation: Tensor) -> None:
@@ -121,7 +134,9 @@ def test_surface_of_a_signal_turns_with_it(rotation: Tensor) -> None:
     signal = torch.randn(9, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     one = plots.spherical_tensor(irreps.matrix(about_y) @ signal, irreps, view=(20.0, float(np.degrees(0.3))))
     two = plots.spherical_tensor(signal, irreps, view=(20.0, 0.0))
-    first, second = (np.concatenate([path.vertices for path in solids(picture.axes[0])[0].get_paths()]) for picture in (one, two))
+    first, second = (
+        np.concatenate([path.vertices for path in solids(picture.axes[0])[0].get_paths()]) for picture in (one, two)
+    )
     np.testing.assert_allclose(np.ptp(first, axis=0), np.ptp(second, axis=0), rtol=2e-3)
 
 
@@ -183,8 +198,12 @@ def test_curves_join_the_blocks_that_a_path_couples() -> None:
     axes = plots.paths(product, title="full").axes[0]
     assert axes.get_title(loc="left") == "full"
     curves = [patch for patch in axes.patches if type(patch).__name__ == "PathPatch"]
-    from_right = {round(float(curve.get_path().vertices[0][1]), 6) for curve in curves if curve.get_path().vertices[0][0] > 0}
-    from_left = {round(float(curve.get_path().vertices[0][1]), 6) for curve in curves if curve.get_path().vertices[0][0] < 0}
+    from_right = {
+        round(float(curve.get_path().vertices[0][1]), 6) for curve in curves if curve.get_path().vertices[0][0] > 0
+    }
+    from_left = {
+        round(float(curve.get_path().vertices[0][1]), 6) for curve in curves if curve.get_path().vertices[0][0] < 0
+    }
     assert len(from_right) == 2
     assert len(from_left) == 1
     assert all(curve.get_linestyle() != "solid" for curve in curves)  # no weights

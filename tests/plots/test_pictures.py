@@ -99,14 +99,20 @@ def test_certificate_draws_the_worst_line_of_each_test(tmp_path: Path) -> None:
 
 
 def test_trajectory_draws_drift_per_atom(tmp_path: Path) -> None:
-    path = plots.trajectory([0.0, 1.0, 2.0], [-9.0, -9.0, -9.0 + 3e-3], [300.0, 310.0, 290.0], tmp_path / "md.png", atoms=3, target=300.0)
+    path = plots.trajectory(
+        [0.0, 1.0, 2.0], [-9.0, -9.0, -9.0 + 3e-3], [300.0, 310.0, 290.0], tmp_path / "md.png", atoms=3, target=300.0
+    )
     assert is_picture(path)
 
 
 def test_overview_of_all_and_of_parts(tmp_path: Path) -> None:
     parities = {"energy": ([1.0, 2.0], [1.0, 2.1], "eV"), "forces": (np.ones((2, 3)), np.zeros((2, 3)), "eV/A")}
     species = ({"H": [0.1]}, "eV/A")
-    assert is_picture(plots.overview(tmp_path / "all.png", history=HISTORY, parities=parities, species=species, lines=LINES, title="run"))
+    assert is_picture(
+        plots.overview(
+            tmp_path / "all.png", history=HISTORY, parities=parities, species=species, lines=LINES, title="run"
+        )
+    )
     assert is_picture(plots.overview(tmp_path / "all.png", lines=LINES))
     assert is_picture(plots.overview(tmp_path / "all.png", history=HISTORY))
 

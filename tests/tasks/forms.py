@@ -46,9 +46,20 @@ def structure(atoms: int, seed: int, bulk: bool = False) -> Graph:
     return Graph(pos, z=z, **({"cell": max(side, 2.9) * torch.eye(3, dtype=D), "pbc": True} if bulk else {}))
 
 
-TRACED = [structure(6, 1, bulk=True), structure(4, 2), structure(2, 7), structure(3, 8)]  # more of them than any axis of 2 or 3 numbers
+TRACED = [
+    structure(6, 1, bulk=True),
+    structure(4, 2),
+    structure(2, 7),
+    structure(3, 8),
+]  # more of them than any axis of 2 or 3 numbers
 OTHERS = {
-    "batch": [structure(3, 3, bulk=True), structure(7, 4), structure(2, 5, bulk=True), structure(4, 6), structure(5, 7)],
+    "batch": [
+        structure(3, 3, bulk=True),
+        structure(7, 4),
+        structure(2, 5, bulk=True),
+        structure(4, 6),
+        structure(5, 7),
+    ],
     "crystal": [structure(2, 6, bulk=True)],
     "atom": [Graph(torch.zeros(1, 3, dtype=D), z=[6])],  # and no edge
 }
@@ -72,7 +83,9 @@ def same(found: dict[str, Tensor], wanted: dict[str, Tensor], tolerance: float) 
     assert found.keys() == wanted.keys()
     for name, one in wanted.items():
         scale = float(one.nan_to_num().abs().amax()) if one.numel() else 1.0
-        torch.testing.assert_close(found[name], one, rtol=tolerance, atol=tolerance * max(scale, 1e-2), equal_nan=True, msg=name)
+        torch.testing.assert_close(
+            found[name], one, rtol=tolerance, atol=tolerance * max(scale, 1e-2), equal_nan=True, msg=name
+        )
 
 
 def apart(found: dict[str, Tensor], wanted: dict[str, Tensor]) -> float:
@@ -97,10 +110,16 @@ def compiled(name: str) -> dict[str, float]:
     form = TensorForm(task, collate(TRACED))
     program = torch.compile(form, fullgraph=True, dynamic=True, backend=backend)
     result = {
-        key: apart(program(form.inputs(collate(one))), expected(task, one)) for key, one in (("traced", TRACED), ("batch", OTHERS["batch"]))
+        key: apart(program(form.inputs(collate(one))), expected(task, one))
+        for key, one in (("traced", TRACED), ("batch", OTHERS["batch"]))
     }
     result["graphs"] = len(graphs)
-    if name in ("painn", "nequip", "dimenet", "gemnet"):  # compiled anew, as sizes of 0 and 1 are: some of each kind will do
+    if name in (
+        "painn",
+        "nequip",
+        "dimenet",
+        "gemnet",
+    ):  # compiled anew, as sizes of 0 and 1 are: some of each kind will do
         result["atom"] = apart(program(form.inputs(OTHERS["atom"][0])), expected(task, OTHERS["atom"]))
     return result
 
@@ -116,7 +135,10 @@ def machine_code(name: str) -> dict[str, float]:
     task = field(name)
     form = TensorForm(task, collate(TRACED))
     program = torch.compile(form, fullgraph=True, dynamic=True)
-    return {str(k): apart(program(form.inputs(collate(one))), expected(task, one)) for k, one in enumerate((TRACED, OTHERS["batch"]))}
+    return {
+        str(k): apart(program(form.inputs(collate(one))), expected(task, one))
+        for k, one in enumerate((TRACED, OTHERS["batch"]))
+    }
 
 
 def training_step(name: str) -> dict[str, float]:

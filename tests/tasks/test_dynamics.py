@@ -24,7 +24,13 @@ def particles(generator: torch.Generator, nodes: int = 5, dimension: int = 3) ->
 
 
 EGNN = {"cutoff": None, "velocity": True, "species": (), "node_inputs": ("speed",), "edge_inputs": ("charge_product",)}
-PAINN = {"cutoff": 20.0, "species": (), "node_inputs": ("speed",), "edge_inputs": ("charge_product",), "vector_inputs": ("vel",)}
+PAINN = {
+    "cutoff": 20.0,
+    "species": (),
+    "node_inputs": ("speed",),
+    "edge_inputs": ("charge_product",),
+    "vector_inputs": ("vel",),
+}
 
 
 @pytest.mark.parametrize(("name", "arguments"), [("egnn", EGNN), ("painn", PAINN)])

@@ -116,7 +116,12 @@ def test_stress_of_a_slab_is_the_derivative_of_its_area(name: str, backbone, cry
 def test_absent_labels_are_no_targets(backbone, molecule) -> None:
     """NaN in a label is a label that is not there; NaN in a prediction is an error that must be seen."""
     task = made(backbone("painn"))
-    atom = Graph(torch.zeros(1, 3, dtype=torch.float64), z=[6], energy=-1.0, forces=torch.full((1, 3), float("nan"), dtype=torch.float64))
+    atom = Graph(
+        torch.zeros(1, 3, dtype=torch.float64),
+        z=[6],
+        energy=-1.0,
+        forces=torch.full((1, 3), float("nan"), dtype=torch.float64),
+    )
     whole = molecule(3, energy=-3.0, forces=torch.ones(3, 3, dtype=torch.float64))
     task.fit([atom, whole])
     assert float(task.references.values[6]) == -1.0
@@ -143,7 +148,9 @@ def test_stress_of_a_batch_is_that_of_each(backbone, make_crystal) -> None:
 def test_stress_only_where_it_has_a_meaning(backbone, molecule, crystal: Graph) -> None:
     task = made(backbone("painn")).eval()
     assert "stress" not in task(molecule())
-    slab, wire = (Graph(crystal.pos, z=crystal.z, cell=crystal.cell[0], pbc=[True, two, False]) for two in (True, False))
+    slab, wire = (
+        Graph(crystal.pos, z=crystal.z, cell=crystal.cell[0], pbc=[True, two, False]) for two in (True, False)
+    )
     assert "stress" in task(slab)
     assert "stress" not in task(wire)
     assert "stress" not in task.train()(crystal)  # not trained on
@@ -200,7 +207,9 @@ def test_references_of_a_single_composition() -> None:
     assert references.values.count_nonzero() == 3
 
 
-@pytest.mark.parametrize("convert", [lambda t: t.float(), lambda t: t.double(), lambda t: t.to(torch.float32), lambda t: t.half().float()])
+@pytest.mark.parametrize(
+    "convert", [lambda t: t.float(), lambda t: t.double(), lambda t: t.to(torch.float32), lambda t: t.half().float()]
+)
 def test_references_stay_in_float64(convert, backbone) -> None:
     task = made(backbone("painn"))
     task.references.values[8] = -2042.6123456789012
@@ -211,7 +220,9 @@ def test_references_stay_in_float64(convert, backbone) -> None:
 
 
 def test_scales_come_from_the_training_set(backbone, molecule) -> None:
-    graphs = [molecule(4, energy=float(k), forces=torch.full((4, 3), 2.0 * (-1) ** k, dtype=torch.float64)) for k in range(4)]
+    graphs = [
+        molecule(4, energy=float(k), forces=torch.full((4, 3), 2.0 * (-1) ** k, dtype=torch.float64)) for k in range(4)
+    ]
     for graph in graphs:
         graph.z = torch.tensor([1, 1, 6, 8])
     task = made(backbone("painn"))
@@ -278,7 +289,9 @@ def test_fit_refuses_stress_of_wires_and_takes_forces_alone(backbone) -> None:
     with pytest.raises(DataError, match="nothing has a stress"):
         ForceField(backbone("painn"), stress_weight=1.0).fit([batch[1]])
     alone = ForceField(backbone("painn"), energy_weight=0.0)
-    graph = Graph(torch.randn(3, 3, dtype=torch.float64), z=[6, 8, 1], forces=torch.full((3, 3), 2.0, dtype=torch.float64))
+    graph = Graph(
+        torch.randn(3, 3, dtype=torch.float64), z=[6, 8, 1], forces=torch.full((3, 3), 2.0, dtype=torch.float64)
+    )
     alone.fit([graph])
     assert float(alone.scale) == 2.0
     assert not alone.references.values.any()

@@ -42,7 +42,9 @@ def test_a_mean_starts_from_the_mean(backbone, molecule) -> None:
     batch = Batch.from_data_list(graphs)
     assert torch.allclose(task(batch)["homo"], torch.full((3,), 5.0, dtype=torch.float64))
     assert task.scale.item() == pytest.approx((14 / 3) ** 0.5)
-    assert torch.allclose(task.residuals(task(batch), batch)["homo"], torch.tensor([2.0, 1.0, -3.0], dtype=torch.float64))
+    assert torch.allclose(
+        task.residuals(task(batch), batch)["homo"], torch.tensor([2.0, 1.0, -3.0], dtype=torch.float64)
+    )
     ((loss, count),) = task.losses(task(batch), batch).values()
     assert count == 3
     assert loss.item() == pytest.approx(6 / (14 / 3) ** 0.5)

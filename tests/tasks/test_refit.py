@@ -40,7 +40,9 @@ def test_the_part_of_the_network_is_taken_off(field: ForceField, molecule: Calla
         torch.testing.assert_close(field(data[k])["energy"], data[k].energy, rtol=0, atol=1e-9)
 
 
-def test_where_compositions_decide_nothing_references_move_as_little_as_will_do(field: ForceField, generator: torch.Generator) -> None:
+def test_where_compositions_decide_nothing_references_move_as_little_as_will_do(
+    field: ForceField, generator: torch.Generator
+) -> None:
     """One molecule with a new species: it takes the energy that is left, and species that are not there keep theirs."""
     z = [1, 1, 1, 7]
     graphs = [Graph(1.5 * torch.randn(4, 3, generator=generator, dtype=torch.float64), z=z) for _ in range(5)]

@@ -36,7 +36,12 @@ def _as_users_run_it() -> Iterator[None]:
 def found() -> dict[str, Any]:
     """What compilers make of the models, in a process without the tests' checks of annotations."""
     jobs = [*COMPILED, *SOME]
-    ran = subprocess.run([sys.executable, Path(__file__).with_name("forms.py"), *jobs], stdout=subprocess.PIPE, env=os.environ, check=False)
+    ran = subprocess.run(
+        [sys.executable, Path(__file__).with_name("forms.py"), *jobs],
+        stdout=subprocess.PIPE,
+        env=os.environ,
+        check=False,
+    )
     return dict(json.loads(line) for line in ran.stdout.decode().splitlines() if line.startswith("["))
 
 
@@ -81,7 +86,9 @@ def test_exported_in_single_precision(name: str) -> None:
 def test_properties(representation: str) -> None:
     torch.manual_seed(0)
     model = MODELS["painn"](width=8, layers=1, cutoff=3.0, species=(1, 6, 8))
-    task = Property(model, "mu", representation, readout="mean" if representation == "1o" else "set2set").double().eval()
+    task = (
+        Property(model, "mu", representation, readout="mean" if representation == "1o" else "set2set").double().eval()
+    )
     graphs = collate([structure(5, 1), structure(4, 2)])
     form = TensorForm(task, graphs)
     assert form.names == ("pos", "z", "edge_index", "shifts", "counts")
@@ -94,7 +101,10 @@ def test_tensors(readout: str) -> None:
     torch.manual_seed(0)
     model = MODELS["nequip"](width=4, layers=1, lmax=2, cutoff=3.0, species=(1, 6, 8), outputs="0e+2e")
     task = Property(model, "polarizability", "ij=ji", readout=readout).double().eval()
-    graphs, other = collate([structure(5, 1), structure(4, 2)]), collate([structure(7, 3), structure(2, 4), structure(3, 5)])
+    graphs, other = (
+        collate([structure(5, 1), structure(4, 2)]),
+        collate([structure(7, 3), structure(2, 4), structure(3, 5)]),
+    )
     form = TensorForm(task, graphs)
     found = form.exported(graphs).module()(form.inputs(other))
     assert found["polarizability"].shape == (3, 3, 3)
@@ -150,7 +160,9 @@ def test_points_of_space() -> None:
 
 def test_dynamics_of_particles_with_charges() -> None:
     torch.manual_seed(0)
-    model = MODELS["egnn"](width=8, layers=1, species=(), velocity=True, node_inputs=("speed",), edge_inputs=("charge_product",))
+    model = MODELS["egnn"](
+        width=8, layers=1, species=(), velocity=True, node_inputs=("speed",), edge_inputs=("charge_product",)
+    )
     task = Dynamics(model).double().eval()
 
     def particles(count: int) -> Graph:
@@ -196,7 +208,15 @@ def test_a_plain_graph_is_copied_and_cast() -> None:
     view = plain(graph)
     assert repr(view).startswith("PlainGraph(pos=[15, 3]")
     assert view.keys() == graph.keys()
-    for one in (view.clone(), view.to("cpu"), view.double(), view.cpu(), copy.copy(view), copy.deepcopy(view), view.cast(torch.float32)):
+    for one in (
+        view.clone(),
+        view.to("cpu"),
+        view.double(),
+        view.cpu(),
+        copy.copy(view),
+        copy.deepcopy(view),
+        view.cast(torch.float32),
+    ):
         assert isinstance(one, PlainGraph)
         assert (one.graphs, one.precision, one.keys()) == (4, one.pos.dtype, graph.keys())
     assert view.clone().pos.data_ptr() != view.pos.data_ptr()

@@ -189,7 +189,9 @@ def test_graphs_hold_the_labels_of_a_batch(molecule) -> None:
 def test_what_the_data_declare_is_what_it_is(molecule) -> None:
     """An axial vector is no polar one, and components of irreps are no question."""
     declared = {"mag": "1e", "quad": "2e"}
-    data = GraphStore.from_graphs([molecule(n, mag=normal(1, 3), quad=normal(1, 5), representations=declared) for n in (2, 3, 4)])
+    data = GraphStore.from_graphs(
+        [molecule(n, mag=normal(1, 3), quad=normal(1, 5), representations=declared) for n in (2, 3, 4)]
+    )
     for name, representation in declared.items():
         assert Property.suggest(data, name, MODELS["nequip"], {})["task"]["representation"] == representation
 
@@ -211,7 +213,10 @@ def test_several_scalars_have_a_mean_each(readout: str, molecule) -> None:
 def test_noise_of_a_tensor_that_is_zero_is_no_lack_of_symmetry(molecule) -> None:
     """The hyperpolarizability of a molecule with a centre: digits beside those of the others."""
     tensor = CartesianTensor("ijk=jik=ikj")
-    graphs = [molecule(3, beta=10 * tensor.to_cartesian(normal(1, tensor.dim))), molecule(4, beta=1e-8 * normal(1, 3, 3, 3))]
+    graphs = [
+        molecule(3, beta=10 * tensor.to_cartesian(normal(1, tensor.dim))),
+        molecule(4, beta=1e-8 * normal(1, 3, 3, 3)),
+    ]
     Property(backbone("0e+1o+3o", lmax=3), "beta", tensor.formula).double().fit(graphs)
 
 

@@ -39,5 +39,12 @@ def tiny(molecules: Path) -> dict:
     return {
         "data": {"source": str(molecules), "train": 20, "validation": 4, "test_size": 0},
         "model": {"name": "painn", "width": 8, "layers": 1, "radial_size": 6, "cutoff": 4.0},
-        "training": {"epochs": 4, "batch_size": 5, "threads": 1, "patience": 0, "schedule": "plateau", "certify": False},
+        "training": {
+            "epochs": 4,
+            "batch_size": 5,
+            "threads": 1,
+            "patience": 0,
+            "schedule": "plateau",
+            "certify": False,
+        },
     }

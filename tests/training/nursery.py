@@ -39,7 +39,12 @@ def at_event(module, name: str, count: int, *, after: bool) -> None:
 def main(config: dict, folder: Path) -> None:
     draw = random.Random(0)
     # in the setup, then inside the writing of the files (each epoch writes best, last, metrics), then at random times
-    moments: list = [(running, "open_sets", 1, False), (os, "fsync", 4, False), (os, "replace", 5, False), (os, "replace", 3, True)]
+    moments: list = [
+        (running, "open_sets", 1, False),
+        (os, "fsync", 4, False),
+        (os, "replace", 5, False),
+        (os, "replace", 3, True),
+    ]
     moments += [(os, "fsync", 7, False), (os, "replace", 8, True)] + [draw.uniform(0.2, 0.5) for _ in range(2)]
     moments += [(TrainingModule, "training_step", draw.randint(40, 120), draw.random() < 0.5) for _ in range(2)]
     for moment in [*moments, None]:
@@ -54,7 +59,12 @@ def main(config: dict, folder: Path) -> None:
             os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
         ended = "killed" if os.WIFSIGNALED(status) else f"ended {os.WEXITSTATUS(status)}"
-        print(ended, moment if not isinstance(moment, tuple) else moment[1:], (folder / "last.safetensors").is_file(), flush=True)
+        print(
+            ended,
+            moment if not isinstance(moment, tuple) else moment[1:],
+            (folder / "last.safetensors").is_file(),
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -31,8 +31,20 @@ def test_defaults_are_those_of_the_signatures() -> None:
         [],
         ["model=schnet", "model.species=[1, 6]", "model.width=16", "training.minutes=3"],
         ["model.name=egnn", "model.cutoff=none", "model.node_inputs=['speed']", "data.source=nbody", "task=dynamics"],
-        ["data.keys.energy=U0", "data.keys.forces=F", "data.units={energy = 'kcal/mol'}", "data.train=0.5", "data.limit=30"],
-        ["task=property", "task.target=homo", "task.representation=0e", "training.learning_rate=1e-4", "training.precision=float64"],
+        [
+            "data.keys.energy=U0",
+            "data.keys.forces=F",
+            "data.units={energy = 'kcal/mol'}",
+            "data.train=0.5",
+            "data.limit=30",
+        ],
+        [
+            "task=property",
+            "task.target=homo",
+            "task.representation=0e",
+            "training.learning_rate=1e-4",
+            "training.precision=float64",
+        ],
     ],
 )
 def test_round_trip(settings: list[str], tmp_path: Path) -> None:
@@ -94,15 +106,28 @@ def test_types() -> None:
     assert convert(3, int | float | None, where="x") == 3
     assert convert("none", float | None, where="x") is None
     assert convert([1, 2], tuple[int, ...], where="x") == (1, 2)
-    for value, hint in ((True, int), (True, float), (1.5, int), ("a", list[str]), (3, str), (None, int), ({"a": 1}, dict[str, str])):
+    for value, hint in (
+        (True, int),
+        (True, float),
+        (1.5, int),
+        ("a", list[str]),
+        (3, str),
+        (None, int),
+        ({"a": 1}, dict[str, str]),
+    ):
         with pytest.raises(InputError):
             convert(value, hint, where="x")
 
 
 def test_another_model_drops_the_arguments_of_the_former() -> None:
-    merged = merge({"model": {"name": "schnet", "radial_size": 9}}, {"model": {"name": "egnn"}}, {"training": {"epochs": 3}})
+    merged = merge(
+        {"model": {"name": "schnet", "radial_size": 9}}, {"model": {"name": "egnn"}}, {"training": {"epochs": 3}}
+    )
     assert merged["model"] == {"name": "egnn"}
-    assert merge({"model": {"name": "egnn", "width": 4}}, {"model": {"width": 8}})["model"] == {"name": "egnn", "width": 8}
+    assert merge({"model": {"name": "egnn", "width": 4}}, {"model": {"width": 8}})["model"] == {
+        "name": "egnn",
+        "width": 8,
+    }
 
 
 def test_the_seed_decides_the_weights_and_leaves_the_caller_alone() -> None:

@@ -56,9 +56,14 @@ def refuse(state: State, tmp_path: Path, names: tuple[str, ...], *, resume_only:
     """Nobody reads it: not to predict, not to go on; and the message names what is wrong."""
     for file in ("last", "best"):
         save_checkpoint(tmp_path / f"{file}.safetensors", state)
-    readers: list[Callable[[], Any]] = [lambda: train({"training": {"epochs": 3}}, progress=False, run=tmp_path, resume=True)]
+    readers: list[Callable[[], Any]] = [
+        lambda: train({"training": {"epochs": 3}}, progress=False, run=tmp_path, resume=True)
+    ]
     if not resume_only:
-        readers += [lambda: load_run(tmp_path, which="last"), lambda: load_run(tmp_path / "best.safetensors", dtype=torch.float64)]
+        readers += [
+            lambda: load_run(tmp_path, which="last"),
+            lambda: load_run(tmp_path / "best.safetensors", dtype=torch.float64),
+        ]
         readers += [lambda: Calculator(tmp_path)]
     for read in readers:
         with pytest.raises(CheckpointError) as raised:
@@ -82,7 +87,11 @@ def test_weights_and_their_average(part: str, seed: int, whole: dict[str, State]
             while state["weights"][name].ndim == 0 and how in ("one number", "a row", "one axis more"):
                 name = draw.choice(list(state["weights"]))
             value = damaged(state["weights"][name], how, draw)
-            if value.shape == state["weights"][name].shape and value.dtype == state["weights"][name].dtype and bool(value.isfinite().all()):
+            if (
+                value.shape == state["weights"][name].shape
+                and value.dtype == state["weights"][name].dtype
+                and bool(value.isfinite().all())
+            ):
                 continue  # it has one row: no damage
             state["weights"][name] = value
         else:
@@ -128,7 +137,11 @@ def test_the_optimizer(seed: int, whole: dict[str, State], tmp_path: Path) -> No
         moments = state["optimizer"]["state"]
         k, moment = draw.choice(list(moments)), draw.choice(MOMENTS)
         value = damaged(moments[k][moment], how, draw)
-        if value.shape == moments[k][moment].shape and value.dtype == moments[k][moment].dtype and bool(value.isfinite().all()):
+        if (
+            value.shape == moments[k][moment].shape
+            and value.dtype == moments[k][moment].dtype
+            and bool(value.isfinite().all())
+        ):
             continue
         moments[k][moment] = value
         refuse(state, tmp_path, ("optimizer of ", moment), resume_only=True)

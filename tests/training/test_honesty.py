@@ -78,7 +78,10 @@ def test_readout_of_unknown_names_is_said() -> None:
 
 
 def test_species_of_the_test_set_alone_are_refused(tiny: dict, tmp_path: Path) -> None:
-    frames = [Graph([[0.0, 0, 0], [0, 0, 1.0 + k / 10]], z=[1, 6], energy=float(k), forces=torch.zeros(2, 3).double()) for k in range(8)]
+    frames = [
+        Graph([[0.0, 0, 0], [0, 0, 1.0 + k / 10]], z=[1, 6], energy=float(k), forces=torch.zeros(2, 3).double())
+        for k in range(8)
+    ]
     frames.append(Graph([[0.0, 0, 0], [0, 0, 1.0]], z=[1, 9], energy=1.0, forces=torch.zeros(2, 3).double()))
     store = GraphStore.from_graphs(frames, name="f", splits=Splits(range(6), [6, 7], [8]))
     tiny["training"]["epochs"] = 1

@@ -53,7 +53,9 @@ def test_a_callback_may_end_the_run(tiny: dict, tmp_path: Path) -> None:
     assert (tmp_path / "run" / "report.json").is_file()
 
 
-def test_a_missing_package_is_named_before_anything_is_done(tiny: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_is_named_before_anything_is_done(
+    tiny: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     module = importlib.import_module("intertwine.training.loggers")
     monkeypatch.setattr(module, "find_spec", lambda name: None)
     for name in ("tensorboard", "wandb"):
@@ -81,13 +83,28 @@ def test_a_logger_of_ones_own(tiny: dict, tmp_path: Path, monkeypatch: pytest.Mo
 
 
 TWICE = [
-    {"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0", "MASTER_ADDR": "localhost", "MASTER_PORT": "1"},
-    {"SLURM_STEP_NUM_TASKS": "2", "SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "2", "SLURM_NODEID": "0", "SLURM_LOCALID": "0"},
+    {
+        "TORCHELASTIC_RUN_ID": "x",
+        "WORLD_SIZE": "2",
+        "RANK": "0",
+        "LOCAL_RANK": "0",
+        "MASTER_ADDR": "localhost",
+        "MASTER_PORT": "1",
+    },
+    {
+        "SLURM_STEP_NUM_TASKS": "2",
+        "SLURM_NTASKS": "2",
+        "SLURM_NTASKS_PER_NODE": "2",
+        "SLURM_NODEID": "0",
+        "SLURM_LOCALID": "0",
+    },
 ]
 
 
 @pytest.mark.parametrize("launcher", TWICE)
-def test_a_launcher_that_starts_it_twice_is_refused(launcher: dict, tiny: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_launcher_that_starts_it_twice_is_refused(
+    launcher: dict, tiny: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name, value in launcher.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(InputError, match="started 2 times"):

@@ -24,7 +24,9 @@ OURS = ("MASTER_", "SLURM_", "TORCHELASTIC_", "NODE_RANK", "LOCAL_RANK", "GROUP_
 
 
 @contextlib.contextmanager
-def started(commands: list[tuple[list[str], dict[str, str]]], elsewhere: Path | None = None) -> Iterator[list[subprocess.Popen]]:
+def started(
+    commands: list[tuple[list[str], dict[str, str]]], elsewhere: Path | None = None
+) -> Iterator[list[subprocess.Popen]]:
     """These commands under these variables, the last in another folder, each a group that does not outlive the ``with`` block."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
     pipe = subprocess.PIPE
@@ -34,7 +36,9 @@ def started(commands: list[tuple[list[str], dict[str, str]]], elsewhere: Path | 
             environment = clean | {"PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"} | variables
             place = {"cwd": elsewhere} if processes else {}
             processes.append(
-                subprocess.Popen(command, stdout=pipe, stderr=pipe, env=environment, text=True, start_new_session=True, **place)
+                subprocess.Popen(
+                    command, stdout=pipe, stderr=pipe, env=environment, text=True, start_new_session=True, **place
+                )
             )
         yield processes
     finally:
@@ -60,7 +64,16 @@ def run(how: str, arguments: list[str], elsewhere: Path | None = None) -> list[t
         meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
         program = ["-m", "intertwine", "train"]
         if how == "torchrun":
-            launcher = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-addr", "127.0.0.1", "--master-port", port]
+            launcher = [
+                "-m",
+                "torch.distributed.run",
+                "--nproc-per-node",
+                "2",
+                "--master-addr",
+                "127.0.0.1",
+                "--master-port",
+                port,
+            ]
             commands = [([sys.executable, *launcher, "-m", "--", *program[1:], *arguments], {})]
         else:
             variables = [_srun(k) if how == "srun" else {"NODE_RANK": str(k)} for k in range(2)]
@@ -74,8 +87,20 @@ def run(how: str, arguments: list[str], elsewhere: Path | None = None) -> list[t
 
 def _srun(rank: int) -> dict[str, str]:
     """What srun tells process ``rank`` of two on one machine."""
-    names = {"NTASKS": 2, "NTASKS_PER_NODE": 2, "STEP_NUM_TASKS": 2, "PROCID": rank, "LOCALID": rank, "NODEID": 0, "NNODES": 1, "JOB_ID": 7}
-    return {f"SLURM_{name}": str(value) for name, value in names.items()} | {"SLURM_JOB_NAME": "train", "SLURM_NODELIST": "localhost"}
+    names = {
+        "NTASKS": 2,
+        "NTASKS_PER_NODE": 2,
+        "STEP_NUM_TASKS": 2,
+        "PROCID": rank,
+        "LOCALID": rank,
+        "NODEID": 0,
+        "NNODES": 1,
+        "JOB_ID": 7,
+    }
+    return {f"SLURM_{name}": str(value) for name, value in names.items()} | {
+        "SLURM_JOB_NAME": "train",
+        "SLURM_NODELIST": "localhost",
+    }
 
 
 SIZES = {
@@ -89,7 +114,10 @@ SIZES = {
 def arguments(molecules: Path) -> list[str]:
     sizes = ["width=8", "layers=1", "radial_size=6", "cutoff=4.0"]
     settings = [f"model.{each}" for each in sizes] + ["data.test_size=0"]
-    settings += [f"training.{each}" for each in ("threads=1", "precision='float64'", "certify=false", "schedule='plateau'", "patience=0")]
+    settings += [
+        f"training.{each}"
+        for each in ("threads=1", "precision='float64'", "certify=false", "schedule='plateau'", "patience=0")
+    ]
     given = [str(molecules), "--model", "painn", "--epochs", "2", "--train", "20", "--validation", "4", "--json"]
     return [*given, *(part for each in settings for part in ("--set", each))]
 
@@ -100,7 +128,14 @@ def alone(molecules: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dic
     config = {
         "data": {"source": str(molecules), "train": 20, "validation": 4, "test_size": 0},
         "model": {"name": "painn", "width": 8, "layers": 1, "radial_size": 6, "cutoff": 4.0},
-        "training": {"epochs": 2, "batch_size": 6, "threads": 1, "patience": 0, "schedule": "plateau", "certify": False},
+        "training": {
+            "epochs": 2,
+            "batch_size": 6,
+            "threads": 1,
+            "patience": 0,
+            "schedule": "plateau",
+            "certify": False,
+        },
     }
     config["training"]["precision"] = "float64"
     folder = tmp_path_factory.mktemp("alone") / "run"
@@ -109,7 +144,9 @@ def alone(molecules: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dic
 
 
 @pytest.mark.parametrize("how", ["hand", "torchrun", "srun"])
-def test_two_that_others_start_are_one_with_twice_the_batch(how: str, arguments: list[str], alone: list[dict], tmp_path: Path) -> None:
+def test_two_that_others_start_are_one_with_twice_the_batch(
+    how: str, arguments: list[str], alone: list[dict], tmp_path: Path
+) -> None:
     folder = tmp_path / "run"
     results = run(how, [*arguments, *SIZES[how], "--batch-size", "3", "--run", str(folder)])
     assert [code for code, _, _ in results] == [0] * len(results), results
@@ -121,7 +158,9 @@ def test_two_that_others_start_are_one_with_twice_the_batch(how: str, arguments:
             assert other[name] == pytest.approx(row[name], rel=1e-9), name
 
 
-def test_two_machines_with_two_processes_each(arguments: list[str], alone: list[dict], tmp_path: Path, monkeypatch) -> None:
+def test_two_machines_with_two_processes_each(
+    arguments: list[str], alone: list[dict], tmp_path: Path, monkeypatch
+) -> None:
     given = [*arguments, "--nodes", "2", "--devices", "2", "--batch-size", "2"]
     first = run("hand", [*given, "--epochs", "1", "--run", str(tmp_path / "run")])
     assert [code for code, _, _ in first] == [0, 0], first
@@ -141,7 +180,9 @@ def _sections(folder: Path) -> dict:
     return load_checkpoint(folder / "last.safetensors")["config"]
 
 
-@pytest.mark.parametrize(("how", "sizes"), [("hand", ["--nodes", "1"]), ("torchrun", ["--devices", "1"]), ("srun", ["--nodes", "2"])])
+@pytest.mark.parametrize(
+    ("how", "sizes"), [("hand", ["--nodes", "1"]), ("torchrun", ["--devices", "1"]), ("srun", ["--nodes", "2"])]
+)
 def test_another_number_than_was_started(how: str, sizes: list[str], arguments: list[str], tmp_path: Path) -> None:
     results = run(how, [*arguments, *sizes, "--run", str(tmp_path / "run")])
     errors = "".join(err for _, _, err in results)
@@ -157,7 +198,10 @@ def test_another_number_than_was_started(how: str, sizes: list[str], arguments: 
 def test_what_fails_in_one_ends_all(arguments: list[str], tmp_path: Path) -> None:
     """The first finds no data; or the second, because it looks elsewhere."""
     given = [*arguments, "--nodes", "2", "--epochs", "10000", "--run", str(tmp_path / "run")]
-    there, deep = os.path.relpath(given[0]), tmp_path.joinpath(*"abcdefghijkl")  # from where the relative path leads nowhere
+    there, deep = (
+        os.path.relpath(given[0]),
+        tmp_path.joinpath(*"abcdefghijkl"),
+    )  # from where the relative path leads nowhere
     deep.mkdir(parents=True)
     for failing, source, elsewhere in ((0, str(tmp_path / "absent.xyz"), None), (1, there, deep)):
         results = run("hand", [source, *given[1:]], elsewhere)

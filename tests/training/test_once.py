@@ -49,10 +49,14 @@ def test_a_fresh_run_makes_each_stage_once(
     tiny["training"]["epochs"] = 1
     monkeypatch.chdir(tmp_path)
     train(tiny, progress=False, run=tmp_path / "run" if named else None)
-    assert {stage: calls[stage] for stage in (*STAGES, "resolve", "settle")} == dict.fromkeys((*STAGES, "resolve", "settle"), 1)
+    assert {stage: calls[stage] for stage in (*STAGES, "resolve", "settle")} == dict.fromkeys(
+        (*STAGES, "resolve", "settle"), 1
+    )
 
 
-def test_a_resumed_run_settles_nothing_and_resolves_what_is_stored_and_what_is_asked(tiny: dict, tmp_path: Path, calls: Counter) -> None:
+def test_a_resumed_run_settles_nothing_and_resolves_what_is_stored_and_what_is_asked(
+    tiny: dict, tmp_path: Path, calls: Counter
+) -> None:
     tiny["training"]["epochs"] = 1
     made = train(tiny, progress=False, run=tmp_path / "run")
     calls.clear()
@@ -66,7 +70,9 @@ def test_a_resumed_run_settles_nothing_and_resolves_what_is_stored_and_what_is_a
     assert load_run(made, which="last").epoch == 2
 
 
-def test_the_folder_is_named_after_the_model_that_is_trained(tiny: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_folder_is_named_after_the_model_that_is_trained(
+    tiny: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     small = {"name": "mace", "preset": "small", "cutoff": 3.0}
     data = {"source": "ethanol", "train": 4, "validation": 2, "test_size": 2, "limit": 20}

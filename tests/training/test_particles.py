@@ -18,7 +18,9 @@ from intertwine.training.sections import write_sections
 from intertwine.training.sets import Sets, open_sets
 from intertwine.training.settle import settle
 
-STEERED = [name for name, model in MODELS.items() if name not in ("mpnn", "schnet", "invariant_mpnn", "dimenet", "gemnet")]
+STEERED = [
+    name for name, model in MODELS.items() if name not in ("mpnn", "schnet", "invariant_mpnn", "dimenet", "gemnet")
+]
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +57,9 @@ def test_all_particles_see_each_other(particles: Sets) -> None:
 
 
 def test_gradients_are_clipped_in_the_unit_of_the_data(particles: Sets) -> None:
-    square = torch.stack([(particles.train[k].target_pos - particles.train[k].pos).square().mean() for k in range(len(particles.train))])
+    square = torch.stack(
+        [(particles.train[k].target_pos - particles.train[k].pos).square().mean() for k in range(len(particles.train))]
+    )
     assert settle(particles, {}).training.clip == pytest.approx(0.75 * float(square.mean()), rel=0.05)
     assert settle(particles, {"training": {"clip": 3.0}}).training.clip == 3.0
 

@@ -67,7 +67,9 @@ def test_shares_that_are_one_fill_any_set() -> None:
     assert [count(share, 100, "train") for share in (0.29, 0.57, 0.58, 1.0)] == [29, 57, 58, 100]
 
 
-@pytest.mark.parametrize("given", [{"train": 0.001}, {"train": 0.9, "validation": 0.2}, {"train": 1.0, "test_size": 0.1}, {"train": 41}])
+@pytest.mark.parametrize(
+    "given", [{"train": 0.001}, {"train": 0.9, "validation": 0.2}, {"train": 1.0, "test_size": 0.1}, {"train": 41}]
+)
 def test_what_does_not_fit(given: dict) -> None:
     with pytest.raises(InputError, match="Remedy"):
         sizes(40, **given)
@@ -97,7 +99,11 @@ def water(folder: Path, n: int = 24) -> Path:
     for _ in range(n):
         rows = draw.normal(size=(3, 6))
         lines = [f"{symbol} {' '.join(f'{x:.6f}' for x in row)}" for symbol, row in zip("OHH", rows, strict=True)]
-        frames.append("\n".join(["3", f"REF_energy={-50 - draw.random():.6f} Properties=species:S:1:pos:R:3:REF_forces:R:3", *lines]))
+        frames.append(
+            "\n".join(
+                ["3", f"REF_energy={-50 - draw.random():.6f} Properties=species:S:1:pos:R:3:REF_forces:R:3", *lines]
+            )
+        )
     atom = "1\nREF_energy={} config_type=IsolatedAtom Properties=species:S:1:pos:R:3\n{} 0 0 0"
     frames = [atom.format(-30.0, "O"), *frames, atom.format(-7.0, "H"), atom.format(-8.0, "H")]
     (folder / "water.xyz").write_text("\n".join(frames) + "\n")
@@ -163,7 +169,9 @@ def test_the_test_file_is_read_as_the_data_are(tmp_path: Path) -> None:
     """A second family that only the test file has does not decide there."""
     path = water(tmp_path)
     text = path.read_text()
-    both = text.replace("REF_energy=-50", "energy=3 REF_energy=-50").replace("REF_energy=-51", "energy=3 REF_energy=-51")
+    both = text.replace("REF_energy=-50", "energy=3 REF_energy=-50").replace(
+        "REF_energy=-51", "energy=3 REF_energy=-51"
+    )
     (tmp_path / "both.xyz").write_text(both)
     (tmp_path / "other.xyz").write_text(text.replace("REF_", "dft_"))
     for name in ("both.xyz", "other.xyz"):
@@ -177,9 +185,15 @@ def test_a_mixed_file_trains_on_the_stress_there_is(tiny: dict, tmp_path: Path) 
     draw, frames = np.random.default_rng(1), []
     for k in range(18):
         pbc = ("F F F", "T T F", "T T T")[k % 3]
-        box = "" if k % 3 == 0 else f'Lattice="5 0 0 0 5 0 0 0 9" pbc="{pbc}" stress="{" ".join(f"{x:.5f}" for x in draw.normal(size=6))}"'
+        box = (
+            ""
+            if k % 3 == 0
+            else f'Lattice="5 0 0 0 5 0 0 0 9" pbc="{pbc}" stress="{" ".join(f"{x:.5f}" for x in draw.normal(size=6))}"'
+        )
         lines = [f"C {' '.join(f'{x:.5f}' for x in row)}" for row in draw.normal(size=(3, 6)) * 1.5]
-        frames.append("\n".join(["3", f"energy={-draw.random():.5f} Properties=species:S:1:pos:R:3:forces:R:3 {box}", *lines]))
+        frames.append(
+            "\n".join(["3", f"energy={-draw.random():.5f} Properties=species:S:1:pos:R:3:forces:R:3 {box}", *lines])
+        )
     (tmp_path / "mixed.xyz").write_text("\n".join(frames) + "\n")
     indices = {"train": [1, 2, *range(5, 18)], "validation": [4], "test": [0, 3]}
     (tmp_path / "splits.json").write_text(json.dumps(indices))

@@ -43,7 +43,11 @@ def test_killed_ten_times_and_resumed_ends_with_the_same_bits(tiny: dict, tmp_pa
     (tmp_path / "config.json").write_text(json.dumps(tiny))
     script = Path(__file__).with_name("nursery.py")
     root = str(Path(__file__).resolve().parents[2])
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])}
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")]),
+    }
     command = [sys.executable, str(script), str(tmp_path / "config.json"), str(tmp_path / "killed")]
     output = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     lines = output.stdout.splitlines()
@@ -52,7 +56,8 @@ def test_killed_ten_times_and_resumed_ends_with_the_same_bits(tiny: dict, tmp_pa
     train(tiny, progress=False, run=tmp_path / "whole")
     for name in ("best", "last"):
         assert_same(
-            load_checkpoint(tmp_path / "killed" / f"{name}.safetensors"), load_checkpoint(tmp_path / "whole" / f"{name}.safetensors")
+            load_checkpoint(tmp_path / "killed" / f"{name}.safetensors"),
+            load_checkpoint(tmp_path / "whole" / f"{name}.safetensors"),
         )
     assert history(tmp_path / "killed") == history(tmp_path / "whole")
     assert not list((tmp_path / "killed").glob(".*.part*"))
@@ -63,7 +68,9 @@ def test_more_epochs_on_resume(tiny: dict, tmp_path: Path) -> None:
     train({"training": {"epochs": 6}}, progress=False, run=tmp_path / "run", resume=True)
     tiny["training"]["epochs"] = 6
     train(tiny, progress=False, run=tmp_path / "whole")
-    assert_same(load_checkpoint(tmp_path / "run" / "last.safetensors"), load_checkpoint(tmp_path / "whole" / "last.safetensors"))
+    assert_same(
+        load_checkpoint(tmp_path / "run" / "last.safetensors"), load_checkpoint(tmp_path / "whole" / "last.safetensors")
+    )
 
 
 def test_resume_says_what_it_can_not_do(tiny: dict, tmp_path: Path) -> None:

@@ -57,7 +57,9 @@ def test_a_run_from_end_to_end(tiny: dict, tmp_path: Path, capfd: pytest.Capture
         assert found == pytest.approx(report["test"][target])
     best = min(load_checkpoint(folder / "last.safetensors")["rows"], key=lambda row: row["validation_loss"])
     assert run.epoch == best["epoch"] == report["best_epoch"]
-    assert evaluate(run, store.subset(splits["validation"]))["forces"]["mae"] == pytest.approx(best["validation_forces_mae"], rel=1e-5)
+    assert evaluate(run, store.subset(splits["validation"]))["forces"]["mae"] == pytest.approx(
+        best["validation_forces_mae"], rel=1e-5
+    )
     assert run.species == (1, 6, 8)
     assert not run.task.training
     # the last weights are averaged ones too, and a run can be read in another precision
@@ -81,7 +83,9 @@ def test_scores_are_those_of_the_definition(tiny: dict, tmp_path: Path) -> None:
     assert errors["energy"]["mae"] == pytest.approx(1e3 * np.abs(e).mean(), rel=1e-4)
     assert errors["forces"]["size"] == pytest.approx(1e3 * float(store.field("forces").square().mean().sqrt()))
     batch = [store[0]]
-    loss = sum(run.task.weights[k] * float(s) / n for k, (s, n) in run.task.losses(run.task(batch[0]), batch[0]).items())
+    loss = sum(
+        run.task.weights[k] * float(s) / n for k, (s, n) in run.task.losses(run.task(batch[0]), batch[0]).items()
+    )
     assert score(run.task, batch)["loss"] == pytest.approx(loss)
 
 
@@ -111,7 +115,9 @@ def test_a_full_disk_does_not_cost_the_result(tiny: dict, tmp_path: Path, monkey
         room[0] = self.epoch < 2
 
     monkeypatch.setattr(os, "fsync", fsync)
-    monkeypatch.setattr(TrainingModule, "on_train_epoch_start", lambda self: (original(self), full_from_epoch_two(self))[0])
+    monkeypatch.setattr(
+        TrainingModule, "on_train_epoch_start", lambda self: (original(self), full_from_epoch_two(self))[0]
+    )
     with pytest.raises(CheckpointError, match="could not be saved") as caught:
         train(tiny, progress=False, run=tmp_path / "run")
     assert load_checkpoint(tmp_path / "run" / "last.safetensors")["epoch"] <= 2
@@ -149,7 +155,9 @@ def test_interrupt_keeps_the_last_epoch(
 
 
 def test_early_stopping_and_time_budget(tiny: dict, tmp_path: Path) -> None:
-    stalled = tiny | {"training": tiny["training"] | {"epochs": 50, "patience": 3, "learning_rate": 1e-12, "minimum_rate": 0.0}}
+    stalled = tiny | {
+        "training": tiny["training"] | {"epochs": 50, "patience": 3, "learning_rate": 1e-12, "minimum_rate": 0.0}
+    }
     state = load_checkpoint(train(stalled, progress=False, run=tmp_path / "a") / "last.safetensors")
     assert state["epoch"] == 4  # the first is the best, three stall
     timed = tiny | {"training": tiny["training"] | {"epochs": 100_000, "minutes": 0.01}}
@@ -195,4 +203,11 @@ def test_folders_that_are_not_runs(tiny: dict, tmp_path: Path) -> None:
 
 
 def test_durations() -> None:
-    assert [duration(s) for s in (0, 59.4, 61, 3599, 9000, float("inf"))] == ["0 s", "59 s", "1:01 min", "59:59 min", "2:30 h", "?"]
+    assert [duration(s) for s in (0, 59.4, 61, 3599, 9000, float("inf"))] == [
+        "0 s",
+        "59 s",
+        "1:01 min",
+        "59:59 min",
+        "2:30 h",
+        "?",
+    ]

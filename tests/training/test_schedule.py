@@ -21,7 +21,9 @@ def test_improvement_is_relative_and_nan_is_none() -> None:
 
 
 def test_plateau_waits_for_its_patience() -> None:
-    options = TrainingOptions(schedule="plateau", learning_rate=1.0, factor=0.5, plateau_patience=2, threshold=0.0, minimum_rate=0.3)
+    options = TrainingOptions(
+        schedule="plateau", learning_rate=1.0, factor=0.5, plateau_patience=2, threshold=0.0, minimum_rate=0.3
+    )
     schedule = Schedule(options, steps=10)
     rates = []
     for value in (5.0, 5.0, 5.0, 5.0, 4.0, 4.0, 4.0, 4.0, 4.0):
@@ -34,7 +36,9 @@ def test_plateau_agrees_with_torch() -> None:
     import numpy as np
     import torch
 
-    options = TrainingOptions(learning_rate=1.0, factor=0.7, schedule="plateau", plateau_patience=3, threshold=1e-3, minimum_rate=0.0)
+    options = TrainingOptions(
+        learning_rate=1.0, factor=0.7, schedule="plateau", plateau_patience=3, threshold=1e-3, minimum_rate=0.0
+    )
     schedule = Schedule(options, 1)
     weight = torch.nn.Parameter(torch.zeros(1))
     optimizer = torch.optim.SGD([weight], lr=1.0)

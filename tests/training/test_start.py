@@ -44,7 +44,9 @@ def amines(tmp_path_factory: pytest.TempPathFactory) -> Path:
     frames = []
     for _ in range(14):
         atoms = Atoms(generator.choice(["H", "C", "N"], size=5), positions=1.5 * generator.normal(size=(5, 3)))
-        atoms.calc = SinglePointCalculator(atoms, energy=float(-1000.0 * 5 + generator.normal()), forces=generator.normal(size=(5, 3)))
+        atoms.calc = SinglePointCalculator(
+            atoms, energy=float(-1000.0 * 5 + generator.normal()), forces=generator.normal(size=(5, 3))
+        )
         frames.append(atoms)
     write(path, frames, format="extxyz")
     return path
@@ -55,12 +57,19 @@ def sections(data: Path, source: Path, **start: Any) -> dict[str, Any]:
     return {"data": about, "training": OPTIONS, "start": {"run": str(source), **start}}
 
 
-def test_a_run_begins_with_the_weights_of_another(source: Path, amines: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_a_run_begins_with_the_weights_of_another(
+    source: Path, amines: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
     """The species of both, the source's model, head and precision, references of these data, a lower rate; and it says so."""
     given = sections(amines, source, freeze=["embedding", "layers.0"])
     given["training"] = OPTIONS | {"learning_rate": 1e-9, "average": 0.0}
     folder = train(given, run=tmp_path / "run")
-    said, settled, before, after = capsys.readouterr().out, read_config(folder / "config.toml"), load_run(source), load_run(folder)
+    said, settled, before, after = (
+        capsys.readouterr().out,
+        read_config(folder / "config.toml"),
+        load_run(source),
+        load_run(folder),
+    )
     assert settled["model"] == before.config.sections()["model"] | {"species": [1, 6, 7, 8]}
     assert settled["start"]["run"] == str(source.resolve())
     assert json.loads((folder / "report.json").read_text())["start"] == settled["start"]
@@ -113,12 +122,16 @@ def test_frozen_parts_keep_their_bits_and_the_run_resumes(source: Path, amines: 
     for name, value in kept.backbone.layers.state_dict().items():
         assert torch.equal(run.task.backbone.layers.state_dict()[name], value)
     assert sum(name.startswith("mean") for name in whole) == sum(p.requires_grad for p in run.task.parameters()) == 4
-    assert not torch.equal(run.task.head.state_dict()["mlp.layers.0.weight"], kept.head.state_dict()["mlp.layers.0.weight"])
+    assert not torch.equal(
+        run.task.head.state_dict()["mlp.layers.0.weight"], kept.head.state_dict()["mlp.layers.0.weight"]
+    )
     with pytest.raises(InputError, match="'start' differs"):
         train({"start": {"freeze": []}}, progress=False, run=folder, resume=True)
 
 
-def test_a_run_that_is_killed_before_its_first_epoch_begins_again(source: Path, amines: Path, tmp_path: Path, monkeypatch) -> None:
+def test_a_run_that_is_killed_before_its_first_epoch_begins_again(
+    source: Path, amines: Path, tmp_path: Path, monkeypatch
+) -> None:
     moved = tmp_path / "source"
     shutil.copytree(source, moved)
     given, folder = sections(amines, moved), tmp_path / "killed"
@@ -142,7 +155,9 @@ def test_a_run_that_is_killed_before_its_first_epoch_begins_again(source: Path, 
         train(run=folder, resume=True, progress=False)
 
 
-def test_another_task_takes_the_backbone_alone(source: Path, amines: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_another_task_takes_the_backbone_alone(
+    source: Path, amines: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
     given = sections(amines, source) | {"task": "property"}
     given["training"] = OPTIONS | {"learning_rate": 1e-9, "average": 0.0}
     run = load_run(train(given, run=tmp_path / "run"))
@@ -156,7 +171,15 @@ def test_another_task_takes_the_backbone_alone(source: Path, amines: Path, tmp_p
 def test_a_task_of_any_origin_is_a_file_to_begin_with(amines: Path, tmp_path: Path) -> None:
     """As converted models of mace-torch are: a head of their own, which is code of this package."""
     torch.manual_seed(0)
-    small = {"width": 4, "lmax": 1, "cutoff": 3.0, "radial_size": 4, "radial_width": 8, "radial_layers": 1, "species": (8, 1)}
+    small = {
+        "width": 4,
+        "lmax": 1,
+        "cutoff": 3.0,
+        "radial_size": 4,
+        "radial_width": 8,
+        "radial_layers": 1,
+        "species": (8, 1),
+    }
     field = MACEForceField(MODELS["mace"](**small), 4).double().eval()
     field.references.values[[1, 8]] = torch.tensor([-13.0, -2000.0], dtype=torch.float64)
     save_task(field, tmp_path / "field.safetensors", units={"energy": "eV"})
@@ -181,7 +204,9 @@ def test_a_task_of_any_origin_is_a_file_to_begin_with(amines: Path, tmp_path: Pa
         ({"start": {"witch": "best"}}, "unknown key 'witch'"),
     ],
 )
-def test_what_the_weights_fix_is_not_changed(source: Path, amines: Path, tmp_path: Path, change: dict, what: str) -> None:
+def test_what_the_weights_fix_is_not_changed(
+    source: Path, amines: Path, tmp_path: Path, change: dict, what: str
+) -> None:
     given = sections(amines, source) | {k: v for k, v in change.items() if k != "start"}
     given["start"] = given["start"] | change.get("start", {})
     with pytest.raises(InputError, match=what):
@@ -213,7 +238,12 @@ def test_what_is_no_run_is_refused(source: Path, amines: Path, tmp_path: Path) -
 def store(dimension: int = 3, unit: str = "eV", **fields: Any) -> GraphStore:
     generator = torch.Generator().manual_seed(0)
     graphs = [
-        Graph(torch.randn(4, dimension, generator=generator).double(), z=[1, 6, 8, 1], homo=torch.ones(1).double(), **fields)
+        Graph(
+            torch.randn(4, dimension, generator=generator).double(),
+            z=[1, 6, 8, 1],
+            homo=torch.ones(1).double(),
+            **fields,
+        )
         for _ in range(12)
     ]
     return GraphStore.from_graphs(graphs, name="orbitals", units={"homo": unit})
@@ -248,7 +278,10 @@ def test_velocities_that_the_weights_do_not_read_are_named(tmp_path: Path) -> No
 
     common = {"data": {"source": "moving"}, "training": OPTIONS | {"epochs": 1}}
     first = train(
-        common | {"model": {"name": "egnn", "width": 8, "layers": 1}}, store=moving(False), progress=False, run=tmp_path / "first"
+        common | {"model": {"name": "egnn", "width": 8, "layers": 1}},
+        store=moving(False),
+        progress=False,
+        run=tmp_path / "first",
     )
     with pytest.raises(InputError, match=r"edge_inputs of the weights are \[\], these data have \['charge_product'\]"):
         train(common | {"start": {"run": str(first)}}, store=moving(True), progress=False, run=tmp_path / "run")

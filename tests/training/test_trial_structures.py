@@ -13,7 +13,11 @@ from intertwine.tasks import ForceField
 from intertwine.training.certification import trial_graphs
 from intertwine.training.evaluation import inputs_of
 
-INPUTS = {"node_inputs": {"x": 20, "charge": 1, "speed": 1}, "edge_inputs": ("charge_product",), "vector_inputs": {"u": 2}}
+INPUTS = {
+    "node_inputs": {"x": 20, "charge": 1, "speed": 1},
+    "edge_inputs": ("charge_product",),
+    "vector_inputs": {"u": 2},
+}
 
 
 def task(**options: object) -> ForceField:
@@ -26,7 +30,9 @@ def test_molecules_get_what_the_model_reads() -> None:
     with as_users_run_it():
         certificate = certify(task(**INPUTS), trial_graphs(task(**INPUTS))[:2], quick=True)
     assert certificate.passed, certificate.summary()
-    own = Graph(torch.eye(3).double(), z=[8, 1, 1], u=torch.ones(3, 6), x=torch.ones(3, 20), representations={"u": "2x1o"})
+    own = Graph(
+        torch.eye(3).double(), z=[8, 1, 1], u=torch.ones(3, 6), x=torch.ones(3, 20), representations={"u": "2x1o"}
+    )
     for graph in trial_graphs(task(**INPUTS), GraphStore.from_graphs([own])):
         assert graph.u.shape == (graph.num_nodes, 6)
         assert graph.representation("u").dim == 6

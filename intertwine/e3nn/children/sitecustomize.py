@@ -17,7 +17,9 @@ def start() -> None:
     from intertwine.e3nn.replacement import install
 
     install()
-    hidden = PathFinder.find_spec("sitecustomize", [place for place in sys.path if not place or Path(place).resolve() != HERE])
+    hidden = PathFinder.find_spec(
+        "sitecustomize", [place for place in sys.path if not place or Path(place).resolve() != HERE]
+    )
     if hidden is not None and hidden.loader is not None:
         hidden.loader.exec_module(importlib.util.module_from_spec(hidden))
 

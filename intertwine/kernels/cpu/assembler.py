@@ -87,7 +87,9 @@ class Code:
         builder.cbranch(builder.icmp_signed("<", following, stop), body, after)
         builder.position_at_end(after)
 
-    def fold(self, count: ir.Value, state: Sequence[ir.Value], step: Callable[..., Sequence[ir.Value]]) -> list[ir.Value]:
+    def fold(
+        self, count: ir.Value, state: Sequence[ir.Value], step: Callable[..., Sequence[ir.Value]]
+    ) -> list[ir.Value]:
         """``for i in range(count): state = step(i, *state)``; the state stays in registers."""
         b = self.builder
         before, body, after = b.block, b.append_basic_block("fold"), b.append_basic_block("folded")
@@ -198,7 +200,9 @@ class Code:
         while isinstance(value.type, ir.VectorType):
             half = value.type.count // 2
             nothing = self.nothing(value.type)
-            low, high = (self.builder.shuffle_vector(value, nothing, self.lanes(range(at, at + half))) for at in (0, half))
+            low, high = (
+                self.builder.shuffle_vector(value, nothing, self.lanes(range(at, at + half))) for at in (0, half)
+            )
             value = self.builder.fadd(low, high)
             if half == 1:
                 return self.builder.extract_element(value, LANE(0))
@@ -281,7 +285,9 @@ class Code:
         """Which lanes of two vectors a shuffle takes."""
         return self._constant(ir.VectorType(LANE, len(lanes)), tuple(lanes))
 
-    def _masked(self, kind: str, address: ir.Value, width: int, count: int | ir.Value, value: ir.Value | None = None) -> ir.Value:
+    def _masked(
+        self, kind: str, address: ir.Value, width: int, count: int | ir.Value, value: ir.Value | None = None
+    ) -> ir.Value:
         vector, truth = self.vector(width), ir.VectorType(ir.IntType(1), width)
         if isinstance(count, int):
             mask = self._constant(truth, tuple(int(lane < count) for lane in range(width)))
@@ -297,7 +303,9 @@ class Code:
             function = self._intrinsic(f"llvm.masked.load.{suffix}", signature)
             return self.builder.call(function, [address, align, mask, self.constant(0.0, width)])
         signature = ir.FunctionType(ir.VoidType(), [vector, address.type, LANE, truth])
-        return self.builder.call(self._intrinsic(f"llvm.masked.store.{suffix}", signature), [value, address, align, mask])
+        return self.builder.call(
+            self._intrinsic(f"llvm.masked.store.{suffix}", signature), [value, address, align, mask]
+        )
 
     def _intrinsic(self, name: str, signature: ir.FunctionType) -> ir.Function:
         found = self.module.globals.get(name)

@@ -113,7 +113,9 @@ def _kernel(kind: str, plan: Channelwise, dtype: str, forms: Forms) -> Function:
     described = "\n".join((kind, plan.encode(), dtype, repr(forms), str(widest)))
     name = f"a product of {len(plan.terms)} paths ({kind}, {dtype})"
     meeting = len(forms.z) + len(forms.dx) + len(forms.dy) + len(forms.dw)
-    return compiled(name, described, lambda: write(plan, dtype, forms, widest), long=plan.coefficients * meeting > _LONG)
+    return compiled(
+        name, described, lambda: write(plan, dtype, forms, widest), long=plan.coefficients * meeting > _LONG
+    )
 
 
 def _launch(

@@ -65,11 +65,19 @@ def _object(name: str, described: str, write: Callable[[], str], long: bool) -> 
         if found is not None:
             return found
     if long:
-        print(f"intertwine: compiling {name} for this processor; once, then it comes from the cache", file=sys.stderr, flush=True)
+        print(
+            f"intertwine: compiling {name} for this processor; once, then it comes from the cache",
+            file=sys.stderr,
+            flush=True,
+        )
     made = _jit().compile(write())
     if path is not None:
-        with contextlib.suppress(OSError, IntertwineError):  # a full disk costs the next process a second, not this one its work
-            path.unlink(missing_ok=True)  # what is there is no object: a link must not be followed, nor a pipe written into
+        with contextlib.suppress(
+            OSError, IntertwineError
+        ):  # a full disk costs the next process a second, not this one its work
+            path.unlink(
+                missing_ok=True
+            )  # what is there is no object: a link must not be followed, nor a pipe written into
             with replacing(path) as temporary:
                 temporary.write_bytes(_seal(identity, made) + made)
                 temporary.chmod(0o600)
@@ -115,7 +123,11 @@ class _Jit:
             llvm.initialize_native_target()
             llvm.initialize_native_asmprinter()
             self.machine = llvm.Target.from_default_triple().create_target_machine(
-                cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=3, jit=True, codemodel="jitdefault"
+                cpu=llvm.get_host_cpu_name(),
+                features=llvm.get_host_cpu_features().flatten(),
+                opt=3,
+                jit=True,
+                codemodel="jitdefault",
             )
             self.jit = llvm.create_lljit_compiler(self.machine)
         except RuntimeError as error:

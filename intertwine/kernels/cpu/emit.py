@@ -78,7 +78,9 @@ class Matrices:
                     with self.code.apart([rows[version], stack]) as (row, place):
                         self._fill(part, row, place)
 
-    def _fill(self, numbered: Sequence[tuple[int, tuple[tuple[int, float], ...]]], row: ir.Value, stack: ir.Value) -> None:
+    def _fill(
+        self, numbered: Sequence[tuple[int, tuple[tuple[int, float], ...]]], row: ir.Value, stack: ir.Value
+    ) -> None:
         code = self.code
         loaded = {j: code.load(row, j) for j in sorted({j for _, one in numbered for j, _ in one})}
         for place, one in numbered:
@@ -90,7 +92,9 @@ class Matrices:
     def vectors(self, term: int, v: int, version: str, width: int) -> dict[tuple[int, int], ir.Value]:
         """(i, k) -> the number in all lanes."""
         code = self.code
-        return {ik: code.splat(code.load(self.stacks[version], place), width) for ik, place in self.places[term][v].items()}
+        return {
+            ik: code.splat(code.load(self.stacks[version], place), width) for ik, place in self.places[term][v].items()
+        }
 
 
 @dataclass(frozen=True)
@@ -130,7 +134,9 @@ def gather_text(plan: Channelwise, dtype: str, forms: Forms, widest: int) -> str
     with code.loop(code.lo, code.hi) as node:
         kernel.rows["z"] = code.row(pointers["z"], node, plan.dim_z)
         _clear(code, kernel.rows["z"], plan.dim_z)
-        with code.loop(code.integer_at(offsets, node), code.integer_at(offsets, code.builder.add(node, WORD(1)))) as place:
+        with code.loop(
+            code.integer_at(offsets, node), code.integer_at(offsets, code.builder.add(node, WORD(1)))
+        ) as place:
             _ahead(code, walk, place, of_edge, of_node)
             edge = code.integer_at(order, place)
             sender = code.integer_at(source, edge)
@@ -156,20 +162,33 @@ def scatter_text(plan: Channelwise, dtype: str, forms: Forms, widest: int) -> st
     ys = sorted({y for y, _ in forms.dx} | {y for _, y in forms.dw})
     ws = sorted({w for _, w in (*forms.dx, *forms.dy)})
     totals = code.scratch(len(plan.components) * widest) if forms.dy else None
-    kernel = Kernel(code, plan, forms, widest, Matrices(code, plan.terms, ys), {}, totals, {j: n for n, j in enumerate(plan.components)})
+    kernel = Kernel(
+        code,
+        plan,
+        forms,
+        widest,
+        Matrices(code, plan.terms, ys),
+        {},
+        totals,
+        {j: n for n, j in enumerate(plan.components)},
+    )
     order, offsets, destination = (code.integers(name) for name in SCATTER[:3])
     made = [name for name in ("dx", "dy", "dw") if getattr(forms, name)]
     pointers = {name: code.reals(name) for name in (*senders, *ys, *ws, "g", *made)}
     sizes = _sizes(plan)
     walk = Walk(order, destination, code.builder.sub(code.integer_at(offsets, code.hi), WORD(1)))
     written = ["dw"] if forms.dw else []
-    of_edge, of_node = ({name: (pointers[name], sizes[name]) for name in names} for names in ((*ys, *ws, *written), ("g",)))
+    of_edge, of_node = (
+        {name: (pointers[name], sizes[name]) for name in names} for names in ((*ys, *ws, *written), ("g",))
+    )
     with code.loop(code.lo, code.hi) as node:
         for name in [*senders, *made[:1]] if forms.dx else senders:
             kernel.rows[name] = code.row(pointers[name], node, sizes[name])
         if forms.dx:
             _clear(code, kernel.rows["dx"], plan.dim_x)
-        with code.loop(code.integer_at(offsets, node), code.integer_at(offsets, code.builder.add(node, WORD(1)))) as place:
+        with code.loop(
+            code.integer_at(offsets, node), code.integer_at(offsets, code.builder.add(node, WORD(1)))
+        ) as place:
             _ahead(code, walk, place, of_edge, of_node)
             edge = code.integer_at(order, place)
             for name in (*ys, *ws, *made):
@@ -240,7 +259,9 @@ def _to_x(kernel: Kernel, number: int, weights: dict[str, Scales], g: Vectors, s
                     slopes[i] = code.multiply_add(m, scaled[k], slopes[i])
 
 
-def _to_edge(kernel: Kernel, term: Term, weights: dict[str, Scales], features: dict[str, Vectors], g: Vectors, chunk: Chunk) -> None:
+def _to_edge(
+    kernel: Kernel, term: Term, weights: dict[str, Scales], features: dict[str, Vectors], g: Vectors, chunk: Chunk
+) -> None:
     r"""dy and dw of one term from :math:`q_j = \sum C_{ijk} x_i g_k`: dy sums w q over the channels, dw = y q."""
     code, forms, rows, width = kernel.code, kernel.forms, kernel.rows, chunk.width
     q: dict[str, dict[int, ir.Value]] = {}
@@ -255,7 +276,11 @@ def _to_edge(kernel: Kernel, term: Term, weights: dict[str, Scales], features: d
             for j, one in q[x_name].items():
                 place = kernel.sums[term.y[v][j]] * kernel.widest
                 total = code.load(kernel.totals, place, width)
-                code.store(code.builder.fadd(total, one) if scale is None else code.multiply_add(scale, one, total), kernel.totals, place)
+                code.store(
+                    code.builder.fadd(total, one) if scale is None else code.multiply_add(scale, one, total),
+                    kernel.totals,
+                    place,
+                )
     if forms.dw and term.w is not None:
         slopes = []
         for v in range(len(term.y)):
@@ -283,7 +308,9 @@ def _blocks(kernel: Kernel) -> Iterable[tuple[Chunk, Strip, list[int]]]:
                 yield chunk, strip, same
 
 
-def _apart(kernel: Kernel, chunk: Chunk, numbers: Sequence[int], write: Callable[[Kernel, Chunk, Sequence[int]], None]) -> None:
+def _apart(
+    kernel: Kernel, chunk: Chunk, numbers: Sequence[int], write: Callable[[Kernel, Chunk, Sequence[int]], None]
+) -> None:
     """Write the code of some terms: here if the plan is short, in functions of their own otherwise."""
     if kernel.plan.coefficients <= LENGTH:
         write(kernel, chunk, numbers)

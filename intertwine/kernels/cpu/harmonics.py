@@ -36,7 +36,9 @@ class Vectors:
         if isinstance(b, float):
             a, b = b, a
         if isinstance(a, float):
-            return b if a == 1.0 else self.code.builder.fneg(b) if a == -1.0 else self.code.builder.fmul(self.vector(a), b)
+            return (
+                b if a == 1.0 else self.code.builder.fneg(b) if a == -1.0 else self.code.builder.fmul(self.vector(a), b)
+            )
         return self.code.builder.fmul(a, b)
 
     def plus(self, a: Number, b: Number) -> Number:
@@ -93,7 +95,9 @@ def _block(kind: str, solid: Solid, rows: Rows, here: dict[str, ir.Value]) -> No
     if kind == "second":
         arithmetic = Duals(numbers)
         unit, inverse = _moving(numbers, unit, inverse, rows.load(here["v"], 3))
-    square: Number = None  # near 1 for a unit vector, but the harmonics of the rounded vector are well conditioned only with its own
+    square: Number = (
+        None  # near 1 for a unit vector, but the harmonics of the rounded vector are well conditioned only with its own
+    )
     for coordinate in still if solid.normalize else unit:  # a unit vector moves at right angles to itself: a constant
         square = arithmetic.fused(coordinate, coordinate, square)
     found = Evaluated(arithmetic, solid, (unit[0], unit[1], unit[2]), square)

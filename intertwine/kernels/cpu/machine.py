@@ -23,7 +23,15 @@ WORDS = (
         "blocks",
     ),  # what there is; the groups of the nodes; where the channels are
     *("argument_count", "inputs", "result_count", "registers"),  # what is given and wanted
-    *("rows", "row_count", "factors", "coefficients", "slots", "addresses", "workspace"),  # the program; memory of each task
+    *(
+        "rows",
+        "row_count",
+        "factors",
+        "coefficients",
+        "slots",
+        "addresses",
+        "workspace",
+    ),  # the program; memory of each task
 )  # and then pointer, size and "shared" of each argument and each result
 
 
@@ -52,7 +60,9 @@ class Machine:
             slots = b.add(word["workspace"], b.mul(b.mul(task, word["slots"]), size))
             with code.loop(WORD(0), word["slots"]) as slot:
                 b.store(b.add(slots, b.mul(slot, size)), b.gep(addresses, [b.add(word["inputs"], slot)]))
-            start, stop = (b.sdiv(b.mul(edge, word["nodes"]), word["blocks"]) for edge in (block, b.add(block, WORD(1))))
+            start, stop = (
+                b.sdiv(b.mul(edge, word["nodes"]), word["blocks"]) for edge in (block, b.add(block, WORD(1)))
+            )
             with code.loop(start, stop) as node:
                 group = code.integer_at(self.groups, node)
                 self._each(
@@ -69,7 +79,15 @@ class Machine:
                 self._each("result", described, node, own, channel, lambda *found: self._put(addresses, *found))
         return code.finish()
 
-    def _each(self, kind: str, described: ir.Value, node: ir.Value, group: ir.Value, channel: ir.Value, do: Callable[..., object]) -> None:
+    def _each(
+        self,
+        kind: str,
+        described: ir.Value,
+        node: ir.Value,
+        group: ir.Value,
+        channel: ir.Value,
+        do: Callable[..., object],
+    ) -> None:
         """For every component of every argument or result, ``do(its number, its address, whether it is shared)``."""
         code, b = self.code, self.builder
         table, step = b.gep(code.data, [described]), b.mul(code.words["channels"], WORD(code.size))

@@ -15,7 +15,9 @@ from intertwine.numerics import InputError
 WORDS = ("index", "count", "nodes", "order", "offsets", "cursor")
 
 
-def sort_edges(index: Int[Tensor, " edges"], nodes: int, where: str) -> tuple[Int[Tensor, " edges"], Int[Tensor, " places"]]:
+def sort_edges(
+    index: Int[Tensor, " edges"], nodes: int, where: str
+) -> tuple[Int[Tensor, " edges"], Int[Tensor, " places"]]:
     """The edges sorted by ``index``, and where those of each node begin.
 
     Args:
@@ -42,7 +44,9 @@ def sort_edges(index: Int[Tensor, " edges"], nodes: int, where: str) -> tuple[In
     run(function, [words[word] for word in WORDS], (0, 1))
     if len(index) and int(offsets[nodes + 1]) != int(offsets[nodes]):
         bad = int(index[(index < 0) | (index >= nodes)][0])
-        raise InputError(f"node {bad} of an edge does not exist: there are {nodes}", where=where, remedy="count the nodes from 0.")
+        raise InputError(
+            f"node {bad} of an edge does not exist: there are {nodes}", where=where, remedy="count the nodes from 0."
+        )
     return order, offsets[: nodes + 1]
 
 

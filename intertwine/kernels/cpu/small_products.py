@@ -24,7 +24,9 @@ from intertwine.kernels.cpu.threads import run
 
 WORDS = ("tasks", "factors", "many", "a", "b", "c")
 _NAMES = {torch.float32: "float32", torch.float64: "float64"}
-_ROWS = 4  # of a tile: with two vectors of columns, eight sums, which is what hides the time that a multiplication takes
+_ROWS = (
+    4  # of a tile: with two vectors of columns, eight sums, which is what hides the time that a multiplication takes
+)
 MANY = -1  # a size that is known when the kernel is called
 
 
@@ -59,7 +61,12 @@ class Task(NamedTuple):
     def reach(self, tensor: str) -> tuple[int, int]:
         """How many numbers of "a", "b" or "c" there must be, as (p, q) for p + q many, where that is at least 1."""
         steps = {
-            "a": ((self.rows, self.a_row), (self.depth, self.a_depth), (self.outer, self.a_outer), (self.batch, self.a_batch)),
+            "a": (
+                (self.rows, self.a_row),
+                (self.depth, self.a_depth),
+                (self.outer, self.a_outer),
+                (self.batch, self.a_batch),
+            ),
             "b": ((self.columns, 1), (self.depth, self.b_depth), (self.outer, self.b_outer)),
             "c": ((self.rows, self.c_row), (self.columns, 1), (self.batch, self.c_batch)),
         }[tensor]
@@ -82,7 +89,10 @@ class Table:
         tables = (self.tasks, torch.int64, len(Task._fields) * len(tasks)), (self.factors, dtype, len(tasks))
         self.words = [doors.address(table, "table", size, kind) for table, kind, size in tables]
         self.reaches = [sorted({task.reach(name) for task in tasks}) for name in "abc"]
-        self.none = self.known = 0, [0, 0, max((p for p, q in self.reaches[2] if q == 0), default=0)]  # a sum of nothing is written
+        self.none = self.known = (
+            0,
+            [0, 0, max((p for p, q in self.reaches[2] if q == 0), default=0)],
+        )  # a sum of nothing is written
 
     def __call__(self, many: int, a: Tensor, b: Tensor, c: Tensor) -> None:
         """Write C, which the caller has made; all three contiguous and of one precision.
@@ -109,8 +119,15 @@ class Transposition:
     """
 
     def __init__(self, shapes: Sequence[tuple[int, int, int]], dtype: torch.dtype) -> None:
-        self.shapes, self.function = torch.tensor(shapes, dtype=torch.int64, device="cpu"), _transposition(_NAMES[dtype])
-        self.given, self.count, self.dtype = doors.address(self.shapes, "table", 3 * len(shapes), torch.int64), len(shapes), dtype
+        self.shapes, self.function = (
+            torch.tensor(shapes, dtype=torch.int64, device="cpu"),
+            _transposition(_NAMES[dtype]),
+        )
+        self.given, self.count, self.dtype = (
+            doors.address(self.shapes, "table", 3 * len(shapes), torch.int64),
+            len(shapes),
+            dtype,
+        )
         self.size = max((start + rows * columns for start, rows, columns in shapes), default=0)
 
     def __call__(self, a: Tensor) -> Tensor:
@@ -167,11 +184,33 @@ def text(dtype: str, width: int) -> str:
                 with code.loop(start, stop, rows) as row:
                     at = {name: b.add(first[name], b.mul(row, word[f"{name}_row"])) for name in "ac"}
                     with code.loop(WORD(0), pairs, 2 * width) as column:
-                        _tile(code, word, factor, at["a"], b.add(first["b"], column), b.add(at["c"], column), rows, width, 2, None)
+                        _tile(
+                            code,
+                            word,
+                            factor,
+                            at["a"],
+                            b.add(first["b"], column),
+                            b.add(at["c"], column),
+                            rows,
+                            width,
+                            2,
+                            None,
+                        )
                     with code.loop(pairs, word["columns"], width) as column:
                         left = b.sub(word["columns"], column)
                         count = b.select(b.icmp_signed("<", left, WORD(width)), left, WORD(width))
-                        _tile(code, word, factor, at["a"], b.add(first["b"], column), b.add(at["c"], column), rows, width, 1, count)
+                        _tile(
+                            code,
+                            word,
+                            factor,
+                            at["a"],
+                            b.add(first["b"], column),
+                            b.add(at["c"], column),
+                            rows,
+                            width,
+                            1,
+                            count,
+                        )
     return code.finish()
 
 
@@ -195,9 +234,13 @@ def _tile(
         from_a, from_b = (builder.add(at, builder.mul(k2, word[f"{name}_outer"])) for name, at in (("a", a), ("b", b)))
 
         def inner(k1: ir.Value, *totals: ir.Value) -> list[ir.Value]:
-            at_a, at_b = (builder.add(at, builder.mul(k1, word[f"{name}_depth"])) for name, at in (("a", from_a), ("b", from_b)))
+            at_a, at_b = (
+                builder.add(at, builder.mul(k1, word[f"{name}_depth"])) for name, at in (("a", from_a), ("b", from_b))
+            )
             columns = [code.load(pointers["b"], builder.add(at_b, WORD(place)), width, count) for place in places]
-            numbers = [code.load(pointers["a"], builder.add(at_a, builder.mul(WORD(r), word["a_row"]))) for r in range(rows)]
+            numbers = [
+                code.load(pointers["a"], builder.add(at_a, builder.mul(WORD(r), word["a_row"]))) for r in range(rows)
+            ]
             lanes = [code.splat(number, width) for number in numbers]
             pairs = [(row, column) for row in lanes for column in columns]
             return [code.multiply_add(row, column, total) for (row, column), total in zip(pairs, totals)]

@@ -19,7 +19,10 @@ from intertwine.kernels.straight_line_backend import REMEDY
 _WIDTHS = {torch.float32: (64, 16, 1), torch.float64: (32, 8, 1)}  # channels of a vector, the widest that fits first
 _NAMES = {torch.float32: "float32", torch.float64: "float64"}
 _WORK = 400_000  # terms times nodes times channels that are worth a thread
-_NODES, _BLOCKS = 64, 8  # nodes of a block at least, and blocks at most: sums over nodes do not depend on the number of threads
+_NODES, _BLOCKS = (
+    64,
+    8,
+)  # nodes of a block at least, and blocks at most: sums over nodes do not depend on the number of threads
 
 
 class Tables:
@@ -45,15 +48,24 @@ class Tables:
             factors += [number[i] for _, i in alone] + [number[r] for _, i, j in products for r in (i, j)]
             coefficients += [c for c, _ in alone] + [c for c, _, _ in products]
         wanted = [number[r] for result in program.results for r in result.registers]
-        self.arrays = [torch.tensor([*table, 0], device="cpu") for table in (wanted, rows, factors)]  # whatever the default device is
+        self.arrays = [
+            torch.tensor([*table, 0], device="cpu") for table in (wanted, rows, factors)
+        ]  # whatever the default device is
         self.coefficients = torch.tensor([*coefficients, 0.0], dtype=dtype, device="cpu")
         addresses = [doors.address(table, "table", len(table), torch.int64) for table in self.arrays]
-        self.inputs, self.given = program.inputs, [len(program.arguments), program.inputs, len(program.results), addresses[0]]
+        self.inputs, self.given = (
+            program.inputs,
+            [len(program.arguments), program.inputs, len(program.results), addresses[0]],
+        )
         factors_at = doors.address(self.coefficients, "table", len(coefficients) + 1, dtype)
         self.code = [addresses[1], len(program.rows), addresses[2], factors_at]
 
     def __call__(
-        self, arguments: Sequence[Float[Tensor, "_ _ channels"]], group: Int[Tensor, " nodes"], groups: int, what: str = "group"
+        self,
+        arguments: Sequence[Float[Tensor, "_ _ channels"]],
+        group: Int[Tensor, " nodes"],
+        groups: int,
+        what: str = "group",
     ) -> list[Float[Tensor, "_ _ channels"]]:
         """The results of :func:`intertwine.kernels.straight_line_backend.evaluate`, which names the arguments."""
         group, arguments = group.long().contiguous(), [doors.in_memory(x) for x in arguments]
@@ -61,22 +73,32 @@ class Tables:
         channels, blocks = like.shape[-1], max(1, min(_BLOCKS, nodes // _NODES))
         results = []
         for size, shared in zip(self.sizes, self.shared[len(arguments) :]):
-            results.append(like.new_zeros(blocks * groups, size, channels) if shared else like.new_empty(nodes, size, channels))
+            results.append(
+                like.new_zeros(blocks * groups, size, channels) if shared else like.new_empty(nodes, size, channels)
+            )
         self._run(arguments, results, group, groups, blocks, what)
         if blocks == 1:
             return results
         kinds = zip(results, self.shared[len(arguments) :])
         return [values.unflatten(0, (blocks, groups)).sum(0) if shared else values for values, shared in kinds]
 
-    def _run(self, arguments: list[Tensor], results: list[Tensor], group: Tensor, groups: int, blocks: int, what: str) -> None:
+    def _run(
+        self, arguments: list[Tensor], results: list[Tensor], group: Tensor, groups: int, blocks: int, what: str
+    ) -> None:
         channels, nodes, first = arguments[0].shape[-1], group.shape[0], 0
         at_groups = doors.address(group, what, (nodes,), torch.int64)
         doors.indices(group, what, groups, what + " {} of a node", REMEDY)
         described: list[int] = []
         counts = [groups] * len(arguments) + [blocks * groups] * len(results)
         looks = [doors.address] * len(arguments) + [doors.made] * len(results)
-        for look, x, size, shared, count in zip(looks, (*arguments, *results), self.widths, self.shared, counts, strict=True):
-            described += (look(x, "argument or result", (count if shared else nodes, size, channels), self.dtype), size, shared)
+        for look, x, size, shared, count in zip(
+            looks, (*arguments, *results), self.widths, self.shared, counts, strict=True
+        ):
+            described += (
+                look(x, "argument or result", (count if shared else nodes, size, channels), self.dtype),
+                size,
+                shared,
+            )
         if not nodes:
             return
         entries = self.inputs + self.slots

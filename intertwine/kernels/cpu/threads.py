@@ -67,7 +67,8 @@ def _openmp() -> tuple[Callable[..., None], int, int] | None:
         parallel.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
         parallel.restype = None
         number, size = (
-            ctypes.cast(function, ctypes.c_void_p).value for function in (library.omp_get_thread_num, library.omp_get_num_threads)
+            ctypes.cast(function, ctypes.c_void_p).value
+            for function in (library.omp_get_thread_num, library.omp_get_num_threads)
         )
     except (OSError, AttributeError, ValueError):
         return None
@@ -85,7 +86,9 @@ def _task_text() -> str:
     code = Code("body", "float64", TASK)  # OpenMP gives the first argument only; the bounds are not read
     builder, pointer = code.builder, WORD.as_pointer()
     ask = ir.FunctionType(ir.IntType(32), []).as_pointer()
-    first, step = (builder.zext(builder.call(builder.inttoptr(code.words[name], ask), []), WORD) for name in ("number", "size"))
+    first, step = (
+        builder.zext(builder.call(builder.inttoptr(code.words[name], ask), []), WORD) for name in ("number", "size")
+    )
     work = builder.inttoptr(code.words["body"], ir.FunctionType(ir.VoidType(), [pointer, WORD, WORD]).as_pointer())
     bounds = code.integers("bounds")
     with code.loop(first, code.words["parts"], step) as part:

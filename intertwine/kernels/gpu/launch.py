@@ -49,7 +49,11 @@ def require() -> None:
     """
     if not _installed():
         remedy = "install it (`pip install triton`; on Linux it comes with torch's CUDA builds), or set INTERTWINE_KERNELS=reference."
-        raise InputError("the kernels for graphics cards are written in Triton, which is not installed", where="kernels", remedy=remedy)
+        raise InputError(
+            "the kernels for graphics cards are written in Triton, which is not installed",
+            where="kernels",
+            remedy=remedy,
+        )
 
 
 def gather(
@@ -85,7 +89,14 @@ def gather(
     if not jobs:
         return z
     ends = {"order": order, "offsets": offsets, "source": source}
-    _doors("gather", plan, forms, dict(tensors) | ends | {"z": z}, plan.shapes(_rows_of_x(tensors), nodes, len(order)), nodes)
+    _doors(
+        "gather",
+        plan,
+        forms,
+        dict(tensors) | ends | {"z": z},
+        plan.shapes(_rows_of_x(tensors), nodes, len(order)),
+        nodes,
+    )
     programs = _programs(one)
     pointers = (*_two(tensors, read.x, one), *_two(tensors, read.y, one), *_two(tensors, read.w, one))
     with _on(one):
@@ -143,7 +154,12 @@ def scatter(
 
 
 def _doors(
-    kind: str, plan: Channelwise, forms: Forms, words: Mapping[str, Tensor | None], shapes: Mapping[str, tuple[int, ...]], nodes: int
+    kind: str,
+    plan: Channelwise,
+    forms: Forms,
+    words: Mapping[str, Tensor | None],
+    shapes: Mapping[str, tuple[int, ...]],
+    nodes: int,
 ) -> None:
     """Look at every tensor whose pointer Triton will take, as :func:`intertwine.kernels.cpu.backend._launch` does.
 
@@ -183,7 +199,9 @@ def _scatter(
             dy = made["dy"][first:] if forms.dy else g
             outputs = (made.get("dx", g), dy, made.get("dw", g))
             size = len(index[0]) * plan.dim_y
-            programs.scatter[(len(index[1]) - 1, tile.blocks)](*outputs, *index, *pointers, g, size, job, _real(g), **tile.options)
+            programs.scatter[(len(index[1]) - 1, tile.blocks)](
+                *outputs, *index, *pointers, g, size, job, _real(g), **tile.options
+            )
             first += tile.blocks
 
 

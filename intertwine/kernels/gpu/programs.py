@@ -99,7 +99,9 @@ def _products(numbers, features, TABLE: tl.constexpr):
 
 @triton.jit
 @no_type_check
-def _gather_step(sums, features, numbers, ws, edge, channel, keep, STEP: tl.constexpr, JOB: tl.constexpr, REAL: tl.constexpr):
+def _gather_step(
+    sums, features, numbers, ws, edge, channel, keep, STEP: tl.constexpr, JOB: tl.constexpr, REAL: tl.constexpr
+):
     """z += w (M x) of one term."""
     for s in tl.static_range(len(STEP.scales)):
         found = _products(numbers, features, _table(STEP.scales[s][2]))
@@ -117,7 +119,20 @@ def _gather_step(sums, features, numbers, ws, edge, channel, keep, STEP: tl.cons
 @triton.jit
 @no_type_check
 def gather(
-    z, order, offsets, source, x0, x1, y0, y1, w0, w1, JOB: tl.constexpr, REAL: tl.constexpr, EDGES: tl.constexpr, LANES: tl.constexpr
+    z,
+    order,
+    offsets,
+    source,
+    x0,
+    x1,
+    y0,
+    y1,
+    w0,
+    w1,
+    JOB: tl.constexpr,
+    REAL: tl.constexpr,
+    EDGES: tl.constexpr,
+    LANES: tl.constexpr,
 ):
     """z[node] = sum of T over the edges of the node; the arguments come in up to two versions."""
     node = tl.program_id(0).to(tl.int64)
@@ -135,7 +150,9 @@ def gather(
         features = _features((x0, x1), sender, channel, real & lane, JOB, REAL)
         numbers = _numbers((y0, y1), edge, real, JOB, REAL)
         for t in tl.static_range(len(JOB.steps)):
-            sums = _gather_step(sums, features, numbers, (w0, w1), edge, channel, real & lane, _constant(JOB.steps[t]), JOB, REAL)
+            sums = _gather_step(
+                sums, features, numbers, (w0, w1), edge, channel, real & lane, _constant(JOB.steps[t]), JOB, REAL
+            )
         edge, sender = edge_after, sender_after
     _put_strips(z + node * JOB.dims[2], sums, channel, lane, _table(JOB.zs))
 
@@ -165,7 +182,11 @@ def _put_strips(row, sums, channel, lane, TABLE: tl.constexpr):
             one = sums[0]
             if one.shape[0] > 1:
                 one = tl.sum(one, axis=0, keep_dims=True)
-            tl.store(row + channel * TABLE.rows[number].along + (TABLE.rows[number].start + c * TABLE.rows[number].across), one, mask=lane)
+            tl.store(
+                row + channel * TABLE.rows[number].along + (TABLE.rows[number].start + c * TABLE.rows[number].across),
+                one,
+                mask=lane,
+            )
             sums = sums[1:]
 
 
@@ -218,7 +239,9 @@ def _to_y(dy, g, features, scales, V: tl.constexpr, STEP: tl.constexpr, JOB: tl.
 
 @triton.jit
 @no_type_check
-def _scatter_step(dx, dy, g, features, numbers, ws, dw, edge, channel, keep, STEP: tl.constexpr, JOB: tl.constexpr, REAL: tl.constexpr):
+def _scatter_step(
+    dx, dy, g, features, numbers, ws, dw, edge, channel, keep, STEP: tl.constexpr, JOB: tl.constexpr, REAL: tl.constexpr
+):
     """All that one term adds to dx and dy, and its dw."""
     for v in tl.static_range(int(STEP.fan)):
         scales = ()
@@ -280,7 +303,19 @@ def scatter(
         for t in tl.static_range(len(JOB.steps)):
             slope = _strip(g + receiver * JOB.dims[2], channel, real & lane, _constant(JOB.steps[t].z), REAL)
             sums, totals = _scatter_step(
-                sums, totals, slope, features, numbers, (w0, w1), dw, edge, channel, real & lane, _constant(JOB.steps[t]), JOB, REAL
+                sums,
+                totals,
+                slope,
+                features,
+                numbers,
+                (w0, w1),
+                dw,
+                edge,
+                channel,
+                real & lane,
+                _constant(JOB.steps[t]),
+                JOB,
+                REAL,
             )
         for j in tl.static_range(int(JOB.asked_y)):
             tl.store(mine + edge * JOB.dims[1] + JOB.ys[j], tl.sum(totals[j], axis=1, keep_dims=True), mask=real)

@@ -175,7 +175,9 @@ def gather_jobs(plan: Channelwise, forms: Forms, size: int) -> tuple[GatherJob, 
     )
 
 
-def _gather_job(plan: Channelwise, forms: Forms, read: Versions, zs: Sequence[Strip], terms: Sequence[Term]) -> GatherJob:
+def _gather_job(
+    plan: Channelwise, forms: Forms, read: Versions, zs: Sequence[Strip], terms: Sequence[Term]
+) -> GatherJob:
     xs, ys = tuple(dict.fromkeys(term.x for term in terms)), _places(terms)
     features = sum(strip.dim for strip in xs)
     steps = []
@@ -187,7 +189,10 @@ def _gather_job(plan: Channelwise, forms: Forms, read: Versions, zs: Sequence[St
             met = [(read.x.index(x), read.y.index(y)) for x, y, other in forms.z if other == w]
             for v, row in enumerate(term.y):
                 places = [ys.index(place) for place in row]
-                rows = tuple((base + k, _products(group, met, first, features, places, len(ys))) for k, group in _grouped(term.entries, 2))
+                rows = tuple(
+                    (base + k, _products(group, met, first, features, places, len(ys)))
+                    for k, group in _grouped(term.entries, 2)
+                )
                 scales.append((read.w.index(w), v, rows))
         steps.append(GatherStep(term.w, tuple(scales)))
     dims = (plan.dim_x, plan.dim_y, plan.dim_z, plan.dim_w)
@@ -195,7 +200,12 @@ def _gather_job(plan: Channelwise, forms: Forms, read: Versions, zs: Sequence[St
 
 
 def _products(
-    entries: Iterable[Entry], met: Iterable[tuple[int, int]], base: int, features: int, places: Sequence[int], numbers: int
+    entries: Iterable[Entry],
+    met: Iterable[tuple[int, int]],
+    base: int,
+    features: int,
+    places: Sequence[int],
+    numbers: int,
 ) -> Products:
     """The sum over i, and over the versions of x and y that meet, of x_i M_ik, for one k.
 
@@ -216,11 +226,14 @@ def scatter_jobs(plan: Channelwise, forms: Forms, size: int) -> tuple[ScatterJob
     for term in plan.terms:
         work[term.x] = work.get(term.x, 0) + term.z.dim
     return tuple(
-        _scatter_job(plan, forms, read, xs, [term for term in plan.terms if term.x in xs]) for xs in _parcels(work, SCATTERED // size)
+        _scatter_job(plan, forms, read, xs, [term for term in plan.terms if term.x in xs])
+        for xs in _parcels(work, SCATTERED // size)
     )
 
 
-def _scatter_job(plan: Channelwise, forms: Forms, read: Versions, xs: Sequence[Strip], terms: Sequence[Term]) -> ScatterJob:
+def _scatter_job(
+    plan: Channelwise, forms: Forms, read: Versions, xs: Sequence[Strip], terms: Sequence[Term]
+) -> ScatterJob:
     ys = _places(terms)
     steps = []
     for term in terms:

@@ -19,7 +19,10 @@ options = {
     "hidden_irreps": o3.Irreps("8x0e + 8x1o + 8x2e"), "MLP_irreps": o3.Irreps("8x0e"), "atomic_energies": np.array([-1.0, 0.5, 2.0]),
     "atomic_numbers": [1, 6, 8], "gate": torch.nn.functional.silu, "avg_num_neighbors": 5.0,
 }  # fmt: skip
-models = {"MACE": MACE(**options), "ScaleShiftMACE": ScaleShiftMACE(atomic_inter_scale=0.7, atomic_inter_shift=0.1, **options)}
+models = {
+    "MACE": MACE(**options),
+    "ScaleShiftMACE": ScaleShiftMACE(atomic_inter_scale=0.7, atomic_inter_shift=0.1, **options),
+}
 
 
 def structure(atoms: int) -> dict[str, torch.Tensor]:
@@ -43,7 +46,11 @@ for name, model in models.items():
     out = model(structure(9), training=True)
     loss = out["energy"].square().sum() + (out["forces"] - target).square().mean()
     loss.backward()
-    saved |= {f"{name} energy": out["energy"].detach(), f"{name} forces": out["forces"].detach(), f"{name} loss": loss.detach()}
+    saved |= {
+        f"{name} energy": out["energy"].detach(),
+        f"{name} forces": out["forces"].detach(),
+        f"{name} loss": loss.detach(),
+    }
     saved |= {f"{name} gradient {key}": p.grad for key, p in model.named_parameters() if p.grad is not None}
 compiled = jit.compile(copy.deepcopy(models["MACE"]).eval())
 out = compiled(structure(6))

@@ -63,27 +63,46 @@ def dims(*sizes: int) -> Any:
 PATHS = [(0, 1, 0, "uvu", True), (1, 0, 0, "uvu", True, 0.5), (1, 1, 1, "uvu", True)]
 CASES: dict[str, tuple[Any, Any]] = {
     "TensorProduct": (lambda: o3.TensorProduct("8x0e+8x1o", "0e+1o", "8x1o+8x0e", PATHS), dims(32, 4)),
-    "TensorProduct-own": (lambda: o3.TensorProduct("8x0e+8x1o", "0e+1o", "8x1o+8x0e", PATHS, shared_weights=False), dims(32, 4, 24)),
+    "TensorProduct-own": (
+        lambda: o3.TensorProduct("8x0e+8x1o", "0e+1o", "8x1o+8x0e", PATHS, shared_weights=False),
+        dims(32, 4, 24),
+    ),
     "TensorProduct-unnormalised": (
         lambda: o3.TensorProduct(
-            "2x1o", "2x1o", "4x1e+2x0e", [(0, 0, 0, "uvuv", False, 3.0), (0, 0, 1, "uvu", True)], path_normalization="path"
+            "2x1o",
+            "2x1o",
+            "4x1e+2x0e",
+            [(0, 0, 0, "uvuv", False, 3.0), (0, 0, 1, "uvu", True)],
+            path_normalization="path",
         ),
         dims(6, 6),
     ),
-    "FullyConnectedTensorProduct": (lambda: o3.FullyConnectedTensorProduct("4x0e+4x1o", "0e+1o", "4x1o+4x0e"), dims(16, 4)),
+    "FullyConnectedTensorProduct": (
+        lambda: o3.FullyConnectedTensorProduct("4x0e+4x1o", "0e+1o", "4x1o+4x0e"),
+        dims(16, 4),
+    ),
     "ElementwiseTensorProduct": (lambda: o3.ElementwiseTensorProduct("4x0e+4x1o", "4x1o+4x0e"), dims(16, 16)),
     "FullTensorProduct": (lambda: o3.FullTensorProduct("2x0e+3x1o", "0e+1o"), dims(11, 4)),
     "TensorSquare": (lambda: o3.TensorSquare("2x0e+3x1o"), dims(11)),
     "TensorSquare-weighted": (lambda: o3.TensorSquare("2x0e+3x1o", "2x0e+1o"), dims(11)),
     "Linear": (lambda: o3.Linear("8x0e+4x1o", "2x0e+3x1o", biases=True), dims(20)),
-    "Linear-f": (lambda: o3.Linear("8x0e+4x1o", "2x0e+3x1o", f_in=3, f_out=2, biases=True), lambda: (torch.randn(5, 3, 20),)),
+    "Linear-f": (
+        lambda: o3.Linear("8x0e+4x1o", "2x0e+3x1o", f_in=3, f_out=2, biases=True),
+        lambda: (torch.randn(5, 3, 20),),
+    ),
     "Linear-own": (lambda: o3.Linear("4x0e+2x1o", "2x0e+3x1o", shared_weights=False), dims(10, 14)),
-    "Linear-paths": (lambda: o3.Linear("4x0e+2x0e", "2x0e+3x0e", instructions=[(0, 1), (1, 0)], path_normalization="path"), dims(6)),
+    "Linear-paths": (
+        lambda: o3.Linear("4x0e+2x0e", "2x0e+3x0e", instructions=[(0, 1), (1, 0)], path_normalization="path"),
+        dims(6),
+    ),
     "Norm": (lambda: o3.Norm("4x0e+4x1o"), dims(16)),
     "Norm-squared": (lambda: o3.Norm("4x0e+4x1o", squared=True), dims(16)),
     "SphericalHarmonics": (lambda: o3.SphericalHarmonics("0e+1o+2e+3o", True, normalization="component"), dims(3)),
     "SphericalHarmonics-list": (lambda: o3.SphericalHarmonics([2, 1, 4], False), dims(3)),
-    "SphericalHarmonicsAlphaBeta": (lambda: o3.SphericalHarmonicsAlphaBeta([0, 1, 2], "norm"), lambda: (torch.rand(5), torch.rand(5))),
+    "SphericalHarmonicsAlphaBeta": (
+        lambda: o3.SphericalHarmonicsAlphaBeta([0, 1, 2], "norm"),
+        lambda: (torch.rand(5), torch.rand(5)),
+    ),
     "Legendre": (lambda: o3.Legendre([0, 1, 2]), lambda: (torch.rand(5), torch.rand(5))),
     "ReducedTensorProducts": (lambda: o3.ReducedTensorProducts("ij=ji", i="1o+0e"), dims(4, 4)),
     "ReducedTensorProducts-three": (lambda: o3.ReducedTensorProducts("ijk=-jik", i="1o", k="0e+1o"), dims(3, 3, 4)),
@@ -106,7 +125,10 @@ CASES: dict[str, tuple[Any, Any]] = {
     "Gate-scalars": (lambda: nn.Gate("4x0e", [torch.nn.functional.silu], "", [], ""), dims(4)),
     "Identity": (lambda: nn.Identity("2x0e", "2x0e"), dims(2)),
     "NormActivation": (lambda: nn.NormActivation(o3.Irreps("4x0e+2x1o"), torch.sigmoid, bias=True), dims(10)),
-    "NormActivation-epsilon": (lambda: nn.NormActivation(o3.Irreps("4x0e+2x1o"), torch.sigmoid, epsilon=1e-4), dims(10)),
+    "NormActivation-epsilon": (
+        lambda: nn.NormActivation(o3.Irreps("4x0e+2x1o"), torch.sigmoid, epsilon=1e-4),
+        dims(10),
+    ),
     "S2Activation": (lambda: nn.S2Activation("0e+1o+2e", torch.tanh, 8), dims(9)),
     "SO3Activation": (lambda: nn.SO3Activation(1, 1, torch.tanh, 2), dims(10)),
     "normalize2mom": (lambda: math.normalize2mom(torch.tanh), dims(3)),
@@ -118,7 +140,9 @@ CASES: dict[str, tuple[Any, Any]] = {
 LATER = {
     "FullTensorProductv2": (lambda: o3.FullTensorProductv2("2x0e+3x1o", "0e+1o"), dims(11, 4)),
     "ElementwiseTensorProductv2": (
-        lambda: o3.experimental.ElementwiseTensorProductv2(o3.Irreps("2x0e+3x1o"), o3.Irreps("5x1o"), irrep_normalization="norm"),
+        lambda: o3.experimental.ElementwiseTensorProductv2(
+            o3.Irreps("2x0e+3x1o"), o3.Irreps("5x1o"), irrep_normalization="norm"
+        ),
         dims(11, 15),
     ),
     "CartesianTensor": (lambda: io.CartesianTensor("ij=-ji").reduced_tensor_products(), dims(3, 3)),
