@@ -4,9 +4,9 @@
     python benchmarks/algebra.py harmonics products         # parts of it, written to algebra_harmonics_products.json
     python benchmarks/algebra.py --threads 1
 
-Each part is a module beside this one whose ``rows()`` are dictionaries: the ``case``, and a time for each library, ``ours_ms``,
-``e3nn_ms``, ... Samples of the libraries alternate, so that a change of the machine's speed meets all of them; times are medians.
-``ratio`` is e3nn's time over ours: above 1, ours is faster.
+Each part is a module beside this one whose ``rows()`` are dictionaries: the ``case``, and a time for each library,
+``ours_ms``, ``e3nn_ms``, ... Samples of the libraries alternate, so that a change of the machine's speed meets all of
+them; times are medians. ``ratio`` is e3nn's time over ours: above 1, ours is faster.
 """
 
 from __future__ import annotations

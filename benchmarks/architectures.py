@@ -28,7 +28,9 @@ def page(entries: list[dict[str, Any]]) -> str:
 
 
 def picture(entries: list[dict[str, Any]]) -> Any:
-    """What a message looks at, against what an edge costs; the colour says whether the message is linear in the neighbour's features."""
+    """What a message looks at, against what an edge costs; the colour says whether the message is linear in the
+    neighbour's features.
+    """
     figure, axes = plt.subplots(figsize=(9.0, 4.8), layout="constrained")
     for place, geometry in enumerate(GEOMETRIES):
         here = sorted((entry for entry in entries if entry["geometry"] == geometry), key=lambda one: one["flops"])

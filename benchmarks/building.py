@@ -56,7 +56,9 @@ def _silu(x: Any) -> Any:
 
 
 def rows(repeats: int = 7) -> list[dict[str, Any]]:
-    """Times in ms to import, and to build a module for the second time: tables of the first time are shared by later modules."""
+    """Times in ms to import, and to build a module for the second time: tables of the first time are shared by later
+    modules.
+    """
     libraries = {key: (import_module(f"{name}.o3"), import_module(f"{name}.nn")) for key, name in LIBRARIES.items()}
     result: list[dict[str, Any]] = [{"case": "import o3, beyond torch", **imports()}]
     for case, build in MODULES.items():

@@ -2,7 +2,8 @@
 
     python benchmarks/compile.py [MODEL ...] [--atoms 60] [--json FILE]
 
-One structure of atoms at random (a density of 0.08 atoms per cubic A) in float32, on one thread. The time is the least of ten calls.
+One structure of atoms at random (a density of 0.08 atoms per cubic A) in float32, on one thread. The time is the least
+of ten calls.
 """
 
 from __future__ import annotations

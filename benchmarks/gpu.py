@@ -1,10 +1,11 @@
-"""Fused convolutions on a graphics card beside e3nn, cuequivariance and openequivariance: forward, with gradients, and force training.
+"""Fused convolutions on a graphics card beside e3nn, cuequivariance and openequivariance: forward, with gradients, and
+force training.
 
 python benchmarks/gpu.py            # the sizes of the issue, and the same graphs 50 times as large
 python benchmarks/gpu.py --quick    # without the large ones
 
-The small sizes fit the cache of a large card; the large ones show how near the kernels come to the memory's bandwidth. Bytes are those that
-must move: every input read once, every output written once.
+The small sizes fit the cache of a large card; the large ones show how near the kernels come to the memory's bandwidth.
+Bytes are those that must move: every input read once, every output written once.
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ class Problem:
         return float((found - wanted).abs().max() / wanted.square().mean().sqrt() / torch.finfo(torch.float32).eps)
 
 
-# --------------------------------------------------------------------------------------------------------------- contestants
+# ---------------------------------------------------------------------------------------------------------- contestants
 
 
 def ours(problem: Problem) -> Convolution:
@@ -113,7 +114,9 @@ def of_e3nn(problem: Problem) -> Convolution:
 
 
 def of_cuequivariance(problem: Problem) -> Convolution:
-    """Its polynomial with indices, fused where its kernels are installed (cuequivariance-ops-torch), else its path in torch."""
+    """Its polynomial with indices, fused where its kernels are installed (cuequivariance-ops-torch), else its path in
+    torch.
+    """
     import cuequivariance as cue
     import cuequivariance_torch as cuet
 
@@ -156,7 +159,7 @@ CONTESTANTS = {
 }
 
 
-# --------------------------------------------------------------------------------------------------------------- measurement
+# ---------------------------------------------------------------------------------------------------------- measurement
 
 
 def forward(problem: Problem, convolution: Convolution) -> Callable[[], Any]:
@@ -193,7 +196,9 @@ _LONGEST = 1000.0  # ms: of the samples of slow functions, which are fewer then
 
 
 def timed(functions: dict[str, Callable[[], Any]], repeats: int = 15, shortest: float = 2.0) -> dict[str, float]:
-    """Median time of a call in ms by the card's clock; the functions take turns. Without a card one call each, by the processor's."""
+    """Median time of a call in ms by the card's clock; the functions take turns. Without a card one call each, by the
+    processor's.
+    """
     if not torch.cuda.is_available():
         return interleaved(functions, 1, warmup=1)
     first = {name: _once(one, 3) for name, one in functions.items()}
@@ -225,7 +230,9 @@ def bandwidth(device: torch.device, numbers: int = 2**28) -> float:
 
 
 def rows_of(name: str, problem: Problem, copied: float, without: Collection[str] = ()) -> list[dict[str, Any]]:
-    """The lines of the table for one size; a library that is not there, or refuses, or is not wanted, is left out and named."""
+    """The lines of the table for one size; a library that is not there, or refuses, or is not wanted, is left out and
+    named.
+    """
     made: dict[str, Convolution] = {}
     missing = dict.fromkeys(without, "not asked for")
     for library, make in CONTESTANTS.items():

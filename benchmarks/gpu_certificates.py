@@ -94,10 +94,11 @@ def layers(record: Record) -> None:
 
 
 def deviations(layer: Layer, dtype: torch.dtype, device: torch.device) -> dict[str, float]:
-    r"""Of f(x) from float64 on the processor, and of f(y) from :math:`g f(g^{-1} y)`, y being :math:`g x` rounded to the precision.
+    r"""Of f(x) from float64 on the processor, and of f(y) from :math:`g f(g^{-1} y)`, y being :math:`g x` rounded to
+    the precision.
 
-    The numbers on the right are in float64 by plain torch, so neither rounding nor a kernel of ours is in them. In eps of the root mean
-    square.
+    The numbers on the right are in float64 by plain torch, so neither rounding nor a kernel of ours is in them. In eps
+    of the root mean square.
     """
     generator, cpu = torch.Generator().manual_seed(1), torch.device("cpu")
     kinds = [None if irreps is None else o3.Irreps(irreps) for _, irreps, _ in layer.inputs]

@@ -1,4 +1,6 @@
-"""NequIP and MACE on a graphics card, beside nequip and mace-torch at the same weights: eager, as CUDA graphs, and where the time goes."""
+"""NequIP and MACE on a graphics card, beside nequip and mace-torch at the same weights: eager, as CUDA graphs, and
+where the time goes.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ Build = Callable[[str], tuple[Pair, Tensor]]
 
 
 def cases(dry: bool) -> dict[str, Build]:
-    """Title -> how to make both models on a device, and the positions that both read: what the issue names first, then the other two."""
+    """Title -> how to make both models on a device, and the positions that both read: what the issue names first, then
+    the other two.
+    """
     small: dict[str, dict[str, int]] = {"nequip": {}, "mace": {}}
     if dry:
         small = {

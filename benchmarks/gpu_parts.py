@@ -72,7 +72,9 @@ class Record:
 
     @contextlib.contextmanager
     def attempt(self, name: str, needs: float = 0.0) -> Iterator[bool]:
-        """A block whose failure is written down and goes no further; gives whether there is time for it, ``needs`` seconds."""
+        """A block whose failure is written down and goes no further; gives whether there is time for it, ``needs``
+        seconds.
+        """
         if self.left < needs:
             self.content["skipped"].append(f"{name}: {self.left:.0f} s are left, it needs {needs:.0f}")
             self.save()
@@ -211,7 +213,8 @@ TRAIN = "import json, sys; from intertwine.training import train; train(json.loa
 
 
 def demo(record: Record) -> None:
-    """Part 6: the demo on the card for a minute, and its report; without the certificate, since certificates have a part of their own.
+    """Part 6: the demo on the card for a minute, and its report; without the certificate, since certificates have a
+    part of their own.
 
     What `intertwine train ethanol` does, but without typer, whose version there is anybody's guess.
     """

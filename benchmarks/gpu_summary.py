@@ -1,4 +1,6 @@
-"""What ``gpu_check.py`` prints at the end: the parts and how they ended, their tables, and whether the goals are met."""
+"""What ``gpu_check.py`` prints at the end: the parts and how they ended, their tables, and whether the goals
+are met.
+"""
 
 from __future__ import annotations
 

@@ -136,7 +136,8 @@ def fetch(requirement: str, built: bool, folder: Path) -> str:
 
 
 def collect(groups: Sequence[Group], folder: Path, limit: int = LIMIT) -> list[str]:
-    """Bring the wheels of all groups into a folder, which is emptied of wheels first; a group that does not fit is left out.
+    """Bring the wheels of all groups into a folder, which is emptied of wheels first; a group that does not fit is left
+    out.
 
     Returns:
         what went wrong with groups that are needed.
@@ -167,7 +168,9 @@ def collect(groups: Sequence[Group], folder: Path, limit: int = LIMIT) -> list[s
 
 
 def faults(wheels: Sequence[Wheel], present: set[str], limit: int = LIMIT) -> list[str]:
-    """What is wrong with a folder of wheels, in words: tags, two versions, needs that nobody meets, and the sum of sizes."""
+    """What is wrong with a folder of wheels, in words: tags, two versions, needs that nobody meets, and the sum of
+    sizes.
+    """
     found = [f"{wheel.path.name}: no tag fits Python 3.12 on x86-64 Linux" for wheel in wheels if not wheel.fits]
     versions = {wheel.name: wheel.version for wheel in wheels}
     found += [f"{name}: two versions" for name in versions if sum(wheel.name == name for wheel in wheels) > 1]

@@ -1,10 +1,11 @@
 """Spherical harmonics beside e3nn and sphericart: all degrees 0 ... l, normalised, float32.
 
-    python benchmarks/harmonics.py                                     # every degree, size and number of threads; some minutes
-    python benchmarks/harmonics.py --l 1 6 --vectors 10000 --threads 1
+    python benchmarks/harmonics.py                                     # every degree, size and number of threads; some
+    minutes python benchmarks/harmonics.py --l 1 6 --vectors 10000 --threads 1
 
-Forward; forward and gradient; and what a force costs in training: the gradient with a graph, and a backward pass through it. ``algebra.py``
-prints :data:`CASES`. "/ e3nn" and "/ sphericart" are their times over ours: above 1 ours is faster.
+Forward; forward and gradient; and what a force costs in training: the gradient with a graph, and a backward pass
+through it. ``algebra.py`` prints :data:`CASES`. "/ e3nn" and "/ sphericart" are their times over ours: above 1 ours is
+faster.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ CASES = [(100_000, l) for l in (2, 3, 6, 10)] + [(400, 2)]
 
 
 def rows(repeats: int = 7) -> list[dict[str, Any]]:
-    """One row a case and a direction: case, ours_ms, e3nn_ms, sphericart_ms (None where it has no such derivative), ratio."""
+    """One row a case and a direction: case, ours_ms, e3nn_ms, sphericart_ms (None where it has no such derivative),
+    ratio.
+    """
     return [row for number, l in CASES for row in _case(number, l, repeats)]
 
 

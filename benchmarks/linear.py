@@ -1,4 +1,5 @@
-"""Linear layers, and the layers between them, beside e3nn: forward, forward and backward to inputs and parameters, construction.
+"""Linear layers, and the layers between them, beside e3nn: forward, forward and backward to inputs and parameters,
+construction.
 
 python benchmarks/linear.py
 """

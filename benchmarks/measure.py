@@ -1,4 +1,5 @@
-"""What the scripts beside this one share: tables as text, and results as JSON. The clock itself is :mod:`intertwine.bench`.
+"""What the scripts beside this one share: tables as text, and results as JSON. The clock itself is
+:mod:`intertwine.bench`.
 
 from measure import interleaved, machine
 times = interleaved({"ours": f, "e3nn": g})  # medians, ms
@@ -27,7 +28,9 @@ def interleaved(functions: Mapping[str, Callable[[], Any]], repeats: int = 21, *
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """Rows of a benchmark as text; the columns are the keys in order of appearance, times and ratios with three digits."""
+    """Rows of a benchmark as text; the columns are the keys in order of appearance, times and ratios with three
+    digits.
+    """
     keys = list(dict.fromkeys(key for row in rows for key in row))
     cells = [keys, *([_cell(row.get(key)) for key in keys] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells)]

@@ -1,8 +1,9 @@
-"""Four models beside the packages that people take them from, at the same weights: what ``models.py`` builds and measures.
+"""Four models beside the packages that people take them from, at the same weights: what ``models.py`` builds and
+measures.
 
-SchNet and DimeNet++ (torch-geometric), PaiNN (schnetpack) and EGNN (egnn-pytorch), at the sizes that these have by default, cutoff 5 A, on
-batches of ethanol. Both sides are given the same edges. DimeNet++ of torch-geometric is given its triplets too, since it needs a compiled
-extension to find them; ours finds them in every call.
+SchNet and DimeNet++ (torch-geometric), PaiNN (schnetpack) and EGNN (egnn-pytorch), at the sizes that these have by
+default, cutoff 5 A, on batches of ethanol. Both sides are given the same edges. DimeNet++ of torch-geometric is given
+its triplets too, since it needs a compiled extension to find them; ours finds them in every call.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ def ethanol(batch: int) -> Graph:
 def paired(
     theirs: nn.Module, energy: Callable[[Tensor], Tensor], ours: Backbone, head: nn.Module, graph: Graph
 ) -> Pair:
-    """Energies (graphs,) of a package as a function of the positions, and our backbone with the same head: forces of both."""
+    """Energies (graphs,) of a package as a function of the positions, and our backbone with the same head: forces of
+    both.
+    """
     field = ForceField(ours)
     field.head = head  # type: ignore[assignment]
 
@@ -92,7 +95,9 @@ def painn() -> Pair:
 
 
 def egnn() -> Pair:
-    """egnn-pytorch's sparse layers, 4 of 64 features, all pairs of atoms: features and displacements, since it has no energies."""
+    """egnn-pytorch's sparse layers, 4 of 64 features, all pairs of atoms: features and displacements, since it has no
+    energies.
+    """
     from egnn_pytorch import EGNN_Sparse
 
     graph = ethanol(20)

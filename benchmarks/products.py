@@ -1,4 +1,5 @@
-"""Tensor products beside e3nn: forward, forward and backward to all arguments, and construction, at the sizes of real networks.
+"""Tensor products beside e3nn: forward, forward and backward to all arguments, and construction, at the sizes of real
+networks.
 
 python benchmarks/products.py
 """
@@ -17,7 +18,9 @@ SPHERICAL = "1x0e+1x1o+1x2e"
 
 
 def depthwise(o3: Any, channels: str, harmonics: str, lmax: int) -> Any:
-    """The product of a convolution: ``uvu`` with weights for each sample, every path to degrees up to lmax with natural parity."""
+    """The product of a convolution: ``uvu`` with weights for each sample, every path to degrees up to lmax with natural
+    parity.
+    """
     left, right = o3.Irreps(channels), o3.Irreps(harmonics)
     blocks, paths = [], []
     for i, (mul, ir_left) in enumerate(left):
@@ -89,7 +92,9 @@ def backward(product: Any, inputs: list[torch.Tensor]) -> Callable[[], Any]:
 
 
 def rows(repeats: int = 11) -> list[dict[str, Any]]:
-    """Median times in ms and ratio = e3nn / ours of every case; construction with tables that an earlier module has computed."""
+    """Median times in ms and ratio = e3nn / ours of every case; construction with tables that an earlier module has
+    computed.
+    """
     libraries = {name: import_module(path) for name, path in LIBRARIES.items()}
     found = []
     for case, (build, samples) in CASES.items():

@@ -1,7 +1,8 @@
 """Public programs of e3nn's on the replacement: time and memory as ratios to e3nn itself.
 
-``python benchmarks/replacement.py`` runs each program on both in turn, in processes of their own, and prints the least CPU time of a step
-and the largest memory; ``--repeats 3`` (the default) pairs of processes, so that a busy machine disturbs both alike.
+``python benchmarks/replacement.py`` runs each program on both in turn, in processes of their own, and prints the least
+CPU time of a step and the largest memory; ``--repeats 3`` (the default) pairs of processes, so that a busy machine
+disturbs both alike.
 """
 
 from __future__ import annotations

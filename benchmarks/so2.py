@@ -1,9 +1,10 @@
 """The SO(2) form of a convolution beside its tensor-product form: the same map, from which degree on is it faster?
 
-Features C x (0 + 1 + ... + l) of natural parity in and out, each channel by itself, every path with harmonics up to 2l, that is, all
-equivariant maps of this kind (with --harmonics-to-l up to l only, as is usual: fewer paths and weights, where the SO(2) form can do no
-less). Both forms are run by the fused kernel, and take x, the edge vectors and their own weights per edge; the harmonics, or the frames,
-are made in the timed call, or given (as between the layers of one network).
+Features C x (0 + 1 + ... + l) of natural parity in and out, each channel by itself, every path with harmonics up to 2l,
+that is, all equivariant maps of this kind (with --harmonics-to-l up to l only, as is usual: fewer paths and weights,
+where the SO(2) form can do no less). Both forms are run by the fused kernel, and take x, the edge vectors and their own
+weights per edge; the harmonics, or the frames, are made in the timed call, or given (as between the layers of one
+network).
 
 python benchmarks/so2.py
 """

@@ -1,4 +1,5 @@
-"""The symmetric contraction beside mace-torch's (eager): forward, forward and backward, and a backward through the gradient.
+"""The symmetric contraction beside mace-torch's (eager): forward, forward and backward, and a backward through the
+gradient.
 
 python benchmarks/symmetric_contraction.py [threads]
 """

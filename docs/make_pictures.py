@@ -1,4 +1,6 @@
-"""The pictures of the pages: python docs/make_pictures.py writes docs/images/*.png (all but demo.png, which is a run's own)."""
+"""The pictures of the pages: python docs/make_pictures.py writes docs/images/*.png (all but demo.png, which is a run's
+own).
+"""
 
 from __future__ import annotations
 

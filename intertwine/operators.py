@@ -1,4 +1,5 @@
-"""Importing this registers all operators of the library with torch: a program saved by ``torch.export`` or ``torch.jit`` needs no more.
+"""Importing this registers all operators of the library with torch: a program saved by ``torch.export`` or
+``torch.jit`` needs no more.
 
 >>> import torch
 >>> import intertwine.operators

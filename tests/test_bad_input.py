@@ -1,4 +1,6 @@
-"""Bad input, catalogued: each case is answered rightly, or by an error that names cause, place and remedy; nothing is ever lost."""
+"""Bad input, catalogued: each case is answered rightly, or by an error that names cause, place and remedy; nothing is
+ever lost.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The tables and verdicts of the benchmarks say what was measured; the clock is tested in tests/bench. No time is judged here."""
+"""The tables and verdicts of the benchmarks say what was measured; the clock is tested in tests/bench. No time is
+judged here.
+"""
 
 from __future__ import annotations
 

@@ -61,7 +61,9 @@ def test_the_layer_of_extending_is_a_layer() -> None:
 
 
 def test_the_task_and_the_data_set_of_extending_train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Through every command, as modules of one's own; what the run folder names is code, and refused where it is not allowed."""
+    """Through every command, as modules of one's own; what the run folder names is code, and refused where it is not
+    allowed.
+    """
     from intertwine.cli import app
 
     monkeypatch.chdir(tmp_path)

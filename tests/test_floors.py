@@ -150,6 +150,8 @@ def test_files_beside_the_package_are_short(file: Path) -> None:
 
 
 def test_tests_have_names_of_their_own() -> None:
-    """pytest imports test files by their bare names: of two that share one, the second is an error, and only when both run."""
+    """pytest imports test files by their bare names: of two that share one, the second is an error, and only when both
+    run.
+    """
     names = [f.name for f in Path(__file__).parent.rglob("*.py") if f.name not in {"conftest.py", "__init__.py"}]
     assert not {name for name in names if names.count(name) > 1}

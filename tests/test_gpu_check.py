@@ -1,4 +1,6 @@
-"""The script for a machine with a graphics card: its dry run, its deadlines, its wheels. tests/kernels/test_gpu.py has the kernels."""
+"""The script for a machine with a graphics card: its dry run, its deadlines, its wheels. tests/kernels/test_gpu.py has
+the kernels.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,7 @@ def refusing(names: list[str], folder: Path) -> dict[str, str]:
     }
 
 
-# ------------------------------------------------------------------------------------------------------------------- the dry run
+# ---------------------------------------------------------------------------------------------------------- the dry run
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Triton is for Linux")
@@ -105,7 +107,7 @@ def test_without_a_card_and_not_dry_every_part_says_so(check: types.ModuleType, 
     assert "no CUDA device here" in json.loads((tmp_path / "profile.json").read_text())["errors"][0]["error"]
 
 
-# ------------------------------------------------------------------------------------------------------------ deadlines, failures
+# -------------------------------------------------------------------------------------------------- deadlines, failures
 
 
 @pytest.mark.parametrize("pace", [0.0, 0.3, 0.9, 1.0])
@@ -198,7 +200,7 @@ def test_the_summary_judges_the_goals(check: types.ModuleType) -> None:
     assert "large sizes: NOT MET (A x 50: 0.59)" in check.summary(found, {}, 0.6)
 
 
-# ------------------------------------------------------------------------------------------------------------------------- wheels
+# --------------------------------------------------------------------------------------------------------------- wheels
 
 
 def wheel(folder: Path, name: str, tag: str = "py3-none-any", needs: tuple[str, ...] = (), size: int = 100) -> Path:

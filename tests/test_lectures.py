@@ -104,7 +104,9 @@ def numbers(text: str) -> list[float]:
 
 
 def execute(page: str, imported: str = "from intertwine import o3") -> tuple[dict[str, Any], list[tuple[str, str]]]:
-    """Names at the end, and for each cell its code and what it shows: what it prints, then its last expression unless a ; ends it."""
+    """Names at the end, and for each cell its code and what it shows: what it prints, then its last expression unless a
+    ; ends it.
+    """
     names: dict[str, Any] = {}
     shown = []
     for cell in cells(page):

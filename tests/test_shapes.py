@@ -1,4 +1,6 @@
-"""What models and layers say of their arrays, checked on the syntax tree; that it is true, beartype checks wherever they run."""
+"""What models and layers say of their arrays, checked on the syntax tree; that it is true, beartype checks wherever
+they run.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ def bare(annotation: ast.expr | None) -> bool:
 
 
 def functions(tree: ast.AST) -> Iterator[ast.FunctionDef]:
-    """Functions and methods that others call, and constructors: no names with an underscore, nor what is inside of those."""
+    """Functions and methods that others call, and constructors: no names with an underscore, nor what is inside of
+    those.
+    """
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
             yield from functions(node)

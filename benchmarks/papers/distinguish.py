@@ -1,5 +1,5 @@
-"""Can an architecture tell the two graphs of a pair apart, and does it learn to? Models of the size of the experiment, their separation at
-random weights, and the training of the protocol of Joshi et al. 2023.
+"""Can an architecture tell the two graphs of a pair apart, and does it learn to? Models of the size of the experiment,
+their separation at random weights, and the training of the protocol of Joshi et al. 2023.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ WIDTHS = {1: 32, 2: 32, 3: 32, 5: 16, 10: 8}  # of features up to a degree
 
 
 class Question(NamedTuple):
-    """Layers of the model, largest degree of steerable features (None: the default), and what is read: "scalars", "handed" (pseudoscalars
-    and other signs of handedness as well) or "all" irreps."""
+    """Layers of the model, largest degree of steerable features (None: the default), and what is read: "scalars",
+    "handed" (pseudoscalars and other signs of handedness as well) or "all" irreps."""
 
     layers: int
     order: int | None
@@ -136,8 +136,8 @@ def separation(
 ) -> float:
     """How far the pooled features of the two graphs are apart at random weights, relatively, in double precision.
 
-    They are analytic functions of the weights almost everywhere: where they agree at random weights they agree at all weights. Large
-    weights (initial ones times 3) make much of small terms of high order.
+    They are analytic functions of the weights almost everywhere: where they agree at random weights they agree at all
+    weights. Large weights (initial ones times 3) make much of small terms of high order.
     """
     graph, found = pair.batch(), []
     with torch.no_grad():
@@ -154,8 +154,9 @@ def learn(
 ) -> dict[str, float]:
     """Train as the protocol does: both graphs are training set and test set; the result is that of the best epoch.
 
-    Both graphs are in one batch, and there are two steps an epoch, as many as with batches of one. Training ends when both are right,
-    since nothing can be better, and after five epochs where it is not possible (:func:`separation`) and the two logits agree to rounding.
+    Both graphs are in one batch, and there are two steps an epoch, as many as with batches of one. Training ends when
+    both are right, since nothing can be better, and after five epochs where it is not possible (:func:`separation`) and
+    the two logits agree to rounding.
 
     Returns:
         accuracy (50 or 100), epochs, and the separation of the pooled features before training.

@@ -1,12 +1,14 @@
-"""What each architecture can tell apart, and what it learns to: the three experiments of Joshi et al. 2023 (arXiv:2301.09308).
+"""What each architecture can tell apart, and what it learns to: the three experiments of Joshi et al. 2023
+(arXiv:2301.09308).
 
     python benchmarks/papers/expressivity.py --jobs 2             # all; goes on where it was stopped
     python benchmarks/papers/expressivity.py --models painn,mace --seeds 3
     python benchmarks/papers/expressivity.py --page               # only writes the table and the picture again
 
-The two graphs of a pair are training set and test set. Cross-entropy, Adam at 1e-4, brought down on a plateau of the accuracy; 100 epochs
-of two steps, in double precision, so that rounding can't tell graphs apart. Sum over nodes, one species, default sizes but for the width
-and the number of layers. The theory (theory.py) is checked in the same run by what random weights make of the pairs.
+The two graphs of a pair are training set and test set. Cross-entropy, Adam at 1e-4, brought down on a plateau of the
+accuracy; 100 epochs of two steps, in double precision, so that rounding can't tell graphs apart. Sum over nodes, one
+species, default sizes but for the width and the number of layers. The theory (theory.py) is checked in the same run by
+what random weights make of the pairs.
 """
 
 from __future__ import annotations

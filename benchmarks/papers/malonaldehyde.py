@@ -1,14 +1,16 @@
-"""50 frames of malonaldehyde: a force field that begins with the demo's weights (ethanol), and one that begins with random ones.
+"""50 frames of malonaldehyde: a force field that begins with the demo's weights (ethanol), and one that begins with
+random ones.
 
-    python benchmarks/papers/malonaldehyde.py                        # the demo (4 minutes), then two runs for each of three seeds
-    python benchmarks/papers/malonaldehyde.py --demo runs/ethanol-... # with a demo that is there
+    python benchmarks/papers/malonaldehyde.py                        # the demo (4 minutes), then two runs for each of
+    three seeds python benchmarks/papers/malonaldehyde.py --demo runs/ethanol-... # with a demo that is there
     python benchmarks/papers/malonaldehyde.py --page                 # only writes the table of docs/results.md again
 
-What a user types: `intertwine train malonaldehyde_train_01.xyz.gz --train 50`, with and without `--from`; the numbers of steps are the
-same, all else is what either is advised. A seed decides the frames, the initial weights and the order. 50 other frames choose the weights
-that are tested, on the 1,000 of the published test set (rMD17, first split: Christensen and von Lilienfeld 2020, arXiv:2007.09593).
-The demo is of PBE/def2-SVP as these frames are, but of another molecule, another sampling and 400 frames.
-Runs are ordinary run folders: finished ones are not repeated, one that was killed goes on.
+What a user types: `intertwine train malonaldehyde_train_01.xyz.gz --train 50`, with and without `--from`; the numbers
+of steps are the same, all else is what either is advised. A seed decides the frames, the initial weights and the order.
+50 other frames choose the weights that are tested, on the 1,000 of the published test set (rMD17, first split:
+Christensen and von Lilienfeld 2020, arXiv:2007.09593). The demo is of PBE/def2-SVP as these frames are, but of another
+molecule, another sampling and 400 frames. Runs are ordinary run folders: finished ones are not repeated, one that was
+killed goes on.
 """
 
 from __future__ import annotations

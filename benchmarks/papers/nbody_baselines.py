@@ -1,15 +1,18 @@
-"""The four baselines of the charged 5-body test (no learning but least squares on the training set), with standard errors.
+"""The four baselines of the charged 5-body test (no learning but least squares on the training set), with standard
+errors.
 
-    python benchmarks/papers/nbody_baselines.py            # prints one table, writes benchmarks/results/nbody_baselines.json
+    python benchmarks/papers/nbody_baselines.py            # prints one table, writes
+    benchmarks/results/nbody_baselines.json
 
-Error: mean squared error of positions, over particles and xyz; its standard error is over trajectories. Fitted on the 3,000 training
-trajectories, evaluated on the 2,000 test ones, and on 20,000 for a sharper figure (half of the trajectories have close encounters,
-so errors are heavy-tailed).
+Error: mean squared error of positions, over particles and xyz; its standard error is over trajectories. Fitted on the
+    3,000 training
+trajectories, evaluated on the 2,000 test ones, and on 20,000 for a sharper figure (half of the trajectories have close
+encounters, so errors are heavy-tailed).
 
-The fourth published figure, 0.0689, is quoted without a description. Some twenty linear baselines were tried after the fact. Those with
-one coefficient for the velocity and one for the position agree best: x + t v + s (x - centroid), which commutes with translations too,
-and a x + t v. They differ by 0.001, less than the standard error of either (0.0017), so which was meant can't be told; adding the mean
-velocity is 1.9 standard errors away.
+The fourth published figure, 0.0689, is quoted without a description. Some twenty linear baselines were tried after the
+fact. Those with one coefficient for the velocity and one for the position agree best: x + t v + s (x - centroid), which
+commutes with translations too, and a x + t v. They differ by 0.001, less than the standard error of either (0.0017), so
+which was meant can't be told; adding the mean velocity is 1.9 standard errors away.
 """
 
 from __future__ import annotations
@@ -39,7 +42,9 @@ PUBLISHED = {"x": 0.2716, "x + 1.0 v": 0.1089, "x + t v": 0.0841} | dict.fromkey
 
 
 def features(x: Tensor, v: Tensor, q: Tensor) -> dict[str, Tensor]:
-    """Vectors of each particle (S, N, 3): v, centred x, x, Coulomb force with each component clamped to +-100, mean v, and v - mean v."""
+    """Vectors of each particle (S, N, 3): v, centred x, x, Coulomb force with each component clamped to +-100, mean v,
+    and v - mean v.
+    """
     d = x[:, :, None] - x[:, None]
     r2 = d.square().sum(-1) + torch.eye(x.shape[1], dtype=x.dtype)
     force = ((q[:, :, None] * q[:, None] / r2**1.5)[..., None] * d).sum(2).clamp(-100, 100)

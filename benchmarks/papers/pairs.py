@@ -1,11 +1,12 @@
-"""Pairs of point clouds that are hard to tell apart: counterexamples of Joshi et al. 2023 and Pozdnyakov et al. 2020, and why.
+"""Pairs of point clouds that are hard to tell apart: counterexamples of Joshi et al. 2023 and Pozdnyakov et al. 2020,
+and why.
 
-Each pair is two graphs with the same edges. In a star the edges join node 0, the centre at the origin, with all others; what k bodies
-see of it are the invariants of all sets of k - 1 neighbours. The four-body pairs of Joshi et al. have an isosceles triangle in them,
-and are congruent; with a scalene one (SCALENE) they are what they were meant to be.
+Each pair is two graphs with the same edges. In a star the edges join node 0, the centre at the origin, with all others;
+what k bodies see of it are the invariants of all sets of k - 1 neighbours. The four-body pairs of Joshi et al. have an
+isosceles triangle in them, and are congruent; with a scalene one (SCALENE) they are what they were meant to be.
 
-Lengths are those of the papers divided by 3: edges of 1.7 to 2.9 A, for which models and their defaults are made. Of edges of 5 A a smooth
-cutoff at 5 A leaves zeros.
+Lengths are those of the papers divided by 3: edges of 1.7 to 2.9 A, for which models and their defaults are made. Of
+edges of 5 A a smooth cutoff at 5 A leaves zeros.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ DIGITS = 6  # to which invariants are compared
 
 @dataclass(frozen=True)
 class Pair:
-    """Two graphs with the same edges: positions (nodes, 3) in A of the one and of the other, and edges (2, E) in one direction."""
+    """Two graphs with the same edges: positions (nodes, 3) in A of the one and of the other, and edges (2, E) in one
+    direction.
+    """
 
     first: NDArray[np.float64]
     second: NDArray[np.float64]
@@ -50,7 +53,9 @@ def star(first: ArrayLike, second: ArrayLike) -> Pair:
 
 
 def chains(k: int = 4) -> Pair:
-    """k nodes in a line with a node aslant at either end; in the second graph the node at the head is on the other side."""
+    """k nodes in a line with a node aslant at either end; in the second graph the node at the head is on the other
+    side.
+    """
     line, tail = [(0.0, 5.0 * i, 0.0) for i in range(k)], (4.0, 5.0 * (k - 1) + 3.0, 0.0)
     first, second = (np.array([*line, (x, -3.0, 0.0), tail]) / UNIT for x in (-4.0, 4.0))
     joined = [(i, i + 1) for i in range(k - 1)] + [(0, k), (k - 1, k + 1)]
@@ -97,8 +102,8 @@ BODY = {"2-body": two_body, "3-body": three_body, "4-body": four_body, "chiral":
 
 
 def invariants(pair: Pair, bodies: int, handed: bool = False) -> tuple[Counter, Counter]:
-    """What so many bodies say of the two stars: for every set of neighbours its scalar products and, if handed, its triple products,
-    in the order of the neighbours that makes them smallest."""
+    """What so many bodies say of the two stars: for every set of neighbours its scalar products and, if handed, its
+    triple products, in the order of the neighbours that makes them smallest."""
     return tuple(Counter(_sets(points[1:], bodies - 1, handed)) for points in (pair.first, pair.second))  # type: ignore[return-value]
 
 

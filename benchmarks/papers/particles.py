@@ -1,4 +1,6 @@
-"""Contestants of the charged particles that the library does not have: a network that is not equivariant, and the radial field."""
+"""Contestants of the charged particles that the library does not have: a network that is not equivariant, and the
+radial field.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,8 @@ from intertwine.o3 import Irreps
 
 
 class PlainGNN(Backbone):
-    """Message passing on coordinates as if they were invariants: h = W (x, v), messages MLP(h_i, h_j, a_ij), displacement W' h.
+    """Message passing on coordinates as if they were invariants: h = W (x, v), messages MLP(h_i, h_j, a_ij),
+    displacement W' h.
 
     Args:
         width, layers: sizes. edge_inputs: names of edge invariants.

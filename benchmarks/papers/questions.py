@@ -66,7 +66,9 @@ def rows(names: Sequence[str]) -> list[Row]:
 
 
 def cells(row: Row) -> list[Cell]:
-    """The tests that a line takes part in: directions only where the model has some, other correlations only in the test of body order."""
+    """The tests that a line takes part in: directions only where the model has some, other correlations only in the
+    test of body order.
+    """
     if row.extra:
         return BODIES
     orders = (

@@ -1,7 +1,9 @@
-"""What each architecture should be able to tell apart, by its equations: the theory beside the measurements of expressivity.py.
+"""What each architecture should be able to tell apart, by its equations: the theory beside the measurements of
+expressivity.py.
 
-Of a star (a centre and its neighbours) one layer sees the more, the more of it enters a nonlinear function before the sum: distances;
-sums of vectors, by their products; sums of angles at each edge. Of a chain some node has to see both ends, in a product of theirs.
+Of a star (a centre and its neighbours) one layer sees the more, the more of it enters a nonlinear function before the
+sum: distances; sums of vectors, by their products; sums of angles at each edge. Of a chain some node has to see both
+    ends, in a product of theirs.
 """
 
 from __future__ import annotations
@@ -15,9 +17,10 @@ class Theory(NamedTuple):
     Attributes:
         chain: for chains of k = 4.
         body: for the 2-body, 3-body, 4-body and chiral pairs, in this order.
-        directions: up to which fold of a polygon its direction is seen: 0 none, 1 by vectors, "l" the largest degree, "even" the same where
-            what the centre has is minus what the corners have in odd degrees, so that their sum knows even ones only (and of those a
-            polygon of an odd number of corners has none below twice that number), "frame" all.
+        directions: up to which fold of a polygon its direction is seen: 0 none, 1 by vectors, "l" the largest degree,
+            "even" the same where what the centre has is minus what the corners have in odd degrees, so that their sum
+            knows even ones only (and of those a polygon of an odd number of corners has none below twice that number),
+            "frame" all.
         why: the reason.
     """
 

@@ -1,4 +1,6 @@
-"""An extension of griffe: our docstrings' roles (:math:, :func:, ...), formulas and doctests as the Markdown that mkdocstrings reads."""
+"""An extension of griffe: our docstrings' roles (:math:, :func:, ...), formulas and doctests as the Markdown that
+mkdocstrings reads.
+"""
 
 from __future__ import annotations
 

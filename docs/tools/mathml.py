@@ -1,7 +1,8 @@
-r"""A hook of mkdocs: formulas become MathML when the site is built, so that pages need no script and no other host to be read.
+r"""A hook of mkdocs: formulas become MathML when the site is built, so that pages need no script and no other host to
+be read.
 
-Browsers draw MathML themselves. Formulas arrive from `pymdownx.arithmatex` as ``\(...\)`` and ``\[...\]``, and from notebooks as
-``$...$`` and ``$$...$$``.
+Browsers draw MathML themselves. Formulas arrive from `pymdownx.arithmatex` as ``\(...\)`` and ``\[...\]``, and from
+notebooks as ``$...$`` and ``$$...$$``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""The architectures side by side, from their classes: the map of the lecture "Equivariant GNNs" (3.2), with what each costs."""
+"""The architectures side by side, from their classes: the map of the lecture "Equivariant GNNs" (3.2), with what each
+costs.
+"""
 
 from __future__ import annotations
 
@@ -31,15 +33,16 @@ COLUMNS = {
 def architectures(
     names: Sequence[str] = tuple(MODELS), progress: Callable[[int], object] = lambda done: None
 ) -> list[dict[str, Any]]:
-    """What each architecture is, and what it costs at its defaults on :func:`~intertwine.bench.cost.standard_graph`, in single precision.
+    """What each architecture is, and what it costs at its defaults on :func:`~intertwine.bench.cost.standard_graph`, in
+    single precision.
 
     Args:
         names: of :data:`intertwine.models.MODELS`.
         progress: called with how many are done.
 
     Returns:
-        entries with the keys of :data:`COLUMNS`, ``edges`` of the graph, ``presets`` and ``paper``; ordered by what a message looks at,
-        body order and name.
+        entries with the keys of :data:`COLUMNS`, ``edges`` of the graph, ``presets`` and ``paper``; ordered by what a
+        message looks at, body order and name.
     """
     entries = []
     for done, name in enumerate(names, 1):

@@ -56,7 +56,9 @@ def in_child(*arguments: str, cache: Path | None = None) -> Any:
 
 
 def first_use(size: str, library: str) -> dict[str, float]:
-    """Seconds of the first calls of a library for a plan, its construction in the first of them; what is imported before is not counted."""
+    """Seconds of the first calls of a library for a plan, its construction in the first of them; what is imported
+    before is not counted.
+    """
     problem = Problem.of(SIZES[size])
     getattr(convolutions, library)(Problem.of(SMALL[size]))  # imports, tables of coefficients: once for all plans
     one = torch.ones(1, requires_grad=True)
@@ -79,10 +81,11 @@ SMALL = {name: Size(4, 2, 3, (0, 0, 0)) for name in SIZES}
 
 
 def resident(edges: int, kind: str) -> dict[str, int] | None:
-    """Bytes of inputs and of results, and by how much the memory of the process grew at most while a pass ran, for ``edges`` of size A.
+    """Bytes of inputs and of results, and by how much the memory of the process grew at most while a pass ran, for
+    ``edges`` of size A.
 
-    The highest mark of the resident set is set back by the kernel before the pass; None where that is not to be had (other systems than
-    Linux).
+    The highest mark of the resident set is set back by the kernel before the pass; None where that is not to be had
+    (other systems than Linux).
     """
     warm = SIZES["A"]
     contestant = convolutions.ours(Problem.of(Size(1000, 50, warm.channels, warm.degrees)))
@@ -108,7 +111,9 @@ def resident(edges: int, kind: str) -> dict[str, int] | None:
 
 
 def scaled(edges: int, graphs: int | None = None) -> Size:
-    """Size A with another number of edges, 20 for each node: a batch of graphs of its size, or of as many as are asked for."""
+    """Size A with another number of edges, 20 for each node: a batch of graphs of its size, or of as many as are asked
+    for.
+    """
     one = SIZES["A"]
     return Size(edges, max(edges // 20, 1), one.channels, one.degrees, graphs or max(edges // one.edges, 1))
 

@@ -1,7 +1,7 @@
 """Times and memory of calls, and the machine that they were measured on.
 
-Contestants take turns, so that a machine that slows down slows down for all of them. A turn is a call that finds the caches full of what
-the others left there, and then calls in a row.
+Contestants take turns, so that a machine that slows down slows down for all of them. A turn is a call that finds the
+caches full of what the others left there, and then calls in a row.
 """
 
 from __future__ import annotations
@@ -97,8 +97,9 @@ def copy_bandwidth(repeats: int = 7) -> float:
 def peak_memory(function: Callable[[], Any]) -> int:
     """Most bytes that torch held at one time during a call, beyond those it held before.
 
-    Every allocation and release of torch's CPU allocator is read from its profiler, in order: nothing that an operation makes
-    and drops inside escapes, and the count is exact and the same every time. What a library takes from elsewhere is not seen.
+    Every allocation and release of torch's CPU allocator is read from its profiler, in order: nothing that an operation
+    makes and drops inside escapes, and the count is exact and the same every time. What a library takes from elsewhere
+    is not seen.
     """
     from torch.profiler import ProfilerActivity, profile
 

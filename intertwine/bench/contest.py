@@ -32,7 +32,8 @@ class Contestant:
         cotangent: of z, as dense as a loss makes it.
         adapt: ``adapt(n, tensor)`` puts something of the shape of leaf n, or of z where n is -1, in the order of ours.
         passes: names of the :data:`PASSES` that it can do.
-        shared: how many of the leaves, from the first, are the same for all contestants; the others are parameters, in bases of their own.
+        shared: how many of the leaves, from the first, are the same for all contestants; the others are parameters, in
+            bases of their own.
     """
 
     function: Callable[..., Tensor]
@@ -56,7 +57,9 @@ def backward(one: Contestant) -> list[Tensor]:
 
 
 def force_training(one: Contestant) -> list[Tensor]:
-    """z, the gradients to the shared leaves, and those of the sum of their squares to all leaves: what a loss on forces costs."""
+    """z, the gradients to the shared leaves, and those of the sum of their squares to all leaves: what a loss on forces
+    costs.
+    """
     z = one.function(*one.leaves)
     first = torch.autograd.grad(z, one.leaves[: one.shared], one.cotangent, create_graph=True)
     total = torch.stack([gradient.square().sum() for gradient in first]).sum()
@@ -125,7 +128,8 @@ def contest(
         where: what is measured, for messages.
 
     Returns:
-        rows: ``pass``; ``ms`` and ``cold``, the :class:`~intertwine.bench.clock.Times` by name; if checked ``memory``, bytes beyond inputs
+        rows: ``pass``; ``ms`` and ``cold``, the :class:`~intertwine.bench.clock.Times` by name; if checked ``memory``,
+            bytes beyond inputs
         and results by name, and ``difference`` of each peer's results from ours.
 
     Raises:

@@ -1,7 +1,7 @@
 r"""The convolution :math:`z_n = \sum_{e \to n} T(x_{s_e}, y_e, w_e)` by this library and its peers.
 
-T is the product ``uvu`` of channels with harmonics by all paths of natural parity. Each library has its inputs in the layout that it
-likes best; what they return is compared first.
+T is the product ``uvu`` of channels with harmonics by all paths of natural parity. Each library has its inputs in the
+layout that it likes best; what they return is compared first.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ from intertwine.o3.blocks import join_blocks, split_blocks
 
 @dataclass(frozen=True)
 class Size:
-    """A convolution: edges, nodes, channels, largest degrees of x, y and z, and how many graphs the nodes and edges are divided into."""
+    """A convolution: edges, nodes, channels, largest degrees of x, y and z, and how many graphs the nodes and edges are
+    divided into.
+    """
 
     edges: int
     nodes: int
@@ -53,7 +55,9 @@ class Size:
 
     @property
     def bytes(self) -> dict[str, int]:
-        """What has to be read and written once, in float32 and int64: of the forward pass, and of forward and backward."""
+        """What has to be read and written once, in float32 and int64: of the forward pass, and of forward and
+        backward.
+        """
         x, y, z = (irreps.dim for irreps in self.irreps)
         w = self.channels * len(self.paths)
         nodes, edges = self.nodes * (x + z) * 4, self.edges * ((y + w) * 4 + 16)
@@ -146,7 +150,9 @@ def e3nn(problem: Problem, *, compiled: bool = False) -> Contestant:
 
 
 def cuequivariance(problem: Problem) -> Contestant:
-    """cuequivariance-torch without its CUDA kernels: ``ChannelWiseTensorProduct(method="naive")`` with its own gather and scatter."""
+    """cuequivariance-torch without its CUDA kernels: ``ChannelWiseTensorProduct(method="naive")`` with its own gather
+    and scatter.
+    """
     import cuequivariance as cue
     import cuequivariance_torch as cuet
 

@@ -1,7 +1,8 @@
 """What a model costs an edge: operations and bytes, counted, not timed.
 
-Every operation that torch dispatches is seen: products of matrices and our own kernels by their formula, everything else as one operation
-for each number of its largest tensor. Bytes are those of its arguments and results, as if nothing stayed in a cache between operations.
+Every operation that torch dispatches is seen: products of matrices and our own kernels by their formula, everything
+else as one operation for each number of its largest tensor. Bytes are those of its arguments and results, as if nothing
+stayed in a cache between operations.
 """
 
 from __future__ import annotations

@@ -20,7 +20,8 @@ from intertwine.numerics import InputError, choose
 #: What can be asked for: the sizes of the convolution, and the other parts.
 PARTS = (*SIZES, "harmonics", "contraction", "first-use", "edges", "memory")
 
-#: What is measured where nobody asks for anything; the others take most of the time: peers at larger sizes, processes of their own.
+#: What is measured where nobody asks for anything; the others take most of the time: peers at larger sizes, processes
+#: of their own.
 USUAL = ("A", "tiny", "harmonics", "contraction")
 
 #: distribution -> how to have it beside.
@@ -81,7 +82,8 @@ def measure(
     """Run jobs, one after the other.
 
     Returns:
-        document: ``machine``, ``copy_bandwidth`` in bytes per second, ``missing`` peers and how to have them, and ``rows``, each with its
+        document: ``machine``, ``copy_bandwidth`` in bytes per second, ``missing`` peers and how to have them, and
+            ``rows``, each with its
         ``part`` and ``case``; times in ms, first uses in s, memory in bytes.
 
     Raises:
@@ -133,7 +135,9 @@ def _contraction(repeats: int, tick: Tick) -> list[dict[str, Any]]:
 
 
 def _first_use(size: str, tick: Tick) -> list[dict[str, Any]]:
-    """With an empty cache, then in a new process with the cache of the first; e3nn once, since its imports take long."""
+    """With an empty cache, then in a new process with the cache of the first; e3nn once, since its imports
+    take long.
+    """
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for case in ("empty cache", "from the cache", "e3nn"):

@@ -18,7 +18,9 @@ SPECIES, CORRELATION = 10, 3
 
 
 def harmonics(vectors: int, l: int) -> dict[str, Contestant]:
-    """All degrees up to l of unit vectors along random ones, normalisation "integral": ours, e3nn's and sphericart's."""
+    """All degrees up to l of unit vectors along random ones, normalisation "integral": ours, e3nn's and
+    sphericart's.
+    """
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(vectors, 3, generator=generator)
     cotangent = torch.randn(vectors, (l + 1) ** 2, generator=generator)
@@ -40,7 +42,9 @@ def harmonics(vectors: int, l: int) -> dict[str, Contestant]:
 
 
 def contraction(channels: int, l: int, nodes: int, out: int | None = None) -> dict[str, Contestant]:
-    """MACE's symmetric contraction, degrees up to l to degrees up to ``out`` (l by default): ours, and mace-torch's with its weights."""
+    """MACE's symmetric contraction, degrees up to l to degrees up to ``out`` (l by default): ours, and mace-torch's
+    with its weights.
+    """
     irreps, result = (
         "+".join(f"{channels}x{k}{'eo'[k % 2]}" for k in range(top + 1)) for top in (l, l if out is None else out)
     )

@@ -1,10 +1,12 @@
-r"""Models of other packages as ours, at the same weights: tests ask both for the same numbers, benchmarks for their times.
+r"""Models of other packages as ours, at the same weights: tests ask both for the same numbers, benchmarks for their
+times.
 
 SchNet and DimeNet++ of torch-geometric, PaiNN of schnetpack, EGNN of egnn-pytorch. What is written differently:
 
 * torch-geometric and schnetpack have rows for z = 0 in their tables of species, ours begin at hydrogen.
-* schnetpack's Bessel functions lack the factor :math:`\sqrt{2/r_c}`, its norm is :math:`\sqrt{\|Vv\|^2 + \epsilon}` where ours is zero at
-  zero, which is a matter of a bias, and its parts of a message and of an update come in the order s, v_ij, v_j and ss, vv, sv.
+* schnetpack's Bessel functions lack the factor :math:`\sqrt{2/r_c}`, its norm is :math:`\sqrt{\|Vv\|^2 + \epsilon}`
+  where ours is zero at zero, which is a matter of a bias, and its parts of a message and of an update come in the order
+  s, v_ij, v_j and ss, vv, sv.
 * egnn-pytorch sums displacements where ours are averages, has wider hidden layers, and edges that point the other way.
 """
 
@@ -92,7 +94,8 @@ def dimenet(theirs: Any, authors: bool = True) -> DimeNet:
 
 
 def painn(theirs: Any) -> PaiNN:
-    """A ``schnetpack.representation.PaiNN`` with Bessel functions, a cosine cutoff and filters of its own in each layer.
+    """A ``schnetpack.representation.PaiNN`` with Bessel functions, a cosine cutoff and filters of its own in each
+    layer.
 
     Args:
         theirs: the model.
@@ -124,10 +127,12 @@ def painn(theirs: Any) -> PaiNN:
 
 
 def egnn(theirs: Any, neighbours: int) -> EGNN:
-    """A list of ``egnn_pytorch.EGNN_Sparse``, for graphs whose nodes all have as many neighbours; the table of species is ours.
+    """A list of ``egnn_pytorch.EGNN_Sparse``, for graphs whose nodes all have as many neighbours; the table of species
+    is ours.
 
     Args:
-        theirs: the layers, a ``ModuleList``. The last bias of their displacements has no counterpart in the paper, and is set to zero.
+        theirs: the layers, a ``ModuleList``. The last bias of their displacements has no counterpart in the paper, and
+            is set to zero.
         neighbours: edges of each node, of whose displacements ours takes the mean.
     """
     width, weight = theirs[0].feats_dim, theirs[0].edge_mlp[0].weight
@@ -151,7 +156,8 @@ def egnn(theirs: Any, neighbours: int) -> EGNN:
 
 
 def schnetpack(module: str) -> types.ModuleType:
-    """A module of schnetpack, ``schnetpack("representation.painn")``, without what importing the package brings with it.
+    """A module of schnetpack, ``schnetpack("representation.painn")``, without what importing the package brings with
+    it.
 
     That is data sets and training, which need more programs, and (2.1.1) a name that newer versions of torch lack.
 

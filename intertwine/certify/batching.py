@@ -31,8 +31,8 @@ def batch_against_single(trial: Trial) -> Findings:
 def gradient_across_graphs(trial: Trial) -> Findings:
     """The derivative of one graph's outputs with respect to another's positions is exactly zero.
 
-    Where autograd sees no path from positions to outputs (a task returns forces, detached) the others are moved instead, and
-    not a bit of the outputs may change.
+    Where autograd sees no path from positions to outputs (a task returns forces, detached) the others are moved
+    instead, and not a bit of the outputs may change.
     """
     worst = Worst(trial, 0.0)
     for chosen in _batchable(trial):
@@ -68,7 +68,9 @@ def _others_moved(
 
 
 def node_order(trial: Trial) -> Findings:
-    """A batch whose nodes are in random order, so that ``batch`` is not sorted, gives the same to every node, pair, point and graph."""
+    """A batch whose nodes are in random order, so that ``batch`` is not sorted, gives the same to every node, pair,
+    point and graph.
+    """
     worst = Worst(trial, BATCH_EPS * trial.eps, peak=True)
     for chosen in _batchable(trial):
         batch = _connected(trial, _batch([trial.structures[k] for k in chosen]))
@@ -120,7 +122,9 @@ def determinism(trial: Trial) -> Findings:
 
 
 def no_memory(trial: Trial) -> Findings:
-    """After all other tests every structure still gives the bits it gave first: nothing was counted, stored or forgotten."""
+    """After all other tests every structure still gives the bits it gave first: nothing was counted, stored or
+    forgotten.
+    """
     return _again(trial, len(trial.structures), "run again after all tests")
 
 
@@ -147,7 +151,8 @@ def _connected(trial: Trial, graph: Graph) -> Graph | str:
 
 
 def _batchable(trial: Trial, mixed: bool = False) -> list[list[int]]:
-    """Structures that can be collated: with the same fields, open and periodic ones together if ``mixed``; groups of two or more.
+    """Structures that can be collated: with the same fields, open and periodic ones together if ``mixed``; groups of
+    two or more.
 
     An output that only periodic graphs have (a stress) is not a number for the open ones among them.
     """

@@ -42,7 +42,9 @@ def turn(n: int, a: int, b: int, angle: float) -> Float[Tensor, "n n"]:
 
 
 def align(a: Float[Tensor, " n"], b: Float[Tensor, " n"]) -> Float[Tensor, "n n"]:
-    r"""The rotation in the plane of the unit vectors a and b that takes a to b, :math:`1 - \frac{(a+b)(a+b)^T}{1 + a\cdot b} + 2 b a^T`."""
+    r"""The rotation in the plane of the unit vectors a and b that takes a to b,
+    :math:`1 - \frac{(a+b)(a+b)^T}{1 + a\cdot b} + 2 b a^T`.
+    """
     if float(a @ b) < -0.5:  # the formula degenerates at b = -a: go through a vector orthogonal to a
         axis = torch.zeros_like(a)
         axis[int(a.abs().argmin())] = 1.0

@@ -23,7 +23,9 @@ NO_FORCES = "no energy and forces among the outputs"
 
 
 def forces_against_differences(trial: Trial) -> Findings:
-    r""":math:`F \cdot v = -dE(x + h v)/dh` along random unit vectors v of all coordinates; the right side by central differences."""
+    r""":math:`F \cdot v = -dE(x + h v)/dh` along random unit vectors v of all coordinates; the right side by central
+    differences.
+    """
     if not {"energy", "forces"} <= set(trial.quantities):
         return NO_FORCES
     worst = Worst(trial, RELATIVE)
@@ -37,7 +39,9 @@ def forces_against_differences(trial: Trial) -> Findings:
 
 
 def force_jacobian(trial: Trial) -> Findings:
-    r""":math:`u \cdot J v = v \cdot J u` with :math:`J v = dF(x + h v)/dh`: there is an energy that the forces derive from."""
+    r""":math:`u \cdot J v = v \cdot J u` with :math:`J v = dF(x + h v)/dh`: there is an energy that the forces derive
+    from.
+    """
     if "forces" not in trial.quantities:
         return "no forces among the outputs"
     worst = Worst(trial, JACOBIAN)
@@ -75,7 +79,8 @@ def force_sum(trial: Trial) -> Findings:
 
 
 def torque(trial: Trial) -> Findings:
-    r""":math:`\sum_i (x_i \wedge F_i) = 0` about the centroid, in open structures: the energy does not depend on orientation.
+    r""":math:`\sum_i (x_i \wedge F_i) = 0` about the centroid, in open structures: the energy does not depend on
+    orientation.
 
     Where it depends on vectors that the structure is given, they exert a torque on it, and nothing is tested."""
     if not {"energy", "forces"} <= set(trial.quantities):
@@ -91,7 +96,9 @@ def torque(trial: Trial) -> Findings:
 
 
 def _in_a_field(trial: Trial, graph: Graph, energy: Tensor) -> bool:
-    """Whether the energy is another one where vectors and tensors of the structure are turned and its positions are not."""
+    """Whether the energy is another one where vectors and tensors of the structure are turned and its positions are
+    not.
+    """
     turned = act(Isometry.random(graph.dimension, generator=torch.Generator().manual_seed(0)), graph)
     turned.pos = graph.pos
     if all(torch.equal(turned[name], value) for name, value in graph.to_dict().items() if isinstance(value, Tensor)):
@@ -125,8 +132,9 @@ def derivative(f: Callable[[float], Float[Tensor, " k"]], reference: Tensor) -> 
     r"""df/dh at 0 by central differences, extrapolated (Ridders 1982), and its uncertainty from rounding.
 
     With steps halved Neville's tableau cancels the terms in h^2, h^4, ...; the entry that changed least is taken.
-    Values carry a rounding error of about eps |f|, so the difference quotient carries :math:`\epsilon |f| / h` with the step h
-    of that entry: a float64 energy of -4210 eV limits a force to some 1e-10 eV/A, which is no fault of the force.
+    Values carry a rounding error of about eps |f|, so the difference quotient carries :math:`\epsilon |f| / h` with the
+    step h of that entry: a float64 energy of -4210 eV limits a force to some 1e-10 eV/A, which is no fault of the
+    force.
     """
     size = torch.finfo(torch.float64).eps * float(reference.to(torch.float64).abs().max()) if reference.numel() else 0.0
     previous: list[Tensor] = []
@@ -150,7 +158,9 @@ def _outputs(trial: Trial, path: Callable[[float], Graph]) -> Path:
 
 
 def _paths(trial: Trial, k: int, graph: Graph) -> list[tuple[Tensor, Path]]:
-    """Random unit vectors of all coordinates of structure k, and the outputs along each: both tests of forces share the evaluations."""
+    """Random unit vectors of all coordinates of structure k, and the outputs along each: both tests of forces share the
+    evaluations.
+    """
     if k not in trial.paths:
         trial.paths[k] = [(v, _outputs(trial, partial(_moved, graph, v))) for v in _directions(trial, graph)]
     return trial.paths[k]

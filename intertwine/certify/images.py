@@ -13,7 +13,8 @@ MOST_CELLS = 500  # that an atom is moved by
 
 
 def lattice_image(trial: Trial) -> Findings:
-    """An atom written one lattice vector further on is the same atom; so are all of them 500 cells away, or each in a cell of its own.
+    """An atom written one lattice vector further on is the same atom; so are all of them 500 cells away, or each in a
+    cell of its own.
 
     The latter with points of space in float64, for functions that take them.
     """
@@ -51,7 +52,9 @@ def lattice_image(trial: Trial) -> Findings:
 
 
 def _moved(trial: Trial, worst: Worst, graph: Graph, outputs: dict[str, Tensor], step: Tensor, words: str) -> None:
-    """The outputs stay, those that are places of nodes move along. Edges, where an output is of those given, are the same ones."""
+    """The outputs stay, those that are places of nodes move along. Edges, where an output is of those given, are the
+    same ones.
+    """
     moved = graph.clone()
     moved.pos = graph.pos + step
     if graph.get("edge_index") is not None:

@@ -32,7 +32,8 @@ def slope_at_cutoff(trial: Trial) -> Findings:
 def _crossing(trial: Trial, slope: bool) -> Findings:
     r"""The step :math:`\lim_{\delta\to0} s(\delta)`, :math:`s(\delta) = f(r_c - \delta) - f(r_c + \delta)`.
 
-    Taken as :math:`(8 s(\delta/4) - 6 s(\delta/2) + s(\delta))/3`, which cancels slope and curvature: those are no step.
+    Taken as :math:`(8 s(\delta/4) - 6 s(\delta/2) + s(\delta))/3`, which cancels slope and curvature: those are no
+    step.
     """
     cutoff = trial.subject.cutoff
     if cutoff is None:
@@ -74,7 +75,9 @@ def _values(trial: Trial, graph: Graph, slope: bool) -> dict[str, Tensor] | None
 
 
 def _fixed(trial: Trial, name: str, value: Tensor, graph: Graph) -> Tensor:
-    """An output in rows that stay: a point of space as seen from its atom, which moves, and what is of edges summed by pairs of nodes."""
+    """An output in rows that stay: a point of space as seen from its atom, which moves, and what is of edges summed by
+    pairs of nodes.
+    """
     level = LEVELS[trial.quantities[name].level]
     if level.lists == "edge_index":
         return value.new_zeros(graph.num_nodes**2, *value.shape[1:]).index_add(0, _by_pair(graph), value)
@@ -87,7 +90,9 @@ def _by_pair(graph: Graph) -> Tensor:
 
 
 def _weights(trial: Trial, graph: Graph, outputs: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Random, the same for every arrangement; none for forces and stress, derivatives already: only their values must be continuous."""
+    """Random, the same for every arrangement; none for forces and stress, derivatives already: only their values must
+    be continuous.
+    """
     generator, weights = torch.Generator().manual_seed(0), {}
     for name, value in outputs.items():
         edges = LEVELS[trial.quantities[name].level].lists == "edge_index"
@@ -101,7 +106,9 @@ def _weights(trial: Trial, graph: Graph, outputs: dict[str, Tensor]) -> dict[str
 
 
 def _directions(structure: Structure, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Two unit vectors at about 110 degrees (in one dimension, opposite ones): where the crossing and the third atom go."""
+    """Two unit vectors at about 110 degrees (in one dimension, opposite ones): where the crossing and the third atom
+    go.
+    """
     n = structure.graph.dimension
     u = random_direction(n, generator)
     if n == 1:
@@ -114,7 +121,9 @@ def _directions(structure: Structure, generator: torch.Generator) -> tuple[Tenso
 def _arranged(
     structure: Structure, count: int, distance: float, frame: tuple[Tensor, Tensor], shift: Tensor | None = None
 ) -> Graph:
-    """An atom at the origin (or at ``shift``), one at a distance, and perhaps one bonded to the first on the other side."""
+    """An atom at the origin (or at ``shift``), one at a distance, and perhaps one bonded to the first on the other
+    side.
+    """
     origin = torch.zeros_like(frame[0]) if shift is None else shift
     pos = torch.stack([origin, origin + distance * frame[0], origin + BOND * frame[1]])[:count]
     graph = subset(structure.graph, torch.arange(count), pos)

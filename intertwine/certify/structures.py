@@ -26,10 +26,12 @@ class Structure(NamedTuple):
 def prepare(graphs: Sequence[Graph], generator: torch.Generator) -> list[Structure]:
     """The graphs in float64, centred, without edges, on the grid, and displaced copies of up to two of the larger ones.
 
-    Nodes in a space of dimension 0 (``Graph.abstract``) keep their edges, which nothing else tells, and are not displaced.
+    Nodes in a space of dimension 0 (``Graph.abstract``) keep their edges, which nothing else tells, and are not
+    displaced.
 
     On the grid a translation of float32 positions is exact, so an error under translation is the function's, not the
-    input's. Displaced copies are chiral and have no vector that vanishes by symmetry, which molecules at rest often have.
+    input's. Displaced copies are chiral and have no vector that vanishes by symmetry, which molecules at rest often
+    have.
     """
     result = [Structure(f"graph {k} ({composition(graph)})", _settle(graph)) for k, graph in enumerate(graphs)]
     larger = sorted(
@@ -70,7 +72,9 @@ def snap(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 
 
 def subset(graph: Graph, nodes: Int[Tensor, " k"], pos: Float[Tensor, "k n"] | None = None) -> Graph:
-    """Some nodes of a graph with all their fields and what is between them, in an open space, at other positions (A) if given."""
+    """Some nodes of a graph with all their fields and what is between them, in an open space, at other positions (A) if
+    given.
+    """
     result = permute(nodes, graph)
     for name in ("cell", "pbc"):
         if name in result:

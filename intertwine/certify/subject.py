@@ -1,4 +1,6 @@
-"""What is certified: any map from a Graph to tensors, brought to one form, in one precision, without touching the original."""
+"""What is certified: any map from a Graph to tensors, brought to one form, in one precision, without touching the
+original.
+"""
 
 from __future__ import annotations
 
@@ -69,7 +71,9 @@ class Subject:
         self.cutoff: float | None = getattr(function, "cutoff", cutoff)
 
     def __call__(self, graph: Graph) -> dict[str, Tensor]:
-        """The outputs, detached, each with the rows of its level as first axis and the axes of its representation last."""
+        """The outputs, detached, each with the rows of its level as first axis and the axes of its
+        representation last.
+        """
         return {name: value.detach() for name, value in self.evaluate(graph).items()}
 
     def evaluate(self, graph: Graph) -> dict[str, Tensor]:
@@ -108,8 +112,8 @@ class Subject:
         """Derivative of the sum of outputs, weighted, with respect to positions; None where autograd sees no path.
 
         ``weights`` is by name (an output that is not named does not count), or a function of the outputs that gives it.
-        A module that detaches its results when it is not training (a task) is told that it trains; its parts are not, so
-        dropout and the like stay off.
+        A module that detaches its results when it is not training (a task) is told that it trains; its parts are not,
+        so dropout and the like stay off.
         """
         graph = graph.clone()
         graph.pos = graph.pos.detach().clone().requires_grad_()
@@ -129,7 +133,9 @@ class Subject:
                 module.training = False
 
     def learn_levels(self, graph: Graph) -> None:
-        """Find out from one graph what the rows of an output of unknown level belong to: the first level that has as many."""
+        """Find out from one graph what the rows of an output of unknown level belong to: the first level that has as
+        many.
+        """
         if all(quantity.level for quantity in self.quantities.values()):
             return
         for name, value in self(graph).items():
@@ -170,7 +176,8 @@ class Subject:
 def declare(
     function: Callable[[Graph], Any], irreps_out: str | Representation | Mapping[str, Any] | None
 ) -> dict[str, Quantity]:
-    """What a function says it returns: its ``outputs`` (a task), or else ``irreps_out``, given here or as its attribute.
+    """What a function says it returns: its ``outputs`` (a task), or else ``irreps_out``, given here or as its
+    attribute.
 
     Args:
         function: the function.

@@ -25,8 +25,8 @@ Progress = Callable[[int, int, str], None]
 class Check(NamedTuple):
     """A test: its name, the symmetry it is about (or ""), the function, whether it needs the digits of float64.
 
-    ``outputs`` are those that a test which needs float64 is about; "" stands for a cutoff. ``follows`` is a symmetry without which nobody
-    expects the test to pass; one with it may fail for another reason.
+    ``outputs`` are those that a test which needs float64 is about; "" stands for a cutoff. ``follows`` is a symmetry
+    without which nobody expects the test to pass; one with it may fail for another reason.
     """
 
     name: str
@@ -88,12 +88,12 @@ def certify(
     Errors are :math:`\max |f(g x) - \rho(g) f(x)| / \mathrm{rms}(f)`, with g applied in float64.
 
     Args:
-        function: takes a Graph (or a batch) and returns a tensor, or a dict of tensors by name. It says what they are by an
-            attribute ``outputs`` (a task) or ``irreps_out`` (a model). If it has an attribute ``cutoff`` it is given graphs
-            without edges. A module is copied: the original keeps its precision and mode.
+        function: takes a Graph (or a batch) and returns a tensor, or a dict of tensors by name. It says what they are
+            by an attribute ``outputs`` (a task) or ``irreps_out`` (a model). If it has an attribute ``cutoff`` it is
+            given graphs without edges. A module is copied: the original keeps its precision and mode.
         graphs: structures to try it on, of one dimension; positions in the unit that the function reads (A).
-        symmetry: what is claimed: "E(n)", "SE(n)", "O(n)", "SO(n)", "T(n)", "S(n)" with a number for n, or n itself. The other
-            symmetries are measured too, for information.
+        symmetry: what is claimed: "E(n)", "SE(n)", "O(n)", "SO(n)", "T(n)", "S(n)" with a number for n, or n itself.
+            The other symmetries are measured too, for information.
         dtypes: precisions.
         cutoff: radius (A) for functions that do not connect graphs themselves; None connects all pairs.
         irreps_out: what it returns, where it does not say: "16x0e + 1o", a representation, or a dict by name.
@@ -104,9 +104,10 @@ def certify(
         progress: called before each test.
 
     Returns:
-        The certificate. Exceptions of the function become failed lines. Skipped are the structures that it refuses by an
-        :class:`~intertwine.numerics.IntertwineError`, and a lower precision that it does not support at all; without float64 the
-        tests that need its digits fail, or are skipped if ``dtypes`` leaves it out.
+        The certificate. Exceptions of the function become failed lines. Skipped are the structures that it refuses by
+        an
+        :class:`~intertwine.numerics.IntertwineError`, and a lower precision that it does not support at all; without
+        float64 the tests that need its digits fail, or are skipped if ``dtypes`` leaves it out.
 
     Raises:
         InputError: no graphs, graphs of different dimensions, an unknown symmetry, outputs not declared.

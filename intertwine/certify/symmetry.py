@@ -27,7 +27,8 @@ GROUPS = {
 
 
 def claims(symmetry: str, dimension: int) -> tuple[str, ...]:
-    """The symmetries of a group written "E(3)", "SE(3)", "O(n)", "SO(n)", "T(3)" or "S(n)" (permutations, which all include).
+    """The symmetries of a group written "E(3)", "SE(3)", "O(n)", "SO(n)", "T(3)" or "S(n)" (permutations, which all
+    include).
 
     Raises:
         InputError: no such group, or one of another dimension than the graphs.
@@ -84,9 +85,11 @@ def reflections(trial: Trial) -> Findings:
 
 
 def translations(trial: Trial) -> Findings:
-    """Shifts of 10 A and of 0.01 A, exact in the precision of the positions; and of 1e4 A, with points of space in float64.
+    """Shifts of 10 A and of 0.01 A, exact in the precision of the positions; and of 1e4 A, with points of space in
+    float64.
 
-    A function of another precision that takes such points has all it needs to lose nothing. One that can't is spared the last.
+    A function of another precision that takes such points has all it needs to lose nothing. One that can't is spared
+    the last.
     """
     n, worst = trial.structures[0].graph.dimension, Worst(trial)
     _apply(trial, worst, elements.translations(n, trial.generator))
@@ -105,7 +108,9 @@ def translations(trial: Trial) -> Findings:
 
 
 def permutations(trial: Trial) -> Findings:
-    """Nodes listed backwards and in random order: outputs of nodes and of pairs follow, those of the graph and of points stay."""
+    """Nodes listed backwards and in random order: outputs of nodes and of pairs follow, those of the graph and of
+    points stay.
+    """
     worst = Worst(trial)
     for structure, reference in zip(trial.structures, trial.outputs, strict=True):
         n = structure.graph.num_nodes
@@ -138,7 +143,9 @@ def _try(trial: Trial, tried: Iterable[Element], everywhere: bool = False) -> Fi
 
 
 def _apply(trial: Trial, worst: Worst, tried: Iterable[Element], everywhere: bool = False) -> None:
-    """Each element on all structures, or on a few, in turn (the displaced copies, which have no symmetry of their own, come last)."""
+    """Each element on all structures, or on a few, in turn (the displaced copies, which have no symmetry of their own,
+    come last).
+    """
     count = len(trial.structures)
     for turn, element in enumerate(tried):
         for k in range(count) if everywhere else _in_turn(trial, turn):

@@ -34,8 +34,8 @@ def bench(
 ) -> None:
     """Time the kernels beside e3nn, cuequivariance, sphericart and mace-torch, whichever are installed.
 
-    Half a minute of two idle cores, and one more the first time; `--only all` measures larger sizes, first uses, a million edges and memory
-    too, which takes minutes."""
+    Half a minute of two idle cores, and one more the first time; `--only all` measures larger sizes, first uses, a
+    million edges and memory too, which takes minutes."""
     choose(what, ("kernels",), kind="benchmark", where="bench")
     if threads is not None and threads < 1:
         raise InputError(f"{threads} threads", where="--threads", remedy="give 1 or more.")

@@ -39,7 +39,9 @@ def certify(
     allow: Allow = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the certificate as JSON.")] = False,
 ) -> None:
-    """Certify a model: symmetry, batching, smoothness, forces, singular inputs. Exit code 0 if it passes, 1 if it fails."""
+    """Certify a model: symmetry, batching, smoothness, forces, singular inputs. Exit code 0 if it passes, 1 if it
+    fails.
+    """
     from intertwine.certify import CHECKS
     from intertwine.certify import certify as inspect_symmetry
 
@@ -102,7 +104,8 @@ def find(subject: str | None, model: str | None, allow: list[str] | None = None)
 
 
 def load(spec: str) -> tuple[Any, str]:
-    """The function that ``module:Class`` (made without arguments) or ``module:function`` names, and the symmetry it claims.
+    """The function that ``module:Class`` (made without arguments) or ``module:function`` names, and the symmetry it
+    claims.
 
     Raises:
         InputError: no such module or name, a class that can't be made, or no ``irreps_out``.
@@ -121,7 +124,9 @@ def load(spec: str) -> tuple[Any, str]:
 def structures(
     path: Path | None, function: Any, run: Any = None, key: list[str] | None = None, unit: list[str] | None = None
 ) -> list[Any]:
-    """Graphs to test on: those of a file, or some of the run's test set with molecules (or charged particles) of awkward shapes."""
+    """Graphs to test on: those of a file, or some of the run's test set with molecules (or charged particles) of
+    awkward shapes.
+    """
     from intertwine.data import to_graph
     from intertwine.training import test_set, trial_graphs
     from intertwine.training.evaluation import inputs_of

@@ -1,4 +1,6 @@
-"""Code of the user's own on the command line: what a line itself names may run, what a run folder or a file names must be allowed."""
+"""Code of the user's own on the command line: what a line itself names may run, what a run folder or a file names must
+be allowed.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ def own(*names: Any) -> list[str]:
 
 
 def named(sections: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """The modules that the sections of a configuration name, in full or by the name under which an installed package offers them."""
+    """The modules that the sections of a configuration name, in full or by the name under which an installed package
+    offers them.
+    """
     data = sections["data"]
     names = [(data.get("source"), "datasets"), (data.get("test"), "datasets")]
     names += [(sections[part].get("name"), f"{part}s") for part in ("model", "task")]

@@ -55,7 +55,8 @@ err = Console(stderr=True, highlight=False)
 def guarded(command: Callable[..., None]) -> Callable[..., None]:
     """The command, with errors as messages: what is wrong, where, what to do; the traceback of a bug goes to a file.
 
-    Under ``--json`` standard output is for the document alone. With INTERTWINE_DEBUG=1 in the environment errors are raised as they are.
+    Under ``--json`` standard output is for the document alone. With INTERTWINE_DEBUG=1 in the environment errors are
+    raised as they are.
     """
 
     @functools.wraps(command)

@@ -23,7 +23,9 @@ def export(
     allow: Allow = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print what the program reads and returns as JSON.")] = False,
 ) -> None:
-    """A program for torch.export.load: energies, forces and other predictions from tensors, for any numbers of atoms and edges."""
+    """A program for torch.export.load: energies, forces and other predictions from tensors, for any numbers of atoms
+    and edges.
+    """
     from intertwine.data import to_graph
     from intertwine.geometry import Graph
     from intertwine.integrations import export_program

@@ -20,7 +20,9 @@ Units = Annotated[
 
 
 class Given(NamedTuple):
-    """What is in a file: structures of ASE, or graphs of a data set that has a name; and the names of the model's inputs."""
+    """What is in a file: structures of ASE, or graphs of a data set that has a name; and the names of the model's
+    inputs.
+    """
 
     structures: list[Any]
     keys: dict[str, str]
@@ -35,7 +37,8 @@ def read(
     last: bool = False,
     limit: int | None = None,
 ) -> Given:
-    """The structures of a file for a run (or none): what was assumed, and what the model does not look at, is said on standard error.
+    """The structures of a file for a run (or none): what was assumed, and what the model does not look at, is said on
+    standard error.
 
     Args:
         source: a file, or the name of a data set, also as ``module:name``.
@@ -73,7 +76,8 @@ def read(
 def labels(
     source: str, run: Any, key: list[str] | None, unit: list[str] | None
 ) -> tuple[dict[str, str] | None, dict[str, str] | None]:
-    """Names and units of the labels of a file for a run, as :func:`intertwine.data.open_dataset` takes them; the run's are said.
+    """Names and units of the labels of a file for a run, as :func:`intertwine.data.open_dataset` takes them; the run's
+    are said.
 
     What the file declares itself goes before the run's, and what the user says before both.
     """

@@ -37,7 +37,9 @@ def models(as_json: Json = False) -> None:
 
 
 def installed(group: str) -> list[dict[str, str]]:
-    """Name, class and first line of what installed packages offer; one that can't be imported is told on standard error, and left out."""
+    """Name, class and first line of what installed packages offer; one that can't be imported is told on standard
+    error, and left out.
+    """
     entries = []
     for name, specs in sorted(plugins.offered(group).items()):
         for spec in specs:

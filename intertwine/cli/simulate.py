@@ -49,8 +49,8 @@ def md(
 ) -> None:
     """Molecular dynamics; prints the drift of the energy that velocity Verlet conserves, and of the total energy.
 
-    The total energy fluctuates with the square of the time step, so that over a few ps its slope is mostly phase; the conserved
-    (shadow) energy does not, and its drift is the force field's and the arithmetic's."""
+    The total energy fluctuates with the square of the time step, so that over a few ps its slope is mostly phase; the
+    conserved (shadow) energy does not, and its drift is the force field's and the arithmetic's."""
     from intertwine.data.opening import shown
     from intertwine.integrations import run_dynamics, writable
     from intertwine.integrations.simulate import free

@@ -71,7 +71,9 @@ class Channel(io.TextIOBase):
 
 
 class Aside(io.TextIOBase):
-    """In the place of standard output: what is printed goes to standard error, and only :meth:`emit` reaches the real one."""
+    """In the place of standard output: what is printed goes to standard error, and only :meth:`emit` reaches the real
+    one.
+    """
 
     def __init__(self, real: Any, descriptor: int | None) -> None:
         self.real, self.descriptor = real, descriptor
@@ -91,9 +93,11 @@ class Aside(io.TextIOBase):
 
 @contextlib.contextmanager
 def channels() -> Iterator[tuple[Channel, Channel]]:
-    """Standard output and error are :class:`Channel` inside the ``with`` block; names that are not text in their encoding are escaped.
+    """Standard output and error are :class:`Channel` inside the ``with`` block; names that are not text in their
+    encoding are escaped.
 
-    Descriptors 0, 1 and 2 that are closed lead nowhere: the next file that is opened would get their number, and be printed into.
+    Descriptors 0, 1 and 2 that are closed lead nowhere: the next file that is opened would get their number, and be
+    printed into.
     """
     for number in range(3):
         if not _open(number):
@@ -162,7 +166,9 @@ def _pointing(descriptor: int | None) -> Iterator[None]:
 
 
 def shut() -> None:
-    """What is printed from now on, by threads and functions that run when Python ends, goes to standard error: all has been said."""
+    """What is printed from now on, by threads and functions that run when Python ends, goes to standard error: all has
+    been said.
+    """
     with contextlib.suppress(OSError, ValueError, AttributeError):
         sys.stdout.flush()
     if _open(1) and _open(2):

@@ -160,7 +160,8 @@ def start(
 ) -> Path:  # fmt: skip
     """Train, or go on training, under a TOML file, then the options, then the settings, later ones first in rank.
 
-    Code that the options and settings name may run; what the file or the run folder names, only from the modules in ``allow``.
+    Code that the options and settings name may run; what the file or the run folder names, only from the modules in
+    ``allow``.
 
     Raises:
         InputError: ``--run`` and ``--resume`` name different folders.

@@ -71,7 +71,9 @@ def predict(
     allow: Allow = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print predictions as JSON.")] = False,
 ) -> None:
-    """Predict for structures, in their order; labels are not read. Energies are in eV and lengths in A, whatever the file has."""
+    """Predict for structures, in their order; labels are not read. Energies are in eV and lengths in A, whatever the
+    file has.
+    """
     from intertwine.geometry import LEVELS
     from intertwine.integrations import writable, write_predictions
     from intertwine.integrations.export import holds

@@ -27,21 +27,23 @@ def assemble(
 ) -> GraphStore:
     """The data set made of a file's frames, with labels in eV and A.
 
-    A stress that a structure can't have (it does not repeat along two vectors at least), and the forces of an isolated atom where the file
-    gives none, are NaN: absent.
+    A stress that a structure can't have (it does not repeat along two vectors at least), and the forces of an isolated
+    atom where the file gives none, are NaN: absent.
 
     Args:
         frames: what a reader yielded, all of it.
         name: of the data set (its path), for messages.
         keys: the file's name of a label, such as ``{"energy": "MyE", "forces": "F"}``; other labels may be added
-            (``{"dipole": "mu"}``); ``comment:2`` is the second word of an xyz file's comment, ``comment:E`` the number behind the word E.
-            Unnamed energies, forces, stress and dipoles are looked for (:func:`intertwine.data.labels.resolve`).
-        units: units that the file uses, such as ``{"energy": "kcal/mol"}``; default: what the file declares, else eV and A.
+            (``{"dipole": "mu"}``); ``comment:2`` is the second word of an xyz file's comment, ``comment:E`` the number
+            behind the word E. Unnamed energies, forces, stress and dipoles are looked for
+            (:func:`intertwine.data.labels.resolve`).
+        units: units that the file uses, such as ``{"energy": "kcal/mol"}``; default: what the file declares, else eV
+            and A.
         target: one more label that the task needs.
 
     Raises:
-        DataError: a label is in some frames only, has a wrong length or is not finite (file and frame are named); a key or the
-            target is nowhere (the nearest is named); frames declare different units.
+        DataError: a label is in some frames only, has a wrong length or is not finite (file and frame are named); a key
+            or the target is nowhere (the nearest is named); frames declare different units.
         InputError: a label's name can't be a field, or a unit is unknown.
     """
     keys = dict(keys or {})

@@ -1,4 +1,5 @@
-"""Where generated and converted data sets are kept: how a folder appears there whole or not at all, and is known to be what was written.
+"""Where generated and converted data sets are kept: how a folder appears there whole or not at all, and is known to be
+what was written.
 
 Every folder has a file ``SHA256SUMS`` (as ``sha256sum -c`` reads it) of all its other files.
 """
@@ -54,7 +55,8 @@ def _sum(path: Path) -> str:
 
 @contextlib.contextmanager
 def appearing(folder: Path, replace: bool = True) -> Iterator[Path]:
-    """A temporary folder beside ``folder`` to write into, renamed to it when the block ends well, removed when it does not.
+    """A temporary folder beside ``folder`` to write into, renamed to it when the block ends well, removed when it does
+    not.
 
     Args:
         folder: where the content shall appear.

@@ -23,7 +23,8 @@ class Dataset:
     """A data set that has a name: all that the library knows about it.
 
     Args:
-        make: opens it; takes ``progress``, and ``target`` and ``limit`` if ``selects`` is set. Prescribed splits are the store's.
+        make: opens it; takes ``progress``, and ``target`` and ``limit`` if ``selects`` is set. Prescribed splits are
+            the store's.
         description: one line.
         task: name of the task that it is meant for.
         target: the label that is learned if nothing else is said.
@@ -49,7 +50,8 @@ class Dataset:
 
         Args:
             target: a label that must be there.
-            limit: the first entries only. A split that the data set prescribes is lost with the others, which a note says.
+            limit: the first entries only. A split that the data set prescribes is lost with the others, which a note
+                says.
             progress: show a bar.
 
         Raises:
@@ -111,9 +113,10 @@ def open_dataset(
     """A data set by name, or the structures of a file or of many; what was assumed is in its ``notes``.
 
     Args:
-        source: "ethanol", "nbody", "qm9"; a path to any file that ASE reads (also gzipped), an ASE database, an npz of (r)MD17, HDF5 of the
-            layouts of SPICE, ANI or modelforge, an SDF, or pymatgen's JSON; a folder of such files, or a pattern ("frames/*.xyz"); or
-            ``module:name`` of one's own, a :class:`Dataset` or a function that returns a :class:`GraphStore`.
+        source: "ethanol", "nbody", "qm9"; a path to any file that ASE reads (also gzipped), an ASE database, an npz of
+            (r)MD17, HDF5 of the layouts of SPICE, ANI or modelforge, an SDF, or pymatgen's JSON; a folder of such
+            files, or a pattern ("frames/*.xyz"); or ``module:name`` of one's own, a :class:`Dataset` or a function that
+            returns a :class:`GraphStore`.
         keys: for files, the names that labels have in it: ``{"energy": "MyE", "forces": "F", "dipole": "mu"}``.
         units: for files, the units in it: ``{"energy": "kcal/mol"}``; default eV and A.
         target: a label that the task needs beyond energy, forces, stress and dipole, such as "homo".
@@ -122,8 +125,8 @@ def open_dataset(
         allow: modules outside the package whose code may run; None allows what ``source`` names.
 
     Raises:
-        InputError: keys or units are given for a named data set; a module is not allowed; a unit is unknown; the limit is not positive;
-            qm9pack is missing.
+        InputError: keys or units are given for a named data set; a module is not allowed; a unit is unknown; the limit
+            is not positive; qm9pack is missing.
         DataError: the file is missing, damaged or lacks a label; the file and the frame (counted from 0) are named.
     """
     if limit is not None and limit < 1:

@@ -41,7 +41,8 @@ MOLECULES: dict[str, tuple[list[int], np.ndarray]] = {
 
 
 def ethanol(*, progress: bool = False) -> GraphStore:
-    """552 frames of ethanol with energies (eV) and forces (eV/A) at PBE/def2-SVP, sampled by GFN2-xTB dynamics at 300, 500 and 700 K.
+    """552 frames of ethanol with energies (eV) and forces (eV/A) at PBE/def2-SVP, sampled by GFN2-xTB dynamics at 300,
+    500 and 700 K.
 
     Split 400 / 50 / 102. Fields: ``pos``, ``z``, ``energy``, ``forces``, ``temperature`` (of the thermostat, K).
     ``scripts/make_ethanol.py`` makes it.
@@ -69,12 +70,16 @@ def ethanol(*, progress: bool = False) -> GraphStore:
 
 
 def molecules() -> list[Graph]:
-    """A planar, a linear, a spherical-top, a six-fold, an ordinary and a chiral molecule, in float64 and without edges (A)."""
+    """A planar, a linear, a spherical-top, a six-fold, an ordinary and a chiral molecule, in float64 and without edges
+    (A).
+    """
     return [Graph(positions.copy(), z=numbers) for numbers, positions in MOLECULES.values()]
 
 
 def crystals() -> list[Graph]:
-    """Rock salt in a primitive cell smaller than common cutoffs, and an oblique slab that repeats along two vectors only (A)."""
+    """Rock salt in a primitive cell smaller than common cutoffs, and an oblique slab that repeats along two vectors
+    only (A).
+    """
     salt = Graph(np.array([[0.0, 0.0, 0.0], [2.82, 0.0, 0.0]]), z=[11, 17], cell=2.82 * (1 - np.eye(3)))
     cell = np.array([[4.7, 0.0, 0.3], [1.6, 5.2, -0.4], [-0.7, 0.9, 12.0]])
     fractions = np.array(
@@ -91,7 +96,9 @@ def crystals() -> list[Graph]:
 
 
 def cluster() -> Graph:
-    """40 atoms of H, C, N, O, F, Si and S without any symmetry, no two within 1 A (no real substance); the same on every call."""
+    """40 atoms of H, C, N, O, F, Si and S without any symmetry, no two within 1 A (no real substance); the same on
+    every call.
+    """
     sites = np.stack(np.meshgrid(*(1.8 * np.arange(k) for k in (4, 4, 3)), indexing="ij"), axis=-1).reshape(-1, 3)[:40]
     fraction = np.modf(
         np.arange(1, 121).reshape(40, 3) * (np.sqrt(5) - 1) / 2 + np.arange(1, 41)[:, None] ** 2 * np.sqrt(2)

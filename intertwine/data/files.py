@@ -46,7 +46,8 @@ def read_file(
     """The structures of a file with their labels; arguments as :func:`intertwine.data.open_dataset`.
 
     Raises:
-        DataError: the file is missing, empty, damaged or of an unknown format, or a frame is unusable; frames count from 0.
+        DataError: the file is missing, empty, damaged or of an unknown format, or a frame is unusable; frames count
+            from 0.
     """
     path = Path(path)
     require_file(path)
@@ -168,7 +169,9 @@ def _ase(path: Path, name: str) -> Iterator[Frame]:
 
 
 def _require_elements(path: Path, name: str, kind: str) -> None:
-    """Raise a :class:`DataError` if a file of LAMMPS has types and no elements: ASE would make hydrogen of type 1, helium of type 2."""
+    """Raise a :class:`DataError` if a file of LAMMPS has types and no elements: ASE would make hydrogen of type 1,
+    helium of type 2.
+    """
     if kind == "lammps-dump-text":
         with text(path) as file:
             header = next((line for line in file if line.startswith("ITEM: ATOMS")), "")

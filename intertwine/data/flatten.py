@@ -20,11 +20,12 @@ def flatten(
 
     Args:
         graphs: at least one.
-        known: the level of fields that the library does not know, where it is known; otherwise the numbers of rows decide.
+        known: the level of fields that the library does not know, where it is known; otherwise the numbers of rows
+            decide.
 
     Returns:
-        the fields; ``node_ptr`` (graphs + 1,); the level of each field; where the rows of each graph begin (graphs + 1,) in fields of other
-        levels than "node" and "graph"; declared representations.
+        the fields; ``node_ptr`` (graphs + 1,); the level of each field; where the rows of each graph begin (graphs +
+        1,) in fields of other levels than "node" and "graph"; declared representations.
 
     Raises:
         DataError: there are no graphs, or a field is missing in some of them or differs in shape; the graph is named.

@@ -46,14 +46,16 @@ def read_folder(
     limit: int | None = None,
     progress: bool = True,
 ) -> GraphStore:
-    """The structures of all files of a folder or a pattern, in natural order (``frame2`` before ``frame10``), each by its own reader.
+    """The structures of all files of a folder or a pattern, in natural order (``frame2`` before ``frame10``), each by
+    its own reader.
 
-    Arguments as :func:`intertwine.data.open_dataset`; ``limit`` counts structures, and files beyond it are not opened. A folder's hidden
-    files, its folders and files of endings that nobody reads are passed over, which a note says. Files that declare different units are
-    brought to eV and A.
+    Arguments as :func:`intertwine.data.open_dataset`; ``limit`` counts structures, and files beyond it are not opened.
+    A folder's hidden files, its folders and files of endings that nobody reads are passed over, which a note says.
+    Files that declare different units are brought to eV and A.
 
     Raises:
-        DataError: there is no file, or none that can be read (the endings are named); or a file can't be read; it is named.
+        DataError: there is no file, or none that can be read (the endings are named); or a file can't be read; it is
+            named.
     """
     files, passed = members(source)
     opened: list[Path] = []

@@ -33,7 +33,8 @@ class Frame:
         values: quantities of the whole structure, by the file's own names.
         columns: quantities of each atom (N, ...), by the file's own names.
         units: units that the file itself declares, by those names.
-        reader: what made the frame: "xyz", "qm9" (its authors' files), "sdf", "hdf5", "pymatgen", "db", or "ase:" and ASE's format.
+        reader: what made the frame: "xyz", "qm9" (its authors' files), "sdf", "hdf5", "pymatgen", "db", or "ase:" and
+            ASE's format.
         comment: the comment line of an xyz file.
         atoms: the structure as ASE read it, where ASE did (``ase.Atoms``): constraints, masses, tags and all.
         notes: what the reader decided about the file, one sentence each.
@@ -66,8 +67,8 @@ def check(frame: Frame, cells: set[bytes]) -> Frame:
         cells: cells that were found sound already; updated.
 
     Raises:
-        DataError: no atoms, an unknown element, a position that is not finite or absurdly far, sites that are occupied in part, or a cell
-            that is singular or absurdly small; file and frame are named.
+        DataError: no atoms, an unknown element, a position that is not finite or absurdly far, sites that are occupied
+            in part, or a cell that is singular or absurdly small; file and frame are named.
     """
     if not len(frame.numbers):
         raise DataError("there are no atoms", where=frame.where, remedy="remove the frame.")
@@ -120,8 +121,8 @@ def _check_cell(frame: Frame, cell: np.ndarray) -> None:
 
 
 def is_isolated(frame: Frame) -> bool:
-    """Whether it is one atom alone: by its ``config_type`` (as MACE's files have it), or because it does not repeat in space, or in a box
-    so wide (15 in the file's unit of length) that it does not see its images."""
+    """Whether it is one atom alone: by its ``config_type`` (as MACE's files have it), or because it does not repeat in
+    space, or in a box so wide (15 in the file's unit of length) that it does not see its images."""
     if len(frame.numbers) != 1:
         return False
     return _called_isolated(frame) or frame.pbc is None or not frame.pbc.any() or _in_wide_box(frame)

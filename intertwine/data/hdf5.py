@@ -28,9 +28,9 @@ READ = (
 def read_hdf5(path: Path, name: str) -> Iterator[Frame]:
     """Conformations of an HDF5 file, one at a time, under the file's own names and in its own units.
 
-    A gradient is given as the forces it means: ``dft_total_gradient`` as ``dft_total_forces``, with the other sign. What the ANI layout
-    leaves as NaN was not computed, and is left out of its frame. Matrices of pairs and tensors of more than nine numbers an atom are
-    left out and named in the notes.
+    A gradient is given as the forces it means: ``dft_total_gradient`` as ``dft_total_forces``, with the other sign.
+    What the ANI layout leaves as NaN was not computed, and is left out of its frame. Matrices of pairs and tensors of
+    more than nine numbers an atom are left out and named in the notes.
 
     Args:
         path: the file; it may be compressed (.gz, .bz2, .xz), which takes its unpacked size in memory.
@@ -38,7 +38,8 @@ def read_hdf5(path: Path, name: str) -> Iterator[Frame]:
 
     Raises:
         InputError: h5py is not installed.
-        DataError: not HDF5, truncated, of another layout (its first arrays are shown), or an array is missing or has a wrong shape.
+        DataError: not HDF5, truncated, of another layout (its first arrays are shown), or an array is missing or has a
+            wrong shape.
     """
     try:
         import h5py

@@ -1,7 +1,9 @@
 """What the arrays of an HDF5 file of molecules mean: the layouts of SPICE, ANI and modelforge.
 
-SPICE (Eastman et al. 2023): a group a molecule, with ``conformations`` (C, N, 3), ``atomic_numbers`` (N,), units in attributes.
-ANI (Smith et al. 2017, 2018, 2020; Devereux et al. 2020): groups, nested in ANI-1, with ``coordinates`` (C, N, 3) and ``species`` (symbols
+SPICE (Eastman et al. 2023): a group a molecule, with ``conformations`` (C, N, 3), ``atomic_numbers`` (N,), units in
+    attributes.
+ANI (Smith et al. 2017, 2018, 2020; Devereux et al. 2020): groups, nested in ANI-1, with ``coordinates`` (C, N, 3) and
+    ``species`` (symbols
 (N,), or atomic numbers (C, N) in ANI-2x) or ``atomic_numbers`` (N,); A, Hartree and Hartree/A without saying so.
 modelforge: a group a molecule, whose arrays say what they are (attribute ``format``) and in which unit (``u``).
 """
@@ -199,7 +201,9 @@ class Group:
 
 
 def quantity(name: str, groups: list[Group]) -> Quantity:
-    """What an array of this name is: by its attribute, by its name, and where both are silent by its shapes in these groups."""
+    """What an array of this name is: by its attribute, by its name, and where both are silent by its shapes in these
+    groups.
+    """
     arrays = [group.arrays[name] for group in groups]
     layout = groups[0].layout
     if name == "n_configs" or (

@@ -1,4 +1,6 @@
-"""From a structure of ASE to the graph that a model reads: the one place where it is decided what of a structure a model sees."""
+"""From a structure of ASE to the graph that a model reads: the one place where it is decided what of a structure a
+model sees.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,8 @@ FULL = 1e-3  # how far from 1 an occupancy may be and still mean an atom
 
 
 def to_graph(atoms: Atoms, inputs: Sequence[str] = (), keys: Mapping[str, str] | None = None) -> Graph:
-    """The graph of a structure, in float64: positions, atomic numbers, the cell if it repeats, and the inputs that a model reads.
+    """The graph of a structure, in float64: positions, atomic numbers, the cell if it repeats, and the inputs that a
+    model reads.
 
     Args:
         atoms: the structure, in A.
@@ -56,7 +59,8 @@ def to_graph(atoms: Atoms, inputs: Sequence[str] = (), keys: Mapping[str, str] |
 
 
 def described(graph: Graph, function: Any, like: Graph | None = None) -> Graph:
-    """The graph with the fields of nodes that a model reads and the graph lacks: random ones, as good as any to certify a symmetry on.
+    """The graph with the fields of nodes that a model reads and the graph lacks: random ones, as good as any to certify
+    a symmetry on.
 
     Args:
         graph: a structure.
@@ -85,7 +89,8 @@ def described(graph: Graph, function: Any, like: Graph | None = None) -> Graph:
 
 
 def input_of(atoms: Atoms, name: str, keys: Mapping[str, str] | None = None) -> np.ndarray:
-    """An input of a model: the array (or entry of ``info``) of the name that ``keys`` gives it, else what ASE itself keeps of that kind.
+    """An input of a model: the array (or entry of ``info``) of the name that ``keys`` gives it, else what ASE itself
+    keeps of that kind.
 
     Initial charges are a "charge", velocities (of momenta, in ASE's unit) a "vel", initial magnetic moments a "spin".
 
@@ -133,7 +138,8 @@ def unread(structures: Sequence[Atoms], inputs: Sequence[str] = (), keys: Mappin
 
 
 def refuse_partial(values: Mapping[str, Any], columns: Mapping[str, Any], where: str = "") -> None:
-    """Raise a :class:`DataError` if sites are partially or multiply occupied, as in many crystallographic files: a model knows whole atoms.
+    """Raise a :class:`DataError` if sites are partially or multiply occupied, as in many crystallographic files: a
+    model knows whole atoms.
 
     Args:
         values: of the structure: ASE's ``{"occupancy": {site: {symbol: share}}}``.

@@ -1,4 +1,6 @@
-"""Charged particles in float64, integrated as the authors of EGNN did; compiled by numba on first use and cached on disk."""
+"""Charged particles in float64, integrated as the authors of EGNN did; compiled by numba on first use and cached on
+disk.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,8 @@ import numpy as np
 
 
 def _forces(pos, charge, largest, out):
-    r"""Coulomb forces :math:`F_i = \sum_{j \ne i} q_i q_j (r_i - r_j) / |r_{ij}|^3`, each Cartesian component clamped to +-largest.
+    r"""Coulomb forces :math:`F_i = \sum_{j \ne i} q_i q_j (r_i - r_j) / |r_{ij}|^3`, each Cartesian component clamped
+    to +-largest.
 
     Args:
         pos: positions (N, 3).

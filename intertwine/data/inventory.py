@@ -170,7 +170,8 @@ def _kind(value: Any) -> tuple[bool, tuple[int, ...]]:
 def read_comments(frames: Sequence[Frame], keys: Iterable[str]) -> None:
     """Numbers of comment lines that ``keys`` ask for, as values of the frames under those keys.
 
-    ``comment:2`` is the second word of the line; ``comment:WORD`` is the number behind that word (and a colon or an equals sign).
+    ``comment:2`` is the second word of the line; ``comment:WORD`` is the number behind that word (and a colon or an
+    equals sign).
 
     Raises:
         DataError: a comment line has no such number; file and frame are named.

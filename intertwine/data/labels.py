@@ -21,7 +21,9 @@ LISTED = 12  # unread quantities that a note names
 
 
 class Decision(NamedTuple):
-    """One label: ``key``, its name in the file; ``level``, "structure" or "atoms"; ``unit``, of the file; in ``frames`` of ``of``; why."""
+    """One label: ``key``, its name in the file; ``level``, "structure" or "atoms"; ``unit``, of the file; in ``frames``
+    of ``of``; why.
+    """
 
     label: str
     key: str
@@ -53,7 +55,9 @@ def table(decisions: Sequence[Decision]) -> list[str]:
 
 @dataclass
 class Resolution:
-    """What was decided for a file: ``sources`` by label, why each (``reasons``), the level of each, and ``notes`` for the user."""
+    """What was decided for a file: ``sources`` by label, why each (``reasons``), the level of each, and ``notes`` for
+    the user.
+    """
 
     sources: dict[str, Found] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
@@ -83,8 +87,9 @@ class Resolution:
 def resolve(inventory: Inventory, *, name: str, keys: Mapping[str, str], target: str | None) -> Resolution:
     """Decide which quantities are the labels.
 
-    What the user names is taken. Of the rest, one family - one method, as the affix of the names says (``REF_energy``, ``REF_forces``) -
-    labels the whole file: the one that labels most frames. Energies are those that the forces are derivatives of.
+    What the user names is taken. Of the rest, one family - one method, as the affix of the names says (``REF_energy``,
+    ``REF_forces``) - labels the whole file: the one that labels most frames. Energies are those that the forces are
+    derivatives of.
 
     Args:
         inventory: of all frames.
@@ -127,7 +132,9 @@ def resolve(inventory: Inventory, *, name: str, keys: Mapping[str, str], target:
 
 
 def check_name(label: str) -> None:
-    """Raise an :class:`InputError` unless a label can be an attribute of a graph; PyG's batching gives some names a meaning of its own."""
+    """Raise an :class:`InputError` unless a label can be an attribute of a graph; PyG's batching gives some names a
+    meaning of its own.
+    """
     structure = label in ("pos", "z", "cell", "pbc", "batch", "ptr", "edge_index", "shifts")
     special = any(part in label for part in ("index", "batch", "face", "adj"))
     if not label.isidentifier() or structure or special or (label in dir(Graph) and label not in FIELDS):
@@ -169,7 +176,9 @@ Families = dict[str, dict[str, Found]]
 
 
 def _families(inventory: Inventory) -> Families:
-    """By family, the best quantity for each usual label: the one that is in most frames, then the one of the most usual name."""
+    """By family, the best quantity for each usual label: the one that is in most frames, then the one of the most usual
+    name.
+    """
     families: Families = {}
     ranks: dict[tuple[str, str], tuple[int, int]] = {}
     for entry in inventory:
@@ -244,7 +253,9 @@ def _take_family(inventory: Inventory, result: Resolution) -> None:
 
 
 def _best(families: Families, inventory: Inventory, result: Resolution) -> str:
-    """The family of a label that was told, or the one that labels most frames with energies and forces, energies, anything."""
+    """The family of a label that was told, or the one that labels most frames with energies and forces, energies,
+    anything.
+    """
     for label in ("energy", "forces"):
         told = result.sources[label].meaning if label in result.sources else None
         if told is not None and told.family in families:
@@ -329,7 +340,9 @@ def _hint_at_comments(inventory: Inventory, result: Resolution) -> None:
 
 
 def _level(label: str, found: Found, notes: list[str]) -> str:
-    """ "node" or "graph": by the meaning of the label, by where the file has it, and else by its shapes over all frames."""
+    """ "node" or "graph": by the meaning of the label, by where the file has it, and else by its shapes over all
+    frames.
+    """
     if label in ("stress", "virial", "polarizability"):
         return "graph"
     if label in FIELDS:

@@ -19,8 +19,9 @@ OBJECT = 4096  # bytes of a graph besides its tensors, about
 class Loader:
     """Iterates over one epoch of batches (each a :class:`Graph` with ``batch`` and ``num_graphs``).
 
-    An epoch is cut into global batches of nearly equal size, at most ``processes * batch_size``; process ``rank`` takes the
-    graphs ``rank, rank + processes, ...`` of each. So P processes see together what one with P times the batch size sees.
+    An epoch is cut into global batches of nearly equal size, at most ``processes * batch_size``; process ``rank`` takes
+    the graphs ``rank, rank + processes, ...`` of each. So P processes see together what one with P times the batch size
+    sees.
 
     Args:
         dataset: graphs by index.
@@ -113,7 +114,9 @@ class Loader:
 
 
 class _Caught(torch.utils.data.Dataset):
-    """A data set whose errors are returned: torch would send them home as another error, with a traceback for a message."""
+    """A data set whose errors are returned: torch would send them home as another error, with a traceback for a
+    message.
+    """
 
     def __init__(self, dataset: Any) -> None:
         self.dataset = dataset

@@ -36,7 +36,9 @@ PREFERRED = ("ref", "reference", "", "target", "dft", "qm")
 
 
 class Name(NamedTuple):
-    """A name taken apart: ``quantity`` of :data:`USUAL`, ``family`` in lower case ("" where no method is named), ``rank`` among names."""
+    """A name taken apart: ``quantity`` of :data:`USUAL`, ``family`` in lower case ("" where no method is named),
+    ``rank`` among names.
+    """
 
     quantity: str
     family: str
@@ -44,7 +46,8 @@ class Name(NamedTuple):
 
 
 def parse(key: str) -> Name | None:
-    """What a file's name of a quantity says; None if it is not one of :data:`USUAL`, alone or beside the name of a method.
+    """What a file's name of a quantity says; None if it is not one of :data:`USUAL`, alone or beside the name of a
+    method.
 
     >>> parse("REF_energy"), parse("forces_dft").family, parse("kinetic_energy")
     (Name(quantity='energy', family='ref', rank=0), 'dft', None)

@@ -1,4 +1,6 @@
-"""Trajectories of one molecule as npz: MD17 (z, R, E, F) and revised MD17 (nuclear_charges, coords, energies, forces)."""
+"""Trajectories of one molecule as npz: MD17 (z, R, E, F) and revised MD17 (nuclear_charges, coords, energies,
+forces).
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,8 @@ def read_npz(
     target: str | None = None,
     limit: int | None = None,
 ) -> GraphStore:
-    """All frames of an npz file; MD17 and rMD17 are in kcal/mol and kcal/mol/A, others in eV unless ``units`` says otherwise.
+    """All frames of an npz file; MD17 and rMD17 are in kcal/mol and kcal/mol/A, others in eV unless ``units`` says
+    otherwise.
 
     Raises:
         DataError: the file is damaged, lacks an array, an array has a wrong shape, or a number is not finite.

@@ -48,8 +48,8 @@ def shown(path: Path) -> str:
 
 
 def require_file(path: Path) -> None:
-    """Raise a :class:`DataError` unless there is a regular file that is not empty, with a name that is UTF-8: a pipe or a device would be
-    read for ever, and other names can't be written into reports."""
+    """Raise a :class:`DataError` unless there is a regular file that is not empty, with a name that is UTF-8: a pipe or
+    a device would be read for ever, and other names can't be written into reports."""
     name = shown(path)
     try:
         mode = path.stat()
@@ -87,7 +87,9 @@ def is_archive(path: Path) -> bool:
 
 @contextlib.contextmanager
 def unmarked(path: Path) -> Iterator[Path]:
-    """The file, or where it begins with a byte-order mark a temporary copy in UTF-8 without it, for readers that know no marks."""
+    """The file, or where it begins with a byte-order mark a temporary copy in UTF-8 without it, for readers that know
+    no marks.
+    """
     with path.open("rb") as file:
         start = file.read(4)
     if not any(start.startswith(mark) for mark, _ in MARKS):
@@ -144,7 +146,9 @@ def unpacked(path: Path) -> Iterator[tuple[Path, str]]:
 
 
 def _members(archive: Any) -> dict[str, Any]:
-    """The archive's files by name, without folders and what systems add (``__MACOSX/``, ``._a.xyz``); only the last is opened."""
+    """The archive's files by name, without folders and what systems add (``__MACOSX/``, ``._a.xyz``); only the last is
+    opened.
+    """
     if isinstance(archive, zipfile.ZipFile):
         names = [entry.filename for entry in archive.infolist() if not entry.is_dir()]
     else:

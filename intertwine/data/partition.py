@@ -50,8 +50,8 @@ def divide(
 
 
 def _sizes(store: GraphStore, given: Mapping[str, Size], n: int) -> dict[str, int | None]:
-    """Numbers of structures of the three parts: those given, shares of ``n`` as counts; the others take what is usual, and at most what is
-    left. Shares that together are 1 fill the set, to the last structure.
+    """Numbers of structures of the three parts: those given, shares of ``n`` as counts; the others take what is usual,
+    and at most what is left. Shares that together are 1 fill the set, to the last structure.
 
     Raises:
         InputError: a share for training rounds to nothing.
@@ -79,7 +79,9 @@ def _sizes(store: GraphStore, given: Mapping[str, Size], n: int) -> dict[str, in
 
 
 def without_isolated(store: GraphStore, splits: Splits, where: str) -> Splits:
-    """The split (made ``where``) without isolated atoms in the validation and test sets: their energies are references, not predicted."""
+    """The split (made ``where``) without isolated atoms in the validation and test sets: their energies are references,
+    not predicted.
+    """
     if "energy" not in store.fields:
         return splits
     alone = store.isolated()
@@ -92,7 +94,9 @@ def without_isolated(store: GraphStore, splits: Splits, where: str) -> Splits:
 
 
 def _first(store: GraphStore, own: Splits, sizes: Mapping[str, Size]) -> Splits:
-    """The data set's own parts, shortened to their first entries where a size is given: the test set stays the protocol's."""
+    """The data set's own parts, shortened to their first entries where a size is given: the test set stays the
+    protocol's.
+    """
     parts: list[torch.Tensor] = []
     for name, size in sizes.items():
         part = getattr(own, name)

@@ -1,4 +1,6 @@
-"""JSON of pymatgen: structures alone, in entries, in records with their labels (mlearn, MPtrj), and in tables (matbench)."""
+"""JSON of pymatgen: structures alone, in entries, in records with their labels (mlearn, MPtrj), and in tables
+(matbench).
+"""
 
 from __future__ import annotations
 
@@ -37,16 +39,18 @@ def parse(file: Any, name: str) -> Any:
 def read_pymatgen(data: Any, name: str) -> Iterator[Frame]:
     """Structures of parsed JSON, one at a time, with everything beside them under its own name.
 
-    A record is a structure (``Structure.as_dict()``), or a mapping that holds one; lists, mappings and tables of records are gone through.
-    pymatgen means eV and A. A stress is VASP's in mlearn and MPtrj: in kbar and positive under compression, so ``stress`` has the
-    other sign; a stress of files that are neither is kept as ``stress_as_given``, which nothing takes for a label unasked.
+    A record is a structure (``Structure.as_dict()``), or a mapping that holds one; lists, mappings and tables of
+    records are gone through. pymatgen means eV and A. A stress is VASP's in mlearn and MPtrj: in kbar and positive
+    under compression, so ``stress`` has the other sign; a stress of files that are neither is kept as
+    ``stress_as_given``, which nothing takes for a label unasked.
 
     Args:
         data: the parsed JSON.
         name: of the file, for messages.
 
     Raises:
-        DataError: there is no structure, several species share a site, or an entry is malformed; file and entry are named.
+        DataError: there is no structure, several species share a site, or an entry is malformed; file and entry are
+            named.
     """
     count = 0
     for structure, beside in records(data, name):

@@ -30,8 +30,8 @@ BRACKETS = str.maketrans("", "", "[]")
 def qm9(*, target: str | None = None, limit: int | None = None, progress: bool = True) -> GraphStore:
     """QM9 (Ramakrishnan et al. 2014) without its 3,054 inconsistent molecules, as packed by its authors in qm9pack.
 
-    Converted once into a memory-mapped cache. Geometries and properties are B3LYP/6-31G(2df,p); the targets with their units are
-    in :data:`intertwine.data.QM9`. Energies are in eV, total (no atomic references subtracted).
+    Converted once into a memory-mapped cache. Geometries and properties are B3LYP/6-31G(2df,p); the targets with their
+    units are in :data:`intertwine.data.QM9`. Energies are in eV, total (no atomic references subtracted).
 
     Args:
         target: keep this target alone; None keeps all twelve.

@@ -93,7 +93,9 @@ def _is_collection(data: Mapping[str, Any], held: list[str]) -> bool:
 
 
 def _rows(data: Mapping[str, Any], name: str) -> list[dict[str, Any]] | None:
-    """The rows of a table, as pandas writes it by rows ({index, columns, data}) or by columns ({structure: {0: ...}, ...})."""
+    """The rows of a table, as pandas writes it by rows ({index, columns, data}) or by columns ({structure: {0: ...},
+    ...}).
+    """
     if {"columns", "data"} <= set(data):
         columns, rows = data["columns"], data["data"]
         if (
@@ -152,8 +154,8 @@ def quantities(beside: Mapping[str, Any], frame: Frame) -> None:
 def _tensor(value: Any, name: str, frame: Frame) -> np.ndarray:
     """A matrix (3, 3) from itself, or from VASP's xx, yy, zz, xy, yz, zx.
 
-    That order and the unit of mlearn are said in its issue 64; order and sign also follow from its elastic structures, whose energies
-    change by the work of this stress (tests/data/test_pymatgen_json.py).
+    That order and the unit of mlearn are said in its issue 64; order and sign also follow from its elastic structures,
+    whose energies change by the work of this stress (tests/data/test_pymatgen_json.py).
     """
     array = np.asarray(value, dtype=np.float64)
     if array.shape == (6,):

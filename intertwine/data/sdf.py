@@ -23,9 +23,10 @@ ATOMIC = re.compile(r"^atom\.[dif]?prop\.|atom|charges$|forces?$|(?<![a-z])(shif
 def read_sdf(file: Iterator[str], path: Any) -> Iterator[Frame]:
     """Molecules of an SDF or a mol file, one at a time.
 
-    Fields (``> <name>``) are values under their own names: a number, several numbers as a list, else text; lists of one or three numbers
-    an atom are columns if the field's name says so (RDKit's ``atom.dprop.NAME``, ``partial_charges``, ``forces``). The first line is
-    ``name``, the sum of the formal charges ``total_charge``, and they themselves ``formal_charges``. A flat drawing is said in the notes.
+    Fields (``> <name>``) are values under their own names: a number, several numbers as a list, else text; lists of one
+    or three numbers an atom are columns if the field's name says so (RDKit's ``atom.dprop.NAME``, ``partial_charges``,
+    ``forces``). The first line is ``name``, the sum of the formal charges ``total_charge``, and they themselves
+    ``formal_charges``. A flat drawing is said in the notes.
 
     Args:
         file: its lines.
@@ -83,7 +84,9 @@ def _molecule(record: list[str], first: int, where: str) -> Frame:
 
 
 class _Atoms(NamedTuple):
-    """What the lines of the atoms say: charges and mass numbers by index of the atom, and the index of the first atom's line."""
+    """What the lines of the atoms say: charges and mass numbers by index of the atom, and the index of the first atom's
+    line.
+    """
 
     symbols: list[str]
     positions: list[list[float]]
@@ -194,7 +197,9 @@ def _fields(lines: list[str], frame: Frame) -> None:
 
 
 def _sort(name: str, text: str, frame: Frame) -> None:
-    """A field's text as a number, a list of numbers or text; into the columns where its name and its length say that it is of the atoms."""
+    """A field's text as a number, a list of numbers or text; into the columns where its name and its length say that it
+    is of the atoms.
+    """
     words = [word for word in re.split(r"[,;]?\s+", text.strip("[]() \n")) if word]  # not at "1,000"
     n = len(frame.numbers)
     try:

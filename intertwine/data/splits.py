@@ -30,7 +30,8 @@ class Splits:
 
     Args:
         train, validation, test: indices, each entry in one part at most; lists are taken too.
-        fingerprint: of the data that the split was made for (:func:`intertwine.data.partition.fingerprint`), if it is known.
+        fingerprint: of the data that the split was made for (:func:`intertwine.data.partition.fingerprint`), if it is
+            known.
 
     Raises:
         DataError: an index is negative, occurs twice, or is in two parts.
@@ -93,7 +94,8 @@ class Splits:
 
     @classmethod
     def load(cls, path: str | Path) -> Splits:
-        """Read a ``.json`` file of three lists or an ``.npz`` file of three arrays (``train`` or ``train_idx``, and so on).
+        """Read a ``.json`` file of three lists or an ``.npz`` file of three arrays (``train`` or ``train_idx``, and so
+        on).
 
         Raises:
             DataError: the file is missing, unreadable or has no training part, or the parts overlap.
@@ -137,12 +139,14 @@ def split(
 
     Args:
         n: number of entries.
-        train, validation, test: a count, a share of n (a float of at most 1), or None, which one part may be: all the rest.
-        seed: of the shuffle; the test set is drawn first, then validation, then training, so a smaller training set is a subset
-            of a larger one and is tested on the same entries.
+        train, validation, test: a count, a share of n (a float of at most 1), or None, which one part may be: all the
+            rest.
+        seed: of the shuffle; the test set is drawn first, then validation, then training, so a smaller training set is
+            a subset of a larger one and is tested on the same entries.
 
     Raises:
-        InputError: a size is negative, sizes exceed n, more than one part takes the rest, or nothing is left to train on.
+        InputError: a size is negative, sizes exceed n, more than one part takes the rest, or nothing is left to train
+            on.
     """
     sizes = {"test": test, "validation": validation, "train": train}
     counts = {part: None if size is None else count(size, n, part) for part, size in sizes.items()}

@@ -29,14 +29,16 @@ INPUTS = ("pos", "z", "cell", "pbc", "vel", "charge", "x", "pairs", "points")
 
 
 class GraphStore(torch.utils.data.Dataset):
-    """A data set of graphs. Node fields are concatenated (nodes of all graphs, ...), graph fields stacked (graphs, ...).
+    """A data set of graphs. Node fields are concatenated (nodes of all graphs, ...), graph fields stacked (graphs,
+    ...).
 
     ``store[k]`` is a :class:`Graph` in float64 whose tensors are copies: changing one leaves the store alone.
 
     Args:
         fields: the flat tensors by name.
         node_ptr: graph k has the nodes ``node_ptr[k]`` up to ``node_ptr[k + 1]`` (graphs + 1,).
-        levels: what the rows of every field belong to: "node", "graph", "pair" or "point" (see :class:`Graph`); edges are built anew.
+        levels: what the rows of every field belong to: "node", "graph", "pair" or "point" (see :class:`Graph`); edges
+            are built anew.
         name: name of the data set.
         units: unit of each field that has one, such as ``{"energy": "eV"}``.
         notes: what was assumed when the data were read, one sentence each.
@@ -45,7 +47,8 @@ class GraphStore(torch.utils.data.Dataset):
         decisions: which of a file's quantities became the labels.
         task: name of the task that the data are meant for, if they are.
         target: the label that is learned where nothing else is asked for.
-        pointers: where the rows of each graph begin (graphs + 1,), for every field whose level is neither "node" nor "graph".
+        pointers: where the rows of each graph begin (graphs + 1,), for every field whose level is neither "node" nor
+            "graph".
     """
 
     def __init__(
@@ -81,8 +84,8 @@ class GraphStore(torch.utils.data.Dataset):
     ) -> GraphStore:
         """A store of graphs in memory; ``about`` is the name, units, notes, splits and decisions.
 
-        ``levels`` says what the rows of fields that the library does not know belong to, where the graphs do not say it and their
-        numbers do not tell.
+        ``levels`` says what the rows of fields that the library does not know belong to, where the graphs do not say it
+        and their numbers do not tell.
         Open and periodic graphs may be mixed. Edges are not kept: models and :meth:`connected` build them.
 
         Raises:
@@ -142,8 +145,8 @@ class GraphStore(torch.utils.data.Dataset):
     def connected(self, cutoff: float | None) -> GraphStore:
         """A view whose items carry ``edge_index`` and ``shifts`` for a cutoff (A; None for all pairs).
 
-        A neighbour list is computed when its item is first asked for, and kept, as int32 and int8. Subsets of this view share them;
-        so does each worker of a data loader with ``persistent_workers=True``.
+        A neighbour list is computed when its item is first asked for, and kept, as int32 and int8. Subsets of this view
+        share them; so does each worker of a data loader with ``persistent_workers=True``.
         """
         view = copy.copy(self)
         view.cutoff, view._edges = cutoff, {}
@@ -192,8 +195,8 @@ class GraphStore(torch.utils.data.Dataset):
             self.notes.append(sentence)
 
     def save(self, folder: str | Path, *, replace: bool = True) -> None:
-        """Write one ``.npy`` a field, ``header.json`` and checksums; the folder appears whole or not at all. Views are written as what they
-        show.
+        """Write one ``.npy`` a field, ``header.json`` and checksums; the folder appears whole or not at all. Views are
+        written as what they show.
 
         Args:
             folder: where to; a store of one name is not opened in the folder of another one.
@@ -224,7 +227,8 @@ class GraphStore(torch.utils.data.Dataset):
 
     @classmethod
     def load(cls, folder: str | Path) -> GraphStore:
-        """Open a folder written by :meth:`save`, memory-mapped. Every file is compared with its checksum, which reads it once.
+        """Open a folder written by :meth:`save`, memory-mapped. Every file is compared with its checksum, which reads
+        it once.
 
         Raises:
             DataError: the folder is missing, damaged, or written by another version; the file is named.

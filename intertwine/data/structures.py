@@ -38,8 +38,8 @@ class Structures:
     """The structures of a file, or of several.
 
     Args:
-        atoms: each as ASE keeps it, positions and cell in A: constraints, masses, charges, moments, tags, momenta, info and arrays; what
-            the file calculated, in the file's units, is the result of its calculator.
+        atoms: each as ASE keeps it, positions and cell in A: constraints, masses, charges, moments, tags, momenta, info
+            and arrays; what the file calculated, in the file's units, is the result of its calculator.
         notes: what was assumed, one sentence each.
     """
 
@@ -57,22 +57,24 @@ def read_structures(
     last: bool = False,
     progress: bool = True,
 ) -> Structures:
-    """The structures of a file, or of a folder or pattern of files, for use by a model. Labels are not read: they may be missing, wrong,
-    or in one frame only.
+    """The structures of a file, or of a folder or pattern of files, for use by a model. Labels are not read: they may
+    be missing, wrong, or in one frame only.
 
     Args:
-        path: a file that :func:`~intertwine.data.read_file` reads; or a folder or a pattern, whose files come in natural order.
+        path: a file that :func:`~intertwine.data.read_file` reads; or a folder or a pattern, whose files come in
+            natural order.
         units: units in the file, by quantity; that of "pos" matters.
-        of_run: units of the data that the model was trained on. They hold where neither ``units`` nor the file says anything, but not in
-            formats whose unit is fixed (POSCAR, CIF, ...).
+        of_run: units of the data that the model was trained on. They hold where neither ``units`` nor the file says
+            anything, but not in formats whose unit is fixed (POSCAR, CIF, ...).
         keys: names of the positions and atomic numbers in an npz, if they are not the usual ones.
         limit: only the first structures.
         last: only the last structure.
         progress: show a bar.
 
     Raises:
-        DataError: the file is missing, empty, damaged or of an unknown format, or a structure is unusable: no atoms, an unknown element, a
-            position that is not finite, a singular cell, partially occupied sites; frames count from 0.
+        DataError: the file is missing, empty, damaged or of an unknown format, or a structure is unusable: no atoms, an
+            unknown element, a position that is not finite, a singular cell, partially occupied sites; frames count from
+            0.
         InputError: an unknown unit.
     """
     path = Path(path).expanduser()
@@ -109,8 +111,8 @@ def read_structures(
 
 
 def declared_units(path: str | Path) -> dict[str, str]:
-    """The units that a file, or the first of several, declares itself, by its own names of quantities; those of its first frame. A format
-    that fixes its units (POSCAR, OUTCAR, ...) declares those that ASE gives."""
+    """The units that a file, or the first of several, declares itself, by its own names of quantities; those of its
+    first frame. A format that fixes its units (POSCAR, OUTCAR, ...) declares those that ASE gives."""
     (path, *_), _ = _files(Path(path).expanduser())
     frame = next(iter(read_frames(path)), None) if path.suffix.lower() != ".npz" else None
     if frame is None:
@@ -236,7 +238,9 @@ def _fixed(mask: Any, frame: Frame) -> list[Any]:
 
 
 def _npz(path: Path, keys: Mapping[str, str]) -> Iterator[Frame]:
-    """Frames of an npz of one molecule (MD17 and the like); arrays with a row per frame are kept as what they are called."""
+    """Frames of an npz of one molecule (MD17 and the like); arrays with a row per frame are kept as what they are
+    called.
+    """
     arrays = arrays_of(path)
     found = {label: required(path, label, keys.get(label), arrays) for label in NAMES}
     z, pos = arrays.pop(found["z"]).reshape(-1).astype(np.int64), arrays.pop(found["pos"]).astype(np.float64)

@@ -29,7 +29,9 @@ WORDS = {
 
 
 def unit_table() -> dict[str, dict[str, float]]:
-    """Every unit known by name, with its value in the canonical unit of its dimension (CODATA 2014, as in ``ase.units``)."""
+    """Every unit known by name, with its value in the canonical unit of its dimension (CODATA 2014, as in
+    ``ase.units``).
+    """
     from ase import units as u
 
     return {
@@ -57,10 +59,11 @@ def spelled(unit: str) -> str:
 
 
 def factor(unit: str, quantity: str) -> float:
-    """What a number in ``unit`` is multiplied with to be in the canonical unit of a quantity; 1 for quantities that have none.
+    """What a number in ``unit`` is multiplied with to be in the canonical unit of a quantity; 1 for quantities that
+    have none.
 
-    Compounds of the table are understood ("kcal/mol/A" for forces, "Hartree/Bohr^3" for stress, "e*nm" for dipoles), and units written out
-    ("kilojoule_per_mole / nanometer").
+    Compounds of the table are understood ("kcal/mol/A" for forces, "Hartree/Bohr^3" for stress, "e*nm" for dipoles),
+    and units written out ("kilojoule_per_mole / nanometer").
 
     Args:
         unit: such as "kcal/mol"; upper and lower case don't matter.
@@ -100,7 +103,9 @@ def factor(unit: str, quantity: str) -> float:
 
 
 def complete(units: Mapping[str, str]) -> dict[str, str]:
-    """Units of all quantities of :data:`DIMENSIONS`: those given; else eV and A, which forces, stress and virial follow."""
+    """Units of all quantities of :data:`DIMENSIONS`: those given; else eV and A, which forces, stress and virial
+    follow.
+    """
     given = dict(units)
     energy, length = given.get("energy", "eV"), given.get("pos", "A")
     return {

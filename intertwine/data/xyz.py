@@ -1,6 +1,7 @@
 """Plain and extended xyz, and the raw files of QM9: frame by frame, with the number of the line in every complaint.
 
-Names that the format itself gives a meaning to (``Lattice``, ``pbc``, ``Properties``, ``species``, ``pos``, ...) count in any case.
+Names that the format itself gives a meaning to (``Lattice``, ``pbc``, ``Properties``, ``species``, ``pos``, ...) count
+in any case.
 """
 
 from __future__ import annotations
@@ -148,7 +149,9 @@ def _columns(
 
 
 def _comment(line: str, number: int, where: str) -> dict[str, Any]:
-    """The key=value pairs of a comment line; stress, virial and lattice as flat arrays: both 6 and 9 components are in use."""
+    """The key=value pairs of a comment line; stress, virial and lattice as flat arrays: both 6 and 9 components are in
+    use.
+    """
     from ase.io.extxyz import key_val_str_to_dict
 
     if "=" not in line:
@@ -223,7 +226,9 @@ def _take(quantities: dict[str, Any], names: tuple[str, ...]) -> Any:
 
 
 def _qm9_frame(lines: list[str], number: int, where: str) -> Frame:
-    """One molecule of QM9 as published: the comment is "gdb <index>" and 15 numbers, atoms have a Mulliken charge behind them."""
+    """One molecule of QM9 as published: the comment is "gdb <index>" and 15 numbers, atoms have a Mulliken charge
+    behind them.
+    """
     rows = [line.split() for line in lines[1:]]
     words = lines[0].split()[2:]
     if len(words) < 15 or any(len(row) < 5 for row in rows):

@@ -1,4 +1,6 @@
-"""``python -m intertwine.e3nn SCRIPT [arguments]`` or ``-m MODULE [arguments]``: run a program of e3nn's on our classes."""
+"""``python -m intertwine.e3nn SCRIPT [arguments]`` or ``-m MODULE [arguments]``: run a program of e3nn's on our
+classes.
+"""
 
 from __future__ import annotations
 

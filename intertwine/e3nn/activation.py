@@ -11,7 +11,9 @@ from intertwine.nn import activation
 
 
 class Activation(activation.Activation):
-    """:class:`intertwine.nn.Activation` that ``torch.fx.symbolic_trace`` can follow, which mace does before it compiles a network."""
+    """:class:`intertwine.nn.Activation` that ``torch.fx.symbolic_trace`` can follow, which mace does before it compiles
+    a network.
+    """
 
     def forward(self, features: Any, dim: int = -1) -> Any:
         """As :class:`intertwine.nn.Activation`; without a check of the size while a graph is recorded."""

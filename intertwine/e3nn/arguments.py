@@ -1,4 +1,6 @@
-"""``e3nn.util._argtools``: what a function's arguments transform like, random arguments, and the transformation of them."""
+"""``e3nn.util._argtools``: what a function's arguments transform like, random arguments, and the transformation of
+them.
+"""
 
 from __future__ import annotations
 
@@ -109,7 +111,9 @@ def dtype_of(mod: nn.Module) -> torch.dtype:
 
 
 def moved(args: Any, device: Any = None, dtype: torch.dtype | None = None) -> Any:
-    """Tensors, also inside dictionaries, tuples and lists, on another device; those of floating point in another precision."""
+    """Tensors, also inside dictionaries, tuples and lists, on another device; those of floating point in another
+    precision.
+    """
     if isinstance(args, Tensor):
         return args.to(device=device, dtype=dtype if args.is_floating_point() else None)
     if isinstance(args, tuple | list):

@@ -1,4 +1,6 @@
-"""e3nn's mixin of modules that hold generated functions: programs derive from it. Here such a function is a submodule like any other."""
+"""e3nn's mixin of modules that hold generated functions: programs derive from it. Here such a function is a submodule
+like any other.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ from intertwine.numerics import CheckpointError
 
 
 class CodeGenMixin:
-    """For modules that make functions with ``torch.fx``: graph modules copy and pickle by themselves, so nothing special is kept."""
+    """For modules that make functions with ``torch.fx``: graph modules copy and pickle by themselves, so nothing
+    special is kept.
+    """
 
     def _codegen_register(self, funcs: dict[str, fx.GraphModule]) -> None:
         """Make each graph module a submodule under its name."""

@@ -12,7 +12,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class BorderError(InputError, AssertionError, IndexError, RuntimeError):
-    """An unacceptable argument, as whatever e3nn says of it: it asserts here, and raises a ValueError, IndexError or RuntimeError there.
+    """An unacceptable argument, as whatever e3nn says of it: it asserts here, and raises a ValueError, IndexError or
+    RuntimeError there.
 
     A program that catches e3nn's exception catches this one.
     """

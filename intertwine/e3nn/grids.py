@@ -1,4 +1,6 @@
-"""The transforms to and from a grid on the sphere, with the table that programs take out of e3nn's to make one matrix of it."""
+"""The transforms to and from a grid on the sphere, with the table that programs take out of e3nn's to make one matrix
+of it.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +13,8 @@ from intertwine.o3.grids import legendre_table, parallels
 
 
 class _Tabulated(s2_transforms._GridTransform):
-    """Adds the buffer ``shb`` (2 lmax + 1, res_beta, (lmax + 1)^2): with ``sha`` (res_alpha, 2 lmax + 1) the matrix of the transform is
-    ``einsum("mbi,am->bai", shb, sha)``."""
+    """Adds the buffer ``shb`` (2 lmax + 1, res_beta, (lmax + 1)^2): with ``sha`` (res_alpha, 2 lmax + 1) the matrix of
+    the transform is ``einsum("mbi,am->bai", shb, sha)``."""
 
     shb: Tensor
 

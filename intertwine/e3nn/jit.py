@@ -1,4 +1,6 @@
-"""``e3nn.util.jit``: TorchScript of a model part by part. A module of ours is traced, whatever e3nn did with its counterpart."""
+"""``e3nn.util.jit``: TorchScript of a model part by part. A module of ours is traced, whatever e3nn did with its
+counterpart.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ class UncompilableError(NotImplementedError):
 
 
 def compile_mode(mode: str | None) -> Callable[[type], type]:
-    """Decorator: how :func:`compile_module` treats a class: "trace", "script", "unsupported", or None, which leaves it as it is."""
+    """Decorator: how :func:`compile_module` treats a class: "trace", "script", "unsupported", or None, which leaves it
+    as it is.
+    """
     if mode not in _MODES:
         raise ValueError(f"unknown mode {mode!r}: use trace, script, unsupported or None")
 
@@ -58,7 +62,8 @@ def compile_module(
     in_place: bool = True,
     recurse: bool = True,
 ) -> Any:
-    """Turn a module into TorchScript, its children first, each by its mode; without a mode, or if they are TorchScript, they stay.
+    """Turn a module into TorchScript, its children first, each by its mode; without a mode, or if they are TorchScript,
+    they stay.
 
     Args:
         mod: the module; its children are replaced in it.
@@ -155,8 +160,8 @@ def _compiled_as(mod: nn.Module, mode: str, in_place: bool, examples: list[Any] 
 
 
 def _traced(mod: nn.Module, examples: list[Any], options: dict[str, Any]) -> Any:
-    """A trace, with the module's attributes. What our modules ask of shapes is answered once in a trace, which is no reason to warn:
-    the trace asks again by an operation that fails."""
+    """A trace, with the module's attributes. What our modules ask of shapes is answered once in a trace, which is no
+    reason to warn: the trace asks again by an operation that fails."""
     with warnings.catch_warnings():
         if is_ours(mod):
             warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)

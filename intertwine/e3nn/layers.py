@@ -51,7 +51,9 @@ class TensorProduct(tensor_product.TensorProduct):
     def visualize(
         self, weight: Tensor | None = None, plot_weight: bool = True, aspect_ratio: Any = 1, ax: Any = None
     ) -> tuple[Any, Any]:
-        """The figure and axes of :func:`intertwine.plots.paths`, drawn on ``ax`` if given; the other arguments shape e3nn's picture."""
+        """The figure and axes of :func:`intertwine.plots.paths`, drawn on ``ax`` if given; the other arguments shape
+        e3nn's picture.
+        """
         from intertwine.plots import paths
 
         figure = paths(cast(Any, self), axes=ax)

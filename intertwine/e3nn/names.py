@@ -1,6 +1,8 @@
-"""Where each of e3nn's names lives here: module of e3nn -> names -> home. Data, read by :mod:`intertwine.e3nn.namespace`.
+"""Where each of e3nn's names lives here: module of e3nn -> names -> home. Data, read by
+:mod:`intertwine.e3nn.namespace`.
 
-A home is a module of this package, under which the names are the same, or the other name follows ``=``: ``"_MulIr=MulIr"``.
+A home is a module of this package, under which the names are the same, or the other name follows ``=``:
+``"_MulIr=MulIr"``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Modules that answer for e3nn's, and the finder that imports them: each name is resolved when it is first asked for."""
+"""Modules that answer for e3nn's, and the finder that imports them: each name is resolved when it is first
+asked for.
+"""
 
 from __future__ import annotations
 
@@ -74,7 +76,8 @@ class Finder(MetaPathFinder, Loader):
 
     Args:
         root: the package whose submodules it finds; with ``e3nn`` also the package itself.
-        models: where the files of ``e3nn.nn.models`` lie, e3nn's example networks: they are programs, and run over our namespaces.
+        models: where the files of ``e3nn.nn.models`` lie, e3nn's example networks: they are programs, and run over our
+            namespaces.
     """
 
     def __init__(self, root: str, models: Sequence[str] = ()) -> None:
@@ -113,7 +116,9 @@ class Finder(MetaPathFinder, Loader):
 
 
 def model_files() -> list[str]:
-    """The folder of the example networks of an installed e3nn, or nothing; to be asked before a :class:`Finder` takes e3nn's place."""
+    """The folder of the example networks of an installed e3nn, or nothing; to be asked before a :class:`Finder` takes
+    e3nn's place.
+    """
     spec = importlib.util.find_spec(THEIRS)
     places = spec.submodule_search_locations if spec is not None else None
     return [str(Path(place) / "nn" / "models") for place in places or ()]

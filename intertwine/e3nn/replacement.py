@@ -20,8 +20,8 @@ def install(children: bool = False) -> None:
     Modules of e3nn that were imported before are put aside; a program that holds some of their classes keeps those.
 
     Args:
-        children: also for the Python processes that this one starts (subprocesses, workers of multiprocessing and pytest-xdist),
-            through a start-up file on their PYTHONPATH.
+        children: also for the Python processes that this one starts (subprocesses, workers of multiprocessing and
+            pytest-xdist), through a start-up file on their PYTHONPATH.
 
     >>> install()
     >>> from e3nn import o3

@@ -1,4 +1,6 @@
-"""e3nn's settings of code generation. Programs set and read them; nothing here is generated, so they change no number."""
+"""e3nn's settings of code generation. Programs set and read them; nothing here is generated, so they change no
+number.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,8 @@ def get_optimization_defaults() -> dict[str, Any]:
 
 
 def set_optimization_defaults(**settings: Any) -> None:
-    """Change settings. ``jit_script_fx``, the older word, implies a ``jit_mode``: False is "eager", True "script" if it was "eager".
+    """Change settings. ``jit_script_fx``, the older word, implies a ``jit_mode``: False is "eager", True "script" if it
+    was "eager".
 
     Raises:
         ValueError: an unknown setting.

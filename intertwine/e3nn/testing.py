@@ -84,7 +84,9 @@ def assert_equivariant(
     tolerance: Any = None,
     **kwargs: Any,
 ) -> Errors:
-    """Assert that the errors of :func:`equivariance_error` are at most ``tolerance`` (the one of torch's default precision)."""
+    """Assert that the errors of :func:`equivariance_error` are at most ``tolerance`` (the one of torch's default
+    precision).
+    """
     __tracebackhide__ = True
     args_in, irreps_in, irreps_out = arguments_in(func, args_in, irreps_in, irreps_out)
     errors = equivariance_error(func, args_in, irreps_in, irreps_out, **kwargs)
@@ -110,8 +112,8 @@ def equivariance_error(
     Args:
         func: of tensors, to a tensor or several.
         args_in: its arguments.
-        irreps_in, irreps_out: for each, Irreps, ``"cartesian_points"`` (rotated and moved) or None (left alone); read off ``func`` if
-            not given.
+        irreps_in, irreps_out: for each, Irreps, ``"cartesian_points"`` (rotated and moved) or None (left alone); read
+            off ``func`` if not given.
         ntrials: number of rotations for each case.
         do_parity: with the inversion also.
         do_translation: with translations also, if an argument is points.
@@ -145,7 +147,9 @@ def _results(value: Any) -> list[Tensor]:
 def assert_auto_jitable(
     func: nn.Module, error_on_warnings: bool = True, n_trace_checks: int = 2, strict_shapes: bool = True
 ) -> Any:
-    """Compile a module to TorchScript by its mode, check that inputs of a wrong last dimension are refused, and return it."""
+    """Compile a module to TorchScript by its mode, check that inputs of a wrong last dimension are refused, and return
+    it.
+    """
     __tracebackhide__ = True
     if get_compile_mode(func) is None and not isinstance(func, torch.jit.ScriptModule):
         raise ValueError(f"{type(func).__name__} has no compile mode")
@@ -171,7 +175,9 @@ def _assert_refuses(method: Callable[..., Any], inputs: list[Tensor]) -> None:
 
 
 def assert_torch_compile(compile_mode: str, func: Callable[[], nn.Module], *args: Any, **kwargs: Any) -> Any:
-    """Build a module with ``jit_mode=compile_mode``, compile it with ``torch.compile(fullgraph=True)``, call it, and return it."""
+    """Build a module with ``jit_mode=compile_mode``, compile it with ``torch.compile(fullgraph=True)``, call it, and
+    return it.
+    """
     before = get_optimization_defaults()["jit_mode"]
     set_optimization_defaults(jit_mode=compile_mode)
     try:
@@ -193,7 +199,8 @@ def assert_normalized(
     weights: Iterable[nn.Parameter] | None = None,
     atol: float = 0.1,
 ) -> None:
-    """Assert that random inputs and weights give results whose components have mean square 1 ("component") or norms 1 ("norm").
+    """Assert that random inputs and weights give results whose components have mean square 1 ("component") or norms 1
+    ("norm").
 
     Args:
         func: a module or function.

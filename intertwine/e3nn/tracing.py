@@ -106,8 +106,8 @@ def _weights(mod: Any, rows: int) -> tuple[Tensor, ...]:
 
 @contextmanager
 def looking_at_axes(mod: nn.Module) -> Iterator[None]:
-    """Within, the methods of one of our modules see their inputs with a single leading axis, and begin and end with operations that look
-    at the real ones: a trace of them refuses other sizes, and serves any leading axes."""
+    """Within, the methods of one of our modules see their inputs with a single leading axis, and begin and end with
+    operations that look at the real ones: a trace of them refuses other sizes, and serves any leading axes."""
     try:
         found = methods(mod) if is_ours(mod) else {}
     except ValueError:
@@ -123,7 +123,9 @@ def looking_at_axes(mod: nn.Module) -> Iterator[None]:
 
 
 def traced(mod: nn.Module, examples: list[Any], **options: Any) -> Any:
-    """``torch.jit.trace_module`` of one of our modules, or another; what acts otherwise in training is traced twice, and does so still."""
+    """``torch.jit.trace_module`` of one of our modules, or another; what acts otherwise in training is traced twice,
+    and does so still.
+    """
     if not is_ours(mod):
         return torch.jit.trace_module(mod, inputs=examples[0], check_inputs=examples, **options)
     options["check_trace"] = False  # torch compares the names of variables as well, and can't know of random numbers

@@ -1,4 +1,6 @@
-"""What a group does to a graph: isometries move every field by its representation, permutations list the nodes in another order."""
+"""What a group does to a graph: isometries move every field by its representation, permutations list the nodes in
+another order.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,8 @@ from intertwine.numerics import InputError
 
 
 def act(g: Isometry, graph: Graph) -> Graph:
-    """The graph moved by an isometry: points are rotated and shifted, vectors and tensors rotated, invariants left alone.
+    """The graph moved by an isometry: points are rotated and shifted, vectors and tensors rotated, invariants left
+    alone.
 
     Computed in float64 and returned in each field's own precision. Edges are kept (they are the same pairs).
 
@@ -36,13 +39,16 @@ def act(g: Isometry, graph: Graph) -> Graph:
 def moved(
     g: Isometry, value: Float[Tensor, "..."], representation: Representation, affine: bool = False
 ) -> Float[Tensor, "..."]:
-    r""":math:`\rho(g)` on rows of a field or an output at any level, in float64; a point of space (``affine``) is shifted too."""
+    r""":math:`\rho(g)` on rows of a field or an output at any level, in float64; a point of space (``affine``) is
+    shifted too.
+    """
     result = representation.transform(g.rotation.to(value.device), value.to(torch.float64))
     return result + g.translation.to(result) if affine else result
 
 
 def permute(order: Int[Tensor, " k"], graph: Graph) -> Graph:
-    """The graph with its nodes listed in another order: new node ``k`` is old node ``order[k]``; edges and pairs follow their nodes.
+    """The graph with its nodes listed in another order: new node ``k`` is old node ``order[k]``; edges and pairs follow
+    their nodes.
 
     ``order`` may leave nodes out, and then what is between them is left out too.
     """
@@ -60,7 +66,9 @@ def permute(order: Int[Tensor, " k"], graph: Graph) -> Graph:
 
 
 def node_fields(graph: Graph) -> dict[str, Tensor]:
-    """The fields that have one row per node. For unknown ones by PyG's habit: "index" and "edge" in a name speak of edges."""
+    """The fields that have one row per node. For unknown ones by PyG's habit: "index" and "edge" in a name speak of
+    edges.
+    """
     return fields_at(graph, "node")
 
 

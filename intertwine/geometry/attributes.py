@@ -1,4 +1,6 @@
-"""What a message may look at: the invariants and vectors a_ij of an edge, computed from positions so that gradients flow."""
+"""What a message may look at: the invariants and vectors a_ij of an edge, computed from positions so that gradients
+flow.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,8 @@ from intertwine.o3 import Irreps
 
 
 def edge_vectors(graph: Graph) -> Float[Tensor, "edges n"]:
-    r""":math:`x_{ij} = x_j + S_{ij}\,\mathrm{cell} - x_i` (A) for every edge j -> i, differentiable in positions and cell.
+    r""":math:`x_{ij} = x_j + S_{ij}\,\mathrm{cell} - x_i` (A) for every edge j -> i, differentiable in positions and
+    cell.
 
     The differences are taken in the precision of the positions, and have that of the network (``graph.precision``).
 
@@ -90,7 +93,8 @@ def node_invariants(graph: Graph, inputs: Mapping[str, int] | Sequence[str]) -> 
         inputs: the number of columns of each, by name; or names alone, of which "x" may have any number of columns.
 
     Raises:
-        GeometryError: a field is missing, not finite, not invariant, or has not the rows or columns that the model takes.
+        GeometryError: a field is missing, not finite, not invariant, or has not the rows or columns that the model
+            takes.
     """
     return _side_by_side(graph, inputs, NODE_INVARIANTS, "x", graph.num_nodes)
 
@@ -104,15 +108,17 @@ def edge_invariants(graph: Graph, inputs: Mapping[str, int] | Sequence[str]) -> 
 
 
 def vector_fields(graph: Graph, inputs: Mapping[str, int]) -> list[Float[Tensor, "nodes n"]]:
-    """Polar vectors of the nodes, in the network's precision: ``vel``, or fields that ``representations`` declares "1o".
+    """Polar vectors of the nodes, in the network's precision: ``vel``, or fields that ``representations`` declares
+    "1o".
 
     Args:
         graph: one graph or a batch.
-        inputs: how many vectors of each node the fields have, by name: k of them as (nodes, k, n), or as (nodes, 3 k) declared "kx1o".
+        inputs: how many vectors of each node the fields have, by name: k of them as (nodes, k, n), or as (nodes, 3 k)
+            declared "kx1o".
 
     Raises:
-        GeometryError: the graph lacks a field, it is not finite, has not as many vectors of each node, or transforms otherwise (as the
-            axial "1e", or not at all because nothing is declared).
+        GeometryError: the graph lacks a field, it is not finite, has not as many vectors of each node, or transforms
+            otherwise (as the axial "1e", or not at all because nothing is declared).
     """
     return [vector for name, columns in inputs.items() for vector in _vectors(graph, name, columns).unbind(1)]
 

@@ -19,16 +19,19 @@ SAID = ("representations", "levels")  # what a graph says of its fields
 def collate(graphs: Sequence[Graph]) -> Graph:
     """One batch of several disconnected graphs: what PyG's ``Batch.from_data_list`` gives, in a fraction of its time.
 
-    Both take open and periodic graphs together: in such a batch the open ones have a cell of zeros, which repeats nowhere.
+    Both take open and periodic graphs together: in such a batch the open ones have a cell of zeros, which repeats
+    nowhere.
 
     Args:
         graphs: graphs with the same fields but for that.
 
     Returns:
-        A PyG batch: the graphs' fields, ``batch`` (nodes,), ``ptr`` (graphs + 1,), ``num_graphs``; ``to_data_list`` takes it apart.
+        A PyG batch: the graphs' fields, ``batch`` (nodes,), ``ptr`` (graphs + 1,), ``num_graphs``; ``to_data_list``
+        takes it apart.
 
     Raises:
-        DataError: the list is empty, or a graph lacks a field that another one has, or has it in another shape or representation.
+        DataError: the list is empty, or a graph lacks a field that another one has, or has it in another shape or
+            representation.
     """
     if not graphs:
         raise DataError("no graphs to batch", where="collate", remedy="give at least one.")
@@ -65,7 +68,9 @@ def collate(graphs: Sequence[Graph]) -> Graph:
 
 
 def _plain(name: str, value: Any) -> bool:
-    """Whether values are put one behind the other as they are; names speak of indices, which are not, by PyG's habit."""
+    """Whether values are put one behind the other as they are; names speak of indices, which are not, by
+    PyG's habit.
+    """
     if name in SAID:
         return True
     counted = "index" in name or "batch" in name or name in ("face", "ptr", "num_nodes")

@@ -1,4 +1,6 @@
-"""How large a search for neighbours would be, found before it is begun: lengths that can't be meant, and pairs beyond any memory."""
+"""How large a search for neighbours would be, found before it is begun: lengths that can't be meant, and pairs beyond
+any memory.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ BALL = {0: 1.0, 1: 2.0, 2: math.pi, 3: 4 * math.pi / 3}  # volume of the unit ba
 
 
 def check_positions(pos: Tensor) -> None:
-    """Raise a :class:`GeometryError` that names the first node whose position is not finite, or is too far away to be meant."""
+    """Raise a :class:`GeometryError` that names the first node whose position is not finite, or is too far away to be
+    meant.
+    """
     good = pos.abs() <= LARGEST_LENGTH
     if bool(good.all()):
         return
@@ -44,14 +48,17 @@ def check_pairs(pairs: float | int, nodes: int, cutoff: float | None) -> None:
 
 
 def number_of_copies(box: np.ndarray, pbc: np.ndarray, cutoff: float) -> float:
-    """How many copies of a node another one sees within the cutoff (A), on average over places: of the ball, for large numbers."""
+    """How many copies of a node another one sees within the cutoff (A), on average over places: of the ball, for large
+    numbers.
+    """
     lattice = box[pbc]
     cell = math.sqrt(abs(np.linalg.det(lattice @ lattice.T))) if len(lattice) else 1.0
     return BALL[len(lattice)] * cutoff ** len(lattice) / cell if cell > 0 else math.inf
 
 
 def check_number_of_pairs(points: np.ndarray, box: np.ndarray, pbc: np.ndarray, cutoff: float) -> None:
-    """Raise a :class:`GeometryError` if too many pairs lie within the cutoff. Cheap where they are few; else they are counted.
+    """Raise a :class:`GeometryError` if too many pairs lie within the cutoff. Cheap where they are few; else they are
+    counted.
 
     Args:
         points: positions (N, 3) in A, in the home cell.
@@ -75,7 +82,9 @@ def check_number_of_pairs(points: np.ndarray, box: np.ndarray, pbc: np.ndarray, 
 
 
 def _crowd(points: np.ndarray, cutoff: float) -> float:
-    """Pairs of nodes in one box of a grid of the cutoff's width: by the 4 pi / 3 a fair guess of those within the cutoff."""
+    """Pairs of nodes in one box of a grid of the cutoff's width: by the 4 pi / 3 a fair guess of those within the
+    cutoff.
+    """
     boxes = np.floor(points / cutoff).astype(np.int64)
     _, counts = np.unique(boxes @ np.array([1, 1_000_003, 998_244_353_001]), return_counts=True)
     return float(np.square(counts.astype(np.float64)).sum())

@@ -10,8 +10,8 @@ from intertwine.geometry.graph import Graph
 def folded(graph: Graph) -> Graph:
     r"""The same structure with each atom moved by whole cells next to the origin, :math:`x_i - n_i\,\mathrm{cell}`.
 
-    Edges stay the same: :math:`S_{ij} + n_j - n_i` is the new shift. The :math:`n_i` are constants, so derivatives with respect to
-    positions are those of the graph given; those with respect to the cell are of the folded description.
+    Edges stay the same: :math:`S_{ij} + n_j - n_i` is the new shift. The :math:`n_i` are constants, so derivatives with
+    respect to positions are those of the graph given; those with respect to the cell are of the folded description.
 
     Args:
         graph: one graph or a batch; open ones, and directions that do not repeat, are left alone.

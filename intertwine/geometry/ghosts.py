@@ -40,7 +40,9 @@ def brought_home(points: np.ndarray, box: np.ndarray, pbc: np.ndarray) -> tuple[
 
 
 def tree_of_images(home: np.ndarray, box: np.ndarray, pbc: np.ndarray, cutoff: float) -> tuple[Any, Any]:
-    """k-d trees (``scipy.spatial.cKDTree``) of the points and of all their images within the cutoff, themselves among them."""
+    """k-d trees (``scipy.spatial.cKDTree``) of the points and of all their images within the cutoff, themselves among
+    them.
+    """
     owner, lattice = _images(home, box, pbc, cutoff)
     return _tree(home), _tree(home[owner] + lattice @ box)
 

@@ -35,7 +35,8 @@ class Field:
     floating: bool = True
 
 
-#: The fields the library knows, with their meaning. Anything else is an invariant unless ``representations`` says otherwise.
+#: The fields the library knows, with their meaning. Anything else is an invariant unless ``representations`` says
+#: otherwise.
 FIELDS: dict[str, Field] = {
     "pos": Field("node", 1, affine=True),  # (N, n) positions, A
     "z": Field("node", floating=False),  # (N,) atomic numbers
@@ -61,17 +62,21 @@ FIELDS: dict[str, Field] = {
 
 
 class Graph(Data):
-    """A geometric graph (or, from PyG's loader, a batch of them); a :class:`torch_geometric.data.Data` with typed fields.
+    """A geometric graph (or, from PyG's loader, a batch of them); a :class:`torch_geometric.data.Data` with typed
+    fields.
 
     Args:
         pos: positions (N, n); arrays and lists are taken too, integers become float64.
         z: atomic numbers (N,), where the nodes are atoms.
         cell: lattice vectors as rows, (3, 3) or (1, 3, 3), in the unit of ``pos``.
         pbc: whether space repeats along each lattice vector: one bool or three. Default: all three if there is a cell.
-        representations: how fields outside :data:`FIELDS` transform, such as ``{"quadrupole": "2e"}``; unnamed ones are invariant.
-        levels: what the rows of fields outside :data:`FIELDS` belong to: "node", "edge", "graph", "pair" (the rows of ``pairs``, or without
-            it every node with every node, row i N + j) or "point" (the rows of ``points``). What is not named goes by its number of rows.
-        **fields: any other field: ``edge_index``, ``shifts``, ``vel``, ``charge``, labels (``energy``, ``forces``, ...).
+        representations: how fields outside :data:`FIELDS` transform, such as ``{"quadrupole": "2e"}``; unnamed ones are
+            invariant.
+        levels: what the rows of fields outside :data:`FIELDS` belong to: "node", "edge", "graph", "pair" (the rows of
+            ``pairs``, or without it every node with every node, row i N + j) or "point" (the rows of ``points``). What
+            is not named goes by its number of rows.
+        **fields: any other field: ``edge_index``, ``shifts``, ``vel``, ``charge``, labels (``energy``, ``forces``,
+            ...).
 
     Raises:
         GeometryError: a field has the wrong number of rows or components, or does not consist of numbers.
@@ -123,8 +128,8 @@ class Graph(Data):
     def abstract(cls, *, nodes: int | None = None, **fields: Any) -> Graph:
         """A graph of nodes that are nowhere: a molecule known by its bonds, a social network.
 
-        It lives in the space of dimension 0: ``pos`` is (nodes, 0), in the precision of the first real-valued field, or float32
-        if there is none (the precision that models are made in).
+        It lives in the space of dimension 0: ``pos`` is (nodes, 0), in the precision of the first real-valued field, or
+        float32 if there is none (the precision that models are made in).
 
         Args:
             nodes: how many, where no field of the nodes (``x``, ``z``, ...) says so.
@@ -213,19 +218,25 @@ class Graph(Data):
 
     @property
     def precision(self) -> torch.dtype:
-        """Precision of what is computed from this graph: that of the network it was prepared for (:meth:`in_precision`), or of ``pos``."""
+        """Precision of what is computed from this graph: that of the network it was prepared for
+        (:meth:`in_precision`), or of ``pos``.
+        """
         return self.__dict__.get("_precision") or self.pos.dtype
 
     def cast(self, dtype: torch.dtype) -> Graph:
-        """A copy whose floating-point fields have the given precision, positions among them; all other tensors are shared."""
+        """A copy whose floating-point fields have the given precision, positions among them; all other tensors are
+        shared.
+        """
         return self._mapped(lambda name, x: x.to(dtype) if x.is_floating_point() else x)
 
     def in_precision(self, dtype: torch.dtype) -> Graph:
-        """The graph for a network of that precision: what models read, which keep their weights' precision and lose no digits.
+        """The graph for a network of that precision: what models read, which keep their weights' precision and lose no
+        digits.
 
-        Invariants, vectors and tensors are cast. Points of space and the cell are not (they are raised to ``dtype`` where they have
-        less): only their differences are small enough for it. What takes differences (:func:`edge_vectors`, :func:`centred`) takes them
-        first and casts then. Nothing is copied where nothing changes.
+        Invariants, vectors and tensors are cast. Points of space and the cell are not (they are raised to ``dtype``
+        where they have less): only their differences are small enough for it. What takes differences
+        (:func:`edge_vectors`, :func:`centred`) takes them first and casts then. Nothing is copied where nothing
+        changes.
         """
         if self.precision == dtype:
             return self
@@ -340,7 +351,9 @@ def _periodic(value: Any, graphs: int) -> Tensor:
 
 
 def _tensor(value: Any, where: str) -> Tensor:
-    """Lists and numbers become float64 or int64, arrays and tensors keep their precision (the global default is never read)."""
+    """Lists and numbers become float64 or int64, arrays and tensors keep their precision (the global default is never
+    read).
+    """
     if isinstance(value, Tensor):
         return value
     try:

@@ -1,9 +1,9 @@
 """What the rows of a field belong to: the one place that tells nodes from pairs and from points of space.
 
-A :class:`Level` says how many rows a graph has at it, which graph of a batch each row is of, and which rows are left, in which order,
-where nodes are listed anew. How an isometry moves a row does not follow from its level but from the field's representation
-(:func:`intertwine.geometry.act`). The trainer, the report, the files and the certificate ask here and nowhere else: a new level
-(elements of a group, say) is one class and one line in :data:`LEVELS`.
+A :class:`Level` says how many rows a graph has at it, which graph of a batch each row is of, and which rows are left,
+in which order, where nodes are listed anew. How an isometry moves a row does not follow from its level but from the
+field's representation (:func:`intertwine.geometry.act`). The trainer, the report, the files and the certificate ask
+here and nowhere else: a new level (elements of a group, say) is one class and one line in :data:`LEVELS`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ class Level(ABC):
 
     Attributes:
         single: every graph has one row.
-        lists: the field that lists the rows, where one does: it speaks of nodes by number, so it is no field like others.
+        lists: the field that lists the rows, where one does: it speaks of nodes by number, so it is no field like
+            others.
         place: the field with the place of each row in space, if it has one: ``pos`` or ``points``.
         copies: how often a row occurs in a cell that is written twice; None where another cell has other rows.
     """
@@ -46,8 +47,8 @@ class Level(ABC):
         """The graph of each row of a batch."""
 
     def taken(self, nodes: Int[Tensor, " k"], graph: Graph) -> Int[Tensor, " rows"] | None:
-        """The rows that are left, in their order, where the nodes are ``nodes``, in that order: all of them or some. None leaves all as
-        they are."""
+        """The rows that are left, in their order, where the nodes are ``nodes``, in that order: all of them or some.
+        None leaves all as they are."""
         return None
 
     def parts(self, value: Shaped[Tensor, "rows ..."], graphs: Sequence[Graph]) -> list[Shaped[Tensor, "..."]]:
@@ -106,7 +107,9 @@ class Edges(Level):
 
 
 class Pairs(Level):
-    """The rows (i, j) of ``pairs``, in their order; where a graph lists none, every node with every node (:func:`pair_list`)."""
+    """The rows (i, j) of ``pairs``, in their order; where a graph lists none, every node with every node
+    (:func:`pair_list`).
+    """
 
     lists = "pairs"
 
@@ -159,7 +162,8 @@ LEVELS: dict[str, Level] = {"node": Nodes(), "edge": Edges(), "graph": Wholes(),
 def pair_list(graph: Graph) -> Int[Tensor, "pairs 2"]:
     """The nodes (i, j) of each row of a field at level "pair".
 
-    They are the rows of ``graph.pairs``. Without it all pairs of nodes of one graph, each with itself too: graph after graph, row
+    They are the rows of ``graph.pairs``. Without it all pairs of nodes of one graph, each with itself too: graph after
+    graph, row
     :math:`i N + j` for the i-th and the j-th of the N nodes of a graph as they are listed.
     """
     listed = graph.get("pairs")

@@ -33,10 +33,11 @@ def neighbour_list(
     cell: Float[Tensor, "3 3"] | None = None,
     pbc: tuple[bool, bool, bool] = (False, False, False),
 ) -> tuple[Int[Tensor, "2 edges"], Int[Tensor, "edges 3"]]:
-    r"""All pairs (j, i) and lattice translations S with :math:`0 < \|x_j + S\,\mathrm{cell} - x_i\| \le r_c`, plus coincident pairs.
+    r"""All pairs (j, i) and lattice translations S with :math:`0 < \|x_j + S\,\mathrm{cell} - x_i\| \le r_c`, plus
+    coincident pairs.
 
-    Complete for any cell, also one smaller than the cutoff: then a node sees several images of a neighbour, and of itself.
-    The pair of a node with itself at S = 0 is never listed. Edges are sorted by destination i, then source j.
+    Complete for any cell, also one smaller than the cutoff: then a node sees several images of a neighbour, and of
+    itself. The pair of a node with itself at S = 0 is never listed. Edges are sorted by destination i, then source j.
 
     Args:
         pos: positions (nodes, n) in A; n other than 3 is for open systems only.
@@ -49,8 +50,8 @@ def neighbour_list(
 
     Raises:
         InputError: the cutoff is not positive.
-        GeometryError: a position is not finite, or the cell is singular; a length beyond 1e12 A; more pairs than any memory holds
-            (16 million, or 200 for each node where that is more).
+        GeometryError: a position is not finite, or the cell is singular; a length beyond 1e12 A; more pairs than any
+            memory holds (16 million, or 200 for each node where that is more).
     """
     if cutoff is not None and not (np.isfinite(cutoff) and cutoff > 0):
         raise InputError(
@@ -149,7 +150,9 @@ def _search(
 
 
 def _box(cell: Tensor | None, pbc: tuple[bool, ...]) -> np.ndarray:
-    """The cell as the neighbour search wants it; directions that do not repeat are filled in if the file left them zero."""
+    """The cell as the neighbour search wants it; directions that do not repeat are filled in if the file left them
+    zero.
+    """
     if not any(pbc):
         return np.zeros((3, 3))
     if cell is None:

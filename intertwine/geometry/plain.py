@@ -17,9 +17,11 @@ OWNERS = "point_owners"  # (points,) graph of each point of space, which a batch
 
 @no_type_check  # of the tests at run time: a compiler has to see through all of it
 class PlainGraph(Graph):
-    """A graph or a batch that can be read, and copied with other fields, but not written to. What reads a :class:`Graph` reads it.
+    """A graph or a batch that can be read, and copied with other fields, but not written to. What reads a
+    :class:`Graph` reads it.
 
-    Nothing is checked: it is made of a graph that was (:func:`plain`), or inside of a program that is being traced, where nothing can be.
+    Nothing is checked: it is made of a graph that was (:func:`plain`), or inside of a program that is being traced,
+    where nothing can be.
 
     Args:
         fields: by name; ``pos`` is among them.
@@ -72,7 +74,9 @@ class PlainGraph(Graph):
         return dict(self._fields)
 
     def apply(self, func: Callable[[Tensor], Any], *args: str) -> PlainGraph:
-        """A copy with the function of each tensor, or of those named: PyG's ``to``, ``cpu`` and the like are made of it."""
+        """A copy with the function of each tensor, or of those named: PyG's ``to``, ``cpu`` and the like are made of
+        it.
+        """
         return self._mapped(lambda name, x: func(x) if not args or name in args else x)
 
     def clone(self, *args: str) -> PlainGraph:

@@ -30,7 +30,8 @@ def quadruplets(graph: Graph, interaction: Graph | None = None) -> Quadruplets:
     r"""All d -> b -> a <- c of four different atoms (images of one atom in a crystal are different atoms).
 
     Args:
-        graph: one graph or a batch, with the edges c -> a and d -> b in ``edge_index``, and ``shifts`` where it is periodic.
+        graph: one graph or a batch, with the edges c -> a and d -> b in ``edge_index``, and ``shifts`` where it is
+            periodic.
         interaction: the same nodes with the edges b -> a, which may reach further; None for the edges of ``graph``.
 
     Raises:
@@ -59,8 +60,8 @@ def quadruplets(graph: Graph, interaction: Graph | None = None) -> Quadruplets:
 
 
 def meetings(graph: Graph) -> Int[Tensor, "2 triplets"]:
-    """All pairs of different edges b -> a, c -> a that meet at an atom: row 0 the edges b -> a, row 1 the edges c -> a, sorted by the
-    second.
+    """All pairs of different edges b -> a, c -> a that meet at an atom: row 0 the edges b -> a, row 1 the edges c -> a,
+    sorted by the second.
 
     Raises:
         GeometryError: the graph has no ``edge_index``.

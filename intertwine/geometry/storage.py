@@ -1,9 +1,11 @@
-"""Where a graph keeps its fields, so that whoever batches graphs hears of fields that differ: PyG's loaders as well as ``collate``.
+"""Where a graph keeps its fields, so that whoever batches graphs hears of fields that differ: PyG's loaders as well as
+``collate``.
 
-PyG collates the fields of the first graph, and drops what only others have without a word. It does so through the graphs' storages: for
-each key of the first storage it takes the values of all, and sets one value on the storage of the batch. So the storage of a graph names
-two keys more, ``FIRST`` before its fields and ``LAST`` behind them, whose values are the contents of the storages. Setting the first on
-the batch compares them, and lends open graphs a cell of zeros where others are periodic; setting the last takes it back.
+PyG collates the fields of the first graph, and drops what only others have without a word. It does so through the
+graphs' storages: for each key of the first storage it takes the values of all, and sets one value on the storage of the
+batch. So the storage of a graph names two keys more, ``FIRST`` before its fields and ``LAST`` behind them, whose values
+are the contents of the storages. Setting the first on the batch compares them, and lends open graphs a cell of zeros
+where others are periodic; setting the last takes it back.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ from torch_geometric.data.storage import GlobalStorage
 
 from intertwine.numerics import DataError
 
-# PyG asks every object of a list for the first; its KeyError of one that is no Graph reads as what is wrong and what to do
+# PyG asks every object of a list for the first; its KeyError of one that is no Graph reads as what is wrong and what to
+# do
 FIRST = "a list of intertwine.Graph holds an object of another kind: make it one, with Graph.from_dict(data.to_dict())"
 LAST = "</contents>"
 Fields = dict[str, Any]
@@ -81,7 +84,8 @@ def comparable(contents: Sequence[Fields]) -> list[Fields]:
     """What each graph lacks to be batched with the others, where that can be said: an open graph has a cell of zeros.
 
     Raises:
-        DataError: a field that other graphs have is missing, or has another shape or representation; it and the graph are named.
+        DataError: a field that other graphs have is missing, or has another shape or representation; it and the graph
+            are named.
     """
     lent = [_lent(content, contents) for content in contents]
     whole = [content | more for content, more in zip(contents, lent, strict=True)]

@@ -1,4 +1,6 @@
-r"""Paths of two edges, k -> j -> i: the pairs of edges that an angle lies between. They are the edges of the graph's line graph."""
+r"""Paths of two edges, k -> j -> i: the pairs of edges that an angle lies between. They are the edges of the graph's
+line graph.
+"""
 
 from __future__ import annotations
 
@@ -15,15 +17,15 @@ MOST_PATHS = 50_000_000  # that are listed: a few GB before any model computes w
 def triplets(graph: Graph) -> Int[Tensor, "2 triplets"]:
     r"""All pairs of edges k -> j, j -> i but for the way back, where k is i itself and not an image of it.
 
-    The edges are arrows between images: k -> j with translation S and j -> i with S' lead from the image S + S' of k to i. So k = i is
-    the way back only where S + S' = 0; a crystal's atom and its own image are a triplet like any other.
+    The edges are arrows between images: k -> j with translation S and j -> i with S' lead from the image S + S' of k to
+    i. So k = i is the way back only where S + S' = 0; a crystal's atom and its own image are a triplet like any other.
 
     Args:
         graph: one graph or a batch, with ``edge_index``, and ``shifts`` where it is periodic.
 
     Returns:
-        (2, triplets): rows of ``edge_index`` (that is, columns), row 0 the edge k -> j, row 1 the edge j -> i. Sorted by the second,
-        then in the order of the edges.
+        (2, triplets): rows of ``edge_index`` (that is, columns), row 0 the edge k -> j, row 1 the edge j -> i. Sorted
+        by the second, then in the order of the edges.
 
     Raises:
         GeometryError: the graph has no ``edge_index``.
@@ -46,7 +48,8 @@ def triplets(graph: Graph) -> Int[Tensor, "2 triplets"]:
 
 
 def arriving(target: Int[Tensor, " edges"], nodes: Int[Tensor, " places"], count: int) -> Int[Tensor, "2 pairs"]:
-    r"""All pairs (e, p) of an edge e and a place p with :math:`\mathrm{target}_e = \mathrm{nodes}_p`: the edges that arrive at each place.
+    r"""All pairs (e, p) of an edge e and a place p with :math:`\mathrm{target}_e = \mathrm{nodes}_p`: the edges that
+    arrive at each place.
 
     Args:
         target: the node that each edge arrives at, in any order.

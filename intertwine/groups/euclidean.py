@@ -29,7 +29,9 @@ class Isometry:
 
     @classmethod
     def random(cls, n: int = 3, *, generator: torch.Generator, improper: bool = False, shift: float = 0.0) -> Isometry:
-        """Haar-random rotation in float64 (times a reflection if ``improper``), translation normal with deviation ``shift``."""
+        """Haar-random rotation in float64 (times a reflection if ``improper``), translation normal with deviation
+        ``shift``.
+        """
         q, r = torch.linalg.qr(torch.randn(n, n, generator=generator, dtype=torch.float64))
         q = q * r.diagonal().sign()  # without the signs the distribution is not Haar
         if (torch.linalg.det(q) < 0) != improper:
@@ -49,7 +51,8 @@ class Isometry:
 
 @dataclass(frozen=True)
 class Cartesian:
-    r"""Cartesian tensors of a rank: :math:`T'_{ab\ldots} = Q_{aa'} Q_{bb'} \cdots T_{a'b'\ldots}`, times det Q if ``axial``.
+    r"""Cartesian tensors of a rank: :math:`T'_{ab\ldots} = Q_{aa'} Q_{bb'} \cdots T_{a'b'\ldots}`, times det Q if
+    ``axial``.
 
     Rank 0 is a scalar, 1 a vector, 2 a matrix such as stress or polarizability. Works in any dimension n.
     """
@@ -81,7 +84,8 @@ class Cartesian:
 
 @dataclass(frozen=True)
 class DirectSum:
-    r""":math:`m_1 \rho_1 \oplus m_2 \rho_2 \oplus \ldots` on the last axis, each :math:`\rho_k` repeated :math:`m_k` times.
+    r""":math:`m_1 \rho_1 \oplus m_2 \rho_2 \oplus \ldots` on the last axis, each :math:`\rho_k` repeated :math:`m_k`
+    times.
 
     Args:
         terms: pairs of multiplicity and representation; the copy index varies slower than the component (``mul_ir``).

@@ -1,7 +1,7 @@
 r"""Index symmetries of tensors: the group that a formula names, and a basis of the tensors that have the symmetry.
 
-A formula such as ``"ijk=jik=-ikj"`` names the indices by its first term; every other term says that the tensor with its indices in that
-order is the tensor itself, or minus it.
+A formula such as ``"ijk=jik=-ikj"`` names the indices by its first term; every other term says that the tensor with its
+indices in that order is the tensor itself, or minus it.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ def germinate_formulas(formula: str) -> tuple[str, set[tuple[int, Permutation]]]
         formula: such as ``"ij=-ji"``.
 
     Returns:
-        The names of the indices, and pairs (s, p) with :math:`T_{x_0 x_1 \ldots} = s\,T_{x_{p[0]} x_{p[1]} \ldots}`. If a permutation
-        occurs with both signs, the tensor is zero.
+        The names of the indices, and pairs (s, p) with :math:`T_{x_0 x_1 \ldots} = s\,T_{x_{p[0]} x_{p[1]} \ldots}`. If
+        a permutation occurs with both signs, the tensor is zero.
 
     Raises:
         InputError: a term is not a permutation of the first one, an index occurs twice, or the first term has a sign.
@@ -94,8 +94,9 @@ def orbits(
         shape: of the tensor; exchanged axes are equally long.
 
     Returns:
-        For each entry, in the order of the flattened tensor, the number of its free component (-1 where the symmetry forces a zero) and
-        the coefficient of that component in it. As the rows of a matrix, the components are orthonormal.
+        For each entry, in the order of the flattened tensor, the number of its free component (-1 where the symmetry
+        forces a zero) and the coefficient of that component in it. As the rows of a matrix, the components are
+        orthonormal.
     """
     entries, group = prod(shape), sorted(group)
     grid, signs = np.arange(entries).reshape(shape), np.array([s for s, _ in group], dtype=np.float64)
@@ -129,7 +130,8 @@ def reduce_permutation(
         **dims: the dimension of each index, or of one of each set of indices that the symmetry exchanges.
 
     Returns:
-        The basis Q (free, dim, dim, ...), and for each of its tensors the non-zero entries: pairs of sign and position, sorted.
+        The basis Q (free, dim, dim, ...), and for each of its tensors the non-zero entries: pairs of sign and position,
+        sorted.
 
     Raises:
         InputError: see :func:`share_values`.

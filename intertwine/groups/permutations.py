@@ -1,4 +1,6 @@
-r"""The symmetric group :math:`S_n`: permutations as tuples, :math:`p: i \mapsto p[i]`, their groups and representations."""
+r"""The symmetric group :math:`S_n`: permutations as tuples, :math:`p: i \mapsto p[i]`, their groups and
+representations.
+"""
 
 from __future__ import annotations
 
@@ -115,7 +117,8 @@ def is_group(g: Iterable[Permutation]) -> bool:
         InputError: the permutations are of different numbers of points.
     """
     g = set(g)
-    # a finite set that is not empty and closed under products has the identity and the inverses: they are powers of its elements
+    # a finite set that is not empty and closed under products has the identity and the inverses: they are powers of its
+    # elements
     return bool(g) and all(compose(p1, p2) in g for p1 in g for p2 in g)
 
 
@@ -181,7 +184,8 @@ def natural_representation(
 def standard_representation(
     p: Sequence[int], dtype: torch.dtype | None = None, device: torch.device | str | None = None
 ) -> Float[Tensor, "m m"]:
-    """The irreducible orthogonal representation of dimension n - 1: the natural one on the vectors whose components add up to zero.
+    """The irreducible orthogonal representation of dimension n - 1: the natural one on the vectors whose components add
+    up to zero.
 
     Raises:
         InputError: p is not a permutation of one point or more.

@@ -38,16 +38,17 @@ class _State:
 class Calculator(AseCalculator):
     """Energy (eV), forces (eV/A) and, for structures periodic in three directions, stress (eV/A^3, ASE's sign).
 
-    What the model reads besides positions comes from the structure: an array of the input's name (that of the run's data, as ``q`` after
-    ``--key charge=q``), or what ASE keeps of that kind: initial charges, velocities, initial magnetic moments.
+    What the model reads besides positions comes from the structure: an array of the input's name (that of the run's
+    data, as ``q`` after ``--key charge=q``), or what ASE keeps of that kind: initial charges, velocities, initial
+    magnetic moments.
 
-    One calculator may serve several threads at once: each has its own last structure, results and neighbour list, and the model, which is
-    shared, is never written to. It may be copied and sent to other processes.
+    One calculator may serve several threads at once: each has its own last structure, results and neighbour list, and
+    the model, which is shared, is never written to. It may be copied and sent to other processes.
 
     Args:
         model: a run folder, a :class:`~intertwine.training.Run`, or a :class:`~intertwine.tasks.ForceField`.
-        skin: extra radius (A) of the neighbour list; it is rebuilt when an atom has moved by half of it, or the cell changed.
-            Pairs beyond the cutoff are dropped at every step, so results do not depend on the skin.
+        skin: extra radius (A) of the neighbour list; it is rebuilt when an atom has moved by half of it, or the cell
+            changed. Pairs beyond the cutoff are dropped at every step, so results do not depend on the skin.
         dtype: precision; None keeps the model's. Use ``torch.float64`` for long dynamics.
         device: "cpu" or "cuda".
         keys: the structures' names of the model's inputs, such as ``{"charge": "q"}``, over those of the run.

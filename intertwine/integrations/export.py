@@ -36,10 +36,10 @@ def to_atoms(
     """A structure as ASE atoms, with predictions where ASE's readers look for them.
 
     Args:
-        structure: a structure of ASE, of which all is kept, but results of its calculator that are predicted; or one graph with atomic
-            numbers.
-        prediction: arrays by name; energies and the like become calculator results, others arrays or info entries, predicted
-            positions the array ``target_pos``.
+        structure: a structure of ASE, of which all is kept, but results of its calculator that are predicted; or one
+            graph with atomic numbers.
+        prediction: arrays by name; energies and the like become calculator results, others arrays or info entries,
+            predicted positions the array ``target_pos``.
         of_atoms: which of them have a row for each atom; None goes by their lengths.
 
     Raises:
@@ -88,17 +88,20 @@ def _given(atoms: Atoms) -> dict[str, Any]:
 def write_predictions(
     path: Path, structures: Sequence[Graph | Atoms], predictions: Sequence[dict[str, Any]], task: Task
 ) -> list[str]:
-    """Write predictions to .json (with units), .npz (one array a name, frames concatenated, and ``atoms`` per frame), or, with the
-    structures, to any format that ASE writes (.xyz). Energies are in eV, lengths in A. The file is there whole or not at all.
+    """Write predictions to .json (with units), .npz (one array a name, frames concatenated, and ``atoms`` per frame),
+    or, with the structures, to any format that ASE writes (.xyz). Energies are in eV, lengths in A. The file is there
+    whole or not at all.
 
-    Arrays of .npz are NaN where a frame has no such prediction (a stress, of an open structure). Of pairs, edges and points, whose number
-    that of the atoms does not tell, ``<name>_rows`` has their number per frame, 0 where there is none.
+    Arrays of .npz are NaN where a frame has no such prediction (a stress, of an open structure). Of pairs, edges and
+    points, whose number that of the atoms does not tell, ``<name>_rows`` has their number per frame, 0 where there is
+    none.
 
     Returns:
         Notes: what the format does not hold of the structures.
 
     Raises:
-        InputError: the suffix names no known format, one for atoms where the nodes are not, or one that can't hold pairs or points.
+        InputError: the suffix names no known format, one for atoms where the nodes are not, or one that can't hold
+            pairs or points.
         CheckpointError: the file can't be written; the former one is intact.
     """
     path = Path(path)
@@ -129,8 +132,8 @@ def holds(path: Path, task: Task) -> str:
     """The name of a file's format, if it can hold what the task predicts.
 
     Raises:
-        InputError: it is one of ASE's, which hold numbers of atoms and of whole structures, and there are numbers of something else; or no
-            known format.
+        InputError: it is one of ASE's, which hold numbers of atoms and of whole structures, and there are numbers of
+            something else; or no known format.
     """
     kind, words = (
         format_of(path),

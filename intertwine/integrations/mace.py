@@ -1,10 +1,12 @@
-r"""Models of the package ``mace-torch`` (0.3) as ours: the same energies and forces, in a :class:`~intertwine.tasks.ForceField`.
+r"""Models of the package ``mace-torch`` (0.3) as ours: the same energies and forces, in a
+:class:`~intertwine.tasks.ForceField`.
 
-Five things are written differently. Their harmonics are those of the vectors from neighbour to atom, ours of those from atom to neighbour:
-radial weights of odd harmonics change their sign. Their radial networks see Bessel functions, ours see them scaled to variance 1: into the
-first radial weights. Their products with the species are scaled by :math:`A^{-1/2}`, A species, ours are not: into these weights. Their
-products of many bodies count some couplings several times (:func:`~intertwine.nn.load_mace_contraction`). Their shift of each atom's energy
-is part of our reference energies.
+Five things are written differently. Their harmonics are those of the vectors from neighbour to atom, ours of those from
+atom to neighbour: radial weights of odd harmonics change their sign. Their radial networks see Bessel functions, ours
+see them scaled to variance 1: into the first radial weights. Their products with the species are scaled by
+:math:`A^{-1/2}`, A species, ours are not: into these weights. Their products of many bodies count some couplings
+several times (:func:`~intertwine.nn.load_mace_contraction`). Their shift of each atom's energy is part of our reference
+energies.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ _RESIDUAL, _PLAIN = "RealAgnosticResidualInteractionBlock", "RealAgnosticInterac
 
 
 class MACEReadout(nn.Module):
-    r""":math:`\epsilon_i = w \cdot s_i + \mathrm{MLP}(s_i^{(T)})`, s the scalars of all layers: linear but for those of the last layer T.
+    r""":math:`\epsilon_i = w \cdot s_i + \mathrm{MLP}(s_i^{(T)})`, s the scalars of all layers: linear but for those of
+    the last layer T.
 
     Args:
         irreps: representation of the features, of all layers.
@@ -47,7 +50,9 @@ class MACEReadout(nn.Module):
 
 
 class MACEForceField(ForceField):
-    r""":math:`E = \sum_i (r_{z_i} + \sigma\, \epsilon_i)` with mace's readout :math:`\epsilon` of every layer, :class:`MACEReadout`."""
+    r""":math:`E = \sum_i (r_{z_i} + \sigma\, \epsilon_i)` with mace's readout :math:`\epsilon` of every layer,
+    :class:`MACEReadout`.
+    """
 
     def __init__(
         self, backbone: MACE, hidden: int = 16, energy_weight: float = 1.0, force_weight: float = 100.0, stress_weight: float = 0.0,
@@ -66,8 +71,9 @@ def from_mace(model: Any, head: str | None = None) -> MACEForceField:
         head: which of its heads, by name; None if it has one.
 
     Raises:
-        InputError: it has parts that :class:`~intertwine.models.mace.MACE` has not, which are named: pair repulsion, other interaction
-            blocks, a transform of distances, other radial functions, irreps that are not those of harmonics, ...; or no such head.
+        InputError: it has parts that :class:`~intertwine.models.mace.MACE` has not, which are named: pair repulsion,
+            other interaction blocks, a transform of distances, other radial functions, irreps that are not those of
+            harmonics, ...; or no such head.
         CheckpointError: a weight is not finite, or of another shape than the model says; it is named.
     """
     _refuse(model)
@@ -221,7 +227,9 @@ def _parts(network: FullyConnectedNet) -> list[FullyConnectedLayer]:
 
 
 def _read(head: MACEReadout, readouts: Any, place: int, heads: int, model: MACE) -> None:
-    """The weights of one head's readouts: that of the last layer, and one of each layer before unless there is only one."""
+    """The weights of one head's readouts: that of the last layer, and one of each layer before unless there is only
+    one.
+    """
     head.linear.weight.zero_()
     width = head.width
     for number, readout in enumerate(readouts):

@@ -1,9 +1,10 @@
-r"""Models of the package ``nequip`` (0.19) as ours: the same energies and forces, in a :class:`~intertwine.tasks.ForceField`.
+r"""Models of the package ``nequip`` (0.19) as ours: the same energies and forces, in a
+:class:`~intertwine.tasks.ForceField`.
 
 Three things are written differently. Theirs has Bessel functions :math:`\tfrac2{r_c} \sin(k \pi d/r_c)/d`, ours are
-:math:`\sqrt{2/r_c}` of that denominator's, and what a network sees is scaled to variance 1: the factor goes into the first radial weights.
-Theirs scales hidden layers by :math:`\sqrt2`, ours by the moment of silu: into the other radial weights. Their weights of paths lie in the
-order in which paths were found, ours in that of the blocks of the output.
+:math:`\sqrt{2/r_c}` of that denominator's, and what a network sees is scaled to variance 1: the factor goes into the
+first radial weights. Theirs scales hidden layers by :math:`\sqrt2`, ours by the moment of silu: into the other radial
+weights. Their weights of paths lie in the order in which paths were found, ours in that of the blocks of the output.
 """
 
 from __future__ import annotations
@@ -51,11 +52,11 @@ def from_nequip(model: Any) -> NequIPForceField:
         model: what nequip's builder returns (a ``GraphModel``), in eager mode.
 
     Raises:
-        InputError: it has parts that :class:`~intertwine.models.nequip.NequIP` has not, which are named: a pair potential, cutoffs or
-            numbers of neighbours that depend on species, trained Bessel functions, another envelope, a residual network, hidden layers in
-            the readout, types that are no chemical symbols.
-        CheckpointError: a weight is not finite, or of another shape than the model says, which is named; or a part is missing or has
-            another form than in that version of nequip.
+        InputError: it has parts that :class:`~intertwine.models.nequip.NequIP` has not, which are named: a pair
+            potential, cutoffs or numbers of neighbours that depend on species, trained Bessel functions, another
+            envelope, a residual network, hidden layers in the readout, types that are no chemical symbols.
+        CheckpointError: a weight is not finite, or of another shape than the model says, which is named; or a part is
+            missing or has another form than in that version of nequip.
     """
     try:
         return _converted(model)

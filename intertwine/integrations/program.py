@@ -25,8 +25,9 @@ def export_program(task: Task, path: Path, example: Graph) -> dict[str, Any]:
         program = torch.export.load("model.pt2", extra_files=description).module()
         program({"pos": pos, "z": z, "edge_index": edges, "shifts": shifts, "counts": counts})
 
-    The second import registers the kernels with torch; a program whose description says ``"operators": []`` needs only torch. The tensors
-    are those of :class:`~intertwine.tasks.TensorForm`; edges are all pairs within the cutoff, from source to destination.
+    The second import registers the kernels with torch; a program whose description says ``"operators": []`` needs only
+    torch. The tensors are those of :class:`~intertwine.tasks.TensorForm`; edges are all pairs within the cutoff, from
+    source to destination.
 
     Args:
         task: trained, in any precision.
@@ -34,8 +35,9 @@ def export_program(task: Task, path: Path, example: Graph) -> dict[str, Any]:
         example: a graph with the fields that there will be, as in :meth:`TensorForm.exported`.
 
     Returns:
-        The description: ``inputs``, their precisions and the axes of ``any`` length; ``outputs``, their units and levels; the ``cutoff``
-        (A); the ``species`` known (None for all); the ``operators`` of this library that are called.
+        The description: ``inputs``, their precisions and the axes of ``any`` length; ``outputs``, their units and
+        levels; the ``cutoff`` (A); the ``species`` known (None for all); the ``operators`` of this library that are
+        called.
 
     Raises:
         InputError: the file's name does not end in .pt2.

@@ -49,7 +49,8 @@ class Dynamics:
         total: total energy, eV.
         potential: potential energy, eV.
         temperature: kinetic temperature, K.
-        conserved: for "nve", time (ps) and energy (eV) that the integrator conserves (:class:`ShadowEnergy`), of every step.
+        conserved: for "nve", time (ps) and energy (eV) that the integrator conserves (:class:`ShadowEnergy`), of every
+            step.
         atoms: number of atoms.
     """
 
@@ -80,12 +81,16 @@ class Dynamics:
 
     @property
     def drift(self) -> float:
-        """Slope of the conserved energy by least squares, eV per atom per ns; of the total energy where there is a bath."""
+        """Slope of the conserved energy by least squares, eV per atom per ns; of the total energy where there is a
+        bath.
+        """
         return _slope(self.conserved, self.atoms) if len(self.conserved) > 1 else self.total_drift
 
     @property
     def total_drift(self) -> float:
-        """Slope of the total energy by least squares, eV per atom per ns; in a short run mostly the phase of its fluctuation."""
+        """Slope of the total energy by least squares, eV per atom per ns; in a short run mostly the phase of its
+        fluctuation.
+        """
         return _slope(list(zip(self.time, self.total, strict=True)), self.atoms)
 
     @property
@@ -109,12 +114,13 @@ def _slope(points: list[tuple[float, float]], atoms: int) -> float:
 
 
 class ShadowEnergy:
-    r"""What velocity Verlet conserves to fourth order in the time step, where the total energy fluctuates in second order:
+    r"""What velocity Verlet conserves to fourth order in the time step, where the total energy fluctuates in second
+    order:
 
     .. math:: \tilde H = T + U + \Delta t^2 \big(\tfrac1{12} v^T U'' v - \tfrac1{24} F^T M^{-1} F\big)
 
-    Hairer, Lubich and Wanner, Acta Numerica 12, 399 (2003), section 4.2. With :math:`v^T U'' v = -v \cdot dF/dt` by central differences of
-    the forces of three successive steps.
+    Hairer, Lubich and Wanner, Acta Numerica 12, 399 (2003), section 4.2. With :math:`v^T U'' v = -v \cdot dF/dt` by
+    central differences of the forces of three successive steps.
     """
 
     def __init__(self, atoms: Atoms, timestep: float) -> None:
@@ -151,11 +157,12 @@ def run_dynamics(
 ) -> Dynamics:
     """Molecular dynamics from the given positions, by default with Maxwell-Boltzmann velocities.
 
-    "nve": velocity Verlet, which conserves energy: its drift measures the force field. "nvt": Langevin dynamics. From a relaxed structure
-    half of the kinetic energy soon becomes potential energy; a few hundred femtoseconds of equilibration bring the temperature back.
+    "nve": velocity Verlet, which conserves energy: its drift measures the force field. "nvt": Langevin dynamics. From a
+    relaxed structure half of the kinetic energy soon becomes potential energy; a few hundred femtoseconds of
+    equilibration bring the temperature back.
 
-    Constraints hold, and masses are those of the structure. Its centre of mass is brought to rest before what is recorded, unless
-    constraints tie atoms to places: then momentum is not conserved.
+    Constraints hold, and masses are those of the structure. Its centre of mass is brought to rest before what is
+    recorded, unless constraints tie atoms to places: then momentum is not conserved.
 
     Args:
         atoms: structure with a calculator; moved in place.
@@ -306,10 +313,11 @@ def relax(
     cell: bool = False,
     progress: Callable[[int, float], None] | None = None,
 ) -> bool:
-    """Relax a structure in place; returns whether every atom's force, as far as constraints leave it, fell below ``fmax``.
+    """Relax a structure in place; returns whether every atom's force, as far as constraints leave it, fell below
+    ``fmax``.
 
-    By L-BFGS, which is fast and, on a rough surface, may climb to a stationary point above the start. Then it is done again from the start
-    by FIRE, which takes no step that leads up.
+    By L-BFGS, which is fast and, on a rough surface, may climb to a stationary point above the start. Then it is done
+    again from the start by FIRE, which takes no step that leads up.
 
     Args:
         atoms: structure with a calculator.

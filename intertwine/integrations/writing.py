@@ -27,7 +27,8 @@ FORMATS = "use .xyz, .json or .npz; .traj, .cif, .vasp and others that ASE write
 
 
 def writable(path: Path, *, source: Path | None = None, tables: bool = True) -> Path:
-    """The path, if its folder exists and its name is that of a format that can be written: better said before the work than after it.
+    """The path, if its folder exists and its name is that of a format that can be written: better said before the work
+    than after it.
 
     Args:
         path: where to write to; a device or a pipe is as good as a file.
@@ -53,7 +54,8 @@ def writable(path: Path, *, source: Path | None = None, tables: bool = True) -> 
 
 
 def format_of(path: Path, *, tables: bool = True) -> str:
-    """The name of the format that a file's name promises: "json", "npz", or one of ASE's that can be written; of devices "extxyz".
+    """The name of the format that a file's name promises: "json", "npz", or one of ASE's that can be written; of
+    devices "extxyz".
 
     Raises:
         InputError: there is no such format.
@@ -76,7 +78,8 @@ def format_of(path: Path, *, tables: bool = True) -> str:
 
 
 def tells_its_unit(path: Path, frames: Sequence[Atoms]) -> None:
-    """Raise an :class:`InputError` if structures that were read in another unit than A go to a file which can't say that it is in A.
+    """Raise an :class:`InputError` if structures that were read in another unit than A go to a file which can't say
+    that it is in A.
 
     The run that they are for would take its numbers for its own unit."""
     kind = format_of(path, tables=False)
@@ -127,7 +130,9 @@ def write_structures(path: Path, frames: Sequence[Atoms], kind: str = "") -> lis
 
 
 def pack(atoms: Atoms, kind: str) -> Atoms:
-    """The structure in the form in which ASE writes all of it: what extended xyz and trajectories have no place for goes to ``info``."""
+    """The structure in the form in which ASE writes all of it: what extended xyz and trajectories have no place for
+    goes to ``info``.
+    """
     if kind not in ("extxyz", "traj"):
         return atoms
     packed = atoms.copy()
@@ -179,10 +184,11 @@ def lost(path: Path, atoms: Atoms, kind: str) -> list[str]:
 
 @contextlib.contextmanager
 def growing(path: Path, say: Callable[[str], None] | None = None) -> Iterator[Path]:
-    """A file that is written for hours: beside ``path`` under a name of its own, and put in its place when the block ends well.
+    """A file that is written for hours: beside ``path`` under a name of its own, and put in its place when the block
+    ends well.
 
-    If the block fails or is interrupted, what there is stays: as ``path`` if that is not there, else under its own name, so that the former
-    file is as it was. Where ``path`` is a device, it is written at the end.
+    If the block fails or is interrupted, what there is stays: as ``path`` if that is not there, else under its own
+    name, so that the former file is as it was. Where ``path`` is a device, it is written at the end.
 
     Args:
         path: the file.
@@ -252,7 +258,9 @@ def _same(path: Path, source: Path) -> bool:
 
 
 def _entry(name: Any, value: Any) -> Any:
-    """An entry of ``info`` that comes back from a comment line as it went in; ASE writes numbers, plain words and flat arrays rightly."""
+    """An entry of ``info`` that comes back from a comment line as it went in; ASE writes numbers, plain words and flat
+    arrays rightly.
+    """
     if name in ("virial", "stress") and np.size(value) == 6:
         xx, yy, zz, yz, xz, xy = np.reshape(np.asarray(value, dtype=float), 6)
         return np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])

@@ -1,6 +1,7 @@
 """Arithmetic with constants folded in, and dual numbers over any arithmetic.
 
-A number is whatever the arithmetic computes with, a Python float (a constant, exact in double precision), or None (zero, never computed).
+A number is whatever the arithmetic computes with, a Python float (a constant, exact in double precision), or None
+(zero, never computed).
 """
 
 from __future__ import annotations

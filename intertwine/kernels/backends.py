@@ -66,7 +66,8 @@ def scatter(
     ends: tuple[native.Index, native.Index],
     nodes: int,
 ) -> dict[str, Tensor]:
-    """dx (nodes, dim_x), dy and dw of the forms by the kernel that is chosen; arguments as in :func:`gather`, with g in the tensors.
+    """dx (nodes, dim_x), dy and dw of the forms by the kernel that is chosen; arguments as in :func:`gather`, with g in
+    the tensors.
 
     Raises:
         InputError: an index is out of range.

@@ -1,9 +1,10 @@
-r"""The channelwise form of a plan: products in which a channel of x meets the components of y and stays that channel in z.
+r"""The channelwise form of a plan: products in which a channel of x meets the components of y and stays that channel in
+z.
 
 .. math:: z_{u k} = \sum_{\text{terms}} \sum_{v} w_{u v} \sum_{i} M^{v}_{ik} x_{u i}, \qquad M^{v}_{ik} = \sum_j C_{ijk}\, y_{v j}
 
-M is a few numbers for each edge, the same for all channels u: this is why a fused kernel needs so little arithmetic. The connection
-``uvu`` has this form, and so have the others wherever their multiplicities leave nothing to mix.
+M is a few numbers for each edge, the same for all channels u: this is why a fused kernel needs so little arithmetic.
+The connection ``uvu`` has this form, and so have the others wherever their multiplicities leave nothing to mix.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from intertwine.numerics import InputError
 
 @dataclass(frozen=True)
 class Strip:
-    """Where ``dim`` components of ``mul`` channels lie in a row: component c of channel u at ``start + c * across + u * along``.
+    """Where ``dim`` components of ``mul`` channels lie in a row: component c of channel u at
+    ``start + c * across + u * along``.
 
     One of the two strides is 1: channels innermost (``ir_mul``) or components innermost (``mul_ir``).
     """
@@ -116,7 +118,9 @@ class Channelwise:
         return self if len(terms) == len(self.terms) else replace(self, terms=terms)
 
     def shapes(self, senders: int, receivers: int, edges: int) -> dict[str, tuple[int, ...]]:
-        """The shape of every tensor of the kernels, by its name in :mod:`intertwine.kernels.forms`, and of what names nodes of edges."""
+        """The shape of every tensor of the kernels, by its name in :mod:`intertwine.kernels.forms`, and of what names
+        nodes of edges.
+        """
         x, y, w, z, ends = (
             (senders, self.dim_x),
             (edges, self.dim_y),

@@ -1,4 +1,6 @@
-"""The first time a kernel is used it is compared with plain torch on a few edges; one that is wrong is not used again."""
+"""The first time a kernel is used it is compared with plain torch on a few edges; one that is wrong is not
+used again.
+"""
 
 from __future__ import annotations
 

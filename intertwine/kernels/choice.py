@@ -33,7 +33,8 @@ def native(device: torch.device, wanted: str | None = None) -> str | None:
 
     ``wanted`` is what :func:`asked` says, for those who have asked already.
 
-    Triton's interpreter runs those of graphics cards on the processor: if they are asked for, a whole model can be tried without a card.
+    Triton's interpreter runs those of graphics cards on the processor: if they are asked for, a whole model can be
+    tried without a card.
 
     Raises:
         InputError: the environment asks for something unknown.

@@ -1,9 +1,10 @@
 r"""The operators of the convolution differentiated and batched, to every order.
 
-With :math:`T(g; x, y, w) = \sum_e \langle g_{n_e}, T(x_{s_e}, y_e, w_e) \rangle` the convolution is :math:`\partial T / \partial g`, and
-its backward the derivatives to x, y and w. T is linear in each argument (in w: the paths that have weights), so the backward's backward
-is a sum of the same two with one argument replaced by a cotangent; it has an operator of its own because training on forces needs it. The
-derivatives of that one are sums of the first two again. In forward mode the convolution and its backward have derivatives.
+With :math:`T(g; x, y, w) = \sum_e \langle g_{n_e}, T(x_{s_e}, y_e, w_e) \rangle` the convolution is
+:math:`\partial T / \partial g`, and its backward the derivatives to x, y and w. T is linear in each argument (in w: the
+paths that have weights), so the backward's backward is a sum of the same two with one argument replaced by a cotangent;
+it has an operator of its own because training on forces needs it. The derivatives of that one are sums of the first two
+again. In forward mode the convolution and its backward have derivatives.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ def convolve(
     Args:
         plan: :meth:`Channelwise.encode` of the product.
         x: features of the nodes; y: attributes of the edges; w: weights of the edges, None if the plan has none.
-        source: node that each edge comes from, destination: node that it goes to; both None: edge e goes from node e to node e.
+        source: node that each edge comes from, destination: node that it goes to; both None: edge e goes from node e to
+            node e.
         nodes: rows of z.
 
     Raises:
@@ -71,7 +73,8 @@ def backward_of_backward(
     source: Tensor | None,
     destination: Tensor | None,
 ) -> dict[str, Tensor]:
-    """Derivatives of <a, dT/dx> + <b, dT/dy> + <c, dT/dw> to what is needed, of "g", "x", "y" and "w"; those that vanish are left out.
+    """Derivatives of <a, dT/dx> + <b, dT/dy> + <c, dT/dw> to what is needed, of "g", "x", "y" and "w"; those that
+    vanish are left out.
 
     Args:
         plan: as in :func:`convolve`; needs: letters.
@@ -90,8 +93,9 @@ def backward_of_backward(
 def _apply(function: type[_Operator], operator: Any, *arguments: Any) -> Any:
     """Call an operator in the way that suits who is listening.
 
-    A tracer takes the operator itself. The transforms of ``torch.func`` need a Function that they can batch and differentiate in any order.
-    Everybody else gets the quick one: torch's general ways cost 0.2 ms a call, more than a small product.
+    A tracer takes the operator itself. The transforms of ``torch.func`` need a Function that they can batch and
+    differentiate in any order. Everybody else gets the quick one: torch's general ways cost 0.2 ms a call, more than a
+    small product.
     """
     tensors = [one for one in arguments if isinstance(one, Tensor)]
     if safe.traced(tensors[0]):
@@ -99,7 +103,7 @@ def _apply(function: type[_Operator], operator: Any, *arguments: Any) -> Any:
     return (function.quick if all(map(safe.plain, tensors)) else function).apply(*arguments)
 
 
-# ------------------------------------------------------------------------------------------------------------------- derivatives
+# ---------------------------------------------------------------------------------------------------------- derivatives
 
 
 def _keep(ctx: Any, needs: str, inputs: Sequence[Any]) -> None:
@@ -197,13 +201,15 @@ def _derivative_second(ctx: Any, *cotangents: Tensor | None) -> tuple:
     return None, None, *(sums.get(name) for name in "gxywabc"), None, None
 
 
-# ---------------------------------------------------------------------------------------------------------------------- batching
+# ------------------------------------------------------------------------------------------------------------- batching
 
 
 def _batched(
     size: int, dims: Sequence[int | None], tensors: Sequence[Tensor | None], nodes: Sequence[int | None]
 ) -> list[Tensor | None]:
-    """All graphs of a batch as one graph: their rows one after the other, and numbers of nodes shifted by those before them."""
+    """All graphs of a batch as one graph: their rows one after the other, and numbers of nodes shifted by those before
+    them.
+    """
     joined: list[Tensor | None] = []
     for tensor, dim, count in zip(tensors, dims, nodes):
         if tensor is None:

@@ -2,9 +2,9 @@ r"""The fused convolution as operators of torch: what tracing, compilation and e
 
 .. math:: z_n = \sum_{e:\, s_e \to n} T(x_{s_e}, y_e, w_e)
 
-with T the product of a plan. Three operators: the convolution, its three derivatives, and the derivatives of those, which a loss on forces
-needs. :mod:`intertwine.kernels.derivatives` says how they are differentiated. Each operator is told its plan as a text, so an exported
-program needs nothing else.
+with T the product of a plan. Three operators: the convolution, its three derivatives, and the derivatives of those,
+which a loss on forces needs. :mod:`intertwine.kernels.derivatives` says how they are differentiated. Each operator is
+told its plan as a text, so an exported program needs nothing else.
 """
 
 from __future__ import annotations
@@ -32,13 +32,14 @@ library.define(
 )
 
 
-# ------------------------------------------------------------------------------------------------------------------- values
+# --------------------------------------------------------------------------------------------------------------- values
 
 
 def _taken(
     plan: Channelwise, ends: tuple[Tensor | None, Tensor | None], nodes: int, **given: Tensor | None
 ) -> tuple[dict[str, Tensor | None], int, int]:
-    """The tensors one number after the other, if they fit; whether there is memory behind them is asked where it is read.
+    """The tensors one number after the other, if they fit; whether there is memory behind them is asked where it is
+    read.
 
     Args:
         plan: of the product; ends: source and destination of each edge; nodes: rows of z and g.
@@ -134,7 +135,7 @@ library.impl("convolve_backward", backward, "CompositeExplicitAutograd")
 library.impl("convolve_second", second_order, "CompositeExplicitAutograd")
 
 
-# ------------------------------------------------------------------------------------------------- shapes, for tracing and export
+# --------------------------------------------------------------------------------------- shapes, for tracing and export
 
 
 @torch.library.register_fake("intertwine::convolve", lib=library)

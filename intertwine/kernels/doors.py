@@ -1,11 +1,11 @@
 """The doors of compiled programs: what a tensor must be before anything reads or writes where its pointer shows.
 
-A compiled program knows pointers and sizes, not tensors. Tensors change between a forward and a backward pass (``x.data = ...``,
-``double()``, a storage that is freed, a hook that returns something else), and operators are called by anybody. So the pointer of a tensor
-is taken in one function, :func:`address`, immediately before a program runs, and whoever asks for it states what the program takes it for:
-its shape, or how many numbers are read or written, and their precision. The same is said of what the launch itself has just made
-(:func:`made`), which nobody else has seen and which is not looked at. :func:`require` says the same of an argument that is yet to be
-copied, or that plain torch reads.
+A compiled program knows pointers and sizes, not tensors. Tensors change between a forward and a backward pass
+(``x.data = ...``, ``double()``, a storage that is freed, a hook that returns something else), and operators are called
+by anybody. So the pointer of a tensor is taken in one function, :func:`address`, immediately before a program runs, and
+whoever asks for it states what the program takes it for: its shape, or how many numbers are read or written, and their
+precision. The same is said of what the launch itself has just made (:func:`made`), which nobody else has seen and which
+is not looked at. :func:`require` says the same of an argument that is yet to be copied, or that plain torch reads.
 """
 
 from __future__ import annotations
@@ -50,14 +50,16 @@ def address(
 
 
 def made(tensor: Tensor, name: str, size: Sequence[int] | int, dtype: torch.dtype) -> int:
-    """Where the numbers of a tensor begin that the caller has made for this launch; arguments, which the tests hold it to, as of
+    """Where the numbers of a tensor begin that the caller has made for this launch; arguments, which the tests hold it
+    to, as of
     :func:`address`.
     """
     return tensor.data_ptr()
 
 
 def require(tensor: Tensor, name: str, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> None:
-    """Make sure that an argument has a shape, a precision, a device and, if it is not a stand-in without numbers, memory behind it.
+    """Make sure that an argument has a shape, a precision, a device and, if it is not a stand-in without numbers,
+    memory behind it.
 
     Raises:
         InputError: one of them is another one.
@@ -99,7 +101,8 @@ def count(index: Tensor, name: str, device: torch.device) -> int:
 
 
 def in_memory(tensor: Tensor, name: str = "argument") -> Tensor:
-    """The numbers of a tensor one after the other: what is behind its pointer, which may be strided, a lazy negative, or nothing at all.
+    """The numbers of a tensor one after the other: what is behind its pointer, which may be strided, a lazy negative,
+    or nothing at all.
 
     Raises:
         InputError: there is no memory to copy them from.
@@ -115,7 +118,8 @@ def in_memory(tensor: Tensor, name: str = "argument") -> Tensor:
 
 
 def laid(tensor: Tensor, name: str, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """An argument of a shape, a precision and a device, as :func:`in_memory`. Whether there is memory behind it is asked where it is read.
+    """An argument of a shape, a precision and a device, as :func:`in_memory`. Whether there is memory behind it is
+    asked where it is read.
 
     Raises:
         InputError: one of them is another one.
@@ -154,7 +158,9 @@ def indices(
 
 
 def _stored(tensor: Tensor) -> bool:
-    """Whether the memory of a tensor holds all its numbers; so it is for one that stands for others and has none of its own."""
+    """Whether the memory of a tensor holds all its numbers; so it is for one that stands for others and has none of its
+    own.
+    """
     last = (
         tensor.numel()
         if tensor.is_contiguous()
@@ -172,7 +178,9 @@ def refusal(
     dtype: torch.dtype | None,
     device: torch.device | None = None,
 ) -> InputError:
-    """What says what was found in the place of what is needed; arguments as in :func:`address`, a dtype of None is any real one."""
+    """What says what was found in the place of what is needed; arguments as in :func:`address`, a dtype of None is any
+    real one.
+    """
     wanted = (
         f"{size} numbers or more" if isinstance(size, int) else f"({', '.join(map(str, size))}{',' * (len(size) == 1)})"
     )

@@ -3,12 +3,13 @@ r"""What the two kernels sum: which versions of their arguments meet.
 With :math:`T(x, y, w)` the product of a plan, e an edge from s to n, and g a cotangent of z:
 
 * ``gather``: :math:`z_n = \sum_{e \to n} \sum_{\text{forms}} T(x_s, y_e, w_e)`
-* ``scatter``: the derivatives of :math:`\sum_e \langle g_n, T(x_s, y_e, w_e) \rangle` to :math:`x_s` (summed over the edges that leave
-  s), to :math:`y_e` and to :math:`w_e`
+* ``scatter``: the derivatives of :math:`\sum_e \langle g_n, T(x_s, y_e, w_e) \rangle` to :math:`x_s` (summed over the
+  edges that leave s), to :math:`y_e` and to :math:`w_e`
 
-Every argument comes in two versions: ``x``, ``y``, ``w`` and their tangents ``a``, ``b``, ``c``. The first order is T itself and its three
-derivatives. The second is the derivative of :math:`\langle a, dx \rangle + \langle b, dy \rangle + \langle c, dw \rangle`, a sum of the
-same expressions with one argument replaced by its tangent: so two kernels are enough, at any order.
+Every argument comes in two versions: ``x``, ``y``, ``w`` and their tangents ``a``, ``b``, ``c``. The first order is T
+itself and its three derivatives. The second is the derivative of
+:math:`\langle a, dx \rangle + \langle b, dy \rangle + \langle c, dw \rangle`, a sum of the same expressions with one
+argument replaced by its tangent: so two kernels are enough, at any order.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ from intertwine.numerics import InputError
 
 @dataclass(frozen=True)
 class Forms:
-    """Versions that meet: in z triples such as ("a", "y", "w"); in dx pairs (y, w), in dy pairs (x, w), in dw pairs (x, y)."""
+    """Versions that meet: in z triples such as ("a", "y", "w"); in dx pairs (y, w), in dy pairs (x, w), in dw pairs (x,
+    y).
+    """
 
     z: tuple[tuple[str, str, str], ...] = ()
     dx: tuple[tuple[str, str], ...] = ()
@@ -68,7 +71,9 @@ def gradient(needs: Collection[str]) -> Forms:
 
 
 def second(tangents: Collection[str], needs: Collection[str]) -> Forms:
-    """The derivatives, to what is needed of "g", "x", "y" and "w", of the sum over the tangents that are given, of "a", "b" and "c"."""
+    """The derivatives, to what is needed of "g", "x", "y" and "w", of the sum over the tangents that are given, of "a",
+    "b" and "c".
+    """
 
     def given(*forms: tuple[str, ...]) -> tuple:
         return tuple(form for form in forms if set(form) & set(tangents))

@@ -54,7 +54,9 @@ def _apart(plan: Plan, paths: list[Path]) -> list[Group]:
 
 
 def _bundles(plan: Plan, paths: list[Path]) -> list[list[Path]]:
-    """Paths that share a matrix product: few, so that it stays in the cache, but not so few that torch would not call the BLAS."""
+    """Paths that share a matrix product: few, so that it stays in the cache, but not so few that torch would not call
+    the BLAS.
+    """
     bundles: list[list[Path]] = []
     work = LOOP
     for path in paths:
@@ -108,8 +110,8 @@ def _mirrored(plan: Plan, path: Path, shared: bool) -> int:
 def _weights_first(plan: Plan, side: int, mixing: Mixing) -> set[int]:
     """The blocks of z for which (W x) M is cheaper than (x M) W.
 
-    With single channels to evaluate the latter is one product fewer, so that the former has to halve the multiplications; with several
-    the latter moves more memory.
+    With single channels to evaluate the latter is one product fewer, so that the former has to halve the
+    multiplications; with several the latter moves more memory.
     """
     early, late = [0] * len(plan.out.blocks), [0] * len(plan.out.blocks)
     for (_, out), paths in mixing.items():

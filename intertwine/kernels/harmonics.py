@@ -1,4 +1,6 @@
-"""Harmonics and their first two derivatives of one description: by compiled kernels on the CPU, checked on first use, or by plain torch."""
+"""Harmonics and their first two derivatives of one description: by compiled kernels on the CPU, checked on first use,
+or by plain torch.
+"""
 
 from __future__ import annotations
 
@@ -91,7 +93,9 @@ class Harmonics:
 
 
 def compilable(solid: Solid) -> bool:
-    """Whether there are kernels for a description: degrees neither all 0 nor beyond :data:`LARGEST`, nor repeated without end."""
+    """Whether there are kernels for a description: degrees neither all 0 nor beyond :data:`LARGEST`, nor repeated
+    without end.
+    """
     return 0 < solid.largest <= LARGEST and solid.dim <= (LARGEST + 1) ** 2
 
 
@@ -146,7 +150,9 @@ def _team() -> tuple[Callable[..., None], Callable[[], int]]:
 
 
 def _plainly(derivative: Callable[..., Any], *arguments: Any) -> Any:
-    """A derivative by plain torch, which asks autograd for it, outside of autograd: also in an operator, where torch records nothing."""
+    """A derivative by plain torch, which asks autograd for it, outside of autograd: also in an operator, where torch
+    records nothing.
+    """
     with torch.no_grad(), safe.recording():
         return derivative(*arguments)
 

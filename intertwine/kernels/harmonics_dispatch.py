@@ -1,8 +1,9 @@
 r"""Harmonics as operators of torch: differentiated to every order, traced, exported and batched.
 
-Three operators, Y(x), the gradient of :math:`\sum g\,Y(x)`, and the derivatives of that, which a loss on forces needs, have kernels;
-third and higher derivatives go through plain torch. Each operator is told its description as a text, so an exported program needs
-nothing else. Called directly on ordinary tensors the same derivatives come without the cost of an operator's dispatch.
+Three operators, Y(x), the gradient of :math:`\sum g\,Y(x)`, and the derivatives of that, which a loss on forces needs,
+have kernels; third and higher derivatives go through plain torch. Each operator is told its description as a text, so
+an exported program needs nothing else. Called directly on ordinary tensors the same derivatives come without the cost
+of an operator's dispatch.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def operator(x: Float[Tensor, "n 3"], solid: str) -> Float[Tensor, "n dim"]:
     return torch.ops.intertwine.harmonics(x, solid)
 
 
-# --------------------------------------------------------------------------------------------------------------- ordinary tensors
+# ----------------------------------------------------------------------------------------------------- ordinary tensors
 
 
 class _Values(torch.autograd.Function):
@@ -94,7 +95,7 @@ class _Second(torch.autograd.Function):
         return *reference.third(x, g, v, (slopes[0], slopes[1]), ctx.kernels.solid), None
 
 
-# ---------------------------------------------------------------------------------------------------------------------- operators
+# ------------------------------------------------------------------------------------------------------------ operators
 
 
 def _values(x: Tensor, solid: str) -> Tensor:

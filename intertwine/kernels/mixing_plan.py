@@ -31,7 +31,8 @@ class Block:
 class Route:
     """Blocks of one irrep that are mixed by one matrix: every input with every output.
 
-    ``starts[a][b]`` and ``factors[a][b]``: where the weights from input a to output b start, and the constant before them.
+    ``starts[a][b]`` and ``factors[a][b]``: where the weights from input a to output b start, and the constant before
+    them.
     """
 
     inputs: tuple[Block, ...]
@@ -47,7 +48,9 @@ class Route:
         ]
 
     def matrix(self, weight: Tensor, common: float | None) -> Tensor:
-        """All weights in one matrix (channels in, channels out); with a ``common`` factor the weights have it already."""
+        """All weights in one matrix (channels in, channels out); with a ``common`` factor the weights have it
+        already.
+        """
         if common is not None and len(self.inputs) == len(self.outputs) == 1:
             return _cut(weight, self.starts[0][0], self.inputs[0].mul, self.outputs[0].mul)
         rows = self.parts(weight)
@@ -76,7 +79,9 @@ def _cut(weight: Tensor, start: int, rows: int, columns: int) -> Tensor:
 
 
 class Lane(NamedTuple):
-    """How a route is multiplied. With a ``fold`` above 1 its components count as channels, and the matrix is :math:`W \\otimes 1`."""
+    """How a route is multiplied. With a ``fold`` above 1 its components count as channels, and the matrix is
+    :math:`W \\otimes 1`.
+    """
 
     inputs: tuple[Block, ...]
     outputs: tuple[Block, ...]

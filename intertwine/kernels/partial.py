@@ -1,6 +1,8 @@
-r"""A product with its second argument fixed, as a matrix: :math:`R_{(u i)(w k)} = \sum_{\text{paths}} W_{u w} \sum_j C_{ijk}\, y_j`.
+r"""A product with its second argument fixed, as a matrix:
+:math:`R_{(u i)(w k)} = \sum_{\text{paths}} W_{u w} \sum_j C_{ijk}\, y_j`.
 
-What evaluates a product on every vector of a basis pays for the basis; here every entry of the matrix costs one multiplication a path.
+What evaluates a product on every vector of a basis pays for the basis; here every entry of the matrix costs one
+multiplication a path.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 r"""The two kernels in plain torch, path by path: any device and precision, and the words of the definition.
 
-Slower than compiled kernels, and with buffers of edges times channels; it runs where no compiled kernel does, and they are compared with
-it. :class:`intertwine.kernels.reference.Reference` is the other definition, of values only; the tests hold one against the other.
+Slower than compiled kernels, and with buffers of edges times channels; it runs where no compiled kernel does, and they
+are compared with it. :class:`intertwine.kernels.reference.Reference` is the other definition, of values only; the tests
+hold one against the other.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ def convolve(
     destination: Tensor | None,
     nodes: Any,
 ) -> Tensor:
-    """z of the plan itself, differentiable by autograd and for edges and nodes of any number in a trace; None: edge e is of node e."""
+    """z of the plan itself, differentiable by autograd and for edges and nodes of any number in a trace; None: edge e
+    is of node e.
+    """
     count = y.shape[0] if destination is None else nodes
     every = (
         torch.ones_like(y[:, :1], dtype=torch.int64).squeeze(1).cumsum(0) - 1

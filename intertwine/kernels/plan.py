@@ -4,10 +4,12 @@ A tensor product is the trilinear form
 
 .. math:: z_{w k} = \sum_{\text{paths}} f \sum_{u v i j} W_{u v w}\, C_{i j k}\, x_{u i}\, y_{v j}
 
-in which a path takes one block of x (channels u, components i) and one of y (v, j) to one block of z (w, k). The connection mode says
-which of the channel sums are there: in ``uvw`` all, in ``uvu`` the channel of z is that of x, and so on (:data:`MODES`).
+in which a path takes one block of x (channels u, components i) and one of y (v, j) to one block of z (w, k). The
+connection mode says which of the channel sums are there: in ``uvw`` all, in ``uvu`` the channel of z is that of x, and
+so on (:data:`MODES`).
 
-A :class:`Plan` is immutable, hashable and picklable; two equal plans describe the same map. Kernels are compiled from it.
+A :class:`Plan` is immutable, hashable and picklable; two equal plans describe the same map. Kernels are compiled from
+it.
 """
 
 from __future__ import annotations
@@ -20,10 +22,12 @@ import numpy as np
 
 from intertwine.numerics import InputError, choose
 
-#: Connection modes: the channels of x, of y and of z. A letter that comes twice is one index; ``<`` keeps the pairs u < v only.
+#: Connection modes: the channels of x, of y and of z. A letter that comes twice is one index; ``<`` keeps the pairs u <
+#: v only.
 MODES = ("uvw", "uvu", "uvv", "uuw", "uuu", "uvuv", "uvu<v", "u<vw")
 
-#: How a block is laid out on the last axis: channel outer and component inner (e3nn's), or component outer and channel innermost.
+#: How a block is laid out on the last axis: channel outer and component inner (e3nn's), or component outer and channel
+#: innermost.
 LAYOUTS = ("mul_ir", "ir_mul")
 
 
@@ -150,7 +154,8 @@ class Plan:
     def of(
         cls, in1: Operand, in2: Operand, out: Operand, paths: Iterable[tuple[int, int, int, str, bool, float, Table]]
     ) -> Plan:
-        """The plan with paths ``(in1, in2, out, mode, weighted, factor, table)``; weights lie in the order of the paths.
+        """The plan with paths ``(in1, in2, out, mode, weighted, factor, table)``; weights lie in the order of the
+        paths.
 
         Raises:
             InputError: a block does not exist, a mode is unknown, its channels don't fit or the table doesn't.

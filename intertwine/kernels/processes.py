@@ -1,4 +1,6 @@
-"""Processes and forks: what a fork leaves behind, threads that are gone and locks that nobody will open, and what it has to wait for."""
+"""Processes and forks: what a fork leaves behind, threads that are gone and locks that nobody will open, and what it
+has to wait for.
+"""
 
 from __future__ import annotations
 
@@ -53,14 +55,16 @@ class Lock:
         self._lock.release()
 
 
-#: Held while a kernel is imported, compiled or checked. A fork waits for it: a child that began within would find LLVM's lock closed,
-#: and modules that are half imported, by a thread that it does not have.
+#: Held while a kernel is imported, compiled or checked. A fork waits for it: a child that began within would find
+#: LLVM's lock closed, and modules that are half imported, by a thread that it does not have.
 preparing = Lock()
 _held = threading.local()
 
 
 def _before_fork() -> None:
-    """Wait until no other thread prepares a kernel or is inside LLVM (whose lock is that of llvmlite, which numba uses as well)."""
+    """Wait until no other thread prepares a kernel or is inside LLVM (whose lock is that of llvmlite, which numba uses
+    as well).
+    """
     ffi = sys.modules.get("llvmlite.binding.ffi")
     locks: list[Any] = [preparing, getattr(getattr(ffi, "lib", None), "_lock", None)]
     _held.locks = []

@@ -17,7 +17,8 @@ _LONGEST = 5_000  # coefficients; the code of more takes seconds to compile
 
 
 class Product(Reference):
-    """:class:`Reference`, with the fused kernel in its place on a processor where channels stay apart and every sample has its own weights.
+    """:class:`Reference`, with the fused kernel in its place on a processor where channels stay apart and every sample
+    has its own weights.
 
     Args:
         plan, shared, dtype, device: as for :class:`Reference`.

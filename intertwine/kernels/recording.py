@@ -1,7 +1,8 @@
 """Derivatives of torch's operators, also where ``torch.func`` differentiates what is being compiled or exported.
 
-``torch.library.register_autograd`` refuses the transforms of ``torch.func``: its Function has none of what they ask of one. But an operator
-is asked for one level of derivatives at a time, as torch's own are: the Function notes one step, and the operator is called below it.
+``torch.library.register_autograd`` refuses the transforms of ``torch.func``: its Function has none of what they ask of
+one. But an operator is asked for one level of derivatives at a time, as torch's own are: the Function notes one step,
+and the operator is called below it.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ def register_derivative(
         name: of the operator.
         derivative: of the context and the cotangents of the results; gives those of the arguments.
         setup: keeps what is needed in the context, from the context, the arguments and the result.
-        listed: whether the first argument and the result are lists of tensors, whose items then come first in both functions.
+        listed: whether the first argument and the result are lists of tensors, whose items then come first in both
+            functions.
     """
     operator = getattr(torch.ops.intertwine, name).default
 
@@ -74,7 +76,9 @@ def register_derivative(
 
 
 class _Shifted:
-    """A context as the derivative knows it: without the two arguments that :func:`register_derivative` puts before its own."""
+    """A context as the derivative knows it: without the two arguments that :func:`register_derivative` puts before its
+    own.
+    """
 
     def __init__(self, ctx: Any) -> None:
         self.ctx = ctx

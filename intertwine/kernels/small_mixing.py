@@ -1,9 +1,10 @@
-r"""A linear layer of few samples in one call of a compiled kernel; with torch's own operations each block costs several.
+r"""A linear layer of few samples in one call of a compiled kernel; with torch's own operations each block costs
+several.
 
 .. math:: F(x, W) = x W, \qquad B(x, g, W) = (g W^T,\; x^T g)
 
-for each path of a :class:`~intertwine.kernels.mixing_plan.Mixing`. All numbers of a batch should fit in a processor's cache: above that, a
-BLAS is faster.
+for each path of a :class:`~intertwine.kernels.mixing_plan.Mixing`. All numbers of a batch should fit in a processor's
+cache: above that, a BLAS is faster.
 """
 
 from __future__ import annotations
@@ -68,7 +69,9 @@ def trusted(dtype: torch.dtype) -> bool:
 
 
 def deviation(kernels: Callable[[Mixing, torch.dtype], SmallMixing], dtype: torch.dtype) -> float:
-    """The largest difference between kernels and plain torch in float64 on a plan of uneven sizes, in eps of the largest number."""
+    """The largest difference between kernels and plain torch in float64 on a plan of uneven sizes, in eps of the
+    largest number.
+    """
     sizes, dims = ((5, 37), (70, 3)), (3, 1)  # channels in and out
     ins, outs = (
         [Block(sum(m * d for m, d in zip(one, dims[:k])), one[k], dims[k]) for k in range(2)] for one in zip(*sizes)

@@ -7,8 +7,9 @@ A component is a product of a polynomial in (y, r^2) and one in (x, z),
     R_{lm} = y\, R_{l-1,m} - \frac{(l-1)^2 - m^2}{(2l-1)(2l-3)}\, r^2 R_{l-2,m},
 
 with R monic in y and :math:`R_{mm} = 1`. Since :math:`\partial_y Q_{lm} = l\, Q_{l-1,m}` and
-:math:`2\,\partial_{\rho^2} Q_{lm} = -l\, Q_{l-1,m+1}` (Hobson, *The Theory of Spherical and Ellipsoidal Harmonics*, 1931, chapter IV), a
-gradient needs the same numbers and no new ones. Second derivatives are the gradient evaluated with dual numbers.
+:math:`2\,\partial_{\rho^2} Q_{lm} = -l\, Q_{l-1,m+1}` (Hobson, *The Theory of Spherical and Ellipsoidal Harmonics*,
+1931, chapter IV), a gradient needs the same numbers and no new ones. Second derivatives are the gradient evaluated with
+dual numbers.
 """
 
 from __future__ import annotations

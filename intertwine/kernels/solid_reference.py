@@ -1,4 +1,5 @@
-"""Solid harmonics in plain torch: any device and precision, differentiable to every order, and what compiled kernels are compared with.
+"""Solid harmonics in plain torch: any device and precision, differentiable to every order, and what compiled kernels
+are compared with.
 
 The recursion is over Q itself, degree by degree, with all orders of a degree at once: other steps than those of
 :mod:`intertwine.kernels.solid`, and derivatives come from autograd.

@@ -1,19 +1,22 @@
 r"""How a plan is evaluated: its paths are sorted into groups, each of which costs one or two batched matrix products.
 
-Throughout, ``z`` is the flattened batch and a block is seen as (z, channel, component) whatever its layout in memory. In all groups but
-the last one argument is evaluated first: :math:`M_{z v, i k} = \sum_j C_{ijk} y_{z v j}` is a matrix per sample, shared by all channels
-of x. Where x and y change their roles (``uvv``; ``uvw`` with few channels in x) everything is mirrored: ``side`` is 1.
+Throughout, ``z`` is the flattened batch and a block is seen as (z, channel, component) whatever its layout in memory.
+In all groups but the last one argument is evaluated first: :math:`M_{z v, i k} = \sum_j C_{ijk} y_{z v j}` is a matrix
+per sample, shared by all channels of x. Where x and y change their roles (``uvv``; ``uvw`` with few channels in x)
+everything is mirrored: ``side`` is 1.
 
-=========  ======================================================  =============================================================
-group      paths                                                   evaluation
-=========  ======================================================  =============================================================
-Outer      uvu, uvv, uvuv that read one block of x                 x M for all at once, then the weights
-Scaled     uvu, uvv with weights and more components in z, or      the weights, then (w x) M, which sums over v; or x (w M)
+=========  ======================================================
+============================================================= group      paths
+evaluation =========  ======================================================
+============================================================= Outer      uvu, uvv, uvuv that read one block of x
+x M for all at once, then the weights Scaled     uvu, uvv with weights and more components in z, or      the weights,
+then (w x) M, which sums over v; or x (w M)
            several channels v                                      if the weights are shared
-Late       uvw                                                     x M for all blocks of z at once, then the weights of all paths
-Early      uvw with fewer multiplications this way round           the weights, then (W x) M for all blocks of x at once
-Paired     uuu, uuw, u<v of one pair of blocks                     (x S)(y S') C with selections S of i and S' of j, then weights
-=========  ======================================================  =============================================================
+Late       uvw                                                     x M for all blocks of z at once, then the weights of
+all paths Early      uvw with fewer multiplications this way round           the weights, then (W x) M for all blocks of
+x at once Paired     uuu, uuw, u<v of one pair of blocks                     (x S)(y S') C with selections S of i and S'
+of j, then weights =========  ======================================================
+=============================================================
 """
 
 from __future__ import annotations
@@ -84,7 +87,9 @@ class Request:
 
 @dataclass(frozen=True)
 class Outer:
-    """Paths whose channels stay apart: ``z_{uv} = w_{uv} (x_u M_v)``; ``uvu`` and ``uvv`` only where v is summed or single."""
+    """Paths whose channels stay apart: ``z_{uv} = w_{uv} (x_u M_v)``; ``uvu`` and ``uvv`` only where v is summed or
+    single.
+    """
 
     side: int
     block: int
@@ -154,7 +159,8 @@ class Late:
 
     Attributes:
         blocks, runs: ``runs[n]`` has the paths from block ``blocks[n]``, those to one block of z in a tuple.
-        apart: whether v has several channels; the paths of ``runs[n]`` then read one block, and each tuple has one path.
+        apart: whether v has several channels; the paths of ``runs[n]`` then read one block, and each tuple has one
+            path.
     """
 
     side: int
@@ -229,7 +235,9 @@ class Early:
 
 @dataclass(frozen=True)
 class Paired:
-    """Paths whose channels go in pairs: ``t_{uk} = sum C_{ijk} x_{ui} y_{uj}``, and then weights; or the pairs u < v of one block."""
+    """Paths whose channels go in pairs: ``t_{uk} = sum C_{ijk} x_{ui} y_{uj}``, and then weights; or the pairs u < v of
+    one block.
+    """
 
     in1: int
     in2: int
@@ -237,7 +245,9 @@ class Paired:
     paths: tuple[Path, ...]
 
     def constants(self) -> dict[str, np.ndarray | None]:
-        """Selections S (i, p) and S' (j, p) of the pairs (i, j) that occur, and C (p, path k); None for what is not needed."""
+        """Selections S (i, p) and S' (j, p) of the pairs (i, j) that occur, and C (p, path k); None for what is not
+        needed.
+        """
         tables = np.concatenate([path.factor * path.table.dense() for path in self.paths], -1)
         first, second = np.nonzero(np.abs(tables).sum(-1))
         if len(first) == 0:

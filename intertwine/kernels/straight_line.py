@@ -1,12 +1,13 @@
 r"""Polynomial maps of channels as straight-line programs that are closed under differentiation.
 
-Register r holds one number for each channel of a node. The first registers are the components of the arguments; every further one is
+Register r holds one number for each channel of a node. The first registers are the components of the arguments; every
+further one is
 
 .. math:: r = \sum_t c_t\, r_{i_t}\, r_{j_t} \quad\text{or, in a term without a second factor,}\quad c_t\, r_{i_t}.
 
-The adjoint of such a row is made of such rows, so the gradient of a program is a program (:func:`gradient`), and so is the gradient of
-that one: one evaluator gives the derivatives of every order. It is reverse differentiation (Griewank and Walther, Evaluating
-Derivatives, 2008, chapter 3) done once on the table instead of at every call.
+The adjoint of such a row is made of such rows, so the gradient of a program is a program (:func:`gradient`), and so is
+the gradient of that one: one evaluator gives the derivatives of every order. It is reverse differentiation (Griewank
+and Walther, Evaluating Derivatives, 2008, chapter 3) done once on the table instead of at every call.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ NONE = -1
 
 @dataclass(frozen=True)
 class Argument:
-    """An argument: ``size`` components for each node, or for each of some groups of nodes (``shared``: weights of a species)."""
+    """An argument: ``size`` components for each node, or for each of some groups of nodes (``shared``: weights of a
+    species).
+    """
 
     size: int
     shared: bool = False
@@ -108,7 +111,8 @@ def gradient(program: Program, given: Sequence[int], wanted: Sequence[int]) -> P
     Args:
         program: the map.
         given: the results k whose cotangents :math:`\bar y_k` follow the arguments, in this order; the others are zero.
-        wanted: the arguments whose gradients are the results, in this order; of a shared one, summed over the nodes of each group.
+        wanted: the arguments whose gradients are the results, in this order; of a shared one, summed over the nodes of
+            each group.
     """
     cotangents = [Argument(len(program.results[k].registers), program.results[k].shared) for k in given]
     writer = Writer((*program.arguments, *cotangents))

@@ -1,4 +1,6 @@
-"""Which code runs a straight-line program: the machine on the CPU, or plain torch; and the check of the one against the other."""
+"""Which code runs a straight-line program: the machine on the CPU, or plain torch; and the check of the one against the
+other.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,8 @@ def evaluate(
 
     Args:
         program: the program.
-        arguments: for each node (nodes, size, channels), or shared ones for each group (groups, size, channels); one precision, device.
+        arguments: for each node (nodes, size, channels), or shared ones for each group (groups, size, channels); one
+            precision, device.
         group: that of each node, in [0, groups).
         groups: how many there are; what: one is, for messages.
 
@@ -40,8 +43,8 @@ def evaluate(
         The results, for each node or summed over each group, as the program says.
 
     Raises:
-        InputError: an argument is not what the program takes it for, or a group does not exist; the forced backend is unknown, or can't
-            do it.
+        InputError: an argument is not what the program takes it for, or a group does not exist; the forced backend is
+            unknown, or can't do it.
     """
     like = arguments[0] if len(arguments) == len(program.arguments) else None
     if like is None or like.ndim != 3 or not like.dtype.is_floating_point:
@@ -103,7 +106,9 @@ def _fastest(program: Program, dtype: torch.dtype) -> Callable[..., list[Tensor]
 
 
 def deviation(run: Callable[..., list[Tensor]], program: Program, dtype: torch.dtype) -> float:
-    """The largest difference between ``run`` and the reference in float64, for random arguments; in eps of the largest value."""
+    """The largest difference between ``run`` and the reference in float64, for random arguments; in eps of the largest
+    value.
+    """
     nodes, groups, channels = _CHECKED
     generator, worst = torch.Generator().manual_seed(0), 0.0
     rows = [groups if argument.shared else nodes for argument in program.arguments]

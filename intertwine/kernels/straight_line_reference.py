@@ -1,4 +1,6 @@
-"""Straight-line programs in plain torch, on any device: the definition of correct, and what runs where there is no kernel."""
+"""Straight-line programs in plain torch, on any device: the definition of correct, and what runs where there is no
+kernel.
+"""
 
 from __future__ import annotations
 
@@ -84,7 +86,9 @@ class Evaluator:
         return _Step(matrices[0], first, second, matrices[1], [self.place[i] for _, (_, i, _) in alone])
 
     def _on(self, x: Tensor) -> tuple[list[list[_Placed]], list[Tensor]]:
-        """Levels and places of the results on the device of x, in its precision; kept, since a card has to wait for what it is sent."""
+        """Levels and places of the results on the device of x, in its precision; kept, since a card has to wait for
+        what it is sent.
+        """
         if safe.traced(x):
             return self._moved(x)
         key = (x.device, x.dtype)

@@ -1,4 +1,5 @@
-r"""Cormorant: activations of atoms and pairs whose only non-linearity is the Clebsch-Gordan product; a polynomial of harmonics.
+r"""Cormorant: activations of atoms and pairs whose only non-linearity is the Clebsch-Gordan product; a polynomial of
+    harmonics.
 
 .. math::
     F_i^{s} &= \Big[ F_i^{s-1} \oplus \big(F_i^{s-1} \otimes F_i^{s-1}\big) \oplus \sum_{j \in N(i)} G^s_{ij} \otimes F_j^{s-1} \Big]
@@ -7,14 +8,15 @@ r"""Cormorant: activations of atoms and pairs whose only non-linearity is the Cl
     g^{s,l}_{ij} = \mu(d_{ij}) \Big[ \big(g^{s-1,l}_{ij} \oplus (F_i^{s-1} \cdot F_j^{s-1}) \oplus \eta(d_{ij})\big) \cdot W^{s,l} \Big]
     && \text{pairs}
 
-All products are channel by channel; W mixes channels, for each irrep by itself. :math:`F_i \cdot F_j` are the scalar products of all
-channels of all irreps. The features of all layers are mapped to the result and added, which is the first linear map of the paper's readout
-of the concatenated scalars.
+All products are channel by channel; W mixes channels, for each irrep by itself. :math:`F_i \cdot F_j` are the scalar
+products of all channels of all irreps. The features of all layers are mapped to the result and added, which is the
+first linear map of the paper's readout of the concatenated scalars.
 
-The paper's features are complex and of SO(3). Here they are real and have parities: products keep track of them, and with ``parity`` both
-parities of every degree are there, so that no product of the paper is lost. :math:`\mu` is an envelope in place of the paper's learned
-sigmoid, and :math:`\eta` are Bessel functions in place of its waves of learned frequency. Products and sums are scaled to keep variances,
-and those of second order enter with a ``gain`` below one: a polynomial has nothing else to hold it.
+The paper's features are complex and of SO(3). Here they are real and have parities: products keep track of them, and
+with ``parity`` both parities of every degree are there, so that no product of the paper is lost. :math:`\mu` is an
+envelope in place of the paper's learned sigmoid, and :math:`\eta` are Bessel functions in place of its waves of learned
+frequency. Products and sums are scaled to keep variances, and those of second order enter with a ``gain`` below one: a
+polynomial has nothing else to hold it.
 
 Anderson, Hy, Kondor, NeurIPS 2019, arXiv:1906.04015, eq. of section 4 (vertex and edge activations).
 """
@@ -37,10 +39,11 @@ from intertwine.o3.blocks import join_blocks, split_blocks
 
 
 def channel_square(irreps: Irreps, wanted: Irreps) -> TensorProduct | None:
-    r""":math:`F \otimes F` channel by channel, in ``ir_mul``: each pair of blocks once, to the irreps wanted; None if there are none.
+    r""":math:`F \otimes F` channel by channel, in ``ir_mul``: each pair of blocks once, to the irreps wanted; None if
+    there are none.
 
-    Components of F of variance 1 give those of second moment 1. Blocks have equally many channels. A vector with itself has no
-    antisymmetric part: of a block with itself even degrees only are there.
+    Components of F of variance 1 give those of second moment 1. Blocks have equally many channels. A vector with itself
+    has no antisymmetric part: of a block with itself even degrees only are there.
     """
     out: list[tuple[int, Irrep]] = []
     paths: list[tuple[Any, ...]] = []
@@ -168,7 +171,8 @@ class Cormorant(Backbone):
         outputs: irreps of the result.
         gain: of the terms of second order at the start, relative to the linear one.
         average_degree: average number of neighbours, to which sums are scaled.
-        inputs: as of every model, :class:`~intertwine.nn.VectorInputs`; invariants of edges go with the radial functions.
+        inputs: as of every model, :class:`~intertwine.nn.VectorInputs`; invariants of edges go with the radial
+            functions.
 
     Raises:
         InputError: a size or a gain that is not positive, a negative lmax, an output that no path leads to.

@@ -8,16 +8,20 @@ r"""DimeNet++: messages live on directed edges and look at the angle to the edge
         W a_{kj,ji} \circ \sigma\big(W_\downarrow(W e_{kj} \circ \sigma(W_\mathrm{kj} m_{kj} + b))\big)\Big)\Big) \\
     h_i &= \sum_\mathrm{blocks} W_\mathrm{out}\, \mathrm{MLP}\Big(W_\uparrow \sum_j W e_{ji} \circ m_{ji}\Big)
 
-with residual layers f. So it is message passing twice over: the edges are nodes of the line graph, whose edges are the triplets
-k -> j -> i, and their messages are summed at the atoms. u is the envelope of eq. 8, :math:`R_{ln}`, :math:`Y_l` the solutions of the wave
-equation (:mod:`intertwine.nn.spherical_bessel`), k_n trained from :math:`n \pi`. Every message that leaves an edge carries e or a, so
-it vanishes smoothly at the cutoff. The angle enters by its cosine only, as a polynomial: collinear atoms are nothing special.
+with residual layers f. So it is message passing twice over: the edges are nodes of the line graph, whose edges are the
+triplets k -> j -> i, and their messages are summed at the atoms. u is the envelope of eq. 8, :math:`R_{ln}`,
+:math:`Y_l` the solutions of the wave equation (:mod:`intertwine.nn.spherical_bessel`), k_n trained from :math:`n \pi`.
+Every message that leaves an edge carries e or a, so it vanishes smoothly at the cutoff. The angle enters by its cosine
+only, as a polynomial: collinear atoms are nothing special.
 
-:math:`\alpha` is the angle between consecutive edges, 0 on a straight path, as in the authors' DimeNet++ (the paper's eq. 4 has
-:math:`\pi - \alpha`; :math:`P_l` absorbs that in a sign of W). The paper's :math:`\sqrt{2/r_c}` and its like are left to W, as there.
+:math:`\alpha` is the angle between consecutive edges, 0 on a straight path, as in the authors' DimeNet++ (the paper's
+eq. 4 has
+:math:`\pi - \alpha`; :math:`P_l` absorbs that in a sign of W). The paper's :math:`\sqrt{2/r_c}` and its like are left
+to W, as there.
 
 Gasteiger, Giri, Margraf and Günnemann 2020 (arXiv:2011.14115), section 3; Gasteiger, Groß and Günnemann, ICLR 2020
-(arXiv:2003.03123), eq. 4 to 8, figure 4; lecture "Equivariant GNNs", invariant networks 2: bond angles, 2-hop, body order 3.
+(arXiv:2003.03123), eq. 4 to 8, figure 4; lecture "Equivariant GNNs", invariant networks 2: bond angles, 2-hop, body
+order 3.
 """
 
 from __future__ import annotations
@@ -79,7 +83,8 @@ class DimeNetBasis(nn.Module):
 
 
 class DimeNetLayer(MessagePassing):
-    """One interaction block: message passing between edges, along the triplets. Features are (m, e), of which m is updated.
+    """One interaction block: message passing between edges, along the triplets. Features are (m, e), of which m is
+    updated.
 
     Args:
         width: features F of an edge.
@@ -165,8 +170,8 @@ class DimeNet(Backbone):
         output_layers: hidden layers of an output block.
         features: features of a node that are given out; None for ``output_width``.
         before_skip, after_skip: residual layers of a block before and after its message is added.
-        authors: divide the triplets' basis by d / r_c, as the authors' code and weights do (the paper does not). It diverges where atoms
-            coincide.
+        authors: divide the triplets' basis by d / r_c, as the authors' code and weights do (the paper does not). It
+            diverges where atoms coincide.
         inputs: as of every model, :class:`~intertwine.nn.Inputs`; the first messages see the invariants of edges.
     """
 

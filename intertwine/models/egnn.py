@@ -5,9 +5,10 @@ r"""EGNN: invariant non-linear messages, and positions that move along the edges
     v_i' &= \phi_v(h_i)\, v_i + C \textstyle\sum_j (x_i - x_j)\, \phi_x(m_{ij}), \qquad x_i' = x_i + v_i' \\
     h_i' &= h_i + \phi_h(h_i, \textstyle\sum_j m_{ij})
 
-without velocities the first term of v' is absent; C = 1 / (N - 1). With a cutoff messages and moves are multiplied by its envelope
-:math:`c_{ij}`, and :math:`C = 1 / (1 + \sum_j c_{ij})`. Satorras, Hoogeboom and Welling, ICML 2021 (arXiv:2102.09844), eq. 3 to 7;
-lecture 3.2. The velocity term uses the initial velocity in every layer, as the authors' code does.
+without velocities the first term of v' is absent; C = 1 / (N - 1). With a cutoff messages and moves are multiplied by
+its envelope
+:math:`c_{ij}`, and :math:`C = 1 / (1 + \sum_j c_{ij})`. Satorras, Hoogeboom and Welling, ICML 2021 (arXiv:2102.09844),
+eq. 3 to 7; lecture 3.2. The velocity term uses the initial velocity in every layer, as the authors' code does.
 """
 
 from __future__ import annotations
@@ -162,8 +163,8 @@ class EGNN(Backbone):
     def weights(
         self, x_ij: Float[Tensor, "edges n"], graph: Graph
     ) -> tuple[Float[Tensor, "edges 1"] | None, Float[Tensor, "edges 1"]]:
-        r"""Envelope c_ij and the constant C of each edge: 1/(number of neighbours), made continuous by :math:`1/(1 + \sum_j c_{ij})`
-        where there is a cutoff, since a count jumps when a neighbour enters."""
+        r"""Envelope c_ij and the constant C of each edge: 1/(number of neighbours), made continuous by
+        :math:`1/(1 + \sum_j c_{ij})` where there is a cutoff, since a count jumps when a neighbour enters."""
         i = graph.edge_index[1]
         if self.envelope is None:
             degree = segment.count(i, graph.num_nodes, x_ij.dtype).clamp(min=1)

@@ -1,4 +1,5 @@
-r"""EQGAT: equivariant graph attention. Each scalar channel attends to neighbours by itself; vectors come from edges, neighbours and
+r"""EQGAT: equivariant graph attention. Each scalar channel attends to neighbours by itself; vectors come from edges,
+    neighbours and
 their cross products.
 
 .. math::
@@ -8,12 +9,12 @@ their cross products.
     (s, v) &\leftarrow (s_i + m_i, v_i + \vec m_i), \qquad (s_i', v_i') = (s, v) + \mathrm{gated}(s, v)
 
 Le, Noé and Clevert, LoG 2022 (arXiv:2202.09891), section 3, and the authors' code. Softmax and mean are those of
-:mod:`intertwine.nn.attention`, with the envelope in numerator and denominator: the paper's jump when a neighbour leaves. The gated
-block is :class:`~intertwine.nn.scalar_vector.GatedBlock`, with a smooth norm.
+:mod:`intertwine.nn.attention`, with the envelope in numerator and denominator: the paper's jump when a neighbour
+leaves. The gated block is :class:`~intertwine.nn.scalar_vector.GatedBlock`, with a smooth norm.
 
-A cross product of vectors is axial, and is added to vectors that are not: the model is equivariant to rotations but not to reflections,
-and tells a molecule from its mirror image. Without it (``cross_product=False``, also in the paper) the symmetry is E(3). In the first
-layer vectors are zero, unless the data give some, and the terms with v are absent.
+A cross product of vectors is axial, and is added to vectors that are not: the model is equivariant to rotations but not
+to reflections, and tells a molecule from its mirror image. Without it (``cross_product=False``, also in the paper) the
+symmetry is E(3). In the first layer vectors are zero, unless the data give some, and the terms with v are absent.
 """
 
 from __future__ import annotations
@@ -103,7 +104,8 @@ class EQGAT(Backbone):
         layers: number of layers (5 in the paper).
         cross_product: the paper's cross products, which give up reflections; False for E(3).
         smoothing: epsilon of the norm, in units of the features.
-        inputs: as of every model, :class:`~intertwine.nn.VectorInputs`; in the paper 32 Bessel functions and the polynomial envelope.
+        inputs: as of every model, :class:`~intertwine.nn.VectorInputs`; in the paper 32 Bessel functions and the
+            polynomial envelope.
     """
 
     CARD = ModelCard(

@@ -1,4 +1,5 @@
-r"""eSEN, of the family of EquiformerV2: features of high degree, messages mixed in the frame of each edge, smooth everywhere.
+r"""eSEN, of the family of EquiformerV2: features of high degree, messages mixed in the frame of each edge, smooth
+everywhere.
 
 .. math::
     x_i^0 &= E_{z_i} \oplus \frac{1}{\sqrt{\bar N}} \sum_j c_{ij}\, D_{ij}^T\, \mathrm{MLP}(e_{ij})\big|_{m = 0} \\
@@ -7,18 +8,19 @@ r"""eSEN, of the family of EquiformerV2: features of high degree, messages mixed
     x_i \leftarrow x_i + \mathrm{feed}(\mathrm{norm}(x_i))
 
 :math:`D_{ij}` turns features into a frame with the edge on the polar axis, up to the order ``mmax``
-(:func:`~intertwine.o3.edge_frames`); S are SO(2)-linear (:class:`~intertwine.nn.SO2Linear`), with factors :math:`\phi` of the
-invariants :math:`e_{ij}`: radial functions and the species at both ends. With all orders each S is a tensor product with harmonics, in
-another basis. The gate acts in the frame: scalars by silu, every other degree times the sigmoid of scalars. The norm is the root mean
-square over all degrees, with a smoothing; feed-forward is linear, gate, linear on the nodes, or (``feed_forward="grid"``,
-EquiformerV2) linear, silu on a grid of the sphere, linear. With ``heads`` the sum is an attention, whose logits come from scalars of
-the first map.
+(:func:`~intertwine.o3.edge_frames`); S are SO(2)-linear (:class:`~intertwine.nn.SO2Linear`), with factors :math:`\phi`
+of the invariants :math:`e_{ij}`: radial functions and the species at both ends. With all orders each S is a tensor
+product with harmonics, in another basis. The gate acts in the frame: scalars by silu, every other degree times the
+sigmoid of scalars. The norm is the root mean square over all degrees, with a smoothing; feed-forward is linear, gate,
+linear on the nodes, or (``feed_forward="grid"``, EquiformerV2) linear, silu on a grid of the sphere, linear. With
+``heads`` the sum is an attention, whose logits come from scalars of the first map.
 
-Fu, Wood, Barroso-Luque, Levine, Gao, Dzamba and Zitnick, "Learning smooth and expressive interatomic potentials", arXiv:2502.12147;
-Liao, Wood, Das and Smidt, "EquiformerV2", arXiv:2306.12059, section 4; Passaro and Zitnick, arXiv:2302.03655 (the maps S).
+Fu, Wood, Barroso-Luque, Levine, Gao, Dzamba and Zitnick, "Learning smooth and expressive interatomic potentials",
+arXiv:2502.12147; Liao, Wood, Das and Smidt, "EquiformerV2", arXiv:2306.12059, section 4; Passaro and Zitnick,
+arXiv:2302.03655 (the maps S).
 
-Theirs commute with rotations only. With ``reflections`` (the default) S keeps the maps that commute with mirrors as well: half of the
-weights, and E(3). On a grid the symmetry is as good as the grid: see ``grid``.
+Theirs commute with rotations only. With ``reflections`` (the default) S keeps the maps that commute with mirrors as
+well: half of the weights, and E(3). On a grid the symmetry is as good as the grid: see ``grid``.
 """
 
 from __future__ import annotations
@@ -155,8 +157,8 @@ class ESEN(Backbone):
         inputs: as of every model, :class:`~intertwine.nn.VectorInputs`; messages see the invariants of edges.
 
     Raises:
-        InputError: a size that is not positive, mmax above lmax, heads that do not divide the channels, outputs of another parity or a
-            higher degree, a grid that is too coarse for lmax.
+        InputError: a size that is not positive, mmax above lmax, heads that do not divide the channels, outputs of
+            another parity or a higher degree, a grid that is too coarse for lmax.
     """
 
     CARD = ModelCard(

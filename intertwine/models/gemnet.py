@@ -12,22 +12,29 @@ r"""GemNet: messages on directed edges that look at angles (T) and torsions (Q),
     h_a' = h_a + r\Big(\sigma\Big(W \sum_c W e(d_{ca}) \circ m_{ca}'\Big)\Big), \qquad
     m_{ca}'' = m_{ca}' + r\big(\sigma(W [h_c', h_a', m_{ca}'])\big)
 
-with residual layers r, :math:`\sigma = \sqrt 2\,\mathrm{silu}`, every sum of two terms over :math:`\sqrt 2`, and features of the nodes
-:math:`f_a = \sum_\mathrm{blocks} W r(\sigma(W \sum_c W e(d_{ca}) \circ m_{ca}))`. The bases are :math:`e(d) = u(d) R_{0n}(d / r_c)`,
-:math:`e_\mathrm{CBF} = u(d) R_{ln}(d / r_c) P_l(\cos\varphi)`, :math:`e_\mathrm{SBF} = u(d) R_{ln}(d / r_c) Y_{lm}` with envelope u and the
-waves R of :mod:`intertwine.nn.spherical_bessel`: whatever leaves an edge carries one of them and vanishes smoothly at the cutoff.
-N' are the neighbours within ``interaction_cutoff``. The bilinear form is summed before its tensor W is applied (the paper's efficient
-bilinear layer): the basis contracted with :math:`W_S` is one matrix per edge, shared by all blocks.
+with residual layers r, :math:`\sigma = \sqrt 2\,\mathrm{silu}`, every sum of two terms over :math:`\sqrt 2`, and
+features of the nodes
+:math:`f_a = \sum_\mathrm{blocks} W r(\sigma(W \sum_c W e(d_{ca}) \circ m_{ca}))`. The bases are
+:math:`e(d) = u(d) R_{0n}(d / r_c)`,
+:math:`e_\mathrm{CBF} = u(d) R_{ln}(d / r_c) P_l(\cos\varphi)`, :math:`e_\mathrm{SBF} = u(d) R_{ln}(d / r_c) Y_{lm}`
+with envelope u and the waves R of :mod:`intertwine.nn.spherical_bessel`: whatever leaves an edge carries one of them
+and vanishes smoothly at the cutoff. N' are the neighbours within ``interaction_cutoff``. The bilinear form is summed
+before its tensor W is applied (the paper's efficient bilinear layer): the basis contracted with :math:`W_S` is one
+matrix per edge, shared by all blocks.
 
-Torsions enter by their cosine, as :class:`TorsionBasis` does it: polynomials of dot products, so nothing diverges where three atoms are
-collinear and the torsion does not exist, and the model can't tell a molecule from its mirror image. Without ``quadruplets`` (GemNet-T)
-:math:`\theta` is not looked at. ``vectors`` adds :math:`\sum_c \hat x_{ca}\, w \cdot r(\ldots m_{ca})`, the direct forces of GemNet-dT.
+Torsions enter by their cosine, as :class:`TorsionBasis` does it: polynomials of dot products, so nothing diverges where
+three atoms are collinear and the torsion does not exist, and the model can't tell a molecule from its mirror image.
+Without ``quadruplets`` (GemNet-T)
+:math:`\theta` is not looked at. ``vectors`` adds :math:`\sum_c \hat x_{ca}\, w \cdot r(\ldots m_{ca})`, the direct
+forces of GemNet-dT.
 
-Where the paper fits scaling factors there are constants: bases have unit second moment, and a sum of N expected terms, the messages of
-neighbours that resemble each other, is divided by :math:`\sqrt{N (N + 1) / 2}`. Its activation silu / 0.6 would double large activations in
-every residual layer; :math:`\sqrt 2\,\mathrm{silu}` does not. No frequencies are trained; radial functions go to each block as they are.
+Where the paper fits scaling factors there are constants: bases have unit second moment, and a sum of N expected terms,
+the messages of neighbours that resemble each other, is divided by :math:`\sqrt{N (N + 1) / 2}`. Its activation silu /
+0.6 would double large activations in every residual layer; :math:`\sqrt 2\,\mathrm{silu}` does not. No frequencies are
+trained; radial functions go to each block as they are.
 
-Gasteiger, Becker, Günnemann, NeurIPS 2021 (arXiv:2106.08903), section 5 and 6; lecture "Equivariant GNNs", invariant networks 3: torsions.
+Gasteiger, Becker, Günnemann, NeurIPS 2021 (arXiv:2106.08903), section 5 and 6; lecture "Equivariant GNNs", invariant
+networks 3: torsions.
 """
 
 from __future__ import annotations
@@ -59,8 +66,8 @@ START = 0.25  # of outputs: derivatives of the bases are much larger than values
 
 
 class Bases(NamedTuple):
-    """What the blocks know of the graph: radial functions and unit vectors of the edges, their ends, the opposite edges and whether there
-    is one (None where all have one), triplets and quadruplets, the number of nodes."""
+    """What the blocks know of the graph: radial functions and unit vectors of the edges, their ends, the opposite edges
+    and whether there is one (None where all have one), triplets and quadruplets, the number of nodes."""
 
     radial: Float[Tensor, "edges functions"]
     unit: Float[Tensor, "edges n"]
@@ -146,7 +153,8 @@ class GemNetBasis(nn.Module):
 
 
 class Bilinear(nn.Module):
-    r"""The efficient bilinear layer, from messages of edges to messages of edges: :math:`m \mapsto \tilde y` for triplets or quadruplets.
+    r"""The efficient bilinear layer, from messages of edges to messages of edges: :math:`m \mapsto \tilde y` for
+    triplets or quadruplets.
 
     Args:
         width: features of an edge.
@@ -265,15 +273,16 @@ class GemNetLayer(nn.Module):
 
 
 class GemNet(Backbone):
-    """GemNet-Q and GemNet-T with any cutoff, periodic or not, in any dimension. Fewer than three neighbours: no torsions, no error.
+    """GemNet-Q and GemNet-T with any cutoff, periodic or not, in any dimension. Fewer than three neighbours: no
+    torsions, no error.
 
     Args:
         width: features F of nodes and edges.
         layers: interaction blocks.
         cutoff: r_c in A, of messages.
         quadruplets: look at torsions (GemNet-Q), which costs about the cube of the number of neighbours.
-        interaction_cutoff: how far a and b of a torsion may be apart (A); None for the cutoff. Below it quadruplets are cheaper; the
-            paper's is twice the cutoff.
+        interaction_cutoff: how far a and b of a torsion may be apart (A); None for the cutoff. Below it quadruplets are
+            cheaper; the paper's is twice the cutoff.
         radial_size: functions of the distance.
         degrees: functions of the angle, l = 0 ... degrees - 1.
         torsion_degrees: D of quadruplets, with :math:`D (D + 1) / 2` functions in all.

@@ -8,13 +8,14 @@ r"""GVP-GNN: multilayer perceptrons whose layers carry vectors beside scalars.
     h &\leftarrow \mathrm{norm}\Big(h_i + \frac{1}{|N(i)|} \sum_j m_{ij}\Big), \qquad
     h_i' = \mathrm{norm}\big(h + \mathrm{GVP} \circ \mathrm{GVP}(h)\big)
 
-with h = (s, v). Vector gates are those of Jing, Eismann, Soni and Dror 2021 (arXiv:2106.03843, algorithm 1), the network that of Jing et
-al., ICLR 2021 (arXiv:2009.01411), eq. 1 to 4 and 7 to 8, with three GVPs in a message and two in the feed-forward block, whose last has
-no activation. The first GVP of a message is linear before its norm: its parts of h_i and h_j are computed once per node.
+with h = (s, v). Vector gates are those of Jing, Eismann, Soni and Dror 2021 (arXiv:2106.03843, algorithm 1), the
+network that of Jing et al., ICLR 2021 (arXiv:2009.01411), eq. 1 to 4 and 7 to 8, with three GVPs in a message and two
+in the feed-forward block, whose last has no activation. The first GVP of a message is linear before its norm: its parts
+of h_i and h_j are computed once per node.
 
 For smooth energies, unlike the paper's: SiLU for ReLU, a smooth norm, messages times the envelope c, the mean as
-:math:`\sum_j c_{ij} m_{ij} / (1 + \sum_j c_{ij})`, and no normalisation of edges. In the first layer vectors are zero, unless the data
-give some, and the terms with v are absent.
+:math:`\sum_j c_{ij} m_{ij} / (1 + \sum_j c_{ij})`, and no normalisation of edges. In the first layer vectors are zero,
+unless the data give some, and the terms with v are absent.
 """
 
 from __future__ import annotations
@@ -114,8 +115,8 @@ class GVP(Backbone):
         edge_width: scalars of an edge (32 in the paper).
         message_layers: GVPs in a message (3 in the paper).
         dropout: probability to drop a channel of an update in training (0.1 in the paper).
-        smoothing: epsilon of norms, in units of the features. Layers multiply vectors that are shorter by up to 1/epsilon each: with 0.1
-            the rounding errors of atoms at a symmetric place can be seen in forces.
+        smoothing: epsilon of norms, in units of the features. Layers multiply vectors that are shorter by up to
+            1/epsilon each: with 0.1 the rounding errors of atoms at a symmetric place can be seen in forces.
         inputs: as of every model, :class:`~intertwine.nn.VectorInputs`; in the paper 16 Gaussians.
     """
 

@@ -1,12 +1,14 @@
-r"""InvariantMPNN: the non-linear convolution with invariant messages; what SchNet is not yet, and EGNN without its vectors.
+r"""InvariantMPNN: the non-linear convolution with invariant messages; what SchNet is not yet, and EGNN without its
+    vectors.
 
 .. math::
     m_{ij} = \mathrm{silu}\big(\mathrm{MLP}(f_i, f_j, e(d_{ij}))\big)\, u(d_{ij}), \qquad
     f_i' = f_i + \mathrm{MLP}\big(f_i, \textstyle\sum_{j} m_{ij}\big)
 
-Lecture 3.2, "Invariant message passing NNs": messages :math:`\mathrm{MLP}(f_i, f_j, \|x_j - x_i\|)` in the equations of Gilmer et al.,
-ICML 2017 (arXiv:1704.01212), eq. 1 and 2; lecture "Equivariant GNNs", invariant networks 1: distances, 1-hop, body order 2. The
-distance enters by radial functions e (invariants of the edge beside them), and the envelope u takes the message to zero at the cutoff.
+Lecture 3.2, "Invariant message passing NNs": messages :math:`\mathrm{MLP}(f_i, f_j, \|x_j - x_i\|)` in the equations of
+Gilmer et al., ICML 2017 (arXiv:1704.01212), eq. 1 and 2; lecture "Equivariant GNNs", invariant networks 1: distances,
+1-hop, body order 2. The distance enters by radial functions e (invariants of the edge beside them), and the envelope u
+takes the message to zero at the cutoff.
 """
 
 from __future__ import annotations

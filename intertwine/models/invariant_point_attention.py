@@ -1,4 +1,5 @@
-r"""The structure module of AlphaFold2: nodes are frames, attention measures distances between points that each node places in its own.
+r"""The structure module of AlphaFold2: nodes are frames, attention measures distances between points that each node
+places in its own.
 
 .. math::
     a_{ij} &= w_L \Big(\tfrac{1}{\sqrt c} q_i \cdot k_j + W_b z_{ij}
@@ -9,15 +10,16 @@ r"""The structure module of AlphaFold2: nodes are frames, attention measures dis
     s_i' &= \mathrm{norm}\big(s_i + W(o_i, \vec o_i, \|\vec o_i\|)\big), \qquad s_i'' = \mathrm{norm}\big(s_i' + \mathrm{MLP}(s_i')\big) \\
     T_i' &= T_i \circ (Q, t)_i, \qquad (b, c, d, t)_i = W s_i'', \quad Q \text{ the rotation of the quaternion } (1, b, c, d)
 
-for every head, with frames :math:`T = (F, x): y \mapsto F y + x` and q, k, v, :math:`\vec q, \vec k, \vec v` linear in s. Distances
-of points and coordinates in :math:`T_i` are invariants, and a frame composed with a rotation and a step of its own coordinates turns as
-the frame does. Lengths are in units of half of the cutoff (nm in the paper). ``angles`` adds pairs (sin, cos) of torsion angles of a
-residue, from the first and the last s by two residual layers.
+for every head, with frames :math:`T = (F, x): y \mapsto F y + x` and q, k, v, :math:`\vec q, \vec k, \vec v` linear in
+s. Distances of points and coordinates in :math:`T_i` are invariants, and a frame composed with a rotation and a step of
+its own coordinates turns as the frame does. Lengths are in units of half of the cutoff (nm in the paper). ``angles``
+adds pairs (sin, cos) of torsion angles of a residue, from the first and the last s by two residual layers.
 
-The frames of residues are those of N, CA and C: ``Graph(ca, frame=residue_frames(n, ca, c), x=...)``. Without ``frames`` each node gets
-one from its neighbours, as in :mod:`intertwine.nn.frames`, where it is told what becomes of axes that symmetry leaves undefined. That is
-equivariant to SE(3), and a mirror image is another structure. Attention is that of :mod:`intertwine.nn.attention`, over neighbours and
-smooth at the cutoff; z are functions of the edge; norms are smooth; SiLU replaces ReLU. Gradients of rotations are not stopped.
+The frames of residues are those of N, CA and C: ``Graph(ca, frame=residue_frames(n, ca, c), x=...)``. Without
+``frames`` each node gets one from its neighbours, as in :mod:`intertwine.nn.frames`, where it is told what becomes of
+axes that symmetry leaves undefined. That is equivariant to SE(3), and a mirror image is another structure. Attention is
+that of :mod:`intertwine.nn.attention`, over neighbours and smooth at the cutoff; z are functions of the edge; norms are
+smooth; SiLU replaces ReLU. Gradients of rotations are not stopped.
 
 Jumper et al., Nature 596, 583 (2021), supplementary algorithms 20 to 23.
 """
@@ -101,7 +103,8 @@ class PointAttention(nn.Module):
 
 
 class StructureLayer(nn.Module):
-    """Attention, transition and backbone update (algorithm 20, line 5 to 10) on s, the axes and the displacements u of the nodes.
+    """Attention, transition and backbone update (algorithm 20, line 5 to 10) on s, the axes and the displacements u of
+    the nodes.
 
     Args:
         width, edge_width, heads, channels, points, values, smoothing: of :class:`PointAttention`.
@@ -161,7 +164,8 @@ class TorsionHead(nn.Module):
 
 
 class InvariantPointAttention(Backbone):
-    """AlphaFold2's structure module on any graph; returns scalars, the total displacement (A) and the axes of the last frames.
+    """AlphaFold2's structure module on any graph; returns scalars, the total displacement (A) and the axes of the last
+    frames.
 
     Args:
         width: scalars of a node (384 in the paper).
@@ -264,7 +268,9 @@ def _checked(frames: Float[Tensor, "nodes 3 3"]) -> Float[Tensor, "nodes 3 3"]:
 
 
 def quaternion_rotation(v: Float[Tensor, "nodes 3"]) -> Float[Tensor, "nodes 3 3"]:
-    r"""Rotation of the quaternion :math:`(1, v) / \sqrt{1 + \|v\|^2}`: :math:`1 + 2 ([v]_\times + [v]_\times^2) / (1 + \|v\|^2)`."""
+    r"""Rotation of the quaternion :math:`(1, v) / \sqrt{1 + \|v\|^2}`:
+    :math:`1 + 2 ([v]_\times + [v]_\times^2) / (1 + \|v\|^2)`.
+    """
     x, y, z = v.unbind(-1)
     o = torch.zeros_like(x)
     cross = torch.stack([o, -z, y, z, o, -x, -y, x, o], dim=-1).unflatten(-1, (3, 3))

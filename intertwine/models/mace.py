@@ -7,16 +7,18 @@ r"""MACE: messages of many bodies, as equivariant polynomials of one sum over th
     \qquad (\nu \text{ factors, channel by channel}) \\
     x_i' &= M B_i + W_{z_i} x_i
 
-with U, V, M linear maps of each irrep, :math:`W_z` and w those of a species, radial functions e and envelope c, and all symmetric couplings
-:math:`\mathcal U` of :math:`\nu` factors (:class:`~intertwine.nn.SymmetricContraction`): :math:`\nu` neighbours and the atom itself are
-correlated at the cost of one. The networks R have no biases: messages vanish at the cutoff as the envelope does. The first layer, where x
-knows the species alone, may do without :math:`W_z x`; then A becomes :math:`W_z A`, and an atom without neighbours has no features: its
-energy is its reference energy.
+with U, V, M linear maps of each irrep, :math:`W_z` and w those of a species, radial functions e and envelope c, and all
+symmetric couplings
+:math:`\mathcal U` of :math:`\nu` factors (:class:`~intertwine.nn.SymmetricContraction`): :math:`\nu` neighbours and the
+atom itself are correlated at the cost of one. The networks R have no biases: messages vanish at the cutoff as the
+envelope does. The first layer, where x knows the species alone, may do without :math:`W_z x`; then A becomes
+:math:`W_z A`, and an atom without neighbours has no features: its energy is its reference energy.
 
 The features are those of all layers, one after the other, because MACE's energy reads every layer:
 :math:`E_i = \sum_t w_t \cdot s_i^{(t)} + \mathrm{MLP}(s_i^{(T)})`, s the scalars of x. Any head reads all of them, too.
 
-Batatia, Kovács, Simm, Ortner, Csányi, MACE: Higher order equivariant message passing neural networks for fast and accurate force fields,
+Batatia, Kovács, Simm, Ortner, Csányi, MACE: Higher order equivariant message passing neural networks for fast and
+    accurate force fields,
 NeurIPS 2022, arXiv:2206.07697, eq. 7 to 13.
 """
 
@@ -113,7 +115,8 @@ class MACE(Backbone):
         lmax: largest degree of harmonics and of A (3 in the paper).
         hidden_lmax: largest degree of the features that layers hand on (0 to 2 in the paper).
         outputs: irreps of the last layer. "0e" alone is enough for energies, and makes that layer cheap.
-        first_residual: whether the first layer adds W_z x as the others do; without, an atom that is alone has no features.
+        first_residual: whether the first layer adds W_z x as the others do; without, an atom that is alone has no
+            features.
         radial_width: width of the hidden layers of radial networks (64 in the paper).
         radial_layers: how many of them (3 in the paper).
         envelope_power: p of the polynomial envelope (5 in the paper).
@@ -122,7 +125,8 @@ class MACE(Backbone):
             and the polynomial envelope. Without species all nodes are of one kind.
 
     Raises:
-        InputError: a size that is not positive, a negative degree, an output that no product of so few factors leads to.
+        InputError: a size that is not positive, a negative degree, an output that no product of so few factors leads
+            to.
     """
 
     CARD = ModelCard(
@@ -213,7 +217,9 @@ class MACE(Backbone):
 
 
 def _reached(contraction: SymmetricContraction) -> None:
-    """An error that names the irreps of a contraction that have no couplings, since their features would always be 0."""
+    """An error that names the irreps of a contraction that have no couplings, since their features would
+    always be 0.
+    """
     weights, missing = iter(contraction.weights), []
     for (_, ir), degrees in zip(contraction.irreps_out, contraction.correlations, strict=True):
         if not sum([next(weights).shape[1] for _ in range(degrees)]):

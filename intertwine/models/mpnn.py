@@ -3,13 +3,14 @@ r"""MPNN: message passing on any graph, with a network that turns what is known 
 .. math::
     m_i^{t+1} = \sum_{j \in N(i)} A(e_{ij})\, h_j^t, \qquad h_i^{t+1} = \mathrm{GRU}(h_i^t, m_i^{t+1})
 
-with the same A and GRU at every step t, and a readout by set2set (:class:`intertwine.nn.set2set.SetHead`). Gilmer et al., ICML
-2017 (arXiv:1704.01212), eq. 1 to 3 and section 5; lecture 3.2, the framework before geometry:
+with the same A and GRU at every step t, and a readout by set2set (:class:`intertwine.nn.set2set.SetHead`). Gilmer et
+al., ICML 2017 (arXiv:1704.01212), eq. 1 to 3 and section 5; lecture 3.2, the framework before geometry:
 :math:`m_{ij} = \phi_m(f_i, f_j, a_{ij})`, :math:`f_i' = \phi_f(f_i, \sum_j m_{ij})`.
 
-All it is equivariant to is the order of the nodes, S(n), and it needs no more: it does not look at coordinates, so nothing
-done to them can change what it says, nor can it tell a molecule from its mirror image, or cis from trans. With a ``cutoff`` the
-distance joins e_ij, as in the paper's section 5.2, and it becomes a model of structures, invariant under E(n).
+All it is equivariant to is the order of the nodes, S(n), and it needs no more: it does not look at coordinates, so
+nothing done to them can change what it says, nor can it tell a molecule from its mirror image, or cis from trans. With
+a ``cutoff`` the distance joins e_ij, as in the paper's section 5.2, and it becomes a model of structures, invariant
+under E(n).
 """
 
 from __future__ import annotations
@@ -50,13 +51,15 @@ class MPNNLayer(nn.Module):
 class MPNN(Backbone):
     """MPNN on graphs with or without coordinates.
 
-    Without a cutoff the edges are those of the graph (bonds, friendships), with their features ``edge_attr``; a graph without
-    ``edge_index`` is taken as complete. :meth:`intertwine.geometry.Graph.abstract` makes graphs without coordinates.
+    Without a cutoff the edges are those of the graph (bonds, friendships), with their features ``edge_attr``; a graph
+    without ``edge_index`` is taken as complete. :meth:`intertwine.geometry.Graph.abstract` makes graphs without
+    coordinates.
 
     Args:
         width: features F of a node (200 in the paper).
         layers: steps T (3 to 8 in the paper).
-        cutoff: None does not look at positions; a length r_c in A connects what is nearer and gives the edges radial functions.
+        cutoff: None does not look at positions; a length r_c in A connects what is nearer and gives the edges radial
+            functions.
         edge_width: hidden units of the edge network.
         inputs: as of every model, :class:`~intertwine.nn.RadialInputs`; A sees radial functions if there is a cutoff.
     """
@@ -108,8 +111,8 @@ class MPNN(Backbone):
         r""":math:`(\varphi(e_{ij}), 1)\, c(d_{ij})`, of which A is a linear function; without a cutoff c = 1.
 
         Raises:
-            GeometryError: the edges' invariants have another number of columns than the model, or distances are asked of nodes
-                without positions.
+            GeometryError: the edges' invariants have another number of columns than the model, or distances are asked
+                of nodes without positions.
         """
         if self.edges is not None:
             edges = self.edges(graph)

@@ -1,4 +1,5 @@
-r"""NequIP: steerable features of every degree and both parities, convolved with harmonics; an interaction potential from few data.
+r"""NequIP: steerable features of every degree and both parities, convolved with harmonics; an interaction potential
+    from few data.
 
 .. math::
     L_i^{l_3 p_3} &= \frac{1}{\sqrt{\bar N}} \sum_{j \in N(i)} R(d_{ij}) \circ \big(U x_j \otimes Y(\hat x_{ij})\big)^{l_3 p_3},
@@ -6,13 +7,15 @@ r"""NequIP: steerable features of every degree and both parities, convolved with
     x_i' &= \mathrm{gate}\big(V L_i + W_{z_i} x_i\big), \qquad
     \mathrm{gate}(s, g, t) = \big(\phi(s),\; \mathrm{silu}(g) \circ t\big)
 
-with U, V linear maps of each irrep, :math:`W_z` one of each species (the self-interaction, a product of features and attributes of the
-node that is evaluated once per species), radial functions e and envelope c. The networks R have no biases: messages vanish at the cutoff as
-the envelope does. :math:`\phi` is silu for even and tanh for odd scalars. Without :math:`W_z` in the first layer, as in the
+with U, V linear maps of each irrep, :math:`W_z` one of each species (the self-interaction, a product of features and
+attributes of the node that is evaluated once per species), radial functions e and envelope c. The networks R have no
+biases: messages vanish at the cutoff as the envelope does. :math:`\phi` is silu for even and tanh for odd scalars.
+    Without :math:`W_z` in the first layer, as in the
 package nequip, an atom without neighbours has no features.
 
-Batzner, Musaelian, Sun, Geiger, Mailoa, Kornbluth, Molinari, Smidt, Kozinsky, Nature Communications 13, 2453 (2022), arXiv:2101.03164,
-eq. 2 to 7; a special case of the steerable group convolution of the lecture "Steerable group convolutions", with X = R^3.
+Batzner, Musaelian, Sun, Geiger, Mailoa, Kornbluth, Molinari, Smidt, Kozinsky, Nature Communications 13, 2453 (2022),
+arXiv:2101.03164, eq. 2 to 7; a special case of the steerable group convolution of the lecture "Steerable group
+convolutions", with X = R^3.
 """
 
 from __future__ import annotations
@@ -40,7 +43,8 @@ GATES: dict[str, Callable[[Tensor], Tensor]] = {"silu": F.silu, "sigmoid": torch
 
 
 class NequIPLayer(nn.Module):
-    r"""Interaction block and gate: :math:`x \mapsto \mathrm{gate}(V\, \mathrm{conv}(U x) + W_z x)`, features in ``ir_mul``.
+    r"""Interaction block and gate: :math:`x \mapsto \mathrm{gate}(V\, \mathrm{conv}(U x) + W_z x)`, features in
+    ``ir_mul``.
 
     Args:
         irreps_in: representation of x. irreps_edge: of the harmonics.
@@ -90,17 +94,20 @@ class NequIP(Backbone):
         width: channels of every irrep of the features (32 in the paper's molecules).
         layers: interaction blocks (4 to 6 in the paper).
         lmax: largest degree of features and harmonics (1 to 3 in the paper).
-        parity: whether features have irreps of both parities (the paper's); without, only those of harmonics (0e, 1o, 2e, ...).
-        irreps: the hidden features, "64x0e+32x1o" for example, instead of ``width`` channels of each irrep up to ``lmax``.
+        parity: whether features have irreps of both parities (the paper's); without, only those of harmonics (0e, 1o,
+            2e, ...).
+        irreps: the hidden features, "64x0e+32x1o" for example, instead of ``width`` channels of each irrep up to
+            ``lmax``.
         outputs: irreps of the result. "0e" alone is enough for energies, and makes the last layer cheap.
         attributes: size of the embedding of species; None for as many as there are scalars.
         first_self_interaction: whether the first layer has one, too; without, an atom that is alone has no features.
         radial_width: width of the hidden layers of radial networks.
         radial_layers: how many of them.
         average_degree: average number of neighbours, to which sums are scaled.
-        gate: function of the gates: "silu" (the paper's), or "sigmoid", with which features do not grow with the square of what goes in:
-            better where some nodes are given much larger vectors than others.
-        inputs: as of every model, :class:`~intertwine.nn.VectorInputs`; in the paper 8 Bessel functions and the polynomial envelope, p = 6.
+        gate: function of the gates: "silu" (the paper's), or "sigmoid", with which features do not grow with the square
+            of what goes in: better where some nodes are given much larger vectors than others.
+        inputs: as of every model, :class:`~intertwine.nn.VectorInputs`; in the paper 8 Bessel functions and the
+            polynomial envelope, p = 6.
 
     Raises:
         InputError: a size that is not positive, irreps without scalars, an output that no path leads to.
@@ -164,7 +171,8 @@ class NequIP(Backbone):
         self.vectors = self.embed_vectors(vectors)
         last = Irreps([(hidden.count(ir) or hidden.count("0e"), ir) for _, ir in Irreps(outputs).regroup()])
         widths = [self.edges.width, *[radial_width] * radial_layers]
-        # as small a start as that of the package nequip at 5 A, where it takes (2 / r_c) sin(n pi d / r_c) / d to have variance 1
+        # as small a start as that of the package nequip at 5 A, where it takes (2 / r_c) sin(n pi d / r_c) / d to have
+        # variance 1
         variance = second_moment(
             self.edges.width, self.edges.functions, 2.5 * (5 / cutoff) ** 3 if self.given["radial"] == "bessel" else 1.0
         )
@@ -188,7 +196,9 @@ class NequIP(Backbone):
         return join_blocks(split_blocks(x, self.irreps_out, "ir_mul"))
 
     def kinds(self, graph: Graph, x: Float[Tensor, "nodes width"]) -> Kinds:
-        """The nodes by species; each by itself where invariants tell them apart, or where a compiler can't have lists of lengths."""
+        """The nodes by species; each by itself where invariants tell them apart, or where a compiler can't have lists
+        of lengths.
+        """
         table, species = self.embedding.table, self.embedding.species
         if table is None or species is None or self.embedding.linear is not None:
             return Kinds(x * (1 + x.square().mean(1, keepdim=True)).rsqrt())  # bounded, as the features of species are

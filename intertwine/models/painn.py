@@ -1,4 +1,5 @@
-r"""PaiNN: scalars s and vectors v, mixed by gates; linear messages, so the cost is that of an invariant network times four.
+r"""PaiNN: scalars s and vectors v, mixed by gates; linear messages, so the cost is that of an invariant network times
+    four.
 
 .. math::
     (\phi^s, \phi^{vv}, \phi^{vs})_{ij} &= \phi(s_j) \circ W(d_{ij}) \\
@@ -6,10 +7,10 @@ r"""PaiNN: scalars s and vectors v, mixed by gates; linear messages, so the cost
     s_i' &= s_i + a^{ss}_i + a^{sv}_i \langle U v_i, V v_i \rangle, \qquad v_i' = v_i + a^{vv}_i \circ U v_i, \qquad
     a_i = a(s_i, \|V v_i\|)
 
-where the update sees s and v after the summed messages have been added, and W(d) = (W e(d) + b) c(d) with radial functions e
-and envelope c. The norm is :math:`\sqrt{\|Vv\|^2 + \epsilon^2} - \epsilon`: the paper's cusp at zero makes forces noise wherever
-symmetry makes a vector vanish, on the carbon of methane for one. Schütt, Unke and Gastegger, ICML 2021
-(arXiv:2102.03150), eq. 7 to 10, figure 2.
+where the update sees s and v after the summed messages have been added, and W(d) = (W e(d) + b) c(d) with radial
+functions e and envelope c. The norm is :math:`\sqrt{\|Vv\|^2 + \epsilon^2} - \epsilon`: the paper's cusp at zero makes
+forces noise wherever symmetry makes a vector vanish, on the carbon of methane for one. Schütt, Unke and Gastegger, ICML
+2021 (arXiv:2102.03150), eq. 7 to 10, figure 2.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ from intertwine.o3 import Irreps
 
 
 class PaiNNLayer(MessagePassing):
-    """Message block and update block. Features are s (nodes, F) and v (nodes, 3, F), or None while all vectors are zero.
+    """Message block and update block. Features are s (nodes, F) and v (nodes, 3, F), or None while all vectors are
+    zero.
 
     Args:
         width: features F.
@@ -78,7 +80,8 @@ class PaiNN(Backbone):
         width: features F, scalars and vectors alike (128 in the paper; 64 learns faster on a CPU).
         layers: message and update blocks (3 in the paper).
         smoothing: epsilon of the norm, in units of the features.
-        inputs: as of every model, :class:`~intertwine.nn.VectorInputs`; in the paper 20 Bessel functions and the cosine envelope.
+        inputs: as of every model, :class:`~intertwine.nn.VectorInputs`; in the paper 20 Bessel functions and the cosine
+            envelope.
     """
 
     CARD = ModelCard(

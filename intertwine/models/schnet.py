@@ -5,7 +5,8 @@ r"""SchNet: an invariant network; linear convolution with a continuous filter of
 
 with c the envelope, which takes messages to zero at the cutoff; the paper has none.
 
-Schütt et al., NeurIPS 2017 (arXiv:1706.08566), eq. 1 and 2, figure 2; lecture 3.2, "point convolutions" with k(||x_j - x_i||).
+Schütt et al., NeurIPS 2017 (arXiv:1706.08566), eq. 1 and 2, figure 2; lecture 3.2, "point convolutions" with k(||x_j -
+x_i||).
 """
 
 from __future__ import annotations

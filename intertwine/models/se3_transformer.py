@@ -8,17 +8,18 @@ r"""SE(3)-Transformer: attention whose keys and values are convolved with harmon
     z_i = \sum_j \alpha_{ij} v_{ij} \\
     f_i' &= \mathrm{gate}\big((W_V z_i + W_S f_i) / \sqrt 2\big)
 
-for each head h, a part of the channels with :math:`D_h` components of the keys. Queries and keys turn alike, so that :math:`\alpha` is
-invariant. :math:`W_S` is the self-interaction, U and W mix channels of each irrep, and the radial networks R weigh every path of the
-tensor product and every channel: with the maps before and after, the paper's kernels :math:`W^{\ell k}(x_j - x_i)` of eq. 8,
-factored as NequIP factors them. The softmax is that of :mod:`intertwine.nn.attention`, with the envelope in numerator and denominator.
+for each head h, a part of the channels with :math:`D_h` components of the keys. Queries and keys turn alike, so that
+:math:`\alpha` is invariant. :math:`W_S` is the self-interaction, U and W mix channels of each irrep, and the radial
+networks R weigh every path of the tensor product and every channel: with the maps before and after, the paper's kernels
+:math:`W^{\ell k}(x_j - x_i)` of eq. 8, factored as NequIP factors them. The softmax is that of
+:mod:`intertwine.nn.attention`, with the envelope in numerator and denominator.
 
-A sum of values is linear in :math:`\alpha`, as it is in the weights of the edges: :math:`\alpha R_V` is given to the fused convolution,
-and no values are stored. Keys are stored, with ``keys`` channels.
+A sum of values is linear in :math:`\alpha`, as it is in the weights of the edges: :math:`\alpha R_V` is given to the
+fused convolution, and no values are stored. Keys are stored, with ``keys`` channels.
 
-Fuchs, Worrall, Fischer and Welling, NeurIPS 2020, arXiv:2006.10503, eq. 8 to 12, with a gate in the place of their nonlinearity of
-norms. Their features have no parity, and all paths. Here features have parities, the natural ones or (``parity=True``) both; then
-the same paths are there, and reflections are a symmetry too.
+Fuchs, Worrall, Fischer and Welling, NeurIPS 2020, arXiv:2006.10503, eq. 8 to 12, with a gate in the place of their
+nonlinearity of norms. Their features have no parity, and all paths. Here features have parities, the natural ones or
+(``parity=True``) both; then the same paths are there, and reflections are a symmetry too.
 """
 
 from __future__ import annotations
@@ -164,7 +165,8 @@ class SE3Transformer(Backbone):
         cutoff: r_c in A; None connects all pairs: the paper's particles, with weights that sum to one.
         radial_width: width of the hidden layer of the radial networks.
         scale: without a cutoff, a typical distance.
-        inputs: as of every model, :class:`~intertwine.nn.VectorInputs`; the radial networks see the invariants of edges.
+        inputs: as of every model, :class:`~intertwine.nn.VectorInputs`; the radial networks see the invariants of
+            edges.
 
     Raises:
         InputError: a size that is not positive, heads that do not divide the channels, an output that no path leads to.

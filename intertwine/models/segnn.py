@@ -1,22 +1,26 @@
-r"""SEGNN: messages and updates are steerable multilayer perceptrons, conditioned on geometric attributes of edges and nodes.
+r"""SEGNN: messages and updates are steerable multilayer perceptrons, conditioned on geometric attributes of edges and
+    nodes.
 
 .. math::
     m_{ij} &= \phi_m\big(f_i, f_j, \|x_{ij}\|^2, e(d_{ij}) \,\big|\, a_{ij}\big)\; c(d_{ij}), & a_{ij} &= Y(\hat x_{ij}) \\
     f_i' &= f_i + \phi_f\Big(f_i, \tfrac{1}{\sqrt{\bar N}} \textstyle\sum_{j \in N(i)} m_{ij} \,\Big|\, a_i\Big), &
     a_i &= 1 \oplus \Big(\operatorname*{mean}_j a_{ij} + \textstyle\sum_k Y(v_i^k)\Big)_{l \ge 1}
 
-The squared distance enters as :math:`\|x_{ij}\|^2 / r_c^2`, or :math:`\ln(1 + \|x_{ij}\|^2)` without a cutoff, where it has no bound.
-Beside it are radial functions e: forces of neighbours that are close change too fast for a network of the squared distance alone.
-Each :math:`\phi(\cdot | a)` is made of layers :math:`W(a)` and gates: two of each in :math:`\phi_m`, and one gate between two layers in
+The squared distance enters as :math:`\|x_{ij}\|^2 / r_c^2`, or :math:`\ln(1 + \|x_{ij}\|^2)` without a cutoff, where it
+has no bound. Beside it are radial functions e: forces of neighbours that are close change too fast for a network of the
+squared distance alone. Each :math:`\phi(\cdot | a)` is made of layers :math:`W(a)` and gates: two of each in
+:math:`\phi_m`, and one gate between two layers in
 :math:`\phi_f`. The features start as :math:`W(a_i)` of the node's scalars and vectors, and end as :math:`W(a_i)\,
-\mathrm{gate}(W(a_i) f_i)`. The vectors :math:`v^k` are velocities, forces and the like. With a cutoff the envelope c takes messages
-smoothly to zero, and the mean of the attributes is :math:`\sum_j c_{ij} a_{ij} / (1 + \sum_j c_{ij})`; without one, for systems
+\mathrm{gate}(W(a_i)
+f_i)`. The vectors :math:`v^k` are velocities, forces and the like. With a cutoff the envelope c takes messages smoothly to zero, and the mean of the attributes is :math:`\sum_j c_{ij} a_{ij} / (1 + \sum_j c_{ij})`; without one, for systems
 of few particles, all pairs interact, there is no c, and e are functions of :math:`d / (d + a)`.
 
-:math:`Y(v)` is taken of :math:`v / \sqrt{\|v\|^2 + s^2}`: the direction of a long vector, as in the paper, but smooth at v = 0.
+:math:`Y(v)` is taken of :math:`v / \sqrt{\|v\|^2 + s^2}`: the direction of a long vector, as in the paper, but smooth
+at v = 0.
 
 Brandstetter, Hesselink, van der Pol, Bekkers, Welling, ICLR 2022, arXiv:2110.02905, section 3 (messages, update, node
-attributes); "equivariant (steerable) message passing" of lecture 3.3. The paper's normalisation layers for molecules are left out.
+attributes); "equivariant (steerable) message passing" of lecture 3.3. The paper's normalisation layers for molecules
+are left out.
 """
 
 from __future__ import annotations
@@ -44,7 +48,9 @@ SMALL = 0.1  # initial weights of what a layer adds
 
 
 class Conditions(NamedTuple):
-    """What messages see besides features: a_ij (edges, dim_a), invariants (edges, k), envelope (edges, 1) or None; and a_i of the nodes."""
+    """What messages see besides features: a_ij (edges, dim_a), invariants (edges, k), envelope (edges, 1) or None; and
+    a_i of the nodes.
+    """
 
     edge: Float[Tensor, "edges dim"]
     invariants: Float[Tensor, "edges k"]
@@ -53,7 +59,8 @@ class Conditions(NamedTuple):
 
 
 class SEGNNLayer(nn.Module):
-    r"""Message and update. The first layer of a message is linear in each of its three arguments, and maps those of nodes once per node.
+    r"""Message and update. The first layer of a message is linear in each of its three arguments, and maps those of
+    nodes once per node.
 
     Args:
         irreps_in: representation of f, in ``ir_mul``.
@@ -111,12 +118,15 @@ class SEGNN(Backbone):
         average_degree: average number of neighbours, to which sums are scaled; 1 sums as the paper does.
         scale: a, without a cutoff: a typical distance.
         vector_scale: s, below which a vector of ``vector_inputs`` counts as short, in its unit.
-        centred: whether positions relative to the mean of their graph are among the first vectors, as for the paper's particles.
+        centred: whether positions relative to the mean of their graph are among the first vectors, as for the paper's
+            particles.
         inputs: as of every model, :class:`~intertwine.nn.VectorInputs`; messages see radial functions besides
-            the squared distance, without a cutoff Gaussians; given vectors start the features and condition the updates.
+            the squared distance, without a cutoff Gaussians; given vectors start the features and condition the
+            updates.
 
     Raises:
-        InputError: a size or scale that is not positive, a negative lmax, an output that no path leads to, centred with a cutoff.
+        InputError: a size or scale that is not positive, a negative lmax, an output that no path leads to, centred with
+            a cutoff.
     """
 
     CARD = ModelCard(

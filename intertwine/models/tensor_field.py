@@ -10,13 +10,14 @@ r"""Tensor field network: features of every degree, convolved with harmonics tim
     V^{(l)}_{i c} \leftarrow \frac{\eta\big(\|V^{(l)}_{i c}\| + b^{(l)}_c\big)}{1 + \|V^{(l)}_{i c}\|}\, V^{(l)}_{i c}
     && \text{non-linearity}
 
-with :math:`\eta` the shifted softplus and R a multilayer perceptron of Gaussians of the distance, times an envelope, so that messages
-vanish smoothly at the cutoff. The paper has no denominator: then a tensor leaves each layer with the square of its length, and a few fast
-particles of a data set overflow the network. The norm is :math:`\sqrt{\|V\|^2 + \epsilon^2} - \epsilon`, without the cusp at zero. A layer
-has no skip connection in the paper; ``residual`` adds the input's own self-interaction before the non-linearity.
+with :math:`\eta` the shifted softplus and R a multilayer perceptron of Gaussians of the distance, times an envelope, so
+that messages vanish smoothly at the cutoff. The paper has no denominator: then a tensor leaves each layer with the
+square of its length, and a few fast particles of a data set overflow the network. The norm is
+:math:`\sqrt{\|V\|^2 + \epsilon^2} - \epsilon`, without the cusp at zero. A layer has no skip connection in the paper;
+``residual`` adds the input's own self-interaction before the non-linearity.
 
-Thomas, Smidt, Kearnes, Yang, Li, Kohlhoff, Riley (2018), arXiv:1802.08219, sections 4.1 to 4.3. Features have the parity of harmonics, or
-both parities: then the network is O(3) equivariant and tells pseudoscalars from scalars.
+Thomas, Smidt, Kearnes, Yang, Li, Kohlhoff, Riley (2018), arXiv:1802.08219, sections 4.1 to 4.3. Features have the
+parity of harmonics, or both parities: then the network is O(3) equivariant and tells pseudoscalars from scalars.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Floor 4: layers, one idea a file.
 
-Names are imported when they are first used: the layers of graphs need torch-geometric, which costs seconds, those of irreps do not.
+Names are imported when they are first used: the layers of graphs need torch-geometric, which costs seconds, those of
+irreps do not.
 """
 
 from __future__ import annotations

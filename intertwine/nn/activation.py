@@ -24,7 +24,8 @@ def moment(
     dtype: torch.dtype | None = None,
     device: torch.device | str | None = None,
 ) -> Float[Tensor, ""]:
-    r"""The moment :math:`\langle f(z)^n \rangle` for standard normal z, over e3nn's sample of a million (good to three digits).
+    r"""The moment :math:`\langle f(z)^n \rangle` for standard normal z, over e3nn's sample of a million (good to three
+    digits).
 
     Args:
         f: an elementwise function.
@@ -40,14 +41,17 @@ def moment(
 
 @lru_cache(maxsize=1)
 def _sample() -> Float[np.ndarray, " samples"]:
-    """Kept as an array, which no mode of torch (inference, fake tensors, a default device) can spoil for the next caller."""
+    """Kept as an array, which no mode of torch (inference, fake tensors, a default device) can spoil for the next
+    caller.
+    """
     return torch.randn(
         SAMPLES, generator=torch.Generator("cpu").manual_seed(0), dtype=torch.float64, device="cpu"
     ).numpy()
 
 
 class normalize2mom(nn.Module):  # noqa: N801  (e3nn's name)
-    r"""The function :math:`c f(x)` with :math:`c = \langle f(z)^2 \rangle^{-1/2}` for standard normal z; c = 1 where it is within 1e-4.
+    r"""The function :math:`c f(x)` with :math:`c = \langle f(z)^2 \rangle^{-1/2}` for standard normal z; c = 1 where it
+    is within 1e-4.
 
     Args:
         f: an elementwise function, or a module.
@@ -88,7 +92,8 @@ class Activation(Rebuildable):
         layout: accepted for symmetry with the other layers; scalars have one layout only, and other blocks pass.
 
     Raises:
-        InputError: another number of functions, a function of a block that is not scalar, or one that breaks the parity.
+        InputError: another number of functions, a function of a block that is not scalar, or one that breaks the
+            parity.
 
     >>> Activation("256x0o+16x1e", [torch.abs, None]).irreps_out
     256x0e+16x1e

@@ -3,9 +3,10 @@ r"""Attention over the edges of a node, smooth where a neighbour enters or leave
 .. math::
     w_{ij} = \frac{c_{ij}\, e^{a_{ij}}}{1 + \sum_{k \in N(i)} c_{ik}\, e^{a_{ik}}}
 
-with logits a and an envelope c that vanishes at the cutoff. The 1 is an edge to nowhere with logit 0. Without it the weight of a
-node's only neighbour would be one however close to the cutoff it is, and jump to zero there; with it every weight is as smooth as
-the envelope. A mean is attention with all logits zero: :math:`\sum_j c_{ij} x_{ij} / (1 + \sum_j c_{ij})`.
+with logits a and an envelope c that vanishes at the cutoff. The 1 is an edge to nowhere with logit 0. Without it the
+weight of a node's only neighbour would be one however close to the cutoff it is, and jump to zero there; with it every
+weight is as smooth as the envelope. A mean is attention with all logits zero:
+:math:`\sum_j c_{ij} x_{ij} / (1 + \sum_j c_{ij})`.
 """
 
 from __future__ import annotations
@@ -23,11 +24,13 @@ def edge_softmax(
     index: Int[Tensor, " edges"],
     nodes: int,
 ) -> Float[Tensor, "edges *heads"]:
-    r"""Weights :math:`w_{ij}` of the edges, the same for any order of the edges; those of one node sum to less than one.
+    r"""Weights :math:`w_{ij}` of the edges, the same for any order of the edges; those of one node sum to less than
+    one.
 
     Args:
         logits: :math:`a_{ij}`, one or several (heads, channels) for each edge. Any size: nothing overflows.
-        envelope: :math:`c_{ij} \ge 0`; None where all pairs are connected, for the ordinary softmax, whose weights sum to one.
+        envelope: :math:`c_{ij} \ge 0`; None where all pairs are connected, for the ordinary softmax, whose weights sum
+            to one.
         index: the node i that an edge belongs to.
         nodes: number of nodes.
     """
@@ -47,7 +50,8 @@ def attend(
     r""":math:`y_i = \sum_j w_{ij} x_{ij}`, normalised once per node instead of once per edge.
 
     Args:
-        logits: :math:`a_{ij}`, of a shape that broadcasts against that of the values: (edges, 1) or (edges, channels), say.
+        logits: :math:`a_{ij}`, of a shape that broadcasts against that of the values: (edges, 1) or (edges, channels),
+            say.
         envelope: as in :func:`edge_softmax`.
         values: :math:`x_{ij}`.
         index: the node i that an edge belongs to.
@@ -65,8 +69,8 @@ def edge_mean(
     index: Int[Tensor, " edges"],
     nodes: int,
 ) -> Float[Tensor, "nodes *shape"]:
-    r""":math:`y_i = \sum_j c_{ij} x_{ij} / (1 + \sum_j c_{ij})`: a mean that does not jump when a neighbour enters; without an
-    envelope the plain mean."""
+    r""":math:`y_i = \sum_j c_{ij} x_{ij} / (1 + \sum_j c_{ij})`: a mean that does not jump when a neighbour enters;
+    without an envelope the plain mean."""
     if envelope is None:
         return segment.mean(values, index, nodes)
     total = segment.sum(_columns(envelope, values.ndim) * values, index, nodes)
@@ -76,11 +80,12 @@ def edge_mean(
 def _exponentials(
     logits: Float[Tensor, "edges *heads"], envelope: Float[Tensor, " edges"], index: Int[Tensor, " edges"], nodes: int
 ) -> tuple[Float[Tensor, "edges *heads"], Float[Tensor, "nodes *heads"]]:
-    r""":math:`c_{ij} e^{a_{ij} - m_i}` of the edges and :math:`e^{-m_i}` of the nodes, :math:`m_i = \max(0, \max_j(a_{ij} + \ln c_{ij}))`.
+    r""":math:`c_{ij} e^{a_{ij} - m_i}` of the edges and :math:`e^{-m_i}` of the nodes,
+    :math:`m_i = \max(0, \max_j(a_{ij} + \ln c_{ij}))`.
 
-    The largest term of a node is one, and the weights do not depend on m, which therefore counts as a constant. Edges outside of the
-    envelope take no part, not even in m; nor do those where c is so small (1e-19 in float32, 1e-154 in float64) that 1/c squared, which
-    second derivatives contain, would overflow.
+    The largest term of a node is one, and the weights do not depend on m, which therefore counts as a constant. Edges
+    outside of the envelope take no part, not even in m; nor do those where c is so small (1e-19 in float32, 1e-154 in
+    float64) that 1/c squared, which second derivatives contain, would overflow.
     """
     smallest = torch.finfo(logits.dtype).tiny ** 0.5
     inside = _columns(envelope > smallest, logits.ndim)

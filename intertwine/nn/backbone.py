@@ -25,9 +25,10 @@ from intertwine.numerics.signature import Configured
 class Backbone(Configured, nn.Module, ABC):
     r"""Base of the models: says what it is, checks what it gets, builds edges where there are none.
 
-    A subclass sets ``CARD`` and ``irreps_out`` and defines ``features(graph)``. Besides arguments of its own it takes the inputs that all
-    models share (:mod:`intertwine.nn.inputs`): ``__init__(self, width: int = 64, cutoff: float = 5.0, **inputs: Unpack[RadialInputs])``.
-    ``embed_nodes``, ``embed_edges`` and ``embed_vectors`` make of them what layers start with.
+    A subclass sets ``CARD`` and ``irreps_out`` and defines ``features(graph)``. Besides arguments of its own it takes
+    the inputs that all models share (:mod:`intertwine.nn.inputs`):
+    ``__init__(self, width: int = 64, cutoff: float = 5.0, **inputs: Unpack[RadialInputs])``. ``embed_nodes``,
+    ``embed_edges`` and ``embed_vectors`` make of them what layers start with.
 
     Args:
         cutoff: radius of interaction r_c in A; None, in models that can do without, connects all pairs.
@@ -74,7 +75,9 @@ class Backbone(Configured, nn.Module, ABC):
         return EdgeEmbedding(positive(self.cutoff), size, radial, function, self.edge_inputs)
 
     def embed_pairs(self, scale: float) -> AnyDistance:
-        """Functions of any distance, at which ``scale`` is typical, and ``edge_inputs``: for models without a cutoff."""
+        """Functions of any distance, at which ``scale`` is typical, and ``edge_inputs``: for models without a
+        cutoff.
+        """
         return AnyDistance(self.given["radial_size"], scale, self.edge_inputs)
 
     def embed_vectors(self, channels: int) -> VectorEmbedding | None:
@@ -104,9 +107,11 @@ class Backbone(Configured, nn.Module, ABC):
 
     @abstractmethod
     def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:
-        """Node features of ``irreps_out``; the graph has edges, and its fields the model's precision (``graph.in_precision``).
+        """Node features of ``irreps_out``; the graph has edges, and its fields the model's precision
+        (``graph.in_precision``).
 
-        Positions keep their own, so models never read them: they look at ``edge_vectors(graph)``, ``centred(graph)`` and ``field``.
+        Positions keep their own, so models never read them: they look at ``edge_vectors(graph)``, ``centred(graph)``
+        and ``field``.
         """
 
     def lists(self, graph: Graph) -> Lists:
@@ -118,7 +123,9 @@ class Backbone(Configured, nn.Module, ABC):
         return {name: graph[name] for name in self.LISTS if name in graph} or self.lists(graph)
 
     def connected(self, graph: Graph) -> PlainGraph:
-        """The graph with all that a compiled or exported model can't make, because its size depends on the data: edges and lists."""
+        """The graph with all that a compiled or exported model can't make, because its size depends on the data: edges
+        and lists.
+        """
         graph = plain(graph if graph.get("edge_index") is not None else connect(graph, self.cutoff))
         return graph.replaced(**self.listed(graph))
 
@@ -126,8 +133,9 @@ class Backbone(Configured, nn.Module, ABC):
         """Node features (nodes, irreps_out.dim), in ``mul_ir`` order.
 
         Args:
-            graph: one graph or a batch, of any precision: the features have the weights', the differences of positions are taken in
-                that of the positions. Without ``edge_index`` the edges are built here, at the model's cutoff.
+            graph: one graph or a batch, of any precision: the features have the weights', the differences of positions
+                are taken in that of the positions. Without ``edge_index`` the edges are built here, at the model's
+                cutoff.
 
         Raises:
             GeometryError: positions that are not finite, or on another device than the model.

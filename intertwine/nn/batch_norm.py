@@ -20,8 +20,8 @@ class BatchNorm(Rebuildable):
 
     .. math:: z_u = w_u\,(x_u - \mu_u)\,(\langle \|x_u - \mu_u\|^2 \rangle + \epsilon)^{-1/2} + b_u, \qquad \mu = b = 0 \text{ but for } 0e
 
-    The mean runs over samples and batch, and over the components for ``normalization="component"``. Parameters, buffers and defaults are
-    e3nn's; in training the running averages move by ``momentum``, and evaluation uses them.
+    The mean runs over samples and batch, and over the components for ``normalization="component"``. Parameters, buffers
+    and defaults are e3nn's; in training the running averages move by ``momentum``, and evaluation uses them.
 
     Args:
         irreps: representation of input and output.
@@ -84,7 +84,9 @@ class BatchNorm(Rebuildable):
         return f"{self.irreps}, eps={self.eps}, momentum={self.momentum}"
 
     def forward(self, input: Float[Tensor, "batch *samples dim"]) -> Float[Tensor, "batch *samples dim"]:
-        """Features of the shape of the input, (batch, ..., irreps.dim); axes between the first and the last are samples."""
+        """Features of the shape of the input, (batch, ..., irreps.dim); axes between the first and the last are
+        samples.
+        """
         if input.ndim < 2 or not input.is_floating_point():
             what = f"expected floats of shape (batch, ..., {self.irreps.dim}), got {input.dtype} {tuple(input.shape)}"
             raise InputError(what, where="BatchNorm", remedy="give a batch axis first: x.unsqueeze(0).")

@@ -12,7 +12,8 @@ class ModelCard:
 
     Args:
         message: is the message linear in f_j (a convolution) or not?
-        geometry: what a message looks at: "distance", "angle", "torsion", "vector", "spherical tensor", "group element" or "none".
+        geometry: what a message looks at: "distance", "angle", "torsion", "vector", "spherical tensor", "group element"
+            or "none".
         body_order: how many nodes one message correlates.
         symmetry: the group it is equivariant to.
         paper: the source.

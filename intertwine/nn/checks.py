@@ -13,7 +13,9 @@ Columns = Mapping[str, int] | Sequence[str]
 
 
 def check_sizes(**sizes: int) -> None:
-    """Raise an :class:`InputError` that names the first size (width, layers, ...) which is not a positive whole number."""
+    """Raise an :class:`InputError` that names the first size (width, layers, ...) which is not a positive whole
+    number.
+    """
     for name, size in sizes.items():
         if isinstance(size, bool) or not isinstance(size, int) or size < 1:
             raise InputError(f"{name} = {size!r}", where=name, remedy="give a whole number of at least 1.")
@@ -78,7 +80,9 @@ def check_lmax(lmax: int, usual: str = "2 is usual") -> None:
 
 
 def hidden_irreps(width: int, lmax: int, parity: bool) -> Irreps:
-    """``width`` channels of every degree up to ``lmax``, with both parities or only that of harmonics (0e, 1o, 2e, ...)."""
+    """``width`` channels of every degree up to ``lmax``, with both parities or only that of harmonics (0e, 1o, 2e,
+    ...).
+    """
     check_lmax(lmax)
     return Irreps([(width, (l, p)) for l in range(lmax + 1) for p in ((1, -1) if parity else ((-1) ** l,))])
 
@@ -89,7 +93,9 @@ def check_outputs(
     remedy: str = "raise lmax or the number of layers, or have parity",
     could: Irreps | None = None,
 ) -> None:
-    """Raise an :class:`InputError` that names the irreps of ``wanted`` that are not ``reached``, and those that ``could`` be."""
+    """Raise an :class:`InputError` that names the irreps of ``wanted`` that are not ``reached``, and those that
+    ``could`` be.
+    """
     if not wanted.dim:
         raise InputError("no outputs", where="outputs", remedy="give 0e+1o, for example.")
     if missing := [str(ir) for _, ir in wanted if ir not in reached]:
@@ -104,7 +110,9 @@ def products(irreps: Irreps, edge: Irreps) -> Irreps:
 
 
 def require_space(graph: Graph, dimension: int | None = None) -> None:
-    """Raise a :class:`GeometryError` unless nodes live in three dimensions, or in as many as a model was made for that takes any."""
+    """Raise a :class:`GeometryError` unless nodes live in three dimensions, or in as many as a model was made for that
+    takes any.
+    """
     if graph.dimension != (dimension or 3):
         what = f"nodes in {graph.dimension} dimensions, the model is for {dimension or 3}"
         remedy = "set the model's `dimension`." if dimension else "EGNN, SchNet and PointConv work in any dimension."

@@ -1,8 +1,8 @@
 r"""The polynomial of :class:`~intertwine.nn.symmetric_contraction.SymmetricContraction` as an operator of torch.
 
-The operator evaluates a straight-line program, and its derivative is the same operator with the program's gradient: compilers and
-exporters see one opaque call, and derivatives of every order exist. A program is named by the strings that it follows from, so that an
-exported graph means the same in another process.
+The operator evaluates a straight-line program, and its derivative is the same operator with the program's gradient:
+compilers and exporters see one opaque call, and derivatives of every order exist. A program is named by the strings
+that it follows from, so that an exported graph means the same in another process.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ def program(polynomial: str, steps: str) -> Program:
 
     Args:
         polynomial: from :func:`polynomial_name`.
-        steps: one "given>wanted;" for each differentiation, the numbers in the sense of :func:`intertwine.kernels.straight_line.gradient`.
+        steps: one "given>wanted;" for each differentiation, the numbers in the sense of
+            :func:`intertwine.kernels.straight_line.gradient`.
 
     Raises:
         InputError: they name no program.
@@ -170,7 +171,9 @@ class _Eager(torch.autograd.Function):
 
 
 class _Transformed(torch.autograd.Function):
-    """The same under the transformations of ``torch.func``, which want ``setup_context``; that costs as much as a small program."""
+    """The same under the transformations of ``torch.func``, which want ``setup_context``; that costs as much as a small
+    program.
+    """
 
     backward = _Eager.backward
 

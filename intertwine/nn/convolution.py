@@ -9,8 +9,8 @@ The attributes y are most often harmonics :math:`Y(r_{ij})`. Gather, product and
 * weights shared by all edges that mix channels. They commute with the sum, so they too are a linear map of the nodes:
   :class:`~intertwine.nn.fully_connected_convolution.FullyConnectedConvolution`.
 
-Weights of each edge that mix channels (a matrix for each edge and path) commute with nothing, and cost edges x channels in x channels out.
-There is no layer for them: take ``segment.sum`` of an ``o3.FullyConnectedTensorProduct``.
+Weights of each edge that mix channels (a matrix for each edge and path) commute with nothing, and cost edges x channels
+in x channels out. There is no layer for them: take ``segment.sum`` of an ``o3.FullyConnectedTensorProduct``.
 """
 
 from __future__ import annotations
@@ -33,16 +33,19 @@ class Convolution(nn.Module):
 
     .. math:: z^{p}_{i u} = \sqrt{\frac{2 l_3 + 1}{V \bar N}} \sum_{j \in N(i)} \sum_{v} w^{p}_{ij\,uv}\, (x_{j u} \otimes y_{ij\,v})_{l_3}
 
-    A path p takes one block of x (channels u) and one of y (channels v = 1 ... V, most often one) to a block of z of its own. If x, y and w
-    have independent components of variance 1, so has each term; and so has the sum where a node has :math:`\bar N` neighbours.
+    A path p takes one block of x (channels u) and one of y (channels v = 1 ... V, most often one) to a block of z of
+    its own. If x, y and w have independent components of variance 1, so has each term; and so has the sum where a node
+    has :math:`\bar N` neighbours.
 
-    The blocks of z are sorted by irrep, those of one irrep in the order of the blocks of x and then of y, and the weights lie in the order
-    of the blocks of z: that is MACE's order. ``o3.Linear(layer.irreps_out, ..., layout=layer.layout)`` mixes them. (In ``ir_mul`` don't
-    call ``simplify`` on ``irreps_out``: neighbouring blocks of one irrep are not one block there.)
+    The blocks of z are sorted by irrep, those of one irrep in the order of the blocks of x and then of y, and the
+    weights lie in the order of the blocks of z: that is MACE's order.
+    ``o3.Linear(layer.irreps_out, ..., layout=layer.layout)`` mixes them. (In ``ir_mul`` don't call ``simplify`` on
+    ``irreps_out``: neighbouring blocks of one irrep are not one block there.)
 
     Args:
         irreps_in: representation of x.
-        irreps_edge: representation of the attributes y, such as ``Irreps.spherical_harmonics(2)``, in component normalisation.
+        irreps_edge: representation of the attributes y, such as ``Irreps.spherical_harmonics(2)``, in component
+            normalisation.
         filter_ir_out: irreps to keep in z, whatever their multiplicities; None keeps all.
         lmax: largest degree to keep in z; None keeps all.
         weighted: whether the edges bring weights; without, all w are 1.
@@ -51,12 +54,14 @@ class Convolution(nn.Module):
 
     Attributes:
         irreps_out: representation of z. weight_numel: number of weights of an edge.
-        instructions: the paths in the words of ``o3.TensorProduct``, with their normalisation (but for the degree) in ``path_weight``.
+        instructions: the paths in the words of ``o3.TensorProduct``, with their normalisation (but for the degree) in
+            ``path_weight``.
 
     Raises:
         InputError: nothing that is asked for can be reached, an unknown layout, an average degree that is not positive.
 
-    Source: Thomas et al., "Tensor field networks" (2018); Batzner et al., "E(3)-equivariant graph neural networks for data-efficient and
+    Source: Thomas et al., "Tensor field networks" (2018); Batzner et al., "E(3)-equivariant graph neural networks for
+        data-efficient and
     accurate interatomic potentials" (2022).
 
     >>> layer = Convolution("8x0e+8x1o", "0e+1o+2e", "0e+1o", average_degree=2)
@@ -145,7 +150,8 @@ class Convolution(nn.Module):
             (nodes, irreps_out.dim).
 
         Raises:
-            InputError: a shape, precision or device that does not fit, an index out of range, weights that are missing or not needed.
+            InputError: a shape, precision or device that does not fit, an index out of range, weights that are missing
+                or not needed.
         """
         self._check(x, edge_attr, edge_index, weight)
         y = edge_attr if self.average_degree == 1 else edge_attr * self.average_degree**-0.5

@@ -28,7 +28,8 @@ class CosineCutoff(nn.Module):
 
 
 class PolynomialCutoff(nn.Module):
-    r""":math:`c(u) = 1 - \tfrac{(p+1)(p+2)}{2} u^p + p(p+2) u^{p+1} - \tfrac{p(p+1)}{2} u^{p+2}`, :math:`u = d/r_c < 1`, else 0.
+    r""":math:`c(u) = 1 - \tfrac{(p+1)(p+2)}{2} u^p + p(p+2) u^{p+1} - \tfrac{p(p+1)}{2} u^{p+2}`,
+    :math:`u = d/r_c < 1`, else 0.
 
     DimeNet (Gasteiger et al. 2020), eq. 8. Value, first and second derivative vanish at the cutoff. Evaluated as
     :math:`(1-u)^3 \sum_{k<p} \tfrac{(k+1)(k+2)}{2} u^k`, the same polynomial with no digits lost near the cutoff.

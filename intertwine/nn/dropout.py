@@ -14,7 +14,8 @@ from intertwine.o3.blocks import LAYOUTS, join_blocks, split_blocks
 
 
 class Dropout(Rebuildable):
-    r"""In training, every single irrep is zero with probability p and otherwise multiplied by :math:`1/(1-p)`; one draw a batch entry.
+    r"""In training, every single irrep is zero with probability p and otherwise multiplied by :math:`1/(1-p)`; one draw
+    a batch entry.
 
     Args:
         irreps: representation of input and output.

@@ -1,7 +1,7 @@
 r"""Functions of both ends of an edge and of its attributes whose first layer is taken once per node where it can be.
 
-A linear map of the concatenation :math:`(f_i, f_j, a_{ij})` is a sum of three, two of which commute with the gather: with 20 neighbours
-a node that is a twentieth of their work.
+A linear map of the concatenation :math:`(f_i, f_j, a_{ij})` is a sum of three, two of which commute with the gather:
+with 20 neighbours a node that is a twentieth of their work.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ Part = Float[Tensor, "nodes *axes hidden"] | None
 
 
 class EdgeLayer(nn.Module, ABC):
-    """A function of both ends of an edge and of its attributes; ``forward`` takes what :meth:`nodes` makes of the ends."""
+    """A function of both ends of an edge and of its attributes; ``forward`` takes what :meth:`nodes` makes of
+    the ends.
+    """
 
     @abstractmethod
     def nodes(

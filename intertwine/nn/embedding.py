@@ -115,7 +115,8 @@ class Edges(NamedTuple):
 
 
 class EdgeEmbedding(nn.Module):
-    r"""The invariant attributes of an edge: radial functions :math:`e_k(d_{ij})` and named invariants, and the envelope c(d_ij).
+    r"""The invariant attributes of an edge: radial functions :math:`e_k(d_{ij})` and named invariants, and the envelope
+    c(d_ij).
 
     Args:
         cutoff: r_c in A.
@@ -147,17 +148,22 @@ class EdgeEmbedding(nn.Module):
 
 
 def second_moment(columns: int, functions: int, square: float) -> float:
-    """Mean square of the attributes of an edge: ``functions`` of its ``columns`` have mean square ``square``, invariants 1."""
+    """Mean square of the attributes of an edge: ``functions`` of its ``columns`` have mean square ``square``,
+    invariants 1.
+    """
     return (square * functions + columns - functions) / columns
 
 
 def gaussian_square(size: int) -> float:
-    """Mean square of each of ``size`` Gaussians of :class:`~intertwine.nn.radial.GaussianBasis`, of distances that are spread evenly."""
+    """Mean square of each of ``size`` Gaussians of :class:`~intertwine.nn.radial.GaussianBasis`, of distances that are
+    spread evenly.
+    """
     return pi**0.5 / size
 
 
 class AnyDistance(nn.Module):
-    r"""Attributes of edges of any length, for graphs of all pairs: Gaussians of :math:`d / (d + a)`, and named invariants.
+    r"""Attributes of edges of any length, for graphs of all pairs: Gaussians of :math:`d / (d + a)`, and named
+    invariants.
 
     Args:
         size: number of Gaussians.

@@ -3,8 +3,8 @@ r"""Messages in the frames of the edges, with a non-linearity there: what eSCN, 
 .. math::
     m_{ij} = S_2\, \mathrm{gate}\big(S_1 (\phi(e_{ij}) \circ D_{ij} (x_j \oplus x_i))\big), \qquad z_i = \sum_j w_{ij} D_{ij}^T m_{ij}
 
-:math:`D_{ij}` turns features into a frame with the edge on the polar axis (:func:`~intertwine.o3.edge_frames`), S are SO(2)-linear
-(:class:`~intertwine.nn.SO2Linear`), with factors :math:`\phi` of invariants of the edge.
+:math:`D_{ij}` turns features into a frame with the edge on the polar axis (:func:`~intertwine.o3.edge_frames`), S are
+SO(2)-linear (:class:`~intertwine.nn.SO2Linear`), with factors :math:`\phi` of invariants of the edge.
 An edge of length zero has no frame, and no message.
 
 Sources: Passaro and Zitnick, arXiv:2302.03655; Liao et al., arXiv:2306.12059; Fu et al., arXiv:2502.12147.
@@ -37,7 +37,8 @@ def row_degrees(lmax: int, mmax: int) -> list[int]:
 
 
 class EdgeNetwork(EdgeMLP):
-    """Numbers of variance about 1 for every edge, from invariants of both ends (variance 1) and the attributes of the edge.
+    """Numbers of variance about 1 for every edge, from invariants of both ends (variance 1) and the attributes of the
+    edge.
 
     Args:
         width: invariants of a node. edge_width: attributes, whose squares sum to about ``square``.
@@ -152,8 +153,8 @@ def initial_weight(maps: SO2Linear) -> Float[Tensor, " weights"]:
 
 
 class EdgeDegree(nn.Module):
-    r""":math:`\bar N^{-1/2} \sum_j c_{ij} D_{ij}^T\, \mathrm{MLP}(e_{ij})`, the network's numbers in the rows of order zero: harmonics of
-    each degree with radial functions.
+    r""":math:`\bar N^{-1/2} \sum_j c_{ij} D_{ij}^T\, \mathrm{MLP}(e_{ij})`, the network's numbers in the rows of order
+    zero: harmonics of each degree with radial functions.
 
     Args:
         width: channels. lmax, mmax: of the frames.

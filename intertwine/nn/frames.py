@@ -4,9 +4,10 @@ r"""Local frames: three axes at every node that turn with the structure, smooth 
     e_1 = \frac{a}{\sqrt{\|a\|^2 + \epsilon^2}}, \qquad b' = b - (b \cdot e_1)\, e_1, \qquad
     e_2 = \frac{b'}{\sqrt{\|b'\|^2 + \epsilon^2}}, \qquad e_3 = e_1 \times e_2
 
-Gram and Schmidt's frame of two vectors a, b where they are long and not parallel, up to :math:`(\epsilon / \|a\|)^2`. No continuous frame
-exists at a node whose surroundings look the same after a rotation (the carbon of methane, atoms on a line). There these axes
-vanish, those that symmetry leaves undefined and no others: coordinates along them are zero, and equivariance holds without exception.
+Gram and Schmidt's frame of two vectors a, b where they are long and not parallel, up to :math:`(\epsilon / \|a\|)^2`.
+No continuous frame exists at a node whose surroundings look the same after a rotation (the carbon of methane, atoms on
+a line). There these axes vanish, those that symmetry leaves undefined and no others: coordinates along them are zero,
+and equivariance holds without exception.
 """
 
 from __future__ import annotations
@@ -42,8 +43,8 @@ def _shortened(x: Float[Tensor, "nodes 3"], smoothing: float) -> Float[Tensor, "
 def residue_frames(
     n: Float[Tensor, "residues 3"], ca: Float[Tensor, "residues 3"], c: Float[Tensor, "residues 3"]
 ) -> Float[Tensor, "residues 3 3"]:
-    """Frames of residues from their backbone atoms, (residues, 3, 3) with the axes as rows: the field ``frame`` of a graph whose nodes
-    are the residues, at the positions of the alpha carbons. Jumper et al. 2021, algorithm 21.
+    """Frames of residues from their backbone atoms, (residues, 3, 3) with the axes as rows: the field ``frame`` of a
+    graph whose nodes are the residues, at the positions of the alpha carbons. Jumper et al. 2021, algorithm 21.
 
     Args:
         n, ca, c: positions of nitrogen, alpha carbon and carbonyl carbon.
@@ -65,8 +66,8 @@ def residue_frames(
 
 
 class FrameEmbedding(nn.Module):
-    r"""Frames of the vectors :math:`a_i, b_i = \sum_j c_{ij}\, \phi(s_i, s_j, a_{ij})\, u_{ij} / (1 + \sum_j c_{ij})`; or of the
-    velocity and b_i.
+    r"""Frames of the vectors :math:`a_i, b_i = \sum_j c_{ij}\, \phi(s_i, s_j, a_{ij})\, u_{ij} / (1 + \sum_j c_{ij})`;
+    or of the velocity and b_i.
 
     Args:
         width: features of s.

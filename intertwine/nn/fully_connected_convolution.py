@@ -1,9 +1,11 @@
-r"""The convolution with weights shared by all edges: a product without weights, and a linear map of the nodes (partial evaluation).
+r"""The convolution with weights shared by all edges: a product without weights, and a linear map of the nodes (partial
+evaluation).
 
 .. math:: \sum_{j \in N(i)} \sum_{uv} W_{uvw}\, x_{j u} \otimes y_{ij\,v}
     = \sum_{uv} W_{uvw} \Big( \sum_{j \in N(i)} x_{j u} \otimes y_{ij\,v} \Big)
 
-W commutes with the sum: it is applied once for each node rather than once for each edge, and the edges only see the fused kernel.
+W commutes with the sum: it is applied once for each node rather than once for each edge, and the edges only see the
+fused kernel.
 """
 
 from __future__ import annotations
@@ -29,10 +31,12 @@ class FullyConnectedConvolution(nn.Module):
     .. math:: z_{i w} = \sqrt{\frac{2 l_3 + 1}{F \bar N}} \sum_{j \in N(i)} \sum_{\text{paths}} \sum_{u v}
         W_{u v w}\, (x_{j u} \otimes y_{ij\,v})_{l_3}
 
-    with F the number of terms (u, v) of all paths to the block. These are the numbers of an ``o3.FullyConnectedTensorProduct`` on every
-    edge, summed at the destinations, and the parameter has its name, order and normalisation: either loads the other's ``state_dict``.
+    with F the number of terms (u, v) of all paths to the block. These are the numbers of an
+    ``o3.FullyConnectedTensorProduct`` on every edge, summed at the destinations, and the parameter has its name, order
+    and normalisation: either loads the other's ``state_dict``.
 
-    For weights that depend on the distance multiply ``edge_attr`` by functions of it, or take a :class:`Convolution` and a linear map.
+    For weights that depend on the distance multiply ``edge_attr`` by functions of it, or take a :class:`Convolution`
+    and a linear map.
 
     Args:
         irreps_in, irreps_edge, irreps_out: representations of x, y and z.
@@ -41,7 +45,8 @@ class FullyConnectedConvolution(nn.Module):
         dtype, device: of the weights; None is torch's default.
 
     Attributes:
-        convolution: the product without weights. linear: the map of the nodes. weight: its weights, standard normal at first.
+        convolution: the product without weights. linear: the map of the nodes. weight: its weights, standard normal at
+            first.
         output_mask: 1 where z may differ from 0.
 
     Raises:

@@ -18,10 +18,12 @@ Act = Callable[[Tensor], Tensor] | None
 
 
 class Gate(Rebuildable):
-    r"""Scalars through functions, everything else times a scalar that went through one: :math:`\phi_i(s_i) \oplus \phi_j(g_j)\, x_j`.
+    r"""Scalars through functions, everything else times a scalar that went through one:
+    :math:`\phi_i(s_i) \oplus \phi_j(g_j)\, x_j`.
 
-    The input is the direct sum of scalars, gates and gated irreps, sorted and merged by e3nn's rule (``irreps_in`` says how; use it as the
-    ``irreps_out`` of the layer before). Each single irrep of ``irreps_gated`` has its own gate, in order.
+    The input is the direct sum of scalars, gates and gated irreps, sorted and merged by e3nn's rule (``irreps_in`` says
+    how; use it as the ``irreps_out`` of the layer before). Each single irrep of ``irreps_gated`` has its own gate, in
+    order.
     Source: Weiler et al., 3D Steerable CNNs (2018), section 4.3.
 
     Args:

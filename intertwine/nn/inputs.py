@@ -1,4 +1,6 @@
-"""What models take besides sizes of their own, declared and documented once: what nodes and edges are, and how a distance is seen."""
+"""What models take besides sizes of their own, declared and documented once: what nodes and edges are, and how a
+distance is seen.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +21,10 @@ class Inputs(TypedDict, total=False):
 
     Args:
         species: atomic numbers known; None (the default) for all, () for nodes that are not atoms.
-        node_inputs: invariants of the nodes that are embedded beside the species: "x", "charge", "speed", or any field of the nodes
-            (:func:`intertwine.geometry.node_invariants`).
-        edge_inputs: invariants of the edges, seen wherever functions of the distance are seen first: "edge_attr", "charge_product", or any
-            field of the edges (:func:`intertwine.geometry.edge_invariants`).
+        node_inputs: invariants of the nodes that are embedded beside the species: "x", "charge", "speed", or any field
+            of the nodes (:func:`intertwine.geometry.node_invariants`).
+        edge_inputs: invariants of the edges, seen wherever functions of the distance are seen first: "edge_attr",
+            "charge_product", or any field of the edges (:func:`intertwine.geometry.edge_invariants`).
     """
 
     species: Sequence[int] | None
@@ -36,7 +38,8 @@ class RadialInputs(Inputs, total=False):
     Args:
         radial_size: number of radial functions.
         radial: "bessel" or "gaussian" (:mod:`intertwine.nn.radial`).
-        cutoff_function: the envelope, which takes messages to zero at the cutoff: "polynomial" (forces without a kink) or "cosine".
+        cutoff_function: the envelope, which takes messages to zero at the cutoff: "polynomial" (forces without a kink)
+            or "cosine".
     """
 
     radial_size: int
@@ -49,7 +52,8 @@ class VectorInputs(RadialInputs, total=False):
 
     Args:
         vector_inputs: vectors of the nodes that the first vectors are made of, ``("vel",)`` for example: polar ones, as
-            ``Graph(..., representations={"u": "1o"})`` declares them. ``{"u": 4}`` has four for each node, as (nodes, 4, 3) or as "4x1o".
+            ``Graph(..., representations={"u": "1o"})`` declares them. ``{"u": 4}`` has four for each node, as (nodes,
+            4, 3) or as "4x1o".
     """
 
     vector_inputs: Columns
@@ -68,7 +72,9 @@ DEFAULTS = VectorInputs(
 
 
 class Written:
-    """Makes ``inspect.signature`` of a model list its inputs with their types and defaults, beside the arguments of its own."""
+    """Makes ``inspect.signature`` of a model list its inputs with their types and defaults, beside the arguments of its
+    own.
+    """
 
     def __get__(self, instance: object, owner: type[Any]) -> inspect.Signature:
         if instance is not None:  # of a model itself, which is called with a graph

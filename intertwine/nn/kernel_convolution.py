@@ -1,4 +1,6 @@
-r"""Convolution with a matrix-valued kernel of the edge: what the edge networks of MPNN and the point convolutions share."""
+r"""Convolution with a matrix-valued kernel of the edge: what the edge networks of MPNN and the point convolutions
+share.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +16,8 @@ NEIGHBOURS = 16  # for which the first messages are as large as the features
 class KernelConvolution(nn.Module):
     r""":math:`m_i = \sum_j k(a_{ij})\, f_j` with a kernel of matrices, :math:`k(a) = \sum_m \varphi_m(a)\, H_m`.
 
-    Any network of the edge with a linear last layer is such a kernel: :math:`\varphi` are its last hidden units, H its last
-    weights. H is the same on all edges, so it leaves the sum (PointConv, Wu et al. 2019, section 4),
+    Any network of the edge with a linear last layer is such a kernel: :math:`\varphi` are its last hidden units, H its
+    last weights. H is the same on all edges, so it leaves the sum (PointConv, Wu et al. 2019, section 4),
 
     .. math:: m_i = \sum_m H_m \Big(\sum_j \varphi_m(a_{ij})\, f_j\Big)
 
@@ -38,5 +40,7 @@ class KernelConvolution(nn.Module):
     def forward(
         self, f: Float[Tensor, "nodes width"], phi: Float[Tensor, "edges functions"], edge_index: Int[Tensor, "2 edges"]
     ) -> Float[Tensor, "nodes outputs"]:
-        r"""Messages m from features f and :math:`\varphi(a_{ij})`, which must carry the envelope where there is a cutoff."""
+        r"""Messages m from features f and :math:`\varphi(a_{ij})`, which must carry the envelope where there is a
+        cutoff.
+        """
         return self.mix(self.sums(f, phi, edge_index))

@@ -19,14 +19,17 @@ _LEFT = 1e-4  # of the largest coefficient: their tables may be in float32, thos
 
 @torch.no_grad()
 def load_mace_contraction(layer: SymmetricContraction, state: Mapping[str, Tensor], prefix: str = "") -> None:
-    r"""Give a layer the weights of a ``mace.modules.symmetric_contraction.SymmetricContraction`` with the same arguments.
+    r"""Give a layer the weights of a ``mace.modules.symmetric_contraction.SymmetricContraction`` with the same
+    arguments.
 
-    A polynomial of a species and a channel is the same in both bases: :math:`\sum_\eta w_\eta U_\eta = \sum_\theta w'_\theta U'_\theta`
-    after symmetrisation, which is solved for :math:`w'` in float64. Paths that mace-torch counts several times become one.
+    A polynomial of a species and a channel is the same in both bases:
+    :math:`\sum_\eta w_\eta U_\eta = \sum_\theta w'_\theta U'_\theta` after symmetrisation, which is solved for
+    :math:`w'` in float64. Paths that mace-torch counts several times become one.
 
     Args:
         layer: what is to be filled.
-        state: the ``state_dict`` of mace-torch's module, or of a model that contains it; with its tables ``U_matrix_...``.
+        state: the ``state_dict`` of mace-torch's module, or of a model that contains it; with its tables
+            ``U_matrix_...``.
         prefix: of the keys, such as ``"products.0.symmetric_contractions."``.
 
     Raises:

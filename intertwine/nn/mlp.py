@@ -18,7 +18,8 @@ class MLP(nn.Module):
         widths: input, hidden and output widths.
         activation: :math:`\sigma`, between the layers.
         last: whether :math:`\sigma` follows the last layer too.
-        xavier: Xavier-uniform weights and zero biases (as the invariant networks' authors do) instead of torch's default.
+        xavier: Xavier-uniform weights and zero biases (as the invariant networks' authors do) instead of torch's
+            default.
     """
 
     def __init__(

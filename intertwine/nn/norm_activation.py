@@ -15,7 +15,8 @@ from intertwine.o3.blocks import LAYOUTS, join_blocks, split_blocks
 
 
 class NormActivation(Rebuildable):
-    r"""Every single irrep times a function of its norm, :math:`z = f(\|x\| + b)\, x / \|x\|`, or :math:`f(\|x\| + b)\, x`.
+    r"""Every single irrep times a function of its norm, :math:`z = f(\|x\| + b)\, x / \|x\|`, or
+    :math:`f(\|x\| + b)\, x`.
 
     Source: Thomas et al., Tensor field networks (2018), section 4.1.5; the defaults are e3nn's.
 
@@ -23,8 +24,8 @@ class NormActivation(Rebuildable):
         irreps_in: representation of input and output.
         scalar_nonlinearity: f, an elementwise function.
         normalize: whether x is divided by its norm.
-        epsilon: shorter norms count as this one (constant, without derivative) when normalising; 1e-8 if not given, or the root of the
-            smallest normal number where that is larger (0.008 in float16).
+        epsilon: shorter norms count as this one (constant, without derivative) when normalising; 1e-8 if not given, or
+            the root of the smallest normal number where that is larger (0.008 in float16).
         bias: whether each irrep has a learned b, zero at first.
         layout: "mul_ir" or "ir_mul".
         dtype, device: of the biases.

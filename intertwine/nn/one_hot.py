@@ -49,14 +49,17 @@ def bessel(x: Float[Tensor, "*shape"], n: int, x_max: int | float = 1.0) -> Floa
 def soft_one_hot_linspace(
     x: Float[Tensor, "*shape"], start: int | float, end: int | float, number: Any, basis: Any = None, cutoff: Any = None
 ) -> Float[Tensor, "*shape number"]:
-    r"""A number as the values of smooth functions centred on a grid, :math:`\sum_k y_k(x)^2 \approx 1` inside the interval.
+    r"""A number as the values of smooth functions centred on a grid, :math:`\sum_k y_k(x)^2 \approx 1` inside the
+    interval.
 
     Args:
         x: numbers.
         start, end: the interval, in the unit of x.
         number: how many functions.
-        basis: "gaussian", "cosine", "smooth_finite", "fourier" or "bessel" (the last has no normalisation: it falls as 1/x).
-        cutoff: whether the functions vanish outside of the interval; the grid then lies inside, otherwise its ends are the interval's.
+        basis: "gaussian", "cosine", "smooth_finite", "fourier" or "bessel" (the last has no normalisation: it falls as
+            1/x).
+        cutoff: whether the functions vanish outside of the interval; the grid then lies inside, otherwise its ends are
+            the interval's.
 
     Returns:
         values with a last axis of the functions.

@@ -1,7 +1,8 @@
 r"""Bases of paths on a graph, triplets and quadruplets of atoms: functions of a distance, of angles and of a torsion.
 
-The waves of :mod:`intertwine.nn.spherical_bessel` with an envelope, harmonics of a torsion that are smooth where it is not defined, and the
-contraction of both to one matrix per edge (Gasteiger, Becker, Günnemann 2021, arXiv:2106.08903, section 6: efficient bilinear layer).
+The waves of :mod:`intertwine.nn.spherical_bessel` with an envelope, harmonics of a torsion that are smooth where it is
+not defined, and the contraction of both to one matrix per edge (Gasteiger, Becker, Günnemann 2021, arXiv:2106.08903,
+section 6: efficient bilinear layer).
 """
 
 from __future__ import annotations
@@ -53,9 +54,11 @@ class TorsionBasis(ExactBuffers):
 
     .. math:: Y_{lm}(u, v; w) \propto P_l^m(\cos\varphi) \sin^m\!\varphi'\, \cos m\theta, \qquad 0 \le m \le l
 
-    with :math:`\varphi, \varphi'` the angles of u and v to w and :math:`\theta` between their parts normal to w. The factor
-    :math:`\sin^m\!\varphi'`, which the paper has not, makes it a polynomial of the three cosines: :math:`P_l^m(\cos\varphi) =
-    \sin^m\!\varphi\; P_l^{(m)}(\cos\varphi)`, and :math:`\rho_m = (\sin\varphi \sin\varphi')^m \cos m\theta` follows from
+    with :math:`\varphi, \varphi'` the angles of u and v to w and :math:`\theta` between their parts normal to w. The
+    factor
+    :math:`\sin^m\!\varphi'`, which the paper has not, makes it a polynomial of the three cosines:
+    :math:`P_l^m(\cos\varphi) = \sin^m\!\varphi\; P_l^{(m)}(\cos\varphi)`, and
+    :math:`\rho_m = (\sin\varphi \sin\varphi')^m \cos m\theta` follows from
     :math:`\rho_{m+1} = 2 \rho_1 \rho_m - (\sin\varphi \sin\varphi')^2 \rho_{m-1}, \rho_1 = u \cdot v - (u \cdot w)(v \cdot w)`. Unit second
     moment over directions u, v.
 
@@ -91,9 +94,9 @@ class TorsionBasis(ExactBuffers):
 
 
 class Paths(NamedTuple):
-    """Of each edge c -> a: what is summed (edges, places), and the basis contracted with its weights (edges, channels, places), zero
-    where a place is empty. Summed are edges b -> a; or, where ``first`` is given, pairs of edges d -> b -> a: their edges d -> b, and
-    their functions (pairs, channels)."""
+    """Of each edge c -> a: what is summed (edges, places), and the basis contracted with its weights (edges, channels,
+    places), zero where a place is empty. Summed are edges b -> a; or, where ``first`` is given, pairs of edges d -> b
+    -> a: their edges d -> b, and their functions (pairs, channels)."""
 
     members: Int[Tensor, "edges places"]
     basis: Float[Tensor, "edges channels places"]
@@ -111,7 +114,8 @@ def places(
         count: number of edges.
 
     Returns:
-        (count, places): the members, zero where a place is empty; and (paths,), the place of each path, counted through all edges.
+        (count, places): the members, zero where a place is empty; and (paths,), the place of each path, counted through
+        all edges.
     """
     number = torch.bincount(edges, minlength=count)
     most = int(number.max()) if count else 0
@@ -142,7 +146,8 @@ LISTS: dict[str, tuple[int, ...]] = {
 
 
 def list_paths(near: Graph, far: Graph, torsions: bool) -> Lists:
-    """The paths of two edges and, for ``torsions``, of three, with their places (:func:`places`); the edge back of each edge.
+    """The paths of two edges and, for ``torsions``, of three, with their places (:func:`places`); the edge back of each
+    edge.
 
     Args:
         near: the graph of messages; far: of the edges in the middle of a torsion.
@@ -164,8 +169,8 @@ def contract(
     members: Int[Tensor, "edges places"],
     slots: Int[Tensor, " paths"],
 ) -> Paths:
-    """:math:`(W_S e)_{e i k} = \\sum_{s n} W_{s n i} R_{e s n} Y_{e k s}` of the k-th path of each edge; ``members`` and ``slots`` are
-    from :func:`places`."""
+    """:math:`(W_S e)_{e i k} = \\sum_{s n} W_{s n i} R_{e s n} Y_{e k s}` of the k-th path of each edge; ``members``
+    and ``slots`` are from :func:`places`."""
     values = (
         angular.new_zeros(members.numel(), angular.shape[1])
         .index_copy(0, slots, angular)

@@ -16,7 +16,8 @@ NOTHING = (
 
 
 class GaussianBasis(nn.Module):
-    r""":math:`e_k(d) = \exp(-\gamma (d - \mu_k)^2)`, centres :math:`\mu_k` evenly on [start, cutoff], :math:`\gamma = 1/(2\Delta\mu^2)`.
+    r""":math:`e_k(d) = \exp(-\gamma (d - \mu_k)^2)`, centres :math:`\mu_k` evenly on [start, cutoff],
+    :math:`\gamma = 1/(2\Delta\mu^2)`.
 
     SchNet (Schütt et al. 2017), eq. 2, with the width tied to the spacing.
 
@@ -45,9 +46,11 @@ class GaussianBasis(nn.Module):
 
 
 class BesselBasis(nn.Module):
-    r""":math:`e_k(d) = \sqrt{2/r_c}\, \sin(k \pi d / r_c) / d`, k = 1 .. size; its limit :math:`\sqrt{2/r_c}\,k\pi/r_c` at d = 0.
+    r""":math:`e_k(d) = \sqrt{2/r_c}\, \sin(k \pi d / r_c) / d`, k = 1 .. size; its limit :math:`\sqrt{2/r_c}\,k\pi/r_c`
+    at d = 0.
 
-    DimeNet (Gasteiger et al. 2020), eq. 7. Evaluated through sin(x)/x, so that value and derivatives are finite at d = 0.
+    DimeNet (Gasteiger et al. 2020), eq. 7. Evaluated through sin(x)/x, so that value and derivatives are finite at d =
+    0.
 
     Args:
         size: number of functions.

@@ -18,16 +18,19 @@ from intertwine.o3.s2_transforms import FromS2Grid, ToS2Grid
 
 
 class S2Activation(Rebuildable):
-    r""":math:`\{A^l\} \mapsto \{\int \phi(\sum_l A^l \cdot Y^l(x))\, Y^j(x)\, dx\}`: equivariant as far as the grid resolves the result.
+    r""":math:`\{A^l\} \mapsto \{\int \phi(\sum_l A^l \cdot Y^l(x))\, Y^j(x)\, dx\}`: equivariant as far as the grid
+    resolves the result.
 
-    A polynomial :math:`\phi` of degree d is treated exactly where both resolutions are above d lmax + lmax_out; the error of a smooth
-    function falls faster than any power of the resolution.
+    A polynomial :math:`\phi` of degree d is treated exactly where both resolutions are above d lmax + lmax_out; the
+    error of a smooth function falls faster than any power of the resolution.
 
     Args:
         irreps: of one signal on the sphere: each degree from 0 to lmax once, with parities :math:`p_v p_a^l`.
-        act: the function :math:`\phi`, elementwise; even or odd where :math:`p_v = -1`. It is scaled to keep the second moment.
+        act: the function :math:`\phi`, elementwise; even or odd where :math:`p_v = -1`. It is scaled to keep the second
+            moment.
         res: number of parallels, or a pair of parallels and meridians.
-        normalization: what the features are: ``component``, ``norm`` or ``integral``; see :class:`~intertwine.o3.ToS2Grid`.
+        normalization: what the features are: ``component``, ``norm`` or ``integral``; see
+            :class:`~intertwine.o3.ToS2Grid`.
         lmax_out: largest degree of the output; lmax if None.
         random_rot: whether each call turns the grid at random, which makes it equivariant on average.
         layout: ``mul_ir`` or ``ir_mul``, one and the same thing here, where each irrep comes once.
@@ -38,7 +41,8 @@ class S2Activation(Rebuildable):
         to_s2, act, from_s2: the three steps.
 
     Raises:
-        InputError: irreps of another form, a function without parity on a signal that is odd, or a grid that does not resolve them.
+        InputError: irreps of another form, a function without parity on a signal that is odd, or a grid that does not
+            resolve them.
 
     Source: Cohen, Geiger, Köhler and Welling, *Spherical CNNs* (2018); e3nn 0.6's normalisation.
 

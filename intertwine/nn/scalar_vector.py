@@ -1,7 +1,9 @@
-r"""Networks on scalars s (nodes, F) and vectors v (nodes, 3, C): what GVP, EQGAT, PaiNN and the lecture's general form share.
+r"""Networks on scalars s (nodes, F) and vectors v (nodes, 3, C): what GVP, EQGAT, PaiNN and the lecture's general form
+share.
 
-A linear map of the channels commutes with rotations; so does a product of a vector with a function of invariants, among them the norms
-of vectors, which are :math:`|v| = \sqrt{\|v\|^2 + \epsilon^2} - \epsilon` here: smooth where symmetry makes a vector vanish.
+A linear map of the channels commutes with rotations; so does a product of a vector with a function of invariants, among
+them the norms of vectors, which are :math:`|v| = \sqrt{\|v\|^2 + \epsilon^2} - \epsilon` here: smooth where symmetry
+makes a vector vanish.
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ from intertwine.numerics import safe
 def join(
     s: Float[Tensor, "nodes scalars"], v: Float[Tensor, "nodes 3 vectors"] | None, vectors: int
 ) -> Float[Tensor, "nodes features"]:
-    """Features of ``F x 0e + C x 1o`` in ``mul_ir`` order, the border's, from s and v; v None stands for ``vectors`` zero vectors."""
+    """Features of ``F x 0e + C x 1o`` in ``mul_ir`` order, the border's, from s and v; v None stands for ``vectors``
+    zero vectors.
+    """
     v = s.new_zeros(s.shape[0], 3, vectors) if v is None else v
     return torch.cat([s, v.transpose(1, 2).flatten(1)], dim=-1)
 
@@ -30,8 +34,9 @@ def join(
 class VectorEmbedding(nn.Module):
     r""":math:`v_i = W (c(u_i^1), c(u_i^2), \dots)` from named vector fields of the nodes, the velocity for example.
 
-    :math:`c(u) = u\,\mathrm{asinh}(\|u\|)/\|u\|` leaves short vectors as they are and takes the logarithm of the length of long ones:
-    features are multiplied with each other layer after layer, and the fastest particle would outgrow all others by a power of its speed.
+    :math:`c(u) = u\,\mathrm{asinh}(\|u\|)/\|u\|` leaves short vectors as they are and takes the logarithm of the length
+    of long ones: features are multiplied with each other layer after layer, and the fastest particle would outgrow all
+    others by a power of its speed.
 
     Args:
         vectors: channels C.
@@ -48,7 +53,8 @@ class VectorEmbedding(nn.Module):
 
 
 class ScalarVectorNorm(nn.Module):
-    r"""Layer normalisation: s as usual, :math:`v' = v / \sqrt{\frac1C \sum_c \|v_c\|^2 + \epsilon^2}` (Jing et al. 2021).
+    r"""Layer normalisation: s as usual, :math:`v' = v / \sqrt{\frac1C \sum_c \|v_c\|^2 + \epsilon^2}` (Jing et al.
+    2021).
 
     Args:
         scalars: F.
@@ -106,7 +112,8 @@ class VectorPerceptron(nn.Module):
 
 
 class GatedVectors(nn.Module):
-    r"""The second half of a vector perceptron: :math:`(m, v_h) \mapsto (\sigma(m),\; \mathrm{sigmoid}(W_g m + b_g) \circ W_\mu v_h)`.
+    r"""The second half of a vector perceptron:
+    :math:`(m, v_h) \mapsto (\sigma(m),\; \mathrm{sigmoid}(W_g m + b_g) \circ W_\mu v_h)`.
 
     Args:
         scalars: features of m.
@@ -130,7 +137,8 @@ class GatedVectors(nn.Module):
 
 
 class GatedBlock(nn.Module):
-    r"""Gated equivariant block (Schütt et al. 2021, figure 3): :math:`(g, s') = \mathrm{MLP}(s, |V v|)`, :math:`v' = W (g \circ U v)`.
+    r"""Gated equivariant block (Schütt et al. 2021, figure 3): :math:`(g, s') = \mathrm{MLP}(s, |V v|)`,
+    :math:`v' = W (g \circ U v)`.
 
     Args:
         scalars: F, of input and output.

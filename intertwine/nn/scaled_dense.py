@@ -1,6 +1,8 @@
-r"""Layers that keep the variance of what passes through them: unit second moment in, about that out, in networks of any depth.
+r"""Layers that keep the variance of what passes through them: unit second moment in, about that out, in networks of any
+depth.
 
-Gasteiger, Becker, Günnemann 2021 (arXiv:2106.08903), section 6 and appendix: sums over :math:`\sqrt 2`, orthogonal weights, no biases.
+Gasteiger, Becker, Günnemann 2021 (arXiv:2106.08903), section 6 and appendix: sums over :math:`\sqrt 2`, orthogonal
+weights, no biases.
 """
 
 from __future__ import annotations
@@ -45,7 +47,9 @@ class Residual(nn.Module):
 
 
 def spread(terms: float) -> float:
-    """One over the standard deviation of a sum of so many terms of unit variance, each two of them with a correlation of one half."""
+    """One over the standard deviation of a sum of so many terms of unit variance, each two of them with a correlation
+    of one half.
+    """
     return (0.5 * terms * (terms + 1)) ** -0.5
 
 

@@ -1,6 +1,8 @@
-r"""Linear maps of a node's features that depend on its kind, such as its species; evaluated once for each kind that is there.
+r"""Linear maps of a node's features that depend on its kind, such as its species; evaluated once for each kind that is
+there.
 
-Few nodes take one map for all kinds instead, K times the multiplications and a K-th of the calls; so do nodes with attributes of their own:
+Few nodes take one map for all kinds instead, K times the multiplications and a K-th of the calls; so do nodes with
+attributes of their own:
 
 .. math:: W_{z_i} x_i = (W_1 \dots W_K)\, (\delta_{z_i 1} x_i, \dots, \delta_{z_i K} x_i), \qquad
     \sum_a \alpha_{ia} W_a x_i = (W_1 \dots W_A)\, (\alpha_{i1} x_i, \dots, \alpha_{iA} x_i)
@@ -24,8 +26,8 @@ FEW = 4_000_000  # multiplications of one kind's map, below which calls cost mor
 
 
 class Kinds(NamedTuple):
-    """The nodes' attributes, and which nodes share them: rows ``order``, ``counts[k]`` of them of kind k, are of attributes k. With
-    ``counts`` None every node has attributes of its own. ``inverse`` undoes ``order``.
+    """The nodes' attributes, and which nodes share them: rows ``order``, ``counts[k]`` of them of kind k, are of
+    attributes k. With ``counts`` None every node has attributes of its own. ``inverse`` undoes ``order``.
     ``which`` (nodes, kinds) is 1 where a node is of a kind."""
 
     attributes: Float[Tensor, "rows attributes"]
@@ -64,9 +66,11 @@ def _outer(numbers: Float[Tensor, "nodes k"], x: Float[Tensor, "nodes dim"]) -> 
 
 
 class SelfInteraction(nn.Module):
-    r""":math:`W_{z_i} x_i`, with :math:`W_z = A^{-1/2} \sum_a \alpha_{z a} W_a` from the attributes :math:`\alpha` of a species.
+    r""":math:`W_{z_i} x_i`, with :math:`W_z = A^{-1/2} \sum_a \alpha_{z a} W_a` from the attributes :math:`\alpha` of a
+    species.
 
-    The numbers of an ``o3.FullyConnectedTensorProduct`` of features and attributes: the product with one argument fixed is a linear map.
+    The numbers of an ``o3.FullyConnectedTensorProduct`` of features and attributes: the product with one argument fixed
+    is a linear map.
 
     Args:
         irreps_in, irreps_out: representations, features in ``ir_mul``.

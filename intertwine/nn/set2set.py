@@ -22,8 +22,8 @@ class Set2Set(nn.Module):
         q_t &= \mathrm{LSTM}(q^*_{t-1}), \qquad \alpha_{it} = \mathrm{softmax}_i\, (f_i \cdot q_t) \\
         r_t &= \textstyle\sum_i \alpha_{it} f_i, \qquad q^*_t = (q_t, r_t)
 
-    with :math:`q^*_0 = 0`; a graph without nodes has r = 0. Vinyals, Bengio and Kudlur, ICLR 2016 (arXiv:1511.06391), eq. 3 to 7;
-    the readout of Gilmer et al. 2017.
+    with :math:`q^*_0 = 0`; a graph without nodes has r = 0. Vinyals, Bengio and Kudlur, ICLR 2016 (arXiv:1511.06391),
+    eq. 3 to 7; the readout of Gilmer et al. 2017.
 
     Args:
         width: features F of a node.

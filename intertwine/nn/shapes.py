@@ -1,4 +1,6 @@
-"""Shapes that layers share, by name. One axis name is one number within a signature: ``update`` gets and gives equally many scalars."""
+"""Shapes that layers share, by name. One axis name is one number within a signature: ``update`` gets and gives equally
+many scalars.
+"""
 
 from __future__ import annotations
 

@@ -1,10 +1,12 @@
-r"""Convolution in the frames of the edges (eSCN): the cost of a tensor product with harmonics, reduced from O(L^6) to O(L^3).
+r"""Convolution in the frames of the edges (eSCN): the cost of a tensor product with harmonics, reduced from O(L^6) to
+O(L^3).
 
 .. math:: z_i = \sum_{j \in N(i)} D(R_{ij})^T\, S_{ij}\, D(R_{ij})\, x_j, \qquad R_{ij}\, r_{ij} / \|r_{ij}\| = e_y
 
-The features of each edge are turned so that the edge lies on the polar axis, mixed by maps S that commute with the rotations about it
-(:mod:`intertwine.nn.so2_linear`), turned back, and summed at the destination. With S from the path weights
-(:class:`~intertwine.nn.so2_paths.PathsToSO2`) this is the tensor product with :math:`Y(r_{ij})`, number by number.
+The features of each edge are turned so that the edge lies on the polar axis, mixed by maps S that commute with the
+rotations about it (:mod:`intertwine.nn.so2_linear`), turned back, and summed at the destination. With S from the path
+weights (:class:`~intertwine.nn.so2_paths.PathsToSO2`) this is the tensor product with :math:`Y(r_{ij})`, number by
+number.
 
 Source: Passaro and Zitnick, "Reducing SO(3) Convolutions to SO(2) for Efficient Equivariant GNNs" (ICML 2023).
 """
@@ -28,17 +30,20 @@ from intertwine.o3.edge_frames import EdgeFrames, edge_frames
 class SO2Convolution(nn.Module):
     r"""The layer of the module's docstring.
 
-    It is equivariant to O(3) with ``reflections`` (the default), which is what a tensor product with harmonics is; without, to SO(3)
-    alone, as in eSCN and EquiformerV2: then each pair of degrees has both kinds of maps, about twice the weights, and the parities of the
-    representations mean nothing. Dropping orders above ``mmax`` keeps either.
+    It is equivariant to O(3) with ``reflections`` (the default), which is what a tensor product with harmonics is;
+    without, to SO(3) alone, as in eSCN and EquiformerV2: then each pair of degrees has both kinds of maps, about twice
+    the weights, and the parities of the representations mean nothing. Dropping orders above ``mmax`` keeps either.
 
-    An edge of length zero has no frame: its message is the mean over all directions, which joins equal irreps (without ``reflections``
-    equal degrees) only. A tensor product, where the harmonics of the zero vector vanish except for l = 0, does the same.
+    An edge of length zero has no frame: its message is the mean over all directions, which joins equal irreps (without
+    ``reflections`` equal degrees) only. A tensor product, where the harmonics of the zero vector vanish except for l =
+    0, does the same.
 
     Args:
         irreps_in, irreps_out: representations of the features x and z.
-        mode: ``"uvu"``: each channel by itself, between blocks of equal multiplicity, weights for each edge (from a radial network).
-            ``"uvw"``: channels mixed by weights that belong to the layer, the same for all edges; the edges may bring factors.
+        mode: ``"uvu"``: each channel by itself, between blocks of equal multiplicity, weights for each edge (from a
+            radial network).
+            ``"uvw"``: channels mixed by weights that belong to the layer, the same for all edges; the edges may bring
+                factors.
         mmax: the highest order |m| that passes; None is all.
         reflections: O(3) rather than SO(3).
         layout: of x and z, ``"ir_mul"`` or ``"mul_ir"``.
@@ -125,8 +130,8 @@ class SO2Convolution(nn.Module):
             (nodes, irreps_out.dim).
 
         Raises:
-            InputError: shapes, precisions or devices that do not fit, an index out of range, weights missing in mode uvu, or frames
-                without the degrees or orders that are needed.
+            InputError: shapes, precisions or devices that do not fit, an index out of range, weights missing in mode
+                uvu, or frames without the degrees or orders that are needed.
         """
         nodes = x.shape[0] if nodes is None else nodes
         if nodes < 0:

@@ -1,16 +1,21 @@
-r"""Linear maps that commute with the rotations about one axis: what is left of a tensor product when the edge lies on the polar axis.
+r"""Linear maps that commute with the rotations about one axis: what is left of a tensor product when the edge lies on
+the polar axis.
 
-There the harmonics of the edge have the order m = 0 only, and the coupling coefficients :math:`C_{m_1 0 m_3}` vanish unless
+There the harmonics of the edge have the order m = 0 only, and the coupling coefficients :math:`C_{m_1 0 m_3}` vanish
+unless
 :math:`|m_1| = |m_3|`. So the order m of all degrees and channels is mixed among itself, and with its partner -m:
 
 .. math:: \begin{pmatrix} z_{-m} \\ z_{m} \end{pmatrix}
     = \begin{pmatrix} a_m & b_m \\ -b_m & a_m \end{pmatrix} \begin{pmatrix} x_{-m} \\ x_{m} \end{pmatrix}, \qquad z_0 = a_0 x_0 .
 
-a comes from degrees with :math:`l_1 + l_2 + l_3` even, b from odd ones. A reflection in a plane that contains the axis maps
-:math:`(x_{-m}, x_m)` to :math:`(-x_{-m}, x_m)` in blocks of natural parity :math:`(-1)^l`, and to :math:`(x_{-m}, -x_m)` in the others. To
-commute with it, blocks that are both natural or both not are joined by a alone, a natural and an unnatural one by b alone.
+a comes from degrees with :math:`l_1 + l_2 + l_3` even, b from odd ones. A reflection in a plane that contains the axis
+maps
+:math:`(x_{-m}, x_m)` to :math:`(-x_{-m}, x_m)` in blocks of natural parity :math:`(-1)^l`, and to
+:math:`(x_{-m}, -x_m)` in the others. To commute with it, blocks that are both natural or both not are joined by a
+alone, a natural and an unnatural one by b alone.
 
-Source: Passaro and Zitnick, "Reducing SO(3) Convolutions to SO(2) for Efficient Equivariant GNNs" (ICML 2023), section 3.
+Source: Passaro and Zitnick, "Reducing SO(3) Convolutions to SO(2) for Efficient Equivariant GNNs" (ICML 2023), section
+    3.
 """
 
 from __future__ import annotations
@@ -36,8 +41,8 @@ class Slot(NamedTuple):
     Attributes:
         order: m, 0 or more. kind: "even" (a) or "odd" (b).
         inputs, outputs: numbers of the blocks.
-        start, shape: where its weights begin, and their axes: (outputs, inputs, channels) in mode uvu, (channels of all inputs, channels
-            of all outputs) in uvw.
+        start, shape: where its weights begin, and their axes: (outputs, inputs, channels) in mode uvu, (channels of all
+            inputs, channels of all outputs) in uvw.
     """
 
     order: int
@@ -56,23 +61,25 @@ class Slot(NamedTuple):
 class SO2Linear(nn.Module):
     r"""The maps of the module's docstring between features in the frame of an edge.
 
-    In mode ``"uvu"`` a channel stays by itself, blocks of equal multiplicity are joined, and the weights differ from edge to edge. In mode
-    ``"uvw"`` channels are mixed by weights that all edges share, after each order of the input has been multiplied, if wanted, by factors
-    that differ from edge to edge.
+    In mode ``"uvu"`` a channel stays by itself, blocks of equal multiplicity are joined, and the weights differ from
+    edge to edge. In mode ``"uvw"`` channels are mixed by weights that all edges share, after each order of the input
+    has been multiplied, if wanted, by factors that differ from edge to edge.
 
     Args:
         irreps_in, irreps_out: representations of input and output.
         mode: "uvu" or "uvw".
         mmax: the highest order that passes; higher ones are dropped. None is all.
-        reflections: commute with the reflections in planes through the axis; otherwise with rotations alone, and parities are ignored.
+        reflections: commute with the reflections in planes through the axis; otherwise with rotations alone, and
+            parities are ignored.
 
     Attributes:
-        slots: the maps. weight_numel: number of their weights. scale_numel: number of factors an edge in mode uvw, for each order in turn
-            those of the channels of all blocks that have it.
+        slots: the maps. weight_numel: number of their weights. scale_numel: number of factors an edge in mode uvw, for
+            each order in turn those of the channels of all blocks that have it.
         mmax: the highest order that input and output have in common, and that passes.
-        dim_in, dim_out: sizes of the features in the frame: for each block the orders -m ... m, m = min(l, mmax), channels innermost.
-        factors: for each output block a number n by which its values are to be multiplied to have variance 1 (averaged over the
-            components) if inputs and weights have.
+        dim_in, dim_out: sizes of the features in the frame: for each block the orders -m ... m, m = min(l, mmax),
+            channels innermost.
+        factors: for each output block a number n by which its values are to be multiplied to have variance 1 (averaged
+            over the components) if inputs and weights have.
 
     Raises:
         InputError: an unknown mode, or mmax < 0.
@@ -237,8 +244,8 @@ class SO2Linear(nn.Module):
         weight: Float[Tensor, " weights"],
         scale: Float[Tensor, "edges factors"] | None = None,
     ) -> list[Float[Tensor, "edges ..."]]:
-        r"""Mode uvw, averaged over all directions of the axis: by Schur's lemma :math:`\sum_m a_m / (2l+1)` times the identity, between
-        blocks of equal degree. It is what remains of an edge without a direction.
+        r"""Mode uvw, averaged over all directions of the axis: by Schur's lemma :math:`\sum_m a_m / (2l+1)` times the
+        identity, between blocks of equal degree. It is what remains of an edge without a direction.
 
         Args:
             blocks: all components of each block of the input, (edges, 2l+1, channels).

@@ -1,10 +1,12 @@
 r"""The three products of a convolution in edge frames, as plans of the fused kernel.
 
-1. turn: :math:`x'_{u m} = \sum_i D_{m i}\, x_{u i}`, gathered from the source node, with the Wigner matrix in the place of the harmonics;
+1. turn: :math:`x'_{u m} = \sum_i D_{m i}\, x_{u i}`, gathered from the source node, with the Wigner matrix in the place
+   of the harmonics;
 2. mix: :math:`z'_{u, \pm m} = \sum w_u\, x'_{u, \pm m}`, edge by edge, with the weights of the edge;
 3. turn back: :math:`z_{u i} = \sum_m D_{m i}\, z'_{u m}`, summed at the destination node.
 
-So all of it is differentiable to every order, and runs where the kernel runs. Features in the frame have, block after block, the orders
+So all of it is differentiable to every order, and runs where the kernel runs. Features in the frame have, block after
+block, the orders
 :math:`-m \ldots m`, m = min(l, mmax), channels innermost.
 """
 
@@ -76,7 +78,8 @@ def mixing(
     """The plan of the maps in the frame, for a second argument that is 1.
 
     Args:
-        pairs: (block in, block out, order, "even" or "odd", place of the first weight) of each map; one weight for each channel.
+        pairs: (block in, block out, order, "even" or "odd", place of the first weight) of each map; one weight for each
+            channel.
         irreps_in, irreps_out: representations of input and output.
         mmax: highest order in the frame.
         weights: number of weights.
@@ -103,7 +106,8 @@ def resting(
     factors: Sequence[float],
     weights: int,
 ) -> str:
-    """The plan of the mean of the maps over all directions, for a second argument that is 1 where an edge has no direction, and else 0.
+    """The plan of the mean of the maps over all directions, for a second argument that is 1 where an edge has no
+    direction, and else 0.
 
     Args:
         pairs, irreps_in, irreps_out, weights: as in :func:`mixing`.

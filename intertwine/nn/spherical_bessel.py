@@ -4,13 +4,14 @@ r"""The basis of a distance and an angle: spherical Bessel functions times Legen
     R_{ln}(u) = \frac{\sqrt 2}{|j_{l+1}(z_{ln})|}\; j_l(z_{ln} u), \qquad
     Y_l(\cos\alpha) = \sqrt{\tfrac{2l+1}{4\pi}}\; P_l(\cos\alpha), \qquad j_l(z_{ln}) = 0
 
-The solutions of the wave equation in a sphere whose radius is the cutoff, :math:`u = d / r_c`, orthonormal with the weight :math:`u^2`:
-Gasteiger, Groß and Günnemann, ICLR 2020 (arXiv:2003.03123), eq. 6, without its :math:`r_c^{-3/2}`.
+The solutions of the wave equation in a sphere whose radius is the cutoff, :math:`u = d / r_c`, orthonormal with the
+weight :math:`u^2`: Gasteiger, Groß and Günnemann, ICLR 2020 (arXiv:2003.03123), eq. 6, without its :math:`r_c^{-3/2}`.
 
-Closed forms of :math:`j_l` in sines and cosines cancel to nothing at short distances. Here both are Chebyshev series, whose polynomials
-cost a handful of products of whole arrays, and which are as smooth and as accurate at u = 0 as anywhere. The constants come from
-:math:`j_l(y) = \tfrac12 (-\mathrm{i})^l \int_{-1}^{1} e^{\mathrm{i} y s} P_l(s)\, \mathrm{d}s` by Gauss' rule, and from bisection
-between the zeros of :math:`j_{l-1}`, all in float64.
+Closed forms of :math:`j_l` in sines and cosines cancel to nothing at short distances. Here both are Chebyshev series,
+whose polynomials cost a handful of products of whole arrays, and which are as smooth and as accurate at u = 0 as
+anywhere. The constants come from
+:math:`j_l(y) = \tfrac12 (-\mathrm{i})^l \int_{-1}^{1} e^{\mathrm{i} y s} P_l(s)\, \mathrm{d}s` by Gauss' rule, and from
+bisection between the zeros of :math:`j_{l-1}`, all in float64.
 """
 
 from __future__ import annotations
@@ -63,7 +64,9 @@ class SphericalBesselBasis(ExactBuffers):
         self.register_exact("coefficients", series.chebinterpolate(functions, order))
 
     def forward(self, u: Float[Tensor, " edges"]) -> Float[Tensor, "edges functions"]:
-        """Values with the columns (l, n), n fastest, from distances u >= 0 in units of the cutoff; those beyond 1 count as 1."""
+        """Values with the columns (l, n), n fastest, from distances u >= 0 in units of the cutoff; those beyond 1 count
+        as 1.
+        """
         t = (
             2 * u.double().clamp(max=1.0) - 1
         )  # the polynomials lose as many digits as they have degrees: double, then rounded
@@ -90,8 +93,8 @@ class LegendreBasis(ExactBuffers):
 
 
 def chebyshev(t: Float[Tensor, " points"], count: int) -> Float[Tensor, "count points"]:
-    """Chebyshev polynomials :math:`T_0(t)` ... :math:`T_{count-1}(t)`, by :math:`T_{k+m} = 2 T_k T_m - T_{k-m}`: as many steps as
-    ``count`` has binary digits."""
+    """Chebyshev polynomials :math:`T_0(t)` ... :math:`T_{count-1}(t)`, by :math:`T_{k+m} = 2 T_k T_m - T_{k-m}`: as
+    many steps as ``count`` has binary digits."""
     found = torch.stack([torch.ones_like(t), t])
     while len(found) < count:
         k = len(found) - 1
@@ -115,8 +118,8 @@ def _gauss(points: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def spherical_bessel_zeros(degrees: int, size: int) -> np.ndarray:
-    """The first ``size`` positive zeros of :math:`j_0` ... :math:`j_{degrees-1}`, (degrees, size): those of :math:`j_l` lie one
-    between each two neighbouring ones of :math:`j_{l-1}`."""
+    """The first ``size`` positive zeros of :math:`j_0` ... :math:`j_{degrees-1}`, (degrees, size): those of :math:`j_l`
+    lie one between each two neighbouring ones of :math:`j_{l-1}`."""
     zeros = [np.pi * np.arange(1, size + degrees)]
     for l in range(1, degrees):
         low, high = zeros[-1][:-1].copy(), zeros[-1][1:].copy()

@@ -4,10 +4,12 @@ r"""Conditional linear layers: linear maps whose matrix is a linear function of 
     W \begin{pmatrix} v \\ a \end{pmatrix} \quad\text{stacked}, \qquad
     W(a)\, v = \sum_J a_J W_J\, v = v \otimes^W a \quad\text{adaptive}
 
-A linear layer whose matrix is a linear function of an attribute a (harmonics of an edge, say) is a tensor product with one argument fixed;
-it is equivariant, W(D_a a) = D_out W(a) D_in^-1, if the product is fully connected along Clebsch-Gordan paths.
+A linear layer whose matrix is a linear function of an attribute a (harmonics of an edge, say) is a tensor product with
+one argument fixed; it is equivariant, W(D_a a) = D_out W(a) D_in^-1, if the product is fully connected along
+Clebsch-Gordan paths.
 
-No matrix W(a) is stored: a coupling, whose coefficients are a few numbers of each sample, and a map of channels that is the same for all.
+No matrix W(a) is stored: a coupling, whose coefficients are a few numbers of each sample, and a map of channels that is
+the same for all.
 
 Brandstetter, Hesselink, van der Pol, Bekkers, Welling, ICLR 2022, arXiv:2110.02905, section 3.
 """
@@ -65,7 +67,9 @@ class _Adaptive(nn.Module, ABC):
     def _coupling(
         self, left: Irreps, right: Irreps, routes: list[tuple[int, int, int, int, float]], layout: str
     ) -> Fused:
-        """The product without weights; routes are (block of left, block of a, channel in it, block of right, variance)."""
+        """The product without weights; routes are (block of left, block of a, channel in it, block of right,
+        variance).
+        """
         first = [0, *accumulate(mul for mul, _ in self.irreps_attribute)]
         paths = [(at, first[b] + k, out, "uvu", False, share) for at, b, k, out, share in routes]
         rules: dict[str, Any] = {"irrep_normalization": "none", "path_normalization": "none", "layout": layout}
@@ -112,8 +116,8 @@ class _Adaptive(nn.Module, ABC):
         )
 
     def matrix(self, a: Float[Tensor, "*batch dim_a"]) -> Float[Tensor, "*batch dim_out dim_in"]:
-        """W(a), the tensor product partially evaluated: ``z = matrix(a) @ v`` but for the bias. To look at, and to test; the layer itself
-        stores no matrices."""
+        """W(a), the tensor product partially evaluated: ``z = matrix(a) @ v`` but for the bias. To look at, and to
+        test; the layer itself stores no matrices."""
         n = self.irreps_in.dim
         basis = torch.eye(n, dtype=a.dtype, device=a.device).expand(*a.shape[:-1], n, n)
         columns = self(basis, a.unsqueeze(-2).expand(*a.shape[:-1], n, a.shape[-1]))
@@ -126,8 +130,9 @@ class SteerableLinear(_Adaptive):
     .. math:: z_w = \sum_{\text{paths}} \sqrt{\frac{2 l_3 + 1}{P\, U V}} \sum_{u c} W_{u c w}\, (v_u \otimes a_c)_{l_3}
         + \delta_{l_3 0}\, b_w
 
-    with P the number of paths to the block, and U V the channels that a path sums over. Without the bias these are the numbers of an
-    ``o3.FullyConnectedTensorProduct(..., path_normalization="path")``, whose weights are :meth:`product_weight`; ``matrix`` gives W(a).
+    with P the number of paths to the block, and U V the channels that a path sums over. Without the bias these are the
+    numbers of an ``o3.FullyConnectedTensorProduct(..., path_normalization="path")``, whose weights are
+    :meth:`product_weight`; ``matrix`` gives W(a).
 
     Args:
         irreps_in, irreps_attribute, irreps_out: representations of v, a and z.
@@ -135,8 +140,8 @@ class SteerableLinear(_Adaptive):
         layout: of v, a and z, ``"ir_mul"`` or ``"mul_ir"``.
 
     Attributes:
-        linear: the map of channels after the coupling, with standard normal weights at first: v, a and z have components of variance 1
-            together.
+        linear: the map of channels after the coupling, with standard normal weights at first: v, a and z have
+            components of variance 1 together.
 
     Raises:
         InputError: an unknown layout, nothing of ``irreps_out`` can be reached.
@@ -166,7 +171,9 @@ class SteerableLinear(_Adaptive):
         return self.linear(self.fused.product(v, self._channels(a), None))
 
     def product_weight(self) -> Float[Tensor, " weights"]:
-        """The weights of the ``o3.FullyConnectedTensorProduct`` with these numbers: (u, v, w) of each path in its order."""
+        """The weights of the ``o3.FullyConnectedTensorProduct`` with these numbers: (u, v, w) of each path in its
+        order.
+        """
         found = {
             (path.i_in, path.i_out): view for path, view in zip(self.linear.instructions, self.linear.weight_views())
         }
@@ -178,15 +185,18 @@ class SteerableLinear(_Adaptive):
 
 
 class GatheredSteerableLinear(_Adaptive):
-    r"""The same layer for a v whose parts live in different places, :math:`W(a_{ij})\, (f_i \oplus f_j \oplus s_{ij})` say.
+    r"""The same layer for a v whose parts live in different places, :math:`W(a_{ij})\, (f_i \oplus f_j \oplus s_{ij})`
+    say.
 
-    It is computed as :math:`\sum_p C_p(a)\, W_p v`: first a map of channels for each path p, then the coupling. The maps do not know a:
-    :meth:`expand` takes them of each part where it lives, :meth:`total` adds what was gathered, and :meth:`couple` brings in a. With
-    20 neighbours a node the maps cost a twentieth of what they would cost on edges.
+    It is computed as :math:`\sum_p C_p(a)\, W_p v`: first a map of channels for each path p, then the coupling. The
+    maps do not know a:
+    :meth:`expand` takes them of each part where it lives, :meth:`total` adds what was gathered, and :meth:`couple`
+    brings in a. With 20 neighbours a node the maps cost a twentieth of what they would cost on edges.
 
     Args:
         parts: representations of the parts of v, each without an irrep that comes twice.
-        irreps_attribute, irreps_out, bias, layout: as for :class:`SteerableLinear`. Parts and z are in ``ir_mul`` for the three methods.
+        irreps_attribute, irreps_out, bias, layout: as for :class:`SteerableLinear`. Parts and z are in ``ir_mul`` for
+            the three methods.
 
     Attributes:
         maps: the maps of channels of each part.

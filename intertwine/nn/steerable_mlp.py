@@ -35,7 +35,9 @@ def reached(irreps_in: Irreps, irreps_attribute: Irreps, wanted: Irreps, form: s
 
 
 def steerable_gate(irreps: Irreps, layout: str = "ir_mul", gate: Callable[[Tensor], Tensor] = torch.sigmoid) -> Gate:
-    """The gate with this output: even scalars through silu, odd ones through tanh, all else times ``gate`` of a scalar of its own."""
+    """The gate with this output: even scalars through silu, odd ones through tanh, all else times ``gate`` of a scalar
+    of its own.
+    """
     scalars, gated = (
         Irreps([block for block in irreps if not block.ir.l]),
         Irreps([block for block in irreps if block.ir.l]),
@@ -46,7 +48,8 @@ def steerable_gate(irreps: Irreps, layout: str = "ir_mul", gate: Callable[[Tenso
 
 
 class SteerableMLP(nn.Module):
-    r""":math:`W_n(a)\, \sigma(\cdots \sigma(W_1(a)\, v))` with gates for :math:`\sigma`; equivariant in v and a together.
+    r""":math:`W_n(a)\, \sigma(\cdots \sigma(W_1(a)\, v))` with gates for :math:`\sigma`; equivariant in v and a
+    together.
 
     Args:
         irreps_in: representation of v. irreps_attribute: of a.

@@ -16,14 +16,16 @@ from intertwine.o3.blocks import LAYOUTS, join_blocks, require_features, split_b
 
 
 class SymmetricContraction(nn.Module):
-    r"""The most general equivariant polynomial in the features of a node, channel by channel, with coefficients of its species.
+    r"""The most general equivariant polynomial in the features of a node, channel by channel, with coefficients of its
+    species.
 
     .. math:: B_{n, LM, k} = \sum_{\nu = 1}^{\nu_{max}} \sum_\eta W^{\nu L}_{s_n \eta k}
         \sum_{i_1 \ldots i_\nu} U^{\nu L}_{\eta M i_1 \ldots i_\nu}\, x_{n i_1 k} \cdots x_{n i_\nu k}
 
-    The U are an orthonormal basis of the symmetric couplings (:func:`~intertwine.o3.symmetric_coupling.symmetric_couplings`); each weight
-    is one independent polynomial, where mace-torch may count one several times. The sum is evaluated as one polynomial: no tensor of
-    products of all components exists.
+    The U are an orthonormal basis of the symmetric couplings
+    (:func:`~intertwine.o3.symmetric_coupling.symmetric_couplings`); each weight is one independent polynomial, where
+    mace-torch may count one several times. The sum is evaluated as one polynomial: no tensor of products of all
+    components exists.
 
     Args:
         irreps_in: representation of the features; all blocks with the same multiplicity, the number of channels k.
@@ -34,8 +36,8 @@ class SymmetricContraction(nn.Module):
         dtype, device: of the weights.
 
     Attributes:
-        weights: :math:`W` (num_elements, paths, channels) of each block of the output and each degree from 1, in this order; at first
-            normal random numbers over the number of paths, as in MACE.
+        weights: :math:`W` (num_elements, paths, channels) of each block of the output and each degree from 1, in this
+            order; at first normal random numbers over the number of paths, as in MACE.
 
     Raises:
         InputError: multiplicities that differ, a correlation that is not positive, no species, or an unknown layout.
@@ -93,7 +95,8 @@ class SymmetricContraction(nn.Module):
 
         Args:
             x: features (..., irreps_in.dim).
-            species: numbers from 0 to num_elements - 1 (...), or how much a node is of each species (..., num_elements), such as one-hot.
+            species: numbers from 0 to num_elements - 1 (...), or how much a node is of each species (...,
+                num_elements), such as one-hot.
 
         Raises:
             InputError: a wrong shape, precision or device, or a species out of range.

@@ -22,8 +22,9 @@ def grown(
 ) -> dict[str, Float[Tensor, "..."]]:
     """The tensors of a network that knows the species ``before``, for the same network with the species ``after``.
 
-    A table by species is known by its shape: every axis whose length differs from the fresh network's has one row for each species, in
-    the order of the atomic numbers (:class:`~intertwine.nn.SpeciesTable`). Old rows keep their bits; those of new species are fresh.
+    A table by species is known by its shape: every axis whose length differs from the fresh network's has one row for
+    each species, in the order of the atomic numbers (:class:`~intertwine.nn.SpeciesTable`). Old rows keep their bits;
+    those of new species are fresh.
 
     Args:
         given: tensors by name.
@@ -69,7 +70,8 @@ def freeze(module: nn.Module, names: Sequence[str], inside: str = "") -> tuple[s
         inside: a submodule whose parts may be called without its own name.
 
     Returns:
-        Names of the outermost submodules without a weight that is trained: in evaluation mode, they keep their statistics, too.
+        Names of the outermost submodules without a weight that is trained: in evaluation mode, they keep their
+        statistics, too.
 
     Raises:
         InputError: a name is unknown (the nearest is named) or has no weights, or all weights are frozen.

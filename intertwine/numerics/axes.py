@@ -1,6 +1,8 @@
-"""Leading axes in a trace: ``torch.jit.trace`` keeps the number of axes that it sees, and these functions look again at every call.
+"""Leading axes in a trace: ``torch.jit.trace`` keeps the number of axes that it sees, and these functions look again at
+every call.
 
-They are TorchScript, which a trace calls instead of recording what it did once. A file that holds them needs nothing of this library.
+They are TorchScript, which a trace calls instead of recording what it did once. A file that holds them needs nothing of
+this library.
 """
 
 from __future__ import annotations

@@ -28,7 +28,8 @@ def save_checkpoint(path: Path | str, content: Any) -> None:
         content: what :func:`intertwine.numerics.codec.pack` takes.
 
     Raises:
-        CheckpointError: the disk is full or the folder not writable (the old file is intact), or a value can't be stored.
+        CheckpointError: the disk is full or the folder not writable (the old file is intact), or a value can't be
+            stored.
     """
     from safetensors.torch import save
 

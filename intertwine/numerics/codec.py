@@ -19,8 +19,9 @@ def pack(value: Any) -> tuple[dict[str, Tensor], str]:
     """Take a nested value apart.
 
     Args:
-        value: any nesting of dicts (keys: strings, numbers, None), lists, tuples, None, bools, ints, floats, strings, tensors,
-            numpy arrays and scalars, ``torch.dtype``. Floats come back with the same bits, tuples as tuples, int keys as ints.
+        value: any nesting of dicts (keys: strings, numbers, None), lists, tuples, None, bools, ints, floats, strings,
+            tensors, numpy arrays and scalars, ``torch.dtype``. Floats come back with the same bits, tuples as tuples,
+            int keys as ints.
 
     Returns:
         The tensors (contiguous, on the CPU) by number, and the JSON text that refers to them.

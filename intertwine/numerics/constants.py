@@ -14,8 +14,8 @@ from torch import Tensor, nn
 class ExactBuffers(nn.Module):
     """Mixin: buffers that are cast from a float64 master whenever the module changes its precision or device.
 
-    An ordinary buffer loses digits on the way ``module.float().double()``, and 1e-8 in a coupling coefficient is a broken symmetry.
-    The buffers are not part of the ``state_dict``: they follow from the constructor's arguments.
+    An ordinary buffer loses digits on the way ``module.float().double()``, and 1e-8 in a coupling coefficient is a
+    broken symmetry. The buffers are not part of the ``state_dict``: they follow from the constructor's arguments.
     """
 
     def register_exact(
@@ -29,7 +29,8 @@ class ExactBuffers(nn.Module):
 
         Args:
             name: attribute of the buffer.
-            value: the constant in float64 (or integers, or complex128, which are moved but not cast to a real precision).
+            value: the constant in float64 (or integers, or complex128, which are moved but not cast to a real
+                precision).
             dtype: precision of the buffer; None is torch's default, as for the parameters of ``torch.nn.Linear``.
             device: where it lives.
         """
@@ -54,7 +55,8 @@ class ExactBuffers(nn.Module):
 
 
 def ignore_keys(module: nn.Module, patterns: Sequence[str]) -> None:
-    """Let ``module.load_state_dict`` accept and drop the keys that match, which another library keeps and this module does not need.
+    """Let ``module.load_state_dict`` accept and drop the keys that match, which another library keeps and this module
+    does not need.
 
     Args:
         module: its keys are matched relative to its own place in the dictionary.

@@ -1,4 +1,6 @@
-"""Derivatives of a function as part of a program: by autograd where it runs, by ``torch.func`` where it is compiled or exported."""
+"""Derivatives of a function as part of a program: by autograd where it runs, by ``torch.func`` where it is compiled or
+exported.
+"""
 
 from __future__ import annotations
 

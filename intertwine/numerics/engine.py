@@ -8,16 +8,19 @@ import torch
 
 
 def needed_now(ctx: Any) -> tuple[bool, ...]:
-    """Which gradients the pass under way will use, for each argument of a ``torch.autograd.Function``, in its ``backward``.
+    """Which gradients the pass under way will use, for each argument of a ``torch.autograd.Function``, in its
+    ``backward``.
 
-    ``ctx.needs_input_grad`` says which tensors require gradients. Of those ``torch.autograd.grad(energy, positions)`` uses a part: the
-    weights require gradients as well, and nobody reads them. torch's own operators look at that; a Function has to ask.
+    ``ctx.needs_input_grad`` says which tensors require gradients. Of those ``torch.autograd.grad(energy, positions)``
+    uses a part: the weights require gradients as well, and nobody reads them. torch's own operators look at that; a
+    Function has to ask.
 
     Args:
         ctx: of the function.
 
     Returns:
-        ``ctx.needs_input_grad`` with False where nothing that is asked for can be reached; as it is where torch can't tell.
+        ``ctx.needs_input_grad`` with False where nothing that is asked for can be reached; as it is where torch can't
+        tell.
     """
     needs: tuple[bool, ...] = ctx.needs_input_grad
     if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():

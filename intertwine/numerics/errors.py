@@ -73,7 +73,8 @@ _AMOUNT = re.compile(r"allocate ([\d.]+) ?(bytes|[KMGTP]i?B)")
 
 
 def lack_of_memory(error: BaseException) -> str | None:
-    """What is wrong if an error, whatever library it is of, means that memory is lacking, with how much was wanted if it says; else None.
+    """What is wrong if an error, whatever library it is of, means that memory is lacking, with how much was wanted if
+    it says; else None.
 
     >>> lack_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8589934592 bytes."))
     'there is not enough memory (8 GiB were wanted at once)'

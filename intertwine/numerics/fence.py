@@ -21,11 +21,12 @@ _OURS = str(Path(__file__).resolve().parents[1])
 
 @contextlib.contextmanager
 def fenced(what: str, spec: str, remedy: str, *, shared: bool = False) -> Iterator[None]:
-    """Errors of the user's code become an :class:`InputError` inside the ``with`` block: also an exit, an interrupt that nobody asked for,
-    and whatever else stops a program. Filters of warnings and streams that it sets end with the block.
+    """Errors of the user's code become an :class:`InputError` inside the ``with`` block: also an exit, an interrupt
+    that nobody asked for, and whatever else stops a program. Filters of warnings and streams that it sets end with the
+    block.
 
-    ``os._exit`` counts as an exit; a process that the code forks ends as it likes. What ends this one from below Python, a crash or a call
-    of C, can't be held up.
+    ``os._exit`` counts as an exit; a process that the code forks ends as it likes. What ends this one from below
+    Python, a crash or a call of C, can't be held up.
 
     Args:
         what: went wrong.

@@ -59,10 +59,12 @@ def write_atomically(path: Path, data: bytes) -> None:
 def destination(path: Path) -> Destination:
     """What writing to a path means, before anything is written.
 
-    Links are followed, also one that leads to nothing yet. ``/dev/stdout`` and its like are the open descriptor, whatever it leads to.
+    Links are followed, also one that leads to nothing yet. ``/dev/stdout`` and its like are the open descriptor,
+    whatever it leads to.
 
     Raises:
-        CheckpointError: it is a folder, a disk or a socket, a file that may not be written, or a path of which a part is missing.
+        CheckpointError: it is a folder, a disk or a socket, a file that may not be written, or a path of which a part
+            is missing.
     """
     with _named(path):
         place = _followed(path)
@@ -89,11 +91,13 @@ def destination(path: Path) -> Destination:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary file to write in the ``with`` block, in the place of ``path`` when the block ends well and removed when it does not.
+    """A temporary file to write in the ``with`` block, in the place of ``path`` when the block ends well and removed
+    when it does not.
 
-    Synchronised to the disk, then renamed. Links are followed; mode and owner of a former file are kept, a new one has those of any new
-    file. Other names of a former file (hard links) keep the former content. What :func:`destination` calls a stream is not replaced: what
-    was written is copied into it. A temporary file that a killed process left in the folder is removed by the next one.
+    Synchronised to the disk, then renamed. Links are followed; mode and owner of a former file are kept, a new one has
+    those of any new file. Other names of a former file (hard links) keep the former content. What :func:`destination`
+    calls a stream is not replaced: what was written is copied into it. A temporary file that a killed process left in
+    the folder is removed by the next one.
 
     A temporary file of this very function is written as it is: whoever made it holds its lock and puts it in its place.
 
@@ -124,7 +128,9 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def _temporary(goal: Destination) -> tuple[Path, int]:
-    """A new file to write, locked while the descriptor is open: that tells those of living processes from those of dead ones."""
+    """A new file to write, locked while the descriptor is open: that tells those of living processes from those of dead
+    ones.
+    """
     folder = Path(tempfile.gettempdir()) if goal.stream else goal.path.parent
     mode = 0o600 if goal.stream or goal.former is not None else 0o666
     while True:
@@ -139,7 +145,9 @@ def _temporary(goal: Destination) -> tuple[Path, int]:
 
 @contextlib.contextmanager
 def _named(path: Path, temporary: Path | None = None) -> Iterator[None]:
-    """An OSError as a CheckpointError of ``path``; in a block that writes ``temporary`` those about other files are let through."""
+    """An OSError as a CheckpointError of ``path``; in a block that writes ``temporary`` those about other files are let
+    through.
+    """
     try:
         yield
     except (OSError, ValueError) as error:
@@ -250,8 +258,8 @@ def _sweep(folder: Path) -> None:
 
 
 def cache_folder() -> Path:
-    """The folder of cached data sets and kernels: $INTERTWINE_CACHE or ~/.cache/intertwine, or a temporary one; warns where the chosen one
-    can't be used."""
+    """The folder of cached data sets and kernels: $INTERTWINE_CACHE or ~/.cache/intertwine, or a temporary one; warns
+    where the chosen one can't be used."""
     chosen = os.environ.get("INTERTWINE_CACHE")
     candidates = [Path(chosen).expanduser()] if chosen else []
     with contextlib.suppress(RuntimeError):  # no home directory

@@ -73,7 +73,8 @@ def orthonormalize(
 
 
 def complete_basis(vecs: Float[Tensor, "vectors dim"], eps: float = 1e-9) -> Float[Tensor, "rest dim"]:
-    r"""Orthonormal vectors that complete given orthogonal ones to a basis of :math:`\mathbb{R}^{dim}`, by Gram-Schmidt on the unit vectors.
+    r"""Orthonormal vectors that complete given orthogonal ones to a basis of :math:`\mathbb{R}^{dim}`, by Gram-Schmidt
+    on the unit vectors.
 
     Args:
         vecs: mutually orthogonal vectors of any length but zero, one a row.

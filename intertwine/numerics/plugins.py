@@ -1,4 +1,6 @@
-"""Code of one's own by name: ``module:Class``, or a name under which an installed package offers it. It runs only where it is allowed."""
+"""Code of one's own by name: ``module:Class``, or a name under which an installed package offers it. It runs only where
+it is allowed.
+"""
 
 from __future__ import annotations
 
@@ -36,8 +38,9 @@ def module_of(spec: str) -> str:
 
 
 def load(spec: str) -> Any:
-    """What ``module:name`` names. The module is imported from the folder that the user is in, or from what is installed. If an installed
-    package offers the name, that package is imported, and a file of the same name in the folder is not.
+    """What ``module:name`` names. The module is imported from the folder that the user is in, or from what is
+    installed. If an installed package offers the name, that package is imported, and a file of the same name in the
+    folder is not.
 
     Raises:
         InputError: no such module or name, or importing it fails.
@@ -73,7 +76,9 @@ def _without_folder() -> Iterator[None]:
 
 
 def offered(group: str) -> dict[str, list[str]]:
-    """What installed packages offer under the entry points ``intertwine.<group>``: name -> every ``module:Class`` of that name."""
+    """What installed packages offer under the entry points ``intertwine.<group>``: name -> every ``module:Class`` of
+    that name.
+    """
     found: dict[str, list[str]] = {}
     for point in metadata.entry_points(group=f"intertwine.{group}"):
         specs = found.setdefault(point.name, [])

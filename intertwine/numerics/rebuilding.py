@@ -17,8 +17,9 @@ _GROUPS = ("_parameters", "_buffers", "_modules")
 class Rebuildable(nn.Module):
     """Mixin: a state that was not made by this library is that of e3nn's class of the same name.
 
-    A program that unpickles a module of e3nn's where this library is in its place gets one of ours, which is made by its constructor from
-    e3nn's attributes, and then given e3nn's parameters, buffers, children, hooks and precision, and what the program had set on it.
+    A program that unpickles a module of e3nn's where this library is in its place gets one of ours, which is made by
+    its constructor from e3nn's attributes, and then given e3nn's parameters, buffers, children, hooks and precision,
+    and what the program had set on it.
     """
 
     def _rebuild(self, state: Mapping[str, Any]) -> None:

@@ -1,11 +1,12 @@
 r"""Functions with a finite value and finite derivatives of every order at the points where the plain formula has none.
 
-At a singular point (the zero vector, a pole, collinear points) each function takes the value stated in its docstring and
-all derivatives are zero there. The trick is the same throughout: the argument is replaced by a harmless constant *before*
-the singular operation, and the result by the stated value after it, so no infinity enters the backward pass.
+At a singular point (the zero vector, a pole, collinear points) each function takes the value stated in its docstring
+and all derivatives are zero there. The trick is the same throughout: the argument is replaced by a harmless constant
+*before* the singular operation, and the result by the stated value after it, so no infinity enters the backward pass.
 
-Vectors are divided by their largest component first. That scale counts as a constant, which is exact because every function
-here is homogeneous in it; squares then neither overflow nor underflow, and nor do the backward pass's negative powers.
+Vectors are divided by their largest component first. That scale counts as a constant, which is exact because every
+function here is homogeneous in it; squares then neither overflow nor underflow, and nor do the backward pass's negative
+powers.
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ def norm(x: Float[Tensor, "*shape dim"], keepdim: bool = False) -> Float[Tensor,
 def soft_norm(x: Float[Tensor, "..."], scale: float, dim: int = -1) -> Float[Tensor, "..."]:
     r""":math:`\sqrt{\|x\|^2 + s^2} - s`: the norm far from zero, :math:`\|x\|^2/2s` near it, and smooth everywhere.
 
-    The norm itself has a cusp at zero. Where symmetry makes a vector vanish (the carbon of methane) the derivative of the cusp is a
-    unit vector along rounding noise, and forces would be noise of order one.
+    The norm itself has a cusp at zero. Where symmetry makes a vector vanish (the carbon of methane) the derivative of
+    the cusp is a unit vector along rounding noise, and forces would be noise of order one.
 
     Args:
         x: vectors along ``dim``.
@@ -61,7 +62,8 @@ def normalize(x: Float[Tensor, "*shape dim"]) -> Float[Tensor, "*shape dim"]:
 
 
 def compress(x: Float[Tensor, "*shape dim"]) -> Float[Tensor, "*shape dim"]:
-    r""":math:`x\, \mathrm{asinh}(\|x\|) / \|x\|`: short vectors as they are, long ones as the logarithm of their length.
+    r""":math:`x\, \mathrm{asinh}(\|x\|) / \|x\|`: short vectors as they are, long ones as the logarithm of their
+    length.
 
     Below a length of 0.1 by its series to :math:`\|x\|^{16}`, so that all derivatives exist.
     """
@@ -78,8 +80,8 @@ def compress(x: Float[Tensor, "*shape dim"]) -> Float[Tensor, "*shape dim"]:
 def angle(x: Float[Tensor, "*shape 3"], y: Float[Tensor, "*shape 3"]) -> Float[Tensor, "*shape"]:
     r"""Angle between two vectors in [0, pi] (radians), :math:`\mathrm{atan2}(\|x \times y\|, x \cdot y)`.
 
-    Accurate at small angles and near pi, where ``acos`` of the cosine loses half of the digits. Collinear vectors give 0 or pi
-    with zero derivatives; a zero vector gives 0.
+    Accurate at small angles and near pi, where ``acos`` of the cosine loses half of the digits. Collinear vectors give
+    0 or pi with zero derivatives; a zero vector gives 0.
     """
     x, y = x / _scale(x), y / _scale(y)
     sine, cosine = norm(torch.linalg.cross(x, y, dim=-1)), (x * y).sum(-1)
@@ -92,9 +94,11 @@ def angle(x: Float[Tensor, "*shape 3"], y: Float[Tensor, "*shape 3"]) -> Float[T
 
 
 def sinc(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    r""":math:`\sin(x) / x`, 1 at zero, with accurate derivatives there (those of ``torch.sinc`` are NaN from the second on).
+    r""":math:`\sin(x) / x`, 1 at zero, with accurate derivatives there (those of ``torch.sinc`` are NaN from the second
+    on).
 
-    Below |x| = 0.3 by its series to :math:`x^{14}`, which is exact to the last digit in float64 up to the third derivative.
+    Below |x| = 0.3 by its series to :math:`x^{14}`, which is exact to the last digit in float64 up to the third
+    derivative.
     """
     small = x.abs() < 0.3
     if inspectable(x) and not bool(small.any()):
@@ -108,7 +112,8 @@ def sinc(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 
 
 def sinc_sqrt(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    r""":math:`\sin(\sqrt x) / \sqrt x` for :math:`x \ge 0`: :func:`sinc` as the smooth function of its squared argument that it is.
+    r""":math:`\sin(\sqrt x) / \sqrt x` for :math:`x \ge 0`: :func:`sinc` as the smooth function of its squared argument
+    that it is.
 
     Of a squared length it has the true derivatives at zero; :func:`sinc` of :func:`norm` has not.
     """
@@ -121,22 +126,29 @@ def sinc_sqrt(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 
 
 def inspectable(x: Tensor) -> bool:
-    """Whether Python may look at the values of x for nothing: on the CPU, and neither compiled, traced, fake nor of ``torch.func``."""
+    """Whether Python may look at the values of x for nothing: on the CPU, and neither compiled, traced, fake nor of
+    ``torch.func``.
+    """
     return x.device.type == "cpu" and not traced(x) and not torch._C._functorch.is_functorch_wrapped_tensor(x)
 
 
 def autocasting(x: Tensor) -> bool:
-    """Whether torch picks the precision of matrix products by itself, where x is; the device ``meta`` has no such mode, and would raise."""
+    """Whether torch picks the precision of matrix products by itself, where x is; the device ``meta`` has no such mode,
+    and would raise.
+    """
     return x.device.type != "meta" and torch.is_autocast_enabled(x.device.type)
 
 
 def without_autocast(device: torch.device) -> AbstractContextManager:
-    """A context in which operations have the precision of their arguments; the devices that have no other raise if told so."""
+    """A context in which operations have the precision of their arguments; the devices that have no other raise if told
+    so.
+    """
     return torch.autocast(device.type, enabled=False) if torch.amp.is_autocast_available(device.type) else nullcontext()
 
 
 def traced(x: Tensor) -> bool:
-    """Whether somebody records operations (a compiler, ``make_fx``, ``jit.trace``) or x has no values (fake, functional).
+    """Whether somebody records operations (a compiler, ``make_fx``, ``jit.trace``) or x has no values (fake,
+    functional).
 
     A branch on the values of x would then fail, or be recorded as if all later values were of the same kind.
     """
@@ -153,7 +165,9 @@ def captured(x: Tensor) -> bool:
 
 
 def recording() -> AbstractContextManager:
-    """Autograd can be asked for derivatives inside the ``with`` block, also in the code of an operator: torch calls that below autograd."""
+    """Autograd can be asked for derivatives inside the ``with`` block, also in the code of an operator: torch calls
+    that below autograd.
+    """
     below = torch._C._dispatch_tls_local_exclude_set()
     for key in (torch._C.DispatchKey.AutogradFunctionality, torch._C.DispatchKey.ADInplaceOrView):
         below = below.remove(key)
@@ -166,7 +180,9 @@ def forward_mode() -> bool:
 
 
 def plain(x: Tensor) -> bool:
-    """Whether x is an ordinary tensor, which may be written to: not one of a compiler, a tracer, ``torch.func`` or forward mode."""
+    """Whether x is an ordinary tensor, which may be written to: not one of a compiler, a tracer, ``torch.func`` or
+    forward mode.
+    """
     wrapped = torch._C._functorch
     if traced(x) or wrapped.is_functorch_wrapped_tensor(x) or wrapped.is_legacy_batchedtensor(x):
         return False
@@ -174,7 +190,9 @@ def plain(x: Tensor) -> bool:
 
 
 def ordinary(x: Tensor) -> bool:
-    """Whether it is known that all vectors (last axis) have ordinary lengths, so that plain formulas and their derivatives are safe."""
+    """Whether it is known that all vectors (last axis) have ordinary lengths, so that plain formulas and their
+    derivatives are safe.
+    """
     if not inspectable(x) or not x.numel():
         return False
     shortest, longest = torch.aminmax(x.detach().square().sum(-1))

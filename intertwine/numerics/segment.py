@@ -43,7 +43,9 @@ def max(
 def softmax(
     x: Float[Tensor, "entries *shape"], index: Int[Tensor, " entries"], segments: int
 ) -> Float[Tensor, "entries *shape"]:
-    r""":math:`y_k = e^{x_k} / \sum_{l: index_l = index_k} e^{x_l}`, shifted by the maximum so that it never overflows."""
+    r""":math:`y_k = e^{x_k} / \sum_{l: index_l = index_k} e^{x_l}`, shifted by the maximum so that it never
+    overflows.
+    """
     shifted = x - max(x.detach(), index, segments).index_select(0, index)
     weight = shifted.exp()
     return weight / sum(weight, index, segments).index_select(0, index)

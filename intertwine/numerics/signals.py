@@ -33,8 +33,8 @@ class Stopped(KeyboardInterrupt):
 def handling(handle: Callable[[int], None] | None) -> Iterator[Callable[[], None]]:
     """The signals of :data:`ENDING` call a function inside the ``with`` block, or are ignored where it is None.
 
-    Gives a function that installs it again, for when somebody has put their own in its place. Those that the process was started to ignore,
-    as `nohup` does, stay ignored. Outside the main thread nothing changes.
+    Gives a function that installs it again, for when somebody has put their own in its place. Those that the process
+    was started to ignore, as `nohup` does, stay ignored. Outside the main thread nothing changes.
     """
     if threading.current_thread() is not threading.main_thread():
         yield lambda: None
@@ -64,7 +64,9 @@ def handling(handle: Callable[[int], None] | None) -> Iterator[Callable[[], None
 
 @contextlib.contextmanager
 def stoppable() -> Iterator[None]:
-    """Signals that ask the process to end raise :class:`Stopped` inside the ``with`` block; a second one ends it at once."""
+    """Signals that ask the process to end raise :class:`Stopped` inside the ``with`` block; a second one ends it at
+    once.
+    """
 
     def stop(number: int) -> None:
         for other in ENDING:

@@ -19,7 +19,9 @@ class Argument(NamedTuple):
 
 
 def unpacked(function: Callable[..., Any]) -> dict[str, Any]:
-    """The types of the keywords that ``**options: Unpack[SomeTypedDict]`` of a function or constructor stands for; empty if it has none."""
+    """The types of the keywords that ``**options: Unpack[SomeTypedDict]`` of a function or constructor stands for;
+    empty if it has none.
+    """
     target = function.__init__ if inspect.isclass(function) else function
     rest = [p.name for p in inspect.signature(target).parameters.values() if p.kind is p.VAR_KEYWORD]
     hint = typing.get_type_hints(target).get(rest[0]) if rest else None
@@ -38,7 +40,8 @@ def arguments(function: Callable[..., Any]) -> dict[str, Argument]:
 
 
 class Configured:
-    """Base of what is made from configurations: remembers the arguments that its constructor was given, as :attr:`settings`.
+    """Base of what is made from configurations: remembers the arguments that its constructor was given, as
+    :attr:`settings`.
 
     Those without a default, such as the backbone of a task, are objects of their own and no configuration.
     """
@@ -59,7 +62,8 @@ class Configured:
 
 
 def bind(function: Callable[..., Any], given: Mapping[str, Any], *, where: str) -> dict[str, Any]:
-    """All arguments of ``function``: those given, checked and converted to the annotated types, and the defaults of the rest.
+    """All arguments of ``function``: those given, checked and converted to the annotated types, and the defaults of the
+    rest.
 
     Args:
         function: whose signature decides.
@@ -80,7 +84,8 @@ def bind(function: Callable[..., Any], given: Mapping[str, Any], *, where: str) 
 
 
 def convert(value: Any, hint: Any, *, where: str) -> Any:
-    """``value`` as the annotated type: integers become floats where floats are wanted, lists become tuples, "none" None.
+    """``value`` as the annotated type: integers become floats where floats are wanted, lists become tuples, "none"
+    None.
 
     Raises:
         InputError: the value does not fit.

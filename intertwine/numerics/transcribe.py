@@ -26,7 +26,8 @@ def check_tensors(
     what: str = "weights",
     optional: Collection[str] = (),
 ) -> dict[str, Tensor]:
-    """Tensors by name, if they are those that are declared: the same names, and of each the shape and precision, and finite numbers.
+    """Tensors by name, if they are those that are declared: the same names, and of each the shape and precision, and
+    finite numbers.
 
     Args:
         given: what was read.
@@ -76,7 +77,8 @@ def _check(value: Any, declared: Tensor, name: str, where: str) -> None:
 
 @torch.no_grad()
 def transcribe(target: Tensor, values: Tensor, name: str, *, where: str = "") -> None:
-    """Copy the values of another library's tensor into one of ours: of exactly its shape, and finite. The precision may differ.
+    """Copy the values of another library's tensor into one of ours: of exactly its shape, and finite. The precision may
+    differ.
 
     Raises:
         CheckpointError: they are not; names the tensor.

@@ -1,11 +1,14 @@
-r"""Euler angles, at the border of the library only: :math:`R(\alpha, \beta, \gamma) = R_y(\alpha) R_x(\beta) R_y(\gamma)`, in radians.
+r"""Euler angles, at the border of the library only:
+:math:`R(\alpha, \beta, \gamma) = R_y(\alpha) R_x(\beta) R_y(\gamma)`, in radians.
 
-The y axis is the polar axis, as in e3nn: gamma turns about y first, then beta about x, then alpha about y. :math:`\beta \in [0, \pi]` is
-the polar angle and :math:`\alpha \in [-\pi, \pi]` the azimuth (from z towards x) of the image of the y axis.
+The y axis is the polar axis, as in e3nn: gamma turns about y first, then beta about x, then alpha about y.
+:math:`\beta \in [0, \pi]` is the polar angle and :math:`\alpha \in [-\pi, \pi]` the azimuth (from z towards x) of the
+image of the y axis.
 
-At the poles (:math:`\beta = 0, \pi`) only :math:`\alpha \pm \gamma` is defined. The functions that return angles give :math:`\alpha = 0`
-there, with zero derivatives of alpha and beta, which have none in mathematics; gamma carries the whole rotation and its true derivative.
-A direction within the rounding error of a pole counts as the pole. The angles returned reproduce the rotation to rounding error everywhere.
+At the poles (:math:`\beta = 0, \pi`) only :math:`\alpha \pm \gamma` is defined. The functions that return angles give
+:math:`\alpha = 0` there, with zero derivatives of alpha and beta, which have none in mathematics; gamma carries the
+whole rotation and its true derivative. A direction within the rounding error of a pole counts as the pole. The angles
+returned reproduce the rotation to rounding error everywhere.
 """
 
 from __future__ import annotations
@@ -44,7 +47,9 @@ def rand_angles(
     device: torch.device | str | None = None,
     generator: torch.Generator | None = None,
 ) -> Angles:
-    r"""Angles of Haar-random rotations: :math:`\alpha, \gamma \in [0, 2\pi)` and :math:`\cos\beta` uniform, each of ``shape``."""
+    r"""Angles of Haar-random rotations: :math:`\alpha, \gamma \in [0, 2\pi)` and :math:`\cos\beta` uniform, each of
+    ``shape``.
+    """
     alpha, gamma, u = uniform(*shape, dtype=dtype, device=device, generator=generator)
     beta = 2 * torch.atan2((1 - u).sqrt(), u.sqrt())
     return (
@@ -124,7 +129,9 @@ def angles_to_quaternion(
 def angles_to_axis_angle(
     alpha: Float[Tensor, "*#batch"], beta: Float[Tensor, "*#batch"], gamma: Float[Tensor, "*#batch"]
 ) -> tuple[Float[Tensor, "... 3"], Float[Tensor, "..."]]:
-    r"""Unit axis (..., 3) and angle (...) in :math:`[0, \pi]`; see :func:`~intertwine.o3.rotation.quaternion_to_axis_angle`."""
+    r"""Unit axis (..., 3) and angle (...) in :math:`[0, \pi]`; see
+    :func:`~intertwine.o3.rotation.quaternion_to_axis_angle`.
+    """
     q = angles_to_quaternion(alpha, beta, gamma)
     return quaternion_to_axis_angle(torch.where(q[..., :1] < 0, -q, q))
 
@@ -140,7 +147,8 @@ def axis_angle_to_angles(axis: Float[Tensor, "*#batch 3"], angle: Float[Tensor, 
 
 
 def angles_to_xyz(alpha: Float[Tensor, "*#batch"], beta: Float[Tensor, "*#batch"]) -> Float[Tensor, "... 3"]:
-    r"""The point :math:`R(\alpha, \beta, 0)\,e_y = (\sin\beta \sin\alpha, \cos\beta, \sin\beta \cos\alpha)` (..., 3) of the unit sphere.
+    r"""The point :math:`R(\alpha, \beta, 0)\,e_y = (\sin\beta \sin\alpha, \cos\beta, \sin\beta \cos\alpha)` (..., 3) of
+    the unit sphere.
 
     >>> angles_to_xyz(torch.tensor(0.0), torch.tensor(torch.pi / 2)).round().abs().tolist()
     [0.0, 0.0, 1.0]
@@ -150,7 +158,8 @@ def angles_to_xyz(alpha: Float[Tensor, "*#batch"], beta: Float[Tensor, "*#batch"
 
 
 def xyz_to_angles(xyz: Float[Tensor, "*batch 3"]) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:
-    r"""Azimuth alpha (...) in :math:`[-\pi, \pi]` and polar angle beta (...) in :math:`[0, \pi]` of directions (..., 3) of any length.
+    r"""Azimuth alpha (...) in :math:`[-\pi, \pi]` and polar angle beta (...) in :math:`[0, \pi]` of directions (..., 3)
+    of any length.
 
     alpha is 0 on the polar axis; the zero vector gives :math:`(0, \pi/2)`, all with zero derivatives.
     """
@@ -162,12 +171,16 @@ def xyz_to_angles(xyz: Float[Tensor, "*batch 3"]) -> tuple[Float[Tensor, "*batch
 def wigner_D(
     l: int, alpha: Float[Tensor, "*#batch"], beta: Float[Tensor, "*#batch"], gamma: Float[Tensor, "*#batch"]
 ) -> Float[Tensor, "... m m"]:
-    r""":math:`D^l(\alpha, \beta, \gamma)` (..., 2l+1, 2l+1), see :func:`~intertwine.o3.wigner.wigner_d`; shapes broadcast."""
+    r""":math:`D^l(\alpha, \beta, \gamma)` (..., 2l+1, 2l+1), see :func:`~intertwine.o3.wigner.wigner_d`; shapes
+    broadcast.
+    """
     return wigner_d(l, angles_to_matrix(alpha, beta, gamma))
 
 
 def _polar(vector: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Polar angle of vectors (..., 3), and sine and cosine of the azimuth: (0 or pi, 0, 1) within rounding error of a pole."""
+    """Polar angle of vectors (..., 3), and sine and cosine of the azimuth: (0 or pi, 0, 1) within rounding error of a
+    pole.
+    """
     if safe.ordinary(vector[..., 0::2]):
         radius = (vector[..., 0].square() + vector[..., 2].square()).sqrt()
         return torch.atan2(radius, vector[..., 1]), vector[..., 0] / radius, vector[..., 2] / radius

@@ -67,7 +67,8 @@ class SphericalHarmonicsAlphaBeta(Rebuildable):
 
     Args:
         l: degree, list of degrees or irreps.
-        normalization: ``integral``, ``component`` or ``norm``, as in :func:`intertwine.o3.spherical_harmonics.spherical_harmonics`.
+        normalization: ``integral``, ``component`` or ``norm``, as in
+            :func:`intertwine.o3.spherical_harmonics.spherical_harmonics`.
 
     Raises:
         InputError: a negative degree or an unknown normalisation.

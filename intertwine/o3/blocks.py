@@ -1,4 +1,6 @@
-"""Features block by block: the one place, outside of the kernels, that knows how a layout orders channels and components."""
+"""Features block by block: the one place, outside of the kernels, that knows how a layout orders channels and
+components.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,8 @@ def split_blocks(
 def blocks_as_laid(
     x: Inexact[Tensor, "*batch dim"], irreps: Irreps, layout: str
 ) -> list[Inexact[Tensor, "*batch outer inner"]]:
-    """Views of the blocks as their numbers lie: (..., components, channels) in ``ir_mul``, (..., channels, components) in ``mul_ir``.
+    """Views of the blocks as their numbers lie: (..., components, channels) in ``ir_mul``, (..., channels, components)
+    in ``mul_ir``.
 
     Raises:
         InputError: the last axis of x is not ``irreps.dim``.

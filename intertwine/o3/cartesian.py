@@ -16,13 +16,16 @@ from intertwine.o3.reduce import ReducedTensorProducts, multiply, symmetric_basi
 
 
 class CartesianTensor(Irreps):
-    r"""The irreps of a Cartesian tensor with an index symmetry: each index transforms as a vector, ``1o``, with components x, y, z.
+    r"""The irreps of a Cartesian tensor with an index symmetry: each index transforms as a vector, ``1o``, with
+    components x, y, z.
 
-    The change of basis Q is orthonormal: :math:`y = Q\,T` keeps the Frobenius norm of a tensor that has the symmetry, and
+    The change of basis Q is orthonormal: :math:`y = Q\,T` keeps the Frobenius norm of a tensor that has the symmetry,
+    and
     :math:`Q^T y` is the tensor again. For one without the symmetry it is its orthogonal projection.
 
     Args:
-        formula: the symmetry, such as ``"ij=ji"`` (stress), ``"ijk=ikj"`` (piezoelectric) or ``"ijkl=jikl=klij"`` (elasticity).
+        formula: the symmetry, such as ``"ij=ji"`` (stress), ``"ijk=ikj"`` (piezoelectric) or ``"ijkl=jikl=klij"``
+            (elasticity).
 
     Attributes:
         formula: as given.
@@ -59,7 +62,8 @@ class CartesianTensor(Irreps):
 
         Args:
             data: tensors (..., 3, 3, ...).
-            rtp: what :meth:`reduced_tensor_products` returns, as e3nn has it; None takes the change of basis that is kept.
+            rtp: what :meth:`reduced_tensor_products` returns, as e3nn has it; None takes the change of basis that is
+                kept.
 
         Returns:
             Components (..., dim) in the precision of ``data``.
@@ -79,7 +83,8 @@ class CartesianTensor(Irreps):
     def to_cartesian(
         self, data: Float[Tensor, "*batch dim"], rtp: ReducedTensorProducts | None = None
     ) -> Float[Tensor, "..."]:
-        r""":math:`T_{ij\ldots} = y_z Q_{zij\ldots}`, the inverse of :meth:`from_cartesian` on the tensors that have the symmetry.
+        r""":math:`T_{ij\ldots} = y_z Q_{zij\ldots}`, the inverse of :meth:`from_cartesian` on the tensors that have the
+        symmetry.
 
         Args:
             data: components (..., dim).
@@ -102,7 +107,8 @@ class CartesianTensor(Irreps):
     def from_vectors(
         self, *xs: Float[Tensor, "... 3"], rtp: ReducedTensorProducts | None = None
     ) -> Float[Tensor, "*batch dim"]:
-        r"""The components of :math:`x_1 \otimes x_2 \otimes \cdots`, one vector (..., 3) for each index, leading axes broadcast.
+        r"""The components of :math:`x_1 \otimes x_2 \otimes \cdots`, one vector (..., 3) for each index, leading axes
+        broadcast.
 
         Raises:
             InputError: not one vector for each index, or one that has not three components.
@@ -116,7 +122,9 @@ class CartesianTensor(Irreps):
         return multiply(self._change_of_basis(xs[0], rtp), xs)
 
     def reduced_tensor_products(self, data: Tensor | None = None) -> ReducedTensorProducts:
-        """The same change of basis as a module, in the precision and on the device of ``data`` (None: torch's defaults)."""
+        """The same change of basis as a module, in the precision and on the device of ``data`` (None: torch's
+        defaults).
+        """
         dtype, device = (None, None) if data is None else (data.dtype, data.device)
         return ReducedTensorProducts(self.formula, dtype=dtype, device=device, **dict.fromkeys(self.indices, "1o"))  # type: ignore[arg-type]
 

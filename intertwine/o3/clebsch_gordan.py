@@ -8,9 +8,9 @@ Racah's finite sum, written with binomials so that it is an integer S, gives the
     = \frac{S^2 \prod_i (l_i + m_i)!\,(l_i - m_i)!}{(l_1+l_2+l_3+1)!\; a!\, b!\, c!}, \qquad
     S = \sum_k (-1)^k \binom{a}{k} \binom{b}{l_1 - m_1 - k} \binom{c}{l_2 + m_2 - k}
 
-with :math:`a = l_1 + l_2 - l_3`, :math:`b = l_1 - l_2 + l_3`, :math:`c = -l_1 + l_2 + l_3`. In the real basis an entry is the sum of at
-most two terms, those of m and of -m, whose absolute values are equal: they cancel or double. It is therefore again the root of a
-rational number, and no rounding error is ever added up.
+with :math:`a = l_1 + l_2 - l_3`, :math:`b = l_1 - l_2 + l_3`, :math:`c = -l_1 + l_2 + l_3`. In the real basis an entry
+is the sum of at most two terms, those of m and of -m, whose absolute values are equal: they cancel or double. It is
+therefore again the root of a rational number, and no rounding error is ever added up.
 
 Sources: Racah, Phys. Rev. 62, 438 (1942); Wei, Comput. Phys. Commun. 120, 222 (1999) for the binomials.
 """
@@ -32,7 +32,8 @@ from intertwine.o3.limits import check_degrees
 
 @lru_cache(maxsize=4096)
 def coupling(l1: int, l2: int, l3: int) -> Float[np.ndarray, "m1 m2 m3"]:
-    r"""The invariant tensor C of three real irreps, :math:`C_{ijk} D^{l_1}_{ia} D^{l_2}_{jb} D^{l_3}_{kc} = C_{abc}`, of norm 1.
+    r"""The invariant tensor C of three real irreps, :math:`C_{ijk} D^{l_1}_{ia} D^{l_2}_{jb} D^{l_3}_{kc} = C_{abc}`,
+    of norm 1.
 
     The basis, the sign and the normalisation are e3nn's; every entry is the correctly rounded value.
 
@@ -76,16 +77,20 @@ def wigner_3j(
 
 
 def clebsch_gordan(l1: int, l2: int, l3: int, basis: str = "real") -> Float[np.ndarray, "m1 m2 m3"]:
-    r"""Clebsch-Gordan coefficients :math:`\langle l_1 m_1 l_2 m_2 | l_3 m_3 \rangle`: an isometry of the irrep l3 into the product.
+    r"""Clebsch-Gordan coefficients :math:`\langle l_1 m_1 l_2 m_2 | l_3 m_3 \rangle`: an isometry of the irrep l3 into
+    the product.
 
-    They are orthonormal, :math:`\sum_{m_1 m_2} C_{m_1 m_2 m_3} C_{m_1 m_2 m_3'} = \delta_{m_3 m_3'}`, each correctly rounded.
+    They are orthonormal, :math:`\sum_{m_1 m_2} C_{m_1 m_2 m_3} C_{m_1 m_2 m_3'} = \delta_{m_3 m_3'}`, each correctly
+    rounded.
 
     Args:
         l1: degree of the first factor.
         l2: degree of the second factor.
         l3: degree of the product, :math:`|l_1 - l_2| \le l_3 \le l_1 + l_2`.
-        basis: ``"real"``, e3nn's real basis, :func:`coupling` times :math:`\sqrt{2 l_3 + 1}`; or ``"complex"``, the eigenvectors of
-            :math:`J_z` with the phases of Condon and Shortley, as in Varshalovich, section 8, and ``sympy.physics.quantum.cg.CG``.
+        basis: ``"real"``, e3nn's real basis, :func:`coupling` times :math:`\sqrt{2 l_3 + 1}`; or ``"complex"``, the
+            eigenvectors of
+            :math:`J_z` with the phases of Condon and Shortley, as in Varshalovich, section 8, and
+            ``sympy.physics.quantum.cg.CG``.
 
     Returns:
         read-only array (2 l1 + 1, 2 l2 + 1, 2 l3 + 1) in float64, m from -l to l on every axis.
@@ -149,7 +154,9 @@ def _zeros(l1: int, l2: int, l3: int) -> np.ndarray:
 
 
 def _symbols(l1: int, l2: int, l3: int) -> Iterator[tuple[int, int, int, int, int]]:
-    """(m1, m2, sign, p, q) for every non-zero coefficient with (m1, m2) >= (0, 0); its 3j symbol has the square p / q."""
+    """(m1, m2, sign, p, q) for every non-zero coefficient with (m1, m2) >= (0, 0); its 3j symbol has the
+    square p / q.
+    """
     a, b, c = l1 + l2 - l3, l1 - l2 + l3, l2 + l3 - l1
     first, second, third = ([comb(n, k) for k in range(n + 1)] for n in (a, b, c))
     q = factorial(l1 + l2 + l3 + 1) * factorial(a) * factorial(b) * factorial(c)
@@ -169,14 +176,18 @@ def _symbols(l1: int, l2: int, l3: int) -> Iterator[tuple[int, int, int, int, in
 
 
 def _turns(l: int, m: int, a: int) -> int:
-    r"""The phase, in powers of i, of the complex harmonic m in the real one a = m or -m of e3nn, which has the factor :math:`(-i)^l`."""
+    r"""The phase, in powers of i, of the complex harmonic m in the real one a = m or -m of e3nn, which has the factor
+    :math:`(-i)^l`.
+    """
     if m == 0:
         return -l
     return 2 * max(m, 0) - l + (0 if a > 0 else 1 if m > 0 else -1)
 
 
 def _root(p: int, q: int) -> float:
-    """The square root of p / q, correctly rounded: an integer root of 64 bits or more, its lowest bit set where digits are cut off."""
+    """The square root of p / q, correctly rounded: an integer root of 64 bits or more, its lowest bit set where digits
+    are cut off.
+    """
     shift = max(0, 130 + q.bit_length() - p.bit_length() + 1) // 2
     n = isqrt((p << 2 * shift) // q)
     return ldexp(float(n | (n * n * q != p << 2 * shift)), -shift)

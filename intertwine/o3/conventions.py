@@ -1,8 +1,9 @@
 r"""Orders and signs of other programs' spherical harmonics, and the matrices that lead there from ours and back.
 
-Ours are e3nn's: the polar axis is y, and degree 1 is (x, y, z). Textbooks and most programs take z. With the textbook's real harmonics
-:math:`Y_{lm} \propto P_l^{|m|}(\cos\theta) \times (\sin|m|\phi,\ 1,\ \cos m\phi)` for m < 0, m = 0, m > 0, without the phase of Condon and
-Shortley, the conventions here are:
+Ours are e3nn's: the polar axis is y, and degree 1 is (x, y, z). Textbooks and most programs take z. With the textbook's
+real harmonics
+:math:`Y_{lm} \propto P_l^{|m|}(\cos\theta) \times (\sin|m|\phi,\ 1,\ \cos m\phi)` for m < 0, m = 0, m > 0, without the
+phase of Condon and Shortley, the conventions here are:
 
 | name | components of degree l | degree 1 | used by |
 |---|---|---|---|
@@ -12,8 +13,8 @@ Shortley, the conventions here are:
 | ``e3x`` | m = l, -l, l-1, -(l-1), ..., 1, -1, 0 | x, y, z | e3x, in its Cartesian order (the default) |
 | ``complex`` | m = -l, ..., l, with the phase of Condon and Shortley | (x-iy)/√2, z, -(x+iy)/√2 | scipy's ``sph_harm_y``, sympy |
 
-The matrices are orthogonal (unitary for ``complex``), so they leave a normalisation as it is: what is called ``integral`` in e3nn is that
-of PySCF, scipy and textbooks; ``norm`` is Racah's, that of e3x.
+The matrices are orthogonal (unitary for ``complex``), so they leave a normalisation as it is: what is called
+``integral`` in e3nn is that of PySCF, scipy and textbooks; ``norm`` is Racah's, that of e3x.
 """
 
 from __future__ import annotations
@@ -65,10 +66,13 @@ def convention_matrix(
 def convert(
     x: Float[Tensor, "..."] | Complex[Tensor, "..."], irreps: Any, source: str, target: str, layout: str = "mul_ir"
 ) -> Float[Tensor, "..."] | Complex[Tensor, "..."]:
-    r"""Components in one convention from those in another: :math:`A x` for each irrep, A from :func:`convention_matrix`.
+    r"""Components in one convention from those in another: :math:`A x` for each irrep, A from
+    :func:`convention_matrix`.
 
-    The components of a feature, of a spherical harmonic or of an orbital go this way. So do the coefficients :math:`c` of an expansion
-    :math:`\sum_m c_m Y_m` between real conventions; to ``complex`` they take the conjugate matrix: convert ``c.conj()`` and conjugate.
+    The components of a feature, of a spherical harmonic or of an orbital go this way. So do the coefficients :math:`c`
+    of an expansion
+    :math:`\sum_m c_m Y_m` between real conventions; to ``complex`` they take the conjugate matrix: convert ``c.conj()``
+    and conjugate.
 
     Args:
         x: (..., irreps.dim) in the convention ``source``; real, or complex where ``source`` is ``"complex"``.
@@ -78,8 +82,8 @@ def convert(
         layout: ``"mul_ir"``, channels outermost in each block, or ``"ir_mul"``, innermost; kept.
 
     Returns:
-        (..., irreps.dim) in the convention ``target``. From ``complex`` the result stays complex: its imaginary part is zero, up to
-        rounding, where x stands for something real.
+        (..., irreps.dim) in the convention ``target``. From ``complex`` the result stays complex: its imaginary part is
+        zero, up to rounding, where x stands for something real.
 
     Raises:
         InputError: the last axis of x is not ``irreps.dim``, or an unknown convention or layout.

@@ -11,7 +11,8 @@ from intertwine.numerics import ExactBuffers
 
 
 class DegreeSums(ExactBuffers):
-    r"""The linear map :math:`h_{p}(\beta) = \sum_k t_{pk}(\beta)\, x_{i(p,k)}` and its transpose, as one batched matrix product each.
+    r"""The linear map :math:`h_{p}(\beta) = \sum_k t_{pk}(\beta)\, x_{i(p,k)}` and its transpose, as one batched matrix
+    product each.
 
     A harmonic analysis mixes only the few coefficients that share a Fourier mode p, about a 1 / (2 lmax + 1)th of them.
 

@@ -1,17 +1,19 @@
 r"""Frames of edges without a pole: Wigner matrices that turn the direction of each edge to the polar axis.
 
-A rotation R with :math:`R u = e_y` is fixed up to the roll about the axis, and no choice of it is smooth on the whole sphere. Whatever
-is computed from :math:`D^l(R)` and turned back by :math:`D^l(R)^T` may not depend on the roll, so any choice serves, edge by edge: the
-shortest way from u to :math:`+e_y` on the upper half of the sphere; on the lower half, the same after a half turn about the x axis. Both
-are polynomials in u divided by :math:`1 + |u_y| \ge 1`.
+A rotation R with :math:`R u = e_y` is fixed up to the roll about the axis, and no choice of it is smooth on the whole
+sphere. Whatever is computed from :math:`D^l(R)` and turned back by :math:`D^l(R)^T` may not depend on the roll, so any
+choice serves, edge by edge: the shortest way from u to :math:`+e_y` on the upper half of the sphere; on the lower half,
+the same after a half turn about the x axis. Both are polynomials in u divided by :math:`1 + |u_y| \ge 1`.
 
-The derivative does not need the chart at all. A function f of R that does not feel the roll changes with u as if R moved without roll,
-:math:`dR = -R\,[u \times du]_\times`, and so do its derivatives, because infinitesimal rotations on the right commute with the roll on the
-left. Hence, with the generators :math:`X^l_k` of the representation,
+The derivative does not need the chart at all. A function f of R that does not feel the roll changes with u as if R
+moved without roll,
+:math:`dR = -R\,[u \times du]_\times`, and so do its derivatives, because infinitesimal rotations on the right commute
+with the roll on the left. Hence, with the generators :math:`X^l_k` of the representation,
 
 .. math:: dD^l = -D^l \sum_k (u \times du)_k X^l_k,
 
-which needs no derivative of the recursion, is closed (its own derivative is the same rule again), and holds at every order.
+which needs no derivative of the recursion, is closed (its own derivative is the same rule again), and holds at every
+order.
 """
 
 from __future__ import annotations
@@ -34,9 +36,9 @@ class EdgeFrames(NamedTuple):
     r"""What the edges of a graph share with all layers: made once by :func:`edge_frames`.
 
     Attributes:
-        matrices: the rows :math:`|m| \le` mmax of :math:`D^l(R)` for l = 0 ... lmax, one degree after the other and row after row,
-            (edges, sum of (2 min(l, mmax) + 1)(2l + 1)); :func:`frame_block` shows one degree. All 0 for an edge of length zero, which
-            has no frame.
+        matrices: the rows :math:`|m| \le` mmax of :math:`D^l(R)` for l = 0 ... lmax, one degree after the other and row
+            after row, (edges, sum of (2 min(l, mmax) + 1)(2l + 1)); :func:`frame_block` shows one degree. All 0 for an
+            edge of length zero, which has no frame.
         zero: which edges have length zero, (edges,); None where it is known that there is none.
         lmax, mmax: the largest degree, and the highest order that is kept.
     """
@@ -50,8 +52,9 @@ class EdgeFrames(NamedTuple):
 def edge_frames(vectors: Float[Tensor, "edges 3"], lmax: int, mmax: int | None = None) -> EdgeFrames:
     r"""Wigner matrices :math:`D^l(R)` with :math:`R\,r / \|r\| = e_y`, for every edge.
 
-    Values and derivatives of all orders are finite and right for every direction, the poles included, in everything that does not feel
-    the roll of the frame about the edge; a single matrix does, and its derivative is the one without roll.
+    Values and derivatives of all orders are finite and right for every direction, the poles included, in everything
+    that does not feel the roll of the frame about the edge; a single matrix does, and its derivative is the one without
+    roll.
 
     Args:
         vectors: r, (edges, 3), in any unit of length.
@@ -124,7 +127,9 @@ def _turned(u: Tensor, lmax: int, orders: int, dtype: torch.dtype) -> Tensor:
 
 
 class _Turned(torch.autograd.Function):
-    """The matrices with the derivative of the module's docstring, in terms of the matrices themselves: closed under differentiation."""
+    """The matrices with the derivative of the module's docstring, in terms of the matrices themselves: closed under
+    differentiation.
+    """
 
     @staticmethod
     def forward(ctx: Any, u: Tensor, lmax: int, orders: int, dtype: torch.dtype) -> Tensor:

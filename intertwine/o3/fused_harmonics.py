@@ -20,9 +20,9 @@ _FEWEST = 32  # vectors: fewer cost less than a kernel's first use, and much cod
 def fused(x: Tensor, normalize: bool, degrees: tuple[int, ...], normalization: str) -> Tensor | None:
     """Harmonics of x (..., 3) by a kernel, or None where plain torch is the way.
 
-    Kernels are for float32 and float64 on the CPU and degrees up to 12. Compilers see one operator; ``torch.func``, forward mode and
-    other tracers see plain torch. ``INTERTWINE_KERNELS=reference`` in the environment turns the kernels off, ``cpu`` takes them for few
-    vectors too.
+    Kernels are for float32 and float64 on the CPU and degrees up to 12. Compilers see one operator; ``torch.func``,
+    forward mode and other tracers see plain torch. ``INTERTWINE_KERNELS=reference`` in the environment turns the
+    kernels off, ``cpu`` takes them for few vectors too.
 
     Raises:
         InputError: ``INTERTWINE_KERNELS`` asks for something unknown.

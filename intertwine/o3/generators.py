@@ -15,7 +15,8 @@ def su2_generators(
 ) -> Complex[Tensor, "3 m m"]:
     r"""Generators :math:`X_k` of SU(2) in the basis :math:`m = -j, \ldots, j`, (3, 2j+1, 2j+1), anti-Hermitian.
 
-    They satisfy :math:`[X_a, X_b] = \epsilon_{abc} X_c` and :math:`-\sum_k X_k^2 = j(j+1)`; :math:`X_1 = \mathrm{diag}(i m)`.
+    They satisfy :math:`[X_a, X_b] = \epsilon_{abc} X_c` and :math:`-\sum_k X_k^2 = j(j+1)`;
+    :math:`X_1 = \mathrm{diag}(i m)`.
 
     Args:
         j: spin 0, 1/2, 1, ...
@@ -53,7 +54,8 @@ def so3_generators(
 def change_basis_real_to_complex(
     l: int, dtype: torch.dtype | None = None, device: torch.device | str | None = None
 ) -> Complex[Tensor, "m m"]:
-    r"""Unitary matrix Q (2l+1, 2l+1) from real to complex spherical harmonics, :math:`Y^{complex}_m = \sum_\mu Q_{m\mu} Y^{real}_\mu`.
+    r"""Unitary matrix Q (2l+1, 2l+1) from real to complex spherical harmonics,
+    :math:`Y^{complex}_m = \sum_\mu Q_{m\mu} Y^{real}_\mu`.
 
     The real form with the Condon-Shortley phase, times :math:`(-i)^l`, which makes the coupling coefficients real.
 

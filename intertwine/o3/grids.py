@@ -1,13 +1,15 @@
 r"""The grid on the sphere, its exact quadrature, and the two factors of the harmonics on it, in e3nn's conventions.
 
-The nodes are :math:`\beta_i = \pi (i + \tfrac12) / N` and :math:`\alpha_j = 2\pi j / M`: N parallels, none at a pole, and M meridians. The
-y axis is the polar axis, :math:`x = (\sin\beta \sin\alpha, \cos\beta, \sin\beta \cos\alpha)`. On the grid a harmonic is a product,
+The nodes are :math:`\beta_i = \pi (i + \tfrac12) / N` and :math:`\alpha_j = 2\pi j / M`: N parallels, none at a pole,
+and M meridians. The y axis is the polar axis, :math:`x = (\sin\beta \sin\alpha, \cos\beta, \sin\beta \cos\alpha)`. On
+the grid a harmonic is a product,
 
 .. math:: Y^l_m(\beta, \alpha) = \bar P_{l|m|}(\beta)\, e_m(\alpha), \qquad
     e_m(\alpha) = \sqrt2 \sin|m|\alpha, \; 1, \; \sqrt2 \cos m\alpha \quad (m < 0, \, m = 0, \, m > 0),
 
-so sums over degrees concern beta alone, and sums over m are a real Fourier transform. Fejér's first quadrature rule integrates
-polynomials of degree N - 1 in :math:`\cos\beta` exactly from these nodes: products of harmonics to :math:`l_{max} \le (N-1)/2`.
+so sums over degrees concern beta alone, and sums over m are a real Fourier transform. Fejér's first quadrature rule
+integrates polynomials of degree N - 1 in :math:`\cos\beta` exactly from these nodes: products of harmonics to
+:math:`l_{max} \le (N-1)/2`.
 
 The constants are made in float64 by numpy and cast at the end; nothing is computed at import.
 """
@@ -36,9 +38,11 @@ def meridians(n: int) -> Float[np.ndarray, "n"]:
 
 
 def quadrature(n: int) -> Float[np.ndarray, "n"]:
-    r"""Weights on :func:`parallels`: :math:`\sum_i w_i\, p(\cos\beta_i) = \int_{-1}^1 p(t)\,dt` for polynomials p of degree below n.
+    r"""Weights on :func:`parallels`: :math:`\sum_i w_i\, p(\cos\beta_i) = \int_{-1}^1 p(t)\,dt` for polynomials p of
+    degree below n.
 
-    Source: Fejér's first rule (Math. Z. 37, 287 (1933)): the cosine series of the interpolating polynomial, integrated term by term.
+    Source: Fejér's first rule (Math. Z. 37, 287 (1933)): the cosine series of the interpolating polynomial, integrated
+        term by term.
 
     >>> round(float(quadrature(4) @ np.cos(parallels(4)) ** 2), 12)  # 2/3
     0.666666666667
@@ -50,8 +54,9 @@ def quadrature(n: int) -> Float[np.ndarray, "n"]:
 def legendre_table(lmax: int, beta: Float[np.ndarray, "n"]) -> Float[np.ndarray, "m l n"]:
     r""":math:`\bar P_{lm}(\beta)` for :math:`0 \le m \le l \le l_{max}` at [m, l], zero for l < m: (lmax+1, lmax+1, n).
 
-    Normalised so that :math:`\bar P_{l|m|}\, e_m` has norm 1 on the sphere, positive as :math:`\beta \to 0`. The recursion upward in the
-    degree at fixed m is stable: both factors are of order one, and it starts from :math:`\bar P_{mm} \propto \sin^m\beta`.
+    Normalised so that :math:`\bar P_{l|m|}\, e_m` has norm 1 on the sphere, positive as :math:`\beta \to 0`. The
+    recursion upward in the degree at fixed m is stable: both factors are of order one, and it starts from
+    :math:`\bar P_{mm} \propto \sin^m\beta`.
 
     Source: Holmes and Featherstone, J. Geodesy 76, 279 (2002), equations 11-13, in this normalisation.
     """
@@ -108,7 +113,8 @@ def spherical_harmonics_s2_grid(
         dtype, device: of the result, as in ``torch.zeros``.
 
     Returns:
-        polar angles (res_beta), azimuths (res_alpha), :math:`\bar P_{l|m|}` (res_beta, (lmax+1)^2) and :math:`e_m` (res_alpha, 2 lmax + 1).
+        polar angles (res_beta), azimuths (res_alpha), :math:`\bar P_{l|m|}` (res_beta, (lmax+1)^2) and :math:`e_m`
+        (res_alpha, 2 lmax + 1).
 
     Raises:
         InputError: a negative degree, or a resolution that is not a positive integer.
@@ -178,7 +184,8 @@ def irfft(x: Float[Tensor, "*batch m"], res: int) -> Float[Tensor, "*batch res"]
 
 
 def complete_resolution(lmax: int | None, res: int | Sequence[int | None] | None) -> tuple[int, int, int]:
-    """Fill in what the caller left open, by e3nn's rules: the smallest grid for a degree, or the largest degree of a grid.
+    """Fill in what the caller left open, by e3nn's rules: the smallest grid for a degree, or the largest degree of a
+    grid.
 
     Args:
         lmax: largest degree, or None.
@@ -188,7 +195,8 @@ def complete_resolution(lmax: int | None, res: int | Sequence[int | None] | None
         lmax, res_beta, res_alpha.
 
     Raises:
-        InputError: nothing is given, the parallels do not resolve lmax, or the tables would have more than 50 million entries.
+        InputError: nothing is given, the parallels do not resolve lmax, or the tables would have more than 50 million
+            entries.
 
     >>> complete_resolution(6, 20), complete_resolution(None, (8, 5))
     ((6, 20, 19), (2, 8, 5))
@@ -217,7 +225,8 @@ def complete_resolution(lmax: int | None, res: int | Sequence[int | None] | None
 
 
 def require_signal(x: Tensor, last: tuple[int, ...], constants: Tensor, where: str) -> None:
-    """Features or samples of the right size, and of the precision of the module's constants (mixed precision casts by itself).
+    """Features or samples of the right size, and of the precision of the module's constants (mixed precision casts by
+    itself).
 
     Raises:
         InputError: they are not.

@@ -1,4 +1,6 @@
-"""The constants of the solid harmonics (see :mod:`intertwine.o3.solid_harmonics`), exact in the precision that asks for them."""
+"""The constants of the solid harmonics (see :mod:`intertwine.o3.solid_harmonics`), exact in the precision that asks for
+them.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ from intertwine.o3.low_harmonics import HIGHEST, Polynomials, coefficients
 
 
 class Tables(NamedTuple):
-    """The constants of a list of degrees; ``pairs`` are the (l, m >= 0) of all degrees up to the largest, ``listed`` of the list."""
+    """The constants of a list of degrees; ``pairs`` are the (l, m >= 0) of all degrees up to the largest, ``listed`` of
+    the list.
+    """
 
     degrees: tuple[int, ...]
     recursion: Float[Tensor, "pairs 1"]  # l (2l-1) / (l^2 - m^2)
@@ -88,7 +92,9 @@ _TABLES: dict[tuple[tuple[int, ...], str, torch.dtype, torch.device], Tables] = 
 
 
 def tables_for(degrees: tuple[int, ...], normalization: str, x: Tensor) -> Tables:
-    """The tables in the precision and on the device of x, kept for the next call; a compiler gets its own, which it folds."""
+    """The tables in the precision and on the device of x, kept for the next call; a compiler gets its own, which it
+    folds.
+    """
     if torch.jit.is_tracing():  # exact in whatever precision the trace is called with later
         exact = tables_of(degrees, normalization, torch.float64, x.device)
         low = exact.low and Polynomials(*(one.type_as(x) if one.is_floating_point() else one for one in exact.low))
@@ -100,7 +106,8 @@ def tables_for(degrees: tuple[int, ...], normalization: str, x: Tensor) -> Table
     key = (degrees, normalization, x.dtype, x.device)
     found = _TABLES.get(key)
     if found is None:
-        # what is made in inference mode could never be part of a backward pass; what torch.func makes ends with its transform
+        # what is made in inference mode could never be part of a backward pass; what torch.func makes ends with its
+        # transform
         with torch.inference_mode(False), torch._C._DisableFuncTorch():
             found = tables_of(degrees, normalization, x.dtype, x.device)
         if not safe.traced(found.scale):  # nor fake or functional, under somebody's mode

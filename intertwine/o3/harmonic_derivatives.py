@@ -1,10 +1,11 @@
 r"""Values and derivatives of the solid harmonics by closed formulas, block of points after block.
 
-A block is small enough for the processor's cache and only the points are kept for the backward pass, so the cost is that of reading
-and writing the arguments once. With :math:`Y = n\,Q\,u`, u one of the :math:`c_m, s_m`, and the cotangent g, the gradient of
-:math:`\sum g\,Y` is bilinear in (g, Q, u); its derivative along a direction v, which is all that a second backward pass needs because
-the Hessian is symmetric, follows from the product rule with :math:`\dot Q, \dot u`, which are again Q and u of lower order.
-Third and higher derivatives go through the plain operations of :mod:`intertwine.o3.solid_harmonics`.
+A block is small enough for the processor's cache and only the points are kept for the backward pass, so the cost is
+that of reading and writing the arguments once. With :math:`Y = n\,Q\,u`, u one of the :math:`c_m, s_m`, and the
+cotangent g, the gradient of
+:math:`\sum g\,Y` is bilinear in (g, Q, u); its derivative along a direction v, which is all that a second backward pass
+needs because the Hessian is symmetric, follows from the product rule with :math:`\dot Q, \dot u`, which are again Q and
+u of lower order. Third and higher derivatives go through the plain operations of :mod:`intertwine.o3.solid_harmonics`.
 """
 
 from __future__ import annotations
@@ -81,7 +82,8 @@ def _require(tables: Tables, x: Tensor, g: Tensor, *directions: Tensor) -> None:
 def _by_operations(x: Tensor, g: Tensor, tables: Tables) -> tuple[Tensor, Tensor, Tensor]:
     """x, g and the gradient of sum(g Y(x)) as a differentiable function of them.
 
-    The x and g returned are new nodes: g is often a function of x, and a derivative with respect to x itself would count that way too.
+    The x and g returned are new nodes: g is often a function of x, and a derivative with respect to x itself would
+    count that way too.
     """
     with torch.enable_grad():
         x = x.view_as(x) if x.requires_grad else x.detach().requires_grad_()
@@ -130,7 +132,9 @@ def gradient(x: Float[Tensor, "3 n"], g: Float[Tensor, "n dim"], tables: Tables)
 def second(
     x: Float[Tensor, "3 n"], g: Float[Tensor, "n dim"], v: Float[Tensor, "3 n"], tables: Tables
 ) -> tuple[Float[Tensor, "3 n"], Float[Tensor, "n dim"]]:
-    """Derivatives with respect to x and g of ``v`` dot the gradient, outside autograd: the Hessian times v, and dY along v."""
+    """Derivatives with respect to x and g of ``v`` dot the gradient, outside autograd: the Hessian times v, and dY
+    along v.
+    """
     x, v = _contiguous(x), _contiguous(v)
     low, degree = _low(x, tables), max(tables.degrees, default=0)
     if low and x.shape[1] <= LOW_BLOCK:

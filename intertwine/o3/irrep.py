@@ -30,7 +30,8 @@ class Irrep(tuple[int, int]):
     Irreps are pairs (l, p): they compare, sort and hash as such.
 
     Args:
-        l: degree, 0 or more; or a string such as ``"1o"`` (``"2y"`` has the parity :math:`(-1)^l` of the harmonics), a pair, an Irrep.
+        l: degree, 0 or more; or a string such as ``"1o"`` (``"2y"`` has the parity :math:`(-1)^l` of the harmonics), a
+            pair, an Irrep.
         p: parity, 1 or -1; only with a degree.
 
     Raises:
@@ -117,7 +118,8 @@ class Irrep(tuple[int, int]):
         return Irreps(self) + Irreps(other)
 
     def D_from_matrix(self, R: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch dim dim"]:
-        r""":math:`D^l(R)` for det R = 1, and :math:`p\,D^l(-R)` for det R = -1: (..., 2l+1, 2l+1) from matrices (..., 3, 3).
+        r""":math:`D^l(R)` for det R = 1, and :math:`p\,D^l(-R)` for det R = -1: (..., 2l+1, 2l+1) from matrices (...,
+        3, 3).
 
         Raises:
             InputError: R is not orthogonal.
@@ -130,13 +132,17 @@ class Irrep(tuple[int, int]):
     def D_from_quaternion(
         self, q: Float[Tensor, "*batch 4"], k: Tensor | None = None
     ) -> Float[Tensor, "*shape dim dim"]:
-        r""":math:`p^k D^l(q)` from unit quaternions (..., 4), real part first; k (...) counts inversions, 0 if not given."""
+        r""":math:`p^k D^l(q)` from unit quaternions (..., 4), real part first; k (...) counts inversions, 0 if not
+        given.
+        """
         return self._inverted(wigner_d(self.l, quaternion_to_matrix(q)), k)
 
     def D_from_angles(
         self, alpha: Tensor, beta: Tensor, gamma: Tensor, k: Tensor | None = None
     ) -> Float[Tensor, "*shape dim dim"]:
-        r""":math:`p^k D^l(\alpha, \beta, \gamma)`: gamma about y first, then beta about x, then alpha about y (radians)."""
+        r""":math:`p^k D^l(\alpha, \beta, \gamma)`: gamma about y first, then beta about x, then alpha about y
+        (radians).
+        """
         return self._inverted(wigner_d(self.l, angles_to_matrix(alpha, beta, gamma)), k)
 
     def D_from_axis_angle(

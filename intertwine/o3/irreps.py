@@ -20,7 +20,9 @@ from intertwine.o3.wigner import wigner_d_blocks
 
 
 class Sorted(NamedTuple):
-    """What :meth:`Irreps.sort` returns: block i of the unsorted sum is block ``p[i]`` of ``irreps``; ``inv`` is the inverse."""
+    """What :meth:`Irreps.sort` returns: block i of the unsorted sum is block ``p[i]`` of ``irreps``; ``inv`` is the
+    inverse.
+    """
 
     irreps: Irreps
     p: tuple[int, ...]
@@ -31,8 +33,8 @@ class Irreps(tuple[MulIr, ...]):
     r"""A direct sum of irreps with multiplicities, immutable; components in ``mul_ir`` order on the last axis.
 
     Args:
-        irreps: a string such as ``"64x0e + 1o"``, another ``Irreps``, an :class:`Irrep`, or any number of blocks: strings, irreps, or
-            pairs of multiplicity and irrep. Nothing is the empty sum.
+        irreps: a string such as ``"64x0e + 1o"``, another ``Irreps``, an :class:`Irrep`, or any number of blocks:
+            strings, irreps, or pairs of multiplicity and irrep. Nothing is the empty sum.
 
     Raises:
         InputError: the string is not a sum of terms ``[multiplicity x] degree parity``, or a block is not one.
@@ -274,7 +276,9 @@ class Irreps(tuple[MulIr, ...]):
         return found[0] if len(found) == 1 else torch.cat(found, dim=-2)
 
     def D_from_matrix(self, R: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch dim dim"]:
-        r"""Block-diagonal :math:`\bigoplus D^l(R)`, with the parity for det R = -1; an InputError if R is not orthogonal."""
+        r"""Block-diagonal :math:`\bigoplus D^l(R)`, with the parity for det R = -1; an InputError if R is not
+        orthogonal.
+        """
         require_rotation(R, "D_from_matrix", improper=True)
         sign = determinant_sign(R)
         return self._sum(R * sign[..., None, None], sign)
@@ -315,7 +319,9 @@ class Irreps(tuple[MulIr, ...]):
         return self.D_from_matrix(rotation)
 
     def transform(self, rotation: Float[Tensor, "3 3"], x: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch dim"]:
-        r""":math:`D(R)\,x`, the matrix computed in float64: it makes an Irreps a :class:`~intertwine.groups.Representation`."""
+        r""":math:`D(R)\,x`, the matrix computed in float64: it makes an Irreps a
+        :class:`~intertwine.groups.Representation`.
+        """
         return x @ self.D_from_matrix(rotation.to(torch.float64)).to(x).T
 
 

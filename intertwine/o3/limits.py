@@ -1,4 +1,6 @@
-"""How far degrees and sizes go: beyond, tables fill any memory and recursions don't end, so it is said before they begin."""
+"""How far degrees and sizes go: beyond, tables fill any memory and recursions don't end, so it is said before they
+begin.
+"""
 
 from __future__ import annotations
 

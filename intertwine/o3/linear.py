@@ -30,7 +30,9 @@ class LinearInstruction(NamedTuple):
 
 
 class _Group(NamedTuple):
-    """Outputs that read the same inputs: one matrix product. ``numbers[a][b]`` is the instruction from input a to output b."""
+    """Outputs that read the same inputs: one matrix product. ``numbers[a][b]`` is the instruction from input a to
+    output b.
+    """
 
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
@@ -38,11 +40,12 @@ class _Group(NamedTuple):
 
 
 class Linear(Rebuildable):
-    r"""The linear map that commutes with O(3), :math:`z_{w i} = \sum_{\text{paths}} n \sum_u x_{u i} W_{u w}` (+ bias on 0e).
+    r"""The linear map that commutes with O(3), :math:`z_{w i} = \sum_{\text{paths}} n \sum_u x_{u i} W_{u w}` (+ bias
+    on 0e).
 
-    With ``path_normalization="element"`` :math:`n = (\sum_{\text{paths into the block}} \text{channels in})^{-1/2}`, so that standard
-    normal weights keep the variance; with ``"path"`` every path into a block gets an equal share. Names, defaults, initial weights and
-    their order are e3nn's.
+    With ``path_normalization="element"`` :math:`n = (\sum_{\text{paths into the block}} \text{channels in})^{-1/2}`, so
+    that standard normal weights keep the variance; with ``"path"`` every path into a block gets an equal share. Names,
+    defaults, initial weights and their order are e3nn's.
 
     Args:
         irreps_in, irreps_out: representations of input and output.
@@ -56,7 +59,8 @@ class Linear(Rebuildable):
         dtype, device: of the parameters, as in ``torch.nn.Linear``.
 
     Raises:
-        InputError: an instruction joins different irreps or names a block that is not there, or options contradict each other.
+        InputError: an instruction joins different irreps or names a block that is not there, or options contradict each
+            other.
 
     >>> layer = Linear("8x0e+4x1o", "2x0e+3x1o", biases=True)
     >>> layer(torch.randn(5, 20)).shape, layer.weight_numel, layer.bias_numel
@@ -229,8 +233,8 @@ class Linear(Rebuildable):
 
         Args:
             features: (..., irreps_in.dim), or (..., f_in, irreps_in.dim).
-            weight: (weight_numel), (f_in, f_out, weight_numel) with f, and with leading axes like those of the features if the weights
-                are not shared; only for a layer that does not own them.
+            weight: (weight_numel), (f_in, f_out, weight_numel) with f, and with leading axes like those of the features
+                if the weights are not shared; only for a layer that does not own them.
             bias: (bias_numel) or (f_out, bias_numel), in the same way.
 
         Returns:
@@ -387,7 +391,9 @@ class Linear(Rebuildable):
         return blocks[0] if len(blocks) == 1 else torch.cat(blocks, dim=-1) if blocks else x.new_zeros(*shape, 0)
 
     def weight_view_for_instruction(self, instruction: int, weight: Tensor | None = None) -> Tensor:
-        """The weights of one instruction as (channels in, channels out), a view of those of the layer or of ``weight``."""
+        """The weights of one instruction as (channels in, channels out), a view of those of the layer or of
+        ``weight``.
+        """
         weight = self._given(weight, "weight", self.weight_numel)
         if not 0 <= instruction < len(self._starts):
             raise InputError(

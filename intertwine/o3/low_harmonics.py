@@ -1,7 +1,8 @@
 r"""Harmonics of low degree as one matrix product of monomials, :math:`Y = A\,\mu(x)`, and their derivatives likewise.
 
-Up to degree 3 the coefficients are small numbers, so no digit is lost, and a few operations replace the many of the recursion.
-With :math:`\partial_k Y = A_k\,\mu'(x)`, :math:`\mu'` the monomials of one degree less, the gradient of :math:`\sum g\,Y` is
+Up to degree 3 the coefficients are small numbers, so no digit is lost, and a few operations replace the many of the
+recursion. With :math:`\partial_k Y = A_k\,\mu'(x)`, :math:`\mu'` the monomials of one degree less, the gradient of
+:math:`\sum g\,Y` is
 :math:`\sum_j \mu'_j (A_k^T g)_j`. Rows are monomials or components, columns are points.
 """
 
@@ -21,7 +22,9 @@ HIGHEST = 3
 
 
 class Polynomials(NamedTuple):
-    """The constants of a list of degrees up to :data:`HIGHEST`; ``terms`` are the monomials, ``lower`` those of one degree less."""
+    """The constants of a list of degrees up to :data:`HIGHEST`; ``terms`` are the monomials, ``lower`` those of one
+    degree less.
+    """
 
     values: Float[Tensor, "terms dim"]  # A
     slopes: Float[Tensor, "three_lower dim"]  # A_x, A_y, A_z, one above the other
@@ -35,7 +38,9 @@ def exponents(degree: int) -> list[tuple[int, int, int]]:
 
 
 def monomials(x: Float[Tensor, "3 n"], degree: int) -> Float[Tensor, "terms n"]:
-    """All monomials of the coordinates up to a degree: x times those before, y times those before without x, z times the last one."""
+    """All monomials of the coordinates up to a degree: x times those before, y times those before without x, z times
+    the last one.
+    """
     one = torch.ones_like(x[:1])
     if degree < 2:
         return torch.cat([one, x]) if degree else one
@@ -117,7 +122,9 @@ def second(
 
 
 def exact_products(x: Tensor) -> bool:
-    """Whether matrix products keep the precision of x: not under autocast, nor where a lower precision of products is allowed."""
+    """Whether matrix products keep the precision of x: not under autocast, nor where a lower precision of products is
+    allowed.
+    """
     if safe.autocasting(x):
         return False
     return x.dtype == torch.float64 or (x.dtype == torch.float32 and torch.get_float32_matmul_precision() == "highest")

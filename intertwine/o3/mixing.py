@@ -1,9 +1,11 @@
-r"""Channels of equal irreps mixed by matrices, :math:`z_{w i} = \sum_u x_{u i} W_{u w}`: the eager path of a linear layer on the CPU.
+r"""Channels of equal irreps mixed by matrices, :math:`z_{w i} = \sum_u x_{u i} W_{u w}`: the eager path of a linear
+layer on the CPU.
 
-A block in ``mul_ir`` is no matrix to a BLAS, since its channels lie ``2l+1`` numbers apart: it is copied before a product and after it.
-Here that is done for some hundred samples at a time, so that the copies stay in the processor's cache, and results are written where they
-belong. Few samples take one call of a compiled kernel (:mod:`intertwine.kernels.small_mixing`). Autograd can't do that, so the derivatives
-are written out: two functions that are closed under differentiation,
+A block in ``mul_ir`` is no matrix to a BLAS, since its channels lie ``2l+1`` numbers apart: it is copied before a
+product and after it. Here that is done for some hundred samples at a time, so that the copies stay in the processor's
+cache, and results are written where they belong. Few samples take one call of a compiled kernel
+(:mod:`intertwine.kernels.small_mixing`). Autograd can't do that, so the derivatives are written out: two functions that
+are closed under differentiation,
 
 .. math::
     F(x, W) = x W, \qquad B(x, g, W) = (g W^T,\; x^T g), \qquad
@@ -33,7 +35,9 @@ _PLAIN = (Tensor, nn.Parameter)
 
 
 def applicable(*tensors: Tensor) -> bool:
-    """Whether this path may be taken: plain real tensors on the CPU, not compiled, traced, vectorised, cast or differentiated forwards."""
+    """Whether this path may be taken: plain real tensors on the CPU, not compiled, traced, vectorised, cast or
+    differentiated forwards.
+    """
     if torch.compiler.is_compiling() or torch.jit.is_tracing() or torch.is_autocast_enabled("cpu"):
         return False
     dtype, wrapped = tensors[0].dtype, torch._C._functorch
@@ -73,7 +77,9 @@ def backward(
     plan: Mixing,
     needs: Sequence[bool],
 ) -> tuple[Float[Tensor, "z dim_in"] | None, Float[Tensor, " weights"] | None]:
-    """B: gradients of features (z, dim_in) and weights (weights) from cotangents g (z, dim_out), those that are needed."""
+    """B: gradients of features (z, dim_in) and weights (weights) from cotangents g (z, dim_out), those that are
+    needed.
+    """
     if not applicable(x, g, weight):
         _agree(plan, x, g, weight)
         return _plain(g, weight, plan, transposed=True) if needs[0] else None, _plain_contracted(x, g, plan) if needs[
@@ -136,7 +142,9 @@ def _agree(plan: Mixing, *tensors: Tensor) -> None:
 
 
 def _pieces(x: Tensor, plan: Mixing) -> Sequence[slice | None]:
-    """All samples (None), or some at a time; a sum over pieces would cost half precision digits that one product does not."""
+    """All samples (None), or some at a time; a sum over pieces would cost half precision digits that one product does
+    not.
+    """
     samples, step = x.shape[0], max(16, CACHED * torch.get_num_threads() // max(plan.dim_in, plan.dim_out))
     if samples <= step or x.element_size() < 4:
         return [None]
@@ -154,7 +162,9 @@ def _flat(x: Tensor) -> Tensor:
 
 
 def _multiply(rows: Tensor, matrix: Tensor, targets: Sequence[Tensor], whole: bool) -> None:
-    """The product of rows (component, z, channels), flat or not, with a matrix, into the blocks of the result, or added to them."""
+    """The product of rows (component, z, channels), flat or not, with a matrix, into the blocks of the result, or added
+    to them.
+    """
     dim, z = targets[0].shape[:2]
     if whole and dim == 1 and len(targets) == 1:
         torch.mm(_flat(rows) if rows.ndim == 3 else rows, matrix, out=targets[0][0])

@@ -12,7 +12,8 @@ from torch import Tensor
 def grid_maxima(values: Float[Tensor, "rows columns"]) -> Bool[Tensor, "rows columns"]:
     """Where a sample is a maximum of its row and of its column.
 
-    A maximum along a line is larger than its neighbours on both sides; of a plateau it is the middle (the lower of two). Ends are none.
+    A maximum along a line is larger than its neighbours on both sides; of a plateau it is the middle (the lower of
+    two). Ends are none.
 
     >>> grid_maxima(torch.tensor([[0.0, 0.0, 0.0, 0.0], [0.0, 2.0, 1.0, 0.0], [0.0, 1.0, 0.0, 0.0]])).nonzero().tolist()
     [[1, 1]]
@@ -37,8 +38,8 @@ def climb(
 ) -> Float[Tensor, "starts 3"]:
     r"""Newton's method for maxima on the unit sphere, of a function that depends on the direction alone.
 
-    With the tangential gradient g and Hessian H a step is :math:`|H|^{-1} g`: Newton's near a maximum, upward everywhere. It is shortened
-    until it does not lead down.
+    With the tangential gradient g and Hessian H a step is :math:`|H|^{-1} g`: Newton's near a maximum, upward
+    everywhere. It is shortened until it does not lead down.
 
     Args:
         f: maps vectors (starts, 3) to values (starts), each of its own vector.

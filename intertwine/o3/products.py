@@ -18,7 +18,8 @@ MOST_PAIRS = 2_500  # of irreps that are multiplied with each other: 50 with 50
 
 
 class FullyConnectedTensorProduct(TensorProduct):
-    r"""All paths that exist, all multiplicities mixed: :math:`z_w = \sum_{uv} W_{uvw}\, x_u \otimes y_v`, summed over the paths.
+    r"""All paths that exist, all multiplicities mixed: :math:`z_w = \sum_{uv} W_{uvw}\, x_u \otimes y_v`, summed over
+    the paths.
 
     Args:
         irreps_in1, irreps_in2, irreps_out: representations of x, y and z.
@@ -145,7 +146,8 @@ class TensorSquare(TensorProduct):
         irreps_in: representation of x.
         irreps_out: representation of the output; None: what the square contains.
         filter_ir_out: keep only these irreps; only without ``irreps_out``.
-        irrep_normalization: see :class:`TensorProduct`; the default ``"component"`` is for x with independent normal components.
+        irrep_normalization: see :class:`TensorProduct`; the default ``"component"`` is for x with independent normal
+            components.
         kwargs: the other options of :class:`TensorProduct`.
 
     Raises:
@@ -199,14 +201,18 @@ class TensorSquare(TensorProduct):
     def forward(  # type: ignore[override]
         self, x: Float[Tensor, "... dim1"], weight: Float[Tensor, "... weights"] | Sequence[Any] | None = None
     ) -> Float[Tensor, "... dim_out"]:
-        """z of x (..., irreps_in.dim) and the weights, which are as in :meth:`TensorProduct.forward`; (..., irreps_out.dim)."""
+        """z of x (..., irreps_in.dim) and the weights, which are as in :meth:`TensorProduct.forward`; (...,
+        irreps_out.dim).
+        """
         return super().forward(x, x, weight)
 
 
 def _square(
     irreps: Irreps, rule: str, modes: tuple[str, str, str], out: Irreps | None = None
 ) -> Iterator[tuple[int, int, int, Irrep, str, float]]:
-    """Paths (i1, i2, place in ``out``, irrep, mode, alpha): two blocks, two channels of a block, a channel with itself."""
+    """Paths (i1, i2, place in ``out``, irrep, mode, alpha): two blocks, two channels of a block, a channel with
+    itself.
+    """
     for i1, (mul, ir1) in enumerate(irreps):
         for i2, (_, ir2) in list(enumerate(irreps))[i1:]:
             targets = (
@@ -226,7 +232,9 @@ def _square(
 
 
 def _with_itself(ir1: Irrep, ir: Irrep, rule: str) -> float:
-    """alpha of x with itself, whose components are not independent: from the fourth moments of the normal distribution, or of a sphere."""
+    """alpha of x with itself, whose components are not independent: from the fourth moments of the normal distribution,
+    or of a sphere.
+    """
     if rule == "component":
         return ir.dim / (ir1.dim + 2) if ir.l == 0 else ir.dim / 2
     if rule == "norm":

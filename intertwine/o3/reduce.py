@@ -1,9 +1,11 @@
-r"""Tensors with an index symmetry as sums of irreps: an equivariant orthonormal basis of them, and products of vectors in it.
+r"""Tensors with an index symmetry as sums of irreps: an equivariant orthonormal basis of them, and products of vectors
+in it.
 
-Coupling the indices one after another gives an orthonormal basis of all tensors: one block of :math:`2l+1` tensors, a *path*, for
-each chain of intermediate irreps. The projector onto the symmetry commutes with O(3), so on the paths that end in the same irrep it is
-a small matrix M, the same for every component. Gram-Schmidt on the rows of M gives the combinations of paths that have the symmetry:
-e3nn's choice of basis where an irrep occurs more than once, found here without its eigenvalue problem of the size of the tensor.
+Coupling the indices one after another gives an orthonormal basis of all tensors: one block of :math:`2l+1` tensors, a
+*path*, for each chain of intermediate irreps. The projector onto the symmetry commutes with O(3), so on the paths that
+end in the same irrep it is a small matrix M, the same for every component. Gram-Schmidt on the rows of M gives the
+combinations of paths that have the symmetry: e3nn's choice of basis where an irrep occurs more than once, found here
+without its eigenvalue problem of the size of the tensor.
 """
 
 from __future__ import annotations
@@ -32,8 +34,8 @@ class ReducedTensorProducts(Rebuildable, ExactBuffers):
         filter_ir_out: keep only these irreps; None keeps all.
         filter_ir_mid: allow only these irreps at every stage of the coupling, the last one included; None allows all.
         eps: what counts as zero in the combinations of paths.
-        layout: how the components of a block of ``irreps`` lie, in the inputs and in the output: ``"mul_ir"`` with the channel
-            outermost, e3nn's, or ``"ir_mul"`` with the channel innermost.
+        layout: how the components of a block of ``irreps`` lie, in the inputs and in the output: ``"mul_ir"`` with the
+            channel outermost, e3nn's, or ``"ir_mul"`` with the channel innermost.
         dtype: precision; None is torch's default.
         device: where the basis lives.
         **irreps: the representation of each index, or of one of each set of indices that the symmetry exchanges.
@@ -88,7 +90,8 @@ class ReducedTensorProducts(Rebuildable, ExactBuffers):
         self._keep(state["_buffers"]["change_of_basis"].double())
 
     def forward(self, *xs: Float[Tensor, "..."]) -> Float[Tensor, "*batch dim"]:
-        """The components of the product of one vector for each index, (..., irreps_in[k].dim) each, leading axes broadcast.
+        """The components of the product of one vector for each index, (..., irreps_in[k].dim) each, leading axes
+        broadcast.
 
         Raises:
             InputError: not one vector for each index, or one of a wrong dimension.
@@ -158,8 +161,8 @@ def symmetric_basis(
 
 
 def _paths(irreps: Sequence[Irreps], middle: frozenset[Irrep] | None) -> list[tuple[Irrep, np.ndarray]]:
-    """Irreps in the product of all indices with orthonormal bases (paths, 2l+1, entries) of their copies, in e3nn's order: sorted by
-    irrep and then by the path to the left; but the blocks of a single index stay as they are."""
+    """Irreps in the product of all indices with orthonormal bases (paths, 2l+1, entries) of their copies, in e3nn's
+    order: sorted by irrep and then by the path to the left; but the blocks of a single index stay as they are."""
     *left, last = irreps
     if not left:
         rows = np.eye(last.dim)
@@ -179,7 +182,9 @@ def _paths(irreps: Sequence[Irreps], middle: frozenset[Irrep] | None) -> list[tu
 
 
 def _couple(paths: np.ndarray, C: np.ndarray, mul: int, where: slice, dim: int) -> np.ndarray:
-    """Paths (left, mul, 2l+1, entries * dim) that couple each of some paths (left, m, entries) with each copy in a block of an index."""
+    """Paths (left, mul, 2l+1, entries * dim) that couple each of some paths (left, m, entries) with each copy in a
+    block of an index.
+    """
     left, m, entries = paths.shape
     _, n, k = C.shape
     coupled = (paths.swapaxes(1, 2) @ C.reshape(m, n * k)).reshape(left, entries, n, k).transpose(0, 3, 1, 2)

@@ -1,12 +1,13 @@
-r"""Rotations of space as matrices, unit quaternions and axes with angles. Euler angles are in :mod:`intertwine.o3.angles`.
+r"""Rotations of space as matrices, unit quaternions and axes with angles. Euler angles are in
+:mod:`intertwine.o3.angles`.
 
-A quaternion is :math:`q = (w, x, y, z)`, real part first; q and -q are the same rotation. Angles are in radians. Every function takes
-any number of leading axes and keeps the precision and device of its argument.
+A quaternion is :math:`q = (w, x, y, z)`, real part first; q and -q are the same rotation. Angles are in radians. Every
+function takes any number of leading axes and keeps the precision and device of its argument.
 
-Values and derivatives of every order are finite at every rotation. Where mathematics has no derivative (the axis and the angle of the
-identity) all derivatives are zero; the rotation vector, their product, has the true ones there. Functions of a matrix or quaternion are
-defined on the group alone; how they go on outside of it, hence the component of a gradient at right angles to the group, is a choice
-(here: scaling a quaternion changes nothing).
+Values and derivatives of every order are finite at every rotation. Where mathematics has no derivative (the axis and
+the angle of the identity) all derivatives are zero; the rotation vector, their product, has the true ones there.
+Functions of a matrix or quaternion are defined on the group alone; how they go on outside of it, hence the component of
+a gradient at right angles to the group, is a choice (here: scaling a quaternion changes nothing).
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ def uniform(
     r"""Uniform numbers that make a Haar-random rotation :math:`R_y(\alpha) R_x(\beta) R_y(\gamma)`.
 
     Returns:
-        :math:`\alpha, \gamma \in [0, 2\pi)` and :math:`u = \cos^2(\beta/2) \in [0, 1)`, each of ``shape``; drawn in e3nn's order.
+        :math:`\alpha, \gamma \in [0, 2\pi)` and :math:`u = \cos^2(\beta/2) \in [0, 1)`, each of ``shape``; drawn in
+        e3nn's order.
     """
     turns = 2 * math.pi * torch.rand(2, *shape, dtype=dtype, device=device, generator=generator)
     return turns[0], turns[1], torch.rand(shape, dtype=dtype, device=device, generator=generator)
@@ -145,8 +147,8 @@ def matrix_z(angle: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch 3 3"]:
 def matrix_to_quaternion(R: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 4"]:
     r"""Unit quaternion (..., 4) with :math:`w \ge 0` of a proper rotation (..., 3, 3).
 
-    :math:`4 q q^T` is linear in R. Its row with the largest diagonal entry, at least 1, is normalised: no square root of a small number
-    and no cancellation at any rotation (S. W. Shepperd, J. Guidance and Control 1, 223 (1978)).
+    :math:`4 q q^T` is linear in R. Its row with the largest diagonal entry, at least 1, is normalised: no square root
+    of a small number and no cancellation at any rotation (S. W. Shepperd, J. Guidance and Control 1, 223 (1978)).
 
     Raises:
         InputError: R is not a proper rotation.
@@ -167,9 +169,11 @@ def matrix_to_quaternion(R: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batc
 def axis_angle_to_quaternion(
     xyz: Float[Tensor, "*#batch 3"], angle: Float[Tensor, "*#batch"]
 ) -> Float[Tensor, "... 4"]:
-    r""":math:`(\cos\frac{\theta}{2}, \hat n \sin\frac{\theta}{2})` of an axis (..., 3) of any length and an angle (...).
+    r""":math:`(\cos\frac{\theta}{2}, \hat n \sin\frac{\theta}{2})` of an axis (..., 3) of any length and an angle
+    (...).
 
-    The zero axis, whose rotation is the identity, gives :math:`(\cos\frac{\theta}{2}, 0, 0, 0)` with zero derivatives for the axis.
+    The zero axis, whose rotation is the identity, gives :math:`(\cos\frac{\theta}{2}, 0, 0, 0)` with zero derivatives
+    for the axis.
     """
     require_shape(xyz, (3,), "axis_angle_to_quaternion")
     half = angle[..., None] / 2
@@ -178,9 +182,11 @@ def axis_angle_to_quaternion(
 
 
 def quaternion_to_axis_angle(q: Float[Tensor, "*batch 4"]) -> tuple[Float[Tensor, "*batch 3"], Float[Tensor, "*batch"]]:
-    r"""Unit axis (..., 3) and angle :math:`2\,\mathrm{atan2}(|v|, w)` (...) in :math:`[0, 2\pi]` of a quaternion :math:`(w, v)` (..., 4).
+    r"""Unit axis (..., 3) and angle :math:`2\,\mathrm{atan2}(|v|, w)` (...) in :math:`[0, 2\pi]` of a quaternion
+    :math:`(w, v)` (..., 4).
 
-    Exact for tiny rotations and about half turns. No rotation (v = 0) has the zero vector as axis, with zero derivatives.
+    Exact for tiny rotations and about half turns. No rotation (v = 0) has the zero vector as axis, with zero
+    derivatives.
     """
     require_shape(q, (4,), "quaternion_to_axis_angle")
     real, vector = q[..., 0], q[..., 1:]
@@ -195,7 +201,8 @@ def quaternion_to_axis_angle(q: Float[Tensor, "*batch 4"]) -> tuple[Float[Tensor
 def matrix_to_axis_angle(R: Float[Tensor, "*batch 3 3"]) -> tuple[Float[Tensor, "*batch 3"], Float[Tensor, "*batch"]]:
     r"""Unit axis (..., 3) and angle (...) in :math:`[0, \pi]` of a proper rotation (..., 3, 3).
 
-    Of the two axes of a half turn the one whose largest component is positive. The identity has the zero vector as axis.
+    Of the two axes of a half turn the one whose largest component is positive. The identity has the zero vector as
+    axis.
 
     Raises:
         InputError: R is not a proper rotation.
@@ -213,7 +220,9 @@ def axis_angle_to_matrix(axis: Float[Tensor, "*#batch 3"], angle: Float[Tensor, 
 
 
 def quaternion_to_matrix(q: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch 3 3"]:
-    r"""Rotation (..., 3, 3) of a quaternion (..., 4) of any length, :math:`R v = q v \bar q / |q|^2`; of the zero one the identity."""
+    r"""Rotation (..., 3, 3) of a quaternion (..., 4) of any length, :math:`R v = q v \bar q / |q|^2`; of the zero one
+    the identity.
+    """
     require_shape(q, (4,), "quaternion_to_matrix")
     w, x, y, z = safe.normalize(q).unbind(-1)
     x2, y2, z2 = 2 * x, 2 * y, 2 * z
@@ -222,7 +231,8 @@ def quaternion_to_matrix(q: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch 
 
 
 def rotation_vector_to_matrix(v: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
-    r"""Exponential map: the rotation (..., 3, 3) about v (..., 3) by the angle :math:`|v|` in radians, smooth at v = 0 too.
+    r"""Exponential map: the rotation (..., 3, 3) about v (..., 3) by the angle :math:`|v|` in radians, smooth at v = 0
+    too.
 
     >>> rotation_vector_to_matrix(torch.tensor([0.0, torch.pi, 0.0])).round().int().tolist()
     [[-1, 0, 0], [0, 1, 0], [0, 0, -1]]
@@ -236,7 +246,8 @@ def rotation_vector_to_matrix(v: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*b
 
 
 def matrix_to_rotation_vector(R: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3"]:
-    r"""Logarithm: axis times angle (..., 3), of length 0 to :math:`\pi`, of a proper rotation (..., 3, 3), smooth at the identity.
+    r"""Logarithm: axis times angle (..., 3), of length 0 to :math:`\pi`, of a proper rotation (..., 3, 3), smooth at
+        the identity.
 
     At a half turn, where it jumps, one of the two vectors is chosen as in :func:`matrix_to_axis_angle`.
 
@@ -292,7 +303,9 @@ def require_rotation(R: Tensor, where: str, improper: bool = False) -> None:
 
 
 def determinant_sign(R: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch"]:
-    """1 for proper and -1 for improper rotations (..., 3, 3), a constant for autograd; in every precision, unlike ``torch.linalg.det``."""
+    """1 for proper and -1 for improper rotations (..., 3, 3), a constant for autograd; in every precision, unlike
+    ``torch.linalg.det``.
+    """
     a, b, c = R.detach().unbind(-2)
     return (torch.linalg.cross(a, b, dim=-1) * c).sum(-1).sign()
 

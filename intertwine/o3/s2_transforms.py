@@ -1,7 +1,7 @@
 r"""Signals on the sphere: coefficients of the harmonics to samples on the grid, and back, exactly.
 
-On a small grid each transform is one matrix product; on a larger one it is two, the sums over degrees along each parallel and the Fourier
-sums around it, which need neither the memory nor the time of the whole table.
+On a small grid each transform is one matrix product; on a larger one it is two, the sums over degrees along each
+parallel and the Fourier sums around it, which need neither the memory nor the time of the whole table.
 """
 
 from __future__ import annotations
@@ -67,7 +67,9 @@ class _GridTransform(Rebuildable, ExactBuffers):
         ignore_keys(self, ["alphas", "betas", "sha", "shb"])  # e3nn keeps its constants
 
     def _scale_of(self, state: Mapping[str, Any], weights: np.ndarray) -> tuple[np.ndarray, int]:
-        """The factor of each degree in e3nn's table ``shb`` (m, beta, i), which is all it keeps of the normalisation; and lmax."""
+        """The factor of each degree in e3nn's table ``shb`` (m, beta, i), which is all it keeps of the normalisation;
+        and lmax.
+        """
         lmax, res_beta = state["lmax"], state["res_beta"]
         zonal = legendre_table(lmax, parallels(res_beta))[0] * weights  # l, beta
         l = np.arange(lmax + 1)
@@ -85,14 +87,17 @@ class _GridTransform(Rebuildable, ExactBuffers):
 
 
 class ToS2Grid(_GridTransform):
-    r"""Samples :math:`f(\beta_i, \alpha_j) = \sum_l n_l\, A^l \cdot Y^l(\beta_i, \alpha_j)` of a spherical tensor; the inverse of
+    r"""Samples :math:`f(\beta_i, \alpha_j) = \sum_l n_l\, A^l \cdot Y^l(\beta_i, \alpha_j)` of a spherical tensor; the
+    inverse of
     :class:`FromS2Grid`.
 
     Args:
         lmax: largest degree; the largest that the grid resolves if None.
         res: number of parallels, or a pair of parallels and meridians; the smallest that resolves lmax where None.
-        normalization: what the coefficients are. ``integral``: :math:`n_l = 1`, those of orthonormal harmonics. ``component`` and
-            ``norm``: of variance 1 in each component, or in each norm; :math:`n_l` makes f of variance 1, the same share from each degree.
+        normalization: what the coefficients are. ``integral``: :math:`n_l = 1`, those of orthonormal harmonics.
+            ``component`` and
+            ``norm``: of variance 1 in each component, or in each norm; :math:`n_l` makes f of variance 1, the same
+                share from each degree.
             Or the factors themselves, a tensor (lmax + 1).
         dtype, device: of the constants.
 
@@ -147,9 +152,11 @@ class ToS2Grid(_GridTransform):
 
 
 class FromS2Grid(_GridTransform):
-    r"""Spherical tensor of the samples of a signal, :math:`A^l = \frac1{n_l} \int f\, Y^l`; the inverse of :class:`ToS2Grid`.
+    r"""Spherical tensor of the samples of a signal, :math:`A^l = \frac1{n_l} \int f\, Y^l`; the inverse of
+    :class:`ToS2Grid`.
 
-    Exact for signals without degrees above ``res_beta - 1 - lmax`` and ``res_alpha - 1 - lmax``; higher ones are taken for lower ones.
+    Exact for signals without degrees above ``res_beta - 1 - lmax`` and ``res_alpha - 1 - lmax``; higher ones are taken
+    for lower ones.
 
     Args:
         res: number of parallels, or a pair of parallels and meridians; the smallest that resolves lmax where None.

@@ -1,6 +1,7 @@
 r"""Signals on the rotation group: Wigner coefficients to samples on a grid of Euler angles, and back, exactly.
 
-With :math:`R = R_y(\alpha) R_x(\beta) R_y(\gamma)` a Wigner matrix is a product of three, of which the outer two only mix m with -m. So
+With :math:`R = R_y(\alpha) R_x(\beta) R_y(\gamma)` a Wigner matrix is a product of three, of which the outer two only
+mix m with -m. So
 
 .. math:: f(\alpha, \beta, \gamma) = \sum_{pq} e_p(\alpha)\, h_{pq}(\beta)\, e_q(\gamma),
 
@@ -31,8 +32,8 @@ from intertwine.o3.wigner import wigner_d_blocks
 def flat_wigner(
     lmax: int, alpha: Float[Tensor, "*#batch"], beta: Float[Tensor, "*#batch"], gamma: Float[Tensor, "*#batch"]
 ) -> Float[Tensor, "... dim"]:
-    r""":math:`\sqrt{2l+1}\, D^l_{mn}(\alpha, \beta, \gamma)` for l = 0 ... lmax on one axis of :math:`\sum_l (2l+1)^2`: functions on the
-    group that are orthonormal in the Haar measure (Peter and Weyl, Math. Ann. 97, 737 (1927)).
+    r""":math:`\sqrt{2l+1}\, D^l_{mn}(\alpha, \beta, \gamma)` for l = 0 ... lmax on one axis of :math:`\sum_l (2l+1)^2`:
+    functions on the group that are orthonormal in the Haar measure (Peter and Weyl, Math. Ann. 97, 737 (1927)).
 
     Args:
         lmax: largest degree.
@@ -53,18 +54,22 @@ class SO3Grid(Rebuildable, ExactBuffers):
         resolution: half the number of polar angles; lmax + 1 or more for :meth:`from_grid` to undo :meth:`to_grid`.
         normalization: ``component`` (coefficients of variance 1 make a signal of variance 1).
         aspect_ratio: number of azimuths for each polar angle.
-        layout: order of the coefficients within a degree: ``mul_ir``, row after row of :math:`D^l`, or ``ir_mul``, column after column.
+        layout: order of the coefficients within a degree: ``mul_ir``, row after row of :math:`D^l`, or ``ir_mul``,
+            column after column.
         dtype, device: of the constants.
 
     Attributes:
-        irreps: ``1x0e + 3x1e + 5x2e + ...``; the left index of D counts the copies, the right one transforms, by :math:`f(R) \to f(RQ)`.
+        irreps: ``1x0e + 3x1e + 5x2e + ...``; the left index of D counts the copies, the right one transforms, by
+            :math:`f(R) \to f(RQ)`.
         res_alpha, res_beta, res_gamma: numbers of angles.
         alpha, beta, gamma: the angles in radians.
         qw: quadrature weights for each beta, such that those of the whole grid add up to 1.
-        D: :func:`flat_wigner` on the grid (res_alpha, res_beta, res_gamma, irreps.dim), computed when asked for; the transforms do without.
+        D: :func:`flat_wigner` on the grid (res_alpha, res_beta, res_gamma, irreps.dim), computed when asked for; the
+            transforms do without.
 
     Raises:
-        InputError: a negative degree, a resolution or aspect ratio that is not positive, an unknown normalisation or layout.
+        InputError: a negative degree, a resolution or aspect ratio that is not positive, an unknown normalisation or
+            layout.
 
     >>> grid = SO3Grid(2, 4)
     >>> grid.to_grid(torch.randn(7, 35)).shape
@@ -146,7 +151,8 @@ class SO3Grid(Rebuildable, ExactBuffers):
         return samples.reshape(*features.shape[:-1], self.res_alpha, self.res_beta, self.res_gamma)
 
     def from_grid(self, features: Float[Tensor, "*batch alpha beta gamma"]) -> Float[Tensor, "*batch dim"]:
-        r"""Coefficients :math:`F^l_{mn} = \sqrt{dim (2l+1)} \int f(R)\, D^l_{mn}(R)\, dR` in the Haar measure, by quadrature.
+        r"""Coefficients :math:`F^l_{mn} = \sqrt{dim (2l+1)} \int f(R)\, D^l_{mn}(R)\, dR` in the Haar measure, by
+        quadrature.
 
         Args:
             features: samples (..., res_alpha, res_beta, res_gamma).
@@ -170,11 +176,13 @@ class SO3Grid(Rebuildable, ExactBuffers):
 
 
 def _tables(lmax: int, beta: np.ndarray, transpose: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    r"""For each pair of frequencies (p, q) and each term (l, s): which coefficient, its profile along beta, and whether there is one.
+    r"""For each pair of frequencies (p, q) and each term (l, s): which coefficient, its profile along beta, and whether
+    there is one.
 
-    A turn about y takes m to m with :math:`\cos m\alpha` and to -m with :math:`-\sin m\alpha`; a turn about x, which commutes with the
-    mirror x -> -x, leaves the sines (m < 0) and the cosines (m >= 0) among themselves. So through the middle matrix's element
-    (m', n') = (s|p|, s|q|) frequency (p, q) meets one coefficient of each degree for each sign s.
+    A turn about y takes m to m with :math:`\cos m\alpha` and to -m with :math:`-\sin m\alpha`; a turn about x, which
+    commutes with the mirror x -> -x, leaves the sines (m < 0) and the cosines (m >= 0) among themselves. So through the
+    middle matrix's element (m', n') = (s|p|, s|q|) frequency (p, q) meets one coefficient of each degree for each sign
+    s.
     """
     d = np.zeros((lmax + 1, 2 * lmax + 1, 2 * lmax + 1, len(beta)))
     for l, block in enumerate(wigner_d_blocks(lmax, matrix_x(torch.from_numpy(beta)))):

@@ -7,12 +7,14 @@ With y as the polar axis (e3nn's convention), :math:`\rho^2 = x^2 + z^2` and :ma
     Q_{lm} = l!\, \frac{r^{l-m} P_l^m(y / r)}{(l + m)!\, \sin^m\beta}, \qquad
     n_{lm} = \sqrt{(2l+1)(2 - \delta_{m0}) \frac{(l+m)!\,(l-m)!}{l!^2}} .
 
-The upward recursion in the degree, :math:`Q_{lm} = \frac{l(2l-1)}{l^2-m^2} \left(y\, Q_{l-1,m} - \frac{l-1}{2l-1} r^2 Q_{l-2,m}\right)`
-from :math:`Q_{ll} = 2^{-l}`, loses no digits, and in this scale every derivative is another Q (Hobson 1931, chapter IV):
+The upward recursion in the degree,
+:math:`Q_{lm} = \frac{l(2l-1)}{l^2-m^2} \left(y\, Q_{l-1,m} - \frac{l-1}{2l-1} r^2 Q_{l-2,m}\right)` from
+:math:`Q_{ll} = 2^{-l}`, loses no digits, and in this scale every derivative is another Q (Hobson 1931, chapter IV):
 :math:`\partial_y Q_{lm} = l\, Q_{l-1,m}` and :math:`2\,\partial_{\rho^2} Q_{lm} = -l\, Q_{l-1,m+1}`.
 
 Arrays have components on the first axis and points on the last one, so that each operation streams contiguous rows.
-Everything here is made of differentiable operations; :mod:`intertwine.o3.harmonic_derivatives` has the fast derivatives.
+Everything here is made of differentiable operations; :mod:`intertwine.o3.harmonic_derivatives` has the fast
+derivatives.
 """
 
 from __future__ import annotations
@@ -48,7 +50,8 @@ def polar_part(
 
 
 def azimuthal_part(x: Float[Tensor, " n"], z: Float[Tensor, " n"], largest: int) -> tuple[Tensor, Tensor]:
-    """:math:`c_m + i s_m = (z + i x)^m`: arrays c (largest + 1, n) for m = 0, 1, ... and s (largest, n) for m = 1, 2, ...
+    """:math:`c_m + i s_m = (z + i x)^m`: arrays c (largest + 1, n) for m = 0, 1, ... and s (largest, n) for m = 1, 2,
+    ...
 
     The powers known so far times the highest of them are the next ones, so a few operations suffice.
     """

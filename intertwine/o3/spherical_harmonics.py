@@ -29,21 +29,22 @@ class SphericalHarmonics(Rebuildable, ExactBuffers):
     r"""The module of :func:`spherical_harmonics`.
 
     Args:
-        irreps_out: degrees of the output: one, a list, or irreps such as ``"0e + 1o + 2e"`` (multiplicity n repeats a degree n times).
+        irreps_out: degrees of the output: one, a list, or irreps such as ``"0e + 1o + 2e"`` (multiplicity n repeats a
+            degree n times).
         normalize: whether to evaluate at :math:`x / \|x\|`.
         normalization: ``integral``, ``component`` or ``norm``.
-        irreps_in: what the input is: ``"1o"``, a vector, or ``"1e"``, a pseudovector. By default a vector, unless ``irreps_out`` has
-            an odd degree of even parity.
-        layout: where equal neighbours of the list repeat, their order on the last axis: ``mul_ir``, copy after copy, or ``ir_mul``,
-            component after component.
+        irreps_in: what the input is: ``"1o"``, a vector, or ``"1e"``, a pseudovector. By default a vector, unless
+            ``irreps_out`` has an odd degree of even parity.
+        layout: where equal neighbours of the list repeat, their order on the last axis: ``mul_ir``, copy after copy, or
+            ``ir_mul``, component after component.
 
     Attributes:
         irreps_in, irreps_out: what the input and the output transform like.
         degrees: the list of degrees.
 
     Raises:
-        InputError: a negative degree, an unknown normalisation or layout, an ``irreps_in`` that is not one vector, or a parity that the
-            harmonics of that input do not have.
+        InputError: a negative degree, an unknown normalisation or layout, an ``irreps_in`` that is not one vector, or a
+            parity that the harmonics of that input do not have.
 
     >>> harmonics = SphericalHarmonics("0e + 1o + 2e", normalize=True)
     >>> harmonics(torch.randn(7, 3)).shape, harmonics.irreps_out
@@ -80,7 +81,8 @@ class SphericalHarmonics(Rebuildable, ExactBuffers):
         )
 
     def forward(self, x: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch dim"]:
-        """Harmonics of vectors: components of ``irreps_out`` on the last axis; the unit is that of x to the power l, or none.
+        """Harmonics of vectors: components of ``irreps_out`` on the last axis; the unit is that of x to the power l, or
+        none.
 
         Raises:
             InputError: x is not of shape (..., 3), or not of floating point.
@@ -101,18 +103,20 @@ def spherical_harmonics(
     normalize: bool,
     normalization: str = "integral",
 ) -> Float[Tensor, "*batch dim"]:
-    r"""Real spherical harmonics :math:`Y^l(x)`, homogeneous harmonic polynomials with :math:`Y^l(R x) = D^l(R)\, Y^l(x)`.
+    r"""Real spherical harmonics :math:`Y^l(x)`, homogeneous harmonic polynomials with
+    :math:`Y^l(R x) = D^l(R)\, Y^l(x)`.
 
-    The polar axis is y; component :math:`m = -l \ldots l` goes with :math:`\sin |m|\alpha` for m < 0 and :math:`\cos m\alpha` for
-    m > 0, where :math:`z + i x = \rho\, e^{i\alpha}`; so :math:`Y^1 \propto (x, y, z)`. Derivatives of every order are finite
-    everywhere. With ``normalize`` the zero vector has :math:`Y^0` constant, the other degrees 0, and derivatives 0.
+    The polar axis is y; component :math:`m = -l \ldots l` goes with :math:`\sin |m|\alpha` for m < 0 and
+    :math:`\cos m\alpha` for m > 0, where :math:`z + i x = \rho\, e^{i\alpha}`; so :math:`Y^1 \propto (x, y, z)`.
+    Derivatives of every order are finite everywhere. With ``normalize`` the zero vector has :math:`Y^0` constant, the
+    other degrees 0, and derivatives 0.
 
     Args:
         l: degree, list of degrees (any order, with repeats), or irreps; the output follows its order.
         x: vectors, in any unit of length.
         normalize: whether to evaluate at :math:`x / \|x\|`.
-        normalization: on the unit sphere ``component`` has :math:`\|Y^l\|^2 = 2l+1`, ``norm`` has :math:`\|Y^l\| = 1`, and
-            ``integral`` has :math:`\int (Y^l_m)^2 = 1`.
+        normalization: on the unit sphere ``component`` has :math:`\|Y^l\|^2 = 2l+1`, ``norm`` has :math:`\|Y^l\| = 1`,
+            and ``integral`` has :math:`\int (Y^l_m)^2 = 1`.
 
     Returns:
         The components, of the degree of x's unit to the power l where x is not normalised; none where it is.

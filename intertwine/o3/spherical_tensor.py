@@ -28,8 +28,9 @@ class SphericalTensor(Irreps):
     r"""The irreps of a signal on the sphere to degree lmax, and what one does with such a signal.
 
     A signal is a tensor of coefficients (..., dim) in the order of the irreps. Its value in the direction x is
-    :math:`f(x) = \sum_l A^l \cdot Y^l(x)` with harmonics of normalisation ``integral``, so :math:`\int f^2 = \|A\|^2`; methods that take
-    a ``normalization`` pass it to :class:`~intertwine.o3.ToS2Grid`. Under the inversion the signal becomes :math:`p_v\, f(p_a x)`.
+    :math:`f(x) = \sum_l A^l \cdot Y^l(x)` with harmonics of normalisation ``integral``, so :math:`\int f^2 = \|A\|^2`;
+    methods that take a ``normalization`` pass it to :class:`~intertwine.o3.ToS2Grid`. Under the inversion the signal
+    becomes :math:`p_v\, f(p_a x)`.
 
     Args:
         lmax: largest degree.
@@ -78,7 +79,8 @@ class SphericalTensor(Irreps):
             coefficients (..., dim): the minimum-norm solution of :math:`Y(\hat r_i) \cdot A = v_i`.
 
         Raises:
-            InputError: lengths as values of a pseudoscalar signal (they are even), or values that no signal to lmax takes there.
+            InputError: lengths as values of a pseudoscalar signal (they are even), or values that no signal to lmax
+                takes there.
 
         >>> s, directions = SphericalTensor(4, 1, -1), torch.tensor([[1.0, 0.0, 0.0], [3.0, 4.0, 0.0]])
         >>> s.signal_xyz(s.with_peaks_at(directions), directions)
@@ -107,8 +109,9 @@ class SphericalTensor(Irreps):
     def sum_of_diracs(
         self, positions: Float[Tensor, "*batch n 3"], values: Float[Tensor, "*values"]
     ) -> Float[Tensor, "... dim"]:
-        r""":math:`f = \sum_i v_i\, \delta(x, \hat r_i)` with :math:`\delta = \frac{4\pi}{(l_{max}+1)^2} \sum_l Y^l(x) \cdot Y^l(\hat r_i)`,
-        the Dirac distribution cut off at lmax and scaled to a peak of height 1.
+        r""":math:`f = \sum_i v_i\, \delta(x, \hat r_i)` with
+        :math:`\delta = \frac{4\pi}{(l_{max}+1)^2} \sum_l Y^l(x) \cdot Y^l(\hat r_i)`, the Dirac distribution cut off at
+        lmax and scaled to a peak of height 1.
 
         Args:
             positions: directions (..., N, 3).
@@ -162,7 +165,8 @@ class SphericalTensor(Irreps):
         return torch.stack([safe.norm(signal[..., part]) for part in self.slices()], dim=-1)
 
     def power(self, signal: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch degrees"]:
-        r"""Power spectrum :math:`\|A^l\|^2`, (..., lmax + 1): how much each degree contributes to :math:`\int f^2` (Parseval).
+        r"""Power spectrum :math:`\|A^l\|^2`, (..., lmax + 1): how much each degree contributes to :math:`\int f^2`
+        (Parseval).
 
         >>> SphericalTensor(1, 1, -1).power(torch.tensor([1.5, 0.0, 3.0, 4.0]))
         tensor([ 2.2500, 25.0000])
@@ -191,7 +195,8 @@ class SphericalTensor(Irreps):
     def signal_on_grid(
         self, signal: Float[Tensor, "*batch dim"], res: Any = 100, normalization: Any = "integral"
     ) -> Samples:
-        """The signal on a grid: ``grid``, positions (res_beta, res_alpha, 3), and ``values`` (..., res_beta, res_alpha).
+        """The signal on a grid: ``grid``, positions (res_beta, res_alpha, 3), and ``values`` (..., res_beta,
+        res_alpha).
 
         Args:
             signal: coefficients (..., dim).
@@ -209,7 +214,8 @@ class SphericalTensor(Irreps):
         relu: bool = False,
         normalization: Any = "integral",
     ) -> tuple[Float[Tensor, "*batch beta alpha 3"], Float[Tensor, "*batch beta alpha"]]:
-        """A closed surface to draw: its points and the values on it, as ``plot_surface(*r.unbind(-1))`` and plotly's ``Surface`` want them.
+        """A closed surface to draw: its points and the values on it, as ``plot_surface(*r.unbind(-1))`` and plotly's
+        ``Surface`` want them.
 
         The first and the last parallel are drawn together to the poles, and the first meridian is repeated at the end.
 
@@ -265,15 +271,18 @@ class SphericalTensor(Irreps):
     ) -> tuple[Float[Tensor, "peaks 3"], Float[Tensor, "peaks"]]:
         """Local maxima of one signal, the highest first.
 
-        The grid is searched twice, the second time turned so that its poles and its seam lie elsewhere; what both find counts once.
+        The grid is searched twice, the second time turned so that its poles and its seam lie elsewhere; what both find
+        counts once.
 
         Args:
             signal: coefficients (dim).
             res: resolution of the grid.
-            refine: whether to go on from the nodes, which are e3nn's answer, to the maxima themselves by Newton's method.
+            refine: whether to go on from the nodes, which are e3nn's answer, to the maxima themselves by Newton's
+                method.
 
         Returns:
-            unit vectors (peaks, 3), and the values there (peaks), differentiable in the signal. A constant has no peaks.
+            unit vectors (peaks, 3), and the values there (peaks), differentiable in the signal. A constant has no
+            peaks.
 
         Raises:
             InputError: not one signal.

@@ -1,8 +1,9 @@
 r"""Couplings of one vector with itself: the equivariant polynomials of a degree.
 
-The polynomials :math:`p(x)` of degree :math:`\nu` in the components of :math:`x \in \bigoplus_b V_b` that transform like an irrep split by
-how often each block occurs. Such a sector is the tensor product of its blocks with the symmetry of those that occur more than once, a
-problem of the size of single irreps, which :func:`~intertwine.o3.reduce.symmetric_basis` solves.
+The polynomials :math:`p(x)` of degree :math:`\nu` in the components of :math:`x \in \bigoplus_b V_b` that transform
+like an irrep split by how often each block occurs. Such a sector is the tensor product of its blocks with the symmetry
+of those that occur more than once, a problem of the size of single irreps, which
+:func:`~intertwine.o3.reduce.symmetric_basis` solves.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ _ZERO = 1e-12  # coefficients are of order 1, and rounding leaves some 1e-17 whe
 
 
 class SymmetricCouplings(NamedTuple):
-    r"""An orthonormal basis of the equivariant polynomials, :math:`p_{\eta M}(x) = \sum_t c_{\eta M t} \prod_\xi x_{i_{t \xi}}`.
+    r"""An orthonormal basis of the equivariant polynomials,
+    :math:`p_{\eta M}(x) = \sum_t c_{\eta M t} \prod_\xi x_{i_{t \xi}}`.
 
     Attributes:
         monomials: the factors i (monomials, degree) of every monomial, ascending, in lexicographic order.
@@ -35,7 +37,9 @@ class SymmetricCouplings(NamedTuple):
     coefficients: Float[np.ndarray, "paths components monomials"]
 
     def tensor(self, dim: int) -> Float[np.ndarray, "..."]:
-        r"""U (paths, 2 l + 1, dim, ..., dim), symmetric in its last ``degree`` axes: MACE's generalised Clebsch-Gordan coefficients."""
+        r"""U (paths, 2 l + 1, dim, ..., dim), symmetric in its last ``degree`` axes: MACE's generalised Clebsch-Gordan
+        coefficients.
+        """
         degree = self.monomials.shape[1]
         U = np.zeros((*self.coefficients.shape[:2], *[dim] * degree))
         orders = list(permutations(range(degree)))
@@ -49,9 +53,9 @@ def symmetric_couplings(irreps: Any, ir_out: Any, degree: int) -> SymmetricCoupl
     r"""All linearly independent equivariant polynomials of a degree, from a representation to an irrep.
 
     They are orthonormal as symmetric tensors: with :meth:`SymmetricCouplings.tensor`,
-    :math:`\sum_{i j \ldots} U_{\eta M i j \ldots} U_{\eta' M' i j \ldots} = \delta_{\eta \eta'} \delta_{M M'}`. The order is that of the
-    blocks that are multiplied. MACE's U of degree 3 and more repeat themselves: coupling 16 components (l <= 3) to a vector in degree 3,
-    they count 51 paths of which 12 are independent.
+    :math:`\sum_{i j \ldots} U_{\eta M i j \ldots} U_{\eta' M' i j \ldots} = \delta_{\eta \eta'} \delta_{M M'}`. The
+    order is that of the blocks that are multiplied. MACE's U of degree 3 and more repeat themselves: coupling 16
+    components (l <= 3) to a vector in degree 3, they count 51 paths of which 12 are independent.
 
     Args:
         irreps: representation of x; one copy of each block.
@@ -112,7 +116,9 @@ def _couplings(irreps: tuple[Irrep, ...], ir_out: Irrep, degree: int) -> Symmetr
 
 
 def _collected(basis: np.ndarray, places: np.ndarray) -> SymmetricCouplings:
-    """Entries (paths, components, entries) of tensors, added up for each monomial; monomials that do not occur are left out."""
+    """Entries (paths, components, entries) of tensors, added up for each monomial; monomials that do not occur are left
+    out.
+    """
     monomials, number = np.unique(places, axis=0, return_inverse=True)
     total = np.zeros((len(monomials), *basis.shape[:2]))
     np.add.at(total, number.reshape(-1), np.moveaxis(basis, 2, 0))

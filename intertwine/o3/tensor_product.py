@@ -28,7 +28,8 @@ class Instruction(NamedTuple):
         i_in1, i_in2, i_out: which block of the two inputs and of the output.
         connection_mode: how the multiplicities are connected, such as ``"uvw"``.
         has_weight: whether the path has weights.
-        path_weight: the constant that multiplies the path; in :attr:`TensorProduct.instructions` with the normalisation in it.
+        path_weight: the constant that multiplies the path; in :attr:`TensorProduct.instructions` with the normalisation
+            in it.
         path_shape: axes of the weights.
     """
 
@@ -47,29 +48,31 @@ class TensorProduct(Rebuildable):
     .. math:: z_w = \sum_{\text{paths}} \sqrt{\alpha} \sum_{uv} W_{uvw}\, (x_u \otimes y_v)_{l_3}, \qquad
         \alpha = p\, \mathrm{var}_{3} \frac{2 l_3 + 1}{\sum_{\text{paths to } z} \mathrm{var}_1 \mathrm{var}_2\, n}
 
-    with p the weight of the path and n the number of terms in its sum over u and v, so that inputs and weights of variance 1 give
-    outputs of variance 1. Modes: ``uvw`` (all multiplicities mixed), ``uvu``, ``uvv``, ``uuw``, ``uuu`` (equal letters are one
-    index), ``uvuv`` (every u with every v), ``uvu<v`` and ``u<vw`` (the pairs u < v only).
+    with p the weight of the path and n the number of terms in its sum over u and v, so that inputs and weights of
+    variance 1 give outputs of variance 1. Modes: ``uvw`` (all multiplicities mixed), ``uvu``, ``uvv``, ``uuw``, ``uuu``
+    (equal letters are one index), ``uvuv`` (every u with every v), ``uvu<v`` and ``u<vw`` (the pairs u < v only).
 
     Args:
         irreps_in1, irreps_in2, irreps_out: representations of x, y and z.
         instructions: paths ``(i_in1, i_in2, i_out, mode, has_weight[, path_weight])``.
         in1_var, in2_var, out_var: variance of each block; 1 if None.
-        irrep_normalization: ``"component"`` (as above, the default), ``"norm"``: the numerator is :math:`(2l_1+1)(2l_2+1)`, so that
-            unit vectors give unit vectors, or ``"none"``: it is 1.
-        path_normalization: ``"element"`` (as above, the default), ``"path"``: the denominator is that of the path alone times the
-            number of paths to the block, or ``"none"``: it is 1.
-        internal_weights: whether the module owns the weights, as the parameter ``weight``; None: if they are shared and there are any.
+        irrep_normalization: ``"component"`` (as above, the default), ``"norm"``: the numerator is
+            :math:`(2l_1+1)(2l_2+1)`, so that unit vectors give unit vectors, or ``"none"``: it is 1.
+        path_normalization: ``"element"`` (as above, the default), ``"path"``: the denominator is that of the path alone
+            times the number of paths to the block, or ``"none"``: it is 1.
+        internal_weights: whether the module owns the weights, as the parameter ``weight``; None: if they are shared and
+            there are any.
         shared_weights: whether all samples have the same weights; None is True.
         layout: ``"mul_ir"`` (channel outer, component inner) or ``"ir_mul"``, of x, y and z.
         dtype, device: of weights and constants; None is torch's default.
 
     Attributes:
-        instructions: the paths with their normalised weights; weight_numel: number of weights; output_mask: 1 where z may differ from 0.
+        instructions: the paths with their normalised weights; weight_numel: number of weights; output_mask: 1 where z
+            may differ from 0.
 
     Raises:
-        InputError: a path that does not exist (parity, degree, multiplicities, unknown mode), an unknown option, weights internal but
-            not shared.
+        InputError: a path that does not exist (parity, degree, multiplicities, unknown mode), an unknown option,
+            weights internal but not shared.
 
     The cross product of 16 pairs of vectors:
 
@@ -225,8 +228,9 @@ class TensorProduct(Rebuildable):
         Args:
             x: (..., irreps_in1.dim).
             y: (..., irreps_in2.dim); the leading axes of x, y and the weights are broadcast.
-            weight: needed if the module has no internal weights, used instead of them if it has: (weight_numel,) if shared, else
-                (..., weight_numel); or a list with a tensor of each weighted path, ``path_shape`` or (..., *path_shape).
+            weight: needed if the module has no internal weights, used instead of them if it has: (weight_numel,) if
+                shared, else (..., weight_numel); or a list with a tensor of each weighted path, ``path_shape`` or (...,
+                *path_shape).
 
         Returns:
             (..., irreps_out.dim).

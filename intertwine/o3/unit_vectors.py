@@ -1,7 +1,8 @@
-r"""Unit vectors :math:`u = x / \|x\|` of the columns of an array, with the short derivative :math:`(g - u\,(u \cdot g)) / \|x\|`.
+r"""Unit vectors :math:`u = x / \|x\|` of the columns of an array, with the short derivative
+:math:`(g - u\,(u \cdot g)) / \|x\|`.
 
-The zero vector stays zero, with zero derivatives of every order (as :func:`intertwine.numerics.safe.normalize`, which keeps vectors
-on the last axis).
+The zero vector stays zero, with zero derivatives of every order (as :func:`intertwine.numerics.safe.normalize`, which
+keeps vectors on the last axis).
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ class Unit(torch.autograd.Function):
 
 
 class Projected(torch.autograd.Function):
-    """The gradient of sum(g u(x)) as a function of x and g; u and 1 / |x| come along, as constants, not to be computed again."""
+    """The gradient of sum(g u(x)) as a function of x and g; u and 1 / |x| come along, as constants, not to be computed
+    again.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, g: Tensor, unit: Tensor, inverse: Tensor) -> Tensor:

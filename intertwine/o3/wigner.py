@@ -16,18 +16,21 @@ from intertwine.o3.rotation import require_shape
 
 
 def wigner_d(l: int, rotation: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch m m"]:
-    r""":math:`D^l(R)`, (..., 2l+1, 2l+1), in e3nn's basis: :math:`D^1(R) = R` on (x, y, z), and :math:`Y^l(R x) = D^l(R)\,Y^l(x)`.
+    r""":math:`D^l(R)`, (..., 2l+1, 2l+1), in e3nn's basis: :math:`D^1(R) = R` on (x, y, z), and
+    :math:`Y^l(R x) = D^l(R)\,Y^l(x)`.
 
-    The recursion of Ivanic and Ruedenberg (J. Phys. Chem. 100, 6342 (1996), with the correction 102, 9099 (1998), Table 1),
-    which builds :math:`D^l` from :math:`D^1` and :math:`D^{l-1}` by products alone: a homogeneous polynomial of degree l, smooth at every
-    rotation. Its basis is z-polar; e3nn's is y-polar, (x, y, z) standing for m = -1, 0, 1, which is the same recursion with the matrix
-    itself as :math:`D^1`. Rounding errors are about 1e-14 at l = 12 and 1e-13 at l = 30.
+    The recursion of Ivanic and Ruedenberg (J. Phys. Chem. 100, 6342 (1996), with the correction 102, 9099 (1998), Table
+    1), which builds :math:`D^l` from :math:`D^1` and :math:`D^{l-1}` by products alone: a homogeneous polynomial of
+    degree l, smooth at every rotation. Its basis is z-polar; e3nn's is y-polar, (x, y, z) standing for m = -1, 0, 1,
+    which is the same recursion with the matrix itself as :math:`D^1`. Rounding errors are about 1e-14 at l = 12 and
+    1e-13 at l = 30.
 
     Args:
         l: degree, 0 or more.
-        rotation: orthogonal (..., 3, 3). The result has its precision; the recursion runs in float64, out of reach of autocast and of
-            matrix products in reduced precision. An improper rotation gives :math:`D^l(-R) = (-1)^l D^l(R)`, the
-            representation on the spherical harmonics; :class:`~intertwine.o3.Irrep` knows of other parities.
+        rotation: orthogonal (..., 3, 3). The result has its precision; the recursion runs in float64, out of reach of
+            autocast and of matrix products in reduced precision. An improper rotation gives
+            :math:`D^l(-R) = (-1)^l D^l(R)`, the representation on the spherical harmonics;
+            :class:`~intertwine.o3.Irrep` knows of other parities.
 
     Raises:
         InputError: a degree that is negative or beyond 100, or no matrices of floating-point numbers.
@@ -46,8 +49,8 @@ def wigner_d_blocks(
     Args:
         lmax: the last degree, 0 or more.
         rotation: orthogonal (..., 3, 3).
-        orders: only the rows :math:`|m| \le` orders, 0 or more, of which there are 2 min(l, orders) + 1; all of them if None. The
-            rows that are left out are not computed.
+        orders: only the rows :math:`|m| \le` orders, 0 or more, of which there are 2 min(l, orders) + 1; all of them if
+            None. The rows that are left out are not computed.
 
     Raises:
         InputError: as :func:`wigner_d`.
@@ -71,8 +74,10 @@ def _degrees(lmax: int, rotation: Tensor, orders: int | None = None) -> list[Ten
 
 
 def _raise(l: int, low: Tensor, centre: Tensor, high: Tensor, d: Tensor, orders: int) -> Tensor:
-    """One step from the matrix ``d`` of degree l-1 and the rows of that of degree 1, the roles of rows and columns exchanged:
-    D(R) is the transpose of D(R^T), and then the table stands on the right, where one matrix product serves the batch."""
+    """One step from the matrix ``d`` of degree l-1 and the rows of that of degree 1, the roles of rows and columns
+    exchanged: D(R) is the transpose of D(R^T), and then the table stands on the right, where one matrix product serves
+        the batch.
+    """
     p = centre * d[..., :, None, :]  # Table 2: P^i_{a b}
     rows, columns = _table(l, d).split((6 * l - 3, 1))
     if l > orders:  # the rows in between need no others
@@ -97,7 +102,9 @@ _numbers._dynamo_marked_constant = True  # type: ignore[attr-defined]  # torch.c
 
 @lru_cache(maxsize=64)
 def _coefficients(l: int) -> np.ndarray:
-    """Table 1 as a matrix (3(2l-1) + 1, 2l+1): row m of D^l in terms of the rows (i, a) of P; last the factor of column n."""
+    """Table 1 as a matrix (3(2l-1) + 1, 2l+1): row m of D^l in terms of the rows (i, a) of P; last the factor of column
+    n.
+    """
     table = np.zeros((6 * l - 2, 2 * l + 1))
     for m in range(-l, l + 1):
         for i, a, weight in _terms(l, m):

@@ -1,4 +1,6 @@
-"""Floor 4: pictures of arrays, representations, harmonics and products; knows no model. matplotlib is loaded when something is drawn."""
+"""Floor 4: pictures of arrays, representations, harmonics and products; knows no model. matplotlib is loaded when
+something is drawn.
+"""
 
 from intertwine.plots.curves import draw_learning_curve, learning_curve, trajectory
 from intertwine.plots.matrices import representation, wigner

@@ -21,8 +21,8 @@ def learning_curve(
     """Losses or errors over training, on a logarithmic axis.
 
     Args:
-        history: name -> one value per row, among them ``x``; entries that are not finite (an epoch without validation) are
-            left out of their curve.
+        history: name -> one value per row, among them ``x``; entries that are not finite (an epoch without validation)
+            are left out of their curve.
         path: where the picture goes.
         x: name of the column on the horizontal axis; row numbers where there is none.
         y: label of the vertical axis, with its unit.

@@ -38,7 +38,8 @@ def representation(
     :math:`R \otimes R` fills a 9 x 9 square, and :math:`D^0 \oplus D^1 \oplus D^2` leaves 35 of the 81 entries.
 
     Args:
-        rho: a representation (``Irreps``, ``groups.Cartesian``, ...), a string of irreps, or a plain square matrix (dim, dim).
+        rho: a representation (``Irreps``, ``groups.Cartesian``, ...), a string of irreps, or a plain square matrix
+            (dim, dim).
         rotation: the orthogonal matrix R (3, 3) at which the representation is taken; none for a plain matrix.
         blocks: irreps of a plain matrix, for its lines and labels.
         axes: where to draw; a new figure if None.
@@ -49,8 +50,8 @@ def representation(
         The figure of the axes.
 
     Raises:
-        InputError: a representation without a rotation or a matrix with one, a matrix that is not square, a rotation that is not
-            (3, 3), or irreps of another dimension.
+        InputError: a representation without a rotation or a matrix with one, a matrix that is not square, a rotation
+            that is not (3, 3), or irreps of another dimension.
     """
     if isinstance(rho, str):
         rho = Irreps(rho)

@@ -33,9 +33,10 @@ class Bilinear(Protocol):
 def paths(product: Any, *, axes: Axes | None = None, title: str | None = None) -> Figure:
     r"""The paths :math:`(l_1, l_2) \to l` of a tensor product, one row each.
 
-    Left the blocks of the first input, right those of the second, in the middle the output's, each holding the paths that are
-    summed in it. A path says which irreps it couples, how multiplicities combine (the connection mode, with the sizes of u, v, w),
-    its number of weights and the factor that it is multiplied with. Colours are degrees; a broken line has no weights.
+    Left the blocks of the first input, right those of the second, in the middle the output's, each holding the paths
+    that are summed in it. A path says which irreps it couples, how multiplicities combine (the connection mode, with
+    the sizes of u, v, w), its number of weights and the factor that it is multiplied with. Colours are degrees; a
+    broken line has no weights.
 
     Args:
         product: an ``o3.TensorProduct`` (or a subclass, or e3nn's).

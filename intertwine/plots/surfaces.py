@@ -1,7 +1,8 @@
-r"""Functions on the sphere as surfaces: in every direction u the distance from the centre is :math:`|f(u)|`, the colour its sign.
+r"""Functions on the sphere as surfaces: in every direction u the distance from the centre is :math:`|f(u)|`, the colour
+its sign.
 
-Drawn by orthographic projection and Lambert's shading on ordinary axes, so that many of them fit into one picture. The y axis, which
-is the polar axis of the harmonics, points up.
+Drawn by orthographic projection and Lambert's shading on ordinary axes, so that many of them fit into one picture. The
+y axis, which is the polar axis of the harmonics, points up.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ NAMES = {0: [""], 1: ["x", "y", "z"]}
 def harmonic_surface(
     l: int, m: int, *, axes: Axes | None = None, view: tuple[float, float] = VIEW, resolution: int = 72
 ) -> Figure:
-    r"""The real spherical harmonic :math:`Y_{lm}` as a surface: :math:`|Y_{lm}(u)|` from the centre, orange-red where positive.
+    r"""The real spherical harmonic :math:`Y_{lm}` as a surface: :math:`|Y_{lm}(u)|` from the centre, orange-red where
+    positive.
 
     Args:
         l: degree.
@@ -110,14 +112,15 @@ def spherical_tensor(
         view: elevation and turn of the camera, degrees.
         resolution: number of directions along a meridian.
         title: of the picture.
-        engine: ``"matplotlib"``, or ``"plotly"`` for a surface that turns under the mouse (the package plotly must be installed).
+        engine: ``"matplotlib"``, or ``"plotly"`` for a surface that turns under the mouse (the package plotly must be
+            installed).
 
     Returns:
         A matplotlib or a plotly figure.
 
     Raises:
-        InputError: coefficients that do not fit the irreps, a degree that appears twice, an unknown engine, plotly missing, or axes
-            given to plotly.
+        InputError: coefficients that do not fit the irreps, a degree that appears twice, an unknown engine, plotly
+            missing, or axes given to plotly.
     """
     choose(engine, ("matplotlib", "plotly"), kind="engine", where="spherical_tensor")
     values = array(coefficients, "coefficients")

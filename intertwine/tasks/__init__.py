@@ -1,4 +1,6 @@
-"""Floor 6: what models are for. A task is a head, a loss, and the way to score; a new one is one file and one line here."""
+"""Floor 6: what models are for. A task is a head, a loss, and the way to score; a new one is one file and one line
+here.
+"""
 
 from intertwine.tasks.dynamics import Dynamics
 from intertwine.tasks.force_field import ForceField

@@ -20,7 +20,8 @@ Compared = dict[str, tuple[np.ndarray, np.ndarray, str]]
 def compared(
     outputs: Mapping[str, Output], graphs: Sequence[Graph], predictions: Sequence[Mapping[str, Any]]
 ) -> Compared:
-    """Predictions and labels of each target that has labels of its own size: energies per atom, affine points as displacements.
+    """Predictions and labels of each target that has labels of its own size: energies per atom, affine points as
+    displacements.
 
     Graphs without a label (NaN) are left out, and targets that none has.
 

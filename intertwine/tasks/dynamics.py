@@ -21,11 +21,12 @@ COUNTED = 100  # systems whose extent and displacements are looked at
 
 
 class Dynamics(Task):
-    r"""One jump of time: :math:`\hat x_i(t + \Delta t) = x_i + \sigma\,u(f_i)` with u a vector read out of the features of a node.
+    r"""One jump of time: :math:`\hat x_i(t + \Delta t) = x_i + \sigma\,u(f_i)` with u a vector read out of the features
+    of a node.
 
     The displacement, not the position, is predicted: predicting the position costs a factor of twenty in error
-    (PAPERS.md, section 1). :math:`\sigma` is 1 for models whose vector already is a displacement (EGNN), and the root mean square
-    displacement of the training set for others.
+    (PAPERS.md, section 1). :math:`\sigma` is 1 for models whose vector already is a displacement (EGNN), and the root
+    mean square displacement of the training set for others.
 
     Args:
         backbone: a model with vectors (1o).
@@ -56,8 +57,8 @@ class Dynamics(Task):
 
     @classmethod
     def suggest(cls, data: Graphs, target: str | None, model: type[Backbone], told: Mapping[str, Any]) -> Suggestion:
-        """Charges and velocities as inputs of models that take them; every particle acts on every other one; gradients are clipped in the
-        unit of the loss."""
+        """Charges and velocities as inputs of models that take them; every particle acts on every other one; gradients
+        are clipped in the unit of the loss."""
         if LATER not in data.fields:
             remedy = f"`intertwine train nbody` is such a data set; of your own, give positions at the later time as the label {LATER}."
             raise InputError("no later positions to learn", where=data.name or "data", remedy=remedy)
@@ -122,9 +123,12 @@ def _first(data: Graphs) -> list[Graph]:
 
 
 def _clip(data: Graphs) -> float | None:
-    """A largest norm of gradients in proportion to the mean squared displacement, the unit of the loss: an order above what is usual.
+    """A largest norm of gradients in proportion to the mean squared displacement, the unit of the loss: an order above
+    what is usual.
 
-    Particles that nearly collide have gradients a thousand times as large, which would spoil Adam's steps for hundreds of others."""
+    Particles that nearly collide have gradients a thousand times as large, which would spoil Adam's steps for hundreds
+    of others.
+    """
     squares = [(graph[LATER] - graph.pos).square().mean() for graph in _first(data)]
     square = float(sum(squares)) / max(len(squares), 1)
     return float(f"{0.75 * square:.2g}") if isfinite(square) and square > 0 else None

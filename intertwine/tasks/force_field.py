@@ -27,12 +27,13 @@ class ForceField(Task):
         E = \sum_i \big(r_{z_i} + \sigma\, \epsilon(f_i)\big), \qquad F_i = -\partial E/\partial x_i, \qquad
         \sigma_{ab} = \frac1V \frac{\partial E}{\partial \varepsilon_{ab}}
 
-    with reference energies r_z fitted to the training set by least squares, the scale :math:`\sigma` from its forces (root mean
-    square) and :math:`\epsilon` a multilayer perceptron of the scalars of the backbone. Strain :math:`\varepsilon` (symmetric)
-    moves positions and cell, :math:`x \to x(1 + \varepsilon)`: Knuth et al. 2015 (Comput. Phys. Commun. 190, 33), eq. 12.
+    with reference energies r_z fitted to the training set by least squares, the scale :math:`\sigma` from its forces
+    (root mean square) and :math:`\epsilon` a multilayer perceptron of the scalars of the backbone. Strain
+    :math:`\varepsilon` (symmetric) moves positions and cell, :math:`x \to x(1 + \varepsilon)`: Knuth et al. 2015
+    (Comput. Phys. Commun. 190, 33), eq. 12.
 
-    The loss is :math:`w_E \langle(\Delta E/N)^2\rangle/\sigma_E^2 + w_F \langle\Delta F^2\rangle/\sigma^2 + \ldots`, each target in
-    units of its own size in the training set.
+    The loss is :math:`w_E \langle(\Delta E/N)^2\rangle/\sigma_E^2 + w_F \langle\Delta F^2\rangle/\sigma^2 + \ldots`,
+    each target in units of its own size in the training set.
 
     Args:
         backbone: any model with scalars (0e).
@@ -122,8 +123,8 @@ class ForceField(Task):
         return result
 
     def stressed(self, graph: Graph) -> bool:
-        """Whether the stress is wanted: if any graph is periodic in two directions at least (that of others in a batch is NaN), unless
-        only energies and forces are being trained."""
+        """Whether the stress is wanted: if any graph is periodic in two directions at least (that of others in a batch
+        is NaN), unless only energies and forces are being trained."""
         if graph.get("cell") is None or (self.training and not self.weights["stress"] > 0):
             return False
         return safe.traced(graph.cell) or bool(
@@ -213,10 +214,11 @@ class ForceField(Task):
 
 
 def strained(graph: Graph, pos: Tensor, strain: Tensor | None = None) -> Graph:
-    r"""The graph with positions and cell under a symmetric strain: :math:`x \to x + (x - \bar x)\,\tfrac12(\varepsilon + \varepsilon^T)`.
+    r"""The graph with positions and cell under a symmetric strain:
+    :math:`x \to x + (x - \bar x)\,\tfrac12(\varepsilon + \varepsilon^T)`.
 
-    Atoms are folded home and strained about the mean of their graph: far from the origin, and over many cells, the stress would be a
-    small difference of large sums.
+    Atoms are folded home and strained about the mean of their graph: far from the origin, and over many cells, the
+    stress would be a small difference of large sums.
 
     Args:
         graph: one graph or a batch.
@@ -238,8 +240,8 @@ def strained(graph: Graph, pos: Tensor, strain: Tensor | None = None) -> Graph:
 def repeating(graph: Graph) -> Bool[Tensor, " graphs"]:
     """Which graphs have a stress: those that repeat along two lattice vectors at least, in a cell that has a volume.
 
-    Where it is two, V is that of the cell as given, so that V times the stress is the area times the tension of the slab, as ASE's cell
-    filters take it.
+    Where it is two, V is that of the cell as given, so that V times the stress is the area times the tension of the
+    slab, as ASE's cell filters take it.
     """
     return (graph.pbc.sum(1) >= 2) & (torch.linalg.det(graph.cell) != 0)
 

@@ -31,19 +31,21 @@ class Property(Task):
         y = \mu + \sigma\,\frac1N \sum_i \epsilon(f_i) \quad\text{(mean)}, \qquad
         y_i = r_{z_i} + \sigma\, \epsilon(f_i) \quad\text{(of each atom)}
 
-    The references r_z of an extensive scalar (``readout="sum"``), or of a scalar of atoms, are fitted by species; of an intensive one
-    (``"mean"``) :math:`\mu` is the mean of the training set. Of a tensor they are of its even scalar: the isotropic part
-    :math:`\mathrm{tr}(T)/\sqrt3` of a polarizability, nothing of a vector, whose mean over orientations is zero. Several even
-    scalars have a mean each, of an atom where they are summed.
+    The references r_z of an extensive scalar (``readout="sum"``), or of a scalar of atoms, are fitted by species; of an
+    intensive one (``"mean"``) :math:`\mu` is the mean of the training set. Of a tensor they are of its even scalar: the
+    isotropic part
+    :math:`\mathrm{tr}(T)/\sqrt3` of a polarizability, nothing of a vector, whose mean over orientations is zero.
+    Several even scalars have a mean each, of an atom where they are summed.
 
-    A Cartesian tensor is learned as irreps and given back as it came, :math:`T = Q^T y` with the orthonormal change of basis Q of its index
-    symmetry (:class:`intertwine.o3.CartesianTensor`), which it has to the last bit.
+    A Cartesian tensor is learned as irreps and given back as it came, :math:`T = Q^T y` with the orthonormal change of
+    basis Q of its index symmetry (:class:`intertwine.o3.CartesianTensor`), which it has to the last bit.
 
     Args:
         backbone: a model with the irreps of the target: scalars (0e), vectors (1o), 0e and 2e for a polarizability.
         target: the label's name in the data.
-        representation: irreps of the label, "0e" (a scalar), "1o" (a vector) or "2x0e+1e+2e" for example, components in their order; or an
-            index symmetry of a Cartesian label, "ij=ji" (a polarizability), "ij" or "ijk=jik=kji" (a first hyperpolarizability).
+        representation: irreps of the label, "0e" (a scalar), "1o" (a vector) or "2x0e+1e+2e" for example, components in
+            their order; or an index symmetry of a Cartesian label, "ij=ji" (a polarizability), "ij" or "ijk=jik=kji" (a
+            first hyperpolarizability).
         readout: "sum" or "mean" over the nodes, or "set2set" (Gilmer et al. 2017) for a scalar that is neither.
         unit: unit of the label, for printing.
         loss: "l2", "l1" or "huber", of the components of the label.
@@ -110,8 +112,8 @@ class Property(Task):
 
     @classmethod
     def suggest(cls, data: Graphs, target: str | None, model: type[Backbone], told: Mapping[str, Any]) -> Suggestion:
-        """Target, unit, what its shape says of it, and a model that has the irreps; the sum over atoms of what grows with their number, the
-        mean of what does not."""
+        """Target, unit, what its shape says of it, and a model that has the irreps; the sum over atoms of what grows
+        with their number, the mean of what does not."""
         if target is None and "forces" not in data.fields:
             data.note("no forces: energy is learned as a property; --key forces=NAME, if the file calls them so")
         name = target or "energy"
@@ -188,7 +190,8 @@ class Property(Task):
         """References or means, and the scale, of the training set.
 
         Raises:
-            DataError: the label is missing, not finite, not of the representation's size, or has not the symmetry that it says.
+            DataError: the label is missing, not finite, not of the representation's size, or has not the symmetry that
+                it says.
         """
         values, lacking, compositions, atoms, alone, species = [], [], [], [], [], []
         for number, graph in enumerate(graphs):
@@ -255,7 +258,9 @@ class Property(Task):
         return y, float((self.tensor.to_cartesian(y) - value).norm())
 
     def _check_symmetry(self, lacking: Float[Tensor, " graphs"], size: float) -> None:
-        """Raise a :class:`DataError` if more of a label has not the symmetry than digits explain, beside the size of all of them."""
+        """Raise a :class:`DataError` if more of a label has not the symmetry than digits explain, beside the size of
+        all of them.
+        """
         if len(lacking) and float(lacking.max()) > SYMMETRIC * size:
             what = f"{self.target!r} has not the symmetry {self.representation!r}: {float(lacking.max()):.2g} of it are without"
             assert self.tensor is not None
@@ -310,7 +315,8 @@ def _irreps(representation: str) -> Irreps:
 
 
 def representation_of(values: Tensor, name: str) -> str:
-    """The representation that labels of that shape have: "0e", "1o", or the most special index symmetry that all of them show.
+    """The representation that labels of that shape have: "0e", "1o", or the most special index symmetry that all of
+    them show.
 
     Raises:
         InputError: the numbers may be anything.
@@ -340,7 +346,9 @@ def representation_of(values: Tensor, name: str) -> str:
 
 
 def _symmetries(rank: int) -> list[str]:
-    """Index symmetries to try on a tensor of rank 2 or more, the most special first: all indices alike, two neighbours."""
+    """Index symmetries to try on a tensor of rank 2 or more, the most special first: all indices alike, two
+    neighbours.
+    """
     bare = BARE[:rank]
     swaps = [bare[:k] + bare[k + 1] + bare[k] + bare[k + 2 :] for k in range(rank - 1)]
     return list(dict.fromkeys(["=".join([bare, *swaps]), *(f"{bare}={swap}" for swap in swaps)])) if swaps else []

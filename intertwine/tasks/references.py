@@ -36,14 +36,15 @@ class References(nn.Module):
     ) -> Float[Tensor, " graphs"]:
         """Fit to targets ``y`` of graphs with the given numbers of atoms by species; returns what is left of ``y``.
 
-        The value of a species that is there as an isolated atom is that atom's (the lowest, if there are several); the rest are fitted.
+        The value of a species that is there as an isolated atom is that atom's (the lowest, if there are several); the
+        rest are fitted.
 
         Args:
             compositions: numbers of atoms.
             y: the targets.
             isolated: which graphs are isolated atoms.
-            moved: the values that there are get moved by as little as will do, those of species that have none (0) first; species that
-                these graphs have not keep theirs.
+            moved: the values that there are get moved by as little as will do, those of species that have none (0)
+                first; species that these graphs have not keep theirs.
         """
         known = self.values.clone()
         if not moved:
@@ -92,7 +93,8 @@ def beyond(
     graphs: Graphs, name: str, network: Callable[[Graph], Tensor], most: int = 32, *, truth: Callable[[Graph], Tensor] | None = None,
     of_nodes: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
-    """What a network leaves of a label: y minus its part of it, compositions, and which graphs are isolated atoms; of those with the label.
+    """What a network leaves of a label: y minus its part of it, compositions, and which graphs are isolated atoms; of
+    those with the label.
 
     Args:
         graphs: with or without atomic numbers; without, there are no compositions.

@@ -22,9 +22,9 @@ class Output:
     """What one predicted quantity is.
 
     ``representation``: how it transforms; ``level``: what its rows belong to, "node", "edge" (``edge_index``), "pair"
-    (:func:`intertwine.geometry.pair_list`), "graph" or "point" (``points``); ``unit``; ``affine``: whether it is a point of space, which
-    translations move too; ``label``: the field of the data that holds the truth, by default of the output's own name; ``per_atom``:
-    whether it is drawn and compared divided by the number of atoms.
+    (:func:`intertwine.geometry.pair_list`), "graph" or "point" (``points``); ``unit``; ``affine``: whether it is a
+    point of space, which translations move too; ``label``: the field of the data that holds the truth, by default of
+    the output's own name; ``per_atom``: whether it is drawn and compared divided by the number of atoms.
 
     Raises:
         InputError: there is no such level.
@@ -51,7 +51,8 @@ class Metric(NamedTuple):
 class Pace(NamedTuple):
     """Batch size, rate and length of training that suit a task on a processor, for minutes to hours.
 
-    ``batch_size``: graphs; ``learning_rate``: the largest, for a model whose own factor is 1; ``steps``: of the optimizer in all, from
+    ``batch_size``: graphs; ``learning_rate``: the largest, for a model whose own factor is 1; ``steps``: of the
+        optimizer in all, from
     which the epochs follow, between ``least`` and ``most``.
     """
 
@@ -64,8 +65,8 @@ class Pace(NamedTuple):
     def options(self, graphs: int, rate: float, begun: bool = False) -> dict[str, Any]:
         """The options of the training: of so many graphs, with a model whose rate is so many times the usual.
 
-        Weights that are ``begun`` move at a lower rate, which rises over the first epoch: Adam's first steps are of full size whatever
-        the gradient, and would undo what is known.
+        Weights that are ``begun`` move at a lower rate, which rises over the first epoch: Adam's first steps are of
+        full size whatever the gradient, and would undo what is known.
         """
         epochs = round(self.steps / max(1, graphs / self.batch_size))
         chosen = {
@@ -81,7 +82,8 @@ class Pace(NamedTuple):
 
 LOWER, WARMEST = 0.6, 500  # rate of weights that are begun; steps at most in which it is reached
 
-#: What a task takes from the data: arguments of the task, of the model (those that it has), and options of the training.
+#: What a task takes from the data: arguments of the task, of the model (those that it has), and options of the
+#: training.
 Suggestion = dict[str, dict[str, Any]]
 FLAT = "egnn"  # the architecture that lives in any dimension
 
@@ -93,10 +95,11 @@ LOSSES = {
 
 
 class Task(Configured, nn.Module, ABC):
-    """Base of the tasks. A subclass sets ``name``, ``outputs``, ``metrics`` and ``weights`` and defines ``predict``, ``residuals``.
+    """Base of the tasks. A subclass sets ``name``, ``outputs``, ``metrics`` and ``weights`` and defines ``predict``,
+    ``residuals``.
 
-    It says of itself what data it is for (``suits``), what they suggest (``suggest``), and at which ``pace`` and with which ``model`` it is
-    learned.
+    It says of itself what data it is for (``suits``), what they suggest (``suggest``), and at which ``pace`` and with
+    which ``model`` it is learned.
 
     Attributes:
         name: the name that the command line uses.
@@ -134,7 +137,9 @@ class Task(Configured, nn.Module, ABC):
 
     @classmethod
     def suits(cls, data: Graphs, target: str | None) -> bool:
-        """Whether the labels of the data, and the target if one is named, ask for this task; the first in ``TASKS`` that does is taken."""
+        """Whether the labels of the data, and the target if one is named, ask for this task; the first in ``TASKS``
+        that does is taken.
+        """
         return False
 
     @classmethod
@@ -144,7 +149,8 @@ class Task(Configured, nn.Module, ABC):
 
     @classmethod
     def suggest(cls, data: Graphs, target: str | None, model: type[Backbone], told: Mapping[str, Any]) -> Suggestion:
-        """What the training set says about task, model and training, where the user does not: here, the invariants that models can see.
+        """What the training set says about task, model and training, where the user does not: here, the invariants that
+        models can see.
 
         Args:
             data: the training set.
@@ -164,8 +170,8 @@ class Task(Configured, nn.Module, ABC):
         return {"model": {option: {options[option]: columns} for option, columns in seen.items()}}
 
     def labels(self, fields: Iterable[str]) -> list[str]:
-        """The labels that it learns from, of those that the data have; one that it can't do without is named in any case. What it
-        ``reads`` itself is among them."""
+        """The labels that it learns from, of those that the data have; one that it can't do without is named in any
+        case. What it ``reads`` itself is among them."""
         have = set(fields)
         wanted = [output.label or name for name, output in self.outputs.items()]
         return [name for name in dict.fromkeys((*wanted, *self.reads)) if name in have]
@@ -184,8 +190,8 @@ class Task(Configured, nn.Module, ABC):
         """Predictions by name; differentiable in training mode, detached in evaluation mode.
 
         Args:
-            graph: one graph or a batch, of any precision, with or without edges. Predictions have the network's precision, points of
-                space that of the positions.
+            graph: one graph or a batch, of any precision, with or without edges. Predictions have the network's
+                precision, points of space that of the positions.
 
         Under ``torch.inference_mode`` they are the same: what needs derivatives takes them outside of it.
 
@@ -250,8 +256,8 @@ class Task(Configured, nn.Module, ABC):
             truth: the label of all structures, if there is one.
 
         Returns:
-            ``mae``, ``rmse``, ``unit``; of points of space also ``mse``; of what structures have many of also ``size``, the root mean
-            square of the label over all components, and, unless that is 0, ``relative``, mae / size.
+            ``mae``, ``rmse``, ``unit``; of points of space also ``mse``; of what structures have many of also ``size``,
+            the root mean square of the label over all components, and, unless that is 0, ``relative``, mae / size.
         """
         metric, output = self.metrics[target], self.outputs.get(target)
         result = {"mae": mae, "rmse": rmse, "unit": metric.unit}
@@ -271,7 +277,8 @@ class Task(Configured, nn.Module, ABC):
     def pictures(
         self, graphs: Sequence[Graph], predictions: Sequence[Mapping[str, Any]]
     ) -> dict[str, Callable[..., Any]]:
-        """Pictures of its own for the run folder, besides parities: by the name of the file, functions that are called with ``path``.
+        """Pictures of its own for the run folder, besides parities: by the name of the file, functions that are called
+        with ``path``.
 
         Args:
             graphs: of the test set, with labels.
@@ -280,13 +287,16 @@ class Task(Configured, nn.Module, ABC):
         return {}
 
     def refit(self, graphs: Graphs) -> None:
-        """Where the weights are another run's: move what is not trained and belongs to the data, such as the zero of energy, to these.
+        """Where the weights are another run's: move what is not trained and belongs to the data, such as the zero of
+        energy, to these.
 
         Scales that multiply the network stay: it was trained under them.
         """
 
     def freeze(self, names: Sequence[str]) -> None:
-        """Training leaves these parts alone, weights and statistics; names as in :func:`intertwine.nn.freeze`, also within the backbone."""
+        """Training leaves these parts alone, weights and statistics; names as in :func:`intertwine.nn.freeze`, also
+        within the backbone.
+        """
         self.frozen = freeze(self, names, "backbone")
 
     def train(self, mode: bool = True) -> Task:

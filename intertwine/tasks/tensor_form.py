@@ -35,17 +35,19 @@ LISTED = ("pairs", "points", OWNERS)  # what rows of labels are of
 
 
 class TensorForm(nn.Module):
-    """A task that reads a dict of tensors and returns one, as ``torch.compile(form, fullgraph=True, dynamic=True)`` and exporters want it.
+    """A task that reads a dict of tensors and returns one, as ``torch.compile(form, fullgraph=True, dynamic=True)`` and
+    exporters want it.
 
-    The tensors are the fields of a connected graph by their names, edges among them, ``counts`` (graphs,), the number of nodes of each
-    graph, and the lists of paths of models that have some: :meth:`inputs` makes them of any graph. Nodes of one graph stand together.
-    Numbers of nodes, edges, graphs and paths may be any; precisions and the dimension of space are those of the example. Values are not
-    checked, as they would be of a :class:`~intertwine.geometry.Graph`.
+    The tensors are the fields of a connected graph by their names, edges among them, ``counts`` (graphs,), the number
+    of nodes of each graph, and the lists of paths of models that have some: :meth:`inputs` makes them of any graph.
+    Nodes of one graph stand together. Numbers of nodes, edges, graphs and paths may be any; precisions and the
+    dimension of space are those of the example. Values are not checked, as they would be of a
+    :class:`~intertwine.geometry.Graph`.
 
     Args:
         task: whose predictions are made; in evaluation mode, as the form is, they are detached.
-        example: a graph, or a batch, with the fields that there will be. With a cell, open structures can be given too (their cell is
-            zero), and a force field has a stress, NaN where there is none.
+        example: a graph, or a batch, with the fields that there will be. With a cell, open structures can be given too
+            (their cell is zero), and a force field has a stress, NaN where there is none.
 
     Attributes:
         names: of the tensors, in their order.
@@ -93,8 +95,8 @@ class TensorForm(nn.Module):
         """The tensors of a graph or a batch; edges and lists are made where it has none.
 
         Raises:
-            GeometryError: it lacks a field that the form was made with, has one of another shape, or one that the task reads and that the
-                form was made without: a cell that repeats, for example.
+            GeometryError: it lacks a field that the form was made with, has one of another shape, or one that the task
+                reads and that the form was made without: a cell that repeats, for example.
         """
         if not isinstance(graph, PlainGraph):
             check_shapes(graph)
@@ -175,10 +177,11 @@ class TensorForm(nn.Module):
         return self.task(PlainGraph(given, counts.shape[0]))
 
     def exported(self, example: Graph) -> ExportedProgram:
-        """The form as a program of ``torch.export``: a graph of operators and the weights, for any numbers of nodes, edges, graphs, paths.
+        """The form as a program of ``torch.export``: a graph of operators and the weights, for any numbers of nodes,
+        edges, graphs, paths.
 
-        Derivatives are operators like the rest, so the program differentiates nothing; it can't be trained. Where the model has kernels
-        of this library, the program calls them: ``import intertwine.operators`` before it is loaded.
+        Derivatives are operators like the rest, so the program differentiates nothing; it can't be trained. Where the
+        model has kernels of this library, the program calls them: ``import intertwine.operators`` before it is loaded.
 
         Args:
             example: a graph, or a batch, with two edges at least, and two of each path that the model goes along.

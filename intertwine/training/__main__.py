@@ -1,4 +1,6 @@
-"""``python -m intertwine.training FOLDER NODE RANK PORT [MODULE ...]``: a helper process of a run on several devices (see processes.py)."""
+"""``python -m intertwine.training FOLDER NODE RANK PORT [MODULE ...]``: a helper process of a run on several devices
+(see processes.py).
+"""
 
 from __future__ import annotations
 

@@ -56,7 +56,9 @@ class Keeper:
         self.failure: CheckpointError | None = None
 
     def keep(self, module: TrainingModule, *, final: bool) -> None:
-        """Write the best weights, if new, then the last state; or wait if that was just done (a lost epoch is computed again)."""
+        """Write the best weights, if new, then the last state; or wait if that was just done (a lost epoch is computed
+        again).
+        """
         state = {**self.about, "kind": "state", "epoch": module.epoch, **module.state()}
         if not final and time.monotonic() - self.saved < SHARE * self.duration:
             self.waiting = copy.deepcopy(state)
@@ -236,7 +238,9 @@ def tell(trainer: Trainer, row: dict[str, float | int]) -> None:
 
 
 def check_callbacks(callbacks: Sequence[Any]) -> None:
-    """Raise an :class:`InputError` unless they are Lightning callbacks or functions, and leave checkpoints to the run."""
+    """Raise an :class:`InputError` unless they are Lightning callbacks or functions, and leave checkpoints to
+    the run.
+    """
     if not isinstance(callbacks, Sequence):
         raise InputError(
             f"a {type(callbacks).__name__} is no list", where="callbacks", remedy="give a list: callbacks=[...]."

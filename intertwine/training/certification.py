@@ -43,7 +43,8 @@ test_set.__test__ = False  # type: ignore[attr-defined]  # pytest takes the name
 
 
 def trial_graphs(function: Any, test: GraphStore | None = None) -> list[Graph]:
-    """What to certify a function on: a few structures of its test set, molecules (or charged particles) of awkward shapes, a cluster.
+    """What to certify a function on: a few structures of its test set, molecules (or charged particles) of awkward
+    shapes, a cluster.
 
     Without a test set also periodic structures, where the function has a cutoff.
 
@@ -92,7 +93,8 @@ def certify_run(run: Run, test: GraphStore | None = None, **options: Any) -> Cer
 
 
 def conclude(run: Run, test: GraphStore, say: Callable[[str], None]) -> Certificate | None:
-    """Certify a run that has just been trained, into its folder. Whatever goes wrong is said, and costs the run nothing.
+    """Certify a run that has just been trained, into its folder. Whatever goes wrong is said, and costs the run
+    nothing.
 
     Args:
         run: the run.

@@ -52,7 +52,8 @@ class Config:
     allow: tuple[str, ...] = field(default=(), compare=False)
 
     def build(self) -> Task:
-        """The untrained task around its untrained backbone, weights drawn from ``training.seed``, in ``training.precision``.
+        """The untrained task around its untrained backbone, weights drawn from ``training.seed``, in
+        ``training.precision``.
 
         Raises:
             InputError: arguments that the constructors refuse.
@@ -88,7 +89,9 @@ class Config:
 
 
 def as_given(config: Config | Mapping[str, Any] | str | Path | None = None, allow: Collection[str] = ()) -> Sections:
-    """The sections of a configuration, of a mapping or of a TOML file; raises as :func:`intertwine.training.read_config`."""
+    """The sections of a configuration, of a mapping or of a TOML file; raises as
+    :func:`intertwine.training.read_config`.
+    """
     if isinstance(config, str | Path):
         config = read_config(config)
     return merge(
@@ -97,7 +100,8 @@ def as_given(config: Config | Mapping[str, Any] | str | Path | None = None, allo
 
 
 def check(given: Sections) -> tuple[DataOptions, TrainingOptions]:
-    """The two sections that need no class, after a look at all that is given of the others: the data may yet say which model and task.
+    """The two sections that need no class, after a look at all that is given of the others: the data may yet say which
+    model and task.
 
     Raises:
         InputError: as :func:`resolve`.
@@ -118,14 +122,16 @@ def resolve(
     """Defaults of the constructors, under what the data suggest, under what the user gave; checked.
 
     Args:
-        given: sections as a TOML file has them; a section may be missing, ``model`` and ``task`` may be just a name. ``preset`` in the
-            model's section stands for the arguments of that name in its ``PRESETS`` which are not given.
+        given: sections as a TOML file has them; a section may be missing, ``model`` and ``task`` may be just a name.
+            ``preset`` in the model's section stands for the arguments of that name in its ``PRESETS`` which are not
+            given.
         suggested: the same, of lower precedence.
-        allow: modules outside the package whose classes may be named (as ``module:Class``), besides those that ``given`` allows.
+        allow: modules outside the package whose classes may be named (as ``module:Class``), besides those that
+            ``given`` allows.
 
     Raises:
-        InputError: an unknown section, key, model or task (the nearest right one is named), a value of the wrong type or range, or a class
-            of a module that is not allowed.
+        InputError: an unknown section, key, model or task (the nearest right one is named), a value of the wrong type
+            or range, or a class of a module that is not allowed.
     """
     given = as_given(given, allow)
     merged = merge(suggested or {}, given)
@@ -159,7 +165,9 @@ def _named(kind: str, name: str, allow: Collection[str]) -> Any:
 
 
 def _choice(kind: str, section: Mapping[str, Any], given: Sections) -> Choice:
-    """The class that a section names, and its arguments; those of a preset rank above what the data suggest, below what was given."""
+    """The class that a section names, and its arguments; those of a preset rank above what the data suggest, below what
+    was given.
+    """
     made: Any = _named(kind, section["name"], given.allow)
     preset: Any = {}
     if kind == "model" and "preset" in section:

@@ -1,4 +1,6 @@
-"""What a checkpoint must hold, by what its task declares: everything that is read from one is checked here before it is used."""
+"""What a checkpoint must hold, by what its task declares: everything that is read from one is checked here before it is
+used.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ _ROW = ("epoch", "step", "seconds", "learning_rate", "train_loss")
 
 
 def check_run(state: Any, where: str) -> None:
-    """Raise a :class:`CheckpointError` unless this is the checkpoint of a run: configuration, weights, species and epoch."""
+    """Raise a :class:`CheckpointError` unless this is the checkpoint of a run: configuration, weights, species and
+    epoch.
+    """
     if not isinstance(state, Mapping) or not {"config", "weights", "species", "epoch"} <= state.keys():
         raise CheckpointError(
             "is not the checkpoint of a run", where=where, remedy="give a run folder, or its best.safetensors."
@@ -31,7 +35,8 @@ def check_run(state: Any, where: str) -> None:
 
 
 def check_weights(state: Mapping[str, Any], task: Task, where: str) -> list[Tensor]:
-    """The average of the weights, one tensor for each trained parameter and none if there is no average, after checking it and the weights.
+    """The average of the weights, one tensor for each trained parameter and none if there is no average, after checking
+    it and the weights.
 
     Args:
         state: of a checkpoint.

@@ -82,17 +82,20 @@ def predict(
 
     Args:
         run: from :func:`load_run`.
-        structures: graphs, with or without edges and labels, or structures of ASE (A), whose inputs (charges, ...) have the run's names.
+        structures: graphs, with or without edges and labels, or structures of ASE (A), whose inputs (charges, ...) have
+            the run's names.
         batch_size: structures at a time; changes the speed only.
         strict: refuse species that were not in the training set, for which a model answers something arbitrary.
         keys: other names of the inputs, over those of the run.
 
     Returns:
-        For each structure an array for each output that it has, (rows, ...) of nodes, pairs (:func:`intertwine.geometry.pair_list`),
-        points, or edges (as :func:`intertwine.geometry.connect` lists them), (...) of the graph; an open one has no stress.
+        For each structure an array for each output that it has, (rows, ...) of nodes, pairs
+        (:func:`intertwine.geometry.pair_list`), points, or edges (as :func:`intertwine.geometry.connect` lists them),
+        (...) of the graph; an open one has no stress.
 
     Raises:
-        GeometryError, DataError, InputError: a structure can't be predicted, or what is predicted is not finite; names its number, from 0.
+        GeometryError, DataError, InputError: a structure can't be predicted, or what is predicted is not finite; names
+            its number, from 0.
         CheckpointError: the weights are not finite.
     """
     results: list[dict[str, np.ndarray]] = []
@@ -116,7 +119,9 @@ def predict(
 
 
 def inputs_of(task: nn.Module) -> tuple[str, ...]:
-    """The fields that a task or model reads besides positions, species and cell: "charge", "vel", "x", or those of its own vectors."""
+    """The fields that a task or model reads besides positions, species and cell: "charge", "vel", "x", or those of its
+    own vectors.
+    """
     found: dict[str, None] = dict.fromkeys(getattr(task, "reads", ()))
     fields = {"speed": "vel", "charge_product": "charge", "edge_attr": ""}
     for module in task.modules():
@@ -169,7 +174,9 @@ def check_weights(task: Task) -> None:
 
 
 def check_species(species: Iterable[int], numbers: Iterable[int]) -> None:
-    """Raise a :class:`DataError` if there are atoms of species (atomic numbers) that were not trained on; none given accepts all."""
+    """Raise a :class:`DataError` if there are atoms of species (atomic numbers) that were not trained on; none given
+    accepts all.
+    """
     species = set(species)
     unseen = set(numbers) - species if species else set()
     if unseen:
@@ -185,7 +192,9 @@ def _symbols(species: Iterable[int]) -> str:
 
 
 def _graph(structure: Graph | Atoms, names: Sequence[str], keys: Mapping[str, str], number: int) -> Graph:
-    """What a model reads of a structure, in float64, so that structures with different labels and edges go in one batch."""
+    """What a model reads of a structure, in float64, so that structures with different labels and edges go in one
+    batch.
+    """
     try:
         graph = structure if isinstance(structure, Graph) else to_graph(structure, names, keys)
     except IntertwineError as error:

@@ -145,12 +145,16 @@ def _lost_worker(error: RuntimeError) -> IntertwineError:
 
 
 def accelerator(wanted: str) -> str:
-    """Lightning's name for where to compute: CUDA or the CPU. Its own "auto" would take Apple's MPS, which has no float64."""
+    """Lightning's name for where to compute: CUDA or the CPU. Its own "auto" would take Apple's MPS, which has no
+    float64.
+    """
     return "cuda" if wanted == "gpu" or (wanted == "auto" and torch.cuda.is_available()) else "cpu"
 
 
 def has_unused(task: Task, sets: Sets) -> bool:
-    """Whether the loss does not reach some weights (EGNN's last move of coordinates, say); the same answer in every process."""
+    """Whether the loss does not reach some weights (EGNN's last move of coordinates, say); the same answer in every
+    process.
+    """
     with torch.random.fork_rng(devices=[]):
         batch = collate([sets.train[k] for k in range(min(2, len(sets.train)))])
         torch.stack(
@@ -231,8 +235,8 @@ class Interruption:
 
 @contextlib.contextmanager
 def interruption(*, ignore: bool = False) -> Iterator[Interruption]:
-    """Signals to end, Ctrl-C among them, ask to stop after the step at hand; a second one stops at once. Outside the main thread nothing
-    changes."""
+    """Signals to end, Ctrl-C among them, ask to stop after the step at hand; a second one stops at once. Outside the
+    main thread nothing changes."""
     asked = Interruption()
     with handling(None if ignore else asked.ask) as asked.install:
         yield asked

@@ -69,8 +69,8 @@ def load_run(
         dtype: precision to compute in; None for that of the training.
 
     Raises:
-        CheckpointError: the folder is missing or half-written, or the checkpoint is damaged, of a newer version, or has a tensor that is
-            not what the task declares, which is named.
+        CheckpointError: the folder is missing or half-written, or the checkpoint is damaged, of a newer version, or has
+            a tensor that is not what the task declares, which is named.
         InputError: ``which`` is neither, or the run names a class of a module that is not allowed.
     """
     path = Path(path)

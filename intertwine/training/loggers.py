@@ -27,7 +27,8 @@ def logger_classes(names: Sequence[str], allow: Collection[str] = ()) -> list[An
     """The loggers of these names (of ``LOGGERS``, or ``module:Class``), not yet made.
 
     Raises:
-        InputError: a name is unknown, its package is not installed, its module is not allowed, or it is no Lightning logger.
+        InputError: a name is unknown, its package is not installed, its module is not allowed, or it is no Lightning
+            logger.
     """
     made = []
     for name in names:
@@ -48,7 +49,8 @@ def logger_classes(names: Sequence[str], allow: Collection[str] = ()) -> list[An
 
 
 def make_loggers(names: Sequence[str], folder: Path, allow: Collection[str] = ()) -> list[Logger]:
-    """The loggers of a run: they write into the folders ``csv``, ``tensorboard`` and ``wandb`` of its folder; one's own takes ``save_dir``.
+    """The loggers of a run: they write into the folders ``csv``, ``tensorboard`` and ``wandb`` of its folder; one's own
+    takes ``save_dir``.
 
     Raises:
         InputError: as :func:`logger_classes`, or one can't be made.

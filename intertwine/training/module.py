@@ -1,4 +1,6 @@
-"""The Lightning module around a task: the loss of the global batch, the optimizer, and all that a resumed run must get back."""
+"""The Lightning module around a task: the loss of the global batch, the optimizer, and all that a resumed run must get
+back.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +26,8 @@ class TrainingModule(LightningModule):
 
     .. math:: L = \sum_k w_k\, \frac{\sum_{p} \ell_{k,p}}{\sum_p n_{k,p}}
 
-    over targets k and processes p, with :math:`\ell` the summed loss and n the number of entries of a batch: P processes minimise
-    what one with P times the batch does, also where batches differ in numbers of atoms.
+    over targets k and processes p, with :math:`\ell` the summed loss and n the number of entries of a batch: P
+    processes minimise what one with P times the batch does, also where batches differ in numbers of atoms.
 
     Args:
         task: with its statistics fitted.
@@ -102,7 +104,9 @@ class TrainingModule(LightningModule):
         self.loss_count += 1
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Adam or AdamW, in the fused implementation: half the time of the others on a CPU (0.8 against 1.7 ms for 600,000 weights)."""
+        """Adam or AdamW, in the fused implementation: half the time of the others on a CPU (0.8 against 1.7 ms for
+        600,000 weights).
+        """
         kind, o = OPTIMIZERS[self.options.optimizer], self.options
         return kind(
             [p for p in self.task.parameters() if p.requires_grad],

@@ -33,7 +33,9 @@ FIRST = Place()
 
 
 class Launch(NamedTuple):
-    """How this process was started: by whom, where it is, how many others there are, and the first one's address; alone by default."""
+    """How this process was started: by whom, where it is, how many others there are, and the first one's address; alone
+    by default.
+    """
 
     by: str = ""
     place: Place = FIRST
@@ -86,7 +88,9 @@ def launch(nodes: int) -> Launch:
 
 
 def _by_srun() -> bool:
-    """Whether srun started this process. In a script of sbatch Lightning believes so too, but only srun counts the tasks of its step."""
+    """Whether srun started this process. In a script of sbatch Lightning believes so too, but only srun counts the
+    tasks of its step.
+    """
     if "SLURM_NTASKS" not in os.environ or ("SLURM_JOB_ID" in os.environ and "SLURM_STEP_NUM_TASKS" not in os.environ):
         return False
     from lightning.fabric.plugins.environments import SLURMEnvironment
@@ -97,7 +101,8 @@ def _by_srun() -> bool:
 
 
 class Team:
-    """The processes that were started for one run; what goes wrong in one of them inside the ``with`` block ends the others too.
+    """The processes that were started for one run; what goes wrong in one of them inside the ``with`` block ends the
+    others too.
 
     Args:
         options: how many processes the run wants.

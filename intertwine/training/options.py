@@ -1,4 +1,6 @@
-"""What a run is told about its data, its start and its training; the other two sections are the model's and the task's own arguments."""
+"""What a run is told about its data, its start and its training; the other two sections are the model's and the task's
+own arguments.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,8 @@ class Options:
     """A section of plain values, in their ranges.
 
     Raises:
-        InputError: a number is out of range, or a text is not UTF-8, so that no file of a run can hold it; names the option.
+        InputError: a number is out of range, or a text is not UTF-8, so that no file of a run can hold it; names the
+            option.
     """
 
     section: ClassVar[str]
@@ -58,8 +61,8 @@ class DataOptions(Options):
         keys: names of the labels in the file, such as ``{energy = "U0"}``.
         units: units of the labels in the file, such as ``{energy = "kcal/mol"}``.
         target: the label to learn, where it is not energies and forces.
-        train: size of the training set, a number of structures or (below 1) a share; None takes what is left. If the data set has its own
-            split, sizes shorten its parts to their first entries, and shares are of the part.
+        train: size of the training set, a number of structures or (below 1) a share; None takes what is left. If the
+            data set has its own split, sizes shorten its parts to their first entries, and shares are of the part.
         validation: size of the validation set; None for the data set's own, or a tenth (at most 1,000).
         test_size: size of the test set; None for the data set's own, or a tenth.
         seed: of the random split.
@@ -87,15 +90,17 @@ class TrainingOptions(Options):
 
     Args:
         epochs: passes over the training set, at most.
-        minutes: time budget; the learning rate is brought down within it and training ends when it is spent. Results then depend
-            on the machine's speed.
+        minutes: time budget; the learning rate is brought down within it and training ends when it is spent. Results
+            then depend on the machine's speed.
         batch_size: structures in a batch, of each process.
         learning_rate: the largest rate of the schedule.
         weight_decay: of AdamW, or the L2 penalty of Adam.
         optimizer: "adam" or "adamw".
-        average: decay of the exponential moving average of the weights, which is what is validated and kept; 0 for none.
+        average: decay of the exponential moving average of the weights, which is what is validated and kept; 0 for
+            none.
         clip: largest norm of the gradient; 0 for no clipping.
-        schedule: "plateau" lowers the rate when validation stalls; "cosine" and "linear" bring it down over the run; "constant".
+        schedule: "plateau" lowers the rate when validation stalls; "cosine" and "linear" bring it down over the run;
+            "constant".
         warmup: steps over which the rate rises from zero.
         factor: by which "plateau" multiplies the rate.
         plateau_patience: validations without improvement before it does.
@@ -108,10 +113,12 @@ class TrainingOptions(Options):
         devices: processes on the CPU, or GPUs, of each machine.
         accelerator: "cpu", "gpu" or "auto".
         workers: processes that prepare batches; 0 does it in the training process.
-        threads: of each process; by default one for every thousand edges of a batch; 0 shares all cores among the processes.
+        threads: of each process; by default one for every thousand edges of a batch; 0 shares all cores among the
+            processes.
         seed: of the initial weights and the order of the data.
         certify: certify the trained model; False saves the seconds that it takes.
-        loggers: who else is told what ``metrics.csv`` has: "csv", "tensorboard", "wandb", or ``module:Class`` of a Lightning logger.
+        loggers: who else is told what ``metrics.csv`` has: "csv", "tensorboard", "wandb", or ``module:Class`` of a
+            Lightning logger.
     """
 
     section: ClassVar[str] = "training"

@@ -1,4 +1,6 @@
-"""The pictures of a run folder: learning curve, parity of every target, error by species, the task's own, and one that shows all of it."""
+"""The pictures of a run folder: learning curve, parity of every target, error by species, the task's own, and one that
+shows all of it.
+"""
 
 from __future__ import annotations
 

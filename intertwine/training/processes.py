@@ -23,8 +23,8 @@ GRACE = 2.0  # s
 
 
 def check_processes(options: TrainingOptions, *, callbacks: bool, store: bool) -> None:
-    """Raise an :class:`InputError` if there are fewer cores, or GPUs, than processes are asked for, or if there are ``callbacks`` or a
-    ``store`` in memory that several processes would have to share."""
+    """Raise an :class:`InputError` if there are fewer cores, or GPUs, than processes are asked for, or if there are
+    ``callbacks`` or a ``store`` in memory that several processes would have to share."""
     wanted, gpus = options.devices, torch.cuda.device_count()
     on_gpu = options.accelerator == "gpu" or (options.accelerator == "auto" and gpus > 0)
     there, name = (gpus, "GPUs") if on_gpu else (os.cpu_count() or 1, "cores")
@@ -51,11 +51,11 @@ def free_port() -> int:
 def helpers(
     folder: Path, devices: int, threads: int, allow: Collection[str] = (), node: int = 0, port: int = 0
 ) -> Iterator[int]:
-    """Processes 1 ... ``devices - 1``, on this machine, of the run in ``folder``, alive and prepared inside the ``with`` block; gives the
-    port to meet at, a free one if none is given.
+    """Processes 1 ... ``devices - 1``, on this machine, of the run in ``folder``, alive and prepared inside the
+    ``with`` block; gives the port to meet at, a free one if none is given.
 
-    They run ``python -m intertwine.training FOLDER NODE RANK PORT [MODULE ...]``, which reads configuration and split from the folder,
-    writes nothing, may load classes from these modules, and ends when this process does.
+    They run ``python -m intertwine.training FOLDER NODE RANK PORT [MODULE ...]``, which reads configuration and split
+    from the folder, writes nothing, may load classes from these modules, and ends when this process does.
 
     Raises:
         IntertwineError: one of them died; with what it said last.

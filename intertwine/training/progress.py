@@ -134,7 +134,9 @@ class Progress:
 
 
 def say(line: str, enabled: bool = True) -> None:
-    """Print a line; on standard error where there shall be none but warnings. A training does not end because nobody listens."""
+    """Print a line; on standard error where there shall be none but warnings. A training does not end because nobody
+    listens.
+    """
     with contextlib.suppress(OSError, ValueError):
         print(line, file=sys.stdout if enabled else sys.stderr, flush=True)
 

@@ -23,7 +23,9 @@ FEW = 5  # structures, below which an error is an anecdote
 
 
 def stem(data: DataOptions) -> str:
-    """The data set's name, without folders, endings and the signs of a pattern; that of the folder, where nothing else is left."""
+    """The data set's name, without folders, endings and the signs of a pattern; that of the folder, where nothing else
+    is left.
+    """
     source = Path(data.source.rpartition(":")[2])
     names = (re.sub(r"[*?\[\]!]", "", each.split(".")[0]).strip("-_") for each in (source.name, source.parent.name))
     return next(filter(None, names), "data")

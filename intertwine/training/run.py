@@ -43,30 +43,33 @@ def train(
 ) -> Path:  # fmt: skip
     """Train a model: read the data, fit, test, draw pictures.
 
-    A run that was killed at any moment goes on with ``resume=True`` from its last epoch, and on a CPU with the same number of threads
-    ends with the same bits as one that was not (unless it has a time budget, whose learning rates follow the clock).
+    A run that was killed at any moment goes on with ``resume=True`` from its last epoch, and on a CPU with the same
+    number of threads ends with the same bits as one that was not (unless it has a time budget, whose learning rates
+    follow the clock).
 
     Args:
-        config: a configuration, its sections as dicts, or the path of a TOML file; what is missing takes its default or what the data
-            suggest. With ``resume`` it may be left out; of a run that has begun only the section ``training`` may change.
+        config: a configuration, its sections as dicts, or the path of a TOML file; what is missing takes its default or
+            what the data suggest. With ``resume`` it may be left out; of a run that has begun only the section
+            ``training`` may change.
         progress: report to the user.
         run: the folder; by default ``runs/<data>-<model>-<time>``. Nobody else can train in it meanwhile.
         resume: go on with the run in that folder, or start it over if it has no checkpoint yet.
         store: the data, if they are already open; then ``data.source`` is only their name.
-        allow: modules outside the package whose models, tasks, data sets and loggers the configuration may name, as ``module:Class``.
-        callbacks: Lightning callbacks, or functions of an epoch's metrics (a row of ``metrics.csv``). They are not saved: give them again
-            with ``resume``.
+        allow: modules outside the package whose models, tasks, data sets and loggers the configuration may name, as
+            ``module:Class``.
+        callbacks: Lightning callbacks, or functions of an epoch's metrics (a row of ``metrics.csv``). They are not
+            saved: give them again with ``resume``.
 
     Returns:
-        The run folder: ``config.toml``, ``splits.json``, ``best.safetensors``, ``last.safetensors``, ``metrics.csv``, ``report.json``,
-        ``certificate.json`` and pictures.
+        The run folder: ``config.toml``, ``splits.json``, ``best.safetensors``, ``last.safetensors``, ``metrics.csv``,
+        ``report.json``, ``certificate.json`` and pictures.
 
     Raises:
         InputError: the configuration is wrong, the folder is taken, or a callback failed (it is named).
         DataError: the data are.
         CheckpointError: something can't be read or written, or another training is at work in the folder.
-        KeyboardInterrupt: somebody asked to stop (Ctrl-C, or as :class:`~intertwine.numerics.Stopped` a signal to end); everything up to
-            the last epoch is saved.
+        KeyboardInterrupt: somebody asked to stop (Ctrl-C, or as :class:`~intertwine.numerics.Stopped` a signal to end);
+            everything up to the last epoch is saved.
     """
     given = as_given(config, allow)
     data, training = check(given)  # before anything is made
@@ -166,7 +169,9 @@ def _withdraw(folder: Path, lock: FolderLock) -> None:
 
 
 def join(folder: Path, place: Place, port: int, allow: Collection[str] = (), team: Team | None = None) -> Path:
-    """Take part in a run as a process that is not the first, which meets at ``port``; without a team, as its machine's helper."""
+    """Take part in a run as a process that is not the first, which meets at ``port``; without a team, as its machine's
+    helper.
+    """
     from intertwine.training.fitting import fit, threads
     from intertwine.training.processes import say_ready
 
@@ -194,7 +199,9 @@ def join(folder: Path, place: Place, port: int, allow: Collection[str] = (), tea
 
 @contextlib.contextmanager
 def _gathered(team: Team, folder: Path, config: Config) -> Iterator[int]:
-    """All processes of the run are prepared inside the ``with`` block, those started that are this one's to start; gives their port."""
+    """All processes of the run are prepared inside the ``with`` block, those started that are this one's to start;
+    gives their port.
+    """
     where, count = team.launch, team.starts
     shared = (
         helpers(folder, count, torch.get_num_threads(), config.allow, where.place.node, where.port)
@@ -277,7 +284,8 @@ def _existing(run: Path | str | None) -> Path:
 
 
 def _reopen(folder: Path, given: Sections) -> tuple[Sections, tuple[Config, Task, dict[str, Any]] | None]:
-    """The sections of a run to go on with, under the given changes; and if it has begun, its configuration, its task and its last state.
+    """The sections of a run to go on with, under the given changes; and if it has begun, its configuration, its task
+    and its last state.
 
     What has begun is settled: the data suggest nothing more.
     """

@@ -39,8 +39,9 @@ class Schedule:
     r"""Learning rate :math:`\eta(t)` with t in [0, 1] the part of the run that is done.
 
     "constant" :math:`\eta_0`; "linear" :math:`\eta_0 (1 - t)`; "cosine" :math:`\eta_0 (1 + \cos \pi t)/2`; "plateau"
-    :math:`\eta_0 f^k` after k stalls of the validation score. All rise linearly over ``warmup`` steps and have a floor. Under a time
-    budget t is the larger of the parts of epochs and of time, and "plateau" and "constant" come down linearly over its last 30 %.
+    :math:`\eta_0 f^k` after k stalls of the validation score. All rise linearly over ``warmup`` steps and have a floor.
+    Under a time budget t is the larger of the parts of epochs and of time, and "plateau" and "constant" come down
+    linearly over its last 30 %.
 
     Args:
         options: of training.
@@ -67,7 +68,9 @@ class Schedule:
         return warm * max(min(o.minimum_rate, o.learning_rate), o.learning_rate * shape)
 
     def validated(self, score: float | int) -> None:
-        """Take in a validation score; "plateau" lowers the rate after more than ``plateau_patience`` without improvement."""
+        """Take in a validation score; "plateau" lowers the rate after more than ``plateau_patience`` without
+        improvement.
+        """
         if not self.progress.better(score) and self.progress.stalled > self.options.plateau_patience:
             self.scale *= self.options.factor
             self.progress.stalled = 0

@@ -14,7 +14,8 @@ from intertwine.tasks import Task
 def score(
     task: Task, batches: Iterable[Graph], *, reduce: Callable[[Tensor], Tensor] | None = None
 ) -> dict[str, float]:
-    r"""Mean absolute and root-mean-square error of every target, over all components of all its entries, and the weighted loss.
+    r"""Mean absolute and root-mean-square error of every target, over all components of all its entries, and the
+    weighted loss.
 
     .. math:: \mathrm{MAE} = \frac1n \sum |r|, \qquad \mathrm{RMSE} = \sqrt{\frac1n \sum r^2}
 
@@ -24,7 +25,8 @@ def score(
         reduce: sums a float64 tensor over processes; None where there is one.
 
     Returns:
-        ``loss`` (no unit), and ``<target>_mae``, ``<target>_rmse`` in the unit of ``task.metrics``; NaN where there is no label.
+        ``loss`` (no unit), and ``<target>_mae``, ``<target>_rmse`` in the unit of ``task.metrics``; NaN where there is
+        no label.
     """
     targets = list(task.metrics)
     sums = torch.zeros(len(targets), 5, dtype=torch.float64)  # |r|, r^2, entries, loss, entries of the loss

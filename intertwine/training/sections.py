@@ -1,7 +1,8 @@
-"""The sections of a configuration as they are given: by a TOML file, by options, by settings; merged, not yet checked against constructors.
+"""The sections of a configuration as they are given: by a TOML file, by options, by settings; merged, not yet checked
+against constructors.
 
-TOML has no null. A key that is left out takes its default; the string ``"none"`` is read as None, and None is written as
-``"none"`` where it is not the default.
+TOML has no null. A key that is left out takes its default; the string ``"none"`` is read as None, and None is written
+as ``"none"`` where it is not the default.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ SECTIONS = ("data", "model", "task", "training", "start")
 
 
 class Sections(dict[str, dict[str, Any]]):
-    """What is given of a configuration, by section; ``allow`` has the modules outside the package whose classes it may name."""
+    """What is given of a configuration, by section; ``allow`` has the modules outside the package whose classes it may
+    name.
+    """
 
     allow: tuple[str, ...] = ()
 

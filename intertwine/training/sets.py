@@ -21,7 +21,8 @@ class Sets:
 
     Args:
         source: the whole data set.
-        splits: indices of the parts in ``source``, and its fingerprint; the test part is empty if a test file was given.
+        splits: indices of the parts in ``source``, and its fingerprint; the test part is empty if a test file was
+            given.
         train, validation, test: the parts.
     """
 
@@ -107,7 +108,9 @@ def open_sets(
 
 
 def _apart(options: DataOptions, whole: GraphStore, about: dict[str, Any]) -> GraphStore:
-    """The file that is the test set. Its labels are read from what those of ``whole`` were read from, or a note says from what."""
+    """The file that is the test set. Its labels are read from what those of ``whole`` were read from, or a note says
+    from what.
+    """
     keys = {decision.label: decision.key for decision in whole.decisions}
     if options.units and options.test not in DATASETS and Path(str(options.test)).is_file():
         declared = declared_units(str(options.test))

@@ -1,4 +1,6 @@
-"""From the sections as given, and the data, to the settled configuration: what the data suggest, where the user says nothing."""
+"""From the sections as given, and the data, to the settled configuration: what the data suggest, where the user says
+nothing.
+"""
 
 from __future__ import annotations
 
@@ -41,8 +43,9 @@ def settle(sets: Sets, given: Mapping[str, Any], *, allow: Collection[str] = ())
 def suggest(sets: Sets, given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """What the data say about task, model and training, where the user did not.
 
-    The task is the user's, else the one that the data set is meant for, else the first that suits the labels. Species and dimension are
-    those of the data; the rest is what the task takes from them (:meth:`intertwine.tasks.Task.suggest`).
+    The task is the user's, else the one that the data set is meant for, else the first that suits the labels. Species
+    and dimension are those of the data; the rest is what the task takes from them
+    (:meth:`intertwine.tasks.Task.suggest`).
 
     Raises:
         InputError: no task suits the labels, or the data are not for the task.
@@ -92,7 +95,9 @@ def _degree(sets: Sets, cutoff: float | None) -> float:
 
 
 def _threads(sets: Sets, config: Config, cutoff: float | None) -> int:
-    """One thread for every thousand edges of a batch: on less, threads wait for each other, and badly where cores are shared."""
+    """One thread for every thousand edges of a batch: on less, threads wait for each other, and badly where cores are
+    shared.
+    """
     few = [connect(sets.train[k], cutoff).edge_index.shape[1] for k in range(min(8, len(sets.train)))]
     edges = config.training.batch_size * sum(few) / len(few)
     cores = (

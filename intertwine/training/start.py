@@ -32,8 +32,8 @@ _OWN = "leave it out, or train from random weights."
 
 
 def begun(sets: Sets, given: Sections) -> Sections:
-    """The sections as given, with what the weights fix if there is a section ``start``: the model with the species of both, the task and
-    its head if it is the same, the precision.
+    """The sections as given, with what the weights fix if there is a section ``start``: the model with the species of
+    both, the task and its head if it is the same, the precision.
 
     Raises:
         InputError: an argument, or the data, contradict the weights; it is named.
@@ -98,7 +98,8 @@ def begin(task: Task, config: Config, graphs: GraphStore) -> tuple[list[str], tu
 def save_task(
     task: Task, path: Path | str, *, species: Sequence[int] = (), units: Mapping[str, str] | None = None
 ) -> None:
-    """Write a task of any origin, such as a converted model of mace-torch or nequip, as a file that runs begin with and commands read.
+    """Write a task of any origin, such as a converted model of mace-torch or nequip, as a file that runs begin with and
+    commands read.
 
     Args:
         task: of a model and a head of this library, or of classes that can be imported.
@@ -164,7 +165,9 @@ def _structural(config: Config) -> dict[str, Any]:
 
 
 def _check_arguments(given: Mapping[str, Any], source: Run) -> Sequence[int]:
-    """The species that are given; an :class:`InputError` for any other argument of the model that is not the source's."""
+    """The species that are given; an :class:`InputError` for any other argument of the model that is not the
+    source's.
+    """
     model = source.config.model
     if given.get("name", model.name) != model.name or "preset" in given:
         key = "name" if given.get("name", model.name) != model.name else "preset"
@@ -179,7 +182,9 @@ def _check_arguments(given: Mapping[str, Any], source: Run) -> Sequence[int]:
 
 
 def _carried(data: GraphStore, given: Mapping[str, Any], source: Run) -> dict[str, Any]:
-    """The arguments of the source's task that decide what it predicts, if these data, and what is given, ask for the same."""
+    """The arguments of the source's task that decide what it predicts, if these data, and what is given, ask for the
+    same.
+    """
     made: Any = source.config.task.made
     arguments, plain = _structural(source.config), source.config.sections()["task"]
     target = target_of(given, data)
@@ -192,7 +197,9 @@ def _carried(data: GraphStore, given: Mapping[str, Any], source: Run) -> dict[st
 
 
 def _check_data(sets: Sets, given: Mapping[str, Any], source: Run, carried: bool) -> None:
-    """An :class:`InputError` where the data are of another dimension, suggest other inputs, or have a label in another unit."""
+    """An :class:`InputError` where the data are of another dimension, suggest other inputs, or have a label in another
+    unit.
+    """
     data, model, where = sets.train, source.config.model, str(given["start"]["run"])
     dimension = data.fields["pos"].shape[-1]
     if model.arguments.get("dimension", dimension) != dimension:

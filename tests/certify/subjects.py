@@ -67,7 +67,8 @@ class FlatMLP(nn.Module):
 
 
 class Pairs(nn.Module):
-    r"""A right function to break: :math:`E = s \sum_{ij} c(d_{ij})\, e^{-d_{ij}^2/4}` and its forces, all parts optional.
+    r"""A right function to break: :math:`E = s \sum_{ij} c(d_{ij})\, e^{-d_{ij}^2/4}` and its forces, all parts
+    optional.
 
     Args:
         smooth: with the envelope c; otherwise the pair function is cut off.

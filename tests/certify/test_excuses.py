@@ -1,4 +1,6 @@
-"""What must not pass: checks that never ran, exceptions taken for modesty, rounding as an excuse, order, state that changes late."""
+"""What must not pass: checks that never ran, exceptions taken for modesty, rounding as an excuse, order, state that
+changes late.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Outputs of edges, of pairs, listed or all, and at points of space: right ones pass, and each way of being wrong is found."""
+"""Outputs of edges, of pairs, listed or all, and at points of space: right ones pass, and each way of being wrong is
+found.
+"""
 
 from __future__ import annotations
 
@@ -21,11 +23,13 @@ CUTOFF = 3.0
 
 
 class Between(nn.Module):
-    r""":math:`y_{ji} = e^{-d^2/4} c(d)\,(Z_i\, Y_0, Y_1(r_{ji}))` of edges as given, or of pairs, with one fault at most.
+    r""":math:`y_{ji} = e^{-d^2/4} c(d)\,(Z_i\, Y_0, Y_1(r_{ji}))` of edges as given, or of pairs, with one fault at
+    most.
 
     Args:
         level: "edge" or "pair".
-        fault: "order" (rows by place in the list), "turn" (the vector in a fixed frame), "mix" (the batch's mean), "jump" (no envelope).
+        fault: "order" (rows by place in the list), "turn" (the vector in a fixed frame), "mix" (the batch's mean),
+            "jump" (no envelope).
     """
 
     cutoff = CUTOFF
@@ -55,7 +59,9 @@ class Between(nn.Module):
 
 
 class Cloud(nn.Module):
-    """The sum over atoms of a Gaussian about each, at points, and the point that each is drawn to, with one fault at most."""
+    """The sum over atoms of a Gaussian about each, at points, and the point that each is drawn to, with one fault at
+    most.
+    """
 
     cutoff = None
 

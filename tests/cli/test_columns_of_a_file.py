@@ -1,4 +1,6 @@
-"""A file whose atoms have twenty numbers each: one option names them, and any model trains on them and predicts with them."""
+"""A file whose atoms have twenty numbers each: one option names them, and any model trains on them and predicts with
+them.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Each architecture through the whole chain on the data in the package: train, certify, predict. And the map that lists them."""
+"""Each architecture through the whole chain on the data in the package: train, certify, predict. And the map that lists
+them.
+"""
 
 from __future__ import annotations
 

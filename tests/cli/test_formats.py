@@ -1,4 +1,6 @@
-"""One command trains on each format: HDF5, SDF with a field as target, pymatgen's JSON, a folder and a pattern of files."""
+"""One command trains on each format: HDF5, SDF with a field as target, pymatgen's JSON, a folder and a pattern of
+files.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""How commands end by signals, with one writer to a folder, and with helpers and workers. Exit codes, messages, what is kept."""
+"""How commands end by signals, with one writer to a folder, and with helpers and workers. Exit codes, messages, what is
+kept.
+"""
 
 from __future__ import annotations
 

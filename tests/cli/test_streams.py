@@ -1,4 +1,6 @@
-"""How commands end without memory, disk or listeners, and what they say where there is no terminal. Exit codes and messages."""
+"""How commands end without memory, disk or listeners, and what they say where there is no terminal. Exit codes and
+messages.
+"""
 
 from __future__ import annotations
 

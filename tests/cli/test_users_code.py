@@ -1,4 +1,6 @@
-"""Certificates of the user's code, which decides no exit code, and where they can't be stored; runs are called after their model."""
+"""Certificates of the user's code, which decides no exit code, and where they can't be stored; runs are called after
+their model.
+"""
 
 from __future__ import annotations
 

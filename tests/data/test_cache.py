@@ -105,7 +105,9 @@ CHANGES: list[Callable[[Path, random.Random], None]] = [flip, truncate, delete, 
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("seed", range(6))
 def test_every_change_is_seen(change, seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """42 changes: a store of one's own is refused, naming the folder, and one of the cache is made again, with one note."""
+    """42 changes: a store of one's own is refused, naming the folder, and one of the cache is made again, with one
+    note.
+    """
     monkeypatch.setenv("INTERTWINE_CACHE", str(tmp_path / "cache"))
     own, draw = tmp_path / "own", random.Random(seed)
     store().save(own)

@@ -1,4 +1,6 @@
-"""Labels are decided once for a whole file: names in any case, one family, the energy that forces belong to, nothing invented."""
+"""Labels are decided once for a whole file: names in any case, one family, the energy that forces belong to, nothing
+invented.
+"""
 
 from __future__ import annotations
 
@@ -132,7 +134,9 @@ def test_free_energies_of_calculators(name: str, tmp_path: Path) -> None:
 
 
 def test_what_a_reader_invents_is_no_label(tmp_path: Path) -> None:
-    """ASE's reader of LAMMPS dumps makes an energy of 0, and forces are there for one that has none in others' files."""
+    """ASE's reader of LAMMPS dumps makes an energy of 0, and forces are there for one that has none in
+    others' files.
+    """
     atoms = Atoms("OHH", WATER)
     atoms.calc = SinglePointCalculator(atoms, energy=0.0, forces=WATER)
     write(tmp_path / "a.traj", [atoms, atoms])

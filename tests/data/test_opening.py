@@ -1,4 +1,6 @@
-"""Files in other encodings and archives are read; what is no file of structures, and what would take all memory or time, is named."""
+"""Files in other encodings and archives are read; what is no file of structures, and what would take all memory or
+time, is named.
+"""
 
 from __future__ import annotations
 

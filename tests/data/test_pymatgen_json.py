@@ -171,9 +171,11 @@ def test_a_bad_file_is_named(case: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("element", ["Ge", "Li", "Si"])
 def test_the_stress_of_mlearn_is_the_derivative_of_its_energy(element: str, shared_data: Path) -> None:
-    """Between strained cells with the same fractional positions the energy changes by the work of the stress, V sigma : strain.
+    """Between strained cells with the same fractional positions the energy changes by the work of the stress, V sigma :
+    strain.
 
-    That fixes sign, unit and the order of the components: with any two of xy, yz, zx exchanged, the correlation falls below 0.81.
+    That fixes sign, unit and the order of the components: with any two of xy, yz, zx exchanged, the correlation falls
+    below 0.81.
     """
     path = shared_data / f"crystals/{element}_training.json.gz"
     groups = [entry["group"] for entry in json.loads(gzip.decompress(path.read_bytes()))]

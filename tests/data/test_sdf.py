@@ -1,4 +1,6 @@
-"""SDF: positions as ASE reads them, fields, charges, isotopes, both versions of the format, and files that are refused."""
+"""SDF: positions as ASE reads them, fields, charges, isotopes, both versions of the format, and files that are
+refused.
+"""
 
 from __future__ import annotations
 

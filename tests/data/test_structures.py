@@ -1,4 +1,6 @@
-"""What a file says of a structure is there when it is used: nothing is lost, no label is read, units are those that hold."""
+"""What a file says of a structure is there when it is used: nothing is lost, no label is read, units are those that
+hold.
+"""
 
 from __future__ import annotations
 

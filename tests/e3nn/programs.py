@@ -14,7 +14,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def environment() -> dict[str, str]:
-    """One thread, no random order of sets, and the repository on the path, without what this test run itself put there."""
+    """One thread, no random order of sets, and the repository on the path, without what this test run itself
+    put there.
+    """
     return {
         **os.environ,
         "OMP_NUM_THREADS": "1",

@@ -1,6 +1,8 @@
-"""MACE's networks, as PyPI has them, on the replacement of e3nn: the same numbers, forward, in force training, and as TorchScript.
+"""MACE's networks, as PyPI has them, on the replacement of e3nn: the same numbers, forward, in force training, and as
+TorchScript.
 
-mace-torch 0.3.16 pins e3nn 0.4.4, but runs on 0.6: install it as ``pip install --no-deps mace-torch==0.3.16``, with what it imports,
+mace-torch 0.3.16 pins e3nn 0.4.4, but runs on 0.6: install it as ``pip install --no-deps mace-torch==0.3.16``, with
+what it imports,
 ``pip install matscipy torch-ema torchmetrics prettytable python-hostlist configargparse GitPython lmdb orjson pandas opt_einsum h5py``.
 """
 

@@ -1,4 +1,5 @@
-"""NequIP's network, as PyPI has it, on the replacement of e3nn: the same numbers as on e3nn, forward and in a step of force training.
+"""NequIP's network, as PyPI has it, on the replacement of e3nn: the same numbers as on e3nn, forward and in a step of
+force training.
 
 nequip 0.19 asks for e3nn 0.6 and installs plainly (``pip install nequip==0.19.1``); it neither moves torch nor e3nn.
 """

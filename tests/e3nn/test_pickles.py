@@ -1,7 +1,8 @@
-"""Whole modules that were pickled on e3nn, loaded on the replacement by the programs that load them: they compute what they did.
+"""Whole modules that were pickled on e3nn, loaded on the replacement by the programs that load them: they compute what
+they did.
 
-e3nn 0.6 pickles them here; the files of ``tests/e3nn/files`` were written on 0.4.4, which mace-torch pins, and 0.5.6, by
-``scripts/pickle_modules.py write FILE NAMES``, with the names below, and ``xz -9e``.
+e3nn 0.6 pickles them here; the files of ``tests/e3nn/files`` were written on 0.4.4, which mace-torch pins, and 0.5.6,
+by ``scripts/pickle_modules.py write FILE NAMES``, with the names below, and ``xz -9e``.
 """
 
 from __future__ import annotations

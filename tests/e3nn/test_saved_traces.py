@@ -1,4 +1,6 @@
-"""TorchScript that was made here and saved runs where this library is not: it holds torch's own operations, for any number of rows."""
+"""TorchScript that was made here and saved runs where this library is not: it holds torch's own operations, for any
+number of rows.
+"""
 
 from __future__ import annotations
 
@@ -163,7 +165,9 @@ script(network).save(sys.argv[1])
 
 
 def test_a_deployed_program(tmp_path: Path) -> None:
-    """What ``sevenn deploy`` does: a network compiled by ``e3nn.util.jit.script`` and saved; the same numbers on e3nn and here."""
+    """What ``sevenn deploy`` does: a network compiled by ``e3nn.util.jit.script`` and saved; the same numbers on e3nn
+    and here.
+    """
     (tmp_path / "program.py").write_text(PROGRAM)
     results = []
     torch.manual_seed(0)

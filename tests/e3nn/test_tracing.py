@@ -1,4 +1,6 @@
-"""TorchScript of every class: any leading axes, both precisions, both modes; a result is the module's own, or an error."""
+"""TorchScript of every class: any leading axes, both precisions, both modes; a result is the module's own, or
+an error.
+"""
 
 from __future__ import annotations
 
@@ -93,7 +95,9 @@ def test_another_precision_is_served_or_refused(case: str) -> None:
 @pytest.mark.parametrize("made_in_training", [True, False])
 @pytest.mark.parametrize("case", ["BatchNorm", "BatchNorm-instance", "BatchNorm-max", "Dropout"])
 def test_training_and_evaluation(case: str, made_in_training: bool) -> None:
-    """What acts otherwise in training does so in a trace, whenever that was made, and learns nothing from being traced."""
+    """What acts otherwise in training does so in a trace, whenever that was made, and learns nothing from being
+    traced.
+    """
     module = built(case, torch.float64).train(made_in_training)
     compiled = jit.script(copy.deepcopy(module))
     assert compiled.training == made_in_training
@@ -175,7 +179,9 @@ def test_a_traced_module_is_auto_jitable() -> None:
 
 
 def test_a_program_is_auto_jitable_after_its_trace() -> None:
-    """``trace`` works in place: the children are TorchScript when the module is compiled again, with examples of its own."""
+    """``trace`` works in place: the children are TorchScript when the module is compiled again, with examples of its
+    own.
+    """
 
     @jit.compile_mode("trace")
     class Program(torch.nn.Module):

@@ -1,4 +1,6 @@
-"""A class of the whole structure, and a structure as the code of itself: outputs that are no quantities with an error bar."""
+"""A class of the whole structure, and a structure as the code of itself: outputs that are no quantities with an error
+bar.
+"""
 
 from __future__ import annotations
 

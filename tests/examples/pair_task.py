@@ -1,4 +1,6 @@
-"""Labels on pairs: blocks of a matrix between orbitals s, p_x, p_y, p_z of every two atoms (a Hamiltonian in a minimal basis)."""
+"""Labels on pairs: blocks of a matrix between orbitals s, p_x, p_y, p_z of every two atoms (a Hamiltonian in a minimal
+basis).
+"""
 
 from __future__ import annotations
 
@@ -51,7 +53,8 @@ def matrix(y: torch.Tensor, pairs: torch.Tensor, atoms: int) -> torch.Tensor:
 class Hamiltonian(Task):
     r"""Hermitian blocks :math:`H_{ij} = A_{ij} + A_{ji}^T` of every pair that the graph lists, or of all.
 
-    Two losses in units of their own: of the blocks on the diagonal and of those off it. ``onsite_weight`` weighs the former.
+    Two losses in units of their own: of the blocks on the diagonal and of those off it. ``onsite_weight`` weighs the
+    former.
     """
 
     name, model, pace = "hamiltonian", "painn", Pace(batch_size=4, learning_rate=3e-3, steps=200, least=2, most=50)

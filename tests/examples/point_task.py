@@ -1,4 +1,6 @@
-"""Labels at points of space: a density, as a sum over atoms of radial functions times harmonics of the way from atom to point."""
+"""Labels at points of space: a density, as a sum over atoms of radial functions times harmonics of the way from atom to
+point.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ def visits(graph: Graph) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 class Density(Task):
-    r""":math:`\rho(x) = \sum_i \sum_k \big(a_{ik} + b_{ik} \cdot (x - x_i)\big)\, e^{-\alpha_k |x - x_i|^2}` in e/A^3."""
+    r""":math:`\rho(x) = \sum_i \sum_k \big(a_{ik} + b_{ik} \cdot (x - x_i)\big)\, e^{-\alpha_k |x - x_i|^2}`
+    in e/A^3.
+    """
 
     name, model, pace = "density", "painn", Pace(batch_size=4, learning_rate=3e-3, steps=200, least=2, most=50)
     reads = ("points",)
@@ -83,7 +87,9 @@ class Density(Task):
 
 
 def clouds() -> GraphStore:
-    """Molecules, each with its own number of points and a sum of one Gaussian an atom and a dipole towards the others there."""
+    """Molecules, each with its own number of points and a sum of one Gaussian an atom and a dipole towards the others
+    there.
+    """
     generator, graphs = torch.Generator().manual_seed(0), []
     for k in range(16):
         n, count = 2 + k % 3, 5 + k % 4

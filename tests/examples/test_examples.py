@@ -1,4 +1,6 @@
-"""Tasks and data sets of one's own, given as ``module:Class``, through every command: labels on pairs, at points, of classes, and codes."""
+"""Tasks and data sets of one's own, given as ``module:Class``, through every command: labels on pairs, at points, of
+classes, and codes.
+"""
 
 from __future__ import annotations
 

@@ -40,7 +40,9 @@ $$$$
 
 
 def water(rng: np.random.Generator, crystal: bool = False) -> Atoms:
-    """A water molecule with its atoms displaced, an energy (eV) and forces (eV/A); in a cell of 6 A if it is a crystal."""
+    """A water molecule with its atoms displaced, an energy (eV) and forces (eV/A); in a cell of 6 A if it is a
+    crystal.
+    """
     shift = 0.05 * rng.normal(size=(3, 3))
     pos = np.array([[0, 0, 0], [0, 0, 0.96], [0.93, 0, -0.24]]) + shift
     atoms = Atoms("OHH", positions=pos, cell=[6.0, 6.0, 6.0] if crystal else None, pbc=crystal)

@@ -1,4 +1,6 @@
-"""Command lines nobody would write, from the commands' own declarations: every option with values of the right and of the wrong kind."""
+"""Command lines nobody would write, from the commands' own declarations: every option with values of the right and of
+the wrong kind.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,8 @@ import typer
 
 from intertwine.cli import app
 
-#: Words that stand where a number, a name, a path or a pair is wanted. No absolute path: what is written stays below the test's folder.
+#: Words that stand where a number, a name, a path or a pair is wanted. No absolute path: what is written stays below
+#: the test's folder.
 WORDS = (
     "", " ", "-1", "0", "1", "2.5", "nan", "inf", "-inf", "1e400", "1e-400", "0x10", "1_0", "True", "none", "null", "None", "-", "--", "-o",
     "=", "a=", "=b", "a=b=c", "energy=", "energy=kcal/mol", "pos=parsec", "forces=forces", "model.width", "model.width=", "model..width=1",
@@ -36,7 +39,8 @@ SENSE: dict[str, tuple[str, ...]] = {
     "fmax": ("0.05",), "limit": ("6",), "batch_size": ("2", "1000000"), "learning_rate": ("1e-3",),
 }  # fmt: skip
 
-#: Parameters whose large values are honest orders for long work; they get small ones, or words that are no orders at all.
+#: Parameters whose large values are honest orders for long work; they get small ones, or words that are no orders at
+#: all.
 WORK = {"epochs", "steps", "equilibrate", "minutes", "repeats", "threads", "devices", "limit"}
 LARGE = {"99999999999999999999", "0x10", "1_0"}
 #: What bounds a command that would otherwise take its time, unless the line has said it.

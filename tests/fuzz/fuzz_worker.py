@@ -1,6 +1,8 @@
-"""Runs many command lines in one process, as a notebook or a server would: python fuzz_worker.py LINES.json RESULTS.jsonl.
+"""Runs many command lines in one process, as a notebook or a server would: python fuzz_worker.py LINES.json
+RESULTS.jsonl.
 
-Each line has a bound of processor time and one of the clock; what breaks the first is endless, what breaks the second waits for nothing.
+Each line has a bound of processor time and one of the clock; what breaks the first is endless, what breaks the second
+waits for nothing.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Command lines and files at random, many in one process: every one ends in time, with an exit code of the table and no traceback."""
+"""Command lines and files at random, many in one process: every one ends in time, with an exit code of the table and no
+traceback.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Whoever batches graphs, nothing that a graph says is lost: it is in the batch, or a named error tells what differs."""
+"""Whoever batches graphs, nothing that a graph says is lost: it is in the batch, or a named error tells what
+differs.
+"""
 
 from __future__ import annotations
 

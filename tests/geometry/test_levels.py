@@ -12,7 +12,9 @@ from intertwine.numerics import DataError, GeometryError, InputError
 
 
 def graph(generator: torch.Generator, nodes: int, points: int, pairs: list[list[int]] | None = None) -> Graph:
-    """Fields at every level, of which those of pairs and points say where they belong: numbers of the row's nodes, or of the row."""
+    """Fields at every level, of which those of pairs and points say where they belong: numbers of the row's nodes, or
+    of the row.
+    """
     listed = {} if pairs is None else {"pairs": pairs}
     result = Graph(
         torch.randn(nodes, 3, generator=generator, dtype=torch.float64),

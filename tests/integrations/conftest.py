@@ -15,7 +15,9 @@ SIZES = {"width": 8, "layers": 1, "radial_size": 6, "cutoff": 3.0}
 
 @pytest.fixture
 def force_field() -> Callable[..., ForceField]:
-    """Makes a force field (eV, A) of random weights, in float64, with energies and forces of the size that molecules have."""
+    """Makes a force field (eV, A) of random weights, in float64, with energies and forces of the size that molecules
+    have.
+    """
 
     def make(name: str = "painn", scale: float = 1.0, **sizes: object) -> ForceField:
         torch.manual_seed(2)

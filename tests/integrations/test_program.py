@@ -1,4 +1,6 @@
-"""A program in a file, loaded in a process that knows the library's operators at most, on other sizes than it was traced on."""
+"""A program in a file, loaded in a process that knows the library's operators at most, on other sizes than it was
+traced on.
+"""
 
 from __future__ import annotations
 

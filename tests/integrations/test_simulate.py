@@ -29,7 +29,9 @@ class Repulsive(AseCalculator):
 
 
 def test_energy_is_conserved(force_field, tmp_path) -> None:
-    """With an untrained, smooth force field the drift is the integrator's, and the error falls as the square of the time step."""
+    """With an untrained, smooth force field the drift is the integrator's, and the error falls as the square of the
+    time step.
+    """
     fluctuations = []
     for timestep, steps in ((0.2, 100), (0.1, 200)):
         atoms = molecule("CH3CH2OH")

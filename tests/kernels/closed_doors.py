@@ -1,6 +1,8 @@
-"""Every operator called with what it can't take, every backward pass after its tensors changed; a script, since a fault ends the process.
+"""Every operator called with what it can't take, every backward pass after its tensors changed; a script, since a fault
+ends the process.
 
-Each line is a case and what became of it: "refused" by one of our errors, or "served" with the right numbers. The table says which it is.
+Each line is a case and what became of it: "refused" by one of our errors, or "served" with the right numbers. The table
+says which it is.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ ops = torch.ops.intertwine
 F32, F64 = torch.float32, torch.float64
 
 
-# ---------------------------------------------------------------------------------------------------------------- operators
+# ------------------------------------------------------------------------------------------------------------ operators
 
 
 @dataclass
@@ -171,7 +173,7 @@ def agree(call: Call, name: str, changed: Tensor) -> None:
     assert all(torch.equal(a, b) for a, b in zip(*flat, strict=True))
 
 
-# ---------------------------------------------------------------------------------------- changes between forward and backward
+# --------------------------------------------------------------------------------- changes between forward and backward
 
 
 def layers() -> dict[str, Callable[[], tuple[dict[str, Tensor], Callable[..., Tensor]]]]:

@@ -1,7 +1,9 @@
-"""Objects in the cache of kernels that are exchanged, damaged, signed wrongly, or no files at all; a script, since running one would crash.
+"""Objects in the cache of kernels that are exchanged, damaged, signed wrongly, or no files at all; a script, since
+running one would crash.
 
-For each case some of the stored objects are replaced, everything that this process knows is forgotten, and the kernels run again: results
-must be right, just those objects must be compiled again, and the cache must be as it was. Arguments: a cache folder, how many cases.
+For each case some of the stored objects are replaced, everything that this process knows is forgotten, and the kernels
+run again: results must be right, just those objects must be compiled again, and the cache must be as it was. Arguments:
+a cache folder, how many cases.
 """
 
 from __future__ import annotations

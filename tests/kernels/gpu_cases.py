@@ -1,7 +1,7 @@
 """Small plans for the kernels of graphics cards, and what the definition says about them.
 
-As a script it runs cases in Triton's interpreter and prints their deviations: the interpreter is chosen by a variable of the environment
-when Triton is imported, which another test of the same process may have done before.
+As a script it runs cases in Triton's interpreter and prints their deviations: the interpreter is chosen by a variable
+of the environment when Triton is imported, which another test of the same process may have done before.
 """
 
 from __future__ import annotations
@@ -44,7 +44,9 @@ EDGES = {"few": (3, 3, 5), "no edges": (4, 4, 0), "no nodes": (3, 0, 0), "crowde
 
 
 def product(x: str, y: str, mode: str, weights: bool | None, layout: str) -> Plan:
-    """The plan of a product with all paths to degrees up to LARGEST, a block of z each (or, "joined", as few as possible)."""
+    """The plan of a product with all paths to degrees up to LARGEST, a block of z each (or, "joined", as few as
+    possible).
+    """
     first, other = Irreps(x), Irreps(y)
     found, instructions = [], []
     for (i, (mul, one)), (j, (_, two)) in itertools.product(enumerate(first), enumerate(other)):
@@ -70,7 +72,9 @@ def product(x: str, y: str, mode: str, weights: bool | None, layout: str) -> Pla
 
 
 def edges(kind: str, generator: torch.Generator) -> tuple[Tensor, Tensor, int, int]:
-    """Source, destination (unsorted, with repeated and self edges, and isolated nodes where there is room), and both numbers of nodes."""
+    """Source, destination (unsorted, with repeated and self edges, and isolated nodes where there is room), and both
+    numbers of nodes.
+    """
     senders, receivers, count = EDGES[kind]
     source = torch.randint(0, max(senders - 1, 1), (count,), generator=generator)
     destination = torch.randint(0, max(receivers - 1, 1), (count,), generator=generator)
@@ -106,7 +110,9 @@ def draw(plan: Plan, kind: str, seed: int = 0) -> tuple[dict[str, Tensor], tuple
 def expected(
     plan: Plan, tensors: dict[str, Tensor], graph: tuple[Tensor, Tensor, int, int]
 ) -> dict[str, dict[str, Tensor]]:
-    """First and second order by autograd through the reference: z; dx, dy, dw; the derivatives of <a, dx> + <b, dy> + <c, dw>."""
+    """First and second order by autograd through the reference: z; dx, dy, dw; the derivatives of <a, dx> + <b, dy> +
+    <c, dw>.
+    """
     source, destination, _, receivers = graph
     reference = Reference(plan, shared=False, dtype=torch.float64)
     given = {name: tensor.clone().requires_grad_(name in "xywg") for name, tensor in tensors.items()}
@@ -153,7 +159,9 @@ def computed(
 
 
 def deviation(found: Tensor, wanted: Tensor) -> float:
-    """Largest deviation over the root mean square of what is expected, in eps of the precision; infinite where something is missing."""
+    """Largest deviation over the root mean square of what is expected, in eps of the precision; infinite where
+    something is missing.
+    """
     if found.shape != wanted.shape or not bool(found.isfinite().all()):
         return float("inf")
     if wanted.numel() == 0:

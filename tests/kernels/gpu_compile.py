@@ -1,7 +1,8 @@
-"""Compile the programs of one plan for a Hopper card, on any machine, and print the size of the machine code and of local memory.
+"""Compile the programs of one plan for a Hopper card, on any machine, and print the size of the machine code and of
+local memory.
 
-Local memory is where registers go that a thread has not enough of. Newer versions of Triton make constants of all arguments; here they are
-as strict as 3.6, which comes with torch 2.11 and takes numbers and constants only.
+Local memory is where registers go that a thread has not enough of. Newer versions of Triton make constants of all
+arguments; here they are as strict as 3.6, which comes with torch 2.11 and takes numbers and constants only.
 """
 
 from __future__ import annotations

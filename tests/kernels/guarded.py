@@ -1,8 +1,10 @@
-"""Every operator with every tensor of its programs between two pages that nobody may touch; a script, since a fault ends the process.
+"""Every operator with every tensor of its programs between two pages that nobody may touch; a script, since a fault
+ends the process.
 
-A program states at its door how many numbers it takes a tensor for. Here each pointer that is taken there is replaced by one into memory
-of just that size, which ends where a forbidden page begins (or begins where one ends), and what was written is copied back after the run.
-So a program that reads or writes one number more than it states is ended by the processor; results must be those of ordinary memory.
+A program states at its door how many numbers it takes a tensor for. Here each pointer that is taken there is replaced
+by one into memory of just that size, which ends where a forbidden page begins (or begins where one ends), and what was
+written is copied back after the run. So a program that reads or writes one number more than it states is ended by the
+processor; results must be those of ordinary memory.
 """
 
 from __future__ import annotations
@@ -171,7 +173,8 @@ PLANS = {
     "no weights": lambda: with_weights(depthwise("4x0e+4x1o", "0e+1o", 1), "none"),
     "some weights": lambda: with_weights(depthwise("9x1o", "0e+1o", 1), "some"),
 }
-#: Family -> its cases by name. ``convolve``, ``convolve_backward`` and ``convolve_second`` are the three orders of the first, and so on.
+#: Family -> its cases by name. ``convolve``, ``convolve_backward`` and ``convolve_second`` are the three orders of the
+#: first, and so on.
 CASES: dict[str, dict[str, Callable[[], Iterator[Callable[[], list[Tensor]]]]]] = {
     "convolution": {
         f"{name}, {dtype}, {sizes}": lambda plan=plan, dtype=dtype, sizes=sizes: convolution(plan, dtype, *sizes)

@@ -1,4 +1,6 @@
-"""Random products and graphs, and the convolution by its definition: gather, multiply, sum. Shared by the tests of the fused kernels."""
+"""Random products and graphs, and the convolution by its definition: gather, multiply, sum. Shared by the tests of the
+fused kernels.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +55,9 @@ def depthwise(left: str, right: str, lmax: int, layout: str = "ir_mul") -> Plan:
 
 
 def random_plan(seed: int) -> Plan:
-    """Blocks of l <= 4 and 0 to 130 channels; several paths to a block, blocks that no path reaches, paths that are zero, all layouts."""
+    """Blocks of l <= 4 and 0 to 130 channels; several paths to a block, blocks that no path reaches, paths that are
+    zero, all layouts.
+    """
     r = random.Random(seed)
     degrees = (0, 1, 2, 3, 4)
 
@@ -122,7 +126,8 @@ def convolved(
 
 
 def deviation(found: Tensor, wanted: Tensor, eps: float) -> float:
-    """max|found - wanted| / rms(wanted) / eps, with the rms of what is not zero: nodes without edges, and blocks that no path reaches, are.
+    """max|found - wanted| / rms(wanted) / eps, with the rms of what is not zero: nodes without edges, and blocks that
+    no path reaches, are.
 
     Where everything is zero, so must found be.
     """
@@ -136,7 +141,9 @@ def deviation(found: Tensor, wanted: Tensor, eps: float) -> float:
 
 
 def derivatives(z: Tensor, leaves: Sequence[Tensor], seed: int) -> dict[str, Tensor]:
-    """z, its gradients, and the derivatives of those; the names say to which leaf. The same cotangents for every z of one seed."""
+    """z, its gradients, and the derivatives of those; the names say to which leaf. The same cotangents for every z of
+    one seed.
+    """
     r = torch.Generator().manual_seed(seed)
 
     def like(t: Tensor) -> Tensor:

@@ -132,7 +132,9 @@ def test_a_sound_kernel_is_checked_once(fault, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_the_rounding_of_correct_kernels_is_far_from_the_bound() -> None:
-    """Otherwise a kernel that is right might be refused: sums of hundreds of channels, many paths to a block, both precisions."""
+    """Otherwise a kernel that is right might be refused: sums of hundreds of channels, many paths to a block, both
+    precisions.
+    """
     for plan in (PLAN, depthwise("130x0e+130x1o", "0e+1o+2e", 2), depthwise("33x2e", "0e+1o+2e", 2, "mul_ir")):
         for kind, forms in KINDS[:2]:
             for dtype in (torch.float32, D):

@@ -1,4 +1,6 @@
-"""The cache of compiled kernels: found by new processes, never trusted when damaged or another's, and never in the way."""
+"""The cache of compiled kernels: found by new processes, never trusted when damaged or another's, and never in
+the way.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +65,9 @@ def test_new_processes_and_those_that_start_together(tmp_path: Path) -> None:
 
 
 def test_a_home_that_cannot_be_written_or_is_not_there(tmp_path: Path) -> None:
-    """A file where the home should be: no user, not even root, can write there. The temporary folder takes its place."""
+    """A file where the home should be: no user, not even root, can write there. The temporary folder takes
+    its place.
+    """
     blocked = tmp_path / "home"
     blocked.write_text("no folder")
     places = {"one": {"HOME": str(blocked)}, "two": {"HOME": "/proc/no/home", "INTERTWINE_CACHE": str(blocked)}}
@@ -220,7 +224,9 @@ def test_exchanged_and_damaged_objects_are_not_run(tmp_path: Path) -> None:
 
 
 def test_an_object_under_another_kernels_name(tmp_path: Path) -> None:
-    """The case of November 2026: every object of a layer under the name of every other one, as many at once as there are."""
+    """The case of November 2026: every object of a layer under the name of every other one, as many at once as there
+    are.
+    """
     source = (Path(__file__).parents[1] / "cases" / "cache_object_under_another_name.py").read_text()
     job = next(
         ast.literal_eval(node.value)

@@ -1,4 +1,6 @@
-"""The fused convolution against its definition, for random plans and graphs: values, gradients and second derivatives."""
+"""The fused convolution against its definition, for random plans and graphs: values, gradients and second
+derivatives.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ def _no_cache(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def leaf_and_view(t: Tensor, kind: int) -> tuple[Tensor, Tensor]:
-    """A leaf, and a tensor with the shape of t that is made from it: contiguous, transposed, every second number, or one row for all."""
+    """A leaf, and a tensor with the shape of t that is made from it: contiguous, transposed, every second number, or
+    one row for all.
+    """
     if kind == 1:
         leaf = t.detach().t().contiguous().requires_grad_()
         return leaf, leaf.t()
@@ -39,7 +43,9 @@ def leaf_and_view(t: Tensor, kind: int) -> tuple[Tensor, Tensor]:
 
 
 def case(seed: int) -> tuple[Case, tuple[int, int, int]]:
-    """A graph, and how the tensors lie in memory; among the graphs some without edges, without nodes, with one node, sparse or dense."""
+    """A graph, and how the tensors lie in memory; among the graphs some without edges, without nodes, with one node,
+    sparse or dense.
+    """
     senders, nodes, edges = ((5, 4, 9), (3, 8, 6), (6, 6, 1), (1, 1, 7), (7, 30, 24), (4, 3, 0), (0, 0, 0), (2, 0, 0))[
         seed % 16 % 8 if seed % 16 < 13 else 0
     ]

@@ -84,7 +84,9 @@ needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 
 @needs_fork
 def test_forks_while_a_thread_compiles(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Twenty children, which compile, run a convolution with its gradients and end, while their parent compiles without pause."""
+    """Twenty children, which compile, run a convolution with its gradients and end, while their parent compiles without
+    pause.
+    """
     monkeypatch.setenv("INTERTWINE_CACHE", str(tmp_path))
     wanted, made = work(), []
 

@@ -1,4 +1,6 @@
-"""On a card nothing waits for values or sends constants, so that a CUDA graph can record it: seen on the processor in torch's calls."""
+"""On a card nothing waits for values or sends constants, so that a CUDA graph can record it: seen on the processor in
+torch's calls.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The compiled harmonics against plain torch in float64: values, derivatives, awkward points, and the check on first use."""
+"""The compiled harmonics against plain torch in float64: values, derivatives, awkward points, and the check on first
+use.
+"""
 
 from __future__ import annotations
 
@@ -153,7 +155,7 @@ def test_a_description_is_its_text():
     assert leading(4, 1) == pytest.approx(4 * 7 / 15 * 3 * 5 / 8 * 2 * 3 / 3 / 2, rel=1e-15)
 
 
-# ------------------------------------------------------------------------------------------------------------- the check on first use
+# ----------------------------------------------------------------------------------------------- the check on first use
 
 
 def faulty(kind: str, described: Solid, dtype: str, width: int) -> str:
@@ -212,7 +214,7 @@ def test_no_compiler_is_told_and_survived(monkeypatch):
         assert torch.equal(Harmonics(described).values(x), reference.values(x, described))
 
 
-# ------------------------------------------------------------------------------------------------------------------------- operators
+# ------------------------------------------------------------------------------------------------------------ operators
 
 
 @pytest.mark.parametrize("normalize", [True, False])
@@ -270,7 +272,9 @@ def test_dual_numbers_differentiate():
 def test_operators_without_a_kernel_have_their_derivatives(
     dtype: torch.dtype, points: int, degrees: tuple[int, ...]
 ) -> None:
-    """Where there is no kernel (a graphics card, half precision, large degrees) plain torch asks autograd, below which torch calls us."""
+    """Where there is no kernel (a graphics card, half precision, large degrees) plain torch asks autograd, below which
+    torch calls us.
+    """
     text = solid(degrees, True).text
     start = torch.randn(points, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(dtype)
     found: list[tuple[torch.Tensor, torch.Tensor]] = []

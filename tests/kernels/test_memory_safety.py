@@ -77,7 +77,7 @@ def test_many_channels_of_y_are_not_unrolled() -> None:
     assert not Fused.supports(TensorProduct("8x1o", "130x0e", "8x1o", [(0, 0, 0, "uvu", True)]).kernel.plan)
 
 
-# ------------------------------------------------------------------------------------------------------ every operator, in processes
+# ----------------------------------------------------------------------------------------- every operator, in processes
 
 HERE = Path(__file__).parent
 
@@ -101,7 +101,9 @@ def last(found: subprocess.CompletedProcess) -> str:
     ("family", "runs"), [("convolution", 160), ("harmonics", 336), ("linear", 96), ("contraction", 48)]
 )
 def test_programs_keep_to_the_memory_that_they_state(family: str, runs: int) -> None:
-    """Value, first and second derivative, both precisions, between two pages that end the process when they are touched."""
+    """Value, first and second derivative, both precisions, between two pages that end the process when they are
+    touched.
+    """
     found = script("guarded.py", family)
     assert found.returncode == 0, last(found)
     assert found.stdout.splitlines()[-1].startswith(f"{family}: {runs} runs"), last(found)
@@ -116,7 +118,9 @@ def test_one_number_less_would_be_noticed(family: str) -> None:
 
 @pytest.mark.parametrize(("group", "cases"), [("operators", 1344), ("changes", 384), ("cotangents", 56)])
 def test_doors_are_closed(group: str, cases: int) -> None:
-    """What does not fit is refused by name, by every operator and in every backward pass; what is only laid out otherwise is served."""
+    """What does not fit is refused by name, by every operator and in every backward pass; what is only laid out
+    otherwise is served.
+    """
     found = script("closed_doors.py", group)
     assert found.returncode == 0, last(found)
     assert found.stdout.splitlines()[-1] == f"{group}: {cases} cases, 0 wrong", last(found)

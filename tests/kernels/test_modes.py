@@ -1,4 +1,6 @@
-"""Precisions and modes of torch: autocast, half precision, inference, meta tensors, a default device; and copies of the object."""
+"""Precisions and modes of torch: autocast, half precision, inference, meta tensors, a default device; and copies of the
+object.
+"""
 
 from __future__ import annotations
 

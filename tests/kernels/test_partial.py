@@ -1,4 +1,6 @@
-"""The product with its second argument fixed, against the product itself, in both layouts, with derivatives and in a trace."""
+"""The product with its second argument fixed, against the product itself, in both layouts, with derivatives and in a
+trace.
+"""
 
 from __future__ import annotations
 

@@ -86,7 +86,9 @@ def test_every_subset_of_tangents_and_results(tangents: str) -> None:
 
 @pytest.mark.parametrize("wanted", nonempty("xyw"))
 def test_only_some_arguments_need_gradients(wanted: str) -> None:
-    """Gradients, and derivatives of a loss on some of the gradients, to every subset of x, y, w, also with g as one of them."""
+    """Gradients, and derivatives of a loss on some of the gradients, to every subset of x, y, w, also with g as one of
+    them.
+    """
     plan = depthwise("3x0e+2x1o", "0e+1o", 1)
 
     def run(function, watched: str) -> list[Tensor]:

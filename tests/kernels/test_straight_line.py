@@ -1,4 +1,6 @@
-"""Straight-line programs: gradients of every order against autograd, the machine against plain torch, and a fault that is found."""
+"""Straight-line programs: gradients of every order against autograd, the machine against plain torch, and a fault that
+is found.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ D = torch.float64
 
 
 def random_program(seed: int, rows: int = 40) -> Program:
-    """Two arguments, one of them shared; sums, products, squares, copies, a row without terms; a shared and an own result."""
+    """Two arguments, one of them shared; sums, products, squares, copies, a row without terms; a shared and an own
+    result.
+    """
     generator = torch.Generator().manual_seed(seed)
 
     def some(high: int, count: int) -> list[int]:

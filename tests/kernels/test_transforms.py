@@ -1,4 +1,6 @@
-"""The fused convolution under what torch does to functions: tracing, export, batching, functional derivatives, modes, devices."""
+"""The fused convolution under what torch does to functions: tracing, export, batching, functional derivatives, modes,
+devices.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Machines without llvmlite, numba or Triton: all that is imported with the package works in plain torch, and one warning says so."""
+"""Machines without llvmlite, numba or Triton: all that is imported with the package works in plain torch, and one
+warning says so.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
-#: Imports every module but those that compile; energies and forces of models, with and without kernels; what was warned of.
+#: Imports every module but those that compile; energies and forces of models, with and without kernels; what was warned
+#: of.
 PROGRAM = """
 import importlib, json, os, pkgutil, warnings
 with warnings.catch_warnings(record=True) as caught:

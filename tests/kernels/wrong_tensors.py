@@ -1,4 +1,6 @@
-"""Tensors that an operator can't take, and those that it must: changes of arguments, of leaves after the forward pass, of saved tensors."""
+"""Tensors that an operator can't take, and those that it must: changes of arguments, of leaves after the forward pass,
+of saved tensors.
+"""
 
 from __future__ import annotations
 
@@ -80,7 +82,8 @@ SAME_REAL: dict[str, Callable[[Tensor], Tensor]] = {
     "imaginary part of a conjugate": lambda t: torch.complex(t, t).conj().imag,
 }
 
-#: (operator, argument, change) that is no change for that argument, or only another batch: these operators have any number of rows in x.
+#: (operator, argument, change) that is no change for that argument, or only another batch: these operators have any
+#: number of rows in x.
 ALLOWED = {
     ("convolve", "x", "a row more"),
     ("convolve_backward", "x", "a row more"),

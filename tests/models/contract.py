@@ -90,7 +90,9 @@ class ModelContract:
             torch.testing.assert_close(model(act(shift, graph)), model(graph), rtol=0, atol=1e-12)
 
     def test_far_from_the_origin(self, model: Backbone) -> None:
-        """In single precision too features and slopes keep their digits 1e4 A away, and with every atom in a cell of its own."""
+        """In single precision too features and slopes keep their digits 1e4 A away, and with every atom in a cell of
+        its own.
+        """
         model = model.float()
         for name, graph in self.structures(model).items():
             steps = [torch.full_like(graph.pos, 1e4)]
@@ -170,8 +172,10 @@ class ModelContract:
     @pytest.mark.parametrize("dtype", BOUNDS, ids=str)
     @pytest.mark.parametrize("gap", [0.0, 1e-12])
     def test_coincident_atoms(self, model: Backbone, dtype: torch.dtype, gap: float) -> None:
-        """Values and derivatives stay finite: to second order where atoms coincide; to first where they almost do, since a
-        direction's derivative is as large as 1 / distance there, and the square of that overflows in single precision."""
+        """Values and derivatives stay finite: to second order where atoms coincide; to first where they almost do,
+        since a direction's derivative is as large as 1 / distance there, and the square of that overflows in single
+        precision.
+        """
         graph = self.graph(4)
         graph.pos -= graph.pos[0].clone()  # at the origin, so that tiny gaps are representable
         graph.pos[1] = gap
@@ -197,7 +201,9 @@ class ModelContract:
         return Graph(**{name: graph[name][node : node + 1] for name in graph.to_dict()})
 
     def test_supercell(self, model: Backbone) -> None:
-        """A crystal and its doubling along one vector are one structure; so is one whose atoms lie outside of the cell."""
+        """A crystal and its doubling along one vector are one structure; so is one whose atoms lie outside of
+        the cell.
+        """
         if self.dimension != 3 or model.cutoff is None:
             pytest.skip("periodic structures need three dimensions and a cutoff")
         graph = self.crystal()

@@ -1,4 +1,6 @@
-"""Every model takes invariants of any number of columns: 20 of the nodes, 8 of the edges, several vectors, fields of one's own."""
+"""Every model takes invariants of any number of columns: 20 of the nodes, 8 of the edges, several vectors, fields of
+one's own.
+"""
 
 from __future__ import annotations
 
@@ -151,7 +153,9 @@ def test_fields_of_ones_own(name: str, generator: torch.Generator) -> None:
 
 @every_model
 def test_the_signature_is_written_out(name: str) -> None:
-    """Inputs are among a model's arguments with their types and defaults, for `inspect`, configuration and command line."""
+    """Inputs are among a model's arguments with their types and defaults, for `inspect`, configuration and command
+    line.
+    """
     known, listed = arguments(MODELS[name]), inspect.signature(MODELS[name]).parameters
     assert list(known) == list(listed)
     assert {"cutoff", "species", "node_inputs", "edge_inputs"} <= set(known)

@@ -1,4 +1,6 @@
-"""Cormorant: the contract, the paper's equations in loops with e3nn's coupling coefficients, and that it is a polynomial."""
+"""Cormorant: the contract, the paper's equations in loops with e3nn's coupling coefficients, and that it is a
+polynomial.
+"""
 
 from __future__ import annotations
 

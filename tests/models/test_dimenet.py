@@ -93,7 +93,9 @@ class PaperEnvelope(torch.nn.Module):
 
 @pytest.fixture(scope="module")
 def oracle():
-    """torch-geometric's model with exact constants; its edges and triplets by loops, since it needs compiled extensions for them."""
+    """torch-geometric's model with exact constants; its edges and triplets by loops, since it needs compiled extensions
+    for them.
+    """
     with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
         warnings.simplefilter("ignore")
         from torch_geometric.nn.models import dimenet, dimenet_utils
@@ -136,7 +138,9 @@ def test_against_torch_geometric(oracle, dtype: torch.dtype, tolerance: float, a
 
 
 def angles(*degrees: float) -> Graph:
-    """Neighbours at distance 1 from a centre, in a plane, at the given angles; the last atom hangs on the centre out of the plane."""
+    """Neighbours at distance 1 from a centre, in a plane, at the given angles; the last atom hangs on the centre out of
+    the plane.
+    """
     turns = torch.deg2rad(torch.tensor(degrees, dtype=torch.float64))
     around = torch.stack([turns.cos(), turns.sin(), torch.zeros_like(turns)], dim=1)
     return Graph(torch.cat([torch.zeros(1, 3, dtype=torch.float64), around]), z=[6] + [1] * len(degrees))
@@ -153,8 +157,10 @@ def test_sees_angles_between_two_neighbours_that_do_not_see_each_other() -> None
 
 
 def test_blind_to_what_angles_do_not_tell() -> None:
-    """Four neighbours of a centre, one cutoff, mutual distances beyond it: the two layouts have the same unordered angles at every
-    first edge, so one layer sees no difference; the 2-body pair of the expressivity paper, which they do tell apart, is seen."""
+    """Four neighbours of a centre, one cutoff, mutual distances beyond it: the two layouts have the same unordered
+    angles at every first edge, so one layer sees no difference; the 2-body pair of the expressivity paper, which they
+    do tell apart, is seen.
+    """
     model = DimeNet(**SMALL | {"cutoff": 6.0, "layers": 1}, species=(1,)).double()
     bent = Graph(torch.tensor([[0.0, 0, 0], [5, 0, 0], [3, 0, 4]]).double(), z=[1, 1, 1])
     straight = Graph(torch.tensor([[0.0, 0, 0], [5, 0, 0], [-5, 0, 0]]).double(), z=[1, 1, 1])
@@ -188,7 +194,9 @@ def test_collinear_atoms_have_the_derivatives_of_their_neighbourhood() -> None:
 
 
 def test_crystal_in_a_cell_smaller_than_the_cutoff_is_its_supercell() -> None:
-    """One atom whose neighbours are all images of itself: triplets k -> j -> i with k an image of i count, the way back does not."""
+    """One atom whose neighbours are all images of itself: triplets k -> j -> i with k an image of i count, the way back
+    does not.
+    """
     cell = torch.tensor([[1.6, 0, 0], [0.2, 1.7, 0], [0.1, 0.3, 1.8]], dtype=torch.float64)
     one = Graph(torch.zeros(1, 3, dtype=torch.float64), z=[6], cell=cell)
     shifts = torch.tensor(list(itertools.product(range(2), range(3), range(2))), dtype=torch.float64)

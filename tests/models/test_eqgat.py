@@ -59,7 +59,9 @@ def edge_function(mlp, f_i: Tensor, f_j: Tensor, a_ij: Tensor) -> Tensor:
 @pytest.mark.parametrize("cross", [False, True])
 @pytest.mark.parametrize("vectors", [(), ("vel",)])
 def test_against_the_equations(cross: bool, vectors: tuple[str, ...], generator: torch.Generator) -> None:
-    """Messages of one node, with the softmax of its channels over the neighbours and the edge to nowhere; then the gated block."""
+    """Messages of one node, with the softmax of its channels over the neighbours and the edge to nowhere; then the
+    gated block.
+    """
     pos, vel = torch.randn(2, 6, 3, generator=generator, dtype=torch.float64)
     molecule, width, count = Graph(pos, z=[1, 6, 8, 1, 6, 8], vel=vel), 5, 3
     options = {"radial_size": 7, "vector_inputs": vectors, "cross_product": cross}

@@ -1,4 +1,6 @@
-"""eSEN: the contract in its modes, the equations in loops over edges and orders, and the tensor product that its maps are."""
+"""eSEN: the contract in its modes, the equations in loops over edges and orders, and the tensor product that its maps
+are.
+"""
 
 from __future__ import annotations
 

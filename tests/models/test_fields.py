@@ -1,4 +1,6 @@
-"""Every model and every kind of field: taken as what the graph says it is, or refused by a name that says what can be taken."""
+"""Every model and every kind of field: taken as what the graph says it is, or refused by a name that says what can be
+taken.
+"""
 
 from __future__ import annotations
 

@@ -115,7 +115,9 @@ def test_paths_in_loops(periodic: bool, generator: torch.Generator) -> None:
 
 
 def test_paths_of_a_batch_and_of_few_atoms(generator: torch.Generator) -> None:
-    """A batch has the paths of its graphs; three atoms or fewer have no quadruplet; edges without an opposite are told."""
+    """A batch has the paths of its graphs; three atoms or fewer have no quadruplet; edges without an opposite
+    are told.
+    """
     graphs = [connect(molecule(n, generator), 3.0) for n in (5, 0, 1, 2, 3, 6)]
     counts = [quadruplets(graph).paths.shape[1] for graph in graphs]
     assert counts[0] > 0
@@ -133,8 +135,8 @@ def test_paths_of_a_batch_and_of_few_atoms(generator: torch.Generator) -> None:
 
 
 def test_basis_of_torsions(generator: torch.Generator) -> None:
-    """Associated Legendre functions and cosines of multiples of the angle, at random directions; orthonormal on average; and on the
-    axis, where there is no torsion, derivatives that agree with those next to it."""
+    """Associated Legendre functions and cosines of multiples of the angle, at random directions; orthonormal on
+    average; and on the axis, where there is no torsion, derivatives that agree with those next to it."""
     basis = TorsionBasis(5).double()
     u, v, w = directions(torch.randn(3, 20000, 3, generator=generator, dtype=torch.float64).flatten(0, 1)).unflatten(
         0, (3, -1)
@@ -298,7 +300,9 @@ def chain(torsion: float) -> Graph:
 
 
 def test_torsions_are_of_body_order_four() -> None:
-    """Bonds and angles of the two chains agree, torsions do not: T is blind, Q sees it. Neither sees the sign of a torsion."""
+    """Bonds and angles of the two chains agree, torsions do not: T is blind, Q sees it. Neither sees the sign of a
+    torsion.
+    """
     options = SMALL | ATOMS | {"cutoff": 1.4}
     for blind in (True, False):
         model = GemNet(**options, quadruplets=not blind).double()
@@ -310,7 +314,9 @@ def test_torsions_are_of_body_order_four() -> None:
 
 
 def test_collinear_atoms_have_the_derivatives_of_their_neighbourhood() -> None:
-    """On a line there is no torsion, and nothing happens: forces are the limit of forces nearby, second derivatives exist."""
+    """On a line there is no torsion, and nothing happens: forces are the limit of forces nearby, second derivatives
+    exist.
+    """
     model = GemNet(**SMALL, **ATOMS).double()
     values = []
     for bend in (0.0, 1e-7):
@@ -325,7 +331,9 @@ def test_collinear_atoms_have_the_derivatives_of_their_neighbourhood() -> None:
 
 
 def test_fewer_than_three_neighbours(generator: torch.Generator) -> None:
-    """Without torsions the quadruplets' term is zero: a graph of three atoms in a batch, alone, and with a term that no path can enter."""
+    """Without torsions the quadruplets' term is zero: a graph of three atoms in a batch, alone, and with a term that no
+    path can enter.
+    """
     model = GemNet(**SMALL, **ATOMS).double()
     three, many = molecule(3, generator, 0.5), molecule(6, generator, 0.8)
     alone = model(three)

@@ -126,7 +126,9 @@ def scalars(model: Backbone, points: list[tuple[float, float, float]]) -> Tensor
 
 
 def test_one_layer_tells_angles_apart() -> None:
-    """The feed-forward block reads the norm of summed vectors: two neighbours under another angle, out of each other's reach."""
+    """The feed-forward block reads the norm of summed vectors: two neighbours under another angle, out of each other's
+    reach.
+    """
     model = GVP(**SMALL | {"layers": 1, "width": 32, "vectors": 8}).double()
     one, two = [(1.8, 0.0, 0.0), (0.0, 1.8, 0.0)], [(1.8, 0.0, 0.0), (-1.8, 0.0, 0.0)]
     assert (scalars(model, one) - scalars(model, two)).abs().max() > 1e-6

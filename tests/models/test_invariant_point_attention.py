@@ -1,4 +1,6 @@
-"""InvariantPointAttention: the contract, the algorithms in loops over homogeneous coordinates, residues with given frames."""
+"""InvariantPointAttention: the contract, the algorithms in loops over homogeneous coordinates, residues with given
+frames.
+"""
 
 from __future__ import annotations
 
@@ -83,7 +85,9 @@ def rotation(v: Tensor) -> Tensor:
 
 
 def attention(layer, s: list[Tensor], frames: list[Tensor], edges: dict) -> list[Tensor]:
-    """Algorithm 22 in global coordinates, with the softmax that has an edge to nowhere: there a node sees itself at its origin."""
+    """Algorithm 22 in global coordinates, with the softmax that has an edge to nowhere: there a node sees itself at its
+    origin.
+    """
     heads, counts, found = layer.heads, layer.sizes, []
     scalars = [linear(layer.scalars, x).view(heads, -1) for x in s]
     local = [linear(layer.points, x).view(3, heads, sum(counts)) for x in s]
@@ -154,7 +158,9 @@ def test_against_the_algorithms(generator: torch.Generator) -> None:
 
 
 def test_given_frames(generator: torch.Generator) -> None:
-    """Rotations turn frames with the graph; permutations and batches carry them along; their handedness is the data's."""
+    """Rotations turn frames with the graph; permutations and batches carry them along; their handedness is the
+    data's.
+    """
     graph, model = protein(6, generator), residues(angles=3)
     plain = model(graph)
     for _ in range(3):

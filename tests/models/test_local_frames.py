@@ -1,4 +1,6 @@
-"""LocalFrames: the contract with and without velocities and cutoff, the equations in loops, frames where symmetry forbids them."""
+"""LocalFrames: the contract with and without velocities and cutoff, the equations in loops, frames where symmetry
+forbids them.
+"""
 
 from __future__ import annotations
 
@@ -121,7 +123,9 @@ METHANE = [[0.0, 0, 0], [1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]]
 
 
 def test_symmetric_structures_have_no_frame_and_no_error(generator: torch.Generator) -> None:
-    """Methane, a line, a pair: equivariant there too, with derivatives that agree with those nearby, and axes that are zero."""
+    """Methane, a line, a pair: equivariant there too, with derivatives that agree with those nearby, and axes that are
+    zero.
+    """
     model = LocalFrames(**SMALL).double()
     turn = Isometry.random(3, generator=generator)
     for points, z in (

@@ -96,7 +96,9 @@ THREE = ([(5, 0, 5), (5, 5, 5), (-5, -5, 5), (0, 5, 5)], [(5, 0, 5), (5, 5, 5), 
 
 @pytest.mark.parametrize(("pair", "needed"), [(TWO, 2), (THREE, 3)], ids=["angles", "triples of neighbours"])
 def test_correlation_is_what_it_tells_apart(pair: tuple, needed: int) -> None:
-    """Neighbours of a centre with the same distances, and the same angles, too (Joshi et al. 2023, after Pozdnyakov et al. 2020)."""
+    """Neighbours of a centre with the same distances, and the same angles, too (Joshi et al. 2023, after Pozdnyakov et
+    al. 2020).
+    """
     torch.manual_seed(0)
     for correlation in (1, 2, 3):
         model = MACE(

@@ -1,4 +1,6 @@
-"""MPNN: the contract where it sees distances and where it sees no positions, its parts at torch's and PyG's weights, the karate club."""
+"""MPNN: the contract where it sees distances and where it sees no positions, its parts at torch's and PyG's weights,
+the karate club.
+"""
 
 from __future__ import annotations
 

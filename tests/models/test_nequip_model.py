@@ -35,7 +35,9 @@ class TestNequIP(ModelContract):
 
 
 class TestNequIPWithInputs(ModelContract):
-    """Nodes that are no atoms: attributes of each node, velocities as first vectors, self-interactions from the first layer on."""
+    """Nodes that are no atoms: attributes of each node, velocities as first vectors, self-interactions from the first
+    layer on.
+    """
 
     fields, species = ("vel", "charge"), ()
 
@@ -75,7 +77,9 @@ def test_an_atom_alone_may_have_no_features() -> None:
 
 
 def test_odd_scalars_tell_left_from_right() -> None:
-    """A pseudoscalar of a chiral molecule is not zero, and changes its sign in the mirror; that of a planar one is zero."""
+    """A pseudoscalar of a chiral molecule is not zero, and changes its sign in the mirror; that of a planar one is
+    zero.
+    """
     model = NequIP(**SMALL | {"layers": 4, "cutoff": 4.0, "lmax": 2, "parity": True}, outputs="0e+0o").double()
     pos = torch.tensor(
         [[0, 0, 0], [1.1, 0, 0], [0, 1.2, 0.1], [0.2, 0.3, 1.3], [-0.9, -0.8, -0.4]], dtype=torch.float64

@@ -1,4 +1,6 @@
-"""Each architecture against an independent computation with the same weights: the packages', and the papers' equations in loops."""
+"""Each architecture against an independent computation with the same weights: the packages', and the papers' equations
+in loops.
+"""
 
 from __future__ import annotations
 
@@ -113,7 +115,9 @@ def neighbours(pos: Tensor, i: int) -> list[int]:
 
 @pytest.mark.parametrize("vectors", [(), ("vel",)])
 def test_painn_against_the_equations(vectors: tuple[str, ...]) -> None:
-    """Eq. 7 and 8 for the messages of one node, 9 and 10 for its update, with the smooth norm; r_ij points from i to its neighbour j."""
+    """Eq. 7 and 8 for the messages of one node, 9 and 10 for its update, with the smooth norm; r_ij points from i to
+    its neighbour j.
+    """
     molecule, size = graph(vel=(6, 3)), 5
     model = PaiNN(width=size, layers=3, cutoff=CUTOFF, radial_size=7, vector_inputs=vectors).double()
     x, nodes = molecule.pos, range(6)
@@ -206,7 +210,9 @@ def test_egnn_against_the_equations(
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-13)])
 def test_egnn_against_egnn_pytorch(dtype: torch.dtype, tolerance: float) -> None:
-    """Three of its sparse layers on all pairs of nodes: features and displacements. It has no velocities, and sums where ours averages."""
+    """Three of its sparse layers on all pairs of nodes: features and displacements. It has no velocities, and sums
+    where ours averages.
+    """
     oracle = pytest.importorskip("egnn_pytorch")
     layers = torch.nn.ModuleList(oracle.EGNN_Sparse(4, m_dim=6) for _ in range(3)).to(dtype)
     with torch.no_grad():

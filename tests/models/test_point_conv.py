@@ -1,4 +1,6 @@
-"""PointConv: the contract of a model that knows translations only, the paper's equations term by term, and which way is up."""
+"""PointConv: the contract of a model that knows translations only, the paper's equations term by term, and which way is
+up.
+"""
 
 from __future__ import annotations
 

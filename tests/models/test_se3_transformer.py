@@ -1,4 +1,6 @@
-"""SE(3)-Transformer: the contract in its modes, and e3nn's building blocks at the same weights, with the softmax in loops."""
+"""SE(3)-Transformer: the contract in its modes, and e3nn's building blocks at the same weights, with the softmax in
+loops.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""SEGNN: the contract with and without a cutoff, and the paper's equations in loops with e3nn's products at the same weights."""
+"""SEGNN: the contract with and without a cutoff, and the paper's equations in loops with e3nn's products at the same
+weights.
+"""
 
 from __future__ import annotations
 
@@ -180,7 +182,9 @@ def test_particles_against_the_equations(generator: torch.Generator, oracle_in_d
 
 
 def test_messages_are_not_linear_in_the_neighbours() -> None:
-    """Two neighbours of other species: their messages do not add up as those of a convolution would; the species' values matter twice."""
+    """Two neighbours of other species: their messages do not add up as those of a convolution would; the species'
+    values matter twice.
+    """
     model = SEGNN(**SMALL).double()
     layer, width = model.layers[0], 3
     graph = connect(Graph([[0.0, 0, 0], [1.0, 0, 0]], z=[6, 1]), 3.5)

@@ -35,7 +35,8 @@ class TestTensorFieldWithInputs(ModelContract):
             "node_inputs": ("charge",),
             "edge_inputs": ("charge_product",),
         }
-        # at 4 A, since without residuals the features of few neighbours shrink to what single precision can't tell from rounding
+        # at 4 A, since without residuals the features of few neighbours shrink to what single precision can't tell from
+        # rounding
         return TensorField(**SMALL | options | {"cutoff": 4.0}, residual=False, parity=True, radial="gaussian").double()
 
 

@@ -1,4 +1,6 @@
-"""What the tests of the layers share: the oracle's precision, the two layouts, and every way in which a module travels."""
+"""What the tests of the layers share: the oracle's precision, the two layouts, and every way in which a module
+travels.
+"""
 
 from __future__ import annotations
 

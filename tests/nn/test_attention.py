@@ -67,7 +67,9 @@ def test_mean_is_attention_without_logits(generator: torch.Generator) -> None:
 
 @pytest.mark.parametrize("neighbours", [1, 2])
 def test_smooth_where_the_last_neighbour_leaves(neighbours: int) -> None:
-    """Value, first and second derivative go to zero with the envelope; with a plain softmax the value would be one up to the cutoff."""
+    """Value, first and second derivative go to zero with the envelope; with a plain softmax the value would be one up
+    to the cutoff.
+    """
     index = torch.zeros(neighbours, dtype=torch.int64)
     logits = torch.full((neighbours,), 1.3, dtype=torch.float64)
     found = []
@@ -86,7 +88,9 @@ def test_smooth_where_the_last_neighbour_leaves(neighbours: int) -> None:
 @pytest.mark.parametrize("size", [0.0, 100.0, -100.0, 1e4, -1e4])
 @pytest.mark.parametrize("thin", [1e-8, 1e-15, 1e-30])
 def test_any_logits_and_envelopes_are_safe(dtype: torch.dtype, size: float, thin: float) -> None:
-    """Weights in [0, 1], with finite derivatives to second order, however large the logits and however thin the envelope."""
+    """Weights in [0, 1], with finite derivatives to second order, however large the logits and however thin the
+    envelope.
+    """
     tiny = torch.finfo(dtype).tiny
     logits = (size * torch.tensor([1.0, -1.0, 1.0, 0.5, 1.0, 1.0], dtype=dtype)).requires_grad_()
     envelope = torch.tensor([1.0, 0.3, 0.0, tiny, thin, 0.0], dtype=dtype).requires_grad_()
@@ -100,7 +104,9 @@ def test_any_logits_and_envelopes_are_safe(dtype: torch.dtype, size: float, thin
 
 
 def test_large_logits_are_exact() -> None:
-    """A common shift of logits by 1e3 makes the edge to nowhere vanish, and leaves the ordinary softmax of logits + ln c."""
+    """A common shift of logits by 1e3 makes the edge to nowhere vanish, and leaves the ordinary softmax of logits + ln
+    c.
+    """
     logits, envelope = torch.tensor([1e3, 1e3 + 1], dtype=torch.float64), torch.tensor([1.0, 0.5], dtype=torch.float64)
     weights = edge_softmax(logits, envelope, torch.tensor([0, 0]), 1)
     torch.testing.assert_close(weights, (logits + envelope.log()).softmax(0), rtol=1e-12, atol=0)

@@ -154,7 +154,9 @@ def test_order_of_nodes_and_edges(kind: str, name: str, generator: torch.Generat
 
 @pytest.mark.parametrize(("edge", "degree"), [("0e+1o+2e", 1), ("0e+1o+2e", 4.0), ("2x0e+2x1o", 1)])
 def test_variance_of_a_message(edge: str, degree: float) -> None:
-    """Of x, y and w with independent components of variance 1: the sum over all components of x and y of the squares."""
+    """Of x, y and w with independent components of variance 1: the sum over all components of x and y of the
+    squares.
+    """
     layer = Convolution("0e+1o+2e", edge, average_degree=degree, layout="mul_ir")
     dim = layer.irreps_edge.dim
     source, component = torch.arange(9).repeat_interleave(dim), torch.arange(dim).repeat(9)

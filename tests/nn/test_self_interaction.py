@@ -1,4 +1,6 @@
-"""Maps of nodes by kind: all kinds at once, one after the other, or every node by itself, with the same numbers and derivatives."""
+"""Maps of nodes by kind: all kinds at once, one after the other, or every node by itself, with the same numbers and
+derivatives.
+"""
 
 from __future__ import annotations
 

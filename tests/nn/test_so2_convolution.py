@@ -1,4 +1,6 @@
-"""The SO(2) form of convolutions: equal to the tensor product to the last digits, and what it adds keeps its symmetry."""
+"""The SO(2) form of convolutions: equal to the tensor product to the last digits, and what it adds keeps its
+symmetry.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +63,9 @@ def product(name: str, layout: str) -> TensorProduct:
 
 
 def edges(generator: torch.Generator, nodes: int = 4, count: int = 9, zero: bool = True) -> tuple[Tensor, Tensor]:
-    """Vectors along both poles, next to them, of length zero, on the border of the charts, and random; a node without edges."""
+    """Vectors along both poles, next to them, of length zero, on the border of the charts, and random; a node without
+    edges.
+    """
     r = torch.randn(count, 3, dtype=D, generator=generator)
     r[:5] = torch.tensor([[0.0, 1, 0], [0, -2, 0], [1e-9, -1, 0], [1, 0, 0], [0, 0, 0 if zero else 2]], dtype=D)
     return r, torch.randint(nodes - 1, (2, count), generator=generator)

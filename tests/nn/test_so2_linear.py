@@ -88,7 +88,9 @@ def test_modes_agree_where_there_is_one_channel(reflections: bool, generator: to
     ],
 )
 def test_variance_is_one(left: str, right: str, options: dict, generator: torch.Generator) -> None:
-    """Exactly: the squares of the coefficients of the bilinear map, summed over features and weights, mean over components."""
+    """Exactly: the squares of the coefficients of the bilinear map, summed over features and weights, mean over
+    components.
+    """
     layer = SO2Convolution(left, right, dtype=D, **options)
     size, r = layer.irreps_in.dim, torch.randn(1, 3, dtype=D, generator=generator)
     x, loops = torch.eye(size, dtype=D), torch.arange(size).expand(2, -1)

@@ -1,4 +1,6 @@
-"""Conditional linear layers: the partially evaluated tensor product, e3nn's too; their parts, their symmetry, and what is built of them."""
+"""Conditional linear layers: the partially evaluated tensor product, e3nn's too; their parts, their symmetry, and what
+is built of them.
+"""
 
 from __future__ import annotations
 

@@ -34,7 +34,9 @@ def made(name: str, species: tuple[int, ...]):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_every_architecture_takes_more_species(name: str) -> None:
-    """The functions of old species are the same, whatever the place of the new ones between them; tables have old rows to the bit."""
+    """The functions of old species are the same, whatever the place of the new ones between them; tables have old rows
+    to the bit.
+    """
     old, new = made(name, (1, 8)), made(name, (1, 6, 8, 9))
     given, fresh = old.state_dict(), {k: v.clone() for k, v in new.state_dict().items()}
     state = grown(given, fresh, (8, 1), (8, 1, 9, 6))

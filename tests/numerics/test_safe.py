@@ -127,7 +127,9 @@ def test_empty_and_flat_input() -> None:
 
 @pytest.mark.parametrize("x", [0.0, 1e-9, 0.1, 0.299999, 0.300001, -0.25, 3.0, 40.0])
 def test_sine_over_argument(x: float) -> None:
-    """Value and three derivatives of sin(x)/x = int_0^1 cos(x t) dt, against quadrature of the derivatives under the integral."""
+    """Value and three derivatives of sin(x)/x = int_0^1 cos(x t) dt, against quadrature of the derivatives under the
+    integral.
+    """
     import numpy as np
 
     nodes, weights = np.polynomial.legendre.leggauss(60)

@@ -1,6 +1,7 @@
 """Every public class and function of the algebra as a case: how to build it from a namespace, and inputs for it.
 
-The same case is built from e3nn's namespaces and from ours; ``test_against_e3nn.py`` compares, ``test_modules.py`` takes ours apart.
+The same case is built from e3nn's namespaces and from ours; ``test_against_e3nn.py`` compares, ``test_modules.py``
+takes ours apart.
 """
 
 from __future__ import annotations
@@ -94,7 +95,9 @@ def _quaternions(n: int = 4, copies: int = 1) -> Callable[[torch.Generator], tup
 
 
 def of_unit(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function of unit quaternions as one of any: how it goes on outside of the group, and so its raw gradient, is a choice."""
+    """A function of unit quaternions as one of any: how it goes on outside of the group, and so its raw gradient, is a
+    choice.
+    """
     return lambda q: function(q / q.norm(dim=-1, keepdim=True))
 
 
@@ -137,7 +140,8 @@ def case(
     CASES.append(Case(name, build, inputs, **options))
 
 
-# rotations ------------------------------------------------------------------------------------------------------------------------
+# rotations
+# ------------------------------------------------------------------------------------------------------------------------
 for _name in ("angles_to_matrix", "angles_to_quaternion", "angles_to_axis_angle", "inverse_angles"):
     case(f"o3.{_name}", lambda ns, n=_name: getattr(ns.o3, n), _angles)
 for _name in ("quaternion_to_matrix", "quaternion_to_axis_angle", "quaternion_to_angles", "inverse_quaternion"):
@@ -169,7 +173,8 @@ def _seeded(draw: Callable[[], Any]) -> Any:
     return draw()
 
 
-# representations --------------------------------------------------------------------------------------------------------------------
+# representations
+# --------------------------------------------------------------------------------------------------------------------
 _BIG = "2x0e+0o+1e+2x1o+2e+3o+4e"
 case("o3.wigner_D", lambda ns: lambda *a: ns.o3.wigner_D(3, *a), _angles)
 case("o3.Irreps[D_from_angles]", lambda ns: ns.o3.Irreps(_BIG).D_from_angles, _angles)
@@ -203,7 +208,8 @@ for _l in (0, 1, 3, 6):
             differentiable=False,
         )
 
-# harmonics --------------------------------------------------------------------------------------------------------------------------
+# harmonics
+# --------------------------------------------------------------------------------------------------------------------------
 for _n in ("integral", "component", "norm"):
     for _unit in (True, False):
         case(
@@ -232,7 +238,8 @@ case(
 case("o3.spherical_harmonics_alpha", lambda ns: lambda a: ns.o3.spherical_harmonics_alpha(4, a), randn(5))
 case("o3.Legendre", lambda ns: ns.o3.Legendre([0, 1, 2, 5]), lambda g: ((b := _angles(g)[1]).cos(), b.sin()))
 
-# products -------------------------------------------------------------------------------------------------------------------------
+# products
+# -------------------------------------------------------------------------------------------------------------------------
 _MODES = {
     "uvw": ("4x0e+3x1o", "2x1o+2x0e", "5x1o+2x2e+3x0e", [(0, 0, 0), (1, 0, 1), (1, 0, 2), (1, 1, 0), (0, 1, 2)]),
     "uvu": ("4x0e+4x1o", "2x1o+1x2e", "4x1o+4x2e+4x0e", [(0, 0, 0), (1, 0, 1), (1, 0, 2), (1, 1, 0)]),
@@ -317,7 +324,8 @@ case(
 )
 case("o3.Norm[squared]", lambda ns: ns.o3.Norm("2x0e+3x1o", squared=True), randn(3, 11))
 
-# Cartesian tensors, reductions -----------------------------------------------------------------------------------------------------------
+# Cartesian tensors, reductions
+# -----------------------------------------------------------------------------------------------------------
 for _formula, _kw in (
     ("ij=ji", {"i": "1o"}),
     ("ij=-ji", {"i": "1o"}),

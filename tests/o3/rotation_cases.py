@@ -18,8 +18,8 @@ def quaternions(count: int, seed: int = 0) -> Tensor:
 
 
 def awkward_quaternions() -> Tensor:
-    """200 unit quaternions: the identity, the poles (rotations about y, and those after a half turn about x), half turns about the axes
-    and about random ones, cyclic permutations, and 1e-10 away from each."""
+    """200 unit quaternions: the identity, the poles (rotations about y, and those after a half turn about x), half
+    turns about the axes and about random ones, cyclic permutations, and 1e-10 away from each."""
     identity = torch.tensor([[1.0, 0, 0, 0]], dtype=torch.float64)
     angles = torch.tensor([0.3, math.pi / 2, 2.0, math.pi, -math.pi / 2, -2.9], dtype=torch.float64)
     zero = torch.zeros_like(angles)

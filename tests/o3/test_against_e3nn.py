@@ -1,4 +1,6 @@
-"""Every public class and function of e3nn's o3, nn, io and math: values and gradients equal ours, with e3nn's own weights."""
+"""Every public class and function of e3nn's o3, nn, io and math: values and gradients equal ours, with e3nn's own
+weights.
+"""
 
 from __future__ import annotations
 

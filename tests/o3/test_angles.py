@@ -1,4 +1,6 @@
-"""Euler angles: e3nn's where they are well defined; at the poles, angles that still give the rotation back, and finite derivatives."""
+"""Euler angles: e3nn's where they are well defined; at the poles, angles that still give the rotation back, and finite
+derivatives.
+"""
 
 from __future__ import annotations
 

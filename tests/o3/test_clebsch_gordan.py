@@ -22,10 +22,11 @@ def triples(lmax: int) -> list[tuple[int, int, int]]:
 
 
 def ladder(l1: int, l2: int, l3: int) -> dict[tuple[int, int], tuple[int, Fraction]]:
-    """Sign and square of every <l1 m1 l2 m2 | l3 m1+m2>, in exact arithmetic and by another road than Racah's sum: lowering from the top.
+    """Sign and square of every <l1 m1 l2 m2 | l3 m1+m2>, in exact arithmetic and by another road than Racah's sum:
+    lowering from the top.
 
-    The highest state is fixed by J+ |l3 l3> = 0 and the sign of its largest m1. With c(m1, m2) = r(m1, m2) / sqrt(w(m1) w(m2)),
-    w(m) = (l+m)! (l-m)!, the ladder operators act on r without roots.
+    The highest state is fixed by J+ |l3 l3> = 0 and the sign of its largest m1. With c(m1, m2) = r(m1, m2) / sqrt(w(m1)
+    w(m2)), w(m) = (l+m)! (l-m)!, the ladder operators act on r without roots.
     """
 
     def weight(l: int, m: int) -> int:
@@ -46,7 +47,9 @@ def ladder(l1: int, l2: int, l3: int) -> dict[tuple[int, int], tuple[int, Fracti
 
 
 def assert_rounded(value: float, sign: int, exact: Fraction) -> None:
-    """``value`` is sign * sqrt(exact), correctly rounded: the exact square lies between those of the neighbouring midpoints."""
+    """``value`` is sign * sqrt(exact), correctly rounded: the exact square lies between those of the neighbouring
+    midpoints.
+    """
     if exact == 0:
         assert value == 0
         return

@@ -85,7 +85,9 @@ def test_textbook(l: int):
 
 
 def e3x_harmonic(l: int, m: int, x: float, y: float, z: float) -> float:
-    """Y_lm of e3x's documentation (e3x.so3.spherical_harmonics, Racah's normalisation) at a point of the unit sphere."""
+    """Y_lm of e3x's documentation (e3x.so3.spherical_harmonics, Racah's normalisation) at a point of the unit
+    sphere.
+    """
     k = abs(m)
     polar = sqrt(factorial(l - k) / factorial(l + k)) * sum(
         (-1) ** i
@@ -107,7 +109,9 @@ def e3x_harmonic(l: int, m: int, x: float, y: float, z: float) -> float:
 
 @pytest.mark.parametrize("l", range(6))
 def test_e3x(l: int):
-    """Its Cartesian order begins with Y_1^1, Y_1^-1, Y_1^0 and then Y_2^2: m = l, -l, l - 1, ..., 0; Racah's normalisation is our norm."""
+    """Its Cartesian order begins with Y_1^1, Y_1^-1, Y_1^0 and then Y_2^2: m = l, -l, l - 1, ..., 0; Racah's
+    normalisation is our norm.
+    """
     order = [sign * m for m in range(l, 0, -1) for sign in (1, -1)] + [0]
     unit = torch.nn.functional.normalize(points(), dim=-1).tolist()
     theirs = np.array([[e3x_harmonic(l, m, *r) for m in order] for r in unit])
@@ -146,7 +150,9 @@ def test_irreps_and_layouts(target: str):
 
 
 def test_coefficients_in_the_complex_basis():
-    """The docstring's rule: coefficients of an expansion take the conjugate matrix, so that the function stays the same."""
+    """The docstring's rule: coefficients of an expansion take the conjugate matrix, so that the function stays the
+    same.
+    """
     from scipy.special import sph_harm_y
 
     c = torch.randn(7, dtype=torch.float64, generator=torch.Generator().manual_seed(3))

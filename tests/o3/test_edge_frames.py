@@ -1,4 +1,6 @@
-"""Frames of edges: rotations to the axis at every direction, poles included; right derivatives of all that ignores the roll."""
+"""Frames of edges: rotations to the axis at every direction, poles included; right derivatives of all that ignores the
+roll.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ EPS = torch.finfo(D).eps
 
 
 def directions() -> Tensor:
-    """The poles and 1e-3 to 1e-300 away from them, the equator where the charts meet, axes, and 30 random ones, of many lengths."""
+    """The poles and 1e-3 to 1e-300 away from them, the equator where the charts meet, axes, and 30 random ones, of many
+    lengths.
+    """
     poles = torch.tensor([[0.0, 1, 0], [0, -1, 0]], dtype=D)
     steps = torch.tensor([[1e-3, 0, 1e-3], [1e-9, 0, 0], [0, 0, -1e-15], [1e-300, 0, 0]], dtype=D)
     near = (poles[:, None] + steps).reshape(-1, 3)

@@ -1,4 +1,6 @@
-"""Spherical harmonics by kernels and by plain torch are the same function, to every derivative and under every transform."""
+"""Spherical harmonics by kernels and by plain torch are the same function, to every derivative and under every
+transform.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +57,9 @@ def test_kernels_are_plain_torch(degrees, normalize, normalization):
 @pytest.mark.parametrize("dtype", [F32, F64])
 @pytest.mark.parametrize("degrees", [[0, 1, 2, 3], list(range(7))])
 def test_kernels_are_as_exact_as_plain_torch(degrees, dtype):
-    """Both beside float64, or beside the kernels themselves with the vectors in another order: blocks and rests do not matter."""
+    """Both beside float64, or beside the kernels themselves with the vectors in another order: blocks and rests do not
+    matter.
+    """
     x = points(300, dtype=dtype)
     bound = 40 if dtype == F32 else 500
     exact = derivatives(degrees, x.double(), True, "component")

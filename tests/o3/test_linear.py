@@ -1,4 +1,6 @@
-"""Linear layers: e3nn's numbers and draws, both layouts, every option, derivatives of every order, and what can go wrong."""
+"""Linear layers: e3nn's numbers and draws, both layouts, every option, derivatives of every order, and what can go
+wrong.
+"""
 
 from __future__ import annotations
 
@@ -127,7 +129,9 @@ def test_against_e3nn(irreps_in, irreps_out, options, layout, dtype, backend, ge
 @every_case
 @backends
 def test_derivatives_and_all_paths(irreps_in, irreps_out, options, layout, backend, generator, monkeypatch) -> None:
-    """The written derivatives are those of the plain operations, to the second order, folded or copied or by a kernel."""
+    """The written derivatives are those of the plain operations, to the second order, folded or copied or by a
+    kernel.
+    """
     monkeypatch.setenv("INTERTWINE_KERNELS", backend)
     for few in (0, 1000):
         monkeypatch.setattr(mixing_plan, "FEW", few)

@@ -1,4 +1,6 @@
-"""What every module of the algebra must survive: copies, files, compilers, precisions, derivatives, singular and empty inputs."""
+"""What every module of the algebra must survive: copies, files, compilers, precisions, derivatives, singular and empty
+inputs.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Reduced tensor products: e3nn's basis number for number, equivariance, symmetry, and everything that a module must survive."""
+"""Reduced tensor products: e3nn's basis number for number, equivariance, symmetry, and everything that a module must
+survive.
+"""
 
 from __future__ import annotations
 

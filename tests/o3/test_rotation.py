@@ -29,7 +29,9 @@ PAIRS = ["axis_angle_to_quaternion", "axis_angle_to_matrix"]
 
 
 def on_the_group(module: object, name: str) -> Callable[[Tensor], Tensor]:
-    """A conversion as a function of any four numbers, which pass through the group first: derivatives outside of it are a choice."""
+    """A conversion as a function of any four numbers, which pass through the group first: derivatives outside of it are
+    a choice.
+    """
     function = getattr(module, name)
 
     def of_numbers(x: Tensor) -> Tensor:

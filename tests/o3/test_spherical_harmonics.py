@@ -1,4 +1,6 @@
-"""Spherical harmonics against e3nn, against exact polynomials in high precision, and at the points where a formula may break."""
+"""Spherical harmonics against e3nn, against exact polynomials in high precision, and at the points where a formula may
+break.
+"""
 
 from __future__ import annotations
 

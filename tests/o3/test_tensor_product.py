@@ -23,7 +23,9 @@ MODES = [(mode, True) for mode in WEIGHTED] + [(mode, False) for mode in UNWEIGH
 
 
 def arguments(mode: str, weighted: bool, seed: int) -> tuple[Any, ...]:
-    """Random degrees, parities and multiplicities, with every path that the mode allows; some paths lead to the same block."""
+    """Random degrees, parities and multiplicities, with every path that the mode allows; some paths lead to the same
+    block.
+    """
     generator = torch.Generator().manual_seed(seed)
 
     def integer(low: int, high: int) -> int:

@@ -1,4 +1,6 @@
-"""Wigner matrices: by their own laws to the last digits, by definition in 40 digits, and against e3nn as far as e3nn is exact."""
+"""Wigner matrices: by their own laws to the last digits, by definition in 40 digits, and against e3nn as far as e3nn is
+exact.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ F64 = torch.float64
 
 
 def exact_blocks(l: int, axis: list[float], angle: float) -> Tensor:
-    r""":math:`\exp(\theta\,n \cdot X)` in 40 digits, the X from the ladder operators and the real form of the harmonics."""
+    r""":math:`\exp(\theta\,n \cdot X)` in 40 digits, the X from the ladder operators and the real form of the
+    harmonics.
+    """
     with mpmath.workdps(40):
         size, root = 2 * l + 1, mpmath.sqrt(0.5)
         up, change = mpmath.zeros(size), mpmath.zeros(size)
@@ -59,7 +63,9 @@ def test_equals_its_definition_in_forty_digits(l: int) -> None:
 
 
 def test_orthogonal_and_homomorphic_at_random_and_awkward_rotations() -> None:
-    """1e-13 up to l = 12, 1e-11 up to l = 30, for 1,000 random rotations and 200 awkward ones, each times another of them."""
+    """1e-13 up to l = 12, 1e-11 up to l = 30, for 1,000 random rotations and 200 awkward ones, each times another of
+    them.
+    """
     q = torch.cat([quaternions(1000, seed=11), awkward_quaternions()])
     order = torch.randperm(len(q), generator=torch.Generator().manual_seed(3))
     for one, two in zip(quaternion_to_matrix(q).split(100), quaternion_to_matrix(q[order]).split(100), strict=True):
@@ -82,7 +88,9 @@ def test_degree_one_is_the_rotation_itself_and_degree_zero_is_one() -> None:
 
 @pytest.mark.parametrize("l", range(12))
 def test_rotates_the_spherical_harmonics_of_e3nn(l: int, generator: torch.Generator) -> None:
-    """Y(R x) = D(R) Y(x): an oracle with no angles, hence one that is good to the last digits; and with a reflection."""
+    """Y(R x) = D(R) Y(x): an oracle with no angles, hence one that is good to the last digits; and with a
+    reflection.
+    """
     x = torch.randn(10, 3, generator=generator, dtype=F64)
     r = exact_matrix(awkward_quaternions()[::5])
     r = torch.cat([r, -r])

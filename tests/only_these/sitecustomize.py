@@ -1,4 +1,6 @@
-"""Python imports this by itself where its folder is on the path: what the file $REFUSED names is not to be had, as on another machine."""
+"""Python imports this by itself where its folder is on the path: what the file $REFUSED names is not to be had, as on
+another machine.
+"""
 
 from __future__ import annotations
 

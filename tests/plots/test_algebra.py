@@ -1,4 +1,6 @@
-"""Pictures of representations, harmonics and tensor products show what they say; checked on the artists, not on pixels."""
+"""Pictures of representations, harmonics and tensor products show what they say; checked on the artists, not on
+pixels.
+"""
 
 from __future__ import annotations
 
@@ -98,7 +100,9 @@ def test_pictures_are_drawn_on_given_axes(rotation: Tensor) -> None:
 
 
 def test_surface_of_a_harmonic_has_its_radius_and_signs() -> None:
-    r"""Seen along z with y up, :math:`Y_{10} = \sqrt{3/4\pi}\,y` reaches that far up, positive, and as far down, negative."""
+    r"""Seen along z with y up, :math:`Y_{10} = \sqrt{3/4\pi}\,y` reaches that far up, positive, and as far down,
+    negative.
+    """
     axes = plots.harmonic_surface(1, 0, view=(0.0, 0.0), resolution=40).axes[0]
     (solid,) = solids(axes)
     corners = np.stack([path.vertices[:4] for path in solid.get_paths()])

@@ -1,4 +1,5 @@
-"""Small force fields of all models, structures to trace them on, and others; as a program: what torch makes of them, compiled whole.
+"""Small force fields of all models, structures to trace them on, and others; as a program: what torch makes of them,
+compiled whole.
 
 The checks of annotations that the tests run with can't be compiled, so the compiler is tried in a process without them.
 """
@@ -100,7 +101,9 @@ def apart(found: dict[str, Tensor], wanted: dict[str, Tensor]) -> float:
 
 
 def compiled(name: str) -> dict[str, float]:
-    """One graph for all sizes, without a break: the errors on three of them, and how many graphs were made for the first two."""
+    """One graph for all sizes, without a break: the errors on three of them, and how many graphs were made for the
+    first two.
+    """
     task, graphs = field(name), []
 
     def backend(graph: torch.fx.GraphModule, example: Any) -> Callable[..., Any]:

@@ -46,7 +46,9 @@ def test_equivariant_and_the_same_in_a_batch(name: str, arguments: dict, backbon
 
 
 def test_egnn_displacement_is_taken_as_it_is(backbone, generator) -> None:
-    """EGNN's own vector is the displacement (its paper), so nothing scales it; PaiNN's is in units of the typical one."""
+    """EGNN's own vector is the displacement (its paper), so nothing scales it; PaiNN's is in units of the
+    typical one.
+    """
     graphs = [particles(generator) for _ in range(4)]
     egnn, painn = made(backbone("egnn", **EGNN)).eval(), made(backbone("painn", **PAINN)).eval()
     for task in (egnn, painn):

@@ -1,4 +1,6 @@
-"""Forces and stress are the derivatives of the energy, to all orders that training needs; references and losses are exact."""
+"""Forces and stress are the derivatives of the energy, to all orders that training needs; references and losses are
+exact.
+"""
 
 from __future__ import annotations
 
@@ -93,7 +95,9 @@ def test_stress_is_the_derivative_by_strain(name: str, backbone, crystal: Graph)
 
 @pytest.mark.parametrize("name", NAMES)
 def test_stress_of_a_slab_is_the_derivative_of_its_area(name: str, backbone, crystal: Graph) -> None:
-    """V sigma_ab = dE/d(eps_ab) for a, b in the plane, with the volume of the cell as given: a larger vacuum, a smaller number."""
+    """V sigma_ab = dE/d(eps_ab) for a, b in the plane, with the volume of the cell as given: a larger vacuum, a smaller
+    number.
+    """
     task = made(backbone(name)).eval()
     cell = torch.tensor([[4.1, 0.3, 0.0], [0.2, 4.6, 0.0], [0.0, 0.0, 15.0]], dtype=torch.float64)
     slab = Graph(crystal.pos, z=crystal.z, cell=cell, pbc=[True, True, False])

@@ -1,4 +1,6 @@
-"""Every model as a function of tensors: compiled as one graph, exported, and equal to eager on other sizes than those of the trace."""
+"""Every model as a function of tensors: compiled as one graph, exported, and equal to eager on other sizes than those
+of the trace.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +49,9 @@ def found() -> dict[str, Any]:
 
 @pytest.mark.parametrize("job", COMPILED)
 def test_compiled_whole(found: dict[str, Any], job: str) -> None:
-    """Without a break, once for all sizes but those of 0 and 1, which torch treats by themselves: an atom without edges."""
+    """Without a break, once for all sizes but those of 0 and 1, which torch treats by themselves: an atom without
+    edges.
+    """
     assert isinstance(errors := found[job], dict), errors
     assert errors.pop("graphs") == 1
     assert errors.keys() - {"atom"} == {"traced", "batch"}

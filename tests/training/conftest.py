@@ -1,4 +1,6 @@
-"""A tiny data set of molecules of several sizes with exact energies and forces, as a file that any program could have written."""
+"""A tiny data set of molecules of several sizes with exact energies and forces, as a file that any program could have
+written.
+"""
 
 from __future__ import annotations
 

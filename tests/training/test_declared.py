@@ -1,4 +1,6 @@
-"""A checkpoint whose checksum is right and whose content is not: what is wrong is named, and nothing is predicted or trained from it."""
+"""A checkpoint whose checksum is right and whose content is not: what is wrong is named, and nothing is predicted or
+trained from it.
+"""
 
 from __future__ import annotations
 

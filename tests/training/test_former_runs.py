@@ -1,7 +1,8 @@
 """Runs of former versions go on, and predict what they predicted; what this version can't make is refused by name.
 
-``former/COMMIT`` holds a run of that commit: PaiNN of width 4 after two epochs on ``former/molecules.xyz``. In its ``expected.json`` is
-what that commit then predicts for the first four molecules, and the row of its third epoch. a1c0510 had positions in single precision.
+``former/COMMIT`` holds a run of that commit: PaiNN of width 4 after two epochs on ``former/molecules.xyz``. In its
+``expected.json`` is what that commit then predicts for the first four molecules, and the row of its third epoch.
+a1c0510 had positions in single precision.
 """
 
 from __future__ import annotations

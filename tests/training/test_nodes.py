@@ -1,4 +1,6 @@
-"""A run whose processes others start: by hand on each machine, by torchrun, by srun. They train as one with the batches of all."""
+"""A run whose processes others start: by hand on each machine, by torchrun, by srun. They train as one with the batches
+of all.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ OURS = ("MASTER_", "SLURM_", "TORCHELASTIC_", "NODE_RANK", "LOCAL_RANK", "GROUP_
 def started(
     commands: list[tuple[list[str], dict[str, str]]], elsewhere: Path | None = None
 ) -> Iterator[list[subprocess.Popen]]:
-    """These commands under these variables, the last in another folder, each a group that does not outlive the ``with`` block."""
+    """These commands under these variables, the last in another folder, each a group that does not outlive the ``with``
+    block.
+    """
     clean = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
     pipe = subprocess.PIPE
     processes = []
@@ -58,7 +62,9 @@ def said(processes: list[subprocess.Popen]) -> list[tuple[int, str, str]]:
 
 
 def run(how: str, arguments: list[str], elsewhere: Path | None = None) -> list[tuple[int, str, str]]:
-    """Two processes of ``intertwine train``, started in one of three ways; the second may be in another folder. Ports are tried anew."""
+    """Two processes of ``intertwine train``, started in one of three ways; the second may be in another folder. Ports
+    are tried anew.
+    """
     for _ in range(3):
         port = str(free_port())
         meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}

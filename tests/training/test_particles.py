@@ -1,4 +1,6 @@
-"""Charged particles for every model with vectors: a few are six times as fast as the others, and features multiply layer after layer."""
+"""Charged particles for every model with vectors: a few are six times as fast as the others, and features multiply
+layer after layer.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Who is trained on and who is tested on: shares and counts, what is left, isolated atoms; and the labels that a run remembers."""
+"""Who is trained on and who is tested on: shares and counts, what is left, isolated atoms; and the labels that a run
+remembers.
+"""
 
 from __future__ import annotations
 
@@ -181,7 +183,9 @@ def test_the_test_file_is_read_as_the_data_are(tmp_path: Path) -> None:
 
 
 def test_a_mixed_file_trains_on_the_stress_there_is(tiny: dict, tmp_path: Path) -> None:
-    """Molecules, slabs and crystals in one file, in batches of all; a test set of molecules alone has no errors of stress."""
+    """Molecules, slabs and crystals in one file, in batches of all; a test set of molecules alone has no errors of
+    stress.
+    """
     draw, frames = np.random.default_rng(1), []
     for k in range(18):
         pbc = ("F F F", "T T F", "T T T")[k % 3]

@@ -1,7 +1,8 @@
 """Loops, vectors and strips of channels in LLVM's intermediate representation.
 
-A kernel is one function ``body(data, lo, hi)``: ``data`` is an array of 64-bit words with pointers and numbers (:class:`Code.word`),
-[lo, hi) the rows it does. Vectors are explicit, so nothing depends on what a compiler's vectoriser makes of a loop.
+A kernel is one function ``body(data, lo, hi)``: ``data`` is an array of 64-bit words with pointers and numbers
+(:class:`Code.word`), [lo, hi) the rows it does. Vectors are explicit, so nothing depends on what a compiler's
+vectoriser makes of a loop.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ Count = int | ir.Value | None  # lanes of a vector; None: all
 
 @dataclass(frozen=True)
 class Chunk:
-    """Channels ``first ... first + count`` of a strip as a vector of ``width`` lanes; the lanes beyond ``count`` are idle."""
+    """Channels ``first ... first + count`` of a strip as a vector of ``width`` lanes; the lanes beyond ``count`` are
+    idle.
+    """
 
     first: ir.Value
     count: int
@@ -111,7 +114,8 @@ class Code:
 
     @contextmanager
     def apart(self, values: Sequence[ir.Value]) -> Iterator[list[ir.Value]]:
-        """What is written inside becomes a function of its own, called here; it sees the values under the names that are yielded.
+        """What is written inside becomes a function of its own, called here; it sees the values under the names that
+        are yielded.
 
         LLVM needs more than twice the time for a function of twice the length.
         """
@@ -211,7 +215,9 @@ class Code:
     # ----------------------------------------------------------------- strips
 
     def chunks(self, mul: int, widest: int) -> Iterator[Chunk]:
-        """All channels in vectors of up to ``widest`` (a power of two) lanes; what the caller writes in between is done for each."""
+        """All channels in vectors of up to ``widest`` (a power of two) lanes; what the caller writes in between is done
+        for each.
+        """
         width = min(widest, 1 << (mul - 1).bit_length())
         whole = mul // width * width
         if whole > width:

@@ -108,7 +108,8 @@ def _all_weights(plan: Channelwise) -> bool:
 def _kernel(kind: str, plan: Channelwise, dtype: str, forms: Forms) -> Function:
     register = register_bytes()
     write: Callable[..., str] = {"gather": gather_text, "scatter": scatter_text}[kind]
-    # twice the register: each number of M, loaded once, serves two products; three rows of g, x and dx at a time leave room for one
+    # twice the register: each number of M, loaded once, serves two products; three rows of g, x and dx at a time leave
+    # room for one
     widest = max(1, register // {"float32": 4, "float64": 8}[dtype] * (2 if kind == "gather" else 1))
     described = "\n".join((kind, plan.encode(), dtype, repr(forms), str(widest)))
     name = f"a product of {len(plan.terms)} paths ({kind}, {dtype})"

@@ -1,9 +1,11 @@
 """From the text of a kernel to a function in memory, by way of a cache on disk.
 
-LLVM comes with llvmlite: no compiler is needed on the machine. An object file is kept under ``kernels/`` in the cache folder by a name that
-depends on everything it was made from: this package's sources, the version of LLVM, the processor, and what the kernel was asked for. So an
-upgrade finds nothing old, and processes that write the same file write the same bytes. The file's own digest is over all that and the
-object: what stands under another kernel's name, or was made by another version, is not run. Nor is what another user may have written.
+LLVM comes with llvmlite: no compiler is needed on the machine. An object file is kept under ``kernels/`` in the cache
+folder by a name that depends on everything it was made from: this package's sources, the version of LLVM, the
+processor, and what the kernel was asked for. So an upgrade finds nothing old, and processes that write the same file
+write the same bytes. The file's own digest is over all that and the
+object: what stands under another kernel's name, or was made by another version, is not run. Nor is what another user
+    may have written.
 """
 
 from __future__ import annotations
@@ -85,7 +87,9 @@ def _object(name: str, described: str, write: Callable[[], str], long: bool) -> 
 
 
 def _stored(path: Path, identity: bytes) -> bytes | None:
-    """The object in a file, if that is a regular file which only this user can write and is sealed for this identity."""
+    """The object in a file, if that is a regular file which only this user can write and is sealed for this
+    identity.
+    """
     try:
         with open(path, "rb", opener=_opened) as file:
             about = os.fstat(file.fileno())
@@ -106,7 +110,8 @@ def _opened(path: str, flags: int) -> int:
 def _seal(identity: bytes, made: bytes) -> bytes:
     """What stands before an object: a name, the number of the schema, and a digest over what it is for and what it is.
 
-    A digest of the bytes alone would hold for a whole object under the name of another kernel, which takes other arguments.
+    A digest of the bytes alone would hold for a whole object under the name of another kernel, which takes other
+    arguments.
     """
     digest = hashlib.sha256(_MAGIC + len(identity).to_bytes(8, "little") + identity + made)
     return _MAGIC + digest.digest()
@@ -176,7 +181,9 @@ def register_bytes() -> int:
 
 
 def _folder() -> Path | None:
-    """Where object files are kept: a folder that only this user can write, since they are run; None if there is none."""
+    """Where object files are kept: a folder that only this user can write, since they are run; None if there
+    is none.
+    """
     try:
         folder = cache_folder() / "kernels"
         folder.mkdir(mode=0o700, exist_ok=True)

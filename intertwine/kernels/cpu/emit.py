@@ -1,12 +1,14 @@
 r"""The two kernels of a channelwise plan, written for one plan.
 
-With the terms :math:`z_{uk} = \sum w_{uv} M^v_{ik} x_{ui}` of :mod:`intertwine.kernels.channelwise`, and for each edge e from s to n:
+With the terms :math:`z_{uk} = \sum w_{uv} M^v_{ik} x_{ui}` of :mod:`intertwine.kernels.channelwise`, and for each edge
+e from s to n:
 
 * ``gather`` goes row by row through z: :math:`z_n = \sum_{e \to n} T(x_s, y_e, w_e)`;
-* ``scatter`` goes row by row through x and writes the derivatives of :math:`\sum_e \langle g_n, T(x_s, y_e, w_e) \rangle`.
+* ``scatter`` goes row by row through x and writes the derivatives of
+  :math:`\sum_e \langle g_n, T(x_s, y_e, w_e) \rangle`.
 
-So no row is touched by two threads, each input is read once for every edge, and nothing is kept for an edge but the numbers M. Which
-versions of the arguments meet is said by :class:`intertwine.kernels.forms.Forms`.
+So no row is touched by two threads, each input is read once for every edge, and nothing is kept for an edge but the
+numbers M. Which versions of the arguments meet is said by :class:`intertwine.kernels.forms.Forms`.
 """
 
 from __future__ import annotations
@@ -121,7 +123,8 @@ def gather_text(plan: Channelwise, dtype: str, forms: Forms, widest: int) -> str
     """The text of the first kernel.
 
     Args:
-        plan: what to compute; dtype: "float32" or "float64"; forms: those of z; widest: lanes of a vector, a power of two.
+        plan: what to compute; dtype: "float32" or "float64"; forms: those of z; widest: lanes of a vector, a power of
+            two.
     """
     code = Code("body", dtype, GATHER)
     senders, ys, ws = (sorted({form[at] for form in forms.z}) for at in range(3))
@@ -293,7 +296,9 @@ def _to_edge(
 
 
 def _weights(kernel: Kernel, term: Term, names: Iterable[str], chunk: Chunk) -> dict[str, Scales]:
-    """Weights of a term by version; without weights the form of "w" stands once, and what is linear in their tangent vanishes."""
+    """Weights of a term by version; without weights the form of "w" stands once, and what is linear in their tangent
+    vanishes.
+    """
     if term.w is None:
         return {"w": [None] * len(term.y)} if "w" in names else {}
     return {name: kernel.code.strip(kernel.rows[name], term.w, chunk) for name in sorted(set(names))}
@@ -339,7 +344,9 @@ def _parts(items: Sequence[T], length: Callable[[T], int]) -> Iterable[list[T]]:
 
 
 def _ahead(code: Code, walk: Walk, place: ir.Value, of_edge: Rows, of_node: Rows) -> None:
-    """Ask for the rows of an edge that comes soon: in the order of its nodes, an edge list is a random walk through memory."""
+    """Ask for the rows of an edge that comes soon: in the order of its nodes, an edge list is a random walk through
+    memory.
+    """
     length = sum(size for _, size in (*of_edge.values(), *of_node.values())) * code.size
     place = code.builder.add(place, WORD(max(1, min(8, _AHEAD // max(length, 1)))))
     place = code.builder.select(code.builder.icmp_signed("<", place, walk.last), place, walk.last)

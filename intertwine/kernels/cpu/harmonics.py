@@ -1,11 +1,13 @@
-r"""The kernels of harmonics: values, the gradient of a sum of them, and what a second derivative needs, each in one pass over the points.
+r"""The kernels of harmonics: values, the gradient of a sum of them, and what a second derivative needs, each in one
+pass over the points.
 
-A vector holds one coordinate of as many points as it has lanes. Nothing but the points is kept for a derivative: computing again costs less
-than reading.
+A vector holds one coordinate of as many points as it has lanes. Nothing but the points is kept for a derivative:
+computing again costs less than reading.
 
 * ``values``: Y(x);
 * ``gradient``: dx, the gradient of :math:`\sum g\,Y(x)`;
-* ``second``: for a direction v, the derivative of ``gradient`` along it (dx), and that of Y (dg): with dual numbers in the other two.
+* ``second``: for a direction v, the derivative of ``gradient`` along it (dx), and that of Y (dg): with dual numbers in
+  the other two.
 """
 
 from __future__ import annotations
@@ -156,7 +158,9 @@ def _square_root(code: Code, width: int) -> ir.Function:
 
 
 def _moving(numbers: Vectors, unit: list[Any], inverse: Any, v: list[Any]) -> tuple[list[Dual], Any]:
-    """The point and 1 / |x| as functions of a step along v: u' = (v - u (u v)) / |x| and (1 / |x|)' = -(u v) / |x|^2."""
+    """The point and 1 / |x| as functions of a step along v: u' = (v - u (u v)) / |x| and (1 / |x|)' = -(u v)
+    / |x|^2.
+    """
     if inverse is None:
         return [Dual(one, step) for one, step in zip(unit, v)], None
     slopes = _projected(numbers, tuple(v), unit, inverse)

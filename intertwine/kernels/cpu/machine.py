@@ -1,7 +1,8 @@
 """A machine for straight-line programs: each instruction works on a vector of channels, and the program is data.
 
-One compiled function serves every program, so nothing is compiled for a new one; decoding a term costs little beside the channels that it
-is done for. A task is some nodes times one vector of channels. Its registers fit in a cache, and a row is summed in machine registers.
+One compiled function serves every program, so nothing is compiled for a new one; decoding a term costs little beside
+the channels that it is done for. A task is some nodes times one vector of channels. Its registers fit in a cache, and a
+row is summed in machine registers.
 """
 
 from __future__ import annotations

@@ -24,7 +24,8 @@ def sort_edges(
         index: node of each edge; nodes: how many there are; where: name of the index, for messages.
 
     Returns:
-        order (edges,): edges of node 0 first; offsets (nodes + 1,): those of node n are ``order[offsets[n]:offsets[n + 1]]``.
+        order (edges,): edges of node 0 first; offsets (nodes + 1,): those of node n are
+            ``order[offsets[n]:offsets[n + 1]]``.
 
     Raises:
         InputError: an index is out of range.

@@ -1,7 +1,7 @@
 """Rows of a matrix to vectors of one column each, and back: a vector holds a column of as many rows as it has lanes.
 
-Memory is touched row by row in pieces that are as long as possible. Inside registers a transposition goes in two steps, as the
-processor has it: within pieces of 16 bytes, then of whole pieces.
+Memory is touched row by row in pieces that are as long as possible. Inside registers a transposition goes in two steps,
+as the processor has it: within pieces of 16 bytes, then of whole pieces.
 """
 
 from __future__ import annotations
@@ -66,7 +66,9 @@ class Rows:
         return self._shuffled(pair, last, places)
 
     def _groups(self, size: int, wanted: Sequence[bool]) -> list[tuple[int, int]]:
-        """(first column, columns) of groups of 1, or of a piece or more, that cover what is wanted; the last may overlap another."""
+        """(first column, columns) of groups of 1, or of a piece or more, that cover what is wanted; the last may
+        overlap another.
+        """
         found = []
         at = 0
         while at < size:
@@ -186,7 +188,9 @@ class Rows:
 
 
 def block_start(code: Code, block: ir.Value, width: int) -> ir.Value:
-    """First row of a block of ``width`` rows; the last block ends with the last row (word ``n``), so it may overlap the one before."""
+    """First row of a block of ``width`` rows; the last block ends with the last row (word ``n``), so it may overlap the
+    one before.
+    """
     start = code.builder.mul(block, WORD(width))
     last = code.builder.sub(code.words["n"], WORD(width))
     return code.builder.select(code.builder.icmp_signed("<", start, last), start, last)

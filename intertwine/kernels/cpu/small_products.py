@@ -4,7 +4,8 @@ One compiled function reads a table of tasks, each a batch of products with stri
 
 .. math:: C^b_{r w} \mathrel{(+)}= f \sum_{k_2} \sum_{k_1} A^b_{r k_1 k_2} B^b_{k_1 k_2 w},
 
-whose index w runs over neighbouring numbers in B and C: tiles of some rows and two vectors of columns are summed in registers.
+whose index w runs over neighbouring numbers in B and C: tiles of some rows and two vectors of columns are summed in
+registers.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ class Task(NamedTuple):
     Attributes:
         a, b, c: where the first numbers are.
         rows, columns, depth, outer, batch: how many r, w, k_1, k_2 and b.
-        a_row, c_row: from one row to the next; a_depth, b_depth, a_outer, b_outer: from one k_1 or k_2 to the next; a_batch, ...: likewise.
+        a_row, c_row: from one row to the next; a_depth, b_depth, a_outer, b_outer: from one k_1 or k_2 to the next;
+            a_batch, ...: likewise.
         add: whether to add to what C has.
     """
 

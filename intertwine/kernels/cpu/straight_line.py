@@ -129,8 +129,8 @@ def _machine(dtype: str, width: int) -> Function:
 
 
 def _allocate(program: Program) -> tuple[list[int], int]:
-    """The number of each register in the machine's memory, and how many are needed besides the arguments: a slot whose value is not
-    needed any more is taken again, so that the registers in use stay in a cache."""
+    """The number of each register in the machine's memory, and how many are needed besides the arguments: a slot whose
+    value is not needed any more is taken again, so that the registers in use stay in a cache."""
     last = list(range(program.inputs + len(program.rows)))
     for place, row in enumerate(program.rows):
         for _, i, j in row:

@@ -1,8 +1,8 @@
 """Rows shared among threads: those of torch itself, so that nothing competes for the cores.
 
-A second pool of threads (another OpenMP, Python's own) would run against torch's, which keep spinning for a while after each of its
-operations. torch brings GNU's OpenMP, whose ``GOMP_parallel`` runs any function on the same threads. Where that is not to be had (macOS,
-Windows), Python threads do it.
+A second pool of threads (another OpenMP, Python's own) would run against torch's, which keep spinning for a while after
+each of its operations. torch brings GNU's OpenMP, whose ``GOMP_parallel`` runs any function on the same threads. Where
+that is not to be had (macOS, Windows), Python threads do it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from intertwine.kernels.cpu.assembler import WORD, Code
 from intertwine.kernels.cpu.compile import Function, compiled
 from intertwine.kernels.processes import forked
 
-#: Words of the argument of a team: how a thread learns its number and the team's size, the parts, and the function with its own words.
+#: Words of the argument of a team: how a thread learns its number and the team's size, the parts, and the function with
+#: its own words.
 TASK = ("number", "size", "parts", "bounds", "body", "words")
 
 
@@ -53,7 +54,9 @@ def run(function: Function, words: Sequence[int], bounds: Sequence[int]) -> None
 
 @cache
 def _openmp() -> tuple[Callable[..., None], int, int] | None:
-    """GOMP_parallel, and the addresses of omp_get_thread_num and omp_get_num_threads, of the library that torch has loaded."""
+    """GOMP_parallel, and the addresses of omp_get_thread_num and omp_get_num_threads, of the library that torch has
+    loaded.
+    """
     if not sys.platform.startswith("linux"):
         return None
     try:

@@ -33,7 +33,9 @@ def supports(dtype: torch.dtype) -> bool:
 
 
 def interprets() -> bool:
-    """Whether Triton's interpreter runs the kernels, on the processor: $TRITON_INTERPRET was set before Triton was imported."""
+    """Whether Triton's interpreter runs the kernels, on the processor: $TRITON_INTERPRET was set before Triton was
+    imported.
+    """
     if not _installed():
         return False
     from intertwine.kernels.gpu import programs
@@ -70,8 +72,8 @@ def gather(
     Args:
         plan: what to compute.
         forms: which versions of the arguments meet; those of z.
-        tensors: x, a (nodes_in, dim_x); y, b (edges, dim_y); w, c (edges, dim_w); contiguous, of one precision: float32, float64, or
-            bfloat16, which is summed in float32.
+        tensors: x, a (nodes_in, dim_x); y, b (edges, dim_y); w, c (edges, dim_w); contiguous, of one precision:
+            float32, float64, or bfloat16, which is summed in float32.
         order, offsets: the edges sorted by destination; those of node n are ``order[offsets[n]:offsets[n + 1]]``.
         source: node of x of each edge.
         nodes: rows of z.
@@ -124,7 +126,8 @@ def scatter(
         nodes: rows of x.
 
     Returns:
-        Those of dx (nodes, dim_x), dy (edges, dim_y) and dw (edges, dim_w) that the forms have; the same bits in every run.
+        Those of dx (nodes, dim_x), dy (edges, dim_y) and dw (edges, dim_w) that the forms have; the same bits in every
+        run.
 
     Raises:
         InputError: as in :func:`gather`.
@@ -225,7 +228,9 @@ def _covered(plan: Channelwise) -> Covered:
 
 @dataclass(frozen=True)
 class Tile:
-    """How a launch is cut: ``blocks`` programs for each node, with ``lanes`` channels and ``edges`` edges at a time in ``warps`` warps."""
+    """How a launch is cut: ``blocks`` programs for each node, with ``lanes`` channels and ``edges`` edges at a time in
+    ``warps`` warps.
+    """
 
     blocks: int
     lanes: int

@@ -1,8 +1,8 @@
 r"""The two kernels as Triton programs.
 
-A program does one node and up to LANES channels. It takes EDGES edges of the node at a time, as a tile (EDGES, LANES): one number of the
-tile is one register of one thread, so a row of weights is read in whole cache lines. The tables of a job are unrolled: what is compiled is
-straight-line code whose coefficients are immediate operands.
+A program does one node and up to LANES channels. It takes EDGES edges of the node at a time, as a tile (EDGES, LANES):
+one number of the tile is one register of one thread, so a row of weights is read in whole cache lines. The tables of a
+job are unrolled: what is compiled is straight-line code whose coefficients are immediate operands.
 
 Imported late: Triton is not there on every machine.
 """

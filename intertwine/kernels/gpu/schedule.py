@@ -1,14 +1,15 @@
 r"""What the two GPU kernels do for a plan, as tables of small numbers that they unroll while they are compiled.
 
-A *job* is what one launch does. All its terms have equally many channels, and what it adds up stays in registers, so a plan with many
-components is cut into several jobs: by blocks of z for ``gather``, by blocks of x for ``scatter``. No two jobs write to the same place, but
-for dy: each job and block of channels has its own, and they are added at the end.
+A *job* is what one launch does. All its terms have equally many channels, and what it adds up stays in registers, so a
+plan with many components is cut into several jobs: by blocks of z for ``gather``, by blocks of x for ``scatter``. No
+two jobs write to the same place, but for dy: each job and block of channels has its own, and they are added at the end.
 
 Numbers in the tables:
 
 * ``numbers``: the components of y that the job reads, of each version of y one after the other;
 * ``features``: the components of x that it reads, in the same way;
-* ``products``: :math:`\sum_p f_p \sum_q v_{pq} y_{pq}` as ``((f, ((y, v), ...)), ...)``, f and y places among features and numbers.
+* ``products``: :math:`\sum_p f_p \sum_q v_{pq} y_{pq}` as ``((f, ((y, v), ...)), ...)``, f and y places among features
+  and numbers.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ from itertools import groupby
 from intertwine.kernels.channelwise import Channelwise, Strip, Term
 from intertwine.kernels.forms import Forms
 
-#: Bytes of one channel of z that a job of each kernel may write or read: few enough for the registers of a thread (1020 bytes), where
-#: they meet what they are multiplied with; the fewer a thread needs, the more of them hide the time that memory takes to answer. And
-#: Triton compiles two small programs faster than one large.
+#: Bytes of one channel of z that a job of each kernel may write or read: few enough for the registers of a thread (1020
+#: bytes), where they meet what they are multiplied with; the fewer a thread needs, the more of them hide the time that
+#: memory takes to answer. And Triton compiles two small programs faster than one large.
 GATHERED, SCATTERED = 256, 160
 
 Entry = tuple[int, int, int, float]
@@ -33,7 +34,9 @@ Products = tuple[tuple[int, tuple[tuple[int, float], ...]], ...]
 
 @dataclass(frozen=True, eq=False)
 class Constant:
-    """A value that Triton compiles in: cheap to compare (there is one object of each), and named by a digest of what it holds."""
+    """A value that Triton compiles in: cheap to compare (there is one object of each), and named by a digest of what it
+    holds.
+    """
 
     def __post_init__(self) -> None:
         content = repr([getattr(self, field.name) for field in fields(self)])
@@ -68,7 +71,8 @@ class GatherJob(Constant):
     """A launch of ``gather``.
 
     Attributes:
-        channels: of each strip; xs: strips of x that are read; zs: strips of z that are written; ys: places in the row of y.
+        channels: of each strip; xs: strips of x that are read; zs: strips of z that are written; ys: places in the row
+            of y.
         versions: how many versions of x and of y are read.
         dims: sizes of the rows of x, y, z and w.
     """
@@ -95,7 +99,8 @@ class ScatterStep(Constant):
         base: place of its first component of x among those of one version of x.
         w, z: its strips of weights and of z; w is None if it has none.
         fan: number of its channels v of y.
-        slopes: for each version of y and each v, (i, products) of :math:`h_i = \sum_k M_{ik} g_k`, the "features" being g.
+        slopes: for each version of y and each v, (i, products) of :math:`h_i = \sum_k M_{ik} g_k`, the "features" being
+            g.
         pairs: for each v, (i, ((k, ((place in dy, value), ...)), ...)).
         to_x: (version of y, version of w) that meet in dx; to_y: (of x, of w) in dy; to_w: (of x, of y) in dw.
     """

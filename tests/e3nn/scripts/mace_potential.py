@@ -1,4 +1,5 @@
-"""A program written for e3nn: a MACE potential, pickled whole as they are shipped, and the energies and forces of ASE's calculator.
+"""A program written for e3nn: a MACE potential, pickled whole as they are shipped, and the energies and forces of ASE's
+calculator.
 
 ``write MODEL FILE`` makes the potential and what it gives; ``read MODEL FILE`` loads it and gives that again.
 """

@@ -1,4 +1,6 @@
-"""A program written for e3nn: small MACE networks, their energies and forces, the gradients of a step of force training, TorchScript."""
+"""A program written for e3nn: small MACE networks, their energies and forces, the gradients of a step of force
+training, TorchScript.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""A program written for e3nn: a small NequIP network, its energy and forces, and the gradients of a step of force training."""
+"""A program written for e3nn: a small NequIP network, its energy and forces, and the gradients of a step of force
+training.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,9 @@
-"""A program written for e3nn, any version from 0.4.4: pickle a module of each class whole, with inputs and what it makes of them.
+"""A program written for e3nn, any version from 0.4.4: pickle a module of each class whole, with inputs and what it
+makes of them.
 
-``python pickle_modules.py write FILE [names]`` on e3nn, then ``python -m intertwine.e3nn pickle_modules.py read FILE``, which prints the
-largest deviation for each. The files in ``tests/e3nn/files`` were written by this script on e3nn 0.4.4 and 0.5.6 (torch 2.13).
+``python pickle_modules.py write FILE [names]`` on e3nn, then ``python -m intertwine.e3nn pickle_modules.py read FILE``,
+which prints the largest deviation for each. The files in ``tests/e3nn/files`` were written by this script on e3nn 0.4.4
+and 0.5.6 (torch 2.13).
 """
 
 from __future__ import annotations
