@@ -31,7 +31,7 @@ def builders(l_max: int, out: str) -> dict[str, Callable[[], torch.nn.Module]]:
     from e3nn import o3
     from mace.modules.symmetric_contraction import SymmetricContraction as Theirs
 
-    from intertwine.nn.symmetric_contraction import SymmetricContraction
+    from intertwine.nn.irreps.symmetric_contraction import SymmetricContraction
 
     irreps, result = many("+".join(f"{l}{'eo'[l % 2]}" for l in range(l_max + 1))), many(out)
     return {

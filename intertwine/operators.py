@@ -10,6 +10,6 @@
 from __future__ import annotations
 
 from intertwine.kernels import fused, harmonics_dispatch
-from intertwine.nn import contraction_operator
+from intertwine.nn.irreps import contraction_operator
 
 __all__ = ["contraction_operator", "fused", "harmonics_dispatch"]

@@ -19,7 +19,7 @@ from torch.utils._pytree import tree_leaves
 
 from intertwine.geometry import Graph, connect
 from intertwine.kernels.channelwise import Channelwise
-from intertwine.nn.contraction_operator import program
+from intertwine.nn.irreps.contraction_operator import program
 
 ATOMS, SPACING = 64, 1.9  # of the standard graph: as dense as a molecular crystal
 

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from intertwine.bench.clock import installed
 from intertwine.bench.contest import OURS, Contestant
-from intertwine.nn.mace_contraction import load_mace_contraction
-from intertwine.nn.symmetric_contraction import SymmetricContraction
+from intertwine.nn.irreps.mace_contraction import load_mace_contraction
+from intertwine.nn.irreps.symmetric_contraction import SymmetricContraction
 from intertwine.o3 import SphericalHarmonics
 from intertwine.o3.blocks import join_blocks, split_blocks
 

@@ -153,7 +153,7 @@ def _known(error: Exception, command: str) -> str | None:
 
 
 def _place(error: BaseException) -> str:
-    """The innermost file of ours that an error passed through, as ", in nn/gate.py"."""
+    """The innermost file of ours that an error passed through, as ", in nn/irreps/gate.py"."""
     files = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
     root = str(Path(__file__).parents[1]) + os.sep
     ours = [file.removeprefix(root) for file in files if file.startswith(root) and not file.startswith(root + "cli")]

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import fx
 
-from intertwine.nn import activation
+from intertwine.nn.irreps import activation
 
 
 class Activation(activation.Activation):

@@ -7,7 +7,7 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from intertwine.nn.extract import Extract
+from intertwine.nn.irreps.extract import Extract
 from intertwine.o3.irreps import Irreps
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from intertwine.e3nn.arguments import io_irreps, random_arguments
 from intertwine.nn import BatchNorm, Dropout, FullyConnectedNet, normalize2mom
-from intertwine.nn.fully_connected import FullyConnectedLayer
+from intertwine.nn.irreps.fully_connected import FullyConnectedLayer
 from intertwine.numerics.axes import scripts
 from intertwine.o3 import FromS2Grid, Legendre, SO3Grid, SphericalHarmonicsAlphaBeta, ToS2Grid
 

@@ -10,7 +10,7 @@ r"""DimeNet++: messages live on directed edges and look at the angle to the edge
 
 with residual layers f. So it is message passing twice over: the edges are nodes of the line graph, whose edges are the
 triplets k -> j -> i, and their messages are summed at the atoms. u is the envelope of eq. 8, :math:`R_{ln}`,
-:math:`Y_l` the solutions of the wave equation (:mod:`intertwine.nn.spherical_bessel`), k_n trained from :math:`n \pi`.
+:math:`Y_l` the solutions of the wave equation (:mod:`intertwine.nn.paths.spherical_bessel`), k_n trained from :math:`n \pi`.
 Every message that leaves an edge carries e or a, so it vanishes smoothly at the cutoff. The angle enters by its cosine
 only, as a polynomial: collinear atoms are nothing special.
 
@@ -38,8 +38,8 @@ from intertwine.geometry import Graph, directions, distances, edge_invariants, e
 from intertwine.geometry.triplets import triplets
 from intertwine.nn import MLP, Backbone, Inputs, MessagePassing, ModelCard, PolynomialCutoff, check_sizes
 from intertwine.nn.edge_mlp import EdgeLinear
+from intertwine.nn.paths.spherical_bessel import LegendreBasis, SphericalBesselBasis
 from intertwine.nn.shapes import Lists
-from intertwine.nn.spherical_bessel import LegendreBasis, SphericalBesselBasis
 from intertwine.numerics import safe, segment
 from intertwine.o3 import Irreps
 

@@ -36,7 +36,7 @@ from torch import Tensor, nn
 from intertwine.geometry import Graph
 from intertwine.nn import Backbone, Gate, ModelCard, S2Activation, VectorInputs
 from intertwine.nn.checks import check_degree, check_lmax, check_outputs, check_sizes, check_smoothing, require_space
-from intertwine.nn.frame_convolution import EdgeDegree, FrameConvolution, degrees, row_degrees
+from intertwine.nn.so2.frame_convolution import EdgeDegree, FrameConvolution, degrees, row_degrees
 from intertwine.numerics import ExactBuffers, InputError, choose
 from intertwine.o3 import EdgeFrames, Irreps, Linear, edge_frames
 

@@ -17,7 +17,7 @@ features of the nodes
 :math:`f_a = \sum_\mathrm{blocks} W r(\sigma(W \sum_c W e(d_{ca}) \circ m_{ca}))`. The bases are
 :math:`e(d) = u(d) R_{0n}(d / r_c)`,
 :math:`e_\mathrm{CBF} = u(d) R_{ln}(d / r_c) P_l(\cos\varphi)`, :math:`e_\mathrm{SBF} = u(d) R_{ln}(d / r_c) Y_{lm}`
-with envelope u and the waves R of :mod:`intertwine.nn.spherical_bessel`: whatever leaves an edge carries one of them
+with envelope u and the waves R of :mod:`intertwine.nn.paths.spherical_bessel`: whatever leaves an edge carries one of them
 and vanishes smoothly at the cutoff. N' are the neighbours within ``interaction_cutoff``. The bilinear form is summed
 before its tensor W is applied (the paper's efficient bilinear layer): the basis contracted with :math:`W_S` is one
 matrix per edge, shared by all blocks.
@@ -53,11 +53,11 @@ from intertwine.nn import Backbone, Inputs, ModelCard
 from intertwine.nn.checks import check_degree, check_sizes, require_space
 from intertwine.nn.cutoff import positive
 from intertwine.nn.edge_mlp import EdgeLinear
-from intertwine.nn.path_basis import LISTS, Paths, RadialWaves, TorsionBasis, contract, list_paths, normal
+from intertwine.nn.paths.spherical_bessel import LegendreBasis
+from intertwine.nn.paths.waves import LISTS, Paths, RadialWaves, TorsionBasis, contract, list_paths, normal
 from intertwine.nn.scalar_vector import join
 from intertwine.nn.scaled_dense import HALF, Dense, Residual, activation, spread
 from intertwine.nn.shapes import Lists, NodeState
-from intertwine.nn.spherical_bessel import LegendreBasis
 from intertwine.numerics import safe, segment
 from intertwine.o3 import Irreps
 

@@ -45,7 +45,7 @@ from intertwine.nn import (
 )
 from intertwine.nn.checks import check_degree, check_lmax, check_outputs, check_sizes, require_space
 from intertwine.nn.embedding import second_moment
-from intertwine.nn.self_interaction import Kinds, SelfInteraction, sort_kinds
+from intertwine.nn.irreps.self_interaction import Kinds, SelfInteraction, sort_kinds
 from intertwine.numerics import InputError
 from intertwine.o3 import Irreps, Linear, SphericalHarmonics
 from intertwine.o3.blocks import join_blocks, split_blocks

@@ -32,9 +32,9 @@ from intertwine.geometry import Graph
 from intertwine.nn import Backbone, Convolution, FullyConnectedNet, ModelCard, VectorInputs
 from intertwine.nn.checks import check_sizes, hidden_irreps, require_space
 from intertwine.nn.embedding import second_moment
-from intertwine.nn.self_interaction import Kinds, SelfInteraction, sort_kinds
+from intertwine.nn.irreps.self_interaction import Kinds, SelfInteraction, sort_kinds
+from intertwine.nn.irreps.steerable_mlp import reached, steerable_gate
 from intertwine.nn.stack import stacked
-from intertwine.nn.steerable_mlp import reached, steerable_gate
 from intertwine.numerics import InputError, choose
 from intertwine.o3 import Irreps, Linear, SphericalHarmonics
 from intertwine.o3.blocks import join_blocks, split_blocks

@@ -37,8 +37,8 @@ from intertwine.nn import Backbone, Convolution, EdgeEmbedding, FullyConnectedNe
 from intertwine.nn.attention import edge_softmax
 from intertwine.nn.checks import check_lmax, check_sizes, hidden_irreps, require_space
 from intertwine.nn.embedding import AnyDistance, gaussian_square, second_moment
+from intertwine.nn.irreps.steerable_mlp import reached, steerable_gate
 from intertwine.nn.stack import stacked
-from intertwine.nn.steerable_mlp import reached, steerable_gate
 from intertwine.numerics import InputError
 from intertwine.o3 import Irreps, Linear, SphericalHarmonics
 from intertwine.o3.blocks import join_blocks, split_blocks

@@ -38,8 +38,8 @@ from intertwine.nn import Backbone, ModelCard, VectorInputs
 from intertwine.nn.attention import edge_mean
 from intertwine.nn.checks import check_degree, check_lmax, check_outputs, check_sizes, hidden_irreps, require_space
 from intertwine.nn.embedding import AnyDistance, EdgeEmbedding, gaussian_square
-from intertwine.nn.steerable_linear import GatheredSteerableLinear, SteerableLinear
-from intertwine.nn.steerable_mlp import SteerableMLP, reached, steerable_gate
+from intertwine.nn.irreps.steerable_linear import GatheredSteerableLinear, SteerableLinear
+from intertwine.nn.irreps.steerable_mlp import SteerableMLP, reached, steerable_gate
 from intertwine.numerics import InputError, safe, segment
 from intertwine.o3 import Irreps, SphericalHarmonics
 from intertwine.o3.blocks import join_blocks, split_blocks

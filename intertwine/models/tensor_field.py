@@ -33,8 +33,8 @@ from torch import Tensor, nn
 from intertwine.geometry import Graph
 from intertwine.nn import MLP, Backbone, Convolution, ModelCard, VectorInputs, shifted_softplus
 from intertwine.nn.checks import check_sizes, check_smoothing, hidden_irreps, require_space
+from intertwine.nn.irreps.steerable_mlp import reached
 from intertwine.nn.stack import stacked
-from intertwine.nn.steerable_mlp import reached
 from intertwine.numerics import safe
 from intertwine.o3 import Irreps, Linear, SphericalHarmonics
 from intertwine.o3.blocks import join_blocks, split_blocks

@@ -10,105 +10,105 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from intertwine.nn.activation import Activation, moment, normalize2mom
     from intertwine.nn.attention import attend, edge_mean, edge_softmax
     from intertwine.nn.backbone import Backbone
-    from intertwine.nn.batch_norm import BatchNorm
     from intertwine.nn.card import ModelCard
     from intertwine.nn.checks import check_sizes
     from intertwine.nn.convolution import Convolution
     from intertwine.nn.cutoff import CosineCutoff, PolynomialCutoff, envelope
-    from intertwine.nn.dropout import Dropout
     from intertwine.nn.edge_mlp import EdgeLinear, EdgeMLP
     from intertwine.nn.embedding import EdgeEmbedding, Edges, NodeEmbedding, SpeciesTable
-    from intertwine.nn.extract import Extract, ExtractIr, Identity
-    from intertwine.nn.frame_convolution import EdgeDegree, EdgeNetwork, FrameConvolution
     from intertwine.nn.frames import FrameEmbedding, residue_frames, soft_frames
-    from intertwine.nn.fully_connected import FullyConnectedLayer, FullyConnectedNet
-    from intertwine.nn.fully_connected_convolution import FullyConnectedConvolution
-    from intertwine.nn.gate import Gate
     from intertwine.nn.inputs import Inputs, RadialInputs, VectorInputs
+    from intertwine.nn.irreps.activation import Activation, moment, normalize2mom
+    from intertwine.nn.irreps.batch_norm import BatchNorm
+    from intertwine.nn.irreps.dropout import Dropout
+    from intertwine.nn.irreps.extract import Extract, ExtractIr, Identity
+    from intertwine.nn.irreps.fully_connected import FullyConnectedLayer, FullyConnectedNet
+    from intertwine.nn.irreps.fully_connected_convolution import FullyConnectedConvolution
+    from intertwine.nn.irreps.gate import Gate
+    from intertwine.nn.irreps.mace_contraction import load_mace_contraction
+    from intertwine.nn.irreps.norm_activation import NormActivation
+    from intertwine.nn.irreps.s2_activation import S2Activation
+    from intertwine.nn.irreps.self_interaction import SelfInteraction
+    from intertwine.nn.irreps.so3_activation import SO3Activation
+    from intertwine.nn.irreps.steerable_linear import GatheredSteerableLinear, StackedLinear, SteerableLinear
+    from intertwine.nn.irreps.steerable_mlp import SteerableMLP
+    from intertwine.nn.irreps.symmetric_contraction import SymmetricContraction
     from intertwine.nn.kernel_convolution import KernelConvolution
-    from intertwine.nn.mace_contraction import load_mace_contraction
     from intertwine.nn.message_passing import MessagePassing
     from intertwine.nn.mlp import MLP, shifted_softplus
-    from intertwine.nn.norm_activation import NormActivation
     from intertwine.nn.one_hot import bessel, soft_one_hot_linspace, soft_unit_step
-    from intertwine.nn.path_basis import RadialWaves, TorsionBasis
+    from intertwine.nn.paths.spherical_bessel import LegendreBasis, SphericalBesselBasis
+    from intertwine.nn.paths.waves import RadialWaves, TorsionBasis
     from intertwine.nn.radial import BesselBasis, GaussianBasis, radial_basis
     from intertwine.nn.readout import ScalarHead, TensorHead, VectorHead, pool
     from intertwine.nn.recurrent import GRUCell, LSTMCell
-    from intertwine.nn.s2_activation import S2Activation
     from intertwine.nn.scalar_vector import GatedBlock, ScalarVectorNorm, VectorEmbedding, VectorPerceptron
-    from intertwine.nn.self_interaction import SelfInteraction
     from intertwine.nn.set2set import Set2Set, SetHead
-    from intertwine.nn.so2_convolution import SO2Convolution
-    from intertwine.nn.so2_linear import SO2Linear
-    from intertwine.nn.so2_paths import PathsToSO2
-    from intertwine.nn.so3_activation import SO3Activation
-    from intertwine.nn.spherical_bessel import LegendreBasis, SphericalBesselBasis
-    from intertwine.nn.steerable_linear import GatheredSteerableLinear, StackedLinear, SteerableLinear
-    from intertwine.nn.steerable_mlp import SteerableMLP
-    from intertwine.nn.symmetric_contraction import SymmetricContraction
+    from intertwine.nn.so2.convolution import SO2Convolution
+    from intertwine.nn.so2.frame_convolution import EdgeDegree, EdgeNetwork, FrameConvolution
+    from intertwine.nn.so2.from_paths import PathsToSO2
+    from intertwine.nn.so2.linear import SO2Linear
     from intertwine.nn.transfer import freeze, grown
 
 _HOME = {
-    "Activation": "activation",
+    "Activation": "irreps.activation",
     "Backbone": "backbone",
-    "BatchNorm": "batch_norm",
+    "BatchNorm": "irreps.batch_norm",
     "BesselBasis": "radial",
     "Convolution": "convolution",
     "CosineCutoff": "cutoff",
-    "Dropout": "dropout",
-    "EdgeDegree": "frame_convolution",
+    "Dropout": "irreps.dropout",
+    "EdgeDegree": "so2.frame_convolution",
     "EdgeEmbedding": "embedding",
     "EdgeLinear": "edge_mlp",
     "EdgeMLP": "edge_mlp",
-    "EdgeNetwork": "frame_convolution",
+    "EdgeNetwork": "so2.frame_convolution",
     "Edges": "embedding",
-    "Extract": "extract",
-    "ExtractIr": "extract",
-    "FrameConvolution": "frame_convolution",
+    "Extract": "irreps.extract",
+    "ExtractIr": "irreps.extract",
+    "FrameConvolution": "so2.frame_convolution",
     "FrameEmbedding": "frames",
-    "FullyConnectedConvolution": "fully_connected_convolution",
-    "FullyConnectedLayer": "fully_connected",
-    "FullyConnectedNet": "fully_connected",
+    "FullyConnectedConvolution": "irreps.fully_connected_convolution",
+    "FullyConnectedLayer": "irreps.fully_connected",
+    "FullyConnectedNet": "irreps.fully_connected",
     "GRUCell": "recurrent",
-    "Gate": "gate",
+    "Gate": "irreps.gate",
     "GatedBlock": "scalar_vector",
-    "GatheredSteerableLinear": "steerable_linear",
+    "GatheredSteerableLinear": "irreps.steerable_linear",
     "GaussianBasis": "radial",
-    "Identity": "extract",
+    "Identity": "irreps.extract",
     "Inputs": "inputs",
     "KernelConvolution": "kernel_convolution",
     "LSTMCell": "recurrent",
-    "LegendreBasis": "spherical_bessel",
+    "LegendreBasis": "paths.spherical_bessel",
     "MLP": "mlp",
     "MessagePassing": "message_passing",
     "ModelCard": "card",
     "NodeEmbedding": "embedding",
-    "NormActivation": "norm_activation",
-    "PathsToSO2": "so2_paths",
+    "NormActivation": "irreps.norm_activation",
+    "PathsToSO2": "so2.from_paths",
     "PolynomialCutoff": "cutoff",
     "RadialInputs": "inputs",
-    "RadialWaves": "path_basis",
-    "S2Activation": "s2_activation",
-    "SO2Convolution": "so2_convolution",
-    "SO2Linear": "so2_linear",
-    "SO3Activation": "so3_activation",
+    "RadialWaves": "paths.waves",
+    "S2Activation": "irreps.s2_activation",
+    "SO2Convolution": "so2.convolution",
+    "SO2Linear": "so2.linear",
+    "SO3Activation": "irreps.so3_activation",
     "ScalarHead": "readout",
     "ScalarVectorNorm": "scalar_vector",
-    "SelfInteraction": "self_interaction",
+    "SelfInteraction": "irreps.self_interaction",
     "Set2Set": "set2set",
     "SetHead": "set2set",
     "SpeciesTable": "embedding",
-    "SphericalBesselBasis": "spherical_bessel",
-    "StackedLinear": "steerable_linear",
-    "SteerableLinear": "steerable_linear",
-    "SteerableMLP": "steerable_mlp",
-    "SymmetricContraction": "symmetric_contraction",
+    "SphericalBesselBasis": "paths.spherical_bessel",
+    "StackedLinear": "irreps.steerable_linear",
+    "SteerableLinear": "irreps.steerable_linear",
+    "SteerableMLP": "irreps.steerable_mlp",
+    "SymmetricContraction": "irreps.symmetric_contraction",
     "TensorHead": "readout",
-    "TorsionBasis": "path_basis",
+    "TorsionBasis": "paths.waves",
     "VectorEmbedding": "scalar_vector",
     "VectorHead": "readout",
     "VectorInputs": "inputs",
@@ -121,9 +121,9 @@ _HOME = {
     "envelope": "cutoff",
     "freeze": "transfer",
     "grown": "transfer",
-    "load_mace_contraction": "mace_contraction",
-    "moment": "activation",
-    "normalize2mom": "activation",
+    "load_mace_contraction": "irreps.mace_contraction",
+    "moment": "irreps.activation",
+    "normalize2mom": "irreps.activation",
     "pool": "readout",
     "radial_basis": "radial",
     "residue_frames": "frames",

@@ -7,7 +7,7 @@ The attributes y are most often harmonics :math:`Y(r_{ij})`. Gather, product and
 
 * weights of each edge that keep the channels apart, followed by a linear map of the nodes: :class:`Convolution`;
 * weights shared by all edges that mix channels. They commute with the sum, so they too are a linear map of the nodes:
-  :class:`~intertwine.nn.fully_connected_convolution.FullyConnectedConvolution`.
+  :class:`~intertwine.nn.irreps.fully_connected_convolution.FullyConnectedConvolution`.
 
 Weights of each edge that mix channels (a matrix for each edge and path) commute with nothing, and cost edges x channels
 in x channels out. There is no layer for them: take ``segment.sum`` of an ``o3.FullyConnectedTensorProduct``.

@@ -25,7 +25,7 @@ from intertwine import o3
 from intertwine.kernels.channelwise import channelwise
 from intertwine.kernels.harmonics_dispatch import evaluate
 from intertwine.nn import Convolution, SymmetricContraction
-from intertwine.nn.contraction_operator import polynomial_name, program
+from intertwine.nn.irreps.contraction_operator import polynomial_name, program
 from intertwine.numerics import GeometryError, InputError
 from intertwine.o3 import Irreps
 from intertwine.o3.fused_harmonics import _described

@@ -18,7 +18,7 @@ from intertwine import kernels
 from intertwine.geometry import Graph, collate, connect
 from intertwine.kernels import native
 from intertwine.models import MODELS
-from intertwine.nn import contraction_operator
+from intertwine.nn.irreps import contraction_operator
 from intertwine.numerics import safe
 from intertwine.tasks import ForceField
 

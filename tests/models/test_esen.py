@@ -19,8 +19,8 @@ from intertwine.groups import Isometry
 from intertwine.kernels.derivatives import convolve
 from intertwine.models.esen import ESEN, DegreeNorm, FeedForward
 from intertwine.nn import Backbone
-from intertwine.nn.frame_convolution import FrameConvolution
-from intertwine.nn.so2_linear import SO2Linear
+from intertwine.nn.so2.frame_convolution import FrameConvolution
+from intertwine.nn.so2.linear import SO2Linear
 from intertwine.numerics import InputError
 from intertwine.o3 import edge_frames
 

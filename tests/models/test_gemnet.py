@@ -16,8 +16,8 @@ from intertwine.geometry import Graph, collate, connect, directions, distances, 
 from intertwine.geometry.quadruplets import meetings, quadruplets, reverse, within
 from intertwine.models.gemnet import GemNet
 from intertwine.nn import Backbone
-from intertwine.nn.path_basis import TorsionBasis
-from intertwine.nn.spherical_bessel import spherical_bessel_zeros
+from intertwine.nn.paths.spherical_bessel import spherical_bessel_zeros
+from intertwine.nn.paths.waves import TorsionBasis
 from intertwine.numerics import GeometryError, InputError
 
 SMALL = {

@@ -18,7 +18,7 @@ from intertwine.geometry import Graph, act, connect
 from intertwine.groups import Isometry
 from intertwine.models.segnn import SEGNN
 from intertwine.nn import Backbone
-from intertwine.nn.steerable_linear import GatheredSteerableLinear
+from intertwine.nn.irreps.steerable_linear import GatheredSteerableLinear
 from intertwine.numerics import GeometryError, InputError
 from intertwine.o3 import Irreps
 

@@ -12,7 +12,7 @@ from switches import default_precision
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.functional import silu, softplus
 
-from intertwine.nn.activation import Activation, _sample, moment, normalize2mom
+from intertwine.nn.irreps.activation import Activation, _sample, moment, normalize2mom
 from intertwine.numerics import InputError
 from intertwine.o3 import Irreps
 

@@ -9,7 +9,7 @@ import torch
 from nn_checks import D, commutes, differentiates, finite_to_the_third, same_as, swapped, travels
 from switches import as_users_run_it, default_precision
 
-from intertwine.nn.batch_norm import BatchNorm
+from intertwine.nn.irreps.batch_norm import BatchNorm
 from intertwine.numerics import InputError
 from intertwine.o3 import Irreps
 

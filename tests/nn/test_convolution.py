@@ -15,7 +15,7 @@ from switches import as_users_run_it
 from torch import Tensor, nn
 
 from intertwine.nn.convolution import Convolution
-from intertwine.nn.fully_connected_convolution import FullyConnectedConvolution
+from intertwine.nn.irreps.fully_connected_convolution import FullyConnectedConvolution
 from intertwine.numerics import InputError, segment
 from intertwine.o3 import FullyConnectedTensorProduct, Irreps, Linear, TensorProduct, rand_matrix, split_blocks
 

@@ -7,7 +7,7 @@ import torch
 from nn_checks import D, swapped, travels
 from switches import as_users_run_it
 
-from intertwine.nn.dropout import Dropout
+from intertwine.nn.irreps.dropout import Dropout
 from intertwine.numerics import InputError
 from intertwine.o3 import Irreps
 

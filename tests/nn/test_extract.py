@@ -7,7 +7,7 @@ import torch
 from nn_checks import D, differentiates, travels
 from switches import default_precision
 
-from intertwine.nn.extract import Extract, ExtractIr, Identity
+from intertwine.nn.irreps.extract import Extract, ExtractIr, Identity
 from intertwine.numerics import InputError
 
 CASES = [

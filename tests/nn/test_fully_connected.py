@@ -8,7 +8,7 @@ from nn_checks import D, differentiates, travels
 from switches import default_precision
 from torch.nn.functional import silu
 
-from intertwine.nn.fully_connected import FullyConnectedLayer, FullyConnectedNet
+from intertwine.nn.irreps.fully_connected import FullyConnectedLayer, FullyConnectedNet
 from intertwine.numerics import InputError
 
 CASES = [

@@ -8,7 +8,7 @@ from nn_checks import D, commutes, differentiates, finite_to_the_third, same_as,
 from switches import default_precision
 from torch.nn.functional import silu
 
-from intertwine.nn.gate import Gate
+from intertwine.nn.irreps.gate import Gate
 from intertwine.numerics import InputError
 
 tanh, sigmoid = torch.tanh, torch.sigmoid

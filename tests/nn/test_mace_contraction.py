@@ -7,8 +7,8 @@ import torch
 from nn_checks import D
 from switches import default_precision
 
-from intertwine.nn.mace_contraction import load_mace_contraction
-from intertwine.nn.symmetric_contraction import SymmetricContraction
+from intertwine.nn.irreps.mace_contraction import load_mace_contraction
+from intertwine.nn.irreps.symmetric_contraction import SymmetricContraction
 from intertwine.numerics import CheckpointError
 
 CASES = [

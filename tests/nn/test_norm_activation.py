@@ -7,7 +7,7 @@ import torch
 from nn_checks import D, commutes, differentiates, finite_to_the_third, same_as, travels
 from switches import default_precision
 
-from intertwine.nn.norm_activation import NormActivation
+from intertwine.nn.irreps.norm_activation import NormActivation
 from intertwine.numerics import InputError
 from intertwine.o3 import Irreps
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from switches import as_users_run_it
 
-from intertwine.nn.s2_activation import S2Activation
+from intertwine.nn.irreps.s2_activation import S2Activation
 from intertwine.numerics import InputError
 from intertwine.o3.irreps import Irreps
 from intertwine.o3.rotation import rand_matrix

@@ -7,8 +7,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from intertwine.nn import self_interaction
-from intertwine.nn.self_interaction import Kinds, SelfInteraction, sort_kinds
+from intertwine.nn.irreps import self_interaction
+from intertwine.nn.irreps.self_interaction import Kinds, SelfInteraction, sort_kinds
 from intertwine.o3 import FullyConnectedTensorProduct, Irreps
 
 IN, OUT, ATTRIBUTES = Irreps("4x0e+3x1o+2x1e"), Irreps("5x0e+2x1o+3x1e"), 3

@@ -16,8 +16,8 @@ from nn_checks import differentiates, swapped
 from switches import as_users_run_it
 from torch import Tensor
 
-from intertwine.nn.so2_convolution import SO2Convolution
-from intertwine.nn.so2_paths import PathsToSO2
+from intertwine.nn.so2.convolution import SO2Convolution
+from intertwine.nn.so2.from_paths import PathsToSO2
 from intertwine.numerics import InputError
 from intertwine.o3 import Irreps, TensorProduct, rand_matrix, spherical_harmonics
 from intertwine.o3.edge_frames import edge_frames

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from intertwine.nn.so2_convolution import SO2Convolution
-from intertwine.nn.so2_linear import SO2Linear
+from intertwine.nn.so2.convolution import SO2Convolution
+from intertwine.nn.so2.linear import SO2Linear
 
 D = torch.float64
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from switches import as_users_run_it
 
-from intertwine.nn.so3_activation import SO3Activation
+from intertwine.nn.irreps.so3_activation import SO3Activation
 from intertwine.numerics import InputError
 from intertwine.o3.rotation import rand_matrix
 

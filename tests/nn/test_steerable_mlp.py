@@ -12,8 +12,8 @@ from nn_checks import swapped
 from switches import as_users_run_it
 from torch import Tensor, nn
 
-from intertwine.nn.steerable_linear import GatheredSteerableLinear, StackedLinear, SteerableLinear
-from intertwine.nn.steerable_mlp import SteerableMLP, reached
+from intertwine.nn.irreps.steerable_linear import GatheredSteerableLinear, StackedLinear, SteerableLinear
+from intertwine.nn.irreps.steerable_mlp import SteerableMLP, reached
 from intertwine.numerics import InputError
 from intertwine.o3 import FullyConnectedTensorProduct, Irreps, Linear, rand_matrix
 

@@ -13,8 +13,8 @@ from torch.autograd import forward_ad
 from torch.nn.utils import parametrize, prune
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from intertwine.nn.contraction_operator import recorded
-from intertwine.nn.symmetric_contraction import SymmetricContraction
+from intertwine.nn.irreps.contraction_operator import recorded
+from intertwine.nn.irreps.symmetric_contraction import SymmetricContraction
 from intertwine.numerics import InputError
 from intertwine.o3 import Irreps
 from intertwine.o3.symmetric_coupling import symmetric_couplings

@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from intertwine.nn.contraction_operator import couplings
-from intertwine.nn.symmetric_contraction import SymmetricContraction
+from intertwine.nn.irreps.contraction_operator import couplings
+from intertwine.nn.irreps.symmetric_contraction import SymmetricContraction
 from intertwine.numerics import CheckpointError, finite
 from intertwine.o3.symmetric_coupling import SymmetricCouplings
 

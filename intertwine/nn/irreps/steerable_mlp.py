@@ -3,7 +3,7 @@ r"""Steerable multilayer perceptrons, made of conditional linear layers and gate
 .. math::
     \widehat{\mathrm{MLP}}(v \mid a) = W_n(a)\, \sigma\big(W_{n-1}(a) \cdots \sigma(W_1(a)\, v)\big)
 
-W(a) are layers of :mod:`intertwine.nn.steerable_linear`. Gates stand for sigma.
+W(a) are layers of :mod:`intertwine.nn.irreps.steerable_linear`. Gates stand for sigma.
 
 Brandstetter, Hesselink, van der Pol, Bekkers, Welling, ICLR 2022, arXiv:2110.02905, section 3.
 """
@@ -18,8 +18,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from intertwine.nn.gate import Gate
-from intertwine.nn.steerable_linear import StackedLinear, SteerableLinear
+from intertwine.nn.irreps.gate import Gate
+from intertwine.nn.irreps.steerable_linear import StackedLinear, SteerableLinear
 from intertwine.numerics import InputError, choose
 from intertwine.o3.irreps import Irreps
 

@@ -16,8 +16,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from intertwine.nn.so2_convolution import SO2Convolution
-from intertwine.nn.so2_linear import SO2Linear
+from intertwine.nn.so2.convolution import SO2Convolution
+from intertwine.nn.so2.linear import SO2Linear
 from intertwine.numerics import ExactBuffers, InputError, choose
 from intertwine.o3 import Instruction, TensorProduct, coupling
 

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from intertwine.nn.activation import normalize2mom
+from intertwine.nn.irreps.activation import normalize2mom
 from intertwine.numerics import Rebuildable
 from intertwine.o3.so3_grid import SO3Grid
 

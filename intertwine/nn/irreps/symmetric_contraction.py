@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from intertwine.nn.contraction_operator import couplings, polynomial, polynomial_name
+from intertwine.nn.irreps.contraction_operator import couplings, polynomial, polynomial_name
 from intertwine.numerics import InputError, choose, safe
 from intertwine.o3 import Irrep, Irreps
 from intertwine.o3.blocks import LAYOUTS, join_blocks, require_features, split_blocks

@@ -1,4 +1,4 @@
-r"""The polynomial of :class:`~intertwine.nn.symmetric_contraction.SymmetricContraction` as an operator of torch.
+r"""The polynomial of :class:`~intertwine.nn.irreps.symmetric_contraction.SymmetricContraction` as an operator of torch.
 
 The operator evaluates a straight-line program, and its derivative is the same operator with the program's gradient:
 compilers and exporters see one opaque call, and derivatives of every order exist. A program is named by the strings

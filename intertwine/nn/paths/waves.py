@@ -1,6 +1,6 @@
 r"""Bases of paths on a graph, triplets and quadruplets of atoms: functions of a distance, of angles and of a torsion.
 
-The waves of :mod:`intertwine.nn.spherical_bessel` with an envelope, harmonics of a torsion that are smooth where it is
+The waves of :mod:`intertwine.nn.paths.spherical_bessel` with an envelope, harmonics of a torsion that are smooth where it is
 not defined, and the contraction of both to one matrix per edge (Gasteiger, Becker, Günnemann 2021, arXiv:2106.08903,
 section 6: efficient bilinear layer).
 """
@@ -19,8 +19,8 @@ from torch import Tensor
 
 from intertwine.geometry import Graph, meetings, quadruplets, reverse
 from intertwine.nn.cutoff import PolynomialCutoff
+from intertwine.nn.paths.spherical_bessel import SphericalBesselBasis, chebyshev
 from intertwine.nn.shapes import Lists
-from intertwine.nn.spherical_bessel import SphericalBesselBasis, chebyshev
 from intertwine.numerics import ExactBuffers
 
 

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from intertwine.nn.activation import Activation
+from intertwine.nn.irreps.activation import Activation
 from intertwine.numerics import InputError, Rebuildable, choose, ignore_keys
 from intertwine.o3 import Irreps
 from intertwine.o3.blocks import LAYOUTS, blocks_as_laid, require_features

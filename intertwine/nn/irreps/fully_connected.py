@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from intertwine.nn.activation import normalize2mom
+from intertwine.nn.irreps.activation import normalize2mom
 from intertwine.numerics import InputError
 
 

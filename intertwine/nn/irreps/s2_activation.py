@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from intertwine.nn.activation import normalize2mom, parity_of
+from intertwine.nn.irreps.activation import normalize2mom, parity_of
 from intertwine.numerics import InputError, Rebuildable, choose
 from intertwine.o3.blocks import LAYOUTS
 from intertwine.o3.irreps import Irreps

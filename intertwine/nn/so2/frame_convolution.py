@@ -18,11 +18,11 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from intertwine.kernels.derivatives import convolve
-from intertwine.nn.activation import normalize2mom
 from intertwine.nn.attention import edge_softmax
 from intertwine.nn.edge_mlp import EdgeMLP
-from intertwine.nn.so2_linear import SO2Linear
-from intertwine.nn.so2_plans import rows, turning
+from intertwine.nn.irreps.activation import normalize2mom
+from intertwine.nn.so2.linear import SO2Linear
+from intertwine.nn.so2.plans import rows, turning
 from intertwine.o3 import EdgeFrames, Irreps
 
 

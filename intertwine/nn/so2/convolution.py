@@ -4,8 +4,8 @@ O(L^3).
 .. math:: z_i = \sum_{j \in N(i)} D(R_{ij})^T\, S_{ij}\, D(R_{ij})\, x_j, \qquad R_{ij}\, r_{ij} / \|r_{ij}\| = e_y
 
 The features of each edge are turned so that the edge lies on the polar axis, mixed by maps S that commute with the
-rotations about it (:mod:`intertwine.nn.so2_linear`), turned back, and summed at the destination. With S from the path
-weights (:class:`~intertwine.nn.so2_paths.PathsToSO2`) this is the tensor product with :math:`Y(r_{ij})`, number by
+rotations about it (:mod:`intertwine.nn.so2.linear`), turned back, and summed at the destination. With S from the path
+weights (:class:`~intertwine.nn.so2.from_paths.PathsToSO2`) this is the tensor product with :math:`Y(r_{ij})`, number by
 number.
 
 Source: Passaro and Zitnick, "Reducing SO(3) Convolutions to SO(2) for Efficient Equivariant GNNs" (ICML 2023).
@@ -20,8 +20,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from intertwine.kernels.derivatives import convolve
-from intertwine.nn.so2_linear import SO2Linear
-from intertwine.nn.so2_plans import resting, turning
+from intertwine.nn.so2.linear import SO2Linear
+from intertwine.nn.so2.plans import resting, turning
 from intertwine.numerics import InputError, choose, safe, segment
 from intertwine.o3.blocks import LAYOUTS, join_blocks, require_features, require_tensors, split_blocks
 from intertwine.o3.edge_frames import EdgeFrames, edge_frames

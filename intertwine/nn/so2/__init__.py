@@ -1,0 +1,1 @@
+"""Convolutions in the frame of an edge, where a rotation about the edge is SO(2) (eSCN)."""
