@@ -86,10 +86,11 @@ def mace(graph: Graph, device: str = "cpu", channels: int = 128, lmax: int = 3, 
     species = graph.z.unique()
     theirs = modules.ScaleShiftMACE(
         r_max=5.0, num_bessel=8, num_polynomial_cutoff=5, max_ell=lmax, num_interactions=2, num_elements=len(species),
-        atomic_numbers=species.tolist(), atomic_energies=-np.ones(len(species)), avg_num_neighbors=28.0, correlation=correlation,
-        gate=torch.nn.functional.silu, hidden_irreps=o3.Irreps(f"{channels}x0e+{channels}x1o"), MLP_irreps=o3.Irreps("16x0e"),
-        atomic_inter_scale=1.0, atomic_inter_shift=0.0,
-        interaction_cls_first=modules.RealAgnosticInteractionBlock, interaction_cls=modules.RealAgnosticResidualInteractionBlock,
+        atomic_numbers=species.tolist(), atomic_energies=-np.ones(len(species)), avg_num_neighbors=28.0,
+        correlation=correlation, gate=torch.nn.functional.silu, hidden_irreps=o3.Irreps(f"{channels}x0e+{channels}x1o"),
+        MLP_irreps=o3.Irreps("16x0e"), atomic_inter_scale=1.0, atomic_inter_shift=0.0,
+        interaction_cls_first=modules.RealAgnosticInteractionBlock,
+        interaction_cls=modules.RealAgnosticResidualInteractionBlock,
     )  # fmt: skip
     ours, graph, theirs, species = from_mace(theirs).to(device), graph.to(device), theirs.to(device), species.to(device)
     periodic, batch = graph.get("cell") is not None, graph.membership()

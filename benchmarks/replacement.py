@@ -96,7 +96,8 @@ def main() -> None:
                 tuple(min(pair[k][j] for pair in both) for j in (0, 1)) for k in (0, 1)
             )
             print(
-                f"{name:40} {1e3 * theirs:9.2f} {1e3 * ours:9.2f} {theirs / ours:14.2f} {their_memory:9.0f} {our_memory:9.0f}",
+                f"{name:40} {1e3 * theirs:9.2f} {1e3 * ours:9.2f} {theirs / ours:14.2f} "
+                f"{their_memory:9.0f} {our_memory:9.0f}",
                 flush=True,
             )
 

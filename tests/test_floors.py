@@ -10,8 +10,8 @@ import pytest
 HERE = Path(__file__).resolve().parents[1]
 ROOT = HERE / "intertwine"
 FLOORS = {
-    "numerics": 0, "kernels": 1, "groups": 1, "o3": 2, "geometry": 3, "nn": 4, "certify": 4, "plots": 4, "models": 5, "symmetrize": 5,
-    "tasks": 6, "data": 6, "training": 7, "integrations": 8, "e3nn": 8, "bench": 8,
+    "numerics": 0, "kernels": 1, "groups": 1, "o3": 2, "geometry": 3, "nn": 4, "certify": 4, "plots": 4, "models": 5,
+    "symmetrize": 5, "tasks": 6, "data": 6, "training": 7, "integrations": 8, "e3nn": 8, "bench": 8,
     "cli": 9,
 }  # fmt: skip
 FILES = sorted(ROOT.rglob("*.py"))

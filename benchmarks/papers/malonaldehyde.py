@@ -52,8 +52,8 @@ def rows(demo: Path, seeds: list[int], epochs: int | None, data: Path) -> list[d
         for arm in ARMS:
             config: dict[str, Any] = {
                 "data": {
-                    "source": str(data / "malonaldehyde_train_01.xyz.gz"), "test": str(data / "malonaldehyde_test_01.xyz.gz"),
-                    "train": 50, "validation": 50, "seed": seed,
+                    "source": str(data / "malonaldehyde_train_01.xyz.gz"),
+                    "test": str(data / "malonaldehyde_test_01.xyz.gz"), "train": 50, "validation": 50, "seed": seed,
                 },
                 "training": {"certify": False, "seed": seed, **({} if epochs is None else {"epochs": epochs})},
                 **({"start": {"run": str(demo)}} if arm == ARMS[1] else {}),
@@ -75,9 +75,9 @@ def page(document: dict[str, Any]) -> str:
     said = ", ".join(f"{mean:.1f} meV/A {arm}" for arm, mean in means.items())
     demo = document["demo"]
     return (
-        f"{markdown(document['rows'])}\n\nMean absolute errors on 1,000 frames; mean of the forces: {said}. The demo has errors of "
-        f"{demo['forces']:.1f} meV/A on ethanol after {demo['steps']:,} steps. {document['machine']['date']}. "
-        "`python benchmarks/papers/malonaldehyde.py`"
+        f"{markdown(document['rows'])}\n\nMean absolute errors on 1,000 frames; mean of the forces: {said}. The demo "
+        f"has errors of {demo['forces']:.1f} meV/A on ethanol after {demo['steps']:,} steps. "
+        f"{document['machine']['date']}. `python benchmarks/papers/malonaldehyde.py`"
     )
 
 

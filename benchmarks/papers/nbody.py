@@ -71,8 +71,8 @@ def learn(name: str, epochs: int, seed: int) -> None:
         "model": {"name": name, **arguments},
         "task": {"name": "dynamics"},
         "training": {
-            "epochs": epochs, "batch_size": 100, "learning_rate": rate, "evaluate_every": 5, "patience": 0, "certify": False, "threads": 1,
-            "seed": seed, "clip": clip,
+            "epochs": epochs, "batch_size": 100, "learning_rate": rate, "evaluate_every": 5, "patience": 0,
+            "certify": False, "threads": 1, "seed": seed, "clip": clip,
         },
     }  # fmt: skip
     if not (folder / "report.json").exists():
@@ -132,10 +132,11 @@ def page(document: dict[str, Any]) -> str:
     ]
     on = max((one["machine"] for one in document["rows"].values()), key=lambda one: one["date"])
     return (
-        f"{markdown(rows)}\n\nSeed {document['seed']}; mean squared error of positions on 2,000 trajectories and its standard error; "
-        f"a step is forward and backward of 100 graphs on one thread of {on['processor']}, torch {on['versions']['torch']}; {on['date']}. "
-        "Published errors are after up to 10,000 epochs, with larger networks; that of SEGNN with forces among the attributes (0.0056 "
-        "without). `python benchmarks/papers/nbody.py --jobs 2`"
+        f"{markdown(rows)}\n\nSeed {document['seed']}; mean squared error of positions on 2,000 trajectories and its "
+        f"standard error; a step is forward and backward of 100 graphs on one thread of {on['processor']}, torch "
+        f"{on['versions']['torch']}; {on['date']}. Published errors are after up to 10,000 epochs, with larger "
+        "networks; that of SEGNN with forces among the attributes (0.0056 without). "
+        "`python benchmarks/papers/nbody.py --jobs 2`"
     )
 
 

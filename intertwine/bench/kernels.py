@@ -110,7 +110,10 @@ def measure(
 def _convolution(name: str, repeats: int, compiled: bool, tick: Tick) -> list[dict[str, Any]]:
     size = SIZES[name]
     rows = contest(peers(Problem.of(size), compiled=compiled), repeats, tick, where=f"size {name}")
-    case = f"{name}: {size.edges:,} edges, {size.channels} channels, l {size.degrees[0]}x{size.degrees[1]}->{size.degrees[2]}"
+    case = (
+        f"{name}: {size.edges:,} edges, {size.channels} channels, l "
+        f"{size.degrees[0]}x{size.degrees[1]}->{size.degrees[2]}"
+    )
     moved = size.bytes
     return [
         {"part": name, "case": case, **row, **({"bytes": moved[row["pass"]]} if row["pass"] in moved else {})}

@@ -181,7 +181,10 @@ class Certificate:
         ]
         names = _distinct(line.symmetry for line in broken)
         return [
-            f" Not claimed and not there: {name} (by {max(line.error or 0.0 for line in broken if line.symmetry == name):.2g})."
+            (
+                f" Not claimed and not there: {name} (by "
+                f"{max(line.error or 0.0 for line in broken if line.symmetry == name):.2g})."
+            )
             for name in names
         ]
 

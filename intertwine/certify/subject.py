@@ -160,7 +160,8 @@ class Subject:
             value = value.unsqueeze(-1)
         if representation.axes == 1 and (value.ndim < 2 or value.shape[-1] != representation.dim):
             raise InputError(
-                f"{name} has shape {tuple(value.shape)}, its representation {representation} has {representation.dim} components",
+                f"{name} has shape {tuple(value.shape)}, "
+                f"its representation {representation} has {representation.dim} components",
                 where="irreps_out",
                 remedy="declare what is returned.",
             )

@@ -10,7 +10,10 @@ from intertwine.numerics import DataError
 
 #: Symbols that are isotopes: atomic number and mass (u), AME2020.
 ISOTOPES = {"D": (1, 2.014101778), "T": (1, 3.016049281)}
-TYPES = "say which elements the types are: write symbols in their place (in LAMMPS `dump_modify ID element O H`, with the column element)."
+TYPES = (
+    "say which elements the types are: write symbols in their place (in LAMMPS `dump_modify ID element O H`, "
+    "with the column element)."
+)
 
 
 def elements(

@@ -138,7 +138,10 @@ def check_name(label: str) -> None:
     structure = label in ("pos", "z", "cell", "pbc", "batch", "ptr", "edge_index", "shifts")
     special = any(part in label for part in ("index", "batch", "face", "adj"))
     if not label.isidentifier() or structure or special or (label in dir(Graph) and label not in FIELDS):
-        remedy = f"use a plain word, such as energy, forces, homo, for what the file calls so: --key homo={label!r}, and --target homo."
+        remedy = (
+            "use a plain word, such as energy, forces, homo, for what the file calls so: "
+            f"--key homo={label!r}, and --target homo."
+        )
         raise InputError(f"a label can't be called {label!r}", where="keys", remedy=remedy)
 
 
@@ -241,7 +244,8 @@ def _take_family(inventory: Inventory, result: Resolution) -> None:
                 result.take(label, labels[label], _why(labels[label], label, family))
                 if family != chosen:
                     result.notes.append(
-                        f"{label} read from {labels[label].key!r}, of other names than the rest: --key {label}=NAME chooses"
+                        f"{label} read from {labels[label].key!r}, of other names than the rest: "
+                        f"--key {label}=NAME chooses"
                     )
     for label, found in result.sources.items():
         if (

@@ -8,7 +8,8 @@ from typing import NamedTuple
 #: Usual names of each label, best first; upper and lower case don't matter.
 USUAL: dict[str, tuple[str, ...]] = {
     "energy": (
-        "energy", "energies", "total_energy", "energy_total", "tot_energy", "totenergy", "etot", "e_tot", "potential_energy", "toten",
+        "energy", "energies", "total_energy", "energy_total", "tot_energy", "totenergy", "etot", "e_tot",
+        "potential_energy", "toten",
     ),
     "free_energy": ("free_energy", "free_energies", "energy_free", "freeenergy", "force_consistent_energy"),
     "forces": ("forces", "force", "atomic_forces"),

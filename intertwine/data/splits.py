@@ -101,7 +101,10 @@ class Splits:
             DataError: the file is missing, unreadable or has no training part, or the parts overlap.
         """
         path = Path(path)
-        remedy = 'give {"train": [0, 1, ...], "validation": [...], "test": [...]} as .json, or arrays of those names as .npz.'
+        remedy = (
+            'give {"train": [0, 1, ...], "validation": [...], "test": '
+            "[...]} as .json, or arrays of those names as .npz."
+        )
         if not path.is_file():
             raise DataError("no such file of splits", where=str(path), remedy="check the path.")
         try:

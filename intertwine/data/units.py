@@ -22,9 +22,9 @@ DIMENSIONS = {
 WORDS = {
     **{f"kilojoule{s}{per}": "kJ/mol" for s in ("", "s") for per in ("_per_mole", "/mole")},
     **{f"kilocalorie{s}{per}": "kcal/mol" for s in ("", "s") for per in ("_per_mole", "/mole")},
-    "electron_volt": "eV", "electronvolt": "eV", "hartree": "Hartree", "rydberg": "Ry", "elementary_charge": "e", "debye": "Debye",
-    "nanometer": "nm", "nanometre": "nm", "picometer": "pm", "angstrom": "A", "angstroms": "A", "bohr": "Bohr",
-    "gigapascal": "GPa", "kilobar": "kbar",
+    "electron_volt": "eV", "electronvolt": "eV", "hartree": "Hartree", "rydberg": "Ry", "elementary_charge": "e",
+    "debye": "Debye", "nanometer": "nm", "nanometre": "nm", "picometer": "pm", "angstrom": "A", "angstroms": "A",
+    "bohr": "Bohr", "gigapascal": "GPa", "kilobar": "kbar",
 }  # fmt: skip
 
 

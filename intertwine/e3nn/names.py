@@ -12,14 +12,15 @@ O3, NN, HERE = "intertwine.o3", "intertwine.nn", "intertwine.e3nn"
 _ROTATION = (
     (
         f"{O3}.rotation",
-        "rand_matrix identity_quaternion rand_quaternion compose_quaternion inverse_quaternion rand_axis_angle compose_axis_angle "
-        "matrix_x matrix_y matrix_z matrix_to_quaternion axis_angle_to_quaternion quaternion_to_axis_angle matrix_to_axis_angle "
-        "axis_angle_to_matrix quaternion_to_matrix",
+        "rand_matrix identity_quaternion rand_quaternion compose_quaternion inverse_quaternion rand_axis_angle "
+        "compose_axis_angle matrix_x matrix_y matrix_z matrix_to_quaternion axis_angle_to_quaternion "
+        "quaternion_to_axis_angle matrix_to_axis_angle axis_angle_to_matrix quaternion_to_matrix",
     ),
     (
         f"{O3}.angles",
-        "identity_angles rand_angles compose_angles inverse_angles angles_to_matrix matrix_to_angles angles_to_quaternion "
-        "angles_to_axis_angle quaternion_to_angles axis_angle_to_angles angles_to_xyz xyz_to_angles",
+        "identity_angles rand_angles compose_angles inverse_angles angles_to_matrix matrix_to_angles "
+        "angles_to_quaternion angles_to_axis_angle quaternion_to_angles "
+        "axis_angle_to_angles angles_to_xyz xyz_to_angles",
     ),
 )
 _WIGNER = (
@@ -64,8 +65,8 @@ _FORMULAS = (("intertwine.groups.index_symmetry", "germinate_formulas reduce_per
 _PERM = (
     (
         "intertwine.groups.permutations",
-        "is_perm identity compose inverse rand from_int to_int group germinate is_group to_cycles sign standard_representation "
-        "natural_representation",
+        "is_perm identity compose inverse rand from_int to_int group germinate is_group to_cycles sign "
+        "standard_representation natural_representation",
     ),
 )
 
@@ -81,7 +82,19 @@ _JIT = (
 MODULES: dict[str, tuple[tuple[str, str], ...]] = {
     "": (*_SETTINGS, (f"{HERE}.settings", "__version__ _OPT_DEFAULTS")),
     "o3": (
-        *_ROTATION, *_WIGNER, *_IRREPS, *_PRODUCT, *_SUB, *_V2[:1], *_HARMONICS, *_ANGULAR, *_REDUCE, *_S2GRID, *_SO3GRID, *_LINEAR, *_NORM,
+        *_ROTATION,
+        *_WIGNER,
+        *_IRREPS,
+        *_PRODUCT,
+        *_SUB,
+        *_V2[:1],
+        *_HARMONICS,
+        *_ANGULAR,
+        *_REDUCE,
+        *_S2GRID,
+        *_SO3GRID,
+        *_LINEAR,
+        *_NORM,
     ),
     "o3._rotation": _ROTATION,
     "o3._wigner": (*_WIGNER, (f"{HERE}.private", "_so3_clebsch_gordan")),
@@ -97,13 +110,29 @@ MODULES: dict[str, tuple[tuple[str, str], ...]] = {
     "o3._reduce": _REDUCE,
     "o3._s2grid": (*_S2GRID, (f"{HERE}.private", "_quadrature_weights _complete_lmax_res _expand_matrix")),
     "o3._so3grid": (*_SO3GRID, (f"{O3}.so3_grid", "flat_wigner")),
-    "o3._linear": (*_LINEAR, *_IRREPS[:1], (f"{O3}.linear", "Instruction=LinearInstruction"), (f"{HERE}.linear", "LinearSlices")),
+    "o3._linear": (
+        *_LINEAR,
+        *_IRREPS[:1],
+        (f"{O3}.linear", "Instruction=LinearInstruction"),
+        (f"{HERE}.linear", "LinearSlices"),
+    ),
     "o3._norm": _NORM,
     "o3.experimental": _V2,
     "o3.experimental._full_tp": ((f"{HERE}.experimental", "FullTensorProduct=FullTensorProductv2"),),
-    "o3.experimental._elementwise_tp": ((f"{HERE}.experimental", "ElementwiseTensorProduct=ElementwiseTensorProductv2"),),
+    "o3.experimental._elementwise_tp": (
+        (f"{HERE}.experimental", "ElementwiseTensorProduct=ElementwiseTensorProductv2"),
+    ),
     "nn": (
-        *_EXTRACT, *_ACTIVATION, *_BATCHNORM, *_FC, *_GATE, *_IDENTITY, *_S2ACT, *_SO3ACT, *_NORMACT, *_DROPOUT,
+        *_EXTRACT,
+        *_ACTIVATION,
+        *_BATCHNORM,
+        *_FC,
+        *_GATE,
+        *_IDENTITY,
+        *_S2ACT,
+        *_SO3ACT,
+        *_NORMACT,
+        *_DROPOUT,
     ),
     "nn._extract": _EXTRACT,
     "nn._activation": _ACTIVATION,
@@ -134,15 +163,24 @@ MODULES: dict[str, tuple[tuple[str, str], ...]] = {
     "util.codegen": ((f"{HERE}.codegen", "CodeGenMixin"),),
     "util.codegen._mixin": ((f"{HERE}.codegen", "CodeGenMixin"),),
     "util._argtools": (
-        (f"{HERE}.arguments", "_is_irreps=is_irreps _transform=transform _get_io_irreps=io_irreps _get_args_in=arguments_in"),
-        (f"{HERE}.arguments", "_rand_args=random_arguments _get_device=device_of _get_floating_dtype=dtype_of _to_device_dtype=moved"),
+        (
+            f"{HERE}.arguments",
+            "_is_irreps=is_irreps _transform=transform _get_io_irreps=io_irreps _get_args_in=arguments_in",
+        ),
+        (
+            f"{HERE}.arguments",
+            "_rand_args=random_arguments _get_device=device_of _get_floating_dtype=dtype_of _to_device_dtype=moved",
+        ),
     ),
     "util._context": (),
     "util.test": (
-        (f"{HERE}.testing", "FLOAT_TOLERANCE random_irreps format_equivariance_error assert_equivariant equivariance_error"),
+        (
+            f"{HERE}.testing",
+            "FLOAT_TOLERANCE random_irreps format_equivariance_error assert_equivariant equivariance_error",
+        ),
         (f"{HERE}.testing", "assert_auto_jitable assert_torch_compile assert_normalized set_random_seeds"),
         (f"{HERE}.fixtures", "float_tolerance"),
         *_SETTINGS,
         *_JIT,
     ),
-}  # fmt: skip
+}

@@ -92,8 +92,8 @@ class Finder(MetaPathFinder, Loader):
         if module.startswith(f"{MODELS}."):
             if not self.models:
                 raise ModuleNotFoundError(
-                    f"{fullname} is one of e3nn's example networks. Their files come with e3nn (pip install --no-deps e3nn==0.6.0); "
-                    "they then run on intertwine under `python -m intertwine.e3nn`.",
+                    f"{fullname} is one of e3nn's example networks. Their files come with e3nn (pip install --no-deps "
+                    "e3nn==0.6.0); they then run on intertwine under `python -m intertwine.e3nn`.",
                     name=fullname,
                 )
             return None  # a file of the installed e3nn: found by Python's own finder on the path below

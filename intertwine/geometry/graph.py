@@ -366,5 +366,8 @@ def _tensor(value: Any, where: str) -> Tensor:
         if where == "z":
             remedy = "give atomic numbers; of an ASE structure, atoms.numbers."
         elif hasattr(value, "get_positions"):
-            remedy = "of an ASE structure: Graph(atoms.positions, z=atoms.numbers), if periodic with cell=atoms.cell[:], pbc=atoms.pbc."
+            remedy = (
+                "of an ASE structure: Graph(atoms.positions, z=atoms.numbers), "
+                "if periodic with cell=atoms.cell[:], pbc=atoms.pbc."
+            )
         raise GeometryError("not an array of numbers", where=where, remedy=remedy) from error

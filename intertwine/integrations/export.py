@@ -140,7 +140,10 @@ def holds(path: Path, task: Task) -> str:
         {name: f"of {output.level}s" for name, output in task.outputs.items() if output.level not in OF_ATOMS},
     )
     if kind not in ("json", "npz") and words:
-        what = f"{kind} holds numbers of atoms and of structures; {', '.join(f'{name} is {word}' for name, word in words.items())}"
+        what = (
+            f"{kind} holds numbers of atoms and of structures; "
+            f"{', '.join(f'{name} is {word}' for name, word in words.items())}"
+        )
         raise InputError(what, where=str(path), remedy="write .npz or .json.")
     return kind
 

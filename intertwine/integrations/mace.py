@@ -55,8 +55,8 @@ class MACEForceField(ForceField):
     """
 
     def __init__(
-        self, backbone: MACE, hidden: int = 16, energy_weight: float = 1.0, force_weight: float = 100.0, stress_weight: float = 0.0,
-        loss: str = "l2",
+        self, backbone: MACE, hidden: int = 16, energy_weight: float = 1.0, force_weight: float = 100.0,
+        stress_weight: float = 0.0, loss: str = "l2",
     ) -> None:  # fmt: skip
         super().__init__(backbone, energy_weight, force_weight, stress_weight, loss)
         width = cast(MACELayer, backbone.layers[-1]).irreps_out.count("0e")
@@ -140,7 +140,10 @@ def _scales(model: Any) -> tuple[Tensor, Tensor]:
 def _refuse(model: Any) -> None:
     """Whatever ours could not reproduce."""
     if type(model).__name__ not in ("MACE", "ScaleShiftMACE"):
-        remedy = 'give a MACE or ScaleShiftMACE of mace-torch, not compiled, such as torch.load("mace.model", weights_only=False).'
+        remedy = (
+            "give a MACE or ScaleShiftMACE of mace-torch, not compiled, "
+            'such as torch.load("mace.model", weights_only=False).'
+        )
         raise InputError(f"a {type(model).__name__} can't be converted", where="from_mace", remedy=remedy)
     names = [type(block).__name__ for block in model.interactions]
     if others := [name for k, name in enumerate(names) if name != _RESIDUAL and (k or name != _PLAIN)]:

@@ -72,7 +72,10 @@ class Dynamics:
             raise GeometryError(
                 f"the trajectory blew up at step {step}: kinetic energy {kinetic:.3g} eV",
                 where="dynamics",
-                remedy="start from a relaxed structure (intertwine relax), use a smaller time step, or train on hotter data.",
+                remedy=(
+                    "start from a relaxed structure (intertwine relax), "
+                    "use a smaller time step, or train on hotter data."
+                ),
             )
         self.time.append(step * timestep * 1e-3)
         self.total.append(kinetic + potential)

@@ -23,7 +23,10 @@ from intertwine.numerics import CheckpointError, InputError, IntertwineError, re
 XYZ = ("xyz", "extxyz")
 PLACES = ("FixAtoms", "FixCartesian", "FixScaled")  # constraints that hold coordinates
 TABLES = (".json", ".npz")  # of predictions, without the structures
-FORMATS = "use .xyz, .json or .npz; .traj, .cif, .vasp and others that ASE writes hold structures with their energies or less."
+FORMATS = (
+    "use .xyz, .json or .npz; .traj, .cif, "
+    ".vasp and others that ASE writes hold structures with their energies or less."
+)
 
 
 def writable(path: Path, *, source: Path | None = None, tables: bool = True) -> Path:

@@ -101,7 +101,10 @@ def _random(size: tuple[int, int], generator: torch.Generator) -> Tensor:
 def describe(plan: Channelwise) -> str:
     """A plan in a few words."""
     channels = sorted({term.x.mul for term in plan.terms})
-    return f"the product of {len(plan.terms)} paths, {plan.dim_x} x {plan.dim_y} -> {plan.dim_z} numbers, {channels} channels"
+    return (
+        f"the product of {len(plan.terms)} paths, {plan.dim_x} x {plan.dim_y} -> {plan.dim_z} numbers, "
+        f"{channels} channels"
+    )
 
 
 def _outputs(found: Tensor | Mapping[str, Tensor]) -> dict[str, Tensor]:

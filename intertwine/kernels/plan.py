@@ -225,7 +225,10 @@ def weight_shape(
         raise InputError(
             f"multiplicities {mul1} and {mul2} can't be connected to {mul_out} by {mode!r}",
             where=where,
-            remedy="equal letters mean equal multiplicities; 'uvuv' gives their product and 'uvu<v' the number of pairs u < v.",
+            remedy=(
+                "equal letters mean equal multiplicities; "
+                "'uvuv' gives their product and 'uvu<v' the number of pairs u < v."
+            ),
         )
     if not weighted and (mode in ("uvw", "u<vw") or (mode == "uuw" and mul_out != 1)):
         raise InputError(

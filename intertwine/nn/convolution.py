@@ -127,7 +127,10 @@ class Convolution(nn.Module):
         return irreps, [(wanted[old][0], wanted[old][1], new, "uvu", self.weighted) for new, old in enumerate(order)]
 
     def extra_repr(self) -> str:
-        return f"{self.irreps_in} x {self.irreps_edge} -> {self.irreps_out} | {self.weight_numel} weights an edge, layout={self.layout!r}"
+        return (
+            f"{self.irreps_in} x {self.irreps_edge} -> {self.irreps_out} | {self.weight_numel} weights an edge, "
+            f"layout={self.layout!r}"
+        )
 
     def forward(
         self,

@@ -29,8 +29,8 @@ def require(irreps: Representation, wanted: str, purpose: str) -> Irreps:
         raise InputError(
             f"{purpose} needs {' and '.join(missing)} features; the model gives {irreps}",
             where="irreps_out",
-            remedy="choose a model whose irreps_out has them (see `intertwine models`): PaiNN and EGNN have vectors, 1o; NequIP, MACE, "
-            "SEGNN and TensorField have what their argument outputs says, 0e+2e for example.",
+            remedy="choose a model whose irreps_out has them (see `intertwine models`): PaiNN and EGNN have vectors, "
+            "1o; NequIP, MACE, SEGNN and TensorField have what their argument outputs says, 0e+2e for example.",
         )
     return irreps
 

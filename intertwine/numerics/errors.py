@@ -65,7 +65,8 @@ def choose(name: str, options: Iterable[str], *, kind: str, where: str = "") -> 
 
 #: What libraries call a lack of memory: torch on the CPU and on GPUs, C++, the system.
 _LACKING = re.compile(
-    r"can't allocate memory|not enough memory|out of memory|bad_alloc|Unable to allocate|Cannot allocate memory|failed to map segment|"
+    r"can't allocate memory|not enough memory|out of memory|bad_alloc|Unable to "
+    r"allocate|Cannot allocate memory|failed to map segment|"
     r"can't start new thread|mmap.*failed|out of shared memory",
     re.IGNORECASE,
 )

@@ -102,7 +102,10 @@ class ReducedTensorProducts(Rebuildable, ExactBuffers):
             raise InputError(
                 f"got inputs of shapes {[tuple(x.shape) for x in xs]}",
                 where=f"ReducedTensorProducts({self.formula!r})",
-                remedy=f"give {len(self.irreps_in)} tensors whose last axes are {[irreps.dim for irreps in self.irreps_in]}.",
+                remedy=(
+                    f"give {len(self.irreps_in)} tensors whose last axes are "
+                    f"{[irreps.dim for irreps in self.irreps_in]}."
+                ),
             )
         return multiply(self.change_of_basis, xs)
 

@@ -172,7 +172,10 @@ class SO3Grid(Rebuildable, ExactBuffers):
         return found.reshape(*features.shape[:-3], self.irreps.dim)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.lmax}, {self.res_alpha}x{self.res_beta}x{self.res_gamma} (alpha x beta x gamma))"
+        return (
+            f"{type(self).__name__}({self.lmax}, "
+            f"{self.res_alpha}x{self.res_beta}x{self.res_gamma} (alpha x beta x gamma))"
+        )
 
 
 def _tables(lmax: int, beta: np.ndarray, transpose: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

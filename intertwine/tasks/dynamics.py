@@ -60,7 +60,10 @@ class Dynamics(Task):
         """Charges and velocities as inputs of models that take them; every particle acts on every other one; gradients
         are clipped in the unit of the loss."""
         if LATER not in data.fields:
-            remedy = f"`intertwine train nbody` is such a data set; of your own, give positions at the later time as the label {LATER}."
+            remedy = (
+                "`intertwine train nbody` is such a data set; of your own, "
+                f"give positions at the later time as the label {LATER}."
+            )
             raise InputError("no later positions to learn", where=data.name or "data", remedy=remedy)
         seen = super().suggest(data, LATER, model, told)["model"]
         wanted: dict[str, Any] = {"outputs": "0e+1o"} | seen

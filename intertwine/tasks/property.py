@@ -62,8 +62,8 @@ class Property(Task):
     spread: Tensor
 
     def __init__(
-        self, backbone: Backbone, target: str = "energy", representation: str = "0e", readout: str = "sum", unit: str = "",
-        loss: str = "l1", level: str = "graph",
+        self, backbone: Backbone, target: str = "energy", representation: str = "0e", readout: str = "sum",
+        unit: str = "", loss: str = "l1", level: str = "graph",
     ) -> None:  # fmt: skip
         super().__init__(backbone, loss)
         self.level = choose(level, ("graph", "node"), kind="level", where="level")
@@ -122,7 +122,8 @@ class Property(Task):
         representation = said or representation_of(values, name)
         if representation not in ("0e", "1o") and not said:
             data.note(
-                f"{name} is taken as a Cartesian tensor with the symmetry {representation}: --set task.representation says otherwise"
+                f"{name} is taken as a Cartesian tensor with the symmetry {representation}: "
+                "--set task.representation says otherwise"
             )
         extensive, scalar = data.extensive(name), str(_irreps(representation)) == "1x0e"
         level = "node" if getattr(data, "levels", {}).get(name) == "node" else "graph"
@@ -249,7 +250,10 @@ class Property(Task):
             raise DataError(what, where=where, remedy='it is of the graph: set the task\'s level to "graph".')
         if value.numel() != rows * shape.numel():
             what = f"{self.target!r} has {value.numel() / max(rows, 1):g} components, not {shape.numel()}"
-            remedy = 'set the task\'s representation: "0e" for a scalar, "1o" for a vector, "ij=ji" for a symmetric 3x3 tensor, or irreps.'
+            remedy = (
+                'set the task\'s representation: "0e" for a scalar, "1o" for a vector, '
+                '"ij=ji" for a symmetric 3x3 tensor, or irreps.'
+            )
             raise DataError(what, where=where, remedy=remedy)
         value = value.reshape(rows, *shape)
         if self.tensor is None:
@@ -262,7 +266,10 @@ class Property(Task):
         all of them.
         """
         if len(lacking) and float(lacking.max()) > SYMMETRIC * size:
-            what = f"{self.target!r} has not the symmetry {self.representation!r}: {float(lacking.max()):.2g} of it are without"
+            what = (
+                f"{self.target!r} has not the symmetry {self.representation!r}: "
+                f"{float(lacking.max()):.2g} of it are without"
+            )
             assert self.tensor is not None
             remedy = f'set the task\'s representation to "{self.tensor.indices}", or repair the label.'
             raise DataError(what, where=f"graph {int(lacking.argmax())} of the training set", remedy=remedy)

@@ -181,7 +181,8 @@ def check_species(species: Iterable[int], numbers: Iterable[int]) -> None:
     unseen = set(numbers) - species if species else set()
     if unseen:
         raise DataError(
-            f"unknown species: atomic numbers {sorted(unseen)} ({_symbols(unseen)}) not in the training set, which has {_symbols(species)}",
+            f"unknown species: atomic numbers {sorted(unseen)} ({_symbols(unseen)}) not in the training set, "
+            f"which has {_symbols(species)}",
             where="z",
             remedy="train on structures that contain them, or leave these structures out.",
         )

@@ -50,7 +50,8 @@ def report(folder: Path, config: Config, sets: Sets, task: Task, say: Callable[[
         "start": config.sections().get("start"),
         "validation": {name.removeprefix("validation_"): value for name, value in best.items() if name.startswith("validation_")},
         "test": test, "statistics": task.describe(), "notes": list(sets.source.notes),
-        "labels": [decision._asdict() for decision in sets.source.decisions], "written": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "labels": [decision._asdict() for decision in sets.source.decisions],
+        "written": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }  # fmt: skip
     write_json(folder / REPORT, found)  # before what may take a while or go wrong
     _conclude(say, found, task)
@@ -91,5 +92,6 @@ def _conclude(say: Callable[[str], None], report: dict[str, Any], task: Task) ->
         say(f"test     {target}: {task.line(target, errors)}")
         if errors.get("relative", 0.0) > 1.0:
             say(
-                f"warning: {target} are predicted worse than by zero; train longer, on more data, or check units and labels"
+                f"warning: {target} are predicted worse than by zero; train longer, "
+                "on more data, or check units and labels"
             )

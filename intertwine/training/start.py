@@ -236,17 +236,22 @@ def _lines(
         "fitted anew" if start.references == "fit" else "kept"
     )
     lines = [
-        f"from     {start.run} ({source.which}, {str(start.weights)[:12]}): {kept if whole else 'the backbone alone, the head is new'}",
+        (
+            f"from     {start.run} ({source.which}, {str(start.weights)[:12]}): "
+            f"{kept if whole else 'the backbone alone, the head is new'}"
+        ),
         *([f"species  {', '.join(symbols)} added, with random weights"] if symbols else []),
         f"before   on the training set's first {FIRST} at most: {scores}",
     ]
     if whole and any(e.get("relative", 0.0) > 1 for e in errors.values()):
         lines.append(
-            "warning: the weights predict worse than zero; are these the same labels, in units that the file says? (--unit)"
+            "warning: the weights predict worse than zero; are these the same labels, "
+            "in units that the file says? (--unit)"
         )
     if start.freeze:
         still = sum(p.numel() for p in task.parameters() if not p.requires_grad)
         lines.append(
-            f"frozen   {', '.join(task.frozen or start.freeze)}: {still:,} weights of {sum(p.numel() for p in task.parameters()):,}"
+            f"frozen   {', '.join(task.frozen or start.freeze)}: {still:,} weights of "
+            f"{sum(p.numel() for p in task.parameters()):,}"
         )
     return lines

@@ -212,9 +212,10 @@ def test_the_lammps_model_of_mace(tmp_path: Path) -> None:
             [(i, j) for i in range(8) for j in range(8) if i != j and (positions[i] - positions[j]).norm() < 4]
         ).T.contiguous()
         data = {
-            "positions": positions, "node_attrs": torch.eye(3, dtype=torch.float64)[torch.arange(8) % 3], "edge_index": edges,
-            "shifts": torch.zeros(edges.shape[1], 3).double(), "unit_shifts": torch.zeros(edges.shape[1], 3).double(),
-            "cell": torch.eye(3, dtype=torch.float64) * 50, "batch": torch.zeros(8, dtype=torch.long), "ptr": torch.tensor([0, 8]),
+            "positions": positions, "node_attrs": torch.eye(3, dtype=torch.float64)[torch.arange(8) % 3],
+            "edge_index": edges, "shifts": torch.zeros(edges.shape[1], 3).double(),
+            "unit_shifts": torch.zeros(edges.shape[1], 3).double(), "cell": torch.eye(3, dtype=torch.float64) * 50,
+            "batch": torch.zeros(8, dtype=torch.long), "ptr": torch.tensor([0, 8]),
         }  # fmt: skip
         out = model(data, torch.ones(8, dtype=torch.float64), False)
         results.append(

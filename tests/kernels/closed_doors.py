@@ -205,9 +205,10 @@ def layers() -> dict[str, Callable[[], tuple[dict[str, Tensor], Callable[..., Te
         return {"x": torch.randn(samples, 14), "w": torch.randn(layer.weight_numel)}, lambda x, w: layer(x, w)
 
     return {
-        "convolution": convolution, "harmonics": lambda: harmonics(40, True), "few harmonics": lambda: harmonics(5, False),
-        "harmonics in plain torch": plain_harmonics, "contraction": contraction,
-        "linear": lambda: linear(6, "ir_mul"), "linear in plain torch": lambda: linear(6, "mul_ir"),
+        "convolution": convolution, "harmonics": lambda: harmonics(40, True),
+        "few harmonics": lambda: harmonics(5, False), "harmonics in plain torch": plain_harmonics,
+        "contraction": contraction, "linear": lambda: linear(6, "ir_mul"),
+        "linear in plain torch": lambda: linear(6, "mul_ir"),
     }  # fmt: skip
 
 

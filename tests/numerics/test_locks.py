@@ -200,8 +200,8 @@ def test_what_is_ignored_stays_ignored() -> None:
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (RuntimeError("[enforce fail at alloc_cpu.cpp:121] data. DefaultCPUAllocator: can't allocate memory: you tried to allocate "
-                      "4000000000000 bytes. Error code 12 (Cannot allocate memory)"), "3.64 TiB"),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp:121] data. DefaultCPUAllocator: can't allocate memory: you tried "
+                      "to allocate 4000000000000 bytes. Error code 12 (Cannot allocate memory)"), "3.64 TiB"),
         (RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79 GiB"), r"of the GPU \(2.00 GiB"),
         (MemoryError("Unable to allocate 7.45 GiB for an array with shape (1000000000,) and data type float64"), "7.45 GiB"),
         (RuntimeError("std::bad_alloc"), "memory"),

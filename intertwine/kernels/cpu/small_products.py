@@ -108,7 +108,8 @@ class Table:
             self.known = many, sizes
         dtype = self.dtype
         at_a, at_b, at_c = (
-            doors.address(a, "a", sizes[0], dtype), doors.address(b, "b", sizes[1], dtype), doors.made(c, "c", sizes[2], dtype),
+            doors.address(a, "a", sizes[0], dtype), doors.address(b, "b", sizes[1], dtype),
+            doors.made(c, "c", sizes[2], dtype),
         )  # fmt: skip
         run(self.function, (*self.words, many, at_a, at_b, at_c), (0, self.count))
 

@@ -86,7 +86,10 @@ class SymmetricContraction(nn.Module):
 
     def extra_repr(self) -> str:
         paths = sum(weight.shape[1] for weight in self.weights)
-        return f"{self.irreps_in} -> {self.irreps_out}, correlation {self.correlations}, {self.num_elements} species, {paths} paths"
+        return (
+            f"{self.irreps_in} -> {self.irreps_out}, correlation {self.correlations}, "
+            f"{self.num_elements} species, {paths} paths"
+        )
 
     def forward(
         self, x: Float[Tensor, "*batch dim"], species: Int[Tensor, "*batch"] | Float[Tensor, "*batch elements"]
@@ -147,7 +150,10 @@ class SymmetricContraction(nn.Module):
         elif not x.device == species.device == parameter.device:
             problem = f"features on {x.device}, species on {species.device}, weights on {parameter.device}"
         if problem:
-            remedy = f"give numbers (...) or fractions (..., {self.num_elements}), and features in the precision and on the device of all."
+            remedy = (
+                f"give numbers (...) or fractions (..., {self.num_elements}), "
+                "and features in the precision and on the device of all."
+            )
             raise InputError(problem, where="SymmetricContraction", remedy=remedy)
 
 

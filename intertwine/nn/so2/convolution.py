@@ -190,7 +190,8 @@ class SO2Convolution(nn.Module):
         one = frames.matrices
         if one.shape[0] != edges or one.dtype != x.dtype or one.device != x.device:
             raise InputError(
-                f"{one.shape[0]} edges in {one.dtype} on {one.device}; x is in {x.dtype} on {x.device}, and edge_index has {edges}",
+                f"{one.shape[0]} edges in {one.dtype} on {one.device}; "
+                f"x is in {x.dtype} on {x.device}, and edge_index has {edges}",
                 where="edges",
                 remedy="give one vector an edge, in the precision and on the device of x.",
             )

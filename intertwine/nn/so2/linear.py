@@ -122,7 +122,10 @@ class SO2Linear(nn.Module):
 
     def extra_repr(self) -> str:
         kept = "O(2)" if self.reflections else "SO(2)"
-        return f"{self.irreps_in} -> {self.irreps_out}, {self.mode}, |m| <= {self.mmax}, {kept}, {self.weight_numel} weights"
+        return (
+            f"{self.irreps_in} -> {self.irreps_out}, {self.mode}, |m| <= {self.mmax}, "
+            f"{kept}, {self.weight_numel} weights"
+        )
 
     def _joined(self, a: int, b: int, kind: str) -> bool:
         """Whether a block of the input meets one of the output in maps of this kind."""
