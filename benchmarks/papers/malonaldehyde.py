@@ -1,8 +1,8 @@
 """50 frames of malonaldehyde: a force field that begins with the demo's weights (ethanol), and one that begins with
 random ones.
 
-    python benchmarks/papers/malonaldehyde.py                        # the demo (4 minutes), then two runs for each of
-    three seeds python benchmarks/papers/malonaldehyde.py --demo runs/ethanol-... # with a demo that is there
+    python benchmarks/papers/malonaldehyde.py                        # the demo (4 minutes), then two runs for each of three seeds
+    python benchmarks/papers/malonaldehyde.py --demo runs/ethanol-... # with a demo that is there
     python benchmarks/papers/malonaldehyde.py --page                 # only writes the table of docs/results.md again
 
 What a user types: `intertwine train malonaldehyde_train_01.xyz.gz --train 50`, with and without `--from`; the numbers

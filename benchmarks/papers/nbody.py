@@ -1,8 +1,8 @@
 """Charged particles: positions after 1,000 steps of five of them from positions, velocities and charges (PAPERS.md,
 section 1).
 
-    python benchmarks/papers/nbody.py --jobs 2                    # all, in the background if you like; goes on where it
-    was stopped python benchmarks/papers/nbody.py --only egnn --epochs 300
+    python benchmarks/papers/nbody.py --jobs 2                    # all, in the background if you like; goes on where it was stopped
+    python benchmarks/papers/nbody.py --only egnn --epochs 300
     python benchmarks/papers/nbody.py --page                      # only writes the table of docs/results.md again
 
 3,000 training, 2,000 validation and 2,000 test trajectories of the published stream, one seed. The weights with the
@@ -14,7 +14,7 @@ epochs spoil the steps of the next hundred (NequIP's validation error after 40 e
 else changed). The effort was not equal: SEGNN's rate, bound and radial functions are the best of six tries by
 validation error on this seed, the others' of one to three. Published errors are after up to 10,000 epochs, with larger
 networks: the SEGNN of that paper has four times the weights, and the force on each particle among its attributes
-    (0.0056 without). Runs are ordinary run folders, so that one that was killed continues with the same bits.
+(0.0056 without). Runs are ordinary run folders, so that one that was killed continues with the same bits.
 """
 
 from __future__ import annotations

@@ -83,8 +83,7 @@ def measure(
 
     Returns:
         document: ``machine``, ``copy_bandwidth`` in bytes per second, ``missing`` peers and how to have them, and
-            ``rows``, each with its
-        ``part`` and ``case``; times in ms, first uses in s, memory in bytes.
+        ``rows``, each with its ``part`` and ``case``; times in ms, first uses in s, memory in bytes.
 
     Raises:
         DataError: a peer computes something else, or a process of the benchmark failed.

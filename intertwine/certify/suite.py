@@ -105,8 +105,7 @@ def certify(
 
     Returns:
         The certificate. Exceptions of the function become failed lines. Skipped are the structures that it refuses by
-        an
-        :class:`~intertwine.numerics.IntertwineError`, and a lower precision that it does not support at all; without
+        an :class:`~intertwine.numerics.IntertwineError`, and a lower precision that it does not support at all; without
         float64 the tests that need its digits fail, or are skipped if ``dtypes`` leaves it out.
 
     Raises:

@@ -3,8 +3,8 @@
 SPICE (Eastman et al. 2023): a group a molecule, with ``conformations`` (C, N, 3), ``atomic_numbers`` (N,), units in
     attributes.
 ANI (Smith et al. 2017, 2018, 2020; Devereux et al. 2020): groups, nested in ANI-1, with ``coordinates`` (C, N, 3) and
-    ``species`` (symbols
-(N,), or atomic numbers (C, N) in ANI-2x) or ``atomic_numbers`` (N,); A, Hartree and Hartree/A without saying so.
+``species`` (symbols (N,), or atomic numbers (C, N) in ANI-2x) or ``atomic_numbers`` (N,); A, Hartree and Hartree/A
+without saying so.
 modelforge: a group a molecule, whose arrays say what they are (attribute ``format``) and in which unit (``u``).
 """
 

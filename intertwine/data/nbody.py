@@ -36,15 +36,14 @@ def nbody(
     and cached.
 
     Unit masses, charges +-1, positions standard normal (scaled by :math:`(N/5)^{1/3}`), velocities of norm 0.5 in
-    random directions;
-    :math:`F_i = \sum_j q_i q_j r_{ij}/|r_{ij}|^3`, each Cartesian component clamped to +-100 (so the system itself is
-    not exactly equivariant); symplectic Euler with dt = 0.001. Input: positions and velocities after 3,100 steps;
-    target: positions after 4,100. The random numbers come from one legacy numpy stream in the order of the authors'
-        generator: 10,000
-    training, then validation, then test trajectories; of the training ones the first ``train`` are integrated.
+    random directions; :math:`F_i = \sum_j q_i q_j r_{ij}/|r_{ij}|^3`, each Cartesian component clamped to +-100 (so the
+    system itself is not exactly equivariant); symplectic Euler with dt = 0.001. Input: positions and velocities after
+    3,100 steps; target: positions after 4,100. The random numbers come from one legacy numpy stream in the order of the
+    authors' generator: 10,000 training, then validation, then test trajectories; of the training ones the first
+    ``train`` are integrated.
 
     Fields: ``pos``, ``vel``, ``target_pos`` (N, 3), ``charge`` (N,); all dimensionless. The splits are train,
-        validation, test.
+    validation, test.
 
     Args:
         particles: N.

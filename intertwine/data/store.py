@@ -85,8 +85,8 @@ class GraphStore(torch.utils.data.Dataset):
         """A store of graphs in memory; ``about`` is the name, units, notes, splits and decisions.
 
         ``levels`` says what the rows of fields that the library does not know belong to, where the graphs do not say it
-        and their numbers do not tell.
-        Open and periodic graphs may be mixed. Edges are not kept: models and :meth:`connected` build them.
+        and their numbers do not tell. Open and periodic graphs may be mixed. Edges are not kept: models and
+        :meth:`connected` build them.
 
         Raises:
             DataError: there are no graphs, or a field is missing in some of them or differs in shape.

@@ -1,5 +1,5 @@
 r"""Cormorant: activations of atoms and pairs whose only non-linearity is the Clebsch-Gordan product; a polynomial of
-    harmonics.
+harmonics.
 
 .. math::
     F_i^{s} &= \Big[ F_i^{s-1} \oplus \big(F_i^{s-1} \otimes F_i^{s-1}\big) \oplus \sum_{j \in N(i)} G^s_{ij} \otimes F_j^{s-1} \Big]

@@ -6,9 +6,9 @@ r"""EGNN: invariant non-linear messages, and positions that move along the edges
     h_i' &= h_i + \phi_h(h_i, \textstyle\sum_j m_{ij})
 
 without velocities the first term of v' is absent; C = 1 / (N - 1). With a cutoff messages and moves are multiplied by
-its envelope
-:math:`c_{ij}`, and :math:`C = 1 / (1 + \sum_j c_{ij})`. Satorras, Hoogeboom and Welling, ICML 2021 (arXiv:2102.09844),
-eq. 3 to 7; lecture 3.2. The velocity term uses the initial velocity in every layer, as the authors' code does.
+its envelope :math:`c_{ij}`, and :math:`C = 1 / (1 + \sum_j c_{ij})`. Satorras, Hoogeboom and Welling, ICML 2021
+(arXiv:2102.09844), eq. 3 to 7; lecture 3.2. The velocity term uses the initial velocity in every layer, as the authors'
+code does.
 """
 
 from __future__ import annotations

@@ -1,6 +1,5 @@
 r"""EQGAT: equivariant graph attention. Each scalar channel attends to neighbours by itself; vectors come from edges,
-    neighbours and
-their cross products.
+neighbours and their cross products.
 
 .. math::
     (a, b^0, b^1, b^2)_{ij} &= \mathrm{MLP}(s_i, s_j, e(d_{ij})), \qquad \alpha_{ij} = \mathrm{softmax}_{j \in N(i)}(a_{ij}) \\

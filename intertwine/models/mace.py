@@ -8,18 +8,17 @@ r"""MACE: messages of many bodies, as equivariant polynomials of one sum over th
     x_i' &= M B_i + W_{z_i} x_i
 
 with U, V, M linear maps of each irrep, :math:`W_z` and w those of a species, radial functions e and envelope c, and all
-symmetric couplings
-:math:`\mathcal U` of :math:`\nu` factors (:class:`~intertwine.nn.SymmetricContraction`): :math:`\nu` neighbours and the
-atom itself are correlated at the cost of one. The networks R have no biases: messages vanish at the cutoff as the
-envelope does. The first layer, where x knows the species alone, may do without :math:`W_z x`; then A becomes
-:math:`W_z A`, and an atom without neighbours has no features: its energy is its reference energy.
+symmetric couplings :math:`\mathcal U` of :math:`\nu` factors (:class:`~intertwine.nn.SymmetricContraction`):
+:math:`\nu` neighbours and the atom itself are correlated at the cost of one. The networks R have no biases: messages
+vanish at the cutoff as the envelope does. The first layer, where x knows the species alone, may do without
+:math:`W_z x`; then A becomes :math:`W_z A`, and an atom without neighbours has no features: its energy is its reference
+energy.
 
 The features are those of all layers, one after the other, because MACE's energy reads every layer:
 :math:`E_i = \sum_t w_t \cdot s_i^{(t)} + \mathrm{MLP}(s_i^{(T)})`, s the scalars of x. Any head reads all of them, too.
 
 Batatia, Kovács, Simm, Ortner, Csányi, MACE: Higher order equivariant message passing neural networks for fast and
-    accurate force fields,
-NeurIPS 2022, arXiv:2206.07697, eq. 7 to 13.
+accurate force fields, NeurIPS 2022, arXiv:2206.07697, eq. 7 to 13.
 """
 
 from __future__ import annotations
@@ -121,8 +120,8 @@ class MACE(Backbone):
         radial_layers: how many of them (3 in the paper).
         envelope_power: p of the polynomial envelope (5 in the paper).
         average_degree: average number of neighbours, by which sums are divided.
-        inputs: as of every model, :class:`~intertwine.nn.VectorInputs`; the paper's are 8 Bessel functions
-            and the polynomial envelope. Without species all nodes are of one kind.
+        inputs: as of every model, :class:`~intertwine.nn.VectorInputs`; the paper's are 8 Bessel functions and the
+            polynomial envelope. Without species all nodes are of one kind.
 
     Raises:
         InputError: a size that is not positive, a negative degree, an output that no product of so few factors leads

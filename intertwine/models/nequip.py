@@ -1,5 +1,5 @@
 r"""NequIP: steerable features of every degree and both parities, convolved with harmonics; an interaction potential
-    from few data.
+from few data.
 
 .. math::
     L_i^{l_3 p_3} &= \frac{1}{\sqrt{\bar N}} \sum_{j \in N(i)} R(d_{ij}) \circ \big(U x_j \otimes Y(\hat x_{ij})\big)^{l_3 p_3},
@@ -10,8 +10,7 @@ r"""NequIP: steerable features of every degree and both parities, convolved with
 with U, V linear maps of each irrep, :math:`W_z` one of each species (the self-interaction, a product of features and
 attributes of the node that is evaluated once per species), radial functions e and envelope c. The networks R have no
 biases: messages vanish at the cutoff as the envelope does. :math:`\phi` is silu for even and tanh for odd scalars.
-    Without :math:`W_z` in the first layer, as in the
-package nequip, an atom without neighbours has no features.
+Without :math:`W_z` in the first layer, as in the package nequip, an atom without neighbours has no features.
 
 Batzner, Musaelian, Sun, Geiger, Mailoa, Kornbluth, Molinari, Smidt, Kozinsky, Nature Communications 13, 2453 (2022),
 arXiv:2101.03164, eq. 2 to 7; a special case of the steerable group convolution of the lecture "Steerable group

@@ -1,5 +1,5 @@
 r"""PaiNN: scalars s and vectors v, mixed by gates; linear messages, so the cost is that of an invariant network times
-    four.
+four.
 
 .. math::
     (\phi^s, \phi^{vv}, \phi^{vs})_{ij} &= \phi(s_j) \circ W(d_{ij}) \\

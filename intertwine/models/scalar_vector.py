@@ -11,11 +11,10 @@ With the invariants
 
 channel by channel: there are as many vectors as scalars, and channels mix in the functions only. Here f1 and f3 are the
 two outputs of one MLP, f2, f4 and f5 the three outputs of another, times the envelope c(d_ij), so that messages vanish
-at the cutoff. The lecture's
-:math:`\vec x_{ij}` is the unit vector :math:`\hat x_{ij}`: its length is an argument of every function already. The
-sums are divided by a constant, the square root of the average number of neighbours. PaiNN's and EGNN's messages are
-special cases; the updates of PaiNN and GVP, which mix the channels of vectors, are not. In the first layer vectors are
-zero, unless the data give some, and all terms with v are absent.
+at the cutoff. The lecture's :math:`\vec x_{ij}` is the unit vector :math:`\hat x_{ij}`: its length is an argument of
+every function already. The sums are divided by a constant, the square root of the average number of neighbours. PaiNN's
+and EGNN's messages are special cases; the updates of PaiNN and GVP, which mix the channels of vectors, are not. In the
+first layer vectors are zero, unless the data give some, and all terms with v are absent.
 """
 
 from __future__ import annotations

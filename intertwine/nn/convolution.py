@@ -61,8 +61,7 @@ class Convolution(nn.Module):
         InputError: nothing that is asked for can be reached, an unknown layout, an average degree that is not positive.
 
     Source: Thomas et al., "Tensor field networks" (2018); Batzner et al., "E(3)-equivariant graph neural networks for
-        data-efficient and
-    accurate interatomic potentials" (2022).
+    data-efficient and accurate interatomic potentials" (2022).
 
     >>> layer = Convolution("8x0e+8x1o", "0e+1o+2e", "0e+1o", average_degree=2)
     >>> layer.irreps_out, layer.weight_numel

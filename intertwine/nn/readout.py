@@ -62,8 +62,7 @@ class VectorHead(nn.Module):
     .. math:: y_i = \sum_c g_c\, (W v_i)_c, \qquad g = \mathrm{MLP}(s_i, |V v_i|), \qquad |u| = \sqrt{\|u\|^2 + \epsilon^2} - \epsilon
 
     The gated block of PaiNN (Schütt et al. 2021, figure 3) with a linear output. A model with exactly one vector is
-    taken at its
-    word: that vector is the answer (EGNN's displacement).
+    taken at its word: that vector is the answer (EGNN's displacement).
 
     Args:
         irreps: representation of the node features.

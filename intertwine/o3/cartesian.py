@@ -20,8 +20,7 @@ class CartesianTensor(Irreps):
     components x, y, z.
 
     The change of basis Q is orthonormal: :math:`y = Q\,T` keeps the Frobenius norm of a tensor that has the symmetry,
-    and
-    :math:`Q^T y` is the tensor again. For one without the symmetry it is its orthogonal projection.
+    and :math:`Q^T y` is the tensor again. For one without the symmetry it is its orthogonal projection.
 
     Args:
         formula: the symmetry, such as ``"ij=ji"`` (stress), ``"ijk=ikj"`` (piezoelectric) or ``"ijkl=jikl=klij"``

@@ -88,8 +88,7 @@ def clebsch_gordan(l1: int, l2: int, l3: int, basis: str = "real") -> Float[np.n
         l2: degree of the second factor.
         l3: degree of the product, :math:`|l_1 - l_2| \le l_3 \le l_1 + l_2`.
         basis: ``"real"``, e3nn's real basis, :func:`coupling` times :math:`\sqrt{2 l_3 + 1}`; or ``"complex"``, the
-            eigenvectors of
-            :math:`J_z` with the phases of Condon and Shortley, as in Varshalovich, section 8, and
+            eigenvectors of :math:`J_z` with the phases of Condon and Shortley, as in Varshalovich, section 8, and
             ``sympy.physics.quantum.cg.CG``.
 
     Returns:

@@ -42,7 +42,7 @@ def quadrature(n: int) -> Float[np.ndarray, "n"]:
     degree below n.
 
     Source: Fejér's first rule (Math. Z. 37, 287 (1933)): the cosine series of the interpolating polynomial, integrated
-        term by term.
+    term by term.
 
     >>> round(float(quadrature(4) @ np.cos(parallels(4)) ** 2), 12)  # 2/3
     0.666666666667

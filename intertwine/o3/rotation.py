@@ -247,7 +247,7 @@ def rotation_vector_to_matrix(v: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*b
 
 def matrix_to_rotation_vector(R: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3"]:
     r"""Logarithm: axis times angle (..., 3), of length 0 to :math:`\pi`, of a proper rotation (..., 3, 3), smooth at
-        the identity.
+    the identity.
 
     At a half turn, where it jumps, one of the two vectors is chosen as in :func:`matrix_to_axis_angle`.
 

@@ -130,8 +130,7 @@ def _clip(data: Graphs) -> float | None:
     what is usual.
 
     Particles that nearly collide have gradients a thousand times as large, which would spoil Adam's steps for hundreds
-    of others.
-    """
+    of others."""
     squares = [(graph[LATER] - graph.pos).square().mean() for graph in _first(data)]
     square = float(sum(squares)) / max(len(squares), 1)
     return float(f"{0.75 * square:.2g}") if isfinite(square) and square > 0 else None

@@ -33,9 +33,8 @@ class Property(Task):
 
     The references r_z of an extensive scalar (``readout="sum"``), or of a scalar of atoms, are fitted by species; of an
     intensive one (``"mean"``) :math:`\mu` is the mean of the training set. Of a tensor they are of its even scalar: the
-    isotropic part
-    :math:`\mathrm{tr}(T)/\sqrt3` of a polarizability, nothing of a vector, whose mean over orientations is zero.
-    Several even scalars have a mean each, of an atom where they are summed.
+    isotropic part :math:`\mathrm{tr}(T)/\sqrt3` of a polarizability, nothing of a vector, whose mean over orientations
+    is zero. Several even scalars have a mean each, of an atom where they are summed.
 
     A Cartesian tensor is learned as irreps and given back as it came, :math:`T = Q^T y` with the orthonormal change of
     basis Q of its index symmetry (:class:`intertwine.o3.CartesianTensor`), which it has to the last bit.

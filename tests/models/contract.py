@@ -174,8 +174,7 @@ class ModelContract:
     def test_coincident_atoms(self, model: Backbone, dtype: torch.dtype, gap: float) -> None:
         """Values and derivatives stay finite: to second order where atoms coincide; to first where they almost do,
         since a direction's derivative is as large as 1 / distance there, and the square of that overflows in single
-        precision.
-        """
+        precision."""
         graph = self.graph(4)
         graph.pos -= graph.pos[0].clone()  # at the origin, so that tiny gaps are representable
         graph.pos[1] = gap

@@ -3,9 +3,8 @@
 LLVM comes with llvmlite: no compiler is needed on the machine. An object file is kept under ``kernels/`` in the cache
 folder by a name that depends on everything it was made from: this package's sources, the version of LLVM, the
 processor, and what the kernel was asked for. So an upgrade finds nothing old, and processes that write the same file
-write the same bytes. The file's own digest is over all that and the
-object: what stands under another kernel's name, or was made by another version, is not run. Nor is what another user
-    may have written.
+write the same bytes. The file's own digest is over all that and the object: what stands under another kernel's name, or
+was made by another version, is not run. Nor is what another user may have written.
 """
 
 from __future__ import annotations

@@ -27,8 +27,8 @@ FEW = 4_000_000  # multiplications of one kind's map, below which calls cost mor
 
 class Kinds(NamedTuple):
     """The nodes' attributes, and which nodes share them: rows ``order``, ``counts[k]`` of them of kind k, are of
-    attributes k. With ``counts`` None every node has attributes of its own. ``inverse`` undoes ``order``.
-    ``which`` (nodes, kinds) is 1 where a node is of a kind."""
+    attributes k. With ``counts`` None every node has attributes of its own. ``inverse`` undoes ``order``. ``which``
+    (nodes, kinds) is 1 where a node is of a kind."""
 
     attributes: Float[Tensor, "rows attributes"]
     order: Int[Tensor, " nodes"] | None = None

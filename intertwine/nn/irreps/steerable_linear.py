@@ -189,9 +189,8 @@ class GatheredSteerableLinear(_Adaptive):
     say.
 
     It is computed as :math:`\sum_p C_p(a)\, W_p v`: first a map of channels for each path p, then the coupling. The
-    maps do not know a:
-    :meth:`expand` takes them of each part where it lives, :meth:`total` adds what was gathered, and :meth:`couple`
-    brings in a. With 20 neighbours a node the maps cost a twentieth of what they would cost on edges.
+    maps do not know a: :meth:`expand` takes them of each part where it lives, :meth:`total` adds what was gathered, and
+    :meth:`couple` brings in a. With 20 neighbours a node the maps cost a twentieth of what they would cost on edges.
 
     Args:
         parts: representations of the parts of v, each without an irrep that comes twice.

@@ -41,9 +41,8 @@ class SO2Convolution(nn.Module):
     Args:
         irreps_in, irreps_out: representations of the features x and z.
         mode: ``"uvu"``: each channel by itself, between blocks of equal multiplicity, weights for each edge (from a
-            radial network).
-            ``"uvw"``: channels mixed by weights that belong to the layer, the same for all edges; the edges may bring
-                factors.
+            radial network). ``"uvw"``: channels mixed by weights that belong to the layer, the same for all edges; the
+            edges may bring factors.
         mmax: the highest order |m| that passes; None is all.
         reflections: O(3) rather than SO(3).
         layout: of x and z, ``"ir_mul"`` or ``"mul_ir"``.
