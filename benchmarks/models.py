@@ -1,7 +1,7 @@
 """Models beside the packages that they come from, at the same weights: energy with forces, and a training step on both.
 Float32.
 
-    python benchmarks/models.py            # some minutes, on a machine that does nothing else; writes the table of docs/results.md
+    python benchmarks/models.py   # some minutes, on an idle machine; writes the table of docs/results.md
     python benchmarks/models.py --only mace --threads 1
 
 NequIP: l = 2, 32 channels of both parities, 4 layers, on batches of ethanol. MACE: 128x0e+128x1o, harmonics to l = 3,

@@ -1,9 +1,9 @@
 """50 frames of malonaldehyde: a force field that begins with the demo's weights (ethanol), and one that begins with
 random ones.
 
-    python benchmarks/papers/malonaldehyde.py                        # the demo (4 minutes), then two runs for each of three seeds
-    python benchmarks/papers/malonaldehyde.py --demo runs/ethanol-... # with a demo that is there
-    python benchmarks/papers/malonaldehyde.py --page                 # only writes the table of docs/results.md again
+    python benchmarks/papers/malonaldehyde.py          # the demo (4 minutes), then two runs for each of three seeds
+    python benchmarks/papers/malonaldehyde.py --page   # only writes the table of docs/results.md again
+    python benchmarks/papers/malonaldehyde.py --demo runs/ethanol-...   # with a demo that is there
 
 What a user types: `intertwine train malonaldehyde_train_01.xyz.gz --train 50`, with and without `--from`; the numbers
 of steps are the same, all else is what either is advised. A seed decides the frames, the initial weights and the order.
@@ -75,8 +75,8 @@ def page(document: dict[str, Any]) -> str:
     said = ", ".join(f"{mean:.1f} meV/A {arm}" for arm, mean in means.items())
     demo = document["demo"]
     return (
-        f"{markdown(document['rows'])}\n\nMean absolute errors on 1,000 frames; mean of the forces: {said}. The demo "
-        f"has errors of {demo['forces']:.1f} meV/A on ethanol after {demo['steps']:,} steps. "
+        f"{markdown(document['rows'])}\n\nMean absolute errors on 1,000 frames; mean of the forces: {said}. "
+        f"The demo has errors of {demo['forces']:.1f} meV/A on ethanol after {demo['steps']:,} steps. "
         f"{document['machine']['date']}. `python benchmarks/papers/malonaldehyde.py`"
     )
 

@@ -1,9 +1,9 @@
 """Charged particles: positions after 1,000 steps of five of them from positions, velocities and charges (PAPERS.md,
 section 1).
 
-    python benchmarks/papers/nbody.py --jobs 2                    # all, in the background if you like; goes on where it was stopped
+    python benchmarks/papers/nbody.py --jobs 2   # all, in the background if you like; goes on where it was stopped
     python benchmarks/papers/nbody.py --only egnn --epochs 300
-    python benchmarks/papers/nbody.py --page                      # only writes the table of docs/results.md again
+    python benchmarks/papers/nbody.py --page     # only writes the table of docs/results.md again
 
 3,000 training, 2,000 validation and 2,000 test trajectories of the published stream, one seed. The weights with the
 smallest validation error are tested. Batches of 100, Adam, rates brought down by a cosine; moving averages (0.99) are

@@ -1,7 +1,7 @@
 """The four baselines of the charged 5-body test (no learning but least squares on the training set), with standard
 errors.
 
-    python benchmarks/papers/nbody_baselines.py            # prints one table, writes benchmarks/results/nbody_baselines.json
+    python benchmarks/papers/nbody_baselines.py   # prints one table, writes benchmarks/results/nbody_baselines.json
 
 Error: mean squared error of positions, over particles and xyz; its standard error is over trajectories. Fitted on the
 3,000 training trajectories, evaluated on the 2,000 test ones, and on 20,000 for a sharper figure (half of the

@@ -110,8 +110,8 @@ def _convolution(name: str, repeats: int, compiled: bool, tick: Tick) -> list[di
     size = SIZES[name]
     rows = contest(peers(Problem.of(size), compiled=compiled), repeats, tick, where=f"size {name}")
     case = (
-        f"{name}: {size.edges:,} edges, {size.channels} channels, l "
-        f"{size.degrees[0]}x{size.degrees[1]}->{size.degrees[2]}"
+        f"{name}: {size.edges:,} edges, {size.channels} channels, "
+        f"l {size.degrees[0]}x{size.degrees[1]}->{size.degrees[2]}"
     )
     moved = size.bytes
     return [

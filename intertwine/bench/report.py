@@ -127,8 +127,8 @@ def _memory(rows: Sequence[Mapping[str, Any]]) -> Grid:
         beyond = 100 * (grown - results) / (inputs + results)
         cells.append([row["case"], row["pass"], _mega(inputs), _mega(results), _mega(grown), f"{beyond:.1f} %"])
     caption = (
-        "MB. grown: by how much the memory of the process grew at most. beyond: "
-        "grown without the results, over inputs and results."
+        "MB. grown: by how much the memory of the process grew at most. "
+        "beyond: grown without the results, over inputs and results."
     )
     return Grid("Memory of the process", ["", "pass", "inputs", "results", "grown", "beyond"], cells, caption)
 

@@ -90,8 +90,8 @@ def spoken(body: Callable[[], None]) -> None:
         lost = printed.lost()
         if lost is not None and not code:
             complain(
-                f"standard output can't be written: {lost.strerror or lost}\n  Remedy: "
-                "give it a file or a terminal with room."
+                f"standard output can't be written: {lost.strerror or lost}\n"
+                "  Remedy: give it a file or a terminal with room."
             )
             code = BAD_INPUT
     if code:

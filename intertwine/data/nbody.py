@@ -118,10 +118,8 @@ def generate(particles: int, seed: int, train: int, validation: int, test: int, 
         name="nbody",
         units=dict.fromkeys(fields, ""),
         notes=[
-            (
-                f"charged {particles}-body, seed {seed}: "
-                f"positions at step {FRAMES[1]} from positions and velocities at {FRAMES[0]} (dt {STEP})"
-            )
+            f"charged {particles}-body, seed {seed}: positions at step {FRAMES[1]} "
+            f"from positions and velocities at {FRAMES[0]} (dt {STEP})"
         ],
         splits=Splits(range(train), range(train, train + validation), range(train + validation, total)),
     )

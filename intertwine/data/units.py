@@ -40,9 +40,16 @@ def unit_table() -> dict[str, dict[str, float]]:
             "Hartree": u.Hartree, "Ha": u.Hartree, "Eh": u.Hartree, "a.u.": u.Hartree,
             "Ry": u.Rydberg, "Rydberg": u.Rydberg, "cm^-1": u.invcm,
         },
-        "length": {"A": 1.0, "Ang": 1.0, "Angstrom": 1.0, "Bohr": u.Bohr, "a0": u.Bohr, "nm": 10.0, "pm": 0.01, "a.u.": u.Bohr},
-        "pressure": {"GPa": u.GPa, "MPa": 1e-3 * u.GPa, "kbar": 0.1 * u.GPa, "kB": 0.1 * u.GPa, "bar": 1e-4 * u.GPa, "Pa": u.Pascal},
-        "dipole": {"e*A": 1.0, "e*Ang": 1.0, "D": u.Debye, "Debye": u.Debye, "e*Bohr": u.Bohr, "e*a0": u.Bohr, "a.u.": u.Bohr},
+        "length": {
+            "A": 1.0, "Ang": 1.0, "Angstrom": 1.0, "Bohr": u.Bohr, "a0": u.Bohr, "a.u.": u.Bohr, "nm": 10.0, "pm": 0.01,
+        },
+        "pressure": {
+            "GPa": u.GPa, "MPa": 1e-3 * u.GPa, "kbar": 0.1 * u.GPa, "kB": 0.1 * u.GPa, "bar": 1e-4 * u.GPa,
+            "Pa": u.Pascal,
+        },
+        "dipole": {
+            "e*A": 1.0, "e*Ang": 1.0, "D": u.Debye, "Debye": u.Debye, "e*Bohr": u.Bohr, "e*a0": u.Bohr, "a.u.": u.Bohr,
+        },
     }  # fmt: skip
 
 

@@ -13,7 +13,8 @@ from torch import Tensor
 from intertwine.geometry.ghosts import images, tree_of_images
 from intertwine.numerics import GeometryError
 
-LARGEST_LENGTH = 1e12  # A: beyond it float64 holds positions to 1e-4 A only, and their squares leave the range of single precision soon
+#: A: beyond it float64 holds positions to 1e-4 A only, and their squares soon leave the range of single precision.
+LARGEST_LENGTH = 1e12
 MOST_PAIRS = 16_000_000  # listed for a structure: a search for them takes 3 GB and half a minute,
 MOST_NEIGHBOURS = 200  # or this many for each node, in structures so large that it is more
 CERTAIN = 1000  # copies of a node that another one sees, beyond which their number is that of the volume

@@ -24,8 +24,8 @@ XYZ = ("xyz", "extxyz")
 PLACES = ("FixAtoms", "FixCartesian", "FixScaled")  # constraints that hold coordinates
 TABLES = (".json", ".npz")  # of predictions, without the structures
 FORMATS = (
-    "use .xyz, .json or .npz; .traj, .cif, "
-    ".vasp and others that ASE writes hold structures with their energies or less."
+    "use .xyz, .json or .npz; .traj, .cif, .vasp and others that ASE writes "
+    "hold structures with their energies or less."
 )
 
 

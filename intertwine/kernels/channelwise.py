@@ -1,7 +1,9 @@
 r"""The channelwise form of a plan: products in which a channel of x meets the components of y and stays that channel in
 z.
 
-.. math:: z_{u k} = \sum_{\text{terms}} \sum_{v} w_{u v} \sum_{i} M^{v}_{ik} x_{u i}, \qquad M^{v}_{ik} = \sum_j C_{ijk}\, y_{v j}
+.. math::
+    z_{u k} = \sum_{\text{terms}} \sum_{v} w_{u v} \sum_{i} M^{v}_{ik} x_{u i}, \qquad
+    M^{v}_{ik} = \sum_j C_{ijk}\, y_{v j}
 
 M is a few numbers for each edge, the same for all channels u: this is why a fused kernel needs so little arithmetic.
 The connection ``uvu`` has this form, and so have the others wherever their multiplicities leave nothing to mix.

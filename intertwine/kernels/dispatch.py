@@ -24,12 +24,13 @@ _ENDS = "Tensor? source, Tensor? destination"
 library = Library("intertwine", "FRAGMENT")
 library.define(f"convolve(str plan, Tensor x, Tensor y, Tensor? w, {_ENDS}, SymInt nodes) -> Tensor")
 library.define(
-    "convolve_backward(str plan, str needs, Tensor g, Tensor x, Tensor y, "
-    f"Tensor? w, {_ENDS}) -> (Tensor, Tensor, Tensor)"
+    f"convolve_backward(str plan, str needs, Tensor g, Tensor x, Tensor y, Tensor? w, {_ENDS})"
+    " -> (Tensor, Tensor, Tensor)"
 )
 library.define(
-    "convolve_second(str plan, str needs, Tensor g, Tensor x, Tensor y, Tensor? w, Tensor? a, Tensor? b, Tensor? c, "
-    f"{_ENDS}) -> (Tensor, Tensor, Tensor, Tensor)"
+    "convolve_second(str plan, str needs, Tensor g, Tensor x, Tensor y, Tensor? w, "
+    f"Tensor? a, Tensor? b, Tensor? c, {_ENDS})"
+    " -> (Tensor, Tensor, Tensor, Tensor)"
 )
 
 

@@ -66,7 +66,9 @@ def register_derivative(
             return call(keys, arguments)
         allowed = get_single_level_autograd_function_allowed()
         set_single_level_autograd_function_allowed(True)
-        try:  # not Function.apply, which would pass the step on to all levels of torch.func; the operator's dispatcher does that already
+        # not Function.apply, which would pass the step on to all levels of torch.func: the operator's dispatcher has
+        # done that
+        try:
             output = super(torch.autograd.Function, made).apply(keys, count, *flat)  # type: ignore[misc]
         finally:
             set_single_level_autograd_function_allowed(allowed)

@@ -5,16 +5,16 @@ In all groups but the last one argument is evaluated first: :math:`M_{z v, i k} 
 per sample, shared by all channels of x. Where x and y change their roles (``uvv``; ``uvw`` with few channels in x)
 everything is mirrored: ``side`` is 1.
 
-=========  ======================================================  =============================================================
-group      paths                                                   evaluation
-=========  ======================================================  =============================================================
-Outer      uvu, uvv, uvuv that read one block of x                 x M for all at once, then the weights
-Scaled     uvu, uvv with weights and more components in z, or      the weights, then (w x) M, which sums over v; or x (w M)
-           several channels v                                      if the weights are shared
-Late       uvw                                                     x M for all blocks of z at once, then the weights of all paths
-Early      uvw with fewer multiplications this way round           the weights, then (W x) M for all blocks of x at once
-Paired     uuu, uuw, u<v of one pair of blocks                     (x S)(y S') C with selections S of i and S' of j, then weights
-=========  ======================================================  =============================================================
+======  ================================================  ==============================================================
+group   paths                                             evaluation
+======  ================================================  ==============================================================
+Outer   uvu, uvv, uvuv that read one block of x           x M for all at once, then the weights
+Scaled  uvu, uvv with weights and more components in z,   the weights, then (w x) M, which sums over v; or x (w M) if
+        or several channels v                             the weights are shared
+Late    uvw                                               x M for all blocks of z at once, then the weights of all paths
+Early   uvw with fewer multiplications this way round     the weights, then (W x) M for all blocks of x at once
+Paired  uuu, uuw, u<v of one pair of blocks               (x S)(y S') C with selections S of i and S' of j, then weights
+======  ================================================  ==============================================================
 """
 
 from __future__ import annotations

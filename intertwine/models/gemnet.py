@@ -2,7 +2,8 @@ r"""GemNet: messages on directed edges that look at angles (T) and torsions (Q),
 
 .. math::
     y^\mathrm{T}_{ca} &= \sum_{b \in N(a) \setminus c}
-        \big(W_C\, e_\mathrm{CBF}(d_{ca}, \varphi_{cab})\big)^\top \mathbf{W}\, \big(W_R\, e(d_{ba}) \circ m_{ba}\big) \\
+        \big(W_C\, e_\mathrm{CBF}(d_{ca}, \varphi_{cab})\big)^\top \mathbf{W}\,
+        \big(W_R\, e(d_{ba}) \circ m_{ba}\big) \\
     y^\mathrm{Q}_{ca} &= \sum_{b \in N'(a) \setminus c} \sum_{d \in N(b) \setminus \{a, c\}}
         \big(W_S\, e_\mathrm{SBF}(d_{ca}, \varphi_{cab}, \theta_{cabd})\big)^\top \mathbf{W}
         \big(W_C\, e_\mathrm{CBF}(d_{ba}, \varphi_{abd}) \circ W_R\, e(d_{db}) \circ m_{db}\big) \\
@@ -13,20 +14,18 @@ r"""GemNet: messages on directed edges that look at angles (T) and torsions (Q),
     m_{ca}'' = m_{ca}' + r\big(\sigma(W [h_c', h_a', m_{ca}'])\big)
 
 with residual layers r, :math:`\sigma = \sqrt 2\,\mathrm{silu}`, every sum of two terms over :math:`\sqrt 2`, and
-features of the nodes
-:math:`f_a = \sum_\mathrm{blocks} W r(\sigma(W \sum_c W e(d_{ca}) \circ m_{ca}))`. The bases are
-:math:`e(d) = u(d) R_{0n}(d / r_c)`,
-:math:`e_\mathrm{CBF} = u(d) R_{ln}(d / r_c) P_l(\cos\varphi)`, :math:`e_\mathrm{SBF} = u(d) R_{ln}(d / r_c) Y_{lm}`
-with envelope u and the waves R of :mod:`intertwine.nn.paths.spherical_bessel`: whatever leaves an edge carries one of them
-and vanishes smoothly at the cutoff. N' are the neighbours within ``interaction_cutoff``. The bilinear form is summed
-before its tensor W is applied (the paper's efficient bilinear layer): the basis contracted with :math:`W_S` is one
-matrix per edge, shared by all blocks.
+features of the nodes :math:`f_a = \sum_\mathrm{blocks} W r(\sigma(W \sum_c W e(d_{ca}) \circ m_{ca}))`. The bases are
+:math:`e(d) = u(d) R_{0n}(d / r_c)`, :math:`e_\mathrm{CBF} = u(d) R_{ln}(d / r_c) P_l(\cos\varphi)`,
+:math:`e_\mathrm{SBF} = u(d) R_{ln}(d / r_c) Y_{lm}` with envelope u and the waves R of
+:mod:`intertwine.nn.paths.spherical_bessel`: whatever leaves an edge carries one of them and vanishes smoothly at the
+cutoff. N' are the neighbours within ``interaction_cutoff``. The bilinear form is summed before its tensor W is applied
+(the paper's efficient bilinear layer): the basis contracted with :math:`W_S` is one matrix per edge, shared by all
+blocks.
 
 Torsions enter by their cosine, as :class:`TorsionBasis` does it: polynomials of dot products, so nothing diverges where
 three atoms are collinear and the torsion does not exist, and the model can't tell a molecule from its mirror image.
-Without ``quadruplets`` (GemNet-T)
-:math:`\theta` is not looked at. ``vectors`` adds :math:`\sum_c \hat x_{ca}\, w \cdot r(\ldots m_{ca})`, the direct
-forces of GemNet-dT.
+Without ``quadruplets`` (GemNet-T) :math:`\theta` is not looked at. ``vectors`` adds
+:math:`\sum_c \hat x_{ca}\, w \cdot r(\ldots m_{ca})`, the direct forces of GemNet-dT.
 
 Where the paper fits scaling factors there are constants: bases have unit second moment, and a sum of N expected terms,
 the messages of neighbours that resemble each other, is divided by :math:`\sqrt{N (N + 1) / 2}`. Its activation silu /

@@ -1,9 +1,11 @@
 r"""MACE: messages of many bodies, as equivariant polynomials of one sum over the neighbours.
 
 .. math::
-    A_i^{l_3} &= V \Big[\frac{1}{\bar N} \sum_{j \in N(i)} R(d_{ij}) \circ \big(U x_j \otimes Y(\hat x_{ij})\big)^{l_3}\Big],
-    \qquad R(d) = \mathrm{MLP}\big(e(d)\, c(d)\big) \\
-    B_i^L &= \sum_{\nu=1}^{\nu_{max}} \sum_\eta w^{\nu L}_{z_i \eta} \circ \big(\mathcal U^{\nu L}_\eta A_i \cdots A_i\big)
+    A_i^{l_3} &= V \Big[\frac{1}{\bar N} \sum_{j \in N(i)}
+    R(d_{ij}) \circ \big(U x_j \otimes Y(\hat x_{ij})\big)^{l_3}\Big], \qquad
+    R(d) = \mathrm{MLP}\big(e(d)\, c(d)\big) \\
+    B_i^L &= \sum_{\nu=1}^{\nu_{max}} \sum_\eta
+    w^{\nu L}_{z_i \eta} \circ \big(\mathcal U^{\nu L}_\eta A_i \cdots A_i\big)
     \qquad (\nu \text{ factors, channel by channel}) \\
     x_i' &= M B_i + W_{z_i} x_i
 

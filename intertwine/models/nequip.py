@@ -2,8 +2,9 @@ r"""NequIP: steerable features of every degree and both parities, convolved with
 from few data.
 
 .. math::
-    L_i^{l_3 p_3} &= \frac{1}{\sqrt{\bar N}} \sum_{j \in N(i)} R(d_{ij}) \circ \big(U x_j \otimes Y(\hat x_{ij})\big)^{l_3 p_3},
-    \qquad R(d) = \mathrm{MLP}\big(e(d)\, c(d)\big) \\
+    L_i^{l_3 p_3} &= \frac{1}{\sqrt{\bar N}} \sum_{j \in N(i)}
+    R(d_{ij}) \circ \big(U x_j \otimes Y(\hat x_{ij})\big)^{l_3 p_3}, \qquad
+    R(d) = \mathrm{MLP}\big(e(d)\, c(d)\big) \\
     x_i' &= \mathrm{gate}\big(V L_i + W_{z_i} x_i\big), \qquad
     \mathrm{gate}(s, g, t) = \big(\phi(s),\; \mathrm{silu}(g) \circ t\big)
 

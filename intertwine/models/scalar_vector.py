@@ -6,7 +6,8 @@ With the invariants
 
 .. math::
     m_i &= f_1(s_i, |v_i|) + \sum_{j \in N(i)} f_2(I_{ij}) \\
-    \vec m_i &= f_3(s_i, |v_i|) \odot v_i + \sum_{j \in N(i)} f_4(I_{ij}) \odot v_j + \sum_{j \in N(i)} f_5(I_{ij}) \odot \hat x_{ij} \\
+    \vec m_i &= f_3(s_i, |v_i|) \odot v_i + \sum_{j \in N(i)} f_4(I_{ij}) \odot v_j
+    + \sum_{j \in N(i)} f_5(I_{ij}) \odot \hat x_{ij} \\
     s_i' &= s_i + m_i, \qquad v_i' = v_i + \vec m_i
 
 channel by channel: there are as many vectors as scalars, and channels mix in the functions only. Here f1 and f3 are the

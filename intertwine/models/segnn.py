@@ -2,7 +2,8 @@ r"""SEGNN: messages and updates are steerable multilayer perceptrons, conditione
 nodes.
 
 .. math::
-    m_{ij} &= \phi_m\big(f_i, f_j, \|x_{ij}\|^2, e(d_{ij}) \,\big|\, a_{ij}\big)\; c(d_{ij}), & a_{ij} &= Y(\hat x_{ij}) \\
+    m_{ij} &= \phi_m\big(f_i, f_j, \|x_{ij}\|^2, e(d_{ij}) \,\big|\, a_{ij}\big)\; c(d_{ij}), &
+    a_{ij} &= Y(\hat x_{ij}) \\
     f_i' &= f_i + \phi_f\Big(f_i, \tfrac{1}{\sqrt{\bar N}} \textstyle\sum_{j \in N(i)} m_{ij} \,\Big|\, a_i\Big), &
     a_i &= 1 \oplus \Big(\operatorname*{mean}_j a_{ij} + \textstyle\sum_k Y(v_i^k)\Big)_{l \ge 1}
 

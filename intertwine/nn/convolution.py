@@ -31,7 +31,9 @@ from intertwine.o3.tensor_product import TensorProduct
 class Convolution(nn.Module):
     r"""Every channel of x times the attributes of each edge, with weights of the edge, summed at the destinations:
 
-    .. math:: z^{p}_{i u} = \sqrt{\frac{2 l_3 + 1}{V \bar N}} \sum_{j \in N(i)} \sum_{v} w^{p}_{ij\,uv}\, (x_{j u} \otimes y_{ij\,v})_{l_3}
+    .. math::
+        z^{p}_{i u} = \sqrt{\frac{2 l_3 + 1}{V \bar N}} \sum_{j \in N(i)} \sum_{v}
+        w^{p}_{ij\,uv}\, (x_{j u} \otimes y_{ij\,v})_{l_3}
 
     A path p takes one block of x (channels u) and one of y (channels v = 1 ... V, most often one) to a block of z of
     its own. If x, y and w have independent components of variance 1, so has each term; and so has the sum where a node

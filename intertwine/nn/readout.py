@@ -59,7 +59,9 @@ class ScalarHead(nn.Module):
 class VectorHead(nn.Module):
     r"""Vectors of a node, or tensors of another irrep, from its scalars s and those tensors v; equivariant under O(3).
 
-    .. math:: y_i = \sum_c g_c\, (W v_i)_c, \qquad g = \mathrm{MLP}(s_i, |V v_i|), \qquad |u| = \sqrt{\|u\|^2 + \epsilon^2} - \epsilon
+    .. math::
+        y_i = \sum_c g_c\, (W v_i)_c, \qquad g = \mathrm{MLP}(s_i, |V v_i|), \qquad
+        |u| = \sqrt{\|u\|^2 + \epsilon^2} - \epsilon
 
     The gated block of PaiNN (Schütt et al. 2021, figure 3) with a linear output. A model with exactly one vector is
     taken at its word: that vector is the answer (EGNN's displacement).

@@ -10,7 +10,7 @@ real harmonics :math:`Y_{lm} \propto P_l^{|m|}(\cos\theta) \times (\sin|m|\phi,\
 | ``textbook`` | m = -l, ..., l | y, z, x | sphericart |
 | ``pyscf`` | m = -l, ..., l; but x, y, z in degree 1 | x, y, z | the spherical orbitals of PySCF and libcint |
 | ``e3x`` | m = l, -l, l-1, -(l-1), ..., 1, -1, 0 | x, y, z | e3x, in its Cartesian order (the default) |
-| ``complex`` | m = -l, ..., l, with the phase of Condon and Shortley | (x-iy)/√2, z, -(x+iy)/√2 | scipy's ``sph_harm_y``, sympy |
+| ``complex`` | m = -l, ..., l, Condon and Shortley's phase | (x-iy)/√2, z, -(x+iy)/√2 | scipy's ``sph_harm_y``, sympy |
 
 The matrices are orthogonal (unitary for ``complex``), so they leave a normalisation as it is: what is called
 ``integral`` in e3nn is that of PySCF, scipy and textbooks; ``norm`` is Racah's, that of e3x.

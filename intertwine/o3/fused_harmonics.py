@@ -14,7 +14,8 @@ from intertwine.kernels.solid import Solid
 from intertwine.numerics import safe
 from intertwine.o3.harmonic_constants import constants
 
-_FEWEST = 32  # vectors: fewer cost less than a kernel's first use, and much code asks for many lists of degrees at a few points
+#: Vectors: fewer cost less than a kernel's first use, and much code asks for many lists of degrees at a few points.
+_FEWEST = 32
 
 
 def fused(x: Tensor, normalize: bool, degrees: tuple[int, ...], normalization: str) -> Tensor | None:

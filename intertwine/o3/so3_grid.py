@@ -173,8 +173,8 @@ class SO3Grid(Rebuildable, ExactBuffers):
 
     def __repr__(self) -> str:
         return (
-            f"{type(self).__name__}({self.lmax}, "
-            f"{self.res_alpha}x{self.res_beta}x{self.res_gamma} (alpha x beta x gamma))"
+            f"{type(self).__name__}({self.lmax}, {self.res_alpha}x{self.res_beta}x{self.res_gamma} "
+            "(alpha x beta x gamma))"
         )
 
 

@@ -121,7 +121,8 @@ class SphericalTensor(Irreps):
             coefficients (..., dim).
 
         >>> s = SphericalTensor(7, 1, -1)
-        >>> s.signal_xyz(s.sum_of_diracs(torch.eye(3)[:2], torch.tensor([-1.0, 1.0])), torch.eye(3)).mul(10).round().abs()
+        >>> peaks = s.sum_of_diracs(torch.eye(3)[:2], torch.tensor([-1.0, 1.0]))
+        >>> s.signal_xyz(peaks, torch.eye(3)).mul(10).round().abs()
         tensor([10., 10.,  0.])
         """
         positions, values = _broadcast(positions, values)

@@ -13,7 +13,9 @@ from torch import Tensor, nn
 class Average:
     r"""Polyak averaging with a warm start.
 
-    .. math:: \bar\theta_t = \bar\theta_{t-1} + (1 - d_t)(\theta_t - \bar\theta_{t-1}), \qquad d_t = \min\Big(d, \frac{1 + t}{10 + t}\Big)
+    .. math::
+        \bar\theta_t = \bar\theta_{t-1} + (1 - d_t)(\theta_t - \bar\theta_{t-1}), \qquad
+        d_t = \min\Big(d, \frac{1 + t}{10 + t}\Big)
 
     so that the initial weights are forgotten within the first steps.
 

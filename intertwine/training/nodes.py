@@ -20,8 +20,8 @@ MEETING, PATIENCE = (
 )  # s until all processes are started, and until all are prepared, as long as torch's own
 GRACE, PAUSE = 5.0, 0.1  # s: to hear why a connection broke, and between two looks
 BY_HAND = (
-    "start it by torchrun or srun, or on each machine with MASTER_ADDR, "
-    "MASTER_PORT and NODE_RANK (0, 1, ...) in the environment."
+    "start it by torchrun or srun, or on each machine with "
+    "MASTER_ADDR, MASTER_PORT and NODE_RANK (0, 1, ...) in the environment."
 )
 
 

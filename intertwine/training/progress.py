@@ -89,8 +89,8 @@ class Progress:
         elif self.bar is None and self.enabled and now - self.start > self.silence:
             self.silence *= 2  # a long epoch in a log: a sign of life after one minute, two, four, ...
             self.say(
-                f"{100 * self.done(module):>12.1f} %  {self.rate(module):.0f} "
-                f"structures/s  {self.remaining(module)} left"
+                f"{100 * self.done(module):>12.1f} %  {self.rate(module):.0f} structures/s  "
+                f"{self.remaining(module)} left"
             )
 
     def epoch(self, module: TrainingModule, row: dict[str, float | int], *, final: bool) -> None:

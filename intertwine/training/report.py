@@ -48,7 +48,9 @@ def report(folder: Path, config: Config, sets: Sets, task: Task, say: Callable[[
         "structures": {"train": len(sets.train), "validation": len(sets.validation), "test": len(sets.test)},
         "epochs": last["epoch"], "steps": last["steps"], "seconds": last["seconds"], "best_epoch": trained.epoch,
         "start": config.sections().get("start"),
-        "validation": {name.removeprefix("validation_"): value for name, value in best.items() if name.startswith("validation_")},
+        "validation": {
+            name.removeprefix("validation_"): value for name, value in best.items() if name.startswith("validation_")
+        },
         "test": test, "statistics": task.describe(), "notes": list(sets.source.notes),
         "labels": [decision._asdict() for decision in sets.source.decisions],
         "written": time.strftime("%Y-%m-%dT%H:%M:%S%z"),

@@ -196,8 +196,8 @@ class PointNet(torch.nn.Module):
 class Lengths(torch.nn.Module):
     irreps_out = "1x0e"
     def forward(self, graph):
-        return pool((graph.pos[graph.edge_index[0]] - graph.pos[graph.edge_index[1]]).square().sum(-1, keepdim=True).new_ones(
-            graph.num_nodes, 1), graph)
+        edges = graph.pos[graph.edge_index[0]] - graph.pos[graph.edge_index[1]]
+        return pool(edges.square().sum(-1, keepdim=True).new_ones(graph.num_nodes, 1), graph)
 """
 
 

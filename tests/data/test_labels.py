@@ -163,12 +163,12 @@ def test_what_a_reader_invents_is_no_label(tmp_path: Path) -> None:
 
 def test_types_are_no_elements(tmp_path: Path) -> None:
     header = (
-        "ITEM: TIMESTEP\n0\nITEM: NUMBER OF ATOMS\n1\nITEM: BOX BOUNDS pp pp pp\n0 9\n0 9\n0 9\nITEM: "
-        "ATOMS id type x y z\n1 1 1 1 1\n"
+        "ITEM: TIMESTEP\n0\nITEM: NUMBER OF ATOMS\n1\nITEM: BOX BOUNDS pp pp pp\n0 9\n0 9\n0 9\n"
+        "ITEM: ATOMS id type x y z\n1 1 1 1 1\n"
     )
     data = (
-        "LAMMPS\n\n2 atoms\n2 atom types\n\n0 9 xlo xhi\n0 9 ylo yhi\n0 9 zlo "
-        "zhi\n\nAtoms # atomic\n\n1 1 0 0 0\n2 2 0 0 1\n"
+        "LAMMPS\n\n2 atoms\n2 atom types\n\n0 9 xlo xhi\n0 9 ylo yhi\n0 9 zlo zhi\n\n"
+        "Atoms # atomic\n\n1 1 0 0 0\n2 2 0 0 1\n"
     )
     for name, text in {
         "a.lammpstrj": header,

@@ -26,7 +26,8 @@ saved = torch.load(sys.argv[1], weights_only=True)
 results = {}
 for name, calls in saved.items():
     module = torch.jit.load(f"{sys.argv[3]}/{name}.ts")
-    assert "intertwine::" not in str(module.inlined_graph if hasattr(module, "forward") else module.to_grid.inlined_graph), name
+    traced = module if hasattr(module, "forward") else module.to_grid
+    assert "intertwine::" not in str(traced.inlined_graph), name
     for key, inputs in calls.items():
         result = getattr(module, key.split(" ")[0])(*inputs)
         parts = result if isinstance(result, tuple) else (result,)

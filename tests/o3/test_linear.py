@@ -41,7 +41,8 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("2x0e+1o", "3x0e+2x1o", {"shared_weights": False, "biases": True}),
     ("2x0e+1o", "3x0e+2x1o", {"f_in": 3, "f_out": 2, "shared_weights": False}),
 ]
-THEIRS_FAILS = (  # e3nn 0.6: a block that is only a bias, or an empty input, fails for more than one sample; so do biases of each sample
+# e3nn 0.6: a block that is only a bias, or an empty input, fails for more than one sample; so do biases of each sample
+THEIRS_FAILS = (
     ("0x0e+2x1o+3x2e", "2x1o+0x2e+3x0e", True),
     ("2x1o", "3x0e+2x2e", True),
     ("", "2x0e", True),

@@ -15,7 +15,8 @@ from intertwine.numerics import InputError, Rebuildable, choose
 from intertwine.o3 import Irrep, Irreps
 from intertwine.o3.blocks import LAYOUTS, require_features
 
-SAMPLES = 1_000_000  # e3nn's estimate of the moment is this sum over a seeded sample; a better integral would be another number
+#: e3nn's estimate of the moment is the sum over so many seeded samples; a better integral would be another number.
+SAMPLES = 1_000_000
 
 
 def moment(

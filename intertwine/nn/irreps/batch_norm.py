@@ -18,7 +18,9 @@ from intertwine.o3.blocks import LAYOUTS, split_blocks
 class BatchNorm(Rebuildable):
     r"""Each single irrep divided by its root mean square over the batch; scalars (0e) are centred first.
 
-    .. math:: z_u = w_u\,(x_u - \mu_u)\,(\langle \|x_u - \mu_u\|^2 \rangle + \epsilon)^{-1/2} + b_u, \qquad \mu = b = 0 \text{ but for } 0e
+    .. math::
+        z_u = w_u\,(x_u - \mu_u)\,(\langle \|x_u - \mu_u\|^2 \rangle + \epsilon)^{-1/2} + b_u, \qquad
+        \mu = b = 0 \text{ but for } 0e
 
     The mean runs over samples and batch, and over the components for ``normalization="component"``. Parameters, buffers
     and defaults are e3nn's; in training the running averages move by ``momentum``, and evaluation uses them.

@@ -22,7 +22,8 @@ from intertwine.numerics import safe
 from intertwine.o3 import Irreps, Linear
 from intertwine.o3.mixing import applicable, mix
 
-FEW = 4_000_000  # multiplications of one kind's map, below which calls cost more than they do; measured on 32 channels to l = 2
+#: Multiplications of one kind's map, below which calls cost more than they do; measured on 32 channels to l = 2.
+FEW = 4_000_000
 
 
 class Kinds(NamedTuple):

@@ -1,7 +1,8 @@
 r"""Messages in the frames of the edges, with a non-linearity there: what eSCN, EquiformerV2 and eSEN share.
 
 .. math::
-    m_{ij} = S_2\, \mathrm{gate}\big(S_1 (\phi(e_{ij}) \circ D_{ij} (x_j \oplus x_i))\big), \qquad z_i = \sum_j w_{ij} D_{ij}^T m_{ij}
+    m_{ij} = S_2\, \mathrm{gate}\big(S_1 (\phi(e_{ij}) \circ D_{ij} (x_j \oplus x_i))\big), \qquad
+    z_i = \sum_j w_{ij} D_{ij}^T m_{ij}
 
 :math:`D_{ij}` turns features into a frame with the edge on the polar axis (:func:`~intertwine.o3.edge_frames`), S are
 SO(2)-linear (:class:`~intertwine.nn.SO2Linear`), with factors :math:`\phi` of invariants of the edge. An edge of length

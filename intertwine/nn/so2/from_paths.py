@@ -46,7 +46,8 @@ class PathsToSO2(ExactBuffers):
     The product with harmonics and its SO(2) form:
 
     >>> from intertwine.o3 import spherical_harmonics
-    >>> product = TensorProduct("4x0e+4x1o", "0e+1o", "4x0e+4x1o", [(0, 0, 0, "uvu", True), (0, 1, 1, "uvu", True)], shared_weights=False)
+    >>> paths = [(0, 0, 0, "uvu", True), (0, 1, 1, "uvu", True)]
+    >>> product = TensorProduct("4x0e+4x1o", "0e+1o", "4x0e+4x1o", paths, shared_weights=False)
     >>> to_so2 = PathsToSO2(product)
     >>> x, r, w = torch.randn(1, 16), torch.randn(1, 3), torch.randn(1, 8)
     >>> there = product(x, spherical_harmonics([0, 1], r, True, "component"), w)

@@ -5,7 +5,8 @@ There the harmonics of the edge have the order m = 0 only, and the coupling coef
 unless :math:`|m_1| = |m_3|`. So the order m of all degrees and channels is mixed among itself, and with its partner -m:
 
 .. math:: \begin{pmatrix} z_{-m} \\ z_{m} \end{pmatrix}
-    = \begin{pmatrix} a_m & b_m \\ -b_m & a_m \end{pmatrix} \begin{pmatrix} x_{-m} \\ x_{m} \end{pmatrix}, \qquad z_0 = a_0 x_0 .
+    = \begin{pmatrix} a_m & b_m \\ -b_m & a_m \end{pmatrix} \begin{pmatrix} x_{-m} \\ x_{m} \end{pmatrix}, \qquad
+    z_0 = a_0 x_0 .
 
 a comes from degrees with :math:`l_1 + l_2 + l_3` even, b from odd ones. A reflection in a plane that contains the axis
 maps :math:`(x_{-m}, x_m)` to :math:`(-x_{-m}, x_m)` in blocks of natural parity :math:`(-1)^l`, and to
