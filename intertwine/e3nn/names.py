@@ -42,22 +42,22 @@ _SUB = ((f"{HERE}.layers", "FullyConnectedTensorProduct ElementwiseTensorProduct
 _LINEAR = ((f"{HERE}.linear", "Linear"),)
 _V2 = ((f"{HERE}.experimental", "FullTensorProductv2 ElementwiseTensorProductv2"),)
 
-_EXTRACT = ((f"{NN}.extract", "Extract ExtractIr"),)
+_EXTRACT = ((f"{NN}.irreps.extract", "Extract ExtractIr"),)
 _ACTIVATION = ((f"{HERE}.activation", "Activation"),)
-_BATCHNORM = ((f"{NN}.batch_norm", "BatchNorm"),)
-_FC = ((f"{NN}.fully_connected", "FullyConnectedNet"),)
-_GATE = ((f"{NN}.gate", "Gate"),)
-_IDENTITY = ((f"{NN}.extract", "Identity"),)
-_S2ACT = ((f"{NN}.s2_activation", "S2Activation"),)
-_SO3ACT = ((f"{NN}.so3_activation", "SO3Activation"),)
-_NORMACT = ((f"{NN}.norm_activation", "NormActivation"),)
-_DROPOUT = ((f"{NN}.dropout", "Dropout"),)
+_BATCHNORM = ((f"{NN}.irreps.batch_norm", "BatchNorm"),)
+_FC = ((f"{NN}.irreps.fully_connected", "FullyConnectedNet"),)
+_GATE = ((f"{NN}.irreps.gate", "Gate"),)
+_IDENTITY = ((f"{NN}.irreps.extract", "Identity"),)
+_S2ACT = ((f"{NN}.irreps.s2_activation", "S2Activation"),)
+_SO3ACT = ((f"{NN}.irreps.so3_activation", "SO3Activation"),)
+_NORMACT = ((f"{NN}.irreps.norm_activation", "NormActivation"),)
+_DROPOUT = ((f"{NN}.irreps.dropout", "Dropout"),)
 
 _CARTESIAN = ((f"{O3}.cartesian", "CartesianTensor"),)
 _SPHERICAL = ((f"{O3}.spherical_tensor", "SphericalTensor"),)
 
 _LINALG = (("intertwine.numerics.linalg", "complete_basis direct_sum orthonormalize"),)
-_MOMENT = ((f"{NN}.activation", "moment normalize2mom"),)
+_MOMENT = ((f"{NN}.irreps.activation", "moment normalize2mom"),)
 _STEP = ((f"{NN}.one_hot", "soft_unit_step"),)
 _ONE_HOT = ((f"{NN}.one_hot", "soft_one_hot_linspace"),)
 _BESSEL = ((f"{NN}.one_hot", "bessel"),)
@@ -137,7 +137,7 @@ MODULES: dict[str, tuple[tuple[str, str], ...]] = {
     "nn._extract": _EXTRACT,
     "nn._activation": _ACTIVATION,
     "nn._batchnorm": _BATCHNORM,
-    "nn._fc": (*_FC, (f"{NN}.fully_connected", "_Layer=FullyConnectedLayer")),
+    "nn._fc": (*_FC, (f"{NN}.irreps.fully_connected", "_Layer=FullyConnectedLayer")),
     "nn._gate": (*_GATE, *_ACTIVATION, *_EXTRACT[:1], (f"{HERE}.sortcut", "_Sortcut=Sortcut")),
     "nn._identity": _IDENTITY,
     "nn._s2act": _S2ACT,
