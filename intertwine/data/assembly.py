@@ -9,8 +9,9 @@ import numpy as np
 
 from intertwine.data.frames import Frame, decide_periodicity
 from intertwine.data.inventory import Inventory, read_comments, value_of
-from intertwine.data.labels import Resolution, resolve
+from intertwine.data.labels import resolve
 from intertwine.data.properties import QM9
+from intertwine.data.resolution import Resolution
 from intertwine.data.store import GraphStore
 from intertwine.data.units import CANONICAL, DIMENSIONS, complete, factor
 from intertwine.geometry import FIELDS, Graph

@@ -15,7 +15,8 @@ import torch
 from intertwine.data.assembly import check_units
 from intertwine.data.frames import place
 from intertwine.data.inventory import Arrays
-from intertwine.data.labels import Resolution, resolve
+from intertwine.data.labels import resolve
+from intertwine.data.resolution import Resolution
 from intertwine.data.store import GraphStore
 from intertwine.data.units import CANONICAL, complete, factor
 from intertwine.numerics import DataError, nearest

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from intertwine.data.cache import appearing, seal, verify
 from intertwine.data.flatten import flatten
-from intertwine.data.labels import Decision
 from intertwine.data.properties import extensive
+from intertwine.data.resolution import Decision
 from intertwine.data.splits import Splits
 from intertwine.geometry import Graph, neighbour_list
 from intertwine.numerics import DataError, InputError, cache_folder, nearest

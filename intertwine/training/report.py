@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from intertwine.data.labels import table
+from intertwine.data.resolution import table
 from intertwine.numerics.checkpoint import load_checkpoint
 from intertwine.tasks import Task
 from intertwine.training.certification import conclude
