@@ -37,7 +37,7 @@ _REDUCE = ((f"{O3}.reduce", "ReducedTensorProducts"),)
 _S2GRID = ((f"{O3}.grids", "s2_grid spherical_harmonics_s2_grid rfft irfft"), (f"{HERE}.grids", "ToS2Grid FromS2Grid"))
 _SO3GRID = ((f"{O3}.so3_grid", "SO3Grid"),)
 _NORM = ((f"{O3}.norm", "Norm"),)
-_PRODUCT = ((f"{HERE}.layers", "TensorProduct"), (f"{O3}.tensor_product", "Instruction"))
+_PRODUCT = ((f"{HERE}.layers", "TensorProduct"), (f"{O3}.instructions", "Instruction"))
 _SUB = ((f"{HERE}.layers", "FullyConnectedTensorProduct ElementwiseTensorProduct FullTensorProduct TensorSquare"),)
 _LINEAR = ((f"{HERE}.linear", "Linear"),)
 _V2 = ((f"{HERE}.experimental", "FullTensorProductv2 ElementwiseTensorProductv2"),)
@@ -113,7 +113,7 @@ MODULES: dict[str, tuple[tuple[str, str], ...]] = {
     "o3._linear": (
         *_LINEAR,
         *_IRREPS[:1],
-        (f"{O3}.linear", "Instruction=LinearInstruction"),
+        (f"{O3}.linear_paths", "Instruction=LinearInstruction"),
         (f"{HERE}.linear", "LinearSlices"),
     ),
     "o3._norm": _NORM,
