@@ -7,8 +7,9 @@ import json
 import shutil
 import struct
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -106,12 +107,16 @@ def ase_atoms(symbols: str, positions: Any, run: Path, **options: Any) -> Any:
     return Atoms(symbols, positions=positions, calculator=Calculator(run), **options)
 
 
-class Refused(NamedTuple):
+@dataclass(frozen=True)
+class Refused:
     """What is tried, the error that it must raise, and words of the message."""
 
     action: Callable[[Kit], Any]
     kind: type[IntertwineError]
     words: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        bad_files.check_words(self.words)
 
 
 REFUSED: dict[str, Refused] = {
@@ -182,7 +187,7 @@ REFUSED: dict[str, Refused] = {
     "split file that is missing": Refused(lambda k: Splits.load(k.folder / "gone.json"), DataError, ("gone.json",)),
     "index beyond the store": Refused(lambda k: open_dataset(str(k.data)).subset([99]), InputError, ("99",)),
     # configuration
-    "misspelt key": Refused(lambda k: resolve({"training": {"learning_rat": 1}}), InputError, ("did you mean 'learning_rate'")),
+    "misspelt key": Refused(lambda k: resolve({"training": {"learning_rat": 1}}), InputError, ("did you mean 'learning_rate'",)),
     "misspelt section": Refused(lambda k: resolve({"modle": {}}), InputError, ("did you mean 'model'",)),
     "misspelt model": Refused(lambda k: resolve({"model": "pain"}), InputError, ("model", "did you mean 'painn'")),
     "misspelt task": Refused(lambda k: resolve({"task": "force_feild"}), InputError, ("did you mean 'force_field'",)),
@@ -319,6 +324,8 @@ COMMANDS: dict[str, tuple[Callable[[Kit], list[Any]], tuple[str, ...]]] = {
     "relax an absent structure": (lambda k: ["relax", k.run, "gone.xyz"], ("gone.xyz", "no such file")),
     "relax into a banana": (lambda k: ["relax", k.run, k.data, "-o", "a.banana"], (".banana",)),
 }
+for _, _words in COMMANDS.values():
+    bad_files.check_words(_words)
 
 MODULES = {
     "raises": 'class Net:\n    irreps_out = "0e"\n    def __init__(self):\n        raise RuntimeError("boom")\n',
