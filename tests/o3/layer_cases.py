@@ -5,7 +5,8 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import torch
-from algebra_cases import CASES, case, positive, randn, several
+from algebra_cases import CASES
+from case_kit import case, positive, randn, several
 
 __all__ = ["CASES"]
 

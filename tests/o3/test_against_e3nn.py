@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from algebra_cases import Case, ours, theirs
+from case_kit import Case, ours, theirs
 from layer_cases import CASES
 from torch import Tensor, nn
 

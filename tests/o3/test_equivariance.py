@@ -9,7 +9,7 @@ from typing import Any, is_typeddict
 
 import pytest
 import torch
-from algebra_cases import Case, ours
+from case_kit import Case, ours
 from test_modules import MODULES, build
 from torch import Tensor
 
