@@ -100,9 +100,8 @@ def main() -> None:
     for name, t in FIXED.items():
         add(name, ("v",), torch.tensor([t], dtype=x.dtype))
     for name, names in FITTED.items():
-        known = (
-            train["vm"] if names == ("vm", "d") else 0
-        )  # momentum is conserved: the mean velocity's coefficient is 1, not fitted
+        # momentum is conserved: the mean velocity's coefficient is 1, not fitted
+        known = train["vm"] if names == ("vm", "d") else 0
         fitted = names[1:] if names == ("vm", "d") else names
         matrix = torch.stack([train[n].flatten() for n in fitted], dim=1)
         solution = torch.linalg.lstsq(matrix, (y - x - known).reshape(-1, 1)).solution[:, 0]

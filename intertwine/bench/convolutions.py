@@ -103,9 +103,8 @@ class Problem:
         y = torch.randn(size.edges, right.dim, generator=generator)
         w = torch.randn(size.edges, size.channels * len(size.paths), generator=generator)
         each = size.nodes // size.graphs
-        first = (
-            torch.arange(size.edges) * size.graphs // max(size.edges, 1) * each
-        )  # node of the graph that an edge is in
+        # the first node of the graph that an edge is in
+        first = torch.arange(size.edges) * size.graphs // max(size.edges, 1) * each
         source, destination = first + torch.randint(each, (2, size.edges), generator=generator)
         return cls(size, x, y, w, cotangent, source, destination)
 

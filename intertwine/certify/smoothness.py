@@ -58,9 +58,8 @@ def _crossing(trial: Trial, slope: bool) -> Findings:
                 one, half, quarter = (near[k] - near[k + 1] for k in (0, 2, 4))
                 size = (float(bonded.abs().max()) or 1.0) if slope else trial.size(name)
                 step, rest = (8 * quarter - 6 * half + one) / 3, near[1] - apart
-                if (
-                    float((elsewhere[name] - apart).abs().max()) > BOUND * size
-                ):  # depends on where it is, which is another test's matter
+                moved = float((elsewhere[name] - apart).abs().max())
+                if moved > BOUND * size:  # depends on where it is, which is another test's matter
                     rest = torch.zeros_like(rest)
                 worst.see(name, max(float(x.abs().max()) for x in (step, rest)) / size, words)
     return worst.findings("no structure has two atoms")

@@ -41,9 +41,8 @@ def take_family(inventory: Inventory, result: Resolution) -> None:
         if family != chosen and "energy" not in result.sources:
             _take_energy(labels, family, inventory, result)
         for label in ("forces", "stress", "virial", "dipole"):
-            partial = (
-                label == "dipole" and label in labels and labels[label].count < inventory.size
-            )  # nobody asked for it
+            # a dipole of some frames: nobody asked for it
+            partial = label == "dipole" and label in labels and labels[label].count < inventory.size
             if label in labels and label not in result.sources and not partial:
                 result.take(label, labels[label], _why(labels[label], label, family))
                 if family != chosen:

@@ -16,9 +16,8 @@ LARGEST_FORCE = 100.0  # bound on a Cartesian component
 BOX = 5.0  # half of the edge; the initial state is reflected at its walls
 SPEED = 0.5  # initial |v|
 FRAMES = (3100, 4100)  # steps of the input and of the target: frames 30 and 40 of one every 100 steps
-NOISE = (
-    2 * 49 * 3
-)  # normal numbers a particle that the original draws and multiplies by zero; the stream must pass them
+#: Normal numbers a particle that the original draws and multiplies by zero; the stream must pass them.
+NOISE = 2 * 49 * 3
 POOL = 10_000  # training trajectories in the stream, of which the published comparisons use the first 3,000
 VERSION = 1  # of the cache
 

@@ -134,9 +134,8 @@ class Scaled:
         weight = weights[self.path.start]
         weight = weight.transpose(-1, -2) if self.side else weight  # u, v
         copies = weight.shape[-1]
-        if (
-            copies > 1 and weight.ndim == 2
-        ):  # the weights of all samples: one product with the matrices, whose sum over v it takes
+        if copies > 1 and weight.ndim == 2:
+            # the weights of all samples: one product with the matrices, whose sum over v it takes
             turned = matrix.unflatten(1, (copies, -1)).permute(0, 2, 3, 1)  # z, i, k, v
             mixed = times(turned.flatten(1, 2), weight.T).unflatten(1, turned.shape[1:3])
             yield self.path.out, (mixed * x.transpose(1, 2).unsqueeze(2)).sum(1).transpose(1, 2)

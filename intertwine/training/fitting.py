@@ -112,9 +112,8 @@ def fit(
         try:
             trainer.fit(module, train_dataloaders=loader)
         except BaseException as error:
-            if (
-                isinstance(error, Interrupted | SystemExit) and interrupted.number
-            ):  # the exit is Lightning's, after the second signal
+            # an exit is Lightning's, after the second signal
+            if isinstance(error, Interrupted | SystemExit) and interrupted.number:
                 raise Stopped(interrupted.number) from None
             if isinstance(error, RuntimeError) and "DataLoader worker" in str(error):
                 raise _lost_worker(error) from error

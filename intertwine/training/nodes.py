@@ -14,10 +14,8 @@ import torch
 from intertwine.numerics import InputError, IntertwineError
 from intertwine.training.options import TrainingOptions
 
-MEETING, PATIENCE = (
-    300.0,
-    1800.0,
-)  # s until all processes are started, and until all are prepared, as long as torch's own
+#: s until all processes are started, and until all are prepared, as long as torch's own.
+MEETING, PATIENCE = 300.0, 1800.0
 GRACE, PAUSE = 5.0, 0.1  # s: to hear why a connection broke, and between two looks
 BY_HAND = (
     "start it by torchrun or srun, or on each machine with "

@@ -114,9 +114,8 @@ def test_an_isometry_moves_points_and_turns_labels_of_pairs(generator: torch.Gen
     moved = act(g, given)
     torch.testing.assert_close(moved.points, g(given.points), rtol=0, atol=1e-14)
     torch.testing.assert_close(moved.hop, given.hop @ g.rotation.T, rtol=0, atol=1e-14)
-    assert (
-        given.cast(torch.float64).in_precision(torch.float32).points.dtype == torch.float64
-    )  # points of space keep their digits
+    single = given.cast(torch.float64).in_precision(torch.float32)
+    assert single.points.dtype == torch.float64  # points of space keep their digits
 
 
 def test_what_does_not_fit_is_named() -> None:

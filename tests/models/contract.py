@@ -73,9 +73,8 @@ class ModelContract:
             for g in elements:
                 expected = model.irreps_out.transform(g.rotation, plain)
                 size = float(plain.detach().square().mean().sqrt())
-                size = (
-                    size if size > 100 * torch.finfo(dtype).eps else 1.0
-                )  # an atom that is alone may have no features but rounding
+                if size <= 100 * torch.finfo(dtype).eps:  # an atom that is alone may have no features but rounding
+                    size = 1.0
                 errors.append((model(act(g, graph)).double() - expected).abs().max() / size)
             if ("reflection" if improper else "rotation") not in self.lacks:
                 assert max(errors) < BOUNDS[dtype], name

@@ -91,10 +91,8 @@ class Table:
         tables = (self.tasks, torch.int64, len(Task._fields) * len(tasks)), (self.factors, dtype, len(tasks))
         self.words = [doors.address(table, "table", size, kind) for table, kind, size in tables]
         self.reaches = [sorted({task.reach(name) for task in tasks}) for name in "abc"]
-        self.none = self.known = (
-            0,
-            [0, 0, max((p for p, q in self.reaches[2] if q == 0), default=0)],
-        )  # a sum of nothing is written
+        written = max((p for p, q in self.reaches[2] if q == 0), default=0)  # also by a sum of nothing
+        self.none = self.known = (0, [0, 0, written])
 
     def __call__(self, many: int, a: Tensor, b: Tensor, c: Tensor) -> None:
         """Write C, which the caller has made; all three contiguous and of one precision.

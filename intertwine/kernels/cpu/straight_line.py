@@ -19,10 +19,8 @@ from intertwine.kernels.straight_line_backend import REMEDY
 _WIDTHS = {torch.float32: (64, 16, 1), torch.float64: (32, 8, 1)}  # channels of a vector, the widest that fits first
 _NAMES = {torch.float32: "float32", torch.float64: "float64"}
 _WORK = 400_000  # terms times nodes times channels that are worth a thread
-_NODES, _BLOCKS = (
-    64,
-    8,
-)  # nodes of a block at least, and blocks at most: sums over nodes do not depend on the number of threads
+#: Nodes of a block at least, and blocks at most: sums over nodes do not depend on the number of threads.
+_NODES, _BLOCKS = 64, 8
 
 
 class Tables:

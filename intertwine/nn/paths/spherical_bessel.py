@@ -67,9 +67,8 @@ class SphericalBesselBasis(ExactBuffers):
         """Values with the columns (l, n), n fastest, from distances u >= 0 in units of the cutoff; those beyond 1 count
         as 1.
         """
-        t = (
-            2 * u.double().clamp(max=1.0) - 1
-        )  # the polynomials lose as many digits as they have degrees: double, then rounded
+        # the polynomials lose as many digits as they have degrees: double, then rounded
+        t = 2 * u.double().clamp(max=1.0) - 1
         return chebyshev(t, len(self.coefficients)).to(u.dtype).T @ self.coefficients
 
 
