@@ -90,8 +90,7 @@ class Trial:
         }
 
     def allowed(self, name: str, error: float) -> float:
-        """The bound under a symmetry: the stated one, or for larger errors what the precision itself loses against
-        float64.
+        """The bound under a symmetry: the stated one, or for larger errors what the precision loses against float64.
 
         A float32 function that is 1e-5 away from its own float64 values can't be symmetric to better than that. No more
         than 4 times the stated bound are allowed: an error made in float32 alone is such a loss, too.
@@ -104,8 +103,7 @@ class Trial:
         )
 
     def deviation(self, name: str, got: Tensor, expected: Tensor, *, peak: bool = False) -> float:
-        r""":math:`\max |got - expected| / \mathrm{rms}(f)` over the parts of the representation, infinite if not
-        finite.
+        r""":math:`\max |got - expected| / \mathrm{rms}(f)` over the parts of the representation, or infinite.
 
         The rms is that of the part over all structures, so a vector that vanishes on one of them by symmetry does no
         harm. With ``peak`` the largest absolute value stands in for the rms.
@@ -125,8 +123,7 @@ class Trial:
         )
 
     def rounding(self, k: int, g: Isometry, moved: Graph) -> dict[str, Tensor]:
-        r"""What the rounding of :math:`g x` to the subject's precision does to the outputs of structure k, in its own
-        frame.
+        r"""What the rounding of :math:`g x` to the subject's precision does to the outputs of structure k in its frame.
 
         The rounded input is exactly :math:`g x'` of a slightly different structure
         :math:`x' = g^{-1}(\mathrm{round}(g x))`, so the outputs to expect are :math:`\rho(g) f(x')`, and

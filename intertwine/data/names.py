@@ -47,8 +47,7 @@ class Name(NamedTuple):
 
 
 def parse(key: str) -> Name | None:
-    """What a file's name of a quantity says; None if it is not one of :data:`USUAL`, alone or beside the name of a
-    method.
+    """What a file's name of a quantity says; None if it is not one of :data:`USUAL`, alone or beside a method's.
 
     >>> parse("REF_energy"), parse("forces_dft").family, parse("kinetic_energy")
     (Name(quantity='energy', family='ref', rank=0), 'dft', None)

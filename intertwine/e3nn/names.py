@@ -1,5 +1,4 @@
-"""Where each of e3nn's names lives here: module of e3nn -> names -> home. Data, read by
-:mod:`intertwine.e3nn.namespace`.
+"""Where each of e3nn's names lives here: module of e3nn -> names -> home. Read by :mod:`intertwine.e3nn.namespace`.
 
 A home is a module of this package, under which the names are the same, or the other name follows ``=``:
 ``"_MulIr=MulIr"``.

@@ -68,9 +68,7 @@ def collate(graphs: Sequence[Graph]) -> Graph:
 
 
 def _plain(name: str, value: Any) -> bool:
-    """Whether values are put one behind the other as they are; names speak of indices, which are not, by
-    PyG's habit.
-    """
+    """Whether values are put one behind the other as they are; indices, which PyG knows by name, are not."""
     if name in SAID:
         return True
     counted = "index" in name or "batch" in name or name in ("face", "ptr", "num_nodes")

@@ -62,8 +62,7 @@ FIELDS: dict[str, Field] = {
 
 
 class Graph(Data):
-    """A geometric graph (or, from PyG's loader, a batch of them); a :class:`torch_geometric.data.Data` with typed
-    fields.
+    """A geometric graph (or, from PyG's loader, a batch of them); a ``torch_geometric.data.Data`` with typed fields.
 
     Args:
         pos: positions (N, n); arrays and lists are taken too, integers become float64.

@@ -150,9 +150,7 @@ def _search(
 
 
 def _box(cell: Tensor | None, pbc: tuple[bool, ...]) -> np.ndarray:
-    """The cell as the neighbour search wants it; directions that do not repeat are filled in if the file left them
-    zero.
-    """
+    """The cell as the neighbour search wants it; directions that do not repeat are filled in where they are zero."""
     if not any(pbc):
         return np.zeros((3, 3))
     if cell is None:

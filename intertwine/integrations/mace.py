@@ -230,9 +230,7 @@ def _parts(network: FullyConnectedNet) -> list[FullyConnectedLayer]:
 
 
 def _read(head: MACEReadout, readouts: Any, place: int, heads: int, model: MACE) -> None:
-    """The weights of one head's readouts: that of the last layer, and one of each layer before unless there is only
-    one.
-    """
+    """The weights of one head's readouts: of the last layer, and of each layer before unless there is only one."""
     head.linear.weight.zero_()
     width = head.width
     for number, readout in enumerate(readouts):

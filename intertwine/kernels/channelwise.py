@@ -1,5 +1,4 @@
-r"""The channelwise form of a plan: products in which a channel of x meets the components of y and stays that channel in
-z.
+r"""The channelwise form of a plan: a channel of x meets the components of y and stays that channel in z.
 
 .. math::
     z_{u k} = \sum_{\text{terms}} \sum_{v} w_{u v} \sum_{i} M^{v}_{ik} x_{u i}, \qquad

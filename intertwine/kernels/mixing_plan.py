@@ -48,9 +48,7 @@ class Route:
         ]
 
     def matrix(self, weight: Tensor, common: float | None) -> Tensor:
-        """All weights in one matrix (channels in, channels out); with a ``common`` factor the weights have it
-        already.
-        """
+        """All weights in one matrix (channels in, channels out); with a ``common`` factor the weights have it."""
         if common is not None and len(self.inputs) == len(self.outputs) == 1:
             return _cut(weight, self.starts[0][0], self.inputs[0].mul, self.outputs[0].mul)
         rows = self.parts(weight)

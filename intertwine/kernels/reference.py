@@ -1,5 +1,4 @@
-"""The trilinear form of a plan in plain torch: any device, any precision, all connection modes, derivatives of every
-order.
+"""The trilinear form of a plan in plain torch: any device, any precision, all modes, derivatives of every order.
 
 It is what "correct" means for every other kernel, and it is fast: see :mod:`intertwine.kernels.stages` for the
 evaluation.

@@ -82,8 +82,7 @@ class DimeNetBasis(nn.Module):
 
 
 class DimeNetLayer(MessagePassing):
-    """One interaction block: message passing between edges, along the triplets. Features are (m, e), of which m is
-    updated.
+    """One interaction block: message passing between edges, along the triplets. Features are (m, e); m is updated.
 
     Args:
         width: features F of an edge.

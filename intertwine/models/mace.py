@@ -218,9 +218,7 @@ class MACE(Backbone):
 
 
 def _reached(contraction: SymmetricContraction) -> None:
-    """An error that names the irreps of a contraction that have no couplings, since their features would
-    always be 0.
-    """
+    """An error that names the irreps of a contraction without couplings, since their features would always be 0."""
     weights, missing = iter(contraction.weights), []
     for (_, ir), degrees in zip(contraction.irreps_out, contraction.correlations, strict=True):
         if not sum([next(weights).shape[1] for _ in range(degrees)]):

@@ -1,5 +1,4 @@
-r"""PaiNN: scalars s and vectors v, mixed by gates; linear messages, so the cost is that of an invariant network times
-four.
+r"""PaiNN: scalars s and vectors v, mixed by gates; linear messages, so it costs four times an invariant network.
 
 .. math::
     (\phi^s, \phi^{vv}, \phi^{vs})_{ij} &= \phi(s_j) \circ W(d_{ij}) \\
@@ -30,8 +29,7 @@ from intertwine.o3 import Irreps
 
 
 class PaiNNLayer(MessagePassing):
-    """Message block and update block. Features are s (nodes, F) and v (nodes, 3, F), or None while all vectors are
-    zero.
+    """Message block and update block. Features are s (nodes, F) and v (nodes, 3, F), or None while all are zero.
 
     Args:
         width: features F.

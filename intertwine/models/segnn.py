@@ -1,5 +1,4 @@
-r"""SEGNN: messages and updates are steerable multilayer perceptrons, conditioned on geometric attributes of edges and
-nodes.
+r"""SEGNN: messages and updates are steerable perceptrons, conditioned on geometric attributes of edges and nodes.
 
 .. math::
     m_{ij} &= \phi_m\big(f_i, f_j, \|x_{ij}\|^2, e(d_{ij}) \,\big|\, a_{ij}\big)\; c(d_{ij}), &

@@ -75,9 +75,7 @@ class Backbone(Configured, nn.Module, ABC):
         return EdgeEmbedding(positive(self.cutoff), size, radial, function, self.edge_inputs)
 
     def embed_pairs(self, scale: float) -> AnyDistance:
-        """Functions of any distance, at which ``scale`` is typical, and ``edge_inputs``: for models without a
-        cutoff.
-        """
+        """Functions of any distance, with a typical ``scale``, and ``edge_inputs``: for models without a cutoff."""
         return AnyDistance(self.given["radial_size"], scale, self.edge_inputs)
 
     def embed_vectors(self, channels: int) -> VectorEmbedding | None:

@@ -1,6 +1,4 @@
-r"""Convolution with a matrix-valued kernel of the edge: what the edge networks of MPNN and the point convolutions
-share.
-"""
+r"""Convolution with a matrix-valued kernel of the edge: what MPNN's edge networks and point convolutions share."""
 
 from __future__ import annotations
 
@@ -40,7 +38,5 @@ class KernelConvolution(nn.Module):
     def forward(
         self, f: Float[Tensor, "nodes width"], phi: Float[Tensor, "edges functions"], edge_index: Int[Tensor, "2 edges"]
     ) -> Float[Tensor, "nodes outputs"]:
-        r"""Messages m from features f and :math:`\varphi(a_{ij})`, which must carry the envelope where there is a
-        cutoff.
-        """
+        r"""Messages m from features f and :math:`\varphi(a_{ij})`, which must carry the envelope of a cutoff."""
         return self.mix(self.sums(f, phi, edge_index))

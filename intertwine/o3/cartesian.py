@@ -121,9 +121,7 @@ class CartesianTensor(Irreps):
         return multiply(self._change_of_basis(xs[0], rtp), xs)
 
     def reduced_tensor_products(self, data: Tensor | None = None) -> ReducedTensorProducts:
-        """The same change of basis as a module, in the precision and on the device of ``data`` (None: torch's
-        defaults).
-        """
+        """The same change of basis as a module, in the precision and on the device of ``data`` (None: torch's)."""
         dtype, device = (None, None) if data is None else (data.dtype, data.device)
         return ReducedTensorProducts(self.formula, dtype=dtype, device=device, **dict.fromkeys(self.indices, "1o"))  # type: ignore[arg-type]
 

@@ -153,9 +153,7 @@ def _zeros(l1: int, l2: int, l3: int) -> np.ndarray:
 
 
 def _symbols(l1: int, l2: int, l3: int) -> Iterator[tuple[int, int, int, int, int]]:
-    """(m1, m2, sign, p, q) for every non-zero coefficient with (m1, m2) >= (0, 0); its 3j symbol has the
-    square p / q.
-    """
+    """(m1, m2, sign, p, q) for every non-zero coefficient with (m1, m2) >= (0, 0); its 3j symbol squared is p / q."""
     a, b, c = l1 + l2 - l3, l1 - l2 + l3, l2 + l3 - l1
     first, second, third = ([comb(n, k) for k in range(n + 1)] for n in (a, b, c))
     q = factorial(l1 + l2 + l3 + 1) * factorial(a) * factorial(b) * factorial(c)

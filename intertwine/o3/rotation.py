@@ -169,8 +169,7 @@ def matrix_to_quaternion(R: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batc
 def axis_angle_to_quaternion(
     xyz: Float[Tensor, "*#batch 3"], angle: Float[Tensor, "*#batch"]
 ) -> Float[Tensor, "... 4"]:
-    r""":math:`(\cos\frac{\theta}{2}, \hat n \sin\frac{\theta}{2})` of an axis (..., 3) of any length and an angle
-    (...).
+    r""":math:`(\cos\frac{\theta}{2}, \hat n \sin\frac{\theta}{2})` of an axis (..., 3) of any length, and an angle.
 
     The zero axis, whose rotation is the identity, gives :math:`(\cos\frac{\theta}{2}, 0, 0, 0)` with zero derivatives
     for the axis.

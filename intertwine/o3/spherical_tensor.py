@@ -196,8 +196,7 @@ class SphericalTensor(Irreps):
     def signal_on_grid(
         self, signal: Float[Tensor, "*batch dim"], res: Any = 100, normalization: Any = "integral"
     ) -> Samples:
-        """The signal on a grid: ``grid``, positions (res_beta, res_alpha, 3), and ``values`` (..., res_beta,
-        res_alpha).
+        """The signal on a grid: ``grid``, points (res_beta, res_alpha, 3), and ``values`` (..., res_beta, res_alpha).
 
         Args:
             signal: coefficients (..., dim).

@@ -238,9 +238,7 @@ def tell(trainer: Trainer, row: dict[str, float | int]) -> None:
 
 
 def check_callbacks(callbacks: Sequence[Any]) -> None:
-    """Raise an :class:`InputError` unless they are Lightning callbacks or functions, and leave checkpoints to
-    the run.
-    """
+    """Raise an :class:`InputError` unless they are Lightning callbacks or functions and leave checkpoints alone."""
     if not isinstance(callbacks, Sequence):
         raise InputError(
             f"a {type(callbacks).__name__} is no list", where="callbacks", remedy="give a list: callbacks=[...]."

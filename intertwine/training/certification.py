@@ -93,8 +93,7 @@ def certify_run(run: Run, test: GraphStore | None = None, **options: Any) -> Cer
 
 
 def conclude(run: Run, test: GraphStore, say: Callable[[str], None]) -> Certificate | None:
-    """Certify a run that has just been trained, into its folder. Whatever goes wrong is said, and costs the run
-    nothing.
+    """Certify a run that has just been trained, into its folder. What goes wrong is said, and costs the run nothing.
 
     Args:
         run: the run.

@@ -20,9 +20,7 @@ _ROW = ("epoch", "step", "seconds", "learning_rate", "train_loss")
 
 
 def check_run(state: Any, where: str) -> None:
-    """Raise a :class:`CheckpointError` unless this is the checkpoint of a run: configuration, weights, species and
-    epoch.
-    """
+    """Raise a :class:`CheckpointError` unless this is a run's checkpoint: configuration, weights, species and epoch."""
     if not isinstance(state, Mapping) or not {"config", "weights", "species", "epoch"} <= state.keys():
         raise CheckpointError(
             "is not the checkpoint of a run", where=where, remedy="give a run folder, or its best.safetensors."

@@ -165,9 +165,7 @@ def _structural(config: Config) -> dict[str, Any]:
 
 
 def _check_arguments(given: Mapping[str, Any], source: Run) -> Sequence[int]:
-    """The species that are given; an :class:`InputError` for any other argument of the model that is not the
-    source's.
-    """
+    """The species that are given; an :class:`InputError` for any other argument that is not the source's."""
     model = source.config.model
     if given.get("name", model.name) != model.name or "preset" in given:
         key = "name" if given.get("name", model.name) != model.name else "preset"

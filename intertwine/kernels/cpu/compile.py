@@ -86,9 +86,7 @@ def _object(name: str, described: str, write: Callable[[], str], long: bool) -> 
 
 
 def _stored(path: Path, identity: bytes) -> bytes | None:
-    """The object in a file, if that is a regular file which only this user can write and is sealed for this
-    identity.
-    """
+    """The object in a file, if that is a regular file that only this user can write, sealed for this identity."""
     try:
         with open(path, "rb", opener=_opened) as file:
             about = os.fstat(file.fileno())
@@ -180,9 +178,7 @@ def register_bytes() -> int:
 
 
 def _folder() -> Path | None:
-    """Where object files are kept: a folder that only this user can write, since they are run; None if there
-    is none.
-    """
+    """Where object files are kept: a folder that only this user can write, since they are run; or None."""
     try:
         folder = cache_folder() / "kernels"
         folder.mkdir(mode=0o700, exist_ok=True)

@@ -42,9 +42,7 @@ def moment(
 
 @lru_cache(maxsize=1)
 def _sample() -> Float[np.ndarray, " samples"]:
-    """Kept as an array, which no mode of torch (inference, fake tensors, a default device) can spoil for the next
-    caller.
-    """
+    """Kept as an array, which no mode of torch (inference, fake tensors, a device) can spoil for the next caller."""
     return torch.randn(
         SAMPLES, generator=torch.Generator("cpu").manual_seed(0), dtype=torch.float64, device="cpu"
     ).numpy()

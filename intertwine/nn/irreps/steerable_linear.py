@@ -67,9 +67,7 @@ class _Adaptive(nn.Module, ABC):
     def _coupling(
         self, left: Irreps, right: Irreps, routes: list[tuple[int, int, int, int, float]], layout: str
     ) -> Fused:
-        """The product without weights; routes are (block of left, block of a, channel in it, block of right,
-        variance).
-        """
+        """The product without weights; routes: (block of left, block of a, channel in it, block of right, variance)."""
         first = [0, *accumulate(mul for mul, _ in self.irreps_attribute)]
         paths = [(at, first[b] + k, out, "uvu", False, share) for at, b, k, out, share in routes]
         rules: dict[str, Any] = {"irrep_normalization": "none", "path_normalization": "none", "layout": layout}
@@ -171,9 +169,7 @@ class SteerableLinear(_Adaptive):
         return self.linear(self.fused.product(v, self._channels(a), None))
 
     def product_weight(self) -> Float[Tensor, " weights"]:
-        """The weights of the ``o3.FullyConnectedTensorProduct`` with these numbers: (u, v, w) of each path in its
-        order.
-        """
+        """The weights of the ``o3.FullyConnectedTensorProduct`` with these numbers: (u, v, w) of each path in order."""
         found = {
             (path.i_in, path.i_out): view for path, view in zip(self.linear.instructions, self.linear.weight_views())
         }

@@ -48,8 +48,7 @@ def steerable_gate(irreps: Irreps, layout: str = "ir_mul", gate: Callable[[Tenso
 
 
 class SteerableMLP(nn.Module):
-    r""":math:`W_n(a)\, \sigma(\cdots \sigma(W_1(a)\, v))` with gates for :math:`\sigma`; equivariant in v and a
-    together.
+    r""":math:`W_n(a)\, \sigma(\cdots \sigma(W_1(a)\, v))` with gates :math:`\sigma`; equivariant in v and a together.
 
     Args:
         irreps_in: representation of v. irreps_attribute: of a.

@@ -38,8 +38,7 @@ def row_degrees(lmax: int, mmax: int) -> list[int]:
 
 
 class EdgeNetwork(EdgeMLP):
-    """Numbers of variance about 1 for every edge, from invariants of both ends (variance 1) and the attributes of the
-    edge.
+    """Numbers of variance about 1 for every edge, from invariants of both ends (variance 1) and its attributes.
 
     Args:
         width: invariants of a node. edge_width: attributes, whose squares sum to about ``square``.
