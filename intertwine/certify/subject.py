@@ -89,9 +89,8 @@ class Subject:
         )
         result = self.function(graph)
         named = result if isinstance(result, Mapping) else {"output": result}
-        present = [
-            name for name in self.quantities if name in named
-        ]  # a stress, say, is there for periodic graphs only
+        # a stress, say, is there for periodic graphs only
+        present = [name for name in self.quantities if name in named]
         if not present:
             raise InputError(
                 f"none of {list(self.quantities)} returned; returned: {sorted(map(str, named))}",

@@ -77,9 +77,8 @@ class Trial:
         self.outputs = [subject(s.graph) for s in self.structures]
         self.references = [exact(s.graph.double()) for s in self.structures] if exact is not None else []
         self.keeps_points = self._keeps_points()
-        self.paths: dict[
-            int, list[tuple[Tensor, Path]]
-        ] = {}  # by structure: random directions, made once for all tests of forces
+        # by structure: random directions, made once for all tests of forces
+        self.paths: dict[int, list[tuple[Tensor, Path]]] = {}
         self.quantities = subject.quantities
         self.sizes = {name: self._sizes(name) for name in self.quantities}
         self.peaks = {name: self._peaks(name) for name in self.quantities}
@@ -168,9 +167,8 @@ class Trial:
         values = [output[name] for output in self.outputs if name in output]
         whole = _rms(values)
         if name == "energy" and "forces" in self.quantities:  # the rest of an energy is the constant of the free atoms
-            work = [
-                float(output["forces"].to(torch.float64).norm(dim=-1).sum()) for output in self.outputs
-            ]  # moving each atom 1 A
+            # moving each atom 1 A
+            work = [float(output["forces"].to(torch.float64).norm(dim=-1).sum()) for output in self.outputs]
             whole = min(whole, sum(work) / len(work)) or whole
         parts = [_rms([value[..., part] for value in values]) for part in _parts(quantity.representation)]
         if len(parts) == 1:

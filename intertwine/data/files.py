@@ -24,14 +24,8 @@ from intertwine.numerics import DataError
 
 XYZ = (".xyz", ".extxyz")
 OWN = (*XYZ, ".db", ".sdf", ".mol", ".json", ".npz", *HDF5)  # endings with a reader of their own; the rest is ASE's
-PER_ATOM = (
-    "forces",
-    "energies",
-    "stresses",
-    "charges",
-    "magmoms",
-    "born_effective_charges",
-)  # of what ASE's calculators know
+# of what ASE's calculators know
+PER_ATOM = ("forces", "energies", "stresses", "charges", "magmoms", "born_effective_charges")
 
 
 def read_file(

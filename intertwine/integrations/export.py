@@ -18,14 +18,8 @@ from intertwine.numerics import InputError, replacing
 from intertwine.tasks import Task
 
 CALCULATED = ("energy", "forces", "stress", "dipole")  # what ASE stores as results of a calculator
-MECHANICAL = {
-    "energy",
-    "free_energy",
-    "energies",
-    "forces",
-    "stress",
-    "stresses",
-}  # of one surface: never some given and some predicted
+# of one surface: never some given and some predicted
+MECHANICAL = {"energy", "free_energy", "energies", "forces", "stress", "stresses"}
 OF_ATOMS = ("node", "graph")  # levels that files of structures have places for
 STRESS = {"stress": "eV/A^3"}  # a force field says it of periodic structures, also if it was not trained on it
 

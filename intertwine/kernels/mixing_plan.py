@@ -132,9 +132,8 @@ class Mixing:
     routes: tuple[Route, ...]
     biases: tuple[tuple[Block, int], ...]
     layout: str
-    whole: tuple[bool, bool] = field(
-        init=False
-    )  # whether inputs, outputs are covered once: no zeros to fill in, nothing to add
+    # whether inputs, outputs are covered once: no zeros to fill in, nothing to add
+    whole: tuple[bool, bool] = field(init=False)
     lanes: tuple[Lane, ...] = field(init=False)
     common: float | None = field(init=False)  # the factor, where all paths have the same
 

@@ -43,9 +43,8 @@ from intertwine.numerics import safe, segment
 from intertwine.o3 import Irreps
 
 Module = TypeVar("Module", bound=nn.Module)
-Features = tuple[
-    Float[Tensor, "edges width"], Float[Tensor, "edges radial"]
-]  # messages and radial functions of the edges
+# messages and radial functions of the edges
+Features = tuple[Float[Tensor, "edges width"], Float[Tensor, "edges radial"]]
 
 
 class DimeNetBasis(nn.Module):

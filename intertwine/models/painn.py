@@ -40,9 +40,8 @@ class PaiNNLayer(MessagePassing):
     def __init__(self, width: int, edge_width: int, smoothing: float) -> None:
         super().__init__()
         self.phi = MLP([width, width, 3 * width])
-        self.filter = nn.Linear(
-            edge_width + 1, 3 * width, bias=False
-        )  # of (e(d), 1) c(d): the envelope costs nothing per channel
+        # of (e(d), 1) c(d): the envelope costs nothing per channel
+        self.filter = nn.Linear(edge_width + 1, 3 * width, bias=False)
         self.smoothing = smoothing
         self.mix = nn.Linear(width, 2 * width, bias=False)  # U and V
         self.a = MLP([2 * width, width, 3 * width])

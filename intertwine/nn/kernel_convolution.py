@@ -30,9 +30,8 @@ class KernelConvolution(nn.Module):
     def __init__(self, width: int, functions: int, outputs: int | None = None) -> None:
         super().__init__()
         self.sums = Convolution(Irreps(f"{width}x0e"), Irreps([(1, "0e")] * functions), weighted=False)
-        self.mix = nn.Linear(
-            functions * width, width if outputs is None else outputs, bias=False
-        )  # (out, m * F): all H_m
+        # (out, m * F): all H_m
+        self.mix = nn.Linear(functions * width, width if outputs is None else outputs, bias=False)
         nn.init.normal_(self.mix.weight, std=(NEIGHBOURS * functions * width) ** -0.5)
 
     def forward(

@@ -92,10 +92,8 @@ class VectorHead(nn.Module):
         v = self.irreps.part(f, self.irrep)
         if self.plain:
             return v
-        s, v = (
-            self.irreps.part(f, "0e").squeeze(-1),
-            v.transpose(-1, -2),
-        )  # channels innermost: linear maps are matrix products
+        # channels innermost: linear maps are matrix products
+        s, v = self.irreps.part(f, "0e").squeeze(-1), v.transpose(-1, -2)
         from_norms = safe.soft_norm(self.norms(v), SMOOTHING, dim=-2)
         gate = self.gate(torch.cat([s, from_norms], dim=-1)).unflatten(-1, (self.outputs, -1))
         return gate @ self.values(v).transpose(-1, -2)

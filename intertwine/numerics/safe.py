@@ -86,9 +86,8 @@ def angle(x: Float[Tensor, "*shape 3"], y: Float[Tensor, "*shape 3"]) -> Float[T
     sine, cosine = norm(torch.linalg.cross(x, y, dim=-1)), (x * y).sum(-1)
     collinear = sine == 0
     value = torch.atan2(torch.where(collinear, 1.0, sine), torch.where(collinear, 1.0, cosine))
-    flat = torch.where(
-        cosine < 0, torch.pi, torch.zeros_like(value)
-    )  # two plain numbers would be of the default precision
+    # two plain numbers would be of the default precision
+    flat = torch.where(cosine < 0, torch.pi, torch.zeros_like(value))
     return torch.where(collinear, flat, value)
 
 

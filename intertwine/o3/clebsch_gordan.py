@@ -112,9 +112,8 @@ def _real(l1: int, l2: int, l3: int, scale: int) -> np.ndarray:
     C = _zeros(l1, l2, l3)
     for m1, m2, sign, p, q in _symbols(l1, l2, l3):
         m3 = m1 + m2
-        value = sign * _root(
-            scale * p, 2 * q if m1 and m2 and m3 else q
-        )  # m and -m are conjugate: 2 over the roots of 8 or 4; or 1
+        # m and -m are conjugate: 2 over the roots of 8 or 4; or 1
+        value = sign * _root(scale * p, 2 * q if m1 and m2 and m3 else q)
         for a in {m1, -m1}:
             for b in {m2, -m2}:
                 for c in {m3, -m3}:

@@ -238,9 +238,8 @@ def rotation_vector_to_matrix(v: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*b
     """
     require_shape(v, (3,), "rotation_vector_to_matrix")
     square = v.square().sum(-1, keepdim=True)
-    real = (
-        1 - square / 8 * safe.sinc_sqrt(square / 16).square()
-    )  # cos 2a = 1 - 2 sin^2 a, as a smooth function of the square
+    # cos 2a = 1 - 2 sin^2 a, as a smooth function of the square
+    real = 1 - square / 8 * safe.sinc_sqrt(square / 16).square()
     return quaternion_to_matrix(torch.cat([real, v / 2 * safe.sinc_sqrt(square / 4)], dim=-1))
 
 

@@ -151,9 +151,8 @@ class SphericalTensor(Irreps):
         nodes = to_tensor.grid.flatten(0, 1)
         with torch.no_grad():
             directions = safe.normalize(positions)
-            nearest = (directions @ nodes.T - directions.square().sum(-1, keepdim=True) / 2).argmax(
-                -2
-            )  # largest where |x - r| is smallest
+            # largest where |x - r| is smallest
+            nearest = (directions @ nodes.T - directions.square().sum(-1, keepdim=True) / 2).argmax(-2)
         return to_tensor(values.gather(-1, nearest).unflatten(-1, (to_tensor.res_beta, to_tensor.res_alpha)))
 
     def norms(self, signal: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch degrees"]:

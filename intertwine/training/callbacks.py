@@ -144,9 +144,8 @@ class Epochs(Callback):
 
     def on_train_start(self, trainer: Trainer, module: TrainingModule) -> None:  # type: ignore[override]
         self.interrupted.install()  # Lightning has its own for SIGTERM, which ends with exit code 0
-        for (
-            row
-        ) in module.rows:  # of a run that goes on: what a logger has on the disk may be older or newer than the state
+        # of a run that goes on: what a logger has on the disk may be older or newer than the state
+        for row in module.rows:
             tell(trainer, row)
 
     def on_train_epoch_start(self, trainer: Trainer, module: TrainingModule) -> None:  # type: ignore[override]
@@ -182,9 +181,8 @@ class Epochs(Callback):
             final = self.validate(module, row) or final
         module.rows.append(row)
         tell(trainer, row)
-        module.log_dict(
-            {name: float(value) for name, value in row.items()}, logger=False
-        )  # for callbacks that monitor one
+        # for callbacks that monitor one
+        module.log_dict({name: float(value) for name, value in row.items()}, logger=False)
         if final:
             trainer.should_stop = True
         if self.keeper is not None:

@@ -63,9 +63,8 @@ def trial_graphs(function: Any, test: GraphStore | None = None) -> list[Graph]:
         return graphs
     known = known_species(function)
     periodic = test is None and getattr(function, "cutoff", None) is not None
-    read = {
-        name for name in getattr(function, "reads", ()) if any(name in graph for graph in graphs)
-    }  # which molecules lack
+    # which molecules lack
+    read = {name for name in getattr(function, "reads", ()) if any(name in graph for graph in graphs)}
     others = [
         graph for graph in (*molecules(), *(crystals() if periodic else ()), cluster()) if read <= set(graph.keys())
     ]

@@ -128,9 +128,8 @@ def _check_optimizer(optimizer: _Reader, state: Mapping[str, Any], task: Task, m
                     else f"step {float(found['step'])}"
                 )
                 raise CheckpointError(f"optimizer of {name}: {wrong}", where=where, remedy=_REMEDY)
-        elif mean and not torch.equal(
-            mean[k], state["weights"][name]
-        ):  # a weight that no loss reaches has none, and never moved
+        elif mean and not torch.equal(mean[k], state["weights"][name]):
+            # a weight that no loss reaches has none, and never moved
             raise CheckpointError(f"optimizer of {name}: exp_avg is missing", where=where, remedy=_REMEDY)
 
 

@@ -46,9 +46,8 @@ def begun(sets: Sets, given: Sections) -> Sections:
     model, precision = source.config.model, source.config.training.precision
     wanted = _check_arguments(given["model"], source)
     fixed = source.config.sections()["model"]
-    fixed |= {
-        name: "none" for name, value in model.arguments.items() if value is None
-    }  # else the data would suggest something
+    # else the data would suggest something
+    fixed |= {name: "none" for name, value in model.arguments.items() if value is None}
     if known := model.arguments.get("species"):
         fixed["species"] = sorted({*known, *sets.species(), *wanted})
     carried = _carried(sets.train, given, source)

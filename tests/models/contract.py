@@ -27,9 +27,8 @@ class ModelContract:
     dimension = 3
     fields: tuple[str, ...] = ()  # "vel", "charge"
     species: tuple[int, ...] = (1, 6, 8)
-    lacks: tuple[
-        str, ...
-    ] = ()  # "rotation", "reflection": what changes its outputs in ways that no representation tells
+    # "rotation", "reflection": what changes its outputs in ways that no representation tells
+    lacks: tuple[str, ...] = ()
     variable = "pos"  # what its features are a function of: derivatives are taken with respect to it
 
     @pytest.fixture
@@ -145,9 +144,8 @@ class ModelContract:
             moved[self.variable] = value
             return direction @ model(moved).tanh().sum(0)
 
-        function(
-            graph[self.variable]
-        )  # with annotations checked; the many evaluations that follow are of the same shapes
+        # with annotations checked; the many evaluations that follow are of the same shapes
+        function(graph[self.variable])
         with as_users_run_it():
             assert check(function, graph[self.variable].clone().requires_grad_())
 

@@ -141,9 +141,8 @@ def test_all_harmonics_span_all_so2_maps() -> None:
     assert matrix.shape == (tensor.weight_numel, tensor.weight_numel)
     assert float(torch.linalg.svdvals(matrix).min()) > 1e-2
     weight = torch.randn(7, tensor.weight_numel, dtype=D)
-    torch.testing.assert_close(
-        to_so2(weight), weight @ matrix, rtol=1e-12, atol=1e-12
-    )  # so it can be folded into a last layer
+    # so it can be folded into a last layer
+    torch.testing.assert_close(to_so2(weight), weight @ matrix, rtol=1e-12, atol=1e-12)
 
 
 def deviation(

@@ -25,9 +25,8 @@ from intertwine.o3.wigner import wigner_d_blocks
 
 D = torch.float64
 NORMALIZATIONS = ("component", "norm", "integral")
-every_size = pytest.mark.parametrize(
-    "size", [(3, 12), (6, (20, 24)), (12, (27, 26)), (12, 60)], ids=str
-)  # one product, and two
+# one product, and two
+every_size = pytest.mark.parametrize("size", [(3, 12), (6, (20, 24)), (12, (27, 26)), (12, 60)], ids=str)
 
 
 @pytest.mark.parametrize("n", [1, 2, 5, 8, 31, 62])

@@ -73,12 +73,10 @@ def _object(name: str, described: str, write: Callable[[], str], long: bool) -> 
         )
     made = _jit().compile(write())
     if path is not None:
-        with contextlib.suppress(
-            OSError, IntertwineError
-        ):  # a full disk costs the next process a second, not this one its work
-            path.unlink(
-                missing_ok=True
-            )  # what is there is no object: a link must not be followed, nor a pipe written into
+        # a full disk costs the next process a second, not this one its work
+        with contextlib.suppress(OSError, IntertwineError):
+            # what is there is no object: a link must not be followed, nor a pipe written into
+            path.unlink(missing_ok=True)
             with replacing(path) as temporary:
                 temporary.write_bytes(_seal(identity, made) + made)
                 temporary.chmod(0o600)

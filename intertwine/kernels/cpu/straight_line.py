@@ -46,9 +46,8 @@ class Tables:
             factors += [number[i] for _, i in alone] + [number[r] for _, i, j in products for r in (i, j)]
             coefficients += [c for c, _ in alone] + [c for c, _, _ in products]
         wanted = [number[r] for result in program.results for r in result.registers]
-        self.arrays = [
-            torch.tensor([*table, 0], device="cpu") for table in (wanted, rows, factors)
-        ]  # whatever the default device is
+        # whatever the default device is
+        self.arrays = [torch.tensor([*table, 0], device="cpu") for table in (wanted, rows, factors)]
         self.coefficients = torch.tensor([*coefficients, 0.0], dtype=dtype, device="cpu")
         addresses = [doors.address(table, "table", len(table), torch.int64) for table in self.arrays]
         self.inputs, self.given = (

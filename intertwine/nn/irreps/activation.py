@@ -35,9 +35,8 @@ def moment(
         device: where.
     """
     dtype = torch.empty(0, dtype=dtype, device="cpu").dtype
-    return (
-        f(torch.from_numpy(_sample()).to(dtype=dtype, device=device, copy=True)).pow(n).mean()
-    )  # a copy: f may work in place
+    # a copy: f may work in place
+    return f(torch.from_numpy(_sample()).to(dtype=dtype, device=device, copy=True)).pow(n).mean()
 
 
 @lru_cache(maxsize=1)

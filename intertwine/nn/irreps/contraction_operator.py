@@ -140,9 +140,8 @@ def _batched(
 
     if safe.inspectable(group):
         doors.indices(group, "species", groups, "species {} of a node", REMEDY)
-    group = torch.where(
-        (group >= 0) & (group < groups), group, -groups * size - 1
-    )  # must not become one of another sample
+    # must not become one of another sample
+    group = torch.where((group >= 0) & (group < groups), group, -groups * size - 1)
     own = first(group, dim) + groups * torch.arange(size, device=group.device).unsqueeze(1)
     flat = [first(x, where).flatten(0, 1) for x, where in zip(arguments, dims)]
     found = contract(flat, own.flatten(), groups * size, polynomial, steps)
@@ -269,9 +268,8 @@ def polynomial(
     Raises:
         InputError: a species is out of range.
     """
-    if (
-        torch.jit.is_tracing()
-    ):  # a trace is a file for others, who have none of our operators; no result is summed over groups
+    # a trace is a file for others, who have none of our operators; no result is summed over groups
+    if torch.jit.is_tracing():
         (found,) = plainly(program(name, ""), [x, weights], group, 1)
         return found
     (found,) = contract([x, weights], group, weights.shape[0] if name.endswith("shared") else 1, name, "")

@@ -49,9 +49,8 @@ class _Adaptive(nn.Module, ABC):
         """Blocks of v, a and z that meet, in the order of a fully connected tensor product."""
         self.irreps_in, self.irreps_attribute, self.irreps_out = irreps_in, Irreps(irreps_attribute), Irreps(irreps_out)
         self.layout = choose(layout, LAYOUTS, kind="layout", where=type(self).__name__)
-        self.apart = Irreps(
-            [(1, ir) for mul, ir in self.irreps_attribute for _ in range(mul)]
-        )  # the channels of a one by one
+        # the channels of a one by one
+        self.apart = Irreps([(1, ir) for mul, ir in self.irreps_attribute for _ in range(mul)])
         paths = [
             (a, b, c)
             for a, (mul1, one) in enumerate(self.irreps_in)
@@ -215,9 +214,8 @@ class GatheredSteerableLinear(_Adaptive):
         irs = [ir for _, ir in whole]
         keys = sorted({(irs[a], b, c, k) for a, b, c in self._paths for k in range(self.irreps_attribute[b].mul)})
         self._place = {key: at for at, key in enumerate(keys)}
-        self.expanded = Irreps(
-            [(self.irreps_out[c].mul, ir) for ir, _, c, _ in keys]
-        )  # a block for each path and channel of a
+        # a block for each path and channel of a
+        self.expanded = Irreps([(self.irreps_out[c].mul, ir) for ir, _, c, _ in keys])
         self.maps = nn.ModuleList(self._map(part) for part in self.parts)
         scalars = self.irreps_out.count("0e")
         self.bias = nn.Parameter(torch.zeros(scalars)) if bias and scalars else None

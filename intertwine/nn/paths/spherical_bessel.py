@@ -53,9 +53,8 @@ class SphericalBesselBasis(ExactBuffers):
         self.degrees, self.size = degrees, size
         self.zeros = spherical_bessel_zeros(degrees, size)
         norms = np.stack([spherical_bessel(l + 1, self.zeros[l]) for l in range(degrees)])
-        order = 24 + int(
-            0.75 * self.zeros.max()
-        )  # past half of the largest wave number the series falls faster than any power
+        # past half of the largest wave number the series falls faster than any power
+        order = 24 + int(0.75 * self.zeros.max())
 
         def functions(t: np.ndarray) -> np.ndarray:
             waves = [spherical_bessel(l, np.multiply.outer((t + 1) / 2, self.zeros[l])) for l in range(degrees)]
