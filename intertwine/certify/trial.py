@@ -64,13 +64,11 @@ class Trial:
         spread: int,
         exact: Subject | None = None,
     ) -> None:
-        self.subject, self.generator, self.rotations, self.spread, self.exact = (
-            subject,
-            generator,
-            rotations,
-            spread,
-            exact,
-        )
+        self.subject = subject
+        self.generator = generator
+        self.rotations = rotations
+        self.spread = spread
+        self.exact = exact
         self.eps = torch.finfo(subject.dtype).eps
         self.bound = bound if bound is not None else BOUNDS.get(subject.dtype, 40 * self.eps)
         self.structures = [Structure(s.name, s.graph.cast(subject.dtype)) for s in structures]

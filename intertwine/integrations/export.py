@@ -129,10 +129,8 @@ def holds(path: Path, task: Task) -> str:
         InputError: it is one of ASE's, which hold numbers of atoms and of whole structures, and there are numbers of
             something else; or no known format.
     """
-    kind, words = (
-        format_of(path),
-        {name: f"of {output.level}s" for name, output in task.outputs.items() if output.level not in OF_ATOMS},
-    )
+    kind = format_of(path)
+    words = {name: f"of {output.level}s" for name, output in task.outputs.items() if output.level not in OF_ATOMS}
     if kind not in ("json", "npz") and words:
         what = (
             f"{kind} holds numbers of atoms and of structures; "

@@ -153,11 +153,9 @@ def _refuse(model: Any) -> None:
     if any(type(part).__name__ != "SymmetricContraction" for part in contractions):
         remedy = "convert it back with mace's own script first."
         raise InputError("the model has layers that are not e3nn's", where="from_mace", remedy=remedy)
-    radial, first, width = (
-        model.radial_embedding,
-        model.interactions[0],
-        Irreps(str(model.interactions[0].node_feats_irreps)).dim,
-    )
+    radial = model.radial_embedding
+    first = model.interactions[0]
+    width = Irreps(str(model.interactions[0].node_feats_irreps)).dim
     hidden, bessel = _hidden(model), getattr(radial.bessel_fn, "bessel_weights", torch.zeros(0)).detach().double().cpu()
     waves = torch.arange(1, len(bessel) + 1) * (torch.pi / float(model.r_max))
     widths = [list(block.conv_tp_weights.hs) for block in model.interactions]

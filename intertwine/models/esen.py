@@ -128,10 +128,8 @@ class ESENLayer(nn.Module):
         super().__init__()
         self.kept = (lmax_out + 1) ** 2
         self.before, self.convolution = DegreeNorm(width, convolution.lmax, smoothing), convolution
-        self.between, self.feed = (
-            DegreeNorm(width, lmax_out, smoothing),
-            FeedForward(width, feed_hidden, lmax_out, grid),
-        )
+        self.between = DegreeNorm(width, lmax_out, smoothing)
+        self.feed = FeedForward(width, feed_hidden, lmax_out, grid)
 
     def forward(
         self, x: Float[Tensor, "nodes components width"], *edges: Shaped[Tensor, "..."] | EdgeFrames

@@ -59,10 +59,8 @@ class Backbone(Configured, nn.Module, ABC):
         super().__init__()
         if inputs is not None:  # else of one's own, with other arguments
             self.cutoff, self.given = cutoff, complete(type(self), inputs)
-            self.node_inputs, self.edge_inputs = (
-                check_node_inputs(self.given["node_inputs"]),
-                check_edge_inputs(self.given["edge_inputs"]),
-            )
+            self.node_inputs = check_node_inputs(self.given["node_inputs"])
+            self.edge_inputs = check_edge_inputs(self.given["edge_inputs"])
             self.vector_inputs = check_vector_inputs(self.given.get("vector_inputs", ()))
 
     def embed_nodes(self, width: int) -> NodeEmbedding:

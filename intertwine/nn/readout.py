@@ -77,10 +77,8 @@ class VectorHead(nn.Module):
 
     def __init__(self, irreps: Representation, outputs: int = 1, irrep: str = "1o") -> None:
         super().__init__()
-        self.irrep, self.irreps = (
-            irrep,
-            require(irreps, irrep, "a vector target" if irrep == "1o" else f"a target with {irrep}"),
-        )
+        self.irrep = irrep
+        self.irreps = require(irreps, irrep, "a vector target" if irrep == "1o" else f"a target with {irrep}")
         scalars, vectors = self.irreps.count("0e"), self.irreps.count(irrep)
         self.outputs, self.plain = outputs, vectors == 1 and outputs == 1
         if not self.plain:

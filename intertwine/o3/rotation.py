@@ -286,10 +286,8 @@ def require_rotation(R: Tensor, where: str, improper: bool = False) -> None:
     wrong = ~(error <= max(2e-4, 40 * torch.finfo(R.dtype).eps)) | (sign < 0 if not improper else sign == 0)
     if bool(wrong.any()):
         worst = exact[wrong][0]
-        deviation, determinant = (
-            (worst @ worst.mT).sub(torch.eye(3, dtype=worst.dtype, device=worst.device)).abs().max(),
-            worst.det(),
-        )
+        deviation = (worst @ worst.mT).sub(torch.eye(3, dtype=worst.dtype, device=worst.device)).abs().max()
+        determinant = worst.det()
         raise InputError(
             f"a matrix with determinant {determinant.item():.6g}, R R^T - 1 up to {deviation.item():.2g}, is not a "
             + ("rotation or reflection" if improper else "proper rotation"),

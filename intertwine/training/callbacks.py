@@ -134,13 +134,11 @@ class Epochs(Callback):
         progress: Progress | None,
         interrupted: Interruption,
     ) -> None:
-        self.loader, self.validation, self.keeper, self.progress, self.interrupted = (
-            loader,
-            validation,
-            keeper,
-            progress,
-            interrupted,
-        )
+        self.loader = loader
+        self.validation = validation
+        self.keeper = keeper
+        self.progress = progress
+        self.interrupted = interrupted
 
     def on_train_start(self, trainer: Trainer, module: TrainingModule) -> None:  # type: ignore[override]
         self.interrupted.install()  # Lightning has its own for SIGTERM, which ends with exit code 0

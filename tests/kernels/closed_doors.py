@@ -60,12 +60,10 @@ def calls() -> Iterator[Call]:
     second = first | {"a": a, "b": b, "c": c} | ends
     yield Call("convolve_second", second, lambda **t: ops.convolve_second(text, "gxyw", **t), below)
     for n, normalize in ((40, True), (3, False)):
-        solid, p, q, v = (
-            _described((0, 1, 2), "component", normalize),
-            torch.randn(n, 3),
-            torch.randn(n, 9),
-            torch.randn(n, 3),
-        )
+        solid = _described((0, 1, 2), "component", normalize)
+        p = torch.randn(n, 3)
+        q = torch.randn(n, 9)
+        v = torch.randn(n, 3)
         yield Call("harmonics", {"x": p}, lambda solid=solid, **t: ops.harmonics(*t.values(), solid), {})
         yield Call(
             "harmonics_gradient",

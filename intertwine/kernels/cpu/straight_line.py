@@ -50,10 +50,8 @@ class Tables:
         self.arrays = [torch.tensor([*table, 0], device="cpu") for table in (wanted, rows, factors)]
         self.coefficients = torch.tensor([*coefficients, 0.0], dtype=dtype, device="cpu")
         addresses = [doors.address(table, "table", len(table), torch.int64) for table in self.arrays]
-        self.inputs, self.given = (
-            program.inputs,
-            [len(program.arguments), program.inputs, len(program.results), addresses[0]],
-        )
+        self.inputs = program.inputs
+        self.given = [len(program.arguments), program.inputs, len(program.results), addresses[0]]
         factors_at = doors.address(self.coefficients, "table", len(coefficients) + 1, dtype)
         self.code = [addresses[1], len(program.rows), addresses[2], factors_at]
 

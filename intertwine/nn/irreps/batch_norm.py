@@ -61,13 +61,11 @@ class BatchNorm(Rebuildable):
         self.reduce = choose(reduce, ("mean", "max"), kind="reduction", where="BatchNorm")
         self.normalization = choose(normalization, ("component", "norm"), kind="normalization", where="BatchNorm")
         self.irreps = Irreps(irreps)
-        self.eps, self.momentum, self.affine, self.instance, self.include_bias = (
-            eps,
-            momentum,
-            affine,
-            instance,
-            include_bias,
-        )
+        self.eps = eps
+        self.momentum = momentum
+        self.affine = affine
+        self.instance = instance
+        self.include_bias = include_bias
         scalars, features = self.irreps.count("0e"), self.irreps.num_irreps
         factory: dict[str, Any] = {"dtype": dtype, "device": device}
         self.register_buffer("running_mean", None if instance else torch.zeros(scalars, **factory))

@@ -116,10 +116,8 @@ def _step(given: Sequence[int], wanted: Sequence[int]) -> str:
 def _gradients(ctx: Any, cotangents: Sequence[Tensor | None], needed: Sequence[bool]) -> list[Tensor | None]:
     """Those of the arguments that need one: the operator again, with one more step."""
     *arguments, group = ctx.saved_tensors
-    given, wanted = (
-        [k for k, one in enumerate(cotangents) if one is not None],
-        [k for k, one in enumerate(needed) if one],
-    )
+    given = [k for k, one in enumerate(cotangents) if one is not None]
+    wanted = [k for k, one in enumerate(needed) if one]
     gradients: list[Tensor | None] = [None] * len(arguments)
     if given and wanted:
         everything = [*arguments, *(cotangents[k] for k in given)]

@@ -303,11 +303,9 @@ class StackedLinear(nn.Module):
         self, irreps_in: Any, irreps_attribute: Any, irreps_out: Any, *, bias: bool = True, layout: str = "ir_mul"
     ) -> None:
         super().__init__()
-        self.irreps_in, self.irreps_attribute, self.irreps_out = (
-            Irreps(irreps_in),
-            Irreps(irreps_attribute),
-            Irreps(irreps_out),
-        )
+        self.irreps_in = Irreps(irreps_in)
+        self.irreps_attribute = Irreps(irreps_attribute)
+        self.irreps_out = Irreps(irreps_out)
         self.linear = Linear(self.irreps_in + self.irreps_attribute, self.irreps_out, biases=bias, layout=layout)
 
     def forward(

@@ -167,10 +167,8 @@ class EdgeDegree(nn.Module):
     ) -> None:
         super().__init__()
         kind = degrees(width, lmax)
-        self.mlp, self.average_degree = (
-            EdgeNetwork(width, edge_width, square, radial_width, width * (lmax + 1)),
-            average_degree,
-        )
+        self.mlp = EdgeNetwork(width, edge_width, square, radial_width, width * (lmax + 1))
+        self.average_degree = average_degree
         self.back = turning(str(kind), "ir_mul", 0, (lmax, mmax), tuple(ir.dim**0.5 for _, ir in kind))
 
     def forward(
