@@ -17,18 +17,8 @@ from intertwine.numerics import DataError
 from intertwine.training import load_run
 
 CASES = Path(__file__).resolve().parent / "cases"
-SMALL = [
-    "--model",
-    "painn",
-    "--epochs",
-    "1",
-    "--set",
-    "model.width=4",
-    "--set",
-    "model.layers=1",
-    "--set",
-    "training.certify=false",
-]
+SMALL = ["--model", "painn", "--epochs", "1"]
+SMALL += ["--set=model.width=4", "--set=model.layers=1", "--set=training.certify=false"]
 
 
 def opened(name: str, **options) -> GraphStore:

@@ -92,6 +92,24 @@ def calls() -> Iterator[Call]:
         yield Call(f"symmetric_contraction {steps}", given | {"species": group}, contract, known)
 
 
+def plans(one: Call) -> Iterator[tuple[str, str, Callable[[], object]]]:
+    """Texts that are no plans; ``one`` is a convolution."""
+    sound = channelwise(depthwise("3x0e+2x1o", "0e+1o", 1)).encode()
+    texts = {
+        "no text": "", "no json": "{", "other json": "[1, 2]", "null": "null", "numbers": "[3, 4, 5, 6, 7]",
+        "beside x": sound.replace("[2,3,3,2,1]", "[2,3,900,2,1]", 1),
+        "negative start": sound.replace("[2,3,3,2,1]", "[2,3,-9,2,1]", 1),
+    }  # fmt: skip
+    for what, text in texts.items():
+        yield f"convolve: plan {what}", "refused", lambda t=text: ops.convolve(t, **one.tensors, nodes=4)
+        yield f"harmonics: solid {what}", "refused", lambda t=text: ops.harmonics(torch.randn(40, 3), t)
+        yield (
+            f"contraction: polynomial {what}",
+            "refused",
+            lambda t=text: ops.symmetric_contraction([torch.ones(2, 4, 1)], one.tensors["source"], 3, t, ""),
+        )
+
+
 def operators() -> Iterator[tuple[str, str, Callable[[], object]]]:
     """(case, what is right, how to try it)."""
     for call in calls():
@@ -118,21 +136,8 @@ def operators() -> Iterator[tuple[str, str, Callable[[], object]]]:
                     continue
                 changed = change(tensor)
                 yield f"{call.name}: {name} {what}", "served", lambda c=call, n=name, t=changed: agree(c, n, t)
-    sound = channelwise(depthwise("3x0e+2x1o", "0e+1o", 1)).encode()
-    texts = {
-        "no text": "", "no json": "{", "other json": "[1, 2]", "null": "null", "numbers": "[3, 4, 5, 6, 7]",
-        "beside x": sound.replace("[2,3,3,2,1]", "[2,3,900,2,1]", 1),
-        "negative start": sound.replace("[2,3,3,2,1]", "[2,3,-9,2,1]", 1),
-    }  # fmt: skip
     one = next(calls())
-    for what, text in texts.items():
-        yield f"convolve: plan {what}", "refused", lambda t=text: ops.convolve(t, **one.tensors, nodes=4)
-        yield f"harmonics: solid {what}", "refused", lambda t=text: ops.harmonics(torch.randn(40, 3), t)
-        yield (
-            f"contraction: polynomial {what}",
-            "refused",
-            lambda t=text: ops.symmetric_contraction([torch.ones(2, 4, 1)], one.tensors["source"], 3, t, ""),
-        )
+    yield from plans(one)
     nothing = torch.zeros(2, dtype=torch.int64)
     yield (
         "contraction: no arguments",
