@@ -28,7 +28,7 @@ from intertwine.nn import Convolution, SymmetricContraction
 from intertwine.nn.irreps.contraction_operator import polynomial_name, program
 from intertwine.numerics import GeometryError, InputError
 from intertwine.o3 import Irreps
-from intertwine.o3.fused_harmonics import _described
+from intertwine.o3.harmonic_kernels import described
 
 ops = torch.ops.intertwine
 F32, F64 = torch.float32, torch.float64
@@ -61,7 +61,7 @@ def calls() -> Iterator[Call]:
     yield Call("convolve_second", second, lambda **t: ops.convolve_second(text, "gxyw", **t), below)
     for n, normalize in ((40, True), (3, False)):
         solid, p, q, v = (
-            _described((0, 1, 2), "component", normalize),
+            described((0, 1, 2), "component", normalize),
             torch.randn(n, 3),
             torch.randn(n, 9),
             torch.randn(n, 3),
@@ -190,7 +190,7 @@ def layers() -> dict[str, Callable[[], tuple[dict[str, Tensor], Callable[..., Te
         return leaves, lambda x, y, w, edges: layer(x, y, edges, w)
 
     def harmonics(n: int, normalize: bool) -> tuple[dict[str, Tensor], Callable[..., Tensor]]:
-        text = _described((1, 2), "component", normalize)
+        text = described((1, 2), "component", normalize)
         return {"x": torch.randn(n, 3)}, lambda x: evaluate(x, text)
 
     def plain_harmonics() -> tuple[dict[str, Tensor], Callable[..., Tensor]]:
