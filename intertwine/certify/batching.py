@@ -11,7 +11,7 @@ from intertwine.certify.symmetry import listed_anew
 from intertwine.certify.trial import Findings, Trial, Worst
 from intertwine.geometry import LEVELS, Graph, connect, fields_at, permute
 
-BATCH_EPS = 20  # batch of B against B singles, of the largest value (DESIGN.md)
+BATCH_EPS = 20  # batch of B against B singles, of the largest value (docs/design.md)
 MOVED = 1.01  # the other graphs, stretched
 
 

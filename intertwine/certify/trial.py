@@ -22,7 +22,7 @@ NOISE = 4  # times the loss of a precision against float64 is no broken symmetry
 #: Times the stated bound: the loss is measured on the function itself, so it would excuse any error of that precision.
 MOST_ALLOWED = 4
 
-#: Largest relative error of a model of four layers under a symmetry (DESIGN.md, "Numbers to live by").
+#: Largest relative error of a model of four layers under a symmetry (docs/design.md, "Numbers to live by").
 BOUNDS = {torch.float64: 1e-12, torch.float32: 2e-5}
 
 

@@ -1,4 +1,4 @@
-"""Floor 8: e3nn's namespaces over our classes. A program written for e3nn 0.6 runs unchanged, with the same numbers.
+"""Floor 5: e3nn's namespaces over our classes. A program written for e3nn 0.6 runs unchanged, with the same numbers.
 
 By changing its imports::
 

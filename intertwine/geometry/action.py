@@ -8,7 +8,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from intertwine.geometry.graph import FIELDS, Graph
+from intertwine.geometry.fields import FIELDS
+from intertwine.geometry.graph import Graph
 from intertwine.geometry.levels import LEVELS, renumbered
 from intertwine.groups import Isometry, Representation
 from intertwine.numerics import InputError

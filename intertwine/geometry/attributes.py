@@ -8,7 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from intertwine.geometry.graph import FIELDS, Field, Graph
+from intertwine.geometry.fields import FIELDS, Field
+from intertwine.geometry.graph import Graph
 from intertwine.numerics import GeometryError, InputError, nearest, safe, segment
 from intertwine.o3 import Irreps
 

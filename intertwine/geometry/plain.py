@@ -9,7 +9,8 @@ from typing import Any, no_type_check
 import torch
 from torch import Tensor
 
-from intertwine.geometry.graph import Graph, lowered
+from intertwine.geometry.fields import lowered
+from intertwine.geometry.graph import Graph
 from intertwine.geometry.levels import LEVELS
 
 OWNERS = "point_owners"  # (points,) graph of each point of space, which a batch knows by where its points begin

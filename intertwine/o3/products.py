@@ -9,8 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from intertwine.numerics import InputError, choose
-from intertwine.o3.irrep import Irrep
-from intertwine.o3.irreps import Irreps
+from intertwine.o3.irreps import Irrep, Irreps
 from intertwine.o3.limits import check_size
 from intertwine.o3.tensor_product import TensorProduct
 

@@ -11,7 +11,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import Checkpoint
@@ -20,20 +20,14 @@ from intertwine.data.loader import Loader
 from intertwine.numerics import CheckpointError, DataError, FolderLock, InputError, finite, write_atomically
 from intertwine.numerics.checkpoint import save_checkpoint
 from intertwine.numerics.fence import fenced
+from intertwine.training.interruption import Interrupted, Interruption
 from intertwine.training.module import TrainingModule
 from intertwine.training.progress import Progress
 from intertwine.training.scoring import score
 
-if TYPE_CHECKING:
-    from intertwine.training.fitting import Interruption
-
 BEST, LAST, HISTORY = "best.safetensors", "last.safetensors", "metrics.csv"
 WILD = "lower training.learning_rate or training.clip; look for wild labels."
 SHARE = 20  # a checkpoint is due when this many times the duration of the last save has passed since
-
-
-class Interrupted(Exception):  # noqa: N818 - not an error
-    """Somebody asked to stop. Not a KeyboardInterrupt, which Lightning would turn into an exit."""
 
 
 class Keeper:
@@ -149,9 +143,9 @@ class Epochs(Callback):
     def on_train_epoch_start(self, trainer: Trainer, module: TrainingModule) -> None:  # type: ignore[override]
         self.loader.epoch = module.epoch
 
-    def on_train_batch_end(
+    def on_train_batch_end(  # type: ignore[override]
         self, trainer: Trainer, module: TrainingModule, outputs: Any, batch: Any, index: int
-    ) -> None:  # type: ignore[override]
+    ) -> None:
         if self.interrupted.number:
             raise Interrupted
         if module.out_of_time():

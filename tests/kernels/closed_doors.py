@@ -28,7 +28,7 @@ from intertwine.nn import Convolution, SymmetricContraction
 from intertwine.nn.irreps.contraction_operator import polynomial_name, program
 from intertwine.numerics import GeometryError, InputError
 from intertwine.o3 import Irreps
-from intertwine.o3.fused_harmonics import _described
+from intertwine.o3.harmonic_kernels import described
 
 ops = torch.ops.intertwine
 F32, F64 = torch.float32, torch.float64
@@ -60,7 +60,7 @@ def calls() -> Iterator[Call]:
     second = first | {"a": a, "b": b, "c": c} | ends
     yield Call("convolve_second", second, lambda **t: ops.convolve_second(text, "gxyw", **t), below)
     for n, normalize in ((40, True), (3, False)):
-        solid = _described((0, 1, 2), "component", normalize)
+        solid = described((0, 1, 2), "component", normalize)
         p = torch.randn(n, 3)
         q = torch.randn(n, 9)
         v = torch.randn(n, 3)
@@ -194,7 +194,7 @@ def layers() -> dict[str, Callable[[], tuple[dict[str, Tensor], Callable[..., Te
         return leaves, lambda x, y, w, edges: layer(x, y, edges, w)
 
     def harmonics(n: int, normalize: bool) -> tuple[dict[str, Tensor], Callable[..., Tensor]]:
-        text = _described((1, 2), "component", normalize)
+        text = described((1, 2), "component", normalize)
         return {"x": torch.randn(n, 3)}, lambda x: evaluate(x, text)
 
     def plain_harmonics() -> tuple[dict[str, Tensor], Callable[..., Tensor]]:

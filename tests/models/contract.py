@@ -16,7 +16,7 @@ from intertwine.groups import Isometry
 from intertwine.nn import Backbone
 from intertwine.numerics import DataError, GeometryError
 
-BOUNDS = {torch.float64: 1e-12, torch.float32: 2e-5}  # DESIGN.md, "numbers to live by": a model
+BOUNDS = {torch.float64: 1e-12, torch.float32: 2e-5}  # docs/design.md, "numbers to live by": a model
 NOT_THERE = 1e-3  # relative change of the outputs under a symmetry that the model lacks
 STRUCTURES = {"molecule": 7, "pair": 2, "isolated": 1, "crystal": 4}
 

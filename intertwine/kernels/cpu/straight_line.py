@@ -13,8 +13,7 @@ from intertwine.kernels import doors
 from intertwine.kernels.cpu.compile import Function, compiled
 from intertwine.kernels.cpu.machine import Machine
 from intertwine.kernels.cpu.threads import run, threads
-from intertwine.kernels.straight_line import NONE, Program
-from intertwine.kernels.straight_line_backend import REMEDY
+from intertwine.kernels.straight_line import NONE, REMEDY, Program
 
 _WIDTHS = {torch.float32: (64, 16, 1), torch.float64: (32, 8, 1)}  # channels of a vector, the widest that fits first
 _NAMES = {torch.float32: "float32", torch.float64: "float64"}

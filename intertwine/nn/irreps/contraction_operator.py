@@ -18,8 +18,8 @@ from torch.library import Library
 
 from intertwine.kernels import doors
 from intertwine.kernels.recording import register_derivative
-from intertwine.kernels.straight_line import NONE, Argument, Program, Result, Writer, gradient
-from intertwine.kernels.straight_line_backend import REMEDY, evaluate, fake, plainly
+from intertwine.kernels.straight_line import NONE, REMEDY, Argument, Program, Result, Writer, gradient
+from intertwine.kernels.straight_line_backend import evaluate, fake, plainly
 from intertwine.numerics import InputError, needed_now, safe
 from intertwine.o3 import Irreps
 from intertwine.o3.symmetric_coupling import SymmetricCouplings, symmetric_couplings
