@@ -47,10 +47,8 @@ def collate(graphs: Sequence[Graph]) -> Graph:
         values = [content[name] for content in contents]
         if name in SAID:  # as PyG collates strings: one a graph, in a list
             result[name] = {key: [value[key] for value in values] for key in values[0]}
-            slices[name], increments[name] = (
-                dict.fromkeys(values[0], torch.arange(len(graphs) + 1)),
-                dict.fromkeys(values[0]),
-            )
+            slices[name] = dict.fromkeys(values[0], torch.arange(len(graphs) + 1))
+            increments[name] = dict.fromkeys(values[0])
             continue
         edges = name == "edge_index"
         increments[name] = ptr[:-1] if edges or name == "pairs" else torch.zeros(len(values), dtype=torch.int64)
