@@ -90,7 +90,9 @@ def backward(
 
 class _Mix(Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, plan: Mixing) -> Tensor:  # type: ignore[override]
+    def forward(  # type: ignore[override]
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, plan: Mixing
+    ) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.plan = plan
         return _mixed(x, weight, bias, plan)
@@ -108,7 +110,9 @@ class _Mix(Function):
 
 class _Back(Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, g: Tensor, weight: Tensor, plan: Mixing, needs: Sequence[bool]) -> Any:  # type: ignore[override]
+    def forward(  # type: ignore[override]
+        ctx: Any, x: Tensor, g: Tensor, weight: Tensor, plan: Mixing, needs: Sequence[bool]
+    ) -> Any:
         ctx.save_for_backward(x, g, weight)
         ctx.plan = plan
         ctx.set_materialize_grads(False)

@@ -52,7 +52,8 @@ def compiled(name: str, described: str, write: Callable[[], str], *, long: bool 
         with preparing:
             found = _functions.get(described)
             if found is None:
-                found = _functions[described] = _BODY(_jit().load(_object(name, described, write, long)))  # type: ignore[assignment]
+                loaded = _BODY(_jit().load(_object(name, described, write, long)))
+                found = _functions[described] = loaded  # type: ignore[assignment]
     return found
 
 

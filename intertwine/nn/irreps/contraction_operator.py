@@ -122,8 +122,9 @@ def _gradients(ctx: Any, cotangents: Sequence[Tensor | None], needed: Sequence[b
     if given and wanted:
         everything = [*arguments, *(cotangents[k] for k in given)]
         steps = ctx.steps + _step(given, wanted)
-        for k, found in zip(wanted, contract(everything, group, ctx.groups, ctx.polynomial, steps)):  # type: ignore[arg-type]
-            gradients[k] = found
+        found = contract(everything, group, ctx.groups, ctx.polynomial, steps)  # type: ignore[arg-type]
+        for k, gradient in zip(wanted, found):
+            gradients[k] = gradient
     return gradients
 
 

@@ -83,7 +83,8 @@ class LegendreBasis(ExactBuffers):
     def __init__(self, degrees: int) -> None:
         super().__init__()
         scale = np.sqrt((2 * np.arange(degrees) + 1) / (4 * np.pi))
-        values: Any = series.chebinterpolate(lambda t: legendre.legvander(t, degrees - 1), degrees - 1)  # type: ignore[type-var]
+        rows: Any = lambda t: legendre.legvander(t, degrees - 1)  # noqa: E731
+        values: Any = series.chebinterpolate(rows, degrees - 1)
         self.register_exact("coefficients", values * scale)
 
     def forward(self, cosine: Float[Tensor, " triplets"]) -> Float[Tensor, "triplets degrees"]:
