@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from intertwine.kernels.mixing_plan import Block, Mixing, Route
+from intertwine.kernels.linear.plan import Block, Mixing, Route
 from intertwine.numerics import InputError, Rebuildable, choose, ignore_keys
 from intertwine.o3.blocks import LAYOUTS
 from intertwine.o3.irreps import Irreps

@@ -10,11 +10,14 @@ import pytest
 import torch
 from random_plans import D, case_of, convolved, depthwise, derivatives, deviation
 
-from intertwine.kernels import backends, check, native, plain
-from intertwine.kernels.channelwise import Channelwise, channelwise
-from intertwine.kernels.cpu import backend, compile
-from intertwine.kernels.forms import VALUE, Forms, gradient, second
-from intertwine.kernels.fused import Fused
+from intertwine.kernels.convolution import check, native
+from intertwine.kernels.convolution import cpu as backend
+from intertwine.kernels.convolution import definition as plain
+from intertwine.kernels.convolution import kernel as backends
+from intertwine.kernels.convolution.forms import VALUE, Forms, gradient, second
+from intertwine.kernels.convolution.fused import Fused
+from intertwine.kernels.convolution.plan import Channelwise, channelwise
+from intertwine.kernels.llvm import compile
 
 PLAN = depthwise("1x1o", "1o+2e", 3)
 FORM = channelwise(PLAN)

@@ -16,7 +16,7 @@ from torch.overrides import TorchFunctionMode
 
 from intertwine import kernels
 from intertwine.geometry import Graph, collate, connect
-from intertwine.kernels import native
+from intertwine.kernels.convolution import native
 from intertwine.models import MODELS
 from intertwine.nn.irreps import contraction_operator
 from intertwine.numerics import safe
@@ -29,7 +29,8 @@ WAITING = {
 }  # fmt: skip
 
 
-STAND_IN = "in kernels/plain.py"  # convolutions run there in this test, and as a Triton kernel on a card
+#: Convolutions run there in this test, and as a Triton kernel on a card.
+STAND_IN = "in kernels/convolution/definition.py"
 
 
 class Waits(TorchFunctionMode):

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from intertwine.geometry import Graph, act, connect
 from intertwine.groups import Isometry
-from intertwine.kernels.derivatives import convolve
+from intertwine.kernels.convolution.derivatives import convolve
 from intertwine.models.esen import ESEN, DegreeNorm, FeedForward
 from intertwine.nn import Backbone
 from intertwine.nn.so2.frame_convolution import FrameConvolution
