@@ -22,9 +22,9 @@ from products import depthwise
 from torch import Tensor
 
 from intertwine import o3
-from intertwine.kernels.fused import Fused
+from intertwine.kernels.batched.reference import Reference
+from intertwine.kernels.convolution.fused import Fused
 from intertwine.kernels.plan import Plan
-from intertwine.kernels.reference import Reference
 
 Convolution = Callable[[Tensor, Tensor, Tensor], Tensor]
 

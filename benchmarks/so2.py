@@ -19,7 +19,7 @@ import torch
 from measure import interleaved, table, write
 from torch import Tensor
 
-from intertwine.kernels.fused import Fused
+from intertwine.kernels.convolution.fused import Fused
 from intertwine.nn.so2.from_paths import PathsToSO2
 from intertwine.o3 import Irreps, TensorProduct, spherical_harmonics
 

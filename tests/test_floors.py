@@ -88,6 +88,21 @@ def test_pages_say_the_same_of_the_floors(page: Path) -> None:
     assert floors_of(page.read_text()) == FLOORS
 
 
+def named_files(page: str) -> list[str]:
+    """The files and folders in code style on a page: names that end in .py, .md or /."""
+    return re.findall(r"`((?:\w+/)*\w+(?:\.py|\.md|/))`", page)
+
+
+def test_files_that_the_design_names_exist() -> None:
+    files = named_files((HERE / "docs" / "design.md").read_text())
+    assert len(files) > 30
+    assert not [name for name in files if not (ROOT / name).exists() and not (HERE / name).exists()]
+
+
+def test_the_reader_of_file_names_sees_files_and_folders() -> None:
+    assert named_files("| `a/b.py`: `f` | `c/` and `d.md`, `e.f`, `g` |") == ["a/b.py", "c/", "d.md"]
+
+
 def test_packages_say_their_floor() -> None:
     for name, floor in FLOORS.items():
         if (file := ROOT / name / "__init__.py").exists():

@@ -18,7 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from intertwine.geometry import Graph, connect
-from intertwine.kernels.channelwise import Channelwise
+from intertwine.kernels.convolution.plan import Channelwise
 from intertwine.nn.irreps.contraction_operator import program
 
 ATOMS, SPACING = 64, 1.9  # of the standard graph: as dense as a molecular crystal

@@ -6,10 +6,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from intertwine.kernels.channelwise import channelwise
-from intertwine.kernels.fused import Fused
+from intertwine.kernels.batched.reference import Reference
+from intertwine.kernels.convolution.fused import Fused
+from intertwine.kernels.convolution.plan import channelwise
 from intertwine.kernels.plan import Plan
-from intertwine.kernels.reference import Reference
 from intertwine.numerics import safe
 
 _CHANNELS = 4  # fewer do not fill a vector: there the reference is as fast (benchmarks/products.py)

@@ -3,7 +3,7 @@ r"""Convolutions by tensor products: features of the neighbours times attributes
 .. math:: z_i = \frac{1}{\sqrt{\bar N}} \sum_{j \in N(i)} x_j \otimes_{w_{ij}} y_{ij}
 
 The attributes y are most often harmonics :math:`Y(r_{ij})`. Gather, product and sum are one kernel
-(:class:`intertwine.kernels.fused.Fused`): no messages are stored. Two kinds of weights are useful:
+(:class:`intertwine.kernels.convolution.fused.Fused`): no messages are stored. Two kinds of weights are useful:
 
 * weights of each edge that keep the channels apart, followed by a linear map of the nodes: :class:`Convolution`;
 * weights shared by all edges that mix channels. They commute with the sum, so they too are a linear map of the nodes:
@@ -21,7 +21,7 @@ from typing import Any
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from intertwine.kernels.fused import Fused
+from intertwine.kernels.convolution.fused import Fused
 from intertwine.numerics import InputError, choose
 from intertwine.o3.blocks import LAYOUTS, require_features, require_tensors
 from intertwine.o3.irreps import Irreps

@@ -1,12 +1,12 @@
-"""Spherical harmonics by the kernels of :mod:`intertwine.kernels.harmonics`, where those pay."""
+"""Spherical harmonics by the kernels of :mod:`intertwine.kernels.harmonics.kernel`, where those pay."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from intertwine.kernels.harmonics import DTYPES
-from intertwine.kernels.harmonics_dispatch import evaluate, operator
+from intertwine.kernels.harmonics.kernel import DTYPES
+from intertwine.kernels.harmonics.operators import evaluate, operator
 from intertwine.numerics import safe
 from intertwine.o3.harmonic_kernels import FEWEST, wanted
 

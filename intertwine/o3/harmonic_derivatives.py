@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from intertwine.kernels import doors
+from intertwine.kernels.shared import doors
 from intertwine.numerics.safe import plain
 from intertwine.o3 import low_harmonics
 from intertwine.o3.harmonic_constants import Tables

@@ -1,12 +1,12 @@
-"""Which harmonics go to the kernels of :mod:`intertwine.kernels.harmonics`, and the description that these get."""
+"""Which harmonics go to the kernels of :mod:`intertwine.kernels.harmonics.kernel`, and how these are described."""
 
 from __future__ import annotations
 
 from functools import lru_cache
 
-from intertwine.kernels import choice
-from intertwine.kernels.harmonics import compilable
-from intertwine.kernels.solid import Solid
+from intertwine.kernels.harmonics.kernel import compilable
+from intertwine.kernels.harmonics.plan import Solid
+from intertwine.kernels.shared import choice
 from intertwine.o3.harmonic_constants import constants
 
 #: Vectors: fewer cost less than a kernel's first use, and much code asks for many lists of degrees at a few points.

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import prod
 from typing import NamedTuple
 
-from intertwine.kernels.mixing_plan import Block, Mixing, Route
+from intertwine.kernels.linear.plan import Block, Mixing, Route
 from intertwine.numerics import InputError
 from intertwine.o3.irreps import Irreps
 

@@ -4,8 +4,8 @@ layer on the CPU.
 A block in ``mul_ir`` is no matrix to a BLAS, since its channels lie ``2l+1`` numbers apart: it is copied before a
 product and after it. Here that is done for some hundred samples at a time, so that the copies stay in the processor's
 cache, and results are written where they belong. Few samples take one call of a compiled kernel
-(:mod:`intertwine.kernels.small_mixing`). Autograd can't do that, so the derivatives are written out: two functions that
-are closed under differentiation,
+(:mod:`intertwine.kernels.linear.kernel`). Autograd can't do that, so the derivatives are written out: two functions
+that are closed under differentiation,
 
 .. math::
     F(x, W) = x W, \qquad B(x, g, W) = (g W^T,\; x^T g), \qquad
@@ -24,9 +24,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd import Function
 
-from intertwine.kernels import doors
-from intertwine.kernels.mixing_plan import Block, Mixing, Route, unfolded
-from intertwine.kernels.small_mixing import FEW, FEW_SUMMED, small_mixing
+from intertwine.kernels.linear.kernel import FEW, FEW_SUMMED, small_mixing
+from intertwine.kernels.linear.plan import Block, Mixing, Route, unfolded
+from intertwine.kernels.shared import doors
 from intertwine.numerics import needed_now, safe
 
 CACHED = 300_000  # numbers of input or output that a thread handles at once; measured on 296 and 1,152 numbers a sample

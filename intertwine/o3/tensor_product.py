@@ -11,7 +11,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from intertwine.kernels import Operand, Plan, Product, Table, partial
+from intertwine.kernels import Operand, Plan, Product, Table
+from intertwine.kernels.batched import partial
 from intertwine.numerics import InputError, Rebuildable, choose, ignore_keys, safe
 from intertwine.o3.clebsch_gordan import coupling
 from intertwine.o3.instructions import (

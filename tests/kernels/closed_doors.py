@@ -22,8 +22,8 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from wrong_tensors import ALLOWED, INDEX_LATER, LATER, SAME, SAME_REAL, WRONG, WRONG_INDEX, WRONG_REAL, WRONG_SAVED
 
 from intertwine import o3
-from intertwine.kernels.channelwise import channelwise
-from intertwine.kernels.harmonics_dispatch import evaluate
+from intertwine.kernels.convolution.plan import channelwise
+from intertwine.kernels.harmonics.operators import evaluate
 from intertwine.nn import Convolution, SymmetricContraction
 from intertwine.nn.irreps.contraction_operator import polynomial_name, program
 from intertwine.numerics import GeometryError, InputError

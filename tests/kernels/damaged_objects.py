@@ -19,11 +19,12 @@ from pathlib import Path
 import torch
 from random_plans import case_of, depthwise
 
-from intertwine.kernels import harmonics as harmonics_room
-from intertwine.kernels.cpu import backend, compile
-from intertwine.kernels.cpu.order import sort_edges
-from intertwine.kernels.fused import Fused
-from intertwine.kernels.solid import Solid
+from intertwine.kernels.convolution import cpu as backend
+from intertwine.kernels.convolution.cpu_order import sort_edges
+from intertwine.kernels.convolution.fused import Fused
+from intertwine.kernels.harmonics import kernel as harmonics_room
+from intertwine.kernels.harmonics.plan import Solid
+from intertwine.kernels.llvm import compile
 
 PLANS = [depthwise("3x0e", "0e", 0), depthwise("2x1o", "0e", 1)]
 SOLID = Solid((1,), (1.0, 1.0, 1.0), False)

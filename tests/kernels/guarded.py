@@ -21,10 +21,17 @@ from random_plans import Case, case_of, depthwise, with_weights
 from torch import Tensor
 
 from intertwine import o3
-from intertwine.kernels import doors, harmonics, small_mixing, straight_line_backend
-from intertwine.kernels.cpu import backend, order, small_products, straight_line, threads
-from intertwine.kernels.fused import Fused
-from intertwine.kernels.harmonics_dispatch import evaluate
+from intertwine.kernels.convolution import cpu as backend
+from intertwine.kernels.convolution import cpu_order as order
+from intertwine.kernels.convolution.fused import Fused
+from intertwine.kernels.harmonics import kernel as harmonics
+from intertwine.kernels.harmonics.operators import evaluate
+from intertwine.kernels.linear import cpu as small_products
+from intertwine.kernels.linear import kernel as small_mixing
+from intertwine.kernels.llvm import threads
+from intertwine.kernels.polynomial import cpu as straight_line
+from intertwine.kernels.polynomial import kernel as straight_line_backend
+from intertwine.kernels.shared import doors
 from intertwine.nn import SymmetricContraction
 from intertwine.o3.harmonic_kernels import described
 

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from intertwine import kernels
 from intertwine.geometry import Graph, collate, connect
-from intertwine.kernels import native
+from intertwine.kernels.convolution import native
+from intertwine.kernels.shared import doors
 from intertwine.models import MODELS
 from intertwine.nn.irreps import contraction_operator
 from intertwine.numerics import safe
@@ -29,7 +29,8 @@ WAITING = {
 }  # fmt: skip
 
 
-STAND_IN = "in kernels/plain.py"  # convolutions run there in this test, and as a Triton kernel on a card
+#: Convolutions run there in this test, and as a Triton kernel on a card.
+STAND_IN = "in kernels/convolution/definition.py"
 
 
 class Waits(TorchFunctionMode):
@@ -74,7 +75,7 @@ def as_on_a_card(monkeypatch: pytest.MonkeyPatch) -> None:
     for module, name in (
         (native, "check_range"),
         (contraction_operator, "_require_known"),
-        (getattr(kernels, "doors", None), "indices"),
+        (doors, "indices"),
     ):
         if hasattr(module, name):
             monkeypatch.setattr(module, name, lambda *arguments, **options: None)

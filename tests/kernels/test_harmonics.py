@@ -12,13 +12,13 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from intertwine.kernels import harmonics as module
-from intertwine.kernels import solid_reference as reference
-from intertwine.kernels.arithmetic import Dual, Duals, Floats
-from intertwine.kernels.cpu.harmonics import text
-from intertwine.kernels.harmonics import LARGEST, Harmonics, compilable, deviation, harmonics
-from intertwine.kernels.harmonics_dispatch import evaluate, operator
-from intertwine.kernels.solid import Solid, leading
+from intertwine.kernels.harmonics import definition as reference
+from intertwine.kernels.harmonics import kernel as module
+from intertwine.kernels.harmonics.arithmetic import Dual, Duals, Floats
+from intertwine.kernels.harmonics.cpu_text import text
+from intertwine.kernels.harmonics.kernel import LARGEST, Harmonics, compilable, deviation, harmonics
+from intertwine.kernels.harmonics.operators import evaluate, operator
+from intertwine.kernels.harmonics.plan import Solid, leading
 
 F32, F64 = torch.float32, torch.float64
 LISTS = [(1,), (0, 1, 2, 3), (2,), (3, 1, 1, 0, 7, 3), (0, 0, 5), (12,), tuple(range(7)), (4, 4, 4, 4, 4, 4)]
@@ -169,7 +169,7 @@ def faulty(kind: str, described: Solid, dtype: str, width: int) -> str:
 @pytest.mark.parametrize("dtype", [F32, F64])
 def test_a_wrong_coefficient_is_found_and_plain_torch_takes_over(kind, dtype, monkeypatch, tmp_path):
     monkeypatch.setenv("INTERTWINE_CACHE", str(tmp_path))
-    monkeypatch.setattr("intertwine.kernels.cpu.harmonics.text", faulty)
+    monkeypatch.setattr("intertwine.kernels.harmonics.cpu_text.text", faulty)
     described = solid((0, 1, 6, 4), True)  # nobody else asks for these, so nothing compiled is found
     kernels = Harmonics(described)
     x, g, v = normal(20, 3, dtype=dtype), normal(20, described.dim, dtype=dtype), normal(20, 3, seed=1, dtype=dtype)

@@ -10,10 +10,10 @@ from random_plans import Case, D, case_of, convolved, depthwise, deviation, rand
 from torch import Tensor
 
 from intertwine.kernels import Plan
-from intertwine.kernels.channelwise import channelwise
-from intertwine.kernels.forms import VALUE, gradient, second
-from intertwine.kernels.fused import Fused
-from intertwine.kernels.native import gather, scatter
+from intertwine.kernels.convolution.forms import VALUE, gradient, second
+from intertwine.kernels.convolution.fused import Fused
+from intertwine.kernels.convolution.native import gather, scatter
+from intertwine.kernels.convolution.plan import channelwise
 
 EPS = torch.finfo(D).eps
 PLANS = [

@@ -9,11 +9,11 @@ import pytest
 import torch
 from switches import as_users_run_it
 
-from intertwine.kernels import small_mixing
-from intertwine.kernels.cpu import small_products
-from intertwine.kernels.cpu.compile import compiled
-from intertwine.kernels.cpu.small_products import MANY, Table, Task
-from intertwine.kernels.small_mixing import SmallMixing, deviation
+from intertwine.kernels.linear import cpu as small_products
+from intertwine.kernels.linear import kernel as small_mixing
+from intertwine.kernels.linear.cpu import MANY, Table, Task
+from intertwine.kernels.linear.kernel import SmallMixing, deviation
+from intertwine.kernels.llvm.compile import compiled
 from intertwine.numerics import InputError
 from intertwine.o3 import Linear
 

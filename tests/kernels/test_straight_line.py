@@ -9,10 +9,10 @@ import dataclasses
 import pytest
 import torch
 
-from intertwine.kernels import straight_line_backend as backend
-from intertwine.kernels.cpu.straight_line import Tables
-from intertwine.kernels.straight_line import NONE, Argument, Program, Result, Writer, gradient
-from intertwine.kernels.straight_line_reference import Evaluator
+from intertwine.kernels.polynomial import kernel as backend
+from intertwine.kernels.polynomial.cpu import Tables
+from intertwine.kernels.polynomial.definition import Evaluator
+from intertwine.kernels.polynomial.plan import NONE, Argument, Program, Result, Writer, gradient
 from intertwine.numerics import InputError
 
 D = torch.float64
@@ -94,7 +94,7 @@ def test_machine(nodes: int, channels: int, dtype: torch.dtype) -> None:
 
 def test_strides_and_threads(monkeypatch) -> None:
     """The same bits with other strides, twice, and with two threads."""
-    monkeypatch.setattr("intertwine.kernels.cpu.straight_line._WORK", 1)
+    monkeypatch.setattr("intertwine.kernels.polynomial.cpu._WORK", 1)
     program = gradient(random_program(0), [0, 1], [0, 1])
     arguments, group = arguments_of(program, 300, 4, 80)
     expected = Tables(program, D)(arguments, group, 4)

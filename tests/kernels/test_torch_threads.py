@@ -14,8 +14,9 @@ from convolved import equal, work
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from intertwine.kernels.cpu import backend, threads
-from intertwine.kernels.cpu.compile import compiled
+from intertwine.kernels.convolution import cpu as backend
+from intertwine.kernels.llvm import threads
+from intertwine.kernels.llvm.compile import compiled
 
 
 @pytest.fixture
@@ -60,7 +61,7 @@ def test_work_is_shared_as_torch_is_told(two_threads, monkeypatch: pytest.Monkey
 
 def test_every_part_is_done_once_by_any_team(two_threads, monkeypatch: pytest.MonkeyPatch) -> None:
     """More parts than threads, and the pool that takes the place of OpenMP: row i becomes its part's bounds plus i."""
-    from intertwine.kernels.cpu.assembler import WORD, Code
+    from intertwine.kernels.llvm.assembler import WORD, Code
 
     def text() -> str:
         code = Code("body", "float64", ("rows", "count"))
@@ -94,7 +95,7 @@ def test_python_threads_where_openmp_is_not_found(two_threads, monkeypatch: pyte
 
 def test_calls_from_several_python_threads(two_threads) -> None:
     """Also on first use: nobody gets a kernel that is not ready."""
-    from intertwine.kernels import check
+    from intertwine.kernels.convolution import check
 
     wanted = [work(seed) for seed in range(4)]
     backend._kernel.cache_clear()

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from intertwine import nn
 from intertwine.kernels import Plan
-from intertwine.kernels.fused import Fused
+from intertwine.kernels.convolution.fused import Fused
 
 EPS = torch.finfo(D).eps
 PLAN = depthwise("3x0e+2x1o", "0e+1o", 1)
@@ -109,7 +109,7 @@ def test_an_exported_program_runs_in_a_process_that_only_imports_the_operators(t
     torch.save([*arguments, Module()(*arguments)], tmp_path / "numbers.pt")
     script = """
 import sys, torch
-import intertwine.kernels.fused
+import intertwine.kernels.convolution.fused
 *arguments, wanted = torch.load(sys.argv[2])
 assert torch.equal(torch.export.load(sys.argv[1]).module()(*arguments), wanted)
 print("equal")

@@ -18,15 +18,15 @@ ROOT = Path(__file__).resolve().parents[2]
 #: Imports every module but those that compile; energies and forces of models, with and without kernels; what was warned
 #: of.
 PROGRAM = """
-import importlib, json, os, pkgutil, warnings
+import importlib, json, os, pkgutil, re, warnings
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     import torch
     import intertwine
-    compilers = ("intertwine.kernels.cpu.", "intertwine.kernels.gpu.programs", "intertwine.data.integrator")
+    compilers = "intertwine[.](kernels[.](llvm[.]|[a-z]+[.]cpu|convolution[.]gpu[.]programs)|data[.]integrator)"
     names = [m.name for m in pkgutil.walk_packages(intertwine.__path__, "intertwine.")]
     for name in names:
-        if "__main__" not in name and not name.startswith(compilers) and "sitecustomize" not in name:
+        if "__main__" not in name and not re.match(compilers, name) and "sitecustomize" not in name:
             importlib.import_module(name)
     from intertwine import o3
     from intertwine.geometry import Graph

@@ -12,7 +12,7 @@ import torch
 from switches import as_users_run_it
 from torch import Tensor
 
-from intertwine.kernels import mixing_plan
+from intertwine.kernels.linear import plan as mixing_plan
 from intertwine.numerics import InputError
 from intertwine.o3 import mixing
 from intertwine.o3.irreps import Irreps

@@ -16,10 +16,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.library import Library
 
-from intertwine.kernels import doors
-from intertwine.kernels.recording import register_derivative
-from intertwine.kernels.straight_line import NONE, REMEDY, Argument, Program, Result, Writer, gradient
-from intertwine.kernels.straight_line_backend import evaluate, fake, plainly
+from intertwine.kernels.polynomial.kernel import evaluate, fake, plainly
+from intertwine.kernels.polynomial.plan import NONE, REMEDY, Argument, Program, Result, Writer, gradient
+from intertwine.kernels.shared import doors
+from intertwine.kernels.shared.recording import register_derivative
 from intertwine.numerics import InputError, needed_now, safe
 from intertwine.o3 import Irreps
 from intertwine.o3.symmetric_coupling import SymmetricCouplings, symmetric_couplings
@@ -53,7 +53,7 @@ def program(polynomial: str, steps: str) -> Program:
     Args:
         polynomial: from :func:`polynomial_name`.
         steps: one "given>wanted;" for each differentiation, the numbers in the sense of
-            :func:`intertwine.kernels.straight_line.gradient`.
+            :func:`intertwine.kernels.polynomial.plan.gradient`.
 
     Raises:
         InputError: they name no program.

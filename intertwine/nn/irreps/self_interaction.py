@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from intertwine.kernels.mixing_plan import Mixing
+from intertwine.kernels.linear.plan import Mixing
 from intertwine.numerics import safe
 from intertwine.o3 import Irreps, Linear
 from intertwine.o3.mixing import applicable, mix

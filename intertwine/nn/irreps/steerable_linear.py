@@ -27,7 +27,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from intertwine.kernels.fused import Fused
+from intertwine.kernels.convolution.fused import Fused
 from intertwine.numerics import InputError, choose
 from intertwine.o3.blocks import LAYOUTS, join_blocks, require_features, split_blocks
 from intertwine.o3.irreps import Irreps

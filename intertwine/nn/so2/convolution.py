@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from intertwine.kernels.derivatives import convolve
+from intertwine.kernels.convolution.derivatives import convolve
 from intertwine.nn.so2.linear import SO2Linear
 from intertwine.nn.so2.plans import resting, turning
 from intertwine.numerics import InputError, choose, safe, segment

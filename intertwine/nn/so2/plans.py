@@ -13,7 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from intertwine.kernels.channelwise import Channelwise, Strip, Term
+from intertwine.kernels.convolution.plan import Channelwise, Term
+from intertwine.kernels.shared.strip import Strip
 from intertwine.o3 import Irreps
 
 
