@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from intertwine.data.integrator import integrate
 from intertwine.data.progress import progress_bar
 from intertwine.data.splits import Splits
 from intertwine.data.store import GraphStore, cached
@@ -81,16 +82,7 @@ def particles(count: int) -> list[Graph]:
 
 
 def generate(particles: int, seed: int, train: int, validation: int, test: int, progress: bool = False) -> GraphStore:
-    """The data set of :func:`nbody`, without its cache.
-
-    Raises:
-        InputError: numba, which compiles the integrator, is not to be had.
-    """
-    try:
-        from intertwine.data.integrator import integrate
-    except ImportError as error:
-        raise InputError(f"the integrator needs numba ({error})", where="nbody", remedy="pip install numba.") from error
-
+    """The data set of :func:`nbody`, without its cache."""
     total = train + validation + test
     stream = np.random.RandomState(seed)
     pos, vel, charge = (np.empty((total, particles, *tail)) for tail in ((3,), (3,), ()))
@@ -99,16 +91,9 @@ def generate(particles: int, seed: int, train: int, validation: int, test: int, 
         state = initial_state(stream, particles)
         if row is not None:
             pos[row], vel[row], charge[row] = state
-    places, speeds = [], []
     with progress_bar("integrating trajectories", total, progress) as advance:
-        for start in range(0, total, 500):
-            part = slice(start, start + 500)
-            x, v = integrate(pos[part], vel[part], charge[part], np.array(FRAMES), STEP, LARGEST_FORCE)
-            places.append(x)
-            speeds.append(v[:, 0])
-            advance(len(x))
-    positions, velocities = np.concatenate(places), np.concatenate(speeds)
-    fields = {"pos": positions[:, 0], "vel": velocities, "charge": charge, "target_pos": positions[:, 1]}
+        positions, velocities = integrate(pos, vel, charge, np.array(FRAMES), STEP, LARGEST_FORCE, advance)
+    fields = {"pos": positions[:, 0], "vel": velocities[:, 0], "charge": charge, "target_pos": positions[:, 1]}
     return GraphStore(
         {
             name: torch.from_numpy(np.ascontiguousarray(value.reshape(total * particles, *value.shape[2:])))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from intertwine.data import nbody
+from intertwine.data import integrator, nbody
 from intertwine.data.integrator import integrate
 from intertwine.data.nbody import BOX, NOISE, SPEED, generate, initial_state
 from intertwine.numerics import InputError
@@ -49,6 +49,29 @@ def test_bit_for_bit_as_plain_numpy(systems, largest: float) -> None:
             expected = plain(pos[s], vel[s], charge[s], steps, 0.001, largest)
             assert np.array_equal(x[s, k], expected[0])
             assert np.array_equal(v[s, k], expected[1])
+
+
+def test_blocks_and_threads_change_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = np.random.RandomState(2)
+    pos, vel, charge = (np.stack(part) for part in zip(*[initial_state(stream, 3) for _ in range(53)], strict=True))
+    whole = integrate(pos, vel, charge, np.array([20, 50]), 0.001, 100.0)
+    monkeypatch.setattr(integrator, "PARTICLES_AT_ONCE", 27)
+    monkeypatch.setattr(integrator, "LEAST_SYSTEMS_AT_ONCE", 8)
+    threads, counts = torch.get_num_threads(), []
+    try:
+        torch.set_num_threads(3)
+        parts = integrate(pos, vel, charge, np.array([20, 50]), 0.001, 100.0, counts.append)
+    finally:
+        torch.set_num_threads(threads)
+    assert counts == [8] * 6 + [5]
+    assert np.array_equal(parts, whole)
+
+
+def test_two_particles_at_one_place_are_an_error(systems) -> None:
+    pos, vel, charge = systems
+    pos[2, 1] = pos[2, 4]
+    with pytest.raises(FloatingPointError):
+        integrate(pos, vel, charge, np.array([10]), 0.001, 100.0)
 
 
 def test_momentum_is_conserved_without_the_clamp(systems) -> None:
