@@ -7,7 +7,7 @@ Float32.
 NequIP: l = 2, 32 channels of both parities, 4 layers, on batches of ethanol. MACE: 128x0e+128x1o, harmonics to l = 3,
     correlation 3, 2
 layers, on 64 silicon atoms, cutoff 5 A. SchNet, DimeNet++, PaiNN and EGNN: `peers.py`. Weights are random, converted by
-`intertwine.integrations` and `intertwine.bench.twins`; outputs are compared before anything is timed. A training step
+`intertwine.integrations` and `twins.py`; outputs are compared before anything is timed. A training step
 is the backward pass of their squares to all weights. A package that is not there is said to be left out.
 """
 

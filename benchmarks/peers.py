@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
+import twins
 from ase.build import molecule
 from torch import Tensor, nn
 
-from intertwine.bench import twins
 from intertwine.geometry import Graph, collate, connect
 from intertwine.geometry.triplets import triplets
 from intertwine.nn import MLP, Backbone, ScalarHead, pool, shifted_softplus
