@@ -20,8 +20,8 @@ from typing import Any, NamedTuple
 
 SHORTEST = 0.02  # s: a sample of a faster function is the mean of several calls
 LIBRARIES = (
-    "torch", "numpy", "e3nn", "sphericart-torch", "cuequivariance-torch", "nequip", "mace-torch", "torch-geometric", "schnetpack",
-    "egnn-pytorch", "opt-einsum-fx", "llvmlite", "triton",
+    "torch", "numpy", "e3nn", "sphericart-torch", "cuequivariance-torch", "nequip", "mace-torch", "torch-geometric",
+    "schnetpack", "egnn-pytorch", "opt-einsum-fx", "llvmlite", "triton",
 )  # fmt: skip
 _COPIED = 256 * 2**20  # bytes: far more than the caches hold
 

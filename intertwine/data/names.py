@@ -8,7 +8,8 @@ from typing import NamedTuple
 #: Usual names of each label, best first; upper and lower case don't matter.
 USUAL: dict[str, tuple[str, ...]] = {
     "energy": (
-        "energy", "energies", "total_energy", "energy_total", "tot_energy", "totenergy", "etot", "e_tot", "potential_energy", "toten",
+        "energy", "energies", "total_energy", "energy_total", "tot_energy", "totenergy", "etot", "e_tot",
+        "potential_energy", "toten",
     ),
     "free_energy": ("free_energy", "free_energies", "energy_free", "freeenergy", "force_consistent_energy"),
     "forces": ("forces", "force", "atomic_forces"),
@@ -46,8 +47,7 @@ class Name(NamedTuple):
 
 
 def parse(key: str) -> Name | None:
-    """What a file's name of a quantity says; None if it is not one of :data:`USUAL`, alone or beside the name of a
-    method.
+    """What a file's name of a quantity says; None if it is not one of :data:`USUAL`, alone or beside a method's.
 
     >>> parse("REF_energy"), parse("forces_dft").family, parse("kinetic_energy")
     (Name(quantity='energy', family='ref', rank=0), 'dft', None)

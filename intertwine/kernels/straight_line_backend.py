@@ -13,13 +13,11 @@ from torch import Tensor
 
 from intertwine.kernels import choice, doors
 from intertwine.kernels.processes import preparing, single
-from intertwine.kernels.straight_line import Program
+from intertwine.kernels.straight_line import REMEDY, Program
 from intertwine.kernels.straight_line_reference import Evaluator
 from intertwine.numerics import InputError, safe
 
 _BOUND = 1e3  # eps, of the largest value: rounding stays far below, a wrong coefficient far above
-#: What to do about a group that does not exist.
-REMEDY = "count from 0, in the order of the model's list of elements."
 _CHECKED = (5, 2, 81)  # nodes, groups and channels of the check: every width of the machine's vectors
 
 
@@ -56,9 +54,8 @@ def evaluate(
         )
     dtype, nodes = like.dtype, doors.count(group, what, like.device)
     able = dtype in (torch.float32, torch.float64)
-    ours = (
-        group.device.type == "cpu" and choice.native(group.device) != "gpu"
-    )  # Triton's interpreter has no such programs
+    # Triton's interpreter has no such programs
+    ours = group.device.type == "cpu" and choice.native(group.device) != "gpu"
     if ours and choice.chosen(group.device, able, str(dtype)) == "cpu":
         fastest = _fastest(program, dtype)
         if fastest is not None:

@@ -77,9 +77,7 @@ def backward(
     plan: Mixing,
     needs: Sequence[bool],
 ) -> tuple[Float[Tensor, "z dim_in"] | None, Float[Tensor, " weights"] | None]:
-    """B: gradients of features (z, dim_in) and weights (weights) from cotangents g (z, dim_out), those that are
-    needed.
-    """
+    """B: gradients of features (z, dim_in) and weights (weights) from cotangents g (z, dim_out), as needed."""
     if not applicable(x, g, weight):
         _agree(plan, x, g, weight)
         return _plain(g, weight, plan, transposed=True) if needs[0] else None, _plain_contracted(x, g, plan) if needs[

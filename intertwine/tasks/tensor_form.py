@@ -18,19 +18,8 @@ from intertwine.numerics import GeometryError
 from intertwine.tasks.task import Task
 
 COUNTS = "counts"  # (graphs,) nodes of each graph
-READ = (
-    "pos",
-    "z",
-    "vel",
-    "frame",
-    "charge",
-    "x",
-    "edge_index",
-    "shifts",
-    "edge_attr",
-    "cell",
-    "pbc",
-)  # fields that models look at
+# fields that models look at
+READ = ("pos", "z", "vel", "frame", "charge", "x", "edge_index", "shifts", "edge_attr", "cell", "pbc")
 LISTED = ("pairs", "points", OWNERS)  # what rows of labels are of
 
 

@@ -6,8 +6,7 @@ r"""The three products of a convolution in edge frames, as plans of the fused ke
 3. turn back: :math:`z_{u i} = \sum_m D_{m i}\, z'_{u m}`, summed at the destination node.
 
 So all of it is differentiable to every order, and runs where the kernel runs. Features in the frame have, block after
-block, the orders
-:math:`-m \ldots m`, m = min(l, mmax), channels innermost.
+block, the orders :math:`-m \ldots m`, m = min(l, mmax), channels innermost.
 """
 
 from __future__ import annotations
