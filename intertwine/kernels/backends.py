@@ -15,8 +15,9 @@ from intertwine.kernels.check import trusted
 from intertwine.kernels.forms import Forms
 from intertwine.numerics import safe
 
-_LARGEST = 30_000  # coefficients: to compile more takes longer than most would wait (6,460 of degrees up to 6: 2 s)
-_COMPONENTS = 4_000  # components of y that are read: each has a sum on the stack
+#: Coefficients: to compile more takes longer than most would wait (6,460 of degrees up to 6: 2 s).
+_MOST_COEFFICIENTS = 30_000
+_MOST_Y_COMPONENTS = 4_000  # components of y that are read: each has a sum on the stack
 
 
 def backend(plan: Channelwise, device: torch.device, dtype: torch.dtype) -> str:
@@ -26,7 +27,7 @@ def backend(plan: Channelwise, device: torch.device, dtype: torch.dtype) -> str:
         InputError: the forced backend is unknown, or can't do it.
     """
     name = choice.native(device)
-    small = plan.coefficients <= _LARGEST and len(plan.components) <= _COMPONENTS
+    small = plan.coefficients <= _MOST_COEFFICIENTS and len(plan.components) <= _MOST_Y_COMPONENTS
     if not small:
         _refused(plan)
     able = name is not None and small and native.supports(name, dtype)
@@ -87,7 +88,8 @@ def _run(
         if tensor is not None:
             doors.require(tensor, name, tensor.shape, tensor.dtype, tensor.device)
     native.check_range(ends[0], senders if kind == "gather" else nodes, edges, "source")
-    native.check_range(ends[1], nodes if kind == "gather" else len(tensors["g"]), edges, "destination")  # type: ignore[arg-type]
+    # type: ignore[arg-type]
+    native.check_range(ends[1], nodes if kind == "gather" else len(tensors["g"]), edges, "destination")
     source, destination = (torch.arange(edges, device=device) if end is None else end for end in ends)
     with safe.without_autocast(device):  # in the precision of the arguments, as a kernel does it
         return getattr(plain, kind)(plan, forms, tensors, source, destination, nodes)

@@ -26,7 +26,7 @@ from torch.autograd import Function
 
 from intertwine.kernels import doors
 from intertwine.kernels.mixing_plan import Block, Mixing, Route, unfolded
-from intertwine.kernels.small_mixing import FEW, FEW_SUMMED, small_mixing
+from intertwine.kernels.small_mixing import FEW_NUMBERS, FEW_SUMMED_NUMBERS, small_mixing
 from intertwine.numerics import needed_now, safe
 
 CACHED = 300_000  # numbers of input or output that a thread handles at once; measured on 296 and 1,152 numbers a sample
@@ -90,7 +90,8 @@ def backward(
 
 class _Mix(Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, plan: Mixing) -> Tensor:  # type: ignore[override]
+    # type: ignore[override]
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, plan: Mixing) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.plan = plan
         return _mixed(x, weight, bias, plan)
@@ -108,7 +109,8 @@ class _Mix(Function):
 
 class _Back(Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, g: Tensor, weight: Tensor, plan: Mixing, needs: Sequence[bool]) -> Any:  # type: ignore[override]
+    # type: ignore[override]
+    def forward(ctx: Any, x: Tensor, g: Tensor, weight: Tensor, plan: Mixing, needs: Sequence[bool]) -> Any:
         ctx.save_for_backward(x, g, weight)
         ctx.plan = plan
         ctx.set_materialize_grads(False)
@@ -185,7 +187,7 @@ def _multiply(rows: Tensor, matrix: Tensor, targets: Sequence[Tensor], whole: bo
 
 def _mixed(x: Tensor, weight: Tensor, bias: Tensor | None, plan: Mixing) -> Tensor:
     x, weight, whole = x.detach(), weight.detach(), plan.whole[1]
-    if (kernel := small_mixing(plan, x, FEW)) is not None:
+    if (kernel := small_mixing(plan, x, FEW_NUMBERS)) is not None:
         result = kernel.forward(x, weight)
         _add_biases(result, bias, plan)
         return result
@@ -225,7 +227,7 @@ def _backward(
     x: Tensor, g: Tensor, weight: Tensor, plan: Mixing, needs: Sequence[bool]
 ) -> tuple[Tensor | None, Tensor | None]:
     x, g, weight, whole = x.detach(), g.detach(), weight.detach(), plan.whole[0]
-    if (kernel := small_mixing(plan, x, FEW_SUMMED if needs[1] else FEW)) is not None:
+    if (kernel := small_mixing(plan, x, FEW_SUMMED_NUMBERS if needs[1] else FEW_NUMBERS)) is not None:
         if needs[0] and len(x) != len(g):
             raise doors.refusal(g, "cotangents", (len(x), plan.dim_out), x.dtype, x.device)
         return kernel.for_x(g, weight) if needs[0] else None, kernel.for_weight(x, g) if needs[1] else None

@@ -132,7 +132,7 @@ def test_derivatives_and_all_paths(irreps_in, irreps_out, options, layout, backe
     """
     monkeypatch.setenv("INTERTWINE_KERNELS", backend)
     for few in (0, 1000):
-        monkeypatch.setattr(mixing_plan, "FEW", few)
+        monkeypatch.setattr(mixing_plan, "FEW_CHANNELS", few)
         layer = Linear(irreps_in, irreps_out, layout=layout, dtype=D, **options)
         values = arguments(layer, generator, z=2)
         expected = vmapped_where_shared(layer, values)

@@ -18,7 +18,7 @@ from torch.library import Library
 
 from intertwine.kernels import doors
 from intertwine.kernels.recording import register_derivative
-from intertwine.kernels.straight_line import NONE, REMEDY, Argument, Program, Result, Writer, gradient
+from intertwine.kernels.straight_line import NO_FACTOR, REMEDY, Argument, Program, Result, Writer, gradient
 from intertwine.kernels.straight_line_backend import evaluate, fake, plainly
 from intertwine.numerics import InputError, needed_now, safe
 from intertwine.o3 import Irreps
@@ -97,7 +97,7 @@ def _program(polynomial: str, steps: str) -> Program:
                 for m, row in enumerate(path):
                     terms = [(float(c), *factors) for c, factors in zip(row, coupling.monomials.tolist()) if c]
                     value = writer.row(
-                        (c, monomial(tuple(most)), last) if most else (c, last, NONE) for c, *most, last in terms
+                        (c, monomial(tuple(most)), last) if most else (c, last, NO_FACTOR) for c, *most, last in terms
                     )
                     sums[m].append((1.0, value, weight))
                 weight += 1
@@ -122,7 +122,8 @@ def _gradients(ctx: Any, cotangents: Sequence[Tensor | None], needed: Sequence[b
     if given and wanted:
         everything = [*arguments, *(cotangents[k] for k in given)]
         steps = ctx.steps + _step(given, wanted)
-        for k, found in zip(wanted, contract(everything, group, ctx.groups, ctx.polynomial, steps)):  # type: ignore[arg-type]
+        # type: ignore[arg-type]
+        for k, found in zip(wanted, contract(everything, group, ctx.groups, ctx.polynomial, steps)):
             gradients[k] = found
     return gradients
 
