@@ -29,7 +29,8 @@ from intertwine.kernels.mixing_plan import Block, Mixing, Route, unfolded
 from intertwine.kernels.small_mixing import FEW_NUMBERS, FEW_SUMMED_NUMBERS, small_mixing
 from intertwine.numerics import needed_now, safe
 
-CACHED = 300_000  # numbers of input or output that a thread handles at once; measured on 296 and 1,152 numbers a sample
+#: Numbers of input or output that a thread handles at once; measured on 296 and 1,152 numbers a sample.
+CACHED_NUMBERS = 300_000
 
 _PLAIN = (Tensor, nn.Parameter)
 
@@ -145,7 +146,7 @@ def _pieces(x: Tensor, plan: Mixing) -> Sequence[slice | None]:
     """All samples (None), or some at a time; a sum over pieces would cost half precision digits that one product does
     not.
     """
-    samples, step = x.shape[0], max(16, CACHED * torch.get_num_threads() // max(plan.dim_in, plan.dim_out))
+    samples, step = x.shape[0], max(16, CACHED_NUMBERS * torch.get_num_threads() // max(plan.dim_in, plan.dim_out))
     if samples <= step or x.element_size() < 4:
         return [None]
     return [slice(start, start + step) for start in range(0, samples, step)]

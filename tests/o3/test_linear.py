@@ -102,7 +102,7 @@ def test_against_e3nn(irreps_in, irreps_out, options, layout, dtype, backend, ge
         for parameter in theirs.parameters():
             parameter.copy_(torch.randn(parameter.shape, generator=generator))
     ours.load_state_dict(theirs.state_dict())
-    monkeypatch.setattr(mixing, "CACHED", 1)  # 16 samples at a time
+    monkeypatch.setattr(mixing, "CACHED_NUMBERS", 1)  # 16 samples at a time
     rest = arguments(ours, generator, dtype, z=37)
     results = []
     for layer, form in ((theirs, "mul_ir"), (ours, layout)):
