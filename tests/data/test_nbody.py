@@ -10,7 +10,7 @@ import torch
 
 from intertwine.data import integrator, nbody
 from intertwine.data.integrator import integrate
-from intertwine.data.nbody import BOX, NOISE, SPEED, generate, initial_state
+from intertwine.data.nbody import HALF_BOX_EDGE, NOISE_NUMBERS_PER_PARTICLE, INITIAL_SPEED, generate, initial_state
 from intertwine.numerics import InputError
 
 
@@ -93,14 +93,14 @@ def test_rotated_start_gives_rotated_trajectory_without_the_clamp(systems) -> No
 def test_initial_states() -> None:
     stream, twin = np.random.RandomState(43), np.random.RandomState(43)
     pos, vel, charge = initial_state(stream, 5)
-    assert np.allclose(np.linalg.norm(vel, axis=1), SPEED, rtol=1e-14, atol=0)
+    assert np.allclose(np.linalg.norm(vel, axis=1), INITIAL_SPEED, rtol=1e-14, atol=0)
     assert set(charge) <= {-1.0, 1.0}
     twin.choice([-1.0, 0.0, 1.0], size=(5, 1), p=[0.5, 0.0, 0.5])
     assert np.array_equal(pos, twin.randn(3, 5).T)
     twin.randn(3, 5)
     twin.randn(49, 3, 5)  # the noise, of zero variance, that the authors' generator draws
     twin.randn(49, 3, 5)
-    assert NOISE * 5 == 2 * 49 * 3 * 5
+    assert NOISE_NUMBERS_PER_PARTICLE * 5 == 2 * 49 * 3 * 5
     assert stream.randn() == twin.randn()
 
 
@@ -110,7 +110,7 @@ def test_reflection_at_the_box() -> None:
             return np.full(shape, 6.0)
 
     pos, vel, _ = initial_state(Far(0), 5)
-    assert np.array_equal(pos, np.full((5, 3), 2 * BOX - 6.0))
+    assert np.array_equal(pos, np.full((5, 3), 2 * HALF_BOX_EDGE - 6.0))
     assert (vel < 0).all()
 
 

@@ -118,7 +118,7 @@ def test_changed_data_are_noticed(tiny: dict, tmp_path: Path) -> None:
 
 def test_memory_and_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     store = own_split().connected(None)
-    monkeypatch.setattr("intertwine.data.loader.KEPT", 3 * 5000)
+    monkeypatch.setattr("intertwine.data.loader.KEPT_BYTES", 3 * 5000)
     loader = Loader(store, 4)
     assert sum(len(batch.stiffness) for batch in loader) == 10
     assert sum(graph is not None for graph in loader._kept) == 3
