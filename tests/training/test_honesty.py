@@ -39,7 +39,8 @@ def test_what_was_put_off_is_saved(
         return loss
 
     monkeypatch.setattr(TrainingModule, "training_step", stopped)
-    monkeypatch.setattr("intertwine.training.callbacks.SHARE", 1e9)  # only the first epoch is saved at once
+    # only the first epoch is saved at once
+    monkeypatch.setattr("intertwine.training.callbacks.CHECKPOINT_INTERVAL_PER_SAVE", 1e9)
     with pytest.raises(KeyboardInterrupt if how == "interrupt" else DataError):
         train(tiny, run=tmp_path / "run")
     assert "Everything up to epoch 3 is saved" in capfd.readouterr().out
