@@ -29,7 +29,7 @@ from intertwine.geometry import Graph, connect
 from intertwine.integrations import from_mace, from_nequip
 
 LIBRARIES = ("torch", "e3nn", "nequip", "mace-torch", "torch-geometric", "schnetpack", "egnn-pytorch")
-AGREEMENT = 1e-4  # of the largest force (or other output), in single precision
+LARGEST_RELATIVE_DIFFERENCE = 1e-4  # of the largest force (or other output), in single precision
 
 
 def silicon(repeats: int) -> Graph:
@@ -143,7 +143,7 @@ def compared(title: str, pair: Pair) -> float:
     _, run_theirs, _, run_ours = pair
     left, right = run_theirs(), run_ours()
     difference = max(float((left[name] - right[name]).abs().max() / left[name].abs().max()) for name in right)
-    if not difference <= AGREEMENT:
+    if not difference <= LARGEST_RELATIVE_DIFFERENCE:
         raise ValueError(
             f"{title}: {' or '.join(right)} differ by {difference:.2g} of the largest: one of the two is wrong"
         )
