@@ -106,8 +106,7 @@ BODY = {"2-body": two_body, "3-body": three_body, "4-body": four_body, "chiral":
 def invariants(pair: Pair, bodies: int, handed: bool = False) -> tuple[Counter, Counter]:
     """What so many bodies say of the two stars: for every set of neighbours its scalar products and, if handed, its
     triple products, in the order of the neighbours that makes them smallest."""
-    # type: ignore[return-value]
-    return tuple(Counter(_sets(points[1:], bodies - 1, handed)) for points in (pair.first, pair.second))
+    return tuple(Counter(_sets(points[1:], bodies - 1, handed)) for points in (pair.first, pair.second))  # type: ignore[return-value]
 
 
 def congruent(pair: Pair, proper: bool) -> bool:

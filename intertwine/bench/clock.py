@@ -112,8 +112,7 @@ def peak_memory(function: Callable[[], Any]) -> int:
         with _silent():
             record.stop()
     results = record.profiler.kineto_results.events()  # type: ignore[union-attr]
-    # type: ignore[union-attr]
-    changes = sorted((event.start_ns(), event.nbytes()) for event in results if event.name() == "[memory]")
+    changes = sorted((event.start_ns(), event.nbytes()) for event in results if event.name() == "[memory]")  # type: ignore[union-attr]
     del kept
     held = most = 0
     for _, change in changes:

@@ -220,7 +220,8 @@ class Worst:
         bound, stated = self.trial.allowed(name, error), self.trial.bound
         if bound != stated:
             noise = self.trial.noise[name]
-            words += f" (the precision itself loses {noise:.1e}: allowed for that, up to {MOST_ALLOWED_PER_BOUND} times {stated:.0e})"
+            allowed = f"allowed for that, up to {MOST_ALLOWED_PER_BOUND} times {stated:.0e}"
+            words += f" (the precision itself loses {noise:.1e}: {allowed})"
         return Finding(error, bound, words)
 
 

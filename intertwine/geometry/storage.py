@@ -3,9 +3,9 @@
 
 PyG collates the fields of the first graph, and drops what only others have without a word. It does so through the
 graphs' storages: for each key of the first storage it takes the values of all, and sets one value on the storage of the
-batch. So the storage of a graph names two keys more, ``FIRST_KEY`` before its fields and ``LAST_KEY`` behind them, whose values
-are the contents of the storages. Setting the first on the batch compares them, and lends open graphs a cell of zeros
-where others are periodic; setting the last takes it back.
+batch. So the storage of a graph names two keys more, ``FIRST_KEY`` before its fields and ``LAST_KEY`` behind them,
+whose values are the contents of the storages. Setting the first on the batch compares them, and lends open graphs a
+cell of zeros where others are periodic; setting the last takes it back.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Contents:
 
 
 class Keys(KeysView):
-    """The names of the fields between ``FIRST_KEY`` and ``LAST_KEY``; those that were lent in the meantime are among them."""
+    """The names of the fields between ``FIRST_KEY`` and ``LAST_KEY``, with those that were lent in the meantime."""
 
     def __init__(self, storage: GraphStorage) -> None:
         self.storage = storage

@@ -90,8 +90,8 @@ class Harmonics:
 
 
 def compilable(solid: Solid) -> bool:
-    """Whether there are kernels for a description: degrees neither all 0 nor beyond :data:`LARGEST_DEGREE`, nor repeated
-    without end.
+    """Whether there are kernels for a description: degrees neither all 0 nor beyond :data:`LARGEST_DEGREE`, nor
+    repeated without end.
     """
     return 0 < solid.largest <= LARGEST_DEGREE and solid.dim <= (LARGEST_DEGREE + 1) ** 2
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-Term = tuple[float, int, int]  # coefficient, first factor, second factor or NONE
+Term = tuple[float, int, int]  # coefficient, first factor, second factor or NO_FACTOR
 NO_FACTOR = -1
 #: What to do about a group of nodes that does not exist.
 REMEDY = "count from 0, in the order of the model's list of elements."

@@ -91,8 +91,7 @@ def backward(
 
 class _Mix(Function):
     @staticmethod
-    # type: ignore[override]
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, plan: Mixing) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, plan: Mixing) -> Tensor:  # type: ignore[override]
         ctx.save_for_backward(x, weight)
         ctx.plan = plan
         return _mixed(x, weight, bias, plan)
@@ -110,8 +109,7 @@ class _Mix(Function):
 
 class _Back(Function):
     @staticmethod
-    # type: ignore[override]
-    def forward(ctx: Any, x: Tensor, g: Tensor, weight: Tensor, plan: Mixing, needs: Sequence[bool]) -> Any:
+    def forward(ctx: Any, x: Tensor, g: Tensor, weight: Tensor, plan: Mixing, needs: Sequence[bool]) -> Any:  # type: ignore[override]
         ctx.save_for_backward(x, g, weight)
         ctx.plan = plan
         ctx.set_materialize_grads(False)

@@ -10,7 +10,7 @@ import torch
 
 from intertwine.data import integrator, nbody
 from intertwine.data.integrator import integrate
-from intertwine.data.nbody import HALF_BOX_EDGE, NOISE_NUMBERS_PER_PARTICLE, INITIAL_SPEED, generate, initial_state
+from intertwine.data.nbody import HALF_BOX_EDGE, INITIAL_SPEED, NOISE_NUMBERS_PER_PARTICLE, generate, initial_state
 from intertwine.numerics import InputError
 
 

@@ -52,8 +52,7 @@ def compiled(name: str, described: str, write: Callable[[], str], *, long: bool 
         with preparing:
             found = _functions.get(described)
             if found is None:
-                # type: ignore[assignment]
-                found = _functions[described] = _BODY(_jit().load(_object(name, described, write, long)))
+                found = _functions[described] = _BODY(_jit().load(_object(name, described, write, long)))  # type: ignore[assignment]
     return found
 
 

@@ -122,8 +122,7 @@ def _gradients(ctx: Any, cotangents: Sequence[Tensor | None], needed: Sequence[b
     if given and wanted:
         everything = [*arguments, *(cotangents[k] for k in given)]
         steps = ctx.steps + _step(given, wanted)
-        # type: ignore[arg-type]
-        for k, found in zip(wanted, contract(everything, group, ctx.groups, ctx.polynomial, steps)):
+        for k, found in zip(wanted, contract(everything, group, ctx.groups, ctx.polynomial, steps)):  # type: ignore[arg-type]
             gradients[k] = found
     return gradients
 
