@@ -60,13 +60,15 @@ def test_a_run_folder_in_words(run_cli, trained) -> None:
     assert "doi:10.48550/arXiv.2102.03150" in result.stdout
     programs = re.findall(r"^  (\w+) \(", result.stdout.partition("Programs")[2], re.MULTILINE)
     assert programs == ["torch", "torch_geometric", "ase", "lightning", "vesin"]  # and not e3nn: no spherical tensors
-    assert "the source of the data" in result.stderr and "tiny.xyz is not known here" in result.stderr
+    assert "the source of the data" in result.stderr
+    assert "tiny.xyz is not known here" in result.stderr
 
 
 def test_a_run_folder_as_json(run_cli, trained) -> None:
     result = run_cli("cite", trained[0], "--json")
     document = json.loads(result.stdout)
-    assert document["library"]["version"] and document["run"] == str(trained[0])
+    assert document["library"]["version"]
+    assert document["run"] == str(trained[0])
     (model,) = [work for work in document["works"] if work["role"] == "model"]
     assert (model["name"], model["paper"]["doi"]) == ("painn", "10.48550/arXiv.2102.03150")
     assert [work["paper"] for work in document["works"] if work["name"] == "vesin"] == [None]
@@ -77,7 +79,8 @@ def test_a_run_folder_as_bibtex(run_cli, trained) -> None:
     result = run_cli("cite", trained[0], "--bibtex")
     entries = re.findall(r"^@(\w+)\{(\w+),$", result.stdout, re.MULTILINE)
     assert entries[0] == ("software", "intertwine")
-    assert ("inproceedings", "schutt2021painn") in entries and ("article", "larsen2017ase") in entries
+    assert ("inproceedings", "schutt2021painn") in entries
+    assert ("article", "larsen2017ase") in entries
     assert result.stdout.count("{") == result.stdout.count("}")
     assert len({key for _, key in entries}) == len(entries)
 
@@ -94,7 +97,8 @@ def test_a_file_and_data_sets_that_have_a_name(trained, tmp_path: Path) -> None:
 def test_the_data_set_of_the_package(trained, tmp_path: Path) -> None:
     works, notes = stands_on(changed(trained[0], tmp_path / "a.safetensors", data={"source": "ethanol"}))
     assert {work.paper.key for work in works if work.role == "data"} == {"sun2020pyscf", "bannwarth2019gfn2"}
-    assert "ase" in {work.name for work in works} and not notes
+    assert "ase" in {work.name for work in works}
+    assert not notes
 
 
 def test_a_model_of_ones_own_is_not_imported_and_its_paper_not_known(run_cli, trained, tmp_path: Path) -> None:
@@ -138,10 +142,13 @@ def test_what_is_refused(run_cli, trained, tmp_path: Path) -> None:
 
 
 def test_text_and_bibtex_of_a_paper() -> None:
-    paper = Paper("a2020b", ("Ann B. Cee", "others"), "Of $x_1$ & {Y}", 2020, "Some Journal 1, 2", "2001.00001", "10.1/a_b")
+    paper = Paper(
+        "a2020b", ("Ann B. Cee", "others"), "Of $x_1$ & {Y}", 2020, "Some Journal 1, 2", "2001.00001", "10.1/a_b"
+    )
     assert paper.text() == "Ann B. Cee, et al. Of $x_1$ & {Y}. Some Journal 1, 2. 2020, arXiv:2001.00001, doi:10.1/a_b"
     lines = paper.bibtex().splitlines()
     assert lines[0] == "@article{a2020b,"
-    assert "  title = {{Of \\$x\\_1\\$ \\& {Y}}}," in lines and "  doi = {10.1/a_b}," in lines
+    assert "  title = {{Of \\$x\\_1\\$ \\& {Y}}}," in lines
+    assert "  doi = {10.1/a_b}," in lines
     assert Paper("c2021d", ("E",), "F", 2021).bibtex().splitlines()[0] == "@misc{c2021d,"
     assert entry("misc", "k", {"note": "100 %"}) == "@misc{k,\n  note = {100 \\%},\n}"
