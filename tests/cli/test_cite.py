@@ -129,7 +129,9 @@ def test_what_is_refused(run_cli, trained, tmp_path: Path) -> None:
         ([trained[0], "--json", "--bibtex"], "two formats at once"),
     ):
         result = run_cli("cite", *arguments)
-        assert result.exit_code == 2 and words in result.stderr and "Remedy" in result.stderr, result.output
+        assert result.exit_code == 2, result.output
+        assert words in result.stderr
+        assert "Remedy" in result.stderr
     half = tmp_path / "half"
     half.mkdir()
     shutil.copy(trained[0] / "config.toml", half)
