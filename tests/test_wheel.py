@@ -106,8 +106,8 @@ def test_the_wheel_has_the_package_and_nothing_else(archives: tuple[Path, Path])
 def test_the_sdist_has_what_the_wheel_is_made_of(archives: tuple[Path, Path]) -> None:
     with tarfile.open(archives[1]) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    assert sources() | {"pyproject.toml", "README.md", "LICENSE"} <= names
-    assert not {name for name in names if name.startswith(("benchmarks/", ".venv"))}
+    assert sources() | {"pyproject.toml", "README.md", "LICENSE", "CITATION.cff", "CHANGELOG.md"} <= names
+    assert not {name for name in names if name.startswith(("tests/", "benchmarks/", "docs/", "."))}
 
 
 def test_the_wheel_says_what_pyproject_says(archives: tuple[Path, Path]) -> None:

@@ -125,18 +125,18 @@ def stands_on(run: Path | str) -> tuple[list[Work], list[str]]:
         check_folder(path, file)
     state = load_checkpoint(file)
     sections = state.get("config") if isinstance(state, Mapping) else None
-    parts = [sections.get(part) for part in ("model", "data")] if isinstance(sections, Mapping) else []
-    if len(parts) != 2 or not all(isinstance(part, Mapping) for part in parts):
+    sections = sections if isinstance(sections, Mapping) else {}
+    model, data, start = (sections.get(part, {} if part == "start" else None) for part in ("model", "data", "start"))
+    if not (isinstance(model, Mapping) and isinstance(data, Mapping) and isinstance(start, Mapping)):
         remedy = "give the folder of a run, its best.safetensors, or what save_task wrote."
         raise CheckpointError("is not the checkpoint of a run", where=str(file), remedy=remedy)
     trained = "data" in state  # what save_task writes has the default section `data`, and was trained elsewhere
-    works, notes = _model(parts[0])
-    found, told = _data(parts[1]) if trained else ([], ["the file does not say on which data it was trained"])
+    works, notes = _model(model)
+    found, told = _data(data) if trained else ([], ["the file does not say on which data it was trained"])
     works, notes = works + found, notes + told
-    start = (sections.get("start") or {}).get("run")
-    if start:
-        notes.append(f"its first weights are those of {start}: cite what that stands on, too (intertwine cite {start})")
-    return works + _programs(parts[0], parts[1], trained), notes
+    if first := start.get("run"):
+        notes.append(f"its first weights are those of {first}: cite what that stands on, too (intertwine cite {first})")
+    return works + _programs(model, data, trained), notes
 
 
 def _model(section: Mapping[str, Any]) -> tuple[list[Work], list[str]]:

@@ -20,6 +20,7 @@ from intertwine.training.works import DATA, PROGRAMS, stands_on
 
 ALL = [paper for table in (PAPERS, DATA) for papers in table.values() for paper in papers]
 ALL += [paper for paper in PROGRAMS.values() if paper is not None]
+WRONG_START = {"config": {"model": {}, "data": {}, "start": 3}}
 DOI = re.compile(r"10\.\d{4,5}/\S+")
 
 
@@ -137,7 +138,13 @@ def test_what_is_refused(run_cli, trained, tmp_path: Path) -> None:
     shutil.copy(trained[0] / "config.toml", half)
     with pytest.raises(CheckpointError, match="half-written"):
         stands_on(half)
-    for content in ([1, 2], {"config": 3}, {"config": {"model": 3, "data": {}}}, {"config": {"model": {}}}):
+    for content in (
+        [1, 2],
+        {"config": 3},
+        {"config": {"model": 3, "data": {}}},
+        {"config": {"model": {}}},
+        WRONG_START,
+    ):
         save_checkpoint(tmp_path / "b.safetensors", content)
         with pytest.raises(CheckpointError, match="not the checkpoint of a run"):
             stands_on(tmp_path / "b.safetensors")
