@@ -39,8 +39,8 @@ test-all: test
 # with the oldest versions that pyproject.toml allows, in an environment of its own: tests that use every dependency.
 # Annotations are not checked here: jaxtyping 0.3.0 can't where a conftest imports the package before pytest is configured.
 OLDEST = build/oldest
-OLDEST_TESTS = tests/test_import.py tests/geometry tests/plots tests/data/test_files.py tests/cli/test_commands.py \
-  tests/cli/test_cite.py tests/training/test_former_runs.py tests/integrations/test_calculator.py
+OLDEST_TESTS = tests/test_import.py tests/cli/test_cite.py tests/training/test_former_runs.py tests/plots/test_pictures.py \
+  tests/data/test_files.py tests/integrations/test_calculator.py tests/geometry
 test-oldest:
 	test -x $(OLDEST)/bin/python || $(PYTHON) -m venv $(OLDEST)
 	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check "$(TORCH)"
