@@ -267,7 +267,8 @@ def main() -> None:
     chosen = SMALL if parser.parse_args().quick else SMALL | LARGE
     if not torch.cuda.is_available():
         raise SystemExit(
-            "no CUDA device here: this benchmark compares kernels for graphics cards. The tests run them in Triton's interpreter."
+            "no CUDA device here: this benchmark compares kernels for graphics cards. "
+            "The tests run them in Triton's interpreter."
         )
     device = torch.device("cuda")
     copied = bandwidth(device)

@@ -1,10 +1,9 @@
 """Everything that a machine with a graphics card can tell, in a few minutes: six parts, each a process with a deadline
 of its own.
 
-    scripts/gpu_check.sh                                     # installs the wheels, then runs this
+    scripts/gpu_check.sh                   # installs the wheels, then runs this
     python benchmarks/gpu_check.py --out FOLDER --minutes 8
-    python benchmarks/gpu_check.py --dry                     # in Triton's interpreter, tiny sizes: every line of the
-    parts runs
+    python benchmarks/gpu_check.py --dry   # in Triton's interpreter, tiny sizes: every line of the parts runs
 
 A part writes its JSON after every row, so what a deadline cuts off is lost and no more. A failure is written down, with
 its traceback, and stops neither the part nor the others. Time that a part leaves goes to those after it. Nothing is

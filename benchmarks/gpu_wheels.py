@@ -33,8 +33,9 @@ SUPPORTED = {
     *compatible_tags(PYTHON, "cp312", PLATFORMS),
 }
 ENVIRONMENT = {
-    "python_version": "3.12", "python_full_version": "3.12.3", "os_name": "posix", "sys_platform": "linux", "platform_system": "Linux",
-    "platform_machine": "x86_64", "implementation_name": "cpython", "platform_python_implementation": "CPython", "extra": "",
+    "python_version": "3.12", "python_full_version": "3.12.3", "os_name": "posix", "sys_platform": "linux",
+    "platform_system": "Linux", "platform_machine": "x86_64", "implementation_name": "cpython",
+    "platform_python_implementation": "CPython", "extra": "",
 }  # fmt: skip
 #: Needs that are not met, and are known to do no harm: (who, of what), with the reason.
 EXCUSED = {("mace-torch", "e3nn"): "its tests of ours run with e3nn 0.6"}

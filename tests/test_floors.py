@@ -35,9 +35,8 @@ TABLES = [HERE / "CONTRIBUTING.md", HERE / "docs" / "design.md", HERE / "docs" /
 FILES = sorted(ROOT.rglob("*.py"))
 BESIDE = sorted(file for folder in ("tests", "benchmarks", "scripts", "docs") for file in (HERE / folder).rglob("*.py"))
 LONGEST_FILE, LONGEST_FUNCTION = 350, 60
-EXCUSED = {
-    ROOT / "e3nn" / "fixtures.py": {"torch.set_default_dtype"}
-}  # a test fixture of e3nn's that is nothing but this
+#: A test fixture of e3nn's that is nothing but this.
+EXCUSED = {ROOT / "e3nn" / "fixtures.py": {"torch.set_default_dtype"}}
 
 named = pytest.mark.parametrize("file", FILES, ids=[str(f.relative_to(ROOT)) for f in FILES])
 
@@ -49,11 +48,9 @@ def imported(tree: ast.AST, package: tuple[str, ...]) -> list[str]:
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            base = (
-                ".".join([*package[: len(package) - node.level + 1], node.module or ""]).rstrip(".")
-                if node.level
-                else node.module or ""
-            )
+            base = node.module or ""
+            if node.level:
+                base = ".".join([*package[: len(package) - node.level + 1], base]).rstrip(".")
             names += [f"{base}.{alias.name}" for alias in node.names]
     return names
 
@@ -229,9 +226,7 @@ def test_files_and_functions_are_short(file: Path) -> None:
     assert len(lines) <= LONGEST_FILE
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            body = (
-                node.body[1:] if ast.get_docstring(node) else node.body
-            )  # arguments and their description may be long
+            body = node.body[1:] if ast.get_docstring(node) else node.body  # arguments and the docstring may be long
             length = node.end_lineno - body[0].lineno + 1 if body else 0
             assert length <= LONGEST_FUNCTION, f"{node.name}: {length} lines"
 
@@ -244,13 +239,8 @@ def test_nothing_forbidden(file: Path) -> None:
             assert node.type is not None, f"bare except in line {node.lineno}"
         if isinstance(node, ast.Call):
             called, options = ast.unparse(node.func), {keyword.arg for keyword in node.keywords}
-            forbidden = {
-                "eval",
-                "exec",
-                "compile",
-                "torch.set_default_dtype",
-                "torch.set_default_device",
-            } - EXCUSED.get(file, set())
+            forbidden = {"eval", "exec", "compile", "torch.set_default_dtype", "torch.set_default_device"}
+            forbidden -= EXCUSED.get(file, set())
             assert called not in forbidden, called
             assert called != "torch.load" or "weights_only" in options, (
                 f"torch.load without weights_only in line {node.lineno}"

@@ -1,9 +1,9 @@
 """Charged particles: positions after 1,000 steps of five of them from positions, velocities and charges (PAPERS.md,
 section 1).
 
-    python benchmarks/papers/nbody.py --jobs 2                    # all, in the background if you like; goes on where it
-    was stopped python benchmarks/papers/nbody.py --only egnn --epochs 300
-    python benchmarks/papers/nbody.py --page                      # only writes the table of docs/results.md again
+    python benchmarks/papers/nbody.py --jobs 2   # all, in the background if you like; goes on where it was stopped
+    python benchmarks/papers/nbody.py --only egnn --epochs 300
+    python benchmarks/papers/nbody.py --page     # only writes the table of docs/results.md again
 
 3,000 training, 2,000 validation and 2,000 test trajectories of the published stream, one seed. The weights with the
 smallest validation error are tested. Batches of 100, Adam, rates brought down by a cosine; moving averages (0.99) are
@@ -14,7 +14,7 @@ epochs spoil the steps of the next hundred (NequIP's validation error after 40 e
 else changed). The effort was not equal: SEGNN's rate, bound and radial functions are the best of six tries by
 validation error on this seed, the others' of one to three. Published errors are after up to 10,000 epochs, with larger
 networks: the SEGNN of that paper has four times the weights, and the force on each particle among its attributes
-    (0.0056 without). Runs are ordinary run folders, so that one that was killed continues with the same bits.
+(0.0056 without). Runs are ordinary run folders, so that one that was killed continues with the same bits.
 """
 
 from __future__ import annotations
@@ -71,8 +71,8 @@ def learn(name: str, epochs: int, seed: int) -> None:
         "model": {"name": name, **arguments},
         "task": {"name": "dynamics"},
         "training": {
-            "epochs": epochs, "batch_size": 100, "learning_rate": rate, "evaluate_every": 5, "patience": 0, "certify": False, "threads": 1,
-            "seed": seed, "clip": clip,
+            "epochs": epochs, "batch_size": 100, "learning_rate": rate, "evaluate_every": 5, "patience": 0,
+            "certify": False, "threads": 1, "seed": seed, "clip": clip,
         },
     }  # fmt: skip
     if not (folder / "report.json").exists():
@@ -132,10 +132,11 @@ def page(document: dict[str, Any]) -> str:
     ]
     on = max((one["machine"] for one in document["rows"].values()), key=lambda one: one["date"])
     return (
-        f"{markdown(rows)}\n\nSeed {document['seed']}; mean squared error of positions on 2,000 trajectories and its standard error; "
-        f"a step is forward and backward of 100 graphs on one thread of {on['processor']}, torch {on['versions']['torch']}; {on['date']}. "
-        "Published errors are after up to 10,000 epochs, with larger networks; that of SEGNN with forces among the attributes (0.0056 "
-        "without). `python benchmarks/papers/nbody.py --jobs 2`"
+        f"{markdown(rows)}\n\nSeed {document['seed']}; mean squared error of positions on 2,000 trajectories and its "
+        f"standard error; a step is forward and backward of 100 graphs on one thread of {on['processor']}, torch "
+        f"{on['versions']['torch']}; {on['date']}. Published errors are after up to 10,000 epochs, with larger "
+        "networks; that of SEGNN with forces among the attributes (0.0056 without). "
+        "`python benchmarks/papers/nbody.py --jobs 2`"
     )
 
 

@@ -20,8 +20,8 @@ from typing import Any, NamedTuple
 
 SHORTEST = 0.02  # s: a sample of a faster function is the mean of several calls
 LIBRARIES = (
-    "torch", "numpy", "e3nn", "sphericart-torch", "cuequivariance-torch", "nequip", "mace-torch", "torch-geometric", "schnetpack",
-    "egnn-pytorch", "opt-einsum-fx", "llvmlite", "triton",
+    "torch", "numpy", "e3nn", "sphericart-torch", "cuequivariance-torch", "nequip", "mace-torch", "torch-geometric",
+    "schnetpack", "egnn-pytorch", "opt-einsum-fx", "llvmlite", "triton",
 )  # fmt: skip
 _COPIED = 256 * 2**20  # bytes: far more than the caches hold
 
@@ -111,8 +111,8 @@ def peak_memory(function: Callable[[], Any]) -> int:
     finally:
         with _silent():
             record.stop()
-    results = record.profiler.kineto_results.events()  # type: ignore[union-attr]
-    changes = sorted((event.start_ns(), event.nbytes()) for event in results if event.name() == "[memory]")  # type: ignore[union-attr]
+    results: Any = record.profiler.kineto_results.events()  # type: ignore[union-attr]
+    changes = sorted((event.start_ns(), event.nbytes()) for event in results if event.name() == "[memory]")
     del kept
     held = most = 0
     for _, change in changes:

@@ -129,8 +129,7 @@ def contest(
 
     Returns:
         rows: ``pass``; ``ms`` and ``cold``, the :class:`~intertwine.bench.clock.Times` by name; if checked ``memory``,
-            bytes beyond inputs
-        and results by name, and ``difference`` of each peer's results from ours.
+        bytes beyond inputs and results by name, and ``difference`` of each peer's results from ours.
 
     Raises:
         DataError: a peer computes something else.

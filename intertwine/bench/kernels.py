@@ -83,8 +83,7 @@ def measure(
 
     Returns:
         document: ``machine``, ``copy_bandwidth`` in bytes per second, ``missing`` peers and how to have them, and
-            ``rows``, each with its
-        ``part`` and ``case``; times in ms, first uses in s, memory in bytes.
+        ``rows``, each with its ``part`` and ``case``; times in ms, first uses in s, memory in bytes.
 
     Raises:
         DataError: a peer computes something else, or a process of the benchmark failed.
@@ -110,7 +109,10 @@ def measure(
 def _convolution(name: str, repeats: int, compiled: bool, tick: Tick) -> list[dict[str, Any]]:
     size = SIZES[name]
     rows = contest(peers(Problem.of(size), compiled=compiled), repeats, tick, where=f"size {name}")
-    case = f"{name}: {size.edges:,} edges, {size.channels} channels, l {size.degrees[0]}x{size.degrees[1]}->{size.degrees[2]}"
+    case = (
+        f"{name}: {size.edges:,} edges, {size.channels} channels, "
+        f"l {size.degrees[0]}x{size.degrees[1]}->{size.degrees[2]}"
+    )
     moved = size.bytes
     return [
         {"part": name, "case": case, **row, **({"bytes": moved[row["pass"]]} if row["pass"] in moved else {})}
@@ -135,9 +137,7 @@ def _contraction(repeats: int, tick: Tick) -> list[dict[str, Any]]:
 
 
 def _first_use(size: str, tick: Tick) -> list[dict[str, Any]]:
-    """With an empty cache, then in a new process with the cache of the first; e3nn once, since its imports
-    take long.
-    """
+    """With an empty cache, then in a new process with the cache of the first; e3nn once: its imports take long."""
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for case in ("empty cache", "from the cache", "e3nn"):

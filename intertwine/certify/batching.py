@@ -122,9 +122,7 @@ def determinism(trial: Trial) -> Findings:
 
 
 def no_memory(trial: Trial) -> Findings:
-    """After all other tests every structure still gives the bits it gave first: nothing was counted, stored or
-    forgotten.
-    """
+    """After all other tests every structure still gives the bits it gave first: nothing was counted or stored."""
     return _again(trial, len(trial.structures), "run again after all tests")
 
 

@@ -58,9 +58,8 @@ def _crossing(trial: Trial, slope: bool) -> Findings:
                 one, half, quarter = (near[k] - near[k + 1] for k in (0, 2, 4))
                 size = (float(bonded.abs().max()) or 1.0) if slope else trial.size(name)
                 step, rest = (8 * quarter - 6 * half + one) / 3, near[1] - apart
-                if (
-                    float((elsewhere[name] - apart).abs().max()) > BOUND * size
-                ):  # depends on where it is, which is another test's matter
+                moved = float((elsewhere[name] - apart).abs().max())
+                if moved > BOUND * size:  # depends on where it is, which is another test's matter
                     rest = torch.zeros_like(rest)
                 worst.see(name, max(float(x.abs().max()) for x in (step, rest)) / size, words)
     return worst.findings("no structure has two atoms")
@@ -106,9 +105,7 @@ def _weights(trial: Trial, graph: Graph, outputs: dict[str, Tensor]) -> dict[str
 
 
 def _directions(structure: Structure, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Two unit vectors at about 110 degrees (in one dimension, opposite ones): where the crossing and the third atom
-    go.
-    """
+    """Two unit vectors at about 110 degrees (in one dimension, opposite ones): for the crossing and the third atom."""
     n = structure.graph.dimension
     u = random_direction(n, generator)
     if n == 1:
@@ -121,9 +118,7 @@ def _directions(structure: Structure, generator: torch.Generator) -> tuple[Tenso
 def _arranged(
     structure: Structure, count: int, distance: float, frame: tuple[Tensor, Tensor], shift: Tensor | None = None
 ) -> Graph:
-    """An atom at the origin (or at ``shift``), one at a distance, and perhaps one bonded to the first on the other
-    side.
-    """
+    """An atom at the origin (or at ``shift``), one at a distance, and perhaps one bonded to the first beyond it."""
     origin = torch.zeros_like(frame[0]) if shift is None else shift
     pos = torch.stack([origin, origin + distance * frame[0], origin + BOND * frame[1]])[:count]
     graph = subset(structure.graph, torch.arange(count), pos)

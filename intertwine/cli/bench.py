@@ -18,7 +18,10 @@ def bench(
     only: Annotated[
         list[str] | None,
         typer.Option(
-            help="Some of A, tiny, harmonics, contraction (these by default), B, C, first-use, edges, memory, or all; repeat it."
+            help=(
+                "Some of A, tiny, harmonics, contraction (these by default), B, C, "
+                "first-use, edges, memory, or all; repeat it."
+            )
         ),
     ] = None,
     repeats: Annotated[int, typer.Option(help="Samples of each time.")] = 5,

@@ -28,7 +28,8 @@ def models(as_json: Json = False) -> None:
         return
     papers = "\n".join(f"{entry['name']}: {entry['paper']}" for entry in entries)
     caption = (
-        f"Operations and bytes of the features for each edge of {ATOMS} atoms within the model's cutoff, at its defaults.\n\n{papers}\n\n"
+        f"Operations and bytes of the features for each edge of {ATOMS} atoms within the model's cutoff, "
+        f"at its defaults.\n\n{papers}\n\n"
         "intertwine train DATA --model NAME; any argument by --set model.width=64."
     )
     console.table("Architectures", list(COLUMNS.values()), [cells(entry) for entry in entries], caption=caption)

@@ -166,7 +166,8 @@ def decide_periodicity(frames: Sequence[Frame], wanted: bool) -> list[str]:
         for frame in unsaid:
             frame.pbc = np.full(3, not empty)
         notes.append(
-            f"the file gives a box and not its periodicity: taken as open, with at least {VACUUM:.0f} A of vacuum around each molecule"
+            "the file gives a box and not its periodicity: taken as open, "
+            f"with at least {VACUUM:.0f} A of vacuum around each molecule"
             if empty
             else "the file gives a box and not its periodicity: taken as periodic"
         )

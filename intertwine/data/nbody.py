@@ -16,9 +16,8 @@ LARGEST_FORCE = 100.0  # bound on a Cartesian component
 BOX = 5.0  # half of the edge; the initial state is reflected at its walls
 SPEED = 0.5  # initial |v|
 FRAMES = (3100, 4100)  # steps of the input and of the target: frames 30 and 40 of one every 100 steps
-NOISE = (
-    2 * 49 * 3
-)  # normal numbers a particle that the original draws and multiplies by zero; the stream must pass them
+#: Normal numbers a particle that the original draws and multiplies by zero; the stream must pass them.
+NOISE = 2 * 49 * 3
 POOL = 10_000  # training trajectories in the stream, of which the published comparisons use the first 3,000
 VERSION = 1  # of the cache
 
@@ -36,15 +35,14 @@ def nbody(
     and cached.
 
     Unit masses, charges +-1, positions standard normal (scaled by :math:`(N/5)^{1/3}`), velocities of norm 0.5 in
-    random directions;
-    :math:`F_i = \sum_j q_i q_j r_{ij}/|r_{ij}|^3`, each Cartesian component clamped to +-100 (so the system itself is
-    not exactly equivariant); symplectic Euler with dt = 0.001. Input: positions and velocities after 3,100 steps;
-    target: positions after 4,100. The random numbers come from one legacy numpy stream in the order of the authors'
-        generator: 10,000
-    training, then validation, then test trajectories; of the training ones the first ``train`` are integrated.
+    random directions; :math:`F_i = \sum_j q_i q_j r_{ij}/|r_{ij}|^3`, each Cartesian component clamped to +-100 (so the
+    system itself is not exactly equivariant); symplectic Euler with dt = 0.001. Input: positions and velocities after
+    3,100 steps; target: positions after 4,100. The random numbers come from one legacy numpy stream in the order of the
+    authors' generator: 10,000 training, then validation, then test trajectories; of the training ones the first
+    ``train`` are integrated.
 
     Fields: ``pos``, ``vel``, ``target_pos`` (N, 3), ``charge`` (N,); all dimensionless. The splits are train,
-        validation, test.
+    validation, test.
 
     Args:
         particles: N.
@@ -119,7 +117,8 @@ def generate(particles: int, seed: int, train: int, validation: int, test: int, 
         name="nbody",
         units=dict.fromkeys(fields, ""),
         notes=[
-            f"charged {particles}-body, seed {seed}: positions at step {FRAMES[1]} from positions and velocities at {FRAMES[0]} (dt {STEP})"
+            f"charged {particles}-body, seed {seed}: positions at step {FRAMES[1]} "
+            f"from positions and velocities at {FRAMES[0]} (dt {STEP})"
         ],
         splits=Splits(range(train), range(train, train + validation), range(train + validation, total)),
     )

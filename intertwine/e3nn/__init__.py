@@ -34,9 +34,8 @@ __all__ = [
 ]
 
 if not any(isinstance(finder, Finder) and finder.root == OURS for finder in sys.meta_path):
-    sys.meta_path.append(
-        Finder(OURS)
-    )  # for names of this package only: `import intertwine.e3nn.o3` has no file to be found in
+    # for names of this package only: `import intertwine.e3nn.o3` has no file to be found in
+    sys.meta_path.append(Finder(OURS))
 
 
 def __getattr__(word: str) -> Any:

@@ -16,8 +16,7 @@ from intertwine.numerics import InputError
 
 
 def act(g: Isometry, graph: Graph) -> Graph:
-    """The graph moved by an isometry: points are rotated and shifted, vectors and tensors rotated, invariants left
-    alone.
+    """The graph moved by an isometry: points are rotated and shifted, vectors and tensors rotated, invariants kept.
 
     Computed in float64 and returned in each field's own precision. Edges are kept (they are the same pairs).
 

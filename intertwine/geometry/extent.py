@@ -13,7 +13,8 @@ from torch import Tensor
 from intertwine.geometry.ghosts import images, tree_of_images
 from intertwine.numerics import GeometryError
 
-LARGEST_LENGTH = 1e12  # A: beyond it float64 holds positions to 1e-4 A only, and their squares leave the range of single precision soon
+#: A: beyond it float64 holds positions to 1e-4 A only, and their squares soon leave the range of single precision.
+LARGEST_LENGTH = 1e12
 MOST_PAIRS = 16_000_000  # listed for a structure: a search for them takes 3 GB and half a minute,
 MOST_NEIGHBOURS = 200  # or this many for each node, in structures so large that it is more
 CERTAIN = 1000  # copies of a node that another one sees, beyond which their number is that of the volume
@@ -82,9 +83,7 @@ def check_number_of_pairs(points: np.ndarray, box: np.ndarray, pbc: np.ndarray, 
 
 
 def _crowd(points: np.ndarray, cutoff: float) -> float:
-    """Pairs of nodes in one box of a grid of the cutoff's width: by the 4 pi / 3 a fair guess of those within the
-    cutoff.
-    """
+    """Pairs of nodes in one box of a grid of the cutoff's width: by 4 pi / 3 a fair guess of those within it."""
     boxes = np.floor(points / cutoff).astype(np.int64)
     _, counts = np.unique(boxes @ np.array([1, 1_000_003, 998_244_353_001]), return_counts=True)
     return float(np.square(counts.astype(np.float64)).sum())

@@ -19,8 +19,7 @@ from intertwine.o3 import Irreps
 
 
 class Graph(Data):
-    """A geometric graph (or, from PyG's loader, a batch of them); a :class:`torch_geometric.data.Data` with typed
-    fields.
+    """A geometric graph (or, from PyG's loader, a batch of them); a ``torch_geometric.data.Data`` with typed fields.
 
     Args:
         pos: positions (N, n); arrays and lists are taken too, integers become float64.
@@ -139,9 +138,8 @@ class Graph(Data):
         return declared if declared is None or isinstance(declared, str) else declared[0]
 
     def __inc__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> Any:
-        return (
-            self.num_nodes if key == "pairs" else super().__inc__(key, value, *args, **kwargs)
-        )  # numbers of nodes, in a batch
+        # numbers of nodes, in a batch
+        return self.num_nodes if key == "pairs" else super().__inc__(key, value, *args, **kwargs)
 
     def rows(self, name: str) -> Tensor:
         """The graph of each row of a field, whatever its level."""

@@ -199,8 +199,7 @@ def pair_list(graph: Rowed) -> Int[Tensor, "pairs 2"]:
     """The nodes (i, j) of each row of a field at level "pair".
 
     They are the rows of ``graph.pairs``. Without it all pairs of nodes of one graph, each with itself too: graph after
-    graph, row
-    :math:`i N + j` for the i-th and the j-th of the N nodes of a graph as they are listed.
+    graph, row :math:`i N + j` for the i-th and the j-th of the N nodes of a graph as they are listed.
     """
     listed = graph.get("pairs")
     return listed if listed is not None else _all_pairs(graph.membership(), graph.graphs)

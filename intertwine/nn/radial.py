@@ -10,9 +10,8 @@ from intertwine.nn.cutoff import positive
 from intertwine.nn.one_hot import bessel
 from intertwine.numerics import InputError, choose
 
-NOTHING = (
-    -60.0
-)  # exp(-60) = 1e-26 beside a neighbour near 1: zero, before products of such numbers are denormal, 50 times as slow
+#: exp(-60) = 1e-26 beside a neighbour near 1: zero, before products of such numbers are denormal, 50 times as slow.
+NOTHING = -60.0
 
 
 class GaussianBasis(nn.Module):

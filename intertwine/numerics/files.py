@@ -134,9 +134,8 @@ def _temporary(goal: Destination) -> tuple[Path, int]:
     folder = Path(tempfile.gettempdir()) if goal.stream else goal.path.parent
     mode = 0o600 if goal.stream or goal.former is not None else 0o666
     while True:
-        path = (
-            folder / f".{os.getpid()}-{secrets.token_hex(4)}.part.{_ending(goal.path.name)}"
-        )  # the ending tells the format
+        ending = _ending(goal.path.name)  # it tells the format
+        path = folder / f".{os.getpid()}-{secrets.token_hex(4)}.part.{ending}"
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
         if claim(descriptor) is not False and same_file(descriptor, path):
             return path, descriptor

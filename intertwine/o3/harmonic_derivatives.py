@@ -2,10 +2,10 @@ r"""Values and derivatives of the solid harmonics by closed formulas, block of p
 
 A block is small enough for the processor's cache and only the points are kept for the backward pass, so the cost is
 that of reading and writing the arguments once. With :math:`Y = n\,Q\,u`, u one of the :math:`c_m, s_m`, and the
-cotangent g, the gradient of
-:math:`\sum g\,Y` is bilinear in (g, Q, u); its derivative along a direction v, which is all that a second backward pass
-needs because the Hessian is symmetric, follows from the product rule with :math:`\dot Q, \dot u`, which are again Q and
-u of lower order. Third and higher derivatives go through the plain operations of :mod:`intertwine.o3.solid_harmonics`.
+cotangent g, the gradient of :math:`\sum g\,Y` is bilinear in (g, Q, u); its derivative along a direction v, which is
+all that a second backward pass needs because the Hessian is symmetric, follows from the product rule with
+:math:`\dot Q, \dot u`, which are again Q and u of lower order. Third and higher derivatives go through the plain
+operations of :mod:`intertwine.o3.solid_harmonics`.
 """
 
 from __future__ import annotations

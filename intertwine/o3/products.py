@@ -209,9 +209,7 @@ class TensorSquare(TensorProduct):
 def _square(
     irreps: Irreps, rule: str, modes: tuple[str, str, str], out: Irreps | None = None
 ) -> Iterator[tuple[int, int, int, Irrep, str, float]]:
-    """Paths (i1, i2, place in ``out``, irrep, mode, alpha): two blocks, two channels of a block, a channel with
-    itself.
-    """
+    """Paths (i1, i2, place in ``out``, irrep, mode, alpha): two blocks, two channels of one, a channel with itself."""
     for i1, (mul, ir1) in enumerate(irreps):
         for i2, (_, ir2) in list(enumerate(irreps))[i1:]:
             targets = (

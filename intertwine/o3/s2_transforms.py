@@ -88,17 +88,14 @@ class _GridTransform(Rebuildable, ExactBuffers):
 
 class ToS2Grid(_GridTransform):
     r"""Samples :math:`f(\beta_i, \alpha_j) = \sum_l n_l\, A^l \cdot Y^l(\beta_i, \alpha_j)` of a spherical tensor; the
-    inverse of
-    :class:`FromS2Grid`.
+    inverse of :class:`FromS2Grid`.
 
     Args:
         lmax: largest degree; the largest that the grid resolves if None.
         res: number of parallels, or a pair of parallels and meridians; the smallest that resolves lmax where None.
         normalization: what the coefficients are. ``integral``: :math:`n_l = 1`, those of orthonormal harmonics.
-            ``component`` and
-            ``norm``: of variance 1 in each component, or in each norm; :math:`n_l` makes f of variance 1, the same
-                share from each degree.
-            Or the factors themselves, a tensor (lmax + 1).
+            ``component`` and ``norm``: of variance 1 in each component, or in each norm; :math:`n_l` makes f of
+            variance 1, the same share from each degree. Or the factors themselves, a tensor (lmax + 1).
         dtype, device: of the constants.
 
     Attributes:

@@ -60,7 +60,10 @@ class Dynamics(Task):
         """Charges and velocities as inputs of models that take them; every particle acts on every other one; gradients
         are clipped in the unit of the loss."""
         if LATER not in data.fields:
-            remedy = f"`intertwine train nbody` is such a data set; of your own, give positions at the later time as the label {LATER}."
+            remedy = (
+                "`intertwine train nbody` is such a data set; of your own, "
+                f"give positions at the later time as the label {LATER}."
+            )
             raise InputError("no later positions to learn", where=data.name or "data", remedy=remedy)
         seen = super().suggest(data, LATER, model, told)["model"]
         wanted: dict[str, Any] = {"outputs": "0e+1o"} | seen
@@ -91,9 +94,8 @@ class Dynamics(Task):
         """Predicted minus true position."""
         if graph.get("target_pos") is None:
             return {}
-        return {
-            "pos": (prediction["pos"] - graph.target_pos).to(self.dtype)
-        }  # a difference, taken in the precision of the positions
+        # a difference, taken in the precision of the positions
+        return {"pos": (prediction["pos"] - graph.target_pos).to(self.dtype)}
 
     def fit(self, graphs: Iterable[Graph]) -> None:
         """The scale of displacements.
@@ -127,8 +129,7 @@ def _clip(data: Graphs) -> float | None:
     what is usual.
 
     Particles that nearly collide have gradients a thousand times as large, which would spoil Adam's steps for hundreds
-    of others.
-    """
+    of others."""
     squares = [(graph[LATER] - graph.pos).square().mean() for graph in _first(data)]
     square = float(sum(squares)) / max(len(squares), 1)
     return float(f"{0.75 * square:.2g}") if isfinite(square) and square > 0 else None

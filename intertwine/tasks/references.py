@@ -90,8 +90,8 @@ def is_isolated(graph: Graph) -> bool:
 
 
 def beyond(
-    graphs: Graphs, name: str, network: Callable[[Graph], Tensor], most: int = 32, *, truth: Callable[[Graph], Tensor] | None = None,
-    of_nodes: bool = False,
+    graphs: Graphs, name: str, network: Callable[[Graph], Tensor], most: int = 32, *,
+    truth: Callable[[Graph], Tensor] | None = None, of_nodes: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     """What a network leaves of a label: y minus its part of it, compositions, and which graphs are isolated atoms; of
     those with the label.

@@ -52,8 +52,7 @@ class Pace(NamedTuple):
     """Batch size, rate and length of training that suit a task on a processor, for minutes to hours.
 
     ``batch_size``: graphs; ``learning_rate``: the largest, for a model whose own factor is 1; ``steps``: of the
-        optimizer in all, from
-    which the epochs follow, between ``least`` and ``most``.
+    optimizer in all, from which the epochs follow, between ``least`` and ``most``.
     """
 
     batch_size: int

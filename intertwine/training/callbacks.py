@@ -128,19 +128,16 @@ class Epochs(Callback):
         progress: Progress | None,
         interrupted: Interruption,
     ) -> None:
-        self.loader, self.validation, self.keeper, self.progress, self.interrupted = (
-            loader,
-            validation,
-            keeper,
-            progress,
-            interrupted,
-        )
+        self.loader = loader
+        self.validation = validation
+        self.keeper = keeper
+        self.progress = progress
+        self.interrupted = interrupted
 
     def on_train_start(self, trainer: Trainer, module: TrainingModule) -> None:  # type: ignore[override]
         self.interrupted.install()  # Lightning has its own for SIGTERM, which ends with exit code 0
-        for (
-            row
-        ) in module.rows:  # of a run that goes on: what a logger has on the disk may be older or newer than the state
+        # of a run that goes on: what a logger has on the disk may be older or newer than the state
+        for row in module.rows:
             tell(trainer, row)
 
     def on_train_epoch_start(self, trainer: Trainer, module: TrainingModule) -> None:  # type: ignore[override]
@@ -176,9 +173,8 @@ class Epochs(Callback):
             final = self.validate(module, row) or final
         module.rows.append(row)
         tell(trainer, row)
-        module.log_dict(
-            {name: float(value) for name, value in row.items()}, logger=False
-        )  # for callbacks that monitor one
+        # for callbacks that monitor one
+        module.log_dict({name: float(value) for name, value in row.items()}, logger=False)
         if final:
             trainer.should_stop = True
         if self.keeper is not None:
@@ -232,9 +228,7 @@ def tell(trainer: Trainer, row: dict[str, float | int]) -> None:
 
 
 def check_callbacks(callbacks: Sequence[Any]) -> None:
-    """Raise an :class:`InputError` unless they are Lightning callbacks or functions, and leave checkpoints to
-    the run.
-    """
+    """Raise an :class:`InputError` unless they are Lightning callbacks or functions and leave checkpoints alone."""
     if not isinstance(callbacks, Sequence):
         raise InputError(
             f"a {type(callbacks).__name__} is no list", where="callbacks", remedy="give a list: callbacks=[...]."

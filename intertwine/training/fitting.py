@@ -57,9 +57,9 @@ class Process(LightningEnvironment):
 
 
 def fit(
-    task: Task, config: Config, sets: Sets, folder: Path, *, state: dict[str, Any] | None = None, about: dict[str, Any] | None = None,
-    progress: Progress | None = None, place: Place = FIRST, port: int = 0, lock: FolderLock | None = None, loggers: Sequence[Logger] = (),
-    callbacks: Sequence[Any] = (),
+    task: Task, config: Config, sets: Sets, folder: Path, *, state: dict[str, Any] | None = None,
+    about: dict[str, Any] | None = None, progress: Progress | None = None, place: Place = FIRST, port: int = 0,
+    lock: FolderLock | None = None, loggers: Sequence[Logger] = (), callbacks: Sequence[Any] = (),
 ) -> None:  # fmt: skip
     """Train a task whose statistics are fitted, writing checkpoints into the folder.
 
@@ -113,9 +113,8 @@ def fit(
         try:
             trainer.fit(module, train_dataloaders=loader)
         except BaseException as error:
-            if (
-                isinstance(error, Interrupted | SystemExit) and interrupted.number
-            ):  # the exit is Lightning's, after the second signal
+            # an exit is Lightning's, after the second signal
+            if isinstance(error, Interrupted | SystemExit) and interrupted.number:
                 raise Stopped(interrupted.number) from None
             if isinstance(error, RuntimeError) and "DataLoader worker" in str(error):
                 raise _lost_worker(error) from error
@@ -180,10 +179,11 @@ def make_trainer(
     if strategy is not None:
         plugins.append(process)
     return Trainer(
-        accelerator=accelerator(options.accelerator), num_nodes=options.nodes, devices=options.devices, max_epochs=options.epochs,
-        callbacks=callbacks, plugins=plugins, logger=list(loggers) or False, enable_checkpointing=False,
-        enable_progress_bar=False, enable_model_summary=False, limit_val_batches=0, num_sanity_val_steps=0, inference_mode=False,
-        default_root_dir=folder, strategy=strategy or "auto", use_distributed_sampler=False,
+        accelerator=accelerator(options.accelerator), num_nodes=options.nodes, devices=options.devices,
+        max_epochs=options.epochs, callbacks=callbacks, plugins=plugins, logger=list(loggers) or False,
+        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, limit_val_batches=0,
+        num_sanity_val_steps=0, inference_mode=False, default_root_dir=folder, strategy=strategy or "auto",
+        use_distributed_sampler=False,
     )  # fmt: skip
 
 

@@ -20,7 +20,10 @@ from intertwine.training.sections import merge
 from intertwine.training.sets import Sets, target_of
 
 COUNTED = 100  # structures whose neighbours are counted
-HOW_TO_NAME = "name the file's labels: --key energy=NAME --key forces=NAME (units by --unit energy=kcal/mol), or one by --target NAME."
+HOW_TO_NAME = (
+    "name the file's labels: --key energy=NAME --key forces=NAME (units by --unit energy=kcal/mol), "
+    "or one by --target NAME."
+)
 
 
 def settle(sets: Sets, given: Mapping[str, Any], *, allow: Collection[str] = ()) -> Config:

@@ -82,9 +82,8 @@ class Guards:
     ) -> int:
         found = self.address(tensor, name, size, dtype, device)
         length = ((size if isinstance(size, int) else prod(size)) - self.short) * dtype.itemsize
-        if (
-            self.ran and name != "workspace"
-        ):  # pointers that are taken for another launch; the machine has one for each width of vectors
+        # pointers that are taken for another launch; the machine has one for each width of vectors
+        if self.ran and name != "workspace":
             self.close()
         if not self.side or length <= 0:
             return found

@@ -24,8 +24,8 @@ from intertwine.tasks import ForceField
 
 #: Calls that bring values to the processor, or send some from it.
 WAITING = {
-    "item", "tolist", "numpy", "cpu", "__bool__", "__int__", "__float__", "__index__", "equal", "allclose", "unique", "_unique2", "nonzero",
-    "bincount", "masked_select", "tensor", "as_tensor", "from_numpy",
+    "item", "tolist", "numpy", "cpu", "__bool__", "__int__", "__float__", "__index__", "equal", "allclose", "unique",
+    "_unique2", "nonzero", "bincount", "masked_select", "tensor", "as_tensor", "from_numpy",
 }  # fmt: skip
 
 

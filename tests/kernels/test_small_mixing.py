@@ -33,8 +33,8 @@ def test_every_width_of_vectors(width, dtype, generator) -> None:
         (9, 2, 32, 5),
         (4, 16, 16, 1),
     ]:
-        x, w, g = (torch.randn(size, generator=generator, dtype=D).to(dtype) for size in
-                   ((samples, dim, depth), (depth, columns), (samples, dim, columns)))  # fmt: skip
+        sizes = (samples, dim, depth), (depth, columns), (samples, dim, columns)
+        x, w, g = (torch.randn(size, generator=generator, dtype=D).to(dtype) for size in sizes)
         product = Task(
             0, 0, 0, MANY, columns, depth, 1, dim, dim * depth, dim * columns, 1, columns, 0, 0, depth, columns, 0
         )
@@ -42,8 +42,11 @@ def test_every_width_of_vectors(width, dtype, generator) -> None:
             0, 0, 0, depth, columns, MANY, dim, 1, 1, columns, dim * depth, dim * columns, depth, columns, 0, 0, 1
         )
         before = torch.randn(depth, columns, generator=generator, dtype=D).to(dtype)
-        cases = [(product, x, w, torch.full_like(g, torch.nan), 0.5 * (x.double() @ w.double())),
-                 (total, x, g, before.clone(), before + 0.5 * torch.einsum("ziu,ziw->uw", x.double(), g.double()))]  # fmt: skip
+        summed = before + 0.5 * torch.einsum("ziu,ziw->uw", x.double(), g.double())
+        cases = [
+            (product, x, w, torch.full_like(g, torch.nan), 0.5 * (x.double() @ w.double())),
+            (total, x, g, before.clone(), summed),
+        ]
         for task, a, b, c, expected in cases:
             table = Table([task], [0.5], dtype)
             table.function = compiled(

@@ -51,7 +51,8 @@ with warnings.catch_warnings(record=True) as caught:
                 found.append(task(graph))
                 found[-1]["energy"].sum().backward()
         worst[name] = max(float((found[0][k] - found[1][k]).abs().max() / found[1][k].abs().max()) for k in found[0])
-said = [str(one.message) for one in caught if issubclass(one.category, RuntimeWarning) and "intertwine" in one.filename + str(one.message)]
+warned = [one for one in caught if issubclass(one.category, RuntimeWarning)]
+said = [str(one.message) for one in warned if "intertwine" in one.filename + str(one.message)]
 os.environ["INTERTWINE_KERNELS"] = "cpu"
 try:
     ForceField(MODELS["nequip"](layers=1))(graph)

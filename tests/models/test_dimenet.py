@@ -159,8 +159,7 @@ def test_sees_angles_between_two_neighbours_that_do_not_see_each_other() -> None
 def test_blind_to_what_angles_do_not_tell() -> None:
     """Four neighbours of a centre, one cutoff, mutual distances beyond it: the two layouts have the same unordered
     angles at every first edge, so one layer sees no difference; the 2-body pair of the expressivity paper, which they
-    do tell apart, is seen.
-    """
+    do tell apart, is seen."""
     model = DimeNet(**SMALL | {"cutoff": 6.0, "layers": 1}, species=(1,)).double()
     bent = Graph(torch.tensor([[0.0, 0, 0], [5, 0, 0], [3, 0, 4]]).double(), z=[1, 1, 1])
     straight = Graph(torch.tensor([[0.0, 0, 0], [5, 0, 0], [-5, 0, 0]]).double(), z=[1, 1, 1])

@@ -5,18 +5,16 @@ In all groups but the last one argument is evaluated first: :math:`M_{z v, i k} 
 per sample, shared by all channels of x. Where x and y change their roles (``uvv``; ``uvw`` with few channels in x)
 everything is mirrored: ``side`` is 1.
 
-=========  ======================================================
-============================================================= group      paths
-evaluation =========  ======================================================
-============================================================= Outer      uvu, uvv, uvuv that read one block of x
-x M for all at once, then the weights Scaled     uvu, uvv with weights and more components in z, or      the weights,
-then (w x) M, which sums over v; or x (w M)
-           several channels v                                      if the weights are shared
-Late       uvw                                                     x M for all blocks of z at once, then the weights of
-all paths Early      uvw with fewer multiplications this way round           the weights, then (W x) M for all blocks of
-x at once Paired     uuu, uuw, u<v of one pair of blocks                     (x S)(y S') C with selections S of i and S'
-of j, then weights =========  ======================================================
-=============================================================
+======  ================================================  ==============================================================
+group   paths                                             evaluation
+======  ================================================  ==============================================================
+Outer   uvu, uvv, uvuv that read one block of x           x M for all at once, then the weights
+Scaled  uvu, uvv with weights and more components in z,   the weights, then (w x) M, which sums over v; or x (w M) if
+        or several channels v                             the weights are shared
+Late    uvw                                               x M for all blocks of z at once, then the weights of all paths
+Early   uvw with fewer multiplications this way round     the weights, then (W x) M for all blocks of x at once
+Paired  uuu, uuw, u<v of one pair of blocks               (x S)(y S') C with selections S of i and S' of j, then weights
+======  ================================================  ==============================================================
 """
 
 from __future__ import annotations
@@ -136,9 +134,8 @@ class Scaled:
         weight = weights[self.path.start]
         weight = weight.transpose(-1, -2) if self.side else weight  # u, v
         copies = weight.shape[-1]
-        if (
-            copies > 1 and weight.ndim == 2
-        ):  # the weights of all samples: one product with the matrices, whose sum over v it takes
+        if copies > 1 and weight.ndim == 2:
+            # the weights of all samples: one product with the matrices, whose sum over v it takes
             turned = matrix.unflatten(1, (copies, -1)).permute(0, 2, 3, 1)  # z, i, k, v
             mixed = times(turned.flatten(1, 2), weight.T).unflatten(1, turned.shape[1:3])
             yield self.path.out, (mixed * x.transpose(1, 2).unsqueeze(2)).sum(1).transpose(1, 2)
@@ -216,9 +213,8 @@ class Early:
         channels = plan.out.blocks[out].mul
         mixed = []  # z, i v, w
         for block, run in zip(self.blocks, self.runs):
-            stacked = [
-                weights[path.start].transpose(-3, -2) if self.side else weights[path.start] for path in run
-            ]  # u, v, w
+            # u, v, w
+            stacked = [weights[path.start].transpose(-3, -2) if self.side else weights[path.start] for path in run]
             weight = _joined([one.flatten(-2) for one in stacked], -1)
             rows = blocks[block].transpose(1, 2)
             mixed.append(

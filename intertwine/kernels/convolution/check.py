@@ -1,6 +1,4 @@
-"""The first time a kernel is used it is compared with plain torch on a few edges; one that is wrong is not
-used again.
-"""
+"""The first time a kernel is used it is compared with plain torch on a few edges; a wrong one is not used again."""
 
 from __future__ import annotations
 
@@ -104,7 +102,10 @@ def _random(size: tuple[int, int], generator: torch.Generator) -> Tensor:
 def describe(plan: Channelwise) -> str:
     """A plan in a few words."""
     channels = sorted({term.x.mul for term in plan.terms})
-    return f"the product of {len(plan.terms)} paths, {plan.dim_x} x {plan.dim_y} -> {plan.dim_z} numbers, {channels} channels"
+    return (
+        f"the product of {len(plan.terms)} paths, {plan.dim_x} x {plan.dim_y} -> {plan.dim_z} numbers, "
+        f"{channels} channels"
+    )
 
 
 def _outputs(found: Tensor | Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -13,14 +13,14 @@ numbers M. Which versions of the arguments meet is said by :class:`intertwine.ke
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from llvmlite import ir
 
+from intertwine.kernels.convolution.cpu_matrices import LENGTH, Matrices, grouped, parts
 from intertwine.kernels.convolution.forms import Forms
 from intertwine.kernels.convolution.plan import Channelwise, Term
 from intertwine.kernels.llvm.assembler import WORD, Chunk, Code
@@ -30,14 +30,11 @@ from intertwine.kernels.shared.strip import Strip
 GATHER = ("order", "offsets", "source", "x", "y", "w", "a", "b", "c", "z")
 SCATTER = ("order", "offsets", "destination", "x", "y", "w", "a", "b", "c", "g", "dx", "dy", "dw")
 
-#: Coefficients of one function; a longer plan is written as several.
-LENGTH = 500
 _AHEAD = 12_000  # bytes that are asked for ahead of their use; measured on rows that no cache holds
 
 Vectors = list[ir.Value]
 Scales = Sequence[ir.Value | None]  # weights of each v, None where there are none
 Rows = Mapping[str, tuple[ir.Value, int]]  # pointer to the first row, length of a row
-T = TypeVar("T")
 
 
 class Walk(NamedTuple):
@@ -46,58 +43,6 @@ class Walk(NamedTuple):
     order: ir.Value
     ends: ir.Value
     last: ir.Value
-
-
-class Matrices:
-    """The numbers M of one edge on the stack, for every version of y that is asked for; equal ones are there once."""
-
-    def __init__(self, code: Code, terms: Sequence[Term], versions: Iterable[str]) -> None:
-        self.code = code
-        known: dict[tuple[tuple[int, float], ...], int] = {}
-        self.places: list[list[dict[tuple[int, int], int]]] = []  # term, v -> (i, k) -> place
-        for term in terms:
-            by_place = _grouped(term.entries, lambda entry: (entry[0], entry[2]))
-            self.places.append([])
-            for y in term.y:
-                sums = {ik: tuple((y[j], value) for _, j, _, value in entries) for ik, entries in by_place}
-                self.places[-1].append({ik: known.setdefault(one, len(known)) for ik, one in sums.items()})
-        self.sums = list(known)
-        self.stacks = {version: code.scratch(len(self.sums)) for version in versions}
-
-    def at(self, stacks: dict[str, ir.Value]) -> Matrices:
-        """The same numbers seen from another function, where their places have other names."""
-        seen = copy.copy(self)
-        seen.stacks = stacks
-        return seen
-
-    def fill(self, rows: dict[str, ir.Value]) -> None:
-        """Compute them from the rows of y."""
-        numbered = list(enumerate(self.sums))
-        for version, stack in self.stacks.items():
-            for part in _parts(numbered, lambda place_and_sum: len(place_and_sum[1])):
-                if len(part) == len(numbered):
-                    self._fill(part, rows[version], stack)
-                else:
-                    with self.code.apart([rows[version], stack]) as (row, place):
-                        self._fill(part, row, place)
-
-    def _fill(
-        self, numbered: Sequence[tuple[int, tuple[tuple[int, float], ...]]], row: ir.Value, stack: ir.Value
-    ) -> None:
-        code = self.code
-        loaded = {j: code.load(row, j) for j in sorted({j for _, one in numbered for j, _ in one})}
-        for place, one in numbered:
-            total = None
-            for j, value in one:
-                total = code.multiply_add(loaded[j], code.constant(value), total)
-            code.store(total, stack, place)
-
-    def vectors(self, term: int, v: int, version: str, width: int) -> dict[tuple[int, int], ir.Value]:
-        """(i, k) -> the number in all lanes."""
-        code = self.code
-        return {
-            ik: code.splat(code.load(self.stacks[version], place), width) for ik, place in self.places[term][v].items()
-        }
 
 
 @dataclass(frozen=True)
@@ -240,7 +185,7 @@ def _to_z(kernel: Kernel, number: int, features: dict[str, Vectors], chunk: Chun
     code, term = kernel.code, kernel.plan.terms[number]
     found = code.strip(kernel.rows["z"], term.z, chunk)
     weights = _weights(kernel, term, [w for _, _, w in kernel.forms.z], chunk)
-    for w_name, meeting in _grouped(kernel.forms.z, lambda form: form[2]):
+    for w_name, meeting in grouped(kernel.forms.z, lambda form: form[2]):
         for v, scale in enumerate(weights.get(w_name, ())):
             sums: dict[int, ir.Value] = {}
             into: Any = found if scale is None else sums
@@ -255,7 +200,7 @@ def _to_z(kernel: Kernel, number: int, features: dict[str, Vectors], chunk: Chun
 def _to_x(kernel: Kernel, number: int, weights: dict[str, Scales], g: Vectors, slopes: Vectors, chunk: Chunk) -> None:
     """dx += M (w g) of one term."""
     code = kernel.code
-    for w_name, meeting in _grouped(kernel.forms.dx, lambda form: form[1]):
+    for w_name, meeting in grouped(kernel.forms.dx, lambda form: form[1]):
         for v, scale in enumerate(weights.get(w_name, ())):
             scaled = g if scale is None else [code.builder.fmul(scale, one) for one in g]
             for y_name, _ in meeting:
@@ -271,7 +216,7 @@ def _to_edge(
     q: dict[str, dict[int, ir.Value]] = {}
     for x_name, x in features.items():
         q[x_name] = {}
-        for (i, k), entries in _grouped(term.entries, lambda entry: (entry[0], entry[2])):
+        for (i, k), entries in grouped(term.entries, lambda entry: (entry[0], entry[2])):
             product = code.builder.fmul(x[i], g[k])
             for _, j, _, value in entries:
                 q[x_name][j] = code.multiply_add(product, code.constant(value, width), q[x_name].get(j))
@@ -308,9 +253,9 @@ def _weights(kernel: Kernel, term: Term, names: Iterable[str], chunk: Chunk) -> 
 def _blocks(kernel: Kernel) -> Iterable[tuple[Chunk, Strip, list[int]]]:
     """(channels, strip of x, numbers of the terms that read it), in loops over all channels."""
     terms = kernel.plan.terms
-    for mul, numbers in _grouped(range(len(terms)), lambda number: terms[number].x.mul):
+    for mul, numbers in grouped(range(len(terms)), lambda number: terms[number].x.mul):
         for chunk in kernel.code.chunks(mul, kernel.widest):
-            for strip, same in _grouped(numbers, lambda number: terms[number].x):
+            for strip, same in grouped(numbers, lambda number: terms[number].x):
                 yield chunk, strip, same
 
 
@@ -324,24 +269,12 @@ def _apart(
     rows, stacks = list(kernel.rows), list(kernel.matrices.stacks)
     totals = [] if kernel.totals is None else [kernel.totals]
     outer = [*kernel.rows.values(), *kernel.matrices.stacks.values(), chunk.first, *totals]
-    for part in _parts(numbers, lambda number: len(kernel.plan.terms[number].entries)):
+    for part in parts(numbers, lambda number: len(kernel.plan.terms[number].entries)):
         with kernel.code.apart(outer) as inner:
             matrices = kernel.matrices.at(dict(zip(stacks, inner[len(rows) :])))
             first, *sums = inner[len(rows) + len(stacks) :]
             seen = replace(kernel, rows=dict(zip(rows, inner)), matrices=matrices, totals=sums[0] if sums else None)
             write(seen, replace(chunk, first=first), part)
-
-
-def _parts(items: Sequence[T], length: Callable[[T], int]) -> Iterable[list[T]]:
-    """Neighbouring items together, as many as make a function of reasonable length."""
-    part: list[T] = []
-    for item in items:
-        if part and sum(map(length, part)) + length(item) > LENGTH:
-            yield part
-            part = []
-        part.append(item)
-    if part:
-        yield part
 
 
 def _ahead(code: Code, walk: Walk, place: ir.Value, of_edge: Rows, of_node: Rows) -> None:
@@ -369,11 +302,3 @@ def _sizes(plan: Channelwise) -> dict[str, int]:
     dims = {"xa": plan.dim_x, "yb": plan.dim_y, "wc": plan.dim_w, "g": plan.dim_z}
     sizes = {name: dim for names, dim in dims.items() for name in names}
     return sizes | {"dx": plan.dim_x, "dy": plan.dim_y, "dw": plan.dim_w}
-
-
-def _grouped(items: Iterable[T], key: Callable[[T], Any]) -> list[tuple[Any, list[T]]]:
-    """Items with the same key together, in the order of first appearance."""
-    found: dict[Any, list[T]] = {}
-    for item in items:
-        found.setdefault(key(item), []).append(item)
-    return list(found.items())

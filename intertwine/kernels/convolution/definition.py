@@ -31,9 +31,8 @@ def convolve(
     is of node e.
     """
     count = y.shape[0] if destination is None else nodes
-    every = (
-        torch.ones_like(y[:, :1], dtype=torch.int64).squeeze(1).cumsum(0) - 1
-    )  # no arange(): a trace would keep the number
+    # no arange(): a trace would keep the number
+    every = torch.ones_like(y[:, :1], dtype=torch.int64).squeeze(1).cumsum(0) - 1
     tensors = {"x": x, "y": y, "w": w}
     return gather(
         plan, VALUE, tensors, every if source is None else source, every if destination is None else destination, count

@@ -30,7 +30,8 @@ class Fused:
     >>> scalars, vectors = Operand.of([(1, 1)]), Operand.of([(2, 3)], "ir_mul")
     >>> path = (0, 0, 0, "uvu", False, 1.0, Table.of(np.eye(3)[:, None, :]))
     >>> fused = Fused(Plan.of(vectors, scalars, vectors, [path]))
-    >>> fused.convolve(torch.ones(1, 6), torch.tensor([[2.0], [3.0]]), None, torch.tensor([0, 0]), torch.tensor([1, 1]), 2)[:, 0]
+    >>> x, y, (source, target) = torch.ones(1, 6), torch.tensor([[2.0], [3.0]]), torch.tensor([[0, 0], [1, 1]])
+    >>> fused.convolve(x, y, None, source, target, 2)[:, 0]
     tensor([0., 5.])
     """
 

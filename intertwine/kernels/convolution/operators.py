@@ -25,10 +25,12 @@ _ENDS = "Tensor? source, Tensor? destination"
 library = Library("intertwine", "FRAGMENT")
 library.define(f"convolve(str plan, Tensor x, Tensor y, Tensor? w, {_ENDS}, SymInt nodes) -> Tensor")
 library.define(
-    f"convolve_backward(str plan, str needs, Tensor g, Tensor x, Tensor y, Tensor? w, {_ENDS}) -> (Tensor, Tensor, Tensor)"
+    f"convolve_backward(str plan, str needs, Tensor g, Tensor x, Tensor y, Tensor? w, {_ENDS})"
+    " -> (Tensor, Tensor, Tensor)"
 )
 library.define(
-    f"convolve_second(str plan, str needs, Tensor g, Tensor x, Tensor y, Tensor? w, Tensor? a, Tensor? b, Tensor? c, {_ENDS})"
+    "convolve_second(str plan, str needs, Tensor g, Tensor x, Tensor y, Tensor? w, "
+    f"Tensor? a, Tensor? b, Tensor? c, {_ENDS})"
     " -> (Tensor, Tensor, Tensor, Tensor)"
 )
 
@@ -39,8 +41,7 @@ library.define(
 def _taken(
     plan: Channelwise, ends: tuple[Tensor | None, Tensor | None], nodes: int, **given: Tensor | None
 ) -> tuple[dict[str, Tensor | None], int, int]:
-    """The tensors one number after the other, if they fit; whether there is memory behind them is asked where it is
-    read.
+    """The tensors one number after the other, if they fit; whether memory is behind them is asked where it is read.
 
     Args:
         plan: of the product; ends: source and destination of each edge; nodes: rows of z and g.

@@ -1,7 +1,8 @@
-r"""The channelwise form of a plan: products in which a channel of x meets the components of y and stays that channel in
-z.
+r"""The channelwise form of a plan: a channel of x meets the components of y and stays that channel in z.
 
-.. math:: z_{u k} = \sum_{\text{terms}} \sum_{v} w_{u v} \sum_{i} M^{v}_{ik} x_{u i}, \qquad M^{v}_{ik} = \sum_j C_{ijk}\, y_{v j}
+.. math::
+    z_{u k} = \sum_{\text{terms}} \sum_{v} w_{u v} \sum_{i} M^{v}_{ik} x_{u i}, \qquad
+    M^{v}_{ik} = \sum_j C_{ijk}\, y_{v j}
 
 M is a few numbers for each edge, the same for all channels u: this is why a fused kernel needs so little arithmetic.
 The connection ``uvu`` has this form, and so have the others wherever their multiplicities leave nothing to mix.
@@ -93,13 +94,11 @@ class Channelwise:
         """The shape of every tensor of the kernels, by its name in :mod:`intertwine.kernels.convolution.forms`, and of
         what names nodes of edges.
         """
-        x, y, w, z, ends = (
-            (senders, self.dim_x),
-            (edges, self.dim_y),
-            (edges, self.dim_w),
-            (receivers, self.dim_z),
-            (edges,),
-        )
+        x = (senders, self.dim_x)
+        y = (edges, self.dim_y)
+        w = (edges, self.dim_w)
+        z = (receivers, self.dim_z)
+        ends = (edges,)
         real = {"x": x, "a": x, "dx": x, "y": y, "b": y, "dy": y, "w": w, "c": w, "dw": w, "g": z, "z": z}
         return real | {"order": ends, "source": ends, "destination": ends}
 

@@ -181,10 +181,8 @@ def _launch(
         for one, padded in zip(outputs, whole):
             one.copy_(padded[:n])
         return
-    tensors, dtype = (
-        [*[doors.in_memory(one) for one in inputs], *outputs],
-        inputs[0].dtype,
-    )  # kept until the kernel is done
+    tensors = [*[doors.in_memory(one) for one in inputs], *outputs]  # kept until the kernel is done
+    dtype = inputs[0].dtype
     pointers, given = [n], len(inputs)
     for place, (name, one) in enumerate(zip(WORDS[kind][1:], tensors)):
         look = doors.address if place < given else doors.made

@@ -3,7 +3,8 @@ r"""Solid harmonics and their derivatives as straight-line arithmetic, for any k
 A component is a product of a polynomial in (y, r^2) and one in (x, z),
 
 .. math::
-    Y_{l,\pm m} = n_{lm}\, Q_{lm}(y, r^2)\, \{\mathrm{Re}, \mathrm{Im}\} (z + i x)^m, \qquad Q_{lm} = k_{lm} R_{lm}, \qquad
+    Y_{l,\pm m} = n_{lm}\, Q_{lm}(y, r^2)\, \{\mathrm{Re}, \mathrm{Im}\} (z + i x)^m, \qquad
+    Q_{lm} = k_{lm} R_{lm}, \qquad
     R_{lm} = y\, R_{l-1,m} - \frac{(l-1)^2 - m^2}{(2l-1)(2l-3)}\, r^2 R_{l-2,m},
 
 with R monic in y and :math:`R_{mm} = 1`. Since :math:`\partial_y Q_{lm} = l\, Q_{l-1,m}` and

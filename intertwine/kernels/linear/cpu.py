@@ -91,10 +91,8 @@ class Table:
         tables = (self.tasks, torch.int64, len(Task._fields) * len(tasks)), (self.factors, dtype, len(tasks))
         self.words = [doors.address(table, "table", size, kind) for table, kind, size in tables]
         self.reaches = [sorted({task.reach(name) for task in tasks}) for name in "abc"]
-        self.none = self.known = (
-            0,
-            [0, 0, max((p for p, q in self.reaches[2] if q == 0), default=0)],
-        )  # a sum of nothing is written
+        written = max((p for p, q in self.reaches[2] if q == 0), default=0)  # also by a sum of nothing
+        self.none = self.known = (0, [0, 0, written])
 
     def __call__(self, many: int, a: Tensor, b: Tensor, c: Tensor) -> None:
         """Write C, which the caller has made; all three contiguous and of one precision.
@@ -108,7 +106,8 @@ class Table:
             self.known = many, sizes
         dtype = self.dtype
         at_a, at_b, at_c = (
-            doors.address(a, "a", sizes[0], dtype), doors.address(b, "b", sizes[1], dtype), doors.made(c, "c", sizes[2], dtype),
+            doors.address(a, "a", sizes[0], dtype), doors.address(b, "b", sizes[1], dtype),
+            doors.made(c, "c", sizes[2], dtype),
         )  # fmt: skip
         run(self.function, (*self.words, many, at_a, at_b, at_c), (0, self.count))
 
@@ -121,15 +120,11 @@ class Transposition:
     """
 
     def __init__(self, shapes: Sequence[tuple[int, int, int]], dtype: torch.dtype) -> None:
-        self.shapes, self.function = (
-            torch.tensor(shapes, dtype=torch.int64, device="cpu"),
-            _transposition(_NAMES[dtype]),
-        )
-        self.given, self.count, self.dtype = (
-            doors.address(self.shapes, "table", 3 * len(shapes), torch.int64),
-            len(shapes),
-            dtype,
-        )
+        self.shapes = torch.tensor(shapes, dtype=torch.int64, device="cpu")
+        self.function = _transposition(_NAMES[dtype])
+        self.given = doors.address(self.shapes, "table", 3 * len(shapes), torch.int64)
+        self.count = len(shapes)
+        self.dtype = dtype
         self.size = max((start + rows * columns for start, rows, columns in shapes), default=0)
 
     def __call__(self, a: Tensor) -> Tensor:

@@ -1,5 +1,4 @@
-r"""A linear layer of few samples in one call of a compiled kernel; with torch's own operations each block costs
-several.
+r"""A linear layer of few samples in one call of a compiled kernel; with torch's operations each block costs several.
 
 .. math:: F(x, W) = x W, \qquad B(x, g, W) = (g W^T,\; x^T g)
 
@@ -174,8 +173,9 @@ def _products(paths: list[tuple[Block, Block, int]], dims: tuple[int, int]) -> l
     for a, b, start in paths:
         tasks.append(
             Task(
-                a=a.start, b=start, c=b.start, rows=MANY, columns=b.mul, depth=a.mul, outer=1, batch=a.dim, a_row=dims[0], c_row=dims[1],
-                a_depth=1, b_depth=b.mul, a_outer=0, b_outer=0, a_batch=a.mul, c_batch=b.mul, add=int(b in reached),
+                a=a.start, b=start, c=b.start, rows=MANY, columns=b.mul, depth=a.mul, outer=1, batch=a.dim,
+                a_row=dims[0], c_row=dims[1], a_depth=1, b_depth=b.mul, a_outer=0, b_outer=0, a_batch=a.mul,
+                c_batch=b.mul, add=int(b in reached),
             )
         )  # fmt: skip
         reached.add(b)
@@ -187,6 +187,6 @@ def _sum(a: Block, b: Block, start: int, dims: tuple[int, int]) -> Task:
     from intertwine.kernels.linear.cpu import MANY, Task
 
     return Task(
-        a=a.start, b=b.start, c=start, rows=a.mul, columns=b.mul, depth=MANY, outer=a.dim, batch=1, a_row=1, c_row=b.mul,
-        a_depth=dims[0], b_depth=dims[1], a_outer=a.mul, b_outer=b.mul, a_batch=0, c_batch=0, add=0,
+        a=a.start, b=b.start, c=start, rows=a.mul, columns=b.mul, depth=MANY, outer=a.dim, batch=1, a_row=1,
+        c_row=b.mul, a_depth=dims[0], b_depth=dims[1], a_outer=a.mul, b_outer=b.mul, a_batch=0, c_batch=0, add=0,
     )  # fmt: skip

@@ -54,9 +54,8 @@ def evaluate(
         )
     dtype, nodes = like.dtype, doors.count(group, what, like.device)
     able = dtype in (torch.float32, torch.float64)
-    ours = (
-        group.device.type == "cpu" and choice.native(group.device) != "gpu"
-    )  # Triton's interpreter has no such programs
+    # Triton's interpreter has no such programs
+    ours = group.device.type == "cpu" and choice.native(group.device) != "gpu"
     if ours and choice.chosen(group.device, able, str(dtype)) == "cpu":
         fastest = _fastest(program, dtype)
         if fastest is not None:

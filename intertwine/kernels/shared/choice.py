@@ -58,7 +58,10 @@ def compiles() -> bool:
         import llvmlite.binding  # noqa: F401
     except ImportError as error:
         remedy = "`pip install llvmlite`, or set INTERTWINE_KERNELS=reference to read this no more."
-        message = f"no kernels for the processor, since llvmlite is not to be had ({error}). Plain torch is used on it: correct, but slow. "
+        message = (
+            f"no kernels for the processor, since llvmlite is not to be had ({error}). "
+            "Plain torch is used on it: correct, but slow. "
+        )
         warnings.warn(message + remedy, RuntimeWarning, stacklevel=3)
         return False
     return True

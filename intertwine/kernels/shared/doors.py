@@ -51,8 +51,7 @@ def address(
 
 def made(tensor: Tensor, name: str, size: Sequence[int] | int, dtype: torch.dtype) -> int:
     """Where the numbers of a tensor begin that the caller has made for this launch; arguments, which the tests hold it
-    to, as of
-    :func:`address`.
+    to, as of :func:`address`.
     """
     return tensor.data_ptr()
 

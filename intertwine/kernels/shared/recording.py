@@ -41,9 +41,8 @@ def register_derivative(
             return operator.redispatch(below, *arguments)
 
     def forward(ctx: Any, keys: Any, count: int, *flat: Any) -> Any:
-        with (
-            torch.enable_grad()
-        ):  # a Function's forward is without; but the levels below this one may have a derivative to note as well
+        # a Function's forward is without; but the levels below this one may have a derivative to note as well
+        with torch.enable_grad():
             output = call(keys, (list(flat[:count]), *flat[count:]) if listed else flat)
         output = tuple(output) if listed else output
         setup(ctx, flat, output)
@@ -66,7 +65,9 @@ def register_derivative(
             return call(keys, arguments)
         allowed = get_single_level_autograd_function_allowed()
         set_single_level_autograd_function_allowed(True)
-        try:  # not Function.apply, which would pass the step on to all levels of torch.func; the operator's dispatcher does that already
+        # not Function.apply, which would pass the step on to all levels of torch.func: the operator's dispatcher has
+        # done that
+        try:
             output = super(torch.autograd.Function, made).apply(keys, count, *flat)  # type: ignore[misc]
         finally:
             set_single_level_autograd_function_allowed(allowed)

@@ -22,13 +22,14 @@ from intertwine.numerics import safe
 from intertwine.o3 import Irreps, Linear
 from intertwine.o3.mixing import applicable, mix
 
-FEW = 4_000_000  # multiplications of one kind's map, below which calls cost more than they do; measured on 32 channels to l = 2
+#: Multiplications of one kind's map, below which calls cost more than they do; measured on 32 channels to l = 2.
+FEW = 4_000_000
 
 
 class Kinds(NamedTuple):
     """The nodes' attributes, and which nodes share them: rows ``order``, ``counts[k]`` of them of kind k, are of
-    attributes k. With ``counts`` None every node has attributes of its own. ``inverse`` undoes ``order``.
-    ``which`` (nodes, kinds) is 1 where a node is of a kind."""
+    attributes k. With ``counts`` None every node has attributes of its own. ``inverse`` undoes ``order``. ``which``
+    (nodes, kinds) is 1 where a node is of a kind."""
 
     attributes: Float[Tensor, "rows attributes"]
     order: Int[Tensor, " nodes"] | None = None

@@ -51,7 +51,10 @@ def require() -> None:
         InputError: it is not.
     """
     if not _installed():
-        remedy = "install it (`pip install triton`; on Linux it comes with torch's CUDA builds), or set INTERTWINE_KERNELS=reference."
+        remedy = (
+            "install it (`pip install triton`; on Linux it comes with torch's CUDA builds), "
+            "or set INTERTWINE_KERNELS=reference."
+        )
         raise InputError(
             "the kernels for graphics cards are written in Triton, which is not installed",
             where="kernels",
@@ -277,7 +280,10 @@ def _programs(one: Tensor) -> ModuleType:
     from intertwine.kernels.convolution.gpu import programs
 
     if one.device.type == "cpu" and not programs.INTERPRETED:
-        remedy = "move the tensors to a graphics card; to run on the CPU, slowly, set TRITON_INTERPRET=1 before Triton is imported."
+        remedy = (
+            "move the tensors to a graphics card; to run on the CPU, slowly, "
+            "set TRITON_INTERPRET=1 before Triton is imported."
+        )
         raise InputError("a kernel for graphics cards can't run on the CPU", where="kernels", remedy=remedy)
     return programs
 
