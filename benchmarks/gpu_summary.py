@@ -10,7 +10,7 @@ from typing import Any
 from measure import table
 
 Document = Mapping[str, Any]
-SHOWN = 12  # errors, of each part
+SHOWN_ERRORS = 12  # errors, of each part
 
 
 def summary(found: Mapping[str, Document], ends: Mapping[str, str], goal: float) -> str:
@@ -42,8 +42,8 @@ def ending(name: str, how: str, document: Document) -> list[str]:
     lines = [f"  {name}: {how}" + (", some rows are missing" if document and not document["finished"] else "")]
     lines += [f"    skipped {what}" for what in document.get("skipped", [])]
     errors = document.get("errors", [])
-    lines += [f"    error in {one['what']}: {one['error'].splitlines()[0]}" for one in errors[:SHOWN]]
-    return lines + ([f"    and {len(errors) - SHOWN} errors more"] if len(errors) > SHOWN else [])
+    lines += [f"    error in {one['what']}: {one['error'].splitlines()[0]}" for one in errors[:SHOWN_ERRORS]]
+    return lines + ([f"    and {len(errors) - SHOWN_ERRORS} errors more"] if len(errors) > SHOWN_ERRORS else [])
 
 
 def machine(document: Document) -> str:

@@ -6,7 +6,7 @@ Float32.
 
 NequIP: l = 2, 32 channels of both parities, 4 layers, on batches of ethanol. MACE: 128x0e+128x1o, harmonics to l = 3,
 correlation 3, 2 layers, on 64 silicon atoms, cutoff 5 A. SchNet, DimeNet++, PaiNN and EGNN: `peers.py`. Weights are
-random, converted by `intertwine.integrations` and `intertwine.bench.twins`; outputs are compared before anything is
+random, converted by `intertwine.integrations` and `twins.py`; outputs are compared before anything is
 timed. A training step is the backward pass of their squares to all weights. A package that is not there is said to be
 left out.
 """
@@ -29,7 +29,7 @@ from intertwine.geometry import Graph, connect
 from intertwine.integrations import from_mace, from_nequip
 
 LIBRARIES = ("torch", "e3nn", "nequip", "mace-torch", "torch-geometric", "schnetpack", "egnn-pytorch")
-AGREEMENT = 1e-4  # of the largest force (or other output), in single precision
+LARGEST_RELATIVE_DIFFERENCE = 1e-4  # of the largest force (or other output), in single precision
 
 
 def silicon(repeats: int) -> Graph:
@@ -143,7 +143,7 @@ def compared(title: str, pair: Pair) -> float:
     _, run_theirs, _, run_ours = pair
     left, right = run_theirs(), run_ours()
     difference = max(float((left[name] - right[name]).abs().max() / left[name].abs().max()) for name in right)
-    if not difference <= AGREEMENT:
+    if not difference <= LARGEST_RELATIVE_DIFFERENCE:
         raise ValueError(
             f"{title}: {' or '.join(right)} differ by {difference:.2g} of the largest: one of the two is wrong"
         )

@@ -42,18 +42,26 @@ from intertwine.training import Loader, load_run, train
 
 FILE = RESULTS / "nbody.json"
 RUNS = Path(__file__).resolve().parents[2] / "runs" / "nbody"
-FAR = 20.0  # cutoff of models that need one: all pairs are closer, but for a few
+FAR_CUTOFF = 20.0  # cutoff of models that need one: all pairs are closer, but for a few
 #: name -> arguments of the model, learning rate, largest norm of a gradient, published error.
 CONTESTANTS: dict[str, tuple[dict[str, Any], float, float, float | None]] = {
     "plain_gnn": ({}, 1e-3, 10.0, 0.0107),
     "radial_field": ({}, 1e-3, 10.0, 0.0104),
     "egnn": ({"width": 64, "layers": 4}, 5e-4, 10.0, 0.0071),
-    "painn": ({"width": 32, "layers": 3, "cutoff": FAR}, 1e-3, 0.2, None),
+    "painn": ({"width": 32, "layers": 3, "cutoff": FAR_CUTOFF}, 1e-3, 0.2, None),
     "tensor_field": ({"width": 32, "layers": 4, "lmax": 1}, 1e-3, 0.2, 0.0155),
     "se3_transformer": ({"width": 16, "layers": 4, "lmax": 1}, 3e-3, 10.0, 0.0244),
     "segnn": ({"preset": "particles", "width": 16}, 7e-3, 0.2, 0.0043),
     "nequip": (
-        {"width": 16, "layers": 4, "lmax": 1, "parity": False, "attributes": 8, "cutoff": FAR, "radial_size": 32},
+        {
+            "width": 16,
+            "layers": 4,
+            "lmax": 1,
+            "parity": False,
+            "attributes": 8,
+            "cutoff": FAR_CUTOFF,
+            "radial_size": 32,
+        },
         5e-3,
         0.2,
         None,

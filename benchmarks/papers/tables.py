@@ -7,7 +7,7 @@ from statistics import median
 from typing import Any
 
 import matplotlib.pyplot as plt
-from distinguish import SAME
+from distinguish import SAME_RELATIVE_DIFFERENCE
 from matplotlib.colors import LinearSegmentedColormap
 from questions import BODIES, CHAIN, FOLDS, LAYERS, ORDERS, TURNED, Cell, Row, cells, expected
 from theory import THEORY
@@ -45,7 +45,7 @@ def disagreements(results: Mapping[str, Any], wanted: Sequence[Row]) -> list[str
     for row in wanted:
         for cell in cells(row):
             kept, theory = results.get(row.name, {}).get(str(cell)), expected(row, cell)
-            if kept is not None and theory is not None and (kept["separation"] > SAME) != theory:
+            if kept is not None and theory is not None and (kept["separation"] > SAME_RELATIVE_DIFFERENCE) != theory:
                 found.append(
                     f"{row.name}, {cell}: theory says {'yes' if theory else 'no'}, "
                     f"features differ by {kept['separation']:.0e}"

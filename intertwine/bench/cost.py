@@ -21,7 +21,7 @@ from intertwine.geometry import Graph, connect
 from intertwine.kernels.convolution.plan import Channelwise
 from intertwine.nn.irreps.contraction_operator import program
 
-ATOMS, SPACING = 64, 1.9  # of the standard graph: as dense as a molecular crystal
+ATOMS, SPACING_ANGSTROM = 64, 1.9  # of the standard graph: as dense as a molecular crystal
 
 
 def _convolution(plan: str, x: Tensor, y: Tensor, *rest: Any) -> int:
@@ -99,7 +99,7 @@ def standard_graph(cutoff: float | None, edges: int | None = None) -> Graph:
         edges: columns of an ``edge_attr``, for models that want one.
     """
     generator, side = torch.Generator().manual_seed(0), round(ATOMS ** (1 / 3))
-    grid = torch.cartesian_prod(*[torch.arange(float(side))] * 3) * SPACING
+    grid = torch.cartesian_prod(*[torch.arange(float(side))] * 3) * SPACING_ANGSTROM
     pos = grid + 0.3 * torch.rand(grid.shape, generator=generator)
     graph = connect(Graph(pos=pos, z=torch.full((len(pos),), 6)), cutoff or 4.0)
     if edges:

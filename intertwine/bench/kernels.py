@@ -32,9 +32,9 @@ PEERS = {
     "mace-torch": "pip install mace-torch --no-deps",
 }
 EDGES = (1_000, 10_000, 100_000, 1_000_000)
-_PEERS_TO = 100_000  # edges: they need ten times the memory
+_PEERS_MOST_EDGES = 100_000  # edges: they need ten times the memory
 _VECTORS = 100_000
-_FEW = 3  # repeats of what takes a second
+_SLOW_REPEATS = 3  # repeats of what takes a second
 
 Tick = Callable[[], object]
 
@@ -65,7 +65,7 @@ def jobs(only: Collection[str] = PARTS, repeats: int = 5, compiled: Collection[s
         choose(size, tuple(SIZES), kind="size", where="bench")
     if repeats < 1:
         raise InputError(f"{repeats} repeats", where="bench", remedy="give 1 or more.")
-    few, many = min(repeats, _FEW), len(PASSES) * repeats
+    few, many = min(repeats, _SLOW_REPEATS), len(PASSES) * repeats
     found = [Job(size, many, partial(_convolution, size, repeats, size in compiled)) for size in SIZES]
     found += [Job("harmonics", many, partial(_harmonics, l, repeats)) for l in (2, 6)]
     found += [Job("contraction", many, partial(_contraction, repeats))]
@@ -156,7 +156,7 @@ def _edges(edges: int, graphs: int | None, repeats: int, tick: Tick) -> list[dic
         return [{"part": "edges", "case": edges, "graphs": size.graphs, "pass": "left out", "ms": {}, "needed": needed}]
     problem = Problem.of(size)
     found = peers(problem, compiled=False)
-    contestants = found if edges <= _PEERS_TO else {OURS: found[OURS]}
+    contestants = found if edges <= _PEERS_MOST_EDGES else {OURS: found[OURS]}
     rows = contest(contestants, repeats, tick, passes=("forward", "forward + backward"), check=False)
     return [
         {"part": "edges", "case": edges, "graphs": size.graphs, **row, "bytes": size.bytes[row["pass"]]} for row in rows

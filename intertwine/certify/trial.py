@@ -16,11 +16,11 @@ from intertwine.groups import DirectSum, Isometry, Representation
 from intertwine.o3 import Irreps
 
 SMALLEST_PART = 1e-2  # parts of an output smaller than this times the whole are measured on the scale of the whole
-ROUNDING = 4  # units in the last place of a result that do not count: no function of its inputs could avoid them
+ROUNDING_ULPS = 4  # units in the last place of a result that do not count: no function of its inputs could avoid them
 
-NOISE = 4  # times the loss of a precision against float64 is no broken symmetry
+NOISE_PER_LOSS = 4  # times the loss of a precision against float64 is no broken symmetry
 #: Times the stated bound: the loss is measured on the function itself, so it would excuse any error of that precision.
-MOST_ALLOWED = 4
+MOST_ALLOWED_PER_BOUND = 4
 
 #: Largest relative error of a model of four layers under a symmetry (docs/design.md, "Numbers to live by").
 BOUNDS = {torch.float64: 1e-12, torch.float32: 2e-5}
@@ -94,7 +94,7 @@ class Trial:
         """
         noise = self.noise[name]
         return (
-            max(self.bound, min(NOISE * noise, MOST_ALLOWED * self.bound))
+            max(self.bound, min(NOISE_PER_LOSS * noise, MOST_ALLOWED_PER_BOUND * self.bound))
             if error > self.bound and noise < float("inf")
             else self.bound
         )
@@ -107,7 +107,7 @@ class Trial:
         """
         if got.shape != expected.shape:
             return float("inf")
-        rounding = ROUNDING * torch.finfo(got.dtype).eps
+        rounding = ROUNDING_ULPS * torch.finfo(got.dtype).eps
         got, expected = got.to(torch.float64), expected.to(torch.float64)
         if not bool(torch.isfinite(got).all()):
             return float("inf")
@@ -220,9 +220,8 @@ class Worst:
         bound, stated = self.trial.allowed(name, error), self.trial.bound
         if bound != stated:
             noise = self.trial.noise[name]
-            words += (
-                f" (the precision itself loses {noise:.1e}: allowed for that, up to {MOST_ALLOWED} times {stated:.0e})"
-            )
+            allowed = f"allowed for that, up to {MOST_ALLOWED_PER_BOUND} times {stated:.0e}"
+            words += f" (the precision itself loses {noise:.1e}: {allowed})"
         return Finding(error, bound, words)
 
 

@@ -23,8 +23,8 @@ from intertwine.numerics import DataError
 
 NUMBERS = ("atomic_numbers", "species")
 POSITIONS = ("conformations", "coordinates", "positions", "geometry")
-TENSOR = 9  # numbers an atom: a matrix
-COINCIDENCES = (1, 3, 6, 9)  # numbers of atoms that may be the components of a tensor
+NUMBERS_OF_A_MATRIX = 9  # numbers an atom: a matrix
+AMBIGUOUS_ATOM_COUNTS = (1, 3, 6, 9)  # numbers of atoms that may be the components of a tensor
 
 Level = Literal["structure", "atom", "text", "skipped"]
 
@@ -221,14 +221,14 @@ def quantity(name: str, groups: list[Group]) -> Quantity:
     elif level is None:
         atoms = [group.size[1] for group in groups]
         rows = all(array.shape[:2] == group.size for array, group in zip(arrays, groups, strict=True))
-        level = "atom" if rows and any(n not in COINCIDENCES for n in atoms) else "structure"
+        level = "atom" if rows and any(n not in AMBIGUOUS_ATOM_COUNTS for n in atoms) else "structure"
         if (
             rows
             and all(array.shape[2:] == (n,) for array, n in zip(arrays, atoms, strict=True))
             and any(n != 3 for n in atoms)
         ):
             return Quantity(name, "skipped")  # a matrix of pairs
-    if level == "atom" and any(np.prod(array.shape[2:]) > TENSOR for array in arrays):
+    if level == "atom" and any(np.prod(array.shape[2:]) > NUMBERS_OF_A_MATRIX for array in arrays):
         return Quantity(name, "skipped")
     gradient = re.fullmatch(r"(.*?)(total_)?gradients?", name) if level == "atom" else None
     # dft_forces, as dft_total_energy

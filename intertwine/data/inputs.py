@@ -30,7 +30,7 @@ CIRCUMSTANCES = {
     "multiplicity": 1, "spin_multiplicity": 1, "electric_field": 0, "external_field": 0, "magnetic_field": 0,
 }  # fmt: skip
 OCCUPANCIES = ("occupancy", "occupancies", "site_occupancy", "_atom_site_occupancy")
-FULL = 1e-3  # how far from 1 an occupancy may be and still mean an atom
+OCCUPANCY_TOLERANCE = 1e-3  # how far from 1 an occupancy may be and still mean an atom
 
 
 def to_graph(atoms: Atoms, inputs: Sequence[str] = (), keys: Mapping[str, str] | None = None) -> Graph:
@@ -170,7 +170,7 @@ def refuse_partial(values: Mapping[str, Any], columns: Mapping[str, Any], where:
                 shares += [(f"atom {k}", [share]) for k, share in enumerate(np.ravel(value)) if share == share]
     for text, kinds in shares:
         try:
-            share = next((float(k) for k in kinds if not abs(float(k) - 1) <= FULL), None)
+            share = next((float(k) for k in kinds if not abs(float(k) - 1) <= OCCUPANCY_TOLERANCE), None)
         except (TypeError, ValueError) as error:
             remedy = "repair or remove the occupancies."
             raise DataError(

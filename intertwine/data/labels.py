@@ -13,8 +13,8 @@ from intertwine.geometry import FIELDS, Graph
 from intertwine.numerics import DataError, InputError, nearest
 
 LABELS = ("energy", "forces", "stress", "virial", "dipole")  # what is looked for without being asked for
-TENSORS = (1, 3, 6, 9)  # numbers of atoms for which one row an atom could as well be a vector or a tensor
-LISTED = 12  # unread quantities that a note names
+AMBIGUOUS_ATOM_COUNTS = (1, 3, 6, 9)  # numbers of atoms for which one row an atom could as well be a vector or a tensor
+LISTED_QUANTITIES = 12  # unread quantities that a note names
 
 
 def resolve(inventory: Inventory, *, name: str, keys: Mapping[str, str], target: str | None) -> Resolution:
@@ -133,7 +133,7 @@ def _level(label: str, found: Found, notes: list[str]) -> str:
     if label in QM9 or not found.one_row_an_atom():
         return "graph"
     sizes = {atoms for atoms, _ in found.shapes}
-    if len(sizes) > 1 or not sizes & set(TENSORS):
+    if len(sizes) > 1 or not sizes & set(AMBIGUOUS_ATOM_COUNTS):
         notes.append(f"{label} has one row for each atom in every frame: taken as a quantity of the atoms")
         return "node"
     notes.append(
@@ -148,8 +148,8 @@ def _say_unread(inventory: Inventory, result: Resolution) -> None:
     unread = [entry for entry in inventory if id(entry) not in read and (entry.numeric or entry.key == "constraints")]
     unread.sort(key=lambda entry: (entry.meaning is None, not entry.per_atom, entry.key.lower()))
     if unread:
-        names = [f"{entry.key} (of atoms)" if entry.per_atom else entry.key for entry in unread[:LISTED]]
-        more = f" and {len(unread) - LISTED} more" if len(unread) > LISTED else ""
+        names = [f"{entry.key} (of atoms)" if entry.per_atom else entry.key for entry in unread[:LISTED_QUANTITIES]]
+        more = f" and {len(unread) - LISTED_QUANTITIES} more" if len(unread) > LISTED_QUANTITIES else ""
         hint = (
             "; --key LABEL=NAME reads one as a label or an input"
             if any(entry.key != "constraints" for entry in unread)

@@ -25,7 +25,7 @@ from ase.io import Trajectory
 from intertwine.integrations.writing import growing, pack
 from intertwine.numerics import GeometryError, InputError, choose
 
-BLOW_UP = 100.0  # kinetic energy per atom (eV) at which a trajectory is no longer physics
+BLOW_UP_EV_PER_ATOM = 100.0  # kinetic energy per atom (eV) at which a trajectory is no longer physics
 #: Constraints that move with the structure as a whole.
 RIDING = (FixBondLengths, FixInternals, FixLinearTriatomic, FixCom)
 #: Constraints that cut off components of forces, and nothing else.
@@ -60,7 +60,7 @@ class Dynamics:
             GeometryError: it is no longer physics.
         """
         kinetic, potential = atoms.get_kinetic_energy(), atoms.get_potential_energy()
-        if not np.isfinite(kinetic + potential) or kinetic > BLOW_UP * self.atoms:
+        if not np.isfinite(kinetic + potential) or kinetic > BLOW_UP_EV_PER_ATOM * self.atoms:
             raise GeometryError(
                 f"the trajectory blew up at step {step}: kinetic energy {kinetic:.3g} eV",
                 where="dynamics",

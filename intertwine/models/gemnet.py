@@ -54,13 +54,14 @@ from intertwine.nn.edge_mlp import EdgeLinear
 from intertwine.nn.paths.bilinear import Bases, Bilinear, PathBasis
 from intertwine.nn.paths.waves import LISTS, list_paths
 from intertwine.nn.scalar_vector import join
-from intertwine.nn.scaled_dense import HALF, Dense, Residual, activation, spread
+from intertwine.nn.scaled_dense import SQRT_HALF, Dense, Residual, activation, spread
 from intertwine.nn.shapes import Lists, NodeState
 from intertwine.numerics import segment
 from intertwine.o3 import Irreps
 
 Pair = tuple[Float[Tensor, "nodes width"], Float[Tensor, "edges width"]]
-START = 0.25  # of outputs: derivatives of the bases are much larger than values, and forces would start far too large
+#: Of outputs: derivatives of the bases are much larger than values, and forces would start far too large.
+INITIAL_OUTPUT_GAIN = 0.25
 
 
 class AtomBlock(nn.Module):
@@ -80,11 +81,13 @@ class AtomBlock(nn.Module):
         super().__init__()
         self.radial, self.scale = Dense(radial_size, width, activated=False), spread(degree)
         self.hidden = nn.Sequential(Dense(width, width), *(Residual(width) for _ in range(residuals)))
-        self.out = nn.Identity() if features is None else Dense(width, features, activated=False, gain=START)
+        self.out = (
+            nn.Identity() if features is None else Dense(width, features, activated=False, gain=INITIAL_OUTPUT_GAIN)
+        )
         self.vector = None
         if vectors:
             inner = (Dense(width, width), *(Residual(width) for _ in range(residuals)))
-            self.vector = nn.Sequential(*inner, Dense(width, vectors, activated=False, gain=START))
+            self.vector = nn.Sequential(*inner, Dense(width, vectors, activated=False, gain=INITIAL_OUTPUT_GAIN))
         self.vector_radial = Dense(radial_size, vectors, activated=False) if vectors else None
 
     def forward(self, m: Float[Tensor, "edges width"], bases: Bases) -> NodeState:
@@ -138,9 +141,9 @@ class GemNetLayer(nn.Module):
         terms = [self.own(m), self.triplets(m, bases, bases.triplets)]
         if self.quadruplets is not None and bases.quadruplets is not None:
             terms.append(self.quadruplets(m, bases, bases.quadruplets))
-        m = self.after((m + self.before(sum(terms) * len(terms) ** -0.5)) * HALF)
-        h = (h + self.atom(m, bases)[0]) * HALF
-        return h, (m + self.edge(activation(self.concat.of_edges(h, m, bases.edge_index)))) * HALF
+        m = self.after((m + self.before(sum(terms) * len(terms) ** -0.5)) * SQRT_HALF)
+        h = (h + self.atom(m, bases)[0]) * SQRT_HALF
+        return h, (m + self.edge(activation(self.concat.of_edges(h, m, bases.edge_index)))) * SQRT_HALF
 
 
 class GemNet(Backbone):

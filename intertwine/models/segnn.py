@@ -44,7 +44,7 @@ from intertwine.numerics import InputError, safe, segment
 from intertwine.o3 import Irreps, SphericalHarmonics
 from intertwine.o3.blocks import join_blocks, split_blocks
 
-SMALL = 0.1  # initial weights of what a layer adds
+INITIAL_WEIGHT_SCALE = 0.1  # initial weights of what a layer adds
 
 
 class Conditions(NamedTuple):
@@ -88,7 +88,8 @@ class SEGNNLayer(nn.Module):
             gate.irreps_out, irreps_attribute, reached(gate.irreps_out, irreps_attribute, wanted)
         )
         with torch.no_grad():
-            self.out.linear.weight.mul_(SMALL)  # a layer starts near the identity, and depth does not blow features up
+            # a layer starts near the identity, and depth does not blow features up
+            self.out.linear.weight.mul_(INITIAL_WEIGHT_SCALE)
         self.irreps_in, self.irreps_out = irreps_in, self.out.irreps_out
         self.scale = average_degree**-0.5
 

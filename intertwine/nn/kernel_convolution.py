@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from intertwine.nn.convolution import Convolution
 from intertwine.o3 import Irreps
 
-NEIGHBOURS = 16  # for which the first messages are as large as the features
+USUAL_NEIGHBOURS = 16  # for which the first messages are as large as the features
 
 
 class KernelConvolution(nn.Module):
@@ -32,7 +32,7 @@ class KernelConvolution(nn.Module):
         self.sums = Convolution(Irreps(f"{width}x0e"), Irreps([(1, "0e")] * functions), weighted=False)
         # (out, m * F): all H_m
         self.mix = nn.Linear(functions * width, width if outputs is None else outputs, bias=False)
-        nn.init.normal_(self.mix.weight, std=(NEIGHBOURS * functions * width) ** -0.5)
+        nn.init.normal_(self.mix.weight, std=(USUAL_NEIGHBOURS * functions * width) ** -0.5)
 
     def forward(
         self, f: Float[Tensor, "nodes width"], phi: Float[Tensor, "edges functions"], edge_index: Int[Tensor, "2 edges"]

@@ -12,7 +12,7 @@ from intertwine.nn.mlp import MLP
 from intertwine.numerics import InputError, choose, safe, segment
 from intertwine.o3 import Irreps
 
-SMOOTHING = 0.1  # of norms of vectors, in units of the features
+NORM_SMOOTHING = 0.1  # of norms of vectors, in units of the features
 
 
 def pool(x: Float[Tensor, "nodes *shape"], graph: Graph, how: str = "sum") -> Float[Tensor, "graphs *shape"]:
@@ -92,7 +92,7 @@ class VectorHead(nn.Module):
             return v
         # channels innermost: linear maps are matrix products
         s, v = self.irreps.part(f, "0e").squeeze(-1), v.transpose(-1, -2)
-        from_norms = safe.soft_norm(self.norms(v), SMOOTHING, dim=-2)
+        from_norms = safe.soft_norm(self.norms(v), NORM_SMOOTHING, dim=-2)
         gate = self.gate(torch.cat([s, from_norms], dim=-1)).unflatten(-1, (self.outputs, -1))
         return gate @ self.values(v).transpose(-1, -2)
 

@@ -20,7 +20,7 @@ except ImportError:  # a system without them
     fcntl = None  # type: ignore[assignment]
 
 LOCK = ".lock"
-_TRIES = 100  # each of them means that somebody else just let go
+_MOST_TRIES = 100  # each of them means that somebody else just let go
 
 
 def claim(descriptor: int) -> bool | None:
@@ -74,7 +74,7 @@ class FolderLock:
         util.register_after_fork(self, FolderLock._forget)  # a child's copy would outlive this process
 
     def _taken(self) -> int:
-        for _ in range(_TRIES):
+        for _ in range(_MOST_TRIES):
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
             granted = claim(descriptor)
             if granted is False:

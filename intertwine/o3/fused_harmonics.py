@@ -8,7 +8,7 @@ from torch import Tensor
 from intertwine.kernels.harmonics.kernel import DTYPES
 from intertwine.kernels.harmonics.operators import evaluate, operator
 from intertwine.numerics import safe
-from intertwine.o3.harmonic_kernels import FEWEST, wanted
+from intertwine.o3.harmonic_kernels import FEWEST_VECTORS, wanted
 
 
 def fused(x: Tensor, normalize: bool, degrees: tuple[int, ...], normalization: str) -> Tensor | None:
@@ -27,7 +27,7 @@ def fused(x: Tensor, normalize: bool, degrees: tuple[int, ...], normalization: s
     if compiling:
         from intertwine.o3.compiled_harmonics import fixed  # it needs torch's compiler, which takes long to import
 
-        text = fixed(degrees, normalization, normalize, FEWEST)
+        text = fixed(degrees, normalization, normalize, FEWEST_VECTORS)
     else:
         text = wanted(degrees, normalization, normalize, x.numel() // 3) if safe.plain(x) else None
     if text is None:

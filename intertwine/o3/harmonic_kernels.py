@@ -10,7 +10,7 @@ from intertwine.kernels.shared import choice
 from intertwine.o3.harmonic_constants import constants
 
 #: Vectors: fewer cost less than a kernel's first use, and much code asks for many lists of degrees at a few points.
-FEWEST = 32
+FEWEST_VECTORS = 32
 
 
 def wanted(degrees: tuple[int, ...], normalization: str, normalize: bool, number: int) -> str | None:
@@ -20,7 +20,7 @@ def wanted(degrees: tuple[int, ...], normalization: str, normalize: bool, number
         InputError: ``INTERTWINE_KERNELS`` asks for something unknown.
     """
     backend = choice.asked()
-    if backend in ("reference", "gpu") or (backend == "auto" and number < FEWEST):
+    if backend in ("reference", "gpu") or (backend == "auto" and number < FEWEST_VECTORS):
         return None
     return described(degrees, normalization, normalize)
 

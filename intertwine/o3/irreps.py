@@ -12,7 +12,7 @@ from torch import Tensor
 from intertwine.numerics import InputError
 from intertwine.o3.components import CountedSlices, RandomComponents, copies
 from intertwine.o3.irrep import IrrepName, is_irrep
-from intertwine.o3.limits import LARGEST_SUM, check_degrees, check_size
+from intertwine.o3.limits import LARGEST_NAMED_DEGREE, check_degrees, check_size
 from intertwine.o3.matrices import Matrices, Representing, matrix_of_irrep, matrix_of_sum
 from intertwine.o3.notation import read_terms
 
@@ -142,7 +142,7 @@ class Irreps(tuple[MulIr, ...], Representing, RandomComponents):
             raise InputError(
                 f"degrees start at 0, got lmax={lmax}", where="Irreps.spherical_harmonics", remedy="give 0 or more."
             )
-        check_degrees([lmax], "Irreps.spherical_harmonics", LARGEST_SUM)
+        check_degrees([lmax], "Irreps.spherical_harmonics", LARGEST_NAMED_DEGREE)
         return Irreps([(1, (l, p**l)) for l in range(lmax + 1)])
 
     @property

@@ -17,12 +17,12 @@ from torch import Tensor
 
 from intertwine.numerics import safe
 
-HIGHEST = 3
+HIGHEST_DEGREE = 3
 
 
 class Polynomials(NamedTuple):
-    """The constants of a list of degrees up to :data:`HIGHEST`; ``terms`` are the monomials, ``lower`` those of one
-    degree less.
+    """The constants of a list of degrees up to :data:`HIGHEST_DEGREE`; ``terms`` are the monomials, ``lower`` those of
+    one degree less.
     """
 
     values: Float[Tensor, "terms dim"]  # A

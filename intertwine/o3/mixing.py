@@ -24,12 +24,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd import Function
 
-from intertwine.kernels.linear.kernel import FEW, FEW_SUMMED, small_mixing
+from intertwine.kernels.linear.kernel import FEW_NUMBERS, FEW_SUMMED_NUMBERS, small_mixing
 from intertwine.kernels.linear.plan import Block, Mixing, Route, unfolded
 from intertwine.kernels.shared import doors
 from intertwine.numerics import needed_now, safe
 
-CACHED = 300_000  # numbers of input or output that a thread handles at once; measured on 296 and 1,152 numbers a sample
+#: Numbers of input or output that a thread handles at once; measured on 296 and 1,152 numbers a sample.
+CACHED_NUMBERS = 300_000
 
 _PLAIN = (Tensor, nn.Parameter)
 
@@ -147,7 +148,7 @@ def _pieces(x: Tensor, plan: Mixing) -> Sequence[slice | None]:
     """All samples (None), or some at a time; a sum over pieces would cost half precision digits that one product does
     not.
     """
-    samples, step = x.shape[0], max(16, CACHED * torch.get_num_threads() // max(plan.dim_in, plan.dim_out))
+    samples, step = x.shape[0], max(16, CACHED_NUMBERS * torch.get_num_threads() // max(plan.dim_in, plan.dim_out))
     if samples <= step or x.element_size() < 4:
         return [None]
     return [slice(start, start + step) for start in range(0, samples, step)]
@@ -189,7 +190,7 @@ def _multiply(rows: Tensor, matrix: Tensor, targets: Sequence[Tensor], whole: bo
 
 def _mixed(x: Tensor, weight: Tensor, bias: Tensor | None, plan: Mixing) -> Tensor:
     x, weight, whole = x.detach(), weight.detach(), plan.whole[1]
-    if (kernel := small_mixing(plan, x, FEW)) is not None:
+    if (kernel := small_mixing(plan, x, FEW_NUMBERS)) is not None:
         result = kernel.forward(x, weight)
         _add_biases(result, bias, plan)
         return result
@@ -229,7 +230,7 @@ def _backward(
     x: Tensor, g: Tensor, weight: Tensor, plan: Mixing, needs: Sequence[bool]
 ) -> tuple[Tensor | None, Tensor | None]:
     x, g, weight, whole = x.detach(), g.detach(), weight.detach(), plan.whole[0]
-    if (kernel := small_mixing(plan, x, FEW_SUMMED if needs[1] else FEW)) is not None:
+    if (kernel := small_mixing(plan, x, FEW_SUMMED_NUMBERS if needs[1] else FEW_NUMBERS)) is not None:
         if needs[0] and len(x) != len(g):
             raise doors.refusal(g, "cotangents", (len(x), plan.dim_out), x.dtype, x.device)
         return kernel.for_x(g, weight) if needs[0] else None, kernel.for_weight(x, g) if needs[1] else None

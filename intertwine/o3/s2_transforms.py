@@ -28,7 +28,7 @@ from intertwine.o3.grids import (
 )
 
 NORMALIZATIONS = ("norm", "component", "integral")
-SMALL = 2**15  # entries of a table up to which one product is faster than two (measured on a CPU)
+SMALL_TABLE_ENTRIES = 2**15  # entries of a table up to which one product is faster than two (measured on a CPU)
 
 
 class _GridTransform(Rebuildable, ExactBuffers):
@@ -58,7 +58,7 @@ class _GridTransform(Rebuildable, ExactBuffers):
         index, present = l * (l + 1) + m, l >= abs(m)
         dim = (lmax + 1) ** 2
         self.sums: DegreeSums | None = None
-        if dim * res_beta * res_alpha > SMALL:
+        if dim * res_beta * res_alpha > SMALL_TABLE_ENTRIES:
             self.sums = DegreeSums(index, table, present, dim, dtype, device)
         else:
             basis = np.empty((dim, res_beta, res_alpha))

@@ -17,7 +17,7 @@ from intertwine.numerics.signature import arguments
 from intertwine.tasks.task import Metric, Output, Pace, Suggestion, Task, label
 
 LATER = "target_pos"
-COUNTED = 100  # systems whose extent and displacements are looked at
+COUNTED_SYSTEMS = 100  # systems whose extent and displacements are looked at
 
 
 class Dynamics(Task):
@@ -121,7 +121,7 @@ class Dynamics(Task):
 
 
 def _first(data: Graphs) -> list[Graph]:
-    return [data[k] for k in range(min(len(data), COUNTED))]
+    return [data[k] for k in range(min(len(data), COUNTED_SYSTEMS))]
 
 
 def _clip(data: Graphs) -> float | None:

@@ -16,7 +16,7 @@ from intertwine.numerics import DataError, InputError, choose
 from intertwine.o3 import Irreps
 from intertwine.o3.cartesian import CartesianTensor
 from intertwine.tasks.references import References, beyond, composition, is_isolated
-from intertwine.tasks.representations import SYMMETRIC, irreps_of, is_formula, outputs_of, representation_of
+from intertwine.tasks.representations import SYMMETRY_TOLERANCE, irreps_of, is_formula, outputs_of, representation_of
 from intertwine.tasks.task import Metric, Output, Suggestion, Task, label
 
 
@@ -261,7 +261,7 @@ class Property(Task):
         """Raise a :class:`DataError` if more of a label has not the symmetry than digits explain, beside the size of
         all of them.
         """
-        if len(lacking) and float(lacking.max()) > SYMMETRIC * size:
+        if len(lacking) and float(lacking.max()) > SYMMETRY_TOLERANCE * size:
             what = (
                 f"{self.target!r} has not the symmetry {self.representation!r}: "
                 f"{float(lacking.max()):.2g} of it are without"

@@ -14,7 +14,7 @@ from intertwine.o3 import Irreps
 from intertwine.o3.cartesian import CartesianTensor
 
 BARE = "ijkl"  # names of indices
-SYMMETRIC = 1e-4  # of the size of a tensor: what its label may lack of its symmetry, for the digits of a file
+SYMMETRY_TOLERANCE = 1e-4  # of the size of a tensor: what its label may lack of its symmetry, for the digits of a file
 
 
 def is_formula(representation: str) -> bool:
@@ -40,7 +40,9 @@ def representation_of(values: Tensor, name: str) -> str:
     whole = values.to(torch.float64).nan_to_num().reshape(len(values), *(3,) * rank) if rank else values
     for formula in _symmetries(rank):
         tensor = CartesianTensor(formula)
-        if float((tensor.to_cartesian(tensor.from_cartesian(whole)) - whole).norm()) <= SYMMETRIC * float(whole.norm()):
+        if float((tensor.to_cartesian(tensor.from_cartesian(whole)) - whole).norm()) <= SYMMETRY_TOLERANCE * float(
+            whole.norm()
+        ):
             return formula
     if rank and len(shape) == rank:
         return BARE[:rank]

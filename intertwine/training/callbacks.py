@@ -27,7 +27,8 @@ from intertwine.training.scoring import score
 
 BEST, LAST, HISTORY = "best.safetensors", "last.safetensors", "metrics.csv"
 WILD = "lower training.learning_rate or training.clip; look for wild labels."
-SHARE = 20  # a checkpoint is due when this many times the duration of the last save has passed since
+#: A checkpoint is due when this many times the duration of the last save has passed since.
+CHECKPOINT_INTERVAL_PER_SAVE = 20
 
 
 class Keeper:
@@ -54,7 +55,7 @@ class Keeper:
         again).
         """
         state = {**self.about, "kind": "state", "epoch": module.epoch, **module.state()}
-        if not final and time.monotonic() - self.saved < SHARE * self.duration:
+        if not final and time.monotonic() - self.saved < CHECKPOINT_INTERVAL_PER_SAVE * self.duration:
             self.waiting = copy.deepcopy(state)
         else:
             self._write(state)

@@ -25,7 +25,7 @@ from intertwine.training.checkpoint_io import SafeCheckpointIO
 from intertwine.training.config import Config
 from intertwine.training.interruption import Interrupted, interruption
 from intertwine.training.module import TrainingModule
-from intertwine.training.nodes import FIRST, Place
+from intertwine.training.nodes import FIRST_PLACE, Place
 from intertwine.training.progress import Progress
 from intertwine.training.sets import Sets
 
@@ -58,7 +58,7 @@ class Process(LightningEnvironment):
 
 def fit(
     task: Task, config: Config, sets: Sets, folder: Path, *, state: dict[str, Any] | None = None,
-    about: dict[str, Any] | None = None, progress: Progress | None = None, place: Place = FIRST, port: int = 0,
+    about: dict[str, Any] | None = None, progress: Progress | None = None, place: Place = FIRST_PLACE, port: int = 0,
     lock: FolderLock | None = None, loggers: Sequence[Logger] = (), callbacks: Sequence[Any] = (),
 ) -> None:  # fmt: skip
     """Train a task whose statistics are fitted, writing checkpoints into the folder.

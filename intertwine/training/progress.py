@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from intertwine.training.module import TrainingModule
 
-LINES = 25  # of a run, where the output is not a terminal
+LINES_PER_RUN = 25  # of a run, where the output is not a terminal
 
 
 class Progress:
@@ -104,7 +104,7 @@ class Progress:
         self.silence = float("inf")  # from here on epochs speak
         if not self.enabled:
             return
-        due = int(self.done(module) * LINES)
+        due = int(self.done(module) * LINES_PER_RUN)
         if self.bar is None and (final or module.epoch == 1 or due > self.printed):
             self.printed = due
             where = f"epoch {module.epoch}/{self.epochs}"

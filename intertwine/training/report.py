@@ -19,7 +19,7 @@ from intertwine.training.options import DataOptions
 from intertwine.training.progress import Progress, duration
 from intertwine.training.sets import Sets
 
-FEW = 5  # structures, below which an error is an anecdote
+FEW_STRUCTURES = 5  # structures, below which an error is an anecdote
 
 
 def stem(data: DataOptions) -> str:
@@ -77,7 +77,7 @@ def introduce(
         f"data     {stem(config.data)}: {train} structures to train on, {validation} to validate, {test} to test"
     )
     for part, kept in (("validation", sets.validation), ("test", sets.test)):
-        if len(kept) < FEW:
+        if len(kept) < FEW_STRUCTURES:
             progress.say(f"warning: {len(kept)} structures in the {part} set; errors on so few mean little")
     weights = sum(p.numel() for p in task.parameters())
     progress.say(

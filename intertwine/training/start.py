@@ -27,7 +27,7 @@ from intertwine.training.options import StartOptions
 from intertwine.training.sections import Sections, merge
 from intertwine.training.sets import Sets, target_of
 
-FIRST = 50  # structures that the weights are tried on before the training
+TRIED_STRUCTURES = 50  # structures that the weights are tried on before the training
 _OWN = "leave it out, or train from random weights."
 
 
@@ -85,7 +85,7 @@ def begin(task: Task, config: Config, graphs: GraphStore) -> tuple[list[str], tu
         if whole and start.references == "fit":
             task.refit(graphs)
         run = Run(source.folder, config, task, (), 0, "last")
-        errors = evaluate(run, graphs.subset(range(min(FIRST, len(graphs)))))
+        errors = evaluate(run, graphs.subset(range(min(TRIED_STRUCTURES, len(graphs)))))
     except IntertwineError as error:
         raise InputError(
             f"the weights can't read these data: {error.what}", where=str(start.run), remedy=error.remedy
@@ -238,7 +238,7 @@ def _lines(
             f"{kept if whole else 'the backbone alone, the head is new'}"
         ),
         *([f"species  {', '.join(symbols)} added, with random weights"] if symbols else []),
-        f"before   on the training set's first {FIRST} at most: {scores}",
+        f"before   on the training set's first {TRIED_STRUCTURES} at most: {scores}",
     ]
     if whole and any(e.get("relative", 0.0) > 1 for e in errors.values()):
         lines.append(

@@ -15,7 +15,7 @@ import torch
 from ase import units
 
 from intertwine.data import open_dataset
-from intertwine.data.hdf5 import BLOCK, read_hdf5
+from intertwine.data.hdf5 import CONFORMATIONS_AT_ONCE, read_hdf5
 from intertwine.numerics import DataError, InputError, IntertwineError
 
 h5py = pytest.importorskip("h5py")
@@ -191,7 +191,7 @@ def test_a_limit_reads_no_further(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(h5py.Dataset, "__getitem__", counting)
     assert len(list(islice(read_hdf5(path, "a"), 3))) == 3
-    assert sum(read) < 20 * BLOCK  # of 76,000 numbers; and the broken group behind is never looked at
+    assert sum(read) < 20 * CONFORMATIONS_AT_ONCE  # of 76,000 numbers; and the broken group behind is never looked at
 
 
 def test_compressed_and_without_h5py(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

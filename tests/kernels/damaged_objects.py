@@ -64,7 +64,7 @@ class Cache:
         return job()
 
     def body(self, path: Path) -> bytes:
-        return self.whole[path][compile._SEAL :]
+        return self.whole[path][compile._SEAL_BYTES :]
 
 
 def sealed_by_another(data: bytes, origin: str) -> bytes:
@@ -75,19 +75,19 @@ def sealed_by_another(data: bytes, origin: str) -> bytes:
 #: What becomes of the file of one kernel: (cache, its path, another kernel's path, random numbers) -> bytes.
 CONTENTS: dict[str, Callable[[Cache, Path, Path, random.Random], bytes]] = {
     "another's file": lambda c, a, b, r: c.whole[b],
-    "another's header": lambda c, a, b, r: c.whole[b][: compile._SEAL] + c.body(a),
-    "another's body": lambda c, a, b, r: c.whole[a][: compile._SEAL] + c.body(b),
+    "another's header": lambda c, a, b, r: c.whole[b][: compile._SEAL_BYTES] + c.body(a),
+    "another's body": lambda c, a, b, r: c.whole[a][: compile._SEAL_BYTES] + c.body(b),
     "truncated": lambda c, a, b, r: c.whole[a][: r.randrange(len(c.whole[a]))],
     "a byte short": lambda c, a, b, r: c.whole[a][:-1],
     "extended": lambda c, a, b, r: c.whole[a] + r.randbytes(r.randint(1, 5000)),
     "extended by another": lambda c, a, b, r: c.whole[a] + c.body(b),
     "a flipped bit": lambda c, a, b, r: flipped(c.whole[a], r.randrange(8 * len(c.whole[a]))),
-    "a flipped bit of the header": lambda c, a, b, r: flipped(c.whole[a], r.randrange(8 * compile._SEAL)),
+    "a flipped bit of the header": lambda c, a, b, r: flipped(c.whole[a], r.randrange(8 * compile._SEAL_BYTES)),
     "zeros within": lambda c, a, b, r: zeroed(c.whole[a], r),
     "all zeros": lambda c, a, b, r: b"\0" * len(c.whole[a]),
     "empty": lambda c, a, b, r: b"",
     "random": lambda c, a, b, r: r.randbytes(len(c.whole[a])),
-    "body first": lambda c, a, b, r: c.body(a) + c.whole[a][: compile._SEAL],
+    "body first": lambda c, a, b, r: c.body(a) + c.whole[a][: compile._SEAL_BYTES],
     "no header": lambda c, a, b, r: c.body(a),
     "old file": lambda c, a, b, r: hashlib.sha256(c.body(a)).digest() + c.body(a),
     "old file of another": lambda c, a, b, r: hashlib.sha256(c.body(b)).digest() + c.body(b),

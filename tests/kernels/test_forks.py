@@ -107,7 +107,7 @@ def test_forks_while_a_thread_compiles(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 @needs_fork
 def test_forks_while_a_thread_is_inside_llvm() -> None:
-    """Not by way of our own lock: numba, for one, calls it too."""
+    """Not by way of our own lock: other packages call it too, numba for one."""
     import llvmlite.binding as llvm
 
     def hold(done: threading.Event) -> None:

@@ -16,7 +16,7 @@ from intertwine.kernels.harmonics import definition as reference
 from intertwine.kernels.harmonics import kernel as module
 from intertwine.kernels.harmonics.arithmetic import Dual, Duals, Floats
 from intertwine.kernels.harmonics.cpu_text import text
-from intertwine.kernels.harmonics.kernel import LARGEST, Harmonics, compilable, deviation, harmonics
+from intertwine.kernels.harmonics.kernel import LARGEST_DEGREE, Harmonics, compilable, deviation, harmonics
 from intertwine.kernels.harmonics.operators import evaluate, operator
 from intertwine.kernels.harmonics.plan import Solid, leading
 
@@ -87,7 +87,7 @@ def test_threads_give_the_same_bits(monkeypatch):
     alone = run()
     run_parts, _ = module._team()
     monkeypatch.setattr(module, "_team", lambda: (run_parts, lambda: 3))
-    monkeypatch.setattr(module, "_SHARE", 1)
+    monkeypatch.setattr(module, "_NS_WORTH_A_THREAD", 1)
     assert all(torch.equal(one, other) for one, other in zip(alone, run()))
 
 
@@ -140,8 +140,8 @@ def test_a_list_of_degrees_does_not_change_the_bits():
 def test_what_is_compiled():
     assert compilable(solid((1,), True))
     assert not compilable(solid((0, 0), True))
-    assert not compilable(solid((LARGEST + 1,), True))
-    described = solid((LARGEST + 1,), True)
+    assert not compilable(solid((LARGEST_DEGREE + 1,), True))
+    described = solid((LARGEST_DEGREE + 1,), True)
     x = normal(9, 3)
     assert torch.equal(Harmonics(described).values(x), reference.values(x, described))
     half = normal(9, 3, dtype=torch.bfloat16)
@@ -265,7 +265,12 @@ def test_dual_numbers_differentiate():
 @pytest.mark.parametrize("points", [3, 40])
 @pytest.mark.parametrize(
     ("dtype", "degrees"),
-    [(torch.float16, (0, 1, 2)), (torch.bfloat16, (2, 1)), (F64, (1, LARGEST + 1)), (F32, (LARGEST + 1,))],
+    [
+        (torch.float16, (0, 1, 2)),
+        (torch.bfloat16, (2, 1)),
+        (F64, (1, LARGEST_DEGREE + 1)),
+        (F32, (LARGEST_DEGREE + 1,)),
+    ],
 )
 def test_operators_without_a_kernel_have_their_derivatives(
     dtype: torch.dtype, points: int, degrees: tuple[int, ...]

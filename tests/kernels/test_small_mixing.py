@@ -11,7 +11,7 @@ from switches import as_users_run_it
 
 from intertwine.kernels.linear import cpu as small_products
 from intertwine.kernels.linear import kernel as small_mixing
-from intertwine.kernels.linear.cpu import MANY, Table, Task
+from intertwine.kernels.linear.cpu import SIZE_AT_CALL, Table, Task
 from intertwine.kernels.linear.kernel import SmallMixing, deviation
 from intertwine.kernels.llvm.compile import compiled
 from intertwine.numerics import InputError
@@ -36,10 +36,42 @@ def test_every_width_of_vectors(width, dtype, generator) -> None:
         sizes = (samples, dim, depth), (depth, columns), (samples, dim, columns)
         x, w, g = (torch.randn(size, generator=generator, dtype=D).to(dtype) for size in sizes)
         product = Task(
-            0, 0, 0, MANY, columns, depth, 1, dim, dim * depth, dim * columns, 1, columns, 0, 0, depth, columns, 0
+            0,
+            0,
+            0,
+            SIZE_AT_CALL,
+            columns,
+            depth,
+            1,
+            dim,
+            dim * depth,
+            dim * columns,
+            1,
+            columns,
+            0,
+            0,
+            depth,
+            columns,
+            0,
         )
         total = Task(
-            0, 0, 0, depth, columns, MANY, dim, 1, 1, columns, dim * depth, dim * columns, depth, columns, 0, 0, 1
+            0,
+            0,
+            0,
+            depth,
+            columns,
+            SIZE_AT_CALL,
+            dim,
+            1,
+            1,
+            columns,
+            dim * depth,
+            dim * columns,
+            depth,
+            columns,
+            0,
+            0,
+            1,
         )
         before = torch.randn(depth, columns, generator=generator, dtype=D).to(dtype)
         summed = before + 0.5 * torch.einsum("ziu,ziw->uw", x.double(), g.double())
@@ -108,7 +140,7 @@ def test_a_kernel_that_is_wrong_is_not_used(monkeypatch) -> None:
 
     assert deviation(SmallMixing, D) < 8
     assert deviation(SmallMixing, torch.float32) < 8
-    assert deviation(Wrong, torch.float32) > small_mixing._BOUND
+    assert deviation(Wrong, torch.float32) > small_mixing._BOUND_EPS
     monkeypatch.setattr(small_mixing, "SmallMixing", Wrong)
     monkeypatch.setitem(small_mixing._TRUSTED, torch.float32, None)
     layer = Linear("4x0e", "4x0e", layout="ir_mul")

@@ -38,7 +38,7 @@ class Convolutions(Dataset):
 def parts_used(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     found: list[int] = []
     real = threads.run
-    monkeypatch.setattr(backend, "_SHARE", 1)  # everything is worth another thread
+    monkeypatch.setattr(backend, "_NS_WORTH_A_THREAD", 1)  # everything is worth another thread
     monkeypatch.setattr(
         backend, "run", lambda function, words, bounds: found.append(len(bounds) - 1) or real(function, words, bounds)
     )
@@ -54,7 +54,7 @@ def test_work_is_shared_as_torch_is_told(two_threads, monkeypatch: pytest.Monkey
         torch.set_num_threads(count)
         assert equal(work(), alone)
         assert set(used[-2:]) == {count}
-    monkeypatch.setattr(backend, "_SHARE", 10**9)
+    monkeypatch.setattr(backend, "_NS_WORTH_A_THREAD", 10**9)
     assert equal(work(), alone)
     assert set(used[-2:]) == {1}  # not worth a second thread
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import types
 import warnings
 
 import numpy as np
@@ -12,7 +13,6 @@ import torch
 from contract import ModelContract
 from torch import Tensor
 
-from intertwine.bench import twins
 from intertwine.geometry import Graph, connect
 from intertwine.models.dimenet import DimeNet
 from intertwine.nn import Backbone
@@ -116,7 +116,9 @@ def oracle():
 
 @pytest.mark.parametrize("authors", [True, False], ids=["as published code", "as paper"])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-10)])
-def test_against_torch_geometric(oracle, dtype: torch.dtype, tolerance: float, authors: bool) -> None:
+def test_against_torch_geometric(
+    twins: types.ModuleType, oracle, dtype: torch.dtype, tolerance: float, authors: bool
+) -> None:
     """All node features and their gradients, at the same weights, none of them zero."""
     theirs = copy.deepcopy(oracle).to(dtype)
     with torch.no_grad():

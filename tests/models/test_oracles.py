@@ -5,13 +5,13 @@ in loops.
 from __future__ import annotations
 
 import math
+import types
 import warnings
 
 import pytest
 import torch
 from torch import Tensor
 
-from intertwine.bench import twins
 from intertwine.geometry import Graph, connect
 from intertwine.models import EGNN, PaiNN
 
@@ -36,7 +36,7 @@ def equal(ours: Tensor, theirs: Tensor, tolerance: float) -> None:
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-10)])
-def test_schnet_against_torch_geometric(dtype: torch.dtype, tolerance: float) -> None:
+def test_schnet_against_torch_geometric(twins: types.ModuleType, dtype: torch.dtype, tolerance: float) -> None:
     """The features after the interactions, at the cosine cutoff, which is the one that PyG has."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -63,7 +63,7 @@ def test_schnet_against_torch_geometric(dtype: torch.dtype, tolerance: float) ->
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-10)])
-def test_painn_against_schnetpack(dtype: torch.dtype, tolerance: float) -> None:
+def test_painn_against_schnetpack(twins: types.ModuleType, dtype: torch.dtype, tolerance: float) -> None:
     """Scalars, vectors and their gradients, at the cosine cutoff and with a smoothing of its norm."""
     try:
         spk, painn = twins.schnetpack("nn"), twins.schnetpack("representation.painn")
@@ -207,7 +207,7 @@ def test_egnn_against_the_equations(
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-13)])
-def test_egnn_against_egnn_pytorch(dtype: torch.dtype, tolerance: float) -> None:
+def test_egnn_against_egnn_pytorch(twins: types.ModuleType, dtype: torch.dtype, tolerance: float) -> None:
     """Three of its sparse layers on all pairs of nodes: features and displacements. It has no velocities, and sums
     where ours averages.
     """

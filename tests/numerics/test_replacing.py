@@ -217,7 +217,7 @@ def test_a_pipe_is_written_into_and_never_waited_for_endlessly(tmp_path: Path, m
     write_atomically(tmp_path / "p", b"y" * 300_000)
     reader.join(20)
     assert found == [b"y" * 300_000]
-    monkeypatch.setattr(files, "PATIENCE", 0.2)
+    monkeypatch.setattr(files, "PIPE_PATIENCE_S", 0.2)
     with pytest.raises(CheckpointError, match="nobody reads"):
         write_atomically(tmp_path / "p", b"x")
     assert stat.S_ISFIFO((tmp_path / "p").stat().st_mode)

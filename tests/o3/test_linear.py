@@ -102,7 +102,7 @@ def test_against_e3nn(irreps_in, irreps_out, options, layout, dtype, backend, ge
         for parameter in theirs.parameters():
             parameter.copy_(torch.randn(parameter.shape, generator=generator))
     ours.load_state_dict(theirs.state_dict())
-    monkeypatch.setattr(mixing, "CACHED", 1)  # 16 samples at a time
+    monkeypatch.setattr(mixing, "CACHED_NUMBERS", 1)  # 16 samples at a time
     rest = arguments(ours, generator, dtype, z=37)
     results = []
     for layer, form in ((theirs, "mul_ir"), (ours, layout)):
@@ -132,7 +132,7 @@ def test_derivatives_and_all_paths(irreps_in, irreps_out, options, layout, backe
     """
     monkeypatch.setenv("INTERTWINE_KERNELS", backend)
     for few in (0, 1000):
-        monkeypatch.setattr(mixing_plan, "FEW", few)
+        monkeypatch.setattr(mixing_plan, "FEW_CHANNELS", few)
         layer = Linear(irreps_in, irreps_out, layout=layout, dtype=D, **options)
         values = arguments(layer, generator, z=2)
         expected = vmapped_where_shared(layer, values)

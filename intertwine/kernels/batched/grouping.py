@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from intertwine.kernels.batched.stages import LOOP, Early, Group, Late, Outer, Paired, Scaled
+from intertwine.kernels.batched.stages import LOOP_MULTIPLICATIONS, Early, Group, Late, Outer, Paired, Scaled
 from intertwine.kernels.plan import Path, Plan
 
 Mixing = dict[tuple[int, int], list[Path]]  # uvw paths by (block whose channels stay, output block)
@@ -41,7 +41,7 @@ def _apart(plan: Plan, paths: list[Path]) -> list[Group]:
         block, inner = (path.in2, path.in1) if side else (path.in1, path.in2)
         first, second, out = plan.blocks(path)
         kept, evaluated = (second, first) if side else (first, second)
-        batched = kept.dim == 1 or (kept.dim < out.dim and kept.mul * kept.dim * out.dim >= LOOP)
+        batched = kept.dim == 1 or (kept.dim < out.dim and kept.mul * kept.dim * out.dim >= LOOP_MULTIPLICATIONS)
         if path.weighted and path.mode != "uvuv" and (evaluated.mul > 1 or batched):
             scaled.append(Scaled(side, block, path))
             continue
@@ -58,15 +58,15 @@ def _bundles(plan: Plan, paths: list[Path]) -> list[list[Path]]:
     the BLAS.
     """
     bundles: list[list[Path]] = []
-    work = LOOP
+    work = LOOP_MULTIPLICATIONS
     for path in paths:
         first, second, out = plan.blocks(path)
-        if work >= LOOP:
+        if work >= LOOP_MULTIPLICATIONS:
             bundles.append([])
             work = 0
         bundles[-1].append(path)
         work += first.size * second.size * out.dim // (first.dim if path.mode == "uvv" else second.dim)
-    if work < LOOP and len(bundles) > 1:
+    if work < LOOP_MULTIPLICATIONS and len(bundles) > 1:
         bundles[-2:] = [bundles[-2] + bundles[-1]]
     return bundles
 

@@ -19,7 +19,7 @@ from intertwine.kernels.batched.stages import Request, V, times
 from intertwine.kernels.plan import Operand, Path, Plan
 from intertwine.numerics import ExactBuffers, InputError, safe
 
-_DENSE = (
+_DENSE_COMPONENTS = (
     64  # the coefficients of all paths are one dense matrix up to this many components of the argument evaluated first
 )
 
@@ -60,7 +60,11 @@ class Reference(ExactBuffers):
         self._columns: list[list[int] | None] = []
         for side in (0, 1):
             inner = _inner(plan, side)
-            whole = bool(self._sides[side]) and inner.dim <= _DENSE and all(block.mul <= 1 for block in inner.blocks)
+            whole = (
+                bool(self._sides[side])
+                and inner.dim <= _DENSE_COMPONENTS
+                and all(block.mul <= 1 for block in inner.blocks)
+            )
             self._columns.append(self._register_whole(side, dtype, device) if whole else None)
             if not whole:
                 self._register_blocks(side, dtype, device)

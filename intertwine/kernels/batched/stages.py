@@ -32,7 +32,7 @@ Pieces = Iterator[tuple[int, Tensor]]  # block of the output, contribution (z, c
 Weights = dict[int, Tensor]  # by where they start: (shape) or (z, shape)
 
 #: torch multiplies matrices of a batch with fewer multiplications than this by a plain loop, without the BLAS.
-LOOP = 400
+LOOP_MULTIPLICATIONS = 400
 
 V, I, K = 1, 2, 3  # axes of a piece of M
 
@@ -297,7 +297,7 @@ def _turned(plan: Plan, path: Path, side: int) -> tuple[Block, Block, Block]:
 
 def product(left: Tensor, right: Tensor) -> Tensor:
     """(z, a, b) times (z, b, c)."""
-    outer = left.shape[2] == 1 and left.shape[1] * right.shape[2] < LOOP
+    outer = left.shape[2] == 1 and left.shape[1] * right.shape[2] < LOOP_MULTIPLICATIONS
     return left * right if outer else torch.bmm(left, right)
 
 

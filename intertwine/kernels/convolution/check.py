@@ -16,7 +16,7 @@ from intertwine.kernels.shared.processes import preparing, single
 from intertwine.numerics import InputError
 
 _EDGES, _SENDERS, _RECEIVERS = 9, 4, 3
-_ROUNDINGS = 64  # |kernel - exact| <= this many eps of the sum of the absolute values of all terms
+_BOUND_EPS = 64  # |kernel - exact| <= this many eps of the sum of the absolute values of all terms
 
 _trust: dict[tuple, bool] = {}
 
@@ -86,7 +86,7 @@ def deviation(
     for name, value in right.items():
         sums = max(torch.float32, dtype, key=lambda one: torch.finfo(one).bits)  # half precision is summed in single
         bound = (
-            _ROUNDINGS * torch.finfo(sums).eps * scale[name]
+            _BOUND_EPS * torch.finfo(sums).eps * scale[name]
             + torch.finfo(dtype).eps * value.abs()
             + torch.finfo(dtype).tiny
         )

@@ -17,9 +17,9 @@ from intertwine.kernels.llvm.compile import Function, compiled, register_bytes
 from intertwine.kernels.llvm.threads import run, threads
 from intertwine.kernels.shared import doors
 
-_SHARE = 50_000  # ns of one thread that are worth another one
+_NS_WORTH_A_THREAD = 50_000  # ns of one thread that are worth another one
 
-_LONG = 3000  # coefficients times forms of a kernel whose compilation is announced: about a second
+_ANNOUNCED_COEFFICIENTS = 3000  # coefficients times forms of a kernel whose compilation is announced: about a second
 
 _WORDS = {"gather": GATHER, "scatter": SCATTER}
 _INTEGERS = ("order", "offsets", "source", "destination")
@@ -115,7 +115,10 @@ def _kernel(kind: str, plan: Channelwise, dtype: str, forms: Forms) -> Function:
     name = f"a product of {len(plan.terms)} paths ({kind}, {dtype})"
     meeting = len(forms.z) + len(forms.dx) + len(forms.dy) + len(forms.dw)
     return compiled(
-        name, described, lambda: write(plan, dtype, forms, widest), long=plan.coefficients * meeting > _LONG
+        name,
+        described,
+        lambda: write(plan, dtype, forms, widest),
+        long=plan.coefficients * meeting > _ANNOUNCED_COEFFICIENTS,
     )
 
 
@@ -148,7 +151,7 @@ def _launch(
         pointers.append((doors.made if name in _MADE else doors.address)(words[name], name, size, dtype))
     edges = shapes["order"][0]
     nanoseconds = 0.03 * len(forms.meetings(kind)) * edges * _operations(plan)
-    parts = max(1, min(threads(), nodes, int(nanoseconds / _SHARE) + 1))
+    parts = max(1, min(threads(), nodes, int(nanoseconds / _NS_WORTH_A_THREAD) + 1))
     bounds = [0]
     if parts > 1:
         starts = words["offsets"].numpy()

@@ -12,7 +12,7 @@ from intertwine.kernels.convolution.plan import Term
 from intertwine.kernels.llvm.assembler import Code
 
 #: Coefficients of one function; a longer plan is written as several.
-LENGTH = 500
+COEFFICIENTS_PER_FUNCTION = 500
 
 T = TypeVar("T")
 
@@ -73,7 +73,7 @@ def parts(items: Sequence[T], length: Callable[[T], int]) -> Iterable[list[T]]:
     """Neighbouring items together, as many as make a function of reasonable length."""
     part: list[T] = []
     for item in items:
-        if part and sum(map(length, part)) + length(item) > LENGTH:
+        if part and sum(map(length, part)) + length(item) > COEFFICIENTS_PER_FUNCTION:
             yield part
             part = []
         part.append(item)

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from llvmlite import ir
 
-from intertwine.kernels.convolution.cpu_matrices import LENGTH, Matrices, grouped, parts
+from intertwine.kernels.convolution.cpu_matrices import COEFFICIENTS_PER_FUNCTION, Matrices, grouped, parts
 from intertwine.kernels.convolution.forms import Forms
 from intertwine.kernels.convolution.plan import Channelwise, Term
 from intertwine.kernels.llvm.assembler import WORD, Chunk, Code
@@ -30,7 +30,7 @@ from intertwine.kernels.shared.strip import Strip
 GATHER = ("order", "offsets", "source", "x", "y", "w", "a", "b", "c", "z")
 SCATTER = ("order", "offsets", "destination", "x", "y", "w", "a", "b", "c", "g", "dx", "dy", "dw")
 
-_AHEAD = 12_000  # bytes that are asked for ahead of their use; measured on rows that no cache holds
+_PREFETCH_BYTES = 12_000  # bytes that are asked for ahead of their use; measured on rows that no cache holds
 
 Vectors = list[ir.Value]
 Scales = Sequence[ir.Value | None]  # weights of each v, None where there are none
@@ -263,7 +263,7 @@ def _apart(
     kernel: Kernel, chunk: Chunk, numbers: Sequence[int], write: Callable[[Kernel, Chunk, Sequence[int]], None]
 ) -> None:
     """Write the code of some terms: here if the plan is short, in functions of their own otherwise."""
-    if kernel.plan.coefficients <= LENGTH:
+    if kernel.plan.coefficients <= COEFFICIENTS_PER_FUNCTION:
         write(kernel, chunk, numbers)
         return
     rows, stacks = list(kernel.rows), list(kernel.matrices.stacks)
@@ -282,7 +282,7 @@ def _ahead(code: Code, walk: Walk, place: ir.Value, of_edge: Rows, of_node: Rows
     memory.
     """
     length = sum(size for _, size in (*of_edge.values(), *of_node.values())) * code.size
-    place = code.builder.add(place, WORD(max(1, min(8, _AHEAD // max(length, 1)))))
+    place = code.builder.add(place, WORD(max(1, min(8, _PREFETCH_BYTES // max(length, 1)))))
     place = code.builder.select(code.builder.icmp_signed("<", place, walk.last), place, walk.last)
     edge = code.integer_at(walk.order, place)
     node = code.integer_at(walk.ends, edge)

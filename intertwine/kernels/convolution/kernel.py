@@ -16,8 +16,9 @@ from intertwine.kernels.convolution.plan import Channelwise
 from intertwine.kernels.shared import choice, doors
 from intertwine.numerics import safe
 
-_LARGEST = 30_000  # coefficients: to compile more takes longer than most would wait (6,460 of degrees up to 6: 2 s)
-_COMPONENTS = 4_000  # components of y that are read: each has a sum on the stack
+#: Coefficients: to compile more takes longer than most would wait (6,460 of degrees up to 6: 2 s).
+_MOST_COEFFICIENTS = 30_000
+_MOST_Y_COMPONENTS = 4_000  # components of y that are read: each has a sum on the stack
 
 
 def backend(plan: Channelwise, device: torch.device, dtype: torch.dtype) -> str:
@@ -27,7 +28,7 @@ def backend(plan: Channelwise, device: torch.device, dtype: torch.dtype) -> str:
         InputError: the forced backend is unknown, or can't do it.
     """
     name = choice.native(device)
-    small = plan.coefficients <= _LARGEST and len(plan.components) <= _COMPONENTS
+    small = plan.coefficients <= _MOST_COEFFICIENTS and len(plan.components) <= _MOST_Y_COMPONENTS
     if not small:
         _refused(plan)
     able = name is not None and small and native.supports(name, dtype)

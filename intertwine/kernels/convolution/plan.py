@@ -154,7 +154,7 @@ def _decoded(text: str) -> Channelwise:
     return form
 
 
-_COPIES = 16  # channels of y that a weighted path may have: its weights lie in as many interleaved rows
+_MOST_WEIGHTED_CHANNELS = 16  # channels of y that a weighted path may have: its weights lie in as many interleaved rows
 
 
 @lru_cache(maxsize=1024)
@@ -184,7 +184,7 @@ def channelwise(plan: Plan) -> Channelwise | None:
 def _reduces(plan: Plan, path: Path) -> bool:
     """Whether the path is a ``uvu`` path in other words."""
     x, y, z = plan.blocks(path)
-    if path.weighted and y.mul > _COPIES:
+    if path.weighted and y.mul > _MOST_WEIGHTED_CHANNELS:
         return False
     if path.mode in ("uvu", "uvuv"):
         return path.mode == "uvu" or y.mul == 1

@@ -22,12 +22,12 @@ from intertwine.numerics import InputError, safe
 #: Precisions of the compiled kernels.
 DTYPES = {torch.float32: "float32", torch.float64: "float64"}
 #: The largest degree that is compiled: beyond, the code gets long and its compilation slow.
-LARGEST = 12
-WIDTH = 8  # points of a vector; measured: 16 is no faster in float32, 4 slower in float64
-_SHARE = 50_000  # ns of one thread that are worth another one
-_CHECKED = 29  # points of the check: whole vectors and a rest
-_ROUNDINGS = 64  # the bound of the check, in eps (largest degree + 1)^2 of the root mean square of a component
-_COSTS = {"values": 0.25, "gradient": 0.25, "second": 0.6}  # ns of a component, roughly
+LARGEST_DEGREE = 12
+POINTS_PER_VECTOR = 8  # points of a vector; measured: 16 is no faster in float32, 4 slower in float64
+_NS_WORTH_A_THREAD = 50_000  # ns of one thread that are worth another one
+_CHECKED_POINTS = 29  # points of the check: whole vectors and a rest
+_BOUND_EPS = 64  # the bound of the check, in eps (largest degree + 1)^2 of the root mean square of a component
+_NS_PER_COMPONENT = {"values": 0.25, "gradient": 0.25, "second": 0.6}  # ns of a component, roughly
 
 
 class Harmonics:
@@ -90,10 +90,10 @@ class Harmonics:
 
 
 def compilable(solid: Solid) -> bool:
-    """Whether there are kernels for a description: degrees neither all 0 nor beyond :data:`LARGEST`, nor repeated
-    without end.
+    """Whether there are kernels for a description: degrees neither all 0 nor beyond :data:`LARGEST_DEGREE`, nor
+    repeated without end.
     """
-    return 0 < solid.largest <= LARGEST and solid.dim <= (LARGEST + 1) ** 2
+    return 0 < solid.largest <= LARGEST_DEGREE and solid.dim <= (LARGEST_DEGREE + 1) ** 2
 
 
 @lru_cache(maxsize=256)
@@ -106,10 +106,10 @@ def deviation(function: Callable[..., None], kind: str, solid: Solid, dtype: tor
     """Largest error of a kernel at some points, over the bound of its rounding errors; infinite for NaN."""
     with torch.inference_mode(False), torch.device("cpu"):
         generator = torch.Generator().manual_seed(0)
-        x = torch.randn(_CHECKED, 3, generator=generator, dtype=torch.float64).to(dtype)
+        x = torch.randn(_CHECKED_POINTS, 3, generator=generator, dtype=torch.float64).to(dtype)
         x[:3] = torch.eye(3, dtype=dtype)
-        v = torch.randn(_CHECKED, 3, generator=generator, dtype=torch.float64).to(dtype)
-        g = torch.randn(_CHECKED, solid.dim, generator=generator, dtype=torch.float64).to(dtype)
+        v = torch.randn(_CHECKED_POINTS, 3, generator=generator, dtype=torch.float64).to(dtype)
+        g = torch.randn(_CHECKED_POINTS, solid.dim, generator=generator, dtype=torch.float64).to(dtype)
         inputs = {"values": (x,), "gradient": (x, g), "second": (x, g, v)}[kind]
         with torch.no_grad():
             right = getattr(definition, kind)(*(one.double() for one in inputs), solid)
@@ -119,7 +119,7 @@ def deviation(function: Callable[..., None], kind: str, solid: Solid, dtype: tor
         worst = 0.0
         for one, other in zip(found, right):
             bound = (
-                _ROUNDINGS * torch.finfo(dtype).eps * (solid.largest + 1) ** 2 * other.square().mean(0).sqrt()
+                _BOUND_EPS * torch.finfo(dtype).eps * (solid.largest + 1) ** 2 * other.square().mean(0).sqrt()
                 + torch.finfo(dtype).tiny
             )
             worst = max(worst, float(((one - other).abs() / bound).nan_to_num(nan=torch.inf).max()))
@@ -130,11 +130,11 @@ def _compiled(kind: str, solid: Solid, dtype: str) -> Callable[..., None]:
     from intertwine.kernels.harmonics.cpu_text import text
     from intertwine.kernels.llvm.compile import compiled
 
-    described = "\n".join(("harmonics", kind, solid.text, dtype, str(WIDTH)))
+    described = "\n".join(("harmonics", kind, solid.text, dtype, str(POINTS_PER_VECTOR)))
     return compiled(
         f"harmonics of degrees {list(solid.degrees)} ({kind}, {dtype})",
         described,
-        lambda: text(kind, solid, dtype, WIDTH),
+        lambda: text(kind, solid, dtype, POINTS_PER_VECTOR),
     )
 
 
@@ -171,12 +171,12 @@ def _launch(
     """Run a kernel on all points, in parts of as many blocks each."""
     run, threads = _team()
     n = inputs[0].shape[0]
-    if n < WIDTH:  # less than a block
+    if n < POINTS_PER_VECTOR:  # less than a block
         _require(kind, solid, inputs)
         if not n:
             return
-        more = [torch.constant_pad_nd(one, (0, 0, 0, WIDTH - n)) for one in inputs]
-        whole = [one.new_empty(WIDTH, one.shape[1]) for one in outputs]
+        more = [torch.constant_pad_nd(one, (0, 0, 0, POINTS_PER_VECTOR - n)) for one in inputs]
+        whole = [one.new_empty(POINTS_PER_VECTOR, one.shape[1]) for one in outputs]
         _launch(function, kind, solid, tuple(more), tuple(whole))
         for one, padded in zip(outputs, whole):
             one.copy_(padded[:n])
@@ -187,7 +187,7 @@ def _launch(
     for place, (name, one) in enumerate(zip(WORDS[kind][1:], tensors)):
         look = doors.address if place < given else doors.made
         pointers.append(look(one, name, (n, 3 if name in VECTORS else solid.dim), dtype))
-    blocks = -(-n // WIDTH)
-    cost = n * (2.0 + _COSTS[kind] * solid.dim)
-    parts = 1 if cost < 2 * _SHARE else min(threads(), int(cost / _SHARE))
+    blocks = -(-n // POINTS_PER_VECTOR)
+    cost = n * (2.0 + _NS_PER_COMPONENT[kind] * solid.dim)
+    parts = 1 if cost < 2 * _NS_WORTH_A_THREAD else min(threads(), int(cost / _NS_WORTH_A_THREAD))
     run(function, pointers, [blocks * part // parts for part in range(parts + 1)] if parts > 1 else (0, blocks))

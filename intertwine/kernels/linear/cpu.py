@@ -25,14 +25,14 @@ from intertwine.kernels.shared import doors
 
 WORDS = ("tasks", "factors", "many", "a", "b", "c")
 _NAMES = {torch.float32: "float32", torch.float64: "float64"}
-_ROWS = (
+_TILE_ROWS = (
     4  # of a tile: with two vectors of columns, eight sums, which is what hides the time that a multiplication takes
 )
-MANY = -1  # a size that is known when the kernel is called
+SIZE_AT_CALL = -1  # a size that is known when the kernel is called
 
 
 class Task(NamedTuple):
-    """A batch of products. A size may be :data:`MANY`.
+    """A batch of products. A size may be :data:`SIZE_AT_CALL`.
 
     Attributes:
         a, b, c: where the first numbers are.
@@ -72,8 +72,8 @@ class Task(NamedTuple):
             "b": ((self.columns, 1), (self.depth, self.b_depth), (self.outer, self.b_outer)),
             "c": ((self.rows, self.c_row), (self.columns, 1), (self.batch, self.c_batch)),
         }[tensor]
-        fixed = 1 + getattr(self, tensor) + sum((size - 1) * step for size, step in steps if size != MANY)
-        open_steps = sum(step for size, step in steps if size == MANY)
+        fixed = 1 + getattr(self, tensor) + sum((size - 1) * step for size, step in steps if size != SIZE_AT_CALL)
+        open_steps = sum(step for size, step in steps if size == SIZE_AT_CALL)
         return fixed - open_steps, open_steps
 
 
@@ -172,12 +172,12 @@ def text(dtype: str, width: int) -> str:
         fields = b.gep(code.integers("tasks"), [b.mul(task, WORD(len(Task._fields)))])
         word = {name: code.integer_at(fields, WORD(place)) for place, name in enumerate(Task._fields)}
         for name in ("rows", "columns", "depth", "outer", "batch"):
-            word[name] = b.select(b.icmp_signed("==", word[name], WORD(MANY)), code.words["many"], word[name])
+            word[name] = b.select(b.icmp_signed("==", word[name], WORD(SIZE_AT_CALL)), code.words["many"], word[name])
         factor = code.load(code.reals("factors"), task)
-        whole, pairs = b.and_(word["rows"], WORD(-_ROWS)), b.and_(word["columns"], WORD(-2 * width))
+        whole, pairs = b.and_(word["rows"], WORD(-_TILE_ROWS)), b.and_(word["columns"], WORD(-2 * width))
         with code.loop(WORD(0), word["batch"]) as number:
             first = {name: b.add(word[name], b.mul(number, word[f"{name}_batch"])) for name in "ac"} | {"b": word["b"]}
-            for rows, start, stop in ((_ROWS, WORD(0), whole), (1, whole, word["rows"])):
+            for rows, start, stop in ((_TILE_ROWS, WORD(0), whole), (1, whole, word["rows"])):
                 with code.loop(start, stop, rows) as row:
                     at = {name: b.add(first[name], b.mul(row, word[f"{name}_row"])) for name in "ac"}
                     with code.loop(WORD(0), pairs, 2 * width) as column:

@@ -23,16 +23,17 @@ from intertwine.numerics import InputError
 if TYPE_CHECKING:
     from intertwine.kernels.linear.cpu import Table, Task
 
-FEW = 300_000  # numbers of input or output up to which a call is faster than a BLAS; measured on 16 to 128 channels
-FEW_SUMMED = 120_000  # for sums over samples, which go through all of them for each tile
-_BOUND = 64  # eps of the largest number: rounding stays far below, a wrong place far above
+#: Numbers of input or output up to which a call is faster than a BLAS; measured on 16 to 128 channels.
+FEW_NUMBERS = 300_000
+FEW_SUMMED_NUMBERS = 120_000  # for sums over samples, which go through all of them for each tile
+_BOUND_EPS = 64  # eps of the largest number: rounding stays far below, a wrong place far above
 
 
 def small_mixing(plan: Mixing, x: Tensor, few: int) -> SmallMixing | None:
     """The kernels for features x (z, dim_in) or cotangents (z, dim_out) on the CPU; None where others should do it.
 
     Args:
-        plan: of the layer; x: features or cotangents; few: :data:`FEW` or :data:`FEW_SUMMED`.
+        plan: of the layer; x: features or cotangents; few: :data:`FEW_NUMBERS` or :data:`FEW_SUMMED_NUMBERS`.
     """
     if not plan.innermost or len(x) * max(plan.dim_in, plan.dim_out) > few or x.dtype not in _TRUSTED:
         return None
@@ -58,7 +59,7 @@ def trusted(dtype: torch.dtype) -> bool:
         try:
             with preparing, single():
                 wrong = deviation(SmallMixing, dtype)
-            problem = "" if wrong <= _BOUND else f"is wrong by {wrong:.3g} eps"
+            problem = "" if wrong <= _BOUND_EPS else f"is wrong by {wrong:.3g} eps"
         except (ImportError, InputError) as error:  # no compiler for this machine
             problem = f"is not to be had ({error})"
         found = _TRUSTED[dtype] = not problem
@@ -166,14 +167,14 @@ class SmallMixing:
 
 def _products(paths: list[tuple[Block, Block, int]], dims: tuple[int, int]) -> list[Task]:
     """Rows of samples times the matrix of each path, for each component."""
-    from intertwine.kernels.linear.cpu import MANY, Task
+    from intertwine.kernels.linear.cpu import SIZE_AT_CALL, Task
 
     tasks: list[Task] = []
     reached: set[Block] = set()
     for a, b, start in paths:
         tasks.append(
             Task(
-                a=a.start, b=start, c=b.start, rows=MANY, columns=b.mul, depth=a.mul, outer=1, batch=a.dim,
+                a=a.start, b=start, c=b.start, rows=SIZE_AT_CALL, columns=b.mul, depth=a.mul, outer=1, batch=a.dim,
                 a_row=dims[0], c_row=dims[1], a_depth=1, b_depth=b.mul, a_outer=0, b_outer=0, a_batch=a.mul,
                 c_batch=b.mul, add=int(b in reached),
             )
@@ -184,9 +185,9 @@ def _products(paths: list[tuple[Block, Block, int]], dims: tuple[int, int]) -> l
 
 def _sum(a: Block, b: Block, start: int, dims: tuple[int, int]) -> Task:
     """Channels times channels, summed over samples and components."""
-    from intertwine.kernels.linear.cpu import MANY, Task
+    from intertwine.kernels.linear.cpu import SIZE_AT_CALL, Task
 
     return Task(
-        a=a.start, b=b.start, c=start, rows=a.mul, columns=b.mul, depth=MANY, outer=a.dim, batch=1, a_row=1,
+        a=a.start, b=b.start, c=start, rows=a.mul, columns=b.mul, depth=SIZE_AT_CALL, outer=a.dim, batch=1, a_row=1,
         c_row=b.mul, a_depth=dims[0], b_depth=dims[1], a_outer=a.mul, b_outer=b.mul, a_batch=0, c_batch=0, add=0,
     )  # fmt: skip

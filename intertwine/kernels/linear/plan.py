@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-FEW = 40  # channels, about: where extra multiplications cost as much as copies; measured
+FEW_CHANNELS = 40  # channels, about: where extra multiplications cost as much as copies; measured
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def _lane(route: Route, layout: str) -> Lane:
     """Of few channels it costs less to multiply by many zeros than to copy the block into another order, twice."""
     dim = route.inputs[0].dim
     u, w = (sum(block.mul for block in blocks) for blocks in (route.inputs, route.outputs))
-    if layout == "ir_mul" or dim == 1 or u * w * (dim - 1) > FEW * (u + w):
+    if layout == "ir_mul" or dim == 1 or u * w * (dim - 1) > FEW_CHANNELS * (u + w):
         return Lane(route.inputs, route.outputs, 1)
     inputs, outputs = (
         tuple(Block(block.start, block.mul * dim, 1) for block in blocks) for blocks in (route.inputs, route.outputs)

@@ -19,7 +19,7 @@ from intertwine.kernels.shared.strip import Strip
 WORD = ir.IntType(64)
 LANE = ir.IntType(32)
 REAL: dict[str, ir.Type] = {"float32": ir.FloatType(), "float64": ir.DoubleType()}
-SIZE = {"float32": 4, "float64": 8}
+SIZE_BYTES = {"float32": 4, "float64": 8}
 Count = int | ir.Value | None  # lanes of a vector; None: all
 
 
@@ -44,7 +44,7 @@ class Code:
 
     def __init__(self, name: str, dtype: str, words: Sequence[str]) -> None:
         self.module = ir.Module(name=name)
-        self.real, self.size = REAL[dtype], SIZE[dtype]
+        self.real, self.size = REAL[dtype], SIZE_BYTES[dtype]
         function = ir.Function(self.module, ir.FunctionType(ir.VoidType(), [WORD.as_pointer(), WORD, WORD]), name=name)
         self.builder = ir.IRBuilder(function.append_basic_block("entry"))
         self.data, self.lo, self.hi = function.args

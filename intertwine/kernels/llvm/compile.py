@@ -29,8 +29,8 @@ _BODY = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
 
 #: The first bytes of a file; the number is that of the schema.
 _MAGIC = b"intertwine kernel 2\n"
-_SEAL = len(_MAGIC) + 32
-_LARGEST = 1 << 28  # bytes of a file: an object has some hundred thousand
+_SEAL_BYTES = len(_MAGIC) + 32
+_MOST_FILE_BYTES = 1 << 28  # bytes of a file: an object has some hundred thousand
 
 _functions: dict[str, Function] = {}
 
@@ -89,12 +89,12 @@ def _stored(path: Path, identity: bytes) -> bytes | None:
     try:
         with open(path, "rb", opener=_opened) as file:
             about = os.fstat(file.fileno())
-            if not stat.S_ISREG(about.st_mode) or about.st_size > _LARGEST or not _own(about):
+            if not stat.S_ISREG(about.st_mode) or about.st_size > _MOST_FILE_BYTES or not _own(about):
                 return None
             data = file.read()
     except OSError:  # there is none, or it is a link or a folder
         return None
-    seal, made = data[:_SEAL], data[_SEAL:]
+    seal, made = data[:_SEAL_BYTES], data[_SEAL_BYTES:]
     return made if made and seal == _seal(identity, made) else None
 
 

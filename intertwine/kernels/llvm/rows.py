@@ -12,7 +12,7 @@ from llvmlite import ir
 
 from intertwine.kernels.llvm.assembler import LANE, WORD, Code
 
-_PIECE = 16  # bytes
+_PIECE_BYTES = 16  # bytes
 
 
 class Rows:
@@ -25,7 +25,7 @@ class Rows:
 
     def __init__(self, code: Code, width: int) -> None:
         self.code, self.builder, self.width = code, code.builder, width
-        self.piece = _PIECE // code.size
+        self.piece = _PIECE_BYTES // code.size
 
     def load(self, pointer: ir.Value, size: int, wanted: Sequence[bool] | None = None) -> list[ir.Value | None]:
         """The columns of ``width`` rows of ``size`` numbers from a pointer on; those not wanted may be missing."""

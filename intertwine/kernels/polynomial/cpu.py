@@ -12,14 +12,15 @@ from torch import Tensor
 from intertwine.kernels.llvm.compile import Function, compiled
 from intertwine.kernels.llvm.threads import run, threads
 from intertwine.kernels.polynomial.cpu_text import Machine
-from intertwine.kernels.polynomial.plan import NONE, REMEDY, Program
+from intertwine.kernels.polynomial.plan import NO_FACTOR, REMEDY, Program
 from intertwine.kernels.shared import doors
 
-_WIDTHS = {torch.float32: (64, 16, 1), torch.float64: (32, 8, 1)}  # channels of a vector, the widest that fits first
+#: Channels of a vector, the widest that fits first.
+_CHANNELS_PER_VECTOR = {torch.float32: (64, 16, 1), torch.float64: (32, 8, 1)}
 _NAMES = {torch.float32: "float32", torch.float64: "float64"}
-_WORK = 400_000  # terms times nodes times channels that are worth a thread
+_PRODUCTS_WORTH_A_THREAD = 400_000  # terms times nodes times channels that are worth a thread
 #: Nodes of a block at least, and blocks at most: sums over nodes do not depend on the number of threads.
-_NODES, _BLOCKS = 64, 8
+_LEAST_NODES_PER_BLOCK, _MOST_BLOCKS = 64, 8
 
 
 class Tables:
@@ -39,8 +40,8 @@ class Tables:
         number, self.slots = _allocate(program)
         rows, factors, coefficients = [], [], []
         for place, row in enumerate(program.rows):
-            alone = [(c, i) for c, i, j in row if j == NONE]
-            products = [(c, i, j) for c, i, j in row if j != NONE]
+            alone = [(c, i) for c, i, j in row if j == NO_FACTOR]
+            products = [(c, i, j) for c, i, j in row if j != NO_FACTOR]
             rows += [number[program.inputs + place], len(alone), len(products)]
             factors += [number[i] for _, i in alone] + [number[r] for _, i, j in products for r in (i, j)]
             coefficients += [c for c, _ in alone] + [c for c, _, _ in products]
@@ -64,7 +65,7 @@ class Tables:
         """The results of :func:`intertwine.kernels.polynomial.kernel.evaluate`, which names the arguments."""
         group, arguments = group.long().contiguous(), [doors.in_memory(x) for x in arguments]
         like, nodes = arguments[0], group.shape[0]
-        channels, blocks = like.shape[-1], max(1, min(_BLOCKS, nodes // _NODES))
+        channels, blocks = like.shape[-1], max(1, min(_MOST_BLOCKS, nodes // _LEAST_NODES_PER_BLOCK))
         results = []
         for size, shared in zip(self.sizes, self.shared[len(arguments) :]):
             results.append(
@@ -96,7 +97,7 @@ class Tables:
         if not nodes:
             return
         entries = self.inputs + self.slots
-        for width in _WIDTHS[self.dtype]:
+        for width in _CHANNELS_PER_VECTOR[self.dtype]:
             chunks = (channels - first) // width
             if not chunks:
                 continue
@@ -112,7 +113,7 @@ class Tables:
                 *(self.slots, addresses, registers),
                 *described,
             ]
-            parts = max(1, min(threads(), tasks, self.terms * nodes * chunks * width // _WORK))
+            parts = max(1, min(threads(), tasks, self.terms * nodes * chunks * width // _PRODUCTS_WORTH_A_THREAD))
             run(_machine(_NAMES[self.dtype], width), words, [tasks * part // parts for part in range(parts + 1)])
             first += chunks * width
 
@@ -129,7 +130,7 @@ def _allocate(program: Program) -> tuple[list[int], int]:
     for place, row in enumerate(program.rows):
         for _, i, j in row:
             last[i] = program.inputs + place
-            if j != NONE:
+            if j != NO_FACTOR:
                 last[j] = program.inputs + place
     for result in program.results:
         for register in result.registers:

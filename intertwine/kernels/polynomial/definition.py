@@ -14,10 +14,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from intertwine.kernels.polynomial.plan import NONE, Program, Term
+from intertwine.kernels.polynomial.plan import NO_FACTOR, Program, Term
 from intertwine.numerics import safe
 
-_PRODUCTS = 256  # terms whose products are in memory at once
+_TERMS_AT_ONCE = 256  # terms whose products are in memory at once
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Evaluator:
         self.program = program
         depth = [0] * program.inputs
         for terms in program.rows:
-            depth.append(1 + max((depth[r] for _, i, j in terms for r in (i, j) if r != NONE), default=0))
+            depth.append(1 + max((depth[r] for _, i, j in terms for r in (i, j) if r != NO_FACTOR), default=0))
         order = sorted(range(len(program.rows)), key=lambda row: depth[program.inputs + row])
         self.place = list(range(program.inputs)) + [0] * len(program.rows)
         for place, row in enumerate(order):
@@ -66,7 +66,7 @@ class Evaluator:
         for _, level in groupby(order, key=lambda row: depth[program.inputs + row]):
             steps: list[list[tuple[Term, ...]]] = []
             for terms in (program.rows[number] for number in level):
-                if not steps or sum(map(len, steps[-1])) + len(terms) > _PRODUCTS:
+                if not steps or sum(map(len, steps[-1])) + len(terms) > _TERMS_AT_ONCE:
                     steps.append([])
                 steps[-1].append(terms)
             self.levels.append([self._step(rows) for rows in steps])
@@ -75,7 +75,7 @@ class Evaluator:
     def _step(self, rows: list[tuple[Term, ...]]) -> _Step:
         every = [(row, term) for row, terms in enumerate(rows) for term in terms]
         products, alone = (
-            [(row, term) for row, term in every if (term[2] == NONE) == single] for single in (False, True)
+            [(row, term) for row, term in every if (term[2] == NO_FACTOR) == single] for single in (False, True)
         )
         matrices = []
         for found in (products, alone):

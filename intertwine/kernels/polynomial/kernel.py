@@ -17,8 +17,8 @@ from intertwine.kernels.shared import choice, doors
 from intertwine.kernels.shared.processes import preparing, single
 from intertwine.numerics import InputError, safe
 
-_BOUND = 1e3  # eps, of the largest value: rounding stays far below, a wrong coefficient far above
-_CHECKED = (5, 2, 81)  # nodes, groups and channels of the check: every width of the machine's vectors
+_BOUND_EPS = 1e3  # eps, of the largest value: rounding stays far below, a wrong coefficient far above
+_CHECKED_SHAPE = (5, 2, 81)  # nodes, groups and channels of the check: every width of the machine's vectors
 
 
 def evaluate(
@@ -96,7 +96,7 @@ def _fastest(program: Program, dtype: torch.dtype) -> Callable[..., list[Tensor]
 
         machine = Tables(program, dtype)
         worst = deviation(machine, program, dtype)
-    if worst <= _BOUND:
+    if worst <= _BOUND_EPS:
         return machine
     choice.announce(f"kernel of a program of {program.terms} terms in {dtype}", f"is wrong by {worst:.3g} eps")
     return None
@@ -106,7 +106,7 @@ def deviation(run: Callable[..., list[Tensor]], program: Program, dtype: torch.d
     """The largest difference between ``run`` and the reference in float64, for random arguments; in eps of the largest
     value.
     """
-    nodes, groups, channels = _CHECKED
+    nodes, groups, channels = _CHECKED_SHAPE
     generator, worst = torch.Generator().manual_seed(0), 0.0
     rows = [groups if argument.shared else nodes for argument in program.arguments]
     arguments = [

@@ -15,8 +15,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-Term = tuple[float, int, int]  # coefficient, first factor, second factor or NONE
-NONE = -1
+Term = tuple[float, int, int]  # coefficient, first factor, second factor or NO_FACTOR
+NO_FACTOR = -1
 #: What to do about a group of nodes that does not exist.
 REMEDY = "count from 0, in the order of the model's list of elements."
 
@@ -80,10 +80,10 @@ class Writer:
         """The register that holds the sum of some terms; equal products are added up."""
         total: dict[tuple[int, int], float] = {}
         for c, i, j in terms:
-            factors = (i, j) if j == NONE else (min(i, j), max(i, j))
+            factors = (i, j) if j == NO_FACTOR else (min(i, j), max(i, j))
             total[factors] = total.get(factors, 0.0) + c
         kept = tuple((c, i, j) for (i, j), c in total.items() if c != 0)
-        if len(kept) == 1 and kept[0][0] == 1 and kept[0][2] == NONE:
+        if len(kept) == 1 and kept[0][0] == 1 and kept[0][2] == NO_FACTOR:
             return kept[0][1]  # a copy
         self.rows.append(kept)
         return self.inputs + len(self.rows) - 1
@@ -94,7 +94,7 @@ class Writer:
         for place in reversed(range(len(self.rows))):
             if self.inputs + place in needed:
                 needed.update(register for _, i, j in self.rows[place] for register in (i, j))
-        name = {register: register for register in range(self.inputs)} | {NONE: NONE}
+        name = {register: register for register in range(self.inputs)} | {NO_FACTOR: NO_FACTOR}
         rows: list[tuple[Term, ...]] = []
         for place, row in enumerate(self.rows):
             if self.inputs + place in needed:
@@ -120,20 +120,20 @@ def gradient(program: Program, given: Sequence[int], wanted: Sequence[int]) -> P
     writer = Writer((*program.arguments, *cotangents))
     name = list(range(program.inputs))
     for row in program.rows:
-        name.append(writer.row((c, name[i], name[j] if j != NONE else NONE) for c, i, j in row))
+        name.append(writer.row((c, name[i], name[j] if j != NO_FACTOR else NO_FACTOR) for c, i, j in row))
     adjoint: list[list[Term]] = [[] for _ in name]
     cotangent = program.inputs
     for k in given:
         for register in program.results[k].registers:
-            adjoint[register].append((1.0, cotangent, NONE))
+            adjoint[register].append((1.0, cotangent, NO_FACTOR))
             cotangent += 1
     for place in reversed(range(len(program.rows))):
         if not adjoint[program.inputs + place]:
             continue
         bar = writer.row(adjoint[program.inputs + place])
         for c, i, j in program.rows[place]:
-            adjoint[i].append((c, bar, name[j] if j != NONE else NONE))
-            if j != NONE:
+            adjoint[i].append((c, bar, name[j] if j != NO_FACTOR else NO_FACTOR))
+            if j != NO_FACTOR:
                 adjoint[j].append((c, bar, name[i]))
     starts = [sum(argument.size for argument in program.arguments[:k]) for k in range(len(program.arguments))]
     return writer.program(

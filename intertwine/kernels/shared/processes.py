@@ -62,8 +62,8 @@ _held = threading.local()
 
 
 def _before_fork() -> None:
-    """Wait until no other thread prepares a kernel or is inside LLVM (whose lock is that of llvmlite, which numba uses
-    as well).
+    """Wait until no other thread prepares a kernel or is inside LLVM (whose lock is that of llvmlite, which other
+    packages use as well).
     """
     ffi = sys.modules.get("llvmlite.binding.ffi")
     locks: list[Any] = [preparing, getattr(getattr(ffi, "lib", None), "_lock", None)]

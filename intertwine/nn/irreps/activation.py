@@ -16,7 +16,7 @@ from intertwine.o3 import Irrep, Irreps
 from intertwine.o3.blocks import LAYOUTS, require_features
 
 #: e3nn's estimate of the moment is the sum over so many seeded samples; a better integral would be another number.
-SAMPLES = 1_000_000
+MOMENT_SAMPLES = 1_000_000
 
 
 def moment(
@@ -43,7 +43,7 @@ def moment(
 def _sample() -> Float[np.ndarray, " samples"]:
     """Kept as an array, which no mode of torch (inference, fake tensors, a device) can spoil for the next caller."""
     return torch.randn(
-        SAMPLES, generator=torch.Generator("cpu").manual_seed(0), dtype=torch.float64, device="cpu"
+        MOMENT_SAMPLES, generator=torch.Generator("cpu").manual_seed(0), dtype=torch.float64, device="cpu"
     ).numpy()
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.library import Library
 
 from intertwine.kernels.polynomial.kernel import evaluate, fake, plainly
-from intertwine.kernels.polynomial.plan import NONE, REMEDY, Argument, Program, Result, Writer, gradient
+from intertwine.kernels.polynomial.plan import NO_FACTOR, REMEDY, Argument, Program, Result, Writer, gradient
 from intertwine.kernels.shared import doors
 from intertwine.kernels.shared.recording import register_derivative
 from intertwine.numerics import InputError, needed_now, safe
@@ -97,7 +97,7 @@ def _program(polynomial: str, steps: str) -> Program:
                 for m, row in enumerate(path):
                     terms = [(float(c), *factors) for c, factors in zip(row, coupling.monomials.tolist()) if c]
                     value = writer.row(
-                        (c, monomial(tuple(most)), last) if most else (c, last, NONE) for c, *most, last in terms
+                        (c, monomial(tuple(most)), last) if most else (c, last, NO_FACTOR) for c, *most, last in terms
                     )
                     sums[m].append((1.0, value, weight))
                 weight += 1

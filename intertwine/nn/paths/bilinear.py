@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from intertwine.geometry import Graph, directions, distances, edge_vectors
 from intertwine.nn.paths.spherical_bessel import LegendreBasis
 from intertwine.nn.paths.waves import Paths, RadialWaves, TorsionBasis, contract, normal
-from intertwine.nn.scaled_dense import HALF, Dense
+from intertwine.nn.scaled_dense import SQRT_HALF, Dense
 from intertwine.nn.shapes import Lists
 from intertwine.numerics import safe
 
@@ -141,4 +141,4 @@ class Bilinear(nn.Module):
         y = self.product(torch.bmm(paths.basis, gathered).flatten(1)) * self.scale
         opposite = y.index_select(0, bases.opposite)
         opposite = opposite if bases.paired is None else opposite * bases.paired
-        return (self.up(y) + self.back(opposite)) * HALF
+        return (self.up(y) + self.back(opposite)) * SQRT_HALF

@@ -21,9 +21,10 @@ from intertwine.kernels.shared import doors
 from intertwine.kernels.shared.strip import Strip
 from intertwine.numerics import InputError
 
-_WARP = 32
-_FILLS = 1024  # programs of one warp that fill a large card; with fewer, several warps share the edges of a node
-_WIDE = 192  # bytes of one channel that a thread may keep if it does two channels
+_WARP_THREADS = 32
+#: Programs of one warp that fill a large card; with fewer, several warps share the edges of a node.
+_FILLING_PROGRAMS = 1024
+_WIDE_CHANNEL_BYTES = 192  # bytes of one channel that a thread may keep if it does two channels
 
 _SUMS = {torch.float32: torch.float32, torch.float64: torch.float64, torch.bfloat16: torch.float32}
 
@@ -251,11 +252,11 @@ class Tile:
 def _tile(job: GatherJob | ScatterJob, summed: int, nodes: int, edges: int, size: int) -> Tile:
     """The tile for a job that keeps ``summed`` numbers of ``size`` bytes for each channel."""
     channels = 1 << (job.channels - 1).bit_length()
-    lanes = min(channels, 2 * _WARP if summed * size <= _WIDE else _WARP)
+    lanes = min(channels, 2 * _WARP_THREADS if summed * size <= _WIDE_CHANNEL_BYTES else _WARP_THREADS)
     blocks = -(-job.channels // lanes)
-    several = nodes * blocks < _FILLS and edges > 4 * nodes * max(1, _WARP // lanes)
+    several = nodes * blocks < _FILLING_PROGRAMS and edges > 4 * nodes * max(1, _WARP_THREADS // lanes)
     warps = 4 if several else 1
-    return Tile(blocks, lanes, warps * max(1, _WARP // lanes), warps)
+    return Tile(blocks, lanes, warps * max(1, _WARP_THREADS // lanes), warps)
 
 
 def _given(tensors: Mapping[str, Tensor | None], *names: str) -> Tensor:

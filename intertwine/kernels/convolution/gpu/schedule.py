@@ -27,7 +27,7 @@ from intertwine.kernels.shared.strip import Strip
 #: Bytes of one channel of z that a job of each kernel may write or read: few enough for the registers of a thread (1020
 #: bytes), where they meet what they are multiplied with; the fewer a thread needs, the more of them hide the time that
 #: memory takes to answer. And Triton compiles two small programs faster than one large.
-GATHERED, SCATTERED = 256, 160
+GATHERED_BYTES_PER_JOB, SCATTERED_BYTES_PER_JOB = 256, 160
 
 Entry = tuple[int, int, int, float]
 Products = tuple[tuple[int, tuple[tuple[int, float], ...]], ...]
@@ -177,7 +177,7 @@ def gather_jobs(plan: Channelwise, forms: Forms, size: int) -> tuple[GatherJob, 
     read = versions(forms, "gather")
     return tuple(
         _gather_job(plan, forms, read, zs, [term for term in plan.terms if term.z in zs])
-        for zs in _parcels({term.z: term.z.dim for term in plan.terms}, GATHERED // size)
+        for zs in _parcels({term.z: term.z.dim for term in plan.terms}, GATHERED_BYTES_PER_JOB // size)
     )
 
 
@@ -233,7 +233,7 @@ def scatter_jobs(plan: Channelwise, forms: Forms, size: int) -> tuple[ScatterJob
         work[term.x] = work.get(term.x, 0) + term.z.dim
     return tuple(
         _scatter_job(plan, forms, read, xs, [term for term in plan.terms if term.x in xs])
-        for xs in _parcels(work, SCATTERED // size)
+        for xs in _parcels(work, SCATTERED_BYTES_PER_JOB // size)
     )
 
 
