@@ -22,7 +22,8 @@ SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(tiers.Tiers(config), "tiers")
-    if config.args_source == pytest.Config.ArgsSource.TESTPATHS or hasattr(config, "workerinput"):
+    whole = config.args_source == pytest.Config.ArgsSource.TESTPATHS
+    if config.workerinput.get("reach") if hasattr(config, "workerinput") else whole:
         config.pluginmanager.register(reach.Reach(config, must=tiers.is_quick(config)), "reach")
 
 

@@ -53,6 +53,10 @@ class Reach:
     def pytest_sessionstart(self) -> None:
         self.profile.enable()
 
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        node.workerinput["reach"] = True
+
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         self.profile.disable()
         self.ran |= set(_ran(self.profile.getstats()))
