@@ -158,7 +158,7 @@ def structures(
         return [to_graph(s, names, given.keys) if hasattr(s, "calc") else s for s in given.structures]
     try:
         test = test_set(run, progress=True) if run is not None else None
-    except IntertwineError as error:  # a run is worth certifying where its data are not at hand, too
+    except IntertwineError as error:  # a run can be certified without its data
         console.err.print(
             f"note: without the run's test set ({error.where}: {error.what})", markup=False, soft_wrap=True
         )

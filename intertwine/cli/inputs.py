@@ -74,7 +74,7 @@ def read(
     if run is not None:
         inputs = inputs_of(run.task)
         notes += [
-            f"{name} read from {keys[name]!r}, {'as told' if name in told else 'as in the data of the run'}"
+            f"{name} read from {keys[name]!r}, {'as --key says' if name in told else 'as in the data of the run'}"
             for name in inputs
             if name in keys
         ]

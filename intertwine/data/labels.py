@@ -106,7 +106,7 @@ def resolve(inventory: Inventory, *, name: str, keys: Mapping[str, str], target:
     result = Resolution()
     for label, key in keys.items():
         found = _require(inventory, key, label, name)
-        result.take(_tensor_of(label, found), found, "as told")
+        result.take(_tensor_of(label, found), found, "as --key says")
     _drop_invented(inventory, result)
     qm9 = inventory.readers == {"qm9"}
     _take_family(inventory, result)
@@ -114,7 +114,7 @@ def resolve(inventory: Inventory, *, name: str, keys: Mapping[str, str], target:
         if label not in result.sources and not (label == "stress" and "virial" in result.sources):
             result.take(label, _require(inventory, label, label, name), "the target" if target else "QM9's own file")
     if "stress" in result.sources:
-        told = result.reasons.get("virial") == "as told" and result.reasons["stress"] != "as told"
+        told = result.reasons.get("virial") == "as --key says" and result.reasons["stress"] != "as --key says"
         result.sources.pop("stress" if told else "virial", None)
     result.notes += [
         f"no {label} in the file" for label in ("energy", "forces") if label not in result.sources and not qm9
@@ -221,7 +221,10 @@ def _take_family(inventory: Inventory, result: Resolution) -> None:
         and result.sources.get("energy", own) is not own
     ):
         told = result.sources["energy"].key
-        if told != getattr(families[chosen].get("free_energy"), "key", None) and result.reasons["energy"] == "as told":
+        if (
+            told != getattr(families[chosen].get("free_energy"), "key", None)
+            and result.reasons["energy"] == "as --key says"
+        ):
             text = f"forces read from {families[chosen]['forces'].key!r}, which stand beside {own.key!r}, not {told!r}"
             result.notes.append(f"{text}: --key forces=NAME chooses")
     taken = set(families[chosen])
@@ -246,7 +249,7 @@ def _take_family(inventory: Inventory, result: Resolution) -> None:
     for label, found in result.sources.items():
         if (
             found.key != label
-            and result.reasons[label] != "as told"
+            and result.reasons[label] != "as --key says"
             and not any(note.startswith(f"{label} read") for note in result.notes)
         ):
             result.notes.append(f"{label} read from {found.key!r}")

@@ -84,7 +84,7 @@ def generate(particles: int, seed: int, train: int, validation: int, test: int, 
     """The data set of :func:`nbody`, without its cache.
 
     Raises:
-        InputError: numba, which compiles the integrator, is not to be had.
+        InputError: numba, which compiles the integrator, is not installed.
     """
     try:
         from intertwine.data.integrator import integrate

@@ -127,5 +127,5 @@ def _failure(said) -> IntertwineError:
     return IntertwineError(
         "one of the processes failed: " + (" | ".join(lines[-3:]) or "it was killed"),
         where="training.devices",
-        remedy="train with one device to find out more.",
+        remedy="train with one device (--devices 1) to see the whole error.",
     )
