@@ -156,8 +156,8 @@ def split(
     filled = {part: number or 0 for part, number in counts.items()}
     total = sum(filled.values())
     if total > n:
-        sizes = [str(number) for number in counts.values() if number]
-        asked = " + ".join(sizes) + (f" = {total}" if len(sizes) > 1 else "")
+        terms = [str(number) for number in counts.values() if number]
+        asked = " + ".join(terms) + (f" = {total}" if len(terms) > 1 else "")
         raise InputError(
             f"{asked} entries asked for, of a data set of {n}", where="split", remedy=f"ask for at most {n} in all."
         )
