@@ -7,7 +7,9 @@ import json
 import os
 import re
 import shlex
+import typing
 from pathlib import Path
+from typing import Any
 
 import bad_input
 import numpy as np
@@ -145,24 +147,33 @@ UNITS = {
 }  # fmt: skip
 
 
-def options() -> list[tuple[str, object]]:
+def options() -> dict[str, tuple[Any, bool]]:
+    """Every option of every command, and whether it takes a number."""
     commands = get_command(app).commands  # type: ignore[attr-defined]
-    return [
-        (f"{name} {option.opts[0]}", option)
-        for name, command in commands.items()
-        for option in command.params
-        if option.param_type_name == "option" and option.name != "help"
-    ]
+    found = {}
+    for each in app.registered_commands:
+        hints = typing.get_type_hints(each.callback)
+        for option in commands[each.callback.__name__].params:
+            if option.param_type_name == "option" and option.name != "help":
+                kinds = {hints[option.name], *typing.get_args(hints[option.name])}
+                number = bool(kinds & {int, float}) or option.metavar == "SIZE"
+                found[f"{each.callback.__name__} {option.opts[0]}"] = option, number
+    return found
 
 
-@pytest.mark.parametrize("option", [option for _, option in options()], ids=[name for name, _ in options()])
-def test_help_says_unit_and_default(option) -> None:
-    """Of every option of every command: what it is, and the default unless it is a flag or the program shows it."""
+@pytest.mark.parametrize(("option", "number"), options().values(), ids=options())
+def test_help_says_unit_and_default(option: Any, number: bool) -> None:
+    """Of every option: what it is, the unit of a number, and the default unless it is a flag or the program shows it."""
     assert option.help
-    shown = option.default is not None and option.default != () and option.show_default is not False
-    assert option.is_flag or shown or "Default: " in option.help or option.required, option.help
-    if option.name in ("train_size", "validation") or option.type.name in ("int", "integer", "float"):
+    shown = option.default not in (None, (), []) and option.show_default is not False
+    assert option.is_flag or option.required or shown or "Default: " in option.help, option.help
+    if number:
         assert re.search(rf"\b{UNITS[option.name]}\b", option.help, re.IGNORECASE), option.help
+
+
+def test_every_command_has_its_numbers_checked() -> None:
+    numbers = {name for name, (_, number) in options().items() if number}
+    assert {"train --minutes", "train --train", "md --timestep", "relax --fmax", "bench --repeats"} <= numbers
 
 
 def test_settings_say_unit_and_default() -> None:

@@ -50,7 +50,7 @@ def described(thing: Any) -> dict[str, str]:
 def row(name: str, words: str, default: Any) -> str:
     words = ROLE.sub(r"`\1`", words).replace("``", "`").replace("|", "\\|")
     words = re.sub(r":math:`([^`]+)`", r"$\1$", words).rstrip(".")
-    shown = "none" if default is None else str(list(default) if isinstance(default, tuple) else default)
+    shown = {None: "none", "": '""'}.get(default) or str(list(default) if isinstance(default, tuple) else default)
     return f"| `{name}` | {words[:1].upper()}{words[1:]} | {shown} |"
 
 
