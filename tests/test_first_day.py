@@ -86,7 +86,7 @@ def test_the_first_force_field(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
                 exec(compile(code.replace("range(200)", "range(20)"), "first_force_field", "exec"), namespace)
         for line in code.splitlines() if kind == "sh" else ():
             words = shlex.split(line, comments=True)[1:]
-            tiny = [*TINY, "--set", "training.certify=true"] if words[:1] == ["train"] else []
+            tiny = TINY if words[:1] == ["train"] else []
             small = ["--steps", "5", "--equilibrate", "0"] if words[:1] == ["md"] else []
             result = CliRunner().invoke(app, [*words, *tiny, *small])
             loose = words[0] == "relax"  # one epoch may not be enough for a minimum
