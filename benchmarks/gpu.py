@@ -22,9 +22,9 @@ from products import depthwise
 from torch import Tensor
 
 from intertwine import o3
-from intertwine.kernels.fused import Fused
+from intertwine.kernels.batched.reference import Reference
+from intertwine.kernels.convolution.fused import Fused
 from intertwine.kernels.plan import Plan
-from intertwine.kernels.reference import Reference
 
 Convolution = Callable[[Tensor, Tensor, Tensor], Tensor]
 
@@ -192,7 +192,7 @@ def forces(problem: Problem, convolution: Convolution) -> Callable[[], Any]:
 TASKS = {"forward": forward, "forward + backward": backward, "force training": forces}
 
 
-_LONGEST = 1000.0  # ms: of the samples of slow functions, which are fewer then
+_SLOW_SAMPLES_MS = 1000.0  # ms: of the samples of slow functions, which are fewer then
 
 
 def timed(functions: dict[str, Callable[[], Any]], repeats: int = 15, shortest: float = 2.0) -> dict[str, float]:
@@ -203,7 +203,7 @@ def timed(functions: dict[str, Callable[[], Any]], repeats: int = 15, shortest: 
         return interleaved(functions, 1, warmup=1)
     first = {name: _once(one, 3) for name, one in functions.items()}
     calls = {name: max(1, min(200, round(shortest / max(time, 1e-3)))) for name, time in first.items()}
-    repeats = max(3, min(repeats, round(_LONGEST / sum(first.values()))))
+    repeats = max(3, min(repeats, round(_SLOW_SAMPLES_MS / sum(first.values()))))
     samples: dict[str, list[float]] = {name: [] for name in functions}
     for turn in range(repeats):
         for name in list(functions) if turn % 2 else list(functions)[::-1]:
@@ -267,7 +267,8 @@ def main() -> None:
     chosen = SMALL if parser.parse_args().quick else SMALL | LARGE
     if not torch.cuda.is_available():
         raise SystemExit(
-            "no CUDA device here: this benchmark compares kernels for graphics cards. The tests run them in Triton's interpreter."
+            "no CUDA device here: this benchmark compares kernels for graphics cards. "
+            "The tests run them in Triton's interpreter."
         )
     device = torch.device("cuda")
     copied = bandwidth(device)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from gpu_parts import Record
 
 #: Largest deviation of a layer, over the root mean square, in eps of its precision.
-LAYER = {torch.float64: 500.0, torch.float32: 40.0, torch.bfloat16: 10.0}
+LAYER_BOUND_EPS = {torch.float64: 500.0, torch.float32: 40.0, torch.bfloat16: 10.0}
 NODES, EDGES = 12, 40
 #: Five models, with a task that takes their derivatives or as they are.
 FIVE = {"nequip": True, "mace": True, "tensor_field": True, "painn": True, "egnn": False}
@@ -80,7 +80,7 @@ def cases(dry: bool) -> dict[str, Callable[[], Layer]]:
 def layers(record: Record) -> None:
     """Deviations of every layer in three precisions."""
     for name, build in cases(record.dry).items():
-        for dtype, bound in LAYER.items():
+        for dtype, bound in LAYER_BOUND_EPS.items():
             with record.attempt(f"{name} in {dtype}", 0 if record.dry else 3) as there:
                 if there:
                     torch.manual_seed(0)

@@ -1,10 +1,9 @@
 """Everything that a machine with a graphics card can tell, in a few minutes: six parts, each a process with a deadline
 of its own.
 
-    scripts/gpu_check.sh                                     # installs the wheels, then runs this
+    scripts/gpu_check.sh                   # installs the wheels, then runs this
     python benchmarks/gpu_check.py --out FOLDER --minutes 8
-    python benchmarks/gpu_check.py --dry                     # in Triton's interpreter, tiny sizes: every line of the
-    parts runs
+    python benchmarks/gpu_check.py --dry   # in Triton's interpreter, tiny sizes: every line of the parts runs
 
 A part writes its JSON after every row, so what a deadline cuts off is lost and no more. A failure is written down, with
 its traceback, and stops neither the part nor the others. Time that a part leaves goes to those after it. Nothing is
@@ -29,8 +28,8 @@ from gpu_summary import summary
 from measure import RESULTS
 
 HERE = Path(__file__).resolve().parent
-RESERVE = 8.0  # s: for the summary, and for processes that end slowly
-GOAL = 0.6  # of the bandwidth of a copy, forward, at the large sizes
+RESERVE_S = 8.0  # s: for the summary, and for processes that end slowly
+GOAL_PER_BANDWIDTH = 0.6  # of the bandwidth of a copy, forward, at the large sizes
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ class Plan:
     """Who may run for how long."""
 
     def __init__(self, seconds: float, parts: Sequence[Part] = PARTS, started: float | None = None) -> None:
-        self.parts, self.end = parts, (time.monotonic() if started is None else started) + seconds - RESERVE
+        self.parts, self.end = parts, (time.monotonic() if started is None else started) + seconds - RESERVE_S
 
     def deadline(self, place: int, now: float | None = None) -> float | None:
         """Seconds for the part at a place, with its share of what is left; None if it is too little to start."""
@@ -171,7 +170,7 @@ def main() -> None:
     chosen = parser.parse_args()
     ends = check(chosen.out, 60 * chosen.minutes - chosen.spent, chosen.only, chosen.dry)
     found = {part.name: read(chosen.out / f"{part.name}.json") for part in PARTS}
-    text = summary(found, ends, GOAL)
+    text = summary(found, ends, GOAL_PER_BANDWIDTH)
     (chosen.out / "summary.txt").write_text(text + "\n")
     print(text)
 

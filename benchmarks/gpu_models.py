@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from gpu import timed
-from models import AGREEMENT, Outputs, Pair, compared, mace, nequip, prepared, silicon, step, timings
+from models import LARGEST_RELATIVE_DIFFERENCE, Outputs, Pair, compared, mace, nequip, prepared, silicon, step, timings
 from peers import ethanol
 from torch import Tensor
 
@@ -19,8 +19,8 @@ from intertwine.geometry import Graph, connect
 if TYPE_CHECKING:
     from gpu_parts import Record
 
-KERNELS = 15  # in a profile
-MOVED = 0.01  # A: between a capture and its replay
+PROFILED_KERNELS = 15  # in a profile
+MOVED_ANGSTROM = 0.01  # A: between a capture and its replay
 
 Build = Callable[[str], tuple[Pair, Tensor]]
 
@@ -99,12 +99,12 @@ def captured(run: Callable[[], Outputs], places: Tensor) -> Callable[[], Any]:
     with torch.cuda.graph(graph):
         found = run()
     generator = torch.Generator().manual_seed(1)
-    places += MOVED * torch.randn(places.shape, generator=generator).to(places)
+    places += MOVED_ANGSTROM * torch.randn(places.shape, generator=generator).to(places)
     graph.replay()
     wanted = run()
     for name in ("energy", "forces"):
         worst = float((found[name] - wanted[name]).abs().max() / wanted[name].abs().max())
-        if not worst <= AGREEMENT:
+        if not worst <= LARGEST_RELATIVE_DIFFERENCE:
             raise ValueError(f"{name} of the CUDA graph are off by {worst:.2g} of the largest")
     return graph.replay
 
@@ -146,7 +146,7 @@ def kernels(call: Callable[[], Any], device: str, title: str) -> list[dict[str, 
         if getattr(event, attribute) > 0 and (not card or "cuda" in str(event.device_type).lower())
     ]
     total = sum(getattr(event, attribute) for event in events)
-    largest = sorted(events, key=lambda event: -getattr(event, attribute))[:KERNELS]
+    largest = sorted(events, key=lambda event: -getattr(event, attribute))[:PROFILED_KERNELS]
     head = {
         "case": title,
         "kernel": "all",

@@ -30,9 +30,10 @@ from intertwine.numerics import write_atomically
 ROOT = Path(__file__).resolve().parents[1]
 #: What has to be imported, and the names of their distributions.
 PEERS = {
-    "ase": "ase", "vesin": "vesin", "tomli_w": "tomli-w", "e3nn": "e3nn", "matscipy": "matscipy", "nequip": "nequip", "mace": "mace-torch",
-    "cuequivariance_torch": "cuequivariance-torch", "cuequivariance_ops_torch": "cuequivariance-ops-torch-cu13", "triton": "triton",
-    "llvmlite": "llvmlite", "lightning": "lightning", "torch_geometric": "torch-geometric",
+    "ase": "ase", "vesin": "vesin", "tomli_w": "tomli-w", "e3nn": "e3nn", "matscipy": "matscipy", "nequip": "nequip",
+    "mace": "mace-torch", "cuequivariance_torch": "cuequivariance-torch",
+    "cuequivariance_ops_torch": "cuequivariance-ops-torch-cu13", "triton": "triton", "llvmlite": "llvmlite",
+    "lightning": "lightning", "torch_geometric": "torch-geometric",
 }  # fmt: skip
 
 
@@ -91,9 +92,8 @@ class Record:
             self.save()
         finally:
             if self.device.type == "cuda":
-                with contextlib.suppress(
-                    RuntimeError
-                ):  # after a fault on the card nothing works, and the next attempts say so
+                # after a fault on the card nothing works, and the next attempts say so
+                with contextlib.suppress(RuntimeError):
                     torch.cuda.empty_cache()
 
 
@@ -255,7 +255,8 @@ def demo(record: Record) -> None:
 
 
 DOES: dict[str, Callable[[Record], None]] = {
-    "machine": versions, "certificates": certificates, "convolutions": convolutions, "models": models, "profile": profile, "demo": demo,
+    "machine": versions, "certificates": certificates, "convolutions": convolutions, "models": models,
+    "profile": profile, "demo": demo,
 }  # fmt: skip
 
 

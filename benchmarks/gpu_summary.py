@@ -10,7 +10,7 @@ from typing import Any
 from measure import table
 
 Document = Mapping[str, Any]
-SHOWN = 12  # errors, of each part
+SHOWN_ERRORS = 12  # errors, of each part
 
 
 def summary(found: Mapping[str, Document], ends: Mapping[str, str], goal: float) -> str:
@@ -42,8 +42,8 @@ def ending(name: str, how: str, document: Document) -> list[str]:
     lines = [f"  {name}: {how}" + (", some rows are missing" if document and not document["finished"] else "")]
     lines += [f"    skipped {what}" for what in document.get("skipped", [])]
     errors = document.get("errors", [])
-    lines += [f"    error in {one['what']}: {one['error'].splitlines()[0]}" for one in errors[:SHOWN]]
-    return lines + ([f"    and {len(errors) - SHOWN} errors more"] if len(errors) > SHOWN else [])
+    lines += [f"    error in {one['what']}: {one['error'].splitlines()[0]}" for one in errors[:SHOWN_ERRORS]]
+    return lines + ([f"    and {len(errors) - SHOWN_ERRORS} errors more"] if len(errors) > SHOWN_ERRORS else [])
 
 
 def machine(document: Document) -> str:
@@ -73,7 +73,10 @@ def certificates(document: Document) -> str:
 def _failure(row: Document) -> str:
     if "summary" in row:
         return str(row["summary"])
-    return f"{row['symmetry, eps']:.3g} eps from symmetric, {row['value, eps']:.3g} eps from float64, the bound is {row['bound']:.0f}"
+    return (
+        f"{row['symmetry, eps']:.3g} eps from symmetric, {row['value, eps']:.3g} eps from float64, "
+        f"the bound is {row['bound']:.0f}"
+    )
 
 
 def convolutions(document: Document) -> str:
@@ -99,8 +102,8 @@ def demo(document: Document) -> str:
     errors = ", ".join(f"{name} {one['mae']:.4g} {one['unit']}" for name, one in tests.items())
     said = " ".join(document.get("output", [])[-1:])
     return (
-        f"  exit code {document.get('exit code')}, {document.get('epochs', 0)} epochs, on the test set: {errors or 'nothing'}"
-        + ("" if errors else f"; last line: {said}")
+        f"  exit code {document.get('exit code')}, {document.get('epochs', 0)} epochs, "
+        f"on the test set: {errors or 'nothing'}" + ("" if errors else f"; last line: {said}")
     )
 
 
@@ -135,7 +138,8 @@ def goals(found: Mapping[str, Document], goal: float) -> list[str]:
         if row.get("ratio", 2) < 1
     ]
     lines.append(
-        f"  models not slower than their packages: {_verdict(not behind, found.get('models', {}).get('rows', []))} ({'; '.join(behind)})"
+        "  models not slower than their packages: "
+        f"{_verdict(not behind, found.get('models', {}).get('rows', []))} ({'; '.join(behind)})"
     )
     return [line.removesuffix(" ()") for line in lines]
 

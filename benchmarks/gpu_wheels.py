@@ -22,10 +22,10 @@ from packaging.tags import compatible_tags, cpython_tags
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
 HERE = Path(__file__).resolve().parent
-LIMIT = 45 * 2**20  # bytes of all wheels
+LIMIT_BYTES = 45 * 2**20  # bytes of all wheels
 PYTHON = (3, 12)
-GLIBC = 39  # manylinux_2_39 and older
-PLATFORMS = [f"manylinux_2_{minor}_x86_64" for minor in range(GLIBC, 4, -1)] + [
+GLIBC_MINOR = 39  # manylinux_2_39 and older
+PLATFORMS = [f"manylinux_2_{minor}_x86_64" for minor in range(GLIBC_MINOR, 4, -1)] + [
     f"manylinux{year}_x86_64" for year in ("2014", "2010", "1")
 ]
 SUPPORTED = {
@@ -33,8 +33,9 @@ SUPPORTED = {
     *compatible_tags(PYTHON, "cp312", PLATFORMS),
 }
 ENVIRONMENT = {
-    "python_version": "3.12", "python_full_version": "3.12.3", "os_name": "posix", "sys_platform": "linux", "platform_system": "Linux",
-    "platform_machine": "x86_64", "implementation_name": "cpython", "platform_python_implementation": "CPython", "extra": "",
+    "python_version": "3.12", "python_full_version": "3.12.3", "os_name": "posix", "sys_platform": "linux",
+    "platform_system": "Linux", "platform_machine": "x86_64", "implementation_name": "cpython",
+    "platform_python_implementation": "CPython", "extra": "",
 }  # fmt: skip
 #: Needs that are not met, and are known to do no harm: (who, of what), with the reason.
 EXCUSED = {("mace-torch", "e3nn"): "its tests of ours run with e3nn 0.6"}
@@ -135,7 +136,7 @@ def fetch(requirement: str, built: bool, folder: Path) -> str:
     return "" if done.returncode == 0 else (lines or [f"pip ended with exit code {done.returncode}"])[-1]
 
 
-def collect(groups: Sequence[Group], folder: Path, limit: int = LIMIT) -> list[str]:
+def collect(groups: Sequence[Group], folder: Path, limit: int = LIMIT_BYTES) -> list[str]:
     """Bring the wheels of all groups into a folder, which is emptied of wheels first; a group that does not fit is left
     out.
 
@@ -167,7 +168,7 @@ def collect(groups: Sequence[Group], folder: Path, limit: int = LIMIT) -> list[s
     return problems
 
 
-def faults(wheels: Sequence[Wheel], present: set[str], limit: int = LIMIT) -> list[str]:
+def faults(wheels: Sequence[Wheel], present: set[str], limit: int = LIMIT_BYTES) -> list[str]:
     """What is wrong with a folder of wheels, in words: tags, two versions, needs that nobody meets, and the sum of
     sizes.
     """
@@ -202,7 +203,10 @@ def described(wheels: Sequence[Wheel]) -> str:
         for wheel in sorted(wheels, key=lambda wheel: -wheel.size)
     ]
     return "\n".join(
-        [*lines, f"{len(wheels)} wheels, {sum(wheel.size for wheel in wheels) / 2**20:.2f} of {LIMIT / 2**20:.0f} MiB"]
+        [
+            *lines,
+            f"{len(wheels)} wheels, {sum(wheel.size for wheel in wheels) / 2**20:.2f} of {LIMIT_BYTES / 2**20:.0f} MiB",
+        ]
     )
 
 

@@ -1,7 +1,7 @@
 """Spherical harmonics beside e3nn and sphericart: all degrees 0 ... l, normalised, float32.
 
-    python benchmarks/harmonics.py                                     # every degree, size and number of threads; some
-    minutes python benchmarks/harmonics.py --l 1 6 --vectors 10000 --threads 1
+    python benchmarks/harmonics.py    # every degree, size and number of threads; some minutes
+    python benchmarks/harmonics.py --l 1 6 --vectors 10000 --threads 1
 
 Forward; forward and gradient; and what a force costs in training: the gradient with a graph, and a backward pass
 through it. ``algebra.py`` prints :data:`CASES`. "/ e3nn" and "/ sphericart" are their times over ours: above 1 ours is

@@ -1,7 +1,7 @@
 """The kernels beside their peers: `intertwine bench kernels` in full, kept for the documentation.
 
-    python benchmarks/kernels.py           # measures, writes benchmarks/results/kernels.json and the tables of
-    docs/kernels.md python benchmarks/kernels.py --page    # only writes the tables of the page again
+    python benchmarks/kernels.py          # writes benchmarks/results/kernels.json and the tables of docs/kernels.md
+    python benchmarks/kernels.py --page   # only writes the tables of the page again
 
 Some minutes, on a machine that does nothing else. Then draw the picture: python docs/make_pictures.py.
 """

@@ -1,14 +1,14 @@
 """Models beside the packages that they come from, at the same weights: energy with forces, and a training step on both.
 Float32.
 
-    python benchmarks/models.py            # some minutes, on a machine that does nothing else; writes the table of
-    docs/results.md python benchmarks/models.py --only mace --threads 1
+    python benchmarks/models.py   # some minutes, on an idle machine; writes the table of docs/results.md
+    python benchmarks/models.py --only mace --threads 1
 
 NequIP: l = 2, 32 channels of both parities, 4 layers, on batches of ethanol. MACE: 128x0e+128x1o, harmonics to l = 3,
-    correlation 3, 2
-layers, on 64 silicon atoms, cutoff 5 A. SchNet, DimeNet++, PaiNN and EGNN: `peers.py`. Weights are random, converted by
-`intertwine.integrations` and `intertwine.bench.twins`; outputs are compared before anything is timed. A training step
-is the backward pass of their squares to all weights. A package that is not there is said to be left out.
+correlation 3, 2 layers, on 64 silicon atoms, cutoff 5 A. SchNet, DimeNet++, PaiNN and EGNN: `peers.py`. Weights are
+random, converted by `intertwine.integrations` and `twins.py`; outputs are compared before anything is
+timed. A training step is the backward pass of their squares to all weights. A package that is not there is said to be
+left out.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from intertwine.geometry import Graph, connect
 from intertwine.integrations import from_mace, from_nequip
 
 LIBRARIES = ("torch", "e3nn", "nequip", "mace-torch", "torch-geometric", "schnetpack", "egnn-pytorch")
-AGREEMENT = 1e-4  # of the largest force (or other output), in single precision
+LARGEST_RELATIVE_DIFFERENCE = 1e-4  # of the largest force (or other output), in single precision
 
 
 def silicon(repeats: int) -> Graph:
@@ -86,10 +86,11 @@ def mace(graph: Graph, device: str = "cpu", channels: int = 128, lmax: int = 3, 
     species = graph.z.unique()
     theirs = modules.ScaleShiftMACE(
         r_max=5.0, num_bessel=8, num_polynomial_cutoff=5, max_ell=lmax, num_interactions=2, num_elements=len(species),
-        atomic_numbers=species.tolist(), atomic_energies=-np.ones(len(species)), avg_num_neighbors=28.0, correlation=correlation,
-        gate=torch.nn.functional.silu, hidden_irreps=o3.Irreps(f"{channels}x0e+{channels}x1o"), MLP_irreps=o3.Irreps("16x0e"),
-        atomic_inter_scale=1.0, atomic_inter_shift=0.0,
-        interaction_cls_first=modules.RealAgnosticInteractionBlock, interaction_cls=modules.RealAgnosticResidualInteractionBlock,
+        atomic_numbers=species.tolist(), atomic_energies=-np.ones(len(species)), avg_num_neighbors=28.0,
+        correlation=correlation, gate=torch.nn.functional.silu, hidden_irreps=o3.Irreps(f"{channels}x0e+{channels}x1o"),
+        MLP_irreps=o3.Irreps("16x0e"), atomic_inter_scale=1.0, atomic_inter_shift=0.0,
+        interaction_cls_first=modules.RealAgnosticInteractionBlock,
+        interaction_cls=modules.RealAgnosticResidualInteractionBlock,
     )  # fmt: skip
     ours, graph, theirs, species = from_mace(theirs).to(device), graph.to(device), theirs.to(device), species.to(device)
     periodic, batch = graph.get("cell") is not None, graph.membership()
@@ -142,7 +143,7 @@ def compared(title: str, pair: Pair) -> float:
     _, run_theirs, _, run_ours = pair
     left, right = run_theirs(), run_ours()
     difference = max(float((left[name] - right[name]).abs().max() / left[name].abs().max()) for name in right)
-    if not difference <= AGREEMENT:
+    if not difference <= LARGEST_RELATIVE_DIFFERENCE:
         raise ValueError(
             f"{title}: {' or '.join(right)} differ by {difference:.2g} of the largest: one of the two is wrong"
         )

@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
+import twins
 from ase.build import molecule
 from torch import Tensor, nn
 
-from intertwine.bench import twins
 from intertwine.geometry import Graph, collate, connect
 from intertwine.geometry.triplets import triplets
 from intertwine.nn import MLP, Backbone, ScalarHead, pool, shifted_softplus
@@ -22,7 +22,7 @@ from intertwine.tasks import ForceField
 
 Outputs = dict[str, Tensor]
 Pair = tuple[nn.Module, Callable[[], Outputs], nn.Module, Callable[[], Outputs]]
-CUTOFF = 5.0
+CUTOFF_ANGSTROM = 5.0
 
 
 def ethanol(batch: int) -> Graph:
@@ -30,7 +30,7 @@ def ethanol(batch: int) -> Graph:
     atoms, generator = molecule("CH3CH2OH"), torch.Generator().manual_seed(0)
     places, z = torch.tensor(atoms.positions, dtype=torch.float32), torch.tensor(atoms.numbers)
     graphs = (Graph(places + 0.02 * torch.randn(9, 3, generator=generator), z=z) for _ in range(batch))
-    return collate([connect(graph, CUTOFF) for graph in graphs])
+    return collate([connect(graph, CUTOFF_ANGSTROM) for graph in graphs])
 
 
 def paired(
@@ -58,7 +58,7 @@ def schnet() -> Pair:
     graph = ethanol(20)
     j, i = graph.edge_index
     theirs = SchNet(
-        cutoff=CUTOFF, interaction_graph=lambda pos, batch: (graph.edge_index, (pos[j] - pos[i]).norm(dim=-1))
+        cutoff=CUTOFF_ANGSTROM, interaction_graph=lambda pos, batch: (graph.edge_index, (pos[j] - pos[i]).norm(dim=-1))
     )
     head = MLP([128, 64, 1], shifted_softplus)
     for mine, other in zip(head.parameters(), [*theirs.lin1.parameters(), *theirs.lin2.parameters()], strict=True):
@@ -74,7 +74,9 @@ def dimenet() -> Pair:
     (j, i), (kj, ji) = graph.edge_index, triplets(graph)
     dimenet.radius_graph = lambda *arguments, **options: graph.edge_index
     dimenet.triplets = lambda *arguments, **options: (i, j, i[ji], j[ji], j[kj], kj, ji)
-    theirs = dimenet.DimeNetPlusPlus(128, 1, 4, 64, 8, 256, 7, 6, cutoff=CUTOFF, output_initializer="glorot_orthogonal")
+    theirs = dimenet.DimeNetPlusPlus(
+        128, 1, 4, 64, 8, 256, 7, 6, cutoff=CUTOFF_ANGSTROM, output_initializer="glorot_orthogonal"
+    )
     return paired(theirs, lambda pos: theirs(graph.z, pos, graph.batch), twins.dimenet(theirs), nn.Identity(), graph)
 
 
@@ -83,7 +85,7 @@ def painn() -> Pair:
     spk = twins.schnetpack("nn")
     graph, representation = ethanol(20), twins.schnetpack("representation.painn")
     j, i = graph.edge_index
-    theirs = representation.PaiNN(128, 3, spk.BesselRBF(20, CUTOFF), spk.CosineCutoff(CUTOFF))
+    theirs = representation.PaiNN(128, 3, spk.BesselRBF(20, CUTOFF_ANGSTROM), spk.CosineCutoff(CUTOFF_ANGSTROM))
     ours = twins.painn(theirs)
     head = ScalarHead(ours.irreps_out)
 
@@ -103,9 +105,8 @@ def egnn() -> Pair:
     graph = ethanol(20)
     theirs = nn.ModuleList(EGNN_Sparse(64, m_dim=64) for _ in range(4))
     for layer in theirs:
-        nn.init.xavier_uniform_(
-            layer.coors_mlp[-1].weight, gain=0.01
-        )  # as they begin, positions are thrown 20,000 A away
+        # as they begin, positions are thrown 20,000 A away
+        nn.init.xavier_uniform_(layer.coors_mlp[-1].weight, gain=0.01)
     ours = twins.egnn(theirs, neighbours=8)
 
     def run() -> Outputs:

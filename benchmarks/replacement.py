@@ -35,8 +35,10 @@ def voxel(size):
     return layer, torch.randn(1, 16, size, size, size)
 
 def norms():
-    layers = [(o3.Linear(IRREPS, IRREPS), nn.BatchNorm(IRREPS), nn.NormActivation(IRREPS, torch.sigmoid)) for _ in range(6)]
-    return torch.nn.Sequential(*(one for layer in layers for one in layer)), torch.randn(5000, IRREPS.dim)
+    layers = []
+    for _ in range(6):
+        layers += [o3.Linear(IRREPS, IRREPS), nn.BatchNorm(IRREPS), nn.NormActivation(IRREPS, torch.sigmoid)]
+    return torch.nn.Sequential(*layers), torch.randn(5000, IRREPS.dim)
 
 def gate():
     gate = nn.Gate("16x0e", [torch.relu], "32x0e", [torch.sigmoid], "16x1o+16x2e")
@@ -96,7 +98,8 @@ def main() -> None:
                 tuple(min(pair[k][j] for pair in both) for j in (0, 1)) for k in (0, 1)
             )
             print(
-                f"{name:40} {1e3 * theirs:9.2f} {1e3 * ours:9.2f} {theirs / ours:14.2f} {their_memory:9.0f} {our_memory:9.0f}",
+                f"{name:40} {1e3 * theirs:9.2f} {1e3 * ours:9.2f} {theirs / ours:14.2f} "
+                f"{their_memory:9.0f} {our_memory:9.0f}",
                 flush=True,
             )
 

@@ -103,6 +103,7 @@ if __name__ == "__main__":
     warnings.filterwarnings("ignore")
     torch.set_num_threads(int(sys.argv[1]) if len(sys.argv) > 1 else 1)
     print(
-        f"{NODES} nodes, {CHANNELS} channels, {SPECIES} species, correlation {CORRELATION}, {torch.get_num_threads()} thread(s)"
+        f"{NODES} nodes, {CHANNELS} channels, {SPECIES} species, correlation {CORRELATION}, "
+        f"{torch.get_num_threads()} thread(s)"
     )
     print(table(rows()))

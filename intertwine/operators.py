@@ -9,7 +9,8 @@
 
 from __future__ import annotations
 
-from intertwine.kernels import fused, harmonics_dispatch
+from intertwine.kernels.convolution import fused
+from intertwine.kernels.harmonics import operators as harmonics
 from intertwine.nn.irreps import contraction_operator
 
-__all__ = ["contraction_operator", "fused", "harmonics_dispatch"]
+__all__ = ["contraction_operator", "fused", "harmonics"]

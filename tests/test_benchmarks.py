@@ -42,9 +42,8 @@ def test_table_has_all_columns(measure: types.ModuleType) -> None:
         ["a", "1.23"],
         ["long", "name", "12346", "100000"],
     ]
-    assert (
-        len({line.index(last) + len(last) for line, last in zip(lines, ["ours", "1.23", "12346"])}) == 1
-    )  # aligned on the right
+    ends = {line.index(last) + len(last) for line, last in zip(lines, ["ours", "1.23", "12346"])}
+    assert len(ends) == 1  # aligned on the right
 
 
 def test_ratio_is_the_peers_time_over_ours(algebra: types.ModuleType) -> None:

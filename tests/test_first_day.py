@@ -129,7 +129,8 @@ def test_the_figures_of_the_first_page_are_those_that_were_measured() -> None:
 def test_the_page_of_settings_is_that_of_the_code() -> None:
     """docs/settings.md; `python docs/tools/settings.py` writes it."""
     spec = importlib.util.spec_from_file_location("settings_page", DOCS / "tools" / "settings.py")
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     assert module.PAGE.read_text() == module.page()
@@ -137,13 +138,14 @@ def test_the_page_of_settings_is_that_of_the_code() -> None:
 
 #: Every number that an option or setting takes: the word of its help that says what it counts or measures.
 UNITS = {
-    "epochs": "passes", "minutes": "minutes", "batch_size": "structures", "learning_rate": "no unit", "train_size": "structures",
-    "validation": "structures", "limit": "structures", "nodes": "machines", "devices": "processes", "seed": "seed", "steps": "steps",
-    "temperature": "K", "timestep": "fs", "equilibrate": "steps", "every": "steps", "fmax": "eV/A", "repeats": "samples",
-    "threads": "threads", "train": "structures", "test_size": "structures", "weight_decay": "no unit", "average": "no unit",
-    "clip": "no unit", "warmup": "steps", "factor": "no unit", "plateau_patience": "validations", "threshold": "no unit",
-    "minimum_rate": "no unit", "patience": "validations", "evaluate_every": "epochs", "workers": "processes",
-    "energy_weight": "no unit", "force_weight": "no unit", "stress_weight": "no unit",
+    "epochs": "passes", "minutes": "minutes", "batch_size": "structures", "learning_rate": "no unit",
+    "train_size": "structures", "validation": "structures", "limit": "structures", "nodes": "machines",
+    "devices": "processes", "seed": "seed", "steps": "steps", "temperature": "K", "timestep": "fs",
+    "equilibrate": "steps", "every": "steps", "fmax": "eV/A", "repeats": "samples", "threads": "threads",
+    "train": "structures", "test_size": "structures", "weight_decay": "no unit", "average": "no unit",
+    "clip": "no unit", "warmup": "steps", "factor": "no unit", "plateau_patience": "validations",
+    "threshold": "no unit", "minimum_rate": "no unit", "patience": "validations", "evaluate_every": "epochs",
+    "workers": "processes", "energy_weight": "no unit", "force_weight": "no unit", "stress_weight": "no unit",
 }  # fmt: skip
 
 
@@ -163,7 +165,7 @@ def options() -> dict[str, tuple[Any, bool]]:
 
 @pytest.mark.parametrize(("option", "number"), options().values(), ids=options())
 def test_help_says_unit_and_default(option: Any, number: bool) -> None:
-    """Of every option: what it is, the unit of a number, and the default unless it is a flag or the program shows it."""
+    """Of every option: what it is, the unit of a number, and the default, unless it is a flag or typer shows it."""
     assert option.help
     shown = option.default not in (None, (), []) and option.show_default is not False
     assert option.is_flag or option.required or shown or "Default: " in option.help, option.help

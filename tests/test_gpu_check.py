@@ -75,9 +75,8 @@ def test_the_dry_run_passes_with_only_the_packages_of_that_machine(wheels: types
         "20",
     ]
     environment = refusing(refused, tmp_path) | {"PYTHON": sys.executable}
-    done = subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=1500
-    )  # about a minute on a quiet machine
+    # about a minute on a quiet machine
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=1500)
     assert done.returncode == 0, done.stderr[-3000:]
     assert len(list(out.iterdir())) <= 8
     for part in PARTS:
@@ -224,9 +223,15 @@ def found_in(wheels: types.ModuleType, folder: Path, limit: int = 10**6) -> list
 
 @pytest.mark.parametrize(
     "tag",
-    ["py3-none-any", "py2.py3-none-any", "cp312-cp312-manylinux_2_28_x86_64", "cp39-abi3-manylinux2014_x86_64.manylinux_2_17_x86_64",
-     "py3-none-manylinux_2_39_x86_64", "cp312-abi3-manylinux1_x86_64"],
-)  # fmt: skip
+    [
+        "py3-none-any",
+        "py2.py3-none-any",
+        "cp312-cp312-manylinux_2_28_x86_64",
+        "cp39-abi3-manylinux2014_x86_64.manylinux_2_17_x86_64",
+        "py3-none-manylinux_2_39_x86_64",
+        "cp312-abi3-manylinux1_x86_64",
+    ],
+)
 def test_wheels_that_fit_are_taken(wheels: types.ModuleType, tmp_path: Path, tag: str) -> None:
     needs = (
         "numpy>=1.2",
@@ -242,9 +247,16 @@ def test_wheels_that_fit_are_taken(wheels: types.ModuleType, tmp_path: Path, tag
 
 @pytest.mark.parametrize(
     "tag",
-    ["cp311-cp311-manylinux_2_28_x86_64", "cp313-abi3-manylinux_2_28_x86_64", "cp312-cp312-manylinux_2_28_aarch64",
-     "cp312-cp312-musllinux_1_2_x86_64", "cp312-cp312-macosx_14_0_arm64", "cp312-cp312-manylinux_2_41_x86_64", "py2-none-any"],
-)  # fmt: skip
+    [
+        "cp311-cp311-manylinux_2_28_x86_64",
+        "cp313-abi3-manylinux_2_28_x86_64",
+        "cp312-cp312-manylinux_2_28_aarch64",
+        "cp312-cp312-musllinux_1_2_x86_64",
+        "cp312-cp312-macosx_14_0_arm64",
+        "cp312-cp312-manylinux_2_41_x86_64",
+        "py2-none-any",
+    ],
+)
 def test_wheels_for_another_machine_are_named(wheels: types.ModuleType, tmp_path: Path, tag: str) -> None:
     path = wheel(tmp_path, "one==1.0", tag)
     assert found_in(wheels, tmp_path) == [f"{path.name}: no tag fits Python 3.12 on x86-64 Linux"]

@@ -21,9 +21,9 @@ from intertwine.nn.readout import pool
 from intertwine.numerics import InputError
 from intertwine.o3 import Irreps
 
-CUTOFF = 5.0  # A, the default; the edges, 1 to 2.9 A, are inside, where the envelope is above 0.7
-RATE, EPOCHS, STEPS = 1e-4, 100, 2  # of Adam; steps an epoch: one for each graph of a pair
-SAME = 1e-12  # relative difference, in double precision, below which two results are one
+CUTOFF_ANGSTROM = 5.0  # A, the default; the edges, 1 to 2.9 A, are inside, where the envelope is above 0.7
+LEARNING_RATE, EPOCHS, STEPS_PER_EPOCH = 1e-4, 100, 2  # of Adam; steps an epoch: one for each graph of a pair
+SAME_RELATIVE_DIFFERENCE = 1e-12  # relative difference, in double precision, below which two results are one
 
 WIDTHS = {1: 32, 2: 32, 3: 32, 5: 16, 10: 8}  # of features up to a degree
 
@@ -72,7 +72,12 @@ def vectors(name: str) -> bool:
 def build(name: str, question: Question, extra: Mapping[str, Any]) -> Backbone:
     """The model for a question; with arguments ``extra`` in addition to those of the tables above."""
     known, order = accepts(name), question.order
-    wanted: dict[str, Any] = {"layers": question.layers, "cutoff": CUTOFF, "species": (6,), "average_degree": 2.0}
+    wanted: dict[str, Any] = {
+        "layers": question.layers,
+        "cutoff": CUTOFF_ANGSTROM,
+        "species": (6,),
+        "average_degree": 2.0,
+    }
     wanted["width"] = (WIDTHS[order] if order is not None else 32) if steerable(name) else 64
     if name == "mpnn":
         wanted["cutoff"] = None
@@ -163,13 +168,13 @@ def learn(
     """
     graph, labels = pair.batch(), torch.tensor([0, 1])
     model = classifier(name, question, extra, seed)
-    optimizer = torch.optim.Adam(model.parameters(), lr=RATE)
+    optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
     schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, mode="max", factor=0.9, patience=25, min_lr=1e-5)
     with torch.no_grad():
         before = difference(model.pooled(graph))
     best, epoch = 0.0, 0
     for epoch in range(1, EPOCHS + 1):
-        for _ in range(STEPS):
+        for _ in range(STEPS_PER_EPOCH):
             logits = model(graph)
             right = 100 * float((logits.detach().argmax(1) == labels).double().mean())
             optimizer.zero_grad()
@@ -177,6 +182,6 @@ def learn(
             optimizer.step()
         schedule.step(right)
         best = max(best, right)
-        if best == 100 or (epoch == 5 and not possible and difference(logits.detach()) < SAME):
+        if best == 100 or (epoch == 5 and not possible and difference(logits.detach()) < SAME_RELATIVE_DIFFERENCE):
             break
     return {"accuracy": max(best, 50.0), "epochs": epoch, "separation": before}

@@ -27,9 +27,9 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
-from distinguish import CUTOFF, EPOCHS, RATE, SAME, build, learn, separation
+from distinguish import CUTOFF_ANGSTROM, EPOCHS, LEARNING_RATE, SAME_RELATIVE_DIFFERENCE, build, learn, separation
 from measure import DOCS, RESULTS, insert, write
-from pairs import UNIT
+from pairs import LENGTH_UNIT
 from questions import Cell, Row, cells, rows
 from tables import page, picture
 
@@ -46,13 +46,21 @@ def measured(row: Row, cell: Cell, seeds: Sequence[int]) -> dict[str, Any]:
     start, question = time.perf_counter(), cell.question()
     apart = separation(row.model, question, row.extra, cell.pair(0))
     runs = {
-        str(seed): learn(row.model, question, row.extra, cell.pair(seed), seed, possible=apart > SAME) for seed in seeds
+        str(seed): learn(
+            row.model, question, row.extra, cell.pair(seed), seed, possible=apart > SAME_RELATIVE_DIFFERENCE
+        )
+        for seed in seeds
     }
     layers = None
     if cell.kind == "body":
         deeper = (question._replace(layers=n) for n in (1, 2, 3))
         layers = next(
-            (one.layers for one in deeper if separation(row.model, one, row.extra, cell.pair(0)) > SAME), None
+            (
+                one.layers
+                for one in deeper
+                if separation(row.model, one, row.extra, cell.pair(0)) > SAME_RELATIVE_DIFFERENCE
+            ),
+            None,
         )
     weights = sum(p.numel() for p in build(row.model, question, row.extra).parameters())
     return {
@@ -75,7 +83,7 @@ def keep(results: dict[str, Any], row: Row, cell: Cell, found: Mapping[str, Any]
     place.update(
         {key: value for key, value in found.items() if key != "runs"} | {"runs": place["runs"] | found["runs"]}
     )
-    protocol = {"rate": RATE, "epochs": EPOCHS, "cutoff": CUTOFF, "lengths divided by": UNIT}
+    protocol = {"rate": LEARNING_RATE, "epochs": EPOCHS, "cutoff": CUTOFF_ANGSTROM, "lengths divided by": LENGTH_UNIT}
     write("expressivity", {"protocol": protocol, "results": results})
 
 

@@ -1,9 +1,9 @@
 """50 frames of malonaldehyde: a force field that begins with the demo's weights (ethanol), and one that begins with
 random ones.
 
-    python benchmarks/papers/malonaldehyde.py                        # the demo (4 minutes), then two runs for each of
-    three seeds python benchmarks/papers/malonaldehyde.py --demo runs/ethanol-... # with a demo that is there
-    python benchmarks/papers/malonaldehyde.py --page                 # only writes the table of docs/results.md again
+    python benchmarks/papers/malonaldehyde.py          # the demo (4 minutes), then two runs for each of three seeds
+    python benchmarks/papers/malonaldehyde.py --page   # only writes the table of docs/results.md again
+    python benchmarks/papers/malonaldehyde.py --demo runs/ethanol-...   # with a demo that is there
 
 What a user types: `intertwine train malonaldehyde_train_01.xyz.gz --train 50`, with and without `--from`; the numbers
 of steps are the same, all else is what either is advised. A seed decides the frames, the initial weights and the order.
@@ -29,11 +29,9 @@ from measure import DOCS, RESULTS, insert, markdown, table, write
 from intertwine.training import read_config, train
 
 ROOT = Path(__file__).resolve().parents[2]
-RUNS, DATA, FILE = (
-    ROOT / "runs" / "malonaldehyde",
-    ROOT.parent / "shared" / "data" / "rmd17",
-    RESULTS / "malonaldehyde.json",
-)
+RUNS = ROOT / "runs" / "malonaldehyde"
+DATA = ROOT.parent / "shared" / "data" / "rmd17"
+FILE = RESULTS / "malonaldehyde.json"
 ARMS = ("from scratch", "from ethanol")
 
 
@@ -52,8 +50,8 @@ def rows(demo: Path, seeds: list[int], epochs: int | None, data: Path) -> list[d
         for arm in ARMS:
             config: dict[str, Any] = {
                 "data": {
-                    "source": str(data / "malonaldehyde_train_01.xyz.gz"), "test": str(data / "malonaldehyde_test_01.xyz.gz"),
-                    "train": 50, "validation": 50, "seed": seed,
+                    "source": str(data / "malonaldehyde_train_01.xyz.gz"),
+                    "test": str(data / "malonaldehyde_test_01.xyz.gz"), "train": 50, "validation": 50, "seed": seed,
                 },
                 "training": {"certify": False, "seed": seed, **({} if epochs is None else {"epochs": epochs})},
                 **({"start": {"run": str(demo)}} if arm == ARMS[1] else {}),
@@ -75,9 +73,9 @@ def page(document: dict[str, Any]) -> str:
     said = ", ".join(f"{mean:.1f} meV/A {arm}" for arm, mean in means.items())
     demo = document["demo"]
     return (
-        f"{markdown(document['rows'])}\n\nMean absolute errors on 1,000 frames; mean of the forces: {said}. The demo has errors of "
-        f"{demo['forces']:.1f} meV/A on ethanol after {demo['steps']:,} steps. {document['machine']['date']}. "
-        "`python benchmarks/papers/malonaldehyde.py`"
+        f"{markdown(document['rows'])}\n\nMean absolute errors on 1,000 frames; mean of the forces: {said}. "
+        f"The demo has errors of {demo['forces']:.1f} meV/A on ethanol after {demo['steps']:,} steps. "
+        f"{document['machine']['date']}. `python benchmarks/papers/malonaldehyde.py`"
     )
 
 

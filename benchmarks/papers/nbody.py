@@ -1,9 +1,9 @@
 """Charged particles: positions after 1,000 steps of five of them from positions, velocities and charges (PAPERS.md,
 section 1).
 
-    python benchmarks/papers/nbody.py --jobs 2                    # all, in the background if you like; goes on where it
-    was stopped python benchmarks/papers/nbody.py --only egnn --epochs 300
-    python benchmarks/papers/nbody.py --page                      # only writes the table of docs/results.md again
+    python benchmarks/papers/nbody.py --jobs 2   # all, in the background if you like; goes on where it was stopped
+    python benchmarks/papers/nbody.py --only egnn --epochs 300
+    python benchmarks/papers/nbody.py --page     # only writes the table of docs/results.md again
 
 3,000 training, 2,000 validation and 2,000 test trajectories of the published stream, one seed. The weights with the
 smallest validation error are tested. Batches of 100, Adam, rates brought down by a cosine; moving averages (0.99) are
@@ -14,7 +14,7 @@ epochs spoil the steps of the next hundred (NequIP's validation error after 40 e
 else changed). The effort was not equal: SEGNN's rate, bound and radial functions are the best of six tries by
 validation error on this seed, the others' of one to three. Published errors are after up to 10,000 epochs, with larger
 networks: the SEGNN of that paper has four times the weights, and the force on each particle among its attributes
-    (0.0056 without). Runs are ordinary run folders, so that one that was killed continues with the same bits.
+(0.0056 without). Runs are ordinary run folders, so that one that was killed continues with the same bits.
 """
 
 from __future__ import annotations
@@ -42,18 +42,26 @@ from intertwine.training import Loader, load_run, train
 
 FILE = RESULTS / "nbody.json"
 RUNS = Path(__file__).resolve().parents[2] / "runs" / "nbody"
-FAR = 20.0  # cutoff of models that need one: all pairs are closer, but for a few
+FAR_CUTOFF = 20.0  # cutoff of models that need one: all pairs are closer, but for a few
 #: name -> arguments of the model, learning rate, largest norm of a gradient, published error.
 CONTESTANTS: dict[str, tuple[dict[str, Any], float, float, float | None]] = {
     "plain_gnn": ({}, 1e-3, 10.0, 0.0107),
     "radial_field": ({}, 1e-3, 10.0, 0.0104),
     "egnn": ({"width": 64, "layers": 4}, 5e-4, 10.0, 0.0071),
-    "painn": ({"width": 32, "layers": 3, "cutoff": FAR}, 1e-3, 0.2, None),
+    "painn": ({"width": 32, "layers": 3, "cutoff": FAR_CUTOFF}, 1e-3, 0.2, None),
     "tensor_field": ({"width": 32, "layers": 4, "lmax": 1}, 1e-3, 0.2, 0.0155),
     "se3_transformer": ({"width": 16, "layers": 4, "lmax": 1}, 3e-3, 10.0, 0.0244),
     "segnn": ({"preset": "particles", "width": 16}, 7e-3, 0.2, 0.0043),
     "nequip": (
-        {"width": 16, "layers": 4, "lmax": 1, "parity": False, "attributes": 8, "cutoff": FAR, "radial_size": 32},
+        {
+            "width": 16,
+            "layers": 4,
+            "lmax": 1,
+            "parity": False,
+            "attributes": 8,
+            "cutoff": FAR_CUTOFF,
+            "radial_size": 32,
+        },
         5e-3,
         0.2,
         None,
@@ -71,8 +79,8 @@ def learn(name: str, epochs: int, seed: int) -> None:
         "model": {"name": name, **arguments},
         "task": {"name": "dynamics"},
         "training": {
-            "epochs": epochs, "batch_size": 100, "learning_rate": rate, "evaluate_every": 5, "patience": 0, "certify": False, "threads": 1,
-            "seed": seed, "clip": clip,
+            "epochs": epochs, "batch_size": 100, "learning_rate": rate, "evaluate_every": 5, "patience": 0,
+            "certify": False, "threads": 1, "seed": seed, "clip": clip,
         },
     }  # fmt: skip
     if not (folder / "report.json").exists():
@@ -132,10 +140,11 @@ def page(document: dict[str, Any]) -> str:
     ]
     on = max((one["machine"] for one in document["rows"].values()), key=lambda one: one["date"])
     return (
-        f"{markdown(rows)}\n\nSeed {document['seed']}; mean squared error of positions on 2,000 trajectories and its standard error; "
-        f"a step is forward and backward of 100 graphs on one thread of {on['processor']}, torch {on['versions']['torch']}; {on['date']}. "
-        "Published errors are after up to 10,000 epochs, with larger networks; that of SEGNN with forces among the attributes (0.0056 "
-        "without). `python benchmarks/papers/nbody.py --jobs 2`"
+        f"{markdown(rows)}\n\nSeed {document['seed']}; mean squared error of positions on 2,000 trajectories and its "
+        f"standard error; a step is forward and backward of 100 graphs on one thread of {on['processor']}, torch "
+        f"{on['versions']['torch']}; {on['date']}. Published errors are after up to 10,000 epochs, with larger "
+        "networks; that of SEGNN with forces among the attributes (0.0056 without). "
+        "`python benchmarks/papers/nbody.py --jobs 2`"
     )
 
 

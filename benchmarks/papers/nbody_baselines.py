@@ -1,13 +1,11 @@
 """The four baselines of the charged 5-body test (no learning but least squares on the training set), with standard
 errors.
 
-    python benchmarks/papers/nbody_baselines.py            # prints one table, writes
-    benchmarks/results/nbody_baselines.json
+    python benchmarks/papers/nbody_baselines.py   # prints one table, writes benchmarks/results/nbody_baselines.json
 
 Error: mean squared error of positions, over particles and xyz; its standard error is over trajectories. Fitted on the
-    3,000 training
-trajectories, evaluated on the 2,000 test ones, and on 20,000 for a sharper figure (half of the trajectories have close
-encounters, so errors are heavy-tailed).
+3,000 training trajectories, evaluated on the 2,000 test ones, and on 20,000 for a sharper figure (half of the
+trajectories have close encounters, so errors are heavy-tailed).
 
 The fourth published figure, 0.0689, is quoted without a description. Some twenty linear baselines were tried after the
 fact. Those with one coefficient for the velocity and one for the position agree best: x + t v + s (x - centroid), which
@@ -102,9 +100,8 @@ def main() -> None:
     for name, t in FIXED.items():
         add(name, ("v",), torch.tensor([t], dtype=x.dtype))
     for name, names in FITTED.items():
-        known = (
-            train["vm"] if names == ("vm", "d") else 0
-        )  # momentum is conserved: the mean velocity's coefficient is 1, not fitted
+        # momentum is conserved: the mean velocity's coefficient is 1, not fitted
+        known = train["vm"] if names == ("vm", "d") else 0
         fitted = names[1:] if names == ("vm", "d") else names
         matrix = torch.stack([train[n].flatten() for n in fitted], dim=1)
         solution = torch.linalg.lstsq(matrix, (y - x - known).reshape(-1, 1)).solution[:, 0]

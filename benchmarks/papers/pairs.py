@@ -25,8 +25,8 @@ from intertwine.geometry import Graph, collate
 
 ISOSCELES = ((3.0, -4.0), (0.0, 5.0), (-3.0, -4.0))  # of the paper: has a mirror line
 SCALENE = ((3.0, -4.0), (0.0, 5.0), (-4.0, -3.0))
-UNIT = 3.0  # one of ours in the papers'
-DIGITS = 6  # to which invariants are compared
+LENGTH_UNIT = 3.0  # one of ours in the papers'
+COMPARED_DIGITS = 6  # to which invariants are compared
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,9 @@ class Pair:
 
 def star(first: ArrayLike, second: ArrayLike) -> Pair:
     """Neighbours (n, 3) of a centre at the origin, twice, in the papers' unit."""
-    points = [np.concatenate([np.zeros((1, 3)), np.asarray(x, dtype=np.float64) / UNIT]) for x in (first, second)]
+    points = [
+        np.concatenate([np.zeros((1, 3)), np.asarray(x, dtype=np.float64) / LENGTH_UNIT]) for x in (first, second)
+    ]
     n = len(points[0]) - 1
     return Pair(points[0], points[1], np.array([[0] * n, range(1, n + 1)]))
 
@@ -57,7 +59,7 @@ def chains(k: int = 4) -> Pair:
     side.
     """
     line, tail = [(0.0, 5.0 * i, 0.0) for i in range(k)], (4.0, 5.0 * (k - 1) + 3.0, 0.0)
-    first, second = (np.array([*line, (x, -3.0, 0.0), tail]) / UNIT for x in (-4.0, 4.0))
+    first, second = (np.array([*line, (x, -3.0, 0.0), tail]) / LENGTH_UNIT for x in (-4.0, 4.0))
     joined = [(i, i + 1) for i in range(k - 1)] + [(0, k), (k - 1, k + 1)]
     return Pair(first - first.mean(0), second - second.mean(0), np.array(joined).T)
 
@@ -67,7 +69,7 @@ def turned(fold: int, angle: float) -> Pair:
     corners = 2 * math.pi * np.arange(fold) / fold
 
     def polygon(start: float) -> NDArray[np.float64]:
-        return UNIT * np.stack([np.cos(corners + start), np.sin(corners + start), np.zeros(fold)], axis=1)
+        return LENGTH_UNIT * np.stack([np.cos(corners + start), np.sin(corners + start), np.zeros(fold)], axis=1)
 
     return star(polygon(0.0), polygon(angle))
 
@@ -104,7 +106,8 @@ BODY = {"2-body": two_body, "3-body": three_body, "4-body": four_body, "chiral":
 def invariants(pair: Pair, bodies: int, handed: bool = False) -> tuple[Counter, Counter]:
     """What so many bodies say of the two stars: for every set of neighbours its scalar products and, if handed, its
     triple products, in the order of the neighbours that makes them smallest."""
-    return tuple(Counter(_sets(points[1:], bodies - 1, handed)) for points in (pair.first, pair.second))  # type: ignore[return-value]
+    first, second = (Counter(_sets(points[1:], bodies - 1, handed)) for points in (pair.first, pair.second))
+    return first, second
 
 
 def congruent(pair: Pair, proper: bool) -> bool:
@@ -117,10 +120,11 @@ def congruent(pair: Pair, proper: bool) -> bool:
 def neighbourhoods(pair: Pair) -> tuple[list, list]:
     """Of each node of the two graphs the scalar products of the vectors to its neighbours: what one hop sees."""
     near = [[*pair.edges[1, pair.edges[0] == i], *pair.edges[0, pair.edges[1] == i]] for i in range(len(pair.first))]
-    return tuple(
+    first, second = (
         [_products(x[near[i]] - x[i], list(range(len(near[i]))), False) for i in range(len(x))]
         for x in (pair.first, pair.second)
-    )  # type: ignore[return-value]
+    )
+    return first, second
 
 
 def _sets(vectors: NDArray[np.float64], size: int, handed: bool) -> Iterator[tuple[float, ...]]:
@@ -133,4 +137,4 @@ def _products(vectors: NDArray[np.float64], order: list[int], handed: bool) -> t
     found = list((v @ v.T)[np.triu_indices(len(v))])
     if handed:
         found += [float(np.linalg.det(v[list(three)])) for three in combinations(range(len(v)), 3)]
-    return tuple(round(float(x), DIGITS) + 0.0 for x in found)
+    return tuple(round(float(x), COMPARED_DIGITS) + 0.0 for x in found)

@@ -12,8 +12,9 @@ from theory import THEORY
 
 ORDERS = (1, 2, 3, 5, 10)  # largest degrees of steerable models
 LAYERS, FOLDS = (2, 3, 4, 5, 6), (2, 3, 5, 10)
-LARGEST = {"segnn": 5}  # its messages couple all degrees: 381 paths for l = 10, too long for a kernel, minutes a run
-NODES = 4  # in the line of a chain
+#: Its messages couple all degrees: 381 paths for l = 10, too long for a kernel, minutes a run.
+LARGEST_ORDER = {"segnn": 5}
+CHAIN_NODES = 4  # in the line of a chain
 
 
 class Row(NamedTuple):
@@ -43,7 +44,7 @@ class Cell(NamedTuple):
 
     def pair(self, seed: int) -> Pair:
         if self.kind == "chain":
-            return chains(NODES)
+            return chains(CHAIN_NODES)
         if self.kind == "turned":
             fold = int(self.what)
             return turned(fold, 2 * math.pi / (fold + 1 + seed % fold))
@@ -72,7 +73,7 @@ def cells(row: Row) -> list[Cell]:
     if row.extra:
         return BODIES
     orders = (
-        [l for l in ORDERS if l <= LARGEST.get(row.model, l)]
+        [l for l in ORDERS if l <= LARGEST_ORDER.get(row.model, l)]
         if steerable(row.model)
         else [1]
         if vectors(row.model)

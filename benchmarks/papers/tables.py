@@ -7,7 +7,7 @@ from statistics import median
 from typing import Any
 
 import matplotlib.pyplot as plt
-from distinguish import SAME
+from distinguish import SAME_RELATIVE_DIFFERENCE
 from matplotlib.colors import LinearSegmentedColormap
 from questions import BODIES, CHAIN, FOLDS, LAYERS, ORDERS, TURNED, Cell, Row, cells, expected
 from theory import THEORY
@@ -45,9 +45,10 @@ def disagreements(results: Mapping[str, Any], wanted: Sequence[Row]) -> list[str
     for row in wanted:
         for cell in cells(row):
             kept, theory = results.get(row.name, {}).get(str(cell)), expected(row, cell)
-            if kept is not None and theory is not None and (kept["separation"] > SAME) != theory:
+            if kept is not None and theory is not None and (kept["separation"] > SAME_RELATIVE_DIFFERENCE) != theory:
                 found.append(
-                    f"{row.name}, {cell}: theory says {'yes' if theory else 'no'}, features differ by {kept['separation']:.0e}"
+                    f"{row.name}, {cell}: theory says {'yes' if theory else 'no'}, "
+                    f"features differ by {kept['separation']:.0e}"
                 )
         layers = [results.get(row.name, {}).get(str(cell), {}).get("layers", "?") for cell in BODIES]
         if row.name in THEORY and "?" not in layers and tuple(layers) != THEORY[row.name].body:
@@ -74,18 +75,18 @@ def page(document: Mapping[str, Any], wanted: Sequence[Row]) -> str:
             )
     return "\n\n".join(
         [
-            f"Accuracy in %, mean of {seeds} seeds; 50 is a guess. Beside it what theory says: yes, so many layers can tell the two "
-            "apart, or no; bold where the two differ. The last column: from how many layers random weights (1, 2 and 3 layers tried) tell "
-            "the 2-body, 3-body, 4-body and chiral pair apart; the test has one. Models that have an option for pseudoscalars have it for "
-            "the chiral pair.",
+            f"Accuracy in %, mean of {seeds} seeds; 50 is a guess. Beside it what theory says: yes, so many layers can "
+            "tell the two apart, or no; bold where the two differ. The last column: from how many layers random "
+            "weights (1, 2 and 3 layers tried) tell the 2-body, 3-body, 4-body and chiral pair apart; the test has "
+            "one. Models that have an option for pseudoscalars have it for the chiral pair.",
             _grid(first),
-            "Orientations: polygons of so many corners, and the same turned. One layer, and a linear classifier of its pooled features of "
-            "degree up to l; invariant models have none. MACE has correlation 1 here.",
+            "Orientations: polygons of so many corners, and the same turned. One layer, and a linear classifier of its "
+            "pooled features of degree up to l; invariant models have none. MACE has correlation 1 here.",
             _grid(second),
             _verdict(results, wanted),
             "\n".join(f"- `{row.name}`: {THEORY[row.name].why}." for row in wanted if row.name in THEORY),
-            f"{machine['processor']}, {machine['usable_cores']} cores, torch {machine['versions']['torch']}, {machine['date']}. "
-            f"`python benchmarks/papers/expressivity.py --seeds {max(counts)}`",
+            f"{machine['processor']}, {machine['usable_cores']} cores, torch {machine['versions']['torch']}, "
+            f"{machine['date']}. `python benchmarks/papers/expressivity.py --seeds {max(counts)}`",
         ]
     )
 
@@ -105,7 +106,10 @@ def _verdict(results: Mapping[str, Any], wanted: Sequence[Row]) -> str:
         if wrong
         else "Random weights agree with the theory in every cell."
     )
-    text += f" Theory says yes to {able} cells; of their runs {len(learned)} learned it in 200 steps, {len(missed)} did not."
+    text += (
+        f" Theory says yes to {able} cells; of their runs {len(learned)} learned it in 200 steps, "
+        f"{len(missed)} did not."
+    )
     if learned and missed:
         text += (
             " These start from less: before training the pooled features of the two graphs differ, relatively, by "

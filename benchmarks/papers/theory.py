@@ -3,7 +3,7 @@ expressivity.py.
 
 Of a star (a centre and its neighbours) one layer sees the more, the more of it enters a nonlinear function before the
 sum: distances; sums of vectors, by their products; sums of angles at each edge. Of a chain some node has to see both
-    ends, in a product of theirs.
+ends, in a product of theirs.
 """
 
 from __future__ import annotations

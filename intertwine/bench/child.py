@@ -25,7 +25,7 @@ from intertwine.bench.convolutions import SIZES, Problem, Size
 from intertwine.numerics import DataError
 
 _STATUS = Path("/proc/self/status")
-_TIME_LIMIT = 600  # s
+_TIME_LIMIT_S = 600  # s
 
 
 def in_child(*arguments: str, cache: Path | None = None) -> Any:
@@ -44,7 +44,7 @@ def in_child(*arguments: str, cache: Path | None = None) -> Any:
         | ({"INTERTWINE_CACHE": str(cache)} if cache else {})
     )
     command = [sys.executable, "-W", "ignore", "-m", "intertwine.bench.child", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=_TIME_LIMIT, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=_TIME_LIMIT_S, check=False)
     if done.returncode:
         last = (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1]
         raise DataError(

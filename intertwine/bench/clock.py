@@ -18,12 +18,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
-SHORTEST = 0.02  # s: a sample of a faster function is the mean of several calls
+SHORTEST_SAMPLE_S = 0.02  # s: a sample of a faster function is the mean of several calls
 LIBRARIES = (
-    "torch", "numpy", "e3nn", "sphericart-torch", "cuequivariance-torch", "nequip", "mace-torch", "torch-geometric", "schnetpack",
-    "egnn-pytorch", "opt-einsum-fx", "llvmlite", "triton",
+    "torch", "numpy", "e3nn", "sphericart-torch", "cuequivariance-torch", "nequip", "mace-torch", "torch-geometric",
+    "schnetpack", "egnn-pytorch", "opt-einsum-fx", "llvmlite", "triton",
 )  # fmt: skip
-_COPIED = 256 * 2**20  # bytes: far more than the caches hold
+_COPIED_BYTES = 256 * 2**20  # bytes: far more than the caches hold
 
 
 class Times(NamedTuple):
@@ -53,7 +53,7 @@ def interleaved(
     calls = {}
     for name, function in functions.items():
         last = min(_seconds(function, 1) for _ in range(max(warmup, 1)))
-        calls[name] = max(1, min(1000, round(SHORTEST / max(last, 1e-7))))
+        calls[name] = max(1, min(1000, round(SHORTEST_SAMPLE_S / max(last, 1e-7))))
     steady: dict[str, list[float]] = {name: [] for name in functions}
     cold: dict[str, list[float]] = {name: [] for name in functions}
     collecting = gc.isenabled()
@@ -84,14 +84,14 @@ def copy_bandwidth(repeats: int = 7) -> float:
     """Bytes per second, read and written, of the fastest of some copies of a large tensor by torch's threads."""
     import torch
 
-    source = torch.ones(_COPIED // 4)
+    source = torch.ones(_COPIED_BYTES // 4)
     target = torch.empty_like(source)
     times = []
     for _ in range(repeats):
         start = time.perf_counter()
         target.copy_(source)
         times.append(time.perf_counter() - start)
-    return 2 * _COPIED / min(times)
+    return 2 * _COPIED_BYTES / min(times)
 
 
 def peak_memory(function: Callable[[], Any]) -> int:
@@ -111,8 +111,8 @@ def peak_memory(function: Callable[[], Any]) -> int:
     finally:
         with _silent():
             record.stop()
-    results = record.profiler.kineto_results.events()  # type: ignore[union-attr]
-    changes = sorted((event.start_ns(), event.nbytes()) for event in results if event.name() == "[memory]")  # type: ignore[union-attr]
+    results: Any = record.profiler.kineto_results.events()  # type: ignore[union-attr]
+    changes = sorted((event.start_ns(), event.nbytes()) for event in results if event.name() == "[memory]")
     del kept
     held = most = 0
     for _, change in changes:

@@ -13,7 +13,8 @@ from intertwine.bench.clock import interleaved, peak_memory
 from intertwine.numerics import DataError
 
 OURS = "ours"
-AGREEMENT = 1e-4  # largest difference over largest value, in float32 with sums over thousands of edges
+#: Largest difference over largest value, in float32 with sums over thousands of edges.
+LARGEST_RELATIVE_DIFFERENCE = 1e-4
 
 Adapt = Callable[[int, Tensor], Tensor]
 
@@ -93,7 +94,7 @@ def agree(contestants: Mapping[str, Contestant], where: str) -> dict[str, float]
             for left, right in pairs
         ]
         found[name] = float(torch.stack(shares).max())  # NaN, if there is one
-        if not found[name] <= AGREEMENT:
+        if not found[name] <= LARGEST_RELATIVE_DIFFERENCE:
             remedy = "report this: one of the two is wrong, and their times say nothing."
             raise DataError(
                 f"{name} and ours differ by {found[name]:.3g} of the largest value", where=where, remedy=remedy
@@ -129,8 +130,7 @@ def contest(
 
     Returns:
         rows: ``pass``; ``ms`` and ``cold``, the :class:`~intertwine.bench.clock.Times` by name; if checked ``memory``,
-            bytes beyond inputs
-        and results by name, and ``difference`` of each peer's results from ours.
+        bytes beyond inputs and results by name, and ``difference`` of each peer's results from ours.
 
     Raises:
         DataError: a peer computes something else.

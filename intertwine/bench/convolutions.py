@@ -55,9 +55,7 @@ class Size:
 
     @property
     def bytes(self) -> dict[str, int]:
-        """What has to be read and written once, in float32 and int64: of the forward pass, and of forward and
-        backward.
-        """
+        """What has to be read and written once, in float32 and int64: forward, and forward and backward."""
         x, y, z = (irreps.dim for irreps in self.irreps)
         w = self.channels * len(self.paths)
         nodes, edges = self.nodes * (x + z) * 4, self.edges * ((y + w) * 4 + 16)
@@ -103,9 +101,8 @@ class Problem:
         y = torch.randn(size.edges, right.dim, generator=generator)
         w = torch.randn(size.edges, size.channels * len(size.paths), generator=generator)
         each = size.nodes // size.graphs
-        first = (
-            torch.arange(size.edges) * size.graphs // max(size.edges, 1) * each
-        )  # node of the graph that an edge is in
+        # the first node of the graph that an edge is in
+        first = torch.arange(size.edges) * size.graphs // max(size.edges, 1) * each
         source, destination = first + torch.randint(each, (2, size.edges), generator=generator)
         return cls(size, x, y, w, cotangent, source, destination)
 

@@ -18,10 +18,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from intertwine.geometry import Graph, connect
-from intertwine.kernels.channelwise import Channelwise
+from intertwine.kernels.convolution.plan import Channelwise
 from intertwine.nn.irreps.contraction_operator import program
 
-ATOMS, SPACING = 64, 1.9  # of the standard graph: as dense as a molecular crystal
+ATOMS, SPACING_ANGSTROM = 64, 1.9  # of the standard graph: as dense as a molecular crystal
 
 
 def _convolution(plan: str, x: Tensor, y: Tensor, *rest: Any) -> int:
@@ -68,9 +68,8 @@ class Cost(TorchDispatchMode):
         given, made = (_tensors(tree) for tree in ((arguments, keywords), result))
         owners = {one.untyped_storage()._cdata for one in given}
         in_place = function._schema.name.endswith("_") or "out" in (keywords or {})
-        if made and (
-            in_place or any(one.untyped_storage()._cdata not in owners for one in made)
-        ):  # a view moves nothing
+        # a view moves nothing
+        if made and (in_place or any(one.untyped_storage()._cdata not in owners for one in made)):
             self.bytes += sum(one.numel() * one.element_size() for one in (*given, *made))
             self.flops += self._operations(function, arguments, keywords or {}, result, (*given, *made))
         return result
@@ -100,7 +99,7 @@ def standard_graph(cutoff: float | None, edges: int | None = None) -> Graph:
         edges: columns of an ``edge_attr``, for models that want one.
     """
     generator, side = torch.Generator().manual_seed(0), round(ATOMS ** (1 / 3))
-    grid = torch.cartesian_prod(*[torch.arange(float(side))] * 3) * SPACING
+    grid = torch.cartesian_prod(*[torch.arange(float(side))] * 3) * SPACING_ANGSTROM
     pos = grid + 0.3 * torch.rand(grid.shape, generator=generator)
     graph = connect(Graph(pos=pos, z=torch.full((len(pos),), 6)), cutoff or 4.0)
     if edges:

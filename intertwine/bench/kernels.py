@@ -32,9 +32,9 @@ PEERS = {
     "mace-torch": "pip install mace-torch --no-deps",
 }
 EDGES = (1_000, 10_000, 100_000, 1_000_000)
-_PEERS_TO = 100_000  # edges: they need ten times the memory
+_PEERS_MOST_EDGES = 100_000  # edges: they need ten times the memory
 _VECTORS = 100_000
-_FEW = 3  # repeats of what takes a second
+_SLOW_REPEATS = 3  # repeats of what takes a second
 
 Tick = Callable[[], object]
 
@@ -65,7 +65,7 @@ def jobs(only: Collection[str] = PARTS, repeats: int = 5, compiled: Collection[s
         choose(size, tuple(SIZES), kind="size", where="bench")
     if repeats < 1:
         raise InputError(f"{repeats} repeats", where="bench", remedy="give 1 or more.")
-    few, many = min(repeats, _FEW), len(PASSES) * repeats
+    few, many = min(repeats, _SLOW_REPEATS), len(PASSES) * repeats
     found = [Job(size, many, partial(_convolution, size, repeats, size in compiled)) for size in SIZES]
     found += [Job("harmonics", many, partial(_harmonics, l, repeats)) for l in (2, 6)]
     found += [Job("contraction", many, partial(_contraction, repeats))]
@@ -83,8 +83,7 @@ def measure(
 
     Returns:
         document: ``machine``, ``copy_bandwidth`` in bytes per second, ``missing`` peers and how to have them, and
-            ``rows``, each with its
-        ``part`` and ``case``; times in ms, first uses in s, memory in bytes.
+        ``rows``, each with its ``part`` and ``case``; times in ms, first uses in s, memory in bytes.
 
     Raises:
         DataError: a peer computes something else, or a process of the benchmark failed.
@@ -110,7 +109,10 @@ def measure(
 def _convolution(name: str, repeats: int, compiled: bool, tick: Tick) -> list[dict[str, Any]]:
     size = SIZES[name]
     rows = contest(peers(Problem.of(size), compiled=compiled), repeats, tick, where=f"size {name}")
-    case = f"{name}: {size.edges:,} edges, {size.channels} channels, l {size.degrees[0]}x{size.degrees[1]}->{size.degrees[2]}"
+    case = (
+        f"{name}: {size.edges:,} edges, {size.channels} channels, "
+        f"l {size.degrees[0]}x{size.degrees[1]}->{size.degrees[2]}"
+    )
     moved = size.bytes
     return [
         {"part": name, "case": case, **row, **({"bytes": moved[row["pass"]]} if row["pass"] in moved else {})}
@@ -135,9 +137,7 @@ def _contraction(repeats: int, tick: Tick) -> list[dict[str, Any]]:
 
 
 def _first_use(size: str, tick: Tick) -> list[dict[str, Any]]:
-    """With an empty cache, then in a new process with the cache of the first; e3nn once, since its imports
-    take long.
-    """
+    """With an empty cache, then in a new process with the cache of the first; e3nn once: its imports take long."""
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for case in ("empty cache", "from the cache", "e3nn"):
@@ -156,7 +156,7 @@ def _edges(edges: int, graphs: int | None, repeats: int, tick: Tick) -> list[dic
         return [{"part": "edges", "case": edges, "graphs": size.graphs, "pass": "left out", "ms": {}, "needed": needed}]
     problem = Problem.of(size)
     found = peers(problem, compiled=False)
-    contestants = found if edges <= _PEERS_TO else {OURS: found[OURS]}
+    contestants = found if edges <= _PEERS_MOST_EDGES else {OURS: found[OURS]}
     rows = contest(contestants, repeats, tick, passes=("forward", "forward + backward"), check=False)
     return [
         {"part": "edges", "case": edges, "graphs": size.graphs, **row, "bytes": size.bytes[row["pass"]]} for row in rows

@@ -44,7 +44,10 @@ def heading(document: Mapping[str, Any]) -> str:
     on = document["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in on["versions"].items())
     lines = [
-        f"{on['processor']}, {on['threads']} of {on['usable_cores']} cores, {on['capability']}, load {on['load'] or 0.0:.1f}; float32",
+        (
+            f"{on['processor']}, {on['threads']} of {on['usable_cores']} cores, {on['capability']}, load "
+            f"{on['load'] or 0.0:.1f}; float32"
+        ),
         versions,
     ]
     lines += [f"not measured: {name} ({how})" for name, how in document["missing"].items()]
@@ -71,10 +74,11 @@ def _times(rows: Sequence[Mapping[str, Any]], document: Mapping[str, Any]) -> Gr
             ]
         )
     caption = (
-        f"Medians of {document['repeats']} interleaved samples, ms; a sample is a call, or calls for 20 ms in a row. faster: than e3nn, or "
-        "mace-torch; cold: the same of the one call before those, after all others have filled the caches. memory, theirs: MB that torch "
-        "held beyond inputs and results at the peak. of copy: bytes that have to be read and written once, in our time, over the "
-        f"{document['copy_bandwidth'] / 1e9:.1f} GB/s of a copy (read and written) here."
+        f"Medians of {document['repeats']} interleaved samples, ms; a sample is a call, or calls for 20 ms in a row. "
+        "faster: than e3nn, or mace-torch; cold: the same of the one call before those, after all others have filled "
+        "the caches. memory, theirs: MB that torch held beyond inputs and results at the peak. of copy: bytes that "
+        "have to be read and written once, in our time, "
+        f"over the {document['copy_bandwidth'] / 1e9:.1f} GB/s of a copy (read and written) here."
     )
     return Grid("Kernels and their peers", columns, cells, caption)
 
@@ -82,7 +86,10 @@ def _times(rows: Sequence[Mapping[str, Any]], document: Mapping[str, Any]) -> Gr
 def _first_use(rows: Sequence[Mapping[str, Any]]) -> Grid:
     steps = ("construction", *PASSES)
     cells = [[row["case"], *(f"{row['s'][name]:.3f}" for name in steps), f"{row['extra']:.3f}"] for row in rows]
-    caption = "First calls of a plan in a fresh process, in order, s. in all: construction, and what they take beyond second calls."
+    caption = (
+        "First calls of a plan in a fresh process, in order, s. in all: "
+        "construction, and what they take beyond second calls."
+    )
     return Grid("First use", ["", *steps, "in all"], cells, caption)
 
 
@@ -105,8 +112,8 @@ def _edges(rows: Sequence[Mapping[str, Any]]) -> Grid:
             ]
         )
     caption = (
-        "As size A, 20 edges for each node, those of a graph in random order; ms. In one graph of a million edges rows that are read lie "
-        "anywhere in gigabytes. Peers to 100,000 edges, since they hold ten times as much beside."
+        "As size A, 20 edges for each node, those of a graph in random order; ms. In one graph of a million edges rows "
+        "that are read lie anywhere in gigabytes. Peers to 100,000 edges, since they hold ten times as much beside."
     )
     return Grid(
         "Time against edges", ["edges", "graphs", "pass", OURS, "ns an edge", *present, "of copy"], cells, caption
@@ -119,7 +126,10 @@ def _memory(rows: Sequence[Mapping[str, Any]]) -> Grid:
         inputs, results, grown = (row["bytes_of"][name] for name in ("inputs", "results", "grown"))
         beyond = 100 * (grown - results) / (inputs + results)
         cells.append([row["case"], row["pass"], _mega(inputs), _mega(results), _mega(grown), f"{beyond:.1f} %"])
-    caption = "MB. grown: by how much the memory of the process grew at most. beyond: grown without the results, over inputs and results."
+    caption = (
+        "MB. grown: by how much the memory of the process grew at most. "
+        "beyond: grown without the results, over inputs and results."
+    )
     return Grid("Memory of the process", ["", "pass", "inputs", "results", "grown", "beyond"], cells, caption)
 
 

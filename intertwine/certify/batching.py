@@ -11,8 +11,8 @@ from intertwine.certify.symmetry import listed_anew
 from intertwine.certify.trial import Findings, Trial, Worst
 from intertwine.geometry import LEVELS, Graph, connect, fields_at, permute
 
-BATCH_EPS = 20  # batch of B against B singles, of the largest value (DESIGN.md)
-MOVED = 1.01  # the other graphs, stretched
+BATCH_EPS = 20  # batch of B against B singles, of the largest value (docs/design.md)
+STRETCH_FACTOR = 1.01  # the other graphs, stretched
 
 
 def batch_against_single(trial: Trial) -> Findings:
@@ -62,7 +62,7 @@ def _others_moved(
     if isinstance(connected, str):
         return
     before, moved = trial.subject(connected), connected.clone()
-    moved.pos = torch.where(others.unsqueeze(1), connected.pos * MOVED, connected.pos)
+    moved.pos = torch.where(others.unsqueeze(1), connected.pos * STRETCH_FACTOR, connected.pos)
     for name, value in trial.subject(moved).items():
         worst.see("", trial.deviation(name, value * weights[name], before[name] * weights[name]), f"{name}: {words}")
 
@@ -122,9 +122,7 @@ def determinism(trial: Trial) -> Findings:
 
 
 def no_memory(trial: Trial) -> Findings:
-    """After all other tests every structure still gives the bits it gave first: nothing was counted, stored or
-    forgotten.
-    """
+    """After all other tests every structure still gives the bits it gave first: nothing was counted or stored."""
     return _again(trial, len(trial.structures), "run again after all tests")
 
 

@@ -180,10 +180,8 @@ class Certificate:
             and line.error > line.bound
         ]
         names = _distinct(line.symmetry for line in broken)
-        return [
-            f" Not claimed and not there: {name} (by {max(line.error or 0.0 for line in broken if line.symmetry == name):.2g})."
-            for name in names
-        ]
+        worst = {name: max(line.error or 0.0 for line in broken if line.symmetry == name) for name in names}
+        return [f" Not claimed and not there: {name} (by {error:.2g})." for name, error in worst.items()]
 
 
 def _change(line: Line) -> str:

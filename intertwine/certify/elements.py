@@ -14,10 +14,10 @@ from intertwine.certify.structures import random_direction, snap
 from intertwine.geometry import Graph
 from intertwine.groups import Isometry
 
-TINY_ANGLES = (1e-3, 1e-5, 1e-8)  # radians
-SHIFT = 10.0  # A
-FAR = 1e4  # A: single precision holds positions there to 1e-3 A
-NEAR = 1e-6  # radians off an axis
+TINY_ANGLES_RADIANS = (1e-3, 1e-5, 1e-8)  # radians
+SHIFT_ANGSTROM = 10.0  # A
+FAR_SHIFT_ANGSTROM = 1e4  # A: single precision holds positions there to 1e-3 A
+NEAR_AXIS_RADIANS = 1e-6  # radians off an axis
 
 
 class Element(NamedTuple):
@@ -84,7 +84,7 @@ def alignments(graph: Graph, generator: torch.Generator) -> list[Element]:
     for k in range(n):
         axis = torch.eye(n, dtype=torch.float64)[k]
         off = random_direction(n, generator)
-        near = axis + NEAR * (off - off[k] * axis)
+        near = axis + NEAR_AXIS_RADIANS * (off - off[k] * axis)
         label = "xyz"[k] if n <= 3 else f"axis {k + 1}"
         elements.append(Element(f"first edge along {label}", rotation(align(edge, axis))))
         elements.append(Element(f"first edge nearly along {label}", rotation(align(edge, near / near.norm()))))
@@ -96,7 +96,7 @@ def tiny_rotations(n: int, generator: torch.Generator) -> list[Element]:
     if n < 2:
         return []
     elements = []
-    for angle in TINY_ANGLES:
+    for angle in TINY_ANGLES_RADIANS:
         frame = Isometry.random(n, generator=generator).rotation
         elements.append(
             Element(f"{angle:.0e} radians about a random axis", rotation(frame @ turn(n, 0, 1, angle) @ frame.T))
@@ -123,7 +123,7 @@ def reflections(n: int, generator: torch.Generator) -> list[Element]:
 
 def translations(n: int, generator: torch.Generator) -> list[Element]:
     """10 A along each axis and in a random direction, and the smallest step of the grid."""
-    shifts = _shifts(n, SHIFT, generator)
+    shifts = _shifts(n, SHIFT_ANGSTROM, generator)
     shifts["by 0.01 A in a random direction"] = 0.01 * random_direction(n, generator)
     return [Element(name, Isometry(torch.eye(n, dtype=torch.float64), snap(shift))) for name, shift in shifts.items()]
 
@@ -132,7 +132,7 @@ def far_translations(n: int, generator: torch.Generator) -> list[Element]:
     """1e4 A along each axis and in a random direction: too far for the digits of single precision."""
     return [
         Element(name, Isometry(torch.eye(n, dtype=torch.float64), snap(s)))
-        for name, s in _shifts(n, FAR, generator).items()
+        for name, s in _shifts(n, FAR_SHIFT_ANGSTROM, generator).items()
     ]
 
 

@@ -14,11 +14,12 @@ from intertwine.certify.trial import Findings, Path, Trial, Worst
 from intertwine.geometry import Graph, act
 from intertwine.groups import Isometry
 
-RELATIVE = 1e-6  # forces against differences: of their rms
-JACOBIAN = 1e-5  # symmetry of the Jacobian, itself a difference of forces: of its largest entry
+FORCE_BOUND_PER_RMS = 1e-6  # forces against differences: of their rms
+JACOBIAN_BOUND_PER_LARGEST = 1e-5  # symmetry of the Jacobian, itself a difference of forces: of its largest entry
 DIRECTIONS = 4
-CONVERGED = 1e-8  # relative change at which no smaller step is taken
-STEPS = tuple(1.6e-2 * 2.0**-k for k in range(11))  # A along a unit vector of all coordinates, extrapolated to zero
+CONVERGED_RELATIVE_CHANGE = 1e-8  # relative change at which no smaller step is taken
+#: A along a unit vector of all coordinates, extrapolated to zero.
+STEPS_ANGSTROM = tuple(1.6e-2 * 2.0**-k for k in range(11))
 NO_FORCES = "no energy and forces among the outputs"
 
 
@@ -28,7 +29,7 @@ def forces_against_differences(trial: Trial) -> Findings:
     """
     if not {"energy", "forces"} <= set(trial.quantities):
         return NO_FORCES
-    worst = Worst(trial, RELATIVE)
+    worst = Worst(trial, FORCE_BOUND_PER_RMS)
     for k, structure in _few(trial):
         forces = trial.outputs[k]["forces"].to(torch.float64)
         for v, path in _paths(trial, k, structure.graph):
@@ -44,7 +45,7 @@ def force_jacobian(trial: Trial) -> Findings:
     """
     if "forces" not in trial.quantities:
         return "no forces among the outputs"
-    worst = Worst(trial, JACOBIAN)
+    worst = Worst(trial, JACOBIAN_BOUND_PER_LARGEST)
     for k, structure in _few(trial):
         vectors, columns, noise = [], [], 0.0
         for v, path in _paths(trial, k, structure.graph):
@@ -96,9 +97,7 @@ def torque(trial: Trial) -> Findings:
 
 
 def _in_a_field(trial: Trial, graph: Graph, energy: Tensor) -> bool:
-    """Whether the energy is another one where vectors and tensors of the structure are turned and its positions are
-    not.
-    """
+    """Whether the energy is another one where vectors and tensors of the structure are turned and positions are not."""
     turned = act(Isometry.random(graph.dimension, generator=torch.Generator().manual_seed(0)), graph)
     turned.pos = graph.pos
     if all(torch.equal(turned[name], value) for name, value in graph.to_dict().items() if isinstance(value, Tensor)):
@@ -110,7 +109,7 @@ def stress_against_strain(trial: Trial) -> Findings:
     r""":math:`V\,\sigma : \eta = dE((1 + h\eta) x)/dh` for random symmetric strains, positive under tension."""
     if not {"energy", "stress"} <= set(trial.quantities):
         return "no energy and stress among the outputs"
-    worst = Worst(trial, RELATIVE)
+    worst = Worst(trial, FORCE_BOUND_PER_RMS)
     for k, structure in enumerate(trial.structures):
         graph = structure.graph
         if not periodic(graph) or "stress" not in trial.outputs[k]:
@@ -139,7 +138,7 @@ def derivative(f: Callable[[float], Float[Tensor, " k"]], reference: Tensor) -> 
     size = torch.finfo(torch.float64).eps * float(reference.to(torch.float64).abs().max()) if reference.numel() else 0.0
     previous: list[Tensor] = []
     best, smallest, noise = None, float("inf"), 0.0
-    for row, h in enumerate(STEPS):
+    for row, h in enumerate(STEPS_ANGSTROM):
         current = [(f(h) - f(-h)) / (2 * h)]
         for k in range(row):
             current.append(current[k] + (current[k] - previous[k]) / (4 ** (k + 1) - 1))
@@ -147,7 +146,7 @@ def derivative(f: Callable[[float], Float[Tensor, " k"]], reference: Tensor) -> 
             if change < smallest:
                 best, smallest, noise = current[-1], change, 4 * size / h
         previous = current
-        if smallest <= CONVERGED * float(current[-1].abs().max()):
+        if smallest <= CONVERGED_RELATIVE_CHANGE * float(current[-1].abs().max()):
             break
     return best if best is not None else previous[0], noise
 

@@ -10,7 +10,7 @@ from intertwine.certify.trial import Findings, Trial, Worst
 from intertwine.geometry import Graph
 from intertwine.numerics import IntertwineError
 
-FAR = 100.0  # A, outside every cutoff
+FAR_ANGSTROM = 100.0  # A, outside every cutoff
 
 
 def coincident_atoms(trial: Trial) -> Findings:
@@ -31,7 +31,7 @@ def isolated_atom(trial: Trial) -> Findings:
     for structure in [s for s in trial.structures if s.graph.num_nodes > 1 and s.graph.dimension][: trial.spread]:
         nodes = torch.arange(structure.graph.num_nodes)
         pos = structure.graph.pos.clone()
-        pos[-1, 0] += FAR
+        pos[-1, 0] += FAR_ANGSTROM
         _finite(trial, worst, subset(structure.graph, nodes, pos), f"{structure.name}, last atom 100 A away")
     return worst.findings("no structure has two atoms with positions")
 
@@ -43,7 +43,7 @@ def single_atom(trial: Trial) -> Findings:
         _finite(trial, worst, subset(structure.graph, torch.tensor([0])), f"first atom of {structure.name}, alone")
         if structure.graph.num_nodes > 1 and structure.graph.dimension:
             pos = torch.zeros_like(structure.graph.pos[:2])
-            pos[1, 0] = FAR
+            pos[1, 0] = FAR_ANGSTROM
             _finite(
                 trial,
                 worst,

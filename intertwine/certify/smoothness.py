@@ -12,11 +12,11 @@ from intertwine.certify.structures import Structure, random_direction, subset
 from intertwine.certify.trial import Findings, Trial, Worst
 from intertwine.geometry import LEVELS, Graph
 
-STEP = 1e-6  # A, on either side of the cutoff
-BOUND = 1e-10  # of the size of the output
-BOND = 1.0  # A, to the third atom
-APART = 10.0  # A beyond the cutoff
-BONDED = 0.4  # of the cutoff: where the size of a derivative is taken
+STEP_ANGSTROM = 1e-6  # A, on either side of the cutoff
+LARGEST_RELATIVE_STEP = 1e-10  # of the size of the output
+BOND_ANGSTROM = 1.0  # A, to the third atom
+APART_ANGSTROM = 10.0  # A beyond the cutoff
+BONDED_PER_CUTOFF = 0.4  # of the cutoff: where the size of a derivative is taken
 
 
 def value_at_cutoff(trial: Trial) -> Findings:
@@ -38,18 +38,18 @@ def _crossing(trial: Trial, slope: bool) -> Findings:
     cutoff = trial.subject.cutoff
     if cutoff is None:
         return "the function has no cutoff"
-    worst = Worst(trial, BOUND)
+    worst = Worst(trial, LARGEST_RELATIVE_STEP)
     for structure in [s for s in trial.structures if s.graph.num_nodes > 1][: trial.spread]:
         frame = _directions(structure, trial.generator)
         for count in range(2, min(3, structure.graph.num_nodes) + 1):
             words = f"{count} atoms of {structure.name}, one crossing the cutoff at {cutoff:g} A"
-            distances = [cutoff + sign * STEP / part for part in (1, 2, 4) for sign in (-1, 1)] + [
-                cutoff + APART,
-                BONDED * cutoff,
+            distances = [cutoff + sign * STEP_ANGSTROM / part for part in (1, 2, 4) for sign in (-1, 1)] + [
+                cutoff + APART_ANGSTROM,
+                BONDED_PER_CUTOFF * cutoff,
             ]
             values = [_values(trial, _arranged(structure, count, distance, frame), slope) for distance in distances]
-            shift = torch.full_like(frame[0], BOND)
-            elsewhere = _values(trial, _arranged(structure, count, cutoff + APART, frame, shift), slope)
+            shift = torch.full_like(frame[0], BOND_ANGSTROM)
+            elsewhere = _values(trial, _arranged(structure, count, cutoff + APART_ANGSTROM, frame, shift), slope)
             at = [value for value in values if value is not None]
             if elsewhere is None or len(at) < len(values):
                 return "outputs carry no derivative with respect to positions (forces are tested as values)"
@@ -58,9 +58,8 @@ def _crossing(trial: Trial, slope: bool) -> Findings:
                 one, half, quarter = (near[k] - near[k + 1] for k in (0, 2, 4))
                 size = (float(bonded.abs().max()) or 1.0) if slope else trial.size(name)
                 step, rest = (8 * quarter - 6 * half + one) / 3, near[1] - apart
-                if (
-                    float((elsewhere[name] - apart).abs().max()) > BOUND * size
-                ):  # depends on where it is, which is another test's matter
+                moved = float((elsewhere[name] - apart).abs().max())
+                if moved > LARGEST_RELATIVE_STEP * size:  # depends on where it is, which is another test's matter
                     rest = torch.zeros_like(rest)
                 worst.see(name, max(float(x.abs().max()) for x in (step, rest)) / size, words)
     return worst.findings("no structure has two atoms")
@@ -106,9 +105,7 @@ def _weights(trial: Trial, graph: Graph, outputs: dict[str, Tensor]) -> dict[str
 
 
 def _directions(structure: Structure, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Two unit vectors at about 110 degrees (in one dimension, opposite ones): where the crossing and the third atom
-    go.
-    """
+    """Two unit vectors at about 110 degrees (in one dimension, opposite ones): for the crossing and the third atom."""
     n = structure.graph.dimension
     u = random_direction(n, generator)
     if n == 1:
@@ -121,10 +118,8 @@ def _directions(structure: Structure, generator: torch.Generator) -> tuple[Tenso
 def _arranged(
     structure: Structure, count: int, distance: float, frame: tuple[Tensor, Tensor], shift: Tensor | None = None
 ) -> Graph:
-    """An atom at the origin (or at ``shift``), one at a distance, and perhaps one bonded to the first on the other
-    side.
-    """
+    """An atom at the origin (or at ``shift``), one at a distance, and perhaps one bonded to the first beyond it."""
     origin = torch.zeros_like(frame[0]) if shift is None else shift
-    pos = torch.stack([origin, origin + distance * frame[0], origin + BOND * frame[1]])[:count]
+    pos = torch.stack([origin, origin + distance * frame[0], origin + BOND_ANGSTROM * frame[1]])[:count]
     graph = subset(structure.graph, torch.arange(count), pos)
     return graph.without_edges() if graph.dimension else graph

@@ -12,8 +12,9 @@ from torch import Tensor
 from intertwine.geometry import FIELDS, Graph, act, permute
 from intertwine.groups import Isometry
 
-GRID = 2.0**-12  # A: positions and translations on it add without rounding in float32, up to 4,096 A
-JITTER = 0.1  # A: standard deviation that takes a molecule out of its mirror planes and off its inflection points
+GRID_ANGSTROM = 2.0**-12  # A: positions and translations on it add without rounding in float32, up to 4,096 A
+#: A: standard deviation that takes a molecule out of its mirror planes and off its inflection points.
+JITTER_ANGSTROM = 0.1
 
 
 class Structure(NamedTuple):
@@ -38,7 +39,9 @@ def prepare(graphs: Sequence[Graph], generator: torch.Generator) -> list[Structu
         (s for s in result if 4 <= s.graph.num_nodes <= 64 and s.graph.dimension), key=lambda s: -s.graph.num_nodes
     )[:2]
     return result + [
-        Structure(f"{s.name[:-1]}, displaced)", place(s.graph, s.graph.pos + JITTER * _normal(s.graph, generator)))
+        Structure(
+            f"{s.name[:-1]}, displaced)", place(s.graph, s.graph.pos + JITTER_ANGSTROM * _normal(s.graph, generator))
+        )
         for s in larger
     ]
 
@@ -67,8 +70,8 @@ def place(graph: Graph, pos: Float[Tensor, "nodes n"]) -> Graph:
 
 
 def snap(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """The nearest multiples of :data:`GRID`."""
-    return torch.round(x / GRID) * GRID
+    """The nearest multiples of :data:`GRID_ANGSTROM`."""
+    return torch.round(x / GRID_ANGSTROM) * GRID_ANGSTROM
 
 
 def subset(graph: Graph, nodes: Int[Tensor, " k"], pos: Float[Tensor, "k n"] | None = None) -> Graph:

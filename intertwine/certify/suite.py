@@ -105,8 +105,7 @@ def certify(
 
     Returns:
         The certificate. Exceptions of the function become failed lines. Skipped are the structures that it refuses by
-        an
-        :class:`~intertwine.numerics.IntertwineError`, and a lower precision that it does not support at all; without
+        an :class:`~intertwine.numerics.IntertwineError`, and a lower precision that it does not support at all; without
         float64 the tests that need its digits fail, or are skipped if ``dtypes`` leaves it out.
 
     Raises:
@@ -184,9 +183,8 @@ def _usable(subject: Subject, structures: list[Structure], other: bool) -> tuple
     A named error leaves a structure out; any other is a failure, unless a lower precision is not supported at all.
     """
     taken, reasons, named = set(), {}, set()
-    for k, structure in sorted(
-        enumerate(structures), key=lambda item: -item[1].graph.num_nodes
-    ):  # levels show on the largest
+    # levels show on the largest
+    for k, structure in sorted(enumerate(structures), key=lambda item: -item[1].graph.num_nodes):
         try:
             graph = structure.graph.cast(subject.dtype)
             subject.learn_levels(graph)

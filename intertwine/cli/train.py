@@ -259,8 +259,8 @@ def size(text: str | None, option: str) -> int | float | None:
 
 
 def start(
-    given: dict[str, dict[str, Any]], config: Path | None, settings: list[str], run: Path | None, resume: Path | None, *,
-    allow: list[str], progress: bool,
+    given: dict[str, dict[str, Any]], config: Path | None, settings: list[str], run: Path | None, resume: Path | None,
+    *, allow: list[str], progress: bool,
 ) -> Path:  # fmt: skip
     """Train, or go on training, under a TOML file, then the options, then the settings, later ones first in rank.
 

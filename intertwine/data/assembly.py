@@ -9,8 +9,9 @@ import numpy as np
 
 from intertwine.data.frames import Frame, decide_periodicity
 from intertwine.data.inventory import Inventory, read_comments, value_of
-from intertwine.data.labels import Resolution, resolve
+from intertwine.data.labels import resolve
 from intertwine.data.properties import QM9
+from intertwine.data.resolution import Resolution
 from intertwine.data.store import GraphStore
 from intertwine.data.units import CANONICAL, DIMENSIONS, complete, factor
 from intertwine.geometry import FIELDS, Graph
@@ -112,7 +113,10 @@ def _declared(frames: Sequence[Frame], keys: Mapping[str, str]) -> dict[str, str
         first = frames[0].units.get(key)
         odd = next((frame for frame in frames if frame.units.get(key) != first), None)
         if odd is not None:
-            what = f"the unit of {label} is {odd.units.get(key) or 'not declared'}, and {first or 'not declared'} in the first frame"
+            what = (
+                f"the unit of {label} is {odd.units.get(key) or 'not declared'}, "
+                f"and {first or 'not declared'} in the first frame"
+            )
             raise DataError(what, where=odd.where, remedy="convert the file to one unit.")
         if first is not None:
             declared[label] = first
@@ -133,11 +137,13 @@ def _absent(inventory: Inventory, decided: Resolution, stressed: str | None) -> 
         repeating = np.array([_repeats(frame) for frame in frames])
         if not repeating.all():
             notes.append(
-                f"{int((~repeating).sum())} of {len(frames)} structures repeat along fewer than two vectors and have no stress"
+                f"{int((~repeating).sum())} of {len(frames)} structures repeat along "
+                "fewer than two vectors and have no stress"
             )
         if (repeating & ~has).any():
             notes.append(
-                f"{int((repeating & ~has).sum())} of {int(repeating.sum())} periodic structures have no stress in the file"
+                f"{int((repeating & ~has).sum())} of {int(repeating.sum())} "
+                "periodic structures have no stress in the file"
             )
     if "energy" in decided.sources and inventory.isolated.any() and not inventory.isolated.all():
         from ase.data import chemical_symbols
@@ -147,7 +153,8 @@ def _absent(inventory: Inventory, decided: Resolution, stressed: str | None) -> 
         )
         symbols = ", ".join(chemical_symbols[z] for z in alone)
         notes.append(
-            f"isolated atoms ({symbols}): their energies are the reference energies; they are trained on and never tested on"
+            f"isolated atoms ({symbols}): their energies are the reference energies; "
+            "they are trained on and never tested on"
         )
     return notes
 

@@ -31,7 +31,9 @@ def verify(folder: Path, names: Iterable[str]) -> None:
         folder: sealed by :func:`seal`.
         names: files that must be there, and have their checksum.
     """
-    remedy = "delete the folder and make the data set again; data sets in intertwine's own cache are made again automatically."
+    remedy = (
+        "delete the folder and make the data set again; those in intertwine's own cache are made again by themselves."
+    )
     try:
         lines = [line.split("  ", 1) for line in (folder / SUMS).read_text().splitlines()]
         sums = {name: digest for digest, name in lines}
@@ -55,8 +57,7 @@ def _sum(path: Path) -> str:
 
 @contextlib.contextmanager
 def appearing(folder: Path, replace: bool = True) -> Iterator[Path]:
-    """A temporary folder beside ``folder`` to write into, renamed to it when the block ends well, removed when it does
-    not.
+    """A temporary folder beside ``folder`` to write into, renamed to it when the block ends well, else removed.
 
     Args:
         folder: where the content shall appear.

@@ -10,7 +10,10 @@ from intertwine.numerics import DataError
 
 #: Symbols that are isotopes: atomic number and mass (u), AME2020.
 ISOTOPES = {"D": (1, 2.014101778), "T": (1, 3.016049281)}
-TYPES = "say which elements the types are: write symbols in their place (in LAMMPS `dump_modify ID element O H`, with the column element)."
+TYPES = (
+    "say which elements the types are: write symbols in their place (in LAMMPS `dump_modify ID element O H`, "
+    "with the column element)."
+)
 
 
 def elements(
@@ -36,10 +39,8 @@ def elements(
         if name in ISOTOPES:
             z, isotopes[k] = ISOTOPES[name]
         if not 1 <= z <= 118:
-            what, remedy = (
-                f"unknown element {symbol!r} in line {first + k}",
-                "use chemical symbols such as H, C, O, or atomic numbers.",
-            )
+            what = f"unknown element {symbol!r} in line {first + k}"
+            remedy = "use chemical symbols such as H, C, O, or atomic numbers."
             raise DataError(what, where=where, remedy=remedy)
         numbers[k] = z
     present = set(numbers.tolist())

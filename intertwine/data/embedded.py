@@ -21,7 +21,10 @@ _TETRAHEDRON = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]]) / np
 _HEXAGON = np.stack([np.cos(np.arange(6) * np.pi / 3), np.sin(np.arange(6) * np.pi / 3), np.zeros(6)], axis=1)
 _ANGLE = np.deg2rad(104.52 / 2)
 MOLECULES: dict[str, tuple[list[int], np.ndarray]] = {
-    "water": ([8, 1, 1], 0.9572 * np.array([[0, 0, 0], [np.sin(_ANGLE), 0, np.cos(_ANGLE)], [-np.sin(_ANGLE), 0, np.cos(_ANGLE)]])),
+    "water": (
+        [8, 1, 1],
+        0.9572 * np.array([[0, 0, 0], [np.sin(_ANGLE), 0, np.cos(_ANGLE)], [-np.sin(_ANGLE), 0, np.cos(_ANGLE)]]),
+    ),
     "carbon dioxide": ([6, 8, 8], np.array([[0, 0, 0], [0, 0, 1.160], [0, 0, -1.160]])),
     "methane": ([6, 1, 1, 1, 1], np.concatenate([np.zeros((1, 3)), 1.087 * _TETRAHEDRON])),
     "benzene": ([6] * 6 + [1] * 6, np.concatenate([1.3915 * _HEXAGON, (1.3915 + 1.080) * _HEXAGON])),

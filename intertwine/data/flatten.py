@@ -82,7 +82,11 @@ def _level(name: str, values: list[Tensor], nodes: list[int]) -> str:
         return "node"
     odd = next(k for k, (value, n) in enumerate(zip(values, nodes)) if not value.ndim or len(value) != n)
     raise DataError(
-        f"{name!r} of graph {odd} has shape {tuple(values[odd].shape)}: neither one row nor one for each of its {nodes[odd]} nodes",
+        f"{name!r} of graph {odd} has shape {tuple(values[odd].shape)}: "
+        f"neither one row nor one for each of its {nodes[odd]} nodes",
         where="graphs",
-        remedy="a quantity of the whole graph needs a leading axis of length 1; of pairs or points say so: Graph(..., levels={...}).",
+        remedy=(
+            "a quantity of the whole graph needs a leading axis of length 1; "
+            "of pairs or points say so: Graph(..., levels={...})."
+        ),
     )

@@ -21,14 +21,9 @@ from intertwine.data.store import GraphStore
 from intertwine.data.units import DIMENSIONS, factor
 from intertwine.numerics import DataError, InputError
 
-LISTED = 8  # endings that a message names
-ABOUT = (
-    "readme",
-    "license",
-    "licence",
-    "changelog",
-    "citation",
-)  # README.md is no file of CASTEP, whose ending that is
+LISTED_ENDINGS = 8  # endings that a message names
+# README.md is no file of CASTEP, whose ending that is
+ABOUT = ("readme", "license", "licence", "changelog", "citation")
 MEANINGS = {"free_energy": "energy", "virial": "energy"}  # what else is converted with the energy's unit
 
 
@@ -171,8 +166,8 @@ def is_readable(path: Path) -> bool:
 
 def _summary(opened: Sequence[Path], files: Sequence[Path]) -> str:
     kinds = Counter(ending(path)[0] or path.name for path in opened)
-    formats = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(LISTED)) + (
-        ", ..." if len(kinds) > LISTED else ""
+    formats = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(LISTED_ENDINGS)) + (
+        ", ..." if len(kinds) > LISTED_ENDINGS else ""
     )
     of = f"the first {len(opened)} of " if len(opened) < len(files) else ""
     return f"{of}{_counted(len(files), 'file')} in {_counted(len(kinds), 'format')} ({formats})"
@@ -180,7 +175,9 @@ def _summary(opened: Sequence[Path], files: Sequence[Path]) -> str:
 
 def _endings(files: Sequence[Path]) -> str:
     found = Counter(path.suffix.lower() or path.name for path in files)
-    return ", ".join(name for name, _ in found.most_common(LISTED)) + (", ..." if len(found) > LISTED else "")
+    return ", ".join(name for name, _ in found.most_common(LISTED_ENDINGS)) + (
+        ", ..." if len(found) > LISTED_ENDINGS else ""
+    )
 
 
 def _counted(count: int, noun: str) -> str:

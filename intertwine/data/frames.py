@@ -14,10 +14,12 @@ from intertwine.data.inputs import refuse_partial
 from intertwine.geometry import neighbour_list
 from intertwine.numerics import DataError, GeometryError
 
-LARGEST = 1e7  # coordinate or lattice vector beyond which float64 can't tell atoms from their neighbours well
-SMALLEST = 1e-2  # height of a cell, in any usual unit less than the distance of two nuclei
-ALONE = 15.0  # A between the images of a single atom beyond which it is an isolated one in a box
-VACUUM = 20.0  # A between periodic images beyond which a box whose periodicity the file does not state is empty space
+#: Coordinate or lattice vector beyond which float64 can't tell atoms from their neighbours well.
+LARGEST_COORDINATE = 1e7
+SMALLEST_CELL_HEIGHT = 1e-2  # height of a cell, in any usual unit less than the distance of two nuclei
+ISOLATED_ANGSTROM = 15.0  # A between the images of a single atom beyond which it is an isolated one in a box
+#: A between periodic images beyond which a box whose periodicity the file does not state is empty space.
+VACUUM_ANGSTROM = 20.0
 
 
 @dataclass
@@ -81,7 +83,7 @@ def check(frame: Frame, cells: set[bytes]) -> Frame:
         )
     for what, fails in (
         ("is not finite", ~np.isfinite(frame.positions)),
-        (f"is beyond {LARGEST:.0e}", np.abs(frame.positions) > LARGEST),
+        (f"is beyond {LARGEST_COORDINATE:.0e}", np.abs(frame.positions) > LARGEST_COORDINATE),
     ):
         bad = np.flatnonzero(fails.any(-1))
         if len(bad):
@@ -104,9 +106,9 @@ def _check_cell(frame: Frame, cell: np.ndarray) -> None:
     remedy = "repair that frame."
     if np.isfinite(cell).all():
         lengths = np.sqrt((np.clip(cell, -1e150, 1e150) ** 2).sum(1))[periodic]
-        if lengths.max() > LARGEST:
+        if lengths.max() > LARGEST_COORDINATE:
             raise DataError(f"a lattice vector is {lengths.max():.3g} long", where=frame.where, remedy=remedy)
-        if 0 < lengths.min() < SMALLEST:  # zero is singular, which the list of neighbours says better
+        if 0 < lengths.min() < SMALLEST_CELL_HEIGHT:  # zero is singular, which the list of neighbours says better
             raise DataError(f"a lattice vector is {lengths.min():.3g} long", where=frame.where, remedy=remedy)
         reach = 1e-3 * max(float(np.linalg.norm(cell, axis=1).max()), 1e-9)
     else:
@@ -138,7 +140,7 @@ def _called_isolated(frame: Frame) -> bool:
 def _in_wide_box(frame: Frame) -> bool:
     if frame.cell is None or frame.pbc is None or not frame.pbc.all():
         return False
-    return bool((1 / np.linalg.norm(np.linalg.inv(frame.cell), axis=0) >= ALONE).all())
+    return bool((1 / np.linalg.norm(np.linalg.inv(frame.cell), axis=0) >= ISOLATED_ANGSTROM).all())
 
 
 def in_vacuum(frame: Frame) -> bool:
@@ -147,7 +149,7 @@ def in_vacuum(frame: Frame) -> bool:
         return True
     inverse = np.linalg.inv(frame.cell)
     heights = 1 / np.linalg.norm(inverse, axis=0)
-    return bool((heights * (1 - np.ptp(frame.positions @ inverse, axis=0)) > VACUUM).all())
+    return bool((heights * (1 - np.ptp(frame.positions @ inverse, axis=0)) > VACUUM_ANGSTROM).all())
 
 
 def decide_periodicity(frames: Sequence[Frame], wanted: bool) -> list[str]:
@@ -166,7 +168,8 @@ def decide_periodicity(frames: Sequence[Frame], wanted: bool) -> list[str]:
         for frame in unsaid:
             frame.pbc = np.full(3, not empty)
         notes.append(
-            f"the file gives a box and not its periodicity: taken as open, with at least {VACUUM:.0f} A of vacuum around each molecule"
+            "the file gives a box and not its periodicity: taken as open, "
+            f"with at least {VACUUM_ANGSTROM:.0f} A of vacuum around each molecule"
             if empty
             else "the file gives a box and not its periodicity: taken as periodic"
         )

@@ -17,8 +17,8 @@ from intertwine.data.units import factor
 from intertwine.numerics import DataError, InputError, IntertwineError
 
 ENDINGS = (".h5", ".hdf5", ".hdf")
-BLOCK = 256  # conformations read at a time: a group can hold a million
-SAMPLE = 64  # groups whose shapes tell what an array of an unknown name belongs to
+CONFORMATIONS_AT_ONCE = 256  # conformations read at a time: a group can hold a million
+SAMPLED_GROUPS = 64  # groups whose shapes tell what an array of an unknown name belongs to
 READ = (
     "the layouts that are read: SPICE (conformations, atomic_numbers), ANI (coordinates, species or atomic_numbers), "
     "modelforge (attributes `format` and `u`); convert other files to extended xyz."
@@ -57,15 +57,8 @@ def read_hdf5(path: Path, name: str) -> Iterator[Frame]:
             yield from _frames(file, name)
     except IntertwineError:
         raise
-    except (
-        OSError,
-        EOFError,
-        RuntimeError,
-        KeyError,
-        ValueError,
-        TypeError,
-        MemoryError,
-    ) as error:  # a damaged file has them all
+    except (OSError, EOFError, RuntimeError, KeyError, ValueError, TypeError, MemoryError) as error:
+        # a damaged file has them all
         what = f"not HDF5, or damaged: {str(error)[:200]}"
         raise DataError(what, where=name, remedy="get the file again, or check its ending.") from error
 
@@ -108,7 +101,7 @@ def _groups(node: Any) -> Iterator[Group]:
 
 def _survey(file: Any) -> tuple[dict[str, Quantity], tuple[str, ...]]:
     """What each array is, from the first groups, and the notes about that."""
-    sample = list(islice((group for group in _groups(file) if group.layout is not None), SAMPLE))
+    sample = list(islice((group for group in _groups(file) if group.layout is not None), SAMPLED_GROUPS))
     names = dict.fromkeys(name for group in sample for name in group.rest)
     found = {name: quantity(name, [group for group in sample if name in group.arrays]) for name in names}
     twice = {name for name, kind in found.items() if kind.negated and kind.name in found}
@@ -146,8 +139,8 @@ def _conformations(group: Group, quantities: dict[str, Quantity], name: str, fir
     ]
     once = {key: np.asarray(group.arrays[key][()]) for key, _, each in series if not each}
     total = group.size[0]
-    for start in range(0, total, BLOCK):
-        rows = slice(start, min(start + BLOCK, total))
+    for start in range(0, total, CONFORMATIONS_AT_ONCE):
+        rows = slice(start, min(start + CONFORMATIONS_AT_ONCE, total))
         pos = np.asarray(positions[rows] if positions.ndim == 3 else positions[()][None], dtype=np.float64)
         blocks = {key: np.asarray(group.arrays[key][rows]) for key, _, each in series if each}
         for k in range(len(pos)):

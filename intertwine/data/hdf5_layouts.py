@@ -3,8 +3,8 @@
 SPICE (Eastman et al. 2023): a group a molecule, with ``conformations`` (C, N, 3), ``atomic_numbers`` (N,), units in
     attributes.
 ANI (Smith et al. 2017, 2018, 2020; Devereux et al. 2020): groups, nested in ANI-1, with ``coordinates`` (C, N, 3) and
-    ``species`` (symbols
-(N,), or atomic numbers (C, N) in ANI-2x) or ``atomic_numbers`` (N,); A, Hartree and Hartree/A without saying so.
+``species`` (symbols (N,), or atomic numbers (C, N) in ANI-2x) or ``atomic_numbers`` (N,); A, Hartree and Hartree/A
+without saying so.
 modelforge: a group a molecule, whose arrays say what they are (attribute ``format``) and in which unit (``u``).
 """
 
@@ -23,8 +23,8 @@ from intertwine.numerics import DataError
 
 NUMBERS = ("atomic_numbers", "species")
 POSITIONS = ("conformations", "coordinates", "positions", "geometry")
-TENSOR = 9  # numbers an atom: a matrix
-COINCIDENCES = (1, 3, 6, 9)  # numbers of atoms that may be the components of a tensor
+NUMBERS_OF_A_MATRIX = 9  # numbers an atom: a matrix
+AMBIGUOUS_ATOM_COUNTS = (1, 3, 6, 9)  # numbers of atoms that may be the components of a tensor
 
 Level = Literal["structure", "atom", "text", "skipped"]
 
@@ -206,9 +206,8 @@ def quantity(name: str, groups: list[Group]) -> Quantity:
     """
     arrays = [group.arrays[name] for group in groups]
     layout = groups[0].layout
-    if name == "n_configs" or (
-        layout is LAYOUTS["ANI"] and name.endswith("HE")
-    ):  # high energies, of conformations of their own
+    # high energies, of conformations of their own
+    if name == "n_configs" or (layout is LAYOUTS["ANI"] and name.endswith("HE")):
         return Quantity(name, "skipped")
     if any(array.dtype.kind not in "iufb" for array in arrays):
         return Quantity(name, "text")
@@ -222,19 +221,18 @@ def quantity(name: str, groups: list[Group]) -> Quantity:
     elif level is None:
         atoms = [group.size[1] for group in groups]
         rows = all(array.shape[:2] == group.size for array, group in zip(arrays, groups, strict=True))
-        level = "atom" if rows and any(n not in COINCIDENCES for n in atoms) else "structure"
+        level = "atom" if rows and any(n not in AMBIGUOUS_ATOM_COUNTS for n in atoms) else "structure"
         if (
             rows
             and all(array.shape[2:] == (n,) for array, n in zip(arrays, atoms, strict=True))
             and any(n != 3 for n in atoms)
         ):
             return Quantity(name, "skipped")  # a matrix of pairs
-    if level == "atom" and any(np.prod(array.shape[2:]) > TENSOR for array in arrays):
+    if level == "atom" and any(np.prod(array.shape[2:]) > NUMBERS_OF_A_MATRIX for array in arrays):
         return Quantity(name, "skipped")
     gradient = re.fullmatch(r"(.*?)(total_)?gradients?", name) if level == "atom" else None
-    return (
-        Quantity(f"{gradient[1]}forces", level, negated=True) if gradient else Quantity(name, level)
-    )  # dft_forces, as dft_total_energy
+    # dft_forces, as dft_total_energy
+    return Quantity(f"{gradient[1]}forces", level, negated=True) if gradient else Quantity(name, level)
 
 
 def declared_unit(array: Any) -> str | None:

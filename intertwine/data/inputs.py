@@ -26,11 +26,11 @@ ASE_ARRAYS = {
 }
 #: What a structure may say of its electrons and surroundings, with the values that say nothing.
 CIRCUMSTANCES = {
-    "initial_charges": 0, "initial_magmoms": 0, "total_charge": 0, "charge": 0, "spin": 0, "total_spin": 0, "multiplicity": 1,
-    "spin_multiplicity": 1, "electric_field": 0, "external_field": 0, "magnetic_field": 0,
+    "initial_charges": 0, "initial_magmoms": 0, "total_charge": 0, "charge": 0, "spin": 0, "total_spin": 0,
+    "multiplicity": 1, "spin_multiplicity": 1, "electric_field": 0, "external_field": 0, "magnetic_field": 0,
 }  # fmt: skip
 OCCUPANCIES = ("occupancy", "occupancies", "site_occupancy", "_atom_site_occupancy")
-FULL = 1e-3  # how far from 1 an occupancy may be and still mean an atom
+OCCUPANCY_TOLERANCE = 1e-3  # how far from 1 an occupancy may be and still mean an atom
 
 
 def to_graph(atoms: Atoms, inputs: Sequence[str] = (), keys: Mapping[str, str] | None = None) -> Graph:
@@ -107,7 +107,10 @@ def input_of(atoms: Atoms, name: str, keys: Mapping[str, str] | None = None) -> 
         raise DataError(
             f"the model reads {name!r}, and the structure has none",
             where=key,
-            remedy=f"give atoms.{'arrays' if of_nodes else 'info'}[{key!r}]{also}, or name what the file calls it: --key {name}=NAME.",
+            remedy=(
+                f"give atoms.{'arrays' if of_nodes else 'info'}[{key!r}]{also}, "
+                f"or name what the file calls it: --key {name}=NAME."
+            ),
         )
     try:
         array = np.asarray(value, dtype=np.float64)
@@ -167,14 +170,17 @@ def refuse_partial(values: Mapping[str, Any], columns: Mapping[str, Any], where:
                 shares += [(f"atom {k}", [share]) for k, share in enumerate(np.ravel(value)) if share == share]
     for text, kinds in shares:
         try:
-            share = next((float(k) for k in kinds if not abs(float(k) - 1) <= FULL), None)
+            share = next((float(k) for k in kinds if not abs(float(k) - 1) <= OCCUPANCY_TOLERANCE), None)
         except (TypeError, ValueError) as error:
             remedy = "repair or remove the occupancies."
             raise DataError(
                 f"an occupancy is no number: {text[:60]}", where=where or "occupancy", remedy=remedy
             ) from error
         if share is not None or len(kinds) != 1:
-            remedy = "give structures of whole atoms, such as a supercell in which the sites are filled, and remove the occupancies."
+            remedy = (
+                "give structures of whole atoms, such as a supercell in which the sites are filled, "
+                "and remove the occupancies."
+            )
             what = (
                 f"a site is occupied in part ({share:g}): {text}"
                 if share is not None

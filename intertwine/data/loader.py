@@ -12,8 +12,8 @@ from intertwine.data.store import GraphStore
 from intertwine.geometry import Graph, collate
 from intertwine.numerics import InputError, IntertwineError
 
-KEPT = 512 * 2**20  # bytes of graphs that are kept as objects, because making them costs as much as batching them
-OBJECT = 4096  # bytes of a graph besides its tensors, about
+KEPT_BYTES = 512 * 2**20  # bytes of graphs that are kept as objects, because making them costs as much as batching them
+OBJECT_BYTES = 4096  # bytes of a graph besides its tensors, about
 
 
 class Loader:
@@ -91,8 +91,10 @@ class Loader:
         graph = self._kept[k]
         if graph is None:
             graph = self.dataset[k]
-            size = OBJECT + sum(value.nbytes for value in graph.to_dict().values() if isinstance(value, torch.Tensor))
-            if self._bytes + size <= KEPT:
+            size = OBJECT_BYTES + sum(
+                value.nbytes for value in graph.to_dict().values() if isinstance(value, torch.Tensor)
+            )
+            if self._bytes + size <= KEPT_BYTES:
                 self._kept[k] = graph
                 self._bytes += size
         return graph
@@ -114,9 +116,7 @@ class Loader:
 
 
 class _Caught(torch.utils.data.Dataset):
-    """A data set whose errors are returned: torch would send them home as another error, with a traceback for a
-    message.
-    """
+    """A data set whose errors are returned: torch would send them home as another error, its message a traceback."""
 
     def __init__(self, dataset: Any) -> None:
         self.dataset = dataset

@@ -5,22 +5,23 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from intertwine.data.integrator import integrate
 from intertwine.data.progress import progress_bar
 from intertwine.data.splits import Splits
 from intertwine.data.store import GraphStore, cached
 from intertwine.geometry import Graph
 from intertwine.numerics import InputError
 
-STEP = 0.001  # dt
+TIME_STEP = 0.001  # dt
 LARGEST_FORCE = 100.0  # bound on a Cartesian component
-BOX = 5.0  # half of the edge; the initial state is reflected at its walls
-SPEED = 0.5  # initial |v|
-FRAMES = (3100, 4100)  # steps of the input and of the target: frames 30 and 40 of one every 100 steps
-NOISE = (
-    2 * 49 * 3
-)  # normal numbers a particle that the original draws and multiplies by zero; the stream must pass them
-POOL = 10_000  # training trajectories in the stream, of which the published comparisons use the first 3,000
-VERSION = 1  # of the cache
+HALF_BOX_EDGE = 5.0  # half of the edge; the initial state is reflected at its walls
+INITIAL_SPEED = 0.5  # initial |v|
+FRAME_STEPS = (3100, 4100)  # steps of the input and of the target: frames 30 and 40 of one every 100 steps
+#: Normal numbers a particle that the original draws and multiplies by zero; the stream must pass them.
+NOISE_NUMBERS_PER_PARTICLE = 2 * 49 * 3
+#: Training trajectories in the stream, of which the published comparisons use the first 3,000.
+POOL_TRAJECTORIES = 10_000
+CACHE_VERSION = 1  # of the cache
 
 
 def nbody(
@@ -36,15 +37,14 @@ def nbody(
     and cached.
 
     Unit masses, charges +-1, positions standard normal (scaled by :math:`(N/5)^{1/3}`), velocities of norm 0.5 in
-    random directions;
-    :math:`F_i = \sum_j q_i q_j r_{ij}/|r_{ij}|^3`, each Cartesian component clamped to +-100 (so the system itself is
-    not exactly equivariant); symplectic Euler with dt = 0.001. Input: positions and velocities after 3,100 steps;
-    target: positions after 4,100. The random numbers come from one legacy numpy stream in the order of the authors'
-        generator: 10,000
-    training, then validation, then test trajectories; of the training ones the first ``train`` are integrated.
+    random directions; :math:`F_i = \sum_j q_i q_j r_{ij}/|r_{ij}|^3`, each Cartesian component clamped to +-100 (so the
+    system itself is not exactly equivariant); symplectic Euler with dt = 0.001. Input: positions and velocities after
+    3,100 steps; target: positions after 4,100. The random numbers come from one legacy numpy stream in the order of the
+    authors' generator: 10,000 training, then validation, then test trajectories; of the training ones the first
+    ``train`` are integrated.
 
     Fields: ``pos``, ``vel``, ``target_pos`` (N, 3), ``charge`` (N,); all dimensionless. The splits are train,
-        validation, test.
+    validation, test.
 
     Args:
         particles: N.
@@ -64,13 +64,13 @@ def nbody(
             where="nbody",
             remedy="give at least 2 particles and a seed from 0 to 4294967295.",
         )
-    if train > POOL or train + validation + test == 0:
+    if train > POOL_TRAJECTORIES or train + validation + test == 0:
         raise InputError(
             f"{train} training trajectories",
             where="train",
-            remedy=f"the stream has {POOL} for training; ask for 1 to {POOL}.",
+            remedy=f"the stream has {POOL_TRAJECTORIES} for training; ask for 1 to {POOL_TRAJECTORIES}.",
         )
-    name = f"nbody-{particles}-{seed}-{train}-{validation}-{test}-v{VERSION}"
+    name = f"nbody-{particles}-{seed}-{train}-{validation}-{test}-v{CACHE_VERSION}"
     return cached(name, lambda: generate(particles, seed, train, validation, test, progress))
 
 
@@ -81,34 +81,18 @@ def particles(count: int) -> list[Graph]:
 
 
 def generate(particles: int, seed: int, train: int, validation: int, test: int, progress: bool = False) -> GraphStore:
-    """The data set of :func:`nbody`, without its cache.
-
-    Raises:
-        InputError: numba, which compiles the integrator, is not installed.
-    """
-    try:
-        from intertwine.data.integrator import integrate
-    except ImportError as error:
-        raise InputError(f"the integrator needs numba ({error})", where="nbody", remedy="pip install numba.") from error
-
+    """The data set of :func:`nbody`, without its cache."""
     total = train + validation + test
     stream = np.random.RandomState(seed)
     pos, vel, charge = (np.empty((total, particles, *tail)) for tail in ((3,), (3,), ()))
-    for k in range(POOL + validation + test if validation + test else train):
-        row = k if k < train else train + k - POOL if k >= POOL else None
+    for k in range(POOL_TRAJECTORIES + validation + test if validation + test else train):
+        row = k if k < train else train + k - POOL_TRAJECTORIES if k >= POOL_TRAJECTORIES else None
         state = initial_state(stream, particles)
         if row is not None:
             pos[row], vel[row], charge[row] = state
-    places, speeds = [], []
     with progress_bar("integrating trajectories", total, progress) as advance:
-        for start in range(0, total, 500):
-            part = slice(start, start + 500)
-            x, v = integrate(pos[part], vel[part], charge[part], np.array(FRAMES), STEP, LARGEST_FORCE)
-            places.append(x)
-            speeds.append(v[:, 0])
-            advance(len(x))
-    positions, velocities = np.concatenate(places), np.concatenate(speeds)
-    fields = {"pos": positions[:, 0], "vel": velocities, "charge": charge, "target_pos": positions[:, 1]}
+        positions, velocities = integrate(pos, vel, charge, np.array(FRAME_STEPS), TIME_STEP, LARGEST_FORCE, advance)
+    fields = {"pos": positions[:, 0], "vel": velocities[:, 0], "charge": charge, "target_pos": positions[:, 1]}
     return GraphStore(
         {
             name: torch.from_numpy(np.ascontiguousarray(value.reshape(total * particles, *value.shape[2:])))
@@ -119,7 +103,8 @@ def generate(particles: int, seed: int, train: int, validation: int, test: int, 
         name="nbody",
         units=dict.fromkeys(fields, ""),
         notes=[
-            f"charged {particles}-body, seed {seed}: positions at step {FRAMES[1]} from positions and velocities at {FRAMES[0]} (dt {STEP})"
+            f"charged {particles}-body, seed {seed}: positions at step {FRAME_STEPS[1]} "
+            f"from positions and velocities at {FRAME_STEPS[0]} (dt {TIME_STEP})"
         ],
         splits=Splits(range(train), range(train, train + validation), range(train + validation, total)),
     )
@@ -132,9 +117,9 @@ def initial_state(stream: np.random.RandomState, particles: int) -> tuple[np.nda
     charge = stream.choice([-1.0, 0.0, 1.0], size=(particles, 1), p=[0.5, 0.0, 0.5])[:, 0]
     pos = stream.randn(3, particles) * (particles / 5.0) ** (1 / 3)
     vel = stream.randn(3, particles)
-    vel = vel * SPEED / np.sqrt((vel**2).sum(axis=0))
-    stream.randn(NOISE * particles)
-    over, under = pos > BOX, pos < -BOX
+    vel = vel * INITIAL_SPEED / np.sqrt((vel**2).sum(axis=0))
+    stream.randn(NOISE_NUMBERS_PER_PARTICLE * particles)
+    over, under = pos > HALF_BOX_EDGE, pos < -HALF_BOX_EDGE
     vel = np.where(over, -np.abs(vel), np.where(under, np.abs(vel), vel))
-    pos = np.where(over, 2 * BOX - pos, np.where(under, -2 * BOX - pos, pos))
+    pos = np.where(over, 2 * HALF_BOX_EDGE - pos, np.where(under, -2 * HALF_BOX_EDGE - pos, pos))
     return pos.T.copy(), vel.T.copy(), charge

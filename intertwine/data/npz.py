@@ -1,6 +1,4 @@
-"""Trajectories of one molecule as npz: MD17 (z, R, E, F) and revised MD17 (nuclear_charges, coords, energies,
-forces).
-"""
+"""Trajectories of one molecule as npz: MD17 (z, R, E, F) and revised MD17 (nuclear_charges, coords, energies, ...)."""
 
 from __future__ import annotations
 
@@ -15,7 +13,8 @@ import torch
 from intertwine.data.assembly import check_units
 from intertwine.data.frames import place
 from intertwine.data.inventory import Arrays
-from intertwine.data.labels import Resolution, resolve
+from intertwine.data.labels import resolve
+from intertwine.data.resolution import Resolution
 from intertwine.data.store import GraphStore
 from intertwine.data.units import CANONICAL, complete, factor
 from intertwine.numerics import DataError, nearest

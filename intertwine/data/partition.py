@@ -13,8 +13,8 @@ from intertwine.numerics import InputError
 
 Size = int | float | None  # a number of structures, a share, or what is usual
 
-ENTRIES = 1000  # at each end of the data, that tell whether they have changed
-LARGEST_VALIDATION = 1000
+COMPARED_ENTRIES = 1000  # at each end of the data, that tell whether they have changed
+MOST_VALIDATION_STRUCTURES = 1000
 
 
 def divide(
@@ -67,7 +67,7 @@ def _sizes(store: GraphStore, given: Mapping[str, Size], n: int) -> dict[str, in
         counts["train"] = n - counts["validation"] - counts["test"]
     left = max(n - sum(counts.values()), 0)
     if "validation" not in counts:
-        counts["validation"] = min(LARGEST_VALIDATION, n // 10, left if "test" in counts else (left + 1) // 2)
+        counts["validation"] = min(MOST_VALIDATION_STRUCTURES, n // 10, left if "test" in counts else (left + 1) // 2)
     if "test" not in counts:
         counts["test"] = min(n // 10, max(n - counts.get("train", 0) - counts["validation"], 0))
     for part in ("validation", "test"):
@@ -113,7 +113,9 @@ def _first(store: GraphStore, own: Splits, sizes: Mapping[str, Size]) -> Splits:
 def fingerprint(store: GraphStore) -> str:
     """SHA-256 of the number of entries, and of all fields of the first and the last 1,000 of them."""
     n = len(store)
-    ends = store.subset(range(n) if n <= 2 * ENTRIES else [*range(ENTRIES), *range(n - ENTRIES, n)])
+    ends = store.subset(
+        range(n) if n <= 2 * COMPARED_ENTRIES else [*range(COMPARED_ENTRIES), *range(n - COMPARED_ENTRIES, n)]
+    )
     digest = hashlib.sha256(str(n).encode())
     for name in sorted(ends.fields):
         value = ends.field(name).contiguous()

@@ -23,7 +23,7 @@ PARTS = {
     "qm9_part2.csv": "2bca113fdc0b28a13563c80ed9b240e934f3da6c64c64fe74ddb4f0f36036e61",
     "qm9_part3.csv": "9c5efb5733d2af149db8d95d36ff198b4ffed12d9f7b344220a1e5877d5c6a43",
 }
-VERSION = 1  # of the cache
+CACHE_VERSION = 1  # of the cache
 BRACKETS = str.maketrans("", "", "[]")
 
 
@@ -44,7 +44,7 @@ def qm9(*, target: str | None = None, limit: int | None = None, progress: bool =
     """
     if limit is not None and limit < 1:
         raise InputError(f"limit {limit}", where="limit", remedy="give a positive number of molecules.")
-    name = f"qm9-v{VERSION}"
+    name = f"qm9-v{CACHE_VERSION}"
     if limit is not None and not (cache_folder() / name).is_dir():
         store = convert(csv_files(), limit, progress)
     else:

@@ -11,8 +11,9 @@ from intertwine.data.frames import Frame, place
 from intertwine.numerics import DataError
 
 NONE = (
-    "pymatgen's JSON is read: Structure.as_dict(), lists of it, entries, records such as {structure, outputs: {energy, forces}}, "
-    "tables {index, columns, data}; and ASE's databases. Convert other files to extended xyz."
+    "pymatgen's JSON is read: Structure.as_dict(), lists of it, entries, records such as "
+    "{structure, outputs: {energy, forces}}, tables {index, columns, data}; and ASE's databases. "
+    "Convert other files to extended xyz."
 )
 #: Of the atoms, by name; everything else is of the structure.
 PER_ATOM = (

@@ -94,14 +94,16 @@ class Splits:
 
     @classmethod
     def load(cls, path: str | Path) -> Splits:
-        """Read a ``.json`` file of three lists or an ``.npz`` file of three arrays (``train`` or ``train_idx``, and so
-        on).
+        """Read a ``.json`` file of three lists or an ``.npz`` file of three arrays (``train`` or ``train_idx``, ...).
 
         Raises:
             DataError: the file is missing, unreadable or has no training part, or the parts overlap.
         """
         path = Path(path)
-        remedy = 'give {"train": [0, 1, ...], "validation": [...], "test": [...]} as .json, or arrays of those names as .npz.'
+        remedy = (
+            'give {"train": [0, 1, ...], "validation": [...], "test": '
+            "[...]} as .json, or arrays of those names as .npz."
+        )
         if not path.is_file():
             raise DataError("no such file of splits", where=str(path), remedy="check the path.")
         try:

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from intertwine.data.cache import appearing, seal, verify
 from intertwine.data.flatten import flatten
-from intertwine.data.labels import Decision
 from intertwine.data.properties import extensive
+from intertwine.data.resolution import Decision
 from intertwine.data.splits import Splits
 from intertwine.geometry import Graph, neighbour_list
 from intertwine.numerics import DataError, InputError, cache_folder, nearest
@@ -29,8 +29,7 @@ INPUTS = ("pos", "z", "cell", "pbc", "vel", "charge", "x", "pairs", "points")
 
 
 class GraphStore(torch.utils.data.Dataset):
-    """A data set of graphs. Node fields are concatenated (nodes of all graphs, ...), graph fields stacked (graphs,
-    ...).
+    """A data set of graphs. Node fields are concatenated (nodes of all graphs, ...), graph fields stacked.
 
     ``store[k]`` is a :class:`Graph` in float64 whose tensors are copies: changing one leaves the store alone.
 
@@ -85,8 +84,8 @@ class GraphStore(torch.utils.data.Dataset):
         """A store of graphs in memory; ``about`` is the name, units, notes, splits and decisions.
 
         ``levels`` says what the rows of fields that the library does not know belong to, where the graphs do not say it
-        and their numbers do not tell.
-        Open and periodic graphs may be mixed. Edges are not kept: models and :meth:`connected` build them.
+        and their numbers do not tell. Open and periodic graphs may be mixed. Edges are not kept: models and
+        :meth:`connected` build them.
 
         Raises:
             DataError: there are no graphs, or a field is missing in some of them or differs in shape.

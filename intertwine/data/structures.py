@@ -28,7 +28,8 @@ from intertwine.numerics import DataError, InputError, nearest
 CONTAINERS = (".xyz", ".extxyz", ".traj", ".db", ".json", ".npz", ".lammpstrj", ".dump", ".data", ".nc")
 #: Columns that ASE gives a meaning, with type and shape of one atom's entry.
 SPECIAL: dict[str, tuple[type, tuple[int, ...]]] = {
-    "tags": (int, ()), "momenta": (float, (3,)), "masses": (float, ()), "initial_charges": (float, ()), "initial_magmoms": (float, ()),
+    "tags": (int, ()), "momenta": (float, (3,)), "masses": (float, ()), "initial_charges": (float, ()),
+    "initial_magmoms": (float, ()),
 }  # fmt: skip
 STRESSES = ("stress", "virial", "virials")
 
@@ -157,7 +158,10 @@ def _length(path: Path, frame: Frame, told: dict[str, str], of_run: dict[str, st
     if _fixes(path, frame):
         return (
             "A",
-            f"positions read in A, which this format fixes; those of the run were in {of_run['pos']} (--unit pos={of_run['pos']})",
+            (
+                "positions read in A, which this format fixes; "
+                f"those of the run were in {of_run['pos']} (--unit pos={of_run['pos']})"
+            ),
         )
     return of_run["pos"], f"positions read in {of_run['pos']}, the unit of the run (--unit pos=A for another)"
 
@@ -238,9 +242,7 @@ def _fixed(mask: Any, frame: Frame) -> list[Any]:
 
 
 def _npz(path: Path, keys: Mapping[str, str]) -> Iterator[Frame]:
-    """Frames of an npz of one molecule (MD17 and the like); arrays with a row per frame are kept as what they are
-    called.
-    """
+    """Frames of an npz of one molecule (MD17 and the like); arrays with a row per frame are kept by name."""
     arrays = arrays_of(path)
     found = {label: required(path, label, keys.get(label), arrays) for label in NAMES}
     z, pos = arrays.pop(found["z"]).reshape(-1).astype(np.int64), arrays.pop(found["pos"]).astype(np.float64)

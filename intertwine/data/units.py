@@ -22,16 +22,14 @@ DIMENSIONS = {
 WORDS = {
     **{f"kilojoule{s}{per}": "kJ/mol" for s in ("", "s") for per in ("_per_mole", "/mole")},
     **{f"kilocalorie{s}{per}": "kcal/mol" for s in ("", "s") for per in ("_per_mole", "/mole")},
-    "electron_volt": "eV", "electronvolt": "eV", "hartree": "Hartree", "rydberg": "Ry", "elementary_charge": "e", "debye": "Debye",
-    "nanometer": "nm", "nanometre": "nm", "picometer": "pm", "angstrom": "A", "angstroms": "A", "bohr": "Bohr",
-    "gigapascal": "GPa", "kilobar": "kbar",
+    "electron_volt": "eV", "electronvolt": "eV", "hartree": "Hartree", "rydberg": "Ry", "elementary_charge": "e",
+    "debye": "Debye", "nanometer": "nm", "nanometre": "nm", "picometer": "pm", "angstrom": "A", "angstroms": "A",
+    "bohr": "Bohr", "gigapascal": "GPa", "kilobar": "kbar",
 }  # fmt: skip
 
 
 def unit_table() -> dict[str, dict[str, float]]:
-    """Every unit known by name, with its value in the canonical unit of its dimension (CODATA 2014, as in
-    ``ase.units``).
-    """
+    """Every unit known by name, with its value in the canonical unit of its dimension (CODATA 2014, as in ASE)."""
     from ase import units as u
 
     return {
@@ -40,9 +38,16 @@ def unit_table() -> dict[str, dict[str, float]]:
             "Hartree": u.Hartree, "Ha": u.Hartree, "Eh": u.Hartree, "a.u.": u.Hartree,
             "Ry": u.Rydberg, "Rydberg": u.Rydberg, "cm^-1": u.invcm,
         },
-        "length": {"A": 1.0, "Ang": 1.0, "Angstrom": 1.0, "Bohr": u.Bohr, "a0": u.Bohr, "nm": 10.0, "pm": 0.01, "a.u.": u.Bohr},
-        "pressure": {"GPa": u.GPa, "MPa": 1e-3 * u.GPa, "kbar": 0.1 * u.GPa, "kB": 0.1 * u.GPa, "bar": 1e-4 * u.GPa, "Pa": u.Pascal},
-        "dipole": {"e*A": 1.0, "e*Ang": 1.0, "D": u.Debye, "Debye": u.Debye, "e*Bohr": u.Bohr, "e*a0": u.Bohr, "a.u.": u.Bohr},
+        "length": {
+            "A": 1.0, "Ang": 1.0, "Angstrom": 1.0, "Bohr": u.Bohr, "a0": u.Bohr, "a.u.": u.Bohr, "nm": 10.0, "pm": 0.01,
+        },
+        "pressure": {
+            "GPa": u.GPa, "MPa": 1e-3 * u.GPa, "kbar": 0.1 * u.GPa, "kB": 0.1 * u.GPa, "bar": 1e-4 * u.GPa,
+            "Pa": u.Pascal,
+        },
+        "dipole": {
+            "e*A": 1.0, "e*Ang": 1.0, "D": u.Debye, "Debye": u.Debye, "e*Bohr": u.Bohr, "e*a0": u.Bohr, "a.u.": u.Bohr,
+        },
     }  # fmt: skip
 
 
@@ -103,9 +108,7 @@ def factor(unit: str, quantity: str) -> float:
 
 
 def complete(units: Mapping[str, str]) -> dict[str, str]:
-    """Units of all quantities of :data:`DIMENSIONS`: those given; else eV and A, which forces, stress and virial
-    follow.
-    """
+    """Units of all quantities of :data:`DIMENSIONS`: those given; else eV and A; forces, stress and virial follow."""
     given = dict(units)
     energy, length = given.get("energy", "eV"), given.get("pos", "A")
     return {

@@ -22,7 +22,7 @@ PLAIN = "species:S:1:pos:R:3"
 SPECIES = ("species", "symbols", "element", "elements")
 NUMBERS = ("z", "numbers", "atomic_numbers")
 POSITIONS = ("pos", "positions")
-LARGEST = 10**9  # atoms
+MOST_ATOMS = 10**9  # atoms
 
 
 def read_xyz(file: Iterator[str], path: Any, size: int | None = None) -> Iterator[Frame]:
@@ -47,7 +47,7 @@ def read_xyz(file: Iterator[str], path: Any, size: int | None = None) -> Iterato
             found, remedy = line.strip()[:40], "is the frame before it complete?"
             raise DataError(f"line {number} should be the number of atoms and is {found!r}", where=where, remedy=remedy)
         remedy = "the file is truncated; get it again or delete that frame."
-        if atoms > min(LARGEST, LARGEST if size is None else size):
+        if atoms > min(MOST_ATOMS, MOST_ATOMS if size is None else size):
             raise DataError(
                 f"line {number} says {atoms:,} atoms, more than the file can hold", where=where, remedy=remedy
             )

@@ -1,6 +1,4 @@
-"""Modules that answer for e3nn's, and the finder that imports them: each name is resolved when it is first
-asked for.
-"""
+"""Modules that answer for e3nn's, and the finder that imports them: a name is resolved when it is first asked for."""
 
 from __future__ import annotations
 
@@ -92,8 +90,8 @@ class Finder(MetaPathFinder, Loader):
         if module.startswith(f"{MODELS}."):
             if not self.models:
                 raise ModuleNotFoundError(
-                    f"{fullname} is one of e3nn's example networks. Their files come with e3nn (pip install --no-deps e3nn==0.6.0); "
-                    "they then run on intertwine under `python -m intertwine.e3nn`.",
+                    f"{fullname} is one of e3nn's example networks. Their files come with e3nn (pip install --no-deps "
+                    "e3nn==0.6.0); they then run on intertwine under `python -m intertwine.e3nn`.",
                     name=fullname,
                 )
             return None  # a file of the installed e3nn: found by Python's own finder on the path below

@@ -71,7 +71,8 @@ def _random_irreps(
 def format_equivariance_error(errors: Errors) -> str:
     """One line for each case of :func:`equivariance_error`."""
     return "\n".join(
-        f"(parity_k={int(parity)}, did_translate={bool(moved)}) -> max error={error.max():.3e} in argument {int(error.argmax())}"
+        f"(parity_k={int(parity)}, did_translate={bool(moved)}) -> "
+        f"max error={error.max():.3e} in argument {int(error.argmax())}"
         for (parity, moved), error in errors.items()
     )
 

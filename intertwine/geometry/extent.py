@@ -13,19 +13,20 @@ from torch import Tensor
 from intertwine.geometry.ghosts import images, tree_of_images
 from intertwine.numerics import GeometryError
 
-LARGEST_LENGTH = 1e12  # A: beyond it float64 holds positions to 1e-4 A only, and their squares leave the range of single precision soon
+#: A: beyond it float64 holds positions to 1e-4 A only, and their squares soon leave the range of single precision.
+LARGEST_LENGTH_ANGSTROM = 1e12
 MOST_PAIRS = 16_000_000  # listed for a structure: a search for them takes 3 GB and half a minute,
 MOST_NEIGHBOURS = 200  # or this many for each node, in structures so large that it is more
-CERTAIN = 1000  # copies of a node that another one sees, beyond which their number is that of the volume
+CERTAIN_COPIES = 1000  # copies of a node that another one sees, beyond which their number is that of the volume
 MOST_IMAGES = 1_000_000  # of nodes, that are looked at to count pairs
-BALL = {0: 1.0, 1: 2.0, 2: math.pi, 3: 4 * math.pi / 3}  # volume of the unit ball, by dimension
+UNIT_BALL_VOLUME = {0: 1.0, 1: 2.0, 2: math.pi, 3: 4 * math.pi / 3}  # volume of the unit ball, by dimension
 
 
 def check_positions(pos: Tensor) -> None:
     """Raise a :class:`GeometryError` that names the first node whose position is not finite, or is too far away to be
     meant.
     """
-    good = pos.abs() <= LARGEST_LENGTH
+    good = pos.abs() <= LARGEST_LENGTH_ANGSTROM
     if bool(good.all()):
         return
     node = int((~good.all(-1)).nonzero()[0])
@@ -53,7 +54,7 @@ def number_of_copies(box: np.ndarray, pbc: np.ndarray, cutoff: float) -> float:
     """
     lattice = box[pbc]
     cell = math.sqrt(abs(np.linalg.det(lattice @ lattice.T))) if len(lattice) else 1.0
-    return BALL[len(lattice)] * cutoff ** len(lattice) / cell if cell > 0 else math.inf
+    return UNIT_BALL_VOLUME[len(lattice)] * cutoff ** len(lattice) / cell if cell > 0 else math.inf
 
 
 def check_number_of_pairs(points: np.ndarray, box: np.ndarray, pbc: np.ndarray, cutoff: float) -> None:
@@ -72,19 +73,17 @@ def check_number_of_pairs(points: np.ndarray, box: np.ndarray, pbc: np.ndarray, 
         return
     number = n * n * copies if pbc.any() else math.inf
     if number <= most:
-        number = max(number, BALL[3] * _crowd(points, cutoff))
-    if number > most and copies < CERTAIN and n * images(box, pbc, cutoff) <= MOST_IMAGES:
+        number = max(number, UNIT_BALL_VOLUME[3] * _crowd(points, cutoff))
+    if number > most and copies < CERTAIN_COPIES and n * images(box, pbc, cutoff) <= MOST_IMAGES:
         home, ghosts = tree_of_images(points, box, pbc, cutoff)
         number = float(home.count_neighbors(ghosts, cutoff)) - n
     elif not pbc.any():
-        number = BALL[3] * _crowd(points, cutoff)
+        number = UNIT_BALL_VOLUME[3] * _crowd(points, cutoff)
     check_pairs(number, n, cutoff)
 
 
 def _crowd(points: np.ndarray, cutoff: float) -> float:
-    """Pairs of nodes in one box of a grid of the cutoff's width: by the 4 pi / 3 a fair guess of those within the
-    cutoff.
-    """
+    """Pairs of nodes in one box of a grid of the cutoff's width: by 4 pi / 3 a fair guess of those within it."""
     boxes = np.floor(points / cutoff).astype(np.int64)
     _, counts = np.unique(boxes @ np.array([1, 1_000_003, 998_244_353_001]), return_counts=True)
     return float(np.square(counts.astype(np.float64)).sum())

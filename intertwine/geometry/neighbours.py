@@ -9,8 +9,8 @@ from torch import Tensor
 from vesin import NeighborList
 
 from intertwine.geometry.extent import (
-    CERTAIN,
-    LARGEST_LENGTH,
+    CERTAIN_COPIES,
+    LARGEST_LENGTH_ANGSTROM,
     check_number_of_pairs,
     check_pairs,
     check_positions,
@@ -22,9 +22,9 @@ from intertwine.numerics import GeometryError, InputError
 
 MOST_CELLS = 50_000  # vesin 0.6 divides by zero where a flat or long system has more than 1e5 cells of its cell list
 MOST_COPIES = 9**3  # of the cell within reach: vesin's lists look at each of them for each cell of theirs
-FAR_REACHING = 4  # times the extent along an open direction
-SMALLEST_REACH = 1e-3  # A: vesin refuses shorter cutoffs than 1e-6 A
-SMALLEST_VOLUME = 1e-6  # of the cell relative to the product of its edges; flatter counts as singular
+FAR_CUTOFF_PER_EXTENT = 4  # times the extent along an open direction
+SMALLEST_REACH_ANGSTROM = 1e-3  # A: vesin refuses shorter cutoffs than 1e-6 A
+SMALLEST_RELATIVE_VOLUME = 1e-6  # of the cell relative to the product of its edges; flatter counts as singular
 
 
 def neighbour_list(
@@ -77,9 +77,8 @@ def neighbour_list(
     points = np.zeros((n, 3))
     points[:, : pos.shape[-1]] = pos.detach().cpu().numpy()
     i, j, shifts = _search(points, _box(cell, pbc), np.asarray(pbc, dtype=bool), float(cutoff))
-    order = np.lexsort(
-        (shifts[:, 2], shifts[:, 1], shifts[:, 0], j, i)
-    )  # one order whatever the algorithm: same bits on every run
+    # one order whatever the algorithm: same bits on every run
+    order = np.lexsort((shifts[:, 2], shifts[:, 1], shifts[:, 0], j, i))
     pairs = np.stack([j, i])[:, order].astype(np.int64)
     return torch.from_numpy(pairs).to(pos.device), torch.from_numpy(shifts[order].astype(np.int64)).to(pos.device)
 
@@ -126,20 +125,20 @@ def _search(
     """
     if not len(points):
         return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 3), np.int64)
-    if (
-        copies := number_of_copies(box, pbc, cutoff)
-    ) > CERTAIN:  # before positions are counted in cells too small for it
+    # before positions are counted in cells too small for it
+    if (copies := number_of_copies(box, pbc, cutoff)) > CERTAIN_COPIES:
         check_pairs(copies * len(points) ** 2, len(points), cutoff)
     home, cells = brought_home(points, box, pbc)
     extent = np.ptp(home, axis=0)
     if not pbc.any():
         home = home - home.min(axis=0)
-        cutoff = min(cutoff, max(SMALLEST_REACH, float(np.linalg.norm(extent)) * (1 + 1e-9)))  # nothing is further away
+        # nothing is further away
+        cutoff = min(cutoff, max(SMALLEST_REACH_ANGSTROM, float(np.linalg.norm(extent)) * (1 + 1e-9)))
     check_number_of_pairs(home, box, pbc, cutoff)
     lengths = np.where(pbc, np.linalg.norm(box, axis=1), np.linalg.norm(extent))
     number = np.maximum(lengths if pbc.any() else extent, cutoff) / cutoff
     far = pbc.any() and (
-        images(box, pbc, cutoff) > MOST_COPIES or bool((~pbc & (extent < cutoff / FAR_REACHING)).any())
+        images(box, pbc, cutoff) > MOST_COPIES or bool((~pbc & (extent < cutoff / FAR_CUTOFF_PER_EXTENT)).any())
     )
     if far or np.prod(number) > MOST_CELLS:
         i, j, shifts = ghost_search(home, box, pbc, cutoff)
@@ -150,9 +149,7 @@ def _search(
 
 
 def _box(cell: Tensor | None, pbc: tuple[bool, ...]) -> np.ndarray:
-    """The cell as the neighbour search wants it; directions that do not repeat are filled in if the file left them
-    zero.
-    """
+    """The cell as the neighbour search wants it; directions that do not repeat are filled in where they are zero."""
     if not any(pbc):
         return np.zeros((3, 3))
     if cell is None:
@@ -160,7 +157,7 @@ def _box(cell: Tensor | None, pbc: tuple[bool, ...]) -> np.ndarray:
             "periodic without a cell", where="cell", remedy="give the lattice vectors as rows of a 3x3 matrix, in A."
         )
     box = cell.detach().cpu().to(torch.float64).numpy().copy()
-    if not (np.abs(box) <= LARGEST_LENGTH).all():
+    if not (np.abs(box) <= LARGEST_LENGTH_ANGSTROM).all():
         what = (
             f"the cell has a component of {np.abs(box).max():.3g} A"
             if np.isfinite(box).all()
@@ -172,7 +169,7 @@ def _box(cell: Tensor | None, pbc: tuple[bool, ...]) -> np.ndarray:
         if np.linalg.norm(box[axis]) == 0:  # a slab or a wire written with no vector along its open direction
             box[axis] = np.linalg.svd(box[others])[2][-1] if pbc[others[0]] or pbc[others[1]] else np.eye(3)[axis]
     lengths = np.linalg.norm(box, axis=1)
-    if lengths.min() == 0 or abs(np.linalg.det(box / lengths[:, None])) < SMALLEST_VOLUME:
+    if lengths.min() == 0 or abs(np.linalg.det(box / lengths[:, None])) < SMALLEST_RELATIVE_VOLUME:
         raise GeometryError(
             f"the cell is singular: volume {abs(np.linalg.det(box)):.3g} A^3",
             where="cell",

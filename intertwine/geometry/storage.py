@@ -3,9 +3,9 @@
 
 PyG collates the fields of the first graph, and drops what only others have without a word. It does so through the
 graphs' storages: for each key of the first storage it takes the values of all, and sets one value on the storage of the
-batch. So the storage of a graph names two keys more, ``FIRST`` before its fields and ``LAST`` behind them, whose values
-are the contents of the storages. Setting the first on the batch compares them, and lends open graphs a cell of zeros
-where others are periodic; setting the last takes it back.
+batch. So the storage of a graph names two keys more, ``FIRST_KEY`` before its fields and ``LAST_KEY`` behind them,
+whose values are the contents of the storages. Setting the first on the batch compares them, and lends open graphs a
+cell of zeros where others are periodic; setting the last takes it back.
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ from intertwine.numerics import DataError
 
 # PyG asks every object of a list for the first; its KeyError of one that is no Graph reads as what is wrong and what to
 # do
-FIRST = "a list of intertwine.Graph holds an object of another kind: make it one, with Graph.from_dict(data.to_dict())"
-LAST = "</contents>"
+FIRST_KEY = (
+    "a list of intertwine.Graph holds an object of another kind: make it one, with Graph.from_dict(data.to_dict())"
+)
+LAST_KEY = "</contents>"
 Fields = dict[str, Any]
 
 
@@ -37,16 +39,16 @@ class Contents:
 
 
 class Keys(KeysView):
-    """The names of the fields between ``FIRST`` and ``LAST``; those that were lent in the meantime are among them."""
+    """The names of the fields between ``FIRST_KEY`` and ``LAST_KEY``, with those that were lent in the meantime."""
 
     def __init__(self, storage: GraphStorage) -> None:
         self.storage = storage
 
     def __iter__(self) -> Iterator[str]:
-        yield FIRST
+        yield FIRST_KEY
         yield from tuple(self.storage._mapping)
         yield from tuple(self.storage.__dict__.get("_lent", ()))
-        yield LAST
+        yield LAST_KEY
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
@@ -65,16 +67,16 @@ class GraphStorage(GlobalStorage):
         fields = self._mapping
         if key in fields:  # almost always: a graph is asked for its fields again and again
             return fields[key]
-        return Contents(self) if key in (FIRST, LAST) else (self.__dict__.get("_lent") or fields)[key]
+        return Contents(self) if key in (FIRST_KEY, LAST_KEY) else (self.__dict__.get("_lent") or fields)[key]
 
     def __setitem__(self, key: str, value: Any) -> None:
-        if key not in (FIRST, LAST):
+        if key not in (FIRST_KEY, LAST_KEY):
             super().__setitem__(key, value)
         elif isinstance(value, list):  # of a collation; a single one is of a batch that is taken apart
             storages = [contents.storage for contents in value]
             for storage in storages:
                 storage.__dict__.pop("_lent", None)
-            if key == FIRST:
+            if key == FIRST_KEY:
                 for storage, lent in zip(storages, comparable([storage._mapping for storage in storages]), strict=True):
                     if lent:
                         storage.__dict__["_lent"] = lent

@@ -5,7 +5,8 @@ from intertwine.integrations.export import to_atoms, write_predictions
 from intertwine.integrations.mace import MACEForceField, MACEReadout, from_mace
 from intertwine.integrations.nequip import NequIPForceField, from_nequip
 from intertwine.integrations.program import export_program
-from intertwine.integrations.simulate import Dynamics, relax, run_dynamics
+from intertwine.integrations.relaxation import relax
+from intertwine.integrations.simulate import Dynamics, run_dynamics
 from intertwine.integrations.writing import growing, writable, write_structures
 
 __all__ = [

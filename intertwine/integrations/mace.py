@@ -55,8 +55,8 @@ class MACEForceField(ForceField):
     """
 
     def __init__(
-        self, backbone: MACE, hidden: int = 16, energy_weight: float = 1.0, force_weight: float = 100.0, stress_weight: float = 0.0,
-        loss: str = "l2",
+        self, backbone: MACE, hidden: int = 16, energy_weight: float = 1.0, force_weight: float = 100.0,
+        stress_weight: float = 0.0, loss: str = "l2",
     ) -> None:  # fmt: skip
         super().__init__(backbone, energy_weight, force_weight, stress_weight, loss)
         width = cast(MACELayer, backbone.layers[-1]).irreps_out.count("0e")
@@ -140,7 +140,10 @@ def _scales(model: Any) -> tuple[Tensor, Tensor]:
 def _refuse(model: Any) -> None:
     """Whatever ours could not reproduce."""
     if type(model).__name__ not in ("MACE", "ScaleShiftMACE"):
-        remedy = 'give a MACE or ScaleShiftMACE of mace-torch, not compiled, such as torch.load("mace.model", weights_only=False).'
+        remedy = (
+            "give a MACE or ScaleShiftMACE of mace-torch, not compiled, "
+            'such as torch.load("mace.model", weights_only=False).'
+        )
         raise InputError(f"a {type(model).__name__} can't be converted", where="from_mace", remedy=remedy)
     names = [type(block).__name__ for block in model.interactions]
     if others := [name for k, name in enumerate(names) if name != _RESIDUAL and (k or name != _PLAIN)]:
@@ -150,11 +153,9 @@ def _refuse(model: Any) -> None:
     if any(type(part).__name__ != "SymmetricContraction" for part in contractions):
         remedy = "convert it back with mace's own script first."
         raise InputError("the model has layers that are not e3nn's", where="from_mace", remedy=remedy)
-    radial, first, width = (
-        model.radial_embedding,
-        model.interactions[0],
-        Irreps(str(model.interactions[0].node_feats_irreps)).dim,
-    )
+    radial = model.radial_embedding
+    first = model.interactions[0]
+    width = Irreps(str(model.interactions[0].node_feats_irreps)).dim
     hidden, bessel = _hidden(model), getattr(radial.bessel_fn, "bessel_weights", torch.zeros(0)).detach().double().cpu()
     waves = torch.arange(1, len(bessel) + 1) * (torch.pi / float(model.r_max))
     widths = [list(block.conv_tp_weights.hs) for block in model.interactions]
@@ -227,9 +228,7 @@ def _parts(network: FullyConnectedNet) -> list[FullyConnectedLayer]:
 
 
 def _read(head: MACEReadout, readouts: Any, place: int, heads: int, model: MACE) -> None:
-    """The weights of one head's readouts: that of the last layer, and one of each layer before unless there is only
-    one.
-    """
+    """The weights of one head's readouts: of the last layer, and of each layer before unless there is only one."""
     head.linear.weight.zero_()
     width = head.width
     for number, readout in enumerate(readouts):

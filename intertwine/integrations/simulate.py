@@ -1,4 +1,4 @@
-"""Dynamics and relaxation with ASE: the two things people do first with a force field."""
+"""Molecular dynamics with ASE, and what is recorded of it."""
 
 from __future__ import annotations
 
@@ -25,19 +25,11 @@ from ase.io import Trajectory
 from intertwine.integrations.writing import growing, pack
 from intertwine.numerics import GeometryError, InputError, choose
 
-BLOW_UP = 100.0  # kinetic energy per atom (eV) at which a trajectory is no longer physics
-RIDING = (
-    FixBondLengths,
-    FixInternals,
-    FixLinearTriatomic,
-    FixCom,
-)  # constraints that move with the structure as a whole
-STRAIGHT = (
-    FixAtoms,
-    FixCartesian,
-    FixedLine,
-    FixedPlane,
-)  # constraints that cut off components of forces, and nothing else
+BLOW_UP_EV_PER_ATOM = 100.0  # kinetic energy per atom (eV) at which a trajectory is no longer physics
+#: Constraints that move with the structure as a whole.
+RIDING = (FixBondLengths, FixInternals, FixLinearTriatomic, FixCom)
+#: Constraints that cut off components of forces, and nothing else.
+STRAIGHT = (FixAtoms, FixCartesian, FixedLine, FixedPlane)
 
 
 @dataclass
@@ -68,11 +60,14 @@ class Dynamics:
             GeometryError: it is no longer physics.
         """
         kinetic, potential = atoms.get_kinetic_energy(), atoms.get_potential_energy()
-        if not np.isfinite(kinetic + potential) or kinetic > BLOW_UP * self.atoms:
+        if not np.isfinite(kinetic + potential) or kinetic > BLOW_UP_EV_PER_ATOM * self.atoms:
             raise GeometryError(
                 f"the trajectory blew up at step {step}: kinetic energy {kinetic:.3g} eV",
                 where="dynamics",
-                remedy="start from a relaxed structure (intertwine relax), use a smaller time step, or train on hotter data.",
+                remedy=(
+                    "start from a relaxed structure (intertwine relax), "
+                    "use a smaller time step, or train on hotter data."
+                ),
             )
         self.time.append(step * timestep * 1e-3)
         self.total.append(kinetic + potential)
@@ -81,9 +76,7 @@ class Dynamics:
 
     @property
     def drift(self) -> float:
-        """Slope of the conserved energy by least squares, eV per atom per ns; of the total energy where there is a
-        bath.
-        """
+        """Slope of the conserved energy by least squares, eV per atom per ns; of the total energy with a bath."""
         return _slope(self.conserved, self.atoms) if len(self.conserved) > 1 else self.total_drift
 
     @property
@@ -108,9 +101,8 @@ def _slope(points: list[tuple[float, float]], atoms: int) -> float:
     if len(points) < 2:
         return 0.0
     time, energy = np.asarray(points).T
-    return float(
-        np.polyfit(time * 1e-3, (energy - energy[0]) / atoms, 1)[0]
-    )  # an offset of thousands of eV would cost digits
+    change = (energy - energy[0]) / atoms  # an offset of thousands of eV would cost digits
+    return float(np.polyfit(time * 1e-3, change, 1)[0])
 
 
 class ShadowEnergy:
@@ -303,53 +295,3 @@ def _integrator(
     return Langevin(
         atoms, timestep * units.fs, temperature_K=temperature, friction=friction / units.fs, fixcm=False, rng=rng
     )
-
-
-def relax(
-    atoms: Atoms,
-    *,
-    fmax: float = 0.01,
-    steps: int = 500,
-    cell: bool = False,
-    progress: Callable[[int, float], None] | None = None,
-) -> bool:
-    """Relax a structure in place; returns whether every atom's force, as far as constraints leave it, fell below
-    ``fmax``.
-
-    By L-BFGS, which is fast and, on a rough surface, may climb to a stationary point above the start. Then it is done
-    again from the start by FIRE, which takes no step that leads up.
-
-    Args:
-        atoms: structure with a calculator.
-        fmax: largest force that may remain, eV/A.
-        steps: at most so many steps.
-        cell: relax the cell too (structures periodic in three directions).
-        progress: called with the step and the largest force (eV/A).
-
-    Raises:
-        InputError: an argument out of range, or a cell to relax in an open structure.
-    """
-    from ase.filters import FrechetCellFilter
-    from ase.optimize import FIRE, LBFGS
-
-    if not fmax > 0 or not steps > 0:
-        raise InputError(f"fmax {fmax}, steps {steps}", where="relax", remedy="give positive numbers.")
-    if cell and not atoms.pbc.all():
-        raise InputError("an open structure has no cell to relax", where="cell", remedy="leave out --cell.")
-    logfile: Any = None  # ASE's annotation forgets that None is silence
-    start, energy = (atoms.positions.copy(), atoms.cell.copy()), atoms.get_potential_energy()
-
-    def run(kind: Any, **options: Any) -> bool:
-        optimizer = kind(FrechetCellFilter(atoms) if cell else atoms, logfile=logfile, **options)
-        if progress is not None:
-            optimizer.attach(
-                lambda: progress(optimizer.nsteps, float(np.linalg.norm(atoms.get_forces(), axis=1).max(initial=0.0)))
-            )
-        return bool(optimizer.run(fmax=fmax, steps=steps))
-
-    converged = run(LBFGS)
-    if atoms.get_potential_energy() > energy:
-        atoms.set_cell(start[1])
-        atoms.set_positions(start[0], apply_constraint=False)
-        converged = run(FIRE, downhill_check=True)
-    return converged

@@ -1,7 +1,13 @@
-"""Floor 1: trilinear maps given by sparse tables. No group theory: the coefficients come from above as arrays."""
+"""Floor 1: trilinear maps given by sparse tables. No group theory: the coefficients come from above as arrays.
 
+``plan`` says what a tensor product is, ``product`` evaluates one in the fastest of our ways. Four families have
+kernels, each in a room of its own with the same doors (plan, definition, text, kernel, operators): ``convolution``,
+``harmonics``, ``linear``, ``polynomial``. ``batched`` evaluates any plan in plain torch; ``llvm`` and ``shared`` serve
+all.
+"""
+
+from intertwine.kernels.batched.reference import Reference
 from intertwine.kernels.plan import LAYOUTS, MODES, Block, Operand, Path, Plan, Table, weight_shape
 from intertwine.kernels.product import Product
-from intertwine.kernels.reference import Reference
 
 __all__ = ["LAYOUTS", "MODES", "Block", "Operand", "Path", "Plan", "Product", "Reference", "Table", "weight_shape"]

@@ -154,8 +154,7 @@ class Plan:
     def of(
         cls, in1: Operand, in2: Operand, out: Operand, paths: Iterable[tuple[int, int, int, str, bool, float, Table]]
     ) -> Plan:
-        """The plan with paths ``(in1, in2, out, mode, weighted, factor, table)``; weights lie in the order of the
-        paths.
+        """The plan with paths ``(in1, in2, out, mode, weighted, factor, table)``; weights lie in their order.
 
         Raises:
             InputError: a block does not exist, a mode is unknown, its channels don't fit or the table doesn't.
@@ -225,7 +224,10 @@ def weight_shape(
         raise InputError(
             f"multiplicities {mul1} and {mul2} can't be connected to {mul_out} by {mode!r}",
             where=where,
-            remedy="equal letters mean equal multiplicities; 'uvuv' gives their product and 'uvu<v' the number of pairs u < v.",
+            remedy=(
+                "equal letters mean equal multiplicities; "
+                "'uvuv' gives their product and 'uvu<v' the number of pairs u < v."
+            ),
         )
     if not weighted and (mode in ("uvw", "u<vw") or (mode == "uuw" and mul_out != 1)):
         raise InputError(

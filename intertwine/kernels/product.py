@@ -6,14 +6,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from intertwine.kernels.channelwise import channelwise
-from intertwine.kernels.fused import Fused
+from intertwine.kernels.batched.reference import Reference
+from intertwine.kernels.convolution.fused import Fused
+from intertwine.kernels.convolution.plan import channelwise
 from intertwine.kernels.plan import Plan
-from intertwine.kernels.reference import Reference
 from intertwine.numerics import safe
 
-_CHANNELS = 4  # fewer do not fill a vector: there the reference is as fast (benchmarks/products.py)
-_LONGEST = 5_000  # coefficients; the code of more takes seconds to compile
+_LEAST_CHANNELS = 4  # fewer do not fill a vector: there the reference is as fast (benchmarks/products.py)
+_MOST_COEFFICIENTS = 5_000  # coefficients; the code of more takes seconds to compile
 
 
 class Product(Reference):
@@ -36,8 +36,8 @@ class Product(Reference):
         form = channelwise(plan)
         pays = (
             form is not None
-            and form.channels >= _CHANNELS
-            and form.coefficients <= _LONGEST
+            and form.channels >= _LEAST_CHANNELS
+            and form.coefficients <= _MOST_COEFFICIENTS
             and not (shared and plan.weight_numel)
         )
         self._fused = Fused(plan) if pays else None

@@ -1,12 +1,12 @@
 r"""Cormorant: activations of atoms and pairs whose only non-linearity is the Clebsch-Gordan product; a polynomial of
-    harmonics.
+harmonics.
 
 .. math::
-    F_i^{s} &= \Big[ F_i^{s-1} \oplus \big(F_i^{s-1} \otimes F_i^{s-1}\big) \oplus \sum_{j \in N(i)} G^s_{ij} \otimes F_j^{s-1} \Big]
-    \cdot W^{s} && \text{atoms} \\
+    F_i^{s} &= \Big[ F_i^{s-1} \oplus \big(F_i^{s-1} \otimes F_i^{s-1}\big)
+    \oplus \sum_{j \in N(i)} G^s_{ij} \otimes F_j^{s-1} \Big] \cdot W^{s} && \text{atoms} \\
     G^{s,l}_{ij} &= g^{s,l}_{ij}\, Y^l(\hat x_{ij}), \qquad
-    g^{s,l}_{ij} = \mu(d_{ij}) \Big[ \big(g^{s-1,l}_{ij} \oplus (F_i^{s-1} \cdot F_j^{s-1}) \oplus \eta(d_{ij})\big) \cdot W^{s,l} \Big]
-    && \text{pairs}
+    g^{s,l}_{ij} = \mu(d_{ij}) \Big[ \big(g^{s-1,l}_{ij} \oplus (F_i^{s-1} \cdot F_j^{s-1}) \oplus \eta(d_{ij})\big)
+    \cdot W^{s,l} \Big] && \text{pairs}
 
 All products are channel by channel; W mixes channels, for each irrep by itself. :math:`F_i \cdot F_j` are the scalar
 products of all channels of all irreps. The features of all layers are mapped to the result and added, which is the
@@ -226,9 +226,8 @@ class Cormorant(Backbone):
             before, current = current, layer.irreps_out
             self.ends.append(Linear(current, last, layout="ir_mul"))
         check_outputs(last, current, could=products(before, edge))
-        self.spread = (
-            (cutoff**3 / 3) ** 0.5 if self.given["radial"] == "bessel" else 1.0
-        )  # of uniformly dense neighbours: functions of moment 1
+        # of uniformly dense neighbours: functions of moment 1
+        self.spread = (cutoff**3 / 3) ** 0.5 if self.given["radial"] == "bessel" else 1.0
         self.irreps_out = self.last = last
 
     def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:

@@ -10,14 +10,13 @@ r"""DimeNet++: messages live on directed edges and look at the angle to the edge
 
 with residual layers f. So it is message passing twice over: the edges are nodes of the line graph, whose edges are the
 triplets k -> j -> i, and their messages are summed at the atoms. u is the envelope of eq. 8, :math:`R_{ln}`,
-:math:`Y_l` the solutions of the wave equation (:mod:`intertwine.nn.paths.spherical_bessel`), k_n trained from :math:`n \pi`.
-Every message that leaves an edge carries e or a, so it vanishes smoothly at the cutoff. The angle enters by its cosine
-only, as a polynomial: collinear atoms are nothing special.
+:math:`Y_l` the solutions of the wave equation (:mod:`intertwine.nn.paths.spherical_bessel`), k_n trained from
+:math:`n \pi`. Every message that leaves an edge carries e or a, so it vanishes smoothly at the cutoff. The angle enters
+by its cosine only, as a polynomial: collinear atoms are nothing special.
 
 :math:`\alpha` is the angle between consecutive edges, 0 on a straight path, as in the authors' DimeNet++ (the paper's
-eq. 4 has
-:math:`\pi - \alpha`; :math:`P_l` absorbs that in a sign of W). The paper's :math:`\sqrt{2/r_c}` and its like are left
-to W, as there.
+eq. 4 has :math:`\pi - \alpha`; :math:`P_l` absorbs that in a sign of W). The paper's :math:`\sqrt{2/r_c}` and its like
+are left to W, as there.
 
 Gasteiger, Giri, Margraf and Günnemann 2020 (arXiv:2011.14115), section 3; Gasteiger, Groß and Günnemann, ICLR 2020
 (arXiv:2003.03123), eq. 4 to 8, figure 4; lecture "Equivariant GNNs", invariant networks 2: bond angles, 2-hop, body
@@ -44,9 +43,8 @@ from intertwine.numerics import safe, segment
 from intertwine.o3 import Irreps
 
 Module = TypeVar("Module", bound=nn.Module)
-Features = tuple[
-    Float[Tensor, "edges width"], Float[Tensor, "edges radial"]
-]  # messages and radial functions of the edges
+# messages and radial functions of the edges
+Features = tuple[Float[Tensor, "edges width"], Float[Tensor, "edges radial"]]
 
 
 class DimeNetBasis(nn.Module):
@@ -83,8 +81,7 @@ class DimeNetBasis(nn.Module):
 
 
 class DimeNetLayer(MessagePassing):
-    """One interaction block: message passing between edges, along the triplets. Features are (m, e), of which m is
-    updated.
+    """One interaction block: message passing between edges, along the triplets. Features are (m, e); m is updated.
 
     Args:
         width: features F of an edge.

@@ -1,11 +1,12 @@
 r"""EQGAT: equivariant graph attention. Each scalar channel attends to neighbours by itself; vectors come from edges,
-    neighbours and
-their cross products.
+neighbours and their cross products.
 
 .. math::
-    (a, b^0, b^1, b^2)_{ij} &= \mathrm{MLP}(s_i, s_j, e(d_{ij})), \qquad \alpha_{ij} = \mathrm{softmax}_{j \in N(i)}(a_{ij}) \\
+    (a, b^0, b^1, b^2)_{ij} &= \mathrm{MLP}(s_i, s_j, e(d_{ij})), \qquad
+    \alpha_{ij} = \mathrm{softmax}_{j \in N(i)}(a_{ij}) \\
     m_i &= \sum_j \alpha_{ij} \odot W_s s_j, \qquad
-    \vec m_i = \frac{1}{|N(i)|} \sum_j \hat x_{ij} \otimes b^0_{ij} + b^1_{ij} \odot W_v v_j + b^2_{ij} \odot (v_i \times W_v v_j) \\
+    \vec m_i = \frac{1}{|N(i)|} \sum_j \hat x_{ij} \otimes b^0_{ij} + b^1_{ij} \odot W_v v_j
+    + b^2_{ij} \odot (v_i \times W_v v_j) \\
     (s, v) &\leftarrow (s_i + m_i, v_i + \vec m_i), \qquad (s_i', v_i') = (s, v) + \mathrm{gated}(s, v)
 
 Le, Noé and Clevert, LoG 2022 (arXiv:2202.09891), section 3, and the authors' code. Softmax and mean are those of
@@ -35,9 +36,8 @@ from intertwine.nn.scalar_vector import GatedBlock, join
 from intertwine.nn.shapes import EdgeParts, NodePair, NodeParts, NodeState
 from intertwine.o3 import Irreps
 
-Geometry = tuple[
-    Float[Tensor, "edges k"], Float[Tensor, "edges 3"], Float[Tensor, " edges"]
-]  # attributes, direction, envelope
+# attributes, direction, envelope
+Geometry = tuple[Float[Tensor, "edges k"], Float[Tensor, "edges 3"], Float[Tensor, " edges"]]
 Sent = tuple[
     Float[Tensor, "edges scalars"],
     Float[Tensor, "edges scalars"],

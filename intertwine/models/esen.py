@@ -3,7 +3,8 @@ everywhere.
 
 .. math::
     x_i^0 &= E_{z_i} \oplus \frac{1}{\sqrt{\bar N}} \sum_j c_{ij}\, D_{ij}^T\, \mathrm{MLP}(e_{ij})\big|_{m = 0} \\
-    m_{ij} &= S_2\, \mathrm{gate}\big(S_1 (\phi(e_{ij}) \circ D_{ij} (\bar x_j \oplus \bar x_i))\big), \qquad \bar x = \mathrm{norm}(x) \\
+    m_{ij} &= S_2\, \mathrm{gate}\big(S_1 (\phi(e_{ij}) \circ D_{ij} (\bar x_j \oplus \bar x_i))\big), \qquad
+    \bar x = \mathrm{norm}(x) \\
     x_i &\leftarrow x_i + \frac{1}{\sqrt{\bar N}} \sum_j c_{ij}\, D_{ij}^T m_{ij}, \qquad
     x_i \leftarrow x_i + \mathrm{feed}(\mathrm{norm}(x_i))
 
@@ -44,8 +45,11 @@ FEED_FORWARDS = ("gate", "grid")
 
 
 class DegreeNorm(ExactBuffers):
-    r""":math:`x'_{lmc} = w_{lc}\, x_{lmc} / \sqrt{\epsilon^2 + \mathrm{mean}_l\, \mathrm{mean}_{mc}\, x_{lmc}^2} + \delta_{l0} b_c`, with
-    scalars centred over the channels first.
+    r"""Features over their root mean square, of all degrees alike; scalars are centred over the channels first.
+
+    .. math::
+        x'_{lmc} = w_{lc}\, x_{lmc} / \sqrt{\epsilon^2 + \mathrm{mean}_l\, \mathrm{mean}_{mc}\, x_{lmc}^2}
+        + \delta_{l0} b_c
 
     Args:
         width: channels. lmax: largest degree.
@@ -124,10 +128,8 @@ class ESENLayer(nn.Module):
         super().__init__()
         self.kept = (lmax_out + 1) ** 2
         self.before, self.convolution = DegreeNorm(width, convolution.lmax, smoothing), convolution
-        self.between, self.feed = (
-            DegreeNorm(width, lmax_out, smoothing),
-            FeedForward(width, feed_hidden, lmax_out, grid),
-        )
+        self.between = DegreeNorm(width, lmax_out, smoothing)
+        self.feed = FeedForward(width, feed_hidden, lmax_out, grid)
 
     def forward(
         self, x: Float[Tensor, "nodes components width"], *edges: Shaped[Tensor, "..."] | EdgeFrames
@@ -212,9 +214,8 @@ class ESEN(Backbone):
         self.lmax, self.mmax = lmax, mmax
         self.embedding, self.edges = self.embed_nodes(width), self.embed_edges()
         functions, invariants = self.edges.functions, self.edges.width - self.edges.functions
-        square = (
-            functions * 3 / cutoff**3 if self.given["radial"] == "bessel" else 1.77
-        ) + invariants  # of the attributes, about
+        # of the attributes, about
+        square = (functions * 3 / cutoff**3 if self.given["radial"] == "bessel" else 1.77) + invariants
         self.degree = EdgeDegree(width, lmax, mmax, self.edges.width, square, radial_width, average_degree)
         self.start = self.embed_vectors(width)
         if self.start is not None and lmax == 0:

@@ -2,7 +2,8 @@ r"""GemNet: messages on directed edges that look at angles (T) and torsions (Q),
 
 .. math::
     y^\mathrm{T}_{ca} &= \sum_{b \in N(a) \setminus c}
-        \big(W_C\, e_\mathrm{CBF}(d_{ca}, \varphi_{cab})\big)^\top \mathbf{W}\, \big(W_R\, e(d_{ba}) \circ m_{ba}\big) \\
+        \big(W_C\, e_\mathrm{CBF}(d_{ca}, \varphi_{cab})\big)^\top \mathbf{W}\,
+        \big(W_R\, e(d_{ba}) \circ m_{ba}\big) \\
     y^\mathrm{Q}_{ca} &= \sum_{b \in N'(a) \setminus c} \sum_{d \in N(b) \setminus \{a, c\}}
         \big(W_S\, e_\mathrm{SBF}(d_{ca}, \varphi_{cab}, \theta_{cabd})\big)^\top \mathbf{W}
         \big(W_C\, e_\mathrm{CBF}(d_{ba}, \varphi_{abd}) \circ W_R\, e(d_{db}) \circ m_{db}\big) \\
@@ -13,20 +14,18 @@ r"""GemNet: messages on directed edges that look at angles (T) and torsions (Q),
     m_{ca}'' = m_{ca}' + r\big(\sigma(W [h_c', h_a', m_{ca}'])\big)
 
 with residual layers r, :math:`\sigma = \sqrt 2\,\mathrm{silu}`, every sum of two terms over :math:`\sqrt 2`, and
-features of the nodes
-:math:`f_a = \sum_\mathrm{blocks} W r(\sigma(W \sum_c W e(d_{ca}) \circ m_{ca}))`. The bases are
-:math:`e(d) = u(d) R_{0n}(d / r_c)`,
-:math:`e_\mathrm{CBF} = u(d) R_{ln}(d / r_c) P_l(\cos\varphi)`, :math:`e_\mathrm{SBF} = u(d) R_{ln}(d / r_c) Y_{lm}`
-with envelope u and the waves R of :mod:`intertwine.nn.paths.spherical_bessel`: whatever leaves an edge carries one of them
-and vanishes smoothly at the cutoff. N' are the neighbours within ``interaction_cutoff``. The bilinear form is summed
-before its tensor W is applied (the paper's efficient bilinear layer): the basis contracted with :math:`W_S` is one
-matrix per edge, shared by all blocks.
+features of the nodes :math:`f_a = \sum_\mathrm{blocks} W r(\sigma(W \sum_c W e(d_{ca}) \circ m_{ca}))`. The bases are
+:math:`e(d) = u(d) R_{0n}(d / r_c)`, :math:`e_\mathrm{CBF} = u(d) R_{ln}(d / r_c) P_l(\cos\varphi)`,
+:math:`e_\mathrm{SBF} = u(d) R_{ln}(d / r_c) Y_{lm}` with envelope u and the waves R of
+:mod:`intertwine.nn.paths.spherical_bessel`: whatever leaves an edge carries one of them and vanishes smoothly at the
+cutoff. N' are the neighbours within ``interaction_cutoff``. The bilinear form is summed before its tensor W is applied
+(the paper's efficient bilinear layer): the basis contracted with :math:`W_S` is one matrix per edge, shared by all
+blocks.
 
-Torsions enter by their cosine, as :class:`TorsionBasis` does it: polynomials of dot products, so nothing diverges where
-three atoms are collinear and the torsion does not exist, and the model can't tell a molecule from its mirror image.
-Without ``quadruplets`` (GemNet-T)
-:math:`\theta` is not looked at. ``vectors`` adds :math:`\sum_c \hat x_{ca}\, w \cdot r(\ldots m_{ca})`, the direct
-forces of GemNet-dT.
+Torsions enter by their cosine, as :class:`~intertwine.nn.TorsionBasis` does it: polynomials of dot products, so nothing
+diverges where three atoms are collinear and the torsion does not exist, and the model can't tell a molecule from its
+mirror image. Without ``quadruplets`` (GemNet-T) :math:`\theta` is not looked at. ``vectors`` adds
+:math:`\sum_c \hat x_{ca}\, w \cdot r(\ldots m_{ca})`, the direct forces of GemNet-dT.
 
 Where the paper fits scaling factors there are constants: bases have unit second moment, and a sum of N expected terms,
 the messages of neighbours that resemble each other, is divided by :math:`\sqrt{N (N + 1) / 2}`. Its activation silu /
@@ -39,155 +38,30 @@ networks 3: torsions.
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
-from typing import Any, ClassVar, NamedTuple, Unpack
+from typing import Any, ClassVar, Unpack
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from intertwine.geometry import Graph, directions, distances, edge_invariants, edge_vectors
+from intertwine.geometry import Graph, edge_invariants
 from intertwine.geometry.quadruplets import selected, shorter
 from intertwine.nn import Backbone, Inputs, ModelCard
 from intertwine.nn.checks import check_degree, check_sizes, require_space
 from intertwine.nn.cutoff import positive
 from intertwine.nn.edge_mlp import EdgeLinear
-from intertwine.nn.paths.spherical_bessel import LegendreBasis
-from intertwine.nn.paths.waves import LISTS, Paths, RadialWaves, TorsionBasis, contract, list_paths, normal
+from intertwine.nn.paths.bilinear import Bases, Bilinear, PathBasis
+from intertwine.nn.paths.waves import LISTS, list_paths
 from intertwine.nn.scalar_vector import join
-from intertwine.nn.scaled_dense import HALF, Dense, Residual, activation, spread
+from intertwine.nn.scaled_dense import SQRT_HALF, Dense, Residual, activation, spread
 from intertwine.nn.shapes import Lists, NodeState
-from intertwine.numerics import safe, segment
+from intertwine.numerics import segment
 from intertwine.o3 import Irreps
 
 Pair = tuple[Float[Tensor, "nodes width"], Float[Tensor, "edges width"]]
-START = 0.25  # of outputs: derivatives of the bases are much larger than values, and forces would start far too large
-
-
-class Bases(NamedTuple):
-    """What the blocks know of the graph: radial functions and unit vectors of the edges, their ends, the opposite edges
-    and whether there is one (None where all have one), triplets and quadruplets, the number of nodes."""
-
-    radial: Float[Tensor, "edges functions"]
-    unit: Float[Tensor, "edges n"]
-    edge_index: Int[Tensor, "2 edges"]
-    opposite: Int[Tensor, " edges"]
-    paired: Float[Tensor, "edges 1"] | None
-    triplets: Paths
-    quadruplets: Paths | None
-    nodes: int
-
-
-class GemNetBasis(nn.Module):
-    """All that depends on the positions, computed once.
-
-    Args:
-        cutoff, interaction_cutoff: in A.
-        radial_size: functions of a distance.
-        degrees, torsion_degrees: of angles and torsions; 0 of the latter for no quadruplets.
-        basis_width: channels that products of functions are squeezed to.
-    """
-
-    def __init__(
-        self,
-        cutoff: float,
-        interaction_cutoff: float,
-        radial_size: int,
-        degrees: int,
-        torsion_degrees: int,
-        basis_width: int,
-    ) -> None:
-        super().__init__()
-        self.waves, self.angles = (
-            RadialWaves(cutoff, max(degrees, torsion_degrees), radial_size),
-            LegendreBasis(degrees),
-        )
-        self.triplet = nn.Parameter(normal(degrees, radial_size, basis_width))
-        self.torsions = None
-        if torsion_degrees:
-            self.torsions = TorsionBasis(torsion_degrees)
-            self.far, self.bends = (
-                RadialWaves(interaction_cutoff, torsion_degrees, radial_size),
-                LegendreBasis(torsion_degrees),
-            )
-            self.quadruplet = nn.Parameter(normal(len(self.torsions.orders), radial_size, basis_width))
-            self.circular = Dense(torsion_degrees * radial_size, basis_width, activated=False)
-
-    def forward(self, graph: Graph, interaction: Graph, lists: Lists) -> Bases:
-        vectors = edge_vectors(graph)
-        unit, radial = directions(vectors), self.waves(distances(vectors))
-        ba, ca = lists["triplets"]
-        angular = self.angles((unit.index_select(0, ba) * unit.index_select(0, ca)).sum(-1)) * math.sqrt(4 * math.pi)
-        triplets = contract(
-            radial[:, : angular.shape[-1]], self.triplet, angular, lists["triplet_members"], lists["triplet_slots"]
-        )
-        opposite = lists["opposite"]
-        paired = opposite < opposite.shape[0]
-        opposite = torch.where(paired, opposite, 0)
-        quads = None if self.torsions is None else self.quadruplets(interaction, unit, radial, lists)
-        mask = None if not safe.traced(paired) and bool(paired.all()) else paired.to(radial).unsqueeze(-1)
-        return Bases(radial[:, 0], unit, graph.edge_index, opposite, mask, triplets, quads, graph.num_nodes)
-
-    def quadruplets(
-        self,
-        interaction: Graph,
-        unit: Float[Tensor, "edges n"],
-        radial: Float[Tensor, "edges degrees size"],
-        lists: Lists,
-    ) -> Paths:
-        assert self.torsions is not None
-        (db, ba), (pair, ca) = lists["pairs"], lists["quadruplets"]
-        vectors = edge_vectors(interaction)
-        axis, far = directions(vectors), self.far(distances(vectors))
-        v, w = unit.index_select(0, db), axis.index_select(0, ba)
-        vw = (v * w).sum(-1)
-        bends = self.bends(-vw) * math.sqrt(4 * math.pi)
-        circular = self.circular((far.index_select(0, ba) * bends.unsqueeze(-1)).flatten(1))
-        u = unit.index_select(0, ca)
-        uw, uv = (u * w.index_select(0, pair)).sum(-1), (u * v.index_select(0, pair)).sum(-1)
-        angular = self.torsions(uw, vw.index_select(0, pair), uv)
-        degrees = torch.tensor([l for l, _ in self.torsions.orders], device=pair.device)
-        found = contract(radial.index_select(1, degrees), self.quadruplet, angular, lists["members"], lists["slots"])
-        return found._replace(first=db, circular=circular)
-
-
-class Bilinear(nn.Module):
-    r"""The efficient bilinear layer, from messages of edges to messages of edges: :math:`m \mapsto \tilde y` for
-    triplets or quadruplets.
-
-    Args:
-        width: features of an edge.
-        inner: features that a path carries.
-        basis_width: channels of the basis.
-        radial_size: functions of the distance.
-        scale: what a sum over the paths of an edge is multiplied by.
-        torsions: whether paths are quadruplets.
-    """
-
-    def __init__(
-        self, width: int, inner: int, basis_width: int, radial_size: int, scale: float, torsions: bool
-    ) -> None:
-        super().__init__()
-        self.sent, self.radial, self.down = (
-            Dense(width, width),
-            Dense(radial_size, width, activated=False),
-            Dense(width, inner),
-        )
-        self.circular = Dense(basis_width, inner, activated=False) if torsions else None
-        self.product = Dense(basis_width * inner, inner, activated=False)
-        self.up, self.back = Dense(inner, width), Dense(inner, width)
-        self.scale = scale
-
-    def forward(self, m: Float[Tensor, "edges width"], bases: Bases, paths: Paths) -> Float[Tensor, "edges width"]:
-        x = self.down(self.sent(m) * self.radial(bases.radial))
-        if self.circular is not None:
-            x = x.index_select(0, paths.first) * self.circular(paths.circular)
-        gathered = x.index_select(0, paths.members.flatten()).view(*paths.members.shape, x.shape[-1])
-        y = self.product(torch.bmm(paths.basis, gathered).flatten(1)) * self.scale
-        opposite = y.index_select(0, bases.opposite)
-        opposite = opposite if bases.paired is None else opposite * bases.paired
-        return (self.up(y) + self.back(opposite)) * HALF
+#: Of outputs: derivatives of the bases are much larger than values, and forces would start far too large.
+INITIAL_OUTPUT_GAIN = 0.25
 
 
 class AtomBlock(nn.Module):
@@ -207,11 +81,13 @@ class AtomBlock(nn.Module):
         super().__init__()
         self.radial, self.scale = Dense(radial_size, width, activated=False), spread(degree)
         self.hidden = nn.Sequential(Dense(width, width), *(Residual(width) for _ in range(residuals)))
-        self.out = nn.Identity() if features is None else Dense(width, features, activated=False, gain=START)
+        self.out = (
+            nn.Identity() if features is None else Dense(width, features, activated=False, gain=INITIAL_OUTPUT_GAIN)
+        )
         self.vector = None
         if vectors:
             inner = (Dense(width, width), *(Residual(width) for _ in range(residuals)))
-            self.vector = nn.Sequential(*inner, Dense(width, vectors, activated=False, gain=START))
+            self.vector = nn.Sequential(*inner, Dense(width, vectors, activated=False, gain=INITIAL_OUTPUT_GAIN))
         self.vector_radial = Dense(radial_size, vectors, activated=False) if vectors else None
 
     def forward(self, m: Float[Tensor, "edges width"], bases: Bases) -> NodeState:
@@ -219,10 +95,8 @@ class AtomBlock(nn.Module):
         v = None
         if self.vector is not None and self.vector_radial is not None:
             strength = self.vector(m) * self.vector_radial(bases.radial)
-            v = (
-                segment.sum(bases.unit.unsqueeze(-1) * strength.unsqueeze(1), bases.edge_index[1], bases.nodes)
-                * self.scale
-            )
+            pulls = bases.unit.unsqueeze(-1) * strength.unsqueeze(1)
+            v = segment.sum(pulls, bases.edge_index[1], bases.nodes) * self.scale
         return self.out(self.hidden(sums)), v
 
 
@@ -267,9 +141,9 @@ class GemNetLayer(nn.Module):
         terms = [self.own(m), self.triplets(m, bases, bases.triplets)]
         if self.quadruplets is not None and bases.quadruplets is not None:
             terms.append(self.quadruplets(m, bases, bases.quadruplets))
-        m = self.after((m + self.before(sum(terms) * len(terms) ** -0.5)) * HALF)
-        h = (h + self.atom(m, bases)[0]) * HALF
-        return h, (m + self.edge(activation(self.concat.of_edges(h, m, bases.edge_index)))) * HALF
+        m = self.after((m + self.before(sum(terms) * len(terms) ** -0.5)) * SQRT_HALF)
+        h = (h + self.atom(m, bases)[0]) * SQRT_HALF
+        return h, (m + self.edge(activation(self.concat.of_edges(h, m, bases.edge_index)))) * SQRT_HALF
 
 
 class GemNet(Backbone):
@@ -355,7 +229,7 @@ class GemNet(Backbone):
         far = positive(cutoff) if interaction_cutoff is None or not quadruplets else interaction_cutoff
         self.cutoff, self.near, self.far, self.vectors = max(cutoff, far), cutoff, far, vectors
         self.irreps_out = Irreps(f"{features}x0e" + (f"+{vectors}x1o" if vectors else ""))
-        self.basis = GemNetBasis(cutoff, far, radial_size, degrees, torsion_degrees if quadruplets else 0, basis_width)
+        self.basis = PathBasis(cutoff, far, radial_size, degrees, torsion_degrees if quadruplets else 0, basis_width)
         self.embedding = self.embed_nodes(width)
         self.first = EdgeLinear(width, width, radial_size + sum(self.edge_inputs.values()), width)
         counts = (degree := max(average_degree, 2.0), max(degree * (far / cutoff) ** 3, 1.0))

@@ -6,9 +6,12 @@ places in its own.
         - \frac{\gamma w_C}{2} \sum_p \big\|T_i \circ \vec q_{ip} - T_j \circ \vec k_{jp}\big\|^2\Big), \qquad
         w_L = \tfrac{1}{\sqrt 3},\; w_C = \sqrt{\tfrac{2}{9 P}} \\
     o_i &= \sum_j w_{ij}\, (z_{ij}, v_j), \qquad
-        \vec o_{ip} = T_i^{-1} \circ \sum_j w_{ij}\; T_j \circ \vec v_{jp}, \qquad w_{ij} = \mathrm{softmax}_j(a_{ij}) \\
-    s_i' &= \mathrm{norm}\big(s_i + W(o_i, \vec o_i, \|\vec o_i\|)\big), \qquad s_i'' = \mathrm{norm}\big(s_i' + \mathrm{MLP}(s_i')\big) \\
-    T_i' &= T_i \circ (Q, t)_i, \qquad (b, c, d, t)_i = W s_i'', \quad Q \text{ the rotation of the quaternion } (1, b, c, d)
+        \vec o_{ip} = T_i^{-1} \circ \sum_j w_{ij}\; T_j \circ \vec v_{jp}, \qquad
+        w_{ij} = \mathrm{softmax}_j(a_{ij}) \\
+    s_i' &= \mathrm{norm}\big(s_i + W(o_i, \vec o_i, \|\vec o_i\|)\big), \qquad
+        s_i'' = \mathrm{norm}\big(s_i' + \mathrm{MLP}(s_i')\big) \\
+    T_i' &= T_i \circ (Q, t)_i, \qquad (b, c, d, t)_i = W s_i'', \quad
+        Q \text{ the rotation of the quaternion } (1, b, c, d)
 
 for every head, with frames :math:`T = (F, x): y \mapsto F y + x` and q, k, v, :math:`\vec q, \vec k, \vec v` linear in
 s. Distances of points and coordinates in :math:`T_i` are invariants, and a frame composed with a rotation and a step of
@@ -44,9 +47,8 @@ from intertwine.nn.scalar_vector import join
 from intertwine.numerics import GeometryError, InputError, safe
 from intertwine.o3 import Irreps
 
-State = tuple[
-    Float[Tensor, "nodes width"], Float[Tensor, "nodes 3 3"], Float[Tensor, "nodes 3"]
-]  # s, axes, displacements
+# s, axes, displacements
+State = tuple[Float[Tensor, "nodes width"], Float[Tensor, "nodes 3 3"], Float[Tensor, "nodes 3"]]
 
 
 class PointAttention(nn.Module):
@@ -85,9 +87,8 @@ class PointAttention(nn.Module):
     ) -> Float[Tensor, "nodes width"]:
         j, i = edge_index
         q, k, v = self.scalars(s).unflatten(-1, (self.heads, -1)).chunk(3, dim=-1)
-        placed = out_of(frames, self.points(s).unflatten(-1, (3, -1))).unflatten(
-            -1, (self.heads, -1)
-        )  # relative to the node
+        # relative to the node
+        placed = out_of(frames, self.points(s).unflatten(-1, (3, -1))).unflatten(-1, (self.heads, -1))
         q_p, k_p, v_p = placed.split(self.sizes, dim=-1)
         apart = q_p.index_select(0, i) - k_p.index_select(0, j) - x_ij.view(-1, 3, 1, 1)
         whole, scalar, point = self.factors

@@ -7,18 +7,14 @@ r"""LoCS: every node looks at its neighbours from a frame of its own, in which a
     s_i' = s_i + \phi_s\Big(s_i, \frac{1}{|N(i)|} \sum_j m_{ij}\Big), \qquad v^\mathrm{out}_i = F_i\, W s_i
 
 with frames :math:`F_i`, whose columns are orthonormal axes. Relative positions, orientations and velocities are
-invariants, translated by
-:math:`-x_i` and rotated by :math:`F_i^\top`: messages need no other symmetry, and may be of any kind. What they predict
-is a vector of the frame and is turned back.
+invariants, translated by :math:`-x_i` and rotated by :math:`F_i^\top`: messages need no other symmetry, and may be of
+any kind. What they predict is a vector of the frame and is turned back.
 
 The paper's frame is that of the velocity, by its yaw and pitch; it has no roll, so it turns with the structure about
 the z axis only. Here the second axis lies in the half-plane of a learned sum of neighbour vectors, and the first is
-another such sum where there are no
-velocities: :mod:`intertwine.nn.frames`, where it is told what becomes of axes that symmetry leaves undefined (they
-    shrink to nothing,
-smoothly). With that SE(3) holds everywhere; the third axis is a cross product, so a mirror image is another structure.
-The mean is
-:math:`\sum_j c_{ij} m_{ij} / (1 + \sum_j c_{ij})`.
+another such sum where there are no velocities: :mod:`intertwine.nn.frames`, where it is told what becomes of axes that
+symmetry leaves undefined (they shrink to nothing, smoothly). With that SE(3) holds everywhere; the third axis is a
+cross product, so a mirror image is another structure. The mean is :math:`\sum_j c_{ij} m_{ij} / (1 + \sum_j c_{ij})`.
 
 Kofinas, Nagaraja, Gavves, NeurIPS 2021 (arXiv:2110.14961), eq. 5 to 12.
 """

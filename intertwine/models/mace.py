@@ -1,25 +1,26 @@
 r"""MACE: messages of many bodies, as equivariant polynomials of one sum over the neighbours.
 
 .. math::
-    A_i^{l_3} &= V \Big[\frac{1}{\bar N} \sum_{j \in N(i)} R(d_{ij}) \circ \big(U x_j \otimes Y(\hat x_{ij})\big)^{l_3}\Big],
-    \qquad R(d) = \mathrm{MLP}\big(e(d)\, c(d)\big) \\
-    B_i^L &= \sum_{\nu=1}^{\nu_{max}} \sum_\eta w^{\nu L}_{z_i \eta} \circ \big(\mathcal U^{\nu L}_\eta A_i \cdots A_i\big)
+    A_i^{l_3} &= V \Big[\frac{1}{\bar N} \sum_{j \in N(i)}
+    R(d_{ij}) \circ \big(U x_j \otimes Y(\hat x_{ij})\big)^{l_3}\Big], \qquad
+    R(d) = \mathrm{MLP}\big(e(d)\, c(d)\big) \\
+    B_i^L &= \sum_{\nu=1}^{\nu_{max}} \sum_\eta
+    w^{\nu L}_{z_i \eta} \circ \big(\mathcal U^{\nu L}_\eta A_i \cdots A_i\big)
     \qquad (\nu \text{ factors, channel by channel}) \\
     x_i' &= M B_i + W_{z_i} x_i
 
 with U, V, M linear maps of each irrep, :math:`W_z` and w those of a species, radial functions e and envelope c, and all
-symmetric couplings
-:math:`\mathcal U` of :math:`\nu` factors (:class:`~intertwine.nn.SymmetricContraction`): :math:`\nu` neighbours and the
-atom itself are correlated at the cost of one. The networks R have no biases: messages vanish at the cutoff as the
-envelope does. The first layer, where x knows the species alone, may do without :math:`W_z x`; then A becomes
-:math:`W_z A`, and an atom without neighbours has no features: its energy is its reference energy.
+symmetric couplings :math:`\mathcal U` of :math:`\nu` factors (:class:`~intertwine.nn.SymmetricContraction`):
+:math:`\nu` neighbours and the atom itself are correlated at the cost of one. The networks R have no biases: messages
+vanish at the cutoff as the envelope does. The first layer, where x knows the species alone, may do without
+:math:`W_z x`; then A becomes :math:`W_z A`, and an atom without neighbours has no features: its energy is its reference
+energy.
 
 The features are those of all layers, one after the other, because MACE's energy reads every layer:
 :math:`E_i = \sum_t w_t \cdot s_i^{(t)} + \mathrm{MLP}(s_i^{(T)})`, s the scalars of x. Any head reads all of them, too.
 
 Batatia, Kovács, Simm, Ortner, Csányi, MACE: Higher order equivariant message passing neural networks for fast and
-    accurate force fields,
-NeurIPS 2022, arXiv:2206.07697, eq. 7 to 13.
+accurate force fields, NeurIPS 2022, arXiv:2206.07697, eq. 7 to 13.
 """
 
 from __future__ import annotations
@@ -80,9 +81,8 @@ class MACELayer(nn.Module):
         super().__init__()
         self.irreps_in, self.irreps_out, self.residual = irreps_in, irreps_out, residual
         self.up = Linear(irreps_in, irreps_in, layout="ir_mul")
-        self.convolution = Convolution(
-            irreps_in, irreps_edge, correlated, average_degree=average_degree**2
-        )  # 1 / N, not 1 / sqrt(N)
+        # 1 / N, not 1 / sqrt(N)
+        self.convolution = Convolution(irreps_in, irreps_edge, correlated, average_degree=average_degree**2)
         self.radial = FullyConnectedNet([*radial, self.convolution.weight_numel], F.silu, variance_in=variance)
         self.down = Linear(self.convolution.irreps_out, correlated, layout="ir_mul")
         self.contraction = SymmetricContraction(correlated, irreps_out, correlation, kinds)
@@ -121,8 +121,8 @@ class MACE(Backbone):
         radial_layers: how many of them (3 in the paper).
         envelope_power: p of the polynomial envelope (5 in the paper).
         average_degree: average number of neighbours, by which sums are divided.
-        inputs: as of every model, :class:`~intertwine.nn.VectorInputs`; the paper's are 8 Bessel functions
-            and the polynomial envelope. Without species all nodes are of one kind.
+        inputs: as of every model, :class:`~intertwine.nn.VectorInputs`; the paper's are 8 Bessel functions and the
+            polynomial envelope. Without species all nodes are of one kind.
 
     Raises:
         InputError: a size that is not positive, a negative degree, an output that no product of so few factors leads
@@ -217,9 +217,7 @@ class MACE(Backbone):
 
 
 def _reached(contraction: SymmetricContraction) -> None:
-    """An error that names the irreps of a contraction that have no couplings, since their features would
-    always be 0.
-    """
+    """An error that names the irreps of a contraction without couplings, since their features would always be 0."""
     weights, missing = iter(contraction.weights), []
     for (_, ir), degrees in zip(contraction.irreps_out, contraction.correlations, strict=True):
         if not sum([next(weights).shape[1] for _ in range(degrees)]):

@@ -1,17 +1,17 @@
 r"""NequIP: steerable features of every degree and both parities, convolved with harmonics; an interaction potential
-    from few data.
+from few data.
 
 .. math::
-    L_i^{l_3 p_3} &= \frac{1}{\sqrt{\bar N}} \sum_{j \in N(i)} R(d_{ij}) \circ \big(U x_j \otimes Y(\hat x_{ij})\big)^{l_3 p_3},
-    \qquad R(d) = \mathrm{MLP}\big(e(d)\, c(d)\big) \\
+    L_i^{l_3 p_3} &= \frac{1}{\sqrt{\bar N}} \sum_{j \in N(i)}
+    R(d_{ij}) \circ \big(U x_j \otimes Y(\hat x_{ij})\big)^{l_3 p_3}, \qquad
+    R(d) = \mathrm{MLP}\big(e(d)\, c(d)\big) \\
     x_i' &= \mathrm{gate}\big(V L_i + W_{z_i} x_i\big), \qquad
     \mathrm{gate}(s, g, t) = \big(\phi(s),\; \mathrm{silu}(g) \circ t\big)
 
 with U, V linear maps of each irrep, :math:`W_z` one of each species (the self-interaction, a product of features and
 attributes of the node that is evaluated once per species), radial functions e and envelope c. The networks R have no
 biases: messages vanish at the cutoff as the envelope does. :math:`\phi` is silu for even and tanh for odd scalars.
-    Without :math:`W_z` in the first layer, as in the
-package nequip, an atom without neighbours has no features.
+Without :math:`W_z` in the first layer, as in the package nequip, an atom without neighbours has no features.
 
 Batzner, Musaelian, Sun, Geiger, Mailoa, Kornbluth, Molinari, Smidt, Kozinsky, Nature Communications 13, 2453 (2022),
 arXiv:2101.03164, eq. 2 to 7; a special case of the steerable group convolution of the lecture "Steerable group

@@ -5,9 +5,8 @@ r"""PointConv: convolution with a kernel of the relative position; it knows wher
     k(x) = c(\|x\|) \sum_m \varphi_m(x)\, H_m
 
 with :math:`\varphi = \mathrm{MLP}(x / r_c, e(\|x\|))` and an inverse-density scale
-:math:`s_j = \sigma(\mathrm{MLP}(1/\rho_j))`,
-:math:`\rho_j = 1 + \sum_k c(d_{jk})`. Wu, Qi and Fuxin, CVPR 2019 (arXiv:1811.07246), eq. 2 to 5; lecture 3.2, "point
-convolutions".
+:math:`s_j = \sigma(\mathrm{MLP}(1/\rho_j))`, :math:`\rho_j = 1 + \sum_k c(d_{jk})`. Wu, Qi and Fuxin, CVPR 2019
+(arXiv:1811.07246), eq. 2 to 5; lecture 3.2, "point convolutions".
 
 A kernel of x_j - x_i commutes with translations, T(n), and with nothing else: rotate the input and the output is
 another one, not the rotated one. It would take a kernel of the distance alone (lecture 1.7), which is SchNet's. That
@@ -31,9 +30,8 @@ from intertwine.nn.kernel_convolution import KernelConvolution
 from intertwine.numerics import segment
 from intertwine.o3 import Irreps
 
-Geometry = tuple[
-    Float[Tensor, "edges inputs"], Float[Tensor, "edges 1"], Float[Tensor, "nodes 1"]
-]  # of edges, envelope, 1 / density
+# of edges, envelope, 1 / density
+Geometry = tuple[Float[Tensor, "edges inputs"], Float[Tensor, "edges 1"], Float[Tensor, "nodes 1"]]
 
 
 class PointConvLayer(nn.Module):

@@ -6,16 +6,16 @@ With the invariants
 
 .. math::
     m_i &= f_1(s_i, |v_i|) + \sum_{j \in N(i)} f_2(I_{ij}) \\
-    \vec m_i &= f_3(s_i, |v_i|) \odot v_i + \sum_{j \in N(i)} f_4(I_{ij}) \odot v_j + \sum_{j \in N(i)} f_5(I_{ij}) \odot \hat x_{ij} \\
+    \vec m_i &= f_3(s_i, |v_i|) \odot v_i + \sum_{j \in N(i)} f_4(I_{ij}) \odot v_j
+    + \sum_{j \in N(i)} f_5(I_{ij}) \odot \hat x_{ij} \\
     s_i' &= s_i + m_i, \qquad v_i' = v_i + \vec m_i
 
 channel by channel: there are as many vectors as scalars, and channels mix in the functions only. Here f1 and f3 are the
 two outputs of one MLP, f2, f4 and f5 the three outputs of another, times the envelope c(d_ij), so that messages vanish
-at the cutoff. The lecture's
-:math:`\vec x_{ij}` is the unit vector :math:`\hat x_{ij}`: its length is an argument of every function already. The
-sums are divided by a constant, the square root of the average number of neighbours. PaiNN's and EGNN's messages are
-special cases; the updates of PaiNN and GVP, which mix the channels of vectors, are not. In the first layer vectors are
-zero, unless the data give some, and all terms with v are absent.
+at the cutoff. The lecture's :math:`\vec x_{ij}` is the unit vector :math:`\hat x_{ij}`: its length is an argument of
+every function already. The sums are divided by a constant, the square root of the average number of neighbours. PaiNN's
+and EGNN's messages are special cases; the updates of PaiNN and GVP, which mix the channels of vectors, are not. In the
+first layer vectors are zero, unless the data give some, and all terms with v are absent.
 """
 
 from __future__ import annotations

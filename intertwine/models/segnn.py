@@ -1,19 +1,19 @@
-r"""SEGNN: messages and updates are steerable multilayer perceptrons, conditioned on geometric attributes of edges and
-    nodes.
+r"""SEGNN: messages and updates are steerable perceptrons, conditioned on geometric attributes of edges and nodes.
 
 .. math::
-    m_{ij} &= \phi_m\big(f_i, f_j, \|x_{ij}\|^2, e(d_{ij}) \,\big|\, a_{ij}\big)\; c(d_{ij}), & a_{ij} &= Y(\hat x_{ij}) \\
+    m_{ij} &= \phi_m\big(f_i, f_j, \|x_{ij}\|^2, e(d_{ij}) \,\big|\, a_{ij}\big)\; c(d_{ij}), &
+    a_{ij} &= Y(\hat x_{ij}) \\
     f_i' &= f_i + \phi_f\Big(f_i, \tfrac{1}{\sqrt{\bar N}} \textstyle\sum_{j \in N(i)} m_{ij} \,\Big|\, a_i\Big), &
     a_i &= 1 \oplus \Big(\operatorname*{mean}_j a_{ij} + \textstyle\sum_k Y(v_i^k)\Big)_{l \ge 1}
 
 The squared distance enters as :math:`\|x_{ij}\|^2 / r_c^2`, or :math:`\ln(1 + \|x_{ij}\|^2)` without a cutoff, where it
 has no bound. Beside it are radial functions e: forces of neighbours that are close change too fast for a network of the
 squared distance alone. Each :math:`\phi(\cdot | a)` is made of layers :math:`W(a)` and gates: two of each in
-:math:`\phi_m`, and one gate between two layers in
-:math:`\phi_f`. The features start as :math:`W(a_i)` of the node's scalars and vectors, and end as :math:`W(a_i)\,
-\mathrm{gate}(W(a_i)
-f_i)`. The vectors :math:`v^k` are velocities, forces and the like. With a cutoff the envelope c takes messages smoothly to zero, and the mean of the attributes is :math:`\sum_j c_{ij} a_{ij} / (1 + \sum_j c_{ij})`; without one, for systems
-of few particles, all pairs interact, there is no c, and e are functions of :math:`d / (d + a)`.
+:math:`\phi_m`, and one gate between two layers in :math:`\phi_f`. The features start as :math:`W(a_i)` of the node's
+scalars and vectors, and end as :math:`W(a_i)\, \mathrm{gate}(W(a_i) f_i)`. The vectors :math:`v^k` are velocities,
+forces and the like. With a cutoff the envelope c takes messages smoothly to zero, and the mean of the attributes is
+:math:`\sum_j c_{ij} a_{ij} / (1 + \sum_j c_{ij})`; without one, for systems of few particles, all pairs interact, there
+is no c, and e are functions of :math:`d / (d + a)`.
 
 :math:`Y(v)` is taken of :math:`v / \sqrt{\|v\|^2 + s^2}`: the direction of a long vector, as in the paper, but smooth
 at v = 0.
@@ -44,7 +44,7 @@ from intertwine.numerics import InputError, safe, segment
 from intertwine.o3 import Irreps, SphericalHarmonics
 from intertwine.o3.blocks import join_blocks, split_blocks
 
-SMALL = 0.1  # initial weights of what a layer adds
+INITIAL_WEIGHT_SCALE = 0.1  # initial weights of what a layer adds
 
 
 class Conditions(NamedTuple):
@@ -88,7 +88,8 @@ class SEGNNLayer(nn.Module):
             gate.irreps_out, irreps_attribute, reached(gate.irreps_out, irreps_attribute, wanted)
         )
         with torch.no_grad():
-            self.out.linear.weight.mul_(SMALL)  # a layer starts near the identity, and depth does not blow features up
+            # a layer starts near the identity, and depth does not blow features up
+            self.out.linear.weight.mul_(INITIAL_WEIGHT_SCALE)
         self.irreps_in, self.irreps_out = irreps_in, self.out.irreps_out
         self.scale = average_degree**-0.5
 
@@ -120,9 +121,8 @@ class SEGNN(Backbone):
         vector_scale: s, below which a vector of ``vector_inputs`` counts as short, in its unit.
         centred: whether positions relative to the mean of their graph are among the first vectors, as for the paper's
             particles.
-        inputs: as of every model, :class:`~intertwine.nn.VectorInputs`; messages see radial functions besides
-            the squared distance, without a cutoff Gaussians; given vectors start the features and condition the
-            updates.
+        inputs: as of every model, :class:`~intertwine.nn.VectorInputs`; messages see radial functions besides the
+            squared distance, without a cutoff Gaussians; given vectors start the features and condition the updates.
 
     Raises:
         InputError: a size or scale that is not positive, a negative lmax, an output that no path leads to, centred with
@@ -182,11 +182,12 @@ class SEGNN(Backbone):
         self.centred, self.vector_scale = centred, vector_scale
         self.embedding = self.embed_nodes(width)
         self.edges: EdgeEmbedding | AnyDistance = self.embed_pairs(scale) if cutoff is None else self.embed_edges()
+        # mean of e_k^2, about
         square = (
             3 / cutoff**3
             if self.given["radial"] == "bessel" and cutoff is not None
             else gaussian_square(self.edges.functions)
-        )  # mean of e_k^2, about
+        )
         self.spread = square**-0.5
         attribute = Irreps.spherical_harmonics(lmax_attributes)
         self.directions = SphericalHarmonics(attribute, True, "component")

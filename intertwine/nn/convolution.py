@@ -3,7 +3,7 @@ r"""Convolutions by tensor products: features of the neighbours times attributes
 .. math:: z_i = \frac{1}{\sqrt{\bar N}} \sum_{j \in N(i)} x_j \otimes_{w_{ij}} y_{ij}
 
 The attributes y are most often harmonics :math:`Y(r_{ij})`. Gather, product and sum are one kernel
-(:class:`intertwine.kernels.fused.Fused`): no messages are stored. Two kinds of weights are useful:
+(:class:`intertwine.kernels.convolution.fused.Fused`): no messages are stored. Two kinds of weights are useful:
 
 * weights of each edge that keep the channels apart, followed by a linear map of the nodes: :class:`Convolution`;
 * weights shared by all edges that mix channels. They commute with the sum, so they too are a linear map of the nodes:
@@ -21,7 +21,7 @@ from typing import Any
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from intertwine.kernels.fused import Fused
+from intertwine.kernels.convolution.fused import Fused
 from intertwine.numerics import InputError, choose
 from intertwine.o3.blocks import LAYOUTS, require_features, require_tensors
 from intertwine.o3.irreps import Irreps
@@ -31,7 +31,9 @@ from intertwine.o3.tensor_product import TensorProduct
 class Convolution(nn.Module):
     r"""Every channel of x times the attributes of each edge, with weights of the edge, summed at the destinations:
 
-    .. math:: z^{p}_{i u} = \sqrt{\frac{2 l_3 + 1}{V \bar N}} \sum_{j \in N(i)} \sum_{v} w^{p}_{ij\,uv}\, (x_{j u} \otimes y_{ij\,v})_{l_3}
+    .. math::
+        z^{p}_{i u} = \sqrt{\frac{2 l_3 + 1}{V \bar N}} \sum_{j \in N(i)} \sum_{v}
+        w^{p}_{ij\,uv}\, (x_{j u} \otimes y_{ij\,v})_{l_3}
 
     A path p takes one block of x (channels u) and one of y (channels v = 1 ... V, most often one) to a block of z of
     its own. If x, y and w have independent components of variance 1, so has each term; and so has the sum where a node
@@ -61,8 +63,7 @@ class Convolution(nn.Module):
         InputError: nothing that is asked for can be reached, an unknown layout, an average degree that is not positive.
 
     Source: Thomas et al., "Tensor field networks" (2018); Batzner et al., "E(3)-equivariant graph neural networks for
-        data-efficient and
-    accurate interatomic potentials" (2022).
+    data-efficient and accurate interatomic potentials" (2022).
 
     >>> layer = Convolution("8x0e+8x1o", "0e+1o+2e", "0e+1o", average_degree=2)
     >>> layer.irreps_out, layer.weight_numel
@@ -127,7 +128,10 @@ class Convolution(nn.Module):
         return irreps, [(wanted[old][0], wanted[old][1], new, "uvu", self.weighted) for new, old in enumerate(order)]
 
     def extra_repr(self) -> str:
-        return f"{self.irreps_in} x {self.irreps_edge} -> {self.irreps_out} | {self.weight_numel} weights an edge, layout={self.layout!r}"
+        return (
+            f"{self.irreps_in} x {self.irreps_edge} -> {self.irreps_out} | {self.weight_numel} weights an edge, "
+            f"layout={self.layout!r}"
+        )
 
     def forward(
         self,

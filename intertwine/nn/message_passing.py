@@ -24,8 +24,7 @@ class MessagePassing(nn.Module, ABC):
     Features, messages and attributes are tensors or tuples of tensors (scalars and vectors, say); None stands for "not
     looked at" and is never gathered. ``prepare`` may transform features once per node before they are sent along the
     edges: a linear map shared by all edges commutes with the gather and costs far less there. A subclass states the
-        shapes of its own
-    (:mod:`intertwine.nn.shapes` names those that many share).
+    shapes of its own (:mod:`intertwine.nn.shapes` names those that many share).
     """
 
     def prepare(self, f: Any) -> tuple[Any, Any]:

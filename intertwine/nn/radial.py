@@ -10,9 +10,8 @@ from intertwine.nn.cutoff import positive
 from intertwine.nn.one_hot import bessel
 from intertwine.numerics import InputError, choose
 
-NOTHING = (
-    -60.0
-)  # exp(-60) = 1e-26 beside a neighbour near 1: zero, before products of such numbers are denormal, 50 times as slow
+#: exp(-60) = 1e-26 beside a neighbour near 1: zero, before products of such numbers are denormal, 50 times as slow.
+LEAST_EXPONENT = -60.0
 
 
 class GaussianBasis(nn.Module):
@@ -42,7 +41,7 @@ class GaussianBasis(nn.Module):
         # not a buffer: one would be rounded to the precision that the model happens to be stored in
         centres = torch.linspace(self.start, self.cutoff, self.size, dtype=d.dtype, device=d.device)
         exponent = -self.gamma * (d.unsqueeze(-1) - centres) ** 2
-        return torch.exp(exponent.masked_fill(exponent < NOTHING, -torch.inf))
+        return torch.exp(exponent.masked_fill(exponent < LEAST_EXPONENT, -torch.inf))
 
 
 class BesselBasis(nn.Module):

@@ -12,7 +12,7 @@ from intertwine.nn.mlp import MLP
 from intertwine.numerics import InputError, choose, safe, segment
 from intertwine.o3 import Irreps
 
-SMOOTHING = 0.1  # of norms of vectors, in units of the features
+NORM_SMOOTHING = 0.1  # of norms of vectors, in units of the features
 
 
 def pool(x: Float[Tensor, "nodes *shape"], graph: Graph, how: str = "sum") -> Float[Tensor, "graphs *shape"]:
@@ -29,8 +29,8 @@ def require(irreps: Representation, wanted: str, purpose: str) -> Irreps:
         raise InputError(
             f"{purpose} needs {' and '.join(missing)} features; the model gives {irreps}",
             where="irreps_out",
-            remedy="choose a model whose irreps_out has them (see `intertwine models`): PaiNN and EGNN have vectors, 1o; NequIP, MACE, "
-            "SEGNN and TensorField have what their argument outputs says, 0e+2e for example.",
+            remedy="choose a model whose irreps_out has them (see `intertwine models`): PaiNN and EGNN have vectors, "
+            "1o; NequIP, MACE, SEGNN and TensorField have what their argument outputs says, 0e+2e for example.",
         )
     return irreps
 
@@ -59,11 +59,12 @@ class ScalarHead(nn.Module):
 class VectorHead(nn.Module):
     r"""Vectors of a node, or tensors of another irrep, from its scalars s and those tensors v; equivariant under O(3).
 
-    .. math:: y_i = \sum_c g_c\, (W v_i)_c, \qquad g = \mathrm{MLP}(s_i, |V v_i|), \qquad |u| = \sqrt{\|u\|^2 + \epsilon^2} - \epsilon
+    .. math::
+        y_i = \sum_c g_c\, (W v_i)_c, \qquad g = \mathrm{MLP}(s_i, |V v_i|), \qquad
+        |u| = \sqrt{\|u\|^2 + \epsilon^2} - \epsilon
 
     The gated block of PaiNN (Schütt et al. 2021, figure 3) with a linear output. A model with exactly one vector is
-    taken at its
-    word: that vector is the answer (EGNN's displacement).
+    taken at its word: that vector is the answer (EGNN's displacement).
 
     Args:
         irreps: representation of the node features.
@@ -76,10 +77,8 @@ class VectorHead(nn.Module):
 
     def __init__(self, irreps: Representation, outputs: int = 1, irrep: str = "1o") -> None:
         super().__init__()
-        self.irrep, self.irreps = (
-            irrep,
-            require(irreps, irrep, "a vector target" if irrep == "1o" else f"a target with {irrep}"),
-        )
+        self.irrep = irrep
+        self.irreps = require(irreps, irrep, "a vector target" if irrep == "1o" else f"a target with {irrep}")
         scalars, vectors = self.irreps.count("0e"), self.irreps.count(irrep)
         self.outputs, self.plain = outputs, vectors == 1 and outputs == 1
         if not self.plain:
@@ -91,11 +90,9 @@ class VectorHead(nn.Module):
         v = self.irreps.part(f, self.irrep)
         if self.plain:
             return v
-        s, v = (
-            self.irreps.part(f, "0e").squeeze(-1),
-            v.transpose(-1, -2),
-        )  # channels innermost: linear maps are matrix products
-        from_norms = safe.soft_norm(self.norms(v), SMOOTHING, dim=-2)
+        # channels innermost: linear maps are matrix products
+        s, v = self.irreps.part(f, "0e").squeeze(-1), v.transpose(-1, -2)
+        from_norms = safe.soft_norm(self.norms(v), NORM_SMOOTHING, dim=-2)
         gate = self.gate(torch.cat([s, from_norms], dim=-1)).unflatten(-1, (self.outputs, -1))
         return gate @ self.values(v).transpose(-1, -2)
 

@@ -76,7 +76,8 @@ class VectorPerceptron(nn.Module):
     r"""Geometric vector perceptron with vector gating (Jing et al. 2021, arXiv:2106.03843, algorithm 1).
 
     .. math::
-        v_h = W_h v, \quad m = W_m (s, |v_h|) + b, \quad s' = \sigma(m), \quad v' = \mathrm{sigmoid}(W_g m + b_g) \circ W_\mu v_h
+        v_h = W_h v, \quad m = W_m (s, |v_h|) + b, \quad s' = \sigma(m), \quad
+        v' = \mathrm{sigmoid}(W_g m + b_g) \circ W_\mu v_h
 
     Args:
         scalars_in: scalars of the input.

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-HALF = 0.5**0.5
+SQRT_HALF = 0.5**0.5
 
 
 class Dense(nn.Module):
@@ -43,7 +43,7 @@ class Residual(nn.Module):
         self.layers = nn.Sequential(Dense(width, width), Dense(width, width))
 
     def forward(self, x: Float[Tensor, "*rows width"]) -> Float[Tensor, "*rows width"]:
-        return (x + self.layers(x)) * HALF
+        return (x + self.layers(x)) * SQRT_HALF
 
 
 def spread(terms: float) -> float:

@@ -65,8 +65,8 @@ def choose(name: str, options: Iterable[str], *, kind: str, where: str = "") -> 
 
 #: What libraries call a lack of memory: torch on the CPU and on GPUs, C++, the system.
 _LACKING = re.compile(
-    r"can't allocate memory|not enough memory|out of memory|bad_alloc|Unable to allocate|Cannot allocate memory|failed to map segment|"
-    r"can't start new thread|mmap.*failed|out of shared memory",
+    r"can't allocate memory|not enough memory|out of memory|bad_alloc|Unable to allocate|Cannot allocate memory|"
+    r"failed to map segment|can't start new thread|mmap.*failed|out of shared memory",
     re.IGNORECASE,
 )
 _AMOUNT = re.compile(r"allocate ([\d.]+) ?(bytes|[KMGTP]i?B)")
@@ -76,7 +76,7 @@ def lack_of_memory(error: BaseException) -> str | None:
     """What is wrong if an error, whatever library it is of, means that memory is lacking, with how much was wanted if
     it says; else None.
 
-    >>> lack_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8589934592 bytes."))
+    >>> lack_of_memory(RuntimeError("can't allocate memory: you tried to allocate 8589934592 bytes."))
     'there is not enough memory (8 GiB were wanted at once)'
     >>> lack_of_memory(MemoryError())
     'there is not enough memory'

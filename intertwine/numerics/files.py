@@ -19,8 +19,8 @@ from typing import NamedTuple
 from intertwine.numerics.errors import CheckpointError, DataError
 from intertwine.numerics.locks import claim, same_file
 
-PATIENCE = 10.0  # s, for somebody to read a pipe
-_LINKS = 40  # that are followed, as many as by the kernel
+PIPE_PATIENCE_S = 10.0  # s, for somebody to read a pipe
+_MOST_LINKS = 40  # that are followed, as many as by the kernel
 _DESCRIPTOR = re.compile(r"/proc/(self|\d+)(/task/\d+)?/fd|/dev/fd")
 _PATTERN = re.compile(r"\.\d+-[0-9a-f]{8}\.part\.")
 _REMEDIES = {
@@ -134,9 +134,8 @@ def _temporary(goal: Destination) -> tuple[Path, int]:
     folder = Path(tempfile.gettempdir()) if goal.stream else goal.path.parent
     mode = 0o600 if goal.stream or goal.former is not None else 0o666
     while True:
-        path = (
-            folder / f".{os.getpid()}-{secrets.token_hex(4)}.part.{_ending(goal.path.name)}"
-        )  # the ending tells the format
+        ending = _ending(goal.path.name)  # it tells the format
+        path = folder / f".{os.getpid()}-{secrets.token_hex(4)}.part.{ending}"
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
         if claim(descriptor) is not False and same_file(descriptor, path):
             return path, descriptor
@@ -167,7 +166,7 @@ def _named(path: Path, temporary: Path | None = None) -> Iterator[None]:
 def _followed(path: Path) -> Path:
     """The path without links, except that an open descriptor under /proc or /dev/fd stays one."""
     place = path.absolute()
-    for _ in range(_LINKS):
+    for _ in range(_MOST_LINKS):
         place = (
             Path(os.path.realpath(place.parent)) / place.name
             if place.name not in ("", "..")
@@ -226,7 +225,7 @@ def _opened(stream: Path) -> int:
             if text is not None:
                 text.flush()  # what was printed before comes before
         return os.dup(int(stream.name))  # which shares its place in a file
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + PIPE_PATIENCE_S
     while True:
         try:
             descriptor = os.open(stream, os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK)

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
-SILENCE = 10.0  # s between lines
+SILENCE_S = 10.0  # s between lines
 
 
 @contextlib.contextmanager
@@ -54,7 +54,7 @@ def progress_bar(what: str, total: int | None, enabled: bool = True) -> Iterator
         nonlocal last, done
         done += n
         now = time.monotonic()
-        if now - last >= SILENCE:
+        if now - last >= SILENCE_S:
             last = now
             share = f"{done} of {total}, {100 * done / total:.0f} %" if total else f"{done}"
             left = f", about {(now - start) * (total - done) / done:.0f} s left" if total and done else ""

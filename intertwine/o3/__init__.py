@@ -28,8 +28,8 @@ from intertwine.o3.conventions import CONVENTIONS, convention_matrix, convert
 from intertwine.o3.edge_frames import EdgeFrames, edge_frames, edge_rotations, frame_block
 from intertwine.o3.generators import change_basis_real_to_complex, so3_generators, su2_generators
 from intertwine.o3.grids import irfft, rfft, s2_grid, spherical_harmonics_s2_grid
-from intertwine.o3.irrep import Irrep, MulIr
-from intertwine.o3.irreps import Irreps
+from intertwine.o3.instructions import Instruction
+from intertwine.o3.irreps import Irrep, Irreps, MulIr
 from intertwine.o3.linear import Linear
 from intertwine.o3.norm import Norm
 from intertwine.o3.products import (
@@ -64,7 +64,7 @@ from intertwine.o3.so3_grid import SO3Grid, flat_wigner
 from intertwine.o3.spherical_harmonics import SphericalHarmonics, spherical_harmonics
 from intertwine.o3.spherical_tensor import SphericalTensor
 from intertwine.o3.symmetric_coupling import SymmetricCouplings, symmetric_couplings
-from intertwine.o3.tensor_product import Instruction, TensorProduct
+from intertwine.o3.tensor_product import TensorProduct
 from intertwine.o3.wigner import wigner_d, wigner_d_blocks
 
 __all__ = [

@@ -20,8 +20,7 @@ class CartesianTensor(Irreps):
     components x, y, z.
 
     The change of basis Q is orthonormal: :math:`y = Q\,T` keeps the Frobenius norm of a tensor that has the symmetry,
-    and
-    :math:`Q^T y` is the tensor again. For one without the symmetry it is its orthogonal projection.
+    and :math:`Q^T y` is the tensor again. For one without the symmetry it is its orthogonal projection.
 
     Args:
         formula: the symmetry, such as ``"ij=ji"`` (stress), ``"ijk=ikj"`` (piezoelectric) or ``"ijkl=jikl=klij"``
@@ -122,11 +121,10 @@ class CartesianTensor(Irreps):
         return multiply(self._change_of_basis(xs[0], rtp), xs)
 
     def reduced_tensor_products(self, data: Tensor | None = None) -> ReducedTensorProducts:
-        """The same change of basis as a module, in the precision and on the device of ``data`` (None: torch's
-        defaults).
-        """
+        """The same change of basis as a module, in the precision and on the device of ``data`` (None: torch's)."""
         dtype, device = (None, None) if data is None else (data.dtype, data.device)
-        return ReducedTensorProducts(self.formula, dtype=dtype, device=device, **dict.fromkeys(self.indices, "1o"))  # type: ignore[arg-type]
+        vectors: dict[str, Any] = dict.fromkeys(self.indices, "1o")
+        return ReducedTensorProducts(self.formula, dtype=dtype, device=device, **vectors)
 
     def _change_of_basis(self, like: Tensor, rtp: ReducedTensorProducts | None) -> Tensor:
         if not (like.is_floating_point() or like.is_complex()):

@@ -1,9 +1,8 @@
 r"""Orders and signs of other programs' spherical harmonics, and the matrices that lead there from ours and back.
 
 Ours are e3nn's: the polar axis is y, and degree 1 is (x, y, z). Textbooks and most programs take z. With the textbook's
-real harmonics
-:math:`Y_{lm} \propto P_l^{|m|}(\cos\theta) \times (\sin|m|\phi,\ 1,\ \cos m\phi)` for m < 0, m = 0, m > 0, without the
-phase of Condon and Shortley, the conventions here are:
+real harmonics :math:`Y_{lm} \propto P_l^{|m|}(\cos\theta) \times (\sin|m|\phi,\ 1,\ \cos m\phi)` for m < 0, m = 0, m >
+0, without the phase of Condon and Shortley, the conventions here are:
 
 | name | components of degree l | degree 1 | used by |
 |---|---|---|---|
@@ -11,7 +10,7 @@ phase of Condon and Shortley, the conventions here are:
 | ``textbook`` | m = -l, ..., l | y, z, x | sphericart |
 | ``pyscf`` | m = -l, ..., l; but x, y, z in degree 1 | x, y, z | the spherical orbitals of PySCF and libcint |
 | ``e3x`` | m = l, -l, l-1, -(l-1), ..., 1, -1, 0 | x, y, z | e3x, in its Cartesian order (the default) |
-| ``complex`` | m = -l, ..., l, with the phase of Condon and Shortley | (x-iy)/√2, z, -(x+iy)/√2 | scipy's ``sph_harm_y``, sympy |
+| ``complex`` | m = -l, ..., l, Condon and Shortley's phase | (x-iy)/√2, z, -(x+iy)/√2 | scipy's ``sph_harm_y``, sympy |
 
 The matrices are orthogonal (unitary for ``complex``), so they leave a normalisation as it is: what is called
 ``integral`` in e3nn is that of PySCF, scipy and textbooks; ``norm`` is Racah's, that of e3x.
@@ -70,9 +69,8 @@ def convert(
     :func:`convention_matrix`.
 
     The components of a feature, of a spherical harmonic or of an orbital go this way. So do the coefficients :math:`c`
-    of an expansion
-    :math:`\sum_m c_m Y_m` between real conventions; to ``complex`` they take the conjugate matrix: convert ``c.conj()``
-    and conjugate.
+    of an expansion :math:`\sum_m c_m Y_m` between real conventions; to ``complex`` they take the conjugate matrix:
+    convert ``c.conj()`` and conjugate.
 
     Args:
         x: (..., irreps.dim) in the convention ``source``; real, or complex where ``source`` is ``"complex"``.

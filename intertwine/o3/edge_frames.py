@@ -6,9 +6,8 @@ choice serves, edge by edge: the shortest way from u to :math:`+e_y` on the uppe
 the same after a half turn about the x axis. Both are polynomials in u divided by :math:`1 + |u_y| \ge 1`.
 
 The derivative does not need the chart at all. A function f of R that does not feel the roll changes with u as if R
-moved without roll,
-:math:`dR = -R\,[u \times du]_\times`, and so do its derivatives, because infinitesimal rotations on the right commute
-with the roll on the left. Hence, with the generators :math:`X^l_k` of the representation,
+moved without roll, :math:`dR = -R\,[u \times du]_\times`, and so do its derivatives, because infinitesimal rotations on
+the right commute with the roll on the left. Hence, with the generators :math:`X^l_k` of the representation,
 
 .. math:: dD^l = -D^l \sum_k (u \times du)_k X^l_k,
 

@@ -42,7 +42,7 @@ def quadrature(n: int) -> Float[np.ndarray, "n"]:
     degree below n.
 
     Source: Fejér's first rule (Math. Z. 37, 287 (1933)): the cosine series of the interpolating polynomial, integrated
-        term by term.
+    term by term.
 
     >>> round(float(quadrature(4) @ np.cos(parallels(4)) ** 2), 12)  # 2/3
     0.666666666667
@@ -184,8 +184,7 @@ def irfft(x: Float[Tensor, "*batch m"], res: int) -> Float[Tensor, "*batch res"]
 
 
 def complete_resolution(lmax: int | None, res: int | Sequence[int | None] | None) -> tuple[int, int, int]:
-    """Fill in what the caller left open, by e3nn's rules: the smallest grid for a degree, or the largest degree of a
-    grid.
+    """Fill in what the caller left open, by e3nn's rules: the smallest grid for a degree, or the largest degree for it.
 
     Args:
         lmax: largest degree, or None.

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from intertwine.numerics import safe
-from intertwine.o3.low_harmonics import HIGHEST, Polynomials, coefficients
+from intertwine.o3.low_harmonics import HIGHEST_DEGREE, Polynomials, coefficients
 
 
 class Tables(NamedTuple):
@@ -71,7 +71,7 @@ def tables_of(
     rows = [torch.tensor(row, dtype=torch.int64, device=device) for row in (polar, azimuth, positive, negative)]
     columns = [torch.tensor(column, dtype=dtype, device=device)[:, None] for column in (recursion, scale, weight)]
     low = None
-    if max(degrees, default=0) <= HIGHEST:
+    if max(degrees, default=0) <= HIGHEST_DEGREE:
         values, slopes, below, power = (coefficients.__wrapped__ if compiling else coefficients)(degrees, scale)
         low = Polynomials(
             torch.tensor(values, dtype=dtype, device=device),

@@ -2,10 +2,10 @@ r"""Values and derivatives of the solid harmonics by closed formulas, block of p
 
 A block is small enough for the processor's cache and only the points are kept for the backward pass, so the cost is
 that of reading and writing the arguments once. With :math:`Y = n\,Q\,u`, u one of the :math:`c_m, s_m`, and the
-cotangent g, the gradient of
-:math:`\sum g\,Y` is bilinear in (g, Q, u); its derivative along a direction v, which is all that a second backward pass
-needs because the Hessian is symmetric, follows from the product rule with :math:`\dot Q, \dot u`, which are again Q and
-u of lower order. Third and higher derivatives go through the plain operations of :mod:`intertwine.o3.solid_harmonics`.
+cotangent g, the gradient of :math:`\sum g\,Y` is bilinear in (g, Q, u); its derivative along a direction v, which is
+all that a second backward pass needs because the Hessian is symmetric, follows from the product rule with
+:math:`\dot Q, \dot u`, which are again Q and u of lower order. Third and higher derivatives go through the plain
+operations of :mod:`intertwine.o3.solid_harmonics`.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from intertwine.kernels import doors
+from intertwine.kernels.shared import doors
 from intertwine.numerics.safe import plain
 from intertwine.o3 import low_harmonics
 from intertwine.o3.harmonic_constants import Tables
 from intertwine.o3.low_harmonics import Polynomials, exact_products, monomials
 from intertwine.o3.solid_harmonics import azimuthal_part, solid_harmonics
 
-BLOCK = 2**19  # components of a block: two megabytes in float32, the cache of a core
-LOW_BLOCK = 2**13  # points of a block where the degrees are low
+COMPONENTS_PER_BLOCK = 2**19  # components of a block: two megabytes in float32, the cache of a core
+POINTS_PER_LOW_BLOCK = 2**13  # points of a block where the degrees are low
 
 
 class Harmonics(torch.autograd.Function):
@@ -95,7 +95,7 @@ def values(x: Float[Tensor, "3 n"], tables: Tables) -> Float[Tensor, "n dim"]:
     """Y(x), outside autograd."""
     x = _contiguous(x)
     low, degree = _low(x, tables), max(tables.degrees, default=0)
-    if low and x.shape[1] <= LOW_BLOCK:
+    if low and x.shape[1] <= POINTS_PER_LOW_BLOCK:
         return torch.mm(monomials(x, degree).t(), low.values)
     out = x.new_empty(x.shape[1], tables.polar.shape[0])
     if low:
@@ -118,7 +118,7 @@ def gradient(x: Float[Tensor, "3 n"], g: Float[Tensor, "n dim"], tables: Tables)
     """The gradient of sum(g Y(x)), outside autograd."""
     x = _contiguous(x)
     low, degree = _low(x, tables), max(tables.degrees, default=0)
-    if low and x.shape[1] <= LOW_BLOCK:
+    if low and x.shape[1] <= POINTS_PER_LOW_BLOCK:
         return low_harmonics.gradient(x, g, degree, low)
     out = torch.empty_like(x)
     for block in _blocks(x, tables):
@@ -137,7 +137,7 @@ def second(
     """
     x, v = _contiguous(x), _contiguous(v)
     low, degree = _low(x, tables), max(tables.degrees, default=0)
-    if low and x.shape[1] <= LOW_BLOCK:
+    if low and x.shape[1] <= POINTS_PER_LOW_BLOCK:
         return low_harmonics.second(x, g, v, degree, low)
     dx, dg = torch.empty_like(x), g.new_empty(g.shape)
     for block in _blocks(x, tables):
@@ -276,5 +276,5 @@ def _blocks(x: Tensor, tables: Tables) -> list[slice]:
     """Slices of the points: on the CPU as many as fit the cache, elsewhere all."""
     if x.device.type != "cpu":
         return [slice(0, x.shape[1])]
-    size = LOW_BLOCK if tables.low else max(BLOCK // max(tables.polar.shape[0], 1), 512)
+    size = POINTS_PER_LOW_BLOCK if tables.low else max(COMPONENTS_PER_BLOCK // max(tables.polar.shape[0], 1), 512)
     return [slice(start, start + size) for start in range(0, x.shape[1], size)]

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from intertwine.numerics import InputError
 
 LARGEST_DEGREE = 100  # of a harmonic or a Wigner matrix that is computed: 20 is far beyond what models use
-LARGEST_SUM = 10_000  # degree of a representation that is only named
+LARGEST_NAMED_DEGREE = 10_000  # degree of a representation that is only named
 MOST_COMPONENTS = 1_000_000  # of harmonics of one vector
 MOST_ENTRIES = 50_000_000  # of a table of constants, 400 MB in float64
 

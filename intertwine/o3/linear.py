@@ -4,39 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import isclose, prod
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from intertwine.kernels.mixing_plan import Block, Mixing, Route
 from intertwine.numerics import InputError, Rebuildable, choose, ignore_keys
 from intertwine.o3.blocks import LAYOUTS
 from intertwine.o3.irreps import Irreps
+from intertwine.o3.linear_paths import Group, bias_paths, grouped, planned, weighted_paths
 from intertwine.o3.mixing import applicable, mix
-
-
-class LinearInstruction(NamedTuple):
-    """A path from block ``i_in`` to block ``i_out``, or a bias of block ``i_out`` (``i_in`` is -1).
-
-    ``path_shape`` are the axes of its weights, (channels in, channels out); ``path_weight`` is a constant factor.
-    """
-
-    i_in: int
-    i_out: int
-    path_shape: tuple[int, ...]
-    path_weight: float
-
-
-class _Group(NamedTuple):
-    """Outputs that read the same inputs: one matrix product. ``numbers[a][b]`` is the instruction from input a to
-    output b.
-    """
-
-    inputs: tuple[int, ...]
-    outputs: tuple[int, ...]
-    numbers: tuple[tuple[int, ...], ...]
 
 
 class Linear(Rebuildable):
@@ -96,13 +74,15 @@ class Linear(Rebuildable):
             raise InputError(
                 "a layer can't own weights of each sample", where="Linear", remedy="set internal_weights=False."
             )
-        paths = self._paths(None if instructions is None else list(instructions), path_normalization)
-        self.instructions = paths + self._bias_paths(biases)
+        pairs = None if instructions is None else list(instructions)
+        paths = weighted_paths(self.irreps_in, self.irreps_out, pairs, path_normalization, f_in)
+        self.instructions = paths + bias_paths(self.irreps_out, biases)
         self.weight_numel = sum(prod(path.path_shape) for path in paths)
         self.bias_numel = sum(path.path_shape[0] for path in self.instructions[len(paths) :])
         self._starts = [sum(prod(path.path_shape) for path in paths[:number]) for number in range(len(paths))]
-        self._groups = self._grouped(paths)
-        self._mixing = self._planned() if self.shared_weights and f_in is None and self._groups else None
+        self._groups, self._mixing = grouped(paths), None
+        if self.shared_weights and f_in is None and self._groups:
+            self._mixing = planned(self.irreps_in, self.irreps_out, self.instructions, self._groups, layout)
         factory: dict[str, Any] = {"dtype": dtype, "device": device}
         extra_in, extra = ((), ()) if f_in is None else ((f_in, f_out), (f_out,))
         if self.internal_weights and self.weight_numel:
@@ -139,86 +119,6 @@ class Linear(Rebuildable):
         raise InputError(
             "the weights of its paths follow no rule", where="Linear", remedy="a layer with f_in owns its weights."
         )
-
-    def _paths(self, pairs: Sequence[tuple[int, int]] | None, normalization: str) -> list[LinearInstruction]:
-        """The weighted paths with their normalisation."""
-        ins, outs = self.irreps_in, self.irreps_out
-        if pairs is None:
-            pairs = [(a, b) for a, (_, ir) in enumerate(ins) for b, (_, other) in enumerate(outs) if ir == other]
-        for a, b in pairs:
-            if not (0 <= a < len(ins) and 0 <= b < len(outs)):
-                raise InputError(
-                    f"instruction ({a}, {b}) names a block that is not there",
-                    where="Linear",
-                    remedy="count blocks from 0.",
-                )
-            if ins[a].ir != outs[b].ir:
-                raise InputError(
-                    f"instruction ({a}, {b}) joins {ins[a].ir} to {outs[b].ir}",
-                    where="Linear",
-                    remedy="a linear map keeps the irrep.",
-                )
-        made = []
-        for a, b in pairs:
-            into = [
-                ins[other].mul if normalization == "element" else ins[a].mul for other, target in pairs if target == b
-            ]
-            fan = sum(into) * (self.f_in or 1)
-            made.append(LinearInstruction(a, b, (ins[a].mul, outs[b].mul), fan**-0.5 if fan else 1.0))
-        return made
-
-    def _bias_paths(self, biases: bool | Sequence[bool] | None) -> list[LinearInstruction]:
-        """The biases, each as an instruction from block -1."""
-        outs = self.irreps_out
-        wanted = (
-            [bool(biases) and ir.is_scalar() for _, ir in outs]
-            if biases is None or isinstance(biases, bool)
-            else list(biases)
-        )
-        if len(wanted) != len(outs) or any(bias and not ir.is_scalar() for bias, (_, ir) in zip(wanted, outs)):
-            raise InputError(
-                f"biases {wanted} don't fit {outs}",
-                where="Linear",
-                remedy="give one truth value a block, true for 0e only, or just True.",
-            )
-        return [LinearInstruction(-1, b, (outs[b].dim,), 1.0) for b, bias in enumerate(wanted) if bias]
-
-    def _grouped(self, paths: Sequence[LinearInstruction]) -> list[_Group]:
-        """Paths without channels left out; a pair of blocks that comes twice has two products."""
-        groups: list[_Group] = []
-        remaining = {number: path for number, path in enumerate(paths) if prod(path.path_shape)}
-        while remaining:
-            reading: dict[int, dict[int, int]] = {}
-            for number, path in remaining.items():
-                reading.setdefault(path.i_out, {}).setdefault(path.i_in, number)
-            first = next(iter(reading.values()))
-            same = {b: found for b, found in reading.items() if set(found) == set(first)}
-            groups.append(
-                _Group(tuple(first), tuple(same), tuple(tuple(found[a] for found in same.values()) for a in first))
-            )
-            for found in same.values():
-                for number in found.values():
-                    del remaining[number]
-        return groups
-
-    def _planned(self) -> Mixing:
-        """The groups as the eager path wants them."""
-        sides = []
-        for irreps in (self.irreps_in, self.irreps_out):
-            sides.append([Block(place.start, mul, ir.dim) for place, (mul, ir) in zip(irreps.slices(), irreps)])
-        routes = tuple(
-            Route(
-                tuple(sides[0][a] for a in group.inputs),
-                tuple(sides[1][b] for b in group.outputs),
-                tuple(tuple(self._starts[number] for number in row) for row in group.numbers),
-                tuple(tuple(self.instructions[number].path_weight for number in row) for row in group.numbers),
-            )
-            for group in self._groups
-        )
-        biased = [path for path in self.instructions[len(self._starts) :] if path.path_shape[0]]
-        starts = [sum(path.path_shape[0] for path in biased[:number]) for number in range(len(biased))]
-        biases = tuple((sides[1][path.i_out], start) for path, start in zip(biased, starts))
-        return Mixing(self.irreps_in.dim, self.irreps_out.dim, self.weight_numel, routes, biases, self.layout)
 
     def extra_repr(self) -> str:
         return f"{self.irreps_in} -> {self.irreps_out} | {self.weight_numel} weights"
@@ -306,9 +206,8 @@ class Linear(Rebuildable):
         """Rows (z, component, channel) times a matrix, or one of each sample."""
         if matrix.ndim == 3:
             return torch.bmm(rows, matrix)
-        z, dim, channels = (
-            rows.shape
-        )  # flattened, since torch would multiply sample by sample if the rows are not contiguous
+        # flattened, since torch would multiply sample by sample if the rows are not contiguous
+        z, dim, channels = rows.shape
         return (rows.reshape(z * dim, channels) @ matrix).view(z, dim, matrix.shape[1])
 
     def _given(self, value: Tensor | None, name: str, numel: int) -> Tensor:
@@ -333,9 +232,8 @@ class Linear(Rebuildable):
     def _blocks(self, x: Tensor) -> list[Tensor]:
         """The input blocks as (z, component, (f) channel). One split for all: its derivative is one concatenation."""
         found = []
-        for block, (mul, ir) in zip(
-            x.split([block.dim for block in self.irreps_in], -1) if self.irreps_in else (), self.irreps_in
-        ):
+        parts = x.split([block.dim for block in self.irreps_in], -1) if self.irreps_in else ()
+        for block, (mul, ir) in zip(parts, self.irreps_in):
             outer = self.layout == "mul_ir" and ir.dim > 1
             block = block.reshape(*block.shape[:-1], *((mul, ir.dim) if outer else (ir.dim, mul)))
             block = block.transpose(-1, -2) if outer else block  # (f) component channel
@@ -348,7 +246,7 @@ class Linear(Rebuildable):
             return []
         return weight.split([prod(path.path_shape) for path in self.instructions[: len(self._starts)]], -1)
 
-    def _matrix(self, weights: Sequence[Tensor], group: _Group) -> Tensor:
+    def _matrix(self, weights: Sequence[Tensor], group: Group) -> Tensor:
         """Weights of a group as (channels in, channels out), or (z, ...) for weights of each sample."""
         rows = []
         for numbers in group.numbers:
@@ -360,7 +258,7 @@ class Linear(Rebuildable):
             rows.append(columns[0] if len(columns) == 1 else torch.cat(columns, dim=-1))
         return rows[0] if len(rows) == 1 else torch.cat(rows, dim=-2)
 
-    def _pieces(self, product: Tensor, group: _Group) -> Sequence[Tensor]:
+    def _pieces(self, product: Tensor, group: Group) -> Sequence[Tensor]:
         """The outputs of a group: (z, component, (f) channel) each."""
         sizes = [self.irreps_out[b].mul * (self.f_out or 1) for b in group.outputs]
         return product.split(sizes, -1) if len(sizes) > 1 else (product,)
@@ -385,15 +283,12 @@ class Linear(Rebuildable):
                 piece = piece.unflatten(-1, (self.f_out, mul)).transpose(1, 2)
             piece = piece.transpose(-1, -2) if self.layout == "mul_ir" and ir.dim > 1 else piece
             piece = piece.reshape(*piece.shape[:-2], mul * ir.dim)
-            blocks.append(
-                piece if piece.shape[0] == shape[0] else piece.expand(*shape, mul * ir.dim)
-            )  # a bias alone is one row
+            alone = piece.shape[0] != shape[0]  # a bias is one row
+            blocks.append(piece.expand(*shape, mul * ir.dim) if alone else piece)
         return blocks[0] if len(blocks) == 1 else torch.cat(blocks, dim=-1) if blocks else x.new_zeros(*shape, 0)
 
     def weight_view_for_instruction(self, instruction: int, weight: Tensor | None = None) -> Tensor:
-        """The weights of one instruction as (channels in, channels out), a view of those of the layer or of
-        ``weight``.
-        """
+        """The weights of one instruction as (channels in, channels out), a view of the layer's or of ``weight``."""
         weight = self._given(weight, "weight", self.weight_numel)
         if not 0 <= instruction < len(self._starts):
             raise InputError(

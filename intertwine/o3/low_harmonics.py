@@ -2,8 +2,7 @@ r"""Harmonics of low degree as one matrix product of monomials, :math:`Y = A\,\m
 
 Up to degree 3 the coefficients are small numbers, so no digit is lost, and a few operations replace the many of the
 recursion. With :math:`\partial_k Y = A_k\,\mu'(x)`, :math:`\mu'` the monomials of one degree less, the gradient of
-:math:`\sum g\,Y` is
-:math:`\sum_j \mu'_j (A_k^T g)_j`. Rows are monomials or components, columns are points.
+:math:`\sum g\,Y` is :math:`\sum_j \mu'_j (A_k^T g)_j`. Rows are monomials or components, columns are points.
 """
 
 from __future__ import annotations
@@ -18,12 +17,12 @@ from torch import Tensor
 
 from intertwine.numerics import safe
 
-HIGHEST = 3
+HIGHEST_DEGREE = 3
 
 
 class Polynomials(NamedTuple):
-    """The constants of a list of degrees up to :data:`HIGHEST`; ``terms`` are the monomials, ``lower`` those of one
-    degree less.
+    """The constants of a list of degrees up to :data:`HIGHEST_DEGREE`; ``terms`` are the monomials, ``lower`` those of
+    one degree less.
     """
 
     values: Float[Tensor, "terms dim"]  # A

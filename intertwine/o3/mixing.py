@@ -4,8 +4,8 @@ layer on the CPU.
 A block in ``mul_ir`` is no matrix to a BLAS, since its channels lie ``2l+1`` numbers apart: it is copied before a
 product and after it. Here that is done for some hundred samples at a time, so that the copies stay in the processor's
 cache, and results are written where they belong. Few samples take one call of a compiled kernel
-(:mod:`intertwine.kernels.small_mixing`). Autograd can't do that, so the derivatives are written out: two functions that
-are closed under differentiation,
+(:mod:`intertwine.kernels.linear.kernel`). Autograd can't do that, so the derivatives are written out: two functions
+that are closed under differentiation,
 
 .. math::
     F(x, W) = x W, \qquad B(x, g, W) = (g W^T,\; x^T g), \qquad
@@ -24,12 +24,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd import Function
 
-from intertwine.kernels import doors
-from intertwine.kernels.mixing_plan import Block, Mixing, Route, unfolded
-from intertwine.kernels.small_mixing import FEW, FEW_SUMMED, small_mixing
+from intertwine.kernels.linear.kernel import FEW_NUMBERS, FEW_SUMMED_NUMBERS, small_mixing
+from intertwine.kernels.linear.plan import Block, Mixing, Route, unfolded
+from intertwine.kernels.shared import doors
 from intertwine.numerics import needed_now, safe
 
-CACHED = 300_000  # numbers of input or output that a thread handles at once; measured on 296 and 1,152 numbers a sample
+#: Numbers of input or output that a thread handles at once; measured on 296 and 1,152 numbers a sample.
+CACHED_NUMBERS = 300_000
 
 _PLAIN = (Tensor, nn.Parameter)
 
@@ -77,9 +78,7 @@ def backward(
     plan: Mixing,
     needs: Sequence[bool],
 ) -> tuple[Float[Tensor, "z dim_in"] | None, Float[Tensor, " weights"] | None]:
-    """B: gradients of features (z, dim_in) and weights (weights) from cotangents g (z, dim_out), those that are
-    needed.
-    """
+    """B: gradients of features (z, dim_in) and weights (weights) from cotangents g (z, dim_out), as needed."""
     if not applicable(x, g, weight):
         _agree(plan, x, g, weight)
         return _plain(g, weight, plan, transposed=True) if needs[0] else None, _plain_contracted(x, g, plan) if needs[
@@ -92,7 +91,9 @@ def backward(
 
 class _Mix(Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, plan: Mixing) -> Tensor:  # type: ignore[override]
+    def forward(  # type: ignore[override]
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, plan: Mixing
+    ) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.plan = plan
         return _mixed(x, weight, bias, plan)
@@ -110,7 +111,9 @@ class _Mix(Function):
 
 class _Back(Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, g: Tensor, weight: Tensor, plan: Mixing, needs: Sequence[bool]) -> Any:  # type: ignore[override]
+    def forward(  # type: ignore[override]
+        ctx: Any, x: Tensor, g: Tensor, weight: Tensor, plan: Mixing, needs: Sequence[bool]
+    ) -> Any:
         ctx.save_for_backward(x, g, weight)
         ctx.plan = plan
         ctx.set_materialize_grads(False)
@@ -145,7 +148,7 @@ def _pieces(x: Tensor, plan: Mixing) -> Sequence[slice | None]:
     """All samples (None), or some at a time; a sum over pieces would cost half precision digits that one product does
     not.
     """
-    samples, step = x.shape[0], max(16, CACHED * torch.get_num_threads() // max(plan.dim_in, plan.dim_out))
+    samples, step = x.shape[0], max(16, CACHED_NUMBERS * torch.get_num_threads() // max(plan.dim_in, plan.dim_out))
     if samples <= step or x.element_size() < 4:
         return [None]
     return [slice(start, start + step) for start in range(0, samples, step)]
@@ -187,7 +190,7 @@ def _multiply(rows: Tensor, matrix: Tensor, targets: Sequence[Tensor], whole: bo
 
 def _mixed(x: Tensor, weight: Tensor, bias: Tensor | None, plan: Mixing) -> Tensor:
     x, weight, whole = x.detach(), weight.detach(), plan.whole[1]
-    if (kernel := small_mixing(plan, x, FEW)) is not None:
+    if (kernel := small_mixing(plan, x, FEW_NUMBERS)) is not None:
         result = kernel.forward(x, weight)
         _add_biases(result, bias, plan)
         return result
@@ -227,7 +230,7 @@ def _backward(
     x: Tensor, g: Tensor, weight: Tensor, plan: Mixing, needs: Sequence[bool]
 ) -> tuple[Tensor | None, Tensor | None]:
     x, g, weight, whole = x.detach(), g.detach(), weight.detach(), plan.whole[0]
-    if (kernel := small_mixing(plan, x, FEW_SUMMED if needs[1] else FEW)) is not None:
+    if (kernel := small_mixing(plan, x, FEW_SUMMED_NUMBERS if needs[1] else FEW_NUMBERS)) is not None:
         if needs[0] and len(x) != len(g):
             raise doors.refusal(g, "cotangents", (len(x), plan.dim_out), x.dtype, x.device)
         return kernel.for_x(g, weight) if needs[0] else None, kernel.for_weight(x, g) if needs[1] else None

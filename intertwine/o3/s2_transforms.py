@@ -28,7 +28,7 @@ from intertwine.o3.grids import (
 )
 
 NORMALIZATIONS = ("norm", "component", "integral")
-SMALL = 2**15  # entries of a table up to which one product is faster than two (measured on a CPU)
+SMALL_TABLE_ENTRIES = 2**15  # entries of a table up to which one product is faster than two (measured on a CPU)
 
 
 class _GridTransform(Rebuildable, ExactBuffers):
@@ -58,7 +58,7 @@ class _GridTransform(Rebuildable, ExactBuffers):
         index, present = l * (l + 1) + m, l >= abs(m)
         dim = (lmax + 1) ** 2
         self.sums: DegreeSums | None = None
-        if dim * res_beta * res_alpha > SMALL:
+        if dim * res_beta * res_alpha > SMALL_TABLE_ENTRIES:
             self.sums = DegreeSums(index, table, present, dim, dtype, device)
         else:
             basis = np.empty((dim, res_beta, res_alpha))
@@ -88,17 +88,14 @@ class _GridTransform(Rebuildable, ExactBuffers):
 
 class ToS2Grid(_GridTransform):
     r"""Samples :math:`f(\beta_i, \alpha_j) = \sum_l n_l\, A^l \cdot Y^l(\beta_i, \alpha_j)` of a spherical tensor; the
-    inverse of
-    :class:`FromS2Grid`.
+    inverse of :class:`FromS2Grid`.
 
     Args:
         lmax: largest degree; the largest that the grid resolves if None.
         res: number of parallels, or a pair of parallels and meridians; the smallest that resolves lmax where None.
         normalization: what the coefficients are. ``integral``: :math:`n_l = 1`, those of orthonormal harmonics.
-            ``component`` and
-            ``norm``: of variance 1 in each component, or in each norm; :math:`n_l` makes f of variance 1, the same
-                share from each degree.
-            Or the factors themselves, a tensor (lmax + 1).
+            ``component`` and ``norm``: of variance 1 in each component, or in each norm; :math:`n_l` makes f of
+            variance 1, the same share from each degree. Or the factors themselves, a tensor (lmax + 1).
         dtype, device: of the constants.
 
     Attributes:

@@ -21,7 +21,7 @@ from intertwine.numerics import InputError
 from intertwine.o3.irreps import Irrep, Irreps
 from intertwine.o3.reduce import symmetric_basis
 
-_ZERO = 1e-12  # coefficients are of order 1, and rounding leaves some 1e-17 where one vanishes
+_ZERO_COEFFICIENT = 1e-12  # coefficients are of order 1, and rounding leaves some 1e-17 where one vanishes
 
 
 class SymmetricCouplings(NamedTuple):
@@ -123,6 +123,6 @@ def _collected(basis: np.ndarray, places: np.ndarray) -> SymmetricCouplings:
     total = np.zeros((len(monomials), *basis.shape[:2]))
     np.add.at(total, number.reshape(-1), np.moveaxis(basis, 2, 0))
     total = np.moveaxis(total, 0, 2)
-    total[np.abs(total) < _ZERO] = 0.0
+    total[np.abs(total) < _ZERO_COEFFICIENT] = 0.0
     used = total.any(axis=(0, 1))
     return SymmetricCouplings(monomials[used], total[..., used])

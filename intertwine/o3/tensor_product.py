@@ -4,42 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
-from math import inf, prod, sqrt
-from typing import Any, NamedTuple
+from math import prod
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from intertwine.kernels import Operand, Plan, Product, Table, partial, weight_shape
+from intertwine.kernels import Operand, Plan, Product, Table
+from intertwine.kernels.batched import partial
 from intertwine.numerics import InputError, Rebuildable, choose, ignore_keys, safe
 from intertwine.o3.clebsch_gordan import coupling
+from intertwine.o3.instructions import (
+    IRREP_NORMALIZATIONS,
+    PATH_NORMALIZATIONS,
+    instruction,
+    normalised,
+    variances_of,
+)
 from intertwine.o3.irreps import Irreps
 from intertwine.o3.limits import check_size
-
-_IRREP_NORMALIZATIONS = ("component", "norm", "none")
-_PATH_NORMALIZATIONS = ("element", "path", "none")
-
-
-class Instruction(NamedTuple):
-    """One path of a tensor product.
-
-    Attributes:
-        i_in1, i_in2, i_out: which block of the two inputs and of the output.
-        connection_mode: how the multiplicities are connected, such as ``"uvw"``.
-        has_weight: whether the path has weights.
-        path_weight: the constant that multiplies the path; in :attr:`TensorProduct.instructions` with the normalisation
-            in it.
-        path_shape: axes of the weights.
-    """
-
-    i_in1: int
-    i_in2: int
-    i_out: int
-    connection_mode: str
-    has_weight: bool
-    path_weight: float
-    path_shape: tuple[int, ...]
 
 
 class TensorProduct(Rebuildable):
@@ -104,25 +88,17 @@ class TensorProduct(Rebuildable):
         super().__init__()
         self.irreps_in1, self.irreps_in2, self.irreps_out = Irreps(irreps_in1), Irreps(irreps_in2), Irreps(irreps_out)
         self.layout = layout
+        irreps = self._irreps()
         variances = (
-            _variances(in1_var, self.irreps_in1, "in1_var"),
-            _variances(in2_var, self.irreps_in2, "in2_var"),
-            _variances(out_var, self.irreps_out, "out_var"),
+            variances_of(in1_var, self.irreps_in1, "in1_var"),
+            variances_of(in2_var, self.irreps_in2, "in2_var"),
+            variances_of(out_var, self.irreps_out, "out_var"),
         )
-        self.instructions = _normalised(
-            [self._instruction(number, given) for number, given in enumerate(instructions)],
-            self._irreps(),
-            variances,
-            choose(
-                irrep_normalization or "component",
-                _IRREP_NORMALIZATIONS,
-                kind="normalisation",
-                where="irrep_normalization",
-            ),
-            choose(
-                path_normalization or "element", _PATH_NORMALIZATIONS, kind="normalisation", where="path_normalization"
-            ),
-        )
+        paths = [instruction(number, given, irreps) for number, given in enumerate(instructions)]
+        of_irreps, of_paths = irrep_normalization or "component", path_normalization or "element"
+        choose(of_irreps, IRREP_NORMALIZATIONS, kind="normalisation", where="irrep_normalization")
+        choose(of_paths, PATH_NORMALIZATIONS, kind="normalisation", where="path_normalization")
+        self.instructions = normalised(paths, irreps, variances, of_irreps, of_paths)
         self.shared_weights = True if shared_weights is None else shared_weights
         if internal_weights is None:
             internal_weights = self.shared_weights and any(path.has_weight for path in self.instructions)
@@ -133,10 +109,7 @@ class TensorProduct(Rebuildable):
                 remedy="set internal_weights=False.",
             )
         self.internal_weights = internal_weights
-        blocks = {
-            tuple(irreps[i].ir.dim for irreps, i in zip(self._irreps(), path[:3], strict=True))
-            for path in self.instructions
-        }
+        blocks = {tuple(one[i].ir.dim for one, i in zip(irreps, path[:3], strict=True)) for path in self.instructions}
         check_size(sum(a * b * c for a, b, c in blocks), "coupling coefficients", type(self).__name__)
         self.kernel = Product(self._plan(), shared=self.shared_weights, dtype=dtype, device=device)
         self.weight_numel = self.kernel.plan.weight_numel
@@ -156,39 +129,6 @@ class TensorProduct(Rebuildable):
         known["instructions"] = [(*path[:5], path.path_weight**2) for path in paths]
         TensorProduct.__init__(self, irrep_normalization="none", path_normalization="none", **known)
         self.instructions = paths
-
-    def _instruction(self, number: int, given: Sequence[Any]) -> Instruction:
-        """A path as given, checked."""
-        where = f"instructions[{number}]"
-        if len(given) not in (5, 6):
-            raise InputError(
-                f"has {len(given)} entries",
-                where=where,
-                remedy="give (i1, i2, i_out, mode, has_weight[, path_weight]).",
-            )
-        i_in1, i_in2, i_out, mode, has_weight, path_weight = (*given, 1.0)[:6]
-        for irreps, index, name in (
-            (self.irreps_in1, i_in1, "in1"),
-            (self.irreps_in2, i_in2, "in2"),
-            (self.irreps_out, i_out, "out"),
-        ):
-            if not 0 <= index < len(irreps):
-                raise InputError(
-                    f"irreps_{name} = {irreps} has no block {index}", where=where, remedy="count the blocks from 0."
-                )
-        (mul1, ir1), (mul2, ir2), (mul3, ir3) = self.irreps_in1[i_in1], self.irreps_in2[i_in2], self.irreps_out[i_out]
-        if ir3 not in ir1 * ir2:
-            raise InputError(
-                f"{ir1} times {ir2} does not contain {ir3}",
-                where=where,
-                remedy=f"the output can be one of {', '.join(str(ir) for ir in ir1 * ir2)}.",
-            )
-        if not 0 <= path_weight < inf:
-            raise InputError(
-                f"the weight of the path is {path_weight}", where=where, remedy="it is a variance: give a number >= 0."
-            )
-        shape = weight_shape(mode, mul1, mul2, mul3, weighted=has_weight, where=where)
-        return Instruction(i_in1, i_in2, i_out, mode, has_weight, path_weight, shape)
 
     def _irreps(self) -> tuple[Irreps, Irreps, Irreps]:
         return self.irreps_in1, self.irreps_in2, self.irreps_out
@@ -333,18 +273,12 @@ class TensorProduct(Rebuildable):
                 )
             weight = torch.cat([_flat(one, path.path_shape) for one, path in zip(weight, paths)], dim=-1)
         if weight.shape[-1:] != (self.weight_numel,) or (weight.ndim == 1) != self.shared_weights:
-            wanted = (
-                f"({self.weight_numel},)" if self.shared_weights else f"(..., {self.weight_numel}) with a batch axis"
-            )
-            per_sample = self.shared_weights and weight.ndim > 1 and weight.shape[-1] == self.weight_numel
-            advice = (
-                "for one set of weights per sample build the product with shared_weights=False; otherwise "
-                if per_sample
-                else ""
-            )
-            raise InputError(
-                f"the shape is {tuple(weight.shape)}", where="weight", remedy=f"{advice}the paths need {wanted}."
-            )
+            size = self.weight_numel
+            remedy = f"the paths need {f'({size},)' if self.shared_weights else f'(..., {size}) with a batch axis'}."
+            if self.shared_weights and weight.ndim > 1 and weight.shape[-1] == size:
+                per_sample = "for one set of weights per sample build the product with shared_weights=False"
+                remedy = f"{per_sample}; otherwise {remedy}"
+            raise InputError(f"the shape is {tuple(weight.shape)}", where="weight", remedy=remedy)
         return weight
 
 
@@ -362,44 +296,3 @@ def _flat(weight: Tensor, shape: tuple[int, ...]) -> Tensor:
 @lru_cache(maxsize=4096)
 def _table(l1: int, l2: int, l3: int) -> Table:
     return Table.of(coupling(l1, l2, l3))
-
-
-def _variances(given: Sequence[float] | Tensor | None, irreps: Irreps, where: str) -> list[float]:
-    values = [1.0] * len(irreps) if given is None else [float(value) for value in given]
-    if len(values) != len(irreps):
-        raise InputError(
-            f"{len(values)} variances for {len(irreps)} blocks", where=where, remedy="give one number a block."
-        )
-    if not all(0 <= value < inf for value in values):
-        raise InputError(f"{values} are not variances", where=where, remedy="give numbers >= 0.")
-    return values
-
-
-def _normalised(
-    paths: list[Instruction],
-    irreps: tuple[Irreps, Irreps, Irreps],
-    variances: tuple[list[float], list[float], list[float]],
-    irrep_normalization: str,
-    path_normalization: str,
-) -> list[Instruction]:
-    """The paths with the square root of alpha as their weights."""
-
-    def spread(path: Instruction) -> float:
-        mul1, mul2 = irreps[0][path.i_in1].mul, irreps[1][path.i_in2].mul
-        pairs = mul1 * (mul2 - 1) // 2
-        terms = {"uvw": mul1 * mul2, "uvu": mul2, "uvv": mul1, "uuw": mul1, "u<vw": pairs}.get(path.connection_mode, 1)
-        return variances[0][path.i_in1] * variances[1][path.i_in2] * terms
-
-    total: dict[int, float] = {}
-    count: dict[int, int] = {}
-    for path in paths:
-        total[path.i_out] = total.get(path.i_out, 0.0) + spread(path)
-        count[path.i_out] = count.get(path.i_out, 0) + 1
-    made = []
-    for path in paths:
-        dim1, dim2, dim3 = irreps[0][path.i_in1].ir.dim, irreps[1][path.i_in2].ir.dim, irreps[2][path.i_out].ir.dim
-        alpha = {"component": float(dim3), "norm": float(dim1 * dim2), "none": 1.0}[irrep_normalization]
-        by = {"element": total[path.i_out], "path": spread(path) * count[path.i_out], "none": 1.0}[path_normalization]
-        alpha = alpha / by if by > 0 else alpha
-        made.append(path._replace(path_weight=sqrt(alpha * variances[2][path.i_out] * path.path_weight)))
-    return made

@@ -76,8 +76,7 @@ def _degrees(lmax: int, rotation: Tensor, orders: int | None = None) -> list[Ten
 def _raise(l: int, low: Tensor, centre: Tensor, high: Tensor, d: Tensor, orders: int) -> Tensor:
     """One step from the matrix ``d`` of degree l-1 and the rows of that of degree 1, the roles of rows and columns
     exchanged: D(R) is the transpose of D(R^T), and then the table stands on the right, where one matrix product serves
-        the batch.
-    """
+    the batch."""
     p = centre * d[..., :, None, :]  # Table 2: P^i_{a b}
     rows, columns = _table(l, d).split((6 * l - 3, 1))
     if l > orders:  # the rows in between need no others
@@ -97,7 +96,8 @@ def _numbers(l: int) -> list[list[float]]:
     return _coefficients(l).tolist()
 
 
-_numbers._dynamo_marked_constant = True  # type: ignore[attr-defined]  # torch.compiler.assume_constant_result, which would import dynamo
+# what torch.compiler.assume_constant_result does, which would import dynamo
+_numbers._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 @lru_cache(maxsize=64)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 COLOURS = "bwr"  # the lectures'
 INK, FAINT = "#222222", "#bbbbbb"
 MOST_COPIES = 24  # copies of irreps beyond which they are not separated by lines
-ROOM = 0.026  # part of the width that a character of a label takes
+CHARACTER_PER_WIDTH = 0.026  # part of the width that a character of a label takes
 
 
 def representation(
@@ -159,7 +159,7 @@ def _mark(axes: Axes, parts: list[tuple[int, int, str]], size: int) -> None:
     for mul, dim, name in parts:
         if start:
             _cross(axes, start, 1.0, INK)
-        each = copies <= MOST_COPIES and dim / size > ROOM * len(name)
+        each = copies <= MOST_COPIES and dim / size > CHARACTER_PER_WIDTH * len(name)
         for copy in range(mul):
             if copy and copies <= MOST_COPIES:
                 _cross(axes, start + copy * dim, 0.5, FAINT)
@@ -167,7 +167,7 @@ def _mark(axes: Axes, parts: list[tuple[int, int, str]], size: int) -> None:
                 places.append(start + (copy + 0.5) * dim - 0.5)
                 names.append(name)
         label = f"{mul}x{name}" if mul > 1 else name
-        if not each and mul * dim / size > ROOM * len(label):
+        if not each and mul * dim / size > CHARACTER_PER_WIDTH * len(label):
             places.append(start + mul * dim / 2 - 0.5)
             names.append(label)
         start += mul * dim

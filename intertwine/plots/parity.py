@@ -14,8 +14,8 @@ from intertwine.plots.style import BLUE, GREY, ORANGE, array, figure, same_shape
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-MANY = 2000  # points beyond which a density is drawn
-BINS = 120
+DENSITY_POINTS = 2000  # points beyond which a density is drawn
+DENSITY_BINS = 120
 MILLI = {"eV": "meV", "eV/A": "meV/Å", "eV/atom": "meV/atom", "eV/A^3": "meV/Å³"}
 
 
@@ -50,11 +50,11 @@ def draw_parity(axes: Axes, predicted: Any, true: Any, unit: str, name: str) -> 
     margin = 0.03 * (high - low) or 1.0
     low, high = low - margin, high + margin
     axes.plot([low, high], [low, high], color=GREY, linewidth=0.8, zorder=1)
-    if len(p) > MANY:
+    if len(p) > DENSITY_POINTS:
         drawn = axes.hexbin(
             t,
             p,
-            gridsize=BINS,
+            gridsize=DENSITY_BINS,
             bins="log",
             mincnt=1,
             cmap="cividis",

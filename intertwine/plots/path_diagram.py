@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 DEGREES = (BLUE, ORANGE, GREEN, PURPLE, SKY, RED)  # l = 0, 1, 2, ...; repeated
 INK = "#222222"
-LEFT, RIGHT, BOX = -3.7, 3.7, 1.1  # inches: outer edges of the inputs' columns, and their width
-CHIP = 1.62  # half of a path's width
-ROW, HEADER, GAP = 0.25, 0.27, 0.13  # heights of a path, of an output's name, and between outputs
+LEFT_INCHES, RIGHT_INCHES, BOX_INCHES = -3.7, 3.7, 1.1  # inches: outer edges of the inputs' columns, and their width
+HALF_PATH_INCHES = 1.62  # half of a path's width
+ROW_INCHES, HEADER_INCHES, GAP_INCHES = 0.25, 0.27, 0.13  # heights of a path, of an output's name, and between outputs
 
 
 @runtime_checkable
@@ -60,26 +60,26 @@ def paths(product: Any, *, axes: Axes | None = None, title: str | None = None) -
     groups: dict[int, list[Any]] = {}
     for row in sorted(rows, key=lambda row: (row.i_out, row.i_in1, row.i_in2)):
         groups.setdefault(row.i_out, []).append(row)
-    height = sum(HEADER + ROW * len(group) + GAP for group in groups.values())
+    height = sum(HEADER_INCHES + ROW_INCHES * len(group) + GAP_INCHES for group in groups.values())
     left, right = _places(product.irreps_in1, height), _places(product.irreps_in2, height)
     height = max(height, 0.34 * len(left), 0.34 * len(right))
     if axes is None:
-        axes = figure(RIGHT - LEFT + 0.3, height + 0.9).add_subplot()
+        axes = figure(RIGHT_INCHES - LEFT_INCHES + 0.3, height + 0.9).add_subplot()
     total = sum(prod(row.path_shape) for row in rows if row.has_weight)
     head = f"{type(product).__name__}: {len(rows)} path{'s' * (len(rows) != 1)}, {_number(total)}"
     axes.set_title(head if title is None else title, fontsize=10, loc="left")
-    _inputs(axes, product.irreps_in1, left, LEFT, f"input 1, dimension {product.irreps_in1.dim}")
-    _inputs(axes, product.irreps_in2, right, RIGHT - BOX, f"input 2, dimension {product.irreps_in2.dim}")
+    _inputs(axes, product.irreps_in1, left, LEFT_INCHES, f"input 1, dimension {product.irreps_in1.dim}")
+    _inputs(axes, product.irreps_in2, right, RIGHT_INCHES - BOX_INCHES, f"input 2, dimension {product.irreps_in2.dim}")
     axes.text(0, 0.12, f"output, dimension {product.irreps_out.dim}", ha="center", va="bottom", fontsize=8, color=GREY)
     y = 0.0
     for block, group in groups.items():
         _group(axes, product, block, y, len(group))
-        y -= HEADER
+        y -= HEADER_INCHES
         for row in group:
-            _path(axes, product, row, y - ROW / 2, left, right)
-            y -= ROW
-        y -= GAP
-    axes.set_xlim(LEFT - 0.1, RIGHT + 0.1)
+            _path(axes, product, row, y - ROW_INCHES / 2, left, right)
+            y -= ROW_INCHES
+        y -= GAP_INCHES
+    axes.set_xlim(LEFT_INCHES - 0.1, RIGHT_INCHES + 0.1)
     axes.set_ylim(-height - 0.05, 0.35)
     axes.set_aspect("equal")
     axes.set_axis_off()
@@ -129,11 +129,11 @@ def _box(
 
 
 def _inputs(axes: Axes, irreps: Any, places: list[float], x: float, name: str) -> None:
-    axes.text(x + BOX / 2, 0.12, name, ha="center", va="bottom", fontsize=8, color=GREY)
+    axes.text(x + BOX_INCHES / 2, 0.12, name, ha="center", va="bottom", fontsize=8, color=GREY)
     for block, y in enumerate(places):
-        _box(axes, x, y - 0.13, BOX, 0.26, _colour(irreps, block), 0.9)
+        _box(axes, x, y - 0.13, BOX_INCHES, 0.26, _colour(irreps, block), 0.9)
         axes.text(
-            x + BOX / 2,
+            x + BOX_INCHES / 2,
             y - 0.01,
             _name(irreps, block),
             ha="center",
@@ -147,30 +147,67 @@ def _inputs(axes: Axes, irreps: Any, places: list[float], x: float, name: str) -
 
 def _group(axes: Axes, product: Any, block: int, y: float, number: int) -> None:
     """The frame of one block of the output, with its name in the first row."""
-    height, colour = HEADER + ROW * number, _colour(product.irreps_out, block)
-    _box(axes, -CHIP, y - height, 2 * CHIP, height, "white", 1.0)
-    _box(axes, -CHIP, y - height, 2 * CHIP, height, colour, 0.10, 0.8)
-    _box(axes, -CHIP, y - HEADER + 0.02, 2 * CHIP, HEADER - 0.02, colour, 0.9)
+    height, colour = HEADER_INCHES + ROW_INCHES * number, _colour(product.irreps_out, block)
+    _box(axes, -HALF_PATH_INCHES, y - height, 2 * HALF_PATH_INCHES, height, "white", 1.0)
+    _box(axes, -HALF_PATH_INCHES, y - height, 2 * HALF_PATH_INCHES, height, colour, 0.10, 0.8)
+    _box(axes, -HALF_PATH_INCHES, y - HEADER_INCHES + 0.02, 2 * HALF_PATH_INCHES, HEADER_INCHES - 0.02, colour, 0.9)
     name = _name(product.irreps_out, block)
-    axes.text(0, y - HEADER / 2, name, ha="center", va="center", fontsize=9, color="white", weight="bold", zorder=4)
+    axes.text(
+        0, y - HEADER_INCHES / 2, name, ha="center", va="center", fontsize=9, color="white", weight="bold", zorder=4
+    )
 
 
 def _path(axes: Axes, product: Any, row: Any, y: float, left: list[float], right: list[float]) -> None:
     """One row: two curves that come in, and what happens where they meet."""
     style = "-" if row.has_weight else (0, (4, 2))
-    _curve(axes, (LEFT + BOX, left[row.i_in1]), (-CHIP, y), _colour(product.irreps_in1, row.i_in1), style)
-    _curve(axes, (RIGHT - BOX, right[row.i_in2]), (CHIP, y), _colour(product.irreps_in2, row.i_in2), style)
+    _curve(
+        axes,
+        (LEFT_INCHES + BOX_INCHES, left[row.i_in1]),
+        (-HALF_PATH_INCHES, y),
+        _colour(product.irreps_in1, row.i_in1),
+        style,
+    )
+    _curve(
+        axes,
+        (RIGHT_INCHES - BOX_INCHES, right[row.i_in2]),
+        (HALF_PATH_INCHES, y),
+        _colour(product.irreps_in2, row.i_in2),
+        style,
+    )
     couple = f"{product.irreps_in1[row.i_in1][1]} ⊗ {product.irreps_in2[row.i_in2][1]}"
     sizes = "·".join(map(str, row.path_shape))
     weights = _number(prod(row.path_shape)) if row.has_weight else "no weights"
-    axes.text(-CHIP + 0.08, y, couple, ha="left", va="center", fontsize=7.5, color=INK, zorder=4)
+    axes.text(-HALF_PATH_INCHES + 0.08, y, couple, ha="left", va="center", fontsize=7.5, color=INK, zorder=4)
     axes.text(
-        -CHIP + 0.78, y, f"{row.connection_mode} {sizes}", ha="left", va="center", fontsize=7.5, color=INK, zorder=4
+        -HALF_PATH_INCHES + 0.78,
+        y,
+        f"{row.connection_mode} {sizes}",
+        ha="left",
+        va="center",
+        fontsize=7.5,
+        color=INK,
+        zorder=4,
     )
     axes.text(
-        CHIP - 0.68, y, weights, ha="right", va="center", fontsize=7.5, color=INK if row.has_weight else GREY, zorder=4
+        HALF_PATH_INCHES - 0.68,
+        y,
+        weights,
+        ha="right",
+        va="center",
+        fontsize=7.5,
+        color=INK if row.has_weight else GREY,
+        zorder=4,
     )
-    axes.text(CHIP - 0.06, y, f"×{row.path_weight:.3g}", ha="right", va="center", fontsize=7.5, color=GREY, zorder=4)
+    axes.text(
+        HALF_PATH_INCHES - 0.06,
+        y,
+        f"×{row.path_weight:.3g}",
+        ha="right",
+        va="center",
+        fontsize=7.5,
+        color=GREY,
+        zorder=4,
+    )
 
 
 def _curve(axes: Axes, start: tuple[float, float], end: tuple[float, float], colour: str, style: Any) -> None:

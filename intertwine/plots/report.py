@@ -16,8 +16,8 @@ from intertwine.plots.style import BLUE, GREY, RED, SKY, figure, save, tidy
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-FLOOR = 1e-17  # where an error of exactly zero is drawn
-CEILING = 10.0
+LEAST_DRAWN_ERROR = 1e-17  # where an error of exactly zero is drawn
+LARGEST_DRAWN_ERROR = 10.0
 COLOURS = {"float64": BLUE, "float32": SKY}
 
 
@@ -57,13 +57,19 @@ def draw_certificate(axes: Axes, lines: Iterable[Measured], *, title: str = "cer
     height = 0.8 / len(precisions)
     for (test, dtype), (error, bound, failed) in rows.items():
         y = names.index(test) + height * (precisions.index(dtype) - (len(precisions) - 1) / 2)
-        shown = min(max(error, FLOOR), CEILING)
-        axes.barh(y, shown - FLOOR, height, left=FLOOR, color=RED if failed else COLOURS.get(dtype, GREY))
+        shown = min(max(error, LEAST_DRAWN_ERROR), LARGEST_DRAWN_ERROR)
+        axes.barh(
+            y,
+            shown - LEAST_DRAWN_ERROR,
+            height,
+            left=LEAST_DRAWN_ERROR,
+            color=RED if failed else COLOURS.get(dtype, GREY),
+        )
         if error == 0:
-            axes.text(1.5 * FLOOR, y, "0", fontsize=6, color=GREY, va="center")
-        axes.plot([max(bound, FLOOR)] * 2, [y - height / 2, y + height / 2], color="black", linewidth=1.5)
+            axes.text(1.5 * LEAST_DRAWN_ERROR, y, "0", fontsize=6, color=GREY, va="center")
+        axes.plot([max(bound, LEAST_DRAWN_ERROR)] * 2, [y - height / 2, y + height / 2], color="black", linewidth=1.5)
     axes.set_xscale("log")
-    axes.set_xlim(FLOOR, 2 * CEILING)
+    axes.set_xlim(LEAST_DRAWN_ERROR, 2 * LARGEST_DRAWN_ERROR)
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(-0.6, len(names) - 0.4)
     axes.invert_yaxis()
@@ -125,19 +131,17 @@ def overview(
 
 
 def _rows(lines: list[Measured]) -> dict[tuple[str, str], tuple[float, float, bool]]:
-    """Test and precision -> the error nearest to (or farthest beyond) its bound, the bound, and whether anything
-    failed.
-    """
+    """Test and precision -> the error nearest to (or farthest beyond) its bound, the bound, whether anything failed."""
     rows: dict[tuple[str, str], tuple[float, float, bool]] = {}
     for line in lines:
         failed = line.verdict == "failed"
         if not failed and (line.error is None or line.bound is None):
             continue
-        error = CEILING if line.error is None or not np.isfinite(line.error) else line.error
+        error = LARGEST_DRAWN_ERROR if line.error is None or not np.isfinite(line.error) else line.error
         bound = line.bound or 0.0
         key = (line.test, line.dtype)
-        ratio = error / max(bound, FLOOR)
-        if key not in rows or (failed, ratio) > (rows[key][2], rows[key][0] / max(rows[key][1], FLOOR)):
+        ratio = error / max(bound, LEAST_DRAWN_ERROR)
+        if key not in rows or (failed, ratio) > (rows[key][2], rows[key][0] / max(rows[key][1], LEAST_DRAWN_ERROR)):
             rows[key] = (error, bound, failed)
     if not rows:
         raise InputError("nothing was measured", where="certificate", remedy="give lines with an error and a bound.")

@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-VIEW = (22.0, 35.0)  # degrees: elevation above the xz plane, and turn about y
-LIGHT = (-0.35, 0.65, 0.7)  # in the picture's frame: from the left, from above, from the front
+VIEW_DEGREES = (22.0, 35.0)  # degrees: elevation above the xz plane, and turn about y
+LIGHT_DIRECTION = (-0.35, 0.65, 0.7)  # in the picture's frame: from the left, from above, from the front
 NAMES = {0: [""], 1: ["x", "y", "z"]}
 
 
 def harmonic_surface(
-    l: int, m: int, *, axes: Axes | None = None, view: tuple[float, float] = VIEW, resolution: int = 72
+    l: int, m: int, *, axes: Axes | None = None, view: tuple[float, float] = VIEW_DEGREES, resolution: int = 72
 ) -> Figure:
     r"""The real spherical harmonic :math:`Y_{lm}` as a surface: :math:`|Y_{lm}(u)|` from the centre, orange-red where
     positive.
@@ -53,7 +53,7 @@ def harmonic_surface(
 
 
 def spherical_harmonics(
-    lmax: int, *, view: tuple[float, float] = VIEW, resolution: int = 60, triad: bool = True
+    lmax: int, *, view: tuple[float, float] = VIEW_DEGREES, resolution: int = 60, triad: bool = True
 ) -> Figure:
     """All real spherical harmonics up to a degree: row l, column m, all at the same scale within a row.
 
@@ -97,7 +97,7 @@ def spherical_tensor(
     irreps: Irreps | str | None = None,
     *,
     axes: Axes | None = None,
-    view: tuple[float, float] = VIEW,
+    view: tuple[float, float] = VIEW_DEGREES,
     resolution: int = 90,
     title: str = "",
     engine: str = "matplotlib",
@@ -211,7 +211,7 @@ def _draw(
     lengths = np.linalg.norm(normals, axis=-1)
     facing = (lengths > 0) & (normals[:, 2] > 0)
     corners, signs, normals = corners[facing], signs[facing], normals[facing] / lengths[facing, None]
-    light = np.array(LIGHT) / np.linalg.norm(LIGHT)
+    light = np.array(LIGHT_DIRECTION) / np.linalg.norm(LIGHT_DIRECTION)
     half = light + np.array([0.0, 0.0, 1.0])
     half /= np.linalg.norm(half)
     diffuse, gloss = (normals @ light).clip(0, 1)[:, None], ((normals @ half).clip(0, 1) ** 24)[:, None]

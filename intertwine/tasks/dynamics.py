@@ -17,7 +17,7 @@ from intertwine.numerics.signature import arguments
 from intertwine.tasks.task import Metric, Output, Pace, Suggestion, Task, label
 
 LATER = "target_pos"
-COUNTED = 100  # systems whose extent and displacements are looked at
+COUNTED_SYSTEMS = 100  # systems whose extent and displacements are looked at
 
 
 class Dynamics(Task):
@@ -60,7 +60,10 @@ class Dynamics(Task):
         """Charges and velocities as inputs of models that take them; every particle acts on every other one; gradients
         are clipped in the unit of the loss."""
         if LATER not in data.fields:
-            remedy = f"`intertwine train nbody` is such a data set; of your own, give positions at the later time as the label {LATER}."
+            remedy = (
+                "`intertwine train nbody` is such a data set; of your own, "
+                f"give positions at the later time as the label {LATER}."
+            )
             raise InputError("no later positions to learn", where=data.name or "data", remedy=remedy)
         seen = super().suggest(data, LATER, model, told)["model"]
         wanted: dict[str, Any] = {"outputs": "0e+1o"} | seen
@@ -91,9 +94,8 @@ class Dynamics(Task):
         """Predicted minus true position."""
         if graph.get("target_pos") is None:
             return {}
-        return {
-            "pos": (prediction["pos"] - graph.target_pos).to(self.dtype)
-        }  # a difference, taken in the precision of the positions
+        # a difference, taken in the precision of the positions
+        return {"pos": (prediction["pos"] - graph.target_pos).to(self.dtype)}
 
     def fit(self, graphs: Iterable[Graph]) -> None:
         """The scale of displacements.
@@ -119,7 +121,7 @@ class Dynamics(Task):
 
 
 def _first(data: Graphs) -> list[Graph]:
-    return [data[k] for k in range(min(len(data), COUNTED))]
+    return [data[k] for k in range(min(len(data), COUNTED_SYSTEMS))]
 
 
 def _clip(data: Graphs) -> float | None:
@@ -127,8 +129,7 @@ def _clip(data: Graphs) -> float | None:
     what is usual.
 
     Particles that nearly collide have gradients a thousand times as large, which would spoil Adam's steps for hundreds
-    of others.
-    """
+    of others."""
     squares = [(graph[LATER] - graph.pos).square().mean() for graph in _first(data)]
     square = float(sum(squares)) / max(len(squares), 1)
     return float(f"{0.75 * square:.2g}") if isfinite(square) and square > 0 else None

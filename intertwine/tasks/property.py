@@ -13,14 +13,11 @@ from intertwine.geometry import Graph, Graphs
 from intertwine.groups import Cartesian
 from intertwine.nn import Backbone, ScalarHead, SetHead, TensorHead, VectorHead, pool
 from intertwine.numerics import DataError, InputError, choose
-from intertwine.numerics.signature import arguments
 from intertwine.o3 import Irreps
 from intertwine.o3.cartesian import CartesianTensor
 from intertwine.tasks.references import References, beyond, composition, is_isolated
+from intertwine.tasks.representations import SYMMETRY_TOLERANCE, irreps_of, is_formula, outputs_of, representation_of
 from intertwine.tasks.task import Metric, Output, Suggestion, Task, label
-
-BARE = "ijkl"  # names of indices
-SYMMETRIC = 1e-4  # of the size of a tensor: what its label may lack of its symmetry, for the digits of a file
 
 
 class Property(Task):
@@ -33,9 +30,8 @@ class Property(Task):
 
     The references r_z of an extensive scalar (``readout="sum"``), or of a scalar of atoms, are fitted by species; of an
     intensive one (``"mean"``) :math:`\mu` is the mean of the training set. Of a tensor they are of its even scalar: the
-    isotropic part
-    :math:`\mathrm{tr}(T)/\sqrt3` of a polarizability, nothing of a vector, whose mean over orientations is zero.
-    Several even scalars have a mean each, of an atom where they are summed.
+    isotropic part :math:`\mathrm{tr}(T)/\sqrt3` of a polarizability, nothing of a vector, whose mean over orientations
+    is zero. Several even scalars have a mean each, of an atom where they are summed.
 
     A Cartesian tensor is learned as irreps and given back as it came, :math:`T = Q^T y` with the orthonormal change of
     basis Q of its index symmetry (:class:`intertwine.o3.CartesianTensor`), which it has to the last bit.
@@ -62,14 +58,14 @@ class Property(Task):
     spread: Tensor
 
     def __init__(
-        self, backbone: Backbone, target: str = "energy", representation: str = "0e", readout: str = "sum", unit: str = "",
-        loss: str = "l1", level: str = "graph",
+        self, backbone: Backbone, target: str = "energy", representation: str = "0e", readout: str = "sum",
+        unit: str = "", loss: str = "l1", level: str = "graph",
     ) -> None:  # fmt: skip
         super().__init__(backbone, loss)
         self.level = choose(level, ("graph", "node"), kind="level", where="level")
         self.readout = choose(readout, ("sum", "mean", "set2set"), kind="readout", where="readout")
         self.target, self.representation = target, representation
-        self.tensor = CartesianTensor(representation) if _is_formula(representation) else None
+        self.tensor = CartesianTensor(representation) if is_formula(representation) else None
         self.irreps = self.tensor if self.tensor is not None else Irreps(representation)
         if self.irreps.dim == 0:
             raise InputError(
@@ -122,9 +118,10 @@ class Property(Task):
         representation = said or representation_of(values, name)
         if representation not in ("0e", "1o") and not said:
             data.note(
-                f"{name} is taken as a Cartesian tensor with the symmetry {representation}: --set task.representation says otherwise"
+                f"{name} is taken as a Cartesian tensor with the symmetry {representation}: "
+                "--set task.representation says otherwise"
             )
-        extensive, scalar = data.extensive(name), str(_irreps(representation)) == "1x0e"
+        extensive, scalar = data.extensive(name), str(irreps_of(representation)) == "1x0e"
         level = "node" if getattr(data, "levels", {}).get(name) == "node" else "graph"
         readout = "mean" if extensive is False else "sum"
         if extensive is None and scalar and level == "graph":
@@ -138,7 +135,7 @@ class Property(Task):
             "readout": readout,
             "level": level,
         }
-        features = {} if representation in ("0e", "1o") else _with(model, _irreps(representation))
+        features = {} if representation in ("0e", "1o") else outputs_of(model, irreps_of(representation))
         return {"task": task, "model": super().suggest(data, name, model, told)["model"] | features}
 
     def labels(self, fields: Iterable[str]) -> list[str]:
@@ -249,7 +246,10 @@ class Property(Task):
             raise DataError(what, where=where, remedy='it is of the graph: set the task\'s level to "graph".')
         if value.numel() != rows * shape.numel():
             what = f"{self.target!r} has {value.numel() / max(rows, 1):g} components, not {shape.numel()}"
-            remedy = 'set the task\'s representation: "0e" for a scalar, "1o" for a vector, "ij=ji" for a symmetric 3x3 tensor, or irreps.'
+            remedy = (
+                'set the task\'s representation: "0e" for a scalar, "1o" for a vector, '
+                '"ij=ji" for a symmetric 3x3 tensor, or irreps.'
+            )
             raise DataError(what, where=where, remedy=remedy)
         value = value.reshape(rows, *shape)
         if self.tensor is None:
@@ -261,8 +261,11 @@ class Property(Task):
         """Raise a :class:`DataError` if more of a label has not the symmetry than digits explain, beside the size of
         all of them.
         """
-        if len(lacking) and float(lacking.max()) > SYMMETRIC * size:
-            what = f"{self.target!r} has not the symmetry {self.representation!r}: {float(lacking.max()):.2g} of it are without"
+        if len(lacking) and float(lacking.max()) > SYMMETRY_TOLERANCE * size:
+            what = (
+                f"{self.target!r} has not the symmetry {self.representation!r}: "
+                f"{float(lacking.max()):.2g} of it are without"
+            )
             assert self.tensor is not None
             remedy = f'set the task\'s representation to "{self.tensor.indices}", or repair the label.'
             raise DataError(what, where=f"graph {int(lacking.argmax())} of the training set", remedy=remedy)
@@ -303,66 +306,6 @@ def _head(backbone: Backbone, irreps: Irreps, readout: str) -> torch.nn.Module:
     if str(irreps) == "1x0e":
         return (SetHead if readout == "set2set" else ScalarHead)(backbone.irreps_out)
     return VectorHead(backbone.irreps_out) if str(irreps) == "1x1o" else TensorHead(backbone.irreps_out, irreps)
-
-
-def _is_formula(representation: str) -> bool:
-    """Whether it names indices ("ij=ji") rather than irreps ("2e")."""
-    return not any(sign.isdigit() for sign in representation)
-
-
-def _irreps(representation: str) -> Irreps:
-    return CartesianTensor(representation) if _is_formula(representation) else Irreps(representation)
-
-
-def representation_of(values: Tensor, name: str) -> str:
-    """The representation that labels of that shape have: "0e", "1o", or the most special index symmetry that all of
-    them show.
-
-    Raises:
-        InputError: the numbers may be anything.
-    """
-    shape = values.shape[1:]
-    if shape.numel() in (1, 3):
-        return "0e" if shape.numel() == 1 else "1o"
-    rank = next((rank for rank in range(2, 5) if shape.numel() == 3**rank), 0)
-    whole = values.to(torch.float64).nan_to_num().reshape(len(values), *(3,) * rank) if rank else values
-    for formula in _symmetries(rank):
-        tensor = CartesianTensor(formula)
-        if float((tensor.to_cartesian(tensor.from_cartesian(whole)) - whole).norm()) <= SYMMETRIC * float(whole.norm()):
-            return formula
-    if rank and len(shape) == rank:
-        return BARE[:rank]
-    remedy = (
-        f"say what they are by --set task.representation=...: {shape.numel()}x0e for invariants, irreps such as 1o+2e"
-    )
-    remedy += f", or {BARE[:rank]} for a Cartesian tensor, its last index fastest." if rank else "."
-    if shape.numel() == 6:
-        remedy += (
-            f" A symmetric tensor in Voigt's order (xx, yy, zz, yz, xz, xy) is read by --key polarizability={name}."
-        )
-    raise InputError(
-        f"{name!r} has {shape.numel()} components, which may be anything", where="task.representation", remedy=remedy
-    )
-
-
-def _symmetries(rank: int) -> list[str]:
-    """Index symmetries to try on a tensor of rank 2 or more, the most special first: all indices alike, two
-    neighbours.
-    """
-    bare = BARE[:rank]
-    swaps = [bare[:k] + bare[k + 1] + bare[k] + bare[k + 2 :] for k in range(rank - 1)]
-    return list(dict.fromkeys(["=".join([bare, *swaps]), *(f"{bare}={swap}" for swap in swaps)])) if swaps else []
-
-
-def _with(model: type[Backbone], irreps: Irreps) -> dict[str, Any]:
-    """Arguments of a model, of those that it has, by which its features have these irreps."""
-    known, degree = arguments(model), max(ir.l for _, ir in irreps)
-    wanted: dict[str, Any] = {"outputs": "+".join(dict.fromkeys(["0e", *(str(ir) for _, ir in irreps.regroup())]))}
-    if "lmax" in known and (known["lmax"].default or 0) < degree:
-        wanted["lmax"] = degree
-    if any(ir.p != (-1) ** ir.l for _, ir in irreps):
-        wanted["parity"] = True
-    return {name: value for name, value in wanted.items() if name in known}
 
 
 def _size(x: Tensor) -> Tensor:

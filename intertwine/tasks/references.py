@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from intertwine.geometry import Graph, Graphs, collate
 from intertwine.numerics import segment
 
-SPECIES = 119  # atomic numbers 0 .. 118
+ATOMIC_NUMBERS = 119  # atomic numbers 0 .. 118
 
 
 class References(nn.Module):
@@ -24,7 +24,7 @@ class References(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("values", torch.zeros(SPECIES, dtype=torch.float64))
+        self.register_buffer("values", torch.zeros(ATOMIC_NUMBERS, dtype=torch.float64))
 
     def fit(
         self,
@@ -79,7 +79,7 @@ class References(nn.Module):
 
 def composition(z: Int[Tensor, " nodes"]) -> Float[Tensor, " species"]:
     """The number of atoms of each species, by atomic number, float64."""
-    return torch.bincount(z, minlength=SPECIES).to(torch.float64)
+    return torch.bincount(z, minlength=ATOMIC_NUMBERS).to(torch.float64)
 
 
 def is_isolated(graph: Graph) -> bool:
@@ -90,8 +90,8 @@ def is_isolated(graph: Graph) -> bool:
 
 
 def beyond(
-    graphs: Graphs, name: str, network: Callable[[Graph], Tensor], most: int = 32, *, truth: Callable[[Graph], Tensor] | None = None,
-    of_nodes: bool = False,
+    graphs: Graphs, name: str, network: Callable[[Graph], Tensor], most: int = 32, *,
+    truth: Callable[[Graph], Tensor] | None = None, of_nodes: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     """What a network leaves of a label: y minus its part of it, compositions, and which graphs are isolated atoms; of
     those with the label.
@@ -126,4 +126,8 @@ def beyond(
             ]
             compositions += [composition(z) for z in parts]
             alone += [is_isolated(graph) for graph in several for _ in range(graph.num_nodes if of_nodes else 1)]
-    return torch.cat(rest), torch.stack(compositions) if compositions else torch.empty(0, SPECIES), torch.tensor(alone)
+    return (
+        torch.cat(rest),
+        torch.stack(compositions) if compositions else torch.empty(0, ATOMIC_NUMBERS),
+        torch.tensor(alone),
+    )

@@ -52,8 +52,7 @@ class Pace(NamedTuple):
     """Batch size, rate and length of training that suit a task on a processor, for minutes to hours.
 
     ``batch_size``: graphs; ``learning_rate``: the largest, for a model whose own factor is 1; ``steps``: of the
-        optimizer in all, from
-    which the epochs follow, between ``least`` and ``most``.
+    optimizer in all, from which the epochs follow, between ``least`` and ``most``.
     """
 
     batch_size: int
@@ -75,17 +74,17 @@ class Pace(NamedTuple):
             "epochs": min(max(epochs, self.least), self.most),
         }
         if begun:
-            chosen["learning_rate"] = float(f"{chosen['learning_rate'] * LOWER:.3g}")
-            chosen["warmup"] = min(-(-graphs // self.batch_size), WARMEST)
+            chosen["learning_rate"] = float(f"{chosen['learning_rate'] * BEGUN_RATE_FACTOR:.3g}")
+            chosen["warmup"] = min(-(-graphs // self.batch_size), MOST_WARMUP_STEPS)
         return chosen
 
 
-LOWER, WARMEST = 0.6, 500  # rate of weights that are begun; steps at most in which it is reached
+BEGUN_RATE_FACTOR, MOST_WARMUP_STEPS = 0.6, 500  # rate of weights that are begun; steps at most in which it is reached
 
 #: What a task takes from the data: arguments of the task, of the model (those that it has), and options of the
 #: training.
 Suggestion = dict[str, dict[str, Any]]
-FLAT = "egnn"  # the architecture that lives in any dimension
+MODEL_OF_ANY_DIMENSION = "egnn"  # the architecture that lives in any dimension
 
 LOSSES = {
     "l2": lambda r: (r * r).sum(),
@@ -145,7 +144,7 @@ class Task(Configured, nn.Module, ABC):
     @classmethod
     def default_model(cls, data: Graphs, target: str | None) -> str:
         """The architecture to learn these data, or a target in them, with, where the user names none."""
-        return cls.model if data.fields["pos"].shape[-1] == 3 else FLAT
+        return cls.model if data.fields["pos"].shape[-1] == 3 else MODEL_OF_ANY_DIMENSION
 
     @classmethod
     def suggest(cls, data: Graphs, target: str | None, model: type[Backbone], told: Mapping[str, Any]) -> Suggestion:

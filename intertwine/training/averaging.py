@@ -13,7 +13,9 @@ from torch import Tensor, nn
 class Average:
     r"""Polyak averaging with a warm start.
 
-    .. math:: \bar\theta_t = \bar\theta_{t-1} + (1 - d_t)(\theta_t - \bar\theta_{t-1}), \qquad d_t = \min\Big(d, \frac{1 + t}{10 + t}\Big)
+    .. math::
+        \bar\theta_t = \bar\theta_{t-1} + (1 - d_t)(\theta_t - \bar\theta_{t-1}), \qquad
+        d_t = \min\Big(d, \frac{1 + t}{10 + t}\Big)
 
     so that the initial weights are forgotten within the first steps.
 
@@ -52,9 +54,7 @@ class Average:
         return {"steps": self.steps, "mean": self.mean}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take over a state that has been checked, after the weights; without averages in it they start from the
-        weights.
-        """
+        """Take over a state that has been checked, after the weights; without averages in it they start there."""
         self.steps = state["steps"]
         for mean, value in zip(self.mean, state["mean"] or [p.detach() for p in self.live], strict=False):
             mean.copy_(value)

@@ -16,8 +16,8 @@ from intertwine.numerics import CheckpointError, DataError
 from intertwine.training.folder import SPLITS, Run
 from intertwine.training.sets import open_sets
 
-TESTED = 6  # structures of the test set
-LARGEST = 64  # nodes: the force Jacobian of larger ones takes long, and they prove no more
+TESTED_STRUCTURES = 6  # structures of the test set
+MOST_NODES = 64  # nodes: the force Jacobian of larger ones takes long, and they prove no more
 
 
 def test_set(run: Run, *, progress: bool = False) -> GraphStore:  # noqa: PT028 - not a test
@@ -55,17 +55,16 @@ def trial_graphs(function: Any, test: GraphStore | None = None) -> list[Graph]:
     Returns:
         Graphs of one dimension, whose species the function knows.
     """
-    graphs = [test[k] for k in range(min(TESTED, len(test)))] if test is not None else []
-    graphs = [graph for graph in graphs if graph.num_nodes <= LARGEST] or graphs[:1]
+    graphs = [test[k] for k in range(min(TESTED_STRUCTURES, len(test)))] if test is not None else []
+    graphs = [graph for graph in graphs if graph.num_nodes <= MOST_NODES] or graphs[:1]
     if getattr(function, "trials", "") == "particles":
-        return graphs or [described(graph, function) for graph in particles(TESTED)]
+        return graphs or [described(graph, function) for graph in particles(TESTED_STRUCTURES)]
     if graphs and (graphs[0].dimension != 3 or graphs[0].get("z") is None):
         return graphs
     known = known_species(function)
     periodic = test is None and getattr(function, "cutoff", None) is not None
-    read = {
-        name for name in getattr(function, "reads", ()) if any(name in graph for graph in graphs)
-    }  # which molecules lack
+    # which molecules lack
+    read = {name for name in getattr(function, "reads", ()) if any(name in graph for graph in graphs)}
     others = [
         graph for graph in (*molecules(), *(crystals() if periodic else ()), cluster()) if read <= set(graph.keys())
     ]

@@ -18,7 +18,7 @@ from intertwine.tasks import TASKS, ForceField, Task
 from intertwine.training.options import DataOptions, StartOptions, TrainingOptions
 from intertwine.training.sections import Sections, merge, read_config, write_sections
 
-FIRST = ForceField.name  # of the tasks, where nothing says which
+DEFAULT_TASK = ForceField.name  # of the tasks, where nothing says which
 KINDS: dict[str, tuple[type, Mapping[str, type]]] = {"model": (Backbone, MODELS), "task": (Task, TASKS)}
 
 
@@ -89,9 +89,7 @@ class Config:
 
 
 def as_given(config: Config | Mapping[str, Any] | str | Path | None = None, allow: Collection[str] = ()) -> Sections:
-    """The sections of a configuration, of a mapping or of a TOML file; raises as
-    :func:`intertwine.training.read_config`.
-    """
+    """The sections of a configuration, a mapping or a TOML file; raises as :func:`intertwine.training.read_config`."""
     if isinstance(config, str | Path):
         config = read_config(config)
     return merge(
@@ -135,7 +133,7 @@ def resolve(
     """
     given = as_given(given, allow)
     merged = merge(suggested or {}, given)
-    task = _choice("task", {"name": FIRST} | merged["task"], given)
+    task = _choice("task", {"name": DEFAULT_TASK} | merged["task"], given)
     model = _choice("model", {"name": task.made.model} | merged["model"], given)
     data, training, start = (_options(kind, merged) for kind in (DataOptions, TrainingOptions, StartOptions))
     return Config(data, model, task, training, start, given.allow)

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,14 @@ from lightning.pytorch.strategies import DDPStrategy
 
 from intertwine.data.loader import Loader
 from intertwine.geometry import collate
-from intertwine.numerics import FolderLock, InputError, IntertwineError, Stopped, handling
+from intertwine.numerics import FolderLock, InputError, IntertwineError, Stopped
 from intertwine.tasks import Task
-from intertwine.training.callbacks import Epochs, Interrupted, Keeper, Told, blamed
+from intertwine.training.callbacks import Epochs, Keeper, Told, blamed
 from intertwine.training.checkpoint_io import SafeCheckpointIO
 from intertwine.training.config import Config
+from intertwine.training.interruption import Interrupted, interruption
 from intertwine.training.module import TrainingModule
-from intertwine.training.nodes import FIRST, Place
+from intertwine.training.nodes import FIRST_PLACE, Place
 from intertwine.training.progress import Progress
 from intertwine.training.sets import Sets
 
@@ -56,9 +57,9 @@ class Process(LightningEnvironment):
 
 
 def fit(
-    task: Task, config: Config, sets: Sets, folder: Path, *, state: dict[str, Any] | None = None, about: dict[str, Any] | None = None,
-    progress: Progress | None = None, place: Place = FIRST, port: int = 0, lock: FolderLock | None = None, loggers: Sequence[Logger] = (),
-    callbacks: Sequence[Any] = (),
+    task: Task, config: Config, sets: Sets, folder: Path, *, state: dict[str, Any] | None = None,
+    about: dict[str, Any] | None = None, progress: Progress | None = None, place: Place = FIRST_PLACE, port: int = 0,
+    lock: FolderLock | None = None, loggers: Sequence[Logger] = (), callbacks: Sequence[Any] = (),
 ) -> None:  # fmt: skip
     """Train a task whose statistics are fitted, writing checkpoints into the folder.
 
@@ -112,9 +113,8 @@ def fit(
         try:
             trainer.fit(module, train_dataloaders=loader)
         except BaseException as error:
-            if (
-                isinstance(error, Interrupted | SystemExit) and interrupted.number
-            ):  # the exit is Lightning's, after the second signal
+            # an exit is Lightning's, after the second signal
+            if isinstance(error, Interrupted | SystemExit) and interrupted.number:
                 raise Stopped(interrupted.number) from None
             if isinstance(error, RuntimeError) and "DataLoader worker" in str(error):
                 raise _lost_worker(error) from error
@@ -179,10 +179,11 @@ def make_trainer(
     if strategy is not None:
         plugins.append(process)
     return Trainer(
-        accelerator=accelerator(options.accelerator), num_nodes=options.nodes, devices=options.devices, max_epochs=options.epochs,
-        callbacks=callbacks, plugins=plugins, logger=list(loggers) or False, enable_checkpointing=False,
-        enable_progress_bar=False, enable_model_summary=False, limit_val_batches=0, num_sanity_val_steps=0, inference_mode=False,
-        default_root_dir=folder, strategy=strategy or "auto", use_distributed_sampler=False,
+        accelerator=accelerator(options.accelerator), num_nodes=options.nodes, devices=options.devices,
+        max_epochs=options.epochs, callbacks=callbacks, plugins=plugins, logger=list(loggers) or False,
+        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, limit_val_batches=0,
+        num_sanity_val_steps=0, inference_mode=False, default_root_dir=folder, strategy=strategy or "auto",
+        use_distributed_sampler=False,
     )  # fmt: skip
 
 
@@ -208,38 +209,6 @@ def quiet() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
-
-
-class Interruption:
-    """Whether somebody asked to stop, and by which signal.
-
-    Attributes:
-        number: of the signal; 0 for none.
-        install: takes the signals again, after somebody else took them.
-    """
-
-    def __init__(self) -> None:
-        self.number = 0
-        self.install: Callable[[], None] = lambda: None
-
-    def ask(self, number: int) -> None:
-        """Take in a signal.
-
-        Raises:
-            Stopped: it is the second.
-        """
-        if self.number:
-            raise Stopped(number)
-        self.number = number
-
-
-@contextlib.contextmanager
-def interruption(*, ignore: bool = False) -> Iterator[Interruption]:
-    """Signals to end, Ctrl-C among them, ask to stop after the step at hand; a second one stops at once. Outside the
-    main thread nothing changes."""
-    asked = Interruption()
-    with handling(None if ignore else asked.ask) as asked.install:
-        yield asked
 
 
 @contextlib.contextmanager

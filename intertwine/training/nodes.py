@@ -14,12 +14,13 @@ import torch
 from intertwine.numerics import InputError, IntertwineError
 from intertwine.training.options import TrainingOptions
 
-MEETING, PATIENCE = (
-    300.0,
-    1800.0,
-)  # s until all processes are started, and until all are prepared, as long as torch's own
-GRACE, PAUSE = 5.0, 0.1  # s: to hear why a connection broke, and between two looks
-BY_HAND = "start it by torchrun or srun, or on each machine with MASTER_ADDR, MASTER_PORT and NODE_RANK (0, 1, ...) in the environment."
+#: s until all processes are started, and until all are prepared, as long as torch's own.
+MEETING_S, PREPARATION_S = 300.0, 1800.0
+GRACE_S, PAUSE_S = 5.0, 0.1  # s: to hear why a connection broke, and between two looks
+BY_HAND = (
+    "start it by torchrun or srun, or on each machine with "
+    "MASTER_ADDR, MASTER_PORT and NODE_RANK (0, 1, ...) in the environment."
+)
 
 
 class Place(NamedTuple):
@@ -29,7 +30,7 @@ class Place(NamedTuple):
     local: int = 0
 
 
-FIRST = Place()
+FIRST_PLACE = Place()
 
 
 class Launch(NamedTuple):
@@ -38,7 +39,7 @@ class Launch(NamedTuple):
     """
 
     by: str = ""
-    place: Place = FIRST
+    place: Place = FIRST_PLACE
     members: int = 1
     address: str = ""
     port: int = 0
@@ -70,11 +71,8 @@ def launch(nodes: int) -> Launch:
             members = cluster.world_size()
         elif nodes > 1 or os.environ.get("NODE_RANK", "0") != "0":
             by, cluster, members = "hand", LightningEnvironment(), nodes
-            for name in (
-                "MASTER_ADDR",
-                "MASTER_PORT",
-                "NODE_RANK",
-            ):  # Lightning would take defaults, different ones on each machine
+            # Lightning would take defaults, different ones on each machine
+            for name in ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK"):
                 os.environ[name]
         else:
             return Launch()
@@ -120,12 +118,11 @@ class Team:
         self.launch = launch(options.nodes)
         self.options = options
         by, place, members, _, _ = self.launch
-        self.first = place == FIRST
+        self.first = place == FIRST_PLACE
         self.store: torch.distributed.Store | None = None
         wanted = options.nodes if by == "hand" else options.processes
-        counted = {"torchrun": "LOCAL_WORLD_SIZE", "srun": "SLURM_NTASKS_PER_NODE"}.get(
-            by, ""
-        )  # on this machine, so that all see it
+        # on this machine, so that all see it
+        counted = {"torchrun": "LOCAL_WORLD_SIZE", "srun": "SLURM_NTASKS_PER_NODE"}.get(by, "")
         here = int(os.environ.get(counted, options.devices))
         if by and (
             members != wanted
@@ -174,7 +171,7 @@ class Team:
                     is_master=owner,
                     wait_for_workers=False,
                     multi_tenant=True,
-                    timeout=timedelta(seconds=MEETING),
+                    timeout=timedelta(seconds=MEETING_S),
                 )
             except (RuntimeError, ValueError) as error:
                 remedy = "see that the first process runs, and that MASTER_ADDR and MASTER_PORT are its and free."
@@ -189,18 +186,17 @@ class Team:
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         if self.store is None or error is None:
             return
-        if isinstance(error, RuntimeError) and not isinstance(
-            error, IntertwineError
-        ):  # the connection broke: perhaps somebody said why
-            end = time.monotonic() + GRACE
+        # the connection broke: perhaps somebody said why
+        if isinstance(error, RuntimeError) and not isinstance(error, IntertwineError):
+            end = time.monotonic() + GRACE_S
             while time.monotonic() < end:
                 self._blame(error)
-                time.sleep(PAUSE)
+                time.sleep(PAUSE_S)
         with contextlib.suppress(RuntimeError):
             self.store.compare_set("failed", "", f"{self._number} {type(error).__name__}: {error}")
-            end = time.monotonic() + GRACE
+            end = time.monotonic() + GRACE_S
             while self.first and self.store.add("left", 0) < self.launch.members - 1 and time.monotonic() < end:
-                time.sleep(PAUSE)  # the first process keeps the store
+                time.sleep(PAUSE_S)  # the first process keeps the store
 
     def say(self, key: str, value: str = "") -> None:
         """Tell the others."""
@@ -214,13 +210,13 @@ class Team:
             IntertwineError: one has failed, or ended, or says nothing in half an hour.
         """
         assert self.store is not None
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + PREPARATION_S
         try:
             while not self.store.check([key]):
                 self._blame()
                 if time.monotonic() > end:
-                    raise self._lost(f"nothing was heard for {PATIENCE / 60:.0f} minutes")
-                time.sleep(PAUSE)
+                    raise self._lost(f"nothing was heard for {PREPARATION_S / 60:.0f} minutes")
+                time.sleep(PAUSE_S)
             return self.store.get(key).decode()
         except RuntimeError as error:
             if isinstance(error, IntertwineError):
@@ -259,4 +255,4 @@ class Team:
 
 def leads() -> bool:
     """Whether this is the process of a run that reports."""
-    return launch(1).place == FIRST
+    return launch(1).place == FIRST_PLACE

@@ -15,7 +15,7 @@ from intertwine.tasks.comparison import by_species, compared
 from intertwine.training.evaluation import predict
 from intertwine.training.folder import Run
 
-DRAWN = 1000  # structures of the test set, at most
+MOST_DRAWN_STRUCTURES = 1000  # structures of the test set, at most
 
 
 def draw(
@@ -49,7 +49,7 @@ def draw(
         attempt("certificate.png", plots.certificate, lines, title=certificate.subject)
     if not len(test):
         return drawn
-    graphs = [test[k] for k in range(min(DRAWN, len(test)))]
+    graphs = [test[k] for k in range(min(MOST_DRAWN_STRUCTURES, len(test)))]
     predictions = predict(run, graphs, strict=False)
     both = compared(run.task.outputs, graphs, predictions)
     for name, (predicted, true, unit) in both.items():

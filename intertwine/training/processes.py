@@ -19,7 +19,7 @@ from intertwine.numerics import InputError, IntertwineError
 from intertwine.training.options import TrainingOptions
 
 READY = "ready"
-GRACE = 2.0  # s
+GRACE_S = 2.0  # s
 
 
 def check_processes(options: TrainingOptions, *, callbacks: bool, store: bool) -> None:
@@ -111,7 +111,7 @@ def say_ready() -> None:
 
 def _died(others: list[subprocess.Popen]) -> bool:
     """Whether a helper failed; its connection may break a moment before it is seen to be dead."""
-    end = time.monotonic() + GRACE
+    end = time.monotonic() + GRACE_S
     while time.monotonic() < end:
         if any(process.poll() not in (None, 0) for process in others):
             return True

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from intertwine.training.module import TrainingModule
 
-LINES = 25  # of a run, where the output is not a terminal
+LINES_PER_RUN = 25  # of a run, where the output is not a terminal
 
 
 class Progress:
@@ -35,14 +35,12 @@ class Progress:
         minutes: float | None,
         enabled: bool = True,
     ) -> None:
-        self.units, self.epochs, self.steps, self.frames, self.minutes, self.enabled = (
-            units,
-            epochs,
-            steps,
-            frames,
-            minutes,
-            enabled,
-        )
+        self.units = units
+        self.epochs = epochs
+        self.steps = steps
+        self.frames = frames
+        self.minutes = minutes
+        self.enabled = enabled
         self.bar: Any = None
         self.handle: Any = None
         self.start, self.first, self.shown, self.printed = time.monotonic(), -1, 0.0, 0
@@ -89,7 +87,8 @@ class Progress:
         elif self.bar is None and self.enabled and now - self.start > self.silence:
             self.silence *= 2  # a long epoch in a log: a sign of life after one minute, two, four, ...
             self.say(
-                f"{100 * self.done(module):>12.1f} %  {self.rate(module):.0f} structures/s  {self.remaining(module)} left"
+                f"{100 * self.done(module):>12.1f} %  {self.rate(module):.0f} structures/s  "
+                f"{self.remaining(module)} left"
             )
 
     def epoch(self, module: TrainingModule, row: dict[str, float | int], *, final: bool) -> None:
@@ -105,7 +104,7 @@ class Progress:
         self.silence = float("inf")  # from here on epochs speak
         if not self.enabled:
             return
-        due = int(self.done(module) * LINES)
+        due = int(self.done(module) * LINES_PER_RUN)
         if self.bar is None and (final or module.epoch == 1 or due > self.printed):
             self.printed = due
             where = f"epoch {module.epoch}/{self.epochs}"

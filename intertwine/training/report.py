@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
-from intertwine.data.labels import table
+from intertwine.data.resolution import table
 from intertwine.numerics.checkpoint import load_checkpoint
 from intertwine.tasks import Task
 from intertwine.training.certification import conclude
@@ -19,7 +19,7 @@ from intertwine.training.options import DataOptions
 from intertwine.training.progress import Progress, duration
 from intertwine.training.sets import Sets
 
-FEW = 5  # structures, below which an error is an anecdote
+FEW_STRUCTURES = 5  # structures, below which an error is an anecdote
 
 
 def stem(data: DataOptions) -> str:
@@ -48,9 +48,12 @@ def report(folder: Path, config: Config, sets: Sets, task: Task, say: Callable[[
         "structures": {"train": len(sets.train), "validation": len(sets.validation), "test": len(sets.test)},
         "epochs": last["epoch"], "steps": last["steps"], "seconds": last["seconds"], "best_epoch": trained.epoch,
         "start": config.sections().get("start"),
-        "validation": {name.removeprefix("validation_"): value for name, value in best.items() if name.startswith("validation_")},
+        "validation": {
+            name.removeprefix("validation_"): value for name, value in best.items() if name.startswith("validation_")
+        },
         "test": test, "statistics": task.describe(), "notes": list(sets.source.notes),
-        "labels": [decision._asdict() for decision in sets.source.decisions], "written": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "labels": [decision._asdict() for decision in sets.source.decisions],
+        "written": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }  # fmt: skip
     write_json(folder / REPORT, found)  # before what may take a while or go wrong
     _conclude(say, found, task)
@@ -80,7 +83,7 @@ def introduce(
         f"data     {stem(config.data)}: {train} structures to train on, {validation} to validate, {test} to test"
     )
     for part, kept in (("validation", sets.validation), ("test", sets.test)):
-        if len(kept) < FEW:
+        if len(kept) < FEW_STRUCTURES:
             progress.say(f"warning: {len(kept)} structures in the {part} set are too few for a reliable error")
     weights = sum(p.numel() for p in task.parameters())
     progress.say(
@@ -97,6 +100,6 @@ def _conclude(say: Callable[[str], None], report: dict[str, Any], task: Task) ->
         say(f"test     {target}: {task.line(target, errors)}")
         if errors.get("relative", 0.0) > 1.0:
             say(
-                f"warning: the error of {target} is larger than that of predicting zero; train longer, on more data, or "
-                "check units and labels"
+                f"warning: the error of {target} is larger than that of predicting zero; train longer, on more data, "
+                "or check units and labels"
             )

@@ -38,8 +38,9 @@ from intertwine.training.start import begin, begun
 
 
 def train(
-    config: Config | Mapping[str, Any] | str | Path | None = None, *, progress: bool = True, run: Path | str | None = None,
-    resume: bool = False, store: GraphStore | None = None, allow: Collection[str] = (), callbacks: Sequence[Any] = (),
+    config: Config | Mapping[str, Any] | str | Path | None = None, *, progress: bool = True,
+    run: Path | str | None = None, resume: bool = False, store: GraphStore | None = None, allow: Collection[str] = (),
+    callbacks: Sequence[Any] = (),
 ) -> Path:  # fmt: skip
     """Train a model: read the data, fit, test, draw pictures.
 
@@ -89,8 +90,8 @@ def train(
 
 
 def _lead(
-    team: Team, given: Sections, data: DataOptions, progress: bool, run: Path | str | None, resume: bool, store: GraphStore | None,
-    callbacks: Sequence[Any],
+    team: Team, given: Sections, data: DataOptions, progress: bool, run: Path | str | None, resume: bool,
+    store: GraphStore | None, callbacks: Sequence[Any],
 ) -> Path:  # fmt: skip
     """The run, as the process that has the folder."""
     opened = None
@@ -110,8 +111,8 @@ def _lead(
 
 
 def _locked(
-    folder: Path, lock: FolderLock, given: Sections, data: DataOptions, opened: tuple[Sets, Config] | None, resume: bool,
-    store: GraphStore | None, show: bool, callbacks: Sequence[Any], team: Team,
+    folder: Path, lock: FolderLock, given: Sections, data: DataOptions, opened: tuple[Sets, Config] | None,
+    resume: bool, store: GraphStore | None, show: bool, callbacks: Sequence[Any], team: Team,
 ) -> Path:  # fmt: skip
     """The run, in a folder that nobody else writes to."""
     kept = None
@@ -214,8 +215,8 @@ def _gathered(team: Team, folder: Path, config: Config) -> Iterator[int]:
 
 
 def _train(
-    config: Config, sets: Sets, folder: Path, task: Task | None, state: dict[str, Any] | None, show: bool, lock: FolderLock,
-    callbacks: Sequence[Any], team: Team,
+    config: Config, sets: Sets, folder: Path, task: Task | None, state: dict[str, Any] | None, show: bool,
+    lock: FolderLock, callbacks: Sequence[Any], team: Team,
 ) -> Path:  # fmt: skip
     """Fit, test and report; ``task`` and ``state`` are those of a run that goes on."""
     from intertwine.training.fitting import fit, threads
@@ -249,8 +250,8 @@ def _train(
         with _gathered(team, folder, config) as port:
             try:
                 fit(
-                    task, config, prepared, folder, state=state, about=about, progress=progress, port=port, lock=lock, loggers=loggers,
-                    callbacks=callbacks,
+                    task, config, prepared, folder, state=state, about=about, progress=progress, port=port, lock=lock,
+                    loggers=loggers, callbacks=callbacks,
                 )  # fmt: skip
             except Exception:
                 if show and (folder / CHECKPOINTS["last"]).is_file():

@@ -7,7 +7,7 @@ from typing import Any
 
 from intertwine.training.options import TrainingOptions
 
-ANNEALED = 0.3  # last part of a time budget, over which the rate comes down to its floor
+ANNEALED_PART = 0.3  # last part of a time budget, over which the rate comes down to its floor
 
 
 class Improvement:
@@ -63,14 +63,12 @@ class Schedule:
         elif o.schedule == "linear":
             shape = 1 - done
         else:
-            shape = (self.scale if o.schedule == "plateau" else 1.0) * min(1.0, (1 - spent) / ANNEALED)
+            shape = (self.scale if o.schedule == "plateau" else 1.0) * min(1.0, (1 - spent) / ANNEALED_PART)
         warm = min(1.0, (step + 1) / o.warmup) if o.warmup else 1.0
         return warm * max(min(o.minimum_rate, o.learning_rate), o.learning_rate * shape)
 
     def validated(self, score: float | int) -> None:
-        """Take in a validation score; "plateau" lowers the rate after more than ``plateau_patience`` without
-        improvement.
-        """
+        """Take in a validation score; "plateau" lowers the rate after more than ``plateau_patience`` without gain."""
         if not self.progress.better(score) and self.progress.stalled > self.options.plateau_patience:
             self.scale *= self.options.factor
             self.progress.stalled = 0

@@ -14,7 +14,7 @@ from typing import Any
 
 from intertwine.numerics import InputError, nearest, write_atomically
 
-DEEPEST = 8  # parts of a key
+MOST_KEY_PARTS = 8  # parts of a key
 NAMED = {"model": "name", "task": "name", "start": "run"}  # the key that the others of a section belong to
 SECTIONS = ("data", "model", "task", "training", "start")
 
@@ -100,7 +100,7 @@ def parse_settings(settings: Iterable[str]) -> Sections:
         path = key.strip().split(".")
         if path in (["model"], ["task"]):
             path.append("name")
-        if not equals or not 2 <= len(path) <= DEEPEST or not all(path):
+        if not equals or not 2 <= len(path) <= MOST_KEY_PARTS or not all(path):
             remedy = "write for example --set training.epochs=100."
             raise InputError(f"{setting[:80]!r} is not of the form section.key=value", where="--set", remedy=remedy)
         table = result.setdefault(path[0], {})

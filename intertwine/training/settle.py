@@ -19,8 +19,11 @@ from intertwine.training.config import Config, model_class, resolve, task_class
 from intertwine.training.sections import merge
 from intertwine.training.sets import Sets, target_of
 
-COUNTED = 100  # structures whose neighbours are counted
-HOW_TO_NAME = "name the file's labels: --key energy=NAME --key forces=NAME (units by --unit energy=kcal/mol), or one by --target NAME."
+COUNTED_STRUCTURES = 100  # structures whose neighbours are counted
+HOW_TO_NAME = (
+    "name the file's labels: --key energy=NAME --key forces=NAME (units by --unit energy=kcal/mol), "
+    "or one by --target NAME."
+)
 
 
 def settle(sets: Sets, given: Mapping[str, Any], *, allow: Collection[str] = ()) -> Config:
@@ -89,7 +92,7 @@ def _suited(sets: Sets, target: str | None) -> str:
 def _degree(sets: Sets, cutoff: float | None) -> float:
     """Average number of neighbours in the first structures of the training set, at least 1."""
     store = sets.train.connected(cutoff)
-    graphs = [store[k] for k in range(min(len(store), COUNTED))]
+    graphs = [store[k] for k in range(min(len(store), COUNTED_STRUCTURES))]
     nodes, edges = (sum(getattr(graph, name) for graph in graphs) for name in ("num_nodes", "num_edges"))
     return float(f"{max(edges / max(nodes, 1), 1.0):.3g}")
 

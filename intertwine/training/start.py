@@ -27,7 +27,7 @@ from intertwine.training.options import StartOptions
 from intertwine.training.sections import Sections, merge
 from intertwine.training.sets import Sets, target_of
 
-FIRST = 50  # structures that the weights are tried on before the training
+TRIED_STRUCTURES = 50  # structures that the weights are tried on before the training
 _OWN = "leave it out, or train from random weights."
 
 
@@ -46,9 +46,8 @@ def begun(sets: Sets, given: Sections) -> Sections:
     model, precision = source.config.model, source.config.training.precision
     wanted = _check_arguments(given["model"], source)
     fixed = source.config.sections()["model"]
-    fixed |= {
-        name: "none" for name, value in model.arguments.items() if value is None
-    }  # else the data would suggest something
+    # else the data would suggest something
+    fixed |= {name: "none" for name, value in model.arguments.items() if value is None}
     if known := model.arguments.get("species"):
         fixed["species"] = sorted({*known, *sets.species(), *wanted})
     carried = _carried(sets.train, given, source)
@@ -86,7 +85,7 @@ def begin(task: Task, config: Config, graphs: GraphStore) -> tuple[list[str], tu
         if whole and start.references == "fit":
             task.refit(graphs)
         run = Run(source.folder, config, task, (), 0, "last")
-        errors = evaluate(run, graphs.subset(range(min(FIRST, len(graphs)))))
+        errors = evaluate(run, graphs.subset(range(min(TRIED_STRUCTURES, len(graphs)))))
     except IntertwineError as error:
         raise InputError(
             f"the weights can't read these data: {error.what}", where=str(start.run), remedy=error.remedy
@@ -165,9 +164,7 @@ def _structural(config: Config) -> dict[str, Any]:
 
 
 def _check_arguments(given: Mapping[str, Any], source: Run) -> Sequence[int]:
-    """The species that are given; an :class:`InputError` for any other argument of the model that is not the
-    source's.
-    """
+    """The species that are given; an :class:`InputError` for any other argument that is not the source's."""
     model = source.config.model
     if given.get("name", model.name) != model.name or "preset" in given:
         key = "name" if given.get("name", model.name) != model.name else "preset"
@@ -236,17 +233,22 @@ def _lines(
         "fitted anew" if start.references == "fit" else "kept"
     )
     lines = [
-        f"from     {start.run} ({source.which}, {str(start.weights)[:12]}): {kept if whole else 'the backbone alone, the head is new'}",
+        (
+            f"from     {start.run} ({source.which}, {str(start.weights)[:12]}): "
+            f"{kept if whole else 'the backbone alone, the head is new'}"
+        ),
         *([f"species  {', '.join(symbols)} added, with random weights"] if symbols else []),
-        f"before   on the training set's first {FIRST} at most: {scores}",
+        f"before   on the training set's first {TRIED_STRUCTURES} at most: {scores}",
     ]
     if whole and any(e.get("relative", 0.0) > 1 for e in errors.values()):
         lines.append(
-            "warning: the weights predict worse than zero; check that these are the same labels, and their units (--unit)"
+            "warning: the weights predict worse than zero; check that these are the same labels, and their units "
+            "(--unit)"
         )
     if start.freeze:
         still = sum(p.numel() for p in task.parameters() if not p.requires_grad)
         lines.append(
-            f"frozen   {', '.join(task.frozen or start.freeze)}: {still:,} weights of {sum(p.numel() for p in task.parameters()):,}"
+            f"frozen   {', '.join(task.frozen or start.freeze)}: {still:,} weights of "
+            f"{sum(p.numel() for p in task.parameters()):,}"
         )
     return lines

@@ -9,7 +9,7 @@ from intertwine.bench import clock
 
 
 def test_contestants_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clock, "SHORTEST", 0.0)  # one call a sample
+    monkeypatch.setattr(clock, "SHORTEST_SAMPLE_S", 0.0)  # one call a sample
     calls: list[str] = []
     rounds: list[int] = []
     functions = {"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}

@@ -57,7 +57,7 @@ def test_one_hop_of_the_chains_is_the_same(pairs: types.ModuleType, k: int) -> N
     first, second = pairs.neighbourhoods(pair)
     assert first == second
     lengths = [np.linalg.norm(x[pair.edges[0]] - x[pair.edges[1]], axis=1) for x in (pair.first, pair.second)]
-    assert np.allclose(lengths, 5.0 / pairs.UNIT, atol=1e-12)
+    assert np.allclose(lengths, 5.0 / pairs.LENGTH_UNIT, atol=1e-12)
     head_to_tail = [np.linalg.norm(x[-1] - x[-2]) for x in (pair.first, pair.second)]
     assert abs(head_to_tail[0] - head_to_tail[1]) > 0.1
 
@@ -78,7 +78,9 @@ def test_random_weights_tell_apart_what_theory_says(pairs: types.ModuleType, nam
     row = questions.Row(name, name, {})
     asked = [cell for cell in questions.cells(row) if cell.kind != "chain" or cell.what in (2, 3)]
     found = {
-        str(cell): distinguish.separation(name, cell.question(), {}, cell.pair(0)) > distinguish.SAME for cell in asked
+        str(cell): distinguish.separation(name, cell.question(), {}, cell.pair(0))
+        > distinguish.SAME_RELATIVE_DIFFERENCE
+        for cell in asked
     }
     assert found == {str(cell): questions.expected(row, cell) for cell in asked}
 

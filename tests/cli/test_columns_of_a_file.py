@@ -73,7 +73,9 @@ from intertwine.data import GraphStore
 def sites():
     draw = lambda *shape: torch.randn(*shape, generator=generator, dtype=torch.float64)
     generator, about = torch.Generator().manual_seed(0), {"z": [8, 6, 1, 1], "representations": {"u": "2x1o"}}
-    graphs = [Graph(draw(4, 3), site=draw(4, 3), u=draw(4, 6), energy=draw(1), forces=draw(4, 3), **about) for _ in range(8)]
+    graphs = [
+        Graph(draw(4, 3), site=draw(4, 3), u=draw(4, 6), energy=draw(1), forces=draw(4, 3), **about) for _ in range(8)
+    ]
     return GraphStore.from_graphs(graphs, name="sites")
 """
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ase.io import read, write
+from printed import document
 from switches import as_users_run_it
 
 import intertwine
@@ -22,28 +23,13 @@ from intertwine.models import MODELS
 from intertwine.training import load_run, train
 
 COMMANDS = ["train", "evaluate", "predict", "certify", "md", "relax", "models", "datasets", "bench"]
-SMALL = [
-    "--set",
-    "model.width=8",
-    "--set",
-    "model.layers=1",
-    "--set",
-    "training.threads=1",
-    "--set",
-    "training.certify=false",
-]
+SMALL = ["--set=model.width=8", "--set=model.layers=1", "--set=training.threads=1", "--set=training.certify=false"]
 
 
 @pytest.fixture(autouse=True)
 def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every test in a folder of its own: commands write where they are called."""
     monkeypatch.chdir(tmp_path)
-
-
-def document(result) -> object:
-    """What a command printed as JSON, and nothing else beside it."""
-    assert result.exit_code in (0, 1), result.output
-    return json.loads(result.stdout)
 
 
 def test_train(trained) -> None:
@@ -150,79 +136,6 @@ def test_predict_without_labels(run_cli, trained, ethanol_file: Path) -> None:
     assert "energy (eV)" in table.stdout
 
 
-def test_certify_a_run(run_cli, trained, ethanol_file: Path) -> None:
-    shutil.copytree(trained[0], "r")
-    Path("r/certificate.json").unlink()
-    result = run_cli("certify", "r")
-    assert result.exit_code == 0, result.output
-    assert "passed: ForceField of PaiNN, E(3)" in result.stdout
-    assert json.loads(Path("r/certificate.json").read_text())["passed"]
-    write("one.xyz", read(ethanol_file, 0), format="extxyz")
-    content = document(run_cli("certify", "r", "--json", "--seed", 3, "--molecules", "one.xyz", "-o", "other.json"))
-    assert content["passed"]
-    assert json.loads(Path("other.json").read_text()) == content
-
-
-def test_certify_without_the_runs_data(run_cli, trained, ethanol_file: Path) -> None:
-    shutil.copytree(trained[0], "r")
-    text = Path("r/config.toml").read_text().replace(str(ethanol_file), "gone.xyz")
-    Path("r/config.toml").write_text(text)
-    Path("r/splits.json").unlink()
-    result = run_cli("certify", "r", "-o", "c.json")
-    assert result.exit_code == 0, result.output
-    assert "note: without the run's test set" in result.stderr
-    assert run_cli("evaluate", "r").exit_code == 2
-
-
-@pytest.mark.parametrize("name", ["schnet", "egnn", "painn"])
-def test_certify_an_untrained_model(name: str, run_cli) -> None:
-    content = document(run_cli("certify", "--model", name, "--json"))
-    assert content["passed"], content["summary"]
-    assert content["graphs"] == 9
-
-
-POINTNET = """
-import torch
-from intertwine.nn import pool
-
-class PointNet(torch.nn.Module):
-    irreps_out = "8x0e"
-    def __init__(self):
-        super().__init__()
-        self.layers = torch.nn.Sequential(torch.nn.Linear(3, 16), torch.nn.Tanh(), torch.nn.Linear(16, 8))
-    def forward(self, graph):
-        return pool(self.layers(graph.pos), graph)
-
-class Lengths(torch.nn.Module):
-    irreps_out = "1x0e"
-    def forward(self, graph):
-        return pool((graph.pos[graph.edge_index[0]] - graph.pos[graph.edge_index[1]]).square().sum(-1, keepdim=True).new_ones(
-            graph.num_nodes, 1), graph)
-"""
-
-
-def test_certify_a_class_of_the_users(run_cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    Path("users_networks.py").write_text(POINTNET)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    result = run_cli("certify", "users_networks:PointNet")
-    assert result.exit_code == 1
-    last = result.stdout.strip().splitlines()[-1]
-    assert "FAILED" in last
-    assert re.search(r"rotation: output changes by \d+\.?\d* % of its size", last)
-    assert "translation: output changes" in last
-    broken = json.loads(run_cli("certify", "users_networks:PointNet", "--json").stdout)["broken"]
-    assert {"rotation", "reflection", "translation"} <= set(broken)
-    assert run_cli("certify", "users_networks:Lengths").exit_code == 0
-    assert (
-        run_cli("certify", "users_networks:PointNet", "--symmetry", "S(3)").exit_code == 0
-    )  # permutations are all it claims now
-
-
-def test_certify_on_given_structures(run_cli, ethanol_file: Path) -> None:
-    content = document(run_cli("certify", "--model", "schnet", "--molecules", ethanol_file, "--json"))
-    assert content["graphs"] == 8
-
-
 def test_md(run_cli, trained, ethanol_file: Path) -> None:
     for _ in range(2):  # a second one writes over the first
         result = run_cli("md", trained[0], ethanol_file, "--steps", 20, "--every", 5, "--equilibrate", 0)
@@ -230,22 +143,8 @@ def test_md(run_cli, trained, ethanol_file: Path) -> None:
         assert "drift of the conserved energy (eV/atom/ns)" in result.stdout
     assert len(read("tiny-md.traj", index=":")) == 5
     assert Path("tiny-md.png").stat().st_size > 1000
-    summary = document(
-        run_cli(
-            "md",
-            trained[0],
-            ethanol_file,
-            "--steps",
-            4,
-            "--equilibrate",
-            6,
-            "--ensemble",
-            "nvt",
-            "--json",
-            "-o",
-            "a.traj",
-        )
-    )
+    bath = ("--equilibrate", 6, "--ensemble", "nvt", "--json", "-o", "a.traj")
+    summary = document(run_cli("md", trained[0], ethanol_file, "--steps", 4, *bath))
     assert summary["steps"] == 4
     assert summary["neighbour lists built"] >= 1
     assert np.isfinite(summary["drift of the conserved energy (eV/atom/ns)"])
@@ -364,20 +263,8 @@ def test_an_error_of_ours_is_reported_with_a_file(run_cli, monkeypatch: pytest.M
 
 
 def test_ctrl_c_saves_and_is_exit_code_130(ethanol_file: Path) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "intertwine",
-        "train",
-        str(ethanol_file),
-        "--model",
-        "painn",
-        "--epochs",
-        "100000",
-        "--run",
-        "r",
-        *SMALL,
-    ]
+    command = [sys.executable, "-m", "intertwine", "train", str(ethanol_file)]
+    command += ["--model", "painn", "--epochs", "100000", "--run", "r", *SMALL]
     environment = os.environ | {"PYTHONPATH": str(Path(intertwine.__file__).parents[1]), "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
         [*command, "--set", "training.patience=0"],

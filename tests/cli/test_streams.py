@@ -183,7 +183,7 @@ def test_lines_of_progress(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
 
 
 def test_a_certificate_in_two_precisions_is_certified_once(run_cli, trained, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bars, "SILENCE", 0.0)
+    monkeypatch.setattr(bars, "SILENCE_S", 0.0)
     said = [
         line
         for line in run_cli("certify", trained[0], "-o", "/dev/null").stderr.splitlines()

@@ -18,6 +18,14 @@ def frame(*, header: str = HEADER, atoms: tuple[str, ...] = ATOMS, count: int | 
     return "\n".join([str(len(atoms) if count is None else count), header, *atoms]) + "\n"
 
 
+def check_words(words: object) -> None:
+    """Raises TypeError unless the words are a tuple of strings: of a lone string, ``("cell")``, each letter would be
+    looked for.
+    """
+    if not (isinstance(words, tuple) and words and all(isinstance(word, str) and word for word in words)):
+        raise TypeError(f"the words of a message are a tuple of strings, not {words!r}: is a comma missing?")
+
+
 def _text(name: str, content: str) -> Callable[[Path], Path]:
     def make(folder: Path) -> Path:
         path = folder / name
@@ -159,4 +167,20 @@ BAD_FILES: dict[str, tuple[Callable[[Path], Path], tuple[str, ...]]] = {
     ),
     "archive that is none": (_bytes("a.tar.gz", PACKED), ("archive",)),
     "npz with NaN": (_npz(forces=NAN_FORCES), ("forces", "frame 2")),
+}
+for _, _words in BAD_FILES.values():
+    check_words(_words)
+
+#: Where only the labels are wrong: `predict`, which reads none, answers with an energy for each structure.
+BAD_LABELS = {
+    "NaN force",
+    "NaN energy",
+    "energy is a word",
+    "energy is a list",
+    "energy missing in a frame",
+    "forces missing in a frame",
+    "forces have two columns",
+    "stress of seven numbers",
+    "npz with few energies",
+    "npz with NaN",
 }

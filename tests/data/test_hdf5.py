@@ -15,7 +15,7 @@ import torch
 from ase import units
 
 from intertwine.data import open_dataset
-from intertwine.data.hdf5 import BLOCK, read_hdf5
+from intertwine.data.hdf5 import CONFORMATIONS_AT_ONCE, read_hdf5
 from intertwine.numerics import DataError, InputError, IntertwineError
 
 h5py = pytest.importorskip("h5py")
@@ -96,10 +96,8 @@ def test_spice_gradients_become_forces_in_ev(tmp_path: Path) -> None:
     assert "dft_forces = -dft_total_gradient" in store.notes
     assert any("left out: mayer_indices" in note for note in store.notes)
     frames = list(read_hdf5(path, "a"))
-    assert frames[0].values["scf_quadrupole"].shape == (
-        3,
-        3,
-    )  # of the structure, though it has as many rows as the molecule has atoms
+    # of the structure, though it has as many rows as the molecule has atoms
+    assert frames[0].values["scf_quadrupole"].shape == (3, 3)
     assert frames[1].columns["mbis_charges"].tolist() == [3.0, 4.0, 5.0]
     assert frames[0].values["smiles"] == "O"
     assert frames[0].units["mbis_charges"] == "e"
@@ -193,7 +191,7 @@ def test_a_limit_reads_no_further(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(h5py.Dataset, "__getitem__", counting)
     assert len(list(islice(read_hdf5(path, "a"), 3))) == 3
-    assert sum(read) < 20 * BLOCK  # of 76,000 numbers; and the broken group behind is never looked at
+    assert sum(read) < 20 * CONFORMATIONS_AT_ONCE  # of 76,000 numbers; and the broken group behind is never looked at
 
 
 def test_compressed_and_without_h5py(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -335,13 +333,11 @@ def test_shared_files(shared_data: Path) -> None:
         assert float(b.energy - a.energy) == pytest.approx(float(work), abs=1.5e-3)
     store = opened(folder / "ani1_n5.hdf5")
     assert [decision.key for decision in store.decisions] == ["wb97x_dz.energy", "wb97x_dz.forces"]
-    assert (
-        float(torch.stack([store[k].forces.sum(0) for k in range(len(store))]).abs().max()) < 1e-5
-    )  # translations cost nothing
+    total = torch.stack([store[k].forces.sum(0) for k in range(len(store))])
+    assert float(total.abs().max()) < 1e-5  # translations cost nothing
     store = opened(folder / "qm9_dataset_v1.1_ntc_10.hdf5", keys={"energy": "internal_energy_at_0K"})
     assert len(store) == 10
-    raw = opened(shared_data / "formats/qm9_xyz/dsgdb9nsd_000001.xyz")[
-        0
-    ]  # the same molecule as its authors published it
+    # the same molecule as its authors published it
+    raw = opened(shared_data / "formats/qm9_xyz/dsgdb9nsd_000001.xyz")[0]
     assert np.allclose(store[0].pos.numpy(), raw.pos.numpy(), rtol=0, atol=1e-7)
     assert store[0].energy.item() == pytest.approx(raw.u0.item(), rel=1e-6)

@@ -26,8 +26,14 @@ def test_names_count_in_any_case(change, tmp_path: Path) -> None:
         change, ("Lattice", "pbc", "Properties", "energy", "forces", "stress")
     )
     atoms = "\n".join(f"{symbol} {x} {y} {z} {x} {y} {z}" for symbol, (x, y, z) in zip("OHH", WATER, strict=True))
-    other = f'3\n{lattice}="4 0 0 0 5 0 0 0 6" {pbc}="T T F" {properties}=species:S:1:pos:R:3:{forces}:R:3 {energy}=-2 {stress}="1 2 3 4 5 6"\n'
-    usual = '3\nLattice="4 0 0 0 5 0 0 0 6" pbc="T T F" Properties=species:S:1:pos:R:3:forces:R:3 energy=-1 stress="1 2 3 4 5 6"\n'
+    other = (
+        f'3\n{lattice}="4 0 0 0 5 0 0 0 6" {pbc}="T T F" {properties}=species:S:1:pos:R:3:{forces}:R:3 '
+        f'{energy}=-2 {stress}="1 2 3 4 5 6"\n'
+    )
+    usual = (
+        '3\nLattice="4 0 0 0 5 0 0 0 6" pbc="T T F" Properties=species:S:1:pos:R:3:forces:R:3 '
+        'energy=-1 stress="1 2 3 4 5 6"\n'
+    )
     store = opened(tmp_path, (usual + atoms + "\n") * 3 + (other + atoms + "\n") * 3)
     assert store.field("energy").tolist() == [-1.0] * 3 + [-2.0] * 3
     assert store.field("pbc").tolist() == [[True, True, False]] * 6
@@ -60,10 +66,8 @@ def test_the_user_chooses_the_family(tmp_path: Path) -> None:
 
 
 def test_a_family_that_labels_more_frames_wins(tmp_path: Path) -> None:
-    both, one = (
-        frame({"forces": 1.0, "REF_forces": 2.0}, "energy=-1 REF_energy=-2"),
-        frame({"forces": 1.0}, "energy=-1"),
-    )
+    both = frame({"forces": 1.0, "REF_forces": 2.0}, "energy=-1 REF_energy=-2")
+    one = frame({"forces": 1.0}, "energy=-1")
     assert opened(tmp_path, both * 2 + one * 3).field("energy").tolist() == [-1.0] * 5
 
 
@@ -156,8 +160,14 @@ def test_what_a_reader_invents_is_no_label(tmp_path: Path) -> None:
 
 
 def test_types_are_no_elements(tmp_path: Path) -> None:
-    header = "ITEM: TIMESTEP\n0\nITEM: NUMBER OF ATOMS\n1\nITEM: BOX BOUNDS pp pp pp\n0 9\n0 9\n0 9\nITEM: ATOMS id type x y z\n1 1 1 1 1\n"
-    data = "LAMMPS\n\n2 atoms\n2 atom types\n\n0 9 xlo xhi\n0 9 ylo yhi\n0 9 zlo zhi\n\nAtoms # atomic\n\n1 1 0 0 0\n2 2 0 0 1\n"
+    header = (
+        "ITEM: TIMESTEP\n0\nITEM: NUMBER OF ATOMS\n1\nITEM: BOX BOUNDS pp pp pp\n0 9\n0 9\n0 9\n"
+        "ITEM: ATOMS id type x y z\n1 1 1 1 1\n"
+    )
+    data = (
+        "LAMMPS\n\n2 atoms\n2 atom types\n\n0 9 xlo xhi\n0 9 ylo yhi\n0 9 zlo zhi\n\n"
+        "Atoms # atomic\n\n1 1 0 0 0\n2 2 0 0 1\n"
+    )
     for name, text in {
         "a.lammpstrj": header,
         "a.lammps-data": data,

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from intertwine.data import nbody
+from intertwine.data import integrator, nbody
 from intertwine.data.integrator import integrate
-from intertwine.data.nbody import BOX, NOISE, SPEED, generate, initial_state
+from intertwine.data.nbody import HALF_BOX_EDGE, INITIAL_SPEED, NOISE_NUMBERS_PER_PARTICLE, generate, initial_state
 from intertwine.numerics import InputError
 
 
@@ -51,6 +51,29 @@ def test_bit_for_bit_as_plain_numpy(systems, largest: float) -> None:
             assert np.array_equal(v[s, k], expected[1])
 
 
+def test_blocks_and_threads_change_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = np.random.RandomState(2)
+    pos, vel, charge = (np.stack(part) for part in zip(*[initial_state(stream, 3) for _ in range(53)], strict=True))
+    whole = integrate(pos, vel, charge, np.array([20, 50]), 0.001, 100.0)
+    monkeypatch.setattr(integrator, "PARTICLES_AT_ONCE", 27)
+    monkeypatch.setattr(integrator, "LEAST_SYSTEMS_AT_ONCE", 8)
+    threads, counts = torch.get_num_threads(), []
+    try:
+        torch.set_num_threads(3)
+        parts = integrate(pos, vel, charge, np.array([20, 50]), 0.001, 100.0, counts.append)
+    finally:
+        torch.set_num_threads(threads)
+    assert counts == [8] * 6 + [5]
+    assert np.array_equal(parts, whole)
+
+
+def test_two_particles_at_one_place_are_an_error(systems) -> None:
+    pos, vel, charge = systems
+    pos[2, 1] = pos[2, 4]
+    with pytest.raises(FloatingPointError):
+        integrate(pos, vel, charge, np.array([10]), 0.001, 100.0)
+
+
 def test_momentum_is_conserved_without_the_clamp(systems) -> None:
     pos, vel, charge = systems
     x, v = integrate(pos, vel, charge, np.array([1000]), 0.001, np.inf)
@@ -70,14 +93,14 @@ def test_rotated_start_gives_rotated_trajectory_without_the_clamp(systems) -> No
 def test_initial_states() -> None:
     stream, twin = np.random.RandomState(43), np.random.RandomState(43)
     pos, vel, charge = initial_state(stream, 5)
-    assert np.allclose(np.linalg.norm(vel, axis=1), SPEED, rtol=1e-14, atol=0)
+    assert np.allclose(np.linalg.norm(vel, axis=1), INITIAL_SPEED, rtol=1e-14, atol=0)
     assert set(charge) <= {-1.0, 1.0}
     twin.choice([-1.0, 0.0, 1.0], size=(5, 1), p=[0.5, 0.0, 0.5])
     assert np.array_equal(pos, twin.randn(3, 5).T)
     twin.randn(3, 5)
     twin.randn(49, 3, 5)  # the noise, of zero variance, that the authors' generator draws
     twin.randn(49, 3, 5)
-    assert NOISE * 5 == 2 * 49 * 3 * 5
+    assert NOISE_NUMBERS_PER_PARTICLE * 5 == 2 * 49 * 3 * 5
     assert stream.randn() == twin.randn()
 
 
@@ -87,7 +110,7 @@ def test_reflection_at_the_box() -> None:
             return np.full(shape, 6.0)
 
     pos, vel, _ = initial_state(Far(0), 5)
-    assert np.array_equal(pos, np.full((5, 3), 2 * BOX - 6.0))
+    assert np.array_equal(pos, np.full((5, 3), 2 * HALF_BOX_EDGE - 6.0))
     assert (vel < 0).all()
 
 

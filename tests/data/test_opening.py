@@ -64,7 +64,10 @@ def test_byte_order_marks_of_what_ase_reads(kind: str, encoding: str, tmp_path: 
     atoms = Atoms("OHH", np.eye(3), cell=[5, 6, 7], pbc=True)
     path = tmp_path / f"a.{kind}"
     if kind == "lammpstrj":
-        dump = "ITEM: TIMESTEP\n0\nITEM: NUMBER OF ATOMS\n3\nITEM: BOX BOUNDS pp pp pp\n0 5\n0 6\n0 7\nITEM: ATOMS id element x y z\n"
+        dump = (
+            "ITEM: TIMESTEP\n0\nITEM: NUMBER OF ATOMS\n3\nITEM: BOX BOUNDS pp pp pp\n0 5\n0 6\n0 7\n"
+            "ITEM: ATOMS id element x y z\n"
+        )
         path.write_text(dump + "1 O 1 0 0\n2 H 0 1 0\n3 H 0 0 1\n")
     else:
         write(path, atoms)

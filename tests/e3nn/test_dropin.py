@@ -199,7 +199,8 @@ PROGRAM = """
 
     if __name__ == "__main__":
         print(o3.Linear.__module__, *sys.argv[1:])
-        child = subprocess.run([sys.executable, "-c", "import e3nn.o3; print(e3nn.o3.Linear.__module__)"], capture_output=True, text=True)
+        line = [sys.executable, "-c", "import e3nn.o3; print(e3nn.o3.Linear.__module__)"]
+        child = subprocess.run(line, capture_output=True, text=True)
         print(child.stdout.strip())
         with multiprocessing.get_context("spawn").Pool(1) as pool:
             print(*pool.map(where, [0]))

@@ -2,8 +2,10 @@
 TorchScript.
 
 mace-torch 0.3.16 pins e3nn 0.4.4, but runs on 0.6: install it as ``pip install --no-deps mace-torch==0.3.16``, with
-what it imports,
-``pip install matscipy torch-ema torchmetrics prettytable python-hostlist configargparse GitPython lmdb orjson pandas opt_einsum h5py``.
+what it imports::
+
+    pip install matscipy torch-ema torchmetrics prettytable python-hostlist configargparse GitPython
+    pip install lmdb orjson pandas opt_einsum h5py
 """
 
 from __future__ import annotations

@@ -26,7 +26,8 @@ saved = torch.load(sys.argv[1], weights_only=True)
 results = {}
 for name, calls in saved.items():
     module = torch.jit.load(f"{sys.argv[3]}/{name}.ts")
-    assert "intertwine::" not in str(module.inlined_graph if hasattr(module, "forward") else module.to_grid.inlined_graph), name
+    traced = module if hasattr(module, "forward") else module.to_grid
+    assert "intertwine::" not in str(traced.inlined_graph), name
     for key, inputs in calls.items():
         result = getattr(module, key.split(" ")[0])(*inputs)
         parts = result if isinstance(result, tuple) else (result,)
@@ -73,7 +74,8 @@ def here(modules: dict[str, Any], calls: dict[str, dict[str, tuple[Tensor, ...]]
             results |= {f"{name} {key} {number}": part.detach() for number, part in enumerate(parts)}
             leaves = [x for x in inputs if x.requires_grad]
             if leaves and parts[0].requires_grad:
-                slopes = torch.autograd.grad(sum(part.sin().sum() for part in parts), leaves, allow_unused=True)  # type: ignore[arg-type]
+                total: Any = sum(part.sin().sum() for part in parts)
+                slopes = torch.autograd.grad(total, leaves, allow_unused=True)
                 results |= {f"{name} {key} slope {k}": slope for k, slope in enumerate(slopes) if slope is not None}
     return results
 
@@ -212,9 +214,10 @@ def test_the_lammps_model_of_mace(tmp_path: Path) -> None:
             [(i, j) for i in range(8) for j in range(8) if i != j and (positions[i] - positions[j]).norm() < 4]
         ).T.contiguous()
         data = {
-            "positions": positions, "node_attrs": torch.eye(3, dtype=torch.float64)[torch.arange(8) % 3], "edge_index": edges,
-            "shifts": torch.zeros(edges.shape[1], 3).double(), "unit_shifts": torch.zeros(edges.shape[1], 3).double(),
-            "cell": torch.eye(3, dtype=torch.float64) * 50, "batch": torch.zeros(8, dtype=torch.long), "ptr": torch.tensor([0, 8]),
+            "positions": positions, "node_attrs": torch.eye(3, dtype=torch.float64)[torch.arange(8) % 3],
+            "edge_index": edges, "shifts": torch.zeros(edges.shape[1], 3).double(),
+            "unit_shifts": torch.zeros(edges.shape[1], 3).double(), "cell": torch.eye(3, dtype=torch.float64) * 50,
+            "batch": torch.zeros(8, dtype=torch.long), "ptr": torch.tensor([0, 8]),
         }  # fmt: skip
         out = model(data, torch.ones(8, dtype=torch.float64), False)
         results.append(

@@ -15,10 +15,10 @@ from ase.db import connect
 from ase.io import write
 
 TOKENS = (
-    "nan", "-inf", "1e400", "1e300", "1e-320", "-1", "0", "99999999999", "1.5*^-6", "1.5D-6", "x", "", "Xx", "é", "T", '"', "=", ":",
-    "\t", "\r",
-    "None", "[[[", "}", "#", "Lattice=", 'Lattice="1 0 0"', 'Lattice="0 0 0 0 0 0 0 0 0"', "pbc=T", "Properties=pos:R:3", "energy=",
-    "energy=a",
+    "nan", "-inf", "1e400", "1e300", "1e-320", "-1", "0", "99999999999", "1.5*^-6", "1.5D-6", "x", "", "Xx", "é", "T",
+    '"', "=", ":", "\t", "\r",
+    "None", "[[[", "}", "#", "Lattice=", 'Lattice="1 0 0"', 'Lattice="0 0 0 0 0 0 0 0 0"', "pbc=T",
+    "Properties=pos:R:3", "energy=", "energy=a",
     "\ufeff", "\u2028", "\x00",
 )  # fmt: skip
 

@@ -34,10 +34,10 @@ def graph(seed: int = 0, nodes: int = 5) -> Graph:
         return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
     plain = Graph(
-        normal(nodes, 3), z=[6] * nodes, cell=4 * torch.eye(3) + 0.1 * normal(3, 3), vel=normal(nodes, 3), forces=normal(nodes, 3),
-        stress=normal(3, 3), dipole=normal(3), polarizability=normal(3, 3), target_pos=normal(nodes, 3), charge=normal(nodes),
-        x=normal(nodes, 3), energy=normal(1), quadrupole=normal(nodes, 5),
-        spin=normal(nodes, 3), representations={"quadrupole": "2e", "spin": "1e"},
+        normal(nodes, 3), z=[6] * nodes, cell=4 * torch.eye(3) + 0.1 * normal(3, 3), vel=normal(nodes, 3),
+        forces=normal(nodes, 3), stress=normal(3, 3), dipole=normal(3), polarizability=normal(3, 3),
+        target_pos=normal(nodes, 3), charge=normal(nodes), x=normal(nodes, 3), energy=normal(1),
+        quadrupole=normal(nodes, 5), spin=normal(nodes, 3), representations={"quadrupole": "2e", "spin": "1e"},
     )  # fmt: skip
     return connect(plain, 3.0)
 
@@ -72,9 +72,10 @@ def test_each_field_moves_as_it_should(pair: tuple[Isometry, Isometry]) -> None:
     g, old = pair[0], graph()
     new, q, t = act(g, old), g.rotation, g.translation
     expected = {
-        "pos": old.pos @ q.T + t, "target_pos": old.target_pos @ q.T + t, "vel": old.vel @ q.T, "forces": old.forces @ q.T,
-        "dipole": old.dipole @ q.T, "stress": q @ old.stress @ q.T, "polarizability": q @ old.polarizability @ q.T, "cell": old.cell @ q.T,
-        "charge": old.charge, "x": old.x, "energy": old.energy, "spin": torch.linalg.det(q).round() * old.spin @ q.T,
+        "pos": old.pos @ q.T + t, "target_pos": old.target_pos @ q.T + t, "vel": old.vel @ q.T,
+        "forces": old.forces @ q.T, "dipole": old.dipole @ q.T, "stress": q @ old.stress @ q.T,
+        "polarizability": q @ old.polarizability @ q.T, "cell": old.cell @ q.T, "charge": old.charge, "x": old.x,
+        "energy": old.energy, "spin": torch.linalg.det(q).round() * old.spin @ q.T,
     }  # fmt: skip
     for name, value in expected.items():
         torch.testing.assert_close(new[name], value, rtol=0, atol=1e-13)

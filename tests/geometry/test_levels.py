@@ -106,15 +106,16 @@ def test_edges_keep_their_order(generator: torch.Generator) -> None:
 def test_an_isometry_moves_points_and_turns_labels_of_pairs(generator: torch.Generator) -> None:
     g = Isometry.random(generator=generator, improper=True, shift=3.0)
     given = Graph(
-        torch.randn(2, 3, generator=generator, dtype=torch.float64), points=torch.randn(5, 3, generator=generator, dtype=torch.float64),
-        hop=torch.randn(4, 3, generator=generator, dtype=torch.float64), levels={"hop": "pair"}, representations={"hop": "1o"},
+        torch.randn(2, 3, generator=generator, dtype=torch.float64),
+        points=torch.randn(5, 3, generator=generator, dtype=torch.float64),
+        hop=torch.randn(4, 3, generator=generator, dtype=torch.float64), levels={"hop": "pair"},
+        representations={"hop": "1o"},
     )  # fmt: skip
     moved = act(g, given)
     torch.testing.assert_close(moved.points, g(given.points), rtol=0, atol=1e-14)
     torch.testing.assert_close(moved.hop, given.hop @ g.rotation.T, rtol=0, atol=1e-14)
-    assert (
-        given.cast(torch.float64).in_precision(torch.float32).points.dtype == torch.float64
-    )  # points of space keep their digits
+    single = given.cast(torch.float64).in_precision(torch.float32)
+    assert single.points.dtype == torch.float64  # points of space keep their digits
 
 
 def test_what_does_not_fit_is_named() -> None:

@@ -35,9 +35,9 @@ def talkative() -> Atoms:
     """A structure of entries that formats have trouble with."""
     atoms = molecule("H2O", vacuum=3.0)
     atoms.info |= {
-        "words": "two words", "quotes": 'a "b" c', "lines": "two\nlines \\ back", "nested": {"a": [1, 2], "b": {"c": np.arange(3)}},
-        "matrix": np.arange(6).reshape(2, 3), "nothing": None, "flag": False, "number": np.int64(3), "list": [1.5, 2.5],
-        "names": ["x", "y z"],
+        "words": "two words", "quotes": 'a "b" c', "lines": "two\nlines \\ back",
+        "nested": {"a": [1, 2], "b": {"c": np.arange(3)}}, "matrix": np.arange(6).reshape(2, 3), "nothing": None,
+        "flag": False, "number": np.int64(3), "list": [1.5, 2.5], "names": ["x", "y z"],
     }  # fmt: skip
     atoms.arrays["kind"] = np.array(["A", "", "b c"])
     atoms.arrays["label"] = np.array(["A", "B", "C"])

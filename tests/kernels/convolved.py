@@ -6,7 +6,7 @@ import torch
 from random_plans import case_of, depthwise
 from torch import Tensor
 
-from intertwine.kernels.fused import Fused
+from intertwine.kernels.convolution.fused import Fused
 
 PLAN = depthwise("16x0e+16x1o", "0e+1o", 1)
 

@@ -19,11 +19,12 @@ from pathlib import Path
 import torch
 from random_plans import case_of, depthwise
 
-from intertwine.kernels import harmonics as harmonics_room
-from intertwine.kernels.cpu import backend, compile
-from intertwine.kernels.cpu.order import sort_edges
-from intertwine.kernels.fused import Fused
-from intertwine.kernels.solid import Solid
+from intertwine.kernels.convolution import cpu as backend
+from intertwine.kernels.convolution.cpu_order import sort_edges
+from intertwine.kernels.convolution.fused import Fused
+from intertwine.kernels.harmonics import kernel as harmonics_room
+from intertwine.kernels.harmonics.plan import Solid
+from intertwine.kernels.llvm import compile
 
 PLANS = [depthwise("3x0e", "0e", 0), depthwise("2x1o", "0e", 1)]
 SOLID = Solid((1,), (1.0, 1.0, 1.0), False)
@@ -63,7 +64,7 @@ class Cache:
         return job()
 
     def body(self, path: Path) -> bytes:
-        return self.whole[path][compile._SEAL :]
+        return self.whole[path][compile._SEAL_BYTES :]
 
 
 def sealed_by_another(data: bytes, origin: str) -> bytes:
@@ -74,19 +75,19 @@ def sealed_by_another(data: bytes, origin: str) -> bytes:
 #: What becomes of the file of one kernel: (cache, its path, another kernel's path, random numbers) -> bytes.
 CONTENTS: dict[str, Callable[[Cache, Path, Path, random.Random], bytes]] = {
     "another's file": lambda c, a, b, r: c.whole[b],
-    "another's header": lambda c, a, b, r: c.whole[b][: compile._SEAL] + c.body(a),
-    "another's body": lambda c, a, b, r: c.whole[a][: compile._SEAL] + c.body(b),
+    "another's header": lambda c, a, b, r: c.whole[b][: compile._SEAL_BYTES] + c.body(a),
+    "another's body": lambda c, a, b, r: c.whole[a][: compile._SEAL_BYTES] + c.body(b),
     "truncated": lambda c, a, b, r: c.whole[a][: r.randrange(len(c.whole[a]))],
     "a byte short": lambda c, a, b, r: c.whole[a][:-1],
     "extended": lambda c, a, b, r: c.whole[a] + r.randbytes(r.randint(1, 5000)),
     "extended by another": lambda c, a, b, r: c.whole[a] + c.body(b),
     "a flipped bit": lambda c, a, b, r: flipped(c.whole[a], r.randrange(8 * len(c.whole[a]))),
-    "a flipped bit of the header": lambda c, a, b, r: flipped(c.whole[a], r.randrange(8 * compile._SEAL)),
+    "a flipped bit of the header": lambda c, a, b, r: flipped(c.whole[a], r.randrange(8 * compile._SEAL_BYTES)),
     "zeros within": lambda c, a, b, r: zeroed(c.whole[a], r),
     "all zeros": lambda c, a, b, r: b"\0" * len(c.whole[a]),
     "empty": lambda c, a, b, r: b"",
     "random": lambda c, a, b, r: r.randbytes(len(c.whole[a])),
-    "body first": lambda c, a, b, r: c.body(a) + c.whole[a][: compile._SEAL],
+    "body first": lambda c, a, b, r: c.body(a) + c.whole[a][: compile._SEAL_BYTES],
     "no header": lambda c, a, b, r: c.body(a),
     "old file": lambda c, a, b, r: hashlib.sha256(c.body(a)).digest() + c.body(a),
     "old file of another": lambda c, a, b, r: hashlib.sha256(c.body(b)).digest() + c.body(b),

@@ -15,10 +15,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from intertwine.kernels.channelwise import Channelwise, channelwise
-from intertwine.kernels.forms import VALUE, Forms, gradient, second
+from intertwine.kernels.batched.reference import Reference
+from intertwine.kernels.convolution.forms import VALUE, Forms, gradient, second
+from intertwine.kernels.convolution.plan import Channelwise, channelwise
 from intertwine.kernels.plan import Plan
-from intertwine.kernels.reference import Reference
 from intertwine.o3 import Irreps, TensorProduct
 
 #: irreps of x and of y, mode, whether the paths have weights, layout.
@@ -140,7 +140,7 @@ def computed(
     device: str,
 ) -> dict[str, Tensor]:
     """The same by the kernels."""
-    from intertwine.kernels import gpu
+    from intertwine.kernels.convolution import gpu
 
     source, destination, senders, receivers = graph
     given = {name: tensor.to(device, dtype) for name, tensor in tensors.items() if form.dim_w or name not in "wc"}

@@ -17,10 +17,10 @@ import triton.language as tl
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource, code_generator
 
-from intertwine.kernels.channelwise import channelwise
-from intertwine.kernels.forms import VALUE, gradient
-from intertwine.kernels.gpu import programs
-from intertwine.kernels.gpu.schedule import GatherJob, ScatterJob, gather_jobs, scatter_jobs
+from intertwine.kernels.convolution.forms import VALUE, gradient
+from intertwine.kernels.convolution.gpu import programs
+from intertwine.kernels.convolution.gpu.schedule import GatherJob, ScatterJob, gather_jobs, scatter_jobs
+from intertwine.kernels.convolution.plan import channelwise
 
 CONSTANTS = ("JOB", "REAL", "EDGES", "LANES")
 TYPES = {"order": "*i64", "offsets": "*i64", "source": "*i64", "destination": "*i64", "size_dy": "i64"}

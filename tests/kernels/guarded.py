@@ -21,12 +21,19 @@ from random_plans import Case, case_of, depthwise, with_weights
 from torch import Tensor
 
 from intertwine import o3
-from intertwine.kernels import doors, harmonics, small_mixing, straight_line_backend
-from intertwine.kernels.cpu import backend, order, small_products, straight_line, threads
-from intertwine.kernels.fused import Fused
-from intertwine.kernels.harmonics_dispatch import evaluate
+from intertwine.kernels.convolution import cpu as backend
+from intertwine.kernels.convolution import cpu_order as order
+from intertwine.kernels.convolution.fused import Fused
+from intertwine.kernels.harmonics import kernel as harmonics
+from intertwine.kernels.harmonics.operators import evaluate
+from intertwine.kernels.linear import cpu as small_products
+from intertwine.kernels.linear import kernel as small_mixing
+from intertwine.kernels.llvm import threads
+from intertwine.kernels.polynomial import cpu as straight_line
+from intertwine.kernels.polynomial import kernel as straight_line_backend
+from intertwine.kernels.shared import doors
 from intertwine.nn import SymmetricContraction
-from intertwine.o3.fused_harmonics import _described
+from intertwine.o3.harmonic_kernels import described
 
 F32, F64 = torch.float32, torch.float64
 PAGE = mmap.PAGESIZE
@@ -75,9 +82,8 @@ class Guards:
     ) -> int:
         found = self.address(tensor, name, size, dtype, device)
         length = ((size if isinstance(size, int) else prod(size)) - self.short) * dtype.itemsize
-        if (
-            self.ran and name != "workspace"
-        ):  # pointers that are taken for another launch; the machine has one for each width of vectors
+        # pointers that are taken for another launch; the machine has one for each width of vectors
+        if self.ran and name != "workspace":
             self.close()
         if not self.side or length <= 0:
             return found
@@ -134,7 +140,7 @@ def convolution(
 def spherical(
     degrees: tuple[int, ...], normalize: bool, dtype: torch.dtype, n: int
 ) -> Iterator[Callable[[], list[Tensor]]]:
-    text = _described(degrees, "component", normalize)
+    text = described(degrees, "component", normalize)
     x = torch.randn(n, 3, dtype=F64, generator=torch.Generator().manual_seed(n)).to(dtype).requires_grad_()
     yield lambda: derivatives(lambda x: evaluate(x, text), x)
     yield lambda: derivatives(lambda x: torch.ops.intertwine.harmonics(x, text), x)

@@ -10,8 +10,8 @@ from random_plans import D, case_of, convolved, depthwise
 from switches import as_users_run_it
 from torch import Tensor
 
-from intertwine.kernels.cpu.order import sort_edges
-from intertwine.kernels.fused import Fused
+from intertwine.kernels.convolution.cpu_order import sort_edges
+from intertwine.kernels.convolution.fused import Fused
 from intertwine.numerics import InputError
 
 PLAN = depthwise("3x0e+2x1o", "0e+1o", 1)

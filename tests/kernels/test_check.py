@@ -10,11 +10,13 @@ import pytest
 import torch
 from random_plans import D, case_of, convolved, depthwise, derivatives, deviation
 
-from intertwine.kernels import backends, check, native, plain
-from intertwine.kernels.channelwise import Channelwise, channelwise
-from intertwine.kernels.cpu import backend, compile
-from intertwine.kernels.forms import VALUE, Forms, gradient, second
-from intertwine.kernels.fused import Fused
+from intertwine.kernels.convolution import check, definition, native
+from intertwine.kernels.convolution import cpu as backend
+from intertwine.kernels.convolution import kernel as backends
+from intertwine.kernels.convolution.forms import VALUE, Forms, gradient, second
+from intertwine.kernels.convolution.fused import Fused
+from intertwine.kernels.convolution.plan import Channelwise, channelwise
+from intertwine.kernels.llvm import compile
 
 PLAN = depthwise("1x1o", "1o+2e", 3)
 FORM = channelwise(PLAN)
@@ -85,7 +87,7 @@ def test_a_fault_in_a_large_plan_is_found(kind: str, forms: Forms, monkeypatch: 
     for at in random.Random(0).sample(entries(LARGE), 3):
 
         def wrong(_, form, *rest, at=at):
-            return getattr(plain, kind)(faulty(form, at), rest[0], rest[1], *rest[2], rest[3])
+            return getattr(definition, kind)(faulty(form, at), rest[0], rest[1], *rest[2], rest[3])
 
         monkeypatch.setattr(native, kind, wrong)
         assert check.deviation(kind, "cpu", LARGE, forms, CPU, torch.float32) > 1
@@ -145,7 +147,7 @@ def test_backends_can_be_forced(monkeypatch: pytest.MonkeyPatch) -> None:
     from intertwine.numerics import InputError
 
     used: list[str] = []
-    for module, name in ((native, "native"), (plain, "plain")):
+    for module, name in ((native, "native"), (definition, "plain")):
         real = module.gather
         monkeypatch.setattr(module, "gather", lambda *given, real=real, name=name: used.append(name) or real(*given))
     one = case_of(PLAN, 0, dtype=torch.float32)

@@ -14,14 +14,15 @@ import pytest
 import torch
 from random_plans import case_of, depthwise
 
-from intertwine.kernels.cpu import backend, compile
-from intertwine.kernels.fused import Fused
+from intertwine.kernels.convolution import cpu as backend
+from intertwine.kernels.convolution.fused import Fused
+from intertwine.kernels.llvm import compile
 
 SCRIPT = """
 import numpy as np, torch
 from intertwine.kernels import Operand, Plan, Table
-from intertwine.kernels.cpu import compile
-from intertwine.kernels.fused import Fused
+from intertwine.kernels.llvm import compile
+from intertwine.kernels.convolution.fused import Fused
 count, real = [], compile._Jit.compile
 compile._Jit.compile = lambda self, text: count.append(text) or real(self, text)
 vectors = Operand.of([(5, 3)], "ir_mul")
@@ -151,9 +152,9 @@ def test_what_a_kernel_is_made_from(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     with monkeypatch.context() as patch:
         patch.setattr(llvm, "llvm_version_info", (99, 0, 0))
         assert origin() != before
-    sources = Path(compile.__file__).parent
+    room = Path(compile.__file__).parents[1]
     real = Path.read_bytes
-    for changed in (sources / "emit.py", sources.parent / "forms.py"):
+    for changed in (room / "convolution" / "cpu_text.py", room / "convolution" / "forms.py"):
         with monkeypatch.context() as patch:
             patch.setattr(Path, "read_bytes", lambda self, changed=changed: real(self) + b"#" * (self == changed))
             assert origin() != before
@@ -234,7 +235,7 @@ def test_an_object_under_another_kernels_name(tmp_path: Path) -> None:
         if isinstance(node, ast.Assign) and node.targets[0].id == "job"
     )
     job += "; print(len(made))"
-    count = "from intertwine.kernels.cpu import compile; made, real = [], compile._Jit.compile\n"
+    count = "from intertwine.kernels.llvm import compile; made, real = [], compile._Jit.compile\n"
     count += "compile._Jit.compile = lambda self, text: made.append(text) or real(self, text)\n"
 
     def run() -> list[str]:

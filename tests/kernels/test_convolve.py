@@ -9,8 +9,8 @@ import torch
 from random_plans import Case, D, case_of, convolved, depthwise, derivatives, deviation, random_plan, with_weights
 from torch import Tensor
 
-from intertwine.kernels.cpu import compile as compilation
-from intertwine.kernels.fused import Fused
+from intertwine.kernels.convolution.fused import Fused
+from intertwine.kernels.llvm import compile as compilation
 
 PLANS = 200
 BOUND = {torch.float32: 40, torch.float64: 500}

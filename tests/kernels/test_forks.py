@@ -18,9 +18,9 @@ from convolved import equal, work
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from intertwine.kernels.cpu import backend
-from intertwine.kernels.cpu.compile import compiled
-from intertwine.kernels.processes import Lock, preparing
+from intertwine.kernels.convolution import cpu as backend
+from intertwine.kernels.llvm.compile import compiled
+from intertwine.kernels.shared.processes import Lock, preparing
 from intertwine.o3 import spherical_harmonics
 
 _FORK_FIRST = """
@@ -68,7 +68,7 @@ def forks_while(hold: Callable[[threading.Event], None], child: Callable[[], obj
 
 def texts(prefix: str) -> Iterator[tuple[str, Callable[[], str]]]:
     """Kernels that nobody has compiled before."""
-    from intertwine.kernels.cpu.order import _text
+    from intertwine.kernels.convolution.cpu_order import _text
 
     for number in itertools.count():
         yield f"test of forks {prefix} {os.getpid()} {time.monotonic_ns()} {number}", _text
@@ -107,7 +107,7 @@ def test_forks_while_a_thread_compiles(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 @needs_fork
 def test_forks_while_a_thread_is_inside_llvm() -> None:
-    """Not by way of our own lock: numba, for one, calls it too."""
+    """Not by way of our own lock: other packages call it too, numba for one."""
     import llvmlite.binding as llvm
 
     def hold(done: threading.Event) -> None:
@@ -120,8 +120,10 @@ def test_forks_while_a_thread_is_inside_llvm() -> None:
 @needs_fork
 def test_forks_while_kernels_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first use of a kernel, with its check, in parent and child."""
-    from intertwine.kernels import check, harmonics, straight_line_backend
-    from intertwine.kernels.solid import Solid
+    from intertwine.kernels.convolution import check
+    from intertwine.kernels.harmonics import kernel as harmonics
+    from intertwine.kernels.harmonics.plan import Solid
+    from intertwine.kernels.polynomial import kernel as straight_line_backend
 
     solid, x = Solid((1,), (1.0, 1.0, 1.0), False), torch.arange(60.0).view(20, 3)
 

@@ -13,11 +13,11 @@ import gpu_cases
 import pytest
 import torch
 
-from intertwine.kernels import gpu
-from intertwine.kernels.channelwise import channelwise
-from intertwine.kernels.forms import VALUE, gradient, second
-from intertwine.kernels.gpu import launch
-from intertwine.kernels.gpu.schedule import gather_jobs, scatter_jobs
+from intertwine.kernels.convolution import gpu
+from intertwine.kernels.convolution.forms import VALUE, gradient, second
+from intertwine.kernels.convolution.gpu import launch
+from intertwine.kernels.convolution.gpu.schedule import gather_jobs, scatter_jobs
+from intertwine.kernels.convolution.plan import channelwise
 from intertwine.numerics import InputError
 
 needs_triton = pytest.mark.skipif(find_spec("triton") is None, reason="Triton is not installed")

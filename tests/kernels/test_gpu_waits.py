@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from intertwine import kernels
 from intertwine.geometry import Graph, collate, connect
-from intertwine.kernels import native
+from intertwine.kernels.convolution import native
+from intertwine.kernels.shared import doors
 from intertwine.models import MODELS
 from intertwine.nn.irreps import contraction_operator
 from intertwine.numerics import safe
@@ -24,12 +24,13 @@ from intertwine.tasks import ForceField
 
 #: Calls that bring values to the processor, or send some from it.
 WAITING = {
-    "item", "tolist", "numpy", "cpu", "__bool__", "__int__", "__float__", "__index__", "equal", "allclose", "unique", "_unique2", "nonzero",
-    "bincount", "masked_select", "tensor", "as_tensor", "from_numpy",
+    "item", "tolist", "numpy", "cpu", "__bool__", "__int__", "__float__", "__index__", "equal", "allclose", "unique",
+    "_unique2", "nonzero", "bincount", "masked_select", "tensor", "as_tensor", "from_numpy",
 }  # fmt: skip
 
 
-STAND_IN = "in kernels/plain.py"  # convolutions run there in this test, and as a Triton kernel on a card
+#: Convolutions run there in this test, and as a Triton kernel on a card.
+STAND_IN = "in kernels/convolution/definition.py"
 
 
 class Waits(TorchFunctionMode):
@@ -74,7 +75,7 @@ def as_on_a_card(monkeypatch: pytest.MonkeyPatch) -> None:
     for module, name in (
         (native, "check_range"),
         (contraction_operator, "_require_known"),
-        (getattr(kernels, "doors", None), "indices"),
+        (doors, "indices"),
     ):
         if hasattr(module, name):
             monkeypatch.setattr(module, name, lambda *arguments, **options: None)

@@ -12,13 +12,13 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from intertwine.kernels import harmonics as module
-from intertwine.kernels import solid_reference as reference
-from intertwine.kernels.arithmetic import Dual, Duals, Floats
-from intertwine.kernels.cpu.harmonics import text
-from intertwine.kernels.harmonics import LARGEST, Harmonics, compilable, deviation, harmonics
-from intertwine.kernels.harmonics_dispatch import evaluate, operator
-from intertwine.kernels.solid import Solid, leading
+from intertwine.kernels.harmonics import definition as reference
+from intertwine.kernels.harmonics import kernel as module
+from intertwine.kernels.harmonics.arithmetic import Dual, Duals, Floats
+from intertwine.kernels.harmonics.cpu_text import text
+from intertwine.kernels.harmonics.kernel import LARGEST_DEGREE, Harmonics, compilable, deviation, harmonics
+from intertwine.kernels.harmonics.operators import evaluate, operator
+from intertwine.kernels.harmonics.plan import Solid, leading
 
 F32, F64 = torch.float32, torch.float64
 LISTS = [(1,), (0, 1, 2, 3), (2,), (3, 1, 1, 0, 7, 3), (0, 0, 5), (12,), tuple(range(7)), (4, 4, 4, 4, 4, 4)]
@@ -87,7 +87,7 @@ def test_threads_give_the_same_bits(monkeypatch):
     alone = run()
     run_parts, _ = module._team()
     monkeypatch.setattr(module, "_team", lambda: (run_parts, lambda: 3))
-    monkeypatch.setattr(module, "_SHARE", 1)
+    monkeypatch.setattr(module, "_NS_WORTH_A_THREAD", 1)
     assert all(torch.equal(one, other) for one, other in zip(alone, run()))
 
 
@@ -140,8 +140,8 @@ def test_a_list_of_degrees_does_not_change_the_bits():
 def test_what_is_compiled():
     assert compilable(solid((1,), True))
     assert not compilable(solid((0, 0), True))
-    assert not compilable(solid((LARGEST + 1,), True))
-    described = solid((LARGEST + 1,), True)
+    assert not compilable(solid((LARGEST_DEGREE + 1,), True))
+    described = solid((LARGEST_DEGREE + 1,), True)
     x = normal(9, 3)
     assert torch.equal(Harmonics(described).values(x), reference.values(x, described))
     half = normal(9, 3, dtype=torch.bfloat16)
@@ -169,7 +169,7 @@ def faulty(kind: str, described: Solid, dtype: str, width: int) -> str:
 @pytest.mark.parametrize("dtype", [F32, F64])
 def test_a_wrong_coefficient_is_found_and_plain_torch_takes_over(kind, dtype, monkeypatch, tmp_path):
     monkeypatch.setenv("INTERTWINE_CACHE", str(tmp_path))
-    monkeypatch.setattr("intertwine.kernels.cpu.harmonics.text", faulty)
+    monkeypatch.setattr("intertwine.kernels.harmonics.cpu_text.text", faulty)
     described = solid((0, 1, 6, 4), True)  # nobody else asks for these, so nothing compiled is found
     kernels = Harmonics(described)
     x, g, v = normal(20, 3, dtype=dtype), normal(20, described.dim, dtype=dtype), normal(20, 3, seed=1, dtype=dtype)
@@ -232,11 +232,9 @@ def test_derivatives_of_every_order(degrees, normalize):
 
 def test_operators_keep_the_rules_of_torch():
     described = solid((0, 1), True)
-    x, g, v = (
-        normal(9, 3).requires_grad_(),
-        normal(9, 4, seed=1).requires_grad_(),
-        normal(9, 3, seed=2).requires_grad_(),
-    )
+    x = normal(9, 3).requires_grad_()
+    g = normal(9, 4, seed=1).requires_grad_()
+    v = normal(9, 3, seed=2).requires_grad_()
     operators = torch.ops.intertwine
     quick = ("test_schema", "test_faketensor", "test_autograd_registration")
     torch.library.opcheck(operators.harmonics, (x, described.text), test_utils=quick)
@@ -267,7 +265,12 @@ def test_dual_numbers_differentiate():
 @pytest.mark.parametrize("points", [3, 40])
 @pytest.mark.parametrize(
     ("dtype", "degrees"),
-    [(torch.float16, (0, 1, 2)), (torch.bfloat16, (2, 1)), (F64, (1, LARGEST + 1)), (F32, (LARGEST + 1,))],
+    [
+        (torch.float16, (0, 1, 2)),
+        (torch.bfloat16, (2, 1)),
+        (F64, (1, LARGEST_DEGREE + 1)),
+        (F32, (LARGEST_DEGREE + 1,)),
+    ],
 )
 def test_operators_without_a_kernel_have_their_derivatives(
     dtype: torch.dtype, points: int, degrees: tuple[int, ...]

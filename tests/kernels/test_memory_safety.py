@@ -17,8 +17,8 @@ from random_plans import D, case_of, depthwise
 
 import intertwine
 import intertwine.operators
-from intertwine.kernels.channelwise import channelwise
-from intertwine.kernels.fused import Fused
+from intertwine.kernels.convolution.fused import Fused
+from intertwine.kernels.convolution.plan import channelwise
 from intertwine.numerics import InputError
 from intertwine.o3 import SphericalHarmonics, TensorProduct
 
@@ -146,7 +146,7 @@ def test_pointers_are_taken_at_one_door() -> None:
         for file in room.rglob("*.py")
         if "data_ptr" in file.read_text() and file.parent.name != "bench"
     ]
-    assert found == ["kernels/doors.py"]
+    assert found == ["kernels/shared/doors.py"]
     launches = [
         file for file in (room / "kernels").rglob("*.py") if re.search(r"\brun\(|programs\.\w+\[", file.read_text())
     ]

@@ -13,8 +13,8 @@ import torch
 from random_plans import D, case_of, convolved, depthwise, deviation
 from switches import as_users_run_it
 
-from intertwine.kernels import check
-from intertwine.kernels.fused import Fused
+from intertwine.kernels.convolution import check
+from intertwine.kernels.convolution.fused import Fused
 from intertwine.numerics import InputError
 
 PLAN = depthwise("3x0e+2x1o", "0e+1o", 1)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from intertwine.kernels import partial
+from intertwine.kernels.batched import partial
 from intertwine.o3 import FullyConnectedTensorProduct
 
 ARGUMENTS = ("3x0e+2x1o+2x1e", "0e+1o+2e", "2x0e+3x1o+2x2e+1x0o")

@@ -10,10 +10,10 @@ from random_plans import Case, D, case_of, convolved, depthwise, deviation, rand
 from torch import Tensor
 
 from intertwine.kernels import Plan
-from intertwine.kernels.channelwise import channelwise
-from intertwine.kernels.forms import VALUE, gradient, second
-from intertwine.kernels.fused import Fused
-from intertwine.kernels.native import gather, scatter
+from intertwine.kernels.convolution.forms import VALUE, gradient, second
+from intertwine.kernels.convolution.fused import Fused
+from intertwine.kernels.convolution.native import gather, scatter
+from intertwine.kernels.convolution.plan import channelwise
 
 EPS = torch.finfo(D).eps
 PLANS = [
@@ -101,9 +101,8 @@ def test_only_some_arguments_need_gradients(wanted: str) -> None:
         results = list(first)
         for losses in combinations(first, max(1, len(first) - 1)):
             inputs = asked + [g] * ("g" in watched)
-            total = sum(loss.square().sum() for loss in losses) + 0 * sum(
-                one.sum() for one in inputs
-            )  # the gradient to x has no x in it
+            # the gradient to x has no x in it
+            total = sum(loss.square().sum() for loss in losses) + 0 * sum(one.sum() for one in inputs)
             results += torch.autograd.grad(total, inputs, retain_graph=True, materialize_grads=True)
         return results
 

@@ -9,11 +9,11 @@ import pytest
 import torch
 from switches import as_users_run_it
 
-from intertwine.kernels import small_mixing
-from intertwine.kernels.cpu import small_products
-from intertwine.kernels.cpu.compile import compiled
-from intertwine.kernels.cpu.small_products import MANY, Table, Task
-from intertwine.kernels.small_mixing import SmallMixing, deviation
+from intertwine.kernels.linear import cpu as small_products
+from intertwine.kernels.linear import kernel as small_mixing
+from intertwine.kernels.linear.cpu import SIZE_AT_CALL, Table, Task
+from intertwine.kernels.linear.kernel import SmallMixing, deviation
+from intertwine.kernels.llvm.compile import compiled
 from intertwine.numerics import InputError
 from intertwine.o3 import Linear
 
@@ -33,17 +33,52 @@ def test_every_width_of_vectors(width, dtype, generator) -> None:
         (9, 2, 32, 5),
         (4, 16, 16, 1),
     ]:
-        x, w, g = (torch.randn(size, generator=generator, dtype=D).to(dtype) for size in
-                   ((samples, dim, depth), (depth, columns), (samples, dim, columns)))  # fmt: skip
+        sizes = (samples, dim, depth), (depth, columns), (samples, dim, columns)
+        x, w, g = (torch.randn(size, generator=generator, dtype=D).to(dtype) for size in sizes)
         product = Task(
-            0, 0, 0, MANY, columns, depth, 1, dim, dim * depth, dim * columns, 1, columns, 0, 0, depth, columns, 0
+            0,
+            0,
+            0,
+            SIZE_AT_CALL,
+            columns,
+            depth,
+            1,
+            dim,
+            dim * depth,
+            dim * columns,
+            1,
+            columns,
+            0,
+            0,
+            depth,
+            columns,
+            0,
         )
         total = Task(
-            0, 0, 0, depth, columns, MANY, dim, 1, 1, columns, dim * depth, dim * columns, depth, columns, 0, 0, 1
+            0,
+            0,
+            0,
+            depth,
+            columns,
+            SIZE_AT_CALL,
+            dim,
+            1,
+            1,
+            columns,
+            dim * depth,
+            dim * columns,
+            depth,
+            columns,
+            0,
+            0,
+            1,
         )
         before = torch.randn(depth, columns, generator=generator, dtype=D).to(dtype)
-        cases = [(product, x, w, torch.full_like(g, torch.nan), 0.5 * (x.double() @ w.double())),
-                 (total, x, g, before.clone(), before + 0.5 * torch.einsum("ziu,ziw->uw", x.double(), g.double()))]  # fmt: skip
+        summed = before + 0.5 * torch.einsum("ziu,ziw->uw", x.double(), g.double())
+        cases = [
+            (product, x, w, torch.full_like(g, torch.nan), 0.5 * (x.double() @ w.double())),
+            (total, x, g, before.clone(), summed),
+        ]
         for task, a, b, c, expected in cases:
             table = Table([task], [0.5], dtype)
             table.function = compiled(
@@ -105,7 +140,7 @@ def test_a_kernel_that_is_wrong_is_not_used(monkeypatch) -> None:
 
     assert deviation(SmallMixing, D) < 8
     assert deviation(SmallMixing, torch.float32) < 8
-    assert deviation(Wrong, torch.float32) > small_mixing._BOUND
+    assert deviation(Wrong, torch.float32) > small_mixing._BOUND_EPS
     monkeypatch.setattr(small_mixing, "SmallMixing", Wrong)
     monkeypatch.setitem(small_mixing._TRUSTED, torch.float32, None)
     layer = Linear("4x0e", "4x0e", layout="ir_mul")

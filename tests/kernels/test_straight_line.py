@@ -9,10 +9,10 @@ import dataclasses
 import pytest
 import torch
 
-from intertwine.kernels import straight_line_backend as backend
-from intertwine.kernels.cpu.straight_line import Tables
-from intertwine.kernels.straight_line import NONE, Argument, Program, Result, Writer, gradient
-from intertwine.kernels.straight_line_reference import Evaluator
+from intertwine.kernels.polynomial import kernel as backend
+from intertwine.kernels.polynomial.cpu import Tables
+from intertwine.kernels.polynomial.definition import Evaluator
+from intertwine.kernels.polynomial.plan import NO_FACTOR, Argument, Program, Result, Writer, gradient
 from intertwine.numerics import InputError
 
 D = torch.float64
@@ -33,12 +33,12 @@ def random_program(seed: int, rows: int = 40) -> Program:
         recent = [registers[-1 - k] if place % 3 else registers[k] for k in some(5, 6)]
         terms = [
             (0.5, recent[0], recent[1]),
-            (-0.7, recent[2], NONE),
+            (-0.7, recent[2], NO_FACTOR),
             (0.3, recent[3], recent[3]),
             (1.0, recent[4], some(5, 1)[0]),
         ]
         registers.append(writer.row(terms[: 1 + some(4, 1)[0]]))
-    empty, copy = writer.row([]), writer.row([(1.0, 2, NONE)])
+    empty, copy = writer.row([]), writer.row([(1.0, 2, NO_FACTOR)])
     assert copy == 2
     return writer.program([Result((registers[-1], empty, 0, registers[-2])), Result((registers[-3], 4), shared=True)])
 
@@ -94,7 +94,7 @@ def test_machine(nodes: int, channels: int, dtype: torch.dtype) -> None:
 
 def test_strides_and_threads(monkeypatch) -> None:
     """The same bits with other strides, twice, and with two threads."""
-    monkeypatch.setattr("intertwine.kernels.cpu.straight_line._WORK", 1)
+    monkeypatch.setattr("intertwine.kernels.polynomial.cpu._PRODUCTS_WORTH_A_THREAD", 1)
     program = gradient(random_program(0), [0, 1], [0, 1])
     arguments, group = arguments_of(program, 300, 4, 80)
     expected = Tables(program, D)(arguments, group, 4)
@@ -114,7 +114,7 @@ def test_few_registers() -> None:
     writer = Writer([Argument(1)])
     last = 0
     for _ in range(100):
-        last = writer.row([(1.0, last, 0), (2.0, last, NONE)])
+        last = writer.row([(1.0, last, 0), (2.0, last, NO_FACTOR)])
     writer.row([(1.0, 0, 0)])
     program = writer.program([Result((last,))])
     assert len(program.rows) == 100

@@ -14,8 +14,9 @@ from convolved import equal, work
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from intertwine.kernels.cpu import backend, threads
-from intertwine.kernels.cpu.compile import compiled
+from intertwine.kernels.convolution import cpu as backend
+from intertwine.kernels.llvm import threads
+from intertwine.kernels.llvm.compile import compiled
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ class Convolutions(Dataset):
 def parts_used(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     found: list[int] = []
     real = threads.run
-    monkeypatch.setattr(backend, "_SHARE", 1)  # everything is worth another thread
+    monkeypatch.setattr(backend, "_NS_WORTH_A_THREAD", 1)  # everything is worth another thread
     monkeypatch.setattr(
         backend, "run", lambda function, words, bounds: found.append(len(bounds) - 1) or real(function, words, bounds)
     )
@@ -53,14 +54,14 @@ def test_work_is_shared_as_torch_is_told(two_threads, monkeypatch: pytest.Monkey
         torch.set_num_threads(count)
         assert equal(work(), alone)
         assert set(used[-2:]) == {count}
-    monkeypatch.setattr(backend, "_SHARE", 10**9)
+    monkeypatch.setattr(backend, "_NS_WORTH_A_THREAD", 10**9)
     assert equal(work(), alone)
     assert set(used[-2:]) == {1}  # not worth a second thread
 
 
 def test_every_part_is_done_once_by_any_team(two_threads, monkeypatch: pytest.MonkeyPatch) -> None:
     """More parts than threads, and the pool that takes the place of OpenMP: row i becomes its part's bounds plus i."""
-    from intertwine.kernels.cpu.assembler import WORD, Code
+    from intertwine.kernels.llvm.assembler import WORD, Code
 
     def text() -> str:
         code = Code("body", "float64", ("rows", "count"))
@@ -94,7 +95,7 @@ def test_python_threads_where_openmp_is_not_found(two_threads, monkeypatch: pyte
 
 def test_calls_from_several_python_threads(two_threads) -> None:
     """Also on first use: nobody gets a kernel that is not ready."""
-    from intertwine.kernels import check
+    from intertwine.kernels.convolution import check
 
     wanted = [work(seed) for seed in range(4)]
     backend._kernel.cache_clear()

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from intertwine import nn
 from intertwine.kernels import Plan
-from intertwine.kernels.fused import Fused
+from intertwine.kernels.convolution.fused import Fused
 
 EPS = torch.finfo(D).eps
 PLAN = depthwise("3x0e+2x1o", "0e+1o", 1)
@@ -109,7 +109,7 @@ def test_an_exported_program_runs_in_a_process_that_only_imports_the_operators(t
     torch.save([*arguments, Module()(*arguments)], tmp_path / "numbers.pt")
     script = """
 import sys, torch
-import intertwine.kernels.fused
+import intertwine.kernels.convolution.fused
 *arguments, wanted = torch.load(sys.argv[2])
 assert torch.equal(torch.export.load(sys.argv[1]).module()(*arguments), wanted)
 print("equal")
@@ -177,13 +177,12 @@ def test_an_index_beyond_its_own_graph_is_not_taken_from_the_next_of_a_batch() -
 def test_functional_derivatives() -> None:
     (x, y, w), ends = leaves()
     x, y, w = (one.detach() for one in (x, y, w))
-    functions = [
-        lambda x, f=f: f(x, y, w, *ends).sin().sum() for f in (FUSED.convolve, lambda *given: convolved(PLAN, *given))
-    ]
+    ways = (FUSED.convolve, lambda *given: convolved(PLAN, *given))
+    functions = [lambda x, f=f: f(x, y, w, *ends).sin().sum() for f in ways]
     hessians = [torch.func.jacrev(torch.func.jacrev(function))(x) for function in functions]
     assert deviation(*hessians, EPS) <= 200
-    mixed = [torch.func.jacrev(torch.func.grad(lambda y, x, f=f: f(x, y, w, *ends).sin().sum()), argnums=1)(y, x) for f in
-             (FUSED.convolve, lambda *given: convolved(PLAN, *given))]  # fmt: skip
+    of_both = [lambda y, x, f=f: f(x, y, w, *ends).sin().sum() for f in ways]
+    mixed = [torch.func.jacrev(torch.func.grad(function), argnums=1)(y, x) for function in of_both]
     assert deviation(*mixed, EPS) <= 200
     forward = [torch.func.hessian(function)(x) for function in functions]  # forward mode over the reverse
     assert deviation(forward[0], hessians[1], EPS) <= 200

@@ -16,7 +16,7 @@ from intertwine.groups import Isometry
 from intertwine.nn import Backbone
 from intertwine.numerics import DataError, GeometryError
 
-BOUNDS = {torch.float64: 1e-12, torch.float32: 2e-5}  # DESIGN.md, "numbers to live by": a model
+BOUNDS = {torch.float64: 1e-12, torch.float32: 2e-5}  # docs/design.md, "numbers to live by": a model
 NOT_THERE = 1e-3  # relative change of the outputs under a symmetry that the model lacks
 STRUCTURES = {"molecule": 7, "pair": 2, "isolated": 1, "crystal": 4}
 
@@ -27,9 +27,8 @@ class ModelContract:
     dimension = 3
     fields: tuple[str, ...] = ()  # "vel", "charge"
     species: tuple[int, ...] = (1, 6, 8)
-    lacks: tuple[
-        str, ...
-    ] = ()  # "rotation", "reflection": what changes its outputs in ways that no representation tells
+    # "rotation", "reflection": what changes its outputs in ways that no representation tells
+    lacks: tuple[str, ...] = ()
     variable = "pos"  # what its features are a function of: derivatives are taken with respect to it
 
     @pytest.fixture
@@ -73,9 +72,8 @@ class ModelContract:
             for g in elements:
                 expected = model.irreps_out.transform(g.rotation, plain)
                 size = float(plain.detach().square().mean().sqrt())
-                size = (
-                    size if size > 100 * torch.finfo(dtype).eps else 1.0
-                )  # an atom that is alone may have no features but rounding
+                if size <= 100 * torch.finfo(dtype).eps:  # an atom that is alone may have no features but rounding
+                    size = 1.0
                 errors.append((model(act(g, graph)).double() - expected).abs().max() / size)
             if ("reflection" if improper else "rotation") not in self.lacks:
                 assert max(errors) < BOUNDS[dtype], name
@@ -146,9 +144,8 @@ class ModelContract:
             moved[self.variable] = value
             return direction @ model(moved).tanh().sum(0)
 
-        function(
-            graph[self.variable]
-        )  # with annotations checked; the many evaluations that follow are of the same shapes
+        # with annotations checked; the many evaluations that follow are of the same shapes
+        function(graph[self.variable])
         with as_users_run_it():
             assert check(function, graph[self.variable].clone().requires_grad_())
 
@@ -174,8 +171,7 @@ class ModelContract:
     def test_coincident_atoms(self, model: Backbone, dtype: torch.dtype, gap: float) -> None:
         """Values and derivatives stay finite: to second order where atoms coincide; to first where they almost do,
         since a direction's derivative is as large as 1 / distance there, and the square of that overflows in single
-        precision.
-        """
+        precision."""
         graph = self.graph(4)
         graph.pos -= graph.pos[0].clone()  # at the origin, so that tiny gaps are representable
         graph.pos[1] = gap

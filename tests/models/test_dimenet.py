@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import types
 import warnings
 
 import numpy as np
@@ -12,7 +13,6 @@ import torch
 from contract import ModelContract
 from torch import Tensor
 
-from intertwine.bench import twins
 from intertwine.geometry import Graph, connect
 from intertwine.models.dimenet import DimeNet
 from intertwine.nn import Backbone
@@ -116,7 +116,9 @@ def oracle():
 
 @pytest.mark.parametrize("authors", [True, False], ids=["as published code", "as paper"])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-10)])
-def test_against_torch_geometric(oracle, dtype: torch.dtype, tolerance: float, authors: bool) -> None:
+def test_against_torch_geometric(
+    twins: types.ModuleType, oracle, dtype: torch.dtype, tolerance: float, authors: bool
+) -> None:
     """All node features and their gradients, at the same weights, none of them zero."""
     theirs = copy.deepcopy(oracle).to(dtype)
     with torch.no_grad():
@@ -159,8 +161,7 @@ def test_sees_angles_between_two_neighbours_that_do_not_see_each_other() -> None
 def test_blind_to_what_angles_do_not_tell() -> None:
     """Four neighbours of a centre, one cutoff, mutual distances beyond it: the two layouts have the same unordered
     angles at every first edge, so one layer sees no difference; the 2-body pair of the expressivity paper, which they
-    do tell apart, is seen.
-    """
+    do tell apart, is seen."""
     model = DimeNet(**SMALL | {"cutoff": 6.0, "layers": 1}, species=(1,)).double()
     bent = Graph(torch.tensor([[0.0, 0, 0], [5, 0, 0], [3, 0, 4]]).double(), z=[1, 1, 1])
     straight = Graph(torch.tensor([[0.0, 0, 0], [5, 0, 0], [-5, 0, 0]]).double(), z=[1, 1, 1])

@@ -1,4 +1,4 @@
-"""GemNet: the contract of T and Q, paths and one block in loops, the torsions' basis, what angles and torsions tell."""
+"""GemNet: the contract of T and Q, paths and one block in loops, what angles and torsions tell."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ from contract import ModelContract
 from scipy.special import lpmv, spherical_jn
 from torch import Tensor
 
-from intertwine.geometry import Graph, collate, connect, directions, distances, edge_vectors
+from intertwine.geometry import Graph, collate, connect, distances, edge_vectors
 from intertwine.geometry.quadruplets import meetings, quadruplets, reverse, within
 from intertwine.models.gemnet import GemNet
 from intertwine.nn import Backbone
 from intertwine.nn.paths.spherical_bessel import spherical_bessel_zeros
-from intertwine.nn.paths.waves import TorsionBasis
 from intertwine.numerics import GeometryError, InputError
 
 SMALL = {
@@ -132,34 +131,6 @@ def test_paths_of_a_batch_and_of_few_atoms(generator: torch.Generator) -> None:
     oriented = molecule(4, generator).cast(torch.float32)
     oriented.edge_index = torch.tensor([[0, 1, 2, 3], [1, 2, 1, 1]])
     assert GemNet(**SMALL, **ATOMS)(oriented).isfinite().all()
-
-
-def test_basis_of_torsions(generator: torch.Generator) -> None:
-    """Associated Legendre functions and cosines of multiples of the angle, at random directions; orthonormal on
-    average; and on the axis, where there is no torsion, derivatives that agree with those next to it."""
-    basis = TorsionBasis(5).double()
-    u, v, w = directions(torch.randn(3, 20000, 3, generator=generator, dtype=torch.float64).flatten(0, 1)).unflatten(
-        0, (3, -1)
-    )
-    uw, vw, uv = (u * w).sum(-1), (v * w).sum(-1), (u * v).sum(-1)
-    found = basis(uw, vw, uv)
-    normal = [directions(x - (x * w).sum(-1, keepdim=True) * w) for x in (u, v)]
-    theta = torch.arccos((normal[0] * normal[1]).sum(-1).clamp(-1, 1)).numpy()
-    for k, (l, m) in enumerate(basis.orders):
-        wave = (-1) ** m * lpmv(m, l, uw.numpy()) * (1 - vw.numpy() ** 2) ** (m / 2) * np.cos(m * theta)
-        ratio = found[0, k].item() / wave[0]
-        assert np.abs(found[:, k].numpy() - ratio * wave).max() < 1e-11 * found[:, k].abs().max()
-    gram = found.T @ found / len(found)
-    assert (gram - torch.eye(len(gram))).abs().max() < 0.15
-    values, weights = [], torch.randn(len(gram), generator=generator, dtype=torch.float64)
-    for bend in (0.0, 1e-7):
-        x = torch.tensor([[1.0, bend, 0], [0, bend, 1.0]], dtype=torch.float64, requires_grad=True)
-        p, q = directions(x)
-        (first,) = torch.autograd.grad((basis(p[:1], q[:1], (p @ q)[None]) @ weights).sum(), x, create_graph=True)
-        (second,) = torch.autograd.grad(first.square().sum(), x)
-        values.append((first.detach(), second))
-    for on, off in zip(*values, strict=True):
-        assert (on - off).abs().max() < 1e-5 * on.abs().max()
 
 
 def sigma(x: Tensor) -> Tensor:

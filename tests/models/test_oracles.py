@@ -5,13 +5,13 @@ in loops.
 from __future__ import annotations
 
 import math
+import types
 import warnings
 
 import pytest
 import torch
 from torch import Tensor
 
-from intertwine.bench import twins
 from intertwine.geometry import Graph, connect
 from intertwine.models import EGNN, PaiNN
 
@@ -36,15 +36,14 @@ def equal(ours: Tensor, theirs: Tensor, tolerance: float) -> None:
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-10)])
-def test_schnet_against_torch_geometric(dtype: torch.dtype, tolerance: float) -> None:
+def test_schnet_against_torch_geometric(twins: types.ModuleType, dtype: torch.dtype, tolerance: float) -> None:
     """The features after the interactions, at the cosine cutoff, which is the one that PyG has."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from torch_geometric.nn.models import SchNet as Oracle
     theirs = Oracle(hidden_channels=16, num_filters=16, num_interactions=3, num_gaussians=10, cutoff=CUTOFF).to(dtype)
-    theirs.distance_expansion.offset = torch.linspace(
-        0, CUTOFF, 10, dtype=dtype
-    )  # its own constants are rounded to single precision
+    # its own constants are rounded to single precision
+    theirs.distance_expansion.offset = torch.linspace(0, CUTOFF, 10, dtype=dtype)
     theirs.distance_expansion.coeff = -0.5 * (9 / CUTOFF) ** 2
     for module in theirs.modules():
         if hasattr(module, "shift"):
@@ -64,16 +63,15 @@ def test_schnet_against_torch_geometric(dtype: torch.dtype, tolerance: float) ->
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-10)])
-def test_painn_against_schnetpack(dtype: torch.dtype, tolerance: float) -> None:
+def test_painn_against_schnetpack(twins: types.ModuleType, dtype: torch.dtype, tolerance: float) -> None:
     """Scalars, vectors and their gradients, at the cosine cutoff and with a smoothing of its norm."""
     try:
         spk, painn = twins.schnetpack("nn"), twins.schnetpack("representation.painn")
     except ImportError as missing:
         pytest.skip(str(missing))
     theirs = painn.PaiNN(8, 3, spk.BesselRBF(7, CUTOFF), spk.CosineCutoff(CUTOFF), epsilon=1e-4).to(dtype)
-    theirs.radial_basis.freqs = (
-        math.pi / CUTOFF * torch.arange(1, 8, dtype=dtype)
-    )  # its own are rounded to single precision
+    # its own are rounded to single precision
+    theirs.radial_basis.freqs = math.pi / CUTOFF * torch.arange(1, 8, dtype=dtype)
     with torch.no_grad():
         for parameter in theirs.parameters():
             if parameter.ndim == 1:
@@ -209,7 +207,7 @@ def test_egnn_against_the_equations(
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-13)])
-def test_egnn_against_egnn_pytorch(dtype: torch.dtype, tolerance: float) -> None:
+def test_egnn_against_egnn_pytorch(twins: types.ModuleType, dtype: torch.dtype, tolerance: float) -> None:
     """Three of its sparse layers on all pairs of nodes: features and displacements. It has no velocities, and sums
     where ours averages.
     """

@@ -26,7 +26,7 @@ def inputs(
 
 @pytest.mark.parametrize("few", [0, 10**9], ids=["one after the other", "at once"])
 def test_same_as_each_node_by_itself(few: int, generator: torch.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(self_interaction, "FEW", few)
+    monkeypatch.setattr(self_interaction, "FEW_MULTIPLICATIONS", few)
     layer, x, kind, table = inputs(generator)
     found, expected = layer(x, sort_kinds(kind, table)), layer(x, Kinds(table[kind]))
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-14)

@@ -24,8 +24,9 @@ def trip(value):
 @pytest.mark.parametrize(
     "value",
     [
-        None, True, 0, -(2**70), "", "ä \u2028 \"quoted\"", 0.1, 1e-320, -0.0, math.inf, -math.inf, 5e300, [], (), {}, (1, [2.0, (None,)]),
-        {1: "a", (2, "b"): 3.0, None: [], False: ()}, {"$": "tensor", "is": 3}, {"nested": {"deep": [{"x": (1,)}]}}, torch.float64,
+        None, True, 0, -(2**70), "", "ä \u2028 \"quoted\"", 0.1, 1e-320, -0.0, math.inf, -math.inf, 5e300,
+        [], (), {}, (1, [2.0, (None,)]), {1: "a", (2, "b"): 3.0, None: [], False: ()}, {"$": "tensor", "is": 3},
+        {"nested": {"deep": [{"x": (1,)}]}}, torch.float64,
     ],
 )  # fmt: skip
 def test_round_trip(value) -> None:

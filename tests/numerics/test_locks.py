@@ -200,16 +200,27 @@ def test_what_is_ignored_stays_ignored() -> None:
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (RuntimeError("[enforce fail at alloc_cpu.cpp:121] data. DefaultCPUAllocator: can't allocate memory: you tried to allocate "
-                      "4000000000000 bytes. Error code 12 (Cannot allocate memory)"), "3.64 TiB"),
-        (RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79 GiB"), r"of the GPU \(2.00 GiB"),
-        (MemoryError("Unable to allocate 7.45 GiB for an array with shape (1000000000,) and data type float64"), "7.45 GiB"),
+        (
+            RuntimeError(
+                "[enforce fail at alloc_cpu.cpp:121] data. DefaultCPUAllocator: can't allocate memory: you tried to "
+                "allocate 4000000000000 bytes. Error code 12 (Cannot allocate memory)"
+            ),
+            "3.64 TiB",
+        ),
+        (
+            RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79 GiB"),
+            r"of the GPU \(2.00 GiB",
+        ),
+        (
+            MemoryError("Unable to allocate 7.45 GiB for an array with shape (1000000000,) and data type float64"),
+            "7.45 GiB",
+        ),
         (RuntimeError("std::bad_alloc"), "memory"),
         (OSError(errno.ENOMEM, "Cannot allocate memory"), "memory"),
         (MemoryError(), "memory"),
         (RuntimeError("can't start new thread"), "memory"),
     ],
-)  # fmt: skip
+)
 def test_lack_of_memory_is_recognised(error: Exception, words: str) -> None:
     assert re.search(words, lack_of_memory(error) or "")
 

@@ -169,9 +169,8 @@ def test_the_size_limit_of_a_process(tmp_path: Path) -> None:
 
 def run(code: str, *arguments: object, **options: object) -> subprocess.CompletedProcess:
     environment = os.environ | {"PYTHONPATH": str(ROOT.parent)}
-    return subprocess.run(
-        [sys.executable, "-c", code, *map(str, arguments)], env=environment, capture_output=True, text=True, **options
-    )  # type: ignore[call-overload]
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, **options)
 
 
 # Devices, pipes, open descriptors
@@ -218,7 +217,7 @@ def test_a_pipe_is_written_into_and_never_waited_for_endlessly(tmp_path: Path, m
     write_atomically(tmp_path / "p", b"y" * 300_000)
     reader.join(20)
     assert found == [b"y" * 300_000]
-    monkeypatch.setattr(files, "PATIENCE", 0.2)
+    monkeypatch.setattr(files, "PIPE_PATIENCE_S", 0.2)
     with pytest.raises(CheckpointError, match="nobody reads"):
         write_atomically(tmp_path / "p", b"x")
     assert stat.S_ISFIFO((tmp_path / "p").stat().st_mode)

@@ -27,10 +27,10 @@ EXCUSED = {
     ("training/processes.py", "tempfile.TemporaryFile"),  # without a name
 }
 WRITERS = {
-    "write_text", "write_bytes", "np.save", "np.savez", "np.savez_compressed", "np.savetxt", "torch.save", "save_file", "json.dump",
-    "shutil.copy", "shutil.copyfile", "shutil.copy2", "shutil.move", "shutil.copyfileobj", "savefig", "write_html", "to_csv", "tofile",
-    "tempfile.NamedTemporaryFile", "tempfile.TemporaryFile", "tempfile.mkstemp", "atoms.write", "ase.io.write", "Trajectory",
-    "os.truncate", "os.mknod",
+    "write_text", "write_bytes", "np.save", "np.savez", "np.savez_compressed", "np.savetxt", "torch.save", "save_file",
+    "json.dump", "shutil.copy", "shutil.copyfile", "shutil.copy2", "shutil.move", "shutil.copyfileobj", "savefig",
+    "write_html", "to_csv", "tofile", "tempfile.NamedTemporaryFile", "tempfile.TemporaryFile", "tempfile.mkstemp",
+    "atoms.write", "ase.io.write", "Trajectory", "os.truncate", "os.mknod",
 }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Every public class and function of the algebra as a case: how to build it from a namespace, and inputs for it.
+"""Every public function and class of rotations, representations, harmonics and products as a case.
 
 The same case is built from e3nn's namespaces and from ours; ``test_against_e3nn.py`` compares, ``test_modules.py``
 takes ours apart.
@@ -6,156 +6,45 @@ takes ours apart.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
-from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import Any
 
 import torch
+from case_kit import (
+    CASES,
+    angles,
+    axis_and_angle,
+    case,
+    dimension,
+    matrices,
+    of_unit,
+    quaternions,
+    randn,
+    random_irreps,
+    several,
+)
 from torch import Tensor
 
-import intertwine.nn as our_nn
 from intertwine import o3 as our_o3
-from intertwine.groups import index_symmetry, permutations
-from intertwine.numerics import linalg
 
-
-def ours() -> SimpleNamespace:
-    """Our classes under e3nn's four names."""
-    io = SimpleNamespace(CartesianTensor=our_o3.CartesianTensor, SphericalTensor=our_o3.SphericalTensor)
-    math = SimpleNamespace(
-        **{name: getattr(linalg, name) for name in ("complete_basis", "direct_sum", "orthonormalize")},
-        **{name: getattr(index_symmetry, name) for name in ("germinate_formulas", "reduce_permutation")},
-        **{
-            name: getattr(our_nn, name)
-            for name in ("moment", "normalize2mom", "soft_unit_step", "soft_one_hot_linspace", "bessel")
-        },
-        perm=permutations,
-    )
-    return SimpleNamespace(o3=our_o3, nn=our_nn, io=io, math=math)
-
-
-def theirs() -> SimpleNamespace:
-    """e3nn's four namespaces."""
-    from e3nn import io, math, nn, o3
-    from e3nn.math import perm
-
-    return SimpleNamespace(o3=o3, nn=nn, io=io, math=SimpleNamespace(**{**vars(math), "perm": perm}))
-
-
-@dataclass(frozen=True)
-class Case:
-    """One object under test.
-
-    Args:
-        name: ``namespace.Name``, with ``[variant]`` behind it.
-        build: from a namespace to a function or module.
-        inputs: from a generator to the arguments, in the default precision.
-        differentiable: whether gradients are compared.
-        train: compare in training mode (with the same seed).
-        peer: whether e3nn has it, under the same name.
-    """
-
-    name: str
-    build: Callable[[SimpleNamespace], Any]
-    inputs: Callable[[torch.Generator], tuple[Any, ...]]
-    differentiable: bool = True
-    train: bool = False
-    peer: bool = True
-
-    @property
-    def subject(self) -> str:
-        return self.name.split("[")[0]
-
-
-def randn(*shape: int) -> Callable[[torch.Generator], tuple[Tensor, ...]]:
-    return lambda g: (torch.randn(*shape, generator=g),)
-
-
-def several(*shapes: tuple[int, ...]) -> Callable[[torch.Generator], tuple[Tensor, ...]]:
-    return lambda g: tuple(torch.randn(*shape, generator=g) for shape in shapes)
-
-
-def positive(*shape: int) -> Callable[[torch.Generator], tuple[Tensor, ...]]:
-    return lambda g: (torch.rand(*shape, generator=g) * 1.5 + 0.2,)
-
-
-def _angles(g: torch.Generator) -> tuple[Tensor, ...]:
-    alpha, beta, gamma = torch.rand(3, 4, generator=g)
-    return 6 * alpha - 3, 0.3 + 2.4 * beta, 6 * gamma - 3
-
-
-def _quaternions(n: int = 4, copies: int = 1) -> Callable[[torch.Generator], tuple[Tensor, ...]]:
-    def draw(g: torch.Generator) -> tuple[Tensor, ...]:
-        q = torch.randn(copies, n, 4, generator=g)
-        return tuple(q / q.norm(dim=-1, keepdim=True))
-
-    return draw
-
-
-def of_unit(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function of unit quaternions as one of any: how it goes on outside of the group, and so its raw gradient, is a
-    choice.
-    """
-    return lambda q: function(q / q.norm(dim=-1, keepdim=True))
-
-
-def _matrices(g: torch.Generator) -> tuple[Tensor, ...]:
-    return (our_o3.angles_to_matrix(*_angles(g)).detach(),)
-
-
-def _axis_angle(copies: int = 1) -> Callable[[torch.Generator], tuple[Tensor, ...]]:
-    def draw(g: torch.Generator) -> tuple[Tensor, ...]:
-        found: list[Tensor] = []
-        for _ in range(copies):
-            axis = torch.randn(4, 3, generator=g)
-            found += [axis / axis.norm(dim=-1, keepdim=True), 0.2 + 2.5 * torch.rand(4, generator=g)]
-        return tuple(found)
-
-    return draw
-
-
-def random_irreps(seed: int, *, lmax: int = 3, most: int = 4, blocks: int = 4) -> str:
-    """A seeded sum with repeats and, now and then, an empty block."""
-    rng = random.Random(seed)
-    return "+".join(
-        f"{rng.randint(0, most)}x{rng.randint(0, lmax)}{rng.choice('eo')}" for _ in range(rng.randint(1, blocks))
-    )
-
-
-def dimension(spec: str) -> int:
-    return our_o3.Irreps(spec).dim
-
-
-CASES: list[Case] = []
-
-
-def case(
-    name: str,
-    build: Callable[[SimpleNamespace], Any],
-    inputs: Callable[[torch.Generator], tuple[Any, ...]],
-    **options: Any,
-) -> None:
-    CASES.append(Case(name, build, inputs, **options))
-
+__all__ = ["CASES"]
 
 # rotations
-# ------------------------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------------------------------
 for _name in ("angles_to_matrix", "angles_to_quaternion", "angles_to_axis_angle", "inverse_angles"):
-    case(f"o3.{_name}", lambda ns, n=_name: getattr(ns.o3, n), _angles)
+    case(f"o3.{_name}", lambda ns, n=_name: getattr(ns.o3, n), angles)
 for _name in ("quaternion_to_matrix", "quaternion_to_axis_angle", "quaternion_to_angles", "inverse_quaternion"):
-    case(f"o3.{_name}", lambda ns, n=_name: of_unit(getattr(ns.o3, n)), _quaternions())
+    case(f"o3.{_name}", lambda ns, n=_name: of_unit(getattr(ns.o3, n)), quaternions())
 for _name in ("matrix_to_angles", "matrix_to_quaternion", "matrix_to_axis_angle"):
-    case(f"o3.{_name}", lambda ns, n=_name: getattr(ns.o3, n), _matrices, differentiable=_name == "matrix_to_angles")
+    case(f"o3.{_name}", lambda ns, n=_name: getattr(ns.o3, n), matrices, differentiable=_name == "matrix_to_angles")
 for _name in ("axis_angle_to_matrix", "axis_angle_to_quaternion", "axis_angle_to_angles"):
-    case(f"o3.{_name}", lambda ns, n=_name: getattr(ns.o3, n), _axis_angle())
+    case(f"o3.{_name}", lambda ns, n=_name: getattr(ns.o3, n), axis_and_angle())
 for _name in ("matrix_x", "matrix_y", "matrix_z"):
     case(f"o3.{_name}", lambda ns, n=_name: getattr(ns.o3, n), randn(5))
-case("o3.compose_angles", lambda ns: ns.o3.compose_angles, lambda g: (*_angles(g), *_angles(g)))
-case("o3.compose_quaternion", lambda ns: ns.o3.compose_quaternion, _quaternions(copies=2))
-case("o3.compose_axis_angle", lambda ns: ns.o3.compose_axis_angle, _axis_angle(2))
-case("o3.angles_to_xyz", lambda ns: ns.o3.angles_to_xyz, lambda g: _angles(g)[:2])
+case("o3.compose_angles", lambda ns: ns.o3.compose_angles, lambda g: (*angles(g), *angles(g)))
+case("o3.compose_quaternion", lambda ns: ns.o3.compose_quaternion, quaternions(copies=2))
+case("o3.compose_axis_angle", lambda ns: ns.o3.compose_axis_angle, axis_and_angle(2))
+case("o3.angles_to_xyz", lambda ns: ns.o3.angles_to_xyz, lambda g: angles(g)[:2])
 case("o3.xyz_to_angles", lambda ns: ns.o3.xyz_to_angles, randn(5, 3))
 for _name in ("rand_matrix", "rand_angles", "rand_quaternion", "rand_axis_angle"):
     case(
@@ -174,22 +63,22 @@ def _seeded(draw: Callable[[], Any]) -> Any:
 
 
 # representations
-# --------------------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------------------------------
 _BIG = "2x0e+0o+1e+2x1o+2e+3o+4e"
-case("o3.wigner_D", lambda ns: lambda *a: ns.o3.wigner_D(3, *a), _angles)
-case("o3.Irreps[D_from_angles]", lambda ns: ns.o3.Irreps(_BIG).D_from_angles, _angles)
-case("o3.Irreps[D_from_quaternion]", lambda ns: of_unit(ns.o3.Irreps(_BIG).D_from_quaternion), _quaternions())
+case("o3.wigner_D", lambda ns: lambda *a: ns.o3.wigner_D(3, *a), angles)
+case("o3.Irreps[D_from_angles]", lambda ns: ns.o3.Irreps(_BIG).D_from_angles, angles)
+case("o3.Irreps[D_from_quaternion]", lambda ns: of_unit(ns.o3.Irreps(_BIG).D_from_quaternion), quaternions())
 case(
     "o3.Irreps[D_from_matrix]",
     lambda ns: ns.o3.Irreps(_BIG).D_from_matrix,
-    lambda g: (-_matrices(g)[0],),
+    lambda g: (-matrices(g)[0],),
     differentiable=False,
 )
-case("o3.Irreps[D_from_axis_angle]", lambda ns: ns.o3.Irreps(_BIG).D_from_axis_angle, _axis_angle())
+case("o3.Irreps[D_from_axis_angle]", lambda ns: ns.o3.Irreps(_BIG).D_from_axis_angle, axis_and_angle())
 case(
     "o3.Irrep[D_from_quaternion]",
     lambda ns: ns.o3.Irrep("3o").D_from_quaternion,
-    lambda g: (*_quaternions()(g), torch.arange(4.0)),
+    lambda g: (*quaternions()(g), torch.arange(4.0)),
     differentiable=False,
 )
 for _l1, _l2, _l3 in ((0, 0, 0), (1, 1, 1), (1, 1, 2), (2, 3, 4), (5, 6, 7), (11, 11, 0), (4, 11, 9)):
@@ -209,7 +98,7 @@ for _l in (0, 1, 3, 6):
         )
 
 # harmonics
-# --------------------------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------------------------------
 for _n in ("integral", "component", "norm"):
     for _unit in (True, False):
         case(
@@ -228,18 +117,18 @@ case("o3.SphericalHarmonics[list]", lambda ns: ns.o3.SphericalHarmonics([4, 0], 
 case(
     "o3.SphericalHarmonicsAlphaBeta",
     lambda ns: ns.o3.SphericalHarmonicsAlphaBeta([0, 1, 3, 5]),
-    lambda g: _angles(g)[:2],
+    lambda g: angles(g)[:2],
 )
 case(
     "o3.spherical_harmonics_alpha_beta",
     lambda ns: lambda a, b: ns.o3.spherical_harmonics_alpha_beta([0, 1, 4], a, b),
-    lambda g: _angles(g)[:2],
+    lambda g: angles(g)[:2],
 )
 case("o3.spherical_harmonics_alpha", lambda ns: lambda a: ns.o3.spherical_harmonics_alpha(4, a), randn(5))
-case("o3.Legendre", lambda ns: ns.o3.Legendre([0, 1, 2, 5]), lambda g: ((b := _angles(g)[1]).cos(), b.sin()))
+case("o3.Legendre", lambda ns: ns.o3.Legendre([0, 1, 2, 5]), lambda g: ((b := angles(g)[1]).cos(), b.sin()))
 
 # products
-# -------------------------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------------------------------
 _MODES = {
     "uvw": ("4x0e+3x1o", "2x1o+2x0e", "5x1o+2x2e+3x0e", [(0, 0, 0), (1, 0, 1), (1, 0, 2), (1, 1, 0), (0, 1, 2)]),
     "uvu": ("4x0e+4x1o", "2x1o+1x2e", "4x1o+4x2e+4x0e", [(0, 0, 0), (1, 0, 1), (1, 0, 2), (1, 1, 0)]),
@@ -325,7 +214,7 @@ case(
 case("o3.Norm[squared]", lambda ns: ns.o3.Norm("2x0e+3x1o", squared=True), randn(3, 11))
 
 # Cartesian tensors, reductions
-# -----------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------------------------------
 for _formula, _kw in (
     ("ij=ji", {"i": "1o"}),
     ("ij=-ji", {"i": "1o"}),

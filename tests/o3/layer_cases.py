@@ -5,12 +5,13 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import torch
-from algebra_cases import CASES, case, positive, randn, several
+from algebra_cases import CASES
+from case_kit import case, positive, randn, several
 
 __all__ = ["CASES"]
 
 # grids, signals
-# ---------------------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------------------------------
 for _lmax, _res, _n in (
     (2, 10, "component"),
     (3, (12, 9), "norm"),
@@ -48,7 +49,7 @@ def _grid(res: object) -> object:
 
 
 # layers
-# -----------------------------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------------------------------
 tanh, relu, silu = torch.tanh, torch.relu, torch.nn.functional.silu
 case("nn.Activation", lambda ns: ns.nn.Activation("3x0e+2x0o+1x0e", [silu, tanh, torch.sigmoid]), randn(3, 6))
 case("nn.Activation[kept]", lambda ns: ns.nn.Activation("3x0e+2x1o", [silu, None]), randn(3, 9))
@@ -105,7 +106,7 @@ case(
 case("nn.SO3Activation", lambda ns: ns.nn.SO3Activation(2, 2, tanh, 4), randn(2, 35))
 
 # math
-# -------------------------------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------------------------------
 for _basis in ("gaussian", "cosine", "smooth_finite", "fourier", "bessel"):
     for _cut in (True, False):
         case(

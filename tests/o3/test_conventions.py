@@ -70,9 +70,8 @@ def test_textbook(l: int):
     columns = []
     for m in range(-l, l + 1):
         k = abs(m)
-        norm = (
-            sqrt((2 * l + 1) / (4 * pi) * factorial(l - k) / factorial(l + k)) * (-1) ** k
-        )  # lpmv has Condon and Shortley's phase
+        phase = (-1) ** k  # lpmv has that of Condon and Shortley
+        norm = phase * sqrt((2 * l + 1) / (4 * pi) * factorial(l - k) / factorial(l + k))
         columns.append(
             norm
             * lpmv(k, l, np.cos(theta))

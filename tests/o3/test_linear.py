@@ -1,6 +1,4 @@
-"""Linear layers: e3nn's numbers and draws, both layouts, every option, derivatives of every order, and what can go
-wrong.
-"""
+"""Linear layers: e3nn's numbers and draws, both layouts, every option, derivatives of every order, errors."""
 
 from __future__ import annotations
 
@@ -14,7 +12,7 @@ import torch
 from switches import as_users_run_it
 from torch import Tensor
 
-from intertwine.kernels import mixing_plan
+from intertwine.kernels.linear import plan as mixing_plan
 from intertwine.numerics import InputError
 from intertwine.o3 import mixing
 from intertwine.o3.irreps import Irreps
@@ -41,7 +39,8 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("2x0e+1o", "3x0e+2x1o", {"shared_weights": False, "biases": True}),
     ("2x0e+1o", "3x0e+2x1o", {"f_in": 3, "f_out": 2, "shared_weights": False}),
 ]
-THEIRS_FAILS = (  # e3nn 0.6: a block that is only a bias, or an empty input, fails for more than one sample; so do biases of each sample
+# e3nn 0.6: a block that is only a bias, or an empty input, fails for more than one sample; so do biases of each sample
+THEIRS_FAILS = (
     ("0x0e+2x1o+3x2e", "2x1o+0x2e+3x0e", True),
     ("2x1o", "3x0e+2x2e", True),
     ("", "2x0e", True),
@@ -95,16 +94,15 @@ def test_against_e3nn(irreps_in, irreps_out, options, layout, dtype, backend, ge
         torch.set_default_dtype(before)
     assert torch.equal(ours.weight, theirs.weight)
     assert [path[:3] for path in ours.instructions] == [path[:3] for path in theirs.instructions]
-    assert [path[3] for path in ours.instructions] == pytest.approx(
-        [path[3] for path in theirs.instructions], rel=1e-15
-    )
+    factors = [[path[3] for path in layer.instructions] for layer in (ours, theirs)]
+    assert factors[0] == pytest.approx(factors[1], rel=1e-15)
     assert torch.equal(ours.output_mask, theirs.output_mask)
     assert (ours.weight_numel, ours.bias_numel) == (theirs.weight_numel, theirs.bias_numel) or theirs.weight_numel == 0
     with torch.no_grad():
         for parameter in theirs.parameters():
             parameter.copy_(torch.randn(parameter.shape, generator=generator))
     ours.load_state_dict(theirs.state_dict())
-    monkeypatch.setattr(mixing, "CACHED", 1)  # 16 samples at a time
+    monkeypatch.setattr(mixing, "CACHED_NUMBERS", 1)  # 16 samples at a time
     rest = arguments(ours, generator, dtype, z=37)
     results = []
     for layer, form in ((theirs, "mul_ir"), (ours, layout)):
@@ -134,7 +132,7 @@ def test_derivatives_and_all_paths(irreps_in, irreps_out, options, layout, backe
     """
     monkeypatch.setenv("INTERTWINE_KERNELS", backend)
     for few in (0, 1000):
-        monkeypatch.setattr(mixing_plan, "FEW", few)
+        monkeypatch.setattr(mixing_plan, "FEW_CHANNELS", few)
         layer = Linear(irreps_in, irreps_out, layout=layout, dtype=D, **options)
         values = arguments(layer, generator, z=2)
         expected = vmapped_where_shared(layer, values)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from algebra_cases import Case, ours
+from case_kit import Case, ours
 from layer_cases import CASES
 from switches import as_users_run_it
 from torch import Tensor, nn

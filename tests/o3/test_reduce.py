@@ -132,9 +132,15 @@ def test_leading_axes():
 
 @pytest.mark.parametrize(
     ("formula", "options", "dim"),
-    [("ij=ji", {"i": ""}, 0), ("ij=ji", {"i": "0x1o"}, 0), ("ij", {"i": "0x1o+0e", "j": "1o"}, 3), ("ij=ji=-ji", {"i": "1o"}, 0),
-     ("ij=ji", {"i": "1o", "filter_ir_out": ["5e"]}, 0), ("ij=ji", {"i": "1o", "filter_ir_out": []}, 0)],
-)  # fmt: skip
+    [
+        ("ij=ji", {"i": ""}, 0),
+        ("ij=ji", {"i": "0x1o"}, 0),
+        ("ij", {"i": "0x1o+0e", "j": "1o"}, 3),
+        ("ij=ji=-ji", {"i": "1o"}, 0),
+        ("ij=ji", {"i": "1o", "filter_ir_out": ["5e"]}, 0),
+        ("ij=ji", {"i": "1o", "filter_ir_out": []}, 0),
+    ],
+)
 def test_nothing(formula: str, options: dict[str, Any], dim: int):
     module = ReducedTensorProducts(formula, **options)
     xs = vectors(module, 5, dtype=torch.float32)
@@ -178,11 +184,18 @@ def test_compile_and_export():
 
 @pytest.mark.parametrize(
     ("formula", "options", "message"),
-    [("ij=jk", {"i": "1o"}, "not a permutation"), ("ij=ji", {}, "has no irreps"), ("ij=ji", {"i": "1o", "k": "1o"}, "do not appear"),
-     ("ij=ji", {"i": "1o", "j": "1e"}, "different irreps"), ("ij=ji", {"i": "1z"}, "1z"), ("ij=ji", {"i": "1o", "word": "1o"}, "word"),
-     ("ij", {"i": "1o", "j": "1o", "filter_ir_out": "0e"}, "one string"), ("ij", {"i": "1o", "j": "1o", "filter_ir_mid": ["x"]}, "x"),
-     ("ij=ji", {"i": "1o", "layout": "ir-mul"}, "did you mean 'ir_mul'")],
-)  # fmt: skip
+    [
+        ("ij=jk", {"i": "1o"}, "not a permutation"),
+        ("ij=ji", {}, "has no irreps"),
+        ("ij=ji", {"i": "1o", "k": "1o"}, "do not appear"),
+        ("ij=ji", {"i": "1o", "j": "1e"}, "different irreps"),
+        ("ij=ji", {"i": "1z"}, "1z"),
+        ("ij=ji", {"i": "1o", "word": "1o"}, "word"),
+        ("ij", {"i": "1o", "j": "1o", "filter_ir_out": "0e"}, "one string"),
+        ("ij", {"i": "1o", "j": "1o", "filter_ir_mid": ["x"]}, "x"),
+        ("ij=ji", {"i": "1o", "layout": "ir-mul"}, "did you mean 'ir_mul'"),
+    ],
+)
 def test_bad_arguments(formula: str, options: dict[str, Any], message: str):
     with pytest.raises(InputError, match=message):
         ReducedTensorProducts(formula, **options)

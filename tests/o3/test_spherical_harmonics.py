@@ -231,7 +231,7 @@ def test_many_blocks_equal_one(monkeypatch):
         return y, first, torch.autograd.grad((first**2).sum(), x)[0]
 
     whole = run()
-    monkeypatch.setattr(harmonic_derivatives, "BLOCK", 1)
+    monkeypatch.setattr(harmonic_derivatives, "COMPONENTS_PER_BLOCK", 1)
     for one, many in zip(whole, run()):
         torch.testing.assert_close(one, many, rtol=1e-13, atol=1e-13)
 

@@ -267,11 +267,12 @@ def crystals() -> Graph:
     """A bulk cell, a wire and a bulk cell, in one batch, with stress labels."""
     generator = torch.Generator().manual_seed(3)
     stress = torch.ones(1, 3, 3, dtype=torch.float64)
-    return collate([
-        Graph(torch.rand(3, 3, generator=generator, dtype=torch.float64) * 4, z=[6, 8, 1], cell=torch.eye(3) * (4.0 + k), pbc=pbc,
-              energy=float(k), forces=torch.zeros(3, 3, dtype=torch.float64), stress=stress)
-        for k, pbc in enumerate([(True, True, True), (True, False, False), (True, True, True)])
-    ])  # fmt: skip
+    graphs = []
+    for k, pbc in enumerate([(True, True, True), (True, False, False), (True, True, True)]):
+        positions = torch.rand(3, 3, generator=generator, dtype=torch.float64) * 4
+        labels = {"energy": float(k), "forces": torch.zeros(3, 3, dtype=torch.float64), "stress": stress}
+        graphs.append(Graph(positions, z=[6, 8, 1], cell=torch.eye(3) * (4.0 + k), pbc=pbc, **labels))
+    return collate(graphs)
 
 
 def test_stress_does_not_depend_on_the_batch(backbone) -> None:

@@ -156,14 +156,14 @@ def test_what_it_refuses(molecule) -> None:
     ],
 )
 def test_the_shape_of_labels_says_what_they_are(values: torch.Tensor, representation: str) -> None:
-    from intertwine.tasks.property import representation_of
+    from intertwine.tasks.representations import representation_of
 
     assert representation_of(values, "y") == representation
 
 
 @pytest.mark.parametrize("width", [2, 4, 5, 6, 9, 27])
 def test_numbers_that_may_be_anything_are_not_guessed(width: int) -> None:
-    from intertwine.tasks.property import representation_of
+    from intertwine.tasks.representations import representation_of
 
     with pytest.raises(InputError, match=f"{width} components, which may be anything") as error:
         representation_of(torch.randn(4, width), "y")

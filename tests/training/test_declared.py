@@ -276,9 +276,9 @@ def test_a_model_of_mace_with_wild_weights_is_refused() -> None:
     block = modules.interaction_classes["RealAgnosticResidualInteractionBlock"]
     model = modules.ScaleShiftMACE(
         r_max=4.0, num_bessel=4, num_polynomial_cutoff=5, max_ell=1, interaction_cls=block, interaction_cls_first=block,
-        num_interactions=1, num_elements=2, hidden_irreps=o3.Irreps("4x0e"), MLP_irreps=o3.Irreps("4x0e"), avg_num_neighbors=4.0,
-        atomic_energies=np.array([-1.0, -2.0]), correlation=2, gate=nn.functional.silu, atomic_numbers=[1, 8], radial_MLP=[8, 8],
-        atomic_inter_scale=1.0, atomic_inter_shift=0.0,
+        num_interactions=1, num_elements=2, hidden_irreps=o3.Irreps("4x0e"), MLP_irreps=o3.Irreps("4x0e"),
+        avg_num_neighbors=4.0, atomic_energies=np.array([-1.0, -2.0]), correlation=2, gate=nn.functional.silu,
+        atomic_numbers=[1, 8], radial_MLP=[8, 8], atomic_inter_scale=1.0, atomic_inter_shift=0.0,
     )  # fmt: skip
     from_mace(model)
     draw = random.Random(0)

@@ -39,7 +39,8 @@ def test_what_was_put_off_is_saved(
         return loss
 
     monkeypatch.setattr(TrainingModule, "training_step", stopped)
-    monkeypatch.setattr("intertwine.training.callbacks.SHARE", 1e9)  # only the first epoch is saved at once
+    # only the first epoch is saved at once
+    monkeypatch.setattr("intertwine.training.callbacks.CHECKPOINT_INTERVAL_PER_SAVE", 1e9)
     with pytest.raises(KeyboardInterrupt if how == "interrupt" else DataError):
         train(tiny, run=tmp_path / "run")
     assert "Everything up to epoch 3 is saved" in capfd.readouterr().out
@@ -118,7 +119,7 @@ def test_changed_data_are_noticed(tiny: dict, tmp_path: Path) -> None:
 
 def test_memory_and_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     store = own_split().connected(None)
-    monkeypatch.setattr("intertwine.data.loader.KEPT", 3 * 5000)
+    monkeypatch.setattr("intertwine.data.loader.KEPT_BYTES", 3 * 5000)
     loader = Loader(store, 4)
     assert sum(len(batch.stiffness) for batch in loader) == 10
     assert sum(graph is not None for graph in loader._kept) == 3

@@ -70,7 +70,8 @@ def test_a_missing_package_is_named_before_anything_is_done(
 
 def test_a_logger_of_ones_own(tiny: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mylog.py").write_text(
-        "from lightning.pytorch.loggers import Logger\nROWS = []\n\n\nclass Mine(Logger):\n    name = version = 'mine'\n\n"
+        "from lightning.pytorch.loggers import Logger\nROWS = []\n\n\n"
+        "class Mine(Logger):\n    name = version = 'mine'\n\n"
         "    def log_metrics(self, metrics, step=None):\n        ROWS.append(metrics | {'step': step})\n\n"
         "    def log_hyperparams(self, params, *args, **kwargs):\n        pass\n"
     )

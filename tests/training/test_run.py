@@ -143,7 +143,7 @@ def test_interrupt_keeps_the_last_epoch(
 
     handler = signal.getsignal(signal.SIGINT)
     monkeypatch.setattr(TrainingModule, "training_step", interrupted)
-    monkeypatch.setattr("intertwine.training.callbacks.SHARE", 0)
+    monkeypatch.setattr("intertwine.training.callbacks.CHECKPOINT_INTERVAL_PER_SAVE", 0)
     with pytest.raises(KeyboardInterrupt):
         train(tiny, run=tmp_path / "run")
     assert "--resume" in capfd.readouterr().out

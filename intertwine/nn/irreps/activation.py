@@ -15,7 +15,8 @@ from intertwine.numerics import InputError, Rebuildable, choose
 from intertwine.o3 import Irrep, Irreps
 from intertwine.o3.blocks import LAYOUTS, require_features
 
-SAMPLES = 1_000_000  # e3nn's estimate of the moment is this sum over a seeded sample; a better integral would be another number
+#: e3nn's estimate of the moment is the sum over so many seeded samples; a better integral would be another number.
+MOMENT_SAMPLES = 1_000_000
 
 
 def moment(
@@ -34,18 +35,15 @@ def moment(
         device: where.
     """
     dtype = torch.empty(0, dtype=dtype, device="cpu").dtype
-    return (
-        f(torch.from_numpy(_sample()).to(dtype=dtype, device=device, copy=True)).pow(n).mean()
-    )  # a copy: f may work in place
+    # a copy: f may work in place
+    return f(torch.from_numpy(_sample()).to(dtype=dtype, device=device, copy=True)).pow(n).mean()
 
 
 @lru_cache(maxsize=1)
 def _sample() -> Float[np.ndarray, " samples"]:
-    """Kept as an array, which no mode of torch (inference, fake tensors, a default device) can spoil for the next
-    caller.
-    """
+    """Kept as an array, which no mode of torch (inference, fake tensors, a device) can spoil for the next caller."""
     return torch.randn(
-        SAMPLES, generator=torch.Generator("cpu").manual_seed(0), dtype=torch.float64, device="cpu"
+        MOMENT_SAMPLES, generator=torch.Generator("cpu").manual_seed(0), dtype=torch.float64, device="cpu"
     ).numpy()
 
 

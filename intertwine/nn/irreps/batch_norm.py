@@ -18,7 +18,9 @@ from intertwine.o3.blocks import LAYOUTS, split_blocks
 class BatchNorm(Rebuildable):
     r"""Each single irrep divided by its root mean square over the batch; scalars (0e) are centred first.
 
-    .. math:: z_u = w_u\,(x_u - \mu_u)\,(\langle \|x_u - \mu_u\|^2 \rangle + \epsilon)^{-1/2} + b_u, \qquad \mu = b = 0 \text{ but for } 0e
+    .. math::
+        z_u = w_u\,(x_u - \mu_u)\,(\langle \|x_u - \mu_u\|^2 \rangle + \epsilon)^{-1/2} + b_u, \qquad
+        \mu = b = 0 \text{ but for } 0e
 
     The mean runs over samples and batch, and over the components for ``normalization="component"``. Parameters, buffers
     and defaults are e3nn's; in training the running averages move by ``momentum``, and evaluation uses them.
@@ -59,13 +61,11 @@ class BatchNorm(Rebuildable):
         self.reduce = choose(reduce, ("mean", "max"), kind="reduction", where="BatchNorm")
         self.normalization = choose(normalization, ("component", "norm"), kind="normalization", where="BatchNorm")
         self.irreps = Irreps(irreps)
-        self.eps, self.momentum, self.affine, self.instance, self.include_bias = (
-            eps,
-            momentum,
-            affine,
-            instance,
-            include_bias,
-        )
+        self.eps = eps
+        self.momentum = momentum
+        self.affine = affine
+        self.instance = instance
+        self.include_bias = include_bias
         scalars, features = self.irreps.count("0e"), self.irreps.num_irreps
         factory: dict[str, Any] = {"dtype": dtype, "device": device}
         self.register_buffer("running_mean", None if instance else torch.zeros(scalars, **factory))
@@ -91,9 +91,8 @@ class BatchNorm(Rebuildable):
             what = f"expected floats of shape (batch, ..., {self.irreps.dim}), got {input.dtype} {tuple(input.shape)}"
             raise InputError(what, where="BatchNorm", remedy="give a batch axis first: x.unsqueeze(0).")
         x = input.reshape(input.shape[0], prod(input.shape[1:-1]), input.shape[-1])
-        fresh = self.instance or (
-            self.training and x.shape[0] * x.shape[1] > 0
-        )  # nothing can be learned from an empty batch
+        # nothing can be learned from an empty batch
+        fresh = self.instance or (self.training and x.shape[0] * x.shape[1] > 0)
         muls = [mul for mul, _ in self.irreps]
         scalar_muls = [mul for mul, ir in self.irreps if ir.is_scalar()]
         means = iter([] if fresh else self.running_mean.split(scalar_muls))
@@ -101,9 +100,8 @@ class BatchNorm(Rebuildable):
         weights = iter([] if self.weight is None else self.weight.split(muls))
         biases = iter([] if self.bias is None else self.bias.split(scalar_muls))
         new_means, new_variances, scales, shifts = [], [], [], []
-        for block, (mul, ir) in zip(
-            split_blocks(x, self.irreps, self.layout), self.irreps
-        ):  # batch, sample, channel, component
+        # batch, sample, channel, component
+        for block, (mul, ir) in zip(split_blocks(x, self.irreps, self.layout), self.irreps):
             mean = None
             if ir.is_scalar():
                 mean = self._mean(block) if fresh else next(means)

@@ -106,7 +106,10 @@ class FullyConnectedConvolution(nn.Module):
         return Linear(mixed, self.irreps_out, instructions=pairs, internal_weights=False, layout=self.layout, **factory)
 
     def extra_repr(self) -> str:
-        return f"{self.irreps_in} x {self.irreps_edge} -> {self.irreps_out} | {self.weight_numel} weights, layout={self.layout!r}"
+        return (
+            f"{self.irreps_in} x {self.irreps_edge} -> {self.irreps_out} | {self.weight_numel} weights, "
+            f"layout={self.layout!r}"
+        )
 
     def forward(
         self,

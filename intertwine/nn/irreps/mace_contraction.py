@@ -14,7 +14,8 @@ from intertwine.nn.irreps.symmetric_contraction import SymmetricContraction
 from intertwine.numerics import CheckpointError, finite
 from intertwine.o3.symmetric_coupling import SymmetricCouplings
 
-_LEFT = 1e-4  # of the largest coefficient: their tables may be in float32, those of another layer are off by 1
+#: Of the largest coefficient: their tables may be in float32, those of another layer are off by 1.
+_LARGEST_RELATIVE_REMAINDER = 1e-4
 
 
 @torch.no_grad()
@@ -79,7 +80,7 @@ def _mixing(ours: SymmetricCouplings, table: np.ndarray, dim: int, where: str) -
     basis = basis.reshape(len(basis), len(wanted)).T
     mixing = np.linalg.lstsq(basis, wanted, rcond=None)[0]
     left = np.abs(basis @ mixing - wanted).max(initial=0.0)
-    if left > _LEFT * max(np.abs(wanted).max(initial=0.0), 1.0):
+    if left > _LARGEST_RELATIVE_REMAINDER * max(np.abs(wanted).max(initial=0.0), 1.0):
         remedy = "build the layer with the arguments of mace-torch's."
         raise CheckpointError(
             f"the table is not of couplings of this layer: {left:.3g} is left", where=where, remedy=remedy

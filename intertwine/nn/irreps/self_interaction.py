@@ -17,18 +17,19 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from intertwine.kernels.mixing_plan import Mixing
+from intertwine.kernels.linear.plan import Mixing
 from intertwine.numerics import safe
 from intertwine.o3 import Irreps, Linear
 from intertwine.o3.mixing import applicable, mix
 
-FEW = 4_000_000  # multiplications of one kind's map, below which calls cost more than they do; measured on 32 channels to l = 2
+#: Multiplications of one kind's map, below which calls cost more than they do; measured on 32 channels to l = 2.
+FEW_MULTIPLICATIONS = 4_000_000
 
 
 class Kinds(NamedTuple):
     """The nodes' attributes, and which nodes share them: rows ``order``, ``counts[k]`` of them of kind k, are of
-    attributes k. With ``counts`` None every node has attributes of its own. ``inverse`` undoes ``order``.
-    ``which`` (nodes, kinds) is 1 where a node is of a kind."""
+    attributes k. With ``counts`` None every node has attributes of its own. ``inverse`` undoes ``order``. ``which``
+    (nodes, kinds) is 1 where a node is of a kind."""
 
     attributes: Float[Tensor, "rows attributes"]
     order: Int[Tensor, " nodes"] | None = None
@@ -95,7 +96,7 @@ class SelfInteraction(nn.Module):
         weights = (kinds.attributes * self.weight.shape[0] ** -0.5) @ self.weight
         if len(kinds.counts) == 1:
             return self.shared(x, weights[0])
-        if kinds.which is not None and len(x) * self.cost <= FEW and applicable(x, weights):
+        if kinds.which is not None and len(x) * self.cost <= FEW_MULTIPLICATIONS and applicable(x, weights):
             plan, many = _joint(self.irreps_in, self.irreps_out, len(kinds.counts)), len(kinds.counts)
             if plan is not None:
                 return mix(_outer(kinds.which, x), weights.reshape(-1) * many**0.5, plan)

@@ -69,10 +69,8 @@ class SymmetricContraction(nn.Module):
                 f"{num_elements!r} species", where="SymmetricContraction", remedy="give their number, 1 or more."
             )
         self.correlations = _correlations(correlation, self.irreps_out)
-        self._components, self._dims = (
-            sum(ir.dim for _, ir in self.irreps_in),
-            (self.irreps_in.dim, self.irreps_out.dim),
-        )
+        self._components = sum(ir.dim for _, ir in self.irreps_in)
+        self._dims = (self.irreps_in.dim, self.irreps_out.dim)
         self._shared, self._own = (
             polynomial_name(self.irreps_in, self.irreps_out, self.correlations, shared=shared)
             for shared in (True, False)
@@ -86,7 +84,10 @@ class SymmetricContraction(nn.Module):
 
     def extra_repr(self) -> str:
         paths = sum(weight.shape[1] for weight in self.weights)
-        return f"{self.irreps_in} -> {self.irreps_out}, correlation {self.correlations}, {self.num_elements} species, {paths} paths"
+        return (
+            f"{self.irreps_in} -> {self.irreps_out}, correlation {self.correlations}, "
+            f"{self.num_elements} species, {paths} paths"
+        )
 
     def forward(
         self, x: Float[Tensor, "*batch dim"], species: Int[Tensor, "*batch"] | Float[Tensor, "*batch elements"]
@@ -147,7 +148,10 @@ class SymmetricContraction(nn.Module):
         elif not x.device == species.device == parameter.device:
             problem = f"features on {x.device}, species on {species.device}, weights on {parameter.device}"
         if problem:
-            remedy = f"give numbers (...) or fractions (..., {self.num_elements}), and features in the precision and on the device of all."
+            remedy = (
+                f"give numbers (...) or fractions (..., {self.num_elements}), "
+                "and features in the precision and on the device of all."
+            )
             raise InputError(problem, where="SymmetricContraction", remedy=remedy)
 
 

@@ -1,8 +1,8 @@
 r"""Bases of paths on a graph, triplets and quadruplets of atoms: functions of a distance, of angles and of a torsion.
 
-The waves of :mod:`intertwine.nn.paths.spherical_bessel` with an envelope, harmonics of a torsion that are smooth where it is
-not defined, and the contraction of both to one matrix per edge (Gasteiger, Becker, Günnemann 2021, arXiv:2106.08903,
-section 6: efficient bilinear layer).
+The waves of :mod:`intertwine.nn.paths.spherical_bessel` with an envelope, harmonics of a torsion that are smooth where
+it is not defined, and the contraction of both to one matrix per edge (Gasteiger, Becker, Günnemann 2021,
+arXiv:2106.08903, section 6: efficient bilinear layer).
 """
 
 from __future__ import annotations
@@ -55,12 +55,11 @@ class TorsionBasis(ExactBuffers):
     .. math:: Y_{lm}(u, v; w) \propto P_l^m(\cos\varphi) \sin^m\!\varphi'\, \cos m\theta, \qquad 0 \le m \le l
 
     with :math:`\varphi, \varphi'` the angles of u and v to w and :math:`\theta` between their parts normal to w. The
-    factor
-    :math:`\sin^m\!\varphi'`, which the paper has not, makes it a polynomial of the three cosines:
+    factor :math:`\sin^m\!\varphi'`, which the paper has not, makes it a polynomial of the three cosines:
     :math:`P_l^m(\cos\varphi) = \sin^m\!\varphi\; P_l^{(m)}(\cos\varphi)`, and
     :math:`\rho_m = (\sin\varphi \sin\varphi')^m \cos m\theta` follows from
-    :math:`\rho_{m+1} = 2 \rho_1 \rho_m - (\sin\varphi \sin\varphi')^2 \rho_{m-1}, \rho_1 = u \cdot v - (u \cdot w)(v \cdot w)`. Unit second
-    moment over directions u, v.
+    :math:`\rho_{m+1} = 2 \rho_1 \rho_m - (\sin\varphi \sin\varphi')^2 \rho_{m-1}`,
+    :math:`\rho_1 = u \cdot v - (u \cdot w)(v \cdot w)`. Unit second moment over directions u, v.
 
     Args:
         degrees: l = 0 ... degrees - 1.

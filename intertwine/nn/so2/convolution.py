@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from intertwine.kernels.derivatives import convolve
+from intertwine.kernels.convolution.derivatives import convolve
 from intertwine.nn.so2.linear import SO2Linear
 from intertwine.nn.so2.plans import resting, turning
 from intertwine.numerics import InputError, choose, safe, segment
@@ -41,9 +41,8 @@ class SO2Convolution(nn.Module):
     Args:
         irreps_in, irreps_out: representations of the features x and z.
         mode: ``"uvu"``: each channel by itself, between blocks of equal multiplicity, weights for each edge (from a
-            radial network).
-            ``"uvw"``: channels mixed by weights that belong to the layer, the same for all edges; the edges may bring
-                factors.
+            radial network). ``"uvw"``: channels mixed by weights that belong to the layer, the same for all edges; the
+            edges may bring factors.
         mmax: the highest order |m| that passes; None is all.
         reflections: O(3) rather than SO(3).
         layout: of x and z, ``"ir_mul"`` or ``"mul_ir"``.
@@ -77,12 +76,10 @@ class SO2Convolution(nn.Module):
         super().__init__()
         self.layout = choose(layout, LAYOUTS, kind="layout", where="SO2Convolution")
         self.linear = SO2Linear(irreps_in, irreps_out, mode=mode, mmax=mmax, reflections=reflections)
-        self.irreps_in, self.irreps_out, self.mode, self.mmax = (
-            self.linear.irreps_in,
-            self.linear.irreps_out,
-            mode,
-            self.linear.mmax,
-        )
+        self.irreps_in = self.linear.irreps_in
+        self.irreps_out = self.linear.irreps_out
+        self.mode = mode
+        self.mmax = self.linear.mmax
         self.lmax = max([*self.irreps_in.ls, *self.irreps_out.ls], default=0)
         self.weight_numel = self.linear.weight_numel if mode == "uvu" else self.linear.scale_numel
         self._own_plans = (
@@ -190,7 +187,8 @@ class SO2Convolution(nn.Module):
         one = frames.matrices
         if one.shape[0] != edges or one.dtype != x.dtype or one.device != x.device:
             raise InputError(
-                f"{one.shape[0]} edges in {one.dtype} on {one.device}; x is in {x.dtype} on {x.device}, and edge_index has {edges}",
+                f"{one.shape[0]} edges in {one.dtype} on {one.device}; "
+                f"x is in {x.dtype} on {x.device}, and edge_index has {edges}",
                 where="edges",
                 remedy="give one vector an edge, in the precision and on the device of x.",
             )

@@ -1,11 +1,12 @@
 r"""Messages in the frames of the edges, with a non-linearity there: what eSCN, EquiformerV2 and eSEN share.
 
 .. math::
-    m_{ij} = S_2\, \mathrm{gate}\big(S_1 (\phi(e_{ij}) \circ D_{ij} (x_j \oplus x_i))\big), \qquad z_i = \sum_j w_{ij} D_{ij}^T m_{ij}
+    m_{ij} = S_2\, \mathrm{gate}\big(S_1 (\phi(e_{ij}) \circ D_{ij} (x_j \oplus x_i))\big), \qquad
+    z_i = \sum_j w_{ij} D_{ij}^T m_{ij}
 
 :math:`D_{ij}` turns features into a frame with the edge on the polar axis (:func:`~intertwine.o3.edge_frames`), S are
-SO(2)-linear (:class:`~intertwine.nn.SO2Linear`), with factors :math:`\phi` of invariants of the edge.
-An edge of length zero has no frame, and no message.
+SO(2)-linear (:class:`~intertwine.nn.SO2Linear`), with factors :math:`\phi` of invariants of the edge. An edge of length
+zero has no frame, and no message.
 
 Sources: Passaro and Zitnick, arXiv:2302.03655; Liao et al., arXiv:2306.12059; Fu et al., arXiv:2502.12147.
 """
@@ -17,7 +18,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from intertwine.kernels.derivatives import convolve
+from intertwine.kernels.convolution.derivatives import convolve
 from intertwine.nn.attention import edge_softmax
 from intertwine.nn.edge_mlp import EdgeMLP
 from intertwine.nn.irreps.activation import normalize2mom
@@ -37,8 +38,7 @@ def row_degrees(lmax: int, mmax: int) -> list[int]:
 
 
 class EdgeNetwork(EdgeMLP):
-    """Numbers of variance about 1 for every edge, from invariants of both ends (variance 1) and the attributes of the
-    edge.
+    """Numbers of variance about 1 for every edge, from invariants of both ends (variance 1) and its attributes.
 
     Args:
         width: invariants of a node. edge_width: attributes, whose squares sum to about ``square``.
@@ -167,10 +167,8 @@ class EdgeDegree(nn.Module):
     ) -> None:
         super().__init__()
         kind = degrees(width, lmax)
-        self.mlp, self.average_degree = (
-            EdgeNetwork(width, edge_width, square, radial_width, width * (lmax + 1)),
-            average_degree,
-        )
+        self.mlp = EdgeNetwork(width, edge_width, square, radial_width, width * (lmax + 1))
+        self.average_degree = average_degree
         self.back = turning(str(kind), "ir_mul", 0, (lmax, mmax), tuple(ir.dim**0.5 for _, ir in kind))
 
     def forward(

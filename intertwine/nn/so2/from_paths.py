@@ -3,8 +3,8 @@ r"""From the path weights of a tensor product with harmonics to the weights of i
 On the polar axis :math:`Y^{l_2}_m(e_y) = c_{l_2} \delta_{m0}`, so that a path of weight w and factor f adds
 :math:`w f c_{l_2} C^{l_1 l_2 l_3}_{-m, 0, -m}` to :math:`a_m` if :math:`l_1 + l_2 + l_3` is even, and
 :math:`w f c_{l_2} C^{l_1 l_2 l_3}_{m, 0, -m}` to :math:`b_m` if it is odd. With all :math:`l_2` from
-:math:`|l_1 - l_3|` to
-:math:`l_1 + l_3` the map is one to one: the SO(2) form is no approximation, but another basis of the same maps.
+:math:`|l_1 - l_3|` to :math:`l_1 + l_3` the map is one to one: the SO(2) form is no approximation, but another basis of
+the same maps.
 """
 
 from __future__ import annotations
@@ -33,8 +33,7 @@ class PathsToSO2(ExactBuffers):
 
     Args:
         product: of features with the harmonics of a vector: the second representation has one copy of each of its
-            degrees, of parity
-            :math:`(-1)^l`; paths are ``uvu`` with weights for each sample.
+            degrees, of parity :math:`(-1)^l`; paths are ``uvu`` with weights for each sample.
         normalization: of the harmonics: "component", "norm" or "integral".
         dtype, device: of the constants; None is torch's default.
 
@@ -47,7 +46,8 @@ class PathsToSO2(ExactBuffers):
     The product with harmonics and its SO(2) form:
 
     >>> from intertwine.o3 import spherical_harmonics
-    >>> product = TensorProduct("4x0e+4x1o", "0e+1o", "4x0e+4x1o", [(0, 0, 0, "uvu", True), (0, 1, 1, "uvu", True)], shared_weights=False)
+    >>> paths = [(0, 0, 0, "uvu", True), (0, 1, 1, "uvu", True)]
+    >>> product = TensorProduct("4x0e+4x1o", "0e+1o", "4x0e+4x1o", paths, shared_weights=False)
     >>> to_so2 = PathsToSO2(product)
     >>> x, r, w = torch.randn(1, 16), torch.randn(1, 3), torch.randn(1, 8)
     >>> there = product(x, spherical_harmonics([0, 1], r, True, "component"), w)

@@ -2,20 +2,19 @@ r"""Linear maps that commute with the rotations about one axis: what is left of 
 the polar axis.
 
 There the harmonics of the edge have the order m = 0 only, and the coupling coefficients :math:`C_{m_1 0 m_3}` vanish
-unless
-:math:`|m_1| = |m_3|`. So the order m of all degrees and channels is mixed among itself, and with its partner -m:
+unless :math:`|m_1| = |m_3|`. So the order m of all degrees and channels is mixed among itself, and with its partner -m:
 
 .. math:: \begin{pmatrix} z_{-m} \\ z_{m} \end{pmatrix}
-    = \begin{pmatrix} a_m & b_m \\ -b_m & a_m \end{pmatrix} \begin{pmatrix} x_{-m} \\ x_{m} \end{pmatrix}, \qquad z_0 = a_0 x_0 .
+    = \begin{pmatrix} a_m & b_m \\ -b_m & a_m \end{pmatrix} \begin{pmatrix} x_{-m} \\ x_{m} \end{pmatrix}, \qquad
+    z_0 = a_0 x_0 .
 
 a comes from degrees with :math:`l_1 + l_2 + l_3` even, b from odd ones. A reflection in a plane that contains the axis
-maps
-:math:`(x_{-m}, x_m)` to :math:`(-x_{-m}, x_m)` in blocks of natural parity :math:`(-1)^l`, and to
+maps :math:`(x_{-m}, x_m)` to :math:`(-x_{-m}, x_m)` in blocks of natural parity :math:`(-1)^l`, and to
 :math:`(x_{-m}, -x_m)` in the others. To commute with it, blocks that are both natural or both not are joined by a
 alone, a natural and an unnatural one by b alone.
 
 Source: Passaro and Zitnick, "Reducing SO(3) Convolutions to SO(2) for Efficient Equivariant GNNs" (ICML 2023), section
-    3.
+3.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from intertwine.kernels.derivatives import convolve
+from intertwine.kernels.convolution.derivatives import convolve
 from intertwine.nn.so2.plans import frame_dim, mixing
 from intertwine.numerics import InputError, choose
 from intertwine.o3 import Irreps
@@ -122,7 +121,10 @@ class SO2Linear(nn.Module):
 
     def extra_repr(self) -> str:
         kept = "O(2)" if self.reflections else "SO(2)"
-        return f"{self.irreps_in} -> {self.irreps_out}, {self.mode}, |m| <= {self.mmax}, {kept}, {self.weight_numel} weights"
+        return (
+            f"{self.irreps_in} -> {self.irreps_out}, {self.mode}, |m| <= {self.mmax}, "
+            f"{kept}, {self.weight_numel} weights"
+        )
 
     def _joined(self, a: int, b: int, kind: str) -> bool:
         """Whether a block of the input meets one of the output in maps of this kind."""

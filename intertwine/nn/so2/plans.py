@@ -6,15 +6,15 @@ r"""The three products of a convolution in edge frames, as plans of the fused ke
 3. turn back: :math:`z_{u i} = \sum_m D_{m i}\, z'_{u m}`, summed at the destination node.
 
 So all of it is differentiable to every order, and runs where the kernel runs. Features in the frame have, block after
-block, the orders
-:math:`-m \ldots m`, m = min(l, mmax), channels innermost.
+block, the orders :math:`-m \ldots m`, m = min(l, mmax), channels innermost.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from intertwine.kernels.channelwise import Channelwise, Strip, Term
+from intertwine.kernels.convolution.plan import Channelwise, Term
+from intertwine.kernels.shared.strip import Strip
 from intertwine.o3 import Irreps
 
 
@@ -69,7 +69,8 @@ def turning(
     return Channelwise(tuple(terms), dim_x, starts[-1], dim_z, 0).encode()
 
 
-turning._dynamo_marked_constant = True  # type: ignore[attr-defined]  # torch.compiler.assume_constant_result, which would import dynamo
+# what torch.compiler.assume_constant_result does, which would import dynamo
+turning._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def mixing(

@@ -20,10 +20,11 @@ if mode == "write":
     torch.manual_seed(7)
     torch.set_default_dtype(torch.float64)
     model = ScaleShiftMACE(
-        atomic_inter_scale=0.7, atomic_inter_shift=0.1, r_max=4.0, num_bessel=6, num_polynomial_cutoff=5, max_ell=2, num_interactions=2,
-        num_elements=3, interaction_cls_first=RealAgnosticInteractionBlock, interaction_cls=RealAgnosticResidualInteractionBlock,
-        correlation=3, hidden_irreps=o3.Irreps("8x0e + 8x1o"), MLP_irreps=o3.Irreps("8x0e"), atomic_energies=np.array([-1.0, 0.5, 2.0]),
-        atomic_numbers=[1, 6, 8], gate=torch.nn.functional.silu, avg_num_neighbors=5.0,
+        atomic_inter_scale=0.7, atomic_inter_shift=0.1, r_max=4.0, num_bessel=6, num_polynomial_cutoff=5, max_ell=2,
+        num_interactions=2, num_elements=3, interaction_cls_first=RealAgnosticInteractionBlock,
+        interaction_cls=RealAgnosticResidualInteractionBlock, correlation=3, hidden_irreps=o3.Irreps("8x0e + 8x1o"),
+        MLP_irreps=o3.Irreps("8x0e"), atomic_energies=np.array([-1.0, 0.5, 2.0]), atomic_numbers=[1, 6, 8],
+        gate=torch.nn.functional.silu, avg_num_neighbors=5.0,
     )  # fmt: skip
     torch.save(model, model_file)
 calculator = MACECalculator(model_paths=model_file, device="cpu", default_dtype="float64")

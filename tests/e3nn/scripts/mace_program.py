@@ -17,9 +17,10 @@ torch.set_default_dtype(torch.float64)
 torch.manual_seed(7)
 options = {
     "r_max": 4.0, "num_bessel": 6, "num_polynomial_cutoff": 5, "max_ell": 2, "num_interactions": 2, "num_elements": 3,
-    "interaction_cls_first": RealAgnosticInteractionBlock, "interaction_cls": RealAgnosticResidualInteractionBlock, "correlation": 3,
-    "hidden_irreps": o3.Irreps("8x0e + 8x1o + 8x2e"), "MLP_irreps": o3.Irreps("8x0e"), "atomic_energies": np.array([-1.0, 0.5, 2.0]),
-    "atomic_numbers": [1, 6, 8], "gate": torch.nn.functional.silu, "avg_num_neighbors": 5.0,
+    "interaction_cls_first": RealAgnosticInteractionBlock, "interaction_cls": RealAgnosticResidualInteractionBlock,
+    "correlation": 3, "hidden_irreps": o3.Irreps("8x0e + 8x1o + 8x2e"), "MLP_irreps": o3.Irreps("8x0e"),
+    "atomic_energies": np.array([-1.0, 0.5, 2.0]), "atomic_numbers": [1, 6, 8], "gate": torch.nn.functional.silu,
+    "avg_num_neighbors": 5.0,
 }  # fmt: skip
 models = {
     "MACE": MACE(**options),
@@ -37,8 +38,9 @@ def structure(atoms: int) -> dict[str, torch.Tensor]:
     species = torch.nn.functional.one_hot(torch.randint(3, (atoms,), generator=g), 3)
     return {
         "positions": positions.requires_grad_(), "node_attrs": species.to(positions.dtype), "edge_index": edges,
-        "shifts": torch.zeros(edges.shape[1], 3), "unit_shifts": torch.zeros(edges.shape[1], 3), "cell": torch.zeros(3, 3),
-        "batch": torch.zeros(atoms, dtype=torch.long), "ptr": torch.tensor([0, atoms]), "head": torch.zeros(1, dtype=torch.long),
+        "shifts": torch.zeros(edges.shape[1], 3), "unit_shifts": torch.zeros(edges.shape[1], 3),
+        "cell": torch.zeros(3, 3), "batch": torch.zeros(atoms, dtype=torch.long), "ptr": torch.tensor([0, atoms]),
+        "head": torch.zeros(1, dtype=torch.long),
     }  # fmt: skip
 
 

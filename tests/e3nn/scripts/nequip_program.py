@@ -14,8 +14,8 @@ from nequip.utils.global_state import set_global_state
 
 set_global_state()
 model: GraphModel = NequIPGNNModel(
-    seed=7, model_dtype="float64", type_names=["C", "H", "O"], r_max=4.0, num_layers=3, l_max=2, parity=True, num_features=8,
-    radial_mlp_depth=1, radial_mlp_width=16, num_bessels=6, avg_num_neighbors=5.0, compile_mode="eager",
+    seed=7, model_dtype="float64", type_names=["C", "H", "O"], r_max=4.0, num_layers=3, l_max=2, parity=True,
+    num_features=8, radial_mlp_depth=1, radial_mlp_width=16, num_bessels=6, avg_num_neighbors=5.0, compile_mode="eager",
 )  # fmt: skip
 g = torch.Generator().manual_seed(1)
 positions = 1.6 * torch.randn(9, 3, generator=g, dtype=torch.float64)
