@@ -8,6 +8,8 @@ import importlib
 import json
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -177,3 +179,17 @@ def test_an_error_in_a_worker_is_that_error(ethanol_file: Path) -> None:
     assert str(raised.value) == "entry 0: broken\n  Remedy: mend it."
     store = open_dataset(str(ethanol_file), progress=False)
     assert sum(batch.num_graphs for batch in Loader(store, 3, workers=1)) == len(store)
+
+
+@pytest.mark.parametrize("module", ["typer", "intertwine.cli.console", "intertwine.cli.use"])
+def test_an_interrupt_while_modules_are_imported_is_no_traceback(module: str) -> None:
+    program = f"""import signal, sys
+class Interrupt:
+    def find_spec(self, name, *rest):
+        if name == {module!r}:
+            signal.raise_signal(signal.SIGINT)
+sys.meta_path.insert(0, Interrupt())
+from intertwine.__main__ import main
+main()"""
+    result = subprocess.run([sys.executable, "-c", program, "--help"], capture_output=True, text=True, timeout=120)
+    assert (result.returncode, result.stderr, result.stdout) == (130, "interrupted\n", "")
