@@ -84,7 +84,7 @@ def resident(edges: int, kind: str) -> dict[str, int] | None:
     """Bytes of inputs and of results, and by how much the memory of the process grew at most while a pass ran, for
     ``edges`` of size A.
 
-    The highest mark of the resident set is set back by the kernel before the pass; None where that is not to be had
+    The highest mark of the resident set is set back by the kernel before the pass; None where that is not available
     (other systems than Linux).
     """
     warm = SIZES["A"]

@@ -14,26 +14,31 @@ from intertwine.numerics import InputError, choose
 
 @console.guarded
 def bench(
-    what: Annotated[str, typer.Argument(help="kernels.")] = "kernels",
+    what: Annotated[str, typer.Argument(help="What to measure: kernels.")] = "kernels",
     only: Annotated[
         list[str] | None,
         typer.Option(
             help=(
-                "Some of A, tiny, harmonics, contraction (these by default), B, C, "
-                "first-use, edges, memory, or all; repeat it."
+                "Part to measure: A, B, C, tiny, harmonics, contraction, first-use, edges, memory, or all; repeatable. "
+                "Default: A, tiny, harmonics, contraction."
             )
         ),
     ] = None,
     repeats: Annotated[int, typer.Option(help="Samples of each time.")] = 5,
-    threads: Annotated[int | None, typer.Option(help="Threads of torch; by default all cores.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads of torch. Default: one for each core.")] = None,
     compiled: Annotated[
         list[str] | None,
         typer.Option(
             "--compile",
-            help="Sizes at which e3nn is compiled by torch, too, a minute or more each; or none. By default none.",
+            help=(
+                "Size at which e3nn is measured under torch.compile too (a minute or more each), or none; repeatable. "
+                "Default: none."
+            ),
         ),
     ] = None,
-    output: Annotated[Path | None, typer.Option("--json", help="Write all numbers to this file.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--json", help="JSON file to write all numbers to. Default: none.")
+    ] = None,
 ) -> None:
     """Time the kernels beside e3nn, cuequivariance, sphericart and mace-torch, whichever are installed.
 

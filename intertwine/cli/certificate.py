@@ -20,21 +20,42 @@ from intertwine.numerics.fence import fenced
 def certify(
     subject: Annotated[
         str | None,
-        typer.Argument(help="A run folder, or module:Class (called with a Graph; `irreps_out` says what it returns)."),
+        typer.Argument(
+            help=(
+                "Run folder, or module:Class of your own network (called with a Graph; its attribute irreps_out names "
+                "what it returns)."
+            )
+        ),
     ] = None,
-    model: Annotated[str | None, typer.Option(help="An architecture, untrained, instead of a run.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Architecture to certify untrained, instead of a run. Default: none.")
+    ] = None,
     molecules: Annotated[
-        Path | None, typer.Option(help="Structures to test on; by default small molecules of awkward shapes.")
+        Path | None,
+        typer.Option(
+            help=(
+                "File of structures to test on. Default: structures of the test set, and small molecules of awkward "
+                "shapes."
+            )
+        ),
     ] = None,
     key: Keys = None,
     unit: Units = None,
     symmetry: Annotated[
         str | None,
-        typer.Option(help="The group to hold it against: E(3), SE(3), T(3), ...; by default what it claims."),
+        typer.Option(help="Symmetry group to test: E(3), SE(3), T(3), ... Default: the group that the model declares."),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of rotations, permutations and displacements.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the random rotations, permutations and displacements.")] = 0,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Where to write the certificate as JSON.")
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help=(
+                "JSON file to write the certificate to. Default: certificate.json in the run folder; none without a "
+                "run."
+            ),
+        ),
     ] = None,
     allow: Allow = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the certificate as JSON.")] = False,
@@ -137,7 +158,7 @@ def structures(
         return [to_graph(s, names, given.keys) if hasattr(s, "calc") else s for s in given.structures]
     try:
         test = test_set(run, progress=True) if run is not None else None
-    except IntertwineError as error:  # a run is worth certifying where its data are not at hand, too
+    except IntertwineError as error:  # a run can be certified without its data
         console.err.print(
             f"note: without the run's test set ({error.where}: {error.what})", markup=False, soft_wrap=True
         )

@@ -14,7 +14,9 @@ from intertwine.numerics.plugins import is_code, module_of, spelled
 Allow = Annotated[
     list[str] | None,
     typer.Option(
-        "--allow", metavar="MODULE", help="Module of your own that the run may load classes from; repeatable."
+        "--allow",
+        metavar="MODULE",
+        help="Module of your own from which the run may load classes; repeatable. Default: none.",
     ),
 ]
 

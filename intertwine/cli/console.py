@@ -34,8 +34,9 @@ from intertwine.numerics import InputError, IntertwineError, Stopped, lack_of_me
 
 FAILED, BAD_INPUT, BUG, INTERRUPTED = 1, 2, 3, 130
 EXIT_CODES = (
-    "Exit codes: 0 done; 1 the answer is no (a certificate failed, a relaxation did not converge); 2 wrong input, "
-    "files, memory or disk; 3 a bug; 129, 130, 143 stopped by SIGHUP, Ctrl-C, SIGTERM."
+    "Exit codes: 0 done; 1 a certificate failed or a relaxation did not converge; 2 wrong input, unreadable file, no "
+    "memory or disk; "
+    "3 a bug in intertwine; 129, 130, 143 stopped by SIGHUP, Ctrl-C, SIGTERM."
 )
 _MEMORY = {
     "train": "use smaller batches (--batch-size), a smaller model (--preset small), or fewer structures (--limit).",
@@ -90,8 +91,8 @@ def spoken(body: Callable[[], None]) -> None:
         lost = printed.lost()
         if lost is not None and not code:
             complain(
-                f"standard output can't be written: {lost.strerror or lost}\n"
-                "  Remedy: give it a file or a terminal with room."
+                f"standard output can't be written: {lost.strerror or lost}\n  Remedy: give it a file or a terminal "
+                "with room."
             )
             code = BAD_INPUT
     if code:

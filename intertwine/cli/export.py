@@ -15,13 +15,19 @@ from intertwine.cli.use import RunFolder
 @console.guarded
 def export(
     run: RunFolder,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Where to write: a .pt2 file.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write, .pt2.")],
     example: Annotated[
-        Path | None, typer.Option(help="A structure with the fields there will be; by default of the run's data.")
+        Path | None,
+        typer.Option(
+            help=(
+                "File whose last structure has the fields that the program shall read. Default: a structure of the "
+                "run's test set."
+            )
+        ),
     ] = None,
-    which: Annotated[str, typer.Option(help="Which weights: best or last.")] = "best",
+    which: Annotated[str, typer.Option(help="Weights to use: best (smallest validation error) or last.")] = "best",
     allow: Allow = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print what the program reads and returns as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print inputs and outputs of the program as JSON.")] = False,
 ) -> None:
     """A program for torch.export.load: energies, forces and other predictions from tensors, for any numbers of atoms
     and edges.

@@ -11,11 +11,22 @@ from intertwine.cli import console
 
 Keys = Annotated[
     list[str] | None,
-    typer.Option("--key", help="Name of a quantity in the file, as charge=q; repeatable; else the run's."),
+    typer.Option(
+        "--key",
+        help=(
+            "Name of a quantity in the file, as charge=q; repeatable. Default: the names that the run was trained with."
+        ),
+    ),
 ]
 Units = Annotated[
     list[str] | None,
-    typer.Option("--unit", help="Unit of a quantity in the file, as pos=Bohr; repeatable; else the run's."),
+    typer.Option(
+        "--unit",
+        help=(
+            "Unit of a quantity in the file, as pos=Bohr; repeatable. Default: what the file declares, else the units "
+            "of the run."
+        ),
+    ),
 ]
 
 
@@ -63,7 +74,7 @@ def read(
     if run is not None:
         inputs = inputs_of(run.task)
         notes += [
-            f"{name} read from {keys[name]!r}, {'as told' if name in told else 'as in the data of the run'}"
+            f"{name} read from {keys[name]!r}, {'as --key says' if name in told else 'as in the data of the run'}"
             for name in inputs
             if name in keys
         ]

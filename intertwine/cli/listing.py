@@ -15,7 +15,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
 
 @console.guarded
 def models(as_json: Json = False) -> None:
-    """The architectures, what they are and what they cost: the map of lecture 3.2."""
+    """List the architectures: what a message looks at, symmetry group, number of weights, cost per edge, paper."""
     from intertwine.bench.architectures import COLUMNS, architectures, cells
     from intertwine.bench.cost import ATOMS
     from intertwine.models import MODELS
@@ -28,8 +28,8 @@ def models(as_json: Json = False) -> None:
         return
     papers = "\n".join(f"{entry['name']}: {entry['paper']}" for entry in entries)
     caption = (
-        f"Operations and bytes of the features for each edge of {ATOMS} atoms within the model's cutoff, "
-        f"at its defaults.\n\n{papers}\n\n"
+        f"Operations and bytes of the features for each edge of {ATOMS} atoms within the model's cutoff, at its "
+        f"defaults.\n\n{papers}\n\n"
         "intertwine train DATA --model NAME; any argument by --set model.width=64."
     )
     console.table("Architectures", list(COLUMNS.values()), [cells(entry) for entry in entries], caption=caption)
@@ -54,7 +54,7 @@ def installed(group: str) -> list[dict[str, str]]:
 
 @console.guarded
 def datasets(as_json: Json = False) -> None:
-    """The data sets that have a name; any file that ASE reads will do too."""
+    """List the data sets that have a name. `intertwine train` also takes any file that ASE reads."""
     from intertwine.data import DATASETS, Dataset
 
     if as_json:

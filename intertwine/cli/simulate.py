@@ -13,36 +13,42 @@ from intertwine.cli.inputs import Keys, Units
 from intertwine.cli.use import RunFolder
 from intertwine.numerics import InputError, choose
 
-Structure = Annotated[Path, typer.Argument(help="Starting structure, a file that ASE reads (its last frame).")]
-Precision = Annotated[str, typer.Option(help="float64 or float32.")]
+Structure = Annotated[Path, typer.Argument(help="File whose last structure is the start; any format that ASE reads.")]
+Precision = Annotated[str, typer.Option(help="Precision of the network: float64 or float32.")]
 
 
 @console.guarded
 def md(
     run: RunFolder,
     structure: Structure,
-    steps: Annotated[int, typer.Option(help="Number of steps.")] = 20000,
-    temperature: Annotated[float, typer.Option(help="K, of the starting velocities and of the bath.")] = 300.0,
-    timestep: Annotated[float, typer.Option(help="fs.")] = 0.25,
+    steps: Annotated[int, typer.Option(help="Number of time steps, without equilibration.")] = 20000,
+    temperature: Annotated[
+        float, typer.Option(help="Temperature of the starting velocities and of the bath, in K.")
+    ] = 300.0,
+    timestep: Annotated[float, typer.Option(help="Time step in fs.")] = 0.25,
     ensemble: Annotated[
-        str, typer.Option(help="nve (conserves energy: its drift measures the force field) or nvt (Langevin).")
+        str,
+        typer.Option(help="nve (constant energy; its drift measures the force field) or nvt (Langevin thermostat)."),
     ] = "nve",
     equilibrate: Annotated[
         int | None,
         typer.Option(
-            help="Steps with a bath before the first that counts; by default 2000, or 0 with --velocities keep."
+            help="Time steps with a thermostat before the recorded ones. Default: 2000; 0 with --velocities keep."
         ),
     ] = None,
     velocities: Annotated[
-        str, typer.Option(help="thermal (drawn at the temperature) or keep (those of the file).")
+        str, typer.Option(help="Starting velocities: thermal (drawn at the temperature) or keep (those of the file).")
     ] = "thermal",
     key: Keys = None,
     unit: Units = None,
     precision: Precision = "float64",
-    every: Annotated[int, typer.Option(help="Record every so many steps.")] = 10,
-    seed: Annotated[int, typer.Option(help="Of the velocities and of the bath.")] = 0,
+    every: Annotated[int, typer.Option(help="Time steps between recorded frames.")] = 10,
+    seed: Annotated[int, typer.Option(help="Seed of the velocities and of the thermostat.")] = 0,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Trajectory to write; by default <structure>-md.traj here.")
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="Trajectory to write, .traj. Default: <structure>-md.traj in the current folder."
+        ),
     ] = None,
     allow: Allow = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
@@ -103,14 +109,19 @@ def md(
 def relax(
     run: RunFolder,
     structure: Structure,
-    fmax: Annotated[float, typer.Option(help="Largest force that may remain, eV/A.")] = 0.01,
-    steps: Annotated[int, typer.Option(help="At most so many steps.")] = 500,
-    cell: Annotated[bool, typer.Option("--cell", help="Relax the cell too.")] = False,
+    fmax: Annotated[float, typer.Option(help="Largest force that may remain on an atom, in eV/A.")] = 0.01,
+    steps: Annotated[int, typer.Option(help="Largest number of optimizer steps.")] = 500,
+    cell: Annotated[bool, typer.Option("--cell", help="Relax the cell as well as the positions.")] = False,
     key: Keys = None,
     unit: Units = None,
     precision: Precision = "float64",
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Relaxed structure; by default <structure>-relaxed.xyz here.")
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="File for the relaxed structure. Default: <structure>-relaxed.xyz in the current folder.",
+        ),
     ] = None,
     allow: Allow = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
@@ -169,7 +180,7 @@ def prepare(
     atoms = given.structures[-1]
     atoms = atoms if hasattr(atoms, "calc") else to_atoms(atoms)  # a graph, of a data set that has a name
     if atoms.calc is not None and atoms.calc.results:
-        inputs.say(f"{', '.join(atoms.calc.results)}: calculated by others, so not kept")
+        inputs.say(f"the file's {', '.join(atoms.calc.results)} are not used or copied: the run predicts its own")
     atoms.calc = Calculator(trained, dtype=dtype, keys=given.keys)
     if "pos_unit" in atoms.info:  # the output names units: then of all that is new
         atoms.info |= {"energy_unit": "eV", "forces_unit": "eV/A", "stress_unit": "eV/A^3"}

@@ -20,87 +20,191 @@ def train(
     source: Annotated[
         str | None,
         typer.Argument(
-            help="A data set (see `intertwine datasets`), a file that ASE reads, or module:name of your own."
+            help=(
+                "Data set (`intertwine datasets` lists them), file, folder or quoted pattern of files, or module:name "
+                "of your own. Default: ethanol, which is in the package."
+            )
         ),
     ] = None,
-    test: Annotated[Path | None, typer.Option(help="A second file, all of it the test set.")] = None,
+    test: Annotated[
+        Path | None,
+        typer.Option(help="Second file; all of it is the test set. Default: the test set is split off the data."),
+    ] = None,
     model: Annotated[
-        str | None, typer.Option(help="Architecture (see `intertwine models`), or module:Class of your own.")
+        str | None,
+        typer.Option(
+            help=(
+                "Architecture (`intertwine models` lists them), or module:Class of your own. Default: chosen by the "
+                "task; mace for energies and forces."
+            )
+        ),
     ] = None,
     preset: Annotated[
-        str | None, typer.Option(help="Sizes of the model: small (fast), or paper (the authors').")
+        str | None,
+        typer.Option(
+            help=(
+                "Sizes of the model: small (fast) or paper (as published). Default: neither, the defaults of the model."
+            )
+        ),
     ] = None,
     task: Annotated[
         str | None,
         typer.Option(
-            help="force_field, property, dynamics, or module:Class of your own; by default what the data are for."
+            help=(
+                "force_field, property, dynamics, or module:Class of your own. Default: chosen by the labels in the "
+                "data."
+            )
         ),
     ] = None,
     target: Annotated[
-        str | None, typer.Option(help="The label to learn, `homo` for example, where it is not energies and forces.")
+        str | None, typer.Option(help="Label to learn, such as homo. Default: energy and forces if the data have them.")
     ] = None,
     origin: Annotated[
         str | None,
         typer.Option(
-            "--from", metavar="RUN", help="Begin with the weights of this run, its model and references fitted anew."
+            "--from",
+            metavar="RUN",
+            help=(
+                "Run folder, checkpoint or converted model whose weights to start from; reference energies are fitted "
+                "to the new data. Default: random weights."
+            ),
         ),
     ] = None,
     freeze: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="With --from: a part not to train, as embedding or 'layers.*'; repeatable."),
+        typer.Option(
+            metavar="NAME",
+            help=(
+                "With --from: part of the network that is not trained, such as embedding or 'layers.*'; repeatable. "
+                "Default: all parts are trained."
+            ),
+        ),
     ] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the training set, at most.")] = None,
-    minutes: Annotated[float | None, typer.Option(help="Time budget; the learning rate comes down within it.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Structures in a batch, of each process.")] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="The largest rate of the schedule.")] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            help=(
+                "Largest number of passes over the training set. Default: chosen by the task and the number of "
+                "structures; 20 to 150 for a force field."
+            )
+        ),
+    ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            help="Time budget in minutes; the learning rate falls to its minimum within it. Default: no limit."
+        ),
+    ] = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(help="Structures in a batch of each process. Default: chosen by the task; 5 for a force field."),
+    ] = None,
+    learning_rate: Annotated[
+        float | None,
+        typer.Option(
+            help=(
+                "Largest learning rate of the schedule (no unit). Default: chosen by task and model; 0.002 for a force "
+                "field, times the factor of the model."
+            )
+        ),
+    ] = None,
     train_size: Annotated[
         str | None,
         typer.Option(
-            "--train", metavar="SIZE", help="Structures to train on: a number (1), or a share (0.8; 1.0 is all)."
+            "--train",
+            metavar="SIZE",
+            help=(
+                "Structures to train on: a number (1 is one structure) or a share (0.8; 1.0 is all). Default: what the "
+                "other two sets leave."
+            ),
         ),
     ] = None,
     validation: Annotated[
-        str | None, typer.Option(metavar="SIZE", help="Structures to validate on: a number, or a share.")
+        str | None,
+        typer.Option(
+            metavar="SIZE",
+            help=(
+                "Structures to validate on: a number or a share. Default: the split of the data set, or a tenth, at "
+                "most 1,000."
+            ),
+        ),
     ] = None,
-    limit: Annotated[int | None, typer.Option(help="Read only so many structures.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Read only the first so many structures. Default: all.")] = None,
     key: Annotated[
-        list[str] | None, typer.Option(help="Name of a label in the file, as energy=U0; repeatable.")
+        list[str] | None,
+        typer.Option(
+            help="Name of a label or input in the file, as energy=U0; repeatable. Default: found by their usual names."
+        ),
     ] = None,
     unit: Annotated[
-        list[str] | None, typer.Option(help="Unit of a label in the file, as energy=kcal/mol; repeatable.")
+        list[str] | None,
+        typer.Option(
+            help=(
+                "Unit of a label or of positions in the file, as energy=kcal/mol or pos=Bohr; repeatable. Default: "
+                "what the file declares, else eV and A."
+            )
+        ),
     ] = None,
     indices: Annotated[
-        Path | None, typer.Option(help="File (.json or .npz) with the indices of the three sets.")
+        Path | None,
+        typer.Option(
+            help=(
+                "File (.json or .npz) with the indices of the training, validation and test set. Default: a random "
+                "split."
+            )
+        ),
     ] = None,
     nodes: Annotated[
-        int | None, typer.Option(help="Machines, each of which runs this command (by torchrun, srun or hand).")
+        int | None,
+        typer.Option(
+            help="Number of machines; this command runs on each, started by torchrun, srun or by hand. Default: 1."
+        ),
     ] = None,
-    devices: Annotated[int | None, typer.Option(help="Processes on the CPU, or GPUs, of each machine.")] = None,
+    devices: Annotated[
+        int | None, typer.Option(help="GPUs, or processes on the CPU, of each machine. Default: 1.")
+    ] = None,
     logger: Annotated[
         list[str] | None,
-        typer.Option(help="Also tell csv, tensorboard, wandb, or module:Class of a Lightning logger; repeatable."),
+        typer.Option(
+            help=(
+                "Logger beside metrics.csv: csv, tensorboard, wandb, or module:Class of a Lightning logger; "
+                "repeatable. Default: none."
+            )
+        ),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(help="Of the split, the initial weights and the order of the data.")
+        int | None, typer.Option(help="Seed of the data split, the initial weights and the data order. Default: 0.")
     ] = None,
     config: Annotated[
-        Path | None, typer.Option(help="TOML file such as the config.toml of a run; options override it.")
+        Path | None,
+        typer.Option(
+            help="TOML file of settings, such as the config.toml of a run; options override it. Default: none."
+        ),
     ] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", help="Any argument, as model.width=64 or training.average=0.995; repeatable."),
+        typer.Option(
+            "--set",
+            help=(
+                "Any setting, as model.width=64 or training.average=0.995; repeatable. docs/settings.md lists all with "
+                "unit and default. Default: none."
+            ),
+        ),
     ] = None,
-    run: Annotated[Path | None, typer.Option(help="Folder of the run; by default runs/<data>-<model>-<time>.")] = None,
+    run: Annotated[Path | None, typer.Option(help="Folder of the run. Default: runs/<data>-<model>-<time>.")] = None,
     resume: Annotated[
-        Path | None, typer.Option(help="Go on with an interrupted run in this folder, exactly where it was.")
+        Path | None,
+        typer.Option(
+            help="Folder of an interrupted run; training continues after its last saved epoch. Default: a new run."
+        ),
     ] = None,
     allow: Allow = None,
-    quiet: Annotated[bool, typer.Option(help="Print nothing; the run folder has everything.")] = False,
+    quiet: Annotated[bool, typer.Option(help="Print nothing but errors; all results are in the run folder.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Train a model on a data set, score it on the test set, certify its symmetry, draw the pictures.
 
-    With nothing else said, `intertwine train ethanol` learns a force field from the data in the package.
+    `intertwine train ethanol` learns a force field from data in the package.
     """
     common: dict[str, dict[str, Any]] = {
         "data": {

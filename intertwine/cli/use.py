@@ -11,17 +11,17 @@ from intertwine.cli import console, inputs
 from intertwine.cli.code import Allow
 from intertwine.cli.inputs import Keys, Units
 
-RunFolder = Annotated[Path, typer.Argument(help="Folder of a run made by `intertwine train`.")]
+RunFolder = Annotated[Path, typer.Argument(help="Run folder that `intertwine train` printed.")]
 
 
 @console.guarded
 def evaluate(
     run: RunFolder,
-    source: Annotated[str | None, typer.Argument(help="Data with labels; by default the run's own test set.")] = None,
+    source: Annotated[str | None, typer.Argument(help="Data with labels. Default: the test set of the run.")] = None,
     key: Keys = None,
     unit: Units = None,
-    which: Annotated[str, typer.Option(help="Which weights: best or last.")] = "best",
-    limit: Annotated[int | None, typer.Option(help="Read only so many structures.")] = None,
+    which: Annotated[str, typer.Option(help="Weights to use: best (smallest validation error) or last.")] = "best",
+    limit: Annotated[int | None, typer.Option(help="Read only the first so many structures. Default: all.")] = None,
     allow: Allow = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the errors as JSON.")] = False,
 ) -> None:
@@ -60,14 +60,20 @@ def evaluate(
 def predict(
     run: RunFolder,
     structures: Annotated[
-        Path, typer.Argument(help="File, folder or pattern of structures; or a data set, by name or module:name.")
+        Path,
+        typer.Argument(help="File, folder or quoted pattern of structures; or a data set, by name or as module:name."),
     ],
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Where to write: .xyz (extended xyz), .json or .npz.")
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="File to write: .xyz (extended xyz), .json or .npz. Default: none, a table is printed.",
+        ),
     ] = None,
     key: Keys = None,
     unit: Units = None,
-    which: Annotated[str, typer.Option(help="Which weights: best or last.")] = "best",
+    which: Annotated[str, typer.Option(help="Weights to use: best (smallest validation error) or last.")] = "best",
     allow: Allow = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print predictions as JSON.")] = False,
 ) -> None:

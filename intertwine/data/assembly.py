@@ -61,7 +61,7 @@ def assemble(
         stressed = None
     declared = _declared(frames, {**{label: found.key for label, found in sources.items()}, "pos": "pos"})
     notes += [
-        f"the file declares {label} in {unit}: read in {units[label]}, as told"
+        f"the file declares {label} in {unit}: read in {units[label]}, as --unit says"
         for label, unit in declared.items()
         if units and label in units and _differ(units[label], unit, label)
     ]
@@ -77,7 +77,7 @@ def assemble(
         final["stress"] = CANONICAL["stress"]
         notes.append("stress = -virial / volume")
     notes += _absent(inventory, decided, stressed)
-    stated = "as told" if units else "as the file declares" if declared else "assumed"
+    stated = "as --unit says" if units else "as the file declares" if declared else "assumed"
     used = [f"{label} in {table[label]}" for label in ("pos", *sources) if table.get(label)]
     notes.append(f"units {stated}: {', '.join(used)}")
     levels = {

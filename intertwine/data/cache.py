@@ -31,7 +31,9 @@ def verify(folder: Path, names: Iterable[str]) -> None:
         folder: sealed by :func:`seal`.
         names: files that must be there, and have their checksum.
     """
-    remedy = "delete the folder and make the data set again; `intertwine` does so by itself with those of its cache."
+    remedy = (
+        "delete the folder and make the data set again; those in intertwine's own cache are made again by themselves."
+    )
     try:
         lines = [line.split("  ", 1) for line in (folder / SUMS).read_text().splitlines()]
         sums = {name: digest for digest, name in lines}

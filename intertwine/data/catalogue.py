@@ -115,7 +115,7 @@ def open_dataset(
     Args:
         source: "ethanol", "nbody", "qm9"; a path to any file that ASE reads (also gzipped), an ASE database, an npz of
             (r)MD17, HDF5 of the layouts of SPICE, ANI or modelforge, an SDF, or pymatgen's JSON; a folder of such
-            files, or a pattern ("frames/*.xyz"); or ``module:name`` of one's own, a :class:`Dataset` or a function that
+            files, or a pattern ("frames/*.xyz"); or ``module:name`` of your own, a :class:`Dataset` or a function that
             returns a :class:`GraphStore`.
         keys: for files, the names that labels have in it: ``{"energy": "MyE", "forces": "F", "dipole": "mu"}``.
         units: for files, the units in it: ``{"energy": "kcal/mol"}``; default eV and A.

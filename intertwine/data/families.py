@@ -28,7 +28,10 @@ def take_family(inventory: Inventory, result: Resolution) -> None:
         and result.sources.get("energy", own) is not own
     ):
         told = result.sources["energy"].key
-        if told != getattr(families[chosen].get("free_energy"), "key", None) and result.reasons["energy"] == "as told":
+        if (
+            told != getattr(families[chosen].get("free_energy"), "key", None)
+            and result.reasons["energy"] == "as --key says"
+        ):
             text = f"forces read from {families[chosen]['forces'].key!r}, which stand beside {own.key!r}, not {told!r}"
             result.notes.append(f"{text}: --key forces=NAME chooses")
     taken = set(families[chosen])
@@ -53,7 +56,7 @@ def take_family(inventory: Inventory, result: Resolution) -> None:
     for label, found in result.sources.items():
         if (
             found.key != label
-            and result.reasons[label] != "as told"
+            and result.reasons[label] != "as --key says"
             and not any(note.startswith(f"{label} read") for note in result.notes)
         ):
             result.notes.append(f"{label} read from {found.key!r}")

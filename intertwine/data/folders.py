@@ -45,7 +45,7 @@ def read_folder(
     its own reader.
 
     Arguments as :func:`intertwine.data.open_dataset`; ``limit`` counts structures, and files beyond it are not opened.
-    A folder's hidden files, its folders and files of endings that nobody reads are passed over, which a note says.
+    A folder's hidden files, its folders and files of unknown endings are skipped; a note lists them.
     Files that declare different units are brought to eV and A.
 
     Raises:
@@ -81,9 +81,7 @@ def _frames(files: Sequence[Path], opened: list[Path], *, told: bool) -> Iterato
 def _arrays(path: Path, told: bool) -> Iterator[Frame]:
     """Frames of an npz file, in eV and A."""
     if told:
-        raise InputError(
-            "units are given for a folder with an .npz", where=shown(path), remedy="read the .npz by itself."
-        )
+        raise InputError("units are given for a folder with an .npz", where=shown(path), remedy="read the .npz alone.")
     store = read_npz(path)
     for k in range(len(store)):
         graph = store[k]

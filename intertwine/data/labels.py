@@ -39,7 +39,7 @@ def resolve(inventory: Inventory, *, name: str, keys: Mapping[str, str], target:
     result = Resolution()
     for label, key in keys.items():
         found = _require(inventory, key, label, name)
-        result.take(_tensor_of(label, found), found, "as told")
+        result.take(_tensor_of(label, found), found, "as --key says")
     _drop_invented(inventory, result)
     qm9 = inventory.readers == {"qm9"}
     take_family(inventory, result)
@@ -47,7 +47,7 @@ def resolve(inventory: Inventory, *, name: str, keys: Mapping[str, str], target:
         if label not in result.sources and not (label == "stress" and "virial" in result.sources):
             result.take(label, _require(inventory, label, label, name), "the target" if target else "QM9's own file")
     if "stress" in result.sources:
-        told = result.reasons.get("virial") == "as told" and result.reasons["stress"] != "as told"
+        told = result.reasons.get("virial") == "as --key says" and result.reasons["stress"] != "as --key says"
         result.sources.pop("stress" if told else "virial", None)
     result.notes += [
         f"no {label} in the file" for label in ("energy", "forces") if label not in result.sources and not qm9

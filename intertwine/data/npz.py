@@ -153,7 +153,7 @@ def _store(
             raise DataError(what, where=str(path), remedy="expected one row an atom.")
         rows = value[:frames].reshape(-1, *value.shape[2:]) if node else value[:frames]
         tensors[label] = torch.from_numpy(np.ascontiguousarray(rows))
-    stated = "as told" if told else f"those of {known}" if known else "assumed"
+    stated = "as --unit says" if told else f"those of {known}" if known else "assumed"
     notes = list(decided.notes)
     notes.append(f"units {stated}: " + ", ".join(f"{label} in {table[label]}" for label in fields if table.get(label)))
     return GraphStore(

@@ -158,9 +158,10 @@ def split(
     filled = {part: number or 0 for part, number in counts.items()}
     total = sum(filled.values())
     if total > n:
-        asked = " + ".join(str(number) for number in counts.values() if number)
+        terms = [str(number) for number in counts.values() if number]
+        asked = " + ".join(terms) + (f" = {total}" if len(terms) > 1 else "")
         raise InputError(
-            f"{asked} = {total} entries of a data set of {n}", where="split", remedy=f"ask for at most {n} in all."
+            f"{asked} entries asked for, of a data set of {n}", where="split", remedy=f"ask for at most {n} in all."
         )
     if rest:
         filled[rest[0]] = n - total

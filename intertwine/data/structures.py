@@ -150,7 +150,7 @@ def _length(path: Path, frame: Frame, told: dict[str, str], of_run: dict[str, st
     """The unit of positions, and a sentence on it wherever it might be another than A."""
     declared = _declared(frame).get("pos")
     if "pos" in told:
-        return told["pos"], f"positions read in {told['pos']}, as told"
+        return told["pos"], f"positions read in {told['pos']}, as --unit says"
     if declared is not None:
         return declared, f"positions read in {declared}, as the file declares"
     if "pos" not in of_run:

@@ -1,6 +1,4 @@
-"""What models take besides sizes of their own, declared and documented once: what nodes and edges are, and how a
-distance is seen.
-"""
+"""Arguments that models share: species, invariants of nodes and edges, and radial functions of the distance."""
 
 from __future__ import annotations
 
@@ -14,13 +12,13 @@ from intertwine.numerics.signature import unpacked
 
 
 class Inputs(TypedDict, total=False):
-    """What every model takes by keyword, beside its ``cutoff``.
+    """Keyword arguments of every model, besides its ``cutoff``.
 
     Fields of the graph are given by name, ``("charge",)``, and with their number of columns where they have several,
-    ``{"x": 20, "charge": 1}``; fields of one's own always with it.
+    ``{"x": 20, "charge": 1}``; your own fields always need it.
 
     Args:
-        species: atomic numbers known; None (the default) for all, () for nodes that are not atoms.
+        species: atomic numbers that the model knows; None (the default) for all, () for nodes that are not atoms.
         node_inputs: invariants of the nodes that are embedded beside the species: "x", "charge", "speed", or any field
             of the nodes (:func:`intertwine.geometry.node_invariants`).
         edge_inputs: invariants of the edges, seen wherever functions of the distance are seen first: "edge_attr",
@@ -33,7 +31,7 @@ class Inputs(TypedDict, total=False):
 
 
 class RadialInputs(Inputs, total=False):
-    """What models take that see distances by radial functions of choice.
+    """Keyword arguments of models with radial functions of the distance.
 
     Args:
         radial_size: number of radial functions.
@@ -48,7 +46,7 @@ class RadialInputs(Inputs, total=False):
 
 
 class VectorInputs(RadialInputs, total=False):
-    """What models take whose nodes have vectors.
+    """Keyword arguments of models whose nodes have vectors.
 
     Args:
         vector_inputs: vectors of the nodes that the first vectors are made of, ``("vel",)`` for example: polar ones, as

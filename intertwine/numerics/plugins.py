@@ -1,5 +1,5 @@
-"""Code of one's own by name: ``module:Class``, or a name under which an installed package offers it. It runs only where
-it is allowed.
+"""The user's own code by name: ``module:Class``, or a name under which an installed package offers it. It runs only
+where it is allowed.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def spelled(name: str, table: Mapping[str, Any], group: str) -> str:
 
 
 def find(name: str, table: Mapping[str, Any], *, kind: str, where: str, allow: Collection[str] = ()) -> Any:
-    """What a name stands for: an entry of the table, or code of one's own.
+    """What a name stands for: an entry of the table, or the user's own code.
 
     Args:
         name: of the table, or ``module:Class`` (see :func:`spelled`).

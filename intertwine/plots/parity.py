@@ -113,6 +113,7 @@ def draw_error_by_species(axes: Axes, errors: Mapping[str, Any], unit: str, name
     axes.bar(places - 0.2, mae, 0.38, color=BLUE, label="MAE")
     axes.bar(places + 0.2, rmse, 0.38, color=ORANGE, label="RMSE")
     axes.set_xticks(places, list(values))
-    axes.legend(loc="upper right", fontsize=8, frameon=False)
+    axes.margins(y=0.25)  # the legend stands above the bars
+    axes.legend(loc="upper right", ncols=2, fontsize=8, frameon=False)
     tidy(axes, f"{name} by species", "", f"error ({shown})")
     axes.grid(False, axis="x")

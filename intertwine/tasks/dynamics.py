@@ -30,7 +30,7 @@ class Dynamics(Task):
 
     Args:
         backbone: a model with vectors (1o).
-        loss: "l2", "l1" or "huber" of the displacement, averaged over particles and coordinates.
+        loss: function of the error: "l2", "l1" or "huber" of the displacement, averaged over particles and coordinates.
 
     Raises:
         InputError: the backbone has no vectors.

@@ -37,10 +37,11 @@ class ForceField(Task):
 
     Args:
         backbone: any model with scalars (0e).
-        energy_weight: w_E.
-        force_weight: w_F; 0 trains on energies alone.
-        stress_weight: w_S; needs data with ``stress``, periodic in two directions at least.
-        loss: "l2", "l1" or "huber".
+        energy_weight: weight of the energies per atom in the loss, w_E (no unit).
+        force_weight: weight of the forces in the loss, w_F (no unit); 0 trains on energies alone.
+        stress_weight: weight of the stress in the loss, w_S (no unit); needs data with ``stress``, periodic in two
+            directions at least. If it is not given and the data have a stress it is 10.
+        loss: function of the error: "l2", "l1" or "huber".
 
     Raises:
         InputError: the backbone has no scalars.

@@ -38,13 +38,13 @@ class Property(Task):
 
     Args:
         backbone: a model with the irreps of the target: scalars (0e), vectors (1o), 0e and 2e for a polarizability.
-        target: the label's name in the data.
+        target: name of the label in the data.
         representation: irreps of the label, "0e" (a scalar), "1o" (a vector) or "2x0e+1e+2e" for example, components in
             their order; or an index symmetry of a Cartesian label, "ij=ji" (a polarizability), "ij" or "ijk=jik=kji" (a
             first hyperpolarizability).
         readout: "sum" or "mean" over the nodes, or "set2set" (Gilmer et al. 2017) for a scalar that is neither.
-        unit: unit of the label, for printing.
-        loss: "l2", "l1" or "huber", of the components of the label.
+        unit: unit of the label, which tables and predictions show; "" for none.
+        loss: function of the error: "l2", "l1" or "huber", of the components of the label.
         level: "graph", or "node" for a label of each node; ``readout`` is then not used.
 
     Raises:

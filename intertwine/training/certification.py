@@ -85,14 +85,14 @@ def certify_run(run: Run, test: GraphStore | None = None, **options: Any) -> Cer
 
     Args:
         run: from :func:`load_run`.
-        test: its test set, if it is at hand.
+        test: its test set, if there is one.
         **options: other arguments of :func:`intertwine.certify.certify`.
     """
     return certify(run.task, trial_graphs(run.task, test), **{"symmetry": run.task.backbone.card.symmetry} | options)
 
 
 def conclude(run: Run, test: GraphStore, say: Callable[[str], None]) -> Certificate | None:
-    """Certify a run that has just been trained, into its folder. What goes wrong is said, and costs the run nothing.
+    """Certify a run that has just been trained, into its folder. An error is printed and does not end the run.
 
     Args:
         run: the run.
@@ -107,5 +107,5 @@ def conclude(run: Run, test: GraphStore, say: Callable[[str], None]) -> Certific
         say(f"not certified: {error}")
         return None
     verdict = certificate.summary().partition(" Skipped:")[0]
-    say(f"certificate {verdict} It speaks of symmetry, not of accuracy; all lines are in certificate.json.")
+    say(f"certificate {verdict} It tests symmetry, not accuracy; all lines are in certificate.json.")
     return certificate

@@ -40,7 +40,7 @@ def evaluate(run: Run, store: GraphStore, *, batch_size: int = 32) -> dict[str, 
     if not len(store):
         raise DataError("there are no structures", where=store.name or "data", remedy="give data.")
     unseen = set(store.species()) - set(run.species) if run.species else set()
-    note = f"{_symbols(unseen)}: not in the training set, so errors of structures with them mean little"
+    note = f"{_symbols(unseen)}: not in the training set; errors of structures with them say nothing about the model"
     if unseen and not any("not in the training set" in known for known in store.notes):
         store.notes.append(note)
     whole, alone = store, store.isolated()

@@ -1,5 +1,5 @@
-"""What a run is told about its data, its start and its training; the other two sections are the model's and the task's
-own arguments.
+"""The settings of a run in the sections data, training and start. The sections model and task hold the arguments of the
+model's and the task's constructor.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ POSITIVE = ("minutes", "learning_rate", "factor", "train")
 
 @dataclass(frozen=True)
 class Options:
-    """A section of plain values, in their ranges.
+    """A section of settings; values are checked to be in their ranges.
 
     Raises:
         InputError: a number is out of range, or a text is not UTF-8, so that no file of a run can hold it; names the
@@ -54,21 +54,23 @@ def _check(where: str, name: str, value: Any) -> None:
 
 @dataclass(frozen=True)
 class DataOptions(Options):
-    """Where the structures are, and which of them are for what.
+    """Where the structures are, and how they are divided into training, validation and test set.
 
     Args:
-        source: name of a data set ("ethanol", "nbody", "qm9") or path of a file.
-        test: a second file, all of which is the test set; None takes the test set from ``source``.
-        keys: names of the labels in the file, such as ``{energy = "U0"}``.
-        units: units of the labels in the file, such as ``{energy = "kcal/mol"}``.
-        target: the label to learn, where it is not energies and forces.
-        train: size of the training set, a number of structures or (below 1) a share; None takes what is left. If the
+        source: data set by name ("ethanol", "nbody", "qm9"), path of a file or folder, pattern, or ``module:name``.
+        test: second file, all of which is the test set; None takes the test set from ``source``.
+        keys: names of the labels in the file, such as ``{energy = "U0"}``; None finds them by their usual names.
+        units: units of the labels and positions in the file, such as ``{energy = "kcal/mol"}``; None takes what the
+            file declares, else eV and A.
+        target: label to learn, such as "homo"; None learns energy and forces, or the data set's own target.
+        train: size of the training set, in structures or (below 1, and 1.0) as a share; None takes what is left. If the
             data set has its own split, sizes shorten its parts to their first entries, and shares are of the part.
-        validation: size of the validation set; None for the data set's own, or a tenth (at most 1,000).
-        test_size: size of the test set; None for the data set's own, or a tenth.
-        seed: of the random split.
-        indices: file (.json or .npz) with the indices of the three sets, instead of a random split.
-        limit: read only so many structures.
+        validation: size of the validation set, in structures or as a share; None takes the data set's own, or a tenth
+            (at most 1,000).
+        test_size: size of the test set, in structures or as a share; None takes the data set's own, or a tenth.
+        seed: seed of the random split.
+        indices: file (.json or .npz) with the indices of the three sets; None splits at random.
+        limit: number of structures to read, from the first on; None reads all.
     """
 
     section: ClassVar[str] = "data"
@@ -89,37 +91,40 @@ class DataOptions(Options):
 class TrainingOptions(Options):
     """How to train.
 
+    Where ``epochs``, ``batch_size``, ``learning_rate`` or ``threads`` is not given, :func:`intertwine.training.train`
+    takes what suits the task, the model and the data (:class:`intertwine.tasks.Pace`), not the default below.
+
     Args:
-        epochs: passes over the training set, at most.
-        minutes: time budget; the learning rate is brought down within it and training ends when it is spent. Results
-            then depend on the machine's speed.
-        batch_size: structures in a batch, of each process.
-        learning_rate: the largest rate of the schedule.
-        weight_decay: of AdamW, or the L2 penalty of Adam.
+        epochs: largest number of passes over the training set.
+        minutes: time budget, in minutes; None for no limit. The learning rate falls to its minimum within it. Results
+            then depend on the speed of the machine.
+        batch_size: structures in a batch of each process.
+        learning_rate: largest learning rate of the schedule (no unit).
+        weight_decay: weight decay of AdamW, or factor of the L2 penalty of Adam (no unit); 0 for none.
         optimizer: "adam" or "adamw".
-        average: decay of the exponential moving average of the weights, which is what is validated and kept; 0 for
-            none.
-        clip: largest norm of the gradient; 0 for no clipping.
-        schedule: "plateau" lowers the rate when validation stalls; "cosine" and "linear" bring it down over the run;
-            "constant".
-        warmup: steps over which the rate rises from zero.
-        factor: by which "plateau" multiplies the rate.
-        plateau_patience: validations without improvement before it does.
-        threshold: relative improvement that counts.
-        minimum_rate: floor of the rate.
-        patience: validations without improvement before training ends; 0 for never.
-        evaluate_every: epochs between validations.
-        precision: of the network, "float32" or "float64".
-        nodes: machines, on each of which the command is started (by torchrun, srun or hand).
-        devices: processes on the CPU, or GPUs, of each machine.
-        accelerator: "cpu", "gpu" or "auto".
-        workers: processes that prepare batches; 0 does it in the training process.
-        threads: of each process; by default one for every thousand edges of a batch; 0 shares all cores among the
-            processes.
-        seed: of the initial weights and the order of the data.
+        average: decay of the exponential moving average of the weights in each step (no unit). The averaged weights are
+            validated and kept. 0 for none.
+        clip: largest norm of the gradient (no unit); 0 for no clipping.
+        schedule: learning-rate schedule. "plateau" lowers the rate when the validation loss stalls; "cosine" and
+            "linear" lower it over the whole run; "constant" does not.
+        warmup: optimizer steps over which the learning rate rises from zero.
+        factor: factor by which "plateau" multiplies the learning rate (no unit).
+        plateau_patience: validations without improvement before "plateau" lowers the learning rate.
+        threshold: smallest relative decrease of the validation loss that counts as improvement (no unit).
+        minimum_rate: smallest learning rate (no unit).
+        patience: validations without improvement before training stops early; 0 never stops early.
+        evaluate_every: epochs from one validation to the next.
+        precision: precision of the network, "float32" or "float64".
+        nodes: number of machines; the command is started on each (by torchrun, srun or by hand).
+        devices: GPUs, or processes on the CPU, of each machine.
+        accelerator: where to compute: "cpu", "gpu", or "auto", which takes a CUDA GPU if there is one.
+        workers: processes that prepare batches; 0 prepares them in the training process.
+        threads: CPU threads of each process; 0 divides all cores among the processes. If it is not given, the data
+            decide: one thread for every thousand edges of a batch.
+        seed: seed of the initial weights and the data order.
         certify: certify the trained model; False saves the seconds that it takes.
-        loggers: who else is told what ``metrics.csv`` has: "csv", "tensorboard", "wandb", or ``module:Class`` of a
-            Lightning logger.
+        loggers: loggers beside ``metrics.csv``: "csv", "tensorboard", "wandb", or ``module:Class`` of a Lightning
+            logger.
     """
 
     section: ClassVar[str] = "training"
@@ -151,20 +156,21 @@ class TrainingOptions(Options):
 
     @property
     def processes(self) -> int:
-        """How many train, on all machines together."""
+        """Number of training processes on all machines together."""
         return self.nodes * self.devices
 
 
 @dataclass(frozen=True)
 class StartOptions(Options):
-    """Whose weights a run begins with; with ``run`` None they are random.
+    """The weights that a run starts from; random ones if ``run`` is None.
 
     Args:
-        run: a run folder, one of its checkpoints, or a file of :func:`intertwine.training.save_task`.
-        which: weights of a folder, "best" or "last"; both are averages.
-        references: "fit" moves the zero of energies and the like to the new data, "keep" leaves it.
+        run: run folder, one of its checkpoints, or a file of :func:`intertwine.training.save_task`; None starts from
+            random weights.
+        which: weights of a run folder, "best" or "last"; both are averages.
+        references: "fit" moves the reference energies to the new data, "keep" leaves them.
         freeze: parts of the network that are not trained, such as ``("embedding", "layers.*")``.
-        weights: SHA-256 of the weights, which the run adds.
+        weights: SHA-256 of the weights; the run writes it.
     """
 
     section: ClassVar[str] = "start"
@@ -178,9 +184,13 @@ class StartOptions(Options):
         super().__post_init__()
         if self.freeze and self.run is None:
             raise InputError(
-                "random weights are not worth keeping", where="start.freeze", remedy="say whose weights: --from RUN."
+                "frozen parts need trained weights",
+                where="start.freeze",
+                remedy="give the run to start from: --from RUN.",
             )
         if self.run is None and (self.which, self.references) != ("best", "fit"):
             raise InputError(
-                "a run that begins with random weights has none", where="start", remedy="say whose weights: --from RUN."
+                "start.which and start.references need trained weights",
+                where="start",
+                remedy="give the run to start from: --from RUN.",
             )

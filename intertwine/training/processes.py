@@ -28,6 +28,12 @@ def check_processes(options: TrainingOptions, *, callbacks: bool, store: bool) -
     wanted, gpus = options.devices, torch.cuda.device_count()
     on_gpu = options.accelerator == "gpu" or (options.accelerator == "auto" and gpus > 0)
     there, name = (gpus, "GPUs") if on_gpu else (os.cpu_count() or 1, "cores")
+    if on_gpu and not there:
+        raise InputError(
+            "torch sees no GPU",
+            where="training.accelerator",
+            remedy="install torch with CUDA and a driver, or train on the CPU: --set training.accelerator=cpu.",
+        )
     if wanted > there:
         raise InputError(
             f"{wanted} processes on {there} {name}", where="training.devices", remedy=f"give at most {there}."
@@ -127,5 +133,5 @@ def _failure(said) -> IntertwineError:
     return IntertwineError(
         "one of the processes failed: " + (" | ".join(lines[-3:]) or "it was killed"),
         where="training.devices",
-        remedy="train with one device to find out more.",
+        remedy="train with one device (--devices 1) to see the whole error.",
     )

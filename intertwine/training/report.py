@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,12 @@ def report(folder: Path, config: Config, sets: Sets, task: Task, say: Callable[[
     return found
 
 
+def shown(task: Task, fields: Collection[str]) -> dict[str, str]:
+    """Unit of each error that a line of the training shows; a label that the data lack has none."""
+    absent = {name for name, output in task.outputs.items() if (output.label or name) not in fields}
+    return {name: metric.unit for name, metric in task.metrics.items() if name not in absent}
+
+
 def introduce(
     progress: Progress, config: Config, sets: Sets, task: Task, folder: Path, state: dict[str, Any] | None
 ) -> None:
@@ -78,7 +84,7 @@ def introduce(
     )
     for part, kept in (("validation", sets.validation), ("test", sets.test)):
         if len(kept) < FEW_STRUCTURES:
-            progress.say(f"warning: {len(kept)} structures in the {part} set; errors on so few mean little")
+            progress.say(f"warning: {len(kept)} structures in the {part} set are too few for a reliable error")
     weights = sum(p.numel() for p in task.parameters())
     progress.say(
         f"model    {config.model.name}, {weights:,} weights, {config.training.precision}; task {config.task.name}"
@@ -94,6 +100,6 @@ def _conclude(say: Callable[[str], None], report: dict[str, Any], task: Task) ->
         say(f"test     {target}: {task.line(target, errors)}")
         if errors.get("relative", 0.0) > 1.0:
             say(
-                f"warning: {target} are predicted worse than by zero; train longer, "
-                "on more data, or check units and labels"
+                f"warning: the error of {target} is larger than that of predicting zero; train longer, on more data, "
+                "or check units and labels"
             )

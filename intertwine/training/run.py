@@ -30,7 +30,7 @@ from intertwine.training.nodes import Place, Team
 from intertwine.training.options import DataOptions
 from intertwine.training.processes import check_processes, helpers
 from intertwine.training.progress import Progress, say
-from intertwine.training.report import introduce, report, stem
+from intertwine.training.report import introduce, report, shown, stem
 from intertwine.training.sections import Sections, merge, read_config, write_sections
 from intertwine.training.sets import Sets, open_sets
 from intertwine.training.settle import settle
@@ -53,7 +53,7 @@ def train(
             what the data suggest. With ``resume`` it may be left out; of a run that has begun only the section
             ``training`` may change.
         progress: report to the user.
-        run: the folder; by default ``runs/<data>-<model>-<time>``. Nobody else can train in it meanwhile.
+        run: the folder; by default ``runs/<data>-<model>-<time>``. It is locked while the training runs.
         resume: go on with the run in that folder, or start it over if it has no checkpoint yet.
         store: the data, if they are already open; then ``data.source`` is only their name.
         allow: modules outside the package whose models, tasks, data sets and loggers the configuration may name, as
@@ -226,8 +226,7 @@ def _train(
     with threads(options), _seeded(config):
         task = _fitted(task or config.build(), sets)
         progress = Progress(
-            {name: metric.unit for name, metric in task.metrics.items()}, epochs=options.epochs,
-            minutes=options.minutes, enabled=show,
+            shown(task, sets.source.fields), epochs=options.epochs, minutes=options.minutes, enabled=show,
             steps=-(-len(sets.train) // (options.batch_size * options.processes)), frames=len(sets.train),
         )  # fmt: skip
         if show:

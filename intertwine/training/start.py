@@ -242,8 +242,8 @@ def _lines(
     ]
     if whole and any(e.get("relative", 0.0) > 1 for e in errors.values()):
         lines.append(
-            "warning: the weights predict worse than zero; are these the same labels, "
-            "in units that the file says? (--unit)"
+            "warning: the weights predict worse than zero; check that these are the same labels, and their units "
+            "(--unit)"
         )
     if start.freeze:
         still = sum(p.numel() for p in task.parameters() if not p.requires_grad)

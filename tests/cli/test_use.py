@@ -23,7 +23,7 @@ def test_units_of_the_run_hold_in_every_command(runs, ok) -> None:
     first = ok("predict", runs["bohr"], theirs, "--json")
     assert "Bohr, the unit of the run" in first.stderr
     second = ok("predict", runs["bohr"], same, "--unit", "pos=A", "--json")
-    assert "read in A, as told" in second.stderr
+    assert "read in A, as --unit says" in second.stderr
     assert np.allclose(energies(first), energies(second), atol=2e-5)
     frames = read(same, ":")
     calculator = Calculator(runs["bohr"])

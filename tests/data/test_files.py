@@ -65,7 +65,7 @@ def test_mapping_and_units(tmp_path: Path) -> None:
     assert graph.pos[1, 2].item() == 0.96 * units.Bohr
     assert graph.homo.item() == -0.25 * units.Hartree
     assert store.units["homo"] == "eV"
-    assert any("energy in kcal/mol" in note and "as told" in note for note in store.notes)
+    assert any("energy in kcal/mol" in note and "as --unit says" in note for note in store.notes)
 
 
 def test_wrong_mappings_are_errors(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     import torch
     import intertwine
-    compilers = "intertwine[.](kernels[.](llvm[.]|[a-z]+[.]cpu|convolution[.]gpu[.]programs))"
+    compilers = "intertwine[.]kernels[.](llvm[.]|[a-z]+[.]cpu|convolution[.]gpu[.]programs)"
     names = [m.name for m in pkgutil.walk_packages(intertwine.__path__, "intertwine.")]
     for name in names:
         if "__main__" not in name and not re.match(compilers, name) and "sitecustomize" not in name:
@@ -78,7 +78,7 @@ print(json.dumps({"particles": particles, "worst": worst, "said": said, "refused
 
 
 def outcome(refused: list[str], folder: Path) -> dict[str, Any]:
-    """What the program prints where some modules are not to be had."""
+    """What the program prints where some modules are not available."""
     (folder / "refused.txt").write_text(" ".join(refused))
     path = os.pathsep.join([str(ROOT / "tests" / "only_these"), str(ROOT)])
     environment = os.environ | {"REFUSED": str(folder / "refused.txt"), "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
@@ -92,7 +92,7 @@ def test_plain_torch_takes_over_and_says_so_once(refused: list[str], tmp_path: P
     found = outcome(refused, tmp_path)
     assert max(found["worst"].values()) < 2e-5
     assert len(found["said"]) == 1, found["said"]
-    assert "no kernels for the processor, since llvmlite is not to be had" in found["said"][0]
+    assert "no kernels for the processor, since llvmlite is not available" in found["said"][0]
     assert "pip install llvmlite" in found["said"][0]
     assert found["refused"].startswith("InputError: INTERTWINE_KERNELS: no kernel of the backend 'cpu'")
     assert found["particles"] == ""

@@ -1,4 +1,4 @@
-"""Python imports this by itself where its folder is on the path: what the file $REFUSED names is not to be had, as on
+"""Python imports this by itself where its folder is on the path: what the file $REFUSED names is not available, as on
 another machine.
 """
 

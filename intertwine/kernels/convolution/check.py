@@ -45,7 +45,7 @@ def _problem(kind: str, backend: str, plan: Channelwise, forms: Forms, device: t
     try:
         wrong = deviation(kind, backend, plan, forms, device, dtype)
     except (ImportError, InputError) as error:  # no compiler for this machine
-        return f"is not to be had ({error})"
+        return f"is not available ({error})"
     return "" if wrong <= 1 else f"is wrong: {wrong:.3g} times the bound of its rounding errors"
 
 

@@ -68,7 +68,7 @@ class Harmonics:
         return True
 
     def _prepared(self, kind: str, dtype: torch.dtype) -> Callable[..., None] | None:
-        """Compile and check a kernel; a warning tells of one that is not to be had or wrong."""
+        """Compile and check a kernel; a warning names one that is not available or wrong."""
         key = (kind, dtype)
         with preparing, single():
             if key in self.functions:
@@ -82,7 +82,7 @@ class Harmonics:
                 worst = deviation(function, kind, self.solid, dtype)
                 problem = "" if worst <= 1 else f"is wrong: {worst:.3g} times the bound of its rounding errors"
             except (ImportError, InputError) as error:
-                problem = f"is not to be had ({error})"
+                problem = f"is not available ({error})"
             if problem:
                 announce(name, problem)
             self.functions[key] = None if problem else function

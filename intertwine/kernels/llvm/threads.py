@@ -2,7 +2,7 @@
 
 A second pool of threads (another OpenMP, Python's own) would run against torch's, which keep spinning for a while after
 each of its operations. torch brings GNU's OpenMP, whose ``GOMP_parallel`` runs any function on the same threads. Where
-that is not to be had (macOS, Windows), Python threads do it.
+that is not available (macOS, Windows), Python threads do it.
 """
 
 from __future__ import annotations

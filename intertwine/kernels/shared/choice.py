@@ -57,10 +57,10 @@ def compiles() -> bool:
     try:
         import llvmlite.binding  # noqa: F401
     except ImportError as error:
-        remedy = "`pip install llvmlite`, or set INTERTWINE_KERNELS=reference to read this no more."
+        remedy = "`pip install llvmlite`, or set INTERTWINE_KERNELS=reference to silence this warning."
         message = (
-            f"no kernels for the processor, since llvmlite is not to be had ({error}). "
-            "Plain torch is used on it: correct, but slow. "
+            f"no kernels for the processor, since llvmlite is not available ({error}). "
+            "Plain torch is used: correct, but slow. "
         )
         warnings.warn(message + remedy, RuntimeWarning, stacklevel=3)
         return False
