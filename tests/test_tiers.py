@@ -171,6 +171,15 @@ def test_when_everything_runs(arguments: list[str], everything: str | None, coun
     assert (f"left {25 - count} tests out" in printed) == (count == 8)
 
 
+def test_very_many_members_are_volume(suite: Path) -> None:
+    many = f"import pytest\n@pytest.mark.parametrize('x', range({tiers.MANY + 5}))\ndef test_many(x): pass\n"
+    for folder in ("tests", "tests/room"):
+        (suite / folder / f"test_many_{len(folder)}.py").write_text(many)
+    found, _ = ran(suite)
+    assert sum(name.startswith("test_many") for name in found) == 2 * tiers.MANY + 5
+    assert f"test_many[{tiers.MANY + 4}]" in found
+
+
 def test_the_table_thins_a_family_further(suite: Path) -> None:
     (suite / "tests" / "room" / "test_long.py").write_text(
         "import pytest\n@pytest.mark.parametrize('x', range(9))\ndef test_long(x): pass\ndef test_never(): pass\n"

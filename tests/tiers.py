@@ -1,5 +1,5 @@
 """Two tiers of tests. `make test` runs the quick one: of every parametrized test, members in which every value of every
-parameter occurs, and fewer or none of the tests in :data:`FEW`. `make test-all` runs everything.
+parameter occurs, at most :data:`MANY`, and fewer or none of the tests in :data:`FEW`. `make test-all` runs everything.
 
 A test that is new needs no thought: its parameters are thinned by the rule, and if it takes long, the summary says so.
 """
@@ -7,6 +7,7 @@ A test that is new needs no thought: its parameters are thinned by the rule, and
 from __future__ import annotations
 
 import os
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ ALL = "INTERTWINE_TEST_ALL"
 BUDGET = 900  # seconds of CPU that the quick tier may take: two quiet cores are through in less than eight minutes
 LONG = 5.0  # seconds of CPU from which on all the members of a test in one tier are listed at the end
 LISTED = 20
+MANY = 40  # members of a test in one file; of those beside this file, which look at each file of the package, all
 
 #: folder of tests/ :: test -> how many members of it, in each file that has it, the quick tier runs: of tests that
 #: prove by volume, or take long for what others of the quick tier show in part.
@@ -130,8 +132,13 @@ def quick(items: Iterable[pytest.Item]) -> set[str]:
     tests: dict[tuple[str, str], list[Any]] = defaultdict(list)
     for name, members in families.items():
         tests[name.split("::")[0], name.split("::")[-1]] += covering(members)  # a contract's tests: one family a class
-    chosen = (spread(members, FEW.get(subject(*test), len(members))) for test, members in tests.items())
+    chosen = (spread(members, limit(subject(*test))) for test, members in tests.items())
     return {member.nodeid for members in chosen for member in members}
+
+
+def limit(key: str) -> int:
+    """How many members of a test in one file the quick tier runs at most."""
+    return FEW.get(key, sys.maxsize if key.startswith(".::") else MANY)
 
 
 def cpu() -> float:
