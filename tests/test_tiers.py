@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import os
 import subprocess
 import sys
@@ -79,6 +80,7 @@ def test_what_is_skipped_can_be_absent() -> None:
     assert seen == set(ABSENT)
 
 
+@functools.cache
 def named(folder: Path) -> set[str]:
     """Names of all tests in the files of a folder, of classes of theirs, and of the contracts that are inherited."""
     trees = [ast.parse(path.read_text()) for path in folder.glob("*.py")]
@@ -169,6 +171,15 @@ def test_when_everything_runs(arguments: list[str], everything: str | None, coun
     assert (f"left {25 - count} tests out" in printed) == (count == 8)
 
 
+def test_very_many_members_are_volume(suite: Path) -> None:
+    many = f"import pytest\n@pytest.mark.parametrize('x', range({tiers.MANY + 5}))\ndef test_many(x): pass\n"
+    for folder in ("tests", "tests/room"):
+        (suite / folder / f"test_many_{len(folder)}.py").write_text(many)
+    found, _ = ran(suite)
+    assert sum(name.startswith("test_many") for name in found) == 2 * tiers.MANY + 5
+    assert f"test_many[{tiers.MANY + 4}]" in found
+
+
 def test_the_table_thins_a_family_further(suite: Path) -> None:
     (suite / "tests" / "room" / "test_long.py").write_text(
         "import pytest\n@pytest.mark.parametrize('x', range(9))\ndef test_long(x): pass\ndef test_never(): pass\n"
@@ -192,6 +203,14 @@ def test_skips_are_told_by_reason(workers: list[str], suite: Path) -> None:
     assert "    1  could not import 'no_such_package'" in printed
 
 
+def test_the_cost_of_each_tier_is_told() -> None:
+    given = {f"tests/a/test_b.py::test_c[{k}]": {"cpu": 3.0 + k, "quick": k == 4} for k in range(5)}
+    given |= {"tests/a/test_d.py::E::test_c[0]": {"cpu": 8.0, "quick": True}, "tests/test_f.py::test_g": {}}
+    first, *lines = tiers.costs(given)
+    assert first == f"33 s of CPU in 7 tests; in the 2 of the quick tier 15 of {tiers.BUDGET} s"
+    assert lines == ["    15.0 s  quick: 2 of a::test_c", "    18.0 s  the rest: 4 of a::test_c"]
+
+
 def test_spread() -> None:
     assert tiers.spread(list("abcdefghi"), 3) == list("aei")
     assert tiers.spread(list("ab"), 3) == list("ab")
@@ -201,8 +220,9 @@ def test_spread() -> None:
 
 def test_reach_sees_functions_that_ran(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.py").write_text(
-        "import functools\nVALUE = 1\n\ndef ran():\n    return inner()\n\n@functools.cache\ndef inner():\n    return 1\n\n"
-        "def idle():\n    return 2\n\ndef abstract():\n    ...\n\ndef refuses():\n    raise NotImplementedError\n"
+        "import functools\nVALUE = 1\n\ndef ran():\n    return inner()\n\n@functools.cache\n"
+        "def inner():\n    return 1\n\ndef idle():\n    return 2\n\n"
+        "def abstract():\n    ...\n\ndef refuses():\n    raise NotImplementedError\n"
     )
     monkeypatch.setattr(reach, "PACKAGE", tmp_path)
     known = reach.functions(tmp_path)["a.py"]

@@ -1,5 +1,5 @@
 """Two tiers of tests. `make test` runs the quick one: of every parametrized test, members in which every value of every
-parameter occurs, and fewer or none of the tests in :data:`FEW`. `make test-all` runs everything.
+parameter occurs, at most :data:`MANY`, and fewer or none of the tests in :data:`FEW`. `make test-all` runs everything.
 
 A test that is new needs no thought: its parameters are thinned by the rule, and if it takes long, the summary says so.
 """
@@ -7,6 +7,7 @@ A test that is new needs no thought: its parameters are thinned by the rule, and
 from __future__ import annotations
 
 import os
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -15,11 +16,13 @@ from typing import Any
 import pytest
 
 ALL = "INTERTWINE_TEST_ALL"
-LONG = 5.0  # seconds of CPU from which on a test is listed at the end
+BUDGET = 900  # seconds of CPU that the quick tier may take: two quiet cores are through in less than eight minutes
+LONG = 5.0  # seconds of CPU from which on all the members of a test in one tier are listed at the end
 LISTED = 20
+MANY = 40  # members of a test in one file; of those beside this file, which look at each file of the package, all
 
-#: folder of tests/ :: test -> how many members of it, in each file that has it, the quick tier runs: of tests that prove
-#: by volume, or take long for what others of the quick tier show in part.
+#: folder of tests/ :: test -> how many members of it, in each file that has it, the quick tier runs: of tests that
+#: prove by volume, or take long for what others of the quick tier show in part.
 FEW: dict[str, int] = {
     # programs of others, GPUs, whole suites
     ".::test_the_dry_run_passes_with_only_the_packages_of_that_machine": 0,
@@ -57,6 +60,9 @@ FEW: dict[str, int] = {
     "models::test_supercell": 1,
     "models::test_translation": 1,
     # every architecture: trained, certified and used on the command line
+    "cli::test_certify_an_untrained_model": 1,
+    "cli::test_certify_on_given_structures": 0,
+    "cli::test_certify_without_the_runs_data": 0,
     "cli::test_train_certify_predict": 4,
     "cli::test_twenty_columns": 3,
     # certificates, each of hundreds of evaluations
@@ -67,6 +73,9 @@ FEW: dict[str, int] = {
     "certify::test_only_a_named_error_leaves_a_structure_out": 1,
     "certify::test_particles_in_any_dimension": 1,
     "certify::test_what_is_between_nodes_passes": 1,
+    "tasks::test_a_vector_turns_with_the_molecule": 1,
+    "tasks::test_certificate_of_a_crystal": 1,
+    "tasks::test_equivariant_and_the_same_in_a_batch": 1,
     # many cases of one property
     "bench::test_random_weights_tell_apart_what_theory_says": 2,
     "o3::test_against_e3nn": 24,
@@ -92,7 +101,7 @@ def is_quick(config: pytest.Config) -> bool:
 
 
 def subject(path: str, test: str) -> str:
-    """The key of a test in :data:`FEW`: tests/o3/test_a.py, test_c -> o3::test_c. It outlives the splitting of a file."""
+    """The key of a test in :data:`FEW`: tests/o3/test_a.py, test_c -> o3::test_c. It stays where a file is split."""
     parts = path.split("/")
     return f"{parts[1] if len(parts) > 2 else '.'}::{test}"
 
@@ -123,8 +132,13 @@ def quick(items: Iterable[pytest.Item]) -> set[str]:
     tests: dict[tuple[str, str], list[Any]] = defaultdict(list)
     for name, members in families.items():
         tests[name.split("::")[0], name.split("::")[-1]] += covering(members)  # a contract's tests: one family a class
-    chosen = (spread(members, FEW.get(subject(*test), len(members))) for test, members in tests.items())
+    chosen = (spread(members, limit(subject(*test))) for test, members in tests.items())
     return {member.nodeid for members in chosen for member in members}
+
+
+def limit(key: str) -> int:
+    """How many members of a test in one file the quick tier runs at most."""
+    return FEW.get(key, sys.maxsize if key.startswith(".::") else MANY)
 
 
 def cpu() -> float:
@@ -138,6 +152,7 @@ class Tiers:
 
     config: pytest.Config
     left_out: int = 0
+    chosen: set[str] = field(default_factory=set)
     started: dict[str, float] = field(default_factory=dict)
 
     @pytest.hookimpl(optionalhook=True)
@@ -146,13 +161,12 @@ class Tiers:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
-        if not is_quick(config):
-            return
-        chosen = quick(items)
-        rest = [item for item in items if item.nodeid not in chosen]
-        items[:] = [item for item in items if item.nodeid in chosen]
-        self.left_out = len(rest)
-        config.hook.pytest_deselected(items=rest)
+        self.chosen = quick(items)
+        if is_quick(config):
+            rest = [item for item in items if item.nodeid not in self.chosen]
+            items[:] = [item for item in items if item.nodeid in self.chosen]
+            self.left_out = len(rest)
+            config.hook.pytest_deselected(items=rest)
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         self.started[nodeid] = cpu()
@@ -161,7 +175,8 @@ class Tiers:
     def pytest_runtest_makereport(self, item: pytest.Item) -> Any:
         report = yield
         if report.when == "teardown":
-            report.user_properties = [*report.user_properties, ("cpu", cpu() - self.started.pop(item.nodeid, cpu()))]
+            seconds = cpu() - self.started.pop(item.nodeid, cpu())
+            report.user_properties = [("cpu", seconds), ("quick", item.nodeid in self.chosen), *report.user_properties]
         return report
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
@@ -173,24 +188,37 @@ class Tiers:
         self.left_out = getattr(node, "workeroutput", {}).get("left_out", self.left_out)
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        reports = {
-            (r.nodeid, r.when): r for found in terminalreporter.stats.values() for r in found if hasattr(r, "when")
-        }
-        write = terminalreporter.write_line
-        if skipped := list(skips(terminalreporter.stats.get("skipped", []))):
+        stats, write = terminalreporter.stats, terminalreporter.write_line
+        if skipped := list(skips(stats.get("skipped", []))):
             terminalreporter.section("skipped, and why")
         for line in skipped:
             write(line)
-        costs = Counter(
-            {name: dict(r.user_properties).get("cpu", 0.0) for (name, when), r in reports.items() if when == "teardown"}
-        )
+        ended = {r.nodeid: r for found in stats.values() for r in found if getattr(r, "when", "") == "teardown"}
         terminalreporter.section("where the time went")
-        write(f"{sum(costs.values()):.0f} s of CPU in {len(costs)} tests; the longest:")
-        for name, seconds in costs.most_common(LISTED):
-            if seconds >= LONG:
-                write(f"{seconds:7.1f} s  {name}")
+        for line in costs({name: dict(report.user_properties) for name, report in ended.items()}):
+            write(line)
         if is_quick(self.config):
             write(f"The quick tier left {self.left_out} tests out (tests/tiers.py): `make test-all` runs them too.")
+
+
+def costs(ended: dict[str, dict[str, Any]]) -> Iterable[str]:
+    """The time of all tests and of those in the quick tier, and the tests of each tier that take most of it."""
+    total: dict[bool, Counter[str]] = {True: Counter(), False: Counter()}
+    count: Counter[tuple[bool, str]] = Counter()
+    for name, given in ended.items():
+        path, *names = name.split("[")[0].split("::")
+        key, tier = subject(path, names[-1]), bool(given.get("quick"))
+        total[tier][key] += given.get("cpu", 0.0)
+        count[tier, key] += 1
+    seconds, members = total[True].total(), sum(number for (tier, _), number in count.items() if tier)
+    yield (
+        f"{seconds + total[False].total():.0f} s of CPU in {len(ended)} tests; "
+        f"in the {members} of the quick tier {seconds:.0f} of {BUDGET} s"
+    )
+    for tier, word in ((True, "quick"), (False, "the rest")):
+        for key, value in total[tier].most_common(LISTED):
+            if value >= LONG:
+                yield f"{value:8.1f} s  {word}: {count[tier, key]} of {key}"
 
 
 def skips(reports: Iterable[Any]) -> Iterable[str]:
