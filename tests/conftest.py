@@ -23,7 +23,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(tiers.Tiers(config), "tiers")
     whole = config.args_source == pytest.Config.ArgsSource.TESTPATHS
     if config.workerinput.get("reach") if hasattr(config, "workerinput") else whole:
-        config.pluginmanager.register(reach.Reach(config, must=tiers.is_quick(config)), "reach")
+        config.pluginmanager.register(reach.Reach(config, must=False), "reach")
 
 
 @pytest.fixture(scope="session")
