@@ -1,8 +1,8 @@
-"""Wraps the prose of Markdown pages at 120 columns; tables, code, formulas, headings and printed tables stay as they are.
+"""Wraps the prose of Markdown pages at 120 columns; tables, code, formulas, headings and what scripts print stay.
 
     python docs/tools/wrap.py [FILE ...]
 
-With no file: README.md, CONTRIBUTING.md, CHANGELOG.md and docs/*.md. A link or a piece of code is never broken.
+With no file: README.md, CONTRIBUTING.md, CHANGELOG.md and docs/**/*.md. A link or a piece of code is never broken.
 """
 
 from __future__ import annotations
@@ -14,11 +14,14 @@ from pathlib import Path
 
 WIDTH = 120
 ROOT = Path(__file__).resolve().parents[2]
+MARK = re.compile(r"[-+*>=]+$|#+$|\d+[.)]$|\||<|!\[|\$\$|:::")
 ITEM = re.compile(r"^(\s*)([-*]|\d+\.) ")
 
 
 def pages() -> list[Path]:
-    return [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + sorted(ROOT.glob("docs/*.md"))
+    return [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + sorted(
+        ROOT.glob("docs/**/*.md")
+    )
 
 
 def blocks(text: str) -> Iterator[tuple[bool, list[str]]]:
@@ -27,8 +30,15 @@ def blocks(text: str) -> Iterator[tuple[bool, list[str]]]:
     fence = printed = formula = False
     for line in text.split("\n"):
         start = line.lstrip()
-        marks = start.startswith("```") or start.startswith("<!--") or start == "$$"
-        fixed = marks or fence or printed or formula or not start or re.match(r"\||#|!\[|:::|<|\$\$", start) is not None
+        marks = start.startswith(("```", "<!--")) or start == "$$"
+        fixed = (
+            marks
+            or fence
+            or printed
+            or formula
+            or not start
+            or re.match(r"    |\s*(\||#|!\[|:::|<|\$\$)", line) is not None
+        )
         if (fixed or ITEM.match(line)) and prose:
             yield True, prose
             prose = []
@@ -63,10 +73,12 @@ def wrapped(lines: list[str]) -> list[str]:
 
 
 def joined(words: list[str]) -> list[str]:
-    """Words, with those that stand in one link, one piece of code or one formula put together again."""
+    """Words; those of one link, one piece of code or one formula are one, and one that would mean something else at the
+    start of a line is part of the word before it.
+    """
     found: list[str] = []
     for word in words:
-        if found and not whole(found[-1]):
+        if found and (not whole(found[-1]) or MARK.match(word)):
             found[-1] += f" {word}"
         else:
             found.append(word)
