@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from intertwine.kernels.batched.stages import Early, Group, Late, Outer, Paired, Scaled
+from intertwine.kernels.batched.stages import LOOP_MULTIPLICATIONS, Early, Group, Late, Outer, Paired, Scaled
 from intertwine.kernels.plan import Path, Plan
 
 Mixing = dict[tuple[int, int], list[Path]]  # uvw paths by (block whose channels stay, output block)
