@@ -1,11 +1,13 @@
-# make demo: install, then train, certify and picture a force field of ethanol.   make test: install, then run the tests.
-# make test-all: the same, with ten times as many random command lines and hostile files.
+# make demo: install, then train, certify and picture a force field of ethanol.
+# make test: install, then run the quick tier of the tests, which touches every module (tests/tiers.py).
+# make test-all: install, then run all tests.
+# make test-oldest: install the oldest versions of what pyproject.toml asks for, then run tests that use them.
 # make docs: the site, notebooks executed, in build/site/index.html.
 PYTHON ?= python3.11
 TORCH ?= torch==2.13.0
 BIN = .venv/bin
 
-.PHONY: setup demo test test-all lint docs pictures clean
+.PHONY: setup demo test test-all test-oldest lint docs pictures clean
 
 setup: .venv/.installed
 
@@ -29,11 +31,24 @@ demo: setup
 	@touch $@
 
 # two processes of one thread each are faster than one of two, and a test's figures do not depend on the machine's cores
-test: .venv/.peers
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+TEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
-test-all: export INTERTWINE_TEST_ALL = 1
-test-all: test
+test: .venv/.peers
+	INTERTWINE_TEST_ALL=0 $(TEST)
+
+test-all: .venv/.peers
+	INTERTWINE_TEST_ALL=1 $(TEST)
+
+# with the oldest versions that pyproject.toml allows, in an environment of its own: tests that use every dependency.
+# Annotations are not checked here: jaxtyping 0.3.0 can't where a conftest imports the package before pytest is configured.
+OLDEST = build/oldest
+OLDEST_TESTS = tests/test_import.py tests/cli/test_cite.py tests/training/test_former_runs.py tests/plots/test_pictures.py \
+  tests/data/test_files.py tests/integrations/test_calculator.py tests/geometry
+test-oldest:
+	test -x $(OLDEST)/bin/python || $(PYTHON) -m venv $(OLDEST)
+	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check "$(TORCH)"
+	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check -c tests/oldest.txt -e ".[dev]" "$(TORCH)"
+	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest -o addopts=-q -n 2 --dist worksteal $(OLDEST_TESTS)
 
 lint: setup
 	$(BIN)/ruff check .

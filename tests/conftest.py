@@ -11,10 +11,25 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import reach
+import tiers
 import torch
 from switches import default_precision
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(tiers.Tiers(config), "tiers")
+    whole = config.args_source == pytest.Config.ArgsSource.TESTPATHS
+    if config.workerinput.get("reach") if hasattr(config, "workerinput") else whole:
+        config.pluginmanager.register(reach.Reach(config, must=tiers.is_quick(config)), "reach")
+
+
+@pytest.fixture(scope="session")
+def quick(pytestconfig: pytest.Config) -> bool:
+    """Whether this is the quick tier, where a test that proves by volume proves by less."""
+    return tiers.is_quick(pytestconfig)
 
 
 @pytest.fixture

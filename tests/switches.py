@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from typing import NoReturn
 
+import pytest
 import torch
 from jaxtyping import config
 
@@ -29,3 +31,8 @@ def default_precision(dtype: torch.dtype) -> Iterator[None]:
         yield
     finally:
         torch.set_default_dtype(before)
+
+
+def does_not_apply(why: str) -> NoReturn:
+    """Ends a test of a family that says nothing about this member of it: nothing is absent, as with other skips."""
+    pytest.skip(f"does not apply: {why}")

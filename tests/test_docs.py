@@ -124,7 +124,8 @@ def test_commands_exist(page: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["", "train", "evaluate", "predict", "certify", "md", "relax", "export", "models", "datasets", "bench"]
+    "command",
+    ["", "train", "evaluate", "predict", "certify", "md", "relax", "export", "models", "datasets", "cite", "bench"],
 )
 def test_help_of_every_command(command: str) -> None:
     from intertwine.cli import app

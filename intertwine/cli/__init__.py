@@ -9,6 +9,7 @@ import typer
 from intertwine.cli import console
 from intertwine.cli.bench import bench
 from intertwine.cli.certificate import certify
+from intertwine.cli.cite import cite
 from intertwine.cli.export import export
 from intertwine.cli.listing import datasets, models
 from intertwine.cli.simulate import md, relax
@@ -26,7 +27,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (train, evaluate, predict, certify, md, relax, export, models, datasets, bench):
+for command in (train, evaluate, predict, certify, md, relax, export, models, datasets, cite, bench):
     app.command(
         rich_help_panel="Learn"
         if command in (train, evaluate, predict, certify)

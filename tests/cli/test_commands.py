@@ -22,7 +22,7 @@ import intertwine
 from intertwine.models import MODELS
 from intertwine.training import load_run, train
 
-COMMANDS = ["train", "evaluate", "predict", "certify", "md", "relax", "models", "datasets", "bench"]
+COMMANDS = ["train", "evaluate", "predict", "certify", "md", "relax", "models", "datasets", "cite", "bench"]
 SMALL = ["--set=model.width=8", "--set=model.layers=1", "--set=training.threads=1", "--set=training.certify=false"]
 
 

@@ -27,7 +27,7 @@ def test_labels_in_the_last_frame_only(runs, ok) -> None:
 @pytest.mark.parametrize("name", ["slab-selective.vasp", "slab-fixed.traj", "slab.xyz", "slab.json"])
 def test_fixed_atoms_stay(name: str, runs, ok) -> None:
     source = CASES / name
-    if not source.exists():
+    if not name.startswith("slab-"):  # of those the repository has the files
         slab = fcc111("Cu", (2, 2, 4), vacuum=8.0)
         slab.rattle(0.05)
         slab.set_constraint(FixAtoms(range(8)))

@@ -10,10 +10,8 @@ from intertwine.data.embedded import ETHANOL
 from intertwine.numerics import DataError
 
 
-@pytest.mark.skipif(
-    not ETHANOL.exists(), reason="the embedded data set is not generated: python scripts/make_ethanol.py"
-)
 def test_ethanol() -> None:
+    assert ETHANOL.exists(), "a file of the repository, which scripts/make_ethanol.py makes"
     store = open_dataset("ethanol", progress=False)
     assert len(store) == DATASETS["ethanol"].entries
     assert store.species() == [1, 6, 8]

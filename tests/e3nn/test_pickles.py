@@ -60,7 +60,6 @@ def test_files_of_older_versions(version: str, tmp_path: Path) -> None:
 
 def test_potentials_of_mace(tmp_path: Path) -> None:
     pytest.importorskip("mace", reason="mace-torch is not installed")
-    pytest.importorskip("ase")
     results = []
     for mode, replaced in (("write", False), ("read", True)):
         done = run(

@@ -14,6 +14,7 @@ import pair_task
 import point_task
 import pytest
 import torch
+from switches import does_not_apply
 from typer.testing import CliRunner
 
 from intertwine.cli import app
@@ -162,7 +163,7 @@ def test_structures_of_a_file_have_all_pairs_and_no_points(trained: tuple[str, P
 def test_predicted_blocks_are_hermitian(trained: tuple[str, Path, str]) -> None:
     name, folder, _ = trained
     if name != "dense pairs":
-        pytest.skip("one example will do")
+        does_not_apply("one example will do")
     task = load_run(folder, allow=["pair_task"], dtype=torch.float64).task
     graph = pair_task.dense()[3]
     whole = pair_task.matrix(task(graph)["block"], pair_task.pair_list(graph), graph.num_nodes)
@@ -173,7 +174,7 @@ def test_predicted_blocks_are_hermitian(trained: tuple[str, Path, str]) -> None:
 def test_an_output_of_edges_is_predicted_as_connect_lists_them(trained: tuple[str, Path, str]) -> None:
     name, folder, _ = trained
     if name != "dense pairs":
-        pytest.skip("one example will do")
+        does_not_apply("one example will do")
 
     class Lengths(Task):
         def __init__(self, backbone) -> None:

@@ -19,12 +19,16 @@ from typer.testing import CliRunner
 
 from intertwine.cli import app
 
-#: Lines of each kind: enough for a newcomer's run, and for `make test-all`.
-COUNT = 200 if os.environ.get("INTERTWINE_TEST_ALL") == "1" else 20
 PARTS = ("config.toml", "splits.json", "best.safetensors", "last.safetensors", "report.json")
 CODES = {0, 1, 2}  # done, a verdict, bad input; 3 is a bug
 SMALL = ["--epochs", "1"]
 SMALL += ["--set=model.width=4", "--set=model.layers=1", "--set=training.threads=1", "--set=training.certify=false"]
+
+
+@pytest.fixture
+def count(quick: bool) -> int:
+    """Lines of each kind: enough for a newcomer's run, and for `make test-all`."""
+    return 20 if quick else 200
 
 
 @pytest.fixture(scope="module")
@@ -71,23 +75,23 @@ def faults(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [answer for answer in found if wrong(answer)]
 
 
-def test_command_lines(ground: Path) -> None:
+def test_command_lines(ground: Path, count: int) -> None:
     rng = random.Random(20)
-    found = answers([command_line(rng) for _ in range(COUNT)], ground)
-    assert len(found) == COUNT
+    found = answers([command_line(rng) for _ in range(count)], ground)
+    assert len(found) == count
     assert not (bad := faults(found)), json.dumps(bad, indent=1)
 
 
-def test_hostile_files(ground: Path) -> None:
+def test_hostile_files(ground: Path, count: int) -> None:
     rng = random.Random(21)
     corpus = make_corpus(ground / "corpus")
-    makers = [damaged_run if rng.random() < 0.25 else hostile_file for _ in range(COUNT)]
+    makers = [damaged_run if rng.random() < 0.25 else hostile_file for _ in range(count)]
     lines = [
         make(k, rng.choice(corpus), rng) if make is hostile_file else make(k, ground, rng)
         for k, make in enumerate(makers)
     ]
     found = answers(lines, ground)
-    assert len(found) == COUNT
+    assert len(found) == count
     assert not (bad := faults(found)), json.dumps(bad, indent=1)
 
 

@@ -37,7 +37,7 @@ def leaves(edges: int = 9, dtype: torch.dtype = D) -> tuple[tuple[Tensor, Tensor
 
 
 def test_the_operators_keep_torchs_rules() -> None:
-    """Schema, shapes of fake tensors, autograd registration, and compilation with dynamic shapes."""
+    """Schema, shapes of fake tensors, autograd registration, and compilation with dynamic shapes: opcheck raises."""
     (x, y, w), (source, destination, nodes) = leaves()
     g, operators = torch.randn(nodes, PLAN.out.dim, dtype=D, requires_grad=True), torch.ops.intertwine
     a, b, c = (torch.randn_like(one).requires_grad_() for one in (x, y, w))

@@ -23,7 +23,7 @@ with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     import torch
     import intertwine
-    compilers = "intertwine[.](kernels[.](llvm[.]|[a-z]+[.]cpu|convolution[.]gpu[.]programs))"
+    compilers = "intertwine[.]kernels[.](llvm[.]|[a-z]+[.]cpu|convolution[.]gpu[.]programs)"
     names = [m.name for m in pkgutil.walk_packages(intertwine.__path__, "intertwine.")]
     for name in names:
         if "__main__" not in name and not re.match(compilers, name) and "sitecustomize" not in name:

@@ -8,6 +8,7 @@ import inspect
 
 import pytest
 import torch
+from switches import does_not_apply
 
 from intertwine.geometry import Graph, act, connect
 from intertwine.groups import Isometry
@@ -114,7 +115,7 @@ INVARIANTS = {
 def test_invariants(name: str, kind: str, generator: torch.Generator) -> None:
     option, given, representations, words = INVARIANTS[kind]
     if option not in inspect.signature(MODELS[name]).parameters:
-        pytest.skip("takes none")
+        does_not_apply("the model takes none of these inputs")
     with pytest.raises(GeometryError, match=words):
         model(name, **{option: (given,)})(graph(generator, **representations))
 
@@ -150,7 +151,7 @@ SHAPES = {
 def test_shapes(name: str, kind: str, generator: torch.Generator) -> None:
     option, given, value, words = SHAPES[kind]
     if option not in inspect.signature(MODELS[name]).parameters:
-        pytest.skip("takes none")
+        does_not_apply("the model takes none of these inputs")
     made = graph(generator)
     made[given] = torch.ones(made.num_edges, 3) if isinstance(value, str) else value
     with pytest.raises(GeometryError, match=words):

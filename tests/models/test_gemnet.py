@@ -38,10 +38,8 @@ class Contract(ModelContract):
     def structures(self, model: Backbone) -> dict[str, Graph]:
         return {name: graph for name, graph in super().structures(model).items() if name != "isolated"}
 
-    def wrong_dimension(self, model: Backbone) -> None:
-        if not model.vectors:
-            pytest.skip("GemNet without vectors works in any dimension")
-        super().wrong_dimension(model)
+    def any_dimension(self, model: Backbone) -> bool:
+        return not model.vectors
 
 
 class TestGemNetQ(Contract):

@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 import types
 import warnings
+from importlib.util import find_spec
 
 import pytest
 import torch
@@ -62,13 +63,11 @@ def test_schnet_against_torch_geometric(twins: types.ModuleType, dtype: torch.dt
     equal(ours(molecule), h, tolerance)
 
 
+@pytest.mark.skipif(find_spec("schnetpack") is None, reason="schnetpack is not installed")
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-10)])
 def test_painn_against_schnetpack(twins: types.ModuleType, dtype: torch.dtype, tolerance: float) -> None:
     """Scalars, vectors and their gradients, at the cosine cutoff and with a smoothing of its norm."""
-    try:
-        spk, painn = twins.schnetpack("nn"), twins.schnetpack("representation.painn")
-    except ImportError as missing:
-        pytest.skip(str(missing))
+    spk, painn = twins.schnetpack("nn"), twins.schnetpack("representation.painn")
     theirs = painn.PaiNN(8, 3, spk.BesselRBF(7, CUTOFF), spk.CosineCutoff(CUTOFF), epsilon=1e-4).to(dtype)
     # its own are rounded to single precision
     theirs.radial_basis.freqs = math.pi / CUTOFF * torch.arange(1, 8, dtype=dtype)

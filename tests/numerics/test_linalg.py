@@ -27,7 +27,7 @@ def test_direct_sum():
 
 
 def test_direct_sum_has_derivatives():
-    torch.autograd.gradcheck(direct_sum, (draw(2, 2, 2).requires_grad_(), draw(2, 1, 3).requires_grad_()))
+    assert torch.autograd.gradcheck(direct_sum, (draw(2, 2, 2).requires_grad_(), draw(2, 1, 3).requires_grad_()))
 
 
 @pytest.mark.parametrize(("vectors", "dim", "rank"), [(3, 5, 3), (5, 3, 3), (6, 6, 2), (1, 1, 1), (0, 4, 0), (3, 4, 0)])

@@ -13,7 +13,7 @@ import pytest
 import torch
 from case_kit import Case, ours
 from layer_cases import CASES
-from switches import as_users_run_it
+from switches import as_users_run_it, does_not_apply
 from torch import Tensor, nn
 
 RANDOM = {"nn.Dropout", "nn.S2Activation[even]"}  # the first draws in training, the second is a case of values only
@@ -115,13 +115,13 @@ def test_exported(case: Case) -> None:
 @every_module
 def test_first_and_second_derivatives(case: Case) -> None:
     if any(mark in case.name for mark in NOT_SMOOTH) or not case.differentiable:
-        pytest.skip("not twice differentiable by definition")
+        does_not_apply("not twice differentiable by definition")
     module, inputs = build(case)
     parameters = [p for p in module.parameters() if p.numel()]
     inputs = tuple(x[:1] if x.ndim > 1 and case.subject != "nn.BatchNorm" else x for x in inputs)
     arguments = [x.clone().requires_grad_() for x in inputs] + parameters
     if sum(x.numel() for x in arguments) == 0 or flat(module(*inputs)).numel() == 0:
-        pytest.skip("nothing to differentiate")
+        does_not_apply("nothing to differentiate")
     running = {name: value.clone() for name, value in module.named_buffers() if "running" in name}
 
     def function(*values: Tensor) -> Tensor:
@@ -140,7 +140,7 @@ def test_first_and_second_derivatives(case: Case) -> None:
 def test_singular_inputs_have_finite_derivatives_to_the_third(case: Case, value: float) -> None:
     """All zero; and all vectors equal, so that they are collinear."""
     if not case.differentiable:
-        pytest.skip("compared by value only")
+        does_not_apply("compared by value only")
     module, inputs = build(case)
     arguments = [torch.full_like(x, value).requires_grad_() for x in inputs]
     current = flat(module(*arguments))

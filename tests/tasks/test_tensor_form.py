@@ -35,9 +35,10 @@ def _as_users_run_it() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def found() -> dict[str, Any]:
-    """What compilers make of the models, in a process without the tests' checks of annotations."""
-    jobs = [*COMPILED, *SOME]
+def found(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """What compilers make of the models that this session asks for, in a process without the checks of annotations."""
+    here = [item for item in request.session.items if item.path == request.path and hasattr(item, "callspec")]
+    jobs = [item.callspec.params["job"] for item in here if "job" in item.callspec.params]
     ran = subprocess.run(
         [sys.executable, Path(__file__).with_name("forms.py"), *jobs],
         stdout=subprocess.PIPE,

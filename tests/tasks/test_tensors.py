@@ -217,7 +217,8 @@ def test_noise_of_a_tensor_that_is_zero_is_no_lack_of_symmetry(molecule) -> None
         molecule(3, beta=10 * tensor.to_cartesian(normal(1, tensor.dim))),
         molecule(4, beta=1e-8 * normal(1, 3, 3, 3)),
     ]
-    Property(backbone("0e+1o+3o", lmax=3), "beta", tensor.formula).double().fit(graphs)
+    task = Property(backbone("0e+1o+3o", lmax=3), "beta", tensor.formula).double()
+    task.fit(graphs)  # raises DataError where the second tensor is taken for one without the symmetry
 
 
 def test_labels_of_another_size_or_level_are_named(molecule) -> None:

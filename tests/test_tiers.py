@@ -1,0 +1,242 @@
+"""The two tiers of tests: nothing is lost on the way, and what is skipped can truly be absent."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import os
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import reach
+import tiers
+
+TESTS = Path(__file__).parent
+FILES = sorted(path for path in TESTS.rglob("*.py") if "files" not in path.parts and "only_these" not in path.parts)
+
+#: Every reason for which a test may be skipped, and what it is that can be absent. A file of the repository can not.
+ABSENT = {
+    "no CUDA device": "a graphics card",
+    "Triton is not installed": "an optional package",
+    "Triton interprets here": "a compiler",
+    "this process has no compiler of Triton": "a compiler",
+    "no C++ compiler": "a compiler",
+    "Triton is for Linux": "a platform",
+    "another signal": "a platform",
+    "no fork here": "a platform",
+    "no processes of this kind": "a platform",
+    "no {} here": "a platform",
+    "not Linux": "a platform",
+    "no full device": "a platform",
+    "no such devices": "a platform",
+    "no limits": "a platform",
+    "users have no numbers here": "a platform",
+    "the system does not say how much memory a process had": "a platform",
+    'qm9pack is not installed: pip install "intertwine[qm9]"': "an optional package",
+    "schnetpack is not installed": "an optional package",
+    "the network needs torch-scatter": "an optional package",
+    "pip can't fetch the source distribution of e3nn: {}": "a network",
+    "no data at {}": "the shared data beside the repository",
+    "no lecture {} at {}": "the lectures beside the repository",
+    "plain torch stores the messages": "compiled kernels, switched off by INTERTWINE_KERNELS=reference",
+    "does not apply: {}": "nothing: the test says nothing about this member of its family",
+}
+
+
+def calls(path: Path) -> Iterator[tuple[str, ast.Call]]:
+    """Calls of pytest's functions and marks that skip."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("pytest."):
+            name = ast.unparse(node.func).split(".")[-1]
+            if name in {"skip", "skipif", "importorskip", "xfail"}:
+                yield name, node
+
+
+def text(node: ast.expr) -> str:
+    if isinstance(node, ast.JoinedStr):
+        return "".join(part.value if isinstance(part, ast.Constant) else "{}" for part in node.values)
+    return node.value if isinstance(node, ast.Constant) else ast.unparse(node)
+
+
+def test_what_is_skipped_can_be_absent() -> None:
+    """A platform, a device, an optional package: never a file of the repository or a dependency of the package."""
+    project = tomllib.loads((TESTS.parent / "pyproject.toml").read_text())["project"]
+    needed = {one.split(">=")[0].split("==")[0].replace("-", "_") for one in project["dependencies"]}
+    seen = set()
+    for path in FILES:
+        for name, call in calls(path):
+            where = f"{path.relative_to(TESTS)}:{call.lineno}"
+            if name == "importorskip":
+                package = text(call.args[0]).split(".")[0]
+                assert package not in needed, f"{where}: the package can't do without {package}"
+            else:
+                reason = text(([word.value for word in call.keywords if word.arg == "reason"] or call.args)[-1])
+                assert reason in ABSENT, f"{where}: what is absent where {reason!r}? Say so in {Path(__file__).name}"
+                seen.add(reason)
+    assert seen == set(ABSENT)
+
+
+@functools.cache
+def named(folder: Path) -> set[str]:
+    """Names of all tests in the files of a folder, of classes of theirs, and of the contracts that are inherited."""
+    trees = [ast.parse(path.read_text()) for path in folder.glob("*.py")]
+    return {node.name for tree in trees for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+
+
+@pytest.mark.parametrize("name", tiers.FEW)
+def test_the_table_names_tests_that_are(name: str) -> None:
+    folder, test = name.split("::")
+    assert test.startswith("test_")
+    assert test in named(TESTS / folder), f"tests/tiers.py: {name} is no test any more: remove it or say its new name"
+
+
+PRODUCT = """
+import pytest
+
+@pytest.mark.parametrize("value", range(4))
+@pytest.mark.parametrize(("a", "b"), [(1, 1), (1, 2), (2, 1), (2, 2), (3, 1)])
+def test_product(a, b, value):
+    pass
+
+class TestOne:
+    @pytest.fixture(params=["x", "y"])
+    def model(self, request):
+        return request.param
+
+    @pytest.mark.parametrize("seed", [0, 1])
+    def test_of_model(self, model, seed):
+        pass
+
+def test_alone():
+    pass
+"""
+
+
+@pytest.fixture
+def suite(tmp_path: Path) -> Path:
+    """A suite of its own with the two plugins of this one."""
+    (tmp_path / "pytest.ini").write_text("[pytest]\ntestpaths = tests\n")
+    (tmp_path / "tests" / "room").mkdir(parents=True)
+    (tmp_path / "tests" / "conftest.py").write_text(
+        f"import sys\nsys.path.insert(0, {str(TESTS)!r})\nimport tiers\ntiers.FEW['room::test_long'] = 1\n"
+        "tiers.FEW['room::test_never'] = 0\n"
+        "def pytest_configure(config):\n    config.pluginmanager.register(tiers.Tiers(config), 'tiers')\n"
+    )
+    (tmp_path / "tests" / "room" / "test_product.py").write_text(PRODUCT)
+    return tmp_path
+
+
+def ran(suite: Path, *arguments: str, everything: str | None = None) -> tuple[list[str], str]:
+    """Names of the tests that passed, without their files; and the whole of what was printed."""
+    environment = {name: value for name, value in os.environ.items() if name not in (tiers.ALL, "PYTEST_XDIST_WORKER")}
+    environment |= {} if everything is None else {tiers.ALL: everything}
+    command = [sys.executable, "-m", "pytest", "-v", "-rA", "-p", "no:cacheprovider", "-p", "no:jaxtyping", *arguments]
+    done = subprocess.run(command, cwd=suite, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = [line.split(" ", 1)[1] for line in done.stdout.splitlines() if line.startswith("PASSED ")]
+    return sorted(line.split("::", 1)[1] for line in lines), done.stdout
+
+
+def test_every_value_of_every_parameter_is_in_the_quick_tier(suite: Path) -> None:
+    found, printed = ran(suite)
+    rows = {name.split("[")[1].rsplit("-", 1)[0] for name in found if name.startswith("test_product")}
+    assert rows == {"1-1", "1-2", "2-1", "2-2", "3-1"}
+    assert {name[-2] for name in found if name.startswith("test_product")} == set("0123")
+    assert len(found) == 5 + 2 + 1
+    assert "left 17 tests out" in printed
+    assert "`make test-all` runs them too" in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "everything", "count"),
+    [
+        ([], "1", 25),
+        (["tests/room/test_product.py"], None, 25),
+        (["tests/room"], "0", 8),
+        (["-k", "test_of_model"], None, 4),
+        (["-n", "2"], None, 8),
+        (["-n", "2"], "1", 25),
+        (["-n", "2", "tests/room"], None, 25),
+    ],
+    ids=str,
+)
+def test_when_everything_runs(arguments: list[str], everything: str | None, count: int, suite: Path) -> None:
+    """Where it is asked for, and where tests are named; in one process as in several."""
+    found, printed = ran(suite, *arguments, everything=everything)
+    assert len(found) == count
+    assert (f"left {25 - count} tests out" in printed) == (count == 8)
+
+
+def test_very_many_members_are_volume(suite: Path) -> None:
+    many = f"import pytest\n@pytest.mark.parametrize('x', range({tiers.MANY + 5}))\ndef test_many(x): pass\n"
+    for folder in ("tests", "tests/room"):
+        (suite / folder / f"test_many_{len(folder)}.py").write_text(many)
+    found, _ = ran(suite)
+    assert sum(name.startswith("test_many") for name in found) == 2 * tiers.MANY + 5
+    assert f"test_many[{tiers.MANY + 4}]" in found
+
+
+def test_the_table_thins_a_family_further(suite: Path) -> None:
+    (suite / "tests" / "room" / "test_long.py").write_text(
+        "import pytest\n@pytest.mark.parametrize('x', range(9))\ndef test_long(x): pass\ndef test_never(): pass\n"
+    )
+    found, printed = ran(suite, "-n", "2")
+    assert [name for name in found if "long" in name] == ["test_long[0]"]
+    assert "test_never" not in found
+    assert "left 26 tests out" in printed
+
+
+@pytest.mark.parametrize("workers", [[], ["-n", "2"]], ids=["one process", "two"])
+def test_skips_are_told_by_reason(workers: list[str], suite: Path) -> None:
+    (suite / "tests" / "room" / "test_skips.py").write_text(
+        "import pytest\n@pytest.mark.parametrize('x', range(9))\ndef test_a(x): pytest.skip('no moon')\n"
+        "@pytest.mark.skipif(True, reason='no sun')\ndef test_b(): pass\n"
+    )
+    (suite / "tests" / "room" / "test_module.py").write_text("import pytest\npytest.importorskip('no_such_package')\n")
+    _, printed = ran(suite, *workers)
+    assert "    9  no moon  (tests/room/test_skips.py)" in printed
+    assert "    1  no sun  (tests/room/test_skips.py)" in printed
+    assert "    1  could not import 'no_such_package'" in printed
+
+
+def test_the_cost_of_each_tier_is_told() -> None:
+    given = {f"tests/a/test_b.py::test_c[{k}]": {"cpu": 3.0 + k, "quick": k == 4} for k in range(5)}
+    given |= {"tests/a/test_d.py::E::test_c[0]": {"cpu": 8.0, "quick": True}, "tests/test_f.py::test_g": {}}
+    first, *lines = tiers.costs(given)
+    assert first == f"33 s of CPU in 7 tests; in the 2 of the quick tier 15 of {tiers.BUDGET} s"
+    assert lines == ["    15.0 s  quick: 2 of a::test_c", "    18.0 s  the rest: 4 of a::test_c"]
+
+
+def test_spread() -> None:
+    assert tiers.spread(list("abcdefghi"), 3) == list("aei")
+    assert tiers.spread(list("ab"), 3) == list("ab")
+    assert tiers.spread(list("abc"), 1) == ["a"]
+    assert tiers.spread(list("abc"), 0) == []
+
+
+def test_reach_sees_functions_that_ran(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.py").write_text(
+        "import functools\nVALUE = 1\n\ndef ran():\n    return inner()\n\n@functools.cache\n"
+        "def inner():\n    return 1\n\ndef idle():\n    return 2\n\n"
+        "def abstract():\n    ...\n\ndef refuses():\n    raise NotImplementedError\n"
+    )
+    monkeypatch.setattr(reach, "PACKAGE", tmp_path)
+    known = reach.functions(tmp_path)["a.py"]
+    assert {name for _, name, _ in known.values()} == {"ran", "inner", "idle"}
+    monkeypatch.syspath_prepend(str(tmp_path))
+    import cProfile
+
+    profile = cProfile.Profile()
+    space: dict[str, object] = {}
+    exec(compile((tmp_path / "a.py").read_text(), str(tmp_path / "a.py"), "exec"), space)
+    before = sys.getprofile()
+    sys.setprofile(None)
+    profile.enable()
+    space["ran"]()
+    profile.disable()
+    sys.setprofile(before)
+    assert {known[place][1] for place in reach._ran(profile.getstats()) if place in known} == {"ran", "inner"}

@@ -1,0 +1,234 @@
+"""Two tiers of tests. `make test` runs the quick one: of every parametrized test, members in which every value of every
+parameter occurs, at most :data:`MANY`, and fewer or none of the tests in :data:`FEW`. `make test-all` runs everything.
+
+A test that is new needs no thought: its parameters are thinned by the rule, and if it takes long, the summary says so.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+ALL = "INTERTWINE_TEST_ALL"
+BUDGET = 900  # seconds of CPU that the quick tier may take: two quiet cores are through in less than eight minutes
+LONG = 5.0  # seconds of CPU from which on all the members of a test in one tier are listed at the end
+LISTED = 20
+MANY = 40  # members of a test in one file; of those beside this file, which look at each file of the package, all
+
+#: folder of tests/ :: test -> how many members of it, in each file that has it, the quick tier runs: of tests that
+#: prove by volume, or take long for what others of the quick tier show in part.
+FEW: dict[str, int] = {
+    # programs of others, GPUs, whole suites
+    ".::test_the_dry_run_passes_with_only_the_packages_of_that_machine": 0,
+    "e3nn::test_e3nns_own_tests_pass_on_the_replacement": 0,
+    "e3nn::test_any_leading_axes": 8,
+    "e3nn::test_another_precision_is_served_or_refused": 8,
+    "e3nn::test_other_sizes_are_refused": 8,
+    "e3nn::test_training_and_evaluation": 2,
+    "e3nn::test_files_of_older_versions": 1,
+    "kernels::test_values_and_derivatives_are_those_of_the_reference": 1,
+    # compilers
+    "models::test_compiled": 1,
+    "o3::test_compiled_whole": 8,
+    "o3::test_exported": 12,
+    "tasks::test_compiled_whole": 3,
+    "tasks::test_compiled_further": 3,
+    "tasks::test_exported": 3,
+    # the contract of models: each architecture has a file of its own
+    "models::test_batch_equals_singles": 1,
+    "models::test_certificate": 1,
+    "models::test_coincident_atoms": 2,
+    "models::test_derivatives_in_positions": 2,
+    "models::test_deterministic_and_leaves_its_input_alone": 1,
+    "models::test_edges_in_any_order_and_memory_layout": 1,
+    "models::test_equivariance": 2,
+    "models::test_every_parameter_matters": 1,
+    "models::test_far_from_the_origin": 1,
+    "models::test_graphs_of_a_batch_do_not_see_each_other": 1,
+    "models::test_graphs_with_nothing_in_them": 1,
+    "models::test_permutation": 1,
+    "models::test_says_what_it_is": 1,
+    "models::test_single_precision_is_close_to_double": 1,
+    "models::test_smooth_at_the_cutoff": 1,
+    "models::test_state_is_complete": 1,
+    "models::test_supercell": 1,
+    "models::test_translation": 1,
+    # every architecture: trained, certified and used on the command line
+    "cli::test_certify_an_untrained_model": 1,
+    "cli::test_certify_on_given_structures": 0,
+    "cli::test_certify_without_the_runs_data": 0,
+    "cli::test_train_certify_predict": 4,
+    "cli::test_twenty_columns": 3,
+    # certificates, each of hundreds of evaluations
+    "certify::test_a_fault_between_nodes_is_found": 2,
+    "certify::test_lost_digits_are_found": 1,
+    "certify::test_models_pass": 1,
+    "certify::test_one_bug_fails_its_lines": 2,
+    "certify::test_only_a_named_error_leaves_a_structure_out": 1,
+    "certify::test_particles_in_any_dimension": 1,
+    "certify::test_what_is_between_nodes_passes": 1,
+    "tasks::test_a_vector_turns_with_the_molecule": 1,
+    "tasks::test_certificate_of_a_crystal": 1,
+    "tasks::test_equivariant_and_the_same_in_a_batch": 1,
+    # many cases of one property
+    "bench::test_random_weights_tell_apart_what_theory_says": 2,
+    "o3::test_against_e3nn": 24,
+    "o3::test_derivatives_and_all_paths": 12,
+    "o3::test_first_and_second_derivatives": 24,
+    "o3::test_kernels_are_plain_torch": 6,
+    "o3::test_oracle": 8,
+    "o3::test_orthogonality_to_degree_20": 0,
+    "o3::test_three_derivatives_of_rotation_vectors_are_right": 1,
+    "o3::test_values_and_gradients": 70,
+}
+
+
+def is_quick(config: pytest.Config) -> bool:
+    """Whether this is the quick tier: unless INTERTWINE_TEST_ALL is 1, where all tests are asked for. Files, folders or
+    tests that are named run whole, unless INTERTWINE_TEST_ALL is 0.
+    """
+    if hasattr(config, "workerinput"):
+        return config.workerinput["quick"]
+    asked = os.environ.get(ALL, "")
+    named = config.args_source == pytest.Config.ArgsSource.ARGS or config.option.keyword or config.option.markexpr
+    return asked == "0" or (asked != "1" and not named)
+
+
+def subject(path: str, test: str) -> str:
+    """The key of a test in :data:`FEW`: tests/o3/test_a.py, test_c -> o3::test_c. It stays where a file is split."""
+    parts = path.split("/")
+    return f"{parts[1] if len(parts) > 2 else '.'}::{test}"
+
+
+def covering(members: list[pytest.Function]) -> list[pytest.Function]:
+    """Members in which each value of each parameter occurs, the fewest that a greedy choice finds."""
+    values = [set(enumerate(member.callspec._idlist)) if hasattr(member, "callspec") else set() for member in members]
+    missing, chosen = set().union(*values), []
+    while missing:
+        best = max(range(len(members)), key=lambda k: (len(values[k] & missing), -k))
+        chosen.append(best)
+        missing -= values[best]
+    return [members[k] for k in sorted(chosen)] or members
+
+
+def spread(members: list[pytest.Function], count: int) -> list[pytest.Function]:
+    """As many of them, first and last included, at even distances."""
+    if count >= len(members):
+        return members
+    return [members[round(k * (len(members) - 1) / max(count - 1, 1))] for k in range(count)]
+
+
+def quick(items: Iterable[pytest.Item]) -> set[str]:
+    """Names of the tests of the quick tier."""
+    families: dict[str, list[Any]] = defaultdict(list)
+    for item in items:
+        families[item.nodeid.split("[")[0]].append(item)
+    tests: dict[tuple[str, str], list[Any]] = defaultdict(list)
+    for name, members in families.items():
+        tests[name.split("::")[0], name.split("::")[-1]] += covering(members)  # a contract's tests: one family a class
+    chosen = (spread(members, limit(subject(*test))) for test, members in tests.items())
+    return {member.nodeid for members in chosen for member in members}
+
+
+def limit(key: str) -> int:
+    """How many members of a test in one file the quick tier runs at most."""
+    return FEW.get(key, sys.maxsize if key.startswith(".::") else MANY)
+
+
+def cpu() -> float:
+    """Seconds of CPU of this process and its children that have ended."""
+    return sum(os.times()[:4])
+
+
+@dataclass(eq=False)  # plugins are hashed
+class Tiers:
+    """The plugin: thins the tests, and says at the end what was left out, what was skipped and what took long."""
+
+    config: pytest.Config
+    left_out: int = 0
+    chosen: set[str] = field(default_factory=set)
+    started: dict[str, float] = field(default_factory=dict)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        node.workerinput["quick"] = is_quick(self.config)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        self.chosen = quick(items)
+        if is_quick(config):
+            rest = [item for item in items if item.nodeid not in self.chosen]
+            items[:] = [item for item in items if item.nodeid in self.chosen]
+            self.left_out = len(rest)
+            config.hook.pytest_deselected(items=rest)
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        self.started[nodeid] = cpu()
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self, item: pytest.Item) -> Any:
+        report = yield
+        if report.when == "teardown":
+            seconds = cpu() - self.started.pop(item.nodeid, cpu())
+            report.user_properties = [("cpu", seconds), ("quick", item.nodeid in self.chosen), *report.user_properties]
+        return report
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if hasattr(self.config, "workeroutput"):
+            self.config.workeroutput["left_out"] = self.left_out
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        self.left_out = getattr(node, "workeroutput", {}).get("left_out", self.left_out)
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        stats, write = terminalreporter.stats, terminalreporter.write_line
+        if skipped := list(skips(stats.get("skipped", []))):
+            terminalreporter.section("skipped, and why")
+        for line in skipped:
+            write(line)
+        ended = {r.nodeid: r for found in stats.values() for r in found if getattr(r, "when", "") == "teardown"}
+        terminalreporter.section("where the time went")
+        for line in costs({name: dict(report.user_properties) for name, report in ended.items()}):
+            write(line)
+        if is_quick(self.config):
+            write(f"The quick tier left {self.left_out} tests out (tests/tiers.py): `make test-all` runs them too.")
+
+
+def costs(ended: dict[str, dict[str, Any]]) -> Iterable[str]:
+    """The time of all tests and of those in the quick tier, and the tests of each tier that take most of it."""
+    total: dict[bool, Counter[str]] = {True: Counter(), False: Counter()}
+    count: Counter[tuple[bool, str]] = Counter()
+    for name, given in ended.items():
+        path, *names = name.split("[")[0].split("::")
+        key, tier = subject(path, names[-1]), bool(given.get("quick"))
+        total[tier][key] += given.get("cpu", 0.0)
+        count[tier, key] += 1
+    seconds, members = total[True].total(), sum(number for (tier, _), number in count.items() if tier)
+    yield (
+        f"{seconds + total[False].total():.0f} s of CPU in {len(ended)} tests; "
+        f"in the {members} of the quick tier {seconds:.0f} of {BUDGET} s"
+    )
+    for tier, word in ((True, "quick"), (False, "the rest")):
+        for key, value in total[tier].most_common(LISTED):
+            if value >= LONG:
+                yield f"{value:8.1f} s  {word}: {count[tier, key]} of {key}"
+
+
+def skips(reports: Iterable[Any]) -> Iterable[str]:
+    """Each reason with the number of tests that it skipped and the first file of them."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for nodeid, reason in {
+        (r.nodeid, r.longrepr[2] if isinstance(r.longrepr, tuple) else str(r.longrepr)) for r in reports
+    }:
+        found[reason.removeprefix("Skipped: ")].append(nodeid)
+    for reason, nodes in sorted(found.items(), key=lambda pair: (-len(pair[1]), pair[0])):
+        files = sorted({node.split("::")[0] for node in nodes})
+        more = f" and {len(files) - 1} more files" if len(files) > 1 else ""
+        yield f"{len(nodes):5d}  {reason}  ({files[0]}{more})"
