@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 import shlex
@@ -132,6 +133,25 @@ def test_help_of_every_command(command: str) -> None:
     result = CliRunner().invoke(app, [*command.split(), "--help"])
     assert result.exit_code == 0
     assert "Usage" in result.output
+
+
+def test_prose_is_wrapped_at_one_width() -> None:
+    """README, CONTRIBUTING, CHANGELOG and docs as `python docs/tools/wrap.py` leaves them: 120 columns."""
+    spec = importlib.util.spec_from_file_location("wrap", ROOT / "docs" / "tools" / "wrap.py")
+    assert spec is not None
+    assert spec.loader is not None
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    pages = {page: page.read_text() for page in tool.pages()}
+    assert len(pages) > 30
+    assert [page.name for page, text in pages.items() if tool.wrap(text) != text] == []
+    prose = [line for text in pages.values() for is_prose, lines in tool.blocks(text) if is_prose for line in lines]
+    assert [line for line in prose if len(line) > tool.WIDTH and " " in line.strip()] == []
+    long = "one two " * 40 + "[a link that stays](whole.md) `and this code` " + "three " * 20
+    assert max(map(len, tool.wrap(long).split("\n"))) <= tool.WIDTH
+    assert tool.wrap(long).split() == long.split()
+    assert "[a link that stays](whole.md)" in tool.wrap(long)
+    assert "`and this code`" in tool.wrap(long)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

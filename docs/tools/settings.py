@@ -101,9 +101,8 @@ def page() -> str:
     ]
     after = (
         "Their meaning is in the docstrings: `help(intertwine.models.MACE)`, or [the API](api/models.md). "
-        "`average_degree` is\nthe average number of neighbours within the cutoff; `intertwine train` counts it in the "
-        "data."
-        " Where a model has\nanother default for a shared setting, it stands here.\n"
+        "`average_degree` is the\naverage number of neighbours within the cutoff; `intertwine train` counts it in the "
+        "data. Where a model has another\ndefault for a shared setting, it stands here.\n"
     )
     return "\n".join([HEAD, *(f"## {title}\n\n" + "\n".join(lines) + "\n" for title, lines in parts), after])
 

@@ -20,7 +20,7 @@ from intertwine.numerics import InputError, choose
 #: What can be asked for: the sizes of the convolution, and the other parts.
 PARTS = (*SIZES, "harmonics", "contraction", "first-use", "edges", "memory")
 
-#: What is measured where nobody asks for anything; the others take most of the time: peers at larger sizes, processes
+#: What is measured by default; the others take most of the time: peers at larger sizes, processes
 #: of their own.
 USUAL = ("A", "tiny", "harmonics", "contraction")
 

@@ -26,7 +26,7 @@ class Check(NamedTuple):
     """A test: its name, the symmetry it is about (or ""), the function, whether it needs the digits of float64.
 
     ``outputs`` are those that a test which needs float64 is about; "" stands for a cutoff. ``follows`` is a symmetry
-    without which nobody expects the test to pass; one with it may fail for another reason.
+    without which the test is not expected to pass; one with it may fail for another reason.
     """
 
     name: str
@@ -215,7 +215,7 @@ def _usable(subject: Subject, structures: list[Structure], other: bool) -> tuple
 
 
 def _unproven(subject: Subject, structures: list[Structure], asked: bool) -> list[Line]:
-    """What float64 would have told: failed where the function refused it, skipped where nobody asked for it."""
+    """What float64 would have told: failed where the function refused it, skipped where it was not asked for."""
     has = {*subject.quantities, *([""] if subject.cutoff is not None else [])}
     if not any(periodic(s.graph) for s in structures):
         has.discard("stress")

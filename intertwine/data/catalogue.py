@@ -32,7 +32,7 @@ class Dataset:
         source: where it comes from, and its licence.
         targets: every label that it offers.
         domain: what an entry is: "graph" (a geometric graph), "point cloud", "image", "voxels" or "spherical signal".
-        selects: whether ``make`` reads only the wanted target and entries by itself.
+        selects: whether ``make`` itself reads only the wanted target and entries.
     """
 
     make: Callable[..., GraphStore]

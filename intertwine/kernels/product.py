@@ -1,4 +1,4 @@
-"""The product of a plan for each sample by itself, by whichever of our ways is the fastest."""
+"""The product of a plan for each sample separately, by the fastest of our implementations."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ harmonics.
     g^{s,l}_{ij} = \mu(d_{ij}) \Big[ \big(g^{s-1,l}_{ij} \oplus (F_i^{s-1} \cdot F_j^{s-1}) \oplus \eta(d_{ij})\big)
     \cdot W^{s,l} \Big] && \text{pairs}
 
-All products are channel by channel; W mixes channels, for each irrep by itself. :math:`F_i \cdot F_j` are the scalar
+All products are channel by channel; W mixes channels, for each irrep separately. :math:`F_i \cdot F_j` are the scalar
 products of all channels of all irreps. The features of all layers are mapped to the result and added, which is the
 first linear map of the paper's readout of the concatenated scalars.
 

@@ -1,4 +1,4 @@
-r"""EQGAT: equivariant graph attention. Each scalar channel attends to neighbours by itself; vectors come from edges,
+r"""EQGAT: equivariant graph attention. Each scalar channel attends to neighbours separately; vectors come from edges,
 neighbours and their cross products.
 
 .. math::

@@ -196,8 +196,8 @@ class NequIP(Backbone):
         return join_blocks(split_blocks(x, self.irreps_out, "ir_mul"))
 
     def kinds(self, graph: Graph, x: Float[Tensor, "nodes width"]) -> Kinds:
-        """The nodes by species; each by itself where invariants tell them apart, or where a compiler can't have lists
-        of lengths.
+        """The nodes by species; each species separately where invariants tell them apart, or where a compiler can't
+        have lists of lengths.
         """
         table, species = self.embedding.table, self.embedding.species
         if table is None or species is None or self.embedding.linear is not None:

@@ -48,7 +48,7 @@ def check_vector_inputs(inputs: Columns) -> dict[str, int]:
 
 
 def columns(inputs: Columns, where: str, known: Sequence[str] = ()) -> dict[str, int]:
-    """Columns by name. A name by itself is of one column, and among those ``known`` if there are any."""
+    """Columns by name. A name without a number has one column, and among those ``known`` if there are any."""
     if isinstance(inputs, str):
         raise InputError(f"{inputs!r} is one string", where=where, remedy=f"give a sequence of names: [{inputs!r}].")
     if isinstance(inputs, Mapping):

@@ -36,7 +36,7 @@ def fenced(what: str, spec: str, remedy: str, *, shared: bool = False) -> Iterat
 
     Raises:
         InputError: the code raised something; says what, and in which line.
-        Stopped: somebody asked to stop.
+        Stopped: a request to stop.
     """
     streams, process = (sys.stdout, sys.stderr), os.getpid()
     with warnings.catch_warnings(), _held_up(process):

@@ -24,7 +24,7 @@ OURS = ("intertwine.integrations",)  # heads of other libraries' models, which a
 
 
 class NotAllowed(InputError):  # noqa: N818 - what happened, as in InputError
-    """Code outside the package is named where nobody has allowed it to run."""
+    """Code outside the package is named and is not allowed to run."""
 
 
 def is_code(name: str) -> bool:

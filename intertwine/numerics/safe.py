@@ -131,7 +131,7 @@ def inspectable(x: Tensor) -> bool:
 
 
 def autocasting(x: Tensor) -> bool:
-    """Whether torch picks the precision of matrix products by itself, where x is; the device ``meta`` has no such mode,
+    """Whether torch itself picks the precision of matrix products, where x is; the device ``meta`` has no such mode,
     and would raise.
     """
     return x.device.type != "meta" and torch.is_autocast_enabled(x.device.type)
@@ -145,7 +145,7 @@ def without_autocast(device: torch.device) -> AbstractContextManager:
 
 
 def traced(x: Tensor) -> bool:
-    """Whether somebody records operations (a compiler, ``make_fx``, ``jit.trace``) or x has no values.
+    """Whether operations are recorded (a compiler, ``make_fx``, ``jit.trace``) or x has no values.
 
     A branch on the values of x would then fail, or be recorded as if all later values were of the same kind.
     """

@@ -118,7 +118,7 @@ class Epochs(Callback):
         validation: of the validation set; None if it is empty, and then the training loss decides.
         keeper: writes files; None on all processes but the first.
         progress: tells the user; None on all processes but the first.
-        interrupted: whether somebody asked to stop.
+        interrupted: whether there was a request to stop.
     """
 
     def __init__(

@@ -94,7 +94,9 @@ def fit(
     module = TrainingModule(task, options, len(loader))
     if state is not None:
         module.announce(state)
-        if module.epoch >= options.epochs or module.exhausted() or module.out_of_time():
+        if nothing_left := finished(module):
+            if progress is not None:
+                progress.say(f"note: nothing is left to train: {nothing_left}")
             return
     keeper = Keeper(folder, about or {}, progress.say, lock) if progress is not None else None
     with quiet(), interruption(ignore=rank > 0) as interrupted:
@@ -133,6 +135,16 @@ def fit(
                 torch.distributed.destroy_process_group()
     if keeper is not None:
         keeper.finish()
+
+
+def finished(module: TrainingModule) -> str:
+    """Why a run that is resumed has nothing left to train, and the option that gives it more; empty if it has."""
+    if module.epoch >= module.options.epochs:
+        return f"all {module.options.epochs} epochs are done (--epochs gives more)"
+    if module.out_of_time():
+        return f"the time budget of {module.options.minutes:g} minutes is spent (--minutes gives more)"
+    patience = "--set training.patience gives more"
+    return f"{module.options.patience} validations brought no improvement ({patience})" if module.exhausted() else ""
 
 
 def _lost_worker(error: RuntimeError) -> IntertwineError:

@@ -1,4 +1,4 @@
-"""Somebody asks a training to stop: after the step at hand, or at once."""
+"""Requests to stop a training: after the current step, or at once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Interrupted(Exception):  # noqa: N818 - not an error
 
 
 class Interruption:
-    """Whether somebody asked to stop, and by which signal.
+    """Whether there was a request to stop, and by which signal.
 
     Attributes:
         number: of the signal; 0 for none.
@@ -37,7 +37,7 @@ class Interruption:
 
 @contextlib.contextmanager
 def interruption(*, ignore: bool = False) -> Iterator[Interruption]:
-    """Signals to end, Ctrl-C among them, ask to stop after the step at hand; a second one stops at once. Outside the
+    """Signals to end, Ctrl-C among them, ask to stop after the current step; a second one stops at once. Outside the
     main thread nothing changes."""
     asked = Interruption()
     with handling(None if ignore else asked.ask) as asked.install:

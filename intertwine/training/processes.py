@@ -47,7 +47,7 @@ def check_processes(options: TrainingOptions, *, callbacks: bool, store: bool) -
 
 
 def free_port() -> int:
-    """A port on which nobody listens now."""
+    """A port that is free now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -133,8 +133,8 @@ class Progress:
 
 
 def say(line: str, enabled: bool = True) -> None:
-    """Print a line; on standard error where there shall be none but warnings. A training does not end because nobody
-    listens.
+    """Print a line; on standard error where there shall be none but warnings. A training does not end because the
+    output is closed.
     """
     with contextlib.suppress(OSError, ValueError):
         print(line, file=sys.stdout if enabled else sys.stderr, flush=True)

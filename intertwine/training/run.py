@@ -69,7 +69,7 @@ def train(
         InputError: the configuration is wrong, the folder is taken, or a callback failed (it is named).
         DataError: the data are.
         CheckpointError: something can't be read or written, or another training is at work in the folder.
-        KeyboardInterrupt: somebody asked to stop (Ctrl-C, or as :class:`~intertwine.numerics.Stopped` a signal to end);
+        KeyboardInterrupt: a request to stop (Ctrl-C, or as :class:`~intertwine.numerics.Stopped` a signal to end);
             everything up to the last epoch is saved.
     """
     given = as_given(config, allow)
@@ -114,7 +114,7 @@ def _locked(
     folder: Path, lock: FolderLock, given: Sections, data: DataOptions, opened: tuple[Sets, Config] | None,
     resume: bool, store: GraphStore | None, show: bool, callbacks: Sequence[Any], team: Team,
 ) -> Path:  # fmt: skip
-    """The run, in a folder that nobody else writes to."""
+    """The run, in a folder that is locked for it."""
     kept = None
     for part in folder.glob(".*.part.*"):  # of a save that was cut short
         part.unlink(missing_ok=True)

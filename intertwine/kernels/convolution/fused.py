@@ -91,7 +91,7 @@ class Fused:
         y: Float[Tensor, "samples dim_y"],
         w: Float[Tensor, "samples weights"] | None,
     ) -> Float[Tensor, "samples dim_z"]:
-        """z of each sample by itself.
+        """z of each sample separately.
 
         Args:
             x, y: arguments; w: weights, None if the plan has none.

@@ -154,7 +154,7 @@ def _keep(ctx: Any, group: Tensor, rest: tuple[int, str, str], arguments: Sequen
 
 
 class _Eager(torch.autograd.Function):
-    """The operator where nobody records it: a fraction of the overhead of ``torch.library``."""
+    """The operator where no tracer records it: a fraction of the overhead of ``torch.library``."""
 
     @staticmethod
     def forward(

@@ -39,7 +39,7 @@ class Kinds(NamedTuple):
 
 
 def sort_kinds(kind: Int[Tensor, " nodes"], table: Float[Tensor, "kinds attributes"]) -> Kinds:
-    """The nodes by kind; each by itself under a compiler or in a CUDA graph, which can't have lists of lengths.
+    """The nodes by kind; each kind separately under a compiler or in a CUDA graph, which can't have lists of lengths.
 
     Args:
         kind: number of each node's kind, a row of ``table``.

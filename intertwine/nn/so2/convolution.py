@@ -40,7 +40,7 @@ class SO2Convolution(nn.Module):
 
     Args:
         irreps_in, irreps_out: representations of the features x and z.
-        mode: ``"uvu"``: each channel by itself, between blocks of equal multiplicity, weights for each edge (from a
+        mode: ``"uvu"``: each channel separately, between blocks of equal multiplicity, weights for each edge (from a
             radial network). ``"uvw"``: channels mixed by weights that belong to the layer, the same for all edges; the
             edges may bring factors.
         mmax: the highest order |m| that passes; None is all.

@@ -60,7 +60,7 @@ class Slot(NamedTuple):
 class SO2Linear(nn.Module):
     r"""The maps of the module's docstring between features in the frame of an edge.
 
-    In mode ``"uvu"`` a channel stays by itself, blocks of equal multiplicity are joined, and the weights differ from
+    In mode ``"uvu"`` channels are not mixed, blocks of equal multiplicity are joined, and the weights differ from
     edge to edge. In mode ``"uvw"`` channels are mixed by weights that all edges share, after each order of the input
     has been multiplied, if wanted, by factors that differ from edge to edge.
 
