@@ -92,9 +92,8 @@ class Record:
             self.save()
         finally:
             if self.device.type == "cuda":
-                with contextlib.suppress(
-                    RuntimeError
-                ):  # after a fault on the card nothing works, and the next attempts say so
+                # after a fault on the card nothing works, and the next attempts say so
+                with contextlib.suppress(RuntimeError):
                     torch.cuda.empty_cache()
 
 

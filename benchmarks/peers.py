@@ -103,9 +103,8 @@ def egnn() -> Pair:
     graph = ethanol(20)
     theirs = nn.ModuleList(EGNN_Sparse(64, m_dim=64) for _ in range(4))
     for layer in theirs:
-        nn.init.xavier_uniform_(
-            layer.coors_mlp[-1].weight, gain=0.01
-        )  # as they begin, positions are thrown 20,000 A away
+        # as they begin, positions are thrown 20,000 A away
+        nn.init.xavier_uniform_(layer.coors_mlp[-1].weight, gain=0.01)
     ours = twins.egnn(theirs, neighbours=8)
 
     def run() -> Outputs:

@@ -26,10 +26,8 @@ from intertwine.o3 import Irreps, TensorProduct, spherical_harmonics
 
 def product(l: int, channels: int, edge_lmax: int) -> TensorProduct:
     """All paths between degrees up to l."""
-    features, harmonics = (
-        Irreps([(channels, (k, (-1) ** k)) for k in range(l + 1)]),
-        Irreps.spherical_harmonics(edge_lmax),
-    )
+    features = Irreps([(channels, (k, (-1) ** k)) for k in range(l + 1)])
+    harmonics = Irreps.spherical_harmonics(edge_lmax)
     paths = [
         (a, b, c, "uvu", True)
         for a, (_, one) in enumerate(features)

@@ -34,9 +34,8 @@ def polar_axes() -> Any:
     here, there = picture.subplots(1, 2)
     harmonic = torch.zeros(5, dtype=torch.float64)
     harmonic[2] = 1.0
-    cycle = torch.tensor(
-        [[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0]], dtype=torch.float64
-    )  # takes y to x, z to y, x to z
+    # takes y to x, z to y, x to z
+    cycle = torch.tensor([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0]], dtype=torch.float64)
     plots.spherical_tensor(harmonic, "2e", axes=here, title="here: $Y_{2,0}$ about y")
     plots.spherical_tensor(
         o3.Irreps("2e").matrix(cycle.T) @ harmonic, "2e", axes=there, title="textbooks: $Y_{2,0}$ about z"

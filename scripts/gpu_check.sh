@@ -3,8 +3,8 @@
 #
 #   scripts/gpu_check.sh [--dry] [--out DIR] [--wheels DIR] [--minutes 8]
 #
-# Needs this repository and a folder of wheels (scripts/gpu_wheels.sh), no network. The wheels are installed into a temporary folder, which
-# is removed at the end. PYTHON names the interpreter that has torch; by default python3.
+# Needs this repository and a folder of wheels (scripts/gpu_wheels.sh), no network. The wheels are installed into a
+# temporary folder, which is removed at the end. PYTHON names the interpreter that has torch; by default python3.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 python=${PYTHON:-python3}

@@ -17,18 +17,8 @@ from intertwine.numerics import DataError
 from intertwine.training import load_run
 
 CASES = Path(__file__).resolve().parent / "cases"
-SMALL = [
-    "--model",
-    "painn",
-    "--epochs",
-    "1",
-    "--set",
-    "model.width=4",
-    "--set",
-    "model.layers=1",
-    "--set",
-    "training.certify=false",
-]
+SMALL = ["--model", "painn", "--epochs", "1"]
+SMALL += ["--set=model.width=4", "--set=model.layers=1", "--set=training.certify=false"]
 
 
 def opened(name: str, **options) -> GraphStore:
@@ -110,9 +100,8 @@ def test_molecules_and_crystals(label: str, tmp_path: Path) -> None:
     for k, graph in enumerate(store):
         assert bool(graph.pbc.all()) == (len(graph.z) == 4)
         assert graph.stress.isnan().all() == (len(graph.z) == 2)
-        assert torch.allclose(
-            both[0][k].stress, both[1][k].stress, rtol=0, atol=1e-8, equal_nan=True
-        )  # eight digits are written
+        # eight digits are written
+        assert torch.allclose(both[0][k].stress, both[1][k].stress, rtol=0, atol=1e-8, equal_nan=True)
     _, output = trained(tmp_path, name)
     assert "12 of 24 structures repeat along fewer than two vectors and have no stress" in output.replace("\n", " ")
 

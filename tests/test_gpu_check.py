@@ -75,9 +75,8 @@ def test_the_dry_run_passes_with_only_the_packages_of_that_machine(wheels: types
         "20",
     ]
     environment = refusing(refused, tmp_path) | {"PYTHON": sys.executable}
-    done = subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=1500
-    )  # about a minute on a quiet machine
+    # about a minute on a quiet machine
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=1500)
     assert done.returncode == 0, done.stderr[-3000:]
     assert len(list(out.iterdir())) <= 8
     for part in PARTS:

@@ -29,11 +29,9 @@ from measure import DOCS, RESULTS, insert, markdown, table, write
 from intertwine.training import read_config, train
 
 ROOT = Path(__file__).resolve().parents[2]
-RUNS, DATA, FILE = (
-    ROOT / "runs" / "malonaldehyde",
-    ROOT.parent / "shared" / "data" / "rmd17",
-    RESULTS / "malonaldehyde.json",
-)
+RUNS = ROOT / "runs" / "malonaldehyde"
+DATA = ROOT.parent / "shared" / "data" / "rmd17"
+FILE = RESULTS / "malonaldehyde.json"
 ARMS = ("from scratch", "from ethanol")
 
 

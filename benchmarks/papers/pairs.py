@@ -104,7 +104,8 @@ BODY = {"2-body": two_body, "3-body": three_body, "4-body": four_body, "chiral":
 def invariants(pair: Pair, bodies: int, handed: bool = False) -> tuple[Counter, Counter]:
     """What so many bodies say of the two stars: for every set of neighbours its scalar products and, if handed, its
     triple products, in the order of the neighbours that makes them smallest."""
-    return tuple(Counter(_sets(points[1:], bodies - 1, handed)) for points in (pair.first, pair.second))  # type: ignore[return-value]
+    first, second = (Counter(_sets(points[1:], bodies - 1, handed)) for points in (pair.first, pair.second))
+    return first, second
 
 
 def congruent(pair: Pair, proper: bool) -> bool:
@@ -117,10 +118,11 @@ def congruent(pair: Pair, proper: bool) -> bool:
 def neighbourhoods(pair: Pair) -> tuple[list, list]:
     """Of each node of the two graphs the scalar products of the vectors to its neighbours: what one hop sees."""
     near = [[*pair.edges[1, pair.edges[0] == i], *pair.edges[0, pair.edges[1] == i]] for i in range(len(pair.first))]
-    return tuple(
+    first, second = (
         [_products(x[near[i]] - x[i], list(range(len(near[i]))), False) for i in range(len(x))]
         for x in (pair.first, pair.second)
-    )  # type: ignore[return-value]
+    )
+    return first, second
 
 
 def _sets(vectors: NDArray[np.float64], size: int, handed: bool) -> Iterator[tuple[float, ...]]:

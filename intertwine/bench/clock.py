@@ -111,8 +111,8 @@ def peak_memory(function: Callable[[], Any]) -> int:
     finally:
         with _silent():
             record.stop()
-    results = record.profiler.kineto_results.events()  # type: ignore[union-attr]
-    changes = sorted((event.start_ns(), event.nbytes()) for event in results if event.name() == "[memory]")  # type: ignore[union-attr]
+    results: Any = record.profiler.kineto_results.events()  # type: ignore[union-attr]
+    changes = sorted((event.start_ns(), event.nbytes()) for event in results if event.name() == "[memory]")
     del kept
     held = most = 0
     for _, change in changes:

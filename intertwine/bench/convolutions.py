@@ -55,9 +55,7 @@ class Size:
 
     @property
     def bytes(self) -> dict[str, int]:
-        """What has to be read and written once, in float32 and int64: of the forward pass, and of forward and
-        backward.
-        """
+        """What has to be read and written once, in float32 and int64: forward, and forward and backward."""
         x, y, z = (irreps.dim for irreps in self.irreps)
         w = self.channels * len(self.paths)
         nodes, edges = self.nodes * (x + z) * 4, self.edges * ((y + w) * 4 + 16)

@@ -68,9 +68,8 @@ class Cost(TorchDispatchMode):
         given, made = (_tensors(tree) for tree in ((arguments, keywords), result))
         owners = {one.untyped_storage()._cdata for one in given}
         in_place = function._schema.name.endswith("_") or "out" in (keywords or {})
-        if made and (
-            in_place or any(one.untyped_storage()._cdata not in owners for one in made)
-        ):  # a view moves nothing
+        # a view moves nothing
+        if made and (in_place or any(one.untyped_storage()._cdata not in owners for one in made)):
             self.bytes += sum(one.numel() * one.element_size() for one in (*given, *made))
             self.flops += self._operations(function, arguments, keywords or {}, result, (*given, *made))
         return result

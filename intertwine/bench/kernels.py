@@ -137,9 +137,7 @@ def _contraction(repeats: int, tick: Tick) -> list[dict[str, Any]]:
 
 
 def _first_use(size: str, tick: Tick) -> list[dict[str, Any]]:
-    """With an empty cache, then in a new process with the cache of the first; e3nn once, since its imports
-    take long.
-    """
+    """With an empty cache, then in a new process with the cache of the first; e3nn once: its imports take long."""
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for case in ("empty cache", "from the cache", "e3nn"):

@@ -18,9 +18,7 @@ SPECIES, CORRELATION = 10, 3
 
 
 def harmonics(vectors: int, l: int) -> dict[str, Contestant]:
-    """All degrees up to l of unit vectors along random ones, normalisation "integral": ours, e3nn's and
-    sphericart's.
-    """
+    """All degrees up to l of random unit vectors, normalisation "integral": ours, e3nn's and sphericart's."""
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(vectors, 3, generator=generator)
     cotangent = torch.randn(vectors, (l + 1) ** 2, generator=generator)

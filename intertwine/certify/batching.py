@@ -11,7 +11,7 @@ from intertwine.certify.symmetry import listed_anew
 from intertwine.certify.trial import Findings, Trial, Worst
 from intertwine.geometry import LEVELS, Graph, connect, fields_at, permute
 
-BATCH_EPS = 20  # batch of B against B singles, of the largest value (DESIGN.md)
+BATCH_EPS = 20  # batch of B against B singles, of the largest value (docs/design.md)
 MOVED = 1.01  # the other graphs, stretched
 
 
@@ -122,9 +122,7 @@ def determinism(trial: Trial) -> Findings:
 
 
 def no_memory(trial: Trial) -> Findings:
-    """After all other tests every structure still gives the bits it gave first: nothing was counted, stored or
-    forgotten.
-    """
+    """After all other tests every structure still gives the bits it gave first: nothing was counted or stored."""
     return _again(trial, len(trial.structures), "run again after all tests")
 
 

@@ -96,9 +96,7 @@ def torque(trial: Trial) -> Findings:
 
 
 def _in_a_field(trial: Trial, graph: Graph, energy: Tensor) -> bool:
-    """Whether the energy is another one where vectors and tensors of the structure are turned and its positions are
-    not.
-    """
+    """Whether the energy is another one where vectors and tensors of the structure are turned and positions are not."""
     turned = act(Isometry.random(graph.dimension, generator=torch.Generator().manual_seed(0)), graph)
     turned.pos = graph.pos
     if all(torch.equal(turned[name], value) for name, value in graph.to_dict().items() if isinstance(value, Tensor)):

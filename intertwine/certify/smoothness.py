@@ -105,9 +105,7 @@ def _weights(trial: Trial, graph: Graph, outputs: dict[str, Tensor]) -> dict[str
 
 
 def _directions(structure: Structure, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Two unit vectors at about 110 degrees (in one dimension, opposite ones): where the crossing and the third atom
-    go.
-    """
+    """Two unit vectors at about 110 degrees (in one dimension, opposite ones): for the crossing and the third atom."""
     n = structure.graph.dimension
     u = random_direction(n, generator)
     if n == 1:
@@ -120,9 +118,7 @@ def _directions(structure: Structure, generator: torch.Generator) -> tuple[Tenso
 def _arranged(
     structure: Structure, count: int, distance: float, frame: tuple[Tensor, Tensor], shift: Tensor | None = None
 ) -> Graph:
-    """An atom at the origin (or at ``shift``), one at a distance, and perhaps one bonded to the first on the other
-    side.
-    """
+    """An atom at the origin (or at ``shift``), one at a distance, and perhaps one bonded to the first beyond it."""
     origin = torch.zeros_like(frame[0]) if shift is None else shift
     pos = torch.stack([origin, origin + distance * frame[0], origin + BOND * frame[1]])[:count]
     graph = subset(structure.graph, torch.arange(count), pos)

@@ -71,9 +71,7 @@ class Subject:
         self.cutoff: float | None = getattr(function, "cutoff", cutoff)
 
     def __call__(self, graph: Graph) -> dict[str, Tensor]:
-        """The outputs, detached, each with the rows of its level as first axis and the axes of its
-        representation last.
-        """
+        """The outputs, detached, each with the rows of its level first and the axes of its representation last."""
         return {name: value.detach() for name, value in self.evaluate(graph).items()}
 
     def evaluate(self, graph: Graph) -> dict[str, Tensor]:
@@ -91,9 +89,8 @@ class Subject:
         )
         result = self.function(graph)
         named = result if isinstance(result, Mapping) else {"output": result}
-        present = [
-            name for name in self.quantities if name in named
-        ]  # a stress, say, is there for periodic graphs only
+        # a stress, say, is there for periodic graphs only
+        present = [name for name in self.quantities if name in named]
         if not present:
             raise InputError(
                 f"none of {list(self.quantities)} returned; returned: {sorted(map(str, named))}",
@@ -177,8 +174,7 @@ class Subject:
 def declare(
     function: Callable[[Graph], Any], irreps_out: str | Representation | Mapping[str, Any] | None
 ) -> dict[str, Quantity]:
-    """What a function says it returns: its ``outputs`` (a task), or else ``irreps_out``, given here or as its
-    attribute.
+    """What a function says it returns: its ``outputs`` (a task), or ``irreps_out``, given here or as its attribute.
 
     Args:
         function: the function.

@@ -183,9 +183,8 @@ def _usable(subject: Subject, structures: list[Structure], other: bool) -> tuple
     A named error leaves a structure out; any other is a failure, unless a lower precision is not supported at all.
     """
     taken, reasons, named = set(), {}, set()
-    for k, structure in sorted(
-        enumerate(structures), key=lambda item: -item[1].graph.num_nodes
-    ):  # levels show on the largest
+    # levels show on the largest
+    for k, structure in sorted(enumerate(structures), key=lambda item: -item[1].graph.num_nodes):
         try:
             graph = structure.graph.cast(subject.dtype)
             subject.learn_levels(graph)

@@ -85,8 +85,7 @@ def reflections(trial: Trial) -> Findings:
 
 
 def translations(trial: Trial) -> Findings:
-    """Shifts of 10 A and of 0.01 A, exact in the precision of the positions; and of 1e4 A, with points of space in
-    float64.
+    """Shifts of 10 A and of 0.01 A, exact in the precision of the positions; and of 1e4 A, with points in float64.
 
     A function of another precision that takes such points has all it needs to lose nothing. One that can't is spared
     the last.

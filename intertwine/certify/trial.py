@@ -22,7 +22,7 @@ NOISE = 4  # times the loss of a precision against float64 is no broken symmetry
 #: Times the stated bound: the loss is measured on the function itself, so it would excuse any error of that precision.
 MOST_ALLOWED = 4
 
-#: Largest relative error of a model of four layers under a symmetry (DESIGN.md, "Numbers to live by").
+#: Largest relative error of a model of four layers under a symmetry (docs/design.md, "Numbers to live by").
 BOUNDS = {torch.float64: 1e-12, torch.float32: 2e-5}
 
 
@@ -64,22 +64,19 @@ class Trial:
         spread: int,
         exact: Subject | None = None,
     ) -> None:
-        self.subject, self.generator, self.rotations, self.spread, self.exact = (
-            subject,
-            generator,
-            rotations,
-            spread,
-            exact,
-        )
+        self.subject = subject
+        self.generator = generator
+        self.rotations = rotations
+        self.spread = spread
+        self.exact = exact
         self.eps = torch.finfo(subject.dtype).eps
         self.bound = bound if bound is not None else BOUNDS.get(subject.dtype, 40 * self.eps)
         self.structures = [Structure(s.name, s.graph.cast(subject.dtype)) for s in structures]
         self.outputs = [subject(s.graph) for s in self.structures]
         self.references = [exact(s.graph.double()) for s in self.structures] if exact is not None else []
         self.keeps_points = self._keeps_points()
-        self.paths: dict[
-            int, list[tuple[Tensor, Path]]
-        ] = {}  # by structure: random directions, made once for all tests of forces
+        # by structure: random directions, made once for all tests of forces
+        self.paths: dict[int, list[tuple[Tensor, Path]]] = {}
         self.quantities = subject.quantities
         self.sizes = {name: self._sizes(name) for name in self.quantities}
         self.peaks = {name: self._peaks(name) for name in self.quantities}
@@ -90,8 +87,7 @@ class Trial:
         }
 
     def allowed(self, name: str, error: float) -> float:
-        """The bound under a symmetry: the stated one, or for larger errors what the precision itself loses against
-        float64.
+        """The bound under a symmetry: the stated one, or for larger errors what the precision loses against float64.
 
         A float32 function that is 1e-5 away from its own float64 values can't be symmetric to better than that. No more
         than 4 times the stated bound are allowed: an error made in float32 alone is such a loss, too.
@@ -104,8 +100,7 @@ class Trial:
         )
 
     def deviation(self, name: str, got: Tensor, expected: Tensor, *, peak: bool = False) -> float:
-        r""":math:`\max |got - expected| / \mathrm{rms}(f)` over the parts of the representation, infinite if not
-        finite.
+        r""":math:`\max |got - expected| / \mathrm{rms}(f)` over the parts of the representation, or infinite.
 
         The rms is that of the part over all structures, so a vector that vanishes on one of them by symmetry does no
         harm. With ``peak`` the largest absolute value stands in for the rms.
@@ -125,8 +120,7 @@ class Trial:
         )
 
     def rounding(self, k: int, g: Isometry, moved: Graph) -> dict[str, Tensor]:
-        r"""What the rounding of :math:`g x` to the subject's precision does to the outputs of structure k, in its own
-        frame.
+        r"""What the rounding of :math:`g x` to the subject's precision does to the outputs of structure k in its frame.
 
         The rounded input is exactly :math:`g x'` of a slightly different structure
         :math:`x' = g^{-1}(\mathrm{round}(g x))`, so the outputs to expect are :math:`\rho(g) f(x')`, and
@@ -171,9 +165,8 @@ class Trial:
         values = [output[name] for output in self.outputs if name in output]
         whole = _rms(values)
         if name == "energy" and "forces" in self.quantities:  # the rest of an energy is the constant of the free atoms
-            work = [
-                float(output["forces"].to(torch.float64).norm(dim=-1).sum()) for output in self.outputs
-            ]  # moving each atom 1 A
+            # moving each atom 1 A
+            work = [float(output["forces"].to(torch.float64).norm(dim=-1).sum()) for output in self.outputs]
             whole = min(whole, sum(work) / len(work)) or whole
         parts = [_rms([value[..., part] for value in values]) for part in _parts(quantity.representation)]
         if len(parts) == 1:

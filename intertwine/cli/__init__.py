@@ -1,4 +1,4 @@
-"""Floor 9: the command line. Commands import what they need when they run, so that `--help` answers at once."""
+"""Floor 10: the command line. Commands import what they need when they run, so that `--help` answers at once."""
 
 from __future__ import annotations
 

@@ -55,8 +55,7 @@ def _sum(path: Path) -> str:
 
 @contextlib.contextmanager
 def appearing(folder: Path, replace: bool = True) -> Iterator[Path]:
-    """A temporary folder beside ``folder`` to write into, renamed to it when the block ends well, removed when it does
-    not.
+    """A temporary folder beside ``folder`` to write into, renamed to it when the block ends well, else removed.
 
     Args:
         folder: where the content shall appear.

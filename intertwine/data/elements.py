@@ -39,10 +39,8 @@ def elements(
         if name in ISOTOPES:
             z, isotopes[k] = ISOTOPES[name]
         if not 1 <= z <= 118:
-            what, remedy = (
-                f"unknown element {symbol!r} in line {first + k}",
-                "use chemical symbols such as H, C, O, or atomic numbers.",
-            )
+            what = f"unknown element {symbol!r} in line {first + k}"
+            remedy = "use chemical symbols such as H, C, O, or atomic numbers."
             raise DataError(what, where=where, remedy=remedy)
         numbers[k] = z
     present = set(numbers.tolist())

@@ -24,14 +24,8 @@ from intertwine.numerics import DataError
 
 XYZ = (".xyz", ".extxyz")
 OWN = (*XYZ, ".db", ".sdf", ".mol", ".json", ".npz", *HDF5)  # endings with a reader of their own; the rest is ASE's
-PER_ATOM = (
-    "forces",
-    "energies",
-    "stresses",
-    "charges",
-    "magmoms",
-    "born_effective_charges",
-)  # of what ASE's calculators know
+# of what ASE's calculators know
+PER_ATOM = ("forces", "energies", "stresses", "charges", "magmoms", "born_effective_charges")
 
 
 def read_file(
@@ -161,10 +155,8 @@ def _ase(path: Path, name: str) -> Iterator[Frame]:
         reason = f"{type(error).__name__}: {error}"[:200]
         remedy = "get the file again, or convert it to extended xyz."
         if isinstance(error, KeyError) and error.args and error.args[0] in ISOTOPES:
-            reason, remedy = (
-                f"it has the isotope {error.args[0]}",
-                "write H, and the masses in a column of an extended xyz file.",
-            )
+            reason = f"it has the isotope {error.args[0]}"
+            remedy = "write H, and the masses in a column of an extended xyz file."
         raise DataError(f"ASE can't read it ({reason})", where=place(name, frame), remedy=remedy) from error
 
 

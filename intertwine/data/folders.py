@@ -22,13 +22,8 @@ from intertwine.data.units import DIMENSIONS, factor
 from intertwine.numerics import DataError, InputError
 
 LISTED = 8  # endings that a message names
-ABOUT = (
-    "readme",
-    "license",
-    "licence",
-    "changelog",
-    "citation",
-)  # README.md is no file of CASTEP, whose ending that is
+# README.md is no file of CASTEP, whose ending that is
+ABOUT = ("readme", "license", "licence", "changelog", "citation")
 MEANINGS = {"free_energy": "energy", "virial": "energy"}  # what else is converted with the energy's unit
 
 

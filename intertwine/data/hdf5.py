@@ -57,15 +57,8 @@ def read_hdf5(path: Path, name: str) -> Iterator[Frame]:
             yield from _frames(file, name)
     except IntertwineError:
         raise
-    except (
-        OSError,
-        EOFError,
-        RuntimeError,
-        KeyError,
-        ValueError,
-        TypeError,
-        MemoryError,
-    ) as error:  # a damaged file has them all
+    except (OSError, EOFError, RuntimeError, KeyError, ValueError, TypeError, MemoryError) as error:
+        # a damaged file has them all
         what = f"not HDF5, or damaged: {str(error)[:200]}"
         raise DataError(what, where=name, remedy="get the file again, or check its ending.") from error
 

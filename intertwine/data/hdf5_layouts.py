@@ -206,9 +206,8 @@ def quantity(name: str, groups: list[Group]) -> Quantity:
     """
     arrays = [group.arrays[name] for group in groups]
     layout = groups[0].layout
-    if name == "n_configs" or (
-        layout is LAYOUTS["ANI"] and name.endswith("HE")
-    ):  # high energies, of conformations of their own
+    # high energies, of conformations of their own
+    if name == "n_configs" or (layout is LAYOUTS["ANI"] and name.endswith("HE")):
         return Quantity(name, "skipped")
     if any(array.dtype.kind not in "iufb" for array in arrays):
         return Quantity(name, "text")
@@ -232,9 +231,8 @@ def quantity(name: str, groups: list[Group]) -> Quantity:
     if level == "atom" and any(np.prod(array.shape[2:]) > TENSOR for array in arrays):
         return Quantity(name, "skipped")
     gradient = re.fullmatch(r"(.*?)(total_)?gradients?", name) if level == "atom" else None
-    return (
-        Quantity(f"{gradient[1]}forces", level, negated=True) if gradient else Quantity(name, level)
-    )  # dft_forces, as dft_total_energy
+    # dft_forces, as dft_total_energy
+    return Quantity(f"{gradient[1]}forces", level, negated=True) if gradient else Quantity(name, level)
 
 
 def declared_unit(array: Any) -> str | None:

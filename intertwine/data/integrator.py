@@ -1,6 +1,4 @@
-"""Charged particles in float64, integrated as the authors of EGNN did; compiled by numba on first use and cached on
-disk.
-"""
+"""Charged particles in float64, integrated as the authors of EGNN did; compiled by numba on first use and cached."""
 
 from __future__ import annotations
 

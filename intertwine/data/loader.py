@@ -114,9 +114,7 @@ class Loader:
 
 
 class _Caught(torch.utils.data.Dataset):
-    """A data set whose errors are returned: torch would send them home as another error, with a traceback for a
-    message.
-    """
+    """A data set whose errors are returned: torch would send them home as another error, its message a traceback."""
 
     def __init__(self, dataset: Any) -> None:
         self.dataset = dataset

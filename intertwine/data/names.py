@@ -19,17 +19,18 @@ USUAL: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 #: Words beside a usual name that make it another quantity, not the same one by another method.
 OTHER = re.compile(
-    r"kin(etic)?|pot|form(ation)?|bind(ing)?|adsorption|atomi[sz]ation|cohesive|above|hull|band|zero|zero_?point|zpve?|thermal|entropy|local|"
-    r"internal|dispersion|d[34]|vdw|coulomb|electrostatic|repulsion|nuclear|exchange|correlation|xc|hartree|ewald|solvation|reaction|strain|"
-    r"surface|interface|excitation|ionization|fermi|vacuum|homo|lumo|per|atom|atoms|atomic|site|shift|offset|scale|mean|avg|average|std|"
-    r"var|variance|sigma|err(or)?|uncertainty|unc|max|min|norm|rms|rmse|mae|diff(erence)?|delta|weight|weights|unit|units|level|cutoff|"
-    r"external|constraint|residual|drift|convergence|threshold|gradient|hessian|charge|spin|change|\d+",
+    r"kin(etic)?|pot|form(ation)?|bind(ing)?|adsorption|atomi[sz]ation|cohesive|above|hull|band|zero|zero_?point|zpve?|"
+    r"thermal|entropy|local|internal|dispersion|d[34]|vdw|coulomb|electrostatic|repulsion|nuclear|exchange|correlation|"
+    r"xc|hartree|ewald|solvation|reaction|strain|surface|interface|excitation|ionization|fermi|vacuum|homo|lumo|per|"
+    r"atom|atoms|atomic|site|shift|offset|scale|mean|avg|average|std|var|variance|sigma|err(or)?|uncertainty|unc|max|"
+    r"min|norm|rms|rmse|mae|diff(erence)?|delta|weight|weights|unit|units|level|cutoff|external|constraint|residual|"
+    r"drift|convergence|threshold|gradient|hessian|charge|spin|change|\d+",
     re.IGNORECASE,
 )
 #: Methods that a word alone is known to name; any other word is one if it stands beside an energy and beside forces.
 METHODS = re.compile(
-    r"ref(erence)?|dft|qm|target|label|true|mace|nequip|allegro|ace|xtb|gfn[12]?|pbe0?|pbesol|b3lyp|wb97|r2?scan|lda|blyp|hf|mp2|ccsd|"
-    r"ccsdt|vasp|qe|cp2k|castep|aims|orca|psi4|gpaw|abinit|siesta|lammps|ff|ml|nn|pred(icted)?",
+    r"ref(erence)?|dft|qm|target|label|true|mace|nequip|allegro|ace|xtb|gfn[12]?|pbe0?|pbesol|b3lyp|wb97|r2?scan|lda|"
+    r"blyp|hf|mp2|ccsd|ccsdt|vasp|qe|cp2k|castep|aims|orca|psi4|gpaw|abinit|siesta|lammps|ff|ml|nn|pred(icted)?",
     re.IGNORECASE,
 )
 #: Methods in the order in which one is taken where several label the file equally well; "" is a name without a method.
@@ -47,8 +48,7 @@ class Name(NamedTuple):
 
 
 def parse(key: str) -> Name | None:
-    """What a file's name of a quantity says; None if it is not one of :data:`USUAL`, alone or beside the name of a
-    method.
+    """What a file's name of a quantity says; None if it is not one of :data:`USUAL`, alone or beside a method's.
 
     >>> parse("REF_energy"), parse("forces_dft").family, parse("kinetic_energy")
     (Name(quantity='energy', family='ref', rank=0), 'dft', None)

@@ -1,6 +1,4 @@
-"""Trajectories of one molecule as npz: MD17 (z, R, E, F) and revised MD17 (nuclear_charges, coords, energies,
-forces).
-"""
+"""Trajectories of one molecule as npz: MD17 (z, R, E, F) and revised MD17 (nuclear_charges, coords, energies, ...)."""
 
 from __future__ import annotations
 

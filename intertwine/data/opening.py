@@ -122,8 +122,8 @@ def unpacked(path: Path) -> Iterator[tuple[Path, str]]:
     """
     with tempfile.TemporaryDirectory(prefix="intertwine-") as folder:
         try:
-            opened: Any = zipfile.ZipFile(path) if path.name.lower().endswith(".zip") else tarfile.open(path)  # noqa: SIM115 - closed below
-            with opened as archive:
+            kind: Any = zipfile.ZipFile if path.name.lower().endswith(".zip") else tarfile.open
+            with kind(path) as archive:
                 files = _members(archive)
                 if len(files) != 1:
                     found = ", ".join(sorted(files)[:6]) + (", ..." if len(files) > 6 else "") if files else "none"

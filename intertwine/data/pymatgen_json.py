@@ -1,6 +1,4 @@
-"""JSON of pymatgen: structures alone, in entries, in records with their labels (mlearn, MPtrj), and in tables
-(matbench).
-"""
+"""JSON of pymatgen: structures alone, in entries, in records with labels (mlearn, MPtrj), and in tables (matbench)."""
 
 from __future__ import annotations
 

@@ -203,9 +203,8 @@ def _sort(name: str, text: str, frame: Frame) -> None:
     words = [word for word in re.split(r"[,;]?\s+", text.strip("[]() \n")) if word]  # not at "1,000"
     n = len(frame.numbers)
     try:
-        numbers = [
-            math.nan if word.lower() == "n/a" else float(word.replace("_", "?")) for word in words
-        ]  # float("1_0") is 10
+        # float("1_0") is 10
+        numbers = [math.nan if word.lower() == "n/a" else float(word.replace("_", "?")) for word in words]
     except ValueError:
         frame.values[name] = text
         return

@@ -94,8 +94,7 @@ class Splits:
 
     @classmethod
     def load(cls, path: str | Path) -> Splits:
-        """Read a ``.json`` file of three lists or an ``.npz`` file of three arrays (``train`` or ``train_idx``, and so
-        on).
+        """Read a ``.json`` file of three lists or an ``.npz`` file of three arrays (``train`` or ``train_idx``, ...).
 
         Raises:
             DataError: the file is missing, unreadable or has no training part, or the parts overlap.

@@ -29,8 +29,7 @@ INPUTS = ("pos", "z", "cell", "pbc", "vel", "charge", "x", "pairs", "points")
 
 
 class GraphStore(torch.utils.data.Dataset):
-    """A data set of graphs. Node fields are concatenated (nodes of all graphs, ...), graph fields stacked (graphs,
-    ...).
+    """A data set of graphs. Node fields are concatenated (nodes of all graphs, ...), graph fields stacked.
 
     ``store[k]`` is a :class:`Graph` in float64 whose tensors are copies: changing one leaves the store alone.
 

@@ -242,9 +242,7 @@ def _fixed(mask: Any, frame: Frame) -> list[Any]:
 
 
 def _npz(path: Path, keys: Mapping[str, str]) -> Iterator[Frame]:
-    """Frames of an npz of one molecule (MD17 and the like); arrays with a row per frame are kept as what they are
-    called.
-    """
+    """Frames of an npz of one molecule (MD17 and the like); arrays with a row per frame are kept by name."""
     arrays = arrays_of(path)
     found = {label: required(path, label, keys.get(label), arrays) for label in NAMES}
     z, pos = arrays.pop(found["z"]).reshape(-1).astype(np.int64), arrays.pop(found["pos"]).astype(np.float64)

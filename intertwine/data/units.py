@@ -29,9 +29,7 @@ WORDS = {
 
 
 def unit_table() -> dict[str, dict[str, float]]:
-    """Every unit known by name, with its value in the canonical unit of its dimension (CODATA 2014, as in
-    ``ase.units``).
-    """
+    """Every unit known by name, with its value in the canonical unit of its dimension (CODATA 2014, as in ASE)."""
     from ase import units as u
 
     return {
@@ -110,9 +108,7 @@ def factor(unit: str, quantity: str) -> float:
 
 
 def complete(units: Mapping[str, str]) -> dict[str, str]:
-    """Units of all quantities of :data:`DIMENSIONS`: those given; else eV and A, which forces, stress and virial
-    follow.
-    """
+    """Units of all quantities of :data:`DIMENSIONS`: those given; else eV and A; forces, stress and virial follow."""
     given = dict(units)
     energy, length = given.get("energy", "eV"), given.get("pos", "A")
     return {

@@ -1,4 +1,4 @@
-"""Floor 8: e3nn's namespaces over our classes. A program written for e3nn 0.6 runs unchanged, with the same numbers.
+"""Floor 5: e3nn's namespaces over our classes. A program written for e3nn 0.6 runs unchanged, with the same numbers.
 
 By changing its imports::
 
@@ -34,9 +34,8 @@ __all__ = [
 ]
 
 if not any(isinstance(finder, Finder) and finder.root == OURS for finder in sys.meta_path):
-    sys.meta_path.append(
-        Finder(OURS)
-    )  # for names of this package only: `import intertwine.e3nn.o3` has no file to be found in
+    # for names of this package only: `import intertwine.e3nn.o3` has no file to be found in
+    sys.meta_path.append(Finder(OURS))
 
 
 def __getattr__(word: str) -> Any:

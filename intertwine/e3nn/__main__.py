@@ -1,6 +1,4 @@
-"""``python -m intertwine.e3nn SCRIPT [arguments]`` or ``-m MODULE [arguments]``: run a program of e3nn's on our
-classes.
-"""
+"""``python -m intertwine.e3nn SCRIPT [arguments]`` or ``-m MODULE [arguments]``: run a program of e3nn's on ours."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""``e3nn.util._argtools``: what a function's arguments transform like, random arguments, and the transformation of
-them.
-"""
+"""``e3nn.util._argtools``: what a function's arguments transform like, random ones, and their transformation."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Where each of e3nn's names lives here: module of e3nn -> names -> home. Data, read by
-:mod:`intertwine.e3nn.namespace`.
+"""Where each of e3nn's names lives here: module of e3nn -> names -> home. Read by :mod:`intertwine.e3nn.namespace`.
 
 A home is a module of this package, under which the names are the same, or the other name follows ``=``:
 ``"_MulIr=MulIr"``.
@@ -28,7 +27,7 @@ _WIGNER = (
     (f"{O3}.clebsch_gordan", "wigner_3j"),
     (f"{O3}.generators", "change_basis_real_to_complex su2_generators so3_generators"),
 )
-_IRREPS = ((f"{O3}.irreps", "Irreps"), (f"{O3}.irrep", "Irrep"))
+_IRREPS = ((f"{O3}.irreps", "Irreps"), (f"{O3}.irreps", "Irrep"))
 _HARMONICS = ((f"{O3}.spherical_harmonics", "SphericalHarmonics spherical_harmonics"),)
 _ANGULAR = (
     (f"{O3}.angular", "SphericalHarmonicsAlphaBeta spherical_harmonics_alpha_beta spherical_harmonics_alpha Legendre"),
@@ -98,7 +97,7 @@ MODULES: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "o3._rotation": _ROTATION,
     "o3._wigner": (*_WIGNER, (f"{HERE}.private", "_so3_clebsch_gordan")),
-    "o3._irreps": (*_IRREPS, (f"{O3}.irrep", "_MulIr=MulIr")),
+    "o3._irreps": (*_IRREPS, (f"{O3}.irreps", "_MulIr=MulIr")),
     "o3.irrep": (*_IRREPS[1:], (f"{HERE}.private", "__getattr__=named_irrep")),
     "o3._tensor_product": (*_PRODUCT, *_SUB),
     "o3._tensor_product._tensor_product": (*_PRODUCT, *_IRREPS[:1]),

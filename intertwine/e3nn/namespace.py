@@ -1,6 +1,4 @@
-"""Modules that answer for e3nn's, and the finder that imports them: each name is resolved when it is first
-asked for.
-"""
+"""Modules that answer for e3nn's, and the finder that imports them: a name is resolved when it is first asked for."""
 
 from __future__ import annotations
 

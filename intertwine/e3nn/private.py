@@ -10,7 +10,7 @@ from torch import Tensor
 from intertwine.numerics import InputError
 from intertwine.o3 import grids
 from intertwine.o3.clebsch_gordan import wigner_3j
-from intertwine.o3.irrep import Irrep
+from intertwine.o3.irreps import Irrep
 from intertwine.o3.spherical_harmonics import spherical_harmonics
 
 

@@ -1,6 +1,4 @@
-"""e3nn's settings of code generation. Programs set and read them; nothing here is generated, so they change no
-number.
-"""
+"""e3nn's settings of code generation. Programs set and read them; nothing is generated here, so they change nothing."""
 
 from __future__ import annotations
 

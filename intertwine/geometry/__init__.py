@@ -16,8 +16,9 @@ from intertwine.geometry.attributes import (
 )
 from intertwine.geometry.batching import collate
 from intertwine.geometry.extent import check_positions
+from intertwine.geometry.fields import FIELDS, Field
 from intertwine.geometry.folding import folded
-from intertwine.geometry.graph import FIELDS, Field, Graph, check_shapes
+from intertwine.geometry.graph import Graph, check_shapes
 from intertwine.geometry.graphs import Graphs
 from intertwine.geometry.levels import LEVELS, Level, pair_list
 from intertwine.geometry.neighbours import connect, neighbour_list

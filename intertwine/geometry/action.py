@@ -8,15 +8,15 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from intertwine.geometry.graph import FIELDS, Graph
+from intertwine.geometry.fields import FIELDS
+from intertwine.geometry.graph import Graph
 from intertwine.geometry.levels import LEVELS, renumbered
 from intertwine.groups import Isometry, Representation
 from intertwine.numerics import InputError
 
 
 def act(g: Isometry, graph: Graph) -> Graph:
-    """The graph moved by an isometry: points are rotated and shifted, vectors and tensors rotated, invariants left
-    alone.
+    """The graph moved by an isometry: points are rotated and shifted, vectors and tensors rotated, invariants kept.
 
     Computed in float64 and returned in each field's own precision. Edges are kept (they are the same pairs).
 

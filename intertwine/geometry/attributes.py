@@ -1,6 +1,4 @@
-"""What a message may look at: the invariants and vectors a_ij of an edge, computed from positions so that gradients
-flow.
-"""
+"""What a message may look at: the invariants and vectors a_ij of an edge, made of positions, so that gradients flow."""
 
 from __future__ import annotations
 
@@ -10,7 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from intertwine.geometry.graph import FIELDS, Field, Graph
+from intertwine.geometry.fields import FIELDS, Field
+from intertwine.geometry.graph import Graph
 from intertwine.numerics import GeometryError, InputError, nearest, safe, segment
 from intertwine.o3 import Irreps
 
@@ -108,8 +107,7 @@ def edge_invariants(graph: Graph, inputs: Mapping[str, int] | Sequence[str]) -> 
 
 
 def vector_fields(graph: Graph, inputs: Mapping[str, int]) -> list[Float[Tensor, "nodes n"]]:
-    """Polar vectors of the nodes, in the network's precision: ``vel``, or fields that ``representations`` declares
-    "1o".
+    """Polar vectors of the nodes, in the network's precision: ``vel``, or fields declared "1o".
 
     Args:
         graph: one graph or a batch.

@@ -47,10 +47,8 @@ def collate(graphs: Sequence[Graph]) -> Graph:
         values = [content[name] for content in contents]
         if name in SAID:  # as PyG collates strings: one a graph, in a list
             result[name] = {key: [value[key] for value in values] for key in values[0]}
-            slices[name], increments[name] = (
-                dict.fromkeys(values[0], torch.arange(len(graphs) + 1)),
-                dict.fromkeys(values[0]),
-            )
+            slices[name] = dict.fromkeys(values[0], torch.arange(len(graphs) + 1))
+            increments[name] = dict.fromkeys(values[0])
             continue
         edges = name == "edge_index"
         increments[name] = ptr[:-1] if edges or name == "pairs" else torch.zeros(len(values), dtype=torch.int64)
@@ -68,9 +66,7 @@ def collate(graphs: Sequence[Graph]) -> Graph:
 
 
 def _plain(name: str, value: Any) -> bool:
-    """Whether values are put one behind the other as they are; names speak of indices, which are not, by
-    PyG's habit.
-    """
+    """Whether values are put one behind the other as they are; indices, which PyG knows by name, are not."""
     if name in SAID:
         return True
     counted = "index" in name or "batch" in name or name in ("face", "ptr", "num_nodes")

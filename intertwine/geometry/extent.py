@@ -83,9 +83,7 @@ def check_number_of_pairs(points: np.ndarray, box: np.ndarray, pbc: np.ndarray, 
 
 
 def _crowd(points: np.ndarray, cutoff: float) -> float:
-    """Pairs of nodes in one box of a grid of the cutoff's width: by the 4 pi / 3 a fair guess of those within the
-    cutoff.
-    """
+    """Pairs of nodes in one box of a grid of the cutoff's width: by 4 pi / 3 a fair guess of those within it."""
     boxes = np.floor(points / cutoff).astype(np.int64)
     _, counts = np.unique(boxes @ np.array([1, 1_000_003, 998_244_353_001]), return_counts=True)
     return float(np.square(counts.astype(np.float64)).sum())

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
+from intertwine.geometry.fields import FIELDS, Field, lowered
+from intertwine.geometry.given import as_cell, as_field, as_floating, as_periodic, as_whole
 from intertwine.geometry.levels import LEVELS
 from intertwine.geometry.storage import GraphStorage
 from intertwine.groups import Cartesian, Representation
@@ -18,52 +18,8 @@ from intertwine.numerics import GeometryError, choose
 from intertwine.o3 import Irreps
 
 
-@dataclass(frozen=True)
-class Field:
-    """What a field of a graph is: attached to what, transforming how.
-
-    Args:
-        level: one of :data:`~intertwine.geometry.levels.LEVELS`.
-        rank: rank of the Cartesian tensor on its last axes; 0 is a scalar.
-        affine: a point of space, which translations move too.
-        floating: holds real numbers (so it has a precision), not indices.
-    """
-
-    level: str
-    rank: int = 0
-    affine: bool = False
-    floating: bool = True
-
-
-#: The fields the library knows, with their meaning. Anything else is an invariant unless ``representations`` says
-#: otherwise.
-FIELDS: dict[str, Field] = {
-    "pos": Field("node", 1, affine=True),  # (N, n) positions, A
-    "z": Field("node", floating=False),  # (N,) atomic numbers
-    "batch": Field("node", floating=False),  # (N,) graph of each node
-    "vel": Field("node", 1),  # (N, n) velocities
-    "frame": Field("node", 1),  # (N, n, n) axes of a local frame as rows: unit vectors
-    "charge": Field("node"),  # (N,) charges
-    "x": Field("node"),  # (N, k) invariant node features
-    "edge_index": Field("edge", floating=False),  # (2, E) source j, destination i
-    "shifts": Field("edge", floating=False),  # (E, 3) lattice translation of the source, in units of the cell
-    "edge_attr": Field("edge"),  # (E, k) invariant edge features
-    "cell": Field("graph", 1),  # (1, 3, 3) lattice vectors as rows, A
-    "pbc": Field("graph", floating=False),  # (1, 3) periodic along each lattice vector?
-    "energy": Field("graph"),  # (1,) eV
-    "forces": Field("node", 1),  # (N, 3) eV/A
-    "stress": Field("graph", 2),  # (1, 3, 3) eV/A^3, positive under tension (ASE's sign)
-    "dipole": Field("graph", 1),  # (1, 3)
-    "polarizability": Field("graph", 2),  # (1, 3, 3)
-    "target_pos": Field("node", 1, affine=True),  # (N, n) positions at a later time
-    "pairs": Field("pair", floating=False),  # (P, 2) nodes i, j of each pair; without it all pairs
-    "points": Field("point", 1, affine=True),  # (P, n) points of space, A
-}
-
-
 class Graph(Data):
-    """A geometric graph (or, from PyG's loader, a batch of them); a :class:`torch_geometric.data.Data` with typed
-    fields.
+    """A geometric graph (or, from PyG's loader, a batch of them); a ``torch_geometric.data.Data`` with typed fields.
 
     Args:
         pos: positions (N, n); arrays and lists are taken too, integers become float64.
@@ -102,15 +58,15 @@ class Graph(Data):
             for name, value in fields.items():
                 self[name] = value
             return
-        self.pos = _floating(pos, "pos")
+        self.pos = as_floating(pos, "pos")
         if self.pos.ndim != 2:
             remedy = "give one row of coordinates per node: (nodes, dimensions)."
             raise GeometryError(f"positions have shape {tuple(self.pos.shape)}", where="pos", remedy=remedy)
         if z is not None:
-            self.z = _whole(z, "z").reshape(-1)
+            self.z = as_whole(z, "z").reshape(-1)
         if cell is not None:
-            self.cell = _cell(cell).to(self.pos)
-            self.pbc = _periodic(True if pbc is None else pbc, len(self.cell)).to(self.pos.device)
+            self.cell = as_cell(cell).to(self.pos)
+            self.pbc = as_periodic(True if pbc is None else pbc, len(self.cell)).to(self.pos.device)
         elif pbc is not None and bool(torch.as_tensor(pbc).any()):
             raise GeometryError(
                 "periodic without a cell", where="pbc", remedy="give `cell`, the lattice vectors as rows."
@@ -121,7 +77,7 @@ class Graph(Data):
             self.levels = {name: choose(level, LEVELS, kind="level", where=name) for name, level in levels.items()}
         for name, value in fields.items():
             if value is not None:
-                self[name] = self._rows(name, value)
+                self[name] = as_field(name, value)
         check_shapes(self)
 
     @classmethod
@@ -141,7 +97,7 @@ class Graph(Data):
         >>> Graph.abstract(z=[6, 8], edge_index=[[0, 1], [1, 0]]).dimension
         0
         """
-        given = {name: cls._rows(name, value) for name, value in fields.items() if value is not None}
+        given = {name: as_field(name, value) for name, value in fields.items() if value is not None}
         counts = [
             len(value)
             for name, value in given.items()
@@ -156,21 +112,6 @@ class Graph(Data):
             torch.empty(0, dtype=torch.float32),
         )
         return cls(real.new_zeros(counts[0] if nodes is None else nodes, 0), **given)
-
-    @staticmethod
-    def _rows(name: str, value: Any) -> Any:
-        """Numbers as a tensor; a quantity of the whole graph gets the leading axis that batching needs."""
-        if not isinstance(value, Tensor | np.ndarray | list | tuple | float | int):
-            return value
-        field = FIELDS.get(name)
-        if field is None:
-            return _tensor(value, name)
-        tensor = _floating(value, name) if field.floating else _whole(value, name)
-        if name == "energy" and tensor.ndim == 2 and tensor.shape[1] == 1:
-            return tensor.squeeze(
-                1
-            )  # a column of numbers: subtracting a row from it would pair every graph with every other
-        return tensor.unsqueeze(0) if field.level == "graph" and tensor.ndim == field.rank else tensor
 
     def keys(self) -> list[str]:
         """The names of all fields."""
@@ -197,9 +138,8 @@ class Graph(Data):
         return declared if declared is None or isinstance(declared, str) else declared[0]
 
     def __inc__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> Any:
-        return (
-            self.num_nodes if key == "pairs" else super().__inc__(key, value, *args, **kwargs)
-        )  # numbers of nodes, in a batch
+        # numbers of nodes, in a batch
+        return self.num_nodes if key == "pairs" else super().__inc__(key, value, *args, **kwargs)
 
     def rows(self, name: str) -> Tensor:
         """The graph of each row of a field, whatever its level."""
@@ -277,14 +217,6 @@ class Graph(Data):
         return result
 
 
-def lowered(name: str, x: Tensor, dtype: torch.dtype) -> Tensor:
-    """A field for a network of that precision; points of space and the cell never lose digits."""
-    if not x.is_floating_point():
-        return x
-    point = name == "cell" or (name in FIELDS and FIELDS[name].affine)
-    return x.to(torch.promote_types(x.dtype, dtype) if point else dtype)
-
-
 def check_shapes(graph: Graph) -> None:
     """Raise a :class:`GeometryError` that names the first field whose shape does not fit the graph."""
     (nodes, n), edges = graph.pos.shape, graph.get("edge_index")
@@ -317,57 +249,3 @@ def check_shapes(graph: Graph) -> None:
         if field.rank and (value.ndim <= field.rank or value.shape[-field.rank :] != (n,) * field.rank):
             remedy = f"its last {field.rank} axes must have length {n}."
             raise GeometryError(f"shape {tuple(value.shape)} in {n} dimensions", where=name, remedy=remedy)
-
-
-def _floating(value: Any, where: str) -> Tensor:
-    tensor = _tensor(value, where)
-    if tensor.is_complex():
-        raise GeometryError("complex numbers", where=where, remedy="give real numbers.")
-    return tensor if tensor.is_floating_point() else tensor.to(torch.float64)
-
-
-def _whole(value: Any, where: str) -> Tensor:
-    tensor = _tensor(value, where)
-    whole = tensor.to(torch.int64)
-    if not torch.equal(whole.to(tensor.dtype), tensor):
-        raise GeometryError("numbers that are not whole", where=where, remedy="give integers.")
-    return whole
-
-
-def _cell(value: Any) -> Tensor:
-    cell = _floating(value, "cell")
-    if cell.shape[-2:] != (3, 3) or cell.ndim > 3:
-        remedy = "give three lattice vectors as the rows of a 3x3 matrix, in A."
-        raise GeometryError(f"shape {tuple(cell.shape)}", where="cell", remedy=remedy)
-    return cell.reshape(-1, 3, 3)
-
-
-def _periodic(value: Any, graphs: int) -> Tensor:
-    pbc = _tensor(value, "pbc").to(torch.bool)
-    if pbc.ndim > 2 or pbc.shape not in ((), (1,), (3,), (1, 3), (graphs, 3)):
-        remedy = "give one bool, or one for each of the three lattice vectors."
-        raise GeometryError(f"shape {tuple(pbc.shape)}", where="pbc", remedy=remedy)
-    return pbc.expand(graphs, 3).clone()
-
-
-def _tensor(value: Any, where: str) -> Tensor:
-    """Lists and numbers become float64 or int64, arrays and tensors keep their precision (the global default is never
-    read).
-    """
-    if isinstance(value, Tensor):
-        return value
-    try:
-        array = np.asarray(value)
-        return torch.as_tensor(
-            array.astype(array.dtype.newbyteorder("="))
-        )  # a copy: files give foreign byte orders, read-only views
-    except (TypeError, ValueError) as error:
-        remedy = "give rows of equal length, all numbers."
-        if where == "z":
-            remedy = "give atomic numbers; of an ASE structure, atoms.numbers."
-        elif hasattr(value, "get_positions"):
-            remedy = (
-                "of an ASE structure: Graph(atoms.positions, z=atoms.numbers), "
-                "if periodic with cell=atoms.cell[:], pbc=atoms.pbc."
-            )
-        raise GeometryError("not an array of numbers", where=where, remedy=remedy) from error

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Int, Shaped
@@ -18,8 +18,44 @@ from torch import Tensor
 
 from intertwine.numerics import GeometryError
 
-if TYPE_CHECKING:
-    from intertwine.geometry.graph import Graph
+
+@runtime_checkable
+class Rowed(Protocol):
+    """What a level asks of a :class:`~intertwine.geometry.Graph`, or of a batch: its fields by name, and how many
+    graphs it is.
+    """
+
+    @property
+    def pos(self) -> Any:
+        """Positions (N, n)."""
+        ...
+
+    @property
+    def graphs(self) -> int:
+        """How many graphs: 1, or the size of the batch."""
+        ...
+
+    def membership(self) -> Tensor:
+        """The graph of each node (N,)."""
+        ...
+
+    def level(self, name: str) -> str | None:
+        """The level of a field, if it is known."""
+        ...
+
+    def rows(self, name: str) -> Tensor:
+        """The graph of each row of a field."""
+        ...
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields."""
+        ...
+
+    def get(self, name: str) -> Any:
+        """A field; None where there is none."""
+        ...
+
+    def __getitem__(self, name: str) -> Any: ...
 
 
 class Level(ABC):
@@ -39,19 +75,19 @@ class Level(ABC):
     copies: int | None = None
 
     @abstractmethod
-    def rows(self, graph: Graph) -> int | None:
+    def rows(self, graph: Rowed) -> int | None:
         """How many rows a graph, or a batch, has; None where it does not say."""
 
     @abstractmethod
-    def owner(self, graph: Graph) -> Int[Tensor, " rows"]:
+    def owner(self, graph: Rowed) -> Int[Tensor, " rows"]:
         """The graph of each row of a batch."""
 
-    def taken(self, nodes: Int[Tensor, " k"], graph: Graph) -> Int[Tensor, " rows"] | None:
+    def taken(self, nodes: Int[Tensor, " k"], graph: Rowed) -> Int[Tensor, " rows"] | None:
         """The rows that are left, in their order, where the nodes are ``nodes``, in that order: all of them or some.
         None leaves all as they are."""
         return None
 
-    def parts(self, value: Shaped[Tensor, "rows ..."], graphs: Sequence[Graph]) -> list[Shaped[Tensor, "..."]]:
+    def parts(self, value: Shaped[Tensor, "rows ..."], graphs: Sequence[Rowed]) -> list[Shaped[Tensor, "..."]]:
         """The rows of each graph, of a batch of them: (rows, ...) each; of a whole graph (...).
 
         Raises:
@@ -70,23 +106,23 @@ class Level(ABC):
 class Wholes(Level):
     single = True
 
-    def rows(self, graph: Graph) -> int | None:
+    def rows(self, graph: Rowed) -> int | None:
         return graph.graphs
 
-    def owner(self, graph: Graph) -> Tensor:
+    def owner(self, graph: Rowed) -> Tensor:
         return torch.arange(graph.graphs, device=graph.pos.device)
 
 
 class Nodes(Level):
     place, copies = "pos", 2
 
-    def rows(self, graph: Graph) -> int | None:
+    def rows(self, graph: Rowed) -> int | None:
         return len(graph.pos)
 
-    def owner(self, graph: Graph) -> Tensor:
+    def owner(self, graph: Rowed) -> Tensor:
         return graph.membership()
 
-    def taken(self, nodes: Tensor, graph: Graph) -> Tensor | None:
+    def taken(self, nodes: Tensor, graph: Rowed) -> Tensor | None:
         return nodes
 
 
@@ -95,15 +131,15 @@ class Edges(Level):
 
     lists = "edge_index"
 
-    def rows(self, graph: Graph) -> int | None:
+    def rows(self, graph: Rowed) -> int | None:
         edges = graph.get(self.lists)
         return None if edges is None else edges.shape[1]
 
-    def owner(self, graph: Graph) -> Tensor:
-        return graph.membership().index_select(0, graph.edge_index[1])
+    def owner(self, graph: Rowed) -> Tensor:
+        return graph.membership().index_select(0, graph["edge_index"][1])
 
-    def taken(self, nodes: Tensor, graph: Graph) -> Tensor | None:
-        return None if graph.get(self.lists) is None else _within(nodes, graph.edge_index.T, graph)
+    def taken(self, nodes: Tensor, graph: Rowed) -> Tensor | None:
+        return None if graph.get(self.lists) is None else _within(nodes, graph["edge_index"].T, graph)
 
 
 class Pairs(Level):
@@ -113,17 +149,17 @@ class Pairs(Level):
 
     lists = "pairs"
 
-    def rows(self, graph: Graph) -> int | None:
+    def rows(self, graph: Rowed) -> int | None:
         if graph.get(self.lists) is not None:
-            return len(graph.pairs)
+            return len(graph["pairs"])
         return int(torch.bincount(graph.membership(), minlength=graph.graphs).square().sum())
 
-    def owner(self, graph: Graph) -> Tensor:
+    def owner(self, graph: Rowed) -> Tensor:
         return graph.membership().index_select(0, pair_list(graph)[:, 0])
 
-    def taken(self, nodes: Tensor, graph: Graph) -> Tensor | None:
+    def taken(self, nodes: Tensor, graph: Rowed) -> Tensor | None:
         if graph.get(self.lists) is not None:
-            return _within(nodes, graph.pairs, graph)
+            return _within(nodes, graph["pairs"], graph)
         member, graphs = graph.membership(), graph.graphs
         counts, rank = _ranks(member, graphs)
         i, j = nodes[_all_pairs(member[nodes], graphs)].T
@@ -136,15 +172,15 @@ class Points(Level):
 
     place, copies = "points", 1
 
-    def rows(self, graph: Graph) -> int | None:
+    def rows(self, graph: Rowed) -> int | None:
         name = self._first(graph)
         return None if name is None else len(graph[name])
 
-    def owner(self, graph: Graph) -> Tensor:
+    def owner(self, graph: Rowed) -> Tensor:
         name = self._first(graph)
         return graph.pos.new_zeros(0, dtype=torch.int64) if name is None else graph.rows(name)
 
-    def _first(self, graph: Graph) -> str | None:
+    def _first(self, graph: Rowed) -> str | None:
         return next(
             (
                 name
@@ -159,7 +195,7 @@ class Points(Level):
 LEVELS: dict[str, Level] = {"node": Nodes(), "edge": Edges(), "graph": Wholes(), "pair": Pairs(), "point": Points()}
 
 
-def pair_list(graph: Graph) -> Int[Tensor, "pairs 2"]:
+def pair_list(graph: Rowed) -> Int[Tensor, "pairs 2"]:
     """The nodes (i, j) of each row of a field at level "pair".
 
     They are the rows of ``graph.pairs``. Without it all pairs of nodes of one graph, each with itself too: graph after
@@ -185,12 +221,12 @@ def _ranks(member: Tensor, graphs: int) -> tuple[Tensor, Tensor]:
     return counts, torch.empty_like(nodes).index_copy(0, nodes, place)
 
 
-def _within(nodes: Tensor, listed: Tensor, graph: Graph) -> Tensor:
+def _within(nodes: Tensor, listed: Tensor, graph: Rowed) -> Tensor:
     """The rows of a list of nodes that name only ``nodes``."""
     return (renumbered(nodes, graph)[listed] >= 0).all(1).nonzero().flatten()
 
 
-def renumbered(nodes: Tensor, graph: Graph) -> Int[Tensor, " nodes"]:
+def renumbered(nodes: Tensor, graph: Rowed) -> Int[Tensor, " nodes"]:
     """The number that each node of a graph has in the list ``nodes``; -1 if it is not in it."""
     new = torch.full((len(graph.pos),), -1, dtype=torch.int64, device=nodes.device)
     return new.index_copy(0, nodes, torch.arange(len(nodes), device=nodes.device))

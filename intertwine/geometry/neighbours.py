@@ -77,9 +77,8 @@ def neighbour_list(
     points = np.zeros((n, 3))
     points[:, : pos.shape[-1]] = pos.detach().cpu().numpy()
     i, j, shifts = _search(points, _box(cell, pbc), np.asarray(pbc, dtype=bool), float(cutoff))
-    order = np.lexsort(
-        (shifts[:, 2], shifts[:, 1], shifts[:, 0], j, i)
-    )  # one order whatever the algorithm: same bits on every run
+    # one order whatever the algorithm: same bits on every run
+    order = np.lexsort((shifts[:, 2], shifts[:, 1], shifts[:, 0], j, i))
     pairs = np.stack([j, i])[:, order].astype(np.int64)
     return torch.from_numpy(pairs).to(pos.device), torch.from_numpy(shifts[order].astype(np.int64)).to(pos.device)
 
@@ -126,9 +125,8 @@ def _search(
     """
     if not len(points):
         return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 3), np.int64)
-    if (
-        copies := number_of_copies(box, pbc, cutoff)
-    ) > CERTAIN:  # before positions are counted in cells too small for it
+    # before positions are counted in cells too small for it
+    if (copies := number_of_copies(box, pbc, cutoff)) > CERTAIN:
         check_pairs(copies * len(points) ** 2, len(points), cutoff)
     home, cells = brought_home(points, box, pbc)
     extent = np.ptp(home, axis=0)
@@ -150,9 +148,7 @@ def _search(
 
 
 def _box(cell: Tensor | None, pbc: tuple[bool, ...]) -> np.ndarray:
-    """The cell as the neighbour search wants it; directions that do not repeat are filled in if the file left them
-    zero.
-    """
+    """The cell as the neighbour search wants it; directions that do not repeat are filled in where they are zero."""
     if not any(pbc):
         return np.zeros((3, 3))
     if cell is None:

@@ -9,7 +9,8 @@ from typing import Any, no_type_check
 import torch
 from torch import Tensor
 
-from intertwine.geometry.graph import Graph, lowered
+from intertwine.geometry.fields import lowered
+from intertwine.geometry.graph import Graph
 from intertwine.geometry.levels import LEVELS
 
 OWNERS = "point_owners"  # (points,) graph of each point of space, which a batch knows by where its points begin
@@ -74,9 +75,7 @@ class PlainGraph(Graph):
         return dict(self._fields)
 
     def apply(self, func: Callable[[Tensor], Any], *args: str) -> PlainGraph:
-        """A copy with the function of each tensor, or of those named: PyG's ``to``, ``cpu`` and the like are made of
-        it.
-        """
+        """A copy with the function of each tensor, or of those named: PyG's ``to``, ``cpu`` and the like use it."""
         return self._mapped(lambda name, x: func(x) if not args or name in args else x)
 
     def clone(self, *args: str) -> PlainGraph:

@@ -1,6 +1,4 @@
-r"""The symmetric group :math:`S_n`: permutations as tuples, :math:`p: i \mapsto p[i]`, their groups and
-representations.
-"""
+r"""The symmetric group :math:`S_n`: tuples, :math:`p: i \mapsto p[i]`, their groups and representations."""
 
 from __future__ import annotations
 

@@ -87,9 +87,8 @@ class Calculator(AseCalculator):
                 else load_run(model, device=device, allow=allow)
             )
             given = model if run is None else run.task
-            task = (
-                given if run is not None and run is not model else copy.deepcopy(given)
-            )  # the caller's stays as it is
+            # the caller's stays as it is
+            task = given if run is not None and run is not model else copy.deepcopy(given)
         self.species: tuple[int, ...] = run.species if run is not None else ()
         if not isinstance(task, ForceField):
             where = "Calculator" if run is None else str(run.folder)

@@ -18,14 +18,8 @@ from intertwine.numerics import InputError, replacing
 from intertwine.tasks import Task
 
 CALCULATED = ("energy", "forces", "stress", "dipole")  # what ASE stores as results of a calculator
-MECHANICAL = {
-    "energy",
-    "free_energy",
-    "energies",
-    "forces",
-    "stress",
-    "stresses",
-}  # of one surface: never some given and some predicted
+# of one surface: never some given and some predicted
+MECHANICAL = {"energy", "free_energy", "energies", "forces", "stress", "stresses"}
 OF_ATOMS = ("node", "graph")  # levels that files of structures have places for
 STRESS = {"stress": "eV/A^3"}  # a force field says it of periodic structures, also if it was not trained on it
 
@@ -135,10 +129,8 @@ def holds(path: Path, task: Task) -> str:
         InputError: it is one of ASE's, which hold numbers of atoms and of whole structures, and there are numbers of
             something else; or no known format.
     """
-    kind, words = (
-        format_of(path),
-        {name: f"of {output.level}s" for name, output in task.outputs.items() if output.level not in OF_ATOMS},
-    )
+    kind = format_of(path)
+    words = {name: f"of {output.level}s" for name, output in task.outputs.items() if output.level not in OF_ATOMS}
     if kind not in ("json", "npz") and words:
         what = (
             f"{kind} holds numbers of atoms and of structures; "

@@ -153,11 +153,9 @@ def _refuse(model: Any) -> None:
     if any(type(part).__name__ != "SymmetricContraction" for part in contractions):
         remedy = "convert it back with mace's own script first."
         raise InputError("the model has layers that are not e3nn's", where="from_mace", remedy=remedy)
-    radial, first, width = (
-        model.radial_embedding,
-        model.interactions[0],
-        Irreps(str(model.interactions[0].node_feats_irreps)).dim,
-    )
+    radial = model.radial_embedding
+    first = model.interactions[0]
+    width = Irreps(str(model.interactions[0].node_feats_irreps)).dim
     hidden, bessel = _hidden(model), getattr(radial.bessel_fn, "bessel_weights", torch.zeros(0)).detach().double().cpu()
     waves = torch.arange(1, len(bessel) + 1) * (torch.pi / float(model.r_max))
     widths = [list(block.conv_tp_weights.hs) for block in model.interactions]
@@ -230,9 +228,7 @@ def _parts(network: FullyConnectedNet) -> list[FullyConnectedLayer]:
 
 
 def _read(head: MACEReadout, readouts: Any, place: int, heads: int, model: MACE) -> None:
-    """The weights of one head's readouts: that of the last layer, and one of each layer before unless there is only
-    one.
-    """
+    """The weights of one head's readouts: of the last layer, and of each layer before unless there is only one."""
     head.linear.weight.zero_()
     width = head.width
     for number, readout in enumerate(readouts):

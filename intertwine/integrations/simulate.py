@@ -76,9 +76,7 @@ class Dynamics:
 
     @property
     def drift(self) -> float:
-        """Slope of the conserved energy by least squares, eV per atom per ns; of the total energy where there is a
-        bath.
-        """
+        """Slope of the conserved energy by least squares, eV per atom per ns; of the total energy with a bath."""
         return _slope(self.conserved, self.atoms) if len(self.conserved) > 1 else self.total_drift
 
     @property

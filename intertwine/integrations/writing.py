@@ -155,9 +155,8 @@ def pack(atoms: Atoms, kind: str) -> Atoms:
         elif kind == "extxyz" and array.ndim > 2:
             packed.arrays[name] = array.reshape(len(array), -1)
         elif kind == "extxyz" and text and any(len(str(word).split()) != 1 or "\n" in str(word) for word in array.flat):
-            packed.info[name] = [
-                str(word) for word in packed.arrays.pop(name).flat
-            ]  # a column must not be empty or of two words
+            # a column must not be empty or of two words
+            packed.info[name] = [str(word) for word in packed.arrays.pop(name).flat]
     if kind == "extxyz":
         if packed.get_celldisp().any():
             packed.info["celldisp"] = packed.get_celldisp().reshape(3)

@@ -87,7 +87,8 @@ def _run(
         if tensor is not None:
             doors.require(tensor, name, tensor.shape, tensor.dtype, tensor.device)
     native.check_range(ends[0], senders if kind == "gather" else nodes, edges, "source")
-    native.check_range(ends[1], nodes if kind == "gather" else len(tensors["g"]), edges, "destination")  # type: ignore[arg-type]
+    receivers = nodes if kind == "gather" else len(tensors["g"])  # type: ignore[arg-type]
+    native.check_range(ends[1], receivers, edges, "destination")
     source, destination = (torch.arange(edges, device=device) if end is None else end for end in ends)
     with safe.without_autocast(device):  # in the precision of the arguments, as a kernel does it
         return getattr(plain, kind)(plan, forms, tensors, source, destination, nodes)

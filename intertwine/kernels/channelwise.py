@@ -1,5 +1,4 @@
-r"""The channelwise form of a plan: products in which a channel of x meets the components of y and stays that channel in
-z.
+r"""The channelwise form of a plan: a channel of x meets the components of y and stays that channel in z.
 
 .. math::
     z_{u k} = \sum_{\text{terms}} \sum_{v} w_{u v} \sum_{i} M^{v}_{ik} x_{u i}, \qquad
@@ -123,13 +122,11 @@ class Channelwise:
         """The shape of every tensor of the kernels, by its name in :mod:`intertwine.kernels.forms`, and of what names
         nodes of edges.
         """
-        x, y, w, z, ends = (
-            (senders, self.dim_x),
-            (edges, self.dim_y),
-            (edges, self.dim_w),
-            (receivers, self.dim_z),
-            (edges,),
-        )
+        x = (senders, self.dim_x)
+        y = (edges, self.dim_y)
+        w = (edges, self.dim_w)
+        z = (receivers, self.dim_z)
+        ends = (edges,)
         real = {"x": x, "a": x, "dx": x, "y": y, "b": y, "dy": y, "w": w, "c": w, "dw": w, "g": z, "z": z}
         return real | {"order": ends, "source": ends, "destination": ends}
 

@@ -1,6 +1,4 @@
-"""The first time a kernel is used it is compared with plain torch on a few edges; one that is wrong is not
-used again.
-"""
+"""The first time a kernel is used it is compared with plain torch on a few edges; a wrong one is not used again."""
 
 from __future__ import annotations
 

@@ -40,8 +40,7 @@ library.define(
 def _taken(
     plan: Channelwise, ends: tuple[Tensor | None, Tensor | None], nodes: int, **given: Tensor | None
 ) -> tuple[dict[str, Tensor | None], int, int]:
-    """The tensors one number after the other, if they fit; whether there is memory behind them is asked where it is
-    read.
+    """The tensors one number after the other, if they fit; whether memory is behind them is asked where it is read.
 
     Args:
         plan: of the product; ends: source and destination of each edge; nodes: rows of z and g.

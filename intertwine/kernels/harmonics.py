@@ -16,7 +16,7 @@ from intertwine.kernels import doors
 from intertwine.kernels import solid_reference as reference
 from intertwine.kernels.choice import announce, compiles
 from intertwine.kernels.processes import preparing, single
-from intertwine.kernels.solid import Solid
+from intertwine.kernels.solid import VECTORS, WORDS, Solid
 from intertwine.numerics import InputError, safe
 
 #: Precisions of the compiled kernels.
@@ -24,9 +24,6 @@ DTYPES = {torch.float32: "float32", torch.float64: "float64"}
 #: The largest degree that is compiled: beyond, the code gets long and its compilation slow.
 LARGEST = 12
 WIDTH = 8  # points of a vector; measured: 16 is no faster in float32, 4 slower in float64
-#: Words of the argument of each kernel; a row of the loop is a block of points.
-WORDS = {"values": ("n", "x", "y"), "gradient": ("n", "x", "g", "dx"), "second": ("n", "x", "g", "v", "dx", "dg")}
-_VECTORS = ("x", "v", "dx")  # the words that are three numbers for each point; the others are components
 _SHARE = 50_000  # ns of one thread that are worth another one
 _CHECKED = 29  # points of the check: whole vectors and a rest
 _ROUNDINGS = 64  # the bound of the check, in eps (largest degree + 1)^2 of the root mean square of a component
@@ -165,7 +162,7 @@ def _require(kind: str, solid: Solid, inputs: tuple[Tensor, ...]) -> None:
     """
     x = inputs[0]
     for name, one in zip(WORDS[kind][1:], inputs):
-        doors.require(one, name, (x.shape[0], 3 if name in _VECTORS else solid.dim), x.dtype, x.device)
+        doors.require(one, name, (x.shape[0], 3 if name in VECTORS else solid.dim), x.dtype, x.device)
 
 
 def _launch(
@@ -189,7 +186,7 @@ def _launch(
     pointers, given = [n], len(inputs)
     for place, (name, one) in enumerate(zip(WORDS[kind][1:], tensors)):
         look = doors.address if place < given else doors.made
-        pointers.append(look(one, name, (n, 3 if name in _VECTORS else solid.dim), dtype))
+        pointers.append(look(one, name, (n, 3 if name in VECTORS else solid.dim), dtype))
     blocks = -(-n // WIDTH)
     cost = n * (2.0 + _COSTS[kind] * solid.dim)
     parts = 1 if cost < 2 * _SHARE else min(threads(), int(cost / _SHARE))

@@ -48,9 +48,7 @@ class Route:
         ]
 
     def matrix(self, weight: Tensor, common: float | None) -> Tensor:
-        """All weights in one matrix (channels in, channels out); with a ``common`` factor the weights have it
-        already.
-        """
+        """All weights in one matrix (channels in, channels out); with a ``common`` factor the weights have it."""
         if common is not None and len(self.inputs) == len(self.outputs) == 1:
             return _cut(weight, self.starts[0][0], self.inputs[0].mul, self.outputs[0].mul)
         rows = self.parts(weight)
@@ -134,9 +132,8 @@ class Mixing:
     routes: tuple[Route, ...]
     biases: tuple[tuple[Block, int], ...]
     layout: str
-    whole: tuple[bool, bool] = field(
-        init=False
-    )  # whether inputs, outputs are covered once: no zeros to fill in, nothing to add
+    # whether inputs, outputs are covered once: no zeros to fill in, nothing to add
+    whole: tuple[bool, bool] = field(init=False)
     lanes: tuple[Lane, ...] = field(init=False)
     common: float | None = field(init=False)  # the factor, where all paths have the same
 

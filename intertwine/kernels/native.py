@@ -97,9 +97,8 @@ def _sorted(
         return sort_edges(index, nodes, where)
     check_range(index, nodes, edges, where)
     ordered, order = torch.sort(index, stable=True)
-    return order, torch.searchsorted(
-        ordered, torch.arange(nodes + 1, device=device)
-    )  # counting would wait for the device
+    # counting would wait for the device
+    return order, torch.searchsorted(ordered, torch.arange(nodes + 1, device=device))
 
 
 def _whole(index: Index, other: Index, order: Tensor) -> Tensor:

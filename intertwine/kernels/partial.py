@@ -53,10 +53,8 @@ def matrix(
                 w, m = pieces[numbers[0]], evaluated[numbers[0]]
                 block = w.view(-1, first.mul, 1, out.mul, 1) * m.view(-1, 1, first.dim, 1, out.dim)
             else:
-                left, right = (
-                    torch.stack([pieces[n] for n in numbers], -1),
-                    torch.stack([evaluated[n] for n in numbers], 1),
-                )
+                left = torch.stack([pieces[n] for n in numbers], -1)
+                right = torch.stack([evaluated[n] for n in numbers], 1)
                 block = torch.matmul(left, right).view(-1, first.mul, out.mul, first.dim, out.dim).transpose(2, 3)
             block = block.transpose(1, 2) if plan.in1.layout == "ir_mul" else block
             block = block.transpose(3, 4) if plan.out.layout == "ir_mul" else block

@@ -154,8 +154,7 @@ class Plan:
     def of(
         cls, in1: Operand, in2: Operand, out: Operand, paths: Iterable[tuple[int, int, int, str, bool, float, Table]]
     ) -> Plan:
-        """The plan with paths ``(in1, in2, out, mode, weighted, factor, table)``; weights lie in the order of the
-        paths.
+        """The plan with paths ``(in1, in2, out, mode, weighted, factor, table)``; weights lie in their order.
 
         Raises:
             InputError: a block does not exist, a mode is unknown, its channels don't fit or the table doesn't.

@@ -41,9 +41,8 @@ def register_derivative(
             return operator.redispatch(below, *arguments)
 
     def forward(ctx: Any, keys: Any, count: int, *flat: Any) -> Any:
-        with (
-            torch.enable_grad()
-        ):  # a Function's forward is without; but the levels below this one may have a derivative to note as well
+        # a Function's forward is without; but the levels below this one may have a derivative to note as well
+        with torch.enable_grad():
             output = call(keys, (list(flat[:count]), *flat[count:]) if listed else flat)
         output = tuple(output) if listed else output
         setup(ctx, flat, output)

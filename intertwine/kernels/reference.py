@@ -1,5 +1,4 @@
-"""The trilinear form of a plan in plain torch: any device, any precision, all connection modes, derivatives of every
-order.
+"""The trilinear form of a plan in plain torch: any device, any precision, all modes, derivatives of every order.
 
 It is what "correct" means for every other kernel, and it is fast: see :mod:`intertwine.kernels.stages` for the
 evaluation.
@@ -57,9 +56,8 @@ class Reference(ExactBuffers):
         self._sides = [
             [request for requests in self._requests for request in requests if request.side == side] for side in (0, 1)
         ]
-        self._columns: list[
-            list[int] | None
-        ] = []  # per side: columns of each request in the one matrix of coefficients
+        # per side: columns of each request in the one matrix of coefficients
+        self._columns: list[list[int] | None] = []
         for side in (0, 1):
             inner = _inner(plan, side)
             whole = bool(self._sides[side]) and inner.dim <= _DENSE and all(block.mul <= 1 for block in inner.blocks)

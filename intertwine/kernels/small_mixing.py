@@ -1,5 +1,4 @@
-r"""A linear layer of few samples in one call of a compiled kernel; with torch's own operations each block costs
-several.
+r"""A linear layer of few samples in one call of a compiled kernel; with torch's operations each block costs several.
 
 .. math:: F(x, W) = x W, \qquad B(x, g, W) = (g W^T,\; x^T g)
 

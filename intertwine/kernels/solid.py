@@ -23,6 +23,11 @@ from operator import index
 from intertwine.kernels.arithmetic import Arithmetic, Number
 from intertwine.numerics import InputError
 
+#: Words of the argument of each kernel; a row of the loop is a block of points.
+WORDS = {"values": ("n", "x", "y"), "gradient": ("n", "x", "g", "dx"), "second": ("n", "x", "g", "v", "dx", "dg")}
+#: The words that are three numbers for each point; the others are components.
+VECTORS = ("x", "v", "dx")
+
 
 @dataclass(frozen=True)
 class Solid:

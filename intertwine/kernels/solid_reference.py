@@ -88,9 +88,8 @@ def third(
     keep = torch.is_grad_enabled()
     with torch.enable_grad():
         inputs = _node(x), _node(g), _node(v)
-        pairs = [
-            (one, slope) for one, slope in zip(second(*inputs, solid), slopes) if one.requires_grad
-        ]  # degree 1 has no Hessian
+        # degree 1 has no Hessian
+        pairs = [(one, slope) for one, slope in zip(second(*inputs, solid), slopes) if one.requires_grad]
         outputs, cotangents = zip(*pairs)
         dx, dg, dv = torch.autograd.grad(outputs, inputs, cotangents, create_graph=keep, materialize_grads=True)
     return dx, dg, dv

@@ -213,9 +213,8 @@ class Early:
         channels = plan.out.blocks[out].mul
         mixed = []  # z, i v, w
         for block, run in zip(self.blocks, self.runs):
-            stacked = [
-                weights[path.start].transpose(-3, -2) if self.side else weights[path.start] for path in run
-            ]  # u, v, w
+            # u, v, w
+            stacked = [weights[path.start].transpose(-3, -2) if self.side else weights[path.start] for path in run]
             weight = _joined([one.flatten(-2) for one in stacked], -1)
             rows = blocks[block].transpose(1, 2)
             mixed.append(

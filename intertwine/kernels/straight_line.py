@@ -17,6 +17,8 @@ from dataclasses import dataclass
 
 Term = tuple[float, int, int]  # coefficient, first factor, second factor or NONE
 NONE = -1
+#: What to do about a group of nodes that does not exist.
+REMEDY = "count from 0, in the order of the model's list of elements."
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,11 @@ from torch import Tensor
 
 from intertwine.kernels import choice, doors
 from intertwine.kernels.processes import preparing, single
-from intertwine.kernels.straight_line import Program
+from intertwine.kernels.straight_line import REMEDY, Program
 from intertwine.kernels.straight_line_reference import Evaluator
 from intertwine.numerics import InputError, safe
 
 _BOUND = 1e3  # eps, of the largest value: rounding stays far below, a wrong coefficient far above
-#: What to do about a group that does not exist.
-REMEDY = "count from 0, in the order of the model's list of elements."
 _CHECKED = (5, 2, 81)  # nodes, groups and channels of the check: every width of the machine's vectors
 
 

@@ -94,10 +94,8 @@ class Evaluator:
         key = (x.device, x.dtype)
         found = self._kept.get(key)
         if found is None:
-            with (
-                torch.inference_mode(False),
-                torch._C._DisableFuncTorch(),
-            ):  # what is made within them would end with them
+            # what is made within them would end with them
+            with torch.inference_mode(False), torch._C._DisableFuncTorch():
                 found = self._kept[key] = self._moved(x)
         return found
 

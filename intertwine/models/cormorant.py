@@ -226,9 +226,8 @@ class Cormorant(Backbone):
             before, current = current, layer.irreps_out
             self.ends.append(Linear(current, last, layout="ir_mul"))
         check_outputs(last, current, could=products(before, edge))
-        self.spread = (
-            (cutoff**3 / 3) ** 0.5 if self.given["radial"] == "bessel" else 1.0
-        )  # of uniformly dense neighbours: functions of moment 1
+        # of uniformly dense neighbours: functions of moment 1
+        self.spread = (cutoff**3 / 3) ** 0.5 if self.given["radial"] == "bessel" else 1.0
         self.irreps_out = self.last = last
 
     def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:

@@ -43,9 +43,8 @@ from intertwine.numerics import safe, segment
 from intertwine.o3 import Irreps
 
 Module = TypeVar("Module", bound=nn.Module)
-Features = tuple[
-    Float[Tensor, "edges width"], Float[Tensor, "edges radial"]
-]  # messages and radial functions of the edges
+# messages and radial functions of the edges
+Features = tuple[Float[Tensor, "edges width"], Float[Tensor, "edges radial"]]
 
 
 class DimeNetBasis(nn.Module):
@@ -82,8 +81,7 @@ class DimeNetBasis(nn.Module):
 
 
 class DimeNetLayer(MessagePassing):
-    """One interaction block: message passing between edges, along the triplets. Features are (m, e), of which m is
-    updated.
+    """One interaction block: message passing between edges, along the triplets. Features are (m, e); m is updated.
 
     Args:
         width: features F of an edge.

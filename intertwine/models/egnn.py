@@ -27,9 +27,8 @@ from intertwine.nn.checks import require_space
 from intertwine.numerics import GeometryError, safe, segment
 from intertwine.o3 import Irreps
 
-State = tuple[
-    Float[Tensor, "nodes width"], Float[Tensor, "nodes n"], Float[Tensor, "nodes n"] | None
-]  # h, u and the velocity
+# h, u and the velocity
+State = tuple[Float[Tensor, "nodes width"], Float[Tensor, "nodes n"], Float[Tensor, "nodes n"] | None]
 Shown = tuple[Float[Tensor, "nodes hidden"], Float[Tensor, "nodes n"]]  # what a node shows, and what is summed at it
 Sent = tuple[Float[Tensor, "edges hidden"], Float[Tensor, "edges n"]]
 # the edge at the start, a_ij if there are any, envelope with a cutoff, and C
@@ -89,10 +88,8 @@ class EGNNLayer(MessagePassing):
         h, u, _ = f
         first = cast(nn.Linear, self.phi_e.layers[0])
         of_i, of_j = first.weight[:, : 2 * h.shape[1]].chunk(2, dim=1)
-        return (F.linear(h, of_i, first.bias), u), (
-            F.linear(h, of_j),
-            u,
-        )  # the first layer of phi_e, once per node and not per edge
+        # the first layer of phi_e, once per node and not per edge
+        return (F.linear(h, of_i, first.bias), u), (F.linear(h, of_j), u)
 
 
 class EGNN(Backbone):

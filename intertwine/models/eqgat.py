@@ -36,9 +36,8 @@ from intertwine.nn.scalar_vector import GatedBlock, join
 from intertwine.nn.shapes import EdgeParts, NodePair, NodeParts, NodeState
 from intertwine.o3 import Irreps
 
-Geometry = tuple[
-    Float[Tensor, "edges k"], Float[Tensor, "edges 3"], Float[Tensor, " edges"]
-]  # attributes, direction, envelope
+# attributes, direction, envelope
+Geometry = tuple[Float[Tensor, "edges k"], Float[Tensor, "edges 3"], Float[Tensor, " edges"]]
 Sent = tuple[
     Float[Tensor, "edges scalars"],
     Float[Tensor, "edges scalars"],

@@ -128,10 +128,8 @@ class ESENLayer(nn.Module):
         super().__init__()
         self.kept = (lmax_out + 1) ** 2
         self.before, self.convolution = DegreeNorm(width, convolution.lmax, smoothing), convolution
-        self.between, self.feed = (
-            DegreeNorm(width, lmax_out, smoothing),
-            FeedForward(width, feed_hidden, lmax_out, grid),
-        )
+        self.between = DegreeNorm(width, lmax_out, smoothing)
+        self.feed = FeedForward(width, feed_hidden, lmax_out, grid)
 
     def forward(
         self, x: Float[Tensor, "nodes components width"], *edges: Shaped[Tensor, "..."] | EdgeFrames
@@ -216,9 +214,8 @@ class ESEN(Backbone):
         self.lmax, self.mmax = lmax, mmax
         self.embedding, self.edges = self.embed_nodes(width), self.embed_edges()
         functions, invariants = self.edges.functions, self.edges.width - self.edges.functions
-        square = (
-            functions * 3 / cutoff**3 if self.given["radial"] == "bessel" else 1.77
-        ) + invariants  # of the attributes, about
+        # of the attributes, about
+        square = (functions * 3 / cutoff**3 if self.given["radial"] == "bessel" else 1.77) + invariants
         self.degree = EdgeDegree(width, lmax, mmax, self.edges.width, square, radial_width, average_degree)
         self.start = self.embed_vectors(width)
         if self.start is not None and lmax == 0:

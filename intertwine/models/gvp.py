@@ -37,9 +37,8 @@ from intertwine.nn.shapes import EdgeParts, NodePair, NodeParts, NodeState
 from intertwine.numerics import InputError, safe
 from intertwine.o3 import Irreps
 
-Geometry = tuple[
-    Float[Tensor, "edges k"], Float[Tensor, "edges 3 1"], Float[Tensor, " edges"]
-]  # scalars, the direction, envelope
+# scalars, the direction, envelope
+Geometry = tuple[Float[Tensor, "edges k"], Float[Tensor, "edges 3 1"], Float[Tensor, " edges"]]
 Sent = tuple[Float[Tensor, "edges scalars"], Float[Tensor, "edges 3 vectors"], Float[Tensor, " edges"]]
 
 

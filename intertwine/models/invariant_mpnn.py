@@ -1,5 +1,4 @@
-r"""InvariantMPNN: the non-linear convolution with invariant messages; what SchNet is not yet, and EGNN without its
-vectors.
+r"""InvariantMPNN: the non-linear convolution with invariant messages; what SchNet is not yet, and EGNN without vectors.
 
 .. math::
     m_{ij} = \mathrm{silu}\big(\mathrm{MLP}(f_i, f_j, e(d_{ij}))\big)\, u(d_{ij}), \qquad

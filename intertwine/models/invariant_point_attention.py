@@ -47,9 +47,8 @@ from intertwine.nn.scalar_vector import join
 from intertwine.numerics import GeometryError, InputError, safe
 from intertwine.o3 import Irreps
 
-State = tuple[
-    Float[Tensor, "nodes width"], Float[Tensor, "nodes 3 3"], Float[Tensor, "nodes 3"]
-]  # s, axes, displacements
+# s, axes, displacements
+State = tuple[Float[Tensor, "nodes width"], Float[Tensor, "nodes 3 3"], Float[Tensor, "nodes 3"]]
 
 
 class PointAttention(nn.Module):
@@ -88,9 +87,8 @@ class PointAttention(nn.Module):
     ) -> Float[Tensor, "nodes width"]:
         j, i = edge_index
         q, k, v = self.scalars(s).unflatten(-1, (self.heads, -1)).chunk(3, dim=-1)
-        placed = out_of(frames, self.points(s).unflatten(-1, (3, -1))).unflatten(
-            -1, (self.heads, -1)
-        )  # relative to the node
+        # relative to the node
+        placed = out_of(frames, self.points(s).unflatten(-1, (3, -1))).unflatten(-1, (self.heads, -1))
         q_p, k_p, v_p = placed.split(self.sizes, dim=-1)
         apart = q_p.index_select(0, i) - k_p.index_select(0, j) - x_ij.view(-1, 3, 1, 1)
         whole, scalar, point = self.factors

@@ -81,9 +81,8 @@ class MACELayer(nn.Module):
         super().__init__()
         self.irreps_in, self.irreps_out, self.residual = irreps_in, irreps_out, residual
         self.up = Linear(irreps_in, irreps_in, layout="ir_mul")
-        self.convolution = Convolution(
-            irreps_in, irreps_edge, correlated, average_degree=average_degree**2
-        )  # 1 / N, not 1 / sqrt(N)
+        # 1 / N, not 1 / sqrt(N)
+        self.convolution = Convolution(irreps_in, irreps_edge, correlated, average_degree=average_degree**2)
         self.radial = FullyConnectedNet([*radial, self.convolution.weight_numel], F.silu, variance_in=variance)
         self.down = Linear(self.convolution.irreps_out, correlated, layout="ir_mul")
         self.contraction = SymmetricContraction(correlated, irreps_out, correlation, kinds)
@@ -218,9 +217,7 @@ class MACE(Backbone):
 
 
 def _reached(contraction: SymmetricContraction) -> None:
-    """An error that names the irreps of a contraction that have no couplings, since their features would
-    always be 0.
-    """
+    """An error that names the irreps of a contraction without couplings, since their features would always be 0."""
     weights, missing = iter(contraction.weights), []
     for (_, ir), degrees in zip(contraction.irreps_out, contraction.correlations, strict=True):
         if not sum([next(weights).shape[1] for _ in range(degrees)]):

@@ -1,5 +1,4 @@
-r"""PaiNN: scalars s and vectors v, mixed by gates; linear messages, so the cost is that of an invariant network times
-four.
+r"""PaiNN: scalars s and vectors v, mixed by gates; linear messages, so it costs four times an invariant network.
 
 .. math::
     (\phi^s, \phi^{vv}, \phi^{vs})_{ij} &= \phi(s_j) \circ W(d_{ij}) \\
@@ -30,8 +29,7 @@ from intertwine.o3 import Irreps
 
 
 class PaiNNLayer(MessagePassing):
-    """Message block and update block. Features are s (nodes, F) and v (nodes, 3, F), or None while all vectors are
-    zero.
+    """Message block and update block. Features are s (nodes, F) and v (nodes, 3, F), or None while all are zero.
 
     Args:
         width: features F.
@@ -42,9 +40,8 @@ class PaiNNLayer(MessagePassing):
     def __init__(self, width: int, edge_width: int, smoothing: float) -> None:
         super().__init__()
         self.phi = MLP([width, width, 3 * width])
-        self.filter = nn.Linear(
-            edge_width + 1, 3 * width, bias=False
-        )  # of (e(d), 1) c(d): the envelope costs nothing per channel
+        # of (e(d), 1) c(d): the envelope costs nothing per channel
+        self.filter = nn.Linear(edge_width + 1, 3 * width, bias=False)
         self.smoothing = smoothing
         self.mix = nn.Linear(width, 2 * width, bias=False)  # U and V
         self.a = MLP([2 * width, width, 3 * width])

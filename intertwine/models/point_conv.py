@@ -30,9 +30,8 @@ from intertwine.nn.kernel_convolution import KernelConvolution
 from intertwine.numerics import segment
 from intertwine.o3 import Irreps
 
-Geometry = tuple[
-    Float[Tensor, "edges inputs"], Float[Tensor, "edges 1"], Float[Tensor, "nodes 1"]
-]  # of edges, envelope, 1 / density
+# of edges, envelope, 1 / density
+Geometry = tuple[Float[Tensor, "edges inputs"], Float[Tensor, "edges 1"], Float[Tensor, "nodes 1"]]
 
 
 class PointConvLayer(nn.Module):

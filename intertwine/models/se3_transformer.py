@@ -70,9 +70,8 @@ class SE3Attention(nn.Module):
         small = Irreps([(keys, ir) for _, ir in irreps_in])
         self.key_up = Linear(irreps_in, small, layout="ir_mul")
         self.value_up = Linear(irreps_in, irreps_in, layout="ir_mul")
-        self.key = Convolution(
-            small, irreps_edge, irreps_in
-        )  # what the queries have not would be multiplied by nothing
+        # what the queries have not would be multiplied by nothing
+        self.key = Convolution(small, irreps_edge, irreps_in)
         self.value = Convolution(irreps_in, irreps_edge, irreps_out)
         self.query = Linear(irreps_in, self.key.irreps_out, layout="ir_mul")
         self.sizes = (self.key.weight_numel, self.value.weight_numel)
@@ -93,9 +92,8 @@ class SE3Attention(nn.Module):
     ) -> Float[Tensor, "nodes dim_out"]:
         for_keys, for_values = self.radial(attributes).split(self.sizes, dim=1)
         alpha = edge_softmax(self.logits(f, harmonics, for_keys, edge_index), envelope, edge_index[1], f.shape[0])
-        weight = for_values.unflatten(
-            1, (-1, self.heads, self.value.irreps_in[0].mul // self.heads)
-        )  # edges, paths, heads, channels
+        # edges, paths, heads, channels
+        weight = for_values.unflatten(1, (-1, self.heads, self.value.irreps_in[0].mul // self.heads))
         weight = (weight * alpha[:, None, :, None]).flatten(1)
         return self.mix(self.value(self.value_up(f), harmonics, edge_index, weight))
 
@@ -108,9 +106,8 @@ class SE3Attention(nn.Module):
     ) -> Float[Tensor, "edges heads"]:
         r""":math:`\langle q_i, k_{ij} \rangle_h / \sqrt{D_h}` for every edge and head."""
         source, target = edge_index.unbind()
-        edges = torch.arange(
-            source.shape[0], device=source.device
-        )  # a convolution in which every edge is a node of its own
+        # a convolution in which every edge is a node of its own
+        edges = torch.arange(source.shape[0], device=source.device)
         keys = self.key.fused.convolve(self.key_up(f), harmonics, weight, source, edges, source.shape[0])
         return (keys * self.query(f).index_select(0, target)) @ self.head * self.scale
 
@@ -217,11 +214,12 @@ class SE3Transformer(Backbone):
         self.start = self.embed_vectors(width)
         hidden = hidden_irreps(width, lmax, parity)
         last = Irreps([(width, ir) for _, ir in Irreps(outputs).regroup()])
+        # mean of e_k^2, about
         square = (
             3 / cutoff**3
             if self.given["radial"] == "bessel" and cutoff is not None
             else gaussian_square(self.edges.functions)
-        )  # mean of e_k^2, about
+        )
         variance = second_moment(self.edges.width, self.edges.functions, square)
         current = Irreps([(width, "0e"), *([(width, "1o")] if self.start is not None else [])])
 

@@ -1,5 +1,4 @@
-r"""SEGNN: messages and updates are steerable multilayer perceptrons, conditioned on geometric attributes of edges and
-nodes.
+r"""SEGNN: messages and updates are steerable perceptrons, conditioned on geometric attributes of edges and nodes.
 
 .. math::
     m_{ij} &= \phi_m\big(f_i, f_j, \|x_{ij}\|^2, e(d_{ij}) \,\big|\, a_{ij}\big)\; c(d_{ij}), &
@@ -182,11 +181,12 @@ class SEGNN(Backbone):
         self.centred, self.vector_scale = centred, vector_scale
         self.embedding = self.embed_nodes(width)
         self.edges: EdgeEmbedding | AnyDistance = self.embed_pairs(scale) if cutoff is None else self.embed_edges()
+        # mean of e_k^2, about
         square = (
             3 / cutoff**3
             if self.given["radial"] == "bessel" and cutoff is not None
             else gaussian_square(self.edges.functions)
-        )  # mean of e_k^2, about
+        )
         self.spread = square**-0.5
         attribute = Irreps.spherical_harmonics(lmax_attributes)
         self.directions = SphericalHarmonics(attribute, True, "component")

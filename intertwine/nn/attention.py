@@ -24,8 +24,7 @@ def edge_softmax(
     index: Int[Tensor, " edges"],
     nodes: int,
 ) -> Float[Tensor, "edges *heads"]:
-    r"""Weights :math:`w_{ij}` of the edges, the same for any order of the edges; those of one node sum to less than
-    one.
+    r"""Weights :math:`w_{ij}` of the edges, the same for any order of the edges; of one node they sum to less than one.
 
     Args:
         logits: :math:`a_{ij}`, one or several (heads, channels) for each edge. Any size: nothing overflows.

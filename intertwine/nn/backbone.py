@@ -59,10 +59,8 @@ class Backbone(Configured, nn.Module, ABC):
         super().__init__()
         if inputs is not None:  # else of one's own, with other arguments
             self.cutoff, self.given = cutoff, complete(type(self), inputs)
-            self.node_inputs, self.edge_inputs = (
-                check_node_inputs(self.given["node_inputs"]),
-                check_edge_inputs(self.given["edge_inputs"]),
-            )
+            self.node_inputs = check_node_inputs(self.given["node_inputs"])
+            self.edge_inputs = check_edge_inputs(self.given["edge_inputs"])
             self.vector_inputs = check_vector_inputs(self.given.get("vector_inputs", ()))
 
     def embed_nodes(self, width: int) -> NodeEmbedding:
@@ -75,9 +73,7 @@ class Backbone(Configured, nn.Module, ABC):
         return EdgeEmbedding(positive(self.cutoff), size, radial, function, self.edge_inputs)
 
     def embed_pairs(self, scale: float) -> AnyDistance:
-        """Functions of any distance, at which ``scale`` is typical, and ``edge_inputs``: for models without a
-        cutoff.
-        """
+        """Functions of any distance, with a typical ``scale``, and ``edge_inputs``: for models without a cutoff."""
         return AnyDistance(self.given["radial_size"], scale, self.edge_inputs)
 
     def embed_vectors(self, channels: int) -> VectorEmbedding | None:

@@ -13,9 +13,7 @@ Columns = Mapping[str, int] | Sequence[str]
 
 
 def check_sizes(**sizes: int) -> None:
-    """Raise an :class:`InputError` that names the first size (width, layers, ...) which is not a positive whole
-    number.
-    """
+    """Raise an :class:`InputError` that names the first size (width, ...) which is not a positive whole number."""
     for name, size in sizes.items():
         if isinstance(size, bool) or not isinstance(size, int) or size < 1:
             raise InputError(f"{name} = {size!r}", where=name, remedy="give a whole number of at least 1.")
@@ -80,9 +78,7 @@ def check_lmax(lmax: int, usual: str = "2 is usual") -> None:
 
 
 def hidden_irreps(width: int, lmax: int, parity: bool) -> Irreps:
-    """``width`` channels of every degree up to ``lmax``, with both parities or only that of harmonics (0e, 1o, 2e,
-    ...).
-    """
+    """``width`` channels of every degree up to ``lmax``, with both parities or that of harmonics (0e, 1o, ...)."""
     check_lmax(lmax)
     return Irreps([(width, (l, p)) for l in range(lmax + 1) for p in ((1, -1) if parity else ((-1) ** l,))])
 

@@ -20,9 +20,7 @@ Part = Float[Tensor, "nodes *axes hidden"] | None
 
 
 class EdgeLayer(nn.Module, ABC):
-    """A function of both ends of an edge and of its attributes; ``forward`` takes what :meth:`nodes` makes of
-    the ends.
-    """
+    """A function of both ends of an edge and of its attributes; ``forward`` takes what :meth:`nodes` made of them."""
 
     @abstractmethod
     def nodes(

@@ -1,6 +1,4 @@
-r"""Convolution with a matrix-valued kernel of the edge: what the edge networks of MPNN and the point convolutions
-share.
-"""
+r"""Convolution with a matrix-valued kernel of the edge: what MPNN's edge networks and point convolutions share."""
 
 from __future__ import annotations
 
@@ -32,15 +30,12 @@ class KernelConvolution(nn.Module):
     def __init__(self, width: int, functions: int, outputs: int | None = None) -> None:
         super().__init__()
         self.sums = Convolution(Irreps(f"{width}x0e"), Irreps([(1, "0e")] * functions), weighted=False)
-        self.mix = nn.Linear(
-            functions * width, width if outputs is None else outputs, bias=False
-        )  # (out, m * F): all H_m
+        # (out, m * F): all H_m
+        self.mix = nn.Linear(functions * width, width if outputs is None else outputs, bias=False)
         nn.init.normal_(self.mix.weight, std=(NEIGHBOURS * functions * width) ** -0.5)
 
     def forward(
         self, f: Float[Tensor, "nodes width"], phi: Float[Tensor, "edges functions"], edge_index: Int[Tensor, "2 edges"]
     ) -> Float[Tensor, "nodes outputs"]:
-        r"""Messages m from features f and :math:`\varphi(a_{ij})`, which must carry the envelope where there is a
-        cutoff.
-        """
+        r"""Messages m from features f and :math:`\varphi(a_{ij})`, which must carry the envelope of a cutoff."""
         return self.mix(self.sums(f, phi, edge_index))

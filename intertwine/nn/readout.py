@@ -77,10 +77,8 @@ class VectorHead(nn.Module):
 
     def __init__(self, irreps: Representation, outputs: int = 1, irrep: str = "1o") -> None:
         super().__init__()
-        self.irrep, self.irreps = (
-            irrep,
-            require(irreps, irrep, "a vector target" if irrep == "1o" else f"a target with {irrep}"),
-        )
+        self.irrep = irrep
+        self.irreps = require(irreps, irrep, "a vector target" if irrep == "1o" else f"a target with {irrep}")
         scalars, vectors = self.irreps.count("0e"), self.irreps.count(irrep)
         self.outputs, self.plain = outputs, vectors == 1 and outputs == 1
         if not self.plain:
@@ -92,10 +90,8 @@ class VectorHead(nn.Module):
         v = self.irreps.part(f, self.irrep)
         if self.plain:
             return v
-        s, v = (
-            self.irreps.part(f, "0e").squeeze(-1),
-            v.transpose(-1, -2),
-        )  # channels innermost: linear maps are matrix products
+        # channels innermost: linear maps are matrix products
+        s, v = self.irreps.part(f, "0e").squeeze(-1), v.transpose(-1, -2)
         from_norms = safe.soft_norm(self.norms(v), SMOOTHING, dim=-2)
         gate = self.gate(torch.cat([s, from_norms], dim=-1)).unflatten(-1, (self.outputs, -1))
         return gate @ self.values(v).transpose(-1, -2)

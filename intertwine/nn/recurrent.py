@@ -15,7 +15,9 @@ class GRUCell(nn.GRUCell):
         n &= \tanh(W_{in} x + b_{in} + r \circ (W_{hn} h + b_{hn})), \qquad h' = (1 - z) \circ n + z \circ h
     """
 
-    def forward(self, x: Float[Tensor, "rows inputs"], h: Float[Tensor, "rows width"]) -> Float[Tensor, "rows width"]:  # type: ignore[override]
+    def forward(  # type: ignore[override]
+        self, x: Float[Tensor, "rows inputs"], h: Float[Tensor, "rows width"]
+    ) -> Float[Tensor, "rows width"]:
         from_input = F.linear(x, self.weight_ih, self.bias_ih).chunk(3, dim=-1)
         from_state = F.linear(h, self.weight_hh, self.bias_hh).chunk(3, dim=-1)
         reset, keep = (from_input[k] + from_state[k] for k in (0, 1))

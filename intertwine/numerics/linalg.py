@@ -65,10 +65,8 @@ def orthonormalize(
         length = x.norm()
         if length > 2 * eps:
             scale = _first_sign(x / length, eps) / length
-            basis, recipe = (
-                torch.cat([basis, _clean(scale * x, eps)[None]]),
-                torch.cat([recipe, _clean(scale * a, eps)[None]]),
-            )
+            basis = torch.cat([basis, _clean(scale * x, eps)[None]])
+            recipe = torch.cat([recipe, _clean(scale * a, eps)[None]])
     return basis, recipe
 
 

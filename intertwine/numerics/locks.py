@@ -24,8 +24,7 @@ _TRIES = 100  # each of them means that somebody else just let go
 
 
 def claim(descriptor: int) -> bool | None:
-    """Lock an open file for as long as it is open; whether that could be done, and None where the file system has no
-    locks.
+    """Lock an open file for as long as it is open; whether that could be done; None if the file system has no locks.
 
     A lock of ``flock``: the kernel lets go when the last copy of the descriptor is closed, which the death of a process
     does. It holds between threads of one process too, and over NFS between machines.
@@ -40,8 +39,7 @@ def claim(descriptor: int) -> bool | None:
 
 
 class FolderLock:
-    """The right to write into a folder, of one holder at a time: a locked file ``.lock`` in it, which says who holds
-    it.
+    """The right to write into a folder, of one holder at a time: a locked file ``.lock`` in it says who holds it.
 
     Where the file system has no locks it is granted to everybody. Processes that the holder forks do not hold it.
 

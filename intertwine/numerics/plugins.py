@@ -97,10 +97,8 @@ def spelled(name: str, table: Mapping[str, Any], group: str) -> str:
         return name
     specs = offered(group).get(name, [name])
     if len(specs) > 1:
-        what, remedy = (
-            f"several installed packages offer {name!r}",
-            f"name one of them in full: {', '.join(sorted(specs))}.",
-        )
+        what = f"several installed packages offer {name!r}"
+        remedy = f"name one of them in full: {', '.join(sorted(specs))}."
         raise InputError(what, where=f"entry points intertwine.{group}", remedy=remedy)
     return specs[0]
 

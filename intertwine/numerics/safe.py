@@ -62,8 +62,7 @@ def normalize(x: Float[Tensor, "*shape dim"]) -> Float[Tensor, "*shape dim"]:
 
 
 def compress(x: Float[Tensor, "*shape dim"]) -> Float[Tensor, "*shape dim"]:
-    r""":math:`x\, \mathrm{asinh}(\|x\|) / \|x\|`: short vectors as they are, long ones as the logarithm of their
-    length.
+    r""":math:`x\, \mathrm{asinh}(\|x\|) / \|x\|`: short vectors as they are, of long ones the logarithm of the length.
 
     Below a length of 0.1 by its series to :math:`\|x\|^{16}`, so that all derivatives exist.
     """
@@ -87,9 +86,8 @@ def angle(x: Float[Tensor, "*shape 3"], y: Float[Tensor, "*shape 3"]) -> Float[T
     sine, cosine = norm(torch.linalg.cross(x, y, dim=-1)), (x * y).sum(-1)
     collinear = sine == 0
     value = torch.atan2(torch.where(collinear, 1.0, sine), torch.where(collinear, 1.0, cosine))
-    flat = torch.where(
-        cosine < 0, torch.pi, torch.zeros_like(value)
-    )  # two plain numbers would be of the default precision
+    # two plain numbers would be of the default precision
+    flat = torch.where(cosine < 0, torch.pi, torch.zeros_like(value))
     return torch.where(collinear, flat, value)
 
 
@@ -147,8 +145,7 @@ def without_autocast(device: torch.device) -> AbstractContextManager:
 
 
 def traced(x: Tensor) -> bool:
-    """Whether somebody records operations (a compiler, ``make_fx``, ``jit.trace``) or x has no values (fake,
-    functional).
+    """Whether somebody records operations (a compiler, ``make_fx``, ``jit.trace``) or x has no values.
 
     A branch on the values of x would then fail, or be recorded as if all later values were of the same kind.
     """

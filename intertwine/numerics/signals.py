@@ -64,9 +64,7 @@ def handling(handle: Callable[[int], None] | None) -> Iterator[Callable[[], None
 
 @contextlib.contextmanager
 def stoppable() -> Iterator[None]:
-    """Signals that ask the process to end raise :class:`Stopped` inside the ``with`` block; a second one ends it at
-    once.
-    """
+    """Signals that ask the process to end raise :class:`Stopped` inside the ``with`` block; a second one ends it."""
 
     def stop(number: int) -> None:
         for other in ENDING:

@@ -84,8 +84,7 @@ def bind(function: Callable[..., Any], given: Mapping[str, Any], *, where: str) 
 
 
 def convert(value: Any, hint: Any, *, where: str) -> Any:
-    """``value`` as the annotated type: integers become floats where floats are wanted, lists become tuples, "none"
-    None.
+    """``value`` as the annotated type: integers become floats where these are wanted, lists become tuples, "none" None.
 
     Raises:
         InputError: the value does not fit.

@@ -29,8 +29,7 @@ from intertwine.o3.edge_frames import EdgeFrames, edge_frames, edge_rotations, f
 from intertwine.o3.generators import change_basis_real_to_complex, so3_generators, su2_generators
 from intertwine.o3.grids import irfft, rfft, s2_grid, spherical_harmonics_s2_grid
 from intertwine.o3.instructions import Instruction
-from intertwine.o3.irrep import Irrep, MulIr
-from intertwine.o3.irreps import Irreps
+from intertwine.o3.irreps import Irrep, Irreps, MulIr
 from intertwine.o3.linear import Linear
 from intertwine.o3.norm import Norm
 from intertwine.o3.products import (

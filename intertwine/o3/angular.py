@@ -113,9 +113,8 @@ class SphericalHarmonicsAlphaBeta(Rebuildable):
         if self.normalization == "integral":
             return result
         each = [factor for l, factor in zip(self.degrees, factors) for _ in range(2 * l + 1)]
-        return result * torch.tensor(each, dtype=torch.float64, device=result.device).type_as(
-            result
-        )  # exact in a trace as well
+        # exact in a trace as well
+        return result * torch.tensor(each, dtype=torch.float64, device=result.device).type_as(result)
 
 
 def spherical_harmonics_alpha_beta(

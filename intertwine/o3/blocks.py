@@ -1,6 +1,4 @@
-"""Features block by block: the one place, outside of the kernels, that knows how a layout orders channels and
-components.
-"""
+"""Features block by block: the one place, outside of the kernels, that knows how a layout orders them."""
 
 from __future__ import annotations
 

@@ -112,9 +112,8 @@ def _real(l1: int, l2: int, l3: int, scale: int) -> np.ndarray:
     C = _zeros(l1, l2, l3)
     for m1, m2, sign, p, q in _symbols(l1, l2, l3):
         m3 = m1 + m2
-        value = sign * _root(
-            scale * p, 2 * q if m1 and m2 and m3 else q
-        )  # m and -m are conjugate: 2 over the roots of 8 or 4; or 1
+        # m and -m are conjugate: 2 over the roots of 8 or 4; or 1
+        value = sign * _root(scale * p, 2 * q if m1 and m2 and m3 else q)
         for a in {m1, -m1}:
             for b in {m2, -m2}:
                 for c in {m3, -m3}:
@@ -153,9 +152,7 @@ def _zeros(l1: int, l2: int, l3: int) -> np.ndarray:
 
 
 def _symbols(l1: int, l2: int, l3: int) -> Iterator[tuple[int, int, int, int, int]]:
-    """(m1, m2, sign, p, q) for every non-zero coefficient with (m1, m2) >= (0, 0); its 3j symbol has the
-    square p / q.
-    """
+    """(m1, m2, sign, p, q) for every non-zero coefficient with (m1, m2) >= (0, 0); its 3j symbol squared is p / q."""
     a, b, c = l1 + l2 - l3, l1 - l2 + l3, l2 + l3 - l1
     first, second, third = ([comb(n, k) for k in range(n + 1)] for n in (a, b, c))
     q = factorial(l1 + l2 + l3 + 1) * factorial(a) * factorial(b) * factorial(c)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from intertwine.o3.fused_harmonics import wanted
+from intertwine.o3.harmonic_kernels import wanted
 
 
 @torch.compiler.assume_constant_result

@@ -184,8 +184,7 @@ def irfft(x: Float[Tensor, "*batch m"], res: int) -> Float[Tensor, "*batch res"]
 
 
 def complete_resolution(lmax: int | None, res: int | Sequence[int | None] | None) -> tuple[int, int, int]:
-    """Fill in what the caller left open, by e3nn's rules: the smallest grid for a degree, or the largest degree of a
-    grid.
+    """Fill in what the caller left open, by e3nn's rules: the smallest grid for a degree, or the largest degree for it.
 
     Args:
         lmax: largest degree, or None.

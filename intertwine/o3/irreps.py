@@ -1,22 +1,89 @@
-"""Direct sums of irreducible representations of O(3), in e3nn's words: ``"16x0e + 8x1o"``."""
+"""Irreducible representations of O(3) and their direct sums, in e3nn's words: ``"1o"`` and ``"16x0e + 8x1o"``."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Any, NamedTuple
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from intertwine.numerics import InputError, choose
-from intertwine.numerics.linalg import direct_sum
-from intertwine.o3.angles import angles_to_matrix
-from intertwine.o3.irrep import Irrep, MulIr, inversion_sign, is_irrep
+from intertwine.numerics import InputError
+from intertwine.o3.components import CountedSlices, RandomComponents, copies
+from intertwine.o3.irrep import IrrepName, is_irrep
 from intertwine.o3.limits import LARGEST_SUM, check_degrees, check_size
-from intertwine.o3.notation import read_block, read_terms
-from intertwine.o3.rotation import axis_angle_to_matrix, determinant_sign, quaternion_to_matrix, require_rotation
-from intertwine.o3.wigner import wigner_d_blocks
+from intertwine.o3.matrices import Matrices, Representing, matrix_of_irrep, matrix_of_sum
+from intertwine.o3.notation import read_terms
+
+
+class Irrep(IrrepName, Matrices):
+    r"""The irreducible representation of degree ``l`` (dimension 2l+1) and parity ``p`` (1 even "e", -1 odd "o").
+
+    Irreps are pairs (l, p): they compare, sort and hash as such.
+
+    Args:
+        l: degree, 0 or more; or a string such as ``"1o"`` (``"2y"`` has the parity :math:`(-1)^l` of the harmonics), a
+            pair, an Irrep.
+        p: parity, 1 or -1; only with a degree.
+
+    Raises:
+        InputError: negative degree, another parity, or a string that is not an irrep.
+
+    >>> Irrep("1o"), Irrep(2, 1).dim, Irrep("1o") in Irrep("1e") * Irrep("2o")
+    (1o, 5, True)
+    """
+
+    __slots__ = ()
+
+    def __rmul__(self, multiplicity: Any) -> Irreps:  # type: ignore[override]
+        return Irreps([(multiplicity, self)])
+
+    def __add__(self, other: Any) -> Irreps:  # type: ignore[override]
+        return Irreps(self) + Irreps(other)
+
+    def proper_matrix(self, rotation: Tensor, sign: Tensor | None) -> Tensor:
+        """As :class:`~intertwine.o3.matrices.Matrices` says: (..., 2l+1, 2l+1)."""
+        return matrix_of_irrep(self.l, self.p, rotation, sign)
+
+
+class MulIr(tuple[int, Irrep]):
+    """A multiplicity and an irrep: one block of :class:`Irreps`."""
+
+    __slots__ = ()
+
+    def __new__(cls, mul: Any, ir: Any = None) -> MulIr:
+        number, irrep = mul if isinstance(mul, tuple) and ir is None else (mul, ir)
+        if not isinstance(number, int) or isinstance(number, bool) or number < 0 or irrep is None:
+            raise InputError(
+                f"{number!r} copies of {irrep!r} is not an irrep with a multiplicity",
+                where="irreps",
+                remedy='give a multiplicity of 0 or more and an irrep, such as (16, "1o").',
+            )
+        return super().__new__(cls, (number, Irrep(irrep)))
+
+    def __getnewargs__(self) -> tuple[Any, ...]:
+        return self.mul, self.ir
+
+    @property
+    def mul(self) -> int:
+        """Multiplicity."""
+        return self[0]
+
+    @property
+    def ir(self) -> Irrep:
+        """The irrep."""
+        return self[1]
+
+    @property
+    def dim(self) -> int:
+        """Multiplicity times 2l+1."""
+        return self.mul * self.ir.dim
+
+    def __repr__(self) -> str:
+        return f"{self.mul}x{self.ir}"
+
+    __str__ = __repr__
 
 
 class Sorted(NamedTuple):
@@ -29,7 +96,7 @@ class Sorted(NamedTuple):
     inv: tuple[int, ...]
 
 
-class Irreps(tuple[MulIr, ...]):
+class Irreps(tuple[MulIr, ...], Representing, RandomComponents):
     r"""A direct sum of irreps with multiplicities, immutable; components in ``mul_ir`` order on the last axis.
 
     Args:
@@ -53,11 +120,11 @@ class Irreps(tuple[MulIr, ...]):
         if isinstance(irreps, Irreps):
             return super().__new__(cls, irreps)
         if isinstance(irreps, str):
-            blocks: Any = read_terms(irreps)
+            blocks: Any = _written(irreps)
         elif is_irrep(irreps):
             blocks = [MulIr(1, Irrep(irreps))]
         elif irreps is None or isinstance(irreps, Iterable):
-            blocks = [read_block(entry) for entry in irreps or ()]
+            blocks = [_block(entry) for entry in irreps or ()]
         else:
             raise InputError(
                 f"{irreps!r} is not a sum of irreps", where="Irreps", remedy='give a string such as "16x0e + 8x1o".'
@@ -153,9 +220,9 @@ class Irreps(tuple[MulIr, ...]):
         return found
 
     @property
-    def slice_by_mul(self) -> _SliceByMul:
+    def slice_by_mul(self) -> CountedSlices[Irreps]:
         """Slices that count single irreps: ``Irreps("10x0e+2e").slice_by_mul[8:11]`` is ``2x0e+1x2e``."""
-        return _SliceByMul(self)
+        return CountedSlices(self, Irreps)
 
     def simplify(self) -> Irreps:
         """Merge neighbours of one irrep; drop empty blocks. The components keep their order.
@@ -217,46 +284,6 @@ class Irreps(tuple[MulIr, ...]):
         chosen = _chooser(keep if drop is None else drop)
         return Irreps([block for block in self if chosen(block) == (drop is None)])
 
-    def randn(
-        self,
-        *size: int,
-        normalization: str = "component",
-        requires_grad: bool = False,
-        dtype: torch.dtype | None = None,
-        device: torch.device | str | None = None,
-        generator: torch.Generator | None = None,
-    ) -> Tensor:
-        """Random components, standard normal ("component") or uniform on the sphere of every single irrep ("norm").
-
-        Args:
-            size: shape, in which -1 stands for ``dim``.
-            normalization: "component" or "norm".
-            requires_grad, dtype, device, generator: as in ``torch.randn``.
-
-        >>> Irreps("5x0e + 10x1o").randn(5, -1, 5, normalization="norm").shape
-        torch.Size([5, 35, 5])
-        """
-        choose(normalization, ("component", "norm"), kind="normalization", where="Irreps.randn")
-        if size.count(-1) != 1:
-            raise InputError(
-                f"the shape {size} has not exactly one -1",
-                where="Irreps.randn",
-                remedy="write -1 for the axis of irreps.",
-            )
-        axis = size.index(-1)
-        before, after = size[:axis], size[axis + 1 :]
-
-        def draw(*middle: int) -> Tensor:
-            return torch.randn(*before, *middle, *after, dtype=dtype, device=device, generator=generator)
-
-        if normalization == "component":
-            return draw(self.dim).requires_grad_(requires_grad)
-        parts = []
-        for mul, ir in self:
-            x = draw(mul, ir.dim)
-            parts.append((x / x.norm(dim=axis + 1, keepdim=True)).flatten(axis, axis + 1))
-        return (torch.cat(parts, dim=axis) if parts else draw(0)).requires_grad_(requires_grad)
-
     def part(self, x: Float[Tensor, "*batch dim"], ir: Irrep | str) -> Float[Tensor, "*batch copies component"]:
         """The copies of one irrep in a tensor of this representation.
 
@@ -268,93 +295,33 @@ class Irreps(tuple[MulIr, ...]):
             (..., copies, 2l+1); no copies where the sum lacks the irrep.
         """
         wanted = _single(ir)
-        found = [
-            x[..., where].unflatten(-1, (b.mul, b.ir.dim)) for where, b in zip(self.slices(), self) if b.ir == wanted
-        ]
-        if not found:
-            return x.new_zeros(*x.shape[:-1], 0, wanted.dim)
-        return found[0] if len(found) == 1 else torch.cat(found, dim=-2)
+        return copies(x, [(where, b.mul) for where, b in zip(self.slices(), self) if b.ir == wanted], wanted.dim)
 
-    def D_from_matrix(self, R: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch dim dim"]:
-        r"""Block-diagonal :math:`\bigoplus D^l(R)`, with the parity for det R = -1; an InputError if R is not
-        orthogonal.
-        """
-        require_rotation(R, "D_from_matrix", improper=True)
-        sign = determinant_sign(R)
-        return self._sum(R * sign[..., None, None], sign)
-
-    def D_from_quaternion(
-        self, q: Float[Tensor, "*batch 4"], k: Tensor | None = None
-    ) -> Float[Tensor, "*shape dim dim"]:
-        """As :meth:`Irrep.D_from_quaternion`, block-diagonal."""
-        return self._sum(quaternion_to_matrix(q), None if k is None else inversion_sign(k.to(q)))
-
-    def D_from_angles(
-        self, alpha: Tensor, beta: Tensor, gamma: Tensor, k: Tensor | None = None
-    ) -> Float[Tensor, "*shape dim dim"]:
-        """As :meth:`Irrep.D_from_angles`, block-diagonal."""
-        return self._sum(angles_to_matrix(alpha, beta, gamma), None if k is None else inversion_sign(k.to(alpha)))
-
-    def D_from_axis_angle(
-        self, axis: Float[Tensor, "*batch 3"], angle: Float[Tensor, "*batch"]
-    ) -> Float[Tensor, "*batch dim dim"]:
-        """As :meth:`Irrep.D_from_axis_angle`, block-diagonal."""
-        return self._sum(axis_angle_to_matrix(axis, angle), None)
-
-    def _sum(self, rotation: Tensor, sign: Tensor | None) -> Tensor:
-        """The matrix of a proper rotation, odd irreps times the sign."""
+    def proper_matrix(self, rotation: Tensor, sign: Tensor | None) -> Tensor:
+        """As :class:`~intertwine.o3.matrices.Matrices` says: (..., dim, dim), block-diagonal."""
         if not self.dim:
             return rotation.new_zeros(*rotation.shape[:-2], 0, 0)
         check_size(self.dim**2, "entries of a matrix", f"Irreps({str(self)[:40]!r})")
-        degrees = wigner_d_blocks(max(ir.l for _, ir in self), rotation)
-        odd = {
-            ir.l: degrees[ir.l] if sign is None else degrees[ir.l] * sign[..., None, None]
-            for _, ir in self
-            if ir.p == -1
-        }
-        return direct_sum(*[_copies(degrees[ir.l] if ir.p == 1 else odd[ir.l], mul) for mul, ir in self])
-
-    def matrix(self, rotation: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch dim dim"]:
-        """:meth:`D_from_matrix`, under its name as a :class:`~intertwine.groups.Representation`."""
-        return self.D_from_matrix(rotation)
-
-    def transform(self, rotation: Float[Tensor, "3 3"], x: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch dim"]:
-        r""":math:`D(R)\,x`, the matrix computed in float64: it makes an Irreps a
-        :class:`~intertwine.groups.Representation`.
-        """
-        return x @ self.D_from_matrix(rotation.to(torch.float64)).to(x).T
+        return matrix_of_sum([(mul, ir.l, ir.p) for mul, ir in self], rotation, sign)
 
 
-class _SliceByMul:
-    def __init__(self, irreps: Irreps) -> None:
-        self.irreps = irreps
-
-    def __getitem__(self, index: slice) -> Irreps:
-        if not isinstance(index, slice) or index.step not in (None, 1):
-            raise InputError(
-                f"{index!r} is not a slice of step 1",
-                where="Irreps.slice_by_mul",
-                remedy="write slice_by_mul[first:last].",
-            )
-        start, stop, _ = index.indices(self.irreps.num_irreps)
-        found, first = [], 0
-        for mul, ir in self.irreps:
-            inside = min(stop, first + mul) - max(start, first)
-            if (start < first + mul and first < stop) or (mul == 0 and start <= first <= stop):
-                found.append((inside, ir))
-            first += mul
-        return Irreps(found)
+@lru_cache(maxsize=1024)
+def _written(spec: str) -> tuple[MulIr, ...]:
+    """The blocks of a string such as ``"16x0e + 8x1o"``."""
+    return tuple(MulIr(mul, Irrep(l, p)) for mul, l, p in read_terms(spec))
 
 
-def _copies(d: Tensor, mul: int) -> Tensor:
-    """Block-diagonal matrix of ``mul`` times the same."""
-    if mul == 1:
-        return d
-    return (
-        (torch.eye(mul, dtype=d.dtype, device=d.device)[:, None, :, None] * d[..., None, :, None, :])
-        .flatten(-4, -3)
-        .flatten(-2)
-    )
+def _block(entry: Any) -> MulIr:
+    """One block: a string, an irrep, or a pair of multiplicity and irrep."""
+    if isinstance(entry, MulIr):
+        return entry
+    if isinstance(entry, str) or is_irrep(entry):
+        return MulIr(1, Irrep(entry))
+    if not isinstance(entry, tuple | list) or len(entry) != 2:
+        raise InputError(
+            f"{entry!r} is not a block", where="irreps", remedy='give (multiplicity, irrep), such as (16, "1o").'
+        )
+    return MulIr(entry[0], entry[1])
 
 
 def _chooser(wanted: Any) -> Callable[[MulIr], bool]:

@@ -288,9 +288,7 @@ class Linear(Rebuildable):
         return blocks[0] if len(blocks) == 1 else torch.cat(blocks, dim=-1) if blocks else x.new_zeros(*shape, 0)
 
     def weight_view_for_instruction(self, instruction: int, weight: Tensor | None = None) -> Tensor:
-        """The weights of one instruction as (channels in, channels out), a view of those of the layer or of
-        ``weight``.
-        """
+        """The weights of one instruction as (channels in, channels out), a view of the layer's or of ``weight``."""
         weight = self._given(weight, "weight", self.weight_numel)
         if not 0 <= instruction < len(self._starts):
             raise InputError(

@@ -77,9 +77,7 @@ def backward(
     plan: Mixing,
     needs: Sequence[bool],
 ) -> tuple[Float[Tensor, "z dim_in"] | None, Float[Tensor, " weights"] | None]:
-    """B: gradients of features (z, dim_in) and weights (weights) from cotangents g (z, dim_out), those that are
-    needed.
-    """
+    """B: gradients of features (z, dim_in) and weights (weights) from cotangents g (z, dim_out), as needed."""
     if not applicable(x, g, weight):
         _agree(plan, x, g, weight)
         return _plain(g, weight, plan, transposed=True) if needs[0] else None, _plain_contracted(x, g, plan) if needs[
@@ -92,7 +90,9 @@ def backward(
 
 class _Mix(Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, plan: Mixing) -> Tensor:  # type: ignore[override]
+    def forward(  # type: ignore[override]
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, plan: Mixing
+    ) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.plan = plan
         return _mixed(x, weight, bias, plan)
@@ -110,7 +110,9 @@ class _Mix(Function):
 
 class _Back(Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, g: Tensor, weight: Tensor, plan: Mixing, needs: Sequence[bool]) -> Any:  # type: ignore[override]
+    def forward(  # type: ignore[override]
+        ctx: Any, x: Tensor, g: Tensor, weight: Tensor, plan: Mixing, needs: Sequence[bool]
+    ) -> Any:
         ctx.save_for_backward(x, g, weight)
         ctx.plan = plan
         ctx.set_materialize_grads(False)

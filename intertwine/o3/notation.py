@@ -1,43 +1,37 @@
-"""Irreps as they are written: strings and pairs."""
+"""Irreps as they are written, read as plain numbers: ``"1o"`` and ``"16x0e + 8x1o"``."""
 
 from __future__ import annotations
 
 import re
-from functools import lru_cache
-from typing import Any
 
 from intertwine.numerics import InputError
-from intertwine.o3.irrep import Irrep, MulIr, is_irrep
 
 
-def read_block(entry: Any) -> MulIr:
-    """One block: a string, an irrep, or a pair of multiplicity and irrep.
+def read_irrep(name: str) -> tuple[int, int]:
+    r"""Degree and parity of a string such as ``"1o"``; ``"2y"`` has the parity :math:`(-1)^l` of the harmonics.
 
     Raises:
-        InputError: it is none of them.
+        InputError: it is no degree followed by e, o or y.
     """
-    if isinstance(entry, MulIr):
-        return entry
-    if isinstance(entry, str) or is_irrep(entry):
-        return MulIr(1, Irrep(entry))
-    if not isinstance(entry, tuple | list) or len(entry) != 2:
+    match = re.fullmatch(r"\s*(\d+)([eoy])\s*", name)
+    if match is None:
         raise InputError(
-            f"{entry!r} is not a block", where="irreps", remedy='give (multiplicity, irrep), such as (16, "1o").'
+            f"{name.strip()!r} is not an irrep", where="irrep", remedy='write degree and parity: "0e", "1o" or "2y".'
         )
-    return MulIr(entry[0], entry[1])
+    l = int(match[1])
+    return l, {"e": 1, "o": -1, "y": (-1) ** l}[match[2]]
 
 
-@lru_cache(maxsize=1024)
-def read_terms(spec: str) -> tuple[MulIr, ...]:
-    """The blocks of a string such as ``"16x0e + 8x1o"``.
+def read_terms(spec: str) -> list[tuple[int, int, int]]:
+    """Multiplicity, degree and parity of each term of a string such as ``"16x0e + 8x1o"``.
 
     Raises:
         InputError: a term is not ``[multiplicity x] degree parity``.
     """
-    return tuple(_term(term, spec) for term in spec.split("+") if term.strip())
+    return [_term(term, spec) for term in spec.split("+") if term.strip()]
 
 
-def _term(term: str, spec: str) -> MulIr:
+def _term(term: str, spec: str) -> tuple[int, int, int]:
     match = re.fullmatch(r"\s*(?:(\d+)\s*x\s*)?(\d+[eoy])\s*", term)
     if match is None:
         raise InputError(
@@ -45,4 +39,4 @@ def _term(term: str, spec: str) -> MulIr:
             where=f"irreps {spec!r}",
             remedy='write terms like "16x0e + 8x1o": multiplicity, x, degree, e or o.',
         )
-    return MulIr(int(match[1] or 1), Irrep(match[2]))
+    return int(match[1] or 1), *read_irrep(match[2])

@@ -9,8 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from intertwine.numerics import InputError, choose
-from intertwine.o3.irrep import Irrep
-from intertwine.o3.irreps import Irreps
+from intertwine.o3.irreps import Irrep, Irreps
 from intertwine.o3.limits import check_size
 from intertwine.o3.tensor_product import TensorProduct
 
@@ -210,9 +209,7 @@ class TensorSquare(TensorProduct):
 def _square(
     irreps: Irreps, rule: str, modes: tuple[str, str, str], out: Irreps | None = None
 ) -> Iterator[tuple[int, int, int, Irrep, str, float]]:
-    """Paths (i1, i2, place in ``out``, irrep, mode, alpha): two blocks, two channels of a block, a channel with
-    itself.
-    """
+    """Paths (i1, i2, place in ``out``, irrep, mode, alpha): two blocks, two channels of one, a channel with itself."""
     for i1, (mul, ir1) in enumerate(irreps):
         for i2, (_, ir2) in list(enumerate(irreps))[i1:]:
             targets = (

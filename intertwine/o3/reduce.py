@@ -153,9 +153,8 @@ def symmetric_basis(
         free = np.zeros((len(row), int(number.max(initial=-1)) + 1))
         np.add.at(free.T, number[kept], (row * coefficient)[:, kept].T)
         values, vectors = np.linalg.eigh(free @ free.T)
-        symmetric = vectors[
-            :, values > 1 - 2 * eps
-        ]  # between 0 and 1 where the allowed paths do not span a symmetric tensor
+        # between 0 and 1 where the allowed paths do not span a symmetric tensor
+        symmetric = vectors[:, values > 1 - 2 * eps]
         mixing, _ = orthonormalize(torch.from_numpy(symmetric @ symmetric.T), eps)
         if len(mixing):
             basis.append(np.tensordot(mixing.numpy(), paths, 1).reshape(len(mixing) * ir.dim, *shape))

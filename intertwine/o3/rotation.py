@@ -169,8 +169,7 @@ def matrix_to_quaternion(R: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batc
 def axis_angle_to_quaternion(
     xyz: Float[Tensor, "*#batch 3"], angle: Float[Tensor, "*#batch"]
 ) -> Float[Tensor, "... 4"]:
-    r""":math:`(\cos\frac{\theta}{2}, \hat n \sin\frac{\theta}{2})` of an axis (..., 3) of any length and an angle
-    (...).
+    r""":math:`(\cos\frac{\theta}{2}, \hat n \sin\frac{\theta}{2})` of an axis (..., 3) of any length, and an angle.
 
     The zero axis, whose rotation is the identity, gives :math:`(\cos\frac{\theta}{2}, 0, 0, 0)` with zero derivatives
     for the axis.
@@ -239,9 +238,8 @@ def rotation_vector_to_matrix(v: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*b
     """
     require_shape(v, (3,), "rotation_vector_to_matrix")
     square = v.square().sum(-1, keepdim=True)
-    real = (
-        1 - square / 8 * safe.sinc_sqrt(square / 16).square()
-    )  # cos 2a = 1 - 2 sin^2 a, as a smooth function of the square
+    # cos 2a = 1 - 2 sin^2 a, as a smooth function of the square
+    real = 1 - square / 8 * safe.sinc_sqrt(square / 16).square()
     return quaternion_to_matrix(torch.cat([real, v / 2 * safe.sinc_sqrt(square / 4)], dim=-1))
 
 
@@ -288,10 +286,8 @@ def require_rotation(R: Tensor, where: str, improper: bool = False) -> None:
     wrong = ~(error <= max(2e-4, 40 * torch.finfo(R.dtype).eps)) | (sign < 0 if not improper else sign == 0)
     if bool(wrong.any()):
         worst = exact[wrong][0]
-        deviation, determinant = (
-            (worst @ worst.mT).sub(torch.eye(3, dtype=worst.dtype, device=worst.device)).abs().max(),
-            worst.det(),
-        )
+        deviation = (worst @ worst.mT).sub(torch.eye(3, dtype=worst.dtype, device=worst.device)).abs().max()
+        determinant = worst.det()
         raise InputError(
             f"a matrix with determinant {determinant.item():.6g}, R R^T - 1 up to {deviation.item():.2g}, is not a "
             + ("rotation or reflection" if improper else "proper rotation"),

@@ -198,9 +198,8 @@ def _tables(lmax: int, beta: np.ndarray, transpose: bool) -> tuple[np.ndarray, n
     middle_row, middle_column = s * abs(p), s * abs(q)
     row, column = np.where(p < 0, -middle_row, middle_row), np.where(q < 0, -middle_column, middle_column)
     sign = np.where(p < 0, -np.sign(row), 1) * np.where(q < 0, np.sign(column), 1)
-    root = np.where(p == 0, 1.0, 2**-0.5) * np.where(
-        q == 0, 1.0, 2**-0.5
-    )  # the Fourier table has sqrt(2) cos and sqrt(2) sin
+    # the Fourier table has sqrt(2) cos and sqrt(2) sin
+    root = np.where(p == 0, 1.0, 2**-0.5) * np.where(q == 0, 1.0, 2**-0.5)
     present = (degree >= abs(p)) & (degree >= abs(q)) & ((s > 0) | ((p != 0) & (q != 0)))
     table = d[degree, lmax + middle_row, lmax + middle_column] * (sign * root * np.sqrt(2 * degree + 1))[..., None]
     first, second = (column, row) if transpose else (row, column)

@@ -151,9 +151,8 @@ class SphericalTensor(Irreps):
         nodes = to_tensor.grid.flatten(0, 1)
         with torch.no_grad():
             directions = safe.normalize(positions)
-            nearest = (directions @ nodes.T - directions.square().sum(-1, keepdim=True) / 2).argmax(
-                -2
-            )  # largest where |x - r| is smallest
+            # largest where |x - r| is smallest
+            nearest = (directions @ nodes.T - directions.square().sum(-1, keepdim=True) / 2).argmax(-2)
         return to_tensor(values.gather(-1, nearest).unflatten(-1, (to_tensor.res_beta, to_tensor.res_alpha)))
 
     def norms(self, signal: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch degrees"]:
@@ -196,8 +195,7 @@ class SphericalTensor(Irreps):
     def signal_on_grid(
         self, signal: Float[Tensor, "*batch dim"], res: Any = 100, normalization: Any = "integral"
     ) -> Samples:
-        """The signal on a grid: ``grid``, positions (res_beta, res_alpha, 3), and ``values`` (..., res_beta,
-        res_alpha).
+        """The signal on a grid: ``grid``, points (res_beta, res_alpha, 3), and ``values`` (..., res_beta, res_alpha).
 
         Args:
             signal: coefficients (..., dim).

@@ -96,7 +96,8 @@ def _numbers(l: int) -> list[list[float]]:
     return _coefficients(l).tolist()
 
 
-_numbers._dynamo_marked_constant = True  # type: ignore[attr-defined]  # torch.compiler.assume_constant_result, which would import dynamo
+# what torch.compiler.assume_constant_result does, which would import dynamo
+_numbers._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 @lru_cache(maxsize=64)

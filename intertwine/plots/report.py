@@ -125,9 +125,7 @@ def overview(
 
 
 def _rows(lines: list[Measured]) -> dict[tuple[str, str], tuple[float, float, bool]]:
-    """Test and precision -> the error nearest to (or farthest beyond) its bound, the bound, and whether anything
-    failed.
-    """
+    """Test and precision -> the error nearest to (or farthest beyond) its bound, the bound, whether anything failed."""
     rows: dict[tuple[str, str], tuple[float, float, bool]] = {}
     for line in lines:
         failed = line.verdict == "failed"

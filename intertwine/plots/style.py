@@ -1,6 +1,4 @@
-"""One look for all pictures: colours that colour-blind readers tell apart, quiet axes, and saving without
-global state.
-"""
+"""One look for all pictures: colours that colour-blind readers tell apart, quiet axes, saving without global state."""
 
 from __future__ import annotations
 

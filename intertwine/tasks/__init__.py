@@ -1,6 +1,4 @@
-"""Floor 6: what models are for. A task is a head, a loss, and the way to score; a new one is one file and one line
-here.
-"""
+"""Floor 6: what models are for. A task is a head, a loss, and the way to score; a new one is a file and a line here."""
 
 from intertwine.tasks.dynamics import Dynamics
 from intertwine.tasks.force_field import ForceField

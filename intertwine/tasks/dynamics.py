@@ -94,9 +94,8 @@ class Dynamics(Task):
         """Predicted minus true position."""
         if graph.get("target_pos") is None:
             return {}
-        return {
-            "pos": (prediction["pos"] - graph.target_pos).to(self.dtype)
-        }  # a difference, taken in the precision of the positions
+        # a difference, taken in the precision of the positions
+        return {"pos": (prediction["pos"] - graph.target_pos).to(self.dtype)}
 
     def fit(self, graphs: Iterable[Graph]) -> None:
         """The scale of displacements.

@@ -127,9 +127,8 @@ class ForceField(Task):
         is NaN), unless only energies and forces are being trained."""
         if graph.get("cell") is None or (self.training and not self.weights["stress"] > 0):
             return False
-        return safe.traced(graph.cell) or bool(
-            repeating(graph).any()
-        )  # a program does not branch on it: then all are NaN
+        # a program does not branch on it: then all are NaN
+        return safe.traced(graph.cell) or bool(repeating(graph).any())
 
     def total(self, interaction: Tensor, graph: Graph) -> Tensor:
         """Energies (eV) with the references, in float64."""

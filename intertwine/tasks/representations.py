@@ -58,9 +58,7 @@ def representation_of(values: Tensor, name: str) -> str:
 
 
 def _symmetries(rank: int) -> list[str]:
-    """Index symmetries to try on a tensor of rank 2 or more, the most special first: all indices alike, two
-    neighbours.
-    """
+    """Index symmetries to try on a tensor of rank 2 or more, the most special first: all alike, two neighbours."""
     bare = BARE[:rank]
     swaps = [bare[:k] + bare[k + 1] + bare[k] + bare[k + 2 :] for k in range(rank - 1)]
     return list(dict.fromkeys(["=".join([bare, *swaps]), *(f"{bare}={swap}" for swap in swaps)])) if swaps else []

@@ -18,19 +18,8 @@ from intertwine.numerics import GeometryError
 from intertwine.tasks.task import Task
 
 COUNTS = "counts"  # (graphs,) nodes of each graph
-READ = (
-    "pos",
-    "z",
-    "vel",
-    "frame",
-    "charge",
-    "x",
-    "edge_index",
-    "shifts",
-    "edge_attr",
-    "cell",
-    "pbc",
-)  # fields that models look at
+# fields that models look at
+READ = ("pos", "z", "vel", "frame", "charge", "x", "edge_index", "shifts", "edge_attr", "cell", "pbc")
 LISTED = ("pairs", "points", OWNERS)  # what rows of labels are of
 
 
@@ -196,7 +185,8 @@ class TensorForm(nn.Module):
                     f"the example's {name} has shape {tuple(inputs[name].shape)}: a number below 2 on axis {small[0]}"
                 )
                 raise GeometryError(what, where=name, remedy="give a larger example, of a few atoms within the cutoff.")
-        with _config.patch(use_duck_shape=False):  # type: ignore[attr-defined]  # numbers that happen to be equal in the example are not the same number
+        # numbers that happen to be equal in the example are not the same number
+        with _config.patch(use_duck_shape=False):  # type: ignore[attr-defined]
             program = make_fx(lambda fields: self(fields), tracing_mode="symbolic", _allow_non_fake_inputs=True)(inputs)
         shapes = {name: dict.fromkeys(axes, Dim.DYNAMIC) for name, axes in self.axes.items()}
         return export(program, (inputs,), dynamic_shapes=(shapes,))

@@ -54,9 +54,7 @@ class Average:
         return {"steps": self.steps, "mean": self.mean}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take over a state that has been checked, after the weights; without averages in it they start from the
-        weights.
-        """
+        """Take over a state that has been checked, after the weights; without averages in it they start there."""
         self.steps = state["steps"]
         for mean, value in zip(self.mean, state["mean"] or [p.detach() for p in self.live], strict=False):
             mean.copy_(value)

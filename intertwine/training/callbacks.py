@@ -11,7 +11,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import Checkpoint
@@ -20,20 +20,14 @@ from intertwine.data.loader import Loader
 from intertwine.numerics import CheckpointError, DataError, FolderLock, InputError, finite, write_atomically
 from intertwine.numerics.checkpoint import save_checkpoint
 from intertwine.numerics.fence import fenced
+from intertwine.training.interruption import Interrupted, Interruption
 from intertwine.training.module import TrainingModule
 from intertwine.training.progress import Progress
 from intertwine.training.scoring import score
 
-if TYPE_CHECKING:
-    from intertwine.training.fitting import Interruption
-
 BEST, LAST, HISTORY = "best.safetensors", "last.safetensors", "metrics.csv"
 WILD = "lower training.learning_rate or training.clip; look for wild labels."
 SHARE = 20  # a checkpoint is due when this many times the duration of the last save has passed since
-
-
-class Interrupted(Exception):  # noqa: N818 - not an error
-    """Somebody asked to stop. Not a KeyboardInterrupt, which Lightning would turn into an exit."""
 
 
 class Keeper:
@@ -134,27 +128,24 @@ class Epochs(Callback):
         progress: Progress | None,
         interrupted: Interruption,
     ) -> None:
-        self.loader, self.validation, self.keeper, self.progress, self.interrupted = (
-            loader,
-            validation,
-            keeper,
-            progress,
-            interrupted,
-        )
+        self.loader = loader
+        self.validation = validation
+        self.keeper = keeper
+        self.progress = progress
+        self.interrupted = interrupted
 
     def on_train_start(self, trainer: Trainer, module: TrainingModule) -> None:  # type: ignore[override]
         self.interrupted.install()  # Lightning has its own for SIGTERM, which ends with exit code 0
-        for (
-            row
-        ) in module.rows:  # of a run that goes on: what a logger has on the disk may be older or newer than the state
+        # of a run that goes on: what a logger has on the disk may be older or newer than the state
+        for row in module.rows:
             tell(trainer, row)
 
     def on_train_epoch_start(self, trainer: Trainer, module: TrainingModule) -> None:  # type: ignore[override]
         self.loader.epoch = module.epoch
 
-    def on_train_batch_end(
+    def on_train_batch_end(  # type: ignore[override]
         self, trainer: Trainer, module: TrainingModule, outputs: Any, batch: Any, index: int
-    ) -> None:  # type: ignore[override]
+    ) -> None:
         if self.interrupted.number:
             raise Interrupted
         if module.out_of_time():
@@ -182,9 +173,8 @@ class Epochs(Callback):
             final = self.validate(module, row) or final
         module.rows.append(row)
         tell(trainer, row)
-        module.log_dict(
-            {name: float(value) for name, value in row.items()}, logger=False
-        )  # for callbacks that monitor one
+        # for callbacks that monitor one
+        module.log_dict({name: float(value) for name, value in row.items()}, logger=False)
         if final:
             trainer.should_stop = True
         if self.keeper is not None:
@@ -238,9 +228,7 @@ def tell(trainer: Trainer, row: dict[str, float | int]) -> None:
 
 
 def check_callbacks(callbacks: Sequence[Any]) -> None:
-    """Raise an :class:`InputError` unless they are Lightning callbacks or functions, and leave checkpoints to
-    the run.
-    """
+    """Raise an :class:`InputError` unless they are Lightning callbacks or functions and leave checkpoints alone."""
     if not isinstance(callbacks, Sequence):
         raise InputError(
             f"a {type(callbacks).__name__} is no list", where="callbacks", remedy="give a list: callbacks=[...]."

@@ -63,9 +63,8 @@ def trial_graphs(function: Any, test: GraphStore | None = None) -> list[Graph]:
         return graphs
     known = known_species(function)
     periodic = test is None and getattr(function, "cutoff", None) is not None
-    read = {
-        name for name in getattr(function, "reads", ()) if any(name in graph for graph in graphs)
-    }  # which molecules lack
+    # which molecules lack
+    read = {name for name in getattr(function, "reads", ()) if any(name in graph for graph in graphs)}
     others = [
         graph for graph in (*molecules(), *(crystals() if periodic else ()), cluster()) if read <= set(graph.keys())
     ]
@@ -93,8 +92,7 @@ def certify_run(run: Run, test: GraphStore | None = None, **options: Any) -> Cer
 
 
 def conclude(run: Run, test: GraphStore, say: Callable[[str], None]) -> Certificate | None:
-    """Certify a run that has just been trained, into its folder. Whatever goes wrong is said, and costs the run
-    nothing.
+    """Certify a run that has just been trained, into its folder. What goes wrong is said, and costs the run nothing.
 
     Args:
         run: the run.

@@ -89,9 +89,7 @@ class Config:
 
 
 def as_given(config: Config | Mapping[str, Any] | str | Path | None = None, allow: Collection[str] = ()) -> Sections:
-    """The sections of a configuration, of a mapping or of a TOML file; raises as
-    :func:`intertwine.training.read_config`.
-    """
+    """The sections of a configuration, a mapping or a TOML file; raises as :func:`intertwine.training.read_config`."""
     if isinstance(config, str | Path):
         config = read_config(config)
     return merge(

@@ -20,9 +20,7 @@ _ROW = ("epoch", "step", "seconds", "learning_rate", "train_loss")
 
 
 def check_run(state: Any, where: str) -> None:
-    """Raise a :class:`CheckpointError` unless this is the checkpoint of a run: configuration, weights, species and
-    epoch.
-    """
+    """Raise a :class:`CheckpointError` unless this is a run's checkpoint: configuration, weights, species and epoch."""
     if not isinstance(state, Mapping) or not {"config", "weights", "species", "epoch"} <= state.keys():
         raise CheckpointError(
             "is not the checkpoint of a run", where=where, remedy="give a run folder, or its best.safetensors."
@@ -130,9 +128,8 @@ def _check_optimizer(optimizer: _Reader, state: Mapping[str, Any], task: Task, m
                     else f"step {float(found['step'])}"
                 )
                 raise CheckpointError(f"optimizer of {name}: {wrong}", where=where, remedy=_REMEDY)
-        elif mean and not torch.equal(
-            mean[k], state["weights"][name]
-        ):  # a weight that no loss reaches has none, and never moved
+        elif mean and not torch.equal(mean[k], state["weights"][name]):
+            # a weight that no loss reaches has none, and never moved
             raise CheckpointError(f"optimizer of {name}: exp_avg is missing", where=where, remedy=_REMEDY)
 
 

@@ -193,9 +193,7 @@ def _symbols(species: Iterable[int]) -> str:
 
 
 def _graph(structure: Graph | Atoms, names: Sequence[str], keys: Mapping[str, str], number: int) -> Graph:
-    """What a model reads of a structure, in float64, so that structures with different labels and edges go in one
-    batch.
-    """
+    """What a model reads of a structure, in float64, so that structures of different labels and edges share a batch."""
     try:
         graph = structure if isinstance(structure, Graph) else to_graph(structure, names, keys)
     except IntertwineError as error:

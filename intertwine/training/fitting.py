@@ -6,7 +6,7 @@ import contextlib
 import logging
 import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,12 @@ from lightning.pytorch.strategies import DDPStrategy
 
 from intertwine.data.loader import Loader
 from intertwine.geometry import collate
-from intertwine.numerics import FolderLock, InputError, IntertwineError, Stopped, handling
+from intertwine.numerics import FolderLock, InputError, IntertwineError, Stopped
 from intertwine.tasks import Task
-from intertwine.training.callbacks import Epochs, Interrupted, Keeper, Told, blamed
+from intertwine.training.callbacks import Epochs, Keeper, Told, blamed
 from intertwine.training.checkpoint_io import SafeCheckpointIO
 from intertwine.training.config import Config
+from intertwine.training.interruption import Interrupted, interruption
 from intertwine.training.module import TrainingModule
 from intertwine.training.nodes import FIRST, Place
 from intertwine.training.progress import Progress
@@ -208,38 +209,6 @@ def quiet() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
-
-
-class Interruption:
-    """Whether somebody asked to stop, and by which signal.
-
-    Attributes:
-        number: of the signal; 0 for none.
-        install: takes the signals again, after somebody else took them.
-    """
-
-    def __init__(self) -> None:
-        self.number = 0
-        self.install: Callable[[], None] = lambda: None
-
-    def ask(self, number: int) -> None:
-        """Take in a signal.
-
-        Raises:
-            Stopped: it is the second.
-        """
-        if self.number:
-            raise Stopped(number)
-        self.number = number
-
-
-@contextlib.contextmanager
-def interruption(*, ignore: bool = False) -> Iterator[Interruption]:
-    """Signals to end, Ctrl-C among them, ask to stop after the step at hand; a second one stops at once. Outside the
-    main thread nothing changes."""
-    asked = Interruption()
-    with handling(None if ignore else asked.ask) as asked.install:
-        yield asked
 
 
 @contextlib.contextmanager

@@ -169,12 +169,10 @@ class TrainingModule(LightningModule):
     def announce(self, state: dict[str, Any]) -> None:
         """Take over the counters of a saved state now, and its tensors when training starts."""
         self.resumed = state
-        self.epoch, self.steps, self.before, self.rows = (
-            state["epoch"],
-            state["steps"],
-            state["seconds"],
-            list(state["rows"]),
-        )
+        self.epoch = state["epoch"]
+        self.steps = state["steps"]
+        self.before = state["seconds"]
+        self.rows = list(state["rows"])
         self.seconds = self.before
         for name in ("schedule", "best", "stopping"):
             getattr(self, name).restore(state[name])

@@ -71,11 +71,8 @@ def launch(nodes: int) -> Launch:
             members = cluster.world_size()
         elif nodes > 1 or os.environ.get("NODE_RANK", "0") != "0":
             by, cluster, members = "hand", LightningEnvironment(), nodes
-            for name in (
-                "MASTER_ADDR",
-                "MASTER_PORT",
-                "NODE_RANK",
-            ):  # Lightning would take defaults, different ones on each machine
+            # Lightning would take defaults, different ones on each machine
+            for name in ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK"):
                 os.environ[name]
         else:
             return Launch()
@@ -124,9 +121,8 @@ class Team:
         self.first = place == FIRST
         self.store: torch.distributed.Store | None = None
         wanted = options.nodes if by == "hand" else options.processes
-        counted = {"torchrun": "LOCAL_WORLD_SIZE", "srun": "SLURM_NTASKS_PER_NODE"}.get(
-            by, ""
-        )  # on this machine, so that all see it
+        # on this machine, so that all see it
+        counted = {"torchrun": "LOCAL_WORLD_SIZE", "srun": "SLURM_NTASKS_PER_NODE"}.get(by, "")
         here = int(os.environ.get(counted, options.devices))
         if by and (
             members != wanted
@@ -190,9 +186,8 @@ class Team:
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         if self.store is None or error is None:
             return
-        if isinstance(error, RuntimeError) and not isinstance(
-            error, IntertwineError
-        ):  # the connection broke: perhaps somebody said why
+        # the connection broke: perhaps somebody said why
+        if isinstance(error, RuntimeError) and not isinstance(error, IntertwineError):
             end = time.monotonic() + GRACE
             while time.monotonic() < end:
                 self._blame(error)

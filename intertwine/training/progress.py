@@ -35,14 +35,12 @@ class Progress:
         minutes: float | None,
         enabled: bool = True,
     ) -> None:
-        self.units, self.epochs, self.steps, self.frames, self.minutes, self.enabled = (
-            units,
-            epochs,
-            steps,
-            frames,
-            minutes,
-            enabled,
-        )
+        self.units = units
+        self.epochs = epochs
+        self.steps = steps
+        self.frames = frames
+        self.minutes = minutes
+        self.enabled = enabled
         self.bar: Any = None
         self.handle: Any = None
         self.start, self.first, self.shown, self.printed = time.monotonic(), -1, 0.0, 0

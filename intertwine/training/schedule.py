@@ -68,9 +68,7 @@ class Schedule:
         return warm * max(min(o.minimum_rate, o.learning_rate), o.learning_rate * shape)
 
     def validated(self, score: float | int) -> None:
-        """Take in a validation score; "plateau" lowers the rate after more than ``plateau_patience`` without
-        improvement.
-        """
+        """Take in a validation score; "plateau" lowers the rate after more than ``plateau_patience`` without gain."""
         if not self.progress.better(score) and self.progress.stalled > self.options.plateau_patience:
             self.scale *= self.options.factor
             self.progress.stalled = 0

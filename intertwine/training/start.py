@@ -46,9 +46,8 @@ def begun(sets: Sets, given: Sections) -> Sections:
     model, precision = source.config.model, source.config.training.precision
     wanted = _check_arguments(given["model"], source)
     fixed = source.config.sections()["model"]
-    fixed |= {
-        name: "none" for name, value in model.arguments.items() if value is None
-    }  # else the data would suggest something
+    # else the data would suggest something
+    fixed |= {name: "none" for name, value in model.arguments.items() if value is None}
     if known := model.arguments.get("species"):
         fixed["species"] = sorted({*known, *sets.species(), *wanted})
     carried = _carried(sets.train, given, source)
@@ -165,9 +164,7 @@ def _structural(config: Config) -> dict[str, Any]:
 
 
 def _check_arguments(given: Mapping[str, Any], source: Run) -> Sequence[int]:
-    """The species that are given; an :class:`InputError` for any other argument of the model that is not the
-    source's.
-    """
+    """The species that are given; an :class:`InputError` for any other argument that is not the source's."""
     model = source.config.model
     if given.get("name", model.name) != model.name or "preset" in given:
         key = "name" if given.get("name", model.name) != model.name else "preset"

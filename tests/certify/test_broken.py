@@ -90,7 +90,10 @@ def test_an_exception_is_a_line_not_a_crash() -> None:
 
 def test_a_precision_that_is_not_supported_is_skipped() -> None:
     model = Pairs()
-    function = lambda graph: model(graph.cast(torch.float64))["energy"] if graph.pos.dtype == torch.float64 else 1 / 0  # noqa: E731
+
+    def function(graph: Graph) -> torch.Tensor:
+        return model(graph.cast(torch.float64))["energy"] if graph.pos.dtype == torch.float64 else 1 / 0
+
     certificate = certify(function, molecules(), irreps_out="0e", cutoff=3.0)
     assert [line.verdict for line in certificate.lines if line.test == "runs"] == ["skipped", "passed"]
 

@@ -170,7 +170,9 @@ def test_a_fault_at_points_is_found(fault: str, expected: str, generator: torch.
 
 
 def test_a_level_that_is_not_said_is_found(generator: torch.Generator) -> None:
-    function: Any = lambda graph: {"all": (graph.pos[:, 0] * 0)[pair_list(graph)[:, 0]], "here": graph.points[:, 0] * 0}  # noqa: E731
+    def function(graph: Graph) -> dict[str, Tensor]:
+        return {"all": (graph.pos[:, 0] * 0)[pair_list(graph)[:, 0]], "here": graph.points[:, 0] * 0}
+
     certificate = certify(
         function, with_points(molecules()[:2], generator), irreps_out={"all": "0e", "here": "0e"}, quick=True
     )

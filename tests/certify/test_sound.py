@@ -24,9 +24,8 @@ from intertwine.nn import Backbone
     ids=["painn", "schnet", "egnn", "egnn without cutoff"],
 )
 def test_models_pass(model: Backbone) -> None:
-    with (
-        as_users_run_it()
-    ):  # annotations of models are checked in their own tests, those of this package in the others here
+    # annotations of models are checked in their own tests, those of this package in the others here
+    with as_users_run_it():
         certificate = certify(model, [*molecules(), crystal()])
     assert certificate.passed, certificate.summary()
     assert {line.dtype for line in certificate.lines if line.verdict == "passed"} == {"float32", "float64"}

@@ -16,16 +16,7 @@ import intertwine
 import intertwine.training
 
 ENDLESS = ["--model", "schnet", "--epochs", 100_000, "--set", "training.patience=0", "--set", "training.certify=false"]
-SMALL = [
-    "--set",
-    "model.width=8",
-    "--set",
-    "model.layers=1",
-    "--set",
-    "training.threads=1",
-    "--set",
-    "model.cutoff=3.5",
-]
+SMALL = ["--set=model.width=8", "--set=model.layers=1", "--set=training.threads=1", "--set=model.cutoff=3.5"]
 SIGNALS = {"SIGINT": 130, "SIGTERM": 143, "SIGHUP": 129}
 
 

@@ -10,16 +10,7 @@ import numpy as np
 from ase.io import write
 
 CASES = Path(__file__).resolve().parents[1] / "cases"
-SMALL = [
-    "--set",
-    "model.width=8",
-    "--set",
-    "model.layers=1",
-    "--set",
-    "training.threads=1",
-    "--set",
-    "training.certify=false",
-]
+SMALL = ["--set=model.width=8", "--set=model.layers=1", "--set=training.threads=1", "--set=training.certify=false"]
 SMALL += ["--model", "painn", "--epochs", "1", "--quiet", "--set", "model.cutoff=3.5"]
 BOHR = ["--unit", "pos=Bohr", "--unit", "energy=Hartree", "--unit", "forces=Hartree/Bohr"]
 

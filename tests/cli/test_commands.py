@@ -23,16 +23,7 @@ from intertwine.models import MODELS
 from intertwine.training import load_run, train
 
 COMMANDS = ["train", "evaluate", "predict", "certify", "md", "relax", "models", "datasets", "bench"]
-SMALL = [
-    "--set",
-    "model.width=8",
-    "--set",
-    "model.layers=1",
-    "--set",
-    "training.threads=1",
-    "--set",
-    "training.certify=false",
-]
+SMALL = ["--set=model.width=8", "--set=model.layers=1", "--set=training.threads=1", "--set=training.certify=false"]
 
 
 @pytest.fixture(autouse=True)

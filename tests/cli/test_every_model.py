@@ -17,9 +17,8 @@ from intertwine.models import MODELS
 
 SMALL = ["--preset", "small", "--set", "model.layers=2", "--epochs", 2, "--limit", 16]
 SMALL += ["--set", "training.threads=1", "--set", "training.certify=false"]
-PEROXIDE = Atoms(
-    "OOHH", [(0, 0.73, -0.05), (0, -0.73, -0.05), (0.84, 0.88, 0.42), (-0.84, -0.88, 0.42)]
-)  # the smallest chiral molecule
+# the smallest chiral molecule
+PEROXIDE = Atoms("OOHH", [(0, 0.73, -0.05), (0, -0.73, -0.05), (0.84, 0.88, 0.42), (-0.84, -0.88, 0.42)])
 
 
 def test_there_are_nineteen() -> None:
@@ -34,9 +33,8 @@ def test_train_certify_predict(name: str, run_cli, tmp_path: Path, ethanol_file:
     assert trained.exit_code == 0, trained.output
     report = json.loads(trained.stdout)
     assert all(np.isfinite(one["mae"]) for one in report["test"].values())
-    write(
-        tmp_path / "peroxide.xyz", PEROXIDE, format="extxyz"
-    )  # the default structures take longer, and are for the model's own tests
+    # the default structures take longer, and are for the model's own tests
+    write(tmp_path / "peroxide.xyz", PEROXIDE, format="extxyz")
     with as_users_run_it():  # hundreds of evaluations, of what training and prediction run with annotations checked
         certified = run_cli("certify", run, "--molecules", tmp_path / "peroxide.xyz", "--json")
     assert certified.exit_code == 0, certified.output

@@ -38,18 +38,8 @@ def springs():
     return GraphStore.from_graphs(graphs, name="springs", units={"energy": "eV", "forces": "eV/A"})
 '''
 POINTS = {"models": ["mynet = plug:Mine"], "tasks": ["my-forces = plug:Forces"], "datasets": ["springs = plug:springs"]}
-SMALL = [
-    "--epochs",
-    1,
-    "--set",
-    "model.width=8",
-    "--set",
-    "model.layers=1",
-    "--set",
-    "training.threads=1",
-    "--set",
-    "training.certify=false",
-]
+SMALL = ["--epochs", 1]
+SMALL += ["--set=model.width=8", "--set=model.layers=1", "--set=training.threads=1", "--set=training.certify=false"]
 
 
 def install(folder: Path, name: str, points: dict[str, list[str]]) -> None:

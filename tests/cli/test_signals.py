@@ -56,19 +56,8 @@ def test_a_training_is_stopped_resumed_and_alone_in_its_folder(ethanol_file: Pat
 
 
 def test_two_at_once_into_one_folder(ethanol_file: Path) -> None:
-    arguments = [
-        "train",
-        ethanol_file,
-        "--model",
-        "schnet",
-        "--epochs",
-        2,
-        "--run",
-        "r",
-        "--set",
-        "training.certify=false",
-        *SMALL,
-    ]
+    arguments = ["train", ethanol_file, "--model", "schnet", "--epochs", 2, "--run", "r"]
+    arguments += ["--set=training.certify=false", *SMALL]
     with started(*arguments) as one, started(*arguments) as two:
         ends = [(process.communicate(timeout=200), process.returncode) for process in (one, two)]
     assert sorted(code for _, code in ends) == [0, 2], ends

@@ -23,20 +23,8 @@ def run(*arguments: object) -> str:
 
 def test_polarizabilities_train_by_one_command(shared_data: Path, tmp_path: Path) -> None:
     source, folder = shared_data / FILE, tmp_path / "run"
-    said = run(
-        "train",
-        source,
-        "--target",
-        "alpha",
-        "--set",
-        "data.limit=60",
-        "--epochs",
-        2,
-        "--run",
-        folder,
-        "--preset",
-        "small",
-    )
+    options = ("--set=data.limit=60", "--epochs", 2, "--run", folder, "--preset", "small")
+    said = run("train", source, "--target", "alpha", *options)
     assert "symmetry ij=ji" in said
     report = json.loads((folder / "report.json").read_text())
     assert report["test"]["alpha"]["mae"] < 1.0  # of 9.9 on the diagonal: the references alone are within 0.5
@@ -65,17 +53,7 @@ def test_polarizabilities_train_by_one_command(shared_data: Path, tmp_path: Path
 def test_tensors_that_do_not_fit_are_named(
     target: str, options: tuple[str, ...], message: str, shared_data: Path, tmp_path: Path
 ) -> None:
-    arguments = [
-        "train",
-        str(shared_data / FILE),
-        "--target",
-        target,
-        "--set",
-        "data.limit=20",
-        "--epochs",
-        "1",
-        *options,
-    ]
+    arguments = ["train", str(shared_data / FILE), "--target", target, "--set=data.limit=20", "--epochs", "1", *options]
     result = CliRunner().invoke(app, [*arguments, "--run", str(tmp_path / "run")])
     assert result.exit_code == 2
     assert message in result.output + result.stderr

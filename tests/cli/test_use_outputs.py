@@ -27,15 +27,8 @@ def test_open_and_periodic_structures_of_a_run_with_stress(runs, ok) -> None:
     frames = [dimer, bulk("Cu"), Atoms("Cu"), bulk("Cu", cubic=True), far, slab, dimer]
     written("mixed.xyz", frames)
     printed = json.loads(ok("predict", runs["copper"], "mixed.xyz", "--json").stdout)
-    assert ["stress" in p for p in printed] == [
-        False,
-        True,
-        False,
-        True,
-        False,
-        True,
-        False,
-    ]  # the slab's is of its area
+    # the slab's is of its area
+    assert ["stress" in p for p in printed] == [False, True, False, True, False, True, False]
     assert all(np.isfinite(value).all() for p in printed for value in p.values())
     for k, atoms in enumerate(frames):
         atoms.calc = Calculator(runs["copper"])

@@ -183,17 +183,8 @@ def test_the_users_code_leaves_the_document_alone() -> None:
 
 
 def test_the_run_is_called_after_its_model(run_cli, ethanol_file: Path) -> None:
-    options = [
-        "--epochs",
-        1,
-        "--set",
-        "training.certify=false",
-        "--set",
-        "training.threads=1",
-        "--set",
-        "model.width=4",
-        "--quiet",
-    ]
+    options = ["--epochs", 1, "--quiet"]
+    options += ["--set=training.certify=false", "--set=training.threads=1", "--set=model.width=4"]
     flat = read(ethanol_file, index=":12")
     for k, atoms in enumerate(flat):
         atoms.calc = None

@@ -96,10 +96,8 @@ def test_spice_gradients_become_forces_in_ev(tmp_path: Path) -> None:
     assert "dft_forces = -dft_total_gradient" in store.notes
     assert any("left out: mayer_indices" in note for note in store.notes)
     frames = list(read_hdf5(path, "a"))
-    assert frames[0].values["scf_quadrupole"].shape == (
-        3,
-        3,
-    )  # of the structure, though it has as many rows as the molecule has atoms
+    # of the structure, though it has as many rows as the molecule has atoms
+    assert frames[0].values["scf_quadrupole"].shape == (3, 3)
     assert frames[1].columns["mbis_charges"].tolist() == [3.0, 4.0, 5.0]
     assert frames[0].values["smiles"] == "O"
     assert frames[0].units["mbis_charges"] == "e"
@@ -339,8 +337,7 @@ def test_shared_files(shared_data: Path) -> None:
     assert float(total.abs().max()) < 1e-5  # translations cost nothing
     store = opened(folder / "qm9_dataset_v1.1_ntc_10.hdf5", keys={"energy": "internal_energy_at_0K"})
     assert len(store) == 10
-    raw = opened(shared_data / "formats/qm9_xyz/dsgdb9nsd_000001.xyz")[
-        0
-    ]  # the same molecule as its authors published it
+    # the same molecule as its authors published it
+    raw = opened(shared_data / "formats/qm9_xyz/dsgdb9nsd_000001.xyz")[0]
     assert np.allclose(store[0].pos.numpy(), raw.pos.numpy(), rtol=0, atol=1e-7)
     assert store[0].energy.item() == pytest.approx(raw.u0.item(), rel=1e-6)

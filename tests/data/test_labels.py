@@ -66,10 +66,8 @@ def test_the_user_chooses_the_family(tmp_path: Path) -> None:
 
 
 def test_a_family_that_labels_more_frames_wins(tmp_path: Path) -> None:
-    both, one = (
-        frame({"forces": 1.0, "REF_forces": 2.0}, "energy=-1 REF_energy=-2"),
-        frame({"forces": 1.0}, "energy=-1"),
-    )
+    both = frame({"forces": 1.0, "REF_forces": 2.0}, "energy=-1 REF_energy=-2")
+    one = frame({"forces": 1.0}, "energy=-1")
     assert opened(tmp_path, both * 2 + one * 3).field("energy").tolist() == [-1.0] * 5
 
 

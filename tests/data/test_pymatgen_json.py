@@ -64,9 +64,8 @@ def test_records_with_labels(name: str, tmp_path: Path) -> None:
     assert graph.pbc.all()
     assert graph.energy.item() == -11
     assert graph.forces.tolist() == FORCES
-    xx, yy, zz, xy, yz, zx = (
-        -0.1 * units.GPa * value for value in (1, 2, 3, 4, 5, 6)
-    )  # VASP's order; compression is positive there
+    # VASP's order; compression is positive there
+    xx, yy, zz, xy, yz, zx = (-0.1 * units.GPa * value for value in (1, 2, 3, 4, 5, 6))
     expected = torch.tensor([[xx, xy, zx], [xy, yy, yz], [zx, yz, zz]], dtype=torch.float64)
     assert torch.allclose(graph.stress[0], expected, rtol=1e-14, atol=0)
     assert any("stress = -virial_stress" in note for note in store.notes)

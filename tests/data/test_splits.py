@@ -29,10 +29,8 @@ def test_fractions_and_rest() -> None:
 
 
 def test_a_smaller_training_set_keeps_the_test_set() -> None:
-    large, small = (
-        split(50, train=30, validation=5, test=10, seed=1),
-        split(50, train=10, validation=5, test=10, seed=1),
-    )
+    large = split(50, train=30, validation=5, test=10, seed=1)
+    small = split(50, train=10, validation=5, test=10, seed=1)
     assert torch.equal(large.test, small.test)
     assert torch.equal(large.train[:10], small.train)
 

@@ -85,10 +85,8 @@ def test_e3nns_own_tests_pass_on_the_replacement(tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text(CONFTEST.format(whole=WHOLE))
     options = ["-q", "--tb=short", "-p", "no:cacheprovider", "--junitxml=report.xml", "-o", "addopts="]
     options += [f"--deselect={name}" for name in exceptions()]
-    options += [
-        "--ignore=tests/nn/models/v2203",
-        "--ignore=tests/o3/experimental/benchmark_pt2.py",
-    ]  # MinkowskiEngine; a benchmark
+    # MinkowskiEngine; a benchmark
+    options += ["--ignore=tests/nn/models/v2203", "--ignore=tests/o3/experimental/benchmark_pt2.py"]
     if not WHOLE:
         options += ["-k", "not test_normalized"]
     if importlib.util.find_spec("xdist"):

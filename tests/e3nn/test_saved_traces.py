@@ -74,7 +74,8 @@ def here(modules: dict[str, Any], calls: dict[str, dict[str, tuple[Tensor, ...]]
             results |= {f"{name} {key} {number}": part.detach() for number, part in enumerate(parts)}
             leaves = [x for x in inputs if x.requires_grad]
             if leaves and parts[0].requires_grad:
-                slopes = torch.autograd.grad(sum(part.sin().sum() for part in parts), leaves, allow_unused=True)  # type: ignore[arg-type]
+                total: Any = sum(part.sin().sum() for part in parts)
+                slopes = torch.autograd.grad(total, leaves, allow_unused=True)
                 results |= {f"{name} {key} slope {k}": slope for k, slope in enumerate(slopes) if slope is not None}
     return results
 

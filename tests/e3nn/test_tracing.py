@@ -130,10 +130,8 @@ def test_modules_inside_programs() -> None:
     class Inner(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.product, self.gate = (
-                o3.ElementwiseTensorProduct("4x0e+4x1o", "4x0e+4x0e"),
-                nn.Gate("4x0e", [torch.relu], "4x0e", [torch.relu], "4x1o"),
-            )
+            self.product = o3.ElementwiseTensorProduct("4x0e+4x1o", "4x0e+4x0e")
+            self.gate = nn.Gate("4x0e", [torch.relu], "4x0e", [torch.relu], "4x1o")
 
         def forward(self, x: Tensor, y: Tensor) -> Tensor:
             return self.product(x, y)
@@ -189,11 +187,9 @@ def test_a_program_is_auto_jitable_after_its_trace() -> None:
             super().__init__()
             self.irreps_in = o3.Irreps("4x0e+4x1o")
             self.irreps_out = o3.Irreps("8x0e")
-            self.square, self.norm, self.mix = (
-                o3.TensorSquare("4x0e+4x1o", "4x0e+4x1o"),
-                o3.Norm("4x0e+4x1o"),
-                o3.Linear("8x0e", "8x0e"),
-            )
+            self.square = o3.TensorSquare("4x0e+4x1o", "4x0e+4x1o")
+            self.norm = o3.Norm("4x0e+4x1o")
+            self.mix = o3.Linear("8x0e", "8x0e")
 
         def forward(self, x: Tensor) -> Tensor:
             return self.mix(self.norm(self.square(x)))

@@ -21,18 +21,8 @@ from intertwine.cli import app
 
 PARTS = ("config.toml", "splits.json", "best.safetensors", "last.safetensors", "report.json")
 CODES = {0, 1, 2}  # done, a verdict, bad input; 3 is a bug
-SMALL = [
-    "--epochs",
-    "1",
-    "--set",
-    "model.width=4",
-    "--set",
-    "model.layers=1",
-    "--set",
-    "training.threads=1",
-    "--set",
-    "training.certify=false",
-]
+SMALL = ["--epochs", "1"]
+SMALL += ["--set=model.width=4", "--set=model.layers=1", "--set=training.threads=1", "--set=training.certify=false"]
 
 
 @pytest.fixture

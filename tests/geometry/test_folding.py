@@ -23,10 +23,8 @@ def test_the_same_edges_with_small_numbers(pbc: tuple[bool, ...], generator: tor
 
 
 def test_batches_and_open_graphs(generator: torch.Generator) -> None:
-    pos, cell = (
-        torch.randn(4, 3, generator=generator, dtype=torch.float64) + 1e3,
-        3.0 * torch.eye(3, dtype=torch.float64),
-    )
+    pos = torch.randn(4, 3, generator=generator, dtype=torch.float64) + 1e3
+    cell = 3.0 * torch.eye(3, dtype=torch.float64)
     assert folded(alone := Graph(pos)) is alone
     pair = folded(collate([connect(Graph(pos, cell=cell), 3.5), connect(Graph(pos, cell=2 * cell), 3.5)]))
     for k, scale in enumerate((1, 2)):

@@ -69,10 +69,8 @@ def test_representations_are_homomorphisms(n: int):
         a, b, ab = (rho(x, dtype=torch.float64) for x in (p, q, perm.compose(p, q)))
         torch.testing.assert_close(a @ b, ab, atol=1e-14, rtol=0)
         torch.testing.assert_close(a @ a.T, torch.eye(len(a), dtype=torch.float64), atol=1e-14, rtol=0)
-    natural, standard = (
-        perm.natural_representation(p, dtype=torch.float64),
-        perm.standard_representation(p, dtype=torch.float64),
-    )
+    natural = perm.natural_representation(p, dtype=torch.float64)
+    standard = perm.standard_representation(p, dtype=torch.float64)
     assert float(standard.trace()) == pytest.approx(float(natural.trace()) - 1, abs=1e-14)
     assert float(torch.linalg.det(natural)) == pytest.approx(perm.sign(p))
 

@@ -9,7 +9,7 @@ from ase.build import bulk, molecule
 
 from intertwine.integrations import Calculator
 
-BOUND = 2e-5  # of the rms: DESIGN.md, a model in float32
+BOUND = 2e-5  # of the rms: docs/design.md, a model in float32
 
 
 def crystal() -> Atoms:

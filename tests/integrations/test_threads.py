@@ -115,9 +115,8 @@ def test_a_forked_process(force_field) -> None:
     child = os.fork()
     if child == 0:
         try:
-            torch.set_num_threads(
-                1
-            )  # as torch's own workers do: the threads of its parent are not in a child, and OpenMP would wait for them
+            # as torch's own workers do: the threads of its parent are not in a child, and OpenMP would wait for them
+            torch.set_num_threads(1)
             found = [answer(atoms, calculator) for atoms in frames[::-1]]
             os.write(send, pickle.dumps(found))
         finally:

@@ -28,7 +28,7 @@ from intertwine.nn import Convolution, SymmetricContraction
 from intertwine.nn.irreps.contraction_operator import polynomial_name, program
 from intertwine.numerics import GeometryError, InputError
 from intertwine.o3 import Irreps
-from intertwine.o3.fused_harmonics import _described
+from intertwine.o3.harmonic_kernels import described
 
 ops = torch.ops.intertwine
 F32, F64 = torch.float32, torch.float64
@@ -60,12 +60,10 @@ def calls() -> Iterator[Call]:
     second = first | {"a": a, "b": b, "c": c} | ends
     yield Call("convolve_second", second, lambda **t: ops.convolve_second(text, "gxyw", **t), below)
     for n, normalize in ((40, True), (3, False)):
-        solid, p, q, v = (
-            _described((0, 1, 2), "component", normalize),
-            torch.randn(n, 3),
-            torch.randn(n, 9),
-            torch.randn(n, 3),
-        )
+        solid = described((0, 1, 2), "component", normalize)
+        p = torch.randn(n, 3)
+        q = torch.randn(n, 9)
+        v = torch.randn(n, 3)
         yield Call("harmonics", {"x": p}, lambda solid=solid, **t: ops.harmonics(*t.values(), solid), {})
         yield Call(
             "harmonics_gradient",
@@ -94,6 +92,24 @@ def calls() -> Iterator[Call]:
         yield Call(f"symmetric_contraction {steps}", given | {"species": group}, contract, known)
 
 
+def plans(one: Call) -> Iterator[tuple[str, str, Callable[[], object]]]:
+    """Texts that are no plans; ``one`` is a convolution."""
+    sound = channelwise(depthwise("3x0e+2x1o", "0e+1o", 1)).encode()
+    texts = {
+        "no text": "", "no json": "{", "other json": "[1, 2]", "null": "null", "numbers": "[3, 4, 5, 6, 7]",
+        "beside x": sound.replace("[2,3,3,2,1]", "[2,3,900,2,1]", 1),
+        "negative start": sound.replace("[2,3,3,2,1]", "[2,3,-9,2,1]", 1),
+    }  # fmt: skip
+    for what, text in texts.items():
+        yield f"convolve: plan {what}", "refused", lambda t=text: ops.convolve(t, **one.tensors, nodes=4)
+        yield f"harmonics: solid {what}", "refused", lambda t=text: ops.harmonics(torch.randn(40, 3), t)
+        yield (
+            f"contraction: polynomial {what}",
+            "refused",
+            lambda t=text: ops.symmetric_contraction([torch.ones(2, 4, 1)], one.tensors["source"], 3, t, ""),
+        )
+
+
 def operators() -> Iterator[tuple[str, str, Callable[[], object]]]:
     """(case, what is right, how to try it)."""
     for call in calls():
@@ -120,21 +136,8 @@ def operators() -> Iterator[tuple[str, str, Callable[[], object]]]:
                     continue
                 changed = change(tensor)
                 yield f"{call.name}: {name} {what}", "served", lambda c=call, n=name, t=changed: agree(c, n, t)
-    sound = channelwise(depthwise("3x0e+2x1o", "0e+1o", 1)).encode()
-    texts = {
-        "no text": "", "no json": "{", "other json": "[1, 2]", "null": "null", "numbers": "[3, 4, 5, 6, 7]",
-        "beside x": sound.replace("[2,3,3,2,1]", "[2,3,900,2,1]", 1),
-        "negative start": sound.replace("[2,3,3,2,1]", "[2,3,-9,2,1]", 1),
-    }  # fmt: skip
     one = next(calls())
-    for what, text in texts.items():
-        yield f"convolve: plan {what}", "refused", lambda t=text: ops.convolve(t, **one.tensors, nodes=4)
-        yield f"harmonics: solid {what}", "refused", lambda t=text: ops.harmonics(torch.randn(40, 3), t)
-        yield (
-            f"contraction: polynomial {what}",
-            "refused",
-            lambda t=text: ops.symmetric_contraction([torch.ones(2, 4, 1)], one.tensors["source"], 3, t, ""),
-        )
+    yield from plans(one)
     nothing = torch.zeros(2, dtype=torch.int64)
     yield (
         "contraction: no arguments",
@@ -191,7 +194,7 @@ def layers() -> dict[str, Callable[[], tuple[dict[str, Tensor], Callable[..., Te
         return leaves, lambda x, y, w, edges: layer(x, y, edges, w)
 
     def harmonics(n: int, normalize: bool) -> tuple[dict[str, Tensor], Callable[..., Tensor]]:
-        text = _described((1, 2), "component", normalize)
+        text = described((1, 2), "component", normalize)
         return {"x": torch.randn(n, 3)}, lambda x: evaluate(x, text)
 
     def plain_harmonics() -> tuple[dict[str, Tensor], Callable[..., Tensor]]:

@@ -26,7 +26,7 @@ from intertwine.kernels.cpu import backend, order, small_products, straight_line
 from intertwine.kernels.fused import Fused
 from intertwine.kernels.harmonics_dispatch import evaluate
 from intertwine.nn import SymmetricContraction
-from intertwine.o3.fused_harmonics import _described
+from intertwine.o3.harmonic_kernels import described
 
 F32, F64 = torch.float32, torch.float64
 PAGE = mmap.PAGESIZE
@@ -133,7 +133,7 @@ def convolution(
 def spherical(
     degrees: tuple[int, ...], normalize: bool, dtype: torch.dtype, n: int
 ) -> Iterator[Callable[[], list[Tensor]]]:
-    text = _described(degrees, "component", normalize)
+    text = described(degrees, "component", normalize)
     x = torch.randn(n, 3, dtype=F64, generator=torch.Generator().manual_seed(n)).to(dtype).requires_grad_()
     yield lambda: derivatives(lambda x: evaluate(x, text), x)
     yield lambda: derivatives(lambda x: torch.ops.intertwine.harmonics(x, text), x)

@@ -232,11 +232,9 @@ def test_derivatives_of_every_order(degrees, normalize):
 
 def test_operators_keep_the_rules_of_torch():
     described = solid((0, 1), True)
-    x, g, v = (
-        normal(9, 3).requires_grad_(),
-        normal(9, 4, seed=1).requires_grad_(),
-        normal(9, 3, seed=2).requires_grad_(),
-    )
+    x = normal(9, 3).requires_grad_()
+    g = normal(9, 4, seed=1).requires_grad_()
+    v = normal(9, 3, seed=2).requires_grad_()
     operators = torch.ops.intertwine  # opcheck raises where a rule is broken
     quick = ("test_schema", "test_faketensor", "test_autograd_registration")
     torch.library.opcheck(operators.harmonics, (x, described.text), test_utils=quick)

@@ -101,9 +101,8 @@ def test_only_some_arguments_need_gradients(wanted: str) -> None:
         results = list(first)
         for losses in combinations(first, max(1, len(first) - 1)):
             inputs = asked + [g] * ("g" in watched)
-            total = sum(loss.square().sum() for loss in losses) + 0 * sum(
-                one.sum() for one in inputs
-            )  # the gradient to x has no x in it
+            # the gradient to x has no x in it
+            total = sum(loss.square().sum() for loss in losses) + 0 * sum(one.sum() for one in inputs)
             results += torch.autograd.grad(total, inputs, retain_graph=True, materialize_grads=True)
         return results
 

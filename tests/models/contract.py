@@ -16,7 +16,7 @@ from intertwine.groups import Isometry
 from intertwine.nn import Backbone
 from intertwine.numerics import DataError, GeometryError
 
-BOUNDS = {torch.float64: 1e-12, torch.float32: 2e-5}  # DESIGN.md, "numbers to live by": a model
+BOUNDS = {torch.float64: 1e-12, torch.float32: 2e-5}  # docs/design.md, "numbers to live by": a model
 NOT_THERE = 1e-3  # relative change of the outputs under a symmetry that the model lacks
 STRUCTURES = {"molecule": 7, "pair": 2, "isolated": 1, "crystal": 4}
 
@@ -27,9 +27,8 @@ class ModelContract:
     dimension = 3
     fields: tuple[str, ...] = ()  # "vel", "charge"
     species: tuple[int, ...] = (1, 6, 8)
-    lacks: tuple[
-        str, ...
-    ] = ()  # "rotation", "reflection": what changes its outputs in ways that no representation tells
+    # "rotation", "reflection": what changes its outputs in ways that no representation tells
+    lacks: tuple[str, ...] = ()
     variable = "pos"  # what its features are a function of: derivatives are taken with respect to it
 
     @pytest.fixture
@@ -145,9 +144,8 @@ class ModelContract:
             moved[self.variable] = value
             return direction @ model(moved).tanh().sum(0)
 
-        function(
-            graph[self.variable]
-        )  # with annotations checked; the many evaluations that follow are of the same shapes
+        # with annotations checked; the many evaluations that follow are of the same shapes
+        function(graph[self.variable])
         with as_users_run_it():
             assert check(function, graph[self.variable].clone().requires_grad_())
 

@@ -9,15 +9,8 @@ from switches import as_users_run_it
 from intertwine.geometry import Graph, connect
 from intertwine.models import MODELS
 
-OWN = {
-    "nequip",
-    "mace",
-    "tensor_field",
-    "se3_transformer",
-    "segnn",
-    "cormorant",
-    "esen",
-}  # in tests of their own, as one graph
+# in tests of their own, as one graph
+OWN = {"nequip", "mace", "tensor_field", "se3_transformer", "segnn", "cormorant", "esen"}
 
 
 @pytest.mark.parametrize("name", sorted(set(MODELS) - OWN))

@@ -102,10 +102,8 @@ def test_recurrent_cells_are_those_of_torch(kind: str) -> None:
 
 def test_a_molecule_without_coordinates() -> None:
     """Bonds only: certified, one by one as in a batch, and one number for the whole by set2set."""
-    model, graphs = (
-        of_bonds(),
-        [bonded(), bonded(), Graph.abstract(z=[1], edge_index=[[], []], edge_attr=torch.zeros(0, 3).double())],
-    )
+    model = of_bonds()
+    graphs = [bonded(), bonded(), Graph.abstract(z=[1], edge_index=[[], []], edge_attr=torch.zeros(0, 3).double())]
     head = SetHead(model.irreps_out, 2).double()
     singles = torch.cat([head(model(graph), graph) for graph in graphs])
     batch = collate(graphs)

@@ -43,9 +43,8 @@ def test_schnet_against_torch_geometric(dtype: torch.dtype, tolerance: float) ->
         warnings.simplefilter("ignore")
         from torch_geometric.nn.models import SchNet as Oracle
     theirs = Oracle(hidden_channels=16, num_filters=16, num_interactions=3, num_gaussians=10, cutoff=CUTOFF).to(dtype)
-    theirs.distance_expansion.offset = torch.linspace(
-        0, CUTOFF, 10, dtype=dtype
-    )  # its own constants are rounded to single precision
+    # its own constants are rounded to single precision
+    theirs.distance_expansion.offset = torch.linspace(0, CUTOFF, 10, dtype=dtype)
     theirs.distance_expansion.coeff = -0.5 * (9 / CUTOFF) ** 2
     for module in theirs.modules():
         if hasattr(module, "shift"):
@@ -70,9 +69,8 @@ def test_painn_against_schnetpack(dtype: torch.dtype, tolerance: float) -> None:
     """Scalars, vectors and their gradients, at the cosine cutoff and with a smoothing of its norm."""
     spk, painn = twins.schnetpack("nn"), twins.schnetpack("representation.painn")
     theirs = painn.PaiNN(8, 3, spk.BesselRBF(7, CUTOFF), spk.CosineCutoff(CUTOFF), epsilon=1e-4).to(dtype)
-    theirs.radial_basis.freqs = (
-        math.pi / CUTOFF * torch.arange(1, 8, dtype=dtype)
-    )  # its own are rounded to single precision
+    # its own are rounded to single precision
+    theirs.radial_basis.freqs = math.pi / CUTOFF * torch.arange(1, 8, dtype=dtype)
     with torch.no_grad():
         for parameter in theirs.parameters():
             if parameter.ndim == 1:

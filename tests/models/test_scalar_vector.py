@@ -108,9 +108,8 @@ def test_tells_angles_apart() -> None:
     """Two neighbours at the same distances under another angle, themselves out of each other's reach."""
     one, two = [(2.0, 0.0, 0.0), (0.0, 2.0, 0.0)], [(2.0, 0.0, 0.0), (-2.0, 0.0, 0.0)]
     blind = ScalarVector(**SMALL | {"layers": 1}).double()
-    assert torch.allclose(
-        total(blind, one), total(blind, two), rtol=0, atol=1e-13
-    )  # its scalars have not seen its vectors yet
+    # its scalars have not seen its vectors yet
+    assert torch.allclose(total(blind, one), total(blind, two), rtol=0, atol=1e-13)
     seeing = ScalarVector(**SMALL).double()
     assert (total(seeing, one) - total(seeing, two)).abs().max() > 1e-4
 

@@ -95,10 +95,8 @@ def theirs(
     widths, variance = ours.radial.hs, ours.radial.layer0.var_in
     radial = loaded(nn.FullyConnectedNet(widths, torch.nn.functional.silu, variance_in=variance), ours.radial)
     w_k, w_v = radial(attributes).split(ours.sizes, dim=1)
-    k, v = (
-        product(ours.key, linear(ours.key_up, f)[j], harmonics, w_k),
-        product(ours.value, linear(ours.value_up, f)[j], harmonics, w_v),
-    )
+    k = product(ours.key, linear(ours.key_up, f)[j], harmonics, w_k)
+    v = product(ours.value, linear(ours.value_up, f)[j], harmonics, w_v)
     q, irreps, heads = linear(ours.query, f), str(ours.key.irreps_out), ours.heads
     logits = torch.stack(
         [

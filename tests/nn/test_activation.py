@@ -111,9 +111,8 @@ def test_no_mode_and_no_function_spoils_the_sample() -> None:
     with torch.inference_mode():
         normalize2mom(silu)
     layer = torch.nn.Linear(1, 1, dtype=D)
-    moment(
-        lambda z: layer(z[:, None])[:, 0], 2, dtype=D
-    ).backward()  # refused, had the sample been made in inference mode
+    # refused, had the sample been made in inference mode
+    moment(lambda z: layer(z[:, None])[:, 0], 2, dtype=D).backward()
     assert layer.weight.grad is not None
     _sample.cache_clear()
     with FakeTensorMode(), contextlib.suppress(RuntimeError):

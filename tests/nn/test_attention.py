@@ -137,11 +137,9 @@ def test_empty() -> None:
 @pytest.mark.parametrize(("received", "sent"), [(3, 2), (0, 2), (3, 0), (0, 0)])
 def test_edge_layers_are_those_of_the_concatenation(received: int, sent: int, generator: torch.Generator) -> None:
     f = torch.randn(4, 6, 5, generator=generator, dtype=torch.float64)  # any axes between the row and the channels
-    f_i, f_j, a_ij = (
-        f[..., :received],
-        f[..., received : received + sent],
-        torch.randn(7, 6, 2, generator=generator, dtype=torch.float64),
-    )
+    f_i = f[..., :received]
+    f_j = f[..., received : received + sent]
+    a_ij = torch.randn(7, 6, 2, generator=generator, dtype=torch.float64)
     i, j = torch.randint(4, (2, 7), generator=generator)
     layer = EdgeLinear(received, sent, 2, 4).double()
     torch.nn.init.normal_(layer.attributes.bias)

@@ -195,10 +195,8 @@ def test_empty_representations(left: str, edge: str, out: str | None, dim: int, 
 
 def test_state_of_a_tensor_product() -> None:
     left, right, out, _ = SHARED["channels of edges"]
-    layer, product = (
-        FullyConnectedConvolution(left, right, out, dtype=D),
-        FullyConnectedTensorProduct(left, right, out, dtype=D),
-    )
+    layer = FullyConnectedConvolution(left, right, out, dtype=D)
+    product = FullyConnectedTensorProduct(left, right, out, dtype=D)
     assert list(layer.state_dict()) == list(product.state_dict())
     torch.testing.assert_close(layer.output_mask, product.output_mask)
     layer.load_state_dict(product.state_dict())

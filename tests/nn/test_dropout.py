@@ -41,9 +41,8 @@ def test_whole_irreps_at_the_right_rate() -> None:
     assert torch.equal(y[..., :1].expand_as(y), y)
     assert torch.equal(y[:, :1].expand_as(y), y)  # one draw a batch entry, for all its samples
     assert set(y.unique().tolist()) == {0.0, 1 / 0.7}
-    assert float((y == 0).double().mean()) == pytest.approx(
-        0.3, abs=0.01
-    )  # the standard error of 40,000 draws is 0.0023
+    # the standard error of 40,000 draws is 0.0023
+    assert float((y == 0).double().mean()) == pytest.approx(0.3, abs=0.01)
 
 
 @layouts

@@ -124,10 +124,8 @@ def test_equals_the_tensor_product_with_two_derivatives(
 def test_other_normalizations_of_the_harmonics(normalization: str, generator: torch.Generator) -> None:
     tensor = product("natural", "mul_ir")
     to_so2 = PathsToSO2(tensor, normalization, dtype=D)
-    x, r = (
-        torch.randn(1, tensor.irreps_in1.dim, dtype=D, generator=generator),
-        torch.randn(1, 3, dtype=D, generator=generator),
-    )
+    x = torch.randn(1, tensor.irreps_in1.dim, dtype=D, generator=generator)
+    r = torch.randn(1, 3, dtype=D, generator=generator)
     w = torch.randn(1, tensor.weight_numel, dtype=D, generator=generator)
     expected = tensor(x, spherical_harmonics([0, 1, 2, 3, 4], r, True, normalization), w)
     found = to_so2.convolution(layout="mul_ir", dtype=D)(x, r, torch.zeros(2, 1, dtype=torch.int64), to_so2(w))
@@ -141,9 +139,8 @@ def test_all_harmonics_span_all_so2_maps() -> None:
     assert matrix.shape == (tensor.weight_numel, tensor.weight_numel)
     assert float(torch.linalg.svdvals(matrix).min()) > 1e-2
     weight = torch.randn(7, tensor.weight_numel, dtype=D)
-    torch.testing.assert_close(
-        to_so2(weight), weight @ matrix, rtol=1e-12, atol=1e-12
-    )  # so it can be folded into a last layer
+    # so it can be folded into a last layer
+    torch.testing.assert_close(to_so2(weight), weight @ matrix, rtol=1e-12, atol=1e-12)
 
 
 def deviation(

@@ -169,9 +169,8 @@ def test_the_size_limit_of_a_process(tmp_path: Path) -> None:
 
 def run(code: str, *arguments: object, **options: object) -> subprocess.CompletedProcess:
     environment = os.environ | {"PYTHONPATH": str(ROOT.parent)}
-    return subprocess.run(
-        [sys.executable, "-c", code, *map(str, arguments)], env=environment, capture_output=True, text=True, **options
-    )  # type: ignore[call-overload]
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, **options)
 
 
 # Devices, pipes, open descriptors

@@ -43,10 +43,8 @@ def test_count() -> None:
 
 @pytest.mark.parametrize("name", ["sum", "mean", "max", "softmax"])
 def test_empty(name: str) -> None:
-    none, result = (
-        torch.zeros(0, dtype=torch.int64),
-        getattr(segment, name)(torch.zeros(0, 3), torch.zeros(0, dtype=torch.int64), 2),
-    )
+    none = torch.zeros(0, dtype=torch.int64)
+    result = getattr(segment, name)(torch.zeros(0, 3), torch.zeros(0, dtype=torch.int64), 2)
     assert torch.equal(result, torch.zeros(0 if name == "softmax" else 2, 3))
     assert getattr(segment, name)(torch.zeros(0, 3), none, 0).shape == (0, 3)
 

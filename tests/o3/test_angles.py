@@ -154,9 +154,8 @@ def test_conventions_at_the_singular_points() -> None:
         angles.angles_to_matrix(about_y, torch.zeros(1, dtype=F64), torch.zeros(1, dtype=F64))
     )[2]
     assert gamma.item() == pytest.approx(0.7)
-    assert torch.autograd.grad(gamma, about_y)[0].item() == pytest.approx(
-        1
-    )  # the true derivative of the defined combination
+    # the true derivative of the defined combination
+    assert torch.autograd.grad(gamma, about_y)[0].item() == pytest.approx(1)
 
 
 @pytest.mark.parametrize("dtype", [F64, torch.float32])

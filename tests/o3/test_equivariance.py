@@ -18,12 +18,8 @@ from intertwine.groups import Isometry
 from intertwine.o3 import Irreps, join_blocks, split_blocks
 
 EPS = torch.finfo(torch.float64).eps
-ON_A_GRID = {
-    "o3.ToS2Grid",
-    "o3.FromS2Grid",
-    "nn.S2Activation",
-    "nn.SO3Activation",
-}  # test_grids.py: exact for polynomials only
+# test_grids.py: exact for polynomials only
+ON_A_GRID = {"o3.ToS2Grid", "o3.FromS2Grid", "nn.S2Activation", "nn.SO3Activation"}
 OF_ANGLES = {"o3.SphericalHarmonicsAlphaBeta", "o3.Legendre"}
 
 

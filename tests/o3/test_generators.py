@@ -22,9 +22,8 @@ def test_equal_e3nn(l: int) -> None:
     torch.testing.assert_close(
         change_basis_real_to_complex(l), oracle.change_basis_real_to_complex(l), rtol=1e-15, atol=1e-15
     )
-    torch.testing.assert_close(
-        so3_generators(l), oracle.so3_generators(l), rtol=1e-15, atol=3e-15
-    )  # theirs rounds zeros to 1e-15
+    # theirs rounds zeros to 1e-15
+    torch.testing.assert_close(so3_generators(l), oracle.so3_generators(l), rtol=1e-15, atol=3e-15)
 
 
 @pytest.mark.parametrize("j", [0, 0.5, 1, 1.5, 2, 2.5, 7, 20])

@@ -25,9 +25,8 @@ from intertwine.o3.wigner import wigner_d_blocks
 
 D = torch.float64
 NORMALIZATIONS = ("component", "norm", "integral")
-every_size = pytest.mark.parametrize(
-    "size", [(3, 12), (6, (20, 24)), (12, (27, 26)), (12, 60)], ids=str
-)  # one product, and two
+# one product, and two
+every_size = pytest.mark.parametrize("size", [(3, 12), (6, (20, 24)), (12, (27, 26)), (12, 60)], ids=str)
 
 
 @pytest.mark.parametrize("n", [1, 2, 5, 8, 31, 62])
@@ -160,10 +159,8 @@ def test_against_e3nn(lmax: int | None, res, generator: torch.Generator, oracle_
 @pytest.mark.parametrize(("res", "l"), [(9, 3), (9, 4), (10, 4), (8, 0), (1, 0)])
 def test_fourier(res: int, l: int, generator: torch.Generator) -> None:
     sha = spherical_harmonics_s2_grid(l, 2, res, dtype=D)[3]
-    samples, waves = (
-        torch.randn(2, 3, res, dtype=D, generator=generator),
-        torch.randn(2, 3, 2 * l + 1, dtype=D, generator=generator),
-    )
+    samples = torch.randn(2, 3, res, dtype=D, generator=generator)
+    waves = torch.randn(2, 3, 2 * l + 1, dtype=D, generator=generator)
     torch.testing.assert_close(rfft(samples, l), samples @ sha, rtol=0, atol=1e-13)
     torch.testing.assert_close(irfft(waves, res), waves @ sha.T, rtol=0, atol=1e-13)
     torch.testing.assert_close(rfft(irfft(waves, res), l), res * waves, rtol=0, atol=1e-12)

@@ -50,10 +50,8 @@ def test_matrix_is_a_homomorphism(flips: tuple[bool, bool], generator: torch.Gen
 
 
 def test_vectors_are_vectors(generator: torch.Generator) -> None:
-    q, x = (
-        Isometry.random(3, generator=generator, improper=True).rotation,
-        torch.randn(5, 6, generator=generator, dtype=torch.float64),
-    )
+    q = Isometry.random(3, generator=generator, improper=True).rotation
+    x = torch.randn(5, 6, generator=generator, dtype=torch.float64)
     moved = Irreps("2x1o").transform(q, x)
     torch.testing.assert_close(moved, (x.reshape(5, 2, 3) @ q.T).reshape(5, 6), rtol=0, atol=1e-14)
     axial = Irreps("2x1e").transform(q, x)

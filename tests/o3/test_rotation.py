@@ -161,9 +161,8 @@ def test_three_derivatives_are_finite_at_singular_points(name: str, dtype: torch
         singular = torch.cat(
             [singular, torch.zeros(1, 4, dtype=dtype), torch.tensor([[0.0, 0, 0, math.pi]], dtype=dtype)]
         )
-        singular = torch.where(
-            singular.abs() < 1e-12, 0.0, singular
-        )  # 1e-12**-3 is the last third derivative that single precision has
+        # 1e-12**-3 is the last third derivative that single precision has
+        singular = torch.where(singular.abs() < 1e-12, 0.0, singular)
     if name.startswith("quaternion"):
         function = lambda x: joined(getattr(rotation, name)(x))  # noqa: E731
         singular = torch.cat([singular, -singular[:1], torch.zeros(1, 4, dtype=dtype)])

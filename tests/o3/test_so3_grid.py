@@ -60,10 +60,8 @@ def test_against_e3nn(
     from e3nn import o3
     from e3nn.o3._so3grid import flat_wigner as their_flat_wigner
 
-    ours, theirs = (
-        SO3Grid(lmax, resolution, aspect_ratio=aspect_ratio),
-        o3.SO3Grid(lmax, resolution, aspect_ratio=aspect_ratio),
-    )
+    ours = SO3Grid(lmax, resolution, aspect_ratio=aspect_ratio)
+    theirs = o3.SO3Grid(lmax, resolution, aspect_ratio=aspect_ratio)
     x = torch.randn(2, ours.irreps.dim, generator=generator)
     y = torch.randn(2, ours.res_alpha, ours.res_beta, ours.res_gamma, generator=generator)
     for mine, other in (
@@ -73,9 +71,8 @@ def test_against_e3nn(
     ):
         torch.testing.assert_close(mine, other, rtol=0, atol=1e-10)
     angles = rand_angles(3, generator=generator)
-    torch.testing.assert_close(
-        flat_wigner(lmax, *angles), their_flat_wigner(lmax, *angles), rtol=0, atol=1e-9
-    )  # matrix_exp errs by 1e-10
+    # matrix_exp errs by 1e-10
+    torch.testing.assert_close(flat_wigner(lmax, *angles), their_flat_wigner(lmax, *angles), rtol=0, atol=1e-9)
     ours.load_state_dict(theirs.state_dict())
 
 

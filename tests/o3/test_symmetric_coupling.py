@@ -29,9 +29,10 @@ def test_orthonormal_complete_and_equivariant(irreps: str, degree: int) -> None:
             np.testing.assert_allclose(U, U.transpose(axes), rtol=0, atol=1e-15)
         rows = U.reshape(len(U) * ir.dim, dim**degree)
         assert np.abs(rows @ rows.T - np.eye(len(rows))).max(initial=0.0) < 1e-14
+        # paths, components
         values = [
             torch.from_numpy(found.coefficients.copy()) @ point[found.monomials.copy()].prod(1) for point in (x, moved)
-        ]  # paths, components
+        ]
         torch.testing.assert_close(values[1], values[0] @ ir.D_from_matrix(q).T, rtol=1e-12, atol=1e-12)
 
 

@@ -35,10 +35,8 @@ def exact_blocks(l: int, axis: list[float], angle: float) -> Tensor:
             change[l - m, l + m], change[l - m, l - m] = root, -1j * root
             change[l + m, l + m], change[l + m, l - m] = (-1) ** m * root, 1j * (-1) ** m * root
         about_pole = mpmath.diag([mpmath.mpc(0, m) for m in range(-l, l + 1)])
-        about_x, about_z = (
-            (up.T - up) / 2,
-            mpmath.mpc(0, 0.5) * (up + up.T),
-        )  # e3nn's order and signs: x, y (the pole), z
+        # e3nn's order and signs: x, y (the pole), z
+        about_x, about_z = (up.T - up) / 2, mpmath.mpc(0, 0.5) * (up + up.T)
         length = mpmath.sqrt(sum(mpmath.mpf(c) ** 2 for c in axis))
         x, y, z = (mpmath.mpf(angle) * mpmath.mpf(c) / length for c in axis)
         d = change.H * mpmath.expm(x * about_x + y * about_pole + z * about_z) * change

@@ -120,14 +120,8 @@ def test_grid_of_harmonics(lmax: int) -> None:
     assert len(solids(axes)) == (lmax + 1) ** 2
     assert [text for text in texts(axes) if text.startswith("$l")] == [f"$l = {l}$" for l in range(lmax + 1)]
     if lmax:
-        assert [text for text in texts(axes) if text in "xyz" and text] == [
-            "x",
-            "y",
-            "z",
-            "x",
-            "y",
-            "z",
-        ]  # l = 1, then the triad
+        # l = 1, then the triad
+        assert [text for text in texts(axes) if text in "xyz" and text] == ["x", "y", "z", "x", "y", "z"]
 
 
 def test_surface_of_a_signal_turns_with_it(rotation: Tensor) -> None:

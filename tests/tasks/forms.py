@@ -47,12 +47,8 @@ def structure(atoms: int, seed: int, bulk: bool = False) -> Graph:
     return Graph(pos, z=z, **({"cell": max(side, 2.9) * torch.eye(3, dtype=D), "pbc": True} if bulk else {}))
 
 
-TRACED = [
-    structure(6, 1, bulk=True),
-    structure(4, 2),
-    structure(2, 7),
-    structure(3, 8),
-]  # more of them than any axis of 2 or 3 numbers
+# more of them than any axis of 2 or 3 numbers
+TRACED = [structure(6, 1, bulk=True), structure(4, 2), structure(2, 7), structure(3, 8)]
 OTHERS = {
     "batch": [
         structure(3, 3, bulk=True),
@@ -117,12 +113,8 @@ def compiled(name: str) -> dict[str, float]:
         for key, one in (("traced", TRACED), ("batch", OTHERS["batch"]))
     }
     result["graphs"] = len(graphs)
-    if name in (
-        "painn",
-        "nequip",
-        "dimenet",
-        "gemnet",
-    ):  # compiled anew, as sizes of 0 and 1 are: some of each kind will do
+    # compiled anew, as sizes of 0 and 1 are: some of each kind will do
+    if name in ("painn", "nequip", "dimenet", "gemnet"):
         result["atom"] = apart(program(form.inputs(OTHERS["atom"][0])), expected(task, OTHERS["atom"]))
     return result
 

@@ -10,7 +10,7 @@ from intertwine.models import EGNN, PaiNN
 from intertwine.numerics import InputError
 from intertwine.tasks import Dynamics, ForceField, Property
 
-BOUND = 2e-5  # of the rms: DESIGN.md, a model in float32
+BOUND = 2e-5  # of the rms: docs/design.md, a model in float32
 
 
 def moved(graph: Graph, step: torch.Tensor | float) -> Graph:

@@ -106,10 +106,8 @@ def test_tensors(readout: str) -> None:
     torch.manual_seed(0)
     model = MODELS["nequip"](width=4, layers=1, lmax=2, cutoff=3.0, species=(1, 6, 8), outputs="0e+2e")
     task = Property(model, "polarizability", "ij=ji", readout=readout).double().eval()
-    graphs, other = (
-        collate([structure(5, 1), structure(4, 2)]),
-        collate([structure(7, 3), structure(2, 4), structure(3, 5)]),
-    )
+    graphs = collate([structure(5, 1), structure(4, 2)])
+    other = collate([structure(7, 3), structure(2, 4), structure(3, 5)])
     form = TensorForm(task, graphs)
     found = form.exported(graphs).module()(form.inputs(other))
     assert found["polarizability"].shape == (3, 3, 3)

@@ -204,10 +204,8 @@ def test_another_number_than_was_started(how: str, sizes: list[str], arguments: 
 def test_what_fails_in_one_ends_all(arguments: list[str], tmp_path: Path) -> None:
     """The first finds no data; or the second, because it looks elsewhere."""
     given = [*arguments, "--nodes", "2", "--epochs", "10000", "--run", str(tmp_path / "run")]
-    there, deep = (
-        os.path.relpath(given[0]),
-        tmp_path.joinpath(*"abcdefghijkl"),
-    )  # from where the relative path leads nowhere
+    # from where the relative path leads nowhere
+    there, deep = os.path.relpath(given[0]), tmp_path.joinpath(*"abcdefghijkl")
     deep.mkdir(parents=True)
     for failing, source, elsewhere in ((0, str(tmp_path / "absent.xyz"), None), (1, there, deep)):
         results = run("hand", [source, *given[1:]], elsewhere)

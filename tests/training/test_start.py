@@ -66,12 +66,10 @@ def test_a_run_begins_with_the_weights_of_another(
     given = sections(amines, source, freeze=["embedding", "layers.0"])
     given["training"] = OPTIONS | {"learning_rate": 1e-9, "average": 0.0}
     folder = train(given, run=tmp_path / "run")
-    said, settled, before, after = (
-        capsys.readouterr().out,
-        read_config(folder / "config.toml"),
-        load_run(source),
-        load_run(folder),
-    )
+    said = capsys.readouterr().out
+    settled = read_config(folder / "config.toml")
+    before = load_run(source)
+    after = load_run(folder)
     assert settled["model"] == before.config.sections()["model"] | {"species": [1, 6, 7, 8]}
     assert settled["start"]["run"] == str(source.resolve())
     assert json.loads((folder / "report.json").read_text())["start"] == settled["start"]

@@ -1,6 +1,4 @@
-"""Python imports this when it starts, if this folder is on its path: the process then has our namespaces in e3nn's
-place.
-"""
+"""Python imports this when it starts, if this folder is on its path: the process then has our namespaces for e3nn's."""
 
 from __future__ import annotations
 

@@ -52,7 +52,8 @@ def compiled(name: str, described: str, write: Callable[[], str], *, long: bool 
         with preparing:
             found = _functions.get(described)
             if found is None:
-                found = _functions[described] = _BODY(_jit().load(_object(name, described, write, long)))  # type: ignore[assignment]
+                loaded = _BODY(_jit().load(_object(name, described, write, long)))
+                found = _functions[described] = loaded  # type: ignore[assignment]
     return found
 
 
@@ -73,12 +74,10 @@ def _object(name: str, described: str, write: Callable[[], str], long: bool) -> 
         )
     made = _jit().compile(write())
     if path is not None:
-        with contextlib.suppress(
-            OSError, IntertwineError
-        ):  # a full disk costs the next process a second, not this one its work
-            path.unlink(
-                missing_ok=True
-            )  # what is there is no object: a link must not be followed, nor a pipe written into
+        # a full disk costs the next process a second, not this one its work
+        with contextlib.suppress(OSError, IntertwineError):
+            # what is there is no object: a link must not be followed, nor a pipe written into
+            path.unlink(missing_ok=True)
             with replacing(path) as temporary:
                 temporary.write_bytes(_seal(identity, made) + made)
                 temporary.chmod(0o600)
@@ -86,9 +85,7 @@ def _object(name: str, described: str, write: Callable[[], str], long: bool) -> 
 
 
 def _stored(path: Path, identity: bytes) -> bytes | None:
-    """The object in a file, if that is a regular file which only this user can write and is sealed for this
-    identity.
-    """
+    """The object in a file, if that is a regular file that only this user can write, sealed for this identity."""
     try:
         with open(path, "rb", opener=_opened) as file:
             about = os.fstat(file.fileno())
@@ -180,9 +177,7 @@ def register_bytes() -> int:
 
 
 def _folder() -> Path | None:
-    """Where object files are kept: a folder that only this user can write, since they are run; None if there
-    is none.
-    """
+    """Where object files are kept: a folder that only this user can write, since they are run; or None."""
     try:
         folder = cache_folder() / "kernels"
         folder.mkdir(mode=0o700, exist_ok=True)

@@ -19,8 +19,7 @@ from llvmlite import ir
 from intertwine.kernels.arithmetic import Arithmetic, Dual, Duals, Number
 from intertwine.kernels.cpu.assembler import Code
 from intertwine.kernels.cpu.rows import Rows, block_start
-from intertwine.kernels.harmonics import WORDS
-from intertwine.kernels.solid import Evaluated, Solid
+from intertwine.kernels.solid import VECTORS, WORDS, Evaluated, Solid
 
 
 class Vectors:
@@ -80,7 +79,7 @@ def text(kind: str, solid: Solid, dtype: str, width: int) -> str:
     code = Code("body", dtype, WORDS[kind])
     rows = Rows(code, width)
     pointers = {name: code.reals(name) for name in WORDS[kind][1:]}
-    sizes = {name: 3 if name in ("x", "v", "dx") else solid.dim for name in pointers}
+    sizes = {name: 3 if name in VECTORS else solid.dim for name in pointers}
     with code.loop(code.lo, code.hi) as block:
         start = block_start(code, block, width)
         _block(kind, solid, rows, {name: code.row(pointer, start, sizes[name]) for name, pointer in pointers.items()})

@@ -14,25 +14,12 @@ from llvmlite import ir
 from intertwine.kernels.cpu.assembler import WORD, Code
 
 WORDS = (
-    *(
-        "nodes",
-        "groups",
-        "group",
-        "channels",
-        "first",
-        "chunks",
-        "blocks",
-    ),  # what there is; the groups of the nodes; where the channels are
-    *("argument_count", "inputs", "result_count", "registers"),  # what is given and wanted
-    *(
-        "rows",
-        "row_count",
-        "factors",
-        "coefficients",
-        "slots",
-        "addresses",
-        "workspace",
-    ),  # the program; memory of each task
+    # what there is; the groups of the nodes; where the channels are
+    *("nodes", "groups", "group", "channels", "first", "chunks", "blocks"),
+    # what is given and wanted
+    *("argument_count", "inputs", "result_count", "registers"),
+    # the program; memory of each task
+    *("rows", "row_count", "factors", "coefficients", "slots", "addresses", "workspace"),
 )  # and then pointer, size and "shared" of each argument and each result
 
 

@@ -120,15 +120,11 @@ class Transposition:
     """
 
     def __init__(self, shapes: Sequence[tuple[int, int, int]], dtype: torch.dtype) -> None:
-        self.shapes, self.function = (
-            torch.tensor(shapes, dtype=torch.int64, device="cpu"),
-            _transposition(_NAMES[dtype]),
-        )
-        self.given, self.count, self.dtype = (
-            doors.address(self.shapes, "table", 3 * len(shapes), torch.int64),
-            len(shapes),
-            dtype,
-        )
+        self.shapes = torch.tensor(shapes, dtype=torch.int64, device="cpu")
+        self.function = _transposition(_NAMES[dtype])
+        self.given = doors.address(self.shapes, "table", 3 * len(shapes), torch.int64)
+        self.count = len(shapes)
+        self.dtype = dtype
         self.size = max((start + rows * columns for start, rows, columns in shapes), default=0)
 
     def __call__(self, a: Tensor) -> Tensor:

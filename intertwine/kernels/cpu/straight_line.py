@@ -13,8 +13,7 @@ from intertwine.kernels import doors
 from intertwine.kernels.cpu.compile import Function, compiled
 from intertwine.kernels.cpu.machine import Machine
 from intertwine.kernels.cpu.threads import run, threads
-from intertwine.kernels.straight_line import NONE, Program
-from intertwine.kernels.straight_line_backend import REMEDY
+from intertwine.kernels.straight_line import NONE, REMEDY, Program
 
 _WIDTHS = {torch.float32: (64, 16, 1), torch.float64: (32, 8, 1)}  # channels of a vector, the widest that fits first
 _NAMES = {torch.float32: "float32", torch.float64: "float64"}
@@ -46,15 +45,12 @@ class Tables:
             factors += [number[i] for _, i in alone] + [number[r] for _, i, j in products for r in (i, j)]
             coefficients += [c for c, _ in alone] + [c for c, _, _ in products]
         wanted = [number[r] for result in program.results for r in result.registers]
-        self.arrays = [
-            torch.tensor([*table, 0], device="cpu") for table in (wanted, rows, factors)
-        ]  # whatever the default device is
+        # whatever the default device is
+        self.arrays = [torch.tensor([*table, 0], device="cpu") for table in (wanted, rows, factors)]
         self.coefficients = torch.tensor([*coefficients, 0.0], dtype=dtype, device="cpu")
         addresses = [doors.address(table, "table", len(table), torch.int64) for table in self.arrays]
-        self.inputs, self.given = (
-            program.inputs,
-            [len(program.arguments), program.inputs, len(program.results), addresses[0]],
-        )
+        self.inputs = program.inputs
+        self.given = [len(program.arguments), program.inputs, len(program.results), addresses[0]]
         factors_at = doors.address(self.coefficients, "table", len(coefficients) + 1, dtype)
         self.code = [addresses[1], len(program.rows), addresses[2], factors_at]
 

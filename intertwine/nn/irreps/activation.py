@@ -35,16 +35,13 @@ def moment(
         device: where.
     """
     dtype = torch.empty(0, dtype=dtype, device="cpu").dtype
-    return (
-        f(torch.from_numpy(_sample()).to(dtype=dtype, device=device, copy=True)).pow(n).mean()
-    )  # a copy: f may work in place
+    # a copy: f may work in place
+    return f(torch.from_numpy(_sample()).to(dtype=dtype, device=device, copy=True)).pow(n).mean()
 
 
 @lru_cache(maxsize=1)
 def _sample() -> Float[np.ndarray, " samples"]:
-    """Kept as an array, which no mode of torch (inference, fake tensors, a default device) can spoil for the next
-    caller.
-    """
+    """Kept as an array, which no mode of torch (inference, fake tensors, a device) can spoil for the next caller."""
     return torch.randn(
         SAMPLES, generator=torch.Generator("cpu").manual_seed(0), dtype=torch.float64, device="cpu"
     ).numpy()

@@ -61,13 +61,11 @@ class BatchNorm(Rebuildable):
         self.reduce = choose(reduce, ("mean", "max"), kind="reduction", where="BatchNorm")
         self.normalization = choose(normalization, ("component", "norm"), kind="normalization", where="BatchNorm")
         self.irreps = Irreps(irreps)
-        self.eps, self.momentum, self.affine, self.instance, self.include_bias = (
-            eps,
-            momentum,
-            affine,
-            instance,
-            include_bias,
-        )
+        self.eps = eps
+        self.momentum = momentum
+        self.affine = affine
+        self.instance = instance
+        self.include_bias = include_bias
         scalars, features = self.irreps.count("0e"), self.irreps.num_irreps
         factory: dict[str, Any] = {"dtype": dtype, "device": device}
         self.register_buffer("running_mean", None if instance else torch.zeros(scalars, **factory))
@@ -93,9 +91,8 @@ class BatchNorm(Rebuildable):
             what = f"expected floats of shape (batch, ..., {self.irreps.dim}), got {input.dtype} {tuple(input.shape)}"
             raise InputError(what, where="BatchNorm", remedy="give a batch axis first: x.unsqueeze(0).")
         x = input.reshape(input.shape[0], prod(input.shape[1:-1]), input.shape[-1])
-        fresh = self.instance or (
-            self.training and x.shape[0] * x.shape[1] > 0
-        )  # nothing can be learned from an empty batch
+        # nothing can be learned from an empty batch
+        fresh = self.instance or (self.training and x.shape[0] * x.shape[1] > 0)
         muls = [mul for mul, _ in self.irreps]
         scalar_muls = [mul for mul, ir in self.irreps if ir.is_scalar()]
         means = iter([] if fresh else self.running_mean.split(scalar_muls))
@@ -103,9 +100,8 @@ class BatchNorm(Rebuildable):
         weights = iter([] if self.weight is None else self.weight.split(muls))
         biases = iter([] if self.bias is None else self.bias.split(scalar_muls))
         new_means, new_variances, scales, shifts = [], [], [], []
-        for block, (mul, ir) in zip(
-            split_blocks(x, self.irreps, self.layout), self.irreps
-        ):  # batch, sample, channel, component
+        # batch, sample, channel, component
+        for block, (mul, ir) in zip(split_blocks(x, self.irreps, self.layout), self.irreps):
             mean = None
             if ir.is_scalar():
                 mean = self._mean(block) if fresh else next(means)

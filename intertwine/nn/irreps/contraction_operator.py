@@ -18,8 +18,8 @@ from torch.library import Library
 
 from intertwine.kernels import doors
 from intertwine.kernels.recording import register_derivative
-from intertwine.kernels.straight_line import NONE, Argument, Program, Result, Writer, gradient
-from intertwine.kernels.straight_line_backend import REMEDY, evaluate, fake, plainly
+from intertwine.kernels.straight_line import NONE, REMEDY, Argument, Program, Result, Writer, gradient
+from intertwine.kernels.straight_line_backend import evaluate, fake, plainly
 from intertwine.numerics import InputError, needed_now, safe
 from intertwine.o3 import Irreps
 from intertwine.o3.symmetric_coupling import SymmetricCouplings, symmetric_couplings
@@ -116,16 +116,15 @@ def _step(given: Sequence[int], wanted: Sequence[int]) -> str:
 def _gradients(ctx: Any, cotangents: Sequence[Tensor | None], needed: Sequence[bool]) -> list[Tensor | None]:
     """Those of the arguments that need one: the operator again, with one more step."""
     *arguments, group = ctx.saved_tensors
-    given, wanted = (
-        [k for k, one in enumerate(cotangents) if one is not None],
-        [k for k, one in enumerate(needed) if one],
-    )
+    given = [k for k, one in enumerate(cotangents) if one is not None]
+    wanted = [k for k, one in enumerate(needed) if one]
     gradients: list[Tensor | None] = [None] * len(arguments)
     if given and wanted:
         everything = [*arguments, *(cotangents[k] for k in given)]
         steps = ctx.steps + _step(given, wanted)
-        for k, found in zip(wanted, contract(everything, group, ctx.groups, ctx.polynomial, steps)):  # type: ignore[arg-type]
-            gradients[k] = found
+        found = contract(everything, group, ctx.groups, ctx.polynomial, steps)  # type: ignore[arg-type]
+        for k, gradient in zip(wanted, found):
+            gradients[k] = gradient
     return gradients
 
 
@@ -140,9 +139,8 @@ def _batched(
 
     if safe.inspectable(group):
         doors.indices(group, "species", groups, "species {} of a node", REMEDY)
-    group = torch.where(
-        (group >= 0) & (group < groups), group, -groups * size - 1
-    )  # must not become one of another sample
+    # must not become one of another sample
+    group = torch.where((group >= 0) & (group < groups), group, -groups * size - 1)
     own = first(group, dim) + groups * torch.arange(size, device=group.device).unsqueeze(1)
     flat = [first(x, where).flatten(0, 1) for x, where in zip(arguments, dims)]
     found = contract(flat, own.flatten(), groups * size, polynomial, steps)
@@ -269,9 +267,8 @@ def polynomial(
     Raises:
         InputError: a species is out of range.
     """
-    if (
-        torch.jit.is_tracing()
-    ):  # a trace is a file for others, who have none of our operators; no result is summed over groups
+    # a trace is a file for others, who have none of our operators; no result is summed over groups
+    if torch.jit.is_tracing():
         (found,) = plainly(program(name, ""), [x, weights], group, 1)
         return found
     (found,) = contract([x, weights], group, weights.shape[0] if name.endswith("shared") else 1, name, "")

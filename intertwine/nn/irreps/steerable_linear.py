@@ -49,9 +49,8 @@ class _Adaptive(nn.Module, ABC):
         """Blocks of v, a and z that meet, in the order of a fully connected tensor product."""
         self.irreps_in, self.irreps_attribute, self.irreps_out = irreps_in, Irreps(irreps_attribute), Irreps(irreps_out)
         self.layout = choose(layout, LAYOUTS, kind="layout", where=type(self).__name__)
-        self.apart = Irreps(
-            [(1, ir) for mul, ir in self.irreps_attribute for _ in range(mul)]
-        )  # the channels of a one by one
+        # the channels of a one by one
+        self.apart = Irreps([(1, ir) for mul, ir in self.irreps_attribute for _ in range(mul)])
         paths = [
             (a, b, c)
             for a, (mul1, one) in enumerate(self.irreps_in)
@@ -67,9 +66,7 @@ class _Adaptive(nn.Module, ABC):
     def _coupling(
         self, left: Irreps, right: Irreps, routes: list[tuple[int, int, int, int, float]], layout: str
     ) -> Fused:
-        """The product without weights; routes are (block of left, block of a, channel in it, block of right,
-        variance).
-        """
+        """The product without weights; routes: (block of left, block of a, channel in it, block of right, variance)."""
         first = [0, *accumulate(mul for mul, _ in self.irreps_attribute)]
         paths = [(at, first[b] + k, out, "uvu", False, share) for at, b, k, out, share in routes]
         rules: dict[str, Any] = {"irrep_normalization": "none", "path_normalization": "none", "layout": layout}
@@ -171,9 +168,7 @@ class SteerableLinear(_Adaptive):
         return self.linear(self.fused.product(v, self._channels(a), None))
 
     def product_weight(self) -> Float[Tensor, " weights"]:
-        """The weights of the ``o3.FullyConnectedTensorProduct`` with these numbers: (u, v, w) of each path in its
-        order.
-        """
+        """The weights of the ``o3.FullyConnectedTensorProduct`` with these numbers: (u, v, w) of each path in order."""
         found = {
             (path.i_in, path.i_out): view for path, view in zip(self.linear.instructions, self.linear.weight_views())
         }
@@ -219,9 +214,8 @@ class GatheredSteerableLinear(_Adaptive):
         irs = [ir for _, ir in whole]
         keys = sorted({(irs[a], b, c, k) for a, b, c in self._paths for k in range(self.irreps_attribute[b].mul)})
         self._place = {key: at for at, key in enumerate(keys)}
-        self.expanded = Irreps(
-            [(self.irreps_out[c].mul, ir) for ir, _, c, _ in keys]
-        )  # a block for each path and channel of a
+        # a block for each path and channel of a
+        self.expanded = Irreps([(self.irreps_out[c].mul, ir) for ir, _, c, _ in keys])
         self.maps = nn.ModuleList(self._map(part) for part in self.parts)
         scalars = self.irreps_out.count("0e")
         self.bias = nn.Parameter(torch.zeros(scalars)) if bias and scalars else None
@@ -309,11 +303,9 @@ class StackedLinear(nn.Module):
         self, irreps_in: Any, irreps_attribute: Any, irreps_out: Any, *, bias: bool = True, layout: str = "ir_mul"
     ) -> None:
         super().__init__()
-        self.irreps_in, self.irreps_attribute, self.irreps_out = (
-            Irreps(irreps_in),
-            Irreps(irreps_attribute),
-            Irreps(irreps_out),
-        )
+        self.irreps_in = Irreps(irreps_in)
+        self.irreps_attribute = Irreps(irreps_attribute)
+        self.irreps_out = Irreps(irreps_out)
         self.linear = Linear(self.irreps_in + self.irreps_attribute, self.irreps_out, biases=bias, layout=layout)
 
     def forward(

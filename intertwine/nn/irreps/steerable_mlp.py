@@ -38,18 +38,15 @@ def steerable_gate(irreps: Irreps, layout: str = "ir_mul", gate: Callable[[Tenso
     """The gate with this output: even scalars through silu, odd ones through tanh, all else times ``gate`` of a scalar
     of its own.
     """
-    scalars, gated = (
-        Irreps([block for block in irreps if not block.ir.l]),
-        Irreps([block for block in irreps if block.ir.l]),
-    )
+    scalars = Irreps([block for block in irreps if not block.ir.l])
+    gated = Irreps([block for block in irreps if block.ir.l])
     gates = Irreps([(gated.num_irreps, "0e")]) if len(gated) else Irreps()
     functions = [F.silu if ir.p == 1 else torch.tanh for _, ir in scalars]
     return Gate(scalars, functions, gates, [gate] * len(gates), gated, layout=layout)
 
 
 class SteerableMLP(nn.Module):
-    r""":math:`W_n(a)\, \sigma(\cdots \sigma(W_1(a)\, v))` with gates for :math:`\sigma`; equivariant in v and a
-    together.
+    r""":math:`W_n(a)\, \sigma(\cdots \sigma(W_1(a)\, v))` with gates :math:`\sigma`; equivariant in v and a together.
 
     Args:
         irreps_in: representation of v. irreps_attribute: of a.

@@ -69,10 +69,8 @@ class SymmetricContraction(nn.Module):
                 f"{num_elements!r} species", where="SymmetricContraction", remedy="give their number, 1 or more."
             )
         self.correlations = _correlations(correlation, self.irreps_out)
-        self._components, self._dims = (
-            sum(ir.dim for _, ir in self.irreps_in),
-            (self.irreps_in.dim, self.irreps_out.dim),
-        )
+        self._components = sum(ir.dim for _, ir in self.irreps_in)
+        self._dims = (self.irreps_in.dim, self.irreps_out.dim)
         self._shared, self._own = (
             polynomial_name(self.irreps_in, self.irreps_out, self.correlations, shared=shared)
             for shared in (True, False)

@@ -53,9 +53,8 @@ class SphericalBesselBasis(ExactBuffers):
         self.degrees, self.size = degrees, size
         self.zeros = spherical_bessel_zeros(degrees, size)
         norms = np.stack([spherical_bessel(l + 1, self.zeros[l]) for l in range(degrees)])
-        order = 24 + int(
-            0.75 * self.zeros.max()
-        )  # past half of the largest wave number the series falls faster than any power
+        # past half of the largest wave number the series falls faster than any power
+        order = 24 + int(0.75 * self.zeros.max())
 
         def functions(t: np.ndarray) -> np.ndarray:
             waves = [spherical_bessel(l, np.multiply.outer((t + 1) / 2, self.zeros[l])) for l in range(degrees)]
@@ -84,7 +83,8 @@ class LegendreBasis(ExactBuffers):
     def __init__(self, degrees: int) -> None:
         super().__init__()
         scale = np.sqrt((2 * np.arange(degrees) + 1) / (4 * np.pi))
-        values: Any = series.chebinterpolate(lambda t: legendre.legvander(t, degrees - 1), degrees - 1)  # type: ignore[type-var]
+        rows: Any = lambda t: legendre.legvander(t, degrees - 1)  # noqa: E731
+        values: Any = series.chebinterpolate(rows, degrees - 1)
         self.register_exact("coefficients", values * scale)
 
     def forward(self, cosine: Float[Tensor, " triplets"]) -> Float[Tensor, "triplets degrees"]:

@@ -76,12 +76,10 @@ class SO2Convolution(nn.Module):
         super().__init__()
         self.layout = choose(layout, LAYOUTS, kind="layout", where="SO2Convolution")
         self.linear = SO2Linear(irreps_in, irreps_out, mode=mode, mmax=mmax, reflections=reflections)
-        self.irreps_in, self.irreps_out, self.mode, self.mmax = (
-            self.linear.irreps_in,
-            self.linear.irreps_out,
-            mode,
-            self.linear.mmax,
-        )
+        self.irreps_in = self.linear.irreps_in
+        self.irreps_out = self.linear.irreps_out
+        self.mode = mode
+        self.mmax = self.linear.mmax
         self.lmax = max([*self.irreps_in.ls, *self.irreps_out.ls], default=0)
         self.weight_numel = self.linear.weight_numel if mode == "uvu" else self.linear.scale_numel
         self._own_plans = (

@@ -38,8 +38,7 @@ def row_degrees(lmax: int, mmax: int) -> list[int]:
 
 
 class EdgeNetwork(EdgeMLP):
-    """Numbers of variance about 1 for every edge, from invariants of both ends (variance 1) and the attributes of the
-    edge.
+    """Numbers of variance about 1 for every edge, from invariants of both ends (variance 1) and its attributes.
 
     Args:
         width: invariants of a node. edge_width: attributes, whose squares sum to about ``square``.
@@ -168,10 +167,8 @@ class EdgeDegree(nn.Module):
     ) -> None:
         super().__init__()
         kind = degrees(width, lmax)
-        self.mlp, self.average_degree = (
-            EdgeNetwork(width, edge_width, square, radial_width, width * (lmax + 1)),
-            average_degree,
-        )
+        self.mlp = EdgeNetwork(width, edge_width, square, radial_width, width * (lmax + 1))
+        self.average_degree = average_degree
         self.back = turning(str(kind), "ir_mul", 0, (lmax, mmax), tuple(ir.dim**0.5 for _, ir in kind))
 
     def forward(

@@ -68,7 +68,8 @@ def turning(
     return Channelwise(tuple(terms), dim_x, starts[-1], dim_z, 0).encode()
 
 
-turning._dynamo_marked_constant = True  # type: ignore[attr-defined]  # torch.compiler.assume_constant_result, which would import dynamo
+# what torch.compiler.assume_constant_result does, which would import dynamo
+turning._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def mixing(
