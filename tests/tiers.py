@@ -33,6 +33,7 @@ FEW: dict[str, int] = {
     "e3nn::test_other_sizes_are_refused": 8,
     "e3nn::test_training_and_evaluation": 2,
     "e3nn::test_files_of_older_versions": 1,
+    "kernels::test_without_others_the_kernels_are_there": 0,
     "kernels::test_values_and_derivatives_are_those_of_the_reference": 1,
     # compilers
     "models::test_compiled": 0,
@@ -64,7 +65,7 @@ FEW: dict[str, int] = {
     "models::test_supercell": 1,
     "models::test_translation": 1,
     # every architecture: trained, certified and used on the command line
-    "cli::test_certify_an_untrained_model": 1,
+    "cli::test_certify_an_untrained_model": 0,
     "cli::test_certify_on_given_structures": 0,
     "cli::test_certify_without_the_runs_data": 0,
     "cli::test_train_certify_predict": 4,
@@ -77,6 +78,7 @@ FEW: dict[str, int] = {
     "certify::test_only_a_named_error_leaves_a_structure_out": 1,
     "certify::test_particles_in_any_dimension": 1,
     "certify::test_what_is_between_nodes_passes": 1,
+    "tasks::test_a_tensor_turns_with_the_molecule": 1,
     "tasks::test_a_vector_turns_with_the_molecule": 1,
     "tasks::test_certificate_of_a_crystal": 1,
     "tasks::test_equivariant_and_the_same_in_a_batch": 1,
