@@ -165,7 +165,7 @@ class Plan:
         >>> plan.weight_numel, plan.paths[0].shape
         (80, (4, 4, 5))
         """
-        made: list[Path] = []
+        plan_paths: list[Path] = []
         start = 0
         for number, (i1, i2, io, mode, weighted, factor, table) in enumerate(paths):
             where = f"path {number} ({i1}, {i2}, {io}, {mode!r})"
@@ -182,9 +182,9 @@ class Plan:
                     remedy="give C[i, j, k] over the components of the three blocks.",
                 )
             path = Path(i1, i2, io, mode, bool(weighted), float(factor), table, shape, start)
-            made.append(path)
+            plan_paths.append(path)
             start += path.numel
-        return cls(in1, in2, out, tuple(made))
+        return cls(in1, in2, out, tuple(plan_paths))
 
     @property
     def weight_numel(self) -> int:

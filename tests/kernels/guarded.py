@@ -72,7 +72,7 @@ class Guards:
         self.tables: list[Pages] = []
         self.launches = 0
         self.address, self.launch = doors.address, threads.run
-        doors.address = doors.made = self.at
+        doors.address = doors.own_address = self.at
         for room in (backend, order, small_products, straight_line):
             room.run = self.run
         harmonics._team = lambda: (self.run, threads.threads)

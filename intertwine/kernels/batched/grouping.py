@@ -47,10 +47,10 @@ def _apart(plan: Plan, paths: list[Path]) -> list[Group]:
             continue
         summed = path.mode != "uvuv" and evaluated.mul > 1
         outer.setdefault((side, block, inner if _has_copies(plan, side) else -1, summed), []).append(path)
-    made: list[Group] = []
+    groups: list[Group] = []
     for (side, block, _, summed), members in outer.items():
-        made += [Outer(side, block, tuple(bundle), summed) for bundle in _bundles(plan, members)]
-    return made + scaled
+        groups += [Outer(side, block, tuple(bundle), summed) for bundle in _bundles(plan, members)]
+    return groups + scaled
 
 
 def _bundles(plan: Plan, paths: list[Path]) -> list[list[Path]]:

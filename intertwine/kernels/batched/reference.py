@@ -52,7 +52,7 @@ class Reference(ExactBuffers):
         super().__init__()
         self.plan, self.shared = plan, shared
         self._groups, self._paired = grouped(plan, shared)
-        self._requests = [one.requests(plan) for one in self._groups]
+        self._requests = [group.requests(plan) for group in self._groups]
         self._sides = [
             [request for requests in self._requests for request in requests if request.side == side] for side in (0, 1)
         ]
@@ -60,13 +60,13 @@ class Reference(ExactBuffers):
         self._columns: list[list[int] | None] = []
         for side in (0, 1):
             inner = _inner(plan, side)
-            whole = (
+            dense = (
                 bool(self._sides[side])
                 and inner.dim <= _DENSE_COMPONENTS
                 and all(block.mul <= 1 for block in inner.blocks)
             )
-            self._columns.append(self._register_whole(side, dtype, device) if whole else None)
-            if not whole:
+            self._columns.append(self._register_whole(side, dtype, device) if dense else None)
+            if not dense:
                 self._register_blocks(side, dtype, device)
         for number, pair in enumerate(self._paired):
             for name, value in pair.constants().items():
@@ -122,17 +122,17 @@ class Reference(ExactBuffers):
         x, y, weight, batch = self._flatten(x, y, weight)
         first, second = _split(x, self.plan.in1), _split(y, self.plan.in2)
         weights = self._weights(weight)
-        found: list[list[Tensor]] = [[] for _ in self.plan.out.blocks]
+        contributions: list[list[Tensor]] = [[] for _ in self.plan.out.blocks]
         matrices = iter(self._matrices(0, y, second)), iter(self._matrices(1, x, first))
-        for one, requests in zip(self._groups, self._requests):
-            ready = [next(matrices[one.side]) for _ in requests]
-            for out, piece in one.evaluate(self.plan, second if one.side else first, ready, weights):
-                found[out].append(piece)
+        for group, requests in zip(self._groups, self._requests):
+            ready = [next(matrices[group.side]) for _ in requests]
+            for out, piece in group.evaluate(self.plan, second if group.side else first, ready, weights):
+                contributions[out].append(piece)
         for number, pair in enumerate(self._paired):
             constants = {name: getattr(self, f"{name}{number}") for name in ("left", "right", "mixing", "scale")}
             for out, piece in pair.evaluate(self.plan, first[pair.in1], second[pair.in2], constants, weights):
-                found[out].append(piece)
-        z = self._assemble(found, x)
+                contributions[out].append(piece)
+        z = self._assemble(contributions, x)
         return z if len(batch) == 1 else z.reshape(*batch, self.plan.out.dim)
 
     def _check(self, x: Tensor, y: Tensor, weight: Tensor | None) -> None:
@@ -172,18 +172,18 @@ class Reference(ExactBuffers):
         pieces = weight.split([path.numel for path in paths], -1)
         return {path.start: piece.unflatten(-1, path.shape) for path, piece in zip(paths, pieces)}
 
-    def _matrices(self, side: int, whole: Tensor, blocks: Sequence[Tensor]) -> list[Tensor]:
+    def _matrices(self, side: int, argument: Tensor, blocks: Sequence[Tensor]) -> list[Tensor]:
         """M of each request: the coefficients evaluated on one argument."""
         columns, requests = self._columns[side], self._sides[side]
         if columns is not None:
-            pieces = (whole @ getattr(self, f"coefficients{side}")).split(columns, -1)
+            pieces = (argument @ getattr(self, f"coefficients{side}")).split(columns, -1)
             return [piece.unflatten(-1, (-1, request.columns)) for request, piece in zip(requests, pieces)]
         return [self._matrix(number, request, blocks) for number, request in enumerate(requests)]
 
     def _matrix(self, number: int, request: Request, blocks: Sequence[Tensor]) -> Tensor:
         """M of one request, from the blocks that it evaluates."""
         by_block = _by_block(request)
-        found: dict[int, Iterator[Tensor]] = {}
+        pieces_by_block: dict[int, Iterator[Tensor]] = {}
         for index, paths in by_block.items():
             block = blocks[index].sum(1, keepdim=True) if request.summed else blocks[index]
             rows = times(block, getattr(self, f"coefficients{request.side}_{number}_{index}"))  # z, v, path (i k)
@@ -191,13 +191,13 @@ class Reference(ExactBuffers):
                 return rows.flatten(1).unflatten(1, (-1, request.columns))
             shapes = [request.dims(path) for path in paths]
             pieces = rows.split([prod(shape) for shape in shapes], -1)
-            found[index] = iter([piece.unflatten(-1, shape) for piece, shape in zip(pieces, shapes)])
-        return request.arrange([next(found[_reads(path, request.side)]) for path in request.paths])
+            pieces_by_block[index] = iter([piece.unflatten(-1, shape) for piece, shape in zip(pieces, shapes)])
+        return request.arrange([next(pieces_by_block[_reads(path, request.side)]) for path in request.paths])
 
-    def _assemble(self, found: list[list[Tensor]], x: Tensor) -> Tensor:
+    def _assemble(self, contributions: list[list[Tensor]], x: Tensor) -> Tensor:
         """Sum the contributions to each block and lay the blocks out one after the other."""
         blocks = []
-        for block, pieces in zip(self.plan.out.blocks, found):
+        for block, pieces in zip(self.plan.out.blocks, contributions):
             if not pieces:
                 blocks.append(x.new_zeros(x.shape[0], block.size))
                 continue
@@ -238,7 +238,7 @@ def _reads(path: Path, side: int) -> int:
 
 def _by_block(request: Request) -> dict[int, list[Path]]:
     """The paths of a request by the block that they evaluate."""
-    found: dict[int, list[Path]] = {}
+    paths: dict[int, list[Path]] = {}
     for path in request.paths:
-        found.setdefault(_reads(path, request.side), []).append(path)
-    return found
+        paths.setdefault(_reads(path, request.side), []).append(path)
+    return paths

@@ -75,10 +75,10 @@ class Request:
         place = self.axes.index(V)
         order = [V + 1, V + 2]
         order.insert(place, V)
-        found = iter(pieces)
+        queue = iter(pieces)
         runs = []
         for run in self.runs:
-            turned = [next(found).permute(0, *order) for _ in run]
+            turned = [next(queue).permute(0, *order) for _ in run]
             runs.append((torch.cat(turned, 1 + place) if len(turned) > 1 else turned[0]).flatten(1))
         return (torch.cat(runs, 1) if len(runs) > 1 else runs[0]).unflatten(1, (-1, self.columns))
 
@@ -187,11 +187,11 @@ class Late:
             for run, piece in zip(runs, pieces):  # z, k, v, u
                 products.setdefault(run[0].out, []).append(piece)
                 mixing.setdefault(run[0].out, []).extend(_stacked(path, weights, self.side) for path in run)
-        for out, found in products.items():
-            if len({piece.shape[3] for piece in found}) == 1:
-                rows = _joined(found, 2).flatten(2)
+        for out, parts in products.items():
+            if len({piece.shape[3] for piece in parts}) == 1:
+                rows = _joined(parts, 2).flatten(2)
             else:
-                rows = _joined([piece.flatten(2) for piece in found], 2)
+                rows = _joined([piece.flatten(2) for piece in parts], 2)
             yield out, times(rows, _joined(mixing[out], 0)).transpose(1, 2)
 
 
@@ -215,7 +215,7 @@ class Early:
         for block, run in zip(self.blocks, self.runs):
             # u, v, w
             stacked = [weights[path.start].transpose(-3, -2) if self.side else weights[path.start] for path in run]
-            weight = _joined([one.flatten(-2) for one in stacked], -1)
+            weight = _joined([part.flatten(-2) for part in stacked], -1)
             rows = blocks[block].transpose(1, 2)
             mixed.append(
                 (times(rows, weight) if weight.ndim == 2 else torch.bmm(rows, weight))

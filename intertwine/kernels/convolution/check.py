@@ -28,16 +28,16 @@ def trusted(kind: str, backend: str, plan: Channelwise, forms: Forms, device: to
     A kernel that does not is announced by a warning, and plain torch takes its place.
     """
     key = (kind, backend, plan, forms, device, dtype)
-    found = _trust.get(key)
-    if found is None:
+    verdict = _trust.get(key)
+    if verdict is None:
         with preparing, single():
-            found = _trust.get(key)
-            if found is None:
+            verdict = _trust.get(key)
+            if verdict is None:
                 problem = _problem(kind, backend, plan, forms, device, dtype)
-                found = _trust[key] = not problem
+                verdict = _trust[key] = not problem
                 if problem:
                     announce(f"{backend} kernel '{kind}' of {describe(plan)} in {dtype} on {device}", problem)
-    return found
+    return verdict
 
 
 def _problem(kind: str, backend: str, plan: Channelwise, forms: Forms, device: torch.device, dtype: torch.dtype) -> str:
@@ -70,7 +70,7 @@ def deviation(
     used |= {"g"} if kind == "scatter" else set()
     exact = {name: _random(sizes[name], generator).to(dtype).double() for name in sorted(used)}
     nodes = _SENDERS if kind == "scatter" else _RECEIVERS
-    given = {name: tensor.to(device=device, dtype=dtype) for name, tensor in exact.items()}
+    inputs = {name: tensor.to(device=device, dtype=dtype) for name, tensor in exact.items()}
     ends = source.to(device), destination.to(device)
     sound = replace(
         plan, terms=tuple(replace(t, entries=tuple((i, j, k, abs(c)) for i, j, k, c in t.entries)) for t in plan.terms)
@@ -81,16 +81,16 @@ def deviation(
             sound, forms, {name: t.abs() for name, t in exact.items()}, source, destination, nodes
         )
     )
-    found = _outputs(getattr(native, kind)(backend, plan, forms, given, ends, nodes))
+    outputs = _outputs(getattr(native, kind)(backend, plan, forms, inputs, ends, nodes))
     worst = 0.0
     for name, value in right.items():
-        sums = max(torch.float32, dtype, key=lambda one: torch.finfo(one).bits)  # half precision is summed in single
+        sums = max(torch.float32, dtype, key=lambda real: torch.finfo(real).bits)  # half precision is summed in single
         bound = (
             _BOUND_EPS * torch.finfo(sums).eps * scale[name]
             + torch.finfo(dtype).eps * value.abs()
             + torch.finfo(dtype).tiny
         )
-        excess = ((found[name].double().cpu() - value).abs() / bound).nan_to_num(nan=torch.inf)
+        excess = ((outputs[name].double().cpu() - value).abs() / bound).nan_to_num(nan=torch.inf)
         worst = max(worst, float(excess.max()) if excess.numel() else 0.0)
     return worst
 
@@ -108,5 +108,5 @@ def describe(plan: Channelwise) -> str:
     )
 
 
-def _outputs(found: Tensor | Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {"z": found} if isinstance(found, Tensor) else dict(found)
+def _outputs(result: Tensor | Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {"z": result} if isinstance(result, Tensor) else dict(result)

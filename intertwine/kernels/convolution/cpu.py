@@ -80,19 +80,19 @@ def scatter(
     """
     g = _given(tensors, "g")
     edges = len(order)
-    made = {}
+    slopes = {}
     if forms.dx:
-        made["dx"] = g.new_empty(nodes, plan.dim_x)
+        slopes["dx"] = g.new_empty(nodes, plan.dim_x)
     if forms.dy:
-        made["dy"] = g.new_empty(edges, plan.dim_y)
+        slopes["dy"] = g.new_empty(edges, plan.dim_y)
     if forms.dw:  # the kernel writes every weight of every edge that has one
-        made["dw"] = g.new_empty(edges, plan.dim_w) if _all_weights(plan) else g.new_zeros(edges, plan.dim_w)
-    if made:
-        words = {name: tensor for name, tensor in tensors.items() if tensor is not None} | made
+        slopes["dw"] = g.new_empty(edges, plan.dim_w) if _all_weights(plan) else g.new_zeros(edges, plan.dim_w)
+    if slopes:
+        words = {name: tensor for name, tensor in tensors.items() if tensor is not None} | slopes
         words |= {"order": order, "offsets": offsets, "destination": destination}
         function = _kernel("scatter", plan, _DTYPES[g.dtype], forms)
         _launch(function, "scatter", words, plan.shapes(nodes, len(g), edges), nodes, plan, forms)
-    return made
+    return slopes
 
 
 def _given(tensors: Mapping[str, Tensor | None], *names: str) -> Tensor:
@@ -148,16 +148,16 @@ def _launch(
             pointers.append(0)
             continue
         dtype, size = (torch.int64 if name in _INTEGERS else real), (nodes + 1,) if name == "offsets" else shapes[name]
-        pointers.append((doors.made if name in _MADE else doors.address)(words[name], name, size, dtype))
+        pointers.append((doors.own_address if name in _MADE else doors.address)(words[name], name, size, dtype))
     edges = shapes["order"][0]
     nanoseconds = 0.03 * len(forms.meetings(kind)) * edges * _operations(plan)
     parts = max(1, min(threads(), nodes, int(nanoseconds / _NS_WORTH_A_THREAD) + 1))
     bounds = [0]
     if parts > 1:
         starts = words["offsets"].numpy()
-        whole = edges + nodes
+        work = edges + nodes
         for part in range(1, parts):
-            bounds.append(bisect_left(range(nodes), whole * part // parts, key=lambda n: int(starts[n]) + n))
+            bounds.append(bisect_left(range(nodes), work * part // parts, key=lambda n: int(starts[n]) + n))
     run(function, pointers, [*bounds, nodes])
 
 

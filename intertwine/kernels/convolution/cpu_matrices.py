@@ -22,15 +22,15 @@ class Matrices:
 
     def __init__(self, code: Code, terms: Sequence[Term], versions: Iterable[str]) -> None:
         self.code = code
-        known: dict[tuple[tuple[int, float], ...], int] = {}
+        numbers: dict[tuple[tuple[int, float], ...], int] = {}
         self.places: list[list[dict[tuple[int, int], int]]] = []  # term, v -> (i, k) -> place
         for term in terms:
             by_place = grouped(term.entries, lambda entry: (entry[0], entry[2]))
             self.places.append([])
             for y in term.y:
                 sums = {ik: tuple((y[j], value) for _, j, _, value in entries) for ik, entries in by_place}
-                self.places[-1].append({ik: known.setdefault(one, len(known)) for ik, one in sums.items()})
-        self.sums = list(known)
+                self.places[-1].append({ik: numbers.setdefault(pairs, len(numbers)) for ik, pairs in sums.items()})
+        self.sums = list(numbers)
         self.stacks = {version: code.scratch(len(self.sums)) for version in versions}
 
     def at(self, stacks: dict[str, ir.Value]) -> Matrices:
@@ -54,10 +54,10 @@ class Matrices:
         self, numbered: Sequence[tuple[int, tuple[tuple[int, float], ...]]], row: ir.Value, stack: ir.Value
     ) -> None:
         code = self.code
-        loaded = {j: code.load(row, j) for j in sorted({j for _, one in numbered for j, _ in one})}
-        for place, one in numbered:
+        loaded = {j: code.load(row, j) for j in sorted({j for _, pairs in numbered for j, _ in pairs})}
+        for place, pairs in numbered:
             total = None
-            for j, value in one:
+            for j, value in pairs:
                 total = code.multiply_add(loaded[j], code.constant(value), total)
             code.store(total, stack, place)
 
@@ -83,7 +83,7 @@ def parts(items: Sequence[T], length: Callable[[T], int]) -> Iterable[list[T]]:
 
 def grouped(items: Iterable[T], key: Callable[[T], Any]) -> list[tuple[Any, list[T]]]:
     """Items with the same key together, in the order of first appearance."""
-    found: dict[Any, list[T]] = {}
+    groups: dict[Any, list[T]] = {}
     for item in items:
-        found.setdefault(key(item), []).append(item)
-    return list(found.items())
+        groups.setdefault(key(item), []).append(item)
+    return list(groups.items())

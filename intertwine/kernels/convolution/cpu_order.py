@@ -38,9 +38,9 @@ def sort_edges(
     count = len(index)
     words = {"count": count, "nodes": nodes}
     words["index"] = doors.address(index, where, (count,), torch.int64)
-    words["order"] = doors.made(order, "order", (count,), torch.int64)
-    words["offsets"] = doors.made(offsets, "offsets", (nodes + 2,), torch.int64)
-    words["cursor"] = doors.made(cursor, "cursor", (nodes + 1,), torch.int64)
+    words["order"] = doors.own_address(order, "order", (count,), torch.int64)
+    words["offsets"] = doors.own_address(offsets, "offsets", (nodes + 2,), torch.int64)
+    words["cursor"] = doors.own_address(cursor, "cursor", (nodes + 1,), torch.int64)
     function = compiled("the sort of edges", "order", _text)
     run(function, [words[word] for word in WORDS], (0, 1))
     if len(index) and int(offsets[nodes + 1]) != int(offsets[nodes]):
@@ -61,8 +61,8 @@ def _text() -> str:
         builder.store(value, builder.gep(pointer, [place]))
 
     def node(edge):  # those that do not exist are counted as one more
-        found = code.integer_at(index, edge)
-        return builder.select(builder.icmp_unsigned("<", found, nodes), found, nodes)
+        number = code.integer_at(index, edge)
+        return builder.select(builder.icmp_unsigned("<", number, nodes), number, nodes)
 
     with code.loop(WORD(0), count) as edge:
         after = builder.add(node(edge), WORD(1))

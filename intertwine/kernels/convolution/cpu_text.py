@@ -122,8 +122,8 @@ def scatter_text(plan: Channelwise, dtype: str, forms: Forms, widest: int) -> st
         {j: n for n, j in enumerate(plan.components)},
     )
     order, offsets, destination = (code.integers(name) for name in SCATTER[:3])
-    made = [name for name in ("dx", "dy", "dw") if getattr(forms, name)]
-    pointers = {name: code.reals(name) for name in (*senders, *ys, *ws, "g", *made)}
+    outputs = [name for name in ("dx", "dy", "dw") if getattr(forms, name)]
+    pointers = {name: code.reals(name) for name in (*senders, *ys, *ws, "g", *outputs)}
     sizes = _sizes(plan)
     walk = Walk(order, destination, code.builder.sub(code.integer_at(offsets, code.hi), WORD(1)))
     written = ["dw"] if forms.dw else []
@@ -131,7 +131,7 @@ def scatter_text(plan: Channelwise, dtype: str, forms: Forms, widest: int) -> st
         {name: (pointers[name], sizes[name]) for name in names} for names in ((*ys, *ws, *written), ("g",))
     )
     with code.loop(code.lo, code.hi) as node:
-        for name in [*senders, *made[:1]] if forms.dx else senders:
+        for name in [*senders, *outputs[:1]] if forms.dx else senders:
             kernel.rows[name] = code.row(pointers[name], node, sizes[name])
         if forms.dx:
             _clear(code, kernel.rows["dx"], plan.dim_x)
@@ -140,7 +140,7 @@ def scatter_text(plan: Channelwise, dtype: str, forms: Forms, widest: int) -> st
         ) as place:
             _ahead(code, walk, place, of_edge, of_node)
             edge = code.integer_at(order, place)
-            for name in (*ys, *ws, *made):
+            for name in (*ys, *ws, *outputs):
                 if name != "dx":
                     kernel.rows[name] = code.row(pointers[name], edge, sizes[name])
             kernel.rows["g"] = code.row(pointers["g"], code.integer_at(destination, edge), plan.dim_z)
@@ -183,18 +183,18 @@ def _to_strip(kernel: Kernel, chunk: Chunk, numbers: Sequence[int], strip: Strip
 def _to_z(kernel: Kernel, number: int, features: dict[str, Vectors], chunk: Chunk) -> None:
     """z += w (M x) of one term for a chunk of channels."""
     code, term = kernel.code, kernel.plan.terms[number]
-    found = code.strip(kernel.rows["z"], term.z, chunk)
+    z = code.strip(kernel.rows["z"], term.z, chunk)
     weights = _weights(kernel, term, [w for _, _, w in kernel.forms.z], chunk)
     for w_name, meeting in grouped(kernel.forms.z, lambda form: form[2]):
         for v, scale in enumerate(weights.get(w_name, ())):
             sums: dict[int, ir.Value] = {}
-            into: Any = found if scale is None else sums
+            into: Any = z if scale is None else sums
             for x_name, y_name, _ in meeting:
                 for (i, k), m in kernel.matrices.vectors(number, v, y_name, chunk.width).items():
-                    into[k] = code.multiply_add(m, features[x_name][i], found[k] if scale is None else sums.get(k))
+                    into[k] = code.multiply_add(m, features[x_name][i], z[k] if scale is None else sums.get(k))
             for k, total in sums.items():
-                found[k] = code.multiply_add(scale, total, found[k])
-    code.put_strip(found, kernel.rows["z"], term.z, chunk)
+                z[k] = code.multiply_add(scale, total, z[k])
+    code.put_strip(z, kernel.rows["z"], term.z, chunk)
 
 
 def _to_x(kernel: Kernel, number: int, weights: dict[str, Scales], g: Vectors, slopes: Vectors, chunk: Chunk) -> None:
@@ -202,7 +202,7 @@ def _to_x(kernel: Kernel, number: int, weights: dict[str, Scales], g: Vectors, s
     code = kernel.code
     for w_name, meeting in grouped(kernel.forms.dx, lambda form: form[1]):
         for v, scale in enumerate(weights.get(w_name, ())):
-            scaled = g if scale is None else [code.builder.fmul(scale, one) for one in g]
+            scaled = g if scale is None else [code.builder.fmul(scale, component) for component in g]
             for y_name, _ in meeting:
                 for (i, k), m in kernel.matrices.vectors(number, v, y_name, chunk.width).items():
                     slopes[i] = code.multiply_add(m, scaled[k], slopes[i])
@@ -222,11 +222,11 @@ def _to_edge(
                 q[x_name][j] = code.multiply_add(product, code.constant(value, width), q[x_name].get(j))
     for x_name, w_name in forms.dy:
         for v, scale in enumerate(weights.get(w_name, ())):
-            for j, one in q[x_name].items():
+            for j, q_j in q[x_name].items():
                 place = kernel.sums[term.y[v][j]] * kernel.widest
                 total = code.load(kernel.totals, place, width)
                 code.store(
-                    code.builder.fadd(total, one) if scale is None else code.multiply_add(scale, one, total),
+                    code.builder.fadd(total, q_j) if scale is None else code.multiply_add(scale, q_j, total),
                     kernel.totals,
                     place,
                 )
@@ -235,8 +235,8 @@ def _to_edge(
         for v in range(len(term.y)):
             slope = None
             for x_name, y_name in forms.dw:
-                for j, one in q[x_name].items():
-                    slope = code.multiply_add(code.splat(code.load(rows[y_name], term.y[v][j]), width), one, slope)
+                for j, q_j in q[x_name].items():
+                    slope = code.multiply_add(code.splat(code.load(rows[y_name], term.y[v][j]), width), q_j, slope)
             slopes.append(slope)
         code.put_strip(slopes, rows["dw"], term.w, chunk)
 

@@ -49,17 +49,20 @@ def gather(
 ) -> Tensor:
     """z of the forms, as in :mod:`intertwine.kernels.convolution.forms`."""
     rows = {name: _rows(name, tensor, source, destination) for name, tensor in tensors.items() if tensor is not None}
-    found = next(iter(rows.values())).new_zeros(source.shape[0], plan.dim_z)  # no len(): a trace would keep the number
+    # no len(): a trace would keep the number
+    messages = next(iter(rows.values())).new_zeros(source.shape[0], plan.dim_z)
     for term in plan.terms:
-        table = _table(term, found)
+        table = _table(term, messages)
         for x, y, w in forms.z:
             if term.w is None and w == "c":
                 continue
             q = torch.einsum("eui,evik->euvk", _view(rows[x], term.x), _matrices(rows[y], term, table))
             _add(
-                found, term.z, q.sum(2) if term.w is None else torch.einsum("euvk,euv->euk", q, _view(rows[w], term.w))
+                messages,
+                term.z,
+                q.sum(2) if term.w is None else torch.einsum("euvk,euv->euk", q, _view(rows[w], term.w)),
             )
-    return found.new_zeros(nodes, plan.dim_z).index_add_(0, destination, found)
+    return messages.new_zeros(nodes, plan.dim_z).index_add_(0, destination, messages)
 
 
 def scatter(
@@ -74,27 +77,27 @@ def scatter(
     rows = {name: _rows(name, tensor, source, destination) for name, tensor in tensors.items() if tensor is not None}
     g = rows["g"]
     sizes = {"dx": plan.dim_x, "dy": plan.dim_y, "dw": plan.dim_w}
-    found = {name: g.new_zeros(len(source), size) for name, size in sizes.items() if getattr(forms, name)}
+    outputs = {name: g.new_zeros(len(source), size) for name, size in sizes.items() if getattr(forms, name)}
     for term in plan.terms:
         table, slope = _table(term, g), _view(g, term.z)
         for y, w in forms.dx:
             if term.w is not None:
                 weighted = torch.einsum("euv,euk->euvk", _view(rows[w], term.w), slope)
-                _add(found["dx"], term.x, torch.einsum("euvk,evik->eui", weighted, _matrices(rows[y], term, table)))
+                _add(outputs["dx"], term.x, torch.einsum("euvk,evik->eui", weighted, _matrices(rows[y], term, table)))
             elif w == "w":
-                _add(found["dx"], term.x, torch.einsum("euk,evik->eui", slope, _matrices(rows[y], term, table)))
+                _add(outputs["dx"], term.x, torch.einsum("euk,evik->eui", slope, _matrices(rows[y], term, table)))
         for x, w in forms.dy:
             q = _slopes(rows[x], term, table, slope)
             if term.w is not None:
-                _add_components(found["dy"], term, torch.einsum("euv,euj->evj", _view(rows[w], term.w), q))
+                _add_components(outputs["dy"], term, torch.einsum("euv,euj->evj", _view(rows[w], term.w), q))
             elif w == "w":
-                _add_components(found["dy"], term, q.sum(1, keepdim=True).expand(-1, len(term.y), -1))
+                _add_components(outputs["dy"], term, q.sum(1, keepdim=True).expand(-1, len(term.y), -1))
         for x, y in forms.dw if term.w is not None else ():
             q = _slopes(rows[x], term, table, slope)
-            _add(found["dw"], term.w, torch.einsum("euj,evj->euv", q, _components(rows[y], term)))
-    if "dx" in found:
-        found["dx"] = g.new_zeros(nodes, plan.dim_x).index_add_(0, source, found["dx"])
-    return found
+            _add(outputs["dw"], term.w, torch.einsum("euj,evj->euv", q, _components(rows[y], term)))
+    if "dx" in outputs:
+        outputs["dx"] = g.new_zeros(nodes, plan.dim_x).index_add_(0, source, outputs["dx"])
+    return outputs
 
 
 def _rows(name: str, tensor: Tensor, source: Tensor, destination: Tensor) -> Tensor:
@@ -106,11 +109,11 @@ def _rows(name: str, tensor: Tensor, source: Tensor, destination: Tensor) -> Ten
 
 def _view(rows: Tensor, strip: Strip) -> Tensor:
     """(edges, channels, components) in place."""
-    whole = rows.narrow(1, strip.start, strip.mul * strip.dim)
+    columns = rows.narrow(1, strip.start, strip.mul * strip.dim)
     return (
-        whole.unflatten(1, (strip.dim, strip.mul)).transpose(1, 2)
+        columns.unflatten(1, (strip.dim, strip.mul)).transpose(1, 2)
         if strip.along == 1
-        else whole.unflatten(1, (strip.mul, strip.dim))
+        else columns.unflatten(1, (strip.mul, strip.dim))
     )
 
 

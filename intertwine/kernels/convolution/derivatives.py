@@ -61,8 +61,8 @@ def backward(
 ) -> dict[str, Tensor]:
     """Derivatives of T(g; x, y, w) to what is needed, of "x", "y" and "w"."""
     needs = needs if w is not None else needs.replace("w", "")
-    found = _apply(_Backward, torch.ops.intertwine.convolve_backward, plan, needs, g, x, y, w, source, destination)
-    return {name: one for name, one in zip("xyw", found) if name in needs}
+    slopes = _apply(_Backward, torch.ops.intertwine.convolve_backward, plan, needs, g, x, y, w, source, destination)
+    return {name: slope for name, slope in zip("xyw", slopes) if name in needs}
 
 
 def backward_of_backward(
@@ -81,13 +81,15 @@ def backward_of_backward(
         tensors: g, x, y, w; tangents: a, b, c, each None if it is zero.
         source, destination: ends of the edges.
     """
-    given = [name for name, tangent in zip("abc", tangents) if tangent is not None]
-    forms = second(given, needs if tensors[3] is not None else needs.replace("w", ""))
+    letters = [name for name, tangent in zip("abc", tangents) if tangent is not None]
+    forms = second(letters, needs if tensors[3] is not None else needs.replace("w", ""))
     needs = "".join(name for name, group in zip("gxyw", (forms.z, forms.dx, forms.dy, forms.dw)) if group)
     if not needs:
         return {}
-    found = _apply(_Second, torch.ops.intertwine.convolve_second, plan, needs, *tensors, *tangents, source, destination)
-    return {name: one for name, one in zip("gxyw", found) if name in needs}
+    slopes = _apply(
+        _Second, torch.ops.intertwine.convolve_second, plan, needs, *tensors, *tangents, source, destination
+    )
+    return {name: slope for name, slope in zip("gxyw", slopes) if name in needs}
 
 
 def _apply(function: type[_Operator], operator: Any, *arguments: Any) -> Any:
@@ -97,7 +99,7 @@ def _apply(function: type[_Operator], operator: Any, *arguments: Any) -> Any:
     differentiate in any order. Everybody else gets the quick one: torch's general ways cost 0.2 ms a call, more than a
     small product.
     """
-    tensors = [one for one in arguments if isinstance(one, Tensor)]
+    tensors = [argument for argument in arguments if isinstance(argument, Tensor)]
     if safe.traced(tensors[0]):
         return operator(*arguments)
     return (function.quick if all(map(safe.plain, tensors)) else function).apply(*arguments)
@@ -109,7 +111,7 @@ def _apply(function: type[_Operator], operator: Any, *arguments: Any) -> Any:
 def _keep(ctx: Any, needs: str, inputs: Sequence[Any]) -> None:
     ctx.plan, ctx.needs = inputs[0], needs
     ctx.set_materialize_grads(False)
-    tensors = [one for one in inputs if one is None or isinstance(one, Tensor)]
+    tensors = [argument for argument in inputs if argument is None or isinstance(argument, Tensor)]
     ctx.save_for_backward(*tensors)
     ctx.save_for_forward(*tensors)
 
@@ -129,23 +131,23 @@ def _weighted(plan: str) -> str:
 
 
 def _letters(names: str, needed: Sequence[bool]) -> str:
-    return "".join(name for name, one in zip(names, needed) if one)
+    return "".join(name for name, need in zip(names, needed) if need)
 
 
 def _derivative(ctx: Any, g: Tensor | None) -> tuple:
     """Of the convolution."""
     needs = _letters("xyw", needed_now(ctx)[1:4])
-    found = backward(ctx.plan, needs, g, *ctx.saved_tensors) if g is not None and needs else {}
-    return None, *(found.get(name) for name in "xyw"), None, None, None
+    slopes = backward(ctx.plan, needs, g, *ctx.saved_tensors) if g is not None and needs else {}
+    return None, *(slopes.get(name) for name in "xyw"), None, None, None
 
 
 def _derivative_backward(ctx: Any, *cotangents: Tensor | None) -> tuple:
     """Of its backward."""
     *tensors, source, destination = ctx.saved_tensors
-    tangents = [one if name in ctx.needs else None for name, one in zip("xyw", cotangents)]
+    tangents = [tangent if name in ctx.needs else None for name, tangent in zip("xyw", cotangents)]
     needs = _letters("gxyw", needed_now(ctx)[2:6])
-    found = backward_of_backward(ctx.plan, needs, tensors, tangents, source, destination)
-    return None, None, *(found.get(name) for name in "gxyw"), None, None
+    slopes = backward_of_backward(ctx.plan, needs, tensors, tangents, source, destination)
+    return None, None, *(slopes.get(name) for name in "gxyw"), None, None
 
 
 def _push_convolve(ctx: Any, *tangents: Any) -> Tensor | None:
@@ -167,26 +169,26 @@ def _push_backward(ctx: Any, *tangents: Any) -> tuple[Tensor | None, ...]:
     g, x, y, w, source, destination = ctx.saved_tensors
     moved = {} if tangents[2] is None else backward(ctx.plan, ctx.needs, tangents[2], x, y, w, source, destination)
     turned = backward_of_backward(ctx.plan, ctx.needs, (g, x, y, w), tangents[3:6], source, destination)
-    for name, one in turned.items():
-        moved[name] = moved[name] + one if name in moved else one
+    for name, slope in turned.items():
+        moved[name] = moved[name] + slope if name in moved else slope
     return tuple(
-        moved.get(name, torch.zeros_like(one) if name in ctx.needs else x.new_zeros(0))
-        for name, one in zip("xyw", (x, y, w))
+        moved.get(name, torch.zeros_like(tensor) if name in ctx.needs else x.new_zeros(0))
+        for name, tensor in zip("xyw", (x, y, w))
     )
 
 
 def _derivative_second(ctx: Any, *cotangents: Tensor | None) -> tuple:
     """Of the backward of the backward: sums of the two operators above with x, y or w replaced by its tangent."""
     g, x, y, w, a, b, c, source, destination = ctx.saved_tensors
-    slopes = {name: one for name, one in zip("gxyw", cotangents) if name in ctx.needs and one is not None}
+    slopes = {name: slope for name, slope in zip("gxyw", cotangents) if name in ctx.needs and slope is not None}
     letters = _letters("gxywabc", needed_now(ctx)[2:9])
     sums: dict[str, Tensor] = {}
 
-    def add(found: dict[str, Tensor], names: dict[str, str]) -> None:
-        for place, one in found.items():
+    def add(terms: dict[str, Tensor], names: dict[str, str]) -> None:
+        for place, term in terms.items():
             name = names.get(place, place)
             if name in letters:
-                sums[name] = sums[name] + one if name in sums else one
+                sums[name] = sums[name] + term if name in sums else term
 
     for tangent, replaced, values in (("a", "x", (a, y, w)), ("b", "y", (x, b, w)), ("c", "w", (x, y, c))):
         if values["xyw".index(replaced)] is None:
@@ -215,11 +217,11 @@ def _batched(
         if tensor is None:
             joined.append(None)
             continue
-        whole = tensor.expand(size, *tensor.shape) if dim is None else tensor.movedim(dim, 0)
+        batch = tensor.expand(size, *tensor.shape) if dim is None else tensor.movedim(dim, 0)
         if count is not None:
-            outside = (whole < 0) | (whole >= count)  # a node that does not exist must not become one of the next graph
-            whole = (whole + count * torch.arange(size, device=tensor.device)[:, None]).masked_fill(outside, -1)
-        joined.append(whole.flatten(0, 1))
+            outside = (batch < 0) | (batch >= count)  # a node that does not exist must not become one of the next graph
+            batch = (batch + count * torch.arange(size, device=tensor.device)[:, None]).masked_fill(outside, -1)
+        joined.append(batch.flatten(0, 1))
     return joined
 
 
@@ -227,8 +229,8 @@ def _rows(tensor: Tensor, dim: int | None) -> int:
     return tensor.shape[0] if dim is None else tensor.movedim(dim, 0).shape[1]
 
 
-def _batch_convolve(info: Any, dims: Sequence[int | None], plan: str, *given: Any) -> tuple[Tensor, int]:
-    *tensors, nodes = given
+def _batch_convolve(info: Any, dims: Sequence[int | None], plan: str, *arguments: Any) -> tuple[Tensor, int]:
+    *tensors, nodes = arguments
     size = info.batch_size
     joined = _batched(size, dims[1:6], tensors, (None, None, None, _rows(tensors[0], dims[1]), nodes))
     z = _apply(_Convolve, torch.ops.intertwine.convolve, plan, *joined, size * nodes)
@@ -236,24 +238,24 @@ def _batch_convolve(info: Any, dims: Sequence[int | None], plan: str, *given: An
 
 
 def _batch_derivatives(
-    function: type[_Operator], operator: Any, info: Any, dims: Sequence[int | None], given: Sequence[Any]
+    function: type[_Operator], operator: Any, info: Any, dims: Sequence[int | None], arguments: Sequence[Any]
 ) -> tuple[tuple, tuple]:
-    plan, needs, *tensors = given
+    plan, needs, *tensors = arguments
     size, g, x = info.batch_size, tensors[0], tensors[1]
     nodes = [None] * (len(tensors) - 2) + [_rows(x, dims[3]), _rows(g, dims[2])]
-    found = _apply(function, operator, plan, needs, *_batched(size, dims[2:], tensors, nodes))
+    slopes = _apply(function, operator, plan, needs, *_batched(size, dims[2:], tensors, nodes))
     # what was not asked for stays empty
-    return tuple(one.unflatten(0, (size, -1)) if one.ndim == 2 else one.new_empty(size, 0) for one in found), (
+    return tuple(slope.unflatten(0, (size, -1)) if slope.ndim == 2 else slope.new_empty(size, 0) for slope in slopes), (
         0,
-    ) * len(found)
+    ) * len(slopes)
 
 
-def _batch_backward(info: Any, dims: Sequence[int | None], *given: Any) -> tuple[tuple, tuple]:
-    return _batch_derivatives(_Backward, torch.ops.intertwine.convolve_backward, info, dims, given)
+def _batch_backward(info: Any, dims: Sequence[int | None], *arguments: Any) -> tuple[tuple, tuple]:
+    return _batch_derivatives(_Backward, torch.ops.intertwine.convolve_backward, info, dims, arguments)
 
 
-def _batch_second(info: Any, dims: Sequence[int | None], *given: Any) -> tuple[tuple, tuple]:
-    return _batch_derivatives(_Second, torch.ops.intertwine.convolve_second, info, dims, given)
+def _batch_second(info: Any, dims: Sequence[int | None], *arguments: Any) -> tuple[tuple, tuple]:
+    return _batch_derivatives(_Second, torch.ops.intertwine.convolve_second, info, dims, arguments)
 
 
 class _Operator(torch.autograd.Function):
@@ -280,12 +282,12 @@ def _differentiable(
         "vmap": batch,
     }
     rules |= {} if push is None else {"jvp": push}
-    made = type(
+    operator = type(
         name, (_Operator,), {"quick": quick} | {rule: staticmethod(function) for rule, function in rules.items()}
     )
     register_derivative(operators.library, name, derivative, setup)
     torch.library.register_vmap(f"intertwine::{name}", batch, lib=operators.library)
-    return made
+    return operator
 
 
 _Convolve = _differentiable("convolve", operators.convolve, _setup, _derivative, _batch_convolve, _push_convolve)

@@ -48,13 +48,13 @@ def read(forms: Forms, kernel: str, weighted: bool) -> frozenset[str]:
     return frozenset(names if weighted else names - {"w", "c"})
 
 
-def missing(forms: Forms, kernel: str, weighted: bool, given: Collection[str]) -> None:
+def missing(forms: Forms, kernel: str, weighted: bool, names: Collection[str]) -> None:
     """Make sure that every argument is there.
 
     Raises:
         InputError: one is not.
     """
-    absent = read(forms, kernel, weighted).difference(given)
+    absent = read(forms, kernel, weighted).difference(names)
     if absent:
         raise InputError(
             "is missing", where=", ".join(sorted(absent)), remedy="give every tensor that the derivatives need."
@@ -75,12 +75,12 @@ def second(tangents: Collection[str], needs: Collection[str]) -> Forms:
     "b" and "c".
     """
 
-    def given(*forms: tuple[str, ...]) -> tuple:
+    def with_tangent(*forms: tuple[str, ...]) -> tuple:
         return tuple(form for form in forms if set(form) & set(tangents))
 
     return Forms(
-        z=given(("a", "y", "w"), ("x", "b", "w"), ("x", "y", "c")) if "g" in needs else (),
-        dx=given(("b", "w"), ("y", "c")) if "x" in needs else (),
-        dy=given(("a", "w"), ("x", "c")) if "y" in needs else (),
-        dw=given(("a", "y"), ("x", "b")) if "w" in needs else (),
+        z=with_tangent(("a", "y", "w"), ("x", "b", "w"), ("x", "y", "c")) if "g" in needs else (),
+        dx=with_tangent(("b", "w"), ("y", "c")) if "x" in needs else (),
+        dy=with_tangent(("a", "w"), ("x", "c")) if "y" in needs else (),
+        dw=with_tangent(("a", "y"), ("x", "b")) if "w" in needs else (),
     )

@@ -72,9 +72,11 @@ class Fused:
         """
         for name, index in (("source", source), ("destination", destination)):
             if index.dtype != torch.int64 or index.ndim != 1 or index.device != x.device:
-                found = f"{index.dtype}, shape {tuple(index.shape)}, on {index.device}"
+                description = f"{index.dtype}, shape {tuple(index.shape)}, on {index.device}"
                 raise InputError(
-                    found, where=name, remedy=f"give int64 numbers of nodes, shape ({y.shape[0]},), on {x.device}."
+                    description,
+                    where=name,
+                    remedy=f"give int64 numbers of nodes, shape ({y.shape[0]},), on {x.device}.",
                 )
         if not source.shape == destination.shape == y.shape[:1]:
             sizes = f"{source.shape[0]} sources, {destination.shape[0]} destinations and {y.shape[0]} rows of y"
@@ -126,29 +128,29 @@ class Fused:
             raise InputError(
                 f"{w.shape[0]} rows of weights, {y.shape[0]} of y", where="weight", remedy="give one row for each edge."
             )
-        given = [tensor for tensor in (x, y, w) if tensor is not None]
-        wanted = _common(given)
+        tensors = [tensor for tensor in (x, y, w) if tensor is not None]
+        dtype = _common(tensors)
         # on a processor, half precision is a way to store numbers: it computes in single
-        works = torch.float32 if wanted in _NARROW and x.device.type == "cpu" else wanted
+        works = torch.float32 if dtype in _NARROW and x.device.type == "cpu" else dtype
         x, y = x.to(works), y.to(works)
         w = None if w is None else w.to(works)
         z = derivatives.convolve(self.text, x, y, w, source, destination, nodes)
-        return z if z.dtype == wanted else z.to(wanted)
+        return z if z.dtype == dtype else z.to(dtype)
 
 
 def _common(tensors: list[Tensor]) -> torch.dtype:
     """The precision of all tensors; under autocast the widest of them."""
-    found = tensors[0].dtype
+    dtype = tensors[0].dtype
     for tensor in tensors[1:]:
-        if tensor.dtype != found:
+        if tensor.dtype != dtype:
             if not safe.autocasting(tensor):
-                kinds = ", ".join(str(one.dtype) for one in tensors)
+                kinds = ", ".join(str(argument.dtype) for argument in tensors)
                 raise InputError(
                     f"x, y and the weights are {kinds}",
                     where="dtype",
                     remedy="cast them to one precision, with .to(dtype).",
                 )
-            found = torch.promote_types(found, tensor.dtype)
-    if not found.is_floating_point:
-        raise InputError(f"the arguments are {found}", where="dtype", remedy="give floating-point numbers.")
-    return found
+            dtype = torch.promote_types(dtype, tensor.dtype)
+    if not dtype.is_floating_point:
+        raise InputError(f"the arguments are {dtype}", where="dtype", remedy="give floating-point numbers.")
+    return dtype

@@ -80,9 +80,9 @@ def scatter(
 def _run(
     kind: str, plan: Channelwise, forms: Forms, tensors: Mapping[str, Tensor | None], ends: tuple, nodes: int
 ) -> Any:
-    one = next(tensor for tensor in tensors.values() if tensor is not None)
-    chosen = backend(plan, one.device, one.dtype)
-    if chosen != "reference" and trusted(kind, chosen, plan, forms, one.device, one.dtype):
+    like = next(tensor for tensor in tensors.values() if tensor is not None)
+    chosen = backend(plan, like.device, like.dtype)
+    if chosen != "reference" and trusted(kind, chosen, plan, forms, like.device, like.dtype):
         return getattr(native, kind)(chosen, plan, forms, tensors, ends, nodes)
     edges, senders, device = native.sizes(tensors)
     for name, tensor in tensors.items():

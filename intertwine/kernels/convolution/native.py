@@ -77,9 +77,9 @@ def _module(backend: str) -> ModuleType:
 
 def sizes(tensors: Mapping[str, Tensor | None]) -> tuple[int, int, torch.device]:
     """Number of edges, number of rows of x, and the device."""
-    given = {name: tensor for name, tensor in tensors.items() if tensor is not None}
-    edges = given["y"] if "y" in given else given["b"]
-    rows = given["x"] if "x" in given else given.get("a", edges)
+    by_name = {name: tensor for name, tensor in tensors.items() if tensor is not None}
+    edges = by_name["y"] if "y" in by_name else by_name["b"]
+    rows = by_name["x"] if "x" in by_name else by_name.get("a", edges)
     return len(edges), len(rows), edges.device
 
 

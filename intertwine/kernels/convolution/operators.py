@@ -39,13 +39,13 @@ library.define(
 
 
 def _taken(
-    plan: Channelwise, ends: tuple[Tensor | None, Tensor | None], nodes: int, **given: Tensor | None
+    plan: Channelwise, ends: tuple[Tensor | None, Tensor | None], nodes: int, **tensors: Tensor | None
 ) -> tuple[dict[str, Tensor | None], int, int]:
     """The tensors one number after the other, if they fit; whether memory is behind them is asked where it is read.
 
     Args:
         plan: of the product; ends: source and destination of each edge; nodes: rows of z and g.
-        given: the tensors by their names.
+        tensors: by their names.
 
     Returns:
         Those tensors, the number of rows of x, and that of z.
@@ -53,7 +53,7 @@ def _taken(
     Raises:
         InputError: a tensor does not fit the plan or the others.
     """
-    x, y = given["x"], given["y"]
+    x, y = tensors["x"], tensors["y"]
     assert x is not None
     assert y is not None
     senders, edges = doors.rows(x, "x", plan.dim_x), doors.rows(y, "y", plan.dim_y)
@@ -62,9 +62,10 @@ def _taken(
         raise InputError(f"{nodes} nodes", where="nodes", remedy="give a number >= 0.")
     shapes, dtype, device = plan.shapes(senders, nodes, edges), x.dtype, x.device
     taken = {
-        name: None if one is None else doors.laid(one, name, shapes[name], dtype, device) for name, one in given.items()
+        name: None if tensor is None else doors.laid(tensor, name, shapes[name], dtype, device)
+        for name, tensor in tensors.items()
     }
-    if given.get("w") is None and plan.dim_w:
+    if tensors.get("w") is None and plan.dim_w:
         raise InputError("the weights are missing", where="w", remedy=f"give {dtype} {shapes['w']}.")
     for name, index in zip(("source", "destination"), ends):
         if index is not None:
@@ -99,8 +100,8 @@ def backward(
     """Derivatives of <g, z> to x, y and w; those that are not needed are empty."""
     decoded, ends = Channelwise.decode(plan), (source, destination)
     tensors, senders, _ = _taken(decoded, ends, doors.rows(g, "g", decoded.dim_z), g=g, x=x, y=y, w=w)
-    found = kernel.scatter(decoded, gradient(needs), tensors, ends, senders)
-    dx, dy, dw = (found.get(name, x.new_empty(0)) for name in ("dx", "dy", "dw"))
+    outputs = kernel.scatter(decoded, gradient(needs), tensors, ends, senders)
+    dx, dy, dw = (outputs.get(name, x.new_empty(0)) for name in ("dx", "dy", "dw"))
     return dx, dy, dw
 
 
@@ -124,10 +125,10 @@ def second_order(
     )
     forms = second([name for name in "abc" if tensors[name] is not None], needs)
     slopes = forms.dx or forms.dy or forms.dw
-    found = kernel.scatter(decoded, forms, tensors, ends, senders) if slopes else {}
+    outputs = kernel.scatter(decoded, forms, tensors, ends, senders) if slopes else {}
     del tensors["g"]
     dg = kernel.gather(decoded, forms, tensors, ends, nodes) if forms.z else x.new_empty(0)
-    dx, dy, dw = (found.get(name, x.new_empty(0)) for name in ("dx", "dy", "dw"))
+    dx, dy, dw = (outputs.get(name, x.new_empty(0)) for name in ("dx", "dy", "dw"))
     return dg, dx, dy, dw
 
 

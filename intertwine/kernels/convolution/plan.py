@@ -129,10 +129,10 @@ def _encoded(form: Channelwise) -> str:
 def _decoded(text: str) -> Channelwise:
     try:
         *dims, terms = json.loads(text)
-        made = []
+        decoded = []
         for x, z, w, y, entries in terms:
-            places = tuple(tuple(one) for one in y)
-            made.append(
+            places = tuple(tuple(row) for row in y)
+            decoded.append(
                 Term(
                     Strip(*x),
                     Strip(*z),
@@ -141,7 +141,7 @@ def _decoded(text: str) -> Channelwise:
                     tuple((i, j, k, float(c)) for i, j, k, c in entries),
                 )
             )
-        form = Channelwise(tuple(made), *dims)
+        form = Channelwise(tuple(decoded), *dims)
         sound = all(map(form.holds, form.terms)) and all(isinstance(dim, int) and dim >= 0 for dim in dims)
     except (TypeError, ValueError) as error:
         raise InputError(

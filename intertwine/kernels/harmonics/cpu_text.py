@@ -101,14 +101,14 @@ def _block(kind: str, solid: Solid, rows: Rows, here: dict[str, ir.Value]) -> No
     )
     for coordinate in still if solid.normalize else unit:  # a unit vector moves at right angles to itself: a constant
         square = arithmetic.fused(coordinate, coordinate, square)
-    found = Evaluated(arithmetic, solid, (unit[0], unit[1], unit[2]), square)
+    evaluated = Evaluated(arithmetic, solid, (unit[0], unit[1], unit[2]), square)
     if kind == "values":
-        rows.store([numbers.vector(value) for value in found.values()], here["y"])
+        rows.store([numbers.vector(value) for value in evaluated.values()], here["y"])
         return
     if kind == "second":
-        rows.store([numbers.vector(_slope(value)) for value in found.values()], here["dg"])
+        rows.store([numbers.vector(_slope(value)) for value in evaluated.values()], here["dg"])
     g = rows.load(here["g"], solid.dim, [l > 0 for l in solid.degrees for _ in range(2 * l + 1)])
-    parts: tuple[Number, ...] = found.gradient(g)
+    parts: tuple[Number, ...] = evaluated.gradient(g)
     if solid.normalize:
         parts = _projected(arithmetic, parts, unit, inverse)
     rows.store([numbers.vector(_slope(part) if kind == "second" else part) for part in parts], here["dx"])
@@ -131,7 +131,7 @@ def _direction(code: Code, numbers: Vectors, x: list[Any]) -> tuple[list[Any], A
         return ir.Constant(integers, [value] * width)
 
     ones = constant((1 << (bits - 1)) - 1)
-    sizes = [builder.and_(builder.bitcast(one, integers), ones) for one in x]  # ordered as the absolute values are
+    sizes = [builder.and_(builder.bitcast(part, integers), ones) for part in x]  # ordered as the absolute values are
     largest = sizes[0]
     for size in sizes[1:]:
         largest = builder.select(builder.icmp_unsigned(">", size, largest), size, largest)
@@ -139,10 +139,10 @@ def _direction(code: Code, numbers: Vectors, x: list[Any]) -> tuple[list[Any], A
     highest = constant((2 * bias - 1) << fraction)  # whose inverse is still a normal number
     exponent = builder.select(builder.icmp_unsigned("<", exponent, highest), exponent, highest)
     scale = builder.bitcast(builder.sub(constant((2 * bias) << fraction), exponent), code.vector(width))
-    scaled = [builder.fmul(one, scale) for one in x]
+    scaled = [builder.fmul(part, scale) for part in x]
     square = None
-    for one in scaled:
-        square = numbers.fused(one, one, square)
+    for part in scaled:
+        square = numbers.fused(part, part, square)
     zero = builder.fcmp_ordered("==", square, numbers.vector(None))  # NaN is not
     one = numbers.vector(1.0)
     root = builder.call(_square_root(code, width), [builder.select(zero, one, square)])
@@ -152,8 +152,8 @@ def _direction(code: Code, numbers: Vectors, x: list[Any]) -> tuple[list[Any], A
 
 def _square_root(code: Code, width: int) -> ir.Function:
     vector, name = code.vector(width), f"llvm.sqrt.v{width}f{8 * code.size}"
-    found = code.module.globals.get(name)
-    return found if found is not None else ir.Function(code.module, ir.FunctionType(vector, [vector]), name=name)
+    function = code.module.globals.get(name)
+    return function if function is not None else ir.Function(code.module, ir.FunctionType(vector, [vector]), name=name)
 
 
 def _moving(numbers: Vectors, unit: list[Any], inverse: Any, v: list[Any]) -> tuple[list[Dual], Any]:
@@ -161,11 +161,11 @@ def _moving(numbers: Vectors, unit: list[Any], inverse: Any, v: list[Any]) -> tu
     / |x|^2.
     """
     if inverse is None:
-        return [Dual(one, step) for one, step in zip(unit, v)], None
+        return [Dual(u, step) for u, step in zip(unit, v)], None
     slopes = _projected(numbers, tuple(v), unit, inverse)
     along = None
-    for one, step in zip(unit, v):
-        along = numbers.fused(one, step, along)
+    for u, step in zip(unit, v):
+        along = numbers.fused(u, step, along)
     slope = numbers.times(numbers.times(-1.0, along), numbers.times(inverse, inverse))
     return [Dual(*pair) for pair in zip(unit, slopes)], Dual(inverse, slope)
 
@@ -173,7 +173,7 @@ def _moving(numbers: Vectors, unit: list[Any], inverse: Any, v: list[Any]) -> tu
 def _projected(arithmetic: Arithmetic, g: tuple[Any, ...], unit: list[Any], inverse: Any) -> tuple[Any, ...]:
     """(g - u (u g)) / |x|."""
     along = None
-    for one, part in zip(unit, g):
-        along = arithmetic.fused(one, part, along)
+    for u, part in zip(unit, g):
+        along = arithmetic.fused(u, part, along)
     inward = arithmetic.times(-1.0, along)
-    return tuple(arithmetic.times(inverse, arithmetic.fused(inward, one, part)) for one, part in zip(unit, g))
+    return tuple(arithmetic.times(inverse, arithmetic.fused(inward, u, part)) for u, part in zip(unit, g))

@@ -40,12 +40,12 @@ def values(x: Float[Tensor, "n 3"], solid: Solid) -> Float[Tensor, "n dim"]:
             body = body - (l - 1) / (2 * l - 1) * square * before
         factors = [l * (2 * l - 1) / (l * l - m * m) for m in range(l)]
         polar.append(torch.cat([body * body.new_tensor(factors), one * 2.0**-l], 1))
-    found = [x[:, :0]]
+    blocks = [x[:, :0]]
     for l in solid.degrees:
         scaled = polar[l] * x.new_tensor([solid.scale(l, m) for m in range(l + 1)])
         right, left = scaled * torch.cat(c[: l + 1], 1), scaled[:, 1:] * torch.cat([x[:, :0], *s[1 : l + 1]], 1)
-        found += [left.flip(1), right]
-    return torch.cat(found, 1)
+        blocks += [left.flip(1), right]
+    return torch.cat(blocks, 1)
 
 
 def gradient(x: Float[Tensor, "n 3"], g: Float[Tensor, "n dim"], solid: Solid) -> Float[Tensor, "n 3"]:
@@ -58,8 +58,8 @@ def gradient(x: Float[Tensor, "n 3"], g: Float[Tensor, "n dim"], solid: Solid) -
     keep = torch.is_grad_enabled()
     with torch.enable_grad():
         x, g = _node(x), g.view_as(g)
-        (found,) = torch.autograd.grad(values(x, solid), x, g, create_graph=keep, materialize_grads=True)
-    return found
+        (slope,) = torch.autograd.grad(values(x, solid), x, g, create_graph=keep, materialize_grads=True)
+    return slope
 
 
 def second(
@@ -89,7 +89,7 @@ def third(
     with torch.enable_grad():
         inputs = _node(x), _node(g), _node(v)
         # degree 1 has no Hessian
-        pairs = [(one, slope) for one, slope in zip(second(*inputs, solid), slopes) if one.requires_grad]
+        pairs = [(output, slope) for output, slope in zip(second(*inputs, solid), slopes) if output.requires_grad]
         outputs, cotangents = zip(*pairs)
         dx, dg, dv = torch.autograd.grad(outputs, inputs, cotangents, create_graph=keep, materialize_grads=True)
     return dx, dg, dv

@@ -112,17 +112,17 @@ def deviation(function: Callable[..., None], kind: str, solid: Solid, dtype: tor
         g = torch.randn(_CHECKED_POINTS, solid.dim, generator=generator, dtype=torch.float64).to(dtype)
         inputs = {"values": (x,), "gradient": (x, g), "second": (x, g, v)}[kind]
         with torch.no_grad():
-            right = getattr(definition, kind)(*(one.double() for one in inputs), solid)
+            right = getattr(definition, kind)(*(tensor.double() for tensor in inputs), solid)
         right = right if isinstance(right, tuple) else (right,)
-        found = tuple(torch.empty_like(one, dtype=dtype) for one in right)
-        _launch(function, kind, solid, inputs, found)
+        outputs = tuple(torch.empty_like(expected, dtype=dtype) for expected in right)
+        _launch(function, kind, solid, inputs, outputs)
         worst = 0.0
-        for one, other in zip(found, right):
+        for output, other in zip(outputs, right):
             bound = (
                 _BOUND_EPS * torch.finfo(dtype).eps * (solid.largest + 1) ** 2 * other.square().mean(0).sqrt()
                 + torch.finfo(dtype).tiny
             )
-            worst = max(worst, float(((one - other).abs() / bound).nan_to_num(nan=torch.inf).max()))
+            worst = max(worst, float(((output - other).abs() / bound).nan_to_num(nan=torch.inf).max()))
         return worst
 
 
@@ -161,8 +161,8 @@ def _require(kind: str, solid: Solid, inputs: tuple[Tensor, ...]) -> None:
         InputError: they do not.
     """
     x = inputs[0]
-    for name, one in zip(WORDS[kind][1:], inputs):
-        doors.require(one, name, (x.shape[0], 3 if name in VECTORS else solid.dim), x.dtype, x.device)
+    for name, tensor in zip(WORDS[kind][1:], inputs):
+        doors.require(tensor, name, (x.shape[0], 3 if name in VECTORS else solid.dim), x.dtype, x.device)
 
 
 def _launch(
@@ -175,18 +175,18 @@ def _launch(
         _require(kind, solid, inputs)
         if not n:
             return
-        more = [torch.constant_pad_nd(one, (0, 0, 0, POINTS_PER_VECTOR - n)) for one in inputs]
-        whole = [one.new_empty(POINTS_PER_VECTOR, one.shape[1]) for one in outputs]
-        _launch(function, kind, solid, tuple(more), tuple(whole))
-        for one, padded in zip(outputs, whole):
-            one.copy_(padded[:n])
+        more = [torch.constant_pad_nd(tensor, (0, 0, 0, POINTS_PER_VECTOR - n)) for tensor in inputs]
+        results = [output.new_empty(POINTS_PER_VECTOR, output.shape[1]) for output in outputs]
+        _launch(function, kind, solid, tuple(more), tuple(results))
+        for output, padded in zip(outputs, results):
+            output.copy_(padded[:n])
         return
-    tensors = [*[doors.in_memory(one) for one in inputs], *outputs]  # kept until the kernel is done
+    tensors = [*[doors.in_memory(tensor) for tensor in inputs], *outputs]  # kept until the kernel is done
     dtype = inputs[0].dtype
-    pointers, given = [n], len(inputs)
-    for place, (name, one) in enumerate(zip(WORDS[kind][1:], tensors)):
-        look = doors.address if place < given else doors.made
-        pointers.append(look(one, name, (n, 3 if name in VECTORS else solid.dim), dtype))
+    pointers, count = [n], len(inputs)
+    for place, (name, tensor) in enumerate(zip(WORDS[kind][1:], tensors)):
+        look = doors.address if place < count else doors.own_address
+        pointers.append(look(tensor, name, (n, 3 if name in VECTORS else solid.dim), dtype))
     blocks = -(-n // POINTS_PER_VECTOR)
     cost = n * (2.0 + _NS_PER_COMPONENT[kind] * solid.dim)
     parts = 1 if cost < 2 * _NS_WORTH_A_THREAD else min(threads(), int(cost / _NS_WORTH_A_THREAD))

@@ -162,12 +162,12 @@ def _batched(name: str) -> Any:
 
     def rule(info: Any, dims: tuple[int | None, ...], *arguments: Any) -> tuple[Any, Any]:
         size, flat = info.batch_size, []
-        for one, dim in zip(arguments[:-1], dims):
-            moved = one.expand(size, *one.shape) if dim is None else one.movedim(dim, 0)
+        for tensor, dim in zip(arguments[:-1], dims):
+            moved = tensor.expand(size, *tensor.shape) if dim is None else tensor.movedim(dim, 0)
             flat.append(moved.reshape(-1, moved.shape[-1]))
-        found = getattr(torch.ops.intertwine, name)(*flat, arguments[-1])
-        several = isinstance(found, tuple)
-        split = tuple(one.unflatten(0, (size, -1)) for one in (found if several else (found,)))
+        result = getattr(torch.ops.intertwine, name)(*flat, arguments[-1])
+        several = isinstance(result, tuple)
+        split = tuple(output.unflatten(0, (size, -1)) for output in (result if several else (result,)))
         return (split, (0,) * len(split)) if several else (split[0], 0)
 
     return rule

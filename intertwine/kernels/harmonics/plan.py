@@ -67,17 +67,17 @@ class Solid:
         """
         try:
             degrees, scales, normalize = json.loads(text)
-            found = cls(tuple(map(index, degrees)), tuple(map(float, scales)), bool(normalize))
+            solid = cls(tuple(map(index, degrees)), tuple(map(float, scales)), bool(normalize))
         except (TypeError, ValueError) as error:
             raise InputError(
                 f"no description of harmonics: {text[:60]!r}", where="solid", remedy="give Solid.text of one."
             ) from error
-        if min(found.degrees, default=0) < 0 or len(found.scales) != (found.largest + 1) * (found.largest + 2) // 2:
-            found_scales = f"{len(found.scales)} scales for degrees {list(found.degrees)}"
+        if min(solid.degrees, default=0) < 0 or len(solid.scales) != (solid.largest + 1) * (solid.largest + 2) // 2:
+            found_scales = f"{len(solid.scales)} scales for degrees {list(solid.degrees)}"
             raise InputError(
                 found_scales, where="solid", remedy="give one for each degree up to the largest, and each order."
             )
-        return found
+        return solid
 
     def scale(self, l: int, m: int) -> float:
         """n_lm."""
@@ -85,12 +85,12 @@ class Solid:
 
     def starts(self) -> dict[int, list[int]]:
         """Degree -> where its blocks start."""
-        found: dict[int, list[int]] = {}
+        starts: dict[int, list[int]] = {}
         start = 0
         for l in self.degrees:
-            found.setdefault(l, []).append(start)
+            starts.setdefault(l, []).append(start)
             start += 2 * l + 1
-        return found
+        return starts
 
 
 def leading(l: int, m: int) -> float:

@@ -92,24 +92,24 @@ class Table:
         self.words = [doors.address(table, "table", size, kind) for table, kind, size in tables]
         self.reaches = [sorted({task.reach(name) for task in tasks}) for name in "abc"]
         written = max((p for p, q in self.reaches[2] if q == 0), default=0)  # also by a sum of nothing
-        self.none = self.known = (0, [0, 0, written])
+        self.none = self.last = (0, [0, 0, written])
 
-    def __call__(self, many: int, a: Tensor, b: Tensor, c: Tensor) -> None:
+    def __call__(self, size: int, a: Tensor, b: Tensor, c: Tensor) -> None:
         """Write C, which the caller has made; all three contiguous and of one precision.
 
         Raises:
             InputError: A or B is not, or has fewer numbers than the products need.
         """
-        known, sizes = self.known if many else self.none
-        if known != many:
-            sizes = [max((p + q * many for p, q in reaches), default=0) for reaches in self.reaches]
-            self.known = many, sizes
+        last, sizes = self.last if size else self.none
+        if last != size:
+            sizes = [max((p + q * size for p, q in reaches), default=0) for reaches in self.reaches]
+            self.last = size, sizes
         dtype = self.dtype
         at_a, at_b, at_c = (
             doors.address(a, "a", sizes[0], dtype), doors.address(b, "b", sizes[1], dtype),
-            doors.made(c, "c", sizes[2], dtype),
+            doors.own_address(c, "c", sizes[2], dtype),
         )  # fmt: skip
-        run(self.function, (*self.words, many, at_a, at_b, at_c), (0, self.count))
+        run(self.function, (*self.words, size, at_a, at_b, at_c), (0, self.count))
 
 
 class Transposition:
@@ -122,7 +122,7 @@ class Transposition:
     def __init__(self, shapes: Sequence[tuple[int, int, int]], dtype: torch.dtype) -> None:
         self.shapes = torch.tensor(shapes, dtype=torch.int64, device="cpu")
         self.function = _transposition(_NAMES[dtype])
-        self.given = doors.address(self.shapes, "table", 3 * len(shapes), torch.int64)
+        self.at_table = doors.address(self.shapes, "table", 3 * len(shapes), torch.int64)
         self.count = len(shapes)
         self.dtype = dtype
         self.size = max((start + rows * columns for start, rows, columns in shapes), default=0)
@@ -134,8 +134,11 @@ class Transposition:
             InputError: it is not contiguous, or has fewer numbers than the matrices.
         """
         c = torch.empty_like(a)
-        at_a, at_c = doors.address(a, "weight", self.size, self.dtype), doors.made(c, "weight", self.size, self.dtype)
-        run(self.function, (self.given, at_a, at_c), (0, self.count))
+        at_a, at_c = (
+            doors.address(a, "weight", self.size, self.dtype),
+            doors.own_address(c, "weight", self.size, self.dtype),
+        )
+        run(self.function, (self.at_table, at_a, at_c), (0, self.count))
         return c
 
 
@@ -174,10 +177,10 @@ def text(dtype: str, width: int) -> str:
         for name in ("rows", "columns", "depth", "outer", "batch"):
             word[name] = b.select(b.icmp_signed("==", word[name], WORD(SIZE_AT_CALL)), code.words["many"], word[name])
         factor = code.load(code.reals("factors"), task)
-        whole, pairs = b.and_(word["rows"], WORD(-_TILE_ROWS)), b.and_(word["columns"], WORD(-2 * width))
+        tiled, pairs = b.and_(word["rows"], WORD(-_TILE_ROWS)), b.and_(word["columns"], WORD(-2 * width))
         with code.loop(WORD(0), word["batch"]) as number:
             first = {name: b.add(word[name], b.mul(number, word[f"{name}_batch"])) for name in "ac"} | {"b": word["b"]}
-            for rows, start, stop in ((_TILE_ROWS, WORD(0), whole), (1, whole, word["rows"])):
+            for rows, start, stop in ((_TILE_ROWS, WORD(0), tiled), (1, tiled, word["rows"])):
                 with code.loop(start, stop, rows) as row:
                     at = {name: b.add(first[name], b.mul(row, word[f"{name}_row"])) for name in "ac"}
                     with code.loop(WORD(0), pairs, 2 * width) as column:

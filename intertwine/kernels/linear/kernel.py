@@ -29,22 +29,22 @@ FEW_SUMMED_NUMBERS = 120_000  # for sums over samples, which go through all of t
 _BOUND_EPS = 64  # eps of the largest number: rounding stays far below, a wrong place far above
 
 
-def small_mixing(plan: Mixing, x: Tensor, few: int) -> SmallMixing | None:
+def small_mixing(plan: Mixing, x: Tensor, limit: int) -> SmallMixing | None:
     """The kernels for features x (z, dim_in) or cotangents (z, dim_out) on the CPU; None where others should do it.
 
     Args:
-        plan: of the layer; x: features or cotangents; few: :data:`FEW_NUMBERS` or :data:`FEW_SUMMED_NUMBERS`.
+        plan: of the layer; x: features or cotangents; limit: :data:`FEW_NUMBERS` or :data:`FEW_SUMMED_NUMBERS`.
     """
-    if not plan.innermost or len(x) * max(plan.dim_in, plan.dim_out) > few or x.dtype not in _TRUSTED:
+    if not plan.innermost or len(x) * max(plan.dim_in, plan.dim_out) > limit or x.dtype not in _TRUSTED:
         return None
     if torch._C._len_torch_dispatch_stack():  # whoever watches torch's operations (a counter of FLOP) would see none
         return None
     if choice.asked() not in ("auto", "cpu") or not trusted(x.dtype):
         return None
-    found = plan.kernels.get(x.dtype)
-    if found is None:
-        found = plan.kernels[x.dtype] = SmallMixing(plan, x.dtype)
-    return found  # type: ignore[no-any-return]
+    kernels = plan.kernels.get(x.dtype)
+    if kernels is None:
+        kernels = plan.kernels[x.dtype] = SmallMixing(plan, x.dtype)
+    return kernels  # type: ignore[no-any-return]
 
 
 _TRUSTED: dict[torch.dtype, bool | None] = {torch.float32: None, torch.float64: None}
@@ -52,20 +52,20 @@ _TRUSTED: dict[torch.dtype, bool | None] = {torch.float32: None, torch.float64: 
 
 def trusted(dtype: torch.dtype) -> bool:
     """Whether the kernels give what plain torch gives, found out once; if they do not, a warning says so."""
-    found = _TRUSTED[dtype]
-    if found is None and not choice.compiles():
-        found = _TRUSTED[dtype] = False
-    if found is None:
+    verdict = _TRUSTED[dtype]
+    if verdict is None and not choice.compiles():
+        verdict = _TRUSTED[dtype] = False
+    if verdict is None:
         try:
             with preparing, single():
                 wrong = deviation(SmallMixing, dtype)
             problem = "" if wrong <= _BOUND_EPS else f"is wrong by {wrong:.3g} eps"
         except (ImportError, InputError) as error:  # no compiler for this machine
-            problem = f"is not available ({error})"
-        found = _TRUSTED[dtype] = not problem
+            problem = f"is not to be had ({error})"
+        verdict = _TRUSTED[dtype] = not problem
         if problem:
             choice.announce(f"kernel of small linear layers in {dtype}", problem)
-    return found
+    return verdict
 
 
 def deviation(kernels: Callable[[Mixing, torch.dtype], SmallMixing], dtype: torch.dtype) -> float:
@@ -74,7 +74,7 @@ def deviation(kernels: Callable[[Mixing, torch.dtype], SmallMixing], dtype: torc
     """
     sizes, dims = ((5, 37), (70, 3)), (3, 1)  # channels in and out
     ins, outs = (
-        [Block(sum(m * d for m, d in zip(one, dims[:k])), one[k], dims[k]) for k in range(2)] for one in zip(*sizes)
+        [Block(sum(m * d for m, d in zip(muls, dims[:k])), muls[k], dims[k]) for k in range(2)] for muls in zip(*sizes)
     )
     routes = tuple(Route((a,), (b,), ((at,),), ((f,),)) for a, b, at, f in zip(ins, outs, (0, 185), (0.5, 2.0)))
     plan = Mixing(85, 114, 395, routes, (), "ir_mul")
@@ -83,8 +83,12 @@ def deviation(kernels: Callable[[Mixing, torch.dtype], SmallMixing], dtype: torc
         torch.randn(size, generator=generator, dtype=torch.float64, device="cpu")
         for size in ((6, 85), (6, 114), (395,))
     )
-    made, given = kernels(plan, dtype), [one.to(dtype) for one in (x, g, w)]
-    found = (made.forward(given[0], given[2]), made.for_x(given[1], given[2]), made.for_weight(given[0], given[1]))
+    kernel, inputs = kernels(plan, dtype), [tensor.to(dtype) for tensor in (x, g, w)]
+    outputs = (
+        kernel.forward(inputs[0], inputs[2]),
+        kernel.for_x(inputs[1], inputs[2]),
+        kernel.for_weight(inputs[0], inputs[1]),
+    )
     pairs = [(a.of(x, "ir_mul"), w[at : at + a.mul * b.mul].view(a.mul, b.mul) * f, b.of(g, "ir_mul"))
              for a, b, at, f in zip(ins, outs, (0, 185), (0.5, 2.0))]  # fmt: skip
     right = (
@@ -94,7 +98,7 @@ def deviation(kernels: Callable[[Mixing, torch.dtype], SmallMixing], dtype: torc
             [(left.transpose(1, 2) @ right).sum(0).flatten() * f for (left, _, right), f in zip(pairs, (0.5, 2.0))]
         ),
     )
-    for mine, exact in zip(found, right):
+    for mine, exact in zip(outputs, right):
         worst = max(worst, float(((mine - exact).abs().max() / exact.abs().max()).nan_to_num(nan=torch.inf)))
     return worst / torch.finfo(dtype).eps
 
@@ -159,8 +163,8 @@ class SmallMixing:
         if weight is not None and weight.numel() != self.plan.weights:
             raise InputError(f"{weight.numel()} weights", where="weight", remedy=f"give {self.plan.weights}.")
 
-    def _fill(self, table: Table, x: Tensor, weight: Tensor, dim: int, whole: bool) -> Tensor:
-        result = x.new_empty(len(x), dim) if whole else x.new_zeros(len(x), dim)
+    def _fill(self, table: Table, x: Tensor, weight: Tensor, dim: int, covered: bool) -> Tensor:
+        result = x.new_empty(len(x), dim) if covered else x.new_zeros(len(x), dim)
         table(len(x), doors.in_memory(x, "features"), weight, result)
         return result
 

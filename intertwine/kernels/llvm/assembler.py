@@ -99,18 +99,18 @@ class Code:
         b.cbranch(b.icmp_signed(">", count, WORD(0)), body, after)
         b.position_at_end(body)
         i, carried = b.phi(WORD), [b.phi(value.type) for value in state]
-        made = step(i, *carried)
+        results = step(i, *carried)
         following, last = b.add(i, WORD(1)), b.block
         b.cbranch(b.icmp_signed("<", following, count), body, after)
-        for phi, values in zip([i, *carried], [(WORD(0), following), *zip(state, made)]):
+        for phi, values in zip([i, *carried], [(WORD(0), following), *zip(state, results)]):
             phi.add_incoming(values[0], before)
             phi.add_incoming(values[1], last)
         b.position_at_end(after)
-        found = [b.phi(value.type) for value in state]
-        for phi, first, value in zip(found, state, made):
+        phis = [b.phi(value.type) for value in state]
+        for phi, first, value in zip(phis, state, results):
             phi.add_incoming(first, before)
             phi.add_incoming(value, last)
-        return found
+        return phis
 
     @contextmanager
     def apart(self, values: Sequence[ir.Value]) -> Iterator[list[ir.Value]]:
@@ -120,7 +120,7 @@ class Code:
         LLVM needs more than twice the time for a function of twice the length.
         """
         signature = ir.FunctionType(ir.VoidType(), [value.type for value in values])
-        name = f"part{sum(1 for one in self.module.functions if one.name.startswith('part'))}"
+        name = f"part{sum(1 for part in self.module.functions if part.name.startswith('part'))}"
         function = ir.Function(self.module, signature, name=name)
         function.linkage = "internal"
         function.attributes.add("noinline")
@@ -155,10 +155,10 @@ class Code:
 
     def _constant(self, kind: ir.Type, value: Any) -> ir.Value:
         key = (str(kind), value)  # writing a constant of many lanes costs more than anything else: each is written once
-        found = self._constants.get(key)
-        if found is None:
-            found = self._constants[key] = ir.Constant(kind, list(value) if isinstance(value, tuple) else value)
-        return found
+        constant = self._constants.get(key)
+        if constant is None:
+            constant = self._constants[key] = ir.Constant(kind, list(value) if isinstance(value, tuple) else value)
+        return constant
 
     def load(self, pointer: ir.Value, place: ir.Value | int = 0, width: int = 1, count: Count = None) -> ir.Value:
         """``width`` numbers from a place on; only ``count`` of them are read, the others are 0."""
@@ -219,14 +219,14 @@ class Code:
         for each.
         """
         width = min(widest, 1 << (mul - 1).bit_length())
-        whole = mul // width * width
-        if whole > width:
-            with self.loop(WORD(0), WORD(whole), width) as first:
+        covered = mul // width * width
+        if covered > width:
+            with self.loop(WORD(0), WORD(covered), width) as first:
                 yield Chunk(first, width, width)
-        elif whole:
+        elif covered:
             yield Chunk(WORD(0), width, width)
-        if rest := mul - whole:
-            yield Chunk(WORD(whole), rest, 1 << (rest - 1).bit_length())
+        if rest := mul - covered:
+            yield Chunk(WORD(covered), rest, 1 << (rest - 1).bit_length())
 
     def strip(self, row: ir.Value, strip: Strip, chunk: Chunk) -> list[ir.Value]:
         """The components of a chunk of channels: one vector each."""
@@ -237,9 +237,11 @@ class Code:
         place = self.builder.add(self.builder.mul(chunk.first, WORD(dim)), WORD(strip.start))
         if width == 1:
             return [self.load(row, self.builder.add(place, WORD(c))) for c in range(dim)]
-        whole = self.load(row, place, width * dim, chunk.count * dim)
-        nothing = self.nothing(whole.type)
-        return [self.builder.shuffle_vector(whole, nothing, self.lanes(range(c, width * dim, dim))) for c in range(dim)]
+        vector = self.load(row, place, width * dim, chunk.count * dim)
+        nothing = self.nothing(vector.type)
+        return [
+            self.builder.shuffle_vector(vector, nothing, self.lanes(range(c, width * dim, dim))) for c in range(dim)
+        ]
 
     def put_strip(self, values: Sequence[ir.Value], row: ir.Value, strip: Strip, chunk: Chunk) -> None:
         """Write the components of a chunk of channels."""
@@ -264,7 +266,7 @@ class Code:
             paired, sizes = [], []
             for left, right, a, b in zip(joined[::2], joined[1::2], counts[::2], counts[1::2]):
                 longer = max(a, b) * width
-                both = [self._padded(one, longer) for one in (left, right)]
+                both = [self._padded(half, longer) for half in (left, right)]
                 lanes = [*range(a * width), *range(longer, longer + b * width)]
                 paired.append(self.builder.shuffle_vector(*both, self.lanes(lanes)))
                 sizes.append(a + b)
@@ -272,9 +274,9 @@ class Code:
                 paired.append(joined[-1])
                 sizes.append(counts[-1])
             joined, counts = paired, sizes
-        whole = joined[0]
+        vector = joined[0]
         lanes = [c * width + u for u in range(width) for c in range(dim)]
-        return self.builder.shuffle_vector(whole, self.nothing(whole.type), self.lanes(lanes))
+        return self.builder.shuffle_vector(vector, self.nothing(vector.type), self.lanes(lanes))
 
     def _padded(self, value: ir.Value, width: int) -> ir.Value:
         size = value.type.count
@@ -314,8 +316,8 @@ class Code:
         )
 
     def _intrinsic(self, name: str, signature: ir.FunctionType) -> ir.Function:
-        found = self.module.globals.get(name)
-        return found if found is not None else ir.Function(self.module, signature, name=name)
+        function = self.module.globals.get(name)
+        return function if function is not None else ir.Function(self.module, signature, name=name)
 
     def finish(self) -> str:
         """The function is complete: its text."""

@@ -47,14 +47,14 @@ def compiled(name: str, described: str, write: Callable[[], str], *, long: bool 
     Raises:
         InputError: LLVM can't compile for this machine.
     """
-    found = _functions.get(described)
-    if found is None:
+    function = _functions.get(described)
+    if function is None:
         with preparing:
-            found = _functions.get(described)
-            if found is None:
+            function = _functions.get(described)
+            if function is None:
                 loaded = _BODY(_jit().load(_object(name, described, write, long)))
-                found = _functions[described] = loaded  # type: ignore[assignment]
-    return found
+                function = _functions[described] = loaded  # type: ignore[assignment]
+    return function
 
 
 def _object(name: str, described: str, write: Callable[[], str], long: bool) -> bytes:
@@ -63,25 +63,25 @@ def _object(name: str, described: str, write: Callable[[], str], long: bool) -> 
     folder = _folder()
     path = None if folder is None else folder / f"{hashlib.sha256(identity).hexdigest()}.o"
     if path is not None:
-        found = _stored(path, identity)
-        if found is not None:
-            return found
+        stored = _stored(path, identity)
+        if stored is not None:
+            return stored
     if long:
         print(
             f"intertwine: compiling {name} for this processor; once, then it comes from the cache",
             file=sys.stderr,
             flush=True,
         )
-    made = _jit().compile(write())
+    binary = _jit().compile(write())
     if path is not None:
         # a full disk costs the next process a second, not this one its work
         with contextlib.suppress(OSError, IntertwineError):
             # what is there is no object: a link must not be followed, nor a pipe written into
             path.unlink(missing_ok=True)
             with replacing(path) as temporary:
-                temporary.write_bytes(_seal(identity, made) + made)
+                temporary.write_bytes(_seal(identity, binary) + binary)
                 temporary.chmod(0o600)
-    return made
+    return binary
 
 
 def _stored(path: Path, identity: bytes) -> bytes | None:
@@ -94,8 +94,8 @@ def _stored(path: Path, identity: bytes) -> bytes | None:
             data = file.read()
     except OSError:  # there is none, or it is a link or a folder
         return None
-    seal, made = data[:_SEAL_BYTES], data[_SEAL_BYTES:]
-    return made if made and seal == _seal(identity, made) else None
+    seal, binary = data[:_SEAL_BYTES], data[_SEAL_BYTES:]
+    return binary if binary and seal == _seal(identity, binary) else None
 
 
 def _opened(path: str, flags: int) -> int:
@@ -103,13 +103,13 @@ def _opened(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
 
 
-def _seal(identity: bytes, made: bytes) -> bytes:
+def _seal(identity: bytes, binary: bytes) -> bytes:
     """What stands before an object: a name, the number of the schema, and a digest over what it is for and what it is.
 
     A digest of the bytes alone would hold for a whole object under the name of another kernel, which takes other
     arguments.
     """
-    digest = hashlib.sha256(_MAGIC + len(identity).to_bytes(8, "little") + identity + made)
+    digest = hashlib.sha256(_MAGIC + len(identity).to_bytes(8, "little") + identity + binary)
     return _MAGIC + digest.digest()
 
 
@@ -181,10 +181,10 @@ def _folder() -> Path | None:
     try:
         folder = cache_folder() / "kernels"
         folder.mkdir(mode=0o700, exist_ok=True)
-        found = [place.stat() for place in (folder, folder.parent)]
+        stats = [place.stat() for place in (folder, folder.parent)]
     except (OSError, IntertwineError):
         return None
-    if not all(map(_own, found)):
+    if not all(map(_own, stats)):
         return None
     return folder if os.access(folder, os.W_OK) else None
 

@@ -27,21 +27,21 @@ class Rows:
         self.code, self.builder, self.width = code, code.builder, width
         self.piece = _PIECE_BYTES // code.size
 
-    def load(self, pointer: ir.Value, size: int, wanted: Sequence[bool] | None = None) -> list[ir.Value | None]:
+    def load(self, pointer: ir.Value, size: int, mask: Sequence[bool] | None = None) -> list[ir.Value | None]:
         """The columns of ``width`` rows of ``size`` numbers from a pointer on; those not wanted may be missing."""
         if size < self.piece or size == 3:  # short rows: all of them at once
-            whole = self.code.load(pointer, 0, size * self.width)
-            return [self._shuffled(whole, whole, range(column, size * self.width, size)) for column in range(size)]
-        wanted = [True] * size if wanted is None else wanted
-        found: list[ir.Value | None] = [None] * size
-        for first, count in self._groups(size, wanted):
+            block = self.code.load(pointer, 0, size * self.width)
+            return [self._shuffled(block, block, range(column, size * self.width, size)) for column in range(size)]
+        mask = [True] * size if mask is None else mask
+        columns: list[ir.Value | None] = [None] * size
+        for first, count in self._groups(size, mask):
             places = [row * size + first for row in range(self.width)]
             if count == 1:
-                found[first] = self._gathered([self.code.load(pointer, place) for place in places])
+                columns[first] = self._gathered([self.code.load(pointer, place) for place in places])
                 continue
             rows = [self.code.load(pointer, place, count) for place in places]
-            found[first : first + count] = self._columns(rows, count)
-        return found
+            columns[first : first + count] = self._columns(rows, count)
+        return columns
 
     def store(self, columns: Sequence[ir.Value], pointer: ir.Value) -> None:
         """Write the columns of ``width`` rows."""
@@ -65,18 +65,18 @@ class Rows:
         places = [column * self.width + row for row in range(self.width) for column in range(3)]
         return self._shuffled(pair, last, places)
 
-    def _groups(self, size: int, wanted: Sequence[bool]) -> list[tuple[int, int]]:
+    def _groups(self, size: int, mask: Sequence[bool]) -> list[tuple[int, int]]:
         """(first column, columns) of groups of 1, or of a piece or more, that cover what is wanted; the last may
         overlap another.
         """
-        found = []
+        groups = []
         at = 0
         while at < size:
-            if not wanted[at]:
+            if not mask[at]:
                 at += 1
                 continue
             stop = at
-            while stop < size and wanted[stop]:
+            while stop < size and mask[stop]:
                 stop += 1
             left = stop - at
             count = min(self.width, 1 << (left.bit_length() - 1))
@@ -86,9 +86,9 @@ class Rows:
                 at, count = min(at, size - self.piece), self.piece
             elif count < self.piece:
                 count = 1
-            found.append((at, count))
+            groups.append((at, count))
             at += count
-        return found
+        return groups
 
     # ---------------------------------------------------------- transposition
 
@@ -104,7 +104,7 @@ class Rows:
             ]
             across.append(self._parted(joined))
         for group in range(subgroups):
-            columns[group * self.piece : (group + 1) * self.piece] = self._turned([one[group] for one in across])
+            columns[group * self.piece : (group + 1) * self.piece] = self._turned([parts[group] for parts in across])
         return columns
 
     def _rows(self, columns: Sequence[ir.Value]) -> list[ir.Value]:
@@ -113,7 +113,7 @@ class Rows:
         turned = [self._turned(columns[at : at + self.piece]) for at in range(0, count, self.piece)]
         rows: list[ir.Value] = [None] * self.width  # type: ignore[list-item]
         for row in range(self.piece):
-            merged = self._merged([one[row] for one in turned])
+            merged = self._merged([block[row] for block in turned])
             for q in range(self.width // self.piece):
                 vector, offset = divmod(q * subgroups, self.width // self.piece)
                 lanes = range(offset * self.piece, offset * self.piece + count)
@@ -122,12 +122,12 @@ class Rows:
 
     def _turned(self, vectors: Sequence[ir.Value]) -> list[ir.Value]:
         """Each block of ``piece`` lanes of ``piece`` vectors, transposed. It is its own inverse."""
-        width, found = self.width, list(vectors)
+        width, rows = self.width, list(vectors)
         starts = range(0, width, self.piece)
         if self.piece == 2:
-            a, b = found
+            a, b = rows
             return [self._shuffled(a, b, [lane for s in starts for lane in (s + k, width + s + k)]) for k in (0, 1)]
-        a, b, c, d = found
+        a, b, c, d = rows
         low, high = [0, width, 1, width + 1], [2, width + 2, 3, width + 3]
         ab_low, ab_high, cd_low, cd_high = (
             self._shuffled(left, right, [s + lane for s in starts for lane in half])
@@ -154,7 +154,7 @@ class Rows:
             return vectors
         halves = [self._deinterleaved(*pair) for pair in zip(vectors[::2], vectors[1::2])]
         even, odd = (self._parted([pair[k] for pair in halves]) for k in (0, 1))
-        return [one for pair in zip(even, odd) for one in pair]
+        return [vector for pair in zip(even, odd) for vector in pair]
 
     def _interleaved(self, a: ir.Value, b: ir.Value) -> list[ir.Value]:
         pieces = self.width // self.piece

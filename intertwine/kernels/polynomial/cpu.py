@@ -45,13 +45,13 @@ class Tables:
             rows += [number[program.inputs + place], len(alone), len(products)]
             factors += [number[i] for _, i in alone] + [number[r] for _, i, j in products for r in (i, j)]
             coefficients += [c for c, _ in alone] + [c for c, _, _ in products]
-        wanted = [number[r] for result in program.results for r in result.registers]
+        registers = [number[r] for result in program.results for r in result.registers]
         # whatever the default device is
-        self.arrays = [torch.tensor([*table, 0], device="cpu") for table in (wanted, rows, factors)]
+        self.arrays = [torch.tensor([*table, 0], device="cpu") for table in (registers, rows, factors)]
         self.coefficients = torch.tensor([*coefficients, 0.0], dtype=dtype, device="cpu")
         addresses = [doors.address(table, "table", len(table), torch.int64) for table in self.arrays]
         self.inputs = program.inputs
-        self.given = [len(program.arguments), program.inputs, len(program.results), addresses[0]]
+        self.header = [len(program.arguments), program.inputs, len(program.results), addresses[0]]
         factors_at = doors.address(self.coefficients, "table", len(coefficients) + 1, dtype)
         self.code = [addresses[1], len(program.rows), addresses[2], factors_at]
 
@@ -85,7 +85,7 @@ class Tables:
         doors.indices(group, what, groups, what + " {} of a node", REMEDY)
         described: list[int] = []
         counts = [groups] * len(arguments) + [blocks * groups] * len(results)
-        looks = [doors.address] * len(arguments) + [doors.made] * len(results)
+        looks = [doors.address] * len(arguments) + [doors.own_address] * len(results)
         for look, x, size, shared, count in zip(
             looks, (*arguments, *results), self.widths, self.shared, counts, strict=True
         ):
@@ -104,11 +104,11 @@ class Tables:
             tasks, size = blocks * chunks, width * self.dtype.itemsize
             amount = tasks * (8 * entries + self.slots * size) + 128
             memory = torch.empty(amount, dtype=torch.uint8, device="cpu")
-            addresses = (doors.made(memory, "workspace", amount, torch.uint8) + 63) // 64 * 64
+            addresses = (doors.own_address(memory, "workspace", amount, torch.uint8) + 63) // 64 * 64
             registers = (addresses + 8 * tasks * entries + 63) // 64 * 64
             words = [
                 *(nodes, groups, at_groups, channels, first, chunks, blocks),
-                *self.given,
+                *self.header,
                 *self.code,
                 *(self.slots, addresses, registers),
                 *described,

@@ -64,7 +64,7 @@ class Machine:
                 self._run(addresses)
                 own = b.add(b.mul(block, word["groups"]), group)
                 described = b.add(WORD(len(WORDS)), b.mul(WORD(3), word["argument_count"]))
-                self._each("result", described, node, own, channel, lambda *found: self._put(addresses, *found))
+                self._each("result", described, node, own, channel, lambda *component: self._put(addresses, *component))
         return code.finish()
 
     def _each(
@@ -80,7 +80,7 @@ class Machine:
         code, b = self.code, self.builder
         table, step = b.gep(code.data, [described]), b.mul(code.words["channels"], WORD(code.size))
 
-        def one(which: ir.Value, number: ir.Value) -> list[ir.Value]:
+        def visit(which: ir.Value, number: ir.Value) -> list[ir.Value]:
             place = b.mul(which, WORD(3))
             pointer, size, flag = (code.integer_at(table, b.add(place, WORD(k))) for k in range(3))
             shared = b.icmp_signed("!=", flag, WORD(0))
@@ -90,7 +90,7 @@ class Machine:
                 do(b.add(number, component), b.add(start, b.mul(component, step)), shared)
             return [b.add(number, size)]
 
-        code.fold(code.words[f"{kind}_count"], [WORD(0)], one)
+        code.fold(code.words[f"{kind}_count"], [WORD(0)], visit)
 
     def _put(self, addresses: ir.Value, number: ir.Value, address: ir.Value, shared: ir.Value) -> None:
         """Write a component of a result; add it to the sum of its group if it is shared."""
@@ -119,7 +119,7 @@ class Machine:
             register, alone, products = (code.integer_at(self.rows, b.add(at, WORD(k))) for k in range(3))
             state = [factor, coefficient, code.constant(0.0, self.width)]
             for count, factors in ((alone, 1), (products, 2)):
-                state = code.fold(count, state, lambda _, *found, factors=factors: term(factors, *found))
+                state = code.fold(count, state, lambda _, *carried, factors=factors: term(factors, *carried))
             code.store(state[2], b.inttoptr(code.integer_at(addresses, register), code.real.as_pointer()))
             return state[:2]
 

@@ -42,7 +42,7 @@ class _Placed(NamedTuple):
 
     @classmethod
     def of(cls, step: _Step, x: Tensor) -> _Placed:
-        first, second, alone = (_places(one, x) for one in (step.first, step.second, step.alone))
+        first, second, alone = (_places(indices, x) for indices in (step.first, step.second, step.alone))
         return cls(torch.from_numpy(step.products).to(x), first, second, torch.from_numpy(step.sums).to(x), alone)
 
 
@@ -78,9 +78,9 @@ class Evaluator:
             [(row, term) for row, term in every if (term[2] == NO_FACTOR) == single] for single in (False, True)
         )
         matrices = []
-        for found in (products, alone):
-            matrices.append(np.zeros((len(rows), len(found))))
-            for column, (row, (c, _, _)) in enumerate(found):
+        for terms in (products, alone):
+            matrices.append(np.zeros((len(rows), len(terms))))
+            for column, (row, (c, _, _)) in enumerate(terms):
                 matrices[-1][row, column] = c
         first, second = [self.place[i] for _, (_, i, _) in products], [self.place[j] for _, (_, _, j) in products]
         return _Step(matrices[0], first, second, matrices[1], [self.place[i] for _, (_, i, _) in alone])
@@ -92,12 +92,12 @@ class Evaluator:
         if safe.traced(x):
             return self._moved(x)
         key = (x.device, x.dtype)
-        found = self._kept.get(key)
-        if found is None:
+        placed = self._kept.get(key)
+        if placed is None:
             # what is made within them would end with them
             with torch.inference_mode(False), torch._C._DisableFuncTorch():
-                found = self._kept[key] = self._moved(x)
-        return found
+                placed = self._kept[key] = self._moved(x)
+        return placed
 
     def _moved(self, x: Tensor) -> tuple[list[list[_Placed]], list[Tensor]]:
         results = [_places([self.place[r] for r in result.registers], x) for result in self.program.results]
@@ -111,8 +111,8 @@ class Evaluator:
         registers = torch.cat(inputs, 1)
         levels, places = self._on(registers)
         for level in levels:
-            found = [self._rows(registers, step) for step in level]
-            registers = torch.cat([registers, *found], 1)
+            rows = [self._rows(registers, step) for step in level]
+            registers = torch.cat([registers, *rows], 1)
         results = []
         for result, place in zip(self.program.results, places):
             values = registers.index_select(1, place)

@@ -46,11 +46,11 @@ def evaluate(
     """
     like = arguments[0] if len(arguments) == len(program.arguments) else None
     if like is None or like.ndim != 3 or not like.dtype.is_floating_point:
-        found = f"{len(arguments)} arguments" + (
+        description = f"{len(arguments)} arguments" + (
             "" if like is None else f", the first {like.dtype} of {like.ndim} axes"
         )
         raise InputError(
-            found, where="program", remedy=f"give {len(program.arguments)} of 3 axes, of floating-point numbers."
+            description, where="program", remedy=f"give {len(program.arguments)} of 3 axes, of floating-point numbers."
         )
     dtype, nodes = like.dtype, doors.count(group, what, like.device)
     able = dtype in (torch.float32, torch.float64)
@@ -78,8 +78,8 @@ def fake(program: Program, arguments: Sequence[Tensor], group: Tensor, groups: i
     """Tensors of the shapes that :func:`evaluate` would return."""
     channels = arguments[0].shape[-1]
     return [
-        arguments[0].new_empty(groups if found.shared else group.shape[0], len(found.registers), channels)
-        for found in program.results
+        arguments[0].new_empty(groups if result.shared else group.shape[0], len(result.registers), channels)
+        for result in program.results
     ]
 
 
@@ -116,8 +116,8 @@ def deviation(run: Callable[..., list[Tensor]], program: Program, dtype: torch.d
     group = torch.arange(nodes, device="cpu") % groups
     with torch.no_grad():
         expected = _reference(program)([x.double() for x in arguments], group, groups)
-        for found, wanted in zip(run(arguments, group, groups), expected):
-            if wanted.numel():
-                scale = wanted.abs().max().clamp(min=1.0)
-                worst = max(worst, float(((found - wanted).abs().max() / scale).nan_to_num(nan=torch.inf)))
+        for output, exact in zip(run(arguments, group, groups), expected):
+            if exact.numel():
+                scale = exact.abs().max().clamp(min=1.0)
+                worst = max(worst, float(((output - exact).abs().max() / scale).nan_to_num(nan=torch.inf)))
     return worst / torch.finfo(dtype).eps

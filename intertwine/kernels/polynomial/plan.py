@@ -103,27 +103,27 @@ class Writer:
         return Program(
             self.arguments,
             tuple(rows),
-            tuple(Result(tuple(name[r] for r in found.registers), found.shared) for found in results),
+            tuple(Result(tuple(name[r] for r in result.registers), result.shared) for result in results),
         )
 
 
-def gradient(program: Program, given: Sequence[int], wanted: Sequence[int]) -> Program:
+def gradient(program: Program, results: Sequence[int], arguments: Sequence[int]) -> Program:
     r"""The gradient of :math:`\sum_k \bar y_k \cdot y_k`, where y are the results, with respect to the arguments.
 
     Args:
         program: the map.
-        given: the results k whose cotangents :math:`\bar y_k` follow the arguments, in this order; the others are zero.
-        wanted: the arguments whose gradients are the results, in this order; of a shared one, summed over the nodes of
+        results: those k whose cotangents :math:`\bar y_k` follow the arguments, in this order; the others are zero.
+        arguments: those whose gradients are the results, in this order; of a shared one, summed over the nodes of
             each group.
     """
-    cotangents = [Argument(len(program.results[k].registers), program.results[k].shared) for k in given]
+    cotangents = [Argument(len(program.results[k].registers), program.results[k].shared) for k in results]
     writer = Writer((*program.arguments, *cotangents))
     name = list(range(program.inputs))
     for row in program.rows:
         name.append(writer.row((c, name[i], name[j] if j != NO_FACTOR else NO_FACTOR) for c, i, j in row))
     adjoint: list[list[Term]] = [[] for _ in name]
     cotangent = program.inputs
-    for k in given:
+    for k in results:
         for register in program.results[k].registers:
             adjoint[register].append((1.0, cotangent, NO_FACTOR))
             cotangent += 1
@@ -142,6 +142,6 @@ def gradient(program: Program, given: Sequence[int], wanted: Sequence[int]) -> P
                 tuple(writer.row(adjoint[starts[k] + c]) for c in range(program.arguments[k].size)),
                 program.arguments[k].shared,
             )
-            for k in wanted
+            for k in arguments
         ]
     )

@@ -24,14 +24,14 @@ def asked() -> str:
 
 @lru_cache(maxsize=16)
 def _meant(text: str) -> str:
-    wanted = text.strip().lower() or "auto"
-    return choose("gpu" if wanted == "cuda" else wanted, _BACKENDS, kind="backend", where="INTERTWINE_KERNELS")
+    name = text.strip().lower() or "auto"
+    return choose("gpu" if name == "cuda" else name, _BACKENDS, kind="backend", where="INTERTWINE_KERNELS")
 
 
-def native(device: torch.device, wanted: str | None = None) -> str | None:
+def native(device: torch.device, backend: str | None = None) -> str | None:
     """The backend whose kernels run on a device, "cpu" or "gpu"; None if there is none, or none is asked for.
 
-    ``wanted`` is what :func:`asked` says, for those who have asked already.
+    ``backend`` is what :func:`asked` says, for those who have asked already.
 
     Triton's interpreter runs those of graphics cards on the processor: if they are asked for, a whole model can be
     tried without a card.
@@ -39,10 +39,10 @@ def native(device: torch.device, wanted: str | None = None) -> str | None:
     Raises:
         InputError: the environment asks for something unknown.
     """
-    wanted = wanted or asked()
-    if wanted == "reference":
+    backend = backend or asked()
+    if backend == "reference":
         return None
-    if device.type == "cpu" and wanted == "gpu":
+    if device.type == "cpu" and backend == "gpu":
         from intertwine.kernels.convolution.gpu import interprets
 
         return "gpu" if interprets() else "cpu"
@@ -76,16 +76,16 @@ def chosen(device: torch.device, able: bool, what: str) -> str:
     Raises:
         InputError: the backend that is asked for is unknown, or can't do it.
     """
-    wanted = asked()
-    name = native(device, wanted)
-    if wanted == "auto":
+    backend = asked()
+    name = native(device, backend)
+    if backend == "auto":
         return name if able and name is not None else "reference"
-    if wanted != "reference" and (wanted != name or not able):
+    if backend != "reference" and (backend != name or not able):
         remedy = "unset INTERTWINE_KERNELS to let each device and precision have what runs there."
         raise InputError(
-            f"no kernel of the backend {wanted!r} for {what} on {device}", where="INTERTWINE_KERNELS", remedy=remedy
+            f"no kernel of the backend {backend!r} for {what} on {device}", where="INTERTWINE_KERNELS", remedy=remedy
         )
-    return wanted
+    return backend
 
 
 def announce(kernel: str, problem: str) -> None:

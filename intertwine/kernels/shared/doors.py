@@ -49,7 +49,7 @@ def address(
     raise refusal(tensor, name, size, dtype, device)
 
 
-def made(tensor: Tensor, name: str, size: Sequence[int] | int, dtype: torch.dtype) -> int:
+def own_address(tensor: Tensor, name: str, size: Sequence[int] | int, dtype: torch.dtype) -> int:
     """Where the numbers of a tensor begin that the caller has made for this launch; arguments, which the tests hold it
     to, as of :func:`address`.
     """
@@ -180,11 +180,11 @@ def refusal(
     """What says what was found in the place of what is needed; arguments as in :func:`address`, a dtype of None is any
     real one.
     """
-    wanted = (
+    shape = (
         f"{size} numbers or more" if isinstance(size, int) else f"({', '.join(map(str, size))}{',' * (len(size) == 1)})"
     )
     kind = "a floating-point precision" if dtype is None else str(dtype)
-    remedy = f"it must be {kind} {wanted} on {device or 'cpu'}, unchanged since the forward pass."
+    remedy = f"it must be {kind} {shape} on {device or 'cpu'}, unchanged since the forward pass."
     return InputError(_found(tensor), where=name, remedy=remedy)
 
 

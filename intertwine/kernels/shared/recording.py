@@ -49,10 +49,10 @@ def register_derivative(
         return output
 
     def backward(ctx: Any, *cotangents: Tensor | None) -> Any:
-        found = derivative(_Shifted(ctx), *cotangents)
-        return None, None, *(found if isinstance(found, tuple) else (found,))
+        slopes = derivative(_Shifted(ctx), *cotangents)
+        return None, None, *(slopes if isinstance(slopes, tuple) else (slopes,))
 
-    made = type(
+    function = type(
         f"Recorded_{name}",
         (torch.autograd.Function,),
         {"forward": staticmethod(forward), "backward": staticmethod(backward)},
@@ -61,14 +61,16 @@ def register_derivative(
     def autograd(keys: Any, *arguments: Any) -> Any:
         count = len(arguments[0]) if listed else 0
         flat = (*arguments[0], *arguments[1:]) if listed else arguments
-        if not (torch.is_grad_enabled() and any(isinstance(one, Tensor) and one.requires_grad for one in flat)):
+        if not (
+            torch.is_grad_enabled() and any(isinstance(tensor, Tensor) and tensor.requires_grad for tensor in flat)
+        ):
             return call(keys, arguments)
         allowed = get_single_level_autograd_function_allowed()
         set_single_level_autograd_function_allowed(True)
         # not Function.apply, which would pass the step on to all levels of torch.func: the operator's dispatcher has
         # done that
         try:
-            output = super(torch.autograd.Function, made).apply(keys, count, *flat)  # type: ignore[misc]
+            output = super(torch.autograd.Function, function).apply(keys, count, *flat)  # type: ignore[misc]
         finally:
             set_single_level_autograd_function_allowed(allowed)
         return list(output) if listed else output

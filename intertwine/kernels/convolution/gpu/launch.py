@@ -90,10 +90,10 @@ def gather(
     Raises:
         InputError: Triton is missing, or the tensors are not on a graphics card.
     """
-    one = _given(tensors)
-    read, size = versions(forms, "gather"), _SUMS[one.dtype].itemsize
+    like = _given(tensors)
+    read, size = versions(forms, "gather"), _SUMS[like.dtype].itemsize
     jobs = gather_jobs(plan, forms, size) if nodes and len(order) else ()
-    z = (one.new_empty if jobs and _covered(plan).z else one.new_zeros)(nodes, plan.dim_z)
+    z = (like.new_empty if jobs and _covered(plan).z else like.new_zeros)(nodes, plan.dim_z)
     if not jobs:
         return z
     ends = {"order": order, "offsets": offsets, "source": source}
@@ -105,12 +105,14 @@ def gather(
         plan.shapes(_rows_of_x(tensors), nodes, len(order)),
         nodes,
     )
-    programs = _programs(one)
-    pointers = (*_two(tensors, read.x, one), *_two(tensors, read.y, one), *_two(tensors, read.w, one))
-    with _on(one):
+    programs = _programs(like)
+    pointers = (*_two(tensors, read.x, like), *_two(tensors, read.y, like), *_two(tensors, read.w, like))
+    with _on(like):
         for job in jobs:
             tile = _tile(job, job.summed, nodes, len(order), size)
-            programs.gather[(nodes, tile.blocks)](z, order, offsets, source, *pointers, job, _real(one), **tile.options)
+            programs.gather[(nodes, tile.blocks)](
+                z, order, offsets, source, *pointers, job, _real(like), **tile.options
+            )
     return z
 
 
@@ -142,24 +144,24 @@ def scatter(
     edges, covered, size = len(order), _covered(plan), _SUMS[g.dtype].itemsize
     jobs = scatter_jobs(plan, forms, size) if nodes and edges else ()
     tiles = [_tile(job, 2 * job.features + len(job.ys), nodes, edges, size) for job in jobs]
-    made: dict[str, Tensor] = {}
+    slopes: dict[str, Tensor] = {}
     if forms.dx:
-        made["dx"] = (g.new_empty if covered.x and jobs else g.new_zeros)(nodes, plan.dim_x)
+        slopes["dx"] = (g.new_empty if covered.x and jobs else g.new_zeros)(nodes, plan.dim_x)
     if forms.dw:
-        made["dw"] = (g.new_empty if covered.w and jobs else g.new_zeros)(edges, plan.dim_w)
+        slopes["dw"] = (g.new_empty if covered.w and jobs else g.new_zeros)(edges, plan.dim_w)
     if forms.dy:  # a part for each block of channels
         parts = max(1, sum(tile.blocks for tile in tiles))
         written = jobs and all(len(job.ys) == plan.dim_y for job in jobs)
         dtype = g.dtype if parts == 1 else _SUMS[g.dtype]
-        made["dy"] = (g.new_empty if written else g.new_zeros)((parts, edges, plan.dim_y), dtype=dtype)
-    if made and jobs:
+        slopes["dy"] = (g.new_empty if written else g.new_zeros)((parts, edges, plan.dim_y), dtype=dtype)
+    if slopes and jobs:
         ends = {"order": order, "offsets": offsets, "destination": destination}
-        shapes = plan.shapes(nodes, len(g), edges) | {"dy": tuple(made["dy"].shape) if forms.dy else ()}
-        _doors("scatter", plan, forms, dict(tensors) | ends | made, shapes, nodes)
-        _scatter(plan, forms, tensors, (order, offsets, destination), g, made, jobs, tiles)
+        shapes = plan.shapes(nodes, len(g), edges) | {"dy": tuple(slopes["dy"].shape) if forms.dy else ()}
+        _doors("scatter", plan, forms, dict(tensors) | ends | slopes, shapes, nodes)
+        _scatter(plan, forms, tensors, (order, offsets, destination), g, slopes, jobs, tiles)
     if forms.dy:
-        made["dy"] = made["dy"][0] if len(made["dy"]) == 1 else made["dy"].sum(0).to(g.dtype)
-    return made
+        slopes["dy"] = slopes["dy"][0] if len(slopes["dy"]) == 1 else slopes["dy"].sum(0).to(g.dtype)
+    return slopes
 
 
 def _doors(
@@ -175,15 +177,15 @@ def _doors(
     Raises:
         InputError: one is not what the program takes it for, or missing.
     """
-    given = {name: tensor for name, tensor in words.items() if tensor is not None}
-    missing(forms, kind, plan.dim_w > 0, given)
-    one = _given(given, "z", "g")
-    for name, tensor in given.items():
+    by_name = {name: tensor for name, tensor in words.items() if tensor is not None}
+    missing(forms, kind, plan.dim_w > 0, by_name)
+    like = _given(by_name, "z", "g")
+    for name, tensor in by_name.items():
         size = (nodes + 1,) if name == "offsets" else shapes[name]
-        dtype = torch.int64 if name in ("order", "offsets", "source", "destination") else one.dtype
+        dtype = torch.int64 if name in ("order", "offsets", "source", "destination") else like.dtype
         if name == "dy":
             dtype = tensor.dtype  # partial sums may be wider
-        doors.address(tensor, name, size, dtype, one.device)
+        doors.address(tensor, name, size, dtype, like.device)
 
 
 def _rows_of_x(tensors: Mapping[str, Tensor | None]) -> int:
@@ -196,7 +198,7 @@ def _scatter(
     tensors: Mapping[str, Tensor | None],
     index: tuple[Tensor, Tensor, Tensor],
     g: Tensor,
-    made: Mapping[str, Tensor],
+    slopes: Mapping[str, Tensor],
     jobs: Sequence[ScatterJob],
     tiles: Sequence[Tile],
 ) -> None:
@@ -205,8 +207,8 @@ def _scatter(
     pointers = (*_two(tensors, read.x, g), *_two(tensors, read.y, g), *_two(tensors, read.w, g))
     with _on(g):
         for job, tile in zip(jobs, tiles):
-            dy = made["dy"][first:] if forms.dy else g
-            outputs = (made.get("dx", g), dy, made.get("dw", g))
+            dy = slopes["dy"][first:] if forms.dy else g
+            outputs = (slopes.get("dx", g), dy, slopes.get("dw", g))
             size = len(index[0]) * plan.dim_y
             programs.scatter[(len(index[1]) - 1, tile.blocks)](
                 *outputs, *index, *pointers, g, size, job, _real(g), **tile.options
@@ -225,11 +227,11 @@ class Covered:
 
 @lru_cache(maxsize=1024)
 def _covered(plan: Channelwise) -> Covered:
-    def whole(strips: set[Strip | None], size: int) -> bool:
+    def covers(strips: set[Strip | None], size: int) -> bool:
         return sum(strip.mul * strip.dim for strip in strips if strip is not None) == size
 
     xs, zs, ws = ({getattr(term, name) for term in plan.terms} for name in ("x", "z", "w"))
-    return Covered(whole(xs, plan.dim_x), whole(zs, plan.dim_z), whole(ws, plan.dim_w))
+    return Covered(covers(xs, plan.dim_x), covers(zs, plan.dim_z), covers(ws, plan.dim_w))
 
 
 @dataclass(frozen=True)
@@ -266,8 +268,8 @@ def _given(tensors: Mapping[str, Tensor | None], *names: str) -> Tensor:
 
 def _two(tensors: Mapping[str, Tensor | None], names: tuple[str, ...], other: Tensor) -> tuple[Tensor, Tensor]:
     """The versions of an argument that are read, and something that is not."""
-    found = [tensor for name in names if (tensor := tensors.get(name)) is not None]
-    return tuple((*found, other, other)[:2])  # type: ignore[return-value]
+    arguments = [tensor for name in names if (tensor := tensors.get(name)) is not None]
+    return tuple((*arguments, other, other)[:2])  # type: ignore[return-value]
 
 
 @lru_cache(maxsize=1)
@@ -275,12 +277,12 @@ def _installed() -> bool:
     return find_spec("triton") is not None
 
 
-def _programs(one: Tensor) -> ModuleType:
+def _programs(tensor: Tensor) -> ModuleType:
     """The Triton programs, imported now."""
     require()
     from intertwine.kernels.convolution.gpu import programs
 
-    if one.device.type == "cpu" and not programs.INTERPRETED:
+    if tensor.device.type == "cpu" and not programs.INTERPRETED:
         remedy = (
             "move the tensors to a graphics card; to run on the CPU, slowly, "
             "set TRITON_INTERPRET=1 before Triton is imported."
@@ -289,15 +291,15 @@ def _programs(one: Tensor) -> ModuleType:
     return programs
 
 
-def _real(one: Tensor) -> Any:
+def _real(tensor: Tensor) -> Any:
     """Triton's name of the precision of sums."""
     import triton.language as tl
 
-    return {torch.float32: tl.float32, torch.float64: tl.float64}[_SUMS[one.dtype]]
+    return {torch.float32: tl.float32, torch.float64: tl.float64}[_SUMS[tensor.dtype]]
 
 
 @contextlib.contextmanager
-def _on(one: Tensor) -> Iterator[None]:
+def _on(tensor: Tensor) -> Iterator[None]:
     """Launches go to the card of the tensor."""
-    with torch.cuda.device(one.device) if one.is_cuda else contextlib.nullcontext():
+    with torch.cuda.device(tensor.device) if tensor.is_cuda else contextlib.nullcontext():
         yield

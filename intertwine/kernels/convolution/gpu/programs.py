@@ -37,64 +37,66 @@ def _table(rows):
 @no_type_check
 def _strip(row, channel, keep, STRIP: tl.constexpr, REAL: tl.constexpr):
     """All components of a tile of channels."""
-    found = ()
+    components = ()
     for c in tl.static_range(int(STRIP.dim)):
-        one = tl.load(row + channel * STRIP.along + (STRIP.start + c * STRIP.across), mask=keep, other=0.0)
-        found = found + (one.to(REAL),)
-    return found
+        component = tl.load(row + channel * STRIP.along + (STRIP.start + c * STRIP.across), mask=keep, other=0.0)
+        components = components + (component.to(REAL),)
+    return components
 
 
 @triton.jit
 @no_type_check
 def _numbers(ys, edge, real, JOB: tl.constexpr, REAL: tl.constexpr):
     """The components of y of a tile of edges (EDGES, 1), of all versions."""
-    found = ()
+    numbers = ()
     for version in tl.static_range(int(JOB.versions[1])):
         for place in tl.static_range(len(JOB.ys)):
-            one = tl.load(ys[version] + edge * JOB.dims[1] + JOB.ys[place], mask=real, other=0.0)
-            found = found + (one.to(REAL),)
-    return found
+            number = tl.load(ys[version] + edge * JOB.dims[1] + JOB.ys[place], mask=real, other=0.0)
+            numbers = numbers + (number.to(REAL),)
+    return numbers
 
 
 @triton.jit
 @no_type_check
 def _features(xs, node, channel, keep, JOB: tl.constexpr, REAL: tl.constexpr):
     """The components of x of a tile of channels, of all versions."""
-    found = ()
+    features = ()
     for version in tl.static_range(int(JOB.versions[0])):
         for number in tl.static_range(len(JOB.xs)):
-            found = found + _strip(xs[version] + node * JOB.dims[0], channel, keep, _constant(JOB.xs[number]), REAL)
-    return found
+            features = features + _strip(
+                xs[version] + node * JOB.dims[0], channel, keep, _constant(JOB.xs[number]), REAL
+            )
+    return features
 
 
 @triton.jit
 @no_type_check
 def _zeros(COUNT: tl.constexpr, EDGES: tl.constexpr, LANES: tl.constexpr, REAL: tl.constexpr):
-    found = ()
+    zeros = ()
     for _ in tl.static_range(COUNT):
-        found = found + (tl.full((EDGES, LANES), 0.0, REAL),)
-    return found
+        zeros = zeros + (tl.full((EDGES, LANES), 0.0, REAL),)
+    return zeros
 
 
 @triton.jit
 @no_type_check
 def _products(numbers, features, TABLE: tl.constexpr):
     """The sums over p of f_p M_p, with M_p = sum over q of v_pq y_pq, of all rows."""
-    found = ()
+    products = ()
     for r in tl.static_range(len(TABLE.rows)):
         for p in tl.static_range(len(TABLE.rows[r][1])):
             for q in tl.static_range(len(TABLE.rows[r][1][p][1])):
-                one = numbers[TABLE.rows[r][1][p][1][q][0]] * TABLE.rows[r][1][p][1][q][1]
+                term = numbers[TABLE.rows[r][1][p][1][q][0]] * TABLE.rows[r][1][p][1][q][1]
                 if q == 0:
-                    m = one
+                    m = term
                 else:
-                    m = m + one
+                    m = m + term
             if p == 0:
                 total = m * features[TABLE.rows[r][1][p][0]]
             else:
                 total = total + m * features[TABLE.rows[r][1][p][0]]
-        found = found + (total,)
-    return found
+        products = products + (total,)
+    return products
 
 
 @triton.jit
@@ -104,15 +106,15 @@ def _gather_step(
 ):
     """z += w (M x) of one term."""
     for s in tl.static_range(len(STEP.scales)):
-        found = _products(numbers, features, _table(STEP.scales[s][2]))
+        products = _products(numbers, features, _table(STEP.scales[s][2]))
         if STEP.w is not None:
             scale = _weight(ws[STEP.scales[s][0]], edge, channel, keep, STEP.scales[s][1], _constant(STEP.w), JOB, REAL)
         for r in tl.static_range(len(STEP.scales[s][2])):
-            one = found[r]
+            total = products[r]
             if STEP.w is not None:
-                one = scale * one
-            one += sums[STEP.scales[s][2][r][0]]
-            sums = sums[: STEP.scales[s][2][r][0]] + (one,) + sums[STEP.scales[s][2][r][0] + 1 :]
+                total = scale * total
+            total += sums[STEP.scales[s][2][r][0]]
+            sums = sums[: STEP.scales[s][2][r][0]] + (total,) + sums[STEP.scales[s][2][r][0] + 1 :]
     return sums
 
 
@@ -179,12 +181,12 @@ def _put_strips(row, sums, channel, lane, TABLE: tl.constexpr):
     """Add up the edges of the tiles, and write the components of one row."""
     for number in tl.static_range(len(TABLE.rows)):
         for c in tl.static_range(int(TABLE.rows[number].dim)):
-            one = sums[0]
-            if one.shape[0] > 1:
-                one = tl.sum(one, axis=0, keep_dims=True)
+            total = sums[0]
+            if total.shape[0] > 1:
+                total = tl.sum(total, axis=0, keep_dims=True)
             tl.store(
                 row + channel * TABLE.rows[number].along + (TABLE.rows[number].start + c * TABLE.rows[number].across),
-                one,
+                total,
                 mask=lane,
             )
             sums = sums[1:]
@@ -197,11 +199,13 @@ def _to_x(dx, slopes, scales, Y: tl.constexpr, V: tl.constexpr, STEP: tl.constex
     for f in tl.static_range(len(STEP.to_x)):
         if STEP.to_x[f][0] == Y:
             for r in tl.static_range(len(STEP.slopes[Y][V])):
-                one = slopes[r]
+                slope = slopes[r]
                 if STEP.w is not None:
-                    one = scales[STEP.to_x[f][1]] * one
-                one += dx[STEP.base + STEP.slopes[Y][V][r][0]]
-                dx = dx[: STEP.base + STEP.slopes[Y][V][r][0]] + (one,) + dx[STEP.base + STEP.slopes[Y][V][r][0] + 1 :]
+                    slope = scales[STEP.to_x[f][1]] * slope
+                slope += dx[STEP.base + STEP.slopes[Y][V][r][0]]
+                dx = (
+                    dx[: STEP.base + STEP.slopes[Y][V][r][0]] + (slope,) + dx[STEP.base + STEP.slopes[Y][V][r][0] + 1 :]
+                )
     return dx
 
 
@@ -222,18 +226,18 @@ def _to_y(dy, g, features, scales, V: tl.constexpr, STEP: tl.constexpr, JOB: tl.
     """dy_j += sum over i, k of C_ijk (w x_i) g_k for one v."""
     for r in tl.static_range(len(STEP.pairs[V])):
         for f in tl.static_range(len(STEP.to_y)):
-            one = features[STEP.to_y[f][0] * JOB.features + STEP.base + STEP.pairs[V][r][0]]
+            feature = features[STEP.to_y[f][0] * JOB.features + STEP.base + STEP.pairs[V][r][0]]
             if STEP.w is not None:
-                one = one * scales[STEP.to_y[f][1]]
+                feature = feature * scales[STEP.to_y[f][1]]
             if f == 0:
-                x = one
+                x = feature
             else:
-                x = x + one
+                x = x + feature
         for p in tl.static_range(len(STEP.pairs[V][r][1])):
             product = x * g[STEP.pairs[V][r][1][p][0]]
             for q in tl.static_range(len(STEP.pairs[V][r][1][p][1])):
-                one = dy[STEP.pairs[V][r][1][p][1][q][0]] + product * STEP.pairs[V][r][1][p][1][q][1]
-                dy = dy[: STEP.pairs[V][r][1][p][1][q][0]] + (one,) + dy[STEP.pairs[V][r][1][p][1][q][0] + 1 :]
+                slope = dy[STEP.pairs[V][r][1][p][1][q][0]] + product * STEP.pairs[V][r][1][p][1][q][1]
+                dy = dy[: STEP.pairs[V][r][1][p][1][q][0]] + (slope,) + dy[STEP.pairs[V][r][1][p][1][q][0] + 1 :]
     return dy
 
 

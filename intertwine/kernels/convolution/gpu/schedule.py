@@ -285,11 +285,11 @@ def _places(terms: Iterable[Term]) -> tuple[int, ...]:
     return tuple(sorted({places[j] for term in terms for places in term.y for _, j, _, _ in term.entries}))
 
 
-def _base(strips: Iterable[Strip], wanted: Strip) -> int:
-    """Number of components of the strips before ``wanted``."""
+def _base(strips: Iterable[Strip], stop: Strip) -> int:
+    """Number of components of the strips before ``stop``."""
     count = 0
     for strip in strips:
-        if strip == wanted:
+        if strip == stop:
             break
         count += strip.dim
     return count
