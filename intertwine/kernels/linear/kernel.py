@@ -61,7 +61,7 @@ def trusted(dtype: torch.dtype) -> bool:
                 wrong = deviation(SmallMixing, dtype)
             problem = "" if wrong <= _BOUND_EPS else f"is wrong by {wrong:.3g} eps"
         except (ImportError, InputError) as error:  # no compiler for this machine
-            problem = f"is not to be had ({error})"
+            problem = f"is not available ({error})"
         verdict = _TRUSTED[dtype] = not problem
         if problem:
             choice.announce(f"kernel of small linear layers in {dtype}", problem)
