@@ -118,7 +118,7 @@ def test_the_parts_together_never_take_more_than_there_is(check: types.ModuleTyp
         assert seconds is not None
         given.append(seconds)
         now += pace * seconds
-    assert now <= 100.0 + 480.0 - check.RESERVE + 1e-6
+    assert now <= 100.0 + 480.0 - check.RESERVE_S + 1e-6
     assert given[-1] >= check.PARTS[-1].share * 0.9
     assert [part.name for part in check.PARTS] == list(PARTS)
 
@@ -128,7 +128,7 @@ def test_a_part_is_not_started_when_time_is_short(check: types.ModuleType, secon
     plan = check.Plan(seconds, started=0.0)
     given = [plan.deadline(place, 0.0) for place in range(len(check.PARTS))]
     assert all(one is None or one >= part.least for one, part in zip(given, check.PARTS))
-    assert (given[-1] is not None) == (seconds - check.RESERVE >= check.PARTS[-1].least)
+    assert (given[-1] is not None) == (seconds - check.RESERVE_S >= check.PARTS[-1].least)
     assert any(one is None for one in given) or not some or seconds >= 200
 
 

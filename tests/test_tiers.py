@@ -40,6 +40,8 @@ ABSENT = {
     "schnetpack is not installed": "an optional package",
     "the network needs torch-scatter": "an optional package",
     "pip can't fetch the source distribution of e3nn: {}": "a network",
+    "the package `build`, of the extra dev, is not installed": "an optional package",
+    "pip reaches no package index": "a network",
     "no data at {}": "the shared data beside the repository",
     "no lecture {} at {}": "the lectures beside the repository",
     "plain torch stores the messages": "compiled kernels, switched off by INTERTWINE_KERNELS=reference",

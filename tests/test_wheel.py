@@ -42,9 +42,6 @@ from intertwine.data import ethanol
 graphs = [ethanol()[k] for k in range(3)]
 write("three.xyz", [Atoms(graph.z.numpy(), positions=graph.pos.numpy()) for graph in graphs])
 """
-pytestmark = pytest.mark.skipif(
-    os.environ.get("INTERTWINE_TEST_ALL") != "1", reason="make test-all only: it installs torch in a new environment"
-)
 
 
 def run(*command: object, where: Path) -> str:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from intertwine.nn.paper import Paper
+from intertwine.nn.paper import EGNN_PAPER, Paper
 
 _GILMER = Paper(
     "gilmer2017mpnn",
@@ -14,15 +14,6 @@ _GILMER = Paper(
     2017,
     "International Conference on Machine Learning",
     "1704.01212",
-)
-#: EGNN's paper, which also has the protocol of the data set ``nbody``.
-EGNN_PAPER = Paper(
-    "satorras2021egnn",
-    ("Victor Garcia Satorras", "Emiel Hoogeboom", "Max Welling"),
-    "E(n) Equivariant Graph Neural Networks",
-    2021,
-    "International Conference on Machine Learning",
-    "2102.09844",
 )
 #: Architecture -> its paper, and those that its parts are from.
 PAPERS: dict[str, tuple[Paper, ...]] = {

@@ -64,3 +64,14 @@ def entry(kind: str, key: str, fields: dict[str, str]) -> str:
         value = text if name in ("doi", "eprint") else re.sub(r"([&%#_$])", r"\\\1", text)
         lines.append(f"  {name} = {{{value}}},")
     return "\n".join([*lines, "}"])
+
+
+#: The paper of the architecture EGNN and of the data set ``nbody``, which know nothing of each other.
+EGNN_PAPER = Paper(
+    "satorras2021egnn",
+    ("Victor Garcia Satorras", "Emiel Hoogeboom", "Max Welling"),
+    "E(n) Equivariant Graph Neural Networks",
+    2021,
+    "International Conference on Machine Learning",
+    "2102.09844",
+)

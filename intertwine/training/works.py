@@ -8,40 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from intertwine.data import DATASETS
+from intertwine.data.papers import ASE_PAPER
 from intertwine.models import MODELS
-from intertwine.models.papers import EGNN_PAPER, PAPERS
+from intertwine.models.papers import PAPERS
 from intertwine.nn.paper import Paper
 from intertwine.numerics import CheckpointError
 from intertwine.numerics.checkpoint import load_checkpoint
 from intertwine.training.folder import CHECKPOINTS, check_folder
 
-_PYSCF = Paper(
-    "sun2020pyscf",
-    ("Qiming Sun", "Xing Zhang", "Samragni Banerjee", "others"),
-    "Recent developments in the PySCF program package",
-    2020,
-    "The Journal of Chemical Physics 153, 024109",
-    doi="10.1063/5.0006074",
-)
-_GFN2 = Paper(
-    "bannwarth2019gfn2",
-    ("Christoph Bannwarth", "Sebastian Ehlert", "Stefan Grimme"),
-    "GFN2-xTB: An Accurate and Broadly Parametrized Self-Consistent Tight-Binding Quantum Chemical Method with "
-    "Multipole Electrostatics and Density-Dependent Dispersion Contributions",
-    2019,
-    "Journal of Chemical Theory and Computation 15, 1652",
-    doi="10.1021/acs.jctc.8b01176",
-)
-_QM9 = Paper(
-    "ramakrishnan2014qm9",
-    ("Raghunathan Ramakrishnan", "Pavlo O. Dral", "Matthias Rupp", "O. Anatole von Lilienfeld"),
-    "Quantum chemistry structures and properties of 134 kilo molecules",
-    2014,
-    "Scientific Data 1, 140022",
-    doi="10.1038/sdata.2014.22",
-)
-#: Data set -> the papers of its protocol or of the programs that made it.
-DATA: dict[str, tuple[Paper, ...]] = {"ethanol": (_PYSCF, _GFN2), "nbody": (EGNN_PAPER,), "qm9": (_QM9,)}
 #: Program -> its paper; None for one that has none.
 PROGRAMS: dict[str, Paper | None] = {
     "torch": Paper(
@@ -63,14 +37,7 @@ PROGRAMS: dict[str, Paper | None] = {
     "e3nn": Paper(
         "geiger2022e3nn", ("Mario Geiger", "Tess Smidt"), "e3nn: Euclidean Neural Networks", 2022, arxiv="2207.09453"
     ),
-    "ase": Paper(
-        "larsen2017ase",
-        ("Ask Hjorth Larsen", "Jens Jørgen Mortensen", "Jakob Blomqvist", "others"),
-        "The atomic simulation environment—a Python library for working with atoms",
-        2017,
-        "Journal of Physics: Condensed Matter 29, 273002",
-        doi="10.1088/1361-648X/aa680e",
-    ),
+    "ase": ASE_PAPER,
     "lightning": Paper(
         "falcon2019lightning",
         ("William Falcon", "{The PyTorch Lightning team}"),
@@ -155,7 +122,7 @@ def _data(section: Mapping[str, Any]) -> tuple[list[Work], list[str]]:
         str(section[part]) for part in ("source", "test") if section.get(part) not in (None, "none")
     ):
         if source in DATASETS:
-            works += [Work("data", source, DATASETS[source].source, paper) for paper in DATA[source]]
+            works += [Work("data", source, DATASETS[source].source, paper) for paper in DATASETS[source].papers]
         else:
             notes.append(f"the source of the data {source} is not known here: ask who made them")
     return works, notes
@@ -167,7 +134,7 @@ def _programs(model: Mapping[str, Any], data: Mapping[str, Any], trained: bool) 
         "torch": True,
         "torch_geometric": True,
         "e3nn": kind is not None and kind.CARD.geometry == "spherical tensor",
-        "ase": trained and data.get("source") not in ("nbody", "qm9"),
+        "ase": trained and data.get("source") not in DATASETS,
         "lightning": trained,
         "vesin": isinstance(model.get("cutoff"), int | float),
     }

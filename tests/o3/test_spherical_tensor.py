@@ -83,7 +83,8 @@ def test_peaks_on_the_grid_are_e3nns(seed: int, oracle_in_double: None) -> None:
 
 
 def test_line_maxima_are_scipys() -> None:
-    signal = pytest.importorskip("scipy.signal")
+    from scipy import signal
+
     rows = torch.tensor(list(itertools.product((0.0, 1.0, 2.0), repeat=7)), dtype=D)  # every pattern, plateaus included
     found = grid_maxima(rows)
     columns = torch.zeros_like(found)
