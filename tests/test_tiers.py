@@ -40,7 +40,6 @@ ABSENT = {
     "schnetpack is not installed": "an optional package",
     "the network needs torch-scatter": "an optional package",
     "pip can't fetch the source distribution of e3nn: {}": "a network",
-    "the package `build`, of the extra dev, is not installed": "an optional package",
     "pip reaches no package index": "a network",
     "no data at {}": "the shared data beside the repository",
     "no lecture {} at {}": "the lectures beside the repository",
