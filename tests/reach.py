@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "intertwine"
 ELSEWHERE: dict[str, str] = {
     "e3nn/__main__.py": "e3nn/test_dropin.py runs programs of others by it",
     "e3nn/children/sitecustomize.py": "e3nn/test_dropin.py starts processes that start others",
-    "kernels/gpu/programs.py": "kernels/test_gpu.py runs them in Triton's interpreter",
+    "kernels/convolution/gpu/programs.py": "kernels/test_gpu.py runs them in Triton's interpreter",
 }
 
 Place = tuple[str, str, int]  # file below intertwine/, function, line of its def or of its first decorator

@@ -120,6 +120,16 @@ FEW: dict[str, int] = {
     "o3::test_three_derivatives_of_rotation_vectors_are_right": 1,
     "o3::test_values_and_gradients": 70,
     "o3::test_compiled_and_exported": 0,
+    # several processes, kills and interrupts
+    "training::test_killed_ten_times_and_resumed_ends_with_the_same_bits": 0,
+    "training::test_two_machines_with_two_processes_each": 0,
+    "training::test_two_that_others_start_are_one_with_twice_the_batch": 1,
+    "training::test_another_number_than_was_started": 0,
+    "training::test_what_fails_in_one_ends_all": 0,
+    "training::test_two_processes_are_one_with_twice_the_batch": 0,
+    "training::test_a_helper_that_dies_is_reported": 0,
+    "training::test_interrupt_ends_the_helpers_too": 0,
+    "training::test_the_first_step_is_finite": 5,
 }
 
 
@@ -136,15 +146,6 @@ def is_quick(config: pytest.Config) -> bool:
 
 def subject(path: str, test: str) -> str:
     """The key of a test in :data:`FEW`: tests/o3/test_a.py, test_c -> o3::test_c. It stays where a file is split."""
-    "training::test_killed_ten_times_and_resumed_ends_with_the_same_bits": 0,
-    "training::test_two_machines_with_two_processes_each": 0,
-    "training::test_two_that_others_start_are_one_with_twice_the_batch": 1,
-    "training::test_another_number_than_was_started": 0,
-    "training::test_what_fails_in_one_ends_all": 0,
-    "training::test_two_processes_are_one_with_twice_the_batch": 0,
-    "training::test_a_helper_that_dies_is_reported": 0,
-    "training::test_interrupt_ends_the_helpers_too": 0,
-    "training::test_the_first_step_is_finite": 5,
     parts = path.split("/")
     return f"{parts[1] if len(parts) > 2 else '.'}::{test}"
 
