@@ -231,7 +231,7 @@ def test_what_is_no_run_is_refused(source: Path, amines: Path, tmp_path: Path) -
     state["config"]["model"]["name"] = "own_model:Model"
     save_checkpoint(tmp_path / "own.safetensors", state)
     refusal(NotAllowed, tmp_path / "own.safetensors", "--allow own_model")
-    with pytest.raises(InputError, match=r"start\.freeze: random weights"):
+    with pytest.raises(InputError, match=r"start\.freeze: frozen parts need trained weights"):
         train({"start": {"freeze": ["embedding"]}}, progress=False, run=tmp_path / "run")
 
 

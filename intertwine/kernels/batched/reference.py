@@ -1,6 +1,6 @@
 """The trilinear form of a plan in plain torch: any device, any precision, all modes, derivatives of every order.
 
-It is what "correct" means for every other kernel, and it is fast: see :mod:`intertwine.kernels.batched.stages` for the
+Every product that has no kernel is evaluated by it, and it is fast: see :mod:`intertwine.kernels.batched.stages` for the
 evaluation.
 """
 
