@@ -68,7 +68,7 @@ def architectures(
             }
         )
         progress(done)
-    return sorted(entries, key=lambda one: (GEOMETRIES.index(one["geometry"]), one["body order"], one["name"]))
+    return sorted(entries, key=lambda entry: (GEOMETRIES.index(entry["geometry"]), entry["body order"], entry["name"]))
 
 
 def cells(entry: Mapping[str, Any]) -> list[str]:

@@ -61,19 +61,19 @@ def first_use(size: str, library: str) -> dict[str, float]:
     """
     problem = Problem.of(SIZES[size])
     getattr(convolutions, library)(Problem.of(SMALL[size]))  # imports, tables of coefficients: once for all plans
-    one = torch.ones(1, requires_grad=True)
-    torch.autograd.grad(one * one, one, one.detach())  # torch's own first time: it imports sympy
+    scalar = torch.ones(1, requires_grad=True)
+    torch.autograd.grad(scalar * scalar, scalar, scalar.detach())  # torch's own first time: it imports sympy
     start = time.perf_counter()
     contestant = getattr(convolutions, library)(problem)
-    found = {"construction": time.perf_counter() - start}
+    seconds = {"construction": time.perf_counter() - start}
     for name, run in PASSES.items():
         start = time.perf_counter()
         run(contestant)
-        found[name] = time.perf_counter() - start
+        seconds[name] = time.perf_counter() - start
         start = time.perf_counter()
         run(contestant)
-        found[f"{name}, again"] = time.perf_counter() - start
-    return found
+        seconds[f"{name}, again"] = time.perf_counter() - start
+    return seconds
 
 
 #: Constructed before the clock starts: another plan of the same library.
@@ -101,21 +101,25 @@ def resident(edges: int, kind: str) -> dict[str, int] | None:
     before = _status("VmRSS")
     results = PASSES[kind](contestant)
     grown = _status("VmHWM") - before
-    given = [
+    inputs = [
         *contestant.leaves,
         problem.source,
         problem.destination,
         *([contestant.cotangent] if kind != "forward" else []),
     ]
-    return {"inputs": sum(one.nbytes for one in given), "results": sum(one.nbytes for one in results), "grown": grown}
+    return {
+        "inputs": sum(tensor.nbytes for tensor in inputs),
+        "results": sum(tensor.nbytes for tensor in results),
+        "grown": grown,
+    }
 
 
 def scaled(edges: int, graphs: int | None = None) -> Size:
     """Size A with another number of edges, 20 for each node: a batch of graphs of its size, or of as many as are asked
     for.
     """
-    one = SIZES["A"]
-    return Size(edges, max(edges // 20, 1), one.channels, one.degrees, graphs or max(edges // one.edges, 1))
+    size = SIZES["A"]
+    return Size(edges, max(edges // 20, 1), size.channels, size.degrees, graphs or max(edges // size.edges, 1))
 
 
 def _status(name: str) -> int:
@@ -125,8 +129,8 @@ def _status(name: str) -> int:
 
 def _main(what: str, *arguments: str) -> None:
     with contextlib.redirect_stdout(sys.stderr):
-        found = first_use(*arguments) if what == "first" else resident(int(arguments[0]), arguments[1])
-    print(json.dumps(found))
+        result = first_use(*arguments) if what == "first" else resident(int(arguments[0]), arguments[1])
+    print(json.dumps(result))
 
 
 if __name__ == "__main__":

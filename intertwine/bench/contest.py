@@ -45,26 +45,26 @@ class Contestant:
     shared: int | None = None
 
 
-def forward(one: Contestant) -> list[Tensor]:
+def forward(contestant: Contestant) -> list[Tensor]:
     """z, without gradients."""
     with torch.no_grad():
-        return [one.function(*one.leaves)]
+        return [contestant.function(*contestant.leaves)]
 
 
-def backward(one: Contestant) -> list[Tensor]:
+def backward(contestant: Contestant) -> list[Tensor]:
     """z and the gradients to all leaves."""
-    z = one.function(*one.leaves)
-    return [z.detach(), *torch.autograd.grad(z, one.leaves, one.cotangent)]
+    z = contestant.function(*contestant.leaves)
+    return [z.detach(), *torch.autograd.grad(z, contestant.leaves, contestant.cotangent)]
 
 
-def force_training(one: Contestant) -> list[Tensor]:
+def force_training(contestant: Contestant) -> list[Tensor]:
     """z, the gradients to the shared leaves, and those of the sum of their squares to all leaves: what a loss on forces
     costs.
     """
-    z = one.function(*one.leaves)
-    first = torch.autograd.grad(z, one.leaves[: one.shared], one.cotangent, create_graph=True)
+    z = contestant.function(*contestant.leaves)
+    first = torch.autograd.grad(z, contestant.leaves[: contestant.shared], contestant.cotangent, create_graph=True)
     total = torch.stack([gradient.square().sum() for gradient in first]).sum()
-    second = torch.autograd.grad(total, one.leaves)
+    second = torch.autograd.grad(total, contestant.leaves)
     return [z.detach(), *(gradient.detach() for gradient in first), *second]
 
 
@@ -83,7 +83,7 @@ def agree(contestants: Mapping[str, Contestant], where: str) -> dict[str, float]
         DataError: a peer computes something else.
     """
     ours = contestants[OURS]
-    found: dict[str, float] = {}
+    differences: dict[str, float] = {}
     for name, peer in contestants.items():
         if name == OURS:
             continue
@@ -93,20 +93,20 @@ def agree(contestants: Mapping[str, Contestant], where: str) -> dict[str, float]
             (left - right).abs().max() / left.abs().max().clamp_min(torch.finfo(left.dtype).tiny)
             for left, right in pairs
         ]
-        found[name] = float(torch.stack(shares).max())  # NaN, if there is one
-        if not found[name] <= LARGEST_RELATIVE_DIFFERENCE:
+        differences[name] = float(torch.stack(shares).max())  # NaN, if there is one
+        if not differences[name] <= LARGEST_RELATIVE_DIFFERENCE:
             remedy = "report this: one of the two is wrong, and their times say nothing."
             raise DataError(
-                f"{name} and ours differ by {found[name]:.3g} of the largest value", where=where, remedy=remedy
+                f"{name} and ours differ by {differences[name]:.3g} of the largest value", where=where, remedy=remedy
             )
-    return found
+    return differences
 
 
-def _comparable(one: Contestant, results: Sequence[Tensor]) -> list[Tensor]:
+def _comparable(contestant: Contestant, results: Sequence[Tensor]) -> list[Tensor]:
     """z and the gradients to what is shared, in our order."""
-    shared = len(one.leaves[: one.shared])
-    places = [-1, *range(shared), *range(shared)] if "force training" in one.passes else [-1, *range(shared)]
-    return [one.adapt(place, result) for place, result in zip(places, results)]
+    shared = len(contestant.leaves[: contestant.shared])
+    places = [-1, *range(shared), *range(shared)] if "force training" in contestant.passes else [-1, *range(shared)]
+    return [contestant.adapt(place, result) for place, result in zip(places, results)]
 
 
 def contest(
@@ -138,8 +138,11 @@ def contest(
     differences = agree(contestants, where) if check else {}
     rows = []
     for kind in passes:
-        does = {name: one for name, one in contestants.items() if kind in one.passes}
-        calls = {name: (lambda kind=kind, one=one: PASSES[kind](one)) for name, one in does.items()}
+        does = {name: contestant for name, contestant in contestants.items() if kind in contestant.passes}
+        calls = {
+            name: (lambda kind=kind, contestant=contestant: PASSES[kind](contestant))
+            for name, contestant in does.items()
+        }
         times = interleaved(calls, repeats, warmup=1, progress=tick)
         row: dict[str, Any] = {"pass": kind, "ms": times.steady, "cold": times.cold}
         if check:

@@ -47,10 +47,10 @@ class Size:
     def paths(self) -> list[tuple[int, int, Any]]:
         """(block of x, block of y, irrep of z), in the order of the blocks of z."""
         x, y, z = self.degrees
-        one = Irreps([(1, (l, (-1) ** l)) for l in range(max(x, y) + 1)])
-        found = [(i, j, ir) for i in range(x + 1) for j in range(y + 1) for ir in one[i].ir * one[j].ir]
+        irreps = Irreps([(1, (l, (-1) ** l)) for l in range(max(x, y) + 1)])
+        couplings = [(i, j, ir) for i in range(x + 1) for j in range(y + 1) for ir in irreps[i].ir * irreps[j].ir]
         return sorted(
-            ((i, j, ir) for i, j, ir in found if ir.l <= z and ir.p == (-1) ** ir.l), key=lambda path: path[2].l
+            ((i, j, ir) for i, j, ir in couplings if ir.l <= z and ir.p == (-1) ** ir.l), key=lambda path: path[2].l
         )
 
     @property
@@ -158,9 +158,9 @@ def cuequivariance(problem: Problem) -> Contestant:
             return [Rotations(ir.l, ir.p) for ir in cue.O3.__mul__(self, other)]
 
         @classmethod
-        def clebsch_gordan(cls, one: Any, two: Any, three: Any) -> Any:
-            table = wigner_3j(one.l, two.l, three.l, dtype=torch.float64).numpy() * three.dim**0.5
-            return table[None] if one.p * two.p == three.p else table[None][:0]
+        def clebsch_gordan(cls, x: Any, y: Any, z: Any) -> Any:
+            table = wigner_3j(x.l, y.l, z.l, dtype=torch.float64).numpy() * z.dim**0.5
+            return table[None] if x.p * y.p == z.p else table[None][:0]
 
         @classmethod
         def iterator(cls) -> Any:
@@ -186,14 +186,14 @@ def cuequivariance(problem: Problem) -> Contestant:
 
 def peers(problem: Problem, *, compiled: bool) -> dict[str, Contestant]:
     """Ours and the peers that are installed; e3nn under ``torch.compile`` if asked, and a compiler is there."""
-    found = {OURS: ours(problem)}
+    contestants = {OURS: ours(problem)}
     if installed("e3nn"):
-        found["e3nn"] = e3nn(problem)
+        contestants["e3nn"] = e3nn(problem)
         if compiled and has_compiler():
-            found["e3nn compiled"] = e3nn(problem, compiled=True)
+            contestants["e3nn compiled"] = e3nn(problem, compiled=True)
     if installed("cuequivariance-torch"):
-        found["cuequivariance"] = cuequivariance(problem)
-    return found
+        contestants["cuequivariance"] = cuequivariance(problem)
+    return contestants
 
 
 def has_compiler() -> bool:

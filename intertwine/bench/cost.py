@@ -65,30 +65,32 @@ class Cost(TorchDispatchMode):
 
     def __torch_dispatch__(self, function: Any, types: Any, arguments: Any = (), keywords: Any = None) -> Any:
         result = function(*arguments, **(keywords or {}))
-        given, made = (_tensors(tree) for tree in ((arguments, keywords), result))
-        owners = {one.untyped_storage()._cdata for one in given}
+        inputs, outputs = (_tensors(tree) for tree in ((arguments, keywords), result))
+        owners = {tensor.untyped_storage()._cdata for tensor in inputs}
         in_place = function._schema.name.endswith("_") or "out" in (keywords or {})
         # a view moves nothing
-        if made and (in_place or any(one.untyped_storage()._cdata not in owners for one in made)):
-            self.bytes += sum(one.numel() * one.element_size() for one in (*given, *made))
-            self.flops += self._operations(function, arguments, keywords or {}, result, (*given, *made))
+        if outputs and (in_place or any(tensor.untyped_storage()._cdata not in owners for tensor in outputs)):
+            self.bytes += sum(tensor.numel() * tensor.element_size() for tensor in (*inputs, *outputs))
+            self.flops += self._operations(function, arguments, keywords or {}, result, (*inputs, *outputs))
         return result
 
     @staticmethod
     def _operations(
         function: Any, arguments: Any, keywords: Mapping[str, Any], result: Any, tensors: tuple[Tensor, ...]
     ) -> int:
-        known = flop_counter.flop_registry.get(function.overloadpacket)
-        if known is not None:
+        counter = flop_counter.flop_registry.get(function.overloadpacket)
+        if counter is not None:
             return int(
-                known(*arguments, **{name: value for name, value in keywords.items() if name != "out"}, out_val=result)
+                counter(
+                    *arguments, **{name: value for name, value in keywords.items() if name != "out"}, out_val=result
+                )
             )
         formula = FORMULAS.get(function._schema.name)
-        return max(one.numel() for one in tensors) if formula is None else formula(*arguments, **keywords)
+        return max(tensor.numel() for tensor in tensors) if formula is None else formula(*arguments, **keywords)
 
 
 def _tensors(tree: Any) -> list[Tensor]:
-    return [one for one in tree_leaves(tree) if isinstance(one, Tensor)]
+    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]
 
 
 def standard_graph(cutoff: float | None, edges: int | None = None) -> Graph:

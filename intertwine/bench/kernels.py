@@ -65,15 +65,15 @@ def jobs(only: Collection[str] = PARTS, repeats: int = 5, compiled: Collection[s
         choose(size, tuple(SIZES), kind="size", where="bench")
     if repeats < 1:
         raise InputError(f"{repeats} repeats", where="bench", remedy="give 1 or more.")
-    few, many = min(repeats, _SLOW_REPEATS), len(PASSES) * repeats
-    found = [Job(size, many, partial(_convolution, size, repeats, size in compiled)) for size in SIZES]
-    found += [Job("harmonics", many, partial(_harmonics, l, repeats)) for l in (2, 6)]
-    found += [Job("contraction", many, partial(_contraction, repeats))]
-    found += [Job("first-use", 1, partial(_first_use, size)) for size in ("A", "B", "C")]
-    found += [Job("edges", 2 * few, partial(_edges, edges, None, few)) for edges in EDGES]
-    found += [Job("edges", 2 * few, partial(_edges, EDGES[-1], 1, few))]
-    found += [Job("memory", 1, partial(_memory, kind)) for kind in ("forward", "forward + backward")]
-    return [job for job in found if job.part in only]
+    slow_repeats, ticks = min(repeats, _SLOW_REPEATS), len(PASSES) * repeats
+    planned = [Job(size, ticks, partial(_convolution, size, repeats, size in compiled)) for size in SIZES]
+    planned += [Job("harmonics", ticks, partial(_harmonics, l, repeats)) for l in (2, 6)]
+    planned += [Job("contraction", ticks, partial(_contraction, repeats))]
+    planned += [Job("first-use", 1, partial(_first_use, size)) for size in ("A", "B", "C")]
+    planned += [Job("edges", 2 * slow_repeats, partial(_edges, edges, None, slow_repeats)) for edges in EDGES]
+    planned += [Job("edges", 2 * slow_repeats, partial(_edges, EDGES[-1], 1, slow_repeats))]
+    planned += [Job("memory", 1, partial(_memory, kind)) for kind in ("forward", "forward + backward")]
+    return [job for job in planned if job.part in only]
 
 
 def measure(
@@ -142,9 +142,11 @@ def _first_use(size: str, tick: Tick) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as folder:
         for case in ("empty cache", "from the cache", "e3nn"):
             if case != "e3nn" or (size == "A" and installed("e3nn")):
-                found = in_child("first", size, "e3nn" if case == "e3nn" else "ours", cache=Path(folder))
-                extra = found["construction"] + sum(max(0.0, found[name] - found[f"{name}, again"]) for name in PASSES)
-                rows.append({"part": "first-use", "case": f"{size}, {case}", "s": found, "extra": extra})
+                seconds = in_child("first", size, "e3nn" if case == "e3nn" else "ours", cache=Path(folder))
+                extra = seconds["construction"] + sum(
+                    max(0.0, seconds[name] - seconds[f"{name}, again"]) for name in PASSES
+                )
+                rows.append({"part": "first-use", "case": f"{size}, {case}", "s": seconds, "extra": extra})
     tick()
     return rows
 
@@ -155,8 +157,8 @@ def _edges(edges: int, graphs: int | None, repeats: int, tick: Tick) -> list[dic
     if needed > available_memory():
         return [{"part": "edges", "case": edges, "graphs": size.graphs, "pass": "left out", "ms": {}, "needed": needed}]
     problem = Problem.of(size)
-    found = peers(problem, compiled=False)
-    contestants = found if edges <= _PEERS_MOST_EDGES else {OURS: found[OURS]}
+    candidates = peers(problem, compiled=False)
+    contestants = candidates if edges <= _PEERS_MOST_EDGES else {OURS: candidates[OURS]}
     rows = contest(contestants, repeats, tick, passes=("forward", "forward + backward"), check=False)
     return [
         {"part": "edges", "case": edges, "graphs": size.graphs, **row, "bytes": size.bytes[row["pass"]]} for row in rows
@@ -165,9 +167,9 @@ def _edges(edges: int, graphs: int | None, repeats: int, tick: Tick) -> list[dic
 
 def _memory(kind: str, tick: Tick) -> list[dict[str, Any]]:
     edges = EDGES[-1]
-    found = in_child("memory", str(edges), kind) if 3 * scaled(edges).bytes["forward"] < available_memory() else None
+    sizes = in_child("memory", str(edges), kind) if 3 * scaled(edges).bytes["forward"] < available_memory() else None
     tick()
-    return [{"part": "memory", "case": f"{edges:,} edges", "pass": kind, "bytes_of": found}] if found else []
+    return [{"part": "memory", "case": f"{edges:,} edges", "pass": kind, "bytes_of": sizes}] if sizes else []
 
 
 def available_memory() -> int:

@@ -23,11 +23,11 @@ def harmonics(vectors: int, l: int) -> dict[str, Contestant]:
     x = torch.randn(vectors, 3, generator=generator)
     cotangent = torch.randn(vectors, (l + 1) ** 2, generator=generator)
     degrees = list(range(l + 1))
-    found = {OURS: Contestant(SphericalHarmonics(degrees, normalize=True), (x.requires_grad_(),), cotangent)}
+    contestants = {OURS: Contestant(SphericalHarmonics(degrees, normalize=True), (x.requires_grad_(),), cotangent)}
     if installed("e3nn"):
         from e3nn.o3 import SphericalHarmonics as Theirs
 
-        found["e3nn"] = Contestant(Theirs(degrees, normalize=True), (x.requires_grad_(),), cotangent)
+        contestants["e3nn"] = Contestant(Theirs(degrees, normalize=True), (x.requires_grad_(),), cotangent)
     if installed("sphericart-torch"):
         from sphericart.torch import SphericalHarmonics as Cart
 
@@ -35,8 +35,8 @@ def harmonics(vectors: int, l: int) -> dict[str, Contestant]:
             return tensor if place < 0 else tensor[:, [1, 2, 0]]
 
         turned = x.detach()[:, [2, 0, 1]].contiguous().requires_grad_()  # its polar axis is z
-        found["sphericart"] = Contestant(Cart(l).compute, (turned,), cotangent, ours)
-    return found
+        contestants["sphericart"] = Contestant(Cart(l).compute, (turned,), cotangent, ours)
+    return contestants
 
 
 def contraction(channels: int, l: int, nodes: int, out: int | None = None) -> dict[str, Contestant]:
@@ -52,7 +52,7 @@ def contraction(channels: int, l: int, nodes: int, out: int | None = None) -> di
     layer = SymmetricContraction(irreps, result, CORRELATION, SPECIES, dtype=torch.float32)
     cotangent = torch.randn(nodes, layer.irreps_out.dim, generator=generator)
 
-    def made(function: torch.nn.Module, kind: Tensor, leaf: Tensor, slope: Tensor) -> Contestant:
+    def contestant(function: torch.nn.Module, kind: Tensor, leaf: Tensor, slope: Tensor) -> Contestant:
         weights = [parameter for parameter in function.parameters() if parameter.requires_grad and parameter.numel()]
 
         def adapt(place: int, tensor: Tensor) -> Tensor:
@@ -62,7 +62,7 @@ def contraction(channels: int, l: int, nodes: int, out: int | None = None) -> di
 
         return Contestant(lambda x, *_: function(x, kind), (leaf.requires_grad_(), *weights), slope, adapt, shared=1)
 
-    found = {OURS: made(layer, species, x.mT.flatten(1).contiguous(), cotangent)}
+    contestants = {OURS: contestant(layer, species, x.mT.flatten(1).contiguous(), cotangent)}
     if installed("mace-torch") and installed("e3nn"):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -71,10 +71,10 @@ def contraction(channels: int, l: int, nodes: int, out: int | None = None) -> di
 
             theirs = Theirs(o3.Irreps(irreps), o3.Irreps(result), CORRELATION, num_elements=SPECIES).float()
         load_mace_contraction(layer, theirs.state_dict())
-        found["mace-torch"] = made(
+        contestants["mace-torch"] = contestant(
             theirs, torch.nn.functional.one_hot(species, SPECIES).float(), x, _rows(cotangent, layer, back=True)
         )
-    return found
+    return contestants
 
 
 def _rows(tensor: Tensor, layer: SymmetricContraction, *, back: bool = False) -> Tensor:

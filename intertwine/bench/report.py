@@ -30,13 +30,13 @@ class Grid:
 def grids(document: Mapping[str, Any]) -> list[Grid]:
     """The tables of a document, those with rows."""
     rows = document["rows"]
-    made = [
+    tables = [
         _times([row for row in rows if "ms" in row and row["part"] != "edges"], document),
         _first_use([row for row in rows if row["part"] == "first-use"]),
         _edges([row for row in rows if row["part"] == "edges"]),
         _memory([row for row in rows if row["part"] == "memory"]),
     ]
-    return [grid for grid in made if grid.rows]
+    return [grid for grid in tables if grid.rows]
 
 
 def heading(document: Mapping[str, Any]) -> str:

@@ -55,9 +55,9 @@ def _crossing(trial: Trial, slope: bool) -> Findings:
                 return "outputs carry no derivative with respect to positions (forces are tested as values)"
             for name in at[0]:
                 *near, apart, bonded = [value[name] for value in at]
-                one, half, quarter = (near[k] - near[k + 1] for k in (0, 2, 4))
+                full, half, quarter = (near[k] - near[k + 1] for k in (0, 2, 4))
                 size = (float(bonded.abs().max()) or 1.0) if slope else trial.size(name)
-                step, rest = (8 * quarter - 6 * half + one) / 3, near[1] - apart
+                step, rest = (8 * quarter - 6 * half + full) / 3, near[1] - apart
                 moved = float((elsewhere[name] - apart).abs().max())
                 if moved > LARGEST_RELATIVE_STEP * size:  # depends on where it is, which is another test's matter
                     rest = torch.zeros_like(rest)

@@ -142,8 +142,8 @@ class Subject:
             counts = {level: LEVELS[level].rows(graph) for level in LEVELS}
             fitting = [level for level, count in counts.items() if count == value.shape[0]]
             if not fitting:
-                known = ", ".join(f"{count} of {level}s" for level, count in counts.items() if count is not None)
-                what = f"{name} has {value.shape[0]} rows; the graph has {known}"
+                rows = ", ".join(f"{count} of {level}s" for level, count in counts.items() if count is not None)
+                what = f"{name} has {value.shape[0]} rows; the graph has {rows}"
                 raise InputError(what, where="outputs", remedy="return one row per node, graph, pair or point.")
             self.quantities[name] = quantity._replace(level=fitting[0])
 

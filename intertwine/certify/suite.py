@@ -125,8 +125,8 @@ def certify(
     missing = set(dtypes)
     for place, dtype in enumerate(dtypes):
         subject = Subject(function, quantities, dtype, cutoff)
-        usable, found = _usable(subject, structures, other=len(dtypes) > 1)
-        lines += found
+        usable, verdicts = _usable(subject, structures, other=len(dtypes) > 1)
+        lines += verdicts
         if usable:
             missing.discard(dtype)
             counts = (min(rotations, 2), 1) if quick else (rotations, 2)
@@ -255,10 +255,10 @@ def _run(trial: Trial, claimed: tuple[str, ...], progress: Progress | None, done
         if isinstance(findings, str):
             lines.append(Line(check.name, check.symmetry, "", dtype, None, None, SKIPPED, findings))
             continue
-        for output, found in findings.items():
-            verdict = NOT_CLAIMED if bad == NOT_CLAIMED else PASSED if found.error <= found.bound else FAILED
+        for output, finding in findings.items():
+            verdict = NOT_CLAIMED if bad == NOT_CLAIMED else PASSED if finding.error <= finding.bound else FAILED
             lines.append(
-                Line(check.name, check.symmetry, output, dtype, found.error, found.bound, verdict, found.worst)
+                Line(check.name, check.symmetry, output, dtype, finding.error, finding.bound, verdict, finding.worst)
             )
     for output in trial.zero():
         lines.append(Line("runs", "", output, dtype, 0.0, None, PASSED, ZERO))

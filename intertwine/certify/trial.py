@@ -163,15 +163,15 @@ class Trial:
             spread = _rms([s.graph.pos - s.graph.pos.mean(0) for s in self.structures if s.graph.num_nodes])
             return [spread or 1.0]
         values = [output[name] for output in self.outputs if name in output]
-        whole = _rms(values)
+        size = _rms(values)
         if name == "energy" and "forces" in self.quantities:  # the rest of an energy is the constant of the free atoms
             # moving each atom 1 A
             work = [float(output["forces"].to(torch.float64).norm(dim=-1).sum()) for output in self.outputs]
-            whole = min(whole, sum(work) / len(work)) or whole
+            size = min(size, sum(work) / len(work)) or size
         parts = [_rms([value[..., part] for value in values]) for part in _parts(quantity.representation)]
         if len(parts) == 1:
-            return [whole or 1.0]
-        return [max(part, SMALLEST_PART * whole) or 1.0 for part in parts]
+            return [size or 1.0]
+        return [max(part, SMALLEST_PART * size) or 1.0 for part in parts]
 
     def _peaks(self, name: str) -> list[float]:
         """The largest absolute value of each part of an output, or its size where that is more."""
@@ -194,13 +194,13 @@ class Worst:
 
     def __init__(self, trial: Trial, bound: float | None = None, peak: bool = False) -> None:
         self.trial, self.bound, self.peak = trial, bound, peak
-        self.found: dict[str, tuple[float, str]] = {}
+        self.largest: dict[str, tuple[float, str]] = {}
 
     def see(self, name: str, error: float, words: str) -> None:
         """One measured error of one output."""
         error = error if error == error else float("inf")
-        if name not in self.found or error > self.found[name][0]:
-            self.found[name] = (error, words)
+        if name not in self.largest or error > self.largest[name][0]:
+            self.largest[name] = (error, words)
 
     def compare(self, got: dict[str, Tensor], expected: dict[str, Tensor], words: str) -> None:
         """All outputs against what they should be."""
@@ -212,7 +212,7 @@ class Worst:
 
     def findings(self, why_not: str = "does not apply") -> Findings:
         """What was found, or ``why_not`` if nothing was seen."""
-        return {name: self._finding(name, error, words) for name, (error, words) in self.found.items()} or why_not
+        return {name: self._finding(name, error, words) for name, (error, words) in self.largest.items()} or why_not
 
     def _finding(self, name: str, error: float, words: str) -> Finding:
         if self.bound is not None:

@@ -37,13 +37,13 @@ for command in (train, evaluate, predict, certify, md, relax, export, models, da
     )(command)
 
 
-def _version(wanted: bool) -> bool:
-    if wanted:
+def _version(flag: bool) -> bool:
+    if flag:
         import intertwine
 
         typer.echo(f"intertwine {intertwine.__version__}")
         raise typer.Exit
-    return wanted
+    return flag
 
 
 @app.callback()

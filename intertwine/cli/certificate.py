@@ -153,9 +153,9 @@ def structures(
     from intertwine.training.evaluation import inputs_of
 
     if path is not None:
-        given = inputs.read(path, run, key, unit, limit=8)
+        content = inputs.read(path, run, key, unit, limit=8)
         names = inputs_of(function) if hasattr(function, "modules") else ()
-        return [to_graph(s, names, given.keys) if hasattr(s, "calc") else s for s in given.structures]
+        return [to_graph(s, names, content.keys) if hasattr(s, "calc") else s for s in content.structures]
     try:
         test = test_set(run, progress=True) if run is not None else None
     except IntertwineError as error:  # a run can be certified without its data

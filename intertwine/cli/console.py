@@ -115,9 +115,9 @@ def _explained(body: Callable[[], None], name: str) -> None:
         err.print("interrupted" if number.exit_code == INTERRUPTED else str(number), style="bold yellow")
         raise SystemExit(number.exit_code) from None
     except Exception as error:
-        known = _known(error, name)
-        if known is not None:
-            complain(known)
+        message = _known(error, name)
+        if message is not None:
+            complain(message)
             raise SystemExit(BAD_INPUT) from None
         complain(f"{type(error).__name__}: {error}", "internal error:")
         err.print(f"  This is a bug in intertwine. Please report it{_report(error)}", markup=False, soft_wrap=True)

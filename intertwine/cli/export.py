@@ -41,17 +41,17 @@ def export(
     trained = load_run(run, which=which, allow=allow or ())
     if example is None:
         store = test_set(trained)
-        graph = max((store[k] for k in range(min(len(store), 100))), key=lambda one: one.num_nodes)
+        graph = max((store[k] for k in range(min(len(store), 100))), key=lambda candidate: candidate.num_nodes)
     else:
-        given = inputs.read(example, trained, None, None, last=True)
-        last = given.structures[-1]
-        graph = last if isinstance(last, Graph) else to_graph(last, inputs_of(trained.task), given.keys)
+        content = inputs.read(example, trained, None, None, last=True)
+        last = content.structures[-1]
+        graph = last if isinstance(last, Graph) else to_graph(last, inputs_of(trained.task), content.keys)
     description = export_program(trained.task, output, graph)
     if as_json:
         console.emit(description)
         return
-    rows = [[name, one["dtype"], ""] for name, one in description["inputs"].items()]
-    rows += [[f"-> {name}", one["level"], one["unit"]] for name, one in description["outputs"].items()]
+    rows = [[name, facts["dtype"], ""] for name, facts in description["inputs"].items()]
+    rows += [[f"-> {name}", facts["level"], facts["unit"]] for name, facts in description["outputs"].items()]
     needed = (
         "import intertwine.operators before torch.export.load" if description["operators"] else "torch alone loads it"
     )

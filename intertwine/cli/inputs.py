@@ -69,8 +69,8 @@ def read(
     data = run.config.data if run is not None else None
     keys = ((data.keys if data is not None else None) or {}) | told
     of_run = (data.units if data is not None else None) or {}
-    found = read_structures(source, units=units, of_run=of_run, keys=keys, last=last, limit=limit)
-    notes = list(found.notes)
+    content = read_structures(source, units=units, of_run=of_run, keys=keys, last=last, limit=limit)
+    notes = list(content.notes)
     if run is not None:
         inputs = inputs_of(run.task)
         notes += [
@@ -78,10 +78,10 @@ def read(
             for name in inputs
             if name in keys
         ]
-        notes += unread(found.atoms, inputs, keys)
+        notes += unread(content.atoms, inputs, keys)
     for note in notes:
         say(note)
-    return Given(found.atoms, keys)
+    return Given(content.atoms, keys)
 
 
 def labels(

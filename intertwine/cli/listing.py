@@ -45,8 +45,8 @@ def installed(group: str) -> list[dict[str, str]]:
     for name, specs in sorted(plugins.offered(group).items()):
         for spec in specs:
             try:
-                found = plugins.load(spec)
-                entries.append({"name": name, "class": spec, "what": (found.__doc__ or "").strip().partition("\n")[0]})
+                plugin = plugins.load(spec)
+                entries.append({"name": name, "class": spec, "what": (plugin.__doc__ or "").strip().partition("\n")[0]})
             except InputError as error:
                 console.complain(f"{name}: {error}", "warning:")
     return entries
@@ -59,8 +59,8 @@ def datasets(as_json: Json = False) -> None:
 
     if as_json:
         facts = [field.name for field in dataclasses.fields(Dataset) if field.name not in ("make", "selects")]
-        known = {name: {fact: getattr(info, fact) for fact in facts} for name, info in DATASETS.items()}
-        console.emit(known | {entry.pop("name"): entry for entry in installed("datasets")})
+        entries = {name: {fact: getattr(info, fact) for fact in facts} for name, info in DATASETS.items()}
+        console.emit(entries | {entry.pop("name"): entry for entry in installed("datasets")})
     else:
         rows = [[name, info.description, info.task, info.entries, info.source] for name, info in DATASETS.items()]
         console.table(

@@ -176,12 +176,12 @@ def prepare(
         choose(precision, ("float32", "float64"), kind="precision", where="--precision")
     ]
     trained = load_run(run, allow=allow or ())
-    given = inputs.read(structure, trained, key, unit, last=True)
-    atoms = given.structures[-1]
+    content = inputs.read(structure, trained, key, unit, last=True)
+    atoms = content.structures[-1]
     atoms = atoms if hasattr(atoms, "calc") else to_atoms(atoms)  # a graph, of a data set that has a name
     if atoms.calc is not None and atoms.calc.results:
         inputs.say(f"the file's {', '.join(atoms.calc.results)} are not used or copied: the run predicts its own")
-    atoms.calc = Calculator(trained, dtype=dtype, keys=given.keys)
+    atoms.calc = Calculator(trained, dtype=dtype, keys=content.keys)
     if "pos_unit" in atoms.info:  # the output names units: then of all that is new
         atoms.info |= {"energy_unit": "eV", "forces_unit": "eV/A", "stress_unit": "eV/A^3"}
     return atoms

@@ -233,9 +233,9 @@ def train(
         },
         "start": {"run": origin, "freeze": freeze or None},
     }
-    given = {section: {k: v for k, v in values.items() if v is not None} for section, values in common.items()}
+    sections = {section: {k: v for k, v in values.items() if v is not None} for section, values in common.items()}
     with contextlib.redirect_stdout(sys.stderr if as_json else sys.stdout):  # standard output is for the report alone
-        folder = start(given, config, settings or [], run, resume, allow=allow or [], progress=not quiet)
+        folder = start(sections, config, settings or [], run, resume, allow=allow or [], progress=not quiet)
     from intertwine.training.nodes import leads
 
     if as_json and leads():
@@ -259,8 +259,8 @@ def size(text: str | None, option: str) -> int | float | None:
 
 
 def start(
-    given: dict[str, dict[str, Any]], config: Path | None, settings: list[str], run: Path | None, resume: Path | None,
-    *, allow: list[str], progress: bool,
+    sections: dict[str, dict[str, Any]], config: Path | None, settings: list[str], run: Path | None,
+    resume: Path | None, *, allow: list[str], progress: bool,
 ) -> Path:  # fmt: skip
     """Train, or go on training, under a TOML file, then the options, then the settings, later ones first in rank.
 
@@ -281,7 +281,7 @@ def start(
             remedy="give --resume alone: it continues in place.",
         )
     layers = [read_config(config)] if config is not None else []
-    line = merge(given, parse_settings(settings))
+    line = merge(sections, parse_settings(settings))
     merged = merge(*layers, line)
     if resume is None and not merged["data"].get("source"):
         merged["data"]["source"] = DEFAULT

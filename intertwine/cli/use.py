@@ -92,13 +92,13 @@ def predict(
     trained = load_run(run, which=which, allow=allow or ())
     if output is not None:
         holds(output, trained.task)
-    given = inputs.read(structures, trained, key, unit)
+    content = inputs.read(structures, trained, key, unit)
     if output is not None and format_of(output) not in ("json", "npz"):
-        tells_its_unit(output, [s for s in given.structures if hasattr(s, "info")])
-    with console.bar(len(given.structures), "predicting") as progress:
-        predictions = forecast(trained, _counted(given.structures, progress), keys=given.keys)
+        tells_its_unit(output, [s for s in content.structures if hasattr(s, "info")])
+    with console.bar(len(content.structures), "predicting") as progress:
+        predictions = forecast(trained, _counted(content.structures, progress), keys=content.keys)
     if output is not None:
-        for note in write_predictions(output, given.structures, predictions, trained.task):
+        for note in write_predictions(output, content.structures, predictions, trained.task):
             inputs.say(note)
         console.err.print(
             f"wrote {len(predictions)} predictions to {output}, in eV and A", markup=False, soft_wrap=True

@@ -86,9 +86,9 @@ class Calculator(AseCalculator):
                 if isinstance(model, Run)
                 else load_run(model, device=device, allow=allow)
             )
-            given = model if run is None else run.task
+            original = model if run is None else run.task
             # the caller's stays as it is
-            task = given if run is not None and run is not model else copy.deepcopy(given)
+            task = original if run is not None and run is not model else copy.deepcopy(original)
         self.species: tuple[int, ...] = run.species if run is not None else ()
         if not isinstance(task, ForceField):
             where = "Calculator" if run is None else str(run.folder)

@@ -133,8 +133,8 @@ def _correlation(product: Any) -> int:
 
 
 def _scales(model: Any) -> tuple[Tensor, Tensor]:
-    found = getattr(model, "scale_shift", None)
-    return (found.scale.cpu(), found.shift.cpu()) if found is not None else (torch.ones(()), torch.zeros(()))
+    layer = getattr(model, "scale_shift", None)
+    return (layer.scale.cpu(), layer.shift.cpu()) if layer is not None else (torch.ones(()), torch.zeros(()))
 
 
 def _refuse(model: Any) -> None:
@@ -160,7 +160,7 @@ def _refuse(model: Any) -> None:
     waves = torch.arange(1, len(bessel) + 1) * (torch.pi / float(model.r_max))
     widths = [list(block.conv_tp_weights.hs) for block in model.interactions]
     last = model.readouts[-1]
-    found = {
+    differences = {
         "pair repulsion": hasattr(model, "pair_repulsion_fn"),
         "embeddings of charges and the like": hasattr(model, "joint_embedding"),
         "a transform of distances": hasattr(radial, "distance_transform"),
@@ -181,8 +181,8 @@ def _refuse(model: Any) -> None:
         "another readout": type(last).__name__ not in ("LinearReadoutBlock", "NonLinearReadoutBlock"),
         "another non-linearity": hasattr(last, "non_linearity") and not _is_silu(last.non_linearity),
     }
-    if any(found.values()):
-        what = ", ".join(name for name, there in found.items() if there)
+    if any(differences.values()):
+        what = ", ".join(name for name, there in differences.items() if there)
         raise InputError(
             f"the model has {what}", where="from_mace", remedy="only the plain MACE architecture can be converted."
         )

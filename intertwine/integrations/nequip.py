@@ -101,8 +101,8 @@ def _converted(model: Any) -> NequIPForceField:
         (last.has_shifts, "shifts", field.references.values),
     ):
         if there:
-            each, given = values[species], getattr(last, name).detach().flatten()
-            _set(each, given.expand(len(species)) if given.numel() == 1 else given, name)  # one for all species
+            each, theirs = values[species], getattr(last, name).detach().flatten()
+            _set(each, theirs.expand(len(species)) if theirs.numel() == 1 else theirs, name)  # one for all species
             values[species] = each
     readout = parts["per_atom_energy_readout"].mlp_module.mlp[0]
     with torch.no_grad():
@@ -134,7 +134,7 @@ def _energy_model(model: Any) -> nn.Module:
 def _refuse(parts: dict[str, Any], blocks: list[Any]) -> None:
     """Whatever ours could not reproduce."""
     bessel = parts["bessel_encode"].bessel_weights.detach().flatten()
-    found = {
+    differences = {
         "a pair potential": "pair_potential" in parts,
         "cutoffs of pairs of species": parts["edge_norm"]._per_edge_type,
         "trained Bessel functions": not torch.equal(bessel, torch.arange(1, len(bessel) + 1, dtype=bessel.dtype)),
@@ -149,8 +149,8 @@ def _refuse(parts: dict[str, Any], blocks: list[Any]) -> None:
         "linear radial networks": any(not block.conv.edge_mlp.is_nonlinear for block in blocks),
         "another non-linearity": any(not hasattr(block.equivariant_nonlin, "irreps_gates") for block in blocks),
     }
-    if any(found.values()):
-        what = ", ".join(name for name, there in found.items() if there)
+    if any(differences.values()):
+        what = ", ".join(name for name, there in differences.items() if there)
         raise InputError(
             f"the model has {what}", where="from_nequip", remedy="only the plain NequIP architecture can be converted."
         )

@@ -61,14 +61,14 @@ def trial_graphs(function: Any, test: GraphStore | None = None) -> list[Graph]:
         return graphs or [described(graph, function) for graph in particles(TESTED_STRUCTURES)]
     if graphs and (graphs[0].dimension != 3 or graphs[0].get("z") is None):
         return graphs
-    known = known_species(function)
+    species = known_species(function)
     periodic = test is None and getattr(function, "cutoff", None) is not None
     # which molecules lack
     read = {name for name in getattr(function, "reads", ()) if any(name in graph for graph in graphs)}
     others = [
         graph for graph in (*molecules(), *(crystals() if periodic else ()), cluster()) if read <= set(graph.keys())
     ]
-    known_ones = [graph for graph in others if known is None or set(graph.z.tolist()) <= known]
+    known_ones = [graph for graph in others if species is None or set(graph.z.tolist()) <= species]
     return graphs + [described(graph, function, *graphs[:1]) for graph in known_ones]
 
 

@@ -28,7 +28,7 @@ class Choice:
 
     name: str
     arguments: dict[str, Any]
-    made: Any
+    constructor: Any
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,8 @@ class Config:
 
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.training.seed)
-            backbone: Backbone = self.model.made(**self.model.arguments)
-            task: Task = self.task.made(backbone, **self.task.arguments)
+            backbone: Backbone = self.model.constructor(**self.model.arguments)
+            task: Task = self.task.constructor(backbone, **self.task.arguments)
         if self.start.freeze:
             task.freeze(self.start.freeze)
         return task.double() if self.training.precision == "float64" else task
@@ -73,8 +73,8 @@ class Config:
         start = {"start": _plain(dataclasses.asdict(self.start), StartOptions)} if self.start.run else {}
         return {
             "data": _plain(dataclasses.asdict(self.data), DataOptions),
-            "model": {"name": self.model.name, **_plain(self.model.arguments, self.model.made)},
-            "task": {"name": self.task.name, **_plain(self.task.arguments, self.task.made)},
+            "model": {"name": self.model.name, **_plain(self.model.arguments, self.model.constructor)},
+            "task": {"name": self.task.name, **_plain(self.task.arguments, self.task.constructor)},
             "training": _plain(dataclasses.asdict(self.training), TrainingOptions),
             **start,
         }
@@ -97,7 +97,7 @@ def as_given(config: Config | Mapping[str, Any] | str | Path | None = None, allo
     )
 
 
-def check(given: Sections) -> tuple[DataOptions, TrainingOptions]:
+def check(sections: Sections) -> tuple[DataOptions, TrainingOptions]:
     """The two sections that need no class, after a look at all that is given of the others: the data may yet say which
     model and task.
 
@@ -105,14 +105,14 @@ def check(given: Sections) -> tuple[DataOptions, TrainingOptions]:
         InputError: as :func:`resolve`.
     """
     for kind in KINDS:
-        if "name" in given[kind]:
-            _choice(kind, given[kind], given)
-    _options(StartOptions, given)
-    return _options(DataOptions, given), _options(TrainingOptions, given)
+        if "name" in sections[kind]:
+            _choice(kind, sections[kind], sections)
+    _options(StartOptions, sections)
+    return _options(DataOptions, sections), _options(TrainingOptions, sections)
 
 
 def resolve(
-    given: Mapping[str, Any] | Config | None = None,
+    sections: Mapping[str, Any] | Config | None = None,
     suggested: Mapping[str, Any] | None = None,
     *,
     allow: Collection[str] = (),
@@ -120,23 +120,23 @@ def resolve(
     """Defaults of the constructors, under what the data suggest, under what the user gave; checked.
 
     Args:
-        given: sections as a TOML file has them; a section may be missing, ``model`` and ``task`` may be just a name.
+        sections: as a TOML file has them; a section may be missing, ``model`` and ``task`` may be just a name.
             ``preset`` in the model's section stands for the arguments of that name in its ``PRESETS`` which are not
             given.
         suggested: the same, of lower precedence.
         allow: modules outside the package whose classes may be named (as ``module:Class``), besides those that
-            ``given`` allows.
+            ``sections`` allows.
 
     Raises:
         InputError: an unknown section, key, model or task (the nearest right one is named), a value of the wrong type
             or range, or a class of a module that is not allowed.
     """
-    given = as_given(given, allow)
-    merged = merge(suggested or {}, given)
-    task = _choice("task", {"name": DEFAULT_TASK} | merged["task"], given)
-    model = _choice("model", {"name": task.made.model} | merged["model"], given)
+    sections = as_given(sections, allow)
+    merged = merge(suggested or {}, sections)
+    task = _choice("task", {"name": DEFAULT_TASK} | merged["task"], sections)
+    model = _choice("model", {"name": task.constructor.model} | merged["model"], sections)
     data, training, start = (_options(kind, merged) for kind in (DataOptions, TrainingOptions, StartOptions))
-    return Config(data, model, task, training, start, given.allow)
+    return Config(data, model, task, training, start, sections.allow)
 
 
 def model_class(name: str, allow: Collection[str] = ()) -> type[Backbone]:
@@ -155,25 +155,29 @@ def task_class(name: str, allow: Collection[str] = ()) -> type[Task]:
 
 def _named(kind: str, name: str, allow: Collection[str]) -> Any:
     base, table = KINDS[kind]
-    found = find(spelled(name, table, f"{kind}s"), table, kind=kind, where=f"{kind}.name", allow=allow)
-    if not (inspect.isclass(found) and issubclass(found, base)):
+    candidate = find(spelled(name, table, f"{kind}s"), table, kind=kind, where=f"{kind}.name", allow=allow)
+    if not (inspect.isclass(candidate) and issubclass(candidate, base)):
         remedy = f"name a subclass of {base.__module__}.{base.__name__}; docs/extending.md has one."
         raise InputError(f"{name} is no {base.__name__}", where=name, remedy=remedy)
-    return found
+    return candidate
 
 
-def _choice(kind: str, section: Mapping[str, Any], given: Sections) -> Choice:
+def _choice(kind: str, section: Mapping[str, Any], sections: Sections) -> Choice:
     """The class that a section names, and its arguments; those of a preset rank above what the data suggest, below what
     was given.
     """
-    made: Any = _named(kind, section["name"], given.allow)
+    constructor: Any = _named(kind, section["name"], sections.allow)
     preset: Any = {}
     if kind == "model" and "preset" in section:
-        preset = made.PRESETS[choose(section["preset"], made.PRESETS, kind="preset", where="model.preset")]
+        preset = constructor.PRESETS[
+            choose(section["preset"], constructor.PRESETS, kind="preset", where="model.preset")
+        ]
     values = {
-        key: value for key, value in {**section, **preset, **given[kind]}.items() if key not in ("name", "preset")
+        key: value for key, value in {**section, **preset, **sections[kind]}.items() if key not in ("name", "preset")
     }
-    return Choice(spelled(section["name"], KINDS[kind][1], f"{kind}s"), bind(made, values, where=kind), made)
+    return Choice(
+        spelled(section["name"], KINDS[kind][1], f"{kind}s"), bind(constructor, values, where=kind), constructor
+    )
 
 
 def _options(kind: Any, sections: Sections) -> Any:
@@ -182,11 +186,11 @@ def _options(kind: Any, sections: Sections) -> Any:
 
 def _plain(values: Mapping[str, Any], function: Any) -> dict[str, Any]:
     """Values as TOML has them: lists for tuples, None left out where it is the default and "none" where it is not."""
-    known = arguments(function)
+    parameters = arguments(function)
     result: dict[str, Any] = {}
     for name, value in values.items():
         if value is None:
-            if known[name].default is not None:
+            if parameters[name].default is not None:
                 result[name] = "none"
         else:
             result[name] = list(value) if isinstance(value, tuple) else value

@@ -120,12 +120,12 @@ def _check_optimizer(optimizer: _Reader, state: Mapping[str, Any], task: Task, m
     for k, (name, parameter) in enumerate(trained.items()):
         if k in moments:
             declared = {"step": torch.zeros(()), **dict.fromkeys(_MOMENTS, parameter)}
-            found = check_tensors(moments[k], declared, where=where, what=f"optimizer of {name}")
-            if not 0 <= float(found["step"]) <= state["steps"] or bool((found["exp_avg_sq"] < 0).any()):
+            tensors = check_tensors(moments[k], declared, where=where, what=f"optimizer of {name}")
+            if not 0 <= float(tensors["step"]) <= state["steps"] or bool((tensors["exp_avg_sq"] < 0).any()):
                 wrong = (
                     "exp_avg_sq is negative"
-                    if 0 <= float(found["step"]) <= state["steps"]
-                    else f"step {float(found['step'])}"
+                    if 0 <= float(tensors["step"]) <= state["steps"]
+                    else f"step {float(tensors['step'])}"
                 )
                 raise CheckpointError(f"optimizer of {name}: {wrong}", where=where, remedy=_REMEDY)
         elif mean and not torch.equal(mean[k], state["weights"][name]):

@@ -41,9 +41,9 @@ def evaluate(run: Run, store: GraphStore, *, batch_size: int = 32) -> dict[str, 
         raise DataError("there are no structures", where=store.name or "data", remedy="give data.")
     unseen = set(store.species()) - set(run.species) if run.species else set()
     note = f"{_symbols(unseen)}: not in the training set; errors of structures with them say nothing about the model"
-    if unseen and not any("not in the training set" in known for known in store.notes):
+    if unseen and not any("not in the training set" in line for line in store.notes):
         store.notes.append(note)
-    whole, alone = store, store.isolated()
+    structures, alone = store, store.isolated()
     if "energy" in store.fields and bool(alone.any()) and not bool(alone.all()):  # reference energies, no predictions
         store = store.subset((~alone).nonzero().flatten())
     edges = store.connected(run.task.cutoff)
@@ -58,7 +58,8 @@ def evaluate(run: Run, store: GraphStore, *, batch_size: int = 32) -> dict[str, 
         if mae != mae and (truth is None or bool(truth.isnan().all())):
             continue
         if not isfinite(mae):
-            predict(run, (whole[k] for k in range(len(whole))), strict=False)  # names the structure, or the weights
+            # names the structure, or the weights
+            predict(run, (structures[k] for k in range(len(structures))), strict=False)
         result[target] = run.task.errors(target, mae, scores[f"{target}_rmse"], truth)
     if not result:
         labels = ", ".join(run.task.metrics)
@@ -122,16 +123,16 @@ def inputs_of(task: nn.Module) -> tuple[str, ...]:
     """The fields that a task or model reads besides positions, species and cell: "charge", "vel", "x", or those of its
     own vectors.
     """
-    found: dict[str, None] = dict.fromkeys(getattr(task, "reads", ()))
+    inputs: dict[str, None] = dict.fromkeys(getattr(task, "reads", ()))
     fields = {"speed": "vel", "charge_product": "charge", "edge_attr": ""}
     for module in task.modules():
         for attribute in ("inputs", "node_inputs", "edge_inputs", "vector_inputs"):
             names = vars(module).get(attribute, ())
             if isinstance(names, tuple | list | dict) and all(isinstance(name, str) for name in names):
-                found |= dict.fromkeys(fields.get(str(name), str(name)) for name in names)
+                inputs |= dict.fromkeys(fields.get(str(name), str(name)) for name in names)
         if vars(module).get("velocity") is True:
-            found["vel"] = None
-    return tuple(name for name in found if name)
+            inputs["vel"] = None
+    return tuple(name for name in inputs if name)
 
 
 def fields_of(task: Task, have: Collection[str]) -> list[str]:

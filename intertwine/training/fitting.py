@@ -156,11 +156,11 @@ def _lost_worker(error: RuntimeError) -> IntertwineError:
     )
 
 
-def accelerator(wanted: str) -> str:
+def accelerator(choice: str) -> str:
     """Lightning's name for where to compute: CUDA or the CPU. Its own "auto" would take Apple's MPS, which has no
     float64.
     """
-    return "cuda" if wanted == "gpu" or (wanted == "auto" and torch.cuda.is_available()) else "cpu"
+    return "cuda" if choice == "gpu" or (choice == "auto" and torch.cuda.is_available()) else "cpu"
 
 
 def has_unused(task: Task, sets: Sets) -> bool:

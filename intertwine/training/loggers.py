@@ -30,22 +30,22 @@ def logger_classes(names: Sequence[str], allow: Collection[str] = ()) -> list[An
         InputError: a name is unknown, its package is not installed, its module is not allowed, or it is no Lightning
             logger.
     """
-    made = []
+    classes = []
     for name in names:
-        found = find(name, LOGGERS, kind="logger", where="training.loggers", allow=allow)
+        candidate = find(name, LOGGERS, kind="logger", where="training.loggers", allow=allow)
         if name in LOGGERS:
-            kind, package = found
+            kind, package = candidate
             if find_spec(package) is None:
                 raise InputError(f"{name} is not installed", where="training.loggers", remedy=f"pip install {package}.")
-            found = getattr(lightning_loggers, kind)
-        if not (inspect.isclass(found) and issubclass(found, Logger)):
+            candidate = getattr(lightning_loggers, kind)
+        if not (inspect.isclass(candidate) and issubclass(candidate, Logger)):
             raise InputError(
                 f"{name} is no logger",
                 where="training.loggers",
                 remedy="name a subclass of lightning.pytorch.loggers.Logger.",
             )
-        made.append(found)
-    return made
+        classes.append(candidate)
+    return classes
 
 
 def make_loggers(names: Sequence[str], folder: Path, allow: Collection[str] = ()) -> list[Logger]:
@@ -59,7 +59,7 @@ def make_loggers(names: Sequence[str], folder: Path, allow: Collection[str] = ()
         "csv": {"version": "", "flush_logs_every_n_steps": 1},
         "wandb": {"id": folder.name, "resume": "allow"},  # a run that goes on is one run there too
     }
-    made = []
+    loggers = []
     for name, kind in zip(names, logger_classes(names, allow), strict=True):
         arguments = own.get(name, {})
         if name in LOGGERS or "save_dir" in inspect.signature(kind).parameters:
@@ -67,5 +67,5 @@ def make_loggers(names: Sequence[str], folder: Path, allow: Collection[str] = ()
             if name not in LOGGERS:
                 del arguments["name"]
         with fenced("the logger can't be made", name, "correct it, or leave it out of training.loggers."):
-            made.append(kind(**arguments))
-    return made
+            loggers.append(kind(**arguments))
+    return loggers

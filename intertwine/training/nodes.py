@@ -120,12 +120,12 @@ class Team:
         by, place, members, _, _ = self.launch
         self.first = place == FIRST_PLACE
         self.store: torch.distributed.Store | None = None
-        wanted = options.nodes if by == "hand" else options.processes
+        expected = options.nodes if by == "hand" else options.processes
         # on this machine, so that all see it
         counted = {"torchrun": "LOCAL_WORLD_SIZE", "srun": "SLURM_NTASKS_PER_NODE"}.get(by, "")
         here = int(os.environ.get(counted, options.devices))
         if by and (
-            members != wanted
+            members != expected
             or here != options.devices
             or place.node >= options.nodes
             or place.local >= options.devices

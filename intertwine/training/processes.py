@@ -25,7 +25,7 @@ GRACE_S = 2.0  # s
 def check_processes(options: TrainingOptions, *, callbacks: bool, store: bool) -> None:
     """Raise an :class:`InputError` if there are fewer cores, or GPUs, than processes are asked for, or if there are
     ``callbacks`` or a ``store`` in memory that several processes would have to share."""
-    wanted, gpus = options.devices, torch.cuda.device_count()
+    devices, gpus = options.devices, torch.cuda.device_count()
     on_gpu = options.accelerator == "gpu" or (options.accelerator == "auto" and gpus > 0)
     there, name = (gpus, "GPUs") if on_gpu else (os.cpu_count() or 1, "cores")
     if on_gpu and not there:
@@ -34,9 +34,9 @@ def check_processes(options: TrainingOptions, *, callbacks: bool, store: bool) -
             where="training.accelerator",
             remedy="install torch with CUDA and a driver, or train on the CPU: --set training.accelerator=cpu.",
         )
-    if wanted > there:
+    if devices > there:
         raise InputError(
-            f"{wanted} processes on {there} {name}", where="training.devices", remedy=f"give at most {there}."
+            f"{devices} processes on {there} {name}", where="training.devices", remedy=f"give at most {there}."
         )
     if options.processes > 1 and callbacks:
         remedy = "train with one device."

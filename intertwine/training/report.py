@@ -42,7 +42,7 @@ def report(folder: Path, config: Config, sets: Sets, task: Task, say: Callable[[
     rows = last["rows"]
     best = next((row for row in rows if row["epoch"] == trained.epoch), rows[-1])
     test = evaluate(trained, sets.test) if len(sets.test) else {}
-    found: dict[str, Any] = {
+    results: dict[str, Any] = {
         "run": str(folder), "data": config.data.source, "model": config.model.name, "task": config.task.name,
         "parameters": sum(p.numel() for p in task.parameters()),
         "structures": {"train": len(sets.train), "validation": len(sets.validation), "test": len(sets.test)},
@@ -55,14 +55,14 @@ def report(folder: Path, config: Config, sets: Sets, task: Task, say: Callable[[
         "labels": [decision._asdict() for decision in sets.source.decisions],
         "written": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }  # fmt: skip
-    write_json(folder / REPORT, found)  # before what may take a while or go wrong
-    _conclude(say, found, task)
+    write_json(folder / REPORT, results)  # before what may take a while or go wrong
+    _conclude(say, results, task)
     certificate = conclude(trained, sets.test, say) if config.training.certify else None
     if certificate is not None:
-        found["certificate"] = {"passed": certificate.passed, "summary": certificate.summary()}
-    found["pictures"] = draw(folder, trained, rows, sets.test, certificate)
-    write_json(folder / REPORT, found)
-    return found
+        results["certificate"] = {"passed": certificate.passed, "summary": certificate.summary()}
+    results["pictures"] = draw(folder, trained, rows, sets.test, certificate)
+    write_json(folder / REPORT, results)
+    return results
 
 
 def shown(task: Task, fields: Collection[str]) -> dict[str, str]:

@@ -72,8 +72,8 @@ def train(
         KeyboardInterrupt: a request to stop (Ctrl-C, or as :class:`~intertwine.numerics.Stopped` a signal to end);
             everything up to the last epoch is saved.
     """
-    given = as_given(config, allow)
-    data, training = check(given)  # before anything is made
+    sections = as_given(config, allow)
+    data, training = check(sections)  # before anything is made
     if callbacks:
         from intertwine.training.callbacks import check_callbacks
 
@@ -85,12 +85,12 @@ def train(
         logger_classes(training.loggers, allow)
     with Team(training) as team:
         if not team.first:
-            return join(Path(team.hear("folder")), team.launch.place, team.launch.port, given.allow, team)
-        return _lead(team, given, data, progress, run, resume, store, callbacks)
+            return join(Path(team.hear("folder")), team.launch.place, team.launch.port, sections.allow, team)
+        return _lead(team, sections, data, progress, run, resume, store, callbacks)
 
 
 def _lead(
-    team: Team, given: Sections, data: DataOptions, progress: bool, run: Path | str | None, resume: bool,
+    team: Team, sections: Sections, data: DataOptions, progress: bool, run: Path | str | None, resume: bool,
     store: GraphStore | None, callbacks: Sequence[Any],
 ) -> Path:  # fmt: skip
     """The run, as the process that has the folder."""
@@ -100,18 +100,18 @@ def _lead(
     elif run is not None:
         folder = make_folder(run)
     else:  # is called after the model, which the data may decide
-        opened = _open(given, data, store, progress)
+        opened = _open(sections, data, store, progress)
         folder = new_folder(f"{stem(data)}-{opened[1].model.name.rpartition(':')[2]}")
     with FolderLock(folder) as lock:
         try:
-            return _locked(folder, lock, given, data, opened, resume, store, progress, callbacks, team)
+            return _locked(folder, lock, sections, data, opened, resume, store, progress, callbacks, team)
         except KeyboardInterrupt:
             say(f"{_kept(folder)}\nstopped; go on with: intertwine train --resume {shlex.quote(str(folder))}", progress)
             raise
 
 
 def _locked(
-    folder: Path, lock: FolderLock, given: Sections, data: DataOptions, opened: tuple[Sets, Config] | None,
+    folder: Path, lock: FolderLock, sections: Sections, data: DataOptions, opened: tuple[Sets, Config] | None,
     resume: bool, store: GraphStore | None, show: bool, callbacks: Sequence[Any], team: Team,
 ) -> Path:  # fmt: skip
     """The run, in a folder that is locked for it."""
@@ -119,8 +119,8 @@ def _locked(
     for part in folder.glob(".*.part.*"):  # of a save that was cut short
         part.unlink(missing_ok=True)
     if resume:
-        given, kept = _reopen(folder, given)
-        data = data if kept else check(given)[0]  # that the folder keeps
+        sections, kept = _reopen(folder, sections)
+        data = data if kept else check(sections)[0]  # that the folder keeps
     else:
         check_empty(folder)
     try:
@@ -128,8 +128,8 @@ def _locked(
             config, task, state = kept
             sets = _divided(folder, config, store, show)
         else:
-            write_sections(given, folder / CONFIG)
-            sets, config = opened or _open(given, data, store, show)
+            write_sections(sections, folder / CONFIG)
+            sets, config = opened or _open(sections, data, store, show)
             task, state = None, None
         team.check(config.training)
         if len(sets.train) < config.training.processes:  # before that many start
@@ -145,10 +145,10 @@ def _locked(
         raise
 
 
-def _open(given: Sections, data: DataOptions, store: GraphStore | None, show: bool) -> tuple[Sets, Config]:
+def _open(sections: Sections, data: DataOptions, store: GraphStore | None, show: bool) -> tuple[Sets, Config]:
     """The data, and the configuration that suits them."""
-    sets = open_sets(data, store=store, progress=show, allow=given.allow)
-    return sets, settle(sets, begun(sets, given))
+    sets = open_sets(data, store=store, progress=show, allow=sections.allow)
+    return sets, settle(sets, begun(sets, sections))
 
 
 def _divided(folder: Path, config: Config, store: GraphStore | None = None, show: bool = False) -> Sets:
@@ -243,8 +243,8 @@ def _train(
         if state is not None:
             about["species"] = state["species"]
         elif config.start.run:
-            lines, known = begin(task, config, prepared.train)
-            about["species"] = sorted({*known, *sets.train.species()}) if known else []  # none are all
+            lines, species = begin(task, config, prepared.train)
+            about["species"] = sorted({*species, *sets.train.species()}) if species else []  # none are all
             for line in lines if show else ():
                 progress.say(line)
         with _gathered(team, folder, config) as port:
@@ -284,7 +284,7 @@ def _existing(run: Path | str | None) -> Path:
     return folder
 
 
-def _reopen(folder: Path, given: Sections) -> tuple[Sections, tuple[Config, Task, dict[str, Any]] | None]:
+def _reopen(folder: Path, sections: Sections) -> tuple[Sections, tuple[Config, Task, dict[str, Any]] | None]:
     """The sections of a run to go on with, under the given changes; and if it has begun, its configuration, its task
     and its last state.
 
@@ -293,25 +293,25 @@ def _reopen(folder: Path, given: Sections) -> tuple[Sections, tuple[Config, Task
     last = folder / CHECKPOINTS["last"]
     if not last.is_file():
         stored = read_config(folder / CONFIG) if (folder / CONFIG).is_file() else {}
-        if not stored and not any(given.values()):
+        if not stored and not any(sections.values()):
             raise CheckpointError(
                 "the run is half-written: it has no configuration",
                 where=str(folder),
                 remedy="delete the folder and train again.",
             )
-        return merge(stored, given), None
+        return merge(stored, sections), None
     state = load_checkpoint(last)
     if not isinstance(state, dict) or not {"config", "weights", "optimizer", "epoch"} <= state.keys():
         raise CheckpointError(
             "is not the last state of a run", where=str(last), remedy="delete it to start the run over."
         )
-    config, task = rebuilt(state["config"], last, given.allow)
+    config, task = rebuilt(state["config"], last, sections.allow)
     check_state(state, task, str(last))
-    if not any(given.values()):
-        return given, (config, task, state)
-    if run := given["start"].get("run"):  # the run keeps where it is, and what it was
-        given["start"] |= {"run": str(Path(run).resolve()), "weights": config.start.weights or "none"}
-    changed = resolve(merge(state["config"], given))
+    if not any(sections.values()):
+        return sections, (config, task, state)
+    if run := sections["start"].get("run"):  # the run keeps where it is, and what it was
+        sections["start"] |= {"run": str(Path(run).resolve()), "weights": config.start.weights or "none"}
+    changed = resolve(merge(state["config"], sections))
     for section in ("data", "model", "task", "start"):
         if getattr(changed, section) != getattr(config, section):
             raise InputError(
@@ -321,7 +321,7 @@ def _reopen(folder: Path, given: Sections) -> tuple[Sections, tuple[Config, Task
             )
     if changed.training.precision != config.training.precision:
         task = changed.build()
-    return given, (changed, task, state)
+    return sections, (changed, task, state)
 
 
 def _fitted(task: Task, sets: Sets) -> Task:

@@ -40,15 +40,15 @@ class Sets:
 
     def prepared(self, cutoff: float | None, labels: list[str]) -> Sets:
         """The same with edges, computed when first asked for, and with only the labels that the task reads."""
-        whole = self.source.only(*labels).connected(cutoff)
+        graphs = self.source.only(*labels).connected(cutoff)
         apart = self.test.only(*[name for name in labels if name in self.test.fields]).connected(cutoff)
-        test = whole.subset(self.splits.test) if len(self.splits.test) else apart
-        return Sets(whole, self.splits, whole.subset(self.splits.train), whole.subset(self.splits.validation), test)
+        test = graphs.subset(self.splits.test) if len(self.splits.test) else apart
+        return Sets(graphs, self.splits, graphs.subset(self.splits.train), graphs.subset(self.splits.validation), test)
 
 
-def target_of(given: Mapping[str, Any], data: GraphStore) -> str | None:
+def target_of(sections: Mapping[str, Any], data: GraphStore) -> str | None:
     """The label to learn: that of the sections as given, else the one that the data set is meant for."""
-    return given["data"].get("target") or given["task"].get("target") or data.target or None
+    return sections["data"].get("target") or sections["task"].get("target") or data.target or None
 
 
 def open_sets(
@@ -78,45 +78,45 @@ def open_sets(
         "progress": progress,
         "allow": allow,
     }
-    whole = store if store is not None else open_dataset(options.source, limit=options.limit, **about)
-    apart = _apart(options, whole, about) if options.test else None
-    mark = fingerprint(whole)
+    data = store if store is not None else open_dataset(options.source, limit=options.limit, **about)
+    apart = _apart(options, data, about) if options.test else None
+    mark = fingerprint(data)
     if splits is None:
         sizes = {name: getattr(options, name) for name in ("train", "validation", "test_size", "seed")}
-        splits = Splits.load(options.indices) if options.indices else divide(whole, **sizes, has_test=apart is not None)
+        splits = Splits.load(options.indices) if options.indices else divide(data, **sizes, has_test=apart is not None)
         if apart is not None:
             splits = Splits(splits.train, splits.validation)
     elif options.source not in DATASETS and splits.fingerprint not in (None, mark):
         remedy = "restore the data that the run was trained on, or start a new run."
         raise DataError("the data have changed since the run began", where=options.source, remedy=remedy)
-    splits.check(len(whole), where=options.indices or options.source)
+    splits.check(len(data), where=options.indices or options.source)
     if not len(splits.train):
         raise DataError(
             "the training set is empty", where=options.source, remedy="give more data, or a larger share for training."
         )
-    splits = without_isolated(whole, splits, options.indices or "the split")
+    splits = without_isolated(data, splits, options.indices or "the split")
     if apart is not None and bool((alone := apart.isolated()).any()):
-        whole.note(f"{int(alone.sum())} isolated atoms of {options.test} are not tested on")
+        data.note(f"{int(alone.sum())} isolated atoms of {options.test} are not tested on")
         apart = apart.subset((~alone).nonzero().flatten())
-    test = apart if apart is not None else whole.subset(splits.test)
+    test = apart if apart is not None else data.subset(splits.test)
     splits = Splits(splits.train, splits.validation, splits.test, fingerprint=mark)
-    sets = Sets(whole, splits, whole.subset(splits.train), whole.subset(splits.validation), test)
+    sets = Sets(data, splits, data.subset(splits.train), data.subset(splits.validation), test)
     unseen = [chemical_symbols[z] for z in sets.species() if z not in sets.train.species()]
     if unseen:
-        whole.note(f"{', '.join(unseen)}: not in the training set, so predictions for them mean little")
+        data.note(f"{', '.join(unseen)}: not in the training set, so predictions for them mean little")
     return sets
 
 
-def _apart(options: DataOptions, whole: GraphStore, about: dict[str, Any]) -> GraphStore:
-    """The file that is the test set. Its labels are read from what those of ``whole`` were read from, or a note says
+def _apart(options: DataOptions, data: GraphStore, about: dict[str, Any]) -> GraphStore:
+    """The file that is the test set. Its labels are read from what those of ``data`` were read from, or a note says
     from what.
     """
-    keys = {decision.label: decision.key for decision in whole.decisions}
+    keys = {decision.label: decision.key for decision in data.decisions}
     if options.units and options.test not in DATASETS and Path(str(options.test)).is_file():
         declared = declared_units(str(options.test))
         own = {name: declared[key] for name in options.units for key in (keys.get(name, name), name) if key in declared}
         if own:
-            whole.note(
+            data.note(
                 f"units of {options.test}, as it declares: "
                 + ", ".join(f"{name} in {unit}" for name, unit in own.items())
             )
@@ -132,5 +132,5 @@ def _apart(options: DataOptions, whole: GraphStore, about: dict[str, Any]) -> Gr
         f"{label} from {key!r}" for label, key in other.items() if label in keys and key.lower() != keys[label].lower()
     ]
     if names:
-        whole.note(f"{options.test} has labels of other names: {', '.join(names)}")
+        data.note(f"{options.test} has labels of other names: {', '.join(names)}")
     return apart

@@ -26,24 +26,24 @@ HOW_TO_NAME = (
 )
 
 
-def settle(sets: Sets, given: Mapping[str, Any], *, allow: Collection[str] = ()) -> Config:
+def settle(sets: Sets, sections: Mapping[str, Any], *, allow: Collection[str] = ()) -> Config:
     """The resolved configuration for these data; ``allow`` as in :func:`intertwine.training.resolve`.
 
     Raises:
         InputError: as :func:`intertwine.training.resolve`; no task suits the labels.
     """
-    given = merge(given, allow=allow)
-    config = resolve(given, suggest(sets, given))
+    sections = merge(sections, allow=allow)
+    config = resolve(sections, suggest(sets, sections))
     cutoff = config.model.arguments.get("cutoff")
-    preset = model_class(config.model.name, given.allow).PRESETS.get(given["model"].get("preset", ""), {})
-    if "average_degree" in config.model.arguments and "average_degree" not in {*given["model"], *preset}:
+    preset = model_class(config.model.name, sections.allow).PRESETS.get(sections["model"].get("preset", ""), {})
+    if "average_degree" in config.model.arguments and "average_degree" not in {*sections["model"], *preset}:
         config.model.arguments["average_degree"] = _degree(sets, cutoff)
-    if "threads" in given["training"]:
+    if "threads" in sections["training"]:
         return config
     return replace(config, training=replace(config.training, threads=_threads(sets, config, cutoff)))
 
 
-def suggest(sets: Sets, given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def suggest(sets: Sets, sections: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """What the data say about task, model and training, where the user did not.
 
     The task is the user's, else the one that the data set is meant for, else the first that suits the labels. Species
@@ -53,20 +53,21 @@ def suggest(sets: Sets, given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     Raises:
         InputError: no task suits the labels, or the data are not for the task.
     """
-    given = merge(given)
+    sections = merge(sections)
     data = sets.train
-    target = target_of(given, data)
+    target = target_of(sections, data)
     meant = data.task if target in (None, data.target) else ""
-    task_name = given["task"].get("name") or meant or _suited(sets, target)
-    task = task_class(task_name, given.allow)
-    name = given["model"].get("name") or task.default_model(data, target)
-    model = model_class(name, given.allow)
-    wishes = task.suggest(data, target, model, given["task"])
-    wanted = {"species": sets.species(), "dimension": data.fields["pos"].shape[-1]} | wishes.get("model", {})
+    task_name = sections["task"].get("name") or meant or _suited(sets, target)
+    task = task_class(task_name, sections.allow)
+    name = sections["model"].get("name") or task.default_model(data, target)
+    model = model_class(name, sections.allow)
+    wishes = task.suggest(data, target, model, sections["task"])
+    settings = {"species": sets.species(), "dimension": data.fields["pos"].shape[-1]} | wishes.get("model", {})
     return {
         "task": {"name": task_name, **wishes.get("task", {})},
-        "model": {"name": name, **{key: value for key, value in wanted.items() if key in arguments(model)}},
-        "training": task.pace.options(len(data), model.CARD.rate, "run" in given["start"]) | wishes.get("training", {}),
+        "model": {"name": name, **{key: value for key, value in settings.items() if key in arguments(model)}},
+        "training": task.pace.options(len(data), model.CARD.rate, "run" in sections["start"])
+        | wishes.get("training", {}),
     }
 
 
@@ -101,8 +102,8 @@ def _threads(sets: Sets, config: Config, cutoff: float | None) -> int:
     """One thread for every thousand edges of a batch: on less, threads wait for each other, and badly where cores are
     shared.
     """
-    few = [connect(sets.train[k], cutoff).edge_index.shape[1] for k in range(min(8, len(sets.train)))]
-    edges = config.training.batch_size * sum(few) / len(few)
+    counts = [connect(sets.train[k], cutoff).edge_index.shape[1] for k in range(min(8, len(sets.train)))]
+    edges = config.training.batch_size * sum(counts) / len(counts)
     cores = (
         torch.get_num_threads() if config.training.devices == 1 else (os.cpu_count() or 1) // config.training.devices
     )

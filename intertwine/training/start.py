@@ -31,7 +31,7 @@ TRIED_STRUCTURES = 50  # structures that the weights are tried on before the tra
 _OWN = "leave it out, or train from random weights."
 
 
-def begun(sets: Sets, given: Sections) -> Sections:
+def begun(sets: Sets, sections: Sections) -> Sections:
     """The sections as given, with what the weights fix if there is a section ``start``: the model with the species of
     both, the task and its head if it is the same, the precision.
 
@@ -39,22 +39,26 @@ def begun(sets: Sets, given: Sections) -> Sections:
         InputError: an argument, or the data, contradict the weights; it is named.
         CheckpointError, InputError: as :func:`intertwine.training.load_run`.
     """
-    options = StartOptions(**bind(StartOptions, given["start"], where="start"))
+    options = StartOptions(**bind(StartOptions, sections["start"], where="start"))
     if options.run is None:
-        return given
-    source = _source(options, given.allow)
+        return sections
+    source = _source(options, sections.allow)
     model, precision = source.config.model, source.config.training.precision
-    wanted = _check_arguments(given["model"], source)
+    asked_species = _check_arguments(sections["model"], source)
     fixed = source.config.sections()["model"]
     # else the data would suggest something
     fixed |= {name: "none" for name, value in model.arguments.items() if value is None}
-    if known := model.arguments.get("species"):
-        fixed["species"] = sorted({*known, *sets.species(), *wanted})
-    carried = _carried(sets.train, given, source)
-    _check_data(sets, given, source, bool(carried))
+    if trained_species := model.arguments.get("species"):
+        fixed["species"] = sorted({*trained_species, *sets.species(), *asked_species})
+    carried = _carried(sets.train, sections, source)
+    _check_data(sets, sections, source, bool(carried))
     start = {"run": str(Path(options.run).resolve()), "weights": fingerprint(source.task)}
-    layer = {"model": fixed, "task": carried | given["task"], "training": {"precision": precision} | given["training"]}
-    return merge(given | layer | {"start": given["start"] | start}, allow=given.allow)
+    layer = {
+        "model": fixed,
+        "task": carried | sections["task"],
+        "training": {"precision": precision} | sections["training"],
+    }
+    return merge(sections | layer | {"start": sections["start"] | start}, allow=sections.allow)
 
 
 def begin(task: Task, config: Config, graphs: GraphStore) -> tuple[list[str], tuple[int, ...]]:
@@ -73,16 +77,16 @@ def begin(task: Task, config: Config, graphs: GraphStore) -> tuple[list[str], tu
         InputError: they can't read these data.
     """
     start, source = config.start, _source(config.start, config.allow)
-    whole = type(source.task) is type(task) and _structural(source.config) == _structural(config)
+    with_head = type(source.task) is type(task) and _structural(source.config) == _structural(config)
     fresh, before = task.state_dict(), source.config.model.arguments.get("species") or ()
-    given = {name: value for name, value in source.task.state_dict().items() if name not in task.loss_buffers}
-    if not whole:
-        given = {name: value for name, value in given.items() if name.startswith("backbone.")}
+    weights = {name: value for name, value in source.task.state_dict().items() if name not in task.loss_buffers}
+    if not with_head:
+        weights = {name: value for name, value in weights.items() if name.startswith("backbone.")}
     after = config.model.arguments.get("species") or ()
-    task.load_state_dict(fresh | grown(given, fresh, before, after, where=str(start.run)))
+    task.load_state_dict(fresh | grown(weights, fresh, before, after, where=str(start.run)))
     task.eval()  # without dropout
     try:
-        if whole and start.references == "fit":
+        if with_head and start.references == "fit":
             task.refit(graphs)
         run = Run(source.folder, config, task, (), 0, "last")
         errors = evaluate(run, graphs.subset(range(min(TRIED_STRUCTURES, len(graphs)))))
@@ -91,7 +95,7 @@ def begin(task: Task, config: Config, graphs: GraphStore) -> tuple[list[str], tu
             f"the weights can't read these data: {error.what}", where=str(start.run), remedy=error.remedy
         ) from error
     task.train()
-    return _lines(task, config, source, whole, sorted({*after} - {*before}), errors), source.species
+    return _lines(task, config, source, with_head, sorted({*after} - {*before}), errors), source.species
 
 
 def save_task(
@@ -114,11 +118,11 @@ def save_task(
     sections = {"model": {"name": model, **task.backbone.settings}, "task": {"name": head, **task.settings}}
     precision = {"training": {"precision": str(task.dtype).removeprefix("torch.")}}
     config = resolve(sections | precision, allow=[module_of(name) for name in (model, head) if is_code(name)])
-    known = sorted(species or config.model.arguments.get("species") or ())
+    numbers = sorted(species or config.model.arguments.get("species") or ())
     content = {
         "config": config.sections(),
         "weights": task.state_dict(),
-        "species": known,
+        "species": numbers,
         "epoch": 0,
         "units": dict(units or {}),
     }
@@ -134,11 +138,11 @@ def fingerprint(task: Task) -> str:
     return digest.hexdigest()
 
 
-def _name(made: Any, table: Mapping[str, type]) -> str:
+def _name(instance: Any, table: Mapping[str, type]) -> str:
     """Its class's name in the table, or ``module:Class``."""
     return next(
-        (name for name, known in table.items() if known is type(made)),
-        f"{type(made).__module__}:{type(made).__qualname__}",
+        (name for name, kind in table.items() if kind is type(instance)),
+        f"{type(instance).__module__}:{type(instance).__qualname__}",
     )
 
 
@@ -159,52 +163,58 @@ def _source(options: StartOptions, allow: Collection[str]) -> Run:
 
 def _structural(config: Config) -> dict[str, Any]:
     """The arguments of the task but for those that only the loss looks at."""
-    made: Any = config.task.made
-    return {name: value for name, value in config.task.arguments.items() if name not in made.loss_arguments}
+    task_type: Any = config.task.constructor
+    return {name: value for name, value in config.task.arguments.items() if name not in task_type.loss_arguments}
 
 
-def _check_arguments(given: Mapping[str, Any], source: Run) -> Sequence[int]:
+def _check_arguments(section: Mapping[str, Any], source: Run) -> Sequence[int]:
     """The species that are given; an :class:`InputError` for any other argument that is not the source's."""
     model = source.config.model
-    if given.get("name", model.name) != model.name or "preset" in given:
-        key = "name" if given.get("name", model.name) != model.name else "preset"
+    if section.get("name", model.name) != model.name or "preset" in section:
+        key = "name" if section.get("name", model.name) != model.name else "preset"
         raise InputError(f"the weights are of {model.name}, which fixes it", where=f"model.{key}", remedy=_OWN)
-    wanted = bind(model.made, {k: v for k, v in given.items() if k != "name"}, where="model")
-    for name, value in wanted.items():
-        if name in given and name != "species" and value != model.arguments[name]:
+    values = bind(model.constructor, {k: v for k, v in section.items() if k != "name"}, where="model")
+    for name, value in values.items():
+        if name in section and name != "species" and value != model.arguments[name]:
             what = f"{value!r}, and the weights are of a model with {model.arguments[name]!r}"
             raise InputError(what, where=f"model.{name}", remedy=_OWN)
-    asked = wanted["species"] if "species" in given else ()
+    asked = values["species"] if "species" in section else ()
     return range(1, LARGEST_Z + 1) if asked is None else asked
 
 
-def _carried(data: GraphStore, given: Mapping[str, Any], source: Run) -> dict[str, Any]:
+def _carried(data: GraphStore, sections: Mapping[str, Any], source: Run) -> dict[str, Any]:
     """The arguments of the source's task that decide what it predicts, if these data, and what is given, ask for the
     same.
     """
-    made: Any = source.config.task.made
+    task_type: Any = source.config.task.constructor
     arguments, plain = _structural(source.config), source.config.sections()["task"]
-    target = target_of(given, data)
-    asked = task_class(given["task"]["name"], source.allow) if "name" in given["task"] else made
+    target = target_of(sections, data)
+    asked = task_class(sections["task"]["name"], source.allow) if "name" in sections["task"] else task_type
     label = arguments.get("target", target)
-    same = asked is made and label == (target or label) and (label is None or label in data.fields)
+    same = asked is task_type and label == (target or label) and (label is None or label in data.fields)
     return (
-        {k: plain[k] for k in ("name", *arguments) if k in plain} if same and made.suits(data, target or label) else {}
+        {k: plain[k] for k in ("name", *arguments) if k in plain}
+        if same and task_type.suits(data, target or label)
+        else {}
     )
 
 
-def _check_data(sets: Sets, given: Mapping[str, Any], source: Run, carried: bool) -> None:
+def _check_data(sets: Sets, sections: Mapping[str, Any], source: Run, carried: bool) -> None:
     """An :class:`InputError` where the data are of another dimension, suggest other inputs, or have a label in another
     unit.
     """
-    data, model, where = sets.train, source.config.model, str(given["start"]["run"])
+    data, model, where = sets.train, source.config.model, str(sections["start"]["run"])
     dimension = data.fields["pos"].shape[-1]
     if model.arguments.get("dimension", dimension) != dimension:
         what = f"the weights are of {model.arguments['dimension']} dimensions, the data of {dimension}"
         raise InputError(what, where=where, remedy="begin with a run on such data.")
-    task = task_class(given["task"].get("name") or source.config.task.name, source.allow)
-    target = target_of(given, data) or source.config.task.arguments.get("target")
-    wishes = task.suggest(data, target, model.made, given["task"]).get("model", {}) if task.suits(data, target) else {}
+    task = task_class(sections["task"].get("name") or source.config.task.name, source.allow)
+    target = target_of(sections, data) or source.config.task.arguments.get("target")
+    wishes = (
+        task.suggest(data, target, model.constructor, sections["task"]).get("model", {})
+        if task.suits(data, target)
+        else {}
+    )
     for name, wish in wishes.items():
         if (
             name in model.arguments
@@ -225,7 +235,7 @@ def _check_data(sets: Sets, given: Mapping[str, Any], source: Run, carried: bool
 
 
 def _lines(
-    task: Task, config: Config, source: Run, whole: bool, new: list[int], errors: Mapping[str, Any]
+    task: Task, config: Config, source: Run, with_head: bool, new: list[int], errors: Mapping[str, Any]
 ) -> list[str]:
     start, symbols = config.start, [chemical_symbols[z] for z in new]
     scores = "; ".join(f"{name}: {task.line(name, e)}" for name, e in errors.items())
@@ -235,12 +245,12 @@ def _lines(
     lines = [
         (
             f"from     {start.run} ({source.which}, {str(start.weights)[:12]}): "
-            f"{kept if whole else 'the backbone alone, the head is new'}"
+            f"{kept if with_head else 'the backbone alone, the head is new'}"
         ),
         *([f"species  {', '.join(symbols)} added, with random weights"] if symbols else []),
         f"before   on the training set's first {TRIED_STRUCTURES} at most: {scores}",
     ]
-    if whole and any(e.get("relative", 0.0) > 1 for e in errors.values()):
+    if with_head and any(e.get("relative", 0.0) > 1 for e in errors.values()):
         lines.append(
             "warning: the weights predict worse than zero; check that these are the same labels, and their units "
             "(--unit)"

@@ -99,8 +99,8 @@ def stands_on(run: Path | str) -> tuple[list[Work], list[str]]:
         raise CheckpointError("is not the checkpoint of a run", where=str(file), remedy=remedy)
     trained = "data" in state  # what save_task writes has the default section `data`, and was trained elsewhere
     works, notes = _model(model)
-    found, told = _data(data) if trained else ([], ["the file does not say on which data it was trained"])
-    works, notes = works + found, notes + told
+    data_works, told = _data(data) if trained else ([], ["the file does not say on which data it was trained"])
+    works, notes = works + data_works, notes + told
     if first := start.get("run"):
         notes.append(f"its first weights are those of {first}: cite what that stands on, too (intertwine cite {first})")
     return works + _programs(model, data, trained), notes
