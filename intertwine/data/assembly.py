@@ -59,7 +59,7 @@ def assemble(
         del sources[stressed]
         notes.append(f"{stressed} not read: no structure repeats along two vectors or more")
         stressed = None
-    declared = _declared(frames, {**{label: found.key for label, found in sources.items()}, "pos": "pos"})
+    declared = _declared(frames, {**{label: source.key for label, source in sources.items()}, "pos": "pos"})
     notes += [
         f"the file declares {label} in {unit}: read in {units[label]}, as --unit says"
         for label, unit in declared.items()
@@ -164,8 +164,8 @@ def _factor(unit: str, label: str) -> float:
     return factor(unit, "energy") if _orbital(label, unit) else factor(unit, label)
 
 
-def _differ(one: str, other: str, label: str) -> bool:
-    return not np.isclose(_factor(one, label), _factor(other, label), rtol=1e-6, atol=0)
+def _differ(first: str, other: str, label: str) -> bool:
+    return not np.isclose(_factor(first, label), _factor(other, label), rtol=1e-6, atol=0)
 
 
 def _final(label: str, unit: str) -> str:
@@ -180,8 +180,8 @@ def _graph(frame: Frame, k: int, decided: Resolution, convert: dict[str, float],
     fields: dict[str, Any] = {}
     scale = convert["pos"]
     cell = None if frame.cell is None else frame.cell * scale
-    for label, found in decided.sources.items():
-        value, level = value_of(frame, found), decided.levels[label]
+    for label, source in decided.sources.items():
+        value, level = value_of(frame, source), decided.levels[label]
         tensor = label in ("stress", "virial")
         if tensor and (value is None or not _repeats(frame)):
             fields["stress"] = np.full((1, 3, 3), np.nan)
@@ -191,7 +191,7 @@ def _graph(frame: Frame, k: int, decided: Resolution, convert: dict[str, float],
             continue
         if value is None:
             raise DataError(
-                f"{label} is missing ({found.key!r}, which other frames have)",
+                f"{label} is missing ({source.key!r}, which other frames have)",
                 where=frame.where,
                 remedy="label or remove that frame.",
             )

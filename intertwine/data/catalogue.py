@@ -157,16 +157,16 @@ def open_dataset(
 
 def _described(spec: str, allow: Collection[str]) -> Dataset:
     """The data set that a name of ``DATASETS`` or ``module:name`` stands for."""
-    found = find(spec, DATASETS, kind="data set", where="data.source", allow=allow)
-    if isinstance(found, Dataset):
-        return found
-    if not callable(found) or (inspect.isclass(found) and issubclass(found, Dataset)):
+    named = find(spec, DATASETS, kind="data set", where="data.source", allow=allow)
+    if isinstance(named, Dataset):
+        return named
+    if not callable(named) or (inspect.isclass(named) and issubclass(named, Dataset)):
         remedy = "name a Dataset, or a function that returns a GraphStore; docs/extending.md has one."
-        what = f"the class {found.__name__}" if inspect.isclass(found) else f"a {type(found).__name__}"
+        what = f"the class {named.__name__}" if inspect.isclass(named) else f"a {type(named).__name__}"
         raise InputError(f"{what} is no data set", where=spec, remedy=remedy)
 
     def make(progress: bool) -> GraphStore:
-        store = found()
+        store = named()
         if not isinstance(store, GraphStore):
             raise InputError(f"it returned a {type(store).__name__}", where=spec, remedy="return a GraphStore.")
         return store

@@ -53,13 +53,13 @@ def take_family(inventory: Inventory, result: Resolution) -> None:
                         f"{label} read from {labels[label].key!r}, of other names than the rest: "
                         f"--key {label}=NAME chooses"
                     )
-    for label, found in result.sources.items():
+    for label, source in result.sources.items():
         if (
-            found.key != label
+            source.key != label
             and result.reasons[label] != "as --key says"
             and not any(note.startswith(f"{label} read") for note in result.notes)
         ):
-            result.notes.append(f"{label} read from {found.key!r}")
+            result.notes.append(f"{label} read from {source.key!r}")
 
 
 def _families(inventory: Inventory) -> Families:
@@ -120,11 +120,11 @@ def _best(families: Families, inventory: Inventory, result: Resolution) -> str:
 
 def _say_families(families: Families, chosen: str, result: Resolution) -> None:
     rivals = [family for family, labels in families.items() if family != chosen and set(labels) & set(families[chosen])]
-    told = {found.key for found in result.sources.values()}
-    others = [found.key for family in sorted(rivals) for found in families[family].values() if found.key not in told]
+    told = {source.key for source in result.sources.values()}
+    others = [source.key for family in sorted(rivals) for source in families[family].values() if source.key not in told]
     if others:
-        own = {label: result.sources.get(label, found) for label, found in families[chosen].items()}
-        used = ", ".join(found.key for found in own.values())
+        own = {label: result.sources.get(label, source) for label, source in families[chosen].items()}
+        used = ", ".join(source.key for source in own.values())
         how = " ".join(
             f"--key {label}={families[rivals[0]][label].key}"
             for label in ("energy", "forces")
@@ -161,5 +161,5 @@ def _take_energy(labels: dict[str, Found], family: str, inventory: Inventory, re
         )
 
 
-def _why(found: Found, label: str, family: str) -> str:
+def _why(source: Found, label: str, family: str) -> str:
     return "its usual name" if not family else f"of the family {family!r}"

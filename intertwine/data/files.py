@@ -61,13 +61,13 @@ def read_file(
 
 def collect(frames: Iterator[Frame], name: str, limit: int | None, progress: bool) -> list[Frame]:
     """The first frames, all of them sound, under a bar."""
-    found: list[Frame] = []
+    all_frames: list[Frame] = []
     cells: set[bytes] = set()
     with progress_bar(f"reading {name}", limit, progress) as advance:
         for frame in islice(frames, limit):
-            found.append(check(frame, cells))
+            all_frames.append(check(frame, cells))
             advance(1)
-    return found
+    return all_frames
 
 
 def settle(frames: list[Frame], **about: Any) -> GraphStore:

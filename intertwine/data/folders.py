@@ -106,7 +106,7 @@ def members(source: Path) -> tuple[list[Path], list[str]]:
     folder = source.is_dir()
     try:
         entries = (
-            list(source.iterdir()) if folder else [Path(found) for found in glob.glob(str(source), recursive=True)]
+            list(source.iterdir()) if folder else [Path(match) for match in glob.glob(str(source), recursive=True)]
         )
     except OSError as error:
         raise DataError(
@@ -174,9 +174,9 @@ def _summary(opened: Sequence[Path], files: Sequence[Path]) -> str:
 
 
 def _endings(files: Sequence[Path]) -> str:
-    found = Counter(path.suffix.lower() or path.name for path in files)
-    return ", ".join(name for name, _ in found.most_common(LISTED_ENDINGS)) + (
-        ", ..." if len(found) > LISTED_ENDINGS else ""
+    endings = Counter(path.suffix.lower() or path.name for path in files)
+    return ", ".join(name for name, _ in endings.most_common(LISTED_ENDINGS)) + (
+        ", ..." if len(endings) > LISTED_ENDINGS else ""
     )
 
 

@@ -103,15 +103,15 @@ def _survey(file: Any) -> tuple[dict[str, Quantity], tuple[str, ...]]:
     """What each array is, from the first groups, and the notes about that."""
     sample = list(islice((group for group in _groups(file) if group.layout is not None), SAMPLED_GROUPS))
     names = dict.fromkeys(name for group in sample for name in group.rest)
-    found = {name: quantity(name, [group for group in sample if name in group.arrays]) for name in names}
-    twice = {name for name, kind in found.items() if kind.negated and kind.name in found}
-    kept = {name: kind for name, kind in found.items() if name not in twice}
+    quantities = {name: quantity(name, [group for group in sample if name in group.arrays]) for name in names}
+    twice = {name for name, kind in quantities.items() if kind.negated and kind.name in quantities}
+    kept = {name: kind for name, kind in quantities.items() if name not in twice}
     notes = [
         f"HDF5 of the {layout} layout"
         for layout in dict.fromkeys(group.layout.name for group in sample if group.layout)
     ]
     turned = [f"{kind.name} = -{name}" for name, kind in kept.items() if kind.negated]
-    skipped = [name for name in found if name in twice or found[name].level == "skipped"]
+    skipped = [name for name in quantities if name in twice or quantities[name].level == "skipped"]
     silent = dict.fromkeys(name for group in sample for name in group.assumed(kept))
     notes += turned
     notes += [f"left out: {', '.join(skipped)}"] if skipped else []

@@ -136,12 +136,14 @@ class Group:
         Raises:
             DataError: a shape is wrong, or a symbol is no element.
         """
-        positions, found = self.arrays[self.positions], self.arrays[self.numbers]
-        numbers = np.asarray(found[()])
+        positions, species = self.arrays[self.positions], self.arrays[self.numbers]
+        numbers = np.asarray(species[()])
         if numbers.ndim == 2 and numbers.shape[1] == 1 and numbers.shape[0] == self.size[1]:
             numbers = numbers[:, 0]
         if positions.ndim not in (2, 3) or positions.shape[-1] != 3 or numbers.shape not in (self.size, self.size[1:]):
-            what = f"group {self.name!r}: {self.positions} has shape {positions.shape} and {self.numbers} {found.shape}"
+            what = (
+                f"group {self.name!r}: {self.positions} has shape {positions.shape} and {self.numbers} {species.shape}"
+            )
             raise DataError(what, where=where, remedy="expected (conformations, atoms, 3) and (atoms,).")
         if positions.dtype.kind not in "iuf":
             raise DataError(
@@ -179,7 +181,7 @@ class Group:
 
     def units(self, quantities: dict[str, Quantity]) -> dict[str, str]:
         """Units of the positions ("pos") and of each quantity: those declared, else those of the layout."""
-        found = {}
+        units_read = {}
         for name, target in [
             (self.positions, "pos"),
             *(
@@ -190,8 +192,8 @@ class Group:
         ]:
             unit = declared_unit(self.arrays[name]) or (self.layout.unit(name) if self.layout else None)
             if unit:
-                found[target] = unit
-        return found
+                units_read[target] = unit
+        return units_read
 
     def assumed(self, quantities: dict[str, Quantity]) -> list[str]:
         """Units that are the layout's alone."""
@@ -256,15 +258,15 @@ def words(array: Any) -> str | None:
 
 def describe(file: Any, most: int = 8) -> str:
     """The first arrays of a file, with their shapes, for messages."""
-    found: list[str] = []
+    lines: list[str] = []
 
     def visit(name: str, item: Any) -> bool | None:
         if hasattr(item, "shape"):
-            found.append(f"{plain(name)} {item.shape} {item.dtype}")
-        return True if len(found) > most else None
+            lines.append(f"{plain(name)} {item.shape} {item.dtype}")
+        return True if len(lines) > most else None
 
     file.visititems(visit)
-    return ", ".join([*islice(found, most), *(["..."] if len(found) > most else [])]) or "it holds no arrays"
+    return ", ".join([*islice(lines, most), *(["..."] if len(lines) > most else [])]) or "it holds no arrays"
 
 
 def plain(value: Any) -> str:

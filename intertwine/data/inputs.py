@@ -98,7 +98,7 @@ def input_of(atoms: Atoms, name: str, keys: Mapping[str, str] | None = None) -> 
         DataError: there is none, or its shape is wrong.
     """
     key = (keys or {}).get(name, name)
-    value = next((table[found] for table in (atoms.arrays, atoms.info) for found in _matches(table, key)), None)
+    value = next((table[match] for table in (atoms.arrays, atoms.info) for match in _matches(table, key)), None)
     kept, of_nodes = ASE_ARRAYS.get(name), name not in FIELDS or FIELDS[name].level == "node"
     if value is None and kept in atoms.arrays:
         value = atoms.get_velocities() if name == "vel" else atoms.arrays[kept]
@@ -151,7 +151,7 @@ def refuse_partial(values: Mapping[str, Any], columns: Mapping[str, Any], where:
     """
     shares: list[tuple[str, Any]] = []
     for table in (values, columns):
-        for key in (found for name in OCCUPANCIES for found in _matches(table, name)):
+        for key in (match for name in OCCUPANCIES for match in _matches(table, name)):
             value = table[key]
             if isinstance(value, Mapping):
                 shares += [
@@ -193,7 +193,7 @@ def _matches(table: Mapping[str, Any], key: str) -> list[str]:
     """The key itself, then names that differ from it only in case."""
     return [
         *([key] if key in table else []),
-        *(found for found in table if found != key and str(found).lower() == key.lower()),
+        *(candidate for candidate in table if candidate != key and str(candidate).lower() == key.lower()),
     ]
 
 

@@ -105,8 +105,12 @@ class Block:
         """
         add, subtract, multiply = np.add, np.subtract, np.multiply
         self.force.fill(0.0)
-        for one, later, force, forces, charges, terms, each, (x, y, z), squares, distances, sizes, column in self.rows:
-            subtract(one, later, terms)
+        for particle, later, force, forces, charges, terms, each, (
+            x,
+            y,
+            z,
+        ), squares, distances, sizes, column in self.rows:
+            subtract(particle, later, terms)
             multiply(terms, terms, squares)
             add(x, y, sizes)
             add(sizes, z, sizes)

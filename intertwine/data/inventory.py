@@ -104,9 +104,9 @@ class Inventory:
     def remove(self, entry: Found) -> None:
         del self.found[entry.per_atom, entry.key.lower()]
 
-    def equal(self, one: Found, other: Found) -> bool:
+    def equal(self, first: Found, other: Found) -> bool:
         """Whether two quantities have the same values wherever both stand."""
-        pairs = ((value_of(frame, one), value_of(frame, other)) for frame in self.frames)
+        pairs = ((value_of(frame, first), value_of(frame, other)) for frame in self.frames)
         return all(a is None or b is None or np.array_equal(a, b) for a, b in pairs)
 
 
@@ -141,8 +141,8 @@ class Arrays(Inventory):
     def zero(self, entry: Found) -> bool:
         return not self.arrays[entry.key].any()
 
-    def equal(self, one: Found, other: Found) -> bool:
-        return np.array_equal(self.arrays[one.key], self.arrays[other.key])
+    def equal(self, first: Found, other: Found) -> bool:
+        return np.array_equal(self.arrays[first.key], self.arrays[other.key])
 
 
 def value_of(frame: Frame, entry: Found) -> Any:
@@ -183,12 +183,12 @@ def read_comments(frames: Sequence[Frame], keys: Iterable[str]) -> None:
         for frame in frames:
             words = frame.comment.split()
             if what.isdigit():
-                found = re.fullmatch(f"({NUMBER})", words[int(what) - 1]) if 0 < int(what) <= len(words) else None
+                match = re.fullmatch(f"({NUMBER})", words[int(what) - 1]) if 0 < int(what) <= len(words) else None
             else:
-                found = re.search(rf"(?<!\S){re.escape(what.rstrip(':='))}\s*[:=]?\s*({NUMBER})(?!\S)", frame.comment)
-            if found is None:
+                match = re.search(rf"(?<!\S){re.escape(what.rstrip(':='))}\s*[:=]?\s*({NUMBER})(?!\S)", frame.comment)
+            if match is None:
                 remedy = "comment:2 is the second word of the comment line, comment:E the number behind the word E."
                 raise DataError(
                     f"the comment {frame.comment[:60]!r} has no number at {key!r}", where=frame.where, remedy=remedy
                 )
-            frame.values[key] = float(found[1].replace("D", "e").replace("d", "e"))
+            frame.values[key] = float(match[1].replace("D", "e").replace("d", "e"))

@@ -38,8 +38,8 @@ def resolve(inventory: Inventory, *, name: str, keys: Mapping[str, str], target:
         check_name(label)
     result = Resolution()
     for label, key in keys.items():
-        found = _require(inventory, key, label, name)
-        result.take(_tensor_of(label, found), found, "as --key says")
+        source = _require(inventory, key, label, name)
+        result.take(_tensor_of(label, source), source, "as --key says")
     _drop_invented(inventory, result)
     qm9 = inventory.readers == {"qm9"}
     take_family(inventory, result)
@@ -54,11 +54,11 @@ def resolve(inventory: Inventory, *, name: str, keys: Mapping[str, str], target:
     ]
     if "energy" not in result.sources and not qm9:
         _hint_at_comments(inventory, result)
-    for label, found in result.sources.items():
-        result.levels[label] = _level(label, found, result.notes)
-        if found.also:
+    for label, source in result.sources.items():
+        result.levels[label] = _level(label, source, result.notes)
+        if source.also:
             result.notes.append(
-                f"{label} read from {found.key!r}, not from {', '.join(map(repr, sorted(found.also)))} beside it"
+                f"{label} read from {source.key!r}, not from {', '.join(map(repr, sorted(source.also)))} beside it"
             )
     _say_unread(inventory, result)
     return result
@@ -80,16 +80,16 @@ def check_name(label: str) -> None:
 
 def _require(inventory: Inventory, key: str, label: str, name: str) -> Found:
     """The quantity of that name, or of one that differs in case, if any frame has it."""
-    found = inventory.get(key)
-    if found is None:
+    source = inventory.get(key)
+    if source is None:
         remedy = nearest(key, {entry.key for entry in inventory})
         raise DataError(f"there is no {inventory.noun}{key!r} to read {label!r} from", where=name, remedy=remedy)
-    return found
+    return source
 
 
-def _tensor_of(label: str, found: Found) -> str:
+def _tensor_of(label: str, source: Found) -> str:
     """The label; where stress or virial was asked for, that which the quantity's own name says."""
-    meant = found.meaning.quantity if found.meaning is not None else label
+    meant = source.meaning.quantity if source.meaning is not None else label
     return meant if {label, meant} == {"stress", "virial"} else label
 
 
@@ -97,7 +97,7 @@ def _drop_invented(inventory: Inventory, result: Resolution) -> None:
     """Forget labels that are 0 in every frame: some of ASE's readers write them where the file has none."""
     if not all(reader.startswith("ase:") for reader in inventory.readers):
         return
-    told = [id(found) for found in result.sources.values()]
+    told = [id(source) for source in result.sources.values()]
     for entry in list(inventory):
         meaning = entry.meaning
         invented = meaning is not None and meaning.quantity != "dipole" and entry.numeric and id(entry) not in told
@@ -122,17 +122,17 @@ def _hint_at_comments(inventory: Inventory, result: Resolution) -> None:
         result.notes.append(f"the comment lines hold a number: --key energy=comment:{place + 1} reads it as the energy")
 
 
-def _level(label: str, found: Found, notes: list[str]) -> str:
+def _level(label: str, source: Found, notes: list[str]) -> str:
     """The level, "node" or "graph": by the meaning of the label, by where the file has it, or by all frames' shapes."""
     if label in ("stress", "virial", "polarizability"):
         return "graph"
     if label in FIELDS:
         return FIELDS[label].level
-    if found.per_atom:
+    if source.per_atom:
         return "node"
-    if label in QM9 or not found.one_row_an_atom():
+    if label in QM9 or not source.one_row_an_atom():
         return "graph"
-    sizes = {atoms for atoms, _ in found.shapes}
+    sizes = {atoms for atoms, _ in source.shapes}
     if len(sizes) > 1 or not sizes & set(AMBIGUOUS_ATOM_COUNTS):
         notes.append(f"{label} has one row for each atom in every frame: taken as a quantity of the atoms")
         return "node"
@@ -144,7 +144,7 @@ def _level(label: str, found: Found, notes: list[str]) -> str:
 
 def _say_unread(inventory: Inventory, result: Resolution) -> None:
     """One note of what the file says and nothing reads."""
-    read = {id(found) for found in result.sources.values()}
+    read = {id(source) for source in result.sources.values()}
     unread = [entry for entry in inventory if id(entry) not in read and (entry.numeric or entry.key == "constraints")]
     unread.sort(key=lambda entry: (entry.meaning is None, not entry.per_atom, entry.key.lower()))
     if unread:

@@ -54,9 +54,9 @@ def parse(key: str) -> Name | None:
     (Name(quantity='energy', family='ref', rank=0), 'dft', None)
     """
     for quantity, name, pattern in _PATTERNS:
-        found = pattern.fullmatch(key)
-        if found is not None:
-            family = "_".join(word for word in found.groups() if word).lower()
+        match = pattern.fullmatch(key)
+        if match is not None:
+            family = "_".join(word for word in match.groups() if word).lower()
             known = all(METHODS.fullmatch(part) or not OTHER.fullmatch(part) for part in re.split(r"[_\-.:]", family))
             return Name(quantity, family, USUAL[quantity].index(name)) if known or not family else None
     return None

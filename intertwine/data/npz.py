@@ -63,7 +63,7 @@ def read_npz(
     known = "rMD17" if names["z"] == "nuclear_charges" else "MD17" if set("zREF") <= set(arrays) else None
     table = complete(units if units else {"energy": "kcal/mol"} if known else {})
     fields = {"pos": _scaled(pos, "pos", table, path)}
-    fields |= {label: _label(arrays[found.key], label, pos, table, path) for label, found in decided.sources.items()}
+    fields |= {label: _label(arrays[source.key], label, pos, table, path) for label, source in decided.sources.items()}
     return _store(path, z, fields, decided, table, known, bool(units), limit)
 
 
@@ -104,11 +104,11 @@ def required(path: Path, label: str, asked: str | None, arrays: Mapping[str, np.
             f"there is no array {asked!r} to read {label!r} from", where=str(path), remedy=nearest(asked, arrays)
         )
     known = [*NAMES[label], *(name for usual in NAMES[label] for name in arrays if name.lower() == usual.lower())]
-    found = asked or next((name for name in known if name in arrays), None)
-    if found is None:
+    key = asked or next((name for name in known if name in arrays), None)
+    if key is None:
         remedy = f"expected one of {', '.join(NAMES[label])}; found {', '.join(arrays) or 'none'}."
         raise DataError(f"there is no array of {label!r}", where=str(path), remedy=remedy)
-    return found
+    return key
 
 
 def _label(array: np.ndarray, label: str, pos: np.ndarray, table: dict[str, str], path: Path) -> np.ndarray:

@@ -126,8 +126,8 @@ def unpacked(path: Path) -> Iterator[tuple[Path, str]]:
             with kind(path) as archive:
                 files = _members(archive)
                 if len(files) != 1:
-                    found = ", ".join(sorted(files)[:6]) + (", ..." if len(files) > 6 else "") if files else "none"
-                    remedy = f"unpack it and give one of its files (found: {found})."
+                    listing = ", ".join(sorted(files)[:6]) + (", ..." if len(files) > 6 else "") if files else "none"
+                    remedy = f"unpack it and give one of its files (found: {listing})."
                     raise DataError(f"the archive holds {len(files)} files, not one", where=shown(path), remedy=remedy)
                 ((member, entry),) = files.items()
                 target = Path(folder) / (PurePosixPath(member).name or "structures")

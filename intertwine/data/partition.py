@@ -49,19 +49,19 @@ def divide(
     return Splits(torch.cat([alone.nonzero().flatten(), picked["train"]]), picked["validation"], picked["test"])
 
 
-def _sizes(store: GraphStore, given: Mapping[str, Size], n: int) -> dict[str, int | None]:
+def _sizes(store: GraphStore, requested: Mapping[str, Size], n: int) -> dict[str, int | None]:
     """Numbers of structures of the three parts: those given, shares of ``n`` as counts; the others take what is usual,
     and at most what is left. Shares that together are 1 fill the set, to the last structure.
 
     Raises:
         InputError: a share for training rounds to nothing.
     """
-    counts = {part: count(size, n, part) for part, size in given.items() if size is not None}
-    if given["train"] and not counts["train"]:
+    counts = {part: count(size, n, part) for part, size in requested.items() if size is not None}
+    if requested["train"] and not counts["train"]:
         remedy = "give a number of structures, or a larger share."
-        raise InputError(f"the share {given['train']} of {n} structures is none", where="data.train", remedy=remedy)
-    shares = sum(size for size in given.values() if isinstance(size, float) and size <= 1)
-    numbers = any(size and not (isinstance(size, float) and size <= 1) for size in given.values())
+        raise InputError(f"the share {requested['train']} of {n} structures is none", where="data.train", remedy=remedy)
+    shares = sum(size for size in requested.values() if isinstance(size, float) and size <= 1)
+    numbers = any(size and not (isinstance(size, float) and size <= 1) for size in requested.values())
     if abs(shares - 1) < 1e-9 and not numbers and "train" in counts:
         counts = {"validation": 0, "test": 0} | counts
         counts["train"] = n - counts["validation"] - counts["test"]
@@ -71,11 +71,11 @@ def _sizes(store: GraphStore, given: Mapping[str, Size], n: int) -> dict[str, in
     if "test" not in counts:
         counts["test"] = min(n // 10, max(n - counts.get("train", 0) - counts["validation"], 0))
     for part in ("validation", "test"):
-        if counts[part] == 0 and given[part]:
-            store.note(f"{part}: the share {given[part]} of {n} structures is none")
-        elif counts[part] == 0 and given[part] is None and n >= 10:
+        if counts[part] == 0 and requested[part]:
+            store.note(f"{part}: the share {requested[part]} of {n} structures is none")
+        elif counts[part] == 0 and requested[part] is None and n >= 10:
             store.note(f"no {part} set: the sizes given fill the data")
-    return {part: counts.get(part) for part in given}
+    return {part: counts.get(part) for part in requested}
 
 
 def without_isolated(store: GraphStore, splits: Splits, where: str) -> Splits:

@@ -125,8 +125,8 @@ def _species(sites: list[Mapping[str, Any]], where: str) -> tuple[np.ndarray, di
     for k, site in enumerate(sites):
         species = site["species"]
         if len(species) != 1 or abs(float(species[0].get("occu", 1)) - 1) > 1e-3:
-            found = ", ".join(f"{each.get('element')} {each.get('occu', 1):g}" for each in species) or "nothing"
-            raise DataError(f"site {k} is disordered ({found})", where=where, remedy=DISORDER)
+            listing = ", ".join(f"{each.get('element')} {each.get('occu', 1):g}" for each in species) or "nothing"
+            raise DataError(f"site {k} is disordered ({listing})", where=where, remedy=DISORDER)
         symbol = str(species[0]["element"])
         if symbol in ISOTOPES:
             numbers[k], masses[k] = ISOTOPES[symbol]

@@ -59,15 +59,15 @@ def records(data: Any, name: str) -> Iterator[Record]:
     children = list(data.values() if isinstance(data, Mapping) else data if isinstance(data, list) else ())
     # beside a list of records there may be other things in a mapping, but not among records
     alike = isinstance(data, list) or any(is_structure(child) or _holds(child) for child in children)
-    found, without = False, None
+    any_full, without = False, None
     for k, child in enumerate(children):
         empty = True
         for record in records(child, name):
             empty = False
             if without is None or not alike:
                 yield record
-        found, without = found or not empty, k if empty and without is None else without
-        if found and alike and without is not None:
+        any_full, without = any_full or not empty, k if empty and without is None else without
+        if any_full and alike and without is not None:
             raise DataError(
                 f"entry {without} holds no structure, and others do",
                 where=place(name, without),

@@ -53,8 +53,8 @@ class Resolution:
     levels: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
-    def take(self, label: str, found: Found, why: str) -> None:
-        self.sources[label], self.reasons[label] = found, why
+    def take(self, label: str, source: Found, why: str) -> None:
+        self.sources[label], self.reasons[label] = source, why
 
     def table(self, units: Mapping[str, str], frames: int) -> tuple[Decision, ...]:
         """The decisions, one a label; ``units`` by label."""
@@ -62,12 +62,12 @@ class Resolution:
         return tuple(
             Decision(
                 label,
-                found.key,
+                source.key,
                 word[self.levels[label]],
                 units.get(label, ""),
-                found.count,
+                source.count,
                 frames,
                 self.reasons[label],
             )
-            for label, found in self.sources.items()
+            for label, source in self.sources.items()
         )

@@ -59,8 +59,10 @@ def _molecule(record: list[str], first: int, where: str) -> Frame:
     version = record[3][33:39].strip() if len(record) > 3 else ""
     end = next((k for k, line in enumerate(record) if re.match(r"M\s+END", line)), None)
     if len(record) < 4 or version not in ("", "V2000", "V3000"):
-        found = record[3][:40] if len(record) > 3 else "end of file"
-        raise DataError(f"not a V2000 or V3000 molecule (line {first + 3} is {found!r})", where=where, remedy=REPAIR)
+        last_line = record[3][:40] if len(record) > 3 else "end of file"
+        raise DataError(
+            f"not a V2000 or V3000 molecule (line {first + 3} is {last_line!r})", where=where, remedy=REPAIR
+        )
     if end is None:
         raise DataError("not a V2000 or V3000 molecule, or truncated: there is no 'M  END'", where=where, remedy=REPAIR)
     try:
@@ -118,9 +120,9 @@ def _v2000(lines: list[str]) -> _Atoms:
             charges[k] = CHARGES[int(words[5])]
     marks: dict[str, dict[int, int]] = {}
     for line in lines[4 + count :]:
-        if found := re.match(r"M\s+(CHG|RAD|ISO)\s+\d+((\s+-?\d+\s+-?\d+)+)\s*$", line):
-            pairs = [int(word) for word in found[2].split()]
-            marks.setdefault(found[1], {}).update(zip((atom - 1 for atom in pairs[::2]), pairs[1::2], strict=True))
+        if match := re.match(r"M\s+(CHG|RAD|ISO)\s+\d+((\s+-?\d+\s+-?\d+)+)\s*$", line):
+            pairs = [int(word) for word in match[2].split()]
+            marks.setdefault(match[1], {}).update(zip((atom - 1 for atom in pairs[::2]), pairs[1::2], strict=True))
     if "CHG" in marks or "RAD" in marks:  # these replace the codes in the atoms' lines
         charges = marks.get("CHG", {})
     return _Atoms(symbols, positions, _inside(charges, count), _inside(marks.get("ISO", {}), count), 4)

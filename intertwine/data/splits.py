@@ -117,15 +117,15 @@ class Splits:
             raise DataError(f"can't read the splits: {error}", where=str(path), remedy=remedy) from error
         if not isinstance(content, Mapping):
             raise DataError("splits must be named lists", where=str(path), remedy=remedy)
-        found = {
+        lists = {
             part: next((content[name] for name in names if name in content), None) for part, names in PARTS.items()
         }
-        if found["train"] is None:
+        if lists["train"] is None:
             raise DataError(
                 f"no training part among {', '.join(map(str, content)) or 'nothing'}", where=str(path), remedy=remedy
             )
         mark = content.get("fingerprint")
-        parts = (() if values is None else values for values in found.values())
+        parts = (() if values is None else values for values in lists.values())
         return cls(*parts, where=str(path), fingerprint=mark if isinstance(mark, str) else None)
 
 

@@ -87,12 +87,12 @@ def read_structures(
             )
         factor(unit, name)  # an unknown one is said
     cells: set[bytes] = set()
-    found: Any = deque(maxlen=1) if last else []
+    structures: Any = deque(maxlen=1) if last else []
     with progress_bar(f"reading {path.name}", limit, progress) as advance:
         for each in islice(_frames(files, keys or {}), limit):
-            found.append(each)
+            structures.append(each)
             advance(1)
-    frames = [frame for _, frame in found]
+    frames = [frame for _, frame in structures]
     for frame in frames:
         check(frame, cells)
     if not frames:
@@ -103,7 +103,7 @@ def read_structures(
         frames, any(str(name).lower().endswith(STRESSES) for frame in frames for name in frame.values)
     )
     atoms = []
-    for (file, frame), box in zip(found, boxes, strict=True):
+    for (file, frame), box in zip(structures, boxes, strict=True):
         unit, said = _length(file, frame, dict(units or {}), dict(of_run or {}))
         if said and said not in notes:
             notes.append(said)
@@ -244,8 +244,8 @@ def _fixed(mask: Any, frame: Frame) -> list[Any]:
 def _npz(path: Path, keys: Mapping[str, str]) -> Iterator[Frame]:
     """Frames of an npz of one molecule (MD17 and the like); arrays with a row per frame are kept by name."""
     arrays = arrays_of(path)
-    found = {label: required(path, label, keys.get(label), arrays) for label in NAMES}
-    z, pos = arrays.pop(found["z"]).reshape(-1).astype(np.int64), arrays.pop(found["pos"]).astype(np.float64)
+    keys_read = {label: required(path, label, keys.get(label), arrays) for label in NAMES}
+    z, pos = arrays.pop(keys_read["z"]).reshape(-1).astype(np.int64), arrays.pop(keys_read["pos"]).astype(np.float64)
     if pos.ndim != 3 or pos.shape[1:] != (len(z), 3) or not len(pos):
         raise DataError(
             f"positions have shape {pos.shape} for {len(z)} atoms",

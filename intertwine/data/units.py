@@ -109,8 +109,8 @@ def factor(unit: str, quantity: str) -> float:
 
 def complete(units: Mapping[str, str]) -> dict[str, str]:
     """Units of all quantities of :data:`DIMENSIONS`: those given; else eV and A; forces, stress and virial follow."""
-    given = dict(units)
-    energy, length = given.get("energy", "eV"), given.get("pos", "A")
+    by_name = dict(units)
+    energy, length = by_name.get("energy", "eV"), by_name.get("pos", "A")
     return {
         "energy": energy,
         "pos": length,
@@ -118,4 +118,4 @@ def complete(units: Mapping[str, str]) -> dict[str, str]:
         "stress": f"{energy}/{length}^3",
         "virial": energy,
         "dipole": "e*A",
-    } | given
+    } | by_name

@@ -44,8 +44,8 @@ def read_xyz(file: Iterator[str], path: Any, size: int | None = None) -> Iterato
         where = place(path, frame)
         atoms = _count(line)
         if atoms is None:
-            found, remedy = line.strip()[:40], "is the frame before it complete?"
-            raise DataError(f"line {number} should be the number of atoms and is {found!r}", where=where, remedy=remedy)
+            text, remedy = line.strip()[:40], "is the frame before it complete?"
+            raise DataError(f"line {number} should be the number of atoms and is {text!r}", where=where, remedy=remedy)
         remedy = "the file is truncated; get it again or delete that frame."
         if atoms > min(MOST_ATOMS, MOST_ATOMS if size is None else size):
             raise DataError(

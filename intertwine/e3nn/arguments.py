@@ -70,7 +70,7 @@ def io_irreps(func: Any, irreps_in: Any = None, irreps_out: Any = None) -> tuple
 
 def _each(irreps: Any, func: Any) -> list[Any]:
     if isinstance(irreps, list):
-        return [one if one is None or one == CARTESIAN else Irreps(one) for one in irreps]
+        return [part if part is None or part == CARTESIAN else Irreps(part) for part in irreps]
     if is_irreps(irreps) or irreps == CARTESIAN:
         return [irreps]
     if isinstance(irreps, tuple):
@@ -115,7 +115,7 @@ def moved(args: Any, device: Any = None, dtype: torch.dtype | None = None) -> An
     if isinstance(args, Tensor):
         return args.to(device=device, dtype=dtype if args.is_floating_point() else None)
     if isinstance(args, tuple | list):
-        return type(args)(moved(one, device, dtype) for one in args)
+        return type(args)(moved(part, device, dtype) for part in args)
     if isinstance(args, dict):
-        return {key: moved(one, device, dtype) for key, one in args.items()}
+        return {key: moved(part, device, dtype) for key, part in args.items()}
     raise TypeError(f"{type(args).__name__} is neither a tensor nor a dictionary, tuple or list of tensors")

@@ -44,7 +44,7 @@ def _options(state: Mapping[str, Any]) -> dict[str, Any]:
     """The filter and the normalisation of one of e3nn's products, which keeps irreps and tables of
     coefficients only.
     """
-    tables = {name: float(one.norm()) for name, one in state["_buffers"].items() if name.startswith("cg_")}
+    tables = {name: float(buffer.norm()) for name, buffer in state["_buffers"].items() if name.startswith("cg_")}
     for rule in ("component", "norm", "none"):
         if all(isclose(norm, _norm(name, rule), rel_tol=1e-4) for name, norm in tables.items()):
             return {"filter_ir_out": sorted({ir for _, ir in state["irreps_out"]}), "irrep_normalization": rule}

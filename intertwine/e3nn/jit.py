@@ -165,8 +165,8 @@ def _traced(mod: nn.Module, examples: list[Any], options: dict[str, Any]) -> Any
     with warnings.catch_warnings():
         if is_ours(mod):
             warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)
-        found = traced(mod, examples, **options)
+        program = traced(mod, examples, **options)
     for name, value in vars(mod).items():
-        if not name.startswith("_") and not hasattr(found, name):
-            setattr(found, name, value)
-    return found
+        if not name.startswith("_") and not hasattr(program, name):
+            setattr(program, name, value)
+    return program

@@ -51,7 +51,7 @@ class Namespace(ModuleType):
         table = homes(module)
         if word in table:
             home, there = table[word]
-            found = getattr(importlib.import_module(home), there)
+            value = getattr(importlib.import_module(home), there)
         elif word in submodules(module):
             return importlib.import_module(f"{self.__name__}.{word}")
         elif "__getattr__" in table and not word.startswith("__"):
@@ -61,8 +61,8 @@ class Namespace(ModuleType):
             raise AttributeError(
                 f"module {self.__name__!r} (intertwine's replacement of e3nn's) has no attribute {word!r}"
             )
-        self.__dict__[word] = found
-        return found
+        self.__dict__[word] = value
+        return value
 
     def __dir__(self) -> list[str]:
         module = self.__dict__["_module"]

@@ -38,6 +38,6 @@ def set_optimization_defaults(**settings: Any) -> None:
             _OPT_DEFAULTS["jit_mode"] = compiled if value else "eager"
 
 
-def setting(name: str, given: bool | None = None) -> bool:
+def setting(name: str, value: bool | None = None) -> bool:
     """What a module was given for a setting, or what is set."""
-    return bool(_OPT_DEFAULTS[name] if given is None else given)
+    return bool(_OPT_DEFAULTS[name] if value is None else value)

@@ -81,19 +81,19 @@ def _of(size: tuple[int, ...]) -> Method:
 def _with_irreps(mod: Any) -> dict[str, Method]:
     irreps_in, _ = io_irreps(mod, irreps_in=getattr(mod, "irreps", None), irreps_out=[None])
     inputs, f_in = tuple(random_arguments(irreps_in)), getattr(mod, "f_in", None)
-    sizes: tuple[Any, ...] = tuple((one.shape[-1],) for one in inputs)
+    sizes: tuple[Any, ...] = tuple((tensor.shape[-1],) for tensor in inputs)
     pair, shared = len(inputs) == 2, 0
     if f_in is not None:
         inputs, sizes = (torch.randn(inputs[0].shape[0], f_in, inputs[0].shape[1]),), ((f_in, *sizes[0]),)
     if hasattr(mod, "weight_numel") and not getattr(mod, "internal_weights", True) and mod.weight_numel:
         weights = _weights(mod, inputs[0].shape[0])
         own = 0 if mod.shared_weights else 1
-        inputs, sizes = (*inputs, *weights), (*sizes, *(tuple(one.shape[own:]) for one in weights))
+        inputs, sizes = (*inputs, *weights), (*sizes, *(tuple(tensor.shape[own:]) for tensor in weights))
         shared = len(weights) if mod.shared_weights else 0
-    found = {"forward": Method(inputs, sizes, shared)}
+    described = {"forward": Method(inputs, sizes, shared)}
     if pair and hasattr(mod, "right"):
-        found["right"] = Method(inputs[1:], sizes[1:], shared)
-    return found
+        described["right"] = Method(inputs[1:], sizes[1:], shared)
+    return described
 
 
 def _weights(mod: Any, rows: int) -> tuple[Tensor, ...]:
@@ -109,16 +109,16 @@ def looking_at_axes(mod: nn.Module) -> Iterator[None]:
     """Within, the methods of one of our modules see their inputs with a single leading axis, and begin and end with
     operations that look at the real ones: a trace of them refuses other sizes, and serves any leading axes."""
     try:
-        found = methods(mod) if is_ours(mod) else {}
+        described = methods(mod) if is_ours(mod) else {}
     except ValueError:
-        found = {}
+        described = {}
     within: set[nn.Module] = set()
-    for name, method in found.items():
+    for name, method in described.items():
         setattr(mod, name, MethodType(_looking(getattr(mod, name), method, within), mod))
     try:
         yield
     finally:
-        for name in found:
+        for name in described:
             delattr(mod, name)
 
 
@@ -132,16 +132,18 @@ def traced(mod: nn.Module, examples: list[Any], **options: Any) -> Any:
     with looking_at_axes(mod):
         if isinstance(mod, BatchNorm | Dropout):
             return _in_both_modes(mod, examples[0]["forward"], **options)
-        found = torch.jit.trace_module(mod, inputs=examples[0], **options)
+        program = torch.jit.trace_module(mod, inputs=examples[0], **options)
     for example in examples:
         for name, inputs in example.items():
-            _compare(name, getattr(found, name)(*inputs), getattr(mod, name)(*inputs))
-    return found
+            _compare(name, getattr(program, name)(*inputs), getattr(mod, name)(*inputs))
+    return program
 
 
-def _compare(name: str, found: Any, wanted: Any) -> None:
+def _compare(name: str, results: Any, wanted: Any) -> None:
     """Torch's error, if a trace and the module differ by more than a thousand roundings."""
-    for a, b in zip(*((one,) if isinstance(one, Tensor) else one for one in (found, wanted)), strict=True):
+    for a, b in zip(
+        *((result,) if isinstance(result, Tensor) else result for result in (results, wanted)), strict=True
+    ):
         bound = 1e3 * torch.finfo(b.dtype).eps
         scale = float(b.detach().abs().nan_to_num(posinf=0.0).max()) if b.numel() else 0.0
         try:
@@ -170,7 +172,7 @@ def _in_both_modes(mod: nn.Module, inputs: tuple[Any, ...], **options: Any) -> A
     for name, mode in names.items():
         setattr(mod, name, of(mode))
     try:
-        found = torch.jit.trace_module(mod, inputs=dict.fromkeys(names, inputs), **options)
+        program = torch.jit.trace_module(mod, inputs=dict.fromkeys(names, inputs), **options)
     finally:
         for name in names:
             delattr(mod, name)
@@ -178,8 +180,8 @@ def _in_both_modes(mod: nn.Module, inputs: tuple[Any, ...], **options: Any) -> A
         with torch.no_grad():  # what the trace was made with is not learned from
             for name, buffer in mod.named_buffers():
                 buffer.copy_(before[name])
-    found._actual_script_module.define(_SWITCH)
-    return found.train(now)
+    program._actual_script_module.define(_SWITCH)
+    return program.train(now)
 
 
 def _looking(function: Callable[..., Any], method: Method, within: set[nn.Module]) -> Callable[..., Any]:
@@ -218,6 +220,6 @@ def _looking(function: Callable[..., Any], method: Method, within: set[nn.Module
 
 def _numbers(mod: nn.Module) -> Iterator[Tensor]:
     """What has the precision that a module computes in."""
-    for name, one in (*mod.named_parameters(), *mod.named_buffers()):
-        if one.is_floating_point() and one.numel() and not name.endswith("output_mask"):
-            yield one
+    for name, tensor in (*mod.named_parameters(), *mod.named_buffers()):
+        if tensor.is_floating_point() and tensor.numel() and not name.endswith("output_mask"):
+            yield tensor

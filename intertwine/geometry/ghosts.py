@@ -23,8 +23,8 @@ def ghost_search(
     """
     home, cells = brought_home(points, box, pbc)
     owner, lattice = _images(home, box, pbc, cutoff)
-    found = _tree(home).sparse_distance_matrix(_tree(home[owner] + lattice @ box), cutoff, output_type="ndarray")
-    i, ghost = found["i"], found["j"]
+    near = _tree(home).sparse_distance_matrix(_tree(home[owner] + lattice @ box), cutoff, output_type="ndarray")
+    i, ghost = near["i"], near["j"]
     j = owner[ghost]
     shifts = lattice[ghost] - cells[j] + cells[i]
     others = (i != j) | shifts.any(axis=1)

@@ -97,10 +97,10 @@ class Graph(Data):
         >>> Graph.abstract(z=[6, 8], edge_index=[[0, 1], [1, 0]]).dimension
         0
         """
-        given = {name: as_field(name, value) for name, value in fields.items() if value is not None}
+        values = {name: as_field(name, value) for name, value in fields.items() if value is not None}
         counts = [
             len(value)
-            for name, value in given.items()
+            for name, value in values.items()
             if name in FIELDS and FIELDS[name].level == "node" and value.ndim
         ]
         if nodes is None and not counts:
@@ -108,10 +108,10 @@ class Graph(Data):
                 "no field tells how many nodes there are", where="nodes", remedy="give `x`, `z`, or `nodes`."
             )
         real = next(
-            (value for value in given.values() if isinstance(value, Tensor) and value.is_floating_point()),
+            (value for value in values.values() if isinstance(value, Tensor) and value.is_floating_point()),
             torch.empty(0, dtype=torch.float32),
         )
-        return cls(real.new_zeros(counts[0] if nodes is None else nodes, 0), **given)
+        return cls(real.new_zeros(counts[0] if nodes is None else nodes, 0), **values)
 
     def keys(self) -> list[str]:
         """The names of all fields."""

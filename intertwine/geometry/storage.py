@@ -110,28 +110,28 @@ def _same_kind(name: str, value: Any, first: Any, k: int) -> None:
         what = f"graph {k} has a {type(value).__name__}, graph 0 a {type(first).__name__}"
         raise DataError(what, where=name, remedy=remedy)
     if isinstance(value, Tensor):
-        one, other = (
+        reference, other = (
             tuple(x.shape[:-1] if "index" in name else x.shape[1:]) if x.layout == torch.strided else ()
             for x in (value, first)
         )
-        if value.ndim != first.ndim or one != other:
+        if value.ndim != first.ndim or reference != other:
             what = f"graph {k} has shape {tuple(value.shape)}, graph 0 {tuple(first.shape)}"
             raise DataError(what, where=name, remedy=remedy)
 
 
 def _lent(fields: Fields, contents: Sequence[Fields]) -> Fields:
     """The cell, and shifts of edges, of an open graph that is batched with others that have some."""
-    pos, edges, pbc, found = fields.get("pos"), fields.get("edge_index"), fields.get("pbc"), {}
+    pos, edges, pbc, lent = fields.get("pos"), fields.get("edge_index"), fields.get("pbc"), {}
     wanted = {
         name for name in ("cell", "pbc", "shifts") if name not in fields and any(name in other for other in contents)
     }
     if isinstance(pos, Tensor) and pos.ndim == 2 and pos.shape[1] == 3 and {"cell", "pbc"} <= wanted:
         ptr, batch = fields.get("ptr"), fields.get("batch")
         graphs = len(ptr) - 1 if ptr is not None else int(batch.max()) + 1 if batch is not None and len(batch) else 1
-        found = {
+        lent = {
             "cell": pos.new_zeros(graphs, 3, 3),
             "pbc": torch.zeros(graphs, 3, dtype=torch.bool, device=pos.device),
         }
     if "shifts" in wanted and isinstance(edges, Tensor) and (pbc is None or not bool(pbc.any())):
-        found["shifts"] = edges.new_zeros(edges.shape[1], 3)
-    return found
+        lent["shifts"] = edges.new_zeros(edges.shape[1], 3)
+    return lent

@@ -73,14 +73,14 @@ def share_values(f0: str, group: Iterable[tuple[int, Permutation]], values: Mapp
         raise InputError(f"{sorted(extra)} do not appear in the formula", where=where, remedy="leave them out.")
     shared = []
     for name in f0:
-        found = [values[other] for other in f0 if other in values and (other, name) in pairs | {(name, name)}]
-        if not found:
+        equals = [values[other] for other in f0 if other in values and (other, name) in pairs | {(name, name)}]
+        if not equals:
             raise InputError(f"index {name!r} has no {kind}", where=where, remedy=f"give {name}=...")
-        if any(value != found[0] for value in found):
+        if any(value != equals[0] for value in equals):
             raise InputError(
                 f"the indices exchanged with {name!r} have different {kind}", where=where, remedy="give them the same."
             )
-        shared.append(found[0])
+        shared.append(equals[0])
     return shared
 
 
@@ -103,8 +103,8 @@ def orbits(
     images = np.stack([grid.transpose(inverse(p)).reshape(-1) for _, p in group], axis=-1)
     first, sign = images.min(axis=-1, initial=max(entries - 1, 0)), signs[images.argmin(axis=-1)]
     zero = ((images == np.arange(entries)[:, None]) & (signs < 0)).any(axis=-1)
-    found, component, size = np.unique(first[~zero], return_inverse=True, return_counts=True)
-    total = np.bincount(component, weights=sign[~zero], minlength=len(found))
+    roots, component, size = np.unique(first[~zero], return_inverse=True, return_counts=True)
+    total = np.bincount(component, weights=sign[~zero], minlength=len(roots))
     # e3nn's choice of sign: more plus than minus, and of equally many the first entry is minus
     flip = np.where(total != 0, np.sign(total), -1.0)
     number, coefficient = np.full(entries, -1), np.zeros(entries)
@@ -151,4 +151,4 @@ def reduce_permutation(
         position = tuple(int(i) for i in np.unravel_index(flat, shape))
         entries[number[flat]].append((1 if coefficient[flat] > 0 else -1, position))
     dtype = torch.empty(0, dtype=dtype).dtype
-    return torch.tensor(Q.reshape(len(Q), *shape), dtype=dtype, device=device), [sorted(found) for found in entries]
+    return torch.tensor(Q.reshape(len(Q), *shape), dtype=dtype, device=device), [sorted(entry) for entry in entries]

@@ -204,12 +204,12 @@ def closure(generators: Iterable[tuple[int, Permutation]]) -> set[tuple[int, Per
     >>> sorted(closure({(-1, (1, 0))}))
     [(-1, (1, 0)), (1, (0, 1))]
     """
-    found = set(generators)
-    steps, new = tuple(found), found
+    elements = set(generators)
+    steps, new = tuple(elements), elements
     while new:
-        new = {(s * t, tuple(p[i] for i in q)) for s, p in new for t, q in steps} - found
-        found = found | new
-    return found
+        new = {(s * t, tuple(p[i] for i in q)) for s, p in new for t, q in steps} - elements
+        elements = elements | new
+    return elements
 
 
 def _require(p: Sequence[int]) -> None:

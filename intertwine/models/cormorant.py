@@ -47,12 +47,12 @@ def channel_square(irreps: Irreps, wanted: Irreps) -> TensorProduct | None:
     """
     out: list[tuple[int, Irrep]] = []
     paths: list[tuple[Any, ...]] = []
-    for a, (mul, one) in enumerate(irreps):
+    for a, (mul, ir_in) in enumerate(irreps):
         for b, (_, other) in list(enumerate(irreps))[a:]:
-            for ir in one * other:
+            for ir in ir_in * other:
                 if ir in wanted and (a != b or ir.l % 2 == 0):
                     # the fourth moments of normal components where both factors are one vector
-                    alpha = float(ir.dim) if a != b else ir.dim / (one.dim + 2) if not ir.l else ir.dim / 2
+                    alpha = float(ir.dim) if a != b else ir.dim / (ir_in.dim + 2) if not ir.l else ir.dim / 2
                     paths.append((a, b, len(out), "uuu", False, alpha))
                     out.append((mul, ir))
     if not out:
@@ -121,15 +121,15 @@ class CormorantLayer(nn.Module):
     ) -> None:
         super().__init__()
         irs = [ir for _, ir in irreps_in]
-        found = {*irs, *(out for one in irs for _, other in irreps_edge for out in one * other)}
-        found |= {
+        reached = {*irs, *(out for ir_node in irs for _, other in irreps_edge for out in ir_node * other)}
+        reached |= {
             out
-            for a, one in enumerate(irs)
+            for a, ir_node in enumerate(irs)
             for b, other in enumerate(irs)
-            for out in one * other
+            for out in ir_node * other
             if a != b or out.l % 2 == 0
         }
-        self.irreps_in, self.irreps_out = irreps_in, Irreps([(mul, ir) for mul, ir in wanted if ir in found])
+        self.irreps_in, self.irreps_out = irreps_in, Irreps([(mul, ir) for mul, ir in wanted if ir in reached])
         width, degrees = irreps_in[0].mul, len(irreps_edge)
         self.edge = CormorantEdge(irreps_in, degrees, width, radial, first)
         self.square = channel_square(irreps_in, self.irreps_out)
@@ -227,7 +227,7 @@ class Cormorant(Backbone):
             self.ends.append(Linear(current, last, layout="ir_mul"))
         check_outputs(last, current, could=products(before, edge))
         # of uniformly dense neighbours: functions of moment 1
-        self.spread = (cutoff**3 / 3) ** 0.5 if self.given["radial"] == "bessel" else 1.0
+        self.spread = (cutoff**3 / 3) ** 0.5 if self.arguments["radial"] == "bessel" else 1.0
         self.irreps_out = self.last = last
 
     def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:

@@ -59,13 +59,13 @@ class EQGATLayer(MessagePassing):
     """
 
     def __init__(
-        self, width: int, vectors: int, edge_width: int, given: bool, cross_product: bool, smoothing: float
+        self, width: int, vectors: int, edge_width: int, with_vectors: bool, cross_product: bool, smoothing: float
     ) -> None:
         super().__init__()
-        self.terms = 1 + given * (1 + cross_product)
+        self.terms = 1 + with_vectors * (1 + cross_product)
         self.edge = EdgeMLP(width, width, edge_width, width, width + self.terms * vectors)
         self.value = nn.Linear(width, width)
-        self.mix = nn.Linear(vectors, vectors, bias=False) if given else None
+        self.mix = nn.Linear(vectors, vectors, bias=False) if with_vectors else None
         self.gated = GatedBlock(width, vectors, smoothing)
         self.sizes = (width, *[vectors] * self.terms)
 
@@ -138,9 +138,9 @@ class EQGAT(Backbone):
         self.irreps_out = Irreps(f"{width}x0e+{vectors}x1o")
         self.embedding, self.edges = self.embed_nodes(width), self.embed_edges()
         self.start = self.embed_vectors(vectors)
-        given = self.start is not None
+        with_vectors = self.start is not None
         self.layers = nn.ModuleList(
-            EQGATLayer(width, vectors, self.edges.width, given or k > 0, cross_product, smoothing)
+            EQGATLayer(width, vectors, self.edges.width, with_vectors or k > 0, cross_product, smoothing)
             for k in range(layers)
         )
 

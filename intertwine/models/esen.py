@@ -215,7 +215,7 @@ class ESEN(Backbone):
         self.embedding, self.edges = self.embed_nodes(width), self.embed_edges()
         functions, invariants = self.edges.functions, self.edges.width - self.edges.functions
         # of the attributes, about
-        square = (functions * 3 / cutoff**3 if self.given["radial"] == "bessel" else 1.77) + invariants
+        square = (functions * 3 / cutoff**3 if self.arguments["radial"] == "bessel" else 1.77) + invariants
         self.degree = EdgeDegree(width, lmax, mmax, self.edges.width, square, radial_width, average_degree)
         self.start = self.embed_vectors(width)
         if self.start is not None and lmax == 0:

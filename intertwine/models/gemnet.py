@@ -246,8 +246,8 @@ class GemNet(Backbone):
 
     def lists(self, graph: Graph) -> Lists:
         reaches = {"near": self.near, "far": self.far}
-        found = {name: shorter(graph, reach) for name, reach in reaches.items() if reach != self.cutoff}
-        return found | list_paths(*self.graphs(graph, found), self.quadruplets)
+        shorter_lists = {name: shorter(graph, reach) for name, reach in reaches.items() if reach != self.cutoff}
+        return shorter_lists | list_paths(*self.graphs(graph, shorter_lists), self.quadruplets)
 
     def graphs(self, graph: Graph, lists: Lists) -> tuple[Graph, Graph]:
         """The graphs of messages and of interactions: that of all edges, or of some."""
@@ -264,10 +264,10 @@ class GemNet(Backbone):
         if self.edge_inputs:
             e = torch.cat([e, edge_invariants(near, self.edge_inputs)], dim=-1)
         m = activation(self.first.of_edges(h, e, near.edge_index))
-        found = [self.outputs[0](m, bases)]
+        outputs = [self.outputs[0](m, bases)]
         for layer, output in zip(self.layers, self.outputs[1:], strict=True):
             h, m = layer(h, m, bases)
-            found.append(output(m, bases))
-        scalars, vectors = zip(*found, strict=True)
-        s, scale = torch.stack(scalars).sum(0), len(found) ** -0.5
+            outputs.append(output(m, bases))
+        scalars, vectors = zip(*outputs, strict=True)
+        s, scale = torch.stack(scalars).sum(0), len(outputs) ** -0.5
         return join(s * scale, torch.stack(vectors).sum(0) * scale, self.vectors) if self.vectors else s * scale

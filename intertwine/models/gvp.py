@@ -56,10 +56,17 @@ class GVPLayer(MessagePassing):
     """
 
     def __init__(
-        self, width: int, vectors: int, edge_width: int, given: bool, depth: int, dropout: float, smoothing: float
+        self,
+        width: int,
+        vectors: int,
+        edge_width: int,
+        with_vectors: bool,
+        depth: int,
+        dropout: float,
+        smoothing: float,
     ) -> None:
         super().__init__()
-        known = vectors if given else 0
+        known = vectors if with_vectors else 0
         hidden = max(2 * known + 1, vectors)  # as the authors: the larger of input and output of the first GVP
         self.hidden = EdgeLinear(known, known, 1, hidden, bias=False)  # W_h
         self.scalar = EdgeLinear(width, width, edge_width + hidden, width)  # W_m
@@ -166,9 +173,9 @@ class GVP(Backbone):
         self.embedding, self.edges = self.embed_nodes(width), self.embed_edges()
         self.edge = VectorPerceptron(self.edges.width, 1, edge_width, 1, smoothing, None)
         self.start = self.embed_vectors(vectors)
-        given = self.start is not None
+        with_vectors = self.start is not None
         self.layers = nn.ModuleList(
-            GVPLayer(width, vectors, edge_width, given or k > 0, message_layers, dropout, smoothing)
+            GVPLayer(width, vectors, edge_width, with_vectors or k > 0, message_layers, dropout, smoothing)
             for k in range(layers)
         )
 

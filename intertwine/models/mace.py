@@ -171,13 +171,15 @@ class MACE(Backbone):
         self.embedding = self.embed_nodes(width)
         self.kinds = len(self.embedding.table.known) if self.embedding.table is not None else 1
         self.edges = self.embed_edges()
-        if self.given["cutoff_function"] == "polynomial":
+        if self.arguments["cutoff_function"] == "polynomial":
             self.edges.envelope = PolynomialCutoff(cutoff, envelope_power)
         edge = Irreps.spherical_harmonics(lmax)
         self.harmonics = SphericalHarmonics(edge, True, "component")
         self.vectors = self.embed_vectors(width)
         radials = [self.edges.width, *[radial_width] * radial_layers]
-        square = 3 / cutoff**3 if self.given["radial"] == "bessel" else 1.0  # where neighbours have a uniform density
+        square = (
+            3 / cutoff**3 if self.arguments["radial"] == "bessel" else 1.0
+        )  # where neighbours have a uniform density
         variance = second_moment(self.edges.width, self.edges.functions, square)
         hidden = Irreps([(width, ir) for _, ir in Irreps.spherical_harmonics(hidden_lmax)])
         last = Irreps([(width, ir) for _, ir in Irreps(outputs).regroup()])
@@ -209,11 +211,11 @@ class MACE(Backbone):
         if self.vectors is not None:
             x = torch.cat([x, self.vectors(graph).flatten(1)], dim=-1)
         harmonics, attributes = self.harmonics(edges.vectors), edges.attributes * edges.envelope
-        found = []
+        invariants = []
         for layer in self.layers:
             x = layer(x, harmonics, attributes, graph.edge_index, kind, kinds)
-            found.append(join_blocks(split_blocks(x, cast(MACELayer, layer).irreps_out, "ir_mul")))
-        return torch.cat(found, dim=1)
+            invariants.append(join_blocks(split_blocks(x, cast(MACELayer, layer).irreps_out, "ir_mul")))
+        return torch.cat(invariants, dim=1)
 
 
 def _reached(contraction: SymmetricContraction) -> None:

@@ -174,7 +174,9 @@ class NequIP(Backbone):
         # as small a start as that of the package nequip at 5 A, where it takes (2 / r_c) sin(n pi d / r_c) / d to have
         # variance 1
         variance = second_moment(
-            self.edges.width, self.edges.functions, 2.5 * (5 / cutoff) ** 3 if self.given["radial"] == "bessel" else 1.0
+            self.edges.width,
+            self.edges.functions,
+            2.5 * (5 / cutoff) ** 3 if self.arguments["radial"] == "bessel" else 1.0,
         )
         current = Irreps([(scalars, "0e"), *([(vectors, "1o")] if self.vectors is not None else [])])
 

@@ -127,9 +127,9 @@ class ScalarVector(Backbone):
         self.irreps_out = Irreps(f"{width}x0e+{width}x1o")
         self.embedding, self.edges = self.embed_nodes(width), self.embed_edges()
         self.vectors = self.embed_vectors(width)
-        scale, given = average_degree**-0.5, self.vectors is not None
+        scale, with_vectors = average_degree**-0.5, self.vectors is not None
         self.layers = nn.ModuleList(
-            ScalarVectorLayer(width, self.edges.width, given or k > 0, scale, smoothing) for k in range(layers)
+            ScalarVectorLayer(width, self.edges.width, with_vectors or k > 0, scale, smoothing) for k in range(layers)
         )
 
     def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:

@@ -217,7 +217,7 @@ class SE3Transformer(Backbone):
         # mean of e_k^2, about
         square = (
             3 / cutoff**3
-            if self.given["radial"] == "bessel" and cutoff is not None
+            if self.arguments["radial"] == "bessel" and cutoff is not None
             else gaussian_square(self.edges.functions)
         )
         variance = second_moment(self.edges.width, self.edges.functions, square)

@@ -94,15 +94,17 @@ class SEGNNLayer(nn.Module):
         self.scale = average_degree**-0.5
 
     def forward(
-        self, f: Float[Tensor, "nodes dim_in"], edge_index: Int[Tensor, "2 edges"], given: Conditions
+        self, f: Float[Tensor, "nodes dim_in"], edge_index: Int[Tensor, "2 edges"], conditioning: Conditions
     ) -> Float[Tensor, "nodes dim_out"]:
         j, i = edge_index
         received, sent = self.first.expand(f, 0).index_select(0, i), self.first.expand(f, 1).index_select(0, j)
-        h = self.first.total(received, sent, self.first.expand(given.invariants, 2))
-        m = self.second(self.gate(self.first.couple(h, given.edge)), given.edge)
-        total = segment.sum(m if given.envelope is None else m * given.envelope, i, f.shape[0]) * self.scale
-        u = self.update_gate(self.update(torch.cat([f, total], dim=1), given.node))
-        return _widened(f, self.irreps_in, self.irreps_out) + self.out(u, given.node)
+        h = self.first.total(received, sent, self.first.expand(conditioning.invariants, 2))
+        m = self.second(self.gate(self.first.couple(h, conditioning.edge)), conditioning.edge)
+        total = (
+            segment.sum(m if conditioning.envelope is None else m * conditioning.envelope, i, f.shape[0]) * self.scale
+        )
+        u = self.update_gate(self.update(torch.cat([f, total], dim=1), conditioning.node))
+        return _widened(f, self.irreps_in, self.irreps_out) + self.out(u, conditioning.node)
 
 
 class SEGNN(Backbone):
@@ -185,7 +187,7 @@ class SEGNN(Backbone):
         # mean of e_k^2, about
         square = (
             3 / cutoff**3
-            if self.given["radial"] == "bessel" and cutoff is not None
+            if self.arguments["radial"] == "bessel" and cutoff is not None
             else gaussian_square(self.edges.functions)
         )
         self.spread = square**-0.5
@@ -211,16 +213,16 @@ class SEGNN(Backbone):
     def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:
         require_space(graph)
         fields = vector_fields(graph, self.vector_inputs)
-        given = self.conditions(graph, fields)
+        conditioning = self.conditions(graph, fields)
         f = self.embedding(graph)
         if self.centred:
             fields = [*fields, centred(graph)]
         if fields:
             f = torch.cat([f, torch.stack([safe.compress(u) for u in fields], dim=-1).flatten(1)], dim=-1)
-        f = self.start(f, given.node)
+        f = self.start(f, conditioning.node)
         for layer in self.layers:
-            f = layer(f, graph.edge_index, given)
-        return join_blocks(split_blocks(self.end(f, given.node), self.end.irreps_out, "ir_mul"))
+            f = layer(f, graph.edge_index, conditioning)
+        return join_blocks(split_blocks(self.end(f, conditioning.node), self.end.irreps_out, "ir_mul"))
 
     def conditions(self, graph: Graph, fields: Sequence[Float[Tensor, "nodes 3"]]) -> Conditions:
         """Attributes and invariants, from the geometry and the vectors of the nodes."""

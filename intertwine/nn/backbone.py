@@ -40,7 +40,7 @@ class Backbone(Configured, nn.Module, ABC):
         PRESETS: name -> constructor arguments: "small", fast on a processor, and "paper", the sizes of the source.
         LISTS: the lists that :meth:`lists` makes, and the axes of each whose lengths depend on the data.
         cutoff: r_c, or None.
-        given: all inputs, as given or by default.
+        arguments: all inputs, as given or by default.
         node_inputs, edge_inputs, vector_inputs: number of columns of each, by name.
         irreps_out: representation of the node features, an :class:`~intertwine.o3.Irreps` in three dimensions.
     """
@@ -52,29 +52,33 @@ class Backbone(Configured, nn.Module, ABC):
     LISTS: ClassVar[dict[str, tuple[int, ...]]] = {}
 
     cutoff: float | None
-    given: VectorInputs
+    arguments: VectorInputs
     irreps_out: Representation
 
     def __init__(self, cutoff: float | None = None, inputs: Inputs | None = None) -> None:
         super().__init__()
         if inputs is not None:  # else of one's own, with other arguments
-            self.cutoff, self.given = cutoff, complete(type(self), inputs)
-            self.node_inputs = check_node_inputs(self.given["node_inputs"])
-            self.edge_inputs = check_edge_inputs(self.given["edge_inputs"])
-            self.vector_inputs = check_vector_inputs(self.given.get("vector_inputs", ()))
+            self.cutoff, self.arguments = cutoff, complete(type(self), inputs)
+            self.node_inputs = check_node_inputs(self.arguments["node_inputs"])
+            self.edge_inputs = check_edge_inputs(self.arguments["edge_inputs"])
+            self.vector_inputs = check_vector_inputs(self.arguments.get("vector_inputs", ()))
 
     def embed_nodes(self, width: int) -> NodeEmbedding:
         """The first scalars of the nodes, from species and ``node_inputs``."""
-        return NodeEmbedding(width, self.given["species"], self.node_inputs)
+        return NodeEmbedding(width, self.arguments["species"], self.node_inputs)
 
     def embed_edges(self) -> EdgeEmbedding:
         """Radial functions, ``edge_inputs`` and envelope; an :class:`InputError` unless the cutoff is a length."""
-        size, radial, function = self.given["radial_size"], self.given["radial"], self.given["cutoff_function"]
+        size, radial, function = (
+            self.arguments["radial_size"],
+            self.arguments["radial"],
+            self.arguments["cutoff_function"],
+        )
         return EdgeEmbedding(positive(self.cutoff), size, radial, function, self.edge_inputs)
 
     def embed_pairs(self, scale: float) -> AnyDistance:
         """Functions of any distance, with a typical ``scale``, and ``edge_inputs``: for models without a cutoff."""
-        return AnyDistance(self.given["radial_size"], scale, self.edge_inputs)
+        return AnyDistance(self.arguments["radial_size"], scale, self.edge_inputs)
 
     def embed_vectors(self, channels: int) -> VectorEmbedding | None:
         """The first vectors of the nodes, from ``vector_inputs``; None if there are none."""
@@ -82,7 +86,7 @@ class Backbone(Configured, nn.Module, ABC):
 
     def rows(self, n: int = 3) -> dict[str, tuple[int, ...]]:
         """The fields of the nodes that the inputs are made of, and the shape of one node's row in ``n`` dimensions."""
-        if not hasattr(self, "given"):
+        if not hasattr(self, "arguments"):
             return {}
         made: dict[str, tuple[str, tuple[int, ...]]] = {
             "speed": ("vel", (n,)),

@@ -102,7 +102,7 @@ def check_outputs(
 
 def products(irreps: Irreps, edge: Irreps) -> Irreps:
     """What couplings of features and harmonics lead to, each irrep once."""
-    return Irreps(sorted({out for _, one in irreps for _, other in edge for out in one * other}))
+    return Irreps(sorted({out for _, ir in irreps for _, other in edge for out in ir * other}))
 
 
 def require_space(graph: Graph, dimension: int | None = None) -> None:

@@ -108,17 +108,17 @@ class Convolution(nn.Module):
 
     def _paths(self, kept: Irreps | None, lmax: int | None) -> tuple[Irreps, list[tuple[int, int, int, str, bool]]]:
         """The blocks of z, and the paths to them in their order."""
-        found = [
+        paths = [
             (a, b, mul, ir)
-            for a, (mul, one) in enumerate(self.irreps_in)
+            for a, (mul, ir_in) in enumerate(self.irreps_in)
             for b, (channels, other) in enumerate(self.irreps_edge)
-            for ir in one * other
+            for ir in ir_in * other
             if mul and channels
         ]
-        wanted = [path for path in found if (kept is None or path[3] in kept) and (lmax is None or path[3].l <= lmax)]
-        if found and not wanted and (kept is None or len(kept)):
+        wanted = [path for path in paths if (kept is None or path[3] in kept) and (lmax is None or path[3].l <= lmax)]
+        if paths and not wanted and (kept is None or len(kept)):
             asked = " ".join([*([] if kept is None else [str(kept)]), *([] if lmax is None else [f"l <= {lmax}"])])
-            reachable = Irreps([(1, ir) for ir in sorted({path[3] for path in found})])
+            reachable = Irreps([(1, ir) for ir in sorted({path[3] for path in paths})])
             raise InputError(
                 f"no path from {self.irreps_in} with {self.irreps_edge} leads to {asked}",
                 where="filter_ir_out",

@@ -88,22 +88,22 @@ class Written:
         return inspect.Signature(own)
 
 
-def complete(model: type[Any], given: Mapping[str, Any]) -> VectorInputs:
+def complete(model: type[Any], arguments: Mapping[str, Any]) -> VectorInputs:
     """All inputs of a model: what was given, else its defaults.
 
     Args:
         model: the class.
-        given: what its constructor got by keyword, besides arguments of its own.
+        arguments: what its constructor got by keyword, besides arguments of its own.
 
     Raises:
         InputError: an argument that the model does not have, or a size below 1.
     """
     hints = next(filter(None, (unpacked(kind) for kind in model.__mro__)), {})
-    for name in given:
+    for name in arguments:
         if name not in hints:
             what = f"no place for {name!r}" if name in DEFAULTS else f"unknown argument {name!r}"
             raise InputError(what, where=model.__name__, remedy=nearest(name, inspect.signature(model).parameters))
-    made: Any = {name: value for name, value in {**DEFAULTS, **model.DEFAULTS, **given}.items() if name in hints}
+    made: Any = {name: value for name, value in {**DEFAULTS, **model.DEFAULTS, **arguments}.items() if name in hints}
     if "radial_size" in made:
         check_sizes(radial_size=made["radial_size"])
     return made

@@ -13,7 +13,7 @@ from intertwine.numerics import CheckpointError, InputError, nearest
 
 
 def grown(
-    given: Mapping[str, Tensor],
+    weights: Mapping[str, Tensor],
     fresh: Mapping[str, Tensor],
     before: Sequence[int],
     after: Sequence[int],
@@ -27,7 +27,7 @@ def grown(
     those of new species are fresh.
 
     Args:
-        given: tensors by name.
+        weights: tensors by name.
         fresh: those of a network of random weights with the species ``after``; it may have more tensors.
         before, after: atomic numbers; ``after`` has all of ``before``.
         where: they come from, for messages.
@@ -42,7 +42,7 @@ def grown(
     order = {z: row for row, z in enumerate(sorted(after))}
     rows = torch.tensor([order[z] for z in sorted(before)], dtype=torch.int64)
     result = {}
-    for name, old in given.items():
+    for name, old in weights.items():
         if name not in fresh:
             raise CheckpointError(
                 f"weights: unknown {name!r}; {nearest(name, fresh)}", where=where, remedy="use the model that it is of."
@@ -80,11 +80,11 @@ def freeze(module: nn.Module, names: Sequence[str], inside: str = "") -> tuple[s
     known = {name: name for name in [*dict(module.named_modules()), *parameters] if name}
     known |= {name.removeprefix(f"{inside}."): name for name in list(known) if inside and name.startswith(f"{inside}.")}
     for pattern in names:
-        found = [full for name, full in known.items() if fnmatchcase(name, pattern)]
-        if not found:
+        matches = [full for name, full in known.items() if fnmatchcase(name, pattern)]
+        if not matches:
             raise InputError(f"nothing is called {pattern!r}", where="freeze", remedy=nearest(pattern, _shallow(known)))
         chosen = [
-            p for name, p in parameters.items() if any(name == full or name.startswith(f"{full}.") for full in found)
+            p for name, p in parameters.items() if any(name == full or name.startswith(f"{full}.") for full in matches)
         ]
         if not chosen:
             raise InputError(f"{pattern!r} has no weights", where="freeze", remedy=nearest(pattern, _shallow(known)))

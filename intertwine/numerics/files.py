@@ -70,23 +70,23 @@ def destination(path: Path) -> Destination:
         place = _followed(path)
         stream = _DESCRIPTOR.fullmatch(str(place.parent)) is not None
         try:
-            found = place.stat()
+            status = place.stat()
         except FileNotFoundError:
             if not os.access(place.parent, os.W_OK | os.X_OK):
                 place.parent.stat()  # says so if it is missing
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES)) from None
             return Destination(place, None, False)
-        if stat.S_ISDIR(found.st_mode):
+        if stat.S_ISDIR(status.st_mode):
             raise IsADirectoryError(errno.EISDIR, "it is a folder")
-        if stat.S_ISBLK(found.st_mode) or (stat.S_ISSOCK(found.st_mode) and not stream):
-            raise OSError(errno.EINVAL, "it is a socket" if stat.S_ISSOCK(found.st_mode) else "it is a disk")
-        if not stat.S_ISREG(found.st_mode) or stream:
+        if stat.S_ISBLK(status.st_mode) or (stat.S_ISSOCK(status.st_mode) and not stream):
+            raise OSError(errno.EINVAL, "it is a socket" if stat.S_ISSOCK(status.st_mode) else "it is a disk")
+        if not stat.S_ISREG(status.st_mode) or stream:
             return Destination(place, None, True)
-        if not (found.st_mode & 0o222 and os.access(place, os.W_OK)):  # root may write it, and was asked not to
+        if not (status.st_mode & 0o222 and os.access(place, os.W_OK)):  # root may write it, and was asked not to
             raise PermissionError(errno.EACCES, "it is read-only")
         if not os.access(place.parent, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, "its folder is read-only")
-        return Destination(place, found, False)
+        return Destination(place, status, False)
 
 
 @contextlib.contextmanager

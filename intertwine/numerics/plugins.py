@@ -79,12 +79,12 @@ def offered(group: str) -> dict[str, list[str]]:
     """What installed packages offer under the entry points ``intertwine.<group>``: name -> every ``module:Class`` of
     that name.
     """
-    found: dict[str, list[str]] = {}
+    by_name: dict[str, list[str]] = {}
     for point in metadata.entry_points(group=f"intertwine.{group}"):
-        specs = found.setdefault(point.name, [])
+        specs = by_name.setdefault(point.name, [])
         if (spec := point.value.replace(" ", "")) not in specs:
             specs.append(spec)
-    return found
+    return by_name
 
 
 def spelled(name: str, table: Mapping[str, Any], group: str) -> str:

@@ -48,14 +48,17 @@ class Rebuildable(nn.Module):
     def _adopt(self, state: Mapping[str, Any]) -> None:
         """Take over what the constructor does not decide."""
         numbers = [
-            one for group in _GROUPS[:2] for one in state[group].values() if one is not None and one.is_floating_point()
+            tensor
+            for group in _GROUPS[:2]
+            for tensor in state[group].values()
+            if tensor is not None and tensor.is_floating_point()
         ]
         if numbers:
             self.to(dtype=numbers[0].dtype, device=numbers[0].device)
         exact = self.__dict__.get("_exact_masters", {})
         for group in _GROUPS:
             own = self.__dict__[group]
-            own.update({name: one for name, one in state[group].items() if name in own and name not in exact})
+            own.update({name: tensor for name, tensor in state[group].items() if name in own and name not in exact})
         self.training = state["training"]
         standard = nn.Module().__dict__
         for name, value in state.items():

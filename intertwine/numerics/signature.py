@@ -51,34 +51,34 @@ class Configured:
     def __new__(cls, *args: Any, **named: Any):
         made, signature = super().__new__(cls), inspect.signature(cls)
         try:
-            found = signature.bind(*args, **named).arguments
+            bound = signature.bind(*args, **named).arguments
         except TypeError:  # the constructor will say which; or a copy is being made, which gets its state afterwards
-            found = {}
+            bound = {}
         optional = {
             name for name, parameter in signature.parameters.items() if parameter.default is not inspect.Parameter.empty
         }
-        object.__setattr__(made, "settings", {name: value for name, value in found.items() if name in optional})
+        object.__setattr__(made, "settings", {name: value for name, value in bound.items() if name in optional})
         return made
 
 
-def bind(function: Callable[..., Any], given: Mapping[str, Any], *, where: str) -> dict[str, Any]:
+def bind(function: Callable[..., Any], values: Mapping[str, Any], *, where: str) -> dict[str, Any]:
     """All arguments of ``function``: those given, checked and converted to the annotated types, and the defaults of the
     rest.
 
     Args:
         function: whose signature decides.
-        given: values by name, as read from TOML; the string "none" stands for None.
+        values: values by name, as read from TOML; the string "none" stands for None.
         where: the section, for messages.
 
     Raises:
         InputError: an unknown name (the nearest right one is named), or a value of the wrong type.
     """
     known = arguments(function)
-    for name in given:
+    for name in values:
         if name not in known:
             raise InputError(f"unknown key {name!r}", where=f"[{where}]", remedy=nearest(name, known))
     return {
-        name: convert(given[name], argument.hint, where=f"{where}.{name}") if name in given else argument.default
+        name: convert(values[name], argument.hint, where=f"{where}.{name}") if name in values else argument.default
         for name, argument in known.items()
     }
 

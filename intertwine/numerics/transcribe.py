@@ -19,7 +19,7 @@ def finite(tensor: Tensor) -> bool:
 
 
 def check_tensors(
-    given: Any,
+    tensors: Any,
     declared: Mapping[str, Tensor],
     *,
     where: str = "",
@@ -30,7 +30,7 @@ def check_tensors(
     finite numbers.
 
     Args:
-        given: what was read.
+        tensors: what was read.
         declared: tensors of the right names, shapes and precisions. One that is itself not finite may be so.
         where: the file.
         what: they are, in messages.
@@ -44,18 +44,18 @@ def check_tensors(
     intertwine.numerics.errors.CheckpointError: weights: w has shape (1,), not (2,)
       Remedy: use another checkpoint (best or last), or train again.
     """
-    if not isinstance(given, Mapping):
-        raise CheckpointError(f"{what}: a {type(given).__name__}, not tensors by name", where=where, remedy=_REMEDY)
+    if not isinstance(tensors, Mapping):
+        raise CheckpointError(f"{what}: a {type(tensors).__name__}, not tensors by name", where=where, remedy=_REMEDY)
     for name in declared:
-        if name not in given and name not in optional:
+        if name not in tensors and name not in optional:
             raise CheckpointError(f"{what}: {name} is missing", where=where, remedy=_REMEDY)
-    for name, value in given.items():
+    for name, value in tensors.items():
         if name not in declared:
             raise CheckpointError(
                 f"{what}: unknown {name!r}; {nearest(str(name), declared)}", where=where, remedy=_REMEDY
             )
         _check(value, declared[name], f"{what}: {name}", where)
-    return dict(given)
+    return dict(tensors)
 
 
 def _check(value: Any, declared: Tensor, name: str, where: str) -> None:

@@ -67,25 +67,25 @@ def channels_innermost(irreps: Irreps) -> Int[np.ndarray, " dim"]:
     return np.concatenate([np.zeros(0, dtype=np.int64), *orders])
 
 
-def require_tensors(**given: object) -> None:
+def require_tensors(**arguments: object) -> None:
     """The check of arguments that may come from other libraries.
 
     Raises:
         InputError: an argument is neither a dense tensor nor None.
     """
-    for name, one in given.items():
-        if isinstance(one, Tensor) and not one.layout == torch.strided:
+    for name, value in arguments.items():
+        if isinstance(value, Tensor) and not value.layout == torch.strided:
             raise InputError(
-                f"a {str(one.layout).removeprefix('torch.')} tensor",
+                f"a {str(value.layout).removeprefix('torch.')} tensor",
                 where=name,
                 remedy="give a dense one, with .to_dense().",
             )
-        if one is not None and not isinstance(one, Tensor):
-            several = isinstance(one, tuple | list) and one and isinstance(one[0], Tensor)
+        if value is not None and not isinstance(value, Tensor):
+            several = isinstance(value, tuple | list) and value and isinstance(value[0], Tensor)
             remedy = (
                 "give one tensor: torch.stack of these." if several else "give a tensor: torch.as_tensor makes one."
             )
-            raise InputError(f"a {type(one).__name__}", where=name, remedy=remedy)
+            raise InputError(f"a {type(value).__name__}", where=name, remedy=remedy)
 
 
 def require_features(x: Tensor, irreps: Irreps) -> None:

@@ -52,8 +52,8 @@ class DegreeSums(ExactBuffers):
         """Profiles to coefficients: the transpose of :meth:`forward`."""
         terms = torch.bmm(h, self.table.mT).transpose(0, 1).flatten(1)
         copies, dim = self.places.shape
-        found = terms.index_select(1, self.places.reshape(-1))
-        return found if copies == 1 else found.unflatten(1, (copies, dim)).sum(1)
+        gathered = terms.index_select(1, self.places.reshape(-1))
+        return gathered if copies == 1 else gathered.unflatten(1, (copies, dim)).sum(1)
 
 
 def _places(index: np.ndarray, present: np.ndarray, dim: int) -> np.ndarray:

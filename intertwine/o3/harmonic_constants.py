@@ -97,21 +97,23 @@ def tables_for(degrees: tuple[int, ...], normalization: str, x: Tensor) -> Table
     """
     if torch.jit.is_tracing():  # exact in whatever precision the trace is called with later
         exact = tables_of(degrees, normalization, torch.float64, x.device)
-        low = exact.low and Polynomials(*(one.type_as(x) if one.is_floating_point() else one for one in exact.low))
+        low = exact.low and Polynomials(
+            *(table.type_as(x) if table.is_floating_point() else table for table in exact.low)
+        )
         return exact._replace(
             **{name: getattr(exact, name).type_as(x) for name in ("recursion", "scale", "weight")}, low=low
         )
     if safe.traced(x):
         return tables_of(degrees, normalization, x.dtype, x.device)
     key = (degrees, normalization, x.dtype, x.device)
-    found = _TABLES.get(key)
-    if found is None:
+    tables = _TABLES.get(key)
+    if tables is None:
         # what is made in inference mode could never be part of a backward pass; what torch.func makes ends with its
         # transform
         with torch.inference_mode(False), torch._C._DisableFuncTorch():
-            found = tables_of(degrees, normalization, x.dtype, x.device)
-        if not safe.traced(found.scale):  # nor fake or functional, under somebody's mode
+            tables = tables_of(degrees, normalization, x.dtype, x.device)
+        if not safe.traced(tables.scale):  # nor fake or functional, under somebody's mode
             if len(_TABLES) >= 256:
                 _TABLES.clear()
-            _TABLES[key] = found
-    return found
+            _TABLES[key] = tables
+    return tables

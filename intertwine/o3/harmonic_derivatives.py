@@ -63,8 +63,10 @@ class Gradient(torch.autograd.Function):
             return *second(x, g, v, ctx.tables), None
         x, g, first = _by_operations(x, g, ctx.tables)
         inputs = (x, g) if g.requires_grad else (x,)
-        found = torch.autograd.grad(first, inputs, v, create_graph=torch.is_grad_enabled(), materialize_grads=True)
-        return found[0], found[1] if g.requires_grad else None, None
+        derivatives = torch.autograd.grad(
+            first, inputs, v, create_graph=torch.is_grad_enabled(), materialize_grads=True
+        )
+        return derivatives[0], derivatives[1] if g.requires_grad else None, None
 
 
 def _require(tables: Tables, x: Tensor, g: Tensor, *directions: Tensor) -> None:
@@ -75,8 +77,8 @@ def _require(tables: Tables, x: Tensor, g: Tensor, *directions: Tensor) -> None:
     """
     shape, dtype, device = g.shape[:1], g.dtype, g.device
     doors.require(g, "g", (*shape, tables.polar.shape[0]), dtype, device)
-    for name, one in zip("xv", (x, *directions)):
-        doors.require(one, name, (3, *shape), dtype, device)
+    for name, tensor in zip("xv", (x, *directions)):
+        doors.require(tensor, name, (3, *shape), dtype, device)
 
 
 def _by_operations(x: Tensor, g: Tensor, tables: Tables) -> tuple[Tensor, Tensor, Tensor]:

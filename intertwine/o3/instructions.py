@@ -37,25 +37,25 @@ class Instruction(NamedTuple):
     path_shape: tuple[int, ...]
 
 
-def instruction(number: int, given: Sequence[Any], irreps: tuple[Irreps, Irreps, Irreps]) -> Instruction:
+def instruction(number: int, values: Sequence[Any], irreps: tuple[Irreps, Irreps, Irreps]) -> Instruction:
     """A path as given, checked.
 
     Args:
         number: of the path, for messages.
-        given: ``(i_in1, i_in2, i_out, mode, has_weight[, path_weight])``.
+        values: ``(i_in1, i_in2, i_out, mode, has_weight[, path_weight])``.
         irreps: of both inputs and the output.
 
     Raises:
         InputError: the path does not exist.
     """
     where = f"instructions[{number}]"
-    if len(given) not in (5, 6):
+    if len(values) not in (5, 6):
         raise InputError(
-            f"has {len(given)} entries",
+            f"has {len(values)} entries",
             where=where,
             remedy="give (i1, i2, i_out, mode, has_weight[, path_weight]).",
         )
-    i_in1, i_in2, i_out, mode, has_weight, path_weight = (*given, 1.0)[:6]
+    i_in1, i_in2, i_out, mode, has_weight, path_weight = (*values, 1.0)[:6]
     for blocks, index, name in zip(irreps, (i_in1, i_in2, i_out), ("in1", "in2", "out"), strict=True):
         if not 0 <= index < len(blocks):
             raise InputError(
@@ -76,8 +76,8 @@ def instruction(number: int, given: Sequence[Any], irreps: tuple[Irreps, Irreps,
     return Instruction(i_in1, i_in2, i_out, mode, has_weight, path_weight, shape)
 
 
-def variances_of(given: Sequence[float] | Tensor | None, irreps: Irreps, where: str) -> list[float]:
-    values = [1.0] * len(irreps) if given is None else [float(value) for value in given]
+def variances_of(variances: Sequence[float] | Tensor | None, irreps: Irreps, where: str) -> list[float]:
+    values = [1.0] * len(irreps) if variances is None else [float(value) for value in variances]
     if len(values) != len(irreps):
         raise InputError(
             f"{len(values)} variances for {len(irreps)} blocks", where=where, remedy="give one number a block."

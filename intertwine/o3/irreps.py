@@ -186,8 +186,8 @@ class Irreps(tuple[MulIr, ...], Representing, RandomComponents):
     __repr__ = __str__
 
     def __getitem__(self, index: Any) -> Any:
-        found = super().__getitem__(index)
-        return Irreps(found) if isinstance(index, slice) else found
+        item = super().__getitem__(index)
+        return Irreps(item) if isinstance(index, slice) else item
 
     def __contains__(self, ir: object) -> bool:
         return any(other == Irrep(ir) for _, other in self)  # type: ignore[arg-type]
@@ -213,11 +213,11 @@ class Irreps(tuple[MulIr, ...], Representing, RandomComponents):
 
     def slices(self) -> list[slice]:
         """Where each block lies on the last axis."""
-        found, start = [], 0
+        ranges, start = [], 0
         for block in self:
-            found.append(slice(start, start + block.dim))
+            ranges.append(slice(start, start + block.dim))
             start += block.dim
-        return found
+        return ranges
 
     @property
     def slice_by_mul(self) -> CountedSlices[Irreps]:
@@ -270,16 +270,16 @@ class Irreps(tuple[MulIr, ...], Representing, RandomComponents):
         >>> Irreps("1e + 2e + 0e").filter("0e + 1e"), Irreps("1e + 2e + 0e").filter(drop=lambda block: block.ir.l > 0)
         (1x1e+1x0e, 1x0e)
         """
-        given = [name for name, value in (("keep", keep), ("drop", drop), ("lmax", lmax)) if value is not None]
-        if len(given) > 1:
+        named = [name for name, value in (("keep", keep), ("drop", drop), ("lmax", lmax)) if value is not None]
+        if len(named) > 1:
             raise InputError(
-                f"{' and '.join(given)} given at once",
+                f"{' and '.join(named)} given at once",
                 where="Irreps.filter",
                 remedy="give one criterion, or filter twice.",
             )
         if lmax is not None:
             return Irreps([block for block in self if block.ir.l <= lmax])
-        if not given:
+        if not named:
             return self
         chosen = _chooser(keep if drop is None else drop)
         return Irreps([block for block in self if chosen(block) == (drop is None)])

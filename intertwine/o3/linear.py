@@ -102,9 +102,12 @@ class Linear(Rebuildable):
         ignore_keys(self, [r"_compiled_main.*"])
 
     def _rebuild(self, state: Mapping[str, Any]) -> None:
-        weight, found = state["_parameters"].get("weight"), state["instructions"]
+        weight, instructions = state["_parameters"].get("weight"), state["instructions"]
         arrays = weight.shape[:2] if weight is not None and weight.ndim == 3 else (None, None)
-        paths, biased = [path for path in found if path.i_in >= 0], {path.i_out for path in found if path.i_in < 0}
+        paths, biased = (
+            [path for path in instructions if path.i_in >= 0],
+            {path.i_out for path in instructions if path.i_in < 0},
+        )
         known: dict[str, Any] = {
             name: state[name] for name in ("irreps_in", "irreps_out", "internal_weights", "shared_weights")
         }
@@ -177,13 +180,15 @@ class Linear(Rebuildable):
         if not self.shared_weights:
             leading = ((weight, self.weight_numel, 2 * own - 1), (bias, self.bias_numel, own))
             batch = torch.broadcast_shapes(
-                batch, *(one.shape[: one.ndim - axes] for one, numel, axes in leading if numel)
+                batch, *(tensor.shape[: tensor.ndim - axes] for tensor, numel, axes in leading if numel)
             )
             weight, bias = (
-                one.expand(*batch, *one.shape[one.ndim - axes :]).reshape(prod(batch), *one.shape[one.ndim - axes :])
+                tensor.expand(*batch, *tensor.shape[tensor.ndim - axes :]).reshape(
+                    prod(batch), *tensor.shape[tensor.ndim - axes :]
+                )
                 if numel
-                else one
-                for one, numel, axes in leading
+                else tensor
+                for tensor, numel, axes in leading
             )
         sample = features.shape[features.ndim - own :]
         x = features.expand(*batch, *sample).reshape(prod(batch), *sample)
@@ -231,14 +236,14 @@ class Linear(Rebuildable):
 
     def _blocks(self, x: Tensor) -> list[Tensor]:
         """The input blocks as (z, component, (f) channel). One split for all: its derivative is one concatenation."""
-        found = []
+        outputs = []
         parts = x.split([block.dim for block in self.irreps_in], -1) if self.irreps_in else ()
         for block, (mul, ir) in zip(parts, self.irreps_in):
             outer = self.layout == "mul_ir" and ir.dim > 1
             block = block.reshape(*block.shape[:-1], *((mul, ir.dim) if outer else (ir.dim, mul)))
             block = block.transpose(-1, -2) if outer else block  # (f) component channel
-            found.append(block if self.f_in is None else block.transpose(1, 2).flatten(2))
-        return found
+            outputs.append(block if self.f_in is None else block.transpose(1, 2).flatten(2))
+        return outputs
 
     def _weights(self, weight: Tensor) -> Sequence[Tensor]:
         """The weights of each instruction, flat: (numel), with leading axes of f or of the samples."""

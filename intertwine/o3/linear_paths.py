@@ -85,12 +85,12 @@ def grouped(paths: Sequence[LinearInstruction]) -> list[Group]:
         for number, path in remaining.items():
             reading.setdefault(path.i_out, {}).setdefault(path.i_in, number)
         first = next(iter(reading.values()))
-        same = {b: found for b, found in reading.items() if set(found) == set(first)}
+        same = {b: sources for b, sources in reading.items() if set(sources) == set(first)}
         groups.append(
-            Group(tuple(first), tuple(same), tuple(tuple(found[a] for found in same.values()) for a in first))
+            Group(tuple(first), tuple(same), tuple(tuple(sources[a] for sources in same.values()) for a in first))
         )
-        for found in same.values():
-            for number in found.values():
+        for sources in same.values():
+            for number in sources.values():
                 del remaining[number]
     return groups
 

@@ -89,7 +89,7 @@ def _shift(term: tuple[int, int, int], k: int, by: int) -> tuple[int, int, int]:
 def _harmonic(l: int, m: int) -> dict[tuple[int, int, int], float]:
     """Q_lm times c_m, or s_|m| for m < 0, as a polynomial: powers of (x, y, z) to coefficients."""
     n = abs(m)
-    found: dict[tuple[int, int, int], float] = {}
+    polynomial: dict[tuple[int, int, int], float] = {}
     for k in range((l - n) // 2 + 1):
         outer = (
             (-1) ** k * factorial(l) / (2 ** (n + 2 * k) * factorial(n + k) * factorial(k) * factorial(l - n - 2 * k))
@@ -97,8 +97,8 @@ def _harmonic(l: int, m: int) -> dict[tuple[int, int, int], float]:
         for j in range(k + 1):  # rho^(2k) = sum binomial x^(2j) z^(2k-2j)
             for i in range(int(m < 0), n + 1, 2):  # (z + i x)^n = sum binomial (i x)^i z^(n-i)
                 term = (2 * j + i, l - n - 2 * k, 2 * k - 2 * j + n - i)
-                found[term] = found.get(term, 0.0) + outer * comb(k, j) * comb(n, i) * (-1) ** (i // 2)
-    return found
+                polynomial[term] = polynomial.get(term, 0.0) + outer * comb(k, j) * comb(n, i) * (-1) ** (i // 2)
+    return polynomial
 
 
 def gradient(

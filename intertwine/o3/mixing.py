@@ -269,14 +269,14 @@ def _backward(
 
 def _plain_blocks(x: Tensor, blocks: Sequence[Block], layout: str) -> Tensor:
     """:func:`_gathered` in operations that ``vmap`` knows."""
-    found = []
+    results = []
     for block in blocks:
         part = x.narrow(1, block.start, block.mul * block.dim)
         if layout == "mul_ir":
-            found.append(part.reshape(x.shape[0], block.mul, block.dim).permute(2, 0, 1))
+            results.append(part.reshape(x.shape[0], block.mul, block.dim).permute(2, 0, 1))
         else:
-            found.append(part.reshape(x.shape[0], block.dim, block.mul).transpose(0, 1))
-    return torch.cat(found, -1)
+            results.append(part.reshape(x.shape[0], block.dim, block.mul).transpose(0, 1))
+    return torch.cat(results, -1)
 
 
 def _plain_matrix(weight: Tensor, route: Route) -> Tensor:
@@ -292,7 +292,7 @@ def _plain_matrix(weight: Tensor, route: Route) -> Tensor:
 
 def _plain(x: Tensor, weight: Tensor, plan: Mixing, transposed: bool) -> Tensor:
     """F, or the first of B, in operations that autograd and ``vmap`` know."""
-    found: dict[int, Tensor] = {}
+    outputs: dict[int, Tensor] = {}
     for route in plan.routes:
         sides = (route.outputs, route.inputs) if transposed else (route.inputs, route.outputs)
         matrix = _plain_matrix(weight, route)
@@ -300,21 +300,21 @@ def _plain(x: Tensor, weight: Tensor, plan: Mixing, transposed: bool) -> Tensor:
         for block, part in zip(sides[1], product.split([block.mul for block in sides[1]], -1)):
             turned = part.permute(1, 2, 0) if plan.layout == "mul_ir" else part.transpose(0, 1)
             flat = turned.reshape(x.shape[0], block.mul * block.dim)
-            found[block.start] = found[block.start] + flat if block.start in found else flat
+            outputs[block.start] = outputs[block.start] + flat if block.start in outputs else flat
     pieces, position = [], 0
-    for start in sorted(found):
-        pieces += [x.new_zeros(x.shape[0], start - position), found[start]]
-        position = start + found[start].shape[1]
+    for start in sorted(outputs):
+        pieces += [x.new_zeros(x.shape[0], start - position), outputs[start]]
+        position = start + outputs[start].shape[1]
     size = plan.dim_in if transposed else plan.dim_out
     return torch.cat([*pieces, x.new_zeros(x.shape[0], size - position)], 1)
 
 
 def _plain_contracted(x: Tensor, g: Tensor, plan: Mixing) -> Tensor:
     """The second of B likewise."""
-    found: dict[int, Tensor] = {}
+    outputs: dict[int, Tensor] = {}
     for route in plan.routes:
         for a, starts, factors in zip(route.inputs, route.starts, route.factors):
             for b, start, factor in zip(route.outputs, starts, factors):
                 left, right = _plain_blocks(x, (a,), plan.layout), _plain_blocks(g, (b,), plan.layout)
-                found[start] = (left.transpose(1, 2) @ right).sum(0).reshape(a.mul * b.mul) * factor
-    return torch.cat([found[start] for start in sorted(found)])
+                outputs[start] = (left.transpose(1, 2) @ right).sum(0).reshape(a.mul * b.mul) * factor
+    return torch.cat([outputs[start] for start in sorted(outputs)])

@@ -28,9 +28,9 @@ def _line_maxima(values: Tensor) -> Tensor:
     rising = changes[row, column] > 0
     top = (row[:-1] == row[1:]) & rising[:-1] & ~rising[1:]
     middle = (column[:-1] + 1 + column[1:]) // 2
-    found = torch.zeros_like(values, dtype=torch.bool)
-    found[row[:-1][top], middle[top]] = True
-    return found
+    maxima = torch.zeros_like(values, dtype=torch.bool)
+    maxima[row[:-1][top], middle[top]] = True
+    return maxima
 
 
 def climb(

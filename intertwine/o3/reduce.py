@@ -72,11 +72,15 @@ class ReducedTensorProducts(Rebuildable, ExactBuffers):
         choose(layout, LAYOUTS, kind="layout", where="ReducedTensorProducts")
         indices, group = germinate_formulas(formula)
         self.formula, self.layout = formula, layout
-        self.irreps_in = share_values(indices, group, {i: Irreps(found) for i, found in irreps.items()}, "irreps")
+        self.irreps_in = share_values(
+            indices, group, {i: Irreps(irreps_of_index) for i, irreps_of_index in irreps.items()}, "irreps"
+        )
         out, middle = _allowed(filter_ir_out, "filter_ir_out"), _allowed(filter_ir_mid, "filter_ir_mid")
         self.irreps_out, Q = symmetric_basis(self.irreps_in, group, out, middle, eps)
         if layout == "ir_mul":
-            Q = Q[np.ix_(*[channels_innermost(found) for found in (self.irreps_out, *self.irreps_in)])]
+            Q = Q[
+                np.ix_(*[channels_innermost(irreps_of_index) for irreps_of_index in (self.irreps_out, *self.irreps_in)])
+            ]
         self._keep(Q, dtype, device)
 
     def _keep(self, Q: Any, dtype: torch.dtype | None = None, device: torch.device | str | None = None) -> None:
@@ -142,10 +146,10 @@ def symmetric_basis(
         middle: the irreps allowed at every stage of the coupling; None for all.
         eps: what counts as zero in the combinations of paths.
     """
-    shape = tuple(found.dim for found in irreps)
+    shape = tuple(outputs.dim for outputs in irreps)
     number, coefficient = orbits(group, shape)
     kept = number >= 0
-    found, basis = [], [np.zeros((0, *shape))]
+    outputs, basis = [], [np.zeros((0, *shape))]
     for ir, paths in _merged(_paths(irreps, middle)).items():
         if keep is not None and ir not in keep:
             continue
@@ -158,8 +162,8 @@ def symmetric_basis(
         mixing, _ = orthonormalize(torch.from_numpy(symmetric @ symmetric.T), eps)
         if len(mixing):
             basis.append(np.tensordot(mixing.numpy(), paths, 1).reshape(len(mixing) * ir.dim, *shape))
-            found.append((len(mixing), ir))
-    return Irreps(found), np.concatenate(basis)
+            outputs.append((len(mixing), ir))
+    return Irreps(outputs), np.concatenate(basis)
 
 
 def _paths(irreps: Sequence[Irreps], middle: frozenset[Irrep] | None) -> list[tuple[Irrep, np.ndarray]]:
@@ -169,7 +173,7 @@ def _paths(irreps: Sequence[Irreps], middle: frozenset[Irrep] | None) -> list[tu
     if not left:
         rows = np.eye(last.dim)
         return [(ir, rows[where].reshape(mul, ir.dim, last.dim)) for (mul, ir), where in zip(last, last.slices())]
-    found: list[tuple[Irrep, np.ndarray]] = []
+    couplings: list[tuple[Irrep, np.ndarray]] = []
     for ir_left, paths in _paths(left, middle):
         spread = []
         for (mul, ir), where in zip(last, last.slices()):
@@ -179,8 +183,8 @@ def _paths(irreps: Sequence[Irreps], middle: frozenset[Irrep] | None) -> list[tu
                         (ir_out, _couple(paths, clebsch_gordan(ir_left.l, ir.l, ir_out.l), mul, where, last.dim))
                     )
         for ir, blocks in _merged(spread, axis=1).items():
-            found.append((ir, blocks.reshape(len(blocks) * blocks.shape[1], *blocks.shape[2:])))
-    return sorted(_merged(found).items())
+            couplings.append((ir, blocks.reshape(len(blocks) * blocks.shape[1], *blocks.shape[2:])))
+    return sorted(_merged(couplings).items())
 
 
 def _couple(paths: np.ndarray, C: np.ndarray, mul: int, where: slice, dim: int) -> np.ndarray:

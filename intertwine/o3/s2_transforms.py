@@ -131,9 +131,9 @@ class ToS2Grid(_GridTransform):
         self._prepare(resolution, scale, np.ones(resolution[1]), dtype, device)
 
     def _rebuild(self, state: Mapping[str, Any]) -> None:
-        found, lmax = self._scale_of(state, np.ones(state["res_beta"]))
+        factors, lmax = self._scale_of(state, np.ones(state["res_beta"]))
         l, even = np.arange(lmax + 1), np.sqrt(4 * np.pi / (lmax + 1))
-        scale = _nearest(found, [np.ones(lmax + 1), even * np.ones(lmax + 1), even / np.sqrt(2 * l + 1)])
+        scale = _nearest(factors, [np.ones(lmax + 1), even * np.ones(lmax + 1), even / np.sqrt(2 * l + 1)])
         type(self).__init__(self, lmax, (state["res_beta"], state["res_alpha"]), torch.from_numpy(scale))
 
     def forward(self, x: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch beta alpha"]:
@@ -195,10 +195,12 @@ class FromS2Grid(_GridTransform):
         self._prepare(resolution, scale, quadrature(resolution[1]) / (2 * resolution[2]), dtype, device)
 
     def _rebuild(self, state: Mapping[str, Any]) -> None:
-        found, lmax = self._scale_of(state, quadrature(state["res_beta"]) / (2 * state["res_alpha"]))
-        even = np.sqrt(4 * np.pi * max(round(found[0] ** 2 / (4 * np.pi)), 1))  # of degree 0 in "norm" and "component"
+        factors, lmax = self._scale_of(state, quadrature(state["res_beta"]) / (2 * state["res_alpha"]))
+        even = np.sqrt(
+            4 * np.pi * max(round(factors[0] ** 2 / (4 * np.pi)), 1)
+        )  # of degree 0 in "norm" and "component"
         scale = _nearest(
-            found,
+            factors,
             [4 * np.pi * np.ones(lmax + 1), even * np.ones(lmax + 1), even * np.sqrt(2 * np.arange(lmax + 1) + 1)],
         )
         type(self).__init__(self, (state["res_beta"], state["res_alpha"]), lmax, torch.from_numpy(scale))
@@ -211,16 +213,16 @@ class FromS2Grid(_GridTransform):
         """
         require_signal(x, (self.res_beta, self.res_alpha), self.sha, "FromS2Grid")
         if self.sums is None:
-            found = x.reshape(-1, self.res_beta * self.res_alpha) @ self.basis.T
+            resampled = x.reshape(-1, self.res_beta * self.res_alpha) @ self.basis.T
         else:
             modes = self.sha.T @ x.reshape(-1, self.res_alpha).T
-            found = self.sums.transposed(modes.unflatten(1, (-1, self.res_beta)))
-        return found.reshape(*x.shape[:-2], (self.lmax + 1) ** 2)
+            resampled = self.sums.transposed(modes.unflatten(1, (-1, self.res_beta)))
+        return resampled.reshape(*x.shape[:-2], (self.lmax + 1) ** 2)
 
 
-def _nearest(found: np.ndarray, exact: Sequence[np.ndarray]) -> np.ndarray:
+def _nearest(scale: np.ndarray, exact: Sequence[np.ndarray]) -> np.ndarray:
     """Those of the exact factors that were rounded to single precision, or the rounded ones."""
-    return next((one for one in exact if np.allclose(found, one, rtol=1e-5, atol=0)), found)
+    return next((candidate for candidate in exact if np.allclose(scale, candidate, rtol=1e-5, atol=0)), scale)
 
 
 def _given(normalization: Tensor, count: int) -> np.ndarray:

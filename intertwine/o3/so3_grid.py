@@ -168,8 +168,8 @@ class SO3Grid(Rebuildable, ExactBuffers):
         rings = (features.reshape(-1, self.res_gamma) @ self.fourier).view(-1, self.res_alpha, self.res_beta * waves)
         profiles = (self.fourier.T @ rings).view(rings.shape[0], waves, self.res_beta, waves)
         profiles = profiles.permute(1, 3, 0, 2).reshape(waves * waves, -1, self.res_beta)
-        found = self.sums.transposed(profiles * (self.qw * self.irreps.dim**0.5))
-        return found.reshape(*features.shape[:-3], self.irreps.dim)
+        coefficients = self.sums.transposed(profiles * (self.qw * self.irreps.dim**0.5))
+        return coefficients.reshape(*features.shape[:-3], self.irreps.dim)
 
     def __repr__(self) -> str:
         return (

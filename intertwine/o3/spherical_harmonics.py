@@ -192,9 +192,9 @@ def _check_vectors(x: Tensor, where: str) -> None:
 
 
 def _evaluate(x: Tensor, normalize: bool, degrees: tuple[int, ...], normalization: str) -> Tensor:
-    found = fused(x, normalize, degrees, normalization)
-    if found is not None:
-        return found
+    harmonics = fused(x, normalize, degrees, normalization)
+    if harmonics is not None:
+        return harmonics
     tables = tables_for(degrees, normalization, x)
     points = x.reshape(-1, 3).t()
     if not plain(points):

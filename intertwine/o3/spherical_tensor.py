@@ -98,13 +98,13 @@ class SphericalTensor(Irreps):
         checked = values.numel() > 0 and safe.inspectable(values) and safe.inspectable(vectors)
         if checked and not bool(harmonics.isfinite().all() and values.isfinite().all()):
             raise InputError("directions or values that are not finite", where="SphericalTensor.with_peaks_at")
-        found = (torch.linalg.pinv(harmonics) @ values[..., None]).squeeze(-1)
+        heights = (torch.linalg.pinv(harmonics) @ values[..., None]).squeeze(-1)
         if checked:
-            missed = (harmonics.detach() @ found.detach()[..., None]).squeeze(-1) - values.detach()
+            missed = (harmonics.detach() @ heights.detach()[..., None]).squeeze(-1) - values.detach()
             if bool(missed.abs().amax() > 1e-5 * values.detach().abs().amax()):
                 what = f"no signal to degree {self.lmax} takes these values"
                 raise InputError(what, where="SphericalTensor.with_peaks_at", remedy="raise lmax.")
-        return found
+        return heights
 
     def sum_of_diracs(
         self, positions: Float[Tensor, "*batch n 3"], values: Float[Tensor, "*values"]

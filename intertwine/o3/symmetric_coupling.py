@@ -89,7 +89,7 @@ def symmetric_couplings(irreps: Any, ir_out: Any, degree: int) -> SymmetricCoupl
 
 @lru_cache(maxsize=1024)
 def _couplings(irreps: tuple[Irrep, ...], ir_out: Irrep, degree: int) -> SymmetricCouplings:
-    found, starts = [], np.cumsum([0, *(ir.dim for ir in irreps)])
+    tensors, starts = [], np.cumsum([0, *(ir.dim for ir in irreps)])
     for labels in combinations_with_replacement(range(len(irreps)), degree):
         factors = [irreps[b] for b in labels]
         ls = sorted([ir_out.l, *(ir.l for ir in factors)])
@@ -100,13 +100,15 @@ def _couplings(irreps: tuple[Irrep, ...], ir_out: Irrep, degree: int) -> Symmetr
         if len(basis):
             orders = factorial(degree) // prod(factorial(count) for count in Counter(labels).values())
             places = np.indices(basis.shape[1:]).reshape(degree, -1).T + starts[list(labels)]
-            found.append(_collected(sqrt(orders) * basis.reshape(-1, ir_out.dim, len(places)), np.sort(places, axis=1)))
-    if not found:
+            tensors.append(
+                _collected(sqrt(orders) * basis.reshape(-1, ir_out.dim, len(places)), np.sort(places, axis=1))
+            )
+    if not tensors:
         return SymmetricCouplings(np.zeros((0, degree), dtype=np.int64), np.zeros((0, ir_out.dim, 0)))
-    monomials, place = np.unique(np.concatenate([part.monomials for part in found]), axis=0, return_inverse=True)
-    coefficients = np.zeros((sum(len(part.coefficients) for part in found), ir_out.dim, len(monomials)))
+    monomials, place = np.unique(np.concatenate([part.monomials for part in tensors]), axis=0, return_inverse=True)
+    coefficients = np.zeros((sum(len(part.coefficients) for part in tensors), ir_out.dim, len(monomials)))
     path = column = 0
-    for part in found:
+    for part in tensors:
         paths, columns = len(part.coefficients), len(part.monomials)
         coefficients[path : path + paths, :, place.reshape(-1)[column : column + columns]] = part.coefficients
         path, column = path + paths, column + columns

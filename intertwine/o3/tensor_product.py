@@ -94,7 +94,7 @@ class TensorProduct(Rebuildable):
             variances_of(in2_var, self.irreps_in2, "in2_var"),
             variances_of(out_var, self.irreps_out, "out_var"),
         )
-        paths = [instruction(number, given, irreps) for number, given in enumerate(instructions)]
+        paths = [instruction(number, values, irreps) for number, values in enumerate(instructions)]
         of_irreps, of_paths = irrep_normalization or "component", path_normalization or "element"
         choose(of_irreps, IRREP_NORMALIZATIONS, kind="normalisation", where="irrep_normalization")
         choose(of_paths, PATH_NORMALIZATIONS, kind="normalisation", where="path_normalization")
@@ -109,7 +109,9 @@ class TensorProduct(Rebuildable):
                 remedy="set internal_weights=False.",
             )
         self.internal_weights = internal_weights
-        blocks = {tuple(one[i].ir.dim for one, i in zip(irreps, path[:3], strict=True)) for path in self.instructions}
+        blocks = {
+            tuple(operand[i].ir.dim for operand, i in zip(irreps, path[:3], strict=True)) for path in self.instructions
+        }
         check_size(sum(a * b * c for a, b, c in blocks), "coupling coefficients", type(self).__name__)
         self.kernel = Product(self._plan(), shared=self.shared_weights, dtype=dtype, device=device)
         self.weight_numel = self.kernel.plan.weight_numel
@@ -198,19 +200,24 @@ class TensorProduct(Rebuildable):
         Returns:
             (..., irreps_in1.dim, irreps_out.dim).
         """
-        given, plan = self._needed(weight), self.kernel.plan
-        if given is not None and partial.supported(plan) and given.dtype == y.dtype and y.shape[-1:] == (plan.in2.dim,):
-            batch = y.shape[:-1] if self.shared_weights else torch.broadcast_shapes(y.shape[:-1], given.shape[:-1])
+        weights, plan = self._needed(weight), self.kernel.plan
+        if (
+            weights is not None
+            and partial.supported(plan)
+            and weights.dtype == y.dtype
+            and y.shape[-1:] == (plan.in2.dim,)
+        ):
+            batch = y.shape[:-1] if self.shared_weights else torch.broadcast_shapes(y.shape[:-1], weights.shape[:-1])
             rows = [
-                one.expand(*batch, one.shape[-1]).reshape(prod(batch), one.shape[-1])
-                for one in (y, given)
-                if one.ndim > 1 or one is y
+                tensor.expand(*batch, tensor.shape[-1]).reshape(prod(batch), tensor.shape[-1])
+                for tensor in (y, weights)
+                if tensor.ndim > 1 or tensor is y
             ]
-            made = partial.matrix(plan, rows[0], given.unsqueeze(0) if self.shared_weights else rows[1])
+            made = partial.matrix(plan, rows[0], weights.unsqueeze(0) if self.shared_weights else rows[1])
             return made.reshape(*batch, *made.shape[1:])
         basis = torch.eye(self.irreps_in1.dim, dtype=y.dtype, device=y.device)
         return self.forward(
-            basis, y.unsqueeze(-2), given if given is None or self.shared_weights else given.unsqueeze(-2)
+            basis, y.unsqueeze(-2), weights if weights is None or self.shared_weights else weights.unsqueeze(-2)
         )
 
     def weight_view_for_instruction(
@@ -241,10 +248,10 @@ class TensorProduct(Rebuildable):
             weight: as in :meth:`forward`.
             yield_instruction: yield (number, instruction, view) instead.
         """
-        given = self._weights(weight)
+        weights = self._weights(weight)
         for number, path in enumerate(self.instructions):
             if path.has_weight:
-                view = self.weight_view_for_instruction(number, given)
+                view = self.weight_view_for_instruction(number, weights)
                 yield (number, path, view) if yield_instruction else view
 
     def _needed(self, weight: Tensor | Sequence[Any] | None) -> Tensor | None:
@@ -271,7 +278,7 @@ class TensorProduct(Rebuildable):
                     where="weight",
                     remedy="give one tensor a path.",
                 )
-            weight = torch.cat([_flat(one, path.path_shape) for one, path in zip(weight, paths)], dim=-1)
+            weight = torch.cat([_flat(part, path.path_shape) for part, path in zip(weight, paths)], dim=-1)
         if weight.shape[-1:] != (self.weight_numel,) or (weight.ndim == 1) != self.shared_weights:
             size = self.weight_numel
             remedy = f"the paths need {f'({size},)' if self.shared_weights else f'(..., {size}) with a batch axis'}."

@@ -122,8 +122,8 @@ def _terms(l: int, m: int) -> list[tuple[int, int, float]]:
     w = -0.5 * sqrt((l - k - 1) * (l - k)) if k < l else 0.0
     if m == 0:
         return [(0, 0, u), (1, 1, -sqrt(2) * v), (-1, -1, -sqrt(2) * v)]
-    one = sqrt(2) * v if k == 1 else v
+    term = sqrt(2) * v if k == 1 else v
     two = 0.0 if k == 1 else v
     if m > 0:
-        return [(0, m, u), (1, m - 1, one), (-1, 1 - m, -two), (1, m + 1, w), (-1, -m - 1, w)]
-    return [(0, m, u), (1, m + 1, two), (-1, -m - 1, one), (1, m - 1, w), (-1, 1 - m, -w)]
+        return [(0, m, u), (1, m - 1, term), (-1, 1 - m, -two), (1, m + 1, w), (-1, -m - 1, w)]
+    return [(0, m, u), (1, m + 1, two), (-1, -m - 1, term), (1, m - 1, w), (-1, 1 - m, -w)]

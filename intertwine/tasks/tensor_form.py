@@ -60,13 +60,16 @@ class TensorForm(nn.Module):
         inputs = [getattr(backbone, f"{kind}_inputs", {}) for kind in ("node", "edge", "vector")]
         edges = [name for name in inputs[1] if name not in EDGE_INVARIANTS or inputs[1][name] > 1]
         self.needed = tuple(dict.fromkeys((*backbone.rows(example.dimension), *edges)))
-        given = {
-            key: {name: one if isinstance(one, str) else one[0] for name, one in (graph.get(key) or {}).items()}
+        levels = {
+            key: {
+                name: declared if isinstance(declared, str) else declared[0]
+                for name, declared in (graph.get(key) or {}).items()
+            }
             for key in SAID
         }
         read = dict.fromkeys((*READ, *self.needed, *task.reads, *LISTED))
         labels = {output.label or name for name, output in task.outputs.items()} - set(read)
-        said = {name for name in given["representations"] if name not in labels}
+        said = {name for name in levels["representations"] if name not in labels}
         lists, wanted = backbone.LISTS, dict.fromkeys((*read, *sorted(said), *backbone.LISTS))
         self._lacks(graph, self.needed)
         self.dtypes = {name: graph[name].dtype for name in wanted if isinstance(graph.get(name), Tensor)} | {
@@ -74,7 +77,8 @@ class TensorForm(nn.Module):
         }
         self.names = tuple(self.dtypes)
         self.said = {
-            key: {name: one for name, one in ones.items() if name in self.names} for key, ones in given.items()
+            key: {name: declared for name, declared in ones.items() if name in self.names}
+            for key, ones in levels.items()
         }
         self.axes = {name: lists.get(name, (int(name == "edge_index"),)) for name in self.names}
         self.shapes = {name: self._fixed(name, graph[name]) for name in self.names if name != COUNTS}
@@ -101,15 +105,15 @@ class TensorForm(nn.Module):
         if "shifts" in self.names and graph.get("shifts") is None and not _repeats(graph):
             graph = graph.replaced(shifts=graph.edge_index.new_zeros(graph.num_edges, 3))
         self._dropped(graph)
-        found = graph.replaced(**{COUNTS: torch.bincount(membership, minlength=graph.graphs)})
-        self._lacks(found, self.names)
+        counted = graph.replaced(**{COUNTS: torch.bincount(membership, minlength=graph.graphs)})
+        self._lacks(counted, self.names)
         for name, shape in self.shapes.items():
-            if self._fixed(name, found[name]) != shape:
-                what = f"shape {tuple(found[name].shape)}, and the example's rows have shape {shape}"
+            if self._fixed(name, counted[name]) != shape:
+                what = f"shape {tuple(counted[name].shape)}, and the example's rows have shape {shape}"
                 raise GeometryError(
                     what, where=name, remedy="give rows like the example's, or make the form with another example."
                 )
-        return {name: found[name].to(dtype) for name, dtype in self.dtypes.items()}
+        return {name: counted[name].to(dtype) for name, dtype in self.dtypes.items()}
 
     def _connected(self, graph: Graph) -> PlainGraph:
         """With all lists whose lengths depend on the data, pairs among them where predictions are of pairs."""
@@ -160,10 +164,10 @@ class TensorForm(nn.Module):
                 )
         counts = fields[COUNTS]
         nodes = torch.arange(fields["pos"].shape[0], device=counts.device)
-        given: dict[str, Any] = {name: fields[name] for name in self.names if name != COUNTS}
-        given["batch"] = torch.searchsorted(counts.cumsum(0), nodes, right=True)
-        given |= {key: ones for key, ones in self.said.items() if ones}
-        return self.task(PlainGraph(given, counts.shape[0]))
+        values: dict[str, Any] = {name: fields[name] for name in self.names if name != COUNTS}
+        values["batch"] = torch.searchsorted(counts.cumsum(0), nodes, right=True)
+        values |= {key: ones for key, ones in self.said.items() if ones}
+        return self.task(PlainGraph(values, counts.shape[0]))
 
     def exported(self, example: Graph) -> ExportedProgram:
         """The form as a program of ``torch.export``: a graph of operators and the weights, for any numbers of nodes,

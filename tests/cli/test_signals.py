@@ -189,6 +189,7 @@ class Interrupt:
         if name == {module!r}:
             signal.raise_signal(signal.SIGINT)
 sys.meta_path.insert(0, Interrupt())
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell ignores it
 from intertwine.__main__ import main
 main()"""
     result = subprocess.run([sys.executable, "-c", program, "--help"], capture_output=True, text=True, timeout=120)

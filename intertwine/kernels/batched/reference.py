@@ -1,7 +1,6 @@
 """The trilinear form of a plan in plain torch: any device, any precision, all modes, derivatives of every order.
 
-Every product that has no kernel is evaluated by it, and it is fast: see :mod:`intertwine.kernels.batched.stages` for the
-evaluation.
+Every product that has no kernel is evaluated by it, and it is fast: see :mod:`intertwine.kernels.batched.stages`.
 """
 
 from __future__ import annotations

@@ -61,25 +61,25 @@ def program(polynomial: str, steps: str) -> Program:
     try:
         return _program(polynomial, steps)
     except (ValueError, IndexError) as error:
-        found = f"{polynomial[:60]!r}, {steps[:60]!r}"
+        described = f"{polynomial[:60]!r}, {steps[:60]!r}"
         raise InputError(
-            f"no program of a contraction: {found}", where="polynomial", remedy="give polynomial_name(...)."
+            f"no program of a contraction: {described}", where="polynomial", remedy="give polynomial_name(...)."
         ) from error
 
 
 def _program(polynomial: str, steps: str) -> Program:
     if steps:
         before, last = steps[:-1].rpartition(";")[::2]
-        given, wanted = ([int(k) for k in numbers.split(",") if k] for numbers in last.split(">"))
-        if min([*given, *wanted], default=0) < 0:
+        outputs_known, wanted = ([int(k) for k in numbers.split(",") if k] for numbers in last.split(">"))
+        if min([*outputs_known, *wanted], default=0) < 0:
             raise ValueError(last)
-        return gradient(program(polynomial, f"{before};" if before else ""), given, wanted)
+        return gradient(program(polynomial, f"{before};" if before else ""), outputs_known, wanted)
     irreps_in, irreps_out, degrees, kind = polynomial.split("|")
-    found = couplings(
+    coefficients = couplings(
         Irreps(irreps_in), Irreps(irreps_out), tuple(int(degree) for degree in degrees.split(",") if degree)
     )
     weight = inputs = Irreps(irreps_in).dim
-    weights = sum(len(coupling.coefficients) for degrees_of in found for coupling in degrees_of)
+    weights = sum(len(coupling.coefficients) for degrees_of in coefficients for coupling in degrees_of)
     writer, known, components = Writer([Argument(inputs), Argument(weights, kind == "shared")]), {}, []
 
     def monomial(factors: tuple[int, ...]) -> int:
@@ -90,7 +90,7 @@ def _program(polynomial: str, steps: str) -> Program:
             known[factors] = writer.row([(1.0, monomial(factors[:-1]), factors[-1])])
         return known[factors]
 
-    for (_, ir), degrees_of in zip(Irreps(irreps_out), found):
+    for (_, ir), degrees_of in zip(Irreps(irreps_out), coefficients):
         sums: list[list[tuple[float, int, int]]] = [[] for _ in range(ir.dim)]
         for coupling in degrees_of:
             for path in coupling.coefficients:
@@ -109,21 +109,21 @@ def _evaluate(arguments: Sequence[Tensor], group: Tensor, groups: int, polynomia
     return evaluate(program(polynomial, steps), arguments, group, groups, "species")
 
 
-def _step(given: Sequence[int], wanted: Sequence[int]) -> str:
-    return f"{','.join(map(str, given))}>{','.join(map(str, wanted))};"
+def _step(outputs_known: Sequence[int], wanted: Sequence[int]) -> str:
+    return f"{','.join(map(str, outputs_known))}>{','.join(map(str, wanted))};"
 
 
 def _gradients(ctx: Any, cotangents: Sequence[Tensor | None], needed: Sequence[bool]) -> list[Tensor | None]:
     """Those of the arguments that need one: the operator again, with one more step."""
     *arguments, group = ctx.saved_tensors
-    given = [k for k, one in enumerate(cotangents) if one is not None]
-    wanted = [k for k, one in enumerate(needed) if one]
+    outputs_known = [k for k, cotangent in enumerate(cotangents) if cotangent is not None]
+    wanted = [k for k, cotangent in enumerate(needed) if cotangent]
     gradients: list[Tensor | None] = [None] * len(arguments)
-    if given and wanted:
-        everything = [*arguments, *(cotangents[k] for k in given)]
-        steps = ctx.steps + _step(given, wanted)
-        found = contract(everything, group, ctx.groups, ctx.polynomial, steps)  # type: ignore[arg-type]
-        for k, gradient in zip(wanted, found):
+    if outputs_known and wanted:
+        everything = [*arguments, *(cotangents[k] for k in outputs_known)]
+        steps = ctx.steps + _step(outputs_known, wanted)
+        derivatives = contract(everything, group, ctx.groups, ctx.polynomial, steps)  # type: ignore[arg-type]
+        for k, gradient in zip(wanted, derivatives):
             gradients[k] = gradient
     return gradients
 
@@ -143,8 +143,8 @@ def _batched(
     group = torch.where((group >= 0) & (group < groups), group, -groups * size - 1)
     own = first(group, dim) + groups * torch.arange(size, device=group.device).unsqueeze(1)
     flat = [first(x, where).flatten(0, 1) for x, where in zip(arguments, dims)]
-    found = contract(flat, own.flatten(), groups * size, polynomial, steps)
-    return [values.reshape(size, values.shape[0] // max(size, 1), *values.shape[1:]) for values in found]
+    results = contract(flat, own.flatten(), groups * size, polynomial, steps)
+    return [values.reshape(size, values.shape[0] // max(size, 1), *values.shape[1:]) for values in results]
 
 
 def _keep(ctx: Any, group: Tensor, rest: tuple[int, str, str], arguments: Sequence[Tensor]) -> None:
@@ -186,8 +186,8 @@ class _Transformed(torch.autograd.Function):
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple, group: Tensor, *rest: Any) -> tuple:
-        found = _batched(info.batch_size, in_dims[4:], in_dims[0], rest[3:], group, *rest[:3])
-        return tuple(found), (0,) * len(found)
+        results = _batched(info.batch_size, in_dims[4:], in_dims[0], rest[3:], group, *rest[:3])
+        return tuple(results), (0,) * len(results)
 
 
 _library = Library("intertwine", "FRAGMENT")
@@ -218,8 +218,8 @@ register_derivative(_library, "symmetric_contraction", _differentiate, _remember
 
 @torch.library.register_vmap("intertwine::symmetric_contraction", lib=_library)
 def _(info: Any, in_dims: tuple, arguments: list[Tensor], group: Tensor, *rest: Any) -> tuple:
-    found = _batched(info.batch_size, in_dims[0], in_dims[1], arguments, group, *rest)
-    return found, [0] * len(found)
+    results = _batched(info.batch_size, in_dims[0], in_dims[1], arguments, group, *rest)
+    return results, [0] * len(results)
 
 
 def contract(
@@ -269,7 +269,7 @@ def polynomial(
     """
     # a trace is a file for others, who have none of our operators; no result is summed over groups
     if torch.jit.is_tracing():
-        (found,) = plainly(program(name, ""), [x, weights], group, 1)
-        return found
-    (found,) = contract([x, weights], group, weights.shape[0] if name.endswith("shared") else 1, name, "")
-    return found
+        (result,) = plainly(program(name, ""), [x, weights], group, 1)
+        return result
+    (result,) = contract([x, weights], group, weights.shape[0] if name.endswith("shared") else 1, name, "")
+    return result

@@ -48,8 +48,8 @@ class Extract(Rebuildable):
                 remedy="give one each.",
             )
         for irreps, blocks in zip(self.irreps_outs, instructions):
-            found = [self.irreps_in[i] for i in blocks if -len(self.irreps_in) <= i < len(self.irreps_in)]
-            if len(found) != len(blocks) or Irreps(found) != irreps:
+            extracted = [self.irreps_in[i] for i in blocks if -len(self.irreps_in) <= i < len(self.irreps_in)]
+            if len(extracted) != len(blocks) or Irreps(extracted) != irreps:
                 raise InputError(
                     f"blocks {tuple(blocks)} of {self.irreps_in} are not {irreps}",
                     where="Extract",

@@ -97,10 +97,10 @@ class FullyConnectedConvolution(nn.Module):
         places = {(path.i_in1, path.i_in2, mixed[path.i_out].ir): path.i_out for path in self.convolution.instructions}
         self._shapes: list[tuple[int, int, int]] = []
         pairs = []
-        for a, (mul1, one) in enumerate(self.irreps_in):
+        for a, (mul1, ir_in) in enumerate(self.irreps_in):
             for b, (mul2, other) in enumerate(self.irreps_edge):
                 for c, (mul, ir) in enumerate(self.irreps_out):
-                    if mul1 and mul2 and mul and ir in one * other:
+                    if mul1 and mul2 and mul and ir in ir_in * other:
                         self._shapes.append((mul1, mul2, mul))
                         pairs += [(places[a, first[b] + v, ir], c) for v in range(mul2)]
         return Linear(mixed, self.irreps_out, instructions=pairs, internal_weights=False, layout=self.layout, **factory)

@@ -112,7 +112,7 @@ class Gate(Rebuildable):
 
     def _gated_blocks(self, gated: Sequence[Tensor]) -> list[Tensor]:
         """Gated irreps in pieces that share a parity of their gates, as they lie."""
-        found: list[Tensor] = []
+        split_blocks: list[Tensor] = []
         pieces = iter(self._pieces)
         for flat, (mul, ir) in zip(gated, self.irreps_gated):
             (block,) = blocks_as_laid(flat, Irreps([(mul, ir)]), self.layout)
@@ -120,8 +120,8 @@ class Gate(Rebuildable):
             while sum(sizes) < mul:
                 sizes.append(next(pieces)[0])
             channels = -1 if self.layout == "ir_mul" else -2
-            found += block.split(sizes, channels) if len(sizes) > 1 else [block] * len(sizes)
-        return found
+            split_blocks += block.split(sizes, channels) if len(sizes) > 1 else [block] * len(sizes)
+        return split_blocks
 
 
 def _gated_pieces(gated: Irreps, gates: Irreps) -> list[tuple[int, Any, int]]:
@@ -141,14 +141,14 @@ def _gated_pieces(gated: Irreps, gates: Irreps) -> list[tuple[int, Any, int]]:
 
 def _unmerged(features: Tensor, parts: Irreps, merged: Irreps) -> list[Tensor]:
     """The blocks of ``parts`` in ``ir_mul``, from features of ``merged``, which is ``parts`` simplified."""
-    found: list[Tensor] = []
+    pieces: list[Tensor] = []
     remaining = [block for block in parts if block.mul]
     for block, (mul, _) in zip(blocks_as_laid(features, merged, "ir_mul"), merged):
         sizes: list[int] = []
         while sum(sizes) < mul:
             sizes.append(remaining.pop(0).mul)
-        found += [piece.flatten(-2) for piece in (block.split(sizes, -1) if len(sizes) > 1 else [block])]
-    sizes_of = iter(found)
+        pieces += [piece.flatten(-2) for piece in (block.split(sizes, -1) if len(sizes) > 1 else [block])]
+    sizes_of = iter(pieces)
     return [next(sizes_of) if block.mul else features.new_zeros(*features.shape[:-1], 0) for block in parts]
 
 

@@ -55,8 +55,8 @@ def load_mace_contraction(layer: SymmetricContraction, state: Mapping[str, Tenso
                 raise CheckpointError("has numbers that are not finite", where=place + kept, remedy=remedy)
             mixing = _mixing(ours, table.double().cpu().numpy(), dim, place + kept)
             converted.append((weight, torch.einsum("tp,spk->stk", torch.from_numpy(mixing), theirs.double().cpu())))
-    for weight, found in converted:
-        weight.copy_(found)
+    for weight, converted_weight in converted:
+        weight.copy_(converted_weight)
 
 
 def _entry(state: Mapping[str, Tensor], key: str) -> Tensor:

@@ -53,10 +53,10 @@ class _Adaptive(nn.Module, ABC):
         self.apart = Irreps([(1, ir) for mul, ir in self.irreps_attribute for _ in range(mul)])
         paths = [
             (a, b, c)
-            for a, (mul1, one) in enumerate(self.irreps_in)
+            for a, (mul1, ir_in) in enumerate(self.irreps_in)
             for b, (mul2, other) in enumerate(self.irreps_attribute)
             for c, (mul, ir) in enumerate(self.irreps_out)
-            if mul1 and mul2 and mul and ir in one * other
+            if mul1 and mul2 and mul and ir in ir_in * other
         ]
         if not paths:
             what = f"{self.irreps_in} with {self.irreps_attribute} does not lead to {self.irreps_out}"
@@ -169,13 +169,13 @@ class SteerableLinear(_Adaptive):
 
     def product_weight(self) -> Float[Tensor, " weights"]:
         """The weights of the ``o3.FullyConnectedTensorProduct`` with these numbers: (u, v, w) of each path in order."""
-        found = {
+        slices = {
             (path.i_in, path.i_out): view for path, view in zip(self.linear.instructions, self.linear.weight_views())
         }
         pieces = []
         for a, b, c in self._paths:
             places = [self._place[self.irreps_out[c].ir, a, b, k] for k in range(self.irreps_attribute[b].mul)]
-            pieces.append(torch.stack([found[place, c] for place in places], dim=1).flatten())
+            pieces.append(torch.stack([slices[place, c] for place in places], dim=1).flatten())
         return torch.cat(pieces)
 
 

@@ -30,8 +30,8 @@ def reached(irreps_in: Irreps, irreps_attribute: Irreps, wanted: Irreps, form: s
     """The blocks of ``wanted`` that a conditional layer of this form can fill."""
     irs = {ir for mul, ir in irreps_in if mul}
     others = {ir for mul, ir in irreps_attribute if mul}
-    found = irs | others if form == "stacked" else {ir for one in irs for other in others for ir in one * other}
-    return Irreps([(mul, ir) for mul, ir in wanted if ir in found])
+    outputs = irs | others if form == "stacked" else {ir for ir_in in irs for other in others for ir in ir_in * other}
+    return Irreps([(mul, ir) for mul, ir in wanted if ir in outputs])
 
 
 def steerable_gate(irreps: Irreps, layout: str = "ir_mul", gate: Callable[[Tensor], Tensor] = torch.sigmoid) -> Gate:

@@ -77,8 +77,8 @@ class SymmetricContraction(nn.Module):
         )
         self.weights = nn.ParameterList()
         for degrees in couplings(self.irreps_in, self.irreps_out, self.correlations):
-            for found in degrees:
-                paths = len(found.coefficients)
+            for degree in degrees:
+                paths = len(degree.coefficients)
                 weight = torch.randn(num_elements, paths, self.channels, dtype=dtype, device=device)
                 self.weights.append(nn.Parameter(weight / max(paths, 1)))
 
@@ -156,14 +156,14 @@ class SymmetricContraction(nn.Module):
 
 
 def _channels(irreps_in: Irreps, irreps_out: Irreps) -> int:
-    found = {mul for mul, _ in (*irreps_in, *irreps_out)}
-    if len(found) > 1:
+    multiplicities = {mul for mul, _ in (*irreps_in, *irreps_out)}
+    if len(multiplicities) > 1:
         raise InputError(
-            f"{irreps_in} and {irreps_out} have blocks of {sorted(found)} channels",
+            f"{irreps_in} and {irreps_out} have blocks of {sorted(multiplicities)} channels",
             where="SymmetricContraction",
             remedy="give all blocks the same multiplicity, with o3.Linear before and after.",
         )
-    return next(iter(found), 0)
+    return next(iter(multiplicities), 0)
 
 
 def _correlations(correlation: int | Mapping[Any, int], irreps_out: Irreps) -> tuple[int, ...]:

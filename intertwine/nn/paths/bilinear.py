@@ -104,8 +104,8 @@ class PathBasis(nn.Module):
         uw, uv = (u * w.index_select(0, pair)).sum(-1), (u * v.index_select(0, pair)).sum(-1)
         angular = self.torsions(uw, vw.index_select(0, pair), uv)
         degrees = torch.tensor([l for l, _ in self.torsions.orders], device=pair.device)
-        found = contract(radial.index_select(1, degrees), self.quadruplet, angular, lists["members"], lists["slots"])
-        return found._replace(first=db, circular=circular)
+        sums = contract(radial.index_select(1, degrees), self.quadruplet, angular, lists["members"], lists["slots"])
+        return sums._replace(first=db, circular=circular)
 
 
 class Bilinear(nn.Module):

@@ -94,12 +94,14 @@ class LegendreBasis(ExactBuffers):
 def chebyshev(t: Float[Tensor, " points"], count: int) -> Float[Tensor, "count points"]:
     """Chebyshev polynomials :math:`T_0(t)` ... :math:`T_{count-1}(t)`, by :math:`T_{k+m} = 2 T_k T_m - T_{k-m}`: as
     many steps as ``count`` has binary digits."""
-    found = torch.stack([torch.ones_like(t), t])
-    while len(found) < count:
-        k = len(found) - 1
+    polynomials = torch.stack([torch.ones_like(t), t])
+    while len(polynomials) < count:
+        k = len(polynomials) - 1
         m = min(k, count - 1 - k)
-        found = torch.cat([found, 2 * found[k] * found[1 : m + 1] - found[k - m : k].flip(0)])
-    return found[:count]
+        polynomials = torch.cat(
+            [polynomials, 2 * polynomials[k] * polynomials[1 : m + 1] - polynomials[k - m : k].flip(0)]
+        )
+    return polynomials[:count]
 
 
 def spherical_bessel(l: int, y: np.ndarray) -> np.ndarray:

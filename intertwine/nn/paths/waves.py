@@ -85,11 +85,11 @@ class TorsionBasis(ExactBuffers):
     ) -> Float[Tensor, "paths functions"]:
         """Values with columns (m, l), l fastest, from the cosines of the angles between unit vectors u, v and w."""
         first, square = uv - uw * vw, (1 - uw * uw) * (1 - vw * vw)
-        found = [torch.ones_like(uw), first]
+        powers = [torch.ones_like(uw), first]
         for _ in range(2, self.orders[-1][1] + 1):
-            found.append(2 * first * found[-1] - square * found[-2])
+            powers.append(2 * first * powers[-1] - square * powers[-2])
         polynomials = chebyshev(uw, len(self.coefficients)).T @ self.coefficients
-        return polynomials * torch.stack([found[m] for _, m in self.orders], dim=-1)
+        return polynomials * torch.stack([powers[m] for _, m in self.orders], dim=-1)
 
 
 class Paths(NamedTuple):
@@ -151,14 +151,16 @@ def list_paths(near: Graph, far: Graph, torsions: bool) -> Lists:
     Args:
         near: the graph of messages; far: of the edges in the middle of a torsion.
     """
-    found = {"opposite": reverse(near), "triplets": meetings(near)}
-    found["triplet_members"], found["triplet_slots"] = places(
-        found["triplets"][0], found["triplets"][1], near.num_edges
+    couplings = {"opposite": reverse(near), "triplets": meetings(near)}
+    couplings["triplet_members"], couplings["triplet_slots"] = places(
+        couplings["triplets"][0], couplings["triplets"][1], near.num_edges
     )
     if torsions:
-        found["pairs"], found["quadruplets"] = quadruplets(near, far)
-        found["members"], found["slots"] = places(found["quadruplets"][0], found["quadruplets"][1], near.num_edges)
-    return found
+        couplings["pairs"], couplings["quadruplets"] = quadruplets(near, far)
+        couplings["members"], couplings["slots"] = places(
+            couplings["quadruplets"][0], couplings["quadruplets"][1], near.num_edges
+        )
+    return couplings
 
 
 def contract(

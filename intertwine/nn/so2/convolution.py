@@ -174,8 +174,10 @@ class SO2Convolution(nn.Module):
         if weight is None or self.mode == "uvu":
             return convolve(self._rest, x, mask, weight, source, destination, nodes)
         sent = [block.mT for block in split_blocks(x.index_select(0, source) * mask, self.irreps_in, self.layout)]
-        found = [block.mT * factor for block, factor in zip(self.linear.mean(sent, weight, scale), self.linear.factors)]
-        return segment.sum(join_blocks(found, self.layout), destination, nodes)
+        matrices = [
+            block.mT * factor for block, factor in zip(self.linear.mean(sent, weight, scale), self.linear.factors)
+        ]
+        return segment.sum(join_blocks(matrices, self.layout), destination, nodes)
 
     def _check_frames(self, frames: EdgeFrames, edges: Any, x: Tensor) -> None:
         if frames.lmax < self.lmax or frames.mmax < self.mmax:
@@ -184,10 +186,10 @@ class SO2Convolution(nn.Module):
                 where="edges",
                 remedy=f"make them with edge_frames(vectors, {self.lmax}, {self.mmax}), or more.",
             )
-        one = frames.matrices
-        if one.shape[0] != edges or one.dtype != x.dtype or one.device != x.device:
+        rotations = frames.matrices
+        if rotations.shape[0] != edges or rotations.dtype != x.dtype or rotations.device != x.device:
             raise InputError(
-                f"{one.shape[0]} edges in {one.dtype} on {one.device}; "
+                f"{rotations.shape[0]} edges in {rotations.dtype} on {rotations.device}; "
                 f"x is in {x.dtype} on {x.device}, and edge_index has {edges}",
                 where="edges",
                 remedy="give one vector an edge, in the precision and on the device of x.",

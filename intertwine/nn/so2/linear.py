@@ -128,10 +128,10 @@ class SO2Linear(nn.Module):
 
     def _joined(self, a: int, b: int, kind: str) -> bool:
         """Whether a block of the input meets one of the output in maps of this kind."""
-        (mul, one), (other_mul, other) = self.irreps_in[a], self.irreps_out[b]
+        (mul, ir), (other_mul, other) = self.irreps_in[a], self.irreps_out[b]
         if not mul or not other_mul or (self.mode == "uvu" and mul != other_mul):
             return False
-        alike = one.p * (-1) ** one.l == other.p * (-1) ** other.l
+        alike = ir.p * (-1) ** ir.l == other.p * (-1) ** other.l
         return not self.reflections or alike == (kind == "even")
 
     def _slots(self) -> list[Slot]:
@@ -164,14 +164,14 @@ class SO2Linear(nn.Module):
 
     def pairs(self) -> list[tuple[int, int, int, str, int]]:
         """Mode uvu: (block in, block out, order, kind, place of the first weight) of every map."""
-        found = []
+        pairs_of_blocks = []
         for slot in self.slots:
             for o, b in enumerate(slot.outputs):
                 for i, a in enumerate(slot.inputs):
-                    found.append(
+                    pairs_of_blocks.append(
                         (a, b, slot.order, slot.kind, slot.start + (o * len(slot.inputs) + i) * slot.shape[-1])
                     )
-        return found
+        return pairs_of_blocks
 
     def forward(
         self,
@@ -203,7 +203,7 @@ class SO2Linear(nn.Module):
             None if scale is None else scale.unsqueeze(1).split([part.stop - part.start for part in self._scales], -1)
         )
         weights = iter(weight.split([slot.numel for slot in self.slots]))
-        found: dict[tuple[int, int], Tensor] = {}  # the rows of the output
+        rows: dict[tuple[int, int], Tensor] = {}  # the rows of the output
         for m, part in enumerate(parts):
             pair = part.unflatten(1, (2 if m else 1, -1))
             pair = pair if scales is None else pair * scales[m]
@@ -217,13 +217,10 @@ class SO2Linear(nn.Module):
                     [self.irreps_out[b].mul for b, _ in names], -1
                 )
                 for name, value in zip(names, values):
-                    found[name] = found[name] + value if name in found else value
+                    rows[name] = rows[name] + value if name in rows else value
         wanted = self._named(self.irreps_out)
         return torch.cat(
-            [
-                found[name] if name in found else x.new_zeros(x.shape[0], self.irreps_out[name[0]].mul)
-                for name in wanted
-            ],
+            [rows[name] if name in rows else x.new_zeros(x.shape[0], self.irreps_out[name[0]].mul) for name in wanted],
             -1,
         )
 
@@ -256,7 +253,7 @@ class SO2Linear(nn.Module):
         Returns:
             the same of each block of the output.
         """
-        found: dict[int, Tensor] = {}
+        means: dict[int, Tensor] = {}
         for slot in (slot for slot in self.slots if slot.kind == "even"):
             w = weight[slot.start : slot.start + slot.numel].unflatten(0, slot.shape)
             for a, part in zip(slot.inputs, w.split([self.irreps_in[a].mul for a in slot.inputs], 0)):
@@ -266,9 +263,9 @@ class SO2Linear(nn.Module):
                     x = x * scale[:, None, self._scales[slot.order]].split(sizes, -1)[self._inputs[slot.order].index(a)]
                 for b, own in zip(slot.outputs, part.split([self.irreps_out[b].mul for b in slot.outputs], 1)):
                     if self.irreps_out[b].ir.l == self.irreps_in[a].ir.l:
-                        found[b] = found[b] + x @ own if b in found else x @ own
+                        means[b] = means[b] + x @ own if b in means else x @ own
         return [
-            found.get(b, weight.new_zeros(blocks[0].shape[0], ir.dim, mul))
+            means.get(b, weight.new_zeros(blocks[0].shape[0], ir.dim, mul))
             for b, (mul, ir) in enumerate(self.irreps_out)
         ]
 
