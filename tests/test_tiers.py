@@ -10,6 +10,7 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import reach
@@ -234,10 +235,12 @@ def test_reach_sees_functions_that_ran(tmp_path: Path, monkeypatch: pytest.Monke
     profile = cProfile.Profile()
     space: dict[str, object] = {}
     exec(compile((tmp_path / "a.py").read_text(), str(tmp_path / "a.py"), "exec"), space)
-    before = sys.getprofile()
-    sys.setprofile(None)
+    running: Any = sys.getprofile()  # of the whole run, if it is profiled: there can be one at a time
+    if running is not None:
+        running.disable()
     profile.enable()
     space["ran"]()
     profile.disable()
-    sys.setprofile(before)
+    if running is not None:
+        running.enable()
     assert {known[place][1] for place in reach._ran(profile.getstats()) if place in known} == {"ran", "inner"}

@@ -18,8 +18,8 @@ import pytest
 ALL = "INTERTWINE_TEST_ALL"
 BUDGET = 900  # seconds of CPU that the quick tier may take: two quiet cores are through in less than eight minutes
 LONG = 5.0  # seconds of CPU from which on all the members of a test in one tier are listed at the end
-LISTED = 20
-MANY = 40  # members of a test in one file; of those beside this file, which look at each file of the package, all
+LISTED = 60
+MANY = 12  # members of a test in one file; of those beside this file, which look at each file of the package, all
 
 #: folder of tests/ :: test -> how many members of it, in each file that has it, the quick tier runs: of tests that
 #: prove by volume, or take long for what others of the quick tier show in part.
@@ -53,12 +53,12 @@ FEW: dict[str, int] = {
     "tasks::test_tensors": 1,
     # the contract of models: each architecture has a file of its own
     "models::test_batch_equals_singles": 1,
-    "models::test_certificate": 1,
-    "models::test_coincident_atoms": 2,
-    "models::test_derivatives_in_positions": 2,
+    "models::test_certificate": 0,
+    "models::test_coincident_atoms": 1,
+    "models::test_derivatives_in_positions": 1,
     "models::test_deterministic_and_leaves_its_input_alone": 1,
     "models::test_edges_in_any_order_and_memory_layout": 1,
-    "models::test_equivariance": 2,
+    "models::test_equivariance": 1,
     "models::test_every_parameter_matters": 1,
     "models::test_far_from_the_origin": 1,
     "models::test_graphs_of_a_batch_do_not_see_each_other": 1,
@@ -74,7 +74,7 @@ FEW: dict[str, int] = {
     "cli::test_certify_an_untrained_model": 0,
     "cli::test_certify_on_given_structures": 0,
     "cli::test_certify_without_the_runs_data": 0,
-    "cli::test_train_certify_predict": 2,
+    "cli::test_train_certify_predict": 1,
     "cli::test_twenty_columns": 3,
     "cli::test_a_training_is_stopped_resumed_and_alone_in_its_folder": 0,
     "cli::test_a_signal_before_and_after_the_epochs": 0,
@@ -83,7 +83,7 @@ FEW: dict[str, int] = {
     "cli::test_the_list_has_it_and_says_what_is_broken": 0,
     "cli::test_one_name_of_two_packages_is_refused": 0,
     "cli::test_certify_a_run": 0,
-    "cli::test_shared_files": 4,
+    "cli::test_shared_files": 2,
     "cli::test_predictions_for_a_folder_are_certified_and_those_of_its_files": 0,
     # certificates, each of hundreds of evaluations
     "certify::test_a_fault_between_nodes_is_found": 2,
@@ -92,7 +92,7 @@ FEW: dict[str, int] = {
     "certify::test_one_bug_fails_its_lines": 1,
     "certify::test_only_a_named_error_leaves_a_structure_out": 0,
     "certify::test_particles_in_any_dimension": 1,
-    "certify::test_what_is_between_nodes_passes": 1,
+    "certify::test_what_is_between_nodes_passes": 0,
     "certify::test_chirality_is_no_fault_where_only_rotations_are_claimed": 0,
     "certify::test_noise_in_the_last_digit": 0,
     "certify::test_mlp_on_coordinates_breaks_permutations_too": 0,
@@ -101,8 +101,8 @@ FEW: dict[str, int] = {
     "certify::test_sound": 1,
     "certify::test_nodes_of_a_batch_in_any_order": 0,
     "certify::test_an_exception_is_a_line_not_a_crash": 0,
-    "tasks::test_a_tensor_turns_with_the_molecule": 1,
-    "tasks::test_a_vector_turns_with_the_molecule": 1,
+    "tasks::test_a_tensor_turns_with_the_molecule": 0,
+    "tasks::test_a_vector_turns_with_the_molecule": 0,
     "tasks::test_certificate_of_a_crystal": 0,
     "tasks::test_equivariant_and_the_same_in_a_batch": 1,
     "tasks::test_points_of_space": 0,
@@ -111,33 +111,48 @@ FEW: dict[str, int] = {
     "bench::test_random_weights_tell_apart_what_theory_says": 1,
     "bench::test_memory_of_the_process": 0,
     "bench::test_a_process_that_fails_says_why": 0,
-    "o3::test_against_e3nn": 24,
+    "o3::test_against_e3nn": 12,
     "o3::test_derivatives_and_all_paths": 12,
-    "o3::test_first_and_second_derivatives": 24,
+    "o3::test_first_and_second_derivatives": 12,
     "o3::test_kernels_are_plain_torch": 6,
     "o3::test_oracle": 8,
     "o3::test_orthogonality_to_degree_20": 0,
     "o3::test_three_derivatives_of_rotation_vectors_are_right": 1,
-    "o3::test_values_and_gradients": 70,
+    "o3::test_values_and_gradients": 24,
     "o3::test_compiled_and_exported": 0,
     # several processes, kills and interrupts
     "training::test_killed_ten_times_and_resumed_ends_with_the_same_bits": 0,
     "training::test_two_machines_with_two_processes_each": 0,
-    "training::test_two_that_others_start_are_one_with_twice_the_batch": 1,
+    "training::test_two_that_others_start_are_one_with_twice_the_batch": 0,
     "training::test_another_number_than_was_started": 0,
     "training::test_what_fails_in_one_ends_all": 0,
     "training::test_two_processes_are_one_with_twice_the_batch": 0,
     "training::test_a_helper_that_dies_is_reported": 0,
     "training::test_interrupt_ends_the_helpers_too": 0,
-    "training::test_the_first_step_is_finite": 5,
+    "training::test_the_first_step_is_finite": 2,
     # streams, and what is imported, by processes of their own
     "cli::test_names_that_are_no_text": 0,
     "cli::test_closed_streams_and_readers_that_have_enough": 0,
-    "cli::test_standard_output_that_is_full_is_an_error": 1,
+    "cli::test_standard_output_that_is_full_is_an_error": 0,
     "cli::test_a_certificate_in_two_precisions_is_certified_once": 0,
     "o3::test_what_is_not_imported": 2,
     "o3::test_compilers_see_one_operator": 0,
     "numerics::test_standard_output_is_written_in_its_order": 1,
+    # what the summary of the quick tier listed as long
+    "kernels::test_random_plans": 1,
+    "cli::test_polarizabilities_train_by_one_command": 0,
+    "cli::test_the_users_code_leaves_the_document_alone": 0,
+    "cli::test_helpers_end_with_the_first_process_and_the_other_way_round": 0,
+    "cli::test_a_certificate_is_printed_where_it_can_not_be_stored": 0,
+    "cli::test_units_of_the_run_hold_in_every_command": 0,
+    "cli::test_a_run_folder_in_words": 0,
+    "examples::test_report_has_the_task_s_own_lines_and_pictures": 1,
+    "examples::test_certificate_passes_on_the_task_s_own_data": 1,
+    "e3nn::test_energy_forces_and_gradients_are_those_on_e3nn": 0,
+    "e3nn::test_the_lammps_model_of_mace": 0,
+    "integrations::test_in_another_process": 1,
+    "integrations::test_eight_threads_with_twenty_molecules_each": 1,
+    "certify::test_pointnet_breaks_all_but_permutations": 0,
 }
 
 
