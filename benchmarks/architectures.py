@@ -33,7 +33,7 @@ def picture(entries: list[dict[str, Any]]) -> Any:
     """
     figure, axes = plt.subplots(figsize=(9.0, 4.8), layout="constrained")
     for place, geometry in enumerate(GEOMETRIES):
-        here = sorted((entry for entry in entries if entry["geometry"] == geometry), key=lambda one: one["flops"])
+        here = sorted((entry for entry in entries if entry["geometry"] == geometry), key=lambda entry: entry["flops"])
         last = 0.0
         for entry in here:
             axes.scatter(place, entry["flops"], s=22 * entry["body order"], color=COLOURS[entry["message"]], zorder=3)

@@ -73,16 +73,16 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    found: dict[str, dict[str, Any]] = {}
+    rows: dict[str, dict[str, Any]] = {}
     print(f"{'model':28}{'graphs':>8}{'compile s':>12}{'eager ms':>12}{'compiled ms':>14}")
     for name in options.models:
-        found[name] = one = measured(name, options.atoms)
+        rows[name] = row = measured(name, options.atoms)
         print(
-            f"{name:28}{one['graphs']:>8}{one['compile s']:>12.1f}{one['eager ms']:>12.2f}{one['compiled ms']:>14.2f}",
+            f"{name:28}{row['graphs']:>8}{row['compile s']:>12.1f}{row['eager ms']:>12.2f}{row['compiled ms']:>14.2f}",
             flush=True,
         )
     if options.json:
-        options.json.write_text(json.dumps(found, indent=1) + "\n")
+        options.json.write_text(json.dumps(rows, indent=1) + "\n")
 
 
 if __name__ == "__main__":

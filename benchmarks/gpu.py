@@ -45,7 +45,9 @@ SMALL = {
     "B": Size("128x0e+128x1o", "0e+1o+2e+3o", 3, 4_000, 200),
     "C": Size("64x0e+64x1o+64x2e+64x3o", "0e+1o+2e+3o", 3, 5_000, 250),
 }
-LARGE = {f"{name} x 50": Size(one.x, one.y, one.lmax, 50 * one.edges, 50 * one.nodes) for name, one in SMALL.items()}
+LARGE = {
+    f"{name} x 50": Size(size.x, size.y, size.lmax, 50 * size.edges, 50 * size.nodes) for name, size in SMALL.items()
+}
 
 
 class Problem:
@@ -53,13 +55,13 @@ class Problem:
 
     def __init__(self, size: Size, device: torch.device) -> None:
         self.size = size
-        made = depthwise(o3, size.x, size.y, size.lmax)
-        self.instructions = [(one.i_in1, one.i_in2, one.i_out, "uvu", True) for one in made.instructions]
-        self.irreps_out = made.irreps_out
+        product = depthwise(o3, size.x, size.y, size.lmax)
+        self.instructions = [(path.i_in1, path.i_in2, path.i_out, "uvu", True) for path in product.instructions]
+        self.irreps_out = product.irreps_out
         inner = o3.TensorProduct(
             size.x,
             size.y,
-            made.irreps_out,
+            product.irreps_out,
             self.instructions,
             shared_weights=False,
             internal_weights=False,
@@ -74,20 +76,24 @@ class Problem:
 
     def bytes(self, what: str) -> int:
         """Bytes that must move."""
-        inputs = sum(one.nbytes for one in (self.x, self.y, self.w)) + self.source.nbytes + self.destination.nbytes
+        inputs = (
+            sum(tensor.nbytes for tensor in (self.x, self.y, self.w)) + self.source.nbytes + self.destination.nbytes
+        )
         if what == "forward":
             return inputs + self.g.nbytes
-        return 2 * inputs + 2 * self.g.nbytes + sum(one.nbytes for one in (self.x, self.y, self.w))
+        return 2 * inputs + 2 * self.g.nbytes + sum(tensor.nbytes for tensor in (self.x, self.y, self.w))
 
     def deviation(self, convolution: Convolution, edges: int = 1000) -> float:
         """Of the first edges, from the reference in float64; over the root mean square, in eps of float32."""
         first = Problem.__new__(Problem)
         first.__dict__ = self.__dict__ | {"source": self.source[:edges], "destination": self.destination[:edges]}
-        found = ours(first)(self.x, self.y[:edges], self.w[:edges]).double()
+        computed = ours(first)(self.x, self.y[:edges], self.w[:edges]).double()
         reference = Reference(self.plan, shared=False, dtype=torch.float64, device=self.x.device)
         each = reference(self.x[first.source].double(), self.y[:edges].double(), self.w[:edges].double())
-        wanted = torch.zeros_like(found).index_add_(0, first.destination, each)
-        return float((found - wanted).abs().max() / wanted.square().mean().sqrt() / torch.finfo(torch.float32).eps)
+        expected = torch.zeros_like(computed).index_add_(0, first.destination, each)
+        return float(
+            (computed - expected).abs().max() / expected.square().mean().sqrt() / torch.finfo(torch.float32).eps
+        )
 
 
 # ---------------------------------------------------------------------------------------------------------- contestants
@@ -121,7 +127,7 @@ def of_cuequivariance(problem: Problem) -> Convolution:
     import cuequivariance_torch as cuet
 
     size = problem.size
-    degrees = [cue.O3(one.l, one.p) for one in dict.fromkeys(irrep for _, irrep in problem.irreps_out)]
+    degrees = [cue.O3(irrep.l, irrep.p) for irrep in dict.fromkeys(irrep for _, irrep in problem.irreps_out)]
     described = cue.descriptors.channelwise_tensor_product(cue.Irreps("O3", size.x), cue.Irreps("O3", size.y), degrees)
     try:
         import cuequivariance_ops_torch  # noqa: F401
@@ -174,13 +180,13 @@ def forward(problem: Problem, convolution: Convolution) -> Callable[[], Any]:
 
 def backward(problem: Problem, convolution: Convolution) -> Callable[[], Any]:
     """z and the gradients to x, y and w."""
-    leaves = [one.clone().requires_grad_() for one in (problem.x, problem.y, problem.w)]
+    leaves = [tensor.clone().requires_grad_() for tensor in (problem.x, problem.y, problem.w)]
     return lambda: torch.autograd.grad(convolution(*leaves), leaves, problem.g)
 
 
 def forces(problem: Problem, convolution: Convolution) -> Callable[[], Any]:
     """Gradients of a loss on the derivatives to y, as a loss on forces has."""
-    leaves = [one.clone().requires_grad_() for one in (problem.x, problem.y, problem.w)]
+    leaves = [tensor.clone().requires_grad_() for tensor in (problem.x, problem.y, problem.w)]
 
     def run() -> tuple[Tensor, ...]:
         (slope,) = torch.autograd.grad((convolution(*leaves) * problem.g).sum(), leaves[1], create_graph=True)
@@ -201,7 +207,7 @@ def timed(functions: dict[str, Callable[[], Any]], repeats: int = 15, shortest: 
     """
     if not torch.cuda.is_available():
         return interleaved(functions, 1, warmup=1)
-    first = {name: _once(one, 3) for name, one in functions.items()}
+    first = {name: _once(function, 3) for name, function in functions.items()}
     calls = {name: max(1, min(200, round(shortest / max(time, 1e-3)))) for name, time in first.items()}
     repeats = max(3, min(repeats, round(_SLOW_SAMPLES_MS / sum(first.values()))))
     samples: dict[str, list[float]] = {name: [] for name in functions}
@@ -233,29 +239,29 @@ def rows_of(name: str, problem: Problem, copied: float, without: Collection[str]
     """The lines of the table for one size; a library that is not there, or refuses, or is not wanted, is left out and
     named.
     """
-    made: dict[str, Convolution] = {}
+    convolutions: dict[str, Convolution] = {}
     missing = dict.fromkeys(without, "not asked for")
     for library, make in CONTESTANTS.items():
         if library in without:
             continue
         try:
-            made[library] = make(problem)
-            forces(problem, made[library])()
+            convolutions[library] = make(problem)
+            forces(problem, convolutions[library])()
         except Exception as error:  # a peer's failure must not hide our figures
             if library == "ours":
                 raise
-            made.pop(library, None)
+            convolutions.pop(library, None)
             missing[library] = f"{type(error).__name__}: {error}".splitlines()[0][:80]
     for library, reason in missing.items():
         print(f"  {name}: without {library} ({reason})")
     lines = []
     for task, prepare in TASKS.items():
-        times = timed({library: prepare(problem, convolution) for library, convolution in made.items()})
+        times = timed({library: prepare(problem, convolution) for library, convolution in convolutions.items()})
         line: dict[str, Any] = {"size": name, "task": task} | {f"{library} ms": time for library, time in times.items()}
         line["missing"] = missing
         if task != "force training":
             line["bytes / copy bandwidth"] = problem.bytes(task) / (1e-3 * times["ours"]) / copied
-        line["deviation, eps"] = problem.deviation(made["ours"]) if task == "forward" else None
+        line["deviation, eps"] = problem.deviation(convolutions["ours"]) if task == "forward" else None
         lines.append(line)
     return lines
 

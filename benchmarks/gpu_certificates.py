@@ -73,8 +73,8 @@ def cases(dry: bool) -> dict[str, Callable[[], Layer]]:
         layer = SymmetricContraction(every, f"{mul}x0e+{mul}x1o", 2 if dry else 3, 1, layout="mul_ir")
         return Layer(_Rows(layer), [(NODES, every, 0)], f"{mul}x0e+{mul}x1o")
 
-    found = (convolution, product, linear, harmonics, gate, contraction)
-    return {function.__name__: function for function in found}
+    makers = (convolution, product, linear, harmonics, gate, contraction)
+    return {function.__name__: function for function in makers}
 
 
 def layers(record: Record) -> None:
@@ -108,14 +108,14 @@ def deviations(layer: Layer, dtype: torch.dtype, device: torch.device) -> dict[s
     inputs = [torch.randn(size, generator=generator, dtype=torch.float64).to(dtype).double() for size in sizes]
     exact = on(layer.function, inputs, torch.float64, cpu, plain=True)
     size = exact.square().mean().sqrt() * torch.finfo(dtype).eps
-    found, worst = on(layer.function, inputs, dtype, device), 0.0
+    values, worst = on(layer.function, inputs, dtype, device), 0.0
     for improper in (False, True):
         g = Isometry.random(3, generator=generator, improper=improper).rotation
         moved = [x if irreps is None else irreps.transform(g, x).to(dtype).double() for x, irreps in zip(inputs, kinds)]
         back = [x if irreps is None else irreps.transform(g.T, x) for x, irreps in zip(moved, kinds)]
-        wanted = o3.Irreps(layer.output).transform(g, on(layer.function, back, torch.float64, cpu, plain=True))
-        worst = max(worst, float((on(layer.function, moved, dtype, device) - wanted).abs().max() / size))
-    return {"symmetry, eps": worst, "value, eps": float((found - exact).abs().max() / size)}
+        expected = o3.Irreps(layer.output).transform(g, on(layer.function, back, torch.float64, cpu, plain=True))
+        worst = max(worst, float((on(layer.function, moved, dtype, device) - expected).abs().max() / size))
+    return {"symmetry, eps": worst, "value, eps": float((values - exact).abs().max() / size)}
 
 
 def on(
@@ -145,8 +145,8 @@ class _Rows(nn.Module):
         self.layer = layer
 
     def forward(self, x: Tensor) -> Tensor:
-        found: Tensor = self.layer(x, torch.zeros(len(x), dtype=torch.int64, device=x.device))
-        return found
+        features: Tensor = self.layer(x, torch.zeros(len(x), dtype=torch.int64, device=x.device))
+        return features
 
 
 class OnCard(nn.Module):
@@ -160,8 +160,8 @@ class OnCard(nn.Module):
                 setattr(self, name, getattr(inner, name))
 
     def forward(self, graph: Graph) -> Any:
-        found = self.inner(graph.to(self.device))
-        return {name: value.cpu() for name, value in found.items()} if isinstance(found, dict) else found.cpu()
+        outputs = self.inner(graph.to(self.device))
+        return {name: value.cpu() for name, value in outputs.items()} if isinstance(outputs, dict) else outputs.cpu()
 
 
 def models(record: Record) -> None:
@@ -179,7 +179,12 @@ def models(record: Record) -> None:
                 model: Any = kind(width=2, layers=1) if record.dry else kind(layers=2)
                 subject = OnCard(ForceField(model) if derived else model, record.device)
                 dtypes = [torch.float32] if record.dry else [torch.float32, torch.float64]
-                found = certify(subject, graphs, symmetry=kind.CARD.symmetry, dtypes=dtypes, quick=True)
+                certificate = certify(subject, graphs, symmetry=kind.CARD.symmetry, dtypes=dtypes, quick=True)
                 record.add(
-                    {"model": name, "passed": found.passed, "summary": found.summary(), "failed": list(found.failed)}
+                    {
+                        "model": name,
+                        "passed": certificate.passed,
+                        "summary": certificate.summary(),
+                        "failed": list(certificate.failed),
+                    }
                 )

@@ -142,14 +142,14 @@ def check(folder: Path, seconds: float, only: list[str], dry: bool) -> dict[str,
         background = build(log, dry)
         try:
             for place, part in enumerate(chosen):
-                given = plan.deadline(place)
-                if given is None:
+                allotted = plan.deadline(place)
+                if allotted is None:
                     ends[part.name] = "skipped: too little time is left"
                 else:
                     unbuilt = background is not None and background.poll() != 0
                     options = [*(["--dry"] if dry else []), *(["--without", "openequivariance"] if unbuilt else [])]
                     started = time.monotonic()
-                    ends[part.name] = f"{run(part, given, folder, log, options)}, {time.monotonic() - started:.0f} s"
+                    ends[part.name] = f"{run(part, allotted, folder, log, options)}, {time.monotonic() - started:.0f} s"
                 print(f"{part.name}: {ends[part.name]}", flush=True)
         finally:
             if background is not None:
@@ -169,8 +169,8 @@ def main() -> None:
     parser.add_argument("--dry", action="store_true", help="Triton's interpreter and tiny sizes, on the processor")
     chosen = parser.parse_args()
     ends = check(chosen.out, 60 * chosen.minutes - chosen.spent, chosen.only, chosen.dry)
-    found = {part.name: read(chosen.out / f"{part.name}.json") for part in PARTS}
-    text = summary(found, ends, GOAL_PER_BANDWIDTH)
+    documents = {part.name: read(chosen.out / f"{part.name}.json") for part in PARTS}
+    text = summary(documents, ends, GOAL_PER_BANDWIDTH)
     (chosen.out / "summary.txt").write_text(text + "\n")
     print(text)
 

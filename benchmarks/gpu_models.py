@@ -36,7 +36,7 @@ def cases(dry: bool) -> dict[str, Build]:
             "mace": {"channels": 2, "lmax": 1, "correlation": 2},
         }
 
-    def made(which: Callable[..., Pair], graphs: Callable[[], Graph], device: str) -> tuple[Pair, Tensor]:
+    def pair_of(which: Callable[..., Pair], graphs: Callable[[], Graph], device: str) -> tuple[Pair, Tensor]:
         graph = graphs().to(device)
         return prepared(lambda: which(graph, device, **small[which.__name__])), graph.pos
 
@@ -44,10 +44,10 @@ def cases(dry: bool) -> dict[str, Build]:
     crystals = {8 * number**3: partial(silicon, number) for number in ((1,) if dry else (2, 4, 8))}
     if dry:  # the smallest crystal has hundreds of edges: a minute in the interpreter
         crystals = {2: pair_of_atoms}
-    first = {f"NequIP, {number} ethanol": partial(made, nequip, graphs) for number, graphs in ethanols.items()}
-    first |= {f"MACE, {number} silicon": partial(made, mace, graphs) for number, graphs in crystals.items()}
-    other = {f"NequIP, {number} silicon": partial(made, nequip, graphs) for number, graphs in crystals.items()}
-    other |= {f"MACE, {number} ethanol": partial(made, mace, graphs) for number, graphs in ethanols.items()}
+    first = {f"NequIP, {number} ethanol": partial(pair_of, nequip, graphs) for number, graphs in ethanols.items()}
+    first |= {f"MACE, {number} silicon": partial(pair_of, mace, graphs) for number, graphs in crystals.items()}
+    other = {f"NequIP, {number} silicon": partial(pair_of, nequip, graphs) for number, graphs in crystals.items()}
+    other |= {f"MACE, {number} ethanol": partial(pair_of, mace, graphs) for number, graphs in ethanols.items()}
     return first if dry else first | other
 
 
@@ -78,8 +78,8 @@ def measure(record: Record, title: str, build: Build) -> None:
 
 def row(title: str, kind: str, times: dict[str, float]) -> dict[str, Any]:
     """A line of the table."""
-    found: dict[str, Any] = {"case": title, "pass": kind} | {f"{name}, ms": time for name, time in times.items()}
-    return found | ({"ratio": times["theirs"] / times["ours"]} if len(times) == 2 else {})
+    line: dict[str, Any] = {"case": title, "pass": kind} | {f"{name}, ms": time for name, time in times.items()}
+    return line | ({"ratio": times["theirs"] / times["ours"]} if len(times) == 2 else {})
 
 
 def captured(run: Callable[[], Outputs], places: Tensor) -> Callable[[], Any]:
@@ -97,13 +97,13 @@ def captured(run: Callable[[], Outputs], places: Tensor) -> Callable[[], Any]:
     torch.cuda.synchronize()
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
-        found = run()
+        outputs = run()
     generator = torch.Generator().manual_seed(1)
     places += MOVED_ANGSTROM * torch.randn(places.shape, generator=generator).to(places)
     graph.replay()
-    wanted = run()
+    expected = run()
     for name in ("energy", "forces"):
-        worst = float((found[name] - wanted[name]).abs().max() / wanted[name].abs().max())
+        worst = float((outputs[name] - expected[name]).abs().max() / expected[name].abs().max())
         if not worst <= LARGEST_RELATIVE_DIFFERENCE:
             raise ValueError(f"{name} of the CUDA graph are off by {worst:.2g} of the largest")
     return graph.replay
@@ -135,14 +135,14 @@ def kernels(call: Callable[[], Any], device: str, title: str) -> list[dict[str, 
     card = device == "cuda"
     with profiler(
         activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA] if card else [ProfilerActivity.CPU]
-    ) as found:
+    ) as trace:
         call()
         if card:
             torch.cuda.synchronize()
     attribute = "self_device_time_total" if card else "self_cpu_time_total"
     events = [
         event
-        for event in found.key_averages()
+        for event in trace.key_averages()
         if getattr(event, attribute) > 0 and (not card or "cuda" in str(event.device_type).lower())
     ]
     total = sum(getattr(event, attribute) for event in events)

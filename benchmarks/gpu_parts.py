@@ -140,7 +140,10 @@ def tests(record: Record) -> Iterator[Callable[[], None]]:
     several = ["-n", "10"] if not record.dry and importlib.util.find_spec("xdist") else []
     which = ["tests/kernels/test_gpu.py", "tests/kernels/test_gpu_device.py"]
     # the interpreter of Triton 3.6 can't loop with numpy 2.4; what it would show, the card shows
-    few = ["-k", "missing_triton or equal_plans or test_precisions" if record.dry else "not values_and_derivatives"]
+    selection = [
+        "-k",
+        "missing_triton or equal_plans or test_precisions" if record.dry else "not values_and_derivatives",
+    ]
     command = [
         sys.executable,
         "-m",
@@ -152,7 +155,7 @@ def tests(record: Record) -> Iterator[Callable[[], None]]:
         "-q",
         "--tb=short",
         *several,
-        *few,
+        *selection,
         *which,
     ]
     inherited = os.environ | ({} if record.dry else {"TRITON_INTERPRET": "0"})

@@ -13,11 +13,11 @@ Document = Mapping[str, Any]
 SHOWN_ERRORS = 12  # errors, of each part
 
 
-def summary(found: Mapping[str, Document], ends: Mapping[str, str], goal: float) -> str:
+def summary(documents: Mapping[str, Document], ends: Mapping[str, str], goal: float) -> str:
     """The whole text.
 
     Args:
-        found: the document of each part, empty where there is none.
+        documents: the document of each part, empty where there is none.
         ends: how each part ended.
         goal: share of the bandwidth of a copy that the forward pass should reach at the large sizes.
     """
@@ -28,11 +28,11 @@ def summary(found: Mapping[str, Document], ends: Mapping[str, str], goal: float)
         "profile": profile,
         "demo": demo,
     }
-    blocks = [machine(found.get("machine", {}))]
-    blocks += [f"{name}\n{text}" for name, tell in parts.items() if (text := tell(found.get(name, {})))]
-    blocks.append("goals\n" + "\n".join(goals(found, goal)))
+    blocks = [machine(documents.get("machine", {}))]
+    blocks += [f"{name}\n{text}" for name, tell in parts.items() if (text := tell(documents.get(name, {})))]
+    blocks.append("goals\n" + "\n".join(goals(documents, goal)))
     blocks.append(
-        "parts\n" + "\n".join(line for name, how in ends.items() for line in ending(name, how, found.get(name, {})))
+        "parts\n" + "\n".join(line for name, how in ends.items() for line in ending(name, how, documents.get(name, {})))
     )
     return "\n\n".join(blocks)
 
@@ -42,7 +42,7 @@ def ending(name: str, how: str, document: Document) -> list[str]:
     lines = [f"  {name}: {how}" + (", some rows are missing" if document and not document["finished"] else "")]
     lines += [f"    skipped {what}" for what in document.get("skipped", [])]
     errors = document.get("errors", [])
-    lines += [f"    error in {one['what']}: {one['error'].splitlines()[0]}" for one in errors[:SHOWN_ERRORS]]
+    lines += [f"    error in {error['what']}: {error['error'].splitlines()[0]}" for error in errors[:SHOWN_ERRORS]]
     return lines + ([f"    and {len(errors) - SHOWN_ERRORS} errors more"] if len(errors) > SHOWN_ERRORS else [])
 
 
@@ -99,7 +99,7 @@ def demo(document: Document) -> str:
     if not document:
         return ""
     tests = document.get("report", {}).get("test", {})
-    errors = ", ".join(f"{name} {one['mae']:.4g} {one['unit']}" for name, one in tests.items())
+    errors = ", ".join(f"{name} {entry['mae']:.4g} {entry['unit']}" for name, entry in tests.items())
     said = " ".join(document.get("output", [])[-1:])
     return (
         f"  exit code {document.get('exit code')}, {document.get('epochs', 0)} epochs, "
@@ -107,10 +107,10 @@ def demo(document: Document) -> str:
     )
 
 
-def goals(found: Mapping[str, Document], goal: float) -> list[str]:
+def goals(documents: Mapping[str, Document], goal: float) -> list[str]:
     """Each goal with a verdict and the figures behind it."""
-    document = found.get("convolutions", {})
-    if any(one.get("dry") for one in found.values()):
+    document = documents.get("convolutions", {})
+    if any(part.get("dry") for part in documents.values()):
         return ["  none in a dry run: an interpreter's times mean nothing"]
     rows = [row for row in document.get("rows", []) if "ours ms" in row]
     lines = []
@@ -134,12 +134,12 @@ def goals(found: Mapping[str, Document], goal: float) -> list[str]:
         lines.append(f"    peers that were not there: {', '.join(sorted(missing))}")
     behind = [
         f"{row['case']}, {row['pass']}: {row['ratio']:.2f}"
-        for row in found.get("models", {}).get("rows", [])
+        for row in documents.get("models", {}).get("rows", [])
         if row.get("ratio", 2) < 1
     ]
     lines.append(
         "  models not slower than their packages: "
-        f"{_verdict(not behind, found.get('models', {}).get('rows', []))} ({'; '.join(behind)})"
+        f"{_verdict(not behind, documents.get('models', {}).get('rows', []))} ({'; '.join(behind)})"
     )
     return [line.removesuffix(" ()") for line in lines]
 

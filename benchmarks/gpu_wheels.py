@@ -79,7 +79,7 @@ class Wheel:
             ]
             metadata = email.message_from_bytes(archive.read(place))
         every = [Requirement(line) for line in metadata.get_all("Requires-Dist", [])]
-        needs = tuple(one for one in every if one.marker is None or one.marker.evaluate(ENVIRONMENT))
+        needs = tuple(need for need in every if need.marker is None or need.marker.evaluate(ENVIRONMENT))
         return cls(path, name, str(version), tuple(sorted(map(str, tags))), bool(tags & SUPPORTED), needs)
 
 
@@ -100,7 +100,7 @@ def listed(text: str) -> list[Group]:
             if not groups:
                 raise ValueError(f"{line!r} is in no group")
             groups[-1][2][line.removesuffix(" built")] = line.endswith(" built")
-    return [Group(*one) for one in groups]
+    return [Group(*group) for group in groups]
 
 
 def there(text: str) -> set[str]:
@@ -172,27 +172,27 @@ def faults(wheels: Sequence[Wheel], present: set[str], limit: int = LIMIT_BYTES)
     """What is wrong with a folder of wheels, in words: tags, two versions, needs that nobody meets, and the sum of
     sizes.
     """
-    found = [f"{wheel.path.name}: no tag fits Python 3.12 on x86-64 Linux" for wheel in wheels if not wheel.fits]
+    problems = [f"{wheel.path.name}: no tag fits Python 3.12 on x86-64 Linux" for wheel in wheels if not wheel.fits]
     versions = {wheel.name: wheel.version for wheel in wheels}
-    found += [f"{name}: two versions" for name in versions if sum(wheel.name == name for wheel in wheels) > 1]
+    problems += [f"{name}: two versions" for name in versions if sum(wheel.name == name for wheel in wheels) > 1]
     for wheel in wheels:
         for need in wheel.needs:
             name = canonicalize_name(need.name)
             if name not in versions and name not in present:
-                found.append(f"{wheel.name} needs {need}: it is neither there nor brought")
+                problems.append(f"{wheel.name} needs {need}: it is neither there nor brought")
             elif (
                 name in versions
                 and not need.specifier.contains(versions[name], prereleases=True)
                 and (wheel.name, name) not in EXCUSED
             ):
-                found.append(f"{wheel.name} needs {need}: version {versions[name]} is brought")
+                problems.append(f"{wheel.name} needs {need}: version {versions[name]} is brought")
     total = sum(wheel.size for wheel in wheels)
     if total > limit:
         largest = max(wheels, key=lambda wheel: wheel.size)
-        found.append(
+        problems.append(
             f"{total / 2**20:.1f} MiB are more than {limit / 2**20:.0f} MiB; the largest is {largest.path.name}"
         )
-    return found
+    return problems
 
 
 def described(wheels: Sequence[Wheel]) -> str:

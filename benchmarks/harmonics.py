@@ -44,12 +44,12 @@ def _case(number: int, l: int, repeats: int) -> list[dict[str, Any]]:
         "e3nn": e3nn.o3.SphericalHarmonics(degrees, normalize=True),
         "sphericart": cart.compute,
     }
-    found = []
+    lines = []
     for name, job in DIRECTIONS.items():
         times = interleaved(
             {who: functools.partial(job, model, x, weights) for who, model in contestants.items()}, repeats
         )
-        found.append(
+        lines.append(
             {
                 "case": f"harmonics l<={l}, {number} vectors, {name}",
                 **{f"{who}_ms": times[who] for who in contestants},
@@ -57,7 +57,7 @@ def _case(number: int, l: int, repeats: int) -> list[dict[str, Any]]:
                 "/ sphericart": times["sphericart"] / times["ours"],
             }
         )
-    return found
+    return lines
 
 
 def _forward(model: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, weights: torch.Tensor) -> None:
@@ -84,16 +84,16 @@ def main() -> None:
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--repeats", type=int, default=7)
     chosen = parser.parse_args()
-    found = []
+    lines = []
     for threads in chosen.threads:
         torch.set_num_threads(threads)
         for number in chosen.vectors:
             for l in chosen.l:
                 part = [{"threads": threads, **row} for row in _case(number, l, chosen.repeats)]
                 print(table(part), flush=True)
-                found += part
+                lines += part
     for name in DIRECTIONS:
-        rows_of = [row for row in found if row["case"].endswith(f", {name}")]
+        rows_of = [row for row in lines if row["case"].endswith(f", {name}")]
         least = {peer: min(row[peer] for row in rows_of) for peer in ("ratio", "/ sphericart")}
         print(f"{name}: at least {least['ratio']:.2g} times e3nn, {least['/ sphericart']:.2g} times sphericart")
 

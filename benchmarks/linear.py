@@ -70,7 +70,7 @@ def backward(layer: Any, x: torch.Tensor) -> Callable[[], Any]:
 def rows(repeats: int = 11) -> list[dict[str, Any]]:
     """Median times in ms and ratio = e3nn / ours of every case."""
     libraries = {key: (import_module(f"{name}.o3"), import_module(f"{name}.nn")) for key, name in LIBRARIES.items()}
-    found = []
+    lines = []
     for case, (build, samples) in CASES.items():
         layers = {key: build(*library) for key, library in libraries.items()}
         layers["ours_ms"].load_state_dict(layers["e3nn_ms"].state_dict())
@@ -83,10 +83,10 @@ def rows(repeats: int = 11) -> list[dict[str, Any]]:
         x = torch.randn(samples, width, generator=torch.Generator().manual_seed(0))
         for kind, task in (("forward", forward), ("forward + backward", backward)):
             times = interleaved({key: task(layer, x) for key, layer in layers.items()}, repeats)
-            found.append({"case": f"{case}, {kind}", **times})
+            lines.append({"case": f"{case}, {kind}", **times})
         makers = {key: (lambda build=build, library=library: build(*library)) for key, library in libraries.items()}
-        found.append({"case": f"{case}, construction", **interleaved(makers, 5, warmup=1)})
-    return [{**row, "ratio": row["e3nn_ms"] / row["ours_ms"]} for row in found]
+        lines.append({"case": f"{case}, construction", **interleaved(makers, 5, warmup=1)})
+    return [{**row, "ratio": row["e3nn_ms"] / row["ours_ms"]} for row in lines]
 
 
 if __name__ == "__main__":

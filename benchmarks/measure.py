@@ -57,10 +57,10 @@ def insert(page: Path, script: str, text: str) -> None:
         ValueError: the page has no such marks.
     """
     marks = re.compile(rf"(<!-- printed by benchmarks/{re.escape(script)} -->\n).*?(<!-- to here -->)", re.DOTALL)
-    whole, count = marks.subn(lambda found: f"{found[1]}\n{text}\n\n{found[2]}", page.read_text())
+    content, count = marks.subn(lambda match: f"{match[1]}\n{text}\n\n{match[2]}", page.read_text())
     if count != 1:
         raise ValueError(f"{page} has {count} places for what {script} prints")
-    page.write_text(whole)
+    page.write_text(content)
 
 
 def write(name: str, content: Mapping[str, Any]) -> Path:

@@ -72,8 +72,8 @@ def nequip(graph: Graph, device: str = "cpu", layers: int = 4, features: int = 3
         fields |= {"cell": graph.cell.double(), "edge_cell_shift": graph.shifts.double()}
 
     def run() -> Outputs:
-        found = theirs(fields | {"pos": graph.pos.double().clone()})
-        return {"energy": found["total_energy"].flatten(), "forces": found["forces"]}
+        outputs = theirs(fields | {"pos": graph.pos.double().clone()})
+        return {"energy": outputs["total_energy"].flatten(), "forces": outputs["forces"]}
 
     return theirs, run, ours, lambda: ours(graph)
 
@@ -155,8 +155,8 @@ def step(module: torch.nn.Module, run: Callable[[], Outputs], names: Sequence[st
 
     def call() -> None:
         module.zero_grad()
-        found = run()
-        sum(found[name].square().mean() for name in names).backward()
+        outputs = run()
+        sum(outputs[name].square().mean() for name in names).backward()
 
     return call
 
@@ -164,13 +164,13 @@ def step(module: torch.nn.Module, run: Callable[[], Outputs], names: Sequence[st
 def timings(pair: Pair, clock: Clock) -> dict[str, dict[str, float]]:
     """Times in ms of both, by what is done."""
     theirs, run_theirs, ours, run_ours = pair
-    names, found = list(run_ours()), {}
+    names, times = list(run_ours()), {}
     for kind, training in ((" + ".join(names), False), ("training step", True)):
         theirs.train(training)
         ours.train(training)
         steps = {"ours": step(ours, run_ours, names), "theirs": step(theirs, run_theirs, names)}
-        found[kind] = clock(steps if training else {"ours": run_ours, "theirs": run_theirs})
-    return found
+        times[kind] = clock(steps if training else {"ours": run_ours, "theirs": run_theirs})
+    return times
 
 
 def measured(name: str, repeats: int) -> list[dict[str, Any]]:

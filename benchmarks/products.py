@@ -96,21 +96,21 @@ def rows(repeats: int = 11) -> list[dict[str, Any]]:
     computed.
     """
     libraries = {name: import_module(path) for name, path in LIBRARIES.items()}
-    found = []
+    lines = []
     for case, (build, samples) in CASES.items():
         products = {name: build(library) for name, library in libraries.items()}
         products["ours_ms"].load_state_dict(products["e3nn_ms"].state_dict())
         inputs = arguments(products["ours_ms"], samples)
         for kind, task in (("forward", forward), ("forward + backward", backward)):
             times = interleaved({name: task(product, inputs) for name, product in products.items()}, repeats)
-            found.append({"case": f"{case}, {kind}", **times})
+            lines.append({"case": f"{case}, {kind}", **times})
         times = interleaved(
             {name: (lambda build=build, library=library: build(library)) for name, library in libraries.items()},
             5,
             warmup=1,
         )
-        found.append({"case": f"{case}, construction", **times})
-    return [{**row, "ratio": row["e3nn_ms"] / row["ours_ms"]} for row in found]
+        lines.append({"case": f"{case}, construction", **times})
+    return [{**row, "ratio": row["e3nn_ms"] / row["ours_ms"]} for row in lines]
 
 
 if __name__ == "__main__":

@@ -30,10 +30,10 @@ def product(l: int, channels: int, edge_lmax: int) -> TensorProduct:
     harmonics = Irreps.spherical_harmonics(edge_lmax)
     paths = [
         (a, b, c, "uvu", True)
-        for a, (_, one) in enumerate(features)
+        for a, (_, first) in enumerate(features)
         for b, (_, other) in enumerate(harmonics)
         for c, (_, ir) in enumerate(features)
-        if ir in one * other
+        if ir in first * other
     ]
     return TensorProduct(
         features, harmonics, features, paths, shared_weights=False, internal_weights=False, layout="ir_mul"
@@ -80,28 +80,30 @@ def without_gradients(function: Callable[..., Tensor], arguments: list[Any]) -> 
 
 def with_gradients(function: Callable[..., Tensor], arguments: list[Any]) -> Callable[[], Any]:
     """A call and the gradients to all floating arguments; harmonics and frames that are given count as arguments."""
-    leaves, given = [], []
+    leaves, inputs = [], []
     for argument in arguments:
         if isinstance(argument, Tensor):
-            given.append(argument.detach().requires_grad_())
-            leaves.append(given[-1])
+            inputs.append(argument.detach().requires_grad_())
+            leaves.append(inputs[-1])
         else:
-            given.append(argument._replace(matrices=argument.matrices.detach().requires_grad_()))
-            leaves.append(given[-1].matrices)
-    cotangent = torch.randn_like(function(*given))
-    return lambda: torch.autograd.grad(function(*given), leaves, cotangent)
+            inputs.append(argument._replace(matrices=argument.matrices.detach().requires_grad_()))
+            leaves.append(inputs[-1].matrices)
+    cotangent = torch.randn_like(function(*inputs))
+    return lambda: torch.autograd.grad(function(*inputs), leaves, cotangent)
 
 
 def rows(
     degrees: list[int], channels: list[int], edges: int, repeats: int, all_harmonics: bool
 ) -> list[dict[str, Any]]:
     """Median times in ms of both forms and product / so2."""
-    found = []
+    lines = []
     for c in channels:
         for l in degrees:
-            made = forms(l, c, edges, max(edges // 20, 1), 2 * l if all_harmonics else l)
+            contestants = forms(l, c, edges, max(edges // 20, 1), 2 * l if all_harmonics else l)
             for kind, task in (("forward", without_gradients), ("forward + backward", with_gradients)):
-                times = interleaved({name: task(*one) for name, one in made.items()}, repeats, warmup=1)
+                times = interleaved(
+                    {name: task(*contestant) for name, contestant in contestants.items()}, repeats, warmup=1
+                )
                 row: dict[str, Any] = {
                     "channels": c,
                     "l": l,
@@ -111,16 +113,16 @@ def rows(
                 }
                 row["ratio"] = times["product"] / times["so2"]
                 row |= {"product, given Y": times["product, given Y"], "so2, given frames": times["so2, given frames"]}
-                found.append({**row, "ratio, given": row["product, given Y"] / row["so2, given frames"]})
-    return found
+                lines.append({**row, "ratio, given": row["product, given Y"] / row["so2, given frames"]})
+    return lines
 
 
-def verdict(found: list[dict[str, Any]]) -> str:
+def verdict(times: list[dict[str, Any]]) -> str:
     """From which degree on the SO(2) form is faster, for each size and pass."""
     lines = []
-    for c, kind in dict.fromkeys((row["channels"], row["pass"]) for row in found):
+    for c, kind in dict.fromkeys((row["channels"], row["pass"]) for row in times):
         for ratio in ("ratio", "ratio, given"):
-            mine = sorted((row["l"], row[ratio]) for row in found if (row["channels"], row["pass"]) == (c, kind))
+            mine = sorted((row["l"], row[ratio]) for row in times if (row["channels"], row["pass"]) == (c, kind))
             slower = [l for l, value in mine if value <= 1]
             first = next((l for l, _ in mine if not slower or l > max(slower)), None)
             what = "geometry given" if ratio != "ratio" else "with geometry"

@@ -21,7 +21,7 @@ CASES = [(l_max, out) for l_max in (1, 2, 3) for out in ("0e", "0e+1o")]
 Call = Callable[[torch.Tensor], torch.Tensor]
 
 
-def many(irreps: str) -> str:
+def with_channels(irreps: str) -> str:
     """With all channels."""
     return "+".join(f"{CHANNELS}x{ir}" for ir in irreps.split("+"))
 
@@ -33,7 +33,7 @@ def builders(l_max: int, out: str) -> dict[str, Callable[[], torch.nn.Module]]:
 
     from intertwine.nn.irreps.symmetric_contraction import SymmetricContraction
 
-    irreps, result = many("+".join(f"{l}{'eo'[l % 2]}" for l in range(l_max + 1))), many(out)
+    irreps, result = with_channels("+".join(f"{l}{'eo'[l % 2]}" for l in range(l_max + 1))), with_channels(out)
     return {
         "ours_ms": lambda: SymmetricContraction(irreps, result, CORRELATION, SPECIES),
         "mace_ms": lambda: Theirs(o3.Irreps(irreps), o3.Irreps(result), CORRELATION, num_elements=SPECIES),
@@ -85,7 +85,7 @@ def second(x: torch.Tensor, layer: Call, weights: list[torch.Tensor]) -> Callabl
 
 def rows(repeats: int = 11) -> list[dict[str, Any]]:
     """Median times in ms and ratio = mace-torch / ours of every case."""
-    found = []
+    lines = []
     for l_max, out in CASES:
         both = contestants(l_max, out)
         for kind, task in (
@@ -94,9 +94,9 @@ def rows(repeats: int = 11) -> list[dict[str, Any]]:
             ("backward through a gradient", second),
         ):
             times = interleaved({name: task(*contestant) for name, contestant in both.items()}, repeats)
-            found.append({"case": f"l <= {l_max} to {out}, {kind}", **times})
-        found.append({"case": f"l <= {l_max} to {out}, construction", **interleaved(builders(l_max, out), 3, warmup=1)})
-    return [{**row, "ratio": row["mace_ms"] / row["ours_ms"]} for row in found]
+            lines.append({"case": f"l <= {l_max} to {out}, {kind}", **times})
+        lines.append({"case": f"l <= {l_max} to {out}, construction", **interleaved(builders(l_max, out), 3, warmup=1)})
+    return [{**row, "ratio": row["mace_ms"] / row["ours_ms"]} for row in lines]
 
 
 if __name__ == "__main__":

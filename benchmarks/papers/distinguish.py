@@ -71,31 +71,31 @@ def vectors(name: str) -> bool:
 
 def build(name: str, question: Question, extra: Mapping[str, Any]) -> Backbone:
     """The model for a question; with arguments ``extra`` in addition to those of the tables above."""
-    known, order = accepts(name), question.order
-    wanted: dict[str, Any] = {
+    accepted, order = accepts(name), question.order
+    arguments: dict[str, Any] = {
         "layers": question.layers,
         "cutoff": CUTOFF_ANGSTROM,
         "species": (6,),
         "average_degree": 2.0,
     }
-    wanted["width"] = (WIDTHS[order] if order is not None else 32) if steerable(name) else 64
+    arguments["width"] = (WIDTHS[order] if order is not None else 32) if steerable(name) else 64
     if name == "mpnn":
-        wanted["cutoff"] = None
+        arguments["cutoff"] = None
     if order is not None and steerable(name):
         outputs = "+".join(f"1x{ir}" for _, ir in Irreps.spherical_harmonics(order))
-        wanted |= {"lmax": order, "mmax": order, "hidden_lmax": order, "outputs": outputs, "correlation": 1}
+        arguments |= {"lmax": order, "mmax": order, "hidden_lmax": order, "outputs": outputs, "correlation": 1}
     elif steerable(name):
-        wanted["outputs"] = "0e"
-    wanted |= ARGUMENTS.get(name, {}) | dict(extra)
-    wanted = {key: value for key, value in wanted.items() if key in known}
+        arguments["outputs"] = "0e"
+    arguments |= ARGUMENTS.get(name, {}) | dict(extra)
+    arguments = {key: value for key, value in arguments.items() if key in accepted}
     if question.read == "handed":
-        handed = HANDED.get(name, {"parity": True, "outputs": "0e+0o"} if "parity" in known else {})
+        handed = HANDED.get(name, {"parity": True, "outputs": "0e+0o"} if "parity" in accepted else {})
         if handed:
             try:
-                return MODELS[name](**(wanted | handed))
+                return MODELS[name](**(arguments | handed))
             except InputError:  # nothing leads to pseudoscalars at this depth
                 pass
-    return MODELS[name](**wanted)
+    return MODELS[name](**arguments)
 
 
 class Classifier(nn.Module):
@@ -144,14 +144,14 @@ def separation(
     They are analytic functions of the weights almost everywhere: where they agree at random weights they agree at all
     weights. Large weights (initial ones times 3) make much of small terms of high order.
     """
-    graph, found = pair.batch(), []
+    graph, differences = pair.batch(), []
     with torch.no_grad():
         for scale in scales:
             model = classifier(name, question, extra, 0)
             for parameter in model.model.parameters():
                 parameter *= scale
-            found.append(difference(model.pooled(graph)))
-    return max(x for x in found if math.isfinite(x))
+            differences.append(difference(model.pooled(graph)))
+    return max(x for x in differences if math.isfinite(x))
 
 
 def learn(

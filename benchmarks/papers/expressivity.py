@@ -56,9 +56,9 @@ def measured(row: Row, cell: Cell, seeds: Sequence[int]) -> dict[str, Any]:
         deeper = (question._replace(layers=n) for n in (1, 2, 3))
         layers = next(
             (
-                one.layers
-                for one in deeper
-                if separation(row.model, one, row.extra, cell.pair(0)) > SAME_RELATIVE_DIFFERENCE
+                variant.layers
+                for variant in deeper
+                if separation(row.model, variant, row.extra, cell.pair(0)) > SAME_RELATIVE_DIFFERENCE
             ),
             None,
         )
@@ -77,19 +77,20 @@ def missing(done: Mapping[str, Any], row: Row, cell: Cell, seeds: int) -> list[i
     return [seed for seed in range(seeds) if str(seed) not in runs]
 
 
-def keep(results: dict[str, Any], row: Row, cell: Cell, found: Mapping[str, Any]) -> None:
+def keep(results: dict[str, Any], row: Row, cell: Cell, measurement: Mapping[str, Any]) -> None:
     """Add to the results, and write them."""
     place = results.setdefault(row.name, {}).setdefault(str(cell), {"runs": {}})
     place.update(
-        {key: value for key, value in found.items() if key != "runs"} | {"runs": place["runs"] | found["runs"]}
+        {key: value for key, value in measurement.items() if key != "runs"}
+        | {"runs": place["runs"] | measurement["runs"]}
     )
     protocol = {"rate": LEARNING_RATE, "epochs": EPOCHS, "cutoff": CUTOFF_ANGSTROM, "lengths divided by": LENGTH_UNIT}
     write("expressivity", {"protocol": protocol, "results": results})
 
 
-def run(wanted: Sequence[Row], seeds: int, jobs: int, results: dict[str, Any]) -> list[str]:
+def run(table: Sequence[Row], seeds: int, jobs: int, results: dict[str, Any]) -> list[str]:
     """Measure what is missing; returns what failed."""
-    todo = [(row, cell, left) for row in wanted for cell in cells(row) if (left := missing(results, row, cell, seeds))]
+    todo = [(row, cell, left) for row in table for cell in cells(row) if (left := missing(results, row, cell, seeds))]
     failed = []
     with bar(len(todo), "expressivity") as show, ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
         futures = {pool.submit(measured, row, cell, left): (row, cell) for row, cell, left in todo}

@@ -45,7 +45,7 @@ def finished(folder: Path, config: dict[str, Any]) -> dict[str, Any]:
 
 def rows(demo: Path, seeds: list[int], epochs: int | None, data: Path) -> list[dict[str, Any]]:
     """Errors on the test set, a row a run."""
-    found = []
+    lines = []
     for seed in seeds:
         for arm in ARMS:
             config: dict[str, Any] = {
@@ -59,9 +59,9 @@ def rows(demo: Path, seeds: list[int], epochs: int | None, data: Path) -> list[d
             folder = RUNS / f"{arm.replace(' ', '-')}-{epochs or 'advised'}-{seed}"
             report, rate = finished(folder, config), read_config(folder / "config.toml")["training"]["learning_rate"]
             errors = {f"{name} {e['unit']}": e["mae"] for name, e in reversed(report["test"].items())}
-            found.append({"begins": arm, "seed": seed, "steps": report["steps"], "rate": rate, **errors})
-            print(table(found[-1:]), flush=True)
-    return found
+            lines.append({"begins": arm, "seed": seed, "steps": report["steps"], "rate": rate, **errors})
+            print(table(lines[-1:]), flush=True)
+    return lines
 
 
 def page(document: dict[str, Any]) -> str:

@@ -130,15 +130,15 @@ def page(document: dict[str, Any]) -> str:
     rows = [
         {
             "model": name,
-            "test MSE": f"{one['mse']:.4f} +- {one['se']:.4f}",
+            "test MSE": f"{entry['mse']:.4f} +- {entry['se']:.4f}",
             "published": "" if CONTESTANTS[name][3] is None else f"{CONTESTANTS[name][3]:.4f}",
-            "parameters": f"{one['parameters']:,}",
-            "ms a step": f"{one['step_ms']:.1f}",
-            "epochs": one["epochs"],
+            "parameters": f"{entry['parameters']:,}",
+            "ms a step": f"{entry['step_ms']:.1f}",
+            "epochs": entry["epochs"],
         }
-        for name, one in document["rows"].items()
+        for name, entry in document["rows"].items()
     ]
-    on = max((one["machine"] for one in document["rows"].values()), key=lambda one: one["date"])
+    on = max((entry["machine"] for entry in document["rows"].values()), key=lambda where: where["date"])
     return (
         f"{markdown(rows)}\n\nSeed {document['seed']}; mean squared error of positions on 2,000 trajectories and its "
         f"standard error; a step is forward and backward of 100 graphs on one thread of {on['processor']}, torch "

@@ -92,19 +92,21 @@ def main() -> None:
                 "distance_in_se": distance,
             }
         )
-        known = "" if published is None else f"{published:.4f}  ({distance:+.1f} s.e.)"
+        comparison = "" if published is None else f"{published:.4f}  ({distance:+.1f} s.e.)"
         fit = ", ".join(f"{c:.3f}" for c in coefficients.tolist())
-        print(f"{name:40s} {fit:22s} {small[0]:.4f} +- {small[1]:.4f}   {large[0]:.4f} +- {large[1]:.4f}   {known}")
+        print(
+            f"{name:40s} {fit:22s} {small[0]:.4f} +- {small[1]:.4f}   {large[0]:.4f} +- {large[1]:.4f}   {comparison}"
+        )
 
     print(f"{'prediction':40s} {'coefficients':22s} {'test 2,000':17s}   {f'test {len(x_test):,}':17s}   published")
     for name, t in FIXED.items():
         add(name, ("v",), torch.tensor([t], dtype=x.dtype))
     for name, names in FITTED.items():
         # momentum is conserved: the mean velocity's coefficient is 1, not fitted
-        known = train["vm"] if names == ("vm", "d") else 0
+        fixed = train["vm"] if names == ("vm", "d") else 0
         fitted = names[1:] if names == ("vm", "d") else names
         matrix = torch.stack([train[n].flatten() for n in fitted], dim=1)
-        solution = torch.linalg.lstsq(matrix, (y - x - known).reshape(-1, 1)).solution[:, 0]
+        solution = torch.linalg.lstsq(matrix, (y - x - fixed).reshape(-1, 1)).solution[:, 0]
         add(name, names, torch.cat([torch.ones(len(names) - len(fitted), dtype=x.dtype), solution]))
     RESULTS.mkdir(parents=True, exist_ok=True)
     path = RESULTS / "nbody_baselines.json"

@@ -113,8 +113,8 @@ def invariants(pair: Pair, bodies: int, handed: bool = False) -> tuple[Counter, 
 def congruent(pair: Pair, proper: bool) -> bool:
     """Whether an orthogonal map, or a rotation (proper), takes the first star to the second."""
     first, second = pair.first[1:], pair.second[1:]
-    wanted = _products(first, list(range(len(first))), handed=proper)
-    return any(_products(second, list(order), handed=proper) == wanted for order in permutations(range(len(second))))
+    products = _products(first, list(range(len(first))), handed=proper)
+    return any(_products(second, list(order), handed=proper) == products for order in permutations(range(len(second))))
 
 
 def neighbourhoods(pair: Pair) -> tuple[list, list]:
@@ -134,7 +134,7 @@ def _sets(vectors: NDArray[np.float64], size: int, handed: bool) -> Iterator[tup
 
 def _products(vectors: NDArray[np.float64], order: list[int], handed: bool) -> tuple[float, ...]:
     v = vectors[order]
-    found = list((v @ v.T)[np.triu_indices(len(v))])
+    products = list((v @ v.T)[np.triu_indices(len(v))])
     if handed:
-        found += [float(np.linalg.det(v[list(three)])) for three in combinations(range(len(v)), 3)]
-    return tuple(round(float(x), COMPARED_DIGITS) + 0.0 for x in found)
+        products += [float(np.linalg.det(v[list(three)])) for three in combinations(range(len(v)), 3)]
+    return tuple(round(float(x), COMPARED_DIGITS) + 0.0 for x in products)

@@ -58,12 +58,12 @@ TURNED = [Cell("turned", fold, order) for fold in FOLDS for order in ORDERS]
 
 def rows(names: Sequence[str]) -> list[Row]:
     """The lines of the table; MACE has one for each correlation."""
-    found = []
-    for name in sorted(names, key=lambda one: (list(THEORY).index(one) if one in THEORY else len(THEORY), one)):
-        found.append(Row(name, name, {}))
+    lines = []
+    for name in sorted(names, key=lambda model: (list(THEORY).index(model) if model in THEORY else len(THEORY), model)):
+        lines.append(Row(name, name, {}))
         if name == "mace":
-            found += [Row(f"mace, correlation {nu}", name, {"correlation": nu}) for nu in (1, 2, 4)]
-    return found
+            lines += [Row(f"mace, correlation {nu}", name, {"correlation": nu}) for nu in (1, 2, 4)]
+    return lines
 
 
 def cells(row: Row) -> list[Cell]:

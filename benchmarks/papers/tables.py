@@ -17,7 +17,7 @@ COLOURS = LinearSegmentedColormap.from_list("accuracy", ["#f2e3da", "#2a6f97"])
 
 def accuracy(results: Mapping[str, Any], row: Row, cell: Cell) -> float | None:
     runs = results.get(row.name, {}).get(str(cell), {}).get("runs", {}).values()
-    return sum(one["accuracy"] for one in runs) / len(runs) if runs else None
+    return sum(run["accuracy"] for run in runs) / len(runs) if runs else None
 
 
 def _entry(results: Mapping[str, Any], row: Row, cell: Cell) -> str:
@@ -30,8 +30,8 @@ def _entry(results: Mapping[str, Any], row: Row, cell: Cell) -> str:
 
 
 def _layers(results: Mapping[str, Any], row: Row) -> str:
-    found = [results.get(row.name, {}).get(str(cell), {}).get("layers") for cell in BODIES]
-    return ", ".join("–" if n is None else str(n) for n in found)
+    layers = [results.get(row.name, {}).get(str(cell), {}).get("layers") for cell in BODIES]
+    return ", ".join("–" if n is None else str(n) for n in layers)
 
 
 def _grid(lines: Sequence[Sequence[str]]) -> str:
@@ -39,24 +39,26 @@ def _grid(lines: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in (head, ["---", *["--:"] * (len(head) - 1)], *body))
 
 
-def disagreements(results: Mapping[str, Any], wanted: Sequence[Row]) -> list[str]:
+def disagreements(results: Mapping[str, Any], rows: Sequence[Row]) -> list[str]:
     """Where random weights in double precision contradict the theory."""
-    found = []
-    for row in wanted:
+    contradictions = []
+    for row in rows:
         for cell in cells(row):
             kept, theory = results.get(row.name, {}).get(str(cell)), expected(row, cell)
             if kept is not None and theory is not None and (kept["separation"] > SAME_RELATIVE_DIFFERENCE) != theory:
-                found.append(
+                contradictions.append(
                     f"{row.name}, {cell}: theory says {'yes' if theory else 'no'}, "
                     f"features differ by {kept['separation']:.0e}"
                 )
         layers = [results.get(row.name, {}).get(str(cell), {}).get("layers", "?") for cell in BODIES]
         if row.name in THEORY and "?" not in layers and tuple(layers) != THEORY[row.name].body:
-            found.append(f"{row.name}: theory says {THEORY[row.name].body} layers, random weights {tuple(layers)}")
-    return found
+            contradictions.append(
+                f"{row.name}: theory says {THEORY[row.name].body} layers, random weights {tuple(layers)}"
+            )
+    return contradictions
 
 
-def page(document: Mapping[str, Any], wanted: Sequence[Row]) -> str:
+def page(document: Mapping[str, Any], rows: Sequence[Row]) -> str:
     """The tables, with what was used and where theory and measurement differ."""
     results, machine = document["results"], document["machine"]
     counts = [len(cell["runs"]) for row in results.values() for cell in row.values()]
@@ -65,10 +67,10 @@ def page(document: Mapping[str, Any], wanted: Sequence[Row]) -> str:
         ["model", *(f"chain, {n} layers" for n in LAYERS), *(str(cell.what) for cell in BODIES), "layers it takes"]
     ]
     first += [
-        [row.name, *(_entry(results, row, cell) for cell in [*CHAIN, *BODIES]), _layers(results, row)] for row in wanted
+        [row.name, *(_entry(results, row, cell) for cell in [*CHAIN, *BODIES]), _layers(results, row)] for row in rows
     ]
     second = [["model", "l", *(f"{fold}-fold" for fold in FOLDS)]]
-    for row in wanted:
+    for row in rows:
         for order in sorted({cell.order or 0 for cell in cells(row) if cell.kind == "turned"}):
             second.append(
                 [row.name, str(order), *(_entry(results, row, Cell("turned", fold, order)) for fold in FOLDS)]
@@ -83,18 +85,18 @@ def page(document: Mapping[str, Any], wanted: Sequence[Row]) -> str:
             "Orientations: polygons of so many corners, and the same turned. One layer, and a linear classifier of its "
             "pooled features of degree up to l; invariant models have none. MACE has correlation 1 here.",
             _grid(second),
-            _verdict(results, wanted),
-            "\n".join(f"- `{row.name}`: {THEORY[row.name].why}." for row in wanted if row.name in THEORY),
+            _verdict(results, rows),
+            "\n".join(f"- `{row.name}`: {THEORY[row.name].why}." for row in rows if row.name in THEORY),
             f"{machine['processor']}, {machine['usable_cores']} cores, torch {machine['versions']['torch']}, "
             f"{machine['date']}. `python benchmarks/papers/expressivity.py --seeds {max(counts)}`",
         ]
     )
 
 
-def _verdict(results: Mapping[str, Any], wanted: Sequence[Row]) -> str:
+def _verdict(results: Mapping[str, Any], rows: Sequence[Row]) -> str:
     """Where theory, random weights and training differ."""
-    wrong, able, starts = disagreements(results, wanted), 0, {True: [0.0], False: [0.0]}
-    for row in wanted:
+    wrong, able, starts = disagreements(results, rows), 0, {True: [0.0], False: [0.0]}
+    for row in rows:
         for cell in cells(row):
             if expected(row, cell) and (kept := results.get(row.name, {}).get(str(cell))):
                 able += 1
@@ -118,11 +120,11 @@ def _verdict(results: Mapping[str, Any], wanted: Sequence[Row]) -> str:
     return text
 
 
-def picture(document: Mapping[str, Any], wanted: Sequence[Row]) -> Any:
+def picture(document: Mapping[str, Any], rows: Sequence[Row]) -> Any:
     """Models by tests; the colour is the accuracy, a dot says that theory says yes."""
     results, columns = document["results"], [*CHAIN, *BODIES, *TURNED]
-    figure, axes = plt.subplots(figsize=(12.5, 1.6 + 0.27 * len(wanted)), layout="constrained")
-    for y, row in enumerate(wanted):
+    figure, axes = plt.subplots(figsize=(12.5, 1.6 + 0.27 * len(rows)), layout="constrained")
+    for y, row in enumerate(rows):
         for x, cell in enumerate(columns):
             value = accuracy(results, row, cell)
             colour = "#f7f7f7" if value is None else COLOURS((value - 50) / 50)
@@ -150,11 +152,11 @@ def picture(document: Mapping[str, Any], wanted: Sequence[Row]) -> Any:
             va="bottom",
             rotation=60 if label == "chiral" else 0,
         )
-    axes.set_yticks([y + 0.45 for y in range(len(wanted))], [row.name for row in wanted], fontsize=8.5)
+    axes.set_yticks([y + 0.45 for y in range(len(rows))], [row.name for row in rows], fontsize=8.5)
     axes.set_xticks([])
     axes.tick_params(length=0)
     axes.set_xlim(-0.1, len(columns))
-    axes.set_ylim(len(wanted), -1.9)
+    axes.set_ylim(len(rows), -1.9)
     axes.spines[:].set_visible(False)
     scale = plt.cm.ScalarMappable(plt.Normalize(50, 100), COLOURS)
     figure.colorbar(scale, ax=axes, label="accuracy, %; dot: theory says yes", shrink=0.7, pad=0.01)

@@ -55,7 +55,7 @@ class Inventory:
 
     Attributes:
         size: number of frames.
-        found: the quantities.
+        quantities: by whether one has a row for each atom, and by name in lower case.
         isolated: which frames are an isolated atom (frames,).
         readers: what made the frames.
         comments: the comment lines.
@@ -68,16 +68,16 @@ class Inventory:
         self.frames, self.size = frames, len(frames)
         self.readers, self.comments = {frame.reader for frame in frames}, [frame.comment for frame in frames]
         self.isolated = np.array([is_isolated(frame) for frame in frames], dtype=bool)
-        self.found: dict[tuple[bool, str], Found] = {}
+        self.quantities: dict[tuple[bool, str], Found] = {}
         spellings: dict[tuple[bool, str], Counter[str]] = {}
         for k, frame in enumerate(frames):
             for per_atom, group in ((False, frame.values), (True, frame.columns)):
                 for key, value in group.items():
                     name = (per_atom, key.lower())
-                    if name not in self.found:
-                        self.found[name] = Found(key, per_atom, np.zeros(len(frames), dtype=bool))
+                    if name not in self.quantities:
+                        self.quantities[name] = Found(key, per_atom, np.zeros(len(frames), dtype=bool))
                         spellings[name] = Counter()
-                    entry = self.found[name]
+                    entry = self.quantities[name]
                     if entry.frames[k]:
                         entry.also |= {other for other in group if other.lower() == key.lower()}
                     entry.frames[k] = True
@@ -85,24 +85,24 @@ class Inventory:
                     kind, shape = _kind(value)
                     entry.numeric &= kind
                     entry.shapes.add((len(frame.numbers), shape))
-        for name, entry in self.found.items():
+        for name, entry in self.quantities.items():
             entry.key = max(spellings[name], key=lambda key: (spellings[name][key], key))
             entry.meaning = parse(entry.key)
             entry.also -= {entry.key}
 
     def __iter__(self) -> Iterator[Found]:
-        return iter(self.found.values())
+        return iter(self.quantities.values())
 
     def get(self, key: str) -> Found | None:
         """A quantity by name, in any case; one of the structure before one of the atoms."""
-        return self.found.get((False, key.lower())) or self.found.get((True, key.lower()))
+        return self.quantities.get((False, key.lower())) or self.quantities.get((True, key.lower()))
 
     def zero(self, entry: Found) -> bool:
         """Whether a quantity is exactly 0 wherever it stands."""
         return not any(np.any(value_of(self.frames[k], entry)) for k in np.flatnonzero(entry.frames).tolist())
 
     def remove(self, entry: Found) -> None:
-        del self.found[entry.per_atom, entry.key.lower()]
+        del self.quantities[entry.per_atom, entry.key.lower()]
 
     def equal(self, first: Found, other: Found) -> bool:
         """Whether two quantities have the same values wherever both stand."""
@@ -125,13 +125,13 @@ class Arrays(Inventory):
     def __init__(self, arrays: Mapping[str, np.ndarray], frames: int, atoms: int, aliases: Mapping[str, str]) -> None:
         self.arrays, self.frames, self.size = arrays, (), frames
         self.readers, self.comments, self.isolated = {"npz"}, [], np.zeros(frames, dtype=bool)
-        self.found = {}
+        self.quantities = {}
         for key, array in arrays.items():
             meaning = parse(aliases.get(key, key))
             if meaning is not None and meaning.quantity in ("stress", "virial"):
                 meaning = None  # nothing is periodic
             entry = Found(key, False, np.ones(frames, dtype=bool), {(atoms, array.shape[1:])}, True, meaning)
-            self.found.setdefault(
+            self.quantities.setdefault(
                 (False, key.lower()) if array.shape[:1] == (frames,) or meaning else (True, key.lower()), entry
             )
 
