@@ -23,7 +23,7 @@ HERE = Path(__file__).resolve().parents[1]
 BESIDE = shutil.ignore_patterns(".*", "build", "runs", "dist", "*.egg-info", "__pycache__", "site")
 PIP = ["-m", "pip", "--quiet", "--disable-pip-version-check"]
 #: Modules that need a package which no dependency brings, and that package.
-OPTIONAL = {"intertwine.kernels.gpu.programs": "triton", "intertwine.e3nn.fixtures": "pytest"}
+OPTIONAL = {"intertwine.kernels.convolution.gpu.programs": "triton", "intertwine.e3nn.fixtures": "pytest"}
 IMPORTS = """
 import importlib, json, pkgutil, sys, intertwine
 missing = {}
