@@ -88,7 +88,10 @@ def test_lower_bounds_are_the_versions_that_are_tested() -> None:
 
 def test_what_is_imported_everywhere_is_declared() -> None:
     """Packages that modules of ours import when they are imported."""
-    optional = {"triton", "pytest"}  # of kernels.gpu.programs and e3nn.fixtures, which only their users import
+    optional = {
+        "triton",
+        "pytest",
+    }  # of kernels.convolution.gpu.programs and e3nn.fixtures, which only their users import
     distribution = {"torch_geometric": "torch-geometric", "tomli_w": "tomli-w"}
     declared = {re.match(r"[\w-]+", requirement)[0] for requirement in PROJECT["dependencies"]}
     names = set()
