@@ -53,7 +53,7 @@ class EQGATLayer(MessagePassing):
         width: scalars F.
         vectors: vectors C.
         edge_width: radial functions and edge invariants.
-        given: whether there are vectors yet.
+        with_vectors: whether there are vectors yet.
         cross_product: whether messages hold cross products.
         smoothing: epsilon of the norm.
     """

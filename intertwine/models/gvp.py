@@ -49,7 +49,7 @@ class GVPLayer(MessagePassing):
         width: scalars F of nodes.
         vectors: vectors C of nodes.
         edge_width: scalars of edges, which have one vector.
-        given: whether there are vectors yet.
+        with_vectors: whether there are vectors yet.
         depth: GVPs in a message.
         dropout: probability to drop a channel of the two updates, in training.
         smoothing: epsilon of norms.

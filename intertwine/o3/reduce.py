@@ -146,7 +146,7 @@ def symmetric_basis(
         middle: the irreps allowed at every stage of the coupling; None for all.
         eps: what counts as zero in the combinations of paths.
     """
-    shape = tuple(outputs.dim for outputs in irreps)
+    shape = tuple(index.dim for index in irreps)
     number, coefficient = orbits(group, shape)
     kept = number >= 0
     outputs, basis = [], [np.zeros((0, *shape))]

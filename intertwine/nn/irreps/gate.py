@@ -148,8 +148,8 @@ def _unmerged(features: Tensor, parts: Irreps, merged: Irreps) -> list[Tensor]:
         while sum(sizes) < mul:
             sizes.append(remaining.pop(0).mul)
         pieces += [piece.flatten(-2) for piece in (block.split(sizes, -1) if len(sizes) > 1 else [block])]
-    sizes_of = iter(pieces)
-    return [next(sizes_of) if block.mul else features.new_zeros(*features.shape[:-1], 0) for block in parts]
+    laid = iter(pieces)
+    return [next(laid) if block.mul else features.new_zeros(*features.shape[:-1], 0) for block in parts]
 
 
 def _cat(pieces: Sequence[Tensor], like: Tensor) -> Tensor:
