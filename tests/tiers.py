@@ -153,6 +153,15 @@ FEW: dict[str, int] = {
     "integrations::test_in_another_process": 1,
     "integrations::test_eight_threads_with_twenty_molecules_each": 1,
     "certify::test_pointnet_breaks_all_but_permutations": 0,
+    "examples::test_evaluate_prints_errors_with_units": 1,
+    "e3nn::test_potentials_of_mace": 0,
+    "cli::test_a_run_folder_as_json": 0,
+    "cli::test_a_killed_worker_of_the_loader_is_named": 0,
+    "kernels::test_a_fault_in_any_coefficient_is_found": 2,
+    "nn::test_travels": 4,
+    "e3nn::test_a_deployed_program": 0,
+    "cli::test_what_we_write_is_read_as_it_is": 2,
+    "kernels::test_plain_torch_takes_over_and_says_so_once": 1,
 }
 
 
