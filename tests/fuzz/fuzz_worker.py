@@ -18,6 +18,7 @@ from typing import Any
 from typer.testing import CliRunner
 
 SECONDS, WALL = 60.0, 400.0
+SHOWN = 20_000  # characters of an answer that are kept: a help page is 4,000, a table of every model 10,000
 MEMORY = 16 * 2**30  # bytes of address space: a file that claims a billion atoms must not take the machine's
 
 
@@ -43,7 +44,7 @@ def run(line: list[str]) -> dict[str, Any]:
     return {
         "line": line,
         "code": result.exit_code,
-        "output": result.output[-3000:],
+        "output": result.output[-SHOWN:],
         "raised": None if error is None or isinstance(error, SystemExit) else f"{type(error).__name__}: {error}"[:1000],
     }
 
