@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from intertwine.nn.one_hot import bessel, soft_one_hot_linspace, soft_unit_step
     from intertwine.nn.paths.spherical_bessel import LegendreBasis, SphericalBesselBasis
     from intertwine.nn.paths.waves import RadialWaves, TorsionBasis
+    from intertwine.nn.preset import Preset
     from intertwine.nn.radial import BesselBasis, GaussianBasis, radial_basis
     from intertwine.nn.readout import ScalarHead, TensorHead, VectorHead, pool
     from intertwine.nn.recurrent import GRUCell, LSTMCell
@@ -90,6 +91,7 @@ _HOME = {
     "NormActivation": "irreps.norm_activation",
     "PathsToSO2": "so2.from_paths",
     "PolynomialCutoff": "cutoff",
+    "Preset": "preset",
     "RadialInputs": "inputs",
     "RadialWaves": "paths.waves",
     "S2Activation": "irreps.s2_activation",
@@ -171,6 +173,7 @@ __all__ = [
     "NormActivation",
     "PathsToSO2",
     "PolynomialCutoff",
+    "Preset",
     "RadialInputs",
     "RadialWaves",
     "S2Activation",

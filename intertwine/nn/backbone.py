@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -37,7 +38,8 @@ class Backbone(Configured, nn.Module, ABC):
     Attributes:
         CARD: what the architecture is, with its default arguments; :attr:`card` is what this model is.
         DEFAULTS: inputs that it has defaults of its own for.
-        PRESETS: name -> constructor arguments: "small", fast on a processor, and "paper", the sizes of the source.
+        PRESETS: name -> constructor arguments and their source: "small", fast on a processor, and "paper", the numbers
+            of a table or file that the preset names (:class:`~intertwine.nn.Preset`).
         LISTS: the lists that :meth:`lists` makes, and the axes of each whose lengths depend on the data.
         cutoff: r_c, or None.
         arguments: all inputs, as given or by default.
@@ -47,7 +49,7 @@ class Backbone(Configured, nn.Module, ABC):
 
     CARD: ClassVar[ModelCard]
     DEFAULTS: ClassVar[Inputs] = Inputs()
-    PRESETS: ClassVar[dict[str, dict[str, object]]] = {}
+    PRESETS: ClassVar[Mapping[str, dict[str, Any]]] = {}
     __signature__: ClassVar[Any] = Written()
     LISTS: ClassVar[dict[str, tuple[int, ...]]] = {}
 
