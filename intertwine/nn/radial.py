@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -18,15 +20,19 @@ class GaussianBasis(nn.Module):
     r""":math:`e_k(d) = \exp(-\gamma (d - \mu_k)^2)`, centres :math:`\mu_k` evenly on [start, cutoff],
     :math:`\gamma = 1/(2\Delta\mu^2)`.
 
-    SchNet (Schütt et al. 2017), eq. 2, with the width tied to the spacing.
+    SchNet (Schütt et al. 2017), eq. 2, with the width tied to the spacing unless :math:`\gamma` is given.
 
     Args:
         size: number of functions, at least 2.
         cutoff: last centre (A).
         start: first centre (A).
+        gamma: in 1/A^2; None for that of the spacing.
+
+    Raises:
+        InputError: a single function, a start at or beyond the cutoff, a gamma that is not positive.
     """
 
-    def __init__(self, size: int, cutoff: float, start: float = 0.0) -> None:
+    def __init__(self, size: int, cutoff: float, start: float = 0.0, gamma: float | None = None) -> None:
         super().__init__()
         if size < 2:
             raise InputError(f"a basis of {size} Gaussians", where="radial_size", remedy="give at least 2.")
@@ -35,7 +41,9 @@ class GaussianBasis(nn.Module):
             raise InputError(
                 f"the first centre is {start}, the last {cutoff}", where="start", remedy="start below the cutoff."
             )
-        self.gamma = 0.5 * ((size - 1) / (self.cutoff - self.start)) ** 2
+        self.gamma = 0.5 * ((size - 1) / (self.cutoff - self.start)) ** 2 if gamma is None else float(gamma)
+        if not 0 < self.gamma < inf:
+            raise InputError(f"gamma is {gamma}", where="gamma", remedy="give a positive number in 1/A^2, such as 10.")
 
     def forward(self, d: Float[Tensor, " edges"]) -> Float[Tensor, "edges size"]:
         # not a buffer: one would be rounded to the precision that the model happens to be stored in

@@ -32,6 +32,13 @@ class TestMPNNWithDistances(ModelContract):
         return True
 
 
+class TestMPNNOfTowers(TestMPNNWithDistances):
+    @pytest.fixture
+    def model(self) -> Backbone:
+        torch.manual_seed(0)
+        return MPNN(**SMALL, cutoff=2.5, radial_size=4, towers=3, edge_layers=3).double()
+
+
 class TestMPNNWithoutPositions(ModelContract):
     """Atoms with positions that it does not look at, all pairs connected."""
 
@@ -72,6 +79,43 @@ def test_messages_are_those_of_pyg() -> None:
     for _ in range(model.steps):
         h = gru(convolution(h, graph.edge_index, graph.edge_attr), h)
     torch.testing.assert_close(model(graph), h, rtol=0, atol=1e-13)
+
+
+def sigmoid(x: torch.Tensor) -> torch.Tensor:
+    return 1 / (1 + torch.exp(-x))
+
+
+@pytest.mark.parametrize("towers", [2, 3, 6])
+def test_towers_in_loops(towers: int) -> None:
+    """Section 5.4: each part with its matrix of every edge and its GRU, then g of the concatenation; one edge and one
+    node at a time."""
+    model, graph = of_bonds(towers=towers, edge_layers=1 + towers // 2), bonded()
+    part, h = SMALL["width"] // towers, model.embedding(graph)
+    for _ in range(model.steps):
+        temporary = torch.zeros_like(h)
+        for c, tower in enumerate(model.layer.towers):
+            own = slice(c * part, (c + 1) * part)
+            H = tower.convolution.mix.weight.unflatten(1, (-1, part))
+            sums = torch.zeros(h.shape[0], part, dtype=torch.float64)
+            for edge, (j, i) in enumerate(zip(*EDGES)):
+                phi = graph.edge_attr[edge]
+                for layer in model.network.layers:
+                    phi = layer.weight @ phi + layer.bias
+                    phi = phi * sigmoid(phi)
+                matrix = torch.einsum("omi,m->oi", H, torch.cat([phi, torch.ones(1).double()]))
+                sums[i] = sums[i] + matrix @ h[j, own]
+            gru = tower.gru
+            for i in range(h.shape[0]):
+                a = (gru.weight_ih @ sums[i] + gru.bias_ih).view(3, part)
+                b = (gru.weight_hh @ h[i, own] + gru.bias_hh).view(3, part)
+                z = sigmoid(a[1] + b[1])
+                temporary[i, own] = (1 - z) * torch.tanh(a[2] + sigmoid(a[0] + b[0]) * b[2]) + z * h[i, own]
+        first, second = model.layer.mix.layers
+        inner = temporary @ first.weight.T + first.bias
+        h = (inner * sigmoid(inner)) @ second.weight.T + second.bias
+    torch.testing.assert_close(model(graph), h, rtol=0, atol=1e-13)
+    with pytest.raises(InputError, match="towers"):
+        MPNN(width=6 * towers + 1, towers=towers)
 
 
 def test_set2set_is_that_of_pyg() -> None:
