@@ -8,19 +8,26 @@ r"""GVP-GNN: multilayer perceptrons whose layers carry vectors beside scalars.
     h &\leftarrow \mathrm{norm}\Big(h_i + \frac{1}{|N(i)|} \sum_j m_{ij}\Big), \qquad
     h_i' = \mathrm{norm}\big(h + \mathrm{GVP} \circ \mathrm{GVP}(h)\big)
 
-with h = (s, v). Vector gates are those of Jing, Eismann, Soni and Dror 2021 (arXiv:2106.03843, algorithm 1), the
-network that of Jing et al., ICLR 2021 (arXiv:2009.01411), eq. 1 to 4 and 7 to 8, with three GVPs in a message and two
-in the feed-forward block, whose last has no activation. The first GVP of a message is linear before its norm: its parts
-of h_i and h_j are computed once per node.
+with h = (s, v). Vector gates are those of Jing, Eismann, Soni and Dror 2021 (arXiv:2106.03843), the network that of Jing
+et al., ICLR 2021 (arXiv:2009.01411), eq. 1 to 4 and 7 to 8, with three GVPs in a message and two in the feed-forward
+block, whose last has no activation. The first GVP of a message is linear before its norm: its parts of h_i and h_j are
+computed once per node. With ``ends`` the network begins and ends as the authors' does, with norms before perceptrons:
 
-For smooth energies, unlike the paper's: SiLU for ReLU, a smooth norm, messages times the envelope c, the mean as
-:math:`\sum_j c_{ij} m_{ij} / (1 + \sum_j c_{ij})`, and no normalisation of edges. In the first layer vectors are zero,
-unless the data give some, and the terms with v are absent.
+.. math::
+    h_{ij} = \mathrm{GVP}\big(\mathrm{norm}(e(d_{ij}), \hat x_{ij})\big), \qquad
+    s_i^0 = W\, \mathrm{norm}(E_{z_i}) + b, \qquad
+    h_i^\mathrm{out} = \mathrm{GVP}\big(\mathrm{norm}(h_i)\big)
+
+Departures. The gate sees m, as in the authors' code for ATOM3D, from which the preset is; algorithm 1 of the paper
+passes m through a non-linearity first. For smooth energies: SiLU for ReLU, a smooth norm, messages times the envelope c,
+the mean as :math:`\sum_j c_{ij} m_{ij} / (1 + \sum_j c_{ij})`. The last perceptron has vectors beside the paper's
+scalars. In the first layer vectors are zero, unless the data give some, and the terms with v are absent. The readout (a
+mean, a dense layer of 200 with dropout 0.1) is the task's head.
 """
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Unpack
+from typing import ClassVar, Unpack
 
 import torch
 import torch.nn.functional as F
@@ -32,6 +39,7 @@ from intertwine.nn import Backbone, MessagePassing, ModelCard, VectorInputs
 from intertwine.nn.attention import edge_mean
 from intertwine.nn.checks import check_sizes, check_smoothing, require_space
 from intertwine.nn.edge_mlp import EdgeLinear
+from intertwine.nn.preset import OURS, Preset
 from intertwine.nn.scalar_vector import GatedVectors, ScalarVectorNorm, VectorPerceptron, join
 from intertwine.nn.shapes import EdgeParts, NodePair, NodeParts, NodeState
 from intertwine.numerics import InputError, safe
@@ -121,6 +129,7 @@ class GVP(Backbone):
         edge_width: scalars of an edge (32 in the paper).
         message_layers: GVPs in a message (3 in the paper).
         dropout: probability to drop a channel of an update in training (0.1 in the paper).
+        ends: norms before the first perceptrons, and a norm and a perceptron after the last layer, as in the paper.
         smoothing: epsilon of norms, in units of the features. Layers multiply vectors that are shorter by up to
             1/epsilon each: with 0.1 the rounding errors of atoms at a symmetric place can be seen in forces.
         inputs: as of every model, :class:`~intertwine.nn.VectorInputs`; in the paper 16 Gaussians.
@@ -133,17 +142,24 @@ class GVP(Backbone):
         symmetry="E(3)",
         paper="Jing, Eismann, Soni, Dror 2021, arXiv:2106.03843",
     )
-    PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
-        "small": {"width": 32, "vectors": 8, "layers": 2, "edge_width": 16, "message_layers": 2},
-        "paper": {
-            "width": 100,
-            "vectors": 16,
-            "layers": 5,
-            "cutoff": 4.5,
-            "radial_size": 16,
-            "radial": "gaussian",
-            "dropout": 0.1,
-        },
+    PRESETS: ClassVar[dict[str, Preset]] = {
+        "small": Preset({"width": 32, "vectors": 8, "layers": 2, "edge_width": 16, "message_layers": 2}, source=OURS),
+        "paper": Preset(
+            {
+                "width": 100,
+                "vectors": 16,
+                "layers": 5,
+                "cutoff": 4.5,
+                "edge_width": 32,
+                "message_layers": 3,
+                "radial_size": 16,
+                "radial": "gaussian",
+                "dropout": 0.1,
+                "ends": True,
+            },
+            source="arXiv:2106.03843, section 4 (ATOM3D); authors' code: gvp/atom3d.py (BaseModel, _DEFAULT_V_DIM, "
+            "_DEFAULT_E_DIM), gvp/__init__.py (GVPConvLayer)",
+        ),
     }
 
     def __init__(
@@ -156,6 +172,7 @@ class GVP(Backbone):
         message_layers: int = 3,
         *,
         dropout: float = 0.0,
+        ends: bool = False,
         smoothing: float = 0.2,
         **inputs: Unpack[VectorInputs],
     ) -> None:
@@ -172,6 +189,10 @@ class GVP(Backbone):
         self.irreps_out = Irreps(f"{width}x0e+{vectors}x1o")
         self.embedding, self.edges = self.embed_nodes(width), self.embed_edges()
         self.edge = VectorPerceptron(self.edges.width, 1, edge_width, 1, smoothing, None)
+        self.edge_norm = ScalarVectorNorm(self.edges.width, smoothing) if ends else None
+        self.begin = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width)) if ends else None
+        self.end_norm = ScalarVectorNorm(width, smoothing) if ends else None
+        self.end = VectorPerceptron(width, vectors, width, vectors, smoothing) if ends else None
         self.start = self.embed_vectors(vectors)
         with_vectors = self.start is not None
         self.layers = nn.ModuleList(
@@ -182,8 +203,13 @@ class GVP(Backbone):
     def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:
         require_space(graph)
         edges = self.edges(graph)
-        a_ij = (*self.edge(edges.attributes, edges.directions.unsqueeze(-1)), edges.envelope.squeeze(-1))
-        f = (self.embedding(graph), None if self.start is None else self.start(graph))
+        known = (edges.attributes, edges.directions.unsqueeze(-1))
+        known = known if self.edge_norm is None else self.edge_norm(*known)
+        a_ij, s = (*self.edge(*known), edges.envelope.squeeze(-1)), self.embedding(graph)
+        s = s if self.begin is None else self.begin(s)
+        f = (s, None if self.start is None else self.start(graph))
         for layer in self.layers:
             f = layer(f, a_ij, graph.edge_index)
+        if self.end is not None and self.end_norm is not None:
+            f = self.end(*self.end_norm(*f))
         return join(*f, vectors=self.vectors)

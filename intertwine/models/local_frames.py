@@ -6,22 +6,39 @@ r"""LoCS: every node looks at its neighbours from a frame of its own, in which a
     m_{ij} &= \phi_m(s_i, s_j, z_{ij}), \qquad
     s_i' = s_i + \phi_s\Big(s_i, \frac{1}{|N(i)|} \sum_j m_{ij}\Big), \qquad v^\mathrm{out}_i = F_i\, W s_i
 
-with frames :math:`F_i`, whose columns are orthonormal axes. Relative positions, orientations and velocities are
+with frames :math:`F_i`, whose columns are axes. Relative positions, orientations and velocities are
 invariants, translated by :math:`-x_i` and rotated by :math:`F_i^\top`: messages need no other symmetry, and may be of
 any kind. What they predict is a vector of the frame and is turned back.
 
+With ``filters="anisotropic"`` the messages see :math:`W(p_{ij})\, z_{ij}` in place of z, a linear map whose matrix is a
+network of :math:`p_{ij} = (F_i^\top u_{ij}, F_i^\top F_j, e(d_{ij}))`, the position and orientation of the neighbour:
+:class:`~intertwine.nn.filters.AnisotropicFilter`.
+
 The paper's frame is that of the velocity, by its yaw and pitch; it has no roll, so it turns with the structure about
 the z axis only. Here the second axis lies in the half-plane of a learned sum of neighbour vectors, and the first is
-another such sum where there are no velocities: :mod:`intertwine.nn.frames`, where it is told what becomes of axes that
-symmetry leaves undefined (they shrink to nothing, smoothly). With that SE(3) holds everywhere; the third axis is a
-cross product, so a mirror image is another structure. The mean is :math:`\sum_j c_{ij} m_{ij} / (1 + \sum_j c_{ij})`.
+another such sum where there are no velocities: :mod:`intertwine.nn.frames`. With that SE(3) holds everywhere; the third
+axis is a cross product, so a mirror image is another structure. The mean is
+:math:`\sum_j c_{ij} m_{ij} / (1 + \sum_j c_{ij})`.
+
+The axes are orthogonal and of unit length only in the limit: no continuous frame exists where symmetry leaves an axis
+undefined, so an axis along a has the length :math:`\|a\| / \sqrt{\|a\|^2 + \epsilon^2}`, with epsilon the ``smoothing``.
+That is near 1 along a velocity, and well below 1 along a sum over neighbours in which they nearly cancel. At random
+starts the median singular values of F are 0.98, 0.78 and 0.77 on charged particles with velocities, 0.97, 0.22 and 0.20
+on ethanol without. Coordinates along such an axis are shortened; the equations hold with F as it is, equivariance is
+exact, and :math:`F^\top F` is not the identity.
+
+Departures: the layers, residuals and SiLU are those of this library, where the paper has one round of messages, mean
+and a network of three layers with ReLU between an encoder of edge types and the next time step; there are no edge types
+(the relations of NRI) and no time series; orientations are matrices :math:`F_i^\top F_j`, where the paper has Euler
+angles, and there are no spherical coordinates of u. In the authors' code the encoder has anisotropic filters, the
+decoder of charged particles an ordinary network.
 
 Kofinas, Nagaraja, Gavves, NeurIPS 2021 (arXiv:2110.14961), eq. 5 to 12.
 """
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Unpack
+from typing import ClassVar, Unpack
 
 import torch
 from jaxtyping import Float, Int
@@ -32,10 +49,15 @@ from intertwine.nn import MLP, Backbone, MessagePassing, ModelCard, RadialInputs
 from intertwine.nn.attention import edge_mean
 from intertwine.nn.checks import check_sizes, check_smoothing, require_space
 from intertwine.nn.edge_mlp import EdgeMLP
+from intertwine.nn.filters import AnisotropicFilter
 from intertwine.nn.frames import FrameEmbedding, into, out_of
+from intertwine.nn.preset import OURS, Preset
 from intertwine.nn.scalar_vector import join
 from intertwine.nn.shapes import EdgePart, NodePart, Weighted
+from intertwine.numerics import choose
 from intertwine.o3 import Irreps
+
+FILTERS = ("mlp", "anisotropic")
 
 
 class LocalFramesLayer(MessagePassing):
@@ -70,7 +92,7 @@ class LocalFramesLayer(MessagePassing):
 
 
 class LocalFrames(Backbone):
-    """LoCS with or without velocities, with or without a cutoff.
+    r"""LoCS with or without velocities, with or without a cutoff.
 
     Args:
         width: features F.
@@ -78,6 +100,7 @@ class LocalFrames(Backbone):
         layers: number of layers.
         cutoff: r_c in A, beyond which messages vanish smoothly; None connects all pairs (the paper's particles).
         velocity: read ``graph.vel``; frames have their first axis along it.
+        filters: "mlp", or "anisotropic" for messages that see :math:`W(p_{ij})\, z_{ij}`.
         smoothing: epsilon of the frames: axes fade where the vectors that they come from are shorter.
         inputs: as of every model, :class:`~intertwine.nn.RadialInputs`; without a cutoff the distance
             itself takes the place of radial functions.
@@ -90,9 +113,20 @@ class LocalFrames(Backbone):
         symmetry="SE(3)",
         paper="Kofinas, Nagaraja, Gavves 2021, arXiv:2110.14961",
     )
-    PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
-        "small": {"width": 32, "vectors": 8, "layers": 2},
-        "paper": {"width": 256, "vectors": 2, "layers": 2, "cutoff": None, "velocity": True},
+    PRESETS: ClassVar[dict[str, Preset]] = {
+        "small": Preset({"width": 32, "vectors": 8, "layers": 2}, source=OURS),
+        "paper": Preset(
+            {
+                "width": 256,
+                "vectors": 2,
+                "layers": 1,
+                "cutoff": None,
+                "velocity": True,
+                "filters": "anisotropic",
+            },
+            source="authors' code: scripts/run_charged_locs.sh (decoder_hidden), locs/models/locs.py (one round of "
+            "messages, AnisotropicEdgeFilter of the encoder)",
+        ),
     }
 
     def __init__(
@@ -103,6 +137,7 @@ class LocalFrames(Backbone):
         cutoff: float | None = 5.0,
         velocity: bool = False,
         *,
+        filters: str = "mlp",
         smoothing: float = 0.1,
         **inputs: Unpack[RadialInputs],
     ) -> None:
@@ -115,7 +150,10 @@ class LocalFrames(Backbone):
         self.edges = None if cutoff is None else self.embed_edges()
         edge_width = 1 + sum(self.edge_inputs.values()) if self.edges is None else self.edges.width
         self.frames = FrameEmbedding(width, edge_width, velocity, smoothing)
-        columns = edge_width + 12 + 6 * velocity
+        columns, self.places = edge_width + 12 + 6 * velocity, edge_width + 12
+        choose(filters, FILTERS, kind="filter", where="filters")
+        self.filter = AnisotropicFilter(self.places, columns, width, width) if filters == "anisotropic" else None
+        columns = columns if self.filter is None else width
         self.layers = nn.ModuleList(LocalFramesLayer(width, columns) for _ in range(layers))
         self.out = nn.Linear(width, 3 * vectors)
 
@@ -129,7 +167,12 @@ class LocalFrames(Backbone):
         seen = [u.unsqueeze(-1), sent]
         if vel is not None:
             seen += [vel.index_select(0, i).unsqueeze(-1), vel.index_select(0, j).unsqueeze(-1)]
-        z = torch.cat([attributes, into(received, torch.cat(seen, dim=-1)).flatten(1)], dim=-1)
+        local = into(received, torch.cat(seen, dim=-1))  # (edges, 3, vectors): u_ij, the three axes, velocities
+        if self.filter is None:
+            z = torch.cat([attributes, local.flatten(1)], dim=-1)
+        else:
+            z = torch.cat([attributes, local.transpose(1, 2).flatten(1)], dim=-1)
+            z = self.filter(z, z[:, : self.places])
         for layer in self.layers:
             s = layer(s, (z, envelope), graph.edge_index)
         return join(s, out_of(frames, self.out(s).unflatten(-1, (3, self.vectors))), self.vectors)

@@ -114,7 +114,9 @@ class SchNet(Backbone):
         self.embedding, self.edges = self.embed_nodes(width), self.embed_edges()
         if gamma is not None:
             if self.arguments["radial"] != "gaussian":
-                raise InputError("a gamma without Gaussians", where="gamma", remedy="give radial='gaussian', or no gamma.")
+                raise InputError(
+                    "a gamma without Gaussians", where="gamma", remedy="give radial='gaussian', or no gamma."
+                )
             self.edges.radial = GaussianBasis(self.edges.functions, self.edges.envelope.cutoff, gamma=gamma)
         self.layers = nn.ModuleList(SchNetLayer(width, self.edges.width, filter_activation) for _ in range(layers))
 

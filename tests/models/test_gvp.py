@@ -27,7 +27,10 @@ SMALL = {
 
 
 class TestGVP(ModelContract):
-    @pytest.fixture(params=[{}, {"radial": "gaussian", "message_layers": 1, "layers": 1}], ids=["bessel", "gaussian"])
+    @pytest.fixture(
+        params=[{}, {"radial": "gaussian", "message_layers": 1, "layers": 1}, {"radial": "gaussian", "ends": True}],
+        ids=["bessel", "gaussian", "ends"],
+    )
     def model(self, request) -> Backbone:
         return GVP(**SMALL | request.param).double()
 
@@ -69,11 +72,13 @@ def norm(layer, s: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
 
 @pytest.mark.parametrize("depth", [1, 2, 3])
 @pytest.mark.parametrize("vectors", [(), ("vel",)])
-def test_against_the_equations(depth: int, vectors: tuple[str, ...], generator: torch.Generator) -> None:
-    """GVPs of the concatenation (h_i, h_j, h_ij), edge by edge; then the feed-forward block; with both norms."""
+@pytest.mark.parametrize("ends", [False, True])
+def test_against_the_equations(ends: bool, depth: int, vectors: tuple[str, ...], generator: torch.Generator) -> None:
+    """GVPs of the concatenation (h_i, h_j, h_ij), edge by edge; then the feed-forward block; with both norms; with and
+    without the blocks at the ends."""
     pos, vel = torch.randn(2, 6, 3, generator=generator, dtype=torch.float64)
     molecule, width, count = Graph(pos, z=[1, 6, 8, 1, 6, 8], vel=vel), 5, 3
-    options = {"radial_size": 7, "vector_inputs": vectors, "message_layers": depth, "edge_width": 4}
+    options = {"radial_size": 7, "vector_inputs": vectors, "message_layers": depth, "edge_width": 4, "ends": ends}
     model = GVP(width=width, vectors=count, layers=2, cutoff=CUTOFF, **options).double()
     for layer in model.layers:
         for part in layer.norms:
@@ -81,6 +86,13 @@ def test_against_the_equations(depth: int, vectors: tuple[str, ...], generator: 
             torch.nn.init.normal_(part.scalar.bias)
         torch.nn.init.normal_(layer.scalar.attributes.bias)
     s = [model.embedding.species.weight[int(z) - 1] for z in molecule.z]
+    if ends:
+        for part in (model.edge_norm.scalar, model.end_norm.scalar, model.begin[0]):
+            torch.nn.init.normal_(part.weight)
+            torch.nn.init.normal_(part.bias)
+        first_norm, linear = model.begin
+        s = [(x - x.mean()) / (x.var(correction=0) + 1e-5).sqrt() for x in s]
+        s = [linear.weight @ (first_norm.weight * x + first_norm.bias) + linear.bias for x in s]
     speed = vel.norm(dim=-1, keepdim=True)
     first = vel * speed.asinh() / speed
     v = [
@@ -104,7 +116,8 @@ def test_against_the_equations(depth: int, vectors: tuple[str, ...], generator: 
                 u = d / CUTOFF
                 c = 1 - 28 * u**6 + 48 * u**7 - 21 * u**8
                 basis = torch.stack([math.sqrt(2 / CUTOFF) * torch.sin(k * math.pi * u) / d for k in range(1, 8)])
-                s_e, v_e = whole(model.edge, basis, (x / d)[:, None], active=False)
+                h_e = (basis, (x / d)[:, None])
+                s_e, v_e = whole(model.edge, *(norm(model.edge_norm, *h_e) if ends else h_e), active=False)
                 m = torch.cat([s[i], s[j], s_e]), torch.cat([v[i], v[j], v_e], dim=1)
                 m = perceptron(w_h, w_m, layer.scalar.attributes.bias, layer.first, *m, active=depth > 1)
                 for k, gvp in enumerate(layer.rest):
@@ -113,6 +126,9 @@ def test_against_the_equations(depth: int, vectors: tuple[str, ...], generator: 
             h = norm(layer.norms[0], s[i] + ds / fades, dv / fades + (v[i] if v[i].numel() else 0))
             ds, dv = whole(layer.narrow, *whole(layer.widen, *h), active=False)
             new.append(norm(layer.norms[1], h[0] + ds, h[1] + dv))
+        s, v = [h[0] for h in new], [h[1] for h in new]
+    if ends:
+        new = [whole(model.end, *norm(model.end_norm, si, vi)) for si, vi in zip(s, v, strict=True)]
         s, v = [h[0] for h in new], [h[1] for h in new]
     expected = torch.stack([torch.cat([si, vi.T.flatten()]) for si, vi in zip(s, v, strict=True)])
     found = model(molecule)

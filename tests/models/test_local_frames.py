@@ -29,6 +29,12 @@ class TestLocalFrames(ModelContract):
         return LocalFrames(**SMALL).double()
 
 
+class TestLocalFramesWithFilters(TestLocalFrames):
+    @pytest.fixture
+    def model(self) -> Backbone:
+        return LocalFrames(**SMALL, filters="anisotropic").double()
+
+
 class TestLocalFramesOfVelocities(TestLocalFrames):
     """As the paper: charged particles, all pairs, the first axis along the velocity."""
 
@@ -52,6 +58,14 @@ def edge_function(mlp, f_i: Tensor, f_j: Tensor, a_ij: Tensor) -> Tensor:
     return second.weight @ silu(inner) + second.bias
 
 
+def filtered(layer, z: Tensor, p: Tensor) -> Tensor:
+    """W(p) z, with the matrix."""
+    hidden = layer.network.layers[0]
+    phi = silu(hidden.weight @ p + hidden.bias)
+    H = layer.matrices.weight.view(-1, len(phi) + 1, len(z))
+    return (torch.einsum("omc,m->oc", H[:, :-1], phi) + H[:, -1]) @ z
+
+
 def frame(a: Tensor, b: Tensor, smoothing: float = 0.1) -> Tensor:
     e1 = a / torch.sqrt(a @ a + smoothing**2)
     b = b - (b @ e1) * e1
@@ -59,12 +73,13 @@ def frame(a: Tensor, b: Tensor, smoothing: float = 0.1) -> Tensor:
     return torch.stack([e1, e2, torch.linalg.cross(e1, e2)], dim=1)
 
 
+@pytest.mark.parametrize("filters", ["mlp", "anisotropic"])
 @pytest.mark.parametrize("velocity", [False, True])
-def test_against_the_equations(velocity: bool, generator: torch.Generator) -> None:
-    """Frames, coordinates in them, messages, means and vectors, one node and one edge at a time."""
+def test_against_the_equations(velocity: bool, filters: str, generator: torch.Generator) -> None:
+    """Frames, coordinates in them, filters, messages, means and vectors, one node and one edge at a time."""
     pos, vel = torch.randn(2, 5, 3, generator=generator, dtype=torch.float64)
     graph, cutoff = Graph(pos, z=[1, 6, 8, 1, 6], vel=vel), SMALL["cutoff"]
-    model = LocalFrames(**SMALL, velocity=velocity).double()
+    model = LocalFrames(**SMALL, velocity=velocity, filters=filters).double()
     s = [model.embedding.species.weight[[1, 6, 8].index(int(z))] for z in graph.z]
 
     def neighbours(i: int) -> list[tuple[int, Tensor, Tensor, float]]:
@@ -92,7 +107,11 @@ def test_against_the_equations(velocity: bool, generator: torch.Generator) -> No
             total, fades = torch.zeros_like(s[0]), 1.0
             for j, x, radial, c in neighbours(i):
                 seen = [x[:, None], frames[j]] + ([vel[i][:, None], vel[j][:, None]] if velocity else [])
-                z = torch.cat([radial, (frames[i].T @ torch.cat(seen, dim=1)).flatten()])
+                local = frames[i].T @ torch.cat(seen, dim=1)
+                z = torch.cat([radial, local.flatten()])
+                if filters == "anisotropic":
+                    z = torch.cat([radial, local.T.flatten()])  # a vector's coordinates beside each other
+                    z = filtered(model.filter, z, torch.cat([radial, local[:, :4].T.flatten()]))
                 total, fades = total + c * edge_function(layer.phi_m, s[i], s[j], z), fades + c
             first, second = layer.phi_s.layers
             new.append(
@@ -177,3 +196,5 @@ def test_presets(name: str) -> None:
     assert model(Graph(torch.zeros(1, 3), z=[6], vel=torch.zeros(1, 3))).shape == (1, model.irreps_out.dim)
     with pytest.raises(InputError, match="smoothing"):
         LocalFrames(smoothing=0.0)
+    with pytest.raises(InputError, match="filter"):
+        LocalFrames(filters="isotropic")
