@@ -54,6 +54,7 @@ FEW: dict[str, int] = {
     # the contract of models: each architecture has a file of its own
     "models::test_batch_equals_singles": 1,
     "models::test_certificate": 0,
+    "models::test_papers_presets_certify": 2,
     "models::test_coincident_atoms": 1,
     "models::test_derivatives_in_positions": 1,
     "models::test_deterministic_and_leaves_its_input_alone": 1,

@@ -41,8 +41,8 @@ def architectures(
         progress: called with how many are done.
 
     Returns:
-        entries with the keys of :data:`COLUMNS`, ``edges`` of the graph, ``presets`` and ``paper``; ordered by what a
-        message looks at, body order and name.
+        entries with the keys of :data:`COLUMNS`, ``edges`` of the graph, ``presets`` (name -> source) and ``paper``;
+        ordered by what a message looks at, body order and name.
     """
     entries = []
     for done, name in enumerate(names, 1):
@@ -63,7 +63,7 @@ def architectures(
                 "parameters": sum(p.numel() for p in model.parameters()),
                 **cost(model, graph),
                 "edges": graph.num_edges,
-                "presets": sorted(kind.PRESETS),
+                "presets": {preset: getattr(kind.PRESETS[preset], "source", "") for preset in sorted(kind.PRESETS)},
                 "paper": kind.CARD.paper,
             }
         )

@@ -10,13 +10,22 @@ harmonics.
 
 All products are channel by channel; W mixes channels, for each irrep separately. :math:`F_i \cdot F_j` are the scalar
 products of all channels of all irreps. The features of all layers are mapped to the result and added, which is the
-first linear map of the paper's readout of the concatenated scalars.
+first linear map of the paper's readout of the concatenated scalars. With ``invariants`` that readout sees the squared
+lengths of the features of every irrep beside the scalars, as in the authors' code (``GetScalarsAtom``, full scalars),
 
-The paper's features are complex and of SO(3). Here they are real and have parities: products keep track of them, and
-with ``parity`` both parities of every degree are there, so that no product of the paper is lost. :math:`\mu` is an
-envelope in place of the paper's learned sigmoid, and :math:`\eta` are Bessel functions in place of its waves of learned
-frequency. Products and sums are scaled to keep variances, and those of second order enter with a ``gain`` below one: a
-polynomial has nothing else to hold it.
+.. math::
+    z_i = \sum_s \Big( W^s_\mathrm{out} F_i^s
+    + V^s \big(\|F_{ic}^{s,l}\|^2 / (2l + 1)\big)_{l, c} \Big)
+
+with V to the scalars of the result only; all layers, the last one too, then have all irreps.
+
+Departures. The paper's features are complex and of SO(3). Here they are real and have parities: products keep track of
+them, and with ``parity`` both parities of every degree are there, so that no product of the paper is lost. :math:`\mu`
+is an envelope in place of the paper's learned sigmoid, and :math:`\eta` are Bessel functions in place of its waves of
+learned frequency. Products and sums are scaled to keep variances, and those of second order enter with a ``gain`` below
+one: a polynomial has nothing else to hold it. The code has one layer of message passing on scalars before the first
+level, here there is an embedding, and its readout of QM9 (perceptrons before and after the sum over atoms) is the
+task's head.
 
 Anderson, Hy, Kondor, NeurIPS 2019, arXiv:1906.04015, eq. of section 4 (vertex and edge activations).
 """
@@ -26,6 +35,7 @@ from __future__ import annotations
 from typing import Any, ClassVar, Unpack
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -33,6 +43,7 @@ from intertwine.geometry import Graph
 from intertwine.nn import Backbone, ModelCard, VectorInputs
 from intertwine.nn.checks import check_lmax, check_outputs, check_sizes, hidden_irreps, products, require_space
 from intertwine.nn.convolution import Convolution
+from intertwine.nn.preset import OURS, Preset
 from intertwine.numerics import InputError
 from intertwine.o3 import Irrep, Irreps, Linear, SphericalHarmonics, TensorProduct
 from intertwine.o3.blocks import join_blocks, split_blocks
@@ -160,6 +171,32 @@ class CormorantLayer(nn.Module):
         return self.from_self(f) * self.shares[0] + z * self.shares[1], g
 
 
+class SquaredLengths(nn.Module):
+    r""":math:`V (\|F_{lc}\|^2 / (2l + 1))_{lc}`, squared lengths of all irreps, in the place of the result's scalars.
+
+    Args:
+        irreps: representation of F, in ``ir_mul``. last: of the result. gain: of the weights at the start.
+
+    Raises:
+        InputError: a result without scalars.
+    """
+
+    def __init__(self, irreps: Irreps, last: Irreps, gain: float) -> None:
+        super().__init__()
+        scalars = [number for number, (_, ir) in enumerate(last) if ir == Irrep("0e")]
+        if not scalars:
+            raise InputError("invariants for a result without 0e", where="invariants", remedy="add 0e to the outputs.")
+        before = sum(block.dim for block in last[: scalars[0]])
+        self.irreps, self.padding = irreps, (before, last.dim - before - last[scalars[0]].dim)
+        self.linear = nn.Linear(irreps.num_irreps, last[scalars[0]].dim, bias=False)
+        nn.init.normal_(self.linear.weight, std=gain * irreps.num_irreps**-0.5)
+
+    def forward(self, f: Float[Tensor, "nodes dim"]) -> Float[Tensor, "nodes dim_out"]:
+        blocks = f.split([block.dim for block in self.irreps], dim=1)
+        squares = [block.view(-1, ir.dim, mul).square().mean(1) for block, (mul, ir) in zip(blocks, self.irreps)]
+        return F.pad(self.linear(torch.cat(squares, dim=1)), self.padding)
+
+
 class Cormorant(Backbone):
     """Cormorant with any cutoff, species and inputs.
 
@@ -170,12 +207,14 @@ class Cormorant(Backbone):
         parity: whether features have irreps of both parities; without, only those of harmonics (0e, 1o, 2e, ...).
         outputs: irreps of the result.
         gain: of the terms of second order at the start, relative to the linear one.
+        invariants: whether the scalars of the result see the squared lengths of all irreps of all layers.
         average_degree: average number of neighbours, to which sums are scaled.
         inputs: as of every model, :class:`~intertwine.nn.VectorInputs`; invariants of edges go with the radial
             functions.
 
     Raises:
-        InputError: a size or a gain that is not positive, a negative lmax, an output that no path leads to.
+        InputError: a size or a gain that is not positive, a negative lmax, an output that no path leads to, invariants
+            for a result without scalars.
     """
 
     CARD = ModelCard(
@@ -187,9 +226,13 @@ class Cormorant(Backbone):
     )
 
     DEFAULTS = VectorInputs(radial_size=8)
-    PRESETS: ClassVar[dict[str, dict[str, object]]] = {
-        "small": {"width": 8, "layers": 2, "lmax": 1},
-        "paper": {"width": 16, "layers": 4, "lmax": 3, "parity": True, "outputs": "0e"},
+    PRESETS: ClassVar[dict[str, Preset]] = {
+        "small": Preset({"width": 8, "layers": 2, "lmax": 1}, source=OURS),
+        "paper": Preset(
+            {"width": 16, "layers": 4, "lmax": 3, "parity": True, "outputs": "0e", "invariants": True},
+            source="arXiv:1906.04015, section 5 (QM9: 16 channels, 4 levels, L = 3); authors' code: engine/args.py (4 "
+            "levels, maxl and max-sh 3, by default 10 channels), nn/output_levels.py",
+        ),
     }
 
     def __init__(
@@ -202,6 +245,7 @@ class Cormorant(Backbone):
         gain: float = 0.3,
         cutoff: float = 5.0,
         *,
+        invariants: bool = False,
         average_degree: float = 12.0,
         **inputs: Unpack[VectorInputs],
     ) -> None:
@@ -217,14 +261,18 @@ class Cormorant(Backbone):
         hidden = hidden_irreps(width, lmax, parity)
         last = Irreps([(width, ir) for _, ir in Irreps(outputs).regroup()])
         current = Irreps([(width, "0e"), *([(width, "1o")] if self.vectors is not None else [])])
-        self.layers, self.ends = nn.ModuleList(), nn.ModuleList()
+        self.layers, self.ends, self.squares = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
         for number in range(layers):
             wanted = hidden if number < layers - 1 else last
+            if invariants and number == layers - 1:
+                wanted = Irreps([*hidden, *((mul, ir) for mul, ir in last if ir not in hidden)])
             first = number == 0
             layer = CormorantLayer(current, edge, wanted, self.edges.width, first, average_degree, gain)
             self.layers.append(layer)
             before, current = current, layer.irreps_out
             self.ends.append(Linear(current, last, layout="ir_mul"))
+            if invariants:
+                self.squares.append(SquaredLengths(current, last, gain))
         check_outputs(last, current, could=products(before, edge))
         # of uniformly dense neighbours: functions of moment 1
         self.spread = (cutoff**3 / 3) ** 0.5 if self.arguments["radial"] == "bessel" else 1.0
@@ -239,7 +287,7 @@ class Cormorant(Backbone):
         harmonics, functions = self.harmonics(edges.vectors), self.edges.functions
         eta = torch.cat([edges.attributes[:, :functions] * self.spread, edges.attributes[:, functions:]], dim=1)
         outputs = []
-        for layer, end in zip(self.layers, self.ends):
+        for layer, end, square in zip(self.layers, self.ends, self.squares or [None] * len(self.layers)):
             f, state = layer(f, state, eta, edges.envelope, harmonics, graph.edge_index)
-            outputs.append(end(f))
+            outputs.append(end(f) if square is None else end(f) + square(f))
         return join_blocks(split_blocks(sum(outputs[1:], outputs[0]), self.last, "ir_mul"))

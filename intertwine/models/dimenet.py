@@ -18,6 +18,9 @@ by its cosine only, as a polynomial: collinear atoms are nothing special.
 eq. 4 has :math:`\pi - \alpha`; :math:`P_l` absorbs that in a sign of W). The paper's :math:`\sqrt{2/r_c}` and its like
 are left to W, as there.
 
+Departures: an output block gives ``features`` scalars of a node, of which the task's head makes the target; the
+authors' gives the target.
+
 Gasteiger, Giri, Margraf and Günnemann 2020 (arXiv:2011.14115), section 3; Gasteiger, Groß and Günnemann, ICLR 2020
 (arXiv:2003.03123), eq. 4 to 8, figure 4; lecture "Equivariant GNNs", invariant networks 2: bond angles, 2-hop, body
 order 3.
@@ -26,7 +29,7 @@ order 3.
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar, TypeVar, Unpack
+from typing import ClassVar, TypeVar, Unpack
 
 import torch
 import torch.nn.functional as F
@@ -38,6 +41,7 @@ from intertwine.geometry.triplets import triplets
 from intertwine.nn import MLP, Backbone, Inputs, MessagePassing, ModelCard, PolynomialCutoff, check_sizes
 from intertwine.nn.edge_mlp import EdgeLinear
 from intertwine.nn.paths.spherical_bessel import LegendreBasis, SphericalBesselBasis
+from intertwine.nn.preset import OURS, Preset
 from intertwine.nn.shapes import Lists
 from intertwine.numerics import safe, segment
 from intertwine.o3 import Irreps
@@ -179,9 +183,26 @@ class DimeNet(Backbone):
         symmetry="E(n)",
         paper="Gasteiger et al. 2020, arXiv:2011.14115",
     )
-    PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
-        "small": {"width": 64, "layers": 3, "triplet_width": 32, "output_width": 64, "output_layers": 1},
-        "paper": {"width": 128, "layers": 4, "triplet_width": 64, "output_width": 256, "output_layers": 3},
+    PRESETS: ClassVar[dict[str, Preset]] = {
+        "small": Preset(
+            {"width": 64, "layers": 3, "triplet_width": 32, "output_width": 64, "output_layers": 1}, source=OURS
+        ),
+        "paper": Preset(
+            {
+                "width": 128,
+                "layers": 4,
+                "cutoff": 5.0,
+                "radial_size": 6,
+                "degrees": 7,
+                "triplet_width": 64,
+                "basis_width": 8,
+                "output_width": 256,
+                "output_layers": 3,
+                "before_skip": 1,
+                "after_skip": 2,
+            },
+            source="authors' code: config_pp.yaml (DimeNet++); arXiv:2011.14115, section 3",
+        ),
     }
 
     LISTS: ClassVar[dict[str, tuple[int, ...]]] = {"triplets": (1,)}

@@ -164,7 +164,8 @@ class EGNN(Backbone):
                 "node_inputs": ("speed",),
                 "edge_inputs": ("charge_product",),
             },
-            source="arXiv:2102.09844, section 5.1 and appendix C.1; authors' code: main_nbody.py, n_body_system/model.py",
+            source="arXiv:2102.09844, section 5.1 and appendix C.1; authors' code: main_nbody.py, "
+            "n_body_system/model.py",
         ),
     }
 

@@ -13,6 +13,8 @@ Le, Noé and Clevert, LoG 2022 (arXiv:2202.09891), section 3, and the authors' c
 :mod:`intertwine.nn.attention`, with the envelope in numerator and denominator: the paper's jump when a neighbour
 leaves. The gated block is :class:`~intertwine.nn.scalar_vector.GatedBlock`, with a smooth norm.
 
+Departures: softmax, mean and norm as above; the readout of the authors' experiments is the task's head.
+
 A cross product of vectors is axial, and is added to vectors that are not: the model is equivariant to rotations but not
 to reflections, and tells a molecule from its mirror image. Without it (``cross_product=False``, also in the paper) the
 symmetry is E(3). In the first layer vectors are zero, unless the data give some, and the terms with v are absent.
@@ -21,7 +23,7 @@ symmetry is E(3). In the first layer vectors are zero, unless the data give some
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, ClassVar, Unpack
+from typing import ClassVar, Unpack
 
 import torch
 from jaxtyping import Float, Int
@@ -32,6 +34,7 @@ from intertwine.nn import Backbone, MessagePassing, ModelCard, VectorInputs
 from intertwine.nn.attention import attend, edge_mean
 from intertwine.nn.checks import check_sizes, check_smoothing, require_space
 from intertwine.nn.edge_mlp import EdgeMLP
+from intertwine.nn.preset import OURS, Preset
 from intertwine.nn.scalar_vector import GatedBlock, join
 from intertwine.nn.shapes import EdgeParts, NodePair, NodeParts, NodeState
 from intertwine.o3 import Irreps
@@ -99,13 +102,13 @@ class EQGAT(Backbone):
     """EQGAT with any cutoff, species and inputs.
 
     Args:
-        width: scalars F (128 in the paper).
-        vectors: vectors C (32 in the paper).
-        layers: number of layers (5 in the paper).
+        width: scalars F (100 in the authors' code).
+        vectors: vectors C (16 there).
+        layers: number of layers (5 there, 3 for ligands).
         cross_product: the paper's cross products, which give up reflections; False for E(3).
         smoothing: epsilon of the norm, in units of the features.
-        inputs: as of every model, :class:`~intertwine.nn.VectorInputs`; in the paper 32 Bessel functions and the
-            polynomial envelope.
+        inputs: as of every model, :class:`~intertwine.nn.VectorInputs`; in the authors' code 32 Bessel functions
+            and the polynomial envelope.
     """
 
     CARD = ModelCard(
@@ -115,9 +118,13 @@ class EQGAT(Backbone):
         symmetry="SE(3)",
         paper="Le, Noé, Clevert 2022, arXiv:2202.09891",
     )
-    PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
-        "small": {"width": 32, "vectors": 16, "layers": 2},
-        "paper": {"width": 128, "vectors": 32, "layers": 5, "radial_size": 32},
+    PRESETS: ClassVar[dict[str, Preset]] = {
+        "small": Preset({"width": 32, "vectors": 16, "layers": 2}, source=OURS),
+        "paper": Preset(
+            {"width": 100, "vectors": 16, "layers": 5, "radial_size": 32, "cutoff": 4.5},
+            source="authors' code: experiments/psr/train.py, ppi, res and rsr likewise (sdim, vdim, depth, "
+            "num_radial), data.py (cutoff); lba has depth 3",
+        ),
     }
 
     def __init__(

@@ -20,8 +20,16 @@ Fu, Wood, Barroso-Luque, Levine, Gao, Dzamba and Zitnick, "Learning smooth and e
 arXiv:2502.12147; Liao, Wood, Das and Smidt, "EquiformerV2", arXiv:2306.12059, section 4; Passaro and Zitnick,
 arXiv:2302.03655 (the maps S).
 
+:math:`\phi` and the MLP are networks of ``radial_layers`` hidden layers; with ``radial_norm`` a layer norm stands
+before each silu. The authors' have two, and the norms, as the preset ``paper`` has.
+
 Theirs commute with rotations only. With ``reflections`` (the default) S keeps the maps that commute with mirrors as
 well: half of the weights, and E(3). On a grid the symmetry is as good as the grid: see ``grid``.
+
+Departures: the species at both ends of an edge enter its network by the embedding of the nodes, the authors have tables
+of their own for either end; Gaussians are as wide as their spacing, theirs twice as wide; sums are over
+:math:`\sqrt{\bar N}` everywhere, theirs are divided by 5 in the first features and not at all in messages; the last
+layer makes the degrees of ``outputs`` only.
 """
 
 from __future__ import annotations
@@ -37,6 +45,7 @@ from torch import Tensor, nn
 from intertwine.geometry import Graph
 from intertwine.nn import Backbone, Gate, ModelCard, S2Activation, VectorInputs
 from intertwine.nn.checks import check_degree, check_lmax, check_outputs, check_sizes, check_smoothing, require_space
+from intertwine.nn.preset import OURS, Preset
 from intertwine.nn.so2.frame_convolution import EdgeDegree, FrameConvolution, degrees, row_degrees
 from intertwine.numerics import ExactBuffers, InputError, choose
 from intertwine.o3 import EdgeFrames, Irreps, Linear, edge_frames
@@ -147,7 +156,9 @@ class ESEN(Backbone):
         lmax: largest degree of the features (3 in eSEN, 4 to 6 in EquiformerV2).
         mmax: largest order in the frames of the edges, at most lmax (2 and 3 there).
         hidden: channels between the maps of a message, and in the feed-forward; ``width`` if None.
-        radial_width: width of the hidden layer of the networks of edge invariants.
+        radial_width: width of the hidden layers of the networks of edge invariants (128 in the paper).
+        radial_layers: number of those hidden layers (2 in the paper).
+        radial_norm: whether a layer norm stands before each of their activations (it does in the paper).
         heads: of the attention, a divisor of ``width`` and ``hidden``; 0 sums, as eSEN does.
         feed_forward: "gate" (eSEN) or "grid" (EquiformerV2, equivariant as far as the grid resolves:
             with lmax = 2 to 1e-6 by default, to 2e-3 with 12 parallels, to 1e-12 with 48).
@@ -172,17 +183,24 @@ class ESEN(Backbone):
     )
 
     DEFAULTS = VectorInputs(radial_size=12, radial="gaussian")
-    PRESETS: ClassVar[dict[str, dict[str, object]]] = {
-        "small": {"width": 16, "layers": 2, "lmax": 2, "mmax": 2, "radial_width": 32},
-        "paper": {
-            "width": 128,
-            "layers": 10,
-            "lmax": 3,
-            "mmax": 2,
-            "reflections": False,
-            "cutoff": 6.0,
-            "radial_width": 128,
-        },
+    PRESETS: ClassVar[dict[str, Preset]] = {
+        "small": Preset({"width": 16, "layers": 2, "lmax": 2, "mmax": 2, "radial_width": 32}, source=OURS),
+        "paper": Preset(
+            {
+                "width": 128,
+                "layers": 10,
+                "lmax": 3,
+                "mmax": 2,
+                "hidden": 128,
+                "reflections": False,
+                "cutoff": 6.0,
+                "radial_width": 128,
+                "radial_layers": 2,
+                "radial_norm": True,
+            },
+            source="arXiv:2502.12147, appendix (hyperparameters of eSEN-30M); authors' code: fairchem, "
+            "core/models/esen/esen.py (channels, edge_channels_list), nn/radial.py (RadialMLP)",
+        ),
     }
 
     def __init__(
@@ -200,13 +218,15 @@ class ESEN(Backbone):
         outputs: str = "0e+1o",
         cutoff: float = 5.0,
         *,
+        radial_layers: int = 1,
+        radial_norm: bool = False,
         average_degree: float = 12.0,
         smoothing: float = 0.1,
         **inputs: Unpack[VectorInputs],
     ) -> None:
         super().__init__(cutoff, inputs)
         hidden = width if hidden is None else hidden
-        check_sizes(width=width, layers=layers, hidden=hidden, radial_width=radial_width)
+        check_sizes(width=width, layers=layers, hidden=hidden, radial_width=radial_width, radial_layers=radial_layers)
         wanted = _checked(lmax, mmax, width, hidden, heads, average_degree, outputs)
         choose(feed_forward, FEED_FORWARDS, kind="feed-forward", where="feed_forward")
         smoothing = check_smoothing(smoothing)
@@ -216,7 +236,8 @@ class ESEN(Backbone):
         functions, invariants = self.edges.functions, self.edges.width - self.edges.functions
         # of the attributes, about
         square = (functions * 3 / cutoff**3 if self.arguments["radial"] == "bessel" else 1.77) + invariants
-        self.degree = EdgeDegree(width, lmax, mmax, self.edges.width, square, radial_width, average_degree)
+        network = (radial_layers, radial_norm)
+        self.degree = EdgeDegree(width, lmax, mmax, self.edges.width, square, radial_width, average_degree, *network)
         self.start = self.embed_vectors(width)
         if self.start is not None and lmax == 0:
             raise InputError("vectors for a model of scalars", where="vector_inputs", remedy="raise lmax.")
@@ -225,7 +246,8 @@ class ESEN(Backbone):
         for number in range(layers):
             lmax_out = lmax if number < layers - 1 else highest
             sizes = (self.edges.width, square, radial_width, heads)
-            convolution = FrameConvolution(width, hidden, lmax, lmax_out, mmax, *sizes, reflections, average_degree)
+            common = (*sizes, reflections, average_degree, *network)
+            convolution = FrameConvolution(width, hidden, lmax, lmax_out, mmax, *common)
             resolution = None if feed_forward == "gate" else 8 * (lmax + 1) if grid is None else grid
             self.layers.append(ESENLayer(convolution, width, lmax_out, smoothing, hidden, resolution))
         self.norm = DegreeNorm(width, highest, smoothing)

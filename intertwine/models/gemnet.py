@@ -27,10 +27,11 @@ diverges where three atoms are collinear and the torsion does not exist, and the
 mirror image. Without ``quadruplets`` (GemNet-T) :math:`\theta` is not looked at. ``vectors`` adds
 :math:`\sum_c \hat x_{ca}\, w \cdot r(\ldots m_{ca})`, the direct forces of GemNet-dT.
 
-Where the paper fits scaling factors there are constants: bases have unit second moment, and a sum of N expected terms,
-the messages of neighbours that resemble each other, is divided by :math:`\sqrt{N (N + 1) / 2}`. Its activation silu /
-0.6 would double large activations in every residual layer; :math:`\sqrt 2\,\mathrm{silu}` does not. No frequencies are
-trained; radial functions go to each block as they are.
+Departures. The spherical basis of quadruplets is squeezed to ``basis_width`` channels, as the others are (16; 32 in
+the authors' configuration). Where the paper fits scaling factors there are constants: bases have unit second moment,
+and a sum of N expected terms, the messages of neighbours that resemble each other, is divided by
+:math:`\sqrt{N (N + 1) / 2}`. Its activation silu / 0.6 would double large activations in every residual layer;
+:math:`\sqrt 2\,\mathrm{silu}` does not. No frequencies are trained; radial functions go to each block as they are.
 
 Gasteiger, Becker, Günnemann, NeurIPS 2021 (arXiv:2106.08903), section 5 and 6; lecture "Equivariant GNNs", invariant
 networks 3: torsions.
@@ -39,7 +40,7 @@ networks 3: torsions.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, ClassVar, Unpack
+from typing import ClassVar, Unpack
 
 import torch
 from jaxtyping import Float
@@ -53,6 +54,7 @@ from intertwine.nn.cutoff import positive
 from intertwine.nn.edge_mlp import EdgeLinear
 from intertwine.nn.paths.bilinear import Bases, Bilinear, PathBasis
 from intertwine.nn.paths.waves import LISTS, list_paths
+from intertwine.nn.preset import OURS, Preset
 from intertwine.nn.scalar_vector import join
 from intertwine.nn.scaled_dense import SQRT_HALF, Dense, Residual, activation, spread
 from intertwine.nn.shapes import Lists, NodeState
@@ -177,18 +179,30 @@ class GemNet(Backbone):
         symmetry="E(n)",
         paper="Gasteiger, Becker, Günnemann 2021, arXiv:2106.08903",
     )
-    PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
-        "small": {"width": 32, "layers": 2, "triplet_width": 16, "quadruplet_width": 16, "torsion_degrees": 3},
-        "T": {"quadruplets": False},
-        "paper": {
-            "width": 128,
-            "layers": 4,
-            "triplet_width": 64,
-            "quadruplet_width": 32,
-            "torsion_degrees": 7,
-            "interaction_cutoff": 10.0,
-            "atom_residuals": 2,
-        },
+    PRESETS: ClassVar[dict[str, Preset]] = {
+        "small": Preset(
+            {"width": 32, "layers": 2, "triplet_width": 16, "quadruplet_width": 16, "torsion_degrees": 3}, source=OURS
+        ),
+        "T": Preset({"quadruplets": False}, source="arXiv:2106.08903, section 5: GemNet-T, at the sizes chosen here"),
+        "paper": Preset(
+            {
+                "width": 128,
+                "layers": 4,
+                "cutoff": 5.0,
+                "radial_size": 6,
+                "degrees": 7,
+                "triplet_width": 64,
+                "quadruplet_width": 32,
+                "basis_width": 16,
+                "torsion_degrees": 7,
+                "interaction_cutoff": 10.0,
+                "before_skip": 1,
+                "after_skip": 1,
+                "atom_residuals": 2,
+                "edge_residuals": 1,
+            },
+            source="authors' code: config.yaml (num_atom is atom_residuals, num_concat edge_residuals)",
+        ),
     }
 
     LISTS: ClassVar[dict[str, tuple[int, ...]]] = {"near": (0,), "far": (0,), **LISTS}

@@ -8,10 +8,11 @@ r"""GVP-GNN: multilayer perceptrons whose layers carry vectors beside scalars.
     h &\leftarrow \mathrm{norm}\Big(h_i + \frac{1}{|N(i)|} \sum_j m_{ij}\Big), \qquad
     h_i' = \mathrm{norm}\big(h + \mathrm{GVP} \circ \mathrm{GVP}(h)\big)
 
-with h = (s, v). Vector gates are those of Jing, Eismann, Soni and Dror 2021 (arXiv:2106.03843), the network that of Jing
-et al., ICLR 2021 (arXiv:2009.01411), eq. 1 to 4 and 7 to 8, with three GVPs in a message and two in the feed-forward
-block, whose last has no activation. The first GVP of a message is linear before its norm: its parts of h_i and h_j are
-computed once per node. With ``ends`` the network begins and ends as the authors' does, with norms before perceptrons:
+with h = (s, v). Vector gates are those of Jing, Eismann, Soni and Dror 2021 (arXiv:2106.03843), the network that of
+Jing et al., ICLR 2021 (arXiv:2009.01411), eq. 1 to 4 and 7 to 8, with three GVPs in a message and two in the
+feed-forward block, whose last has no activation. The first GVP of a message is linear before its norm: its parts of h_i
+and h_j are computed once per node. With ``ends`` the network begins and ends as the authors' does, with norms before
+perceptrons:
 
 .. math::
     h_{ij} = \mathrm{GVP}\big(\mathrm{norm}(e(d_{ij}), \hat x_{ij})\big), \qquad
@@ -19,8 +20,8 @@ computed once per node. With ``ends`` the network begins and ends as the authors
     h_i^\mathrm{out} = \mathrm{GVP}\big(\mathrm{norm}(h_i)\big)
 
 Departures. The gate sees m, as in the authors' code for ATOM3D, from which the preset is; algorithm 1 of the paper
-passes m through a non-linearity first. For smooth energies: SiLU for ReLU, a smooth norm, messages times the envelope c,
-the mean as :math:`\sum_j c_{ij} m_{ij} / (1 + \sum_j c_{ij})`. The last perceptron has vectors beside the paper's
+passes m through a non-linearity first. For smooth energies: SiLU for ReLU, a smooth norm, messages times the envelope
+c, the mean as :math:`\sum_j c_{ij} m_{ij} / (1 + \sum_j c_{ij})`. The last perceptron has vectors beside the paper's
 scalars. In the first layer vectors are zero, unless the data give some, and the terms with v are absent. The readout (a
 mean, a dense layer of 200 with dropout 0.1) is the task's head.
 """

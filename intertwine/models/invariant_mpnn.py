@@ -8,11 +8,14 @@ Lecture 3.2, "Invariant message passing NNs": messages :math:`\mathrm{MLP}(f_i, 
 Gilmer et al., ICML 2017 (arXiv:1704.01212), eq. 1 and 2; lecture "Equivariant GNNs", invariant networks 1: distances,
 1-hop, body order 2. The distance enters by radial functions e (invariants of the edge beside them), and the envelope u
 takes the message to zero at the cutoff.
+
+Departures from Gilmer et al., whose sizes the preset ``paper`` has: messages are a network of both ends and the
+distance, not a matrix of the edge; updates are residual, not a GRU; each layer has weights of its own.
 """
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Unpack
+from typing import ClassVar, Unpack
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +25,7 @@ from torch import Tensor, nn
 from intertwine.geometry import Graph
 from intertwine.nn import MLP, Backbone, MessagePassing, ModelCard, RadialInputs, check_sizes
 from intertwine.nn.edge_mlp import EdgeMLP
+from intertwine.nn.preset import OURS, Preset
 from intertwine.nn.shapes import EdgePart, NodePart, Radial
 from intertwine.o3 import Irreps
 
@@ -69,9 +73,13 @@ class InvariantMPNN(Backbone):
         paper="Gilmer et al. 2017, arXiv:1704.01212; lecture 3.2",
     )
     DEFAULTS = RadialInputs(radial_size=16)
-    PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
-        "small": {"width": 64, "layers": 3, "radial_size": 16},
-        "paper": {"width": 128, "layers": 4, "radial_size": 20},
+    PRESETS: ClassVar[dict[str, Preset]] = {
+        "small": Preset({"width": 64, "layers": 3, "radial_size": 16}, source=OURS),
+        "paper": Preset(
+            {"width": 50, "layers": 6},
+            source="Gilmer et al.'s code: mpnn.py, default_hparams (node_dim, num_propagation_steps); the lecture "
+            "gives no sizes",
+        ),
     }
 
     def __init__(self, width: int = 64, layers: int = 3, cutoff: float = 5.0, **inputs: Unpack[RadialInputs]) -> None:

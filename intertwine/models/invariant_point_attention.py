@@ -22,7 +22,7 @@ The frames of residues are those of N, CA and C: ``Graph(ca, frame=residue_frame
 ``frames`` each node gets one from its neighbours, as in :mod:`intertwine.nn.frames`, where it is told what becomes of
 axes that symmetry leaves undefined. That is equivariant to SE(3), and a mirror image is another structure. Attention is
 that of :mod:`intertwine.nn.attention`, over neighbours and smooth at the cutoff; z are functions of the edge; norms are
-smooth; SiLU replaces ReLU. Gradients of rotations are not stopped.
+smooth; SiLU replaces ReLU. Gradients of rotations are not stopped. All of these are departures.
 
 Jumper et al., Nature 596, 583 (2021), supplementary algorithms 20 to 23.
 """
@@ -30,7 +30,7 @@ Jumper et al., Nature 596, 583 (2021), supplementary algorithms 20 to 23.
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar, Unpack
+from typing import ClassVar, Unpack
 
 import torch
 import torch.nn.functional as F
@@ -43,6 +43,7 @@ from intertwine.nn.attention import attend
 from intertwine.nn.checks import check_sizes, check_smoothing, require_space
 from intertwine.nn.cutoff import positive
 from intertwine.nn.frames import FrameEmbedding, into, out_of
+from intertwine.nn.preset import OURS, Preset
 from intertwine.nn.scalar_vector import join
 from intertwine.numerics import GeometryError, InputError, safe
 from intertwine.o3 import Irreps
@@ -190,18 +191,22 @@ class InvariantPointAttention(Backbone):
         symmetry="SE(3)",
         paper="Jumper et al. 2021, Nature 596, 583",
     )
-    PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
-        "small": {"width": 32, "layers": 2, "heads": 4, "channels": 8, "values": 4},
-        "paper": {
-            "width": 384,
-            "layers": 8,
-            "cutoff": 20.0,
-            "heads": 12,
-            "channels": 16,
-            "values": 8,
-            "angles": 7,
-            "shared": True,
-        },
+    PRESETS: ClassVar[dict[str, Preset]] = {
+        "small": Preset({"width": 32, "layers": 2, "heads": 4, "channels": 8, "values": 4}, source=OURS),
+        "paper": Preset(
+            {
+                "width": 384,
+                "layers": 8,
+                "cutoff": 20.0,
+                "heads": 12,
+                "channels": 16,
+                "points": 4,
+                "values": 8,
+                "angles": 7,
+                "shared": True,
+            },
+            source="Jumper et al. 2021, supplement, section 1.8, algorithms 20 to 23",
+        ),
     }
 
     def __init__(

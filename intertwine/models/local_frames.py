@@ -21,11 +21,11 @@ axis is a cross product, so a mirror image is another structure. The mean is
 :math:`\sum_j c_{ij} m_{ij} / (1 + \sum_j c_{ij})`.
 
 The axes are orthogonal and of unit length only in the limit: no continuous frame exists where symmetry leaves an axis
-undefined, so an axis along a has the length :math:`\|a\| / \sqrt{\|a\|^2 + \epsilon^2}`, with epsilon the ``smoothing``.
-That is near 1 along a velocity, and well below 1 along a sum over neighbours in which they nearly cancel. At random
-starts the median singular values of F are 0.98, 0.78 and 0.77 on charged particles with velocities, 0.97, 0.22 and 0.20
-on ethanol without. Coordinates along such an axis are shortened; the equations hold with F as it is, equivariance is
-exact, and :math:`F^\top F` is not the identity.
+undefined, so an axis along a has the length :math:`\|a\| / \sqrt{\|a\|^2 + \epsilon^2}`, with epsilon the
+``smoothing``. That is near 1 along a velocity, and well below 1 along a sum over neighbours in which they nearly
+cancel. At random starts the median singular values of F are 0.98, 0.78 and 0.77 on charged particles with velocities,
+0.97, 0.22 and 0.20 on ethanol without. Coordinates along such an axis are shortened; the equations hold with F as it
+is, equivariance is exact, and :math:`F^\top F` is not the identity.
 
 Departures: the layers, residuals and SiLU are those of this library, where the paper has one round of messages, mean
 and a network of three layers with ReLU between an encoder of edge types and the next time step; there are no edge types

@@ -19,6 +19,8 @@ energy.
 The features are those of all layers, one after the other, because MACE's energy reads every layer:
 :math:`E_i = \sum_t w_t \cdot s_i^{(t)} + \mathrm{MLP}(s_i^{(T)})`, s the scalars of x. Any head reads all of them, too.
 
+Departures: none of the representation; the readouts of the energy are the task's head.
+
 Batatia, Kovács, Simm, Ortner, Csányi, MACE: Higher order equivariant message passing neural networks for fast and
 accurate force fields, NeurIPS 2022, arXiv:2206.07697, eq. 7 to 13.
 """
@@ -47,6 +49,7 @@ from intertwine.nn import (
 from intertwine.nn.checks import check_degree, check_lmax, check_outputs, check_sizes, require_space
 from intertwine.nn.embedding import second_moment
 from intertwine.nn.irreps.self_interaction import Kinds, SelfInteraction, sort_kinds
+from intertwine.nn.preset import OURS, Preset
 from intertwine.numerics import InputError
 from intertwine.o3 import Irreps, Linear, SphericalHarmonics
 from intertwine.o3.blocks import join_blocks, split_blocks
@@ -139,9 +142,24 @@ class MACE(Backbone):
     )
 
     DEFAULTS = VectorInputs(radial_size=8)
-    PRESETS: ClassVar[dict[str, dict[str, object]]] = {
-        "small": {"width": 16, "correlation": 2, "radial_width": 32, "radial_layers": 2},
-        "paper": {"width": 256, "lmax": 3, "hidden_lmax": 2},
+    PRESETS: ClassVar[dict[str, Preset]] = {
+        "small": Preset({"width": 16, "correlation": 2, "radial_width": 32, "radial_layers": 2}, source=OURS),
+        "paper": Preset(
+            {
+                "width": 256,
+                "layers": 2,
+                "correlation": 3,
+                "lmax": 3,
+                "hidden_lmax": 2,
+                "cutoff": 5.0,
+                "radial_size": 8,
+                "radial_width": 64,
+                "radial_layers": 3,
+                "envelope_power": 5,
+            },
+            source="arXiv:2206.07697, appendix, training details (rMD17: 256 channels, lmax 3, L = 2); authors' code: "
+            "mace/tools/arg_parser.py (the other defaults)",
+        ),
     }
 
     def __init__(

@@ -11,7 +11,9 @@ from few data.
 with U, V linear maps of each irrep, :math:`W_z` one of each species (the self-interaction, a product of features and
 attributes of the node that is evaluated once per species), radial functions e and envelope c. The networks R have no
 biases: messages vanish at the cutoff as the envelope does. :math:`\phi` is silu for even and tanh for odd scalars.
-Without :math:`W_z` in the first layer, as in the package nequip, an atom without neighbours has no features.
+Departures: the frequencies of the Bessel functions are not trained; gates of odd scalars are silu (tanh in the file
+that the preset cites). Without :math:`W_z` in the first layer, as in the package nequip, an atom without neighbours has
+no features.
 
 Batzner, Musaelian, Sun, Geiger, Mailoa, Kornbluth, Molinari, Smidt, Kozinsky, Nature Communications 13, 2453 (2022),
 arXiv:2101.03164, eq. 2 to 7; a special case of the steerable group convolution of the lecture "Steerable group
@@ -34,6 +36,7 @@ from intertwine.nn.checks import check_sizes, hidden_irreps, require_space
 from intertwine.nn.embedding import second_moment
 from intertwine.nn.irreps.self_interaction import Kinds, SelfInteraction, sort_kinds
 from intertwine.nn.irreps.steerable_mlp import reached, steerable_gate
+from intertwine.nn.preset import OURS, Preset
 from intertwine.nn.stack import stacked
 from intertwine.numerics import InputError, choose
 from intertwine.o3 import Irreps, Linear, SphericalHarmonics
@@ -125,17 +128,23 @@ class NequIP(Backbone):
     irreps_out: Irreps
 
     DEFAULTS = VectorInputs(radial_size=8)
-    PRESETS: ClassVar[dict[str, dict[str, object]]] = {
-        "small": {"width": 16, "layers": 3, "lmax": 1, "parity": False, "radial_width": 32},
-        "paper": {
-            "width": 32,
-            "layers": 4,
-            "lmax": 3,
-            "parity": True,
-            "radial_width": 64,
-            "radial_layers": 2,
-            "outputs": "0e",
-        },
+    PRESETS: ClassVar[dict[str, Preset]] = {
+        "small": Preset({"width": 16, "layers": 3, "lmax": 1, "parity": False, "radial_width": 32}, source=OURS),
+        "paper": Preset(
+            {
+                "width": 32,
+                "layers": 4,
+                "lmax": 3,
+                "parity": True,
+                "cutoff": 4.0,
+                "radial_size": 8,
+                "radial_width": 64,
+                "radial_layers": 2,
+                "outputs": "0e",
+            },
+            source="authors' code: configs/full.yaml (r_max, num_layers, 32 features, num_basis, invariant_layers, "
+            "invariant_neurons), with lmax 3 of arXiv:2101.03164, methods (lmax 1 in that file)",
+        ),
     }
 
     def __init__(

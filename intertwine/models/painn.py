@@ -8,7 +8,8 @@ r"""PaiNN: scalars s and vectors v, mixed by gates; linear messages, so it costs
 
 where the update sees s and v after the summed messages have been added, and W(d) = (W e(d) + b) c(d) with radial
 functions e and envelope c. The norm is :math:`\sqrt{\|Vv\|^2 + \epsilon^2} - \epsilon`: the paper's cusp at zero makes
-forces noise wherever symmetry makes a vector vanish, on the carbon of methane for one. Schütt, Unke and Gastegger, ICML
+forces noise wherever symmetry makes a vector vanish, on the carbon of methane for one; that is the only departure of
+the representation. Readouts are the task's heads. Schütt, Unke and Gastegger, ICML
 2021 (arXiv:2102.03150), eq. 7 to 10, figure 2.
 """
 
@@ -23,6 +24,7 @@ from torch import Tensor, nn
 from intertwine.geometry import Graph
 from intertwine.nn import MLP, Backbone, MessagePassing, ModelCard, VectorInputs
 from intertwine.nn.checks import check_sizes, check_smoothing, require_space
+from intertwine.nn.preset import OURS, Preset
 from intertwine.nn.shapes import EdgeState, Messages, NodePair, NodeState
 from intertwine.numerics import safe
 from intertwine.o3 import Irreps
@@ -88,9 +90,13 @@ class PaiNN(Backbone):
         symmetry="E(3)",
         paper="Schütt, Unke, Gastegger 2021, arXiv:2102.03150",
     )
-    PRESETS: ClassVar[dict[str, dict[str, object]]] = {
-        "small": {"width": 32, "layers": 2},
-        "paper": {"width": 128, "layers": 3, "cutoff_function": "cosine"},
+    PRESETS: ClassVar[dict[str, Preset]] = {
+        "small": Preset({"width": 32, "layers": 2}, source=OURS),
+        "paper": Preset(
+            {"width": 128, "layers": 3, "cutoff": 5.0, "radial_size": 20, "cutoff_function": "cosine"},
+            source="arXiv:2102.03150, section 5 (training details); authors' code: schnetpack, "
+            "configs/model/representation/painn.yaml, configs/experiment/md17.yaml (cutoff)",
+        ),
     }
 
     def __init__(

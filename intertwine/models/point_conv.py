@@ -8,6 +8,10 @@ with :math:`\varphi = \mathrm{MLP}(x / r_c, e(\|x\|))` and an inverse-density sc
 :math:`s_j = \sigma(\mathrm{MLP}(1/\rho_j))`, :math:`\rho_j = 1 + \sum_k c(d_{jk})`. Wu, Qi and Fuxin, CVPR 2019
 (arXiv:1811.07246), eq. 2 to 5; lecture 3.2, "point convolutions".
 
+Departures: no levels of ever fewer points, so the features are as many in each layer (128, then 256 and 1,024 in the
+authors' classifier); neighbours within a cutoff, with an envelope, not a fixed number of nearest ones; the density is a
+count within the cutoff, not a Gaussian estimate; radial functions join the kernel's input; no batch norms.
+
 A kernel of x_j - x_i commutes with translations, T(n), and with nothing else: rotate the input and the output is
 another one, not the rotated one. It would take a kernel of the distance alone (lecture 1.7), which is SchNet's. That
 makes it the network to hold equivariant ones against, and certificates of it say so: "not claimed and not there:
@@ -27,6 +31,7 @@ from intertwine.groups import Cartesian, DirectSum
 from intertwine.nn import MLP, Backbone, ModelCard, VectorInputs, check_sizes
 from intertwine.nn.checks import require_space
 from intertwine.nn.kernel_convolution import KernelConvolution
+from intertwine.nn.preset import OURS, Preset
 from intertwine.numerics import segment
 from intertwine.o3 import Irreps
 
@@ -67,7 +72,7 @@ class PointConv(Backbone):
     Args:
         width: features F of a node.
         layers: convolutions.
-        functions: functions of the kernel (16 to 32 in the paper).
+        functions: functions of the kernel (16 in the authors' code).
         density: the paper's inverse-density scale.
         vectors: vectors of a node among the outputs.
         dimension: n, the dimension of space.
@@ -79,9 +84,13 @@ class PointConv(Backbone):
         message="linear", geometry="vector", body_order=2, symmetry="T(n)", paper="Wu, Qi, Fuxin 2019, arXiv:1811.07246"
     )
     DEFAULTS = VectorInputs(radial_size=8)
-    PRESETS: ClassVar[dict[str, dict[str, object]]] = {
-        "small": {"width": 32, "layers": 2},
-        "paper": {"width": 128, "layers": 4, "functions": 32},
+    PRESETS: ClassVar[dict[str, Preset]] = {
+        "small": Preset({"width": 32, "layers": 2}, source=OURS),
+        "paper": Preset(
+            {"width": 128, "layers": 3, "functions": 16},
+            source="authors' code: model/pointconv.py (PointConvDensityClsSsg: three levels, 128 features after the "
+            "first), utils/pointconv_util.py (WeightNet(3, 16))",
+        ),
     }
 
     def __init__(

@@ -16,11 +16,14 @@ at the cutoff. The lecture's :math:`\vec x_{ij}` is the unit vector :math:`\hat 
 every function already. The sums are divided by a constant, the square root of the average number of neighbours. PaiNN's
 and EGNN's messages are special cases; the updates of PaiNN and GVP, which mix the channels of vectors, are not. In the
 first layer vectors are zero, unless the data give some, and all terms with v are absent.
+
+Departures: there are as many vectors as scalars (the code that the preset cites has 16), the envelope, and the
+division.
 """
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Unpack
+from typing import ClassVar, Unpack
 
 import torch
 from jaxtyping import Float
@@ -30,6 +33,7 @@ from intertwine.geometry import Graph
 from intertwine.nn import MLP, Backbone, MessagePassing, ModelCard, VectorInputs
 from intertwine.nn.checks import check_degree, check_sizes, check_smoothing, require_space
 from intertwine.nn.edge_mlp import EdgeMLP
+from intertwine.nn.preset import OURS, Preset
 from intertwine.nn.scalar_vector import join
 from intertwine.nn.shapes import Directed, EdgeParts, Messages, NodePair, NodeParts, NodeState
 from intertwine.numerics import safe
@@ -104,9 +108,13 @@ class ScalarVector(Backbone):
         symmetry="E(3)",
         paper="Gao, lecture 'Equivariant GNNs'; Joshi et al. 2023, arXiv:2301.09308",
     )
-    PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
-        "small": {"width": 32, "layers": 2},
-        "paper": {"width": 128, "layers": 5},
+    PRESETS: ClassVar[dict[str, Preset]] = {
+        "small": Preset({"width": 32, "layers": 2}, source=OURS),
+        "paper": Preset(
+            {"width": 128, "layers": 5},
+            source="code of arXiv:2301.09308: geometric-gnn-dojo, models/gvpgnn.py and models/egnn.py (num_layers 5, "
+            "128 scalars); the lecture gives no sizes",
+        ),
     }
 
     def __init__(

@@ -3,10 +3,10 @@ r"""SchNet: an invariant network; linear convolution with a continuous filter of
 .. math::
     m_{ij} = (W_1 f_j) \circ W(d_{ij})\, c(d_{ij}), \qquad f_i' = f_i + W_3\,\sigma\big(W_2 \textstyle\sum_j m_{ij}\big)
 
-with :math:`\sigma` the shifted softplus, and W two dense layers of the radial functions :math:`e_k(d) = \exp(-\gamma (d
-- \mu_k)^2)`. The paper has :math:`\sigma` after both of them (``filter_activation``) and :math:`\gamma` = 10 / A^2
-(``gamma``), as the preset ``paper`` does; by default the second layer is linear, and :math:`\gamma` that of the
-spacing.
+with :math:`\sigma` the shifted softplus, and W two dense layers of the radial functions
+:math:`e_k(d) = \exp(-\gamma (d - \mu_k)^2)`. The paper has :math:`\sigma` after both of them (``filter_activation``) and
+:math:`\gamma` = 10 / A^2 (``gamma``), as the preset ``paper`` does; by default the second layer is linear, and
+:math:`\gamma` that of the spacing.
 
 Schütt et al., NeurIPS 2017 (arXiv:1706.08566), eq. 1 and 2, figure 2; lecture 3.2, "point convolutions" with k(||x_j -
 x_i||).
@@ -94,7 +94,8 @@ class SchNet(Backbone):
                 "gamma": 10.0,
                 "filter_activation": True,
             },
-            source="arXiv:1706.08566, section 4.1 and figure 2; authors' code: schnet/models/schnet.py, nn/layers/rbf.py",
+            source="arXiv:1706.08566, section 4.1 and figure 2; authors' code: schnet/models/schnet.py, "
+            "nn/layers/rbf.py",
         ),
     }
 

@@ -19,8 +19,12 @@ is no c, and e are functions of :math:`d / (d + a)`.
 at v = 0.
 
 Brandstetter, Hesselink, van der Pol, Bekkers, Welling, ICLR 2022, arXiv:2110.02905, section 3 (messages, update, node
-attributes); "equivariant (steerable) message passing" of lecture 3.3. The paper's normalisation layers for molecules
-are left out.
+attributes); "equivariant (steerable) message passing" of lecture 3.3.
+
+Departures: the radial functions e beside the squared distance; the envelope; smooth directions; no instance norms,
+which the authors have for molecules (for particles they have none); ``particles`` divides sums by 2, the root of the
+number of neighbours, and centres each system, where the authors' code sums, and takes its own mean over x, y and z from
+every particle.
 """
 
 from __future__ import annotations
@@ -40,6 +44,7 @@ from intertwine.nn.checks import check_degree, check_lmax, check_outputs, check_
 from intertwine.nn.embedding import AnyDistance, EdgeEmbedding, gaussian_square
 from intertwine.nn.irreps.steerable_linear import GatheredSteerableLinear, SteerableLinear
 from intertwine.nn.irreps.steerable_mlp import SteerableMLP, reached, steerable_gate
+from intertwine.nn.preset import OURS, Preset
 from intertwine.numerics import InputError, safe, segment
 from intertwine.o3 import Irreps, SphericalHarmonics
 from intertwine.o3.blocks import join_blocks, split_blocks
@@ -141,22 +146,31 @@ class SEGNN(Backbone):
     )
 
     DEFAULTS = VectorInputs(radial_size=8)
-    PRESETS: ClassVar[dict[str, dict[str, object]]] = {
-        "small": {"width": 16, "layers": 2, "lmax": 1},
-        "paper": {"width": 36, "layers": 7, "lmax": 2, "lmax_attributes": 3, "cutoff": 2.0, "average_degree": 1.0},
-        "particles": {
-            "width": 32,
-            "layers": 4,
-            "lmax": 1,
-            "cutoff": None,
-            "radial_size": 12,
-            "average_degree": 4.0,
-            "species": (),
-            "node_inputs": ("speed",),
-            "edge_inputs": ("charge_product",),
-            "vector_inputs": ("vel",),
-            "centred": True,
-        },
+    PRESETS: ClassVar[dict[str, Preset]] = {
+        "small": Preset({"width": 16, "layers": 2, "lmax": 1}, source=OURS),
+        "paper": Preset(
+            {"width": 36, "layers": 7, "lmax": 2, "lmax_attributes": 3, "cutoff": 2.0, "average_degree": 1.0},
+            source="authors' code: README.md (QM9: 7 layers, lmax_h 2, lmax_attr 3, radius 2), main.py "
+            "(hidden_features 128), models/balanced_irreps.py (as many weights as 128 scalars: 13 paths, 36 "
+            "channels)",
+        ),
+        "particles": Preset(
+            {
+                "width": 32,
+                "layers": 4,
+                "lmax": 1,
+                "cutoff": None,
+                "radial_size": 12,
+                "average_degree": 4.0,
+                "species": (),
+                "node_inputs": ("speed",),
+                "edge_inputs": ("charge_product",),
+                "vector_inputs": ("vel",),
+                "centred": True,
+            },
+            source="authors' code: README.md (N-body: 4 layers, lmax 1, hidden_features 64), models/balanced_irreps.py "
+            "(4 paths, 32 channels)",
+        ),
     }
 
     def __init__(

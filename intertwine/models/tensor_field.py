@@ -16,6 +16,10 @@ square of its length, and a few fast particles of a data set overflow the networ
 :math:`\sqrt{\|V\|^2 + \epsilon^2} - \epsilon`, without the cusp at zero. A layer has no skip connection in the paper;
 ``residual`` adds the input's own self-interaction before the non-linearity.
 
+Departures: the denominator, the smooth norm and the envelope (the paper sums over all pairs, and 2.5 A is its last
+Gaussian); Gaussians of one over twice the squared spacing (the authors' 1 / spacing); shifted softplus for ReLU in the
+radial networks; the last of the three layers has 15 channels, one in their network for missing points.
+
 Thomas, Smidt, Kearnes, Yang, Li, Kohlhoff, Riley (2018), arXiv:1802.08219, sections 4.1 to 4.3. Features have the
 parity of harmonics, or both parities: then the network is O(3) equivariant and tells pseudoscalars from scalars.
 """
@@ -34,6 +38,7 @@ from intertwine.geometry import Graph
 from intertwine.nn import MLP, Backbone, Convolution, ModelCard, VectorInputs, shifted_softplus
 from intertwine.nn.checks import check_sizes, check_smoothing, hidden_irreps, require_space
 from intertwine.nn.irreps.steerable_mlp import reached
+from intertwine.nn.preset import OURS, Preset
 from intertwine.nn.stack import stacked
 from intertwine.numerics import safe
 from intertwine.o3 import Irreps, Linear, SphericalHarmonics
@@ -137,13 +142,23 @@ class TensorField(Backbone):
     )
 
     DEFAULTS = VectorInputs(radial="gaussian")
-    PRESETS: ClassVar[dict[str, dict[str, object]]] = {
-        "small": {"width": 16, "layers": 2, "lmax": 1, "radial_width": 32},
-        "paper": {
-            "width": 15, "layers": 3, "lmax": 1, "residual": False, "radial_size": 4, "radial_width": 4, "cutoff": 2.5,
-            "average_degree": 1.0,
-        },
-    }  # fmt: skip
+    PRESETS: ClassVar[dict[str, Preset]] = {
+        "small": Preset({"width": 16, "layers": 2, "lmax": 1, "radial_width": 32}, source=OURS),
+        "paper": Preset(
+            {
+                "width": 15,
+                "layers": 3,
+                "lmax": 1,
+                "residual": False,
+                "radial_size": 4,
+                "radial_width": 4,
+                "cutoff": 2.5,
+                "average_degree": 1.0,
+            },
+            source="authors' code: missing_point_train.py (layer_dims 15, rbf_count 4, rbf_high 2.5), layers.py "
+            "(hidden units as many as radial functions); arXiv:1802.08219, section 5 (missing points)",
+        ),
+    }
 
     irreps_out: Irreps
 

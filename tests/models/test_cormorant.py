@@ -32,9 +32,9 @@ SMALL = {
 
 
 class TestCormorant(ModelContract):
-    @pytest.fixture
-    def model(self) -> Backbone:
-        return Cormorant(**SMALL).double()
+    @pytest.fixture(params=[False, True], ids=["linear", "invariants"])
+    def model(self, request) -> Backbone:
+        return Cormorant(**SMALL, invariants=request.param).double()
 
 
 def inputs() -> dict:
@@ -124,10 +124,11 @@ class Oracle:
         return new, new_state
 
 
+@pytest.mark.parametrize("invariants", [False, True])
 @pytest.mark.parametrize("parity", [False, True])
-def test_against_the_equations(parity: bool, oracle_in_double: None) -> None:
+def test_against_the_equations(parity: bool, invariants: bool, oracle_in_double: None) -> None:
     oracle, graph, gain = Oracle(), molecule(4), 0.7
-    model = Cormorant(**SMALL | inputs(), parity=parity, gain=gain).double()
+    model = Cormorant(**SMALL | inputs(), parity=parity, gain=gain, invariants=invariants).double()
     species, linear = model.embedding.species.weight, model.embedding.linear
     f = []
     for i in range(4):
@@ -145,9 +146,13 @@ def test_against_the_equations(parity: bool, oracle_in_double: None) -> None:
                 eta = torch.stack([*waves, graph.charge[i] * graph.charge[j]])
                 edges[i, j] = (x, eta, 1 - 28 * u**6 + 48 * u**7 - 21 * u**8)
     expected, state = [0.0] * 4, {}
-    for layer, end in zip(model.layers, model.ends):
+    for number, (layer, end) in enumerate(zip(model.layers, model.ends)):
         f, state = oracle.layer(layer, f, edges, state, gain)
         outputs = [torch.cat([block.flatten() for block in oracle.mix(end, one)]) for one in f]
+        if invariants:  # squared lengths of every channel of every irrep, to the scalars, which come first
+            lengths = [torch.cat([(block**2).sum(1) / block.shape[1] for block in one]) for one in f]
+            more = [model.squares[number].linear.weight @ squares for squares in lengths]
+            outputs = [torch.cat([a[:WIDTH] + b, a[WIDTH:]]) for a, b in zip(outputs, more)]
         expected = [total + output for total, output in zip(expected, outputs)]
     found, expected = model(graph), torch.stack(expected)
     assert ((found - expected).abs().max() / expected.abs().max()).item() < 1e-13
@@ -191,6 +196,26 @@ def test_compiled() -> None:
     graph = connect(molecule(), CUTOFF)
     with as_users_run_it():
         torch.testing.assert_close(torch.compile(model, backend="aot_eager")(graph), model(graph), rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("outputs", ["0e", "1o+0e", "0e+1o+2e"])
+def test_invariants_reach_scalars_only(outputs: str) -> None:
+    """Without their weights the model is the linear readout; with them vectors are the same; scalars are invariants."""
+    model, graph = Cormorant(**SMALL | {"outputs": outputs}, invariants=True).double(), molecule(4)
+    with_them = model(graph)
+    for square in model.squares:
+        torch.nn.init.zeros_(square.linear.weight)
+    without = model(graph)
+    change = (with_them - without).abs()
+    blocks = change.split([block.dim for block in model.irreps_out], dim=1)
+    for block, (_, ir) in zip(blocks, model.irreps_out):
+        assert (float(block.max()) > 1e-3) == (str(ir) == "0e")
+
+
+def test_invariants_need_scalars() -> None:
+    for outputs in ("1o", "2e", "1o+2e"):
+        with pytest.raises(InputError, match="0e"):
+            Cormorant(outputs=outputs, invariants=True)
 
 
 @pytest.mark.parametrize("name", Cormorant.PRESETS)

@@ -53,6 +53,14 @@ class TestESENWithoutReflections(ModelContract):
         assert (model.card.symmetry, ESEN.CARD.symmetry) == ("SE(3)", "E(3)")
 
 
+class TestESENOfThePaper(ModelContract):
+    """Its networks of the edges."""
+
+    @pytest.fixture
+    def model(self) -> Backbone:
+        return ESEN(**SMALL | {"layers": 1}, radial_layers=2, radial_norm=True).double()
+
+
 class TestESENWithInputs(ModelContract):
     fields, species = ("vel", "charge"), ()
 
@@ -78,9 +86,15 @@ def scaled(f):
 
 
 def edge_function(mlp, f_i: Tensor, f_j: Tensor, a_ij: Tensor) -> Tensor:
-    first, second = mlp.first, mlp.second.layers[0]
+    first = mlp.first
     weight = torch.cat([first.received.weight, first.sent.weight, first.attributes.weight], dim=1)
-    return second.weight @ silu(weight @ torch.cat([f_i, f_j, a_ij]) + first.attributes.bias) + second.bias
+    y = weight @ torch.cat([f_i, f_j, a_ij]) + first.attributes.bias
+    for number, layer in enumerate(mlp.second.layers):
+        if mlp.norms is not None:
+            norm = mlp.norms[number]
+            y = norm.weight * (y - y.mean()) / (y.var(correction=0) + 1e-5).sqrt() + norm.bias
+        y = layer.weight @ silu(y) + layer.bias
+    return y
 
 
 def frame(r: Tensor, lmax: int) -> list[Tensor]:
@@ -164,6 +178,8 @@ OPTIONS = {
     "attention": {"heads": 2, "hidden": 4, "mmax": 2},
     "rotations": {"reflections": False},
     "scalars": {"outputs": "0e", "mmax": 0},
+    "norms": {"radial_layers": 2, "radial_norm": True},
+    "deep": {"radial_layers": 3},
 }
 
 

@@ -18,7 +18,8 @@ SMALL = {"width": 6, "layers": 2, "cutoff": 2.5, "species": (1, 6, 8)}
 
 class TestSchNet(ModelContract):
     @pytest.fixture(
-        params=[{}, {"radial": "bessel"}, {"gamma": 3.0, "filter_activation": True}], ids=["gaussian", "bessel", "paper"]
+        params=[{}, {"radial": "bessel"}, {"gamma": 3.0, "filter_activation": True}],
+        ids=["gaussian", "bessel", "paper"],
     )
     def model(self, request) -> Backbone:
         return SchNet(**SMALL, radial_size=5, **request.param).double()

@@ -22,6 +22,7 @@ from intertwine.kernels.convolution.derivatives import convolve
 from intertwine.nn.attention import edge_softmax
 from intertwine.nn.edge_mlp import EdgeMLP
 from intertwine.nn.irreps.activation import normalize2mom
+from intertwine.nn.mlp import MLP
 from intertwine.nn.so2.linear import SO2Linear
 from intertwine.nn.so2.plans import rows, turning
 from intertwine.o3 import EdgeFrames, Irreps
@@ -42,11 +43,24 @@ class EdgeNetwork(EdgeMLP):
 
     Args:
         width: invariants of a node. edge_width: attributes, whose squares sum to about ``square``.
-        hidden, outputs: features of the hidden layer and of the result.
+        hidden, outputs: features of the hidden layers and of the result.
+        layers: hidden layers. norm: whether a layer norm stands before each silu, as in EquiformerV2 and eSEN.
     """
 
-    def __init__(self, width: int, edge_width: int, square: float, hidden: int, outputs: int) -> None:
+    def __init__(
+        self,
+        width: int,
+        edge_width: int,
+        square: float,
+        hidden: int,
+        outputs: int,
+        layers: int = 1,
+        norm: bool = False,
+    ) -> None:
         super().__init__(width, width, edge_width, hidden, outputs)
+        if layers > 1:
+            self.second = MLP([hidden] * layers + [outputs])
+        self.norms = nn.ModuleList(nn.LayerNorm(hidden) for _ in range(layers)) if norm else None
         for part, size in (
             (self.first.received, 4 * width),
             (self.first.sent, 4 * width),
@@ -57,6 +71,19 @@ class EdgeNetwork(EdgeMLP):
         for layer in self.second.layers:
             nn.init.normal_(layer.get_parameter("weight"), std=(0.36 * hidden) ** -0.5)  # <silu^2> = 0.36
 
+    def forward(
+        self,
+        received: Float[Tensor, "edges hidden"] | None,
+        sent: Float[Tensor, "edges hidden"] | None,
+        attributes: Float[Tensor, "edges attributes"],
+    ) -> Float[Tensor, "edges outputs"]:
+        if self.norms is None:
+            return super().forward(received, sent, attributes)
+        y = self.first(received, sent, attributes)
+        for norm, layer in zip(self.norms, self.second.layers):
+            y = layer(self.activation(norm(y)))
+        return y
+
 
 class FrameConvolution(nn.Module):
     r""":math:`x \mapsto \sum_j w_{ij} D_{ij}^T m_{ij}` of the module's docstring.
@@ -65,7 +92,7 @@ class FrameConvolution(nn.Module):
         width: channels of the features. hidden: those between the maps.
         lmax: largest degree of the features. lmax_out: of the result. mmax: largest order.
         edge_width: radial functions and edge invariants, of a sum of squares of about ``square``.
-        radial_width: hidden width of the network of the factors.
+        radial_width, radial_layers, radial_norm: hidden layers of the network of the factors, :class:`EdgeNetwork`.
         heads: of the attention, a divisor of ``width`` and ``hidden``; 0 for a sum.
         reflections: whether the maps commute with mirrors.
         average_degree: average number of neighbours.
@@ -86,6 +113,8 @@ class FrameConvolution(nn.Module):
         heads: int,
         reflections: bool,
         average_degree: float,
+        radial_layers: int = 1,
+        radial_norm: bool = False,
     ) -> None:
         super().__init__()
         self.hidden, self.heads, self.lmax, self.average_degree = hidden, heads, lmax, average_degree
@@ -101,7 +130,9 @@ class FrameConvolution(nn.Module):
         )
         self.there = turning(str(sent), "ir_mul", self.order, (lmax, mmax))
         self.back = turning(str(received), "ir_mul", self.order, (lmax, mmax), (1.0,) * len(received))
-        self.factors = EdgeNetwork(width, edge_width, square, radial_width, self.first.scale_numel)
+        self.factors = EdgeNetwork(
+            width, edge_width, square, radial_width, self.first.scale_numel, radial_layers, radial_norm
+        )
         self.silu, self.sigmoid = normalize2mom(F.silu), normalize2mom(torch.sigmoid)
         self.logits = nn.Parameter(torch.randn(hidden) * (heads / hidden) ** 0.5) if heads else None
         gates = torch.tensor(row_degrees(lmax, self.order)[1:], dtype=torch.int64) - 1
@@ -158,16 +189,26 @@ class EdgeDegree(nn.Module):
 
     Args:
         width: channels. lmax, mmax: of the frames.
-        edge_width, square, radial_width: as of :class:`FrameConvolution`.
+        edge_width, square, radial_width, radial_layers, radial_norm: as of :class:`FrameConvolution`.
         average_degree: average number of neighbours.
     """
 
     def __init__(
-        self, width: int, lmax: int, mmax: int, edge_width: int, square: float, radial_width: int, average_degree: float
+        self,
+        width: int,
+        lmax: int,
+        mmax: int,
+        edge_width: int,
+        square: float,
+        radial_width: int,
+        average_degree: float,
+        radial_layers: int = 1,
+        radial_norm: bool = False,
     ) -> None:
         super().__init__()
         kind = degrees(width, lmax)
-        self.mlp = EdgeNetwork(width, edge_width, square, radial_width, width * (lmax + 1))
+        outputs = width * (lmax + 1)
+        self.mlp = EdgeNetwork(width, edge_width, square, radial_width, outputs, radial_layers, radial_norm)
         self.average_degree = average_degree
         self.back = turning(str(kind), "ir_mul", 0, (lmax, mmax), tuple(ir.dim**0.5 for _, ir in kind))
 
