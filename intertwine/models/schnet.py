@@ -118,7 +118,7 @@ class SchNet(Backbone):
                 raise InputError(
                     "a gamma without Gaussians", where="gamma", remedy="give radial='gaussian', or no gamma."
                 )
-            self.edges.radial = GaussianBasis(self.edges.functions, self.edges.envelope.cutoff, gamma=gamma)
+            self.edges.radial = GaussianBasis(self.edges.functions, cutoff, gamma=gamma)
         self.layers = nn.ModuleList(SchNetLayer(width, self.edges.width, filter_activation) for _ in range(layers))
 
     def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:
