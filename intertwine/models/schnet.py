@@ -4,8 +4,8 @@ r"""SchNet: an invariant network; linear convolution with a continuous filter of
     m_{ij} = (W_1 f_j) \circ W(d_{ij})\, c(d_{ij}), \qquad f_i' = f_i + W_3\,\sigma\big(W_2 \textstyle\sum_j m_{ij}\big)
 
 with :math:`\sigma` the shifted softplus, and W two dense layers of the radial functions
-:math:`e_k(d) = \exp(-\gamma (d - \mu_k)^2)`. The paper has :math:`\sigma` after both of them (``filter_activation``) and
-:math:`\gamma` = 10 / A^2 (``gamma``), as the preset ``paper`` does; by default the second layer is linear, and
+:math:`e_k(d) = \exp(-\gamma (d - \mu_k)^2)`. The paper has :math:`\sigma` after both of them (``filter_activation``)
+and :math:`\gamma` = 10 / A^2 (``gamma``), as the preset ``paper`` does; by default the second layer is linear, and
 :math:`\gamma` that of the spacing.
 
 Schütt et al., NeurIPS 2017 (arXiv:1706.08566), eq. 1 and 2, figure 2; lecture 3.2, "point convolutions" with k(||x_j -

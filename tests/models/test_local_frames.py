@@ -138,6 +138,22 @@ def test_frames_are_rotations_where_there_is_a_frame(generator: torch.Generator)
     torch.testing.assert_close(into(frames, x), frames.transpose(1, 2) @ x, rtol=0, atol=1e-13)
 
 
+@pytest.mark.parametrize("smoothing", [1e-3, 0.1, 1.0])
+def test_axes_are_as_long_as_their_vectors_allow(smoothing: float, generator: torch.Generator) -> None:
+    """|a| / sqrt(|a|^2 + epsilon^2), never longer than 1: near 1 along long vectors, short along short ones."""
+    a, b = (
+        torch.randn(2, 50, 3, generator=generator, dtype=torch.float64)
+        * 10.0 ** torch.arange(-3, 2).repeat(10)[:, None]
+    )
+    frames = soft_frames(a, b, smoothing)
+    size = a.norm(dim=-1)
+    torch.testing.assert_close(frames[..., 0].norm(dim=-1), size / (size**2 + smoothing**2).sqrt(), rtol=1e-12, atol=0)
+    lengths = frames.norm(dim=1)
+    assert lengths.max() <= 1
+    assert (lengths[size < 0.1 * smoothing, 0] < 0.1).all()
+    assert torch.linalg.svdvals(frames).max() < 2**0.5 + 1e-12  # of two columns that need not be orthogonal
+
+
 METHANE = [[0.0, 0, 0], [1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]]
 
 
