@@ -206,7 +206,7 @@ def test_invariants_reach_scalars_only(outputs: str) -> None:
     for square in model.squares:
         torch.nn.init.zeros_(square.linear.weight)
     without = model(graph)
-    change = (with_them - without).abs()
+    change = (with_them - without).abs().detach()
     blocks = change.split([block.dim for block in model.irreps_out], dim=1)
     for block, (_, ir) in zip(blocks, model.irreps_out):
         assert (float(block.max()) > 1e-3) == (str(ir) == "0e")
