@@ -172,6 +172,16 @@ def train(
             )
         ),
     ] = None,
+    certify: Annotated[
+        bool | None,
+        typer.Option(
+            "--certify/--no-certify",
+            help=(
+                "Certify symmetry, smoothness and forces of the trained model, or save the time that it takes (some "
+                "10 s to minutes). Default: --certify."
+            ),
+        ),
+    ] = None,
     seed: Annotated[
         int | None, typer.Option(help="Seed of the data split, the initial weights and the data order. Default: 0.")
     ] = None,
@@ -229,6 +239,7 @@ def train(
             "nodes": nodes,
             "devices": devices,
             "loggers": logger or None,
+            "certify": certify,
             "seed": seed,
         },
         "start": {"run": origin, "freeze": freeze or None},

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from intertwine.numerics import InputError
-from intertwine.plots.style import BLUE, CYCLE, GREY, RED, array, figure, same_shape, save, tidy
+from intertwine.plots.style import BLUE, CYCLE, GREY, RED, array, figure, in_unit, same_shape, save, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,6 +55,31 @@ def draw_learning_curve(
         same_shape(steps, values, f"{x}, {name}")
     draw_curves(axes, {name: (steps, values) for name, values in curves.items()})
     tidy(axes, title, x, y or "loss")
+
+
+def learning_curves(panels: Mapping[str, tuple[str, Mapping[str, tuple[Any, Any]]]], path: str | Path) -> Path:
+    """The curves of several runs over each other, a panel for each quantity.
+
+    Args:
+        panels: what -> (unit, name of the run -> (epochs, values)).
+        path: where the picture goes.
+
+    Raises:
+        InputError: no panel, nothing finite in one, or columns of different lengths.
+    """
+    if not panels:
+        raise InputError("no curve", where="panels", remedy="give the curves of at least one run.")
+    columns = min(2, len(panels))
+    rows = -(-len(panels) // columns)
+    picture = figure(5.4 * columns, 3.8 * rows)
+    for k, (what, (unit, runs)) in enumerate(panels.items()):
+        axes = picture.add_subplot(rows, columns, k + 1)
+        pairs = {name: (array(x, name), array(y, name, empty=True)) for name, (x, y) in runs.items()}
+        for name, (epochs, values) in pairs.items():
+            same_shape(epochs, values, f"epochs, {name}")
+        draw_curves(axes, pairs)
+        tidy(axes, what, "epoch", in_unit(what.split(" of ")[0], unit))
+    return save(picture, path)
 
 
 def draw_curves(axes: Axes, curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> None:

@@ -73,7 +73,7 @@ def draw_parity(axes: Axes, predicted: Any, true: Any, unit: str, name: str) -> 
         bar.set_label("points", fontsize=8)
         bar.ax.tick_params(labelsize=7)
     else:
-        dots = {"linestyle": "", "marker": "o", "markersize": 3, "alpha": 0.5, "markeredgewidth": 0}
+        dots: dict[str, Any] = {"linestyle": "", "marker": "o", "markersize": 3, "alpha": 0.5, "markeredgewidth": 0}
         axes.plot(t[inside], p[inside], color=BLUE, zorder=2, **dots)
     if not inside.all():
         x, y = (np.clip(side[~inside], low, high) for side in (t, p))
@@ -136,7 +136,8 @@ def error_by_species(errors: Mapping[str, Any], unit: str, path: str | Path, nam
     for axes in picture.axes:
         axes.grid(False, axis="x")
     for legend in [axes.get_legend() for axes in picture.axes[1:]]:
-        legend.remove()
+        if legend is not None:
+            legend.remove()
     return save(picture, path)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ def boxes(picture: Any, axes: Any) -> list[Any]:
 def apart(picture: Any, axes: Any) -> bool:
     """There are names, and none touches its neighbour."""
     names = boxes(picture, axes)
-    return bool(names) and all(left.x1 < right.x0 for left, right in zip(names, names[1:], strict=False))
+    return bool(names) and all(left.x1 < right.x0 for left, right in pairwise(names))
 
 
 @pytest.fixture
