@@ -58,7 +58,7 @@ def _root(
 def main() -> None:
     """Entry point of the `intertwine` command."""
     try:
-        console.spoken(app)
+        console.spoken(lambda: app(prog_name="intertwine"))  # also as `python -m intertwine`
     finally:
         shut()
 
