@@ -112,8 +112,8 @@ def standard_graph(cutoff: float | None, edges: int | None = None) -> Graph:
 
 @torch.no_grad()
 def cost(model: nn.Module, graph: Graph) -> dict[str, float]:
-    """Operations and bytes of a model's features, for each edge of a graph, in one thread: how several share the rows of
-    a product is no property of the model.
+    """Operations and bytes of a model's features, for each edge of a graph, in one thread: how several share the
+    rows of a product is no property of the model.
 
     Args:
         model: of the precision of the graph.
