@@ -97,6 +97,7 @@ def test_the_task_and_the_data_set_of_extending_train(tmp_path: Path, monkeypatc
         "graphs.md",
         "programs.md",
         "steerable_mlp.md",
+        "where.md",
     ],
 )
 def test_what_a_page_says_in_code_is_true(name: str) -> None:
@@ -125,8 +126,11 @@ def test_commands_exist(page: Path) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["", "train", "evaluate", "predict", "certify", "md", "relax", "export", "models", "datasets", "cite", "bench"],
-)
+    [
+        "", "train", "evaluate", "predict", "certify", "md", "relax", "export", "models", "datasets", "info", "compare",
+        "cite", "bench",
+    ],
+)  # fmt: skip
 def test_help_of_every_command(command: str) -> None:
     from intertwine.cli import app
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from intertwine.bench.cost import cost, short, standard_graph
+from intertwine.bench.cost import ATOMS, cost, short, standard_graph
 from intertwine.models import MODELS
 
 #: What a message looks at, from the invariant to the group element.
@@ -28,6 +28,8 @@ COLUMNS = {
     "flops": "FLOP an edge",
     "bytes": "bytes an edge",
 }
+
+CAPTION = f"Defaults of each model. FLOP and bytes of the features for each edge of {ATOMS} atoms within its cutoff."
 
 
 def architectures(

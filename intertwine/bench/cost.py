@@ -19,6 +19,7 @@ from torch.utils._pytree import tree_leaves
 
 from intertwine.geometry import Graph, connect
 from intertwine.kernels.convolution.plan import Channelwise
+from intertwine.kernels.shared.processes import threads
 from intertwine.nn.irreps.contraction_operator import program
 
 ATOMS, SPACING_ANGSTROM = 64, 1.9  # of the standard graph: as dense as a molecular crystal
@@ -111,13 +112,14 @@ def standard_graph(cutoff: float | None, edges: int | None = None) -> Graph:
 
 @torch.no_grad()
 def cost(model: nn.Module, graph: Graph) -> dict[str, float]:
-    """Operations and bytes of a model's features, for each edge of a graph.
+    """Operations and bytes of a model's features, for each edge of a graph, in one thread: how several share the
+    rows of a product is no property of the model.
 
     Args:
         model: of the precision of the graph.
         graph: with edges.
     """
-    with Cost() as counted:
+    with threads(1), Cost() as counted:
         model(graph)
     edges = max(graph.num_edges, 1)
     return {"flops": counted.flops / edges, "bytes": counted.bytes / edges}

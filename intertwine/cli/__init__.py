@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from intertwine.cli import console
+from intertwine.cli.account import compare, info
 from intertwine.cli.bench import bench
 from intertwine.cli.certificate import certify
 from intertwine.cli.cite import cite
@@ -22,12 +23,11 @@ app = typer.Typer(
     help="Equivariant graph neural networks: train, certify and use them.\n\nStart with: intertwine train ethanol",
     epilog=console.EXIT_CODES,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (train, evaluate, predict, certify, md, relax, export, models, datasets, cite, bench):
+for command in (train, evaluate, predict, certify, md, relax, export, models, datasets, info, compare, cite, bench):
     app.command(
         rich_help_panel="Learn"
         if command in (train, evaluate, predict, certify)
@@ -58,7 +58,7 @@ def _root(
 def main() -> None:
     """Entry point of the `intertwine` command."""
     try:
-        console.spoken(app)
+        console.spoken(lambda: app(prog_name="intertwine"))  # also as `python -m intertwine`
     finally:
         shut()
 

@@ -11,6 +11,7 @@ import typer
 
 from intertwine.cli import console, inputs
 from intertwine.cli.code import Allow, own
+from intertwine.cli.completion import of_table
 from intertwine.cli.inputs import Keys, Units
 from intertwine.numerics import CheckpointError, InputError, IntertwineError, destination, plugins
 from intertwine.numerics.fence import fenced
@@ -28,7 +29,11 @@ def certify(
         ),
     ] = None,
     model: Annotated[
-        str | None, typer.Option(help="Architecture to certify untrained, instead of a run. Default: none.")
+        str | None,
+        typer.Option(
+            autocompletion=of_table("models"),
+            help="Architecture to certify untrained, instead of a run. Default: none.",
+        ),
     ] = None,
     molecules: Annotated[
         Path | None,

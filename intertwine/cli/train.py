@@ -12,6 +12,7 @@ import typer
 
 from intertwine.cli import console
 from intertwine.cli.code import Allow, named
+from intertwine.cli.completion import LOGGERS, PRESETS, of_table, of_words
 from intertwine.numerics import InputError
 
 
@@ -20,10 +21,11 @@ def train(
     source: Annotated[
         str | None,
         typer.Argument(
+            autocompletion=of_table("data/catalogue"),
             help=(
                 "Data set (`intertwine datasets` lists them), file, folder or quoted pattern of files, or module:name "
                 "of your own. Default: ethanol, which is in the package."
-            )
+            ),
         ),
     ] = None,
     test: Annotated[
@@ -33,27 +35,30 @@ def train(
     model: Annotated[
         str | None,
         typer.Option(
+            autocompletion=of_table("models"),
             help=(
                 "Architecture (`intertwine models` lists them), or module:Class of your own. Default: chosen by the "
                 "task; mace for energies and forces."
-            )
+            ),
         ),
     ] = None,
     preset: Annotated[
         str | None,
         typer.Option(
+            autocompletion=of_words(*PRESETS),
             help=(
                 "Sizes of the model: small (fast) or paper (as published). Default: neither, the defaults of the model."
-            )
+            ),
         ),
     ] = None,
     task: Annotated[
         str | None,
         typer.Option(
+            autocompletion=of_table("tasks"),
             help=(
                 "force_field, property, dynamics, or module:Class of your own. Default: chosen by the labels in the "
                 "data."
-            )
+            ),
         ),
     ] = None,
     target: Annotated[
@@ -166,10 +171,21 @@ def train(
     logger: Annotated[
         list[str] | None,
         typer.Option(
+            autocompletion=of_words(*LOGGERS),
             help=(
                 "Logger beside metrics.csv: csv, tensorboard, wandb, or module:Class of a Lightning logger; "
                 "repeatable. Default: none."
-            )
+            ),
+        ),
+    ] = None,
+    certify: Annotated[
+        bool | None,
+        typer.Option(
+            "--certify/--no-certify",
+            help=(
+                "Certify symmetry, smoothness and forces of the trained model, or save the time that it takes (some "
+                "10 s to minutes). Default: --certify."
+            ),
         ),
     ] = None,
     seed: Annotated[
@@ -229,6 +245,7 @@ def train(
             "nodes": nodes,
             "devices": devices,
             "loggers": logger or None,
+            "certify": certify,
             "seed": seed,
         },
         "start": {"run": origin, "freeze": freeze or None},

@@ -9,6 +9,7 @@ import typer
 
 from intertwine.cli import console, inputs
 from intertwine.cli.code import Allow
+from intertwine.cli.completion import WEIGHTS, of_words
 from intertwine.cli.inputs import Keys, Units
 
 RunFolder = Annotated[Path, typer.Argument(help="Run folder that `intertwine train` printed.")]
@@ -20,7 +21,12 @@ def evaluate(
     source: Annotated[str | None, typer.Argument(help="Data with labels. Default: the test set of the run.")] = None,
     key: Keys = None,
     unit: Units = None,
-    which: Annotated[str, typer.Option(help="Weights to use: best (smallest validation error) or last.")] = "best",
+    which: Annotated[
+        str,
+        typer.Option(
+            autocompletion=of_words(*WEIGHTS), help="Weights to use: best (smallest validation error) or last."
+        ),
+    ] = "best",
     limit: Annotated[int | None, typer.Option(help="Read only the first so many structures. Default: all.")] = None,
     allow: Allow = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the errors as JSON.")] = False,
@@ -73,7 +79,12 @@ def predict(
     ] = None,
     key: Keys = None,
     unit: Units = None,
-    which: Annotated[str, typer.Option(help="Weights to use: best (smallest validation error) or last.")] = "best",
+    which: Annotated[
+        str,
+        typer.Option(
+            autocompletion=of_words(*WEIGHTS), help="Weights to use: best (smallest validation error) or last."
+        ),
+    ] = "best",
     allow: Allow = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print predictions as JSON.")] = False,
 ) -> None:

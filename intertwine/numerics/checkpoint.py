@@ -79,6 +79,16 @@ def load_checkpoint(path: Path | str) -> Any:
         raise CheckpointError(error.what, where=str(path), remedy=remedy) from error
 
 
+def written_by(path: Path | str) -> str:
+    """The version of intertwine that wrote a file; "unknown" if it does not say."""
+    try:
+        with Path(path).open("rb") as file:
+            header = json.loads(file.read(struct.unpack("<Q", file.read(8))[0]))
+        return str(header["__metadata__"]["version"])
+    except (OSError, ValueError, KeyError, TypeError, struct.error, OverflowError, MemoryError):
+        return "unknown"
+
+
 def _checksum(tensors: dict[str, Tensor], header: dict[str, str]) -> str:
     """SHA-256 of the header and of every tensor's name, type, shape and bytes."""
     digest = hashlib.sha256(

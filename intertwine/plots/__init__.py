@@ -2,7 +2,7 @@
 something is drawn.
 """
 
-from intertwine.plots.curves import draw_learning_curve, learning_curve, trajectory
+from intertwine.plots.curves import draw_learning_curve, learning_curve, learning_curves, trajectory
 from intertwine.plots.matrices import representation, wigner
 from intertwine.plots.parity import draw_error_by_species, draw_parity, error_by_species, parity
 from intertwine.plots.path_diagram import paths
@@ -20,6 +20,7 @@ __all__ = [
     "figure",
     "harmonic_surface",
     "learning_curve",
+    "learning_curves",
     "overview",
     "parity",
     "paths",

@@ -9,13 +9,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from intertwine.numerics import InputError
-from intertwine.plots.style import BLUE, GREY, ORANGE, array, figure, same_shape, save, tidy
+from intertwine.plots.style import BLUE, GREY, ORANGE, RED, array, figure, in_unit, same_shape, save, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 DENSITY_POINTS = 2000  # points beyond which a density is drawn
 DENSITY_BINS = 120
+FEWEST_POINTS = 10  # points, from which on the farthest may be beyond the ends of the axes
+RARE = 200  # of so many points one may be
+PER_ROW = 30  # species in a row of the picture by species
+WORST = 12  # species in a panel
+FEWEST_SLOTS = 4  # places for species in a row, also if there are fewer
 MILLI = {"eV": "meV", "eV/A": "meV/Å", "eV/atom": "meV/atom", "eV/A^3": "meV/Å³"}
 
 
@@ -28,6 +33,9 @@ def parity(predicted: Any, true: Any, unit: str, path: str | Path, name: str = "
         unit: "eV", "eV/A", ...; errors in the title are in thousandths of the units of energies and forces.
         path: where the picture goes (.png, .pdf, .svg).
         name: what is drawn, "energy" or "forces" for example.
+
+    A few points that would press all others into a third of the axes are marked at their edge, and counted there; the
+    errors are those of all points.
 
     Raises:
         InputError: shapes that differ, or nothing finite to draw.
@@ -46,14 +54,13 @@ def draw_parity(axes: Axes, predicted: Any, true: Any, unit: str, name: str) -> 
     p, t = p[finite], t[finite]
     if not len(p):
         raise InputError("no pair of finite values", where=name, remedy="check predictions and labels for NaN.")
-    low, high = float(min(p.min(), t.min())), float(max(p.max(), t.max()))
-    margin = 0.03 * (high - low) or 1.0
-    low, high = low - margin, high + margin
+    low, high = _ends(p, t)
+    inside = (p >= low) & (p <= high) & (t >= low) & (t <= high)
     axes.plot([low, high], [low, high], color=GREY, linewidth=0.8, zorder=1)
     if len(p) > DENSITY_POINTS:
         drawn = axes.hexbin(
-            t,
-            p,
+            t[inside],
+            p[inside],
             gridsize=DENSITY_BINS,
             bins="log",
             mincnt=1,
@@ -66,7 +73,14 @@ def draw_parity(axes: Axes, predicted: Any, true: Any, unit: str, name: str) -> 
         bar.set_label("points", fontsize=8)
         bar.ax.tick_params(labelsize=7)
     else:
-        axes.plot(t, p, linestyle="", marker="o", markersize=3, color=BLUE, alpha=0.5, markeredgewidth=0, zorder=2)
+        dots: dict[str, Any] = {"linestyle": "", "marker": "o", "markersize": 3, "alpha": 0.5, "markeredgewidth": 0}
+        axes.plot(t[inside], p[inside], color=BLUE, zorder=2, **dots)
+    if not inside.all():
+        x, y = (np.clip(side[~inside], low, high) for side in (t, p))
+        axes.plot(x, y, linestyle="", marker="D", markersize=5, color=RED, clip_on=False, zorder=3)
+        far = np.stack([p, t])[:, ~inside]
+        note = f"{(~inside).sum()} of {len(p):,} outside, from {far.min():.4g} to {far.max():.4g}"
+        axes.text(0.02, 0.98, note, transform=axes.transAxes, fontsize=7, color=RED, va="top")
     axes.set_xlim(low, high)
     axes.set_ylim(low, high)
     axes.set_aspect("equal")
@@ -75,45 +89,103 @@ def draw_parity(axes: Axes, predicted: Any, true: Any, unit: str, name: str) -> 
     error = p - t
     mae, rmse = float(np.abs(error).mean()), float(np.sqrt((error**2).mean()))
     factor, small = (1e3, MILLI[unit]) if unit in MILLI else (1.0, unit)
-    shown = unit.replace("/A^3", "/Å³").replace("/A", "/Å")
-    tidy(
-        axes,
-        f"{name}: MAE {factor * mae:.3g}, RMSE {factor * rmse:.3g} {small}".rstrip(),
-        f"reference ({shown})",
-        f"predicted ({shown})",
-    )
+    title = f"{name}: MAE {factor * mae:.3g}, RMSE {factor * rmse:.3g} {small}".rstrip()
+    tidy(axes, title, in_unit("reference", unit), in_unit("predicted", unit))
+
+
+def _ends(p: np.ndarray, t: np.ndarray) -> tuple[float, float]:
+    """The ends of both axes: of all points, or of all but a few that are far away."""
+
+    def ends(values: np.ndarray) -> tuple[float, float]:
+        low, high = float(values.min()), float(values.max())
+        margin = 0.03 * (high - low) or max(1e-3 * abs(high), 1e-6)
+        return low - margin, high + margin
+
+    everything = np.stack([p, t])
+    low, high = ends(everything)
+    if len(p) < FEWEST_POINTS:
+        return low, high
+    distance = np.abs(everything - np.median(t)).max(axis=0)
+    first, last = ends(everything[:, np.argsort(distance)[: len(p) - max(1, len(p) // RARE)]])
+    if not high - low > 3 * (last - first):
+        return low, high
+    room = 0.5 * (last - first)  # who is within it costs little
+    return ends(everything[(everything >= first - room) & (everything <= last + room)])
 
 
 def error_by_species(errors: Mapping[str, Any], unit: str, path: str | Path, name: str = "forces") -> Path:
-    """Mean absolute and root-mean-square errors, species by species.
+    """Mean absolute and root-mean-square errors, species by species; thirty in a row.
 
     Args:
-        errors: symbol -> residuals of that species' atoms, any shape, in ``unit``.
+        errors: symbol -> residuals of that species' atoms, any shape, in ``unit``; residuals that are not finite, and
+            species that have no others, are left out.
         unit: their unit.
         path: where the picture goes.
         name: what the residuals are of.
 
     Raises:
-        InputError: no species, or one without residuals.
+        InputError: no species, or nothing finite.
     """
-    picture = figure(4.6, 3.4)
-    draw_error_by_species(picture.add_subplot(), errors, unit, name)
+    values = _finite(errors)
+    rows = [list(values)[k : k + PER_ROW] for k in range(0, len(values), PER_ROW)]
+    longest = len(rows[0])
+    picture = figure(max(4.6, 0.8 + 0.3 * longest), 1.2 + 2.2 * len(rows))
+    for axes, row in zip(picture.subplots(len(rows), 1, sharey=True, squeeze=False)[:, 0], rows, strict=True):
+        _bars(axes, {symbol: values[symbol] for symbol in row}, unit, _logarithmic(values), longest)
+    tidy(picture.axes[0], f"{name} by species", "", picture.axes[0].get_ylabel())
+    for axes in picture.axes:
+        axes.grid(False, axis="x")
+    for legend in [axes.get_legend() for axes in picture.axes[1:]]:
+        if legend is not None:
+            legend.remove()
     return save(picture, path)
 
 
-def draw_error_by_species(axes: Axes, errors: Mapping[str, Any], unit: str, name: str) -> None:
-    """:func:`error_by_species` on axes of your own."""
-    if not errors:
-        raise InputError("no species", where="errors", remedy="give residuals by chemical symbol.")
-    values = {symbol: array(residuals, f"errors of {symbol}") for symbol, residuals in errors.items()}
-    factor, shown = (1e3, MILLI[unit]) if unit in MILLI else (1.0, unit)
+def draw_error_by_species(axes: Axes, errors: Mapping[str, Any], unit: str, name: str, *, most: int = WORST) -> None:
+    """:func:`error_by_species` on axes of your own; of more than ``most`` species those with the largest errors, and
+    all others together.
+    """
+    values, title = _finite(errors), f"{name} by species"
+    if len(values) > most:
+        order = sorted(values, key=lambda symbol: -float((values[symbol] ** 2).mean()))
+        worst, others = order[: most - 1], order[most - 1 :]
+        title = f"{name}: the {most - 1} worst of {len(values)} species"
+        rest = {"others": np.concatenate([values[symbol] for symbol in others])}
+        values = {symbol: values[symbol] for symbol in worst} | rest
+    _bars(axes, values, unit, _logarithmic(values))
+    tidy(axes, title, "", axes.get_ylabel())
+    axes.grid(False, axis="x")
+
+
+def _finite(errors: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The finite residuals of each species that has some."""
+    values = {symbol: array(v, f"errors of {symbol}", empty=True).ravel() for symbol, v in errors.items()}
+    values = {symbol: v[np.isfinite(v)] for symbol, v in values.items() if np.isfinite(v).any()}
+    if not values:
+        raise InputError("no species", where="errors", remedy="give finite residuals by chemical symbol.")
+    return values
+
+
+def _logarithmic(values: Mapping[str, np.ndarray]) -> bool:
+    """Whether a linear axis would hide most species behind a few."""
+    sizes = np.array([np.sqrt((v**2).mean()) for v in values.values()])
+    return bool(sizes.max() > 30 * np.median(sizes) > 0)
+
+
+def _bars(axes: Axes, values: Mapping[str, np.ndarray], unit: str, logarithmic: bool, slots: int = 0) -> None:
+    """Two bars for each species; as narrow as if there were ``slots`` of them at least."""
+    factor, small = (1e3, MILLI[unit]) if unit in MILLI else (1.0, unit)
     places = np.arange(len(values))
-    mae = [factor * float(np.nanmean(np.abs(v))) for v in values.values()]
-    rmse = [factor * float(np.sqrt(np.nanmean(v**2))) for v in values.values()]
+    mae = [factor * float(np.abs(v).mean()) for v in values.values()]
+    rmse = [factor * float(np.sqrt((v**2).mean())) for v in values.values()]
     axes.bar(places - 0.2, mae, 0.38, color=BLUE, label="MAE")
     axes.bar(places + 0.2, rmse, 0.38, color=ORANGE, label="RMSE")
     axes.set_xticks(places, list(values))
+    width = max(len(values), slots, FEWEST_SLOTS)
+    start = -0.5 if len(values) < slots else (len(values) - 1 - width) / 2  # beside a fuller row, or in the middle
+    axes.set_xlim(start, start + width)
+    if logarithmic:
+        axes.set_yscale("log")
     axes.margins(y=0.25)  # the legend stands above the bars
     axes.legend(loc="upper right", ncols=2, fontsize=8, frameon=False)
-    tidy(axes, f"{name} by species", "", f"error ({shown})")
-    axes.grid(False, axis="x")
+    tidy(axes, "", "", in_unit("error", small))

@@ -43,7 +43,7 @@ def tidy(axes: Axes, title: str, x: str, y: str) -> None:
     axes.set_title(title, fontsize=10, loc="left")
     axes.set_xlabel(x, fontsize=9)
     axes.set_ylabel(y, fontsize=9)
-    axes.tick_params(labelsize=8)
+    axes.tick_params(which="both", labelsize=8)
     axes.grid(True, color="#dddddd", linewidth=0.6)
     axes.set_axisbelow(True)
     for side in ("top", "right"):
@@ -67,8 +67,13 @@ def save(picture: Figure, path: str | Path) -> Path:
     return path
 
 
-def array(values: Any, name: str) -> np.ndarray:
-    """Numbers as a float64 array.
+def in_unit(words: str, unit: str) -> str:
+    """``words (unit)``, with signs for A and its powers; the words alone for a number without a unit."""
+    return f"{words} ({unit.replace('/A^3', '/Å³').replace('/A', '/Å')})" if unit else words
+
+
+def array(values: Any, name: str, *, empty: bool = False) -> np.ndarray:
+    """Numbers as a float64 array; ``empty`` allows that none is finite.
 
     Raises:
         InputError: not numbers, none, or none that is finite.
@@ -80,7 +85,7 @@ def array(values: Any, name: str) -> np.ndarray:
         raise InputError(
             f"not an array of numbers: {error}", where=name, remedy="give a tensor, an array or a list."
         ) from error
-    if not np.isfinite(result).any():
+    if not (empty or np.isfinite(result).any()):
         raise InputError(f"{result.size} values, none finite", where=name, remedy="there is nothing to draw.")
     return result
 

@@ -9,7 +9,9 @@ from intertwine.training.folder import Run, load_run
 from intertwine.training.options import DataOptions, StartOptions, TrainingOptions
 from intertwine.training.run import train
 from intertwine.training.sections import merge, parse_settings, read_config
+from intertwine.training.side_by_side import compare
 from intertwine.training.start import save_task
+from intertwine.training.summary import info
 
 __all__ = [
     "Choice",
@@ -20,7 +22,9 @@ __all__ = [
     "StartOptions",
     "TrainingOptions",
     "certify_run",
+    "compare",
     "evaluate",
+    "info",
     "load_checkpoint",
     "load_run",
     "merge",

@@ -35,6 +35,7 @@ from intertwine.training.sections import Sections, merge, read_config, write_sec
 from intertwine.training.sets import Sets, open_sets
 from intertwine.training.settle import settle
 from intertwine.training.start import begin, begun
+from intertwine.training.summary import versions
 
 
 def train(
@@ -236,6 +237,7 @@ def _train(
             "species": sets.train.species(),
             "units": sets.source.units,
             "data": sets.source.name,
+            "versions": versions(),
         }
         prepared = sets.prepared(task.cutoff, fields_of(task, sets.source.fields))
         loggers = make_loggers(options.loggers, folder, config.allow)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from intertwine.bench.cost import Cost
+from intertwine.bench.cost import Cost, cost, standard_graph
+from intertwine.kernels.shared.processes import threads
+from intertwine.models import MODELS
 from intertwine.o3 import Linear
 
 
@@ -25,3 +27,15 @@ def test_a_linear_layer_has_its_multiplications(layout: str) -> None:
         layer(x)
     exact = 2 * rows * (64 * 64 + 3 * 64 * 32)
     assert exact <= cost.flops < 1.2 * exact  # weights are scaled, blocks are copied
+
+
+@pytest.mark.parametrize("name", ["nequip", "mace", "painn"])
+def test_threads_change_no_count(name: str) -> None:
+    """docs/models.md is what `intertwine models` prints, on a machine of any number of cores."""
+    model = MODELS[name](cutoff=4.0)
+    graph, counts = standard_graph(4.0).cast(torch.float32), []
+    for count in (1, 2, 3):
+        with threads(count):
+            counts.append(cost(model, graph))
+            assert torch.get_num_threads() == count
+    assert counts[0] == counts[1] == counts[2]

@@ -19,10 +19,12 @@ from printed import document
 from switches import as_users_run_it
 
 import intertwine
+from intertwine.bench.architectures import COLUMNS, cells
 from intertwine.models import MODELS
 from intertwine.training import load_run, train
 
-COMMANDS = ["train", "evaluate", "predict", "certify", "md", "relax", "models", "datasets", "cite", "bench"]
+COMMANDS = ["train", "evaluate", "predict", "certify", "md", "relax", "models", "datasets", "info", "compare"]
+COMMANDS += ["cite", "bench"]
 SMALL = ["--set=model.width=8", "--set=model.layers=1", "--set=training.threads=1", "--set=training.certify=false"]
 
 
@@ -215,6 +217,22 @@ def test_help(run_cli) -> None:
     assert run_cli("--version").stdout == f"intertwine {intertwine.__version__}\n"
 
 
+def assert_the_page_is_what_is_printed(entries: list[dict], printed: str) -> None:
+    """docs/models.md: heading, rows, caption and papers, in their order; `python benchmarks/architectures.py` writes
+    it.
+    """
+    page = (Path(__file__).parents[2] / "docs" / "models.md").read_text()
+    table = page.partition("<!-- printed by benchmarks/architectures.py -->")[2].partition("<!-- to here -->")[0]
+    rows = [re.split(r" \| ", row) for row in re.findall(r"^\| (.*) \|$", table, re.MULTILINE)]
+    assert [rows[0], *rows[2:]] == [list(COLUMNS.values()), *map(cells, entries)]
+    grid = [[cell.strip() for cell in line.split("│")[1:-1]] for line in printed.splitlines() if line[:1] == "│"]
+    assert grid == rows[2:]
+    below = [" ".join(line.split()) for line in table.splitlines() if line and line[0] != "|"]
+    said = " ".join(printed.split())
+    assert len(below) == len(MODELS) + 1
+    assert all(re.sub(r"^- `(\w+)`", r"\1", line) in said for line in below)
+
+
 def test_lists(run_cli) -> None:
     with as_users_run_it():  # two seconds then, a minute with annotations checked
         entries, shown = document(run_cli("models", "--json")), run_cli("models")
@@ -223,6 +241,7 @@ def test_lists(run_cli) -> None:
     assert sorted(entry["name"] for entry in entries) == sorted(MODELS)
     assert all(entry["flops"] > 0 and entry["bytes"] > 0 for entry in entries)
     assert all(entry["paper"] and entry["parameters"] > 0 for entry in entries)
+    assert_the_page_is_what_is_printed(entries, shown.stdout)
     assert {"ethanol", "nbody", "qm9"} <= set(document(run_cli("datasets", "--json")))
     assert "PaiNN" not in run_cli("datasets").stdout
     assert run_cli("datasets").exit_code == 0

@@ -23,17 +23,19 @@ def forked() -> bool:
 
 
 @contextlib.contextmanager
-def single() -> Iterator[None]:
-    """In a forked process, torch works in one thread: it would wait for those that are gone."""
-    if not forked():
-        yield
-        return
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+def threads(count: int) -> Iterator[None]:
+    """Torch works in so many threads inside the ``with`` block."""
+    former = torch.get_num_threads()
+    torch.set_num_threads(count)
     try:
         yield
     finally:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(former)
+
+
+def single() -> contextlib.AbstractContextManager[None]:
+    """In a forked process, torch works in one thread: it would wait for those that are gone."""
+    return threads(1) if forked() else contextlib.nullcontext()
 
 
 class Lock:
