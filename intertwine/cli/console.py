@@ -203,14 +203,16 @@ def table(title: str, columns: list[str], rows: list[list[Any]], caption: str | 
 
 
 @contextlib.contextmanager
-def bar(total: int, text: str) -> Iterator[Callable[[int], None]]:
-    """A progress bar on standard error, or lines where that is no terminal; calls take the number done."""
+def bar(total: int, text: str) -> Iterator[Callable[..., None]]:
+    """A progress bar on standard error, or lines where that is no terminal; calls take the number done, and if there
+    is one, the present state in words.
+    """
     with progress_bar(text, total) as advance:
         before = 0
 
-        def reach(done: int) -> None:
+        def reach(done: int, state: str = "") -> None:
             nonlocal before
-            advance(done - before)
+            advance(done - before, state)
             before = done
 
         yield reach
