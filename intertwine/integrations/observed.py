@@ -85,7 +85,17 @@ class Dynamics:
             )
         time, total = step * timestep * 1e-3, kinetic + potential
         effective = total if effective is None else float(effective)
-        row = [float(step), time, temperature_of(atoms), potential, kinetic, total, effective, pressure_of(atoms), volume]
+        row = [
+            float(step),
+            time,
+            temperature_of(atoms),
+            potential,
+            kinetic,
+            total,
+            effective,
+            pressure_of(atoms),
+            volume,
+        ]
         self.take(row)
         return row
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,6 +47,11 @@ def stamped(atoms: Atoms, row: list[float]) -> Atoms:
     frame.calc = atoms.calc
     frame.info |= {STEP: int(row[0]), TIME: row[1], CONSERVED: row[6]}
     return frame
+
+
+def whole(path: Path) -> Path:
+    """The name that an unfinished trajectory has once it is complete, ``a.traj`` for ``a.unfinished-2.traj``."""
+    return path.with_name(re.sub(r"\.unfinished(-\d+)?$", "", path.stem) + path.suffix)
 
 
 def settings_of(path: Path) -> dict[str, Any]:

@@ -165,7 +165,7 @@ def _files(
     stack: ExitStack, trajectory: Path | None, log: Path | None, former: Former, settings: dict[str, Any], say: Any
 ) -> tuple[Any, Log | None]:
     """Writers of the trajectory and of the log, which begin with what the former part wrote."""
-    told = None if say is None else lambda kept: say(f"{kept} It can be resumed.")
+    told = None if say is None else lambda kept: say(f"{kept} `intertwine md` with --resume goes on from there.")
     frames = table = None
     if log is not None:
         file = stack.enter_context(growing(Path(log))).open("w", encoding="utf-8")
