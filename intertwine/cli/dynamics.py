@@ -14,8 +14,9 @@ from intertwine.cli.simulate import Precision, described, prepare, report
 from intertwine.cli.use import RunFolder
 from intertwine.numerics import InputError
 
-#: Options that a resumed run takes from its trajectory, with the names that they have there.
-FROM_FILE = {"ensemble": "name"}
+#: What is taken where nothing is said; fs, K.
+DEFAULTS: dict[str, Any] = {"ensemble": "nve", "steps": 20000, "temperature": 300.0, "timestep": 0.25, "every": 10}
+DEFAULTS |= {"velocities": "thermal"}
 #: Options of the bath, in the order of :class:`~intertwine.integrations.ensembles.Ensemble`, and what they are called
 #: in the summary.
 BATH = {
@@ -26,12 +27,10 @@ BATH = {
     "pressure": "pressure asked for (GPa)",
     "barostat_time": "barostat time (fs)",
 }
-FROM_FILE |= {name: name for name in ("steps", "every", "temperature", "timestep", *BATH)}
 
 
 @console.guarded
 def md(
-    context: typer.Context,
     run: RunFolder,
     structure: Annotated[
         Path,
@@ -39,18 +38,21 @@ def md(
             help="File whose last structure is the start; any format that ASE reads. With --resume: the trajectory."
         ),
     ],
-    steps: Annotated[int, typer.Option(help="Number of time steps, without equilibration.")] = 20000,
+    steps: Annotated[
+        int | None, typer.Option(help="Number of time steps, without equilibration. Default: 20000.")
+    ] = None,
     temperature: Annotated[
-        float, typer.Option(help="Temperature of the starting velocities and of the bath, in K.")
-    ] = 300.0,
-    timestep: Annotated[float, typer.Option(help="Time step in fs.")] = 0.25,
+        float | None,
+        typer.Option(help="Temperature of the starting velocities and of the bath, in K. Default: 300."),
+    ] = None,
+    timestep: Annotated[float | None, typer.Option(help="Time step in fs. Default: 0.25.")] = None,
     ensemble: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="nve (constant energy; its drift measures the force field), nvt (constant temperature: a thermostat) "
-            "or npt (constant temperature and pressure: a barostat too)."
+            "or npt (constant temperature and pressure: a barostat too). Default: nve."
         ),
-    ] = "nve",
+    ] = None,
     thermostat: Annotated[
         str | None,
         typer.Option(
@@ -83,12 +85,16 @@ def md(
         ),
     ] = None,
     velocities: Annotated[
-        str, typer.Option(help="Starting velocities: thermal (drawn at the temperature) or keep (those of the file).")
-    ] = "thermal",
+        str | None,
+        typer.Option(
+            help="Starting velocities: thermal (drawn at the temperature) or keep (those of the file). "
+            "Default: thermal."
+        ),
+    ] = None,
     key: Keys = None,
     unit: Units = None,
     precision: Precision = "float64",
-    every: Annotated[int, typer.Option(help="Time steps between recorded frames.")] = 10,
+    every: Annotated[int | None, typer.Option(help="Time steps between recorded frames. Default: 10.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the velocities and of the thermostat.")] = 0,
     output: Annotated[
         Path | None,
@@ -126,12 +132,11 @@ def md(
         "thermostat": thermostat, "friction": friction, "thermostat_time": thermostat_time, "barostat": barostat,
         "pressure": pressure, "barostat_time": barostat_time, "every": every, "velocities": velocities, "seed": seed,
     }  # fmt: skip
-    options["equilibrate"] = equilibrate if equilibrate is not None else 0 if velocities == "keep" else 2000
-    if resume:
-        options |= _of_trajectory(structure, options, context) | {"velocities": "keep", "equilibrate": 0}
+    options["equilibrate"] = equilibrate
+    options = _settled(options, structure if resume else None)
     files = _files(structure, output, log, resume)
     atoms = prepare(run, structure, precision, key, unit, allow)
-    started = "those of the last frame" if resume else _started(atoms, velocities, options["temperature"])
+    started = "those of the last frame" if resume else _started(atoms, options)
     with console.bar(options["steps"] + options["equilibrate"], options["ensemble"]) as progress:
         record = run_dynamics(
             atoms,
@@ -145,21 +150,20 @@ def md(
     report(_summary(atoms, record, options, started, files), as_json, f"{options['ensemble'].upper()} of {structure}")
 
 
-def _of_trajectory(path: Path, options: dict[str, Any], context: typer.Context) -> dict[str, Any]:
-    """The settings of an interrupted run, under the options that the user typed."""
+def _settled(options: dict[str, Any], resumed: Path | None) -> dict[str, Any]:
+    """The options with a value for each: what the user typed, else that of the resumed trajectory, else the default."""
+    typed = {name: value for name, value in options.items() if value is not None}
+    if resumed is None:
+        default = {"equilibrate": 0 if typed.get("velocities") == "keep" else 2000}
+        return dict.fromkeys(BATH) | DEFAULTS | default | typed
     from intertwine.integrations.resuming import settings_of
 
-    before = settings_of(console.existing(path, "trajectory"))
+    before = settings_of(console.existing(resumed, "trajectory"))
     for name in ("equilibrate", "velocities"):
-        if _typed(context, name):
+        if name in typed:
             raise InputError(f"--{name} with --resume", where=f"--{name}", remedy="leave it out: it goes on as it was.")
-    return {name: options[name] if _typed(context, name) else before.get(key) for name, key in FROM_FILE.items()}
-
-
-def _typed(context: typer.Context, name: str) -> bool:
-    """Whether the user gave this option."""
-    source = context.get_parameter_source(name)
-    return source is not None and source.name == "COMMANDLINE"
+    former = {name: before.get("name" if name == "ensemble" else name) for name in (*DEFAULTS, *BATH)}
+    return former | typed | {"velocities": "keep", "equilibrate": 0}
 
 
 def _files(structure: Path, output: Path | None, log: Path | None, resume: bool) -> dict[str, Path | None]:
@@ -191,10 +195,10 @@ def _files(structure: Path, output: Path | None, log: Path | None, resume: bool)
     return {"trajectory": path, "log": table, "picture": drawing}
 
 
-def _started(atoms: Any, velocities: str, temperature: float) -> str:
-    if velocities == "keep":
+def _started(atoms: Any, options: dict[str, Any]) -> str:
+    if options["velocities"] == "keep":
         return "those of the file"
-    return f"thermal, {temperature:g} K" + (
+    return f"thermal, {options['temperature']:g} K" + (
         ", in place of the file's (--velocities keep keeps them)" if atoms.has("momenta") else ""
     )
 

@@ -105,8 +105,8 @@ def _remarks(ended: Any, fmax: float) -> list[str]:
         notes.append(f"the energy rose by {-ended.gained:.2g} eV, which is within the rounding of the energy")
     if not ended.converged:
         much = f"a force of {ended.largest_force:.3g} eV/A is left, where {fmax:g} was asked for (--fmax)"
-        if len(ended.methods) > 1:
-            why = "; the energy rose along the forces, as where they are not its derivative (intertwine certify RUN)"
+        if len(ended.methods) > 1 and ended.gained <= 0:
+            why = "; the energy rises along the forces, as where they are not its derivative (intertwine certify RUN)"
         else:
             why = "; more --steps go on from the written structure"
         notes.append(f"not converged: {much}{why}")

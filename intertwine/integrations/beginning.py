@@ -89,3 +89,11 @@ def go(integrator: Any, steps: int, what: str) -> None:
             raise
         where = f"step {integrator.nsteps} of the {what}" + (f", {error.where}" if error.where else "")
         raise GeometryError(error.what, where=where, remedy=error.remedy) from error
+    except (ValueError, ArithmeticError, IndexError) as error:  # what calculators make of infinite numbers
+        atoms = integrator.atoms
+        if np.isfinite(atoms.positions).all() and np.isfinite(atoms.cell.array).all():
+            raise
+        remedy = "start from a relaxed structure, or use a smaller time step or a slower bath (--barostat-time)."
+        raise GeometryError(
+            f"the trajectory blew up at step {integrator.nsteps}", where="dynamics", remedy=remedy
+        ) from error

@@ -19,6 +19,7 @@ from intertwine.numerics import InputError
 
 ROUNDING_EV_PER_ATOM = 1e-6  # differences of energies below this are none
 PATIENCE = 5  # steps of L-BFGS in a row above the start, after which it is given up
+STANDSTILL = 25  # steps of it in a row without a lower energy
 #: Tried one after the other until there is a structure without forces that is not above the start. The second takes no
 #: step uphill but perhaps its last; the third takes small ones.
 METHODS: tuple[tuple[str, Any, dict[str, Any]], ...] = (
@@ -72,9 +73,9 @@ def relax(
     """Relax a structure in place; what is returned is true if every atom's force, as far as constraints leave it, fell
     below ``fmax``, and the energy did not rise.
 
-    By L-BFGS, which is fast and, on a rough surface, may climb to a stationary point above the start. Then FIRE, which
-    takes no step that leads up, goes on from the lowest structure that was seen. A relaxation that does not converge
-    ends at the lowest structure, so that it never ends above the start.
+    By L-BFGS, which is fast and, on a rough surface, may wander about or climb to a stationary point above the start.
+    Then FIRE, which takes no step that leads up, goes on from the lowest structure that was seen. A relaxation that
+    does not converge ends at the lowest structure, so that it never ends above the start.
 
     Args:
         atoms: structure with a calculator.
@@ -85,7 +86,7 @@ def relax(
         pressure: with ``cell``, external pressure, GPa; default 0.
         trajectory: file to write every step to (ASE's .traj).
         progress: called with the step and the largest force (eV/A).
-        say: told when L-BFGS is given up, and where the steps are if the relaxation is interrupted.
+        say: told when an optimizer is given up, and where the steps are if the relaxation is interrupted.
 
     Raises:
         InputError: an argument out of range, or a cell to relax in an open structure.
@@ -106,7 +107,7 @@ def relax(
         descent = _Descent(atoms, cell, (pressure or 0.0) * units.GPa, frames, progress)
         for name, kind, options in METHODS:
             if descent.methods and say is not None:
-                say(f"{descent.methods[-1]} climbed above the start; {name} goes on from the lowest structure")
+                say(f"{descent.methods[-1]} no longer goes down; {name} goes on from the lowest structure")
             descent.go(name, kind, options, fmax, steps)
             if descent.arrived or descent.steps >= steps:
                 break
@@ -137,23 +138,24 @@ class _Descent:
         return FrechetCellFilter(self.atoms, scalar_pressure=self.pressure) if self.cell else self.atoms
 
     def go(self, name: str, kind: Any, options: dict[str, Any], fmax: float, steps: int) -> None:
-        """Run an optimizer from the lowest place, until forces vanish, steps are spent, or L-BFGS has climbed."""
+        """Run an optimizer from the lowest place until forces vanish, steps are spent, or L-BFGS goes down no more."""
         self._return()
         self.methods.append(name)
         target, before = self.target(), self.steps
         logfile: Any = None  # ASE's annotation forgets that None is silence
         optimizer = kind(target, logfile=logfile, **options)
-        above, rest = 0, False
+        above, still, rest = 0, 0, False
         for at_rest in optimizer.irun(fmax=fmax, steps=steps - before):
             energy = float(target.get_potential_energy())
             if optimizer.nsteps > 0 or before == 0:  # the place that it begins at is known
                 self.steps = before + optimizer.nsteps
                 self._tell(target)
+            still += 1
             if energy < self.lowest:
-                self.lowest, self.place = energy, self._here()
+                self.lowest, self.place, still = energy, self._here(), 0
             above = above + 1 if energy > self.start + self.rounding else 0
             rest = bool(at_rest)
-            if above > PATIENCE and kind is LBFGS:
+            if kind is LBFGS and (above > PATIENCE or still > STANDSTILL):
                 break
         self.arrived = rest and above == 0
 

@@ -146,6 +146,8 @@ class _Run:
         offset = 0.0 if self.former.conserved is None else self.former.conserved - energy()
 
         def observe() -> None:
+            if self.former.path is not None and integrator.nsteps == self.former.step:
+                return  # the last frame of the former part
             row = record.add(atoms, integrator.nsteps, timestep, energy() + offset)
             if frames is not None:
                 frames.write(pack(stamped(atoms, row), "traj"))
