@@ -52,7 +52,28 @@ COMMANDS: dict[str, tuple[Callable[[Kit], list[Any]], tuple[str, ...]]] = {
         ("unknown species",),
     ),
     "md of no steps": (lambda k: ["md", k.run, k.data, "--steps", 0], ("steps is 0",)),
-    "md in an unknown ensemble": (lambda k: ["md", k.run, k.data, "--ensemble", "npt"], ("unknown ensemble",)),
+    "md in an unknown ensemble": (lambda k: ["md", k.run, k.data, "--ensemble", "nph"], ("unknown ensemble", "npt")),
+    "md of a molecule under pressure": (
+        lambda k: ["md", k.run, k.data, "--ensemble", "npt"],
+        ("not periodic in three directions", "nvt"),
+    ),
+    "md with friction and no thermostat": (
+        lambda k: ["md", k.run, k.data, "--friction", "0.1"],
+        ("nve uses no friction", "langevin"),
+    ),
+    "md with a log of another kind": (lambda k: ["md", k.run, k.data, "--log", "a.txt"], ("a.txt", ".csv")),
+    "md that goes on from no trajectory": (
+        lambda k: ["md", k.run, k.data, "--resume"],
+        ("no trajectory that can be read", "--resume"),
+    ),
+    "relax under pressure without a cell": (
+        lambda k: ["relax", k.run, k.data, "--pressure", "1"],
+        ("a cell that is not relaxed", "--cell"),
+    ),
+    "relax with steps into an xyz": (
+        lambda k: ["relax", k.run, k.data, "--trajectory", "a.xyz"],
+        ("a.xyz", ".traj"),
+    ),
     "md in half precision": (lambda k: ["md", k.run, k.data, "--precision", "float16"], ("float16", "float32")),
     "md into an xyz": (lambda k: ["md", k.run, k.data, "-o", "a.xyz"], (".traj",)),
     "relax the cell of a molecule": (lambda k: ["relax", k.run, k.data, "--cell"], ("no cell to relax",)),

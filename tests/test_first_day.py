@@ -88,6 +88,7 @@ def test_the_first_force_field(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
             words = shlex.split(line, comments=True)[1:]
             tiny = TINY if words[:1] == ["train"] else []
             small = ["--steps", "5", "--equilibrate", "0"] if words[:1] == ["md"] else []
+            small = ["--steps", "15"] if "--resume" in words else small
             result = CliRunner().invoke(app, [*words, *tiny, *small])
             loose = words[0] == "relax"  # one epoch may not be enough for a minimum
             assert result.exit_code in ((0, 1) if loose else (0,)), result.output
@@ -146,6 +147,7 @@ UNITS = {
     "clip": "no unit", "warmup": "steps", "factor": "no unit", "plateau_patience": "validations",
     "threshold": "no unit", "minimum_rate": "no unit", "patience": "validations", "evaluate_every": "epochs",
     "workers": "processes", "energy_weight": "no unit", "force_weight": "no unit", "stress_weight": "no unit",
+    "friction": "1/fs", "thermostat_time": "fs", "pressure": "GPa", "barostat_time": "fs",
 }  # fmt: skip
 
 

@@ -11,9 +11,10 @@ from intertwine.cli.account import compare, info
 from intertwine.cli.bench import bench
 from intertwine.cli.certificate import certify
 from intertwine.cli.cite import cite
+from intertwine.cli.dynamics import md
 from intertwine.cli.export import export
 from intertwine.cli.listing import datasets, models
-from intertwine.cli.simulate import md, relax
+from intertwine.cli.simulate import relax
 from intertwine.cli.streams import shut
 from intertwine.cli.train import train
 from intertwine.cli.use import evaluate, predict

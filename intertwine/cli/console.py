@@ -4,7 +4,8 @@ Exit codes, the same for all commands:
 
 ====  ==========================================================================================================
 0     it did what it was asked to
-1     it did, and the answer is no: a certificate failed, a relaxation did not converge
+1     it did, and the answer is no: a test of `certify` failed, `relax` ended with forces left; `train` has
+      done what it was asked to, and ends with 0, also if its certificate fails: the report says so
 2     it could not: wrong input, options or files, no memory, no disk; the message says what, where and what to do
 3     a bug in intertwine; the message names a report
 129   stopped by SIGHUP: the terminal was closed
@@ -34,8 +35,8 @@ from intertwine.numerics import InputError, IntertwineError, Stopped, lack_of_me
 
 FAILED, BAD_INPUT, BUG, INTERRUPTED = 1, 2, 3, 130
 EXIT_CODES = (
-    "Exit codes: 0 done; 1 a certificate failed or a relaxation did not converge; 2 wrong input, unreadable file, no "
-    "memory or disk; "
+    "Exit codes: 0 done; 1 the answer is no: certify: a test failed, relax: forces are left (train ends with 0 also if "
+    "its certificate fails: see its report); 2 wrong input, unreadable file, no memory or disk; "
     "3 a bug in intertwine; 129, 130, 143 stopped by SIGHUP, Ctrl-C, SIGTERM."
 )
 _MEMORY = {
@@ -203,14 +204,16 @@ def table(title: str, columns: list[str], rows: list[list[Any]], caption: str | 
 
 
 @contextlib.contextmanager
-def bar(total: int, text: str) -> Iterator[Callable[[int], None]]:
-    """A progress bar on standard error, or lines where that is no terminal; calls take the number done."""
+def bar(total: int, text: str) -> Iterator[Callable[..., None]]:
+    """A progress bar on standard error, or lines where that is no terminal; calls take the number done, and if there
+    is one, the present state in words.
+    """
     with progress_bar(text, total) as advance:
         before = 0
 
-        def reach(done: int) -> None:
+        def reach(done: int, state: str = "") -> None:
             nonlocal before
-            advance(done - before)
+            advance(done - before, state)
             before = done
 
         yield reach

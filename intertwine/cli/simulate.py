@@ -1,4 +1,4 @@
-"""intertwine md, relax: dynamics and relaxation of a structure under a trained force field."""
+"""intertwine relax: relaxation of a structure under a trained force field; and what it shares with `intertwine md`."""
 
 from __future__ import annotations
 
@@ -18,100 +18,22 @@ Precision = Annotated[str, typer.Option(help="Precision of the network: float64 
 
 
 @console.guarded
-def md(
-    run: RunFolder,
-    structure: Structure,
-    steps: Annotated[int, typer.Option(help="Number of time steps, without equilibration.")] = 20000,
-    temperature: Annotated[
-        float, typer.Option(help="Temperature of the starting velocities and of the bath, in K.")
-    ] = 300.0,
-    timestep: Annotated[float, typer.Option(help="Time step in fs.")] = 0.25,
-    ensemble: Annotated[
-        str,
-        typer.Option(help="nve (constant energy; its drift measures the force field) or nvt (Langevin thermostat)."),
-    ] = "nve",
-    equilibrate: Annotated[
-        int | None,
-        typer.Option(
-            help="Time steps with a thermostat before the recorded ones. Default: 2000; 0 with --velocities keep."
-        ),
-    ] = None,
-    velocities: Annotated[
-        str, typer.Option(help="Starting velocities: thermal (drawn at the temperature) or keep (those of the file).")
-    ] = "thermal",
-    key: Keys = None,
-    unit: Units = None,
-    precision: Precision = "float64",
-    every: Annotated[int, typer.Option(help="Time steps between recorded frames.")] = 10,
-    seed: Annotated[int, typer.Option(help="Seed of the velocities and of the thermostat.")] = 0,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output", "-o", help="Trajectory to write, .traj. Default: <structure>-md.traj in the current folder."
-        ),
-    ] = None,
-    allow: Allow = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
-) -> None:
-    """Molecular dynamics; prints the drift of the energy that velocity Verlet conserves, and of the total energy.
-
-    The total energy fluctuates with the square of the time step, so that over a few ps its slope is mostly phase; the
-    conserved (shadow) energy does not, and its drift is the force field's and the arithmetic's."""
-    from intertwine.data.opening import shown
-    from intertwine.integrations import run_dynamics, writable
-    from intertwine.integrations.simulate import free
-    from intertwine.integrations.writing import is_device
-    from intertwine.plots import trajectory as picture
-
-    path = writable(output or Path(f"{structure.name.split('.')[0]}-md.traj"), source=structure, tables=False)
-    if path.suffix != ".traj" and not is_device(path):
-        raise InputError(
-            f"a trajectory called {path.name}",
-            where="--output",
-            remedy="call it .traj; `ase convert` makes other formats.",
-        )
-    drawing = None if is_device(path) else writable(path.with_suffix(".png"), source=structure, tables=False)
-    equilibrate = equilibrate if equilibrate is not None else 0 if velocities == "keep" else 2000
-    atoms = prepare(run, structure, precision, key, unit, allow)
-    started = _started(atoms, velocities, temperature)
-    with console.bar(steps + equilibrate, f"{ensemble} at {temperature:g} K") as progress:
-        record = run_dynamics(
-            atoms,
-            steps,
-            temperature=temperature,
-            timestep=timestep,
-            equilibrate=equilibrate,
-            ensemble=ensemble,
-            velocities=velocities,
-            seed=seed,
-            every=every,
-            trajectory=path,
-            progress=progress,
-            say=inputs.say,
-        )
-    if drawing is not None:
-        picture(record.time, record.total, record.temperature, drawing, atoms=record.atoms)
-    summary = {
-        "equilibration steps": equilibrate,
-        "steps": steps,
-        "time (ps)": steps * timestep * 1e-3,
-        "ensemble": ensemble,
-        "velocities": started,
-        "centre of mass": "at rest to begin with" if free(atoms) and velocities == "thermal" else "free",
-        **_found(atoms, record),
-        "trajectory": shown(path),
-        "picture": shown(drawing) if drawing is not None else "none",
-    }
-    report(summary, as_json, f"{ensemble.upper()} of {structure}")
-
-
-@console.guarded
 def relax(
     run: RunFolder,
     structure: Structure,
-    fmax: Annotated[float, typer.Option(help="Largest force that may remain on an atom, in eV/A.")] = 0.01,
+    fmax: Annotated[
+        float,
+        typer.Option(
+            help="Largest force that may remain on an atom, in eV/A; with --cell also stress times volume per atom, "
+            "in eV."
+        ),
+    ] = 0.01,
     steps: Annotated[int, typer.Option(help="Largest number of optimizer steps.")] = 500,
-    cell: Annotated[bool, typer.Option("--cell", help="Relax the cell as well as the positions.")] = False,
+    cell: Annotated[
+        bool,
+        typer.Option("--cell", help="Relax the cell (lengths and angles) as well as the positions, to zero stress."),
+    ] = False,
+    pressure: Annotated[float | None, typer.Option(help="With --cell: external pressure, in GPa. Default: 0.")] = None,
     key: Keys = None,
     unit: Units = None,
     precision: Precision = "float64",
@@ -123,44 +45,86 @@ def relax(
             help="File for the relaxed structure. Default: <structure>-relaxed.xyz in the current folder.",
         ),
     ] = None,
+    trajectory: Annotated[
+        Path | None, typer.Option(help="File for every step of the relaxation, .traj. Default: none is written.")
+    ] = None,
     allow: Allow = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
-    """Relax a structure until its forces vanish. Exit code 0 if they did, 1 if the steps ran out."""
-    import numpy as np
+    """Relax a structure until its forces vanish, by L-BFGS, then if need be by FIRE; never above the start.
 
+    Fixed atoms stay. Exit code 0 if the forces vanished, 1 if the steps ran out or no such structure was met: the
+    lowest structure is written then."""
     from intertwine.data.opening import shown
     from intertwine.integrations import relax as minimise
     from intertwine.integrations import to_atoms, writable, write_structures
-    from intertwine.integrations.writing import tells_its_unit
+    from intertwine.integrations.writing import is_device, tells_its_unit
 
     path = writable(output or Path(f"{structure.name.split('.')[0]}-relaxed.xyz"), source=structure, tables=False)
+    if trajectory is not None:
+        writable(trajectory, source=structure, tables=False)
+        if trajectory.suffix != ".traj" and not is_device(trajectory):
+            raise InputError(f"a trajectory called {trajectory.name}", where="--trajectory", remedy="call it .traj.")
     atoms = prepare(run, structure, precision, key, unit, allow)
     tells_its_unit(path, [atoms])
-    before = atoms.get_potential_energy()
-    taken = 0
-
-    def count(step: int, largest: float) -> None:
-        nonlocal taken
-        taken = step
-        progress(step)
-
+    volume = atoms.cell.volume
     with console.bar(steps, "relaxing") as progress:
-        converged = minimise(atoms, fmax=fmax, steps=steps, cell=cell, progress=count)
+        ended = minimise(
+            atoms,
+            fmax=fmax,
+            steps=steps,
+            cell=cell,
+            pressure=pressure,
+            trajectory=trajectory,
+            progress=lambda step, largest: progress(step, f"{largest:.3g} eV/A"),
+            say=inputs.say,
+        )
     energy = atoms.get_potential_energy()  # also where no step was taken
-    for note in write_structures(path, [to_atoms(atoms)]):
+    for note in (*write_structures(path, [to_atoms(atoms)]), *_remarks(ended, fmax)):
         inputs.say(note)
     summary = {
-        "converged": converged,
-        "steps": taken,
+        "converged": ended.converged,
+        "optimizer": ", then ".join(ended.methods),
+        "steps": ended.steps,
         "energy (eV)": energy,
-        "gained (eV)": before - energy,
-        "constraints": ", ".join(_described(constraint) for constraint in atoms.constraints) or "none",
-        "largest force (eV/A)": float(np.linalg.norm(atoms.get_forces(), axis=1).max(initial=0.0)),
+        f"{'enthalpy ' if pressure else ''}gained (eV)": ended.gained,
+        "constraints": ", ".join(described(constraint) for constraint in atoms.constraints) or "none",
+        "largest force (eV/A)": ended.largest_force,
+        **(_of_cell(atoms, volume) if cell else {}),
         "structure": shown(path),
+        **({"trajectory": shown(trajectory)} if trajectory is not None else {}),
     }
     report(summary, as_json, f"relaxation of {structure}")
-    raise SystemExit(0 if converged else console.FAILED)
+    raise SystemExit(0 if ended.converged else console.FAILED)
+
+
+def _remarks(ended: Any, fmax: float) -> list[str]:
+    """What a user has to know of a relaxation that did not go down to a structure without forces."""
+    notes = []
+    if ended.gained < 0:
+        notes.append(f"the energy rose by {-ended.gained:.2g} eV, which is within the rounding of the energy")
+    if not ended.converged:
+        much = f"a force of {ended.largest_force:.3g} eV/A is left, where {fmax:g} was asked for (--fmax)"
+        if len(ended.methods) > 1 and ended.gained <= 0:
+            why = "; the energy rises along the forces, as where they are not its derivative (intertwine certify RUN)"
+        else:
+            why = "; more --steps go on from the written structure"
+        notes.append(f"not converged: {much}{why}")
+    return notes
+
+
+def _of_cell(atoms: Any, before: float) -> dict[str, Any]:
+    """What became of the cell."""
+    import numpy as np
+    from ase import units
+
+    stress = atoms.get_stress()
+    return {
+        "volume (A^3)": float(atoms.cell.volume),
+        "change of the volume (%)": float(100 * (atoms.cell.volume / before - 1)),
+        "pressure (GPa)": float(-stress[:3].mean() / units.GPa),
+        "largest stress (GPa)": float(np.abs(stress).max() / units.GPa),
+    }
 
 
 def prepare(
@@ -187,28 +151,7 @@ def prepare(
     return atoms
 
 
-def _started(atoms: Any, velocities: str, temperature: float) -> str:
-    if velocities == "keep":
-        return "those of the file"
-    return f"thermal, {temperature:g} K" + (
-        ", in place of the file's (--velocities keep keeps them)" if atoms.has("momenta") else ""
-    )
-
-
-def _found(atoms: Any, record: Any) -> dict[str, Any]:
-    """What a dynamics has shown, for its summary."""
-    return {
-        "atoms": record.atoms,
-        "constraints": ", ".join(_described(constraint) for constraint in atoms.constraints) or "none",
-        "mean temperature (K)": sum(record.temperature) / len(record.temperature),
-        "drift of the conserved energy (eV/atom/ns)": record.drift,
-        "drift of the total energy (eV/atom/ns)": record.total_drift,
-        "fluctuation (meV/atom)": record.fluctuation,
-        "neighbour lists built": atoms.calc.rebuilds,
-    }
-
-
-def _described(constraint: Any) -> str:
+def described(constraint: Any) -> str:
     """A constraint in a word or two: its kind, and how many atoms it holds."""
     count = len(constraint.get_indices()) if hasattr(constraint, "get_indices") else 0
     return type(constraint).__name__ + (f" of {count} atoms" if count else "")

@@ -4,9 +4,10 @@ from intertwine.integrations.calculator import Calculator
 from intertwine.integrations.export import to_atoms, write_predictions
 from intertwine.integrations.mace import MACEForceField, MACEReadout, from_mace
 from intertwine.integrations.nequip import NequIPForceField, from_nequip
+from intertwine.integrations.observed import Dynamics
 from intertwine.integrations.program import export_program
-from intertwine.integrations.relaxation import relax
-from intertwine.integrations.simulate import Dynamics, run_dynamics
+from intertwine.integrations.relaxation import Relaxation, relax
+from intertwine.integrations.simulate import run_dynamics
 from intertwine.integrations.writing import growing, writable, write_structures
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "MACEForceField",
     "MACEReadout",
     "NequIPForceField",
+    "Relaxation",
     "export_program",
     "from_mace",
     "from_nequip",

@@ -1,134 +1,24 @@
-"""Molecular dynamics with ASE, and what is recorded of it."""
+"""Molecular dynamics with ASE: from the start, or from where a former run was interrupted."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext
-from dataclasses import dataclass, field
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ase import Atoms, units
-from ase.constraints import (
-    FixAtoms,
-    FixBondLengths,
-    FixCartesian,
-    FixCom,
-    FixedLine,
-    FixedPlane,
-    FixInternals,
-    FixLinearTriatomic,
-)
+from ase import Atoms
 from ase.io import Trajectory
 
+from intertwine.integrations.beginning import begin, equilibrated, go
+from intertwine.integrations.ensembles import STRAIGHT, Ensemble, temperature_of
+from intertwine.integrations.observed import Dynamics, Log, watch_bath, watch_shadow
+from intertwine.integrations.resuming import SETTINGS, Former, former_of, stamped
 from intertwine.integrations.writing import growing, pack
-from intertwine.numerics import GeometryError, InputError, choose
+from intertwine.numerics import InputError
 
-BLOW_UP_EV_PER_ATOM = 100.0  # kinetic energy per atom (eV) at which a trajectory is no longer physics
-#: Constraints that move with the structure as a whole.
-RIDING = (FixBondLengths, FixInternals, FixLinearTriatomic, FixCom)
-#: Constraints that cut off components of forces, and nothing else.
-STRAIGHT = (FixAtoms, FixCartesian, FixedLine, FixedPlane)
-
-
-@dataclass
-class Dynamics:
-    """What happened in a run of molecular dynamics; one entry per recorded step.
-
-    Attributes:
-        time: ps.
-        total: total energy, eV.
-        potential: potential energy, eV.
-        temperature: kinetic temperature, K.
-        conserved: for "nve", time (ps) and energy (eV) that the integrator conserves (:class:`ShadowEnergy`), of every
-            step.
-        atoms: number of atoms.
-    """
-
-    atoms: int
-    time: list[float] = field(default_factory=list)
-    total: list[float] = field(default_factory=list)
-    potential: list[float] = field(default_factory=list)
-    temperature: list[float] = field(default_factory=list)
-    conserved: list[tuple[float, float]] = field(default_factory=list)
-
-    def add(self, atoms: Atoms, step: int, timestep: float) -> None:
-        """Record the present state.
-
-        Raises:
-            GeometryError: it is no longer physics.
-        """
-        kinetic, potential = atoms.get_kinetic_energy(), atoms.get_potential_energy()
-        if not np.isfinite(kinetic + potential) or kinetic > BLOW_UP_EV_PER_ATOM * self.atoms:
-            raise GeometryError(
-                f"the trajectory blew up at step {step}: kinetic energy {kinetic:.3g} eV",
-                where="dynamics",
-                remedy=(
-                    "start from a relaxed structure (intertwine relax), "
-                    "use a smaller time step, or train on hotter data."
-                ),
-            )
-        self.time.append(step * timestep * 1e-3)
-        self.total.append(kinetic + potential)
-        self.potential.append(potential)
-        self.temperature.append(temperature_of(atoms))
-
-    @property
-    def drift(self) -> float:
-        """Slope of the conserved energy by least squares, eV per atom per ns; of the total energy with a bath."""
-        return _slope(self.conserved, self.atoms) if len(self.conserved) > 1 else self.total_drift
-
-    @property
-    def total_drift(self) -> float:
-        """Slope of the total energy by least squares, eV per atom per ns; in a short run mostly the phase of its
-        fluctuation.
-        """
-        return _slope(list(zip(self.time, self.total, strict=True)), self.atoms)
-
-    @property
-    def fluctuation(self) -> float:
-        """Standard deviation of the total energy about its trend, meV per atom."""
-        if len(self.time) < 3:
-            return 0.0
-        energy = (np.asarray(self.total) - self.total[0]) / self.atoms
-        trend = np.polyfit(self.time, energy, 1)
-        return float(np.std(energy - np.polyval(trend, self.time)) * 1e3)
-
-
-def _slope(points: list[tuple[float, float]], atoms: int) -> float:
-    """Least-squares slope of energies (eV) at times (ps), in eV per atom per ns."""
-    if len(points) < 2:
-        return 0.0
-    time, energy = np.asarray(points).T
-    change = (energy - energy[0]) / atoms  # an offset of thousands of eV would cost digits
-    return float(np.polyfit(time * 1e-3, change, 1)[0])
-
-
-class ShadowEnergy:
-    r"""What velocity Verlet conserves to fourth order in the time step, where the total energy fluctuates in second
-    order:
-
-    .. math:: \tilde H = T + U + \Delta t^2 \big(\tfrac1{12} v^T U'' v - \tfrac1{24} F^T M^{-1} F\big)
-
-    Hairer, Lubich and Wanner, Acta Numerica 12, 399 (2003), section 4.2. With :math:`v^T U'' v = -v \cdot dF/dt` by
-    central differences of the forces of three successive steps.
-    """
-
-    def __init__(self, atoms: Atoms, timestep: float) -> None:
-        self.atoms, self.timestep = atoms, timestep * units.fs
-        self.history: list[tuple[float, np.ndarray, np.ndarray]] = []
-
-    def __call__(self) -> float | None:
-        """To be called after every step: the shadow energy (eV) of the step before, None at first."""
-        forces = self.atoms.get_forces()
-        self.history = [*self.history[-2:], (self.atoms.get_total_energy(), self.atoms.get_velocities(), forces)]
-        if len(self.history) < 3:
-            return None
-        (_, _, before), (energy, velocities, now), (_, _, after) = self.history
-        curvature = -(velocities * (after - before)).sum() / (2 * self.timestep)
-        inertia = (now**2 / self.atoms.get_masses()[:, None]).sum()
-        return float(energy + self.timestep**2 * (curvature / 12 - inertia / 24))
+AWAY = 0.1  # share of the temperature asked for by which the mean of an NVE run may differ without a remark
 
 
 def run_dynamics(
@@ -138,160 +28,171 @@ def run_dynamics(
     temperature: float = 300.0,
     timestep: float = 0.25,
     ensemble: str = "nve",
-    friction: float = 0.01,
+    thermostat: str | None = None,
+    friction: float | None = None,
+    thermostat_time: float | None = None,
+    barostat: str | None = None,
+    pressure: float | None = None,
+    barostat_time: float | None = None,
     equilibrate: int = 0,
     velocities: str = "thermal",
     seed: int = 0,
     every: int = 10,
     trajectory: Path | None = None,
-    progress: Callable[[int], None] | None = None,
+    log: Path | None = None,
+    resume: Path | None = None,
+    progress: Callable[[int, str], None] | None = None,
     say: Callable[[str], None] | None = None,
 ) -> Dynamics:
     """Molecular dynamics from the given positions, by default with Maxwell-Boltzmann velocities.
 
-    "nve": velocity Verlet, which conserves energy: its drift measures the force field. "nvt": Langevin dynamics. From a
-    relaxed structure half of the kinetic energy soon becomes potential energy; a few hundred femtoseconds of
-    equilibration bring the temperature back.
+    "nve": velocity Verlet, which conserves energy: its drift measures the force field. By equipartition, half of the
+    kinetic energy of a relaxed structure soon becomes potential energy: started at 300 K, it runs at about 150 K. After
+    some hundred femtoseconds of equilibration it runs at the temperature asked for.
+
+    "nvt": with a thermostat: "langevin" (friction and noise on each atom; its default), "bussi" (stochastic velocity
+    rescaling) or "nose-hoover" (a chain of three). "npt": with the barostat of Martyna, Tobias and Klein, for
+    structures periodic in three directions without constraints. All sample the canonical ensemble, and conserve the sum
+    of the energy and of what the bath has taken.
 
     Constraints hold, and masses are those of the structure. Its centre of mass is brought to rest before what is
-    recorded, unless constraints tie atoms to places: then momentum is not conserved.
+    recorded, unless constraints tie atoms to places: then momentum is not conserved. It has no part in temperatures.
 
     Args:
         atoms: structure with a calculator; moved in place.
-        steps: number of steps.
+        steps: number of steps, those before a resumption included.
         temperature: K; of the starting velocities, and of the bath.
         timestep: fs.
-        ensemble: "nve" or "nvt".
-        friction: of the bath, 1/fs.
-        equilibrate: steps of Langevin dynamics (friction 0.02/fs) before the first recorded one.
+        ensemble: "nve", "nvt" or "npt".
+        thermostat: of "nvt": "langevin" (default), "bussi" or "nose-hoover".
+        friction: of "langevin", 1/fs; default 0.01.
+        thermostat_time: time constant of the other thermostats, fs; default 100.
+        barostat: of "npt": "isotropic" (the cell keeps its shape; default) or "flexible".
+        pressure: of "npt", GPa; default 0.
+        barostat_time: time constant of the barostat, fs; default 1000.
+        equilibrate: steps of Langevin dynamics (friction 0.02/fs) before the first recorded one. For "nve" the
+            velocities are then scaled to the mean energy of that temperature.
         velocities: "thermal", drawn at the temperature, or "keep", those of the structure as they are.
         seed: of the velocities and of the bath.
         every: record every so many steps.
         trajectory: file to write recorded frames to (ASE's .traj); a former one is there until this one is complete.
-        progress: called with the number of steps done, those of the equilibration included.
-        say: told where the frames are if the dynamics is interrupted.
+        log: file to write :data:`~intertwine.integrations.observed.COLUMNS` of the recorded steps to (.csv).
+        resume: trajectory of an interrupted run: go on from its last frame, and begin the new files with the old
+            frames. Nose-Hoover chains and barostats begin at rest.
+        progress: called with the number of steps done, those of the equilibration included, and the temperature in
+            words.
+        say: told what is worth a remark, and where the frames are if the dynamics is interrupted.
 
     Raises:
-        InputError: an argument out of range, a mass that is not positive, or no (finite) velocities to keep.
+        InputError: an argument out of range or without a use, a structure that does not suit the ensemble, a mass that
+            is not positive, no (finite) velocities to keep, or a trajectory of other settings to resume.
         GeometryError: the trajectory blew up; says at which step, and where its frames are.
         CheckpointError: the trajectory can't be written.
     """
-    _check(steps, timestep, every, temperature, ensemble)
-    rng = np.random.default_rng(seed)
-    _start(atoms, temperature, velocities, rng)
-    with growing(trajectory, say) if trajectory is not None else nullcontext() as part:
-        if equilibrate > 0:
-            bath = _integrator(atoms, "nvt", timestep, temperature, 0.02, rng)
-            bath.attach(lambda: progress(bath.nsteps) if progress is not None else None, interval=every)
-            _go(bath, equilibrate, "equilibration")
-            _rest(atoms)
-        integrator = _integrator(atoms, ensemble, timestep, temperature, friction, rng)
-        record = Dynamics(len(atoms))
-        writer = Trajectory(part, "w") if part is not None else None
-
-        def observe() -> None:
-            record.add(atoms, integrator.nsteps, timestep)
-            if writer is not None:
-                writer.write(pack(atoms, "traj"))
-            if progress is not None:
-                progress(equilibrate + integrator.nsteps)
-
-        integrator.attach(observe, interval=every)
-        if ensemble == "nve" and all(isinstance(constraint, STRAIGHT) for constraint in atoms.constraints):
-            integrator.attach(_shadow(atoms, timestep, integrator, record))
-        try:
-            _go(integrator, steps, "dynamics")
-        finally:
-            if writer is not None:
-                writer.close()
-    return record
-
-
-def _check(steps: int, timestep: float, every: int, temperature: float, ensemble: str) -> None:
-    for name, value in (("steps", steps), ("timestep", timestep), ("every", every)):
+    kind = Ensemble(
+        ensemble, temperature, timestep, thermostat, friction, thermostat_time, barostat, pressure, barostat_time
+    )
+    for name, value in (("steps", steps), ("every", every)):
         if not value > 0:
             raise InputError(f"{name} is {value}", where=name, remedy="give a positive number.")
-    if not temperature >= 0:
-        raise InputError(f"a temperature of {temperature} K", where="temperature", remedy="give 0 or more.")
-    choose(ensemble, ("nve", "nvt"), kind="ensemble", where="ensemble")
+    settings = kind.settings | {"every": every}
+    former = former_of(resume, atoms, steps, settings) if resume is not None else Former()
+    rng = np.random.default_rng([seed, former.step] if former.step else seed)
+    begin(atoms, temperature, "keep" if resume is not None else velocities, rng)
+    kind.suits(atoms)
+    run = _Run(atoms, kind, every, former, 0 if resume is not None else equilibrate, progress)
+    with ExitStack() as stack:
+        files = _files(stack, trajectory, log, former, settings | {"steps": steps}, say)
+        if run.equilibrate > 0:
+            equilibrated(atoms, kind, run.equilibrate, rng, every, run.tell)
+        run.go(kind.integrator(atoms, rng), steps, *files)
+    if say is not None and ensemble == "nve":
+        for note in unlike(run.record, temperature, run.equilibrate):
+            say(note)
+    return run.record
 
 
-def temperature_of(atoms: Atoms) -> float:
-    """Kinetic temperature (K), of the degrees of freedom that constraints leave; 0 where they leave none."""
-    return atoms.get_temperature() if atoms.get_number_of_degrees_of_freedom() > 0 else 0.0
+class _Run:
+    """One run: what is done at every recorded step.
+
+    Args:
+        atoms: the structure.
+        kind: what is constant.
+        every: time steps between those that are recorded.
+        former: the part before a resumption.
+        equilibrate: time steps before the first recorded one.
+        progress: as that of :func:`run_dynamics`.
+    """
+
+    def __init__(
+        self, atoms: Atoms, kind: Ensemble, every: int, former: Former, equilibrate: int, progress: Any
+    ) -> None:
+        self.atoms, self.kind, self.every, self.former = atoms, kind, every, former
+        self.equilibrate, self.progress = max(equilibrate, 0), progress
+        self.record = Dynamics(len(atoms))
+        for row in former.rows:
+            self.record.take(row)
+
+    def tell(self, done: int) -> None:
+        """Say how many time steps are done."""
+        if self.progress is not None:
+            self.progress(done, f"{temperature_of(self.atoms):.0f} K")
+
+    def go(self, integrator: Any, steps: int, frames: Any, table: Log | None) -> None:
+        """Run up to so many time steps; frames go to the writer of a trajectory, rows to the log."""
+        atoms, timestep, record = self.atoms, self.kind.timestep, self.record
+        integrator.nsteps = self.former.step
+        energy = atoms.get_total_energy if self.kind.name == "nve" else integrator.get_conserved_energy
+        offset = 0.0 if self.former.conserved is None else self.former.conserved - energy()
+
+        def observe() -> None:
+            if self.former.path is not None and integrator.nsteps == self.former.step:
+                return  # the last frame of the former part
+            row = record.add(atoms, integrator.nsteps, timestep, energy() + offset)
+            if frames is not None:
+                frames.write(pack(stamped(atoms, row), "traj"))
+            if table is not None:
+                table.write(row)
+            self.tell(self.equilibrate + integrator.nsteps)
+
+        integrator.attach(observe, interval=self.every)
+        if self.kind.name != "nve":
+            integrator.attach(watch_bath(lambda: energy() + offset, timestep, integrator, record))
+        elif all(isinstance(constraint, STRAIGHT) for constraint in atoms.constraints):
+            integrator.attach(watch_shadow(atoms, timestep, integrator, record))
+        go(integrator, steps - self.former.step, "dynamics")
 
 
-def free(atoms: Atoms) -> bool:
-    """Whether nothing ties the structure to a place, so that its momentum is conserved."""
-    return all(isinstance(constraint, RIDING) for constraint in atoms.constraints)
+def _files(
+    stack: ExitStack, trajectory: Path | None, log: Path | None, former: Former, settings: dict[str, Any], say: Any
+) -> tuple[Any, Log | None]:
+    """Writers of the trajectory and of the log, which begin with what the former part wrote."""
+    told = None if say is None else lambda kept: say(f"{kept} `intertwine md` with --resume goes on from there.")
+    frames = table = None
+    if log is not None:
+        file = stack.enter_context(growing(Path(log))).open("w", encoding="utf-8")
+        table = Log(stack.enter_context(file), former.rows)
+    if trajectory is not None:
+        part = stack.enter_context(growing(Path(trajectory), told))
+        former.copy(part)
+        frames = stack.enter_context(Trajectory(part, "a" if former.path is not None else "w"))
+        frames.set_description({SETTINGS: settings})
+    return frames, table
 
 
-def _start(atoms: Atoms, temperature: float, velocities: str, rng: np.random.Generator) -> None:
-    """Velocities to begin with."""
-    from ase.md.velocitydistribution import thermalize_momenta
-
-    masses = atoms.get_masses()
-    bad = np.flatnonzero(~((masses > 0) & np.isfinite(masses)))
-    if len(bad):
-        raise InputError(
-            f"atom {bad[0]} has a mass of {masses[bad[0]]:g}",
-            where="masses",
-            remedy="give all atoms a mass, in atomic units.",
-        )
-    if velocities == "keep" and atoms.has("momenta") and not np.isfinite(atoms.get_momenta()).all():
-        raise InputError(
-            "the velocities are not finite", where="velocities", remedy="repair them, or draw new ones: thermal."
-        )
-
-    if choose(velocities, ("thermal", "keep"), kind="way to begin", where="velocities") == "thermal":
-        thermalize_momenta(atoms, temperature_K=temperature, rng=rng)
-        _rest(atoms)
-    elif not atoms.has("momenta"):
-        raise InputError(
-            "the structure has no velocities", where="velocities", remedy="draw them: thermal; or give ASE's momenta."
-        )
+def unlike(record: Dynamics, temperature: float, equilibrate: int) -> list[str]:
+    """A remark if an NVE run is not at the temperature (K) that it was started at: equipartition, or chance."""
+    mean = float(np.mean(record.temperature)) if record.temperature else 0.0
+    if not temperature > 0 or abs(mean / temperature - 1) <= AWAY:
+        return []
+    if equilibrate > 0:
+        why = "a longer equilibration finds the mean energy of that temperature better"
     else:
-        atoms.set_momenta(atoms.get_momenta())  # what is fixed does not move
-
-
-def _rest(atoms: Atoms) -> None:
-    """Bring the centre of mass to rest at the same temperature."""
-    from ase.md.velocitydistribution import Stationary
-
-    if free(atoms):
-        Stationary(atoms, preserve_temperature=len(atoms) > 1 and temperature_of(atoms) > 0)
-
-
-def _shadow(atoms: Atoms, timestep: float, integrator: Any, record: Dynamics) -> Callable[[], None]:
-    shadow = ShadowEnergy(atoms, timestep)
-
-    def watch() -> None:
-        energy = shadow()
-        if energy is not None:
-            record.conserved.append(((integrator.nsteps - 1) * timestep * 1e-3, energy))
-
-    return watch
-
-
-def _go(integrator: Any, steps: int, what: str) -> None:
-    """Run, with the step in what goes wrong."""
-    try:
-        integrator.run(steps)
-    except GeometryError as error:
-        if error.where == "dynamics":
-            raise
-        where = f"step {integrator.nsteps} of the {what}" + (f", {error.where}" if error.where else "")
-        raise GeometryError(error.what, where=where, remedy=error.remedy) from error
-
-
-def _integrator(
-    atoms: Atoms, ensemble: str, timestep: float, temperature: float, friction: float, rng: np.random.Generator
-):
-    from ase.md.langevin import Langevin
-    from ase.md.verlet import VelocityVerlet
-
-    if ensemble == "nve":
-        return VelocityVerlet(atoms, timestep * units.fs)
-    return Langevin(
-        atoms, timestep * units.fs, temperature_K=temperature, friction=friction / units.fs, fixcm=False, rng=rng
-    )
+        why = (
+            "kinetic and potential energy share alike (equipartition), so velocities of "
+            f"{temperature:g} K on a relaxed structure end near {temperature / 2:g} K; equilibrate first"
+        )
+    return [
+        f"the mean temperature is {mean:.0f} K, where {temperature:g} K were asked for. nve keeps the energy, not the "
+        f"temperature: {why} (--equilibrate), or choose a thermostat (--ensemble nvt)"
+    ]

@@ -29,7 +29,7 @@ FORMATS = (
 )
 
 
-def writable(path: Path, *, source: Path | None = None, tables: bool = True) -> Path:
+def writable(path: Path, *, source: Path | None = None, tables: bool = True, formats: bool = True) -> Path:
     """The path, if its folder exists and its name is that of a format that can be written: better said before the work
     than after it.
 
@@ -37,6 +37,7 @@ def writable(path: Path, *, source: Path | None = None, tables: bool = True) -> 
         path: where to write to; a device or a pipe is as good as a file.
         source: the file that is read meanwhile.
         tables: predictions are written, for which .npz will do.
+        formats: structures or predictions are written: the name must be that of a format.
 
     Raises:
         InputError: it can't be written to, or is the source itself.
@@ -52,7 +53,8 @@ def writable(path: Path, *, source: Path | None = None, tables: bool = True) -> 
         )
     if not os.access(path if path.exists() else path.parent, os.W_OK):
         raise InputError("may not be written to", where=str(path), remedy="choose a folder that you can write to.")
-    format_of(path, tables=tables)
+    if formats:
+        format_of(path, tables=tables)
     return path
 
 

@@ -11,8 +11,9 @@ SILENCE_S = 10.0  # s between lines
 
 
 @contextlib.contextmanager
-def progress_bar(what: str, total: int | None, enabled: bool = True) -> Iterator[Callable[[int], None]]:
-    """A bar with the remaining time on the standard error stream; ``advance(n)`` moves it.
+def progress_bar(what: str, total: int | None, enabled: bool = True) -> Iterator[Callable[..., None]]:
+    """A bar with the remaining time on the standard error stream; ``advance(n)`` moves it, and ``advance(n, state)``
+    says the present state beside what is done.
 
     Where that is no terminal there is a line at the first advance after every ten seconds.
 
@@ -22,7 +23,7 @@ def progress_bar(what: str, total: int | None, enabled: bool = True) -> Iterator
         enabled: False shows nothing.
     """
     if not enabled:
-        yield lambda n: None
+        yield lambda n, state="": None
         return
     from rich.console import Console
     from rich.progress import (
@@ -45,12 +46,12 @@ def progress_bar(what: str, total: int | None, enabled: bool = True) -> Iterator
         )
         with Progress(*columns, console=console, transient=True) as bar:
             task = bar.add_task(what, total=total)
-            yield lambda n: bar.advance(task, n)
+            yield lambda n, state="": bar.update(task, advance=n, description=f"{what}: {state}" if state else what)
         return
     start = last = time.monotonic()
     done = 0
 
-    def advance(n: int) -> None:
+    def advance(n: int, state: str = "") -> None:
         nonlocal last, done
         done += n
         now = time.monotonic()
@@ -59,6 +60,7 @@ def progress_bar(what: str, total: int | None, enabled: bool = True) -> Iterator
             share = f"{done} of {total}, {100 * done / total:.0f} %" if total else f"{done}"
             left = f", about {(now - start) * (total - done) / done:.0f} s left" if total and done else ""
             with contextlib.suppress(OSError, ValueError):  # nobody listens
-                print(f"{what}: {share}, {now - start:.0f} s{left}", file=sys.stderr, flush=True)
+                state = f", {state}" if state else ""
+                print(f"{what}: {share}, {now - start:.0f} s{left}{state}", file=sys.stderr, flush=True)
 
     yield advance

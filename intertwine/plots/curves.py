@@ -149,17 +149,19 @@ def limits_of_most(curves: Sequence[np.ndarray], logarithmic: bool) -> tuple[flo
 
 
 def trajectory(
-    time: Any, energy: Any, temperature: Any, path: str | Path, *, atoms: int = 1, target: float | None = None
-) -> Path:
-    """Drift of the total energy, and temperature, of a molecular-dynamics run.
+    time: Any, energy: Any, temperature: Any, path: str | Path, *, atoms: int = 1, target: float | None = None,
+    what: str = "total energy",
+) -> Path:  # fmt: skip
+    """Drift of the energy, and temperature, of a molecular-dynamics run.
 
     Args:
         time: (frames,) ps.
-        energy: (frames,) total energy, eV.
+        energy: (frames,) total energy, or with a bath the energy that is conserved, eV.
         temperature: (frames,) K.
         path: where the picture goes.
         atoms: number of atoms: the drift is drawn per atom.
         target: temperature asked for (K), drawn as a line.
+        what: name of the energy.
 
     Raises:
         InputError: columns of different lengths, or no atoms.
@@ -176,7 +178,7 @@ def trajectory(
     upper.plot(t, drift, color=BLUE, linewidth=1.0)
     finite = np.isfinite(t) & np.isfinite(drift)
     slope = np.polyfit(t[finite], drift[finite], 1)[0] if finite.sum() > 2 and np.ptp(t[finite]) > 0 else 0.0
-    tidy(upper, f"total energy: drift {1e3 * slope:.3g} meV per atom per ns", "", "E(t) − E(0) (meV/atom)")
+    tidy(upper, f"{what}: drift {1e3 * slope:.3g} meV per atom per ns", "", "E(t) − E(0) (meV/atom)")
     lower.plot(t, k, color=RED, linewidth=1.0)
     if target is not None:
         lower.axhline(target, color=GREY, linewidth=0.8, linestyle="--")

@@ -13,7 +13,7 @@ from ase.constraints import FixAtoms, FixBondLength, FixCartesian, FixCom, Fixed
 from ase.io import read
 
 from intertwine.integrations import Calculator, relax, run_dynamics
-from intertwine.integrations.simulate import free, temperature_of
+from intertwine.integrations.ensembles import free, temperature_of
 from intertwine.numerics import GeometryError, InputError
 
 
@@ -124,8 +124,8 @@ def test_arguments_out_of_range(arguments: dict, force_field) -> None:
 def test_other_refusals(force_field) -> None:
     atoms = molecule("H2O")
     atoms.calc = Calculator(force_field())
-    with pytest.raises(InputError, match="unknown ensemble 'npt'"):
-        run_dynamics(atoms, 5, ensemble="npt")
+    with pytest.raises(InputError, match="unknown ensemble 'nph'"):
+        run_dynamics(atoms, 5, ensemble="nph")
     with pytest.raises(InputError, match="no cell to relax"):
         relax(atoms, cell=True)
     with pytest.raises(InputError, match="fmax"):

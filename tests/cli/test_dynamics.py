@@ -1,0 +1,136 @@
+"""md and relax as a user types them: ensembles, log, resumption, cell."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase.build import bulk, molecule
+from ase.io import read
+from runs_in_use import refused, written
+
+pytestmark = pytest.mark.usefixtures("own_folder")
+SHORT = ["--steps", 12, "--every", 3, "--timestep", 2, "--equilibrate", 3, "-o", "m.traj"]
+
+
+def crystal() -> Path:
+    atoms = bulk("Cu", "fcc", a=3.6, cubic=True)
+    atoms.rattle(0.02, seed=1)
+    return written("crystal.xyz", atoms)
+
+
+@pytest.mark.parametrize(
+    ("ensemble", "conserved", "settings"),
+    [
+        (["nve"], "shadow energy", {}),
+        (["nvt", "--friction", "0.02"], "less the heat from the langevin", {"friction (1/fs)": 0.02}),
+        (["nvt", "--thermostat", "bussi"], "less the heat from the bussi", {"thermostat time (fs)": 100.0}),
+        (["nvt", "--thermostat", "nose-hoover"], "Nose-Hoover chain", {"thermostat": "nose-hoover"}),
+        (["npt", "--pressure", "1", "--barostat", "flexible"], "barostat", {"pressure asked for (GPa)": 1.0}),
+    ],
+)
+def test_every_ensemble_says_what_it_conserves(
+    ensemble: list[str], conserved: str, settings: dict, runs, run_cli
+) -> None:
+    result = run_cli("md", runs["copper"], crystal(), *SHORT, "--ensemble", *ensemble, "--json")
+    assert result.exit_code == 0, result.output
+    summary = json.loads(result.stdout)
+    assert conserved in summary["conserved energy"]
+    assert summary.items() >= settings.items()
+    assert np.isfinite(summary["drift of the conserved energy (eV/atom/ns)"])
+    assert ("drift of the total energy (eV/atom/ns)" in summary) == (ensemble == ["nve"])
+    assert summary["log"] == "m.csv"
+    assert Path("m.png").stat().st_size > 1000
+    lines = Path("m.csv").read_text().splitlines()
+    assert len(lines) == 6
+    assert lines[0].startswith("step,time (ps),temperature (K),potential energy (eV)")
+    assert len(read("m.traj", ":")) == 5
+
+
+def test_a_run_goes_on_with_its_settings(runs, run_cli) -> None:
+    source = crystal()
+    bath = ["--ensemble", "nvt", "--thermostat", "bussi", "--temperature", 150]
+    assert run_cli("md", runs["copper"], source, *SHORT, *bath).exit_code == 0
+    Path("m.traj").rename("m.unfinished.traj")
+    Path("m.csv").rename("m.unfinished.csv")
+    result = run_cli("md", runs["copper"], "m.unfinished.traj", "--resume", "--steps", 18, "--json")
+    assert result.exit_code == 0, result.output
+    summary = json.loads(result.stdout)
+    assert (summary["thermostat"], summary["steps"], summary["trajectory"]) == ("bussi", 18, "m.traj")
+    assert summary["velocities"] == "those of the last frame"
+    assert [frame.info["md_step"] for frame in read("m.traj", ":")] == [0, 3, 6, 9, 12, 15, 18]
+    assert len(Path("m.csv").read_text().splitlines()) == 8
+    again = ["md", runs["copper"], "m.traj", "--resume"]
+    refused(run_cli(*again), "all of the 12 steps are done")
+    refused(run_cli(*again, "--steps", 30, "--timestep", 1), "the timestep is 1.0, and 2.0 in the trajectory")
+    refused(run_cli(*again, "--velocities", "keep"), "--velocities with --resume")
+    refused(run_cli(*again, "--equilibrate", 5), "--equilibrate with --resume")
+    refused(run_cli("md", runs["copper"], source, "--resume"), "no trajectory that can be read")
+
+
+def test_equipartition_is_said(runs, run_cli) -> None:
+    atoms = bulk("Cu", "fcc", a=3.6, cubic=True)
+    result = run_cli("relax", runs["copper"], written("c.xyz", atoms), "--cell", "-o", "r.xyz")
+    assert result.exit_code in (0, 1)
+    result = run_cli(
+        "md", runs["copper"], "r.xyz", "--steps", 60, "--timestep", 4, "--equilibrate", 0, "--seed", 1, "-o", "m.traj"
+    )
+    assert result.exit_code == 0
+    assert "equipartition" in result.stderr
+    assert "--equilibrate" in result.stderr
+
+
+def test_relax_with_its_cell_and_steps(runs, run_cli) -> None:
+    result = run_cli(
+        "relax", runs["copper"], crystal(), "--cell", "--pressure", 1, "--trajectory", "r.traj", "--fmax", 0.02,
+        "--steps", 100, "--json",
+    )  # fmt: skip
+    summary = json.loads(result.stdout)
+    assert result.exit_code == (0 if summary["converged"] else 1)
+    assert summary["enthalpy gained (eV)"] >= 0
+    assert len(read("r.traj", ":")) == summary["steps"] + 1
+    after = read("crystal-relaxed.xyz")
+    assert summary["volume (A^3)"] == pytest.approx(after.get_volume())
+    assert summary["pressure (GPa)"] == pytest.approx(-after.get_stress()[:3].mean() * 160.21766208, rel=1e-5)
+    if summary["converged"]:
+        assert summary["pressure (GPa)"] == pytest.approx(1.0, abs=0.3)
+
+
+@pytest.mark.parametrize("wrong", ["rising", "nothing", "short"])
+def test_relax_says_why_it_is_1(wrong: str, runs, run_cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A climb along wrong forces, and steps that run out, end with 1 and a line; a structure at rest with 0."""
+    from intertwine.integrations import Calculator
+
+    atoms = molecule("H2O")
+    rest = atoms.positions.copy()
+    calculate = Calculator.calculate
+
+    def rising(self, atoms=None, properties=("energy",), system_changes=()) -> None:
+        calculate(self, atoms, properties, system_changes)
+        moved = atoms.positions - rest
+        self.results = self.results | {"energy": -2 * float((moved**2).sum()), "forces": -4 * moved}
+
+    if wrong == "rising":
+        monkeypatch.setattr(Calculator, "calculate", rising)
+        atoms.positions += 0.02
+    fmax = {"rising": 1e-3, "nothing": 1e3, "short": 1e-9}[wrong]
+    result = run_cli("relax", runs["ev"], written("w.xyz", atoms), "--fmax", fmax, "--steps", 20, "--json")
+    summary = json.loads(result.stdout)
+    assert summary["gained (eV)"] >= 0
+    assert result.exit_code == (0 if wrong == "nothing" else 1)
+    assert summary["converged"] == (wrong == "nothing")
+    assert ("not converged: a force of" in result.stderr) == (wrong != "nothing")
+    assert ("the energy rises along the forces" in result.stderr) == (wrong == "rising")
+
+
+def test_help_says_what_a_user_searches_for(run_cli) -> None:
+    for command, words in {
+        "md": ("NVE", "NVT", "NPT", "thermostat", "barostat", "friction", "langevin", "nose-hoover", "GPa", "1/fs"),
+        "relax": ("--cell", "--pressure", "--trajectory", "FIRE", "Exit code"),
+        "": ("certify: a test failed", "relax: forces are left", "train ends with 0"),
+    }.items():
+        text = " ".join(run_cli(*command.split(), "--help").stdout.replace("│", " ").split())
+        for word in words:
+            assert word in text, (command, word)
