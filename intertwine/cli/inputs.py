@@ -29,6 +29,29 @@ Units = Annotated[
     ),
 ]
 
+DataPath = Annotated[
+    str | None,
+    typer.Option(
+        "--data",
+        metavar="PATH",
+        help="Where the run's own data are now; that they are the same is checked. Default: where they were.",
+    ),
+]
+TestPath = Annotated[
+    str | None,
+    typer.Option(
+        "--test",
+        metavar="PATH",
+        help="Where the run's second file is now, if it was trained with --test. Default: where it was.",
+    ),
+]
+Device = Annotated[
+    str,
+    typer.Option(
+        help="Where to compute: auto (a CUDA GPU if there is one, else the CPU), cpu, cuda, or cuda:1 for the second GPU."
+    ),
+]
+
 
 class Given(NamedTuple):
     """What is in a file: structures of ASE, or graphs of a data set that has a name; and the names of the model's

@@ -9,7 +9,7 @@ import typer
 
 from intertwine.cli import console, inputs
 from intertwine.cli.code import Allow
-from intertwine.cli.inputs import Keys, Units
+from intertwine.cli.inputs import Device, Keys, Units
 from intertwine.cli.use import RunFolder
 from intertwine.numerics import InputError, choose
 
@@ -42,6 +42,7 @@ def md(
     key: Keys = None,
     unit: Units = None,
     precision: Precision = "float64",
+    device: Device = "auto",
     every: Annotated[int, typer.Option(help="Time steps between recorded frames.")] = 10,
     seed: Annotated[int, typer.Option(help="Seed of the velocities and of the thermostat.")] = 0,
     output: Annotated[
@@ -72,7 +73,7 @@ def md(
         )
     drawing = None if is_device(path) else writable(path.with_suffix(".png"), source=structure, tables=False)
     equilibrate = equilibrate if equilibrate is not None else 0 if velocities == "keep" else 2000
-    atoms = prepare(run, structure, precision, key, unit, allow)
+    atoms = prepare(run, structure, precision, key, unit, allow, device)
     started = _started(atoms, velocities, temperature)
     with console.bar(steps + equilibrate, f"{ensemble} at {temperature:g} K") as progress:
         record = run_dynamics(
@@ -115,6 +116,7 @@ def relax(
     key: Keys = None,
     unit: Units = None,
     precision: Precision = "float64",
+    device: Device = "auto",
     output: Annotated[
         Path | None,
         typer.Option(
@@ -135,7 +137,7 @@ def relax(
     from intertwine.integrations.writing import tells_its_unit
 
     path = writable(output or Path(f"{structure.name.split('.')[0]}-relaxed.xyz"), source=structure, tables=False)
-    atoms = prepare(run, structure, precision, key, unit, allow)
+    atoms = prepare(run, structure, precision, key, unit, allow, device)
     tells_its_unit(path, [atoms])
     before = atoms.get_potential_energy()
     taken = 0
@@ -164,8 +166,9 @@ def relax(
 
 
 def prepare(
-    run: Path, structure: Path, precision: str, key: list[str] | None, unit: list[str] | None, allow: list[str] | None
-) -> Any:
+    run: Path, structure: Path, precision: str, key: list[str] | None, unit: list[str] | None, allow: list[str] | None,
+    device: str = "auto",
+) -> Any:  # fmt: skip
     """The structure's last frame as its file gives it, with the run as its calculator."""
     import torch
 
@@ -175,13 +178,13 @@ def prepare(
     dtype = {"float64": torch.float64, "float32": torch.float32}[
         choose(precision, ("float32", "float64"), kind="precision", where="--precision")
     ]
-    trained = load_run(run, allow=allow or ())
+    trained = load_run(run, device=device, allow=allow or ())
     content = inputs.read(structure, trained, key, unit, last=True)
     atoms = content.structures[-1]
     atoms = atoms if hasattr(atoms, "calc") else to_atoms(atoms)  # a graph, of a data set that has a name
     if atoms.calc is not None and atoms.calc.results:
         inputs.say(f"the file's {', '.join(atoms.calc.results)} are not used or copied: the run predicts its own")
-    atoms.calc = Calculator(trained, dtype=dtype, keys=content.keys)
+    atoms.calc = Calculator(trained, dtype=dtype, device=device, keys=content.keys)
     if "pos_unit" in atoms.info:  # the output names units: then of all that is new
         atoms.info |= {"energy_unit": "eV", "forces_unit": "eV/A", "stress_unit": "eV/A^3"}
     return atoms

@@ -14,6 +14,7 @@ import torch
 
 from intertwine.numerics import CheckpointError, InputError, IntertwineError, choose, lack_of_memory, write_atomically
 from intertwine.numerics.checkpoint import load_checkpoint
+from intertwine.numerics.devices import computing_device
 from intertwine.numerics.locks import LOCK
 from intertwine.numerics.plugins import NotAllowed
 from intertwine.tasks import Task
@@ -56,7 +57,7 @@ def load_run(
     path: Path | str,
     *,
     which: str = "best",
-    device: str = "cpu",
+    device: str | torch.device = "auto",
     dtype: torch.dtype | None = None,
     allow: Collection[str] = (),
 ) -> Run:
@@ -65,23 +66,24 @@ def load_run(
     Args:
         path: the folder, or a ``.safetensors`` file in it.
         which: "best" or "last"; both are the averaged weights.
-        device: where the task goes.
+        device: where the task goes: "auto" (a CUDA GPU if torch sees one, else the CPU), "cpu", "cuda", "cuda:1".
         dtype: precision to compute in; None for that of the training.
 
     Raises:
         CheckpointError: the folder is missing or half-written, or the checkpoint is damaged, of a newer version, or has
             a tensor that is not what the task declares, which is named.
-        InputError: ``which`` is neither, or the run names a class of a module that is not allowed.
+        InputError: ``which`` is neither, the device is unknown or not there, or the run names a class of a module that is not allowed.
     """
     path = Path(path)
     choose(which, CHECKPOINTS, kind="checkpoint", where="which")
+    place = computing_device(device)
     file = path if path.suffix == ".safetensors" else path / CHECKPOINTS[which]
     if file is not path:
         check_folder(path, file)
     state = load_checkpoint(file)
     check_run(state, str(file))
     run = with_weights(*rebuilt(state["config"], file, allow), state, file, which)
-    run.task = (run.task if dtype is None else run.task.to(dtype)).to(device)
+    run.task = (run.task if dtype is None else run.task.to(dtype)).to(place)
     return run
 
 

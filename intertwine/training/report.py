@@ -19,6 +19,7 @@ from intertwine.training.options import DataOptions
 from intertwine.training.progress import Progress, duration
 from intertwine.training.sets import Sets
 
+AFTERWARDS = "usually 10 s to 2 minutes"  # of a small and a large default model, on one core
 FEW_STRUCTURES = 5  # structures, below which an error is an anecdote
 
 
@@ -90,6 +91,20 @@ def introduce(
         f"model    {config.model.name}, {weights:,} weights, {config.training.precision}; task {config.task.name}"
     )
     progress.say(f"run      {folder}" + (f", resumed after epoch {state['epoch']}" if state else ""))
+    if config.training.minutes is not None:
+        progress.say(f"budget   {_budget(config, state)}")
+
+
+def _budget(config: Config, state: dict[str, Any] | None) -> str:
+    """What a time budget is for, and what is not in it."""
+    minutes, spent = config.training.minutes or 0.0, state["seconds"] if state else 0.0
+    left = f", {duration(max(0.0, 60 * minutes - spent))} of it left" if state else ""
+    after = f"test, certificate and pictures, {AFTERWARDS} more"
+    if config.training.certify:
+        after += " (without certificate: --set training.certify=false)"
+    else:
+        after = "test and pictures"
+    return f"{duration(60 * minutes)} of training{left}; then {after}"
 
 
 def _conclude(say: Callable[[str], None], report: dict[str, Any], task: Task) -> None:

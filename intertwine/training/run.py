@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from intertwine.training.folder import (
     new_folder,
     rebuilt,
 )  # fmt: skip
+from intertwine.training.location import FILES, absolute, located
 from intertwine.training.nodes import Place, Team
 from intertwine.training.options import DataOptions
 from intertwine.training.processes import check_processes, helpers
@@ -51,7 +53,8 @@ def train(
     Args:
         config: a configuration, its sections as dicts, or the path of a TOML file; what is missing takes its default or
             what the data suggest. With ``resume`` it may be left out; of a run that has begun only the section
-            ``training`` may change.
+            ``training`` may change, and in ``data`` the paths ``source`` and ``test``, where the same data are elsewhere
+            now.
         progress: report to the user.
         run: the folder; by default ``runs/<data>-<model>-<time>``. It is locked while the training runs.
         resume: go on with the run in that folder, or start it over if it has no checkpoint yet.
@@ -119,7 +122,7 @@ def _locked(
     for part in folder.glob(".*.part.*"):  # of a save that was cut short
         part.unlink(missing_ok=True)
     if resume:
-        sections, kept = _reopen(folder, sections)
+        sections, kept = _reopen(folder, sections, store)
         data = data if kept else check(sections)[0]  # that the folder keeps
     else:
         check_empty(folder)
@@ -128,7 +131,7 @@ def _locked(
             config, task, state = kept
             sets = _divided(folder, config, store, show)
         else:
-            write_sections(sections, folder / CONFIG)
+            write_sections(_lasting(sections, store), folder / CONFIG)
             sets, config = opened or _open(sections, data, store, show)
             task, state = None, None
         team.check(config.training)
@@ -148,7 +151,12 @@ def _locked(
 def _open(sections: Sections, data: DataOptions, store: GraphStore | None, show: bool) -> tuple[Sets, Config]:
     """The data, and the configuration that suits them."""
     sets = open_sets(data, store=store, progress=show, allow=sections.allow)
-    return sets, settle(sets, begun(sets, sections))
+    return sets, settle(sets, begun(sets, _lasting(sections, store)))
+
+
+def _lasting(sections: Sections, store: GraphStore | None) -> Sections:
+    """The sections with paths that hold in any working directory."""
+    return merge(sections, {"data": absolute(sections["data"], opened=store is not None)})
 
 
 def _divided(folder: Path, config: Config, store: GraphStore | None = None, show: bool = False) -> Sets:
@@ -284,7 +292,9 @@ def _existing(run: Path | str | None) -> Path:
     return folder
 
 
-def _reopen(folder: Path, sections: Sections) -> tuple[Sections, tuple[Config, Task, dict[str, Any]] | None]:
+def _reopen(
+    folder: Path, sections: Sections, store: GraphStore | None
+) -> tuple[Sections, tuple[Config, Task, dict[str, Any]] | None]:
     """The sections of a run to go on with, under the given changes; and if it has begun, its configuration, its task
     and its last state.
 
@@ -307,17 +317,20 @@ def _reopen(folder: Path, sections: Sections) -> tuple[Sections, tuple[Config, T
         )
     config, task = rebuilt(state["config"], last, sections.allow)
     check_state(state, task, str(last))
+    where = {name: sections["data"].pop(name) for name in FILES if name in sections["data"]}
+    if store is None:
+        config = replace(config, data=located(config.data, folder, **where))
     if not any(sections.values()):
         return sections, (config, task, state)
     if run := sections["start"].get("run"):  # the run keeps where it is, and what it was
         sections["start"] |= {"run": str(Path(run).resolve()), "weights": config.start.weights or "none"}
-    changed = resolve(merge(state["config"], sections))
+    changed = resolve(merge(config.sections(), sections))
     for section in ("data", "model", "task", "start"):
         if getattr(changed, section) != getattr(config, section):
             raise InputError(
                 f"section {section!r} differs from that of the run",
                 where=str(folder),
-                remedy="leave it out, or start a new run; only [training] may change.",
+                remedy="leave it out, or start a new run; only [training] may change, and where the data are.",
             )
     if changed.training.precision != config.training.precision:
         task = changed.build()

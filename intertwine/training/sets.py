@@ -80,15 +80,15 @@ def open_sets(
     }
     data = store if store is not None else open_dataset(options.source, limit=options.limit, **about)
     apart = _apart(options, data, about) if options.test else None
-    mark = fingerprint(data)
+    mark, mark_apart = fingerprint(data), fingerprint(apart) if apart is not None else None
     if splits is None:
         sizes = {name: getattr(options, name) for name in ("train", "validation", "test_size", "seed")}
         splits = Splits.load(options.indices) if options.indices else divide(data, **sizes, has_test=apart is not None)
         if apart is not None:
             splits = Splits(splits.train, splits.validation)
-    elif options.source not in DATASETS and splits.fingerprint not in (None, mark):
-        remedy = "restore the data that the run was trained on, or start a new run."
-        raise DataError("the data have changed since the run began", where=options.source, remedy=remedy)
+    else:
+        _check_same(options.source, splits.fingerprint, mark)
+        _check_same(options.test, splits.test_fingerprint, mark_apart)
     splits.check(len(data), where=options.indices or options.source)
     if not len(splits.train):
         raise DataError(
@@ -99,12 +99,21 @@ def open_sets(
         data.note(f"{int(alone.sum())} isolated atoms of {options.test} are not tested on")
         apart = apart.subset((~alone).nonzero().flatten())
     test = apart if apart is not None else data.subset(splits.test)
-    splits = Splits(splits.train, splits.validation, splits.test, fingerprint=mark)
+    splits = Splits(splits.train, splits.validation, splits.test, fingerprint=mark, test_fingerprint=mark_apart)
     sets = Sets(data, splits, data.subset(splits.train), data.subset(splits.validation), test)
     unseen = [chemical_symbols[z] for z in sets.species() if z not in sets.train.species()]
     if unseen:
         data.note(f"{', '.join(unseen)}: not in the training set, so predictions for them mean little")
     return sets
+
+
+def _check_same(source: str | None, before: str | None, now: str | None) -> None:
+    """Raise a :class:`DataError` if data that a run was begun with, and that are no data set of ours, are others now."""
+    if source not in DATASETS and before not in (None, now):
+        remedy = (
+            "give the data that the run was trained on (--data PATH, --test PATH for a second file), or train anew."
+        )
+        raise DataError("the data have changed since the run began", where=str(source), remedy=remedy)
 
 
 def _apart(options: DataOptions, data: GraphStore, about: dict[str, Any]) -> GraphStore:

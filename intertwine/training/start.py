@@ -153,7 +153,7 @@ def _source(options: StartOptions, allow: Collection[str]) -> Run:
             "convert a model of mace-torch or nequip first: save_task(from_mace(model), 'mace.safetensors') in Python."
         )
         raise InputError("is neither a run folder nor a .safetensors file", where=str(path), remedy=remedy)
-    source = load_run(path, which=options.which, allow=allow)
+    source = load_run(path, which=options.which, device="cpu", allow=allow)
     if options.weights not in (None, fingerprint(source.task)):
         raise CheckpointError(
             "the weights have changed since the run began", where=str(path), remedy="start a new run."
