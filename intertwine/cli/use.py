@@ -47,6 +47,8 @@ def evaluate(
     errors = score(trained, store)
     for note in store.notes if source is not None else ():
         inputs.say(note)
+    for line in store.warnings:
+        console.complain(line, "warning:")
     if as_json:
         console.emit({"structures": len(store), "errors": errors})
         return

@@ -21,7 +21,7 @@ from intertwine.tasks import Task
 from intertwine.training.config import Config, resolve
 from intertwine.training.declared import check_run, check_weights
 
-CONFIG, SPLITS, REPORT = "config.toml", "splits.json", "report.json"
+CONFIG, SPLITS, REPORT, SEEN = "config.toml", "splits.json", "report.json", "seen.npz"
 CHECKPOINTS = {"best": "best.safetensors", "last": "last.safetensors"}
 
 

@@ -13,7 +13,7 @@ from intertwine.numerics.checkpoint import load_checkpoint
 from intertwine.tasks import Task
 from intertwine.training.certification import conclude
 from intertwine.training.config import Config
-from intertwine.training.evaluation import evaluate
+from intertwine.training.evaluation import errors_of
 from intertwine.training.folder import CHECKPOINTS, REPORT, with_weights, write_json
 from intertwine.training.options import DataOptions
 from intertwine.training.progress import Progress, duration
@@ -42,7 +42,7 @@ def report(folder: Path, config: Config, sets: Sets, task: Task, say: Callable[[
     trained = with_weights(config, task.to("cpu"), load_checkpoint(file) if which == "best" else last, file, which)
     rows = last["rows"]
     best = next((row for row in rows if row["epoch"] == trained.epoch), rows[-1])
-    test = evaluate(trained, sets.test) if len(sets.test) else {}
+    test = errors_of(trained, sets.test) if len(sets.test) else {}
     results: dict[str, Any] = {
         "run": str(folder), "data": config.data.source, "model": config.model.name, "task": config.task.name,
         "parameters": sum(p.numel() for p in task.parameters()),
@@ -53,6 +53,7 @@ def report(folder: Path, config: Config, sets: Sets, task: Task, say: Callable[[
             name.removeprefix("validation_"): value for name, value in best.items() if name.startswith("validation_")
         },
         "test": test, "statistics": task.describe(), "notes": list(sets.source.notes),
+        "warnings": list(sets.source.warnings),
         "labels": [decision._asdict() for decision in sets.source.decisions],
         "written": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }  # fmt: skip
@@ -77,6 +78,8 @@ def introduce(
 ) -> None:
     for note in sets.source.notes:
         progress.say(f"note: {note}")
+    for line in sets.source.warnings:
+        progress.say(f"warning: {line}")
     for k, line in enumerate(table(sets.source.decisions)):
         progress.say(f"{'' if k else 'labels':8} {line}")
     train, validation, test = (len(part) for part in (sets.train, sets.validation, sets.test))

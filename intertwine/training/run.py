@@ -21,6 +21,7 @@ from intertwine.training.evaluation import fields_of
 from intertwine.training.folder import (
     CHECKPOINTS,
     CONFIG,
+    SEEN,
     SPLITS,
     check_empty,
     make_folder,
@@ -140,6 +141,8 @@ def _locked(
             raise InputError(what, where="training.devices", remedy="use fewer devices or more data.")
         config.save(folder / CONFIG)
         sets.splits.save(folder / SPLITS)
+        if sets.seen is not None:
+            sets.seen.save(folder / SEEN)
         team.say("folder", str(folder.resolve()))
         return _train(config, sets, folder, task, state, show, lock, callbacks, team)
     except IntertwineError:
@@ -170,7 +173,7 @@ def _withdraw(folder: Path, lock: FolderLock) -> None:
     """Take away the folder of a run that could not begin, so that it is not in the way of the next attempt."""
     if any((folder / name).exists() for name in CHECKPOINTS.values()):
         return
-    for name in (CONFIG, SPLITS):
+    for name in (CONFIG, SPLITS, SEEN):
         (folder / name).unlink(missing_ok=True)
     lock.release()
     with contextlib.suppress(OSError):  # there is something else in it

@@ -11,6 +11,7 @@ from ase.data import chemical_symbols
 
 from intertwine.data import DATASETS, GraphStore, Splits, declared_units, open_dataset
 from intertwine.data.partition import divide, fingerprint, without_isolated
+from intertwine.data.suspicion import Frames, Seen, examine
 from intertwine.numerics import DataError
 from intertwine.training.options import DataOptions
 
@@ -24,6 +25,7 @@ class Sets:
         splits: indices of the parts in ``source``, and its fingerprint; the test part is empty if a test file was
             given.
         train, validation, test: the parts.
+        seen: what the training set holds; None if its nodes are not atoms.
     """
 
     source: GraphStore
@@ -31,6 +33,7 @@ class Sets:
     train: GraphStore
     validation: GraphStore
     test: GraphStore
+    seen: Seen | None = None
 
     def species(self) -> tuple[int, ...]:
         """Atomic numbers of all parts: a species that only the test set has must not stop a run."""
@@ -100,10 +103,27 @@ def open_sets(
         apart = apart.subset((~alone).nonzero().flatten())
     test = apart if apart is not None else data.subset(splits.test)
     splits = Splits(splits.train, splits.validation, splits.test, fingerprint=mark, test_fingerprint=mark_apart)
-    sets = Sets(data, splits, data.subset(splits.train), data.subset(splits.validation), test)
+    sets = _examined(Sets(data, splits, data.subset(splits.train), data.subset(splits.validation), test), apart)
     unseen = [chemical_symbols[z] for z in sets.species() if z not in sets.train.species()]
     if unseen:
         data.note(f"{', '.join(unseen)}: not in the training set, so predictions for them mean little")
+    return sets
+
+
+def _examined(sets: Sets, apart: GraphStore | None) -> Sets:
+    """The sets, with what is suspicious in them, and in how they are divided, among the warnings of the source."""
+    examine(sets.source)
+    for view in (sets.train, sets.validation, sets.test):
+        view.examined = view is not apart
+    if apart is not None:
+        examine(apart)
+        sets.source.warn(apart.warnings)
+    frames = Frames.of_store(sets.train)
+    sets.seen = Seen.of(frames) if frames is not None else None
+    for part, whose in ((sets.validation, "the validation set"), (sets.test, "the test set")):
+        others = Frames.of_store(part)
+        if sets.seen is not None and others is not None:
+            sets.source.warn(sets.seen.lines(others, whose))
     return sets
 
 

@@ -21,7 +21,7 @@ from intertwine.numerics.plugins import is_code, module_of
 from intertwine.numerics.signature import bind
 from intertwine.tasks import TASKS, Task
 from intertwine.training.config import Config, resolve, task_class
-from intertwine.training.evaluation import evaluate
+from intertwine.training.evaluation import errors_of
 from intertwine.training.folder import Run, load_run
 from intertwine.training.options import StartOptions
 from intertwine.training.sections import Sections, merge
@@ -89,7 +89,7 @@ def begin(task: Task, config: Config, graphs: GraphStore) -> tuple[list[str], tu
         if with_head and start.references == "fit":
             task.refit(graphs)
         run = Run(source.folder, config, task, (), 0, "last")
-        errors = evaluate(run, graphs.subset(range(min(TRIED_STRUCTURES, len(graphs)))))
+        errors = errors_of(run, graphs.subset(range(min(TRIED_STRUCTURES, len(graphs)))))
     except IntertwineError as error:
         raise InputError(
             f"the weights can't read these data: {error.what}", where=str(start.run), remedy=error.remedy
