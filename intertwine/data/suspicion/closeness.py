@@ -18,6 +18,7 @@ SAMPLED_STRUCTURES, SAMPLED_NODES = 200, 5_000
 REACH_ANGSTROM = 5.5  # of the neighbours that are looked for
 #: Median distance to the nearest neighbour over the sum of covalent radii: in molecules and solids 0.83 to 1.05.
 LEAST, MOST = 0.56, 1.6
+FEWEST = 3  # atoms, below which nothing is said of their distances
 NOBLE = (2, 10, 18, 36, 54, 86)
 
 
@@ -134,7 +135,10 @@ def nearest(frames: Frames) -> Nearest:
 def length_unit(frames: Frames, near: Nearest) -> str:
     """What is said of distances that no substance has; empty if they are usual."""
     ratio = near.ratio[~np.isin(near.other, NOBLE)]
-    if len(ratio) < 3:
+    looked_at = int(frames.counts[sampled(frames)].sum())
+    if looked_at >= FEWEST and len(near.ratio) < 0.2 * looked_at and not np.isin(frames.z, NOBLE).any():
+        return f"most atoms are more than {REACH_ANGSTROM:g} A from all others, as positions in pm are: --unit pos=pm"
+    if len(ratio) < FEWEST:
         return ""
     median = float(np.median(ratio))
     if LEAST <= median <= MOST:

@@ -114,4 +114,4 @@ def more(frames: Frames, indices: Sequence[int]) -> str:
     if not rest:
         return ""
     named = ", ".join(str(frames.numbers[k]) for k in rest[:NAMED]) + (", ..." if len(rest) > NAMED else "")
-    return f"; so {'is' if len(rest) == 1 else f'are {len(rest)} more:'} frame{'s' * (len(rest) > 1)} {named}"
+    return f"; likewise {f'{len(rest)} more: frames' if len(rest) > 1 else 'frame'} {named}"
