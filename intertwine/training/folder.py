@@ -72,7 +72,8 @@ def load_run(
     Raises:
         CheckpointError: the folder is missing or half-written, or the checkpoint is damaged, of a newer version, or has
             a tensor that is not what the task declares, which is named.
-        InputError: ``which`` is neither, the device is unknown or not there, or the run names a class of a module that is not allowed.
+        InputError: ``which`` is neither, the device is unknown or not there, or the run names a class of a module that
+            is not allowed.
     """
     path = Path(path)
     choose(which, CHECKPOINTS, kind="checkpoint", where="which")
@@ -175,6 +176,23 @@ def new_folder(name: str) -> Path:
             except FileExistsError:
                 number += 1
                 folder = Path("runs") / f"{stem}-{number}"
+
+
+def existing(run: Path | str | None) -> Path:
+    """The folder of a run to go on with.
+
+    Raises:
+        InputError: none is named.
+        CheckpointError: there is none.
+    """
+    if run is None:
+        raise InputError("which run?", where="run", remedy="give the run folder to resume.")
+    folder = Path(run)
+    if not folder.is_dir():
+        raise CheckpointError(
+            "no such run folder", where=str(folder), remedy="give the folder that `intertwine train` printed."
+        )
+    return folder
 
 
 def check_empty(folder: Path) -> None:

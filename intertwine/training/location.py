@@ -1,4 +1,4 @@
-"""Where the data of a run are: absolute paths in its configuration, looked for where they may be now, or given again."""
+"""Where the data of a run are: absolute paths in its configuration, looked for elsewhere, or given again."""
 
 from __future__ import annotations
 
@@ -52,7 +52,8 @@ def located(
     Raises:
         DataError: there is no such file; names the path that the run has.
     """
-    now, changes = {"source": source, "test": test}, {}
+    now: dict[str, Any] = {"source": source, "test": test}
+    changes: dict[str, Any] = {}
     for name in FILES:
         former, told = getattr(options, name), now[name]
         if former is None or (told is None and is_dataset(former)) or str(told) == former:

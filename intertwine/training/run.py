@@ -24,6 +24,7 @@ from intertwine.training.folder import (
     SEEN,
     SPLITS,
     check_empty,
+    existing,
     make_folder,
     new_folder,
     rebuilt,
@@ -54,8 +55,7 @@ def train(
     Args:
         config: a configuration, its sections as dicts, or the path of a TOML file; what is missing takes its default or
             what the data suggest. With ``resume`` it may be left out; of a run that has begun only the section
-            ``training`` may change, and in ``data`` the paths ``source`` and ``test``, where the same data are elsewhere
-            now.
+            ``training`` may change, and in ``data`` the paths ``source`` and ``test`` of the same data.
         progress: report to the user.
         run: the folder; by default ``runs/<data>-<model>-<time>``. It is locked while the training runs.
         resume: go on with the run in that folder, or start it over if it has no checkpoint yet.
@@ -100,7 +100,7 @@ def _lead(
     """The run, as the process that has the folder."""
     opened = None
     if resume:
-        folder = _existing(run)
+        folder = existing(run)
     elif run is not None:
         folder = make_folder(run)
     else:  # is called after the model, which the data may decide
@@ -281,18 +281,6 @@ def _kept(folder: Path) -> str:
         return f"Everything up to epoch {load_checkpoint(folder / CHECKPOINTS['last'])['epoch']} is saved in {folder}"
     except CheckpointError:
         return f"No epoch was finished, so no weights are saved in {folder}"
-
-
-def _existing(run: Path | str | None) -> Path:
-    """The folder of a run to go on with."""
-    if run is None:
-        raise InputError("which run?", where="run", remedy="give the run folder to resume.")
-    folder = Path(run)
-    if not folder.is_dir():
-        raise CheckpointError(
-            "no such run folder", where=str(folder), remedy="give the folder that `intertwine train` printed."
-        )
-    return folder
 
 
 def _reopen(

@@ -128,7 +128,7 @@ def _examined(sets: Sets, apart: GraphStore | None) -> Sets:
 
 
 def _check_same(source: str | None, before: str | None, now: str | None) -> None:
-    """Raise a :class:`DataError` if data that a run was begun with, and that are no data set of ours, are others now."""
+    """Raise a :class:`DataError` if data that a run began with, and that are no data set of ours, have changed."""
     if source not in DATASETS and before not in (None, now):
         remedy = (
             "give the data that the run was trained on (--data PATH, --test PATH for a second file), or train anew."

@@ -1,4 +1,4 @@
-"""Data that can be read and are suspicious: each kind is one line with the frame's number, and sound data are silent."""
+"""Data that are read and are suspicious: each kind is one line with the frame's number; sound data are silent."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def marks(frames: Frames) -> np.ndarray:
     columns += [np.where(periodic, 0.0, total(weight * r2**power)) for power in (0.5, 1.0, 2.0)]
     if frames.cell is not None and periodic.any():
         columns += _repeating(frames, periodic, weight)
-    for name, value in sorted(frames.others.items()):
+    for _, value in sorted(frames.others.items()):
         squares = np.square(value.reshape(len(value), -1)).sum(1)
         columns.append(squares if len(value) == size and len(value) != len(frames.z) else total(weight * squares))
     return _number(np.stack(columns, axis=1))

@@ -90,7 +90,7 @@ class Frames:
     @cached_property
     def periodic(self) -> np.ndarray:
         """Whether each repeats in space (structures,)."""
-        return np.zeros(len(self), dtype=bool) if self.pbc is None else self.pbc.any(1)
+        return np.zeros(len(self), dtype=bool) if self.pbc is None else np.asarray(self.pbc.any(1))
 
     def composition(self) -> tuple[np.ndarray, np.ndarray]:
         """The species (species,), ascending, and how many atoms of each every structure has (structures, species)."""

@@ -120,8 +120,8 @@ def _binding(frames: Frames, known: np.ndarray, single: np.ndarray) -> str:
     if not len(binding) or -LARGEST_BINDING < np.median(binding) < LARGEST_UNBOUND:
         return ""
     return (
-        f"the structures differ from their isolated atoms by {np.median(binding):.3g} eV/atom, and no substance binds by "
-        "more than 9: these energies don't go together, or are not in eV (--unit energy=kcal/mol?)"
+        f"the structures differ from their isolated atoms by {np.median(binding):.3g} eV/atom, and no substance binds "
+        "by more than 9: these energies don't go together, or are not in eV (--unit energy=kcal/mol?)"
     )
 
 
@@ -143,7 +143,7 @@ def force_unit(frames: Frames, near: Nearest) -> str:
     if len(hydrogen) < 30 or abs(correlation) < CORRELATED:
         return ""
     if correlation < 0:
-        return "forces stretch long bonds and compress short ones: they have the sign of the gradient (forces are minus it)"
+        return "forces stretch long bonds and compress short ones: they are the gradient, and forces are minus it"
     factor = stiffness / STIFF
     if stiffness > STIFFEST:
         unit = "kcal/mol/A" if factor < 47 else "kJ/mol/A"
@@ -201,7 +201,7 @@ def work(frames: Frames, sound: np.ndarray) -> str:
         return ""
     where = f"between frames {frames.numbers[group[0]]} and {frames.numbers[group[-1]]}"
     if ratio < 0:
-        return f"energies grow along the forces {where}: the forces have the sign of the gradient (they are minus it)"
+        return f"energies grow along the forces {where}: they are the gradient, and forces are minus it"
     return f"energies change by {ratio:.3g} times the work of the forces {where}: energies and forces are in different units"
 
 
@@ -214,7 +214,7 @@ def _same_atoms(frames: Frames, sound: np.ndarray) -> np.ndarray:
     kept = np.flatnonzero(sound)
     if not len(kept):
         return kept
-    names, which, sizes = np.unique(key[kept], return_inverse=True, return_counts=True)
+    _, which, sizes = np.unique(key[kept], return_inverse=True, return_counts=True)
     group = kept[which == sizes.argmax()]
     return group[np.unique(np.linspace(0, len(group) - 1, min(len(group), COMPARED)).astype(int))]
 

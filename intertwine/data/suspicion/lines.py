@@ -91,8 +91,8 @@ def _energies(frames: Frames) -> list[Suspect]:
     bad = bad[np.argsort(-size[bad], kind="stable")]
     k = int(bad[0])
     line = (
-        f"the energy of {frames.place(k)} is {fit.residual[k] * frames.counts[k]:+,.5g} eV from what its composition has "
-        f"elsewhere, {fit.residual[k]:+,.3g} eV/atom where {fit.deviation:.2g} is usual"
+        f"the energy of {frames.place(k)} is {fit.residual[k] * frames.counts[k]:+,.5g} eV from what its composition "
+        f"has elsewhere, {fit.residual[k]:+,.3g} eV/atom where {fit.deviation:.2g} is usual"
     )
     others = tuple(bad.tolist())
     return [Suspect("energy", line + more(frames, others), others)]
@@ -103,7 +103,8 @@ def _forces(frames: Frames) -> list[Suspect]:
     if not len(bad):
         return []
     bad = bad[np.argsort(-largest[bad], kind="stable")]
-    line = f"a force in {frames.place(int(bad[0]))} is {largest[bad[0]]:,.4g} eV/A, where {np.median(largest):.2g} is usual"
+    usual = float(np.median(largest))
+    line = f"a force in {frames.place(int(bad[0]))} is {largest[bad[0]]:,.4g} eV/A, where {usual:.2g} is usual"
     others = tuple(bad.tolist())
     return [Suspect("forces", line + more(frames, others), others)]
 

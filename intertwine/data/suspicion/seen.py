@@ -84,7 +84,7 @@ class Seen:
         ]
 
     def compositions_of(self, frames: Frames) -> list[str]:
-        """At most one sentence on compositions that the training set lacks; species that it lacks are another matter."""
+        """At most one sentence on compositions that the training set lacks; species are another matter."""
         species, counts = frames.composition()
         if not set(species.tolist()) <= set(self.species.tolist()):
             kept = np.isin(species, self.species)
