@@ -12,7 +12,7 @@ import typer
 from intertwine.cli import console, inputs
 from intertwine.cli.code import Allow, own
 from intertwine.cli.completion import of_table
-from intertwine.cli.inputs import Keys, Units
+from intertwine.cli.inputs import DataPath, Keys, Units
 from intertwine.numerics import CheckpointError, InputError, IntertwineError, destination, plugins
 from intertwine.numerics.fence import fenced
 
@@ -44,6 +44,7 @@ def certify(
             )
         ),
     ] = None,
+    data: DataPath = None,
     key: Keys = None,
     unit: Units = None,
     symmetry: Annotated[
@@ -79,7 +80,7 @@ def certify(
         fenced("it failed", name, "correct the function.", shared=True) if users else contextlib.nullcontext(),
         console.bar(len(CHECKS), "certifying") as progress,
     ):
-        graphs = structures(molecules, function, run, key, unit)
+        graphs = structures(molecules, function, run, key, unit, data)
         certificate = inspect_symmetry(
             function,
             graphs,
@@ -125,7 +126,7 @@ def find(subject: str | None, model: str | None, allow: list[str] | None = None)
         return (*load(subject), subject, None)
     from intertwine.training import load_run
 
-    run = load_run(console.existing(path, "run folder or module:Class"), allow=allow or ())
+    run = load_run(console.existing(path, "run folder or module:Class"), device="cpu", allow=allow or ())
     return run.task, run.task.backbone.card.symmetry, str(path), run
 
 
@@ -148,8 +149,9 @@ def load(spec: str) -> tuple[Any, str]:
 
 
 def structures(
-    path: Path | None, function: Any, run: Any = None, key: list[str] | None = None, unit: list[str] | None = None
-) -> list[Any]:
+    path: Path | None, function: Any, run: Any = None, key: list[str] | None = None, unit: list[str] | None = None,
+    data: str | None = None,
+) -> list[Any]:  # fmt: skip
     """Graphs to test on: those of a file, or some of the run's test set with molecules (or charged particles) of
     awkward shapes.
     """
@@ -162,8 +164,10 @@ def structures(
         names = inputs_of(function) if hasattr(function, "modules") else ()
         return [to_graph(s, names, content.keys) if hasattr(s, "calc") else s for s in content.structures]
     try:
-        test = test_set(run, progress=True) if run is not None else None
+        test = test_set(run, progress=True, data=data) if run is not None else None
     except IntertwineError as error:  # a run can be certified without its data
+        if data is not None:
+            raise
         console.err.print(
             f"note: without the run's test set ({error.where}: {error.what})", markup=False, soft_wrap=True
         )

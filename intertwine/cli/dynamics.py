@@ -9,7 +9,7 @@ import typer
 
 from intertwine.cli import console, inputs
 from intertwine.cli.code import Allow
-from intertwine.cli.inputs import Keys, Units
+from intertwine.cli.inputs import Device, Keys, Units
 from intertwine.cli.simulate import Precision, described, prepare, report
 from intertwine.cli.use import RunFolder
 from intertwine.numerics import InputError
@@ -94,6 +94,7 @@ def md(
     key: Keys = None,
     unit: Units = None,
     precision: Precision = "float64",
+    device: Device = "auto",
     every: Annotated[int | None, typer.Option(help="Time steps between recorded frames. Default: 10.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the velocities and of the thermostat.")] = 0,
     output: Annotated[
@@ -135,7 +136,7 @@ def md(
     options["equilibrate"] = equilibrate
     options = _settled(options, structure if resume else None)
     files = _files(structure, output, log, resume)
-    atoms = prepare(run, structure, precision, key, unit, allow)
+    atoms = prepare(run, structure, precision, key, unit, allow, device)
     started = "those of the last frame" if resume else _started(atoms, options)
     with console.bar(options["steps"] + options["equilibrate"], options["ensemble"]) as progress:
         record = run_dynamics(

@@ -38,7 +38,7 @@ def export(
     from intertwine.training import load_run, test_set
     from intertwine.training.evaluation import inputs_of
 
-    trained = load_run(run, which=which, allow=allow or ())
+    trained = load_run(run, which=which, device="cpu", allow=allow or ())
     if example is None:
         store = test_set(trained)
         graph = max((store[k] for k in range(min(len(store), 100))), key=lambda candidate: candidate.num_nodes)

@@ -29,6 +29,32 @@ Units = Annotated[
     ),
 ]
 
+DataPath = Annotated[
+    str | None,
+    typer.Option(
+        "--data",
+        metavar="PATH",
+        help="Where the run's own data are now; that they are the same is checked. Default: where they were.",
+    ),
+]
+TestPath = Annotated[
+    str | None,
+    typer.Option(
+        "--test",
+        metavar="PATH",
+        help="Where the run's second file is now, if it was trained with --test. Default: where it was.",
+    ),
+]
+Device = Annotated[
+    str,
+    typer.Option(
+        help=(
+            "Where to compute: auto (a CUDA GPU if there is one, else the CPU), cpu, cuda, or cuda:1 for the second GPU. "
+            "Default: auto."
+        )
+    ),
+]
+
 
 class Given(NamedTuple):
     """What is in a file: structures of ASE, or graphs of a data set that has a name; and the names of the model's
@@ -65,7 +91,9 @@ def read(
     told, units = console.pairs(key, "--key") or {}, console.pairs(unit, "--unit") or {}
     if is_dataset(source) and not source.exists():
         store = open_dataset(str(source), keys=told, units=units, limit=limit)
-        return Given([store[k] for k in range(len(store))][-1 if last else 0 :], {})
+        structures = [store[k] for k in range(len(store))][-1 if last else 0 :]
+        warn(structures, source, run, last)
+        return Given(structures, {})
     data = run.config.data if run is not None else None
     keys = ((data.keys if data is not None else None) or {}) | told
     of_run = (data.units if data is not None else None) or {}
@@ -81,7 +109,22 @@ def read(
         notes += unread(content.atoms, inputs, keys)
     for note in notes:
         say(note)
+    warn(content.atoms, source, run, last)
     return Given(content.atoms, keys)
+
+
+def warn(structures: list[Any], source: Path, run: Any, last: bool) -> None:
+    """Say on standard error what is suspicious in structures, and beside the training set of a run (or none)."""
+    from intertwine.data.suspicion import Frames, Seen, suspicions
+    from intertwine.training.folder import SEEN
+
+    frames = Frames.of_structures(structures, str(source), last=last)
+    if frames is None:
+        return
+    seen = Seen.load(run.folder / SEEN) if run is not None else None
+    lines = [suspect.line for suspect in suspicions(frames)]
+    for line in [*lines, *(seen.compositions_of(frames) if seen is not None else [])]:
+        console.complain(line, "warning:")
 
 
 def labels(

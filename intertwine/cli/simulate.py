@@ -9,7 +9,7 @@ import typer
 
 from intertwine.cli import console, inputs
 from intertwine.cli.code import Allow
-from intertwine.cli.inputs import Keys, Units
+from intertwine.cli.inputs import Device, Keys, Units
 from intertwine.cli.use import RunFolder
 from intertwine.numerics import InputError, choose
 
@@ -37,6 +37,7 @@ def relax(
     key: Keys = None,
     unit: Units = None,
     precision: Precision = "float64",
+    device: Device = "auto",
     output: Annotated[
         Path | None,
         typer.Option(
@@ -65,7 +66,7 @@ def relax(
         writable(trajectory, source=structure, tables=False)
         if trajectory.suffix != ".traj" and not is_device(trajectory):
             raise InputError(f"a trajectory called {trajectory.name}", where="--trajectory", remedy="call it .traj.")
-    atoms = prepare(run, structure, precision, key, unit, allow)
+    atoms = prepare(run, structure, precision, key, unit, allow, device)
     tells_its_unit(path, [atoms])
     volume = atoms.cell.volume
     with console.bar(steps, "relaxing") as progress:
@@ -128,8 +129,9 @@ def _of_cell(atoms: Any, before: float) -> dict[str, Any]:
 
 
 def prepare(
-    run: Path, structure: Path, precision: str, key: list[str] | None, unit: list[str] | None, allow: list[str] | None
-) -> Any:
+    run: Path, structure: Path, precision: str, key: list[str] | None, unit: list[str] | None, allow: list[str] | None,
+    device: str = "auto",
+) -> Any:  # fmt: skip
     """The structure's last frame as its file gives it, with the run as its calculator."""
     import torch
 
@@ -139,13 +141,13 @@ def prepare(
     dtype = {"float64": torch.float64, "float32": torch.float32}[
         choose(precision, ("float32", "float64"), kind="precision", where="--precision")
     ]
-    trained = load_run(run, allow=allow or ())
+    trained = load_run(run, device=device, allow=allow or ())
     content = inputs.read(structure, trained, key, unit, last=True)
     atoms = content.structures[-1]
     atoms = atoms if hasattr(atoms, "calc") else to_atoms(atoms)  # a graph, of a data set that has a name
     if atoms.calc is not None and atoms.calc.results:
         inputs.say(f"the file's {', '.join(atoms.calc.results)} are not used or copied: the run predicts its own")
-    atoms.calc = Calculator(trained, dtype=dtype, keys=content.keys)
+    atoms.calc = Calculator(trained, dtype=dtype, device=device, keys=content.keys)
     if "pos_unit" in atoms.info:  # the output names units: then of all that is new
         atoms.info |= {"energy_unit": "eV", "forces_unit": "eV/A", "stress_unit": "eV/A^3"}
     return atoms

@@ -30,7 +30,22 @@ def train(
     ] = None,
     test: Annotated[
         Path | None,
-        typer.Option(help="Second file; all of it is the test set. Default: the test set is split off the data."),
+        typer.Option(
+            help=(
+                "Second file; all of it is the test set. With --resume: where that file is now. Default: the test set "
+                "is split off the data."
+            )
+        ),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATH",
+            help=(
+                "With --resume: where the data of the run are now, as SOURCE; that they are the same is checked. "
+                "Default: where they were."
+            ),
+        ),
     ] = None,
     model: Annotated[
         str | None,
@@ -97,7 +112,11 @@ def train(
     minutes: Annotated[
         float | None,
         typer.Option(
-            help="Time budget in minutes; the learning rate falls to its minimum within it. Default: no limit."
+            help=(
+                "Time budget of the training in minutes; the learning rate falls to its minimum within it. Reading the "
+                "data before it, and test, certificate and pictures after it, are not counted: they take 10 s to 2 "
+                "minutes more (certificate: --set training.certify=false leaves it out). Default: no limit."
+            )
         ),
     ] = None,
     batch_size: Annotated[
@@ -168,6 +187,15 @@ def train(
     devices: Annotated[
         int | None, typer.Option(help="GPUs, or processes on the CPU, of each machine. Default: 1.")
     ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(
+            help=(
+                "Where to train: auto (CUDA GPUs if there are any, else the CPU), cpu or gpu. How many is --devices. "
+                "Default: auto."
+            )
+        ),
+    ] = None,
     logger: Annotated[
         list[str] | None,
         typer.Option(
@@ -222,9 +250,11 @@ def train(
 
     `intertwine train ethanol` learns a force field from data in the package.
     """
+    if source is not None and data is not None:
+        raise InputError("the data are given twice", where="--data", remedy="give SOURCE or --data PATH, not both.")
     common: dict[str, dict[str, Any]] = {
         "data": {
-            "source": source,
+            "source": data or source,
             "test": None if test is None else str(test),
             "target": target,
             "limit": limit,
@@ -244,6 +274,7 @@ def train(
             "learning_rate": learning_rate,
             "nodes": nodes,
             "devices": devices,
+            "accelerator": device,
             "loggers": logger or None,
             "certify": certify,
             "seed": seed,

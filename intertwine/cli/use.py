@@ -10,7 +10,8 @@ import typer
 from intertwine.cli import console, inputs
 from intertwine.cli.code import Allow
 from intertwine.cli.completion import WEIGHTS, of_words
-from intertwine.cli.inputs import Keys, Units
+from intertwine.cli.inputs import DataPath, Device, Keys, TestPath, Units
+from intertwine.numerics import InputError
 
 RunFolder = Annotated[Path, typer.Argument(help="Run folder that `intertwine train` printed.")]
 
@@ -19,6 +20,8 @@ RunFolder = Annotated[Path, typer.Argument(help="Run folder that `intertwine tra
 def evaluate(
     run: RunFolder,
     source: Annotated[str | None, typer.Argument(help="Data with labels. Default: the test set of the run.")] = None,
+    data: DataPath = None,
+    test: TestPath = None,
     key: Keys = None,
     unit: Units = None,
     which: Annotated[
@@ -28,6 +31,7 @@ def evaluate(
         ),
     ] = "best",
     limit: Annotated[int | None, typer.Option(help="Read only the first so many structures. Default: all.")] = None,
+    device: Device = "auto",
     allow: Allow = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the errors as JSON.")] = False,
 ) -> None:
@@ -36,9 +40,12 @@ def evaluate(
     from intertwine.training import evaluate as score
     from intertwine.training import load_run, test_set
 
-    trained = load_run(run, which=which, allow=allow or ())
+    if source is not None and (data or test):
+        remedy = "leave SOURCE out: --data and --test say where the run's own data are, SOURCE is other data."
+        raise InputError("two data sets to score", where="--data" if data else "--test", remedy=remedy)
+    trained = load_run(run, which=which, device=device, allow=allow or ())
     if source is None:
-        store = test_set(trained)
+        store = test_set(trained, data=data, test=test)
         store = store.subset(range(min(limit, len(store)))) if limit is not None else store
     else:
         keys, units = inputs.labels(source, trained, key, unit)
@@ -46,6 +53,8 @@ def evaluate(
     errors = score(trained, store)
     for note in store.notes if source is not None else ():
         inputs.say(note)
+    for line in store.warnings:
+        console.complain(line, "warning:")
     if as_json:
         console.emit({"structures": len(store), "errors": errors})
         return
@@ -85,6 +94,7 @@ def predict(
             autocompletion=of_words(*WEIGHTS), help="Weights to use: best (smallest validation error) or last."
         ),
     ] = "best",
+    device: Device = "auto",
     allow: Allow = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print predictions as JSON.")] = False,
 ) -> None:
@@ -100,7 +110,7 @@ def predict(
 
     if output is not None:
         writable(output, source=structures)  # said before the work, not after it
-    trained = load_run(run, which=which, allow=allow or ())
+    trained = load_run(run, which=which, device=device, allow=allow or ())
     if output is not None:
         holds(output, trained.task)
     content = inputs.read(structures, trained, key, unit)

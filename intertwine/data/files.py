@@ -71,9 +71,11 @@ def collect(frames: Iterator[Frame], name: str, limit: int | None, progress: boo
 
 
 def settle(frames: list[Frame], **about: Any) -> GraphStore:
-    """:func:`assemble`, with what the readers decided among the notes."""
+    """:func:`assemble`, with what the readers decided among the notes, and the files that the frames are of."""
     store = assemble(frames, **about)
     store.notes[:0] = dict.fromkeys(note for frame in frames for note in frame.notes)
+    files = [frame.where.rpartition(", frame ")[0] for frame in frames]
+    store.files = tuple((name, k) for k, name in enumerate(files) if not k or name != files[k - 1])
     return store
 
 

@@ -22,6 +22,7 @@ PARTS = {
     "validation": ("validation", "val", "valid", "val_idx", "valid_idx"),
     "test": ("test", "test_idx"),
 }
+MARKS = ("fingerprint", "test_fingerprint")
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +33,7 @@ class Splits:
         train, validation, test: indices, each entry in one part at most; lists are taken too.
         fingerprint: of the data that the split was made for (:func:`intertwine.data.partition.fingerprint`), if it is
             known.
+        test_fingerprint: the same of the second file, all of which is the test set, if there is one.
 
     Raises:
         DataError: an index is negative, occurs twice, or is in two parts.
@@ -41,11 +43,14 @@ class Splits:
     validation: Int[Tensor, " validation"]
     test: Int[Tensor, " test"]
     fingerprint: str | None
+    test_fingerprint: str | None
 
     def __init__(
-        self, train: Any, validation: Any = (), test: Any = (), *, where: str = "splits", fingerprint: str | None = None
-    ) -> None:
+        self, train: Any, validation: Any = (), test: Any = (), *, where: str = "splits",
+        fingerprint: str | None = None, test_fingerprint: str | None = None,
+    ) -> None:  # fmt: skip
         object.__setattr__(self, "fingerprint", fingerprint)
+        object.__setattr__(self, "test_fingerprint", test_fingerprint)
         seen: dict[int, str] = {}
         for part, values in (("train", train), ("validation", validation), ("test", test)):
             indices = _indices(values, f"{where}: {part}")
@@ -86,8 +91,8 @@ class Splits:
         Raises:
             CheckpointError: it can't be written.
         """
-        mark = {} if self.fingerprint is None else {"fingerprint": self.fingerprint}
-        write_atomically(Path(path), json.dumps({**self.to_dict(), **mark}).encode())
+        marks = {name: getattr(self, name) for name in MARKS if getattr(self, name) is not None}
+        write_atomically(Path(path), json.dumps({**self.to_dict(), **marks}).encode())
 
     def to_dict(self) -> dict[str, list[int]]:
         return {part: getattr(self, part).tolist() for part in PARTS}
@@ -124,9 +129,9 @@ class Splits:
             raise DataError(
                 f"no training part among {', '.join(map(str, content)) or 'nothing'}", where=str(path), remedy=remedy
             )
-        mark = content.get("fingerprint")
+        marks = {name: content[name] for name in MARKS if isinstance(content.get(name), str)}
         parts = (() if values is None else values for values in lists.values())
-        return cls(*parts, where=str(path), fingerprint=mark if isinstance(mark, str) else None)
+        return cls(*parts, where=str(path), **marks)
 
 
 def split(

@@ -74,6 +74,9 @@ class GraphStore(torch.utils.data.Dataset):
         self.splits = splits.check(len(node_ptr) - 1, where=name) if splits is not None else None
         self.cutoff: float | None = None
         self.folder = ""  # the name of that which it was saved in
+        self.files: tuple[tuple[str, int], ...] = ()  # the files that it was read from, and the first entry of each
+        self.warnings: list[str] = []  # what is suspicious, one sentence each; a view has those of the whole
+        self.examined = False  # whether that has been looked for
         self._indices: Tensor | None = None  # of a view
         self._edges: dict[int, tuple[Tensor, Tensor]] | None = None  # by index in the whole store
 
@@ -176,9 +179,17 @@ class GraphStore(torch.utils.data.Dataset):
 
     def isolated(self) -> Tensor:
         """Which entries are isolated atoms (entries,): one atom that does not repeat in space."""
-        counts = self.node_ptr.diff() if self._indices is None else self.node_ptr.diff()[self._indices]
+        counts = self.counts()
         single = (counts == 1) if "z" in self.fields else torch.zeros(len(self), dtype=torch.bool)
         return single & ~self.field("pbc").any(1) if "pbc" in self.fields else single
+
+    def counts(self) -> Int[Tensor, " entries"]:
+        """Nodes of each entry."""
+        return self.node_ptr.diff() if self._indices is None else self.node_ptr.diff()[self._indices]
+
+    def numbers(self) -> Int[Tensor, " entries"]:
+        """Number of each entry in the whole store, from 0."""
+        return torch.arange(len(self)) if self._indices is None else self._indices
 
     def species(self) -> list[int]:
         """Atomic numbers that occur, ascending; empty if the nodes are not atoms."""
@@ -192,6 +203,10 @@ class GraphStore(torch.utils.data.Dataset):
         """Add a sentence to ``notes``, once."""
         if sentence not in self.notes:
             self.notes.append(sentence)
+
+    def warn(self, sentences: Iterable[str]) -> None:
+        """Add sentences to ``warnings``, each once."""
+        self.warnings += [sentence for sentence in dict.fromkeys(sentences) if sentence not in self.warnings]
 
     def save(self, folder: str | Path, *, replace: bool = True) -> None:
         """Write one ``.npy`` a field, ``header.json`` and checksums; the folder appears whole or not at all. Views are

@@ -15,10 +15,11 @@ from intertwine.geometry.levels import LEVELS
 from intertwine.geometry.storage import GraphStorage
 from intertwine.groups import Cartesian, Representation
 from intertwine.numerics import GeometryError, choose
+from intertwine.numerics.devices import Placed
 from intertwine.o3 import Irreps
 
 
-class Graph(Data):
+class Graph(Placed, Data):
     """A geometric graph (or, from PyG's loader, a batch of them); a ``torch_geometric.data.Data`` with typed fields.
 
     Args:

@@ -19,6 +19,7 @@ from torch import Tensor
 from intertwine.data import input_of, to_graph
 from intertwine.geometry import Graph, connect, distances, edge_vectors
 from intertwine.numerics import InputError
+from intertwine.numerics.devices import computing_device
 from intertwine.tasks import ForceField, Task
 from intertwine.training import Run, load_run
 from intertwine.training.evaluation import check_species, inputs_of, sound
@@ -50,12 +51,12 @@ class Calculator(AseCalculator):
         skin: extra radius (A) of the neighbour list; it is rebuilt when an atom has moved by half of it, or the cell
             changed. Pairs beyond the cutoff are dropped at every step, so results do not depend on the skin.
         dtype: precision; None keeps the model's. Use ``torch.float64`` for long dynamics.
-        device: "cpu" or "cuda".
+        device: "auto" (a CUDA GPU if torch sees one, else the CPU), "cpu", "cuda", "cuda:1".
         keys: the structures' names of the model's inputs, such as ``{"charge": "q"}``, over those of the run.
         allow: modules outside the package whose classes a run may name.
 
     Raises:
-        InputError: the model is not a force field, or the skin is negative.
+        InputError: the model is not a force field, the skin is negative, or the device is unknown or not there.
         CheckpointError: the run folder can't be read.
 
     >>> from ase.build import molecule
@@ -71,20 +72,21 @@ class Calculator(AseCalculator):
         model: Any,
         skin: float = 0.5,
         dtype: torch.dtype | None = None,
-        device: str = "cpu",
+        device: str | torch.device = "auto",
         keys: Mapping[str, str] | None = None,
         allow: Collection[str] = (),
         **options: Any,
     ) -> None:
         self._latest, self._threads = _State(), threading.local()
         super().__init__(**options)
+        place = computing_device(device)
         with torch.inference_mode(False):  # weights made in inference mode have no derivatives
             run = (
                 None
                 if isinstance(model, Task)
                 else model
                 if isinstance(model, Run)
-                else load_run(model, device=device, allow=allow)
+                else load_run(model, device=place, allow=allow)
             )
             original = model if run is None else run.task
             # the caller's stays as it is
@@ -101,8 +103,8 @@ class Calculator(AseCalculator):
                 f"a skin of {skin} A", where="skin", remedy="give 0 or a positive length; 0.5 A suits molecules."
             )
         with torch.inference_mode(False):
-            self.task = task.to(device=device, dtype=dtype).eval()
-        self.skin, self.device = float(skin), torch.device(device)
+            self.task = task.to(device=place, dtype=dtype).eval()
+        self.skin, self.device = float(skin), place
         self.inputs = inputs_of(task)
         self.keys = ((run.config.data.keys or {}) if run is not None else {}) | dict(keys or {})
 

@@ -20,10 +20,11 @@ from intertwine.nn.inputs import Inputs, VectorInputs, Written, complete
 from intertwine.nn.scalar_vector import VectorEmbedding
 from intertwine.nn.shapes import Lists
 from intertwine.numerics import GeometryError, InputError, safe
+from intertwine.numerics.devices import Placed
 from intertwine.numerics.signature import Configured
 
 
-class Backbone(Configured, nn.Module, ABC):
+class Backbone(Configured, Placed, nn.Module, ABC):
     r"""Base of the models: says what it is, checks what it gets, builds edges where there are none.
 
     A subclass sets ``CARD`` and ``irreps_out`` and defines ``features(graph)``. Besides arguments of its own it takes

@@ -14,6 +14,7 @@ from intertwine.geometry import LEVELS, Graph, Graphs
 from intertwine.groups import Representation
 from intertwine.nn import Backbone, freeze
 from intertwine.numerics import DataError, InputError, choose, safe
+from intertwine.numerics.devices import Placed
 from intertwine.numerics.signature import Configured
 
 
@@ -93,7 +94,7 @@ LOSSES = {
 }
 
 
-class Task(Configured, nn.Module, ABC):
+class Task(Configured, Placed, nn.Module, ABC):
     """Base of the tasks. A subclass sets ``name``, ``outputs``, ``metrics`` and ``weights`` and defines ``predict``,
     ``residuals``.
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -14,18 +16,26 @@ from intertwine.geometry import Graph
 from intertwine.nn import SpeciesTable
 from intertwine.numerics import CheckpointError, DataError
 from intertwine.training.folder import SPLITS, Run
+from intertwine.training.location import located
 from intertwine.training.sets import open_sets
 
 TESTED_STRUCTURES = 6  # structures of the test set
 MOST_NODES = 64  # nodes: the force Jacobian of larger ones takes long, and they prove no more
 
 
-def test_set(run: Run, *, progress: bool = False) -> GraphStore:  # noqa: PT028 - not a test
+def test_set(  # not a test
+    run: Run,
+    *,
+    progress: bool = False,  # noqa: PT028
+    data: str | Path | None = None,  # noqa: PT028
+    test: str | Path | None = None,  # noqa: PT028
+) -> GraphStore:
     """The test set of a run: of its data, the entries that its split keeps apart, or its second file.
 
     Args:
         run: from :func:`load_run`.
         progress: show a bar while the data are read.
+        data, test: where its data, and its second file, are now; None where they were.
 
     Raises:
         CheckpointError: the run folder does not say which entries they are.
@@ -33,7 +43,8 @@ def test_set(run: Run, *, progress: bool = False) -> GraphStore:  # noqa: PT028 
     """
     if not (run.folder / SPLITS).is_file():
         raise CheckpointError(f"{SPLITS} is missing", where=str(run.folder), remedy="name the data to evaluate on.")
-    store = open_sets(run.config.data, splits=Splits.load(run.folder / SPLITS), progress=progress, allow=run.allow).test
+    splits, options = Splits.load(run.folder / SPLITS), located(run.config.data, run.folder, source=data, test=test)
+    store = open_sets(options, splits=splits, progress=progress, allow=run.allow).test
     if not len(store):
         raise DataError("the run kept no test set", where=str(run.folder), remedy="name the data to evaluate on.")
     return store
@@ -81,14 +92,17 @@ def known_species(function: Any) -> set[int] | None:
 
 
 def certify_run(run: Run, test: GraphStore | None = None, **options: Any) -> Certificate:
-    """The certificate of a trained task on :func:`trial_graphs`, for the symmetry that its model claims.
+    """The certificate of a trained task on :func:`trial_graphs`, for the symmetry that its model claims; on the CPU.
 
     Args:
         run: from :func:`load_run`.
         test: its test set, if there is one.
         **options: other arguments of :func:`intertwine.certify.certify`.
     """
-    return certify(run.task, trial_graphs(run.task, test), **{"symmetry": run.task.backbone.card.symmetry} | options)
+    task = run.task
+    if next(task.parameters()).device.type != "cpu":  # as the structures are
+        task = copy.deepcopy(task).to("cpu")
+    return certify(task, trial_graphs(task, test), **{"symmetry": task.backbone.card.symmetry} | options)
 
 
 def conclude(run: Run, test: GraphStore, say: Callable[[str], None]) -> Certificate | None:

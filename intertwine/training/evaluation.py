@@ -15,10 +15,11 @@ from torch import nn
 from intertwine.data import GraphStore, to_graph
 from intertwine.data.loader import Loader
 from intertwine.data.store import INPUTS
+from intertwine.data.suspicion import Frames, Seen, examine
 from intertwine.geometry import LEVELS, Graph, collate, connect
 from intertwine.numerics import CheckpointError, DataError, GeometryError, IntertwineError
 from intertwine.tasks import Task
-from intertwine.training.folder import Run
+from intertwine.training.folder import SEEN, Run
 from intertwine.training.scoring import score
 
 
@@ -27,7 +28,8 @@ def evaluate(run: Run, store: GraphStore, *, batch_size: int = 32) -> dict[str, 
 
     Args:
         run: from :func:`load_run`.
-        store: structures with labels.
+        store: structures with labels. What is suspicious in them, and beside the training set of the run (copies of
+            its structures, compositions that it lacks), is added to ``store.warnings``.
         batch_size: structures at a time; changes the speed only.
 
     Returns:
@@ -39,6 +41,23 @@ def evaluate(run: Run, store: GraphStore, *, batch_size: int = 32) -> dict[str, 
     """
     if not len(store):
         raise DataError("there are no structures", where=store.name or "data", remedy="give data.")
+    examine(store)
+    frames = Frames.of_store(store)
+    if frames is not None:
+        store.warn(doubts(run, frames))
+    return errors_of(run, store, batch_size=batch_size)
+
+
+def doubts(run: Run, frames: Frames) -> list[str]:
+    """What is said of structures beside the training set of a run: which are in it, and whose composition it lacks;
+    nothing if the run's folder does not tell.
+    """
+    seen = Seen.load(run.folder / SEEN)
+    return seen.lines(frames) if seen is not None else []
+
+
+def errors_of(run: Run, store: GraphStore, *, batch_size: int = 32) -> dict[str, dict[str, Any]]:
+    """:func:`evaluate` of data that were looked at before."""
     unseen = set(store.species()) - set(run.species) if run.species else set()
     note = f"{_symbols(unseen)}: not in the training set; errors of structures with them say nothing about the model"
     if unseen and not any("not in the training set" in line for line in store.notes):

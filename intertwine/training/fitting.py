@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import shlex
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -94,9 +95,9 @@ def fit(
     module = TrainingModule(task, options, len(loader))
     if state is not None:
         module.announce(state)
-        if nothing_left := finished(module):
+        if nothing_left := finished(module, folder):
             if progress is not None:
-                progress.say(f"note: nothing is left to train: {nothing_left}")
+                progress.say(f"note: nothing is left to train, the run is only scored again: {nothing_left}")
             return
     keeper = Keeper(folder, about or {}, progress.say, lock) if progress is not None else None
     with quiet(), interruption(ignore=rank > 0) as interrupted:
@@ -137,14 +138,21 @@ def fit(
         keeper.finish()
 
 
-def finished(module: TrainingModule) -> str:
-    """Why a run that is resumed has nothing left to train, and the option that gives it more; empty if it has."""
-    if module.epoch >= module.options.epochs:
-        return f"all {module.options.epochs} epochs are done (--epochs gives more)"
-    if module.out_of_time():
-        return f"the time budget of {module.options.minutes:g} minutes is spent (--minutes gives more)"
-    patience = "--set training.patience gives more"
-    return f"{module.options.patience} validations brought no improvement ({patience})" if module.exhausted() else ""
+def finished(module: TrainingModule, folder: Path) -> str:
+    """Why a run that is resumed has nothing left to train, and the command that gives it more; empty if it has."""
+    o, done, more = module.options, module.epoch, f"extend it by: intertwine train --resume {shlex.quote(str(folder))}"
+    if done >= o.epochs:
+        epochs = f"all {done} epochs are done" if done == o.epochs else f"{done} epochs are done, of {o.epochs}"
+        return f"{epochs}; {more} --epochs {2 * done} (counted from the start)"
+    if o.minutes is not None and module.out_of_time():
+        spent = max(o.minutes, round(module.seconds / 60, 1))
+        return (
+            f"the time budget of {o.minutes:g} minutes is spent; {more} --minutes {2 * spent:g} (all of the training)"
+        )
+    if module.exhausted():
+        stalled = module.stopping.stalled
+        return f"{stalled} validations brought no improvement; {more} --set training.patience={2 * stalled}"
+    return ""
 
 
 def _lost_worker(error: RuntimeError) -> IntertwineError:
@@ -160,7 +168,7 @@ def accelerator(choice: str) -> str:
     """Lightning's name for where to compute: CUDA or the CPU. Its own "auto" would take Apple's MPS, which has no
     float64.
     """
-    return "cuda" if choice == "gpu" or (choice == "auto" and torch.cuda.is_available()) else "cpu"
+    return "cuda" if choice in ("gpu", "cuda") or (choice == "auto" and torch.cuda.is_available()) else "cpu"
 
 
 def has_unused(task: Task, sets: Sets) -> bool:

@@ -14,13 +14,14 @@ import torch
 
 from intertwine.numerics import CheckpointError, InputError, IntertwineError, choose, lack_of_memory, write_atomically
 from intertwine.numerics.checkpoint import load_checkpoint
+from intertwine.numerics.devices import computing_device
 from intertwine.numerics.locks import LOCK
 from intertwine.numerics.plugins import NotAllowed
 from intertwine.tasks import Task
 from intertwine.training.config import Config, resolve
 from intertwine.training.declared import check_run, check_weights
 
-CONFIG, SPLITS, REPORT = "config.toml", "splits.json", "report.json"
+CONFIG, SPLITS, REPORT, SEEN = "config.toml", "splits.json", "report.json", "seen.npz"
 CHECKPOINTS = {"best": "best.safetensors", "last": "last.safetensors"}
 
 
@@ -56,7 +57,7 @@ def load_run(
     path: Path | str,
     *,
     which: str = "best",
-    device: str = "cpu",
+    device: str | torch.device = "auto",
     dtype: torch.dtype | None = None,
     allow: Collection[str] = (),
 ) -> Run:
@@ -65,23 +66,25 @@ def load_run(
     Args:
         path: the folder, or a ``.safetensors`` file in it.
         which: "best" or "last"; both are the averaged weights.
-        device: where the task goes.
+        device: where the task goes: "auto" (a CUDA GPU if torch sees one, else the CPU), "cpu", "cuda", "cuda:1".
         dtype: precision to compute in; None for that of the training.
 
     Raises:
         CheckpointError: the folder is missing or half-written, or the checkpoint is damaged, of a newer version, or has
             a tensor that is not what the task declares, which is named.
-        InputError: ``which`` is neither, or the run names a class of a module that is not allowed.
+        InputError: ``which`` is neither, the device is unknown or not there, or the run names a class of a module that
+            is not allowed.
     """
     path = Path(path)
     choose(which, CHECKPOINTS, kind="checkpoint", where="which")
+    place = computing_device(device)
     file = path if path.suffix == ".safetensors" else path / CHECKPOINTS[which]
     if file is not path:
         check_folder(path, file)
     state = load_checkpoint(file)
     check_run(state, str(file))
     run = with_weights(*rebuilt(state["config"], file, allow), state, file, which)
-    run.task = (run.task if dtype is None else run.task.to(dtype)).to(device)
+    run.task = (run.task if dtype is None else run.task.to(dtype)).to(place)
     return run
 
 
@@ -173,6 +176,23 @@ def new_folder(name: str) -> Path:
             except FileExistsError:
                 number += 1
                 folder = Path("runs") / f"{stem}-{number}"
+
+
+def existing(run: Path | str | None) -> Path:
+    """The folder of a run to go on with.
+
+    Raises:
+        InputError: none is named.
+        CheckpointError: there is none.
+    """
+    if run is None:
+        raise InputError("which run?", where="run", remedy="give the run folder to resume.")
+    folder = Path(run)
+    if not folder.is_dir():
+        raise CheckpointError(
+            "no such run folder", where=str(folder), remedy="give the folder that `intertwine train` printed."
+        )
+    return folder
 
 
 def check_empty(folder: Path) -> None:

@@ -117,7 +117,7 @@ class TrainingOptions(Options):
         precision: precision of the network, "float32" or "float64".
         nodes: number of machines; the command is started on each (by torchrun, srun or by hand).
         devices: GPUs, or processes on the CPU, of each machine.
-        accelerator: where to compute: "cpu", "gpu", or "auto", which takes a CUDA GPU if there is one.
+        accelerator: where to compute: "cpu", "gpu" (or "cuda"), or "auto", which takes a CUDA GPU if there is one.
         workers: processes that prepare batches; 0 prepares them in the training process.
         threads: CPU threads of each process; 0 divides all cores among the processes. If it is not given, the data
             decide: one thread for every thousand edges of a batch.
@@ -147,7 +147,7 @@ class TrainingOptions(Options):
     precision: Literal["float32", "float64"] = "float32"
     nodes: int = 1
     devices: int = 1
-    accelerator: Literal["cpu", "gpu", "auto"] = "auto"
+    accelerator: Literal["auto", "cpu", "gpu", "cuda"] = "auto"
     workers: int = 0
     threads: int = 0
     seed: int = 0

@@ -26,13 +26,13 @@ def check_processes(options: TrainingOptions, *, callbacks: bool, store: bool) -
     """Raise an :class:`InputError` if there are fewer cores, or GPUs, than processes are asked for, or if there are
     ``callbacks`` or a ``store`` in memory that several processes would have to share."""
     devices, gpus = options.devices, torch.cuda.device_count()
-    on_gpu = options.accelerator == "gpu" or (options.accelerator == "auto" and gpus > 0)
+    on_gpu = options.accelerator in ("gpu", "cuda") or (options.accelerator == "auto" and gpus > 0)
     there, name = (gpus, "GPUs") if on_gpu else (os.cpu_count() or 1, "cores")
     if on_gpu and not there:
         raise InputError(
             "torch sees no GPU",
             where="training.accelerator",
-            remedy="install torch with CUDA and a driver, or train on the CPU: --set training.accelerator=cpu.",
+            remedy="install torch with CUDA and a driver, or train on the CPU: --device cpu.",
         )
     if devices > there:
         raise InputError(

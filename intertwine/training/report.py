@@ -13,12 +13,13 @@ from intertwine.numerics.checkpoint import load_checkpoint
 from intertwine.tasks import Task
 from intertwine.training.certification import conclude
 from intertwine.training.config import Config
-from intertwine.training.evaluation import evaluate
+from intertwine.training.evaluation import errors_of
 from intertwine.training.folder import CHECKPOINTS, REPORT, with_weights, write_json
 from intertwine.training.options import DataOptions
 from intertwine.training.progress import Progress, duration
 from intertwine.training.sets import Sets
 
+AFTERWARDS = "usually 10 s to 2 minutes"  # of a small and a large default model, on one core
 FEW_STRUCTURES = 5  # structures, below which an error is an anecdote
 
 
@@ -41,7 +42,7 @@ def report(folder: Path, config: Config, sets: Sets, task: Task, say: Callable[[
     trained = with_weights(config, task.to("cpu"), load_checkpoint(file) if which == "best" else last, file, which)
     rows = last["rows"]
     best = next((row for row in rows if row["epoch"] == trained.epoch), rows[-1])
-    test = evaluate(trained, sets.test) if len(sets.test) else {}
+    test = errors_of(trained, sets.test) if len(sets.test) else {}
     results: dict[str, Any] = {
         "run": str(folder), "data": config.data.source, "model": config.model.name, "task": config.task.name,
         "parameters": sum(p.numel() for p in task.parameters()),
@@ -52,6 +53,7 @@ def report(folder: Path, config: Config, sets: Sets, task: Task, say: Callable[[
             name.removeprefix("validation_"): value for name, value in best.items() if name.startswith("validation_")
         },
         "test": test, "statistics": task.describe(), "notes": list(sets.source.notes),
+        "warnings": list(sets.source.warnings),
         "labels": [decision._asdict() for decision in sets.source.decisions],
         "written": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }  # fmt: skip
@@ -76,6 +78,8 @@ def introduce(
 ) -> None:
     for note in sets.source.notes:
         progress.say(f"note: {note}")
+    for line in sets.source.warnings:
+        progress.say(f"warning: {line}")
     for k, line in enumerate(table(sets.source.decisions)):
         progress.say(f"{'' if k else 'labels':8} {line}")
     train, validation, test = (len(part) for part in (sets.train, sets.validation, sets.test))
@@ -90,6 +94,20 @@ def introduce(
         f"model    {config.model.name}, {weights:,} weights, {config.training.precision}; task {config.task.name}"
     )
     progress.say(f"run      {folder}" + (f", resumed after epoch {state['epoch']}" if state else ""))
+    if config.training.minutes is not None:
+        progress.say(f"budget   {_budget(config, state)}")
+
+
+def _budget(config: Config, state: dict[str, Any] | None) -> str:
+    """What a time budget is for, and what is not in it."""
+    minutes, spent = config.training.minutes or 0.0, state["seconds"] if state else 0.0
+    left = f", {duration(max(0.0, 60 * minutes - spent))} of it left" if state else ""
+    after = f"test, certificate and pictures, {AFTERWARDS} more"
+    if config.training.certify:
+        after += " (without certificate: --set training.certify=false)"
+    else:
+        after = "test and pictures"
+    return f"{duration(60 * minutes)} of training{left}; then {after}"
 
 
 def _conclude(say: Callable[[str], None], report: dict[str, Any], task: Task) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,15 @@ from intertwine.training.evaluation import fields_of
 from intertwine.training.folder import (
     CHECKPOINTS,
     CONFIG,
+    SEEN,
     SPLITS,
     check_empty,
+    existing,
     make_folder,
     new_folder,
     rebuilt,
 )  # fmt: skip
+from intertwine.training.location import FILES, absolute, located
 from intertwine.training.nodes import Place, Team
 from intertwine.training.options import DataOptions
 from intertwine.training.processes import check_processes, helpers
@@ -52,7 +56,7 @@ def train(
     Args:
         config: a configuration, its sections as dicts, or the path of a TOML file; what is missing takes its default or
             what the data suggest. With ``resume`` it may be left out; of a run that has begun only the section
-            ``training`` may change.
+            ``training`` may change, and in ``data`` the paths ``source`` and ``test`` of the same data.
         progress: report to the user.
         run: the folder; by default ``runs/<data>-<model>-<time>``. It is locked while the training runs.
         resume: go on with the run in that folder, or start it over if it has no checkpoint yet.
@@ -97,7 +101,7 @@ def _lead(
     """The run, as the process that has the folder."""
     opened = None
     if resume:
-        folder = _existing(run)
+        folder = existing(run)
     elif run is not None:
         folder = make_folder(run)
     else:  # is called after the model, which the data may decide
@@ -120,7 +124,7 @@ def _locked(
     for part in folder.glob(".*.part.*"):  # of a save that was cut short
         part.unlink(missing_ok=True)
     if resume:
-        sections, kept = _reopen(folder, sections)
+        sections, kept = _reopen(folder, sections, store)
         data = data if kept else check(sections)[0]  # that the folder keeps
     else:
         check_empty(folder)
@@ -129,7 +133,7 @@ def _locked(
             config, task, state = kept
             sets = _divided(folder, config, store, show)
         else:
-            write_sections(sections, folder / CONFIG)
+            write_sections(_lasting(sections, store), folder / CONFIG)
             sets, config = opened or _open(sections, data, store, show)
             task, state = None, None
         team.check(config.training)
@@ -138,6 +142,8 @@ def _locked(
             raise InputError(what, where="training.devices", remedy="use fewer devices or more data.")
         config.save(folder / CONFIG)
         sets.splits.save(folder / SPLITS)
+        if sets.seen is not None:
+            sets.seen.save(folder / SEEN)
         team.say("folder", str(folder.resolve()))
         return _train(config, sets, folder, task, state, show, lock, callbacks, team)
     except IntertwineError:
@@ -149,7 +155,12 @@ def _locked(
 def _open(sections: Sections, data: DataOptions, store: GraphStore | None, show: bool) -> tuple[Sets, Config]:
     """The data, and the configuration that suits them."""
     sets = open_sets(data, store=store, progress=show, allow=sections.allow)
-    return sets, settle(sets, begun(sets, sections))
+    return sets, settle(sets, begun(sets, _lasting(sections, store)))
+
+
+def _lasting(sections: Sections, store: GraphStore | None) -> Sections:
+    """The sections with paths that hold in any working directory."""
+    return merge(sections, {"data": absolute(sections["data"], opened=store is not None)})
 
 
 def _divided(folder: Path, config: Config, store: GraphStore | None = None, show: bool = False) -> Sets:
@@ -163,7 +174,7 @@ def _withdraw(folder: Path, lock: FolderLock) -> None:
     """Take away the folder of a run that could not begin, so that it is not in the way of the next attempt."""
     if any((folder / name).exists() for name in CHECKPOINTS.values()):
         return
-    for name in (CONFIG, SPLITS):
+    for name in (CONFIG, SPLITS, SEEN):
         (folder / name).unlink(missing_ok=True)
     lock.release()
     with contextlib.suppress(OSError):  # there is something else in it
@@ -274,19 +285,9 @@ def _kept(folder: Path) -> str:
         return f"No epoch was finished, so no weights are saved in {folder}"
 
 
-def _existing(run: Path | str | None) -> Path:
-    """The folder of a run to go on with."""
-    if run is None:
-        raise InputError("which run?", where="run", remedy="give the run folder to resume.")
-    folder = Path(run)
-    if not folder.is_dir():
-        raise CheckpointError(
-            "no such run folder", where=str(folder), remedy="give the folder that `intertwine train` printed."
-        )
-    return folder
-
-
-def _reopen(folder: Path, sections: Sections) -> tuple[Sections, tuple[Config, Task, dict[str, Any]] | None]:
+def _reopen(
+    folder: Path, sections: Sections, store: GraphStore | None
+) -> tuple[Sections, tuple[Config, Task, dict[str, Any]] | None]:
     """The sections of a run to go on with, under the given changes; and if it has begun, its configuration, its task
     and its last state.
 
@@ -309,17 +310,20 @@ def _reopen(folder: Path, sections: Sections) -> tuple[Sections, tuple[Config, T
         )
     config, task = rebuilt(state["config"], last, sections.allow)
     check_state(state, task, str(last))
+    where = {name: sections["data"].pop(name) for name in FILES if name in sections["data"]}
+    if store is None:
+        config = replace(config, data=located(config.data, folder, **where))
     if not any(sections.values()):
         return sections, (config, task, state)
     if run := sections["start"].get("run"):  # the run keeps where it is, and what it was
         sections["start"] |= {"run": str(Path(run).resolve()), "weights": config.start.weights or "none"}
-    changed = resolve(merge(state["config"], sections))
+    changed = resolve(merge(config.sections(), sections))
     for section in ("data", "model", "task", "start"):
         if getattr(changed, section) != getattr(config, section):
             raise InputError(
                 f"section {section!r} differs from that of the run",
                 where=str(folder),
-                remedy="leave it out, or start a new run; only [training] may change.",
+                remedy="leave it out, or start a new run; only [training] may change, and where the data are.",
             )
     if changed.training.precision != config.training.precision:
         task = changed.build()

@@ -11,6 +11,7 @@ from ase.data import chemical_symbols
 
 from intertwine.data import DATASETS, GraphStore, Splits, declared_units, open_dataset
 from intertwine.data.partition import divide, fingerprint, without_isolated
+from intertwine.data.suspicion import Frames, Seen, examine
 from intertwine.numerics import DataError
 from intertwine.training.options import DataOptions
 
@@ -24,6 +25,7 @@ class Sets:
         splits: indices of the parts in ``source``, and its fingerprint; the test part is empty if a test file was
             given.
         train, validation, test: the parts.
+        seen: what the training set holds; None if its nodes are not atoms.
     """
 
     source: GraphStore
@@ -31,6 +33,7 @@ class Sets:
     train: GraphStore
     validation: GraphStore
     test: GraphStore
+    seen: Seen | None = None
 
     def species(self) -> tuple[int, ...]:
         """Atomic numbers of all parts: a species that only the test set has must not stop a run."""
@@ -80,15 +83,15 @@ def open_sets(
     }
     data = store if store is not None else open_dataset(options.source, limit=options.limit, **about)
     apart = _apart(options, data, about) if options.test else None
-    mark = fingerprint(data)
+    mark, mark_apart = fingerprint(data), fingerprint(apart) if apart is not None else None
     if splits is None:
         sizes = {name: getattr(options, name) for name in ("train", "validation", "test_size", "seed")}
         splits = Splits.load(options.indices) if options.indices else divide(data, **sizes, has_test=apart is not None)
         if apart is not None:
             splits = Splits(splits.train, splits.validation)
-    elif options.source not in DATASETS and splits.fingerprint not in (None, mark):
-        remedy = "restore the data that the run was trained on, or start a new run."
-        raise DataError("the data have changed since the run began", where=options.source, remedy=remedy)
+    else:
+        _check_same(options.source, splits.fingerprint, mark)
+        _check_same(options.test, splits.test_fingerprint, mark_apart)
     splits.check(len(data), where=options.indices or options.source)
     if not len(splits.train):
         raise DataError(
@@ -99,12 +102,38 @@ def open_sets(
         data.note(f"{int(alone.sum())} isolated atoms of {options.test} are not tested on")
         apart = apart.subset((~alone).nonzero().flatten())
     test = apart if apart is not None else data.subset(splits.test)
-    splits = Splits(splits.train, splits.validation, splits.test, fingerprint=mark)
-    sets = Sets(data, splits, data.subset(splits.train), data.subset(splits.validation), test)
+    splits = Splits(splits.train, splits.validation, splits.test, fingerprint=mark, test_fingerprint=mark_apart)
+    sets = _examined(Sets(data, splits, data.subset(splits.train), data.subset(splits.validation), test), apart)
     unseen = [chemical_symbols[z] for z in sets.species() if z not in sets.train.species()]
     if unseen:
         data.note(f"{', '.join(unseen)}: not in the training set, so predictions for them mean little")
     return sets
+
+
+def _examined(sets: Sets, apart: GraphStore | None) -> Sets:
+    """The sets, with what is suspicious in them, and in how they are divided, among the warnings of the source."""
+    examine(sets.source)
+    for view in (sets.train, sets.validation, sets.test):
+        view.examined = view is not apart
+    if apart is not None:
+        examine(apart)
+        sets.source.warn(apart.warnings)
+    frames = Frames.of_store(sets.train)
+    sets.seen = Seen.of(frames) if frames is not None else None
+    for part, whose in ((sets.validation, "the validation set"), (sets.test, "the test set")):
+        others = Frames.of_store(part)
+        if sets.seen is not None and others is not None:
+            sets.source.warn(sets.seen.lines(others, whose))
+    return sets
+
+
+def _check_same(source: str | None, before: str | None, now: str | None) -> None:
+    """Raise a :class:`DataError` if data that a run began with, and that are no data set of ours, have changed."""
+    if source not in DATASETS and before not in (None, now):
+        remedy = (
+            "give the data that the run was trained on (--data PATH, --test PATH for a second file), or train anew."
+        )
+        raise DataError("the data have changed since the run began", where=str(source), remedy=remedy)
 
 
 def _apart(options: DataOptions, data: GraphStore, about: dict[str, Any]) -> GraphStore:

@@ -21,7 +21,7 @@ from intertwine.numerics.plugins import is_code, module_of
 from intertwine.numerics.signature import bind
 from intertwine.tasks import TASKS, Task
 from intertwine.training.config import Config, resolve, task_class
-from intertwine.training.evaluation import evaluate
+from intertwine.training.evaluation import errors_of
 from intertwine.training.folder import Run, load_run
 from intertwine.training.options import StartOptions
 from intertwine.training.sections import Sections, merge
@@ -89,7 +89,7 @@ def begin(task: Task, config: Config, graphs: GraphStore) -> tuple[list[str], tu
         if with_head and start.references == "fit":
             task.refit(graphs)
         run = Run(source.folder, config, task, (), 0, "last")
-        errors = evaluate(run, graphs.subset(range(min(TRIED_STRUCTURES, len(graphs)))))
+        errors = errors_of(run, graphs.subset(range(min(TRIED_STRUCTURES, len(graphs)))))
     except IntertwineError as error:
         raise InputError(
             f"the weights can't read these data: {error.what}", where=str(start.run), remedy=error.remedy
@@ -153,7 +153,7 @@ def _source(options: StartOptions, allow: Collection[str]) -> Run:
             "convert a model of mace-torch or nequip first: save_task(from_mace(model), 'mace.safetensors') in Python."
         )
         raise InputError("is neither a run folder nor a .safetensors file", where=str(path), remedy=remedy)
-    source = load_run(path, which=options.which, allow=allow)
+    source = load_run(path, which=options.which, device="cpu", allow=allow)
     if options.weights not in (None, fingerprint(source.task)):
         raise CheckpointError(
             "the weights have changed since the run began", where=str(path), remedy="start a new run."

@@ -1,0 +1,232 @@
+"""Energies and forces: wild ones, and units in which they can't be."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from intertwine.data.suspicion.closeness import Nearest
+from intertwine.data.suspicion.frames import Frames
+
+EV = {"kcal/mol": 23.0605, "kJ/mol": 96.4853, "Hartree": 1 / 27.21139, "Ry": 2 / 27.21139, "meV": 1e3}  # in an eV
+#: An energy is wild beyond so many robust deviations from what its composition says, and so many eV/atom.
+DEVIATIONS, LEAST_EV, FEW_EV = 40.0, 0.5, 20.0
+RESOLUTION_EV = 0.01  # eV/atom: deviations are not taken to be smaller
+FITTED_STRUCTURES, ROUNDS = 20_000, 25
+WILD_FORCE, OVER_MEDIAN = 300.0, 100.0  # eV/A, and times the median
+#: Total energy over that of all electrons of the free atoms: 0.996 to 1.03 in sets of molecules.
+WINDOW, SPREAD = (0.985, 1.04), 0.02
+LARGEST_BINDING, LARGEST_UNBOUND = 15.0, 20.0  # eV/atom; tungsten, which binds most strongly, has 8.9
+STIFF = 34.0  # eV/A^2, of a bond to hydrogen; O-H 48, C-H 31, S-H 26
+STIFFEST, SOFTEST, CORRELATED = 300.0, 4.0, 0.85
+WORKS, WORK_CORRELATED, COMPARED = (0.5, 2.0), 0.9, 100  # energy change over work: 0.83 to 1.08 in sound sets
+
+
+class Baseline(NamedTuple):
+    """What energies are by composition alone.
+
+    ``residual``: energy minus that, per atom (structures,), in eV; NaN for isolated atoms; ``deviation``: their usual
+    size; ``limit``: beyond which one is wild.
+    """
+
+    residual: np.ndarray
+    deviation: float
+    limit: float
+
+
+def isolated(frames: Frames) -> np.ndarray:
+    """Which structures are one atom that does not repeat."""
+    return (frames.counts == 1) & ~frames.periodic
+
+
+def baseline(frames: Frames) -> Baseline | None:
+    r"""Least absolute deviations of energies per atom from :math:`\sum_z x_z e_z`, with x the shares of the species, by
+    iterated least squares; None if there are too few.
+    """
+    assert frames.energy is not None
+    kept = np.flatnonzero(~isolated(frames) & np.isfinite(frames.energy))
+    species, counts = frames.composition()
+    if len(kept) < 6:
+        return None
+    picked = kept[np.unique(np.linspace(0, len(kept) - 1, min(len(kept), FITTED_STRUCTURES)).astype(int))]
+    shares, target = counts[picked] / frames.counts[picked, None], frames.energy[picked] / frames.counts[picked]
+    energies, middle = np.full(len(species), np.median(target)), np.median(target)
+    weight = np.ones(len(target))
+    for _ in range(ROUNDS):
+        weighted = shares * weight[:, None]
+        matrix = weighted.T @ shares
+        ridge = 1e-7 * np.trace(matrix) / len(species) * np.eye(len(species))
+        energies = middle + np.linalg.solve(matrix + ridge, weighted.T @ (target - middle))
+        off = np.abs(target - shares @ energies)
+        weight = 1 / np.maximum(off, max(1e-3 * RESOLUTION_EV, 0.1 * float(np.median(off))))
+    residual = np.full(len(frames), np.nan)
+    residual[kept] = (frames.energy[kept] - counts[kept] @ energies) / frames.counts[kept]
+    deviation = max(1.4826 * float(np.median(np.abs(residual[kept]))), RESOLUTION_EV)
+    few = len(kept) < 3 * np.linalg.matrix_rank(shares)
+    return Baseline(residual, deviation, max(DEVIATIONS * deviation, FEW_EV if few else LEAST_EV))
+
+
+def wild_forces(frames: Frames) -> tuple[np.ndarray, np.ndarray]:
+    """Structures with a wild force, and the largest force of each structure (structures,), in eV/A."""
+    assert frames.forces is not None
+    sizes = np.linalg.norm(np.nan_to_num(frames.forces), axis=1)
+    largest = np.zeros(len(frames))
+    np.maximum.at(largest, frames.owner, sizes)
+    usual = float(np.median(largest[frames.counts > 1])) if (frames.counts > 1).any() else 0.0
+    return np.flatnonzero(largest > max(WILD_FORCE, OVER_MEDIAN * usual)), largest
+
+
+def free_atoms(z: np.ndarray) -> np.ndarray:
+    r"""Energies of all electrons of free atoms in eV, to about 1 % (below zinc):
+    :math:`-0.7687 Z^{7/3} + Z^2/2 - 0.2699 Z^{5/3}` Hartree (Englert and Schwinger, Phys. Rev. A 32, 26, 1985), and
+    -1/2 Hartree for hydrogen.
+    """
+    z = z.astype(np.float64)
+    hartree = np.where(z == 1, -0.5, -0.768745 * z ** (7 / 3) + z**2 / 2 - 0.2699 * z ** (5 / 3))
+    return 27.21139 * hartree
+
+
+def energy_unit(frames: Frames) -> str:
+    """What is said of energies that are not in eV by their size; empty if nothing speaks against it."""
+    assert frames.energy is not None
+    known, single = np.isfinite(frames.energy) & (frames.energy != 0), isolated(frames)
+    electrons = np.bincount(frames.owner, free_atoms(frames.z), minlength=len(frames))
+    for which, whose in ((known & ~single, "total energies"), (known & single, "energies of isolated atoms")):
+        if not which.any() or not electrons[which].all():
+            continue
+        ratios = frames.energy[which] / electrons[which]
+        median = float(np.median(ratios))
+        spread = float(np.median(np.abs(ratios - median))) / max(abs(median), 1e-30)
+        for unit, factor in EV.items():
+            if WINDOW[0] < median / factor < WINDOW[1] and spread < SPREAD:
+                return (
+                    f"{whose} are {median:.3g} times those of all electrons of the atoms in eV, as energies in {unit} "
+                    f"are: --unit energy={unit}"
+                )
+    if (known & single).any() and (known & ~single).any():
+        return _binding(frames, known, single)
+    return ""
+
+
+def _binding(frames: Frames, known: np.ndarray, single: np.ndarray) -> str:
+    """What is said where isolated atoms and the other structures have energies of different units."""
+    assert frames.energy is not None
+    first = frames.starts[:-1]
+    alone = {int(frames.z[first[k]]): float(frames.energy[k]) for k in np.flatnonzero(known & single)}
+    own = np.array([alone.get(z, np.nan) for z in range(120)])[np.clip(frames.z, 0, 119)]
+    binding = (frames.energy - np.bincount(frames.owner, own, minlength=len(frames))) / frames.counts
+    binding = binding[known & ~single & np.isfinite(binding)]
+    if not len(binding) or -LARGEST_BINDING < np.median(binding) < LARGEST_UNBOUND:
+        return ""
+    return (
+        f"the structures differ from their isolated atoms by {np.median(binding):.3g} eV/atom, and no substance binds "
+        "by more than 9: these energies don't go together, or are not in eV (--unit energy=kcal/mol?)"
+    )
+
+
+def force_unit(frames: Frames, near: Nearest) -> str:
+    """What is said of forces by the stiffness of bonds to hydrogen, which is 17 to 60 eV/A^2 in any substance: the
+    slope of the force along a bond over its length. Empty if nothing speaks against eV/A.
+    """
+    assert frames.forces is not None
+    hydrogen = np.flatnonzero(
+        (frames.z[near.atom.astype(int)] == 1) & (near.other > 1) & (near.ratio < MOST_BOND)
+        & np.isfinite(frames.forces[near.atom.astype(int)]).all(1)
+    )  # fmt: skip
+    along = -(frames.forces[near.atom[hydrogen].astype(int)] * near.direction[hydrogen]).sum(1)
+    length, other = near.distance[hydrogen].copy(), near.other[hydrogen]
+    for z in np.unique(other):
+        length[other == z] -= length[other == z].mean()
+        along[other == z] -= along[other == z].mean()
+    stiffness, correlation = _slope(length, along)
+    if len(hydrogen) < 30 or abs(correlation) < CORRELATED:
+        return ""
+    if correlation < 0:
+        return "forces stretch long bonds and compress short ones: they are the gradient, and forces are minus it"
+    factor = stiffness / STIFF
+    if stiffness > STIFFEST:
+        unit = "kcal/mol/A" if factor < 47 else "kJ/mol/A"
+    elif stiffness < SOFTEST:
+        unit = "Hartree/Bohr"
+    else:
+        return ""
+    return (
+        f"by the forces, bonds to hydrogen have a stiffness of {stiffness:.3g} eV/A^2, where 17 to 60 is usual: "
+        f"they are not in eV/A (--unit forces={unit}?)"
+    )
+
+
+MOST_BOND = 1.6  # times the covalent radii
+
+
+def work(frames: Frames, sound: np.ndarray) -> str:
+    r"""What is said where energies do not change by the work of the forces: between two structures of the same atoms,
+    laid on top of each other, :math:`E_k - E_l \approx -\frac12 (F_k + F_l) \cdot (x_k - x_l)`, for springs exactly.
+
+    Args:
+        frames: with energies and forces.
+        sound: which structures have no wild label (structures,).
+    """
+    assert frames.energy is not None
+    assert frames.forces is not None
+    sound = sound & np.isfinite(frames.energy) & (frames.counts > 1)
+    group = _same_atoms(frames, sound)
+    if len(group) < 8:
+        return ""
+    rows = frames.starts[group][:, None] + np.arange(frames.counts[group[0]])
+    pos, forces = frames.pos[rows], frames.forces[rows]
+    i, j = np.triu_indices(len(group), 1)
+    if frames.periodic[group[0]]:
+        assert frames.cell is not None
+        cell = frames.cell[group]
+        same = np.abs(cell[i] - cell[j]).max((1, 2)) < 1e-6
+        i, j = i[same], j[same]
+        fractions = np.einsum("kni,kij->knj", pos[i] - pos[j], np.linalg.pinv(cell[i]))
+        step, other = np.einsum("kni,kij->knj", fractions - np.round(fractions), cell[i]), forces[j]
+    else:
+        pos = pos - pos.mean(1, keepdims=True)
+        turn = _onto(pos[i], pos[j])
+        step = pos[i] - np.einsum("kni,kij->knj", pos[j], turn)
+        other = np.einsum("kni,kij->knj", forces[j], turn)
+    moved = np.square(step).sum((1, 2))
+    order = np.argsort(moved, kind="stable")[: max(20, len(moved) // 10)]
+    order = order[moved[order] > 1e-8]
+    done = -0.5 * ((forces[i] + other) * step).sum((1, 2))[order]
+    change = (frames.energy[group[i]] - frames.energy[group[j]])[order]
+    if len(order) < 20 or not np.isfinite(done).all() or not (done @ done and change @ change):
+        return ""
+    ratio, correlation = (done @ change) / (done @ done), (done @ change) / np.sqrt((done @ done) * (change @ change))
+    if abs(correlation) < WORK_CORRELATED or WORKS[0] < ratio < WORKS[1]:
+        return ""
+    where = f"between frames {frames.numbers[group[0]]} and {frames.numbers[group[-1]]}"
+    if ratio < 0:
+        return f"energies grow along the forces {where}: they are the gradient, and forces are minus it"
+    return f"energies change by {ratio:.3g} times the work of the forces {where}: energies and forces are in different units"
+
+
+def _same_atoms(frames: Frames, sound: np.ndarray) -> np.ndarray:
+    """The largest group of structures with the same atoms in the same order, thinned."""
+    position = np.arange(len(frames.z)) - np.repeat(frames.starts[:-1], frames.counts)
+    values = (frames.z + 1.0) * np.sqrt(position + 2.0)
+    key = np.bincount(frames.owner, values, minlength=len(frames)).round(6) + 1e9 * frames.periodic
+    key = key + 1e10 * frames.counts
+    kept = np.flatnonzero(sound)
+    if not len(kept):
+        return kept
+    _, which, sizes = np.unique(key[kept], return_inverse=True, return_counts=True)
+    group = kept[which == sizes.argmax()]
+    return group[np.unique(np.linspace(0, len(group) - 1, min(len(group), COMPARED)).astype(int))]
+
+
+def _onto(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Rotations that lay structures b on a (Kabsch), to be multiplied from the right (pairs, 3, 3)."""
+    u, _, v = np.linalg.svd(np.einsum("kni,knj->kij", b, a))
+    sign = np.sign(np.linalg.det(u @ v))
+    return np.concatenate([u[..., :2], u[..., 2:] * sign[:, None, None]], axis=2) @ v
+
+
+def _slope(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    """Of y over x, both with mean zero, and their correlation; zeros where nothing varies."""
+    size = float(np.sqrt((x @ x) * (y @ y)))
+    return (float(x @ y) / float(x @ x), float(x @ y) / size) if size > 0 else (0.0, 0.0)

@@ -1,0 +1,118 @@
+"""What is suspicious, one sentence each, with the number of the frame."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from ase.data import chemical_symbols
+
+from intertwine.data.store import GraphStore
+from intertwine.data.suspicion.closeness import coincident, length_unit, nearest
+from intertwine.data.suspicion.frames import Frames
+from intertwine.data.suspicion.labels import baseline, energy_unit, force_unit, wild_forces, work
+
+NAMED = 3  # frames that a line names
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """Something suspicious.
+
+    Args:
+        kind: "length unit", "coincident atoms", "energy", "energy unit", "forces", "force unit" or "work".
+        line: one sentence.
+        frames: indices of the structures that it is about; empty if it is about all.
+    """
+
+    kind: str
+    line: str
+    frames: tuple[int, ...] = ()
+
+
+def suspicions(data: GraphStore | Frames) -> list[Suspect]:
+    """What is suspicious in structures and their labels: distances that no substance has, atoms on top of each other,
+    energies and forces far from those of all others, and energies and forces that are not in eV and eV/A by what is
+    known of atoms and bonds.
+
+    The statistics are robust (medians, after a fit of energies by composition) and take seconds for 100,000
+    structures. Nothing is said of data whose nodes are not atoms.
+    """
+    frames = Frames.of_store(data) if isinstance(data, GraphStore) else data
+    if frames is None:
+        return []
+    near = nearest(frames)
+    if line := length_unit(frames, near):  # all else follows from that
+        return [Suspect("length unit", line)]
+    suspects = _coincident(frames)
+    sound = np.ones(len(frames), dtype=bool)
+    sound[[k for suspect in suspects for k in suspect.frames]] = False
+    said = _energies(frames) if frames.energy is not None else []
+    said += _forces(frames) if frames.forces is not None else []
+    sound[[k for suspect in said for k in suspect.frames]] = False
+    suspects += said
+    if frames.energy is not None and (line := energy_unit(frames)):
+        suspects.append(Suspect("energy unit", line))
+    if frames.forces is not None and (line := force_unit(frames, near)):
+        suspects.append(Suspect("force unit", line))
+    units = {suspect.kind for suspect in suspects} & {"energy unit", "force unit"}
+    if not units and frames.energy is not None and frames.forces is not None and (line := work(frames, sound)):
+        suspects.append(Suspect("work", line))
+    return suspects
+
+
+def examine(store: GraphStore) -> None:
+    """Put what is suspicious in a data set among its ``warnings``, once."""
+    if not store.examined:
+        store.warn(suspect.line for suspect in suspicions(store))
+        store.examined = True
+
+
+def _coincident(frames: Frames) -> list[Suspect]:
+    pairs = coincident(frames)
+    if not pairs:
+        return []
+    k, i, j, distance = pairs[0]
+    symbols = [chemical_symbols[frames.z[frames.starts[k] + atom]] for atom in (i, j)]
+    line = f"atoms {i} and {j} ({', '.join(symbols)}) of {frames.place(k)} are {distance:.2g} A apart"
+    others = tuple(pair[0] for pair in pairs)
+    return [Suspect("coincident atoms", line + more(frames, others), others)]
+
+
+def _energies(frames: Frames) -> list[Suspect]:
+    fit = baseline(frames)
+    if fit is None:
+        return []
+    size = np.nan_to_num(np.abs(fit.residual))
+    bad = np.flatnonzero(size > fit.limit)
+    if not len(bad):
+        return []
+    bad = bad[np.argsort(-size[bad], kind="stable")]
+    k = int(bad[0])
+    line = (
+        f"the energy of {frames.place(k)} is {fit.residual[k] * frames.counts[k]:+,.5g} eV from what its composition "
+        f"has elsewhere, {fit.residual[k]:+,.3g} eV/atom where {fit.deviation:.2g} is usual"
+    )
+    others = tuple(bad.tolist())
+    return [Suspect("energy", line + more(frames, others), others)]
+
+
+def _forces(frames: Frames) -> list[Suspect]:
+    bad, largest = wild_forces(frames)
+    if not len(bad):
+        return []
+    bad = bad[np.argsort(-largest[bad], kind="stable")]
+    usual = float(np.median(largest))
+    line = f"a force in {frames.place(int(bad[0]))} is {largest[bad[0]]:,.4g} eV/A, where {usual:.2g} is usual"
+    others = tuple(bad.tolist())
+    return [Suspect("forces", line + more(frames, others), others)]
+
+
+def more(frames: Frames, indices: Sequence[int]) -> str:
+    """The other frames of a line: some by number, and how many there are."""
+    rest = indices[1:]
+    if not rest:
+        return ""
+    named = ", ".join(str(frames.numbers[k]) for k in rest[:NAMED]) + (", ..." if len(rest) > NAMED else "")
+    return f"; likewise {f'{len(rest)} more: frames' if len(rest) > 1 else 'frame'} {named}"

@@ -1,0 +1,127 @@
+"""What a training set holds: a number for each structure, and the compositions; kept beside a run."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from ase.formula import Formula
+
+from intertwine.data.suspicion.copies import marks, shared
+from intertwine.data.suspicion.frames import Frames
+from intertwine.data.suspicion.lines import more
+from intertwine.numerics import write_atomically
+
+MANY_COMPOSITIONS = 20  # of a training set, from which on it is usual that a new structure has another one
+NAMED_COMPOSITIONS = 3
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a training set holds.
+
+    Args:
+        marks: numbers of its structures (structures,) (:func:`~intertwine.data.suspicion.marks`).
+        species: atomic numbers (species,).
+        compositions: distinct numbers of atoms of each species (compositions, species).
+    """
+
+    marks: np.ndarray
+    species: np.ndarray
+    compositions: np.ndarray
+
+    @classmethod
+    def of(cls, frames: Frames) -> Seen:
+        species, counts = frames.composition()
+        return cls(marks(frames), species, np.unique(counts.astype(np.int32), axis=0))
+
+    def save(self, path: Path) -> None:
+        """Write it as ``.npz``, whole or not at all.
+
+        Raises:
+            CheckpointError: the file can't be written.
+        """
+        content = io.BytesIO()
+        np.savez_compressed(content, marks=self.marks, species=self.species, compositions=self.compositions)
+        write_atomically(path, content.getvalue())
+
+    @classmethod
+    def load(cls, path: Path) -> Seen | None:
+        """What :meth:`save` wrote; None if it is not there, as in runs of former versions, or can't be read."""
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                seen = cls(arrays["marks"], arrays["species"], arrays["compositions"])
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError):
+            return None
+        sound = seen.marks.dtype == np.uint64 and seen.marks.ndim == 1 and seen.species.dtype.kind == "i"
+        return seen if sound and seen.compositions.shape[1:] == seen.species.shape else None
+
+    def lines(self, frames: Frames, whose: str = "") -> list[str]:
+        """What is said of structures beside the training set: which are in it, and whose composition is new.
+
+        Args:
+            frames: the structures.
+            whose: such as "the test set"; empty for structures that the user gives.
+        """
+        return [*self.copies(frames, whose), *self.compositions_of(frames)]
+
+    def copies(self, frames: Frames, whose: str = "") -> list[str]:
+        """One sentence on structures that are in the training set too."""
+        same = shared(marks(frames), self.marks)
+        if not len(same):
+            return []
+        count = "all" if len(same) == len(frames) > 1 else str(len(same))
+        total = f" of the {len(frames)}" if len(same) < len(frames) else f" {len(frames)}" if len(frames) > 1 else ""
+        structures = f"{count}{total} structure{'s' * (len(frames) > 1)}{f' of {whose}' if whose else ''}"
+        verb = "is a copy" if len(same) == 1 else "are copies"
+        return [
+            f"{structures} {verb} of training structures ({frames.place(int(same[0]))}{more(frames, same.tolist())}): "
+            "their errors say nothing about new structures"
+        ]
+
+    def compositions_of(self, frames: Frames) -> list[str]:
+        """At most one sentence on compositions that the training set lacks; species are another matter."""
+        species, counts = frames.composition()
+        if not set(species.tolist()) <= set(self.species.tolist()):
+            kept = np.isin(species, self.species)
+            usable = counts[:, ~kept].sum(1) == 0
+            species, counts = species[kept], counts[:, kept]
+        else:
+            usable = np.ones(len(frames), dtype=bool)
+        asked = np.zeros((len(frames), len(self.species)))
+        asked[:, np.searchsorted(self.species, species)] = counts
+        known = self.compositions.astype(np.float64)
+        _, size, directions = np.linalg.svd(known, full_matrices=False)
+        directions = directions[size > 1e-9 * max(float(size.max(initial=0.0)), 1e-300)]
+        rest = np.linalg.norm(asked - (asked @ directions.T) @ directions, axis=1)
+        outside = np.flatnonzero(usable & (rest > 1e-6 * np.linalg.norm(asked, axis=1)))
+        trained = ", ".join(self._formula(row) for row in known[:NAMED_COMPOSITIONS])
+        trained += ", ..." if len(known) > NAMED_COMPOSITIONS else ""
+        if len(outside):
+            k = int(outside[0])
+            return [
+                f"the composition of {frames.place(k)}, {self._formula(asked[k])}, can't be made up of those of the "
+                f"training set ({trained}): its energy has an unknown constant{more(frames, outside.tolist())}"
+            ]
+        if len(known) >= MANY_COMPOSITIONS:
+            return []
+        new = np.flatnonzero(usable & ~(asked[:, None] == known[None]).all(2).any(1))
+        if not len(new):
+            return []
+        k = int(new[0])
+        return [
+            f"the composition of {frames.place(k)}, {self._formula(asked[k])}, is not in the training set "
+            f"({trained}){more(frames, new.tolist())}"
+        ]
+
+    def _formula(self, counts: Sequence[float] | np.ndarray) -> str:
+        from ase.data import chemical_symbols
+
+        symbols = {
+            chemical_symbols[z]: int(count) for z, count in zip(self.species.tolist(), counts, strict=True) if count
+        }
+        return Formula.from_dict(symbols).format("hill")
