@@ -77,11 +77,15 @@ def main() -> None:
         ]
         flipped = [b for b, (x, y) in zip(centres, hands, strict=True) if abs(y) > 0.5 and x * y < 0]
         flat = [b for b, (x, y) in zip(centres, hands, strict=True) if (abs(x) > 0.5) != (abs(y) > 0.5)]
-        (bond, length), (corner, turn) = (max(table.items(), key=lambda item: abs(item[1])) for table in (lengths, angles))
+        (bond, length), (corner, turn) = (
+            max(table.items(), key=lambda item: abs(item[1])) for table in (lengths, angles)
+        )
         worst_length, worst_angle = max(worst_length, abs(length)), max(worst_angle, abs(turn))
         wrong += [f"{name} {b}" for b in flipped + flat]
-        print(f"{name:8} {len(ours):5} {length:20.3f} {'-'.join(bond):>11} {turn:10.1f} {'-'.join(corner):>11}  "
-              f"{', '.join(flipped + flat) or 'same'}")
+        print(
+            f"{name:8} {len(ours):5} {length:20.3f} {'-'.join(bond):>11} {turn:10.1f} {'-'.join(corner):>11}  "
+            f"{', '.join(flipped + flat) or 'same'}"
+        )
     print(f"largest: {worst_length:.3f} A, {worst_angle:.1f} degrees; centres of another hand: {wrong or 'none'}")
     if worst_length > MOST_LENGTH or worst_angle > MOST_ANGLE or wrong:
         raise SystemExit("the table and the dictionary differ")

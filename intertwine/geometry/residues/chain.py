@@ -34,7 +34,8 @@ def place(
 
     .. math:: d = c + r\,(-\cos\theta\; \hat x + \sin\theta\,(\cos\tau\; \hat y + \sin\tau\; \hat z))
 
-    with :math:`\hat x` along c - b, :math:`\hat y` the part of a - b across it, and :math:`\hat z = \hat x \times \hat y`.
+    with :math:`\hat x` along c - b, :math:`\hat y` along the part of a - b across it, and
+    :math:`\hat z = \hat x \times \hat y`.
 
     Args:
         a, b, c: positions, not on a line (A).

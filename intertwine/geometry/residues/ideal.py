@@ -164,7 +164,7 @@ def _residue(name: str) -> dict[str, np.ndarray]:
     x = built(name)
     names = list(x)
     made: dict[str, np.ndarray] = {
-        "names": tuple([*names, *[""] * (ATOMS - len(names))]),  # type: ignore[dict-item]
+        "names": (*names, *[""] * (ATOMS - len(names))),  # type: ignore[dict-item]
         "present": np.arange(ATOMS) < len(names),
         "group": np.zeros(ATOMS, dtype=np.int64),
         "local": np.zeros((ATOMS, 3)),
