@@ -47,7 +47,6 @@ FIELDS: dict[str, Field] = {
     "dipole": Field("graph", 1),  # (1, 3)
     "polarizability": Field("graph", 2),  # (1, 3, 3)
     "target_pos": Field("node", 1, affine=True),  # (N, n) positions at a later time
-    "target_frame": Field("node", 1),  # (N, n, n) frames that are to be reached, axes as rows
     "target_atoms": Field("node", 1, affine=True),  # (N, 14, 3) heavy atoms of residues that are to be reached, A
     "pairs": Field("pair", floating=False),  # (P, 2) nodes i, j of each pair; without it all pairs
     "points": Field("point", 1, affine=True),  # (P, n) points of space, A

@@ -20,11 +20,12 @@ invariants, and a frame composed with a rotation and a step of its own coordinat
 adds pairs (sin, cos) of torsion angles of a residue, from the first and the last s by two residual layers.
 
 The preset ``paper`` is algorithms 20 to 23 of Jumper et al., Nature 596, 583 (2021), supplement, section 1.8: the same
-weights in all iterations, no gradient through rotations between them, no cutoff (c = 1), a representation of pairs, and
-frames of residues from N, CA and C (:func:`intertwine.nn.residue_frames`, algorithm 21;
-:func:`intertwine.data.residue_graph` makes such graphs). Angles follow algorithm 20; the authors' program has one more
-ReLU before the first linear maps of s. The frames that are given need not be the identity, which the paper starts from.
-A norm is :math:`\sqrt{\|x\|^2 + \epsilon^2} - \epsilon` with :math:`\epsilon` = 1e-4 there.
+weights in all iterations, no gradient through rotations between them, no cutoff (c = 1), and frames of residues from N,
+CA and C (:func:`intertwine.nn.residue_frames`, algorithm 21; :func:`intertwine.data.residue_graph` makes such graphs).
+The single and the pair representation are inputs of the data, as of every model: ``node_inputs={"x": 384}, species=(),
+pair_inputs={"pair": 128}``. Angles follow algorithm 20; the authors' program has one more ReLU before the first linear
+maps of s. The frames that are given need not be the identity, which the paper starts from. A norm is
+:math:`\sqrt{\|x\|^2 + \epsilon^2} - \epsilon` with :math:`\epsilon` = 1e-4 there.
 
 Other presets and the defaults depart from the paper so that the model is a smooth function of positions on any graph:
 there is a cutoff with its envelope c, z are functions of the edge, SiLU replaces ReLU, norms are smoother, layers have
@@ -50,29 +51,13 @@ from intertwine.nn.cutoff import positive
 from intertwine.nn.embedding import EdgeEmbedding
 from intertwine.nn.frames import FrameEmbedding, into
 from intertwine.nn.pairs import PairEmbedding, Recycling
-from intertwine.nn.point_attention import State, StructureLayer, TorsionHead, quaternion_rotation, unit_pairs
+from intertwine.nn.point_attention import State, StructureLayer, TorsionHead, unit_pairs
+from intertwine.nn.refinement import Iteration
 from intertwine.nn.scalar_vector import join
 from intertwine.numerics import GeometryError, InputError, choose, safe
 from intertwine.o3 import Irreps
 
-__all__ = ["InvariantPointAttention", "Iteration", "quaternion_rotation"]
 ACTIVATIONS = {"silu": F.silu, "relu": F.relu}
-
-
-class Iteration(NamedTuple):
-    """The state of all nodes after one layer.
-
-    Attributes:
-        s: scalars (nodes, width).
-        frames: axes as columns (nodes, 3, 3).
-        displacement: from the positions of the graph, in A (nodes, 3).
-        angles: pairs in the direction of (sin, cos), not normalised (nodes, angles, 2); None without angles.
-    """
-
-    s: Tensor
-    frames: Tensor
-    displacement: Tensor
-    angles: Tensor | None
 
 
 class Edges(NamedTuple):
@@ -128,9 +113,8 @@ class InvariantPointAttention(Backbone):
         "small": {"width": 32, "layers": 2, "heads": 4, "channels": 8, "values": 4},
         "paper": {
             "width": 384, "layers": 8, "cutoff": None, "heads": 12, "channels": 16, "points": 4, "values": 8,
-            "angles": 7, "angle_width": 128, "shared": True, "frames": True, "pair_inputs": {"pair": 128},
-            "pair_width": 128, "stopped": True, "recycles": 3, "dropout": 0.1, "activation": "relu", "length": 10.0,
-            "smoothing": 1e-4, "species": (), "node_inputs": {"x": 384},
+            "angles": 7, "angle_width": 128, "shared": True, "frames": True, "pair_width": 128,
+            "stopped": True, "recycles": 3, "dropout": 0.1, "activation": "relu", "length": 10.0, "smoothing": 1e-4,
         },
     }  # fmt: skip
 
@@ -164,6 +148,7 @@ class InvariantPointAttention(Backbone):
         self.pairs = PairEmbedding(pair_width, pairs) if pairs else None
         self.mixed = nn.Linear(radial, pair_width, bias=False) if pairs and needed else None
         self.pair_norm = nn.LayerNorm(pair_width) if pairs else None
+        self.angles = angles
         self.inputs = ("frame",) if frames else ()  # what a graph has to bring along
         self.frames = None if frames else FrameEmbedding(width, radial, False, smoothing)
         self.start = self.embed_vectors(width)

@@ -11,13 +11,14 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from intertwine.geometry.residues import GROUPS, ideal_residues
+from intertwine.nn.frames import soft_frames
 
 
 def turns_about_x(angle: Float[Tensor, "*rows 2"]) -> Float[Tensor, "*rows 3 3"]:
     r"""Rotations about the x-axis (algorithm 25) by angles that are given as :math:`(\sin\alpha, \cos\alpha)`."""
     sine, cosine = angle.unbind(-1)
-    one, zero = torch.ones_like(sine), torch.zeros_like(sine)
-    return torch.stack([one, zero, zero, zero, cosine, -sine, zero, sine, cosine], dim=-1).unflatten(-1, (3, 3))
+    unit, zero = torch.ones_like(sine), torch.zeros_like(sine)
+    return torch.stack([unit, zero, zero, zero, cosine, -sine, zero, sine, cosine], dim=-1).unflatten(-1, (3, 3))
 
 
 def group_frames(
@@ -107,3 +108,32 @@ def renamed(
         as_other = (predicted - torch.cdist(other, truth[others])).abs().sum()
         result[k] = as_other < as_named
     return result
+
+
+def measured_groups(
+    atoms: Float[Tensor, "residues 14 3"], known: Bool[Tensor, "residues 14"], residue: Int[Tensor, " residues"]
+) -> tuple[Float[Tensor, "residues 8 3 3"], Float[Tensor, "residues 8 3"], Bool[Tensor, "residues 8"]]:
+    """Axes (columns) and origins (A) of rigid groups that atoms are found in, and which groups have all of their atoms.
+
+    They are what :func:`group_frames` gives for ideal residues. Of omega and phi, which hold no heavy atoms, there are
+    none.
+
+    Args:
+        atoms: heavy atoms (A).
+        known: which of them there are; N, CA and C of every residue are.
+        residue: type, 0 to 19.
+    """
+    table = ideal_residues()
+    chi = table.chi_atoms.to(residue.device)[residue][:, :, 1:]  # on the axis, its end, beside it
+    psi = chi.new_tensor([1, 2, 3]).expand(len(residue), 1, 3)
+    backbone = chi.new_tensor([2, 1, 0]).expand(len(residue), 1, 3)
+    places = torch.cat([backbone, backbone, backbone, psi, chi], dim=1)
+    rows = torch.arange(len(residue), device=residue.device).view(-1, 1, 1)
+    on_axis, end, beside = atoms[rows, places].unbind(2)
+    complete = known[rows, places].all(-1) & table.has_group.to(residue.device)[residue]
+    x = end - on_axis
+    x = torch.cat([-x[:, :1], x[:, 1:]], dim=1)  # the backbone's axis leads away from CA, to C
+    y = beside - end
+    y = torch.cat([y[:, :3], -y[:, 3:4], y[:, 4:]], dim=1)  # the oxygen is on the other side of the next N
+    axes = soft_frames(x.flatten(0, 1), y.flatten(0, 1), 1e-6).unflatten(0, complete.shape)
+    return axes, end, complete

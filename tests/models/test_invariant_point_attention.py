@@ -13,9 +13,10 @@ from torch import Tensor
 
 from intertwine.geometry import Graph, act, collate, permute
 from intertwine.groups import Isometry
-from intertwine.models.invariant_point_attention import InvariantPointAttention, quaternion_rotation
+from intertwine.models.invariant_point_attention import InvariantPointAttention
 from intertwine.nn import Backbone
 from intertwine.nn.frames import residue_frames
+from intertwine.nn.point_attention import quaternion_rotation
 from intertwine.numerics import GeometryError, InputError
 
 SMALL = {"width": 5, "layers": 2, "cutoff": 3.5, "radial_size": 3, "heads": 2, "channels": 3, "points": 2, "values": 2}
@@ -196,10 +197,7 @@ def test_shared_weights_and_presets(generator: torch.Generator) -> None:
     assert one == two
     for options in InvariantPointAttention.PRESETS.values():
         model = InvariantPointAttention(**options | {"width": 16, "layers": 2})
-        alone = Graph(
-            torch.zeros(1, 3), z=[6], frame=torch.eye(3)[None], x=torch.ones(1, 384), pair=torch.ones(1, 128),
-            levels={"pair": "pair"},
-        )  # fmt: skip
+        alone = Graph(torch.zeros(1, 3), z=[6], frame=torch.eye(3)[None])
         assert model(alone).shape == (1, model.irreps_out.dim)
     with pytest.raises(InputError, match="heads"):
         InvariantPointAttention(heads=0)
