@@ -22,6 +22,7 @@ from intertwine.o3 import axis_angle_to_matrix
 HELIX, STRAND = (-57.0, -47.0), (-120.0, 125.0)  # phi and psi in degrees: Pauling's alpha helix; a flat strand
 SPREAD, WOBBLE, CHI_WOBBLE = 3.0, 2.0, 5.0  # degrees: of a whole structure, of each residue, of side chains
 HYDROGEN_BOND, HYDROGEN_BOND_WIDTH = 2.9, 0.25  # A, between N and O
+TRIED_SHIFTS = 64  # of those with the best bonds, in which atoms must not collide
 NEAREST = 2.6  # A, between other backbone atoms of two strands
 #: The most frequent rotamer of each residue, chi1 to chi4 in degrees; in strands chi1 is that of STRAND_CHI1 if any.
 ROTAMERS = {
@@ -179,13 +180,14 @@ def paired(strand: Chain, others: list[Chain], psi: Float[Tensor, " residues"]) 
     across = torch.cat([across, -across])
     if others:  # not on top of the last one
         across = across[across * (here[1].mean(0) - others[-1].ca.mean(0))[1] > 0]
-    along, up = torch.arange(-3.6, 3.7, 0.3, dtype=torch.float64), torch.arange(-0.8, 0.9, 0.4, dtype=torch.float64)
+    along, up = torch.arange(-3.6, 3.7, 0.2, dtype=torch.float64), torch.arange(-1.2, 1.3, 0.4, dtype=torch.float64)
     shifts = torch.cartesian_prod(along, across, up) + centre
     there = [x + shifts.unsqueeze(1) for x in turned]  # each (shifts, residues, 3)
     bonds = torch.cat([torch.cdist(here[0], there[3]), torch.cdist(there[0], here[3])], dim=1).flatten(1)
-    nearest = torch.cdist(torch.cat(here), torch.cat(there, dim=1)).flatten(1).amin(1)
     value = torch.exp(-0.5 * ((bonds - HYDROGEN_BOND) / HYDROGEN_BOND_WIDTH).square()).sum(1)
-    best = int((value - 10 * (NEAREST - nearest).clamp(min=0)).argmax())
+    value, tried = value.topk(TRIED_SHIFTS)
+    nearest = torch.cdist(torch.cat(here), torch.cat(there, dim=1)[tried]).flatten(1).amin(1)
+    best = int(tried[(value - 10 * (NEAREST - nearest).clamp(min=0)).argmax()])
     return Chain(*(x[best] for x in there[:3]))
 
 

@@ -31,7 +31,7 @@ def residue_graph(
 ) -> Graph:
     """The graph of a protein: a node for each residue.
 
-    Fields: ``pos``, the alpha carbons; ``frame`` (residues, 3, 3), axes as rows; ``residue``, the type; ``x``
+    Fields: ``pos``, the alpha carbons; ``backbone`` (residues, 3, 3), N, CA and C; ``residue``, the type; ``x``
     (residues, 20), the type as unit vectors; ``pair`` (pairs, 66), the difference of residue numbers as unit vectors,
     clipped at 32, or that the chains differ. With ``target_atoms`` also the labels ``target_atoms`` (residues, 14, 3),
     ``atom_mask`` (residues, 14), 1 for atoms that are known, and ``follows`` (residues,), 1 where a residue is bound to
@@ -62,8 +62,9 @@ def residue_graph(
             raise DataError(what, where=name, remedy="give one row for each residue, those that are missing left out.")
     if not count:
         raise DataError("there are no residues", where="sequence", remedy="give at least one.")
+    residue_frames(n, ca, c)  # there are some
     fields: dict[str, Any] = {
-        "frame": residue_frames(n, ca, c),
+        "backbone": torch.stack([n, ca, c], dim=1),
         "residue": residue,
         "x": torch.eye(len(LETTERS), dtype=torch.float64)[residue],
         "pair": relative_numbers(number, chain),

@@ -33,6 +33,7 @@ FIELDS: dict[str, Field] = {
     "batch": Field("node", floating=False),  # (N,) graph of each node
     "vel": Field("node", 1),  # (N, n) velocities
     "frame": Field("node", 1),  # (N, n, n) axes of a local frame as rows: unit vectors
+    "backbone": Field("node", 1, affine=True),  # (N, 3, 3) positions of N, CA and C of a residue, A
     "residue": Field("node", floating=False),  # (N,) amino acid of a residue, 0 to 19 (geometry.residues.LETTERS)
     "charge": Field("node"),  # (N,) charges
     "x": Field("node"),  # (N, k) invariant node features

@@ -32,7 +32,7 @@ there is a cutoff with its envelope c, z are functions of the edge, SiLU replace
 weights of their own. Without ``frames`` each node gets axes from its neighbours, as in :mod:`intertwine.nn.frames`,
 where it is told what becomes of axes that symmetry leaves undefined. Where derivatives in positions are asked for
 (forces), gradients of rotations are never stopped. The model is equivariant to SE(3), and a mirror image is another
-structure.
+structure: the frames of its atoms are not the mirror images of the frames.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ from intertwine.nn import Backbone, ModelCard, VectorInputs
 from intertwine.nn.checks import Columns, check_sizes, check_smoothing, columns, require_space
 from intertwine.nn.cutoff import positive
 from intertwine.nn.embedding import EdgeEmbedding
-from intertwine.nn.frames import FrameEmbedding, into
+from intertwine.nn.frames import FrameEmbedding, into, residue_frames
 from intertwine.nn.pairs import PairEmbedding, Recycling
 from intertwine.nn.point_attention import State, StructureLayer, TorsionHead, unit_pairs
 from intertwine.nn.refinement import Iteration
@@ -85,7 +85,8 @@ class InvariantPointAttention(Backbone):
         angles: torsion angles, given out as (sin, cos) behind the scalars (7 in the paper).
         angle_width: features of the layers that angles come from (128 in the paper).
         shared: all layers have the same weights (as in the paper).
-        frames: start from ``graph.frame``, (nodes, 3, 3) with the axes as rows; else frames are made of neighbours.
+        frames: start from the frames of ``graph.backbone``, (nodes, 3, 3) with the positions of N, CA and C, or if
+            there is none from ``graph.frame``, (nodes, 3, 3) with the axes as rows; else frames are made of neighbours.
         pair_inputs: the representation of pairs: fields of level "pair" by name, with their number of columns,
             ``{"pair": 128}``. Without a cutoff z is made of them alone, otherwise of functions of the distance too.
         pair_width: features of z where there are pair inputs (128 in the paper).
@@ -149,7 +150,7 @@ class InvariantPointAttention(Backbone):
         self.mixed = nn.Linear(radial, pair_width, bias=False) if pairs and needed else None
         self.pair_norm = nn.LayerNorm(pair_width) if pairs else None
         self.angles = angles
-        self.inputs = ("frame",) if frames else ()  # what a graph has to bring along
+        self.inputs = ("backbone", "frame") if frames else ()  # of which a graph has to bring one along
         self.frames = None if frames else FrameEmbedding(width, radial, False, smoothing)
         self.start = self.embed_vectors(width)
         self.seen = nn.Linear(3 * width, width, bias=False) if self.start is not None else None
@@ -215,7 +216,7 @@ class InvariantPointAttention(Backbone):
         elif self.edges is not None:
             attributes = self.edges(graph, x_ij)
         if self.frames is None:
-            frames = _checked(field(graph, "frame")).transpose(-1, -2)
+            frames = _given(graph).transpose(-1, -2)
         else:
             near = x_ij / (1 + safe.norm(x_ij).unsqueeze(-1))
             frames = self.frames(s, attributes, near, envelope, graph.edge_index)
@@ -236,8 +237,18 @@ class InvariantPointAttention(Backbone):
         return self.pair_norm(of_pairs if z is None or self.mixed is None else of_pairs + self.mixed(z))
 
 
-def _checked(frames: Float[Tensor, "nodes 3 3"]) -> Float[Tensor, "nodes 3 3"]:
-    """Frames, whose axes must be orthonormal."""
+def _given(graph: Graph) -> Float[Tensor, "nodes 3 3"]:
+    """The frames that a graph brings along, axes as rows, which must be orthonormal.
+
+    Those of a backbone are made here, so that of a mirror image they are those of its own atoms: right-handed again.
+    """
+    atoms = graph.get("backbone")
+    if atoms is not None:
+        if atoms.shape != (graph.num_nodes, 3, 3):
+            remedy = "give (nodes, 3, 3): the positions of N, CA and C of each residue."
+            raise GeometryError(f"shape {tuple(atoms.shape)}", where="backbone", remedy=remedy)
+        return residue_frames(*atoms.unbind(1)).to(graph.precision)
+    frames = field(graph, "frame")
     if safe.inspectable(frames):
         identity = torch.eye(3, dtype=frames.dtype, device=frames.device)
         wrong = ((frames @ frames.transpose(-1, -2) - identity).abs() > 1e-3).flatten(1).any(1)

@@ -67,7 +67,7 @@ class Structure(Task):
     name = "structure"
     model = "invariant_point_attention"
     pace = Pace(batch_size=10, learning_rate=1e-3, steps=1_600, least=5, most=200)
-    reads = ("frame", "residue")
+    reads = ("backbone", "residue")
     trials = "particles"
 
     def __init__(self, backbone: Backbone, loss: str = "l2") -> None:
@@ -108,8 +108,8 @@ class Structure(Task):
 
     @classmethod
     def suggest(cls, data: Graphs, target: str | None, model: type[Backbone], told: Mapping[str, Any]) -> Suggestion:
-        """Given frames, all pairs, the same weights in all iterations, and the single and pair representation of the
-        data."""
+        """Frames of the backbone, all pairs, the same weights in all iterations, and the single and pair representation
+        of the data."""
         lacking = [name for name in (TARGET, MASK, FOLLOWS, *cls.reads) if name not in data.fields]
         if lacking:
             remedy = "make graphs by intertwine.data.residue_graph(..., target_atoms=...); `intertwine train structure`"

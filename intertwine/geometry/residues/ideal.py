@@ -14,7 +14,7 @@ from __future__ import annotations
 import functools
 import math
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -160,11 +160,11 @@ def built(name: str, angles: dict[str, float] | None = None) -> dict[str, Float[
     return x
 
 
-def _residue(name: str) -> dict[str, np.ndarray]:
+def _residue(name: str) -> dict[str, Any]:
     x = built(name)
     names = list(x)
-    made: dict[str, np.ndarray] = {
-        "names": (*names, *[""] * (ATOMS - len(names))),  # type: ignore[dict-item]
+    made: dict[str, Any] = {
+        "names": (*names, *[""] * (ATOMS - len(names))),
         "present": np.arange(ATOMS) < len(names),
         "group": np.zeros(ATOMS, dtype=np.int64),
         "local": np.zeros((ATOMS, 3)),
