@@ -66,7 +66,7 @@ class Structure(Task):
 
     name = "structure"
     model = "invariant_point_attention"
-    pace = Pace(batch_size=10, learning_rate=1e-3, steps=1_600, least=5, most=200)
+    pace = Pace(batch_size=10, learning_rate=3e-3, steps=1_000, least=5, most=200)
     reads = ("backbone", "residue")
     trials = "particles"
 
