@@ -64,7 +64,7 @@ class Edges(NamedTuple):
     """Of the edges, and then of each node with itself: (j, i), x_j - x_i in A, z_ij, and the envelope c_ij (None for
     1)."""
 
-    index: Int[Tensor, "2 edges"]
+    ends: Int[Tensor, "2 edges"]
     x_ij: Float[Tensor, "edges 3"]
     z_ij: Float[Tensor, "edges edge_width"]
     envelope: Float[Tensor, " edges"] | None
@@ -188,7 +188,7 @@ class InvariantPointAttention(Backbone):
             s, u = states[-1].s, states[-1].displacement
             if not differentiable:
                 s, u = s.detach(), u.detach()
-            now = edges.x_ij + u.index_select(0, edges.index[0]) - u.index_select(0, edges.index[1])
+            now = edges.x_ij + u.index_select(0, edges.ends[0]) - u.index_select(0, edges.ends[1])
             more, z = self.recycling(s, now)
             states = self._pass(first + more, frames, edges._replace(z_ij=edges.z_ij + z), not differentiable)
         return states
@@ -199,7 +199,7 @@ class InvariantPointAttention(Backbone):
         f: State = (self.first(first), frames, first.new_zeros(first.shape[0], 3))
         for k in range(self.count):
             layer = self.layers[k % len(self.layers)]
-            s, frames, u = layer(f, edges.x_ij / self.unit, edges.z_ij, edges.envelope, edges.index)
+            s, frames, u = layer(f, edges.x_ij / self.unit, edges.z_ij, edges.envelope, edges.ends)
             angles = self.torsions(first, s) if self.torsions is not None else None
             states.append(Iteration(s, frames, u * self.unit, angles))
             f = (s, frames.detach() if self.stopped and may_stop else frames, u)
