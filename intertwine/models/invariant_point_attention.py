@@ -179,7 +179,7 @@ class InvariantPointAttention(Backbone):
         if self.start is not None and self.seen is not None:
             first = first + self.seen(into(frames, self.start(graph)).flatten(1))
         first = self.norm(first)
-        differentiable = graph.pos.requires_grad  # then what is returned has all of its derivatives
+        differentiable = edges.x_ij.requires_grad  # forces are asked for: what is returned has all of its derivatives
         states = self._pass(first, frames, edges, not differentiable)
         if self.recycling is None:
             return states
