@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from intertwine.certify import certify
-from intertwine.data import GraphStore, Splits, open_dataset, split
+from intertwine.data import GraphStore, Splits, open_dataset, residue_graph, split
 from intertwine.geometry import Graph, connect
 from intertwine.integrations import Calculator
 from intertwine.models import EGNN, PaiNN, SchNet
@@ -168,6 +168,9 @@ REFUSED: dict[str, Refused] = {
         lambda k: atoms((0, 0, 0), points=np.zeros((4, 3)), rho=torch.zeros(3), levels={"rho": "point"}),
         GeometryError,
         ("rho", "4 points"),
+    ),
+    "a residue whose atoms coincide": Refused(
+        lambda k: residue_graph([[0, 0, 0]], [[0, 0, 0]], [[1, 0, 0]], "A"), GeometryError, ("residue 0", "N and CA")
     ),
     "two dimensions for PaiNN": Refused(
         lambda k: painn()(Graph(np.zeros((2, 2)), z=[1, 1])), GeometryError, ("2 dimensions",)

@@ -3,11 +3,13 @@
 from intertwine.data.catalogue import DATASETS, DEFAULT, Dataset, is_dataset, open_dataset
 from intertwine.data.embedded import ethanol, molecules
 from intertwine.data.files import read_file
+from intertwine.data.folds import structure
 from intertwine.data.inputs import described, input_of, to_graph, unread
 from intertwine.data.loader import Loader
 from intertwine.data.nbody import nbody, particles
 from intertwine.data.properties import QM9, Target
 from intertwine.data.qm9 import qm9
+from intertwine.data.residues import residue_graph
 from intertwine.data.splits import Splits, split
 from intertwine.data.store import GraphStore
 from intertwine.data.structures import Structures, declared_units, read_structures
@@ -36,7 +38,9 @@ __all__ = [
     "qm9",
     "read_file",
     "read_structures",
+    "residue_graph",
     "split",
+    "structure",
     "to_graph",
     "unit_table",
     "unread",

@@ -10,8 +10,16 @@ from pathlib import Path
 from intertwine.data.embedded import ethanol
 from intertwine.data.files import read_file
 from intertwine.data.folders import is_several, read_folder
+from intertwine.data.folds import structure
 from intertwine.data.nbody import nbody
-from intertwine.data.papers import ASE_PAPER, EGNN_PAPER, GFN2_PAPER, PYSCF_PAPER, QM9_PAPER
+from intertwine.data.papers import (
+    ASE_PAPER,
+    EGNN_PAPER,
+    ENGH_HUBER_PAPER,
+    GFN2_PAPER,
+    PYSCF_PAPER,
+    QM9_PAPER,
+)
 from intertwine.data.properties import QM9
 from intertwine.data.qm9 import qm9
 from intertwine.data.store import GraphStore
@@ -96,6 +104,11 @@ DATASETS: dict[str, Dataset] = {
         "Ramakrishnan et al. 2014, CC0; the authors' package qm9pack (extra `qm9`), MIT", tuple(QM9), selects=True,
         papers=(QM9_PAPER,),
     ),
+    "structure": Dataset(
+        structure, "perturbed backbones of helices and sheets, to be refined (400 / 50 / 50)", "structure",
+        "target_atoms", 500, "generated, with bond lengths and angles of Engh and Huber 1991; MIT", ("target_atoms",),
+        papers=(ENGH_HUBER_PAPER,),
+    ),
 }  # fmt: skip
 
 
@@ -120,10 +133,10 @@ def open_dataset(
     """A data set by name, or the structures of a file or of many; what was assumed is in its ``notes``.
 
     Args:
-        source: "ethanol", "nbody", "qm9"; a path to any file that ASE reads (also gzipped), an ASE database, an npz of
-            (r)MD17, HDF5 of the layouts of SPICE, ANI or modelforge, an SDF, or pymatgen's JSON; a folder of such
-            files, or a pattern ("frames/*.xyz"); or ``module:name`` of your own, a :class:`Dataset` or a function that
-            returns a :class:`GraphStore`.
+        source: "ethanol", "nbody", "qm9", "structure"; a path to any file that ASE reads (also gzipped), an ASE
+            database, an npz of (r)MD17, HDF5 of the layouts of SPICE, ANI or modelforge, an SDF, or pymatgen's JSON; a
+            folder of such files, or a pattern ("frames/*.xyz"); or ``module:name`` of your own, a :class:`Dataset` or a
+            function that returns a :class:`GraphStore`.
         keys: for files, the names that labels have in it: ``{"energy": "MyE", "forces": "F", "dipole": "mu"}``.
         units: for files, the units in it: ``{"energy": "kcal/mol"}``; default eV and A.
         target: a label that the task needs beyond energy, forces, stress and dipole, such as "homo".

@@ -37,5 +37,13 @@ QM9_PAPER = Paper(
     "Scientific Data 1, 140022",
     doi="10.1038/sdata.2014.22",
 )
+ENGH_HUBER_PAPER = Paper(
+    "engh1991accurate",
+    ("Richard A. Engh", "Robert Huber"),
+    "Accurate bond and angle parameters for X-ray protein structure refinement",
+    1991,
+    "Acta Crystallographica A47, 392",
+    doi="10.1107/S0108767391001071",
+)
 
-__all__ = ["ASE_PAPER", "EGNN_PAPER", "GFN2_PAPER", "PYSCF_PAPER", "QM9_PAPER"]
+__all__ = ["ASE_PAPER", "EGNN_PAPER", "ENGH_HUBER_PAPER", "GFN2_PAPER", "PYSCF_PAPER", "QM9_PAPER"]

@@ -20,10 +20,11 @@ from intertwine.geometry.fields import FIELDS, Field
 from intertwine.geometry.folding import folded
 from intertwine.geometry.graph import Graph, check_shapes
 from intertwine.geometry.graphs import Graphs
-from intertwine.geometry.levels import LEVELS, Level, pair_list
+from intertwine.geometry.levels import LEVELS, Level, pair_list, pair_rows
 from intertwine.geometry.neighbours import connect, neighbour_list
 from intertwine.geometry.plain import PlainGraph, plain
 from intertwine.geometry.quadruplets import Quadruplets, meetings, quadruplets, reverse, selected, shorter, within
+from intertwine.geometry.superposition import deviation, superposed
 from intertwine.geometry.triplets import arriving, triplets
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "check_shapes",
     "collate",
     "connect",
+    "deviation",
     "directions",
     "distances",
     "edge_invariants",
@@ -57,12 +59,14 @@ __all__ = [
     "node_fields",
     "node_invariants",
     "pair_list",
+    "pair_rows",
     "permute",
     "plain",
     "quadruplets",
     "reverse",
     "selected",
     "shorter",
+    "superposed",
     "triplets",
     "vector_field",
     "vector_fields",

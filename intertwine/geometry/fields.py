@@ -33,6 +33,8 @@ FIELDS: dict[str, Field] = {
     "batch": Field("node", floating=False),  # (N,) graph of each node
     "vel": Field("node", 1),  # (N, n) velocities
     "frame": Field("node", 1),  # (N, n, n) axes of a local frame as rows: unit vectors
+    "backbone": Field("node", 1, affine=True),  # (N, 3, 3) positions of N, CA and C of a residue, A
+    "residue": Field("node", floating=False),  # (N,) amino acid of a residue, 0 to 19 (geometry.residues.LETTERS)
     "charge": Field("node"),  # (N,) charges
     "x": Field("node"),  # (N, k) invariant node features
     "edge_index": Field("edge", floating=False),  # (2, E) source j, destination i
@@ -46,6 +48,7 @@ FIELDS: dict[str, Field] = {
     "dipole": Field("graph", 1),  # (1, 3)
     "polarizability": Field("graph", 2),  # (1, 3, 3)
     "target_pos": Field("node", 1, affine=True),  # (N, n) positions at a later time
+    "target_atoms": Field("node", 1, affine=True),  # (N, 14, 3) heavy atoms of residues that are to be reached, A
     "pairs": Field("pair", floating=False),  # (P, 2) nodes i, j of each pair; without it all pairs
     "points": Field("point", 1, affine=True),  # (P, n) points of space, A
 }

@@ -205,6 +205,24 @@ def pair_list(graph: Rowed) -> Int[Tensor, "pairs 2"]:
     return listed if listed is not None else _all_pairs(graph.membership(), graph.graphs)
 
 
+def pair_rows(graph: Rowed, i: Int[Tensor, " edges"], j: Int[Tensor, " edges"]) -> Int[Tensor, " edges"]:
+    """The rows of fields at level "pair" that are of the nodes (i, j), which are nodes of one graph.
+
+    Raises:
+        GeometryError: the graph's ``pairs`` do not list one of them; it is named.
+    """
+    listed, nodes = pair_list(graph), len(graph.pos)
+    keys, order = torch.sort(listed[:, 0] * nodes + listed[:, 1])
+    wanted = i * nodes + j
+    place = torch.searchsorted(keys, wanted).clamp(max=max(len(keys) - 1, 0))
+    missing = keys[place] != wanted if len(keys) else torch.ones_like(wanted, dtype=torch.bool)
+    if bool(missing.any()):
+        k = int(missing.nonzero()[0])
+        what = f"the pair of nodes {int(i[k])} and {int(j[k])} is not listed"
+        raise GeometryError(what, where="pairs", remedy="list it, and each node with itself; or leave `pairs` out.")
+    return order[place]
+
+
 def _all_pairs(member: Tensor, graphs: int) -> Tensor:
     counts = torch.bincount(member, minlength=graphs)
     nodes, squares = torch.argsort(member, stable=True), counts.square()

@@ -45,6 +45,7 @@ def attend(
     values: Float[Tensor, "edges *shape"],
     index: Int[Tensor, " edges"],
     nodes: int,
+    nowhere: bool = True,
 ) -> Float[Tensor, "nodes *shape"]:
     r""":math:`y_i = \sum_j w_{ij} x_{ij}`, normalised once per node instead of once per edge.
 
@@ -55,10 +56,12 @@ def attend(
         values: :math:`x_{ij}`.
         index: the node i that an edge belongs to.
         nodes: number of nodes.
+        nowhere: the edge to nowhere. Without it weights sum to one; every node then needs an edge whose envelope is 1,
+            one to itself say.
     """
     if envelope is None:
         return segment.sum(segment.softmax(logits, index, nodes) * values, index, nodes)
-    p, rest = _exponentials(logits, envelope, index, nodes)
+    p, rest = _exponentials(logits, envelope, index, nodes, nowhere)
     return segment.sum(p * values, index, nodes) / (rest + segment.sum(p, index, nodes))
 
 
@@ -77,10 +80,14 @@ def edge_mean(
 
 
 def _exponentials(
-    logits: Float[Tensor, "edges *heads"], envelope: Float[Tensor, " edges"], index: Int[Tensor, " edges"], nodes: int
+    logits: Float[Tensor, "edges *heads"],
+    envelope: Float[Tensor, " edges"],
+    index: Int[Tensor, " edges"],
+    nodes: int,
+    nowhere: bool = True,
 ) -> tuple[Float[Tensor, "edges *heads"], Float[Tensor, "nodes *heads"]]:
     r""":math:`c_{ij} e^{a_{ij} - m_i}` of the edges and :math:`e^{-m_i}` of the nodes,
-    :math:`m_i = \max(0, \max_j(a_{ij} + \ln c_{ij}))`.
+    :math:`m_i = \max(0, \max_j(a_{ij} + \ln c_{ij}))`; without the edge to nowhere zeros, and m without the 0.
 
     The largest term of a node is one, and the weights do not depend on m, which therefore counts as a constant. Edges
     outside of the envelope take no part, not even in m; nor do those where c is so small (1e-19 in float32, 1e-154 in
@@ -91,9 +98,11 @@ def _exponentials(
     c = torch.where(inside, _columns(envelope, logits.ndim), 0.0)
     a = torch.where(inside, logits, 0.0)
     with torch.no_grad():
-        top = torch.where(inside, a + c.clamp(min=smallest).log(), 0.0)
-        shift = segment.max(top, index, nodes).clamp(min=0)
-    return (a - shift.index_select(0, index)).exp() * c, (-shift).exp()
+        top = torch.where(inside, a + c.clamp(min=smallest).log(), 0.0 if nowhere else -torch.inf)
+        shift = segment.max(top, index, nodes)
+        shift = shift.clamp(min=0) if nowhere else shift
+    p = (a - shift.index_select(0, index)).exp() * c
+    return p, (-shift).exp() if nowhere else torch.zeros_like(shift)
 
 
 def _columns(x: Shaped[Tensor, " rows"], ndim: int) -> Shaped[Tensor, "rows ..."]:

@@ -143,6 +143,11 @@ class Backbone(Configured, Placed, nn.Module, ABC):
         Raises:
             GeometryError: positions that are not finite, or on another device than the model.
         """
+        return self.features(self.ready(graph))
+
+    def ready(self, graph: Graph) -> Graph:
+        """The graph as :meth:`features` takes it: checked, with edges, in the precision of the weights. Arguments and
+        errors are those of :meth:`forward`."""
         if not isinstance(graph, Graph):
             remedy = "make one: intertwine.Graph(pos, z=...), or Graph.from_dict(data.to_dict()) of a PyG Data."
             raise InputError(f"{type(graph).__name__} is no Graph", where=type(self).__name__, remedy=remedy)
@@ -165,4 +170,4 @@ class Backbone(Configured, Placed, nn.Module, ABC):
             check_positions(graph.pos)
         if graph.get("edge_index") is None:
             graph = connect(graph, self.cutoff)
-        return self.features(graph.in_precision(parameter.dtype))
+        return graph.in_precision(parameter.dtype)

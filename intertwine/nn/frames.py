@@ -47,22 +47,43 @@ def residue_frames(
     graph whose nodes are the residues, at the positions of the alpha carbons. Jumper et al. 2021, algorithm 21.
 
     Args:
-        n, ca, c: positions of nitrogen, alpha carbon and carbonyl carbon.
+        n, ca, c: positions of nitrogen, alpha carbon and carbonyl carbon (A).
 
     Raises:
-        GeometryError: three atoms that are on a line.
+        GeometryError: three atoms that are on a line or coincide, or one that is missing (not finite); the residue is
+            named, from 0.
     """
     first = safe.normalize(c - ca)
     side = n - ca
     side = side - (side * first).sum(-1, keepdim=True) * first
-    flat = safe.norm(side) < 1e-3 * safe.norm(n - ca).clamp(min=1e-3)
-    if safe.inspectable(flat) and bool(flat.any()):
-        residue = int(flat.nonzero()[0])
-        raise GeometryError(
-            f"N, CA and C of residue {residue} are on a line", where="frame", remedy="repair or leave out that residue."
-        )
+    if safe.inspectable(side):
+        _check_corners(n, ca, c, side)
     second = safe.normalize(side)
     return torch.stack([first, second, torch.linalg.cross(first, second, dim=-1)], dim=1)
+
+
+def _check_corners(
+    n: Float[Tensor, "residues 3"],
+    ca: Float[Tensor, "residues 3"],
+    c: Float[Tensor, "residues 3"],
+    side: Float[Tensor, "residues 3"],
+) -> None:
+    """Raise a :class:`GeometryError` unless every residue has three atoms that span a plane; ``side`` is the part of
+    N - CA across C - CA."""
+    for atom, x in (("N", n), ("CA", ca), ("C", c)):
+        missing = ~torch.isfinite(x).all(-1)
+        if bool(missing.any()):
+            what = f"the atom {atom} of residue {int(missing.nonzero()[0])} is missing (its position is not finite)"
+            raise GeometryError(what, where="frame", remedy="give all of N, CA and C, or leave out that residue.")
+    for pair, x, y in (("N and CA", n, ca), ("CA and C", ca, c), ("N and C", n, c)):
+        same = safe.norm(x - y) < 1e-3
+        if bool(same.any()):
+            what = f"{pair} of residue {int(same.nonzero()[0])} coincide"
+            raise GeometryError(what, where="frame", remedy="repair or leave out that residue.")
+    flat = safe.norm(side) < 1e-3 * safe.norm(n - ca)
+    if bool(flat.any()):
+        what = f"N, CA and C of residue {int(flat.nonzero()[0])} are on a line"
+        raise GeometryError(what, where="frame", remedy="repair or leave out that residue.")
 
 
 class FrameEmbedding(nn.Module):

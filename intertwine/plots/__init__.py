@@ -6,6 +6,7 @@ from intertwine.plots.curves import draw_learning_curve, learning_curve, learnin
 from intertwine.plots.matrices import representation, wigner
 from intertwine.plots.parity import draw_error_by_species, draw_parity, error_by_species, parity
 from intertwine.plots.path_diagram import paths
+from intertwine.plots.refinement import iterations
 from intertwine.plots.report import certificate, draw_certificate, overview
 from intertwine.plots.style import figure, save
 from intertwine.plots.surfaces import harmonic_surface, spherical_harmonics, spherical_tensor
@@ -19,6 +20,7 @@ __all__ = [
     "error_by_species",
     "figure",
     "harmonic_surface",
+    "iterations",
     "learning_curve",
     "learning_curves",
     "overview",

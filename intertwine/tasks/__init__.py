@@ -4,11 +4,17 @@ from intertwine.tasks.dynamics import Dynamics
 from intertwine.tasks.force_field import ForceField
 from intertwine.tasks.property import Property
 from intertwine.tasks.references import References
+from intertwine.tasks.structure import Structure
 from intertwine.tasks.task import Metric, Output, Pace, Suggestion, Task
 from intertwine.tasks.tensor_form import TensorForm
 
 #: Every task by the name that the command line uses; the first one that suits the data is taken.
-TASKS: dict[str, type[Task]] = {"dynamics": Dynamics, "force_field": ForceField, "property": Property}
+TASKS: dict[str, type[Task]] = {
+    "dynamics": Dynamics,
+    "structure": Structure,
+    "force_field": ForceField,
+    "property": Property,
+}
 
 __all__ = [
     "TASKS",
@@ -19,6 +25,7 @@ __all__ = [
     "Pace",
     "Property",
     "References",
+    "Structure",
     "Suggestion",
     "Task",
     "TensorForm",

@@ -57,7 +57,8 @@ class DataOptions(Options):
     """Where the structures are, and how they are divided into training, validation and test set.
 
     Args:
-        source: data set by name ("ethanol", "nbody", "qm9"), path of a file or folder, pattern, or ``module:name``.
+        source: data set by name ("ethanol", "nbody", "qm9", "structure"), path of a file or folder, pattern, or
+            ``module:name``.
         test: second file, all of which is the test set; None takes the test set from ``source``.
         keys: names of the labels in the file, such as ``{energy = "U0"}``; None finds them by their usual names.
         units: units of the labels and positions in the file, such as ``{energy = "kcal/mol"}``; None takes what the

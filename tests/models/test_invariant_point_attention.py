@@ -13,9 +13,10 @@ from torch import Tensor
 
 from intertwine.geometry import Graph, act, collate, permute
 from intertwine.groups import Isometry
-from intertwine.models.invariant_point_attention import InvariantPointAttention, quaternion_rotation
+from intertwine.models.invariant_point_attention import InvariantPointAttention
 from intertwine.nn import Backbone
 from intertwine.nn.frames import residue_frames
+from intertwine.nn.point_attention import quaternion_rotation
 from intertwine.numerics import GeometryError, InputError
 
 SMALL = {"width": 5, "layers": 2, "cutoff": 3.5, "radial_size": 3, "heads": 2, "channels": 3, "points": 2, "values": 2}
@@ -85,9 +86,7 @@ def rotation(v: Tensor) -> Tensor:
 
 
 def attention(layer, s: list[Tensor], frames: list[Tensor], edges: dict) -> list[Tensor]:
-    """Algorithm 22 in global coordinates, with the softmax that has an edge to nowhere: there a node sees itself at its
-    origin.
-    """
+    """Algorithm 22 in global coordinates, with an envelope in the softmax; a node is among its own neighbours."""
     heads, counts, found = layer.heads, layer.sizes, []
     scalars = [linear(layer.scalars, x).view(heads, -1) for x in s]
     local = [linear(layer.points, x).view(3, heads, sum(counts)) for x in s]
@@ -99,7 +98,7 @@ def attention(layer, s: list[Tensor], frames: list[Tensor], edges: dict) -> list
     for i in range(len(s)):
         per_head = []
         for h in range(heads):
-            top, below = 0.0, 1.0
+            top, below = 0.0, 0.0
             seen = [torch.zeros(3, dtype=torch.float64) for _ in range(counts[2])]
             for j, (c, z) in edges[i].items():
                 q, k, v = scalars[i][h, :width], scalars[j][h, width : 2 * width], scalars[j][h, 2 * width :]
@@ -113,9 +112,8 @@ def attention(layer, s: list[Tensor], frames: list[Tensor], edges: dict) -> list
                 w = c * torch.exp(logit / math.sqrt(3))
                 top, below = top + w * torch.cat([z, v]), below + w
                 seen = [x + w * place(j, h, counts[0] + counts[1] + p) for p, x in enumerate(seen)]
-            origin = frames[i][:3, 3]
             inverse = torch.linalg.inv(frames[i])
-            means = [(x + origin) / below for x in seen]
+            means = [x / below for x in seen]
             back = [(inverse @ torch.cat([x, torch.ones(1, dtype=torch.float64)]))[:3] for x in means]
             per_head.append((top / below, torch.stack(back, dim=1)))
         parts = torch.cat([x for x, _ in per_head])
@@ -132,6 +130,9 @@ def test_against_the_algorithms(generator: torch.Generator) -> None:
     pos = graph.pos
     edges: dict[int, dict] = {i: {} for i in range(5)}
     for i in range(5):
+        # at distance 0 the limit of the radial functions
+        own = [math.sqrt(2 / cutoff) * k * math.pi / cutoff for k in (1, 2, 3)]
+        edges[i][i] = (1.0, torch.tensor(own, dtype=torch.float64))
         for j in range(5):
             d = float((pos[j] - pos[i]).norm())
             u = d / cutoff
@@ -142,6 +143,7 @@ def test_against_the_algorithms(generator: torch.Generator) -> None:
                 edges[i][j] = (1 - 28 * u**6 + 48 * u**7 - 21 * u**8, z)
     frames = [homogeneous(graph.frame[i].T, pos[i] / unit) for i in range(5)]
     s = [normalised(model.norm, linear(model.embedding.linear, graph.charge[i : i + 1])) for i in range(5)]
+    s = [linear(model.first, x) for x in s]
     for layer in model.layers:
         s = [
             normalised(layer.norms[0], x + y)
@@ -195,7 +197,8 @@ def test_shared_weights_and_presets(generator: torch.Generator) -> None:
     assert one == two
     for options in InvariantPointAttention.PRESETS.values():
         model = InvariantPointAttention(**options | {"width": 16, "layers": 2})
-        assert model(Graph(torch.zeros(1, 3), z=[6])).shape == (1, model.irreps_out.dim)
+        alone = Graph(torch.zeros(1, 3), z=[6], frame=torch.eye(3)[None])
+        assert model(alone).shape == (1, model.irreps_out.dim)
     with pytest.raises(InputError, match="heads"):
         InvariantPointAttention(heads=0)
     bare = protein(3, generator)
