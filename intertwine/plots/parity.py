@@ -19,7 +19,7 @@ DENSITY_BINS = 120
 MILLI = {"eV": "meV", "eV/A": "meV/Å", "eV/atom": "meV/atom", "eV/A^3": "meV/Å³"}
 
 
-def parity(predicted: Any, true: Any, unit: str, path: str | Path, name: str = "energy") -> Path:
+def parity(predicted: Any, true: Any, unit: str, path: str | Path, name: str = "energy", *, baseline: str = "") -> Path:
     """Predicted against true values, with MAE and RMSE; a density where there are more than 2,000 points.
 
     Args:
@@ -28,16 +28,17 @@ def parity(predicted: Any, true: Any, unit: str, path: str | Path, name: str = "
         unit: "eV", "eV/A", ...; errors in the title are in thousandths of the units of energies and forces.
         path: where the picture goes (.png, .pdf, .svg).
         name: what is drawn, "energy" or "forces" for example.
+        baseline: errors of a prediction that does not look at the geometry, in words, a second line of the title.
 
     Raises:
         InputError: shapes that differ, or nothing finite to draw.
     """
     picture = figure(4.6, 4.4)
-    draw_parity(picture.add_subplot(), predicted, true, unit, name)
+    draw_parity(picture.add_subplot(), predicted, true, unit, name, baseline)
     return save(picture, path)
 
 
-def draw_parity(axes: Axes, predicted: Any, true: Any, unit: str, name: str) -> None:
+def draw_parity(axes: Axes, predicted: Any, true: Any, unit: str, name: str, baseline: str = "") -> None:
     """:func:`parity` on axes of your own."""
     p, t = array(predicted, f"predicted {name}"), array(true, f"true {name}")
     same_shape(p, t, name)
@@ -78,7 +79,7 @@ def draw_parity(axes: Axes, predicted: Any, true: Any, unit: str, name: str) -> 
     shown = unit.replace("/A^3", "/Å³").replace("/A", "/Å")
     tidy(
         axes,
-        f"{name}: MAE {factor * mae:.3g}, RMSE {factor * rmse:.3g} {small}".rstrip(),
+        f"{name}: MAE {factor * mae:.3g}, RMSE {factor * rmse:.3g} {small}".rstrip() + f"\n{baseline}" * bool(baseline),
         f"reference ({shown})",
         f"predicted ({shown})",
     )

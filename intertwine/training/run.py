@@ -236,6 +236,7 @@ def _train(
             "species": sets.train.species(),
             "units": sets.source.units,
             "data": sets.source.name,
+            "baselines": {name: b.coefficients for name, b in task.baselines.items() if b.coefficients is not None},
         }
         prepared = sets.prepared(task.cutoff, fields_of(task, sets.source.fields))
         loggers = make_loggers(options.loggers, folder, config.allow)
@@ -325,9 +326,9 @@ def _reopen(folder: Path, sections: Sections) -> tuple[Sections, tuple[Config, T
 
 
 def _fitted(task: Task, sets: Sets) -> Task:
-    """The task with the statistics of the training set."""
+    """The task with the statistics and the baselines of the training set."""
     training = sets.train.only(*task.labels(sets.source.fields))
-    task.fit(training[k] for k in range(len(training)))
+    task.gather(training[k] for k in range(len(training)))
     return task
 
 
