@@ -54,7 +54,8 @@ class ForceField(Task):
 
     Args:
         backbone: any model with scalars (0e).
-        energy_weight: weight of the energies per atom in the loss, w_E (no unit).
+        energy_weight: weight of the energies per atom in the loss, w_E (no unit). Ten times that of the forces counts
+            an error of 1 eV/atom as one of 3.2 eV/A, of any data; more favours energies.
         force_weight: weight of the forces in the loss, w_F (no unit); 0 trains on energies alone.
         stress_weight: weight of the stress in the loss, w_S (no unit); needs data with ``stress``, periodic in two
             directions at least. If it is not given and the data have a stress it is 10.
