@@ -227,11 +227,16 @@ class ForceField(Task):
 
     def left_behind(self, errors: Mapping[str, Mapping[str, Any]]) -> list[str]:
         """Targets that are far behind the others: with more than ten times the smallest RMSE over baseline, or energies
-        whose error per atom is more than the forces' error over 0.2 A and not much better beside its baseline.
+        whose error per atom is more than the forces' error over 0.2 A and not much better beside its baseline. A target
+        of weight 0 is none.
 
-        Forces that are wrong by so much explain no larger error of the energy, where atoms move by some 0.1 A.
+        Where atoms move by some 0.1 A, no larger error of the energy follows from such errors of the forces.
         """
-        share = {name: e["ratio"]["rmse"] for name, e in errors.items() if "rmse" in e.get("ratio", {})}
+        share = {
+            name: e["ratio"]["rmse"]
+            for name, e in errors.items()
+            if "rmse" in e.get("ratio", {}) and self.weights.get(name, 0.0) > 0
+        }
         reasons = {
             name: f"RMSE {percent(share[name])} of its baseline's, {percent(share[best])} in {best}"
             for name in share
@@ -243,7 +248,7 @@ class ForceField(Task):
                 reasons.setdefault("energy", f"RMSE {energy:.4g} meV/atom beside {forces:.4g} meV/A in forces")
         return [
             f"{name}: left behind by the other targets ({reason}); give it a larger weight, "
-            f"--set task.{WEIGHTS[name]}={10 * (self.weights[name] or 1.0):g}"
+            f"--set task.{WEIGHTS[name]}={10 * self.weights[name]:g}"
             for name, reason in reasons.items()
         ]
 

@@ -13,7 +13,6 @@ from intertwine.certify import Certificate
 from intertwine.data import GraphStore
 from intertwine.numerics import IntertwineError
 from intertwine.tasks.comparison import by_species, compared
-from intertwine.tasks.verdict import baseline_line
 from intertwine.training.evaluation import predict
 from intertwine.training.folder import Run
 
@@ -60,7 +59,9 @@ def draw(
     graphs = [test[k] for k in range(min(MOST_DRAWN_STRUCTURES, len(test)))]
     predictions = predict(run, graphs, strict=False)
     baselines = {
-        name: f"{e['baseline']['name']}: {words}" for name, e in (errors or {}).items() if (words := baseline_line(e))
+        name: f"{blind['name']}: MAE {blind['mae']:.3g}, RMSE {blind['rmse']:.3g}"
+        for name, e in (errors or {}).items()
+        if (blind := e.get("baseline"))
     }
     both = compared(run.task.outputs, graphs, predictions)
     for name, (predicted, true, unit) in both.items():

@@ -256,6 +256,8 @@ def test_a_target_that_is_left_behind_is_named(name: str, backbone: Any) -> None
         "stress": "task.stress_weight=10",
     }
     assert all(line.endswith(f"--set {wanted[target]}") for line, target in zip(lines, expected, strict=True))
+    unwanted = ForceField(backbone("painn"), energy_weight=0.0, stress_weight=0.0)
+    assert unwanted.left_behind(errors) == []  # forces alone are trained on
 
 
 @pytest.mark.parametrize("spread", [1e-3, 0.02, 0.3, 3.0], ids=lambda spread: f"{spread} eV per atom")
