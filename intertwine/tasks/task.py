@@ -251,11 +251,10 @@ class Task(Configured, nn.Module, ABC):
 
     def line(self, target: str, errors: dict[str, Any]) -> str:
         """:meth:`errors` as the words after the name of the target, on the line that ends a training."""
-        ratio, words = errors.get("ratio", {}), []
-        for name in ("mae", "rmse"):
-            share = f" ({percent(ratio[name])} of the baseline's)" if name in ratio else ""
-            words.append(f"{name.upper()} {errors[name]:.4g} {errors['unit']}".rstrip() + share)
-        return ", ".join(words) + (f", MSE {errors['mse']:.4g}" if "mse" in errors else "")
+        mae, rmse = (f"{errors[name]:.4g} {errors['unit']}".rstrip() for name in ("mae", "rmse"))
+        mse = f", MSE {errors['mse']:.4g}" if "mse" in errors else ""
+        shares = " and ".join(percent(ratio) for ratio in errors.get("ratio", {}).values())
+        return f"MAE {mae}, RMSE {rmse}{mse}" + (f" ({shares} of the baseline's)" if shares else "")
 
     def pictures(
         self, graphs: Sequence[Graph], predictions: Sequence[Mapping[str, Any]]
