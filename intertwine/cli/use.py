@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -35,8 +36,11 @@ def evaluate(
     allow: Allow = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the errors as JSON.")] = False,
 ) -> None:
-    """Mean absolute and root-mean-square errors of a run on labelled structures."""
+    """Mean absolute and root-mean-square errors of a run on labelled structures, each beside those of a baseline that
+    does not look at the geometry.
+    """
     from intertwine.data import open_dataset
+    from intertwine.tasks.verdict import beaten
     from intertwine.training import evaluate as score
     from intertwine.training import load_run, test_set
 
@@ -53,19 +57,22 @@ def evaluate(
     errors = score(trained, store)
     for note in store.notes if source is not None else ():
         inputs.say(note)
-    for line in store.warnings:
+    warnings = [*store.warnings, *beaten(errors), *trained.task.left_behind(errors)]
+    for line in warnings:
         console.complain(line, "warning:")
     if as_json:
-        console.emit({"structures": len(store), "errors": errors})
+        console.emit({"structures": len(store), "errors": errors, "warnings": warnings})
         return
-    columns = {name: name for e in errors.values() for name in e if name not in ("unit", "mse", "relative")}
+    hidden = ("unit", "mse", "baseline", "ratio")
+    columns = {name: name for e in errors.values() for name in e if name not in hidden}
     columns |= {
         name: words for name, words in {"mae": "MAE", "rmse": "RMSE", "size": "rms of label"}.items() if name in columns
     }
-    rows = [
-        [target, e["unit"], *(f"{e[name]:.4g}" if name in e else "" for name in columns)]
-        for target, e in errors.items()
-    ]
+    rows = []
+    for target, e in errors.items():
+        rows.append([target, e["unit"], *(_figure(e, name) for name in columns)])
+        if blind := e.get("baseline"):
+            rows.append([f"  baseline: {blind['name']}", e["unit"], *(_figure(blind, name) for name in columns)])
     console.table(
         f"{run} on {source or 'its test set'}: {len(store)} structures", ["target", "unit", *columns.values()], rows
     )
@@ -136,6 +143,10 @@ def predict(
             rows,
             caption="-o FILE writes everything.",
         )
+
+
+def _figure(errors: Mapping[str, Any], name: str) -> str:
+    return f"{errors[name]:.4g}" if name in errors else ""
 
 
 def _short(value: Any) -> str:

@@ -32,7 +32,7 @@ class NequIPForceField(ForceField):
     def __init__(
         self,
         backbone: NequIP,
-        energy_weight: float = 1.0,
+        energy_weight: float = 1000.0,
         force_weight: float = 100.0,
         stress_weight: float = 0.0,
         loss: str = "l2",

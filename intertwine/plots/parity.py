@@ -24,7 +24,7 @@ FEWEST_SLOTS = 4  # places for species in a row, also if there are fewer
 MILLI = {"eV": "meV", "eV/A": "meV/Å", "eV/atom": "meV/atom", "eV/A^3": "meV/Å³"}
 
 
-def parity(predicted: Any, true: Any, unit: str, path: str | Path, name: str = "energy") -> Path:
+def parity(predicted: Any, true: Any, unit: str, path: str | Path, name: str = "energy", *, baseline: str = "") -> Path:
     """Predicted against true values, with MAE and RMSE; a density where there are more than 2,000 points.
 
     Args:
@@ -33,6 +33,7 @@ def parity(predicted: Any, true: Any, unit: str, path: str | Path, name: str = "
         unit: "eV", "eV/A", ...; errors in the title are in thousandths of the units of energies and forces.
         path: where the picture goes (.png, .pdf, .svg).
         name: what is drawn, "energy" or "forces" for example.
+        baseline: errors of a prediction that does not look at the geometry, in words, a second line of the title.
 
     A few points that would press all others into a third of the axes are marked at their edge, and counted there; the
     errors are those of all points.
@@ -41,11 +42,11 @@ def parity(predicted: Any, true: Any, unit: str, path: str | Path, name: str = "
         InputError: shapes that differ, or nothing finite to draw.
     """
     picture = figure(4.6, 4.4)
-    draw_parity(picture.add_subplot(), predicted, true, unit, name)
+    draw_parity(picture.add_subplot(), predicted, true, unit, name, baseline)
     return save(picture, path)
 
 
-def draw_parity(axes: Axes, predicted: Any, true: Any, unit: str, name: str) -> None:
+def draw_parity(axes: Axes, predicted: Any, true: Any, unit: str, name: str, baseline: str = "") -> None:
     """:func:`parity` on axes of your own."""
     p, t = array(predicted, f"predicted {name}"), array(true, f"true {name}")
     same_shape(p, t, name)
@@ -89,7 +90,9 @@ def draw_parity(axes: Axes, predicted: Any, true: Any, unit: str, name: str) -> 
     error = p - t
     mae, rmse = float(np.abs(error).mean()), float(np.sqrt((error**2).mean()))
     factor, small = (1e3, MILLI[unit]) if unit in MILLI else (1.0, unit)
-    title = f"{name}: MAE {factor * mae:.3g}, RMSE {factor * rmse:.3g} {small}".rstrip()
+    title = f"{name}: MAE {factor * mae:.3g}, RMSE {factor * rmse:.3g} {small}".rstrip() + f"\n{baseline}" * bool(
+        baseline
+    )
     tidy(axes, title, in_unit("reference", unit), in_unit("predicted", unit))
 
 

@@ -92,6 +92,7 @@ def overview(
     *,
     history: Mapping[str, Any] | None = None,
     parities: Mapping[str, tuple[Any, Any, str]] | None = None,
+    baselines: Mapping[str, str] | None = None,
     species: tuple[Mapping[str, Any], str] | None = None,
     lines: Iterable[Measured] | None = None,
     title: str = "",
@@ -102,6 +103,7 @@ def overview(
         path: where the picture goes.
         history: as in :func:`~intertwine.plots.learning_curve`.
         parities: name -> (predicted, true, unit), as in :func:`~intertwine.plots.parity`; the first two are drawn.
+        baselines: name -> what a prediction that does not look at the geometry errs, in words.
         species: (errors by symbol, unit), as in :func:`~intertwine.plots.error_by_species`.
         lines: as in :func:`certificate`.
         title: of the whole.
@@ -113,7 +115,8 @@ def overview(
     if history:
         panels.append(lambda axes: draw_learning_curve(axes, history))
     for name, (predicted, true, unit) in list((parities or {}).items())[:2]:
-        panels.append(lambda axes, p=predicted, t=true, u=unit, n=name: draw_parity(axes, p, t, u, n))
+        words = (baselines or {}).get(name, "")
+        panels.append(lambda axes, p=predicted, t=true, u=unit, n=name, b=words: draw_parity(axes, p, t, u, n, b))
     if species is not None and len(panels) % 2:
         panels.append(lambda axes: draw_error_by_species(axes, species[0], species[1], "forces"))
     lines = list(lines) if lines is not None else []

@@ -11,7 +11,7 @@ from ase.data import chemical_symbols
 from intertwine.geometry import LEVELS, Graph
 
 if TYPE_CHECKING:
-    from intertwine.tasks.task import Output
+    from intertwine.tasks.output import Output
 
 #: For each target (predicted, true, unit).
 Compared = dict[str, tuple[np.ndarray, np.ndarray, str]]

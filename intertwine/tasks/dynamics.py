@@ -14,6 +14,7 @@ from intertwine.groups import Cartesian
 from intertwine.nn import Backbone, VectorHead
 from intertwine.numerics import DataError, GeometryError, InputError
 from intertwine.numerics.signature import arguments
+from intertwine.tasks.baselines import Baseline, LinearMotion
 from intertwine.tasks.task import Metric, Output, Pace, Suggestion, Task, label
 
 LATER = "target_pos"
@@ -89,6 +90,10 @@ class Dynamics(Task):
             raise GeometryError("the graph has no velocities", where="vel", remedy="give Graph(..., vel=...).")
         displacement = self.scale * self.head(self.backbone(graph)).squeeze(-2)
         return {"pos": graph.pos + displacement.to(graph.pos.dtype)}
+
+    def make_baselines(self) -> dict[str, Baseline]:
+        """Motion in a straight line."""
+        return {"pos": LinearMotion(LATER)}
 
     def residuals(self, prediction: dict[str, Tensor], graph: Graph) -> dict[str, Tensor]:
         """Predicted minus true position."""

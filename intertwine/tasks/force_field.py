@@ -18,6 +18,12 @@ from intertwine.numerics.derivatives import value_and_gradients
 from intertwine.numerics.signature import arguments
 from intertwine.tasks.references import References, beyond, composition, is_isolated
 from intertwine.tasks.task import Metric, Output, Pace, Suggestion, Task, label
+from intertwine.tasks.verdict import percent
+
+LEFT_BEHIND = 10.0  # RMSE over baseline beside the smallest of the targets, from which a target counts as left behind
+LEFT_BEHIND_LENGTH = 0.2  # A, likewise of the RMSE of energies per atom over that of forces,
+LEFT_BEHIND_SHARE = 0.75  # where RMSE over baseline is more than this many times that of the forces
+WEIGHTS = {"energy": "energy_weight", "forces": "force_weight", "stress": "stress_weight"}
 
 
 class ForceField(Task):
@@ -32,12 +38,24 @@ class ForceField(Task):
     :math:`\varepsilon` (symmetric) moves positions and cell, :math:`x \to x(1 + \varepsilon)`: Knuth et al. 2015
     (Comput. Phys. Commun. 190, 33), eq. 12.
 
-    The loss is :math:`w_E \langle(\Delta E/N)^2\rangle/\sigma_E^2 + w_F \langle\Delta F^2\rangle/\sigma^2 + \ldots`,
-    each target in units of its own size in the training set.
+    The loss is
+
+    .. math::
+        w_E \frac{\langle(\Delta E/N)^2\rangle}{(\sigma \cdot 1\,\text{A})^2}
+        + w_F \frac{\langle\Delta F^2\rangle}{\sigma^2} + w_S \frac{\langle\Delta\sigma_{ab}^2\rangle}{\sigma_S^2}
+
+    with :math:`\sigma_S` the root mean square of the stress in the training set. Energies per atom and forces are
+    measured by one scale, that of the forces, as where the loss is in eV/atom and eV/A: MACE (Batatia et al. 2022;
+    w_E : w_F is 10 : 1 in the second stage of its training programme, the ratio taken here), NequIP and Allegro (1 : 1
+    with their per-atom loss), fairchem (energies per atom and forces normalised by the forces' root mean square).
+    The spread of the energies does not enter it: over many phases of a crystal it is a hundred times as large as what
+    matters, along one trajectory of a large cell it is next to nothing. Where forces are not trained on, the scale is
+    that of the energies per atom beyond the references.
 
     Args:
         backbone: any model with scalars (0e).
-        energy_weight: weight of the energies per atom in the loss, w_E (no unit).
+        energy_weight: weight of the energies per atom in the loss, w_E (no unit). Ten times that of the forces counts
+            an error of 1 eV/atom as one of 3.2 eV/A, of any data; more favours energies.
         force_weight: weight of the forces in the loss, w_F (no unit); 0 trains on energies alone.
         stress_weight: weight of the stress in the loss, w_S (no unit); needs data with ``stress``, periodic in two
             directions at least. If it is not given and the data have a stress it is 10.
@@ -61,7 +79,7 @@ class ForceField(Task):
     def __init__(
         self,
         backbone: Backbone,
-        energy_weight: float = 1.0,
+        energy_weight: float = 1000.0,
         force_weight: float = 100.0,
         stress_weight: float = 0.0,
         loss: str = "l2",
@@ -75,7 +93,7 @@ class ForceField(Task):
         self.register_buffer("force_scale", None, persistent=False)
         self.weights = {"energy": energy_weight, "forces": force_weight, "stress": stress_weight}
         self.outputs = {
-            "energy": Output(Cartesian(0), "graph", "eV", per_atom=True),
+            "energy": Output(Cartesian(0), "graph", "eV", per_atom=True, extensive=True),
             "forces": Output(Cartesian(1), "node", "eV/A"),
         }
         self.metrics = {"energy": Metric("meV/atom", 1e3), "forces": Metric("meV/A", 1e3)}
@@ -140,13 +158,15 @@ class ForceField(Task):
         return self.scale * pool(self.head(self.backbone(graph)).squeeze(-1), graph)
 
     def residuals(self, prediction: dict[str, Tensor], graph: Graph) -> dict[str, Tensor]:
-        """Energy per atom (eV), forces (eV/A), stress (eV/A^3) of the graphs that have one: a label of NaN is none."""
+        """Energy per atom (eV), forces (eV/A), stress (eV/A^3) of the graphs that have one: a label of NaN is none. A
+        stress that the task does not learn is left out.
+        """
         result = {}
         if graph.get("energy") is not None:
             atoms = torch.bincount(graph.membership(), minlength=graph.graphs).clamp(min=1)
             result["energy"] = ((prediction["energy"] - graph.energy) / atoms).to(self.dtype)
         for name in ("forces", "stress"):
-            if graph.get(name) is not None and name in prediction:
+            if name in self.metrics and graph.get(name) is not None and name in prediction:
                 rows = labelled(graph[name]) & (repeating(graph) if name == "stress" else True)
                 result[name] = prediction[name][rows] - graph[name][rows].to(prediction[name].dtype)
         return result
@@ -189,9 +209,9 @@ class ForceField(Task):
             counts = torch.stack(compositions)
             rest = self.references.fit(counts, torch.cat(energies), torch.tensor(alone)) / counts.sum(1).clamp(min=1)
             size = rest.square().mean().sqrt()
-        self.energy_scale.fill_(size if size > 1e-6 else 1.0)
         force = torch.stack(forces).mean().sqrt() if forces else size
-        self.scale.fill_(force if force > 1e-6 else 1.0)
+        self.scale.fill_(next((each for each in (force, size) if each > 1e-6), 1.0))
+        self.energy_scale.copy_(self.scale)  # per atom, a force over 1 A; stays where that of the network is another's
         self.force_scale = self.scale.clone()  # stays where the scale is that of another run's network
         if stress:
             tension = torch.stack(stress).mean().sqrt()
@@ -204,6 +224,33 @@ class ForceField(Task):
                 graphs, "energy", lambda batch: self.interaction(batch.in_precision(self.dtype))
             )
             self.references.fit(compositions, y, alone, moved=True)
+
+    def left_behind(self, errors: Mapping[str, Mapping[str, Any]]) -> list[str]:
+        """Targets that are far behind the others: with more than ten times the smallest RMSE over baseline, or energies
+        whose error per atom is more than the forces' error over 0.2 A and not much better beside its baseline. A target
+        of weight 0 is none.
+
+        Where atoms move by some 0.1 A, no larger error of the energy follows from such errors of the forces.
+        """
+        share = {
+            name: e["ratio"]["rmse"]
+            for name, e in errors.items()
+            if "rmse" in e.get("ratio", {}) and self.weights.get(name, 0.0) > 0
+        }
+        reasons = {
+            name: f"RMSE {percent(share[name])} of its baseline's, {percent(share[best])} in {best}"
+            for name in share
+            if share[name] > LEFT_BEHIND * share[best := min(share, key=lambda other: share[other])]
+        }
+        if {"energy", "forces"} <= share.keys():
+            energy, forces = errors["energy"]["rmse"], errors["forces"]["rmse"]
+            if energy > LEFT_BEHIND_LENGTH * forces and share["energy"] > LEFT_BEHIND_SHARE * share["forces"]:
+                reasons.setdefault("energy", f"RMSE {energy:.4g} meV/atom beside {forces:.4g} meV/A in forces")
+        return [
+            f"{name}: left behind by the other targets ({reason}); give it a larger weight, "
+            f"--set task.{WEIGHTS[name]}={10 * self.weights[name]:g}"
+            for name, reason in reasons.items()
+        ]
 
     def describe(self) -> dict[str, Any]:
         present = self.references.values.nonzero().flatten().tolist()

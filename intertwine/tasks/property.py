@@ -91,7 +91,7 @@ class Property(Task):
         self.register_buffer("scale", torch.ones(()))  # of one node's contribution
         self.register_buffer("spread", torch.ones(()))  # of the target beyond references or mean
         of = Cartesian(len(self.tensor.indices)) if self.tensor is not None else self.irreps
-        self.outputs = {target: Output(of, level, unit)}
+        self.outputs = {target: Output(of, level, unit, extensive=self.extensive)}
         self.metrics = {target: Metric("meV", 1e3) if unit == "eV" else Metric(unit)}
         self.weights = {target: 1.0}
 

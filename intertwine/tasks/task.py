@@ -4,83 +4,21 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from functools import cached_property
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from intertwine.geometry import LEVELS, Graph, Graphs
-from intertwine.groups import Representation
 from intertwine.nn import Backbone, freeze
 from intertwine.numerics import DataError, InputError, choose, safe
 from intertwine.numerics.devices import Placed
 from intertwine.numerics.signature import Configured
-
-
-@dataclass(frozen=True)
-class Output:
-    """What one predicted quantity is.
-
-    ``representation``: how it transforms; ``level``: what its rows belong to, "node", "edge" (``edge_index``), "pair"
-    (:func:`intertwine.geometry.pair_list`), "graph" or "point" (``points``); ``unit``; ``affine``: whether it is a
-    point of space, which translations move too; ``label``: the field of the data that holds the truth, by default of
-    the output's own name; ``per_atom``: whether it is drawn and compared divided by the number of atoms.
-
-    Raises:
-        InputError: there is no such level.
-    """
-
-    representation: Representation
-    level: str
-    unit: str
-    affine: bool = False
-    label: str = ""
-    per_atom: bool = False
-
-    def __post_init__(self) -> None:
-        choose(self.level, LEVELS, kind="level", where="Output")
-
-
-class Metric(NamedTuple):
-    """How errors of a target are printed: ``unit``, and ``factor`` from the residual's own unit to it."""
-
-    unit: str
-    factor: float = 1.0
-
-
-class Pace(NamedTuple):
-    """Batch size, rate and length of training that suit a task on a processor, for minutes to hours.
-
-    ``batch_size``: graphs; ``learning_rate``: the largest, for a model whose own factor is 1; ``steps``: of the
-    optimizer in all, from which the epochs follow, between ``least`` and ``most``.
-    """
-
-    batch_size: int
-    learning_rate: float
-    steps: int
-    least: int
-    most: int
-
-    def options(self, graphs: int, rate: float, begun: bool = False) -> dict[str, Any]:
-        """The options of the training: of so many graphs, with a model whose rate is so many times the usual.
-
-        Weights that are ``begun`` move at a lower rate, which rises over the first epoch: Adam's first steps are of
-        full size whatever the gradient, and would undo what is known.
-        """
-        epochs = round(self.steps / max(1, graphs / self.batch_size))
-        chosen = {
-            "batch_size": self.batch_size,
-            "learning_rate": self.learning_rate * rate,
-            "epochs": min(max(epochs, self.least), self.most),
-        }
-        if begun:
-            chosen["learning_rate"] = float(f"{chosen['learning_rate'] * BEGUN_RATE_FACTOR:.3g}")
-            chosen["warmup"] = min(-(-graphs // self.batch_size), MOST_WARMUP_STEPS)
-        return chosen
-
-
-BEGUN_RATE_FACTOR, MOST_WARMUP_STEPS = 0.6, 500  # rate of weights that are begun; steps at most in which it is reached
+from intertwine.tasks.baselines import Baseline, Constant, watched
+from intertwine.tasks.output import Metric, Output
+from intertwine.tasks.pace import Pace
+from intertwine.tasks.verdict import percent
 
 #: What a task takes from the data: arguments of the task, of the model (those that it has), and options of the
 #: training.
@@ -246,6 +184,50 @@ class Task(Configured, Placed, nn.Module, ABC):
             DataError: a label that the task needs is missing or not finite.
         """
 
+    def gather(self, graphs: Iterable[Graph]) -> None:
+        """:meth:`fit`, and fit the baselines too, in one pass over the training set.
+
+        Raises:
+            DataError: as :meth:`fit`.
+        """
+        passing = watched(self.baselines.values(), graphs)
+        self.fit(passing)
+        for _ in passing:  # those that ``fit`` did not look at
+            pass
+        for baseline in self.baselines.values():
+            baseline.fit()
+
+    @cached_property
+    def baselines(self) -> dict[str, Baseline]:
+        """For each output the prediction that does not look at the geometry, which reports set beside the model's."""
+        return self.make_baselines()
+
+    def make_baselines(self) -> dict[str, Baseline]:
+        """New baselines, by the name of the output: here the best constant of each."""
+        return {name: Constant(output.label or name, output) for name, output in self.outputs.items()}
+
+    def baseline_predictions(self, graph: Graph, prediction: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What the baselines say of a graph or a batch; those that can't are left out.
+
+        Args:
+            graph: with labels or without.
+            prediction: the model's, whose forms they take.
+        """
+        values = {
+            name: baseline.predict(graph, prediction[name])
+            for name, baseline in self.baselines.items()
+            if name in prediction
+        }
+        return {name: value for name, value in values.items() if value is not None}
+
+    def left_behind(self, errors: Mapping[str, Mapping[str, Any]]) -> list[str]:
+        """One sentence for each target that the loss has neglected for the sake of others, with the remedy.
+
+        Args:
+            errors: for each target what :func:`intertwine.training.evaluate` returns.
+        """
+        return []
+
     def errors(self, target: str, mae: float, rmse: float, truth: Tensor | None) -> dict[str, Any]:
         """What the report and ``intertwine evaluate`` say of a target: numbers by name, and their ``unit``.
 
@@ -257,22 +239,23 @@ class Task(Configured, Placed, nn.Module, ABC):
 
         Returns:
             ``mae``, ``rmse``, ``unit``; of points of space also ``mse``; of what structures have many of also ``size``,
-            the root mean square of the label over all components, and, unless that is 0, ``relative``, mae / size.
+            the root mean square of the label over all components. What a baseline makes of the same labels is added
+            by :func:`intertwine.tasks.verdict.compared_with`.
         """
         metric, output = self.metrics[target], self.outputs.get(target)
         result = {"mae": mae, "rmse": rmse, "unit": metric.unit}
         if output is not None and output.affine:
             result["mse"] = rmse**2  # how the field reports errors of positions
         elif output is not None and truth is not None and not LEVELS[output.level].single:
-            size = metric.factor * float(truth.to(torch.float64).square().nanmean().sqrt())
-            result |= {"size": size} | ({"relative": mae / size} if size > 0 else {})
+            result["size"] = metric.factor * float(truth.to(torch.float64).square().nanmean().sqrt())
         return result
 
     def line(self, target: str, errors: dict[str, Any]) -> str:
         """:meth:`errors` as the words after the name of the target, on the line that ends a training."""
         mae, rmse = (f"{errors[name]:.4g} {errors['unit']}".rstrip() for name in ("mae", "rmse"))
-        relative = f" ({100 * errors['relative']:.1f} % of the labels' rms)" if "relative" in errors else ""
-        return f"MAE {mae}{relative}, RMSE {rmse}" + (f", MSE {errors['mse']:.4g}" if "mse" in errors else "")
+        mse = f", MSE {errors['mse']:.4g}" if "mse" in errors else ""
+        shares = " and ".join(percent(ratio) for ratio in errors.get("ratio", {}).values())
+        return f"MAE {mae}, RMSE {rmse}{mse}" + (f" ({shares} of the baseline's)" if shares else "")
 
     def pictures(
         self, graphs: Sequence[Graph], predictions: Sequence[Mapping[str, Any]]

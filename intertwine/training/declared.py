@@ -61,6 +61,22 @@ def check_weights(state: Mapping[str, Any], task: Task, where: str) -> list[Tens
     return list(mean)
 
 
+def check_baselines(state: Mapping[str, Any], where: str) -> dict[str, Tensor]:
+    """The coefficients of the baselines by target; none in a checkpoint of a version that had no baselines.
+
+    Raises:
+        CheckpointError: they are not finite matrices.
+    """
+    if "baselines" not in state:
+        return {}
+    result = {}
+    for name, value in _Reader(state, where).table("baselines").entries.items():
+        if not (isinstance(value, Tensor) and value.ndim == 2 and bool(value.isfinite().all())):
+            raise CheckpointError(f"baselines: {name} is not a finite matrix", where=where, remedy=_REMEDY)
+        result[str(name)] = value.to(torch.float64)
+    return result
+
+
 def check_state(state: Any, task: Task, where: str) -> None:
     """Raise a :class:`CheckpointError` unless a run can go on from this state, to the last bit.
 

@@ -19,6 +19,7 @@ from intertwine.data.suspicion import Frames, Seen, examine
 from intertwine.geometry import LEVELS, Graph, collate, connect
 from intertwine.numerics import CheckpointError, DataError, GeometryError, IntertwineError
 from intertwine.tasks import Task
+from intertwine.tasks.verdict import compared_with
 from intertwine.training.folder import SEEN, Run
 from intertwine.training.scoring import score
 
@@ -33,7 +34,9 @@ def evaluate(run: Run, store: GraphStore, *, batch_size: int = 32) -> dict[str, 
         batch_size: structures at a time; changes the speed only.
 
     Returns:
-        For each target that has labels what the task says of its errors (:meth:`intertwine.tasks.Task.errors`).
+        For each target that has labels what the task says of its errors (:meth:`intertwine.tasks.Task.errors`), and
+        beside it ``baseline`` and ``ratio`` (:func:`intertwine.tasks.verdict.compared_with`): what a prediction that
+        does not look at the geometry makes of the same labels.
 
     Raises:
         DataError: there are no structures, or they have none of the task's labels.
@@ -67,7 +70,7 @@ def errors_of(run: Run, store: GraphStore, *, batch_size: int = 32) -> dict[str,
         store = store.subset((~alone).nonzero().flatten())
     edges = store.connected(run.task.cutoff)
     with torch.inference_mode(False):
-        scores = score(run.task, Loader(edges, batch_size))
+        scores = score(run.task, Loader(edges, batch_size), baselines=True)
     result: dict[str, dict[str, Any]] = {}
     for target in run.task.metrics:
         mae = scores[f"{target}_mae"]
@@ -79,7 +82,11 @@ def errors_of(run: Run, store: GraphStore, *, batch_size: int = 32) -> dict[str,
         if not isfinite(mae):
             # names the structure, or the weights
             predict(run, (structures[k] for k in range(len(structures))), strict=False)
-        result[target] = run.task.errors(target, mae, scores[f"{target}_rmse"], truth)
+        errors = run.task.errors(target, mae, scores[f"{target}_rmse"], truth)
+        if (blind := scores.get(f"{target}_baseline_mae")) is not None:
+            name = run.task.baselines[target].name
+            errors |= compared_with(name, errors, blind, scores[f"{target}_baseline_rmse"])
+        result[target] = errors
     if not result:
         labels = ", ".join(run.task.metrics)
         raise DataError(

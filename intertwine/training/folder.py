@@ -19,7 +19,7 @@ from intertwine.numerics.locks import LOCK
 from intertwine.numerics.plugins import NotAllowed
 from intertwine.tasks import Task
 from intertwine.training.config import Config, resolve
-from intertwine.training.declared import check_run, check_weights
+from intertwine.training.declared import check_baselines, check_run, check_weights
 
 CONFIG, SPLITS, REPORT, SEEN = "config.toml", "splits.json", "report.json", "seen.npz"
 CHECKPOINTS = {"best": "best.safetensors", "last": "last.safetensors"}
@@ -96,6 +96,9 @@ def with_weights(config: Config, task: Task, state: dict[str, Any], file: Path, 
     """
     averaged = check_weights(state, task, str(file))
     task.load_state_dict(state["weights"])
+    for name, coefficients in check_baselines(state, str(file)).items():
+        if name in task.baselines:
+            task.baselines[name].coefficients = coefficients
     with torch.no_grad():
         for parameter, value in zip([p for p in task.parameters() if p.requires_grad], averaged, strict=False):
             parameter.copy_(value)

@@ -4,6 +4,7 @@ shows all of it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,12 @@ MOST_DRAWN_STRUCTURES = 1000  # structures of the test set, at most
 
 
 def draw(
-    folder: Path, run: Run, rows: list[dict[str, float | int]], test: GraphStore, certificate: Certificate | None = None
+    folder: Path,
+    run: Run,
+    rows: list[dict[str, float | int]],
+    test: GraphStore,
+    certificate: Certificate | None = None,
+    errors: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> list[str]:
     """Draw what there is to see; a picture that can't be drawn never costs the run its result.
 
@@ -29,6 +35,7 @@ def draw(
         rows: history of the training.
         test: the test set; may be empty.
         certificate: of the run, if it was certified.
+        errors: on the test set, as :func:`intertwine.training.evaluate` returns them; their baselines are named.
 
     Returns:
         Names of the files, and what kept others from being drawn.
@@ -51,18 +58,25 @@ def draw(
         return drawn
     graphs = [test[k] for k in range(min(MOST_DRAWN_STRUCTURES, len(test)))]
     predictions = predict(run, graphs, strict=False)
+    baselines = {
+        name: f"{blind['name']}: MAE {blind['mae']:.3g}, RMSE {blind['rmse']:.3g}"
+        for name, e in (errors or {}).items()
+        if (blind := e.get("baseline"))
+    }
     both = compared(run.task.outputs, graphs, predictions)
     for name, (predicted, true, unit) in both.items():
-        attempt(f"parity_{name}.png", plots.parity, predicted, true, unit, name=name)
+        words = baselines.get(name, "")
+        attempt(f"parity_{name}.png", plots.parity, predicted, true, unit, name=name, baseline=words)
     for file, picture in run.task.pictures(graphs, predictions).items():
         attempt(file, picture)
     species = by_species(graphs, both)
     if species:
         attempt("error_by_species.png", plots.error_by_species, species, "eV/A")
-    errors = (species, "eV/A") if species else None
+    by_symbol = (species, "eV/A") if species else None
     attempt(
-        "overview.png", plots.overview, history=history, parities=both, species=errors, lines=lines, title=folder.name
-    )
+        "overview.png", plots.overview, history=history, parities=both, baselines=baselines, species=by_symbol,
+        lines=lines, title=folder.name,
+    )  # fmt: skip
     return drawn
 
 

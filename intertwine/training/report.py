@@ -11,6 +11,7 @@ from typing import Any
 from intertwine.data.resolution import table
 from intertwine.numerics.checkpoint import load_checkpoint
 from intertwine.tasks import Task
+from intertwine.tasks.verdict import baseline_line, beaten
 from intertwine.training.certification import conclude
 from intertwine.training.config import Config
 from intertwine.training.evaluation import errors_of
@@ -53,7 +54,7 @@ def report(folder: Path, config: Config, sets: Sets, task: Task, say: Callable[[
             name.removeprefix("validation_"): value for name, value in best.items() if name.startswith("validation_")
         },
         "test": test, "statistics": task.describe(), "notes": list(sets.source.notes),
-        "warnings": list(sets.source.warnings),
+        "warnings": [*sets.source.warnings, *beaten(test), *task.left_behind(test)],
         "labels": [decision._asdict() for decision in sets.source.decisions],
         "written": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }  # fmt: skip
@@ -62,7 +63,7 @@ def report(folder: Path, config: Config, sets: Sets, task: Task, say: Callable[[
     certificate = conclude(trained, sets.test, say) if config.training.certify else None
     if certificate is not None:
         results["certificate"] = {"passed": certificate.passed, "summary": certificate.summary()}
-    results["pictures"] = draw(folder, trained, rows, sets.test, certificate)
+    results["pictures"] = draw(folder, trained, rows, sets.test, certificate, test)
     write_json(folder / REPORT, results)
     return results
 
@@ -116,8 +117,8 @@ def _conclude(say: Callable[[str], None], report: dict[str, Any], task: Task) ->
     say(f"trained  {epochs}, {report['steps']} steps, {time_taken}; best after epoch {report['best_epoch']}")
     for target, errors in report["test"].items():
         say(f"test     {target}: {task.line(target, errors)}")
-        if errors.get("relative", 0.0) > 1.0:
-            say(
-                f"warning: the error of {target} is larger than that of predicting zero; train longer, on more data, "
-                "or check units and labels"
-            )
+    for target, errors in report["test"].items():
+        if words := baseline_line(errors):
+            say(f"baseline {target}, {errors['baseline']['name']}: {words}")
+    for words in beaten(report["test"]) + task.left_behind(report["test"]):  # of the data they were said before
+        say(f"warning: {words}")

@@ -249,6 +249,7 @@ def _train(
             "units": sets.source.units,
             "data": sets.source.name,
             "versions": versions(),
+            "baselines": {name: b.coefficients for name, b in task.baselines.items() if b.coefficients is not None},
         }
         prepared = sets.prepared(task.cutoff, fields_of(task, sets.source.fields))
         loggers = make_loggers(options.loggers, folder, config.allow)
@@ -331,9 +332,9 @@ def _reopen(
 
 
 def _fitted(task: Task, sets: Sets) -> Task:
-    """The task with the statistics of the training set."""
+    """The task with the statistics and the baselines of the training set."""
     training = sets.train.only(*task.labels(sets.source.fields))
-    task.fit(training[k] for k in range(len(training)))
+    task.gather(training[k] for k in range(len(training)))
     return task
 
 

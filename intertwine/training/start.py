@@ -20,6 +20,7 @@ from intertwine.numerics.checkpoint import save_checkpoint
 from intertwine.numerics.plugins import is_code, module_of
 from intertwine.numerics.signature import bind
 from intertwine.tasks import TASKS, Task
+from intertwine.tasks.verdict import beaten
 from intertwine.training.config import Config, resolve, task_class
 from intertwine.training.evaluation import errors_of
 from intertwine.training.folder import Run, load_run
@@ -250,11 +251,8 @@ def _lines(
         *([f"species  {', '.join(symbols)} added, with random weights"] if symbols else []),
         f"before   on the training set's first {TRIED_STRUCTURES} at most: {scores}",
     ]
-    if with_head and any(e.get("relative", 0.0) > 1 for e in errors.values()):
-        lines.append(
-            "warning: the weights predict worse than zero; check that these are the same labels, and their units "
-            "(--unit)"
-        )
+    for words in beaten(errors) if with_head else ():
+        lines.append(f"warning: {words}; are these the same labels as those of the weights?")
     if start.freeze:
         still = sum(p.numel() for p in task.parameters() if not p.requires_grad)
         lines.append(

@@ -66,6 +66,8 @@ def test_parity_draws_the_points_and_says_the_errors(tmp_path: Path) -> None:
     assert points.get_xdata().tolist() == [1, 2, 3, 4]
     assert points.get_ydata().tolist() == [1, 2, 3, 4.5]
     assert axes.get_title(loc="left") == "forces: MAE 125, RMSE 250 meV/Å"
+    plots.draw_parity(axes, predicted, true, "eV/A", "forces", "zero: MAE 2.5e+03, RMSE 2.7e+03")
+    assert axes.get_title(loc="left").splitlines()[1] == "zero: MAE 2.5e+03, RMSE 2.7e+03"
     assert axes.get_xlim() == axes.get_ylim()
 
 

@@ -232,8 +232,15 @@ def test_scales_come_from_the_training_set(backbone, molecule) -> None:
     task = made(backbone("painn"))
     task.fit(iter(graphs))
     assert task.scale.item() == pytest.approx(2.0)
+    assert task.energy_scale.item() == pytest.approx(2.0)  # per atom, over 1 A, whatever the spread of the energies
+    alone = made(backbone("painn"), force_weight=0.0)
+    alone.fit(iter(graphs))
     per_atom = torch.tensor([-1.5, -0.5, 0.5, 1.5], dtype=torch.float64) / 4
-    assert task.energy_scale.item() == pytest.approx(per_atom.square().mean().sqrt().item())
+    assert alone.scale.item() == pytest.approx(per_atom.square().mean().sqrt().item())
+    assert alone.energy_scale.item() == alone.scale.item()
+    relaxed = made(backbone("painn"))
+    relaxed.fit([graph.replaced(forces=torch.zeros(4, 3, dtype=torch.float64)) for graph in graphs])
+    assert relaxed.energy_scale.item() == relaxed.scale.item() == alone.scale.item()
     still = made(backbone("painn"))
     still.fit([Graph(g.pos, z=g.z, energy=0.0, forces=torch.zeros(4, 3)) for g in graphs])
     assert still.scale.item() == still.energy_scale.item() == 1.0  # nothing to divide by

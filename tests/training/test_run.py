@@ -54,7 +54,9 @@ def test_a_run_from_end_to_end(tiny: dict, tmp_path: Path, capfd: pytest.Capture
     splits = json.loads((folder / "splits.json").read_text())
     errors = evaluate(run, store.subset(splits["test"]))
     for target, found in errors.items():
-        assert found == pytest.approx(report["test"][target])
+        assert found.keys() == report["test"][target].keys()
+        for name, value in found.items():
+            assert value == pytest.approx(report["test"][target][name])
     best = min(load_checkpoint(folder / "last.safetensors")["rows"], key=lambda row: row["validation_loss"])
     assert run.epoch == best["epoch"] == report["best_epoch"]
     assert evaluate(run, store.subset(splits["validation"]))["forces"]["mae"] == pytest.approx(

@@ -1,0 +1,51 @@
+"""The errors of a model beside those of a baseline: numbers, and what they say in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def compared_with(name: str, errors: Mapping[str, Any], mae: float, rmse: float) -> dict[str, Any]:
+    """What a report adds to the errors of a target: ``baseline``, its ``name``, ``mae`` and ``rmse``, and ``ratio``,
+    the model's MAE over its MAE (``mae``), RMSE over its RMSE (``rmse``); no ratio where it makes no error.
+
+    Args:
+        name: of the baseline.
+        errors: of the model, ``mae`` and ``rmse``; a task may report others.
+        mae, rmse: of the baseline on the same entries, in the same unit.
+    """
+    own = {"mae": mae, "rmse": rmse}
+    ratio = {kind: errors[kind] / own[kind] for kind in own if kind in errors and own[kind] > 0}
+    return {"baseline": {"name": name, **own}} | ({"ratio": ratio} if ratio else {})
+
+
+def beaten(errors: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """One sentence for each target of which the baseline's MAE or RMSE is below the model's.
+
+    Args:
+        errors: for each target what :func:`intertwine.training.evaluate` returns.
+    """
+    lines = []
+    for target, e in errors.items():
+        worse = [kind for kind, ratio in e.get("ratio", {}).items() if ratio > 1]
+        if worse:
+            figures = ", ".join(f"{kind.upper()} {e['baseline'][kind]:.4g} against {e[kind]:.4g}" for kind in worse)
+            lines.append(
+                f"{target}: the baseline {e['baseline']['name']!r} is better than the model "
+                f"({figures} {e['unit']}".rstrip()
+                + "); train longer, on more data, or check units and labels"
+            )
+    return lines
+
+
+def percent(ratio: float) -> str:
+    """A ratio as "2.03 %", "44.4 %", "4444 %"."""
+    return f"{100 * ratio:.3g} %" if 100 * ratio < 999.5 else f"{100 * ratio:.0f} %"
+
+
+def baseline_line(errors: Mapping[str, Any]) -> str:
+    """The baseline's errors in words; empty where there is none."""
+    if not (baseline := errors.get("baseline")):
+        return ""
+    return ", ".join(f"{kind.upper()} {baseline[kind]:.4g} {errors['unit']}".rstrip() for kind in ("mae", "rmse"))

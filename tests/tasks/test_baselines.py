@@ -1,0 +1,280 @@
+"""What a model has to beat: the best prediction that does not look at the geometry, and what reports say of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from intertwine.data import GraphStore
+from intertwine.geometry import Graph
+from intertwine.groups import Cartesian, Representation
+from intertwine.o3 import Irreps
+from intertwine.tasks import Dynamics, ForceField, Output, Property, Task
+from intertwine.tasks.baselines import Constant, invariants
+from intertwine.tasks.verdict import baseline_line, beaten, compared_with, percent
+from intertwine.training import Run, evaluate, resolve
+
+DOUBLE = torch.float64
+EYE = np.eye(3).reshape(9, 1)
+INVARIANTS = [
+    (Cartesian(0), 3, np.ones((1, 1))),
+    (Cartesian(0, axial=True), 3, np.zeros((1, 0))),
+    (Cartesian(1), 3, np.zeros((3, 0))),
+    (Cartesian(2), 3, EYE),
+    (Cartesian(2), 2, np.eye(2).reshape(4, 1)),
+    (Cartesian(3), 3, np.zeros((27, 0))),  # of the epsilon tensor a reflection changes the sign
+    (Cartesian(3, axial=True), 2, np.zeros((8, 0))),
+    (Irreps("2x0e+1o+0o+2e"), 3, np.eye(11)[:, :2]),
+]
+
+
+@pytest.mark.parametrize(("representation", "dimension", "expected"), INVARIANTS, ids=str)
+def test_constants_that_no_isometry_changes(
+    representation: Representation, dimension: int, expected: np.ndarray
+) -> None:
+    basis = invariants(representation, dimension).numpy()
+    assert basis.shape == expected.shape
+    np.testing.assert_allclose(basis.T @ basis, np.eye(basis.shape[1]), atol=1e-12)
+    projector = expected @ np.linalg.pinv(expected) if expected.size else np.zeros((len(expected),) * 2)
+    np.testing.assert_allclose(basis @ basis.T, projector, atol=1e-12)
+
+
+def fitted(field: str, output: Output, graphs: list[Graph]) -> Constant:
+    baseline = Constant(field, output)
+    for graph in graphs:
+        baseline.add(graph)
+    baseline.fit()
+    return baseline
+
+
+def mixed(molecule: Callable[..., Graph], **labels: Callable[[int], Tensor]) -> list[Graph]:
+    """Molecules of 2 to 7 atoms of three species, with labels that are functions of the number of atoms."""
+    return [molecule(n, **{name: make(n) for name, make in labels.items()}) for n in (2, 3, 4, 5, 6, 7, 3, 4, 5, 6) * 2]
+
+
+def counts(graphs: list[Graph]) -> np.ndarray:
+    return np.array([[int((g.z == z).sum()) for z in (1, 6, 8)] for g in graphs], dtype=float)
+
+
+def test_energies_by_composition_are_least_squares(molecule: Callable[..., Graph], generator: torch.Generator) -> None:
+    """Those of all-electron programs too, whose offsets are large, and beside isolated atoms, which are no guide."""
+    graphs = mixed(molecule, energy=lambda n: -3e4 * n + torch.randn(1, generator=generator, dtype=DOUBLE))
+    atoms = [Graph(torch.zeros(1, 3, dtype=DOUBLE), z=[z], energy=torch.zeros(1, dtype=DOUBLE)) for z in (1, 6, 8)]
+    baseline = fitted("energy", Output(Cartesian(0), "graph", "eV", extensive=True), atoms + graphs)
+    assert baseline.name == "mean by species"
+    y = np.array([float(g.energy) for g in graphs])
+    solution = np.linalg.lstsq(counts(graphs), y, rcond=None)[0]
+    for graph, n in zip(graphs, counts(graphs), strict=True):
+        value = baseline.predict(graph, torch.zeros(1, dtype=DOUBLE))
+        assert float(value) == pytest.approx(float(n @ solution), rel=1e-10)
+
+
+def test_means_of_nodes_graphs_and_tensors(molecule: Callable[..., Graph], generator: torch.Generator) -> None:
+    def some(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator, dtype=DOUBLE) + 2.0
+
+    graphs = mixed(molecule, gap=lambda n: some(1), charges=some, alpha=lambda n: some(1, 3, 3))
+    graphs[3].gap[0] = torch.nan  # an absent label
+    gap = fitted("gap", Output(Cartesian(0), "graph", "eV"), graphs)
+    expected = np.nanmean([float(g.gap) for g in graphs])
+    assert gap.name == "mean"
+    assert float(gap.predict(graphs[0], torch.zeros(1, dtype=DOUBLE))) == pytest.approx(expected)
+    charges = fitted("charges", Output(Cartesian(0), "node", "e"), graphs)
+    z, q = (torch.cat([g[name] for g in graphs]) for name in ("z", "charges"))
+    by_species = torch.stack([q[z == k].mean() for k in graphs[0].z])
+    assert charges.name == "mean by species"
+    torch.testing.assert_close(charges.predict(graphs[0], torch.zeros(2, dtype=DOUBLE)), by_species)
+    alpha = fitted("alpha", Output(Cartesian(2), "graph", "A^3"), graphs)
+    trace = torch.stack([g.alpha[0].trace() for g in graphs]).mean() / 3
+    torch.testing.assert_close(
+        alpha.predict(graphs[0], torch.zeros(1, 3, 3, dtype=DOUBLE)), trace * torch.eye(3, dtype=DOUBLE).unsqueeze(0)
+    )
+
+
+def run_of(task: Task) -> Run:
+    """A run of this task as it is; ``evaluate`` looks at nothing else of it."""
+    return Run(
+        Path(),
+        resolve({"model": {"name": "painn"}, "task": {"name": "force_field"}}),
+        task.double().eval(),
+        (),
+        0,
+        "last",
+    )
+
+
+def mean_and_rms(x: Tensor) -> dict[str, Any]:
+    """What MAE and RMSE of residuals must be."""
+    return {
+        "mae": pytest.approx(float(x.abs().mean()), rel=1e-6),
+        "rmse": pytest.approx(float(x.square().mean().sqrt()), rel=1e-6),
+    }
+
+
+def force_field(backbone: Any) -> Task:
+    return ForceField(backbone("painn"), stress_weight=1.0)
+
+
+def crystals(make_crystal: Callable[[int], Graph], generator: torch.Generator) -> list[Graph]:
+    def labelled(n: int) -> Graph:
+        stress = torch.randn(1, 3, 3, generator=generator, dtype=DOUBLE)
+        forces = torch.randn(n, 3, generator=generator, dtype=DOUBLE) ** 3  # few large ones, as in data of relaxations
+        energy = torch.randn(1, generator=generator, dtype=DOUBLE)
+        return make_crystal(n).replaced(energy=energy, forces=forces, stress=stress + stress.mT)
+
+    return [labelled(n) for n in (2, 3, 3, 2, 3, 3)]
+
+
+def dipoles(molecule: Callable[..., Graph], generator: torch.Generator) -> list[Graph]:
+    return mixed(molecule, dipole=lambda n: torch.randn(1, 3, generator=generator, dtype=DOUBLE))
+
+
+def movers(molecule: Callable[..., Graph], generator: torch.Generator) -> list[Graph]:
+    graphs = []
+    for n in (3, 4, 5, 5):
+        graph = molecule(n, vel=torch.randn(n, 3, generator=generator, dtype=DOUBLE))
+        noise = torch.randn(n, 3, generator=generator, dtype=DOUBLE)
+        graphs.append(graph.replaced(target_pos=graph.pos + 0.7 * graph.vel + 0.1 * noise))
+    return graphs
+
+
+def test_errors_are_set_beside_those_of_the_same_kind(
+    backbone: Any, molecule: Any, make_crystal: Any, generator: torch.Generator
+) -> None:
+    """MAE over mean absolute label, RMSE over root mean square, of forces, stress, dipoles and later positions."""
+    cases: list[tuple[Task, list[Graph], str, str, Callable[[Graph], Tensor], float]] = [
+        (ForceField(backbone("painn")), crystals(make_crystal, generator), "forces", "zero", lambda g: g.forces, 1e3),
+        (
+            Property(backbone("painn"), "dipole", "1o", unit="e A"),
+            dipoles(molecule, generator),
+            "dipole",
+            "zero",
+            lambda g: g.dipole,
+            1.0,
+        ),
+    ]
+    for task, graphs, target, name, label, factor in cases:
+        task.double().gather(iter(graphs))
+        store = GraphStore.from_graphs(graphs, name="data")
+        e = evaluate(run_of(task), store, batch_size=2)[target]
+        truth = factor * torch.cat([label(graph).reshape(-1) for graph in graphs])
+        mean, rms = float(truth.abs().mean()), float(truth.square().mean().sqrt())
+        assert e["baseline"] == {"name": name, "mae": pytest.approx(mean), "rmse": pytest.approx(rms)}
+        assert e["ratio"] == {"mae": pytest.approx(e["mae"] / mean), "rmse": pytest.approx(e["rmse"] / rms)}
+        shares = f"({percent(e['mae'] / mean)} and {percent(e['rmse'] / rms)} of the baseline's)"
+        assert task.line(target, e).endswith(shares)
+
+
+def test_stress_and_later_positions(
+    backbone: Any, molecule: Any, make_crystal: Any, generator: torch.Generator
+) -> None:
+    """The pressure has a mean; particles move on."""
+    solids, task = crystals(make_crystal, generator), force_field(backbone)
+    task.gather(iter(solids))
+    run = run_of(task)
+    e = evaluate(run, GraphStore.from_graphs(solids, name="solids"))["stress"]
+    stress = 1e3 * torch.cat([g.stress for g in solids])
+    rest = stress - stress.diagonal(dim1=1, dim2=2).mean() * torch.eye(3, dtype=DOUBLE)
+    assert e["baseline"] == {"name": "mean", **mean_and_rms(rest)}
+    particles, jump = movers(molecule, generator), Dynamics(backbone("egnn", velocity=True))
+    jump.gather(iter(particles))
+    run = run_of(jump)
+    e = evaluate(run, GraphStore.from_graphs(particles, name="particles"))["pos"]
+    moved = torch.cat([g.target_pos - g.pos for g in particles]).reshape(-1)
+    v = torch.cat([g.vel for g in particles]).reshape(-1)
+    rest = moved - v * (moved @ v) / (v @ v)
+    assert e["baseline"] == {"name": "linear motion", **mean_and_rms(rest)}
+
+
+@pytest.mark.parametrize(
+    ("own", "blind", "kinds"),
+    [
+        ((583.6, 2988.0), (570.1, 2983.5), ["MAE", "RMSE"]),  # MPtrj after a minute
+        ((583.6, 2900.0), (570.1, 2983.5), ["MAE"]),
+        ((500.0, 3100.0), (570.1, 2983.5), ["RMSE"]),
+        ((500.0, 2900.0), (570.1, 2983.5), []),
+        ((0.1, 0.2), (0.0, 0.0), []),
+    ],
+)
+def test_a_warning_names_the_baseline_that_is_better(
+    own: tuple[float, float], blind: tuple[float, float], kinds: list[str]
+) -> None:
+    e = {"mae": own[0], "rmse": own[1], "unit": "meV/A"}
+    e |= compared_with("zero", e, *blind)
+    warnings = beaten({"forces": e})
+    assert len(warnings) == bool(kinds)
+    for line in warnings:
+        assert line.startswith("forces: the baseline 'zero' is better than the model")
+        assert [kind for kind in ("MAE", "RMSE") if f"({kind} " in line or f", {kind} " in line] == kinds
+    assert baseline_line(e) == f"MAE {blind[0]:.4g} meV/A, RMSE {blind[1]:.4g} meV/A"
+
+
+def test_errors_of_other_kinds_have_no_baseline() -> None:
+    e = {"accuracy": 0.9, "unit": ""}
+    assert "ratio" not in compared_with("mean", e, 1.0, 2.0)
+    assert beaten({"shape": e}) == []
+    assert baseline_line(e) == ""
+
+
+Errors = dict[str, tuple[float, float]]  # MAE, RMSE by target, in meV/atom, meV/A, meV/A^3
+SILICON: Errors = {"energy": (262.0, 306.0), "forces": (551.0, 874.0), "stress": (11.0, 12.0)}  # of the baselines
+ETHANOL: Errors = {"energy": (15.0, 22.0), "forces": (841.0, 1156.0)}
+MATERIALS: Errors = {"energy": (570.0, 980.0), "forces": (200.0, 1270.0)}  # of many compositions, most at rest
+CASES: dict[str, tuple[Errors, Errors, list[str]]] = {
+    "silicon, energies forgotten": ({"energy": (17.0, 22.0), "forces": (38.1, 60.0)}, SILICON, ["energy"]),
+    "silicon, balanced": ({"energy": (3.9, 5.0), "forces": (37.9, 60.0)}, SILICON, []),
+    "silicon, forces forgotten": ({"energy": (1.0, 1.3), "forces": (500.0, 800.0)}, SILICON, ["forces"]),
+    "silicon, stress forgotten": (
+        {"energy": (3.9, 5.0), "forces": (37.9, 60.0), "stress": (9.0, 10.0)},
+        SILICON,
+        ["stress"],
+    ),
+    "ethanol": ({"energy": (0.36, 0.46), "forces": (17.0, 25.0)}, ETHANOL, []),
+    "ethanol, energies forgotten": ({"energy": (6.0, 8.0), "forces": (17.0, 25.0)}, ETHANOL, ["energy"]),
+    "materials": ({"energy": (20.0, 40.0), "forces": (45.0, 90.0)}, MATERIALS, []),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_target_that_is_left_behind_is_named(name: str, backbone: Any) -> None:
+    own, blind, expected = CASES[name]
+    errors = {}
+    for target, (mae, rmse) in own.items():
+        e = {"mae": mae, "rmse": rmse, "unit": ""}
+        errors[target] = e | compared_with("mean", e, *blind[target])
+    lines = force_field(backbone).left_behind(errors)
+    assert [line.partition(":")[0] for line in lines] == expected
+    wanted = {
+        "energy": "task.energy_weight=10000",
+        "forces": "task.force_weight=1000",
+        "stress": "task.stress_weight=10",
+    }
+    assert all(line.endswith(f"--set {wanted[target]}") for line, target in zip(lines, expected, strict=True))
+    unwanted = ForceField(backbone("painn"), energy_weight=0.0, stress_weight=0.0)
+    assert unwanted.left_behind(errors) == []  # forces alone are trained on
+
+
+@pytest.mark.parametrize("spread", [1e-3, 0.02, 0.3, 3.0], ids=lambda spread: f"{spread} eV per atom")
+def test_the_balance_of_the_loss_does_not_depend_on_the_spread_of_the_energies(
+    spread: float, backbone: Any, molecule: Any, generator: torch.Generator
+) -> None:
+    """By default an error of 1 eV/atom counts as one of sqrt(10) eV/A, of one trajectory and of many phases alike."""
+    graphs = mixed(
+        molecule,
+        energy=lambda n: n * spread * torch.randn(1, generator=generator, dtype=DOUBLE),
+        forces=lambda n: 0.8 * torch.randn(n, 3, generator=generator, dtype=DOUBLE),
+    )
+    task = ForceField(backbone("painn"))
+    task.gather(iter(graphs))
+    graph = graphs[0]
+    off = {"energy": graph.energy + graph.num_nodes * 0.01, "forces": graph.forces + 0.01 * math.sqrt(10)}
+    losses = {name: task.weights[name] * float(loss) / n for name, (loss, n) in task.losses(off, graph).items()}
+    assert losses["energy"] == pytest.approx(losses["forces"])
+    torch.testing.assert_close(task.energy_scale, task.scale_of("forces"))
