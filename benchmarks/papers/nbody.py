@@ -46,7 +46,7 @@ FAR_CUTOFF = 20.0  # cutoff of models that need one: all pairs are closer, but f
 #: name -> arguments of the model, learning rate, largest norm of a gradient, published error.
 CONTESTANTS: dict[str, tuple[dict[str, Any], float, float, float | None]] = {
     "plain_gnn": ({}, 1e-3, 10.0, 0.0107),
-    "radial_field": ({}, 1e-3, 10.0, 0.0104),
+    "radial_field": ({}, 2e-4, 10.0, 0.0104),
     "egnn": ({"width": 64, "layers": 4}, 5e-4, 10.0, 0.0071),
     "painn": ({"width": 32, "layers": 3, "cutoff": FAR_CUTOFF}, 1e-3, 0.2, None),
     "tensor_field": ({"width": 32, "layers": 4, "lmax": 1}, 1e-3, 0.2, 0.0155),
