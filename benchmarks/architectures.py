@@ -10,7 +10,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 from measure import DOCS, insert
 
-from intertwine.bench import ATOMS, COLUMNS, GEOMETRIES, architectures, cells
+from intertwine.bench import CAPTION, COLUMNS, GEOMETRIES, architectures, cells
 from intertwine.models import MODELS
 
 COLOURS = {"linear": "#2a6f97", "nonlinear": "#c8553d"}
@@ -20,11 +20,8 @@ def page(entries: list[dict[str, Any]]) -> str:
     """The table."""
     lines = [list(COLUMNS.values()), ["---"] * 7 + ["--:"] * (len(COLUMNS) - 7), *(cells(entry) for entry in entries)]
     grid = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    caption = (
-        f"Defaults of each model. FLOP and bytes of the features for each edge of {ATOMS} atoms within its cutoff."
-    )
     papers = "\n".join(f"- `{entry['name']}`: {entry['paper']}" for entry in entries)
-    return f"{grid}\n\n{caption}\n\n{papers}"
+    return f"{grid}\n\n{CAPTION}\n\n{papers}"
 
 
 def picture(entries: list[dict[str, Any]]) -> Any:

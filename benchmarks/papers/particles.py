@@ -56,7 +56,7 @@ class PlainGNN(Backbone):
     CARD = ModelCard(
         message="nonlinear",
         geometry="vector",
-        body_order=2,
+        body_order=5,
         symmetry="S(n)",
         paper="the GNN of Satorras, Hoogeboom, Welling 2021, arXiv:2102.09844, section 5.1",
     )
@@ -82,8 +82,8 @@ class RadialField(Backbone):
     \phi_v(|v_i|)\, v_i`, with d the distance now, and D and v the distance and the velocity at the start.
 
     Köhler, Klein, Noé 2019, arXiv:1910.00753, with the velocity and the hyperbolic tangent of section 5.1 of
-    arXiv:2102.09844. As there, the last layer of :math:`\phi` has no bias and starts at Xavier's weights times 0.001, so
-    that positions hardly move at first; the other weights start as torch's linear layers do.
+    arXiv:2102.09844. As there, the last layer of :math:`\phi` has no bias and starts at Xavier's weights times 0.001:
+    positions hardly move at first. The other weights start as torch's linear layers do.
 
     Args:
         width, layers: sizes. edge_inputs: names of edge invariants, a_ij.

@@ -16,8 +16,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
 @console.guarded
 def models(as_json: Json = False) -> None:
     """List the architectures: what a message looks at, symmetry group, number of weights, cost per edge, paper."""
-    from intertwine.bench.architectures import COLUMNS, architectures, cells
-    from intertwine.bench.cost import ATOMS
+    from intertwine.bench.architectures import CAPTION, COLUMNS, architectures, cells
     from intertwine.models import MODELS
 
     with console.bar(len(MODELS), "counting operations") as progress:
@@ -27,11 +26,7 @@ def models(as_json: Json = False) -> None:
         console.emit([*entries, *own])
         return
     papers = "\n".join(f"{entry['name']}: {entry['paper']}" for entry in entries)
-    caption = (
-        f"Operations and bytes of the features for each edge of {ATOMS} atoms within the model's cutoff, at its "
-        f"defaults.\n\n{papers}\n\n"
-        "intertwine train DATA --model NAME; any argument by --set model.width=64."
-    )
+    caption = f"{CAPTION}\n\n{papers}\n\nintertwine train DATA --model NAME; any argument by --set model.width=64."
     console.table("Architectures", list(COLUMNS.values()), [cells(entry) for entry in entries], caption=caption)
     if own:
         console.table("Of installed packages", ["name", "class", "what"], [list(entry.values()) for entry in own])

@@ -100,11 +100,11 @@ def blind(kind: Kind, leaves: int) -> tuple[int, float]:
     r"""How many directions of the neighbours' features the centre of a star sees, and how much of a step along those
     that it does not.
 
-    A layer is :math:`f_i' = \phi(f_i, \sum_j m(f_i, f_j, a_{ij}))`. With f_i and all a_ij fixed the rows of its Jacobian
-    in the features of the neighbours are taken at many points. If m is linear in f_j they all lie in one space, whose
-    dimension is at most that of the sum, however many neighbours there are; and a step of any length along its
-    complement, which is where :math:`\sum_j m(f_j + g_j) = \sum_j m(f_j) + \sum_j m(g_j)` with a last sum of zero, is not
-    seen at all.
+    A layer is :math:`f_i' = \phi(f_i, \sum_j m(f_i, f_j, a_{ij}))`. With f_i and all a_ij fixed, the rows of its
+    Jacobian in the features of the neighbours are taken at many points. If m is linear in f_j, they all lie in one
+    space, whose dimension is at most that of the sum, however many neighbours there are. A step g of any length in its
+    complement has :math:`\sum_j m(f_j + g_j) = \sum_j m(f_j) + \sum_j m(g_j)` with a last sum of zero, and is not seen
+    at all.
     """
     model = kind.build(layers=1, width=WIDTH, vector_inputs=("u",))
     graph = with_vectors(collate([star(around(leaves))] * COPIES))
