@@ -10,8 +10,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 from measure import DOCS, insert
 
-from intertwine.bench import COLUMNS, GEOMETRIES, architectures, cells
-from intertwine.bench.architectures import CAPTION
+from intertwine.bench import CAPTION, COLUMNS, GEOMETRIES, architectures, cells
 from intertwine.models import MODELS
 
 COLOURS = {"linear": "#2a6f97", "nonlinear": "#c8553d"}

@@ -60,6 +60,7 @@ FEW: dict[str, int] = {
     "models::test_deterministic_and_leaves_its_input_alone": 1,
     "models::test_edges_in_any_order_and_memory_layout": 1,
     "models::test_equivariance": 1,
+    "models::test_every_cell_is_what_is_measured": 8,
     "models::test_every_parameter_matters": 1,
     "models::test_far_from_the_origin": 1,
     "models::test_graphs_of_a_batch_do_not_see_each_other": 1,

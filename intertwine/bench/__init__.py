@@ -1,6 +1,6 @@
 """Floor 8: measurements beside other libraries, for `intertwine bench` and the scripts in benchmarks/."""
 
-from intertwine.bench.architectures import COLUMNS, GEOMETRIES, architectures, cells
+from intertwine.bench.architectures import CAPTION, COLUMNS, GEOMETRIES, architectures, bodies, cells
 from intertwine.bench.clock import Times, copy_bandwidth, installed, interleaved, machine, peak_memory
 from intertwine.bench.contest import PASSES, Contestant, contest
 from intertwine.bench.convolutions import SIZES
@@ -10,6 +10,7 @@ from intertwine.bench.report import Grid, grids, heading
 
 __all__ = [
     "ATOMS",
+    "CAPTION",
     "COLUMNS",
     "GEOMETRIES",
     "PARTS",
@@ -23,6 +24,7 @@ __all__ = [
     "Job",
     "Times",
     "architectures",
+    "bodies",
     "cells",
     "contest",
     "copy_bandwidth",

@@ -15,6 +15,14 @@ from intertwine.models import MODELS
 #: What a message looks at, from the invariant to the group element.
 GEOMETRIES = ("none", "distance", "angle", "torsion", "vector", "spherical tensor", "group element")
 
+HARDEST = 5  # body order from which on no test is harder
+
+#: What is said below the table.
+CAPTION = (
+    f"Defaults of each model. FLOP and bytes of the features for each edge of {ATOMS} atoms within its cutoff. Body: "
+    f"what one layer tells apart, {HARDEST}+ for {HARDEST} and more."
+)
+
 #: key of an entry -> heading of its column.
 COLUMNS = {
     "name": "model",
@@ -75,4 +83,11 @@ def architectures(
 
 def cells(entry: Mapping[str, Any]) -> list[str]:
     """A row of the table, in the order of :data:`COLUMNS`."""
-    return [short(entry[key]) if key in ("parameters", "flops", "bytes") else str(entry[key]) for key in COLUMNS]
+    shown = {key: short(entry[key]) for key in ("parameters", "flops", "bytes")}
+    shown["body order"] = bodies(entry["body order"])
+    return [shown.get(key, str(entry[key])) for key in COLUMNS]
+
+
+def bodies(order: int) -> str:
+    """A body order as it is shown."""
+    return f"{order}+" if order == HARDEST else str(order)

@@ -10,7 +10,7 @@ cell of zeros where others are periodic; setting the last takes it back.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, KeysView, Sequence
+from collections.abc import Iterator, KeysView, Sequence, Set
 from typing import Any
 
 import torch
@@ -89,7 +89,8 @@ def comparable(contents: Sequence[Fields]) -> list[Fields]:
         DataError: a field that other graphs have is missing, or has another shape or representation; it and the graph
             are named.
     """
-    lent = [_lent(content, contents) for content in contents]
+    names: set[str] = set().union(*contents)
+    lent = [_lent(content, names) for content in contents]
     whole = [content | more for content, more in zip(contents, lent, strict=True)]
     first = whole[0]
     for k, fields in enumerate(whole):
@@ -119,12 +120,11 @@ def _same_kind(name: str, value: Any, first: Any, k: int) -> None:
             raise DataError(what, where=name, remedy=remedy)
 
 
-def _lent(fields: Fields, contents: Sequence[Fields]) -> Fields:
-    """The cell, and shifts of edges, of an open graph that is batched with others that have some."""
+def _lent(fields: Fields, names: Set[str]) -> Fields:
+    """The cell, and shifts of edges, of an open graph that is batched with others that have some; ``names`` are the
+    fields of all."""
     pos, edges, pbc, lent = fields.get("pos"), fields.get("edge_index"), fields.get("pbc"), {}
-    wanted = {
-        name for name in ("cell", "pbc", "shifts") if name not in fields and any(name in other for other in contents)
-    }
+    wanted = ({"cell", "pbc", "shifts"} & names) - fields.keys()
     if isinstance(pos, Tensor) and pos.ndim == 2 and pos.shape[1] == 3 and {"cell", "pbc"} <= wanted:
         ptr, batch = fields.get("ptr"), fields.get("batch")
         graphs = len(ptr) - 1 if ptr is not None else int(batch.max()) + 1 if batch is not None and len(batch) else 1

@@ -220,7 +220,7 @@ class Cormorant(Backbone):
     CARD = ModelCard(
         message="nonlinear",
         geometry="spherical tensor",
-        body_order=3,
+        body_order=2,
         symmetry="E(3)",
         paper="Anderson, Hy, Kondor 2019, arXiv:1906.04015",
     )

@@ -179,7 +179,7 @@ class DimeNet(Backbone):
     CARD = ModelCard(
         message="nonlinear",
         geometry="angle",
-        body_order=3,
+        body_order=5,
         symmetry="E(n)",
         paper="Gasteiger et al. 2020, arXiv:2011.14115",
     )

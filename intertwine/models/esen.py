@@ -177,7 +177,7 @@ class ESEN(Backbone):
     CARD = ModelCard(
         message="nonlinear",
         geometry="spherical tensor",
-        body_order=2,
+        body_order=5,
         symmetry="E(3)",
         paper="Fu et al. 2025, arXiv:2502.12147",
     )

@@ -175,7 +175,7 @@ class GemNet(Backbone):
     CARD = ModelCard(
         message="nonlinear",
         geometry="torsion",
-        body_order=4,
+        body_order=5,
         symmetry="E(n)",
         paper="Gasteiger, Becker, Günnemann 2021, arXiv:2106.08903",
     )
@@ -256,7 +256,7 @@ class GemNet(Backbone):
 
     @property
     def card(self) -> ModelCard:
-        return self.CARD if self.quadruplets else replace(self.CARD, geometry="angle", body_order=3)
+        return self.CARD if self.quadruplets else replace(self.CARD, geometry="angle")
 
     def lists(self, graph: Graph) -> Lists:
         reaches = {"near": self.near, "far": self.far}

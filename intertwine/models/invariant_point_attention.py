@@ -107,7 +107,8 @@ class InvariantPointAttention(Backbone):
     CARD = ModelCard(
         message="nonlinear",
         geometry="group element",
-        body_order=4,
+        body_order=5,
+        domain="SE(3)",
         symmetry="SE(3)",
         paper="Jumper et al. 2021, Nature 596, 583",
     )

@@ -109,7 +109,8 @@ class LocalFrames(Backbone):
     CARD = ModelCard(
         message="nonlinear",
         geometry="group element",
-        body_order=4,
+        body_order=5,
+        domain="SE(3)",
         symmetry="SE(3)",
         paper="Kofinas, Nagaraja, Gavves 2021, arXiv:2110.14961",
     )

@@ -133,7 +133,7 @@ class MACE(Backbone):
     """
 
     CARD = ModelCard(
-        message="nonlinear",
+        message="linear",
         geometry="spherical tensor",
         body_order=4,
         symmetry="E(3)",
@@ -216,9 +216,7 @@ class MACE(Backbone):
 
     @property
     def card(self) -> ModelCard:
-        return replace(
-            self.CARD, body_order=self.correlation + 1, message="linear" if self.correlation == 1 else self.CARD.message
-        )
+        return replace(self.CARD, body_order=self.correlation + 1)
 
     def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:
         require_space(graph)

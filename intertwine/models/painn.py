@@ -1,4 +1,4 @@
-r"""PaiNN: scalars s and vectors v, mixed by gates; linear messages, so it costs four times an invariant network.
+r"""PaiNN: scalars s and vectors v, mixed by gates; a message is linear in the neighbour's vectors, not in its scalars.
 
 .. math::
     (\phi^s, \phi^{vv}, \phi^{vs})_{ij} &= \phi(s_j) \circ W(d_{ij}) \\
@@ -84,7 +84,7 @@ class PaiNN(Backbone):
     """
 
     CARD = ModelCard(
-        message="linear",
+        message="nonlinear",
         geometry="vector",
         body_order=3,
         symmetry="E(3)",

@@ -81,7 +81,7 @@ class PointConv(Backbone):
     """
 
     CARD = ModelCard(
-        message="linear", geometry="vector", body_order=2, symmetry="T(n)", paper="Wu, Qi, Fuxin 2019, arXiv:1811.07246"
+        message="linear", geometry="vector", body_order=5, symmetry="T(n)", paper="Wu, Qi, Fuxin 2019, arXiv:1811.07246"
     )
     DEFAULTS = VectorInputs(radial_size=8)
     PRESETS: ClassVar[dict[str, Preset]] = {

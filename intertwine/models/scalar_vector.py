@@ -104,7 +104,7 @@ class ScalarVector(Backbone):
     CARD = ModelCard(
         message="nonlinear",
         geometry="vector",
-        body_order=3,
+        body_order=2,
         symmetry="E(3)",
         paper="Gao, lecture 'Equivariant GNNs'; Joshi et al. 2023, arXiv:2301.09308",
     )

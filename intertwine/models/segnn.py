@@ -139,7 +139,7 @@ class SEGNN(Backbone):
     CARD = ModelCard(
         message="nonlinear",
         geometry="spherical tensor",
-        body_order=2,
+        body_order=5,
         symmetry="E(3)",
         rate=5.0,
         paper="Brandstetter et al. 2022, arXiv:2110.02905",
