@@ -169,7 +169,7 @@ def prepare(
     """The structure's last frame as its file gives it, with the run as its calculator."""
     import torch
 
-    from intertwine.integrations import Calculator, to_atoms
+    from intertwine.integrations import Calculator, start_of, to_atoms
     from intertwine.training import load_run
 
     dtype = {"float64": torch.float64, "float32": torch.float32}[
@@ -179,10 +179,11 @@ def prepare(
     content = inputs.read(structure, trained, key, unit, last=True)
     atoms = content.structures[-1]
     atoms = atoms if hasattr(atoms, "calc") else to_atoms(atoms)  # a graph, of a data set that has a name
-    if atoms.calc is not None and atoms.calc.results:
-        inputs.say(f"the file's {', '.join(atoms.calc.results)} are not used or copied: the run predicts its own")
+    labels = start_of(atoms, f"run {run.resolve().name}")
+    if labels:
+        inputs.say(f"the file's {', '.join(labels)} are not used, and kept as those of the start (initial_{labels[0]})")
     atoms.calc = Calculator(trained, dtype=dtype, keys=content.keys)
-    if "pos_unit" in atoms.info:  # the output names units: then of all that is new
+    if "pos_unit" in atoms.info or trained.config.data.units:  # which the reader would take for those of the results
         atoms.info |= {"energy_unit": "eV", "forces_unit": "eV/A", "stress_unit": "eV/A^3"}
     return atoms
 

@@ -15,13 +15,16 @@ from ase.calculators.calculator import all_properties
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.constraints import FixAtoms, FixCartesian
 
-from intertwine.data.files import read_frames
+from intertwine.data.files import PER_ATOM, read_frames
 from intertwine.data.folders import is_several, members
 from intertwine.data.frames import Frame, check, decide_periodicity, place
+from intertwine.data.labels import AMBIGUOUS_ATOM_COUNTS
+from intertwine.data.names import parse
 from intertwine.data.npz import NAMES, arrays_of, required
 from intertwine.data.opening import ending, require_file
 from intertwine.data.progress import progress_bar
 from intertwine.data.units import CANONICAL, DIMENSIONS, factor
+from intertwine.geometry import FIELDS
 from intertwine.numerics import DataError, InputError, nearest
 
 #: Formats that hold numbers of any unit. All others are one program's, whose unit ASE knows: it gives A.
@@ -169,6 +172,9 @@ def _length(path: Path, frame: Frame, told: dict[str, str], of_run: dict[str, st
 def _atoms(frame: Frame, box: np.ndarray | None, scale: float, *, declare: bool) -> Atoms:
     """A frame as ASE's object: ASE's own, or made as ASE would have."""
     atoms = _kept(frame) if frame.atoms is not None else _made(frame, box)
+    for name, unit in frame.units.items():  # labels stay in it, and a file of structures has no other place to say so
+        if name != "pos" and (name in frame.values or name in frame.columns):
+            atoms.info.setdefault(f"{name}_unit", unit)
     if scale != 1.0:
         atoms.arrays["positions"] *= scale  # not set_positions, which holds fixed atoms
         atoms.cell[:] *= scale
@@ -189,7 +195,24 @@ def _kept(frame: Frame) -> Atoms:
     for name, value in frame.values.items():
         if name not in atoms.info and name not in all_properties and name != "constraints":
             atoms.info[name] = value
+    if frame.reader in ("db", "ase:json"):
+        _add_results(atoms)
     return atoms
+
+
+def _add_results(atoms: Atoms) -> None:
+    """Labels among the entries of a row become results of the calculator, where they are that of a structure."""
+    shapes = {"energy": (1,), "free_energy": (1,), "forces": (len(atoms), 3), "stress": (6,), "dipole": (3,)}
+    results = dict(atoms.calc.results) if atoms.calc is not None else {}
+    for name, shape in shapes.items():
+        array = np.asarray(atoms.info.get(name, ""))
+        if name not in results and array.dtype.kind in "fiu" and array.size == np.prod(shape):
+            array = array.astype(float).reshape(shape)
+            results[name] = float(array[0]) if shape == (1,) else array
+            del atoms.info[name]
+    if results:
+        atoms.calc = SinglePointCalculator(atoms)
+        atoms.calc.results.update(results)
 
 
 def _made(frame: Frame, box: np.ndarray | None) -> Atoms:
@@ -253,8 +276,20 @@ def _npz(path: Path, keys: Mapping[str, str]) -> Iterator[Frame]:
             remedy="expected (frames, atoms, 3).",
         )
     rows = {name: array for name, array in arrays.items() if array.shape[:1] == (len(pos),)}
+    of_atoms = {name for name, array in rows.items() if _has_rows_of_atoms(name, array.shape[1:], len(z))}
     for k in range(len(pos)):
         frame = Frame(z, pos[k], place(path, k))
         for name, array in rows.items():
-            (frame.columns if array.shape[1:2] == (len(z),) else frame.values)[name] = array[k]
+            (frame.columns if name in of_atoms else frame.values)[name] = array[k]
         yield frame
+
+
+def _has_rows_of_atoms(name: str, shape: tuple[int, ...], atoms: int) -> bool:
+    """Whether an array of a frame belongs to the atoms: by its name, or because it has as many rows where that is no
+    chance; three numbers of a molecule of three atoms are a vector of the molecule."""
+    meaning = parse(name)
+    if meaning is not None or name in FIELDS:
+        of_atoms = meaning.quantity == "forces" if meaning is not None else FIELDS[name].level == "node"
+    else:
+        of_atoms = name in (*SPECIAL, *PER_ATOM) or atoms not in AMBIGUOUS_ATOM_COUNTS
+    return of_atoms and shape[:1] == (atoms,)

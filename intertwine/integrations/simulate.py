@@ -22,7 +22,8 @@ from ase.constraints import (
 )
 from ase.io import Trajectory
 
-from intertwine.integrations.writing import growing, pack
+from intertwine.integrations.packing import pack
+from intertwine.integrations.writing import growing
 from intertwine.numerics import GeometryError, InputError, choose
 
 BLOW_UP_EV_PER_ATOM = 100.0  # kinetic energy per atom (eV) at which a trajectory is no longer physics
