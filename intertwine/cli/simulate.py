@@ -72,7 +72,7 @@ def md(
         )
     drawing = None if is_device(path) else writable(path.with_suffix(".png"), source=structure, tables=False)
     equilibrate = equilibrate if equilibrate is not None else 0 if velocities == "keep" else 2000
-    atoms = prepare(run, structure, precision, key, unit, allow)
+    atoms = prepare(run, structure, precision, key, unit, allow, path)
     started = _started(atoms, velocities, temperature)
     with console.bar(steps + equilibrate, f"{ensemble} at {temperature:g} K") as progress:
         record = run_dynamics(
@@ -135,7 +135,7 @@ def relax(
     from intertwine.integrations.writing import tells_its_unit
 
     path = writable(output or Path(f"{structure.name.split('.')[0]}-relaxed.xyz"), source=structure, tables=False)
-    atoms = prepare(run, structure, precision, key, unit, allow)
+    atoms = prepare(run, structure, precision, key, unit, allow, path)
     tells_its_unit(path, [atoms])
     before = atoms.get_potential_energy()
     taken = 0
@@ -164,9 +164,12 @@ def relax(
 
 
 def prepare(
-    run: Path, structure: Path, precision: str, key: list[str] | None, unit: list[str] | None, allow: list[str] | None
-) -> Any:
-    """The structure's last frame as its file gives it, with the run as its calculator."""
+    run: Path, structure: Path, precision: str, key: list[str] | None, unit: list[str] | None, allow: list[str] | None,
+    output: Path | None = None,
+) -> Any:  # fmt: skip
+    """The structure's last frame as its file gives it, with the run as its calculator; ``output`` is what will be
+    written.
+    """
     import torch
 
     from intertwine.integrations import Calculator, start_of, to_atoms
@@ -176,6 +179,7 @@ def prepare(
         choose(precision, ("float32", "float64"), kind="precision", where="--precision")
     ]
     trained = load_run(run, allow=allow or ())
+    inputs.spare(output, trained)
     content = inputs.read(structure, trained, key, unit, last=True)
     atoms = content.structures[-1]
     atoms = atoms if hasattr(atoms, "calc") else to_atoms(atoms)  # a graph, of a data set that has a name

@@ -105,6 +105,7 @@ def predict(
         writable(output, source=structures)  # said before the work, not after it
     prefix = prefix_of(tag)
     trained = load_run(run, which=which, allow=allow or ())
+    inputs.spare(output, trained)
     if output is not None:
         holds(output, trained.task)
     content = inputs.read(structures, trained, key, unit)
@@ -112,9 +113,7 @@ def predict(
         tells_its_unit(output, [s for s in content.structures if hasattr(s, "info")])
         check_names(content.structures, trained.task, prefix)
     with console.bar(len(content.structures), "predicting") as progress:
-        predictions = forecast(
-            trained, content.structures, batch_size=batch_size, keys=content.keys, progress=progress
-        )
+        predictions = forecast(trained, content.structures, batch_size=batch_size, keys=content.keys, progress=progress)
     if output is not None:
         for note in write_predictions(output, content.structures, predictions, trained.task, prefix=prefix):
             inputs.say(note)

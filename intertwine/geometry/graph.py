@@ -131,7 +131,6 @@ class Graph(Data):
 
         Raises:
             DataError: a field is missing, is not a number or has a wrong shape.
-            GeometryError: periodic without a cell.
 
         >>> from ase.build import molecule
         >>> Graph.from_ase(molecule("H2O")).z.tolist()

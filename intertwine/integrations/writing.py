@@ -45,7 +45,7 @@ def writable(path: Path, *, source: Path | Sequence[Path] | None = None, tables:
     if path.is_dir() or not path.parent.is_dir():
         what = "is a folder" if path.is_dir() else f"there is no folder {path.parent}"
         raise InputError(what, where=str(path), remedy=remedy)
-    if any(_same(path, each) for each in sources(source)):
+    if any(same_file(path, each) for each in sources(source)):
         raise InputError(
             "is the file that is read", where=str(path), remedy="write to another file: the input is kept as it is."
         )
@@ -85,11 +85,7 @@ def tells_its_unit(path: Path, frames: Sequence[Atoms]) -> None:
 
     The run that they are for would take its numbers for its own unit."""
     kind = format_of(path, tables=False)
-    if (
-        kind not in COMPLETE
-        and path.suffix.lower() in CONTAINERS
-        and any("pos_unit" in atoms.info for atoms in frames)
-    ):
+    if kind not in COMPLETE and path.suffix.lower() in CONTAINERS and any("pos_unit" in atoms.info for atoms in frames):
         what = f"{path.suffix} can't say that it is in A, and is read in the unit of the run"
         raise InputError(what, where=str(path), remedy="write .xyz, .traj, .db or .json, which can.")
 
@@ -219,7 +215,8 @@ def sources(source: Path | Sequence[Path] | None) -> list[Path]:
     return files
 
 
-def _same(path: Path, source: Path) -> bool:
+def same_file(path: Path, source: Path) -> bool:
+    """Whether two paths are of one file, through links and other spellings too; a device is none."""
     with contextlib.suppress(OSError):
         if path.exists() and source.exists() and not is_device(path):
             return path.samefile(source)

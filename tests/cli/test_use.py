@@ -63,10 +63,24 @@ def test_what_we_write_is_read_as_it_is(name: str, runs, ok) -> None:
     assert energies(again)[0] == pytest.approx(json.loads(done.stdout)["energy (eV)"], abs=2e-5)
 
 
-def test_a_file_that_can_not_say_its_unit_is_refused(runs, run_cli, ok) -> None:
-    for name in ("a.lammpsdata", "a.data"):
-        refused(run_cli("relax", runs["bohr"], CASES / "bohr-hartree.xyz", "--steps", 3, "-o", name), "")
-        assert not Path(name).exists()
+def test_a_file_that_can_not_say_its_unit_is_refused(runs, run_cli) -> None:
+    refused(
+        run_cli("relax", runs["bohr"], CASES / "bohr-hartree.xyz", "--steps", 3, "-o", "a.data"),
+        "can't say that it is in A",
+    )
+    assert not Path("a.data").exists()
+
+
+@pytest.mark.parametrize("name", ["a.db", "a.json", "a.traj"])
+def test_a_file_that_says_its_unit_is_read_in_it(name: str, runs, ok) -> None:
+    """Also by training and evaluation, which read labels."""
+    done = ok("relax", runs["bohr"], CASES / "bohr-hartree.xyz", "--steps", 3, "-o", name, "--json")
+    again = ok("predict", runs["bohr"], name, "--json")
+    assert energies(again)[0] == pytest.approx(json.loads(done.stdout)["energy (eV)"], abs=2e-5)
+    scores = json.loads(ok("evaluate", runs["bohr"], name, "--json").stdout)["errors"]
+    assert scores["energy"]["mae"] < 0.1  # meV/atom: the label is the run's own
+    store = open_dataset(name, progress=False)
+    assert store.field("energy").item() == pytest.approx(json.loads(done.stdout)["energy (eV)"], abs=2e-5)
 
 
 @pytest.mark.parametrize("name", ["p.xyz", "p.db", "p.json", "p.traj"])
