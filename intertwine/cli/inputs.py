@@ -82,19 +82,7 @@ def read(
         notes += unread(content.atoms, inputs, keys)
     for note in notes:
         say(note)
-    _declare(content.atoms, {**of_run, **units}, keys)
     return Given(content.atoms, keys)
-
-
-def _declare(structures: list[Any], units: dict[str, str], keys: dict[str, str]) -> None:
-    """Say in each structure the units of the labels that it keeps, where its file did not: positions are in A now, and
-    a file that is written has to say that the energies are not in eV."""
-    for label, unit in units.items():
-        name = keys.get(label, label)
-        for atoms in structures if label != "pos" else ():
-            results = atoms.calc.results if atoms.calc is not None else {}
-            if name in atoms.info or name in atoms.arrays or name in results:
-                atoms.info.setdefault(f"{name}_unit", unit)
 
 
 def labels(

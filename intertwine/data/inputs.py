@@ -13,7 +13,7 @@ from ase import Atoms
 from torch import nn
 
 from intertwine.geometry import FIELDS, Graph
-from intertwine.geometry.atoms import ASE_ARRAYS, input_of, matches
+from intertwine.geometry.atoms import ASE_ARRAYS, matches
 from intertwine.nn import Backbone
 from intertwine.numerics import DataError
 

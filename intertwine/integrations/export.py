@@ -158,7 +158,8 @@ def write_predictions(
         return []
     if kind == "npz":
         with replacing(path) as temporary, temporary.open("wb") as file:
-            np.savez(file, **_arrays(structures, predictions, task))
+            arrays: dict[str, Any] = _arrays(structures, predictions, task)
+            np.savez(file, **arrays)
         kept = {"numbers", "positions"}
         more = dict.fromkeys(
             str(name)

@@ -91,7 +91,7 @@ def _entry(name: Any, value: Any) -> Any:
 
 
 def _is_word(text: str) -> bool:
-    """Whether a text comes back as it is: not as a number (an identity of "007") or a logical ("T"), and on one line."""
+    """Whether a text comes back as it is: not as a number (an identity "007") or a logical ("T"), and on one line."""
     return bool(text) and not set(text) & set('\n\r\\"') and key_val_str_to_dict(f'word="{text}"') == {"word": text}
 
 

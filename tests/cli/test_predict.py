@@ -29,7 +29,7 @@ def several() -> list[Atoms]:
     for k in range(7):
         frames.append(bulk("Cu", cubic=True))
         frames[-1].rattle(0.05, seed=k)
-        frames[-1].info["id"] = f"{k:03d}"
+        frames[-1].info["id"] = f"cu-{k}"
     return frames
 
 
@@ -62,7 +62,8 @@ def test_the_data_of_a_run_are_not_overwritten(name: str, runs, run_cli) -> None
 def test_batches_change_nothing_but_the_speed(runs, ok, run_cli) -> None:
     written("in.xyz", several())
     printed = [
-        json.loads(ok("predict", runs["copper"], "in.xyz", "--batch-size", size, "--json").stdout) for size in (1, 3, 100)
+        json.loads(ok("predict", runs["copper"], "in.xyz", "--batch-size", size, "--json").stdout)
+        for size in (1, 3, 100)
     ]
     for other in printed[1:]:
         for p, q in zip(printed[0], other, strict=True):
@@ -125,7 +126,9 @@ def test_relaxed_structures_say_whose_energy_they_have(runs, ok) -> None:
 def test_runs_and_certificates_say_what_they_are(runs, trained) -> None:
     for folder in (*list(runs.values())[:3], trained[0]):
         run = load_run(folder)
-        assert repr(run).startswith(f"Run(folder={str(folder)!r}, task='force_field', outputs='energy (eV), forces (eV/A)")
+        assert repr(run).startswith(
+            f"Run(folder={str(folder)!r}, task='force_field', outputs='energy (eV), forces (eV/A)"
+        )
         assert "model='PaiNN'" in repr(run)
         assert len(repr(run)) < 500 + len(str(folder))
         assert str(folder) in run._repr_html_()
