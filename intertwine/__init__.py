@@ -5,8 +5,7 @@ Names are imported when they are first used, so that ``import intertwine`` costs
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from intertwine.certify import assert_equivariant
@@ -119,11 +118,19 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
+    import importlib
+
     if name not in _HOME:
         raise AttributeError(f"module 'intertwine' has no attribute {name!r}")
     return getattr(importlib.import_module(f"intertwine.{_HOME[name]}"), name)
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    """Public names, and the subpackages that have been imported."""
+    own = (
+        name
+        for name, value in globals().items()
+        if name.startswith("__") or getattr(value, "__name__", "") == f"{__name__}.{name}"
+    )
+    return sorted({*__all__, *own})

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from intertwine.numerics import DataError, write_atomically
+from intertwine.numerics.showing import facts_as_text, rows_as_html
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 SCHEMA = 1
 PASSED, FAILED, SKIPPED, NOT_CLAIMED = "passed", "failed", "skipped", "not claimed"
 ZERO = "identically zero: symmetry is trivial"
+COLUMNS = ("test", "output", "dtype", "error", "bound", "verdict", "worst case")
 STYLES = {PASSED: "green", FAILED: "bold red", SKIPPED: "dim", NOT_CLAIMED: "yellow"}
 
 
@@ -48,7 +50,7 @@ class Line:
         return self.verdict != FAILED
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Certificate:
     """What :func:`~intertwine.certify.certify` found.
 
@@ -104,16 +106,27 @@ class Certificate:
         skipped = "; ".join(f"{', '.join(tests)} ({reason})" for reason, tests in reasons.items())
         return text + (f" Skipped: {skipped}." if skipped else "") + "".join(self._unclaimed())
 
+    def __repr__(self) -> str:
+        facts = {"symmetry": self.symmetry, "graphs": self.graphs, "lines": len(self.lines), "passed": self.passed}
+        return facts_as_text("Certificate", {"subject": self.subject, **facts, "failed": self.failed or None})
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (line.test, line.output, line.dtype, _short(line.error), _short(line.bound), line.verdict, line.worst)
+            for line in self.lines
+        ]
+        return rows_as_html(f"Certificate {self.summary()}", COLUMNS, rows)
+
     def table(self) -> Table:
         """A table for ``rich.print``."""
         from rich.table import Table
         from rich.text import Text
 
         table = Table(title=f"{self.subject}: {self.symmetry}, {'passed' if self.passed else 'FAILED'}")
-        for column in ("test", "output", "dtype", "error", "bound", "verdict", "worst case"):
+        for column in COLUMNS:
             table.add_column(column, justify="right" if column in ("error", "bound") else "left", overflow="fold")
         for line in self.lines:
-            numbers = ["" if x is None else f"{x:.1e}" for x in (line.error, line.bound)]
+            numbers = [_short(line.error), _short(line.bound)]
             cells = [line.test, line.output, line.dtype, *numbers, line.verdict, line.worst]
             table.add_row(*(Text(cell, style=STYLES[line.verdict] if k == 5 else "") for k, cell in enumerate(cells)))
         return table
@@ -182,6 +195,10 @@ class Certificate:
         names = _distinct(line.symmetry for line in broken)
         worst = {name: max(line.error or 0.0 for line in broken if line.symmetry == name) for name in names}
         return [f" Not claimed and not there: {name} (by {error:.2g})." for name, error in worst.items()]
+
+
+def _short(x: float | None) -> str:
+    return "" if x is None else f"{x:.1e}"
 
 
 def _change(line: Line) -> str:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from intertwine.cli import console
+from intertwine.numerics import InputError
 
 Keys = Annotated[
     list[str] | None,
@@ -158,6 +159,16 @@ def labels(
     if of_run:
         say("units of the run: " + ", ".join(f"{name} in {value}" for name, value in of_run.items()))
     return keys or None, (of_run | (units or {})) or None
+
+
+def spare(output: Path | None, run: Any) -> None:
+    """Raise an :class:`InputError` if an output would replace the data that a run was trained or tested on."""
+    from intertwine.integrations.writing import same_file, sources
+
+    data = run.config.data
+    files = sources([Path(name) for name in (data.source, data.test) if name])
+    if output is not None and any(same_file(output, file) for file in files):
+        raise InputError("is the data of the run", where=str(output), remedy="write to another file.")
 
 
 def say(note: str) -> None:

@@ -66,7 +66,7 @@ def relax(
         writable(trajectory, source=structure, tables=False)
         if trajectory.suffix != ".traj" and not is_device(trajectory):
             raise InputError(f"a trajectory called {trajectory.name}", where="--trajectory", remedy="call it .traj.")
-    atoms = prepare(run, structure, precision, key, unit, allow, device)
+    atoms = prepare(run, structure, precision, key, unit, allow, device, path)
     tells_its_unit(path, [atoms])
     volume = atoms.cell.volume
     with console.bar(steps, "relaxing") as progress:
@@ -130,25 +130,29 @@ def _of_cell(atoms: Any, before: float) -> dict[str, Any]:
 
 def prepare(
     run: Path, structure: Path, precision: str, key: list[str] | None, unit: list[str] | None, allow: list[str] | None,
-    device: str = "auto",
+    device: str = "auto", output: Path | None = None, *, resumed: bool = False,
 ) -> Any:  # fmt: skip
-    """The structure's last frame as its file gives it, with the run as its calculator."""
+    """The structure's last frame as its file gives it, with the run as its calculator; ``output`` is what will be
+    written, and of a trajectory that is ``resumed`` the frame's labels are its own.
+    """
     import torch
 
-    from intertwine.integrations import Calculator, to_atoms
+    from intertwine.integrations import Calculator, start_of, to_atoms
     from intertwine.training import load_run
 
     dtype = {"float64": torch.float64, "float32": torch.float32}[
         choose(precision, ("float32", "float64"), kind="precision", where="--precision")
     ]
     trained = load_run(run, device=device, allow=allow or ())
+    inputs.spare(output, trained)
     content = inputs.read(structure, trained, key, unit, last=True)
     atoms = content.structures[-1]
     atoms = atoms if hasattr(atoms, "calc") else to_atoms(atoms)  # a graph, of a data set that has a name
-    if atoms.calc is not None and atoms.calc.results:
-        inputs.say(f"the file's {', '.join(atoms.calc.results)} are not used or copied: the run predicts its own")
+    labels = [] if resumed else start_of(atoms, f"run {run.resolve().name}")
+    if labels:
+        inputs.say(f"the file's {', '.join(labels)} are not used, and kept as those of the start (initial_{labels[0]})")
     atoms.calc = Calculator(trained, dtype=dtype, device=device, keys=content.keys)
-    if "pos_unit" in atoms.info:  # the output names units: then of all that is new
+    if "pos_unit" in atoms.info or trained.config.data.units:  # which the reader would take for those of the results
         atoms.info |= {"energy_unit": "eV", "forces_unit": "eV/A", "stress_unit": "eV/A^3"}
     return atoms
 

@@ -90,9 +90,21 @@ def predict(
         typer.Option(
             "--output",
             "-o",
-            help="File to write: .xyz (extended xyz), .json or .npz. Default: none, a table is printed.",
+            help=(
+                "File to write: .xyz (extended xyz), .traj, .db or .json (ASE's), or .npz. Default: none, a table is "
+                "printed."
+            ),
         ),
     ] = None,
+    batch_size: Annotated[
+        int, typer.Option(min=1, help="Structures at a time; changes the speed and the memory only.")
+    ] = 32,
+    tag: Annotated[
+        str,
+        typer.Option(
+            help="Word in the names of the predictions: predicted_TAG_energy. Default: none, predicted_energy."
+        ),
+    ] = "",
     key: Keys = None,
     unit: Units = None,
     which: Annotated[
@@ -107,26 +119,31 @@ def predict(
 ) -> None:
     """Predict for structures, in their order; labels are not read. Energies are in eV and lengths in A, whatever the
     file has.
-    """
+
+    The file has all that the structures had, labels too; predictions stand beside it as predicted_energy,
+    predicted_forces, ... An input is never written to."""
     from intertwine.geometry import LEVELS
     from intertwine.integrations import writable, write_predictions
-    from intertwine.integrations.export import holds
+    from intertwine.integrations.export import check_names, holds, prefix_of
     from intertwine.integrations.writing import format_of, tells_its_unit
     from intertwine.training import load_run
     from intertwine.training import predict as forecast
 
     if output is not None:
         writable(output, source=structures)  # said before the work, not after it
+    prefix = prefix_of(tag)
     trained = load_run(run, which=which, device=device, allow=allow or ())
+    inputs.spare(output, trained)
     if output is not None:
         holds(output, trained.task)
     content = inputs.read(structures, trained, key, unit)
     if output is not None and format_of(output) not in ("json", "npz"):
         tells_its_unit(output, [s for s in content.structures if hasattr(s, "info")])
+        check_names(content.structures, trained.task, prefix)
     with console.bar(len(content.structures), "predicting") as progress:
-        predictions = forecast(trained, _counted(content.structures, progress), keys=content.keys)
+        predictions = forecast(trained, content.structures, batch_size=batch_size, keys=content.keys, progress=progress)
     if output is not None:
-        for note in write_predictions(output, content.structures, predictions, trained.task):
+        for note in write_predictions(output, content.structures, predictions, trained.task, prefix=prefix):
             inputs.say(note)
         console.err.print(
             f"wrote {len(predictions)} predictions to {output}, in eV and A", markup=False, soft_wrap=True
@@ -154,9 +171,3 @@ def _short(value: Any) -> str:
 
     flat = np.asarray(value).reshape(-1)
     return " ".join(f"{x:.6g}" if abs(x) < 1e4 else f"{x:.4f}" for x in flat[:9]) + (" ..." if len(flat) > 9 else "")
-
-
-def _counted(structures: list[Any], progress: Any) -> Any:
-    for k, structure in enumerate(structures):
-        yield structure
-        progress(k + 1)

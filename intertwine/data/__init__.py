@@ -4,7 +4,7 @@ from intertwine.data.catalogue import DATASETS, DEFAULT, Dataset, is_dataset, op
 from intertwine.data.embedded import ethanol, molecules
 from intertwine.data.files import read_file
 from intertwine.data.folds import structure
-from intertwine.data.inputs import described, input_of, to_graph, unread
+from intertwine.data.inputs import described, to_graph, unread
 from intertwine.data.loader import Loader
 from intertwine.data.nbody import nbody, particles
 from intertwine.data.properties import QM9, Target
@@ -14,6 +14,7 @@ from intertwine.data.splits import Splits, split
 from intertwine.data.store import GraphStore
 from intertwine.data.structures import Structures, declared_units, read_structures
 from intertwine.data.units import factor, unit_table
+from intertwine.geometry.atoms import input_of
 
 __all__ = [
     "DATASETS",

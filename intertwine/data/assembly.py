@@ -10,6 +10,7 @@ import numpy as np
 from intertwine.data.frames import Frame, decide_periodicity
 from intertwine.data.inventory import Inventory, read_comments, value_of
 from intertwine.data.labels import resolve
+from intertwine.data.marks import CALCULATED_BY, OURS
 from intertwine.data.properties import QM9
 from intertwine.data.resolution import Resolution
 from intertwine.data.store import GraphStore
@@ -54,7 +55,7 @@ def assemble(
     sources = decided.sources
     check_units(units, sources)
     stressed = next((label for label in ("stress", "virial") if label in sources), None)
-    notes = [*decided.notes, *decide_periodicity(frames, stressed is not None)]
+    notes = [*decided.notes, *_moved(frames, decided), *decide_periodicity(frames, stressed is not None)]
     if stressed and not any(_repeats(frame) and value_of(frame, sources[stressed]) is not None for frame in frames):
         del sources[stressed]
         notes.append(f"{stressed} not read: no structure repeats along two vectors or more")
@@ -121,6 +122,20 @@ def _declared(frames: Sequence[Frame], keys: Mapping[str, str]) -> dict[str, str
         if first is not None:
             declared[label] = first
     return declared
+
+
+def _moved(frames: Sequence[Frame], decided: Resolution) -> list[str]:
+    """A note where labels are what a model has calculated of structures that it moved."""
+    said = dict.fromkeys(str(frame.values.get(CALCULATED_BY, "")) for frame in frames)
+    ours = [text for text in said if text.startswith(OURS)]
+    labels = [
+        label
+        for label, source in decided.sources.items()
+        if label != "virial" and source.meaning is not None and not source.meaning.family
+    ]
+    if not ours or not labels:
+        return []
+    return [f"{', '.join(labels)} are predictions of a model, not references: calculated by {', '.join(ours)}"]
 
 
 def _repeats(frame: Frame) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from intertwine.data.inventory import Found, Inventory
+from intertwine.data.marks import is_predicted
 from intertwine.data.names import Name, is_method, preference
 from intertwine.data.resolution import Resolution
 
@@ -14,7 +15,7 @@ Families = dict[str, dict[str, Found]]
 
 def take_family(inventory: Inventory, result: Resolution) -> None:
     """Fill the labels that were not told from one family, and from others only what is no second opinion on it."""
-    families = _families(inventory)
+    families = _references(_families(inventory), result)
     if not families:
         return
     chosen = _best(families, inventory, result)
@@ -81,6 +82,18 @@ def _families(inventory: Inventory) -> Families:
         for family, labels in families.items()
         if is_method(family) or ("forces" in labels and ("energy" in labels or "free_energy" in labels))
     }
+
+
+def _references(families: Families, result: Resolution) -> Families:
+    """The families without those of predictions, unless the file has nothing else or the user names one of theirs: a
+    model is not scored against itself because its predictions stand beside the labels."""
+    told = {source.meaning.family for source in result.sources.values() if source.meaning is not None}
+    references = {name: labels for name, labels in families.items() if not is_predicted(name) or name in told}
+    if references or result.sources:
+        return references
+    if families:
+        result.notes.append("the labels are predictions of a model: the file has no others")
+    return families
 
 
 def _stands_right(meaning: Name, entry: Found) -> bool:

@@ -14,6 +14,7 @@ from intertwine.data.elements import ISOTOPES, TYPES
 from intertwine.data.frames import Frame, check, place
 from intertwine.data.hdf5 import ENDINGS as HDF5
 from intertwine.data.hdf5 import read_hdf5
+from intertwine.data.marks import OF_ATOMS, columns_of
 from intertwine.data.opening import DAMAGED, ending, is_archive, require_file, shown, text, unmarked, unpacked
 from intertwine.data.progress import progress_bar
 from intertwine.data.pymatgen_json import is_ase, parse, read_pymatgen
@@ -183,35 +184,41 @@ def _json(path: Path, name: str) -> Iterator[Frame]:
     """pymatgen's JSON or ASE's, by what is in it."""
     with text(path) as file:
         data = parse(file, name)
-    yield from _ase(path, name) if is_ase(data) else read_pymatgen(data, name)
+    if not is_ase(data):
+        yield from read_pymatgen(data, name)
+    elif "ids" in data and not ending(path)[1]:
+        yield from _rows(path, name, "json")
+    else:
+        yield from _ase(path, name)
 
 
 def _database(path: Path, name: str) -> Iterator[Frame]:
-    """Rows of an ASE database, in order; SchNetPack's databases declare units in the metadata."""
-    from ase.db import connect
-
+    """Rows of an ASE database in SQLite."""
     with path.open("rb") as file:
         if not file.read(16).startswith(b"SQLite format 3"):
             raise DataError(
                 "not an ASE database (SQLite)", where=name, remedy="get the file again, or check its ending."
             )
+    yield from _rows(path, name, "db")
+
+
+def _rows(path: Path, name: str, kind: str) -> Iterator[Frame]:
+    """Rows of an ASE database, in order; SchNetPack's databases declare units in the metadata."""
+    from ase.db import connect
+
     frame = 0
     try:
-        with connect(str(path), append=True) as database:
+        with connect(str(path), type=kind, append=True) as database:
             metadata = database.metadata
             units = dict(metadata.get("_property_unit_dict") or {})
             if metadata.get("_distance_unit"):
                 units["pos"] = metadata["_distance_unit"]
             for row in database.select():
-                result = _from_atoms(row.toatoms(), place(name, frame), "db")
-                result.units = units
-                result.values.update(
-                    {
-                        key: value
-                        for key, value in (*row.key_value_pairs.items(), *row.data.items())
-                        if value is not None
-                    }
-                )
+                atoms = row.toatoms()
+                entries = {**row.key_value_pairs, **row.data}
+                atoms.info |= {key: value for key, value in entries.items() if value is not None}
+                result = _from_atoms(atoms, place(name, frame), "db" if kind == "db" else f"ase:{kind}")
+                result.units = units | result.units
                 yield result
                 frame += 1
     except DataError:
@@ -224,6 +231,10 @@ def _database(path: Path, name: str) -> Iterator[Frame]:
 
 
 def _from_atoms(atoms: Any, where: str, reader: str) -> Frame:
+    for name, column in columns_of(atoms.info, len(atoms)).items():  # which a format had no other place for
+        atoms.info.pop(name)
+        atoms.arrays[name] = column
+    atoms.info.pop(OF_ATOMS, None)
     cell = np.array(atoms.cell)
     frame = Frame(
         atoms.numbers.astype(np.int64),
@@ -246,6 +257,11 @@ def _from_atoms(atoms: Any, where: str, reader: str) -> Frame:
                 (frame.columns if name in PER_ATOM else frame.values)[name] = value
     if atoms.constraints:
         frame.values["constraints"] = ", ".join(type(constraint).__name__ for constraint in atoms.constraints)
+    frame.units = {
+        name.removesuffix("_unit"): value
+        for name, value in atoms.info.items()
+        if isinstance(name, str) and name.endswith("_unit") and isinstance(value, str)
+    }
     if frame.cell is None and not np.any(atoms.pbc):
         frame.pbc = None
     return frame

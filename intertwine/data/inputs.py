@@ -13,17 +13,10 @@ from ase import Atoms
 from torch import nn
 
 from intertwine.geometry import FIELDS, Graph
+from intertwine.geometry.atoms import ASE_ARRAYS, matches
 from intertwine.nn import Backbone
 from intertwine.numerics import DataError
 
-#: Where ASE itself keeps an input, if no array has its name: an array of ``Atoms``.
-ASE_ARRAYS = {
-    "charge": "initial_charges",
-    "vel": "momenta",
-    "spin": "initial_magmoms",
-    "magmom": "initial_magmoms",
-    "mass": "masses",
-}
 #: What a structure may say of its electrons and surroundings, with the values that say nothing.
 CIRCUMSTANCES = {
     "initial_charges": 0, "initial_magmoms": 0, "total_charge": 0, "charge": 0, "spin": 0, "total_spin": 0,
@@ -47,15 +40,7 @@ def to_graph(atoms: Atoms, inputs: Sequence[str] = (), keys: Mapping[str, str] |
         GeometryError: periodic without a cell.
     """
     refuse_partial(atoms.info, atoms.arrays)
-    periodic = bool(atoms.pbc.any())
-    fields: dict[str, Any] = {name: input_of(atoms, name, keys) for name in inputs}
-    return Graph(
-        np.array(atoms.positions, dtype=np.float64),
-        z=np.array(atoms.numbers),
-        cell=np.array(atoms.cell, dtype=np.float64) if periodic else None,
-        pbc=np.array(atoms.pbc) if periodic else None,
-        **fields,
-    )
+    return Graph.from_ase(atoms, inputs, keys)
 
 
 def described(graph: Graph, function: Any, like: Graph | None = None) -> Graph:
@@ -88,43 +73,6 @@ def described(graph: Graph, function: Any, like: Graph | None = None) -> Graph:
     )
 
 
-def input_of(atoms: Atoms, name: str, keys: Mapping[str, str] | None = None) -> np.ndarray:
-    """An input of a model: the array (or entry of ``info``) of the name that ``keys`` gives it, else what ASE itself
-    keeps of that kind.
-
-    Initial charges are a "charge", velocities (of momenta, in ASE's unit) a "vel", initial magnetic moments a "spin".
-
-    Raises:
-        DataError: there is none, or its shape is wrong.
-    """
-    key = (keys or {}).get(name, name)
-    value = next((table[match] for table in (atoms.arrays, atoms.info) for match in _matches(table, key)), None)
-    kept, of_nodes = ASE_ARRAYS.get(name), name not in FIELDS or FIELDS[name].level == "node"
-    if value is None and kept in atoms.arrays:
-        value = atoms.get_velocities() if name == "vel" else atoms.arrays[kept]
-    if value is None:
-        also = f" (or its {kept})" if kept else ""
-        raise DataError(
-            f"the model reads {name!r}, and the structure has none",
-            where=key,
-            remedy=(
-                f"give atoms.{'arrays' if of_nodes else 'info'}[{key!r}]{also}, "
-                f"or name what the file calls it: --key {name}=NAME."
-            ),
-        )
-    try:
-        array = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise DataError(
-            f"{name} is not a number: {str(value)[:40]!r}", where=key, remedy="repair that structure."
-        ) from error
-    if of_nodes and array.shape[:1] != (len(atoms),):
-        raise DataError(
-            f"{name} has shape {array.shape} for {len(atoms)} atoms", where=key, remedy="give one row per atom."
-        )
-    return array.reshape(-1) if name == "charge" else array
-
-
 def unread(structures: Sequence[Atoms], inputs: Sequence[str] = (), keys: Mapping[str, str] | None = None) -> list[str]:
     """What structures say of charge, spin and fields that a model of these inputs does not look at: a note of each."""
     read = {(keys or {}).get(name, name) for name in inputs} | set(inputs) | {ASE_ARRAYS.get(name) for name in inputs}
@@ -151,7 +99,7 @@ def refuse_partial(values: Mapping[str, Any], columns: Mapping[str, Any], where:
     """
     shares: list[tuple[str, Any]] = []
     for table in (values, columns):
-        for key in (match for name in OCCUPANCIES for match in _matches(table, name)):
+        for key in (match for name in OCCUPANCIES for match in matches(table, name)):
             value = table[key]
             if isinstance(value, Mapping):
                 shares += [
@@ -187,14 +135,6 @@ def refuse_partial(values: Mapping[str, Any], columns: Mapping[str, Any], where:
                 else f"a site is occupied twice: {text}"
             )
             raise DataError(what, where=where or "occupancy", remedy=remedy)
-
-
-def _matches(table: Mapping[str, Any], key: str) -> list[str]:
-    """The key itself, then names that differ from it only in case."""
-    return [
-        *([key] if key in table else []),
-        *(candidate for candidate in table if candidate != key and str(candidate).lower() == key.lower()),
-    ]
 
 
 def _says(value: Any, nothing: int) -> bool:

@@ -24,7 +24,7 @@ OTHER = re.compile(
     r"xc|hartree|ewald|solvation|reaction|strain|surface|interface|excitation|ionization|fermi|vacuum|homo|lumo|per|"
     r"atom|atoms|atomic|site|shift|offset|scale|mean|avg|average|std|var|variance|sigma|err(or)?|uncertainty|unc|max|"
     r"min|norm|rms|rmse|mae|diff(erence)?|delta|weight|weights|unit|units|level|cutoff|external|constraint|residual|"
-    r"drift|convergence|threshold|gradient|hessian|charge|spin|change|\d+",
+    r"drift|convergence|threshold|gradient|hessian|charge|spin|change|initial|\d+",
     re.IGNORECASE,
 )
 #: Methods that a word alone is known to name; any other word is one if it stands beside an energy and beside forces.

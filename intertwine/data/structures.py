@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,10 +19,13 @@ from ase.constraints import FixAtoms, FixCartesian
 from intertwine.data.files import read_frames
 from intertwine.data.folders import is_several, members
 from intertwine.data.frames import Frame, check, decide_periodicity, place
+from intertwine.data.labels import AMBIGUOUS_ATOM_COUNTS
+from intertwine.data.names import parse
 from intertwine.data.npz import NAMES, arrays_of, required
 from intertwine.data.opening import ending, require_file
 from intertwine.data.progress import progress_bar
-from intertwine.data.units import CANONICAL, DIMENSIONS, factor
+from intertwine.data.units import CANONICAL, DIMENSIONS, complete, factor
+from intertwine.geometry import FIELDS
 from intertwine.numerics import DataError, InputError, nearest
 
 #: Formats that hold numbers of any unit. All others are one program's, whose unit ASE knows: it gives A.
@@ -31,6 +35,10 @@ SPECIAL: dict[str, tuple[type, tuple[int, ...]]] = {
     "tags": (int, ()), "momenta": (float, (3,)), "masses": (float, ()), "initial_charges": (float, ()),
     "initial_magmoms": (float, ()),
 }  # fmt: skip
+#: Names of what atoms have, where an array could as well be a vector of the structure.
+OF_ATOMS_BY_NAME = re.compile(
+    r"q|tags|momenta|(.*_)?(charges?|mass(es)?|spins?|magmoms?|velocit(y|ies)|forces?|energies)", re.IGNORECASE
+)
 STRESSES = ("stress", "virial", "virials")
 
 
@@ -107,7 +115,8 @@ def read_structures(
         unit, said = _length(file, frame, dict(units or {}), dict(of_run or {}))
         if said and said not in notes:
             notes.append(said)
-        atoms.append(_atoms(frame, box, factor(unit, "pos"), declare=said is not None))
+        kept = units_of_labels(frame, unit, units or {}, of_run or {}, keys or {})
+        atoms.append(_atoms(frame, box, factor(unit, "pos"), kept, declare=said is not None))
     return Structures(atoms, notes)
 
 
@@ -166,9 +175,40 @@ def _length(path: Path, frame: Frame, told: dict[str, str], of_run: dict[str, st
     return of_run["pos"], f"positions read in {of_run['pos']}, the unit of the run (--unit pos=A for another)"
 
 
-def _atoms(frame: Frame, box: np.ndarray | None, scale: float, *, declare: bool) -> Atoms:
-    """A frame as ASE's object: ASE's own, or made as ASE would have."""
+def units_of_labels(
+    frame: Frame, length: str, told: Mapping[str, str], of_run: Mapping[str, str], keys: Mapping[str, str]
+) -> dict[str, str]:
+    """The units of the labels that a frame has, by its own names: they stay in them while positions become A, so a file
+    that is written has to say it. None where everything is in eV and A.
+
+    Args:
+        frame: the structure.
+        length: the unit that its positions were in.
+        told: units by label, before those that the file declares.
+        of_run: units by label, where nothing else is said.
+        keys: the file's own names of labels.
+    """
+    declared = _declared(frame)
+    if not (told or of_run or declared) and length == "A":
+        return {}
+    called = {key: label for label, key in keys.items()}
+    units: dict[str, str] = {}
+    for name in (*frame.values, *frame.columns):
+        meaning = parse(name)
+        label = called.get(name) or (meaning.quantity if meaning is not None else name)
+        label = "energy" if label == "free_energy" else label
+        energy = told.get("energy") or declared.get(keys.get("energy", "energy")) or of_run.get("energy", "eV")
+        own = told.get(label) or declared.get(name) or of_run.get(label)
+        unit = own or (complete({"energy": energy, "pos": length}).get(label) if label in DIMENSIONS else None)
+        if unit and label != "pos":
+            units[name] = unit
+    return units
+
+
+def _atoms(frame: Frame, box: np.ndarray | None, scale: float, labelled: Mapping[str, str], *, declare: bool) -> Atoms:
+    """A frame as ASE's object: ASE's own, or made as ASE would have; ``labelled`` are the units of its labels."""
     atoms = _kept(frame) if frame.atoms is not None else _made(frame, box)
+    atoms.info |= {f"{name}_unit": unit for name, unit in labelled.items()}
     if scale != 1.0:
         atoms.arrays["positions"] *= scale  # not set_positions, which holds fixed atoms
         atoms.cell[:] *= scale
@@ -189,7 +229,24 @@ def _kept(frame: Frame) -> Atoms:
     for name, value in frame.values.items():
         if name not in atoms.info and name not in all_properties and name != "constraints":
             atoms.info[name] = value
+    if frame.reader in ("db", "ase:json"):
+        _add_results(atoms)
     return atoms
+
+
+def _add_results(atoms: Atoms) -> None:
+    """Labels among the entries of a row become results of the calculator, where they are that of a structure."""
+    shapes = {"energy": (1,), "free_energy": (1,), "forces": (len(atoms), 3), "stress": (6,), "dipole": (3,)}
+    results = dict(atoms.calc.results) if atoms.calc is not None else {}
+    for name, shape in shapes.items():
+        array = np.asarray(atoms.info.get(name, ""))
+        if name not in results and array.dtype.kind in "fiu" and array.size == np.prod(shape):
+            array = array.astype(float).reshape(shape)
+            results[name] = float(array[0]) if shape == (1,) else array
+            del atoms.info[name]
+    if results:
+        atoms.calc = SinglePointCalculator(atoms)
+        atoms.calc.results.update(results)
 
 
 def _made(frame: Frame, box: np.ndarray | None) -> Atoms:
@@ -253,8 +310,20 @@ def _npz(path: Path, keys: Mapping[str, str]) -> Iterator[Frame]:
             remedy="expected (frames, atoms, 3).",
         )
     rows = {name: array for name, array in arrays.items() if array.shape[:1] == (len(pos),)}
+    of_atoms = {name for name, array in rows.items() if _has_rows_of_atoms(name, array.shape[1:], len(z))}
     for k in range(len(pos)):
         frame = Frame(z, pos[k], place(path, k))
         for name, array in rows.items():
-            (frame.columns if array.shape[1:2] == (len(z),) else frame.values)[name] = array[k]
+            (frame.columns if name in of_atoms else frame.values)[name] = array[k]
         yield frame
+
+
+def _has_rows_of_atoms(name: str, shape: tuple[int, ...], atoms: int) -> bool:
+    """Whether an array of a frame belongs to the atoms: by its name, or because it has as many rows where that is no
+    chance; three numbers of a molecule of three atoms are a vector of the molecule."""
+    meaning = parse(name)
+    if meaning is not None or name in FIELDS:
+        of_atoms = meaning.quantity == "forces" if meaning is not None else FIELDS[name].level == "node"
+    else:
+        of_atoms = OF_ATOMS_BY_NAME.fullmatch(name) is not None or atoms not in AMBIGUOUS_ATOM_COUNTS
+    return of_atoms and shape[:1] == (atoms,)

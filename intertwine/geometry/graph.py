@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
+from intertwine.geometry.atoms import atoms_from_graph, fields_from_atoms
 from intertwine.geometry.fields import FIELDS, Field, lowered
 from intertwine.geometry.given import as_cell, as_field, as_floating, as_periodic, as_whole
 from intertwine.geometry.levels import LEVELS
@@ -113,6 +115,45 @@ class Graph(Placed, Data):
             torch.empty(0, dtype=torch.float32),
         )
         return cls(real.new_zeros(counts[0] if nodes is None else nodes, 0), **values)
+
+    @classmethod
+    def from_ase(
+        cls, atoms: Any, fields: Sequence[str] = (), keys: Mapping[str, str] | None = None, *, labels: bool = False
+    ) -> Graph:
+        """The graph of a structure of ASE, in float64 and without edges (:func:`connect` adds them).
+
+        Args:
+            atoms: an ``ase.Atoms``, in A; its cell is taken if it repeats along any vector.
+            fields: names of more fields, which have to be there: arrays of its own, or what ASE keeps of that kind
+                ("charge": initial charges, "vel": velocities in ASE's unit, "spin": initial magnetic moments, "mass").
+            keys: the structure's own names of them, such as ``{"charge": "q"}``.
+            labels: also the energy (eV), forces (eV/A), stress (eV/A^3) and dipole (e A) that its calculator has for
+                it; nothing is calculated.
+
+        Raises:
+            DataError: a field is missing, is not a number or has a wrong shape.
+
+        >>> from ase.build import molecule
+        >>> Graph.from_ase(molecule("H2O")).z.tolist()
+        [8, 1, 1]
+        """
+        return cls(**fields_from_atoms(atoms, fields, keys, labels=labels))
+
+    def to_ase(self) -> Any:
+        """One graph of atoms as an ``ase.Atoms``: positions, species, cell, periodicity and all that belongs to nodes
+        or to the graph.
+
+        Energy, forces, stress and dipole become the results of a calculator, unless they are NaN; velocities become
+        momenta, other fields of nodes arrays and of the graph entries of ``info``. Edges, and what belongs to them, to
+        pairs or to points, have no place there.
+
+        Raises:
+            InputError: the nodes have no atomic numbers, or this is a batch or not in three dimensions.
+
+        >>> Graph([[0.0, 0.0, 0.0], [0.0, 0.0, 0.74]], z=[1, 1]).to_ase().get_chemical_formula()
+        'H2'
+        """
+        return atoms_from_graph(self)
 
     def keys(self) -> list[str]:
         """The names of all fields."""

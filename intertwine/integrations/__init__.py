@@ -1,7 +1,7 @@
 """Floor 8: trained models inside other people's programs."""
 
 from intertwine.integrations.calculator import Calculator
-from intertwine.integrations.export import to_atoms, write_predictions
+from intertwine.integrations.export import start_of, to_atoms, write_predictions
 from intertwine.integrations.mace import MACEForceField, MACEReadout, from_mace
 from intertwine.integrations.nequip import NequIPForceField, from_nequip
 from intertwine.integrations.observed import Dynamics
@@ -23,6 +23,7 @@ __all__ = [
     "growing",
     "relax",
     "run_dynamics",
+    "start_of",
     "to_atoms",
     "writable",
     "write_predictions",

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from ase import Atoms
 from ase.calculators.calculator import Calculator as AseCalculator
-from ase.calculators.calculator import all_changes
+from ase.calculators.calculator import PropertyNotImplementedError, all_changes
+from ase.data import chemical_symbols
 from ase.stress import full_3x3_to_voigt_6_stress
 from torch import Tensor
 
@@ -20,6 +21,7 @@ from intertwine.data import input_of, to_graph
 from intertwine.geometry import Graph, connect, distances, edge_vectors
 from intertwine.numerics import InputError
 from intertwine.numerics.devices import computing_device
+from intertwine.numerics.showing import facts_as_html, facts_as_text
 from intertwine.tasks import ForceField, Task
 from intertwine.training import Run, load_run
 from intertwine.training.evaluation import check_species, inputs_of, sound
@@ -37,7 +39,11 @@ class _State:
 
 
 class Calculator(AseCalculator):
-    """Energy (eV), forces (eV/A) and, for structures periodic in three directions, stress (eV/A^3, ASE's sign).
+    """Energy (eV), forces (eV/A), energies of the atoms (eV) and, for crystals and slabs, stress (eV/A^3, ASE's sign).
+
+    A stress has what repeats along two lattice vectors at least in a cell that has a volume. Of a slab it is per volume
+    of the cell as given, as ASE's cell filters take it: times the height of the cell it is the tension of the surface.
+    The energies of the atoms add up to the energy; how a network divides it is its own way.
 
     What the model reads besides positions comes from the structure: an array of the input's name (that of the run's
     data, as ``q`` after ``--key charge=q``), or what ASE keeps of that kind: initial charges, velocities, initial
@@ -65,7 +71,7 @@ class Calculator(AseCalculator):
     >>> atoms.get_potential_energy()  # doctest: +SKIP
     """
 
-    implemented_properties = ["energy", "free_energy", "forces", "stress"]  # noqa: RUF012 - ASE's own way
+    implemented_properties = ["energy", "free_energy", "energies", "forces", "stress"]  # noqa: RUF012 - ASE's own way
 
     def __init__(
         self,
@@ -91,6 +97,7 @@ class Calculator(AseCalculator):
             original = model if run is None else run.task
             # the caller's stays as it is
             task = original if run is not None and run is not model else copy.deepcopy(original)
+        self.folder = str(run.folder) if run is not None else None
         self.species: tuple[int, ...] = run.species if run is not None else ()
         if not isinstance(task, ForceField):
             where = "Calculator" if run is None else str(run.folder)
@@ -133,6 +140,26 @@ class Calculator(AseCalculator):
     def results(self, results: dict[str, Any]) -> None:
         self._state.results = results
 
+    def __repr__(self) -> str:
+        return facts_as_text(type(self).__name__, self._facts())
+
+    def _repr_html_(self) -> str:
+        return facts_as_html(type(self).__name__, self._facts())
+
+    def _facts(self) -> dict[str, Any]:
+        weights = sum(parameter.numel() for parameter in self.task.parameters())
+        species = " ".join(chemical_symbols[z] for z in self.species)
+        return {
+            "run": self.folder,
+            "model": type(self.task.backbone).__name__,
+            "weights": f"{weights:,}",
+            "species": species or "all",
+            "cutoff": "all pairs" if self.task.cutoff is None else f"{self.task.cutoff:g} A",
+            "skin": f"{self.skin:g} A",
+            "precision": str(self.task.dtype).removeprefix("torch."),
+            "device": str(self.device),
+        }
+
     @property
     def rebuilds(self) -> int:
         """How often this thread has built its neighbour list."""
@@ -167,14 +194,32 @@ class Calculator(AseCalculator):
         assert state.atoms is not None  # ASE has just copied it
         check_species(self.species, state.atoms.numbers.tolist())
         with torch.inference_mode(False):  # forces are derivatives, whatever the caller is in
-            raw = self.task(self._graph(state.atoms).to(self.device))
+            graph = self._graph(state.atoms).to(self.device)
+            raw = self.task(graph)
+            if "energies" in properties:
+                with torch.no_grad():
+                    raw["energies"] = self.task.atomic_energies(graph)
         arrays = {name: value.detach().double().cpu().numpy() for name, value in raw.items()}
         prediction = sound(self.task, arrays, bool(state.atoms.pbc.all()))
         energy = prediction["energy"].item()
         state.results = {"energy": energy, "free_energy": energy, "forces": prediction["forces"]}
+        if "energies" in prediction:
+            state.results["energies"] = prediction["energies"]
         if "stress" in prediction:
             state.results["stress"] = full_3x3_to_voigt_6_stress(prediction["stress"][0])
         self._latest = replace(state)
+
+    def get_property(self, name: str, atoms: Atoms | None = None, allow_calculation: bool = True) -> Any:
+        """As ASE's; a stress that a structure can't have is refused in words."""
+        try:
+            return super().get_property(name, atoms, allow_calculation)
+        except PropertyNotImplementedError as error:
+            if name != "stress":
+                raise
+            raise type(error)(
+                "no stress: the structure repeats along fewer than two lattice vectors, or its cell has no volume "
+                "(give a slab a height: atoms.center(vacuum=10, axis=2))"
+            ) from error
 
     def _graph(self, atoms: Atoms) -> Graph:
         graph = to_graph(atoms, self.inputs, self.keys)

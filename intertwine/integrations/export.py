@@ -3,72 +3,109 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ase import Atoms
+from ase.calculators.calculator import all_properties
 from ase.calculators.singlepoint import SinglePointCalculator
-from ase.stress import full_3x3_to_voigt_6_stress
 
-from intertwine.geometry import LEVELS, Graph
-from intertwine.integrations.writing import format_of, write_structures
+from intertwine.data.files import PER_ATOM
+from intertwine.data.labels import AMBIGUOUS_ATOM_COUNTS
+from intertwine.data.marks import CALCULATED_BY, INITIAL, OURS, PREDICTED
+from intertwine.data.names import parse
+from intertwine.geometry import FIELDS, LEVELS, Graph
+from intertwine.integrations.writing import COMPLETE, FORMATS, format_of, write_structures
 from intertwine.numerics import InputError, replacing
 from intertwine.tasks import Task
 
-CALCULATED = ("energy", "forces", "stress", "dipole")  # what ASE stores as results of a calculator
-# of one surface: never some given and some predicted
-MECHANICAL = {"energy", "free_energy", "energies", "forces", "stress", "stresses"}
 OF_ATOMS = ("node", "graph")  # levels that files of structures have places for
 STRESS = {"stress": "eV/A^3"}  # a force field says it of periodic structures, also if it was not trained on it
 
 
 def to_atoms(
-    structure: Graph | Atoms, prediction: dict[str, Any] | None = None, of_atoms: Collection[str] | None = None
+    structure: Graph | Atoms,
+    prediction: Mapping[str, Any] | None = None,
+    levels: Mapping[str, str] | None = None,
+    prefix: str = PREDICTED,
 ) -> Atoms:
-    """A structure as ASE atoms, with predictions where ASE's readers look for them.
+    """A structure as ASE atoms, with everything that it has, and predictions beside it under names of their own.
+
+    A prediction of the atoms is an array, ``atoms.arrays["predicted_forces"]``, one of the structure an entry,
+    ``atoms.info["predicted_energy"]``: what was calculated before (``atoms.calc.results``) stays as it is.
 
     Args:
-        structure: a structure of ASE, of which all is kept, but results of its calculator that are predicted; or one
-            graph with atomic numbers.
-        prediction: arrays by name; energies and the like become calculator results, others arrays or info entries,
-            predicted positions the array ``target_pos``.
-        of_atoms: which of them have a row for each atom; None goes by their lengths.
+        structure: a structure of ASE, or one graph with atomic numbers.
+        prediction: arrays by name.
+        levels: what each belongs to, "node" or "graph", by name (:attr:`intertwine.tasks.Task.outputs`); others are
+            left out. Default: what the name means, or as many rows as there are atoms, unless that may be chance.
+        prefix: before the name of each prediction.
 
     Raises:
-        InputError: the nodes are not atoms.
+        InputError: the nodes are not atoms; or nothing tells whether an array has a row for each atom or is a vector or
+            a tensor of the structure.
     """
-    prediction = prediction or {}
-    atoms = structure.copy() if isinstance(structure, Atoms) else _bare(structure)
-    results = _given(structure) if isinstance(structure, Atoms) else {}
-    for name in MECHANICAL & results.keys() if MECHANICAL & prediction.keys() else prediction.keys() & results.keys():
-        del results[name]
-    for name, value in prediction.items():
-        array = np.asarray(value)
-        if name == "stress":
-            results[name] = full_3x3_to_voigt_6_stress(array.reshape(3, 3))
-        elif name in CALCULATED:
-            results[name] = (
-                float(array.reshape(-1)[0]) if name == "energy" else array.reshape(-1) if name == "dipole" else array
-            )
-        elif name in of_atoms if of_atoms is not None else array.ndim and len(array) == len(atoms):
-            atoms.arrays["target_pos" if name == "pos" else name] = array
-        else:
-            atoms.info[name] = array.reshape(-1)[0] if array.size == 1 else array
+    atoms = structure.copy() if isinstance(structure, Atoms) else structure.to_ase()
+    results = _given(structure) if isinstance(structure, Atoms) else _given(atoms)
+    atoms.calc = None
+    atoms.info |= {name: value for name, value in results.items() if name not in all_properties}
+    results = {name: value for name, value in results.items() if name in all_properties}
     if results:
         atoms.calc = SinglePointCalculator(atoms, **results)
+    for name, value in (prediction or {}).items():
+        array = np.asarray(value)
+        level = levels.get(name) if levels is not None else _level_of(name, array, len(atoms))
+        if level == "node":
+            atoms.set_array(f"{prefix}_{name}", array)
+        elif level == "graph":
+            # a stress comes as (1, 3, 3) from a task, and as (3, 3) from predict
+            single = array[0] if array.ndim > 1 and len(array) == 1 and name in FIELDS else array
+            atoms.info[f"{prefix}_{name}"] = single.reshape(-1)[0].item() if single.size == 1 else single
     return atoms
 
 
-def _bare(graph: Graph) -> Atoms:
-    if graph.get("z") is None:
-        raise InputError(
-            "the nodes have no atomic numbers", where="z", remedy="write predictions of particles to .json or .npz."
-        )
-    periodic = graph.get("cell") is not None
-    cell, pbc = (graph.cell[0].numpy(), graph.pbc[0].numpy()) if periodic else (None, False)
-    return Atoms(graph.z.numpy(), graph.pos.numpy(), cell=cell, pbc=pbc)
+def start_of(atoms: Atoms, by: str) -> list[str]:
+    """Mark what a file says of a structure that will be moved, in place: labels of the start get names that no reader
+    takes for labels of another structure.
+
+    Args:
+        atoms: the structure; its calculator, if it has one, is taken away.
+        by: what will move it and calculate its results.
+
+    Returns:
+        The labels that there were, by their former names.
+    """
+    labels: list[str] = []
+    for table in (atoms.info, atoms.arrays):
+        for name in [name for name in table if isinstance(name, str) and parse(name) is not None]:
+            table[f"{INITIAL}_{name}"] = table.pop(name)
+            labels.append(name)
+    for name, value in _given(atoms).items():
+        of_atoms = name in PER_ATOM and np.shape(value)[:1] == (len(atoms),)
+        (atoms.arrays if of_atoms else atoms.info)[f"{INITIAL}_{name}"] = np.asarray(value) if of_atoms else value
+        labels.append(name)
+    for name in labels:
+        if f"{name}_unit" in atoms.info:
+            atoms.info[f"{INITIAL}_{name}_unit"] = atoms.info.pop(f"{name}_unit")
+    atoms.calc = None
+    atoms.info[CALCULATED_BY] = f"{OURS}, {by}"
+    return labels
+
+
+def _level_of(name: str, array: np.ndarray, atoms: int) -> str:
+    """What a prediction belongs to, where no task says it."""
+    if name in FIELDS:
+        return FIELDS[name].level
+    if name in all_properties:
+        return "node" if name in PER_ATOM else "graph"
+    if array.ndim == 0 or len(array) != atoms:
+        return "graph"
+    if atoms in AMBIGUOUS_ATOM_COUNTS:
+        what = f"{name} has shape {array.shape} for {atoms} atoms: a row for each, or of the structure?"
+        raise InputError(what, where=name, remedy=f'say it: levels={{"{name}": "node"}} or "graph".')
+    return "node"
 
 
 def _given(atoms: Atoms) -> dict[str, Any]:
@@ -80,54 +117,79 @@ def _given(atoms: Atoms) -> dict[str, Any]:
 
 
 def write_predictions(
-    path: Path, structures: Sequence[Graph | Atoms], predictions: Sequence[dict[str, Any]], task: Task
+    path: Path,
+    structures: Sequence[Graph | Atoms],
+    predictions: Sequence[Mapping[str, Any]],
+    task: Task,
+    *,
+    prefix: str = PREDICTED,
 ) -> list[str]:
-    """Write predictions to .json (with units), .npz (one array a name, frames concatenated, and ``atoms`` per frame),
-    or, with the structures, to any format that ASE writes (.xyz). Energies are in eV, lengths in A. The file is there
-    whole or not at all.
+    """Write structures with predictions beside what they had: .xyz, .traj, .db, .json; or arrays, .npz. Energies are in
+    eV, lengths in A. The file is there whole or not at all.
 
-    Arrays of .npz are NaN where a frame has no such prediction (a stress, of an open structure). Of pairs, edges and
-    points, whose number that of the atoms does not tell, ``<name>_rows`` has their number per frame, 0 where there is
-    none.
+    Predictions are called ``predicted_energy``, ``predicted_forces`` and so on, a column of the atoms or an entry of
+    the structure as the task says, and have their unit beside them (``predicted_energy_unit``); see :func:`to_atoms`.
+
+    A .json is an ASE database, whose members ``units`` and ``predictions`` (a mapping a structure) are for programs
+    without ASE; where nodes are no atoms there is nothing else. An .npz has one array a prediction by its own name,
+    frames concatenated, NaN where a frame has none (a stress, of an open structure), and ``atoms`` per frame; of pairs,
+    edges and points, whose number that of the atoms does not tell, ``<name>_rows`` has their number per frame. Of the
+    structures it has ``numbers``, ``positions``, ``cell`` and ``pbc``.
 
     Returns:
         Notes: what the format does not hold of the structures.
 
     Raises:
-        InputError: the suffix names no known format, one for atoms where the nodes are not, or one that can't hold
-            pairs or points.
+        InputError: the suffix names no format that holds predictions, or one for atoms where the nodes are not, or one
+            that can't hold pairs or points; or a structure has a prediction of that name already.
         CheckpointError: the file can't be written; the former one is intact.
     """
     path = Path(path)
-    kind, units = holds(path, task), STRESS | _units(task)
+    kind, units = holds(path, task), STRESS | {name: output.unit for name, output in task.outputs.items()}
+    check_names(structures, task, prefix)
+    frames = _frames(structures, predictions, task, prefix, units) if kind != "npz" and _are_atoms(structures) else []
     if kind == "json":
         plain = [{name: np.asarray(value).tolist() for name, value in p.items()} for p in predictions]
+        tables = {"units": units, "predictions": plain}
+        if frames or not len(structures):
+            return write_structures(path, frames, kind, tables)
         with replacing(path) as temporary:
-            temporary.write_text(json.dumps({"units": units, "predictions": plain}, indent=1))
+            temporary.write_text(json.dumps(tables, indent=1))
         return []
     if kind == "npz":
-        atoms = np.array([_size(structure) for structure in structures])
-        names = dict.fromkeys(name for p in predictions for name in p)
-        columns: dict[str, Any] = {name: _column(name, predictions, atoms, task) for name in names}
-        for name in [name for name in names if _level(name, task) not in OF_ATOMS]:
-            columns[f"{name}_rows"] = np.array([len(p.get(name, ())) for p in predictions])
         with replacing(path) as temporary, temporary.open("wb") as file:
-            np.savez(file, atoms=atoms, **columns)
-        return []
-    of_atoms = [name for name, output in task.outputs.items() if output.level == "node"]
-    frames = [to_atoms(structure, p, of_atoms) for structure, p in zip(structures, predictions, strict=True)]
-    for frame, prediction in zip(frames, predictions, strict=True):
-        if "pos_unit" in frame.info:  # the file names units: then of all that is new
-            frame.info |= {f"{name}_unit": unit for name in prediction if (unit := units.get(name))}
+            arrays: dict[str, Any] = _arrays(structures, predictions, task)
+            np.savez(file, **arrays)
+        kept = {"numbers", "positions"}
+        more = dict.fromkeys(
+            str(name)
+            for atoms in structures
+            if isinstance(atoms, Atoms)
+            for table in (_given(atoms), atoms.arrays, atoms.info)
+            for name in table
+            if name not in kept
+        )
+        return [f"{path}: npz does not hold {', '.join(more)}; .xyz, .traj, .db and .json do"] if more else []
     return write_structures(path, frames, kind)
+
+
+def prefix_of(tag: str = "") -> str:
+    """What stands before the names of predictions: "predicted", or with a word for the model "predicted_word".
+
+    Raises:
+        InputError: it is no word of letters, digits and underscores.
+    """
+    if not f"{PREDICTED}_{tag}".isidentifier() or not tag.isascii():
+        raise InputError(f"{tag!r} is no word", where="tag", remedy="use letters, digits and underscores.")
+    return f"{PREDICTED}_{tag}" if tag else PREDICTED
 
 
 def holds(path: Path, task: Task) -> str:
     """The name of a file's format, if it can hold what the task predicts.
 
     Raises:
-        InputError: it is one of ASE's, which hold numbers of atoms and of whole structures, and there are numbers of
-            something else; or no known format.
+        InputError: it holds structures and no more; or it holds numbers of atoms and of whole structures, and there are
+            numbers of something else; or it is no known format.
     """
     kind = format_of(path)
     words = {name: f"of {output.level}s" for name, output in task.outputs.items() if output.level not in OF_ATOMS}
@@ -137,22 +199,64 @@ def holds(path: Path, task: Task) -> str:
             f"{', '.join(f'{name} is {word}' for name, word in words.items())}"
         )
         raise InputError(what, where=str(path), remedy="write .npz or .json.")
+    if kind not in (*COMPLETE, "npz"):
+        raise InputError(f"{kind} holds structures and no predictions", where=str(path), remedy=FORMATS)
     return kind
+
+
+def check_names(structures: Sequence[Graph | Atoms], task: Task, prefix: str = PREDICTED) -> None:
+    """Raise an :class:`InputError` if a structure has what a prediction will be called: what was given stays."""
+    names = {f"{prefix}_{name}" for name in (*task.outputs, *STRESS)}
+    for number, structure in enumerate(structures):
+        if isinstance(structure, Atoms) and (taken := sorted(names & {*structure.info, *structure.arrays})):
+            remedy = "give other names (--tag small: predicted_small_energy), or predict for the file without them."
+            raise InputError(f"has {', '.join(taken)} already", where=f"structure {number}", remedy=remedy)
+
+
+def _are_atoms(structures: Sequence[Graph | Atoms]) -> bool:
+    return all(isinstance(s, Atoms) or (s.get("z") is not None and s.dimension == 3) for s in structures)
+
+
+def _frames(
+    structures: Sequence[Graph | Atoms],
+    predictions: Sequence[Mapping[str, Any]],
+    task: Task,
+    prefix: str,
+    units: Mapping[str, str],
+) -> list[Atoms]:
+    levels = dict.fromkeys(STRESS, "graph") | {name: output.level for name, output in task.outputs.items()}
+    frames = [to_atoms(s, p, levels, prefix) for s, p in zip(structures, predictions, strict=True)]
+    for frame, prediction in zip(frames, predictions, strict=True):
+        frame.info |= {f"{prefix}_{name}_unit": unit for name in prediction if (unit := units.get(name))}
+    return frames
+
+
+def _arrays(
+    structures: Sequence[Graph | Atoms], predictions: Sequence[Mapping[str, Any]], task: Task
+) -> dict[str, np.ndarray]:
+    """Arrays of an .npz."""
+    atoms = np.array([len(s) if isinstance(s, Atoms) else s.num_nodes for s in structures])
+    names = dict.fromkeys(name for p in predictions for name in p)
+    arrays = {"atoms": atoms} | {name: _column(name, predictions, atoms, task) for name in names}
+    for name in [name for name in names if _level(name, task) not in OF_ATOMS]:
+        arrays[f"{name}_rows"] = np.array([len(p.get(name, ())) for p in predictions])
+    if len(structures) and _are_atoms(structures):
+        frames = [s if isinstance(s, Atoms) else s.to_ase() for s in structures]
+        geometry = {
+            "numbers": np.concatenate([frame.numbers for frame in frames]),
+            "positions": np.concatenate([frame.positions for frame in frames]),
+            "cell": np.stack([np.array(frame.cell) for frame in frames]),
+            "pbc": np.stack([frame.pbc for frame in frames]),
+        }
+        arrays = geometry | arrays
+    return arrays
 
 
 def _level(name: str, task: Task) -> str:
     return task.outputs[name].level if name in task.outputs else "graph"
 
 
-def _units(task: Task) -> dict[str, str]:
-    return {name: output.unit for name, output in task.outputs.items()}
-
-
-def _size(structure: Graph | Atoms) -> int:
-    return len(structure) if isinstance(structure, Atoms) else structure.num_nodes
-
-
-def _column(name: str, predictions: Sequence[dict[str, Any]], atoms: np.ndarray, task: Task) -> np.ndarray:
+def _column(name: str, predictions: Sequence[Mapping[str, Any]], atoms: np.ndarray, task: Task) -> np.ndarray:
     """One prediction of all frames: of graphs stacked, of others concatenated; NaN where a frame lacks it."""
     level = _level(name, task)
     shape = next(np.shape(p[name]) for p in predictions if name in p)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from intertwine.geometry import Graph
 from intertwine.models.nequip import NequIP, NequIPLayer
-from intertwine.nn import normalize2mom, pool
+from intertwine.nn import normalize2mom
 from intertwine.numerics import CheckpointError, InputError, IntertwineError, transcribe
 from intertwine.o3 import Irreps
 from intertwine.tasks import ForceField
@@ -41,8 +41,8 @@ class NequIPForceField(ForceField):
         self.head = nn.Linear(backbone.irreps_out.dim, 1, bias=False)  # type: ignore[assignment]
         self.register_buffer("scales", torch.ones(119))
 
-    def interaction(self, graph: Graph) -> Tensor:
-        return pool(self.head(self.backbone(graph)).squeeze(-1) * self.scales.index_select(0, graph.z), graph)
+    def contributions(self, graph: Graph) -> Tensor:
+        return self.head(self.backbone(graph)).squeeze(-1) * self.scales.index_select(0, graph.z)
 
 
 def from_nequip(model: Any) -> NequIPForceField:

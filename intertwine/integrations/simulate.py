@@ -14,8 +14,9 @@ from ase.io import Trajectory
 from intertwine.integrations.beginning import begin, equilibrated, go
 from intertwine.integrations.ensembles import STRAIGHT, Ensemble, temperature_of
 from intertwine.integrations.observed import Dynamics, Log, watch_bath, watch_shadow
+from intertwine.integrations.packing import pack
 from intertwine.integrations.resuming import SETTINGS, Former, former_of, stamped
-from intertwine.integrations.writing import growing, pack
+from intertwine.integrations.writing import growing
 from intertwine.numerics import InputError
 
 AWAY = 0.1  # share of the temperature asked for by which the mean of an NVE run may differ without a remark

@@ -3,51 +3,52 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from ase import Atoms
-from ase.io import read, write
+from ase.io import write
 from ase.io.formats import UnknownFileTypeError, filetype, ioformats
 
+from intertwine.data.folders import is_several, members
 from intertwine.data.opening import COMPRESSED
 from intertwine.data.structures import CONTAINERS
-from intertwine.numerics import CheckpointError, InputError, IntertwineError, replacing
+from intertwine.integrations.packing import lost, pack
+from intertwine.integrations.rows import DATABASES, write_rows
+from intertwine.numerics import CheckpointError, DataError, InputError, IntertwineError, replacing
 
 XYZ = ("xyz", "extxyz")
-PLACES = ("FixAtoms", "FixCartesian", "FixScaled")  # constraints that hold coordinates
-TABLES = (".json", ".npz")  # of predictions, without the structures
-FORMATS = (
-    "use .xyz, .json or .npz; .traj, .cif, .vasp and others that ASE writes "
-    "hold structures with their energies or less."
-)
+TABLES = (".json", ".npz")  # of predictions, also of what is not atoms
+COMPLETE = ("extxyz", "traj", "db", "json")  # formats with places for everything that a structure carries
+FORMATS = "use .xyz, .traj, .db, .json or .npz, which hold predictions; others that ASE writes hold structures."
 
 
-def writable(path: Path, *, source: Path | None = None, tables: bool = True, formats: bool = True) -> Path:
+def writable(
+    path: Path, *, source: Path | Sequence[Path] | None = None, tables: bool = True, formats: bool = True
+) -> Path:
     """The path, if its folder exists and its name is that of a format that can be written: better said before the work
     than after it.
 
     Args:
         path: where to write to; a device or a pipe is as good as a file.
-        source: the file that is read meanwhile.
+        source: what is read meanwhile, or several of it: a file, or a folder or pattern of files. A file is the same
+            by whatever path, link or spelling it is named.
         tables: predictions are written, for which .npz will do.
         formats: structures or predictions are written: the name must be that of a format.
 
     Raises:
-        InputError: it can't be written to, or is the source itself.
+        InputError: it can't be written to, or is a file that is read.
     """
     path = Path(path)
     remedy = "give the name of a file in a folder that exists."
     if path.is_dir() or not path.parent.is_dir():
         what = "is a folder" if path.is_dir() else f"there is no folder {path.parent}"
         raise InputError(what, where=str(path), remedy=remedy)
-    if source is not None and _same(path, source):
+    if any(same_file(path, each) for each in sources(source)):
         raise InputError(
             "is the file that is read", where=str(path), remedy="write to another file: the input is kept as it is."
         )
@@ -88,13 +89,9 @@ def tells_its_unit(path: Path, frames: Sequence[Atoms]) -> None:
 
     The run that they are for would take its numbers for its own unit."""
     kind = format_of(path, tables=False)
-    if (
-        kind not in ("extxyz", "traj")
-        and path.suffix.lower() in CONTAINERS
-        and any("pos_unit" in atoms.info for atoms in frames)
-    ):
+    if kind not in COMPLETE and path.suffix.lower() in CONTAINERS and any("pos_unit" in atoms.info for atoms in frames):
         what = f"{path.suffix} can't say that it is in A, and is read in the unit of the run"
-        raise InputError(what, where=str(path), remedy="write .xyz or .traj, which can.")
+        raise InputError(what, where=str(path), remedy="write .xyz, .traj, .db or .json, which can.")
 
 
 def is_device(path: Path) -> bool:
@@ -102,13 +99,16 @@ def is_device(path: Path) -> bool:
     return path.exists() and not path.is_file() and not path.is_dir()
 
 
-def write_structures(path: Path, frames: Sequence[Atoms], kind: str = "") -> list[str]:
+def write_structures(
+    path: Path, frames: Sequence[Atoms], kind: str = "", tables: Mapping[str, Any] | None = None
+) -> list[str]:
     """Write structures with all that the format can hold; a former file is there until the new one is complete.
 
     Args:
         path: where to.
         frames: the structures, with results of a calculator if they have one.
         kind: ASE's name of the format; by default what the path's name promises.
+        tables: more members of a .json, which ASE does not look at.
 
     Returns:
         What the file does not hold of the structures, as it was read back: a note, or none.
@@ -119,71 +119,22 @@ def write_structures(path: Path, frames: Sequence[Atoms], kind: str = "") -> lis
     """
     kind = kind or format_of(path, tables=False)
     tells_its_unit(path, frames)
-    packed = [pack(atoms, kind) for atoms in frames]
     with replacing(path) as temporary:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # what could not be kept is looked for in the file itself
-                write(temporary, packed if len(packed) != 1 else packed[0], format=kind)
+                if kind in DATABASES:
+                    write_rows(temporary, frames, kind, tables)
+                else:
+                    packed = [pack(atoms, kind) for atoms in frames]
+                    write(temporary, packed if len(packed) != 1 else packed[0], format=kind)
         except OSError:
             raise
         except Exception as error:  # ASE's writers raise errors of all kinds on structures that their format can't hold
             reason = f"{type(error).__name__}: {error}"[:200]
             raise InputError(f"ASE can't write this as {kind} ({reason})", where=str(path), remedy=FORMATS) from error
         missing = lost(temporary, frames[0], kind) if frames else []
-    return [f"{path}: {kind} does not hold {', '.join(missing)}; .xyz and .traj hold most"] if missing else []
-
-
-def pack(atoms: Atoms, kind: str) -> Atoms:
-    """The structure in the form in which ASE writes all of it: what extended xyz and trajectories have no place for
-    goes to ``info``.
-    """
-    if kind not in ("extxyz", "traj"):
-        return atoms
-    packed = atoms.copy()
-    packed.calc = atoms.calc
-    for name, array in list(packed.arrays.items()):
-        text = array.dtype.kind in "USO"
-        if kind == "traj" and name not in (
-            "numbers",
-            "positions",
-            "momenta",
-            "masses",
-            "tags",
-            "initial_charges",
-            "initial_magmoms",
-        ):
-            packed.info[name] = packed.arrays.pop(name)
-        elif kind == "extxyz" and array.ndim > 2:
-            packed.arrays[name] = array.reshape(len(array), -1)
-        elif kind == "extxyz" and text and any(len(str(word).split()) != 1 or "\n" in str(word) for word in array.flat):
-            # a column must not be empty or of two words
-            packed.info[name] = [str(word) for word in packed.arrays.pop(name).flat]
-    if kind == "extxyz":
-        if packed.get_celldisp().any():
-            packed.info["celldisp"] = packed.get_celldisp().reshape(3)
-        packed.info = {name: _entry(name, value) for name, value in packed.info.items()}
-    return packed
-
-
-def lost(path: Path, atoms: Atoms, kind: str) -> list[str]:
-    """What of a structure is not in a file that it was written to; nothing is said of formats that are not read."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            again: Any = read(path, index=0, format=kind)
-    except Exception:  # a picture, or a format that ASE only writes
-        return []
-    held = {type(constraint).__name__ for constraint in again.constraints}
-    held |= set(PLACES) if held & set(PLACES) else set()  # which one a format speaks of differs
-    missing = [
-        f"constraints ({name})"
-        for name in dict.fromkeys(type(c).__name__ for c in atoms.constraints)
-        if name not in held
-    ]
-    kept = {*again.arrays, *again.info, *(again.calc.results if again.calc is not None else ())}
-    names = [name for table in (atoms.arrays, atoms.info) for name in table if name not in kept]
-    return [*missing, *dict.fromkeys(str(name) for name in names)]
+    return [f"{path}: {kind} does not hold {', '.join(missing)}; .xyz, .traj, .db hold most"] if missing else []
 
 
 @contextlib.contextmanager
@@ -254,35 +205,23 @@ def _keep(part: Path, path: Path) -> str:
     return ""
 
 
-def _same(path: Path, source: Path) -> bool:
+def sources(source: Path | Sequence[Path] | None) -> list[Path]:
+    """The files that are read of a source: itself, or those of a folder or a pattern; of several, all of them."""
+    if source is None:
+        return []
+    several = [Path(source)] if isinstance(source, str | Path) else [Path(each) for each in source]
+    files: list[Path] = []
+    for each in several:
+        with contextlib.suppress(OSError, RuntimeError):  # no such home
+            each = each.expanduser()
+        with contextlib.suppress(DataError):  # there are none: whoever reads them says so
+            files += members(each)[0] if is_several(each) else [each]
+    return files
+
+
+def same_file(path: Path, source: Path) -> bool:
+    """Whether two paths are of one file, through links and other spellings too; a device is none."""
     with contextlib.suppress(OSError):
         if path.exists() and source.exists() and not is_device(path):
             return path.samefile(source)
     return False
-
-
-def _entry(name: Any, value: Any) -> Any:
-    """An entry of ``info`` that comes back from a comment line as it went in; ASE writes numbers, plain words and flat
-    arrays rightly.
-    """
-    if name in ("virial", "stress") and np.size(value) == 6:
-        xx, yy, zz, yz, xz, xy = np.reshape(np.asarray(value, dtype=float), 6)
-        return np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
-    plain = isinstance(value, int | float | np.ndarray | np.generic) or (
-        isinstance(value, str) and not set(value) & set('\n\r\\"')
-    )
-    if plain:
-        return value
-    try:
-        text = json.dumps(value, default=_plain)
-    except (TypeError, ValueError):
-        return value
-    return "_JSON " + text.replace("\\", "\\\\")  # its reader takes a backslash away
-
-
-def _plain(value: Any) -> Any:
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    if hasattr(value, "todict"):
-        return value.todict()
-    raise TypeError(type(value).__name__)

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from ase.data import chemical_symbols
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from intertwine.geometry import Graph, Graphs, folded
@@ -155,7 +155,19 @@ class ForceField(Task):
 
     def interaction(self, graph: Graph) -> Tensor:
         """Energy of each graph (eV) beyond the references, in the network's precision."""
-        return self.scale * pool(self.head(self.backbone(graph)).squeeze(-1), graph)
+        return pool(self.contributions(graph), graph)
+
+    def contributions(self, graph: Graph) -> Tensor:
+        r"""What each atom adds to it, :math:`\sigma\,\epsilon(f_i)` (eV)."""
+        return self.scale * self.head(self.backbone(graph)).squeeze(-1)
+
+    def atomic_energies(self, graph: Graph) -> Float[Tensor, " nodes"]:
+        r"""Energy of each atom, :math:`r_{z_i} + \sigma\,\epsilon(f_i)` (eV, float64), whose sum is that of the graph.
+
+        It is the network's way to divide the energy, which no calculation of electrons knows.
+        """
+        values = self.references.values.index_select(0, graph.z)
+        return values + self.contributions(graph.in_precision(self.dtype)).to(torch.float64)
 
     def residuals(self, prediction: dict[str, Tensor], graph: Graph) -> dict[str, Tensor]:
         """Energy per atom (eV), forces (eV/A), stress (eV/A^3) of the graphs that have one: a label of NaN is none. A

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from math import isfinite
 from typing import Any
 
@@ -17,7 +17,7 @@ from intertwine.data.loader import Loader
 from intertwine.data.store import INPUTS
 from intertwine.data.suspicion import Frames, Seen, examine
 from intertwine.geometry import LEVELS, Graph, collate, connect
-from intertwine.numerics import CheckpointError, DataError, GeometryError, IntertwineError
+from intertwine.numerics import CheckpointError, DataError, GeometryError, InputError, IntertwineError
 from intertwine.tasks import Task
 from intertwine.tasks.verdict import compared_with
 from intertwine.training.folder import SEEN, Run
@@ -104,6 +104,7 @@ def predict(
     batch_size: int = 32,
     strict: bool = True,
     keys: Mapping[str, str] | None = None,
+    progress: Callable[[int], None] | None = None,
 ) -> list[dict[str, np.ndarray]]:
     """Predictions for structures, in their order.
 
@@ -111,9 +112,10 @@ def predict(
         run: from :func:`load_run`.
         structures: graphs, with or without edges and labels, or structures of ASE (A), whose inputs (charges, ...) have
             the run's names.
-        batch_size: structures at a time; changes the speed only.
+        batch_size: structures at a time, 1 or more; changes the speed and the memory only.
         strict: refuse species that were not in the training set, for which a model answers something arbitrary.
         keys: other names of the inputs, over those of the run.
+        progress: called after every batch with the number of structures that are done.
 
     Returns:
         For each structure an array for each output that it has, (rows, ...) of nodes, pairs
@@ -125,6 +127,8 @@ def predict(
             its number, from 0.
         CheckpointError: the weights are not finite.
     """
+    if not batch_size >= 1:
+        raise InputError(f"batches of {batch_size}", where="batch_size", remedy="give 1 or more structures.")
     results: list[dict[str, np.ndarray]] = []
     species = run.species if strict else ()
     names = inputs_of(run.task)
@@ -142,6 +146,8 @@ def predict(
                     except IntertwineError as error:
                         raise _of_structure(error, len(results) + k) from error
                 raise
+            if progress is not None:
+                progress(len(results))
     return results
 
 

@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from ase.data import chemical_symbols
 
 from intertwine.numerics import CheckpointError, InputError, IntertwineError, choose, lack_of_memory, write_atomically
 from intertwine.numerics.checkpoint import load_checkpoint
 from intertwine.numerics.devices import computing_device
 from intertwine.numerics.locks import LOCK
 from intertwine.numerics.plugins import NotAllowed
+from intertwine.numerics.showing import facts_as_html, facts_as_text
 from intertwine.tasks import Task
 from intertwine.training.config import Config, resolve
 from intertwine.training.declared import check_baselines, check_run, check_weights
@@ -25,7 +27,7 @@ CONFIG, SPLITS, REPORT, SEEN = "config.toml", "splits.json", "report.json", "see
 CHECKPOINTS = {"best": "best.safetensors", "last": "last.safetensors"}
 
 
-@dataclass
+@dataclass(repr=False)
 class Run:
     """A trained task and where it came from.
 
@@ -51,6 +53,25 @@ class Run:
     def allow(self) -> tuple[str, ...]:
         """Modules outside the package whose code it may run."""
         return self.config.allow
+
+    def __repr__(self) -> str:
+        return facts_as_text("Run", self._facts())
+
+    def _repr_html_(self) -> str:
+        return facts_as_html("Run", self._facts())
+
+    def _facts(self) -> dict[str, Any]:
+        """What it is, in words; numbers of its test are in ``report.json``."""
+        return {
+            "folder": str(self.folder),
+            "task": self.task.name,
+            "outputs": ", ".join(f"{name} ({o.unit})" if o.unit else name for name, o in self.task.outputs.items()),
+            "model": type(self.task.backbone).__name__,
+            "weights": f"{sum(parameter.numel() for parameter in self.task.parameters()):,}",
+            "species": " ".join(chemical_symbols[z] for z in self.species) or None,
+            "data": self.config.data.source,
+            "checkpoint": f"{self.which}, epoch {self.epoch}",
+        }
 
 
 def load_run(

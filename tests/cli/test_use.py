@@ -8,12 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from ase import Atoms
 from ase.io import read, write
 from runs_in_use import BOHR, CASES, SMALL, energies, refused, written
 
+from intertwine.data import open_dataset
 from intertwine.integrations import Calculator
 
+HARTREE = {"forces": "Hartree/Bohr"}
 pytestmark = pytest.mark.usefixtures("own_folder")
 
 
@@ -60,22 +63,45 @@ def test_what_we_write_is_read_as_it_is(name: str, runs, ok) -> None:
     assert energies(again)[0] == pytest.approx(json.loads(done.stdout)["energy (eV)"], abs=2e-5)
 
 
-def test_a_file_that_can_not_say_its_unit_is_refused(runs, run_cli, ok) -> None:
-    for name in ("a.db", "a.json"):
-        refused(
-            run_cli("relax", runs["bohr"], CASES / "bohr-hartree.xyz", "--steps", 3, "-o", name),
-            "can't say that it is in A",
-        )
-        assert not Path(name).exists()
-        ok("relax", runs["ev"], CASES / "same-in-ev.xyz", "--steps", 3, "-o", name)
-    refused(run_cli("predict", runs["bohr"], CASES / "bohr-hartree.xyz", "-o", "a.db"), "can't say that it is in A")
+def test_a_file_that_can_not_say_its_unit_is_refused(runs, run_cli) -> None:
+    refused(
+        run_cli("relax", runs["bohr"], CASES / "bohr-hartree.xyz", "--steps", 3, "-o", "a.data"),
+        "can't say that it is in A",
+    )
+    assert not Path("a.data").exists()
 
 
-def test_predictions_of_units_are_evaluated_as_they_are(runs, ok) -> None:
-    ok("predict", runs["bohr"], CASES / "bohr-hartree.xyz", "-o", "p.xyz")
-    scores = json.loads(ok("evaluate", runs["bohr"], "p.xyz", "--json").stdout)["errors"]
+@pytest.mark.parametrize("name", ["a.db", "a.json", "a.traj"])
+def test_a_file_that_says_its_unit_is_read_in_it(name: str, runs, ok) -> None:
+    """Also by training and evaluation, which read labels."""
+    done = ok("relax", runs["bohr"], CASES / "bohr-hartree.xyz", "--steps", 3, "-o", name, "--json")
+    again = ok("predict", runs["bohr"], name, "--json")
+    assert energies(again)[0] == pytest.approx(json.loads(done.stdout)["energy (eV)"], abs=2e-5)
+    scores = json.loads(ok("evaluate", runs["bohr"], name, "--json").stdout)["errors"]
+    assert scores["energy"]["mae"] < 0.1  # meV/atom: the label is the run's own
+    store = open_dataset(name, progress=False)
+    assert store.field("energy").item() == pytest.approx(json.loads(done.stdout)["energy (eV)"], abs=2e-5)
+
+
+@pytest.mark.parametrize("name", ["p.xyz", "p.db", "p.json", "p.traj"])
+def test_predictions_and_labels_of_units_are_both_evaluated_as_they_are(name: str, runs, ok) -> None:
+    """Lengths become A, labels stay in Hartree, predictions are in eV: the file says all three."""
+    source = CASES / "bohr-hartree.xyz"
+    ok("predict", runs["bohr"], source, "-o", name)
+    theirs = ["--key", "energy=predicted_energy", "--key", "forces=predicted_forces"]
+    scores = json.loads(ok("evaluate", runs["bohr"], name, *theirs, "--json").stdout)["errors"]
     assert scores["energy"]["mae"] < 0.1  # meV/atom: the labels are the run's own predictions
     assert scores["forces"]["mae"] < 0.1
+    labels = json.loads(ok("evaluate", runs["bohr"], name, "--json").stdout)["errors"]
+    before = json.loads(ok("evaluate", runs["bohr"], source, "--json").stdout)["errors"]
+    for target in ("energy", "forces"):
+        assert labels[target]["mae"] == pytest.approx(before[target]["mae"], rel=1e-3)
+        assert labels[target]["mae"] > 1
+    store = open_dataset(name, progress=False)  # without being told any unit
+    assert store.units["energy"] == "eV"
+    original = open_dataset(str(source), progress=False, units={"pos": "Bohr", "energy": "Hartree", **HARTREE})
+    assert torch.allclose(store.field("forces"), original.field("forces"), atol=1e-5)
+    assert torch.allclose(store.field("energy"), original.field("energy"), rtol=1e-12)
 
 
 def test_formats_of_one_program_have_its_unit(runs, ok) -> None:

@@ -8,13 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from ase import Atoms, units
 from ase.build import bulk, molecule
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.constraints import FixAtoms, FixCartesian
 from ase.io import read, write
 
-from intertwine.data import declared_units, input_of, read_structures, to_graph, unread
+from intertwine.data import declared_units, input_of, open_dataset, read_structures, to_graph, unread
+from intertwine.integrations import to_atoms, write_structures
 from intertwine.numerics import DataError, InputError
 
 CASES = Path(__file__).resolve().parents[1] / "cases"
@@ -135,10 +137,18 @@ def test_the_last_of_many(tmp_path: Path) -> None:
 
 def test_arrays_of_an_npz(tmp_path: Path) -> None:
     pos = np.random.default_rng(0).normal(size=(2, 3, 3))
-    np.savez(tmp_path / "a.npz", z=[8, 1, 1], R=pos, E=[[1.0], [np.nan]], q=np.ones((2, 3)))
+    np.savez(
+        tmp_path / "a.npz", z=[8, 1, 1], R=pos, E=[[1.0], [np.nan]], q=np.ones((2, 3)), mu=np.arange(6).reshape(2, 3)
+    )
     found = read_structures(tmp_path / "a.npz", progress=False, units={"pos": "nm"}).atoms
     assert np.allclose([atoms.positions for atoms in found], 10 * pos)
     assert found[1].arrays["q"].tolist() == [1, 1, 1]
+    assert "mu" not in found[1].arrays
+    assert found[1].info["mu"].tolist() == [
+        3,
+        4,
+        5,
+    ]  # three numbers of three atoms: a vector, unless its name says else
     with pytest.raises(DataError, match="no array 'xyz' to read 'pos' from"):
         read_structures(tmp_path / "a.npz", progress=False, keys={"pos": "xyz"})
 
@@ -304,3 +314,30 @@ def test_what_others_calculated_stays_theirs(tmp_path: Path) -> None:
         (found,) = read_structures(tmp_path / name, progress=False).atoms
         assert found.calc.results.keys() == atoms.calc.results.keys()
         assert not {"energy", "forces", "dipole"} & {*found.info, *found.arrays}
+
+
+@pytest.mark.parametrize("name", ["a.xyz", "a.traj", "a.db"])
+def test_kept_labels_say_their_unit(name: str, tmp_path: Path) -> None:
+    """Positions become A, labels stay: forces whose unit followed from the two others would else be read wrongly."""
+    atoms = molecule("H2O")
+    atoms.calc = SinglePointCalculator(atoms, energy=-1.0, forces=np.ones((3, 3)))
+    atoms.info |= {"REF_energy": -2.0, "energy_unit": "Hartree", "pos_unit": "Bohr"}
+    assert write_structures(tmp_path / name, [atoms]) == []
+    (read_as_declared,) = read_structures(tmp_path / name, progress=False).atoms
+    info = read_as_declared.info
+    assert (info["pos_unit"], info["energy_unit"], info["forces_unit"]) == ("A", "Hartree", "Hartree/Bohr")
+    told = read_structures(tmp_path / name, progress=False, units={"energy": "kcal/mol", "pos": "nm"}).atoms[0].info
+    assert (told["energy_unit"], told["forces_unit"], told["REF_energy_unit"]) == (
+        "kcal/mol",
+        "kcal/mol/nm",
+        "kcal/mol",
+    )
+    again = tmp_path / f"again-{name}"
+    assert write_structures(again, [to_atoms(read_as_declared)]) == []
+    first, second = (open_dataset(str(path), progress=False) for path in (tmp_path / name, again))
+    for field in ("pos", "energy", "forces"):
+        assert torch.allclose(first.field(field), second.field(field), atol=1e-7), field
+    plain = molecule("H2O")
+    plain.info["energy"] = -1.0
+    assert write_structures(tmp_path / name, [plain]) == []
+    assert not [key for key in read_structures(tmp_path / name, progress=False).atoms[0].info if key.endswith("_unit")]

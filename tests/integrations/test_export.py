@@ -39,10 +39,12 @@ def test_extended_xyz_through_ase(predicted, tmp_path) -> None:
     assert len(frames) == 3
     for atoms, graph, prediction in zip(frames, graphs, predictions, strict=True):
         assert np.allclose(atoms.positions, graph.pos.numpy(), atol=1e-8)
-        assert atoms.get_potential_energy() == pytest.approx(float(prediction["energy"]), rel=1e-12)
-        assert np.allclose(atoms.get_forces(), prediction["forces"], atol=1e-8)
+        assert atoms.calc is None  # nothing was given, and a prediction is no calculation that was
+        assert atoms.info["predicted_energy"] == pytest.approx(float(prediction["energy"]), rel=1e-12)
+        assert atoms.info["predicted_energy_unit"] == "eV"
+        assert np.allclose(atoms.arrays["predicted_forces"], prediction["forces"], atol=1e-8)
     assert frames[2].pbc.all()
-    assert np.allclose(frames[2].get_stress(voigt=False), predictions[2]["stress"], atol=1e-10)
+    assert np.allclose(frames[2].info["predicted_stress"], predictions[2]["stress"], atol=1e-10)
     store = open_dataset(str(tmp_path / "p.xyz"), progress=False, limit=2)  # and through ours, as labels
     assert np.allclose(store[1].forces.numpy(), predictions[1]["forces"], atol=1e-8)
 
@@ -80,9 +82,9 @@ def test_properties_that_ase_has_no_name_for() -> None:
     atoms = to_atoms(
         graph, {"homo": np.array(-7.5), "dipole": np.array([0.0, 0.0, 1.8]), "charges": np.array([-0.6, 0.3, 0.3])}
     )
-    assert atoms.info["homo"] == -7.5
-    assert atoms.get_dipole_moment().tolist() == [0.0, 0.0, 1.8]
-    assert atoms.arrays["charges"].tolist() == [-0.6, 0.3, 0.3]
+    assert atoms.info["predicted_homo"] == -7.5
+    assert atoms.info["predicted_dipole"].tolist() == [0.0, 0.0, 1.8]
+    assert atoms.arrays["predicted_charges"].tolist() == [-0.6, 0.3, 0.3]
 
 
 def test_particles_that_are_no_atoms() -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import ase.db
 import numpy as np
 import pytest
 from ase import Atoms
@@ -101,16 +102,18 @@ def test_constraints_are_written_or_said(tmp_path: Path) -> None:
 
 
 def test_predictions_beside_what_was_given() -> None:
-    """The given structure with its arrays; of given results those of another surface go, others stay."""
+    """The given structure with its arrays and all of its results; predictions have names of their own."""
     atoms = talkative()
     atoms.calc = SinglePointCalculator(atoms, energy=-1.0, forces=np.ones((3, 3)), magmoms=np.ones(3))
-    both = to_atoms(atoms, {"energy": np.array(-2.0)})
-    assert both.calc.results.keys() == {"energy", "magmoms"}
-    assert both.get_potential_energy() == -2
+    both = to_atoms(atoms, {"energy": np.array(-2.0), "forces": np.zeros((3, 3))})
+    assert both.calc.results.keys() == {"energy", "forces", "magmoms"}
+    assert both.get_potential_energy() == -1
+    assert both.info["predicted_energy"] == -2
+    assert not both.arrays["predicted_forces"].any()
     homo = to_atoms(atoms, {"homo": np.array(0.5)})
     assert homo.calc.results.keys() == {"energy", "forces", "magmoms"}
-    assert homo.info["homo"] == 0.5
-    assert both.arrays.keys() == atoms.arrays.keys()
+    assert homo.info["predicted_homo"] == 0.5
+    assert both.arrays.keys() == atoms.arrays.keys() | {"predicted_forces"}
     assert np.array_equal(both.get_celldisp(), atoms.get_celldisp())
 
 
@@ -137,8 +140,28 @@ def test_refused_before_the_work(name: str, words: str, tmp_path: Path) -> None:
     assert error.value.remedy
 
 
+@pytest.mark.parametrize("source", ["frames", "frames/*.xyz", "frames/[ab].xyz", "./frames/../frames"])
+@pytest.mark.parametrize("output", ["frames/b.xyz", "hard.xyz", "soft.xyz", "folder/b.xyz", "frames/../frames/./b.xyz"])
+def test_a_file_of_a_folder_or_a_pattern_is_not_written_to(
+    source: str, output: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "frames").mkdir()
+    for name in ("a.xyz", "b.xyz"):
+        (tmp_path / "frames" / name).write_text("1\n\nHe 0 0 0\n")
+    (tmp_path / "hard.xyz").hardlink_to(tmp_path / "frames" / "b.xyz")
+    (tmp_path / "soft.xyz").symlink_to("frames/b.xyz")
+    (tmp_path / "folder").symlink_to("frames")
+    for path in (Path(output), tmp_path / output):
+        with pytest.raises(InputError, match="is the file that is read"):
+            writable(path, source=Path(source))
+    with pytest.raises(InputError, match="is the file that is read"):
+        writable(Path(output), source=[Path("frames/a.xyz"), Path("frames/b.xyz")])
+    assert writable(Path("frames/c.xyz"), source=Path(source)) == Path("frames/c.xyz")
+
+
 def test_what_can_be_written_to(tmp_path: Path) -> None:
-    for name in ("a.xyz", "a.json", "a.npz", "a.traj", "a.xyz.gz", "POSCAR", os.fsdecode(b"\xff.xyz")):
+    for name in ("a.xyz", "a.json", "a.npz", "a.traj", "a.db", "a.xyz.gz", "POSCAR", os.fsdecode(b"\xff.xyz")):
         assert writable(tmp_path / name) == tmp_path / name
     assert writable(Path(os.devnull)) == Path(os.devnull)
     with pytest.raises(InputError, match="no format"):
@@ -262,8 +285,11 @@ def test_open_and_periodic_together(force_field, tmp_path: Path) -> None:
     task, frames = force_field(), [molecule("H2O"), bulk("C"), molecule("CO2")[:1]]
     predictions = [{"energy": np.array(1.0), "forces": np.zeros((len(atoms), 3))} for atoms in frames]
     predictions[1]["stress"] = np.eye(3)
-    for name in ("a.xyz", "a.traj", "a.json", "a.npz"):
+    for name in ("a.xyz", "a.traj", "a.json", "a.npz", "a.db"):
         assert write_predictions(tmp_path / name, frames, predictions, task) == []
     for name in ("a.xyz", "a.traj"):
-        assert ["stress" in atoms.calc.results for atoms in read(tmp_path / name, ":")] == [False, True, False]
+        assert ["predicted_stress" in atoms.info for atoms in read(tmp_path / name, ":")] == [False, True, False]
+    for name in ("a.db", "a.json"):
+        rows = ase.db.connect(tmp_path / name).select()
+        assert ["predicted_stress" in row.data for row in rows] == [False, True, False]
     assert ["stress" in p for p in json.loads((tmp_path / "a.json").read_text())["predictions"]] == [False, True, False]

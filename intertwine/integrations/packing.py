@@ -1,0 +1,103 @@
+"""Structures in the form in which a format holds all of them, and what of them it does not hold."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from ase.io import read
+from ase.io.extxyz import key_val_str_to_dict
+
+from intertwine.data.files import read_frames
+from intertwine.data.marks import OF_ATOMS
+from intertwine.integrations.rows import ARRAYS, DATABASES
+
+PLACES = ("FixAtoms", "FixCartesian", "FixScaled")  # constraints that hold coordinates
+
+
+def pack(atoms: Atoms, kind: str) -> Atoms:
+    """The structure in the form in which ASE writes all of it: what extended xyz and trajectories have no place for
+    goes to ``info``.
+    """
+    if kind not in ("extxyz", "traj"):
+        return atoms
+    packed = atoms.copy()
+    packed.calc = atoms.calc
+    for name, array in list(packed.arrays.items()):
+        text = array.dtype.kind in "USO"
+        if kind == "traj" and name not in ARRAYS:
+            packed.info[name] = packed.arrays.pop(name)
+            packed.info[OF_ATOMS] = [*packed.info.get(OF_ATOMS, []), name]
+        elif kind == "extxyz" and array.ndim > 2:
+            packed.arrays[name] = array.reshape(len(array), -1)
+        elif kind == "extxyz" and text and any(len(str(word).split()) != 1 or "\n" in str(word) for word in array.flat):
+            # a column must not be empty or of two words
+            packed.info[name] = [str(word) for word in packed.arrays.pop(name).flat]
+    if kind == "extxyz":
+        if packed.get_celldisp().any():
+            packed.info["celldisp"] = packed.get_celldisp().reshape(3)
+        packed.info = {name: _entry(name, value) for name, value in packed.info.items()}
+    return packed
+
+
+def lost(path: Path, atoms: Atoms, kind: str) -> list[str]:
+    """What of a structure is not in a file that it was written to; nothing is said of formats that are not read."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            again, kept = _read_back(path, kind)
+    except Exception:  # a picture, or a format that ASE only writes
+        return []
+    held = {type(constraint).__name__ for constraint in again.constraints}
+    held |= set(PLACES) if held & set(PLACES) else set()  # which one a format speaks of differs
+    missing = [
+        f"constraints ({name})"
+        for name in dict.fromkeys(type(c).__name__ for c in atoms.constraints)
+        if name not in held
+    ]
+    results = atoms.calc.results if atoms.calc is not None else {}
+    names = [name for table in (results, atoms.arrays, atoms.info) for name in table if name not in kept]
+    return [*missing, *dict.fromkeys(str(name) for name in names)]
+
+
+def _read_back(path: Path, kind: str) -> tuple[Atoms, set[str]]:
+    """The first structure of a file, and the names of everything that is there with it."""
+    if kind in DATABASES:  # of whose rows ASE's reader of files gives the structure alone
+        frame = next(read_frames(path))
+        return frame.atoms, {*frame.values, *frame.columns, "numbers", "positions"}
+    again: Any = read(path, index=0, format=kind)
+    return again, {*again.arrays, *again.info, *(again.calc.results if again.calc is not None else ())}
+
+
+def _entry(name: Any, value: Any) -> Any:
+    """An entry of ``info`` that comes back from a comment line as it went in; ASE writes numbers, plain words and flat
+    arrays rightly.
+    """
+    if name in ("virial", "stress") and np.size(value) == 6:
+        xx, yy, zz, yz, xz, xy = np.reshape(np.asarray(value, dtype=float), 6)
+        return np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
+    flat = isinstance(value, np.ndarray) and value.shape != (1,)  # which would come back as a number
+    if flat or isinstance(value, int | float | np.generic) or (isinstance(value, str) and _is_word(value)):
+        return value
+    try:
+        text = json.dumps(value, default=_plain)
+    except (TypeError, ValueError):
+        return value
+    return "_JSON " + text.replace("\\", "\\\\")  # its reader takes a backslash away
+
+
+def _is_word(text: str) -> bool:
+    """Whether a text comes back as it is: not as a number (an identity "007") or a logical ("T"), and on one line."""
+    return bool(text) and not set(text) & set('\n\r\\"') and key_val_str_to_dict(f'word="{text}"') == {"word": text}
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if hasattr(value, "todict"):
+        return value.todict()
+    raise TypeError(type(value).__name__)

@@ -1,0 +1,36 @@
+"""Objects as a line of text, and as a table in a notebook."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from typing import Any
+
+COLOURS = {"passed": "green", "failed": "red", "FAILED": "red"}  # of words in tables
+
+
+def facts_as_text(name: str, facts: Mapping[str, Any]) -> str:
+    """An object as ``Name(fact=value, ...)``; facts that are None are left out.
+
+    >>> facts_as_text("Run", {"folder": "runs/a", "epoch": 3, "unit": None})
+    "Run(folder='runs/a', epoch=3)"
+    """
+    return f"{name}({', '.join(f'{key}={value!r}' for key, value in facts.items() if value is not None)})"
+
+
+def facts_as_html(name: str, facts: Mapping[str, Any]) -> str:
+    """An object as a table of its facts; those that are None are left out."""
+    return rows_as_html(name, (), [(key, value) for key, value in facts.items() if value is not None])
+
+
+def rows_as_html(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """A table of text. Everything is escaped: names come from files."""
+    head = f"<tr>{''.join(f'<th>{escape(column)}</th>' for column in columns)}</tr>" if columns else ""
+    body = "".join(f"<tr>{''.join(_cell(value) for value in row)}</tr>" for row in rows)
+    return f"<table><caption><b>{escape(title)}</b></caption>{head}{body}</table>"
+
+
+def _cell(value: Any) -> str:
+    colour = COLOURS.get(str(value))
+    style = f' style="color:{colour}"' if colour else ' style="text-align:left"'
+    return f"<td{style}>{escape(str(value))}</td>"
