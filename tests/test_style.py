@@ -28,7 +28,7 @@ EXCEPTIONS = {
     "kernels/harmonics/cpu_text.py": {"one"},
     "kernels/harmonics/definition.py": {"one"},
     "o3/low_harmonics.py": {"one"},
-    "o3/rotation.py": {"one"},
+    "groups/rotations.py": {"one"},
     "o3/solid_harmonics.py": {"one"},
 }
 

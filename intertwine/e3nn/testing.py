@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from intertwine.e3nn.arguments import CARTESIAN, arguments_in, io_irreps, random_arguments, transform
 from intertwine.e3nn.jit import compile_module, get_compile_mode, get_tracing_inputs
 from intertwine.e3nn.settings import get_optimization_defaults, set_optimization_defaults
+from intertwine.groups.rotations import rand_matrix
 from intertwine.o3.irreps import Irreps
-from intertwine.o3.rotation import rand_matrix
 
 logger = logging.getLogger("e3nn.util.test")  # the name under which programs set its level
 FLOAT_TOLERANCE = {

@@ -8,7 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from intertwine.groups.group import Representation
+from intertwine.groups.matrix import Orthogonal
+from intertwine.groups.representation import LinearRepresentation
+from intertwine.numerics.linalg import apply
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Isometry:
 
 
 @dataclass(frozen=True)
-class Cartesian:
+class Cartesian(LinearRepresentation):
     r"""Cartesian tensors of a rank: :math:`T'_{ab\ldots} = Q_{aa'} Q_{bb'} \cdots T_{a'b'\ldots}`, times det Q if
     ``axial``.
 
@@ -62,50 +64,34 @@ class Cartesian:
     dimension: int = 3
 
     @property
-    def dim(self) -> int:
+    def group(self) -> Orthogonal:  # type: ignore[override]
+        """O(n)."""
+        return Orthogonal(self.dimension)
+
+    @property
+    def dim(self) -> int:  # type: ignore[override]
         return self.dimension**self.rank
 
     @property
-    def axes(self) -> int:
+    def axes(self) -> int:  # type: ignore[override]
         return self.rank
 
-    def matrix(self, rotation: Float[Tensor, "n n"]) -> Float[Tensor, "dim dim"]:
-        result = torch.linalg.det(rotation).round().reshape(1, 1) if self.axial else rotation.new_ones(1, 1)
+    def matrix(self, g: Float[Tensor, "*batch n n"]) -> Float[Tensor, "*batch dim dim"]:
+        result = torch.linalg.det(g).round()[..., None, None] if self.axial else g.new_ones(*g.shape[:-2], 1, 1)
         for _ in range(self.rank):
-            result = torch.kron(result, rotation)
+            result = (result[..., :, None, :, None] * g[..., None, :, None, :]).flatten(-4, -3).flatten(-2)
         return result
 
-    def transform(self, rotation: Float[Tensor, "n n"], x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-        rotation = rotation.to(x)
-        for axis in range(x.ndim - self.rank, x.ndim):
-            x = (x.movedim(axis, -1) @ rotation.T).movedim(-1, axis)
-        return x * torch.linalg.det(rotation).round() if self.axial else x
-
-
-@dataclass(frozen=True)
-class DirectSum:
-    r""":math:`m_1 \rho_1 \oplus m_2 \rho_2 \oplus \ldots` on the last axis, each :math:`\rho_k` repeated :math:`m_k`
-    times.
-
-    Args:
-        terms: pairs of multiplicity and representation; the copy index varies slower than the component (``mul_ir``).
-    """
-
-    terms: tuple[tuple[int, Representation], ...]
-
-    @property
-    def dim(self) -> int:
-        return sum(mul * rep.dim for mul, rep in self.terms)
-
-    @property
-    def axes(self) -> int:
-        return 1
-
-    def matrix(self, rotation: Float[Tensor, "n n"]) -> Float[Tensor, "dim dim"]:
-        return torch.block_diag(*[rep.matrix(rotation) for mul, rep in self.terms for _ in range(mul)])
-
-    def transform(self, rotation: Float[Tensor, "n n"], x: Float[Tensor, "*shape dim"]) -> Float[Tensor, "*shape dim"]:
-        return x @ self.matrix(rotation).to(x).T
-
-    def __str__(self) -> str:
-        return " + ".join(f"{mul}x{rep}" for mul, rep in self.terms)
+    def transform(self, g: Float[Tensor, "*batch n n"], x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+        g = g.to(x)
+        for axis in range(self.rank):
+            # the other axes of the tensor are broadcast over
+            place = x.ndim - self.rank + axis
+            last = x.movedim(place, -1)
+            spread = g if g.ndim == 2 else g.reshape(*g.shape[:-2], *[1] * (self.rank - 1), *g.shape[-2:])
+            x = apply(spread, last)
+            x = x.movedim(-1, x.ndim - self.rank + axis)
+        if not self.axial:
+            return x
+        sign = torch.linalg.det(g).round()
+        return x * (sign if g.ndim == 2 else sign.reshape(*sign.shape, *[1] * self.rank))

@@ -34,6 +34,16 @@ def direct_sum(*matrices: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
     return torch.cat(rows, dim=-2)
 
 
+def apply(matrix: Float[Tensor, "*batch m n"], x: Float[Tensor, "*shape n"]) -> Float[Tensor, "..."]:
+    r""":math:`A x` on the last axis of x (..., n): by one matrix, or by a batch of them whose leading axes broadcast
+    with those of x.
+
+    >>> apply(torch.tensor([[0.0, -1.0], [1.0, 0.0]]), torch.ones(3, 2))[0]
+    tensor([-1.,  1.])
+    """
+    return x @ matrix.T if matrix.ndim == 2 else (matrix @ x[..., None]).squeeze(-1)
+
+
 def orthonormalize(
     original: Float[Tensor, "vectors dim"], eps: float = 1e-9
 ) -> tuple[Float[Tensor, "rank dim"], Float[Tensor, "rank vectors"]]:

@@ -1,5 +1,25 @@
 """Floor 2: representation theory of O(3), in e3nn's names and conventions."""
 
+from intertwine.groups.rotations import (
+    axis_angle_to_matrix,
+    axis_angle_to_quaternion,
+    compose_axis_angle,
+    compose_quaternion,
+    identity_quaternion,
+    inverse_quaternion,
+    matrix_to_axis_angle,
+    matrix_to_quaternion,
+    matrix_to_rotation_vector,
+    matrix_x,
+    matrix_y,
+    matrix_z,
+    quaternion_to_axis_angle,
+    quaternion_to_matrix,
+    rand_axis_angle,
+    rand_matrix,
+    rand_quaternion,
+    rotation_vector_to_matrix,
+)
 from intertwine.o3.angles import (
     angles_to_axis_angle,
     angles_to_matrix,
@@ -39,26 +59,6 @@ from intertwine.o3.products import (
     TensorSquare,
 )
 from intertwine.o3.reduce import ReducedTensorProducts
-from intertwine.o3.rotation import (
-    axis_angle_to_matrix,
-    axis_angle_to_quaternion,
-    compose_axis_angle,
-    compose_quaternion,
-    identity_quaternion,
-    inverse_quaternion,
-    matrix_to_axis_angle,
-    matrix_to_quaternion,
-    matrix_to_rotation_vector,
-    matrix_x,
-    matrix_y,
-    matrix_z,
-    quaternion_to_axis_angle,
-    quaternion_to_matrix,
-    rand_axis_angle,
-    rand_matrix,
-    rand_quaternion,
-    rotation_vector_to_matrix,
-)
 from intertwine.o3.s2_transforms import FromS2Grid, ToS2Grid
 from intertwine.o3.so3_grid import SO3Grid, flat_wigner
 from intertwine.o3.spherical_harmonics import SphericalHarmonics, spherical_harmonics

@@ -17,8 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from intertwine.numerics import safe
-from intertwine.o3.rotation import (
+from intertwine.groups.rotations import (
     axis_angle_to_matrix,
     compose_quaternion,
     quaternion_to_axis_angle,
@@ -27,6 +26,7 @@ from intertwine.o3.rotation import (
     require_shape,
     uniform,
 )
+from intertwine.numerics import safe
 from intertwine.o3.wigner import wigner_d
 
 Angles = tuple[Float[Tensor, "..."], Float[Tensor, "..."], Float[Tensor, "..."]]
@@ -130,7 +130,7 @@ def angles_to_axis_angle(
     alpha: Float[Tensor, "*#batch"], beta: Float[Tensor, "*#batch"], gamma: Float[Tensor, "*#batch"]
 ) -> tuple[Float[Tensor, "... 3"], Float[Tensor, "..."]]:
     r"""Unit axis (..., 3) and angle (...) in :math:`[0, \pi]`; see
-    :func:`~intertwine.o3.rotation.quaternion_to_axis_angle`.
+    :func:`~intertwine.groups.rotations.quaternion_to_axis_angle`.
     """
     q = angles_to_quaternion(alpha, beta, gamma)
     return quaternion_to_axis_angle(torch.where(q[..., :1] < 0, -q, q))

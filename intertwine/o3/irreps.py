@@ -13,11 +13,11 @@ from intertwine.numerics import InputError
 from intertwine.o3.components import CountedSlices, RandomComponents, copies
 from intertwine.o3.irrep import IrrepName, is_irrep
 from intertwine.o3.limits import LARGEST_NAMED_DEGREE, check_degrees, check_size
-from intertwine.o3.matrices import Matrices, Representing, matrix_of_irrep, matrix_of_sum
+from intertwine.o3.matrices import Representing, matrix_of_irrep, matrix_of_sum
 from intertwine.o3.notation import read_terms
 
 
-class Irrep(IrrepName, Matrices):
+class Irrep(IrrepName, Representing):
     r"""The irreducible representation of degree ``l`` (dimension 2l+1) and parity ``p`` (1 even "e", -1 odd "o").
 
     Irreps are pairs (l, p): they compare, sort and hash as such.
@@ -35,6 +35,7 @@ class Irrep(IrrepName, Matrices):
     """
 
     __slots__ = ()
+    axes = 1
 
     def __rmul__(self, multiplicity: Any) -> Irreps:  # type: ignore[override]
         return Irreps([(multiplicity, self)])

@@ -8,9 +8,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from intertwine.numerics.linalg import direct_sum
+from intertwine.groups import Orthogonal
+from intertwine.groups.rotations import axis_angle_to_matrix, determinant_sign, quaternion_to_matrix, require_rotation
+from intertwine.numerics.linalg import apply, direct_sum
 from intertwine.o3.angles import angles_to_matrix
-from intertwine.o3.rotation import axis_angle_to_matrix, determinant_sign, quaternion_to_matrix, require_rotation
 from intertwine.o3.wigner import wigner_d, wigner_d_blocks
 
 
@@ -75,9 +76,14 @@ class Representing(Matrices):
         """:meth:`D_from_matrix`, under its name as a :class:`~intertwine.groups.Representation`."""
         return self.D_from_matrix(rotation)
 
-    def transform(self, rotation: Float[Tensor, "3 3"], x: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch dim"]:
-        r""":math:`D(R)\,x`, the matrix computed in float64."""
-        return x @ self.D_from_matrix(rotation.to(torch.float64)).to(x).T
+    @property
+    def group(self) -> Orthogonal:
+        """O(3)."""
+        return Orthogonal(3)
+
+    def transform(self, rotation: Float[Tensor, "*batch 3 3"], x: Float[Tensor, "*shape dim"]) -> Float[Tensor, "..."]:
+        r""":math:`D(R)\,x`, the matrix computed in float64; the leading axes broadcast."""
+        return apply(self.D_from_matrix(rotation.to(torch.float64)).to(x), x)
 
 
 def inversion_sign(k: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:

@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from intertwine.groups.rotations import require_shape
 from intertwine.numerics import InputError
 from intertwine.o3.limits import check_degrees
-from intertwine.o3.rotation import require_shape
 
 
 def wigner_d(l: int, rotation: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch m m"]:

@@ -40,7 +40,8 @@ def representation(
     Args:
         rho: a representation (``Irreps``, ``groups.Cartesian``, ...), a string of irreps, or a plain square matrix
             (dim, dim).
-        rotation: the orthogonal matrix R (3, 3) at which the representation is taken; none for a plain matrix.
+        rotation: the element at which the representation is taken: an orthogonal matrix (3, 3), or one element of the
+            representation's own group (an integer, of a finite one); none for a plain matrix.
         blocks: irreps of a plain matrix, for its lines and labels.
         axes: where to draw; a new figure if None.
         title: of the image.
@@ -50,8 +51,8 @@ def representation(
         The figure of the axes.
 
     Raises:
-        InputError: a representation without a rotation or a matrix with one, a matrix that is not square, a rotation
-            that is not (3, 3), or irreps of another dimension.
+        InputError: a representation without a rotation or a matrix with one, a matrix that is not square, an element
+            that is not one of the group's, or irreps of another dimension.
     """
     if isinstance(rho, str):
         rho = Irreps(rho)
@@ -60,7 +61,7 @@ def representation(
             raise InputError(
                 "no rotation", where="representation", remedy="give the matrix R at which the representation is taken."
             )
-        matrix = array(rho.matrix(_square(rotation)), "representation")
+        matrix = array(rho.matrix(_element(rho, rotation)), "representation")
         parts = _parts(rho)
     else:
         if rotation is not None:
@@ -117,6 +118,18 @@ def wigner(l: int | Sequence[int], rotation: Any, *, axes: Axes | Sequence[Axes]
         panel.set_yticks(places, [names[place] for place in places], fontsize=7)
     _bar(panels if axes is None else panels[-1], image)
     return root(panels[0])
+
+
+def _element(rho: Representation, element: Any) -> torch.Tensor:
+    """One element of the representation's group; a rotation in space where it does not say its group."""
+    group = getattr(rho, "group", None)
+    if group is None or group.name in ("O(3)", "SO(3)"):
+        return _square(element)
+    g = torch.as_tensor(element).detach().cpu()
+    group.require(g, "representation")
+    if g.ndim != len(group.element_shape):
+        raise InputError(f"{len(g)} elements", where="representation", remedy="give one element of the group.")
+    return g.to(torch.float64) if group.element_shape else g
 
 
 def _square(rotation: Any) -> torch.Tensor:

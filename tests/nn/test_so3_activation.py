@@ -9,9 +9,9 @@ import pytest
 import torch
 from switches import as_users_run_it
 
+from intertwine.groups.rotations import rand_matrix
 from intertwine.nn.irreps.so3_activation import SO3Activation
 from intertwine.numerics import InputError
-from intertwine.o3.rotation import rand_matrix
 
 D = torch.float64
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from switches import as_users_run_it
 
+from intertwine.groups.rotations import rand_matrix
 from intertwine.numerics import InputError
 from intertwine.o3.grids import (
     complete_resolution,
@@ -18,7 +19,6 @@ from intertwine.o3.grids import (
     s2_grid,
     spherical_harmonics_s2_grid,
 )
-from intertwine.o3.rotation import rand_matrix
 from intertwine.o3.s2_transforms import FromS2Grid, ToS2Grid
 from intertwine.o3.spherical_harmonics import spherical_harmonics
 from intertwine.o3.wigner import wigner_d_blocks

@@ -12,12 +12,12 @@ import torch
 from switches import as_users_run_it, does_not_apply
 from torch import Tensor
 
+from intertwine.groups.rotations import rand_matrix
 from intertwine.kernels.linear import plan as mixing_plan
 from intertwine.numerics import InputError
 from intertwine.o3 import mixing
 from intertwine.o3.irreps import Irreps
 from intertwine.o3.linear import Linear
-from intertwine.o3.rotation import rand_matrix
 
 D = torch.float64
 BIASED = {"biases": True}

@@ -8,11 +8,11 @@ import pickle
 import pytest
 import torch
 
+from intertwine.groups.rotations import rand_matrix
 from intertwine.numerics import InputError
 from intertwine.o3.blocks import join_blocks, split_blocks
 from intertwine.o3.irreps import Irreps
 from intertwine.o3.norm import Norm
-from intertwine.o3.rotation import rand_matrix
 
 D = torch.float64
 IRREPS = ["2x0e+3x1o+2x2e", "1o+2x1o+0x2e+1e", "3x0o", ""]

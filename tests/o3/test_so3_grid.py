@@ -6,9 +6,9 @@ import pytest
 import torch
 from switches import as_users_run_it
 
+from intertwine.groups.rotations import rand_matrix
 from intertwine.numerics import InputError
 from intertwine.o3.angles import angles_to_matrix, matrix_to_angles, rand_angles
-from intertwine.o3.rotation import rand_matrix
 from intertwine.o3.so3_grid import SO3Grid, flat_wigner
 
 D = torch.float64

@@ -11,10 +11,10 @@ import torch
 from switches import as_users_run_it
 from torch import Tensor
 
+from intertwine.groups.rotations import rand_matrix
 from intertwine.numerics import InputError
 from intertwine.o3.irreps import Irreps
 from intertwine.o3.peaks import grid_maxima
-from intertwine.o3.rotation import rand_matrix
 from intertwine.o3.spherical_tensor import SphericalTensor
 
 D = torch.float64

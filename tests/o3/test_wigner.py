@@ -14,8 +14,8 @@ from rotation_cases import awkward_quaternions, derivatives, exact_matrix, quate
 from switches import as_users_run_it
 from torch import Tensor
 
+from intertwine.groups.rotations import axis_angle_to_matrix, matrix_x, quaternion_to_matrix
 from intertwine.numerics import InputError
-from intertwine.o3.rotation import axis_angle_to_matrix, matrix_x, quaternion_to_matrix
 from intertwine.o3.wigner import wigner_d, wigner_d_blocks
 
 F64 = torch.float64

@@ -9,11 +9,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from intertwine.groups.rotations import rand_matrix
 from intertwine.nn.irreps.activation import normalize2mom, parity_of
 from intertwine.numerics import InputError, Rebuildable, choose
 from intertwine.o3.blocks import LAYOUTS
 from intertwine.o3.irreps import Irreps
-from intertwine.o3.rotation import rand_matrix
 from intertwine.o3.s2_transforms import FromS2Grid, ToS2Grid
 
 

@@ -13,8 +13,8 @@ from switches import as_users_run_it
 from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 
+from intertwine.groups import rotations as rotation
 from intertwine.numerics import InputError
-from intertwine.o3 import rotation
 from intertwine.o3.generators import so3_generators
 
 F64 = torch.float64

@@ -1,0 +1,320 @@
+r"""Finite groups: elements are integers 0, ..., N - 1 (0 the identity), products are read from a table.
+
+A group may come with orthogonal matrices (N, n, n) by which it moves the points of R^n: rotations by 90 degrees, the
+symmetries of a cube.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from functools import cached_property, partial
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from intertwine.groups import permutations
+from intertwine.groups.group import Grid, Group
+from intertwine.groups.irreps import FiniteIrrep, Matrices, polygon_irreps, regular_irreps
+from intertwine.groups.rotations import axis_angle_to_matrix
+from intertwine.groups.young import young_irreps
+from intertwine.numerics import InputError
+from intertwine.numerics.linalg import apply
+
+MOST = 2000  # elements: a table of four million products
+
+
+class FiniteGroup(Group):
+    r"""A group of N elements given by its table.
+
+    Args:
+        name: as it prints; groups of one name are taken as equal.
+        table: entry (i, j) is the number of the product of elements i and j, (N, N); element 0 is the identity.
+        matrices: orthogonal matrices (N, n, n) of the elements, a homomorphism; None if it moves no points.
+        labels: a name for each element.
+        known_irreps: makes name, matrices (N, dim, dim) and type of each irrep, where there is a formula for them.
+
+    Raises:
+        InputError: the table is not that of a group, or the matrices multiply otherwise.
+    """
+
+    is_compact = True
+    element_shape = ()
+
+    def __init__(
+        self,
+        name: str,
+        table: Int[Tensor, "n n"],
+        matrices: Float[Tensor, "n d d"] | None = None,
+        labels: Sequence[str] | None = None,
+        known_irreps: Callable[[], list[Matrices]] | None = None,
+    ) -> None:
+        self.known_irreps = known_irreps
+        self.name, self.table, self.order = name, table, len(table)
+        self.labels = list(labels) if labels is not None else [str(k) for k in range(self.order)]
+        self._check()
+        self.matrices = matrices
+        if matrices is not None:
+            self.space = matrices.shape[-1]
+            steps = self.generators()
+            if (matrices[table[:, steps]] - matrices[:, None] @ matrices[steps]).abs().max() > 1e-9:
+                raise InputError(f"the matrices do not multiply as {name} does", where="FiniteGroup")
+
+    @classmethod
+    def from_matrices(cls, name: str, generators: Float[Tensor, "k d d"]) -> FiniteGroup:
+        """The group that orthogonal matrices generate.
+
+        Raises:
+            InputError: they generate more than 2,000 elements.
+        """
+        eye = torch.eye(generators.shape[-1], dtype=torch.float64)
+        elements, new = eye[None], eye[None]
+        while len(new):
+            products = (new[:, None] @ generators).flatten(0, 1)
+            products = products[_first_of_each(products)]
+            far = (products[:, None] - elements).flatten(2).abs().amax(-1).amin(1) > 1e-6
+            new = products[far]
+            elements = torch.cat([elements, new])
+            if len(elements) > MOST:
+                raise InputError(
+                    f"the matrices generate more than {MOST} elements",
+                    where=name,
+                    remedy="use angles that divide 2 pi.",
+                )
+        # a product of many factors has gathered rounding: the nearest orthogonal matrix has none
+        u, _, v = torch.linalg.svd(elements)
+        elements = u @ v
+        table = torch.stack([(g @ elements).flatten(1) for g in elements])
+        distances = torch.cdist(table.flatten(0, 1), elements.flatten(1))
+        return cls(name, distances.argmin(-1).reshape(len(elements), -1), elements)
+
+    @classmethod
+    def from_permutations(cls, name: str, generators: Sequence[Sequence[int]]) -> FiniteGroup:
+        """The group that permutations generate; its matrices permute the axes of R^n."""
+        points = len(generators[0])
+        members = permutations.germinate([tuple(g) for g in generators]) | {permutations.identity(points)}
+        if len(members) > MOST:
+            raise InputError(f"{len(members)} elements", where=name, remedy=f"a table is kept for {MOST} at most.")
+        images = torch.tensor(sorted(members))
+        places = points ** torch.arange(points - 1, -1, -1)
+        code = images @ places  # increasing, since the elements are sorted
+        products = (images[:, images] @ places).flatten()
+        table = torch.searchsorted(code, products).reshape(len(images), -1)
+        matrices = torch.zeros(len(images), points, points, dtype=torch.float64)
+        matrices.scatter_(1, images[:, None], 1.0)
+        whole = len(images) == math.factorial(points)
+        known = partial(young_irreps, images, table) if whole else None
+        return cls(name, table, matrices, ["".join(map(str, p)) for p in images.tolist()], known)
+
+    def identity(self, dtype: torch.dtype = torch.int64, device: torch.device | str | None = None) -> Tensor:
+        return torch.zeros((), dtype=torch.int64, device=device)
+
+    def product(self, g: Tensor, h: Tensor) -> Tensor:
+        return self.table.to(g.device)[g, h]
+
+    def inverse(self, g: Tensor) -> Tensor:
+        return self.inverses.to(g.device)[g]
+
+    def distance(self, g: Tensor, h: Tensor) -> Float[Tensor, "..."]:
+        return (g != h).to(torch.float64)
+
+    @cached_property
+    def inverses(self) -> Int[Tensor, " n"]:
+        """The inverse of each element."""
+        return (self.table == 0).to(torch.int64).argmax(1)
+
+    def linear(self, g: Tensor) -> Float[Tensor, "*batch d d"]:
+        if self.matrices is None:
+            return super().linear(g)
+        return self.matrices.to(g.device)[g]
+
+    def act(self, g: Tensor, x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+        return apply(self.linear(g).to(x), x)
+
+    def sample(self, n: int, generator: torch.Generator) -> Tensor:
+        return torch.randint(self.order or 1, (n,), generator=generator)
+
+    def elements(self) -> Tensor:
+        return torch.arange(self.order or 1)
+
+    def grid(self, order: int = 0) -> Grid:
+        n = self.order or 1
+        return Grid(self.elements(), torch.full((n,), 1 / n, dtype=torch.float64), float("inf"))
+
+    def generators(self) -> Tensor:
+        return self._steps
+
+    @cached_property
+    def _steps(self) -> Int[Tensor, " k"]:
+        """Elements that generate all, each the first that those before it don't; of a group of one, that one."""
+        steps: list[int] = []
+        reached = torch.zeros(self.order or 1, dtype=torch.bool)
+        reached[0] = True
+        while not reached.all():
+            steps.append(int((~reached).to(torch.int64).argmax()))
+            reached[:] = False
+            reached[0] = True
+            new = torch.tensor([0])
+            while len(new):
+                products = self.table[new[:, None], torch.tensor(steps)].flatten().unique()
+                new = products[~reached[products]]
+                reached[new] = True
+        return torch.tensor(steps or [0])
+
+    @cached_property
+    def classes(self) -> Int[Tensor, " n"]:
+        """The number of the conjugacy class of each element; classes are numbered by their first element."""
+        every = self.elements()
+        conjugates = self.table[self.table[every[:, None], every], self.inverses[every][:, None]]  # (by, of)
+        return conjugates.amin(0).unique(return_inverse=True)[1]
+
+    def irreps(self, limit: int = 0) -> list[FiniteIrrep]:  # type: ignore[override]
+        """All real irreps, the trivial one first; ``limit`` has no effect."""
+        return self._irreps
+
+    @cached_property
+    def _irreps(self) -> list[FiniteIrrep]:
+        if self.known_irreps is not None:
+            return [FiniteIrrep(self, *known) for known in self.known_irreps()]
+        inversion = None
+        if self.matrices is not None and self.space == 3:
+            where = (self.matrices + torch.eye(3, dtype=torch.float64)).flatten(1).abs().amax(1) < 1e-9
+            inversion = int(where.nonzero()[0, 0]) if where.any() else None
+        return [FiniteIrrep(self, *known) for known in regular_irreps(self.table, self.inverses, inversion)]
+
+    def _check(self) -> None:
+        table, n = self.table, self.order or 0
+        every = torch.arange(n)
+        wrong = ""
+        if table.ndim != 2 or table.shape != (n, n) or not n:
+            wrong = f"a table of shape {tuple(table.shape)}"
+        elif not (torch.equal(table.sort(0)[0], every[:, None].expand(n, n)) and torch.equal(table[0], every)):
+            wrong = "a column misses an element, or element 0 is not the identity"
+        elif not (torch.equal(table.sort(1)[0], every.expand(n, n)) and torch.equal(table[:, 0], every)):
+            wrong = "a row misses an element, or element 0 is not the identity"
+        elif any(not torch.equal(table[table[:, s]], table[:, table[s]]) for s in self._steps):
+            wrong = "(a b) c is not a (b c)"  # Light's test: for b among the generators is enough
+        if wrong:
+            raise InputError(wrong, where=f"table of {self.name}", remedy="give the table of a group.")
+
+
+class Subgroup(FiniteGroup):
+    """Some elements of a finite group, as a group of their own.
+
+    Args:
+        parent: the group.
+        members: numbers of its elements, which generate the subgroup.
+    """
+
+    def __init__(self, parent: FiniteGroup, members: Sequence[int] | Int[Tensor, " k"], name: str = "") -> None:
+        inside = torch.zeros(parent.order or 1, dtype=torch.bool)
+        inside[0] = True
+        inside[torch.as_tensor(members, dtype=torch.int64)] = True
+        while True:
+            index = inside.nonzero()[:, 0]
+            products = parent.table[index[:, None], index]
+            if inside[products].all():
+                break
+            inside[products.flatten()] = True
+        self.parent, self.members = parent, index
+        number = torch.full((parent.order or 1,), -1)
+        number[index] = torch.arange(len(index))
+        matrices = parent.matrices[index] if parent.matrices is not None else None
+        super().__init__(
+            name or f"{parent.name}/{len(index)}:{index.tolist() if len(index) < 7 else hash(tuple(index.tolist()))}",
+            number[products],
+            matrices,
+            [parent.labels[k] for k in index],
+        )
+
+    def include(self, g: Tensor) -> Tensor:
+        """The elements of the parent that elements of the subgroup are."""
+        return self.members.to(g.device)[g]
+
+
+def cyclic(n: int) -> FiniteGroup:
+    """C_n: rotations of the plane by multiples of 360/n degrees; element k is k of them."""
+    _require(n, "C")
+    k = torch.arange(n)
+    turns = _turns(n)
+    labels = [f"{360 * i / n:g}" for i in range(n)]
+    return FiniteGroup(f"C_{n}", (k[:, None] + k) % n, turns, labels, partial(polygon_irreps, turns))
+
+
+def dihedral(n: int) -> FiniteGroup:
+    """D_n: rotations and reflections of a regular polygon, 2n of them; n + k reflects y, then turns k times."""
+    _require(n, "D")
+    k = torch.arange(2 * n)
+    turn, flip = k % n, k // n
+    table = (turn[:, None] + torch.where(flip[:, None] == 1, -turn, turn)) % n + n * (flip[:, None] ^ flip)
+    mirror = torch.diag(torch.tensor([1.0, -1.0], dtype=torch.float64))
+    labels = [f"{360 * i / n:g}" for i in range(n)] + [f"{360 * i / n:g} mirror" for i in range(n)]
+    matrices = torch.cat([_turns(n), _turns(n) @ mirror])
+    return FiniteGroup(f"D_{n}", table, matrices, labels, partial(polygon_irreps, matrices))
+
+
+def tetrahedral(inversion: bool = False) -> FiniteGroup:
+    """T: the 12 rotations of a tetrahedron; with the inversion T_h, 24 elements."""
+    return _polyhedral("T", [([0.0, 0.0, 1.0], 2), ([1.0, 1.0, 1.0], 3)], inversion)
+
+
+def octahedral(inversion: bool = False) -> FiniteGroup:
+    """O: the 24 rotations of a cube; with the inversion O_h, 48 elements."""
+    return _polyhedral("O", [([0.0, 0.0, 1.0], 4), ([1.0, 1.0, 1.0], 3)], inversion)
+
+
+def icosahedral(inversion: bool = False) -> FiniteGroup:
+    """I: the 60 rotations of an icosahedron with a vertex at (0, 1, golden ratio); with the inversion I_h, 120."""
+    return _polyhedral("I", [([0.0, 1.0, (1 + math.sqrt(5)) / 2], 5), ([1.0, 1.0, 1.0], 3)], inversion)
+
+
+def symmetric(n: int) -> FiniteGroup:
+    """S_n: all permutations of n things, in lexicographic order; a table for n <= 6."""
+    if not 1 <= n <= 6:
+        raise InputError(f"S_{n}", where="symmetric", remedy="a table is kept for n from 1 to 6.")
+    return FiniteGroup.from_permutations(f"S_{n}", _transpositions(n))
+
+
+def _transpositions(n: int) -> list[tuple[int, ...]]:
+    return [tuple(range(n))] + [(*range(k), k + 1, k, *range(k + 2, n)) for k in range(n - 1)]
+
+
+def _turns(n: int) -> Float[Tensor, "n 2 2"]:
+    """Exact where sine and cosine are 0 or 1."""
+    cosine = [_cosine(k, n) for k in range(n)]
+    sine = [_cosine(4 * k - n, 4 * n) for k in range(n)]
+    return torch.tensor([[[c, -s], [s, c]] for c, s in zip(cosine, sine)], dtype=torch.float64)
+
+
+def _cosine(k: int, n: int) -> float:
+    """cos(2 pi k / n), with the angle reduced to an eighth of a turn before it is rounded."""
+    k = abs(k) % n
+    k = min(k, n - k)
+    if 4 * k > n:
+        return -_cosine(n - 2 * k, 2 * n)
+    return math.cos(2 * math.pi * k / n) if 8 * k <= n else math.sin(2 * math.pi * (n - 4 * k) / (4 * n))
+
+
+def _polyhedral(name: str, axes: list[tuple[list[float], int]], inversion: bool) -> FiniteGroup:
+    turns = [
+        axis_angle_to_matrix(
+            torch.tensor(axis, dtype=torch.float64), torch.tensor(2 * math.pi / n, dtype=torch.float64)
+        )
+        for axis, n in axes
+    ]
+    if inversion:
+        turns.append(-torch.eye(3, dtype=torch.float64))
+    return FiniteGroup.from_matrices(name + "h" * inversion, torch.stack(turns))
+
+
+def _first_of_each(matrices: Float[Tensor, "k d d"]) -> Int[Tensor, " m"]:
+    """Of matrices that are equal but for rounding, the number of the first."""
+    close = (matrices[:, None] - matrices).flatten(2).abs().amax(-1) < 1e-6
+    first = close.to(torch.int64).argmax(1)
+    return first.unique()
+
+
+def _require(n: int, letter: str) -> None:
+    if not 1 <= n <= MOST // 2:
+        raise InputError(f"{letter}_{n}", where="groups", remedy=f"give a number from 1 to {MOST // 2}.")

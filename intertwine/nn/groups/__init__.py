@@ -1,0 +1,1 @@
+"""Layers of any group."""
