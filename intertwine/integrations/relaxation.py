@@ -14,7 +14,8 @@ from ase.filters import FrechetCellFilter
 from ase.io import Trajectory
 from ase.optimize import FIRE, LBFGS
 
-from intertwine.integrations.writing import growing, pack
+from intertwine.integrations.packing import pack
+from intertwine.integrations.writing import growing
 from intertwine.numerics import InputError
 
 ROUNDING_EV_PER_ATOM = 1e-6  # differences of energies below this are none
