@@ -50,8 +50,8 @@ Device = Annotated[
     str,
     typer.Option(
         help=(
-            "Where to compute: auto (a CUDA GPU if there is one, else the CPU), cpu, cuda, or cuda:1 for the second "
-            "GPU. Default: auto."
+            "Where to compute: auto (a CUDA GPU if there is one, else the CPU), cpu, cuda, or cuda:1 (the second). "
+            "Default: auto."
         )
     ),
 ]

@@ -202,8 +202,8 @@ def work(frames: Frames, sound: np.ndarray) -> str:
     where = f"between frames {frames.numbers[group[0]]} and {frames.numbers[group[-1]]}"
     if ratio < 0:
         return f"energies grow along the forces {where}: they are the gradient, and forces are minus it"
-    change = f"energies change by {ratio:.3g} times the work of the forces {where}"
-    return f"{change}: energies and forces are in different units"
+    units = "energies and forces are in different units"
+    return f"energies change by {ratio:.3g} times the work of the forces {where}: {units}"
 
 
 def _same_atoms(frames: Frames, sound: np.ndarray) -> np.ndarray:

@@ -40,7 +40,7 @@ class EquivariantLinear(ExactBuffers):
         self.weights = nn.ParameterDict()
         self.biases = nn.ParameterDict()
         bases: dict[str, Tensor] = {}
-        one = Trivial(self.group)
+        invariants = Trivial(self.group)
         for j, (copies_out, w) in enumerate(terms_of(rep_out)):
             paths = {i: hom_basis(v, w, self.group) for i, (_, v) in enumerate(terms_of(rep_in))}
             fan = sum(len(paths[i]) * copies_in for i, (copies_in, _) in enumerate(terms_of(rep_in)))
@@ -48,7 +48,7 @@ class EquivariantLinear(ExactBuffers):
                 if len(paths[i]):
                     bases[f"{i}_{j}"] = paths[i] * (w.dim / fan) ** 0.5
                     self.weights[f"{i}_{j}"] = nn.Parameter(torch.randn(len(paths[i]), copies_out, copies_in))
-            invariant = hom_basis(one, w, self.group)[..., 0] if bias else torch.zeros(0, w.dim)
+            invariant = hom_basis(invariants, w, self.group)[..., 0] if bias else torch.zeros(0, w.dim)
             if len(invariant):
                 bases[f"_{j}"] = invariant * w.dim**0.5
                 self.biases[f"_{j}"] = nn.Parameter(torch.zeros(len(invariant), copies_out))
