@@ -148,7 +148,11 @@ def _trained(training: Mapping[str, Any]) -> list[str]:
 
     if training["of"] is None:
         return []
-    steps = "" if training["steps"] is None else f", {training['steps']:,} steps, {duration(training['seconds'])}"
+    steps = (
+        ""
+        if training["steps"] is None
+        else f", {training['steps']:,} step{'s' * (training['steps'] != 1)}, {duration(training['seconds'])}"
+    )
     words = f"{training['epochs']} epoch{'s' * (training['epochs'] != 1)} of {training['of']}{steps}"
     return [f"{words}; weights of epoch {training['epoch of the weights']}"]
 

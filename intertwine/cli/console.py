@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from intertwine.cli.streams import Aside, Channel, aside, channels
@@ -187,19 +188,19 @@ def _plain(value: Any) -> Any:
 
 
 def table(title: str, columns: list[str], rows: list[list[Any]], caption: str | None = None) -> None:
-    """A table on standard output."""
+    """A table on standard output; brackets in it are text, not rich's markup."""
     grid = Table(
-        title=title,
-        caption=caption,
+        title=escape(title),
+        caption=None if caption is None else escape(caption),
         title_justify="left",
         caption_justify="left",
         title_style="bold",
         header_style="bold",
     )
     for column in columns:
-        grid.add_column(column, overflow="fold")
+        grid.add_column(escape(column), overflow="fold")
     for row in rows:
-        grid.add_row(*[str(cell) for cell in row])
+        grid.add_row(*[escape(str(cell)) for cell in row])
     out.print(grid)
 
 

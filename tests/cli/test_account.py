@@ -323,3 +323,18 @@ def test_without_a_certificate(second: Path) -> None:
     assert "certificate" not in json.loads((second / "report.json").read_text())
     with pytest.raises(CheckpointError):
         info(second / "nothing.safetensors")
+
+
+@pytest.mark.parametrize("text", ["[speed]", "[bold]run[/bold]", "a[/x]", "[red]", r"back\\slash[1]"])
+def test_brackets_in_a_table_are_text(capsys: pytest.CaptureFixture[str], text: str) -> None:
+    """A list of one word is no markup, nor is a folder in brackets."""
+    from rich.console import Console
+
+    from intertwine.cli import console
+
+    former, console.out = console.out, Console(highlight=False, width=160)
+    try:
+        console.table(f"title {text}", ["", text], [["cell", text], ["list", f"{text}, {text}"]], caption=text)
+    finally:
+        console.out = former
+    assert capsys.readouterr().out.count(text) == 6
