@@ -45,7 +45,7 @@ def percent(ratio: float) -> str:
 
 
 def baseline_line(errors: Mapping[str, Any]) -> str:
-    """The baseline's errors in words; empty where there is none."""
+    """The baseline's name and errors, in the unit of the model's; empty where there is none."""
     if not (baseline := errors.get("baseline")):
         return ""
-    return ", ".join(f"{kind.upper()} {baseline[kind]:.4g} {errors['unit']}".rstrip() for kind in ("mae", "rmse"))
+    return f"{baseline['name']}: MAE {baseline['mae']:.4g}, RMSE {baseline['rmse']:.4g} {errors['unit']}".rstrip()

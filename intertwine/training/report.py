@@ -117,8 +117,7 @@ def _conclude(say: Callable[[str], None], report: dict[str, Any], task: Task) ->
     say(f"trained  {epochs}, {report['steps']} steps, {time_taken}; best after epoch {report['best_epoch']}")
     for target, errors in report["test"].items():
         say(f"test     {target}: {task.line(target, errors)}")
-    for target, errors in report["test"].items():
-        if words := baseline_line(errors):
-            say(f"baseline {target}, {errors['baseline']['name']}: {words}")
+    if baselines := [f"{target}, {words}" for target, e in report["test"].items() if (words := baseline_line(e))]:
+        say(f"baseline {'; '.join(baselines)}")
     for words in beaten(report["test"]) + task.left_behind(report["test"]):  # of the data they were said before
         say(f"warning: {words}")

@@ -213,7 +213,7 @@ def test_a_warning_names_the_baseline_that_is_better(
     for line in warnings:
         assert line.startswith("forces: the baseline 'zero' is better than the model")
         assert [kind for kind in ("MAE", "RMSE") if f"({kind} " in line or f", {kind} " in line] == kinds
-    assert baseline_line(e) == f"MAE {blind[0]:.4g} meV/A, RMSE {blind[1]:.4g} meV/A"
+    assert baseline_line(e) == f"zero: MAE {blind[0]:.4g}, RMSE {blind[1]:.4g} meV/A"
 
 
 def test_errors_of_other_kinds_have_no_baseline() -> None:
