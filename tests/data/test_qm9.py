@@ -77,7 +77,7 @@ def test_damaged_table_is_named(tmp_path: Path) -> None:
 
 
 def test_the_catalogue_is_honest() -> None:
-    assert set(DATASETS) == {"ethanol", "nbody", "qm9"}
+    assert set(DATASETS) == {"ethanol", "nbody", "qm9", "structure"}
     for info in DATASETS.values():
         assert info.target in info.targets
-        assert info.task in ("force_field", "property", "dynamics")
+        assert info.task in ("force_field", "property", "dynamics", "structure")
