@@ -37,8 +37,6 @@ COLUMNS = {
     "bytes": "bytes an edge",
 }
 
-CAPTION = f"Defaults of each model. FLOP and bytes of the features for each edge of {ATOMS} atoms within its cutoff."
-
 
 def architectures(
     names: Sequence[str] = tuple(MODELS), progress: Callable[[int], object] = lambda done: None
