@@ -1,5 +1,5 @@
-"""The pictures of the pages: python docs/make_pictures.py writes docs/images/*.png (all but demo.png, which is a run's
-own).
+"""The pictures of the pages: python docs/make_pictures.py writes docs/images/*.png, all but demo.png and
+iterations.png, which are of runs.
 """
 
 from __future__ import annotations

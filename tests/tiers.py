@@ -119,7 +119,7 @@ FEW: dict[str, int] = {
     "o3::test_kernels_are_plain_torch": 6,
     "o3::test_oracle": 8,
     "o3::test_orthogonality_to_degree_20": 0,
-    "o3::test_three_derivatives_of_rotation_vectors_are_right": 1,
+    "groups::test_three_derivatives_of_rotation_vectors_are_right": 1,
     "o3::test_values_and_gradients": 24,
     "o3::test_compiled_and_exported": 0,
     # several processes, kills and interrupts

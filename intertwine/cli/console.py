@@ -27,7 +27,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleDimensions
 from rich.markup import escape
 from rich.table import Table
 
@@ -48,10 +48,23 @@ _MEMORY = {
     "bench": "close other programs, or measure less (--only).",
 }
 
-#: A file or pipe has no width, and a table of a certificate in 80 columns is hard to read.
-out = Console(
-    highlight=False, width=None if (sys.stdout is not None and sys.stdout.isatty()) or "COLUMNS" in os.environ else 160
-)
+
+class Page(Console):
+    """A console that is 160 columns wide where it is a file or a pipe, which has no width: a certificate in 80
+    is hard to read. Asked for at every output, so that it does not matter when this module was first imported.
+    """
+
+    @property
+    def size(self) -> ConsoleDimensions:
+        size = super().size
+        return size if self.is_terminal or "COLUMNS" in os.environ else ConsoleDimensions(160, size.height)
+
+    @size.setter
+    def size(self, new: tuple[int, int]) -> None:
+        Console.size.fset(self, new)  # type: ignore[attr-defined]
+
+
+out = Page(highlight=False)
 err = Console(stderr=True, highlight=False)
 
 

@@ -208,7 +208,7 @@ def _rows(path: Path, name: str, kind: str) -> Iterator[Frame]:
 
     frame = 0
     try:
-        with connect(str(path), type=kind, append=True) as database:
+        with unmarked(path) as file, connect(str(file), type=kind, append=True) as database:
             metadata = database.metadata
             units = dict(metadata.get("_property_unit_dict") or {})
             if metadata.get("_distance_unit"):

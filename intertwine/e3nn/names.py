@@ -10,7 +10,7 @@ O3, NN, HERE = "intertwine.o3", "intertwine.nn", "intertwine.e3nn"
 
 _ROTATION = (
     (
-        f"{O3}.rotation",
+        "intertwine.groups.rotations",
         "rand_matrix identity_quaternion rand_quaternion compose_quaternion inverse_quaternion rand_axis_angle "
         "compose_axis_angle matrix_x matrix_y matrix_z matrix_to_quaternion axis_angle_to_quaternion "
         "quaternion_to_axis_angle matrix_to_axis_angle axis_angle_to_matrix quaternion_to_matrix",

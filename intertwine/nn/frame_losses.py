@@ -27,7 +27,9 @@ class Cells:
     def __init__(self, axes: Float[Tensor, "frames 3 3"], origin: Float[Tensor, "frames 3"]) -> None:
         self.axes, self.origin = axes, origin
 
-    def local(self, x: Float[Tensor, "points 3"], f: Int[Tensor, " pairs"], p: Int[Tensor, " pairs"]) -> Tensor:
+    def local(
+        self, x: Float[Tensor, "points 3"], f: Int[Tensor, " pairs"], p: Int[Tensor, " pairs"]
+    ) -> Float[Tensor, "pairs 3"]:
         r"""Coordinates :math:`T_f^{-1} \circ x_p` (pairs, 3), A."""
         apart = x.index_select(0, p) - self.origin.index_select(0, f)
         return (self.axes.index_select(0, f) * apart.unsqueeze(-1).to(self.axes.dtype)).sum(1)

@@ -90,7 +90,7 @@ def test_names_that_are_not_utf8(runs, ok, run_cli) -> None:
     ok("relax", runs["copper"], "a.xyz", "--steps", 1, "-o", os.fsdecode(b"r\xff.xyz"))
     ok("relax", runs["copper"], "a.xyz", "--steps", 1, "--json", "-o", os.fsdecode(b"r\xff.xyz"))
     ok("md", runs["copper"], "a.xyz", "--steps", 1, "--equilibrate", 0, "-o", os.fsdecode(b"m\xff.traj"))
-    files = {b"a.xyz", b"o\xff.xyz", b"r\xff.xyz", b"m\xff.traj", b"m\xff.png"}
+    files = {b"a.xyz", b"o\xff.xyz", b"r\xff.xyz", b"m\xff.traj", b"m\xff.png", b"m\xff.csv"}
     assert {os.fsencode(path) for path in Path().iterdir()} == files
     shutil.copy("a.xyz", name)
     for command in ("predict", "relax", "md"):

@@ -21,7 +21,6 @@ from intertwine.data.suspicion import Frames, Seen, marks, suspicions
 from intertwine.data.units import factor
 from intertwine.geometry import Graph
 
-SHARED = Path("/work/shared/data")
 #: Sets that are in eV and A as they are read; what one of them has to be told is beside it.
 SOUND: dict[str, dict[str, str]] = {
     **{f"rmd17/{name}_train_01.xyz.gz": {} for name in ("aspirin", "benzene", "malonaldehyde", "uracil")},
@@ -78,10 +77,8 @@ def test_sound_data_are_silent(molecules: GraphStore, copper: GraphStore) -> Non
 
 
 @pytest.mark.parametrize("name", SOUND)
-def test_the_sets_beside_the_repository_are_silent(name: str) -> None:
-    if not SHARED.is_dir():
-        pytest.skip("/work/shared/data is not here")
-    assert kinds(open_dataset(str(SHARED / name), units=SOUND[name], limit=300, progress=False)) == {}
+def test_the_sets_beside_the_repository_are_silent(name: str, shared_data: Path) -> None:
+    assert kinds(open_dataset(str(shared_data / name), units=SOUND[name], limit=300, progress=False)) == {}
 
 
 @pytest.mark.parametrize("frame", [0, 17, 199])

@@ -52,7 +52,8 @@ def test_any_representation_is_a_sum_of_irreps(name: str, generator: torch.Gener
     for rep in representations(group):
         if rep.dim > SMALL:
             continue
-        mixed = Conjugated(rep, torch.randn(rep.dim, rep.dim, generator=generator, dtype=torch.float64))
+        turn, stretch = groups.O(rep.dim).sample(1, generator)[0], torch.linspace(0.5, 2, rep.dim, dtype=torch.float64)
+        mixed = Conjugated(rep, turn @ torch.diag(stretch))
         for each, orthogonal in ((rep, True), (mixed, False)):
             parts = decompose(each)
             assert parts.rep.dim == rep.dim

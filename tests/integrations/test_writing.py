@@ -228,7 +228,7 @@ def test_a_trajectory_appears_when_it_is_complete(force_field, tmp_path: Path) -
     write(path, molecule("H2O"))
     former = path.read_bytes()
 
-    def look(done: int) -> None:
+    def look(done: int, state: str) -> None:
         seen.append((path.read_bytes() == former, [p.name for p in tmp_path.glob("*unfinished*")]))
 
     atoms = molecule("CH4")

@@ -208,7 +208,7 @@ def test_crystal_in_a_cell_smaller_than_the_cutoff_is_its_supercell() -> None:
 
 def test_presets_and_arguments() -> None:
     for options in DimeNet.PRESETS.values():
-        model = DimeNet(**options, cutoff=3.0)
+        model = DimeNet(**{**options, "cutoff": 3.0})
         assert model(angles(0, 90).cast(torch.float32)).isfinite().all()
     for name in ("degrees", "triplet_width", "basis_width", "output_width", "output_layers", "features"):
         with pytest.raises(InputError, match=name):

@@ -22,6 +22,12 @@ EXCUSED = {
     ("data/opening.py", "*"),  # what an archive holds, into a temporary folder
     ("data/store.py", "np.save"),  # in a folder that appears whole
     ("data/store.py", "write_text"),
+    ("data/suspicion/seen.py", "np.savez_compressed"),  # into memory
+    ("integrations/relaxation.py", "Trajectory"),  # into the file of growing, which ends later
+    ("integrations/resuming.py", "Trajectory"),  # is read
+    ("integrations/resuming.py", "shutil.copyfile"),  # into the file of growing
+    ("integrations/rows.py", "path.open"),  # the temporary file of replacing, which write_structures gives it
+    ("integrations/simulate.py", "open"),  # the file of growing
     ("integrations/simulate.py", "Trajectory"),  # into the temporary file of replacing, which ends later
     ("plots/style.py", "savefig"),  # into memory
     ("training/processes.py", "tempfile.TemporaryFile"),  # without a name

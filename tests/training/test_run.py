@@ -27,7 +27,7 @@ def test_a_run_from_end_to_end(tiny: dict, tmp_path: Path, capfd: pytest.Capture
     folder = train(tiny, run=tmp_path / "run")
     out, err = capfd.readouterr()
     lines = out.splitlines()
-    assert len(lines) <= 40
+    assert len(lines) <= 44
     assert not err
     assert not any("lightning" in line.lower() or "GPU" in line for line in lines)
     assert any(line.startswith("test     forces: MAE") and "meV/A" in line for line in lines)
