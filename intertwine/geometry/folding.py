@@ -14,13 +14,16 @@ def folded(graph: Graph) -> Graph:
     respect to positions are those of the graph given; those with respect to the cell are of the folded description.
 
     Args:
-        graph: one graph or a batch; open ones, and directions that do not repeat, are left alone.
+        graph: one graph or a batch; open ones, and directions that do not repeat, are left alone. The positions of the
+            others come back in float64, as points for a network of the same precision as before: a lattice vector added
+            in single precision would take digits away.
     """
     cell, shifts = graph.get("cell"), graph.get("shifts")
     if cell is None:
         return graph
+    graph = graph.replaced(pos=graph.pos.to(torch.float64)).in_precision(graph.precision)
     with torch.no_grad():
-        lattice = cell.to(graph.pos.dtype) * graph.pbc.unsqueeze(-1)
+        lattice = cell.to(torch.float64) * graph.pbc.unsqueeze(-1)
         of_node = graph.membership()
         n = (graph.pos.unsqueeze(1) @ torch.linalg.pinv(lattice).index_select(0, of_node)).squeeze(1).floor()
         home = (n.unsqueeze(1) @ lattice.index_select(0, of_node)).squeeze(1)

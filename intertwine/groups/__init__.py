@@ -26,6 +26,7 @@ from intertwine.groups.representation import (
     Trivial,
     group_of,
     sum_of,
+    terms_of,
 )
 
 __all__ = [
@@ -63,5 +64,6 @@ __all__ = [
     "octahedral",
     "sum_of",
     "symmetric",
+    "terms_of",
     "tetrahedral",
 ]

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from intertwine.groups.group import Group
+from intertwine.groups.group import Group, require_real
 from intertwine.groups.matrix import MatrixGroup, NoTurn, Orthogonal
 from intertwine.numerics import InputError
 from intertwine.numerics.linalg import apply
@@ -77,6 +77,7 @@ class Affine(Group):
         return self.make(back, -(back @ self.shift(g)[..., None]).squeeze(-1))
 
     def act(self, g: Tensor, x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+        require_real(x, f"points of {self.name}")
         return apply(self.linear(g).to(x), x) + self.shift(g).to(x)
 
     def exp(self, x: Float[Tensor, "*batch dim"]) -> Tensor:
@@ -116,11 +117,8 @@ class Affine(Group):
 
     def _split(self, x: Tensor) -> tuple[Tensor, Tensor]:
         if self.lattice:
-            raise self._lacks("an exponential map", "use real translations")
-        if x.shape[-1] != self.dim:
-            raise InputError(
-                f"{x.shape[-1]} coordinates for {self.name}", where="exp", remedy=f"give {self.dim}, translation first."
-            )
+            raise self._lacks("exponential map", "use real translations")
+        x = self.coordinates(x)
         return x[..., : self.n], x[..., self.n :]
 
 

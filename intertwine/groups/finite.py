@@ -29,7 +29,7 @@ class FiniteGroup(Group):
     r"""A group of N elements given by its table.
 
     Args:
-        name: as it prints; groups of one name are taken as equal.
+        name: as it prints.
         table: entry (i, j) is the number of the product of elements i and j, (N, N); element 0 is the identity.
         matrices: orthogonal matrices (N, n, n) of the elements, a homomorphism; None if it moves no points.
         labels: a name for each element.
@@ -57,6 +57,7 @@ class FiniteGroup(Group):
         self.matrices = matrices
         if matrices is not None:
             self.space = matrices.shape[-1]
+            _require_orthogonal(matrices, name)
             steps = self.generators()
             if (matrices[table[:, steps]] - matrices[:, None] @ matrices[steps]).abs().max() > 1e-9:
                 raise InputError(f"the matrices do not multiply as {name} does", where="FiniteGroup")
@@ -68,6 +69,8 @@ class FiniteGroup(Group):
         Raises:
             InputError: they generate more than 2,000 elements.
         """
+        _require_orthogonal(generators, name)
+        generators = generators.to(torch.float64)
         eye = torch.eye(generators.shape[-1], dtype=torch.float64)
         elements, new = eye[None], eye[None]
         while len(new):
@@ -85,9 +88,19 @@ class FiniteGroup(Group):
         # a product of many factors has gathered rounding: the nearest orthogonal matrix has none
         u, _, v = torch.linalg.svd(elements)
         elements = u @ v
-        table = torch.stack([(g @ elements).flatten(1) for g in elements])
-        distances = torch.cdist(table.flatten(0, 1), elements.flatten(1))
-        return cls(name, distances.argmin(-1).reshape(len(elements), -1), elements)
+        flat = elements.flatten(1)
+        # right products by the generators, and from these column by column: h s has the column of h, moved by s
+        steps = [torch.cdist((elements @ s).flatten(1), flat).argmin(-1) for s in generators]
+        table = torch.full((len(elements), len(elements)), -1)
+        table[:, 0] = torch.arange(len(elements))
+        todo = [0]
+        while todo:
+            h = todo.pop()
+            for step in steps:
+                if table[0, target := int(step[h])] < 0:
+                    table[:, target] = step[table[:, h]]
+                    todo.append(target)
+        return cls(name, table, elements)
 
     @classmethod
     def from_permutations(cls, name: str, generators: Sequence[Sequence[int]]) -> FiniteGroup:
@@ -106,6 +119,16 @@ class FiniteGroup(Group):
         whole = len(images) == math.factorial(points)
         known = partial(young_irreps, images, table) if whole else None
         return cls(name, table, matrices, ["".join(map(str, p)) for p in images.tolist()], known)
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        if not isinstance(other, FiniteGroup) or self.name != other.name or not torch.equal(self.table, other.table):
+            return False
+        a, b = self.matrices, other.matrices
+        return (a is None) == (b is None) and (a is None or b is None or (a.shape == b.shape and torch.equal(a, b)))
+
+    __hash__ = Group.__hash__
 
     def identity(self, dtype: torch.dtype = torch.int64, device: torch.device | str | None = None) -> Tensor:
         return torch.zeros((), dtype=torch.int64, device=device)
@@ -208,9 +231,16 @@ class Subgroup(FiniteGroup):
     """
 
     def __init__(self, parent: FiniteGroup, members: Sequence[int] | Int[Tensor, " k"], name: str = "") -> None:
+        numbers = torch.as_tensor(members, dtype=torch.int64).flatten()
+        if ((numbers < 0) | (numbers >= (parent.order or 1))).any():
+            raise InputError(
+                f"{numbers.tolist()} among the elements of {parent}",
+                where="Subgroup",
+                remedy=f"they have the numbers 0 to {(parent.order or 1) - 1}.",
+            )
         inside = torch.zeros(parent.order or 1, dtype=torch.bool)
         inside[0] = True
-        inside[torch.as_tensor(members, dtype=torch.int64)] = True
+        inside[numbers] = True
         while True:
             index = inside.nonzero()[:, 0]
             products = parent.table[index[:, None], index]
@@ -306,6 +336,15 @@ def _polyhedral(name: str, axes: list[tuple[list[float], int]], inversion: bool)
     if inversion:
         turns.append(-torch.eye(3, dtype=torch.float64))
     return FiniteGroup.from_matrices(name + "h" * inversion, torch.stack(turns))
+
+
+def _require_orthogonal(matrices: Float[Tensor, "k d d"], name: str) -> None:
+    exact = matrices.to(torch.float64)
+    error = (exact @ exact.mT - torch.eye(exact.shape[-1], dtype=torch.float64)).abs().max()
+    if not error < 1e-6:
+        raise InputError(
+            f"matrices with A A^T - 1 up to {float(error):.2g}", where=name, remedy="give orthogonal ones."
+        )
 
 
 def _first_of_each(matrices: Float[Tensor, "k d d"]) -> Int[Tensor, " m"]:

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from intertwine.groups.group import Grid, Representation
+from intertwine.groups.group import Grid, Representation, require_real
 from intertwine.groups.intertwiners import hom_basis
 from intertwine.groups.representation import DirectSum, group_of
 from intertwine.numerics import InputError
@@ -30,7 +30,7 @@ class FourierTransform:
         irreps: orthogonal real irreps of one group.
 
     Raises:
-        InputError: no irreps, or more coefficients than elements.
+        InputError: no irreps, or they are not orthogonal on the grid: it is too coarse, or of another group.
     """
 
     def __init__(self, grid: Grid, irreps: list[Representation]) -> None:
@@ -45,19 +45,22 @@ class FourierTransform:
             terms.append((len(columns), irrep))
         self.rep = DirectSum(tuple(terms))
         self.basis = torch.cat(rows)  # phi (coefficients, elements)
-        if len(self.basis) > len(grid):
+        gram = (self.basis * grid.weights) @ self.basis.T
+        if (gram - torch.eye(len(gram), dtype=gram.dtype)).abs().max() > 1e-9:
             raise InputError(
-                f"{len(self.basis)} coefficients of {len(grid)} values",
+                f"{len(self.basis)} coefficients of {len(grid)} values: the irreps are not orthogonal on the grid",
                 where="FourierTransform",
-                remedy="use a finer grid or fewer irreps.",
+                remedy="use a grid of the irreps' group, exact to twice their highest degree, or fewer irreps.",
             )
 
     def forward(self, values: Float[Tensor, "... n"]) -> Float[Tensor, "... coefficients"]:
         """Coefficients of functions from their values at the grid's elements."""
+        require_real(values, "FourierTransform")
         return values @ (self.basis * self.grid.weights).to(values).T
 
     def inverse(self, coefficients: Float[Tensor, "... coefficients"]) -> Float[Tensor, "... n"]:
         """Values at the grid's elements."""
+        require_real(coefficients, "FourierTransform")
         return coefficients @ self.basis.to(coefficients)
 
     __call__ = forward

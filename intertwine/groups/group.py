@@ -102,31 +102,31 @@ class Group(ABC):
 
     def act(self, g: Tensor, x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
         """g x: points x (..., n) of the space moved by elements, broadcast against each other."""
-        raise self._lacks("an action on points", "act on a quantity with a representation's transform")
+        raise self._lacks("action on points", "act on a quantity with a representation's transform")
 
     def linear(self, g: Tensor) -> Float[Tensor, "*batch n n"]:
         """What the elements do to differences of points: matrices (..., n, n)."""
-        raise self._lacks("an action on points", "use a representation's matrix")
+        raise self._lacks("action on points", "use a representation's matrix")
 
     def exp(self, x: Float[Tensor, "*batch dim"]) -> Tensor:
         """The exponential of coordinates in the Lie algebra (..., dim)."""
-        raise self._lacks("an exponential map", "use a group with one (T, SO, SE, R+, ...)")
+        raise self._lacks("exponential map", "use a group with one (T, SO, SE, R+, ...)")
 
     def log(self, g: Tensor) -> Float[Tensor, "*batch dim"]:
         """Coordinates in the Lie algebra (..., dim) with ``exp(log(g)) == g``, for g near the identity's component."""
-        raise self._lacks("a logarithm", "use a group with one (T, SO, SE, R+, ...)")
+        raise self._lacks("logarithm", "use a group with one (T, SO, SE, R+, ...)")
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """n random elements in float64: Haar's measure on a compact group, otherwise as the class states."""
-        raise self._lacks("a random element", "enumerate it, or give a measure")
+        raise self._lacks("random elements", "enumerate it, or give a measure")
 
     def elements(self) -> Tensor:
         """All elements of a finite group, the identity first."""
-        raise self._lacks("a list of its elements: it is infinite", "give a number to sample, or a grid")
+        raise self._lacks("list of its elements: it is infinite", "give a number to sample, or a grid")
 
     def grid(self, order: int) -> Grid:
         """Elements and weights that integrate irreps up to degree ``order`` exactly; a finite group gives all."""
-        raise self._lacks("a grid", "sample it, or use a finite subgroup")
+        raise self._lacks("grid", "sample it, or use a finite subgroup")
 
     def generators(self) -> Tensor:
         """A few elements (k, ...) whose products are dense in the group (in Zariski's sense where it is not compact).
@@ -139,7 +139,9 @@ class Group(ABC):
         """Real irreducible representations, none equivalent to another: all of a finite group, otherwise up to a degree
         or frequency.
         """
-        raise self._lacks("known irreps", "give the irreps; those of O(3) are intertwine.o3.Irrep")
+        raise self._lacks(
+            "irreps of its own", "give them; those of O(3) are [o3.Irrep(l, p) for l in range(9) for p in (1, -1)]"
+        )
 
     def require(self, g: Tensor, where: str) -> None:
         """Raise an InputError unless the trailing axes of g are those of elements."""
@@ -151,12 +153,18 @@ class Group(ABC):
                 remedy=f"its last axes must be {self.element_shape}.",
             )
 
+    def coordinates(self, x: Tensor) -> Tensor:
+        """x, if its last axis has a coordinate for each dimension of the Lie algebra; an InputError otherwise."""
+        if x.ndim < 1 or x.shape[-1] != self.dim or not x.is_floating_point():
+            raise InputError(
+                f"{x.dtype} of shape {tuple(x.shape)} for coordinates of {self.name}",
+                where="exp",
+                remedy=f"give {self.dim} floating-point numbers on the last axis.",
+            )
+        return x
+
     def _lacks(self, what: str, remedy: str) -> InputError:
-        return InputError(
-            f"{self.name} has no {what}" if what[:2] in ("a ", "an") else f"{self.name} lacks {what}",
-            where="groups",
-            remedy=f"{remedy}.",
-        )
+        return InputError(f"{self.name} has no {what}", where="groups", remedy=f"{remedy}.")
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Group) and other.name == self.name
@@ -166,3 +174,11 @@ class Group(ABC):
 
     def __repr__(self) -> str:
         return self.name
+
+
+def require_real(x: Tensor, where: str) -> None:
+    """Raise an InputError unless x has floating-point numbers: matrices in the precision of integers are truncated."""
+    if not (x.is_floating_point() or x.is_complex()):
+        raise InputError(
+            f"numbers of type {x.dtype}", where=where, remedy="give floating-point numbers: x.to(torch.float64)."
+        )

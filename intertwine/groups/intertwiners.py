@@ -14,11 +14,12 @@ from torch import Tensor
 
 from intertwine.groups.group import Group, Representation
 from intertwine.groups.regular import PermutationRepresentation
-from intertwine.groups.representation import DirectSum, TensorProduct, group_of
+from intertwine.groups.representation import DirectSum, TensorProduct, group_of, terms_of
 from intertwine.numerics import InputError
 
 GAP = 1e-8  # singular values of a constraint below it are zeros, relative to the largest
 MOST = 4096  # unknowns of a constraint
+LARGEST = 2**26  # numbers of a basis
 
 
 def hom_basis(source: Representation, target: Representation, group: Group | None = None) -> Float[Tensor, "k m n"]:
@@ -47,7 +48,7 @@ def hom_basis(source: Representation, target: Representation, group: Group | Non
             raise InputError(f"{rep} is of {own}, not of {group}", where="hom_basis", remedy="restrict it first.")
     if isinstance(source, PermutationRepresentation) and isinstance(target, PermutationRepresentation):
         return _orbits_of_pairs(source, target)
-    if isinstance(source, DirectSum) or isinstance(target, DirectSum):
+    if hasattr(source, "terms") or hasattr(target, "terms"):
         return _blocks(source, target, group)
     g = group.generators()
     return null_space(source.matrix(g), target.matrix(g))
@@ -157,11 +158,24 @@ def invariant_basis(rep: Representation, group: Group | None = None) -> Float[Te
 
 
 def _orbits_of_pairs(source: PermutationRepresentation, target: PermutationRepresentation) -> Float[Tensor, "k m n"]:
-    m, n = target.dim, source.dim
-    pairs: Int[Tensor, " order m n"] = target.images[:, :, None] * n + source.images[:, None, :]
-    orbit = pairs.amin(0).flatten().unique(return_inverse=True)[1]
-    basis = torch.nn.functional.one_hot(orbit).T.to(torch.float64)
-    return (basis / basis.sum(1, keepdim=True).sqrt()).reshape(-1, m, n)
+    orbit = orbits_of_pairs(source, target)
+    count = int(orbit.max()) + 1
+    if count * orbit.numel() > LARGEST:
+        raise InputError(
+            f"{count} matrices with {target.dim} x {source.dim} entries",
+            where="hom_basis",
+            remedy="use orbits_of_pairs, which numbers the entries that are equal.",
+        )
+    basis = (orbit == torch.arange(count)[:, None, None]).to(torch.float64)
+    return basis / basis.sum((1, 2), keepdim=True).sqrt()
+
+
+def orbits_of_pairs(source: PermutationRepresentation, target: PermutationRepresentation) -> Int[Tensor, "m n"]:
+    """The entries of an intertwiner between permutations that must be equal have the same number (m, n)."""
+    smallest = torch.full((target.dim, source.dim), target.dim * source.dim)
+    for out, into in zip(target.images, source.images):  # one element at a time: memory for one matrix
+        smallest = torch.minimum(smallest, out[:, None] * source.dim + into)
+    return smallest.unique(return_inverse=True)[1]
 
 
 def _blocks(source: Representation, target: Representation, group: Group) -> Float[Tensor, "k m n"]:
@@ -181,11 +195,6 @@ def _blocks(source: Representation, target: Representation, group: Group) -> Flo
                     column += v.dim
             row += w.dim
     return torch.cat(parts) if parts else torch.zeros(0, target.dim, source.dim, dtype=torch.float64)
-
-
-def terms_of(rep: Representation) -> tuple[tuple[int, Representation], ...]:
-    """Multiplicities and terms of a sum; anything else is one term."""
-    return rep.terms if isinstance(rep, DirectSum) else ((1, rep),)
 
 
 def _independent(maps: Float[Tensor, "k d n"], commuting: Float[Tensor, "e d d"]) -> Float[Tensor, "count d n"]:

@@ -22,7 +22,7 @@ class Lorentz(MatrixGroup):
     :math:`\Lambda^0{}_0 \ge 1`.
 
     Coordinates: a rotation vector (3, radians) and a rapidity (3), :math:`M = \exp(\frac12(\zeta - i\omega) \cdot
-    \sigma)`. The logarithm exists but for products of a half turn with a boost along its axis.
+    \sigma)`. Every element has a logarithm; with a half turn, one of two.
     Not compact: ``sample`` takes :math:`R_1\, B(\zeta e_z)\, R_2` with Haar rotations and :math:`\zeta` uniform in (0,
     2).
     """
@@ -41,6 +41,7 @@ class Lorentz(MatrixGroup):
         return signs[:, None] * g.mT * signs
 
     def exp(self, x: Float[Tensor, "*batch dim"]) -> Tensor:
+        x = self.coordinates(x)
         z = torch.complex(x[..., 3:], -x[..., :3]) / 2
         square = z.square().sum(-1)  # the matrix Z = z . sigma has Z^2 = z^2
         m = _cosh(square)[..., None, None] * _pauli(x)[0] + _sinhc(square)[..., None, None] * _matrix(z)
@@ -49,10 +50,15 @@ class Lorentz(MatrixGroup):
 
     def log(self, g: Tensor) -> Float[Tensor, "*batch dim"]:
         pauli = _pauli(g)
-        # sum of Lambda_mn sigma_m sigma_n = 2 conj(tr M) M, because sum of sigma_n A sigma_n = 2 tr A
-        n = torch.einsum("...ab,aij,bjk->...ik", g.to(pauli.dtype), pauli, pauli)
-        root = (n[..., 0, 0] * n[..., 1, 1] - n[..., 0, 1] * n[..., 1, 0]).sqrt()  # 2 conj(tr M); real part >= 0
+        # sum of Lambda_mn sigma_m A sigma_n = 2 tr(M^+ A) M, because sum of sigma_n B sigma_n = 2 tr B; of four A that
+        # with the largest factor, which is not small at any M
+        every = torch.einsum("...ab,aij,cjk,bkl->...cil", g.to(pauli.dtype), pauli, pauli, pauli)
+        square = every[..., 0, 0] * every[..., 1, 1] - every[..., 0, 1] * every[..., 1, 0]
+        best = square.detach().abs().argmax(-1)[..., None]
+        root = square.gather(-1, best).squeeze(-1).sqrt()
+        n = every.gather(-3, best[..., None, None].expand(*best.shape, 2, 2)).squeeze(-3)
         m = n / root[..., None, None]
+        m = torch.where((m[..., :1, :1] + m[..., 1:, 1:]).real < 0, -m, m)  # both are above the same element
         half = (m[..., 0, 0] + m[..., 1, 1]) / 2
         sinh = torch.stack([(m * sigma.mT).sum((-2, -1)) / 2 for sigma in pauli[1:]], dim=-1)  # sinh(s)/s z
         z = _arsinhc(sinh.square().sum(-1), half)[..., None] * sinh

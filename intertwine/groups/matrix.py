@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from intertwine.groups import series
-from intertwine.groups.group import Grid, Group, Representation
+from intertwine.groups.group import Grid, Group, Representation, require_real
 from intertwine.groups.plane import PlaneIrrep
 from intertwine.groups.quadrature import circle_grid, rotation_grid
 from intertwine.groups.rotations import matrix_to_rotation_vector, rotation_vector_to_matrix
@@ -44,6 +44,7 @@ class MatrixGroup(Group):
         return torch.linalg.inv(g)
 
     def act(self, g: Tensor, x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+        require_real(x, f"points of {self.name}")
         return apply(g.to(x), x)
 
     def linear(self, g: Tensor) -> Float[Tensor, "*batch n n"]:
@@ -51,7 +52,7 @@ class MatrixGroup(Group):
 
     def phi(self, x: Tensor, v: Tensor, inverse: bool = False) -> Tensor:
         r""":math:`\Phi(x) v` or :math:`\Phi(x)^{-1} v` for coordinates x (..., dim) and vectors v (..., n)."""
-        raise self._lacks("an exponential map", "use a group with one (T, SO(2), SO(3), R+, ...)")
+        raise self._lacks("exponential map", "use a group with one (T, SO(2), SO(3), R+, ...)")
 
     def generators(self) -> Tensor:
         return self.sample(4, torch.Generator().manual_seed(7))
@@ -115,6 +116,8 @@ class Orthogonal(MatrixGroup):
         return torch.cat([q[..., :1] * flip[:, None, None], q[..., 1:]], dim=-1)
 
     def exp(self, x: Float[Tensor, "*batch dim"]) -> Tensor:
+        if self.n in (2, 3):
+            self.coordinates(x)
         if self.n == 2:
             c, s = x[..., 0].cos(), x[..., 0].sin()
             return torch.stack([c, -s, s, c], dim=-1).unflatten(-1, (2, 2))
@@ -186,7 +189,7 @@ class Scaling(MatrixGroup):
         return self.identity(g.dtype, g.device) / g[..., :1, :1]
 
     def exp(self, x: Float[Tensor, "*batch dim"]) -> Tensor:
-        return x.exp()[..., None] * self.identity(x.dtype, x.device)
+        return self.coordinates(x).exp()[..., None] * self.identity(x.dtype, x.device)
 
     def log(self, g: Tensor) -> Float[Tensor, "*batch dim"]:
         return g[..., 0, :1].log()
@@ -215,7 +218,7 @@ class ScaledRotation(MatrixGroup):
         return g.mT / g[..., :, :1].square().sum(-2, keepdim=True)
 
     def exp(self, x: Float[Tensor, "*batch dim"]) -> Tensor:
-        return x[..., :1, None].exp() * Orthogonal(2, special=True).exp(x[..., 1:])
+        return self.coordinates(x)[..., :1, None].exp() * Orthogonal(2, special=True).exp(x[..., 1:])
 
     def log(self, g: Tensor) -> Float[Tensor, "*batch dim"]:
         length = g[..., 0].square().sum(-1, keepdim=True).log() / 2

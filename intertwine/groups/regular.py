@@ -56,7 +56,10 @@ class PermutationRepresentation(LinearRepresentation):
         return self.images.amin(0).unique(return_inverse=True)[1]
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, PermutationRepresentation) and (self.group, self.name) == (other.group, other.name)
+        if not isinstance(other, PermutationRepresentation):
+            return False
+        same = self is other or torch.equal(self.images, other.images)
+        return same and (self.group, self.name) == (other.group, other.name)
 
     def __hash__(self) -> int:
         return hash((self.group, self.name))

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from intertwine.groups.group import Group, Representation
+from intertwine.groups.group import Group, Representation, require_real
 from intertwine.numerics import InputError
 from intertwine.numerics.linalg import apply, direct_sum
 
@@ -31,6 +31,11 @@ class LinearRepresentation:
 
     def transform(self, g: Tensor, x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
         r""":math:`\rho(g)\,x` on the last axis of x; the leading axes of both broadcast."""
+        require_real(x, str(self))
+        if x.ndim < 1 or x.shape[-1] != self.dim:
+            raise InputError(
+                f"shape {tuple(x.shape)} for {self.dim} components", where=str(self), remedy="they are the last axis."
+            )
         return apply(self.matrix(g).to(x), x)
 
     def character(self, g: Tensor) -> Float[Tensor, "*batch"]:
@@ -44,8 +49,8 @@ class LinearRepresentation:
     def __add__(self, other: Representation) -> DirectSum:
         return sum_of((self, other))
 
-    def __mul__(self, other: Representation) -> TensorProduct:
-        return TensorProduct(self, other)
+    def __mul__(self, other: Representation | int) -> Representation:
+        return DirectSum(((other, self),)) if isinstance(other, int) else TensorProduct(self, other)
 
     def __rmul__(self, copies: int) -> DirectSum:
         return DirectSum(((copies, self),))
@@ -99,6 +104,12 @@ class DirectSum(LinearRepresentation):
 
     terms: tuple[tuple[int, Representation], ...]
 
+    def __post_init__(self) -> None:
+        for copies, _ in self.terms:
+            if not isinstance(copies, int) or copies < 0:
+                raise InputError(f"{copies} copies", where="DirectSum", remedy="give a whole number of 0 or more.")
+        _require_one_group([term for _, term in self.terms])
+
     @property
     def dim(self) -> int:  # type: ignore[override]
         return sum(mul * rep.dim for mul, rep in self.terms)
@@ -126,6 +137,9 @@ class TensorProduct(LinearRepresentation):
 
     first: Representation
     second: Representation
+
+    def __post_init__(self) -> None:
+        _require_one_group([self.first, self.second])
 
     @property
     def dim(self) -> int:  # type: ignore[override]
@@ -223,7 +237,7 @@ def group_of(rep: Representation) -> Group:
     Raises:
         InputError: it does not say one.
     """
-    group = getattr(rep, "group", None) if not (isinstance(rep, DirectSum) and not rep.terms) else None
+    group = None if isinstance(rep, DirectSum) and not rep.terms else getattr(rep, "group", None)
     if not isinstance(group, Group):
         raise InputError(
             f"{rep} does not say its group", where="representation", remedy="give it an attribute `group`."
@@ -231,11 +245,25 @@ def group_of(rep: Representation) -> Group:
     return group
 
 
+def terms_of(rep: Representation) -> tuple[tuple[int, Representation], ...]:
+    """Multiplicities and terms of a sum, also of ``o3.Irreps``; anything else is one term."""
+    return getattr(rep, "terms", None) or ((1, rep),)
+
+
+def _require_one_group(reps: Iterable[Representation]) -> None:
+    groups = [group for rep in reps if isinstance(group := getattr(rep, "group", None), Group)]
+    for group in groups[1:]:
+        if group != groups[0]:
+            raise InputError(
+                f"representations of {groups[0]} and of {group}", where="representation", remedy="restrict one first."
+            )
+
+
 def sum_of(reps: Iterable[Representation]) -> DirectSum:
     """The direct sum, sums among the terms taken apart and equal neighbours counted."""
     terms: list[tuple[int, Representation]] = []
     for rep in reps:
-        for mul, term in rep.terms if isinstance(rep, DirectSum) else ((1, rep),):
+        for mul, term in terms_of(rep):
             if terms and terms[-1][1] == term:
                 terms[-1] = (terms[-1][0] + mul, term)
             else:

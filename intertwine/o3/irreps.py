@@ -157,6 +157,11 @@ class Irreps(tuple[MulIr, ...], Representing, RandomComponents):
         return sum(block.dim for block in self)
 
     @property
+    def terms(self) -> tuple[tuple[int, Irrep], ...]:
+        """Multiplicity and irrep of each block that is not empty: the sum as any representation's."""
+        return tuple((mul, ir) for mul, ir in self if mul)
+
+    @property
     def num_irreps(self) -> int:
         """Number of irreps: the sum of the multiplicities."""
         return sum(mul for mul, _ in self)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -75,6 +76,14 @@ class Representing(Matrices):
     def matrix(self, rotation: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch dim dim"]:
         """:meth:`D_from_matrix`, under its name as a :class:`~intertwine.groups.Representation`."""
         return self.D_from_matrix(rotation)
+
+    def character(self, g: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch"]:
+        r""":math:`\mathrm{tr}\,D(R)`."""
+        return self.matrix(g).diagonal(dim1=-2, dim2=-1).sum(-1)
+
+    def dual(self) -> Any:
+        """Itself: the matrices are orthogonal."""
+        return self
 
     @property
     def group(self) -> Orthogonal:

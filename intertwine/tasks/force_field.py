@@ -288,7 +288,8 @@ def strained(graph: Graph, pos: Tensor, strain: Tensor | None = None) -> Graph:
     if strain is None:
         return graph
     graph = folded(graph)
-    pos, membership, symmetric = graph.pos, graph.membership(), 0.5 * (strain + strain.transpose(1, 2))
+    pos, membership = graph.pos, graph.membership()
+    symmetric = 0.5 * (strain + strain.transpose(1, 2)).to(pos.dtype)
     arm = pos - segment.mean(pos.detach(), membership, graph.graphs).index_select(0, membership)
     cell = graph.cell.to(pos.dtype)
     return graph.replaced(

@@ -7,12 +7,13 @@ import math
 import pytest
 import torch
 from group_cases import COMPACT, FINITE, GROUPS, representations
+from switches import as_users_run_it
 
 from intertwine import groups
 from intertwine.groups import Group, Restricted, Subgroup
 from intertwine.groups.fourier import FourierTransform
 from intertwine.groups.quadrature import super_fibonacci
-from intertwine.groups.regular import regular
+from intertwine.groups.regular import quotient, regular
 from intertwine.numerics import InputError
 from intertwine.o3 import Irrep
 
@@ -234,7 +235,7 @@ def test_wrong_input_is_named() -> None:
     with pytest.raises(InputError, match=r"\(a b\) c"):
         groups.FiniteGroup("loop", loop)
     with pytest.raises(InputError, match="multiply"):
-        groups.FiniteGroup("C_2", torch.tensor([[0, 1], [1, 0]]), 2 * torch.eye(2, dtype=torch.float64).expand(2, 2, 2))
+        groups.FiniteGroup("C_2", torch.tensor([[0, 1], [1, 0]]), groups.cyclic(4).matrices[:2])
     turn = groups.SO(2).exp(torch.tensor([[math.sqrt(2)]], dtype=torch.float64))
     with pytest.raises(InputError, match="more than"):
         groups.FiniteGroup.from_matrices("endless", turn)
@@ -254,3 +255,64 @@ def test_wrong_input_is_named() -> None:
     ):
         with pytest.raises(InputError):
             wrong_call()
+
+
+def test_numbers_are_not_truncated() -> None:
+    """Matrices in the precision of integers would be 0 and 1."""
+    turn = groups.SO(3).sample(1, torch.Generator().manual_seed(0))[0]
+    whole = torch.tensor([1, 2, 3])
+    transform = FourierTransform(groups.cyclic(8).grid(), groups.cyclic(8).irreps())
+    for call in (
+        lambda: groups.Defining(groups.SO(3)).transform(turn, whole),
+        lambda: groups.SO(3).act(turn, whole),
+        lambda: groups.SE(3).act(groups.SE(3).identity(), whole),
+        lambda: transform(torch.arange(8)),
+    ):
+        with as_users_run_it(), pytest.raises(InputError, match="int64"):
+            call()
+
+
+def test_what_does_not_fit_is_named() -> None:
+    so2, c8 = groups.SO(2), groups.cyclic(8)
+    skew = torch.tensor([[[-1.0, 1.0], [0.0, 1.0]]], dtype=torch.float64)
+    for call in (
+        lambda: FourierTransform(so2.grid(4), [so2.irreps(5)[0], so2.irreps(5)[5]]),  # beyond the band
+        lambda: FourierTransform(groups.cyclic(4).grid(), c8.irreps()[:2]),  # of another group
+        lambda: groups.FiniteGroup.from_matrices("skew", skew),
+        lambda: groups.FiniteGroup("zero", torch.zeros(1, 1, dtype=torch.int64), torch.zeros(1, 2, 2).double()),
+        lambda: -1 * groups.Defining(groups.SO(3)),
+        lambda: groups.Defining(groups.SO(3)) + groups.Defining(so2),
+        lambda: groups.Defining(groups.SO(3)) * groups.Defining(groups.O(3)),
+        lambda: Subgroup(c8, [-2]),
+        lambda: Subgroup(c8, [9]),
+        lambda: so2.exp(torch.rand(5)),
+        lambda: groups.Scaling(2).exp(torch.rand(2)),
+        lambda: groups.Lorentz().exp(torch.rand(3)),
+        lambda: groups.Defining(groups.SO(3)).transform(torch.eye(3), torch.rand(4)),
+    ):
+        with pytest.raises(InputError):
+            call()
+    with pytest.raises(InputError, match=r"SO\(3\) has no list of its elements: it is infinite"):
+        groups.SO(3).elements()
+
+
+def test_groups_of_one_name_are_not_one_group() -> None:
+    four = [[0, 1, 2, 3], [1, 0, 3, 2], [2, 3, 0, 1], [3, 2, 1, 0]]  # Klein's group, not C_4
+    assert groups.FiniteGroup("C_4", torch.tensor(four)) != groups.cyclic(4)
+    assert groups.cyclic(4) == groups.cyclic(4)
+    square = groups.dihedral(4)
+    corner, edge = (quotient(square, Subgroup(square, [k], "H")) for k in (4, 5))
+    assert corner != edge
+    assert corner == quotient(square, Subgroup(square, [4], "H"))
+
+
+def test_half_turns_of_the_lorentz_group_have_a_logarithm(generator: torch.Generator) -> None:
+    lorentz = groups.Lorentz()
+    half = torch.diag(torch.tensor([1.0, -1.0, -1.0, 1.0], dtype=torch.float64))
+    boost = lorentz.exp(torch.tensor([0.0, 0, 0, 0, 0, 1.3], dtype=torch.float64))
+    for g in (half, half @ boost, lorentz.sample(1, generator)[0] @ half):
+        close(lorentz.exp(lorentz.log(g)), g, 1e-11)
+    x = torch.randn(200, 6, generator=generator, dtype=torch.float64)
+    for angle in (1e-2, 1e-5, 1e-9):  # short of half a turn
+        x[:, :3] *= (math.pi - angle) / torch.linalg.vector_norm(x[:, :3], dim=1, keepdim=True)
+        close(lorentz.exp(lorentz.log(lorentz.exp(x))), lorentz.exp(x), 1e-11)

@@ -2,12 +2,15 @@ r"""The linear layer of any group: all intertwiners between two representations,
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from intertwine.groups import Group, Representation, Trivial, group_of
-from intertwine.groups.intertwiners import hom_basis, terms_of
+from intertwine.groups import Group, Representation, Trivial, group_of, terms_of
+from intertwine.groups.intertwiners import hom_basis, orbits_of_pairs
+from intertwine.groups.regular import PermutationRepresentation
 from intertwine.numerics import InputError
 from intertwine.numerics.constants import ExactBuffers
 
@@ -22,7 +25,7 @@ class EquivariantLinear(ExactBuffers):
     components.
 
     Args:
-        rep_in: V; a sum (:class:`~intertwine.groups.DirectSum`) is taken block by block.
+        rep_in: V; a sum (:class:`~intertwine.groups.DirectSum`, ``o3.Irreps``) is taken block by block.
         rep_out: W, of the same group.
         bias: whether invariant vectors are added.
         group: the group; that of ``rep_in`` if not given.
@@ -42,12 +45,17 @@ class EquivariantLinear(ExactBuffers):
         bases: dict[str, Tensor] = {}
         invariants = Trivial(self.group)
         for j, (copies_out, w) in enumerate(terms_of(rep_out)):
-            paths = {i: hom_basis(v, w, self.group) for i, (_, v) in enumerate(terms_of(rep_in))}
+            paths = {i: self._maps(v, w) for i, (_, v) in enumerate(terms_of(rep_in))}
             fan = sum(len(paths[i]) * copies_in for i, (copies_in, _) in enumerate(terms_of(rep_in)))
-            for i, (copies_in, _) in enumerate(terms_of(rep_in)):
-                if len(paths[i]):
-                    bases[f"{i}_{j}"] = paths[i] * (w.dim / fan) ** 0.5
-                    self.weights[f"{i}_{j}"] = nn.Parameter(torch.randn(len(paths[i]), copies_out, copies_in))
+            for i, (copies_in, v) in enumerate(terms_of(rep_in)):
+                if not len(paths[i]):
+                    continue
+                if paths[i].ndim == 1:  # numbers of the entries, and how many share one
+                    orbit = orbits_of_pairs(v, w)  # type: ignore[arg-type]
+                    self.register_buffer(f"orbit{i}_{j}", orbit, persistent=False)
+                    paths[i] = paths[i].rsqrt()
+                bases[f"{i}_{j}"] = paths[i] * (w.dim / fan) ** 0.5
+                self.weights[f"{i}_{j}"] = nn.Parameter(torch.randn(len(paths[i]), copies_out, copies_in))
             invariant = hom_basis(invariants, w, self.group)[..., 0] if bias else torch.zeros(0, w.dim)
             if len(invariant):
                 bases[f"_{j}"] = invariant * w.dim**0.5
@@ -98,7 +106,23 @@ class EquivariantLinear(ExactBuffers):
                 parts.append(next(iter(self.weights.values())).new_zeros(copies_out * w.dim))
         return torch.cat(parts)
 
+    def reached(self, terms: Collection[int]) -> set[int]:
+        """Numbers of the output's terms that are not zero for every input, if those of the input's are."""
+        made = {int(j) for i, j in (name.split("_") for name in self.weights) if int(i) in terms}
+        return made | {int(name[1:]) for name in self.biases}
+
+    def _maps(self, v: Representation, w: Representation) -> Tensor:
+        """A basis (k, dim w, dim v); between permutations, where the matrices have one number at many entries, how many
+        entries share each number (k).
+        """
+        if isinstance(v, PermutationRepresentation) and isinstance(w, PermutationRepresentation):
+            return orbits_of_pairs(v, w).flatten().bincount().to(torch.float64)
+        return hom_basis(v, w, self.group)
+
     def _block(self, name: str) -> Tensor:
+        if hasattr(self, f"orbit{name}"):
+            weights = self.weights[name] * getattr(self, f"basis{name}")[:, None, None]
+            return weights[getattr(self, f"orbit{name}")].permute(2, 0, 3, 1).flatten(2).flatten(0, 1)
         block = torch.einsum("koi,kwv->owiv", self.weights[name], getattr(self, f"basis{name}"))
         return block.flatten(2).flatten(0, 1)
 

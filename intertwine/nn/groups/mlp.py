@@ -2,6 +2,7 @@ r"""A multilayer perceptron of any group: linear intertwiners, gates, and produc
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -9,8 +10,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from intertwine.groups import DirectSum, Group, Representation, Trivial, group_of, sum_of
-from intertwine.groups.intertwiners import clebsch_gordan, terms_of
+from intertwine.groups import DirectSum, Group, Representation, Trivial, group_of, sum_of, terms_of
+from intertwine.groups.intertwiners import clebsch_gordan
 from intertwine.groups.regular import PermutationRepresentation
 from intertwine.nn.groups.linear import EquivariantLinear
 from intertwine.numerics import InputError
@@ -47,54 +48,55 @@ class GatedActivation(nn.Module):
 
 
 class EquivariantProduct(ExactBuffers):
-    r"""Products of components, copy by copy: :math:`z_c = C(x_c, y_c)` for all couplings C of two terms to a third.
+    r"""Products of components of two features, copy by copy: :math:`z_c = C(x_c, y_c)` for all couplings C of a term of
+    x and one of y to a third.
 
     Args:
-        rep: a sum whose terms have the same number of copies; terms that are only permuted take no part.
-        group: its group.
+        rep: of both features: a sum whose terms have the same number of copies; those that are only permuted take no
+            part.
     """
 
-    def __init__(self, rep: DirectSum, group: Group) -> None:
+    def __init__(self, rep: DirectSum) -> None:
         super().__init__()
-        self.rep, self.paths = rep, []
+        self.rep = rep
+        self.paths: list[tuple[int, int, int]] = []
         out: list[Representation] = []
         terms = rep.terms
         if len({copies for copies, _ in terms}) != 1:
             raise InputError(f"{rep}", where="EquivariantProduct", remedy="give each term the same number of copies.")
         mixing = [k for k, (_, term) in enumerate(terms) if not isinstance(term, PermutationRepresentation)]
-        for i in mixing:
-            for j in mixing:
-                if j < i:
-                    continue
-                for k in mixing:
-                    tensor = clebsch_gordan(terms[i][1], terms[j][1], terms[k][1])
-                    if i == j:  # of equal arguments only the symmetric part is left
-                        tensor = _span(tensor + tensor.mT)
-                    if not len(tensor):
-                        continue
-                    self.register_exact(f"coupling{i}_{j}_{k}", tensor)
-                    self.paths.append((i, j, k))
-                    out.append(DirectSum(((terms[i][0] * len(tensor), terms[k][1]),)))
+        for i, j, k in itertools.product(mixing, repeat=3):
+            if j < i:  # x and y are different maps of one feature, so that the other order is the same family
+                continue
+            tensor = clebsch_gordan(terms[i][1], terms[j][1], terms[k][1])
+            if len(tensor):
+                self.register_exact(f"coupling{i}_{j}_{k}", tensor)
+                self.paths.append((i, j, k))
+                out.append(DirectSum(((terms[i][0] * len(tensor), terms[k][1]),)))
         self.rep_out = sum_of(out)
 
-    def forward(self, x: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch dim_out"]:
-        sizes = [copies * term.dim for copies, term in self.rep.terms]
-        blocks = [
-            part.unflatten(-1, (copies, term.dim)) for part, (copies, term) in zip(x.split(sizes, -1), self.rep.terms)
-        ]
-        parts = [
-            torch.einsum("pkij,...ci,...cj->...pck", getattr(self, f"coupling{i}_{j}_{k}"), blocks[i], blocks[j])
+    def forward(
+        self, x: Float[Tensor, "*batch dim"], y: Float[Tensor, "*batch dim"]
+    ) -> Float[Tensor, "*batch dim_out"]:
+        left, right = self._parts(x), self._parts(y)
+        products = [
+            torch.einsum("pkij,...ci,...cj->...pck", getattr(self, f"coupling{i}_{j}_{k}"), left[i], right[j])
             for i, j, k in self.paths
         ]
-        return torch.cat([part.flatten(-3) for part in parts], dim=-1)
+        return torch.cat([product.flatten(-3) for product in products], dim=-1)
+
+    def _parts(self, x: Tensor) -> list[Tensor]:
+        sizes = [copies * term.dim for copies, term in self.rep.terms]
+        return [part.unflatten(-1, (copies, -1)) for part, (copies, _) in zip(x.split(sizes, -1), self.rep.terms)]
 
 
 class EquivariantMLP(nn.Module):
-    r"""Layers of :math:`h' = \sigma(L h) + L_2\, (L_1 \sigma(L h))^{\otimes 2}`, then a linear map; L are intertwiners.
+    r"""Layers of :math:`h' = s + L_3\,(L_1 s \otimes L_2 s)` with :math:`s = \sigma(L h)`, then a linear map; L are
+    intertwiners.
 
-    The products make invariants of vectors, which gates alone never do. Source: the construction is Finzi, Welling and
-    Wilson, A Practical Method for Constructing Equivariant Multilayer Perceptrons for Arbitrary Matrix Groups (2021),
-    section 5; here the couplings of the products are all that there are.
+    The products make invariants, cross products and so on of vectors, which gates alone never do. Source: the
+    construction is Finzi, Welling and Wilson, A Practical Method for Constructing Equivariant Multilayer Perceptrons
+    for Arbitrary Matrix Groups (2021), section 5; here the couplings of the products are all that there are.
 
     Args:
         rep_in: representation of the input.
@@ -105,7 +107,8 @@ class EquivariantMLP(nn.Module):
         products: copies that enter products; 0 for none.
 
     Raises:
-        InputError: representations of different groups, no layers, or an output that nothing hidden maps to.
+        InputError: representations of different groups, no layers, or a term of the output that would be zero for every
+            input: no hidden representation that is made of the input maps to it.
     """
 
     def __init__(
@@ -132,36 +135,51 @@ class EquivariantMLP(nn.Module):
                 kinds.append(kind)
         inner = DirectSum(tuple((width, kind) for kind in kinds))
         few = DirectSum(tuple((products, kind) for kind in kinds))
-        self.linears, self.activations = nn.ModuleList(), nn.ModuleList()
-        self.before, self.products, self.after = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
+        linears: list[EquivariantLinear] = []
+        before: list[EquivariantLinear] = []
+        made: list[EquivariantProduct] = []
+        self.activations, self.after = nn.ModuleList(), nn.ModuleList()
         rep = rep_in
         for _ in range(layers):
             activation = GatedActivation(inner, self.group)
-            self.linears.append(EquivariantLinear(rep, activation.rep_in, group=self.group))
+            linears.append(EquivariantLinear(rep, activation.rep_in, group=self.group))
             self.activations.append(activation)
-            product = EquivariantProduct(few, self.group) if products else None
+            product = EquivariantProduct(few) if products else None
             if product is not None and product.paths:
-                self.before.append(EquivariantLinear(inner, few, bias=False, group=self.group))
-                self.products.append(product)
+                before.extend(EquivariantLinear(inner, few, bias=False, group=self.group) for _ in range(2))
+                made.append(product)
                 self.after.append(EquivariantLinear(product.rep_out, inner, bias=False, group=self.group))
             rep = inner
         self.last = EquivariantLinear(inner, rep_out, group=self.group)
+        self._require_reached(linears, before, made)
+        self.linears, self.before, self.products = (nn.ModuleList(modules) for modules in (linears, before, made))
 
     def forward(self, x: Float[Tensor, "*batch dim_in"]) -> Float[Tensor, "*batch dim_out"]:
         for k, (linear, activation) in enumerate(zip(self.linears, self.activations)):
             x = activation(linear(x))
             if len(self.products):
-                x = x + self.after[k](self.products[k](self.before[k](x)))
+                x = x + self.after[k](self.products[k](self.before[2 * k](x), self.before[2 * k + 1](x)))
         return self.last(x)
+
+    def _require_reached(
+        self, linears: list[EquivariantLinear], before: list[EquivariantLinear], products: list[EquivariantProduct]
+    ) -> None:
+        """Follow which terms are not zero for every input."""
+        reached = set(range(len(terms_of(self.rep_in))))
+        for k, linear in enumerate(linears):
+            reached = linear.reached(reached)
+            if products:
+                factors = before[2 * k].reached(reached)
+                reached |= {target for i, j, target in products[k].paths if i in factors and j in factors}
+        missing = set(range(len(terms_of(self.rep_out)))) - self.last.reached(reached)
+        if missing:
+            names = ", ".join(str(terms_of(self.rep_out)[n][1]) for n in sorted(missing))
+            raise InputError(
+                f"{names} of the output would be zero for every input",
+                where="EquivariantMLP",
+                remedy="give more layers, products, or hidden representations that lead from the input to it.",
+            )
 
 
 def _pointwise(term: Representation) -> bool:
     return isinstance(term, PermutationRepresentation | Trivial)
-
-
-def _span(tensors: Float[Tensor, "k target first second"]) -> Float[Tensor, "m target first second"]:
-    """An orthogonal basis of the span, of the norm that couplings have."""
-    flat = tensors.flatten(1)
-    _, values, rows = torch.linalg.svd(flat, full_matrices=False)
-    kept = rows[values > 1e-8]
-    return kept.unflatten(1, tensors.shape[1:]) * tensors.shape[1] ** 0.5

@@ -7,7 +7,7 @@ import torch
 from group_cases import GROUPS, representations
 
 from intertwine import groups
-from intertwine.groups import Defining, DirectSum, Trivial
+from intertwine.groups import Cartesian, Defining, DirectSum, Trivial
 from intertwine.groups.intertwiners import hom_basis
 from intertwine.groups.regular import natural, regular
 from intertwine.nn.groups.linear import EquivariantLinear
@@ -27,9 +27,10 @@ def test_layers_commute_with_the_group(name: str, generator: torch.Generator) ->
     with torch.no_grad():
         for bias in linear.biases.values():
             bias.normal_(generator=generator)
-    mlp = EquivariantMLP(rep_in, rep_out, width=4, layers=2, products=2).double()
+    mlp = EquivariantMLP(rep_in, rep_in, width=4, layers=2, products=2).double()
     assert linear.num_maps == len(hom_basis(rep_in, rep_out, group))
     for module in (linear, mlp):
+        rep_out = module.rep_out
         y = module(x)
         for g in group.sample(4, generator):
             error = module(rep_in.transform(g, x)) - rep_out.transform(g, y)
@@ -69,6 +70,49 @@ def test_a_perceptron_learns_what_gates_cannot(generator: torch.Generator) -> No
         loss.backward()
         optimizer.step()
     assert float(loss) < 0.02
+
+
+def test_rotations_tell_left_from_right_and_reflections_do_not(generator: torch.Generator) -> None:
+    """Three vectors of SO(3) have a triple product, which changes its sign under the inversion."""
+    x = torch.randn(20, 9, generator=generator)
+    for group, handed in ((groups.SO(3), True), (groups.O(3), False)):
+        vector = Defining(group)
+        mlp = EquivariantMLP(3 * vector, Trivial(group), width=8, layers=2, products=4)
+        change = float((mlp(-x) - mlp(x)).abs().max() / mlp(x).std())
+        assert change > 1e-3 if handed else change < 1e-5
+
+
+def test_outputs_that_would_be_zero_are_refused(generator: torch.Generator) -> None:
+    vector, axial = Cartesian(1), Cartesian(1, axial=True)
+    x = torch.randn(5, 9, generator=generator)
+    assert float(EquivariantMLP(3 * vector, axial, width=4, layers=1)(x).detach().abs().min()) > 0  # a cross product
+    pseudoscalar, both = Cartesian(0, axial=True), axial + vector
+    for rep_out, options in ((axial, {"products": 0}), (pseudoscalar, {"layers": 1}), (both, {"products": 0})):
+        with pytest.raises(InputError, match="zero for every input"):
+            EquivariantMLP(3 * vector, rep_out, width=4, **options)
+
+
+def test_irreps_are_sums(generator: torch.Generator) -> None:
+    """o3's sums are taken block by block: a weight for each pair of channels of one irrep."""
+    irreps = Irreps("32x0e + 32x1o")
+    linear = EquivariantLinear(irreps, irreps).double()
+    assert linear.num_maps == 2 * 32**2
+    mlp = EquivariantMLP(Irreps("4x1o + 2x0e"), Irreps("1x2e + 1o"), width=8).double()
+    x, g = torch.randn(5, 14, generator=generator, dtype=torch.float64), groups.O(3).sample(1, generator)[0]
+    error = mlp(mlp.rep_in.transform(g, x)) - mlp.rep_out.transform(g, mlp(x))
+    assert float(error.abs().max()) < 1e-12
+    assert float(mlp(x).abs().max()) > 1e-3
+
+
+def test_maps_of_the_regular_representation_are_not_stored(generator: torch.Generator) -> None:
+    """720 weights of S_6 stand for a matrix of half a million entries."""
+    rep = regular(groups.symmetric(6))
+    linear = EquivariantLinear(rep, rep, bias=False)
+    assert linear.num_maps == 720
+    assert sum(b.numel() for b in linear.buffers()) < 2 * 720**2
+    x = torch.randn(2, 720, generator=generator)
+    g = torch.tensor(411)
+    assert torch.allclose(linear(rep.transform(g, x)), rep.transform(g, linear(x)), atol=1e-5)
 
 
 def test_wrong_input_is_named() -> None:
