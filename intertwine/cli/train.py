@@ -71,8 +71,8 @@ def train(
         typer.Option(
             autocompletion=of_table("tasks"),
             help=(
-                "force_field, property, dynamics, or module:Class of your own. Default: chosen by the labels in the "
-                "data."
+                "force_field, property, dynamics, structure, or module:Class of your own. Default: chosen by the labels "
+                "in the data."
             ),
         ),
     ] = None,
@@ -115,7 +115,7 @@ def train(
             help=(
                 "Time budget of the training in minutes; the learning rate falls to its minimum within it. Reading the "
                 "data before it, and test, certificate and pictures after it, are not counted: they take 10 s to 2 "
-                "minutes more (certificate: --set training.certify=false leaves it out). Default: no limit."
+                "minutes more (--no-certify leaves the certificate out). Default: no limit."
             )
         ),
     ] = None,

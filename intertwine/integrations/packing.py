@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import read
 from ase.io.extxyz import key_val_str_to_dict
+from ase.stress import full_3x3_to_voigt_6_stress
 
 from intertwine.data.files import read_frames
 from intertwine.data.marks import OF_ATOMS
@@ -42,6 +44,22 @@ def pack(atoms: Atoms, kind: str) -> Atoms:
             packed.info["celldisp"] = packed.get_celldisp().reshape(3)
         packed.info = {name: _entry(name, value) for name, value in packed.info.items()}
     return packed
+
+
+def with_six_stresses(atoms: Atoms) -> Atoms:
+    """The structure with its stress as ASE has it, xx, yy, zz, yz, xz, xy; a file of extended xyz may give nine numbers,
+    which ASE can't read from its other formats.
+    """
+    results = getattr(atoms.calc, "results", {})
+    stress = results.get("stress")
+    if stress is None or np.size(stress) != 9:
+        return atoms
+    result = atoms.copy()
+    other = {name: value for name, value in results.items() if name != "stress"}
+    full = np.reshape(np.asarray(stress, dtype=float), (3, 3))
+    result.calc = SinglePointCalculator(result, **other, stress=full_3x3_to_voigt_6_stress(full))
+    result.calc.name = atoms.calc.name
+    return result
 
 
 def lost(path: Path, atoms: Atoms, kind: str) -> list[str]:

@@ -17,7 +17,7 @@ from ase.io.formats import UnknownFileTypeError, filetype, ioformats
 from intertwine.data.folders import is_several, members
 from intertwine.data.opening import COMPRESSED
 from intertwine.data.structures import CONTAINERS
-from intertwine.integrations.packing import lost, pack
+from intertwine.integrations.packing import lost, pack, with_six_stresses
 from intertwine.integrations.rows import DATABASES, write_rows
 from intertwine.numerics import CheckpointError, DataError, InputError, IntertwineError, replacing
 
@@ -118,6 +118,7 @@ def write_structures(
         CheckpointError: the disk is full or the place can't be written to; the former file is intact.
     """
     kind = kind or format_of(path, tables=False)
+    frames = [with_six_stresses(atoms) for atoms in frames]
     tells_its_unit(path, frames)
     with replacing(path) as temporary:
         try:

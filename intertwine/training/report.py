@@ -105,7 +105,7 @@ def _budget(config: Config, state: dict[str, Any] | None) -> str:
     left = f", {duration(max(0.0, 60 * minutes - spent))} of it left" if state else ""
     after = f"test, certificate and pictures, {AFTERWARDS} more"
     if config.training.certify:
-        after += " (without certificate: --set training.certify=false)"
+        after += " (without certificate: --no-certify)"
     else:
         after = "test and pictures"
     return f"{duration(60 * minutes)} of training{left}; then {after}"

@@ -293,3 +293,18 @@ def test_open_and_periodic_together(force_field, tmp_path: Path) -> None:
         rows = ase.db.connect(tmp_path / name).select()
         assert ["predicted_stress" in row.data for row in rows] == [False, True, False]
     assert ["stress" in p for p in json.loads((tmp_path / "a.json").read_text())["predictions"]] == [False, True, False]
+
+
+@pytest.mark.parametrize("name", ["a.traj", "a.db", "a.json", "a.xyz"])
+@pytest.mark.parametrize("shape", [(6,), (3, 3), (9,)])
+def test_a_stress_is_read_by_ase_from_every_format(name: str, shape: tuple[int, ...], tmp_path: Path) -> None:
+    """Files of extended xyz may give nine numbers; ASE knows six."""
+    atoms = bulk("Cu", cubic=True)
+    full = np.array([[0.1, 0.6, 0.5], [0.6, 0.2, 0.4], [0.5, 0.4, 0.3]])
+    atoms.calc = SinglePointCalculator(atoms, energy=1.0)
+    atoms.calc.results["stress"] = np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6]) if shape == (6,) else full.reshape(shape)
+    write_structures(tmp_path / name, [atoms])
+    again = read(tmp_path / name)
+    assert np.allclose(again.get_stress(), [0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
+    assert again.get_potential_energy() == 1.0
+    assert atoms.calc.results["stress"].shape == shape  # the caller's stays
