@@ -71,8 +71,8 @@ def train(
         typer.Option(
             autocompletion=of_table("tasks"),
             help=(
-                "force_field, property, dynamics, structure, or module:Class of your own. Default: chosen by the labels "
-                "in the data."
+                "force_field, property, dynamics, structure, or module:Class of your own. Default: chosen by the "
+                "labels in the data."
             ),
         ),
     ] = None,

@@ -47,8 +47,8 @@ def pack(atoms: Atoms, kind: str) -> Atoms:
 
 
 def with_six_stresses(atoms: Atoms) -> Atoms:
-    """The structure with its stress as ASE has it, xx, yy, zz, yz, xz, xy; a file of extended xyz may give nine numbers,
-    which ASE can't read from its other formats.
+    """The structure with its stress as ASE has it, xx, yy, zz, yz, xz, xy; a file of extended xyz may give nine
+    numbers, which ASE can't read from its other formats.
     """
     results = getattr(atoms.calc, "results", {})
     stress = results.get("stress")
