@@ -107,7 +107,7 @@ def md(
         Path | None,
         typer.Option(
             help="Table to write, .csv: step, time (ps), temperature (K), energies (eV), pressure (GPa), volume (A^3). "
-            "Default: the trajectory's name with .csv."
+            "Default: the trajectory's name with .csv; with --resume and without -o, the log that the run had."
         ),
     ] = None,
     resume: Annotated[
@@ -187,13 +187,22 @@ def _files(structure: Path, output: Path | None, log: Path | None, resume: bool)
             where="--output",
             remedy="call it .traj; `ase convert` makes other formats.",
         )
-    table = log or (None if device else path.with_suffix(".csv"))
+    table = log or (None if device else _log_of(structure) if resume and output is None else path.with_suffix(".csv"))
     if table is not None:
         writable(table, source=source, tables=False, formats=False)
         if table.suffix != ".csv" and not is_device(table):
             raise InputError(f"a log called {table.name}", where="--log", remedy="call it .csv.")
     drawing = None if device else writable(path.with_suffix(".png"), source=structure, tables=False)
     return {"trajectory": path, "log": table, "picture": drawing}
+
+
+def _log_of(trajectory: Path) -> Path:
+    """The log that a run goes on with: the one it had, if that folder is still there, else by the trajectory's name."""
+    from intertwine.integrations.resuming import LOG, settings_of, whole
+
+    name = settings_of(trajectory).get(LOG)
+    former = None if name is None else trajectory.parent / name
+    return whole(trajectory).with_suffix(".csv") if former is None or not former.parent.is_dir() else former
 
 
 def _started(atoms: Any, options: dict[str, Any]) -> str:

@@ -293,7 +293,8 @@ def has_pressure(atoms: Atoms) -> bool:
 
 def pressure_of(atoms: Atoms) -> float:
     """Pressure (GPa) of forces and motion, :math:`-\\operatorname{tr} \\sigma / 3`; nan where there is none."""
-    if not has_pressure(atoms):
+    recorded = bool(atoms.pbc.all()) and "stress" in getattr(atoms.calc, "results", {})  # of a frame in a file
+    if not recorded and not has_pressure(atoms):
         return math.nan
     return float(-atoms.get_stress(include_ideal_gas=True)[:3].mean() / units.GPa)
 

@@ -83,19 +83,7 @@ class Dynamics:
                     "use a smaller time step, or train on hotter data."
                 ),
             )
-        time, total = step * timestep * 1e-3, kinetic + potential
-        effective = total if effective is None else float(effective)
-        row = [
-            float(step),
-            time,
-            temperature_of(atoms),
-            potential,
-            kinetic,
-            total,
-            effective,
-            pressure_of(atoms),
-            volume,
-        ]
+        row = row_of(atoms, step, step * timestep * 1e-3, effective)
         self.take(row)
         return row
 
@@ -135,6 +123,23 @@ def _slope(points: list[tuple[float, float]], atoms: int) -> float:
     time, energy = np.asarray(points).T
     change = (energy - energy[0]) / atoms  # an offset of thousands of eV would cost digits
     return float(np.polyfit(time * 1e-3, change, 1)[0])
+
+
+def row_of(atoms: Atoms, step: int, time: float, effective: float | None = None) -> list[float]:
+    """The present state of a structure as a row of :data:`COLUMNS`.
+
+    Args:
+        atoms: the structure.
+        step: number of the time step.
+        time: ps.
+        effective: total energy with that of the bath, eV; None where there is no bath.
+    """
+    kinetic, potential = float(atoms.get_kinetic_energy()), float(atoms.get_potential_energy())
+    total = kinetic + potential
+    effective = total if effective is None else float(effective)
+    volume = float(abs(atoms.cell.volume)) if atoms.cell.rank == 3 else math.nan
+    energies = [potential, kinetic, total, effective]
+    return [float(step), time, temperature_of(atoms), *energies, pressure_of(atoms), volume]
 
 
 class ShadowEnergy:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import os
 import re
 import shutil
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,10 +15,12 @@ import numpy as np
 from ase import Atoms
 from ase.io import Trajectory
 
-from intertwine.integrations.observed import read_log
+from intertwine.integrations.observed import COLUMNS, read_log, row_of
+from intertwine.integrations.writing import is_device, same_file
 from intertwine.numerics import InputError
 
 SETTINGS = "intertwine_md"  # in the description of a trajectory
+LOG, PART = "log", "log_part"  # in the settings: the log, and its name until the run ends well; from the trajectory
 STEP, TIME, CONSERVED = "md_step", "md_time_ps", "md_conserved_eV"  # in the info of its frames
 
 
@@ -79,7 +84,14 @@ def _other(path: Path, what: str) -> InputError:
     )
 
 
-def former_of(path: Path, atoms: Atoms, steps: int, settings: dict[str, Any]) -> Former:
+def former_of(
+    path: Path,
+    atoms: Atoms,
+    steps: int,
+    settings: dict[str, Any],
+    log: Path | None = None,
+    say: Callable[[str], None] | None = None,
+) -> Former:
     """What there is to go on from; the structure is set to the last frame.
 
     Args:
@@ -87,9 +99,12 @@ def former_of(path: Path, atoms: Atoms, steps: int, settings: dict[str, Any]) ->
         atoms: the structure, of the same atoms.
         steps: number of time steps in all.
         settings: of the dynamics that go on, which must be those of the trajectory.
+        log: file that the log is written to.
+        say: told which rows no log holds, and are made from the frames.
 
     Raises:
-        InputError: not a trajectory of these settings and atoms, or nothing is left to do.
+        InputError: not a trajectory of these settings and atoms, nothing is left to do, or rows in ``log`` would be
+            lost.
     """
     path = Path(path)
     before = settings_of(path)
@@ -114,5 +129,90 @@ def former_of(path: Path, atoms: Atoms, steps: int, settings: dict[str, Any]) ->
     atoms.set_cell(last.cell, apply_constraint=False)
     atoms.set_positions(last.positions, apply_constraint=False)
     atoms.set_momenta(last.get_momenta(), apply_constraint=False)
-    rows = [row for row in read_log(path.with_suffix(".csv")) if row[0] <= step]
+    with Trajectory(path) as frames:
+        rows = _rows(path, frames, atoms, range(0, step + 1, int(settings["every"])), (log, *logs_of(path)), say)
+    if log is not None:
+        _spares(log, path, step, rows)
     return Former(path, step, float(last.info[CONSERVED]), rows)
+
+
+def logged(trajectory: Path, log: Path, part: Path) -> dict[str, str]:
+    """Entries of the settings that say where the log is: paths from the folder of the trajectory.
+
+    Args:
+        trajectory: the file.
+        log: the log once the run is complete.
+        part: the log until then.
+    """
+    if is_device(trajectory) or is_device(log):
+        return {}
+    try:
+        return {name: os.path.relpath(file, trajectory.parent) for name, file in ((LOG, log), (PART, part))}
+    except ValueError:  # on another drive
+        return {name: str(file.absolute()) for name, file in ((LOG, log), (PART, part))}
+
+
+def logs_of(path: Path) -> list[Path]:
+    """Where the log of a trajectory can be: as its settings say, then by its name."""
+    before = settings_of(path)
+    named = [path.parent / before[name] for name in (LOG, PART) if before.get(name)]
+    return [*named, path.with_suffix(".csv"), whole(path).with_suffix(".csv")]
+
+
+def _rows(
+    path: Path, frames: Any, atoms: Atoms, steps: range, logs: Iterable[Path | None], say: Callable[[str], None] | None
+) -> list[list[float]]:
+    """The rows of all recorded steps: those of the logs that are of this trajectory, others from its frames."""
+
+    def agrees(row: list[float]) -> bool:
+        index = int(row[0]) // steps.step
+        info = frames[index].info if index < len(frames) else {}
+        values = (info.get(STEP, -1), info.get(TIME, math.nan), info.get(CONSERVED, math.nan))
+        return all(math.isclose(row[k], value, rel_tol=1e-9) for k, value in zip((0, 1, 6), values, strict=True))
+
+    rows: dict[int, list[float]] = {}
+    for log in dict.fromkeys(log for log in logs if log is not None and not is_device(log)):
+        common = [row for row in read_log(log) if 0 <= row[0] <= steps[-1] and row[0] % steps.step == 0]
+        if common and agrees(common[0]) and agrees(common[-1]):
+            rows = {int(row[0]): row for row in common} | rows
+    missing = [step for step in steps if step not in rows]
+    made = {}
+    for step in missing:
+        frame = frames[step // steps.step] if step // steps.step < len(frames) else Atoms()
+        if frame.info.get(STEP) == step and CONSERVED in frame.info and frame.calc is not None:
+            made[step] = _row(frame, atoms)
+    if missing and say is not None:
+        lost = len(missing) - len(made)
+        say(
+            f"no log holds {len(missing)} of the {len(steps)} rows up to step {steps[-1]}: {len(made)} are made from "
+            f"the frames of {path}" + (f", {lost} are lost" if lost else "")
+        )
+    return [row for _, row in sorted((rows | made).items())]
+
+
+def _row(frame: Atoms, atoms: Atoms) -> list[float]:
+    """The row of a frame; masses and constraints are those of the structure."""
+    state = atoms.copy()
+    state.set_cell(frame.cell, apply_constraint=False)
+    state.set_positions(frame.positions, apply_constraint=False)
+    state.set_momenta(frame.get_momenta(), apply_constraint=False)
+    state.calc = frame.calc
+    return row_of(state, int(frame.info[STEP]), float(frame.info[TIME]), float(frame.info[CONSERVED]))
+
+
+def _spares(log: Path, path: Path, step: int, rows: list[list[float]]) -> None:
+    """Raise an :class:`InputError` if a file that the log would replace holds rows that are not in the new one.
+
+    A log of another run, which the interrupted run was to replace, is replaced by what goes on."""
+    if is_device(log) or not log.is_file():
+        return
+    kept = {tuple(map(repr, row)) for row in rows}
+    held = read_log(log)
+    shared = sum(tuple(map(repr, row)) in kept for row in held)
+    text = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    if shared == len(held) and (held or not text or text == [",".join(COLUMNS)]):
+        return
+    if not shared and held and path != whole(path) and any(same_file(log, other) for other in logs_of(path)):
+        return
+    what = f"holds {len(held) - shared or len(text)} lines that are not of {path.name} up to step {step}"
+    raise InputError(what, where=str(log), remedy="name another file for the log (--log), or move this one away.")

@@ -15,7 +15,7 @@ from intertwine.integrations.beginning import begin, equilibrated, go
 from intertwine.integrations.ensembles import STRAIGHT, Ensemble, temperature_of
 from intertwine.integrations.observed import Dynamics, Log, watch_bath, watch_shadow
 from intertwine.integrations.packing import pack
-from intertwine.integrations.resuming import SETTINGS, Former, former_of, stamped
+from intertwine.integrations.resuming import SETTINGS, Former, former_of, logged, stamped
 from intertwine.integrations.writing import growing
 from intertwine.numerics import InputError
 
@@ -79,14 +79,16 @@ def run_dynamics(
         trajectory: file to write recorded frames to (ASE's .traj); a former one is there until this one is complete.
         log: file to write :data:`~intertwine.integrations.observed.COLUMNS` of the recorded steps to (.csv).
         resume: trajectory of an interrupted run: go on from its last frame, and begin the new files with the old
-            frames. Nose-Hoover chains and barostats begin at rest.
+            frames and rows; rows that no log holds are made from the frames. Nose-Hoover chains and barostats begin
+            at rest.
         progress: called with the number of steps done, those of the equilibration included, and the temperature in
             words.
         say: told what is worth a remark, and where the frames are if the dynamics is interrupted.
 
     Raises:
         InputError: an argument out of range or without a use, a structure that does not suit the ensemble, a mass that
-            is not positive, no (finite) velocities to keep, or a trajectory of other settings to resume.
+            is not positive, no (finite) velocities to keep, a trajectory of other settings to resume, or a log with
+            rows of other dynamics in the place of that of the resumed one.
         GeometryError: the trajectory blew up; says at which step, and where its frames are.
         CheckpointError: the trajectory can't be written.
     """
@@ -97,7 +99,8 @@ def run_dynamics(
         if not value > 0:
             raise InputError(f"{name} is {value}", where=name, remedy="give a positive number.")
     settings = kind.settings | {"every": every}
-    former = former_of(resume, atoms, steps, settings) if resume is not None else Former()
+    into = None if log is None else Path(log)
+    former = former_of(resume, atoms, steps, settings, into, say) if resume is not None else Former()
     rng = np.random.default_rng([seed, former.step] if former.step else seed)
     begin(atoms, temperature, "keep" if resume is not None else velocities, rng)
     kind.suits(atoms)
@@ -110,6 +113,11 @@ def run_dynamics(
     if say is not None and ensemble == "nve":
         for note in unlike(run.record, temperature, run.equilibrate):
             say(note)
+    if say is not None and ensemble == "nve" and former.step and len(run.record.conserved) > 1:
+        say(
+            f"the drift of the conserved energy is that after step {former.step}: shadow energies of the steps before "
+            "it were not recorded; that of the total energy is of all steps"
+        )
     return run.record
 
 
@@ -133,6 +141,8 @@ class _Run:
         self.record = Dynamics(len(atoms))
         for row in former.rows:
             self.record.take(row)
+            if kind.name != "nve":  # whose conserved energy is not the total energy of its rows
+                self.record.conserved.append((row[1], row[6]))
 
     def tell(self, done: int) -> None:
         """Say how many time steps are done."""
@@ -171,8 +181,10 @@ def _files(
     told = None if say is None else lambda kept: say(f"{kept} `intertwine md` with --resume goes on from there.")
     frames = table = None
     if log is not None:
-        file = stack.enter_context(growing(Path(log))).open("w", encoding="utf-8")
-        table = Log(stack.enter_context(file), former.rows)
+        written = stack.enter_context(growing(Path(log)))
+        table = Log(stack.enter_context(written.open("w", encoding="utf-8")), former.rows)
+        if trajectory is not None:
+            settings = settings | logged(Path(trajectory), Path(log), written)
     if trajectory is not None:
         part = stack.enter_context(growing(Path(trajectory), told))
         former.copy(part)

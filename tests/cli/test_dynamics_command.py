@@ -70,6 +70,28 @@ def test_a_run_goes_on_with_its_settings(runs, run_cli) -> None:
     refused(run_cli("md", runs["copper"], source, "--resume"), "no trajectory that can be read")
 
 
+def test_a_run_goes_on_with_its_log(runs, run_cli) -> None:
+    command = ["md", runs["copper"], crystal(), *SHORT[:-2], "--ensemble", "nvt", "-o", "a.traj", "--log", "b.csv"]
+    assert run_cli(*command).exit_code == 0
+    result = run_cli("md", runs["copper"], "a.traj", "--resume", "--steps", 18, "-o", "c.traj", "--json")
+    assert result.exit_code == 0, result.output
+    rows = np.genfromtxt("c.csv", delimiter=",", skip_header=1)
+    assert rows[:, 0].tolist() == [0, 3, 6, 9, 12, 15, 18]
+    assert json.loads(result.stdout)["mean temperature (K)"] == pytest.approx(rows[:, 2].mean())
+    result = run_cli("md", runs["copper"], "a.traj", "--resume", "--steps", 18, "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["log"] == "b.csv"
+    assert len(Path("b.csv").read_text().splitlines()) == 8
+    Path("b.csv").unlink()
+    result = run_cli("md", runs["copper"], "a.traj", "--resume", "--steps", 24, "--log", "d.csv")
+    assert result.exit_code == 0, result.output
+    assert "7 are made from the frames of a.traj" in result.output
+    assert len(Path("d.csv").read_text().splitlines()) == 10
+    refused(
+        run_cli("md", runs["copper"], "c.traj", "--resume", "--steps", 30, "--log", "d.csv"), "lines that are not of"
+    )
+
+
 def test_equipartition_is_said(runs, run_cli) -> None:
     atoms = bulk("Cu", "fcc", a=3.6, cubic=True)
     result = run_cli("relax", runs["copper"], written("c.xyz", atoms), "--cell", "-o", "r.xyz")

@@ -155,3 +155,82 @@ def test_from_the_first_frame_on(kind: str, tmp_path: Path) -> None:
     assert [frame.info["md_step"] for frame in read(path, ":")] == [0, 4, 8]
     assert [row[0] for row in read_log(tmp_path / "a.csv")] == [0, 4, 8]
     assert record.time == pytest.approx([0, 0.008, 0.016])
+
+
+LOGS = {  # log of the first part, what becomes of it, output and log of the second part
+    "default name": ("a.csv", None, "a.traj", "a.csv"),
+    "other name": ("b.csv", None, "a.traj", "b.csv"),
+    "another output": ("b.csv", None, "c.traj", "c.csv"),
+    "in another folder": ("logs/b.csv", None, "c.traj", "c.csv"),
+    "log deleted": ("b.csv", Path.unlink, "a.traj", "b.csv"),
+    "log cut": ("a.csv", lambda path: path.write_text(path.read_text()[:300]), "a.traj", "a.csv"),
+    "no log": (None, None, "a.traj", "a.csv"),
+}
+
+
+@pytest.mark.parametrize("case", LOGS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_row_of_the_first_part_is_lost(kind: str, case: str, tmp_path: Path) -> None:
+    (tmp_path / "logs").mkdir()
+    name, change, output, second = LOGS[case]
+    options = {"timestep": 2.0, "every": 4, **KINDS[kind]}
+    system, said = copper if kind == "npt" else argon, []
+    log = None if name is None else tmp_path / name
+    record = run_dynamics(system((1, 1, 1)), 20, trajectory=tmp_path / "a.traj", log=tmp_path / "copy.csv", **options)
+    if log is None:  # as written without one
+        run_dynamics(system((1, 1, 1)), 20, trajectory=tmp_path / "a.traj", **options)
+    else:
+        run_dynamics(system((1, 1, 1)), 20, trajectory=tmp_path / "a.traj", log=log, **options)
+    if change is not None:
+        change(log)
+    longer = run_dynamics(
+        system((1, 1, 1)), 40, resume=tmp_path / "a.traj", trajectory=tmp_path / output, log=tmp_path / second,
+        say=said.append, **options,
+    )  # fmt: skip
+    rows, before = np.array(read_log(tmp_path / second)), np.array(read_log(tmp_path / "copy.csv"))
+    assert rows[:, 0].tolist() == list(range(0, 44, 4))
+    assert np.allclose(rows[:6], before, rtol=1e-9, atol=1e-9, equal_nan=True)
+    assert longer.temperature[:6] == pytest.approx(record.temperature)
+    assert len(longer.temperature) == 11
+    assert any("made from the frames" in line for line in said) == (change is not None or log is None)
+    if kind == "nve":
+        assert any("is that after step 20" in line for line in said)
+    else:
+        assert longer.conserved[0][0] == 0.0
+        assert longer.conserved[-1][0] == pytest.approx(0.08)
+
+
+def test_rows_that_were_not_read_are_not_overwritten(tmp_path: Path) -> None:
+    options = {"timestep": 2.0, "every": 4}
+    path, log = tmp_path / "a.traj", tmp_path / "b.csv"
+    run_dynamics(copper((1, 1, 1)), 20, trajectory=path, log=log, **options)
+    other = tmp_path / "other.csv"
+    run_dynamics(copper((1, 1, 1)), 20, log=other, seed=1, **options)
+    resumed = {"resume": path, "trajectory": tmp_path / "c.traj", **options}
+    run_dynamics(copper((1, 1, 1)), 32, log=log, **resumed)
+    broken, mine = tmp_path / "broken.csv", tmp_path / "mine.csv"
+    broken.write_text(log.read_text().replace("0.008", "x"))
+    mine.write_text("a,b\n1,2\n")
+    for file in (log, other, broken, mine):
+        text = file.read_text()
+        with pytest.raises(InputError, match=r"lines that are not of a\.traj up to step 20"):
+            run_dynamics(copper((1, 1, 1)), 40, log=file, **resumed)
+        assert file.read_text() == text
+    longer = run_dynamics(copper((1, 1, 1)), 40, log=tmp_path / "new.csv", **resumed)
+    assert len(longer.time) == 11
+
+
+def test_what_was_to_replace_a_former_log_still_does(tmp_path: Path) -> None:
+    """A run over a complete one was interrupted: its parts lie beside the former files, which it goes on to replace."""
+    path, options = tmp_path / "a.traj", {"timestep": 2.0}
+    run_dynamics(copper((1, 1, 1)), 40, every=4, trajectory=path, log=path.with_suffix(".csv"), seed=5, **options)
+    stopped(20, copper((1, 1, 1)), "nve", path, **options)
+    said: list[str] = []
+    part = tmp_path / "a.unfinished.traj"
+    run_dynamics(
+        copper((1, 1, 1)), 40, every=4, resume=part, trajectory=path, log=path.with_suffix(".csv"), say=said.append,
+        **options,
+    )  # fmt: skip
+    assert not any("made from the frames" in line for line in said)
+    whole_run = [frame.info["md_conserved_eV"] for frame in read(path, ":")]
+    assert [row[6] for row in read_log(path.with_suffix(".csv"))] == pytest.approx(whole_run)
