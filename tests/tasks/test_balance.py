@@ -1,4 +1,6 @@
-"""The balance of the force field's loss: by default, of former configurations, and the advice of what is left behind."""
+"""The balance of the force field's loss: by default and of former configurations; the advice where one target is left
+behind.
+"""
 
 from __future__ import annotations
 
