@@ -147,6 +147,7 @@ UNITS = {
     "clip": "no unit", "warmup": "steps", "factor": "no unit", "plateau_patience": "validations",
     "threshold": "no unit", "minimum_rate": "no unit", "patience": "validations", "evaluate_every": "epochs",
     "workers": "processes", "energy_weight": "no unit", "force_weight": "no unit", "stress_weight": "no unit",
+    "energy_loss_weight": "no unit",
     "friction": "1/fs", "thermostat_time": "fs", "pressure": "GPa", "barostat_time": "fs",
 }  # fmt: skip
 
@@ -192,4 +193,5 @@ def test_settings_say_unit_and_default() -> None:
             checked.add(name)
         elif section in ("data", "training", "task"):
             assert not re.fullmatch(r"-?[\d.]+(e-?\d+)?", default), f"{name} is a number without a unit"
-    assert {"minutes", "learning_rate", "clip", "average", "warmup", "limit", "energy_weight"} <= checked
+    assert {"minutes", "learning_rate", "clip", "average", "warmup", "limit"} <= checked
+    assert {"energy_loss_weight", "energy_weight"} <= checked

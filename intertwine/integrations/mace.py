@@ -55,10 +55,13 @@ class MACEForceField(ForceField):
     """
 
     def __init__(
-        self, backbone: MACE, hidden: int = 16, energy_weight: float = 1000.0, force_weight: float = 100.0,
-        stress_weight: float = 0.0, loss: str = "l2",
+        self, backbone: MACE, hidden: int = 16, *, energy_loss_weight: float = 1000.0, force_weight: float = 100.0,
+        stress_weight: float = 0.0, loss: str = "l2", energy_weight: float | None = None,
     ) -> None:  # fmt: skip
-        super().__init__(backbone, energy_weight, force_weight, stress_weight, loss)
+        super().__init__(
+            backbone, energy_loss_weight=energy_loss_weight, force_weight=force_weight, stress_weight=stress_weight,
+            loss=loss, energy_weight=energy_weight,
+        )  # fmt: skip
         width = cast(MACELayer, backbone.layers[-1]).irreps_out.count("0e")
         self.head = MACEReadout(cast(Irreps, backbone.irreps_out), width, hidden)  # type: ignore[assignment]
 

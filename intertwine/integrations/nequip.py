@@ -32,12 +32,17 @@ class NequIPForceField(ForceField):
     def __init__(
         self,
         backbone: NequIP,
-        energy_weight: float = 1000.0,
+        *,
+        energy_loss_weight: float = 1000.0,
         force_weight: float = 100.0,
         stress_weight: float = 0.0,
         loss: str = "l2",
+        energy_weight: float | None = None,
     ) -> None:
-        super().__init__(backbone, energy_weight, force_weight, stress_weight, loss)
+        super().__init__(
+            backbone, energy_loss_weight=energy_loss_weight, force_weight=force_weight, stress_weight=stress_weight,
+            loss=loss, energy_weight=energy_weight,
+        )  # fmt: skip
         self.head = nn.Linear(backbone.irreps_out.dim, 1, bias=False)  # type: ignore[assignment]
         self.register_buffer("scales", torch.ones(119))
 

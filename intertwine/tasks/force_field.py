@@ -13,7 +13,7 @@ from torch import Tensor
 from intertwine.geometry import Graph, Graphs, folded
 from intertwine.groups import Cartesian
 from intertwine.nn import Backbone, ScalarHead, pool
-from intertwine.numerics import DataError, GeometryError, safe, segment
+from intertwine.numerics import DataError, GeometryError, InputError, safe, segment
 from intertwine.numerics.derivatives import value_and_gradients
 from intertwine.numerics.signature import arguments
 from intertwine.tasks.references import References, beyond, composition, is_isolated
@@ -22,8 +22,8 @@ from intertwine.tasks.verdict import percent
 
 LEFT_BEHIND = 10.0  # RMSE over baseline beside the smallest of the targets, from which a target counts as left behind
 LEFT_BEHIND_LENGTH = 0.2  # A, likewise of the RMSE of energies per atom over that of forces,
-LEFT_BEHIND_SHARE = 0.75  # where RMSE over baseline is more than this many times that of the forces
-WEIGHTS = {"energy": "energy_weight", "forces": "force_weight", "stress": "stress_weight"}
+WEIGHTS = {"energy": "energy_loss_weight", "forces": "force_weight", "stress": "stress_weight"}
+DEFAULTS = {"energy": 1000.0, "forces": 100.0, "stress": 10.0}  # that of the stress where the data have one
 
 
 class ForceField(Task):
@@ -54,22 +54,25 @@ class ForceField(Task):
 
     Args:
         backbone: any model with scalars (0e).
-        energy_weight: weight of the energies per atom in the loss, w_E (no unit). Ten times that of the forces counts
-            an error of 1 eV/atom as one of 3.2 eV/A, of any data; more favours energies.
+        energy_loss_weight: weight of the energies per atom in the loss, w_E (no unit). Ten times that of the forces
+            counts an error of 1 eV/atom as one of 3.2 eV/A, of any data; more favours energies.
         force_weight: weight of the forces in the loss, w_F (no unit); 0 trains on energies alone.
         stress_weight: weight of the stress in the loss, w_S (no unit); needs data with ``stress``, periodic in two
             directions at least. If it is not given and the data have a stress it is 10.
         loss: function of the error: "l2", "l1" or "huber".
+        energy_weight: weight of the energies as configurations of former versions mean it (no unit); if it is given, it
+            stands for ``energy_loss_weight``, and the energies per atom are divided by their own root mean square
+            beyond the references, not by the scale of the forces. 1 was its default. None is today's balance.
 
     Raises:
-        InputError: the backbone has no scalars.
+        InputError: the backbone has no scalars, or both weights of the energies are given.
     """
 
     name = "force_field"
     model = "mace"
     pace = Pace(batch_size=5, learning_rate=2e-3, steps=40_000, least=20, most=150)
     uses = ("evaluate", "predict", "certify", "md", "relax")
-    loss_arguments = ("energy_weight", "force_weight", "stress_weight", "loss")
+    loss_arguments = ("energy_loss_weight", "force_weight", "stress_weight", "loss", "energy_weight")
     loss_buffers = ("energy_scale", "stress_scale")
     scale: Tensor
     force_scale: Tensor | None  # of the forces of the training set; None where they gave the scale of the network
@@ -79,19 +82,29 @@ class ForceField(Task):
     def __init__(
         self,
         backbone: Backbone,
-        energy_weight: float = 1000.0,
-        force_weight: float = 100.0,
+        *,  # a weight by position would not say which balance it means
+        energy_loss_weight: float = DEFAULTS["energy"],
+        force_weight: float = DEFAULTS["forces"],
         stress_weight: float = 0.0,
         loss: str = "l2",
+        energy_weight: float | None = None,
     ) -> None:
+        if energy_weight is not None and energy_loss_weight != DEFAULTS["energy"]:
+            raise InputError(
+                f"{energy_loss_weight:g}, beside energy_weight={energy_weight:g}, its form of former versions",
+                where="task.energy_loss_weight",
+                remedy="give one of the two; task.energy_weight=none drops that of an old configuration.",
+            )
         super().__init__(backbone, loss)
+        self.former_energy_weight = energy_weight
         self.head = ScalarHead(backbone.irreps_out)
         self.references = References()
         self.register_buffer("scale", torch.ones(()))
         self.register_buffer("energy_scale", torch.ones(()))
         self.register_buffer("stress_scale", torch.ones(()))
         self.register_buffer("force_scale", None, persistent=False)
-        self.weights = {"energy": energy_weight, "forces": force_weight, "stress": stress_weight}
+        energy = energy_loss_weight if energy_weight is None else energy_weight
+        self.weights = {"energy": energy, "forces": force_weight, "stress": stress_weight}
         self.outputs = {
             "energy": Output(Cartesian(0), "graph", "eV", per_atom=True, extensive=True),
             "forces": Output(Cartesian(1), "node", "eV/A"),
@@ -112,7 +125,7 @@ class ForceField(Task):
         if "forces" not in data.fields:
             task["force_weight"] = 0.0
         if "stress" in data.fields:
-            task["stress_weight"] = 10.0
+            task["stress_weight"] = DEFAULTS["stress"]
         blind = (cutoff := arguments(model).get("cutoff")) is not None and cutoff.default is None
         return {
             "task": task,
@@ -224,6 +237,8 @@ class ForceField(Task):
         force = torch.stack(forces).mean().sqrt() if forces else size
         self.scale.fill_(next((each for each in (force, size) if each > 1e-6), 1.0))
         self.energy_scale.copy_(self.scale)  # per atom, a force over 1 A; stays where that of the network is another's
+        if self.former_energy_weight is not None:
+            self.energy_scale.fill_(size if size > 1e-6 else 1.0)
         self.force_scale = self.scale.clone()  # stays where the scale is that of another run's network
         if stress:
             tension = torch.stack(stress).mean().sqrt()
@@ -239,8 +254,9 @@ class ForceField(Task):
 
     def left_behind(self, errors: Mapping[str, Mapping[str, Any]]) -> list[str]:
         """Targets that are far behind the others: with more than ten times the smallest RMSE over baseline, or energies
-        whose error per atom is more than the forces' error over 0.2 A and not much better beside its baseline. A target
-        of weight 0 is none.
+        whose error per atom is more than the forces' error over 0.2 A and which are worse beside their baseline than
+        the forces. A target of weight 0 is none. Where no target is better than its baseline, nothing was learnt yet
+        and none is left behind.
 
         Where atoms move by some 0.1 A, no larger error of the energy follows from such errors of the forces.
         """
@@ -249,19 +265,38 @@ class ForceField(Task):
             for name, e in errors.items()
             if "rmse" in e.get("ratio", {}) and self.weights.get(name, 0.0) > 0
         }
+        best = min(share, key=lambda name: share[name], default="")
+        if not best or not share[best] < 1:
+            return []
         reasons = {
             name: f"RMSE {percent(share[name])} of its baseline's, {percent(share[best])} in {best}"
             for name in share
-            if share[name] > LEFT_BEHIND * share[best := min(share, key=lambda other: share[other])]
+            if share[name] > LEFT_BEHIND * share[best]
         }
         if {"energy", "forces"} <= share.keys():
             energy, forces = errors["energy"]["rmse"], errors["forces"]["rmse"]
-            if energy > LEFT_BEHIND_LENGTH * forces and share["energy"] > LEFT_BEHIND_SHARE * share["forces"]:
+            if energy > LEFT_BEHIND_LENGTH * forces and share["energy"] > share["forces"]:
                 reasons.setdefault("energy", f"RMSE {energy:.4g} meV/atom beside {forces:.4g} meV/A in forces")
         return [
-            f"{name}: left behind by the other targets ({reason}); give it a larger weight, "
-            f"--set task.{WEIGHTS[name]}={10 * self.weights[name]:g}"
+            f"{name}: left behind by the other targets ({reason}); give it a larger weight, {self._larger(name)}"
             for name, reason in reasons.items()
+        ]
+
+    def _larger(self, target: str) -> str:
+        """The setting that gives a target more weight: ten times its own, and no less than the default."""
+        if target == "energy" and self.former_energy_weight is not None:
+            return (
+                f"--set task.energy_weight=none, which is today's balance, task.{WEIGHTS[target]}={DEFAULTS[target]:g}"
+            )
+        return f"--set task.{WEIGHTS[target]}={max(10 * self.weights[target], DEFAULTS[target]):g}"
+
+    def cautions(self) -> list[str]:
+        if self.former_energy_weight is None:
+            return []
+        return [
+            f"task.energy_weight={self.former_energy_weight:g} is the weight of former versions: energies per atom are "
+            "divided by their own spread, not by the scale of the forces. Today's balance is "
+            f"task.{WEIGHTS['energy']}, {DEFAULTS['energy']:g} by default: --set task.energy_weight=none"
         ]
 
     def describe(self) -> dict[str, Any]:

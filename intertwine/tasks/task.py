@@ -220,6 +220,10 @@ class Task(Configured, Placed, nn.Module, ABC):
         }
         return {name: value for name, value in values.items() if value is not None}
 
+    def cautions(self) -> list[str]:
+        """One sentence for each argument that does not mean what is usual today; said before the training."""
+        return []
+
     def left_behind(self, errors: Mapping[str, Mapping[str, Any]]) -> list[str]:
         """One sentence for each target that the loss has neglected for the sake of others, with the remedy.
 

@@ -54,7 +54,7 @@ def report(folder: Path, config: Config, sets: Sets, task: Task, say: Callable[[
             name.removeprefix("validation_"): value for name, value in best.items() if name.startswith("validation_")
         },
         "test": test, "statistics": task.describe(), "notes": list(sets.source.notes),
-        "warnings": [*sets.source.warnings, *beaten(test), *task.left_behind(test)],
+        "warnings": [*sets.source.warnings, *task.cautions(), *beaten(test), *task.left_behind(test)],
         "labels": [decision._asdict() for decision in sets.source.decisions],
         "written": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }  # fmt: skip
@@ -79,7 +79,7 @@ def introduce(
 ) -> None:
     for note in sets.source.notes:
         progress.say(f"note: {note}")
-    for line in sets.source.warnings:
+    for line in [*sets.source.warnings, *([] if state else task.cautions())]:
         progress.say(f"warning: {line}")
     for k, line in enumerate(table(sets.source.decisions)):
         progress.say(f"{'' if k else 'labels':8} {line}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -221,60 +220,3 @@ def test_errors_of_other_kinds_have_no_baseline() -> None:
     assert "ratio" not in compared_with("mean", e, 1.0, 2.0)
     assert beaten({"shape": e}) == []
     assert baseline_line(e) == ""
-
-
-Errors = dict[str, tuple[float, float]]  # MAE, RMSE by target, in meV/atom, meV/A, meV/A^3
-SILICON: Errors = {"energy": (262.0, 306.0), "forces": (551.0, 874.0), "stress": (11.0, 12.0)}  # of the baselines
-ETHANOL: Errors = {"energy": (15.0, 22.0), "forces": (841.0, 1156.0)}
-MATERIALS: Errors = {"energy": (570.0, 980.0), "forces": (200.0, 1270.0)}  # of many compositions, most at rest
-CASES: dict[str, tuple[Errors, Errors, list[str]]] = {
-    "silicon, energies forgotten": ({"energy": (17.0, 22.0), "forces": (38.1, 60.0)}, SILICON, ["energy"]),
-    "silicon, balanced": ({"energy": (3.9, 5.0), "forces": (37.9, 60.0)}, SILICON, []),
-    "silicon, forces forgotten": ({"energy": (1.0, 1.3), "forces": (500.0, 800.0)}, SILICON, ["forces"]),
-    "silicon, stress forgotten": (
-        {"energy": (3.9, 5.0), "forces": (37.9, 60.0), "stress": (9.0, 10.0)},
-        SILICON,
-        ["stress"],
-    ),
-    "ethanol": ({"energy": (0.36, 0.46), "forces": (17.0, 25.0)}, ETHANOL, []),
-    "ethanol, energies forgotten": ({"energy": (6.0, 8.0), "forces": (17.0, 25.0)}, ETHANOL, ["energy"]),
-    "materials": ({"energy": (20.0, 40.0), "forces": (45.0, 90.0)}, MATERIALS, []),
-}
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_a_target_that_is_left_behind_is_named(name: str, backbone: Any) -> None:
-    own, blind, expected = CASES[name]
-    errors = {}
-    for target, (mae, rmse) in own.items():
-        e = {"mae": mae, "rmse": rmse, "unit": ""}
-        errors[target] = e | compared_with("mean", e, *blind[target])
-    lines = force_field(backbone).left_behind(errors)
-    assert [line.partition(":")[0] for line in lines] == expected
-    wanted = {
-        "energy": "task.energy_weight=10000",
-        "forces": "task.force_weight=1000",
-        "stress": "task.stress_weight=10",
-    }
-    assert all(line.endswith(f"--set {wanted[target]}") for line, target in zip(lines, expected, strict=True))
-    unwanted = ForceField(backbone("painn"), energy_weight=0.0, stress_weight=0.0)
-    assert unwanted.left_behind(errors) == []  # forces alone are trained on
-
-
-@pytest.mark.parametrize("spread", [1e-3, 0.02, 0.3, 3.0], ids=lambda spread: f"{spread} eV per atom")
-def test_the_balance_of_the_loss_does_not_depend_on_the_spread_of_the_energies(
-    spread: float, backbone: Any, molecule: Any, generator: torch.Generator
-) -> None:
-    """By default an error of 1 eV/atom counts as one of sqrt(10) eV/A, of one trajectory and of many phases alike."""
-    graphs = mixed(
-        molecule,
-        energy=lambda n: n * spread * torch.randn(1, generator=generator, dtype=DOUBLE),
-        forces=lambda n: 0.8 * torch.randn(n, 3, generator=generator, dtype=DOUBLE),
-    )
-    task = ForceField(backbone("painn"))
-    task.gather(iter(graphs))
-    graph = graphs[0]
-    off = {"energy": graph.energy + graph.num_nodes * 0.01, "forces": graph.forces + 0.01 * math.sqrt(10)}
-    losses = {name: task.weights[name] * float(loss) / n for name, (loss, n) in task.losses(off, graph).items()}
-    assert losses["energy"] == pytest.approx(losses["forces"])
-    torch.testing.assert_close(task.energy_scale, task.scale_of("forces"))

@@ -247,7 +247,7 @@ def test_scales_come_from_the_training_set(backbone, molecule) -> None:
 
 
 def test_losses_are_sums_with_counts(backbone, molecule) -> None:
-    task = made(backbone("painn"), energy_weight=1.0, force_weight=10.0)
+    task = made(backbone("painn"), energy_loss_weight=1.0, force_weight=10.0)
     graphs = [molecule(n, energy=1.0, forces=torch.zeros(n, 3, dtype=torch.float64)) for n in (3, 5)]
     batch = Batch.from_data_list(graphs)
     prediction = task(batch)
@@ -300,7 +300,7 @@ def test_fit_refuses_stress_of_wires_and_takes_forces_alone(backbone) -> None:
     batch = crystals()
     with pytest.raises(DataError, match="nothing has a stress"):
         ForceField(backbone("painn"), stress_weight=1.0).fit([batch[1]])
-    alone = ForceField(backbone("painn"), energy_weight=0.0)
+    alone = ForceField(backbone("painn"), energy_loss_weight=0.0)
     graph = Graph(
         torch.randn(3, 3, dtype=torch.float64), z=[6, 8, 1], forces=torch.full((3, 3), 2.0, dtype=torch.float64)
     )

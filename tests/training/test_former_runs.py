@@ -2,7 +2,7 @@
 
 ``former/COMMIT`` holds a run of that commit: PaiNN of width 4 after two epochs on ``former/molecules.xyz``. In its
 ``expected.json`` is what that commit then predicts for the first four molecules, and the row of its third epoch.
-a1c0510 had positions in single precision.
+a1c0510 had positions in single precision. Their energies were weighed by their own spread, ``energy_weight = 1.0``.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import ase.io
 import numpy as np
 import pytest
 
-from intertwine.numerics import CheckpointError
+from intertwine.numerics import CheckpointError, InputError
 from intertwine.numerics.checkpoint import save_checkpoint
-from intertwine.training import load_checkpoint, load_run, predict, train
+from intertwine.training import load_checkpoint, load_run, merge, parse_settings, predict, read_config, train
 
 FORMER = Path(__file__).with_name("former")
 COMMITS = sorted(path.name for path in FORMER.iterdir() if path.is_dir())
@@ -51,6 +51,44 @@ def test_goes_on_as_it_would_have(commit: str, run: Path) -> None:
     assert rows[-1].keys() - {"seconds"} == expected.keys()
     np.testing.assert_allclose([float(rows[-1][name]) for name in expected], list(expected.values()), rtol=1e-5)
     assert load_run(run, which="last").epoch == 3
+
+
+@pytest.mark.parametrize("commit", COMMITS)
+def test_a_former_configuration_trains_with_its_own_balance(
+    commit: str, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Trained anew it gives the rows that it gave, after a warning that names the key."""
+    train(run / "config.toml", run=tmp_path / "new")
+    before, _, _ = "".join(capsys.readouterr()).partition("epoch 1/2")
+    assert "warning: task.energy_weight=1 is the weight of former versions" in before
+    assert "--set task.energy_weight=none" in before
+    former = load_checkpoint(run / "last.safetensors")["rows"]
+    with (tmp_path / "new" / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == len(former) == 2
+    for row, expected in zip(rows, former, strict=True):
+        names = expected.keys() - {"seconds"}
+        np.testing.assert_allclose([float(row[n]) for n in names], [expected[n] for n in names], rtol=1e-5)
+    train({"training": {"epochs": 3}}, run=tmp_path / "new", resume=True, progress=False)
+    task = load_run(tmp_path / "new", which="last").task
+    assert task.weights["energy"] == 1.0
+    assert task.energy_scale != task.scale
+
+
+@pytest.mark.parametrize("commit", COMMITS)
+def test_a_former_configuration_can_take_the_balance_of_today(
+    commit: str, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sections = read_config(run / "config.toml")
+    train(merge(sections, parse_settings(["task.energy_weight=none"])), run=tmp_path / "new")
+    assert "energy_weight" not in "".join(capsys.readouterr())
+    task = load_run(tmp_path / "new").task
+    assert task.weights["energy"] == 1000.0
+    assert task.energy_scale == task.scale
+    assert "energy_weight" not in read_config(tmp_path / "new" / "config.toml")["task"]
+    both = parse_settings(["task.energy_loss_weight=100"])
+    with pytest.raises(InputError, match=r"(?s)energy_weight=1, .*task\.energy_weight=none"):
+        train(merge(sections, both), run=tmp_path / "both", progress=False)
 
 
 @pytest.mark.parametrize("commit", COMMITS[-1:])
