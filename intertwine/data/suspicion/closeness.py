@@ -42,8 +42,8 @@ def _radii(z: np.ndarray) -> np.ndarray:
 
 
 def _known(z: np.ndarray) -> np.ndarray:
-    """Whether the covalent radius is known: not of ghosts (0), nor beyond Cm, where ASE has 0.2 A for missing."""
-    return np.asarray(_radii(z) > covalent_radii[0])
+    """Whether the covalent radius is known: not of ghosts (0), nor beyond Cm, where ASE has none."""
+    return np.asarray((z > 0) & (z <= 96))
 
 
 def coincident(frames: Frames) -> list[tuple[int, int, int, float]]:
