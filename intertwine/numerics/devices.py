@@ -13,6 +13,19 @@ FOREIGN = ("meta", "mps", "xpu", "xla", "hpu")  # torch's own affair
 HOW = "auto takes a GPU if there is one, else the CPU; cuda:1 is the second GPU"
 
 
+def device_name(device: Any = "auto", where: str = "device") -> str:
+    """The name in lower case, such as "cuda:1"; whether the device is there is not asked.
+
+    Raises:
+        InputError: an unknown name.
+    """
+    name = str(device).strip().lower()
+    kind, colon, number = name.partition(":")
+    if kind not in NAMES or (colon and (kind != "cuda" or not number.isdecimal())):
+        raise InputError(f"unknown device {str(device)!r}", where=where, remedy=f"{nearest(kind, NAMES)} {HOW}.")
+    return name
+
+
 def computing_device(device: Any = "auto", where: str = "device") -> torch.device:
     """The device of that name.
 
@@ -27,9 +40,7 @@ def computing_device(device: Any = "auto", where: str = "device") -> torch.devic
     >>> computing_device("cpu")
     device(type='cpu')
     """
-    kind, colon, number = str(device).strip().lower().partition(":")
-    if kind not in NAMES or (colon and (kind != "cuda" or not number.isdecimal())):
-        raise InputError(f"unknown device {str(device)!r}", where=where, remedy=f"{nearest(kind, NAMES)} {HOW}.")
+    kind, colon, number = device_name(device, where).partition(":")
     there = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if kind == "cpu" or (kind == "auto" and not there):
         return torch.device("cpu")

@@ -168,7 +168,13 @@ def accelerator(choice: str) -> str:
     """Lightning's name for where to compute: CUDA or the CPU. Its own "auto" would take Apple's MPS, which has no
     float64.
     """
-    return "cuda" if choice in ("gpu", "cuda") or (choice == "auto" and torch.cuda.is_available()) else "cpu"
+    return "cuda" if choice not in ("auto", "cpu") or (choice == "auto" and torch.cuda.is_available()) else "cpu"
+
+
+def chosen_devices(choice: str, count: int) -> int | list[int]:
+    """Lightning's ``devices``: the GPU of "cuda:1" as ``[1]``, else how many."""
+    _, colon, number = choice.partition(":")
+    return [int(number)] if colon else count
 
 
 def has_unused(task: Task, sets: Sets) -> bool:
@@ -199,7 +205,8 @@ def make_trainer(
     if strategy is not None:
         plugins.append(process)
     return Trainer(
-        accelerator=accelerator(options.accelerator), num_nodes=options.nodes, devices=options.devices,
+        accelerator=accelerator(options.accelerator), num_nodes=options.nodes,
+        devices=chosen_devices(options.accelerator, options.devices),
         max_epochs=options.epochs, callbacks=callbacks, plugins=plugins, logger=list(loggers) or False,
         enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, limit_val_batches=0,
         num_sanity_val_steps=0, inference_mode=False, default_root_dir=folder, strategy=strategy or "auto",

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 
 from intertwine.data import DEFAULT
 from intertwine.numerics import InputError
+from intertwine.numerics.devices import device_name
 
 #: The smallest acceptable value of each number; those in ``POSITIVE`` must exceed it.
 SMALLEST = {
@@ -118,7 +119,8 @@ class TrainingOptions(Options):
         precision: precision of the network, "float32" or "float64".
         nodes: number of machines; the command is started on each (by torchrun, srun or by hand).
         devices: GPUs, or processes on the CPU, of each machine.
-        accelerator: where to compute: "cpu", "gpu" (or "cuda"), or "auto", which takes a CUDA GPU if there is one.
+        accelerator: where to compute: "cpu", "gpu" (or "cuda"), "cuda:1" (the second GPU), or "auto", which takes a
+            CUDA GPU if there is one.
         workers: processes that prepare batches; 0 prepares them in the training process.
         threads: CPU threads of each process; 0 divides all cores among the processes. If it is not given, the data
             decide: one thread for every thousand edges of a batch.
@@ -148,12 +150,16 @@ class TrainingOptions(Options):
     precision: Literal["float32", "float64"] = "float32"
     nodes: int = 1
     devices: int = 1
-    accelerator: Literal["auto", "cpu", "gpu", "cuda"] = "auto"
+    accelerator: str = "auto"
     workers: int = 0
     threads: int = 0
     seed: int = 0
     certify: bool = True
     loggers: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "accelerator", device_name(self.accelerator, "training.accelerator"))
 
     @property
     def processes(self) -> int:

@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 
 from intertwine.numerics import InputError, IntertwineError
+from intertwine.numerics.devices import computing_device
 from intertwine.training.options import TrainingOptions
 
 READY = "ready"
@@ -26,7 +27,7 @@ def check_processes(options: TrainingOptions, *, callbacks: bool, store: bool) -
     """Raise an :class:`InputError` if there are fewer cores, or GPUs, than processes are asked for, or if there are
     ``callbacks`` or a ``store`` in memory that several processes would have to share."""
     devices, gpus = options.devices, torch.cuda.device_count()
-    on_gpu = options.accelerator in ("gpu", "cuda") or (options.accelerator == "auto" and gpus > 0)
+    on_gpu = options.accelerator not in ("auto", "cpu") or (options.accelerator == "auto" and gpus > 0)
     there, name = (gpus, "GPUs") if on_gpu else (os.cpu_count() or 1, "cores")
     if on_gpu and not there:
         raise InputError(
@@ -34,6 +35,11 @@ def check_processes(options: TrainingOptions, *, callbacks: bool, store: bool) -
             where="training.accelerator",
             remedy="install torch with CUDA and a driver, or train on the CPU: --device cpu.",
         )
+    if ":" in options.accelerator:
+        computing_device(options.accelerator, "training.accelerator")
+        if options.processes > 1:
+            what, remedy = f"{options.processes} processes on one GPU", "train on cuda, or with one device."
+            raise InputError(what, where="training.accelerator", remedy=remedy)
     if devices > there:
         raise InputError(
             f"{devices} processes on {there} {name}", where="training.devices", remedy=f"give at most {there}."

@@ -251,3 +251,27 @@ def test_frames_of_several_files_are_named_by_file(tmp_path: Path, molecules: Gr
     (suspect,) = suspicions(open_dataset(str(tmp_path), progress=False))
     assert "frame 4 of" in suspect.line
     assert "part1.xyz (counted from 0)" in suspect.line
+
+
+@pytest.mark.parametrize("z", [1, 7, 8])
+@pytest.mark.parametrize("furthest", [3.0, 6.0, 60.0])
+def test_dissociation_curves_are_silent(z: int, furthest: float) -> None:
+    graphs = [Graph([[0, 0, 0], [0, 0, d]], z=[z, z]) for d in np.linspace(0.8, furthest, 60)]
+    assert kinds(GraphStore.from_graphs(graphs, name="curve")) == {}
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_random_molecules_are_silent_on_units(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    graphs = [Graph(generator.normal(size=(n, 3)) * 1.5, z=generator.choice([1, 6, 8], n)) for n in [3, 4, 5, 6] * 10]
+    assert "length unit" not in kinds(GraphStore.from_graphs(graphs, name="random"))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("z", [[119, 119, 1], [0, 6, 6], [0, 0, 0]])
+def test_odd_atomic_numbers(z: list[int]) -> None:
+    pos, counts = np.array([[0, 0, 0], [1.4, 0, 0], [2.8, 0, 0.0]]), np.array([3, 0])
+    two = np.arange(2)
+    frames = Frames(pos, np.array(z), counts, None, None, None, None, {}, (("odd", 0),), two)
+    assert [s.kind for s in suspicions(frames)] in ([], ["coincident atoms"])
+    assert len(np.unique(marks(frames))) == 2

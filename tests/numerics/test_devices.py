@@ -15,6 +15,8 @@ from intertwine.numerics import InputError
 from intertwine.numerics.devices import computing_device
 from intertwine.tasks import ForceField
 from intertwine.training import load_run, train
+from intertwine.training.fitting import chosen_devices
+from intertwine.training.options import TrainingOptions
 
 
 @pytest.fixture
@@ -90,3 +92,16 @@ def test_runs_calculators_and_commands(no_gpu: None, tmp_path: Path) -> None:
         # a run that is not there, or the GPU
         assert "GPU" in result.stderr or "no such" in result.stderr
         assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize(("name", "devices"), [("cuda:1", [1]), ("cuda:0", [0]), ("GPU", 1), ("Auto", 1)])
+def test_training_knows_the_same_names(name: str, devices: int | list[int]) -> None:
+    options = TrainingOptions(accelerator=name)
+    assert options.accelerator == name.lower()
+    assert chosen_devices(options.accelerator, options.devices) == devices
+
+
+@pytest.mark.parametrize("name", ["gpx", "cpu:1", "cuda:x"])
+def test_training_refuses_other_names(name: str) -> None:
+    with pytest.raises(InputError, match=r"training\.accelerator.*unknown device"):
+        TrainingOptions(accelerator=name)

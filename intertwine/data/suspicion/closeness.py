@@ -16,8 +16,9 @@ SMALL = 96  # nodes, up to which all pairs are computed at once
 PAIRS = 200_000  # pairs at a time
 SAMPLED_STRUCTURES, SAMPLED_NODES = 200, 5_000
 REACH_ANGSTROM = 5.5  # of the neighbours that are looked for
-#: Median distance to the nearest neighbour over the sum of covalent radii: in molecules and solids 0.83 to 1.05.
+#: Distance to the nearest neighbour over the sum of covalent radii: in molecules and solids 0.83 to 1.05.
 LEAST, MOST = 0.56, 1.6
+WIDE = 2.0  # ratio of the quantiles at 80 % and 20 %, from which on bonds are stretched, whatever the unit
 FEWEST = 3  # atoms, below which nothing is said of their distances
 NOBLE = (2, 10, 18, 36, 54, 86)
 
@@ -36,10 +37,19 @@ class Nearest(NamedTuple):
     ratio: np.ndarray
 
 
+def _radii(z: np.ndarray) -> np.ndarray:
+    return np.asarray(covalent_radii[np.clip(z, 0, len(covalent_radii) - 1)])
+
+
+def _known(z: np.ndarray) -> np.ndarray:
+    """Whether the covalent radius is known: not of ghosts (0), nor beyond Cm, where ASE has none."""
+    return np.asarray((z > 0) & (z <= 96))
+
+
 def coincident(frames: Frames) -> list[tuple[int, int, int, float]]:
     """Structures with atoms on top of each other: its index, two of its atoms, their distance (A)."""
     results = []
-    radii = CLOSE * covalent_radii[np.clip(frames.z, 0, 118)]
+    radii = np.where(frames.z > 0, CLOSE * _radii(frames.z), np.nan)  # a ghost may be anywhere
     periodic, starts = frames.periodic, frames.starts
     for count in np.unique(frames.counts):
         for repeats in (False, True):
@@ -80,7 +90,7 @@ def _squares(frames: Frames, part: np.ndarray, rows: np.ndarray, repeats: bool) 
 def _by_list(frames: Frames, k: int, radii: np.ndarray) -> list[tuple[int, int, int, float]]:
     start, end = frames.starts[k : k + 2]
     own = radii[start:end]
-    source, target, vectors = _neighbours(frames, k, 2 * float(own.max()))
+    source, target, vectors = _neighbours(frames, k, 2 * float(np.nan_to_num(own).max()) or CLOSE)
     distances = np.linalg.norm(vectors, axis=1)
     bad = np.flatnonzero((distances < own[source] + own[target]) & (source != target))
     if not len(bad):
@@ -121,7 +131,9 @@ def nearest(frames: Frames) -> Nearest:
         source, target, vectors = _neighbours(frames, int(k), REACH_ANGSTROM)
         z = frames.z[start:end]
         distance = np.linalg.norm(vectors, axis=1)
-        ratio = distance / (covalent_radii[z[source]] + covalent_radii[z[target]])
+        atoms = _known(z[source]) & _known(z[target])
+        source, target, vectors, distance = source[atoms], target[atoms], vectors[atoms], distance[atoms]
+        ratio = distance / (_radii(z[source]) + _radii(z[target]))
         order = np.lexsort((ratio, target))
         first = order[np.unique(target[order], return_index=True)[1]]
         first = first[distance[first] > 0]
@@ -135,13 +147,14 @@ def nearest(frames: Frames) -> Nearest:
 def length_unit(frames: Frames, near: Nearest) -> str:
     """What is said of distances that no substance has; empty if they are usual."""
     ratio = near.ratio[~np.isin(near.other, NOBLE)]
-    looked_at = int(frames.counts[sampled(frames)].sum())
-    if looked_at >= FEWEST and len(near.ratio) < 0.2 * looked_at and not np.isin(frames.z, NOBLE).any():
+    looked_at = int(_known(frames.z[np.isin(frames.owner, sampled(frames))]).sum())
+    few = len(near.ratio) < 0.2 * looked_at and not (near.ratio <= MOST).any()
+    if looked_at >= FEWEST and few and not np.isin(frames.z, NOBLE).any():
         return f"most atoms are more than {REACH_ANGSTROM:g} A from all others, as positions in pm are: --unit pos=pm"
     if len(ratio) < FEWEST:
         return ""
-    median = float(np.median(ratio))
-    if LEAST <= median <= MOST:
+    low, median, high = (float(np.quantile(ratio, share)) for share in (0.2, 0.5, 0.8))
+    if (median >= LEAST and low <= MOST) or high > WIDE * low:
         return ""
     unit = "pm" if median > 20 else "Bohr" if median > MOST else "nm" if median < 0.2 else ""
     read = f"as positions in {unit} are: --unit pos={unit}" if unit else "check the unit of positions: --unit pos=..."

@@ -26,7 +26,7 @@ def marks(frames: Frames) -> np.ndarray:
     weight = np.sqrt(frames.z + 0.5)
     total = lambda values: np.bincount(owner, values, minlength=size)  # noqa: E731
     columns = [frames.counts.astype(float), total(weight), total(frames.z.astype(float) ** 2)]
-    centre = np.stack([total(frames.pos[:, axis]) for axis in range(3)], axis=1) / frames.counts[:, None]
+    centre = np.stack([total(frames.pos[:, axis]) for axis in range(3)], axis=1) / np.maximum(frames.counts, 1)[:, None]
     r2 = np.square(frames.pos - centre[owner]).sum(1)
     periodic = frames.periodic
     columns += [np.where(periodic, 0.0, total(weight * r2**power)) for power in (0.5, 1.0, 2.0)]

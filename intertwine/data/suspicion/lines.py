@@ -43,9 +43,8 @@ def suspicions(data: GraphStore | Frames) -> list[Suspect]:
     if frames is None:
         return []
     near = nearest(frames)
-    if line := length_unit(frames, near):  # all else follows from that
-        return [Suspect("length unit", line)]
-    suspects = _coincident(frames)
+    length = length_unit(frames, near)
+    suspects = [Suspect("length unit", length)] if length else _coincident(frames)
     sound = np.ones(len(frames), dtype=bool)
     sound[[k for suspect in suspects for k in suspect.frames]] = False
     said = _energies(frames) if frames.energy is not None else []
@@ -54,9 +53,9 @@ def suspicions(data: GraphStore | Frames) -> list[Suspect]:
     suspects += said
     if frames.energy is not None and (line := energy_unit(frames)):
         suspects.append(Suspect("energy unit", line))
-    if frames.forces is not None and (line := force_unit(frames, near)):
+    if frames.forces is not None and not length and (line := force_unit(frames, near)):
         suspects.append(Suspect("force unit", line))
-    units = {suspect.kind for suspect in suspects} & {"energy unit", "force unit"}
+    units = {suspect.kind for suspect in suspects} & {"length unit", "energy unit", "force unit"}
     if not units and frames.energy is not None and frames.forces is not None and (line := work(frames, sound)):
         suspects.append(Suspect("work", line))
     return suspects
@@ -74,7 +73,8 @@ def _coincident(frames: Frames) -> list[Suspect]:
     if not pairs:
         return []
     k, i, j, distance = pairs[0]
-    symbols = [chemical_symbols[frames.z[frames.starts[k] + atom]] for atom in (i, j)]
+    numbers = [int(frames.z[frames.starts[k] + atom]) for atom in (i, j)]
+    symbols = [chemical_symbols[z] if z < len(chemical_symbols) else f"Z = {z}" for z in numbers]
     line = f"atoms {i} and {j} ({', '.join(symbols)}) of {frames.place(k)} are {distance:.2g} A apart"
     others = tuple(pair[0] for pair in pairs)
     return [Suspect("coincident atoms", line + more(frames, others), others)]
