@@ -57,7 +57,9 @@ def evaluate(
     errors = score(trained, store)
     for note in store.notes if source is not None else ():
         inputs.say(note)
-    warnings = [*store.warnings, *beaten(errors), *trained.task.left_behind(errors)]
+    # on data of others it is not the balance of the training that is wrong
+    left = trained.task.left_behind(errors) if source is None else []
+    warnings = [*store.warnings, *beaten(errors), *left]
     for line in warnings:
         console.complain(line, "warning:")
     if as_json:

@@ -227,6 +227,11 @@ def test_copies_and_compositions_of_a_training_set(molecules: GraphStore) -> Non
     assert "frame 0 of new.xyz (counted from 0), CH4O, can't be made up of those of the training set (C2H6O)" in line
     (line,) = seen.lines(Frames.of_structures([dimer], "new.xyz"))
     assert "C4H12O2, is not in the training set" in line
+    copper = bulk("Cu", cubic=True)
+    cell = Seen.of(Frames.of_structures([copper], "cu.xyz"))
+    assert cell.lines(Frames.of_structures([copper * (2, 1, 1), copper * (2, 2, 2)], "large.xyz")) == []
+    cluster = Atoms("Cu8", (copper * (2, 1, 1)).positions)  # is open: other surroundings
+    assert "Cu8, is not in the training set (Cu4)" in cell.lines(Frames.of_structures([cluster], "new.xyz"))[0]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "seen.npz"
         assert Seen.load(path) is None

@@ -109,7 +109,11 @@ class Seen:
             ]
         if len(known) >= MANY_COMPOSITIONS:
             return []
-        new = np.flatnonzero(usable & ~(asked[:, None] == known[None]).all(2).any(1))
+        among = (asked[:, None] == known[None]).all(2).any(1)
+        if frames.pbc is not None:  # a supercell or a slab is a multiple of a cell that is known
+            multiple = (_reduced(asked)[:, None] == _reduced(known)[None]).all(2).any(1)
+            among |= multiple & frames.pbc.any(1)
+        new = np.flatnonzero(usable & ~among)
         if not len(new):
             return []
         k = int(new[0])
@@ -125,3 +129,11 @@ class Seen:
             chemical_symbols[z]: int(count) for z, count in zip(self.species.tolist(), counts, strict=True) if count
         }
         return Formula.from_dict(symbols).format("hill")
+
+
+def _reduced(counts: np.ndarray) -> np.ndarray:
+    """Rows of whole numbers without their greatest common divisor."""
+    divisor = (
+        np.gcd.reduce(counts.astype(np.int64), axis=1) if counts.shape[1] else np.ones(len(counts), dtype=np.int64)
+    )
+    return counts / np.maximum(divisor, 1)[:, None]
