@@ -56,8 +56,10 @@ class Page(Console):
 
     @property
     def size(self) -> ConsoleDimensions:
-        size = super().size
-        return size if self.is_terminal or "COLUMNS" in os.environ else ConsoleDimensions(160, size.height)
+        size, asked = super().size, os.environ.get("COLUMNS", "")
+        if asked.isdigit() and int(asked):
+            return ConsoleDimensions(int(asked), size.height)
+        return size if self.is_terminal else ConsoleDimensions(160, size.height)
 
     @size.setter
     def size(self, new: tuple[int, int]) -> None:

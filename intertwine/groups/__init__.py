@@ -2,19 +2,11 @@
 
 from intertwine.groups.affine import SE, SO, Affine, E, O, T, Z
 from intertwine.groups.euclidean import Cartesian, Isometry
-from intertwine.groups.finite import (
-    FiniteGroup,
-    Subgroup,
-    cyclic,
-    dihedral,
-    icosahedral,
-    octahedral,
-    symmetric,
-    tetrahedral,
-)
+from intertwine.groups.finite import FiniteGroup, Subgroup
 from intertwine.groups.group import Grid, Group, Representation
 from intertwine.groups.lorentz import Lorentz
 from intertwine.groups.matrix import MatrixGroup, Orthogonal, ScaledRotation, Scaling
+from intertwine.groups.named import cyclic, dihedral, icosahedral, octahedral, symmetric, tetrahedral
 from intertwine.groups.representation import (
     Conjugated,
     Defining,

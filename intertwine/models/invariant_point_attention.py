@@ -225,9 +225,9 @@ class InvariantPointAttention(Backbone):
         else:
             near = x_ij / (1 + safe.norm(x_ij).unsqueeze(-1))
             frames = self.frames(s, attributes, near, envelope, graph.edge_index)
-        x_ij = torch.cat([x_ij, x_ij.new_zeros(len(nodes), 3)])
-        envelope = torch.cat([envelope, envelope.new_ones(len(nodes))]) if envelope is not None else None
-        return Edges(index, x_ij, self._of_edges(graph, index, attributes, len(nodes)), envelope), frames
+        x_ij = torch.cat([x_ij, x_ij.new_zeros(s.shape[0], 3)])
+        envelope = torch.cat([envelope, envelope.new_ones(s.shape[0])]) if envelope is not None else None
+        return Edges(index, x_ij, self._of_edges(graph, index, attributes, s.shape[0]), envelope), frames
 
     def _of_edges(self, graph: Graph, index: Tensor, attributes: Tensor | None, nodes: int) -> Tensor:
         """z_ij."""

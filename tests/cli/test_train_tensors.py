@@ -38,7 +38,7 @@ def test_polarizabilities_train_by_one_command(shared_data: Path, tmp_path: Path
     assert found.shape == (4, 3, 3)
     np.testing.assert_array_equal(found, found.transpose(0, 2, 1))
     np.testing.assert_allclose(found, np.stack([one.info["alpha"] for one in atoms]).reshape(4, 3, 3), atol=1.5)
-    stored = np.asarray(read(tmp_path / "p.xyz", "0").info["alpha"]).reshape(3, 3)
+    stored = np.asarray(read(tmp_path / "p.xyz", "0").info["predicted_alpha"]).reshape(3, 3)
     np.testing.assert_allclose(stored, found[0], rtol=1e-5, atol=1e-6)
 
 
