@@ -43,8 +43,8 @@ def edge_vectors(graph: Graph) -> Float[Tensor, "edges n"]:
     # across a cell of 50 A single precision has lost a hundredth of the digits that forces are made of
     lattice = cell.to(torch.float64).index_select(0, graph.membership().index_select(0, target))
     across = (shifts.to(torch.float64).unsqueeze(1) @ lattice).squeeze(1)
-    apart = pos.to(torch.float64).index_select(0, source) - pos.to(torch.float64).index_select(0, target)
-    return (apart + across).to(graph.precision)
+    exact = pos.to(torch.float64)
+    return (exact.index_select(0, source) - exact.index_select(0, target) + across).to(graph.precision)
 
 
 def centred(graph: Graph) -> Float[Tensor, "nodes n"]:

@@ -34,8 +34,7 @@ class Isometry:
         """Haar-random rotation in float64 (times a reflection if ``improper``), translation normal with deviation
         ``shift``.
         """
-        q, r = torch.linalg.qr(torch.randn(n, n, generator=generator, dtype=torch.float64))
-        q = q * r.diagonal().sign()  # without the signs the distribution is not Haar
+        q = Orthogonal(n).sample(1, generator)[0]
         if (torch.linalg.det(q) < 0) != improper:
             q = torch.cat([-q[:, :1], q[:, 1:]], dim=1)
         return cls(q, shift * torch.randn(n, generator=generator, dtype=torch.float64))

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from intertwine.groups.affine import SO
 from intertwine.groups.matrix import MatrixGroup
+from intertwine.groups.series import horner
 
 
 class Lorentz(MatrixGroup):
@@ -101,18 +102,11 @@ def _arsinhc(square: Tensor, cosh: Tensor) -> Tensor:
         series *= -((2 * k + 1) ** 2) / ((2 * k + 2) * (2 * k + 3))
     small = square.abs() < 0.05
     far = torch.where(small, 1.0, square).sqrt()
-    near = _horner(torch.where(small, square, 0.0), coefficients)
+    near = horner(coefficients, torch.where(small, square, 0.0))
     return torch.where(small, near, (torch.where(small, 1.0, cosh) + far).log() / far)
 
 
 def _entire(square: Tensor, coefficients: list[float], of_root) -> Tensor:  # type: ignore[no-untyped-def]
     small = square.abs() < 0.5
-    near = _horner(torch.where(small, square, 0.0), coefficients)
+    near = horner(coefficients, torch.where(small, square, 0.0))
     return torch.where(small, near, of_root(torch.where(small, 1.0, square).sqrt()))
-
-
-def _horner(x: Tensor, coefficients: list[float]) -> Tensor:
-    total = torch.zeros_like(x)
-    for coefficient in reversed(coefficients):
-        total = total * x + coefficient
-    return total

@@ -157,9 +157,8 @@ class TensorProduct(LinearRepresentation):
         return f"({self.first} x {self.second})"
 
 
-@dataclass(frozen=True)
-class Dual(LinearRepresentation):
-    r""":math:`\rho^*(g) = \rho(g^{-1})^T`; the same as :math:`\rho` where that is orthogonal."""
+class _Made(LinearRepresentation):
+    """Of the dimension and the group of the representation that it is made from."""
 
     of: Representation
 
@@ -170,6 +169,13 @@ class Dual(LinearRepresentation):
     @property
     def group(self) -> Group:  # type: ignore[override]
         return group_of(self.of)
+
+
+@dataclass(frozen=True)
+class Dual(_Made):
+    r""":math:`\rho^*(g) = \rho(g^{-1})^T`; the same as :math:`\rho` where that is orthogonal."""
+
+    of: Representation
 
     def matrix(self, g: Tensor) -> Float[Tensor, "*batch dim dim"]:
         return self.of.matrix(self.group.inverse(g)).mT
@@ -208,19 +214,11 @@ class Restricted(LinearRepresentation):
 
 
 @dataclass(frozen=True, eq=False)
-class Conjugated(LinearRepresentation):
+class Conjugated(_Made):
     r""":math:`Q \rho(g) Q^{-1}`: the same representation in another basis."""
 
     of: Representation
     basis: Float[Tensor, "dim dim"]
-
-    @property
-    def dim(self) -> int:  # type: ignore[override]
-        return self.of.dim
-
-    @property
-    def group(self) -> Group:  # type: ignore[override]
-        return group_of(self.of)
 
     def matrix(self, g: Tensor) -> Float[Tensor, "*batch dim dim"]:
         matrix = self.of.matrix(g)
@@ -247,7 +245,8 @@ def group_of(rep: Representation) -> Group:
 
 def terms_of(rep: Representation) -> tuple[tuple[int, Representation], ...]:
     """Multiplicities and terms of a sum, also of ``o3.Irreps``; anything else is one term."""
-    return getattr(rep, "terms", None) or ((1, rep),)
+    terms = getattr(rep, "terms", None)
+    return ((1, rep),) if terms is None else terms
 
 
 def _require_one_group(reps: Iterable[Representation]) -> None:

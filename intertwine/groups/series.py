@@ -83,9 +83,14 @@ def plane_phi(
     return torch.stack([c * x - d * y, d * x + c * y], dim=-1)
 
 
-def _sum(coefficients: list[float], x: Tensor, small: Tensor) -> Tensor:
-    """Horner's scheme where ``small``; elsewhere the constant term."""
-    inner, total = torch.where(small, x, 0.0), torch.zeros_like(x)
+def horner(coefficients: list[float], x: Tensor) -> Tensor:
+    """The polynomial with these coefficients, the constant term first, at real or complex x."""
+    total = torch.zeros_like(x)
     for coefficient in reversed(coefficients):
-        total = total * inner + coefficient
+        total = total * x + coefficient
     return total
+
+
+def _sum(coefficients: list[float], x: Tensor, small: Tensor) -> Tensor:
+    """The series where ``small``; elsewhere the constant term."""
+    return horner(coefficients, torch.where(small, x, 0.0))

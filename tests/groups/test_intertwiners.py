@@ -150,3 +150,8 @@ def test_wrong_input_is_named() -> None:
         groups.group_of(groups.DirectSum(()))
     with pytest.raises(InputError, match="not a Subgroup"):
         Induced(groups.cyclic(4), Trivial(groups.cyclic(2))).matrix(torch.tensor(0))
+
+
+def test_the_empty_sum_has_no_maps() -> None:
+    assert groups.terms_of(groups.DirectSum(())) == groups.terms_of(Irreps("")) == ()
+    assert hom_basis(Defining(groups.O(3)), Irreps("")).shape == (0, 0, 3)

@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from intertwine.groups import Group, Representation, Trivial, group_of, terms_of
-from intertwine.groups.intertwiners import hom_basis, orbits_of_pairs
+from intertwine.groups import Group, Representation, group_of, terms_of
+from intertwine.groups.intertwiners import hom_basis, invariant_basis, orbits_of_pairs
 from intertwine.groups.regular import PermutationRepresentation
 from intertwine.numerics import InputError
 from intertwine.numerics.constants import ExactBuffers
@@ -43,7 +43,6 @@ class EquivariantLinear(ExactBuffers):
         self.weights = nn.ParameterDict()
         self.biases = nn.ParameterDict()
         bases: dict[str, Tensor] = {}
-        invariants = Trivial(self.group)
         for j, (copies_out, w) in enumerate(terms_of(rep_out)):
             paths = {i: self._maps(v, w) for i, (_, v) in enumerate(terms_of(rep_in))}
             fan = sum(len(paths[i]) * copies_in for i, (copies_in, _) in enumerate(terms_of(rep_in)))
@@ -56,7 +55,7 @@ class EquivariantLinear(ExactBuffers):
                     paths[i] = paths[i].rsqrt()
                 bases[f"{i}_{j}"] = paths[i] * (w.dim / fan) ** 0.5
                 self.weights[f"{i}_{j}"] = nn.Parameter(torch.randn(len(paths[i]), copies_out, copies_in))
-            invariant = hom_basis(invariants, w, self.group)[..., 0] if bias else torch.zeros(0, w.dim)
+            invariant = invariant_basis(w, self.group) if bias else torch.zeros(0, w.dim)
             if len(invariant):
                 bases[f"_{j}"] = invariant * w.dim**0.5
                 self.biases[f"_{j}"] = nn.Parameter(torch.zeros(len(invariant), copies_out))
