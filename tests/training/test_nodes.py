@@ -201,13 +201,21 @@ def test_another_number_than_was_started(how: str, sizes: list[str], arguments: 
         assert not (tmp_path / "run").exists()
 
 
-def test_what_fails_in_one_ends_all(arguments: list[str], tmp_path: Path) -> None:
-    """The first finds no data. (The second reads what the first says, whose paths are absolute.)"""
-    options = [*arguments[1:], "--nodes", "2", "--epochs", "10000", "--run", str(tmp_path / "run")]
-    results = run("hand", [str(tmp_path / "absent.xyz"), *options])
-    assert [code for code, _, _ in results] == [2, 2], results
-    assert "absent.xyz" in results[0][2]
-    assert "process 0 failed" in results[1][2], results
+def test_what_fails_in_one_ends_all(arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first finds no data; or the second, because it looks elsewhere."""
+    source, *options = [*arguments, "--nodes", "2", "--epochs", "10000", "--run", str(tmp_path / "run")]
+    here, elsewhere = tmp_path / "here", tmp_path / "elsewhere"
+    here.mkdir()
+    elsewhere.mkdir()
+    # a data set of one's own, as paths of files are the same for all
+    module = f"from intertwine.data import open_dataset\n\n\ndef own():\n    return open_dataset({source!r})\n"
+    (here / "only_here.py").write_text(module)
+    monkeypatch.chdir(here)
+    for failing, data, place in ((0, str(tmp_path / "absent.xyz"), None), (1, "only_here:own", elsewhere)):
+        results = run("hand", [data, *options], place)
+        assert [code for code, _, _ in results] == [2, 2], results
+        assert Path(data).name.split(":")[0] in results[failing][2]
+        assert f"process {failing} failed" in results[1 - failing][2], results
     assert not (tmp_path / "run").exists()
 
 
