@@ -156,15 +156,18 @@ def test_interrupt_keeps_the_last_epoch(
     assert load_checkpoint(tmp_path / "run" / "last.safetensors")["epoch"] == 4
 
 
-def test_early_stopping_and_time_budget(tiny: dict, tmp_path: Path) -> None:
+def test_early_stopping_and_time_budget(tiny: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stalled = tiny | {
         "training": tiny["training"] | {"epochs": 50, "patience": 3, "learning_rate": 1e-12, "minimum_rate": 0.0}
     }
     state = load_checkpoint(train(stalled, progress=False, run=tmp_path / "a") / "last.safetensors")
     assert state["epoch"] == 4  # the first is the best, three stall
+    # a clock of 20 ms a step: what a slow or busy machine measures would decide how many steps 0.6 s hold
+    monkeypatch.setattr(TrainingModule, "_clock", lambda self: 0.02 * self.steps)
     timed = tiny | {"training": tiny["training"] | {"epochs": 100_000, "minutes": 0.01}}
     state = load_checkpoint(train(timed, progress=False, run=tmp_path / "b") / "last.safetensors")
-    assert 0.6 <= state["seconds"] < 5
+    steps = state["rows"][-1]["step"]
+    assert 30 <= steps <= 32 and state["seconds"] == pytest.approx(0.02 * steps)
     assert state["rows"][-1]["learning_rate"] < 1e-4
     assert "validation_loss" in state["rows"][-1]
 
