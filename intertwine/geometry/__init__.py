@@ -24,6 +24,7 @@ from intertwine.geometry.levels import LEVELS, Level, pair_list, pair_rows
 from intertwine.geometry.neighbours import connect, neighbour_list
 from intertwine.geometry.plain import PlainGraph, plain
 from intertwine.geometry.quadruplets import Quadruplets, meetings, quadruplets, reverse, selected, shorter, within
+from intertwine.geometry.raster import Raster, raster, raster_positions, rasters
 from intertwine.geometry.superposition import deviation, superposed
 from intertwine.geometry.triplets import arriving, triplets
 
@@ -38,6 +39,7 @@ __all__ = [
     "Level",
     "PlainGraph",
     "Quadruplets",
+    "Raster",
     "act",
     "arriving",
     "centred",
@@ -63,6 +65,9 @@ __all__ = [
     "permute",
     "plain",
     "quadruplets",
+    "raster",
+    "raster_positions",
+    "rasters",
     "reverse",
     "selected",
     "shorter",

@@ -49,6 +49,8 @@ FIELDS: dict[str, Field] = {
     "polarizability": Field("graph", 2),  # (1, 3, 3)
     "target_pos": Field("node", 1, affine=True),  # (N, n) positions at a later time
     "target_atoms": Field("node", 1, affine=True),  # (N, 14, 3) heavy atoms of residues that are to be reached, A
+    "label": Field("graph", floating=False),  # (1,) class of the whole, from 0
+    "node_label": Field("node", floating=False),  # (N,) class of each node, from 0
     "pairs": Field("pair", floating=False),  # (P, 2) nodes i, j of each pair; without it all pairs
     "points": Field("point", 1, affine=True),  # (P, n) points of space, A
 }
