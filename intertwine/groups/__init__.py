@@ -6,7 +6,8 @@ from intertwine.groups.finite import FiniteGroup, Subgroup
 from intertwine.groups.group import Grid, Group, Representation
 from intertwine.groups.lorentz import Lorentz
 from intertwine.groups.matrix import MatrixGroup, Orthogonal, ScaledRotation, Scaling
-from intertwine.groups.named import cyclic, dihedral, icosahedral, octahedral, symmetric, tetrahedral
+from intertwine.groups.named import Permutations, cyclic, dihedral, icosahedral, octahedral, symmetric, tetrahedral
+from intertwine.groups.product import DirectProduct, OuterProduct
 from intertwine.groups.representation import (
     Conjugated,
     Defining,
@@ -28,6 +29,7 @@ __all__ = [
     "Cartesian",
     "Conjugated",
     "Defining",
+    "DirectProduct",
     "DirectSum",
     "Dual",
     "E",
@@ -40,6 +42,8 @@ __all__ = [
     "MatrixGroup",
     "O",
     "Orthogonal",
+    "OuterProduct",
+    "Permutations",
     "Representation",
     "Restricted",
     "ScaledRotation",

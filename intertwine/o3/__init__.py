@@ -65,7 +65,7 @@ from intertwine.o3.spherical_harmonics import SphericalHarmonics, spherical_harm
 from intertwine.o3.spherical_tensor import SphericalTensor
 from intertwine.o3.symmetric_coupling import SymmetricCouplings, symmetric_couplings
 from intertwine.o3.tensor_product import TensorProduct
-from intertwine.o3.wigner import wigner_d, wigner_d_blocks
+from intertwine.groups.wigner import wigner_d, wigner_d_blocks
 
 __all__ = [
     "CONVENTIONS",

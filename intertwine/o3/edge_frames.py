@@ -28,7 +28,7 @@ from torch import Tensor
 from intertwine.numerics import InputError, safe
 from intertwine.numerics.safe import plain
 from intertwine.o3.generators import so3_generators
-from intertwine.o3.wigner import wigner_d_blocks
+from intertwine.groups.wigner import wigner_d_blocks
 
 
 class EdgeFrames(NamedTuple):

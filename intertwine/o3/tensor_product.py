@@ -23,7 +23,7 @@ from intertwine.o3.instructions import (
     variances_of,
 )
 from intertwine.o3.irreps import Irreps
-from intertwine.o3.limits import check_size
+from intertwine.numerics.limits import check_size
 
 
 class TensorProduct(Rebuildable):

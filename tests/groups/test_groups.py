@@ -10,10 +10,11 @@ from group_cases import COMPACT, FINITE, GROUPS, representations
 from switches import as_users_run_it
 
 from intertwine import groups
-from intertwine.groups import Group, Restricted, Subgroup
+from intertwine.groups import Group, Restricted, Subgroup, Trivial
 from intertwine.groups.fourier import FourierTransform
 from intertwine.groups.quadrature import super_fibonacci
 from intertwine.groups.regular import quotient, regular
+from intertwine.groups.spherical import SphericalIrrep
 from intertwine.numerics import InputError
 from intertwine.o3 import Irrep
 
@@ -109,7 +110,6 @@ def test_samples_have_a_logarithm(name: str, generator: torch.Generator) -> None
 def test_measure(name: str, generator: torch.Generator) -> None:
     """A grid integrates matrix elements exactly, samples do within their error; representations are orthogonal."""
     group = COMPACT[name]()
-    irreps = [Irrep(l, p) for l in range(5) for p in (1, -1)] if name in ("SO(3)", "O(3)") else None
     if name in ("SO(4)", "O(4)"):
         with pytest.raises(InputError, match="grid"):
             group.grid(3)
@@ -117,15 +117,13 @@ def test_measure(name: str, generator: torch.Generator) -> None:
         assert float(vector.mean(0).abs().max()) < 5 / 4000**0.5
         assert abs(float(vector.square().mean()) - 1 / 4) < 5 / 4000**0.5
         return
-    if name == "SO(3)":
-        irreps = irreps[::2]  # without reflections both parities are one
     if name == "O(1)":
         grid = group.grid(1)
         close(grid.mean(grid.elements), torch.zeros(1, 1))
         return
     grid = group.grid(8)
     assert abs(float(grid.weights.sum()) - 1) < 1e-14
-    every = irreps if irreps is not None else group.irreps(4)
+    every = group.irreps(4)
     characters = []
     for irrep in every:
         matrices = irrep.matrix(grid.elements)
@@ -202,6 +200,43 @@ def test_super_fibonacci_spreads_evenly() -> None:
     assert errors[2] < errors[1] / 4
 
 
+def test_spherical_irreps_are_those_of_o3(generator: torch.Generator) -> None:
+    """Also of improper elements, and in the transform of a quantity."""
+    group = groups.O(3)
+    g, x = group.sample(20, generator), torch.randn(20, 7, generator=generator)
+    for l, p in ((0, -1), (1, 1), (3, 1), (3, -1), (6, -1)):
+        irrep = SphericalIrrep(group, l, p)
+        close(irrep.matrix(g), Irrep(l, p).matrix(g))
+        assert str(irrep) == str(Irrep(l, p))
+    close(SphericalIrrep(group, 3).transform(g, x), Irrep(3, 1).transform(g, x), 1e-6)
+    assert SphericalIrrep(group, 3).transform(g, x).dtype == torch.float32
+
+
+def test_a_product_is_made_of_its_factors(generator: torch.Generator) -> None:
+    group = groups.DirectProduct(groups.SE(2), groups.symmetric(4))
+    g, h = groups.SE(2).sample(5, generator), groups.symmetric(4).sample(5, generator)
+    both = group.make(g, h)
+    assert torch.equal(group.first(both), g)
+    assert torch.equal(group.second(both), h)
+    assert group.second(both).dtype == torch.int64
+    assert group.make(g[:, None], h).shape == (5, 5, 10)
+    points = torch.randn(5, 6, generator=generator, dtype=torch.float64)
+    moved = group.act(both, points)
+    close(moved[:, :2], groups.SE(2).act(g, points[:, :2]))
+    close(moved[:, 2:], groups.symmetric(4).act(h, points[:, 2:]))
+    square = groups.DirectProduct(groups.cyclic(2), groups.cyclic(3))
+    assert square.order == len(square.elements()) == 6
+    assert torch.equal(square.elements()[0], square.identity())
+    assert square == groups.DirectProduct(groups.cyclic(2), groups.cyclic(3)) != group
+
+
+def test_permutations_without_a_table_are_those_of_the_table(generator: torch.Generator) -> None:
+    table, lists = groups.symmetric(4), groups.Permutations(4)
+    elements, x = lists.elements(), torch.randn(24, 4, generator=generator)
+    assert torch.equal(lists.linear(elements), table.matrices)
+    assert torch.equal(lists.act(elements, x), table.act(table.elements(), x))
+
+
 def test_restriction() -> None:
     """The harmonics of degree 2 under the rotations of a cube, and a subgroup's own table."""
     cube = groups.octahedral()
@@ -218,7 +253,7 @@ def test_restriction() -> None:
 def test_precision_and_device_are_kept(generator: torch.Generator) -> None:
     for name, make in GROUPS.items():
         group = make()
-        if group.element_shape:
+        if group.sample(3, generator).is_floating_point():
             g = group.sample(3, generator).float()
             assert group.product(g, g).dtype == group.inverse(g).dtype == torch.float32, name
         if group.space is not None:
@@ -244,7 +279,15 @@ def test_wrong_input_is_named() -> None:
         lambda: groups.symmetric(7),
         lambda: groups.SO(0),
         lambda: groups.SO(3).elements(),
-        lambda: groups.SO(3).irreps(),
+        lambda: groups.SO(4).irreps(),
+        lambda: SphericalIrrep(groups.SO(3), 1, -1),
+        lambda: SphericalIrrep(groups.SO(2), 1),
+        lambda: groups.OuterProduct(groups.DirectProduct(groups.SO(2), groups.O(1)), *2 * [Trivial(groups.SO(2))]),
+        lambda: groups.DirectProduct(groups.SO(3), groups.cyclic(2)).elements(),
+        lambda: groups.DirectProduct(groups.cyclic(3), groups.cyclic(2)).log(torch.tensor([0, 1])),
+        lambda: groups.Affine(groups.DirectProduct(groups.SO(2), groups.Scaling(1))),
+        lambda: groups.Permutations(0),
+        lambda: groups.Permutations(12).elements(),
         lambda: groups.SO(3).grid(-1),
         lambda: groups.SE(3).grid(3),
         lambda: groups.O(2).log(torch.diag(torch.tensor([1.0, -1.0]))),

@@ -12,7 +12,7 @@ from torch import Tensor
 from intertwine.numerics import InputError
 from intertwine.o3 import rand_matrix, spherical_harmonics
 from intertwine.o3.edge_frames import EdgeFrames, edge_frames, edge_rotations, frame_block
-from intertwine.o3.wigner import wigner_d_blocks
+from intertwine.groups.wigner import wigner_d_blocks
 
 D = torch.float64
 

@@ -21,7 +21,7 @@ from intertwine.o3.grids import (
 )
 from intertwine.o3.s2_transforms import FromS2Grid, ToS2Grid
 from intertwine.o3.spherical_harmonics import spherical_harmonics
-from intertwine.o3.wigner import wigner_d_blocks
+from intertwine.groups.wigner import wigner_d_blocks
 
 D = torch.float64
 NORMALIZATIONS = ("component", "norm", "integral")

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from intertwine.groups.rotations import axis_angle_to_matrix, matrix_x, quaternion_to_matrix
 from intertwine.numerics import InputError
-from intertwine.o3.wigner import wigner_d, wigner_d_blocks
+from intertwine.groups.wigner import wigner_d, wigner_d_blocks
 
 F64 = torch.float64
 
