@@ -1,7 +1,8 @@
 """Floor 1: what a symmetry is."""
 
+from intertwine.groups.action import Action, LinearAction, ProductAction, RowAction, Unchanged
 from intertwine.groups.affine import SE, SO, Affine, E, O, T, Z
-from intertwine.groups.euclidean import Cartesian, Isometry
+from intertwine.groups.euclidean import AffineMap, Cartesian, Isometry
 from intertwine.groups.finite import FiniteGroup, Subgroup
 from intertwine.groups.group import Grid, Group, Representation
 from intertwine.groups.lorentz import Lorentz
@@ -23,6 +24,12 @@ from intertwine.groups.representation import (
 )
 
 __all__ = [
+    "Unchanged",
+    "RowAction",
+    "ProductAction",
+    "LinearAction",
+    "AffineMap",
+    "Action",
     "SE",
     "SO",
     "Affine",
