@@ -83,7 +83,14 @@ def representations(group: Group) -> list[Representation]:
     if group.name in ("SO(2)", "O(2)"):
         reps += group.irreps(4)
     if group.name == "O(3)":
-        reps += [*group.irreps(2), Irrep(2, -1), Irrep(3, 1), Irreps("2x0o + 1e + 2e"), Cartesian(2), Cartesian(1, axial=True)]
+        reps += [
+            *group.irreps(2),
+            Irrep(2, -1),
+            Irrep(3, 1),
+            Irreps("2x0o + 1e + 2e"),
+            Cartesian(2),
+            Cartesian(1, axial=True),
+        ]
     if group.name == "SO(3)":
         reps += group.irreps(3)
     if isinstance(group, DirectProduct):

@@ -26,7 +26,7 @@ from intertwine.geometry.neighbours import connect, neighbour_list
 from intertwine.geometry.plain import PlainGraph, plain
 from intertwine.geometry.quadruplets import Quadruplets, meetings, quadruplets, reverse, selected, shorter, within
 from intertwine.geometry.raster import Raster, raster, raster_positions, rasters
-from intertwine.geometry.resampling import ImageAction, resample
+from intertwine.geometry.resampling import ImageAction, keeps_grid, moved_image, resample
 from intertwine.geometry.superposition import deviation, superposed
 from intertwine.geometry.triplets import arriving, triplets
 
@@ -59,8 +59,10 @@ __all__ = [
     "field",
     "fields_at",
     "folded",
+    "keeps_grid",
     "meetings",
     "moved",
+    "moved_image",
     "neighbour_list",
     "node_fields",
     "node_invariants",

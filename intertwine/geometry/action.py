@@ -36,7 +36,9 @@ def act(g: AffineMap | Tensor, graph: Graph, group: Group | None = None) -> Grap
         g = AffineMap.of(g, group)
     if g.linear.shape[0] != graph.dimension:
         kind = "an isometry" if isinstance(g, Isometry) else "a map"
-        raise InputError(f"{kind} of dimension {g.linear.shape[0]} on a graph of dimension {graph.dimension}", where="act")
+        raise InputError(
+            f"{kind} of dimension {g.linear.shape[0]} on a graph of dimension {graph.dimension}", where="act"
+        )
     result = graph.clone()
     for name, value in graph.to_dict().items():
         if isinstance(value, Tensor) and value.is_floating_point():

@@ -9,13 +9,14 @@ through the values and have two derivatives.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from intertwine.geometry.action import node_fields
+from intertwine.geometry.action import moved, node_fields
 from intertwine.geometry.fields import FIELDS
 from intertwine.geometry.graph import Graph
 from intertwine.geometry.raster import raster_positions, rasters
@@ -51,28 +52,22 @@ class ImageAction:
     def __post_init__(self) -> None:
         if self.group.space not in (2, 3):
             raise InputError(
-                f"{self.group} does not move images", where="ImageAction", remedy="use a group of the plane or of space."
+                f"{self.group} does not move images",
+                where="ImageAction",
+                remedy="use a group of the plane or of space.",
             )
         if self.order not in (1, 3):
             raise InputError(f"order {self.order}", where="ImageAction", remedy="give 1 (linear) or 3 (cubic).")
         choose(self.edges, dict.fromkeys(EDGES), kind="edges", where="ImageAction")
 
     def act(self, g: Tensor, x: Float[Tensor, "images channels *sizes"]) -> Float[Tensor, "..."]:
-        sizes, places, on_grid = self._sources(g, x)
-        values = x.to(torch.float64)
-        if self.channels is not None:
-            values = self._mixed(g, values)
-        taken = self._gathered(values, places.round().to(torch.int64)) if on_grid else self._between(values, places)
-        return taken.unflatten(-1, sizes).to(x.dtype)
+        return moved_image(self._map(g, x), self._mixed(g, x.to(torch.float64)), self.order, self.edges).to(x.dtype)
 
     def exact(self, g: Tensor, x: Float[Tensor, "images channels *sizes"]) -> bool:
         """Whether g takes pixels to pixels."""
-        return self._sources(g, x)[2]
+        return keeps_grid(self._map(g, x), x.shape[2:])
 
-    def _sources(self, g: Tensor, x: Tensor) -> tuple[list[int], Float[Tensor, "pixels n"], bool]:
-        """The sizes of the moved image, where in x each of its pixels comes from (in steps from the first pixel), and
-        whether these are pixels.
-        """
+    def _map(self, g: Tensor, x: Tensor) -> AffineMap:
         n = self.group.space
         if n is None or x.ndim != n + 2:
             raise InputError(
@@ -80,23 +75,16 @@ class ImageAction:
                 where="ImageAction",
                 remedy="give (images, channels, rows, columns), or (images, channels, i, j, k).",
             )
-        back = AffineMap.of(g.to(torch.float64) if g.is_floating_point() else g, self.group).inverse()
-        sizes = list(x.shape[2:])
-        turned = back.linear.round()
-        if float((back.linear - turned).abs().max()) <= ON_GRID:  # a right angle exchanges the sizes
-            order = turned.abs() if n == 3 else turned.abs().flip(0, 1)
-            sizes = (order.T @ torch.tensor(sizes, dtype=torch.float64)).round().to(torch.int64).tolist()
-        points = back(raster_positions(*sizes).to(x.device))
-        steps = torch.stack([-points[:, 1], points[:, 0]], dim=-1) if n == 2 else points
-        half = torch.tensor([(size - 1) / 2 for size in x.shape[2:]], dtype=steps.dtype, device=steps.device)
-        places = steps + half
-        return sizes, places, float((places - places.round()).abs().max()) <= ON_GRID
+        return AffineMap.of(g.to(torch.float64) if g.is_floating_point() else g, self.group)
 
     def _mixed(self, g: Tensor, values: Tensor) -> Tensor:
+        """The values at each pixel, transformed as the channels are."""
         rep = self.channels
-        if rep is None or values.shape[1] % rep.dim:
+        if rep is None:
+            return values
+        if values.shape[1] % rep.dim:
             raise InputError(
-                f"{values.shape[1]} channels for {rep} of dimension {rep.dim if rep else 0}",
+                f"{values.shape[1]} channels for {rep} of dimension {rep.dim}",
                 where="ImageAction",
                 remedy="give a multiple of its dimension.",
             )
@@ -104,67 +92,111 @@ class ImageAction:
         fields = values.unflatten(1, (-1, rep.dim)).movedim(2, -1)
         return rep.transform(element, fields).movedim(-1, 2).flatten(1, 2)
 
-    def _gathered(self, values: Tensor, places: Int[Tensor, "pixels n"]) -> Tensor:
-        """Values (B, C, pixels) at whole places; outside by the rule for the edges."""
-        flat = places.new_zeros(len(places))
-        inside = torch.ones_like(flat, dtype=torch.bool)
-        for axis, size in enumerate(values.shape[2:]):
-            along = places[:, axis]
-            inside &= (along >= 0) & (along < size)
-            flat = flat * size + along.remainder(size)
-        taken = values.flatten(2)[..., flat]
-        return taken if self.edges == "circular" else taken * inside
-
-    def _between(self, values: Tensor, places: Float[Tensor, "pixels n"]) -> Tensor:
-        """Values (B, C, pixels) at any places: the sum over the taps of a spline."""
-        if self.order == 3:
-            for axis in range(2, values.ndim):
-                inverse = _spline_inverse(values.shape[axis], self.edges == "circular").to(values)
-                values = (values.movedim(axis, -1) @ inverse.T).movedim(-1, axis)
-        low = places.floor()
-        weights = _cubic(places - low) if self.order == 3 else _linear(places - low)
-        first = low.to(torch.int64) - (1 if self.order == 3 else 0)
-        result = values.new_zeros(*values.shape[:2], len(places))
-        for taps in itertools.product(range(len(weights)), repeat=places.shape[1]):
-            weight = torch.stack([weights[tap][:, axis] for axis, tap in enumerate(taps)]).prod(0)
-            result = result + weight * self._gathered(values, first + torch.tensor(taps, device=first.device))
-        return result
-
     def __str__(self) -> str:
         return f"images under {self.group}"
 
 
-def resample(g: Tensor, graph: Graph, group: Group, order: int = 3) -> Graph:
+def moved_image(
+    g: AffineMap, values: Float[Tensor, "images channels *sizes"], order: int = 3, edges: str = "zeros"
+) -> Float[Tensor, "..."]:
+    """Invariant values moved by a map of space; pixels that come to lie on pixels are copied, bit for bit.
+
+    Args:
+        g: the map; the origin is the centre of the image.
+        values: (B, C, rows, columns) or (B, C, i, j, k).
+        order: 1 linear, 3 cubic splines.
+        edges: "zeros" or "circular".
+    """
+    sizes, places = _sources(g, values.shape[2:])
+    places = places.to(values.device)
+    whole = places.round()
+    if float((places - whole).abs().max()) <= ON_GRID:
+        return _gathered(values, whole.to(torch.int64), edges).unflatten(-1, sizes)
+    return _between(values, places, order, edges).unflatten(-1, sizes)
+
+
+def keeps_grid(g: AffineMap, sizes: Sequence[int]) -> bool:
+    """Whether a map takes the pixels of an image of these sizes to pixels."""
+    places = _sources(g, sizes)[1]
+    return float((places - places.round()).abs().max()) <= ON_GRID
+
+
+def _sources(g: AffineMap, sizes: Sequence[int]) -> tuple[list[int], Float[Tensor, "pixels n"]]:
+    """The sizes of the moved image, and where each of its pixels comes from, in steps from the first pixel."""
+    back, n = g.inverse(), len(sizes)
+    moved = list(sizes)
+    turned = back.linear.round()
+    if float((back.linear - turned).abs().max()) <= ON_GRID:  # a right angle exchanges the sizes
+        order = turned.abs() if n == 3 else turned.abs().flip(0, 1)
+        moved = (order.T @ torch.tensor(moved).to(order)).round().to(torch.int64).tolist()
+    points = back(raster_positions(*moved))
+    steps = torch.stack([-points[:, 1], points[:, 0]], dim=-1) if n == 2 else points
+    return moved, steps + (torch.tensor(list(sizes), dtype=steps.dtype) - 1) / 2
+
+
+def _gathered(values: Tensor, places: Int[Tensor, "pixels n"], edges: str) -> Tensor:
+    """Values (B, C, pixels) at whole places; outside by the rule for the edges."""
+    flat = places.new_zeros(len(places))
+    inside = torch.ones_like(flat, dtype=torch.bool)
+    for axis, size in enumerate(values.shape[2:]):
+        along = places[:, axis]
+        inside &= (along >= 0) & (along < size)
+        flat = flat * size + along.remainder(size)
+    taken = values.flatten(2)[..., flat]
+    return taken if edges == "circular" else taken * inside
+
+
+def _between(values: Tensor, places: Float[Tensor, "pixels n"], order: int, edges: str) -> Tensor:
+    """Values (B, C, pixels) at any places: the sum over the taps of a spline."""
+    if order == 3:
+        for axis in range(2, values.ndim):
+            inverse = _spline_inverse(values.shape[axis], edges == "circular").to(values)
+            values = (values.movedim(axis, -1) @ inverse.T).movedim(-1, axis)
+    low = places.floor()
+    weights = [weight.to(values) for weight in (_cubic(places - low) if order == 3 else _linear(places - low))]
+    first = low.to(torch.int64) - (1 if order == 3 else 0)
+    result = values.new_zeros(*values.shape[:2], len(places))
+    for taps in itertools.product(range(len(weights)), repeat=places.shape[1]):
+        weight = torch.stack([weights[tap][:, axis] for axis, tap in enumerate(taps)]).prod(0)
+        result = result + weight * _gathered(values, first + torch.tensor(taps, device=first.device), edges)
+    return result
+
+
+def resample(g: AffineMap | Tensor, graph: Graph, group: Group | None = None, order: int = 3) -> Graph:
     """The moved image of an image's graph on its own grid: its values are interpolated, its nodes stay.
 
     :func:`~intertwine.geometry.act` moves the nodes instead, which is exact, and takes them off the grid unless g takes
     pixels to pixels. The centre of the image stays where it is.
 
     Args:
-        g: an element of the group.
+        g: an isometry or another map of space; or one element of ``group``.
         graph: one image or voxels, or a batch, as :func:`~intertwine.geometry.raster` makes them.
-        group: the group.
+        group: the group of an element that is a tensor; of the plane, or of space.
         order: 1 linear, 3 cubic splines.
 
     Raises:
-        InputError: the group does not move the plane or space, or a right angle exchanges the sizes of the image: use
-            ``act``.
+        InputError: the group does not move the plane or space, an element without its group, or a right angle exchanges
+            the sizes of the image: use ``act``.
         GeometryError: the nodes are no grid.
     """
+    if isinstance(g, Tensor):
+        if group is None:
+            raise InputError("an element without its group", where="resample", remedy="give group=, or an Isometry.")
+        g = AffineMap.of(g, group)
     result = graph.clone()
     for name, value in node_fields(graph).items():
         if (name in FIELDS and FIELDS[name].affine) or not value.is_floating_point():
             continue
-        image = rasters(graph, value.flatten(1) if value.ndim > 1 else value[:, None])
-        rep = graph.representation(name)
-        moved = ImageAction(group, rep if rep.dim > 1 else None, order).act(g, image.values)
-        if moved.shape != image.values.shape:
+        turned = moved(g, value, graph.representation(name)).flatten(1) if value.ndim > 1 else value[:, None]
+        image = rasters(graph, turned.to(torch.float64))
+        new = moved_image(g, image.values, order)
+        if new.shape != image.values.shape:
             raise InputError(
-                f"the moved image has sizes {tuple(moved.shape[2:])}, not {tuple(image.values.shape[2:])}",
+                f"the moved image has sizes {tuple(new.shape[2:])}, not {tuple(image.values.shape[2:])}",
                 where="resample",
                 remedy="use act, which moves the nodes.",
             )
-        result[name] = image.at_nodes(moved).reshape(value.shape)
+        result[name] = image.at_nodes(new).reshape(value.shape).to(value.dtype)
     return result
 
 
@@ -186,4 +218,3 @@ def _spline_inverse(n: int, circular: bool) -> Float[Tensor, "n n"]:
         near = torch.diag_embed(torch.ones(n - 1, dtype=torch.float64), 1) if n > 1 else torch.zeros_like(eye)
         near = near + near.T
     return torch.linalg.inv(eye * 2 / 3 + near / 6)
-

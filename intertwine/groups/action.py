@@ -67,7 +67,7 @@ class LinearAction:
     def act(self, g: Tensor, x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
         if self.rep.axes == 1 and (x.ndim < 1 or x.shape[-1] != self.rep.dim):
             raise InputError(
-                f"a tensor of shape {tuple(x.shape)} for {self.rep} of {self.group}, which has {self.rep.dim} components",
+                f"a tensor of shape {tuple(x.shape)} for {self.rep.dim} components of {self.rep}, {self.group}",
                 where="LinearAction",
                 remedy="they are the last axis; give the representation that the tensor has.",
             )

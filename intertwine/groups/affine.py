@@ -32,7 +32,9 @@ class Affine(Group):
     def __init__(self, point: Group, *, lattice: bool = False, name: str = "") -> None:
         if point.space is None or not isinstance(point, MatrixGroup | FiniteGroup):
             raise InputError(
-                f"{point} is not a group of matrices", where="Affine", remedy="use one, or a finite group with matrices."
+                f"{point} is not a group of matrices",
+                where="Affine",
+                remedy="use one, or a finite group with matrices.",
             )
         self.point, self.lattice, self.space = point, lattice, point.space
         self.element_shape = (point.space + 1, point.space + 1)

@@ -26,8 +26,8 @@ from intertwine.groups.rotations import (
     require_shape,
     uniform,
 )
-from intertwine.numerics import safe
 from intertwine.groups.wigner import wigner_d
+from intertwine.numerics import safe
 
 Angles = tuple[Float[Tensor, "..."], Float[Tensor, "..."], Float[Tensor, "..."]]
 

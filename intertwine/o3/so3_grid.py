@@ -20,13 +20,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from intertwine.groups.rotations import matrix_x
+from intertwine.groups.wigner import wigner_d_blocks
 from intertwine.numerics import ExactBuffers, InputError, Rebuildable, choose, ignore_keys
 from intertwine.o3.angles import angles_to_matrix
 from intertwine.o3.blocks import LAYOUTS
 from intertwine.o3.degree_sums import DegreeSums
 from intertwine.o3.grids import fourier_table, meridians, parallels, quadrature, require_signal
 from intertwine.o3.irreps import Irreps
-from intertwine.groups.wigner import wigner_d_blocks
 
 
 def flat_wigner(

@@ -10,11 +10,10 @@ from group_cases import COMPACT, FINITE, GROUPS, representations
 from switches import as_users_run_it
 
 from intertwine import groups
-from intertwine.groups import Group, Restricted, Subgroup, Trivial
+from intertwine.groups import Group, Restricted, Subgroup
 from intertwine.groups.fourier import FourierTransform
 from intertwine.groups.quadrature import super_fibonacci
 from intertwine.groups.regular import quotient, regular
-from intertwine.groups.spherical import SphericalIrrep
 from intertwine.numerics import InputError
 from intertwine.o3 import Irrep
 
@@ -200,43 +199,6 @@ def test_super_fibonacci_spreads_evenly() -> None:
     assert errors[2] < errors[1] / 4
 
 
-def test_spherical_irreps_are_those_of_o3(generator: torch.Generator) -> None:
-    """Also of improper elements, and in the transform of a quantity."""
-    group = groups.O(3)
-    g, x = group.sample(20, generator), torch.randn(20, 7, generator=generator)
-    for l, p in ((0, -1), (1, 1), (3, 1), (3, -1), (6, -1)):
-        irrep = SphericalIrrep(group, l, p)
-        close(irrep.matrix(g), Irrep(l, p).matrix(g))
-        assert str(irrep) == str(Irrep(l, p))
-    close(SphericalIrrep(group, 3).transform(g, x), Irrep(3, 1).transform(g, x), 1e-6)
-    assert SphericalIrrep(group, 3).transform(g, x).dtype == torch.float32
-
-
-def test_a_product_is_made_of_its_factors(generator: torch.Generator) -> None:
-    group = groups.DirectProduct(groups.SE(2), groups.symmetric(4))
-    g, h = groups.SE(2).sample(5, generator), groups.symmetric(4).sample(5, generator)
-    both = group.make(g, h)
-    assert torch.equal(group.first(both), g)
-    assert torch.equal(group.second(both), h)
-    assert group.second(both).dtype == torch.int64
-    assert group.make(g[:, None], h).shape == (5, 5, 10)
-    points = torch.randn(5, 6, generator=generator, dtype=torch.float64)
-    moved = group.act(both, points)
-    close(moved[:, :2], groups.SE(2).act(g, points[:, :2]))
-    close(moved[:, 2:], groups.symmetric(4).act(h, points[:, 2:]))
-    square = groups.DirectProduct(groups.cyclic(2), groups.cyclic(3))
-    assert square.order == len(square.elements()) == 6
-    assert torch.equal(square.elements()[0], square.identity())
-    assert square == groups.DirectProduct(groups.cyclic(2), groups.cyclic(3)) != group
-
-
-def test_permutations_without_a_table_are_those_of_the_table(generator: torch.Generator) -> None:
-    table, lists = groups.symmetric(4), groups.Permutations(4)
-    elements, x = lists.elements(), torch.randn(24, 4, generator=generator)
-    assert torch.equal(lists.linear(elements), table.matrices)
-    assert torch.equal(lists.act(elements, x), table.act(table.elements(), x))
-
-
 def test_restriction() -> None:
     """The harmonics of degree 2 under the rotations of a cube, and a subgroup's own table."""
     cube = groups.octahedral()
@@ -280,14 +242,6 @@ def test_wrong_input_is_named() -> None:
         lambda: groups.SO(0),
         lambda: groups.SO(3).elements(),
         lambda: groups.SO(4).irreps(),
-        lambda: SphericalIrrep(groups.SO(3), 1, -1),
-        lambda: SphericalIrrep(groups.SO(2), 1),
-        lambda: groups.OuterProduct(groups.DirectProduct(groups.SO(2), groups.O(1)), *2 * [Trivial(groups.SO(2))]),
-        lambda: groups.DirectProduct(groups.SO(3), groups.cyclic(2)).elements(),
-        lambda: groups.DirectProduct(groups.cyclic(3), groups.cyclic(2)).log(torch.tensor([0, 1])),
-        lambda: groups.Affine(groups.DirectProduct(groups.SO(2), groups.Scaling(1))),
-        lambda: groups.Permutations(0),
-        lambda: groups.Permutations(12).elements(),
         lambda: groups.SO(3).grid(-1),
         lambda: groups.SE(3).grid(3),
         lambda: groups.O(2).log(torch.diag(torch.tensor([1.0, -1.0]))),
