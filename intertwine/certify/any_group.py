@@ -162,7 +162,7 @@ def _lines(
                     _interpolated(trial, worst, alone, beside, k, g, words, approximation)
     except Exception as error:
         return [Line(test, str(group), "", dtype, None, None, FAILED, f"{reason_of(error)} ({words})")]
-    lines = lines_of(test, str(group), dtype, worst.findings(f"interpolation alone changes the input by more than "
+    lines = lines_of(test, str(group), dtype, worst.findings(f"interpolation alone changes the image by more than "
                      f"{MOST_INTERPOLATION:g} of its size: give smoother images"))  # fmt: skip
     for what, seen in (("there and back", alone), ("isotropic filter", beside)):
         for finding in seen.largest.values():
@@ -194,24 +194,29 @@ def _exactly(trial: GroupTrial, worst: Worst, k: int, g: Tensor, words: str, dra
 def _interpolated(
     trial: GroupTrial, worst: Worst, alone: Worst, beside: Worst, k: int, g: Tensor, words: str, stated: float | None
 ) -> None:
-    """An image whose pixels leave the grid: tapered, so that nothing is turned out of it, and compared in the disc."""
-    x = tapered(trial.inputs[k]) if isinstance(trial.act_in, ImageAction) else trial.inputs[k]
-    own = TIMES_INTERPOLATION
-    if isinstance(trial.act_in, ImageAction):
-        map_of = AffineMap.of(g, trial.act_in.group)
-        own = there_and_back(map_of, x)
-        alone.see("", own, words)
-        beside.see("", of_reference(map_of, x), words)
-        if own > MOST_INTERPOLATION and stated is None:
-            return
-        own *= TIMES_INTERPOLATION
-    bound = stated if stated is not None else own
-    got, expected = trial(trial.act_in.act(g, x)), trial.expected(trial(x), g)
+    """An image whose pixels leave the grid: tapered, so that nothing is turned out of it, and compared in the disc.
+
+    Where the output is an image, too, it is interpolated for the comparison, and its error counts.
+    """
+    images = isinstance(trial.act_in, ImageAction)
+    x, own = tapered(trial.inputs[k]) if images else trial.inputs[k], 0.0
+    g_map = AffineMap.of(g, trial.act_in.group)
+    if images:
+        own = there_and_back(g_map, x)
+        alone.see("", own, f"{words}, the input")
+        beside.see("", of_reference(g_map, x), words)
+    still, got = trial(x), trial(trial.act_in.act(g, x))
+    expected = trial.expected(still, g)
     for name, action in trial.act_out.items():
-        a, b = got[name], expected[name]
+        a, b, error = got[name], expected[name], own
         if isinstance(action, ImageAction) and a.shape == b.shape:
             inside = disc(a.shape[2:])
             a, b = a * inside, b * inside
+            error = max(own, there_and_back(g_map, still[name]))
+            alone.see("", error, f"{words}, {name}")
+        if stated is None and error > MOST_INTERPOLATION:
+            continue
+        bound = stated if stated is not None else TIMES_INTERPOLATION * error
         worst.see(name, trial.deviation(name, a, b), words, bound=max(bound, trial.bound), sense=APPROXIMATE)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 from typing import Any, NamedTuple
@@ -100,7 +101,9 @@ def classes_of(
     small = group.order is not None and group.order <= 2 * MOST_LISTED
     rest = group.elements() if small else group.sample(max(count, 2), generator)
     classes: dict[str, list[tuple[str, Tensor]] | str] = {"identity": [("identity", group.identity())]}
-    listed = {"generators": group.generators(), "all elements" if small else "random elements": rest}
+    listed = {"all elements" if small else "random elements": rest}
+    with contextlib.suppress(InputError):  # a group need not know any
+        listed = {"generators": group.generators()} | listed
     if not all(action.exact(g, x) for elements in listed.values() for g in elements):
         lattice = [g for g in lattice_elements(group) if action.exact(g, x)]
         classes["exact elements"] = [(name_of(group, g, k), g) for k, g in enumerate(lattice)]

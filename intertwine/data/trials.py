@@ -47,7 +47,7 @@ def signals(irreps: str | Irreps = "1x0e + 1x1o + 1x2e", count: int = COUNT) -> 
         irreps: how the coefficients transform.
         count: how many.
     """
-    irreps, graphs, origin = Irreps(irreps), [], torch.zeros(1, 3, dtype=torch.float64)
+    irreps, graphs = Irreps(irreps), []
     for k in range(count):
         draw = torch.randn(1, irreps.dim, generator=torch.Generator().manual_seed(k), dtype=torch.float64)
         graphs.append(
