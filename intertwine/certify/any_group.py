@@ -117,7 +117,6 @@ def of_group(
     group: Group | None,
     act_in: Action | Representation | None,
     rep_out: Action | Representation | Mapping[str, Any] | None,
-    approximation: float | None,
     options: Options,
 ) -> Certificate:
     """The certificate of a function for a group: :func:`~intertwine.certify.certify` with a group."""
@@ -141,7 +140,7 @@ def of_group(
         words = f"{count}{', draws random numbers' if trial.random else ''}"
         lines.append(Line("runs", "", "", short(dtype), 0.0, None, PASSED, words))
         for test, elements in classes.items():
-            lines += _lines(trial, group, test, elements, approximation)
+            lines += _lines(trial, group, test, elements, options.approximation)
         lines += [Line("runs", "", output, short(dtype), 0.0, None, PASSED, ZERO) for output in trial.zero()]
     return Certificate(name_of(function), str(group), len(inputs), tuple(lines), "inputs")
 

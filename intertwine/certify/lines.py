@@ -26,6 +26,7 @@ class Options(NamedTuple):
     draws: int
     progress: Progress | None
     device: torch.device | None = None
+    approximation: float | None = None
 
 
 def lines_of(test: str, symmetry: str, dtype: str, findings: Findings, claimed: bool = True) -> list[Line]:

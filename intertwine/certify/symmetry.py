@@ -187,7 +187,8 @@ def see_draws(worst: Worst, name: str, got: Draws, expected: Draws, words: str) 
 
 def _interpolated(trial: Trial, worst: Worst, k: int, element: Element, graph: Graph, words: str) -> None:
     """Of an image whose pixels leave the grid: the error beside that of interpolation alone, which bounds it: three
-    times what it does to the image, and what it does to an output that is one.
+    times what it does to the image, and what it does to an output that is one; or the stated approximation, if that is
+    more.
     """
     structure, g = trial.structures[k].graph, element.isometry
     pixels = rasters(structure, structure.x).values
@@ -205,5 +206,5 @@ def _interpolated(trial: Trial, worst: Worst, k: int, element: Element, graph: G
             own = there_and_back(g, rasters(carrier, carrier.x).values)
             expected = resample(AffineMap(g.linear, torch.zeros_like(g.translation)), carrier).x.reshape(value.shape)
             expected, turned = expected[inside], turned[inside]
-        bound = max(TIMES_INTERPOLATION * alone + own, trial.bound)
+        bound = max(TIMES_INTERPOLATION * alone + own, trial.approximation)
         worst.see(name, trial.deviation(name, turned, expected), said, bound=bound, sense=APPROXIMATE)
