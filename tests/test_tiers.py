@@ -208,8 +208,9 @@ def test_skips_are_told_by_reason(workers: list[str], suite: Path) -> None:
 def test_the_cost_of_each_tier_is_told() -> None:
     given = {f"tests/a/test_b.py::test_c[{k}]": {"cpu": 3.0 + k, "quick": k == 4} for k in range(5)}
     given |= {"tests/a/test_d.py::E::test_c[0]": {"cpu": 8.0, "quick": True}, "tests/test_f.py::test_g": {}}
-    first, *lines = tiers.costs(given)
+    first, folders, *lines = tiers.costs(given)
     assert first == f"33 s of CPU in 7 tests; in the 2 of the quick tier 15 of {tiers.BUDGET} s"
+    assert folders == "quick, by folder: a 15 s"
     assert lines == ["    15.0 s  quick: 2 of a::test_c", "    18.0 s  the rest: 4 of a::test_c"]
 
 

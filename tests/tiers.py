@@ -11,11 +11,13 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 ALL = "INTERTWINE_TEST_ALL"
+TIMES = "INTERTWINE_TEST_TIMES"  # a file to write the seconds of CPU of each test to
 BUDGET = 900  # seconds of CPU that the quick tier may take: two quiet cores are through in less than eight minutes
 LONG = 5.0  # seconds of CPU from which on all the members of a test in one tier are listed at the end
 LISTED = 60
@@ -276,6 +278,9 @@ class Tiers:
         terminalreporter.section("where the time went")
         for line in costs({name: dict(report.user_properties) for name, report in ended.items()}):
             write(line)
+        if path := os.environ.get(TIMES):
+            lines = (f"{name}\t{dict(report.user_properties)['cpu']:.3f}\n" for name, report in ended.items())
+            Path(path).write_text("".join(lines))
         if is_quick(self.config):
             write(f"The quick tier left {self.left_out} tests out (tests/tiers.py): `make test-all` runs them too.")
 
@@ -294,6 +299,10 @@ def costs(ended: dict[str, dict[str, Any]]) -> Iterable[str]:
         f"{seconds + total[False].total():.0f} s of CPU in {len(ended)} tests; "
         f"in the {members} of the quick tier {seconds:.0f} of {BUDGET} s"
     )
+    folders: Counter[str] = Counter()
+    for key, value in total[True].items():
+        folders[key.split("::")[0]] += value
+    yield "quick, by folder: " + ", ".join(f"{name} {value:.0f} s" for name, value in folders.most_common())
     for tier, word in ((True, "quick"), (False, "the rest")):
         for key, value in total[tier].most_common(LISTED):
             if value >= LONG:

@@ -13,6 +13,7 @@ from intertwine.cli.code import Allow
 from intertwine.cli.completion import WEIGHTS, of_words
 from intertwine.cli.inputs import DataPath, Device, Keys, TestPath, Units
 from intertwine.numerics import InputError
+from intertwine.numerics.showing import counted
 
 RunFolder = Annotated[Path, typer.Argument(help="Run folder that `intertwine train` printed.")]
 
@@ -76,7 +77,9 @@ def evaluate(
         if blind := e.get("baseline"):
             rows.append([f"  baseline: {blind['name']}", e["unit"], *(_figure(blind, name) for name in columns)])
     console.table(
-        f"{run} on {source or 'its test set'}: {len(store)} structures", ["target", "unit", *columns.values()], rows
+        f"{run} on {source or 'its test set'}: {counted(len(store), 'structure')}",
+        ["target", "unit", *columns.values()],
+        rows,
     )
 
 
