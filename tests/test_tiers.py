@@ -85,7 +85,8 @@ def test_what_is_skipped_can_be_absent() -> None:
 @functools.cache
 def named(folder: Path) -> set[str]:
     """Names of all tests in the files of a folder, of classes of theirs, and of the contracts that are inherited."""
-    trees = [ast.parse(path.read_text()) for path in folder.glob("*.py")]
+    paths = folder.glob("*.py") if folder == TESTS else folder.rglob("*.py")
+    trees = [ast.parse(path.read_text()) for path in paths]
     return {node.name for tree in trees for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
 
 
