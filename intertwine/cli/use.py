@@ -145,13 +145,16 @@ def predict(
     if output is not None and format_of(output) not in ("json", "npz"):
         tells_its_unit(output, [s for s in content.structures if hasattr(s, "info")])
         check_names(content.structures, trained.task, prefix)
+    replaced = ", which is replaced" if output is not None and output.is_file() else ""
     with console.bar(len(content.structures), "predicting") as progress:
         predictions = forecast(trained, content.structures, batch_size=batch_size, keys=content.keys, progress=progress)
     if output is not None:
         for note in write_predictions(output, content.structures, predictions, trained.task, prefix=prefix):
             inputs.say(note)
         console.err.print(
-            f"wrote {len(predictions)} predictions to {output}, in eV and A", markup=False, soft_wrap=True
+            f"wrote {counted(len(predictions), 'prediction')} to {output}{replaced}, in eV and A",
+            markup=False,
+            soft_wrap=True,
         )
     if as_json:
         console.emit(predictions)
