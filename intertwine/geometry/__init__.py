@@ -1,6 +1,7 @@
 """Floor 3: geometric graphs."""
 
 from intertwine.geometry.action import act, fields_at, moved, node_fields, permute
+from intertwine.geometry.actions import GraphAction
 from intertwine.geometry.attributes import (
     EDGE_INVARIANTS,
     NODE_INVARIANTS,
@@ -25,6 +26,7 @@ from intertwine.geometry.neighbours import connect, neighbour_list
 from intertwine.geometry.plain import PlainGraph, plain
 from intertwine.geometry.quadruplets import Quadruplets, meetings, quadruplets, reverse, selected, shorter, within
 from intertwine.geometry.raster import Raster, raster, raster_positions, rasters
+from intertwine.geometry.resampling import ImageAction, keeps_grid, moved_image, resample
 from intertwine.geometry.superposition import deviation, superposed
 from intertwine.geometry.triplets import arriving, triplets
 
@@ -35,7 +37,9 @@ __all__ = [
     "NODE_INVARIANTS",
     "Field",
     "Graph",
+    "GraphAction",
     "Graphs",
+    "ImageAction",
     "Level",
     "PlainGraph",
     "Quadruplets",
@@ -55,8 +59,10 @@ __all__ = [
     "field",
     "fields_at",
     "folded",
+    "keeps_grid",
     "meetings",
     "moved",
+    "moved_image",
     "neighbour_list",
     "node_fields",
     "node_invariants",
@@ -68,6 +74,7 @@ __all__ = [
     "raster",
     "raster_positions",
     "rasters",
+    "resample",
     "reverse",
     "selected",
     "shorter",
