@@ -40,7 +40,7 @@ def evaluate(
     does not look at the geometry.
     """
     from intertwine.data import open_dataset
-    from intertwine.tasks.verdict import beaten
+    from intertwine.tasks.verdict import FIGURES, beaten
     from intertwine.training import evaluate as score
     from intertwine.training import load_run, test_set
 
@@ -68,7 +68,7 @@ def evaluate(
     hidden = ("unit", "mse", "baseline", "ratio")
     columns = {name: name for e in errors.values() for name in e if name not in hidden}
     columns |= {
-        name: words for name, words in {"mae": "MAE", "rmse": "RMSE", "size": "rms of label"}.items() if name in columns
+        name: words for name, words in (FIGURES | {"size": "rms of label"}).items() if name in columns
     }
     rows = []
     for target, e in errors.items():
@@ -153,12 +153,11 @@ def predict(
     if as_json:
         console.emit(predictions)
     elif output is None:
-        units = {name: o.unit for name, o in trained.task.outputs.items()}
-        names = [name for name, o in trained.task.outputs.items() if LEVELS[o.level].single] or list(units)
+        units, names = {name: o.unit for name, o in trained.task.outputs.items()}, trained.task.told
         rows = [[k, *[_short(p[name]) if name in p else "-" for name in names]] for k, p in enumerate(predictions)]
         console.table(
             str(structures),
-            ["frame", *[f"{name} ({units[name]})" for name in names]],
+            ["frame", *[f"{name} ({units[name]})" if name in units else name for name in names]],
             rows,
             caption="-o FILE writes everything.",
         )
@@ -172,4 +171,6 @@ def _short(value: Any) -> str:
     import numpy as np
 
     flat = np.asarray(value).reshape(-1)
+    if flat.dtype.kind in "US":
+        return " ".join(flat[:9].tolist()) + (" ..." if len(flat) > 9 else "")
     return " ".join(f"{x:.6g}" if abs(x) < 1e4 else f"{x:.4f}" for x in flat[:9]) + (" ..." if len(flat) > 9 else "")

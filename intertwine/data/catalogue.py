@@ -11,9 +11,12 @@ from intertwine.data.embedded import ethanol
 from intertwine.data.files import read_file
 from intertwine.data.folders import is_several, read_folder
 from intertwine.data.folds import structure
+from intertwine.data.idx import is_idx
+from intertwine.data.images import digits, read_idx_file
 from intertwine.data.nbody import nbody
 from intertwine.data.papers import (
     ASE_PAPER,
+    DIGITS_PAPER,
     EGNN_PAPER,
     ENGH_HUBER_PAPER,
     GFN2_PAPER,
@@ -83,12 +86,18 @@ class Dataset:
                 ]
             store = view
         store.task, store.target = self.task or store.task, self.target or store.target
+        store.domain = self.domain if self.domain != "graph" else store.domain
         return store
 
 
 #: What is trained on if nothing else is said.
 DEFAULT = "ethanol"
 DATASETS: dict[str, Dataset] = {
+    "digits": Dataset(
+        digits, "handwritten digits, 8 x 8 pixels (1,200 / 97 / 500)", "classification", "label", 1797,
+        "embedded; Alpaydin and Kaynak 1998, UCI Machine Learning Repository, CC BY 4.0", ("label",), domain="image",
+        papers=(DIGITS_PAPER,),
+    ),
     "ethanol": Dataset(
         ethanol, "ethanol at 300, 500 and 700 K: energies and forces, PBE/def2-SVP", "force_field", "energy", 552,
         "embedded; made by scripts/make_ethanol.py with tblite and PySCF; MIT", ("energy", "forces"),
@@ -161,6 +170,10 @@ def open_dataset(
         spec = spelled(name, DATASETS, "datasets")
         trusted = (module_of(spec),) if allow is None else allow
         return _described(spec, trusted).open(target=target, limit=limit, progress=progress)
+    if is_idx(path):
+        if keys or units or target not in (None, "label"):
+            raise InputError("keys, units and targets are for structures", where=name, remedy="leave them out.")
+        return read_idx_file(path, limit)
     if is_several(path):
         return read_folder(path, keys=keys, units=units, target=target, limit=limit, progress=progress)
     if not path.exists() and not path.suffix and path.parent == Path("."):

@@ -25,6 +25,7 @@ from intertwine.geometry.neighbours import connect, neighbour_list
 from intertwine.geometry.plain import PlainGraph, plain
 from intertwine.geometry.quadruplets import Quadruplets, meetings, quadruplets, reverse, selected, shorter, within
 from intertwine.geometry.raster import Raster, raster, raster_positions, rasters
+from intertwine.geometry.resampling import is_raster, resampled, turned
 from intertwine.geometry.superposition import deviation, superposed
 from intertwine.geometry.triplets import arriving, triplets
 
@@ -55,6 +56,7 @@ __all__ = [
     "field",
     "fields_at",
     "folded",
+    "is_raster",
     "meetings",
     "moved",
     "neighbour_list",
@@ -68,11 +70,13 @@ __all__ = [
     "raster",
     "raster_positions",
     "rasters",
+    "resampled",
     "reverse",
     "selected",
     "shorter",
     "superposed",
     "triplets",
+    "turned",
     "vector_field",
     "vector_fields",
     "within",

@@ -73,6 +73,9 @@ class DataOptions(Options):
         seed: seed of the random split.
         indices: file (.json or .npz) with the indices of the three sets; None splits at random.
         limit: number of structures to read, from the first on; None reads all.
+        rotate: how entries are turned, each by its own rotation, which ``seed`` and its number decide: "none",
+            "quarter" (right angles), "z" (about the z axis) or "any". Images and voxels are resampled linearly.
+        rotate_test: the same of the test set alone; None turns it as the rest.
     """
 
     section: ClassVar[str] = "data"
@@ -87,6 +90,8 @@ class DataOptions(Options):
     seed: int = 0
     indices: str | None = None
     limit: int | None = None
+    rotate: Literal["none", "quarter", "z", "any"] = "none"
+    rotate_test: Literal["none", "quarter", "z", "any"] | None = None
 
 
 @dataclass(frozen=True)
