@@ -25,6 +25,8 @@ from intertwine.data.papers import (
 )
 from intertwine.data.properties import QM9
 from intertwine.data.qm9 import qm9
+from intertwine.data.shapes import shapes, voxels
+from intertwine.data.spherical import spherical_digits
 from intertwine.data.store import GraphStore
 from intertwine.nn.paper import Paper
 from intertwine.numerics import InputError, nearest
@@ -113,10 +115,23 @@ DATASETS: dict[str, Dataset] = {
         "Ramakrishnan et al. 2014, CC0; the authors' package qm9pack (extra `qm9`), MIT", tuple(QM9), selects=True,
         papers=(QM9_PAPER,),
     ),
+    "shapes": Dataset(
+        shapes, "ten shapes as clouds of 256 noisy points, upright (1,000 / 200 / 500)", "classification", "label",
+        1700, "generated; MIT", ("label",), domain="point cloud",
+    ),
+    "spherical_digits": Dataset(
+        spherical_digits, "the digits on a hemisphere, harmonics to degree 8 (1,200 / 97 / 500)", "classification",
+        "label", 1797, "made of the embedded digits, CC BY 4.0", ("label",), domain="spherical signal",
+        papers=(DIGITS_PAPER,),
+    ),
     "structure": Dataset(
         structure, "perturbed backbones of helices and sheets, to be refined (400 / 50 / 50)", "structure",
         "target_atoms", 500, "generated, with bond lengths and angles of Engh and Huber 1991; MIT", ("target_atoms",),
         papers=(ENGH_HUBER_PAPER,),
+    ),
+    "voxels": Dataset(
+        voxels, "ten shapes as occupancy of 16 x 16 x 16 voxels, upright (300 / 80 / 120)", "classification", "label",
+        500, "generated; MIT", ("label",), domain="voxels",
     ),
 }  # fmt: skip
 

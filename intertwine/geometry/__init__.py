@@ -25,9 +25,9 @@ from intertwine.geometry.neighbours import connect, neighbour_list
 from intertwine.geometry.plain import PlainGraph, plain
 from intertwine.geometry.quadruplets import Quadruplets, meetings, quadruplets, reverse, selected, shorter, within
 from intertwine.geometry.raster import Raster, raster, raster_positions, rasters
-from intertwine.geometry.resampling import is_raster, resampled, turned
 from intertwine.geometry.superposition import deviation, superposed
 from intertwine.geometry.triplets import arriving, triplets
+from intertwine.geometry.turned import is_raster, resampled, turned
 
 __all__ = [
     "EDGE_INVARIANTS",
