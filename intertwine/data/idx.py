@@ -77,7 +77,9 @@ def labels_file(images: Path) -> Path:
     for name in tried:
         if (images.parent / name).is_file():
             return images.parent / name
-    what = f"no file of labels beside it ({' or '.join(tried)})" if tried else "its name does not tell that of its labels"
+    what = (
+        f"no file of labels beside it ({' or '.join(tried)})" if tried else "its name does not tell that of its labels"
+    )
     remedy = "call the files NAME-images-idx3-ubyte.gz and NAME-labels-idx1-ubyte.gz, in one folder."
     raise DataError(what, where=shown(images), remedy=remedy)
 
@@ -111,5 +113,7 @@ def read_images(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
     wrong = (labels < 0) | (labels != np.round(labels)) if labels.dtype.kind != "u" else np.zeros(len(labels), bool)
     if wrong.any():
         k = int(np.flatnonzero(wrong)[0])
-        raise DataError(f"label {labels[k]} of image {k}", where=shown(beside), remedy="classes are whole numbers from 0.")
+        raise DataError(
+            f"label {labels[k]} of image {k}", where=shown(beside), remedy="classes are whole numbers from 0."
+        )
     return images, labels.astype(np.int64)

@@ -1,4 +1,4 @@
-"""Images with a class each, as graphs on the grid of their pixels: scikit-learn's digits, and IDX files such as MNIST."""
+"""Images with a class each, as graphs on the grid of pixels: scikit-learn's digits, and IDX files such as MNIST."""
 
 from __future__ import annotations
 

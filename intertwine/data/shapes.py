@@ -2,7 +2,8 @@ r"""Ten synthetic shapes as clouds of points, or as voxels, made in code.
 
 Two pairs differ only in proportion (cube and brick, ring and tyre), and one only in handedness (a right and a left
 helix, mirror images of each other): a network that is blind to lengths fails on the first, one that can't tell a shape
-from its mirror image on the last. All stand upright, their axes along z, with a root mean square radius of about 1.
+from its mirror image on the last. All stand upright, their axes along z. Their root mean square radius is about 10:
+then 256 points are as far apart as atoms, for which the cutoffs of the models are made.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from intertwine.data.store import GraphStore
 from intertwine.geometry import raster_positions
 from intertwine.numerics import InputError
 
-POINTS, NOISE = 256, 0.04  # of a cloud; standard deviation of each coordinate
+POINTS, RADIUS, NOISE = 256, 10.0, 0.4  # of a cloud; root mean square; standard deviation of each coordinate
 SIZES, STRETCH = (0.9, 1.1), 0.05  # of a shape: a common factor, and a relative deviation of each axis
 RING, TYRE = 0.25, 0.5  # radius of the tube, of a ring of radius 1
 TURNS, TUBE, HEIGHT = 1.5, 0.15, 2.0  # of a helix of radius 0.7
 CLOUDS, VOXELS = (100, 20, 50), (30, 8, 12)  # entries of a class: to train on, to validate, to test
-SIDE, EXTENT = 16, 2.0  # voxels along an edge, and half of it
+SIDE, EXTENT = 16, 20.0  # voxels along an edge, and half of its length
 DENSE, MANY = 4_096, 100_000  # points of a surface that voxels are filled by; that its size is taken from
 
 Draw = np.random.Generator
@@ -102,7 +103,7 @@ def _jack(n: int, draw: Draw) -> np.ndarray:
 
 #: The classes: name -> points on the surface, uniform by area.
 SHAPES: dict[str, Callable[[int, Draw], np.ndarray]] = {
-    "sphere": _sphere, "cube": _box(1, 1, 1), "brick": _box(1, 1, 1.8), "ring": _torus(RING), "tyre": _torus(TYRE),
+    "sphere": _sphere, "cube": _box(1.0, 1.0, 1.0), "brick": _box(1.0, 1.0, 1.8), "ring": _torus(RING), "tyre": _torus(TYRE),
     "cone": _cone, "tetrahedron": _tetrahedron, "right helix": _helix(1), "left helix": _helix(-1), "jack": _jack,
 }  # fmt: skip
 
@@ -119,7 +120,7 @@ def cloud(kind: str, seed: int, number: int, points: int = POINTS, noise: float 
     draw = np.random.default_rng([seed, list(SHAPES).index(kind), number])
     x = SHAPES[kind](points, draw)
     centre, radius = _size(kind)
-    x = (x - centre) / radius
+    x = (x - centre) * (RADIUS / radius)
     x = x * draw.uniform(*SIZES) * (1 + STRETCH * draw.uniform(-1, 1, 3))
     return x + noise * draw.standard_normal(x.shape)
 
@@ -140,7 +141,7 @@ def shapes(
 
     Args:
         points: of a cloud, 256.
-        noise: standard deviation of each coordinate; 0.04 of the root mean square radius.
+        noise: standard deviation of each coordinate; 0.4, where the root mean square radius is 10.
         seed: of everything.
         parts: entries of a class in the three parts.
         progress: not used; they are made in a second.
@@ -202,4 +203,6 @@ def _store(
 def _check(points: int, noise: float, parts: tuple[int, int, int]) -> None:
     if points < 1 or not 0 <= noise < float("inf") or min(parts) < 0 or parts[0] < 1:
         what = f"{points} points with noise {noise}, {parts} entries of a class"
-        raise InputError(what, where="shapes", remedy="give 1 or more points and training entries, and noise of 0 or more.")
+        raise InputError(
+            what, where="shapes", remedy="give 1 or more points and training entries, and noise of 0 or more."
+        )

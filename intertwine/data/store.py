@@ -159,6 +159,26 @@ class GraphStore(torch.utils.data.Dataset):
         view.cutoff, view._edges = cutoff, {}
         return view
 
+    def numbered_as(self, classes: Mapping[str, Sequence[str]]) -> GraphStore:
+        """A view whose classes have the numbers of other data's, whose attribute is given; a :class:`DataError` names a
+        class that those lack.
+        """
+        view = copy.copy(self)
+        view.fields, view.classes = dict(self.fields), dict(self.classes)
+        for field, names in classes.items():
+            own = self.classes.get(field)
+            if own is None or own == tuple(names):
+                continue
+            lacking = [k for k, name in enumerate(own) if name not in names]
+            strange = self.field(field)[torch.isin(self.field(field), torch.tensor(lacking, dtype=torch.int64))]
+            if len(strange):
+                what = f"{len(strange)} entries of class {own[int(strange[0])]!r}, which was never trained"
+                remedy = f"take them out; the classes are {', '.join(map(str, names[:20]))}."
+                raise DataError(what, where=self.name or field, remedy=remedy)
+            numbers = torch.tensor([names.index(name) if name in names else -1 for name in own])
+            view.fields[field], view.classes[field] = numbers[self.fields[field]], tuple(names)
+        return view
+
     def field(self, name: str) -> Tensor:
         """A field of all entries of this view, concatenated over their nodes or stacked over the graphs.
 

@@ -68,7 +68,9 @@ def rotation(how: str, n: int, seed: int, number: int) -> Float[Tensor, "n n"]:
     )
 
 
-def turned_store(store: GraphStore, how: str, seed: int = 0, entries: Sequence[int] | Tensor | None = None) -> GraphStore:
+def turned_store(
+    store: GraphStore, how: str, seed: int = 0, entries: Sequence[int] | Tensor | None = None
+) -> GraphStore:
     """The data with entries turned by a protocol; a note says by which.
 
     Args:
@@ -78,8 +80,8 @@ def turned_store(store: GraphStore, how: str, seed: int = 0, entries: Sequence[i
         entries: indices of those that are turned; None for all.
 
     Raises:
-        InputError: another protocol, a structure that repeats in space, an image that is not square, or space of another
-            dimension.
+        InputError: another protocol, a structure that repeats in space, an image that is not square, or space of
+            another dimension.
     """
     choose(how, PROTOCOLS, kind="rotation", where="rotate")
     numbers = store.numbers() if entries is None else store.numbers()[torch.as_tensor(entries, dtype=torch.int64)]

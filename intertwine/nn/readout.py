@@ -36,7 +36,8 @@ def invariant_columns(representation: Representation) -> list[int]:
     else:
         terms = representation.terms if isinstance(representation, DirectSum) else ((1, representation),)
         blocks = [(_is_scalar(each), mul * each.dim) for mul, each in terms]
-    columns, start = [], 0
+    columns: list[int] = []
+    start = 0
     for invariant, dim in blocks:
         columns += range(start, start + dim) if invariant else ()
         start += dim

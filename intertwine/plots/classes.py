@@ -74,7 +74,7 @@ def examples(entries: Sequence[Any], titles: Sequence[tuple[str, bool]], path: s
         axes = picture.add_subplot(rows, min(PER_ROW, len(entries)), place + 1)
         if cloud:
             order = np.argsort(values[:, 2])  # what is in front is drawn last
-            axes.scatter(*values[order, :2].T, c=values[order, 2], s=3, cmap="viridis", linewidths=0)
+            axes.scatter(values[order, 0], values[order, 1], c=values[order, 2], s=3, cmap="viridis", linewidths=0)
             axes.set_aspect("equal")
         else:
             axes.imshow(values, cmap="gray_r")

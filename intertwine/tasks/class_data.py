@@ -16,10 +16,11 @@ LABELS = ("label", "node_label")
 MOST_CLASSES = 10_000  # more are no classes, but a number
 COUNTED_GRAPHS = 20  # graphs whose spacing is looked at
 NEIGHBOURS = 16  # of a node within the cutoff that is suggested, on average
+FINE = 2.0  # cutoffs below which Bessel functions, which grow as its power -3/2, are too large
 
 
 def label_of(data: Graphs, target: str | None) -> str | None:
-    """The field of classes that is meant: the target if it is one, else the first of ``LABELS``; None if there is none."""
+    """The field of classes that is meant: the target if it is one, else the first of ``LABELS``; None if none is."""
     names = LABELS if target is None else (target,)
     named = (*LABELS, *getattr(data, "classes", {}))
     return next((name for name in names if name in data.fields and name in named), None)
@@ -73,3 +74,10 @@ def reach(data: Graphs) -> float:
             radii.append(float(distances[:, min(NEIGHBOURS, len(pos) - 1)].mean()))
     radius = sum(radii) / len(radii) if radii else 1.0
     return float(f"{max(radius, 1e-3):.2g}")
+
+
+def extent(data: Graphs) -> float:
+    """The root mean square distance of the nodes of the first graphs from their centres; two digits."""
+    first = [data[k].pos.to(torch.float64) for k in range(min(len(data), COUNTED_GRAPHS))]
+    squares = torch.cat([(pos - pos.mean(0)).square().sum(1) for pos in first if len(pos)] or [torch.ones(1)])
+    return float(f"{max(float(squares.mean().sqrt()), 1e-3):.2g}")

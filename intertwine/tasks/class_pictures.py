@@ -25,7 +25,9 @@ MOST_TURNED_NODES = 200_000  # nodes times angles that are looked at
 NODES_AT_ONCE = 20_000
 
 
-def confusion(task: Classification, graphs: Sequence[Graph], predictions: Sequence[Mapping[str, Any]], path: Path) -> Path:
+def confusion(
+    task: Classification, graphs: Sequence[Graph], predictions: Sequence[Mapping[str, Any]], path: Path
+) -> Path:
     """Numbers of rows by true class and answer."""
     k = len(task.classes)
     counts = np.zeros((k, k), dtype=np.int64)
@@ -35,7 +37,9 @@ def confusion(task: Classification, graphs: Sequence[Graph], predictions: Sequen
     return plots.confusion(counts, task.classes, path)
 
 
-def examples(task: Classification, graphs: Sequence[Graph], predictions: Sequence[Mapping[str, Any]], path: Path) -> Path:
+def examples(
+    task: Classification, graphs: Sequence[Graph], predictions: Sequence[Mapping[str, Any]], path: Path
+) -> Path:
     """Wrong answers first, the surest ahead, up to half of the picture; the rest are the first right ones."""
     told = []
     for k, (graph, prediction) in enumerate(zip(graphs, predictions, strict=True)):

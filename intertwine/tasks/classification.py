@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -57,7 +57,7 @@ class Classification(Task):
     """
 
     name = "classification"
-    pace = Pace(batch_size=32, learning_rate=2e-3, steps=3_000, least=10, most=200)
+    pace = Pace(batch_size=32, learning_rate=2e-3, steps=1_500, least=10, most=100)
     loss_arguments = ("loss", "smoothing", "class_weights")
     loss_buffers = ("balance",)
     counts: Tensor
@@ -77,15 +77,18 @@ class Classification(Task):
         k = len(self.classes)
         if k < 2 or len(set(self.classes)) < k:
             what = f"{k} class{'' if k == 1 else 'es'}" if k < 2 else "two classes of one name"
-            raise InputError(what, where="classes", remedy="give two or more different names, or a number of 2 or more.")
+            raise InputError(
+                what, where="classes", remedy="give two or more different names, or a number of 2 or more."
+            )
         self.target, self.level = target, choose(level, ("graph", "node"), kind="level", where="level")
         self.readout = choose(readout, ("mean", "max", "sum"), kind="readout", where="readout")
         if level == "node" and backbone.level == "graph":
             remedy = "choose a model that keeps features of nodes, or learn classes of whole graphs."
             raise InputError(f"{type(backbone).__name__} pools over the nodes", where="model", remedy=remedy)
-        if not 0 <= smoothing < 1 or hidden < 0:
-            what, name = (smoothing, "smoothing") if hidden >= 0 else (hidden, "hidden")
-            raise InputError(f"{name} {what}", where=name, remedy="give 0 or more, and of smoothing less than 1.")
+        for what, number, right in (("smoothing", smoothing, 0 <= smoothing < 1), ("hidden", hidden, hidden >= 0)):
+            if not right:
+                remedy = "give 0 or more, and of smoothing less than 1."
+                raise InputError(f"{what} is {number}", where=what, remedy=remedy)
         self.smoothing, self.class_weights = smoothing, class_weights
         self.register_buffer("columns", torch.tensor(invariant_columns(backbone.irreps_out)), persistent=False)
         width = len(self.columns)
@@ -118,6 +121,9 @@ class Classification(Task):
         wanted = dict(super().suggest(data, name, model, told)["model"])
         if "z" not in data.fields and "cutoff" in arguments(model) and model.EDGES:
             wanted["cutoff"] = class_data.reach(data)
+            if wanted["cutoff"] < class_data.FINE:
+                wanted["radial"] = "gaussian"
+        wanted["scale"] = class_data.extent(data)
         return {"task": {"target": name, "classes": classes, "level": level}, "model": wanted}
 
     def labels(self, fields: Iterable[str]) -> list[str]:
@@ -182,11 +188,10 @@ class Classification(Task):
         for number, graph in enumerate(graphs):
             label(graph, self.target, number)  # is there, and finite
             try:
-                counts += torch.bincount(self.truth(graph), minlength=len(counts))
+                y = cast(Tensor, self.truth(graph))
             except DataError as error:
-                raise DataError(
-                    error.what, where=f"graph {number} of the training set", remedy=error.remedy
-                ) from error
+                raise DataError(error.what, where=f"graph {number} of the training set", remedy=error.remedy) from error
+            counts += torch.bincount(y, minlength=len(counts))
         if int((counts > 0).sum()) < 2:
             what = "the training set is empty" if not counts.any() else "all of the training set is of a single class"
             raise DataError(what, where="training set", remedy="give data of two classes or more.")

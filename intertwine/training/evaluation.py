@@ -18,7 +18,7 @@ from intertwine.data.store import INPUTS
 from intertwine.data.suspicion import Frames, Seen, examine
 from intertwine.geometry import LEVELS, Graph, collate, connect
 from intertwine.numerics import CheckpointError, DataError, GeometryError, InputError, IntertwineError
-from intertwine.tasks import Task
+from intertwine.tasks import Classification, Task
 from intertwine.tasks.verdict import compared_with
 from intertwine.training.folder import SEEN, Run
 from intertwine.training.scoring import score
@@ -44,6 +44,8 @@ def evaluate(run: Run, store: GraphStore, *, batch_size: int = 32) -> dict[str, 
     """
     if not len(store):
         raise DataError("there are no structures", where=store.name or "data", remedy="give data.")
+    if isinstance(run.task, Classification):
+        store = store.numbered_as({run.task.target: run.task.classes})
     examine(store)
     frames = Frames.of_store(store)
     if frames is not None:

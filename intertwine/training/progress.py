@@ -43,7 +43,7 @@ class Progress:
         self.frames = frames
         self.minutes = minutes
         self.enabled = enabled
-        self.mean = mean
+        self.heading = f"validation {mean}".rstrip()
         self.bar: Any = None
         self.handle: Any = None
         self.start, self.first, self.shown, self.printed = time.monotonic(), -1, 0.0, 0
@@ -113,7 +113,7 @@ class Progress:
             where = f"epoch {module.epoch}/{self.epochs}"
             left = "done" if final else f"{self.remaining(module)} left"
             self.say(
-                f"{where:>14}  loss {row['train_loss']:.3e}  {f'validation {self.mean}'.rstrip()}: {self.errors or 'none'}  "
+                f"{where:>14}  loss {row['train_loss']:.3e}  {self.heading}: {self.errors or 'none'}  "
                 f"lr {row['learning_rate']:.1e}  {self.rate(module):.0f} structures/s  {left}"
             )
 

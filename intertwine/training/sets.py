@@ -12,8 +12,8 @@ from ase.data import chemical_symbols
 
 from intertwine.data import DATASETS, GraphStore, Splits, declared_units, open_dataset
 from intertwine.data.partition import divide, fingerprint, without_isolated
-from intertwine.data.turning import turned_store
 from intertwine.data.suspicion import Frames, Seen, examine
+from intertwine.data.turning import turned_store
 from intertwine.numerics import DataError
 from intertwine.tasks import Task
 from intertwine.training.options import DataOptions
@@ -86,9 +86,11 @@ def open_sets(
         "target": options.target,
         "progress": progress,
         "allow": allow,
+        "points": options.points,
+        "seed": options.seed,
     }
     data = store if store is not None else open_dataset(options.source, limit=options.limit, **about)
-    apart = _apart(options, data, about) if options.test else None
+    apart = _apart(options, data, about).numbered_as(data.classes) if options.test else None
     mark, mark_apart = (fingerprint(each, turns(options)) if each is not None else None for each in (data, apart))
     if splits is None:
         sizes = {name: getattr(options, name) for name in ("train", "validation", "test_size", "seed")}
