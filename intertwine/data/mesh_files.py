@@ -104,7 +104,7 @@ def _off(content: bytes, where: str) -> Mesh:
         body = [line for line in lines if line]
         first = 2 if not glued and len(body[0]) == 1 else 1
         columns = len(body[first]) if vertices and first < len(body) else columns
-    v = np.array(take(columns * vertices, float, "the vertices"), dtype=np.float64).reshape(vertices, -1)[:, :3]
+    v = np.array(take(columns * vertices, float, "the vertices"), dtype=np.float64).reshape(vertices, columns)[:, :3]
     polygons = []
     row = numbers[at] if at < len(numbers) else 0
     for k in range(faces):

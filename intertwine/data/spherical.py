@@ -20,12 +20,12 @@ from intertwine.numerics import InputError
 from intertwine.o3 import FromS2Grid, Irreps
 
 LMAX, LARGEST_LMAX = 8, 32
-GRID_FACTOR = 4  # parallels for each degree: far more than the quadrature needs, for an image has edges
+PARALLELS, PER_DEGREE = 64, 3  # of the grid, at least and for each degree: an image has edges, which need many
 
 
 def on_sphere(images: Float[Tensor, "n rows columns"], lmax: int) -> Float[Tensor, "n coefficients"]:
     """Coefficients of images that are laid on the sphere, (lmax + 1)^2 each, degree by degree, in float64."""
-    transform = FromS2Grid(GRID_FACTOR * (lmax + 1), lmax, normalization="integral", dtype=torch.float64)
+    transform = FromS2Grid(max(PARALLELS, PER_DEGREE * (lmax + 1)), lmax, normalization="integral", dtype=torch.float64)
     points = transform.grid.reshape(-1, 3).to(torch.float64)
     # y is up; x and z span the plane of the image
     r = torch.sqrt(((1 - points[:, 1]) / (1 + points[:, 1]).clamp(min=1e-12)).clamp(min=0))  # tan(theta / 2)

@@ -75,7 +75,9 @@ def test_the_baseline_is_the_most_frequent_class() -> None:
     learner.gather(graphs)
     blind = learner.baselines["logits"]
     assert blind.name == "always 'b'"
-    torch.testing.assert_close(blind.predict(graphs[0], torch.zeros(1, 3)).exp(), torch.tensor([[2, 4, 2]]) / 8.0, check_dtype=False)
+    torch.testing.assert_close(
+        blind.predict(graphs[0], torch.zeros(1, 3)).exp(), torch.tensor([[2, 4, 2]]) / 8.0, check_dtype=False
+    )
     scores = score(learner, [collate(graphs)], baselines=True)
     assert scores["error_baseline_mae"] == pytest.approx(40.0)
     assert scores["cross_entropy_baseline_mae"] == pytest.approx(-(3 * math.log(0.5) + 2 * math.log(0.25)) / 5)
