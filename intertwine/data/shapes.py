@@ -103,7 +103,8 @@ def _jack(n: int, draw: Draw) -> np.ndarray:
 
 #: The classes: name -> points on the surface, uniform by area.
 SHAPES: dict[str, Callable[[int, Draw], np.ndarray]] = {
-    "sphere": _sphere, "cube": _box(1.0, 1.0, 1.0), "brick": _box(1.0, 1.0, 1.8), "ring": _torus(RING), "tyre": _torus(TYRE),
+    "sphere": _sphere, "cube": _box(1.0, 1.0, 1.0), "brick": _box(1.0, 1.0, 1.8),
+    "ring": _torus(RING), "tyre": _torus(TYRE),
     "cone": _cone, "tetrahedron": _tetrahedron, "right helix": _helix(1), "left helix": _helix(-1), "jack": _jack,
 }  # fmt: skip
 

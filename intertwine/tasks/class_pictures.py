@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from math import cos, pi, sin
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,9 +16,6 @@ from intertwine.geometry import Graph, collate, is_raster, rasters, turned
 from intertwine.groups import Isometry
 from intertwine.tasks.task import Task
 
-if TYPE_CHECKING:
-    from intertwine.tasks.classification import Classification
-
 SHOWN, TURNED = 24, 64  # entries in the picture of examples; that are turned
 STEP_DEGREES = 15  # from one angle to the next
 MOST_TURNED_NODES = 200_000  # nodes times angles that are looked at
@@ -26,30 +23,30 @@ NODES_AT_ONCE = 20_000
 
 
 def confusion(
-    task: Classification, graphs: Sequence[Graph], predictions: Sequence[Mapping[str, Any]], path: Path
+    classes: Sequence[str], target: str, graphs: Sequence[Graph], predictions: Sequence[Mapping[str, Any]], path: Path
 ) -> Path:
     """Numbers of rows by true class and answer."""
-    k = len(task.classes)
+    k = len(classes)
     counts = np.zeros((k, k), dtype=np.int64)
     for graph, prediction in zip(graphs, predictions, strict=True):
         answers = np.atleast_2d(prediction["logits"]).argmax(-1)
-        np.add.at(counts, (graph[task.target].reshape(-1).numpy().astype(np.int64), answers), 1)
-    return plots.confusion(counts, task.classes, path)
+        np.add.at(counts, (graph[target].reshape(-1).numpy().astype(np.int64), answers), 1)
+    return plots.confusion(counts, classes, path)
 
 
 def examples(
-    task: Classification, graphs: Sequence[Graph], predictions: Sequence[Mapping[str, Any]], path: Path
+    classes: Sequence[str], target: str, graphs: Sequence[Graph], predictions: Sequence[Mapping[str, Any]], path: Path
 ) -> Path:
     """Wrong answers first, the surest ahead, up to half of the picture; the rest are the first right ones."""
     told = []
     for k, (graph, prediction) in enumerate(zip(graphs, predictions, strict=True)):
         if (drawn := drawing(graph)) is None:
             continue
-        true, share = int(graph[task.target]), prediction["probability"]
+        true, share = int(graph[target]), prediction["probability"]
         answer = int(np.argmax(share))
-        words = f"{task.classes[answer]} ({100 * float(share[answer]):.0f} %)"
+        words = f"{classes[answer]} ({100 * float(share[answer]):.0f} %)"
         if answer != true:
-            words += f"\nis {task.classes[true]}"
+            words += f"\nis {classes[true]}"
         told.append((answer == true, -float(share[answer]) if answer != true else k, drawn, words))
     wrong = sorted((each for each in told if not each[0]), key=lambda each: each[1])
     right = [each for each in told if each[0]]
@@ -86,7 +83,7 @@ def turns(graph: Graph) -> bool:
     return len(set(sizes)) == 1
 
 
-def rotations(angle: float, axes: Tensor) -> Tensor:
+def rotations(angle: float | int, axes: Tensor) -> Tensor:
     """Rotations by an angle (degrees): of the plane where the axes have two components, else about them (B, 3)."""
     c, s = cos(angle * pi / 180), sin(angle * pi / 180)
     if angle % 90 == 0:
@@ -100,7 +97,7 @@ def rotations(angle: float, axes: Tensor) -> Tensor:
     return identity + s * cross + (1 - c) * cross @ cross
 
 
-def error_by_angle(task: Classification, graphs: Sequence[Graph], path: Path) -> Path:
+def error_by_angle(task: Task, target: str, graphs: Sequence[Graph], path: Path) -> Path:
     """Errors of up to 64 entries turned by 0 to 360 degrees: images and flat clouds in the plane, voxels about z, and
     what is in space about an axis of its own, drawn at random.
     """
@@ -115,7 +112,7 @@ def error_by_angle(task: Classification, graphs: Sequence[Graph], path: Path) ->
     plane = "in the plane" if n == 2 else "about z" if grid else "about a random axis each"
     how = f"{len(graphs)} entries, {plane}" + (", resampled linearly" if grid else "")
     blind = task.baselines["logits"].coefficients
-    truth = torch.cat([graph[task.target].reshape(-1) for graph in graphs])
+    truth = torch.cat([graph[target].reshape(-1) for graph in graphs])
     constant = None if blind is None else 100 * float((truth != int(blind.argmax())).to(torch.float64).mean())
     return plots.error_by_angle(list(angles), errors, path, baseline=constant, how=how)
 

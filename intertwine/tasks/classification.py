@@ -223,7 +223,8 @@ class Classification(Task):
     def answer(self, prediction: dict[str, Any]) -> dict[str, Any]:
         """With ``class``, the name of the most probable one, and ``probability`` of each, in the order of the names."""
         probability = probabilities(prediction[LOGITS])
-        return {"class": np.array(self.classes)[probability.argmax(-1)], "probability": probability, **prediction}
+        names = np.asarray(np.array(self.classes)[probability.argmax(-1)])
+        return {"class": names, "probability": probability, **prediction}
 
     @property
     def told(self) -> list[str]:
@@ -237,12 +238,16 @@ class Classification(Task):
         if not kept:
             return {}
         graphs, predictions = [graphs[k] for k in kept], [predictions[k] for k in kept]
-        pictured = functools.partial(class_pictures.confusion, self, graphs, predictions)
+        pictured = functools.partial(class_pictures.confusion, self.classes, self.target, graphs, predictions)
         result: dict[str, Callable[..., Any]] = {"confusion.png": pictured}
         if self.level == "graph":
-            result["examples.png"] = functools.partial(class_pictures.examples, self, graphs, predictions)
+            result["examples.png"] = functools.partial(
+                class_pictures.examples, self.classes, self.target, graphs, predictions
+            )
             if class_pictures.turns(graphs[0]):
-                result["error_by_angle.png"] = functools.partial(class_pictures.error_by_angle, self, graphs)
+                result["error_by_angle.png"] = functools.partial(
+                    class_pictures.error_by_angle, self, self.target, graphs
+                )
         return result
 
     def describe(self) -> dict[str, Any]:
@@ -255,12 +260,12 @@ def probabilities(logits: Float[np.ndarray, "*rows k"]) -> Float[np.ndarray, "*r
     return powers / powers.sum(axis=-1, keepdims=True)
 
 
-def _weights(given: str | Sequence[float], k: int) -> list[float]:
+def _weights(told: str | Sequence[float], k: int) -> list[float]:
     """The weights of the classes before the training set is known."""
-    if isinstance(given, str):
-        choose(given, ("none", "balanced"), kind="weights", where="class_weights")
+    if isinstance(told, str):
+        choose(told, ("none", "balanced"), kind="weights", where="class_weights")
         return [1.0] * k
-    if len(given) != k or not all(0 < float(w) < float("inf") for w in given):
-        what = f"{len(given)} weights for {k} classes" if len(given) != k else "a weight that is not positive"
+    if len(told) != k or not all(0 < float(w) < float("inf") for w in told):
+        what = f"{len(told)} weights for {k} classes" if len(told) != k else "a weight that is not positive"
         raise InputError(what, where="class_weights", remedy='give a positive number for each class, or "balanced".')
-    return [float(w) for w in given]
+    return [float(w) for w in told]

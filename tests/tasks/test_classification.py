@@ -208,7 +208,6 @@ def test_it_is_the_task_of_labels_and_of_nothing_else() -> None:
     assert 0 < wishes["model"]["cutoff"] < 20
     with pytest.raises(InputError, match="a single class"):
         Classification.suggest(GraphStore.from_graphs(clouds([0, 0])), None, PaiNN, {})
-    with pytest.raises(DataError, match="label 0.5 is no class"):
-        odd = GraphStore.from_graphs([Graph(torch.zeros(1, 3), y=torch.tensor([0.5]), levels={"y": "graph"})])
-        odd.fields["label"] = odd.fields["y"]
-        Classification.suggest(odd, "label", PaiNN, {})
+    odd = GraphStore.from_graphs([Graph(torch.zeros(1, 3), kind=torch.tensor([0.5]), levels={"kind": "graph"})])
+    with pytest.raises(DataError, match=r"kind 0\.5 is no class"):
+        Classification.suggest(odd, "kind", PaiNN, {})
