@@ -69,7 +69,7 @@ class FieldNorm(nn.Module):
                 x = x * (self.weight * (self._square(x, fresh) + self.eps).rsqrt())[:, None]
         elif self.kind == "layer":
             if self.centred:
-                x = F.group_norm(x, 1, self.weight, self.bias, self.eps)
+                x = torch.group_norm(x, 1, self.weight, self.bias, self.eps)  # also of a single value
             elif self.weight is not None:
                 x = x * (x.square().mean((1, 2), keepdim=True) + self.eps).rsqrt() * self.weight[:, None]
         elif self.bias is not None:

@@ -12,6 +12,7 @@ from intertwine.geometry import Graph, rasters
 from intertwine.groups import Cartesian, DirectSum
 from intertwine.nn.backbone import Backbone
 from intertwine.nn.checks import check_sizes, require_space
+from intertwine.nn.groups.grid_convolution import GridConvolution
 from intertwine.nn.groups.resampling import AntiAliasedStride
 from intertwine.numerics import GeometryError, InputError, choose
 from intertwine.o3 import Irreps
@@ -38,6 +39,7 @@ class GridBackbone(Backbone):
 
     Attributes:
         widths: channels of each layer.
+        taps: pixels under a kernel.
 
     Raises:
         InputError: a stride behind a block that there is not, or the last; a size below 1.
@@ -69,9 +71,10 @@ class GridBackbone(Backbone):
         scalars = DirectSum(((self.width, Cartesian(0, dimension=2)),))
         self.irreps_out = Irreps(f"{self.width}x0e") if dimension == 3 else scalars
 
-    def build(self, blocks: Sequence[nn.Module], invariants: Sequence[nn.Module]) -> None:
+    def build(self, blocks: Sequence[Block], invariants: Sequence[nn.Module]) -> None:
         """Take the blocks, and what makes invariants of the features before each stride and at the end."""
         self.blocks, self.invariants = nn.ModuleList(blocks), nn.ModuleList(invariants)
+        self.taps = max(block.convolution.size for block in blocks) ** self.dimension
 
     def rows(self, n: int = 3) -> dict[str, tuple[int, ...]]:
         return {"x": (self.channels,)}
@@ -120,7 +123,9 @@ class Block(nn.Module):
         dropout: share of values that are set to zero.
     """
 
-    def __init__(self, convolution: nn.Module, norm: nn.Module, activation: nn.Module, dropout: float = 0.0) -> None:
+    def __init__(
+        self, convolution: GridConvolution, norm: nn.Module, activation: nn.Module, dropout: float = 0.0
+    ) -> None:
         super().__init__()
         if not 0 <= dropout < 1:
             raise InputError(f"dropout {dropout}", where="dropout", remedy="give a share from 0 to less than 1.")

@@ -11,6 +11,8 @@ kernels are a constant matrix times the weights, and both sums are one convoluti
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
@@ -25,7 +27,7 @@ PADDINGS = {"zeros": "constant", "circular": "circular", "reflect": "reflect"}
 NEAR = 1e-9  # entries of matrices that are whole numbers but for rounding
 
 
-class GridConvolution(nn.Module):
+class GridConvolution(nn.Module, ABC):
     """Base of convolutions whose kernel is made of weights: :meth:`kernel` makes it, :meth:`forward` applies it.
 
     Args:
@@ -41,9 +43,9 @@ class GridConvolution(nn.Module):
         self.size, self.dimension, self.padding = size, dimension, padding
         self.convolve = F.conv2d if dimension == 2 else F.conv3d
 
+    @abstractmethod
     def kernel(self) -> Float[Tensor, "maps_out maps_in *taps"]:
         """The values of the kernel at its pixels."""
-        raise NotImplementedError
 
     def forward(self, f: Float[Tensor, "images maps_in *sizes"]) -> Float[Tensor, "images maps_out *sizes_out"]:
         """Feature maps (B, maps, rows, columns) or (B, maps, i, j, k).

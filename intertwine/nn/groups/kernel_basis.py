@@ -7,7 +7,7 @@ permutes the rows of pixels exactly, whatever the basis.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -21,6 +21,7 @@ SHARPNESS = 0.6  # deviation of the Gaussian of a ring, in pixels: Weiler, Hampr
 SPLINES = ("bilinear", "bspline")
 
 
+@runtime_checkable
 class KernelBasis(Protocol):
     """Functions of positions.
 

@@ -105,6 +105,24 @@ class SteerableConvolution(ExactBuffers, GridConvolution):
             rows.append(torch.cat(row, 1))
         return torch.cat(rows).unflatten(2, [self.size] * self.dimension)
 
+    @torch.no_grad()
+    def fit(self, kernel: Float[Tensor, "maps_out maps_in *taps"]) -> float:
+        """Take the weights whose kernel comes nearest to one that is given, in the sum of squares.
+
+        Returns:
+            the distance of the two over the norm of the given one: 0 to rounding if that is steerable.
+        """
+        rest = kernel.detach().flatten(2)
+        for (o, i), weight in zip(self.pairs, self.weights, strict=True):
+            (channels_out, out), (channels_in, into) = self.terms_out[o], self.terms_in[i]
+            row, column = sum(dims(self.terms_out)[:o]), sum(dims(self.terms_in)[:i])
+            block = rest[row : row + channels_out * out.dim, column : column + channels_in * into.dim]
+            apart = block.unflatten(0, (channels_out, out.dim)).unflatten(2, (channels_in, into.dim)).transpose(1, 2)
+            functions = getattr(self, f"functions_{o}_{i}")
+            solved = torch.linalg.lstsq(functions.T, apart.flatten(2).flatten(0, 1).T, driver="gelsd").solution
+            weight.copy_(solved.unflatten(1, (channels_out, channels_in)))
+        return float((self.kernel().flatten(2) - rest).norm() / rest.norm())
+
     def extra_repr(self) -> str:
         shown = [" + ".join(f"{mul}x{rep}" for mul, rep in terms) for terms in (self.terms_in, self.terms_out)]
         return f"{shown[0]} -> {shown[1]}, kernel {self.size}"
