@@ -43,7 +43,7 @@ from intertwine.nn.groups.steerable_convolution import (
     space_harmonics,
 )
 from intertwine.nn.preset import OURS, Preset
-from intertwine.numerics import choose
+from intertwine.numerics import InputError, choose
 from intertwine.o3 import Irrep
 
 NONLINEARITIES = {"gate": GatedFields, "norm": NormFields, "fourier": CircleFields}
@@ -71,6 +71,8 @@ class Steerable(GridBackbone):
         for number, channels_out in enumerate(self.widths, 1):
             last = number == layers
             wanted = [scalar] if last else reached(irreps, terms, harmonics, couplings)
+            if number == layers - 1:  # of others the last layer can make no invariant
+                wanted = [rep for rep in wanted if reached([scalar], ((1, rep),), harmonics, couplings)]
             terms_out = tuple((channels_out, rep) for rep in wanted)
             kind: Callable[[Terms, str], Any] = GatedFields if last else NONLINEARITIES[nonlinearity]
             sigma = kind(terms_out, activation)
@@ -138,6 +140,8 @@ class SteerableCNN(Steerable):
     ) -> None:  # fmt: skip
         choose(group, ("SO(2)", "O(2)"), kind="group", where="group")
         choose(nonlinearity, NONLINEARITIES, kind="non-linearity", where="nonlinearity")
+        if isinstance(frequencies, bool) or not isinstance(frequencies, int) or frequencies < 0:
+            raise InputError(f"frequencies = {frequencies!r}", where="frequencies", remedy="give 0 or more.")
         acts = SO(2) if group == "SO(2)" else O(2)
         irreps = [PlaneIrrep(acts, k) for k in range(frequencies + 1)]
         harmonics = plane_harmonics(acts, kernel, 2 * frequencies)

@@ -103,18 +103,18 @@ class NormFields(nn.Module):
         self.name = choose(activation, ACTIVATIONS, kind="activation", where="activation")
         self.terms, self.terms_in, self.sizes = terms, terms, dims(terms)
         self.biases = nn.ParameterList(
-            nn.Parameter(torch.zeros(0 if is_trivial(rep) else channels, 1)) for channels, rep in terms
+            nn.Parameter(torch.zeros(channels, 1)) for channels, rep in terms if not is_trivial(rep)
         )
 
     def forward(self, f: Float[Tensor, "images maps *sizes"]) -> Float[Tensor, "images maps *sizes"]:
-        out = []
-        for part, bias, (channels, rep) in zip(f.split(self.sizes, 1), self.biases, self.terms, strict=True):
+        out, biases = [], iter(self.biases)
+        for part, (channels, rep) in zip(f.split(self.sizes, 1), self.terms, strict=True):
             if is_trivial(rep):
                 out.append(ACTIVATIONS[self.name](part))
                 continue
             x = part.reshape(len(part), channels, rep.dim, -1)
             size = safe.sqrt(x.square().sum(2))
-            out.append((x * (size + bias).sigmoid().unsqueeze(2)).reshape(part.shape))
+            out.append((x * (size + next(biases)).sigmoid().unsqueeze(2)).reshape(part.shape))
         return torch.cat(out, 1)
 
 

@@ -102,14 +102,15 @@ class GridBackbone(Backbone):
         """(graphs, width) or (nodes, width), by :attr:`level`."""
         require_space(graph, self.dimension)
         values = graph.get("x")
-        if values is None or values.ndim > 2 or values.reshape(len(values), -1).shape[1] != self.channels:
+        values = values[:, None] if values is not None and values.ndim == 1 else values
+        if values is None or values.ndim != 2 or values.shape[1] != self.channels:
             what = "no values `x`" if values is None else f"values `x` of shape {tuple(values.shape)}"
             raise GeometryError(
                 f"the graph has {what}", where="x", remedy=f"give (nodes, {self.channels}), or set `channels`."
             )
         if not len(values):
             return values.new_zeros(0, self.width)
-        raster = rasters(graph, values.reshape(len(values), -1))
+        raster = rasters(graph, values)
         f = self.maps(raster.values)
         return raster.at_nodes(f) if self.level == "node" else f.flatten(2).mean(2)
 
