@@ -115,7 +115,7 @@ class ClebschGordanNet(Backbone):
     def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:
         require_space(graph)
         f, declared = field(graph, "signal"), graph.representation("signal")
-        if not isinstance(declared, Irreps) or declared.simplify() != self.signal or f.ndim != 2:
+        if not isinstance(declared, Irreps) or declared.simplify() != self.signal or f.shape[1:] != (self.signal.dim,):
             raise GeometryError(
                 f"a signal of shape {tuple(f.shape)}, declared as {declared}",
                 where="signal",
