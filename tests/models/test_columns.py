@@ -9,12 +9,12 @@ import inspect
 import pytest
 import torch
 from contract import BOUNDS
+from molecular import MODELS
 from switches import as_users_run_it
 from torch.autograd import gradcheck
 
 from intertwine.geometry import Graph, act, collate, connect, permute
 from intertwine.groups import Isometry
-from intertwine.models import MODELS
 from intertwine.nn import Backbone
 from intertwine.numerics import GeometryError, InputError
 from intertwine.numerics.signature import arguments, bind

@@ -8,11 +8,11 @@ import inspect
 
 import pytest
 import torch
+from molecular import MODELS
 from switches import does_not_apply
 
 from intertwine.geometry import Graph, act, connect
 from intertwine.groups import Isometry
-from intertwine.models import MODELS
 from intertwine.nn import Backbone
 from intertwine.numerics import GeometryError
 
