@@ -1,5 +1,6 @@
 """Floor 5: architectures, one a file. A new model is one file and one line here."""
 
+from intertwine.models.bspline_lie_conv import BSplineLieConv
 from intertwine.models.cormorant import Cormorant
 from intertwine.models.dimenet import DimeNet
 from intertwine.models.egnn import EGNN
@@ -9,6 +10,7 @@ from intertwine.models.gemnet import GemNet
 from intertwine.models.gvp import GVP
 from intertwine.models.invariant_mpnn import InvariantMPNN
 from intertwine.models.invariant_point_attention import InvariantPointAttention
+from intertwine.models.lie_conv import LieConv
 from intertwine.models.local_frames import LocalFrames
 from intertwine.models.mace import MACE
 from intertwine.models.mpnn import MPNN
@@ -24,6 +26,7 @@ from intertwine.nn import Backbone
 
 #: Every architecture by the name that the command line uses.
 MODELS: dict[str, type[Backbone]] = {
+    "bspline_lieconv": BSplineLieConv,
     "cormorant": Cormorant,
     "dimenet": DimeNet,
     "egnn": EGNN,
@@ -33,6 +36,7 @@ MODELS: dict[str, type[Backbone]] = {
     "gvp": GVP,
     "invariant_mpnn": InvariantMPNN,
     "invariant_point_attention": InvariantPointAttention,
+    "lieconv": LieConv,
     "local_frames": LocalFrames,
     "mace": MACE,
     "mpnn": MPNN,
@@ -55,11 +59,13 @@ __all__ = [
     "MODELS",
     "MPNN",
     "SEGNN",
+    "BSplineLieConv",
     "Cormorant",
     "DimeNet",
     "GemNet",
     "InvariantMPNN",
     "InvariantPointAttention",
+    "LieConv",
     "LocalFrames",
     "NequIP",
     "PaiNN",

@@ -13,11 +13,12 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from intertwine.nn.groups.lifting import Relative
-from intertwine.nn.kernel_convolution import KernelConvolution
+from intertwine.nn.kernel_convolution import USUAL_NEIGHBOURS, KernelConvolution
 from intertwine.nn.mlp import MLP
 from intertwine.numerics import InputError, segment
 
 HIDDEN = 32  # units of the kernel's network, as in the authors' code
+START_SQUARE = 0.16  # of the functions of an untrained kernel, summed; measured on molecules
 
 
 class LieKernel(nn.Module):
@@ -28,7 +29,12 @@ class LieKernel(nn.Module):
         columns: numbers that it sees: the logarithm's coordinates, both orbits', the invariants.
         functions: of them.
         hidden: units of both hidden layers.
+
+    Attributes:
+        square: about what the squares of the functions add up to at the start.
     """
+
+    square = START_SQUARE
 
     def __init__(self, columns: int, functions: int, hidden: int = HIDDEN) -> None:
         super().__init__()
@@ -68,12 +74,14 @@ class LieConvolution(nn.Module):
         width: features of f.
         functions: functions of the kernel.
         outputs: features of h.
+        square: about what the squares of the functions add up to, for the start: h is then of the size of f, where a
+            mean is over USUAL_NEIGHBOURS whose features are half way between equal and independent.
     """
 
-    def __init__(self, width: int, functions: int, outputs: int) -> None:
+    def __init__(self, width: int, functions: int, outputs: int, square: float = START_SQUARE) -> None:
         super().__init__()
         self.convolution = KernelConvolution(width, functions, outputs)
-        nn.init.normal_(self.convolution.mix.weight, std=(functions * width) ** -0.5)  # of a mean, not a sum
+        nn.init.normal_(self.convolution.mix.weight, std=(USUAL_NEIGHBOURS**0.5 / (square * width)) ** 0.5)
         self.bias = nn.Parameter(torch.zeros(outputs))
 
     def forward(

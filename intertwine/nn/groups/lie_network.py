@@ -12,11 +12,13 @@ from intertwine.geometry import Graph, distances, edge_invariants, edge_vectors,
 from intertwine.groups import SO, Affine, Cartesian, DirectSum, Group, T
 from intertwine.nn.backbone import Backbone
 from intertwine.nn.checks import check_sizes, require_space
+from intertwine.nn.cutoff import envelope
 from intertwine.nn.groups.lie_convolution import LieConvolution, mean_weights, pairs_of_lifts, sample_neighbours
 from intertwine.nn.groups.lie_groups import lie_group
 from intertwine.nn.groups.lifting import Lifting, Relative, lifting
-from intertwine.nn.inputs import VectorInputs
+from intertwine.nn.inputs import Inputs
 from intertwine.nn.mlp import MLP
+from intertwine.nn.radial import GaussianBasis, radial_basis
 from intertwine.numerics import GeometryError, InputError, safe
 from intertwine.o3 import Irreps
 
@@ -29,14 +31,14 @@ class LieBlock(nn.Module):
     Args:
         width: features F of an element.
         inner: features that are convolved.
-        kernel: gives the functions of the kernel; its number of them is ``functions``.
+        kernel: gives the functions of the kernel; it has an attribute ``square``, about the sum of their squares.
         functions: of the kernel.
     """
 
     def __init__(self, width: int, inner: int, kernel: nn.Module, functions: int) -> None:
         super().__init__()
         self.inward, self.kernel = nn.Linear(width, inner), kernel
-        self.convolution = LieConvolution(inner, functions, inner)
+        self.convolution = LieConvolution(inner, functions, inner, float(kernel.square))
         self.outward = MLP([inner, width, width])
 
     def forward(
@@ -86,7 +88,7 @@ class LieNetwork(Backbone):
     def __init__(
         self,
         cutoff: float | None,
-        inputs: VectorInputs,
+        inputs: Inputs,
         *,
         group: str | Group,
         lifts: int | None,
@@ -122,8 +124,8 @@ class LieNetwork(Backbone):
         plain = Irreps(f"{width}x0e+{vectors}x1o" if vectors else f"{width}x0e")
         self.irreps_out = plain if dimension == 3 else DirectSum(terms)
         self.embedding = self.embed_nodes(width)
-        self.edges = None if cutoff is None else self.embed_edges()
-        self.pairs = self.embed_pairs(1.0) if cutoff is None else None
+        self.envelope = None if cutoff is None else envelope(self.arguments["cutoff_function"], cutoff)
+        self.radial = self._radial()
         seen = dimension * sum(self.vector_inputs.values())
         self.inward = nn.Linear(seen, width, bias=False) if seen else None
         inner = max(width // bottleneck, 1)
@@ -137,9 +139,17 @@ class LieNetwork(Backbone):
 
     @property
     def invariants(self) -> int:
-        """Columns of the invariants of edges: radial functions, if distances are invariant, and the given ones."""
-        radial = self.arguments["radial_size"] if self.lifting.isometric else 0
+        """Columns of the invariants of edges: radial functions, if there are any, and the given ones."""
+        radial = 0 if self.radial is None else self.arguments["radial_size"]
         return radial + sum(self.edge_inputs.values())
+
+    def _radial(self) -> nn.Module | None:
+        """Functions of the distance, or of d / (d + 1 A) without a cutoff; None where the group does not keep distances
+        or the model has no use for them."""
+        size = self.arguments.get("radial_size")
+        if size is None or not self.lifting.isometric:
+            return None
+        return GaussianBasis(size, 1.0) if self.cutoff is None else radial_basis(self.arguments["radial"], size, self.cutoff)
 
     def redraw(self, seed: int) -> None:
         """Draw the lifts that are used outside of training anew: outputs are one sample of a random function of the
@@ -194,8 +204,7 @@ class LieNetwork(Backbone):
         """Edges with those of each node to itself, their vectors (A), and invariants."""
         edge_index, vectors = graph.edge_index, edge_vectors(graph)
         named = edge_invariants(graph, self.edge_inputs)
-        if self.lifting.sampled is not None or not isinstance(self.group, Affine):
-            self._require_finite(graph)
+        self._require_finite(graph)
         if self.training and self.neighbours is not None:
             kept = sample_neighbours(edge_index, self.neighbours)
             edge_index, vectors, named = edge_index[:, kept], vectors[kept], named[kept]
@@ -203,14 +212,10 @@ class LieNetwork(Backbone):
         edge_index = torch.cat([edge_index, own.expand(2, -1)], dim=1)
         vectors = torch.cat([vectors, vectors.new_zeros(len(own), self.dimension)])
         named = torch.cat([named, named.new_zeros(len(own), named.shape[1])])
-        if not self.lifting.isometric:
+        if self.radial is None:
             return edge_index, vectors, named
         d = distances(vectors)
-        if self.edges is not None:
-            radial = self.edges.radial(d)
-        else:
-            assert self.pairs is not None
-            radial = self.pairs.radial(d / (d + self.pairs.scale))
+        radial = self.radial(d / (d + 1) if self.cutoff is None else d)
         return edge_index, vectors, torch.cat([radial, named], dim=1)
 
     def _require_finite(self, graph: Graph) -> None:
@@ -226,14 +231,14 @@ class LieNetwork(Backbone):
         """c(u, v)."""
         lifts, shape = self.lifting.lifts, (len(vectors), self.lifting.lifts, self.lifting.lifts)
         c = vectors.new_ones(1, lifts, lifts) if relative.weights is None else relative.weights
-        if self.edges is None:
+        if self.envelope is None:
             return c.expand(shape)
         if relative.vectors is not None:
             turns = relative.turns.expand(*shape, -1) * (self.alpha / (1 - self.alpha))
             length = safe.norm(torch.cat([relative.vectors, turns], dim=-1))
-            c = c * self.edges.envelope(length.flatten()).view(shape)
+            c = c * self.envelope(length.flatten()).view(shape)
         if relative.vectors is None or not self.lifting.isometric:
-            c = c * self.edges.envelope(distances(vectors))[:, None, None]
+            c = c * self.envelope(distances(vectors))[:, None, None]
         return c.expand(shape)
 
     def _scaled(self, vectors: Float[Tensor, "*batch n"]) -> Float[Tensor, "*batch n"]:
