@@ -27,6 +27,7 @@ from torch import nn
 from intertwine.groups import Affine, Group, T
 from intertwine.nn import Inputs, ModelCard, check_sizes
 from intertwine.nn.checks import Columns
+from intertwine.nn.cutoff import positive
 from intertwine.nn.groups.lie_groups import lie_group, stabiliser_of_origin
 from intertwine.nn.groups.lie_network import LieNetwork
 from intertwine.nn.groups.splines import SplineKernel
@@ -108,6 +109,7 @@ class BSplineLieConv(LieNetwork):
             raise InputError(
                 f"{group} has no translations", where="group", remedy="take T(n) or SE(n), or LieConv for this group."
             )
+        positive(cutoff)
         self._shape = (size, turns, order, splines)
         super().__init__(
             cutoff,

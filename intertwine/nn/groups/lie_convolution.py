@@ -102,9 +102,7 @@ class LieConvolution(nn.Module):
         return self.convolution(f, phi * weights[:, None], edge_index) + self.bias
 
 
-def mean_weights(
-    c: Float[Tensor, " pairs"], u: Int[Tensor, " pairs"], elements: int
-) -> Float[Tensor, " pairs"]:
+def mean_weights(c: Float[Tensor, " pairs"], u: Int[Tensor, " pairs"], elements: int) -> Float[Tensor, " pairs"]:
     """c of every pair divided by the sum over the pairs of its u, which must be positive: each u is its own neighbour,
     with c = 1.
     """

@@ -64,7 +64,8 @@ class LieNetwork(Backbone):
     :math:`\sqrt{|v|^2 + (\tfrac{\alpha}{1 - \alpha})^2 |\omega|^2} / r_c`, the logarithm's length with rotations (1
     radian counts as :math:`\alpha / (1 - \alpha)` A); the authors' code adds both norms, which has a cusp where points
     coincide. Without translations, and for groups that scale, it is that of :math:`|x_i - x_j| / r_c`, times what
-    fades where the logarithm jumps. With ``cutoff=None`` all see each other.
+    fades where the logarithm jumps. With ``cutoff=None`` all see each other. A group without translations has the
+    radius r_c, and no cutoff: positions are from the mean of all.
 
     Args:
         cutoff: r_c (A), or None.
@@ -102,15 +103,17 @@ class LieNetwork(Backbone):
         seed: int,
         split: bool = False,
     ) -> None:
-        super().__init__(cutoff, inputs)
+        self.dimension, self.radius = dimension, cutoff
+        self.group = lie_group(group, dimension)
+        # what turns about a centre changes everywhere with the centre, so there are no two structures out of reach
+        super().__init__(cutoff if isinstance(self.group, Affine) else None, inputs)
         check_sizes(
             width=width, layers=layers, bottleneck=bottleneck, dimension=dimension, vectors=1 + vectors,
             neighbours=1 if neighbours is None else neighbours,
         )  # fmt: skip
         if not 0 <= alpha < 1:
             raise InputError(f"alpha = {alpha}", where="alpha", remedy="give 0 or more, and less than 1; 0.2 is usual.")
-        self.dimension, self.alpha, self.neighbours, self.vectors = dimension, float(alpha), neighbours, vectors
-        self.group = lie_group(group, dimension)
+        self.alpha, self.neighbours, self.vectors = float(alpha), neighbours, vectors
         self.lifting: Lifting = lifting(self.group, lifts, seed, split)
         scales = not (self.lifting.isometric or isinstance(self.group, Affine))
         if scales and self.vector_inputs:
@@ -149,7 +152,9 @@ class LieNetwork(Backbone):
         size = self.arguments.get("radial_size")
         if size is None or not self.lifting.isometric:
             return None
-        return GaussianBasis(size, 1.0) if self.cutoff is None else radial_basis(self.arguments["radial"], size, self.cutoff)
+        if self.radius is None:
+            return GaussianBasis(size, 1.0)
+        return radial_basis(self.arguments["radial"], size, self.radius)
 
     def redraw(self, seed: int) -> None:
         """Draw the lifts that are used outside of training anew: outputs are one sample of a random function of the
@@ -167,6 +172,11 @@ class LieNetwork(Backbone):
         if self.lifting.sampled is not None:
             return f"SE({n}) in distribution" if isinstance(self.lifting.sampled, type(SO(n))) else "T(n)"
         return "T(n)" if self.group.dim == 1 and not self.lifting.isometric else f"SE({n})"
+
+    def ready(self, graph: Graph) -> Graph:
+        if isinstance(graph, Graph):
+            self._require_finite(graph)
+        return super().ready(graph)
 
     def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:
         require_space(graph, self.dimension)
@@ -204,7 +214,9 @@ class LieNetwork(Backbone):
         """Edges with those of each node to itself, their vectors (A), and invariants."""
         edge_index, vectors = graph.edge_index, edge_vectors(graph)
         named = edge_invariants(graph, self.edge_inputs)
-        self._require_finite(graph)
+        if self.radius is not None and not isinstance(self.group, Affine):
+            kept = (vectors.detach().square().sum(1) < self.radius**2).nonzero().flatten()
+            edge_index, vectors, named = edge_index[:, kept], vectors[kept], named[kept]
         if self.training and self.neighbours is not None:
             kept = sample_neighbours(edge_index, self.neighbours)
             edge_index, vectors, named = edge_index[:, kept], vectors[kept], named[kept]
@@ -215,7 +227,7 @@ class LieNetwork(Backbone):
         if self.radial is None:
             return edge_index, vectors, named
         d = distances(vectors)
-        radial = self.radial(d / (d + 1) if self.cutoff is None else d)
+        radial = self.radial(d / (d + 1) if self.radius is None else d)
         return edge_index, vectors, torch.cat([radial, named], dim=1)
 
     def _require_finite(self, graph: Graph) -> None:
@@ -243,7 +255,7 @@ class LieNetwork(Backbone):
 
     def _scaled(self, vectors: Float[Tensor, "*batch n"]) -> Float[Tensor, "*batch n"]:
         """Of about 1: in units of the cutoff, or the logarithm of long ones."""
-        return safe.compress(vectors) if self.cutoff is None else vectors / self.cutoff
+        return safe.compress(vectors) if self.radius is None else vectors / self.radius
 
     def _orbits(self, orbits: Float[Tensor, "edges k"]) -> Float[Tensor, "edges k"]:
         """Radii as distances are scaled; directions as they are."""

@@ -36,7 +36,7 @@ from intertwine.groups import (
 from intertwine.groups.finite import MOST
 from intertwine.groups.rotations import quaternion_to_matrix
 from intertwine.nn.groups.lie_groups import is_isometric, stabiliser_of_origin
-from intertwine.numerics import InputError, safe
+from intertwine.numerics import InputError, safe, segment
 from intertwine.numerics.constants import ExactBuffers
 from intertwine.numerics.linalg import apply
 
@@ -191,17 +191,19 @@ class TranslationLifting(Lifting):
 class OrbitLifting(Lifting):
     r"""To groups that keep a centre: SO(2), SO(3), R+ and R+ x SO(2), of positions from the mean of each graph's.
 
-    SO(n): the orbits are spheres, :math:`q = \sqrt{|x|^2 + \epsilon^2} - \epsilon`. R+: the orbits are rays, q is the
-    direction. R+ x SO(2): one orbit, complex numbers. To SO(3) a lift is :math:`W_s R(W_s^{-1} x)` with a drawn rotation
-    :math:`W_s`, where R(x) is the smallest rotation that takes the z axis to x.
+    SO(n): the orbits are spheres, q is the radius. R+: the orbits are rays, q is the direction. R+ x SO(2): one orbit,
+    complex numbers. To SO(3) a lift is :math:`W_s R(W_s^{-1} x)` with a drawn rotation :math:`W_s`, where R(x) is the
+    smallest rotation that takes the z axis to x.
 
-    Weights fade with :math:`|x|^2 / (|x|^2 + \epsilon^2)` at the centre, where SO(n) has no lift, with the envelope of
-    :math:`\omega/\pi` at half turns, and at factors of :math:`e^2` between distances from the centre under scalings.
+    The centre has no lift. There weights fade with :math:`p = |x|^2 / (|x|^2 + \epsilon^2 \langle |x|^2 \rangle)`, with
+    the mean over the graph; radii are :math:`\sqrt{p}\,|x|` and directions :math:`p\,\hat x`. Weights also fade,
+    as :math:`(1 - y^2)^3`, to half turns (:math:`y = |\omega| / \pi`), and under scalings to factors of :math:`e^2`
+    between distances from the centre.
 
     Args:
         group: one of these.
         lifts, seed: as of :class:`Lifting`.
-        smoothing: epsilon in A.
+        smoothing: epsilon.
 
     Raises:
         InputError: another group; its message names the one with translations.
@@ -222,8 +224,7 @@ class OrbitLifting(Lifting):
 
     def frames(self, graph: Graph, drawn: dict[str, Tensor]) -> Float[Tensor, "nodes lifts n n"]:
         x = centred(graph)
-        g = self._elements(x, drawn)
-        return g * self._presence(x)[:, None, None, None]
+        return self._elements(x, drawn) * self._presence(x, graph)[:, None, None, None]
 
     def relative(
         self,
@@ -233,24 +234,25 @@ class OrbitLifting(Lifting):
         edge_index: Int[Tensor, "2 edges"],
     ) -> Relative:
         x, (j, i) = centred(graph), edge_index
-        g, presence = self._elements(x, drawn), self._presence(x)
+        g, presence = self._elements(x, drawn), self._presence(x, graph)
         u, v = g.index_select(0, i)[:, :, None], g.index_select(0, j)[:, None]
         log = self.group.log(self.group.product(self.group.inverse(v), u))
         alone = (i == j)[:, None, None] & torch.eye(self.lifts, dtype=torch.bool, device=i.device)
         log = torch.where(alone[..., None], 0.0, log)  # exact, and defined at the centre
         fade = (presence[i] * presence[j])[:, None, None] * self._away_from_jumps(log)
-        q = self._orbits(x)
+        q = self._orbits(x, presence.unsqueeze(1))
         return Relative(None, log, torch.cat([q[i], q[j]], dim=1), torch.where(alone, 1.0, fade))
 
-    def _presence(self, x: Float[Tensor, "nodes n"]) -> Float[Tensor, " nodes"]:
-        """0 at the centre, 1 elsewhere; smoothly for SO(n)."""
-        square = x.square().sum(-1)
-        return square / (square + self.smoothing**2) if self.kind == "SO" else (square > 0).to(x)
+    def _presence(self, x: Float[Tensor, "nodes n"], graph: Graph) -> Float[Tensor, " nodes"]:
+        """p: 0 at the centre, near 1 elsewhere."""
+        square, owner = x.square().sum(-1), graph.membership()
+        mean = segment.mean(square, owner, graph.graphs).index_select(0, owner)
+        return square / (square + self.smoothing**2 * torch.where(mean == 0, 1.0, mean))
 
-    def _orbits(self, x: Float[Tensor, "nodes n"]) -> Float[Tensor, "nodes k"]:
+    def _orbits(self, x: Float[Tensor, "nodes n"], presence: Float[Tensor, "nodes 1"]) -> Float[Tensor, "nodes k"]:
         if self.kind == "SO":
-            return safe.soft_norm(x, self.smoothing).unsqueeze(1)
-        return safe.normalize(x) if self.kind == "R+" else x[:, :0]
+            return safe.norm(x, keepdim=True) * safe.sqrt(presence)
+        return safe.normalize(x) * presence if self.kind == "R+" else x[:, :0]
 
     def _elements(self, x: Float[Tensor, "nodes n"], drawn: dict[str, Tensor]) -> Float[Tensor, "nodes lifts n n"]:
         """The elements that take the origin of each orbit to x; some element for the centre itself."""

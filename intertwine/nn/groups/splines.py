@@ -109,7 +109,8 @@ class SplineKernel(ExactBuffers):
         self.centres = nn.Parameter(centres.to(torch.get_default_dtype())) if kind == "deformable" else None
         self.turn_centres: nn.Parameter | None = None
         if self.centres is None:
-            self.register_exact("fixed", centres)
+            self.register_exact("places", torch.arange(-size, size + 1, dtype=torch.float64) * spacing)
+            self.register_exact("lattice", (centres / spacing + size).round().to(torch.int64))
         if elements is not None and point is not None:
             if kind == "deformable":
                 self.turn_centres = nn.Parameter(point.log(elements).to(torch.get_default_dtype()))
@@ -129,8 +130,7 @@ class SplineKernel(ExactBuffers):
     def splines(self, relative: Relative) -> Float[Tensor, "edges lifts lifts splines"]:
         """The splines around all centres."""
         assert relative.vectors is not None
-        centres = self.fixed if self.centres is None else self.centres
-        space = cardinal_spline((relative.vectors[..., None, :] - centres) / self.scale, self.order).prod(-1)
+        space = self._in_space(relative.vectors)
         if self.point is None:
             return space
         h = self.point.exp(relative.turns)[..., None, :, :]
@@ -139,6 +139,16 @@ class SplineKernel(ExactBuffers):
         turns = cardinal_spline(safe.norm(gaps) / self.turn_scale, self.order)
         turns = turns.expand(*space.shape[:-1], turns.shape[-1])
         return (space[..., :, None] * turns[..., None, :]).flatten(-2)
+
+    def _in_space(self, x: Float[Tensor, "*batch n"]) -> Float[Tensor, "*batch centres"]:
+        """The products over the axes; on a lattice, of splines that are evaluated once for each axis and place."""
+        if self.centres is not None:
+            return cardinal_spline((x[..., None, :] - self.centres) / self.scale, self.order).prod(-1)
+        along = cardinal_spline((x[..., None] - self.places) / self.scale, self.order)
+        result = along[..., 0, :].index_select(-1, self.lattice[:, 0])
+        for axis in range(1, x.shape[-1]):
+            result = result * along[..., axis, :].index_select(-1, self.lattice[:, axis])
+        return result
 
 
 def _typical_gap(group: Group, elements: Tensor) -> float:
