@@ -4,8 +4,8 @@ r"""B-spline convolution on Lie groups: kernels made of splines around centres i
     h(u) = \frac{1}{\sum_v c(u, v)} \sum_v c(u, v)\, k(v^{-1} u)\, f(v), \qquad
     k(x, h) = \sum_{a, b} C_{ab}\; B\Big(\frac{x - x_a}{s}\Big)\, B\Big(\frac{|\log(h_b^{-1} h)|}{s_H}\Big)
 
-on :math:`\mathbb{R}^n \rtimes H`, with matrices :math:`C_{ab}` that are learned. Centres :math:`x_a` lie on a lattice in
-a ball (localised), with gaps between narrower splines (atrous), or are learned (deformable). Bekkers, ICLR 2020
+on :math:`\mathbb{R}^n \rtimes H`, with matrices :math:`C_{ab}` that are learned. Centres :math:`x_a` lie on a lattice
+in a ball (localised), with gaps between narrower splines (atrous), or are learned (deformable). Bekkers, ICLR 2020
 (arXiv:1909.12057), section 3; lecture 3.2, "Lie group convolutions".
 
 Lifting, blocks, neighbourhoods and symmetry are those of :class:`~intertwine.models.LieConv`. The kernel looks at

@@ -25,9 +25,9 @@ exact.
 
 Departures: no batch norms; the two activations before a convolution are after it, so that it is one of the features;
 neighbourhoods end with an envelope, where the paper's are balls of a radius that holds a share of all points; radial
-functions of the distance, which is a function of the logarithm, join the kernel's input where the group keeps distances;
-all points have the same draw (:mod:`intertwine.nn.groups.lifting`); no subsampling by farthest points; outputs are of
-nodes, and a task's head pools them.
+functions of the distance, which is a function of the logarithm, join the kernel's input where the group keeps
+distances; all points have the same draw (:mod:`intertwine.nn.groups.lifting`); no subsampling by farthest points;
+outputs are of nodes, and a task's head pools them.
 """
 
 from __future__ import annotations

@@ -8,6 +8,8 @@ neighbourhood ends; Bekkers 2020 (arXiv:1909.12057).
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -55,7 +57,7 @@ class LieKernel(nn.Module):
         if lifts == 1:  # nothing to repeat
             parts = [part.expand(edges, 1, 1, -1) for part in parts if part.shape[-1]]
             return self.network(torch.cat(parts, dim=-1) if len(parts) > 1 else parts[0])
-        first, start, hidden = self.network.layers[0], 0, []
+        first, start, hidden = cast(nn.Linear, self.network.layers[0]), 0, []
         for part in parts:  # its first layer once for each row of a part, not for each pair of lifts
             width = part.shape[-1]
             hidden.append(part @ first.weight[:, start : start + width].T)
@@ -110,8 +112,8 @@ def mean_weights(c: Float[Tensor, " pairs"], u: Int[Tensor, " pairs"], elements:
 
 
 def pairs_of_lifts(edge_index: Int[Tensor, "2 edges"], lifts: int) -> Int[Tensor, "2 pairs"]:
-    """Edges between the lifts of the nodes, lift s of node i being number i S + s: for every edge all s of u and, within
-    each, all s' of v.
+    """Edges between the lifts of the nodes, lift s of node i being number i S + s: for every edge all s of u and,
+    within each, all s' of v.
     """
     if lifts == 1:
         return edge_index

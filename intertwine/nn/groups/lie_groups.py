@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from intertwine.groups import SE, SO, Affine, Group, Scaling, ScaledRotation, T
+from intertwine.groups import SE, SO, Affine, Group, ScaledRotation, Scaling, T
 from intertwine.groups.matrix import NoTurn
 from intertwine.numerics import InputError, nearest
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import cast
 
 import torch
 from jaxtyping import Float, Int
@@ -38,7 +39,7 @@ class LieBlock(nn.Module):
     def __init__(self, width: int, inner: int, kernel: nn.Module, functions: int) -> None:
         super().__init__()
         self.inward, self.kernel = nn.Linear(width, inner), kernel
-        self.convolution = LieConvolution(inner, functions, inner, float(kernel.square))
+        self.convolution = LieConvolution(inner, functions, inner, cast(float, kernel.square))
         self.outward = MLP([inner, width, width])
 
     def forward(

@@ -4,17 +4,18 @@ A group G moves the points of a space. Points that it takes to each other form a
 :math:`o_q`. A point x is lifted to elements g with :math:`g\, o_q = x`: as many as there are in the stabiliser of the
 origin, of which S are drawn. Finzi et al. 2020 (arXiv:2002.12880), section 4.
 
-What is drawn are S elements of H, each with Haar's measure if it is compact, and **all points have the same**, as with ``per_point=False``
-in the authors' code. So the order of the nodes and the batch make no difference to any digit, and for groups with
-translations the logarithm is a linear map of :math:`x_i - x_j`. A draw :math:`h_s` and the draw :math:`Q h_s` are as
-likely, and a structure turned by Q with the second is the first with the first, so outputs have the symmetry of G in
-distribution. In training every evaluation draws anew, from torch's generator; else the draw follows from the seed.
+What is drawn are S elements of H, each with Haar's measure if it is compact, and all points have the same, as with
+``per_point=False`` in the authors' code. So the order of the nodes and the batch make no difference to any digit, and
+for groups with translations the logarithm is a linear map of :math:`x_i - x_j`. The draws h and Q h are equally likely,
+and what the network sees of a structure with the first it sees of the structure turned by Q with the second: outputs
+have the symmetry of G in distribution. In training every evaluation draws anew, from torch's generator; outside of it
+the draw follows from the seed.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from jaxtyping import Float, Int
@@ -25,6 +26,7 @@ from intertwine.groups import (
     SO,
     Affine,
     Group,
+    MatrixGroup,
     Orthogonal,
     ScaledRotation,
     Scaling,
@@ -111,9 +113,9 @@ class Lifting(ExactBuffers, ABC):
     def redraw(self, seed: int) -> None:
         """Another draw, which follows from the seed."""
         kept = self._buffers.get("turns")
-        where = {} if kept is None else {"dtype": kept.dtype, "device": kept.device}
+        dtype, device = (None, None) if kept is None else (kept.dtype, kept.device)
         for name, value in self.constants(self.draw(torch.Generator().manual_seed(seed))).items():
-            self.register_exact(name, value, **where)
+            self.register_exact(name, value, dtype, device)
 
     def constants(self, turns: Turns) -> dict[str, Tensor]:
         """What is made of a draw alone; with the draw itself under the name "turns"."""
@@ -124,7 +126,7 @@ class Lifting(ExactBuffers, ABC):
         if self.training and self.sampled is not None:
             made = self.constants(self.draw(torch.default_generator))
         else:
-            made = {name: buffer for name, buffer in self.named_buffers(recurse=False)}
+            made = dict(self.named_buffers(recurse=False))
         return {name: value.to(like) for name, value in made.items()}
 
     @abstractmethod
@@ -170,7 +172,7 @@ class TranslationLifting(Lifting):
             omega = settled(omega)
         columns = back.mT[None].expand(len(turns), *back.shape)  # h^-1 e_k in the rows
         if not self.split:
-            columns = self.point.phi(omega[:, :, None], columns, inverse=True)
+            columns = cast(MatrixGroup, self.point).phi(omega[:, :, None], columns, inverse=True)
         return {"turns": turns, "omega": omega[None], "columns": -columns}
 
     def frames(self, graph: Graph, drawn: dict[str, Tensor]) -> Float[Tensor, "nodes lifts n n"]:

@@ -68,8 +68,8 @@ def spread_elements(group: Group, number: int) -> Tensor:
 
 
 class SplineKernel(ExactBuffers):
-    r"""The functions :math:`B((x - x_a)/s)\, B(|\log(h_b^{-1} h)|/s_H)` for all a and b, and their products with nothing
-    else: the coefficients are the matrices of the convolution that follows.
+    r"""The functions :math:`B((x - x_a)/s)\, B(|\log(h_b^{-1} h)|/s_H)` for all a and b. Their coefficients are the
+    matrices of the convolution that follows.
 
     Args:
         dimension: n, of space.
@@ -77,7 +77,7 @@ class SplineKernel(ExactBuffers):
         size: centres on each side of the origin along an axis, in the ball of that radius.
         turns: centres in H.
         order: of the splines: 2 to 5. Forces need 3 to have no kink.
-        inputs: invariants of an edge. The kernel is linear in them: functions are those, and those times each invariant.
+        inputs: invariants of an edge. The kernel is linear in them: functions are those, and those times each of them.
         kind: "localised": neighbouring centres are one width of a spline apart; "atrous": splines half as wide between
             the same centres; "deformable": as localised, and the centres are learned.
 
@@ -89,6 +89,10 @@ class SplineKernel(ExactBuffers):
     Raises:
         InputError: an unknown kind or order, or a size that is not positive.
     """
+
+    places: Tensor
+    lattice: Tensor
+    elements: Tensor
 
     def __init__(
         self, dimension: int, point: Group | None, size: int, turns: int, order: int, kind: str, inputs: int = 0
@@ -106,14 +110,14 @@ class SplineKernel(ExactBuffers):
         self.turn_scale = 1.0 if elements is None or point is None else _typical_gap(point, elements)
         overlap = float(cardinal_spline(torch.zeros(()), 2 * order + 1))  # the integral of the square of a spline
         self.square = (overlap * self.scale / spacing) ** dimension * (1.0 if elements is None else overlap)
-        self.centres = nn.Parameter(centres.to(torch.get_default_dtype())) if kind == "deformable" else None
+        self.centres = _parameter(centres) if kind == "deformable" else None
         self.turn_centres: nn.Parameter | None = None
         if self.centres is None:
             self.register_exact("places", torch.arange(-size, size + 1, dtype=torch.float64) * spacing)
             self.register_exact("lattice", (centres / spacing + size).round().to(torch.int64))
         if elements is not None and point is not None:
             if kind == "deformable":
-                self.turn_centres = nn.Parameter(point.log(elements).to(torch.get_default_dtype()))
+                self.turn_centres = _parameter(point.log(elements))
             else:
                 self.register_exact("elements", elements)
 
@@ -149,6 +153,11 @@ class SplineKernel(ExactBuffers):
         for axis in range(1, x.shape[-1]):
             result = result * along[..., axis, :].index_select(-1, self.lattice[:, axis])
         return result
+
+
+def _parameter(start: Tensor) -> nn.Parameter:
+    """In the precision of torch's layers."""
+    return nn.Parameter(torch.zeros(start.shape).copy_(start))
 
 
 def _typical_gap(group: Group, elements: Tensor) -> float:
