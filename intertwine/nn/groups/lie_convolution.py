@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from intertwine.nn.blockwise import blockwise
 from intertwine.nn.groups.lifting import Relative
 from intertwine.nn.kernel_convolution import USUAL_NEIGHBOURS, KernelConvolution
 from intertwine.nn.mlp import MLP
@@ -56,7 +57,7 @@ class LieKernel(nn.Module):
         parts = [relative.turns, of_edge] if relative.vectors is None else [relative.vectors, relative.turns, of_edge]
         if lifts == 1:  # nothing to repeat
             parts = [part.expand(edges, 1, 1, -1) for part in parts if part.shape[-1]]
-            return self.network(torch.cat(parts, dim=-1) if len(parts) > 1 else parts[0])
+            return blockwise(self.network, torch.cat(parts, dim=-1) if len(parts) > 1 else parts[0])
         first, start, hidden = cast(nn.Linear, self.network.layers[0]), 0, []
         for part in parts:  # its first layer once for each row of a part, not for each pair of lifts
             width = part.shape[-1]
