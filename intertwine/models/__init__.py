@@ -1,5 +1,6 @@
 """Floor 5: architectures, one a file. A new model is one file and one line here."""
 
+from intertwine.models.bspline_lie_conv import BSplineLieConv
 from intertwine.models.clebsch_gordan_net import ClebschGordanNet
 from intertwine.models.cormorant import Cormorant
 from intertwine.models.dimenet import DimeNet
@@ -11,6 +12,7 @@ from intertwine.models.group_cnn import CNN, P4CNN, P4MCNN, SE2CNN, OctahedralCN
 from intertwine.models.gvp import GVP
 from intertwine.models.invariant_mpnn import InvariantMPNN
 from intertwine.models.invariant_point_attention import InvariantPointAttention
+from intertwine.models.lie_conv import LieConv
 from intertwine.models.local_frames import LocalFrames
 from intertwine.models.mace import MACE
 from intertwine.models.mpnn import MPNN
@@ -30,6 +32,7 @@ from intertwine.nn import Backbone
 MODELS: dict[str, type[Backbone]] = {
     "clebsch_gordan_net": ClebschGordanNet,
     "cnn": CNN,
+    "bspline_lieconv": BSplineLieConv,
     "cormorant": Cormorant,
     "dimenet": DimeNet,
     "egnn": EGNN,
@@ -39,6 +42,7 @@ MODELS: dict[str, type[Backbone]] = {
     "gvp": GVP,
     "invariant_mpnn": InvariantMPNN,
     "invariant_point_attention": InvariantPointAttention,
+    "lieconv": LieConv,
     "local_frames": LocalFrames,
     "mace": MACE,
     "mpnn": MPNN,
@@ -72,12 +76,14 @@ __all__ = [
     "P4MCNN",
     "SE2CNN",
     "SEGNN",
+    "BSplineLieConv",
     "ClebschGordanNet",
     "Cormorant",
     "DimeNet",
     "GemNet",
     "InvariantMPNN",
     "InvariantPointAttention",
+    "LieConv",
     "LocalFrames",
     "NequIP",
     "OctahedralCNN",

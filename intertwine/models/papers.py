@@ -45,6 +45,16 @@ PAPERS: dict[str, tuple[Paper, ...]] = {
             doi="10.1109/5.726791",
         ),
     ),
+    "bspline_lieconv": (
+        Paper(
+            "bekkers2020bspline",
+            ("Erik J. Bekkers",),
+            "B-Spline CNNs on Lie Groups",
+            2020,
+            "International Conference on Learning Representations",
+            "1909.12057",
+        ),
+    ),
     "cormorant": (
         Paper(
             "anderson2019cormorant",
@@ -151,6 +161,16 @@ PAPERS: dict[str, tuple[Paper, ...]] = {
             2021,
             "Nature 596, 583",
             doi="10.1038/s41586-021-03819-2",
+        ),
+    ),
+    "lieconv": (
+        Paper(
+            "finzi2020lieconv",
+            ("Marc Finzi", "Samuel Stanton", "Pavel Izmailov", "Andrew Gordon Wilson"),
+            "Generalizing Convolutional Neural Networks for Equivariance to Lie Groups on Arbitrary Continuous Data",
+            2020,
+            "International Conference on Machine Learning",
+            "2002.12880",
         ),
     ),
     "local_frames": (
