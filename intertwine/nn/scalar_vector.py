@@ -48,7 +48,7 @@ class VectorEmbedding(nn.Module):
         self.inputs = check_vector_inputs(inputs)
         self.linear = nn.Linear(sum(self.inputs.values()), vectors, bias=False)
 
-    def forward(self, graph: Graph) -> Float[Tensor, "nodes 3 vectors"]:
+    def forward(self, graph: Graph) -> Float[Tensor, "nodes n vectors"]:
         return self.linear(torch.stack([safe.compress(u) for u in vector_fields(graph, self.inputs)], dim=-1))
 
 
