@@ -6,6 +6,7 @@ from intertwine.models.egnn import EGNN
 from intertwine.models.eqgat import EQGAT
 from intertwine.models.esen import ESEN
 from intertwine.models.gemnet import GemNet
+from intertwine.models.group_mpnn import GroupMPNN
 from intertwine.models.gvp import GVP
 from intertwine.models.invariant_mpnn import InvariantMPNN
 from intertwine.models.invariant_point_attention import InvariantPointAttention
@@ -15,6 +16,8 @@ from intertwine.models.mpnn import MPNN
 from intertwine.models.nequip import NequIP
 from intertwine.models.painn import PaiNN
 from intertwine.models.point_conv import PointConv
+from intertwine.models.ponita import PONITA
+from intertwine.models.regular_group_cnn import RegularGroupCNN
 from intertwine.models.scalar_vector import ScalarVector
 from intertwine.models.schnet import SchNet
 from intertwine.models.se3_transformer import SE3Transformer
@@ -30,6 +33,7 @@ MODELS: dict[str, type[Backbone]] = {
     "eqgat": EQGAT,
     "esen": ESEN,
     "gemnet": GemNet,
+    "group_mpnn": GroupMPNN,
     "gvp": GVP,
     "invariant_mpnn": InvariantMPNN,
     "invariant_point_attention": InvariantPointAttention,
@@ -39,6 +43,8 @@ MODELS: dict[str, type[Backbone]] = {
     "nequip": NequIP,
     "painn": PaiNN,
     "point_conv": PointConv,
+    "ponita": PONITA,
+    "regular_group_cnn": RegularGroupCNN,
     "scalar_vector": ScalarVector,
     "schnet": SchNet,
     "se3_transformer": SE3Transformer,
@@ -54,16 +60,19 @@ __all__ = [
     "MACE",
     "MODELS",
     "MPNN",
+    "PONITA",
     "SEGNN",
     "Cormorant",
     "DimeNet",
     "GemNet",
+    "GroupMPNN",
     "InvariantMPNN",
     "InvariantPointAttention",
     "LocalFrames",
     "NequIP",
     "PaiNN",
     "PointConv",
+    "RegularGroupCNN",
     "SE3Transformer",
     "ScalarVector",
     "SchNet",

@@ -15,6 +15,14 @@ _GILMER = Paper(
     "International Conference on Machine Learning",
     "1704.01212",
 )
+_PONITA = Paper(
+    "bekkers2024ponita",
+    ("Erik J. Bekkers", "Sharvaree Vadgama", "Rob D. Hesselink", "Putri A. van der Linden", "David W. Romero"),
+    "Fast, Expressive SE(n) Equivariant Networks through Weight-Sharing in Position-Orientation Space",
+    2024,
+    "International Conference on Learning Representations",
+    "2310.02970",
+)
 #: Architecture -> its paper, and those that its parts are from.
 PAPERS: dict[str, tuple[Paper, ...]] = {
     "cormorant": (
@@ -97,6 +105,7 @@ PAPERS: dict[str, tuple[Paper, ...]] = {
             "2106.08903",
         ),
     ),
+    "group_mpnn": (_PONITA,),
     "gvp": (
         Paper(
             "jing2021equivariant",
@@ -185,6 +194,25 @@ PAPERS: dict[str, tuple[Paper, ...]] = {
             2019,
             "IEEE/CVF Conference on Computer Vision and Pattern Recognition",
             "1811.07246",
+        ),
+    ),
+    "ponita": (_PONITA,),
+    "regular_group_cnn": (
+        Paper(
+            "cohen2016group",
+            ("Taco S. Cohen", "Max Welling"),
+            "Group Equivariant Convolutional Networks",
+            2016,
+            "International Conference on Machine Learning",
+            "1602.07576",
+        ),
+        Paper(
+            "knigge2022separable",
+            ("David M. Knigge", "David W. Romero", "Erik J. Bekkers"),
+            "Exploiting Redundancy: Separable Group Convolutional Networks on Lie Groups",
+            2022,
+            "International Conference on Machine Learning",
+            "2110.13059",
         ),
     ),
     "scalar_vector": (

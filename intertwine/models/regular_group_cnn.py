@@ -12,7 +12,7 @@ and a grid of orientations: the attribute of a message is :math:`g_i^{-1} g_j`.
 
 The orientations are the elements of a finite group of rotations (24 of a cube by default) or some of SO(n). With a
 finite group the network is exactly equivariant to translations and that group, and to no other rotation: the card says
-"T(3) x octahedral". Vectors turn as polar ones under its elements, the mirror images of "O_h" among them; a group
+"T(3) x octahedral". Vectors turn as polar ones under its elements, the mirror images of "octahedral with inversion" among them; a group
 without mirror images leaves open what a reflection does. On a grid of SO(n) the network claims translations only;
 rotations are kept up to an error that falls with the number of orientations
 (``benchmarks/papers/orientations.py``).
@@ -34,7 +34,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from intertwine.geometry import Graph
-from intertwine.groups import Cartesian, DirectSum
 from intertwine.nn import Backbone, ModelCard, VectorInputs, check_sizes
 from intertwine.nn.checks import check_degree, require_space
 from intertwine.nn.groups.orientations import orientations as grid_of
@@ -47,7 +46,7 @@ from intertwine.nn.groups.regular import (
 )
 from intertwine.nn.groups.steerable_basis import SteerableBasis
 from intertwine.nn.preset import OURS, Preset
-from intertwine.o3 import Irreps
+from intertwine.nn.scalar_vector import scalars_and_vectors
 
 
 class RegularGroupCNN(Backbone):
@@ -57,8 +56,8 @@ class RegularGroupCNN(Backbone):
         width: channels F of a node at each orientation.
         layers: group convolutions after the lifting.
         cutoff: r_c in A.
-        group: "tetrahedral", "octahedral", "icosahedral", "T_h", "O_h", "I_h", "SO(3)"; in the plane "C_4", "D_4" with
-            any number, "SO(2)". None for "octahedral", in the plane "C_8".
+        group: "tetrahedral", "octahedral", "icosahedral", each also "with inversion" (in letters "T_h", "O_h", "I_h"),
+            "SO(3)"; in the plane "C_4", "D_4" with any number, "SO(2)". None for "octahedral", in the plane "C_8".
         orientations: how many of SO(n); None for all of a finite group.
         sampling: of SO(3): "fibonacci", or "quadrature", which has 1, 4, 18, 32, 75, ... rotations.
         vectors: vectors of a node among the outputs.
@@ -85,6 +84,11 @@ class RegularGroupCNN(Backbone):
     DEFAULTS = VectorInputs(radial_size=8)
     PRESETS: ClassVar[dict[str, Preset]] = {
         "small": Preset({"width": 16, "layers": 2, "group": "tetrahedral", "vectors": 8}, source=OURS),
+        "paper": Preset(
+            {"width": 10, "layers": 6},
+            source="arXiv:1602.07576, section 8.1 (P4CNN: a lifting and 6 group convolutions of 10 channels, with the "
+            "rotations of the plane by 90 degrees; those of space are the octahedral group)",
+        ),
     }
 
     def __init__(
@@ -109,10 +113,7 @@ class RegularGroupCNN(Backbone):
         check_degree(average_degree)
         self.dimension = dimension
         self.orientations = grid_of(group, dimension, orientations, sampling, lmax)
-        terms = tuple((mul, Cartesian(rank, dimension=dimension)) for mul, rank in ((width, 0), (vectors, 1)) if mul)
-        self.irreps_out = (
-            Irreps(f"{width}x0e+{vectors}x1o" if vectors else f"{width}x0e") if dimension == 3 else DirectSum(terms)
-        )
+        self.irreps_out = scalars_and_vectors(width, vectors, dimension)
         self.embedding, self.edges = self.embed_nodes(width), self.embed_edges()
         self.vectors = self.embed_vectors(dimension * width)
         self.basis = SteerableBasis(dimension, lmax, functions, self.edges.width)

@@ -25,15 +25,14 @@ from intertwine.nn.checks import check_sizes
 from intertwine.numerics import ExactBuffers, InputError, choose, nearest
 from intertwine.o3 import Irrep
 
-#: Groups of rotations of space by name; the last three have the inversion.
-POLYHEDRAL: dict[str, Callable[[], FiniteGroup]] = {
+#: Groups of rotations of space by name, and with the inversion in letters.
+POLYHEDRAL: dict[str, Callable[..., FiniteGroup]] = {
     "tetrahedral": tetrahedral,
     "octahedral": octahedral,
     "icosahedral": icosahedral,
-    "T_h": lambda: tetrahedral(inversion=True),
-    "O_h": lambda: octahedral(inversion=True),
-    "I_h": lambda: icosahedral(inversion=True),
 }
+INVERSION = " with inversion"
+LETTERS = {f"{name[0].upper()}_h": name + INVERSION for name in POLYHEDRAL}
 SAMPLINGS = ("fibonacci", "quadrature")
 LARGEST_ORDER = 20  # of a quadrature: 4,851 rotations
 USUAL = {2: "C_8", 3: "octahedral"}
@@ -49,8 +48,8 @@ class Orientations(ExactBuffers):
         weights: (orientations), which add up to 1.
 
     Attributes:
-        symmetry: what a network on these orientations is equivariant to: "T(3) x octahedral"; "T(3)" of a sampled grid,
-            which no rotation maps to itself.
+        symmetry: what a network on these orientations is equivariant to: "T(3) x octahedral"; "T(3)" of a sampled grid
+            of SO(3), of which no group of rotations is claimed.
         functions: number of functions :math:`\psi_m` on the group of which kernels are sums.
         exact: the matrices in float64.
     """
@@ -145,7 +144,9 @@ class SampledOrientations(Orientations):
     def __init__(self, matrices: Float[Tensor, "h n n"], weights: Float[Tensor, " h"], degree: int) -> None:
         n = matrices.shape[-1]
         super().__init__(f"SO({n})", matrices, weights)
-        self.degree, self.symmetry, self.functions = degree, f"T({n})", 0
+        # equal angles of the plane are a group
+        self.degree, self.functions = degree, 0
+        self.symmetry = f"T(2) x C_{len(matrices)}" if n == 2 else "T(3)"
         for l in range(degree + 1):
             irrep: Any = Irrep(l, 1) if n == 3 else PlaneIrrep(SO(2), l)
             block = irrep.matrix(matrices)
@@ -172,9 +173,9 @@ def orientations(
     """The grid of a name.
 
     Args:
-        group: "tetrahedral", "octahedral", "icosahedral" (12, 24, 60 rotations of space), "T_h", "O_h", "I_h" (the same
-            with the inversion), "SO(3)"; in the plane "C_4" and "D_4" with any number, "SO(2)". None for "octahedral"
-            and "C_8".
+        group: "tetrahedral", "octahedral", "icosahedral" (12, 24, 60 rotations of space), "octahedral with inversion"
+            or "O_h" (and the others), "SO(3)"; in the plane "C_4" and "D_4" with any number, "SO(2)". None for
+            "octahedral" and "C_8".
         dimension: n, of space.
         count: number of orientations on SO(n); of a finite group all are taken.
         sampling: of SO(3): "fibonacci", any number of them, or "quadrature", which integrates low degrees exactly and
@@ -188,12 +189,13 @@ def orientations(
     if dimension not in USUAL:
         raise InputError(f"{dimension} dimensions", where="dimension", remedy="orientations are of 2 or 3.")
     name = (USUAL[dimension] if group is None else str(group)).strip()
+    name = LETTERS.get(name, name)
     if count is not None:
         check_sizes(orientations=count)
     if name in ("SO(2)", "SO(3)"):
         _same_dimension(name, int(name[3]), dimension)
         return SampledOrientations(*_sampled(dimension, count, sampling), degree)
-    made, known = _finite(name), [*POLYHEDRAL, "SO(2)", "SO(3)", "C_4", "D_4"]
+    made, known = _finite(name), [*POLYHEDRAL, *LETTERS, "SO(2)", "SO(3)", "C_4", "D_4"]
     if made is None:
         raise InputError(f"unknown group {name!r}", where="group", remedy=nearest(name, known))
     _same_dimension(name, int(made.space or 0), dimension)
@@ -203,12 +205,13 @@ def orientations(
             where="orientations",
             remedy=f"leave the number out, or sample group='SO({dimension})'.",
         )
-    return FiniteOrientations(made, name if name in POLYHEDRAL else made.name)
+    return FiniteOrientations(made, name if dimension == 3 else made.name)
 
 
 def _finite(name: str) -> FiniteGroup | None:
-    if name in POLYHEDRAL:
-        return POLYHEDRAL[name]()
+    stem = name.removesuffix(INVERSION)
+    if stem in POLYHEDRAL:
+        return POLYHEDRAL[stem](inversion=stem != name)
     match = re.fullmatch(r"([CD])_?(\d+)", name)
     return None if match is None else (cyclic if match[1] == "C" else dihedral)(int(match[2]))
 
