@@ -16,7 +16,7 @@ SHIFTS = ("T(n)", "T(2)", "T(3)", "S(n)")
 def point_group(symmetry: str, dimension: int = 3) -> FiniteGroup | None:
     """The finite group of "T(3) x octahedral"; None of a symmetry that names none."""
     match = re.fullmatch(r"T\((\d)\) x (.+)", symmetry)
-    if match is None:
+    if match is None or match[2].endswith(")"):  # of all rotations, "T(2) x SO(2)"
         return None
     grid = orientations(match[2], dimension)
     assert isinstance(grid, FiniteOrientations)
@@ -35,5 +35,5 @@ def claimed(symmetry: str, generator: torch.Generator, dimension: int = 3) -> li
     if (group := point_group(symmetry, dimension)) is not None:
         assert group.matrices is not None
         return [isometry(matrix) for matrix in group.matrices[group.sample(3, generator)]]
-    improper = not symmetry.startswith("S")
+    improper = "SO(" not in symmetry and not symmetry.startswith("SE")
     return [Isometry.random(dimension, generator=generator, improper=improper, shift=1.0) for _ in range(3)]

@@ -57,17 +57,15 @@ class ModelContract:
             found["crystal"] = self.crystal()
         return found
 
-    def elements(self, improper: bool) -> list[Isometry]:
-        """Isometries that the model is asked about, and that it keeps unless ``lacks`` names them."""
-        generator = torch.Generator().manual_seed(1)
-        drawn = [Isometry.random(self.dimension, generator=generator, improper=improper, shift=1.0) for _ in range(3)]
-        turned = torch.eye(self.dimension, dtype=torch.float64).roll(1, 0)
-        return [*drawn, Isometry(turned, torch.zeros(self.dimension, dtype=torch.float64))]
-
     @pytest.mark.parametrize("dtype", BOUNDS, ids=str)
     @pytest.mark.parametrize("improper", [False, True], ids=["rotation", "reflection"])
     def test_equivariance(self, model: Backbone, dtype: torch.dtype, improper: bool) -> None:
-        model, elements = model.to(dtype), self.elements(improper)
+        model, generator = model.to(dtype), torch.Generator().manual_seed(1)
+        elements = [
+            Isometry.random(self.dimension, generator=generator, improper=improper, shift=1.0) for _ in range(3)
+        ]
+        turned = torch.eye(self.dimension, dtype=torch.float64).roll(1, 0)
+        elements.append(Isometry(turned, torch.zeros(self.dimension, dtype=torch.float64)))
         for name, graph in self.structures(model).items():
             graph = connect(graph, model.cutoff).cast(dtype)  # the same edges on both sides
             plain, errors = model(graph).double(), []
