@@ -9,6 +9,8 @@ along o.
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
@@ -55,7 +57,7 @@ class InvariantBasis(nn.Module):
 
     def powers(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape degree"]:
         """x, ..., x^D."""
-        return torch.stack([x ** (k + 1) for k in range(self.degree)], dim=-1)
+        return torch.stack(list(itertools.accumulate([x] * self.degree, torch.mul)), dim=-1)
 
 
 class PositionOrientationLayer(nn.Module):
