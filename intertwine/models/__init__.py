@@ -9,6 +9,7 @@ from intertwine.models.eqgat import EQGAT
 from intertwine.models.esen import ESEN
 from intertwine.models.gemnet import GemNet
 from intertwine.models.group_cnn import CNN, P4CNN, P4MCNN, SE2CNN, OctahedralCNN
+from intertwine.models.group_mpnn import GroupMPNN
 from intertwine.models.gvp import GVP
 from intertwine.models.invariant_mpnn import InvariantMPNN
 from intertwine.models.invariant_point_attention import InvariantPointAttention
@@ -19,6 +20,8 @@ from intertwine.models.mpnn import MPNN
 from intertwine.models.nequip import NequIP
 from intertwine.models.painn import PaiNN
 from intertwine.models.point_conv import PointConv
+from intertwine.models.ponita import PONITA
+from intertwine.models.regular_group_cnn import RegularGroupCNN
 from intertwine.models.scalar_vector import ScalarVector
 from intertwine.models.scale_cnn import ScaleCNN
 from intertwine.models.schnet import SchNet
@@ -39,6 +42,7 @@ MODELS: dict[str, type[Backbone]] = {
     "eqgat": EQGAT,
     "esen": ESEN,
     "gemnet": GemNet,
+    "group_mpnn": GroupMPNN,
     "gvp": GVP,
     "invariant_mpnn": InvariantMPNN,
     "invariant_point_attention": InvariantPointAttention,
@@ -52,6 +56,8 @@ MODELS: dict[str, type[Backbone]] = {
     "p4mcnn": P4MCNN,
     "painn": PaiNN,
     "point_conv": PointConv,
+    "ponita": PONITA,
+    "regular_group_cnn": RegularGroupCNN,
     "scalar_vector": ScalarVector,
     "scale_cnn": ScaleCNN,
     "schnet": SchNet,
@@ -74,6 +80,7 @@ __all__ = [
     "MPNN",
     "P4CNN",
     "P4MCNN",
+    "PONITA",
     "SE2CNN",
     "SEGNN",
     "BSplineLieConv",
@@ -81,6 +88,7 @@ __all__ = [
     "Cormorant",
     "DimeNet",
     "GemNet",
+    "GroupMPNN",
     "InvariantMPNN",
     "InvariantPointAttention",
     "LieConv",
@@ -89,6 +97,7 @@ __all__ = [
     "OctahedralCNN",
     "PaiNN",
     "PointConv",
+    "RegularGroupCNN",
     "SE3Transformer",
     "ScalarVector",
     "ScaleCNN",

@@ -23,6 +23,14 @@ _COHEN_WELLING = Paper(
     "International Conference on Machine Learning",
     arxiv="1602.07576",
 )
+_PONITA = Paper(
+    "bekkers2024ponita",
+    ("Erik J. Bekkers", "Sharvaree Vadgama", "Rob D. Hesselink", "Putri A. van der Linden", "David W. Romero"),
+    "Fast, Expressive SE(n) Equivariant Networks through Weight-Sharing in Position-Orientation Space",
+    2024,
+    "International Conference on Learning Representations",
+    "2310.02970",
+)
 #: Architecture -> its paper, and those that its parts are from.
 PAPERS: dict[str, tuple[Paper, ...]] = {
     "clebsch_gordan_net": (
@@ -135,6 +143,7 @@ PAPERS: dict[str, tuple[Paper, ...]] = {
             "2106.08903",
         ),
     ),
+    "group_mpnn": (_PONITA,),
     "gvp": (
         Paper(
             "jing2021equivariant",
@@ -245,6 +254,18 @@ PAPERS: dict[str, tuple[Paper, ...]] = {
             2019,
             "IEEE/CVF Conference on Computer Vision and Pattern Recognition",
             "1811.07246",
+        ),
+    ),
+    "ponita": (_PONITA,),
+    "regular_group_cnn": (
+        _COHEN_WELLING,
+        Paper(
+            "knigge2022separable",
+            ("David M. Knigge", "David W. Romero", "Erik J. Bekkers"),
+            "Exploiting Redundancy: Separable Group Convolutional Networks on Lie Groups",
+            2022,
+            "International Conference on Machine Learning",
+            "2110.13059",
         ),
     ),
     "scalar_vector": (
