@@ -165,18 +165,18 @@ class Unchanged:
         return "unchanged"
 
 
-def action_of(given: Action | Representation | None, group: Group) -> Action:
+def action_of(wanted: Action | Representation | None, group: Group) -> Action:
     """An action from what a caller may give for one: itself, a representation of tensors, or None for no change.
 
     Raises:
         InputError: it is none of these, or of another group.
     """
-    if given is None or isinstance(given, Trivial):
-        return Unchanged(group) if given is None else LinearAction(Trivial(group, given.dim))
-    action = given if isinstance(given, Action) else LinearAction(given) if isinstance(given, Representation) else None
+    if wanted is None or isinstance(wanted, Trivial):
+        return Unchanged(group) if wanted is None else LinearAction(Trivial(group, wanted.dim))
+    action = wanted if isinstance(wanted, Action) else LinearAction(wanted) if isinstance(wanted, Representation) else None
     if action is None:
         raise InputError(
-            f"{given!r} is no action", where="act_in", remedy="give a representation, or an action of groups.action."
+            f"{wanted!r} is no action", where="act_in", remedy="give a representation, or an action of groups.action."
         )
     if action.group != group:
         raise InputError(
