@@ -173,7 +173,9 @@ def action_of(wanted: Action | Representation | None, group: Group) -> Action:
     """
     if wanted is None or isinstance(wanted, Trivial):
         return Unchanged(group) if wanted is None else LinearAction(Trivial(group, wanted.dim))
-    action = wanted if isinstance(wanted, Action) else LinearAction(wanted) if isinstance(wanted, Representation) else None
+    action = (
+        wanted if isinstance(wanted, Action) else LinearAction(wanted) if isinstance(wanted, Representation) else None
+    )
     if action is None:
         raise InputError(
             f"{wanted!r} is no action", where="act_in", remedy="give a representation, or an action of groups.action."
