@@ -26,9 +26,10 @@ from intertwine.geometry.neighbours import connect, neighbour_list
 from intertwine.geometry.plain import PlainGraph, plain
 from intertwine.geometry.quadruplets import Quadruplets, meetings, quadruplets, reverse, selected, shorter, within
 from intertwine.geometry.raster import Raster, raster, raster_positions, rasters
-from intertwine.geometry.resampling import ImageAction, keeps_grid, moved_image, resample
+from intertwine.geometry.resampling import ImageAction, keeps_grid, moved_image, resample, turned_images
 from intertwine.geometry.superposition import deviation, superposed
 from intertwine.geometry.triplets import arriving, triplets
+from intertwine.geometry.turned import is_raster, turned
 
 __all__ = [
     "EDGE_INVARIANTS",
@@ -59,6 +60,7 @@ __all__ = [
     "field",
     "fields_at",
     "folded",
+    "is_raster",
     "keeps_grid",
     "meetings",
     "moved",
@@ -80,6 +82,8 @@ __all__ = [
     "shorter",
     "superposed",
     "triplets",
+    "turned",
+    "turned_images",
     "vector_field",
     "vector_fields",
     "within",

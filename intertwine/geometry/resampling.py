@@ -24,6 +24,7 @@ from intertwine.groups import AffineMap, Group, Representation
 from intertwine.numerics import InputError, choose
 
 ON_GRID = 1e-6  # pixels: rounding of a lattice-preserving element is far below, a turn that interpolates far above
+READ_AT_ONCE = 2**22  # values that are looked up at a time
 EDGES = ("zeros", "circular")
 
 
@@ -108,11 +109,39 @@ def moved_image(
         edges: "zeros" or "circular".
     """
     sizes, places = _sources(g, values.shape[2:])
-    places = places.to(values.device)
+    places = places.to(values.device)[None]
     whole = places.round()
     if float((places - whole).abs().max()) <= ON_GRID:
         return _gathered(values, whole.to(torch.int64), edges).unflatten(-1, sizes)
     return _between(values, places, order, edges).unflatten(-1, sizes)
+
+
+def turned_images(
+    values: Float[Tensor, "images channels *sizes"], rotation: Float[Tensor, "*images n n"], order: int = 1
+) -> Float[Tensor, "images channels *sizes"]:
+    """Each image, or voxels, turned about its centre on a grid of the same sizes, with zero outside: :math:`x'(p) =
+    x(R^{-1} p)`.
+
+    Right angles of a square are exact to the last bit.
+
+    Args:
+        values: of the pixels.
+        rotation: R, one for all (n, n) or one each (B, n, n), in the axes of
+            :func:`~intertwine.geometry.raster_positions`: of an image x points right and y up.
+        order: 1 linear, 3 cubic splines.
+    """
+    sizes, n = values.shape[2:], values.ndim - 2
+    rotation = rotation.to(torch.float64).reshape(-1, n, n)
+    points = raster_positions(*sizes)
+    result = torch.empty_like(values)
+    step = max(1, READ_AT_ONCE // max(1, values[:1].numel()))
+    for start in range(0, len(values), step):
+        here = slice(start, start + step)
+        places = _steps(points @ (rotation[here] if len(rotation) > 1 else rotation), sizes)  # R^{-1} p = p R
+        whole = places.round()
+        places = torch.where((places - whole).abs() <= ON_GRID, whole, places).to(values.device)
+        result[here] = _between(values[here], places, order, "zeros").unflatten(-1, sizes)
+    return result
 
 
 def keeps_grid(g: AffineMap, sizes: Sequence[int]) -> bool:
@@ -129,24 +158,34 @@ def _sources(g: AffineMap, sizes: Sequence[int]) -> tuple[list[int], Float[Tenso
     if float((back.linear - turned).abs().max()) <= ON_GRID:  # a right angle exchanges the sizes
         order = turned.abs() if n == 3 else turned.abs().flip(0, 1)
         moved = (order.T @ torch.tensor(moved).to(order)).round().to(torch.int64).tolist()
-    points = back(raster_positions(*moved))
-    steps = torch.stack([-points[:, 1], points[:, 0]], dim=-1) if n == 2 else points
-    return moved, steps + (torch.tensor(list(sizes), dtype=steps.dtype) - 1) / 2
+    return moved, _steps(back(raster_positions(*moved)), sizes)
 
 
-def _gathered(values: Tensor, places: Int[Tensor, "pixels n"], edges: str) -> Tensor:
-    """Values (B, C, pixels) at whole places; outside by the rule for the edges."""
-    flat = places.new_zeros(len(places))
+def _steps(points: Float[Tensor, "*images pixels n"], sizes: Sequence[int]) -> Float[Tensor, "*images pixels n"]:
+    """Points from the centre of an image as steps along its axes from the first pixel."""
+    steps = torch.stack([-points[..., 1], points[..., 0]], dim=-1) if len(sizes) == 2 else points
+    return steps + (torch.tensor(list(sizes), dtype=steps.dtype) - 1) / 2
+
+
+def _gathered(values: Tensor, places: Int[Tensor, "#images pixels n"], edges: str) -> Tensor:
+    """Values (B, C, pixels) at whole places, the same of all images or others of each; outside by the rule for the
+    edges.
+    """
+    flat = torch.zeros_like(places[..., 0])
     inside = torch.ones_like(flat, dtype=torch.bool)
     for axis, size in enumerate(values.shape[2:]):
-        along = places[:, axis]
+        along = places[..., axis]
         inside &= (along >= 0) & (along < size)
         flat = flat * size + along.remainder(size)
-    taken = values.flatten(2)[..., flat]
-    return taken if edges == "circular" else taken * inside
+    listed = values.flatten(2)
+    if len(flat) == 1:
+        taken = listed[..., flat[0]]
+    else:
+        taken = torch.gather(listed, 2, flat[:, None].expand(-1, listed.shape[1], -1))
+    return taken if edges == "circular" else torch.where(inside[:, None], taken, 0.0)
 
 
-def _between(values: Tensor, places: Float[Tensor, "pixels n"], order: int, edges: str) -> Tensor:
+def _between(values: Tensor, places: Float[Tensor, "#images pixels n"], order: int, edges: str) -> Tensor:
     """Values (B, C, pixels) at any places: the sum over the taps of a spline."""
     if order == 3:
         for axis in range(2, values.ndim):
@@ -155,10 +194,10 @@ def _between(values: Tensor, places: Float[Tensor, "pixels n"], order: int, edge
     low = places.floor()
     weights = [weight.to(values) for weight in (_cubic(places - low) if order == 3 else _linear(places - low))]
     first = low.to(torch.int64) - (1 if order == 3 else 0)
-    result = values.new_zeros(*values.shape[:2], len(places))
-    for taps in itertools.product(range(len(weights)), repeat=places.shape[1]):
-        weight = torch.stack([weights[tap][:, axis] for axis, tap in enumerate(taps)]).prod(0)
-        result = result + weight * _gathered(values, first + torch.tensor(taps, device=first.device), edges)
+    result = values.new_zeros(*values.shape[:2], places.shape[1])
+    for taps in itertools.product(range(len(weights)), repeat=places.shape[-1]):
+        weight = torch.stack([weights[tap][..., axis] for axis, tap in enumerate(taps)]).prod(0)
+        result = result + weight[:, None] * _gathered(values, first + torch.tensor(taps, device=first.device), edges)
     return result
 
 

@@ -110,6 +110,10 @@ class Cartesian(LinearRepresentation):
             result = (result[..., :, None, :, None] * g[..., None, :, None, :]).flatten(-4, -3).flatten(-2)
         return result
 
+    def __str__(self) -> str:
+        name = {0: "scalar", 1: "vector"}.get(self.rank, f"tensor of rank {self.rank}")
+        return f"axial {name}" if self.axial else name
+
     def transform(self, g: Float[Tensor, "*batch n n"], x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
         g = g.to(x)
         for axis in range(self.rank):

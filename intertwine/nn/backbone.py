@@ -44,6 +44,8 @@ class Backbone(Configured, Placed, nn.Module, ABC):
         PRESETS: name -> constructor arguments and their source: "small", fast on a processor, and "paper", the numbers
             of a table or file that the preset names (:class:`~intertwine.nn.Preset`).
         LISTS: the lists that :meth:`lists` makes, and the axes of each whose lengths depend on the data.
+        EDGES: whether it looks at edges; where not, none are built for it (784 pixels have 613,872 pairs).
+        level: what the rows of its features are of: "node", or "graph" of a model that has pooled.
         cutoff: r_c, or None.
         arguments: all inputs, as given or by default.
         node_inputs, edge_inputs, vector_inputs: number of columns of each, by name.
@@ -56,6 +58,8 @@ class Backbone(Configured, Placed, nn.Module, ABC):
     PRESETS: ClassVar[Mapping[str, dict[str, Any]]] = {}
     __signature__: ClassVar[Any] = Written()
     LISTS: ClassVar[dict[str, tuple[int, ...]]] = {}
+    EDGES: ClassVar[bool] = True
+    level: ClassVar[str] = "node"
 
     cutoff: float | None
     arguments: VectorInputs
@@ -132,7 +136,7 @@ class Backbone(Configured, Placed, nn.Module, ABC):
         """The graph with all that a compiled or exported model can't make, because its size depends on the data: edges
         and lists.
         """
-        graph = plain(graph if graph.get("edge_index") is not None else connect(graph, self.cutoff))
+        graph = plain(graph if graph.get("edge_index") is not None or not self.EDGES else connect(graph, self.cutoff))
         return graph.replaced(**self.listed(graph))
 
     def forward(self, graph: Graph) -> Float[Tensor, "nodes features"]:
@@ -171,6 +175,6 @@ class Backbone(Configured, Placed, nn.Module, ABC):
             )
         if safe.inspectable(graph.pos):
             check_positions(graph.pos)
-        if graph.get("edge_index") is None:
+        if self.EDGES and graph.get("edge_index") is None:
             graph = connect(graph, self.cutoff)
         return graph.in_precision(parameter.dtype)

@@ -65,6 +65,7 @@ class ModelContract:
             Isometry.random(self.dimension, generator=generator, improper=improper, shift=1.0) for _ in range(3)
         ]
         turned = torch.eye(self.dimension, dtype=torch.float64).roll(1, 0)
+        turned[0] *= torch.linalg.det(turned)  # axes exchanged, by a rotation in every dimension
         elements.append(Isometry(turned, torch.zeros(self.dimension, dtype=torch.float64)))
         for name, graph in self.structures(model).items():
             graph = connect(graph, model.cutoff).cast(dtype)  # the same edges on both sides
