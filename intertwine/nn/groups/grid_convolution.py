@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from intertwine.groups import FiniteGroup, Subgroup
 from intertwine.nn.checks import check_sizes
+from intertwine.nn.groups.ball_convolution import Box, convolve_boxes, suits
 from intertwine.nn.groups.kernel_basis import KernelBasis, kernel_pixels
 from intertwine.numerics import ExactBuffers, InputError, choose
 
@@ -42,6 +43,7 @@ class GridConvolution(nn.Module, ABC):
         choose(padding, (*PADDINGS, "none"), kind="padding", where="padding")
         self.size, self.dimension, self.padding = size, dimension, padding
         self.convolve = F.conv2d if dimension == 2 else F.conv3d
+        self.boxes: list[Box] = []  # of the taps, where a subclass knows that many are zero
 
     @abstractmethod
     def kernel(self) -> Float[Tensor, "maps_out maps_in *taps"]:
@@ -65,6 +67,8 @@ class GridConvolution(nn.Module, ABC):
                 where="kernel",
                 remedy=f"with padding {self.padding!r} sizes are at least {least}: use 'zeros', or a smaller kernel.",
             )
+        if self.boxes and self.padding == "zeros" and suits(f):
+            return convolve_boxes(f, kernel, self.boxes)
         if self.padding in ("circular", "reflect"):
             f = F.pad(f, (reach, reach) * self.dimension, mode=self.padding)
         return self.convolve(f, kernel, padding=reach if self.padding == "zeros" else 0)
