@@ -20,7 +20,13 @@ from torch import Tensor, nn
 
 from intertwine.groups import FiniteGroup, Subgroup
 from intertwine.nn.checks import check_sizes
-from intertwine.nn.groups.ball_convolution import Box, convolve_boxes, suits
+from intertwine.nn.groups.ball_convolution import (
+    Box,
+    channels_last_is_faster,
+    convolve_boxes,
+    several_are_faster,
+    whole,
+)
 from intertwine.nn.groups.kernel_basis import KernelBasis, kernel_pixels
 from intertwine.numerics import ExactBuffers, InputError, choose
 
@@ -67,8 +73,8 @@ class GridConvolution(nn.Module, ABC):
                 where="kernel",
                 remedy=f"with padding {self.padding!r} sizes are at least {least}: use 'zeros', or a smaller kernel.",
             )
-        if self.boxes and self.padding == "zeros" and suits(f):
-            return convolve_boxes(f, kernel, self.boxes)
+        if self.dimension == 3 and self.padding == "zeros" and channels_last_is_faster(f):
+            return convolve_boxes(f, kernel, self.boxes if self.boxes and several_are_faster(f) else whole(self.size))
         if self.padding in ("circular", "reflect"):
             f = F.pad(f, (reach, reach) * self.dimension, mode=self.padding)
         return self.convolve(f, kernel, padding=reach if self.padding == "zeros" else 0)

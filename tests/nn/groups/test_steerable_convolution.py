@@ -11,7 +11,12 @@ from torch.autograd import gradcheck
 
 from intertwine.groups import SO, Cartesian, O, cyclic
 from intertwine.groups.plane import PlaneIrrep
-from intertwine.nn.groups.ball_convolution import boxes, convolve_boxes, suits
+from intertwine.nn.groups.ball_convolution import (
+    boxes,
+    channels_last_is_faster,
+    convolve_boxes,
+    several_are_faster,
+)
 from intertwine.nn.groups.field_activation import CircleFields, GatedFields, NormFields, TermsNorm
 from intertwine.nn.groups.fourier_link import by_frequency, circle_functions, circle_terms, coefficient_kernel
 from intertwine.nn.groups.grid_convolution import GroupConvolution
@@ -257,10 +262,13 @@ def test_the_network_takes_the_split_in_single_precision(generator: torch.Genera
     terms = tuple((2, ir) for ir in (Irrep("0e"), Irrep("1o")))
     layer = SteerableConvolution(terms, terms, 5, space_harmonics(5, 2, 3), space_couplings, 3)
     x = torch.randn(2, 8, 6, 7, 5, generator=generator)
-    assert suits(x)
-    assert not suits(x.double())
+    assert channels_last_is_faster(x)
+    assert several_are_faster(x)
+    assert not several_are_faster(x[:1])
+    assert not channels_last_is_faster(x.double())
     assert len(layer.boxes) == 3
     single = layer(x).double()
+    torch.testing.assert_close(layer(x[:1]), layer(x)[:1], rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(
         single, layer.double()(x.double()), rtol=0, atol=2e-5 * float(single.detach().abs().max())
     )
