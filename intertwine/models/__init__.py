@@ -1,5 +1,6 @@
 """Floor 5: architectures, one a file. A new model is one file and one line here."""
 
+from intertwine.models.bspline_lie_conv import BSplineLieConv
 from intertwine.models.clebsch_gordan_net import ClebschGordanNet
 from intertwine.models.cormorant import Cormorant
 from intertwine.models.dimenet import DimeNet
@@ -8,15 +9,19 @@ from intertwine.models.eqgat import EQGAT
 from intertwine.models.esen import ESEN
 from intertwine.models.gemnet import GemNet
 from intertwine.models.group_cnn import CNN, P4CNN, P4MCNN, SE2CNN, OctahedralCNN
+from intertwine.models.group_mpnn import GroupMPNN
 from intertwine.models.gvp import GVP
 from intertwine.models.invariant_mpnn import InvariantMPNN
 from intertwine.models.invariant_point_attention import InvariantPointAttention
+from intertwine.models.lie_conv import LieConv
 from intertwine.models.local_frames import LocalFrames
 from intertwine.models.mace import MACE
 from intertwine.models.mpnn import MPNN
 from intertwine.models.nequip import NequIP
 from intertwine.models.painn import PaiNN
 from intertwine.models.point_conv import PointConv
+from intertwine.models.ponita import PONITA
+from intertwine.models.regular_group_cnn import RegularGroupCNN
 from intertwine.models.scalar_vector import ScalarVector
 from intertwine.models.scale_cnn import ScaleCNN
 from intertwine.models.schnet import SchNet
@@ -30,15 +35,18 @@ from intertwine.nn import Backbone
 MODELS: dict[str, type[Backbone]] = {
     "clebsch_gordan_net": ClebschGordanNet,
     "cnn": CNN,
+    "bspline_lieconv": BSplineLieConv,
     "cormorant": Cormorant,
     "dimenet": DimeNet,
     "egnn": EGNN,
     "eqgat": EQGAT,
     "esen": ESEN,
     "gemnet": GemNet,
+    "group_mpnn": GroupMPNN,
     "gvp": GVP,
     "invariant_mpnn": InvariantMPNN,
     "invariant_point_attention": InvariantPointAttention,
+    "lieconv": LieConv,
     "local_frames": LocalFrames,
     "mace": MACE,
     "mpnn": MPNN,
@@ -48,6 +56,8 @@ MODELS: dict[str, type[Backbone]] = {
     "p4mcnn": P4MCNN,
     "painn": PaiNN,
     "point_conv": PointConv,
+    "ponita": PONITA,
+    "regular_group_cnn": RegularGroupCNN,
     "scalar_vector": ScalarVector,
     "scale_cnn": ScaleCNN,
     "schnet": SchNet,
@@ -70,19 +80,24 @@ __all__ = [
     "MPNN",
     "P4CNN",
     "P4MCNN",
+    "PONITA",
     "SE2CNN",
     "SEGNN",
+    "BSplineLieConv",
     "ClebschGordanNet",
     "Cormorant",
     "DimeNet",
     "GemNet",
+    "GroupMPNN",
     "InvariantMPNN",
     "InvariantPointAttention",
+    "LieConv",
     "LocalFrames",
     "NequIP",
     "OctahedralCNN",
     "PaiNN",
     "PointConv",
+    "RegularGroupCNN",
     "SE3Transformer",
     "ScalarVector",
     "ScaleCNN",

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from intertwine.models.papers_of_groups import PAPERS_OF_GROUPS
 from intertwine.nn.paper import EGNN_PAPER, Paper
 
 _GILMER = Paper(
@@ -15,36 +16,8 @@ _GILMER = Paper(
     "International Conference on Machine Learning",
     "1704.01212",
 )
-_COHEN_WELLING = Paper(
-    "cohen2016group",
-    ("Taco S. Cohen", "Max Welling"),
-    "Group Equivariant Convolutional Networks",
-    2016,
-    "International Conference on Machine Learning",
-    arxiv="1602.07576",
-)
 #: Architecture -> its paper, and those that its parts are from.
 PAPERS: dict[str, tuple[Paper, ...]] = {
-    "clebsch_gordan_net": (
-        Paper(
-            "kondor2018clebsch",
-            ("Risi Kondor", "Zhen Lin", "Shubhendu Trivedi"),
-            "Clebsch-Gordan Nets: a Fully Fourier Space Spherical Convolutional Neural Network",
-            2018,
-            "Advances in Neural Information Processing Systems",
-            arxiv="1806.09231",
-        ),
-    ),
-    "cnn": (
-        Paper(
-            "lecun1998gradient",
-            ("Yann LeCun", "Léon Bottou", "Yoshua Bengio", "Patrick Haffner"),
-            "Gradient-based learning applied to document recognition",
-            1998,
-            "Proc. IEEE 86, 2278",
-            doi="10.1109/5.726791",
-        ),
-    ),
     "cormorant": (
         Paper(
             "anderson2019cormorant",
@@ -195,18 +168,6 @@ PAPERS: dict[str, tuple[Paper, ...]] = {
             "10.1038/s41467-022-29939-5",
         ),
     ),
-    "octahedral_cnn": (
-        Paper(
-            "winkels2018gcnns",
-            ("Marysia Winkels", "Taco S. Cohen"),
-            "3D G-CNNs for Pulmonary Nodule Detection",
-            2018,
-            "Medical Imaging with Deep Learning",
-            arxiv="1804.04656",
-        ),
-    ),
-    "p4cnn": (_COHEN_WELLING,),
-    "p4mcnn": (_COHEN_WELLING,),
     "painn": (
         Paper(
             "schutt2021painn",
@@ -237,16 +198,6 @@ PAPERS: dict[str, tuple[Paper, ...]] = {
             "2301.09308",
         ),
     ),
-    "scale_cnn": (
-        Paper(
-            "sosnovik2020scale",
-            ("Ivan Sosnovik", "Michał Szmaja", "Arnold Smeulders"),
-            "Scale-Equivariant Steerable Networks",
-            2020,
-            "International Conference on Learning Representations",
-            arxiv="1910.11093",
-        ),
-    ),
     "schnet": (
         Paper(
             "schutt2017schnet",
@@ -262,31 +213,6 @@ PAPERS: dict[str, tuple[Paper, ...]] = {
             2017,
             "Advances in Neural Information Processing Systems",
             "1706.08566",
-        ),
-    ),
-    "se2cnn": (
-        Paper(
-            "bekkers2018roto",
-            (
-                "Erik J. Bekkers",
-                "Maxime W. Lafarge",
-                "Mitko Veta",
-                "Koen A. J. Eppenhof",
-                "Josien P. W. Pluim",
-                "Remco Duits",
-            ),
-            "Roto-Translation Covariant Convolutional Networks for Medical Image Analysis",
-            2018,
-            "Medical Image Computing and Computer Assisted Intervention",
-            arxiv="1804.03393",
-        ),
-        Paper(
-            "weiler2018learning",
-            ("Maurice Weiler", "Fred A. Hamprecht", "Martin Storath"),
-            "Learning Steerable Filters for Rotation Equivariant CNNs",
-            2018,
-            "IEEE Conference on Computer Vision and Pattern Recognition",
-            arxiv="1711.07289",
         ),
     ),
     "se3_transformer": (
@@ -309,26 +235,6 @@ PAPERS: dict[str, tuple[Paper, ...]] = {
             "2110.02905",
         ),
     ),
-    "steerable_cnn": (
-        Paper(
-            "weiler2019general",
-            ("Maurice Weiler", "Gabriele Cesa"),
-            "General E(2)-Equivariant Steerable CNNs",
-            2019,
-            "Advances in Neural Information Processing Systems",
-            arxiv="1911.08251",
-        ),
-    ),
-    "steerable_cnn_3d": (
-        Paper(
-            "weiler2018steerable",
-            ("Maurice Weiler", "Mario Geiger", "Max Welling", "Wouter Boomsma", "Taco S. Cohen"),
-            "3D Steerable CNNs: Learning Rotationally Equivariant Features in Volumetric Data",
-            2018,
-            "Advances in Neural Information Processing Systems",
-            arxiv="1807.02547",
-        ),
-    ),
     "tensor_field": (
         Paper(
             "thomas2018tensor",
@@ -346,4 +252,4 @@ PAPERS: dict[str, tuple[Paper, ...]] = {
             arxiv="1802.08219",
         ),
     ),
-}
+} | PAPERS_OF_GROUPS
