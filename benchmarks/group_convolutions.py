@@ -13,8 +13,8 @@ appendix) in plain torch, in two forms:
   neighbourhood of all.
 
 ``ours`` makes logarithms of edges only, and the sum over the neighbours is the fused kernel. All have the same elements,
-neighbours and weights, and must agree to 1e-6 of their size. Elements are given by their coordinates.
-Gradients are those of features, weights and coordinates.
+neighbours and weights, and must agree to 1e-6 of their size. An element is a point with a drawn
+rotation. Gradients are those of features, weights and points.
 """
 
 from __future__ import annotations
@@ -28,13 +28,14 @@ from measure import interleaved, table, write
 from torch import Tensor, nn
 
 from intertwine import bench
-from intertwine.groups import SE, Group, T
+from intertwine.groups import SE, Affine, T
 from intertwine.nn.groups.lie_convolution import LieConvolution, LieKernel, mean_weights
-from intertwine.nn.groups.lifting import Relative, relative_logarithms
+from intertwine.nn.groups.lifting import Relative
+from intertwine.nn.groups.relative import relative_logarithms
 
 POINTS, NEIGHBOURS, CHANNELS, FUNCTIONS = 256, 25, 32, 16
 AGREE = 1e-6  # of the size of the result
-GROUPS: dict[str, Group] = {"T(3)": T(3), "SE(2)": SE(2), "SE(3)": SE(3)}
+GROUPS: dict[str, Affine] = {"T(3)": T(3), "SE(2)": SE(2), "SE(3)": SE(3)}
 
 
 class Case:
@@ -45,7 +46,7 @@ class Case:
         dtype: precision.
     """
 
-    def __init__(self, group: Group, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(self, group: Affine, dtype: torch.dtype = torch.float32) -> None:
         generator = torch.Generator().manual_seed(0)
         torch.manual_seed(0)
         self.group = group
@@ -55,14 +56,19 @@ class Case:
         near = torch.cdist(group.shift(elements), group.shift(elements)).topk(NEIGHBOURS, largest=False).indices
         self.near = near  # (points, neighbours): of each its nearest, itself among them
         self.edge_index = torch.stack([near.flatten(), torch.arange(POINTS).repeat_interleave(NEIGHBOURS)])
-        self.coordinates = group.log(elements).to(dtype).requires_grad_()
+        self.turns = group.linear(elements).to(dtype)
+        self.pos = group.shift(elements).to(dtype).requires_grad_()
         self.f = torch.randn(POINTS, CHANNELS, generator=generator).to(dtype).requires_grad_()
         self.cotangent = torch.randn(POINTS, CHANNELS, generator=generator).to(dtype)
         self.weights = [*self.kernel.parameters(), *self.layer.parameters()]
 
+    def lifted(self) -> Tensor:
+        """The elements (points, n + 1, n + 1)."""
+        return self.group.make(self.turns, self.pos)
+
     def ours(self) -> Tensor:
         """Logarithms, kernel and weights of edges; the sum in one kernel."""
-        log = relative_logarithms(self.group, self.group.exp(self.coordinates), self.edge_index)
+        log = relative_logarithms(self.group, self.lifted(), self.edge_index)
         relative = Relative(None, log[:, None, None], log[:, :0], None)
         phi = self.kernel(relative, log[:, :0]).flatten(0, 2)
         weights = mean_weights(torch.ones_like(log[:, 0]), self.edge_index[1], POINTS)
@@ -71,9 +77,9 @@ class Case:
     def _all_logarithms(self) -> Tensor:
         """(1, points, points, dim): of every u with every v; of translations differences."""
         if self.group == T(3):
-            x = self.coordinates[None]
+            x = self.pos[None]
             return x[:, :, None] - x[:, None]
-        g = self.group.exp(self.coordinates)[None]
+        g = self.lifted()[None]
         return self.group.log(self.group.product(self.group.inverse(g)[:, None], g[:, :, None]))
 
     def _contracted(self, log: Tensor, values: Tensor, mask: Tensor) -> Tensor:
@@ -102,7 +108,7 @@ class Case:
         """name -> forward and backward."""
 
         def step(function: Callable[[], Tensor]) -> Callable[[], Any]:
-            wanted: Sequence[Tensor] = [self.f, self.coordinates, *self.weights]
+            wanted: Sequence[Tensor] = [self.f, self.pos, *self.weights]
             return lambda: torch.autograd.grad(function(), wanted, self.cotangent)
 
         return {name: step(getattr(self, name)) for name in ("ours", "gathered", "dense")}

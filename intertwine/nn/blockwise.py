@@ -95,5 +95,3 @@ def _gradient(
         if k or wanted:
             g = g @ parameters[2 * k]
     return g if wanted else None
-
-

@@ -36,14 +36,7 @@ from intertwine.groups import (
     tetrahedral,
 )
 from intertwine.groups.finite import MOST
-from intertwine.groups.matrix import NoTurn
-from intertwine.groups.rotations import (
-    compose_quaternion,
-    inverse_quaternion,
-    matrix_to_quaternion,
-    quaternion_to_matrix,
-    quaternion_to_rotation_vector,
-)
+from intertwine.groups.rotations import quaternion_to_matrix
 from intertwine.nn.groups.lie_groups import is_isometric, stabiliser_of_origin
 from intertwine.numerics import InputError, safe, segment
 from intertwine.numerics.constants import ExactBuffers
@@ -330,32 +323,6 @@ def smallest_rotation(x: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3
     q = torch.stack([1 + c, -b, a, torch.zeros_like(c)], dim=-1)
     half_turn = torch.eye(4, dtype=x.dtype, device=x.device)[1]
     return quaternion_to_matrix(torch.where(opposite[..., None], half_turn, q))
-
-
-def relative_logarithms(
-    group: Group, elements: Float[Tensor, "nodes ..."], edge_index: Int[Tensor, "2 edges"]
-) -> Float[Tensor, "edges dim"]:
-    r""":math:`\log(g_j^{-1} g_i)` (edges, dim) of any elements (nodes, ...), one for each edge j -> i and no more."""
-    j, i = edge_index
-    if isinstance(group, Affine) and isinstance(group.point, MatrixGroup):
-        x, a = group.shift(elements).contiguous(), group.linear(elements)  # rows of a part are slow to look up
-        away = x.index_select(0, i) - x.index_select(0, j)
-        if isinstance(group.point, NoTurn):
-            return away
-        back = group.point.inverse(a).flatten(1).contiguous().index_select(0, j).unflatten(1, a.shape[1:])
-        omega = relative_logarithms(group.point, a, edge_index)
-        local = (back * away[:, None]).sum(-1)  # faster than a product of so many small matrices
-        return torch.cat([group.point.phi(omega, local, inverse=True), omega], dim=1)
-    if group == SO(3):
-        q = matrix_to_quaternion(elements)  # of the elements, not of the edges
-        basis = torch.eye(4, dtype=q.dtype, device=q.device)
-        back = compose_quaternion(inverse_quaternion(q)[:, None], basis).mT.flatten(1).contiguous()  # matrices that multiply by it
-        pairs = (back.index_select(0, j).unflatten(1, (4, 4)) * q.index_select(0, i)[:, None]).sum(-1)
-        return quaternion_to_rotation_vector(pairs)
-    if group == SO(2):
-        z = torch.view_as_complex(elements[..., 0].contiguous())
-        return (z.index_select(0, i) * z.index_select(0, j).conj()).angle()[:, None]
-    return group.log(group.product(group.inverse(elements).index_select(0, j), elements.index_select(0, i)))
 
 
 def _bump(x: Float[Tensor, "*batch k"]) -> Float[Tensor, "*batch"]:
