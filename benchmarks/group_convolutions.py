@@ -25,7 +25,7 @@ from typing import Any
 
 import torch
 from measure import interleaved, table, write
-from torch import Tensor, nn
+from torch import Tensor
 
 from intertwine import bench
 from intertwine.groups import SE, Affine, T

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from intertwine.models.papers_of_groups import PAPERS_OF_GROUPS
 from intertwine.nn.paper import EGNN_PAPER, Paper
 
 _GILMER = Paper(
@@ -17,16 +18,6 @@ _GILMER = Paper(
 )
 #: Architecture -> its paper, and those that its parts are from.
 PAPERS: dict[str, tuple[Paper, ...]] = {
-    "bspline_lieconv": (
-        Paper(
-            "bekkers2020bspline",
-            ("Erik J. Bekkers",),
-            "B-Spline CNNs on Lie Groups",
-            2020,
-            "International Conference on Learning Representations",
-            "1909.12057",
-        ),
-    ),
     "cormorant": (
         Paper(
             "anderson2019cormorant",
@@ -133,16 +124,6 @@ PAPERS: dict[str, tuple[Paper, ...]] = {
             2021,
             "Nature 596, 583",
             doi="10.1038/s41586-021-03819-2",
-        ),
-    ),
-    "lieconv": (
-        Paper(
-            "finzi2020lieconv",
-            ("Marc Finzi", "Samuel Stanton", "Pavel Izmailov", "Andrew Gordon Wilson"),
-            "Generalizing Convolutional Neural Networks for Equivariance to Lie Groups on Arbitrary Continuous Data",
-            2020,
-            "International Conference on Machine Learning",
-            "2002.12880",
         ),
     ),
     "local_frames": (
@@ -271,4 +252,4 @@ PAPERS: dict[str, tuple[Paper, ...]] = {
             arxiv="1802.08219",
         ),
     ),
-}
+} | PAPERS_OF_GROUPS
