@@ -63,7 +63,8 @@ class GroupTrial(Measured):
         options: Options,
         exact: Callable[[Any], dict[str, Tensor]] | None = None,
     ) -> None:
-        self.function, self.inputs, self.dtype, self.options = in_precision(function, dtype), inputs, dtype, options
+        self.function, self.inputs = in_precision(function, dtype, options.device), inputs
+        self.dtype, self.options = dtype, options
         self.act_in, self.act_out, self.exact = act_in, act_out, exact
         quantities = {name: Quantity(_representation(action), "") for name, action in act_out.items()}
         outputs = [self(x) for x in inputs]
@@ -81,7 +82,8 @@ class GroupTrial(Measured):
         return seeded(lambda: self._outputs(redrawn(self.function, seed), x), seed)
 
     def _outputs(self, function: Callable[[Any], Any], x: Any) -> dict[str, Tensor]:
-        result = function(_cast(x, self.dtype, self.options.cutoff, function))
+        x = _cast(x, self.dtype, self.options.cutoff, function)
+        result = function(x if self.options.device is None else x.to(self.options.device))
         named = result if isinstance(result, Mapping) else {"output": result}
         for name in self.act_out:
             if not isinstance(named.get(name), Tensor):
@@ -93,7 +95,7 @@ class GroupTrial(Measured):
                     where=name_of(self.function),
                     remedy="look for a division by zero, a root or a logarithm at this input.",
                 )
-        return {name: named[name].detach() for name in self.act_out}
+        return {name: named[name].detach().cpu() for name in self.act_out}
 
     def rounding(self, k: int, g: Tensor, moved: Any) -> dict[str, Tensor]:
         """What rounding g x to the function's precision does to the outputs, in the frame of x (see
@@ -196,7 +198,8 @@ def _interpolated(
 ) -> None:
     """An image whose pixels leave the grid: tapered, so that nothing is turned out of it, and compared in the disc.
 
-    Where the output is an image, too, it is interpolated for the comparison, and its error counts.
+    A function may answer three times what interpolation does to the input. Where the output is an image, it is
+    interpolated for the comparison, and what that does is allowed beside.
     """
     images = isinstance(trial.act_in, ImageAction)
     x, own = tapered(trial.inputs[k]) if images else trial.inputs[k], 0.0
@@ -208,15 +211,15 @@ def _interpolated(
     still, got = trial(x), trial(trial.act_in.act(g, x))
     expected = trial.expected(still, g)
     for name, action in trial.act_out.items():
-        a, b, error = got[name], expected[name], own
+        a, b, error = got[name], expected[name], 0.0
         if isinstance(action, ImageAction) and a.shape == b.shape:
             inside = disc(a.shape[2:])
             a, b = a * inside, b * inside
-            error = max(own, there_and_back(g_map, still[name]))
+            error = there_and_back(g_map, still[name])
             alone.see("", error, f"{words}, {name}")
-        if stated is None and error > MOST_INTERPOLATION:
+        if stated is None and max(own, error) > MOST_INTERPOLATION:
             continue
-        bound = stated if stated is not None else TIMES_INTERPOLATION * error
+        bound = stated if stated is not None else TIMES_INTERPOLATION * own + error
         worst.see(name, trial.deviation(name, a, b), words, bound=max(bound, trial.bound), sense=APPROXIMATE)
 
 

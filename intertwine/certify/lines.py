@@ -25,6 +25,7 @@ class Options(NamedTuple):
     spread: int
     draws: int
     progress: Progress | None
+    device: torch.device | None = None
 
 
 def lines_of(test: str, symmetry: str, dtype: str, findings: Findings, claimed: bool = True) -> list[Line]:

@@ -11,7 +11,7 @@ from torch import Tensor
 from intertwine.geometry import Graph, act, keeps_grid, moved_image, raster_positions, rasters, resample
 from intertwine.groups import AffineMap
 
-#: Errors of a function up to this many times those that interpolation alone makes are put down to it.
+#: Errors of a function up to this many times those that interpolation alone makes in its input are put down to it.
 TIMES_INTERPOLATION = 3.0
 MOST_INTERPOLATION = 0.5  # of the image's size: beyond, nothing can be told apart
 MARGIN = 1.5  # pixels from the edge of the largest disc that is compared

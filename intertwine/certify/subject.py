@@ -46,6 +46,7 @@ class Subject:
         quantities: what its outputs are.
         dtype: precision.
         cutoff: radius (A) at which edges are built for a function that does not build them itself; None for all pairs.
+        device: where it computes; graphs come from the CPU, and outputs go back there.
 
     Raises:
         InputError: the module can't be copied.
@@ -57,8 +58,9 @@ class Subject:
         quantities: dict[str, Quantity],
         dtype: torch.dtype,
         cutoff: float | None,
+        device: torch.device | None = None,
     ) -> None:
-        self.function, self.dtype = in_precision(function, dtype), dtype
+        self.function, self.dtype, self.device = in_precision(function, dtype, device), dtype, device
         self.quantities = dict(quantities)
         self.kind = tried_on(function)
         self.connects = hasattr(function, "cutoff") or self.kind in KINDS
@@ -93,6 +95,8 @@ class Subject:
             if graph.get("edge_index") is not None
             else connect(graph, self.cutoff)
         )
+        if self.device is not None:
+            graph = graph.to(self.device)
         result = self.function(graph) if self.seed is None else seeded(lambda: self.function(graph), self.seed)
         named = result if isinstance(result, Mapping) else {"output": result}
         # a stress, say, is there for periodic graphs only
@@ -103,7 +107,8 @@ class Subject:
                 where="outputs",
                 remedy="return every declared output by its name.",
             )
-        return {name: self._shaped(name, named[name], graph) for name in present}
+        outputs = {name: self._shaped(name, named[name], graph) for name in present}
+        return outputs if self.device is None else {name: value.to("cpu") for name, value in outputs.items()}
 
     def connected(self, graph: Graph) -> Graph:
         """The graph with edges, where an output is of those that are given."""
@@ -177,8 +182,10 @@ class Subject:
         return value
 
 
-def in_precision(function: Callable[[Any], Any], dtype: torch.dtype) -> Callable[[Any], Any]:
-    """The function; of a module a copy of that precision, set to evaluation.
+def in_precision(
+    function: Callable[[Any], Any], dtype: torch.dtype, device: torch.device | None = None
+) -> Callable[[Any], Any]:
+    """The function; of a module a copy of that precision, set to evaluation, on the device if one is given.
 
     Raises:
         InputError: the module can't be copied.
@@ -186,7 +193,7 @@ def in_precision(function: Callable[[Any], Any], dtype: torch.dtype) -> Callable
     if not isinstance(function, nn.Module):
         return function
     try:
-        return copy.deepcopy(function).to(dtype).eval()
+        return copy.deepcopy(function).to(device=device, dtype=dtype).eval()
     except (RuntimeError, TypeError) as error:
         raise InputError(
             f"the module can't be copied: {error}",

@@ -24,6 +24,7 @@ from intertwine.certify.trial import Trial
 from intertwine.geometry import Graph, connect
 from intertwine.groups import Action, Group, Representation
 from intertwine.numerics import InputError, IntertwineError
+from intertwine.numerics.devices import computing_device
 
 
 class Check(NamedTuple):
@@ -96,14 +97,17 @@ def certify(
     rotations: int = 4,
     quick: bool = False,
     progress: Progress | None = None,
+    device: str | torch.device | None = None,
 ) -> Certificate:
     r"""Is the function equivariant, smooth, conservative, and sound at singular inputs? For any function of graphs; and
     is it equivariant to any group, for any function of tensors, sets, images, voxels, spherical signals or graphs?
 
     Errors are :math:`\max |f(g x) - \rho(g) f(x)| / \mathrm{rms}(f)`, with g applied in float64. Of images whose pixels
     leave the grid the error that interpolation alone makes is stated beside: a symmetry holds "within approximation" up
-    to three times that. A function that draws random numbers (torch's own) is compared draw for draw; where that fails,
-    in the mean of many draws against its standard error: it holds "in distribution" within seven of these.
+    to three times what it does to the input, and what it does to an output that is an image. A function that draws
+    random numbers (from torch's generator, or by a method ``redraw(seed)`` of a module) is compared draw for draw;
+    where that fails, in the mean of many draws against its standard error: it holds "in distribution" within seven of
+    these.
 
     Args:
         function: takes a Graph (or a batch) and returns a tensor, or a dict of tensors by name. It says what they are
@@ -121,8 +125,8 @@ def certify(
             ``RowAction``, ``ProductAction``, ``geometry.ImageAction``, ``GraphAction``). Default: the function's
             ``rep_in``; for graphs ``GraphAction``.
         rep_out: the same of the output, or of each by name. Default: the function's ``rep_out``.
-        approximation: largest relative error where values are interpolated (dimensionless); None for three times that
-            of interpolation alone.
+        approximation: largest relative error where values are interpolated (dimensionless); None for that of
+            interpolation, as above.
         draws: seeds that a comparison in distribution takes.
         dtypes: precisions.
         cutoff: radius (A) for functions that do not connect graphs themselves; None connects all pairs.
@@ -132,6 +136,7 @@ def certify(
         rotations: number of random rotations, each on every graph; with a group, of random elements.
         quick: fewer of everything, for tests that run often.
         progress: called before each test.
+        device: where the function computes, "cuda" for example; None for where it is. A module is copied there.
 
     Returns:
         The certificate. Exceptions of the function become failed lines. Skipped are the structures that it refuses by
@@ -144,7 +149,9 @@ def certify(
     """
     things: list[Any] = [inputs] if isinstance(inputs, Graph | Tensor) else list(inputs)
     counts = (min(rotations, 2), 1) if quick else (rotations, 2)
-    options = Options(dtypes, cutoff, bounds or {}, seed, *counts, min(draws, 16) if quick else draws, progress)
+    place = None if device is None else computing_device(device)
+    draws = min(draws, 16) if quick else draws
+    options = Options(dtypes, cutoff, bounds or {}, seed, *counts, draws, progress, place)
     if group is None and act_in is None and rep_out is None and all(isinstance(thing, Graph) for thing in things):
         return _of_graphs(function, things, symmetry, irreps_out, options)
     return of_group(function, things, group, act_in, rep_out, approximation, options)
@@ -168,7 +175,7 @@ def _of_graphs(function: Any, graphs: list[Graph], symmetry: str, irreps_out: An
     lines: list[Line] = []
     missing = set(dtypes)
     for place, dtype in enumerate(dtypes):
-        subject = Subject(function, quantities, dtype, cutoff)
+        subject = Subject(function, quantities, dtype, cutoff, options.device)
         usable, verdicts = _usable(subject, structures, other=len(dtypes) > 1)
         lines += verdicts
         if usable:
@@ -180,7 +187,9 @@ def _of_graphs(function: Any, graphs: list[Graph], symmetry: str, irreps_out: An
             lines += _run(trial, options.progress, place * len(CHECKS), len(dtypes) * len(CHECKS))
     if torch.float64 in missing or torch.float64 not in dtypes:
         lines += _unproven(
-            Subject(function, quantities, torch.float64, cutoff), structures, asked=torch.float64 in missing
+            Subject(function, quantities, torch.float64, cutoff, options.device),
+            structures,
+            asked=torch.float64 in missing,
         )
     if not any(line.verdict in HOLDS for line in lines):  # nothing ran at all: what was skipped is a failure
         lines = [_failed(line) if line.test == "runs" else line for line in lines]
@@ -278,7 +287,7 @@ def _exact(
     """The function in float64 beside a subject of lower precision, if it works there."""
     if subject.dtype == torch.float64:
         return None
-    exact = Subject(function, subject.quantities, torch.float64, cutoff)
+    exact = Subject(function, subject.quantities, torch.float64, cutoff, subject.device)
     return exact if len(_usable(exact, structures, other=True)[0]) == len(structures) else None
 
 

@@ -165,20 +165,21 @@ class Unchanged:
         return "unchanged"
 
 
-def action_of(wanted: Action | Representation | None, group: Group) -> Action:
+def action_of(declared: Action | Representation | None, group: Group) -> Action:
     """An action from what a caller may give for one: itself, a representation of tensors, or None for no change.
 
     Raises:
         InputError: it is none of these, or of another group.
     """
-    if wanted is None or isinstance(wanted, Trivial):
-        return Unchanged(group) if wanted is None else LinearAction(Trivial(group, wanted.dim))
-    action = (
-        wanted if isinstance(wanted, Action) else LinearAction(wanted) if isinstance(wanted, Representation) else None
-    )
-    if action is None:
+    if declared is None or isinstance(declared, Trivial):
+        return Unchanged(group) if declared is None else LinearAction(Trivial(group, declared.dim))
+    if isinstance(declared, Action):
+        action = declared
+    elif isinstance(declared, Representation):
+        action = LinearAction(declared)
+    else:
         raise InputError(
-            f"{wanted!r} is no action", where="act_in", remedy="give a representation, or an action of groups.action."
+            f"{declared!r} is no action", where="act_in", remedy="give a representation, or an action of groups.action."
         )
     if action.group != group:
         raise InputError(

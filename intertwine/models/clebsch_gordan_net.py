@@ -79,6 +79,7 @@ class ClebschGordanNet(Backbone):
         ),
     }
     EDGES = False
+    trials = "signals"
 
     def __init__(
         self,

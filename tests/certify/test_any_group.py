@@ -50,7 +50,8 @@ def pictures(n: int = 20, channels: int = 1) -> Tensor:
 def turned_kernels(x: Tensor, turns: int) -> Tensor:
     """The sum over quarter turns of a convolution and a tanh: equivariant to C_4 for 4 of them."""
     kernel = torch.randn(2, 1, 5, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(x)
-    return sum(F.conv2d(x, torch.rot90(kernel, k, (2, 3)), padding=2).tanh() for k in range(turns))  # type: ignore[return-value]
+    maps = [F.conv2d(x, torch.rot90(kernel, k, (2, 3)), padding=2).tanh() for k in range(turns)]
+    return torch.stack(maps).sum(0)
 
 
 def isotropic(x: Tensor) -> Tensor:

@@ -48,6 +48,7 @@ class GridBackbone(Backbone):
     EDGES = False
 
     level: str  # type: ignore[misc]
+    trials: str  # type: ignore[misc]
 
     def __init__(
         self, dimension: int, channels: int, width: int, layers: int, strides: Sequence[int], widening: int, level: str
@@ -62,6 +63,7 @@ class GridBackbone(Backbone):
                 remedy=f"give numbers of layers from 1 to {layers - 1}, each once; () for no strides.",
             )
         self.cutoff, self.dimension, self.channels = NEIGHBOURS, dimension, channels
+        self.trials = "images" if dimension == 2 else "voxels"
         self.level = choose(level, ("graph", "node"), kind="level", where="level")
         self.stride, self.strides = AntiAliasedStride(2), frozenset(strides)
         self.widths = [width * widening ** sum(k <= number for k in strides) for number in range(layers)]
