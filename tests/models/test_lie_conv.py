@@ -136,7 +136,7 @@ def test_abelian_groups_are_exact() -> None:
     for group in ("SO(2)", "R+ x SO(2)"):
         torch.manual_seed(0)
         model = LieConv(**PLANE | {"group": group, "cutoff": None}).double()
-        assert model.card.symmetry == "SE(2)"
+        assert model.card.symmetry == {"SO(2)": "SE(2)", "R+ x SO(2)": "T(2) x R+ x SO(2)"}[group]
         assert change(model, graph, turned(0.7)) < 1e-12
         mirror = Isometry(torch.diag(torch.tensor([1.0, -1.0]).double()), torch.zeros(2).double())
         assert change(model, graph, mirror) > 1e-3
