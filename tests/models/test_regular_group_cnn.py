@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from lifted import LiftedContract, lively
+from lifted import LiftedContract
 from torch import Tensor
 
 from intertwine.geometry import Graph, connect
@@ -25,7 +25,7 @@ SMALL = {"width": 4, "layers": 2, "cutoff": 2.5, "vectors": 3, "functions": 2, "
 
 def made(**options: Any) -> RegularGroupCNN:
     torch.manual_seed(0)
-    return lively(RegularGroupCNN(**SMALL | options).double())
+    return RegularGroupCNN(**SMALL | options).double()
 
 
 class TestRegularGroupCNN(LiftedContract):

@@ -27,6 +27,9 @@ from intertwine.numerics import ExactBuffers
 from intertwine.o3 import Irreps, SphericalHarmonics
 
 
+START = 6.0  # of the last weights of radial networks, in units of Xavier's
+
+
 class PlaneHarmonics(nn.Module):
     r""":math:`1, \sqrt2 \cos\theta, \sqrt2 \sin\theta, \sqrt2 \cos 2\theta, \ldots` of unit vectors of the plane, as
     polynomials: of the zero vector all but the first vanish.
@@ -50,7 +53,7 @@ class PlaneHarmonics(nn.Module):
         return torch.stack(values, dim=-1)
 
 
-class SteerableBasis(nn.Module):
+class SteerableBasis(ExactBuffers):
     r"""The functions :math:`\varphi_{na}(x_{ij})` of each edge, with the envelope of the cutoff in
     :math:`\rho = c(d)\, \mathrm{MLP}(e(d))`.
 
@@ -62,12 +65,17 @@ class SteerableBasis(nn.Module):
 
     Attributes:
         size: number of functions :math:`\varphi`.
+        parity: 1 or -1 for each of them, :math:`\varphi(-x)` in units of :math:`\varphi(x)`.
     """
+
+    parity: Tensor
 
     def __init__(self, dimension: int, lmax: int, functions: int, edge_width: int) -> None:
         super().__init__()
         check_lmax(lmax)
         self.radial = MLP([edge_width, max(4 * functions, 16), functions])
+        with torch.no_grad():  # functions of about size 1: weak ones leave features nearly the same at all orientations
+            self.radial.layers[-1].weight *= START
         self.harmonics: nn.Module = (
             PlaneHarmonics(lmax)
             if dimension == 2
@@ -75,6 +83,8 @@ class SteerableBasis(nn.Module):
         )
         self.functions, self.components = functions, int(self.harmonics.irreps_out.dim)
         self.size = functions * self.components
+        inverse = -torch.eye(dimension, dtype=torch.float64)
+        self.register_exact("parity", self.harmonics.irreps_out.matrix(inverse).diagonal().repeat(functions))
 
     def forward(self, edges: Edges) -> Float[Tensor, "edges size"]:
         rho = self.radial(edges.attributes) * edges.envelope
