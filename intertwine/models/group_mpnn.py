@@ -95,7 +95,7 @@ class GroupMPNN(Backbone):
         group: as of :class:`~intertwine.models.regular_group_cnn.RegularGroupCNN`; None for "tetrahedral", in the plane
             "C_8".
         orientations: how many of SO(n); None for all of a finite group.
-        sampling: of SO(3): "fibonacci" or "quadrature".
+        sampling: of SO(3): "fibonacci", "quadrature" or "polyhedral".
         vectors: vectors of a node among the outputs.
         lmax: largest degree of the functions of x, and of those on SO(n).
         functions: radial functions in A.

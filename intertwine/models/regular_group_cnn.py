@@ -59,7 +59,7 @@ class RegularGroupCNN(Backbone):
         group: "tetrahedral", "octahedral", "icosahedral", each also "with inversion" (in letters "T_h", "O_h", "I_h"),
             "SO(3)"; in the plane "C_4", "D_4" with any number, "SO(2)". None for "octahedral", in the plane "C_8".
         orientations: how many of SO(n); None for all of a finite group.
-        sampling: of SO(3): "fibonacci", or "quadrature", which has 1, 4, 18, 32, 75, ... rotations.
+        sampling: of SO(3): "fibonacci", "quadrature" (1, 4, 18, 32, 75, ... rotations) or "polyhedral" (12, 24, 60).
         vectors: vectors of a node among the outputs.
         lmax: largest degree of the harmonics in kernels, and of their functions on SO(n).
         functions: radial functions in kernels.

@@ -27,7 +27,7 @@ from intertwine.numerics import ExactBuffers
 from intertwine.o3 import Irreps, SphericalHarmonics
 
 
-START = 6.0  # of the last weights of radial networks, in units of Xavier's
+START = 3.0  # of the last weights of radial networks, in units of Xavier's
 
 
 class PlaneHarmonics(nn.Module):
