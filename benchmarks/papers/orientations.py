@@ -71,7 +71,9 @@ def error(make: Callable[[int], Backbone], count: int, first: int) -> float:
         for _ in range(ROTATIONS):
             g = Isometry.random(n, generator=generator)
             difference = model(act(g, graph)) - model.irreps_out.transform(g.rotation, f)
-            squares += torch.stack([part.square().mean() for part in (difference[:, :scalars], difference[:, scalars:])])
+            squares += torch.stack(
+                [part.square().mean() for part in (difference[:, :scalars], difference[:, scalars:])]
+            )
     sizes = torch.stack([part.square().mean() for part in (f[:, :scalars], f[:, scalars:])])
     return float((squares / ROTATIONS / sizes).sqrt().max())
 
@@ -84,9 +86,7 @@ def order(counts: Sequence[int], errors: Sequence[float]) -> float:
 
 
 def measured() -> dict[str, dict[int, float]]:
-    return {
-        name: {count: error(make, count, counts[0]) for count in counts} for name, (make, counts) in LINES.items()
-    }
+    return {name: {count: error(make, count, counts[0]) for count in counts} for name, (make, counts) in LINES.items()}
 
 
 def page(results: dict[str, dict[int, float]]) -> str:

@@ -353,7 +353,9 @@ def shifted(matrix: Tensor) -> Isometry:
 
 def point_group(model: Backbone) -> str:
     """The largest group of a polyhedron that the model keeps, by its generators; empty if none."""
-    groups = {name + INVERSION * inversion: make(inversion) for name, make in POLYHEDRAL.items() for inversion in (0, 1)}
+    groups = {
+        name + INVERSION * inversion: make(inversion) for name, make in POLYHEDRAL.items() for inversion in (0, 1)
+    }
     for name, finite in sorted(groups.items(), key=lambda item: -(item[1].order or 0)):
         if all(keeps(model, shifted(matrix)) for matrix in finite.linear(finite.generators())):
             return name

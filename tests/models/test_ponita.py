@@ -121,7 +121,10 @@ def test_a_fibonacci_grid_is_spread_evenly() -> None:
 
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "a grid": ({"grid": "cubic"}, "grid: unknown grid of directions 'cubic'"),
-    "a number": ({"orientations": 13}, r"no icosahedral grid of 13 directions\n.*12, 20, 30, 32, 42, 50, 62.*fibonacci"),
+    "a number": (
+        {"orientations": 13},
+        r"no icosahedral grid of 13 directions\n.*12, 20, 30, 32, 42, 50, 62.*fibonacci",
+    ),
     "none": ({"orientations": 0}, "orientations = 0"),
     "four dimensions": ({"dimension": 4}, "dimension: 4 dimensions"),
     "a size": ({"degree": 0}, "degree"),

@@ -91,9 +91,7 @@ def directions(grid: str, dimension: int, count: int) -> Directions:
     if grid == "fibonacci":
         return Directions(fibonacci_sphere(count), "T(3)")
     group, axes = ORBITS[grid]
-    unions = {
-        sum(sizes): sizes for k in range(len(axes), 0, -1) for sizes in itertools.combinations(sorted(axes), k)
-    }
+    unions = {sum(sizes): sizes for k in range(len(axes), 0, -1) for sizes in itertools.combinations(sorted(axes), k)}
     if count not in unions:
         known = ", ".join(map(str, sorted(unions)))
         raise InputError(
