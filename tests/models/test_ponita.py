@@ -1,5 +1,5 @@
-"""PONITA: the contract of a network on directions, its equations by loops over nodes, neighbours and directions, and its
-grids."""
+"""PONITA: the contract of a network on directions, its equations by loops over nodes, neighbours and directions, and
+its grids."""
 
 from __future__ import annotations
 

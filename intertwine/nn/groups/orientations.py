@@ -180,8 +180,8 @@ def orientations(
         dimension: n, of space.
         count: number of orientations on SO(n); of a finite group all are taken.
         sampling: of SO(3): "fibonacci", any number of them; "quadrature", which integrates low degrees exactly and has
-            1, 4, 18, 32, 75, 108, ... rotations; "polyhedral", the 12, 24 or 60 of a polyhedron, with exact equivariance
-            to those. Kernels are functions on SO(3) in any case, so that weights go from one grid to another.
+            1, 4, 18, 32, 75, 108, ... rotations; "polyhedral", the 12, 24 or 60 of a polyhedron, to which the network
+            is then exactly equivariant. Kernels are functions on SO(3) on all of them: weights fit every grid.
         degree: of kernels on SO(n).
 
     Raises:

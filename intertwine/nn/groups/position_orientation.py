@@ -1,15 +1,17 @@
 r"""Convolutions on positions and directions: kernels of the invariants of a pair.
 
-Of two points (x_i, o) and (x_j, o') of :math:`\mathbb{R}^n \times S^{n-1}` the invariants are :math:`o \cdot x_{ij}`,
-:math:`\|x_{ij} - (o \cdot x_{ij}) o\|` and :math:`o \cdot o'` (in the plane up to a reflection), and they tell all pairs
-apart that no rotation maps to each other (Bekkers et al. 2024, arXiv:2310.02970, theorem 1). The first two are told by
-the distance and :math:`\cos\theta = o \cdot \hat x_{ij}` as well, of which kernels are smooth where a neighbour lies
-along o.
+Of two points (x_i, o) and (x_j, o') of :math:`\mathbb{R}^3 \times S^2` four numbers stay the same under rotations and
+translations. The kernels see three: :math:`o \cdot x_{ij}`, :math:`\|x_{ij} - (o \cdot x_{ij}) o\|` and
+:math:`o \cdot o'` (Bekkers et al. 2024, arXiv:2310.02970, theorem 1). The fourth, the angle between x_ij and o' about
+o, is none of position or of direction alone, which a separable kernel is a product of. The first two are told by the
+distance and :math:`\cos\theta = o \cdot \hat x_{ij}` as well, functions of which are smooth where a neighbour lies
+along o. All are the same for a mirror image.
 """
 
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -49,9 +51,10 @@ class InvariantBasis(nn.Module):
         self.spatial = nn.Linear(hidden, functions)
         self.orientation = MLP([degree, hidden, functions], F.gelu, last=True)
         # as wide as the polynomials are large: weak ones leave features nearly the same at all directions
-        for layer in (self.angle, self.orientation.layers[0]):
+        first, second = (cast(nn.Linear, layer) for layer in self.orientation.layers)
+        for layer in (self.angle, first):
             nn.init.normal_(layer.weight, std=2 * degree**-0.5)
-        for layer in (self.spatial, self.orientation.layers[1]):
+        for layer in (self.spatial, second):
             nn.init.normal_(layer.weight, std=hidden**-0.5)
 
     def forward(self, edges: Edges) -> tuple[Float[Tensor, "edges o functions"], Float[Tensor, "o o functions"]]:

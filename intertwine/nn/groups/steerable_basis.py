@@ -12,6 +12,7 @@ arXiv:1711.07289, section 3.2; Cesa, Lang, Weiler 2022).
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import torch
 from jaxtyping import Float
@@ -25,7 +26,6 @@ from intertwine.nn.groups.orientations import Orientations
 from intertwine.nn.mlp import MLP
 from intertwine.numerics import ExactBuffers
 from intertwine.o3 import Irreps, SphericalHarmonics
-
 
 START = 3.0  # of the last weights of radial networks, in units of Xavier's
 
@@ -74,9 +74,9 @@ class SteerableBasis(ExactBuffers):
         super().__init__()
         check_lmax(lmax)
         self.radial = MLP([edge_width, max(4 * functions, 16), functions])
-        with torch.no_grad():  # functions of about size 1: weak ones leave features nearly the same at all orientations
-            self.radial.layers[-1].weight *= START
-        self.harmonics: nn.Module = (
+        # functions of about size 1: weak ones leave features nearly the same at all orientations
+        nn.init.xavier_uniform_(cast(nn.Linear, self.radial.layers[-1]).weight, gain=START)
+        self.harmonics: PlaneHarmonics | SphericalHarmonics = (
             PlaneHarmonics(lmax)
             if dimension == 2
             else SphericalHarmonics(Irreps.spherical_harmonics(lmax), normalize=False, normalization="component")
