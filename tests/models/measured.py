@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
+from measured_grids import Grid, grid_of, point_group, shifted
 from torch import Tensor, nn
 
 from intertwine.geometry import Graph, act, collate
@@ -19,7 +20,7 @@ from intertwine.nn import Backbone
 from intertwine.nn.embedding import NodeEmbedding
 from intertwine.nn.frames import FrameEmbedding
 from intertwine.nn.groups.directions import Directions
-from intertwine.nn.groups.orientations import INVERSION, POLYHEDRAL, Orientations
+from intertwine.nn.groups.orientations import Orientations
 from intertwine.nn.scalar_vector import VectorEmbedding
 from intertwine.numerics import GeometryError, InputError
 from intertwine.o3 import Irreps
@@ -257,16 +258,9 @@ def frames(kind: Kind) -> list[Tensor]:
     return kept
 
 
-def lifted(kind: Kind) -> Orientations | Directions | None:
-    """The grid that the model has features on, if they are not the same at all its places."""
-    model = kind.build(layers=1)
-    grids = [module for module in model.modules() if isinstance(module, Orientations | Directions)]
-    if not grids:
-        return None
-    with torch.no_grad():
-        f = model.lifted(model.ready(star(around(3))))  # (nodes, places, channels)
-    assert f.shape[1] == grids[0].count
-    return grids[0] if difference(f[:, 1:], f[:, :1].expand_as(f[:, 1:])) > SAME else None
+def lifted(kind: Kind) -> Grid | None:
+    """The grid of orientations that the model has features on, if any."""
+    return grid_of(kind.build(layers=1), star(around(3)), SAME)
 
 
 def turn(improper: bool = False) -> Isometry:
@@ -340,26 +334,10 @@ def group(kind: Kind) -> str:
     if not keeps(model, turn(improper=False)):
         if not keeps(model, shifted(torch.eye(3, dtype=torch.float64))):
             return "none"
-        return f"T(3) x {name}" if (name := point_group(model)) else "T(n)"
+        return f"T(3) x {name}" if (name := point_group(lambda g: keeps(model, g))) else "T(n)"
     if not keeps(model, turn(improper=True)):
         return "SE(3)"
     return "E(n)" if all(lives_in(kind, n) for n in (2, 4)) else "E(3)"
-
-
-def shifted(matrix: Tensor) -> Isometry:
-    """A rotation or reflection, then a shift."""
-    return Isometry(matrix, torch.ones(len(matrix), dtype=torch.float64))
-
-
-def point_group(model: Backbone) -> str:
-    """The largest group of a polyhedron that the model keeps, by its generators; empty if none."""
-    groups = {
-        name + INVERSION * inversion: make(inversion) for name, make in POLYHEDRAL.items() for inversion in (0, 1)
-    }
-    for name, finite in sorted(groups.items(), key=lambda item: -(item[1].order or 0)):
-        if all(keeps(model, shifted(matrix)) for matrix in finite.linear(finite.generators())):
-            return name
-    return ""
 
 
 def lives_in(kind: Kind, dimension: int) -> bool:

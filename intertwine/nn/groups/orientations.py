@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -37,7 +38,7 @@ LARGEST_ORDER = 20  # of a quadrature: 4,851 rotations
 USUAL = {2: "C_8", 3: "octahedral"}
 
 
-class Orientations(ExactBuffers):
+class Orientations(ExactBuffers, ABC):
     r"""The orientations :math:`R_1, \ldots, R_H`, weights :math:`w_h` of their mean, and functions of
     :math:`R_h^{-1} R_k`.
 
@@ -72,9 +73,9 @@ class Orientations(ExactBuffers):
         """
         return self.rows(weight.unsqueeze(1).expand(-1, self.count, *weight.shape[1:]))
 
+    @abstractmethod
     def rows(self, weight: Float[Tensor, "functions h *channels"]) -> Float[Tensor, "h h *channels"]:
         r""":math:`k_{hk} = \sum_m \psi_m(R_h^{-1} R_k)\, w_{mh}`, with weights of its own for each h."""
-        raise NotImplementedError
 
     def mean(self, f: Float[Tensor, "nodes h *channels"]) -> Float[Tensor, "nodes *channels"]:
         r""":math:`\sum_h w_h f_h`, the mean over the orientations."""
