@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
-from measured_grids import Grid, grid_of, point_group, shifted
+from measured_grids import Grid, grid_of, point_group, shifted, smaller, space
 from torch import Tensor, nn
 
 from intertwine.geometry import Graph, act, collate
@@ -19,8 +19,6 @@ from intertwine.groups import Isometry
 from intertwine.nn import Backbone
 from intertwine.nn.embedding import NodeEmbedding
 from intertwine.nn.frames import FrameEmbedding
-from intertwine.nn.groups.directions import Directions
-from intertwine.nn.groups.orientations import Orientations
 from intertwine.nn.scalar_vector import VectorEmbedding
 from intertwine.numerics import GeometryError, InputError
 from intertwine.o3 import Irreps
@@ -180,14 +178,10 @@ def embeddings(model: nn.Module) -> list[tuple[str, nn.Module]]:
 
 def message(kind: Kind) -> str:
     """ "linear" if the centre of a star sees of six neighbours no more than of four, and nothing of the rest.
-
-    The sum of a network on orientations has as many components at each of them: it takes more neighbours to fill it.
-    """
+    (It takes more to fill the sum of a network on orientations, which has components at each of them.)"""
     grid = lifted(kind)
-    if isinstance(grid, Orientations):
-        kind = Kind(kind.model, {"group": "tetrahedral"} | kind.arguments)
-    leaves = (4, 6) if grid is None else (12, 14)
-    (few, _), (many, seen) = (blind(kind, n) for n in leaves)
+    kind = kind._replace(arguments=smaller(grid) | kind.arguments)
+    (few, _), (many, seen) = (blind(kind, n) for n in ((4, 6) if grid is None else (12, 14)))
     return "linear" if few == many and seen < SAME else "nonlinear"
 
 
@@ -314,12 +308,8 @@ def domain(kind: Kind) -> str:
         first, second = made
         turned = difference(turn().rotation @ first, second) < SAME and difference(first, second) > SAME
         return group(kind) if turned else "R^d"
-    if isinstance(grid := lifted(kind), Directions):
-        lengths = grid.points.norm(dim=1)
-        assert difference(lengths, torch.ones_like(lengths)) < SAME
-        return "R^3 x S^2"
-    if grid is not None:
-        return group(kind)
+    if (grid := lifted(kind)) is not None:
+        return space(grid, group(kind))
     return "R^d" if sees_distances(kind) else "graph"
 
 

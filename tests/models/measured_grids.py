@@ -1,5 +1,5 @@
-"""What is measured of networks on a grid of orientations or directions: where their features live, and which finite group
-they keep."""
+"""What is measured of networks on a grid of orientations or directions: where their features live, and which finite
+group they keep."""
 
 from __future__ import annotations
 
@@ -26,6 +26,19 @@ def grid_of(model: Backbone, graph: Graph, same: float) -> Grid | None:
         f = model.lifted(model.ready(graph))  # (nodes, places, channels)
     assert f.shape[1] == grids[0].count
     return grids[0] if (f - f[:, :1]).abs().max() > same * f.abs().max() else None
+
+
+def smaller(grid: Grid | None) -> dict[str, str]:
+    """Arguments of the same network on fewer orientations, if it has many."""
+    return {"group": "tetrahedral"} if isinstance(grid, Orientations) else {}
+
+
+def space(grid: Grid, group: str) -> str:
+    """Where features on a grid live: at elements of the group that is kept, or at points and unit vectors."""
+    if isinstance(grid, Orientations):
+        return group
+    assert (grid.points.double().norm(dim=1) - 1).abs().max() < 1e-6
+    return "R^3 x S^2"
 
 
 def shifted(matrix: Tensor) -> Isometry:
