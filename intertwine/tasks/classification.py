@@ -110,7 +110,8 @@ class Classification(Task):
 
     @classmethod
     def suggest(cls, data: Graphs, target: str | None, model: type[Backbone], told: Mapping[str, Any]) -> Suggestion:
-        """The classes with their names, their level, and of what are no atoms a cutoff by the spacing of the nodes.
+        """The classes with their names, their level, the form of images and signals, and of what are no atoms a cutoff by
+        the spacing of the nodes.
 
         Raises:
             InputError: no label that is a class, or a single class.
@@ -123,7 +124,9 @@ class Classification(Task):
             wanted["cutoff"] = class_data.reach(data)
             if wanted["cutoff"] < class_data.FINE:
                 wanted["radial"] = "gaussian"
-        wanted["scale"] = class_data.extent(data)
+        wanted |= {"scale": class_data.extent(data)} | class_data.form(data)
+        if level == "node":
+            wanted["level"] = level
         return {"task": {"target": name, "classes": classes, "level": level}, "model": wanted}
 
     def labels(self, fields: Iterable[str]) -> list[str]:
