@@ -13,6 +13,7 @@ from intertwine.cli.code import Allow
 from intertwine.cli.completion import WEIGHTS, of_words
 from intertwine.cli.inputs import DataPath, Device, Keys, TestPath, Units
 from intertwine.numerics import InputError
+from intertwine.numerics.showing import counted
 
 RunFolder = Annotated[Path, typer.Argument(help="Run folder that `intertwine train` printed.")]
 
@@ -86,7 +87,9 @@ def evaluate(
         if blind := e.get("baseline"):
             rows.append([f"  baseline: {blind['name']}", e["unit"], *(_figure(blind, name) for name in columns)])
     console.table(
-        f"{run} on {source or 'its test set'}: {len(store)} structures", ["target", "unit", *columns.values()], rows
+        f"{run} on {source or 'its test set'}: {counted(len(store), 'structure')}",
+        ["target", "unit", *columns.values()],
+        rows,
     )
 
 
@@ -151,13 +154,16 @@ def predict(
     if output is not None and format_of(output) not in ("json", "npz"):
         tells_its_unit(output, [s for s in content.structures if hasattr(s, "info")])
         check_names(content.structures, trained.task, prefix)
+    replaced = ", which is replaced" if output is not None and output.is_file() else ""
     with console.bar(len(content.structures), "predicting") as progress:
         predictions = forecast(trained, content.structures, batch_size=batch_size, keys=content.keys, progress=progress)
     if output is not None:
         for note in write_predictions(output, content.structures, predictions, trained.task, prefix=prefix):
             inputs.say(note)
         console.err.print(
-            f"wrote {len(predictions)} predictions to {output}, in eV and A", markup=False, soft_wrap=True
+            f"wrote {counted(len(predictions), 'prediction')} to {output}{replaced}, in eV and A",
+            markup=False,
+            soft_wrap=True,
         )
     if as_json:
         console.emit(predictions)

@@ -20,6 +20,7 @@ from intertwine.data.resolution import Decision
 from intertwine.data.splits import Splits
 from intertwine.geometry import Graph, neighbour_list
 from intertwine.numerics import DataError, InputError, nearest
+from intertwine.numerics.showing import counted
 
 SCHEMA = 2
 HEADER = "header.json"
@@ -336,7 +337,7 @@ class GraphStore(torch.utils.data.Dataset):
 
     def __repr__(self) -> str:
         labels = ", ".join(name for name in self.fields if name not in INPUTS) or "none"
-        return f"GraphStore({self.name!r}, {len(self)} graphs, labels: {labels})"
+        return f"GraphStore({self.name!r}, {counted(len(self), 'graph')}, labels: {labels})"
 
 
 def _rows(pointer: Tensor, indices: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ import torch
 from intertwine.data import GraphStore, Splits
 from intertwine.numerics import CheckpointError, FolderLock, InputError, IntertwineError
 from intertwine.numerics.checkpoint import load_checkpoint
+from intertwine.numerics.showing import counted
 from intertwine.tasks import Task
 from intertwine.training.config import Config, as_given, check, resolve
 from intertwine.training.declared import check_state
@@ -138,7 +139,7 @@ def _locked(
             task, state = None, None
         team.check(config.training)
         if len(sets.train) < config.training.processes:  # before that many start
-            what = f"{len(sets.train)} structures for {config.training.processes} processes"
+            what = f"{counted(len(sets.train), 'structure')} for {config.training.processes} processes"
             raise InputError(what, where="training.devices", remedy="use fewer devices or more data.")
         config.save(folder / CONFIG)
         sets.splits.save(folder / SPLITS)
