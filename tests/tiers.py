@@ -111,7 +111,6 @@ FEW: dict[str, int] = {
     "tasks::test_equivariant_and_the_same_in_a_batch": 1,
     "tasks::test_points_of_space": 0,
     "tasks::test_fields_of_ones_own": 0,
-    # many cases of one property
     "bench::test_random_weights_tell_apart_what_theory_says": 1,
     "bench::test_memory_of_the_process": 0,
     "bench::test_a_process_that_fails_says_why": 0,
@@ -124,7 +123,6 @@ FEW: dict[str, int] = {
     "groups::test_three_derivatives_of_rotation_vectors_are_right": 1,
     "o3::test_values_and_gradients": 24,
     "o3::test_compiled_and_exported": 0,
-    # several processes, kills and interrupts
     "training::test_killed_ten_times_and_resumed_ends_with_the_same_bits": 0,
     "training::test_folds_never_seen_are_refined": 0,
     "training::test_two_machines_with_two_processes_each": 0,
@@ -135,7 +133,6 @@ FEW: dict[str, int] = {
     "training::test_a_helper_that_dies_is_reported": 0,
     "training::test_interrupt_ends_the_helpers_too": 0,
     "training::test_the_first_step_is_finite": 2,
-    # streams, and what is imported, by processes of their own
     "cli::test_names_that_are_no_text": 0,
     "cli::test_closed_streams_and_readers_that_have_enough": 0,
     "cli::test_standard_output_that_is_full_is_an_error": 0,
@@ -143,7 +140,6 @@ FEW: dict[str, int] = {
     "o3::test_what_is_not_imported": 2,
     "o3::test_compilers_see_one_operator": 0,
     "numerics::test_standard_output_is_written_in_its_order": 1,
-    # what the summary of the quick tier listed as long
     "kernels::test_random_plans": 1,
     "kernels::test_one_number_less_would_be_noticed": 2,
     "certify::test_a_box_costs_no_digits": 1,

@@ -63,6 +63,8 @@ THEORY = {
     "point_conv": Theory(
         1, (1, 1, 1, 1), "frame", "sees the frame of space: it would tell a graph from itself, turned"
     ),
+    "lieconv": Theory(1, (1, 1, 1, 1), "frame", "sees the frame of space: as PointConv"),
+    "bspline_lieconv": Theory(1, (1, 1, 1, 1), "frame", "sees the frame of space: as PointConv"),
     "tensor_field": Theory(
         4,
         (2, 2, 2, None),

@@ -4,7 +4,7 @@ The protocol: entry k gets the rotation that ``numpy.random.default_rng([seed, k
 many entries are read or how they are divided. "quarter" is a right angle of the plane, or one of the 24 rotations of a
 cube; "z" an angle about the z axis, uniform in [0, 360) degrees; "any" an angle of the plane, or a rotation of space,
 by Haar's measure. Images and voxels are resampled linearly on their own grid, zero outside, exactly for right angles
-(:func:`intertwine.geometry.resampled`); everything else is moved as it is.
+(:func:`intertwine.geometry.turned_images`); everything else is moved as it is.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from intertwine.data.store import GraphStore
-from intertwine.geometry import is_raster, raster_positions, rasters, resampled, turned
+from intertwine.geometry import is_raster, raster_positions, rasters, turned, turned_images
 from intertwine.numerics import InputError, choose
 
 #: The protocols, and what they are in words.
@@ -120,7 +120,7 @@ def _turned_rasters(store: GraphStore, numbers: Tensor, rotations: Tensor, where
     result = whole.clone()
     if standard and torch.equal(store.fields["pos"].reshape(-1, pixels, len(sizes))[-1], grid):
         values = whole[numbers].transpose(1, 2).unflatten(2, tuple(sizes))
-        result[numbers] = resampled(values, rotations).flatten(2).transpose(1, 2)
+        result[numbers] = turned_images(values, rotations).flatten(2).transpose(1, 2)
         return result.reshape(store.fields["x"].shape)
     raise InputError("images of several sizes, or pixels in several orders", where=where, remedy="leave rotate out.")
 

@@ -1,6 +1,7 @@
 """Floor 3: geometric graphs."""
 
 from intertwine.geometry.action import act, fields_at, moved, node_fields, permute
+from intertwine.geometry.actions import GraphAction
 from intertwine.geometry.attributes import (
     EDGE_INVARIANTS,
     NODE_INVARIANTS,
@@ -25,9 +26,10 @@ from intertwine.geometry.neighbours import connect, neighbour_list
 from intertwine.geometry.plain import PlainGraph, plain
 from intertwine.geometry.quadruplets import Quadruplets, meetings, quadruplets, reverse, selected, shorter, within
 from intertwine.geometry.raster import Raster, raster, raster_positions, rasters
+from intertwine.geometry.resampling import ImageAction, keeps_grid, moved_image, resample, turned_images
 from intertwine.geometry.superposition import deviation, superposed
 from intertwine.geometry.triplets import arriving, triplets
-from intertwine.geometry.turned import is_raster, resampled, turned
+from intertwine.geometry.turned import is_raster, turned
 
 __all__ = [
     "EDGE_INVARIANTS",
@@ -36,7 +38,9 @@ __all__ = [
     "NODE_INVARIANTS",
     "Field",
     "Graph",
+    "GraphAction",
     "Graphs",
+    "ImageAction",
     "Level",
     "PlainGraph",
     "Quadruplets",
@@ -57,8 +61,10 @@ __all__ = [
     "fields_at",
     "folded",
     "is_raster",
+    "keeps_grid",
     "meetings",
     "moved",
+    "moved_image",
     "neighbour_list",
     "node_fields",
     "node_invariants",
@@ -70,13 +76,14 @@ __all__ = [
     "raster",
     "raster_positions",
     "rasters",
-    "resampled",
+    "resample",
     "reverse",
     "selected",
     "shorter",
     "superposed",
     "triplets",
     "turned",
+    "turned_images",
     "vector_field",
     "vector_fields",
     "within",

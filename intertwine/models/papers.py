@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from intertwine.models.papers_of_groups import PAPERS_OF_GROUPS
 from intertwine.nn.paper import EGNN_PAPER, Paper
 
 _GILMER = Paper(
@@ -251,4 +252,4 @@ PAPERS: dict[str, tuple[Paper, ...]] = {
             arxiv="1802.08219",
         ),
     ),
-}
+} | PAPERS_OF_GROUPS

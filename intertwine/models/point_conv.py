@@ -27,13 +27,12 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from intertwine.geometry import Graph, vector_fields
-from intertwine.groups import Cartesian, DirectSum
 from intertwine.nn import MLP, Backbone, ModelCard, VectorInputs, check_sizes
 from intertwine.nn.checks import require_space
 from intertwine.nn.kernel_convolution import KernelConvolution
 from intertwine.nn.preset import OURS, Preset
+from intertwine.nn.scalar_vector import scalars_and_vectors
 from intertwine.numerics import segment
-from intertwine.o3 import Irreps
 
 # of edges, envelope, 1 / density
 Geometry = tuple[Float[Tensor, "edges inputs"], Float[Tensor, "edges 1"], Float[Tensor, "nodes 1"]]
@@ -108,10 +107,7 @@ class PointConv(Backbone):
         super().__init__(cutoff, inputs)
         check_sizes(width=width, layers=layers, functions=functions, dimension=dimension, vectors=1 + vectors)
         self.dimension = dimension
-        terms = tuple((mul, Cartesian(rank, dimension=dimension)) for mul, rank in ((width, 0), (vectors, 1)) if mul)
-        self.irreps_out = (
-            Irreps(f"{width}x0e+{vectors}x1o" if vectors else f"{width}x0e") if dimension == 3 else DirectSum(terms)
-        )
+        self.irreps_out = scalars_and_vectors(width, vectors, dimension)
         self.embedding, self.edges = self.embed_nodes(width), self.embed_edges()
         self.inward = (
             nn.Linear(dimension * sum(self.vector_inputs.values()), width, bias=False) if self.vector_inputs else None

@@ -39,6 +39,8 @@ class Backbone(Configured, Placed, nn.Module, ABC):
     Attributes:
         CARD: what the architecture is, with its default arguments; :attr:`card` is what this model is.
         DEFAULTS: inputs that it has defaults of its own for.
+        trials: what a certificate tries it on: "molecules", or "images", "voxels", "clouds" or "signals" of a model
+            that takes nothing else.
         PRESETS: name -> constructor arguments and their source: "small", fast on a processor, and "paper", the numbers
             of a table or file that the preset names (:class:`~intertwine.nn.Preset`).
         LISTS: the lists that :meth:`lists` makes, and the axes of each whose lengths depend on the data.
@@ -52,6 +54,7 @@ class Backbone(Configured, Placed, nn.Module, ABC):
 
     CARD: ClassVar[ModelCard]
     DEFAULTS: ClassVar[Inputs] = Inputs()
+    trials: ClassVar[str] = "molecules"
     PRESETS: ClassVar[Mapping[str, dict[str, Any]]] = {}
     __signature__: ClassVar[Any] = Written()
     LISTS: ClassVar[dict[str, tuple[int, ...]]] = {}

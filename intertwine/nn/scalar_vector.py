@@ -16,9 +16,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from intertwine.geometry import Graph, vector_fields
+from intertwine.groups import Cartesian, DirectSum, Representation
 from intertwine.nn.checks import Columns, check_vector_inputs
 from intertwine.nn.mlp import MLP
 from intertwine.numerics import safe
+from intertwine.o3 import Irreps
 
 
 def join(
@@ -29,6 +31,14 @@ def join(
     """
     v = s.new_zeros(s.shape[0], 3, vectors) if v is None else v
     return torch.cat([s, v.transpose(1, 2).flatten(1)], dim=-1)
+
+
+def scalars_and_vectors(scalars: int, vectors: int, dimension: int = 3) -> Representation:
+    """Scalars, then vectors of an n-dimensional space: irreps in three dimensions, otherwise Cartesian tensors."""
+    if dimension == 3:
+        return Irreps(f"{scalars}x0e+{vectors}x1o" if vectors else f"{scalars}x0e")
+    terms = ((scalars, Cartesian(0, dimension=dimension)), (vectors, Cartesian(1, dimension=dimension)))
+    return DirectSum(tuple(term for term in terms if term[0]))
 
 
 class VectorEmbedding(nn.Module):
@@ -48,7 +58,7 @@ class VectorEmbedding(nn.Module):
         self.inputs = check_vector_inputs(inputs)
         self.linear = nn.Linear(sum(self.inputs.values()), vectors, bias=False)
 
-    def forward(self, graph: Graph) -> Float[Tensor, "nodes 3 vectors"]:
+    def forward(self, graph: Graph) -> Float[Tensor, "nodes n vectors"]:
         return self.linear(torch.stack([safe.compress(u) for u in vector_fields(graph, self.inputs)], dim=-1))
 
 

@@ -45,7 +45,8 @@ class Task(Configured, Placed, nn.Module, ABC):
         pace: how long, and in what steps.
         uses: commands that a trained run is good for.
         reads: fields of a graph that the task itself reads, besides what its model does.
-        trials: what a certificate tries it on besides the test set: "molecules" or "particles".
+        trials: what a certificate tries it on besides the test set: "molecules", or what the model says by its own;
+            "particles".
         outputs: what ``forward`` returns, by name.
         metrics: how the errors of each target are printed (more of it in :meth:`errors` and :meth:`line`).
         weights: weight of each target in the loss.

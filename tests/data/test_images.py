@@ -16,7 +16,7 @@ from intertwine.data.images import image_store
 from intertwine.data.shapes import SHAPES, cloud, shapes, voxels
 from intertwine.data.spherical import on_sphere, spherical_digits
 from intertwine.data.turning import rotation, turned_store
-from intertwine.geometry import Graph, rasters, resampled
+from intertwine.geometry import Graph, rasters, turned_images
 from intertwine.numerics import DataError, InputError
 from intertwine.o3 import Irreps, spherical_harmonics
 
@@ -143,12 +143,12 @@ def test_right_angles_are_exact_and_make_a_group(n: int) -> None:
     generator = torch.Generator().manual_seed(0)
     values = torch.randn(4, 2, *[5] * n, generator=generator)
     turns = torch.stack([rotation("quarter", n, 0, k) for k in range(4)])
-    moved = resampled(values, turns)
-    assert torch.equal(resampled(moved, turns.transpose(1, 2)), values)
+    moved = turned_images(values, turns)
+    assert torch.equal(turned_images(moved, turns.transpose(1, 2)), values)
     assert all(torch.equal(moved[k].flatten().sort().values, values[k].flatten().sort().values) for k in range(4))
     if n == 2:
         quarter = torch.tensor([[0.0, -1.0], [1.0, 0.0]], dtype=torch.float64)
-        assert torch.equal(resampled(values, quarter), torch.rot90(values, 1, (2, 3)))
+        assert torch.equal(turned_images(values, quarter), torch.rot90(values, 1, (2, 3)))
 
 
 def test_interpolation_is_linear() -> None:
@@ -161,7 +161,7 @@ def test_interpolation_is_linear() -> None:
     ramp = (pos @ torch.tensor([2.0, 1.0], dtype=torch.float64)).reshape(1, 1, side, side)
     expected = (pos @ turn) @ torch.tensor([2.0, 1.0], dtype=torch.float64)
     inside = (pos.abs().sum(1) <= 5).reshape(side, side)
-    difference = resampled(ramp, turn)[0, 0] - expected.reshape(side, side)
+    difference = turned_images(ramp, turn)[0, 0] - expected.reshape(side, side)
     assert difference[inside].abs().max() < 1e-12
 
 
