@@ -22,6 +22,7 @@ from intertwine.models.painn import PaiNN
 from intertwine.models.point_conv import PointConv
 from intertwine.models.ponita import PONITA
 from intertwine.models.regular_group_cnn import RegularGroupCNN
+from intertwine.models.pointnet import PointNet
 from intertwine.models.scalar_vector import ScalarVector
 from intertwine.models.scale_cnn import ScaleCNN
 from intertwine.models.schnet import SchNet
@@ -58,6 +59,7 @@ MODELS: dict[str, type[Backbone]] = {
     "point_conv": PointConv,
     "ponita": PONITA,
     "regular_group_cnn": RegularGroupCNN,
+    "pointnet": PointNet,
     "scalar_vector": ScalarVector,
     "scale_cnn": ScaleCNN,
     "schnet": SchNet,
@@ -98,6 +100,7 @@ __all__ = [
     "PaiNN",
     "PointConv",
     "RegularGroupCNN",
+    "PointNet",
     "SE3Transformer",
     "ScalarVector",
     "ScaleCNN",
