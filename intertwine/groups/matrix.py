@@ -21,7 +21,6 @@ from intertwine.groups.spherical import SphericalIrrep
 from intertwine.numerics import InputError
 from intertwine.numerics.linalg import apply
 
-
 PHI_NODES = 12  # of the quadrature of Phi
 
 

@@ -116,8 +116,8 @@ class Classification(Task):
 
     @classmethod
     def suggest(cls, data: Graphs, target: str | None, model: type[Backbone], told: Mapping[str, Any]) -> Suggestion:
-        """The classes with their names, their level, the form of images and signals, and of what are no atoms a cutoff by
-        the spacing of the nodes.
+        """The classes with their names, their level, the form of images and signals, and of what are no atoms a cutoff
+        by the spacing of the nodes.
 
         Raises:
             InputError: no label that is a class, or a single class.
