@@ -65,7 +65,7 @@ class Classification(Task):
     pace = Pace(batch_size=32, learning_rate=2e-3, steps=1_500, least=10, most=100)
     loss_arguments = ("loss", "smoothing", "class_weights")
     loss_buffers = ("balance",)
-    mean = ""
+    mean_word = ""
     counts: Tensor
     balance: Tensor
     columns: Tensor
