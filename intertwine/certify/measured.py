@@ -177,7 +177,9 @@ class Worst:
                 self.see(name, float("inf"), f"{words}, not returned")
 
     def findings(self, why_not: str = "does not apply") -> Findings:
-        """What was found, and beside it that some told nothing; ``untold``, or else ``why_not``, if nothing was seen."""
+        """What was found, and beside it that some told nothing; ``untold``, or else ``why_not``, if nothing was
+        seen.
+        """
         findings = {name: self._finding(name, finding) for name, (_, finding) in self.largest.items()}
         if findings and self.untold:
             findings[""] = Finding(0.0, 0.0, f"some elements: {self.untold}", SKIPPED)
