@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from intertwine.certify.certificate import APPROXIMATE, IN_DISTRIBUTION, PASSED
+from intertwine.certify.certificate import APPROXIMATE, IN_DISTRIBUTION, PASSED, SKIPPED
 from intertwine.certify.subject import Quantity
 from intertwine.groups import DirectSum, Representation
 from intertwine.o3 import Irreps
@@ -177,8 +177,12 @@ class Worst:
                 self.see(name, float("inf"), f"{words}, not returned")
 
     def findings(self, why_not: str = "does not apply") -> Findings:
-        """What was found, or ``untold``, or else ``why_not``, if nothing was seen."""
+        """What was found, and beside it that some told nothing; ``untold``, or else ``why_not``, if nothing was
+        seen.
+        """
         findings = {name: self._finding(name, finding) for name, (_, finding) in self.largest.items()}
+        if findings and self.untold:
+            findings[""] = Finding(0.0, 0.0, f"some elements: {self.untold}", SKIPPED)
         return findings or self.untold or why_not
 
     def _finding(self, name: str, finding: Finding) -> Finding:
