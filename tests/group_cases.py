@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 
 from intertwine import groups
-from intertwine.groups import Affine, Cartesian, Defining, Group, Representation, Trivial
+from intertwine.groups import Affine, Cartesian, Defining, DirectProduct, Group, OuterProduct, Representation, Trivial
 from intertwine.groups.regular import Induced, natural, quotient, regular
 from intertwine.o3 import Irrep, Irreps
 
@@ -27,6 +27,10 @@ COMPACT: dict[str, Callable[[], Group]] = {
     **FINITE,
     **{f"SO({n})": lambda n=n: groups.SO(n) for n in (2, 3, 4)},  # type: ignore[misc]
     **{f"O({n})": lambda n=n: groups.O(n) for n in (1, 2, 3, 4)},  # type: ignore[misc]
+    "C_3 x C_4": lambda: DirectProduct(groups.cyclic(3), groups.cyclic(4)),
+    "SO(2) x S_3": lambda: DirectProduct(groups.SO(2), groups.symmetric(3)),
+    "Q_8 x C_3": lambda: DirectProduct(quaternions(), groups.cyclic(3)),
+    "SO(3) x C_2": lambda: DirectProduct(groups.SO(3), groups.cyclic(2)),
 }
 GROUPS: dict[str, Callable[[], Group]] = {
     **COMPACT,
@@ -43,6 +47,9 @@ GROUPS: dict[str, Callable[[], Group]] = {
     "p4": lambda: Affine(groups.cyclic(4), lattice=True, name="p4"),
     "p4m": lambda: Affine(groups.dihedral(4), lattice=True, name="p4m"),
     "T(3) x| O": lambda: Affine(groups.octahedral()),
+    "S_7 of lists": lambda: groups.Permutations(7),
+    "SO+(1,3) x S_3": lambda: DirectProduct(groups.Lorentz(), groups.symmetric(3)),
+    "SE(2) x S_4 of lists": lambda: DirectProduct(groups.SE(2), groups.Permutations(4)),
 }
 
 
@@ -76,5 +83,20 @@ def representations(group: Group) -> list[Representation]:
     if group.name in ("SO(2)", "O(2)"):
         reps += group.irreps(4)
     if group.name == "O(3)":
-        reps += [Irrep(2, -1), Irrep(3, 1), Irreps("2x0o + 1e + 2e"), Cartesian(2), Cartesian(1, axial=True)]
+        reps += [
+            *group.irreps(2),
+            Irrep(2, -1),
+            Irrep(3, 1),
+            Irreps("2x0o + 1e + 2e"),
+            Cartesian(2),
+            Cartesian(1, axial=True),
+        ]
+    if group.name == "SO(3)":
+        reps += group.irreps(3)
+    if isinstance(group, DirectProduct):
+        factors = [Trivial(group.left), Trivial(group.right)]
+        if group.left.space is not None and group.right.space is not None:
+            factors = [Defining(group.left), Defining(group.right)]
+            reps.append(OuterProduct(group, Defining(group.left), Trivial(group.right)))
+        reps += [OuterProduct(group, *factors), *(group.irreps(2)[1:] if group.is_compact else [])]
     return reps

@@ -93,6 +93,7 @@ def test_the_task_and_the_data_set_of_extending_train(tmp_path: Path, monkeypatc
     "name",
     [
         "index.md",
+        "certificates.md",
         "conventions.md",
         "e3nn.md",
         "kernels.md",

@@ -85,7 +85,8 @@ def test_what_is_skipped_can_be_absent() -> None:
 @functools.cache
 def named(folder: Path) -> set[str]:
     """Names of all tests in the files of a folder, of classes of theirs, and of the contracts that are inherited."""
-    trees = [ast.parse(path.read_text()) for path in folder.glob("*.py")]
+    paths = folder.glob("*.py") if folder == TESTS else folder.rglob("*.py")
+    trees = [ast.parse(path.read_text()) for path in paths]
     return {node.name for tree in trees for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
 
 
@@ -192,6 +193,18 @@ def test_the_table_thins_a_family_further(suite: Path) -> None:
     assert "left 26 tests out" in printed
 
 
+def test_a_contract_is_shared_by_the_files_that_inherit_it() -> None:
+    files = [f"tests/models/test_{name}.py" for name in "abcdefghi"]
+    tests = [(file, name) for file in files for name in ("test_1", "test_2", "test_3", "test_4")]
+    tests += [(files[0], "test_own"), *((f"tests/o3/test_{k}.py", "test_1") for k in range(9))]
+    left = [test for test in tests if test not in tiers.elsewhere(tests)]
+    for k in (1, 2, 3, 4):
+        assert sum(test == f"test_{k}" for file, test in left if "models" in file) == 3
+    assert all(1 <= sum(file == own for file, test in left if test != "test_own") <= 2 for own in files)
+    assert (files[0], "test_own") in left
+    assert sum("o3" in file for file, _ in left) == 9
+
+
 @pytest.mark.parametrize("workers", [[], ["-n", "2"]], ids=["one process", "two"])
 def test_skips_are_told_by_reason(workers: list[str], suite: Path) -> None:
     (suite / "tests" / "room" / "test_skips.py").write_text(
@@ -208,8 +221,9 @@ def test_skips_are_told_by_reason(workers: list[str], suite: Path) -> None:
 def test_the_cost_of_each_tier_is_told() -> None:
     given = {f"tests/a/test_b.py::test_c[{k}]": {"cpu": 3.0 + k, "quick": k == 4} for k in range(5)}
     given |= {"tests/a/test_d.py::E::test_c[0]": {"cpu": 8.0, "quick": True}, "tests/test_f.py::test_g": {}}
-    first, *lines = tiers.costs(given)
+    first, folders, *lines = tiers.costs(given)
     assert first == f"33 s of CPU in 7 tests; in the 2 of the quick tier 15 of {tiers.BUDGET} s"
+    assert folders == "quick, by folder: a 15 s"
     assert lines == ["    15.0 s  quick: 2 of a::test_c", "    18.0 s  the rest: 4 of a::test_c"]
 
 

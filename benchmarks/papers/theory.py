@@ -75,6 +75,8 @@ THEORY = {
         "frame",
         "sees angles with the directions of its grid; mirror images in planes of the icosahedron are the same",
     ),
+    "lieconv": Theory(1, (1, 1, 1, 1), "frame", "sees the frame of space: as PointConv"),
+    "bspline_lieconv": Theory(1, (1, 1, 1, 1), "frame", "sees the frame of space: as PointConv"),
     "tensor_field": Theory(
         4,
         (2, 2, 2, None),

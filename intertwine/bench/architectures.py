@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from intertwine.bench.cost import ATOMS, cost, short, standard_graph
+from intertwine.bench.cost import ATOMS, cost, short, standard_graph, standard_grid
 from intertwine.models import MODELS
 
 #: What a message looks at, from the invariant to the group element.
@@ -19,7 +19,9 @@ HARDEST = 5  # body order from which on no test is harder
 
 #: What is said below the table.
 CAPTION = (
-    f"Defaults of each model. FLOP and bytes of the features for each edge of {ATOMS} atoms within its cutoff. Body: "
+    f"Defaults of each model. FLOP and bytes of the features for each edge of {ATOMS} atoms within its cutoff; of "
+    "networks of images for a pixel with each one under its kernel (28 x 28 pixels, 16^3 voxels), of signals for a "
+    "node. Body: "
     f"what one layer tells apart, {HARDEST}+ for {HARDEST} and more."
 )
 
@@ -41,8 +43,8 @@ COLUMNS = {
 def architectures(
     names: Sequence[str] = tuple(MODELS), progress: Callable[[int], object] = lambda done: None
 ) -> list[dict[str, Any]]:
-    """What each architecture is, and what it costs at its defaults on :func:`~intertwine.bench.cost.standard_graph`, in
-    single precision.
+    """What each architecture is, and what it costs at its defaults on :func:`~intertwine.bench.cost.standard_graph` or
+    :func:`~intertwine.bench.cost.standard_grid`, in single precision.
 
     Args:
         names: of :data:`intertwine.models.MODELS`.
@@ -58,7 +60,11 @@ def architectures(
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             model = kind()
-        graph = standard_graph(model.cutoff).cast(torch.float32)
+        if kind.EDGES:
+            graph = standard_graph(model.cutoff).cast(torch.float32)
+            edges = graph.num_edges
+        else:
+            graph, edges = standard_grid(model.eval())
         entries.append(
             {
                 "name": name,
@@ -69,8 +75,8 @@ def architectures(
                 "symmetry": model.card.symmetry,
                 "features": str(model.irreps_out),
                 "parameters": sum(p.numel() for p in model.parameters()),
-                **cost(model, graph),
-                "edges": graph.num_edges,
+                **cost(model, graph, edges),
+                "edges": edges,
                 "presets": {preset: getattr(kind.PRESETS[preset], "source", "") for preset in sorted(kind.PRESETS)},
                 "paper": kind.CARD.paper,
             }

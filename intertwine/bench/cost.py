@@ -17,10 +17,13 @@ from torch.utils import flop_counter
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from intertwine.geometry import Graph, connect
+from intertwine.geometry import Graph, connect, raster
 from intertwine.kernels.convolution.plan import Channelwise
 from intertwine.kernels.shared.processes import threads
+from intertwine.nn import Backbone
+from intertwine.nn.groups.grid_backbone import GridBackbone
 from intertwine.nn.irreps.contraction_operator import program
+from intertwine.numerics import InputError
 
 ATOMS, SPACING_ANGSTROM = 64, 1.9  # of the standard graph: as dense as a molecular crystal
 
@@ -110,18 +113,34 @@ def standard_graph(cutoff: float | None, edges: int | None = None) -> Graph:
     return graph
 
 
+def standard_grid(model: Backbone) -> tuple[Graph, int]:
+    """What a model without edges takes, and how many pairs it looks at: an image of 28 x 28 or 16^3 voxels, with a pair
+    of each pixel and each one under its kernel; or a signal on the sphere, a pair with itself.
+    """
+    generator = torch.Generator().manual_seed(0)
+    if (signal := getattr(model, "signal", None)) is not None:
+        values = torch.randn(1, signal.dim, generator=generator)
+        return Graph(pos=torch.zeros(1, 3), signal=values, representations={"signal": str(signal)}), 1
+    if not isinstance(model, GridBackbone):
+        raise InputError(f"{type(model).__name__} without edges", where="cost", remedy="give a network of images.")
+    sizes = {2: (28, 28), 3: (16, 16, 16)}[model.dimension]
+    graph = raster(torch.rand(*model.rows()["x"], *sizes, generator=generator))
+    return graph, graph.num_nodes * model.taps
+
+
 @torch.no_grad()
-def cost(model: nn.Module, graph: Graph) -> dict[str, float]:
+def cost(model: nn.Module, graph: Graph, edges: int | None = None) -> dict[str, float]:
     """Operations and bytes of a model's features, for each edge of a graph, in one thread: how several share the
     rows of a product is no property of the model.
 
     Args:
         model: of the precision of the graph.
-        graph: with edges.
+        graph: with edges, if the model looks at them.
+        edges: number of edges; the graph's if not given.
     """
     with threads(1), Cost() as counted:
         model(graph)
-    edges = max(graph.num_edges, 1)
+    edges = edges or max(graph.num_edges, 1)
     return {"flops": counted.flops / edges, "bytes": counted.bytes / edges}
 
 

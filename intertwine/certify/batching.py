@@ -6,9 +6,10 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Batch
 
+from intertwine.certify.measured import Findings, Worst
 from intertwine.certify.structures import Structure
 from intertwine.certify.symmetry import listed_anew
-from intertwine.certify.trial import Findings, Trial, Worst
+from intertwine.certify.trial import Trial
 from intertwine.geometry import LEVELS, Graph, connect, fields_at, permute
 
 BATCH_EPS = 20  # batch of B against B singles, of the largest value (docs/design.md)
@@ -62,7 +63,8 @@ def _others_moved(
     if isinstance(connected, str):
         return
     before, moved = trial.subject(connected), connected.clone()
-    moved.pos = torch.where(others.unsqueeze(1), connected.pos * STRETCH_FACTOR, connected.pos)
+    field = "x" if trial.images else "pos"  # pixels have their places
+    moved[field] = torch.where(others.unsqueeze(1), connected[field] * STRETCH_FACTOR, connected[field])
     for name, value in trial.subject(moved).items():
         worst.see("", trial.deviation(name, value * weights[name], before[name] * weights[name]), f"{name}: {words}")
 
@@ -89,8 +91,8 @@ def edge_order(trial: Trial) -> Findings:
     worst = Worst(trial, BATCH_EPS * trial.eps, peak=True)
     for k, structure in enumerate(trial.structures[: trial.spread]):
         graph = _connected(trial, structure.graph)
-        if isinstance(graph, str):
-            return graph
+        if isinstance(graph, str) or graph.get("edge_index") is None:
+            return graph if isinstance(graph, str) else "an image has no edges"
         order = torch.randperm(graph.edge_index.shape[1], generator=trial.generator)
         graph.edge_index = graph.edge_index[:, order]
         for name, value in fields_at(graph, "edge").items():
@@ -141,7 +143,7 @@ def _again(trial: Trial, count: int, words: str) -> Findings:
 
 def _connected(trial: Trial, graph: Graph) -> Graph | str:
     """The graph with edges, its own if it has any, or the reason why it has none."""
-    if graph.get("edge_index") is not None:
+    if graph.get("edge_index") is not None or trial.images:
         return graph.clone()
     if trial.subject.cutoff is None and graph.get("cell") is not None and bool(graph.pbc.any()):
         return "no cutoff to connect a periodic graph"
@@ -154,12 +156,12 @@ def _batchable(trial: Trial, mixed: bool = False) -> list[list[int]]:
 
     An output that only periodic graphs have (a stress) is not a number for the open ones among them.
     """
-    groups: dict[tuple[str, ...], list[int]] = {}
+    groups: dict[tuple[object, ...], list[int]] = {}
     for k, structure in enumerate(trial.structures):
         if structure.graph.num_nodes:
-            groups.setdefault(
-                tuple(sorted({*structure.graph.to_dict()} - ({"cell", "pbc"} if mixed else set()))), []
-            ).append(k)
+            fields = sorted({*structure.graph.to_dict()} - ({"cell", "pbc"} if mixed else set()))
+            size = structure.graph.num_nodes if trial.images else 0  # images of a batch have one size
+            groups.setdefault((size, *fields), []).append(k)
     for group in groups.values():  # one graph makes a batch of two
         group += group if len(group) == 1 else []
     return list(groups.values())

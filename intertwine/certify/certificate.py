@@ -16,9 +16,20 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 PASSED, FAILED, SKIPPED, NOT_CLAIMED = "passed", "failed", "skipped", "not claimed"
+#: A symmetry that holds in a weaker sense than exactly, and what is measured beside it.
+APPROXIMATE, IN_DISTRIBUTION, MEASURED = "within approximation", "in distribution", "measured"
+HOLDS = (PASSED, APPROXIMATE, IN_DISTRIBUTION)
 ZERO = "identically zero: symmetry is trivial"
 COLUMNS = ("test", "output", "dtype", "error", "bound", "verdict", "worst case")
-STYLES = {PASSED: "green", FAILED: "bold red", SKIPPED: "dim", NOT_CLAIMED: "yellow"}
+STYLES = {
+    PASSED: "green",
+    APPROXIMATE: "green",
+    IN_DISTRIBUTION: "green",
+    MEASURED: "dim",
+    FAILED: "bold red",
+    SKIPPED: "dim",
+    NOT_CLAIMED: "yellow",
+}
 
 
 @dataclass(frozen=True)
@@ -27,12 +38,14 @@ class Line:
 
     Attributes:
         test: what was done, "random rotations" for example.
-        symmetry: "translation", "rotation", "reflection" or "permutation"; empty for a test of something else.
+        symmetry: "translation", "rotation", "reflection", "permutation", "point group", or the name of a group; empty
+            for a test of something else.
         output: name of the output, or empty where the test is about all of them.
         dtype: precision, "float32" or "float64".
         error: largest deviation, relative to the size of the output (dimensionless); None where nothing was measured.
         bound: the largest error that passes; None where nothing was measured.
-        verdict: "passed", "failed", "skipped", or "not claimed" (measured for information).
+        verdict: "passed", "within approximation" or "in distribution" (a symmetry that holds in that sense), "failed",
+            "skipped", "not claimed" or "measured" (for information).
         worst: the worst case, or the reason, in words.
     """
 
@@ -57,19 +70,33 @@ class Certificate:
     Attributes:
         subject: name of the function.
         symmetry: the symmetry claimed.
-        graphs: number of graphs it was tried on.
+        graphs: number of graphs, or other inputs, it was tried on.
         lines: every measurement.
+        inputs: what they are, in the plural.
     """
 
     subject: str
     symmetry: str
     graphs: int
     lines: tuple[Line, ...]
+    inputs: str = "graphs"
 
     @property
     def passed(self) -> bool:
         """Something was measured, and nothing failed."""
-        return all(line.passed for line in self.lines) and any(line.verdict == PASSED for line in self.lines)
+        return all(line.passed for line in self.lines) and any(line.verdict in HOLDS for line in self.lines)
+
+    @property
+    def verdict(self) -> str:
+        """How the symmetry holds: "exact", "within approximation" (of a stated size, as where images are interpolated),
+        "in distribution" (of a function that draws random numbers), or "broken".
+
+        The weakest of the lines about it.
+        """
+        if not self.passed:
+            return "broken"
+        senses = {line.verdict for line in self.lines if line.symmetry}
+        return next((sense for sense in reversed(HOLDS[1:]) if sense in senses), "exact")
 
     @property
     def broken(self) -> tuple[str, ...]:
@@ -86,14 +113,15 @@ class Certificate:
         measured = [
             (line.error / line.bound, line)
             for line in self.lines
-            if line.error is not None and line.bound and line.verdict == PASSED
+            if line.error is not None and line.bound and line.verdict in HOLDS
         ]
         dtypes = " and ".join(_distinct(line.dtype for line in self.lines if line.dtype))
-        head = f"{self.subject}, {self.symmetry}, {len(self.lines)} lines on {self.graphs} graphs in {dtypes}"
+        count = f"{self.graphs} {self.inputs if self.graphs != 1 else self.inputs.removesuffix('s')}"
+        head = f"{self.subject}, {self.symmetry}, {len(self.lines)} lines on {count} in {dtypes}"
         if not self.passed:
             return f"FAILED: {head}. {' '.join(self._failures())}"
         _, closest = max(measured, key=lambda item: item[0], default=(0.0, None))
-        text = f"passed: {head}."
+        text = f"{self._short_verdict()}: {head}."
         if closest is not None:
             where = f"{closest.test}, {closest.output or 'all outputs'} in {closest.dtype}"
             text += f" Closest to its bound: {where}, {closest.error:.1e} of {closest.bound:.1e}."
@@ -107,7 +135,7 @@ class Certificate:
         return text + (f" Skipped: {skipped}." if skipped else "") + "".join(self._unclaimed())
 
     def __repr__(self) -> str:
-        facts = {"symmetry": self.symmetry, "graphs": self.graphs, "lines": len(self.lines), "passed": self.passed}
+        facts = {"symmetry": self.symmetry, self.inputs: self.graphs, "lines": len(self.lines), "passed": self.passed}
         return facts_as_text("Certificate", {"subject": self.subject, **facts, "failed": self.failed or None})
 
     def _repr_html_(self) -> str:
@@ -122,7 +150,7 @@ class Certificate:
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(title=f"{self.subject}: {self.symmetry}, {'passed' if self.passed else 'FAILED'}")
+        table = Table(title=f"{self.subject}: {self.symmetry}, {self._short_verdict()}")
         for column in COLUMNS:
             table.add_column(column, justify="right" if column in ("error", "bound") else "left", overflow="fold")
         for line in self.lines:
@@ -139,7 +167,8 @@ class Certificate:
         ]
         return {
             "schema": SCHEMA, "subject": self.subject, "symmetry": self.symmetry, "graphs": self.graphs,
-            "passed": self.passed, "broken": list(self.broken), "summary": self.summary(), "lines": lines,
+            "inputs": self.inputs, "verdict": self.verdict, "passed": self.passed, "broken": list(self.broken),
+            "summary": self.summary(), "lines": lines,
         }  # fmt: skip
 
     def save(self, path: str | Path) -> Path:
@@ -168,11 +197,15 @@ class Certificate:
                     where=str(path),
                     remedy="upgrade intertwine, or certify again.",
                 )
-            return cls(data["subject"], data["symmetry"], data["graphs"], tuple(Line(**line) for line in data["lines"]))
+            lines = tuple(Line(**line) for line in data["lines"])
+            return cls(data["subject"], data["symmetry"], data["graphs"], lines, data.get("inputs", "graphs"))
         except (OSError, KeyError, TypeError, json.JSONDecodeError, UnicodeDecodeError) as error:
             raise DataError(
                 f"no readable certificate: {error}", where=str(path), remedy="run `intertwine certify` again."
             ) from error
+
+    def _short_verdict(self) -> str:
+        return "FAILED" if not self.passed else "passed" if self.verdict == "exact" else f"passed {self.verdict}"
 
     def _failures(self) -> list[str]:
         """A sentence for each broken symmetry and each other failed test: its worst line."""
@@ -184,17 +217,20 @@ class Certificate:
         return [f"{key}: {_change(line)} ({line.worst})." for key, line in worst.items()]
 
     def _unclaimed(self) -> list[str]:
-        broken = [
-            line
-            for line in self.lines
-            if line.verdict == NOT_CLAIMED
-            and line.error is not None
-            and line.bound is not None
-            and line.error > line.bound
-        ]
-        names = _distinct(line.symmetry for line in broken)
-        worst = {name: max(line.error or 0.0 for line in broken if line.symmetry == name) for name in names}
-        return [f" Not claimed and not there: {name} (by {error:.2g})." for name, error in worst.items()]
+        texts = []
+        unclaimed = [line for line in self.lines if line.verdict == NOT_CLAIMED and line.error is not None]
+        for name in _distinct(line.symmetry for line in unclaimed):
+            lines = [line for line in unclaimed if line.symmetry == name]
+            broken = [line for line in lines if (line.error or 0.0) > (line.bound or 0.0)]
+            error = max(line.error or 0.0 for line in broken or lines)
+            if broken:
+                texts.append(f" Not claimed and not there: {name} (by {error:.2g}).")
+            elif error > VISIBLE:  # within what interpolation, or the number of draws, can tell
+                texts.append(f" Not claimed, and there as far as can be told: {name} (error {error:.2g}).")
+        return texts
+
+
+VISIBLE = 1e-3  # of an output's size: errors that are worth a word where no bound is broken
 
 
 def _short(x: float | None) -> str:

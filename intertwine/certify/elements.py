@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -12,19 +13,37 @@ from torch import Tensor
 
 from intertwine.certify.structures import random_direction, snap
 from intertwine.geometry import Graph
-from intertwine.groups import Isometry
+from intertwine.groups import (
+    Action,
+    Affine,
+    AffineMap,
+    FiniteGroup,
+    Group,
+    Isometry,
+    Orthogonal,
+    Permutations,
+    cyclic,
+    dihedral,
+    octahedral,
+)
+from intertwine.groups.rotations import matrix_to_axis_angle
+from intertwine.numerics import InputError
 
 TINY_ANGLES_RADIANS = (1e-3, 1e-5, 1e-8)  # radians
 SHIFT_ANGSTROM = 10.0  # A
 FAR_SHIFT_ANGSTROM = 1e4  # A: single precision holds positions there to 1e-3 A
+#: Why none are tried: forth and back the errors of interpolation cancel in the first order, so they are no measure.
+INTERPOLATED = "less than a pixel of interpolation proves nothing"
+MOST_LATTICE = 200  # elements of a finite group that are looked through
+MOST_LISTED = 24  # elements of a group that are all tried
 NEAR_AXIS_RADIANS = 1e-6  # radians off an axis
 
 
 class Element(NamedTuple):
-    """An isometry and its name in a report."""
+    """An isometry, or another map of space, and its name in a report."""
 
     name: str
-    isometry: Isometry
+    isometry: AffineMap
 
 
 def rotation(q: Float[Tensor, "n n"]) -> Isometry:
@@ -55,6 +74,112 @@ def align(a: Float[Tensor, " n"], b: Float[Tensor, " n"]) -> Float[Tensor, "n n"
         )
     total = a + b
     return torch.eye(len(a), dtype=a.dtype) - torch.outer(total, total) / (1 + a @ b) + 2 * torch.outer(b, a)
+
+
+def of_group(group: Group, count: int, generator: torch.Generator) -> list[Element]:
+    """All elements of a group of at most 24 that moves points; of a larger one its generators and ``count`` random
+    ones.
+    """
+    if group.order is not None and group.order <= MOST_LISTED:
+        chosen = list(group.elements())
+    else:
+        chosen = [*group.generators(), *group.sample(count, generator)]
+    return [Element(describe(group.linear(g)), AffineMap.of(g, group)) for g in chosen]
+
+
+def classes_of(
+    group: Group, action: Action, x: Any, count: int, generator: torch.Generator
+) -> dict[str, list[tuple[str, Tensor]] | str]:
+    """Elements to try by class, each with a name; or why there are none.
+
+    The identity; where the action interpolates, elements that it moves exactly; generators; all of a small group, or
+    random ones; and elements near the identity.
+
+    Raises:
+        InputError: an infinite group without random elements.
+    """
+    small = group.order is not None and group.order <= 2 * MOST_LISTED
+    rest = group.elements() if small else group.sample(max(count, 2), generator)
+    classes: dict[str, list[tuple[str, Tensor]] | str] = {"identity": [("identity", group.identity())]}
+    listed = {"all elements" if small else "random elements": rest}
+    with contextlib.suppress(InputError):  # a group need not know any
+        listed = {"generators": group.generators()} | listed
+    if not all(action.exact(g, x) for elements in listed.values() for g in elements):
+        lattice = [g for g in lattice_elements(group) if action.exact(g, x)]
+        classes["exact elements"] = [(name_of(group, g, k), g) for k, g in enumerate(lattice)]
+    for test, elements in listed.items():
+        named = [(name_of(group, g, k), g) for k, g in enumerate(elements)]
+        if "exact elements" in classes:  # which are not counted among the others
+            named = [(name, g) for name, g in named if not action.exact(g, x)]
+        if named:
+            classes[test] = named
+    if group.dim:
+        interpolates = "exact elements" in classes
+        classes["tiny elements"] = INTERPOLATED if interpolates else tiny(group, generator)
+    return classes
+
+
+def lattice_elements(group: Group) -> Tensor:
+    """The elements that take a square or cubic lattice to itself, as far as they are known: all of a finite group,
+    right angles and mirrors of O(n) and SO(n), these with steps by one of a group with translations; else the identity.
+    """
+    if group.order is not None and group.order <= MOST_LATTICE:
+        return group.elements()
+    if isinstance(group, Orthogonal) and group.n in (2, 3):
+        square = {(2, True): cyclic(4), (2, False): dihedral(4), (3, True): octahedral(), (3, False): octahedral(True)}
+        finite = square[group.n, group.special]
+        return finite.linear(finite.elements())
+    if isinstance(group, Affine):
+        turns = lattice_elements(group.point)
+        linear = group.point.linear(turns)
+        steps = group.make(torch.eye(group.n, dtype=torch.float64), torch.eye(group.n, dtype=torch.float64))
+        return torch.cat([group.make(linear, linear.new_zeros(group.n)), steps])
+    return group.identity()[None]
+
+
+def tiny(group: Group, generator: torch.Generator) -> list[tuple[str, Tensor]] | str:
+    r"""Elements :math:`\exp(s x)` with unit coordinates x and s of 1e-3, 1e-5 and 1e-8."""
+    elements = []
+    for size in TINY_ANGLES_RADIANS:
+        x = torch.randn(group.dim, generator=generator, dtype=torch.float64)
+        try:
+            elements.append((f"{size:.0e} from the identity", group.exp(size * x / x.norm())))
+        except InputError as error:
+            return error.what
+    return elements
+
+
+def name_of(group: Group, g: Tensor, k: int) -> str:
+    """An element in words: how it turns and shifts, where it moves points; else its number or its entries."""
+    if isinstance(group, Permutations):
+        return f"permutation {g.tolist()}" if len(g) <= 12 else f"permutation {k}"
+    if isinstance(group, FiniteGroup) and group.space not in (2, 3):
+        return f"element {group.labels[int(g)]}"
+    if group.space not in (2, 3):
+        return f"element {k}"
+    shift = group.shift(g)
+    moved = f", shift by ({', '.join(f'{float(t):.3g}' for t in shift)})" if bool((shift != 0).any()) else ""
+    return describe(group.linear(g)) + moved
+
+
+def describe(a: Float[Tensor, "n n"]) -> str:
+    """A matrix in words: "90 degrees", "mirror at 22.5 degrees", "120 degrees about (1, 1, 1)", "a matrix"."""
+    n = len(a)
+    factor = float(torch.linalg.det(a).abs()) ** (1 / n)
+    scale = "" if abs(factor - 1) < 1e-9 else f" times {factor:.3g}"
+    q = a / factor
+    eye = torch.eye(n, dtype=a.dtype)
+    if n not in (2, 3) or float((q @ q.T - eye).abs().max()) > 1e-6:
+        return "the identity" if torch.equal(a, eye) else "a matrix"
+    improper = float(torch.linalg.det(q)) < 0
+    if n == 2:
+        angle = math.degrees(math.atan2(float(q[1, 0]), float(q[0, 0]))) % 360
+        return (f"mirror across {angle / 2:.4g} degrees" if improper else f"{angle:.4g} degrees") + scale
+    axis, turned = matrix_to_axis_angle(-q if improper else q)
+    largest = float(axis.abs().max()) or 1.0
+    about = ", ".join(f"{round(float(x) / largest, 2) + 0.0:g}" for x in axis)
+    words = f"{math.degrees(float(turned)):.4g} degrees about ({about})" if float(turned) > 1e-9 else "0 degrees"
+    return words + (" and inversion" if improper else "") + scale
 
 
 def random_rotations(n: int, count: int, generator: torch.Generator) -> list[Element]:

@@ -9,8 +9,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from intertwine.certify.measured import Findings, Worst
 from intertwine.certify.structures import Structure, periodic
-from intertwine.certify.trial import Findings, Path, Trial, Worst
+from intertwine.certify.trial import Path, Trial
 from intertwine.geometry import Graph, act
 from intertwine.groups import Isometry
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from intertwine.certify.measured import Findings, Worst
 from intertwine.certify.structures import periodic
-from intertwine.certify.trial import Findings, Trial, Worst
+from intertwine.certify.trial import Trial
 from intertwine.geometry import LEVELS, Graph, node_fields
 
 MOST_CELLS = 500  # that an atom is moved by

@@ -8,8 +8,9 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from intertwine.certify.measured import Findings, Worst
 from intertwine.certify.structures import Structure, random_direction, subset
-from intertwine.certify.trial import Findings, Trial, Worst
+from intertwine.certify.trial import Trial
 from intertwine.geometry import LEVELS, Graph
 
 STEP_ANGSTROM = 1e-6  # A, on either side of the cutoff

@@ -24,17 +24,19 @@ class Structure(NamedTuple):
     graph: Graph
 
 
-def prepare(graphs: Sequence[Graph], generator: torch.Generator) -> list[Structure]:
+def prepare(graphs: Sequence[Graph], generator: torch.Generator, displaced: bool = True) -> list[Structure]:
     """The graphs in float64, centred, without edges, on the grid, and displaced copies of up to two of the larger ones.
 
     Nodes in a space of dimension 0 (``Graph.abstract``) keep their edges, which nothing else tells, and are not
-    displaced.
+    displaced; nor are images (``displaced=False``).
 
     On the grid a translation of float32 positions is exact, so an error under translation is the function's, not the
     input's. Displaced copies are chiral and have no vector that vanishes by symmetry, which molecules at rest often
     have.
     """
     result = [Structure(f"graph {k} ({composition(graph)})", _settle(graph)) for k, graph in enumerate(graphs)]
+    if not displaced:
+        return result
     larger = sorted(
         (s for s in result if 4 <= s.graph.num_nodes <= 64 and s.graph.dimension), key=lambda s: -s.graph.num_nodes
     )[:2]

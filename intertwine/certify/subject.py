@@ -12,6 +12,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from intertwine.certify.pixels import KINDS
+from intertwine.certify.spread import redrawn, seeded
 from intertwine.geometry import LEVELS, Graph, connect
 from intertwine.groups import Representation
 from intertwine.numerics import InputError, choose
@@ -44,6 +46,7 @@ class Subject:
         quantities: what its outputs are.
         dtype: precision.
         cutoff: radius (A) at which edges are built for a function that does not build them itself; None for all pairs.
+        device: where it computes; graphs come from the CPU, and outputs go back there.
 
     Raises:
         InputError: the module can't be copied.
@@ -55,24 +58,29 @@ class Subject:
         quantities: dict[str, Quantity],
         dtype: torch.dtype,
         cutoff: float | None,
+        device: torch.device | None = None,
     ) -> None:
-        self.function, self.dtype = function, dtype
-        if isinstance(function, nn.Module):
-            try:
-                self.function = copy.deepcopy(function).to(dtype).eval()
-            except (RuntimeError, TypeError) as error:
-                raise InputError(
-                    f"the module can't be copied: {error}",
-                    where=type(function).__name__,
-                    remedy="keep no results of a forward pass in its attributes.",
-                ) from error
+        self.function, self.dtype, self.device = in_precision(function, dtype, device), dtype, device
         self.quantities = dict(quantities)
-        self.connects = hasattr(function, "cutoff")
-        self.cutoff: float | None = getattr(function, "cutoff", cutoff)
+        self.kind = tried_on(function)
+        self.connects = hasattr(function, "cutoff") or self.kind in KINDS
+        self.seed: int | None = None
+        self.cutoff: float | None = None if self.kind in KINDS else getattr(function, "cutoff", cutoff)
 
     def __call__(self, graph: Graph) -> dict[str, Tensor]:
         """The outputs, detached, each with the rows of its level first and the axes of its representation last."""
         return {name: value.detach() for name, value in self.evaluate(graph).items()}
+
+    def at(self, seed: int, graph: Graph) -> dict[str, Tensor]:
+        """The outputs of another draw: torch's random numbers are those of the seed, and what a module keeps of an
+        earlier draw is drawn anew (:func:`~intertwine.certify.spread.redrawn`).
+        """
+        kept = self.seed, self.function
+        self.seed, self.function = seed, redrawn(self.function, seed)
+        try:
+            return self(graph)
+        finally:
+            self.seed, self.function = kept
 
     def evaluate(self, graph: Graph) -> dict[str, Tensor]:
         """The outputs with their history.
@@ -87,7 +95,9 @@ class Subject:
             if graph.get("edge_index") is not None
             else connect(graph, self.cutoff)
         )
-        result = self.function(graph)
+        if self.device is not None:
+            graph = graph.to(self.device)
+        result = self.function(graph) if self.seed is None else seeded(lambda: self.function(graph), self.seed)
         named = result if isinstance(result, Mapping) else {"output": result}
         # a stress, say, is there for periodic graphs only
         present = [name for name in self.quantities if name in named]
@@ -97,7 +107,8 @@ class Subject:
                 where="outputs",
                 remedy="return every declared output by its name.",
             )
-        return {name: self._shaped(name, named[name], graph) for name in present}
+        outputs = {name: self._shaped(name, named[name], graph) for name in present}
+        return outputs if self.device is None else {name: value.to("cpu") for name, value in outputs.items()}
 
     def connected(self, graph: Graph) -> Graph:
         """The graph with edges, where an output is of those that are given."""
@@ -169,6 +180,34 @@ class Subject:
                 what, where="outputs", remedy=f"return one row per {level}, or declare the level that it has."
             )
         return value
+
+
+def in_precision(
+    function: Callable[[Any], Any], dtype: torch.dtype, device: torch.device | None = None
+) -> Callable[[Any], Any]:
+    """The function; of a module a copy of that precision, set to evaluation, on the device if one is given.
+
+    Raises:
+        InputError: the module can't be copied.
+    """
+    if not isinstance(function, nn.Module):
+        return function
+    try:
+        return copy.deepcopy(function).to(device=device, dtype=dtype).eval()
+    except (RuntimeError, TypeError) as error:
+        raise InputError(
+            f"the module can't be copied: {error}",
+            where=type(function).__name__,
+            remedy="keep no results of a forward pass in its attributes.",
+        ) from error
+
+
+def tried_on(function: Callable[[Any], Any]) -> str:
+    """What a function is tried on, by its attribute ``trials``: that of a task, or of its model where the task leaves
+    it open.
+    """
+    own, inner = (getattr(f, "trials", "molecules") for f in (function, getattr(function, "backbone", None)))
+    return inner if own == "molecules" else own
 
 
 def declare(

@@ -7,19 +7,24 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 
 from intertwine.certify import batching, forces, images, singular, smoothness
 from intertwine.certify import symmetry as symmetries
-from intertwine.certify.certificate import FAILED, NOT_CLAIMED, PASSED, SKIPPED, ZERO, Certificate, Line
+from intertwine.certify.any_group import of_group
+from intertwine.certify.certificate import FAILED, HOLDS, NOT_CLAIMED, PASSED, SKIPPED, ZERO, Certificate, Line
+from intertwine.certify.claims import POINT, claims
+from intertwine.certify.lines import Options, Progress, lines_of, reason_of, short
+from intertwine.certify.measured import Findings
+from intertwine.certify.pixels import KINDS
+from intertwine.certify.spread import DRAWS
 from intertwine.certify.structures import Structure, periodic, prepare
-from intertwine.certify.subject import Subject, declare, name_of, of_edges
-from intertwine.certify.trial import Findings, Trial
+from intertwine.certify.subject import Subject, declare, name_of, of_edges, tried_on
+from intertwine.certify.trial import Trial
 from intertwine.geometry import Graph, connect
-from intertwine.groups import Representation
+from intertwine.groups import Action, Group, Representation
 from intertwine.numerics import InputError, IntertwineError
-
-#: Called with (tests done, tests in all, name of the test about to run).
-Progress = Callable[[int, int, str], None]
+from intertwine.numerics.devices import computing_device
 
 
 class Check(NamedTuple):
@@ -41,6 +46,7 @@ CHECKS: tuple[Check, ...] = (
     Check("random rotations", "rotation", symmetries.random_rotations),
     Check("special rotations", "rotation", symmetries.special_rotations),
     Check("tiny rotations", "rotation", symmetries.tiny_rotations),
+    Check("elements of the point group", POINT, symmetries.point_elements),
     Check("reflections", "reflection", symmetries.reflections),
     Check("translations", "translation", symmetries.translations),
     Check("permutations", "permutation", symmetries.permutations),
@@ -69,11 +75,20 @@ CHECKS: tuple[Check, ...] = (
 )
 
 
+#: Tests in which an input is listed in another order, or with others: a function that draws does so anew.
+OF_ONE_DRAW = {"batch against single", "unsorted batch", "unsorted edges", "supercell"}
+
+
 def certify(
-    function: Callable[[Graph], Any],
-    graphs: Sequence[Graph],
+    function: Callable[[Any], Any],
+    inputs: Sequence[Graph] | Sequence[Tensor] | Graph | Tensor,
     *,
     symmetry: str = "E(3)",
+    group: Group | None = None,
+    act_in: Action | Representation | None = None,
+    rep_out: Action | Representation | Mapping[str, Any] | None = None,
+    approximation: float | None = None,
+    draws: int = DRAWS,
     dtypes: Sequence[torch.dtype] = (torch.float32, torch.float64),
     cutoff: float | None = None,
     irreps_out: str | Representation | Mapping[str, Any] | None = None,
@@ -82,26 +97,46 @@ def certify(
     rotations: int = 4,
     quick: bool = False,
     progress: Progress | None = None,
+    device: str | torch.device | None = None,
 ) -> Certificate:
-    r"""Is the function equivariant, smooth, conservative, and sound at singular inputs?
+    r"""Is the function equivariant, smooth, conservative, and sound at singular inputs? For any function of graphs; and
+    is it equivariant to any group, for any function of tensors, sets, images, voxels, spherical signals or graphs?
 
-    Errors are :math:`\max |f(g x) - \rho(g) f(x)| / \mathrm{rms}(f)`, with g applied in float64.
+    Errors are :math:`\max |f(g x) - \rho(g) f(x)| / \mathrm{rms}(f)`, with g applied in float64. Of images whose pixels
+    leave the grid the error that interpolation alone makes is stated beside: a symmetry holds "within approximation" up
+    to three times what it does to the input, and what it does to an output that is an image. A function that draws
+    random numbers (from torch's generator, or by a method ``redraw(seed)`` of a module) is compared draw for draw;
+    where that fails, in the mean of many draws against its standard error: it holds "in distribution" within seven of
+    these.
 
     Args:
         function: takes a Graph (or a batch) and returns a tensor, or a dict of tensors by name. It says what they are
             by an attribute ``outputs`` (a task) or ``irreps_out`` (a model). If it has an attribute ``cutoff`` it is
-            given graphs without edges. A module is copied: the original keeps its precision and mode.
-        graphs: structures to try it on, of one dimension; positions in the unit that the function reads (A).
-        symmetry: what is claimed: "E(n)", "SE(n)", "O(n)", "SO(n)", "T(n)", "S(n)" with a number for n, or n itself.
-            The other symmetries are measured too, for information.
+            given graphs without edges. A module is copied: the original keeps its precision and mode. With a group:
+            takes one of ``inputs``.
+        inputs: structures to try it on, of one dimension; positions in the unit that the function reads (A). With a
+            group: tensors or graphs, one or several, each moved as a whole.
+        symmetry: what is claimed: "E(n)", "SE(n)", "O(n)", "SO(n)", "T(n)", "S(n)" with a number for n, or n itself;
+            "T(3) x octahedral", "T(2) x C_4", "T(2) x D_8", "T(2) x R+"; any of them "in distribution". The other
+            symmetries are measured too, for information. Without effect where a group is given.
+        group: the group to test; the function's own ``group`` for tensors. None for graphs tests ``symmetry`` and all
+            the rest.
+        act_in: what the group does to an input: a representation of tensors, or an action (``groups.LinearAction``,
+            ``RowAction``, ``ProductAction``, ``geometry.ImageAction``, ``GraphAction``). Default: the function's
+            ``rep_in``; for graphs ``GraphAction``.
+        rep_out: the same of the output, or of each by name. Default: the function's ``rep_out``.
+        approximation: largest relative error where values are interpolated (dimensionless); None for that of
+            interpolation, as above.
+        draws: seeds that a comparison in distribution takes.
         dtypes: precisions.
         cutoff: radius (A) for functions that do not connect graphs themselves; None connects all pairs.
         irreps_out: what it returns, where it does not say: "16x0e + 1o", a representation, or a dict by name.
         bounds: largest relative error under a symmetry, by precision; default 1e-12 in float64, 2e-5 in float32.
         seed: of all random numbers.
-        rotations: number of random rotations, each on every graph.
+        rotations: number of random rotations, each on every graph; with a group, of random elements.
         quick: fewer of everything, for tests that run often.
         progress: called before each test.
+        device: where the function computes, "cuda" for example; None for where it is. A module is copied there.
 
     Returns:
         The certificate. Exceptions of the function become failed lines. Skipped are the structures that it refuses by
@@ -109,12 +144,28 @@ def certify(
         float64 the tests that need its digits fail, or are skipped if ``dtypes`` leaves it out.
 
     Raises:
-        InputError: no graphs, graphs of different dimensions, an unknown symmetry, outputs not declared.
+        InputError: no graphs, graphs of different dimensions, an unknown symmetry, outputs not declared; a group that
+            does not act on the inputs, or an infinite one without random elements.
     """
-    graphs = list(graphs)
-    claimed = symmetries.claims(symmetry, _dimension(graphs))
+    things: list[Any] = [inputs] if isinstance(inputs, Graph | Tensor) else list(inputs)
+    counts = (min(rotations, 2), 1) if quick else (rotations, 2)
+    place = None if device is None else computing_device(device)
+    draws = min(draws, 16) if quick else draws
+    options = Options(dtypes, cutoff, bounds or {}, seed, *counts, draws, progress, place)
+    if group is None and act_in is None and rep_out is None and all(isinstance(thing, Graph) for thing in things):
+        return _of_graphs(function, things, symmetry, irreps_out, options)
+    return of_group(function, things, group, act_in, rep_out, approximation, options)
+
+
+def _of_graphs(function: Any, graphs: list[Graph], symmetry: str, irreps_out: Any, options: Options) -> Certificate:
+    claim = claims(symmetry, _dimension(graphs))
     quantities = declare(function, irreps_out)
-    structures = prepare([graph for graph in graphs if graph.num_nodes], torch.Generator().manual_seed(seed))
+    dtypes, cutoff, seed = options.dtypes, options.cutoff, options.seed
+    structures = prepare(
+        [graph for graph in graphs if graph.num_nodes],
+        torch.Generator().manual_seed(seed),
+        displaced=tried_on(function) not in KINDS,
+    )
     if of_edges(quantities):
         reach = getattr(function, "cutoff", cutoff)
         structures = [
@@ -124,38 +175,39 @@ def certify(
     lines: list[Line] = []
     missing = set(dtypes)
     for place, dtype in enumerate(dtypes):
-        subject = Subject(function, quantities, dtype, cutoff)
+        subject = Subject(function, quantities, dtype, cutoff, options.device)
         usable, verdicts = _usable(subject, structures, other=len(dtypes) > 1)
         lines += verdicts
         if usable:
             missing.discard(dtype)
-            counts = (min(rotations, 2), 1) if quick else (rotations, 2)
             exact = _exact(function, subject, usable, cutoff)
-            trial = Trial(
-                subject, usable, torch.Generator().manual_seed(seed + 1), (bounds or {}).get(dtype), *counts, exact
-            )
-            lines += _run(trial, claimed, progress, place * len(CHECKS), len(dtypes) * len(CHECKS))
+            generator, bound = torch.Generator().manual_seed(seed + 1), options.bounds.get(dtype)
+            counts = options.rotations, options.spread
+            trial = Trial(subject, usable, generator, bound, *counts, exact, claim, options.draws)
+            lines += _run(trial, options.progress, place * len(CHECKS), len(dtypes) * len(CHECKS))
     if torch.float64 in missing or torch.float64 not in dtypes:
         lines += _unproven(
-            Subject(function, quantities, torch.float64, cutoff), structures, asked=torch.float64 in missing
+            Subject(function, quantities, torch.float64, cutoff, options.device),
+            structures,
+            asked=torch.float64 in missing,
         )
-    if not any(line.verdict == PASSED for line in lines):  # nothing ran at all: what was skipped is a failure
+    if not any(line.verdict in HOLDS for line in lines):  # nothing ran at all: what was skipped is a failure
         lines = [_failed(line) if line.test == "runs" else line for line in lines]
     return Certificate(name_of(function), symmetry, len(graphs), tuple(lines))
 
 
-def assert_equivariant(function: Callable[[Graph], Any], graphs: Sequence[Graph], **options: Any) -> Certificate:
+def assert_equivariant(function: Callable[[Any], Any], inputs: Any, **options: Any) -> Certificate:
     """:func:`certify` (quick) for tests of your own.
 
     Args:
         function: as in :func:`certify`.
-        graphs: as in :func:`certify`.
+        inputs: as in :func:`certify`.
         **options: any other argument of :func:`certify`.
 
     Raises:
         AssertionError: the certificate did not pass; the message is its summary and table.
     """
-    certificate = certify(function, graphs, **{"quick": True, **options})
+    certificate = certify(function, inputs, **{"quick": True, **options})
     if not certificate.passed:
         from rich.console import Console
 
@@ -190,13 +242,13 @@ def _usable(subject: Subject, structures: list[Structure], other: bool) -> tuple
             subject.learn_levels(graph)
             subject(graph)
         except Exception as error:
-            reasons[structure.name] = _reason(error)
+            reasons[structure.name] = reason_of(error)
             if isinstance(error, IntertwineError):
-                named.add(_reason(error))
+                named.add(reason_of(error))
         else:
             taken.add(k)
     usable = [structure for k, structure in enumerate(structures) if k in taken]
-    dtype = _short(subject.dtype)
+    dtype = short(subject.dtype)
     if not reasons:
         return usable, [Line("runs", "", "", dtype, 0.0, None, PASSED, f"{len(usable)} structures")]
     grouped: dict[str, list[str]] = {}
@@ -235,31 +287,30 @@ def _exact(
     """The function in float64 beside a subject of lower precision, if it works there."""
     if subject.dtype == torch.float64:
         return None
-    exact = Subject(function, subject.quantities, torch.float64, cutoff)
+    exact = Subject(function, subject.quantities, torch.float64, cutoff, subject.device)
     return exact if len(_usable(exact, structures, other=True)[0]) == len(structures) else None
 
 
-def _run(trial: Trial, claimed: tuple[str, ...], progress: Progress | None, done: int, total: int) -> list[Line]:
-    dtype, lines = _short(trial.subject.dtype), []
+def _run(trial: Trial, progress: Progress | None, done: int, total: int) -> list[Line]:
+    dtype, lines, claim = short(trial.subject.dtype), [], trial.claim
     for k, check in enumerate(CHECKS):
         if progress is not None:
             progress(done + k, total, f"{check.name}, {dtype}")
-        if check.double and trial.subject.dtype != torch.float64:
+        if (check.double and trial.subject.dtype != torch.float64) or (check.symmetry == POINT and claim.point is None):
             continue
-        bad = FAILED if {check.symmetry, check.follows} - {""} <= set(claimed) else NOT_CLAIMED
+        if claim.random and check.name in OF_ONE_DRAW:
+            lines.append(
+                Line(check.name, "", "", dtype, None, None, SKIPPED, "the function draws anew for every input")
+            )
+            continue
+        needs = {check.symmetry, check.follows} - {""}
+        bad = FAILED if needs <= set(claim.names) and not (claim.random and check.follows) else NOT_CLAIMED
         try:
             findings = check.run(trial)
         except Exception as error:
-            lines.append(Line(check.name, check.symmetry, "", dtype, None, None, bad, _reason(error)))
+            lines.append(Line(check.name, check.symmetry, "", dtype, None, None, bad, reason_of(error)))
             continue
-        if isinstance(findings, str):
-            lines.append(Line(check.name, check.symmetry, "", dtype, None, None, SKIPPED, findings))
-            continue
-        for output, finding in findings.items():
-            verdict = NOT_CLAIMED if bad == NOT_CLAIMED else PASSED if finding.error <= finding.bound else FAILED
-            lines.append(
-                Line(check.name, check.symmetry, output, dtype, finding.error, finding.bound, verdict, finding.worst)
-            )
+        lines += lines_of(check.name, check.symmetry, dtype, findings, claimed=bad == FAILED)
     for output in trial.zero():
         lines.append(Line("runs", "", output, dtype, 0.0, None, PASSED, ZERO))
     if progress is not None:
@@ -269,13 +320,3 @@ def _run(trial: Trial, claimed: tuple[str, ...], progress: Progress | None, done
 
 def _failed(line: Line) -> Line:
     return Line(line.test, line.symmetry, line.output, line.dtype, line.error, line.bound, FAILED, line.worst)
-
-
-def _reason(error: Exception) -> str:
-    """An exception in one line."""
-    first = str(error).strip().splitlines()[0] if str(error).strip() else "no message"
-    return f"{type(error).__name__}: {first[:200]}"
-
-
-def _short(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")

@@ -2,52 +2,20 @@ r"""Does :math:`f(g x) = \rho(g) f(x)` hold for rotations, reflections, translat
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
 import torch
 from torch import Tensor
 
 from intertwine.certify import elements
+from intertwine.certify.certificate import APPROXIMATE, IN_DISTRIBUTION
 from intertwine.certify.elements import Element
-from intertwine.certify.trial import Findings, Trial, Worst
-from intertwine.geometry import LEVELS, Graph, act, moved, permute
-from intertwine.groups import Isometry
-from intertwine.numerics import InputError
-
-#: What each group claims.
-GROUPS = {
-    "E": ("translation", "rotation", "reflection", "permutation"),
-    "SE": ("translation", "rotation", "permutation"),
-    "O": ("rotation", "reflection", "permutation"),
-    "SO": ("rotation", "permutation"),
-    "T": ("translation", "permutation"),
-    "S": ("permutation",),
-}
-
-
-def claims(symmetry: str, dimension: int) -> tuple[str, ...]:
-    """The symmetries of a group written "E(3)", "SE(3)", "O(n)", "SO(n)", "T(3)" or "S(n)" (permutations, which all
-    include).
-
-    Raises:
-        InputError: no such group, or one of another dimension than the graphs.
-    """
-    match = re.fullmatch(r"\s*(SE|SO|E|O|T|S)\s*\(\s*(n|\d+)\s*\)\s*", symmetry)
-    if match is None:
-        raise InputError(
-            f"unknown symmetry {symmetry!r}",
-            where="symmetry",
-            remedy="write E(3), SE(3), O(3), SO(3), T(3), S(n), or n for any dimension.",
-        )
-    group, n = match.groups()
-    if group != "S" and n != "n" and int(n) != dimension:
-        raise InputError(
-            f"{symmetry} on graphs of dimension {dimension}",
-            where="symmetry",
-            remedy=f"write {group}({dimension}) or {group}(n).",
-        )
-    return GROUPS[group]
+from intertwine.certify.measured import Findings, Worst
+from intertwine.certify.pixels import MOST_INTERPOLATION, TIMES_INTERPOLATION, disc, of_reference, there_and_back
+from intertwine.certify.spread import MOST_DEVIATIONS, Draws, difference
+from intertwine.certify.trial import Trial
+from intertwine.geometry import LEVELS, Graph, act, moved, permute, rasters, resample
+from intertwine.groups import AffineMap
 
 
 def random_rotations(trial: Trial) -> Findings:
@@ -68,7 +36,7 @@ def special_rotations(trial: Trial) -> Findings:
     worst = Worst(trial)
     _apply(trial, worst, elements.right_angles(n))
     with_edges = [k for k, s in enumerate(trial.structures) if s.graph.num_nodes > 1][: trial.spread]
-    for k in with_edges:
+    for k in [] if trial.images or trial.claim.random else with_edges:
         for element in elements.alignments(trial.structures[k].graph, trial.generator):
             _compare(trial, worst, k, element)
     return worst.findings()
@@ -76,7 +44,19 @@ def special_rotations(trial: Trial) -> Findings:
 
 def tiny_rotations(trial: Trial) -> Findings:
     """Angles of 1e-3, 1e-5 and 1e-8."""
+    if trial.images:
+        return elements.INTERPOLATED
     return _try(trial, elements.tiny_rotations(trial.structures[0].graph.dimension, trial.generator))
+
+
+def point_elements(trial: Trial) -> Findings:
+    """The elements of the group of rotations, reflections or scalings that is claimed: all of a small one, else its
+    generators and random ones.
+    """
+    if trial.claim.point is None:
+        return "no such group is claimed"
+    count = max(trial.rotations, 2)
+    return _try(trial, elements.of_group(trial.claim.point, count, trial.generator), everywhere=trial.rotations > 2)
 
 
 def reflections(trial: Trial) -> Findings:
@@ -123,7 +103,7 @@ def permutations(trial: Trial) -> Findings:
     return worst.findings("no structure has two nodes")
 
 
-def transform(trial: Trial, name: str, g: Isometry, value: Tensor) -> Tensor:
+def transform(trial: Trial, name: str, g: AffineMap, value: Tensor) -> Tensor:
     r""":math:`\rho(g)` on an output, in float64."""
     quantity = trial.quantities[name]
     return moved(g, value, quantity.representation, quantity.affine)
@@ -145,7 +125,7 @@ def _apply(trial: Trial, worst: Worst, tried: Iterable[Element], everywhere: boo
     """Each element on all structures, or on a few, in turn (the displaced copies, which have no symmetry of their own,
     come last).
     """
-    count = len(trial.structures)
+    count, everywhere = len(trial.structures), everywhere and not trial.claim.random
     for turn, element in enumerate(tried):
         for k in range(count) if everywhere else _in_turn(trial, turn):
             _compare(trial, worst, k, element)
@@ -153,15 +133,77 @@ def _apply(trial: Trial, worst: Worst, tried: Iterable[Element], everywhere: boo
 
 def _in_turn(trial: Trial, turn: int) -> set[int]:
     """A few structures, others each turn."""
-    return {(-1 - turn - k) % len(trial.structures) for k in range(trial.spread)}
+    spread = 1 if trial.claim.random else trial.spread  # a comparison of many draws takes long
+    return {(-1 - turn - k) % len(trial.structures) for k in range(spread)}
 
 
 def _compare(trial: Trial, worst: Worst, k: int, element: Element) -> None:
     structure, reference = trial.structures[k], trial.outputs[k]
-    graph = act(element.isometry, structure.graph)
+    graph, exact = trial.moved(element.isometry, structure.graph)
+    words = f"{structure.name}, {element.name}"
+    if not exact:
+        _interpolated(trial, worst, k, element, graph, words)
+        return
     rounding = trial.rounding(k, element.isometry, graph)
     expected = {
         name: transform(trial, name, element.isometry, value.to(torch.float64) + rounding.get(name, 0.0))
         for name, value in reference.items()
     }
-    worst.compare(trial.subject(graph), expected, f"{structure.name}, {element.name}")
+    _see(trial, worst, k, element, graph, expected, words)
+
+
+def _see(
+    trial: Trial, worst: Worst, k: int, element: Element, graph: Graph, expected: dict[str, Tensor], words: str
+) -> None:
+    """The outputs on a moved graph against what they should be; of a function that draws, draw for draw, and in the
+    mean of many draws where that is not enough.
+    """
+    got = trial.subject(graph)
+    unequal = [n for n in expected if n not in got or trial.deviation(n, got[n], expected[n]) > trial.bound]
+    if not (trial.claim.random and unequal):
+        worst.compare(got, expected, words)
+        return
+    if k not in trial.drawn:
+        trial.drawn[k] = trial.draws_on(trial.structures[k].graph, 1)
+    moving = trial.draws_on(graph, 1 + trial.draws)
+    for name in expected:
+        still = [transform(trial, name, element.isometry, outputs[name]) for outputs in trial.drawn[k]]
+        see_draws(worst, name, Draws.of([outputs[name] for outputs in moving]), Draws.of(still), words)
+
+
+def see_draws(worst: Worst, name: str, got: Draws, expected: Draws, words: str) -> None:
+    """The difference of two means, in the sense of a distribution."""
+    size, apart = worst.trial.size(name), difference(got, expected)
+    if not apart.spread:
+        worst.see(name, apart.mean / size, f"{words}: every draw is the same")
+        return
+    said = (
+        f"{words}: means of {got.number} draws are {apart.deviations:.1f} standard errors apart, "
+        f"one draw deviates by {apart.spread / size:.1e}"
+    )
+    bound = MOST_DEVIATIONS * apart.error / size
+    worst.see(name, apart.mean / size, said, bound=max(bound, worst.trial.bound), sense=IN_DISTRIBUTION)
+
+
+def _interpolated(trial: Trial, worst: Worst, k: int, element: Element, graph: Graph, words: str) -> None:
+    """Of an image whose pixels leave the grid: the error beside that of interpolation alone, which bounds it: three
+    times what it does to the image, and what it does to an output that is one.
+    """
+    structure, g = trial.structures[k].graph, element.isometry
+    pixels = rasters(structure, structure.x).values
+    alone = there_and_back(g, pixels)
+    if alone > MOST_INTERPOLATION:
+        return
+    said = f"{words}: there and back {alone:.1e}, an isotropic filter {of_reference(g, pixels):.1e}"
+    inside = rasters(structure, structure.x).at_nodes(disc(pixels.shape[2:])[None, None])[:, 0]
+    got = trial.subject(graph)
+    for name, value in trial.outputs[k].items():
+        expected, turned, own = transform(trial, name, g, value), got[name], 0.0
+        if trial.quantities[name].level == "node":
+            carrier = structure.clone()
+            carrier.x = expected.flatten(1)
+            own = there_and_back(g, rasters(carrier, carrier.x).values)
+            expected = resample(AffineMap(g.linear, torch.zeros_like(g.translation)), carrier).x.reshape(value.shape)
+            expected, turned = expected[inside], turned[inside]
+        bound = max(TIMES_INTERPOLATION * alone + own, trial.bound)
+        worst.see(name, trial.deviation(name, turned, expected), said, bound=bound, sense=APPROXIMATE)

@@ -49,9 +49,17 @@ def certify(
     unit: Units = None,
     symmetry: Annotated[
         str | None,
-        typer.Option(help="Symmetry group to test: E(3), SE(3), T(3), ... Default: the group that the model declares."),
+        typer.Option(
+            help=(
+                "Symmetry group to test: E(3), SE(3), T(3), SO(3), T(3) x octahedral, T(2) x C_4, T(2) x D_8, ..., or "
+                "any of these followed by 'in distribution'. Default: the group that the model declares."
+            )
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the random rotations, permutations and displacements.")] = 0,
+    device: Annotated[
+        str, typer.Option(help="Where the model computes: cpu, cuda, cuda:1 (the second), auto. Default: cpu.")
+    ] = "cpu",
     output: Annotated[
         Path | None,
         typer.Option(
@@ -86,6 +94,7 @@ def certify(
             graphs,
             symmetry=symmetry or claimed,
             seed=seed,
+            device=device,
             progress=lambda done, total, name: progress(len(CHECKS) * done // total),
         )
     if as_json:

@@ -86,12 +86,12 @@ def read(
         last: only the last structure.
         limit: only the first structures.
     """
-    from intertwine.data import is_dataset, open_dataset, read_structures, unread
+    from intertwine.data import is_dataset, is_shapes, open_dataset, read_structures, unread
     from intertwine.training.evaluation import inputs_of
 
     told, units = console.pairs(key, "--key") or {}, console.pairs(unit, "--unit") or {}
-    if is_dataset(source) and not source.exists():
-        store = open_dataset(str(source), keys=told, units=units, limit=limit)
+    if (is_dataset(source) and not source.exists()) or is_shapes(source):
+        store = open_dataset(str(source), keys=told, units=units, limit=limit, **sampled(run))
         structures = [store[k] for k in range(len(store))][-1 if last else 0 :]
         warn(structures, source, run, last)
         return Given(structures, {})
@@ -112,6 +112,11 @@ def read(
         say(note)
     warn(content.atoms, source, run, last)
     return Given(content.atoms, keys)
+
+
+def sampled(run: Any) -> dict[str, Any]:
+    """How many points a mesh is sampled by for a run (or none), as :func:`intertwine.data.open_dataset` takes it."""
+    return {} if run is None else {"points": run.config.data.points}
 
 
 def warn(structures: list[Any], source: Path, run: Any, last: bool) -> None:
@@ -136,10 +141,10 @@ def labels(
 
     What the file declares itself goes before the run's, and what the user says before both.
     """
-    from intertwine.data import declared_units, is_dataset
+    from intertwine.data import declared_units, is_dataset, is_shapes
 
     told, units = console.pairs(key, "--key"), console.pairs(unit, "--unit")
-    if is_dataset(source):
+    if is_dataset(source) or is_shapes(source):
         return told, units
     data = run.config.data
     keys = (data.keys or {}) | (told or {})

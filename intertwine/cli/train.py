@@ -71,8 +71,8 @@ def train(
         typer.Option(
             autocompletion=of_table("tasks"),
             help=(
-                "force_field, property, dynamics, structure, or module:Class of your own. Default: chosen by the "
-                "labels in the data."
+                "force_field, property, classification, dynamics, structure, or module:Class of your own. Default: "
+                "chosen by the labels in the data."
             ),
         ),
     ] = None,
@@ -154,6 +154,15 @@ def train(
         ),
     ] = None,
     limit: Annotated[int | None, typer.Option(help="Read only the first so many structures. Default: all.")] = None,
+    rotate: Annotated[
+        str | None,
+        typer.Option(
+            help="Turn each entry by a rotation of its own: quarter (right angles), z, any, or none. Default: none."
+        ),
+    ] = None,
+    rotate_test: Annotated[
+        str | None, typer.Option(help="The same of the test set alone. Default: as --rotate.")
+    ] = None,
     key: Annotated[
         list[str] | None,
         typer.Option(
@@ -258,6 +267,8 @@ def train(
             "test": None if test is None else str(test),
             "target": target,
             "limit": limit,
+            "rotate": rotate,
+            "rotate_test": rotate_test,
             "train": size(train_size, "--train"),
             "validation": size(validation, "--validation"),
             "keys": console.pairs(key, "--key"),

@@ -13,6 +13,7 @@ from intertwine.cli.code import Allow
 from intertwine.cli.completion import WEIGHTS, of_words
 from intertwine.cli.inputs import DataPath, Device, Keys, TestPath, Units
 from intertwine.numerics import InputError
+from intertwine.numerics.showing import counted
 
 RunFolder = Annotated[Path, typer.Argument(help="Run folder that `intertwine train` printed.")]
 
@@ -32,6 +33,15 @@ def evaluate(
         ),
     ] = "best",
     limit: Annotated[int | None, typer.Option(help="Read only the first so many structures. Default: all.")] = None,
+    rotate: Annotated[
+        str,
+        typer.Option(
+            help=(
+                "With SOURCE, turn each entry first: quarter (right angles), z (about the z axis), any, or none. "
+                "Default: none. (The run's own test set is turned as data.rotate and data.rotate_test say.)"
+            )
+        ),
+    ] = "none",
     device: Device = "auto",
     allow: Allow = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the errors as JSON.")] = False,
@@ -40,7 +50,8 @@ def evaluate(
     does not look at the geometry.
     """
     from intertwine.data import open_dataset
-    from intertwine.tasks.verdict import beaten
+    from intertwine.data.turning import turned_store
+    from intertwine.tasks.verdict import FIGURES, beaten
     from intertwine.training import evaluate as score
     from intertwine.training import load_run, test_set
 
@@ -53,7 +64,9 @@ def evaluate(
         store = store.subset(range(min(limit, len(store)))) if limit is not None else store
     else:
         keys, units = inputs.labels(source, trained, key, unit)
-        store = open_dataset(source, keys=keys, units=units, target=getattr(trained.task, "target", None), limit=limit)
+        told: dict[str, Any] = {"keys": keys, "units": units, "limit": limit}
+        told["target"] = getattr(trained.task, "target", None)
+        store = turned_store(open_dataset(source, **told, **inputs.sampled(trained)), rotate, trained.config.data.seed)
     errors = score(trained, store)
     for note in store.notes if source is not None else ():
         inputs.say(note)
@@ -67,16 +80,16 @@ def evaluate(
         return
     hidden = ("unit", "mse", "baseline", "ratio")
     columns = {name: name for e in errors.values() for name in e if name not in hidden}
-    columns |= {
-        name: words for name, words in {"mae": "MAE", "rmse": "RMSE", "size": "rms of label"}.items() if name in columns
-    }
+    columns |= {name: words for name, words in (FIGURES | {"size": "rms of label"}).items() if name in columns}
     rows = []
     for target, e in errors.items():
         rows.append([target, e["unit"], *(_figure(e, name) for name in columns)])
         if blind := e.get("baseline"):
             rows.append([f"  baseline: {blind['name']}", e["unit"], *(_figure(blind, name) for name in columns)])
     console.table(
-        f"{run} on {source or 'its test set'}: {len(store)} structures", ["target", "unit", *columns.values()], rows
+        f"{run} on {source or 'its test set'}: {counted(len(store), 'structure')}",
+        ["target", "unit", *columns.values()],
+        rows,
     )
 
 
@@ -124,7 +137,6 @@ def predict(
 
     The file has all that the structures had, labels too; predictions stand beside it as predicted_energy,
     predicted_forces, ... An input is never written to."""
-    from intertwine.geometry import LEVELS
     from intertwine.integrations import writable, write_predictions
     from intertwine.integrations.export import check_names, holds, prefix_of
     from intertwine.integrations.writing import format_of, tells_its_unit
@@ -142,23 +154,25 @@ def predict(
     if output is not None and format_of(output) not in ("json", "npz"):
         tells_its_unit(output, [s for s in content.structures if hasattr(s, "info")])
         check_names(content.structures, trained.task, prefix)
+    replaced = ", which is replaced" if output is not None and output.is_file() else ""
     with console.bar(len(content.structures), "predicting") as progress:
         predictions = forecast(trained, content.structures, batch_size=batch_size, keys=content.keys, progress=progress)
     if output is not None:
         for note in write_predictions(output, content.structures, predictions, trained.task, prefix=prefix):
             inputs.say(note)
         console.err.print(
-            f"wrote {len(predictions)} predictions to {output}, in eV and A", markup=False, soft_wrap=True
+            f"wrote {counted(len(predictions), 'prediction')} to {output}{replaced}, in eV and A",
+            markup=False,
+            soft_wrap=True,
         )
     if as_json:
         console.emit(predictions)
     elif output is None:
-        units = {name: o.unit for name, o in trained.task.outputs.items()}
-        names = [name for name, o in trained.task.outputs.items() if LEVELS[o.level].single] or list(units)
+        units, names = {name: o.unit for name, o in trained.task.outputs.items()}, trained.task.told
         rows = [[k, *[_short(p[name]) if name in p else "-" for name in names]] for k, p in enumerate(predictions)]
         console.table(
             str(structures),
-            ["frame", *[f"{name} ({units[name]})" for name in names]],
+            ["frame", *[f"{name} ({units[name]})" if name in units else name for name in names]],
             rows,
             caption="-o FILE writes everything.",
         )
@@ -172,4 +186,6 @@ def _short(value: Any) -> str:
     import numpy as np
 
     flat = np.asarray(value).reshape(-1)
+    if flat.dtype.kind in "US":
+        return " ".join(flat[:9].tolist()) + (" ..." if len(flat) > 9 else "")
     return " ".join(f"{x:.6g}" if abs(x) < 1e4 else f"{x:.4f}" for x in flat[:9]) + (" ..." if len(flat) > 9 else "")

@@ -1,6 +1,6 @@
 """Floor 6: data sets, and readers of files."""
 
-from intertwine.data.catalogue import DATASETS, DEFAULT, Dataset, is_dataset, open_dataset
+from intertwine.data.catalogue import DATASETS, DEFAULT, Dataset, is_dataset, is_shapes, open_dataset
 from intertwine.data.embedded import ethanol, molecules
 from intertwine.data.files import read_file
 from intertwine.data.folds import structure
@@ -32,6 +32,7 @@ __all__ = [
     "factor",
     "input_of",
     "is_dataset",
+    "is_shapes",
     "molecules",
     "nbody",
     "open_dataset",

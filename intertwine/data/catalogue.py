@@ -11,9 +11,14 @@ from intertwine.data.embedded import ethanol
 from intertwine.data.files import read_file
 from intertwine.data.folders import is_several, read_folder
 from intertwine.data.folds import structure
+from intertwine.data.idx import is_idx
+from intertwine.data.images import digits, read_idx_file
+from intertwine.data.mesh_files import is_mesh
+from intertwine.data.meshes import POINTS, is_mesh_folder, read_meshes
 from intertwine.data.nbody import nbody
 from intertwine.data.papers import (
     ASE_PAPER,
+    DIGITS_PAPER,
     EGNN_PAPER,
     ENGH_HUBER_PAPER,
     GFN2_PAPER,
@@ -22,6 +27,8 @@ from intertwine.data.papers import (
 )
 from intertwine.data.properties import QM9
 from intertwine.data.qm9 import qm9
+from intertwine.data.shapes import shapes, voxels
+from intertwine.data.spherical import spherical_digits
 from intertwine.data.store import GraphStore
 from intertwine.nn.paper import Paper
 from intertwine.numerics import InputError, nearest
@@ -83,12 +90,18 @@ class Dataset:
                 ]
             store = view
         store.task, store.target = self.task or store.task, self.target or store.target
+        store.domain = self.domain if self.domain != "graph" else store.domain
         return store
 
 
 #: What is trained on if nothing else is said.
 DEFAULT = "ethanol"
 DATASETS: dict[str, Dataset] = {
+    "digits": Dataset(
+        digits, "handwritten digits, 8 x 8 pixels (1,200 / 97 / 500)", "classification", "label", 1797,
+        "embedded; Alpaydin and Kaynak 1998, UCI Machine Learning Repository, CC BY 4.0", ("label",), domain="image",
+        papers=(DIGITS_PAPER,),
+    ),
     "ethanol": Dataset(
         ethanol, "ethanol at 300, 500 and 700 K: energies and forces, PBE/def2-SVP", "force_field", "energy", 552,
         "embedded; made by scripts/make_ethanol.py with tblite and PySCF; MIT", ("energy", "forces"),
@@ -104,10 +117,23 @@ DATASETS: dict[str, Dataset] = {
         "Ramakrishnan et al. 2014, CC0; the authors' package qm9pack (extra `qm9`), MIT", tuple(QM9), selects=True,
         papers=(QM9_PAPER,),
     ),
+    "shapes": Dataset(
+        shapes, "ten shapes as clouds of 256 noisy points, upright (1,000 / 200 / 500)", "classification", "label",
+        1700, "generated; MIT", ("label",), domain="point cloud",
+    ),
+    "spherical_digits": Dataset(
+        spherical_digits, "the digits on a hemisphere, harmonics to degree 8 (1,200 / 97 / 500)", "classification",
+        "label", 1797, "made of the embedded digits, CC BY 4.0", ("label",), domain="spherical signal",
+        papers=(DIGITS_PAPER,),
+    ),
     "structure": Dataset(
         structure, "perturbed backbones of helices and sheets, to be refined (400 / 50 / 50)", "structure",
         "target_atoms", 500, "generated, with bond lengths and angles of Engh and Huber 1991; MIT", ("target_atoms",),
         papers=(ENGH_HUBER_PAPER,),
+    ),
+    "voxels": Dataset(
+        voxels, "ten shapes as occupancy of 16 x 16 x 16 voxels, upright (300 / 80 / 120)", "classification", "label",
+        500, "generated; MIT", ("label",), domain="voxels",
     ),
 }  # fmt: skip
 
@@ -120,6 +146,12 @@ def is_dataset(source: str | Path) -> bool:
     return not Path(source).expanduser().exists() and (spec in DATASETS or is_code(spec))
 
 
+def is_shapes(source: str | Path) -> bool:
+    """Whether it is a file of images, a mesh, or a folder of meshes, which hold no structures of atoms."""
+    path = Path(source).expanduser()
+    return is_idx(path) or (path.is_file() and is_mesh(path)) or is_mesh_folder(path)
+
+
 def open_dataset(
     source: str | Path,
     *,
@@ -129,20 +161,25 @@ def open_dataset(
     limit: int | None = None,
     progress: bool = True,
     allow: Collection[str] | None = None,
+    points: int = POINTS,
+    seed: int = 0,
 ) -> GraphStore:
     """A data set by name, or the structures of a file or of many; what was assumed is in its ``notes``.
 
     Args:
-        source: "ethanol", "nbody", "qm9", "structure"; a path to any file that ASE reads (also gzipped), an ASE
+        source: a name of ``DATASETS``, such as "ethanol"; a path to any file that ASE reads (also gzipped), an ASE
             database, an npz of (r)MD17, HDF5 of the layouts of SPICE, ANI or modelforge, an SDF, or pymatgen's JSON; a
-            folder of such files, or a pattern ("frames/*.xyz"); or ``module:name`` of your own, a :class:`Dataset` or a
-            function that returns a :class:`GraphStore`.
+            folder of such files, or a pattern ("frames/*.xyz"); a file of images (IDX, with its labels beside it), a
+            mesh (OFF, PLY) or a folder whose sub-folders are classes of meshes; or ``module:name`` of your own, a
+            :class:`Dataset` or a function that returns a :class:`GraphStore`.
         keys: for files, the names that labels have in it: ``{"energy": "MyE", "forces": "F", "dipole": "mu"}``.
         units: for files, the units in it: ``{"energy": "kcal/mol"}``; default eV and A.
         target: a label that the task needs beyond energy, forces, stress and dipole, such as "homo".
         limit: only the first entries.
         progress: show a progress bar on the terminal.
         allow: modules outside the package whose code may run; None allows what ``source`` names.
+        points: points of the cloud that a mesh is sampled by.
+        seed: of these points.
 
     Raises:
         InputError: keys or units are given for a named data set; a module is not allowed; a unit is unknown; the limit
@@ -161,6 +198,12 @@ def open_dataset(
         spec = spelled(name, DATASETS, "datasets")
         trusted = (module_of(spec),) if allow is None else allow
         return _described(spec, trusted).open(target=target, limit=limit, progress=progress)
+    if is_shapes(path):
+        if keys or units or target not in (None, "label"):
+            raise InputError("keys, units and targets are for structures", where=name, remedy="leave them out.")
+        if is_idx(path):
+            return read_idx_file(path, limit)
+        return read_meshes(path, points=points, seed=seed, limit=limit, progress=progress)
     if is_several(path):
         return read_folder(path, keys=keys, units=units, target=target, limit=limit, progress=progress)
     if not path.exists() and not path.suffix and path.parent == Path("."):

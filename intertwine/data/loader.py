@@ -11,6 +11,7 @@ import torch
 from intertwine.data.store import GraphStore
 from intertwine.geometry import Graph, collate
 from intertwine.numerics import InputError, IntertwineError
+from intertwine.numerics.showing import counted
 
 KEPT_BYTES = 512 * 2**20  # bytes of graphs that are kept as objects, because making them costs as much as batching them
 OBJECT_BYTES = 4096  # bytes of a graph besides its tensors, about
@@ -50,7 +51,7 @@ class Loader:
     ) -> None:
         if len(dataset) < processes:
             raise InputError(
-                f"{len(dataset)} structures for {processes} processes",
+                f"{counted(len(dataset), 'structure')} for {processes} processes",
                 where="training.devices",
                 remedy="use fewer devices or more data.",
             )

@@ -6,9 +6,10 @@ import numpy as np
 import torch
 
 from intertwine.data.integrator import integrate
+from intertwine.data.kept import cached
 from intertwine.data.progress import progress_bar
 from intertwine.data.splits import Splits
-from intertwine.data.store import GraphStore, cached
+from intertwine.data.store import GraphStore
 from intertwine.geometry import Graph
 from intertwine.numerics import InputError
 

@@ -45,5 +45,12 @@ ENGH_HUBER_PAPER = Paper(
     "Acta Crystallographica A47, 392",
     doi="10.1107/S0108767391001071",
 )
+DIGITS_PAPER = Paper(
+    "alpaydin1998cascading",
+    ("Ethem Alpaydin", "Cenk Kaynak"),
+    "Cascading Classifiers",
+    1998,
+    "Kybernetika 34, 369",
+)
 
-__all__ = ["ASE_PAPER", "EGNN_PAPER", "ENGH_HUBER_PAPER", "GFN2_PAPER", "PYSCF_PAPER", "QM9_PAPER"]
+__all__ = ["ASE_PAPER", "DIGITS_PAPER", "EGNN_PAPER", "ENGH_HUBER_PAPER", "GFN2_PAPER", "PYSCF_PAPER", "QM9_PAPER"]

@@ -110,13 +110,15 @@ def _first(store: GraphStore, own: Splits, sizes: Mapping[str, Size]) -> Splits:
     return Splits(*parts)
 
 
-def fingerprint(store: GraphStore) -> str:
-    """SHA-256 of the number of entries, and of all fields of the first and the last 1,000 of them."""
+def fingerprint(store: GraphStore, changes: str = "") -> str:
+    """SHA-256 of the number of entries, of all fields of the first and the last 1,000 of them, and of what is changed
+    after they are read, in words.
+    """
     n = len(store)
     ends = store.subset(
         range(n) if n <= 2 * COMPARED_ENTRIES else [*range(COMPARED_ENTRIES), *range(n - COMPARED_ENTRIES, n)]
     )
-    digest = hashlib.sha256(str(n).encode())
+    digest = hashlib.sha256(f"{n}{changes}".encode())
     for name in sorted(ends.fields):
         value = ends.field(name).contiguous()
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())

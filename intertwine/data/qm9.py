@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from intertwine.data.kept import cached
 from intertwine.data.progress import progress_bar
 from intertwine.data.properties import QM9
-from intertwine.data.store import GraphStore, cached
+from intertwine.data.store import GraphStore
 from intertwine.data.units import factor
 from intertwine.numerics import DataError, InputError, cache_folder
 

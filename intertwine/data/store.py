@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +19,13 @@ from intertwine.data.properties import extensive
 from intertwine.data.resolution import Decision
 from intertwine.data.splits import Splits
 from intertwine.geometry import Graph, neighbour_list
-from intertwine.numerics import DataError, InputError, cache_folder, nearest
+from intertwine.numerics import DataError, InputError, nearest
+from intertwine.numerics.showing import counted
 
 SCHEMA = 2
 HEADER = "header.json"
 #: What a model reads; everything else in a store is a label.
-INPUTS = ("pos", "z", "cell", "pbc", "vel", "charge", "x", "pairs", "points")
+INPUTS = ("pos", "z", "cell", "pbc", "vel", "charge", "x", "signal", "pairs", "points")
 
 
 class GraphStore(torch.utils.data.Dataset):
@@ -48,6 +48,8 @@ class GraphStore(torch.utils.data.Dataset):
         target: the label that is learned where nothing else is asked for.
         pointers: where the rows of each graph begin (graphs + 1,), for every field whose level is neither "node" nor
             "graph".
+        classes: the names of the values 0, 1, ... of fields that are classes, such as ``{"label": ("cat", "dog")}``.
+        domain: what an entry is, as of :class:`~intertwine.data.Dataset`: "image" for example.
     """
 
     def __init__(
@@ -65,12 +67,16 @@ class GraphStore(torch.utils.data.Dataset):
         task: str = "",
         target: str = "",
         pointers: dict[str, Tensor] | None = None,
+        classes: Mapping[str, Sequence[str]] | None = None,
+        domain: str = "graph",
     ) -> None:
         self.fields, self.node_ptr, self.levels = fields, node_ptr, levels
         self.name, self.units, self.notes = name, dict(units or {}), list(notes)
         self.representations, self.decisions = dict(representations or {}), tuple(decisions)
         self.task, self.target = task, target
         self.pointers = dict(pointers or {})
+        self.classes = {field: tuple(names) for field, names in (classes or {}).items()}
+        self.domain = domain
         self.splits = splits.check(len(node_ptr) - 1, where=name) if splits is not None else None
         self.cutoff: float | None = None
         self.folder = ""  # the name of that which it was saved in
@@ -154,6 +160,26 @@ class GraphStore(torch.utils.data.Dataset):
         view.cutoff, view._edges = cutoff, {}
         return view
 
+    def numbered_as(self, classes: Mapping[str, Sequence[str]]) -> GraphStore:
+        """A view whose classes have the numbers of other data's, whose attribute is given; a :class:`DataError` names a
+        class that those lack.
+        """
+        view = copy.copy(self)
+        view.fields, view.classes = dict(self.fields), dict(self.classes)
+        for field, names in classes.items():
+            own = self.classes.get(field)
+            if own is None or own == tuple(names):
+                continue
+            lacking = [k for k, name in enumerate(own) if name not in names]
+            strange = self.field(field)[torch.isin(self.field(field), torch.tensor(lacking, dtype=torch.int64))]
+            if len(strange):
+                what = f"{len(strange)} entries of class {own[int(strange[0])]!r}, which was never trained"
+                remedy = f"take them out; the classes are {', '.join(map(str, names[:20]))}."
+                raise DataError(what, where=self.name or field, remedy=remedy)
+            numbers = torch.tensor([names.index(name) if name in names else -1 for name in own])
+            view.fields[field], view.classes[field] = numbers[self.fields[field]], tuple(names)
+        return view
+
     def field(self, name: str) -> Tensor:
         """A field of all entries of this view, concatenated over their nodes or stacked over the graphs.
 
@@ -231,6 +257,8 @@ class GraphStore(torch.utils.data.Dataset):
             "representations": self.representations,
             "splits": self.splits.to_dict() if self.splits is not None else None,
             "decisions": [list(decision) for decision in self.decisions],
+            "classes": self.classes,
+            "domain": self.domain,
             "arrays": {name: [list(array.shape), array.dtype.str] for name, array in arrays.items()},
         }
         with appearing(Path(folder), replace) as partial:
@@ -274,6 +302,7 @@ class GraphStore(torch.utils.data.Dataset):
                 decisions=[Decision(*decision) for decision in header["decisions"]],
                 pointers={name: arrays[f"{name}.ptr"] for name in header["levels"] if f"{name}.ptr" in arrays},
                 **{name: header[name] for name in ("name", "units", "notes", "representations")},
+                **{name: header[name] for name in ("classes", "domain") if name in header},
             )
             store.folder = header["folder"]
             return store
@@ -308,7 +337,7 @@ class GraphStore(torch.utils.data.Dataset):
 
     def __repr__(self) -> str:
         labels = ", ".join(name for name in self.fields if name not in INPUTS) or "none"
-        return f"GraphStore({self.name!r}, {len(self)} graphs, labels: {labels})"
+        return f"GraphStore({self.name!r}, {counted(len(self), 'graph')}, labels: {labels})"
 
 
 def _rows(pointer: Tensor, indices: Tensor) -> Tensor:
@@ -316,29 +345,3 @@ def _rows(pointer: Tensor, indices: Tensor) -> Tensor:
     starts, counts = pointer[indices], pointer[indices + 1] - pointer[indices]
     before = counts.cumsum(0) - counts
     return torch.arange(int(counts.sum())) + torch.repeat_interleave(starts - before, counts)
-
-
-def cached(name: str, make: Callable[[], GraphStore]) -> GraphStore:
-    """The data set of that name in the cache folder; made, and put there, if it is absent.
-
-    One that is damaged, or another's, is made again, and one that can't be written stays in memory; the notes say so.
-    """
-    folder, damage = cache_folder() / name, ""
-    if folder.is_dir():
-        try:
-            store = GraphStore.load(folder)
-            if store.folder == name:
-                return store
-            damage = f"it holds {store.folder!r}"
-        except DataError as error:
-            damage = error.what
-        shutil.rmtree(folder, ignore_errors=True)
-    store = make()
-    try:
-        store.save(folder, replace=bool(damage))
-        store = GraphStore.load(folder)
-    except DataError as error:
-        store.notes.append(f"not cached ({error.what})")
-    if damage:
-        store.notes.append(f"made again, because the copy in {folder.parent} could not be used ({damage})")
-    return store

@@ -1,6 +1,7 @@
 """Floor 3: geometric graphs."""
 
 from intertwine.geometry.action import act, fields_at, moved, node_fields, permute
+from intertwine.geometry.actions import GraphAction
 from intertwine.geometry.attributes import (
     EDGE_INVARIANTS,
     NODE_INVARIANTS,
@@ -25,8 +26,10 @@ from intertwine.geometry.neighbours import connect, neighbour_list
 from intertwine.geometry.plain import PlainGraph, plain
 from intertwine.geometry.quadruplets import Quadruplets, meetings, quadruplets, reverse, selected, shorter, within
 from intertwine.geometry.raster import Raster, raster, raster_positions, rasters
+from intertwine.geometry.resampling import ImageAction, keeps_grid, moved_image, resample, turned_images
 from intertwine.geometry.superposition import deviation, superposed
 from intertwine.geometry.triplets import arriving, triplets
+from intertwine.geometry.turned import is_raster, turned
 
 __all__ = [
     "EDGE_INVARIANTS",
@@ -35,7 +38,9 @@ __all__ = [
     "NODE_INVARIANTS",
     "Field",
     "Graph",
+    "GraphAction",
     "Graphs",
+    "ImageAction",
     "Level",
     "PlainGraph",
     "Quadruplets",
@@ -55,8 +60,11 @@ __all__ = [
     "field",
     "fields_at",
     "folded",
+    "is_raster",
+    "keeps_grid",
     "meetings",
     "moved",
+    "moved_image",
     "neighbour_list",
     "node_fields",
     "node_invariants",
@@ -68,11 +76,14 @@ __all__ = [
     "raster",
     "raster_positions",
     "rasters",
+    "resample",
     "reverse",
     "selected",
     "shorter",
     "superposed",
     "triplets",
+    "turned",
+    "turned_images",
     "vector_field",
     "vector_fields",
     "within",

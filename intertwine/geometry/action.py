@@ -1,4 +1,4 @@
-"""What a group does to a graph: isometries move every field by its representation, permutations list the nodes in
+"""What a group does to a graph: maps of space move every field by its representation, permutations list the nodes in
 another order.
 """
 
@@ -11,21 +11,33 @@ from torch import Tensor
 from intertwine.geometry.fields import FIELDS
 from intertwine.geometry.graph import Graph
 from intertwine.geometry.levels import LEVELS, renumbered
-from intertwine.groups import Isometry, Representation
+from intertwine.groups import AffineMap, Group, Isometry, Representation
 from intertwine.numerics import InputError
 
 
-def act(g: Isometry, graph: Graph) -> Graph:
-    """The graph moved by an isometry: points are rotated and shifted, vectors and tensors rotated, invariants kept.
+def act(g: AffineMap | Tensor, graph: Graph, group: Group | None = None) -> Graph:
+    """The graph moved by an isometry, or by any element of a group that moves its space: points are mapped, vectors and
+    tensors multiplied with the linear part, invariants kept.
 
     Computed in float64 and returned in each field's own precision. Edges are kept (they are the same pairs).
 
+    Args:
+        g: an isometry or another map of space; or one element of ``group``, as the group has it.
+        graph: the graph.
+        group: the group of an element that is a tensor.
+
     Raises:
-        InputError: the isometry and the graph live in spaces of different dimension.
+        InputError: the map and the graph live in spaces of different dimension, a tensor without its group, or a field
+            that only rotations and reflections transform (``Irreps``) under other matrices.
     """
-    if g.rotation.shape[0] != graph.dimension:
+    if isinstance(g, Tensor):
+        if group is None:
+            raise InputError("an element without its group", where="act", remedy="give group=, or an Isometry.")
+        g = AffineMap.of(g, group)
+    if g.linear.shape[0] != graph.dimension:
+        kind = "an isometry" if isinstance(g, Isometry) else "a map"
         raise InputError(
-            f"an isometry of dimension {g.rotation.shape[0]} on a graph of dimension {graph.dimension}", where="act"
+            f"{kind} of dimension {g.linear.shape[0]} on a graph of dimension {graph.dimension}", where="act"
         )
     result = graph.clone()
     for name, value in graph.to_dict().items():
@@ -37,12 +49,12 @@ def act(g: Isometry, graph: Graph) -> Graph:
 
 
 def moved(
-    g: Isometry, value: Float[Tensor, "..."], representation: Representation, affine: bool = False
+    g: AffineMap, value: Float[Tensor, "..."], representation: Representation, affine: bool = False
 ) -> Float[Tensor, "..."]:
     r""":math:`\rho(g)` on rows of a field or an output at any level, in float64; a point of space (``affine``) is
     shifted too.
     """
-    result = representation.transform(g.rotation.to(value.device), value.to(torch.float64))
+    result = representation.transform(g.linear.to(value.device), value.to(torch.float64))
     return result + g.translation.to(result) if affine else result
 
 

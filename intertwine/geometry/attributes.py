@@ -57,6 +57,10 @@ def centred(graph: Graph) -> Float[Tensor, "nodes n"]:
     if pbc is not None and safe.inspectable(pbc) and bool(pbc.any()):
         what = "positions are periodic, so they have no centre"
         raise GeometryError(what, where="pbc", remedy="build the model with centred=False.")
+    # from the first node on: far from the origin differences are exact, and a mean is not
+    numbers = torch.arange(len(pos), device=pos.device)
+    first = numbers.new_zeros(graph.graphs).scatter_reduce(0, membership, numbers, "amin", include_self=False)
+    pos = pos - pos.index_select(0, first.index_select(0, membership))
     return (pos - segment.mean(pos, membership, graph.graphs).index_select(0, membership)).to(graph.precision)
 
 

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from intertwine.groups.finite import FiniteGroup
 from intertwine.groups.group import Group, require_real
 from intertwine.groups.matrix import MatrixGroup, NoTurn, Orthogonal
 from intertwine.numerics import InputError
@@ -29,8 +30,12 @@ class Affine(Group):
     """
 
     def __init__(self, point: Group, *, lattice: bool = False, name: str = "") -> None:
-        if point.space is None:
-            raise InputError(f"{point} does not move points", where="Affine", remedy="use a group of matrices.")
+        if point.space is None or not isinstance(point, MatrixGroup | FiniteGroup):
+            raise InputError(
+                f"{point} is not a group of matrices",
+                where="Affine",
+                remedy="use one, or a finite group with matrices.",
+            )
         self.point, self.lattice, self.space = point, lattice, point.space
         self.element_shape = (point.space + 1, point.space + 1)
         self.name = name or f"{'Z' if lattice else 'T'}({point.space}) x| {point}"

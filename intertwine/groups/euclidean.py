@@ -8,22 +8,54 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from intertwine.groups.group import Group
 from intertwine.groups.matrix import Orthogonal
 from intertwine.groups.representation import LinearRepresentation
 from intertwine.numerics.linalg import apply
 
 
 @dataclass(frozen=True)
-class Isometry:
-    r"""An element :math:`g = (Q, t)` of E(n), acting on points as :math:`g x = Q x + t`.
+class AffineMap:
+    r"""A map of space, :math:`x \mapsto A x + t`: what an element of a group of matrices, or of an affine group, does.
 
     Args:
-        rotation: Q, an orthogonal matrix (n, n); a reflection has determinant -1.
+        linear: A, an invertible matrix (n, n).
         translation: t (n), in the length unit of the points.
     """
 
-    rotation: Float[Tensor, "n n"]
+    linear: Float[Tensor, "n n"]
     translation: Float[Tensor, " n"]
+
+    @staticmethod
+    def of(g: Tensor, group: Group) -> AffineMap:
+        """What one element of a group does to points.
+
+        Raises:
+            InputError: the group moves no points.
+        """
+        group.require(g, "AffineMap")
+        return AffineMap(group.linear(g), group.shift(g))
+
+    def __call__(self, points: Float[Tensor, "*shape n"]) -> Float[Tensor, "*shape n"]:
+        return points @ self.linear.to(points).T + self.translation.to(points)
+
+    def inverse(self) -> AffineMap:
+        back = torch.linalg.inv(self.linear)
+        return AffineMap(back, -back @ self.translation)
+
+
+class Isometry(AffineMap):
+    r"""An element :math:`g = (Q, t)` of E(n), acting on points as :math:`g x = Q x + t`.
+
+    Args:
+        linear: Q, an orthogonal matrix (n, n); a reflection has determinant -1. Also under the name ``rotation``.
+        translation: t (n), in the length unit of the points.
+    """
+
+    @property
+    def rotation(self) -> Float[Tensor, "n n"]:
+        """Q."""
+        return self.linear
 
     @classmethod
     def identity(cls, n: int = 3, dtype: torch.dtype = torch.float64) -> Isometry:
@@ -38,9 +70,6 @@ class Isometry:
         if (torch.linalg.det(q) < 0) != improper:
             q = torch.cat([-q[:, :1], q[:, 1:]], dim=1)
         return cls(q, shift * torch.randn(n, generator=generator, dtype=torch.float64))
-
-    def __call__(self, points: Float[Tensor, "*shape n"]) -> Float[Tensor, "*shape n"]:
-        return points @ self.rotation.to(points).T + self.translation.to(points)
 
     def __matmul__(self, other: Isometry) -> Isometry:
         """The product: ``(g @ h)(x) == g(h(x))``."""
@@ -80,6 +109,10 @@ class Cartesian(LinearRepresentation):
         for _ in range(self.rank):
             result = (result[..., :, None, :, None] * g[..., None, :, None, :]).flatten(-4, -3).flatten(-2)
         return result
+
+    def __str__(self) -> str:
+        name = {0: "scalar", 1: "vector"}.get(self.rank, f"tensor of rank {self.rank}")
+        return f"axial {name}" if self.axial else name
 
     def transform(self, g: Float[Tensor, "*batch n n"], x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
         g = g.to(x)

@@ -108,6 +108,11 @@ class Group(ABC):
         """What the elements do to differences of points: matrices (..., n, n)."""
         raise self._lacks("action on points", "use a representation's matrix")
 
+    def shift(self, g: Tensor) -> Float[Tensor, "*batch n"]:
+        """Where the elements take the origin: vectors (..., n), zero for a group without translations."""
+        linear = self.linear(g)
+        return linear.new_zeros(linear.shape[:-1])
+
     def exp(self, x: Float[Tensor, "*batch dim"]) -> Tensor:
         """The exponential of coordinates in the Lie algebra (..., dim)."""
         raise self._lacks("exponential map", "use a group with one (T, SO, SE, R+, ...)")
@@ -139,9 +144,7 @@ class Group(ABC):
         """Real irreducible representations, none equivalent to another: all of a finite group, otherwise up to a degree
         or frequency.
         """
-        raise self._lacks(
-            "irreps of its own", "give them; those of O(3) are [o3.Irrep(l, p) for l in range(9) for p in (1, -1)]"
-        )
+        raise self._lacks("irreps of its own", "give them, or use a group that has them: a finite one, SO(n) to n = 3")
 
     def require(self, g: Tensor, where: str) -> None:
         """Raise an InputError unless the trailing axes of g are those of elements."""

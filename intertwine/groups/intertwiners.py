@@ -108,7 +108,7 @@ def decompose(rep: Representation, irreps: list[Representation] | None = None) -
     Args:
         rep: any finite-dimensional representation.
         irreps: orthogonal irreps of its group, none equivalent to another; the group's own
-            (:meth:`~intertwine.groups.Group.irreps`) if not given. Those of O(3) are ``intertwine.o3.Irrep``.
+            (:meth:`~intertwine.groups.Group.irreps`) if not given.
 
     Raises:
         InputError: the irreps don't exhaust it.

@@ -16,6 +16,7 @@ from intertwine.groups.group import Grid, Group, Representation, require_real
 from intertwine.groups.plane import PlaneIrrep
 from intertwine.groups.quadrature import circle_grid, rotation_grid
 from intertwine.groups.rotations import matrix_to_rotation_vector, rotation_vector_to_matrix
+from intertwine.groups.spherical import SphericalIrrep
 from intertwine.numerics import InputError
 from intertwine.numerics.linalg import apply
 
@@ -157,7 +158,10 @@ class Orthogonal(MatrixGroup):
         return Grid(torch.cat([turns, turns @ self.reflection()]), torch.cat([weights, weights]) / 2, float(order))
 
     def irreps(self, limit: int = 8) -> list[Representation]:
-        """Of SO(2) and O(2): frequencies up to the limit."""
+        """Frequencies up to the limit for n = 2, degrees for n = 3 (of O(3) in both parities)."""
+        if self.n == 3:
+            parities = (1,) if self.special else (1, -1)
+            return [SphericalIrrep(self, l, p) for l in range(limit + 1) for p in parities]
         if self.n != 2:
             return super().irreps(limit)
         zero = [PlaneIrrep(self, 0)] + ([] if self.special else [PlaneIrrep(self, 0, odd=True)])

@@ -1,7 +1,8 @@
-"""The finite groups that have names: cyclic, dihedral, polyhedral and symmetric ones."""
+"""The finite groups that have names: cyclic, dihedral, polyhedral and symmetric ones; permutations without a table."""
 
 from __future__ import annotations
 
+import itertools
 import math
 from functools import partial
 
@@ -10,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from intertwine.groups.finite import MOST, FiniteGroup
+from intertwine.groups.group import Group
 from intertwine.groups.irreps import polygon_irreps
 from intertwine.groups.rotations import axis_angle_to_matrix
 from intertwine.numerics import InputError
@@ -51,10 +53,61 @@ def icosahedral(inversion: bool = False) -> FiniteGroup:
     return _polyhedral("I", [([0.0, 1.0, (1 + math.sqrt(5)) / 2], 5), ([1.0, 1.0, 1.0], 3)], inversion)
 
 
+class Permutations(Group):
+    r"""S_n for any n without a table: an element (..., n) has :math:`g(i)`, where thing i goes.
+
+    It permutes the axes of R^n. :func:`symmetric` has the same elements as numbers, with irreps, to n = 6.
+
+    Args:
+        n: the number of things, 1 or more.
+    """
+
+    is_compact = True
+
+    def __init__(self, n: int) -> None:
+        if n < 1:
+            raise InputError(f"S_{n}", where="Permutations", remedy="give 1 or more things.")
+        self.name, self.space, self.element_shape = f"S_{n} of lists", n, (n,)
+        self.order = math.factorial(n)
+
+    def identity(self, dtype: torch.dtype = torch.int64, device: torch.device | str | None = None) -> Tensor:
+        return torch.arange(self.element_shape[0], device=device)
+
+    def product(self, g: Tensor, h: Tensor) -> Tensor:
+        g, h = torch.broadcast_tensors(g, h)
+        return g.gather(-1, h)
+
+    def inverse(self, g: Tensor) -> Tensor:
+        return g.argsort(-1)
+
+    def linear(self, g: Tensor) -> Float[Tensor, "*batch n n"]:
+        return (g[..., None, :] == self.identity(device=g.device)[:, None]).to(torch.float64)
+
+    def act(self, g: Tensor, x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+        x, source = torch.broadcast_tensors(x, self.inverse(g))
+        return x.gather(-1, source)
+
+    def sample(self, n: int, generator: torch.Generator) -> Tensor:
+        """n elements, each with the same probability."""
+        return torch.rand(n, *self.element_shape, generator=generator, dtype=torch.float64).argsort(-1)
+
+    def generators(self) -> Tensor:
+        """The cycle of all things, and the exchange of the first two."""
+        cycle = self.identity().roll(-1)
+        swap = self.identity().clone()
+        swap[:2] = swap[:2].flip(0)
+        return torch.stack([cycle, swap])
+
+    def elements(self) -> Tensor:
+        if (self.order or 0) > MOST:
+            raise self._lacks(f"list of its elements: they are more than {MOST}", "sample them")
+        return torch.tensor(list(itertools.permutations(range(self.element_shape[0]))))
+
+
 def symmetric(n: int) -> FiniteGroup:
     """S_n: all permutations of n things, in lexicographic order; a table for n <= 6."""
     if not 1 <= n <= 6:
-        raise InputError(f"S_{n}", where="symmetric", remedy="a table is kept for n from 1 to 6.")
+        raise InputError(f"S_{n}", where="symmetric", remedy="a table is kept for n from 1 to 6; use Permutations(n).")
     return FiniteGroup.from_permutations(f"S_{n}", _transpositions(n))
 
 

@@ -18,6 +18,7 @@ from ase.io import Trajectory
 from intertwine.integrations.observed import COLUMNS, read_log, row_of
 from intertwine.integrations.writing import is_device, same_file
 from intertwine.numerics import InputError
+from intertwine.numerics.showing import counted
 
 SETTINGS = "intertwine_md"  # in the description of a trajectory
 LOG, PART = "log", "log_part"  # in the settings: the log, and its name until the run ends well; from the trajectory
@@ -122,7 +123,7 @@ def former_of(
     step = int(last.info[STEP])
     if step >= steps:
         raise InputError(
-            f"all of the {steps} steps are done: the last frame is of step {step}",
+            f"{counted(steps, 'step')}, all of which are done: the last frame is of step {step}",
             where=str(path),
             remedy=f"give more steps in all (--steps {2 * step}) to make it longer.",
         )

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from intertwine.models.papers_of_groups import PAPERS_OF_GROUPS
 from intertwine.nn.paper import EGNN_PAPER, Paper
 
 _GILMER = Paper(
@@ -14,14 +15,6 @@ _GILMER = Paper(
     2017,
     "International Conference on Machine Learning",
     "1704.01212",
-)
-_PONITA = Paper(
-    "bekkers2024ponita",
-    ("Erik J. Bekkers", "Sharvaree Vadgama", "Rob D. Hesselink", "Putri A. van der Linden", "David W. Romero"),
-    "Fast, Expressive SE(n) Equivariant Networks through Weight-Sharing in Position-Orientation Space",
-    2024,
-    "International Conference on Learning Representations",
-    "2310.02970",
 )
 #: Architecture -> its paper, and those that its parts are from.
 PAPERS: dict[str, tuple[Paper, ...]] = {
@@ -105,7 +98,6 @@ PAPERS: dict[str, tuple[Paper, ...]] = {
             "2106.08903",
         ),
     ),
-    "group_mpnn": (_PONITA,),
     "gvp": (
         Paper(
             "jing2021equivariant",
@@ -196,25 +188,6 @@ PAPERS: dict[str, tuple[Paper, ...]] = {
             "1811.07246",
         ),
     ),
-    "ponita": (_PONITA,),
-    "regular_group_cnn": (
-        Paper(
-            "cohen2016group",
-            ("Taco S. Cohen", "Max Welling"),
-            "Group Equivariant Convolutional Networks",
-            2016,
-            "International Conference on Machine Learning",
-            "1602.07576",
-        ),
-        Paper(
-            "knigge2022separable",
-            ("David M. Knigge", "David W. Romero", "Erik J. Bekkers"),
-            "Exploiting Redundancy: Separable Group Convolutional Networks on Lie Groups",
-            2022,
-            "International Conference on Machine Learning",
-            "2110.13059",
-        ),
-    ),
     "scalar_vector": (
         Paper(
             "joshi2023expressive",
@@ -279,4 +252,4 @@ PAPERS: dict[str, tuple[Paper, ...]] = {
             arxiv="1802.08219",
         ),
     ),
-}
+} | PAPERS_OF_GROUPS

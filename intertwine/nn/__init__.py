@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from intertwine.nn.paths.waves import RadialWaves, TorsionBasis
     from intertwine.nn.preset import Preset
     from intertwine.nn.radial import BesselBasis, GaussianBasis, radial_basis
-    from intertwine.nn.readout import ScalarHead, TensorHead, VectorHead, pool
+    from intertwine.nn.readout import ScalarHead, TensorHead, VectorHead, invariant_columns, pool
     from intertwine.nn.recurrent import GRUCell, LSTMCell
     from intertwine.nn.scalar_vector import GatedBlock, ScalarVectorNorm, VectorEmbedding, VectorPerceptron
     from intertwine.nn.set2set import Set2Set, SetHead
@@ -126,6 +126,7 @@ _HOME = {
     "load_mace_contraction": "irreps.mace_contraction",
     "moment": "irreps.activation",
     "normalize2mom": "irreps.activation",
+    "invariant_columns": "readout",
     "pool": "readout",
     "radial_basis": "radial",
     "residue_frames": "frames",
@@ -205,6 +206,7 @@ __all__ = [
     "envelope",
     "freeze",
     "grown",
+    "invariant_columns",
     "load_mace_contraction",
     "moment",
     "normalize2mom",

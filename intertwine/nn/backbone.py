@@ -39,9 +39,13 @@ class Backbone(Configured, Placed, nn.Module, ABC):
     Attributes:
         CARD: what the architecture is, with its default arguments; :attr:`card` is what this model is.
         DEFAULTS: inputs that it has defaults of its own for.
+        trials: what a certificate tries it on: "molecules", or "images", "voxels", "clouds" or "signals" of a model
+            that takes nothing else.
         PRESETS: name -> constructor arguments and their source: "small", fast on a processor, and "paper", the numbers
             of a table or file that the preset names (:class:`~intertwine.nn.Preset`).
         LISTS: the lists that :meth:`lists` makes, and the axes of each whose lengths depend on the data.
+        EDGES: whether it looks at edges; where not, none are built for it (784 pixels have 613,872 pairs).
+        level: what the rows of its features are of: "node", or "graph" of a model that has pooled.
         cutoff: r_c, or None.
         arguments: all inputs, as given or by default.
         node_inputs, edge_inputs, vector_inputs: number of columns of each, by name.
@@ -50,9 +54,12 @@ class Backbone(Configured, Placed, nn.Module, ABC):
 
     CARD: ClassVar[ModelCard]
     DEFAULTS: ClassVar[Inputs] = Inputs()
+    trials: ClassVar[str] = "molecules"
     PRESETS: ClassVar[Mapping[str, dict[str, Any]]] = {}
     __signature__: ClassVar[Any] = Written()
     LISTS: ClassVar[dict[str, tuple[int, ...]]] = {}
+    EDGES: ClassVar[bool] = True
+    level: ClassVar[str] = "node"
 
     cutoff: float | None
     arguments: VectorInputs
@@ -129,7 +136,7 @@ class Backbone(Configured, Placed, nn.Module, ABC):
         """The graph with all that a compiled or exported model can't make, because its size depends on the data: edges
         and lists.
         """
-        graph = plain(graph if graph.get("edge_index") is not None else connect(graph, self.cutoff))
+        graph = plain(graph if graph.get("edge_index") is not None or not self.EDGES else connect(graph, self.cutoff))
         return graph.replaced(**self.listed(graph))
 
     def forward(self, graph: Graph) -> Float[Tensor, "nodes features"]:
@@ -168,6 +175,6 @@ class Backbone(Configured, Placed, nn.Module, ABC):
             )
         if safe.inspectable(graph.pos):
             check_positions(graph.pos)
-        if graph.get("edge_index") is None:
+        if self.EDGES and graph.get("edge_index") is None:
             graph = connect(graph, self.cutoff)
         return graph.in_precision(parameter.dtype)

@@ -72,6 +72,8 @@ class SpeciesTable(nn.Module):
 class NodeEmbedding(nn.Module):
     r""":math:`f_i = E_{z_i} + W s_i + b`: an embedding of the species plus a linear map of the node's invariants.
 
+    Points that have neither, of a cloud, all begin with the same :math:`f_i = b`.
+
     Args:
         width: number of features.
         species: atomic numbers known, None for all; an empty sequence for nodes that are not atoms.
@@ -84,12 +86,8 @@ class NodeEmbedding(nn.Module):
         self.table = SpeciesTable(species) if species is None or len(species) else None
         self.species = nn.Embedding(len(self.table.known), width) if self.table is not None else None
         self.linear = nn.Linear(sum(self.inputs.values()), width) if self.inputs else None
-        if self.species is None and self.linear is None:
-            raise InputError(
-                "nodes would have no features",
-                where="species",
-                remedy="give species, or node_inputs such as ('speed',).",
-            )
+        bare = self.species is None and self.linear is None
+        self.constant = nn.Parameter(torch.randn(width)) if bare else None
 
     def forward(self, graph: Graph) -> Float[Tensor, "nodes width"]:
         features = []
@@ -100,6 +98,8 @@ class NodeEmbedding(nn.Module):
             features.append(self.species(self.table(graph.z)))
         if self.linear is not None:
             features.append(self.linear(node_invariants(graph, self.inputs)))
+        if self.constant is not None:
+            features.append(self.constant.expand(graph.num_nodes, -1))
         return sum(features[1:], features[0])
 
 

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from intertwine.geometry import Graph
-from intertwine.groups import Representation
+from intertwine.groups import Cartesian, DirectSum, Representation, Trivial
 from intertwine.nn.mlp import MLP
 from intertwine.numerics import InputError, choose, safe, segment
 from intertwine.o3 import Irreps
@@ -16,10 +16,38 @@ NORM_SMOOTHING = 0.1  # of norms of vectors, in units of the features
 
 
 def pool(x: Float[Tensor, "nodes *shape"], graph: Graph, how: str = "sum") -> Float[Tensor, "graphs *shape"]:
-    """Sum or mean of node values over the nodes of each graph."""
-    return segment.REDUCTIONS[choose(how, ("sum", "mean"), kind="readout", where="readout")](
+    """Sum, mean or maximum of node values over the nodes of each graph."""
+    return segment.REDUCTIONS[choose(how, ("sum", "mean", "max"), kind="readout", where="readout")](
         x, graph.membership(), graph.graphs
     )
+
+
+def invariant_columns(representation: Representation) -> list[int]:
+    """Which columns of features are invariant: those of "0e" in three dimensions, of ``Cartesian(0)`` in others.
+
+    Args:
+        representation: of the features.
+
+    Raises:
+        InputError: none is.
+    """
+    if isinstance(representation, Irreps):
+        blocks = [(str(block.ir) == "0e", block.dim) for block in representation]
+    else:
+        terms = representation.terms if isinstance(representation, DirectSum) else ((1, representation),)
+        blocks = [(_is_scalar(each), mul * each.dim) for mul, each in terms]
+    columns: list[int] = []
+    start = 0
+    for invariant, dim in blocks:
+        columns += range(start, start + dim) if invariant else ()
+        start += dim
+    if not columns:
+        raise InputError(
+            f"a class needs invariant features; the model gives {representation}",
+            where="irreps_out",
+            remedy="choose a model whose irreps_out has scalars, 0e (see `intertwine models`).",
+        )
+    return columns
 
 
 def require(irreps: Representation, wanted: str, purpose: str) -> Irreps:
@@ -33,6 +61,10 @@ def require(irreps: Representation, wanted: str, purpose: str) -> Irreps:
             "1o; NequIP, MACE, SEGNN and TensorField have what their argument outputs says, 0e+2e for example.",
         )
     return irreps
+
+
+def _is_scalar(representation: Representation) -> bool:
+    return isinstance(representation, Trivial) or (isinstance(representation, Cartesian) and representation.rank == 0)
 
 
 class ScalarHead(nn.Module):

@@ -9,6 +9,15 @@ from typing import Any
 COLOURS = {"passed": "green", "failed": "red", "FAILED": "red"}  # of words in tables
 
 
+def counted(n: int, noun: str) -> str:
+    """A number and what it counts, in the plural where it is not one.
+
+    >>> counted(1, "structure"), counted(12345, "structure")
+    ('1 structure', '12,345 structures')
+    """
+    return f"{n:,} {noun}{'s' * (n != 1)}"
+
+
 def facts_as_text(name: str, facts: Mapping[str, Any]) -> str:
     """An object as ``Name(fact=value, ...)``; facts that are None are left out.
 

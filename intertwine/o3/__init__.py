@@ -20,6 +20,7 @@ from intertwine.groups.rotations import (
     rand_quaternion,
     rotation_vector_to_matrix,
 )
+from intertwine.groups.wigner import wigner_d, wigner_d_blocks
 from intertwine.o3.angles import (
     angles_to_axis_angle,
     angles_to_matrix,
@@ -65,7 +66,6 @@ from intertwine.o3.spherical_harmonics import SphericalHarmonics, spherical_harm
 from intertwine.o3.spherical_tensor import SphericalTensor
 from intertwine.o3.symmetric_coupling import SymmetricCouplings, symmetric_couplings
 from intertwine.o3.tensor_product import TensorProduct
-from intertwine.o3.wigner import wigner_d, wigner_d_blocks
 
 __all__ = [
     "CONVENTIONS",

@@ -26,8 +26,8 @@ from intertwine.groups.rotations import (
     require_shape,
     uniform,
 )
+from intertwine.groups.wigner import wigner_d
 from intertwine.numerics import safe
-from intertwine.o3.wigner import wigner_d
 
 Angles = tuple[Float[Tensor, "..."], Float[Tensor, "..."], Float[Tensor, "..."]]
 
@@ -171,7 +171,7 @@ def xyz_to_angles(xyz: Float[Tensor, "*batch 3"]) -> tuple[Float[Tensor, "*batch
 def wigner_D(
     l: int, alpha: Float[Tensor, "*#batch"], beta: Float[Tensor, "*#batch"], gamma: Float[Tensor, "*#batch"]
 ) -> Float[Tensor, "... m m"]:
-    r""":math:`D^l(\alpha, \beta, \gamma)` (..., 2l+1, 2l+1), see :func:`~intertwine.o3.wigner.wigner_d`; shapes
+    r""":math:`D^l(\alpha, \beta, \gamma)` (..., 2l+1, 2l+1), see :func:`~intertwine.groups.wigner.wigner_d`; shapes
     broadcast.
     """
     return wigner_d(l, angles_to_matrix(alpha, beta, gamma))

@@ -27,7 +27,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from intertwine.numerics import InputError, choose
-from intertwine.o3.limits import check_degrees
+from intertwine.numerics.limits import check_degrees
 
 
 @lru_cache(maxsize=4096)

@@ -26,10 +26,10 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
+from intertwine.groups.wigner import wigner_d
 from intertwine.numerics import InputError, choose
 from intertwine.o3.blocks import LAYOUTS, join_blocks, split_blocks
 from intertwine.o3.irreps import Irreps
-from intertwine.o3.wigner import wigner_d
 
 CONVENTIONS = ("e3nn", "textbook", "pyscf", "e3x", "complex")
 

@@ -24,7 +24,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from intertwine.numerics import InputError, safe
-from intertwine.o3.limits import check_size
+from intertwine.numerics.limits import check_size
 
 
 def parallels(n: int) -> Float[np.ndarray, "n"]:

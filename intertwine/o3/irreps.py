@@ -10,9 +10,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from intertwine.numerics import InputError
+from intertwine.numerics.limits import LARGEST_NAMED_DEGREE, check_degrees, check_size
 from intertwine.o3.components import CountedSlices, RandomComponents, copies
 from intertwine.o3.irrep import IrrepName, is_irrep
-from intertwine.o3.limits import LARGEST_NAMED_DEGREE, check_degrees, check_size
 from intertwine.o3.matrices import Representing, matrix_of_irrep, matrix_of_sum
 from intertwine.o3.notation import read_terms
 

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from intertwine.groups import Orthogonal
 from intertwine.groups.rotations import axis_angle_to_matrix, determinant_sign, quaternion_to_matrix, require_rotation
+from intertwine.groups.wigner import wigner_d, wigner_d_blocks
 from intertwine.numerics.linalg import apply, direct_sum
 from intertwine.o3.angles import angles_to_matrix
-from intertwine.o3.wigner import wigner_d, wigner_d_blocks
 
 
 class Matrices:

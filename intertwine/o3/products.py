@@ -9,8 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from intertwine.numerics import InputError, choose
+from intertwine.numerics.limits import check_size
 from intertwine.o3.irreps import Irrep, Irreps
-from intertwine.o3.limits import check_size
 from intertwine.o3.tensor_product import TensorProduct
 
 MOST_PAIRS = 2_500  # of irreps that are multiplied with each other: 50 with 50

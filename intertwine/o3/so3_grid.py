@@ -6,7 +6,7 @@ mix m with -m. So
 .. math:: f(\alpha, \beta, \gamma) = \sum_{pq} e_p(\alpha)\, h_{pq}(\beta)\, e_q(\gamma),
 
 Fourier sums around two circles and, between them, one short sum over degrees for each pair of frequencies. The matrices
-:math:`D^l(R_x(\beta))` come from the recursion of :func:`~intertwine.o3.wigner.wigner_d`.
+:math:`D^l(R_x(\beta))` come from the recursion of :func:`~intertwine.groups.wigner.wigner_d`.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from intertwine.groups.rotations import matrix_x
+from intertwine.groups.wigner import wigner_d_blocks
 from intertwine.numerics import ExactBuffers, InputError, Rebuildable, choose, ignore_keys
 from intertwine.o3.angles import angles_to_matrix
 from intertwine.o3.blocks import LAYOUTS
 from intertwine.o3.degree_sums import DegreeSums
 from intertwine.o3.grids import fourier_table, meridians, parallels, quadrature, require_signal
 from intertwine.o3.irreps import Irreps
-from intertwine.o3.wigner import wigner_d_blocks
 
 
 def flat_wigner(

@@ -11,13 +11,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from intertwine.numerics import ExactBuffers, InputError, Rebuildable, choose
+from intertwine.numerics.limits import MOST_COMPONENTS, check_degrees, check_size
 from intertwine.numerics.safe import plain
 from intertwine.o3.blocks import LAYOUTS, channels_innermost
 from intertwine.o3.fused_harmonics import fused
 from intertwine.o3.harmonic_constants import tables_for
 from intertwine.o3.harmonic_derivatives import Harmonics, values
 from intertwine.o3.irreps import Irrep, Irreps
-from intertwine.o3.limits import MOST_COMPONENTS, check_degrees, check_size
 from intertwine.o3.solid_harmonics import solid_harmonics
 from intertwine.o3.unit_vectors import Unit, direction
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from intertwine.kernels import Operand, Plan, Product, Table
 from intertwine.kernels.batched import partial
 from intertwine.numerics import InputError, Rebuildable, choose, ignore_keys, safe
+from intertwine.numerics.limits import check_size
 from intertwine.o3.clebsch_gordan import coupling
 from intertwine.o3.instructions import (
     IRREP_NORMALIZATIONS,
@@ -23,7 +24,6 @@ from intertwine.o3.instructions import (
     variances_of,
 )
 from intertwine.o3.irreps import Irreps
-from intertwine.o3.limits import check_size
 
 
 class TensorProduct(Rebuildable):

@@ -2,6 +2,7 @@
 something is drawn.
 """
 
+from intertwine.plots.classes import confusion, error_by_angle, examples
 from intertwine.plots.curves import draw_learning_curve, learning_curve, learning_curves, trajectory
 from intertwine.plots.matrices import representation, wigner
 from intertwine.plots.parity import draw_error_by_species, draw_parity, error_by_species, parity
@@ -13,11 +14,14 @@ from intertwine.plots.surfaces import harmonic_surface, spherical_harmonics, sph
 
 __all__ = [
     "certificate",
+    "confusion",
     "draw_certificate",
     "draw_error_by_species",
     "draw_learning_curve",
     "draw_parity",
+    "error_by_angle",
     "error_by_species",
+    "examples",
     "figure",
     "harmonic_surface",
     "iterations",

@@ -1,5 +1,6 @@
 """Floor 6: what models are for. A task is a head, a loss, and the way to score; a new one is a file and a line here."""
 
+from intertwine.tasks.classification import Classification
 from intertwine.tasks.dynamics import Dynamics
 from intertwine.tasks.force_field import ForceField
 from intertwine.tasks.property import Property
@@ -13,11 +14,13 @@ TASKS: dict[str, type[Task]] = {
     "dynamics": Dynamics,
     "structure": Structure,
     "force_field": ForceField,
+    "classification": Classification,
     "property": Property,
 }
 
 __all__ = [
     "TASKS",
+    "Classification",
     "Dynamics",
     "ForceField",
     "Metric",

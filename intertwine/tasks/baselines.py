@@ -3,7 +3,7 @@ r"""Predictions that do not look at the geometry, fitted to the training set: wh
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import torch
@@ -173,6 +173,43 @@ class LinearMotion(Baseline):
         if self.coefficients is None or graph.get("vel") is None:
             return None
         return graph.pos + float(self.coefficients) * graph.vel.to(graph.pos.dtype)
+
+
+class Majority(Baseline):
+    r"""The classes by their frequency in the training set, whatever the graph: logits
+    :math:`\log \frac{n_k + 1}{n + K}`, so that the answer is the most frequent class.
+
+    Args:
+        field: of the label.
+        classes: their names.
+    """
+
+    def __init__(self, field: str, classes: Sequence[str]) -> None:
+        self.field, self.classes = field, classes
+        self._counts = torch.zeros(len(classes), dtype=torch.float64)
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        if self.coefficients is None:
+            return "most frequent class"
+        return f"always {self.classes[int(self.coefficients.argmax())]!r}"
+
+    def add(self, graph: Graph) -> None:
+        if (y := graph.get(self.field)) is not None:
+            y = y.reshape(-1)
+            k = len(self.classes)
+            self._counts += torch.bincount(y[(y >= 0) & (y < k)].to(torch.int64), minlength=k)
+
+    def fit(self) -> None:
+        if self._counts.any():
+            smoothed = self._counts + 1
+            self.coefficients = (smoothed / smoothed.sum()).log().unsqueeze(0)
+        self._counts = torch.zeros_like(self._counts)
+
+    def predict(self, graph: Graph, like: Tensor) -> Tensor | None:
+        if self.coefficients is None or like.shape[-1] != self.coefficients.shape[1]:
+            return None
+        return self.coefficients.to(like.device).expand(like.shape)
 
 
 def invariants(representation: Representation, dimension: int) -> Float[Tensor, "dim k"]:

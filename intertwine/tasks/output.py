@@ -37,7 +37,9 @@ class Output:
 
 
 class Metric(NamedTuple):
-    """How errors of a target are printed: ``unit``, and ``factor`` from the residual's own unit to it."""
+    """How errors of a target are printed: ``unit``, ``factor`` from the residual's own unit to it, and what the mean of
+    the absolute residuals is called."""
 
     unit: str
     factor: float = 1.0
+    mean: str = "MAE"

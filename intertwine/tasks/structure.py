@@ -167,7 +167,7 @@ class Structure(Task):
             axes = residue_frames(*atoms[:, :3].unbind(1)).transpose(1, 2)
         return Truth(atoms, known, angles.to(self.dtype), has_angle, axes.to(self.dtype))
 
-    def losses(self, prediction: dict[str, Tensor], graph: Graph) -> dict[str, tuple[Tensor, int]]:
+    def losses(self, prediction: dict[str, Tensor], graph: Graph) -> dict[str, tuple[Tensor, int | float]]:
         if (truth := self.truth(prediction, graph)) is None:
             return {}
         return {

@@ -45,7 +45,8 @@ class Task(Configured, Placed, nn.Module, ABC):
         pace: how long, and in what steps.
         uses: commands that a trained run is good for.
         reads: fields of a graph that the task itself reads, besides what its model does.
-        trials: what a certificate tries it on besides the test set: "molecules" or "particles".
+        trials: what a certificate tries it on besides the test set: "molecules", or what the model says by its own;
+            "particles".
         outputs: what ``forward`` returns, by name.
         metrics: how the errors of each target are printed (more of it in :meth:`errors` and :meth:`line`).
         weights: weight of each target in the loss.
@@ -169,8 +170,9 @@ class Task(Configured, Placed, nn.Module, ABC):
         """What the loss divides the residual of a target by, so that weights have no unit."""
         return 1.0
 
-    def losses(self, prediction: dict[str, Tensor], graph: Graph) -> dict[str, tuple[Tensor, int]]:
-        """For each target that has a label, the summed loss and the number of entries that it sums over."""
+    def losses(self, prediction: dict[str, Tensor], graph: Graph) -> dict[str, tuple[Tensor, int | float]]:
+        """For each target that has a label, the summed loss and the number of entries that it sums over, or the sum of
+        their weights."""
         return {
             target: (LOSSES[self.loss](r / self.scale_of(target)), r.numel())
             for target, r in self.residuals(prediction, graph).items()
@@ -206,6 +208,10 @@ class Task(Configured, Placed, nn.Module, ABC):
         """New baselines, by the name of the output: here the best constant of each."""
         return {name: Constant(output.label or name, output) for name, output in self.outputs.items()}
 
+    def output_of(self, target: str) -> str:
+        """The output that a target of ``metrics`` measures: that of its own name, unless one output has several."""
+        return target
+
     def baseline_predictions(self, graph: Graph, prediction: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """What the baselines say of a graph or a batch; those that can't are left out.
 
@@ -219,6 +225,19 @@ class Task(Configured, Placed, nn.Module, ABC):
             if name in prediction
         }
         return {name: value for name, value in values.items() if value is not None}
+
+    def answer(self, prediction: dict[str, Any]) -> dict[str, Any]:
+        """What a user is told of one structure: the prediction, an array for each output, with what follows from it."""
+        return prediction
+
+    @property
+    def told(self) -> list[str]:
+        """What a table of predictions shows, of :meth:`answer`: the outputs of whole graphs, or else all."""
+        return [name for name, output in self.outputs.items() if LEVELS[output.level].single] or list(self.outputs)
+
+    def doubts(self, data: Graphs) -> list[str]:
+        """One sentence for each thing in other data than the training set that the model can't get right."""
+        return []
 
     def cautions(self) -> list[str]:
         """One sentence for each argument that does not mean what is usual today; said before the training."""

@@ -5,17 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+#: The numbers of a task's errors that are the better the smaller they are, and what they are called.
+FIGURES = {"mae": "MAE", "rmse": "RMSE", "error": "error", "cross_entropy": "cross-entropy"}
 
-def compared_with(name: str, errors: Mapping[str, Any], mae: float, rmse: float) -> dict[str, Any]:
-    """What a report adds to the errors of a target: ``baseline``, its ``name``, ``mae`` and ``rmse``, and ``ratio``,
-    the model's MAE over its MAE (``mae``), RMSE over its RMSE (``rmse``); no ratio where it makes no error.
+
+def compared_with(
+    name: str, errors: Mapping[str, Any], mae: float, rmse: float, figures: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """What a report adds to the errors of a target: ``baseline``, its ``name`` and its figures, and ``ratio``, the
+    model's over its, of each that both have: ``mae`` and ``rmse``, or those of a task that reports others; no ratio
+    where it makes no error.
 
     Args:
         name: of the baseline.
-        errors: of the model, ``mae`` and ``rmse``; a task may report others.
+        errors: of the model, as the task reports them.
         mae, rmse: of the baseline on the same entries, in the same unit.
+        figures: the baseline's errors as the task reports them; None where they are ``mae`` and ``rmse``.
     """
-    own = {"mae": mae, "rmse": rmse}
+    told = {kind: figures[kind] for kind in FIGURES if kind in figures} if figures is not None else {}
+    own = told or {"mae": mae, "rmse": rmse}
     ratio = {kind: errors[kind] / own[kind] for kind in own if kind in errors and own[kind] > 0}
     return {"baseline": {"name": name, **own}} | ({"ratio": ratio} if ratio else {})
 
@@ -30,7 +38,7 @@ def beaten(errors: Mapping[str, Mapping[str, Any]]) -> list[str]:
     for target, e in errors.items():
         worse = [kind for kind, ratio in e.get("ratio", {}).items() if ratio > 1]
         if worse:
-            figures = ", ".join(f"{kind.upper()} {e['baseline'][kind]:.4g} against {e[kind]:.4g}" for kind in worse)
+            figures = ", ".join(f"{FIGURES[kind]} {e['baseline'][kind]:.4g} against {e[kind]:.4g}" for kind in worse)
             lines.append(
                 f"{target}: the baseline {e['baseline']['name']!r} is better than the model "
                 f"({figures} {e['unit']}".rstrip()
@@ -48,4 +56,5 @@ def baseline_line(errors: Mapping[str, Any]) -> str:
     """The baseline's name and errors, in the unit of the model's; empty where there is none."""
     if not (baseline := errors.get("baseline")):
         return ""
-    return f"{baseline['name']}: MAE {baseline['mae']:.4g}, RMSE {baseline['rmse']:.4g} {errors['unit']}".rstrip()
+    figures = ", ".join(f"{words} {baseline[kind]:.4g}" for kind, words in FIGURES.items() if kind in baseline)
+    return f"{baseline['name']}: {figures} {errors['unit']}".rstrip()

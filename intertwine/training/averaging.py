@@ -10,6 +10,19 @@ import torch
 from torch import Tensor, nn
 
 
+def averaged(module: nn.Module) -> dict[str, Tensor]:
+    """What is averaged, by name: parameters that are trained, then the running statistics of batches (buffers called
+    ``running_...``). Weights that are averaged have the averaged statistics, to first order, and not the last ones.
+    """
+    trained = {name: p for name, p in module.named_parameters() if p.requires_grad}
+    statistics = {
+        name: b
+        for name, b in module.named_buffers()
+        if name.rpartition(".")[2].startswith("running_") and b.is_floating_point()
+    }
+    return trained | statistics
+
+
 class Average:
     r"""Polyak averaging with a warm start.
 
@@ -20,13 +33,13 @@ class Average:
     so that the initial weights are forgotten within the first steps.
 
     Args:
-        module: whose parameters are averaged; buffers are not.
+        module: of which :func:`averaged` says what is averaged.
         decay: d, in [0, 1); 0 makes the average the weights themselves and costs nothing.
     """
 
     def __init__(self, module: nn.Module, decay: float) -> None:
         self.decay, self.steps = decay, 0
-        self.live = [p for p in module.parameters() if p.requires_grad]
+        self.live = list(averaged(module).values())
         self.mean: list[Tensor] = [p.detach().clone() for p in self.live] if decay > 0 else []
 
     @torch.no_grad()

@@ -9,9 +9,10 @@ from typing import Any
 
 from torch import nn
 
-from intertwine.certify import Certificate, certify
+from intertwine.certify import Certificate, certify, tried_on
 from intertwine.data import GraphStore, Splits, described, particles
 from intertwine.data.embedded import cluster, crystals, molecules
+from intertwine.data.trials import COUNT, KINDS, made_for
 from intertwine.geometry import Graph
 from intertwine.nn import SpeciesTable
 from intertwine.numerics import CheckpointError, DataError
@@ -55,7 +56,7 @@ test_set.__test__ = False  # type: ignore[attr-defined]  # pytest takes the name
 
 def trial_graphs(function: Any, test: GraphStore | None = None) -> list[Graph]:
     """What to certify a function on: a few structures of its test set, molecules (or charged particles) of awkward
-    shapes, a cluster.
+    shapes, a cluster; images, voxels, point clouds or spherical signals, where it says so by its ``trials``.
 
     Without a test set also periodic structures, where the function has a cutoff.
 
@@ -67,8 +68,11 @@ def trial_graphs(function: Any, test: GraphStore | None = None) -> list[Graph]:
         Graphs of one dimension, whose species the function knows.
     """
     graphs = [test[k] for k in range(min(TESTED_STRUCTURES, len(test)))] if test is not None else []
+    kind = tried_on(function)
+    if kind in KINDS:
+        return graphs[:COUNT] or made_for(kind, getattr(function, "backbone", function))
     graphs = [graph for graph in graphs if graph.num_nodes <= MOST_NODES] or graphs[:1]
-    if getattr(function, "trials", "") == "particles":
+    if kind == "particles":
         return graphs or [described(graph, function) for graph in particles(TESTED_STRUCTURES)]
     if graphs and (graphs[0].dimension != 3 or graphs[0].get("z") is None):
         return graphs

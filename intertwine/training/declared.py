@@ -13,6 +13,7 @@ from torch import Tensor
 
 from intertwine.numerics import CheckpointError, check_tensors
 from intertwine.tasks import Task
+from intertwine.training.averaging import averaged
 
 _REMEDY = "use the other checkpoint of the run (best or last), or resume or repeat the training."
 _MOMENTS = ("exp_avg", "exp_avg_sq")
@@ -33,7 +34,7 @@ def check_run(state: Any, where: str) -> None:
 
 
 def check_weights(state: Mapping[str, Any], task: Task, where: str) -> list[Tensor]:
-    """The average of the weights, one tensor for each trained parameter and none if there is no average, after checking
+    """The average of the weights, one tensor for all that is averaged and none if there is no average, after checking
     it and the weights.
 
     Args:
@@ -49,7 +50,7 @@ def check_weights(state: Mapping[str, Any], task: Task, where: str) -> list[Tens
         return []
     average = _Reader(state, where).table("average")
     average.count("steps")
-    mean, trained = average["mean"], _trained(task)
+    mean, trained = average["mean"], {name: x.detach() for name, x in averaged(task).items()}
     if not isinstance(mean, list | tuple):
         raise CheckpointError("average: not a list of tensors", where=where, remedy=_REMEDY)
     if not mean:

@@ -18,7 +18,7 @@ from intertwine.data.store import INPUTS
 from intertwine.data.suspicion import Frames, Seen, examine
 from intertwine.geometry import LEVELS, Graph, collate, connect
 from intertwine.numerics import CheckpointError, DataError, GeometryError, InputError, IntertwineError
-from intertwine.tasks import Task
+from intertwine.tasks import Classification, Task
 from intertwine.tasks.verdict import compared_with
 from intertwine.training.folder import SEEN, Run
 from intertwine.training.scoring import score
@@ -44,6 +44,8 @@ def evaluate(run: Run, store: GraphStore, *, batch_size: int = 32) -> dict[str, 
     """
     if not len(store):
         raise DataError("there are no structures", where=store.name or "data", remedy="give data.")
+    if isinstance(run.task, Classification):
+        store = store.numbered_as({run.task.target: run.task.classes})
     examine(store)
     frames = Frames.of_store(store)
     if frames is not None:
@@ -68,13 +70,14 @@ def errors_of(run: Run, store: GraphStore, *, batch_size: int = 32) -> dict[str,
     structures, alone = store, store.isolated()
     if "energy" in store.fields and bool(alone.any()) and not bool(alone.all()):  # reference energies, no predictions
         store = store.subset((~alone).nonzero().flatten())
-    edges = store.connected(run.task.cutoff)
+    store.warn(run.task.doubts(store))
+    edges = store.connected(run.task.cutoff) if run.task.backbone.EDGES else store
     with torch.inference_mode(False):
         scores = score(run.task, Loader(edges, batch_size), baselines=True)
     result: dict[str, dict[str, Any]] = {}
     for target in run.task.metrics:
         mae = scores[f"{target}_mae"]
-        output = run.task.outputs.get(target)
+        output = run.task.outputs.get(run.task.output_of(target))
         label = (output.label if output is not None else "") or target
         truth = store.field(label) if label in store.fields else None
         if mae != mae and (truth is None or bool(truth.isnan().all())):
@@ -84,8 +87,9 @@ def errors_of(run: Run, store: GraphStore, *, batch_size: int = 32) -> dict[str,
             predict(run, (structures[k] for k in range(len(structures))), strict=False)
         errors = run.task.errors(target, mae, scores[f"{target}_rmse"], truth)
         if (blind := scores.get(f"{target}_baseline_mae")) is not None:
-            name = run.task.baselines[target].name
-            errors |= compared_with(name, errors, blind, scores[f"{target}_baseline_rmse"])
+            name = run.task.baselines[run.task.output_of(target)].name
+            both = blind, scores[f"{target}_baseline_rmse"]
+            errors |= compared_with(name, errors, *both, run.task.errors(target, *both, truth))
         result[target] = errors
     if not result:
         labels = ", ".join(run.task.metrics)
@@ -255,7 +259,8 @@ def _separate(task: Task, graphs: Sequence[Graph], species: Iterable[int] = ()) 
     parts = {name: levels[name].parts(value, graphs) for name, value in prediction.items()}
     bulk = [graph.get("cell") is not None and bool(graph.pbc.all()) for graph in graphs]
     return [
-        sound(task, {name: values[k].numpy() for name, values in parts.items()}, bulk[k]) for k in range(len(graphs))
+        task.answer(sound(task, {name: values[k].numpy() for name, values in parts.items()}, bulk[k]))
+        for k in range(len(graphs))
     ]
 
 

@@ -20,6 +20,7 @@ from lightning.pytorch.strategies import DDPStrategy
 from intertwine.data.loader import Loader
 from intertwine.geometry import collate
 from intertwine.numerics import FolderLock, InputError, IntertwineError, Stopped
+from intertwine.numerics.showing import counted
 from intertwine.tasks import Task
 from intertwine.training.callbacks import Epochs, Keeper, Told, blamed
 from intertwine.training.checkpoint_io import SafeCheckpointIO
@@ -142,13 +143,11 @@ def finished(module: TrainingModule, folder: Path) -> str:
     """Why a run that is resumed has nothing left to train, and the command that gives it more; empty if it has."""
     o, done, more = module.options, module.epoch, f"extend it by: intertwine train --resume {shlex.quote(str(folder))}"
     if done >= o.epochs:
-        epochs = f"all {done} epochs are done" if done == o.epochs else f"{done} epochs are done, of {o.epochs}"
+        epochs = f"done: {counted(done, 'epoch')}" + ("" if done == o.epochs else f", of {o.epochs}")
         return f"{epochs}; {more} --epochs {2 * done} (counted from the start)"
     if o.minutes is not None and module.out_of_time():
         spent = max(o.minutes, round(module.seconds / 60, 1))
-        return (
-            f"the time budget of {o.minutes:g} minutes is spent; {more} --minutes {2 * spent:g} (all of the training)"
-        )
+        return f"the time budget of {o.minutes:g} min is spent; {more} --minutes {2 * spent:g} (all of the training)"
     if module.exhausted():
         stalled = module.stopping.stalled
         return f"{stalled} validations brought no improvement; {more} --set training.patience={2 * stalled}"

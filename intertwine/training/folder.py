@@ -20,6 +20,7 @@ from intertwine.numerics.locks import LOCK
 from intertwine.numerics.plugins import NotAllowed
 from intertwine.numerics.showing import facts_as_html, facts_as_text
 from intertwine.tasks import Task
+from intertwine.training.averaging import averaged
 from intertwine.training.config import Config, resolve
 from intertwine.training.declared import check_baselines, check_run, check_weights
 
@@ -115,14 +116,14 @@ def with_weights(config: Config, task: Task, state: dict[str, Any], file: Path, 
     Raises:
         CheckpointError: a tensor is not what the task declares.
     """
-    averaged = check_weights(state, task, str(file))
+    mean = check_weights(state, task, str(file))
     task.load_state_dict(state["weights"])
     for name, coefficients in check_baselines(state, str(file)).items():
         if name in task.baselines:
             task.baselines[name].coefficients = coefficients
     with torch.no_grad():
-        for parameter, value in zip([p for p in task.parameters() if p.requires_grad], averaged, strict=False):
-            parameter.copy_(value)
+        for live, value in zip(averaged(task).values(), mean, strict=False):
+            live.copy_(value)
     units = state["units"] if isinstance(state.get("units"), Mapping) else {}
     return Run(file.parent, config, task.eval(), tuple(state["species"]), state["epoch"], which, units)
 

@@ -17,7 +17,7 @@ SMALLEST = {
     "epochs": 1, "minutes": 0, "batch_size": 1, "learning_rate": 0, "weight_decay": 0, "average": 0, "clip": 0,
     "warmup": 0, "factor": 0, "plateau_patience": 0, "threshold": 0, "minimum_rate": 0, "patience": 0,
     "evaluate_every": 1, "nodes": 1, "devices": 1, "workers": 0, "threads": 0, "seed": 0, "train": 0, "validation": 0,
-    "test_size": 0, "limit": 1,
+    "test_size": 0, "limit": 1, "points": 1,
 }  # fmt: skip
 POSITIVE = ("minutes", "learning_rate", "factor", "train")
 
@@ -73,6 +73,10 @@ class DataOptions(Options):
         seed: seed of the random split.
         indices: file (.json or .npz) with the indices of the three sets; None splits at random.
         limit: number of structures to read, from the first on; None reads all.
+        points: points of the cloud that a mesh is sampled by, which ``seed`` decides.
+        rotate: how entries are turned, each by its own rotation, which ``seed`` and its number decide: "none",
+            "quarter" (right angles), "z" (about the z axis) or "any". Images and voxels are resampled linearly.
+        rotate_test: the same of the test set alone; None turns it as the rest.
     """
 
     section: ClassVar[str] = "data"
@@ -87,6 +91,9 @@ class DataOptions(Options):
     seed: int = 0
     indices: str | None = None
     limit: int | None = None
+    points: int = 256
+    rotate: Literal["none", "quarter", "z", "any"] = "none"
+    rotate_test: Literal["none", "quarter", "z", "any"] | None = None
 
 
 @dataclass(frozen=True)

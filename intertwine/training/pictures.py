@@ -61,7 +61,7 @@ def draw(
     baselines = {
         name: f"{blind['name']}: MAE {blind['mae']:.3g}, RMSE {blind['rmse']:.3g}"
         for name, e in (errors or {}).items()
-        if (blind := e.get("baseline"))
+        if (blind := e.get("baseline")) and "mae" in blind
     }
     both = compared(run.task.outputs, graphs, predictions)
     for name, (predicted, true, unit) in both.items():

@@ -23,6 +23,7 @@ class Progress:
         frames: structures in an epoch.
         minutes: time budget.
         enabled: False prints nothing but warnings.
+        mean: what the errors of the validation are called.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class Progress:
         frames: int,
         minutes: float | None,
         enabled: bool = True,
+        mean: str = "MAE",
     ) -> None:
         self.units = units
         self.epochs = epochs
@@ -41,6 +43,7 @@ class Progress:
         self.frames = frames
         self.minutes = minutes
         self.enabled = enabled
+        self.heading = f"validation {mean}".rstrip()
         self.bar: Any = None
         self.handle: Any = None
         self.start, self.first, self.shown, self.printed = time.monotonic(), -1, 0.0, 0
@@ -110,7 +113,7 @@ class Progress:
             where = f"epoch {module.epoch}/{self.epochs}"
             left = "done" if final else f"{self.remaining(module)} left"
             self.say(
-                f"{where:>14}  loss {row['train_loss']:.3e}  validation MAE: {self.errors or 'none'}  "
+                f"{where:>14}  loss {row['train_loss']:.3e}  {self.heading}: {self.errors or 'none'}  "
                 f"lr {row['learning_rate']:.1e}  {self.rate(module):.0f} structures/s  {left}"
             )
 

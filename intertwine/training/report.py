@@ -10,6 +10,7 @@ from typing import Any
 
 from intertwine.data.resolution import table
 from intertwine.numerics.checkpoint import load_checkpoint
+from intertwine.numerics.showing import counted
 from intertwine.tasks import Task
 from intertwine.tasks.verdict import baseline_line, beaten
 from intertwine.training.certification import conclude
@@ -74,6 +75,11 @@ def shown(task: Task, fields: Collection[str]) -> dict[str, str]:
     return {name: metric.unit for name, metric in task.metrics.items() if name not in absent}
 
 
+def called(task: Task) -> str:
+    """What the means of the errors are called: "MAE"; "" where the errors say themselves what they are."""
+    return " and ".join(dict.fromkeys(metric.mean for metric in task.metrics.values() if metric.mean))
+
+
 def introduce(
     progress: Progress, config: Config, sets: Sets, task: Task, folder: Path, state: dict[str, Any] | None
 ) -> None:
@@ -84,12 +90,11 @@ def introduce(
     for k, line in enumerate(table(sets.source.decisions)):
         progress.say(f"{'' if k else 'labels':8} {line}")
     train, validation, test = (len(part) for part in (sets.train, sets.validation, sets.test))
-    progress.say(
-        f"data     {stem(config.data)}: {train} structures to train on, {validation} to validate, {test} to test"
-    )
+    sizes = f"{counted(train, 'structure')} to train on, {validation:,} to validate, {test:,} to test"
+    progress.say(f"data     {stem(config.data)}: {sizes}")
     for part, kept in (("validation", sets.validation), ("test", sets.test)):
         if len(kept) < FEW_STRUCTURES:
-            progress.say(f"warning: {len(kept)} structures in the {part} set are too few for a reliable error")
+            progress.say(f"warning: {counted(len(kept), 'structure')} in the {part} set: too few for a reliable error")
     weights = sum(p.numel() for p in task.parameters())
     progress.say(
         f"model    {config.model.name}, {weights:,} weights, {config.training.precision}; task {config.task.name}"
@@ -113,8 +118,8 @@ def _budget(config: Config, state: dict[str, Any] | None) -> str:
 
 def _conclude(say: Callable[[str], None], report: dict[str, Any], task: Task) -> None:
     time_taken = duration(report["seconds"])
-    epochs = f"{report['epochs']} epoch{'s' * (report['epochs'] != 1)}"
-    say(f"trained  {epochs}, {report['steps']} steps, {time_taken}; best after epoch {report['best_epoch']}")
+    epochs, steps = counted(report["epochs"], "epoch"), counted(report["steps"], "step")
+    say(f"trained  {epochs}, {steps}, {time_taken}; best after epoch {report['best_epoch']}")
     for target, errors in report["test"].items():
         say(f"test     {target}: {task.line(target, errors)}")
     if baselines := [f"{target}, {words}" for target, e in report["test"].items() if (words := baseline_line(e))]:

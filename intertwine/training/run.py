@@ -14,6 +14,7 @@ import torch
 from intertwine.data import GraphStore, Splits
 from intertwine.numerics import CheckpointError, FolderLock, InputError, IntertwineError
 from intertwine.numerics.checkpoint import load_checkpoint
+from intertwine.numerics.showing import counted
 from intertwine.tasks import Task
 from intertwine.training.config import Config, as_given, check, resolve
 from intertwine.training.declared import check_state
@@ -34,7 +35,7 @@ from intertwine.training.nodes import Place, Team
 from intertwine.training.options import DataOptions
 from intertwine.training.processes import check_processes, helpers
 from intertwine.training.progress import Progress, say
-from intertwine.training.report import introduce, report, shown, stem
+from intertwine.training.report import called, introduce, report, shown, stem
 from intertwine.training.sections import Sections, merge, read_config, write_sections
 from intertwine.training.sets import Sets, open_sets
 from intertwine.training.settle import settle
@@ -138,7 +139,7 @@ def _locked(
             task, state = None, None
         team.check(config.training)
         if len(sets.train) < config.training.processes:  # before that many start
-            what = f"{len(sets.train)} structures for {config.training.processes} processes"
+            what = f"{counted(len(sets.train), 'structure')} for {config.training.processes} processes"
             raise InputError(what, where="training.devices", remedy="use fewer devices or more data.")
         config.save(folder / CONFIG)
         sets.splits.save(folder / SPLITS)
@@ -197,7 +198,7 @@ def join(folder: Path, place: Place, port: int, allow: Collection[str] = (), tea
     sets = _divided(folder, config)
     with threads(config.training), _seeded(config), contextlib.ExitStack() as stack:
         task = _fitted(config.build(), sets)
-        prepared = sets.prepared(task.cutoff, fields_of(task, sets.source.fields))
+        prepared = sets.prepared(task, fields_of(task, sets.source.fields))
         last = folder / CHECKPOINTS["last"]
         state = load_checkpoint(last) if last.is_file() else None
         if config.start.run and state is None:
@@ -237,8 +238,10 @@ def _train(
     options = config.training
     with threads(options), _seeded(config):
         task = _fitted(task or config.build(), sets)
+        sets.source.warn(task.doubts(sets.test))
         progress = Progress(
             shown(task, sets.source.fields), epochs=options.epochs, minutes=options.minutes, enabled=show,
+            mean=called(task),
             steps=-(-len(sets.train) // (options.batch_size * options.processes)), frames=len(sets.train),
         )  # fmt: skip
         if show:
@@ -251,7 +254,7 @@ def _train(
             "versions": versions(),
             "baselines": {name: b.coefficients for name, b in task.baselines.items() if b.coefficients is not None},
         }
-        prepared = sets.prepared(task.cutoff, fields_of(task, sets.source.fields))
+        prepared = sets.prepared(task, fields_of(task, sets.source.fields))
         loggers = make_loggers(options.loggers, folder, config.allow)
         about["labels"] = [decision._asdict() for decision in sets.source.decisions]
         if state is not None:

@@ -47,7 +47,7 @@ def score(
                 sums[targets.index(name), :3] += _sums(r)
             blind = task.baseline_predictions(batch, prediction) if baselines else {}
             for name, r in task.residuals(prediction | blind, batch).items() if blind else ():
-                if name in blind:
+                if task.output_of(name) in blind:
                     sums[targets.index(name), 5:] += _sums(r)
             for name, (loss, count) in task.losses(prediction, batch).items():
                 sums[targets.index(name), 3:5] += torch.tensor([float(loss), count], dtype=torch.float64)

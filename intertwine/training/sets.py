@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from ase.data import chemical_symbols
 
 from intertwine.data import DATASETS, GraphStore, Splits, declared_units, open_dataset
 from intertwine.data.partition import divide, fingerprint, without_isolated
 from intertwine.data.suspicion import Frames, Seen, examine
+from intertwine.data.turning import turned_store
 from intertwine.numerics import DataError
+from intertwine.tasks import Task
 from intertwine.training.options import DataOptions
 
 
@@ -41,10 +44,13 @@ class Sets:
             sorted({z for part in (self.train, self.validation, self.test) if len(part) for z in part.species()})
         )
 
-    def prepared(self, cutoff: float | None, labels: list[str]) -> Sets:
-        """The same with edges, computed when first asked for, and with only the labels that the task reads."""
-        graphs = self.source.only(*labels).connected(cutoff)
-        apart = self.test.only(*[name for name in labels if name in self.test.fields]).connected(cutoff)
+    def prepared(self, task: Task, labels: list[str]) -> Sets:
+        """The same with only these fields besides inputs, and with the edges that the task's model looks at, if it
+        does, computed when first asked for."""
+        graphs = self.source.only(*labels)
+        apart = self.test.only(*[name for name in labels if name in self.test.fields])
+        if task.backbone.EDGES:
+            graphs, apart = graphs.connected(task.cutoff), apart.connected(task.cutoff)
         test = graphs.subset(self.splits.test) if len(self.splits.test) else apart
         return Sets(graphs, self.splits, graphs.subset(self.splits.train), graphs.subset(self.splits.validation), test)
 
@@ -80,10 +86,12 @@ def open_sets(
         "target": options.target,
         "progress": progress,
         "allow": allow,
+        "points": options.points,
+        "seed": options.seed,
     }
     data = store if store is not None else open_dataset(options.source, limit=options.limit, **about)
-    apart = _apart(options, data, about) if options.test else None
-    mark, mark_apart = fingerprint(data), fingerprint(apart) if apart is not None else None
+    apart = _apart(options, data, about).numbered_as(data.classes) if options.test else None
+    mark, mark_apart = (fingerprint(each, turns(options)) if each is not None else None for each in (data, apart))
     if splits is None:
         sizes = {name: getattr(options, name) for name in ("train", "validation", "test_size", "seed")}
         splits = Splits.load(options.indices) if options.indices else divide(data, **sizes, has_test=apart is not None)
@@ -101,6 +109,7 @@ def open_sets(
     if apart is not None and bool((alone := apart.isolated()).any()):
         data.note(f"{int(alone.sum())} isolated atoms of {options.test} are not tested on")
         apart = apart.subset((~alone).nonzero().flatten())
+    data, apart = _turned(data, apart, splits, options)
     test = apart if apart is not None else data.subset(splits.test)
     splits = Splits(splits.train, splits.validation, splits.test, fingerprint=mark, test_fingerprint=mark_apart)
     sets = _examined(Sets(data, splits, data.subset(splits.train), data.subset(splits.validation), test), apart)
@@ -108,6 +117,26 @@ def open_sets(
     if unseen:
         data.note(f"{', '.join(unseen)}: not in the training set, so predictions for them mean little")
     return sets
+
+
+def turns(options: DataOptions) -> str:
+    """How entries are turned, as a word that tells data apart; empty where they are not."""
+    both = options.rotate, options.rotate_test or options.rotate
+    return "" if set(both) == {"none"} else f"turned {both[0]} {both[1]} {options.seed}"
+
+
+def _turned(
+    data: GraphStore, apart: GraphStore | None, splits: Splits, options: DataOptions
+) -> tuple[GraphStore, GraphStore | None]:
+    """The data, and the file that is the test set, with their entries turned as the options say."""
+    how, seed = options.rotate, options.seed
+    of_test = options.rotate_test or how
+    if apart is not None:
+        return turned_store(data, how, seed), turned_store(apart, of_test, seed)
+    if of_test == how:
+        return turned_store(data, how, seed), None
+    data = turned_store(data, how, seed, torch.cat([splits.train, splits.validation]))
+    return turned_store(data, of_test, seed, splits.test), None
 
 
 def _examined(sets: Sets, apart: GraphStore | None) -> Sets:

@@ -36,11 +36,12 @@ def settle(sets: Sets, sections: Mapping[str, Any], *, allow: Collection[str] = 
     config = resolve(sections, suggest(sets, sections))
     cutoff = config.model.arguments.get("cutoff")
     preset = model_class(config.model.name, sections.allow).PRESETS.get(sections["model"].get("preset", ""), {})
+    looks = model_class(config.model.name, sections.allow).EDGES
     if "average_degree" in config.model.arguments and "average_degree" not in {*sections["model"], *preset}:
         config.model.arguments["average_degree"] = _degree(sets, cutoff)
     if "threads" in sections["training"]:
         return config
-    return replace(config, training=replace(config.training, threads=_threads(sets, config, cutoff)))
+    return replace(config, training=replace(config.training, threads=_threads(sets, config, cutoff, looks)))
 
 
 def suggest(sets: Sets, sections: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -98,11 +99,12 @@ def _degree(sets: Sets, cutoff: float | None) -> float:
     return float(f"{max(edges / max(nodes, 1), 1.0):.3g}")
 
 
-def _threads(sets: Sets, config: Config, cutoff: float | None) -> int:
-    """One thread for every thousand edges of a batch: on less, threads wait for each other, and badly where cores are
-    shared.
+def _threads(sets: Sets, config: Config, cutoff: float | None, looks: bool) -> int:
+    """One thread for every thousand edges of a batch, or nodes where the model does not look at edges: on less, threads
+    wait for each other, and badly where cores are shared.
     """
-    counts = [connect(sets.train[k], cutoff).edge_index.shape[1] for k in range(min(8, len(sets.train)))]
+    first = [sets.train[k] for k in range(min(8, len(sets.train)))]
+    counts = [connect(graph, cutoff).edge_index.shape[1] if looks else graph.num_nodes for graph in first]
     edges = config.training.batch_size * sum(counts) / len(counts)
     cores = (
         torch.get_num_threads() if config.training.devices == 1 else (os.cpu_count() or 1) // config.training.devices

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from intertwine.numerics import InputError
+from intertwine.tasks.verdict import FIGURES
 from intertwine.training.sections import SECTIONS
 from intertwine.training.summary import history, info
 
@@ -154,7 +155,7 @@ def _errors(
         if len(told) > 1:
             which = ", ".join(f"{name} {unit or 'none'}" for name, unit in zip(names, units, strict=True))
             warnings.append(f"the units of {target} differ ({which}), so its errors can't be compared")
-        for kind in ("mae", "rmse"):
+        for kind in FIGURES:
             values = [_value(each, part, target, kind) for each in everything]
             numbers = [value for value in values if value is not None]
             if not numbers:

@@ -12,8 +12,8 @@ import pytest
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import read, write
+from molecular import MODELS
 
-from intertwine.models import MODELS
 from intertwine.training.sections import read_config
 
 FEW = ["--preset", "small", "--set", "model.layers=1", "--epochs", 1, "--train", 4, "--validation", 2]

@@ -123,7 +123,9 @@ def test_predict_without_labels(run_cli, trained, ethanol_file: Path) -> None:
         result = run_cli("predict", folder, "bare.xyz", "-o", name)
         assert result.exit_code == 0, result.output
         assert result.stdout == ""
-        assert f"wrote 3 predictions to {name}" in result.stderr
+        assert f"wrote 3 predictions to {name}, in" in result.stderr
+    again = run_cli("predict", folder, "bare.xyz", "-o", "p.npz").stderr
+    assert "wrote 3 predictions to p.npz, which is replaced, in eV and A" in " ".join(again.split())
     frames = read("p.xyz", index=":")
     written = json.loads(Path("p.json").read_text())
     with np.load("p.npz") as arrays:

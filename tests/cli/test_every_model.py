@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.io import read, write
+from molecular import MODELS as MOLECULAR
 from switches import as_users_run_it
 
 from intertwine.models import MODELS
@@ -26,7 +27,7 @@ def test_there_are_nineteen() -> None:
     assert all({"small", "paper"} <= set(kind.PRESETS) for kind in MODELS.values())
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", MOLECULAR)
 def test_train_certify_predict(name: str, run_cli, tmp_path: Path, ethanol_file: Path) -> None:
     run = tmp_path / name
     trained = run_cli("train", "--model", name, "--run", run, *SMALL, "--quiet", "--json")

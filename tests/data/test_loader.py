@@ -74,7 +74,7 @@ def test_processes_see_together_what_one_sees(n: int) -> None:
 
 
 def test_too_few_for_the_processes() -> None:
-    with pytest.raises(InputError, match="1 structures for 2 processes"):
+    with pytest.raises(InputError, match="1 structure for 2 processes"):
         Loader(graphs(1), 4, processes=2)
     assert [len(part) for part in Loader(graphs(3), 1, processes=2, rank=1).batches()] == [1]
 

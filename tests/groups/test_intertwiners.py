@@ -45,9 +45,9 @@ def test_intertwiners_commute_and_are_all(name: str, generator: torch.Generator)
         assert abs(float((grid.weights * chi * psi).sum()) - len(basis)) < 1e-9, (str(v), str(w))
 
 
-@pytest.mark.parametrize("name", FINITE)
+@pytest.mark.parametrize("name", [name for name in COMPACT if name not in ("SO(4)", "O(4)", "O(1)")])
 def test_any_representation_is_a_sum_of_irreps(name: str, generator: torch.Generator) -> None:
-    group = FINITE[name]()
+    group = COMPACT[name]()
     g = group.sample(4, generator)
     for rep in representations(group):
         if rep.dim > SMALL:
@@ -73,7 +73,7 @@ def test_of_rotations_too(generator: torch.Generator) -> None:
         (TensorProduct(Irrep(2, 1), Irrep(1, -1)), "1x1o + 1x2o + 1x3o"),
         (Irreps("2x1e + 0o"), "1x0o + 2x1e"),
     ):
-        parts = decompose(rep, irreps)
+        parts = decompose(rep)
         assert Irreps(str(parts.rep)) == Irreps(expected)
         g = groups.O(3).sample(3, generator)
         error = parts.basis @ rep.matrix(g) - parts.rep.matrix(g) @ parts.basis

@@ -90,7 +90,7 @@ def test_an_interrupted_run_goes_on(kind: str, system, tmp_path: Path) -> None:
     assert np.ptp(record.effective) < 0.2 * np.ptp(record.potential)  # no step where it went on
     if kind == "nve":
         assert np.allclose(atoms.positions, reference.positions, atol=1e-9)
-    with pytest.raises(InputError, match="all of the 40 steps are done"):
+    with pytest.raises(InputError, match="40 steps, all of which are done"):
         run_dynamics(atoms, 40, every=4, resume=path, **KINDS[kind], **options)
     longer = run_dynamics(atoms, 48, every=4, resume=path, **KINDS[kind], **options)
     assert longer.time[-1] == pytest.approx(0.096)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+from molecular import MODELS
 
 from intertwine.geometry import Graph
-from intertwine.models import MODELS
 from intertwine.numerics import InputError
 
 

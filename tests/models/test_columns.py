@@ -10,11 +10,11 @@ import pytest
 import torch
 from claimed import claimed
 from contract import BOUNDS
+from molecular import MODELS
 from switches import as_users_run_it
 from torch.autograd import gradcheck
 
 from intertwine.geometry import Graph, act, collate, connect, permute
-from intertwine.models import MODELS
 from intertwine.nn import Backbone
 from intertwine.numerics import GeometryError, InputError
 from intertwine.numerics.signature import arguments, bind

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from molecular import MODELS
 from switches import as_users_run_it
 
 from intertwine.geometry import Graph, connect
-from intertwine.models import MODELS
 
 # in tests of their own, as one graph
 OWN = {"nequip", "mace", "tensor_field", "se3_transformer", "segnn", "cormorant", "esen"}

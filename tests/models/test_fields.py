@@ -9,10 +9,10 @@ import inspect
 import pytest
 import torch
 from claimed import claimed
+from molecular import MODELS
 from switches import does_not_apply
 
 from intertwine.geometry import Graph, act, connect
-from intertwine.models import MODELS
 from intertwine.nn import Backbone
 from intertwine.numerics import GeometryError
 

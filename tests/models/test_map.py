@@ -11,11 +11,11 @@ from typing import Any, Unpack
 import measured
 import pytest
 import torch
+from molecular import MODELS
 from switches import as_users_run_it
 from torch import Tensor
 
 from intertwine.geometry import Graph, distances, edge_vectors
-from intertwine.models import MODELS
 from intertwine.nn import Backbone, MessagePassing
 from intertwine.nn.inputs import RadialInputs
 from intertwine.o3 import Irreps

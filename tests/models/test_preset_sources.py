@@ -7,11 +7,11 @@ import sys
 
 import pytest
 import torch
+from molecular import MODELS
 from switches import as_users_run_it
 
 from intertwine.certify import certify
 from intertwine.geometry import Graph
-from intertwine.models import MODELS
 from intertwine.nn import Backbone, Preset
 from intertwine.nn.preset import OURS
 from intertwine.numerics import InputError

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+from molecular import MODELS
 from switches import as_users_run_it
 from torch_geometric.data import Data
 
 from intertwine.geometry import Graph, connect
-from intertwine.models import MODELS
 from intertwine.nn import Backbone
 from intertwine.numerics import GeometryError, InputError
 from intertwine.numerics.signature import arguments

@@ -67,8 +67,9 @@ def test_node_embedding(generator: torch.Generator) -> None:
     torch.testing.assert_close(both(graph), expected)
     assert NodeEmbedding(4, (), {"x": 2, "charge": 1})(graph).shape == (3, 4)
     assert NodeEmbedding(4, (), ("charge",)).species is None
-    with pytest.raises(InputError, match="nodes would have no features"):
-        NodeEmbedding(4, ())
+    bare = NodeEmbedding(4, ())  # of a cloud of points: all nodes begin alike, with what is learned
+    torch.testing.assert_close(bare(Graph(graph.pos)), bare.constant.expand(3, 4), rtol=0, atol=0)
+    assert len(list(bare.parameters())) == 1
     with pytest.raises(GeometryError, match="z: the graph has no atomic numbers"):
         NodeEmbedding(4)(Graph(torch.zeros(1, 3)))
 

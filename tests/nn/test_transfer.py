@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+from molecular import MODELS
 
 from intertwine.geometry import Graph, connect
-from intertwine.models import MODELS
 from intertwine.nn import BatchNorm, freeze, grown
 from intertwine.numerics import CheckpointError, InputError
 from intertwine.numerics.signature import arguments

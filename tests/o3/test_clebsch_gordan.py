@@ -11,9 +11,9 @@ import pytest
 import torch
 from e3nn import o3 as e3nn_o3
 
+from intertwine.groups.wigner import wigner_d
 from intertwine.numerics import InputError
 from intertwine.o3.clebsch_gordan import clebsch_gordan, coupling, wigner_3j
-from intertwine.o3.wigner import wigner_d
 
 
 def triples(lmax: int) -> list[tuple[int, int, int]]:

@@ -9,10 +9,10 @@ import torch
 from switches import as_users_run_it
 from torch import Tensor
 
+from intertwine.groups.wigner import wigner_d_blocks
 from intertwine.numerics import InputError
 from intertwine.o3 import rand_matrix, spherical_harmonics
 from intertwine.o3.edge_frames import EdgeFrames, edge_frames, edge_rotations, frame_block
-from intertwine.o3.wigner import wigner_d_blocks
 
 D = torch.float64
 

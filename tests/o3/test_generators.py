@@ -8,9 +8,9 @@ from e3nn import o3 as oracle
 from switches import as_users_run_it
 
 from intertwine.groups.rotations import matrix_x, matrix_y, matrix_z
+from intertwine.groups.wigner import wigner_d
 from intertwine.numerics import InputError
 from intertwine.o3.generators import change_basis_real_to_complex, so3_generators, su2_generators
-from intertwine.o3.wigner import wigner_d
 
 F64 = torch.float64
 

@@ -8,6 +8,7 @@ import torch
 from switches import as_users_run_it
 
 from intertwine.groups.rotations import rand_matrix
+from intertwine.groups.wigner import wigner_d_blocks
 from intertwine.numerics import InputError
 from intertwine.o3.grids import (
     complete_resolution,
@@ -21,7 +22,6 @@ from intertwine.o3.grids import (
 )
 from intertwine.o3.s2_transforms import FromS2Grid, ToS2Grid
 from intertwine.o3.spherical_harmonics import spherical_harmonics
-from intertwine.o3.wigner import wigner_d_blocks
 
 D = torch.float64
 NORMALIZATIONS = ("component", "norm", "integral")

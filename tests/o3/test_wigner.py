@@ -15,8 +15,8 @@ from switches import as_users_run_it
 from torch import Tensor
 
 from intertwine.groups.rotations import axis_angle_to_matrix, matrix_x, quaternion_to_matrix
+from intertwine.groups.wigner import wigner_d, wigner_d_blocks
 from intertwine.numerics import InputError
-from intertwine.o3.wigner import wigner_d, wigner_d_blocks
 
 F64 = torch.float64
 

@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 import torch
 from forms import OTHERS, TRACED, D, apart, expected, field, structure
+from molecular import MODELS
 from switches import as_users_run_it
 
 from intertwine.geometry import Graph, PlainGraph, collate, plain
-from intertwine.models import MODELS
 from intertwine.numerics import GeometryError, segment
 from intertwine.tasks import Dynamics, ForceField, Property, TensorForm
 

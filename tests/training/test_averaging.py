@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from intertwine.training.averaging import Average
+from intertwine.training.averaging import Average, averaged
 
 
 @pytest.mark.parametrize("decay", [0.5, 0.99])
@@ -61,3 +61,29 @@ def test_frozen_parameters_are_left_out_and_state_comes_back() -> None:
     assert other.steps == 1
     assert len(other.mean) == 1
     assert torch.equal(other.mean[0], average.mean[0])
+
+
+def test_statistics_of_batches_are_averaged_with_the_weights() -> None:
+    """Averaged weights are evaluated with averaged statistics, not with those of the last weights: a layer before whose
+    output is scaled has its outputs normalised all the same.
+    """
+    module = torch.nn.Sequential(torch.nn.Linear(1, 1, bias=False), torch.nn.BatchNorm1d(1, momentum=1.0, affine=False))
+    module.double()
+    x = torch.tensor([[-1.0], [1.0]], dtype=torch.float64)
+    with torch.no_grad():
+        module[0].weight.fill_(1.0)
+    module(x)
+    average = Average(module, 0.5)
+    assert list(averaged(module)) == ["0.weight", "1.running_mean", "1.running_var"]
+    with torch.no_grad():
+        module[0].weight.fill_(3.0)
+    module(x)
+    average.update()
+    module.eval()
+    last = module(x)
+    with average.applied():
+        weight, variance = average.live[0].item(), average.live[2].item()
+        assert weight == pytest.approx(3.0 - 2.0 * 2 / 11)
+        assert variance == pytest.approx(18.0 - 16.0 * 2 / 11)
+        assert module(x).abs().max() < 1
+    assert torch.equal(module(x), last)

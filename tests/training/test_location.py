@@ -121,8 +121,8 @@ def test_a_second_file_that_has_changed_or_moved(tiny: dict, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({}, ("all 1 epochs are done", "--epochs 2")),
-        ({"minutes": 1e-6, "epochs": 9}, ("the time budget of 1e-06 minutes is spent", "--minutes")),
+        ({}, ("done: 1 epoch; extend", "--epochs 2")),
+        ({"minutes": 1e-6, "epochs": 9}, ("the time budget of 1e-06 min is spent", "--minutes")),
         ({"patience": 1, "epochs": 9}, ("validations brought no improvement", "--set training.patience=")),
     ],
 )

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from molecular import MODELS
 
 from intertwine.data.nbody import generate
 from intertwine.data.store import GraphStore
 from intertwine.geometry import collate
-from intertwine.models import MODELS
 from intertwine.tasks import TASKS
 from intertwine.training import read_config
 from intertwine.training.options import DataOptions

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from intertwine.groups.rotations import require_shape
 from intertwine.numerics import InputError
-from intertwine.o3.limits import check_degrees
+from intertwine.numerics.limits import check_degrees
 
 
 def wigner_d(l: int, rotation: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch m m"]:

@@ -1,0 +1,141 @@
+r"""B-spline convolution on Lie groups: kernels made of splines around centres in the group.
+
+.. math::
+    h(u) = \frac{1}{\sum_v c(u, v)} \sum_v c(u, v)\, k(v^{-1} u)\, f(v), \qquad
+    k(x, h) = \sum_{a, b} C_{ab}\; B\Big(\frac{x - x_a}{s}\Big)\, B\Big(\frac{|\log(h_b^{-1} h)|}{s_H}\Big)
+
+on :math:`\mathbb{R}^n \rtimes H`, with matrices :math:`C_{ab}` that are learned. Centres :math:`x_a` lie on a lattice
+in a ball (localised), with gaps between narrower splines (atrous), or are learned (deformable). Bekkers, ICLR 2020
+(arXiv:1909.12057), section 3; lecture 3.2, "Lie group convolutions".
+
+Lifting, blocks, neighbourhoods and symmetry are those of :class:`~intertwine.models.LieConv`. The kernel looks at
+translations and H one beside the other, as the paper does, and at nothing else: there is one less network, and more
+functions.
+
+Departures: points that are scattered, with the mean over a neighbourhood, where the paper has a grid of pixels and
+sums; the features are residual blocks'; H is drawn (:mod:`intertwine.nn.groups.lifting`), where it is a fixed grid in
+the paper; the splines' centres stay when H is drawn anew.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar, Unpack
+
+from torch import nn
+
+from intertwine.groups import Affine, Group, T
+from intertwine.nn import Inputs, ModelCard, check_sizes
+from intertwine.nn.checks import Columns
+from intertwine.nn.cutoff import positive
+from intertwine.nn.groups.lie_groups import lie_group, stabiliser_of_origin
+from intertwine.nn.groups.lie_network import LieNetwork
+from intertwine.nn.groups.splines import SplineKernel
+from intertwine.nn.preset import OURS, Preset
+from intertwine.numerics import InputError
+
+
+class SplineInputs(Inputs, total=False):
+    """Keyword arguments of a model without radial functions, whose nodes may have vectors.
+
+    Args:
+        cutoff_function: "polynomial" (forces without a kink) or "cosine".
+        vector_inputs: vectors of the nodes, as of :class:`~intertwine.nn.VectorInputs`.
+    """
+
+    cutoff_function: str
+    vector_inputs: Columns
+
+
+class BSplineLieConv(LieNetwork):
+    r"""B-spline networks for molecules, particles, point clouds and images as points.
+
+    Args:
+        width: features F of an element.
+        layers: blocks.
+        cutoff: r_c (A): the kernels' radius.
+        group: with translations: "T(n)", "SE(n)", "T(n) x| R+(n)", "T(2) x| R+ x SO(2)"; as of LieConv.
+        lifts: elements of H drawn for each point, where it has any; cost and memory grow with the square.
+        splines: "localised", "atrous" or "deformable".
+        order: of the splines, 2 to 5: derivatives are continuous up to the one before.
+        size: centres on each side of the origin along an axis: 33 in the ball in three dimensions for 2, 13 in two.
+        turns: centres in H; functions of the kernel are this many times those of space.
+        bottleneck: F over the features that are convolved.
+        neighbours: at most so many neighbours are drawn for each node in training; None for all.
+        alpha: weight of rotations in the length of a logarithm, where the kernel ends.
+        vectors: vectors of a node among the outputs.
+        dimension: n, of space.
+        seed: of the lifts outside of training.
+        inputs: as of every model, :class:`SplineInputs`. The kernel is linear in ``edge_inputs``: coefficients of its
+            own for each.
+
+    Raises:
+        InputError: a group without translations, or what LieConv refuses.
+    """
+
+    CARD = ModelCard(
+        message="linear", geometry="vector", body_order=5, symmetry="T(n)", paper="Bekkers 2020, arXiv:1909.12057"
+    )
+    PRESETS: ClassVar[dict[str, Preset]] = {
+        "small": Preset({"width": 32, "layers": 2, "size": 1}, source=OURS),
+        "paper": Preset(
+            {"group": "SE(2)", "dimension": 2, "lifts": 8, "turns": 8, "size": 2, "order": 2, "width": 64},
+            source="arXiv:1909.12057, section 4: kernels of 5 x 5 in space, 8 rotations, quadratic splines; width ours",
+        ),
+    }
+
+    def __init__(
+        self,
+        width: int = 64,
+        layers: int = 3,
+        cutoff: float = 5.0,
+        group: str | Group = "T(n)",
+        lifts: int | None = None,
+        splines: str = "localised",
+        order: int = 3,
+        size: int = 2,
+        turns: int = 4,
+        bottleneck: int = 4,
+        neighbours: int | None = None,
+        *,
+        alpha: float = 0.2,
+        vectors: int = 1,
+        dimension: int = 3,
+        seed: int = 0,
+        **inputs: Unpack[SplineInputs],
+    ) -> None:
+        check_sizes(size=size, turns=turns)
+        if not isinstance(lie_group(group, dimension), Affine):
+            raise InputError(
+                f"{group} has no translations", where="group", remedy="take T(n) or SE(n), or LieConv for this group."
+            )
+        positive(cutoff)
+        self._shape = (size, turns, order, splines)
+        super().__init__(
+            cutoff,
+            inputs,
+            group=group,
+            lifts=lifts,
+            width=width,
+            layers=layers,
+            bottleneck=bottleneck,
+            neighbours=neighbours,
+            alpha=alpha,
+            vectors=vectors,
+            dimension=dimension,
+            seed=seed,
+            split=True,
+        )
+
+    def kernel(self) -> tuple[nn.Module, int]:
+        assert isinstance(self.group, Affine)
+        kernel = SplineKernel(self.dimension, stabiliser_of_origin(self.group), *self._shape, self.invariants)
+        return kernel, kernel.functions
+
+    @property
+    def card(self) -> ModelCard:
+        if self.group == T(self.dimension):
+            return self.CARD
+        return dataclasses.replace(
+            self.CARD, domain=self.group.name, geometry="group element", symmetry=self.symmetry()
+        )

@@ -1,0 +1,87 @@
+r"""PointNet: one perceptron for all points, and a maximum over them; it knows where points are, and which way is up.
+
+.. math::
+    h_i = \mathrm{MLP}_1(x_i - \bar x, s_i), \qquad g = \max_i \mathrm{MLP}_2(h_i), \qquad f_i = (h_i, g)
+
+with the centre :math:`\bar x` of the graph, and an embedding s of species and inputs where there are any. Qi, Su, Mo
+and Guibas, CVPR 2017 (arXiv:1612.00593), eq. 1 and figure 2: :math:`f_i` is what the authors' segmentation network
+reads; a maximum over the nodes (``task.readout=max``) leaves :math:`g`, and a perceptron after it
+(``task.hidden=256``) makes their classifier.
+
+Departures: no transform networks (T-Net), no batch norms, SiLU for ReLU, so that derivatives exist; positions from the
+centre. With these its symmetry is T(n) and the order of the points, S(n), alone: what is turned is something else. It
+is the network to hold equivariant ones against. There are no edges, and no messages but the maximum.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Unpack
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from intertwine.geometry import Graph, centred
+from intertwine.groups import Cartesian, DirectSum
+from intertwine.nn import MLP, Backbone, Inputs, ModelCard, check_sizes
+from intertwine.nn.checks import require_space
+from intertwine.nn.cutoff import positive
+from intertwine.nn.preset import OURS, Preset
+from intertwine.numerics import segment
+from intertwine.o3 import Irreps
+
+
+class PointNet(Backbone):
+    """PointNet in any dimension.
+
+    Returns the width + channels scalars :math:`(h_i, g)` of each node.
+
+    Args:
+        width: features of a point, h (64 in the paper).
+        channels: features of the whole, g (1,024 in the paper).
+        hidden: units of the hidden layer of MLP_2 (128 in the paper).
+        scale: typical distance of a point from the centre (A), which positions are divided by.
+        dimension: n, the dimension of space.
+        inputs: as of every model, :class:`~intertwine.nn.Inputs`.
+    """
+
+    CARD = ModelCard(
+        message="nonlinear",
+        geometry="vector",
+        body_order=5,
+        symmetry="T(n)",
+        paper="Qi, Su, Mo, Guibas 2017, arXiv:1612.00593",
+        domain="R^d",
+    )
+    PRESETS: ClassVar[dict[str, Preset]] = {
+        "small": Preset({"width": 32, "channels": 128, "hidden": 64}, source=OURS),
+        "paper": Preset(
+            {"width": 64, "channels": 1024, "hidden": 128},
+            source="arXiv:1612.00593, figure 2: mlp (64, 64), then mlp (64, 128, 1024)",
+        ),
+    }
+    EDGES = False
+
+    def __init__(
+        self, width: int = 64, channels: int = 256, hidden: int = 128, *, scale: float = 1.0, dimension: int = 3,
+        **inputs: Unpack[Inputs],
+    ) -> None:  # fmt: skip
+        super().__init__(None, inputs)
+        check_sizes(width=width, channels=channels, hidden=hidden, dimension=dimension)
+        self.dimension, self.scale = dimension, positive(scale)
+        self.irreps_out = (
+            Irreps(f"{width + channels}x0e")
+            if dimension == 3
+            else DirectSum(((width + channels, Cartesian(0, dimension=dimension)),))
+        )
+        self.embedding = self.embed_nodes(width)
+        self.place = torch.nn.Linear(dimension, width, bias=False)
+        self.local = MLP([width, width, width], last=True, xavier=False)
+        self.whole = MLP([width, hidden, channels], xavier=False)
+
+    def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:
+        require_space(graph, self.dimension)
+        first = self.embedding(graph) + self.place(centred(graph) / self.scale)
+        h = self.local(torch.nn.functional.silu(first))
+        g = segment.max(self.whole(h), graph.membership(), graph.graphs)
+        return torch.cat([h, g.index_select(0, graph.membership())], dim=-1)
