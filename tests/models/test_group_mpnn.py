@@ -44,7 +44,7 @@ class TestGroupMPNNOfParticlesInThePlane(LiftedContract):
     ids=["tetrahedral", "quadrature", "plane"],
 )
 @torch.no_grad()
-def test_the_message_term_by_term(options: dict[str, Any], generator: torch.Generator) -> None:
+def test_loops_over_orientations(options: dict[str, Any], generator: torch.Generator) -> None:
     r"""phi(f_i(h), f_j(h'), g_j^-1 g_i) with g = (x, R): R_h'^-1 (x_i - x_j) and R_h'^-1 R_h."""
     model = made(**options, vector_inputs=("vel",))
     pos, vel = 1.1 * torch.randn(2, 4, model.dimension, generator=generator, dtype=torch.float64)

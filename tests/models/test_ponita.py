@@ -53,7 +53,7 @@ def network(mlp: Any, x: Tensor, last: bool = False) -> Tensor:
 
 @pytest.mark.parametrize("options", [{}, {"dimension": 2, "orientations": 5, "layer_scale": 0.3, "hidden": 4}])
 @torch.no_grad()
-def test_the_equations_term_by_term(options: dict[str, Any], generator: torch.Generator) -> None:
+def test_loops_over_orientations(options: dict[str, Any], generator: torch.Generator) -> None:
     """One pair of nodes and of directions at a time; the kernel from the paper's invariants o.x and |x - (o.x) o|."""
     model = made(**options, vector_inputs=("vel",))
     for parameter in model.parameters():

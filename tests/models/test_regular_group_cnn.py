@@ -122,7 +122,7 @@ KINDS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("kind", KINDS)
 @torch.no_grad()
-def test_the_equations_term_by_term(kind: str, generator: torch.Generator) -> None:
+def test_loops_over_orientations(kind: str, generator: torch.Generator) -> None:
     model = made(**KINDS[kind])
     for parameter in model.parameters():  # the weights that start as ones, too
         parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator, dtype=torch.float64))
