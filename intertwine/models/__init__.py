@@ -20,9 +20,9 @@ from intertwine.models.mpnn import MPNN
 from intertwine.models.nequip import NequIP
 from intertwine.models.painn import PaiNN
 from intertwine.models.point_conv import PointConv
+from intertwine.models.pointnet import PointNet
 from intertwine.models.ponita import PONITA
 from intertwine.models.regular_group_cnn import RegularGroupCNN
-from intertwine.models.pointnet import PointNet
 from intertwine.models.scalar_vector import ScalarVector
 from intertwine.models.scale_cnn import ScaleCNN
 from intertwine.models.schnet import SchNet
