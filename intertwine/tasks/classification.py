@@ -65,7 +65,7 @@ class Classification(Task):
     pace = Pace(batch_size=32, learning_rate=2e-3, steps=1_500, least=10, most=100)
     loss_arguments = ("loss", "smoothing", "class_weights")
     loss_buffers = ("balance",)
-    mean_word = ""
+    heading = ""
     counts: Tensor
     balance: Tensor
     columns: Tensor
@@ -116,8 +116,8 @@ class Classification(Task):
 
     @classmethod
     def suggest(cls, data: Graphs, target: str | None, model: type[Backbone], told: Mapping[str, Any]) -> Suggestion:
-        """The classes with their names, their level, the form of images and signals, and of what are no atoms a cutoff
-        by the spacing of the nodes.
+        """The classes with their names, their level, the form of images and signals, and of nodes that are no atoms a
+        cutoff by their spacing.
 
         Raises:
             InputError: no label that is a class, or a single class.

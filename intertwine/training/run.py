@@ -241,7 +241,7 @@ def _train(
         sets.source.warn(task.doubts(sets.test))
         progress = Progress(
             shown(task, sets.source.fields), epochs=options.epochs, minutes=options.minutes, enabled=show,
-            mean=task.mean_word,
+            mean=task.heading,
             steps=-(-len(sets.train) // (options.batch_size * options.processes)), frames=len(sets.train),
         )  # fmt: skip
         if show:

@@ -1,4 +1,4 @@
-"""PointNet: the contract of a model that knows translations and the order of points only; its equations by loops."""
+"""PointNet: the contract of a model that knows translations only, and its equations by loops."""
 
 from __future__ import annotations
 
