@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from typing import cast
 
 import torch
@@ -53,7 +53,7 @@ class LieBlock(nn.Module):
         return f + self.outward(self.convolution(self.inward(f), phi, weights, pairs))
 
 
-class LieNetwork(Backbone):
+class LieNetwork(Backbone, ABC):
     r"""Base of LieConv and BSplineLieConv: they differ in :meth:`kernel`.
 
     A node is lifted to S elements (:mod:`~intertwine.nn.groups.lifting`), which begin with its embedding and its

@@ -18,7 +18,7 @@ from abc import ABC, abstractmethod
 from typing import NamedTuple, cast
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from intertwine.geometry import Graph, centred
@@ -44,6 +44,7 @@ from intertwine.numerics.constants import ExactBuffers
 from intertwine.numerics.linalg import apply
 
 Turns = Float[Tensor, "lifts n n"]
+Constants = dict[str, Shaped[Tensor, "..."]]  # of a draw, by name
 HALF_TURN = 1e-7  # radians from it, within which an angle counts as one
 LARGEST_LOG_RATIO = 2.0  # of the distances from the centre of two points that see each other under scalings
 
@@ -116,11 +117,11 @@ class Lifting(ExactBuffers, ABC):
         for name, value in self.constants(self.draw(torch.Generator().manual_seed(seed))).items():
             self.register_exact(name, value, dtype, device)
 
-    def constants(self, turns: Turns) -> dict[str, Tensor]:
+    def constants(self, turns: Turns) -> Constants:
         """What is made of a draw alone; with the draw itself under the name "turns"."""
         return {"turns": turns}
 
-    def drawn(self, like: Tensor) -> dict[str, Tensor]:
+    def drawn(self, like: Shaped[Tensor, "..."]) -> Constants:
         """The constants of the draw that is valid now, in the precision and place of a tensor."""
         if self.training and self.sampled is not None:
             made = self.constants(self.draw(torch.default_generator))
@@ -129,14 +130,14 @@ class Lifting(ExactBuffers, ABC):
         return {name: value.to(like) for name, value in made.items()}
 
     @abstractmethod
-    def frames(self, graph: Graph, drawn: dict[str, Tensor]) -> Float[Tensor, "nodes lifts n n"]:
+    def frames(self, graph: Graph, drawn: Constants) -> Float[Tensor, "nodes lifts n n"]:
         """The linear part of the elements of each node: what turns local vectors into vectors of space."""
 
     @abstractmethod
     def relative(
         self,
         graph: Graph,
-        drawn: dict[str, Tensor],
+        drawn: Constants,
         vectors: Float[Tensor, "edges n"],
         edge_index: Int[Tensor, "2 edges"],
     ) -> Relative:
@@ -164,7 +165,7 @@ class TranslationLifting(Lifting):
         super().__init__(group, stabiliser_of_origin(group), lifts, seed)
         self.coordinates = group.point.dim
 
-    def constants(self, turns: Turns) -> dict[str, Tensor]:
+    def constants(self, turns: Turns) -> Constants:
         back = self.point.inverse(turns)
         omega = self.point.log(back[None] @ turns[:, None])  # (S, S, m): of s' -> s
         if isinstance(self.point, Orthogonal):
@@ -174,13 +175,13 @@ class TranslationLifting(Lifting):
             columns = cast(MatrixGroup, self.point).phi(omega[:, :, None], columns, inverse=True)
         return {"turns": turns, "omega": omega[None], "columns": -columns}
 
-    def frames(self, graph: Graph, drawn: dict[str, Tensor]) -> Float[Tensor, "nodes lifts n n"]:
+    def frames(self, graph: Graph, drawn: Constants) -> Float[Tensor, "nodes lifts n n"]:
         return drawn["turns"].expand(graph.num_nodes, *drawn["turns"].shape)
 
     def relative(
         self,
         graph: Graph,
-        drawn: dict[str, Tensor],
+        drawn: Constants,
         vectors: Float[Tensor, "edges n"],
         edge_index: Int[Tensor, "2 edges"],
     ) -> Relative:
@@ -223,14 +224,14 @@ class OrbitLifting(Lifting):
         self.smoothing, self.coordinates = smoothing, group.dim
         self.orbit_columns = {"SO": 2, "R+": 2 * (group.space or 0), "R+ x SO": 0}[self.kind]
 
-    def frames(self, graph: Graph, drawn: dict[str, Tensor]) -> Float[Tensor, "nodes lifts n n"]:
+    def frames(self, graph: Graph, drawn: Constants) -> Float[Tensor, "nodes lifts n n"]:
         x = centred(graph)
         return self._elements(x, drawn) * self._presence(x, graph)[:, None, None, None]
 
     def relative(
         self,
         graph: Graph,
-        drawn: dict[str, Tensor],
+        drawn: Constants,
         vectors: Float[Tensor, "edges n"],
         edge_index: Int[Tensor, "2 edges"],
     ) -> Relative:
@@ -255,7 +256,7 @@ class OrbitLifting(Lifting):
             return safe.norm(x, keepdim=True) * safe.sqrt(presence)
         return safe.normalize(x) * presence if self.kind == "R+" else x[:, :0]
 
-    def _elements(self, x: Float[Tensor, "nodes n"], drawn: dict[str, Tensor]) -> Float[Tensor, "nodes lifts n n"]:
+    def _elements(self, x: Float[Tensor, "nodes n"], drawn: Constants) -> Float[Tensor, "nodes lifts n n"]:
         """The elements that take the origin of each orbit to x; some element for the centre itself."""
         n, zero = x.shape[1], x.square().sum(-1, keepdim=True) == 0
         first = torch.eye(n, dtype=x.dtype, device=x.device)[0]

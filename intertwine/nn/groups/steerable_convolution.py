@@ -178,7 +178,9 @@ def plane_harmonics(group: Group, size: int, limit: int) -> list[Harmonics]:
     return result
 
 
-def plane_couplings(harmonics: Representation, rep_in: Representation, rep_out: Representation) -> Tensor:
+def plane_couplings(
+    harmonics: Representation, rep_in: Representation, rep_out: Representation
+) -> Float[Tensor, "paths dim_out dim_y dim_in"]:
     """C of irreps of SO(2) or O(2): all of them, from the null space of the constraint."""
     return hom_basis(TensorProduct(harmonics, rep_in), rep_out).unflatten(-1, (harmonics.dim, rep_in.dim))
 
@@ -200,7 +202,9 @@ def space_harmonics(size: int, lmax: int, functions: int) -> list[Harmonics]:
     return result
 
 
-def space_couplings(harmonics: Representation, rep_in: Representation, rep_out: Representation) -> Tensor:
+def space_couplings(
+    harmonics: Representation, rep_in: Representation, rep_out: Representation
+) -> Float[Tensor, "paths dim_out dim_y dim_in"]:
     """C of irreps of O(3): the coupling coefficients, where angular momenta and parities allow one."""
     if not (isinstance(harmonics, Irrep) and isinstance(rep_in, Irrep) and isinstance(rep_out, Irrep)):
         raise InputError(
