@@ -63,6 +63,8 @@ THEORY = {
     "point_conv": Theory(
         1, (1, 1, 1, 1), "frame", "sees the frame of space: it would tell a graph from itself, turned"
     ),
+    "lieconv": Theory(1, (1, 1, 1, 1), "frame", "sees the frame of space: as PointConv"),
+    "bspline_lieconv": Theory(1, (1, 1, 1, 1), "frame", "sees the frame of space: as PointConv"),
     "regular_group_cnn": Theory(
         2, (1, 1, 1, 1), "frame", "sees directions from the orientations of its grid; lifting, then a layer"
     ),
@@ -75,8 +77,6 @@ THEORY = {
         "frame",
         "sees angles with the directions of its grid; mirror images in planes of the icosahedron are the same",
     ),
-    "lieconv": Theory(1, (1, 1, 1, 1), "frame", "sees the frame of space: as PointConv"),
-    "bspline_lieconv": Theory(1, (1, 1, 1, 1), "frame", "sees the frame of space: as PointConv"),
     "tensor_field": Theory(
         4,
         (2, 2, 2, None),

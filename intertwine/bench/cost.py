@@ -23,7 +23,6 @@ from intertwine.kernels.shared.processes import threads
 from intertwine.nn import Backbone
 from intertwine.nn.groups.grid_backbone import GridBackbone
 from intertwine.nn.irreps.contraction_operator import program
-from intertwine.numerics import InputError
 
 ATOMS, SPACING_ANGSTROM = 64, 1.9  # of the standard graph: as dense as a molecular crystal
 
@@ -115,14 +114,16 @@ def standard_graph(cutoff: float | None, edges: int | None = None) -> Graph:
 
 def standard_grid(model: Backbone) -> tuple[Graph, int]:
     """What a model without edges takes, and how many pairs it looks at: an image of 28 x 28 or 16^3 voxels, with a pair
-    of each pixel and each one under its kernel; or a signal on the sphere, a pair with itself.
+    of each pixel and each one under its kernel; a signal on the sphere, a pair with itself; or the atoms of
+    :func:`standard_graph`, a pair each.
     """
     generator = torch.Generator().manual_seed(0)
     if (signal := getattr(model, "signal", None)) is not None:
         values = torch.randn(1, signal.dim, generator=generator)
         return Graph(pos=torch.zeros(1, 3), signal=values, representations={"signal": str(signal)}), 1
     if not isinstance(model, GridBackbone):
-        raise InputError(f"{type(model).__name__} without edges", where="cost", remedy="give a network of images.")
+        atoms = standard_graph(None).without_edges().cast(torch.float32)
+        return atoms, atoms.num_nodes
     sizes = {2: (28, 28), 3: (16, 16, 16)}[model.dimension]
     graph = raster(torch.rand(*model.rows()["x"], *sizes, generator=generator))
     return graph, graph.num_nodes * model.taps

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from intertwine.data.folders import natural
+from intertwine.data.folders import is_readable, natural
 from intertwine.data.mesh_files import Mesh, is_mesh, read_mesh
 from intertwine.data.opening import shown
 from intertwine.data.progress import progress_bar
@@ -79,10 +79,11 @@ def cloud_of(path: Path, points: int, seed: int, name: str) -> Float[np.ndarray,
 
 
 def is_mesh_folder(source: Path) -> bool:
-    """Whether a folder has meshes, in itself or up to three folders below."""
-    return source.is_dir() and any(
-        is_mesh(path) for depth in ("*", "*/*", "*/*/*") for path in source.glob(depth) if path.is_file()
-    )
+    """Whether a folder has meshes, in itself or up to three folders below, and no file of structures beside them."""
+    if not source.is_dir():
+        return False
+    meshes = any(is_mesh(path) for depth in ("*", "*/*", "*/*/*") for path in source.glob(depth) if path.is_file())
+    return meshes and not any(is_readable(path) for path in source.iterdir() if path.is_file())
 
 
 def read_meshes(

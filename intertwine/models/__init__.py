@@ -20,6 +20,7 @@ from intertwine.models.mpnn import MPNN
 from intertwine.models.nequip import NequIP
 from intertwine.models.painn import PaiNN
 from intertwine.models.point_conv import PointConv
+from intertwine.models.pointnet import PointNet
 from intertwine.models.ponita import PONITA
 from intertwine.models.regular_group_cnn import RegularGroupCNN
 from intertwine.models.scalar_vector import ScalarVector
@@ -58,6 +59,7 @@ MODELS: dict[str, type[Backbone]] = {
     "point_conv": PointConv,
     "ponita": PONITA,
     "regular_group_cnn": RegularGroupCNN,
+    "pointnet": PointNet,
     "scalar_vector": ScalarVector,
     "scale_cnn": ScaleCNN,
     "schnet": SchNet,
@@ -97,6 +99,7 @@ __all__ = [
     "OctahedralCNN",
     "PaiNN",
     "PointConv",
+    "PointNet",
     "RegularGroupCNN",
     "SE3Transformer",
     "ScalarVector",

@@ -188,6 +188,16 @@ PAPERS: dict[str, tuple[Paper, ...]] = {
             "1811.07246",
         ),
     ),
+    "pointnet": (
+        Paper(
+            "qi2017pointnet",
+            ("Charles R. Qi", "Hao Su", "Kaichun Mo", "Leonidas J. Guibas"),
+            "PointNet: Deep Learning on Point Sets for 3D Classification and Segmentation",
+            2017,
+            "IEEE Conference on Computer Vision and Pattern Recognition",
+            "1612.00593",
+        ),
+    ),
     "scalar_vector": (
         Paper(
             "joshi2023expressive",

@@ -34,11 +34,11 @@ from intertwine.o3 import Irreps
 class PointNet(Backbone):
     """PointNet in any dimension.
 
-    Returns the width + channels scalars :math:`(h_i, g)` of each node.
+    Returns the width + pooled scalars :math:`(h_i, g)` of each node.
 
     Args:
         width: features of a point, h (64 in the paper).
-        channels: features of the whole, g (1,024 in the paper).
+        pooled: features of the whole, g (1,024 in the paper).
         hidden: units of the hidden layer of MLP_2 (128 in the paper).
         scale: typical distance of a point from the centre (A), which positions are divided by.
         dimension: n, the dimension of space.
@@ -54,30 +54,30 @@ class PointNet(Backbone):
         domain="R^d",
     )
     PRESETS: ClassVar[dict[str, Preset]] = {
-        "small": Preset({"width": 32, "channels": 128, "hidden": 64}, source=OURS),
+        "small": Preset({"width": 32, "pooled": 128, "hidden": 64}, source=OURS),
         "paper": Preset(
-            {"width": 64, "channels": 1024, "hidden": 128},
+            {"width": 64, "pooled": 1024, "hidden": 128},
             source="arXiv:1612.00593, figure 2: mlp (64, 64), then mlp (64, 128, 1024)",
         ),
     }
     EDGES = False
 
     def __init__(
-        self, width: int = 64, channels: int = 256, hidden: int = 128, *, scale: float = 1.0, dimension: int = 3,
+        self, width: int = 64, pooled: int = 256, hidden: int = 128, *, scale: float = 1.0, dimension: int = 3,
         **inputs: Unpack[Inputs],
     ) -> None:  # fmt: skip
         super().__init__(None, inputs)
-        check_sizes(width=width, channels=channels, hidden=hidden, dimension=dimension)
+        check_sizes(width=width, pooled=pooled, hidden=hidden, dimension=dimension)
         self.dimension, self.scale = dimension, positive(scale)
         self.irreps_out = (
-            Irreps(f"{width + channels}x0e")
+            Irreps(f"{width + pooled}x0e")
             if dimension == 3
-            else DirectSum(((width + channels, Cartesian(0, dimension=dimension)),))
+            else DirectSum(((width + pooled, Cartesian(0, dimension=dimension)),))
         )
         self.embedding = self.embed_nodes(width)
         self.place = torch.nn.Linear(dimension, width, bias=False)
         self.local = MLP([width, width, width], last=True, xavier=False)
-        self.whole = MLP([width, hidden, channels], xavier=False)
+        self.whole = MLP([width, hidden, pooled], xavier=False)
 
     def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:
         require_space(graph, self.dimension)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from intertwine.geometry import Graphs
 from intertwine.numerics import DataError, InputError
+from intertwine.o3 import Irreps
 
 LABELS = ("label", "node_label")
 MOST_CLASSES = 10_000  # more are no classes, but a number
@@ -81,3 +82,16 @@ def extent(data: Graphs) -> float:
     first = [data[k].pos.to(torch.float64) for k in range(min(len(data), COUNTED_GRAPHS))]
     squares = torch.cat([(pos - pos.mean(0)).square().sum(1) for pos in first if len(pos)] or [torch.ones(1)])
     return float(f"{max(float(squares.mean().sqrt()), 1e-3):.2g}")
+
+
+def form(data: Graphs) -> dict[str, int]:
+    """Arguments of a model that follow from what an entry is: ``channels`` of an image or voxels, ``channels`` and
+    ``lmax`` of a signal on the sphere.
+    """
+    domain = getattr(data, "domain", "graph")
+    if domain in ("image", "voxels") and "x" in data.fields:
+        return {"channels": data.fields["x"].shape[1:].numel()}
+    if domain == "spherical signal" and "signal" in data.fields:
+        irreps = Irreps(getattr(data, "representations", {}).get("signal", "1x0e"))
+        return {"channels": min(mul for mul, _ in irreps), "lmax": irreps.lmax}
+    return {}

@@ -23,7 +23,12 @@ from intertwine.tasks.verdict import percent
 
 LOGITS, ERROR, CROSS_ENTROPY = "logits", "error", "cross_entropy"
 #: What an entry of the data is -> the architecture that learns it where the user names none.
-MODELS_BY_DOMAIN = {"image": "egnn", "point cloud": "painn", "voxels": "painn", "spherical signal": "painn"}
+MODELS_BY_DOMAIN = {
+    "image": "p4cnn",
+    "point cloud": "painn",
+    "voxels": "steerable_cnn_3d",
+    "spherical signal": "clebsch_gordan_net",
+}
 
 
 class Classification(Task):
@@ -60,6 +65,7 @@ class Classification(Task):
     pace = Pace(batch_size=32, learning_rate=2e-3, steps=1_500, least=10, most=100)
     loss_arguments = ("loss", "smoothing", "class_weights")
     loss_buffers = ("balance",)
+    heading = ""
     counts: Tensor
     balance: Tensor
     columns: Tensor
@@ -96,7 +102,7 @@ class Classification(Task):
         self.register_buffer("counts", torch.zeros(k, dtype=torch.float64))  # of the training set
         self.register_buffer("balance", torch.as_tensor(_weights(class_weights, k), dtype=torch.float32))
         self.outputs = {LOGITS: Output(Cartesian(0), level, "", label=target)}
-        self.metrics = {ERROR: Metric("%", 100.0, ""), CROSS_ENTROPY: Metric("nat", 1.0, "")}
+        self.metrics = {ERROR: Metric("%", 100.0), CROSS_ENTROPY: Metric("nat")}
         self.weights = {CROSS_ENTROPY: 1.0}
 
     @classmethod
@@ -110,7 +116,8 @@ class Classification(Task):
 
     @classmethod
     def suggest(cls, data: Graphs, target: str | None, model: type[Backbone], told: Mapping[str, Any]) -> Suggestion:
-        """The classes with their names, their level, and of what are no atoms a cutoff by the spacing of the nodes.
+        """The classes with their names, their level, the form of images and signals, and of nodes that are no atoms a
+        cutoff by their spacing.
 
         Raises:
             InputError: no label that is a class, or a single class.
@@ -123,7 +130,9 @@ class Classification(Task):
             wanted["cutoff"] = class_data.reach(data)
             if wanted["cutoff"] < class_data.FINE:
                 wanted["radial"] = "gaussian"
-        wanted["scale"] = class_data.extent(data)
+        wanted |= {"scale": class_data.extent(data)} | class_data.form(data)
+        if level == "node":
+            wanted["level"] = level
         return {"task": {"target": name, "classes": classes, "level": level}, "model": wanted}
 
     def labels(self, fields: Iterable[str]) -> list[str]:

@@ -37,9 +37,7 @@ class Output:
 
 
 class Metric(NamedTuple):
-    """How errors of a target are printed: ``unit``, ``factor`` from the residual's own unit to it, and what the mean of
-    the absolute residuals is called."""
+    """How errors of a target are printed: ``unit``, and ``factor`` from the residual's own unit to it."""
 
     unit: str
     factor: float = 1.0
-    mean: str = "MAE"

@@ -75,11 +75,6 @@ def shown(task: Task, fields: Collection[str]) -> dict[str, str]:
     return {name: metric.unit for name, metric in task.metrics.items() if name not in absent}
 
 
-def called(task: Task) -> str:
-    """What the means of the errors are called: "MAE"; "" where the errors say themselves what they are."""
-    return " and ".join(dict.fromkeys(metric.mean for metric in task.metrics.values() if metric.mean))
-
-
 def introduce(
     progress: Progress, config: Config, sets: Sets, task: Task, folder: Path, state: dict[str, Any] | None
 ) -> None:

@@ -35,7 +35,7 @@ from intertwine.training.nodes import Place, Team
 from intertwine.training.options import DataOptions
 from intertwine.training.processes import check_processes, helpers
 from intertwine.training.progress import Progress, say
-from intertwine.training.report import called, introduce, report, shown, stem
+from intertwine.training.report import introduce, report, shown, stem
 from intertwine.training.sections import Sections, merge, read_config, write_sections
 from intertwine.training.sets import Sets, open_sets
 from intertwine.training.settle import settle
@@ -241,7 +241,7 @@ def _train(
         sets.source.warn(task.doubts(sets.test))
         progress = Progress(
             shown(task, sets.source.fields), epochs=options.epochs, minutes=options.minutes, enabled=show,
-            mean=called(task),
+            mean=task.heading,
             steps=-(-len(sets.train) // (options.batch_size * options.processes)), frames=len(sets.train),
         )  # fmt: skip
         if show:

@@ -11,7 +11,7 @@ import torch
 from torch_geometric.loader import DataLoader
 
 from intertwine.data import GraphStore, Splits, molecules
-from intertwine.data.store import cached
+from intertwine.data.kept import cached
 from intertwine.geometry import Graph, connect
 from intertwine.numerics import DataError, InputError, cache_folder
 

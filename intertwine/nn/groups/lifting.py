@@ -36,14 +36,8 @@ from intertwine.groups import (
     tetrahedral,
 )
 from intertwine.groups.finite import MOST
-from intertwine.groups.matrix import NoTurn
-from intertwine.groups.rotations import (
-    compose_quaternion,
-    inverse_quaternion,
-    matrix_to_quaternion,
-    quaternion_to_matrix,
-    quaternion_to_rotation_vector,
-)
+from intertwine.groups.quadrature import super_fibonacci
+from intertwine.groups.rotations import quaternion_to_matrix
 from intertwine.nn.groups.lie_groups import is_isometric, stabiliser_of_origin
 from intertwine.numerics import InputError, safe, segment
 from intertwine.numerics.constants import ExactBuffers
@@ -106,16 +100,14 @@ class Lifting(ExactBuffers, ABC):
         self.redraw(seed)
 
     def draw(self, generator: torch.Generator) -> Turns:
-        """S elements of H in float64: a random one times those of a subgroup of order S, if H is SO(2) or SO(3) and has
-        one that is no circle's (S = 4, 12, 24, 60); otherwise independent ones.
-        """
+        """S elements of H in float64: of SO(2), SO(3) a random one times evenly spread ones, else independent ones."""
         n = self.group.space or 0
         if self.sampled is None:
             return torch.eye(n, dtype=torch.float64).expand(self.lifts, n, n)
-        subgroup = evenly_spread(self.sampled, self.lifts)
-        if subgroup is None:
+        spread = evenly_spread(self.sampled, self.lifts)
+        if spread is None:
             return self.sampled.linear(self.sampled.sample(self.lifts, generator))
-        return self.sampled.sample(1, generator) @ subgroup
+        return self.sampled.sample(1, generator) @ spread
 
     def redraw(self, seed: int) -> None:
         """Another draw, which follows from the seed."""
@@ -295,19 +287,23 @@ def lifting(group: Group, lifts: int | None, seed: int, split: bool = False) -> 
 
 
 def evenly_spread(group: Group, number: int) -> Turns | None:
-    """The rotations (number, n, n) of a regular polygon, of a rectangle (4), a tetrahedron (12), a cube (24) or an
-    icosahedron (60); None where a group is neither SO(2) nor SO(3), or has no such subgroup.
+    """So many rotations (number, n, n) from the identity on: of SO(2) those of a regular polygon, of SO(3) those of a
+    rectangle (4), a tetrahedron (12), a cube (24), an icosahedron (60), otherwise a super-Fibonacci spiral; None for
+    other groups.
     """
     if group == SO(2):
         return cyclic(number).linear(torch.arange(number)) if number <= MOST // 2 else None
     if group != SO(3):
         return None
+    if number == 1:
+        return torch.eye(3, dtype=torch.float64)[None]
     if number == 4:
         signs = torch.tensor([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]], dtype=torch.float64)
         return torch.diag_embed(signs)
     solids = {12: tetrahedral, 24: octahedral, 60: icosahedral}
     if number not in solids:
-        return None
+        spiral = super_fibonacci(number)
+        return spiral[0].T @ spiral
     solid = solids[number]()
     return solid.linear(solid.elements())
 
@@ -330,34 +326,6 @@ def smallest_rotation(x: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3
     q = torch.stack([1 + c, -b, a, torch.zeros_like(c)], dim=-1)
     half_turn = torch.eye(4, dtype=x.dtype, device=x.device)[1]
     return quaternion_to_matrix(torch.where(opposite[..., None], half_turn, q))
-
-
-def relative_logarithms(
-    group: Group, elements: Float[Tensor, "nodes ..."], edge_index: Int[Tensor, "2 edges"]
-) -> Float[Tensor, "edges dim"]:
-    r""":math:`\log(g_j^{-1} g_i)` (edges, dim) of any elements (nodes, ...), one for each edge j -> i and no more."""
-    j, i = edge_index
-    if isinstance(group, Affine) and isinstance(group.point, MatrixGroup):
-        x, a = group.shift(elements).contiguous(), group.linear(elements)  # rows of a part are slow to look up
-        away = x.index_select(0, i) - x.index_select(0, j)
-        if isinstance(group.point, NoTurn):
-            return away
-        back = group.point.inverse(a).flatten(1).contiguous().index_select(0, j).unflatten(1, a.shape[1:])
-        omega = relative_logarithms(group.point, a, edge_index)
-        local = (back * away[:, None]).sum(-1)  # faster than a product of so many small matrices
-        return torch.cat([group.point.phi(omega, local, inverse=True), omega], dim=1)
-    if group == SO(3):
-        q = matrix_to_quaternion(elements)  # of the elements, not of the edges
-        basis = torch.eye(4, dtype=q.dtype, device=q.device)
-        back = (
-            compose_quaternion(inverse_quaternion(q)[:, None], basis).mT.flatten(1).contiguous()
-        )  # matrices that multiply by it
-        pairs = (back.index_select(0, j).unflatten(1, (4, 4)) * q.index_select(0, i)[:, None]).sum(-1)
-        return quaternion_to_rotation_vector(pairs)
-    if group == SO(2):
-        z = torch.view_as_complex(elements[..., 0].contiguous())
-        return (z.index_select(0, i) * z.index_select(0, j).conj()).angle()[:, None]
-    return group.log(group.product(group.inverse(elements).index_select(0, j), elements.index_select(0, i)))
 
 
 def _bump(x: Float[Tensor, "*batch k"]) -> Float[Tensor, "*batch"]:
