@@ -5,11 +5,11 @@ python benchmarks/regular_convolution.py [--save]
 
 256 points with 25 neighbours each, 32 channels, the 12 or 24 rotations of a polyhedron at every point, a separable
 kernel of 4 radial functions times harmonics to l = 2. ``ours`` is one ``GroupConvolution``. ``pairs`` is the equation
-as LieConv's public formulation has it (Finzi et al. 2020, arXiv:2002.12880: elements of the group, the kernel at g_i^-1
-g_j, a tensor of pairs): every orientation of a point is an element, whose neighbours are all orientations of 25 points;
-the kernel's value at each pair of elements and channel, times the neighbour's features, summed. Harmonics are evaluated
-at R_h^-1 x. Both have the same weights and must agree to 1e-6 of their size, in values and gradients (of features,
-positions and weights).
+as LieConv's public formulation has it (Finzi et al. 2020, arXiv:2002.12880: elements of the group, the kernel at
+g_i^-1 g_j, a tensor of pairs): every orientation of a point is an element, whose neighbours are all orientations of 25
+points; the kernel's value at each pair of elements and channel, times the neighbour's features, summed. Harmonics are
+evaluated at R_h^-1 x. Both have the same weights and must agree to 1e-6 of their size, in values and gradients (of
+features, positions and weights).
 """
 
 from __future__ import annotations
