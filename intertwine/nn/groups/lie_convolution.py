@@ -53,7 +53,7 @@ class LieKernel(nn.Module):
             invariants: of the edges.
         """
         of_edge = torch.cat([relative.orbits, invariants], dim=1)[:, None, None]
-        edges, lifts = len(of_edge), relative.turns.shape[1]
+        edges, lifts = of_edge.shape[0], relative.turns.shape[1]
         parts = [relative.turns, of_edge] if relative.vectors is None else [relative.vectors, relative.turns, of_edge]
         if lifts == 1:  # nothing to repeat
             parts = [part.expand(edges, 1, 1, -1) for part in parts if part.shape[-1]]
@@ -134,9 +134,9 @@ def sample_neighbours(edge_index: Int[Tensor, "2 edges"], most: int) -> Int[Tens
     if most < 1:
         raise InputError(f"{most} neighbours", where="neighbours", remedy="give a whole number of at least 1.")
     i = edge_index[1]
-    shuffled = torch.randperm(len(i), device=i.device)
+    shuffled = torch.randperm(i.shape[0], device=i.device)
     order = shuffled[i[shuffled].argsort(stable=True)]
     sorted_i = i[order]
-    places = torch.arange(len(i), device=i.device)
+    places = torch.arange(i.shape[0], device=i.device)
     begins = torch.searchsorted(sorted_i, sorted_i)  # where the edges of each destination begin
     return order[places - begins < most].sort().values
