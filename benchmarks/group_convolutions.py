@@ -140,7 +140,7 @@ class LieCase(Case):
         values = torch.where(mask[..., None], values, 0.0)
         partial = (phi.transpose(-1, -2) @ values).flatten(-2)  # (1, u, functions x channels)
         count = mask.sum(-1, keepdim=True).clamp(min=1)
-        return (self.layer.convolution.mix(partial) / count + self.layer.bias).squeeze(0)
+        return (self.layer.gain * self.layer.convolution.mix(partial) / count + self.layer.bias).squeeze(0)
 
     def gathered(self) -> Tensor:
         """All logarithms; kernel and contraction at the neighbours."""
