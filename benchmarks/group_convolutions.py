@@ -25,7 +25,8 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import torch
 from measure import interleaved, table, write
@@ -140,7 +141,7 @@ class LieCase(Case):
         values = torch.where(mask[..., None], values, 0.0)
         partial = (phi.transpose(-1, -2) @ values).flatten(-2)  # (1, u, functions x channels)
         count = mask.sum(-1, keepdim=True).clamp(min=1)
-        return (self.layer.convolution.mix(partial) / count + self.layer.bias).squeeze(0)
+        return (self.layer.gain * self.layer.convolution.mix(partial) / count + self.layer.bias).squeeze(0)
 
     def gathered(self) -> Tensor:
         """All logarithms; kernel and contraction at the neighbours."""
@@ -197,7 +198,9 @@ class RegularCase(Case):
         x = torch.einsum("hba,ijb->ihja", turns, x)[:, :, :, None].expand(-1, -1, -1, h, -1).reshape(-1, 2)
         d = distances(x)
         phi = self.basis(Edges(x, d, directions(x), self.edges.radial(d), self.edges.envelope(d)[:, None]))
-        relative = torch.nn.functional.one_hot(self.orientations.relative).to(phi) * h**0.5  # psi_m(R_h^-1 R_k)
+        relative = (
+            torch.nn.functional.one_hot(cast(Tensor, self.orientations.relative)).to(phi) * h**0.5
+        )  # psi_m(R_h^-1 R_k)
         phi = phi.view(POINTS, h, NEIGHBOURS, h, 1, -1) * relative[None, :, None, :, :, None]
         phi = phi.flatten(4).flatten(2, 3).flatten(0, 1)  # (elements, pairs of each, functions)
         values = self.f[self.near][:, None].expand(-1, h, -1, -1, -1).reshape(POINTS * h, NEIGHBOURS * h, CHANNELS)
@@ -216,7 +219,7 @@ class RegularCase(Case):
 def rows(repeats: int) -> list[dict[str, Any]]:
     """One for each layer: median times in ms, memory in MB, and how many times as much the others take."""
     makers: dict[str, Callable[[torch.dtype], Case]] = {
-        f"LieConv, {name}": lambda dtype, group=group: LieCase(group, dtype) for name, group in GROUPS.items()
+        f"LieConv, {name}": partial(LieCase, group) for name, group in GROUPS.items()
     }
     makers["regular, T(2) x C_4, separable"] = lambda dtype: RegularCase(True, dtype)
     makers["regular, T(2) x C_4, full"] = lambda dtype: RegularCase(False, dtype)

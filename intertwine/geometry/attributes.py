@@ -58,7 +58,7 @@ def centred(graph: Graph) -> Float[Tensor, "nodes n"]:
         what = "positions are periodic, so they have no centre"
         raise GeometryError(what, where="pbc", remedy="build the model with centred=False.")
     # from the first node on: far from the origin differences are exact, and a mean is not
-    numbers = torch.arange(len(pos), device=pos.device)
+    numbers = torch.arange(pos.shape[0], device=pos.device)  # no len: programs keep sizes open
     first = numbers.new_zeros(graph.graphs).scatter_reduce(0, membership, numbers, "amin", include_self=False)
     pos = pos - pos.index_select(0, first.index_select(0, membership))
     return (pos - segment.mean(pos, membership, graph.graphs).index_select(0, membership)).to(graph.precision)

@@ -29,8 +29,10 @@ def blockwise(network: MLP, x: Float[Tensor, "*batch inputs"]) -> Float[Tensor, 
         network: with the activation SiLU.
         x: (..., inputs).
     """
+    if not safe.inspectable(x) or safe.autocasting(x) or network.activation is not F.silu:
+        return network(x)
     rows = x.shape[:-1].numel()
-    if network.activation is not F.silu or rows < LEAST or not safe.inspectable(x) or safe.autocasting(x):
+    if rows < LEAST:
         return network(x)
     parameters = [p for layer in network.layers for p in (layer.weight, layer.bias)]
     y: Tensor = _Blockwise.apply(network.last, x.reshape(rows, -1), *parameters)  # type: ignore[no-untyped-call]

@@ -80,7 +80,7 @@ def test_the_equation_by_loops(group: str, lifts: int | None, dimension: int, sp
         centres = kernel.centres * 2.5
         turns = None if turns is None else H.exp(kernel.turn_centres)
     f = model.embedding(graph)
-    sent, C = layer.inward(f), layer.convolution.convolution.mix.weight.view(4, -1, 4)
+    sent, C = layer.inward(f), layer.convolution.convolution.mix.weight.view(4, -1, 4) * layer.convolution.gain
     rows = []
     for i, s in itertools.product(range(4), range(S)):
         total, count = torch.zeros(4, dtype=torch.float64), 0.0

@@ -77,7 +77,7 @@ def by_loops(model: LieConv, graph: Graph) -> torch.Tensor:
     f = torch.stack([model.embedding(graph)[k // S] for k in range(len(made))])
     for layer in model.layers:
         sent, rows = layer.inward(f), []
-        H = layer.convolution.convolution.mix.weight.view(sent.shape[1], -1, sent.shape[1])
+        H = layer.convolution.convolution.mix.weight.view(sent.shape[1], -1, sent.shape[1]) * layer.convolution.gain
         for u, g in enumerate(made):
             total, count = torch.zeros(sent.shape[1], dtype=torch.float64), 0.0
             for v, h in enumerate(made):

@@ -53,7 +53,7 @@ class LieKernel(nn.Module):
             invariants: of the edges.
         """
         of_edge = torch.cat([relative.orbits, invariants], dim=1)[:, None, None]
-        edges, lifts = len(of_edge), relative.turns.shape[1]
+        edges, lifts = of_edge.shape[0], relative.turns.shape[1]
         parts = [relative.turns, of_edge] if relative.vectors is None else [relative.vectors, relative.turns, of_edge]
         if lifts == 1:  # nothing to repeat
             parts = [part.expand(edges, 1, 1, -1) for part in parts if part.shape[-1]]
@@ -67,7 +67,7 @@ class LieKernel(nn.Module):
 
 
 class LieConvolution(nn.Module):
-    r""":math:`h(u) = \sum_v w_{uv} \sum_m \varphi_m(u, v)\, H_m f(v) + b`, for elements listed with their edges.
+    r""":math:`h(u) = g \sum_v w_{uv} \sum_m \varphi_m(u, v)\, H_m f(v) + b`, for elements listed with their edges.
 
     H is the same for all pairs and leaves the sum, :math:`\sum_m H_m \sum_v w \varphi_m f(v)` (the order of Wu et al.
     2019, which the paper uses), and the inner sum is one kernel that gathers, multiplies and adds: what is stored of a
@@ -77,14 +77,16 @@ class LieConvolution(nn.Module):
         width: features of f.
         functions: functions of the kernel.
         outputs: features of h.
-        square: about what the squares of the functions add up to, for the start: h is then of the size of f, where a
-            mean is over USUAL_NEIGHBOURS whose features are half way between equal and independent.
+        square: about what the squares of the functions add up to, which makes the constant g: at the start h is of the
+            size of f, where a mean is over USUAL_NEIGHBOURS whose features are half way between equal and independent.
     """
 
     def __init__(self, width: int, functions: int, outputs: int, square: float = START_SQUARE) -> None:
         super().__init__()
         self.convolution = KernelConvolution(width, functions, outputs)
-        nn.init.normal_(self.convolution.mix.weight, std=(USUAL_NEIGHBOURS**0.5 / (square * width)) ** 0.5)
+        nn.init.normal_(self.convolution.mix.weight, std=(functions * width) ** -0.5)
+        # a constant, not larger weights, which optimizers with steps of a fixed size would hardly move
+        self.gain = (USUAL_NEIGHBOURS**0.5 * functions / square) ** 0.5
         self.bias = nn.Parameter(torch.zeros(outputs))
 
     def forward(
@@ -102,7 +104,7 @@ class LieConvolution(nn.Module):
             weights: w, which add up to 1 at each u for a mean (:func:`mean_weights`).
             edge_index: numbers of v, then of u.
         """
-        return self.convolution(f, phi * weights[:, None], edge_index) + self.bias
+        return self.convolution(f, phi * (weights * self.gain)[:, None], edge_index) + self.bias
 
 
 def mean_weights(c: Float[Tensor, " pairs"], u: Int[Tensor, " pairs"], elements: int) -> Float[Tensor, " pairs"]:
@@ -134,9 +136,9 @@ def sample_neighbours(edge_index: Int[Tensor, "2 edges"], most: int) -> Int[Tens
     if most < 1:
         raise InputError(f"{most} neighbours", where="neighbours", remedy="give a whole number of at least 1.")
     i = edge_index[1]
-    shuffled = torch.randperm(len(i), device=i.device)
+    shuffled = torch.randperm(i.shape[0], device=i.device)
     order = shuffled[i[shuffled].argsort(stable=True)]
     sorted_i = i[order]
-    places = torch.arange(len(i), device=i.device)
+    places = torch.arange(i.shape[0], device=i.device)
     begins = torch.searchsorted(sorted_i, sorted_i)  # where the edges of each destination begin
     return order[places - begins < most].sort().values

@@ -224,8 +224,8 @@ class LieNetwork(Backbone, ABC):
             edge_index, vectors, named = edge_index[:, kept], vectors[kept], named[kept]
         own = torch.arange(graph.num_nodes, device=edge_index.device)
         edge_index = torch.cat([edge_index, own.expand(2, -1)], dim=1)
-        vectors = torch.cat([vectors, vectors.new_zeros(len(own), self.dimension)])
-        named = torch.cat([named, named.new_zeros(len(own), named.shape[1])])
+        vectors = torch.cat([vectors, vectors.new_zeros(own.shape[0], self.dimension)])
+        named = torch.cat([named, named.new_zeros(own.shape[0], named.shape[1])])
         if self.radial is None:
             return edge_index, vectors, named
         d = distances(vectors)
@@ -243,7 +243,7 @@ class LieNetwork(Backbone, ABC):
 
     def _envelope(self, vectors: Float[Tensor, "edges n"], relative: Relative) -> Float[Tensor, "edges lifts lifts"]:
         """c(u, v)."""
-        lifts, shape = self.lifting.lifts, (len(vectors), self.lifting.lifts, self.lifting.lifts)
+        lifts, shape = self.lifting.lifts, (vectors.shape[0], self.lifting.lifts, self.lifting.lifts)
         c = vectors.new_ones(1, lifts, lifts) if relative.weights is None else relative.weights
         if self.envelope is None:
             return c.expand(shape)
