@@ -10,6 +10,8 @@ import typer
 from intertwine.cli import console, inputs
 from intertwine.cli.code import Allow
 from intertwine.cli.inputs import Device, Keys, Units
+from intertwine.cli.outputs import Overwrite
+from intertwine.cli.outputs import check as check_outputs
 from intertwine.cli.use import RunFolder
 from intertwine.numerics import InputError, choose
 
@@ -49,6 +51,7 @@ def relax(
     trajectory: Annotated[
         Path | None, typer.Option(help="File for every step of the relaxation, .traj. Default: none is written.")
     ] = None,
+    overwrite: Overwrite = False,
     allow: Allow = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
@@ -66,6 +69,7 @@ def relax(
         writable(trajectory, source=structure, tables=False)
         if trajectory.suffix != ".traj" and not is_device(trajectory):
             raise InputError(f"a trajectory called {trajectory.name}", where="--trajectory", remedy="call it .traj.")
+    check_outputs({"--output": path, "--trajectory": trajectory}, overwrite)
     atoms = prepare(run, structure, precision, key, unit, allow, device, path)
     tells_its_unit(path, [atoms])
     volume = atoms.cell.volume

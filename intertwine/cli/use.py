@@ -12,6 +12,8 @@ from intertwine.cli import console, inputs
 from intertwine.cli.code import Allow
 from intertwine.cli.completion import WEIGHTS, of_words
 from intertwine.cli.inputs import DataPath, Device, Keys, TestPath, Units
+from intertwine.cli.outputs import Overwrite
+from intertwine.cli.outputs import check as check_outputs
 from intertwine.numerics import InputError
 from intertwine.numerics.showing import counted
 
@@ -111,6 +113,7 @@ def predict(
             ),
         ),
     ] = None,
+    overwrite: Overwrite = False,
     batch_size: Annotated[
         int, typer.Option(min=1, help="Structures at a time; changes the speed and the memory only.")
     ] = 32,
@@ -145,6 +148,7 @@ def predict(
 
     if output is not None:
         writable(output, source=structures)  # said before the work, not after it
+        check_outputs({"--output": output}, overwrite)
     prefix = prefix_of(tag)
     trained = load_run(run, which=which, device=device, allow=allow or ())
     inputs.spare(output, trained)
