@@ -162,7 +162,8 @@ def predict(
     with console.bar(len(content.structures), "predicting") as progress:
         predictions = forecast(trained, content.structures, batch_size=batch_size, keys=content.keys, progress=progress)
     if output is not None:
-        for note in write_predictions(output, content.structures, predictions, trained.task, prefix=prefix):
+        told: dict[str, Any] = {"prefix": prefix, "keys": content.keys}
+        for note in write_predictions(output, content.structures, predictions, trained.task, **told):
             inputs.say(note)
         console.err.print(
             f"wrote {counted(len(predictions), 'prediction')} to {output}{replaced}, in eV and A",
