@@ -140,7 +140,7 @@ def md(
     options["equilibrate"] = equilibrate
     options = _settled(options, structure if resume else None)
     files = _files(structure, output, log, resume, overwrite)
-    atoms = prepare(run, structure, precision, key, unit, allow, device, files["trajectory"], resumed=resume)
+    atoms = prepare(run, structure, precision, key, unit, allow, device, list(files.values()), resumed=resume)
     started = "those of the last frame" if resume else _started(atoms, options)
     with console.bar(options["steps"] + options["equilibrate"], options["ensemble"]) as progress:
         record = run_dynamics(

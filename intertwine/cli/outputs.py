@@ -17,9 +17,7 @@ Overwrite = Annotated[
 ]
 
 
-def check(
-    files: Mapping[str, Path | None], overwrite: bool, *, own: Collection[str] = (), remedy: str = ""
-) -> None:
+def check(files: Mapping[str, Path | None], overwrite: bool, *, own: Collection[str] = (), remedy: str = "") -> None:
     """Raise an :class:`InputError` if an output is there already and is not to be replaced, or if two are one file.
 
     A device, a pipe or ``/dev/stdout`` is no file, wherever it leads to.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -70,7 +71,7 @@ def relax(
         if trajectory.suffix != ".traj" and not is_device(trajectory):
             raise InputError(f"a trajectory called {trajectory.name}", where="--trajectory", remedy="call it .traj.")
     check_outputs({"--output": path, "--trajectory": trajectory}, overwrite)
-    atoms = prepare(run, structure, precision, key, unit, allow, device, path)
+    atoms = prepare(run, structure, precision, key, unit, allow, device, [path, trajectory])
     tells_its_unit(path, [atoms])
     volume = atoms.cell.volume
     with console.bar(steps, "relaxing") as progress:
@@ -134,10 +135,10 @@ def _of_cell(atoms: Any, before: float) -> dict[str, Any]:
 
 def prepare(
     run: Path, structure: Path, precision: str, key: list[str] | None, unit: list[str] | None, allow: list[str] | None,
-    device: str = "auto", output: Path | None = None, *, resumed: bool = False,
+    device: str = "auto", outputs: Sequence[Path | None] = (), *, resumed: bool = False,
 ) -> Any:  # fmt: skip
-    """The structure's last frame as its file gives it, with the run as its calculator; ``output`` is what will be
-    written, and of a trajectory that is ``resumed`` the frame's labels are its own.
+    """The structure's last frame as its file gives it, with the run as its calculator; ``outputs`` are what will
+    be written, and of a trajectory that is ``resumed`` the frame's labels are its own.
     """
     import torch
 
@@ -148,7 +149,7 @@ def prepare(
         choose(precision, ("float32", "float64"), kind="precision", where="--precision")
     ]
     trained = load_run(run, device=device, allow=allow or ())
-    inputs.spare(output, trained)
+    inputs.spare(outputs, trained)
     content = inputs.read(structure, trained, key, unit, last=True)
     atoms = content.structures[-1]
     atoms = atoms if hasattr(atoms, "calc") else to_atoms(atoms)  # a graph, of a data set that has a name

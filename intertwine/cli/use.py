@@ -151,7 +151,7 @@ def predict(
         check_outputs({"--output": output}, overwrite)
     prefix = prefix_of(tag)
     trained = load_run(run, which=which, device=device, allow=allow or ())
-    inputs.spare(output, trained)
+    inputs.spare([output], trained)
     if output is not None:
         holds(output, trained.task)
     content = inputs.read(structures, trained, key, unit)
@@ -166,7 +166,7 @@ def predict(
         for note in write_predictions(output, content.structures, predictions, trained.task, **told):
             inputs.say(note)
         console.err.print(
-            f"wrote {counted(len(predictions), 'prediction')} to {output}{replaced}, in eV and A",
+            f"wrote {counted(len(predictions), 'prediction')} to {output}{replaced}{_in_units(trained.task)}",
             markup=False,
             soft_wrap=True,
         )
@@ -177,7 +177,7 @@ def predict(
         rows = [[k, *[_short(p[name]) if name in p else "-" for name in names]] for k, p in enumerate(predictions)]
         console.table(
             str(structures),
-            ["frame", *[f"{name} ({units[name]})" if name in units else name for name in names]],
+            ["frame", *[f"{name} ({units[name]})" if units.get(name) else name for name in names]],
             rows,
             caption="-o FILE writes everything.",
         )
@@ -185,6 +185,14 @@ def predict(
 
 def _figure(errors: Mapping[str, Any], name: str) -> str:
     return f"{errors[name]:.4g}" if name in errors else ""
+
+
+def _in_units(task: Any) -> str:
+    """Units of the predictions, as far as they are known."""
+    units = {name: output.unit for name, output in task.outputs.items() if output.unit}
+    if any(unit.startswith("eV") for unit in units.values()):
+        return ", in eV and A"
+    return f", {', '.join(f'{name} in {unit}' for name, unit in units.items())}" if units else ""
 
 
 def _short(value: Any) -> str:

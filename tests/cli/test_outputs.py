@@ -105,3 +105,27 @@ def test_logs_of_every_part_are_looked_at(runs, ok, run_cli) -> None:
     refused(run_cli("md", runs["copper"], "r.unfinished.traj", "--resume", "--steps", 24), "r.traj", "--overwrite")
     rows = np.array(read_log(Path("B.csv")))
     assert np.isfinite(rows[:, :7]).all()
+
+
+@pytest.mark.parametrize("options", [["relax", "--trajectory", "{}"], ["md", "-o", "{}"], ["relax", "-o", "{}"]])
+def test_the_data_of_a_run_are_spared_by_every_output(options: list[str], runs, run_cli, monkeypatch) -> None:
+    written("a.xyz", DIMER)
+    data = Path("data.traj")
+    data.write_bytes(b"data")
+    monkeypatch.setattr(
+        "intertwine.integrations.writing.sources", lambda source: [data.resolve()] * isinstance(source, list)
+    )
+    command, *rest = [word.format(data) for word in options]
+    refused(run_cli(command, runs["copper"], "a.xyz", *rest, "--overwrite"), "is the data of the run")
+    assert data.read_bytes() == b"data"
+
+
+def test_what_takes_the_run_s_data_names_the_option(runs, run_cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of copper alone, of which the library has no structure, and whose data are not there any more."""
+    monkeypatch.setattr("intertwine.training.location._is_there", lambda path: False)
+    for command in (["certify"], ["export", "-o", "a.pt2"]):
+        result = run_cli(command[0], runs["copper"], *command[1:])
+        refused(result, "--data PATH", "not there any more")
+        assert "at least one graph" not in result.stderr
+        assert "--data" in run_cli(command[0], "--help").stdout
+    refused(run_cli("certify", runs["copper"]), "is of Cu alone", "--molecules FILE")
