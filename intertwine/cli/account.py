@@ -35,6 +35,8 @@ def info(
             console.out.print(f"{'' if k else name:{WIDTH}}{line}", markup=False, soft_wrap=True)
     for note in content["notes"]:
         inputs.say(note)
+    for line in content["warnings"]:
+        console.complain(line, "warning:")
 
 
 @console.guarded
@@ -54,8 +56,8 @@ def compare(
     allow: Allow = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
-    """Runs side by side: the settings that differ, and the errors, of which the smallest are marked; a warning if test
-    sets or units differ.
+    """Runs side by side: the settings that differ, and the errors, of which the smallest are marked, beside those of a
+    baseline that does not look at the geometry; a warning if it is better, or if test sets or units differ.
     """
     from intertwine.training import compare as side_by_side
     from intertwine.training.side_by_side import learning_curves
@@ -73,22 +75,22 @@ def compare(
     for title, part in (("Runs", "facts"), ("Settings that differ", "settings")):
         rows = [[name, *map(value, values)] for name, values in content[part].items()]
         console.table(title, ["", *content["runs"]], rows or [["none", *[""] * len(runs)]])
-    rows = [
-        [
-            f"{row['set']} {row['target']} {row['error'].upper()}",
-            row["unit"] if row["units"] is None else "differ",
-            *(f"{value(v)}{' *' if k in row['best'] else ''}" for k, v in enumerate(row["values"])),
-        ]
-        for row in content["errors"]
-    ]
+    rows = []
+    for row in content["errors"]:
+        unit = row["unit"] if row["units"] is None else "differ"
+        values = [f"{value(v)}{' *' if k in row['best'] else ''}" for k, v in enumerate(row["values"])]
+        rows.append([f"{row['set']} {row['target']} {row['error'].upper()}", unit, *values])
+        rows += [[f"  baseline: {name}", unit, *map(value, values)] for name, values in row["baselines"].items()]
     marked = any(row["best"] for row in content["errors"])
     console.table("Errors", ["", "unit", *content["runs"]], rows, caption="* the smallest" if marked else None)
-    for warning in content["warnings"]:
+    for warning in [*content["warnings"], *content["beaten"]]:
         console.complain(warning, "warning:")
 
 
 def told(content: Mapping[str, Any]) -> dict[str, list[str]]:
     """What is known of a run as lines, by the word that they begin with."""
+    from intertwine.tasks.verdict import baseline_line
+
     model, task, training, data = (content[part] for part in ("model", "task", "training", "data"))
     start, certificate = content["start"], content["certificate"]
     labels = (data or {}).get("labels", [])
@@ -110,6 +112,7 @@ def told(content: Mapping[str, Any]) -> dict[str, list[str]]:
             f"{target}: MAE {value(e.get('mae'))}, RMSE {value(e.get('rmse'))} {e.get('unit') or ''}".rstrip()
             for target, e in content["test"].items()
         ],
+        "baseline": [f"{target}, {words}" for target, e in content["test"].items() if (words := baseline_line(e))],
         "certificate": [certificate["summary"].partition(" Skipped:")[0]] if certificate else ["none"],
         "versions": [", ".join(f"{name} {version}" for name, version in content["versions"].items())],
         "written": [content["written"] or ""],

@@ -177,8 +177,6 @@ def structures(
     except IntertwineError as error:  # a run can be certified without its data
         if data is not None:
             raise
-        console.err.print(
-            f"note: without the run's test set ({error.where}: {error.what})", markup=False, soft_wrap=True
-        )
+        inputs.say(f"without the run's test set ({error.where}: {error.what}; {error.remedy.rstrip('.')})")
         test = None
     return trial_graphs(function, test)

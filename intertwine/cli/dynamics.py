@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +11,8 @@ import typer
 from intertwine.cli import console, inputs
 from intertwine.cli.code import Allow
 from intertwine.cli.inputs import Device, Keys, Units
+from intertwine.cli.outputs import Overwrite
+from intertwine.cli.outputs import check as check_outputs
 from intertwine.cli.simulate import Precision, described, prepare, report
 from intertwine.cli.use import RunFolder
 from intertwine.numerics import InputError
@@ -110,6 +113,7 @@ def md(
             "Default: the trajectory's name with .csv; with --resume and without -o, the log that the run had."
         ),
     ] = None,
+    overwrite: Overwrite = False,
     resume: Annotated[
         bool,
         typer.Option(
@@ -135,8 +139,8 @@ def md(
     }  # fmt: skip
     options["equilibrate"] = equilibrate
     options = _settled(options, structure if resume else None)
-    files = _files(structure, output, log, resume)
-    atoms = prepare(run, structure, precision, key, unit, allow, device, files["trajectory"], resumed=resume)
+    files = _files(structure, output, log, resume, overwrite)
+    atoms = prepare(run, structure, precision, key, unit, allow, device, list(files.values()), resumed=resume)
     started = "those of the last frame" if resume else _started(atoms, options)
     with console.bar(options["steps"] + options["equilibrate"], options["ensemble"]) as progress:
         record = run_dynamics(
@@ -167,15 +171,18 @@ def _settled(options: dict[str, Any], resumed: Path | None) -> dict[str, Any]:
     return former | typed | {"velocities": "keep", "equilibrate": 0}
 
 
-def _files(structure: Path, output: Path | None, log: Path | None, resume: bool) -> dict[str, Path | None]:
+def _files(
+    structure: Path, output: Path | None, log: Path | None, resume: bool, overwrite: bool
+) -> dict[str, Path | None]:
     """Where trajectory, log and picture go; none beside a device.
 
     Raises:
-        InputError: one of them can't be written, or has the ending of another format.
+        InputError: one of them can't be written, is there already, is another one of them, or has the ending of
+            another format.
     """
     from intertwine.integrations import writable
     from intertwine.integrations.resuming import whole
-    from intertwine.integrations.writing import is_device
+    from intertwine.integrations.writing import is_device, same_file
 
     source = None if resume else structure
     default = whole(structure) if resume else Path(f"{structure.name.split('.')[0]}-md.traj")
@@ -193,6 +200,12 @@ def _files(structure: Path, output: Path | None, log: Path | None, resume: bool)
         if table.suffix != ".csv" and not is_device(table):
             raise InputError(f"a log called {table.name}", where="--log", remedy="call it .csv.")
     drawing = None if device else writable(path.with_suffix(".png"), source=structure, tables=False)
+    # what a resumed run goes on with is its own; of a log its rows tell, when they are read
+    own = {"--log"} if resume else set()
+    own |= {"--output"} if resume and same_file(path, structure) else set()
+    own |= {"picture"} if resume and os.path.realpath(path) == os.path.realpath(default) else set()
+    remedy = "" if resume else "go on with it (intertwine md RUN TRAJECTORY --resume)"
+    check_outputs({"--output": path, "--log": table, "picture": drawing}, overwrite, own=own, remedy=remedy)
     return {"trajectory": path, "log": table, "picture": drawing}
 
 

@@ -9,6 +9,7 @@ import typer
 
 from intertwine.cli import console, inputs
 from intertwine.cli.code import Allow
+from intertwine.cli.inputs import DataPath
 from intertwine.cli.use import RunFolder
 
 
@@ -25,6 +26,7 @@ def export(
             )
         ),
     ] = None,
+    data: DataPath = None,
     which: Annotated[str, typer.Option(help="Weights to use: best (smallest validation error) or last.")] = "best",
     allow: Allow = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print inputs and outputs of the program as JSON.")] = False,
@@ -40,7 +42,7 @@ def export(
 
     trained = load_run(run, which=which, device="cpu", allow=allow or ())
     if example is None:
-        store = test_set(trained)
+        store = test_set(trained, data=data)
         graph = max((store[k] for k in range(min(len(store), 100))), key=lambda candidate: candidate.num_nodes)
     else:
         content = inputs.read(example, trained, None, None, last=True)

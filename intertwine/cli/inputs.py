@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -166,14 +167,15 @@ def labels(
     return keys or None, (of_run | (units or {})) or None
 
 
-def spare(output: Path | None, run: Any) -> None:
-    """Raise an :class:`InputError` if an output would replace the data that a run was trained or tested on."""
+def spare(outputs: Iterable[Path | None], run: Any) -> None:
+    """Raise an :class:`InputError` if one of the outputs would replace the data that a run was trained or tested on."""
     from intertwine.integrations.writing import same_file, sources
 
     data = run.config.data
     files = sources([Path(name) for name in (data.source, data.test) if name])
-    if output is not None and any(same_file(output, file) for file in files):
-        raise InputError("is the data of the run", where=str(output), remedy="write to another file.")
+    for output in outputs:
+        if output is not None and any(same_file(output, file) for file in files):
+            raise InputError("is the data of the run", where=str(output), remedy="write to another file.")
 
 
 def say(note: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +11,8 @@ import typer
 from intertwine.cli import console, inputs
 from intertwine.cli.code import Allow
 from intertwine.cli.inputs import Device, Keys, Units
+from intertwine.cli.outputs import Overwrite
+from intertwine.cli.outputs import check as check_outputs
 from intertwine.cli.use import RunFolder
 from intertwine.numerics import InputError, choose
 
@@ -49,6 +52,7 @@ def relax(
     trajectory: Annotated[
         Path | None, typer.Option(help="File for every step of the relaxation, .traj. Default: none is written.")
     ] = None,
+    overwrite: Overwrite = False,
     allow: Allow = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
@@ -66,7 +70,8 @@ def relax(
         writable(trajectory, source=structure, tables=False)
         if trajectory.suffix != ".traj" and not is_device(trajectory):
             raise InputError(f"a trajectory called {trajectory.name}", where="--trajectory", remedy="call it .traj.")
-    atoms = prepare(run, structure, precision, key, unit, allow, device, path)
+    check_outputs({"--output": path, "--trajectory": trajectory}, overwrite)
+    atoms = prepare(run, structure, precision, key, unit, allow, device, [path, trajectory])
     tells_its_unit(path, [atoms])
     volume = atoms.cell.volume
     with console.bar(steps, "relaxing") as progress:
@@ -130,10 +135,10 @@ def _of_cell(atoms: Any, before: float) -> dict[str, Any]:
 
 def prepare(
     run: Path, structure: Path, precision: str, key: list[str] | None, unit: list[str] | None, allow: list[str] | None,
-    device: str = "auto", output: Path | None = None, *, resumed: bool = False,
+    device: str = "auto", outputs: Sequence[Path | None] = (), *, resumed: bool = False,
 ) -> Any:  # fmt: skip
-    """The structure's last frame as its file gives it, with the run as its calculator; ``output`` is what will be
-    written, and of a trajectory that is ``resumed`` the frame's labels are its own.
+    """The structure's last frame as its file gives it, with the run as its calculator; ``outputs`` are what will
+    be written, and of a trajectory that is ``resumed`` the frame's labels are its own.
     """
     import torch
 
@@ -144,7 +149,7 @@ def prepare(
         choose(precision, ("float32", "float64"), kind="precision", where="--precision")
     ]
     trained = load_run(run, device=device, allow=allow or ())
-    inputs.spare(output, trained)
+    inputs.spare(outputs, trained)
     content = inputs.read(structure, trained, key, unit, last=True)
     atoms = content.structures[-1]
     atoms = atoms if hasattr(atoms, "calc") else to_atoms(atoms)  # a graph, of a data set that has a name

@@ -12,6 +12,8 @@ from intertwine.cli import console, inputs
 from intertwine.cli.code import Allow
 from intertwine.cli.completion import WEIGHTS, of_words
 from intertwine.cli.inputs import DataPath, Device, Keys, TestPath, Units
+from intertwine.cli.outputs import Overwrite
+from intertwine.cli.outputs import check as check_outputs
 from intertwine.numerics import InputError
 from intertwine.numerics.showing import counted
 
@@ -111,6 +113,7 @@ def predict(
             ),
         ),
     ] = None,
+    overwrite: Overwrite = False,
     batch_size: Annotated[
         int, typer.Option(min=1, help="Structures at a time; changes the speed and the memory only.")
     ] = 32,
@@ -145,9 +148,10 @@ def predict(
 
     if output is not None:
         writable(output, source=structures)  # said before the work, not after it
+        check_outputs({"--output": output}, overwrite)
     prefix = prefix_of(tag)
     trained = load_run(run, which=which, device=device, allow=allow or ())
-    inputs.spare(output, trained)
+    inputs.spare([output], trained)
     if output is not None:
         holds(output, trained.task)
     content = inputs.read(structures, trained, key, unit)
@@ -158,10 +162,11 @@ def predict(
     with console.bar(len(content.structures), "predicting") as progress:
         predictions = forecast(trained, content.structures, batch_size=batch_size, keys=content.keys, progress=progress)
     if output is not None:
-        for note in write_predictions(output, content.structures, predictions, trained.task, prefix=prefix):
+        told: dict[str, Any] = {"prefix": prefix, "keys": content.keys}
+        for note in write_predictions(output, content.structures, predictions, trained.task, **told):
             inputs.say(note)
         console.err.print(
-            f"wrote {counted(len(predictions), 'prediction')} to {output}{replaced}, in eV and A",
+            f"wrote {counted(len(predictions), 'prediction')} to {output}{replaced}{_in_units(trained.task)}",
             markup=False,
             soft_wrap=True,
         )
@@ -172,7 +177,7 @@ def predict(
         rows = [[k, *[_short(p[name]) if name in p else "-" for name in names]] for k, p in enumerate(predictions)]
         console.table(
             str(structures),
-            ["frame", *[f"{name} ({units[name]})" if name in units else name for name in names]],
+            ["frame", *[f"{name} ({units[name]})" if units.get(name) else name for name in names]],
             rows,
             caption="-o FILE writes everything.",
         )
@@ -180,6 +185,14 @@ def predict(
 
 def _figure(errors: Mapping[str, Any], name: str) -> str:
     return f"{errors[name]:.4g}" if name in errors else ""
+
+
+def _in_units(task: Any) -> str:
+    """Units of the predictions, as far as they are known."""
+    units = {name: output.unit for name, output in task.outputs.items() if output.unit}
+    if any(unit.startswith("eV") for unit in units.values()):
+        return ", in eV and A"
+    return f", {', '.join(f'{name} in {unit}' for name, unit in units.items())}" if units else ""
 
 
 def _short(value: Any) -> str:

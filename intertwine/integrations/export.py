@@ -11,6 +11,7 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import all_properties
 from ase.calculators.singlepoint import SinglePointCalculator
+from ase.stress import full_3x3_to_voigt_6_stress
 
 from intertwine.data.files import PER_ATOM
 from intertwine.data.labels import AMBIGUOUS_ATOM_COUNTS
@@ -123,18 +124,29 @@ def write_predictions(
     task: Task,
     *,
     prefix: str = PREDICTED,
+    keys: Mapping[str, str] | None = None,
 ) -> list[str]:
     """Write structures with predictions beside what they had: .xyz, .traj, .db, .json; or arrays, .npz. Energies are in
     eV, lengths in A. The file is there whole or not at all.
 
     Predictions are called ``predicted_energy``, ``predicted_forces`` and so on, a column of the atoms or an entry of
     the structure as the task says, and have their unit beside them (``predicted_energy_unit``); see :func:`to_atoms`.
+    Where a structure has the label, the prediction has its shape: nine numbers for nine, a matrix for a matrix, six of
+    Voigt's order for six.
 
     A .json is an ASE database, whose members ``units`` and ``predictions`` (a mapping a structure) are for programs
     without ASE; where nodes are no atoms there is nothing else. An .npz has one array a prediction by its own name,
     frames concatenated, NaN where a frame has none (a stress, of an open structure), and ``atoms`` per frame; of pairs,
     edges and points, whose number that of the atoms does not tell, ``<name>_rows`` has their number per frame. Of the
     structures it has ``numbers``, ``positions``, ``cell`` and ``pbc``.
+
+    Args:
+        path: where to.
+        structures: what was predicted for.
+        predictions: arrays by name, for each structure.
+        task: what predicted them.
+        prefix: before the name of each prediction.
+        keys: what the structures call a label, where it is not called as it is predicted.
 
     Returns:
         Notes: what the format does not hold of the structures.
@@ -147,7 +159,10 @@ def write_predictions(
     path = Path(path)
     kind, units = holds(path, task), STRESS | {name: output.unit for name, output in task.outputs.items()}
     check_names(structures, task, prefix)
-    frames = _frames(structures, predictions, task, prefix, units) if kind != "npz" and _are_atoms(structures) else []
+    frames: list[Atoms] = []
+    if kind != "npz" and _are_atoms(structures):
+        shaped = [_as_labelled(s, p, task, keys or {}) for s, p in zip(structures, predictions, strict=True)]
+        frames = _frames(structures, shaped, task, prefix, units)
     if kind == "json":
         plain = [{name: np.asarray(value).tolist() for name, value in p.items()} for p in predictions]
         tables = {"units": units, "predictions": plain}
@@ -229,6 +244,36 @@ def _frames(
     for frame, prediction in zip(frames, predictions, strict=True):
         frame.info |= {f"{prefix}_{name}_unit": unit for name in prediction if (unit := units.get(name))}
     return frames
+
+
+def _as_labelled(
+    structure: Graph | Atoms, prediction: Mapping[str, Any], task: Task, keys: Mapping[str, str]
+) -> Mapping[str, Any]:
+    """Predictions in the shapes that the labels have in the structure; others as they are."""
+    if not isinstance(structure, Atoms):
+        return prediction
+    results, shaped = _given(structure), dict(prediction)
+    for name, value in prediction.items():
+        label = (task.outputs[name].label if name in task.outputs else None) or name
+        of_atoms = _level(name, task) == "node"
+        tables = (structure.arrays,) if of_atoms else (structure.info,)
+        names = dict.fromkeys(each for each in (keys.get(label), label, name) if each)
+        labels = [table[each] for each in names for table in (*tables, results) if each in table]
+        if labels:
+            shaped[name] = _shaped(np.asarray(value), np.shape(labels[0]), len(structure) if of_atoms else None)
+    return shaped
+
+
+def _shaped(array: np.ndarray, shape: tuple[int, ...], rows: int | None) -> np.ndarray:
+    """The same numbers in another shape, where it has room for them and keeps the rows of the atoms."""
+    if rows is not None and (shape[:1] != (rows,) or array.shape[:1] != (rows,)):
+        return array
+    if array.size == int(np.prod(shape)):
+        return array.reshape(shape)
+    matrix = array.reshape(3, 3) if rows is None and array.size == 9 else None
+    if matrix is not None and int(np.prod(shape)) == 6 and np.array_equal(matrix, matrix.T):
+        return full_3x3_to_voigt_6_stress(matrix).reshape(shape)
+    return array
 
 
 def _arrays(

@@ -41,7 +41,7 @@ class Dynamics:
         potential: potential energy, eV.
         temperature: kinetic temperature, K.
         pressure: GPa; nan where there is none.
-        volume: A^3; nan without a cell.
+        volume: A^3; nan in a structure that does not repeat in three directions.
         effective: total energy and that of the bath, eV: constant but for errors of the integrator and the forces.
         conserved: time (ps) and energy (eV) that the integrator conserves, of every step; for "nve" the shadow energy
             (:class:`ShadowEnergy`).
@@ -71,7 +71,7 @@ class Dynamics:
             GeometryError: it is no longer physics.
         """
         kinetic, potential = float(atoms.get_kinetic_energy()), float(atoms.get_potential_energy())
-        volume = float(abs(atoms.cell.volume)) if atoms.cell.rank == 3 else math.nan
+        volume = volume_of(atoms)
         burst = bool(self.volume) and volume > BLOW_UP_VOLUME * self.volume[0]
         if not np.isfinite(kinetic + potential) or kinetic > BLOW_UP_EV_PER_ATOM * self.atoms or burst:
             size = f"volume {volume:.3g} A^3" if burst else f"kinetic energy {kinetic:.3g} eV"
@@ -137,9 +137,13 @@ def row_of(atoms: Atoms, step: int, time: float, effective: float | None = None)
     kinetic, potential = float(atoms.get_kinetic_energy()), float(atoms.get_potential_energy())
     total = kinetic + potential
     effective = total if effective is None else float(effective)
-    volume = float(abs(atoms.cell.volume)) if atoms.cell.rank == 3 else math.nan
     energies = [potential, kinetic, total, effective]
-    return [float(step), time, temperature_of(atoms), *energies, pressure_of(atoms), volume]
+    return [float(step), time, temperature_of(atoms), *energies, pressure_of(atoms), volume_of(atoms)]
+
+
+def volume_of(atoms: Atoms) -> float:
+    """Volume of the cell, A^3; nan where it does not repeat in three directions: the box of a file says nothing."""
+    return float(abs(atoms.cell.volume)) if atoms.pbc.all() and atoms.cell.rank == 3 else math.nan
 
 
 class ShadowEnergy:

@@ -90,13 +90,19 @@ def relax(
         say: told when an optimizer is given up, and where the steps are if the relaxation is interrupted.
 
     Raises:
-        InputError: an argument out of range, or a cell to relax in an open structure.
+        InputError: an argument out of range, or a cell to relax in a structure that is not periodic in
+            three directions.
         CheckpointError: the trajectory can't be written.
     """
     if not fmax > 0 or not steps > 0:
         raise InputError(f"fmax {fmax}, steps {steps}", where="relax", remedy="give positive numbers.")
     if cell and not atoms.pbc.all():
-        raise InputError("an open structure has no cell to relax", where="cell", remedy="leave out --cell.")
+        what = "an open structure has no cell to relax"
+        if atoms.pbc.any():
+            what = (
+                f"the structure repeats in {atoms.pbc.sum()} of three directions, and only a cell of three is relaxed"
+            )
+        raise InputError(what, where="cell", remedy="leave out --cell.")
     if pressure is not None and not (cell and np.isfinite(pressure)):
         what = f"a pressure of {pressure} GPa" + ("" if cell else " on a cell that is not relaxed")
         raise InputError(what, where="pressure", remedy="give a number, and relax the cell too (--cell).")

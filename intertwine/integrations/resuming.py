@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import re
@@ -15,13 +16,15 @@ import numpy as np
 from ase import Atoms
 from ase.io import Trajectory
 
+from intertwine.data.opening import shown
 from intertwine.integrations.observed import COLUMNS, read_log, row_of
 from intertwine.integrations.writing import is_device, same_file
 from intertwine.numerics import InputError
 from intertwine.numerics.showing import counted
 
 SETTINGS = "intertwine_md"  # in the description of a trajectory
-LOG, PART = "log", "log_part"  # in the settings: the log, and its name until the run ends well; from the trajectory
+# in the settings, from the trajectory: the log, its name until the run ends well, and those of the former parts
+LOG, PART, LOGS = "log", "log_part", "logs"
 STEP, TIME, CONSERVED = "md_step", "md_time_ps", "md_conserved_eV"  # in the info of its frames
 
 
@@ -61,20 +64,56 @@ def whole(path: Path) -> Path:
 
 
 def settings_of(path: Path) -> dict[str, Any]:
-    """Ensemble, temperature, time step, ... of a trajectory that :func:`run_dynamics` wrote.
+    """Ensemble, temperature, time step, ... of a trajectory that :func:`run_dynamics` wrote, as its last part has them.
+
+    The name of every log that one of its parts had is in ``logs``, those of the last part first.
 
     Raises:
         InputError: it is not such a trajectory.
     """
     try:
-        with Trajectory(path) as frames:
-            settings, count = dict(getattr(frames, "description", None) or {}).get(SETTINGS), len(frames)
+        status = Path(path).stat()
+        count, parts = _parts(Path(path), (status.st_ino, status.st_size, status.st_mtime_ns))
     except Exception as error:  # ASE's reader raises errors of all kinds on files of other formats
         reason = f"{type(error).__name__}: {error}"[:200]
         raise _other(path, f"is no trajectory that can be read ({reason})") from error
-    if not count or not settings:
+    if not count or not parts:
         raise _other(path, "has no frames" if not count else "was not written by `intertwine md`")
-    return dict(settings)
+    logs = [name for part in reversed(parts) for name in (part.get(LOG), part.get(PART), *part.get(LOGS, ())) if name]
+    return parts[-1] | {LOGS: list(dict.fromkeys(logs))}
+
+
+@functools.lru_cache(maxsize=4)
+def _parts(path: Path, stamp: tuple[int, ...]) -> tuple[int, list[dict[str, Any]]]:
+    """The number of frames, and the settings of each part, which the description of its first frame holds.
+
+    Every frame is looked at, which is worth doing once."""
+    with Trajectory(path) as frames:
+        entries = [frames.backend[number].get("description") for number in range(len(frames))]
+    return len(entries), [dict(entry[SETTINGS]) for entry in entries if entry and entry.get(SETTINGS)]
+
+
+class Frames:
+    """Writes frames to a trajectory, the settings of this part of it with the first of them.
+
+    ASE's writer puts a description beside the first frame of a file, and none beside what is appended.
+
+    Args:
+        writer: of a file that is empty, or begins with the frames of the former part.
+        settings: of this part.
+    """
+
+    def __init__(self, writer: Any, settings: dict[str, Any]) -> None:
+        self.writer, self.settings = writer, settings
+
+    def write(self, atoms: Atoms) -> None:
+        """Append a frame."""
+        if self.settings and len(self.writer):
+            self.writer.backend.write(description={SETTINGS: self.settings})
+        elif self.settings:
+            self.writer.set_description({SETTINGS: self.settings})
+        self.settings = {}
+        self.writer.write(atoms)
 
 
 def _other(path: Path, what: str) -> InputError:
@@ -137,27 +176,34 @@ def former_of(
     return Former(path, step, float(last.info[CONSERVED]), rows)
 
 
-def logged(trajectory: Path, log: Path, part: Path) -> dict[str, str]:
-    """Entries of the settings that say where the log is: paths from the folder of the trajectory.
+def logged(trajectory: Path, log: Path | None, part: Path | None, former: Path | None = None) -> dict[str, Any]:
+    """Entries of the settings that say where the logs are: paths from the folder of the trajectory.
 
     Args:
         trajectory: the file.
-        log: the log once the run is complete.
+        log: the log once the run is complete; None where there is none.
         part: the log until then.
+        former: the trajectory that this one begins with; None in a new run.
     """
-    if is_device(trajectory) or is_device(log):
+    if is_device(trajectory):
         return {}
-    try:
-        return {name: os.path.relpath(file, trajectory.parent) for name, file in ((LOG, log), (PART, part))}
-    except ValueError:  # on another drive
-        return {name: str(file.absolute()) for name, file in ((LOG, log), (PART, part))}
+
+    def from_there(file: Path) -> str:
+        try:
+            return os.path.relpath(file, trajectory.parent)
+        except ValueError:  # on another drive
+            return str(file.absolute())
+
+    own = {LOG: log, PART: part} if log is not None and not is_device(log) else {}
+    before = [] if former is None else [from_there(former.parent / name) for name in settings_of(former)[LOGS]]
+    entries: dict[str, Any] = {name: from_there(file) for name, file in own.items() if file is not None}
+    return entries | ({LOGS: before} if before else {})
 
 
 def logs_of(path: Path) -> list[Path]:
-    """Where the log of a trajectory can be: as its settings say, then by its name."""
-    before = settings_of(path)
-    named = [path.parent / before[name] for name in (LOG, PART) if before.get(name)]
-    return [*named, path.with_suffix(".csv"), whole(path).with_suffix(".csv")]
+    """Where rows of a trajectory can be: in the logs that its parts had, the last one's first, and by its name."""
+    named = [path.parent / name for name in settings_of(path)[LOGS]]
+    return list(dict.fromkeys([*named, path.with_suffix(".csv"), whole(path).with_suffix(".csv")]))
 
 
 def _rows(
@@ -171,6 +217,7 @@ def _rows(
         values = (info.get(STEP, -1), info.get(TIME, math.nan), info.get(CONSERVED, math.nan))
         return all(math.isclose(row[k], value, rel_tol=1e-9) for k, value in zip((0, 1, 6), values, strict=True))
 
+    logs = list(logs)
     rows: dict[int, list[float]] = {}
     for log in dict.fromkeys(log for log in logs if log is not None and not is_device(log)):
         common = [row for row in read_log(log) if 0 <= row[0] <= steps[-1] and row[0] % steps.step == 0]
@@ -184,9 +231,10 @@ def _rows(
             made[step] = _row(frame, atoms)
     if missing and say is not None:
         lost = len(missing) - len(made)
+        looked = ", ".join(dict.fromkeys(shown(log) for log in logs if log is not None)) or "no log"
         say(
-            f"no log holds {len(missing)} of the {len(steps)} rows up to step {steps[-1]}: {len(made)} are made from "
-            f"the frames of {path}" + (f", {lost} are lost" if lost else "")
+            f"{len(missing)} of the {len(steps)} rows up to step {steps[-1]} are in no log ({looked}): {len(made)} are "
+            f"made from the frames of {path}" + (f", {lost} are lost" if lost else "")
         )
     return [row for _, row in sorted((rows | made).items())]
 

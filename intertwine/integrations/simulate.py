@@ -15,7 +15,7 @@ from intertwine.integrations.beginning import begin, equilibrated, go
 from intertwine.integrations.ensembles import STRAIGHT, Ensemble, temperature_of
 from intertwine.integrations.observed import Dynamics, Log, watch_bath, watch_shadow
 from intertwine.integrations.packing import pack
-from intertwine.integrations.resuming import SETTINGS, Former, former_of, logged, stamped
+from intertwine.integrations.resuming import Former, Frames, former_of, logged, stamped
 from intertwine.integrations.writing import growing
 from intertwine.numerics import InputError
 
@@ -179,17 +179,16 @@ def _files(
 ) -> tuple[Any, Log | None]:
     """Writers of the trajectory and of the log, which begin with what the former part wrote."""
     told = None if say is None else lambda kept: say(f"{kept} `intertwine md` with --resume goes on from there.")
-    frames = table = None
+    frames = table = written = None
     if log is not None:
         written = stack.enter_context(growing(Path(log)))
         table = Log(stack.enter_context(written.open("w", encoding="utf-8")), former.rows)
-        if trajectory is not None:
-            settings = settings | logged(Path(trajectory), Path(log), written)
     if trajectory is not None:
+        settings = settings | logged(Path(trajectory), None if log is None else Path(log), written, former.path)
         part = stack.enter_context(growing(Path(trajectory), told))
         former.copy(part)
-        frames = stack.enter_context(Trajectory(part, "a" if former.path is not None else "w"))
-        frames.set_description({SETTINGS: settings})
+        writer = stack.enter_context(Trajectory(part, "a" if former.path is not None else "w"))
+        frames = Frames(writer, settings)
     return frames, table
 
 

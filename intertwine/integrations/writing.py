@@ -135,7 +135,8 @@ def write_structures(
             reason = f"{type(error).__name__}: {error}"[:200]
             raise InputError(f"ASE can't write this as {kind} ({reason})", where=str(path), remedy=FORMATS) from error
         missing = lost(temporary, frames[0], kind) if frames else []
-    return [f"{path}: {kind} does not hold {', '.join(missing)}; .xyz, .traj, .db hold most"] if missing else []
+    others = " and ".join(f".{name}" for name in ("xyz", "traj", "db", "json") if not kind.endswith(name))
+    return [f"{path}: {kind} does not hold {', '.join(missing)}; {others} hold most"] if missing else []
 
 
 @contextlib.contextmanager

@@ -36,7 +36,8 @@ def beaten(errors: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """
     lines = []
     for target, e in errors.items():
-        worse = [kind for kind, ratio in e.get("ratio", {}).items() if ratio > 1]
+        ratios = (e.get("ratio") or {}).items()  # a number that is not finite is null in a report
+        worse = [kind for kind, ratio in ratios if None not in (ratio, e.get(kind)) and ratio > 1]
         if worse:
             figures = ", ".join(f"{FIGURES[kind]} {e['baseline'][kind]:.4g} against {e[kind]:.4g}" for kind in worse)
             lines.append(

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ase.data import chemical_symbols
 from torch import nn
 
 from intertwine.certify import Certificate, certify, tried_on
@@ -66,6 +67,9 @@ def trial_graphs(function: Any, test: GraphStore | None = None) -> list[Graph]:
 
     Returns:
         Graphs of one dimension, whose species the function knows.
+
+    Raises:
+        DataError: there are none: no test set, and no molecule or crystal of the library has those species.
     """
     graphs = [test[k] for k in range(min(TESTED_STRUCTURES, len(test)))] if test is not None else []
     kind = tried_on(function)
@@ -84,7 +88,15 @@ def trial_graphs(function: Any, test: GraphStore | None = None) -> list[Graph]:
         graph for graph in (*molecules(), *(crystals() if periodic else ()), cluster()) if read <= set(graph.keys())
     ]
     known_ones = [graph for graph in others if species is None or set(graph.z.tolist()) <= species]
-    return graphs + [described(graph, function, *graphs[:1]) for graph in known_ones]
+    graphs += [described(graph, function, *graphs[:1]) for graph in known_ones]
+    if not graphs:
+        names = ", ".join(chemical_symbols[z] for z in sorted(species or ()))
+        raise DataError(
+            f"no structure to certify it on: none of the library's own is of {names or 'known species'} alone",
+            where="certify",
+            remedy="say where the data of the run are now (--data PATH), or give structures (--molecules FILE).",
+        )
+    return graphs
 
 
 def known_species(function: Any) -> set[int] | None:

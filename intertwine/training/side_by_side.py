@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from intertwine.numerics import InputError
-from intertwine.tasks.verdict import FIGURES
+from intertwine.tasks.verdict import FIGURES, beaten
 from intertwine.training.sections import SECTIONS
 from intertwine.training.summary import history, info
 
@@ -28,7 +28,9 @@ def compare(runs: Sequence[Path | str], *, allow: Collection[str] = ()) -> dict[
         none); ``facts``: number of weights, epochs, seconds of training,
         certificate, version; ``errors``: for each set ("test", "validation"), target and kind of error the ``unit``,
         the ``values`` of the runs (None where there is none), and the indices of the ``best`` ones, none where the
-        sets or units differ; ``warnings``; ``info`` of each run.
+        sets or units differ, and ``baselines``: name -> values of the baseline of each run (None where it has another
+        or none); ``warnings`` on the comparison; ``beaten``: a line for each target of a run of which the baseline is
+        better; ``info`` of each run.
 
     Raises:
         InputError: fewer than two runs, or one twice.
@@ -53,6 +55,9 @@ def compare(runs: Sequence[Path | str], *, allow: Collection[str] = ()) -> dict[
             row for part in ("test", "validation") for row in _errors(part, everything, names, same[part], warnings)
         ],
         "warnings": list(dict.fromkeys(warnings)),
+        "beaten": [
+            f"{name}: {line}" for name, each in zip(names, everything, strict=True) for line in beaten(each["test"])
+        ],
         "info": everything,
     }
 
@@ -163,8 +168,16 @@ def _errors(
             comparable = same and len(told) == 1 and len(numbers) > 1
             best = [k for k, value in enumerate(values) if comparable and value == min(numbers)]
             row = {"set": part, "target": target, "error": kind, "unit": next(iter(told), ""), "values": values}
+            row["baselines"] = _baselines(target, kind, everything) if part == "test" else {}
             result.append(row | {"units": units if len(told) > 1 else None, "best": best})
     return result
+
+
+def _baselines(target: str, kind: str, everything: Sequence[Mapping[str, Any]]) -> dict[str, list[float | None]]:
+    """Errors of the baselines of each run on its test set, by their name."""
+    each = [run["test"].get(target, {}).get("baseline") or {} for run in everything]
+    names = dict.fromkeys(baseline["name"] for baseline in each if kind in baseline)
+    return {name: [b.get(kind) if b.get("name") == name else None for b in each] for name in names}
 
 
 def _unit(each: Mapping[str, Any], target: str) -> str | None:

@@ -18,6 +18,7 @@ from intertwine.numerics import CheckpointError, DataError
 from intertwine.numerics.checkpoint import load_checkpoint, written_by
 from intertwine.numerics.plugins import NotAllowed
 from intertwine.numerics.signature import arguments
+from intertwine.tasks.verdict import beaten
 from intertwine.training.config import Config
 from intertwine.training.declared import check_run
 from intertwine.training.folder import CHECKPOINTS, CONFIG, REPORT, SPLITS, check_folder, rebuilt, with_weights
@@ -45,7 +46,8 @@ def info(run: Path | str, *, allow: Collection[str] = ()) -> dict[str, Any]:
         by name; ``model``: name, number of weights, their SHA-256, precision, group, cutoff (A), irreps of the
         features; ``task``: name and the unit of each error; ``start``; ``settings`` that are not the defaults: name ->
         value and default; ``configuration``: all of them, by section; ``training``: epochs, steps, seconds, the epoch
-        of the weights; ``validation`` and ``test``: errors; ``certificate``; ``versions``; ``written``; ``notes``.
+        of the weights; ``validation`` and ``test``: errors, those of the test beside the baseline's; ``certificate``;
+        ``versions``; ``written``; ``notes``; ``warnings``: of the report, and of a baseline that is better.
 
     Raises:
         CheckpointError: as :func:`intertwine.training.load_run`.
@@ -78,6 +80,7 @@ def info(run: Path | str, *, allow: Collection[str] = ()) -> dict[str, Any]:
         "certificate": _certificate(folder, notes),
         "versions": state.get("versions") or {"intertwine": written_by(file)},
         "written": report.get("written"), "notes": notes + list(report.get("notes") or []),
+        "warnings": list(dict.fromkeys([*(report.get("warnings") or []), *beaten(report.get("test") or {})])),
     }  # fmt: skip
 
 

@@ -124,7 +124,7 @@ def test_predict_without_labels(run_cli, trained, ethanol_file: Path) -> None:
         assert result.exit_code == 0, result.output
         assert result.stdout == ""
         assert f"wrote 3 predictions to {name}, in" in result.stderr
-    again = run_cli("predict", folder, "bare.xyz", "-o", "p.npz").stderr
+    again = run_cli("predict", folder, "bare.xyz", "-o", "p.npz", "--overwrite").stderr
     assert "wrote 3 predictions to p.npz, which is replaced, in eV and A" in " ".join(again.split())
     frames = read("p.xyz", index=":")
     written = json.loads(Path("p.json").read_text())
@@ -141,8 +141,8 @@ def test_predict_without_labels(run_cli, trained, ethanol_file: Path) -> None:
 
 
 def test_md(run_cli, trained, ethanol_file: Path) -> None:
-    for _ in range(2):  # a second one writes over the first
-        result = run_cli("md", trained[0], ethanol_file, "--steps", 20, "--every", 5, "--equilibrate", 0)
+    for again in ([], ["--overwrite"]):  # a second one writes over the first, where it is told to
+        result = run_cli("md", trained[0], ethanol_file, "--steps", 20, "--every", 5, "--equilibrate", 0, *again)
         assert result.exit_code == 0, result.output
         assert "drift of the conserved energy (eV/atom/ns)" in result.stdout
     assert len(read("tiny-md.traj", index=":")) == 5

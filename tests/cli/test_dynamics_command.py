@@ -63,7 +63,7 @@ def test_a_run_goes_on_with_its_settings(runs, run_cli) -> None:
     assert [frame.info["md_step"] for frame in read("m.traj", ":")] == [0, 3, 6, 9, 12, 15, 18]
     assert len(Path("m.csv").read_text().splitlines()) == 8
     again = ["md", runs["copper"], "m.traj", "--resume"]
-    refused(run_cli(*again), "12 steps, all of which are done")
+    refused(run_cli(*again), "18 steps, all of which are done")  # as the last part was asked for
     refused(run_cli(*again, "--steps", 30, "--timestep", 1), "the timestep is 1.0, and 2.0 in the trajectory")
     refused(run_cli(*again, "--velocities", "keep"), "--velocities with --resume")
     refused(run_cli(*again, "--equilibrate", 5), "--equilibrate with --resume")

@@ -55,7 +55,8 @@ def test_the_data_of_a_run_are_not_overwritten(name: str, runs, run_cli) -> None
     output = {"train.xyz": data, "soft.xyz": Path("soft.xyz"), "./train.xyz": data.parent / "." / data.name}[name]
     before = data.read_bytes()
     for command in ("predict", "relax"):
-        refused(run_cli(command, runs["copper"], "a.xyz", "-o", output), "is the data of the run")
+        refused(run_cli(command, runs["copper"], "a.xyz", "-o", output), "is there already")
+        refused(run_cli(command, runs["copper"], "a.xyz", "-o", output, "--overwrite"), "is the data of the run")
     assert data.read_bytes() == before
 
 

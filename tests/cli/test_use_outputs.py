@@ -38,7 +38,7 @@ def test_open_and_periodic_structures_of_a_run_with_stress(runs, ok) -> None:
         table = ok("predict", runs["copper"], name).stdout
         assert "stress (eV/A^3)" in table
         for output in ("p.xyz", "p.json", "p.npz", "p.traj"):
-            ok("predict", runs["copper"], name, "-o", output)
+            ok("predict", runs["copper"], name, "-o", output, "--overwrite")
     run = load_run(runs["copper"])
     with torch.inference_mode():
         assert [p["energy"] for p in predict(run, [atoms.copy() for atoms in frames])] == pytest.approx(
@@ -88,7 +88,7 @@ def test_names_that_are_not_utf8(runs, ok, run_cli) -> None:
     written("a.xyz", Atoms("Cu2", positions=[[0, 0, 0], [0, 0, 2.3]]))
     ok("predict", runs["copper"], "a.xyz", "-o", output)
     ok("relax", runs["copper"], "a.xyz", "--steps", 1, "-o", os.fsdecode(b"r\xff.xyz"))
-    ok("relax", runs["copper"], "a.xyz", "--steps", 1, "--json", "-o", os.fsdecode(b"r\xff.xyz"))
+    ok("relax", runs["copper"], "a.xyz", "--steps", 1, "--json", "--overwrite", "-o", os.fsdecode(b"r\xff.xyz"))
     ok("md", runs["copper"], "a.xyz", "--steps", 1, "--equilibrate", 0, "-o", os.fsdecode(b"m\xff.traj"))
     files = {b"a.xyz", b"o\xff.xyz", b"r\xff.xyz", b"m\xff.traj", b"m\xff.png", b"m\xff.csv"}
     assert {os.fsencode(path) for path in Path().iterdir()} == files

@@ -239,3 +239,39 @@ def test_labels_of_the_start_are_no_labels_of_the_end(tmp_path: Path) -> None:
             store = open_dataset(str(tmp_path / name), progress=False)
             assert store.field("energy").tolist() == [-2.0]
             assert any("energy, forces are predictions of a model" in note for note in store.notes)
+
+
+FORMS = {  # the label in the file, and the prediction, of a molecule of three atoms
+    "nine numbers": (np.arange(9.0), np.arange(9.0).reshape(3, 3) + 0.5),
+    "a list of nine": (list(range(9)), np.arange(9.0).reshape(3, 3) + 0.5),
+    "a matrix": (np.arange(9.0).reshape(3, 3), np.arange(9.0) + 0.5),
+    "a row": (np.arange(3.0)[None], np.arange(3.0) + 0.5),
+    "Voigt": (np.arange(6.0), np.array([[0.0, 5, 4], [5, 1, 3], [4, 3, 2]]) + 0.5),
+}
+
+
+@pytest.mark.parametrize("name", ["a.xyz", "a.traj", "a.db"])
+@pytest.mark.parametrize("form", FORMS)
+def test_predictions_have_the_form_of_the_label(form: str, name: str, tmp_path: Path) -> None:
+    """Under the name of the file or that of the target: they can be subtracted, and scored."""
+    label, prediction = FORMS[form]
+    task = Property(PaiNN(width=4, layers=1), target="mu")
+    task.outputs = {"mu": Output(Cartesian(0), "graph", "")}
+    for keys, called in ((None, "mu"), ({"mu": "theirs"}, "theirs")):
+        atoms = molecule("H2O")
+        atoms.info[called] = label
+        write_predictions(tmp_path / name, [atoms], [{"mu": prediction}], task, keys=keys)
+        (found,) = back(tmp_path / name)
+        difference = np.asarray(found.info["predicted_mu"]) - np.asarray(found.info[called])
+        assert difference.shape == np.shape(label)
+        assert difference == pytest.approx(0.5)
+
+
+def test_forms_that_do_not_fit_stay(tmp_path: Path) -> None:
+    """Other counts, and what belongs to the atoms where the label does not."""
+    atoms, task = molecule("H2O"), Property(PaiNN(width=4, layers=1), target="mu")
+    for level, label, value in (("graph", np.ones(4), np.ones((3, 3))), ("node", np.ones(9), np.ones((3, 3)))):
+        task.outputs = {"mu": Output(Cartesian(0), level, "")}
+        atoms.info["mu"] = label
+        write_predictions(tmp_path / "a.db", [atoms], [{"mu": value}], task)
+        assert entry(back(tmp_path / "a.db")[0], "predicted_mu").shape == (3, 3)

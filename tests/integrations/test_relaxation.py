@@ -125,3 +125,13 @@ def test_what_is_relaxed_already_takes_no_step() -> None:
 def test_a_pressure_needs_a_cell(pressure: float) -> None:
     with pytest.raises(InputError, match="pressure of"):
         relax(copper((1, 1, 1)), pressure=pressure)
+
+
+@pytest.mark.parametrize(
+    ("pbc", "words"), [(False, "an open structure"), ([1, 1, 0], "in 2 of three"), ([0, 0, 1], "in 1 of three")]
+)
+def test_cells_that_do_not_repeat_are_named(pbc: object, words: str) -> None:
+    atoms = copper((1, 1, 1))
+    atoms.pbc = pbc
+    with pytest.raises(InputError, match=words):
+        relax(atoms, cell=True)
