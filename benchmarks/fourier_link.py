@@ -65,11 +65,11 @@ def picture(found: list[dict[str, Any]]) -> Any:
         values = [max(float(row[column]), 1e-17) for row in found]
         axes.plot([row["orientations"] for row in found], values, color=colour, marker=marker, ms=4, label=column)
     axes.axvline(9, color="#888888", lw=0.8, ls="--")
-    axes.annotate("2 + 2 + 4 < n: exact", (9.3, 0.2), fontsize=8)
+    axes.annotate("2 + 2 + 4 < n: exact", (9.3, 1e-13), fontsize=8)
     axes.set_yscale("log")
     axes.set_xlabel("orientations n of the regular convolution", fontsize=9)
     axes.set_ylabel("relative distance of kernels", fontsize=9)
-    axes.legend(fontsize=8, frameon=False, loc="lower left")
+    axes.legend(fontsize=8, frameon=False, loc="upper right")
     axes.grid(True, color="#dddddd", linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
     return figure

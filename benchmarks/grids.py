@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from e3nn import o3
 from e3nn.nn.models.v2104.voxel_convolution import Convolution
-from measure import interleaved, table, write
+from measure import DOCS, insert, interleaved, markdown, table, write
 from torch import Tensor, nn
 
 from intertwine.geometry import collate, raster
@@ -84,7 +84,9 @@ def voxels(irreps: str, lmax: int, size: int, images: int) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--save", action="store_true", help="write benchmarks/results/grids.json")
+    parser.add_argument(
+        "--save", action="store_true", help="write benchmarks/results/grids.json and the tables of docs/grids.md"
+    )
     save = parser.parse_args().save
     torch.set_num_threads(1)
     torch.manual_seed(0)
@@ -99,6 +101,8 @@ def main() -> None:
     print(table(cubes))
     if save:
         write("grids", {"images": planes, "voxels": cubes})
+        rounded = [{k: f"{v:.1e}" if "off by" in k else v for k, v in row.items()} for row in cubes]
+        insert(DOCS / "grids.md", "grids.py", markdown(planes) + "\n\n" + markdown(rounded))
 
 
 if __name__ == "__main__":

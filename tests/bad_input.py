@@ -18,7 +18,7 @@ from intertwine.certify import certify
 from intertwine.data import GraphStore, Splits, open_dataset, residue_graph, split
 from intertwine.geometry import Graph, connect
 from intertwine.integrations import Calculator
-from intertwine.models import EGNN, PaiNN, SchNet
+from intertwine.models import EGNN, PaiNN, RegularGroupCNN, SchNet
 from intertwine.numerics import CheckpointError, DataError, GeometryError, InputError, IntertwineError
 from intertwine.tasks import Dynamics, ForceField, Property
 from intertwine.training import load_checkpoint, load_run, predict, read_config, resolve, save_checkpoint, train
@@ -187,6 +187,9 @@ REFUSED: dict[str, Refused] = {
     "width of zero": Refused(lambda k: PaiNN(width=0), InputError, ("width",)),
     "unknown radial functions": Refused(
         lambda k: PaiNN(radial="besel"), InputError, ("radial", "did you mean 'bessel'")
+    ),
+    "infinitely many orientations": Refused(
+        lambda k: RegularGroupCNN(group="SO(3)"), InputError, ("orientations", "infinitely many", "orientations=32")
     ),
     "an argument that no model has": Refused(
         lambda k: PaiNN(readial=3), InputError, ("readial", "did you mean 'radial'")

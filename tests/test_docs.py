@@ -62,6 +62,11 @@ def test_the_layer_of_extending_is_a_layer() -> None:
     assert layer(x, torch.randn(3, 4), torch.randn(3, 5), torch.rand(3, 1), edge_index).shape == x.shape
 
 
+def test_the_group_of_extending_trains_and_is_certified() -> None:
+    code = next(block for block in blocks(ROOT / "docs" / "extending.md", "python") if "class Squeeze" in block)
+    assert run(code, "extending_group").certificate.verdict == "exact"
+
+
 def test_the_task_and_the_data_set_of_extending_train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Through every command, as modules of one's own; what the run folder names is code, and refused where it is not
     allowed.

@@ -176,6 +176,15 @@ def test_the_two_images_of_the_lecture_are_drawn_and_stored() -> None:
     ]
 
 
+def test_the_page_on_lifting_holds() -> None:
+    """Its statements are asserted in its cells."""
+    names, _ = execute("lifting")
+    stored = cells("lifting")
+    assert sum("image/png" in output.get("data", {}) for cell in stored for output in cell["outputs"]) == 4
+    placed = {name for members in names["square"].values() for name in members}
+    assert placed == set(names["MODELS"])
+
+
 def test_values_drawn_at_random_are_the_printed_ones() -> None:
     names, _ = execute("spherical_basis")
     for name, (printed, _) in DRAWN.items():

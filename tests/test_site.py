@@ -114,13 +114,16 @@ def test_nothing_is_asked_of_other_hosts() -> None:
         assert hosts <= {"www.w3.org"}, f"{file.name}: {hosts}"
 
 
+BENCHMARKS = ("architectures", "expressivity", "fourier_link", "orientations")  # pictures that are made by these
+
+
 def test_pictures_have_a_script(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(DOCS))
     pictures = import_module("make_pictures")
     monkeypatch.delitem(sys.modules, "make_pictures")
     runs = {"demo.png", "iterations.png"}  # of README.md and structure.md, by their commands
-    made = {f"{name}.png" for name in pictures.PICTURES} | runs | {"architectures.png", "expressivity.png"}
-    for name in ("architectures", "expressivity"):
+    made = {f"{name}.png" for name in pictures.PICTURES} | runs | {f"{name}.png" for name in BENCHMARKS}
+    for name in BENCHMARKS:
         assert any(f"{name}.png" in script.read_text() for script in (ROOT / "benchmarks").rglob("*.py"))
     assert {image.name for image in (DOCS / "images").glob("*.png")} == made
     shown = {

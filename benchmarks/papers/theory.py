@@ -65,6 +65,18 @@ THEORY = {
     ),
     "lieconv": Theory(1, (1, 1, 1, 1), "frame", "sees the frame of space: as PointConv"),
     "bspline_lieconv": Theory(1, (1, 1, 1, 1), "frame", "sees the frame of space: as PointConv"),
+    "regular_group_cnn": Theory(
+        2, (1, 1, 1, 1), "frame", "sees directions from the orientations of its grid; lifting, then a layer"
+    ),
+    "group_mpnn": Theory(
+        2, (1, 1, 1, 1), "frame", "sees directions from the orientations of its grid; lifting, then a layer"
+    ),
+    "ponita": Theory(
+        3,
+        (1, 1, 1, None),
+        "frame",
+        "sees angles with the directions of its grid; mirror images in planes of the icosahedron are the same",
+    ),
     "tensor_field": Theory(
         4,
         (2, 2, 2, None),

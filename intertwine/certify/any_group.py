@@ -23,6 +23,7 @@ from intertwine.certify.lines import Options, lines_of, reason_of, short
 from intertwine.certify.measured import Measured, Worst
 from intertwine.certify.pixels import (
     MOST_INTERPOLATION,
+    ROUGH,
     TIMES_INTERPOLATION,
     disc,
     of_reference,
@@ -117,7 +118,6 @@ def of_group(
     group: Group | None,
     act_in: Action | Representation | None,
     rep_out: Action | Representation | Mapping[str, Any] | None,
-    approximation: float | None,
     options: Options,
 ) -> Certificate:
     """The certificate of a function for a group: :func:`~intertwine.certify.certify` with a group."""
@@ -141,7 +141,7 @@ def of_group(
         words = f"{count}{', draws random numbers' if trial.random else ''}"
         lines.append(Line("runs", "", "", short(dtype), 0.0, None, PASSED, words))
         for test, elements in classes.items():
-            lines += _lines(trial, group, test, elements, approximation)
+            lines += _lines(trial, group, test, elements, options.approximation)
         lines += [Line("runs", "", output, short(dtype), 0.0, None, PASSED, ZERO) for output in trial.zero()]
     return Certificate(name_of(function), str(group), len(inputs), tuple(lines), "inputs")
 
@@ -164,8 +164,7 @@ def _lines(
                     _interpolated(trial, worst, alone, beside, k, g, words, approximation)
     except Exception as error:
         return [Line(test, str(group), "", dtype, None, None, FAILED, f"{reason_of(error)} ({words})")]
-    lines = lines_of(test, str(group), dtype, worst.findings(f"interpolation alone changes the image by more than "
-                     f"{MOST_INTERPOLATION:g} of its size: give smoother images"))  # fmt: skip
+    lines = lines_of(test, str(group), dtype, worst.findings("no such element"))
     for what, seen in (("there and back", alone), ("isotropic filter", beside)):
         for finding in seen.largest.values():
             size, words = finding[1].error, finding[1].worst
@@ -217,9 +216,11 @@ def _interpolated(
             a, b = a * inside, b * inside
             error = there_and_back(g_map, still[name])
             alone.see("", error, f"{words}, {name}")
-        if stated is None and max(own, error) > MOST_INTERPOLATION:
+        excused = TIMES_INTERPOLATION * own + error
+        if stated is None and excused > MOST_INTERPOLATION:
+            worst.untold = ROUGH
             continue
-        bound = stated if stated is not None else TIMES_INTERPOLATION * own + error
+        bound = excused if stated is None else stated
         worst.see(name, trial.deviation(name, a, b), words, bound=max(bound, trial.bound), sense=APPROXIMATE)
 
 

@@ -26,13 +26,14 @@ class Options(NamedTuple):
     draws: int
     progress: Progress | None
     device: torch.device | None = None
+    approximation: float | None = None
 
 
 def lines_of(test: str, symmetry: str, dtype: str, findings: Findings, claimed: bool = True) -> list[Line]:
     """A line for each output that a test is about; one that says why where it is about none."""
     if isinstance(findings, str):
         return [Line(test, symmetry, "", dtype, None, None, SKIPPED, findings)]
-    return [
+    lines = [
         Line(
             test,
             symmetry,
@@ -44,7 +45,10 @@ def lines_of(test: str, symmetry: str, dtype: str, findings: Findings, claimed: 
             finding.worst,
         )
         for output, finding in findings.items()
+        if finding.sense != SKIPPED
     ]
+    untold = [finding.worst for finding in findings.values() if finding.sense == SKIPPED]
+    return lines + [Line(test, symmetry, "", dtype, None, None, SKIPPED, words) for words in untold]
 
 
 def reason_of(error: Exception) -> str:

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from intertwine.certify.certificate import APPROXIMATE, IN_DISTRIBUTION, PASSED
+from intertwine.certify.certificate import APPROXIMATE, IN_DISTRIBUTION, PASSED, SKIPPED
 from intertwine.certify.subject import Quantity
 from intertwine.groups import DirectSum, Representation
 from intertwine.o3 import Irreps
@@ -147,11 +147,15 @@ class Worst:
         trial: what is tried.
         bound: the largest deviation that passes; None for that of a symmetry.
         peak: measure in units of the largest value, not of the root mean square.
+
+    Attributes:
+        untold: why elements that were tried told nothing, where there were such.
     """
 
     def __init__(self, trial: Measured, bound: float | None = None, peak: bool = False) -> None:
         self.trial, self.bound, self.peak = trial, bound, peak
         self.largest: dict[str, tuple[tuple[bool, int, float], Finding]] = {}
+        self.untold = ""
 
     def see(self, name: str, error: float, words: str, bound: float | None = None, sense: str = PASSED) -> None:
         """One measured error of one output; with a bound of its own where it holds in another sense than exactly.
@@ -173,8 +177,13 @@ class Worst:
                 self.see(name, float("inf"), f"{words}, not returned")
 
     def findings(self, why_not: str = "does not apply") -> Findings:
-        """What was found, or ``why_not`` if nothing was seen."""
-        return {name: self._finding(name, finding) for name, (_, finding) in self.largest.items()} or why_not
+        """What was found, and beside it that some told nothing; ``untold``, or else ``why_not``, if nothing was
+        seen.
+        """
+        findings = {name: self._finding(name, finding) for name, (_, finding) in self.largest.items()}
+        if findings and self.untold:
+            findings[""] = Finding(0.0, 0.0, f"some elements: {self.untold}", SKIPPED)
+        return findings or self.untold or why_not
 
     def _finding(self, name: str, finding: Finding) -> Finding:
         if finding.bound >= 0:

@@ -13,7 +13,10 @@ from intertwine.groups import AffineMap
 
 #: Errors of a function up to this many times those that interpolation alone makes in its input are put down to it.
 TIMES_INTERPOLATION = 3.0
-MOST_INTERPOLATION = 0.5  # of the image's size: beyond, nothing can be told apart
+#: Of an output's size: what networks of images may err between the angles of the pixels, unless they state another.
+STATED = 0.05
+MOST_INTERPOLATION = 0.5  # of an output's size: where interpolation excuses more, nothing can be told
+ROUGH = f"interpolation alone would excuse an error of more than {MOST_INTERPOLATION:g}: give smoother, larger images"
 MARGIN = 1.5  # pixels from the edge of the largest disc that is compared
 KINDS = ("images", "voxels")
 WIDTH = 1.0  # pixels: deviation of the reference filter

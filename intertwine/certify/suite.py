@@ -16,7 +16,7 @@ from intertwine.certify.certificate import FAILED, HOLDS, NOT_CLAIMED, PASSED, S
 from intertwine.certify.claims import POINT, claims
 from intertwine.certify.lines import Options, Progress, lines_of, reason_of, short
 from intertwine.certify.measured import Findings
-from intertwine.certify.pixels import KINDS
+from intertwine.certify.pixels import KINDS, STATED
 from intertwine.certify.spread import DRAWS
 from intertwine.certify.structures import Structure, periodic, prepare
 from intertwine.certify.subject import Subject, declare, name_of, of_edges, tried_on
@@ -126,7 +126,7 @@ def certify(
             ``rep_in``; for graphs ``GraphAction``.
         rep_out: the same of the output, or of each by name. Default: the function's ``rep_out``.
         approximation: largest relative error where values are interpolated (dimensionless); None for that of
-            interpolation, as above.
+            interpolation, as above, and of models of images for their attribute ``approximation``, or 0.05.
         draws: seeds that a comparison in distribution takes.
         dtypes: precisions.
         cutoff: radius (A) for functions that do not connect graphs themselves; None connects all pairs.
@@ -151,10 +151,10 @@ def certify(
     counts = (min(rotations, 2), 1) if quick else (rotations, 2)
     place = None if device is None else computing_device(device)
     draws = min(draws, 16) if quick else draws
-    options = Options(dtypes, cutoff, bounds or {}, seed, *counts, draws, progress, place)
+    options = Options(dtypes, cutoff, bounds or {}, seed, *counts, draws, progress, place, approximation)
     if group is None and act_in is None and rep_out is None and all(isinstance(thing, Graph) for thing in things):
         return _of_graphs(function, things, symmetry, irreps_out, options)
-    return of_group(function, things, group, act_in, rep_out, approximation, options)
+    return of_group(function, things, group, act_in, rep_out, options)
 
 
 def _of_graphs(function: Any, graphs: list[Graph], symmetry: str, irreps_out: Any, options: Options) -> Certificate:
@@ -184,6 +184,7 @@ def _of_graphs(function: Any, graphs: list[Graph], symmetry: str, irreps_out: An
             generator, bound = torch.Generator().manual_seed(seed + 1), options.bounds.get(dtype)
             counts = options.rotations, options.spread
             trial = Trial(subject, usable, generator, bound, *counts, exact, claim, options.draws)
+            trial.approximation = _stated(function, options.approximation)
             lines += _run(trial, options.progress, place * len(CHECKS), len(dtypes) * len(CHECKS))
     if torch.float64 in missing or torch.float64 not in dtypes:
         lines += _unproven(
@@ -194,6 +195,12 @@ def _of_graphs(function: Any, graphs: list[Graph], symmetry: str, irreps_out: An
     if not any(line.verdict in HOLDS for line in lines):  # nothing ran at all: what was skipped is a failure
         lines = [_failed(line) if line.test == "runs" else line for line in lines]
     return Certificate(name_of(function), symmetry, len(graphs), tuple(lines))
+
+
+def _stated(function: Any, approximation: float | None) -> float:
+    """What a network of images may err where values are interpolated: as asked, as it says itself, or the default."""
+    own = getattr(getattr(function, "backbone", function), "approximation", STATED)
+    return own if approximation is None else approximation
 
 
 def assert_equivariant(function: Callable[[Any], Any], inputs: Any, **options: Any) -> Certificate:

@@ -11,7 +11,7 @@ from intertwine.certify import elements
 from intertwine.certify.certificate import APPROXIMATE, IN_DISTRIBUTION
 from intertwine.certify.elements import Element
 from intertwine.certify.measured import Findings, Worst
-from intertwine.certify.pixels import MOST_INTERPOLATION, TIMES_INTERPOLATION, disc, of_reference, there_and_back
+from intertwine.certify.pixels import MOST_INTERPOLATION, ROUGH, TIMES_INTERPOLATION, disc, of_reference, there_and_back
 from intertwine.certify.spread import MOST_DEVIATIONS, Draws, difference
 from intertwine.certify.trial import Trial
 from intertwine.geometry import LEVELS, Graph, act, moved, permute, rasters, resample
@@ -187,13 +187,12 @@ def see_draws(worst: Worst, name: str, got: Draws, expected: Draws, words: str) 
 
 def _interpolated(trial: Trial, worst: Worst, k: int, element: Element, graph: Graph, words: str) -> None:
     """Of an image whose pixels leave the grid: the error beside that of interpolation alone, which bounds it: three
-    times what it does to the image, and what it does to an output that is one.
+    times what it does to the image, and what it does to an output that is one; or the stated approximation, if that is
+    more.
     """
     structure, g = trial.structures[k].graph, element.isometry
     pixels = rasters(structure, structure.x).values
     alone = there_and_back(g, pixels)
-    if alone > MOST_INTERPOLATION:
-        return
     said = f"{words}: there and back {alone:.1e}, an isotropic filter {of_reference(g, pixels):.1e}"
     inside = rasters(structure, structure.x).at_nodes(disc(pixels.shape[2:])[None, None])[:, 0]
     got = trial.subject(graph)
@@ -205,5 +204,9 @@ def _interpolated(trial: Trial, worst: Worst, k: int, element: Element, graph: G
             own = there_and_back(g, rasters(carrier, carrier.x).values)
             expected = resample(AffineMap(g.linear, torch.zeros_like(g.translation)), carrier).x.reshape(value.shape)
             expected, turned = expected[inside], turned[inside]
-        bound = max(TIMES_INTERPOLATION * alone + own, trial.bound)
+        excused = TIMES_INTERPOLATION * alone + own
+        if excused > MOST_INTERPOLATION:
+            worst.untold = ROUGH
+            continue
+        bound = max(excused, trial.approximation)
         worst.see(name, trial.deviation(name, turned, expected), said, bound=bound, sense=APPROXIMATE)

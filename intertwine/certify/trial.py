@@ -9,7 +9,7 @@ from torch import Tensor
 
 from intertwine.certify.claims import NOTHING, Claim
 from intertwine.certify.measured import Measured, rms
-from intertwine.certify.pixels import KINDS, moved_pixels
+from intertwine.certify.pixels import KINDS, STATED, moved_pixels
 from intertwine.certify.spread import SEED
 from intertwine.certify.structures import Structure
 from intertwine.certify.subject import Subject
@@ -48,7 +48,7 @@ class Trial(Measured):
         draws: int = 0,
     ) -> None:
         self.subject, self.claim, self.draws = subject, claim, draws
-        self.images = subject.kind in KINDS
+        self.images, self.approximation = subject.kind in KINDS, STATED
         for function in (subject, exact) if claim.random else ():
             if function is not None:
                 function.seed = SEED

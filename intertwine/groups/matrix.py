@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import torch
 from jaxtyping import Float
+from numpy.polynomial.legendre import leggauss
 from torch import Tensor
 
 from intertwine.groups import series
@@ -19,6 +20,8 @@ from intertwine.groups.rotations import matrix_to_rotation_vector, rotation_vect
 from intertwine.groups.spherical import SphericalIrrep
 from intertwine.numerics import InputError
 from intertwine.numerics.linalg import apply
+
+PHI_NODES = 12  # of the quadrature of Phi
 
 
 class MatrixGroup(Group):
@@ -52,8 +55,16 @@ class MatrixGroup(Group):
         return g
 
     def phi(self, x: Tensor, v: Tensor, inverse: bool = False) -> Tensor:
-        r""":math:`\Phi(x) v` or :math:`\Phi(x)^{-1} v` for coordinates x (..., dim) and vectors v (..., n)."""
-        raise self._lacks("exponential map", "use a group with one (T, SO(2), SO(3), R+, ...)")
+        r""":math:`\Phi(x) v` or :math:`\Phi(x)^{-1} v` for coordinates x (..., dim) and vectors v (..., n):
+        :math:`\Phi(x) = \int_0^1 \exp(t x)\, dt`.
+
+        Here by a quadrature with 12 nodes, which is exact to rounding where no eigenvalue of the generator is larger
+        than 3 or so; the groups that have names have it in closed form.
+        """
+        nodes, weights = (torch.from_numpy(half).to(x) / 2 for half in leggauss(PHI_NODES))
+        nodes = nodes + 0.5
+        matrix = torch.einsum("k,...kab->...ab", weights, self.exp(x[..., None, :] * nodes[:, None]))
+        return torch.linalg.solve(matrix, v[..., None]).squeeze(-1) if inverse else apply(matrix, v)
 
     def generators(self) -> Tensor:
         return self.sample(4, torch.Generator().manual_seed(7))

@@ -252,13 +252,7 @@ def matrix_to_rotation_vector(R: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "
     Raises:
         InputError: R is not a proper rotation.
     """
-    return quaternion_to_rotation_vector(matrix_to_quaternion(R))
-
-
-def quaternion_to_rotation_vector(q: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch 3"]:
-    r"""Axis times angle (..., 3), of length 0 to :math:`\pi`, of a unit quaternion (..., 4), smooth at the identity."""
-    require_shape(q, (4,), "quaternion_to_rotation_vector")
-    real, vector = _shorter(q).split((1, 3), dim=-1)
+    real, vector = matrix_to_quaternion(R).split((1, 3), dim=-1)
     square = vector.square().sum(-1, keepdim=True)
     small = square < 0.01
     series, inner = torch.ones_like(square), torch.where(small, square, 0.0)

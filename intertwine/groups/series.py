@@ -53,16 +53,11 @@ def rotation_phi(
     \times v)`.
     """
     square = x.square().sum(-1, keepdim=True)
-    once = _cross(x, v)
-    twice = x * (x * v).sum(-1, keepdim=True) - square * v
+    once = torch.linalg.cross(*torch.broadcast_tensors(x, v), dim=-1)
+    twice = torch.linalg.cross(torch.broadcast_tensors(x, once)[0], once, dim=-1)
     if inverse:
         return v - once / 2 + half_angle_rest(square) * twice
     return v + safe.sinc_sqrt(square / 4).square() / 2 * once + sine_rest(square) * twice
-
-
-def _cross(a: Tensor, b: Tensor) -> Tensor:
-    """torch.linalg.cross over the last axis, forward and backward several times as fast for many short vectors."""
-    return (a * b.roll(-1, -1) - a.roll(-1, -1) * b).roll(-1, -1)
 
 
 def plane_phi(

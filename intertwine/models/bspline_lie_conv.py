@@ -79,8 +79,9 @@ class BSplineLieConv(LieNetwork):
     PRESETS: ClassVar[dict[str, Preset]] = {
         "small": Preset({"width": 32, "layers": 2, "size": 1}, source=OURS),
         "paper": Preset(
-            {"group": "SE(2)", "dimension": 2, "lifts": 8, "turns": 8, "size": 2, "order": 2, "width": 64},
-            source="arXiv:1909.12057, section 4: kernels of 5 x 5 in space, 8 rotations, quadratic splines; width ours",
+            {"size": 2, "order": 2, "layers": 4, "width": 64},
+            source="authors' code: experiments/PCAM/models/PCAM_SE2.py (kernels of 5 x 5, splines B_2, four "
+            "convolutions, 64 features); group and lifts are the task's",
         ),
     }
 

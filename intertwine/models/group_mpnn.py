@@ -8,9 +8,10 @@ ends and at the group element between them.
 
 with :math:`\phi(f, f', (x, R)) = W\, c(\|x\|)\, \mathrm{silu}(P f + Q f' + A(x) + B(R) + b)`: one hidden layer of the
 concatenation, A and B being functions of x (radial networks times harmonics) and of R with weights for each hidden
-unit, and c the envelope. Features start as scalars of the node, and its vectors seen from each orientation:
-:math:`f_i(h) = s_i + W R_h^{-1} u_i`; they are read out as in
-:class:`~intertwine.models.regular_group_cnn.RegularGroupCNN`, whose message is this one's linear case.
+unit, and c the envelope. Features start and are read out as in
+:class:`~intertwine.models.regular_group_cnn.RegularGroupCNN`, whose message is this one's linear case: a lifting
+convolution of the scalars, and vectors seen from each orientation,
+:math:`f_i(h) = s_i + \sum_j k(R_h^{-1} x_{ij})\, s_j + W R_h^{-1} u_i`.
 
 Lecture 3.2, "lift to the group": X = G, :math:`m_{ij} = \phi(f_i, f_j, g_j^{-1} g_i)`; on a group in place of a
 homogeneous space as in Bekkers et al. 2024 (arXiv:2310.02970), eq. 4. The group is one of rotations, finite (12 of a
@@ -35,7 +36,7 @@ from intertwine.nn import MLP, Backbone, MessagePassing, ModelCard, VectorInputs
 from intertwine.nn.checks import check_degree, require_space
 from intertwine.nn.groups.orientations import Orientations
 from intertwine.nn.groups.orientations import orientations as grid_of
-from intertwine.nn.groups.regular import OrientationReadout
+from intertwine.nn.groups.regular import LiftingConvolution, OrientationReadout
 from intertwine.nn.groups.steerable_basis import SteerableBasis, Turning
 from intertwine.nn.preset import OURS, Preset
 from intertwine.nn.scalar_vector import scalars_and_vectors
@@ -94,7 +95,7 @@ class GroupMPNN(Backbone):
         group: as of :class:`~intertwine.models.regular_group_cnn.RegularGroupCNN`; None for "tetrahedral", in the plane
             "C_8".
         orientations: how many of SO(n); None for all of a finite group.
-        sampling: of SO(3): "fibonacci" or "quadrature".
+        sampling: of SO(3): "fibonacci", "quadrature" or "polyhedral".
         vectors: vectors of a node among the outputs.
         lmax: largest degree of the functions of x, and of those on SO(n).
         functions: radial functions in A.
@@ -151,6 +152,7 @@ class GroupMPNN(Backbone):
         self.embedding, self.edges = self.embed_nodes(width), self.embed_edges()
         self.vectors = self.embed_vectors(dimension * width)
         self.basis = SteerableBasis(dimension, lmax, functions, self.edges.width)
+        self.lifting = LiftingConvolution(width, self.basis, self.orientations, average_degree)
         self.layers = nn.ModuleList(
             GroupMPNNLayer(width, self.basis, self.orientations, average_degree) for _ in range(layers)
         )
@@ -165,10 +167,11 @@ class GroupMPNN(Backbone):
         """The last features (nodes, orientations, width) of a graph as :meth:`ready` gives it."""
         require_space(graph, self.dimension)
         s, edges = self.embedding(graph), self.edges(graph)
-        f = s.unsqueeze(1).expand(-1, self.orientations.count, -1)
+        phi = self.basis(edges)
+        f = s.unsqueeze(1) + self.lifting(s, phi, graph.edge_index)
         if self.vectors is not None:
             f = f + self.orientations.into(self.vectors(graph))
-        phi = self.basis(edges._replace(directions=-edges.directions))  # of x_i - x_j
+        phi = phi * self.basis.parity  # of x_i - x_j
         for layer in self.layers:
             f = layer(f, (phi, edges.envelope), graph.edge_index)
         return f

@@ -12,10 +12,10 @@ and a grid of orientations: the attribute of a message is :math:`g_i^{-1} g_j`.
 
 The orientations are the elements of a finite group of rotations (24 of a cube by default) or some of SO(n). With a
 finite group the network is exactly equivariant to translations and that group, and to no other rotation: the card says
-"T(3) x octahedral". Vectors turn as polar ones under its elements, the mirror images of "octahedral with inversion" among them; a group
-without mirror images leaves open what a reflection does. On a grid of SO(n) the network claims translations only;
-rotations are kept up to an error that falls with the number of orientations
-(``benchmarks/papers/orientations.py``).
+"T(3) x octahedral". Vectors turn as polar ones under its elements, the mirror images of "octahedral with inversion"
+among them; a group without mirror images leaves open what a reflection does. On a grid of SO(3) the network claims
+translations only, or the rotations of a polyhedron where they are the grid; others are kept up to an error that falls
+with the number of orientations (``benchmarks/papers/orientations.py``).
 
 Cohen and Welling 2016 (arXiv:1602.07576) on images; Bekkers 2020 (arXiv:1909.12057); Knigge, Romero and Bekkers 2022
 (arXiv:2110.13059) for separable kernels, sections 3.2 and 4.1. Lecture 3.2.
@@ -59,7 +59,7 @@ class RegularGroupCNN(Backbone):
         group: "tetrahedral", "octahedral", "icosahedral", each also "with inversion" (in letters "T_h", "O_h", "I_h"),
             "SO(3)"; in the plane "C_4", "D_4" with any number, "SO(2)". None for "octahedral", in the plane "C_8".
         orientations: how many of SO(n); None for all of a finite group.
-        sampling: of SO(3): "fibonacci", or "quadrature", which has 1, 4, 18, 32, 75, ... rotations.
+        sampling: of SO(3): "fibonacci", "quadrature" (1, 4, 18, 32, 75, ... rotations) or "polyhedral" (12, 24, 60).
         vectors: vectors of a node among the outputs.
         lmax: largest degree of the harmonics in kernels, and of their functions on SO(n).
         functions: radial functions in kernels.

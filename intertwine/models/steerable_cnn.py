@@ -22,7 +22,8 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from intertwine.groups import SO, O
 from intertwine.groups.plane import PlaneIrrep
@@ -91,7 +92,7 @@ class Invariants(nn.Module):
         super().__init__()
         self.channels = sum(channels for channels, rep in terms if is_trivial(rep))
 
-    def forward(self, f):
+    def forward(self, f: Float[Tensor, "images maps *sizes"]) -> Float[Tensor, "images channels *sizes"]:
         return f[:, : self.channels]
 
 

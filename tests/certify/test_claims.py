@@ -116,8 +116,8 @@ class Pixels(nn.Module):
 
 @pytest.mark.parametrize("level", ["graph", "node"])
 def test_networks_of_images(level: str) -> None:
-    graphs = images(1, (14, 14), 2)
-    certificate = certify(Pixels(4, level), graphs, symmetry="T(2) x C_4", quick=True)
+    graphs = images(1, (12, 12), 2)
+    certificate = certify(Pixels(4, level), graphs, symmetry="T(2) x C_4", quick=True, dtypes=DOUBLE)
     assert certificate.passed, certificate.summary()
     assert verdicts(certificate, "point group") == {"passed"}
     lines = [line for line in certificate.lines if line.test == "random rotations"]
@@ -127,7 +127,13 @@ def test_networks_of_images(level: str) -> None:
     plain = certify(Pixels(1, level), graphs, symmetry="T(2) x C_4", quick=True, dtypes=DOUBLE)
     assert plain.broken == ("point group",)
     assert "270 degrees" in plain.summary() or "90 degrees" in plain.summary() or "180 degrees" in plain.summary()
-    eight = certify(Pixels(4, level), graphs, symmetry="T(2) x C_8", quick=True, dtypes=DOUBLE)
+    if level == "node":  # these images are too small for 45 degrees
+        small = certify(Pixels(4, level), graphs, symmetry="T(2) x C_8", quick=True, dtypes=DOUBLE)
+        assert any("some elements: interpolation" in line.worst for line in small.lines)
+    eight = certify(Pixels(4, level), images(1, (24, 24), 1), symmetry="T(2) x C_8", quick=True, dtypes=DOUBLE)
+    stated = certify(Pixels(4, level), images(1, (24, 24), 1), symmetry="T(2) x C_8", quick=True, dtypes=DOUBLE,
+                     approximation=9.0)  # fmt: skip
+    assert stated.verdict == "within approximation"
     assert eight.verdict == ("broken" if level == "node" else "within approximation")  # the mean forgives much
 
 
@@ -167,8 +173,8 @@ class Drawn(nn.Module):
 
 
 def test_in_distribution() -> None:
-    graphs = molecules()[:1]
-    options = {"quick": True, "dtypes": DOUBLE}
+    graphs = molecules()[2:3]
+    options = {"quick": True, "dtypes": DOUBLE, "draws": 10}
     certificate = certify(Drawn(), graphs, symmetry="SE(3) in distribution", **options)
     assert certificate.passed, certificate.summary()
     assert certificate.verdict == "in distribution"

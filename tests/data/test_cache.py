@@ -15,8 +15,8 @@ import pytest
 import torch
 
 from intertwine.data import GraphStore, embedded, nbody
-from intertwine.data.qm9 import PARTS, csv_files
 from intertwine.data.kept import cached
+from intertwine.data.qm9 import PARTS, csv_files
 from intertwine.geometry import Graph
 from intertwine.numerics import DataError
 

@@ -131,7 +131,7 @@ def test_the_digits_of_the_package() -> None:
     assert first[0].tolist() == [0, 0, 5, 13, 9, 1, 0, 0]  # as scikit-learn documents it
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the data beside the repository are not there")
+@pytest.mark.skipif(not SHARED.is_dir(), reason=f"no data at {SHARED}")
 def test_the_mnist_file() -> None:
     store = open_dataset(SHARED / "t10k-images-idx3-ubyte.gz", progress=False)
     assert len(store) == 10_000

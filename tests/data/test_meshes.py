@@ -174,7 +174,7 @@ def test_folders_that_are_no_set_are_named(tmp_path: Path) -> None:
         open_dataset(tmp_path / "b.off", units={"pos": "Bohr"}, progress=False)
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the data beside the repository are not there")
+@pytest.mark.skipif(not SHARED.is_dir(), reason=f"no data at {SHARED}")
 @pytest.mark.parametrize(("name", "counts"), [("ballA", (1900, 3796)), ("comments", (8, 12)), ("whitespace", (8, 12))])
 def test_files_of_others(name: str, counts: tuple[int, int]) -> None:
     mesh = read_mesh(SHARED / f"{name}.off")

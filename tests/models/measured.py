@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
+from measured_grids import Grid, grid_of, point_group, shifted, smaller, space
 from torch import Tensor, nn
 
 from intertwine.geometry import Graph, act, collate
@@ -18,8 +19,6 @@ from intertwine.groups import Isometry
 from intertwine.nn import Backbone
 from intertwine.nn.embedding import NodeEmbedding
 from intertwine.nn.frames import FrameEmbedding
-from intertwine.nn.groups.directions import Directions
-from intertwine.nn.groups.orientations import INVERSION, POLYHEDRAL, Orientations
 from intertwine.nn.scalar_vector import VectorEmbedding
 from intertwine.numerics import GeometryError, InputError
 from intertwine.o3 import Irreps
@@ -179,14 +178,10 @@ def embeddings(model: nn.Module) -> list[tuple[str, nn.Module]]:
 
 def message(kind: Kind) -> str:
     """ "linear" if the centre of a star sees of six neighbours no more than of four, and nothing of the rest.
-
-    The sum of a network on orientations has as many components at each of them: it takes more neighbours to fill it.
-    """
+    (It takes more to fill the sum of a network on orientations, which has components at each of them.)"""
     grid = lifted(kind)
-    if isinstance(grid, Orientations):
-        kind = Kind(kind.model, {"group": "tetrahedral"} | kind.arguments)
-    leaves = (4, 6) if grid is None else (12, 14)
-    (few, _), (many, seen) = (blind(kind, n) for n in leaves)
+    kind = kind._replace(arguments=smaller(grid) | kind.arguments)
+    (few, _), (many, seen) = (blind(kind, n) for n in ((4, 6) if grid is None else (12, 14)))
     return "linear" if few == many and seen < SAME else "nonlinear"
 
 
@@ -257,16 +252,9 @@ def frames(kind: Kind) -> list[Tensor]:
     return kept
 
 
-def lifted(kind: Kind) -> Orientations | Directions | None:
-    """The grid that the model has features on, if they are not the same at all its places."""
-    model = kind.build(layers=1)
-    grids = [module for module in model.modules() if isinstance(module, Orientations | Directions)]
-    if not grids:
-        return None
-    with torch.no_grad():
-        f = model.lifted(model.ready(star(around(3))))  # (nodes, places, channels)
-    assert f.shape[1] == grids[0].count
-    return grids[0] if difference(f[:, 1:], f[:, :1].expand_as(f[:, 1:])) > SAME else None
+def lifted(kind: Kind) -> Grid | None:
+    """The grid of orientations that the model has features on, if any."""
+    return grid_of(kind.build(layers=1), star(around(3)), SAME)
 
 
 def turn(improper: bool = False) -> Isometry:
@@ -320,12 +308,8 @@ def domain(kind: Kind) -> str:
         first, second = made
         turned = difference(turn().rotation @ first, second) < SAME and difference(first, second) > SAME
         return group(kind) if turned else "R^d"
-    if isinstance(grid := lifted(kind), Directions):
-        lengths = grid.points.norm(dim=1)
-        assert difference(lengths, torch.ones_like(lengths)) < SAME
-        return "R^3 x S^2"
-    if grid is not None:
-        return group(kind)
+    if (grid := lifted(kind)) is not None:
+        return space(grid, group(kind))
     return "R^d" if sees_distances(kind) else "graph"
 
 
@@ -340,26 +324,10 @@ def group(kind: Kind) -> str:
     if not keeps(model, turn(improper=False)):
         if not keeps(model, shifted(torch.eye(3, dtype=torch.float64))):
             return "none"
-        return f"T(3) x {name}" if (name := point_group(model)) else "T(n)"
+        return f"T(3) x {name}" if (name := point_group(lambda g: keeps(model, g))) else "T(n)"
     if not keeps(model, turn(improper=True)):
         return "SE(3)"
     return "E(n)" if all(lives_in(kind, n) for n in (2, 4)) else "E(3)"
-
-
-def shifted(matrix: Tensor) -> Isometry:
-    """A rotation or reflection, then a shift."""
-    return Isometry(matrix, torch.ones(len(matrix), dtype=torch.float64))
-
-
-def point_group(model: Backbone) -> str:
-    """The largest group of a polyhedron that the model keeps, by its generators; empty if none."""
-    groups = {
-        name + INVERSION * inversion: make(inversion) for name, make in POLYHEDRAL.items() for inversion in (0, 1)
-    }
-    for name, finite in sorted(groups.items(), key=lambda item: -(item[1].order or 0)):
-        if all(keeps(model, shifted(matrix)) for matrix in finite.linear(finite.generators())):
-            return name
-    return ""
 
 
 def lives_in(kind: Kind, dimension: int) -> bool:

@@ -80,8 +80,8 @@ def test_the_products_of_all_pairs_of_fragments() -> None:
 
 
 def test_products_are_the_only_nonlinearity() -> None:
-    """In evaluation the features are polynomials of the signal, of degree 2 to the number of layers: their higher finite
-    differences vanish.
+    """In evaluation the features are polynomials of the signal, of degree 2 to the number of layers: finite differences
+    of a higher order vanish.
     """
     model = build(layers=2)
     first, step = signal(model, 1), signal(model, 2)

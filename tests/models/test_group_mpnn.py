@@ -44,19 +44,22 @@ class TestGroupMPNNOfParticlesInThePlane(LiftedContract):
     ids=["tetrahedral", "quadrature", "plane"],
 )
 @torch.no_grad()
-def test_the_message_term_by_term(options: dict[str, Any], generator: torch.Generator) -> None:
+def test_loops_over_orientations(options: dict[str, Any], generator: torch.Generator) -> None:
     r"""phi(f_i(h), f_j(h'), g_j^-1 g_i) with g = (x, R): R_h'^-1 (x_i - x_j) and R_h'^-1 R_h."""
     model = made(**options, vector_inputs=("vel",))
     pos, vel = 1.1 * torch.randn(2, 4, model.dimension, generator=generator, dtype=torch.float64)
     graph = model.ready(connect(Graph(pos, z=[1, 6, 8, 1], vel=vel), model.cutoff))
     R, weights = model.orientations.matrices, model.orientations.weights
     u = model.vectors(graph).unflatten(-1, (model.dimension, -1))  # (nodes, n, group a, width)
-    f = model.embedding(graph).unsqueeze(1).repeat(1, len(R), 1)
+    s, pairs = model.embedding(graph), list(zip(*graph.edge_index.tolist(), strict=True))
+    f = s.unsqueeze(1).repeat(1, len(R), 1)
     for h in range(len(R)):
         f[:, h] += torch.einsum("ba,ibac->ic", R[h], u)  # (R_h^T u^a)_a
+        for j, i in pairs:
+            f[i, h] += 16**-0.5 * (varphi(model, R[h].T @ (pos[j] - pos[i])) @ model.lifting.weight) * s[j]
     for layer in model.layers:
         m = torch.zeros_like(f)
-        for j, i in zip(*graph.edge_index.tolist(), strict=True):
+        for j, i in pairs:
             x = pos[i] - pos[j]
             for k in range(len(R)):
                 A = varphi(model, R[k].T @ x) @ layer.position

@@ -12,6 +12,7 @@ from torch.autograd import gradcheck
 
 from intertwine.certify import certify
 from intertwine.geometry import Graph, act, collate, connect
+from intertwine.geometry.raster import raster
 from intertwine.groups import SE, SO, Affine, Isometry, Lorentz, MatrixGroup, cyclic
 from intertwine.models.lie_conv import LieConv
 from intertwine.nn import Backbone
@@ -136,7 +137,7 @@ def test_abelian_groups_are_exact() -> None:
     for group in ("SO(2)", "R+ x SO(2)"):
         torch.manual_seed(0)
         model = LieConv(**PLANE | {"group": group, "cutoff": None}).double()
-        assert model.card.symmetry == "SE(2)"
+        assert model.card.symmetry == {"SO(2)": "SE(2)", "R+ x SO(2)": "T(2) x R+ x SO(2)"}[group]
         assert change(model, graph, turned(0.7)) < 1e-12
         mirror = Isometry(torch.diag(torch.tensor([1.0, -1.0]).double()), torch.zeros(2).double())
         assert change(model, graph, mirror) > 1e-3
@@ -268,13 +269,14 @@ def test_a_group_of_ones_own() -> None:
         def log(self, g: torch.Tensor) -> torch.Tensor:
             return g[..., 0, 1:]
 
-        def phi(self, x: torch.Tensor, v: torch.Tensor, inverse: bool = False) -> torch.Tensor:
-            half = (-1 if inverse else 1) * x[..., 0] / 2
-            return torch.stack([v[..., 0] + half * v[..., 1], v[..., 1].expand_as(half * v[..., 1])], dim=-1)
-
         def sample(self, n: int, generator: torch.Generator) -> torch.Tensor:
             return self.exp(torch.rand(n, 1, generator=generator, dtype=torch.float64))
 
+    group, x = Affine(Shear()), torch.tensor([[0.7, -0.4, 1.3], [0.0, 2.0, 0.0]], dtype=torch.float64)
+    generator = torch.zeros(2, 3, 3, dtype=torch.float64)
+    generator[:, 0, 1], generator[:, :2, 2] = x[:, 2], x[:, :2]
+    torch.testing.assert_close(group.exp(x), torch.matrix_exp(generator), rtol=0, atol=1e-14)
+    torch.testing.assert_close(group.log(group.exp(x)), x, rtol=0, atol=1e-14)
     torch.manual_seed(0)
     model = LieConv(**PLANE | {"group": Affine(Shear()), "lifts": 3, "cutoff": None, "vector_inputs": {"u": 1}})
     graph = Graph(molecule(5, 2).pos, z=[1, 6, 8, 1, 6], u=torch.randn(5, 2), representations={"u": "1o"})
@@ -335,3 +337,29 @@ def test_no_points_and_a_single_one(group: str, lifts: int | None) -> None:
     model = LieConv(**SMALL | {"group": group, "lifts": lifts}).double().eval()
     assert model(molecule(0)).shape == (0, model.irreps_out.dim)
     assert model(molecule(1)).isfinite().all()
+
+
+@pytest.mark.parametrize(("group", "lifts"), [("T(2)", None), ("SE(2)", 4), ("SO(2)", None)])
+def test_an_image_as_points(group: str, lifts: int | None) -> None:
+    """A pixel is a node; a quarter turn of the image is one of the outputs, but where only translations are there."""
+    torch.manual_seed(0)
+    arguments = {"dimension": 2, "species": (), "node_inputs": {"x": 1}, "cutoff": 2.5, "width": 4, "layers": 2}
+    model = LieConv(group=group, lifts=lifts, **arguments).double().eval()
+    image = raster(torch.randn(1, 6, 6, dtype=torch.float64))
+    error = change(model, image, turned(torch.pi / 2))
+    assert error > 1e-2 if group == "T(2)" else error < 1e-12
+
+
+def test_scalings_with_translations_as_far_as_the_draw_covers_them() -> None:
+    """A structure twice as large, seen through lifts that are drawn twice as large: the same, exactly."""
+    torch.manual_seed(0)
+    model = LieConv(**PLANE | {"group": "T(2) x| R+(2)", "lifts": 3, "cutoff": None}).double().eval()
+    graph, larger = molecule(5, 2), molecule(5, 2)
+    larger.pos = 2 * graph.pos
+    f = model(graph)
+    lifting = model.lifting
+    for name, value in lifting.constants(2 * lifting.turns).items():
+        lifting.register_exact(name, value, torch.float64)
+    g = model(larger)
+    torch.testing.assert_close(g[:, :6], f[:, :6], rtol=0, atol=1e-12)
+    torch.testing.assert_close(g[:, 6:], 2 * f[:, 6:], rtol=0, atol=1e-12)

@@ -1,5 +1,5 @@
-"""PONITA: the contract of a network on directions, its equations by loops over nodes, neighbours and directions, and its
-grids."""
+"""PONITA: the contract of a network on directions, its equations by loops over nodes, neighbours and directions, and
+its grids."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def network(mlp: Any, x: Tensor, last: bool = False) -> Tensor:
 
 @pytest.mark.parametrize("options", [{}, {"dimension": 2, "orientations": 5, "layer_scale": 0.3, "hidden": 4}])
 @torch.no_grad()
-def test_the_equations_term_by_term(options: dict[str, Any], generator: torch.Generator) -> None:
+def test_loops_over_orientations(options: dict[str, Any], generator: torch.Generator) -> None:
     """One pair of nodes and of directions at a time; the kernel from the paper's invariants o.x and |x - (o.x) o|."""
     model = made(**options, vector_inputs=("vel",))
     for parameter in model.parameters():
@@ -62,13 +62,16 @@ def test_the_equations_term_by_term(options: dict[str, Any], generator: torch.Ge
     graph = model.ready(connect(Graph(pos, z=[1, 6, 8, 1], vel=vel), model.cutoff))
     pairs, grid, count = list(zip(*graph.edge_index.tolist(), strict=True)), model.directions.points, 12
     count, basis = len(grid), model.basis
-    powers = lambda c: torch.stack([c, c**2, c**3])  # noqa: E731
+
+    def polynomials(c: Tensor) -> Tensor:
+        legendre = [c, (3 * c**2 - 1) / 2, (5 * c**3 - 3 * c) / 2]
+        return torch.stack([(2 * l + 3) ** 0.5 * p for l, p in enumerate(legendre)])
 
     def phi(x: Tensor, o: Tensor) -> Tensor:
         along = x @ o
         across = (x - along * o).norm()
         d = (along**2 + across**2).sqrt().reshape(1)
-        hidden = F.gelu(basis.distance(model.edges.radial(d))[0] + basis.angle(powers(along / d[0])))
+        hidden = F.gelu(basis.distance(model.edges.radial(d))[0] + basis.angle(polynomials(along / d[0])))
         return F.gelu(basis.spatial(hidden)) * model.edges.envelope(d)
 
     s, u = model.embedding(graph), model.vectors(graph)
@@ -81,7 +84,7 @@ def test_the_equations_term_by_term(options: dict[str, Any], generator: torch.Ge
         b = torch.zeros_like(f) + layer.bias
         for o in range(count):
             for p in range(count):
-                kernel = layer.sphere(network(basis.orientation, powers(grid[o] @ grid[p]), last=True))
+                kernel = layer.sphere(network(basis.orientation, polynomials(grid[o] @ grid[p]), last=True))
                 b[:, o] += kernel * a[:, p] / count
         centred = b - b.mean(-1, keepdim=True)
         normal = centred / (centred.square().mean(-1, keepdim=True) + NORM_SMOOTHING**2).sqrt()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from lifted import LiftedContract, lively
+from lifted import LiftedContract
 from torch import Tensor
 
 from intertwine.geometry import Graph, connect
@@ -25,7 +25,7 @@ SMALL = {"width": 4, "layers": 2, "cutoff": 2.5, "vectors": 3, "functions": 2, "
 
 def made(**options: Any) -> RegularGroupCNN:
     torch.manual_seed(0)
-    return lively(RegularGroupCNN(**SMALL | options).double())
+    return RegularGroupCNN(**SMALL | options).double()
 
 
 class TestRegularGroupCNN(LiftedContract):
@@ -112,6 +112,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "full": {"group": "tetrahedral", "separable": False, "layers": 1},
     "fibonacci": {"group": "SO(3)", "orientations": 9},
     "quadrature": {"group": "SO(3)", "orientations": 18, "sampling": "quadrature", "layers": 1},
+    "polyhedral": {"group": "SO(3)", "orientations": 12, "sampling": "polyhedral", "layers": 1},
     "full on a grid": {"group": "SO(3)", "orientations": 5, "separable": False, "layers": 1, "lmax": 1},
     "plane": {"dimension": 2, "group": "D_3"},
     "circle": {"dimension": 2, "group": "SO(2)", "orientations": 5},
@@ -121,7 +122,7 @@ KINDS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("kind", KINDS)
 @torch.no_grad()
-def test_the_equations_term_by_term(kind: str, generator: torch.Generator) -> None:
+def test_loops_over_orientations(kind: str, generator: torch.Generator) -> None:
     model = made(**KINDS[kind])
     for parameter in model.parameters():  # the weights that start as ones, too
         parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator, dtype=torch.float64))
@@ -168,6 +169,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "another number": ({"group": "octahedral", "orientations": 12}, "12 orientations of octahedral, which has 24"),
     "no rotations": ({"group": "SO(3)", "orientations": 0}, "orientations = 0"),
     "no quadrature": ({"group": "SO(3)", "orientations": 20, "sampling": "quadrature"}, "1, 4, 18, 32, 75"),
+    "no polyhedron": ({"group": "SO(3)", "orientations": 20, "sampling": "polyhedral"}, "give one of 12, 24, 60"),
     "no sampling": ({"group": "SO(3)", "orientations": 20, "sampling": "random"}, "unknown sampling 'random'"),
     "of the plane": ({"group": "C_4"}, r"C_4 turns the plane, and the points have 3 coordinates\n.*dimension=2"),
     "of space": ({"group": "octahedral", "dimension": 2}, r"octahedral turns space, .* 2 coordinates\n.*dimension=3"),

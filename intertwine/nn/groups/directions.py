@@ -21,7 +21,8 @@ from intertwine.nn.checks import check_sizes
 from intertwine.numerics import ExactBuffers, InputError, choose
 
 GOLDEN = (1 + math.sqrt(5)) / 2
-#: Of each polyhedron: its rotations, and a point of each orbit of axes by the orbit's length. All orbits have the inversion.
+#: Of each polyhedron: its rotations, and a point of each orbit of axes by the orbit's length. The inversion maps every
+#: orbit to itself.
 ORBITS: dict[str, tuple[Callable[[], FiniteGroup], dict[int, tuple[float, float, float]]]] = {
     "icosahedral": (icosahedral, {12: (0.0, 1.0, GOLDEN), 20: (1.0, 1.0, 1.0), 30: (0.0, 0.0, 1.0)}),
     "octahedral": (octahedral, {6: (0.0, 0.0, 1.0), 8: (1.0, 1.0, 1.0), 12: (1.0, 1.0, 0.0)}),

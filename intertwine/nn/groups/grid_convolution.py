@@ -20,6 +20,13 @@ from torch import Tensor, nn
 
 from intertwine.groups import FiniteGroup, Subgroup
 from intertwine.nn.checks import check_sizes
+from intertwine.nn.groups.ball_convolution import (
+    Box,
+    channels_last_is_faster,
+    convolve_boxes,
+    several_are_faster,
+    whole,
+)
 from intertwine.nn.groups.kernel_basis import KernelBasis, kernel_pixels
 from intertwine.numerics import ExactBuffers, InputError, choose
 
@@ -42,6 +49,7 @@ class GridConvolution(nn.Module, ABC):
         choose(padding, (*PADDINGS, "none"), kind="padding", where="padding")
         self.size, self.dimension, self.padding = size, dimension, padding
         self.convolve = F.conv2d if dimension == 2 else F.conv3d
+        self.boxes: list[Box] = []  # of the taps, where a subclass knows that many are zero
 
     @abstractmethod
     def kernel(self) -> Float[Tensor, "maps_out maps_in *taps"]:
@@ -65,6 +73,8 @@ class GridConvolution(nn.Module, ABC):
                 where="kernel",
                 remedy=f"with padding {self.padding!r} sizes are at least {least}: use 'zeros', or a smaller kernel.",
             )
+        if self.dimension == 3 and self.padding == "zeros" and channels_last_is_faster(f):
+            return convolve_boxes(f, kernel, self.boxes if self.boxes and several_are_faster(f) else whole(self.size))
         if self.padding in ("circular", "reflect"):
             f = F.pad(f, (reach, reach) * self.dimension, mode=self.padding)
         return self.convolve(f, kernel, padding=reach if self.padding == "zeros" else 0)

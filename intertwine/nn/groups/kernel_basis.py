@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from intertwine.geometry import raster_positions
@@ -115,7 +115,7 @@ class RingBasis:
         return torch.stack(rows, dim=-2)
 
 
-def circular_harmonics(points: Float[Tensor, "*batch 2"], limit: int) -> list[Tensor]:
+def circular_harmonics(points: Float[Tensor, "*batch 2"], limit: int) -> list[Shaped[Tensor, "*batch"]]:
     r""":math:`e^{ik\phi}` for k = 0, ..., limit of points of the plane, complex (...); 0 at the origin for k > 0.
 
     Powers of x + iy, so that a turn through a right angle is exact.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from typing import cast
 
 import torch
@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from intertwine.geometry import Graph, distances, edge_invariants, edge_vectors, vector_fields
-from intertwine.groups import SO, Affine, Cartesian, DirectSum, Group, T
+from intertwine.groups import SO, Affine, Cartesian, DirectSum, Group, Scaling
 from intertwine.nn.backbone import Backbone
 from intertwine.nn.checks import check_sizes, require_space
 from intertwine.nn.cutoff import envelope
@@ -53,7 +53,7 @@ class LieBlock(nn.Module):
         return f + self.outward(self.convolution(self.inward(f), phi, weights, pairs))
 
 
-class LieNetwork(Backbone):
+class LieNetwork(Backbone, ABC):
     r"""Base of LieConv and BSplineLieConv: they differ in :meth:`kernel`.
 
     A node is lifted to S elements (:mod:`~intertwine.nn.groups.lifting`), which begin with its embedding and its
@@ -166,13 +166,14 @@ class LieNetwork(Backbone):
     def symmetry(self) -> str:
         """What the outputs are equivariant to: exactly, or "in distribution" where the lifts are drawn."""
         n = self.dimension
-        if self.group == T(n):
-            return "T(n)"
-        if not self.lifting.isometric and isinstance(self.group, Affine):
-            return "T(n)"
-        if self.lifting.sampled is not None:
-            return f"SE({n}) in distribution" if isinstance(self.lifting.sampled, type(SO(n))) else "T(n)"
-        return "T(n)" if self.group.dim == 1 and not self.lifting.isometric else f"SE({n})"
+        turns = self.group.point if isinstance(self.group, Affine) else self.group
+        if turns in (SO(2), SO(3)):
+            return f"SE({n}) in distribution" if self.lifting.sampled is not None else f"SE({n})"
+        if isinstance(self.group, Affine):
+            return "T(n)"  # of the rest no uniform measure is drawn
+        if self.radius is None:
+            return f"T({n}) x {'R+' if isinstance(self.group, Scaling) else self.group.name}"
+        return "T(n)" if isinstance(self.group, Scaling) else f"SE({n})"
 
     def ready(self, graph: Graph) -> Graph:
         if isinstance(graph, Graph):

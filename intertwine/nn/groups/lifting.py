@@ -18,7 +18,7 @@ from abc import ABC, abstractmethod
 from typing import NamedTuple, cast
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from intertwine.geometry import Graph, centred
@@ -36,20 +36,15 @@ from intertwine.groups import (
     tetrahedral,
 )
 from intertwine.groups.finite import MOST
-from intertwine.groups.matrix import NoTurn
-from intertwine.groups.rotations import (
-    compose_quaternion,
-    inverse_quaternion,
-    matrix_to_quaternion,
-    quaternion_to_matrix,
-    quaternion_to_rotation_vector,
-)
+from intertwine.groups.quadrature import super_fibonacci
+from intertwine.groups.rotations import quaternion_to_matrix
 from intertwine.nn.groups.lie_groups import is_isometric, stabiliser_of_origin
 from intertwine.numerics import InputError, safe, segment
 from intertwine.numerics.constants import ExactBuffers
 from intertwine.numerics.linalg import apply
 
 Turns = Float[Tensor, "lifts n n"]
+Constants = dict[str, Shaped[Tensor, "..."]]  # of a draw, by name
 HALF_TURN = 1e-7  # radians from it, within which an angle counts as one
 LARGEST_LOG_RATIO = 2.0  # of the distances from the centre of two points that see each other under scalings
 
@@ -106,16 +101,14 @@ class Lifting(ExactBuffers, ABC):
         self.redraw(seed)
 
     def draw(self, generator: torch.Generator) -> Turns:
-        """S elements of H in float64: a random one times those of a subgroup of order S, if H is SO(2) or SO(3) and has
-        one that is no circle's (S = 4, 12, 24, 60); otherwise independent ones.
-        """
+        """S elements of H in float64: of SO(2), SO(3) a random one times evenly spread ones, else independent ones."""
         n = self.group.space or 0
         if self.sampled is None:
             return torch.eye(n, dtype=torch.float64).expand(self.lifts, n, n)
-        subgroup = evenly_spread(self.sampled, self.lifts)
-        if subgroup is None:
+        spread = evenly_spread(self.sampled, self.lifts)
+        if spread is None:
             return self.sampled.linear(self.sampled.sample(self.lifts, generator))
-        return self.sampled.sample(1, generator) @ subgroup
+        return self.sampled.sample(1, generator) @ spread
 
     def redraw(self, seed: int) -> None:
         """Another draw, which follows from the seed."""
@@ -124,11 +117,11 @@ class Lifting(ExactBuffers, ABC):
         for name, value in self.constants(self.draw(torch.Generator().manual_seed(seed))).items():
             self.register_exact(name, value, dtype, device)
 
-    def constants(self, turns: Turns) -> dict[str, Tensor]:
+    def constants(self, turns: Turns) -> Constants:
         """What is made of a draw alone; with the draw itself under the name "turns"."""
         return {"turns": turns}
 
-    def drawn(self, like: Tensor) -> dict[str, Tensor]:
+    def drawn(self, like: Shaped[Tensor, "..."]) -> Constants:
         """The constants of the draw that is valid now, in the precision and place of a tensor."""
         if self.training and self.sampled is not None:
             made = self.constants(self.draw(torch.default_generator))
@@ -137,14 +130,14 @@ class Lifting(ExactBuffers, ABC):
         return {name: value.to(like) for name, value in made.items()}
 
     @abstractmethod
-    def frames(self, graph: Graph, drawn: dict[str, Tensor]) -> Float[Tensor, "nodes lifts n n"]:
+    def frames(self, graph: Graph, drawn: Constants) -> Float[Tensor, "nodes lifts n n"]:
         """The linear part of the elements of each node: what turns local vectors into vectors of space."""
 
     @abstractmethod
     def relative(
         self,
         graph: Graph,
-        drawn: dict[str, Tensor],
+        drawn: Constants,
         vectors: Float[Tensor, "edges n"],
         edge_index: Int[Tensor, "2 edges"],
     ) -> Relative:
@@ -172,7 +165,7 @@ class TranslationLifting(Lifting):
         super().__init__(group, stabiliser_of_origin(group), lifts, seed)
         self.coordinates = group.point.dim
 
-    def constants(self, turns: Turns) -> dict[str, Tensor]:
+    def constants(self, turns: Turns) -> Constants:
         back = self.point.inverse(turns)
         omega = self.point.log(back[None] @ turns[:, None])  # (S, S, m): of s' -> s
         if isinstance(self.point, Orthogonal):
@@ -182,13 +175,13 @@ class TranslationLifting(Lifting):
             columns = cast(MatrixGroup, self.point).phi(omega[:, :, None], columns, inverse=True)
         return {"turns": turns, "omega": omega[None], "columns": -columns}
 
-    def frames(self, graph: Graph, drawn: dict[str, Tensor]) -> Float[Tensor, "nodes lifts n n"]:
+    def frames(self, graph: Graph, drawn: Constants) -> Float[Tensor, "nodes lifts n n"]:
         return drawn["turns"].expand(graph.num_nodes, *drawn["turns"].shape)
 
     def relative(
         self,
         graph: Graph,
-        drawn: dict[str, Tensor],
+        drawn: Constants,
         vectors: Float[Tensor, "edges n"],
         edge_index: Int[Tensor, "2 edges"],
     ) -> Relative:
@@ -231,14 +224,14 @@ class OrbitLifting(Lifting):
         self.smoothing, self.coordinates = smoothing, group.dim
         self.orbit_columns = {"SO": 2, "R+": 2 * (group.space or 0), "R+ x SO": 0}[self.kind]
 
-    def frames(self, graph: Graph, drawn: dict[str, Tensor]) -> Float[Tensor, "nodes lifts n n"]:
+    def frames(self, graph: Graph, drawn: Constants) -> Float[Tensor, "nodes lifts n n"]:
         x = centred(graph)
         return self._elements(x, drawn) * self._presence(x, graph)[:, None, None, None]
 
     def relative(
         self,
         graph: Graph,
-        drawn: dict[str, Tensor],
+        drawn: Constants,
         vectors: Float[Tensor, "edges n"],
         edge_index: Int[Tensor, "2 edges"],
     ) -> Relative:
@@ -263,7 +256,7 @@ class OrbitLifting(Lifting):
             return safe.norm(x, keepdim=True) * safe.sqrt(presence)
         return safe.normalize(x) * presence if self.kind == "R+" else x[:, :0]
 
-    def _elements(self, x: Float[Tensor, "nodes n"], drawn: dict[str, Tensor]) -> Float[Tensor, "nodes lifts n n"]:
+    def _elements(self, x: Float[Tensor, "nodes n"], drawn: Constants) -> Float[Tensor, "nodes lifts n n"]:
         """The elements that take the origin of each orbit to x; some element for the centre itself."""
         n, zero = x.shape[1], x.square().sum(-1, keepdim=True) == 0
         first = torch.eye(n, dtype=x.dtype, device=x.device)[0]
@@ -295,19 +288,23 @@ def lifting(group: Group, lifts: int | None, seed: int, split: bool = False) -> 
 
 
 def evenly_spread(group: Group, number: int) -> Turns | None:
-    """The rotations (number, n, n) of a regular polygon, of a rectangle (4), a tetrahedron (12), a cube (24) or an
-    icosahedron (60); None where a group is neither SO(2) nor SO(3), or has no such subgroup.
+    """So many rotations (number, n, n) from the identity on: of SO(2) those of a regular polygon, of SO(3) those of a
+    rectangle (4), a tetrahedron (12), a cube (24), an icosahedron (60), otherwise a super-Fibonacci spiral; None for
+    other groups.
     """
     if group == SO(2):
         return cyclic(number).linear(torch.arange(number)) if number <= MOST // 2 else None
     if group != SO(3):
         return None
+    if number == 1:
+        return torch.eye(3, dtype=torch.float64)[None]
     if number == 4:
         signs = torch.tensor([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]], dtype=torch.float64)
         return torch.diag_embed(signs)
     solids = {12: tetrahedral, 24: octahedral, 60: icosahedral}
     if number not in solids:
-        return None
+        spiral = super_fibonacci(number)
+        return spiral[0].T @ spiral
     solid = solids[number]()
     return solid.linear(solid.elements())
 
@@ -330,34 +327,6 @@ def smallest_rotation(x: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3
     q = torch.stack([1 + c, -b, a, torch.zeros_like(c)], dim=-1)
     half_turn = torch.eye(4, dtype=x.dtype, device=x.device)[1]
     return quaternion_to_matrix(torch.where(opposite[..., None], half_turn, q))
-
-
-def relative_logarithms(
-    group: Group, elements: Float[Tensor, "nodes ..."], edge_index: Int[Tensor, "2 edges"]
-) -> Float[Tensor, "edges dim"]:
-    r""":math:`\log(g_j^{-1} g_i)` (edges, dim) of any elements (nodes, ...), one for each edge j -> i and no more."""
-    j, i = edge_index
-    if isinstance(group, Affine) and isinstance(group.point, MatrixGroup):
-        x, a = group.shift(elements).contiguous(), group.linear(elements)  # rows of a part are slow to look up
-        away = x.index_select(0, i) - x.index_select(0, j)
-        if isinstance(group.point, NoTurn):
-            return away
-        back = group.point.inverse(a).flatten(1).contiguous().index_select(0, j).unflatten(1, a.shape[1:])
-        omega = relative_logarithms(group.point, a, edge_index)
-        local = (back * away[:, None]).sum(-1)  # faster than a product of so many small matrices
-        return torch.cat([group.point.phi(omega, local, inverse=True), omega], dim=1)
-    if group == SO(3):
-        q = matrix_to_quaternion(elements)  # of the elements, not of the edges
-        basis = torch.eye(4, dtype=q.dtype, device=q.device)
-        back = (
-            compose_quaternion(inverse_quaternion(q)[:, None], basis).mT.flatten(1).contiguous()
-        )  # matrices that multiply by it
-        pairs = (back.index_select(0, j).unflatten(1, (4, 4)) * q.index_select(0, i)[:, None]).sum(-1)
-        return quaternion_to_rotation_vector(pairs)
-    if group == SO(2):
-        z = torch.view_as_complex(elements[..., 0].contiguous())
-        return (z.index_select(0, i) * z.index_select(0, j).conj()).angle()[:, None]
-    return group.log(group.product(group.inverse(elements).index_select(0, j), elements.index_select(0, i)))
 
 
 def _bump(x: Float[Tensor, "*batch k"]) -> Float[Tensor, "*batch"]:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -20,7 +21,6 @@ from torch import Tensor
 from intertwine.groups import SO, FiniteGroup, cyclic, dihedral, icosahedral, octahedral, tetrahedral
 from intertwine.groups.plane import PlaneIrrep
 from intertwine.groups.quadrature import rotation_grid, super_fibonacci
-from intertwine.groups.rotations import matrix_z
 from intertwine.nn.checks import check_sizes
 from intertwine.numerics import ExactBuffers, InputError, choose, nearest
 from intertwine.o3 import Irrep
@@ -33,12 +33,12 @@ POLYHEDRAL: dict[str, Callable[..., FiniteGroup]] = {
 }
 INVERSION = " with inversion"
 LETTERS = {f"{name[0].upper()}_h": name + INVERSION for name in POLYHEDRAL}
-SAMPLINGS = ("fibonacci", "quadrature")
+SAMPLINGS = ("fibonacci", "quadrature", "polyhedral")
 LARGEST_ORDER = 20  # of a quadrature: 4,851 rotations
 USUAL = {2: "C_8", 3: "octahedral"}
 
 
-class Orientations(ExactBuffers):
+class Orientations(ExactBuffers, ABC):
     r"""The orientations :math:`R_1, \ldots, R_H`, weights :math:`w_h` of their mean, and functions of
     :math:`R_h^{-1} R_k`.
 
@@ -73,9 +73,9 @@ class Orientations(ExactBuffers):
         """
         return self.rows(weight.unsqueeze(1).expand(-1, self.count, *weight.shape[1:]))
 
+    @abstractmethod
     def rows(self, weight: Float[Tensor, "functions h *channels"]) -> Float[Tensor, "h h *channels"]:
         r""":math:`k_{hk} = \sum_m \psi_m(R_h^{-1} R_k)\, w_{mh}`, with weights of its own for each h."""
-        raise NotImplementedError
 
     def mean(self, f: Float[Tensor, "nodes h *channels"]) -> Float[Tensor, "nodes *channels"]:
         r""":math:`\sum_h w_h f_h`, the mean over the orientations."""
@@ -139,14 +139,16 @@ class SampledOrientations(Orientations):
         matrices: rotations (orientations, n, n).
         weights: (orientations), which add up to 1.
         degree: largest l, or frequency k.
+        kept: name of the finite group that the rotations are, if they are one.
     """
 
-    def __init__(self, matrices: Float[Tensor, "h n n"], weights: Float[Tensor, " h"], degree: int) -> None:
+    def __init__(
+        self, matrices: Float[Tensor, "h n n"], weights: Float[Tensor, " h"], degree: int, kept: str = ""
+    ) -> None:
         n = matrices.shape[-1]
         super().__init__(f"SO({n})", matrices, weights)
-        # equal angles of the plane are a group
         self.degree, self.functions = degree, 0
-        self.symmetry = f"T(2) x C_{len(matrices)}" if n == 2 else "T(3)"
+        self.symmetry = f"T({n}) x {kept}" if kept else f"T({n})"
         for l in range(degree + 1):
             irrep: Any = Irrep(l, 1) if n == 3 else PlaneIrrep(SO(2), l)
             block = irrep.matrix(matrices)
@@ -178,8 +180,9 @@ def orientations(
             "octahedral" and "C_8".
         dimension: n, of space.
         count: number of orientations on SO(n); of a finite group all are taken.
-        sampling: of SO(3): "fibonacci", any number of them, or "quadrature", which integrates low degrees exactly and
-            has 1, 4, 18, 32, 75, 108, ... rotations.
+        sampling: of SO(3): "fibonacci", any number of them; "quadrature", which integrates low degrees exactly and has
+            1, 4, 18, 32, 75, 108, ... rotations; "polyhedral", the 12, 24 or 60 of a polyhedron, to which the network
+            is then exactly equivariant. Kernels are functions on SO(3) on all of them: weights fit every grid.
         degree: of kernels on SO(n).
 
     Raises:
@@ -194,7 +197,8 @@ def orientations(
         check_sizes(orientations=count)
     if name in ("SO(2)", "SO(3)"):
         _same_dimension(name, int(name[3]), dimension)
-        return SampledOrientations(*_sampled(dimension, count, sampling), degree)
+        matrices, weights, kept = _sampled(dimension, count, sampling)
+        return SampledOrientations(matrices, weights, degree, kept)
     made, known = _finite(name), [*POLYHEDRAL, *LETTERS, "SO(2)", "SO(3)", "C_4", "D_4"]
     if made is None:
         raise InputError(f"unknown group {name!r}", where="group", remedy=nearest(name, known))
@@ -225,8 +229,8 @@ def _same_dimension(name: str, space: int, dimension: int) -> None:
         )
 
 
-def _sampled(dimension: int, count: int | None, sampling: str) -> tuple[Tensor, Tensor]:
-    """Rotations and weights of a grid of SO(n)."""
+def _sampled(dimension: int, count: int | None, sampling: str) -> tuple[Tensor, Tensor, str]:
+    """Rotations and weights of a grid of SO(n), and the name of the group that they are, if they are one."""
     if count is None:
         raise InputError(
             f"SO({dimension}) has infinitely many orientations",
@@ -236,14 +240,19 @@ def _sampled(dimension: int, count: int | None, sampling: str) -> tuple[Tensor, 
     choose(sampling, SAMPLINGS, kind="sampling", where="sampling")
     uniform = torch.full((count,), 1 / count, dtype=torch.float64)
     if dimension == 2:  # equal angles integrate frequencies below their number, whatever the sampling is called
-        return matrix_z(2 * math.pi * torch.arange(count, dtype=torch.float64) / count)[:, :2, :2], uniform
+        return cyclic(count).linear(torch.arange(count)), uniform, f"C_{count}"
     if sampling == "fibonacci":
-        return super_fibonacci(count), uniform
-    sizes = {(order + 1) ** 2 * (order // 2 + 1): order for order in range(LARGEST_ORDER + 1)}
+        return super_fibonacci(count), uniform, ""
+    orders = {(order + 1) ** 2 * (order // 2 + 1): order for order in range(LARGEST_ORDER + 1)}
+    groups = {make().order: name for name, make in POLYHEDRAL.items()}
+    sizes: Iterable[int | None] = orders if sampling == "quadrature" else groups
     if count not in sizes:
         raise InputError(
-            f"no quadrature of {count} rotations",
+            f"no {sampling} grid of {count} rotations",
             where="orientations",
-            remedy=f"give one of {', '.join(map(str, sizes))}.",
+            remedy=f"give one of {', '.join(map(str, sizes))}, or sampling='fibonacci' for any number.",
         )
-    return rotation_grid(sizes[count])
+    if sampling == "quadrature":
+        return *rotation_grid(orders[count]), ""
+    group = POLYHEDRAL[groups[count]]()
+    return group.linear(group.elements()), uniform, groups[count]

@@ -1,15 +1,17 @@
 r"""Convolutions on positions and directions: kernels of the invariants of a pair.
 
-Of two points (x_i, o) and (x_j, o') of :math:`\mathbb{R}^n \times S^{n-1}` the invariants are :math:`o \cdot x_{ij}`,
-:math:`\|x_{ij} - (o \cdot x_{ij}) o\|` and :math:`o \cdot o'` (in the plane up to a reflection), and they tell all pairs
-apart that no rotation maps to each other (Bekkers et al. 2024, arXiv:2310.02970, theorem 1). The first two are told by
-the distance and :math:`\cos\theta = o \cdot \hat x_{ij}` as well, of which kernels are smooth where a neighbour lies
-along o.
+Of two points (x_i, o) and (x_j, o') of :math:`\mathbb{R}^3 \times S^2` four numbers stay the same under rotations and
+translations. The kernels see three: :math:`o \cdot x_{ij}`, :math:`\|x_{ij} - (o \cdot x_{ij}) o\|` and
+:math:`o \cdot o'` (Bekkers et al. 2024, arXiv:2310.02970, theorem 1). The fourth, the angle between x_ij and o' about
+o, is none of position or of direction alone, which a separable kernel is a product of. The first two are told by the
+distance and :math:`\cos\theta = o \cdot \hat x_{ij}` as well, functions of which are smooth where a neighbour lies
+along o. All are the same for a mirror image.
 """
 
 from __future__ import annotations
 
-import itertools
+import math
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -28,8 +30,10 @@ class InvariantBasis(nn.Module):
     r"""The functions of the invariants that all layers share:
 
     .. math::
-        \varphi_{ij}(o) = c(d_{ij})\, \mathrm{MLP}(e(d_{ij}), \cos\theta, \ldots, \cos^D\theta), \qquad
-        \psi(o, o') = \mathrm{MLP}(o \cdot o', \ldots, (o \cdot o')^D)
+        \varphi_{ij}(o) = c(d_{ij})\, \mathrm{MLP}(e(d_{ij}), p_1(\cos\theta), \ldots, p_D(\cos\theta)), \qquad
+        \psi(o, o') = \mathrm{MLP}(p_1(o \cdot o'), \ldots, p_D(o \cdot o'))
+
+    with :math:`p_l = \sqrt{2l+1}\, P_l`, Legendre's polynomials of mean square 1 on the sphere.
 
     Args:
         directions: the grid.
@@ -46,18 +50,28 @@ class InvariantBasis(nn.Module):
         self.angle = nn.Linear(degree, hidden, bias=False)
         self.spatial = nn.Linear(hidden, functions)
         self.orientation = MLP([degree, hidden, functions], F.gelu, last=True)
+        # as wide as the polynomials are large: weak ones leave features nearly the same at all directions
+        first, second = (cast(nn.Linear, layer) for layer in self.orientation.layers)
+        for layer in (self.angle, first):
+            nn.init.normal_(layer.weight, std=2 * degree**-0.5)
+        for layer in (self.spatial, second):
+            nn.init.normal_(layer.weight, std=hidden**-0.5)
 
     def forward(self, edges: Edges) -> tuple[Float[Tensor, "edges o functions"], Float[Tensor, "o o functions"]]:
         r""":math:`\varphi` of the edges and :math:`\psi` of the pairs of directions."""
         cosines = self.directions.along(edges.directions)
         # the first layer is linear: its part of the distance is the same at all directions
-        hidden = F.gelu(self.distance(edges.attributes).unsqueeze(1) + self.angle(self.powers(cosines)))
+        hidden = F.gelu(self.distance(edges.attributes).unsqueeze(1) + self.angle(self.polynomials(cosines)))
         phi = F.gelu(self.spatial(hidden)) * edges.envelope.unsqueeze(1)
-        return phi, self.orientation(self.powers(self.directions.cosines()))
+        return phi, self.orientation(self.polynomials(self.directions.cosines()))
 
-    def powers(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape degree"]:
-        """x, ..., x^D."""
-        return torch.stack(list(itertools.accumulate([x] * self.degree, torch.mul)), dim=-1)
+    def polynomials(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape degree"]:
+        """:math:`p_1(x), \\ldots, p_D(x)`."""
+        before, last, values = torch.ones_like(x), x, [x * math.sqrt(3)]
+        for l in range(1, self.degree):
+            before, last = last, ((2 * l + 1) * x * last - l * before) / (l + 1)
+            values.append(last * math.sqrt(2 * l + 3))
+        return torch.stack(values, dim=-1)
 
 
 class PositionOrientationLayer(nn.Module):
@@ -92,13 +106,13 @@ class PositionOrientationLayer(nn.Module):
         self.count = directions.count
         self.space, self.sphere = (nn.Linear(functions, width, bias=False) for _ in range(2))
         self.sums = Depthwise(directions.count * width, average_degree)
-        self.self_weight = nn.Parameter(torch.ones(width))
+        self.self_weight = nn.Parameter(torch.full((width,), 0.3))
         self.bias = nn.Parameter(torch.zeros(width))
         self.norm = nn.LayerNorm(width, eps=NORM_SMOOTHING**2)
         self.block = MLP([width, widening * width, width], F.gelu)
         self.scale = nn.Parameter(torch.full((width,), float(layer_scale))) if layer_scale is not None else None
         for kernel in (self.space, self.sphere):
-            nn.init.normal_(kernel.weight, std=3 * functions**-0.5)  # of functions with mean square about 0.1
+            nn.init.normal_(kernel.weight, std=4 * functions**-0.5)
 
     def forward(
         self,

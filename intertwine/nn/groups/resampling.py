@@ -36,7 +36,9 @@ def upward(size: int, stride: int) -> Float[Tensor, "n m"]:
     return hats / hats.sum(1, keepdim=True)
 
 
-def along(f: Float[Tensor, "images maps *sizes"], matrices: Sequence[Tensor]) -> Float[Tensor, "images maps *others"]:
+def along(
+    f: Float[Tensor, "images maps *sizes"], matrices: Sequence[Float[Tensor, "_ _"]]
+) -> Float[Tensor, "images maps *others"]:
     """A matrix applied along each axis behind the first two."""
     for axis, matrix in enumerate(matrices, 2):
         matrix = matrix.to(f)

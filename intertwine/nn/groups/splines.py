@@ -11,7 +11,7 @@ from __future__ import annotations
 from math import comb, factorial
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from intertwine.groups import SO, Group
@@ -52,7 +52,7 @@ def ball_of_centres(size: int, dimension: int) -> Float[Tensor, "centres n"]:
     return points[points.square().sum(1) <= size**2 + 1e-9]
 
 
-def spread_elements(group: Group, number: int) -> Tensor:
+def spread_elements(group: Group, number: int) -> Shaped[Tensor, "number ..."]:
     """So many elements of a group, well apart: regular ones where there are (:func:`evenly_spread`), otherwise of 512
     that are drawn always the one that is furthest from those chosen, beginning with the identity.
     """

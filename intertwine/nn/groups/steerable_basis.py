@@ -12,6 +12,7 @@ arXiv:1711.07289, section 3.2; Cesa, Lang, Weiler 2022).
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import torch
 from jaxtyping import Float
@@ -25,6 +26,8 @@ from intertwine.nn.groups.orientations import Orientations
 from intertwine.nn.mlp import MLP
 from intertwine.numerics import ExactBuffers
 from intertwine.o3 import Irreps, SphericalHarmonics
+
+START = 3.0  # of the last weights of radial networks, in units of Xavier's
 
 
 class PlaneHarmonics(nn.Module):
@@ -50,7 +53,7 @@ class PlaneHarmonics(nn.Module):
         return torch.stack(values, dim=-1)
 
 
-class SteerableBasis(nn.Module):
+class SteerableBasis(ExactBuffers):
     r"""The functions :math:`\varphi_{na}(x_{ij})` of each edge, with the envelope of the cutoff in
     :math:`\rho = c(d)\, \mathrm{MLP}(e(d))`.
 
@@ -62,19 +65,26 @@ class SteerableBasis(nn.Module):
 
     Attributes:
         size: number of functions :math:`\varphi`.
+        parity: 1 or -1 for each of them, :math:`\varphi(-x)` in units of :math:`\varphi(x)`.
     """
+
+    parity: Tensor
 
     def __init__(self, dimension: int, lmax: int, functions: int, edge_width: int) -> None:
         super().__init__()
         check_lmax(lmax)
         self.radial = MLP([edge_width, max(4 * functions, 16), functions])
-        self.harmonics: nn.Module = (
+        # functions of about size 1: weak ones leave features nearly the same at all orientations
+        nn.init.xavier_uniform_(cast(nn.Linear, self.radial.layers[-1]).weight, gain=START)
+        self.harmonics: PlaneHarmonics | SphericalHarmonics = (
             PlaneHarmonics(lmax)
             if dimension == 2
             else SphericalHarmonics(Irreps.spherical_harmonics(lmax), normalize=False, normalization="component")
         )
         self.functions, self.components = functions, int(self.harmonics.irreps_out.dim)
         self.size = functions * self.components
+        inverse = -torch.eye(dimension, dtype=torch.float64)
+        self.register_exact("parity", self.harmonics.irreps_out.matrix(inverse).diagonal().repeat(functions))
 
     def forward(self, edges: Edges) -> Float[Tensor, "edges size"]:
         rho = self.radial(edges.attributes) * edges.envelope

@@ -21,6 +21,7 @@ from intertwine.groups import Group, Representation, TensorProduct
 from intertwine.groups.intertwiners import hom_basis
 from intertwine.groups.plane import PlaneIrrep
 from intertwine.nn.checks import check_sizes
+from intertwine.nn.groups.ball_convolution import boxes
 from intertwine.nn.groups.grid_convolution import GridConvolution
 from intertwine.nn.groups.kernel_basis import SHARPNESS, circular_harmonics, kernel_pixels
 from intertwine.nn.one_hot import soft_one_hot_linspace
@@ -86,6 +87,9 @@ class SteerableConvolution(ExactBuffers, GridConvolution):
                     shape = (len(parts[i]), channels_out, channels_in)
                     weights.append(nn.Parameter((2 / fan) ** 0.5 * torch.randn(shape)))
         self.weights = nn.ParameterList(weights)
+        if dimension == 3:
+            profiles = torch.cat([values.flatten(0, 1) for _, values in harmonics])
+            self.boxes = boxes(profiles.ne(0).any(0).reshape(size, size, size))
         self.maps_in = sum(channels * rep.dim for channels, rep in terms_in)
         self.maps_out = sum(channels * rep.dim for channels, rep in terms_out)
 
@@ -174,7 +178,9 @@ def plane_harmonics(group: Group, size: int, limit: int) -> list[Harmonics]:
     return result
 
 
-def plane_couplings(harmonics: Representation, rep_in: Representation, rep_out: Representation) -> Tensor:
+def plane_couplings(
+    harmonics: Representation, rep_in: Representation, rep_out: Representation
+) -> Float[Tensor, "paths dim_out dim_y dim_in"]:
     """C of irreps of SO(2) or O(2): all of them, from the null space of the constraint."""
     return hom_basis(TensorProduct(harmonics, rep_in), rep_out).unflatten(-1, (harmonics.dim, rep_in.dim))
 
@@ -196,7 +202,9 @@ def space_harmonics(size: int, lmax: int, functions: int) -> list[Harmonics]:
     return result
 
 
-def space_couplings(harmonics: Representation, rep_in: Representation, rep_out: Representation) -> Tensor:
+def space_couplings(
+    harmonics: Representation, rep_in: Representation, rep_out: Representation
+) -> Float[Tensor, "paths dim_out dim_y dim_in"]:
     """C of irreps of O(3): the coupling coefficients, where angular momenta and parities allow one."""
     if not (isinstance(harmonics, Irrep) and isinstance(rep_in, Irrep) and isinstance(rep_out, Irrep)):
         raise InputError(

@@ -11,6 +11,12 @@ from torch.autograd import gradcheck
 
 from intertwine.groups import SO, Cartesian, O, cyclic
 from intertwine.groups.plane import PlaneIrrep
+from intertwine.nn.groups.ball_convolution import (
+    boxes,
+    channels_last_is_faster,
+    convolve_boxes,
+    several_are_faster,
+)
 from intertwine.nn.groups.field_activation import CircleFields, GatedFields, NormFields, TermsNorm
 from intertwine.nn.groups.fourier_link import by_frequency, circle_functions, circle_terms, coefficient_kernel
 from intertwine.nn.groups.grid_convolution import GroupConvolution
@@ -216,3 +222,53 @@ def test_invariant_kernels_are_convolutions_on_the_homogeneous_space(generator: 
         assert (members - members[0]).abs().max() < 1e-15
     plain = torch.nn.functional.conv2d(lifted[:, :1], 8 * convolution.kernel()[:1, :1], padding=2)
     torch.testing.assert_close(after[:, :1], plain, rtol=0, atol=1e-12)
+
+
+# --- kernels that are zero outside a ball ---
+
+
+def test_a_ball_of_taps_is_three_boxes() -> None:
+    """Of 5 pixels 81 taps of 125 in three boxes, each tap once; a small ball, or a cube, is not split."""
+    ball = (kernel_pixels(5, 3).norm(dim=1) < 2.5).reshape(5, 5, 5)
+    covered = torch.zeros(5, 5, 5)
+    for box in boxes(ball):
+        covered[tuple(slice(2 - a, 3 + a, step) for a, step in box)] += 1
+    assert torch.equal(covered, ball.float())
+    assert covered.sum() == 81
+    assert len(boxes(ball)) == 3
+    assert boxes(torch.ones(5, 5, 5, dtype=torch.bool)) == []
+    assert boxes((kernel_pixels(3, 3).norm(dim=1) < 1.5).reshape(3, 3, 3)) == []
+
+
+def test_boxes_add_up_to_the_convolution(generator: torch.Generator) -> None:
+    """Values, and derivatives to second order, are those of one convolution with the whole kernel."""
+    ball = (kernel_pixels(5, 3).norm(dim=1) < 2.5).reshape(5, 5, 5)
+    f = torch.randn(2, 3, 4, 3, 5, generator=generator, dtype=torch.float64, requires_grad=True)
+    kernel = (torch.randn(2, 3, 5, 5, 5, generator=generator, dtype=torch.float64) * ball).requires_grad_()
+    whole = lambda f, kernel: torch.nn.functional.conv3d(f, kernel * ball, padding=2)  # noqa: E731
+    split = lambda f, kernel: convolve_boxes(f, kernel * ball, boxes(ball))  # noqa: E731
+    torch.testing.assert_close(split(f, kernel), whole(f, kernel), rtol=0, atol=1e-12)
+    results = []
+    for function in (split, whole):
+        first = torch.autograd.grad(function(f, kernel).tanh().sum(), (f, kernel), create_graph=True)
+        second = torch.autograd.grad(sum(x.square().sum() for x in first), (f, kernel))
+        results.append((*first, *second))
+    for a, b in zip(*results, strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-11)
+
+
+def test_the_network_takes_the_split_in_single_precision(generator: torch.Generator) -> None:
+    """Two images of voxels: the same to rounding as in double precision, which is not split."""
+    terms = tuple((2, ir) for ir in (Irrep("0e"), Irrep("1o")))
+    layer = SteerableConvolution(terms, terms, 5, space_harmonics(5, 2, 3), space_couplings, 3)
+    x = torch.randn(2, 8, 6, 7, 5, generator=generator)
+    assert channels_last_is_faster(x)
+    assert several_are_faster(x)
+    assert not several_are_faster(x[:1])
+    assert not channels_last_is_faster(x.double())
+    assert len(layer.boxes) == 3
+    single = layer(x).double()
+    torch.testing.assert_close(layer(x[:1]), layer(x)[:1], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(
+        single, layer.double()(x.double()), rtol=0, atol=2e-5 * float(single.detach().abs().max())
+    )
