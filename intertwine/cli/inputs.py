@@ -92,7 +92,7 @@ def read(
 
     told, units = console.pairs(key, "--key") or {}, console.pairs(unit, "--unit") or {}
     if (is_dataset(source) and not source.exists()) or is_shapes(source):
-        store = open_dataset(str(source), keys=told, units=units, limit=limit, **sampled(run))
+        store = open_dataset(str(source), keys=told, units=units, limit=limit, labelled=False, **sampled(run))
         structures = [store[k] for k in range(len(store))][-1 if last else 0 :]
         warn(structures, source, run, last)
         return Given(structures, {})

@@ -163,6 +163,7 @@ def open_dataset(
     allow: Collection[str] | None = None,
     points: int = POINTS,
     seed: int = 0,
+    labelled: bool = True,
 ) -> GraphStore:
     """A data set by name, or the structures of a file or of many; what was assumed is in its ``notes``.
 
@@ -180,6 +181,7 @@ def open_dataset(
         allow: modules outside the package whose code may run; None allows what ``source`` names.
         points: points of the cloud that a mesh is sampled by.
         seed: of these points.
+        labelled: whether images need labels; where they are only to be predicted, they don't.
 
     Raises:
         InputError: keys or units are given for a named data set; a module is not allowed; a unit is unknown; the limit
@@ -202,7 +204,7 @@ def open_dataset(
         if keys or units or target not in (None, "label"):
             raise InputError("keys, units and targets are for structures", where=name, remedy="leave them out.")
         if is_idx(path):
-            return read_idx_file(path, limit)
+            return read_idx_file(path, limit, labelled=labelled)
         return read_meshes(path, points=points, seed=seed, limit=limit, progress=progress)
     if is_several(path):
         return read_folder(path, keys=keys, units=units, target=target, limit=limit, progress=progress)

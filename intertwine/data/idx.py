@@ -84,11 +84,12 @@ def labels_file(images: Path) -> Path:
     raise DataError(what, where=shown(images), remedy=remedy)
 
 
-def read_images(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
+def read_images(path: str | Path, *, labelled: bool = True) -> tuple[np.ndarray, np.ndarray | None]:
     """Images (N, rows, columns) or (N, C, rows, columns) in float32, those of bytes from 0 to 1, and their labels (N).
 
     Args:
         path: of the images; :func:`labels_file` finds the labels.
+        labelled: whether labels are needed; where not, and no file of labels is there, they are None.
 
     Raises:
         DataError: a file is missing or damaged, holds other axes or no images, a pixel is not finite, a label is not
@@ -105,7 +106,12 @@ def read_images(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
     if not np.isfinite(images).all():
         k = int(np.flatnonzero(~np.isfinite(images).reshape(len(images), -1).all(1))[0])
         raise DataError(f"image {k} has a pixel that is not finite", where=where, remedy="repair or remove the image.")
-    beside = labels_file(path)
+    try:
+        beside = labels_file(path)
+    except DataError:
+        if labelled:
+            raise
+        return images, None
     labels = read_idx(beside)
     if labels.shape != (len(images),):
         what = f"{' x '.join(map(str, labels.shape))} labels for {len(images)} images"

@@ -20,7 +20,7 @@ DIGIT_PARTS = (1_200, 97, 500)  # of a seeded shuffle: to train on, to validate,
 
 
 def image_store(
-    images: Float[np.ndarray, "n *channels rows columns"], labels: Int[np.ndarray, " n"], *, name: str,
+    images: Float[np.ndarray, "n *channels rows columns"], labels: Int[np.ndarray, " n"] | None, *, name: str,
     classes: Sequence[str] | None = None, splits: Splits | None = None, notes: Iterable[str] = (),
 ) -> GraphStore:  # fmt: skip
     """Images as graphs (:func:`intertwine.geometry.raster`): ``pos`` (N, 2) in pixels from the centre, ``x`` (N, C) in
@@ -28,7 +28,7 @@ def image_store(
 
     Args:
         images: (n, rows, columns) or (n, C, rows, columns).
-        labels: class of each, from 0.
+        labels: class of each, from 0; None where they are not known.
         name: of the data set.
         classes: names of the classes; None where they have none.
         splits: the parts that are prescribed, if they are.
@@ -40,8 +40,9 @@ def image_store(
     fields = {
         "pos": raster_positions(rows, columns).to(torch.float32).repeat(n, 1),
         "x": values.flatten(2).transpose(1, 2).reshape(-1, channels).contiguous(),
-        "label": torch.from_numpy(np.asarray(labels, dtype=np.int64)),
     }
+    if labels is not None:
+        fields["label"] = torch.from_numpy(np.asarray(labels, dtype=np.int64))
     return GraphStore(
         fields, torch.arange(n + 1) * (rows * columns), {"pos": "node", "x": "node", "label": "graph"}, name=name,
         notes=notes, splits=splits, classes={"label": classes} if classes else None, domain="image",
@@ -68,18 +69,20 @@ def digits(*, progress: bool = False) -> GraphStore:
     return image_store(images, labels, name="digits", classes=names, splits=splits, notes=[note])
 
 
-def read_idx_file(path: str | Path, limit: int | None = None) -> GraphStore:
+def read_idx_file(path: str | Path, limit: int | None = None, *, labelled: bool = True) -> GraphStore:
     """Images of an IDX file with the labels beside it, as :func:`image_store`.
 
     Args:
         path: ``NAME-images-idx3-ubyte``, also gzipped.
         limit: the first images only.
+        labelled: whether labels are needed, as for training.
 
     Raises:
         DataError: as :func:`intertwine.data.idx.read_images`.
     """
-    images, labels = read_images(path)
-    count = int(labels.max()) + 1 if len(labels) else 0
-    names = [str(k) for k in range(count)]
-    images, labels = images[:limit], labels[:limit]
-    return image_store(images, labels, name=Path(path).name.split("-images")[0], classes=names)
+    images, labels = read_images(path, labelled=labelled)
+    name = Path(path).name.split("-images")[0]
+    if labels is None:
+        return image_store(images[:limit], None, name=name)
+    names = [str(k) for k in range(int(labels.max()) + 1)]
+    return image_store(images[:limit], labels[:limit], name=name, classes=names)

@@ -270,3 +270,12 @@ def test_images_without_a_name_for_labels(tmp_path: Path) -> None:
     path.write_bytes(idx(images))
     with pytest.raises(DataError, match="its name does not tell that of its labels"):
         read_images(path)
+
+
+def test_images_to_be_predicted_need_no_labels(tmp_path: Path) -> None:
+    path = written(tmp_path, *some())
+    (tmp_path / "a-labels-idx1-ubyte").unlink()
+    store = open_dataset(path, labelled=False, limit=4, progress=False)
+    assert len(store) == 4
+    assert "label" not in store.fields
+    assert store[3].x.shape == (25, 1)
