@@ -1,4 +1,4 @@
-"""What a run says of the labels of its file: which it learns, which it reads, and which it does not look at."""
+"""What a run says of the labels of its file: learned, read or left; and of its errors beside the baseline."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import pytest
 from intertwine.data.resolution import Decision
 from intertwine.models import PaiNN
 from intertwine.tasks import ForceField, Property
+from intertwine.tasks.verdict import of_the_baseline
 from intertwine.training.report import _for
 
 
@@ -26,3 +27,16 @@ def test_labels_that_are_not_learned_say_so(task, used: set[str]) -> None:
     assert [each.label for each in told] == list(names)
     assert {each.label for each in told if each.why == "why"} == used
     assert {each.why for each in told} == {"why", "read, not learned"}
+
+
+@pytest.mark.parametrize(
+    ("ratios", "words"),
+    [
+        ([], ""),
+        ([0.0203, 0.444], "2.03 % and 44.4 % of the baseline's"),
+        ([9.99], "999 % of the baseline's"),
+        ([0.9, 121.24], "0.9 and 121 times the baseline's"),
+    ],
+)
+def test_ratios_are_read_at_a_glance(ratios: list[float], words: str) -> None:
+    assert of_the_baseline(ratios) == words
