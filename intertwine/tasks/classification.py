@@ -46,11 +46,11 @@ class Classification(Task):
 
     Args:
         backbone: a model with invariant features.
-        classes: names of the classes 0, 1, ..., or how many there are.
+        classes: names of the classes 0, 1, ..., or their number (no unit).
         target: name of the label in the data: whole numbers from 0.
         level: "graph", or "node" for a label of each node.
         readout: "mean", "max" or "sum" over the nodes of a graph; not used where the model has pooled already.
-        hidden: units of a hidden layer between pooling and logits; 0 for none.
+        hidden: width of a hidden layer between pooling and logits (no unit); 0 for none.
         smoothing: label smoothing :math:`\epsilon`, from 0 to below 1 (no unit).
         class_weights: w: "none" (all 1), "balanced" (:math:`n / (K n_k)` with the numbers of the training set), or one
             number for each class.

@@ -18,7 +18,7 @@ from intertwine.numerics.signature import Configured
 from intertwine.tasks.baselines import Baseline, Constant, watched
 from intertwine.tasks.output import Metric, Output
 from intertwine.tasks.pace import Pace
-from intertwine.tasks.verdict import percent
+from intertwine.tasks.verdict import of_the_baseline
 
 #: What a task takes from the data: arguments of the task, of the model (those that it has), and options of the
 #: training.
@@ -279,8 +279,8 @@ class Task(Configured, Placed, nn.Module, ABC):
         """:meth:`errors` as the words after the name of the target, on the line that ends a training."""
         mae, rmse = (f"{errors[name]:.4g} {errors['unit']}".rstrip() for name in ("mae", "rmse"))
         mse = f", MSE {errors['mse']:.4g}" if "mse" in errors else ""
-        shares = " and ".join(percent(ratio) for ratio in errors.get("ratio", {}).values())
-        return f"MAE {mae}, RMSE {rmse}{mse}" + (f" ({shares} of the baseline's)" if shares else "")
+        share = of_the_baseline(errors.get("ratio", {}).values())
+        return f"MAE {mae}, RMSE {rmse}{mse}" + (f" ({share})" if share else "")
 
     def pictures(
         self, graphs: Sequence[Graph], predictions: Sequence[Mapping[str, Any]]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 #: The numbers of a task's errors that are the better the smaller they are, and what they are called.
 FIGURES = {"mae": "MAE", "rmse": "RMSE", "error": "error", "cross_entropy": "cross-entropy"}
+TIMES = 10.0  # ratio from which on a factor is easier to read than a percentage
 
 
 def compared_with(
@@ -51,6 +52,18 @@ def beaten(errors: Mapping[str, Mapping[str, Any]]) -> list[str]:
 def percent(ratio: float) -> str:
     """A ratio as "2.03 %", "44.4 %", "4444 %"."""
     return f"{100 * ratio:.3g} %" if 100 * ratio < 999.5 else f"{100 * ratio:.0f} %"
+
+
+def of_the_baseline(ratios: Collection[float]) -> str:
+    """Ratios as "2.03 % and 44.4 % of the baseline's", large ones as "0.9 and 121 times the baseline's"; empty where
+    there are none.
+    """
+    if not ratios:
+        return ""
+    if max(ratios) < TIMES:
+        return f"{' and '.join(map(percent, ratios))} of the baseline's"
+    words = (f"{ratio:.0f}" if ratio >= TIMES else f"{ratio:.2g}" for ratio in ratios)
+    return f"{' and '.join(words)} times the baseline's"
 
 
 def baseline_line(errors: Mapping[str, Any]) -> str:

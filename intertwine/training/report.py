@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any
 
-from intertwine.data.resolution import table
+from intertwine.data.resolution import Decision, table
 from intertwine.numerics.checkpoint import load_checkpoint
 from intertwine.numerics.showing import counted
 from intertwine.tasks import Task
 from intertwine.tasks.verdict import baseline_line, beaten
 from intertwine.training.certification import conclude
 from intertwine.training.config import Config
-from intertwine.training.evaluation import errors_of
+from intertwine.training.evaluation import errors_of, inputs_of
 from intertwine.training.folder import CHECKPOINTS, REPORT, with_weights, write_json
 from intertwine.training.options import DataOptions
 from intertwine.training.progress import Progress, duration
@@ -82,7 +82,7 @@ def introduce(
         progress.say(f"note: {note}")
     for line in [*sets.source.warnings, *([] if state else task.cautions())]:
         progress.say(f"warning: {line}")
-    for k, line in enumerate(table(sets.source.decisions)):
+    for k, line in enumerate(table(_for(task, sets.source.decisions))):
         progress.say(f"{'' if k else 'labels':8} {line}")
     train, validation, test = (len(part) for part in (sets.train, sets.validation, sets.test))
     sizes = f"{counted(train, 'structure')} to train on, {validation:,} to validate, {test:,} to test"
@@ -97,6 +97,13 @@ def introduce(
     progress.say(f"run      {folder}" + (f", resumed after epoch {state['epoch']}" if state else ""))
     if config.training.minutes is not None:
         progress.say(f"budget   {_budget(config, state)}")
+
+
+def _for(task: Task, decisions: Iterable[Decision]) -> list[Decision]:
+    """The labels of a file, of which those that the task neither learns nor reads say so."""
+    used = {output.label or name for name, output in task.outputs.items()} | set(inputs_of(task))
+    used |= {"virial"} if "stress" in used else set()
+    return [each if each.label in used else each._replace(why="read, not learned") for each in decisions]
 
 
 def _budget(config: Config, state: dict[str, Any] | None) -> str:

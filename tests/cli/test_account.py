@@ -338,26 +338,3 @@ def test_brackets_in_a_table_are_text(capsys: pytest.CaptureFixture[str], text: 
     finally:
         console.out = former
     assert capsys.readouterr().out.count(text) == 6
-
-
-@pytest.mark.parametrize("target", ["energy", "forces"])
-def test_a_run_that_the_baseline_beats_says_so(copied, trained: Any, run_cli, target: str) -> None:
-    """In info and compare as in train: from the same numbers, by the same words."""
-    test = trained[1]["test"]
-    mine, blind = test[target], {"name": "blind", "mae": 0.5 * test[target]["mae"], "rmse": 2 * test[target]["rmse"]}
-    worse = mine | {"baseline": blind, "ratio": {"mae": 2.0, "rmse": 0.5}}
-    folder = copied("worse", report={"test": test | {target: worse}, "warnings": []})
-    (line,) = [line for line in info(folder)["warnings"] if line.startswith(target)]
-    assert "the baseline 'blind' is better than the model (MAE" in line
-    shown = run_cli("info", folder)
-    assert f"{target}, blind: MAE {blind['mae']:.4g}, RMSE {blind['rmse']:.4g}" in shown.stdout
-    assert f"warning: {line}" in " ".join(shown.stderr.split())
-    side = run_cli("compare", trained[0], folder)
-    assert f"warning: worse: {line}" in " ".join(side.stderr.split())
-    assert side.stdout.count("baseline: blind") == 2
-    content = compare([trained[0], folder])
-    row = next(r for r in content["errors"] if (r["set"], r["target"], r["error"]) == ("test", target, "mae"))
-    assert row["baselines"]["blind"] == [None, blind["mae"]]
-    assert row["best"] == [0, 1]  # the model's own errors are the same
-    own = mine["baseline"]["name"]
-    assert row["baselines"][own] == [mine["baseline"]["mae"], None]

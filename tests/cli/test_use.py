@@ -133,7 +133,7 @@ def test_charges_as_inputs(runs, ok, run_cli) -> None:
     source = CASES / "charges-as-input.xyz"
     first = ok("predict", runs["charges"], source, "--json")
     assert "charge read from 'q', as in the data of the run" in first.stderr
-    assert "total_charge (of structure 1 first) is kept and not read" in first.stderr
+    assert "total_charge, first in structure 1: kept in what is written, not read" in first.stderr
     atoms = read(source, 0)
     atoms.calc = calculator = Calculator(runs["charges"])
     energy = atoms.get_potential_energy()

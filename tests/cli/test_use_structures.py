@@ -74,7 +74,7 @@ def test_outputs_keep_what_was_given(name: str, runs, ok) -> None:
     source = written(name, atoms)
     given = read(source)
     for command in ("predict", "relax"):
-        ok(command, runs["ev"], source, "-o", "o.xyz", *(["--steps", "1"] if command == "relax" else []))
+        ok(command, runs["ev"], source, "--overwrite", "-o", "o.xyz", *(["--steps", "1"] if command == "relax" else []))
         found = read("o.xyz")
         # a label is of the structure as it was
         start = {"REF_forces": "initial_REF_forces", "REF_energy": "initial_REF_energy"} if command == "relax" else {}
@@ -98,7 +98,7 @@ def test_outputs_keep_what_was_given(name: str, runs, ok) -> None:
 def test_velocities_of_the_file(runs, ok, run_cli) -> None:
     atoms = molecule("H2O")
     atoms.set_velocities(np.full((3, 3), 1e-3 / units.fs))
-    options = ["--steps", 1, "--every", 1, "--timestep", 0.01, "-o", "m.traj", "--json"]
+    options = ["--steps", 1, "--every", 1, "--timestep", 0.01, "-o", "m.traj", "--overwrite", "--json"]
     for name in ("v.traj", "v.xyz"):
         summary = json.loads(ok("md", runs["ev"], written(name, atoms), "--velocities", "keep", *options).stdout)
         assert summary["velocities"] == "those of the file"
