@@ -83,7 +83,8 @@ def unread(structures: Sequence[Atoms], inputs: Sequence[str] = (), keys: Mappin
         for k, atoms in enumerate(structures):
             value = atoms.arrays.get(name, atoms.info.get(name))
             if value is not None and _says(value, nothing):
-                notes.append(f"{name}, first in structure {k}: kept in what is written, not read: the model has no such input")
+                where = f"{name}, first in structure {k}"
+                notes.append(f"{where}: kept in what is written, not read: the model has no such input")
                 break
     return notes
 
