@@ -46,11 +46,12 @@ ENGH_HUBER_PAPER = Paper(
     doi="10.1107/S0108767391001071",
 )
 DIGITS_PAPER = Paper(
-    "alpaydin1998cascading",
+    "alpaydin1998optical",
     ("Ethem Alpaydin", "Cenk Kaynak"),
-    "Cascading Classifiers",
+    "Optical Recognition of Handwritten Digits",
     1998,
-    "Kybernetika 34, 369",
+    "UCI Machine Learning Repository",
+    doi="10.24432/C50P49",
 )
 
 __all__ = ["ASE_PAPER", "DIGITS_PAPER", "EGNN_PAPER", "ENGH_HUBER_PAPER", "GFN2_PAPER", "PYSCF_PAPER", "QM9_PAPER"]
