@@ -38,6 +38,7 @@ from intertwine.nn.groups.orientations import Orientations
 from intertwine.nn.groups.orientations import orientations as grid_of
 from intertwine.nn.groups.regular import LiftingConvolution, OrientationReadout
 from intertwine.nn.groups.steerable_basis import SteerableBasis, Turning
+from intertwine.nn.mlp import on_rows
 from intertwine.nn.preset import OURS, Preset
 from intertwine.nn.scalar_vector import scalars_and_vectors
 
@@ -68,7 +69,7 @@ class GroupMPNNLayer(MessagePassing):
         self.scale = average_degree**-0.5
 
     def prepare(self, f: Lifted) -> tuple[Lifted, Lifted]:
-        return self.received(f), self.sent(f)  # P and Q once per node, not per edge
+        return on_rows(self.received, f), on_rows(self.sent, f)  # P and Q once per node, not per edge
 
     def message(self, f_i: Part, f_j: Part, a_ij: Geometry) -> Part:
         phi, envelope = a_ij
@@ -80,7 +81,7 @@ class GroupMPNNLayer(MessagePassing):
         return m * (self.scale * envelope).unsqueeze(-1)
 
     def update(self, f_i: Lifted, m_i: Lifted) -> Lifted:
-        return f_i + self.phi_f(torch.cat([f_i, self.outward(m_i)], dim=-1))
+        return f_i + on_rows(self.phi_f, torch.cat([f_i, on_rows(self.outward, m_i)], dim=-1))
 
 
 class GroupMPNN(Backbone):

@@ -38,6 +38,7 @@ from intertwine.nn import Backbone, ModelCard, VectorInputs, check_sizes
 from intertwine.nn.checks import check_degree, require_space
 from intertwine.nn.groups.directions import directions
 from intertwine.nn.groups.position_orientation import InvariantBasis, PositionOrientationLayer
+from intertwine.nn.mlp import on_rows
 from intertwine.nn.preset import OURS, Preset
 from intertwine.nn.scalar_vector import scalars_and_vectors
 
@@ -139,4 +140,4 @@ class PONITA(Backbone):
         s = self.directions.mean(f)
         if self.out is None:
             return s
-        return torch.cat([s, self.directions.out_of(self.out(f)).transpose(1, 2).flatten(1)], dim=-1)
+        return torch.cat([s, self.directions.out_of(on_rows(self.out, f)).transpose(1, 2).flatten(1)], dim=-1)

@@ -91,7 +91,7 @@ class Orientations(ExactBuffers, ABC):
 
     def out_of(self, u: Float[Tensor, "nodes h n channels"]) -> Float[Tensor, "nodes n channels"]:
         r""":math:`\sum_h w_h R_h u_h`: the vector of what each orientation sees of it."""
-        return torch.einsum("h,hab,ihbc->iac", self.weights, self.matrices, u)
+        return torch.einsum("hab,ihbc->iac", self.weights[:, None, None] * self.matrices, u)  # of two: sizes stay open
 
     def extra_repr(self) -> str:
         return f"{self.name}, {self.count}"

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from intertwine.nn.embedding import Edges
 from intertwine.nn.groups.directions import Directions
 from intertwine.nn.groups.regular import Depthwise
-from intertwine.nn.mlp import MLP
+from intertwine.nn.mlp import MLP, on_rows
 
 NORM_SMOOTHING = 0.1  # of the layer norm, in units of the features
 
@@ -61,8 +61,8 @@ class InvariantBasis(nn.Module):
         r""":math:`\varphi` of the edges and :math:`\psi` of the pairs of directions."""
         cosines = self.directions.along(edges.directions)
         # the first layer is linear: its part of the distance is the same at all directions
-        hidden = F.gelu(self.distance(edges.attributes).unsqueeze(1) + self.angle(self.polynomials(cosines)))
-        phi = F.gelu(self.spatial(hidden)) * edges.envelope.unsqueeze(1)
+        hidden = F.gelu(self.distance(edges.attributes).unsqueeze(1) + on_rows(self.angle, self.polynomials(cosines)))
+        phi = F.gelu(on_rows(self.spatial, hidden)) * edges.envelope.unsqueeze(1)
         return phi, self.orientation(self.polynomials(self.directions.cosines()))
 
     def polynomials(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape degree"]:
@@ -121,7 +121,7 @@ class PositionOrientationLayer(nn.Module):
         psi: Float[Tensor, "o o functions"],
         edge_index: Int[Tensor, "2 edges"],
     ) -> Float[Tensor, "nodes o width"]:
-        a = self.sums(f.flatten(1), self.space(phi).flatten(1), edge_index).view_as(f) + self.self_weight * f
+        a = self.sums(f.flatten(1), on_rows(self.space, phi).flatten(1), edge_index).view_as(f) + self.self_weight * f
         b = torch.einsum("opc,ipc->ioc", self.sphere(psi) / self.count, a) + self.bias
-        step = self.block(self.norm(b))
+        step = on_rows(self.block, self.norm(b))
         return f + (step if self.scale is None else self.scale * step)

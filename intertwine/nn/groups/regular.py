@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from intertwine.nn.convolution import Convolution
 from intertwine.nn.groups.orientations import Orientations
 from intertwine.nn.groups.steerable_basis import SteerableBasis, Turning
-from intertwine.nn.mlp import MLP
+from intertwine.nn.mlp import MLP, on_rows
 from intertwine.o3 import Irreps
 
 Lifted = Float[Tensor, "nodes h width"]
@@ -171,7 +171,7 @@ class RegularLayer(nn.Module):
         self.convolution, self.outward = convolution, MLP([width, 2 * width, width])
 
     def forward(self, f: Lifted, phi: Basis, edge_index: EdgeIndex) -> Lifted:
-        return f + self.outward(self.convolution(f, phi, edge_index))
+        return f + on_rows(self.outward, self.convolution(f, phi, edge_index))
 
 
 class OrientationReadout(nn.Module):
@@ -197,5 +197,5 @@ class OrientationReadout(nn.Module):
         s = self.orientations.mean(f)
         if self.coordinates is None:
             return s
-        u = self.coordinates(f).unflatten(-1, (self.orientations.dimension, self.vectors))
+        u = on_rows(self.coordinates, f).unflatten(-1, (self.orientations.dimension, self.vectors))
         return torch.cat([s, self.orientations.out_of(u).transpose(1, 2).flatten(1)], dim=-1)
