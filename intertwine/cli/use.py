@@ -89,7 +89,7 @@ def evaluate(
         if blind := e.get("baseline"):
             rows.append([f"  baseline: {blind['name']}", e["unit"], *(_figure(blind, name) for name in columns)])
     console.table(
-        f"{run} on {source or 'its test set'}: {counted(len(store), 'structure')}",
+        f"{run} on {source or 'its test set'}: {counted(len(store), 'structures')}",
         ["target", "unit", *columns.values()],
         rows,
     )
@@ -166,7 +166,7 @@ def predict(
         for note in write_predictions(output, content.structures, predictions, trained.task, **told):
             inputs.say(note)
         console.err.print(
-            f"wrote {counted(len(predictions), 'prediction')} to {output}{replaced}{_in_units(trained.task)}",
+            f"wrote {counted(len(predictions), 'predictions')} to {output}{replaced}{_in_units(trained.task)}",
             markup=False,
             soft_wrap=True,
         )

@@ -20,6 +20,7 @@ from intertwine.data.opening import ending, is_archive, shown
 from intertwine.data.store import GraphStore
 from intertwine.data.units import DIMENSIONS, factor
 from intertwine.numerics import DataError, InputError
+from intertwine.numerics.showing import counted
 
 LISTED_ENDINGS = 8  # endings that a message names
 # README.md is no file of CASTEP, whose ending that is
@@ -128,13 +129,13 @@ def members(source: Path) -> tuple[list[Path], list[str]]:
             raise DataError(
                 "no file matches" if not entries else "only folders match", where=where, remedy="check the pattern."
             )
-        inside = f" (it holds {_counted(len(folders), 'folder')}, which are not entered)" if folders else ""
+        inside = f" (it holds {counted(len(folders), 'folders')}, which are not entered)" if folders else ""
         raise DataError(f"a folder without files{inside}", where=where, remedy=remedy)
     unread = [path for path in files if path not in read]
-    notes = [f"passed over: {_counted(len(hidden), 'hidden file')}"] if hidden else []
-    notes += [f"passed over: {_counted(len(folders), 'folder')} inside"] if folders else []
+    notes = [f"passed over: {counted(len(hidden), 'hidden files')}"] if hidden else []
+    notes += [f"passed over: {counted(len(folders), 'folders')} inside"] if folders else []
     notes += (
-        [f"passed over: {_counted(len(unread), 'file')} of endings that are not read ({_endings(unread)})"]
+        [f"passed over: {counted(len(unread), 'files')} of endings that are not read ({_endings(unread)})"]
         if unread
         else []
     )
@@ -170,7 +171,7 @@ def _summary(opened: Sequence[Path], files: Sequence[Path]) -> str:
         ", ..." if len(kinds) > LISTED_ENDINGS else ""
     )
     of = f"the first {len(opened)} of " if len(opened) < len(files) else ""
-    return f"{of}{_counted(len(files), 'file')} in {_counted(len(kinds), 'format')} ({formats})"
+    return f"{of}{counted(len(files), 'files')} in {counted(len(kinds), 'formats')} ({formats})"
 
 
 def _endings(files: Sequence[Path]) -> str:
@@ -178,10 +179,6 @@ def _endings(files: Sequence[Path]) -> str:
     return ", ".join(name for name, _ in endings.most_common(LISTED_ENDINGS)) + (
         ", ..." if len(endings) > LISTED_ENDINGS else ""
     )
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" + ("s" if count != 1 else "")
 
 
 def _in_one_unit(frames: list[Frame]) -> tuple[list[Frame], list[str]]:

@@ -51,7 +51,7 @@ class Loader:
     ) -> None:
         if len(dataset) < processes:
             raise InputError(
-                f"{counted(len(dataset), 'structure')} for {processes} processes",
+                f"{counted(len(dataset), 'structures')} for {processes} processes",
                 where="training.devices",
                 remedy="use fewer devices or more data.",
             )

@@ -337,7 +337,7 @@ class GraphStore(torch.utils.data.Dataset):
 
     def __repr__(self) -> str:
         labels = ", ".join(name for name in self.fields if name not in INPUTS) or "none"
-        return f"GraphStore({self.name!r}, {counted(len(self), 'graph')}, labels: {labels})"
+        return f"GraphStore({self.name!r}, {counted(len(self), 'graphs')}, labels: {labels})"
 
 
 def _rows(pointer: Tensor, indices: Tensor) -> Tensor:

@@ -162,7 +162,7 @@ def former_of(
     step = int(last.info[STEP])
     if step >= steps:
         raise InputError(
-            f"{counted(steps, 'step')}, all of which are done: the last frame is of step {step}",
+            f"{counted(steps, 'steps')}, all of which are done: the last frame is of step {step}",
             where=str(path),
             remedy=f"give more steps in all (--steps {2 * step}) to make it longer.",
         )

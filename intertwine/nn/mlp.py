@@ -50,9 +50,7 @@ class MLP(nn.Module):
         return self.activation(x) if self.last else x
 
 
-def on_rows(
-    network: Callable[[Tensor], Tensor], x: Float[Tensor, "*batch inputs"]
-) -> Float[Tensor, "*batch outputs"]:
+def on_rows(network: Callable[[Tensor], Tensor], x: Float[Tensor, "*batch inputs"]) -> Float[Tensor, "*batch outputs"]:
     """A network of the last axis, on one axis of rows in place of several.
 
     The same numbers; a program keeps the number of nodes open, where a linear map of three axes fixes it.

@@ -9,13 +9,13 @@ from typing import Any
 COLOURS = {"passed": "green", "failed": "red", "FAILED": "red"}  # of words in tables
 
 
-def counted(n: int, noun: str) -> str:
-    """A number and what it counts, in the plural where it is not one.
+def counted(n: int, things: str) -> str:
+    """A number and what it counts, a plural in "s", of which one is the singular.
 
-    >>> counted(1, "structure"), counted(12345, "structure")
+    >>> counted(1, "structures"), counted(12345, "structures")
     ('1 structure', '12,345 structures')
     """
-    return f"{n:,} {noun}{'s' * (n != 1)}"
+    return f"{n:,} {things if n != 1 else things[:-1]}"
 
 
 def facts_as_text(name: str, facts: Mapping[str, Any]) -> str:

@@ -143,7 +143,7 @@ def finished(module: TrainingModule, folder: Path) -> str:
     """Why a run that is resumed has nothing left to train, and the command that gives it more; empty if it has."""
     o, done, more = module.options, module.epoch, f"extend it by: intertwine train --resume {shlex.quote(str(folder))}"
     if done >= o.epochs:
-        epochs = f"done: {counted(done, 'epoch')}" + ("" if done == o.epochs else f", of {o.epochs}")
+        epochs = f"done: {counted(done, 'epochs')}" + ("" if done == o.epochs else f", of {o.epochs}")
         return f"{epochs}; {more} --epochs {2 * done} (counted from the start)"
     if o.minutes is not None and module.out_of_time():
         spent = max(o.minutes, round(module.seconds / 60, 1))

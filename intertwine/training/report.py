@@ -85,11 +85,11 @@ def introduce(
     for k, line in enumerate(table(_for(task, sets.source.decisions))):
         progress.say(f"{'' if k else 'labels':8} {line}")
     train, validation, test = (len(part) for part in (sets.train, sets.validation, sets.test))
-    sizes = f"{counted(train, 'structure')} to train on, {validation:,} to validate, {test:,} to test"
+    sizes = f"{counted(train, 'structures')} to train on, {validation:,} to validate, {test:,} to test"
     progress.say(f"data     {stem(config.data)}: {sizes}")
     for part, kept in (("validation", sets.validation), ("test", sets.test)):
         if len(kept) < FEW_STRUCTURES:
-            progress.say(f"warning: {counted(len(kept), 'structure')} in the {part} set: too few for a reliable error")
+            progress.say(f"warning: {counted(len(kept), 'structures')} in the {part} set: too few for a reliable error")
     weights = sum(p.numel() for p in task.parameters())
     progress.say(
         f"model    {config.model.name}, {weights:,} weights, {config.training.precision}; task {config.task.name}"
@@ -120,7 +120,7 @@ def _budget(config: Config, state: dict[str, Any] | None) -> str:
 
 def _conclude(say: Callable[[str], None], report: dict[str, Any], task: Task) -> None:
     time_taken = duration(report["seconds"])
-    epochs, steps = counted(report["epochs"], "epoch"), counted(report["steps"], "step")
+    epochs, steps = counted(report["epochs"], "epochs"), counted(report["steps"], "steps")
     say(f"trained  {epochs}, {steps}, {time_taken}; best after epoch {report['best_epoch']}")
     for target, errors in report["test"].items():
         say(f"test     {target}: {task.line(target, errors)}")

@@ -139,7 +139,7 @@ def _locked(
             task, state = None, None
         team.check(config.training)
         if len(sets.train) < config.training.processes:  # before that many start
-            what = f"{counted(len(sets.train), 'structure')} for {config.training.processes} processes"
+            what = f"{counted(len(sets.train), 'structures')} for {config.training.processes} processes"
             raise InputError(what, where="training.devices", remedy="use fewer devices or more data.")
         config.save(folder / CONFIG)
         sets.splits.save(folder / SPLITS)

@@ -301,7 +301,7 @@ def test_what_is_said_and_not_read_is_noted() -> None:
     atoms.info |= {"total_charge": 1, "multiplicity": 1, "spin": 0}
     notes = unread([molecule("H2O"), atoms], ("charge",), {"charge": "q"})
     assert len(notes) == 2
-    assert "initial_magmoms (of structure 1 first)" in notes[0]
+    assert "initial_magmoms, first in structure 1: kept" in notes[0]
     assert "total_charge" in notes[1]
     assert unread([molecule("H2O")]) == []
 
