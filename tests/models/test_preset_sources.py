@@ -12,6 +12,7 @@ from switches import as_users_run_it
 
 from intertwine.certify import certify
 from intertwine.geometry import Graph
+from intertwine.groups import SO
 from intertwine.nn import Backbone, Preset
 from intertwine.nn.preset import OURS
 from intertwine.numerics import InputError
@@ -64,7 +65,7 @@ def molecule(model: Backbone) -> Graph:
     vel = torch.randn(4, 3, generator=generator, dtype=torch.float64)
     charge = torch.tensor([-1.0, 1.0, 1.0, -1.0], dtype=torch.float64)
     z = None if model.arguments["species"] == () else [8, 8, 1, 1]
-    return Graph(pos, z=z, vel=vel, charge=charge)
+    return Graph(pos, z=z, vel=vel, charge=charge, frame=SO(3).sample(4, generator))
 
 
 @pytest.mark.parametrize(("name", "preset"), [pair for pair in ALL if pair[1] != "small"])
