@@ -235,7 +235,8 @@ def assert_the_page_is_what_is_printed(entries: list[dict], printed: str) -> Non
     assert all(re.sub(r"^- `(\w+)`", r"\1", line) in said for line in below)
 
 
-def test_lists(run_cli) -> None:
+def test_lists(run_cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "240")  # no cell is broken
     with as_users_run_it():  # two seconds then, a minute with annotations checked
         entries, shown = document(run_cli("models", "--json")), run_cli("models")
     assert shown.exit_code == 0
