@@ -24,7 +24,7 @@ and gradients. Gradients are those of features, weights and points.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -217,19 +217,28 @@ class RegularCase(Case):
 
 
 def rows(repeats: int) -> list[dict[str, Any]]:
-    """One for each layer: median times in ms, memory in MB, and how many times as much the others take."""
+    """One for each layer."""
     makers: dict[str, Callable[[torch.dtype], Case]] = {
         f"LieConv, {name}": partial(LieCase, group) for name, group in GROUPS.items()
     }
     makers["regular, T(2) x C_4, separable"] = lambda dtype: RegularCase(True, dtype)
     makers["regular, T(2) x C_4, full"] = lambda dtype: RegularCase(False, dtype)
+    return measured_rows(makers, "layer", repeats)
+
+
+def measured_rows(
+    makers: Mapping[str, Callable[[torch.dtype], Case]], column: str, repeats: int
+) -> list[dict[str, Any]]:
+    """One for each case, named in the column: median times in ms, memory in MB, and how many times as much the others
+    take.
+    """
     lines = []
     for name, make in makers.items():
         agree = make(torch.float64).check()
         contestants = make(torch.float32).contestants()
         times = interleaved(contestants, repeats)
         memory = {key: bench.peak_memory(step) / 1e6 for key, step in contestants.items()}
-        line: dict[str, Any] = {"layer": name, "agree to": f"{agree:.0e}"}
+        line: dict[str, Any] = {column: name, "agree to": f"{agree:.0e}"}
         for key in contestants:
             line |= {f"{key}, ms": times[key], f"{key}, MB": memory[key]}
         for key in list(contestants)[1:]:

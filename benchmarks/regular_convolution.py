@@ -15,26 +15,25 @@ features, positions and weights).
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
-from measure import interleaved, table, write
+from group_convolutions import CHANNELS, NEIGHBOURS, POINTS, Case, measured_rows
+from measure import table, write
 from torch import Tensor
 
-from intertwine import bench
 from intertwine.geometry import Graph
 from intertwine.nn.embedding import EdgeEmbedding
 from intertwine.nn.groups.orientations import orientations
 from intertwine.nn.groups.regular import GroupConvolution
 from intertwine.nn.groups.steerable_basis import SteerableBasis
 
-POINTS, NEIGHBOURS, CHANNELS = 256, 25, 32
-AGREE = 1e-6  # of the size of the result
 
-
-class Case:
+class RegularCase(Case):
     """Points, neighbours and weights that both share."""
+
+    NAMES = ("ours", "pairs")
 
     def __init__(self, group: str, dtype: torch.dtype = torch.float32) -> None:
         generator = torch.Generator().manual_seed(0)
@@ -71,41 +70,10 @@ class Case:
         own = (of_R * layer.self_weight * self.f[:, None]).sum(2)
         return (kernel * values[:, :, None]).sum((1, 3)) * NEIGHBOURS**-0.5 + own
 
-    def contestants(self) -> dict[str, Callable[[], Any]]:
-        """name -> forward and backward."""
-        wanted = [self.f, self.pos, *self.weights]
-        return {
-            name: lambda function=function: torch.autograd.grad(function(), wanted, self.cotangent)
-            for name, function in (("ours", self.ours), ("pairs", self.pairs))
-        }
-
-    def check(self) -> float:
-        """The largest difference between results and gradients, over their sizes.
-
-        Raises:
-            AssertionError: it is above the bound.
-        """
-        ours, pairs = ([step().detach()] for step in (self.ours, self.pairs))
-        for results, step in zip((ours, pairs), self.contestants().values(), strict=True):
-            results += step()
-        worst = max(float((a - b).abs().max() / b.abs().max()) for a, b in zip(ours, pairs, strict=True))
-        assert worst < AGREE, f"{worst:.1e}"
-        return worst
-
 
 def rows(repeats: int) -> list[dict[str, Any]]:
-    """One for each group: median times in ms, memory in MB, and ratios."""
-    lines = []
-    for group in ("tetrahedral", "octahedral"):
-        agree = Case(group, torch.float64).check()
-        contestants = Case(group).contestants()
-        times = interleaved(contestants, repeats)
-        memory = {key: bench.peak_memory(step) / 1e6 for key, step in contestants.items()}
-        line: dict[str, Any] = {"group": group, "agree to": f"{agree:.0e}"}
-        for key in contestants:
-            line |= {f"{key}, ms": times[key], f"{key}, MB": memory[key]}
-        lines.append(line | {"times": times["pairs"] / times["ours"], "memory": memory["pairs"] / memory["ours"]})
-    return lines
+    """One for each group."""
+    return measured_rows({name: partial(RegularCase, name) for name in ("tetrahedral", "octahedral")}, "group", repeats)
 
 
 if __name__ == "__main__":

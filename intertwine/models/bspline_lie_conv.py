@@ -19,12 +19,11 @@ the paper; the splines' centres stay when H is drawn anew.
 
 from __future__ import annotations
 
-import dataclasses
 from typing import ClassVar, Unpack
 
 from torch import nn
 
-from intertwine.groups import Affine, Group, T
+from intertwine.groups import Affine, Group
 from intertwine.nn import Inputs, ModelCard, check_sizes
 from intertwine.nn.checks import Columns
 from intertwine.nn.cutoff import positive
@@ -132,11 +131,3 @@ class BSplineLieConv(LieNetwork):
         assert isinstance(self.group, Affine)
         kernel = SplineKernel(self.dimension, stabiliser_of_origin(self.group), *self._shape, self.invariants)
         return kernel, kernel.functions
-
-    @property
-    def card(self) -> ModelCard:
-        if self.group == T(self.dimension):
-            return self.CARD
-        return dataclasses.replace(
-            self.CARD, domain=self.group.name, geometry="group element", symmetry=self.symmetry()
-        )

@@ -150,7 +150,7 @@ class P4CNN(GroupCNN):
     ) -> None:  # fmt: skip
         basis = SplineBasis(kernel, 2)
         super().__init__(
-            cyclic(4),
+            self.symmetries(),
             basis,
             width,
             layers,
@@ -165,8 +165,13 @@ class P4CNN(GroupCNN):
             level,
         )
 
+    @staticmethod
+    def symmetries() -> FiniteGroup:
+        """The group that turns the kernels."""
+        return cyclic(4)
 
-class P4MCNN(GroupCNN):
+
+class P4MCNN(P4CNN):
     """Translations, turns by 90 degrees and mirrors, exactly. Arguments are those of :class:`P4CNN`."""
 
     CARD = ModelCard(
@@ -180,27 +185,9 @@ class P4MCNN(GroupCNN):
         ),
     }
 
-    def __init__(
-        self, width: int = 8, layers: int = 5, kernel: int = 5, channels: int = 1, strides: tuple[int, ...] = (1, 3),
-        widening: int = 2, dropout: float = 0.0, norm: str = "batch", activation: str = "relu", padding: str = "zeros",
-        pool: str = "max", level: str = "graph",
-    ) -> None:  # fmt: skip
-        basis = SplineBasis(kernel, 2)
-        super().__init__(
-            dihedral(4),
-            basis,
-            width,
-            layers,
-            channels,
-            strides,
-            widening,
-            dropout,
-            norm,
-            activation,
-            padding,
-            pool,
-            level,
-        )
+    @staticmethod
+    def symmetries() -> FiniteGroup:
+        return dihedral(4)
 
 
 class SE2CNN(GroupCNN):

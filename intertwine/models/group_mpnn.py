@@ -23,7 +23,6 @@ sum, which it commutes with, the residual and the division are ours.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import ClassVar, Unpack
 
 import torch
@@ -32,15 +31,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from intertwine.geometry import Graph
-from intertwine.nn import MLP, Backbone, MessagePassing, ModelCard, VectorInputs, check_sizes
-from intertwine.nn.checks import check_degree, require_space
+from intertwine.nn import MLP, MessagePassing, ModelCard, VectorInputs
+from intertwine.nn.embedding import Edges
+from intertwine.nn.groups.lifted_network import LiftedNetwork
 from intertwine.nn.groups.orientations import Orientations
-from intertwine.nn.groups.orientations import orientations as grid_of
-from intertwine.nn.groups.regular import LiftingConvolution, OrientationReadout
 from intertwine.nn.groups.steerable_basis import SteerableBasis, Turning
 from intertwine.nn.mlp import on_rows
 from intertwine.nn.preset import OURS, Preset
-from intertwine.nn.scalar_vector import scalars_and_vectors
 
 Lifted = Float[Tensor, "nodes h width"]
 Part = Float[Tensor, "edges h width"]
@@ -84,7 +81,7 @@ class GroupMPNNLayer(MessagePassing):
         return f_i + on_rows(self.phi_f, torch.cat([f_i, on_rows(self.outward, m_i)], dim=-1))
 
 
-class GroupMPNN(Backbone):
+class GroupMPNN(LiftedNetwork):
     """Message passing on a group of rotations and translations, in the plane or in space.
 
     Time and memory grow with edges times the square of the number of orientations.
@@ -143,39 +140,17 @@ class GroupMPNN(Backbone):
         dimension: int = 3,
         **inputs: Unpack[VectorInputs],
     ) -> None:
-        super().__init__(cutoff, inputs)
-        check_sizes(width=width, layers=layers, functions=functions, vectors=1 + vectors)
-        check_degree(average_degree)
-        self.dimension = dimension
         group = "tetrahedral" if group is None and dimension == 3 else group
-        self.orientations = grid_of(group, dimension, orientations, sampling, lmax)
-        self.irreps_out = scalars_and_vectors(width, vectors, dimension)
-        self.embedding, self.edges = self.embed_nodes(width), self.embed_edges()
-        self.vectors = self.embed_vectors(dimension * width)
-        self.basis = SteerableBasis(dimension, lmax, functions, self.edges.width)
-        self.lifting = LiftingConvolution(width, self.basis, self.orientations, average_degree)
-        self.layers = nn.ModuleList(
-            GroupMPNNLayer(width, self.basis, self.orientations, average_degree) for _ in range(layers)
-        )
-        self.readout = OrientationReadout(width, vectors, self.orientations)
+        super().__init__(
+            cutoff, inputs, width=width, layers=layers, group=group, orientations=orientations, sampling=sampling,
+            vectors=vectors, lmax=lmax, functions=functions, average_degree=average_degree, dimension=dimension,
+        )  # fmt: skip
 
-    @property
-    def card(self) -> ModelCard:
-        name = self.orientations.name
-        return replace(self.CARD, symmetry=self.orientations.symmetry, domain=f"T({self.dimension}) x {name}")
+    def layer(self, width: int, average_degree: float) -> nn.Module:
+        return GroupMPNNLayer(width, self.basis, self.orientations, average_degree)
 
-    def lifted(self, graph: Graph) -> Lifted:
-        """The last features (nodes, orientations, width) of a graph as :meth:`ready` gives it."""
-        require_space(graph, self.dimension)
-        s, edges = self.embedding(graph), self.edges(graph)
-        phi = self.basis(edges)
-        f = s.unsqueeze(1) + self.lifting(s, phi, graph.edge_index)
-        if self.vectors is not None:
-            f = f + self.orientations.into(self.vectors(graph))
+    def messages(self, f: Lifted, phi: Float[Tensor, "edges size"], edges: Edges, graph: Graph) -> Lifted:
         phi = phi * self.basis.parity  # of x_i - x_j
         for layer in self.layers:
             f = layer(f, (phi, edges.envelope), graph.edge_index)
         return f
-
-    def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:
-        return self.readout(self.lifted(graph))

@@ -32,12 +32,11 @@ outputs are of nodes, and a task's head pools them.
 
 from __future__ import annotations
 
-import dataclasses
 from typing import ClassVar, Unpack
 
 from torch import nn
 
-from intertwine.groups import Affine, Group, T
+from intertwine.groups import Affine, Group
 from intertwine.nn import ModelCard, VectorInputs, check_sizes
 from intertwine.nn.groups.lie_convolution import LieKernel
 from intertwine.nn.groups.lie_network import LieNetwork
@@ -122,11 +121,3 @@ class LieConv(LieNetwork):
         translations = self.dimension if isinstance(self.group, Affine) else 0
         columns = translations + self.lifting.coordinates + self.lifting.orbit_columns + self.invariants
         return LieKernel(columns, self._functions), self._functions
-
-    @property
-    def card(self) -> ModelCard:
-        if self.group == T(self.dimension):
-            return self.CARD
-        return dataclasses.replace(
-            self.CARD, domain=self.group.name, geometry="group element", symmetry=self.symmetry()
-        )

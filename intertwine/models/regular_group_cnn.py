@@ -27,29 +27,20 @@ with an MLP, no batch norm, no pooling over space between layers.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import ClassVar, Unpack
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from intertwine.geometry import Graph
-from intertwine.nn import Backbone, ModelCard, VectorInputs, check_sizes
-from intertwine.nn.checks import check_degree, require_space
-from intertwine.nn.groups.orientations import orientations as grid_of
-from intertwine.nn.groups.regular import (
-    FullGroupConvolution,
-    GroupConvolution,
-    LiftingConvolution,
-    OrientationReadout,
-    RegularLayer,
-)
-from intertwine.nn.groups.steerable_basis import SteerableBasis
+from intertwine.nn import ModelCard, VectorInputs
+from intertwine.nn.embedding import Edges
+from intertwine.nn.groups.lifted_network import LiftedNetwork
+from intertwine.nn.groups.regular import FullGroupConvolution, GroupConvolution, RegularLayer
 from intertwine.nn.preset import OURS, Preset
-from intertwine.nn.scalar_vector import scalars_and_vectors
 
 
-class RegularGroupCNN(Backbone):
+class RegularGroupCNN(LiftedNetwork):
     """Regular group CNN on points, in the plane or in space.
 
     Args:
@@ -108,38 +99,19 @@ class RegularGroupCNN(Backbone):
         dimension: int = 3,
         **inputs: Unpack[VectorInputs],
     ) -> None:
-        super().__init__(cutoff, inputs)
-        check_sizes(width=width, layers=layers, functions=functions, vectors=1 + vectors)
-        check_degree(average_degree)
-        self.dimension = dimension
-        self.orientations = grid_of(group, dimension, orientations, sampling, lmax)
-        self.irreps_out = scalars_and_vectors(width, vectors, dimension)
-        self.embedding, self.edges = self.embed_nodes(width), self.embed_edges()
-        self.vectors = self.embed_vectors(dimension * width)
-        self.basis = SteerableBasis(dimension, lmax, functions, self.edges.width)
-        self.lifting = LiftingConvolution(width, self.basis, self.orientations, average_degree, separable)
-        kind = GroupConvolution if separable else FullGroupConvolution
-        self.layers = nn.ModuleList(
-            RegularLayer(width, kind(width, self.basis, self.orientations, average_degree)) for _ in range(layers)
-        )
-        self.readout = OrientationReadout(width, vectors, self.orientations)
+        self._kind = GroupConvolution if separable else FullGroupConvolution
+        super().__init__(
+            cutoff, inputs, width=width, layers=layers, group=group, orientations=orientations, sampling=sampling,
+            vectors=vectors, lmax=lmax, functions=functions, average_degree=average_degree, dimension=dimension,
+            separable=separable,
+        )  # fmt: skip
 
-    @property
-    def card(self) -> ModelCard:
-        name = self.orientations.name
-        return replace(self.CARD, symmetry=self.orientations.symmetry, domain=f"T({self.dimension}) x {name}")
+    def layer(self, width: int, average_degree: float) -> nn.Module:
+        return RegularLayer(width, self._kind(width, self.basis, self.orientations, average_degree))
 
-    def lifted(self, graph: Graph) -> Float[Tensor, "nodes h width"]:
-        """The last features (nodes, orientations, width) of a graph as :meth:`ready` gives it."""
-        require_space(graph, self.dimension)
-        s, edges = self.embedding(graph), self.edges(graph)
-        phi = self.basis(edges)
-        f = s.unsqueeze(1) + self.lifting(s, phi, graph.edge_index)
-        if self.vectors is not None:
-            f = f + self.orientations.into(self.vectors(graph))
+    def messages(
+        self, f: Float[Tensor, "nodes h width"], phi: Float[Tensor, "edges size"], edges: Edges, graph: Graph
+    ) -> Float[Tensor, "nodes h width"]:
         for layer in self.layers:
             f = layer(f, phi, graph.edge_index)
         return f
-
-    def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:
-        return self.readout(self.lifted(graph))

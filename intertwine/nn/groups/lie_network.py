@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from abc import ABC, abstractmethod
 from typing import cast
 
@@ -10,8 +11,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from intertwine.geometry import Graph, distances, edge_invariants, edge_vectors, vector_fields
-from intertwine.groups import SO, Affine, Cartesian, DirectSum, Group, Scaling
+from intertwine.groups import SO, Affine, Cartesian, DirectSum, Group, Scaling, T
 from intertwine.nn.backbone import Backbone
+from intertwine.nn.card import ModelCard
 from intertwine.nn.checks import check_sizes, require_space
 from intertwine.nn.cutoff import envelope
 from intertwine.nn.groups.lie_convolution import LieConvolution, mean_weights, pairs_of_lifts, sample_neighbours
@@ -162,6 +164,14 @@ class LieNetwork(Backbone, ABC):
         structure, whose distribution has the symmetry of the group.
         """
         self.lifting.redraw(seed)
+
+    @property
+    def card(self) -> ModelCard:
+        if self.group == T(self.dimension):
+            return self.CARD
+        return dataclasses.replace(
+            self.CARD, domain=self.group.name, geometry="group element", symmetry=self.symmetry()
+        )
 
     def symmetry(self) -> str:
         """What the outputs are equivariant to: exactly, or "in distribution" where the lifts are drawn."""
