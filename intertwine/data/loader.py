@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
+from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -108,12 +110,31 @@ class Loader:
                 batch_sampler=_Batches(self),
                 collate_fn=_together,
                 num_workers=self.workers,
+                worker_init_fn=quiet_when_left,
                 persistent_workers=True,
             )
         for batch in self._prepared:
             if isinstance(batch, Exception):
                 raise batch
             yield batch
+
+
+def quiet_when_left(worker: int) -> None:
+    """Makes this process silent about a connection that the program it prepares batches for has closed.
+
+    A thread hands a batch's memory over while the program may end, by an error of its own or because another worker
+    was killed. The program says what happened; a traceback of this process beside it says nothing.
+
+    Args:
+        worker: number of the worker, which torch's loader gives.
+    """
+    before = sys.excepthook
+
+    def hook(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+        if not isinstance(error, (EOFError, ConnectionError)):
+            before(kind, error, traceback)
+
+    sys.excepthook = hook
 
 
 class _Caught(torch.utils.data.Dataset):

@@ -159,6 +159,25 @@ def test_a_killed_worker_of_the_loader_is_named(ethanol_file: Path) -> None:
         assert "Traceback" not in out + err
 
 
+def test_a_worker_that_is_left_while_it_hands_a_batch_over_is_silent() -> None:
+    program = """import os, sys
+from multiprocessing import resource_sharer
+from multiprocessing.connection import Client
+from multiprocessing.process import current_process
+from intertwine.data.loader import quiet_when_left
+quiet_when_left(0)
+address, _ = resource_sharer.DupFd(os.open(os.devnull, os.O_RDONLY))._id
+for _ in range(3):
+    Client(address, authkey=current_process().authkey).close()
+resource_sharer.stop(timeout=30)
+print("left", flush=True)
+raise ValueError("another error is told")"""
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert (result.returncode, result.stdout) == (1, "left\n")
+    assert "EOFError" not in result.stderr
+    assert "another error is told" in result.stderr
+
+
 def test_an_error_in_a_worker_is_that_error(ethanol_file: Path) -> None:
     from intertwine.data import GraphStore, open_dataset
     from intertwine.numerics import DataError
