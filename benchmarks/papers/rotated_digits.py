@@ -57,7 +57,7 @@ class Network(NamedTuple):
     points: bool = False
 
 
-EVEN = {"widening": 1}  # as many channels in all layers: widths can then be chosen finely
+EVEN = {"widening": 1, "features": 32}  # as many channels in all layers: widths can then be chosen finely
 NETWORKS = {
     "plain CNN": Network("cnn", EVEN),
     "p4": Network("p4cnn", EVEN),

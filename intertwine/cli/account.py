@@ -10,7 +10,9 @@ import typer
 
 from intertwine.cli import console, inputs
 from intertwine.cli.code import Allow
-from intertwine.numerics import destination
+from intertwine.cli.outputs import Overwrite
+from intertwine.cli.outputs import check as check_outputs
+from intertwine.numerics.showing import figure
 
 WIDTH = 12  # columns of the first word of a line
 
@@ -53,6 +55,7 @@ def compare(
             ),
         ),
     ] = None,
+    overwrite: Overwrite = False,
     allow: Allow = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
@@ -63,7 +66,7 @@ def compare(
     from intertwine.training.side_by_side import learning_curves
 
     if output is not None:
-        destination(output)  # said before the work, not after it
+        check_outputs({"--output": output}, overwrite)  # said before the work, not after it
     content = side_by_side(runs, allow=allow or ())
     if output is not None:
         from intertwine import plots
@@ -180,7 +183,7 @@ def value(x: Any) -> str:
     if isinstance(x, bool):
         return str(x).lower()
     if isinstance(x, float):
-        return f"{x:.4g}"
+        return figure(x)
     if isinstance(x, Mapping):
         return "{" + ", ".join(f"{key} = {value(v)}" for key, v in x.items()) + "}"
     return "[" + ", ".join(map(value, x)) + "]" if isinstance(x, Sequence) and not isinstance(x, str) else str(x)

@@ -13,7 +13,9 @@ from intertwine.cli import console, inputs
 from intertwine.cli.code import Allow, own
 from intertwine.cli.completion import of_table
 from intertwine.cli.inputs import DataPath, Keys, Units
-from intertwine.numerics import CheckpointError, InputError, IntertwineError, destination, plugins
+from intertwine.cli.outputs import Overwrite
+from intertwine.cli.outputs import check as check_outputs
+from intertwine.numerics import CheckpointError, InputError, IntertwineError, plugins
 from intertwine.numerics.fence import fenced
 
 
@@ -71,6 +73,7 @@ def certify(
             ),
         ),
     ] = None,
+    overwrite: Overwrite = False,
     allow: Allow = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the certificate as JSON.")] = False,
 ) -> None:
@@ -81,7 +84,7 @@ def certify(
     from intertwine.certify import certify as inspect_symmetry
 
     if output is not None:
-        destination(output)  # said before the work, not after it
+        check_outputs({"--output": output}, overwrite)  # said before the work, not after it
     function, claimed, name, run = find(subject, model, allow)
     users = run is None and model is None
     with (

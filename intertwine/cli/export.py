@@ -10,6 +10,8 @@ import typer
 from intertwine.cli import console, inputs
 from intertwine.cli.code import Allow
 from intertwine.cli.inputs import DataPath
+from intertwine.cli.outputs import Overwrite
+from intertwine.cli.outputs import check as check_outputs
 from intertwine.cli.use import RunFolder
 
 
@@ -28,6 +30,7 @@ def export(
     ] = None,
     data: DataPath = None,
     which: Annotated[str, typer.Option(help="Weights to use: best (smallest validation error) or last.")] = "best",
+    overwrite: Overwrite = False,
     allow: Allow = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print inputs and outputs of the program as JSON.")] = False,
 ) -> None:
@@ -40,6 +43,7 @@ def export(
     from intertwine.training import load_run, test_set
     from intertwine.training.evaluation import inputs_of
 
+    check_outputs({"--output": output}, overwrite)  # said before the work, not after it
     trained = load_run(run, which=which, device="cpu", allow=allow or ())
     if example is None:
         store = test_set(trained, data=data)

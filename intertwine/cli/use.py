@@ -15,7 +15,7 @@ from intertwine.cli.inputs import DataPath, Device, Keys, TestPath, Units
 from intertwine.cli.outputs import Overwrite
 from intertwine.cli.outputs import check as check_outputs
 from intertwine.numerics import InputError
-from intertwine.numerics.showing import counted
+from intertwine.numerics.showing import counted, figure
 
 RunFolder = Annotated[Path, typer.Argument(help="Run folder that `intertwine train` printed.")]
 
@@ -184,7 +184,7 @@ def predict(
 
 
 def _figure(errors: Mapping[str, Any], name: str) -> str:
-    return f"{errors[name]:.4g}" if name in errors else ""
+    return figure(errors[name]) if name in errors else ""
 
 
 def _in_units(task: Any) -> str:

@@ -14,6 +14,7 @@ from intertwine.data.assembly import check_units
 from intertwine.data.frames import place
 from intertwine.data.inventory import Arrays
 from intertwine.data.labels import resolve
+from intertwine.data.marks import PREDICTED
 from intertwine.data.resolution import Resolution
 from intertwine.data.store import GraphStore
 from intertwine.data.units import CANONICAL, complete, factor
@@ -71,7 +72,8 @@ def arrays_of(path: Path) -> dict[str, np.ndarray]:
     """The arrays of numbers of an npz file of one molecule.
 
     Raises:
-        DataError: the file is damaged, or says that the structure is periodic: what would be read of it is a cluster.
+        DataError: the file is damaged, or says that the structure is periodic (what would be read of it is a cluster),
+            or it holds predictions.
     """
     try:
         with np.load(path, allow_pickle=False) as archive:
@@ -86,6 +88,12 @@ def arrays_of(path: Path) -> dict[str, np.ndarray]:
         NotImplementedError,
     ) as error:
         raise DataError(f"not a sound npz file: {error}", where=str(path), remedy="get the file again.") from error
+    if "atoms" in arrays and (written := [name for name in arrays if name.startswith(f"{PREDICTED}_")]):
+        raise DataError(
+            f"holds predictions ({', '.join(written)}) and no labels: frames one after another, as predict writes them",
+            where=str(path),
+            remedy="predict to .xyz, .traj, .db or .json, which keep the labels, or read the arrays with numpy.load.",
+        )
     said = {
         name.lower(): array for name, array in arrays.items() if name.lower() in CELLS and np.nan_to_num(array).any()
     }

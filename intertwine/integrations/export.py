@@ -135,10 +135,11 @@ def write_predictions(
     Voigt's order for six.
 
     A .json is an ASE database, whose members ``units`` and ``predictions`` (a mapping a structure) are for programs
-    without ASE; where nodes are no atoms there is nothing else. An .npz has one array a prediction by its own name,
-    frames concatenated, NaN where a frame has none (a stress, of an open structure), and ``atoms`` per frame; of pairs,
-    edges and points, whose number that of the atoms does not tell, ``<name>_rows`` has their number per frame. Of the
-    structures it has ``numbers``, ``positions``, ``cell`` and ``pbc``.
+    without ASE; where nodes are no atoms there is nothing else. An .npz has one array a prediction, by the same
+    name, frames concatenated, NaN where a frame has none (a stress, of an open structure), its unit beside it, and
+    ``atoms`` per frame; of pairs, edges and points, whose number that of the atoms does not tell,
+    ``predicted_<name>_rows`` has their number per frame. Of the structures it has ``numbers``,
+    ``positions``, ``cell`` and ``pbc``.
 
     Args:
         path: where to.
@@ -173,7 +174,7 @@ def write_predictions(
         return []
     if kind == "npz":
         with replacing(path) as temporary, temporary.open("wb") as file:
-            arrays: dict[str, Any] = _arrays(structures, predictions, task)
+            arrays: dict[str, Any] = _arrays(structures, predictions, task, prefix, units)
             np.savez(file, **arrays)
         kept = {"numbers", "positions"}
         more = dict.fromkeys(
@@ -277,14 +278,19 @@ def _shaped(array: np.ndarray, shape: tuple[int, ...], rows: int | None) -> np.n
 
 
 def _arrays(
-    structures: Sequence[Graph | Atoms], predictions: Sequence[Mapping[str, Any]], task: Task
+    structures: Sequence[Graph | Atoms],
+    predictions: Sequence[Mapping[str, Any]],
+    task: Task,
+    prefix: str,
+    units: Mapping[str, str],
 ) -> dict[str, np.ndarray]:
     """Arrays of an .npz."""
     atoms = np.array([len(s) if isinstance(s, Atoms) else s.num_nodes for s in structures])
     names = dict.fromkeys(name for p in predictions for name in p)
-    arrays = {"atoms": atoms} | {name: _column(name, predictions, atoms, task) for name in names}
+    arrays = {"atoms": atoms} | {f"{prefix}_{name}": _column(name, predictions, atoms, task) for name in names}
+    arrays |= {f"{prefix}_{name}_unit": np.array(unit) for name in names if (unit := units.get(name))}
     for name in [name for name in names if _level(name, task) not in OF_ATOMS]:
-        arrays[f"{name}_rows"] = np.array([len(p.get(name, ())) for p in predictions])
+        arrays[f"{prefix}_{name}_rows"] = np.array([len(p.get(name, ())) for p in predictions])
     if len(structures) and _are_atoms(structures):
         frames = [s if isinstance(s, Atoms) else s.to_ase() for s in structures]
         geometry = {

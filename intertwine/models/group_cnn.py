@@ -41,19 +41,20 @@ class GroupCNN(GridBackbone):
     Args:
         group: acts on the image.
         basis: of the kernels.
-        options: width, layers, channels, strides, widening, dropout, norm, activation, padding, pool and level, as of
-            :class:`P4CNN`.
+        options: width, layers, channels, strides, widening, dropout, norm, activation, padding, pool, level and
+            features, as of :class:`P4CNN`.
     """
 
     def __init__(
         self, group: FiniteGroup, basis: KernelBasis, width: int, layers: int, channels: int, strides: tuple[int, ...],
-        widening: int, dropout: float, norm: str, activation: str, padding: str, pool: str, level: str,
+        widening: int, dropout: float, norm: str, activation: str, padding: str, pool: str, level: str, features: int,
     ) -> None:  # fmt: skip
-        super().__init__(basis.dimension, channels, width, layers, strides, widening, level)
+        super().__init__(basis.dimension, channels, width, layers, strides, widening, level, features)
         self.group, order = group, group.order or 1
         blocks = []
         for number, (inputs, outputs) in enumerate(zip([channels, *self.widths], self.widths)):
-            convolution = GroupConvolution(group, inputs, outputs, basis, number == 0, padding)
+            kernels = basis if number < layers else SplineBasis(1, basis.dimension)
+            convolution = GroupConvolution(group, inputs, outputs, kernels, number == 0, padding)
             blocks.append(Block(convolution, FieldNorm(outputs, order, norm), Pointwise(activation), dropout))
         self.build(blocks, [GroupPool(order, pool) for _ in range(len(strides) + 1)])
 
@@ -73,6 +74,7 @@ class CNN(GroupCNN):
         activation: "relu", "elu", "gelu" or "silu".
         padding: what is around the image: "zeros", "circular", "reflect" or "none".
         level: "graph", features of an image, or "node", of each pixel.
+        features: channels of a further layer of 1 x 1 before the end; 0 for none.
     """
 
     CARD = ModelCard(
@@ -93,24 +95,13 @@ class CNN(GroupCNN):
     def __init__(
         self, width: int = 16, layers: int = 5, kernel: int = 5, channels: int = 1, strides: tuple[int, ...] = (1, 3),
         widening: int = 2, dropout: float = 0.0, norm: str = "batch", activation: str = "relu", padding: str = "zeros",
-        level: str = "graph",
+        level: str = "graph", features: int = 0,
     ) -> None:  # fmt: skip
         basis = SplineBasis(kernel, 2)
         super().__init__(
-            cyclic(1),
-            basis,
-            width,
-            layers,
-            channels,
-            strides,
-            widening,
-            dropout,
-            norm,
-            activation,
-            padding,
-            "max",
-            level,
-        )
+            cyclic(1), basis, width, layers, channels, strides, widening, dropout, norm, activation, padding,
+            "max", level, features,
+        )  # fmt: skip
 
 
 class P4CNN(GroupCNN):
@@ -129,6 +120,7 @@ class P4CNN(GroupCNN):
         padding: what is around the image: "zeros", "circular", "reflect" or "none".
         pool: "max" or "mean" over the group at the end.
         level: "graph", features of an image, or "node", of each pixel.
+        features: channels of a further layer of 1 x 1 before the end; 0 for none.
     """
 
     CARD = ModelCard(
@@ -146,24 +138,13 @@ class P4CNN(GroupCNN):
     def __init__(
         self, width: int = 8, layers: int = 5, kernel: int = 5, channels: int = 1, strides: tuple[int, ...] = (1, 3),
         widening: int = 2, dropout: float = 0.0, norm: str = "batch", activation: str = "relu", padding: str = "zeros",
-        pool: str = "max", level: str = "graph",
+        pool: str = "max", level: str = "graph", features: int = 0,
     ) -> None:  # fmt: skip
         basis = SplineBasis(kernel, 2)
         super().__init__(
-            self.symmetries(),
-            basis,
-            width,
-            layers,
-            channels,
-            strides,
-            widening,
-            dropout,
-            norm,
-            activation,
-            padding,
-            pool,
-            level,
-        )
+            self.symmetries(), basis, width, layers, channels, strides, widening, dropout, norm, activation, padding,
+            pool, level, features,
+        )  # fmt: skip
 
     @staticmethod
     def symmetries() -> FiniteGroup:
@@ -199,7 +180,7 @@ class SE2CNN(GroupCNN):
         basis: functions that kernels are made of: "harmonic" (circular harmonics on rings), "bspline" (cubic) or
             "bilinear".
         width, layers, kernel, channels, strides, widening, dropout, norm, activation, padding, pool,
-            level: as of :class:`P4CNN`.
+            level, features: as of :class:`P4CNN`.
     """
 
     CARD = ModelCard(
@@ -223,12 +204,14 @@ class SE2CNN(GroupCNN):
         channels: int = 1, strides: tuple[int, ...] = (1, 3), widening: int = 2, basis: str = "harmonic", dropout:
             float = 0.0,
         norm: str = "batch", activation: str = "relu", padding: str = "zeros", pool: str = "max", level: str = "graph",
+        features: int = 0,
     ) -> None:  # fmt: skip
         group = dihedral(orientations) if mirrors else cyclic(orientations)
         kernels = kernel_basis(basis, kernel, exact=4 % orientations == 0)
         super().__init__(
-            group, kernels, width, layers, channels, strides, widening, dropout, norm, activation, padding, pool, level
-        )
+            group, kernels, width, layers, channels, strides, widening, dropout, norm, activation, padding,
+            pool, level, features,
+        )  # fmt: skip
 
     @property
     def card(self) -> ModelCard:
@@ -242,7 +225,7 @@ class OctahedralCNN(GroupCNN):
     Args:
         mirrors: reflections as well.
         width, layers, kernel, channels, strides, widening, dropout, norm, activation, padding, pool,
-            level: as of :class:`P4CNN`.
+            level, features: as of :class:`P4CNN`.
     """
 
     CARD = ModelCard(
@@ -265,24 +248,13 @@ class OctahedralCNN(GroupCNN):
         self, width: int = 4, layers: int = 4, mirrors: bool = False, kernel: int = 3, channels: int = 1,
         strides: tuple[int, ...] = (1, 2), widening: int = 2, dropout: float = 0.0, norm: str = "batch", activation:
             str = "relu",
-        padding: str = "zeros", pool: str = "max", level: str = "graph",
+        padding: str = "zeros", pool: str = "max", level: str = "graph", features: int = 0,
     ) -> None:  # fmt: skip
         basis = SplineBasis(kernel, 3)
         super().__init__(
-            octahedral(mirrors),
-            basis,
-            width,
-            layers,
-            channels,
-            strides,
-            widening,
-            dropout,
-            norm,
-            activation,
-            padding,
-            pool,
-            level,
-        )
+            octahedral(mirrors), basis, width, layers, channels, strides, widening, dropout, norm, activation, padding,
+            pool, level, features,
+        )  # fmt: skip
 
     @property
     def card(self) -> ModelCard:

@@ -22,6 +22,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -65,22 +66,28 @@ class Steerable(GridBackbone):
         self, dimension: int, irreps: list, scalar: PlaneIrrep | Irrep, harmonics: list[Harmonics],
         couplings: Couplings, kernel: int, width: int, layers: int, channels: int, strides: tuple[int, ...],
         widening: int, nonlinearity: str, dropout: float, norm: str, activation: str, padding: str, level: str,
+        features: int,
     ) -> None:  # fmt: skip
-        super().__init__(dimension, channels, width, layers, strides, widening, level)
+        super().__init__(dimension, channels, width, layers, strides, widening, level, features)
         terms: Terms = ((channels, scalar),)
         blocks, ends = [], []
         for number, channels_out in enumerate(self.widths, 1):
-            last = number == layers
+            last = number >= layers
             wanted = [scalar] if last else reached(irreps, terms, harmonics, couplings)
             if number == layers - 1:  # of others the last layer can make no invariant
                 wanted = [rep for rep in wanted if reached([scalar], ((1, rep),), harmonics, couplings)]
             terms_out = tuple((channels_out, rep) for rep in wanted)
             kind: Callable[[Terms, str], Any] = GatedFields if last else NONLINEARITIES[nonlinearity]
             sigma = kind(terms_out, activation)
-            convolution = SteerableConvolution(terms, sigma.terms_in, kernel, harmonics, couplings, dimension, padding)
+            size, functions = (
+                (kernel, harmonics)
+                if number <= layers
+                else (1, [Harmonics(scalar, torch.ones(1, 1, 1, dtype=torch.float64))])
+            )
+            convolution = SteerableConvolution(terms, sigma.terms_in, size, functions, couplings, dimension, padding)
             blocks.append(Block(convolution, TermsNorm(sigma.terms_in, norm), sigma, dropout if last else 0.0))
             terms = terms_out
-            if number in self.strides or last:
+            if number in self.strides or number == len(self.widths):
                 ends.append(Invariants(terms))
         self.build(blocks, ends)
 
@@ -115,6 +122,7 @@ class SteerableCNN(Steerable):
         activation: of invariants and of functions: "relu", "elu", "gelu" or "silu".
         padding: what is around the image: "zeros", "circular", "reflect" or "none".
         level: "graph", features of an image, or "node", of each pixel.
+        features: channels of a further layer of 1 x 1 before the end; 0 for none.
     """
 
     CARD = ModelCard(
@@ -137,7 +145,7 @@ class SteerableCNN(Steerable):
         self, width: int = 8, layers: int = 5, group: str = "SO(2)", frequencies: int = 2, kernel: int = 5,
         channels: int = 1, strides: tuple[int, ...] = (1, 3), widening: int = 2, nonlinearity: str = "fourier",
         dropout: float = 0.0, norm: str = "batch", activation: str = "relu", padding: str = "zeros",
-        level: str = "graph",
+        level: str = "graph", features: int = 0,
     ) -> None:  # fmt: skip
         choose(group, ("SO(2)", "O(2)"), kind="group", where="group")
         choose(nonlinearity, NONLINEARITIES, kind="non-linearity", where="nonlinearity")
@@ -148,7 +156,7 @@ class SteerableCNN(Steerable):
         harmonics = plane_harmonics(acts, kernel, 2 * frequencies)
         super().__init__(
             2, irreps, irreps[0], harmonics, plane_couplings, kernel, width, layers, channels, strides, widening,
-            nonlinearity, dropout, norm, activation, padding, level,
+            nonlinearity, dropout, norm, activation, padding, level, features,
         )  # fmt: skip
         self.group = group
 
@@ -176,6 +184,7 @@ class SteerableCNN3d(Steerable):
         activation: of invariants: "relu", "elu", "gelu" or "silu".
         padding: what is around the voxels: "zeros", "circular", "reflect" or "none".
         level: "graph", features of the whole, or "node", of each voxel.
+        features: channels of a further layer of one voxel before the end; 0 for none.
     """
 
     CARD = ModelCard(
@@ -199,7 +208,7 @@ class SteerableCNN3d(Steerable):
         self, width: int = 4, layers: int = 4, lmax: int = 2, parity: bool = False, kernel: int = 5,
         functions: int = 3, channels: int = 1, strides: tuple[int, ...] = (1, 2), widening: int = 2,
         nonlinearity: str = "gate", dropout: float = 0.0, norm: str = "batch", activation: str = "silu",
-        padding: str = "zeros", level: str = "graph",
+        padding: str = "zeros", level: str = "graph", features: int = 0,
     ) -> None:  # fmt: skip
         check_lmax(lmax)
         choose(nonlinearity, ("gate", "norm"), kind="non-linearity", where="nonlinearity")
@@ -207,5 +216,5 @@ class SteerableCNN3d(Steerable):
         harmonics = space_harmonics(kernel, 2 * lmax, functions)
         super().__init__(
             3, irreps, Irrep(0, 1), harmonics, space_couplings, kernel, width, layers, channels, strides, widening,
-            nonlinearity, dropout, norm, activation, padding, level,
+            nonlinearity, dropout, norm, activation, padding, level, features,
         )  # fmt: skip

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
+LARGEST_BY_DIGITS = 1e8
 COLOURS = {"passed": "green", "failed": "red", "FAILED": "red"}  # of words in tables
 
 
@@ -16,6 +17,15 @@ def counted(n: int, things: str) -> str:
     ('1 structure', '12,345 structures')
     """
     return f"{n:,} {things if n != 1 else things[:-1]}"
+
+
+def figure(x: float) -> str:
+    """A number in four digits, a large one by its digits and not by a power of ten.
+
+    >>> figure(0.31234567), figure(26794.6), figure(3e9)
+    ('0.3123', '26,795', '3e+09')
+    """
+    return f"{x:,.0f}" if 9999.5 <= abs(x) < LARGEST_BY_DIGITS else f"{x:.4g}"
 
 
 def facts_as_text(name: str, facts: Mapping[str, Any]) -> str:

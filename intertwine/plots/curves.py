@@ -122,7 +122,7 @@ def draw_curves(axes: Axes, curves: Mapping[str, tuple[np.ndarray, np.ndarray]])
         from matplotlib.ticker import MaxNLocator
 
         axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
-    axes.legend(loc="upper right" if len(curves) <= 2 else "best", fontsize=8, frameon=False)
+    axes.legend(loc="best", fontsize=8, frameon=False)
 
 
 def limits_of_most(curves: Sequence[np.ndarray], logarithmic: bool) -> tuple[float, float] | None:

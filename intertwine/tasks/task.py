@@ -14,6 +14,7 @@ from intertwine.geometry import LEVELS, Graph, Graphs
 from intertwine.nn import Backbone, freeze
 from intertwine.numerics import DataError, InputError, choose, safe
 from intertwine.numerics.devices import Placed
+from intertwine.numerics.showing import figure
 from intertwine.numerics.signature import Configured
 from intertwine.tasks.baselines import Baseline, Constant, watched
 from intertwine.tasks.output import Metric, Output
@@ -277,7 +278,7 @@ class Task(Configured, Placed, nn.Module, ABC):
 
     def line(self, target: str, errors: dict[str, Any]) -> str:
         """:meth:`errors` as the words after the name of the target, on the line that ends a training."""
-        mae, rmse = (f"{errors[name]:.4g} {errors['unit']}".rstrip() for name in ("mae", "rmse"))
+        mae, rmse = (f"{figure(errors[name])} {errors['unit']}".rstrip() for name in ("mae", "rmse"))
         mse = f", MSE {errors['mse']:.4g}" if "mse" in errors else ""
         share = of_the_baseline(errors.get("ratio", {}).values())
         return f"MAE {mae}, RMSE {rmse}{mse}" + (f" ({share})" if share else "")

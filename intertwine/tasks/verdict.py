@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from intertwine.numerics.showing import figure
+
 #: The numbers of a task's errors that are the better the smaller they are, and what they are called.
 FIGURES = {"mae": "MAE", "rmse": "RMSE", "error": "error", "cross_entropy": "cross-entropy"}
 TIMES = 10.0  # ratio from which on a factor is easier to read than a percentage
@@ -40,7 +42,9 @@ def beaten(errors: Mapping[str, Mapping[str, Any]]) -> list[str]:
         ratios = (e.get("ratio") or {}).items()  # a number that is not finite is null in a report
         worse = [kind for kind, ratio in ratios if None not in (ratio, e.get(kind)) and ratio > 1]
         if worse:
-            figures = ", ".join(f"{FIGURES[kind]} {e['baseline'][kind]:.4g} against {e[kind]:.4g}" for kind in worse)
+            figures = ", ".join(
+                f"{FIGURES[kind]} {figure(e['baseline'][kind])} against {figure(e[kind])}" for kind in worse
+            )
             lines.append(
                 f"{target}: the baseline {e['baseline']['name']!r} is better than the model "
                 f"({figures} {e['unit']}".rstrip()
@@ -50,8 +54,8 @@ def beaten(errors: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 
 def percent(ratio: float) -> str:
-    """A ratio as "2.03 %", "44.4 %", "4444 %"."""
-    return f"{100 * ratio:.3g} %" if 100 * ratio < 999.5 else f"{100 * ratio:.0f} %"
+    """A ratio as "2.03 %", "44.4 %", "4,444 %"."""
+    return f"{100 * ratio:.3g} %" if 100 * ratio < 999.5 else f"{100 * ratio:,.0f} %"
 
 
 def of_the_baseline(ratios: Collection[float]) -> str:
@@ -70,5 +74,5 @@ def baseline_line(errors: Mapping[str, Any]) -> str:
     """The baseline's name and errors, in the unit of the model's; empty where there is none."""
     if not (baseline := errors.get("baseline")):
         return ""
-    figures = ", ".join(f"{words} {baseline[kind]:.4g}" for kind, words in FIGURES.items() if kind in baseline)
+    figures = ", ".join(f"{words} {figure(baseline[kind])}" for kind, words in FIGURES.items() if kind in baseline)
     return f"{baseline['name']}: {figures} {errors['unit']}".rstrip()

@@ -7,6 +7,8 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from intertwine.numerics.showing import figure
+
 if TYPE_CHECKING:
     from intertwine.training.module import TrainingModule
 
@@ -98,7 +100,7 @@ class Progress:
         """After an epoch."""
         self.errors = (
             ", ".join(
-                f"{target} {row[f'validation_{target}_mae']:.4g} {unit}".rstrip()
+                f"{target} {figure(row[f'validation_{target}_mae'])} {unit}".rstrip()
                 for target, unit in self.units.items()
                 if f"validation_{target}_mae" in row
             )

@@ -133,7 +133,7 @@ def test_predict_without_labels(run_cli, trained, ethanol_file: Path) -> None:
             forces = np.array(printed[k]["forces"])
             assert np.allclose(atoms.arrays["predicted_forces"], forces, atol=1e-7)
             assert np.array_equal(np.array(written["predictions"][k]["forces"]), forces)
-            assert np.allclose(arrays["forces"].reshape(3, 9, 3)[k], forces, rtol=1e-7)
+            assert np.allclose(arrays["predicted_forces"].reshape(3, 9, 3)[k], forces, rtol=1e-7)
             assert atoms.info["predicted_energy"] == pytest.approx(printed[k]["energy"])
     assert written["units"]["energy"] == "eV"
     table = run_cli("predict", folder, "bare.xyz")

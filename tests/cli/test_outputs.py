@@ -46,6 +46,21 @@ def test_what_is_there_stays(case: str, runs, run_cli, monkeypatch: pytest.Monke
     assert Path(there).read_text() == "precious"
 
 
+@pytest.mark.parametrize(
+    ("command", "there", "runs_of"),
+    [("export", "there.pt2", 1), ("compare", "there.png", 2), ("certify", "there.json", 1)],
+)
+def test_what_else_is_written_stays(
+    command: str, there: str, runs_of: int, runs, run_cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path(there).write_text("precious")
+    for reads in ("training.load_run", "training.compare"):
+        monkeypatch.setattr(f"intertwine.{reads}", lambda *a, **k: pytest.fail("the run was read"))
+    result = run_cli(command, *[runs["copper"]] * runs_of, "-o", there)
+    refused(result, "is there already", "--overwrite", "another file")
+    assert Path(there).read_text() == "precious"
+
+
 def test_what_is_there_is_replaced_where_it_is_told_to(runs, ok) -> None:
     written("a.xyz", DIMER)
     for name in ("p.xyz", "s.traj", "m.traj", "m.csv", "m.png"):

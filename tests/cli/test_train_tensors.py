@@ -34,7 +34,7 @@ def test_polarizabilities_train_by_one_command(shared_data: Path, tmp_path: Path
     atoms = read(source, ":4", format="extxyz")
     for suffix in ("npz", "xyz"):
         run("predict", folder, source, "-o", tmp_path / f"p.{suffix}")
-    found = np.load(tmp_path / "p.npz")["alpha"][:4]
+    found = np.load(tmp_path / "p.npz")["predicted_alpha"][:4]
     assert found.shape == (4, 3, 3)
     np.testing.assert_array_equal(found, found.transpose(0, 2, 1))
     np.testing.assert_allclose(found, np.stack([one.info["alpha"] for one in atoms]).reshape(4, 3, 3), atol=1.5)

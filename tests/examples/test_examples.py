@@ -130,11 +130,11 @@ def test_predict_writes_all_rows(trained: tuple[str, Path, str], tmp_path: Path,
         assert name == "classes" or sum(rows) == expected
         return
     with np.load(tmp_path / "out.npz") as written:
-        assert len(written[output]) == expected
-        assert np.isfinite(written[output]).all()
-        if f"{output}_rows" in written:
-            assert written[f"{output}_rows"].tolist() == [len(store[k][output]) for k in range(len(store))]
-        assert (f"{output}_rows" in written) == (name.split()[-1] in ("pairs", "points"))
+        assert len(written[f"predicted_{output}"]) == expected
+        assert np.isfinite(written[f"predicted_{output}"]).all()
+        if f"predicted_{output}_rows" in written:
+            assert written[f"predicted_{output}_rows"].tolist() == [len(store[k][output]) for k in range(len(store))]
+        assert (f"predicted_{output}_rows" in written) == (name.split()[-1] in ("pairs", "points"))
 
 
 def test_a_file_that_cannot_hold_the_rows_is_refused_before_the_work(

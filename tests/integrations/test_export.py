@@ -60,8 +60,8 @@ def test_json_and_npz(predicted, tmp_path) -> None:
     write_predictions(tmp_path / "p.npz", graphs, predictions, task)
     with np.load(tmp_path / "p.npz") as arrays:
         assert arrays["atoms"].tolist() == [9, 3]
-        assert np.array_equal(np.split(arrays["forces"], [9])[1], predictions[1]["forces"])
-        assert np.array_equal(arrays["energy"], [p["energy"] for p in predictions])
+        assert np.array_equal(np.split(arrays["predicted_forces"], [9])[1], predictions[1]["forces"])
+        assert np.array_equal(arrays["predicted_energy"], [p["energy"] for p in predictions])
 
 
 def test_mixed_outputs_and_unknown_formats(predicted, tmp_path) -> None:
@@ -69,10 +69,10 @@ def test_mixed_outputs_and_unknown_formats(predicted, tmp_path) -> None:
     task, graphs, predictions = predicted
     write_predictions(tmp_path / "p.npz", graphs, predictions, task)
     with np.load(tmp_path / "p.npz") as arrays:
-        assert arrays["stress"].shape == (3, 3, 3)
-        assert np.isnan(arrays["stress"][:2]).all()
-        assert np.array_equal(arrays["stress"][2], predictions[2]["stress"])
-        assert arrays["energy"].shape == (3,)
+        assert arrays["predicted_stress"].shape == (3, 3, 3)
+        assert np.isnan(arrays["predicted_stress"][:2]).all()
+        assert np.array_equal(arrays["predicted_stress"][2], predictions[2]["stress"])
+        assert arrays["predicted_energy"].shape == (3,)
     with pytest.raises(InputError, match="no format that can be written"):
         write_predictions(tmp_path / "p.banana", graphs, predictions, task)
 

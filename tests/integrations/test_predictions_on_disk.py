@@ -166,7 +166,10 @@ def test_arrays_say_what_they_do_not_hold(force_field: Callable[..., Any], tmp_p
         assert np.allclose(np.split(arrays["positions"], np.cumsum(arrays["atoms"]))[1], frames[1].positions)
         assert np.allclose(arrays["cell"][2], frames[2].cell)
         assert arrays["pbc"].tolist() == [[False] * 3, [True] * 3, [True, True, False]]
-        assert arrays["energy"].tolist() == [0, 1, 2]
+        assert arrays["predicted_energy"].tolist() == [0, 1, 2]
+        assert str(arrays["predicted_forces_unit"]) == "eV/A"
+    with pytest.raises(DataError, match=r"holds predictions .*predicted_energy.* and no labels"):
+        open_dataset(tmp_path / "a.npz", progress=False)
     assert write_predictions(tmp_path / "a.json", frames, predictions, force_field()) == []
     document = json.loads((tmp_path / "a.json").read_text())  # and without ASE
     assert document["units"]["forces"] == "eV/A"

@@ -43,6 +43,9 @@ CASES: dict[str, tuple[str, dict[str, Any], str]] = {
     "Oh voxels": ("octahedral_cnn", {"width": 1, "mirrors": True, "level": "node", "layers": 2}, "all"),
     "O(3)": ("steerable_cnn_3d", {"width": 2, "lmax": 2, "kernel": 5}, "all"),
     "O(3) voxels": ("steerable_cnn_3d", {"width": 2, "lmax": 1, "parity": True, "level": "node"}, "all"),
+    "p4m, a layer of one pixel": ("p4mcnn", {"width": 2, "features": 5}, "all"),
+    "SO(2) pixels, a layer of one pixel": ("steerable_cnn", {"width": 3, "level": "node", "features": 5}, "rotations"),
+    "O(3), a layer of one voxel": ("steerable_cnn_3d", {"width": 2, "lmax": 1, "features": 3}, "all"),
     "scales": ("scale_cnn", {"width": 2, "scales": 2}, "none"),
 }
 every_case = pytest.mark.parametrize("case", CASES)

@@ -96,7 +96,7 @@ def test_commands_of_a_run_read_meshes(trained: tuple[Path, str], tmp_path: Path
     result = CliRunner().invoke(app, ["predict", run, file, "-o", str(tmp_path / "a.npz")])
     assert result.exit_code == 0, result.output
     with np.load(tmp_path / "a.npz", allow_pickle=False) as arrays:
-        assert arrays["class"].tolist() in (["jack"], ["ring"])
-        assert arrays["probability"].shape == (1, 2)
+        assert arrays["predicted_class"].tolist() in (["jack"], ["ring"])
+        assert arrays["predicted_probability"].shape == (1, 2)
     result = CliRunner().invoke(app, ["predict", run, file])
     assert "probability" in result.output

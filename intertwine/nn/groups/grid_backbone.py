@@ -36,9 +36,11 @@ class GridBackbone(Backbone):
         strides: numbers of the blocks, from 1, that a stride of 2 follows.
         widening: factor of the channels at each stride.
         level: "graph", one row for each image, or "node", one for each pixel.
+        features: channels of a further layer of 1 x 1 at the end; 0 for none. What is invariant there is all that a
+            head sees, and weights of one pixel are few.
 
     Attributes:
-        widths: channels of each layer.
+        widths: channels of each layer, the further one included.
         taps: pixels under a kernel.
 
     Raises:
@@ -51,10 +53,11 @@ class GridBackbone(Backbone):
     trials: str  # type: ignore[misc]
 
     def __init__(
-        self, dimension: int, channels: int, width: int, layers: int, strides: Sequence[int], widening: int, level: str
-    ) -> None:
+        self, dimension: int, channels: int, width: int, layers: int, strides: Sequence[int], widening: int, level: str,
+        features: int = 0,
+    ) -> None:  # fmt: skip
         super().__init__()
-        check_sizes(channels=channels, width=width, layers=layers, widening=widening)
+        check_sizes(channels=channels, width=width, layers=layers, widening=widening, features=features + 1)
         wrong = [k for k in strides if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k < layers]
         if wrong or len(set(strides)) < len(strides):
             raise InputError(
@@ -67,6 +70,7 @@ class GridBackbone(Backbone):
         self.level = choose(level, ("graph", "node"), kind="level", where="level")
         self.stride, self.strides = AntiAliasedStride(2), frozenset(strides)
         self.widths = [width * widening ** sum(k <= number for k in strides) for number in range(layers)]
+        self.widths += [features] if features else []
         ends = [self.widths[k - 1] for k in sorted(strides)] + [self.widths[-1]]
         self.width = self.widths[-1] if level == "graph" else width
         self.lateral = nn.ModuleList(nn.Linear(n, width) for n in ends) if level == "node" else None
