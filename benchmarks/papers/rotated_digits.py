@@ -66,7 +66,7 @@ NETWORKS = {
     "SE(2), 16": Network("se2cnn", {**EVEN, "orientations": 16}),
     "steerable": Network("steerable_cnn", EVEN),
 }
-POINTS = {"layers": 3, "cutoff": 2.1, "dimension": 2, "species": (), "node_inputs": {"x": 1}, "vectors": 0}
+POINTS = {"layers": 3, "norm": "batch", "cutoff": 2.1, "dimension": 2, "species": (), "node_inputs": {"x": 1}, "vectors": 0}
 NETWORKS_OF_POINTS = {
     "LieConv, T(2)": Network("lieconv", {**POINTS, "group": "T(2)"}, True),
     "LieConv, SO(2)": Network("lieconv", {**POINTS, "group": "SO(2)"}, True),

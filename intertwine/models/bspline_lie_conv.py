@@ -65,6 +65,8 @@ class BSplineLieConv(LieNetwork):
         vectors: vectors of a node among the outputs.
         dimension: n, of space.
         seed: of the lifts outside of training.
+        norm: "batch", statistics of each channel over the batch in training before each block and behind each
+            convolution (the authors' code for images and molecules), or "none".
         inputs: as of every model, :class:`SplineInputs`. The kernel is linear in ``edge_inputs``: coefficients of its
             own for each.
 
@@ -102,6 +104,7 @@ class BSplineLieConv(LieNetwork):
         vectors: int = 1,
         dimension: int = 3,
         seed: int = 0,
+        norm: str = "none",
         **inputs: Unpack[SplineInputs],
     ) -> None:
         check_sizes(size=size, turns=turns)
@@ -124,6 +127,7 @@ class BSplineLieConv(LieNetwork):
             vectors=vectors,
             dimension=dimension,
             seed=seed,
+            norm=norm,
             split=True,
         )
 

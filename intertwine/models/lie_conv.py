@@ -64,6 +64,8 @@ class LieConv(LieNetwork):
         vectors: vectors of a node among the outputs.
         dimension: n, of space.
         seed: of the lifts outside of training.
+        norm: "batch", statistics of each channel over the batch in training before each block and behind each
+            convolution (the authors' code for images and molecules), or "none".
         inputs: as of every model, :class:`~intertwine.nn.VectorInputs`.
     """
 
@@ -98,6 +100,7 @@ class LieConv(LieNetwork):
         vectors: int = 1,
         dimension: int = 3,
         seed: int = 0,
+        norm: str = "none",
         **inputs: Unpack[VectorInputs],
     ) -> None:
         check_sizes(functions=functions)
@@ -115,6 +118,7 @@ class LieConv(LieNetwork):
             vectors=vectors,
             dimension=dimension,
             seed=seed,
+            norm=norm,
         )
 
     def kernel(self) -> tuple[nn.Module, int]:

@@ -16,30 +16,34 @@ from intertwine.nn.backbone import Backbone
 from intertwine.nn.card import ModelCard
 from intertwine.nn.checks import check_sizes, require_space
 from intertwine.nn.cutoff import envelope
+from intertwine.nn.groups.field_norm import FieldNorm
 from intertwine.nn.groups.lie_convolution import LieConvolution, mean_weights, pairs_of_lifts, sample_neighbours
 from intertwine.nn.groups.lie_groups import lie_group
 from intertwine.nn.groups.lifting import Lifting, Relative, lifting
 from intertwine.nn.inputs import Inputs
 from intertwine.nn.mlp import MLP
 from intertwine.nn.radial import GaussianBasis, radial_basis
-from intertwine.numerics import GeometryError, InputError, safe
+from intertwine.numerics import GeometryError, InputError, choose, safe
 from intertwine.o3 import Irreps
 
+NORMS = ("none", "batch")
 Edges = tuple[Int[Tensor, "2 edges"], Relative, Float[Tensor, "edges r"]]
 
 
 class LieBlock(nn.Module):
-    r"""A residual bottleneck, :math:`f' = f + \mathrm{MLP}(h), \; h = k * (W f)`.
+    r"""A residual bottleneck, :math:`f' = f + \mathrm{MLP}(N(h)), \; h = k * (W N(f))`.
 
     Args:
         width: features F of an element.
         inner: features that are convolved.
         kernel: gives the functions of the kernel; it has an attribute ``square``, about the sum of their squares.
         functions: of the kernel.
+        norm: what N is: "batch", of each channel over all elements of the batch in training, or "none", the identity.
     """
 
-    def __init__(self, width: int, inner: int, kernel: nn.Module, functions: int) -> None:
+    def __init__(self, width: int, inner: int, kernel: nn.Module, functions: int, norm: str = "none") -> None:
         super().__init__()
+        self.norms = nn.ModuleList(nn.Identity() if norm == "none" else FieldNorm(n, 1, norm) for n in (width, inner))
         self.inward, self.kernel = nn.Linear(width, inner), kernel
         self.convolution = LieConvolution(inner, functions, inner, cast(float, kernel.square))
         self.outward = MLP([inner, width, width])
@@ -52,7 +56,8 @@ class LieBlock(nn.Module):
         pairs: Int[Tensor, "2 pairs"],
     ) -> Float[Tensor, "elements width"]:
         phi = self.kernel(*edges).flatten(0, 2)
-        return f + self.outward(self.convolution(self.inward(f), phi, weights, pairs))
+        h = self.convolution(self.inward(self.norms[0](f)), phi, weights, pairs)
+        return f + self.outward(self.norms[1](h))
 
 
 class LieNetwork(Backbone, ABC):
@@ -83,6 +88,7 @@ class LieNetwork(Backbone, ABC):
         vectors: vectors of a node among the outputs.
         dimension: n, of space.
         seed: of the lifts outside of training.
+        norm: "batch" or "none": before each block and behind each convolution.
         split: tell translations and H apart (:class:`~intertwine.nn.groups.lifting.TranslationLifting`).
 
     Raises:
@@ -104,6 +110,7 @@ class LieNetwork(Backbone, ABC):
         vectors: int,
         dimension: int,
         seed: int,
+        norm: str = "none",
         split: bool = False,
     ) -> None:
         self.dimension, self.radius = dimension, cutoff
@@ -116,6 +123,7 @@ class LieNetwork(Backbone, ABC):
         )  # fmt: skip
         if not 0 <= alpha < 1:
             raise InputError(f"alpha = {alpha}", where="alpha", remedy="give 0 or more, and less than 1; 0.2 is usual.")
+        choose(norm, NORMS, kind="normalisation", where="norm")
         self.alpha, self.neighbours, self.vectors = float(alpha), neighbours, vectors
         self.lifting: Lifting = lifting(self.group, lifts, seed, split)
         scales = not (self.lifting.isometric or isinstance(self.group, Affine))
@@ -136,7 +144,7 @@ class LieNetwork(Backbone, ABC):
         self.inward = nn.Linear(seen, width, bias=False) if seen else None
         inner = max(width // bottleneck, 1)
         kernels = [self.kernel() for _ in range(layers)]
-        self.layers = nn.ModuleList(LieBlock(width, inner, kernel, functions) for kernel, functions in kernels)
+        self.layers = nn.ModuleList(LieBlock(width, inner, kernel, functions, norm) for kernel, functions in kernels)
         self.outward = nn.Linear(width, dimension * vectors, bias=False) if vectors else None
 
     @abstractmethod
