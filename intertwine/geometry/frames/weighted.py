@@ -68,7 +68,7 @@ def weighted(
     *,
     group: str | Group = "E(3)",
     weights: Float[Tensor, " rows"] | None = None,
-    width: float = 0.3,
+    width: float = 0.2,
     turns: int = 3,
     detached: bool = False,
 ) -> Frames:
@@ -110,7 +110,8 @@ def weighted(
     if space.d == 2:
         frames = pairs.padded(pairs.planar(first), p, graph, centre, *hands)
     else:
-        rows = _turned(*_second(x[graph], taken[graph], first, p, largest[graph], width), turns)
+        others = taken[graph] & (torch.arange(x.shape[1], device=x.device) != i.unsqueeze(1))
+        rows = _turned(*_second(x[graph], others, first, p, largest[graph], width), turns)
         frames = pairs.padded(rows[0], rows[1], graph.index_select(0, rows[2]), centre, *hands)
     return frames.detach() if detached else frames
 
