@@ -19,7 +19,16 @@ from intertwine.certify.measured import Findings
 from intertwine.certify.pixels import KINDS, STATED
 from intertwine.certify.spread import DRAWS
 from intertwine.certify.structures import Structure, periodic, prepare
-from intertwine.certify.subject import Subject, claimed_error_of, declare, name_of, of_edges, tried_on, unclaimed, undefined_of
+from intertwine.certify.subject import (
+    Subject,
+    claimed_error_of,
+    declare,
+    name_of,
+    of_edges,
+    tried_on,
+    unclaimed,
+    undefined_of,
+)
 from intertwine.certify.trial import Trial
 from intertwine.geometry import Graph, connect
 from intertwine.groups import Action, Group, Representation

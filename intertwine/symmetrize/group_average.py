@@ -205,7 +205,8 @@ class GroupAverage(nn.Module):
 
     def _turns_of(self, g: Tensor, x: Graph) -> Tensor:
         """The orthogonal matrices (elements, n, n) that turn graphs."""
-        self.act_in.act(g[0], x)  # which says by name what a group does not act on
+        action: Any = self.act_in
+        action.act(g[0], x)  # which says by name what a group does not act on
         able = isinstance(self.turns, MatrixGroup | FiniteGroup) and isinstance(self.act_in, GraphAction)
         matrices = self.turns.linear(g).to(device=x.pos.device, dtype=torch.float64) if able else None
         if matrices is not None:
@@ -222,7 +223,9 @@ class GroupAverage(nn.Module):
             value = value[None]
         elif value.ndim == 0 or value.shape[0] % count:
             what = f"the network returns shape {tuple(value.shape)} of {count} copies"
-            raise InputError(what, where=f"GroupAverage, {name}", remedy="return rows of each input, or give batch=False.")
+            raise InputError(
+                what, where=f"GroupAverage, {name}", remedy="return rows of each input, or give batch=False."
+            )
         else:
             value = value.unflatten(0, (count, -1))
         action = self._out[name]
