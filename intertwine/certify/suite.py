@@ -61,7 +61,7 @@ CHECKS: tuple[Check, ...] = (
     Check("permutations", "permutation", symmetries.permutations),
     Check("batch against single", "", batching.batch_against_single),
     Check("gradient across graphs", "", batching.gradient_across_graphs),
-    Check("unsorted batch", "", batching.node_order),
+    Check("unsorted batch", "", batching.node_order, follows="permutation"),
     Check("unsorted edges", "", batching.edge_order),
     Check("non-contiguous input", "", batching.memory_layout),
     Check("determinism", "", batching.determinism),

@@ -71,7 +71,7 @@ class SymmetrizedBackbone(Backbone):
         super().__init__()
         self.network, self.method, self.chunk, self.prior = network, method, check_chunk(chunk), prior
         choose(method, METHODS, kind="method", where="symmetrize")
-        self.cutoff = network.cutoff
+        self.cutoff = getattr(network, "cutoff", None)
         if hasattr(network, "arguments"):
             self.arguments = network.arguments
             self.node_inputs, self.edge_inputs = network.node_inputs, network.edge_inputs

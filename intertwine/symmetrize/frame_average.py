@@ -185,12 +185,21 @@ def frame_mean(
     def part(here: slice) -> Outputs:
         nonlocal bare
         values, bare = _in_part(network, graph, frames, declared, here, rows)
-        return {
-            name: (weight.reshape(*weight.shape, *[1] * (value.ndim - 2)).to(value) * value).sum(0)
-            for name, (value, weight) in values.items()
-        }
+        whole = here.stop - here.start == frames.rotation.shape[1]
+        return {name: _summed(value, weight, whole) for name, (value, weight) in values.items()}
 
     return mean_in_chunks(part, frames.rotation.shape[1], chunk), bare
+
+
+def _summed(value: Tensor, weight: Tensor, whole: bool) -> Tensor:
+    """The weighted sum over frames; of all of them about their mean, since derivatives of the weights cancel: they add
+    up to 1, and what the frames have in common loses digits otherwise.
+    """
+    shaped = weight.reshape(*weight.shape, *[1] * (value.ndim - 2)).to(value)
+    if not whole:
+        return (shaped * value).sum(0)
+    mean = (shaped * value).sum(0).detach()
+    return mean + (shaped * (value - mean)).sum(0)
 
 
 def _in_part(

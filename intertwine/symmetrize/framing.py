@@ -193,8 +193,6 @@ class GridFrames(Framing):
         seed: of the samples.
     """
 
-    conditioning = 1.0
-
     def __init__(
         self, group: str = "E(n)", order: int = 3, samples: int = 0, draw: Draw = "never", finite: Group | None = None,
         claimed: str = "", claimed_error: float = 0.05, seed: int = 0,
