@@ -1,0 +1,213 @@
+r"""A graph network whose layers are averaged over frames: in each of them messages need no symmetry of their own.
+
+.. math::
+    (R_k, t)_k &= \mathcal F(V) \qquad\text{the 8 frames of the vectors of all nodes} \\
+    h_{ik} &= \big(s_i,\; R_k^\top (V_i - t)\big), \qquad
+    m_{ijk} = \phi_m(h_{ik}, h_{jk}, a_{ij}), \qquad
+    h_{ik}' = h_{ik} + \phi_h\Big(h_{ik}, \sum_j m_{ijk}\Big) \\
+    (s_{ik}', U_{ik}') &= h_{ik}', \qquad
+    s_i' = \frac 18 \sum_k s_{ik}', \qquad V_i' = \frac 18 \sum_k R_k\, U_{ik}'
+
+The first layer reads :math:`W_1 R_k^\top (x_i - t) + W_2 R_k^\top v_i` and an embedding of species and inputs in frames
+of the positions x, whose centroid is t. Each further layer has frames of its own: the principal axes, with all signs,
+of the vectors :math:`V_i` of all nodes (``vectors`` of them a node, 3 features each; the other features are scalars
+s), and t is their mean. After the last layer the scalars are the average of all features, and one vector
+:math:`\frac 18 \sum_k R_k\, \phi(h_{ik})` is read out.
+
+Puny, Atzmon, Ben-Hamu, Smith, Misra, Grover and Lipman, ICLR 2022 (arXiv:2110.03336), section 3.1 for the frames of
+E(d) and SE(d) and section 5.3 with the authors' code (``nbody/n_body_system/model_FA.py``) for the network.
+
+The axes are undefined where two principal moments are equal, and the network jumps there; where they nearly are, its
+derivatives are large. Where moments are zero, on a line or in a plane, it is right: with all signs the components in
+question average to zero, unless vectors of the nodes (``vector_inputs``) leave that line or plane.
+
+Departures: the frames are differentiated, so that forces are the gradient of the energy, where the authors' are not
+(``detached=True``, the preset ``particles``, is theirs); the vector is a displacement, where theirs is the position
+less the centroid; nodes may have species and scalars, of which the authors' particles have none, and radial functions
+and an envelope take the place of the squared distance where there is a cutoff.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Unpack, cast
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from intertwine.geometry import Graph, centred, edge_invariants, edge_vectors, vector_fields
+from intertwine.geometry.standin import Frames, pca
+from intertwine.nn import MLP, Backbone, MessagePassing, ModelCard, VectorInputs, check_sizes
+from intertwine.nn.checks import require_space
+from intertwine.nn.preset import OURS, Preset
+from intertwine.numerics import InputError
+from intertwine.o3 import Irreps
+
+Framed = Float[Tensor, "nodes frames width"]
+OnEdges = Float[Tensor, "edges frames hidden"]
+Surroundings = tuple[Float[Tensor, "edges k"], Float[Tensor, "edges 1"] | None]
+
+
+class FramedLayer(MessagePassing):
+    r"""Message and update in every frame: :math:`\phi_m` and :math:`\phi_h` have one hidden layer.
+
+    Args:
+        width: features of a node in a frame.
+        edge_width: columns of a_ij, which are the same in all frames.
+    """
+
+    def __init__(self, width: int, edge_width: int) -> None:
+        super().__init__()
+        self.phi_m = MLP([2 * width + edge_width, width, width], last=True, xavier=False)
+        self.phi_h = MLP([2 * width, width, width], xavier=False)
+
+    def prepare(self, f: Framed) -> tuple[Float[Tensor, "nodes frames hidden"], Float[Tensor, "nodes frames hidden"]]:
+        first = cast(nn.Linear, self.phi_m.layers[0])
+        of_i, of_j = first.weight[:, : 2 * f.shape[-1]].chunk(2, dim=1)
+        # the first layer of phi_m, once per node and not per edge
+        return F.linear(f, of_i, first.bias), F.linear(f, of_j)
+
+    def message(self, f_i: OnEdges, f_j: OnEdges, a_ij: Surroundings) -> OnEdges:
+        attributes, envelope = a_ij
+        of_edge = cast(nn.Linear, self.phi_m.layers[0]).weight[:, -attributes.shape[1] :]
+        m = self.phi_m.after_first((f_i + f_j).add_(F.linear(attributes, of_edge).unsqueeze(1)))
+        return m if envelope is None else m * envelope.unsqueeze(1)
+
+    def update(self, f_i: Framed, m_i: Framed) -> Framed:
+        return f_i + self.phi_h(torch.cat([f_i, m_i], dim=-1))
+
+
+class FrameAveragedGNN(Backbone):
+    r"""Graph network with frames recomputed at every layer, with or without a cutoff.
+
+    Returns ``width`` scalars and one vector (A) of each node.
+
+    Args:
+        width: features of a node in a frame (60 in the paper).
+        vectors: how many vectors a node has between the layers, 3 features each; the others are scalars. None for a
+            quarter of the width, so that a quarter of the features are scalars; 20 of 60 in the paper, without scalars.
+        layers: number of layers (4 in the paper).
+        cutoff: r_c in A, beyond which messages vanish smoothly; None connects all pairs (the paper's particles), and
+            messages see squared distances.
+        reflections: average over the 8 frames of E(3); if not, over the 4 of SE(3), so that mirror images differ.
+        detached: take the frames for constants in derivatives, as the authors do. Forces are then not the gradient of
+            the energy.
+        inputs: as of every model, :class:`~intertwine.nn.VectorInputs`; for the charged particles
+            ``vector_inputs=("vel",)`` and ``edge_inputs=("charge_product",)``.
+
+    Raises:
+        InputError: more vectors than the width has room for.
+    """
+
+    CARD = ModelCard(
+        message="nonlinear",
+        geometry="vector",
+        body_order=5,
+        symmetry="E(3)",
+        paper="Puny, Atzmon, Ben-Hamu et al. 2022, arXiv:2110.03336",
+    )
+    _PARTICLES = Preset(
+        {
+            "width": 60,
+            "vectors": 20,
+            "layers": 4,
+            "cutoff": None,
+            "detached": True,
+            "species": (),
+            "vector_inputs": ("vel",),
+            "edge_inputs": ("charge_product",),
+        },
+        source="arXiv:2110.03336, section 5.3; authors' code: nbody/run.sh (nf), nbody/n_body_system/model_FA.py",
+    )
+    PRESETS: ClassVar[dict[str, Preset]] = {
+        "small": Preset({"width": 32, "layers": 2}, source=OURS),
+        "paper": _PARTICLES,
+        "particles": _PARTICLES,
+    }
+
+    def __init__(
+        self,
+        width: int = 64,
+        vectors: int | None = None,
+        layers: int = 3,
+        cutoff: float | None = 5.0,
+        *,
+        reflections: bool = True,
+        detached: bool = False,
+        **inputs: Unpack[VectorInputs],
+    ) -> None:
+        super().__init__(cutoff, inputs)
+        self.vectors = max(width // 4, 1) if vectors is None else vectors
+        check_sizes(width=width, vectors=self.vectors, layers=layers)
+        if 3 * self.vectors > width:
+            what = f"{self.vectors} vectors, which are {3 * self.vectors} of {width} features"
+            raise InputError(what, where="vectors", remedy=f"give at most {width // 3}, or a larger width.")
+        self.scalars, self.reflections, self.detached = width - 3 * self.vectors, reflections, detached
+        self.irreps_out = Irreps(f"{width}x0e+1x1o")
+        self.embedding = self.embed_nodes(width)
+        self.place = nn.Linear(3 * (1 + sum(self.vector_inputs.values())), width, bias=False)
+        self.edges = None if cutoff is None else self.embed_edges()
+        edge_width = 1 + sum(self.edge_inputs.values()) if self.edges is None else self.edges.width
+        self.layers = nn.ModuleList(FramedLayer(width, edge_width) for _ in range(layers))
+        self.out = MLP([width, width, 3], xavier=False)
+
+    def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:
+        require_space(graph)
+        membership, a_ij, x = graph.membership(), self.surroundings(graph), centred(graph)
+        frames = pca(x, membership, graph.graphs, proper=not self.reflections, detached=self.detached)
+        v = torch.stack([x, *vector_fields(graph, self.vector_inputs)], dim=-1)
+        rotation = frames.rotation.index_select(0, membership)
+        h = self.embedding(graph).unsqueeze(1) + self.place(into(rotation, v).flatten(2))
+        for number, layer in enumerate(self.layers):
+            if number:
+                h, rotation, frames = self.reframed(h, rotation, frames, graph)
+            h = layer(h, a_ij, graph.edge_index)
+        weight = frames.weight.index_select(0, membership)
+        return torch.cat([mean(weight, h), out_of(rotation, weight, self.out(h).unsqueeze(-1)).squeeze(-1)], dim=-1)
+
+    def reframed(self, h: Framed, rotation: Tensor, frames: Frames, graph: Graph) -> tuple[Framed, Tensor, Frames]:
+        """The average over the frames, seen from the frames of its vectors: features, axes for each node, frames."""
+        membership = graph.membership()
+        weight = frames.weight.index_select(0, membership)
+        s, u = h.split([self.scalars, 3 * self.vectors], dim=-1)
+        v = out_of(rotation, weight, u.unflatten(-1, (3, self.vectors)))
+        points, of_points = v.transpose(1, 2).flatten(0, 1), membership.repeat_interleave(self.vectors)
+        frames = pca(points, of_points, graph.graphs, proper=not self.reflections, detached=self.detached)
+        rotation = frames.rotation.index_select(0, membership)
+        local = into(rotation, v - frames.centre.index_select(0, membership).unsqueeze(-1))
+        s = mean(weight, s).unsqueeze(1).expand(-1, local.shape[1], -1)
+        return torch.cat([s, local.flatten(2)], dim=-1), rotation, frames
+
+    def surroundings(self, graph: Graph) -> Surroundings:
+        """Invariants of the edges (edges, k), and the envelope (edges, 1), None without a cutoff."""
+        if self.edges is not None:
+            edges = self.edges(graph)
+            return edges.attributes, edges.envelope
+        square = edge_vectors(graph).square().sum(-1, keepdim=True)
+        return torch.cat([square, edge_invariants(graph, self.edge_inputs)], dim=-1), None
+
+
+def into(
+    rotation: Float[Tensor, "nodes frames 3 3"], v: Float[Tensor, "nodes 3 vectors"]
+) -> Float[Tensor, "nodes frames 3 vectors"]:
+    r""":math:`R_k^\top v`: vectors of the nodes in the coordinates of each frame."""
+    axes = rotation.transpose(-1, -2).flatten(1, 2)  # of all frames at once: (nodes, 3 frames, 3)
+    return (axes @ v).unflatten(1, (-1, 3))
+
+
+def out_of(
+    rotation: Float[Tensor, "nodes frames 3 3"],
+    weight: Float[Tensor, "nodes frames"],
+    u: Float[Tensor, "nodes frames 3 vectors"],
+) -> Float[Tensor, "nodes 3 vectors"]:
+    r""":math:`\sum_k w_k R_k u_k`: vectors in the coordinates of each frame moved back, and averaged."""
+    axes = (rotation * weight[:, :, None, None]).transpose(1, 2).flatten(2)  # (nodes, 3, 3 frames)
+    return axes @ u.flatten(1, 2)
+
+
+def mean(
+    weight: Float[Tensor, "nodes frames"], y: Float[Tensor, "nodes frames width"]
+) -> Float[Tensor, "nodes width"]:
+    r""":math:`\sum_k w_k y_k`: invariants averaged over the frames."""
+    return (weight.unsqueeze(1) @ y).squeeze(1)
