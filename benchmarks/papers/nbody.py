@@ -76,7 +76,13 @@ CONTESTANTS = {
     "egnn": Contestant({"width": 64, "layers": 4}, 5e-4, 10.0, 0.0071, THEIRS),
     "painn": Contestant({"width": 32, "layers": 3, "cutoff": FAR_CUTOFF}, 1e-3, 0.2),
     "frame_averaged_gnn": Contestant(
-        {"preset": "particles", "node_inputs": ()}, 1e-3, 0.2, 0.0057, "60 wide, 4 layers; 10,000 epochs"
+        {"preset": "particles", "node_inputs": ()},
+        3e-3,
+        0.2,
+        0.0057,
+        "60 wide, 4 layers; 10,000 epochs",
+        epochs=400,
+        average=0.995,
     ),
     "tensor_field": Contestant({"width": 32, "layers": 4, "lmax": 1}, 1e-3, 0.2, 0.0155, DEGREES),
     "se3_transformer": Contestant({"width": 16, "layers": 4, "lmax": 1}, 3e-3, 10.0, 0.0244, DEGREES),

@@ -7,6 +7,7 @@ from intertwine.models.dimenet import DimeNet
 from intertwine.models.egnn import EGNN
 from intertwine.models.eqgat import EQGAT
 from intertwine.models.esen import ESEN
+from intertwine.models.faenet import FAENet
 from intertwine.models.frame_averaged_gnn import FrameAveragedGNN
 from intertwine.models.frame_transformer import FrameTransformer
 from intertwine.models.gemnet import GemNet
@@ -44,6 +45,7 @@ MODELS: dict[str, type[Backbone]] = {
     "egnn": EGNN,
     "eqgat": EQGAT,
     "esen": ESEN,
+    "faenet": FAENet,
     "frame_averaged_gnn": FrameAveragedGNN,
     "frame_transformer": FrameTransformer,
     "gemnet": GemNet,
@@ -79,6 +81,7 @@ __all__ = [
     "CNN",
     "EGNN",
     "EQGAT",
+    "FAENet",
     "ESEN",
     "GVP",
     "MACE",

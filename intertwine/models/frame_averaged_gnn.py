@@ -23,12 +23,13 @@ question average to zero, unless vectors of the nodes (``vector_inputs``) leave 
 
 Departures: the frames are differentiated, so that forces are the gradient of the energy, where the authors' are not
 (``detached=True``, the preset ``particles``, is theirs); the vector is a displacement, where theirs is the position
-less the centroid; nodes may have species and scalars, of which the authors' particles have none, and radial functions
-and an envelope take the place of the squared distance where there is a cutoff.
+less the centroid; nodes may have species and scalars, of which the authors' particles have none, and messages may see
+radial functions in place of the squared distance.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar, Unpack, cast
 
 import torch
@@ -88,8 +89,10 @@ class FrameAveragedGNN(Backbone):
         vectors: how many vectors a node has between the layers, 3 features each; the others are scalars. None for a
             quarter of the width, so that a quarter of the features are scalars; 20 of 60 in the paper, without scalars.
         layers: number of layers (4 in the paper).
-        cutoff: r_c in A, beyond which messages vanish smoothly; None connects all pairs (the paper's particles), and
-            messages see squared distances.
+        cutoff: r_c in A, beyond which messages vanish smoothly; None connects all pairs, as in the paper. The frames
+            are those of all nodes in any case, so that atoms out of reach still turn what a node sees.
+        scale: a typical distance of neighbours (A): without a cutoff, messages see Gaussians of :math:`d / (d + a)`;
+            None for the squared distance, as in the paper.
         reflections: average over the 8 frames of E(3); if not, over the 4 of SE(3), so that mirror images differ.
         detached: take the frames for constants in derivatives, as the authors do. Forces are then not the gradient of
             the energy.
@@ -112,7 +115,7 @@ class FrameAveragedGNN(Backbone):
             "width": 60,
             "vectors": 20,
             "layers": 4,
-            "cutoff": None,
+            "scale": None,
             "detached": True,
             "species": (),
             "vector_inputs": ("vel",),
@@ -131,8 +134,9 @@ class FrameAveragedGNN(Backbone):
         width: int = 64,
         vectors: int | None = None,
         layers: int = 3,
-        cutoff: float | None = 5.0,
+        cutoff: float | None = None,
         *,
+        scale: float | None = 2.0,
         reflections: bool = True,
         detached: bool = False,
         **inputs: Unpack[VectorInputs],
@@ -148,9 +152,17 @@ class FrameAveragedGNN(Backbone):
         self.embedding = self.embed_nodes(width)
         self.place = nn.Linear(3 * (1 + sum(self.vector_inputs.values())), width, bias=False)
         self.edges = None if cutoff is None else self.embed_edges()
-        edge_width = 1 + sum(self.edge_inputs.values()) if self.edges is None else self.edges.width
+        self.pairs = self.embed_pairs(scale) if cutoff is None and scale is not None else None
+        edge_width = next(
+            (each.width for each in (self.edges, self.pairs) if each is not None), 1 + sum(self.edge_inputs.values())
+        )
         self.layers = nn.ModuleList(FramedLayer(width, edge_width) for _ in range(layers))
-        self.out = MLP([width, width, 3], xavier=False)
+        self.out = MLP([width, width], last=True, xavier=False)
+        self.outward = nn.Linear(width, 3, bias=False)  # with all signs a bias would average to zero
+
+    @property
+    def card(self) -> ModelCard:
+        return self.CARD if self.reflections else replace(self.CARD, symmetry="SE(3)")
 
     def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:
         require_space(graph)
@@ -164,7 +176,8 @@ class FrameAveragedGNN(Backbone):
                 h, rotation, frames = self.reframed(h, rotation, frames, graph)
             h = layer(h, a_ij, graph.edge_index)
         weight = frames.weight.index_select(0, membership)
-        return torch.cat([mean(weight, h), out_of(rotation, weight, self.out(h).unsqueeze(-1)).squeeze(-1)], dim=-1)
+        u = self.outward(self.out(h)).unsqueeze(-1)
+        return torch.cat([mean(weight, h), out_of(rotation, weight, u).squeeze(-1)], dim=-1)
 
     def reframed(self, h: Framed, rotation: Tensor, frames: Frames, graph: Graph) -> tuple[Framed, Tensor, Frames]:
         """The average over the frames, seen from the frames of its vectors: features, axes for each node, frames."""
@@ -184,7 +197,10 @@ class FrameAveragedGNN(Backbone):
         if self.edges is not None:
             edges = self.edges(graph)
             return edges.attributes, edges.envelope
-        square = edge_vectors(graph).square().sum(-1, keepdim=True)
+        x_ij = edge_vectors(graph)
+        if self.pairs is not None:
+            return self.pairs(graph, x_ij), None
+        square = x_ij.square().sum(-1, keepdim=True)
         return torch.cat([square, edge_invariants(graph, self.edge_inputs)], dim=-1), None
 
 
