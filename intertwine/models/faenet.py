@@ -86,7 +86,9 @@ class FAENetLayer(MessagePassing):
         received, sent = self.filter.nodes(f[0], f[0])
         return received, (sent, self.down(f[0]))
 
-    def message(self, f_i: EdgePart, f_j: tuple[EdgePart, EdgePart], a_ij: Radial) -> Float[Tensor, "edges filters"]:
+    def message(
+        self, f_i: EdgePart, f_j: tuple[EdgePart, Float[Tensor, "edges filters"]], a_ij: Radial
+    ) -> Float[Tensor, "edges filters"]:
         (sent, value), (e, envelope) = f_j, a_ij
         return value * F.silu(self.filter(f_i, sent, e)) * envelope
 

@@ -14,7 +14,7 @@ of the vectors :math:`V_i` of all nodes (``vectors`` of them a node, 3 features 
 s), and t is their mean. After the last layer the scalars are the average of all features, and one vector
 :math:`\frac 18 \sum_k R_k\, \phi(h_{ik})` is read out.
 
-Puny, Atzmon, Ben-Hamu, Smith, Misra, Grover and Lipman, ICLR 2022 (arXiv:2110.03336), section 3.1 for the frames of
+Puny, Atzmon, Ben-Hamu, Misra, Grover, Smith and Lipman, ICLR 2022 (arXiv:2110.03336), section 3.1 for the frames of
 E(d) and SE(d) and section 5.3 with the authors' code (``nbody/n_body_system/model_FA.py``) for the network.
 
 The axes are undefined where two principal moments are equal, and the network jumps there; where they nearly are, its
@@ -222,8 +222,6 @@ def out_of(
     return axes @ u.flatten(1, 2)
 
 
-def mean(
-    weight: Float[Tensor, "nodes frames"], y: Float[Tensor, "nodes frames width"]
-) -> Float[Tensor, "nodes width"]:
+def mean(weight: Float[Tensor, "nodes frames"], y: Float[Tensor, "nodes frames width"]) -> Float[Tensor, "nodes width"]:
     r""":math:`\sum_k w_k y_k`: invariants averaged over the frames."""
     return (weight.unsqueeze(1) @ y).squeeze(1)

@@ -45,8 +45,10 @@ from intertwine.nn.shapes import Weighted
 from intertwine.numerics import InputError
 
 Nodes = Float[Tensor, "nodes width"]
-Queries, Sent = Float[Tensor, "nodes heads size"], Float[Tensor, "nodes 2 heads size"]
-Received, Arrived = Float[Tensor, "edges heads size"], Float[Tensor, "edges 2 heads size"]
+Queries = Float[Tensor, "nodes heads size"]
+Sent = Float[Tensor, "nodes 2 heads size"]
+Received = Float[Tensor, "edges heads size"]
+Arrived = Float[Tensor, "edges 2 heads size"]
 Attended = tuple[Float[Tensor, "edges heads 1"], Float[Tensor, "edges heads size"], Float[Tensor, " edges"] | None]
 
 
@@ -172,9 +174,10 @@ class FrameTransformer(Backbone):
 
     def relations(self, graph: Graph) -> Weighted:
         """e_ij (edges, width), and the envelope (edges,), None without a cutoff."""
-        if self.edges is not None:
-            edges = self.edges(graph)
-            seen = torch.cat([edges.vectors / self.scale, edges.attributes], dim=-1)
-            return self.relation(seen), edges.envelope.squeeze(-1)
-        x_ij = edge_vectors(graph)
-        return self.relation(torch.cat([x_ij / self.scale, self.pairs(graph, x_ij)], dim=-1)), None
+        if self.pairs is not None:
+            x_ij = edge_vectors(graph)
+            return self.relation(torch.cat([x_ij / self.scale, self.pairs(graph, x_ij)], dim=-1)), None
+        assert self.edges is not None
+        edges = self.edges(graph)
+        seen = torch.cat([edges.vectors / self.scale, edges.attributes], dim=-1)
+        return self.relation(seen), edges.envelope.squeeze(-1)

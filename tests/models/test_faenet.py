@@ -54,9 +54,7 @@ def test_the_equations_by_loops(skip: bool, graph_norm: bool) -> None:
     for j, i in connect(graph, 2.5).edge_index.T.tolist():
         x_ij = graph.pos[j] - graph.pos[i]
         d = x_ij.norm()[None]
-        first = torch.cat(
-            [model.place.weight @ (x_ij / 1.5) + model.place.bias, model.far(model.edges.radial(d))[0]]
-        )
+        first = torch.cat([model.place.weight @ (x_ij / 1.5) + model.place.bias, model.far(model.edges.radial(d))[0]])
         e[i, j], c[i, j] = dense(model.relation.layers[0], silu(first)), model.edges.envelope(d)[0]
     every = [h]
     for layer in model.layers:

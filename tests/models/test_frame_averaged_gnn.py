@@ -17,7 +17,6 @@ from intertwine.numerics import GeometryError, InputError
 SMALL = {"width": 8, "layers": 2, "species": (1, 6, 8), "radial_size": 4}
 
 
-
 class TestFrameAveragedGNN(ModelContract):
     @pytest.fixture
     def model(self) -> Backbone:
@@ -128,11 +127,17 @@ def test_detached_frames_change_slopes_and_not_values() -> None:
 def test_the_preset_of_the_paper_has_no_scalars() -> None:
     model = FrameAveragedGNN(**FrameAveragedGNN.PRESETS["particles"])
     assert (model.scalars, model.vectors, len(model.layers), model.detached) == (0, 20, 4, True)
-    assert sum(p.numel() for p in model.layers.parameters()) == 4 * (122 * 60 + 60 + 60 * 60 + 60 + 120 * 60 + 60 + 3660)
+    assert sum(p.numel() for p in model.layers.parameters()) == 4 * (
+        122 * 60 + 60 + 60 * 60 + 60 + 120 * 60 + 60 + 3660
+    )
 
 
 def test_what_is_asked_for_wrongly_is_named() -> None:
-    for arguments, name in (({"width": 8, "vectors": 3}, "vectors"), ({"vectors": 0}, "vectors"), ({"width": 2}, "vec")):
+    for arguments, name in (
+        ({"width": 8, "vectors": 3}, "vectors"),
+        ({"vectors": 0}, "vectors"),
+        ({"width": 2}, "vec"),
+    ):
         with pytest.raises(InputError, match=name):
             FrameAveragedGNN(**arguments)
     torch.manual_seed(0)
