@@ -175,9 +175,10 @@ def history(folder: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(path.open())) if path.exists() else []
 
 
-def sizes(contestant: Contestant) -> str:
+def sizes(name: str) -> str:
     """Width and layers of our network."""
-    preset = MODELS["segnn"].PRESETS[contestant.arguments["preset"]] if "preset" in contestant.arguments else {}
+    contestant = CONTESTANTS[name]
+    preset = MODELS[name].PRESETS[contestant.arguments["preset"]] if "preset" in contestant.arguments else {}
     arguments = preset | contestant.arguments
     return f"{arguments['width']} {'a degree' if 'lmax' in arguments else 'wide'}, {arguments['layers']} layers"
 
@@ -192,7 +193,7 @@ def page(document: dict[str, Any]) -> str:
             "parameters": f"{entry['parameters']:,}",
             "ms a step": f"{entry['step_ms']:.1f}",
             "epochs": entry["epochs"],
-            "network, ours": sizes(CONTESTANTS[name]),
+            "network, ours": sizes(name),
             "the published one": CONTESTANTS[name].network,
         }
         for name, entry in document["rows"].items()
