@@ -23,7 +23,7 @@ FLOORS = {
     "o3": 2,
     "geometry": 3,
     "nn": 4, "certify": 4, "plots": 4,
-    "models": 5, "e3nn": 5, "operators.py": 5,
+    "models": 5, "symmetrize": 5, "e3nn": 5, "operators.py": 5,
     "tasks": 6, "data": 6,
     "training": 7,
     "integrations": 8, "bench": 8,

@@ -15,7 +15,7 @@ from intertwine.models import MODELS
 from intertwine.nn.inputs import DEFAULTS, Inputs, RadialInputs, VectorInputs
 from intertwine.numerics.signature import arguments
 from intertwine.tasks import TASKS, ForceField
-from intertwine.training.options import DataOptions, StartOptions, TrainingOptions
+from intertwine.training.options import DataOptions, StartOptions, SymmetrizeOptions, TrainingOptions
 
 CUTOFF = 5.0  # A, of most models
 PAGE = Path(__file__).resolve().parents[1] / "settings.md"
@@ -95,6 +95,7 @@ def page() -> str:
         ("The data: `[data]`", table("data", DataOptions)),
         ("The training: `[training]`", table("training", TrainingOptions, chosen)),
         ("The weights to start from: `[start]`", table("start", StartOptions)),
+        ("Symmetry from outside: `[symmetrize]`", table("symmetrize", SymmetrizeOptions)),
         *((f"The task `{name}`: `[task]`", table("task", kind)) for name, kind in TASKS.items()),
         ("What models share: `[model]`", ["| setting | meaning | default |", "| --- | --- | --- |", *shared]),
         ("What each model has besides: `[model]`", models()),

@@ -12,6 +12,7 @@ from intertwine.certify.certificate import (
     APPROXIMATE,
     FAILED,
     MEASURED,
+    PARTLY,
     PASSED,
     SKIPPED,
     ZERO,
@@ -31,7 +32,7 @@ from intertwine.certify.pixels import (
     there_and_back,
 )
 from intertwine.certify.spread import SEED, Draws, is_random, redrawn, seeded
-from intertwine.certify.subject import Quantity, in_precision, name_of
+from intertwine.certify.subject import Quantity, claimed_error_of, in_precision, name_of, unclaimed, undefined_of
 from intertwine.certify.symmetry import see_draws
 from intertwine.geometry import Graph, GraphAction, ImageAction, connect
 from intertwine.groups import Action, AffineMap, Group, LinearAction, Representation, Trivial
@@ -72,6 +73,7 @@ class GroupTrial(Measured):
         references = [exact(x) for x in inputs] if exact is not None else []
         super().__init__(quantities, outputs, references, dtype, options.bounds.get(dtype))
         self.random = is_random(lambda seed: self.at(seed, inputs[0]))
+        self.claimed_error = claimed_error_of(function, options.approximation)
         self.still: dict[int, list[dict[str, Tensor]]] = {}
 
     def __call__(self, x: Any) -> dict[str, Tensor]:
@@ -130,7 +132,11 @@ def of_group(
     for x in inputs:  # whether the group acts on the inputs is said at once, and not of the function
         moving.act(group.identity(), x)
     lines: list[Line] = []
-    for dtype in options.dtypes:
+    reasons = {f"input {k}": why for k, x in enumerate(inputs) if (why := undefined_of(function, x))}
+    if reasons:
+        inputs = [x for k, x in enumerate(inputs) if f"input {k}" not in reasons]
+        lines.append(Line("frames", str(group), "", "", None, None, PARTLY, unclaimed(reasons)))
+    for dtype in options.dtypes if inputs else ():
         try:
             exact = _in_double(function, inputs, moving, out, options) if dtype != torch.float64 else None
             trial = GroupTrial(function, inputs, moving, out, dtype, options, exact)
@@ -178,6 +184,11 @@ def _exactly(trial: GroupTrial, worst: Worst, k: int, g: Tensor, words: str, dra
     still = {name: value.to(torch.float64) + rounding.get(name, 0.0) for name, value in trial.outputs[k].items()}
     got, expected = trial(moved), trial.expected(still, g)
     bad = [name for name in expected if trial.deviation(name, got[name], expected[name]) > trial.bound]
+    if trial.claimed_error is not None:
+        for name in expected:
+            error, bound = trial.deviation(name, got[name], expected[name]), max(trial.claimed_error, trial.bound)
+            worst.see(name, error, f"{words}: a mean by quadrature", bound=bound, sense=APPROXIMATE)
+        return
     if not (trial.random and bad):
         worst.compare(got, expected, words)
         return

@@ -19,12 +19,14 @@ PASSED, FAILED, SKIPPED, NOT_CLAIMED = "passed", "failed", "skipped", "not claim
 #: A symmetry that holds in a weaker sense than exactly, and what is measured beside it.
 APPROXIMATE, IN_DISTRIBUTION, MEASURED = "within approximation", "in distribution", "measured"
 HOLDS = (PASSED, APPROXIMATE, IN_DISTRIBUTION)
+PARTLY = "exact where frames are unique"  # of inputs that were left out, because nothing is claimed of them
 ZERO = "identically zero: symmetry is trivial"
 COLUMNS = ("test", "output", "dtype", "error", "bound", "verdict", "worst case")
 STYLES = {
     PASSED: "green",
     APPROXIMATE: "green",
     IN_DISTRIBUTION: "green",
+    PARTLY: "yellow",
     MEASURED: "dim",
     FAILED: "bold red",
     SKIPPED: "dim",
@@ -45,7 +47,8 @@ class Line:
         error: largest deviation, relative to the size of the output (dimensionless); None where nothing was measured.
         bound: the largest error that passes; None where nothing was measured.
         verdict: "passed", "within approximation" or "in distribution" (a symmetry that holds in that sense), "failed",
-            "skipped", "not claimed" or "measured" (for information).
+            "skipped", "not claimed", "exact where frames are unique" (the inputs where they are not, which are left
+            out) or "measured" (for information).
         worst: the worst case, or the reason, in words.
     """
 
@@ -89,14 +92,15 @@ class Certificate:
     @property
     def verdict(self) -> str:
         """How the symmetry holds: "exact", "within approximation" (of a stated size, as where images are interpolated),
-        "in distribution" (of a function that draws random numbers), or "broken".
+        "in distribution" (of a function that draws random numbers), "exact where frames are unique" (of a function
+        that says where they are not; the certificate names these inputs), or "broken".
 
         The weakest of the lines about it.
         """
         if not self.passed:
             return "broken"
         senses = {line.verdict for line in self.lines if line.symmetry}
-        return next((sense for sense in reversed(HOLDS[1:]) if sense in senses), "exact")
+        return next((sense for sense in (*reversed(HOLDS[1:]), PARTLY) if sense in senses), "exact")
 
     @property
     def broken(self) -> tuple[str, ...]:
@@ -127,6 +131,8 @@ class Certificate:
             text += f" Closest to its bound: {where}, {closest.error:.1e} of {closest.bound:.1e}."
         for output in _distinct(line.output for line in self.lines if line.worst == ZERO):
             text += f" {output} is {ZERO}."
+        for words in _distinct(line.worst for line in self.lines if line.verdict == PARTLY):
+            text += f" {words[0].upper()}{words[1:]}."
         reasons: dict[str, list[str]] = {}
         for line in self.lines:
             if line.verdict == SKIPPED and line.test not in reasons.setdefault(line.worst, []):
@@ -205,7 +211,10 @@ class Certificate:
             ) from error
 
     def _short_verdict(self) -> str:
-        return "FAILED" if not self.passed else "passed" if self.verdict == "exact" else f"passed {self.verdict}"
+        if not self.passed:
+            return "FAILED"
+        comma = "," if self.verdict == PARTLY else ""
+        return "passed" if self.verdict == "exact" else f"passed{comma} {self.verdict}"
 
     def _failures(self) -> list[str]:
         """A sentence for each broken symmetry and each other failed test: its worst line."""
@@ -219,8 +228,8 @@ class Certificate:
     def _unclaimed(self) -> list[str]:
         texts = []
         unclaimed = [line for line in self.lines if line.verdict == NOT_CLAIMED and line.error is not None]
-        for name in _distinct(line.symmetry for line in unclaimed):
-            lines = [line for line in unclaimed if line.symmetry == name]
+        for name in _distinct(line.symmetry or line.test for line in unclaimed):
+            lines = [line for line in unclaimed if (line.symmetry or line.test) == name]
             broken = [line for line in lines if (line.error or 0.0) > (line.bound or 0.0)]
             error = max(line.error or 0.0 for line in broken or lines)
             if broken:

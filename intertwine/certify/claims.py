@@ -20,9 +20,13 @@ GROUPS = {
 POLYHEDRAL = {"tetrahedral": tetrahedral, "octahedral": octahedral, "icosahedral": icosahedral}
 POINT = "point group"  # the symmetry of a check that tries the elements of a claim's own group
 IN_DISTRIBUTION = "in distribution"
+WITHIN = "within approximation"
+WHERE_UNIQUE = "where frames are unique"
+LISTED = "of listed nodes"
 REMEDY = (
     "write E(3), SE(3), O(3), SO(3), T(3), S(n), or n for any dimension; T(3) x octahedral (tetrahedral, icosahedral, "
-    "also 'with inversion'), T(2) x C_4, T(2) x D_8, T(2) x R+; and 'in distribution' after it of a network that draws"
+    "also 'with inversion'), T(2) x C_4, T(2) x D_8, T(2) x R+; and after it 'in distribution' of a network that draws, 'within approximation' of a mean by quadrature, "
+    "'where frames are unique' of one frame or a few, 'of listed nodes' where the order of the nodes matters"
 )
 
 
@@ -34,11 +38,15 @@ class Claim(NamedTuple):
         point: the group of rotations, reflections or scalings whose elements are tried; None where all are claimed, or
             none.
         random: whether equality is claimed in distribution only.
+        approximate: whether it is claimed up to an error that the function states.
+        partial: whether it is claimed only where the function's frames are unique, which it says of each graph.
     """
 
     names: tuple[str, ...]
     point: Group | None = None
     random: bool = False
+    approximate: bool = False
+    partial: bool = False
 
 
 NOTHING = Claim(())
@@ -46,15 +54,19 @@ NOTHING = Claim(())
 
 def claims(symmetry: str, dimension: int) -> Claim:
     """What is claimed by "E(3)", "SE(3)", "O(n)", "SO(n)", "T(3)" or "S(n)" (permutations, which all include), by a
-    group of rotations of its own, with translations ("T(2) x C_4") or without ("octahedral"), and by either "in
-    distribution".
+    group of rotations of its own, with translations ("T(2) x C_4") or without ("octahedral"), and by either followed by
+    "in distribution", "within approximation", "where frames are unique" (in this order), or "of listed nodes", which
+    claims no permutations.
 
     Raises:
         InputError: no such group, or one of another dimension than the graphs.
     """
     words = " ".join(symmetry.split())
-    random = words.endswith(IN_DISTRIBUTION)
-    words = words.removesuffix(IN_DISTRIBUTION).strip()
+    senses = {}
+    for sense in (LISTED, WHERE_UNIQUE, WITHIN, IN_DISTRIBUTION):
+        senses[sense] = words.endswith(sense)
+        words = words.removesuffix(sense).strip()
+    how = senses[IN_DISTRIBUTION], senses[WITHIN], senses[WHERE_UNIQUE]
     match = re.fullmatch(r"(?:T ?\( ?(n|\d+) ?\) x )?(.+)", words)
     shifts, rest = match.groups() if match is not None else (None, "")
     if shifts is not None:
@@ -64,9 +76,10 @@ def claims(symmetry: str, dimension: int) -> Claim:
         if group != "S":
             _fits(n, dimension, symmetry, f"{group}({dimension}) or {group}(n)")
         names = tuple(dict.fromkeys((*(GROUPS["T"] if shifts else ()), *GROUPS[group])))
-        return Claim(names, random=random)
+        return Claim(tuple(name for name in names if name != "permutation" or not senses[LISTED]), None, *how)
     point = _point(rest, dimension, symmetry)
-    return Claim((*GROUPS["T" if shifts else "S"], POINT), point, random)
+    names = tuple(name for name in GROUPS["T" if shifts else "S"] if name != "permutation" or not senses[LISTED])
+    return Claim((*names, POINT), point, *how)
 
 
 def _fits(n: str, dimension: int, symmetry: str, right: str) -> None:

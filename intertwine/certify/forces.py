@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from intertwine.certify.certificate import APPROXIMATE
 from intertwine.certify.measured import Findings, Worst
 from intertwine.certify.structures import Structure, periodic
 from intertwine.certify.trial import Path, Trial
@@ -93,7 +94,11 @@ def torque(trial: Trial) -> Findings:
             continue
         x, f = structure.graph.pos.to(torch.float64), output["forces"].to(torch.float64)
         moment, arm = x.T @ f - f.T @ x, float(x.norm()) or 1.0
-        worst.see("forces", float(moment.abs().max()) / (trial.size("forces") * arm), f"{structure.name}, total torque")
+        error, words = float(moment.abs().max()) / (trial.size("forces") * arm), f"{structure.name}, total torque"
+        if trial.claimed_error is None:
+            worst.see("forces", error, words)
+        else:
+            worst.see("forces", error, words, bound=max(trial.claimed_error, trial.bound), sense=APPROXIMATE)
     return worst.findings("no open structure, or the energy depends on vectors that they are given")
 
 

@@ -210,6 +210,29 @@ def tried_on(function: Callable[[Any], Any]) -> str:
     return inner if own == "molecules" else own
 
 
+def claimed_error_of(function: Callable[[Any], Any], stated: float | None = None) -> float | None:
+    """The relative error of its symmetry that a function claims, by its attribute ``claimed_error`` or that of its
+    backbone: it averages by quadrature. None if it claims to have none; ``stated``, if not None, replaces it.
+    """
+    own = getattr(getattr(function, "backbone", function), "claimed_error", None)
+    return own if own is None or stated is None else stated
+
+
+def undefined_of(function: Callable[[Any], Any], x: Any) -> str:
+    """Why a function, or its backbone, claims nothing of an input, by its method ``undefined``: one reason for each
+    graph, "" where there is none.
+    """
+    undefined: Any = getattr(getattr(function, "backbone", function), "undefined", None)
+    if undefined is None or not isinstance(x, Graph):
+        return ""
+    return next((reason for reason in undefined(x) if reason), "")
+
+
+def unclaimed(reasons: Mapping[str, str]) -> str:
+    """The inputs of which nothing is claimed, in words, from the reasons by name of the input."""
+    return "frames not unique, and nothing claimed, for " + ", ".join(f"{k} ({why})" for k, why in reasons.items())
+
+
 def declare(
     function: Callable[[Graph], Any], irreps_out: str | Representation | Mapping[str, Any] | None
 ) -> dict[str, Quantity]:

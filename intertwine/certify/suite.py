@@ -12,14 +12,14 @@ from torch import Tensor
 from intertwine.certify import batching, forces, images, singular, smoothness
 from intertwine.certify import symmetry as symmetries
 from intertwine.certify.any_group import of_group
-from intertwine.certify.certificate import FAILED, HOLDS, NOT_CLAIMED, PASSED, SKIPPED, ZERO, Certificate, Line
+from intertwine.certify.certificate import FAILED, HOLDS, NOT_CLAIMED, PARTLY, PASSED, SKIPPED, ZERO, Certificate, Line
 from intertwine.certify.claims import POINT, claims
 from intertwine.certify.lines import Options, Progress, lines_of, reason_of, short
 from intertwine.certify.measured import Findings
 from intertwine.certify.pixels import KINDS, STATED
 from intertwine.certify.spread import DRAWS
 from intertwine.certify.structures import Structure, periodic, prepare
-from intertwine.certify.subject import Subject, declare, name_of, of_edges, tried_on
+from intertwine.certify.subject import Subject, claimed_error_of, declare, name_of, of_edges, tried_on, unclaimed, undefined_of
 from intertwine.certify.trial import Trial
 from intertwine.geometry import Graph, connect
 from intertwine.groups import Action, Group, Representation
@@ -178,6 +178,10 @@ def _of_graphs(function: Any, graphs: list[Graph], symmetry: str, irreps_out: An
         subject = Subject(function, quantities, dtype, cutoff, options.device)
         usable, verdicts = _usable(subject, structures, other=len(dtypes) > 1)
         lines += verdicts
+        if claim.partial and (reasons := _undefined(subject, usable)):
+            usable = [structure for structure in usable if structure.name not in reasons]
+            lines.append(Line("frames", "rotation", "", short(dtype), None, None, PARTLY, unclaimed(reasons)))
+            missing -= set() if usable else {dtype}
         if usable:
             missing.discard(dtype)
             exact = _exact(function, subject, usable, cutoff)
@@ -185,6 +189,8 @@ def _of_graphs(function: Any, graphs: list[Graph], symmetry: str, irreps_out: An
             counts = options.rotations, options.spread
             trial = Trial(subject, usable, generator, bound, *counts, exact, claim, options.draws)
             trial.approximation = _stated(function, options.approximation)
+            if claim.approximate:
+                trial.claimed_error = claimed_error_of(function, options.approximation) or options.approximation
             lines += _run(trial, options.progress, place * len(CHECKS), len(dtypes) * len(CHECKS))
     if torch.float64 in missing or torch.float64 not in dtypes:
         lines += _unproven(
@@ -271,6 +277,12 @@ def _usable(subject: Subject, structures: list[Structure], other: bool) -> tuple
         )
         for reason, names in grouped.items()
     ]  # fmt: skip
+
+
+def _undefined(subject: Subject, structures: list[Structure]) -> dict[str, str]:
+    """The structures of which the function says that it claims nothing, and why, by name."""
+    reasons = {s.name: undefined_of(subject.function, s.graph.double()) for s in structures}
+    return {name: reason for name, reason in reasons.items() if reason}
 
 
 def _unproven(subject: Subject, structures: list[Structure], asked: bool) -> list[Line]:

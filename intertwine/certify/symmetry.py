@@ -2,7 +2,7 @@ r"""Does :math:`f(g x) = \rho(g) f(x)` hold for rotations, reflections, translat
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor
@@ -16,6 +16,8 @@ from intertwine.certify.spread import MOST_DEVIATIONS, Draws, difference
 from intertwine.certify.trial import Trial
 from intertwine.geometry import LEVELS, Graph, act, moved, permute, rasters, resample
 from intertwine.groups import AffineMap
+
+Outputs = dict[str, Tensor]
 
 
 def random_rotations(trial: Trial) -> Findings:
@@ -91,15 +93,18 @@ def permutations(trial: Trial) -> Findings:
     points stay.
     """
     worst = Worst(trial)
-    for structure, reference in zip(trial.structures, trial.outputs, strict=True):
+    for k, (structure, reference) in enumerate(zip(trial.structures, trial.outputs, strict=True)):
         n = structure.graph.num_nodes
         orders = {
             "nodes backwards": torch.arange(n).flip(0),
             "nodes in random order": torch.randperm(n, generator=trial.generator),
         }
         for words, order in orders.items() if n > 1 else ():
-            expected = listed_anew(trial, order, structure.graph, reference)
-            worst.compare(trial.subject(permute(order, structure.graph)), expected, f"{structure.name}, {words}")
+
+            def listed(outputs: dict[str, Tensor], order: Tensor = order, graph: Graph = structure.graph) -> Outputs:
+                return listed_anew(trial, order, graph, outputs)
+
+            _see(trial, worst, k, permute(order, structure.graph), listed(reference), f"{structure.name}, {words}", listed)
     return worst.findings("no structure has two nodes")
 
 
@@ -149,26 +154,36 @@ def _compare(trial: Trial, worst: Worst, k: int, element: Element) -> None:
         name: transform(trial, name, element.isometry, value.to(torch.float64) + rounding.get(name, 0.0))
         for name, value in reference.items()
     }
-    _see(trial, worst, k, element, graph, expected, words)
+
+    def turned(outputs: Outputs) -> Outputs:
+        return {name: transform(trial, name, element.isometry, value) for name, value in outputs.items()}
+
+    _see(trial, worst, k, graph, expected, words, turned, approximate=trial.claimed_error)
 
 
 def _see(
-    trial: Trial, worst: Worst, k: int, element: Element, graph: Graph, expected: dict[str, Tensor], words: str
-) -> None:
+    trial: Trial, worst: Worst, k: int, graph: Graph, expected: Outputs, words: str, moving: Callable[[Outputs], Outputs],
+    approximate: float | None = None,
+) -> None:  # fmt: skip
     """The outputs on a moved graph against what they should be; of a function that draws, draw for draw, and in the
-    mean of many draws where that is not enough.
+    mean of many draws where that is not enough. ``moving`` takes outputs to those of the moved graph.
     """
     got = trial.subject(graph)
+    if approximate is not None:
+        for name in expected:
+            error, bound = trial.deviation(name, got[name], expected[name]), max(approximate, trial.bound)
+            worst.see(name, error, f"{words}: a mean by quadrature", bound=bound, sense=APPROXIMATE)
+        return
     unequal = [n for n in expected if n not in got or trial.deviation(n, got[n], expected[n]) > trial.bound]
     if not (trial.claim.random and unequal):
         worst.compare(got, expected, words)
         return
     if k not in trial.drawn:
         trial.drawn[k] = trial.draws_on(trial.structures[k].graph, 1)
-    moving = trial.draws_on(graph, 1 + trial.draws)
+    there, still = trial.draws_on(graph, 1 + trial.draws), [moving(outputs) for outputs in trial.drawn[k]]
     for name in expected:
-        still = [transform(trial, name, element.isometry, outputs[name]) for outputs in trial.drawn[k]]
-        see_draws(worst, name, Draws.of([outputs[name] for outputs in moving]), Draws.of(still), words)
+        at_rest = Draws.of([outputs[name] for outputs in still])
+        see_draws(worst, name, Draws.of([outputs[name] for outputs in there]), at_rest, words)
 
 
 def see_draws(worst: Worst, name: str, got: Draws, expected: Draws, words: str) -> None:

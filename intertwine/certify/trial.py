@@ -48,6 +48,7 @@ class Trial(Measured):
         draws: int = 0,
     ) -> None:
         self.subject, self.claim, self.draws = subject, claim, draws
+        self.claimed_error: float | None = None  # of the symmetry of a mean by quadrature
         self.images, self.approximation = subject.kind in KINDS, STATED
         for function in (subject, exact) if claim.random else ():
             if function is not None:

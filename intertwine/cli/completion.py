@@ -12,6 +12,7 @@ from pathlib import Path
 
 PLACES = {"models": "MODELS", "tasks": "TASKS", "data/catalogue": "DATASETS"}
 PRESETS = ("small", "paper")
+METHODS = ("frames", "weighted", "average", "canonical", "none")
 WEIGHTS = ("best", "last")
 LOGGERS = ("csv", "tensorboard", "wandb")
 

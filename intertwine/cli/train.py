@@ -12,7 +12,7 @@ import typer
 
 from intertwine.cli import console
 from intertwine.cli.code import Allow, named
-from intertwine.cli.completion import LOGGERS, PRESETS, of_table, of_words
+from intertwine.cli.completion import LOGGERS, METHODS, PRESETS, of_table, of_words
 from intertwine.numerics import InputError
 
 
@@ -63,6 +63,16 @@ def train(
             autocompletion=of_words(*PRESETS),
             help=(
                 "Sizes of the model: small (fast) or paper (as published). Default: neither, the defaults of the model."
+            ),
+        ),
+    ] = None,
+    symmetrize: Annotated[
+        str | None,
+        typer.Option(
+            autocompletion=of_words(*METHODS),
+            help=(
+                "Make any model equivariant from outside: frames, weighted, average, canonical, or none; settings "
+                "by --set symmetrize.KEY=VALUE. Default: none."
             ),
         ),
     ] = None,
@@ -277,6 +287,7 @@ def train(
             "seed": seed,
         },
         "model": {"name": model, "preset": preset},
+        "symmetrize": {"method": symmetrize},
         "task": {"name": task},
         "training": {
             "epochs": epochs,

@@ -1,5 +1,6 @@
 """Floor 8: trained models inside other people's programs."""
 
+from intertwine.integrations.averaged_calculator import AveragedCalculator
 from intertwine.integrations.calculator import Calculator
 from intertwine.integrations.export import start_of, to_atoms, write_predictions
 from intertwine.integrations.mace import MACEForceField, MACEReadout, from_mace
@@ -11,6 +12,7 @@ from intertwine.integrations.simulate import run_dynamics
 from intertwine.integrations.writing import growing, writable, write_structures
 
 __all__ = [
+    "AveragedCalculator",
     "Calculator",
     "Dynamics",
     "MACEForceField",

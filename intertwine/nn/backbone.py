@@ -139,6 +139,10 @@ class Backbone(Configured, Placed, nn.Module, ABC):
         graph = plain(graph if graph.get("edge_index") is not None or not self.EDGES else connect(graph, self.cutoff))
         return graph.replaced(**self.listed(graph))
 
+    def penalty(self, graph: Graph) -> Tensor | None:
+        """What a batch adds to the loss in training, one number without unit; None for nothing."""
+        return None
+
     def forward(self, graph: Graph) -> Float[Tensor, "nodes features"]:
         """Node features (nodes, irreps_out.dim), in ``mul_ir`` order.
 

@@ -130,3 +130,57 @@ def _clean(x: Tensor, eps: float) -> Tensor:
 
 def _first_sign(x: Tensor, eps: float) -> Tensor:
     return x[(x.abs() >= eps).nonzero()[0, 0]].sign()
+
+
+class _Eigh(torch.autograd.Function):
+    """Eigenvalues and eigenvectors of symmetric matrices; gaps below an eps of the largest eigenvalue count as that
+    long.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor) -> tuple[Tensor, Tensor]:
+        values, vectors = torch.linalg.eigh(x)
+        return values, vectors
+
+    @staticmethod
+    def setup_context(ctx, inputs, output) -> None:
+        ctx.save_for_backward(*output)
+
+    @staticmethod
+    def backward(ctx, grad_values, grad_vectors):
+        values, vectors = ctx.saved_tensors
+        gap = values.unsqueeze(-2) - values.unsqueeze(-1)  # of column less of row
+        shortest = torch.finfo(values.dtype).eps * values.detach().abs().amax(-1)[..., None, None]
+        order = torch.arange(values.shape[-1], device=values.device)
+        sign = (order > order.unsqueeze(-1)).to(values.dtype) - (order < order.unsqueeze(-1)).to(values.dtype)
+        short = gap.abs() <= shortest
+        nothing = (sign == 0) | (shortest == 0)
+        inverse = torch.where(
+            nothing,
+            0.0,
+            torch.where(
+                short,
+                sign / torch.where(shortest == 0, 1.0, shortest),
+                1 / torch.where(short | nothing, 1.0, gap),
+            ),
+        )
+        inner = (vectors.mT @ grad_vectors) * inverse + torch.diag_embed(grad_values)
+        result = vectors @ inner @ vectors.mT
+        return (result + result.mT) / 2
+
+
+def eigh(x: Float[Tensor, "*batch n n"]) -> tuple[Float[Tensor, "*batch n"], Float[Tensor, "*batch n n"]]:
+    r"""Eigenvalues :math:`\lambda_1 \le \ldots \le \lambda_n` and orthonormal eigenvectors, in columns, of symmetric
+    matrices.
+
+    The derivative of an eigenvector, :math:`dv_j = \sum_{i \ne j} v_i\, (v_i^\top dA\, v_j) / (\lambda_j -
+    \lambda_i)`, is infinite where eigenvalues coincide. Rounding leaves a gap of about an eps of the largest eigenvalue
+    undefined; so shorter gaps count as that long, and derivatives are large there, up to 1/eps, but finite. Those of
+    the zero matrix are zero.
+
+    Args:
+        x: the matrices; symmetric, of which the lower triangle is read.
+    """
+    return _Eigh.apply(x)

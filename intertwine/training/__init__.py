@@ -6,7 +6,7 @@ from intertwine.training.certification import certify_run, test_set, trial_graph
 from intertwine.training.config import Choice, Config, model_class, resolve, task_class
 from intertwine.training.evaluation import evaluate, predict
 from intertwine.training.folder import Run, load_run
-from intertwine.training.options import DataOptions, StartOptions, TrainingOptions
+from intertwine.training.options import DataOptions, StartOptions, SymmetrizeOptions, TrainingOptions
 from intertwine.training.run import train
 from intertwine.training.sections import merge, parse_settings, read_config
 from intertwine.training.side_by_side import compare
@@ -20,6 +20,7 @@ __all__ = [
     "Loader",
     "Run",
     "StartOptions",
+    "SymmetrizeOptions",
     "TrainingOptions",
     "certify_run",
     "compare",

@@ -14,8 +14,9 @@ from intertwine.nn import Backbone
 from intertwine.numerics import InputError, choose
 from intertwine.numerics.plugins import find, spelled
 from intertwine.numerics.signature import arguments, bind
+from intertwine.symmetrize import SymmetrizedBackbone
 from intertwine.tasks import TASKS, ForceField, Task
-from intertwine.training.options import DataOptions, StartOptions, TrainingOptions
+from intertwine.training.options import DataOptions, StartOptions, SymmetrizeOptions, TrainingOptions
 from intertwine.training.sections import Sections, merge, read_config, write_sections
 
 DEFAULT_TASK = ForceField.name  # of the tasks, where nothing says which
@@ -41,6 +42,7 @@ class Config:
         task: what it is for.
         training: how it is trained.
         start: with whose weights.
+        symmetrize: how the model is made equivariant from outside, if it is.
         allow: modules outside the package whose classes it may name.
     """
 
@@ -49,6 +51,7 @@ class Config:
     task: Choice
     training: TrainingOptions
     start: StartOptions = field(default_factory=StartOptions)
+    symmetrize: SymmetrizeOptions = field(default_factory=SymmetrizeOptions)
     allow: tuple[str, ...] = field(default=(), compare=False)
 
     def build(self) -> Task:
@@ -63,14 +66,22 @@ class Config:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.training.seed)
             backbone: Backbone = self.model.constructor(**self.model.arguments)
-            task: Task = self.task.constructor(backbone, **self.task.arguments)
+            task: Task = self.task.constructor(self.symmetrized(backbone), **self.task.arguments)
         if self.start.freeze:
             task.freeze(self.start.freeze)
         return task.double() if self.training.precision == "float64" else task
 
+    def symmetrized(self, backbone: Backbone) -> Backbone:
+        """The backbone, made equivariant from outside if that is asked for."""
+        options = dataclasses.asdict(self.symmetrize)
+        method = options.pop("method")
+        return backbone if method == "none" else SymmetrizedBackbone(backbone, method, **options)
+
     def sections(self) -> dict[str, dict[str, Any]]:
         """Nested plain values: what :func:`resolve` accepts and TOML can hold."""
         start = {"start": _plain(dataclasses.asdict(self.start), StartOptions)} if self.start.run else {}
+        if self.symmetrize.method != "none":
+            start["symmetrize"] = _plain(dataclasses.asdict(self.symmetrize), SymmetrizeOptions)
         return {
             "data": _plain(dataclasses.asdict(self.data), DataOptions),
             "model": {"name": self.model.name, **_plain(self.model.arguments, self.model.constructor)},
@@ -108,6 +119,7 @@ def check(sections: Sections) -> tuple[DataOptions, TrainingOptions]:
         if "name" in sections[kind]:
             _choice(kind, sections[kind], sections)
     _options(StartOptions, sections)
+    _options(SymmetrizeOptions, sections)
     return _options(DataOptions, sections), _options(TrainingOptions, sections)
 
 
@@ -135,8 +147,9 @@ def resolve(
     merged = merge(suggested or {}, sections)
     task = _choice("task", {"name": DEFAULT_TASK} | merged["task"], sections)
     model = _choice("model", {"name": task.constructor.model} | merged["model"], sections)
-    data, training, start = (_options(kind, merged) for kind in (DataOptions, TrainingOptions, StartOptions))
-    return Config(data, model, task, training, start, sections.allow)
+    kinds = (DataOptions, TrainingOptions, StartOptions, SymmetrizeOptions)
+    data, training, start, symmetrize = (_options(kind, merged) for kind in kinds)
+    return Config(data, model, task, training, start, symmetrize, sections.allow)
 
 
 def model_class(name: str, allow: Collection[str] = ()) -> type[Backbone]:

@@ -26,7 +26,7 @@ class TrainingModule(LightningModule):
 
     .. math:: L = \sum_k w_k\, \frac{\sum_{p} \ell_{k,p}}{\sum_p n_{k,p}}
 
-    over targets k and processes p, with :math:`\ell` the summed loss and n the number of entries of a batch: P
+    and the backbone's penalty if it has one, over targets k and processes p, with :math:`\ell` the summed loss and n the number of entries of a batch: P
     processes minimise what one with P times the batch does, also where batches differ in numbers of atoms.
 
     Args:
@@ -71,7 +71,9 @@ class TrainingModule(LightningModule):
             for name, count in zip(self.targets, counts, strict=True)
             if count
         }
-        return torch.stack([weights[name] * losses[name][0] for name in losses if name in weights]).sum()
+        loss = torch.stack([weights[name] * losses[name][0] for name in losses if name in weights]).sum()
+        penalty = self.task.backbone.penalty(batch)
+        return loss if penalty is None else loss + penalty.to(loss.dtype)
 
     def on_train_start(self) -> None:
         self.average = Average(self.task, self.options.average)

@@ -1,4 +1,4 @@
-"""The settings of a run in the sections data, training and start. The sections model and task hold the arguments of the
+"""The settings of a run in the sections data, symmetrize, training and start. The sections model and task hold the arguments of the
 model's and the task's constructor.
 """
 
@@ -17,9 +17,9 @@ SMALLEST = {
     "epochs": 1, "minutes": 0, "batch_size": 1, "learning_rate": 0, "weight_decay": 0, "average": 0, "clip": 0,
     "warmup": 0, "factor": 0, "plateau_patience": 0, "threshold": 0, "minimum_rate": 0, "patience": 0,
     "evaluate_every": 1, "nodes": 1, "devices": 1, "workers": 0, "threads": 0, "seed": 0, "train": 0, "validation": 0,
-    "test_size": 0, "limit": 1, "points": 1,
+    "test_size": 0, "limit": 1, "points": 1, "order": 0, "samples": 0, "chunk": 1, "claimed_error": 0, "prior": 0,
 }  # fmt: skip
-POSITIVE = ("minutes", "learning_rate", "factor", "train")
+POSITIVE = ("minutes", "learning_rate", "factor", "train", "claimed_error")
 
 
 @dataclass(frozen=True)
@@ -172,6 +172,47 @@ class TrainingOptions(Options):
     def processes(self) -> int:
         """Number of training processes on all machines together."""
         return self.nodes * self.devices
+
+
+@dataclass(frozen=True)
+class SymmetrizeOptions(Options):
+    """How the model is made equivariant from outside (:class:`intertwine.symmetrize.SymmetrizedBackbone`).
+
+    Args:
+        method: "none" leaves it as it is; "frames" (principal axes), "weighted" (frames with weights, continuous),
+            "average" (rotations of a quadrature, random ones, or a finite group) or "canonical" (one learned frame).
+        group: "E(n)", "SE(n)", "O(n)", "SO(n)", or of "average" a finite group such as "C_4", "D_4", "octahedral"; None
+            is E(n), and C_4 or octahedral for models of images or voxels.
+        order: degree of the quadrature of "average"; 3 are 64 elements of E(3), 32 of SE(3).
+        samples: random rotations of "average" in place of the quadrature; 0 for none.
+        draw: "never" takes all frames, "training" one of each structure at every step of the training and all
+            afterwards, "always" one.
+        detached: no derivatives through "frames" or "weighted" ones; forces are then not the gradient of the energy.
+        chunk: frames at once; None for all, which is faster and takes more memory.
+        irreps: features that a linear map makes of the model's in each frame, such as "64x0e + 32x1o"; None keeps the
+            model's.
+        claimed_error: relative error of the symmetry that a quadrature claims and the certificate checks (no unit).
+        prior: of "canonical": weight in the loss of the distance between frames and the axes of the coordinates.
+    """
+
+    section: ClassVar[str] = "symmetrize"
+    method: Literal["none", "frames", "weighted", "average", "canonical"] = "none"
+    group: str | None = None
+    order: int = 3
+    samples: int = 0
+    draw: Literal["never", "training", "always"] = "never"
+    detached: bool = False
+    chunk: int | None = None
+    irreps: str | None = None
+    claimed_error: float = 0.05
+    prior: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        changed = [name for name, value in asdict(self).items() if value != getattr(type(self), name)]
+        if self.method == "none" and changed:
+            remedy = "give --symmetrize frames, weighted, average or canonical."
+            raise InputError("nothing is symmetrized", where=f"symmetrize.{changed[0]}", remedy=remedy)
 
 
 @dataclass(frozen=True)

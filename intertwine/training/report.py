@@ -69,6 +69,12 @@ def report(folder: Path, config: Config, sets: Sets, task: Task, say: Callable[[
     return results
 
 
+def _around(config: Config, task: Task) -> str:
+    """How the model is symmetrized from outside, in words."""
+    method = config.symmetrize.method
+    return "" if method == "none" else f" symmetrized ({method}: {task.backbone.card.symmetry})"
+
+
 def shown(task: Task, fields: Collection[str]) -> dict[str, str]:
     """Unit of each error that a line of the training shows; a label that the data lack has none."""
     absent = {name for name, output in task.outputs.items() if (output.label or name) not in fields}
@@ -92,7 +98,8 @@ def introduce(
             progress.say(f"warning: {counted(len(kept), 'structures')} in the {part} set: too few for a reliable error")
     weights = sum(p.numel() for p in task.parameters())
     progress.say(
-        f"model    {config.model.name}, {weights:,} weights, {config.training.precision}; task {config.task.name}"
+        f"model    {config.model.name}{_around(config, task)}, {weights:,} weights, {config.training.precision}; "
+        f"task {config.task.name}"
     )
     progress.say(f"run      {folder}" + (f", resumed after epoch {state['epoch']}" if state else ""))
     if config.training.minutes is not None:

@@ -322,7 +322,7 @@ def _reopen(
     if run := sections["start"].get("run"):  # the run keeps where it is, and what it was
         sections["start"] |= {"run": str(Path(run).resolve()), "weights": config.start.weights or "none"}
     changed = resolve(merge(config.sections(), sections))
-    for section in ("data", "model", "task", "start"):
+    for section in ("data", "model", "symmetrize", "task", "start"):
         if getattr(changed, section) != getattr(config, section):
             raise InputError(
                 f"section {section!r} differs from that of the run",

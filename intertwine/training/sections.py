@@ -15,8 +15,8 @@ from typing import Any
 from intertwine.numerics import InputError, nearest, write_atomically
 
 MOST_KEY_PARTS = 8  # parts of a key
-NAMED = {"model": "name", "task": "name", "start": "run"}  # the key that the others of a section belong to
-SECTIONS = ("data", "model", "task", "training", "start")
+NAMED = {"model": "name", "symmetrize": "method", "task": "name", "start": "run"}  # the key that the others of a section belong to
+SECTIONS = ("data", "model", "symmetrize", "task", "training", "start")
 
 
 class Sections(dict[str, dict[str, Any]]):
@@ -45,8 +45,8 @@ def merge(*layers: Mapping[str, Any], allow: Iterable[str] = ()) -> Sections:
                 raise InputError(
                     f"unknown section {section!r}", where="configuration", remedy=nearest(section, SECTIONS)
                 )
-            if section in ("model", "task") and isinstance(content, str):
-                content = {"name": content}
+            if section in ("model", "symmetrize", "task") and isinstance(content, str):
+                content = {NAMED[section]: content}
             if not isinstance(content, Mapping):
                 raise InputError(
                     f"{content!r} is not a table",
@@ -98,8 +98,8 @@ def parse_settings(settings: Iterable[str]) -> Sections:
     for setting in settings:
         key, equals, text = setting.partition("=")
         path = key.strip().split(".")
-        if path in (["model"], ["task"]):
-            path.append("name")
+        if path in (["model"], ["symmetrize"], ["task"]):
+            path.append(NAMED[path[0]])
         if not equals or not 2 <= len(path) <= MOST_KEY_PARTS or not all(path):
             remedy = "write for example --set training.epochs=100."
             raise InputError(f"{setting[:80]!r} is not of the form section.key=value", where="--set", remedy=remedy)

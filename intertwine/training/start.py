@@ -19,6 +19,7 @@ from intertwine.numerics import CheckpointError, InputError, IntertwineError
 from intertwine.numerics.checkpoint import save_checkpoint
 from intertwine.numerics.plugins import is_code, module_of
 from intertwine.numerics.signature import bind
+from intertwine.symmetrize import SymmetrizedBackbone
 from intertwine.tasks import TASKS, Task
 from intertwine.tasks.verdict import beaten
 from intertwine.training.config import Config, resolve, task_class
@@ -54,8 +55,12 @@ def begun(sets: Sets, sections: Sections) -> Sections:
     carried = _carried(sets.train, sections, source)
     _check_data(sets, sections, source, bool(carried))
     start = {"run": str(Path(options.run).resolve()), "weights": fingerprint(source.task)}
+    kept = source.config.sections().get("symmetrize", {})
+    if sections["symmetrize"].get("method", kept.get("method")) != kept.get("method"):
+        kept = {}
     layer = {
         "model": fixed,
+        "symmetrize": kept | sections["symmetrize"],
         "task": carried | sections["task"],
         "training": {"precision": precision} | sections["training"],
     }
@@ -81,6 +86,7 @@ def begin(task: Task, config: Config, graphs: GraphStore) -> tuple[list[str], tu
     with_head = type(source.task) is type(task) and _structural(source.config) == _structural(config)
     fresh, before = task.state_dict(), source.config.model.arguments.get("species") or ()
     weights = {name: value for name, value in source.task.state_dict().items() if name not in task.loss_buffers}
+    weights = _within(weights, source.config.symmetrize.method, config.symmetrize.method)
     if not with_head:
         weights = {name: value for name, value in weights.items() if name.startswith("backbone.")}
     after = config.model.arguments.get("species") or ()
@@ -99,6 +105,20 @@ def begin(task: Task, config: Config, graphs: GraphStore) -> tuple[list[str], tu
     return _lines(task, config, source, with_head, sorted({*after} - {*before}), errors), source.species
 
 
+def _within(weights: dict[str, torch.Tensor], before: str, after: str) -> dict[str, torch.Tensor]:
+    """Weights under the names that they have in a task whose backbone is symmetrized from outside, or is not any
+    more.
+    """
+    outer, inner = "backbone.", "backbone.network."
+    if (before == "none") == (after == "none"):
+        return weights
+    if before == "none":
+        moved = {name.replace(outer, inner, 1): v for name, v in weights.items() if name.startswith(outer)}
+    else:
+        moved = {name.replace(inner, outer, 1): v for name, v in weights.items() if name.startswith(inner)}
+    return {name: v for name, v in weights.items() if not name.startswith(outer)} | moved
+
+
 def save_task(
     task: Task, path: Path | str, *, species: Sequence[int] = (), units: Mapping[str, str] | None = None
 ) -> None:
@@ -115,8 +135,11 @@ def save_task(
         InputError: its precision is not one that runs have, or an argument of its constructor is no plain value.
         CheckpointError: the file can't be written.
     """
-    model, head = _name(task.backbone, MODELS), _name(task, TASKS)
-    sections = {"model": {"name": model, **task.backbone.settings}, "task": {"name": head, **task.settings}}
+    backbone = task.backbone.network if isinstance(task.backbone, SymmetrizedBackbone) else task.backbone
+    model, head = _name(backbone, MODELS), _name(task, TASKS)
+    sections = {"model": {"name": model, **backbone.settings}, "task": {"name": head, **task.settings}}
+    if backbone is not task.backbone:
+        sections["symmetrize"] = {"method": "frames", **task.backbone.settings}
     precision = {"training": {"precision": str(task.dtype).removeprefix("torch.")}}
     config = resolve(sections | precision, allow=[module_of(name) for name in (model, head) if is_code(name)])
     numbers = sorted(species or config.model.arguments.get("species") or ())

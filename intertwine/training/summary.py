@@ -22,11 +22,11 @@ from intertwine.tasks.verdict import beaten
 from intertwine.training.config import Config
 from intertwine.training.declared import check_run
 from intertwine.training.folder import CHECKPOINTS, CONFIG, REPORT, SPLITS, check_folder, rebuilt, with_weights
-from intertwine.training.options import DataOptions, StartOptions, TrainingOptions
+from intertwine.training.options import DataOptions, StartOptions, SymmetrizeOptions, TrainingOptions
 from intertwine.training.sections import read_config
 from intertwine.training.start import fingerprint
 
-OPTIONS = {kind.section: kind for kind in (DataOptions, TrainingOptions, StartOptions)}
+OPTIONS = {kind.section: kind for kind in (DataOptions, TrainingOptions, StartOptions, SymmetrizeOptions)}
 #: Settings that :func:`info` tells elsewhere.
 TOLD = {"data.source", "data.test", "data.target", "model.name", "model.species", "task.name", "start.weights"}
 PARTS = ("train", "validation", "test")

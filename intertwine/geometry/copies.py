@@ -1,0 +1,122 @@
+r"""Copies of graphs, each seen from a frame: all of them in one batch, and what comes out moved back.
+
+A frame of a graph is an orthogonal matrix R whose columns are axes, and a centre c. From there the node x is at
+:math:`R^\top (x - c)`, a vector v is :math:`R^\top v`, and what a network returns there is moved back by
+:math:`\rho(R)`. Derivatives go through R and c.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from intertwine.geometry.fields import FIELDS
+from intertwine.geometry.graph import Graph
+from intertwine.geometry.levels import LEVELS
+from intertwine.geometry.plain import PlainGraph, plain
+from intertwine.groups import Cartesian, Representation, Trivial
+from intertwine.groups.representation import terms_of
+
+#: Fields that networks learn and do not read: copies have none.
+LABELS = ("energy", "forces", "stress", "dipole", "polarizability", "target_pos", "target_atoms", "label", "node_label")
+
+
+def in_frames(
+    graph: Graph,
+    rotation: Float[Tensor, "graphs frames n n"],
+    centre: Float[Tensor, "graphs n"] | None = None,
+    without: Collection[str] = LABELS,
+) -> PlainGraph:
+    r"""A batch of frames times graphs: copy k of graph b, number :math:`k B + b`, is graph b seen from its frame k.
+
+    Nodes, edges and pairs of copy k stand behind those of copy k - 1, in the order of the graph.
+
+    Args:
+        graph: one graph or a batch of B.
+        rotation: R (B, frames, n, n), orthogonal, with the axes as columns.
+        centre: c (B, n), in the unit of the positions; None for the origin, as in cells that repeat.
+        without: fields that are left out; points of space and what belongs to them always are.
+    """
+    graph, frames, graphs = plain(graph), rotation.shape[1], graph.graphs
+    levels = {name: graph.level(name) for name in graph.keys()}
+    left_out = {*without, "ptr", "num_nodes", *(name for name, level in levels.items() if level == "point")}
+    owner, turns = graph.membership(), {}
+    fields: dict[str, Any] = {}
+    for name, value in graph.to_dict().items():
+        if name in left_out or name.startswith("point_"):
+            continue
+        if not isinstance(value, Tensor) or value.ndim == 0:
+            fields[name] = value
+        elif name == "edge_index":
+            fields[name] = torch.cat([value + k * graph.num_nodes for k in range(frames)], dim=1)
+        elif name == "pairs":
+            fields[name] = torch.cat([value + k * graph.num_nodes for k in range(frames)])
+        elif name != "batch":
+            representation = graph.representation(name)
+            if not value.is_floating_point() or is_invariant(representation):
+                fields[name] = value.repeat(frames, *[1] * (value.ndim - 1))
+                continue
+            level = levels[name] or "node"
+            if level not in turns:
+                turns[level] = rows_of(rotation, LEVELS[level].owner(graph)).mT
+            moved = value
+            if name in FIELDS and FIELDS[name].affine and centre is not None:
+                middle = centre.to(value.dtype).index_select(0, owner)
+                moved = value - middle.reshape(len(middle), *[1] * (value.ndim - 2), value.shape[-1])
+            fields[name] = turned_rows(representation, turns[level], moved.repeat(frames, *[1] * (value.ndim - 1)))
+    fields["batch"] = torch.cat([owner + k * graphs for k in range(frames)])
+    return PlainGraph(fields, frames * graphs, graph.precision)
+
+
+def rows_of(rotation: Float[Tensor, "graphs frames n n"], owner: Int[Tensor, " rows"]) -> Float[Tensor, "copies n n"]:
+    """The matrix of each row of a batch made by :func:`in_frames`: (frames * rows, n, n).
+
+    Args:
+        rotation: of each graph and frame.
+        owner: the graph of each row, of one copy.
+    """
+    return rotation.index_select(0, owner).transpose(0, 1).flatten(0, 1)
+
+
+def turned_rows(
+    representation: Representation, g: Float[Tensor, "rows n n"], x: Float[Tensor, "rows ..."]
+) -> Float[Tensor, "rows ..."]:
+    r""":math:`\rho(g_r)\, x_r` for each row r, in the precision of x; terms of a sum that are invariant are not touched.
+
+    Args:
+        representation: of O(n); its components are the last axis, or the last ``axes`` ones of a Cartesian tensor.
+        g: one orthogonal matrix a row.
+        x: of the rows; axes between are copies.
+    """
+    if is_invariant(representation):
+        return x
+    if isinstance(representation, Cartesian):
+        between = [1] * (x.ndim - 1 - representation.rank)
+        matrices = g.to(x.dtype).reshape(len(g), *between, *g.shape[1:])
+        return representation.transform(matrices, x)
+    terms = terms_of(representation)
+    parts = []
+    for (mul, term), part in zip(terms, x.split([mul * term.dim for mul, term in terms], dim=-1), strict=True):
+        if is_invariant(term) or not part.numel():  # nothing to turn
+            parts.append(part)
+            continue
+        matrix = term.matrix(g).to(x.dtype)
+        flat = part.reshape(len(g), part[:1].numel() // term.dim, term.dim) @ matrix.mT
+        parts.append(flat.reshape(part.shape))
+    return torch.cat(parts, dim=-1) if len(parts) != 1 else parts[0]
+
+
+def is_invariant(representation: Representation) -> bool:
+    """Whether no rotation or reflection changes it."""
+    if isinstance(representation, Trivial):
+        return True
+    if isinstance(representation, Cartesian):
+        return representation.rank == 0 and not representation.axial
+    terms = terms_of(representation)
+    if len(terms) == 1 and terms[0][1] is representation:
+        return str(representation) == "0e"  # of the spherical tensors, by their name: o3.Irrep
+    return all(is_invariant(term) for _, term in terms)

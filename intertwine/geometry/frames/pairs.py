@@ -1,0 +1,78 @@
+r"""Axes of ordered pairs of points: what weighted and minimal frames choose from.
+
+Of a pair (i, j) the first axis is along :math:`x_i`, the second along the part of :math:`x_j` across it,
+:math:`b = x_j - (x_j \cdot e_1) e_1`, and :math:`e_3 = e_1 \times e_2`. They turn with the points, whatever those are,
+and are smooth where :math:`x_i \ne 0` and :math:`b \ne 0`.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from intertwine.geometry.frames.frame import Frames
+from intertwine.geometry.frames.space import Space
+from intertwine.numerics import safe
+
+
+def across(x: Float[Tensor, "rows points 3"], axis: Float[Tensor, "rows 3"]) -> Float[Tensor, "rows points 3"]:
+    """The parts of the points of each row that are perpendicular to its unit vector."""
+    return x - (x @ axis.unsqueeze(2)) * axis.unsqueeze(1)
+
+
+def spatial(first: Float[Tensor, "rows 3"], b: Float[Tensor, "rows 3"]) -> Float[Tensor, "rows 3 3"]:
+    """Axes as columns, from unit vectors and vectors across them, which are neither zero.
+
+    What rounding has left of the first in a short b is taken out once more.
+    """
+    second = safe.normalize(b)
+    second = safe.normalize(second - (second * first).sum(1, keepdim=True) * first)
+    return torch.stack([first, second, torch.linalg.cross(first, second, dim=1)], dim=2)
+
+
+def planar(first: Float[Tensor, "rows 2"]) -> Float[Tensor, "rows 2 2"]:
+    """Axes as columns, from unit vectors in the plane: the second is a quarter turn from the first."""
+    return torch.stack([first, torch.stack([-first[:, 1], first[:, 0]], dim=1)], dim=2)
+
+
+def arbitrary(axis: Float[Tensor, "rows 3"]) -> Float[Tensor, "rows 3"]:
+    """Some vectors across unit vectors, of a length of at least 0.8; not equivariant."""
+    least = torch.nn.functional.one_hot(axis.detach().abs().argmin(1), 3).to(axis)
+    return least - (least * axis).sum(1, keepdim=True) * axis
+
+
+def turns(count: int, like: Tensor) -> Float[Tensor, "count 3 3"]:
+    """Turns about the first axis by multiples of 360/count degrees, the identity first."""
+    angle = torch.arange(count, dtype=torch.float64) * (2 * torch.pi / count)
+    result = torch.zeros(count, 3, 3, dtype=torch.float64)
+    result[:, 0, 0] = 1
+    result[:, 1, 1] = result[:, 2, 2] = angle.cos()
+    result[:, 2, 1], result[:, 1, 2] = angle.sin(), -angle.sin()
+    return result.to(like)
+
+
+def padded(
+    rotation: Float[Tensor, "rows d d"],
+    weight: Float[Tensor, " rows"],
+    owner: Int[Tensor, " rows"],
+    centre: Float[Tensor, "graphs d"],
+    space: Space,
+) -> Frames:
+    """Frames of axes in a list, sorted by graph, that are right-handed; with their mirror images if the group has
+    reflections. A graph of which none is listed has the identity, with weight 1.
+    """
+    graphs, d = centre.shape
+    counts = torch.zeros(graphs, dtype=torch.int64, device=owner.device).index_add(0, owner, torch.ones_like(owner))
+    most = max(int(counts.max()), 1) if graphs else 1
+    place = torch.arange(len(owner), device=owner.device) - (counts.cumsum(0) - counts).index_select(0, owner)
+    identity = torch.eye(d, dtype=rotation.dtype, device=rotation.device)
+    axes = identity.expand(graphs, most, d, d).clone().index_put((owner, place), rotation)
+    weights = weight.new_zeros(graphs, most)
+    weights[:, 0] = (counts == 0).to(weight.dtype)
+    weights = weights.index_put((owner, place), weight)
+    if not space.special:
+        mirror = identity.clone()
+        mirror[-1, -1] = -1
+        axes, weights = torch.cat([axes, axes @ mirror], dim=1), torch.cat([weights, weights], dim=1) / 2
+    return Frames(axes, centre, weights)

@@ -1,0 +1,138 @@
+r"""Frames of principal axes: the eigenvectors of the covariance, with every choice of signs.
+
+.. math::
+    t = \frac{1}{n} \sum_i x_i, \qquad C = \sum_i (x_i - t)(x_i - t)^\top = \sum_k \lambda_k v_k v_k^\top, \qquad
+    F(X) = \{ ([\alpha_1 v_1, \ldots, \alpha_d v_d],\, t) : \alpha_k = \pm 1 \}
+
+with :math:`\lambda_1 \le \ldots \le \lambda_d`: 2^d frames for O(d) and E(d), and for SO(d) and SE(d) the half of them
+whose determinant is 1.
+
+Eigenvectors turn by :math:`v_i^\top dC\, v_j / (\lambda_j - \lambda_i)`. Derivatives through them are those of the
+average, and grow as 1/gap where two eigenvalues approach one another; where they are equal the frame, and the average
+of a generic network with it, jumps (:mod:`~intertwine.geometry.frames.diagnosis` measures how far that is).
+
+Puny et al. 2022 (arXiv:2110.03336), section 3.1; as few signs as possible: Lin, Helwig, Gui, Ji 2024
+(arXiv:2406.07598).
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from intertwine.geometry.frames.frame import Frames
+from intertwine.geometry.frames.space import Space, centre_of
+from intertwine.groups import Group
+from intertwine.numerics import choose, segment
+from intertwine.numerics.linalg import eigh
+
+SIGNS = ("all", "minimal")
+#: Degrees of the moments that choose signs, in this order.
+DEGREES = (3, 5, 2, 4)
+
+
+def pca(
+    points: Float[Tensor, "rows d"],
+    owner: Int[Tensor, " rows"],
+    graphs: int,
+    *,
+    group: str | Group = "E(3)",
+    weights: Float[Tensor, " rows"] | None = None,
+    signs: str = "all",
+    species: Int[Tensor, " rows"] | None = None,
+    detached: bool = False,
+) -> Frames:
+    r"""Principal axes of each graph, in the order of ascending eigenvalues.
+
+    Args:
+        points: positions, or any vectors (their centre is 0 for O(d) and SO(d)), in any unit.
+        owner: graph of each.
+        graphs: how many.
+        group: O(d), SO(d), E(d) or SE(d), with d = 2 or 3; the group, or its name.
+        weights: positive weights of the points, in centre and covariance (masses, say); all 1 if None.
+        signs: "all", or "minimal": those alone that make the moments :math:`\sum_i x_i^a y_i^b z_i^c` positive, one
+            after another, of degree 3, 5, 2 and 4 and not all of a, b, c even. What is left is one frame for a graph
+            without symmetry, and else as many as there are reflections and half turns about the axes that map it to
+            itself, as few as a frame can have (unless all these moments vanish by chance). Where a moment passes
+            through zero the frame jumps. A moment is zero if it is below sqrt(eps) times the number of points and that
+            power of the largest coordinate.
+        species: numbers that the moments also count with, so that atoms of two kinds are told apart.
+        detached: take the axes, the centre and the weights for constants. Then **forces through the average are not the
+            gradient of its energy**.
+
+    Raises:
+        InputError: the group has another dimension or no such frames; a weight is not positive.
+    """
+    space = Space.of(group, points.shape[1])
+    choose(signs, SIGNS, kind="choice of signs", where="signs")
+    centre = points.new_zeros(graphs, space.d)
+    if space.translations:
+        centre = centre_of(points, owner, graphs, weights)
+    x = points - centre.index_select(0, owner)
+    mass = x.new_ones(len(x)) if weights is None else weights.to(x)
+    _, axes = eigh(segment.sum(mass[:, None, None] * x.unsqueeze(2) * x.unsqueeze(1), owner, graphs))
+    axes = proper(axes)
+    table = sign_table(space).to(axes)
+    rotation = axes.unsqueeze(1) * table.unsqueeze(1)
+    weight = axes.new_full((graphs, len(table)), 1 / len(table))
+    if signs == "minimal":
+        local = torch.einsum("nab,na->nb", axes.index_select(0, owner), x).detach()
+        chosen = fewest_signs(local, owner, graphs, table, species)
+        order = chosen.to(torch.int8).argsort(dim=1, descending=True, stable=True)
+        order = order[:, : int(chosen.sum(1).max())] if graphs else order
+        kept = chosen.gather(1, order)
+        rotation = rotation.gather(1, order[:, :, None, None].expand(-1, -1, space.d, space.d))
+        rotation = torch.where(kept[:, :, None, None], rotation, torch.eye(space.d, dtype=x.dtype, device=x.device))
+        weight = kept.to(x.dtype) / kept.sum(1, keepdim=True)
+    frames = Frames(rotation, centre, weight)
+    return frames.detach() if detached else frames
+
+
+def proper(axes: Float[Tensor, "*batch d d"]) -> Float[Tensor, "*batch d d"]:
+    """The same with the last axis reversed where the determinant is -1."""
+    sign = torch.where(torch.linalg.det(axes.detach()) < 0, -1.0, 1.0).to(axes.dtype)
+    return torch.cat([axes[..., :-1], axes[..., -1:] * sign[..., None, None]], dim=-1)
+
+
+def sign_table(space: Space) -> Float[Tensor, "signs d"]:
+    """All choices of signs of axes with determinant 1 that keep them in the group, the identity first; float64."""
+    table = torch.tensor(list(itertools.product((1.0, -1.0), repeat=space.d)), dtype=torch.float64)
+    return table[table.prod(1) > 0] if space.special else table
+
+
+def fewest_signs(
+    local: Float[Tensor, "rows d"],
+    owner: Int[Tensor, " rows"],
+    graphs: int,
+    table: Float[Tensor, "signs d"],
+    species: Int[Tensor, " rows"] | None,
+) -> Bool[Tensor, "graphs signs"]:
+    """Which choices make odd moments positive, one moment after another.
+
+    A moment either takes one sign for all choices that are left, or halves them: the rest is a coset of the signs under
+    which no moment changes.
+    """
+    chosen = torch.ones(graphs, len(table), dtype=torch.bool, device=local.device)
+    counted = [local.new_ones(len(local))] + ([] if species is None else [species.to(local)])
+    powers = [
+        p
+        for degree in DEGREES
+        for p in itertools.product(range(degree, -1, -1), repeat=local.shape[1])
+        if sum(p) == degree and any(q % 2 for q in p)
+    ]
+    threshold = torch.finfo(local.dtype).eps ** 0.5
+    largest = segment.max(local.abs().amax(1) if len(local) else local.new_zeros(0), owner, graphs)
+    for count in counted:
+        for power in powers:
+            exponent = torch.tensor(power, dtype=local.dtype, device=local.device)
+            terms = count * local.pow(exponent).prod(1)
+            scale = segment.sum(count, owner, graphs) * largest ** sum(power)
+            moment = segment.sum(terms, owner, graphs)
+            sign = table.pow(exponent).prod(1)
+            agrees = moment.unsqueeze(1) * sign > threshold * scale.unsqueeze(1)
+            possible = (agrees & chosen).any(1, keepdim=True)
+            chosen = torch.where(possible, chosen & agrees, chosen)
+    return chosen

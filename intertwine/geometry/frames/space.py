@@ -1,0 +1,112 @@
+"""The group that frames are of, and points of graphs as rows about their centre."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from intertwine.groups import Group
+from intertwine.numerics import InputError, safe, segment
+
+
+@dataclass(frozen=True)
+class Space:
+    """A group of isometries of the plane or of space, taken apart.
+
+    Args:
+        d: the dimension, 2 or 3.
+        special: rotations only, no reflections.
+        translations: whether they are in it.
+    """
+
+    d: int
+    special: bool
+    translations: bool
+
+    @classmethod
+    def of(cls, group: str | Group, d: int) -> Space:
+        """That of a group, or of its name: O(d), SO(d), E(d), SE(d).
+
+        Args:
+            group: the group.
+            d: dimension of the points that it is to act on.
+
+        Raises:
+            InputError: it is no such group, or of another dimension.
+        """
+        name = group if isinstance(group, str) else group.name
+        parts = re.fullmatch(r"(S?)([OE])\(([23])\)", name)
+        if parts is None:
+            raise InputError(
+                f"there are no such frames of {name!r}",
+                where="group",
+                remedy="use one of O(d), SO(d), E(d), SE(d) with d = 2 or 3.",
+            )
+        if int(parts[3]) != d:
+            raise InputError(
+                f"points in {d} dimensions and the group {name}", where="group", remedy=f"give that of {d} dimensions."
+            )
+        return cls(d, bool(parts[1]), parts[2] == "E")
+
+
+def centre_of(
+    points: Float[Tensor, "rows d"],
+    owner: Int[Tensor, " rows"],
+    graphs: int,
+    mass: Float[Tensor, " rows"] | None = None,
+) -> Float[Tensor, "graphs d"]:
+    r""":math:`t = \sum_i m_i x_i / \sum_i m_i` of each graph; 0 for a graph of no points.
+
+    It is taken from the first point of each graph on, so that points far from the origin lose no digits.
+
+    Args:
+        points: x.
+        owner: graph of each.
+        graphs: how many.
+        mass: m, positive; all 1 if None.
+
+    Raises:
+        InputError: a mass is not positive.
+    """
+    numbers = torch.arange(points.shape[0], device=points.device)
+    rows = numbers.new_zeros(graphs).scatter_reduce(0, owner, numbers, "amin", include_self=False)
+    if not points.shape[0]:
+        return points.new_zeros(graphs, points.shape[1])
+    first = points.index_select(0, rows).detach()
+    across = points - first.index_select(0, owner)
+    if mass is None:
+        mean = segment.mean(across, owner, graphs)
+    else:
+        _check(mass)
+        total = segment.sum(mass, owner, graphs)
+        mean = segment.sum(across * mass.unsqueeze(1), owner, graphs) / torch.where(total > 0, total, 1.0).unsqueeze(1)
+    empty = segment.count(owner, graphs, points.dtype) == 0
+    return torch.where(empty.unsqueeze(1), 0.0, first + mean)
+
+
+def _check(mass: Float[Tensor, " rows"]) -> None:
+    if safe.inspectable(mass) and not bool((mass > 0).all()):
+        row = int((~(mass > 0)).nonzero()[0])
+        raise InputError(f"weight {float(mass[row]):g} of row {row}", where="weights", remedy="weights are positive.")
+
+
+def dense(
+    points: Float[Tensor, "rows d"], owner: Int[Tensor, " rows"], graphs: int
+) -> tuple[Float[Tensor, "graphs most d"], Bool[Tensor, "graphs most"], Int[Tensor, " rows"]]:
+    """Points of each graph side by side, which of the places are taken, and the place of each row in its graph.
+
+    Places that are not taken hold zeros.
+    """
+    counts = torch.zeros(graphs, dtype=torch.int64, device=owner.device).index_add(0, owner, torch.ones_like(owner))
+    order = owner.argsort(stable=True)
+    start = counts.cumsum(0) - counts
+    place = torch.empty_like(owner)
+    place[order] = torch.arange(len(owner), device=owner.device) - start.index_select(0, owner[order])
+    most = int(counts.max()) if graphs else 0
+    result = points.new_zeros(graphs, most, points.shape[1]).index_put((owner, place), points)
+    taken = torch.arange(most, device=owner.device) < counts.unsqueeze(1)
+    return result, taken, place

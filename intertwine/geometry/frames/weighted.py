@@ -1,0 +1,183 @@
+r"""Weighted frames: an average with them has no jumps, and continuous second derivatives, at every structure.
+
+No frame of finitely many rotations with *equal* weights is continuous: where eigenvalues meet, or where a molecule is
+symmetric, one choice becomes another. Frames of all pairs of points with *weights* that vanish where the axes of a pair
+are undefined are. With :math:`x_i` from the centre, and :math:`u_i = \|x_i\|^2`,
+
+.. math::
+    p_i \propto h(u_i / U), \qquad q_{j|i} \propto h(v_{ij} / V_i), \qquad v_{ij} = \|x_j - (x_j \cdot e_i)\, e_i\|^2,
+    \qquad e_i = x_i / \|x_i\| \\
+    U = \sum_i u_i^{9} \Big/ \sum_i u_i^{8}, \qquad h(t) = \max(0,\, t - t_0)^3, \qquad w_{ij} = p_i\, q_{j|i}
+
+p adds up to 1 over i, and q over j for each i; V_i is made of :math:`v_{ij}` as U of u. U is smooth and at most the
+largest u, so the farthest point always counts; those with :math:`u_i \le t_0 U` have weight zero and cost nothing. The
+frame of (i, j) has the axes of :mod:`~intertwine.geometry.frames.pairs`.
+
+*Smoothness.* h is C^2, u and v are polynomials of the points and of :math:`e_i`, and where :math:`p_i > 0` and
+:math:`q_{j|i} > 0` the axes are smooth. So the average of a smooth network is C^2 wherever :math:`U > 0` and all
+:math:`V_i > 0`: at planar molecules, spherical tops, atoms at the centre, atoms that coincide or change their order.
+
+*Linear chains.* There :math:`b_j = x_j - (x_j \cdot e_i) e_i` vanish for all j, so that V is zero, and q and the second
+axis are functions of degree 0 in b, without a limit. Near them each frame is replaced by K of equal weight, at turns by
+:math:`2\pi k / K` about the first axis. In these the points are :math:`\alpha_m e_1 + B_m` with
+:math:`\|B_m\| = \|b_m\|`, and the network's value is a Taylor series in B, whose term of degree n has the frequencies
+0, ..., n in the angle of the second axis. The mean over K turns annuls all but multiples of K. So terms of degree less
+than K do not depend on the second axis: they are polynomials in b, and what depends on it is
+:math:`O(\|b\|^K)` times C^2 functions of degree 0, which is C^{K-1}. With K = 3 energies are C^2, also through linear
+chains. (Outputs of degree l that turn with the frame have l frequencies more, and are C^{K-1-l}.) The turns have weight
+:math:`s/K`, and the first frame :math:`1 - s` more, where s is a C^2 function of :math:`V_i / U` that is 1 below
+0.1^2 and 0 above 0.3^2: other molecules have no turns.
+
+Below :math:`\|b\|^2 = \epsilon U` (eps the rounding unit) the second axis is arbitrary. By the above that changes
+energies by eps^{3/2} and forces by eps, relative to what is there, which is nothing that the precision can hold.
+
+*What is left.* Where all points are in the centre (one atom, say) the frame is the identity, with weight 1 and
+derivatives zero. On the way to it (all atoms of a molecule coincide) an average is continuous and no more.
+
+In the plane only p is needed. For O(d) and E(d) each frame comes with its mirror image.
+
+Dym, Lawrence, Siegel 2024 (arXiv:2402.16077), section 3: frames of d - 1 points with weights of the volume that they
+span, and stability at symmetric points. What differs is ours: weights of compact support, normalised for each first
+axis, of class C^2, and turns.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from intertwine.geometry.frames import pairs
+from intertwine.geometry.frames.frame import Frames
+from intertwine.geometry.frames.space import Space, centre_of, dense
+from intertwine.groups import Group
+from intertwine.numerics import InputError
+
+POWER = 8
+#: V/U, squared ratios of lengths, between which turns fade out.
+LINEAR, BENT = 0.1**2, 0.3**2
+
+
+def weighted(
+    points: Float[Tensor, "rows d"],
+    owner: Int[Tensor, " rows"],
+    graphs: int,
+    *,
+    group: str | Group = "E(3)",
+    weights: Float[Tensor, " rows"] | None = None,
+    width: float = 0.3,
+    turns: int = 3,
+    detached: bool = False,
+) -> Frames:
+    r"""Frames of pairs of points with weights that are C^2; the equations are those of this module.
+
+    Args:
+        points: positions, or any vectors (their centre is 0 for O(d) and SO(d)), in any unit.
+        owner: graph of each.
+        graphs: how many.
+        group: O(d), SO(d), E(d) or SE(d), with d = 2 or 3; the group, or its name.
+        weights: positive weights of the points in the centre (masses, say); all 1 if None.
+        width: :math:`1 - t_0`, in (0, 1]: points whose squared distance is less than :math:`t_0` of the largest do not
+            count. A small one makes few frames, and large forces where points exchange their parts.
+        turns: K, at least 1, about the first axis at linear chains; energies are C^2 there from 3 on.
+        detached: take axes, centre and weights for constants. Then **forces through the average are not the gradient of
+            its energy**.
+
+    Raises:
+        InputError: the group has another dimension or no such frames; a weight, ``width`` or ``turns`` is out of range.
+    """
+    space = Space.of(group, points.shape[1])
+    if not 0 < width <= 1:
+        raise InputError(f"a width of {width:g}", where="width", remedy="give a number above 0, at most 1.")
+    if turns < 1:
+        raise InputError(f"{turns} turns", where="turns", remedy="give 3, or another number from 1 on.")
+    centre = points.new_zeros(graphs, space.d)
+    if space.translations:
+        centre = centre_of(points, owner, graphs, weights)
+    x, taken, _ = dense(points - centre.index_select(0, owner), owner, graphs)
+    if not x.shape[1]:
+        return pairs.padded(x.new_zeros(0, space.d, space.d), x.new_zeros(0), owner, centre, space)
+    u = (x * x).sum(2)
+    largest = smooth_largest(u)
+    p = shares(u, largest, taken, width)
+    graph, i = (p > 0).nonzero(as_tuple=True)
+    p, radius = p[graph, i], u[graph, i].sqrt()
+    first = x[graph, i] / radius.unsqueeze(1)
+    if space.d == 2:
+        frames = pairs.padded(pairs.planar(first), p, graph, centre, space)
+    else:
+        rows = _turned(*_second(x[graph], taken[graph], first, p, largest[graph], width), turns)
+        frames = pairs.padded(rows[0], rows[1], graph.index_select(0, rows[2]), centre, space)
+    return frames.detach() if detached else frames
+
+
+def smooth_largest(u: Float[Tensor, "rows points"]) -> Float[Tensor, " rows"]:
+    r""":math:`\sum_i u_i^{9} / \sum_i u_i^{8}` of non-negative numbers, at most the largest; 0 if all are 0."""
+    scale = u.detach().amax(1)
+    t = u / torch.where(scale > 0, scale, 1.0).unsqueeze(1)
+    high = t**POWER
+    total = high.sum(1)
+    return scale * (high * t).sum(1) / torch.where(total > 0, total, 1.0)
+
+
+def shares(
+    u: Float[Tensor, "rows points"],
+    largest: Float[Tensor, " rows"],
+    taken: Bool[Tensor, "rows points"],
+    width: float,
+) -> Float[Tensor, "rows points"]:
+    r""":math:`h(u_i / U) / \sum_k h(u_k / U)`; zeros where all are zero."""
+    excess = torch.where(taken, u / torch.where(largest > 0, largest, 1.0).unsqueeze(1) - (1 - width), 0.0)
+    h = torch.where(excess > 0, excess, 0.0) ** 3 * (largest > 0).unsqueeze(1)
+    total = h.sum(1, keepdim=True)
+    return h / torch.where(total > 0, total, 1.0)
+
+
+def smooth_step(t: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """1 for t <= 0 and 0 for t >= 1, and C^2."""
+    t = t.clamp(0, 1)
+    return 1 - t**3 * (10 - 15 * t + 6 * t * t)
+
+
+def _second(
+    x: Float[Tensor, "rows points 3"],
+    taken: Bool[Tensor, "rows points"],
+    first: Float[Tensor, "rows 3"],
+    p: Float[Tensor, " rows"],
+    largest: Float[Tensor, " rows"],
+    width: float,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Axes (frames, 3, 3), weights (frames,), the row of each, and s, the part of its weight that turns share."""
+    b = pairs.across(x, first)
+    v = (b * b).sum(2)
+    straight = v.detach().amax(1) <= torch.finfo(v.dtype).eps * largest.detach()
+    v = torch.where(straight.unsqueeze(1), 1.0, v)  # where there is no second axis, the first point stands for one
+    widest = smooth_largest(torch.where(taken, v, 0.0))
+    q = shares(v, widest, taken, width)
+    row, j = torch.where(straight.unsqueeze(1), torch.arange(x.shape[1], device=x.device) == 0, q > 0).nonzero(
+        as_tuple=True
+    )
+    bent = ~straight[row]
+    axis = first.index_select(0, row)
+    side = torch.where(bent.unsqueeze(1), b[row, j], pairs.arbitrary(axis))
+    share = torch.where(bent, q[row, j], 1.0)
+    ratio = torch.where(straight, 0.0, widest) / largest
+    s = smooth_step((ratio - LINEAR) / (BENT - LINEAR)).index_select(0, row)
+    return pairs.spatial(axis, side), p.index_select(0, row) * share, row, s
+
+
+def _turned(
+    rotation: Float[Tensor, "frames 3 3"],
+    weight: Float[Tensor, " frames"],
+    row: Int[Tensor, " frames"],
+    s: Float[Tensor, " frames"],
+    count: int,
+) -> tuple[Float[Tensor, "copies 3 3"], Float[Tensor, " copies"], Int[Tensor, " copies"]]:
+    """Axes, weights and rows of the frames, and of their turns where s is above 0."""
+    copies = torch.where(s > 0, count, 1)
+    source = torch.repeat_interleave(torch.arange(len(copies), device=copies.device), copies)
+    k = torch.arange(len(source), device=copies.device) - (copies.cumsum(0) - copies).index_select(0, source)
+    part = s.index_select(0, source) / count
+    part = torch.where(k == 0, part + 1 - s.index_select(0, source), part)
+    about = pairs.turns(count, rotation).index_select(0, k)
+    return rotation.index_select(0, source) @ about, weight.index_select(0, source) * part, row.index_select(0, source)

@@ -1,0 +1,215 @@
+r"""One frame, picked by a small equivariant network: the cheapest way to make another one equivariant.
+
+Vectors :math:`v_1, v_2, \ldots` that turn with the structure are made orthonormal (Gram and Schmidt); the last axis is
+their cross product. Under reflections that axis goes with both signs, each with weight 1/2. Kaba, Mondal, Zhang, Bengio
+and Ravanbakhsh, ICML 2023 (arXiv:2211.06489), section 4.2; the prior is that of Mondal, Panigrahi, Kaba, Mudumba and
+Ravanbakhsh, NeurIPS 2023 (arXiv:2310.01647), eq. 5.
+
+A structure with a symmetry of its own that leaves no such vector has no equivariant frame: equivariance is weak there.
+The vectors vanish, axes of the coordinates take their place, and what is returned is equivariant only up to an element
+of the structure's own symmetry group. :meth:`LearnedFrames.undefined` names such structures, and certificates do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from intertwine.geometry import Graph, centred
+from intertwine.geometry.frames import Frames
+from intertwine.groups import Representation
+from intertwine.nn import MLP
+from intertwine.nn.checks import Columns
+from intertwine.nn.embedding import NodeEmbedding
+from intertwine.numerics import InputError, safe, segment
+from intertwine.symmetrize.frame_average import FrameAverage
+from intertwine.symmetrize.framing import Framing, centres, require_open
+
+LEAST = 1e-2  # in the unit of the vectors: shorter ones, after Gram and Schmidt, give no axis
+
+
+class FrameVectors(nn.Module):
+    r"""n - 1 vectors of each graph, that turn with it and vanish only where they must, or by chance.
+
+    .. math::
+        v_c = \frac{1}{\sqrt N} \sum_i w_{ic}\, x_i / r, \qquad
+        w_i = \mathrm{MLP}\big(s_i, |x_i|^2 / r^2, x_i \cdot v^0 / r\big)
+
+    with positions from the centre, their root mean square r, species s, and vectors :math:`v^0` made in the same way
+    without the last term. Work grows as the number of nodes.
+
+    Args:
+        width: features.
+        dimension: n, 2 or 3.
+        species: atomic numbers that it knows; None for all, () for nodes that are not atoms.
+        node_inputs: invariants of the nodes besides.
+    """
+
+    def __init__(
+        self, width: int = 32, dimension: int = 3, species: Sequence[int] | None = None, node_inputs: Columns = ()
+    ) -> None:
+        super().__init__()
+        self.dimension, axes = dimension, dimension - 1
+        self.embedding = NodeEmbedding(width, species, node_inputs)
+        self.first = MLP([width + 1, width, axes])
+        self.second = MLP([width + 1 + axes, width, axes])
+
+    def forward(self, graph: Graph) -> Float[Tensor, "graphs axes n"]:
+        graph = graph.in_precision(self.first_weight.dtype)
+        owner, count = graph.membership(), graph.graphs
+        x = centred(graph)
+        radius = safe.sqrt(segment.mean((x * x).sum(-1, keepdim=True), owner, count))
+        x = x / radius.clamp(min=1e-12).index_select(0, owner)
+        s = torch.cat([self.embedding(graph), (x * x).sum(-1, keepdim=True)], dim=-1)
+        v = self._sum(self.first(s), x, graph)
+        along = (x.unsqueeze(1) * v.index_select(0, owner)).sum(-1)
+        return self._sum(self.second(torch.cat([s, along], dim=-1)), x, graph)
+
+    @property
+    def first_weight(self) -> Tensor:
+        """Whose precision it computes in."""
+        return next(self.parameters())
+
+    def _sum(self, weights: Tensor, x: Tensor, graph: Graph) -> Float[Tensor, "graphs axes n"]:
+        owner, count = graph.membership(), graph.graphs
+        nodes = torch.bincount(owner, minlength=count).clamp(min=1).to(x).sqrt().reshape(-1, 1, 1)
+        return segment.sum(weights.unsqueeze(-1) * x.unsqueeze(1), owner, count) / nodes
+
+
+class LearnedFrames(Framing):
+    """The frame of vectors that a network gives.
+
+    Args:
+        network: takes one graph or a batch, returns vectors (graphs, n - 1, n), or (graphs, (n - 1) n), that turn with
+            each graph, and no translation moves. Any callable.
+        group: as of :class:`~intertwine.symmetrize.Framing`.
+        least: length below which what is left of a vector gives no axis, in its own unit.
+    """
+
+    sense = "where frames are unique"
+
+    def __init__(
+        self, network: Callable[[Graph], Tensor], group: str = "E(n)", least: float = LEAST, draw: Any = "never"
+    ) -> None:
+        super().__init__(group, draw)
+        self.network, self.least = network, least
+
+    def frames(self, graph: Graph) -> Frames:
+        require_open(graph, "a canonical frame")
+        rotation, _ = self._axes(graph)
+        rotation = rotation.unsqueeze(1)
+        if not self.special:
+            flip = torch.ones(2, 1, graph.dimension).to(rotation)
+            flip[1, :, -1] = -1
+            rotation = rotation * flip
+        count = rotation.shape[1]
+        return Frames(rotation, centres(graph), rotation.new_full((graph.graphs, count), 1 / count))
+
+    def undefined(self, graph: Graph) -> list[str]:
+        with torch.no_grad():
+            _, lengths = self._axes(graph)
+        words = "vectors of length {:.1e} and less, below {:g}: equivariant up to its own symmetry"
+        return [words.format(x, self.least) if x < self.least else "" for x in lengths.amin(1).tolist()]
+
+    def prior(self, graph: Graph) -> Tensor:
+        r""":math:`\|R - 1\|^2 / 2n`, the nearest of the frames of each graph, in the mean over the graphs: what keeps a
+        pretrained network on inputs like those that it knows. From 0 to 2, without unit.
+        """
+        rotation = self.frames(graph).rotation
+        apart = (rotation - torch.eye(graph.dimension).to(rotation)).square().sum((-2, -1)) / (2 * graph.dimension)
+        return apart.amin(1).mean()
+
+    def _axes(self, graph: Graph) -> tuple[Float[Tensor, "graphs n n"], Float[Tensor, "graphs axes"]]:
+        n = graph.dimension
+        vectors = self.network(graph)
+        if not isinstance(vectors, Tensor) or vectors.shape not in ((graph.graphs, n - 1, n), (graph.graphs, n * n - n)):
+            told = tuple(vectors.shape) if isinstance(vectors, Tensor) else type(vectors).__name__
+            what = f"the frame network returns {told} for {graph.graphs} graphs"
+            raise InputError(what, where="Canonicalize", remedy=f"return (graphs, {n - 1}, {n}).")
+        return gram_schmidt(vectors.reshape(-1, n - 1, n).to(graph.pos.dtype), self.least)
+
+
+def gram_schmidt(
+    vectors: Float[Tensor, "graphs axes n"], least: float = LEAST
+) -> tuple[Float[Tensor, "graphs n n"], Float[Tensor, "graphs axes"]]:
+    """Rotations whose first columns span the vectors in their order, with determinant 1; and the length that was left
+    of each vector, in its unit.
+
+    What is left shorter than ``least`` is replaced by the coordinate axis that is farthest from the axes before.
+
+    Args:
+        vectors: n - 1 of them, n = 2 or 3.
+        least: in the unit of the vectors.
+
+    Raises:
+        InputError: another number of vectors or dimensions.
+    """
+    _, count, n = vectors.shape
+    if n not in (2, 3) or count != n - 1:
+        what = f"{count} vectors of {n} components"
+        raise InputError(what, where="gram_schmidt", remedy="give n - 1 vectors in 2 or 3 dimensions.")
+    axes: list[Tensor] = []
+    lengths = []
+    for v in vectors.unbind(1):
+        rest = _across(v, axes)
+        length = safe.norm(rest, keepdim=True)
+        lengths.append(length.squeeze(-1))
+        short = length < least
+        own = _across(_farthest(v, axes), axes)
+        axes.append(safe.normalize(_across(torch.where(short, own, rest / torch.where(short, 1.0, length)), axes)))
+    last = torch.stack([-axes[0][:, 1], axes[0][:, 0]], dim=-1) if n == 2 else torch.linalg.cross(*axes, dim=-1)
+    return torch.stack([*axes, last], dim=-1), torch.stack(lengths, dim=1)
+
+
+def _across(v: Tensor, axes: list[Tensor]) -> Tensor:
+    """What is left of v beside the axes."""
+    for axis in axes:
+        v = v - (v * axis).sum(-1, keepdim=True) * axis
+    return v
+
+
+def _farthest(like: Tensor, axes: list[Tensor]) -> Tensor:
+    """The coordinate axis of which least lies along the axes."""
+    covered = sum((axis.detach().square() for axis in axes), torch.zeros_like(like))
+    return torch.nn.functional.one_hot(covered.argmin(-1), like.shape[-1]).to(like)
+
+
+class Canonicalize(FrameAverage):
+    """A network of graphs that sees each from one frame, which a small network picks.
+
+    Args:
+        network: as of :class:`FrameAverage`.
+        frame_network: gives vectors (graphs, n - 1, n); default :class:`FrameVectors`.
+        rep_out: as of :class:`FrameAverage`.
+        group: "E(n)" or "O(n)", which take both signs of the last axis, "SE(n)" or "SO(n)", which take one frame.
+        chunk: frames at once; None for all.
+        points: inputs are tensors (B, nodes, n), whose nodes have no species.
+        least: length below which a vector gives no axis.
+    """
+
+    framing: LearnedFrames
+
+    def __init__(
+        self,
+        network: Any,
+        frame_network: Callable[[Graph], Tensor] | None = None,
+        rep_out: Representation | Mapping[str, Representation | None] | None = None,
+        *,
+        group: str = "E(3)",
+        chunk: int | None = None,
+        points: bool = False,
+        least: float = LEAST,
+    ) -> None:
+        if frame_network is None:
+            n = group.partition("(")[2].rstrip(")")
+            frame_network = FrameVectors(dimension=int(n) if n.isdigit() else 3, species=() if points else None)
+        framing = LearnedFrames(frame_network, group, least)
+        super().__init__(network, framing, rep_out, chunk=chunk, points=points)
+
+    def prior(self, x: Any) -> Tensor:
+        """The regulariser of the frames of a batch (:meth:`LearnedFrames.prior`): add it to the loss, with a weight."""
+        return self.framing.prior(self._prepared(x)[0])
