@@ -34,15 +34,15 @@ from typing import ClassVar, Unpack, cast
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from intertwine.geometry import Graph, centred, edge_invariants, edge_vectors, vector_fields
-from intertwine.geometry.standin import Frames, pca
+from intertwine.geometry.frames import Frames, pca
 from intertwine.nn import MLP, Backbone, MessagePassing, ModelCard, VectorInputs, check_sizes
 from intertwine.nn.checks import require_space
 from intertwine.nn.preset import OURS, Preset
-from intertwine.numerics import InputError
+from intertwine.numerics import InputError, segment
 from intertwine.o3 import Irreps
 
 Framed = Float[Tensor, "nodes frames width"]
@@ -167,7 +167,7 @@ class FrameAveragedGNN(Backbone):
     def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:
         require_space(graph)
         membership, a_ij, x = graph.membership(), self.surroundings(graph), centred(graph)
-        frames = pca(x, membership, graph.graphs, proper=not self.reflections, detached=self.detached)
+        frames = self.frames(x, membership, graph.graphs)
         v = torch.stack([x, *vector_fields(graph, self.vector_inputs)], dim=-1)
         rotation = frames.rotation.index_select(0, membership)
         h = self.embedding(graph).unsqueeze(1) + self.place(into(rotation, v).flatten(2))
@@ -185,12 +185,18 @@ class FrameAveragedGNN(Backbone):
         weight = frames.weight.index_select(0, membership)
         s, u = h.split([self.scalars, 3 * self.vectors], dim=-1)
         v = out_of(rotation, weight, u.unflatten(-1, (3, self.vectors)))
+        v = v - segment.mean(v.mean(-1), membership, graph.graphs).index_select(0, membership).unsqueeze(-1)
         points, of_points = v.transpose(1, 2).flatten(0, 1), membership.repeat_interleave(self.vectors)
-        frames = pca(points, of_points, graph.graphs, proper=not self.reflections, detached=self.detached)
+        frames = self.frames(points, of_points, graph.graphs)
         rotation = frames.rotation.index_select(0, membership)
-        local = into(rotation, v - frames.centre.index_select(0, membership).unsqueeze(-1))
+        local = into(rotation, v)
         s = mean(weight, s).unsqueeze(1).expand(-1, local.shape[1], -1)
         return torch.cat([s, local.flatten(2)], dim=-1), rotation, frames
+
+    def frames(self, points: Float[Tensor, "points 3"], owner: Int[Tensor, " points"], graphs: int) -> Frames:
+        """The principal axes of points about their centre, at the origin, with all signs."""
+        group = "O(3)" if self.reflections else "SO(3)"
+        return pca(points, owner, graphs, group=group, detached=self.detached)
 
     def surroundings(self, graph: Graph) -> Surroundings:
         """Invariants of the edges (edges, k), and the envelope (edges, 1), None without a cutoff."""
