@@ -28,8 +28,9 @@ chains. (Outputs of degree l that turn with the frame have l frequencies more, a
 :math:`s/K`, and the first frame :math:`1 - s` more, where s is a C^2 function of :math:`V_i / U` that is 1 below
 0.1^2 and 0 above 0.3^2: other molecules have no turns.
 
-Below :math:`\|b\|^2 = \epsilon U` (eps the rounding unit) the second axis is arbitrary. By the above that changes
-energies by eps^{3/2} and forces by eps, relative to what is there, which is nothing that the precision can hold.
+Where all :math:`\|b_m\|^2 \le \epsilon^{2/3} U` (eps the rounding unit) the second axis is arbitrary. By the above
+that changes energies by eps and forces by :math:`\epsilon^{2/3}` at most, as much as rounding does just above it, where
+derivatives of the second axis are :math:`\epsilon^{-1/3}`; at an exact chain it changes nothing.
 
 *What is left.* Where all points are in the centre (one atom, say) the frame is the identity, with weight 1 and
 derivatives zero. On the way to it (all atoms of a molecule coincide) an average is continuous and no more.
@@ -150,7 +151,7 @@ def _second(
     """Axes (frames, 3, 3), weights (frames,), the row of each, and s, the part of its weight that turns share."""
     b = pairs.across(x, first)
     v = (b * b).sum(2)
-    straight = v.detach().amax(1) <= torch.finfo(v.dtype).eps * largest.detach()
+    straight = v.detach().amax(1) <= torch.finfo(v.dtype).eps ** (2 / 3) * largest.detach()
     v = torch.where(straight.unsqueeze(1), 1.0, v)  # where there is no second axis, the first point stands for one
     widest = smooth_largest(torch.where(taken, v, 0.0))
     q = shares(v, widest, taken, width)
