@@ -47,7 +47,6 @@ from intertwine.o3 import Irreps
 
 Framed = Float[Tensor, "nodes frames width"]
 OnEdges = Float[Tensor, "edges frames hidden"]
-Surroundings = tuple[Float[Tensor, "edges k"], Float[Tensor, "edges 1"] | None]
 
 
 class FramedLayer(MessagePassing):
@@ -69,30 +68,27 @@ class FramedLayer(MessagePassing):
         # the first layer of phi_m, once per node and not per edge
         return F.linear(f, of_i, first.bias), F.linear(f, of_j)
 
-    def message(self, f_i: OnEdges, f_j: OnEdges, a_ij: Surroundings) -> OnEdges:
-        attributes, envelope = a_ij
-        of_edge = cast(nn.Linear, self.phi_m.layers[0]).weight[:, -attributes.shape[1] :]
-        m = self.phi_m.after_first((f_i + f_j).add_(F.linear(attributes, of_edge).unsqueeze(1)))
-        return m if envelope is None else m * envelope.unsqueeze(1)
+    def message(self, f_i: OnEdges, f_j: OnEdges, a_ij: Float[Tensor, "edges k"]) -> OnEdges:
+        of_edge = cast(nn.Linear, self.phi_m.layers[0]).weight[:, -a_ij.shape[1] :]
+        return self.phi_m.after_first((f_i + f_j).add_(F.linear(a_ij, of_edge).unsqueeze(1)))
 
     def update(self, f_i: Framed, m_i: Framed) -> Framed:
         return f_i + self.phi_h(torch.cat([f_i, m_i], dim=-1))
 
 
 class FrameAveragedGNN(Backbone):
-    r"""Graph network with frames recomputed at every layer, with or without a cutoff.
+    r"""Graph network with frames recomputed at every layer; all pairs of nodes are edges.
 
-    Returns ``width`` scalars and one vector (A) of each node.
+    Frames are of all nodes, and what a node sees turns with each of them: there is no cutoff, and no crystal. Returns
+    ``width`` scalars and one vector (A) of each node.
 
     Args:
         width: features of a node in a frame (60 in the paper).
         vectors: how many vectors a node has between the layers, 3 features each; the others are scalars. None for a
             quarter of the width, so that a quarter of the features are scalars; 20 of 60 in the paper, without scalars.
         layers: number of layers (4 in the paper).
-        cutoff: r_c in A, beyond which messages vanish smoothly; None connects all pairs, as in the paper. The frames
-            are those of all nodes in any case, so that atoms out of reach still turn what a node sees.
-        scale: a typical distance of neighbours (A): without a cutoff, messages see Gaussians of :math:`d / (d + a)`;
-            None for the squared distance, as in the paper.
+        scale: a, a typical distance of neighbours (A): messages see Gaussians of :math:`d / (d + a)`; None for the
+            squared distance, as in the paper.
         reflections: average over the 8 frames of E(3); if not, over the 4 of SE(3), so that mirror images differ.
         detached: take the frames for constants in derivatives, as the authors do. Forces are then not the gradient of
             the energy.
@@ -134,14 +130,13 @@ class FrameAveragedGNN(Backbone):
         width: int = 64,
         vectors: int | None = None,
         layers: int = 3,
-        cutoff: float | None = None,
         *,
         scale: float | None = 2.0,
         reflections: bool = True,
         detached: bool = False,
         **inputs: Unpack[VectorInputs],
     ) -> None:
-        super().__init__(cutoff, inputs)
+        super().__init__(None, inputs)
         self.vectors = max(width // 4, 1) if vectors is None else vectors
         check_sizes(width=width, vectors=self.vectors, layers=layers)
         if 3 * self.vectors > width:
@@ -151,11 +146,8 @@ class FrameAveragedGNN(Backbone):
         self.irreps_out = Irreps(f"{width}x0e+1x1o")
         self.embedding = self.embed_nodes(width)
         self.place = nn.Linear(3 * (1 + sum(self.vector_inputs.values())), width, bias=False)
-        self.edges = None if cutoff is None else self.embed_edges()
-        self.pairs = self.embed_pairs(scale) if cutoff is None and scale is not None else None
-        edge_width = next(
-            (each.width for each in (self.edges, self.pairs) if each is not None), 1 + sum(self.edge_inputs.values())
-        )
+        self.pairs = None if scale is None else self.embed_pairs(scale)
+        edge_width = 1 + sum(self.edge_inputs.values()) if self.pairs is None else self.pairs.width
         self.layers = nn.ModuleList(FramedLayer(width, edge_width) for _ in range(layers))
         self.out = MLP([width, width], last=True, xavier=False)
         self.outward = nn.Linear(width, 3, bias=False)  # with all signs a bias would average to zero
@@ -198,16 +190,12 @@ class FrameAveragedGNN(Backbone):
         group = "O(3)" if self.reflections else "SO(3)"
         return pca(points, owner, graphs, group=group, detached=self.detached)
 
-    def surroundings(self, graph: Graph) -> Surroundings:
-        """Invariants of the edges (edges, k), and the envelope (edges, 1), None without a cutoff."""
-        if self.edges is not None:
-            edges = self.edges(graph)
-            return edges.attributes, edges.envelope
+    def surroundings(self, graph: Graph) -> Float[Tensor, "edges k"]:
+        """a_ij: functions of the distance, and invariants of the edges."""
         x_ij = edge_vectors(graph)
         if self.pairs is not None:
-            return self.pairs(graph, x_ij), None
-        square = x_ij.square().sum(-1, keepdim=True)
-        return torch.cat([square, edge_invariants(graph, self.edge_inputs)], dim=-1), None
+            return self.pairs(graph, x_ij)
+        return torch.cat([x_ij.square().sum(-1, keepdim=True), edge_invariants(graph, self.edge_inputs)], dim=-1)
 
 
 def into(

@@ -7,12 +7,14 @@ import itertools
 import pytest
 import torch
 from contract import ModelContract
+from switches import as_users_run_it
 from torch import Tensor
 
-from intertwine.geometry import Graph
+from intertwine.geometry import Graph, collate, connect
 from intertwine.models import FrameAveragedGNN
 from intertwine.nn import Backbone
 from intertwine.numerics import GeometryError, InputError
+from intertwine.tasks import ForceField, TensorForm
 
 SMALL = {"width": 8, "layers": 2, "species": (1, 6, 8), "radial_size": 4}
 
@@ -143,4 +145,25 @@ def test_what_is_asked_for_wrongly_is_named() -> None:
     torch.manual_seed(0)
     crystal = TestFrameAveragedGNN().crystal()
     with pytest.raises(GeometryError, match="positions are periodic, so they have no centre"):
-        FrameAveragedGNN(**SMALL, cutoff=2.5).double()(crystal)
+        FrameAveragedGNN(**SMALL).double()(connect(crystal, 2.5))
+    with pytest.raises(InputError, match="all pairs of a periodic structure"):
+        FrameAveragedGNN(**SMALL).double()(crystal)
+
+
+def test_exported(generator: torch.Generator) -> None:
+    """As one program for all sizes. The tests of other models trace crystals too, which this one refuses."""
+
+    def molecules(*atoms: int) -> Graph:
+        draw = lambda n: torch.randn(n, 3, generator=generator, dtype=torch.float64)  # noqa: E731
+        return collate([Graph(1.5 * draw(n), z=[(1, 6, 8)[k % 3] for k in range(n)]) for n in atoms])
+
+    torch.manual_seed(0)
+    task = ForceField(FrameAveragedGNN(**SMALL)).double().eval()
+    traced = molecules(6, 4, 3)
+    form = TensorForm(task, traced)
+    with as_users_run_it():
+        program = form.exported(traced).module()
+        for graph in (traced, molecules(5, 7, 4, 6), molecules(9)):
+            expected, found = task(graph), program(form.inputs(graph))
+            for name in ("energy", "forces"):
+                torch.testing.assert_close(found[name], expected[name], rtol=0, atol=1e-10, msg=name)
