@@ -45,7 +45,11 @@ from intertwine.nn.preset import OURS, Preset
 from intertwine.numerics import InputError, segment
 from intertwine.o3 import Irreps
 
+#: Difference of two principal moments, relative to the largest, below which frames are not called unique.
+GAP = 1e-2
+
 Framed = Float[Tensor, "nodes frames width"]
+Cloud = tuple[Float[Tensor, "points 3"], Int[Tensor, " points"]]  # points, and the graph of each
 OnEdges = Float[Tensor, "edges frames hidden"]
 
 
@@ -103,7 +107,7 @@ class FrameAveragedGNN(Backbone):
         message="nonlinear",
         geometry="vector",
         body_order=5,
-        symmetry="E(3)",
+        symmetry="E(3) where frames are unique",
         paper="Puny, Atzmon, Ben-Hamu et al. 2022, arXiv:2110.03336",
     )
     _PARTICLES = Preset(
@@ -119,6 +123,7 @@ class FrameAveragedGNN(Backbone):
         },
         source="arXiv:2110.03336, section 5.3; authors' code: nbody/run.sh (nf), nbody/n_body_system/model_FA.py",
     )
+    conditioning: ClassVar[float] = 10.0  # times more than others it loses to rounding: axes turn by 1/gap
     PRESETS: ClassVar[dict[str, Preset]] = {
         "small": Preset({"width": 32, "layers": 2}, source=OURS),
         "paper": _PARTICLES,
@@ -154,36 +159,60 @@ class FrameAveragedGNN(Backbone):
 
     @property
     def card(self) -> ModelCard:
-        return self.CARD if self.reflections else replace(self.CARD, symmetry="SE(3)")
+        return self.CARD if self.reflections else replace(self.CARD, symmetry="SE(3) where frames are unique")
 
     def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:
+        h, rotation, frames, _ = self.propagated(graph)
+        weight = frames.weight.index_select(0, graph.membership())
+        u = self.outward(self.out(h)).unsqueeze(-1)
+        return torch.cat([mean(weight, h), out_of(rotation, weight, u).squeeze(-1)], dim=-1)
+
+    def propagated(self, graph: Graph) -> tuple[Framed, Tensor, Frames, list[Cloud]]:
+        """After all layers: features in each frame, axes for each node, frames; and the points that each layer has axes of."""
         require_space(graph)
         membership, a_ij, x = graph.membership(), self.surroundings(graph), centred(graph)
-        frames = self.frames(x, membership, graph.graphs)
+        clouds = [(x, membership)]
+        frames = self.frames(*clouds[0], graph.graphs)
         v = torch.stack([x, *vector_fields(graph, self.vector_inputs)], dim=-1)
         rotation = frames.rotation.index_select(0, membership)
         h = self.embedding(graph).unsqueeze(1) + self.place(into(rotation, v).flatten(2))
         for number, layer in enumerate(self.layers):
             if number:
-                h, rotation, frames = self.reframed(h, rotation, frames, graph)
+                s, v = self.averaged(h, rotation, frames, graph)
+                clouds.append((v.transpose(1, 2).flatten(0, 1), membership.repeat_interleave(self.vectors)))
+                frames = self.frames(*clouds[-1], graph.graphs)
+                rotation = frames.rotation.index_select(0, membership)
+                local = into(rotation, v).flatten(2)
+                h = torch.cat([s.unsqueeze(1).expand(-1, local.shape[1], -1), local], dim=-1)
             h = layer(h, a_ij, graph.edge_index)
-        weight = frames.weight.index_select(0, membership)
-        u = self.outward(self.out(h)).unsqueeze(-1)
-        return torch.cat([mean(weight, h), out_of(rotation, weight, u).squeeze(-1)], dim=-1)
+        return h, rotation, frames, clouds
 
-    def reframed(self, h: Framed, rotation: Tensor, frames: Frames, graph: Graph) -> tuple[Framed, Tensor, Frames]:
-        """The average over the frames, seen from the frames of its vectors: features, axes for each node, frames."""
+    def averaged(
+        self, h: Framed, rotation: Float[Tensor, "nodes frames 3 3"], frames: Frames, graph: Graph
+    ) -> tuple[Float[Tensor, "nodes scalars"], Float[Tensor, "nodes 3 vectors"]]:
+        """Scalars and vectors of the nodes, averaged over the frames; the vectors about their mean in each graph."""
         membership = graph.membership()
         weight = frames.weight.index_select(0, membership)
         s, u = h.split([self.scalars, 3 * self.vectors], dim=-1)
         v = out_of(rotation, weight, u.unflatten(-1, (3, self.vectors)))
-        v = v - segment.mean(v.mean(-1), membership, graph.graphs).index_select(0, membership).unsqueeze(-1)
-        points, of_points = v.transpose(1, 2).flatten(0, 1), membership.repeat_interleave(self.vectors)
-        frames = self.frames(points, of_points, graph.graphs)
-        rotation = frames.rotation.index_select(0, membership)
-        local = into(rotation, v)
-        s = mean(weight, s).unsqueeze(1).expand(-1, local.shape[1], -1)
-        return torch.cat([s, local.flatten(2)], dim=-1), rotation, frames
+        t = segment.mean(v.mean(-1), membership, graph.graphs)
+        return mean(weight, s), v - t.index_select(0, membership).unsqueeze(-1)
+
+    def undefined(self, graph: Graph) -> list[str]:
+        """For each graph why the frames of a layer are not unique, so that nothing is claimed of it; "" where they are.
+
+        Two principal moments closer than :data:`GAP` times the largest one are called equal. Both may be zero, unless
+        the nodes have vectors.
+        """
+        with torch.no_grad():
+            clouds, reasons = self.propagated(self.ready(graph))[-1], [""] * graph.graphs
+        for number, (points, owner) in enumerate(clouds):
+            moments = torch.linalg.eigvalsh(segment.sum(points.unsqueeze(2) * points.unsqueeze(1), owner, graph.graphs))
+            least = GAP * moments[:, -1:]
+            close = (moments.diff(dim=1) <= least) & ((moments[:, 1:] > least) | bool(self.vector_inputs))
+            for k in close.any(1).nonzero().flatten().tolist():
+                reasons[k] = reasons[k] or f"layer {number}: principal moments {_shown(moments[k])}"
+        return reasons
 
     def frames(self, points: Float[Tensor, "points 3"], owner: Int[Tensor, " points"], graphs: int) -> Frames:
         """The principal axes of points about their centre, at the origin, with all signs."""
@@ -196,6 +225,10 @@ class FrameAveragedGNN(Backbone):
         if self.pairs is not None:
             return self.pairs(graph, x_ij)
         return torch.cat([x_ij.square().sum(-1, keepdim=True), edge_invariants(graph, self.edge_inputs)], dim=-1)
+
+
+def _shown(moments: Float[Tensor, " n"]) -> str:
+    return ", ".join(f"{moment:.3g}" for moment in moments.tolist())
 
 
 def into(

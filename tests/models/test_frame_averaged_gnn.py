@@ -10,7 +10,8 @@ from contract import ModelContract
 from switches import as_users_run_it
 from torch import Tensor
 
-from intertwine.geometry import Graph, collate, connect
+from intertwine.geometry import Graph, act, collate, connect
+from intertwine.groups import Isometry
 from intertwine.models import FrameAveragedGNN
 from intertwine.nn import Backbone
 from intertwine.numerics import GeometryError, InputError
@@ -124,6 +125,24 @@ def test_detached_frames_change_slopes_and_not_values() -> None:
     expected = (above - below) / (2 * step)
     assert abs((slopes[0] * direction).sum() - expected) < 1e-8 * abs(expected)
     assert abs((slopes[1] * direction).sum() - expected) > 1e-3 * abs(expected)
+
+
+def test_structures_without_axes_are_named(generator: torch.Generator) -> None:
+    """A tetrahedron has none; a line has, and vectors in no plane through it take them away."""
+    torch.manual_seed(0)
+    model = FrameAveragedGNN(8, layers=2, species=()).double()
+    tetrahedron = Graph(torch.tensor([(1, 1, 1), (1, -1, -1), (-1, 1, -1), (-1, -1, 1)]).double())
+    line = Graph(torch.tensor([(0, 0, 0), (0, 0, 1), (0, 0, 3)]).double())
+    generic = Graph(torch.randn(5, 3, generator=generator, dtype=torch.float64))
+    reasons = model.undefined(collate([generic, tetrahedron, line]))
+    assert [bool(reason) for reason in reasons] == [False, True, False]
+    assert reasons[1] == "layer 0: principal moments 4, 4, 4"
+    turned = Isometry.random(3, generator=generator, improper=True, shift=1.0)
+    for graph, same in ((line, True), (tetrahedron, False)):
+        error = model(act(turned, graph)) - model.irreps_out.transform(turned.rotation, model(graph))
+        assert (float(error.abs().max()) < 1e-13) is same
+    line.vel = torch.randn(3, 3, generator=generator, dtype=torch.float64)
+    assert FrameAveragedGNN(8, layers=1, species=(), vector_inputs=("vel",)).double().undefined(line) != [""]
 
 
 def test_the_preset_of_the_paper_has_no_scalars() -> None:
