@@ -7,6 +7,9 @@ from intertwine.models.dimenet import DimeNet
 from intertwine.models.egnn import EGNN
 from intertwine.models.eqgat import EQGAT
 from intertwine.models.esen import ESEN
+from intertwine.models.faenet import FAENet
+from intertwine.models.frame_averaged_gnn import FrameAveragedGNN
+from intertwine.models.frame_transformer import FrameTransformer
 from intertwine.models.gemnet import GemNet
 from intertwine.models.group_cnn import CNN, P4CNN, P4MCNN, SE2CNN, OctahedralCNN
 from intertwine.models.group_mpnn import GroupMPNN
@@ -42,6 +45,9 @@ MODELS: dict[str, type[Backbone]] = {
     "egnn": EGNN,
     "eqgat": EQGAT,
     "esen": ESEN,
+    "faenet": FAENet,
+    "frame_averaged_gnn": FrameAveragedGNN,
+    "frame_transformer": FrameTransformer,
     "gemnet": GemNet,
     "group_mpnn": GroupMPNN,
     "gvp": GVP,
@@ -89,6 +95,9 @@ __all__ = [
     "ClebschGordanNet",
     "Cormorant",
     "DimeNet",
+    "FAENet",
+    "FrameAveragedGNN",
+    "FrameTransformer",
     "GemNet",
     "GroupMPNN",
     "InvariantMPNN",

@@ -10,7 +10,10 @@ reads; a maximum over the nodes (``task.readout=max``) leaves :math:`g`, and a p
 
 Departures: no transform networks (T-Net), no batch norms, SiLU for ReLU, so that derivatives exist; positions from the
 centre. With these its symmetry is T(n) and the order of the points, S(n), alone: what is turned is something else. It
-is the network to hold equivariant ones against. There are no edges, and no messages but the maximum.
+is the network to hold equivariant ones against, and one to be symmetrised from outside, for which points may have
+vectors (``vector_inputs``) and get some (``vectors``, linear in :math:`f_i`). There are no edges, and no messages but
+the maximum. The maximum has a kink where two points tie, where forces jump; with ``pooling="logsumexp"`` it is
+:math:`g = \ln \sum_i e^{\mathrm{MLP}_2(h_i)}`, as smooth as the rest.
 """
 
 from __future__ import annotations
@@ -21,28 +24,43 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from intertwine.geometry import Graph, centred
-from intertwine.groups import Cartesian, DirectSum
+from intertwine.geometry import Graph, centred, vector_fields
+from intertwine.groups import Representation
 from intertwine.nn import MLP, Backbone, Inputs, ModelCard, check_sizes
-from intertwine.nn.checks import require_space
+from intertwine.nn.checks import Columns, require_space
 from intertwine.nn.cutoff import positive
 from intertwine.nn.preset import OURS, Preset
-from intertwine.numerics import segment
-from intertwine.o3 import Irreps
+from intertwine.nn.scalar_vector import scalars_and_vectors
+from intertwine.numerics import choose, segment
+
+
+class PointInputs(Inputs, total=False):
+    """Keyword arguments of a model without radial functions, whose nodes may have vectors.
+
+    Args:
+        vector_inputs: vectors of the nodes, as of :class:`~intertwine.nn.VectorInputs`.
+    """
+
+    vector_inputs: Columns
+
+
+POOLINGS = {"max": segment.max, "logsumexp": segment.logsumexp}
 
 
 class PointNet(Backbone):
     """PointNet in any dimension.
 
-    Returns the width + pooled scalars :math:`(h_i, g)` of each node.
+    Returns the width + pooled scalars :math:`(h_i, g)` of each node, and ``vectors`` vectors.
 
     Args:
         width: features of a point, h (64 in the paper).
         pooled: features of the whole, g (1,024 in the paper).
         hidden: units of the hidden layer of MLP_2 (128 in the paper).
         scale: typical distance of a point from the centre (A), which positions are divided by.
+        pooling: "max", or "logsumexp" for continuous forces.
+        vectors: vectors of a node among the outputs.
         dimension: n, the dimension of space.
-        inputs: as of every model, :class:`~intertwine.nn.Inputs`.
+        inputs: as of every model, :class:`~intertwine.nn.Inputs`, and ``vector_inputs``.
     """
 
     CARD = ModelCard(
@@ -61,27 +79,28 @@ class PointNet(Backbone):
         ),
     }
     EDGES = False
+    irreps_out: Representation
 
     def __init__(
-        self, width: int = 64, pooled: int = 256, hidden: int = 128, *, scale: float = 1.0, dimension: int = 3,
-        **inputs: Unpack[Inputs],
+        self, width: int = 64, pooled: int = 256, hidden: int = 128, *, scale: float = 1.0, pooling: str = "max",
+        vectors: int = 0, dimension: int = 3, **inputs: Unpack[PointInputs],
     ) -> None:  # fmt: skip
         super().__init__(None, inputs)
-        check_sizes(width=width, pooled=pooled, hidden=hidden, dimension=dimension)
+        check_sizes(width=width, pooled=pooled, hidden=hidden, dimension=dimension, vectors=1 + vectors)
         self.dimension, self.scale = dimension, positive(scale)
-        self.irreps_out = (
-            Irreps(f"{width + pooled}x0e")
-            if dimension == 3
-            else DirectSum(((width + pooled, Cartesian(0, dimension=dimension)),))
-        )
+        self.pooling = choose(pooling, POOLINGS, kind="pooling", where="pooling")
+        self.irreps_out = scalars_and_vectors(width + pooled, vectors, dimension)
         self.embedding = self.embed_nodes(width)
-        self.place = torch.nn.Linear(dimension, width, bias=False)
+        self.place = torch.nn.Linear(dimension * (1 + sum(self.vector_inputs.values())), width, bias=False)
+        self.outward = torch.nn.Linear(width + pooled, dimension * vectors, bias=False) if vectors else None
         self.local = MLP([width, width, width], last=True, xavier=False)
         self.whole = MLP([width, hidden, pooled], xavier=False)
 
     def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:
         require_space(graph, self.dimension)
-        first = self.embedding(graph) + self.place(centred(graph) / self.scale)
+        seen = [centred(graph) / self.scale, *vector_fields(graph, self.vector_inputs)]
+        first = self.embedding(graph) + self.place(torch.cat(seen, dim=-1))
         h = self.local(torch.nn.functional.silu(first))
-        g = segment.max(self.whole(h), graph.membership(), graph.graphs)
-        return torch.cat([h, g.index_select(0, graph.membership())], dim=-1)
+        g = POOLINGS[self.pooling](self.whole(h), graph.membership(), graph.graphs)
+        f = torch.cat([h, g.index_select(0, graph.membership())], dim=-1)
+        return f if self.outward is None else torch.cat([f, self.outward(f)], dim=-1)

@@ -179,6 +179,6 @@ class AnyDistance(nn.Module):
         self.radial = GaussianBasis(size, 1.0)
         self.functions, self.width = size, size + sum(self.inputs.values())
 
-    def forward(self, graph: Graph, vectors: Float[Tensor, "edges 3"]) -> Float[Tensor, "edges width"]:
+    def forward(self, graph: Graph, vectors: Float[Tensor, "edges n"]) -> Float[Tensor, "edges width"]:
         d = distances(vectors)
         return torch.cat([self.radial(d / (d + self.scale)), edge_invariants(graph, self.inputs)], dim=1)

@@ -40,6 +40,15 @@ def max(
     return x.new_zeros(segments, *x.shape[1:]).scatter_reduce(0, where, x, "amax", include_self=False)
 
 
+def logsumexp(
+    x: Float[Tensor, "entries *shape"], index: Int[Tensor, " entries"], segments: int
+) -> Float[Tensor, "segments *shape"]:
+    r""":math:`y_i = \ln \sum_{k: index_k = i} e^{x_k}`, a smooth maximum that never overflows; 0 without entries."""
+    shift = max(x.detach(), index, segments)
+    total = sum((x - shift.index_select(0, index)).exp(), index, segments)
+    return torch.where(total > 0, total, 1.0).log() + shift
+
+
 def softmax(
     x: Float[Tensor, "entries *shape"], index: Int[Tensor, " entries"], segments: int
 ) -> Float[Tensor, "entries *shape"]:

@@ -40,6 +40,18 @@ class TestPointNetOfThePlane(ModelContract):
         return PointNet(**SMALL, species=(), dimension=2, node_inputs=("charge",)).double()
 
 
+class TestPointNetToBeSymmetrised(ModelContract):
+    """Velocities among the inputs, vectors among the outputs, and no kink."""
+
+    fields, species, lacks = ("vel",), (), ("rotation", "reflection")
+
+    @pytest.fixture
+    def model(self) -> Backbone:
+        torch.manual_seed(0)
+        more = {"vector_inputs": ("vel",), "vectors": 2, "pooling": "logsumexp"}
+        return PointNet(**SMALL, species=(), **more).double()
+
+
 def cloud(nodes: int, seed: int = 0) -> Graph:
     return Graph(torch.randn(nodes, 3, generator=torch.Generator().manual_seed(seed), dtype=torch.float64))
 
@@ -58,6 +70,21 @@ def test_the_equations_by_loops() -> None:
         torch.testing.assert_close(f, torch.stack([torch.cat([each, g]) for each in h]), rtol=0, atol=1e-13)
 
 
+def test_the_smooth_maximum_has_no_kink() -> None:
+    """Two points that trade places as the one whose feature is largest: the slope jumps with the maximum only."""
+    jumps = {}
+    for pooling in ("max", "logsumexp"):
+        torch.manual_seed(0)
+        model, slopes = PointNet(**SMALL, species=(), pooling=pooling).double(), []
+        for step in (-1e-7, 1e-7):  # about a mirror image, at which points 0 and 1 have equal features
+            pos = torch.tensor([[1.0, 0.2, 0.0], [1.0 + step, 0.2, 0.0], [-2.0, -0.4, 0.0]]).double().requires_grad_()
+            (slope,) = torch.autograd.grad(model(Graph(pos))[2].square().sum(), pos)
+            slopes.append(slope)
+        jumps[pooling] = float((slopes[0] - slopes[1]).abs().max())
+    assert jumps["max"] > 1e-5
+    assert jumps["logsumexp"] < 1e-8
+
+
 def test_no_edges_are_made_and_what_is_turned_is_something_else() -> None:
     torch.manual_seed(0)
     model, graph = PointNet(**SMALL, species=()).double(), cloud(6)
@@ -73,5 +100,7 @@ def test_what_is_asked_for_wrongly_is_named() -> None:
             PointNet(**wrong)
     with pytest.raises(InputError, match="positive length"):
         PointNet(scale=0.0)
+    with pytest.raises(InputError, match="pooling"):
+        PointNet(pooling="mean")
     with pytest.raises(GeometryError, match="has no positions"):
         PointNet()(Graph.abstract(z=[6, 8]))
