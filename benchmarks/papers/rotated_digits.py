@@ -13,10 +13,11 @@ to train on and 500 to test. mnist: the 10,000 images of MNIST's test set (../sh
 2,000 to test by a seeded split, turned at 28 x 28 and then averaged over 2 x 2 pixels to 14 x 14. This is not the
 published rotated MNIST (12,000 to train on, 50,000 to test), and the errors are not comparable with published ones.
 
-Networks are those of intertwine.models with five layers of 5 x 5 and strides behind the first and third, as wide as
-brings them nearest to 25,000 weights; the points' networks (LieConv, B-splines) see pixels as nodes with neighbours
-within 2.1 pixels. Adam, batches of 32, 300 / 600 / 1,000 steps for 100 / 1,000 / all images, rates that a cosine brings
-from 0.005 to zero, no augmentation, nothing selected on the test set: the effort is the same for all.
+Networks are those of intertwine.models with five layers of 5 x 5, strides behind the first and third and a last layer
+of 1 x 1 with 32 channels, as wide as brings them nearest to 25,000 weights; the points' networks (LieConv, B-splines)
+see pixels as nodes with neighbours within 2.1 pixels, and have batch normalisation as the others do. Adam, batches
+of 32, 300 / 600 / 1,000 steps for 100 / 1,000 / all images, rates that a cosine brings from 0.005 to zero, no
+augmentation, nothing selected on the test set: the effort is the same for all.
 """
 
 from __future__ import annotations
@@ -57,7 +58,8 @@ class Network(NamedTuple):
     points: bool = False
 
 
-EVEN = {"widening": 1, "features": 32}  # as many channels in all layers: widths can then be chosen finely
+# as many channels in all layers, so that widths can be chosen finely, and 32 features for the head
+EVEN = {"widening": 1, "features": 32}
 NETWORKS = {
     "plain CNN": Network("cnn", EVEN),
     "p4": Network("p4cnn", EVEN),
@@ -66,7 +68,8 @@ NETWORKS = {
     "SE(2), 16": Network("se2cnn", {**EVEN, "orientations": 16}),
     "steerable": Network("steerable_cnn", EVEN),
 }
-POINTS = {"layers": 3, "norm": "batch", "cutoff": 2.1, "dimension": 2, "species": (), "node_inputs": {"x": 1}, "vectors": 0}
+SEEN = {"dimension": 2, "species": (), "node_inputs": {"x": 1}, "vectors": 0}
+POINTS = {"layers": 3, "norm": "batch", "cutoff": 2.1, **SEEN}
 NETWORKS_OF_POINTS = {
     "LieConv, T(2)": Network("lieconv", {**POINTS, "group": "T(2)"}, True),
     "LieConv, SO(2)": Network("lieconv", {**POINTS, "group": "SO(2)"}, True),
