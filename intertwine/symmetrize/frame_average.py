@@ -21,7 +21,7 @@ from intertwine.geometry import LEVELS, Graph
 from intertwine.geometry.copies import in_frames, rows_of, turned_rows
 from intertwine.geometry.frames import Frames
 from intertwine.groups import Cartesian, Group, Representation, Restricted, Trivial, Unchanged
-from intertwine.numerics import GeometryError, InputError
+from intertwine.numerics import GeometryError, InputError, safe
 from intertwine.symmetrize.chunks import SINGLE, Outputs, check_chunk, check_mode, mean_in_chunks, named
 from intertwine.symmetrize.framing import BuiltFrames, Framing, near
 from intertwine.symmetrize.spread import Spread
@@ -197,8 +197,11 @@ def _summed(value: Tensor, weight: Tensor, whole: bool) -> Tensor:
     """The weighted sum over frames; of all of them about their mean, since derivatives of the weights cancel: they add
     up to 1, and what the frames have in common loses digits otherwise.
     """
+    constant = not weight.requires_grad
+    if whole and constant and safe.inspectable(weight) and bool((weight == 1 / len(weight)).all()):
+        return value.mean(0)
     shaped = weight.reshape(*weight.shape, *[1] * (value.ndim - 2)).to(value)
-    if not whole:
+    if constant or not whole:
         return (shaped * value).sum(0)
     mean = (shaped * value).sum(0).detach()
     return mean + (shaped * (value - mean)).sum(0)

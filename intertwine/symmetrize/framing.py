@@ -111,8 +111,11 @@ def near(graph: Graph) -> Graph:
     if repeats(graph) or not graph.num_nodes:
         return graph
     pos, owner = graph.pos, graph.membership()
-    numbers = torch.arange(pos.shape[0], device=pos.device)
-    first = numbers.new_zeros(graph.graphs).scatter_reduce(0, owner, numbers, "amin", include_self=False)
+    if (starts := graph.get("ptr")) is not None and len(starts) == graph.graphs + 1:
+        first = starts[:-1].clamp(max=len(pos) - 1)  # of a graph without nodes nothing is asked
+    else:
+        numbers = torch.arange(pos.shape[0], device=pos.device)
+        first = numbers.new_zeros(graph.graphs).scatter_reduce(0, owner, numbers, "amin", include_self=False)
     return graph.replaced(pos=pos - pos.detach().index_select(0, first.index_select(0, owner)))
 
 
