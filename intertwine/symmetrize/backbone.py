@@ -124,7 +124,7 @@ class SymmetrizedBackbone(Backbone):
         """For each graph why its frames are not unique, "" where they are: there no symmetry is claimed."""
         return self.framing.undefined(graph)
 
-    def penalty(self, graph: Graph) -> Tensor | None:
+    def penalty(self, graph: Graph) -> Float[Tensor, ""] | None:
         """What is added to the loss in training; None for nothing."""
         if not (self.prior > 0 and isinstance(self.framing, LearnedFrames)):
             return None
