@@ -56,7 +56,8 @@ FINITE: dict[str, tuple[Any, ...]] = {
     "tensors": (lambda: perceptron(4, 2), cyclic(4), 2 * Defining(cyclic(4)), Defining(cyclic(4)), (5, 4)),
     "images": (cnn, dihedral(4), ImageAction(dihedral(4)), ImageAction(dihedral(4)), (2, 1, 7, 7)),
     "classes of images": (
-        lambda: nn.Sequential(cnn(), nn.Flatten(), nn.Linear(98, 3)), cyclic(4), ImageAction(cyclic(4)), Unchanged(cyclic(4)), (2, 1, 7, 7)
+        lambda: nn.Sequential(cnn(), nn.Flatten(), nn.Linear(98, 3)),
+        cyclic(4), ImageAction(cyclic(4)), Unchanged(cyclic(4)), (2, 1, 7, 7),
     ),
     "sets": (
         lambda: nn.Sequential(nn.Flatten(), perceptron(12, 12), nn.Unflatten(1, (4, 3))),
@@ -83,7 +84,9 @@ def test_one_call_for_each_element_gives_the_same() -> None:
     group, x = cyclic(4), torch.randn(3, 4)
     network = perceptron(4, 2)
     actions = 2 * Defining(group), Defining(group)
-    assert torch.allclose(GroupAverage(network, group, *actions, batch=False)(x), GroupAverage(network, group, *actions)(x))
+    assert torch.allclose(
+        GroupAverage(network, group, *actions, batch=False)(x), GroupAverage(network, group, *actions)(x)
+    )
 
 
 def test_a_quadrature_is_exact_at_its_band_limit_and_not_below() -> None:
