@@ -7,14 +7,14 @@ section 1).
 
 3,000 training, 2,000 validation and 2,000 test trajectories of the published stream, one seed. The weights with the
 smallest validation error are tested. Batches of 100, Adam, rates brought down by a cosine; moving averages (0.99) are
-validated, every 5 epochs as published. EGNN's rate is published; those of SEGNN (14 times the published),
-SE(3)-Transformer and NequIP are larger, since their weights are of size 1 and scaled in the layer. Gradients of five
-are clipped at 0.2, ten times their usual norm, as the data suggest: at 10, those of a few near collisions in the first
-epochs spoil the steps of the next hundred (NequIP's validation error after 40 epochs: 0.0160 then, 0.0074 with nothing
-else changed). The effort was not equal: SEGNN's rate, bound and radial functions are the best of six tries by
-validation error on this seed, the others' of one to three. GNN, Radial Field and EGNN have the published sizes; the
-table says what the networks of the published errors are. Runs are ordinary run folders, so that one that was killed
-continues with the same bits.
+validated, every 5 epochs as published. Networks in frames are trained by AdamW. EGNN's rate is published; those of
+SEGNN (14 times the published), SE(3)-Transformer and NequIP are larger, since their weights are of size 1 and scaled in
+the layer. Gradients of five are clipped at 0.2, ten times their usual norm, as the data suggest: at 10, those of a few
+near collisions in the first epochs spoil the steps of the next hundred (NequIP's validation error after 40 epochs:
+0.0160 then, 0.0074 with nothing else changed). The effort was not equal: SEGNN's rate, bound and radial functions are
+the best of six tries by validation error on this seed, the others' of one to three. GNN, Radial Field and EGNN have the
+published sizes; the table says what the networks of the published errors are. Runs are ordinary run folders, so that
+one that was killed continues with the same bits.
 """
 
 from __future__ import annotations
