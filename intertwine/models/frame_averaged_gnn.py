@@ -168,7 +168,9 @@ class FrameAveragedGNN(Backbone):
         return torch.cat([mean(weight, h), out_of(rotation, weight, u).squeeze(-1)], dim=-1)
 
     def propagated(self, graph: Graph) -> tuple[Framed, Tensor, Frames, list[Cloud]]:
-        """After all layers: features in each frame, axes for each node, frames; and the points that each layer has axes of."""
+        """After all layers: features in each frame, axes for each node, frames; and the points of which each layer has
+        the axes.
+        """
         require_space(graph)
         membership, a_ij, x = graph.membership(), self.surroundings(graph), centred(graph)
         clouds = [(x, membership)]
