@@ -7,11 +7,11 @@
 
 Every cell (a network, a seed, how the training clouds are turned) is a line of a file below benchmarks/results, or
 --folder, so that what was killed goes on. The set is that of `intertwine train shapes` with 96 noisy points in place of
-256, so that networks with edges can be trained here: 1,000 clouds to train on and 500 to test, of ten classes, two pairs of which differ only in proportion, and one only in handedness.
-"upright" is the test set as it is, "turned" each test cloud under a random rotation of SO(3), which seed 0 and its
-number decide. "handed pair" is the error among the turned helices alone, where 50 % is a guess, and "others" that of
-the eight other classes. A network of O(3) can't tell a shape from its mirror image, so that its error is at least 10 %
-in all; one of SO(3) can.
+256, so that networks with edges can be trained here: 1,000 clouds to train on and 500 to test, of ten classes, two
+pairs of which differ only in proportion, and one only in handedness. "upright" is the test set as it is, "turned" each
+test cloud under a random rotation of SO(3), which seed 0 and its number decide. "handed pair" is the error among the
+turned helices alone, where 50 % is a guess, and "others" that of the eight other classes. A network of O(3) can't tell
+a shape from its mirror image, so that its error is at least 10 % in all; one of SO(3) can.
 
 Networks have neighbours within 8 units, about 16; the largest value over the nodes (PointNet) or their mean goes
 through a perceptron with one hidden layer. Adam, batches of 16, rates that a cosine brings to zero, 800 steps of all

@@ -15,6 +15,7 @@ from intertwine.cli.outputs import Overwrite
 from intertwine.cli.outputs import check as check_outputs
 from intertwine.cli.use import RunFolder
 from intertwine.numerics import InputError, choose
+from intertwine.numerics.showing import counted
 
 Structure = Annotated[Path, typer.Argument(help="File whose last structure is the start; any format that ASE reads.")]
 Precision = Annotated[str, typer.Option(help="Precision of the network: float64 or float32.")]
@@ -144,18 +145,22 @@ def prepare(
 
     from intertwine.integrations import Calculator, start_of, to_atoms
     from intertwine.training import load_run
+    from intertwine.training.summary import doubts
 
     dtype = {"float64": torch.float64, "float32": torch.float32}[
         choose(precision, ("float32", "float64"), kind="precision", where="--precision")
     ]
     trained = load_run(run, device=device, allow=allow or ())
     inputs.spare(outputs, trained)
+    for line in doubts(trained):
+        console.complain(line, "warning:")
     content = inputs.read(structure, trained, key, unit, last=True)
     atoms = content.structures[-1]
     atoms = atoms if hasattr(atoms, "calc") else to_atoms(atoms)  # a graph, of a data set that has a name
     labels = [] if resumed else start_of(atoms, f"run {run.resolve().name}")
     if labels:
-        inputs.say(f"the file's {', '.join(labels)} are not used, and kept as those of the start (initial_{labels[0]})")
+        kept = ", ".join(f"initial_{label}" for label in labels)
+        inputs.say(f"the file's {', '.join(labels)} are not used, and kept as those of the start ({kept})")
     atoms.calc = Calculator(trained, dtype=dtype, device=device, keys=content.keys)
     if "pos_unit" in atoms.info or trained.config.data.units:  # which the reader would take for those of the results
         atoms.info |= {"energy_unit": "eV", "forces_unit": "eV/A", "stress_unit": "eV/A^3"}
@@ -165,7 +170,7 @@ def prepare(
 def described(constraint: Any) -> str:
     """A constraint in a word or two: its kind, and how many atoms it holds."""
     count = len(constraint.get_indices()) if hasattr(constraint, "get_indices") else 0
-    return type(constraint).__name__ + (f" of {count} atoms" if count else "")
+    return type(constraint).__name__ + (f" of {counted(count, 'atoms')}" if count else "")
 
 
 def report(summary: dict[str, Any], as_json: bool, title: str) -> None:

@@ -19,7 +19,9 @@ from intertwine.integrations.resuming import Former, Frames, former_of, logged, 
 from intertwine.integrations.writing import growing
 from intertwine.numerics import InputError
 
-AWAY = 0.1  # share of the temperature asked for by which the mean of an NVE run may differ without a remark
+#: Share of the temperature asked for by which the mean may differ without a remark: of an NVE run; with a thermostat,
+#: where a short run of few atoms is off by chance.
+AWAY, AWAY_BY_CHANCE = 0.1, 0.25
 
 
 def run_dynamics(
@@ -110,8 +112,8 @@ def run_dynamics(
         if run.equilibrate > 0:
             equilibrated(atoms, kind, run.equilibrate, rng, every, run.tell)
         run.go(kind.integrator(atoms, rng), steps, *files)
-    if say is not None and ensemble == "nve":
-        for note in unlike(run.record, temperature, run.equilibrate):
+    if say is not None:
+        for note in unlike(run.record, temperature, run.equilibrate, ensemble):
             say(note)
     if say is not None and ensemble == "nve" and former.step and len(run.record.conserved) > 1:
         say(
@@ -192,12 +194,28 @@ def _files(
     return frames, table
 
 
-def unlike(record: Dynamics, temperature: float, equilibrate: int) -> list[str]:
-    """A remark if an NVE run is not at the temperature (K) that it was started at: equipartition, or chance."""
+def unlike(record: Dynamics, temperature: float, equilibrate: int, ensemble: str) -> list[str]:
+    """A remark if a run is not at the temperature (K) that was asked for: equipartition, a strained start, or chance.
+
+    Args:
+        record: of the run.
+        temperature: asked for, K.
+        equilibrate: steps of equilibration before it.
+        ensemble: "nve", or one with a thermostat.
+    """
     mean = float(np.mean(record.temperature)) if record.temperature else 0.0
-    if not temperature > 0 or abs(mean / temperature - 1) <= AWAY:
+    if not temperature > 0 or abs(mean / temperature - 1) <= (AWAY if ensemble == "nve" else AWAY_BY_CHANCE):
         return []
-    if equilibrate > 0:
+    strained = "the start was not relaxed, and what it was strained by became heat; relax it first (intertwine relax)"
+    if ensemble != "nve":
+        why = strained if mean > temperature else "the run is short for the thermostat"
+        return [
+            f"the mean temperature is {mean:.0f} K, where {temperature:g} K were asked for: {why}, equilibrate longer "
+            "(--equilibrate), or leave out the first steps"
+        ]
+    if mean > temperature and not equilibrate > 0:
+        why = f"{strained}, or equilibrate"
+    elif equilibrate > 0:
         why = "a longer equilibration finds the mean energy of that temperature better"
     else:
         why = (

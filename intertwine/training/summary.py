@@ -21,7 +21,7 @@ from intertwine.numerics.signature import arguments
 from intertwine.tasks.verdict import beaten
 from intertwine.training.config import Config
 from intertwine.training.declared import check_run
-from intertwine.training.folder import CHECKPOINTS, CONFIG, REPORT, SPLITS, check_folder, rebuilt, with_weights
+from intertwine.training.folder import CHECKPOINTS, CONFIG, REPORT, SPLITS, Run, check_folder, rebuilt, with_weights
 from intertwine.training.options import DataOptions, StartOptions, SymmetrizeOptions, TrainingOptions
 from intertwine.training.sections import read_config
 from intertwine.training.start import fingerprint
@@ -150,6 +150,13 @@ def _last(folder: Path | None, file: Path, state: dict[str, Any]) -> dict[str, A
         return {}
     content = load_checkpoint(last)
     return content if isinstance(content, dict) else {}
+
+
+def doubts(run: Run) -> list[str]:
+    """One sentence for each target of a run's test set of which a baseline is better than the model; none where there
+    is no report.
+    """
+    return beaten(_read(run.folder / REPORT).get("test") or {})
 
 
 def _read(path: Path | None) -> dict[str, Any]:

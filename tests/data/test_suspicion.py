@@ -94,6 +94,15 @@ def test_an_energy_far_off_is_named(frame: int, error: float, molecules: GraphSt
     assert float(number[1].replace(",", "")) == pytest.approx(error, abs=1.0)
 
 
+@pytest.mark.parametrize("error", [3.0, -2.0, 1.0])
+def test_an_energy_that_stands_alone_is_named(error: float, copper: GraphStore) -> None:
+    """Less than forty times the usual, and far from all others: eV/atom."""
+    energy = copper.fields["energy"].clone()
+    energy[7] += 4 * error
+    (suspect,) = suspicions(changed(copper, energy=energy))
+    assert suspect.frames == (7,)
+
+
 def test_energies_far_off_in_a_set_of_several_compositions(copper: GraphStore) -> None:
     energy = copper.fields["energy"].clone()
     energy[[5, 9]] += torch.tensor([900.0, -300.0], dtype=torch.float64)
@@ -143,7 +152,7 @@ def test_total_energies_of_another_unit(unit: str, molecules: GraphStore) -> Non
     assert f"--unit energy={unit}" in kinds(store)["energy unit"]
 
 
-@pytest.mark.parametrize("unit", ["kcal/mol/A", "kJ/mol/A", "Hartree/Bohr"])
+@pytest.mark.parametrize("unit", ["kcal/mol/A", "kJ/mol/A", "Hartree/Bohr", "Hartree/A"])
 def test_forces_of_another_unit(unit: str, molecules: GraphStore) -> None:
     forces = molecules.fields["forces"] / factor(unit, "forces")
     assert f"--unit forces={unit}" in kinds(changed(molecules, forces=forces))["force unit"]

@@ -14,6 +14,8 @@ from ase.io import read
 
 from intertwine.integrations import Calculator, relax, run_dynamics
 from intertwine.integrations.ensembles import free, temperature_of
+from intertwine.integrations.observed import Dynamics
+from intertwine.integrations.simulate import unlike
 from intertwine.numerics import GeometryError, InputError
 
 
@@ -228,6 +230,27 @@ def test_velocities_are_kept_on_demand(force_field) -> None:
         run_dynamics(atoms, 1, velocities="keep")
     with pytest.raises(InputError, match="unknown way to begin 'zero'"):
         run_dynamics(atoms, 1, velocities="zero")
+
+
+@pytest.mark.parametrize(
+    ("ensemble", "kelvin", "equilibrate", "words"),
+    [
+        ("nve", 855.0, 0, "the start was not relaxed"),
+        ("nve", 150.0, 0, "end near 150 K"),
+        ("nve", 340.0, 50, "a longer equilibration"),
+        ("nvt", 640.0, 0, "the start was not relaxed"),
+        ("npt", 640.0, 10, "--equilibrate"),
+        ("nvt", 200.0, 0, "the run is short for the thermostat"),
+    ],
+)
+def test_another_temperature_than_asked_for_is_said(ensemble: str, kelvin: float, equilibrate: int, words: str) -> None:
+    record = Dynamics.__new__(Dynamics)
+    object.__setattr__(record, "temperature", [kelvin])
+    (note,) = unlike(record, 300.0, equilibrate, ensemble)
+    assert note.startswith(f"the mean temperature is {kelvin:.0f} K, where 300 K were asked for")
+    assert words in note
+    assert unlike(record, kelvin, equilibrate, ensemble) == []
+    assert (unlike(record, kelvin / 1.2, equilibrate, ensemble) == []) == (ensemble != "nve")
 
 
 def test_nothing_that_moves_has_no_temperature(force_field) -> None:

@@ -10,8 +10,10 @@ from intertwine.data.suspicion.closeness import Nearest
 from intertwine.data.suspicion.frames import Frames
 
 EV = {"kcal/mol": 23.0605, "kJ/mol": 96.4853, "Hartree": 1 / 27.21139, "Ry": 2 / 27.21139, "meV": 1e3}  # in an eV
-#: An energy is wild beyond so many robust deviations from what its composition says, and so many eV/atom.
+#: An energy is wild beyond so many robust deviations from what its composition says, and so many eV/atom,
 DEVIATIONS, LEAST_EV, FEW_EV = 40.0, 0.5, 20.0
+#: or if it stands alone: beyond fewer deviations, and so many times what the share BULK of all is within.
+ALONE_DEVIATIONS, ALONE, BULK = 12.0, 4.0, 0.98
 RESOLUTION_EV = 0.01  # eV/atom: deviations are not taken to be smaller
 FITTED_STRUCTURES, ROUNDS = 20_000, 25
 WILD_FORCE, OVER_MEDIAN = 300.0, 100.0  # eV/A, and times the median
@@ -19,6 +21,8 @@ WILD_FORCE, OVER_MEDIAN = 300.0, 100.0  # eV/A, and times the median
 WINDOW, SPREAD = (0.985, 1.04), 0.02
 LARGEST_BINDING, LARGEST_UNBOUND = 15.0, 20.0  # eV/atom; tungsten, which binds most strongly, has 8.9
 STIFF = 34.0  # eV/A^2, of a bond to hydrogen; O-H 48, C-H 31, S-H 26
+#: In an eV/A.
+FORCES = {"kcal/mol/A": 23.0605, "kJ/mol/A": 96.4853, "Hartree/A": 1 / 27.21139, "Hartree/Bohr": 1 / 51.42207}
 STIFFEST, SOFTEST, CORRELATED = 300.0, 4.0, 0.85
 WORKS, WORK_CORRELATED, COMPARED = (0.5, 2.0), 0.9, 100  # energy change over work: 0.83 to 1.08 in sound sets
 
@@ -64,7 +68,9 @@ def baseline(frames: Frames) -> Baseline | None:
     residual[kept] = (frames.energy[kept] - counts[kept] @ energies) / frames.counts[kept]
     deviation = max(1.4826 * float(np.median(np.abs(residual[kept]))), RESOLUTION_EV)
     few = len(kept) < 3 * np.linalg.matrix_rank(shares)
-    return Baseline(residual, deviation, max(DEVIATIONS * deviation, FEW_EV if few else LEAST_EV))
+    bulk = float(np.quantile(np.abs(residual[kept]), BULK, method="lower"))
+    limit = min(DEVIATIONS * deviation, max(ALONE_DEVIATIONS * deviation, ALONE * bulk))
+    return Baseline(residual, deviation, max(limit, FEW_EV if few else LEAST_EV))
 
 
 def wild_forces(frames: Frames) -> tuple[np.ndarray, np.ndarray]:
@@ -144,13 +150,9 @@ def force_unit(frames: Frames, near: Nearest) -> str:
         return ""
     if correlation < 0:
         return "forces stretch long bonds and compress short ones: they are the gradient, and forces are minus it"
-    factor = stiffness / STIFF
-    if stiffness > STIFFEST:
-        unit = "kcal/mol/A" if factor < 47 else "kJ/mol/A"
-    elif stiffness < SOFTEST:
-        unit = "Hartree/Bohr"
-    else:
+    if SOFTEST <= stiffness <= STIFFEST:
         return ""
+    unit = min(FORCES, key=lambda name: abs(np.log(stiffness / FORCES[name] / STIFF)))
     return (
         f"by the forces, bonds to hydrogen have a stiffness of {stiffness:.3g} eV/A^2, where 17 to 60 is usual: "
         f"they are not in eV/A (--unit forces={unit}?)"
