@@ -1,4 +1,5 @@
-r"""Weighted frames: an average with them has no jumps, and continuous second derivatives, at every structure.
+r"""Weighted frames: an average with them has no jumps, and continuous second derivatives, at every structure whose
+points are not all in one place.
 
 For rotations of point clouds no efficiently computable frame with *equal* weights leaves continuous functions
 continuous (Dym et al.): where eigenvalues meet, or where a molecule is symmetric, one choice becomes another. Frames of
