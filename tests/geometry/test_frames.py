@@ -148,10 +148,11 @@ def test_graphs_of_a_batch_do_not_see_each_other(name: str, generator: torch.Gen
 @pytest.mark.parametrize("name", BUILDERS)
 def test_derivatives(name: str, generator: torch.Generator) -> None:
     build, options = BUILDERS[name]
-    x, z, owner, graphs = batch(3, generator)
+    x, z, owner, _ = batch(3, generator)
+    x, z, owner, network = x[:5], z[:5], owner[:5], Generic()  # of one atom, and of four
 
     def energy(pos: Tensor) -> Tensor:
-        return energies(Generic(), build, pos, z, owner, graphs, **options)
+        return energies(network, build, pos, z, owner, 2, **options)
 
     pos = x.requires_grad_()
     assert torch.autograd.gradcheck(energy, pos)
@@ -258,6 +259,8 @@ def test_refusals(generator: torch.Generator) -> None:
             build(x, owner, 1, group="p4m")
         with pytest.raises(InputError, match="weight 0 of row 1"):
             build(x, owner, 1, weights=torch.tensor([1.0, 0, 1, 1], dtype=F64))
+        with pytest.raises(GeometryError, match="point 2, of graph 0"):
+            build(x.index_fill(0, torch.tensor([2]), math.inf), owner, 1, group="SO(3)")
     with pytest.raises(InputError, match="signs"):
         pca(x, owner, 1, signs="some")
     with pytest.raises(InputError, match="width"):

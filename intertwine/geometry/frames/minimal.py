@@ -28,7 +28,7 @@ from torch import Tensor
 from intertwine.geometry.frames import pairs
 from intertwine.geometry.frames.frame import Frames
 from intertwine.geometry.frames.moments import exponents, monomials
-from intertwine.geometry.frames.space import Space, centre_of, dense
+from intertwine.geometry.frames.space import Space, dense
 from intertwine.groups import Group
 from intertwine.numerics import segment
 
@@ -64,12 +64,11 @@ def minimal(
 
     Raises:
         InputError: the group has another dimension or no such frames; a weight is not positive.
+        GeometryError: a point is not finite.
     """
     space = Space.of(group, points.shape[1])
     tolerance = torch.finfo(points.dtype).eps ** 0.5 if tolerance is None else tolerance
-    centre = points.new_zeros(graphs, space.d)
-    if space.translations:
-        centre = centre_of(points, owner, graphs, weights)
+    centre = space.centre(points, owner, graphs, weights)
     x, taken, place = dense(points - centre.index_select(0, owner), owner, graphs)
     kinds = owner.new_zeros(taken.shape)
     if species is not None:

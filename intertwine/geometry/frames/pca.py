@@ -25,7 +25,7 @@ from torch import Tensor
 
 from intertwine.geometry.frames.frame import Frames
 from intertwine.geometry.frames.moments import exponents, monomials
-from intertwine.geometry.frames.space import Space, centre_of
+from intertwine.geometry.frames.space import Space
 from intertwine.groups import Group
 from intertwine.numerics import choose, segment
 from intertwine.numerics.linalg import eigh
@@ -66,12 +66,11 @@ def pca(
 
     Raises:
         InputError: the group has another dimension or no such frames; a weight is not positive.
+        GeometryError: a point is not finite.
     """
     space = Space.of(group, points.shape[1])
     choose(signs, SIGNS, kind="choice of signs", where="signs")
-    centre = points.new_zeros(graphs, space.d)
-    if space.translations:
-        centre = centre_of(points, owner, graphs, weights)
+    centre = space.centre(points, owner, graphs, weights)
     x = points - centre.index_select(0, owner)
     mass = x.new_ones(x.shape[0]) if weights is None else weights.to(x)
     _, axes = eigh(segment.sum(mass[:, None, None] * x.unsqueeze(2) * x.unsqueeze(1), owner, graphs))
