@@ -131,6 +131,10 @@ class SymmetrizedBackbone(Backbone):
         return self.prior * self.framing.prior(graph)
 
     def features(self, graph: Graph) -> Float[Tensor, "rows features"]:
+        if torch.compiler.is_exporting():
+            remedy = "use the run folder from Python or ASE, or train without --symmetrize for a file."
+            raise InputError("a model in frames is not exported to a program", where="symmetrize", remedy=remedy)
+
         def network(copies: Graph) -> Tensor:
             values = self.network.features(copies)
             return values if self.mix is None else self.mix(values)
