@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from intertwine.certify.claims import claims
 from intertwine.geometry import Graph
 from intertwine.nn import Backbone, ModelCard
-from intertwine.numerics import InputError, choose
+from intertwine.numerics import InputError, choose, safe
 from intertwine.o3 import Irreps
 from intertwine.symmetrize.canonical import FrameVectors, LearnedFrames
 from intertwine.symmetrize.chunks import SINGLE, check_chunk
@@ -131,6 +131,10 @@ class SymmetrizedBackbone(Backbone):
         return self.prior * self.framing.prior(graph)
 
     def features(self, graph: Graph) -> Float[Tensor, "rows features"]:
+        if torch.compiler.is_compiling() or safe.traced(graph.pos):
+            remedy = "use the run folder from Python or ASE, or train without --symmetrize for a file."
+            raise InputError("a model in frames is no program yet", where="symmetrize", remedy=remedy)
+
         def network(copies: Graph) -> Tensor:
             values = self.network.features(copies)
             return values if self.mix is None else self.mix(values)

@@ -189,7 +189,8 @@ class GroupAverage(nn.Module):
 
     def _moved(self, g: Tensor, x: Any) -> Any:
         r"""The inputs :math:`g^{-1} x` of all elements as one batch."""
-        inverses, action = self.turns.inverse(g), self.act_in
+        inverses = self.turns.inverse(g)
+        action: Any = self.act_in
         if isinstance(x, Graph):
             if not self.batch:
                 return _acted(action, inverses[0], x)
