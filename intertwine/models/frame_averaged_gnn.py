@@ -167,7 +167,7 @@ class FrameAveragedGNN(Backbone):
         u = self.outward(self.out(h)).unsqueeze(-1)
         return torch.cat([mean(weight, h), out_of(rotation, weight, u).squeeze(-1)], dim=-1)
 
-    def propagated(self, graph: Graph) -> tuple[Framed, Tensor, Frames, list[Cloud]]:
+    def propagated(self, graph: Graph) -> tuple[Framed, Float[Tensor, "nodes frames 3 3"], Frames, list[Cloud]]:
         """After all layers: features in each frame, axes for each node, frames; and the points of which each layer has
         the axes.
         """

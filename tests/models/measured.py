@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
+from measured_graphs import CARBON, OXYGEN, around, path, star, with_vectors
 from measured_grids import Grid, grid_of, point_group, shifted, smaller, space
 from torch import Tensor, nn
 
@@ -26,7 +27,6 @@ from intertwine.o3 import Irreps
 SAME = 1e-10  # relative difference below which two results are one
 WIDTH = 4  # of the features whose Jacobians are taken
 COPIES = 40  # points at which the Jacobian of a layer is taken
-CARBON, OXYGEN = 6, 8
 HARDEST = 5  # body order that stands for itself and more
 
 
@@ -51,36 +51,6 @@ class Kind(NamedTuple):
 
     def card(self) -> Any:
         return self.build().card
-
-
-def star(leaves: Tensor, kind: int | list[int] = CARBON, dimension: int = 3) -> Graph:
-    """A centre at the origin, node 0, joined to nodes (n, 3) in both directions."""
-    n = len(leaves)
-    edges = torch.tensor([[0] * n, list(range(1, n + 1))])
-    z = [CARBON, *([kind] * n if isinstance(kind, int) else kind)]
-    pos = torch.cat([leaves.new_zeros(1, dimension), leaves])
-    return Graph(pos, z=z, edge_index=torch.cat([edges, edges.flip(0)], dim=1))
-
-
-def path(points: list[tuple[float, float, float]]) -> Graph:
-    """Nodes joined to the one before and the one behind."""
-    n = len(points)
-    edges = torch.stack([torch.arange(n - 1), torch.arange(1, n)])
-    pos = torch.tensor(points, dtype=torch.float64)
-    return Graph(pos, z=[CARBON] * n, edge_index=torch.cat([edges, edges.flip(0)], dim=1))
-
-
-def with_vectors(graph: Graph) -> Graph:
-    """With a vector ``u`` of each node, zero."""
-    return Graph.from_dict(graph.to_dict() | {"u": torch.zeros_like(graph.pos), "representations": {"u": "1o"}})
-
-
-def around(n: int, seed: int = 0, dimension: int = 3) -> Tensor:
-    """Points (n, dimension) at 1.2 to 2.2 A from the origin."""
-    generator = torch.Generator().manual_seed(seed)
-    directions = torch.randn(n, dimension, generator=generator, dtype=torch.float64)
-    lengths = 1.2 + torch.rand(n, 1, generator=generator, dtype=torch.float64)
-    return directions / directions.norm(dim=1, keepdim=True) * lengths
 
 
 def difference(a: Tensor, b: Tensor) -> float:
