@@ -18,7 +18,7 @@ STRETCH_FACTOR = 1.01  # the other graphs, stretched
 
 def batch_against_single(trial: Trial) -> Findings:
     """A batch gives what its graphs give alone."""
-    worst = Worst(trial, BATCH_EPS * trial.eps, peak=True)
+    worst = Worst(trial, BATCH_EPS * trial.eps * trial.conditioning, peak=True)
     for chosen in _batchable(trial, mixed=True):
         structures = [trial.structures[k] for k in chosen]
         batch = _batch(structures)
@@ -73,7 +73,7 @@ def node_order(trial: Trial) -> Findings:
     """A batch whose nodes are in random order, so that ``batch`` is not sorted, gives the same to every node, pair,
     point and graph.
     """
-    worst = Worst(trial, BATCH_EPS * trial.eps, peak=True)
+    worst = Worst(trial, BATCH_EPS * trial.eps * trial.conditioning, peak=True)
     for chosen in _batchable(trial):
         batch = _connected(trial, _batch([trial.structures[k] for k in chosen]))
         if isinstance(batch, str):
@@ -88,7 +88,7 @@ def node_order(trial: Trial) -> Findings:
 
 def edge_order(trial: Trial) -> Findings:
     """Edges in random order give the same answer."""
-    worst = Worst(trial, BATCH_EPS * trial.eps, peak=True)
+    worst = Worst(trial, BATCH_EPS * trial.eps * trial.conditioning, peak=True)
     for k, structure in enumerate(trial.structures[: trial.spread]):
         graph = _connected(trial, structure.graph)
         if isinstance(graph, str) or graph.get("edge_index") is None:
@@ -107,7 +107,7 @@ def edge_order(trial: Trial) -> Findings:
 
 def memory_layout(trial: Trial) -> Findings:
     """Tensors that are views with strides give the same answer."""
-    worst = Worst(trial, BATCH_EPS * trial.eps, peak=True)
+    worst = Worst(trial, BATCH_EPS * trial.eps * trial.conditioning, peak=True)
     for k, structure in enumerate(trial.structures[: trial.spread]):
         graph = _connected(trial, structure.graph)
         graph = structure.graph.clone() if isinstance(graph, str) else graph

@@ -25,8 +25,9 @@ WHERE_UNIQUE = "where frames are unique"
 LISTED = "of listed nodes"
 REMEDY = (
     "write E(3), SE(3), O(3), SO(3), T(3), S(n), or n for any dimension; T(3) x octahedral (tetrahedral, icosahedral, "
-    "also 'with inversion'), T(2) x C_4, T(2) x D_8, T(2) x R+; and after it 'in distribution' of a network that draws, 'within approximation' of a mean by quadrature, "
-    "'where frames are unique' of one frame or a few, 'of listed nodes' where the order of the nodes matters"
+    "also 'with inversion'), T(2) x C_4, T(2) x D_8, T(2) x R+; and after it 'in distribution' of a network that "
+    "draws, 'within approximation' of a mean by quadrature, 'where frames are unique' of one frame or a few, 'of "
+    "listed nodes' where the order of the nodes matters"
 )
 
 

@@ -19,7 +19,16 @@ from intertwine.certify.measured import Findings
 from intertwine.certify.pixels import KINDS, STATED
 from intertwine.certify.spread import DRAWS
 from intertwine.certify.structures import Structure, periodic, prepare
-from intertwine.certify.subject import Subject, claimed_error_of, declare, name_of, of_edges, tried_on, unclaimed, undefined_of
+from intertwine.certify.subject import (
+    Subject,
+    claimed_error_of,
+    declare,
+    name_of,
+    of_edges,
+    tried_on,
+    unclaimed,
+    undefined_of,
+)
 from intertwine.certify.trial import Trial
 from intertwine.geometry import Graph, connect
 from intertwine.groups import Action, Group, Representation
@@ -52,7 +61,7 @@ CHECKS: tuple[Check, ...] = (
     Check("permutations", "permutation", symmetries.permutations),
     Check("batch against single", "", batching.batch_against_single),
     Check("gradient across graphs", "", batching.gradient_across_graphs),
-    Check("unsorted batch", "", batching.node_order),
+    Check("unsorted batch", "", batching.node_order, follows="permutation"),
     Check("unsorted edges", "", batching.edge_order),
     Check("non-contiguous input", "", batching.memory_layout),
     Check("determinism", "", batching.determinism),

@@ -104,7 +104,15 @@ def permutations(trial: Trial) -> Findings:
             def listed(outputs: dict[str, Tensor], order: Tensor = order, graph: Graph = structure.graph) -> Outputs:
                 return listed_anew(trial, order, graph, outputs)
 
-            _see(trial, worst, k, permute(order, structure.graph), listed(reference), f"{structure.name}, {words}", listed)
+            _see(
+                trial,
+                worst,
+                k,
+                permute(order, structure.graph),
+                listed(reference),
+                f"{structure.name}, {words}",
+                listed,
+            )
     return worst.findings("no structure has two nodes")
 
 
@@ -162,8 +170,8 @@ def _compare(trial: Trial, worst: Worst, k: int, element: Element) -> None:
 
 
 def _see(
-    trial: Trial, worst: Worst, k: int, graph: Graph, expected: Outputs, words: str, moving: Callable[[Outputs], Outputs],
-    approximate: float | None = None,
+    trial: Trial, worst: Worst, k: int, graph: Graph, expected: Outputs, words: str,
+    moving: Callable[[Outputs], Outputs], approximate: float | None = None,
 ) -> None:  # fmt: skip
     """The outputs on a moved graph against what they should be; of a function that draws, draw for draw, and in the
     mean of many draws where that is not enough. ``moving`` takes outputs to those of the moved graph.

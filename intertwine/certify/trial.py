@@ -49,6 +49,9 @@ class Trial(Measured):
     ) -> None:
         self.subject, self.claim, self.draws = subject, claim, draws
         self.claimed_error: float | None = None  # of the symmetry of a mean by quadrature
+        # how many times more than others it loses to rounding, as frames do whose derivatives are large
+        inner = getattr(subject.function, "backbone", subject.function)
+        self.conditioning = float(getattr(inner, "conditioning", 1.0))
         self.images, self.approximation = subject.kind in KINDS, STATED
         for function in (subject, exact) if claim.random else ():
             if function is not None:

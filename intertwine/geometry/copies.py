@@ -42,7 +42,7 @@ def in_frames(
         without: fields that are left out; points of space and what belongs to them always are.
     """
     graph, frames, graphs = plain(graph), rotation.shape[1], graph.graphs
-    levels = {name: graph.level(name) for name in graph.keys()}
+    levels = {name: graph.level(name) for name in graph.to_dict()}
     left_out = {*without, "ptr", "num_nodes", *(name for name, level in levels.items() if level == "point")}
     owner, turns = graph.membership(), {}
     fields: dict[str, Any] = {}
@@ -85,7 +85,7 @@ def rows_of(rotation: Float[Tensor, "graphs frames n n"], owner: Int[Tensor, " r
 def turned_rows(
     representation: Representation, g: Float[Tensor, "rows n n"], x: Float[Tensor, "rows ..."]
 ) -> Float[Tensor, "rows ..."]:
-    r""":math:`\rho(g_r)\, x_r` for each row r, in the precision of x; terms of a sum that are invariant are not touched.
+    r""":math:`\rho(g_r)\, x_r` for each row r, in the precision of x; invariant terms of a sum are not touched.
 
     Args:
         representation: of O(n); its components are the last axis, or the last ``axes`` ones of a Cartesian tensor.
@@ -100,7 +100,8 @@ def turned_rows(
         return representation.transform(matrices, x)
     terms = terms_of(representation)
     parts = []
-    for (mul, term), part in zip(terms, x.split([mul * term.dim for mul, term in terms], dim=-1), strict=True):
+    blocks = x.split([mul * term.dim for mul, term in terms], dim=-1)
+    for (_, term), part in zip(terms, blocks, strict=True):
         if is_invariant(term) or not part.numel():  # nothing to turn
             parts.append(part)
             continue

@@ -29,7 +29,7 @@ RANK = {"energy": 0, "free_energy": 0, "forces": 1, "stress": 2}
 
 
 class AveragedCalculator(AseCalculator):  # type: ignore[misc]
-    r"""Energies (eV), forces (eV/A) and stress (eV/A^3) of another calculator, averaged over rotations of the structure.
+    r"""Energies (eV), forces (eV/A) and stress (eV/A^3) of a calculator, averaged over rotations of the structure.
 
     In ``results`` stand, beside each property, ``<name>_std``, the standard deviation over the orientations, and
     ``<name>_bias``, the mean less that of the coarser quadrature which a part of the same orientations makes (of odd

@@ -23,7 +23,7 @@ from intertwine.o3 import Irreps
 from intertwine.symmetrize.canonical import FrameVectors, LearnedFrames
 from intertwine.symmetrize.chunks import SINGLE, check_chunk
 from intertwine.symmetrize.frame_average import frame_mean, warn_detached
-from intertwine.symmetrize.framing import BuiltFrames, Draw, Framing, GridFrames
+from intertwine.symmetrize.framing import BuiltFrames, Draw, Framing, GridFrames, near
 
 Method = Literal["frames", "weighted", "average", "canonical"]
 #: The ways to make a model equivariant, in a line each.
@@ -71,7 +71,7 @@ class SymmetrizedBackbone(Backbone):
         super().__init__()
         self.network, self.method, self.chunk, self.prior = network, method, check_chunk(chunk), prior
         choose(method, METHODS, kind="method", where="symmetrize")
-        self.cutoff = network.cutoff
+        self.cutoff = getattr(network, "cutoff", None)
         if hasattr(network, "arguments"):
             self.arguments = network.arguments
             self.node_inputs, self.edge_inputs = network.node_inputs, network.edge_inputs
@@ -83,7 +83,7 @@ class SymmetrizedBackbone(Backbone):
         self.framing = self._framing(method, group, order, samples, draw, detached, claimed_error)
         if detached:
             warn_detached()
-        self.claimed_error = self.framing.claimed_error
+        self.claimed_error, self.conditioning = self.framing.claimed_error, self.framing.conditioning
         self.irreps_out, self.mix = network.irreps_out, None
         if irreps is not None:
             self.irreps_out = Irreps(irreps)
@@ -95,7 +95,9 @@ class SymmetrizedBackbone(Backbone):
         dimension = 2 if self.trials == "images" else int(getattr(self.network, "dimension", 3))
         own = IMAGES.get(self.trials)
         if own is not None and (method != "average" or (group or own).partition("(")[0] in ("E", "SE", "O", "SO")):
-            remedy = f"--symmetrize average, with symmetrize.group = {own!r}, or another group that takes pixels to pixels."
+            remedy = (
+                f"--symmetrize average, with symmetrize.group = {own!r}, or another group that takes pixels to pixels."
+            )
             raise InputError(f"{type(self.network).__name__} is of {self.trials}", where="symmetrize", remedy=remedy)
         name = group or own or "E(n)"
         point = claims(name, dimension).point
@@ -106,10 +108,8 @@ class SymmetrizedBackbone(Backbone):
         if method == "average":
             return GridFrames(name, order, samples, draw, claimed_error=claimed)
         if method == "canonical":
-            inputs = {} if not hasattr(self, "arguments") else dict(self.arguments)
-            vectors = FrameVectors(
-                dimension=dimension, species=inputs.get("species"), node_inputs=getattr(self, "node_inputs", ())
-            )
+            species = self.arguments["species"] if hasattr(self, "arguments") else None
+            vectors = FrameVectors(dimension=dimension, species=species, node_inputs=getattr(self, "node_inputs", ()))
             return LearnedFrames(vectors, name, draw=draw)
         return BuiltFrames("pca" if method == "frames" else method, name, draw, detached)
 
@@ -137,6 +137,7 @@ class SymmetrizedBackbone(Backbone):
             values = self.network.features(copies)
             return values if self.mix is None else self.mix(values)
 
+        graph = near(graph) if self.framing.centred else graph
         frames = self.framing(graph)
         outputs, _ = frame_mean(network, graph, frames, {SINGLE: self.irreps_out}, self.chunk, (self.level,))
         return outputs[SINGLE].to(torch.promote_types(graph.precision, outputs[SINGLE].dtype))

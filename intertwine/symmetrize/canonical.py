@@ -27,7 +27,7 @@ from intertwine.nn.checks import Columns
 from intertwine.nn.embedding import NodeEmbedding
 from intertwine.numerics import InputError, safe, segment
 from intertwine.symmetrize.frame_average import FrameAverage
-from intertwine.symmetrize.framing import Framing, centres, require_open
+from intertwine.symmetrize.framing import Framing, require_open
 
 LEAST = 1e-2  # in the unit of the vectors: shorter ones, after Gram and Schmidt, give no axis
 
@@ -107,7 +107,7 @@ class LearnedFrames(Framing):
             flip[1, :, -1] = -1
             rotation = rotation * flip
         count = rotation.shape[1]
-        return Frames(rotation, centres(graph), rotation.new_full((graph.graphs, count), 1 / count))
+        return Frames(rotation, self.centre(graph), rotation.new_full((graph.graphs, count), 1 / count))
 
     def undefined(self, graph: Graph) -> list[str]:
         with torch.no_grad():
@@ -126,7 +126,10 @@ class LearnedFrames(Framing):
     def _axes(self, graph: Graph) -> tuple[Float[Tensor, "graphs n n"], Float[Tensor, "graphs axes"]]:
         n = graph.dimension
         vectors = self.network(graph)
-        if not isinstance(vectors, Tensor) or vectors.shape not in ((graph.graphs, n - 1, n), (graph.graphs, n * n - n)):
+        if not isinstance(vectors, Tensor) or vectors.shape not in (
+            (graph.graphs, n - 1, n),
+            (graph.graphs, n * n - n),
+        ):
             told = tuple(vectors.shape) if isinstance(vectors, Tensor) else type(vectors).__name__
             what = f"the frame network returns {told} for {graph.graphs} graphs"
             raise InputError(what, where="Canonicalize", remedy=f"return (graphs, {n - 1}, {n}).")

@@ -77,7 +77,9 @@ def check_mode(network: Any, chunk: int | None) -> None:
         if isinstance(layer, _BatchNorm) and layer.training:
             if chunk is not None:
                 remedy = "call .eval() on it, leave out chunk=, or use a LayerNorm."
-                raise InputError(f"{told}: its statistics are of the copies of a chunk", where="symmetrize", remedy=remedy)
+                raise InputError(
+                    f"{told}: its statistics are of the copies of a chunk", where="symmetrize", remedy=remedy
+                )
             _warn(f"{told}: its statistics are of all copies; the mean is equivariant in evaluation, model.eval()")
         elif isinstance(layer, _DropoutNd) and layer.training and layer.p > 0:
             _warn(f"{told}: each copy loses others; the mean is equivariant in evaluation, model.eval()")

@@ -23,8 +23,8 @@ from intertwine.geometry.frames import Frames
 from intertwine.groups import Cartesian, Group, Representation, Restricted, Trivial
 from intertwine.numerics import GeometryError, InputError
 from intertwine.symmetrize.chunks import SINGLE, Outputs, check_chunk, check_mode, mean_in_chunks, named
-from intertwine.symmetrize.framing import BuiltFrames, Draw, Framing
-from intertwine.symmetrize.spread import Gathered, Spread
+from intertwine.symmetrize.framing import BuiltFrames, Draw, Framing, near
+from intertwine.symmetrize.spread import Spread
 
 #: What the rows of an output may be of, in the order in which it is asked.
 ROWS = ("node", "graph", "edge")
@@ -84,7 +84,7 @@ class FrameAverage(nn.Module):
         plain = {name: Cartesian(0) if rep is None else rep for name, rep in self.declared.items()}
         self.irreps_out = plain if isinstance(rep_out, Mapping) else plain[SINGLE]
         self.symmetry = self.framing.claim
-        self.claimed_error = self.framing.claimed_error
+        self.claimed_error, self.conditioning = self.framing.claimed_error, self.framing.conditioning
 
     def undefined(self, graph: Graph) -> list[str]:
         """For each graph why its frames are not unique, "" where they are: there nothing is claimed."""
@@ -112,7 +112,7 @@ class FrameAverage(nn.Module):
         with torch.no_grad():
             graph, call = self._prepared(x)
             frames = self.framing.frames(graph)
-            seen: dict[str, Gathered] = {}
+            seen: dict[str, _Rows] = {}
             bare = True
             for k in range(frames.rotation.shape[1]):
                 values, bare = _in_part(call, graph, frames, self.declared, slice(k, k + 1), self._rows())
@@ -129,7 +129,7 @@ class FrameAverage(nn.Module):
             if not isinstance(x, Graph):
                 remedy = "give a graph; or FrameAverage(..., points=True) for tensors (B, nodes, n)."
                 raise InputError(f"{type(x).__name__} is no Graph", where="FrameAverage", remedy=remedy)
-            return _nonempty(x), self.network
+            return self._near(_nonempty(x)), self.network
         if not isinstance(x, Tensor) or x.ndim != 3 or x.shape[-1] != self.dimension:
             what = f"{tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__} for sets of points"
             raise InputError(what, where="FrameAverage", remedy=f"give a tensor (B, nodes, {self.dimension}).")
@@ -138,7 +138,10 @@ class FrameAverage(nn.Module):
         graph = _nonempty(Graph(x.reshape(-1, n), batch=owner).replaced(num_graphs=sets)) if nodes else None
         if graph is None:
             raise GeometryError("sets without points have no frames", where="pos", remedy="leave them out.")
-        return graph, lambda copies: self.network(copies.pos.reshape(-1, nodes, n))
+        return self._near(graph), lambda copies: self.network(copies.pos.reshape(-1, nodes, n))
+
+    def _near(self, graph: Graph) -> Graph:
+        return near(graph) if self.framing.centred else graph
 
     def _of_group(self, rep: Representation | None) -> Representation | None:
         if rep is None or isinstance(rep, Trivial):
@@ -182,12 +185,21 @@ def frame_mean(
     def part(here: slice) -> Outputs:
         nonlocal bare
         values, bare = _in_part(network, graph, frames, declared, here, rows)
-        return {
-            name: (weight.reshape(*weight.shape, *[1] * (value.ndim - 2)).to(value) * value).sum(0)
-            for name, (value, weight) in values.items()
-        }
+        whole = here.stop - here.start == frames.rotation.shape[1]
+        return {name: _summed(value, weight, whole) for name, (value, weight) in values.items()}
 
     return mean_in_chunks(part, frames.rotation.shape[1], chunk), bare
+
+
+def _summed(value: Tensor, weight: Tensor, whole: bool) -> Tensor:
+    """The weighted sum over frames; of all of them about their mean, since derivatives of the weights cancel: they add
+    up to 1, and what the frames have in common loses digits otherwise.
+    """
+    shaped = weight.reshape(*weight.shape, *[1] * (value.ndim - 2)).to(value)
+    if not whole:
+        return (shaped * value).sum(0)
+    mean = (shaped * value).sum(0).detach()
+    return mean + (shaped * (value - mean)).sum(0)
 
 
 def _in_part(
@@ -229,7 +241,7 @@ def _check_shape(name: str, value: Tensor, rep: Representation | None) -> None:
         return
     axes = max(rep.axes, 1) if rep.dim > 1 else rep.axes
     sizes = value.shape[value.ndim - axes :] if axes < value.ndim else None
-    if sizes is None or sizes.numel() != rep.dim and rep.axes:
+    if sizes is None or (sizes.numel() != rep.dim and rep.axes):
         what = f"the network returns shape {tuple(value.shape)}, and rep_out ({rep}) has {rep.dim} components"
         raise InputError(what, where=f"symmetrize, {name}", remedy="declare what is returned.")
 
@@ -257,4 +269,6 @@ class _Rows:
     def spread(self) -> Spread:
         values, weights = torch.stack(self.values), torch.stack(self.weights)
         mean = (weights * values).sum(0)
-        return Spread(mean, (weights * (values - mean).square()).sum(0).clamp(min=0).sqrt(), None, torch.zeros_like(mean))
+        return Spread(
+            mean, (weights * (values - mean).square()).sum(0).clamp(min=0).sqrt(), None, torch.zeros_like(mean)
+        )

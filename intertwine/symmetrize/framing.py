@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from intertwine.geometry import Graph
-from intertwine.geometry.frames import Frames
+from intertwine.geometry.frames import FRAMES, Frames
+from intertwine.geometry.frames.space import centre_of
 from intertwine.groups import Affine, Group, Orthogonal
 from intertwine.numerics import GeometryError, InputError, choose, safe, segment
 
 Draw = Literal["never", "training", "always"]
 DRAWS = ("never", "training", "always")
 GROUPS = ("E", "SE", "O", "SO")
+#: Rules that give rotations.
+RULES = {name: rule for name, rule in FRAMES.items() if "SO(d)" in rule.groups}
 
 
 class Framing(nn.Module):
@@ -30,10 +33,13 @@ class Framing(nn.Module):
     Attributes:
         sense: how the group is kept if all frames are taken: what a claim says after the name of the group.
         claimed_error: relative error that is claimed; None if none is.
+        conditioning: how many times more than the network alone an average loses to rounding: derivatives through
+            frames are large where they are nearly degenerate. A certificate allows so much in a batch beside singles.
     """
 
     sense: ClassVar[str] = ""
     claimed_error: float | None = None
+    conditioning: ClassVar[float] = 10.0
 
     def __init__(self, group: str = "E(n)", draw: Draw = "never") -> None:
         super().__init__()
@@ -62,20 +68,23 @@ class Framing(nn.Module):
         """All frames; a subclass defines it."""
         raise TypeError(f"{type(self).__name__} does not say its frames")
 
+    def centre(self, graph: Graph) -> Float[Tensor, "graphs n"]:
+        """The mean position of each graph, or the origin for a group without translations."""
+        return centres(graph, self.centred)
+
     def undefined(self, graph: Graph) -> list[str]:
         """For each graph why its frames are not unique, so that nothing is claimed of it; "" where they are."""
         return [""] * graph.graphs
 
     def forward(self, graph: Graph) -> Frames:
-        """The frames of each graph, in the precision of the positions.
+        """The frames of each graph, in float64: what is nearly degenerate amplifies rounding.
 
         Raises:
             GeometryError: a graph without nodes or with positions that are not finite; one that repeats, where frames
                 come from its atoms.
         """
+        graph = graph.replaced(pos=graph.pos.to(torch.float64))
         frames = self.frames(graph)
-        if not self.centred:
-            frames = Frames(frames.rotation, torch.zeros_like(frames.centre), frames.weight)
         return one_of(frames) if self.draw == "always" or (self.draw == "training" and self.training) else frames
 
 
@@ -86,12 +95,26 @@ def one_of(frames: Frames) -> Frames:
     return Frames(rotation, frames.centre, torch.ones_like(frames.weight[:, :1]))
 
 
-def centres(graph: Graph) -> Float[Tensor, "graphs n"]:
-    """The mean position of each graph (A); the origin where any of them repeats, which has no centre."""
+def centres(graph: Graph, centred: bool = True) -> Float[Tensor, "graphs n"]:
+    """The mean position of each graph (A); the origin if not ``centred``, or where any of them repeats, which has no
+    centre.
+    """
     pos = graph.pos
-    if repeats(graph):
+    if not centred or repeats(graph):
         return pos.new_zeros(graph.graphs, pos.shape[1])
-    return segment.mean(pos, graph.membership(), graph.graphs)
+    return centre_of(pos, graph.membership(), graph.graphs)
+
+
+def near(graph: Graph) -> Graph:
+    """The graph with positions from the first node of each graph, so that far from the origin no digits are lost; one
+    that repeats as it is.
+    """
+    if repeats(graph) or not graph.num_nodes:
+        return graph
+    pos, owner = graph.pos, graph.membership()
+    numbers = torch.arange(pos.shape[0], device=pos.device)
+    first = numbers.new_zeros(graph.graphs).scatter_reduce(0, owner, numbers, "amin", include_self=False)
+    return graph.replaced(pos=pos - pos.detach().index_select(0, first.index_select(0, owner)))
 
 
 def repeats(graph: Graph) -> bool:
@@ -111,7 +134,7 @@ class BuiltFrames(Framing):
     """Frames by a rule of :data:`intertwine.geometry.frames.FRAMES`.
 
     Args:
-        rule: its name, "pca" or "weighted".
+        rule: its name, "pca", "minimal" or "weighted".
         group: as of :class:`Framing`.
         draw: as of :class:`Framing`.
         detached: take no derivatives through the frames. Forces are then not the gradient of the averaged energy, and
@@ -122,12 +145,9 @@ class BuiltFrames(Framing):
     def __init__(
         self, rule: str = "pca", group: str = "E(n)", draw: Draw = "never", detached: bool = False, gap: float = 1e-2
     ) -> None:
-        from intertwine.geometry.frames import FRAMES
-
         super().__init__(group, draw)
-        self.rule, self.detached, self.gap = choose(rule, FRAMES, kind="frames", where="frames"), detached, gap
-        self.build: Any = FRAMES[self.rule]
-        self.continuous = self.rule == "weighted"
+        self.rule, self.detached, self.gap = choose(rule, RULES, kind="frames", where="frames"), detached, gap
+        self.continuous = FRAMES[self.rule].continuous
 
     @property
     def sense(self) -> str:  # type: ignore[override]
@@ -136,7 +156,7 @@ class BuiltFrames(Framing):
     def frames(self, graph: Graph) -> Frames:
         require_open(graph, f"{self.rule} frames")
         group = f"{self.name.partition('(')[0]}({graph.dimension})"
-        return self.build(graph, group=group, detached=self.detached)
+        return FRAMES[self.rule].build(graph, group=group, detached=self.detached)  # type: ignore[no-any-return]
 
     def undefined(self, graph: Graph) -> list[str]:
         if self.continuous:
@@ -207,26 +227,28 @@ class GridFrames(Framing):
         drawing = self.draw == "always" or (self.draw == "training" and self.training)
         if not drawing or self.finite is not None:
             return super().forward(graph)
+        graph = graph.replaced(pos=graph.pos.to(torch.float64))
         count = max(self.samples, 1)
         seed = int(torch.randint(2**62, ()))  # from torch's generator, as dropout is
         group = Orthogonal(graph.dimension, special=self.special)
         g = group.sample(graph.graphs * count, torch.Generator().manual_seed(seed)).to(graph.pos)
         weight = g.new_full((graph.graphs, count), 1 / count)
-        centre = centres(graph) if self.centred else graph.pos.new_zeros(graph.graphs, graph.dimension)
-        return Frames(g.unflatten(0, (graph.graphs, count)), centre, weight)
+        return Frames(g.unflatten(0, (graph.graphs, count)), self.centre(graph), weight)
 
     def frames(self, graph: Graph) -> Frames:
         elements, weights = self._elements(graph.dimension)
         elements, weights = elements.to(graph.pos), weights.to(graph.pos)
         rotation = elements.expand(graph.graphs, *elements.shape)
-        return Frames(rotation, centres(graph), weights.expand(graph.graphs, -1))
+        return Frames(rotation, self.centre(graph), weights.expand(graph.graphs, -1))
 
     def _elements(self, n: int) -> tuple[Tensor, Tensor]:
         if n not in self.kept:
             from intertwine.symmetrize.group_average import elements_of
 
             group = self.finite or Orthogonal(n, special=self.special)
-            order, samples = (None, None) if self.finite else (None if self.samples else self.order, self.samples or None)
+            order, samples = (
+                (None, None) if self.finite else (None if self.samples else self.order, self.samples or None)
+            )
             grid = elements_of(group, order, samples, self.finite is not None, self.seed)
             self.kept[n] = group.linear(grid.elements).to(torch.float64), grid.weights
         return self.kept[n]

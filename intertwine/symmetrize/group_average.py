@@ -192,7 +192,7 @@ class GroupAverage(nn.Module):
         inverses, action = self.turns.inverse(g), self.act_in
         if isinstance(x, Graph):
             if not self.batch:
-                return action.act(inverses[0], x)
+                return _acted(action, inverses[0], x)
             return in_frames(x, self._turns_of(g, x).expand(x.graphs, -1, -1, -1))
         if not isinstance(x, Tensor) or isinstance(action, GraphAction):
             what, remedy = f"{action} on {type(x).__name__}", "give act_in= for tensors, and graphs without it."
@@ -205,7 +205,7 @@ class GroupAverage(nn.Module):
 
     def _turns_of(self, g: Tensor, x: Graph) -> Tensor:
         """The orthogonal matrices (elements, n, n) that turn graphs."""
-        self.act_in.act(g[0], x)  # which says by name what a group does not act on
+        _acted(self.act_in, g[0], x)  # which says by name what a group does not act on
         able = isinstance(self.turns, MatrixGroup | FiniteGroup) and isinstance(self.act_in, GraphAction)
         matrices = self.turns.linear(g).to(device=x.pos.device, dtype=torch.float64) if able else None
         if matrices is not None:
@@ -222,7 +222,9 @@ class GroupAverage(nn.Module):
             value = value[None]
         elif value.ndim == 0 or value.shape[0] % count:
             what = f"the network returns shape {tuple(value.shape)} of {count} copies"
-            raise InputError(what, where=f"GroupAverage, {name}", remedy="return rows of each input, or give batch=False.")
+            raise InputError(
+                what, where=f"GroupAverage, {name}", remedy="return rows of each input, or give batch=False."
+            )
         else:
             value = value.unflatten(0, (count, -1))
         action = self._out[name]
@@ -270,6 +272,14 @@ def elements_of(group: Group, order: int | None, samples: int | None, all: bool,
 def _with_shifts(action: Action, group: Group) -> Action:
     """The action of a group with translations that does what the action of its rotations does."""
     return LinearAction(Restricted(action.rep, group)) if isinstance(action, LinearAction) else Unchanged(group)
+
+
+def _acted(action: Any, g: Tensor, x: Graph) -> Graph:
+    """A graph under one element."""
+    moved = action.act(g, x)
+    if not isinstance(moved, Graph):
+        raise InputError(f"{action} on a graph", where="GroupAverage", remedy="leave out act_in for graphs.")
+    return moved
 
 
 def _weighted(weights: Tensor, values: Tensor) -> Tensor:

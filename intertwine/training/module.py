@@ -26,8 +26,9 @@ class TrainingModule(LightningModule):
 
     .. math:: L = \sum_k w_k\, \frac{\sum_{p} \ell_{k,p}}{\sum_p n_{k,p}}
 
-    and the backbone's penalty if it has one, over targets k and processes p, with :math:`\ell` the summed loss and n the number of entries of a batch: P
-    processes minimise what one with P times the batch does, also where batches differ in numbers of atoms.
+    and the backbone's penalty if it has one, over targets k and processes p, with :math:`\ell` the summed loss and n
+    the number of entries of a batch: P processes minimise what one with P times the batch does, also where batches
+    differ in numbers of atoms.
 
     Args:
         task: with its statistics fitted.

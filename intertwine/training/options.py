@@ -1,5 +1,5 @@
-"""The settings of a run in the sections data, symmetrize, training and start. The sections model and task hold the arguments of the
-model's and the task's constructor.
+"""The settings of a run in the sections data, symmetrize, training and start. The sections model and task hold the
+arguments of the model's and the task's constructor.
 """
 
 from __future__ import annotations

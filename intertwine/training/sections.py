@@ -15,7 +15,12 @@ from typing import Any
 from intertwine.numerics import InputError, nearest, write_atomically
 
 MOST_KEY_PARTS = 8  # parts of a key
-NAMED = {"model": "name", "symmetrize": "method", "task": "name", "start": "run"}  # the key that the others of a section belong to
+NAMED = {
+    "model": "name",
+    "symmetrize": "method",
+    "task": "name",
+    "start": "run",
+}  # the key that the others of a section belong to
 SECTIONS = ("data", "model", "symmetrize", "task", "training", "start")
 
 
