@@ -248,6 +248,22 @@ def pairs(values: list[str] | None, option: str) -> dict[str, str] | None:
     return result or None
 
 
+def size(text: str | None, option: str) -> int | float | None:
+    """A number of structures as an integer, a share as a float: ``1`` is one structure and ``1.0`` is all of them.
+
+    Raises:
+        InputError: it is no number.
+    """
+    if text is None:
+        return None
+    try:
+        value = float(text)
+        return int(value) if value.is_integer() and (value != 1 or text.strip().lstrip("+").isdigit()) else value
+    except (ValueError, OverflowError) as error:
+        remedy = f"write for example {option} 100 or {option} 0.8."
+        raise InputError(f"{text!r} is not a number of structures or a share", where=option, remedy=remedy) from error
+
+
 def existing(path: Path, what: str) -> Path:
     """The path, if there is something at it."""
     if not path.exists():

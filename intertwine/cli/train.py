@@ -13,6 +13,7 @@ import typer
 from intertwine.cli import console
 from intertwine.cli.code import Allow, named
 from intertwine.cli.completion import LOGGERS, METHODS, PRESETS, of_table, of_words
+from intertwine.cli.console import size
 from intertwine.numerics import InputError
 
 
@@ -310,22 +311,6 @@ def train(
 
     if as_json and leads():
         console.emit({"run": str(folder), **json.loads((folder / "report.json").read_text())})
-
-
-def size(text: str | None, option: str) -> int | float | None:
-    """A number of structures as an integer, a share as a float: ``1`` is one structure and ``1.0`` is all of them.
-
-    Raises:
-        InputError: it is no number.
-    """
-    if text is None:
-        return None
-    try:
-        value = float(text)
-        return int(value) if value.is_integer() and (value != 1 or text.strip().lstrip("+").isdigit()) else value
-    except (ValueError, OverflowError) as error:
-        remedy = f"write for example {option} 100 or {option} 0.8."
-        raise InputError(f"{text!r} is not a number of structures or a share", where=option, remedy=remedy) from error
 
 
 def start(

@@ -95,6 +95,10 @@ def turned_rows(
     if is_invariant(representation):
         return x
     if isinstance(representation, Cartesian):
+        if (
+            representation.rank == 1 and x.ndim == 2 and not representation.axial
+        ):  # a fraction of a batched product's time
+            return (g.to(x.dtype) * x.unsqueeze(1)).sum(-1)
         between = [1] * (x.ndim - 1 - representation.rank)
         matrices = g.to(x.dtype).reshape(len(g), *between, *g.shape[1:])
         return representation.transform(matrices, x)

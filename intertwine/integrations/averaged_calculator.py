@@ -56,7 +56,8 @@ class AveragedCalculator(AseCalculator):  # type: ignore[misc]
         if self.group.space != 3:
             raise InputError(f"{self.group} does not turn structures", where="group", remedy="use one of O(3).")
         finite = self.group.order is not None
-        grid = elements_of(self.group, None if finite or samples else order, samples, finite and not samples, seed)
+        chosen = None if finite or samples is not None else order
+        grid = elements_of(self.group, chosen, samples, finite and samples is None, seed)
         self.rotations = self.group.linear(grid.elements).to(torch.float64).numpy()
         self.weights, self.samples = grid.weights.numpy(), samples
         self.coarse = None if finite or samples else coarser(order, len(self.weights))
@@ -140,5 +141,5 @@ def coarser(order: int, elements: int) -> np.ndarray | None:
     return np.tile(part, elements // len(part)).astype(np.float64)
 
 
-def _plain(value: np.ndarray) -> Any:
-    return float(value) if value.ndim == 0 else value
+def _plain(value: Any) -> Any:
+    return float(value) if np.ndim(value) == 0 else value

@@ -139,7 +139,7 @@ class Backbone(Configured, Placed, nn.Module, ABC):
         graph = plain(graph if graph.get("edge_index") is not None or not self.EDGES else connect(graph, self.cutoff))
         return graph.replaced(**self.listed(graph))
 
-    def penalty(self, graph: Graph) -> Tensor | None:
+    def penalty(self, graph: Graph) -> Float[Tensor, ""] | None:
         """What a batch adds to the loss in training, one number without unit; None for nothing."""
         return None
 

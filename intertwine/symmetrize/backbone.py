@@ -9,7 +9,6 @@ invariant features, and forces their gradient, through the frames.
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -23,9 +22,8 @@ from intertwine.o3 import Irreps
 from intertwine.symmetrize.canonical import FrameVectors, LearnedFrames
 from intertwine.symmetrize.chunks import SINGLE, check_chunk
 from intertwine.symmetrize.frame_average import frame_mean, warn_detached
-from intertwine.symmetrize.framing import BuiltFrames, Draw, Framing, GridFrames, near
+from intertwine.symmetrize.framing import BuiltFrames, Framing, GridFrames, near
 
-Method = Literal["frames", "weighted", "average", "canonical"]
 #: The ways to make a model equivariant, in a line each.
 METHODS = {
     "frames": "all principal axes of each structure, with all signs",
@@ -64,8 +62,8 @@ class SymmetrizedBackbone(Backbone):
     CARD = ModelCard(message="nonlinear", geometry="vector", body_order=5, symmetry="E(n)", paper="arXiv:2110.03336")
 
     def __init__(
-        self, network: Backbone, method: Method = "frames", *, group: str | None = None, order: int = 3,
-        samples: int = 0, draw: Draw = "never", detached: bool = False, chunk: int | None = None,
+        self, network: Backbone, method: str = "frames", *, group: str | None = None, order: int = 3,
+        samples: int = 0, draw: str = "never", detached: bool = False, chunk: int | None = None,
         irreps: str | None = None, claimed_error: float = 0.05, prior: float = 0.0,
     ) -> None:  # fmt: skip
         super().__init__()
@@ -90,7 +88,7 @@ class SymmetrizedBackbone(Backbone):
             self.mix = nn.Linear(network.irreps_out.dim, self.irreps_out.dim)
 
     def _framing(
-        self, method: str, group: str | None, order: int, samples: int, draw: Draw, detached: bool, claimed: float
+        self, method: str, group: str | None, order: int, samples: int, draw: str, detached: bool, claimed: float
     ) -> Framing:
         dimension = 2 if self.trials == "images" else int(getattr(self.network, "dimension", 3))
         own = IMAGES.get(self.trials)
@@ -126,7 +124,7 @@ class SymmetrizedBackbone(Backbone):
         """For each graph why its frames are not unique, "" where they are: there no symmetry is claimed."""
         return self.framing.undefined(graph)
 
-    def penalty(self, graph: Graph) -> Tensor | None:
+    def penalty(self, graph: Graph) -> Float[Tensor, ""] | None:
         """What is added to the loss in training; None for nothing."""
         if not (self.prior > 0 and isinstance(self.framing, LearnedFrames)):
             return None

@@ -29,14 +29,16 @@ from intertwine.numerics import InputError, safe, segment
 from intertwine.symmetrize.frame_average import FrameAverage
 from intertwine.symmetrize.framing import Framing, require_open
 
-LEAST = 1e-2  # in the unit of the vectors: shorter ones, after Gram and Schmidt, give no axis
+LEAST = 1e-3  # in the unit of the vectors: shorter ones, after Gram and Schmidt, give no axis
+GAIN = 4.0  # makes vectors of about unit length of weights as they are at the start
+LEAST_SINGLE = 1e-2  # of vectors in a lower precision than float64
 
 
 class FrameVectors(nn.Module):
     r"""n - 1 vectors of each graph, that turn with it and vanish only where they must, or by chance.
 
     .. math::
-        v_c = \frac{1}{\sqrt N} \sum_i w_{ic}\, x_i / r, \qquad
+        v_c = \frac{4}{\sqrt N} \sum_i (w_{ic} - \bar w_c)\, x_i / r, \qquad
         w_i = \mathrm{MLP}\big(s_i, |x_i|^2 / r^2, x_i \cdot v^0 / r\big)
 
     with positions from the centre, their root mean square r, species s, and vectors :math:`v^0` made in the same way
@@ -77,7 +79,9 @@ class FrameVectors(nn.Module):
     def _sum(self, weights: Tensor, x: Tensor, graph: Graph) -> Float[Tensor, "graphs axes n"]:
         owner, count = graph.membership(), graph.graphs
         nodes = torch.bincount(owner, minlength=count).clamp(min=1).to(x).sqrt().reshape(-1, 1, 1)
-        return segment.sum(weights.unsqueeze(-1) * x.unsqueeze(1), owner, count) / nodes
+        # what the weights have in common adds up to nothing, and to rounding
+        weights = weights - segment.mean(weights, owner, count).index_select(0, owner)
+        return GAIN * segment.sum(weights.unsqueeze(-1) * x.unsqueeze(1), owner, count) / nodes
 
 
 class LearnedFrames(Framing):
@@ -87,20 +91,21 @@ class LearnedFrames(Framing):
         network: takes one graph or a batch, returns vectors (graphs, n - 1, n), or (graphs, (n - 1) n), that turn with
             each graph, and no translation moves. Any callable.
         group: as of :class:`~intertwine.symmetrize.Framing`.
-        least: length below which what is left of a vector gives no axis, in its own unit.
+        least: length below which what is left of a vector gives no axis, in its own unit; None is 1e-3, and 1e-2 of
+            vectors in single precision.
     """
 
     sense = "where frames are unique"
 
     def __init__(
-        self, network: Callable[[Graph], Tensor], group: str = "E(n)", least: float = LEAST, draw: Any = "never"
+        self, network: Callable[[Graph], Tensor], group: str = "E(n)", least: float | None = None, draw: str = "never"
     ) -> None:
         super().__init__(group, draw)
         self.network, self.least = network, least
 
     def frames(self, graph: Graph) -> Frames:
         require_open(graph, "a canonical frame")
-        rotation, _ = self._axes(graph)
+        rotation, *_ = self._axes(graph)
         rotation = rotation.unsqueeze(1)
         if not self.special:
             flip = torch.ones(2, 1, graph.dimension).to(rotation)
@@ -111,9 +116,9 @@ class LearnedFrames(Framing):
 
     def undefined(self, graph: Graph) -> list[str]:
         with torch.no_grad():
-            _, lengths = self._axes(graph)
+            _, lengths, least = self._axes(graph)
         words = "vectors of length {:.1e} and less, below {:g}: equivariant up to its own symmetry"
-        return [words.format(x, self.least) if x < self.least else "" for x in lengths.amin(1).tolist()]
+        return [words.format(x, least) if x < least else "" for x in lengths.amin(1).tolist()]
 
     def prior(self, graph: Graph) -> Tensor:
         r""":math:`\|R - 1\|^2 / 2n`, the nearest of the frames of each graph, in the mean over the graphs: what keeps a
@@ -123,7 +128,7 @@ class LearnedFrames(Framing):
         apart = (rotation - torch.eye(graph.dimension).to(rotation)).square().sum((-2, -1)) / (2 * graph.dimension)
         return apart.amin(1).mean()
 
-    def _axes(self, graph: Graph) -> tuple[Float[Tensor, "graphs n n"], Float[Tensor, "graphs axes"]]:
+    def _axes(self, graph: Graph) -> tuple[Float[Tensor, "graphs n n"], Float[Tensor, "graphs axes"], float]:
         n = graph.dimension
         vectors = self.network(graph)
         if not isinstance(vectors, Tensor) or vectors.shape not in (
@@ -133,7 +138,9 @@ class LearnedFrames(Framing):
             told = tuple(vectors.shape) if isinstance(vectors, Tensor) else type(vectors).__name__
             what = f"the frame network returns {told} for {graph.graphs} graphs"
             raise InputError(what, where="Canonicalize", remedy=f"return (graphs, {n - 1}, {n}).")
-        return gram_schmidt(vectors.reshape(-1, n - 1, n).to(graph.pos.dtype), self.least)
+        usual = LEAST if vectors.dtype == torch.float64 else LEAST_SINGLE
+        least = usual if self.least is None else self.least
+        return *gram_schmidt(vectors.reshape(-1, n - 1, n).to(graph.pos.dtype), least), least
 
 
 def gram_schmidt(
@@ -191,7 +198,7 @@ class Canonicalize(FrameAverage):
         group: "E(n)" or "O(n)", which take both signs of the last axis, "SE(n)" or "SO(n)", which take one frame.
         chunk: frames at once; None for all.
         points: inputs are tensors (B, nodes, n), whose nodes have no species.
-        least: length below which a vector gives no axis.
+        least: as of :class:`LearnedFrames`.
     """
 
     framing: LearnedFrames
@@ -205,7 +212,7 @@ class Canonicalize(FrameAverage):
         group: str = "E(3)",
         chunk: int | None = None,
         points: bool = False,
-        least: float = LEAST,
+        least: float | None = None,
     ) -> None:
         if frame_network is None:
             n = group.partition("(")[2].rstrip(")")

@@ -22,7 +22,7 @@ def mean_in_chunks(part: Callable[[slice], Outputs], count: int, chunk: int | No
     """The sum of weighted outputs over ``count`` copies, ``chunk`` at once.
 
     Of each chunk nothing is stored for derivatives: they compute it again, so that memory does not depend on the number
-    of copies (time grows by a third; a derivative of a derivative stores what it needs).
+    of copies, but for 5 kB a chunk (time grows by a third; a derivative of a derivative stores what it needs).
 
     Args:
         part: the weighted sum of the outputs over the copies of a slice, by name.

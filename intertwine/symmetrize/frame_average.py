@@ -20,10 +20,10 @@ from torch import Tensor, nn
 from intertwine.geometry import LEVELS, Graph
 from intertwine.geometry.copies import in_frames, rows_of, turned_rows
 from intertwine.geometry.frames import Frames
-from intertwine.groups import Cartesian, Group, Representation, Restricted, Trivial
-from intertwine.numerics import GeometryError, InputError
+from intertwine.groups import Cartesian, Group, Representation, Restricted, Trivial, Unchanged
+from intertwine.numerics import GeometryError, InputError, safe
 from intertwine.symmetrize.chunks import SINGLE, Outputs, check_chunk, check_mode, mean_in_chunks, named
-from intertwine.symmetrize.framing import BuiltFrames, Draw, Framing, near
+from intertwine.symmetrize.framing import BuiltFrames, Framing, near
 from intertwine.symmetrize.spread import Spread
 
 #: What the rows of an output may be of, in the order in which it is asked.
@@ -61,7 +61,7 @@ class FrameAverage(nn.Module):
         rep_out: Representation | Mapping[str, Representation | None] | None = None,
         *,
         group: str = "E(3)",
-        draw: Draw = "never",
+        draw: str = "never",
         detached: bool = False,
         chunk: int | None = None,
         points: bool = False,
@@ -79,7 +79,9 @@ class FrameAverage(nn.Module):
         if points and self.framing.centred:  # a tensor of points has no linear action of translations
             self.group = Framing(f"{'S' if self.framing.special else ''}O(n)").of_dimension(self.dimension)
         self.rep_in = self._of_group(Cartesian(1, dimension=self.dimension)) if points else None
-        told = {name: self._of_group(rep) for name, rep in self.declared.items()}
+        told: dict[str, Any] = {
+            name: Unchanged(self.group) if rep is None else self._of_group(rep) for name, rep in self.declared.items()
+        }
         self.rep_out = told if isinstance(rep_out, Mapping) else told[SINGLE]
         plain = {name: Cartesian(0) if rep is None else rep for name, rep in self.declared.items()}
         self.irreps_out = plain if isinstance(rep_out, Mapping) else plain[SINGLE]
@@ -143,9 +145,9 @@ class FrameAverage(nn.Module):
     def _near(self, graph: Graph) -> Graph:
         return near(graph) if self.framing.centred else graph
 
-    def _of_group(self, rep: Representation | None) -> Representation | None:
-        if rep is None or isinstance(rep, Trivial):
-            return rep if rep is None else Trivial(self.group, rep.dim)
+    def _of_group(self, rep: Representation) -> Representation:
+        if isinstance(rep, Trivial):
+            return Trivial(self.group, rep.dim)
         return Restricted(rep, self.group) if getattr(rep, "group", None) != self.group else rep
 
 
@@ -195,8 +197,11 @@ def _summed(value: Tensor, weight: Tensor, whole: bool) -> Tensor:
     """The weighted sum over frames; of all of them about their mean, since derivatives of the weights cancel: they add
     up to 1, and what the frames have in common loses digits otherwise.
     """
+    constant = not weight.requires_grad
+    if whole and constant and safe.inspectable(weight) and bool((weight == 1 / len(weight)).all()):
+        return value.mean(0)
     shaped = weight.reshape(*weight.shape, *[1] * (value.ndim - 2)).to(value)
-    if not whole:
+    if constant or not whole:
         return (shaped * value).sum(0)
     mean = (shaped * value).sum(0).detach()
     return mean + (shaped * (value - mean)).sum(0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -14,7 +14,6 @@ from intertwine.geometry.frames.space import centre_of
 from intertwine.groups import Affine, Group, Orthogonal
 from intertwine.numerics import GeometryError, InputError, choose, safe, segment
 
-Draw = Literal["never", "training", "always"]
 DRAWS = ("never", "training", "always")
 GROUPS = ("E", "SE", "O", "SO")
 #: Rules that give rotations.
@@ -41,7 +40,7 @@ class Framing(nn.Module):
     claimed_error: float | None = None
     conditioning: ClassVar[float] = 10.0
 
-    def __init__(self, group: str = "E(n)", draw: Draw = "never") -> None:
+    def __init__(self, group: str = "E(n)", draw: str = "never") -> None:
         super().__init__()
         self.name, self.draw = group, choose(draw, dict.fromkeys(DRAWS), kind="draw", where="draw")
         kind = group.partition("(")[0]
@@ -112,8 +111,11 @@ def near(graph: Graph) -> Graph:
     if repeats(graph) or not graph.num_nodes:
         return graph
     pos, owner = graph.pos, graph.membership()
-    numbers = torch.arange(pos.shape[0], device=pos.device)
-    first = numbers.new_zeros(graph.graphs).scatter_reduce(0, owner, numbers, "amin", include_self=False)
+    if (starts := graph.get("ptr")) is not None and len(starts) == graph.graphs + 1:
+        first = starts[:-1].clamp(max=len(pos) - 1)  # of a graph without nodes nothing is asked
+    else:
+        numbers = torch.arange(pos.shape[0], device=pos.device)
+        first = numbers.new_zeros(graph.graphs).scatter_reduce(0, owner, numbers, "amin", include_self=False)
     return graph.replaced(pos=pos - pos.detach().index_select(0, first.index_select(0, owner)))
 
 
@@ -143,7 +145,7 @@ class BuiltFrames(Framing):
     """
 
     def __init__(
-        self, rule: str = "pca", group: str = "E(n)", draw: Draw = "never", detached: bool = False, gap: float = 1e-2
+        self, rule: str = "pca", group: str = "E(n)", draw: str = "never", detached: bool = False, gap: float = 1e-2
     ) -> None:
         super().__init__(group, draw)
         self.rule, self.detached, self.gap = choose(rule, RULES, kind="frames", where="frames"), detached, gap
@@ -194,7 +196,7 @@ class GridFrames(Framing):
     """
 
     def __init__(
-        self, group: str = "E(n)", order: int = 3, samples: int = 0, draw: Draw = "never", finite: Group | None = None,
+        self, group: str = "E(n)", order: int = 3, samples: int = 0, draw: str = "never", finite: Group | None = None,
         claimed: str = "", claimed_error: float = 0.05, seed: int = 0,
     ) -> None:  # fmt: skip
         super().__init__(group, draw)

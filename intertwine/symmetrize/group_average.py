@@ -271,7 +271,19 @@ def elements_of(group: Group, order: int | None, samples: int | None, all: bool,
 
 def _with_shifts(action: Action, group: Group) -> Action:
     """The action of a group with translations that does what the action of its rotations does."""
-    return LinearAction(Restricted(action.rep, group)) if isinstance(action, LinearAction) else Unchanged(group)
+    if not isinstance(action, LinearAction):
+        return Unchanged(group)
+    turns = action.group
+    if not isinstance(turns, FiniteGroup):
+        return LinearAction(Restricted(action.rep, group))
+    matrices = turns.linear(turns.elements()).to(torch.float64)
+
+    def number(g: Tensor) -> Tensor:
+        """Of the element of the finite group with that matrix."""
+        apart = group.linear(g).to(torch.float64).unsqueeze(-3) - matrices.to(g.device)
+        return turns.elements().to(g.device)[apart.square().sum((-2, -1)).argmin(-1)]
+
+    return LinearAction(Restricted(action.rep, group, number))
 
 
 def _acted(action: Any, g: Tensor, x: Graph) -> Graph:

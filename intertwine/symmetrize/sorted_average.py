@@ -28,7 +28,7 @@ class SortedAverage(nn.Module):
     Args:
         network: takes (B, n, features), returns (B, ...), or (B, n, ...) with ``rows``. Any callable.
         size: n, the number of rows.
-        key: the number of each row, (sets, n) of (sets, n, features); None for the first feature.
+        key: the number of each row, (sets, n) of (sets, n, features); None for its norm.
         rows: whether each row has an answer, which is moved back to its place.
         ties: "all" takes all orders of rows that tie, the mean of which is invariant; "refuse" is an error there.
 

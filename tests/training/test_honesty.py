@@ -10,7 +10,7 @@ import pytest
 import torch
 from ase import Atoms
 
-from intertwine.cli.train import size
+from intertwine.cli.console import size
 from intertwine.data import GraphStore, Splits, open_dataset
 from intertwine.data.partition import divide
 from intertwine.geometry import Graph

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from intertwine.cli.train import size
+from intertwine.cli.console import size
 from intertwine.data import GraphStore, Splits, open_dataset
 from intertwine.data.partition import divide
 from intertwine.data.splits import count

@@ -13,6 +13,7 @@ from torch import Tensor
 from intertwine.geometry.attributes import column
 from intertwine.geometry.frames.frame import Frames
 from intertwine.geometry.frames.minimal import minimal
+from intertwine.geometry.frames.pairs import counted
 from intertwine.geometry.frames.pca import pca
 from intertwine.geometry.frames.sorting import Orders, sorting
 from intertwine.geometry.frames.space import centre_of
@@ -119,7 +120,7 @@ def _of_points(function: Callable[..., Frames], group: str, species: bool = Fals
 def _sorted(graph: Graph, key: Callable[[Tensor], Tensor] | None = None, **options: Any) -> Orders:
     """Sorting frames of the nodes of graphs of one size."""
     owner, graphs = graph.membership(), graph.graphs
-    counts = torch.zeros(graphs, dtype=torch.int64, device=owner.device).index_add(0, owner, torch.ones_like(owner))
+    counts = counted(owner, graphs)
     if len(counts.unique()) > 1 or bool((owner.diff() < 0).any()):
         raise InputError(
             f"graphs of {int(counts.min())} to {int(counts.max())} nodes",

@@ -13,7 +13,8 @@ They need no eigenvalues: axes are smooth functions of two points, with no 1/gap
 pair takes the first place, the average jumps.
 
 Points on a line have infinitely many symmetries. There the frame is three turns about that line, from an arbitrary one:
-averages of outputs of degree at most 2 are equivariant, since the network sees the line and nothing beside it.
+averages of outputs of degree at most 2 are equivariant, since the network sees the line and nothing beside it. Points
+in one place have the twelve rotations of a tetrahedron, with the same effect.
 
 Lin, Helwig, Gui, Ji 2024 (arXiv:2406.07598): a frame is minimal if it has as many elements as the stabiliser.
 """
@@ -79,6 +80,8 @@ def minimal(
     graph, i = (taken & (radius > 0).unsqueeze(1)).nonzero(as_tuple=True)
     graph, i = largest([unit[graph, i].norm(dim=1), kinds[graph, i]], graph, graphs, tolerance, graph, i)
     first = torch.nn.functional.normalize(x[graph, i], dim=1)
+    if not len(graph):
+        return pairs.padded(x.new_zeros(0, space.d, space.d), x.new_zeros(0), graph, centre, space.special, False)
     if space.d == 2:
         rotation, straight = pairs.planar(first), torch.zeros_like(graph, dtype=torch.bool)
     else:
@@ -91,7 +94,7 @@ def minimal(
         k = torch.arange(len(source), device=graph.device) - (copies.cumsum(0) - copies).index_select(0, source)
         rotation = rotation @ pairs.turns(TURNS, rotation).index_select(0, k)
     count = segment.count(owners, graphs, x.dtype).index_select(0, owners)
-    frames = pairs.padded(rotation, 1 / count, owners, centre, Space(space.d, True, space.translations))
+    frames = pairs.padded(rotation, 1 / count, owners, centre, space.special, False)
     return frames.detach() if detached else frames
 
 
@@ -140,12 +143,10 @@ def _fewest(
     kinds: Int[Tensor, "graphs points"],
     space: Space,
     tolerance: float,
-) -> tuple[Int[Tensor, " frames"], Float[Tensor, "frames d d"], Tensor]:
+) -> tuple[Int[Tensor, " kept"], Float[Tensor, "kept d d"], Tensor]:
     """Of axes, and their mirror images where the group has them, those with the largest moments; sorted by graph."""
     if not space.special:
-        mirror = torch.eye(space.d, dtype=rotation.dtype, device=rotation.device)
-        mirror[-1, -1] = -1
-        rotation = torch.stack([rotation, rotation @ mirror], dim=1).flatten(0, 1)
+        rotation = torch.stack([rotation, pairs.mirrored(rotation)], dim=1).flatten(0, 1)
         graph, straight = graph.repeat_interleave(2), straight.repeat_interleave(2)
     local = unit[graph] @ rotation.detach()  # (frames, points, d)
     counted = [torch.ones_like(local[..., 0]), kinds[graph].to(local)]

@@ -12,7 +12,6 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from intertwine.geometry.frames.frame import Frames
-from intertwine.geometry.frames.space import Space
 from intertwine.numerics import safe
 
 
@@ -52,27 +51,59 @@ def turns(count: int, like: Tensor) -> Float[Tensor, "count 3 3"]:
     return result.to(like)
 
 
+def spread(d: int, like: Tensor) -> Float[Tensor, "turns d d"]:
+    """Rotations over which outputs of degree 1 and 2 average to zero: those of a tetrahedron, or of a triangle.
+
+    They are the frame of points in one place, of which no direction is known.
+    """
+    if d == 2:
+        return turns(3, like)[:, 1:, 1:]
+    signs = torch.tensor([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]], dtype=like.dtype, device=like.device)
+    cycles = torch.stack([torch.eye(3, dtype=like.dtype, device=like.device).roll(k, 0) for k in range(3)])
+    return (cycles.unsqueeze(1) * signs.unsqueeze(1)).flatten(0, 1)
+
+
 def padded(
     rotation: Float[Tensor, "rows d d"],
     weight: Float[Tensor, " rows"],
     owner: Int[Tensor, " rows"],
     centre: Float[Tensor, "graphs d"],
-    space: Space,
+    special: bool,
+    mirror: bool,
 ) -> Frames:
-    """Frames of axes in a list, sorted by graph, that are right-handed; with their mirror images if the group has
-    reflections. A graph of which none is listed has the identity, with weight 1.
+    """Frames of axes in a list, sorted by graph. A graph of which none is listed has those of :func:`spread`.
+
+    Args:
+        rotation, weight, owner: axes, their weights, the graph of each.
+        centre: of all graphs.
+        special: the group has no reflections.
+        mirror: take the mirror image of each besides, and half the weight.
     """
     graphs, d = centre.shape
-    counts = torch.zeros(graphs, dtype=torch.int64, device=owner.device).index_add(0, owner, torch.ones_like(owner))
-    most = max(int(counts.max()), 1) if graphs else 1
+    if mirror:
+        rotation = torch.stack([rotation, mirrored(rotation)], dim=1).flatten(0, 1)
+        weight, owner = weight.repeat_interleave(2) / 2, owner.repeat_interleave(2)
+    lost = (counted(owner, graphs) == 0).nonzero().squeeze(1)
+    if len(lost):
+        everywhere = spread(d, rotation)
+        everywhere = everywhere if special else torch.cat([everywhere, mirrored(everywhere)])
+        number = len(everywhere)
+        owner, order = torch.cat([owner, lost.repeat_interleave(number)]).sort(stable=True)
+        rotation = torch.cat([rotation, everywhere.repeat(len(lost), 1, 1)])[order]
+        weight = torch.cat([weight, weight.new_full((len(lost) * number,), 1 / number)])[order]
+    counts = counted(owner, graphs)
     place = torch.arange(len(owner), device=owner.device) - (counts.cumsum(0) - counts).index_select(0, owner)
-    identity = torch.eye(d, dtype=rotation.dtype, device=rotation.device)
-    axes = identity.expand(graphs, most, d, d).clone().index_put((owner, place), rotation)
-    weights = weight.new_zeros(graphs, most)
-    weights[:, 0] = (counts == 0).to(weight.dtype)
-    weights = weights.index_put((owner, place), weight)
-    if not space.special:
-        mirror = identity.clone()
-        mirror[-1, -1] = -1
-        axes, weights = torch.cat([axes, axes @ mirror], dim=1), torch.cat([weights, weights], dim=1) / 2
-    return Frames(axes, centre, weights)
+    most = int(counts.max()) if graphs else 1
+    axes = torch.eye(d, dtype=rotation.dtype, device=rotation.device).expand(graphs, most, d, d).clone()
+    weights = weight.new_zeros(graphs, most).index_put((owner, place), weight)
+    return Frames(axes.index_put((owner, place), rotation), centre, weights)
+
+
+def counted(owner: Int[Tensor, " rows"], graphs: int) -> Int[Tensor, " graphs"]:
+    """How many rows each graph has."""
+    return torch.zeros(graphs, dtype=torch.int64, device=owner.device).index_add(0, owner, torch.ones_like(owner))
+
+
+def mirrored(rotation: Float[Tensor, "rows d d"]) -> Float[Tensor, "rows d d"]:
+    """The same axes with the last one reversed."""
+    return torch.cat([rotation[..., :-1], -rotation[..., -1:]], dim=-1)

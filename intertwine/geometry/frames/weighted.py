@@ -32,8 +32,10 @@ Where all :math:`\|b_m\|^2 \le \epsilon^{2/3} U` (eps the rounding unit) the sec
 that changes energies by eps and forces by :math:`\epsilon^{2/3}` at most, as much as rounding does just above it, where
 derivatives of the second axis are :math:`\epsilon^{-1/3}`; at an exact chain it changes nothing.
 
-*What is left.* Where all points are in the centre (one atom, say) the frame is the identity, with weight 1 and
-derivatives zero. On the way to it (all atoms of a molecule coincide) an average is continuous and no more.
+*What is left.* Where all points are in the centre (one atom, say) the frame is the twelve rotations of a tetrahedron
+(in the plane, of a triangle), with equal weights and derivatives zero: vectors and other outputs of degree 1 and 2
+average to zero, as they must. On the way to it (all atoms of a molecule come to one place) an average is continuous,
+and its derivatives are not.
 
 In the plane only p is needed. For O(d) and E(d) each frame comes with its mirror image.
 
@@ -96,8 +98,9 @@ def weighted(
     if space.translations:
         centre = centre_of(points, owner, graphs, weights)
     x, taken, _ = dense(points - centre.index_select(0, owner), owner, graphs)
+    hands = space.special, not space.special
     if not x.shape[1]:
-        return pairs.padded(x.new_zeros(0, space.d, space.d), x.new_zeros(0), owner, centre, space)
+        return pairs.padded(x.new_zeros(0, space.d, space.d), x.new_zeros(0), owner, centre, *hands)
     u = (x * x).sum(2)
     largest = smooth_largest(u)
     p = shares(u, largest, taken, width)
@@ -105,10 +108,10 @@ def weighted(
     p, radius = p[graph, i], u[graph, i].sqrt()
     first = x[graph, i] / radius.unsqueeze(1)
     if space.d == 2:
-        frames = pairs.padded(pairs.planar(first), p, graph, centre, space)
+        frames = pairs.padded(pairs.planar(first), p, graph, centre, *hands)
     else:
         rows = _turned(*_second(x[graph], taken[graph], first, p, largest[graph], width), turns)
-        frames = pairs.padded(rows[0], rows[1], graph.index_select(0, rows[2]), centre, space)
+        frames = pairs.padded(rows[0], rows[1], graph.index_select(0, rows[2]), centre, *hands)
     return frames.detach() if detached else frames
 
 
