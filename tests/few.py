@@ -35,6 +35,7 @@ FEW: dict[str, int] = {
     "training::test_a_plain_run_is_put_into_frames": 0,
     # compilers
     "models::test_compiled": 0,
+    "models::test_exported": 0,
     "o3::test_compiled_whole": 8,
     "o3::test_exported": 12,
     "tasks::test_compiled_further": 0,

@@ -45,9 +45,12 @@ from intertwine.nn.preset import OURS, Preset
 from intertwine.numerics import InputError, segment
 from intertwine.o3 import Irreps
 
+#: Difference of two principal moments, relative to the largest, below which frames are not called unique.
+GAP = 1e-2
+
 Framed = Float[Tensor, "nodes frames width"]
+Cloud = tuple[Float[Tensor, "points 3"], Int[Tensor, " points"]]  # points, and the graph of each
 OnEdges = Float[Tensor, "edges frames hidden"]
-Surroundings = tuple[Float[Tensor, "edges k"], Float[Tensor, "edges 1"] | None]
 
 
 class FramedLayer(MessagePassing):
@@ -69,30 +72,27 @@ class FramedLayer(MessagePassing):
         # the first layer of phi_m, once per node and not per edge
         return F.linear(f, of_i, first.bias), F.linear(f, of_j)
 
-    def message(self, f_i: OnEdges, f_j: OnEdges, a_ij: Surroundings) -> OnEdges:
-        attributes, envelope = a_ij
-        of_edge = cast(nn.Linear, self.phi_m.layers[0]).weight[:, -attributes.shape[1] :]
-        m = self.phi_m.after_first((f_i + f_j).add_(F.linear(attributes, of_edge).unsqueeze(1)))
-        return m if envelope is None else m * envelope.unsqueeze(1)
+    def message(self, f_i: OnEdges, f_j: OnEdges, a_ij: Float[Tensor, "edges k"]) -> OnEdges:
+        of_edge = cast(nn.Linear, self.phi_m.layers[0]).weight[:, -a_ij.shape[1] :]
+        return self.phi_m.after_first((f_i + f_j).add_(F.linear(a_ij, of_edge).unsqueeze(1)))
 
     def update(self, f_i: Framed, m_i: Framed) -> Framed:
         return f_i + self.phi_h(torch.cat([f_i, m_i], dim=-1))
 
 
 class FrameAveragedGNN(Backbone):
-    r"""Graph network with frames recomputed at every layer, with or without a cutoff.
+    r"""Graph network with frames recomputed at every layer; all pairs of nodes are edges.
 
-    Returns ``width`` scalars and one vector (A) of each node.
+    Frames are of all nodes, and what a node sees turns with each of them: there is no cutoff, and no crystal. Returns
+    ``width`` scalars and one vector (A) of each node.
 
     Args:
         width: features of a node in a frame (60 in the paper).
         vectors: how many vectors a node has between the layers, 3 features each; the others are scalars. None for a
             quarter of the width, so that a quarter of the features are scalars; 20 of 60 in the paper, without scalars.
         layers: number of layers (4 in the paper).
-        cutoff: r_c in A, beyond which messages vanish smoothly; None connects all pairs, as in the paper. The frames
-            are those of all nodes in any case, so that atoms out of reach still turn what a node sees.
-        scale: a typical distance of neighbours (A): without a cutoff, messages see Gaussians of :math:`d / (d + a)`;
-            None for the squared distance, as in the paper.
+        scale: a, a typical distance of neighbours (A): messages see Gaussians of :math:`d / (d + a)`; None for the
+            squared distance, as in the paper.
         reflections: average over the 8 frames of E(3); if not, over the 4 of SE(3), so that mirror images differ.
         detached: take the frames for constants in derivatives, as the authors do. Forces are then not the gradient of
             the energy.
@@ -107,7 +107,7 @@ class FrameAveragedGNN(Backbone):
         message="nonlinear",
         geometry="vector",
         body_order=5,
-        symmetry="E(3)",
+        symmetry="E(3) where frames are unique",
         paper="Puny, Atzmon, Ben-Hamu et al. 2022, arXiv:2110.03336",
     )
     _PARTICLES = Preset(
@@ -123,6 +123,7 @@ class FrameAveragedGNN(Backbone):
         },
         source="arXiv:2110.03336, section 5.3; authors' code: nbody/run.sh (nf), nbody/n_body_system/model_FA.py",
     )
+    conditioning: ClassVar[float] = 10.0  # times more than others it loses to rounding: axes turn by 1/gap
     PRESETS: ClassVar[dict[str, Preset]] = {
         "small": Preset({"width": 32, "layers": 2}, source=OURS),
         "paper": _PARTICLES,
@@ -134,14 +135,13 @@ class FrameAveragedGNN(Backbone):
         width: int = 64,
         vectors: int | None = None,
         layers: int = 3,
-        cutoff: float | None = None,
         *,
         scale: float | None = 2.0,
         reflections: bool = True,
         detached: bool = False,
         **inputs: Unpack[VectorInputs],
     ) -> None:
-        super().__init__(cutoff, inputs)
+        super().__init__(None, inputs)
         self.vectors = max(width // 4, 1) if vectors is None else vectors
         check_sizes(width=width, vectors=self.vectors, layers=layers)
         if 3 * self.vectors > width:
@@ -151,63 +151,86 @@ class FrameAveragedGNN(Backbone):
         self.irreps_out = Irreps(f"{width}x0e+1x1o")
         self.embedding = self.embed_nodes(width)
         self.place = nn.Linear(3 * (1 + sum(self.vector_inputs.values())), width, bias=False)
-        self.edges = None if cutoff is None else self.embed_edges()
-        self.pairs = self.embed_pairs(scale) if cutoff is None and scale is not None else None
-        edge_width = next(
-            (each.width for each in (self.edges, self.pairs) if each is not None), 1 + sum(self.edge_inputs.values())
-        )
+        self.pairs = None if scale is None else self.embed_pairs(scale)
+        edge_width = 1 + sum(self.edge_inputs.values()) if self.pairs is None else self.pairs.width
         self.layers = nn.ModuleList(FramedLayer(width, edge_width) for _ in range(layers))
         self.out = MLP([width, width], last=True, xavier=False)
         self.outward = nn.Linear(width, 3, bias=False)  # with all signs a bias would average to zero
 
     @property
     def card(self) -> ModelCard:
-        return self.CARD if self.reflections else replace(self.CARD, symmetry="SE(3)")
+        return self.CARD if self.reflections else replace(self.CARD, symmetry="SE(3) where frames are unique")
 
     def features(self, graph: Graph) -> Float[Tensor, "nodes features"]:
+        h, rotation, frames, _ = self.propagated(graph)
+        weight = frames.weight.index_select(0, graph.membership())
+        u = self.outward(self.out(h)).unsqueeze(-1)
+        return torch.cat([mean(weight, h), out_of(rotation, weight, u).squeeze(-1)], dim=-1)
+
+    def propagated(self, graph: Graph) -> tuple[Framed, Tensor, Frames, list[Cloud]]:
+        """After all layers: features in each frame, axes for each node, frames; and the points of which each layer has
+        the axes.
+        """
         require_space(graph)
         membership, a_ij, x = graph.membership(), self.surroundings(graph), centred(graph)
-        frames = self.frames(x, membership, graph.graphs)
+        clouds = [(x, membership)]
+        frames = self.frames(*clouds[0], graph.graphs)
         v = torch.stack([x, *vector_fields(graph, self.vector_inputs)], dim=-1)
         rotation = frames.rotation.index_select(0, membership)
         h = self.embedding(graph).unsqueeze(1) + self.place(into(rotation, v).flatten(2))
         for number, layer in enumerate(self.layers):
             if number:
-                h, rotation, frames = self.reframed(h, rotation, frames, graph)
+                s, v = self.averaged(h, rotation, frames, graph)
+                clouds.append((v.transpose(1, 2).flatten(0, 1), membership.repeat_interleave(self.vectors)))
+                frames = self.frames(*clouds[-1], graph.graphs)
+                rotation = frames.rotation.index_select(0, membership)
+                local = into(rotation, v).flatten(2)
+                h = torch.cat([s.unsqueeze(1).expand(-1, local.shape[1], -1), local], dim=-1)
             h = layer(h, a_ij, graph.edge_index)
-        weight = frames.weight.index_select(0, membership)
-        u = self.outward(self.out(h)).unsqueeze(-1)
-        return torch.cat([mean(weight, h), out_of(rotation, weight, u).squeeze(-1)], dim=-1)
+        return h, rotation, frames, clouds
 
-    def reframed(self, h: Framed, rotation: Tensor, frames: Frames, graph: Graph) -> tuple[Framed, Tensor, Frames]:
-        """The average over the frames, seen from the frames of its vectors: features, axes for each node, frames."""
+    def averaged(
+        self, h: Framed, rotation: Float[Tensor, "nodes frames 3 3"], frames: Frames, graph: Graph
+    ) -> tuple[Float[Tensor, "nodes scalars"], Float[Tensor, "nodes 3 vectors"]]:
+        """Scalars and vectors of the nodes, averaged over the frames; the vectors about their mean in each graph."""
         membership = graph.membership()
         weight = frames.weight.index_select(0, membership)
         s, u = h.split([self.scalars, 3 * self.vectors], dim=-1)
         v = out_of(rotation, weight, u.unflatten(-1, (3, self.vectors)))
-        v = v - segment.mean(v.mean(-1), membership, graph.graphs).index_select(0, membership).unsqueeze(-1)
-        points, of_points = v.transpose(1, 2).flatten(0, 1), membership.repeat_interleave(self.vectors)
-        frames = self.frames(points, of_points, graph.graphs)
-        rotation = frames.rotation.index_select(0, membership)
-        local = into(rotation, v)
-        s = mean(weight, s).unsqueeze(1).expand(-1, local.shape[1], -1)
-        return torch.cat([s, local.flatten(2)], dim=-1), rotation, frames
+        t = segment.mean(v.mean(-1), membership, graph.graphs)
+        return mean(weight, s), v - t.index_select(0, membership).unsqueeze(-1)
+
+    def undefined(self, graph: Graph) -> list[str]:
+        """For each graph why the frames of a layer are not unique, so that nothing is claimed of it; "" where they are.
+
+        Two principal moments closer than :data:`GAP` times the largest one are called equal. Both may be zero, unless
+        the nodes have vectors.
+        """
+        with torch.no_grad():
+            clouds, reasons = self.propagated(self.ready(graph))[-1], [""] * graph.graphs
+        for number, (points, owner) in enumerate(clouds):
+            moments = torch.linalg.eigvalsh(segment.sum(points.unsqueeze(2) * points.unsqueeze(1), owner, graph.graphs))
+            least = GAP * moments[:, -1:]
+            close = (moments.diff(dim=1) <= least) & ((moments[:, 1:] > least) | bool(self.vector_inputs))
+            for k in close.any(1).nonzero().flatten().tolist():
+                reasons[k] = reasons[k] or f"layer {number}: principal moments {_shown(moments[k])}"
+        return reasons
 
     def frames(self, points: Float[Tensor, "points 3"], owner: Int[Tensor, " points"], graphs: int) -> Frames:
         """The principal axes of points about their centre, at the origin, with all signs."""
         group = "O(3)" if self.reflections else "SO(3)"
         return pca(points, owner, graphs, group=group, detached=self.detached)
 
-    def surroundings(self, graph: Graph) -> Surroundings:
-        """Invariants of the edges (edges, k), and the envelope (edges, 1), None without a cutoff."""
-        if self.edges is not None:
-            edges = self.edges(graph)
-            return edges.attributes, edges.envelope
+    def surroundings(self, graph: Graph) -> Float[Tensor, "edges k"]:
+        """a_ij: functions of the distance, and invariants of the edges."""
         x_ij = edge_vectors(graph)
         if self.pairs is not None:
-            return self.pairs(graph, x_ij), None
-        square = x_ij.square().sum(-1, keepdim=True)
-        return torch.cat([square, edge_invariants(graph, self.edge_inputs)], dim=-1), None
+            return self.pairs(graph, x_ij)
+        return torch.cat([x_ij.square().sum(-1, keepdim=True), edge_invariants(graph, self.edge_inputs)], dim=-1)
+
+
+def _shown(moments: Float[Tensor, " n"]) -> str:
+    return ", ".join(f"{moment:.3g}" for moment in moments.tolist())
 
 
 def into(

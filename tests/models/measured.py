@@ -325,6 +325,9 @@ def group(kind: Kind) -> str:
         if not keeps(model, shifted(torch.eye(3, dtype=torch.float64))):
             return "none"
         return f"T(3) x {name}" if (name := point_group(lambda g: keeps(model, g))) else "T(n)"
+    if not keeps(model, turn(improper=False), graph=SYMMETRIC):
+        proper = "" if keeps(model, turn(improper=True)) else "S"
+        return f"{proper}E(3) where frames are unique"
     if not keeps(model, turn(improper=True)):
         return "SE(3)"
     return "E(n)" if all(lives_in(kind, n) for n in (2, 4)) else "E(3)"
@@ -339,10 +342,15 @@ def lives_in(kind: Kind, dimension: int) -> bool:
         return False
 
 
-def keeps(model: Backbone, g: Isometry, dimension: int = 3) -> bool:
-    """Whether f(g x) = g f(x), on a structure without symmetry."""
-    points = 2 * around(6, seed=3, dimension=dimension)
-    graph = Graph(points, z=[CARBON, OXYGEN] * 3)
+#: Four corners of a cube with carbon at them, an oxygen at the centre: its principal axes are anywhere.
+SYMMETRIC = Graph(
+    torch.tensor([(0.0, 0, 0), (1, 1, 1), (1, -1, -1), (-1, 1, -1), (-1, -1, 1)]).double(), z=[OXYGEN] + [CARBON] * 4
+)
+
+
+def keeps(model: Backbone, g: Isometry, dimension: int = 3, graph: Graph | None = None) -> bool:
+    """Whether f(g x) = g f(x), on a structure without symmetry or the one given."""
+    graph = Graph(2 * around(6, seed=3, dimension=dimension), z=[CARBON, OXYGEN] * 3) if graph is None else graph
     with torch.no_grad():
         moved, f = model(act(g, graph)), model(graph)
     invariant = isinstance(model.irreps_out, Irreps) and model.irreps_out.lmax == 0  # the same in all dimensions

@@ -10,7 +10,7 @@ import pytest
 import torch
 from claimed import claimed
 from contract import BOUNDS
-from molecular import MODELS
+from molecular import MODELS, within
 from switches import as_users_run_it
 from torch.autograd import gradcheck
 
@@ -37,7 +37,7 @@ def graph(nodes: int = 4, seed: int = 0) -> Graph:
 
 def model(name: str, **options: object) -> Backbone:
     torch.manual_seed(0)
-    small = {"layers": 2, "cutoff": CUTOFF, "species": (1, 6, 8)}
+    small = {"layers": 2, "species": (1, 6, 8)} | within(name, CUTOFF)
     return MODELS[name](**MODELS[name].PRESETS["small"] | small | INPUTS | options).double().eval()
 
 
@@ -155,7 +155,7 @@ def test_the_signature_is_written_out(name: str) -> None:
     """
     known, listed = arguments(MODELS[name]), inspect.signature(MODELS[name]).parameters
     assert list(known) == list(listed)
-    assert {"cutoff", "species", "node_inputs", "edge_inputs"} <= set(known)
+    assert {*within(name, 4.0), "species", "node_inputs", "edge_inputs"} <= set(known)
     assert not any(p.kind is p.VAR_KEYWORD for p in listed.values())
     made = MODELS[name](**{key: argument.default for key, argument in known.items()})
     torch.manual_seed(1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from molecular import MODELS
+from molecular import MODELS, within
 from switches import as_users_run_it
 
 from intertwine.geometry import Graph, connect
@@ -17,7 +17,7 @@ OWN = {"nequip", "mace", "tensor_field", "se3_transformer", "segnn", "cormorant"
 def test_compiled(name: str, generator: torch.Generator) -> None:
     torch.manual_seed(0)
     torch._dynamo.reset()
-    options = {"layers": 1, "cutoff": 4.0, "species": (1, 6, 8)}
+    options = {"layers": 1, "species": (1, 6, 8)} | within(name, 4.0)
     model = MODELS[name](**MODELS[name].PRESETS["small"] | options).double().eval()
     pos = 1.5 * torch.randn(6, 3, generator=generator, dtype=torch.float64)
     graph = connect(Graph(pos, z=[1, 6, 8, 6, 1, 1]), 4.0)

@@ -9,7 +9,7 @@ import inspect
 import pytest
 import torch
 from claimed import claimed
-from molecular import MODELS
+from molecular import MODELS, within
 from switches import does_not_apply
 
 from intertwine.geometry import Graph, act, connect
@@ -40,7 +40,7 @@ def model(name: str, **options: object) -> Backbone:
     torch.manual_seed(0)
     if name == "mpnn":
         options.pop("cutoff", None)
-    return MODELS[name](**MODELS[name].PRESETS["small"] | {"layers": 1, "cutoff": 4.0} | options).double().eval()
+    return MODELS[name](**MODELS[name].PRESETS["small"] | {"layers": 1} | within(name, 4.0) | options).double().eval()
 
 
 def takes(option: str) -> list[str]:

@@ -7,12 +7,15 @@ import itertools
 import pytest
 import torch
 from contract import ModelContract
+from switches import as_users_run_it
 from torch import Tensor
 
-from intertwine.geometry import Graph
+from intertwine.geometry import Graph, act, collate, connect
+from intertwine.groups import Isometry
 from intertwine.models import FrameAveragedGNN
 from intertwine.nn import Backbone
 from intertwine.numerics import GeometryError, InputError
+from intertwine.tasks import ForceField, TensorForm
 
 SMALL = {"width": 8, "layers": 2, "species": (1, 6, 8), "radial_size": 4}
 
@@ -124,6 +127,24 @@ def test_detached_frames_change_slopes_and_not_values() -> None:
     assert abs((slopes[1] * direction).sum() - expected) > 1e-3 * abs(expected)
 
 
+def test_structures_without_axes_are_named(generator: torch.Generator) -> None:
+    """A tetrahedron has none; a line has, and vectors in no plane through it take them away."""
+    torch.manual_seed(0)
+    model = FrameAveragedGNN(8, layers=2, species=()).double()
+    tetrahedron = Graph(torch.tensor([(1, 1, 1), (1, -1, -1), (-1, 1, -1), (-1, -1, 1)]).double())
+    line = Graph(torch.tensor([(0, 0, 0), (0, 0, 1), (0, 0, 3)]).double())
+    generic = Graph(torch.randn(5, 3, generator=generator, dtype=torch.float64))
+    reasons = model.undefined(collate([generic, tetrahedron, line]))
+    assert [bool(reason) for reason in reasons] == [False, True, False]
+    assert reasons[1] == "layer 0: principal moments 4, 4, 4"
+    turned = Isometry.random(3, generator=generator, improper=True, shift=1.0)
+    for graph, same in ((line, True), (tetrahedron, False)):
+        error = model(act(turned, graph)) - model.irreps_out.transform(turned.rotation, model(graph))
+        assert (float(error.abs().max()) < 1e-13) is same
+    line.vel = torch.randn(3, 3, generator=generator, dtype=torch.float64)
+    assert FrameAveragedGNN(8, layers=1, species=(), vector_inputs=("vel",)).double().undefined(line) != [""]
+
+
 def test_the_preset_of_the_paper_has_no_scalars() -> None:
     model = FrameAveragedGNN(**FrameAveragedGNN.PRESETS["particles"])
     assert (model.scalars, model.vectors, len(model.layers), model.detached) == (0, 20, 4, True)
@@ -143,4 +164,25 @@ def test_what_is_asked_for_wrongly_is_named() -> None:
     torch.manual_seed(0)
     crystal = TestFrameAveragedGNN().crystal()
     with pytest.raises(GeometryError, match="positions are periodic, so they have no centre"):
-        FrameAveragedGNN(**SMALL, cutoff=2.5).double()(crystal)
+        FrameAveragedGNN(**SMALL).double()(connect(crystal, 2.5))
+    with pytest.raises(InputError, match="all pairs of a periodic structure"):
+        FrameAveragedGNN(**SMALL).double()(crystal)
+
+
+def test_exported(generator: torch.Generator) -> None:
+    """As one program for all sizes. The tests of other models trace crystals too, which this one refuses."""
+
+    def molecules(*atoms: int) -> Graph:
+        draw = lambda n: torch.randn(n, 3, generator=generator, dtype=torch.float64)  # noqa: E731
+        return collate([Graph(1.5 * draw(n), z=[(1, 6, 8)[k % 3] for k in range(n)]) for n in atoms])
+
+    torch.manual_seed(0)
+    task = ForceField(FrameAveragedGNN(**SMALL)).double().eval()
+    traced = molecules(6, 4, 3)
+    form = TensorForm(task, traced)
+    with as_users_run_it():
+        program = form.exported(traced).module()
+        for graph in (traced, molecules(5, 7, 4, 6), molecules(9)):
+            expected, found = task(graph), program(form.inputs(graph))
+            for name in ("energy", "forces"):
+                torch.testing.assert_close(found[name], expected[name], rtol=0, atol=1e-10, msg=name)

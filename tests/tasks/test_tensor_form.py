@@ -16,14 +16,14 @@ from typing import Any
 import pytest
 import torch
 from forms import OTHERS, TRACED, D, apart, expected, field, structure
-from molecular import MODELS
+from molecular import LOCAL
 from switches import as_users_run_it
 
 from intertwine.geometry import Graph, PlainGraph, collate, plain
 from intertwine.numerics import GeometryError, segment
 from intertwine.tasks import Dynamics, ForceField, Property, TensorForm
 
-COMPILED = [f"compiled:{name}" for name in MODELS]
+COMPILED = [f"compiled:{name}" for name in LOCAL]
 SOME = [f"single:{name}" for name in ("painn", "nequip")] + [f"machine_code:{name}" for name in ("schnet", "nequip")]
 SOME += ["training_step:mace", "training_step:nequip", "graph_itself:painn", "partly:dimenet", "refusal:dimenet"]
 
@@ -69,7 +69,7 @@ def test_compiled_further(found: dict[str, Any], job: str) -> None:
         assert max(errors.values()) < (1e-5 if job.startswith("single") else 1e-10)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", LOCAL)
 def test_exported(name: str) -> None:
     task = field(name)
     form = TensorForm(task, collate(TRACED))

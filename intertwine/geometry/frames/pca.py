@@ -72,7 +72,7 @@ def pca(
     if space.translations:
         centre = centre_of(points, owner, graphs, weights)
     x = points - centre.index_select(0, owner)
-    mass = x.new_ones(len(x)) if weights is None else weights.to(x)
+    mass = x.new_ones(x.shape[0]) if weights is None else weights.to(x)
     _, axes = eigh(segment.sum(mass[:, None, None] * x.unsqueeze(2) * x.unsqueeze(1), owner, graphs))
     axes = proper(axes)
     table = sign_table(space).to(axes)
