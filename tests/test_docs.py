@@ -101,6 +101,7 @@ def test_the_task_and_the_data_set_of_extending_train(tmp_path: Path, monkeypatc
         "certificates.md",
         "conventions.md",
         "e3nn.md",
+        "frames.md",
         "kernels.md",
         "models.md",
         "graphs.md",

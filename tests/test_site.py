@@ -114,7 +114,8 @@ def test_nothing_is_asked_of_other_hosts() -> None:
         assert hosts <= {"www.w3.org"}, f"{file.name}: {hosts}"
 
 
-BENCHMARKS = ("architectures", "expressivity", "fourier_link", "orientations")  # pictures that are made by these
+#: Pictures that are made by these.
+BENCHMARKS = ("architectures", "expressivity", "fourier_link", "frames", "orientations")
 
 
 def test_pictures_have_a_script(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from intertwine.geometry.batching import collate
 from intertwine.geometry.extent import check_positions
 from intertwine.geometry.fields import FIELDS, Field
 from intertwine.geometry.folding import folded
+from intertwine.geometry.frames import FRAMES, Diagnosis, FrameBuilder, Frames, PointGroup, diagnose, point_group
 from intertwine.geometry.graph import Graph, check_shapes
 from intertwine.geometry.graphs import Graphs
 from intertwine.geometry.levels import LEVELS, Level, pair_list, pair_rows
@@ -34,15 +35,20 @@ from intertwine.geometry.turned import is_raster, turned
 __all__ = [
     "EDGE_INVARIANTS",
     "FIELDS",
+    "FRAMES",
     "LEVELS",
     "NODE_INVARIANTS",
+    "Diagnosis",
     "Field",
+    "FrameBuilder",
+    "Frames",
     "Graph",
     "GraphAction",
     "Graphs",
     "ImageAction",
     "Level",
     "PlainGraph",
+    "PointGroup",
     "Quadruplets",
     "Raster",
     "act",
@@ -53,6 +59,7 @@ __all__ = [
     "collate",
     "connect",
     "deviation",
+    "diagnose",
     "directions",
     "distances",
     "edge_invariants",
@@ -72,6 +79,7 @@ __all__ = [
     "pair_rows",
     "permute",
     "plain",
+    "point_group",
     "quadruplets",
     "raster",
     "raster_positions",

@@ -258,6 +258,8 @@ def test_refusals(generator: torch.Generator) -> None:
             build(x, owner, 1, group="p4m")
         with pytest.raises(InputError, match="weight 0 of row 1"):
             build(x, owner, 1, weights=torch.tensor([1.0, 0, 1, 1], dtype=F64))
+        with pytest.raises(GeometryError, match="point 2, of graph 0"):
+            build(x.index_fill(0, torch.tensor([2]), math.inf), owner, 1, group="SO(3)")
     with pytest.raises(InputError, match="signs"):
         pca(x, owner, 1, signs="some")
     with pytest.raises(InputError, match="width"):

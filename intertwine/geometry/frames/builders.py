@@ -85,6 +85,7 @@ def centroid(
 
     Raises:
         InputError: a weight is not positive.
+        GeometryError: a point is not finite.
     """
     centre = centre_of(points, owner, graphs, weights)
     identity = torch.eye(points.shape[1], dtype=points.dtype, device=points.device)

@@ -8,7 +8,7 @@ the same set of pairs belongs to :math:`gX` with :math:`g g_k` in place of :math
     \langle\Phi\rangle(X) = \sum_k w_k\, \rho_2(g_k)\, \Phi(g_k^{-1} X)
 
 Puny, Atzmon, Smith, Misra, Grover, Ben-Hamu, Lipman 2022 (arXiv:2110.03336), with equal weights; Dym, Lawrence, Siegel
-2024 (arXiv:2402.16077), section 3.
+2024 (arXiv:2402.16077).
 """
 
 from __future__ import annotations

@@ -21,15 +21,14 @@ Lin, Helwig, Gui, Ji 2024 (arXiv:2406.07598): a frame is minimal if it has as ma
 
 from __future__ import annotations
 
-import itertools
-
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from intertwine.geometry.frames import pairs
 from intertwine.geometry.frames.frame import Frames
-from intertwine.geometry.frames.space import Space, centre_of, dense
+from intertwine.geometry.frames.moments import exponents, monomials
+from intertwine.geometry.frames.space import Space, dense
 from intertwine.groups import Group
 from intertwine.numerics import segment
 
@@ -65,12 +64,11 @@ def minimal(
 
     Raises:
         InputError: the group has another dimension or no such frames; a weight is not positive.
+        GeometryError: a point is not finite.
     """
     space = Space.of(group, points.shape[1])
     tolerance = torch.finfo(points.dtype).eps ** 0.5 if tolerance is None else tolerance
-    centre = points.new_zeros(graphs, space.d)
-    if space.translations:
-        centre = centre_of(points, owner, graphs, weights)
+    centre = space.centre(points, owner, graphs, weights)
     x, taken, place = dense(points - centre.index_select(0, owner), owner, graphs)
     kinds = owner.new_zeros(taken.shape)
     if species is not None:
@@ -103,7 +101,10 @@ def largest(
 ) -> tuple[Tensor, ...]:
     """Those rows whose invariants are the largest of their graph, compared one after another, within the tolerance."""
     alive = torch.ones_like(owner, dtype=torch.bool)
+    fewest = len(owner.unique())
     for value in invariants:
+        if int(alive.sum()) == fewest:
+            break
         lowered = torch.where(alive, value.to(torch.float64), -torch.inf)
         most = torch.full((graphs,), -torch.inf, dtype=torch.float64, device=owner.device)
         most = most.scatter_reduce(0, owner, lowered, "amax")
@@ -148,16 +149,12 @@ def _fewest(
     if not space.special:
         rotation = torch.stack([rotation, pairs.mirrored(rotation)], dim=1).flatten(0, 1)
         graph, straight = graph.repeat_interleave(2), straight.repeat_interleave(2)
-    local = unit[graph] @ rotation.detach()  # (frames, points, d)
-    counted = [torch.ones_like(local[..., 0]), kinds[graph].to(local)]
-    moments = []
-    for count in counted:
-        for degree in DEGREES:
-            for power in itertools.product(range(degree, -1, -1), repeat=space.d):
-                if sum(power) == degree:
-                    terms = count * local.pow(local.new_tensor(power)).prod(2)
-                    moment = terms.sum(1) / count.sum(1).clamp(min=1)
-                    # of points on a line the other coordinates are rounding
-                    moments.append(torch.where(straight, 0.0, moment) if power[0] < degree else moment)
+    terms = monomials(unit[graph] @ rotation.detach(), powers := exponents(space.d, DEGREES).to(graph.device))
+    moments: list[Tensor] = []
+    for count in (torch.ones_like(terms[..., 0]), kinds[graph].to(terms)):
+        means = (count.unsqueeze(2) * terms).sum(1) / count.sum(1, keepdim=True).clamp(min=1)
+        # of points on a line the other coordinates are rounding
+        means = torch.where(straight.unsqueeze(1) & (powers[:, 1:].sum(1) > 0), 0.0, means)
+        moments += means.unbind(1)
     graph, rotation, straight = largest(moments, graph, len(unit), tolerance, graph, rotation, straight)
     return graph, rotation, straight

@@ -24,7 +24,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from intertwine.geometry.frames.frame import Frames
-from intertwine.geometry.frames.space import Space, centre_of
+from intertwine.geometry.frames.moments import exponents, monomials
+from intertwine.geometry.frames.space import Space
 from intertwine.groups import Group
 from intertwine.numerics import choose, segment
 from intertwine.numerics.linalg import eigh
@@ -65,12 +66,11 @@ def pca(
 
     Raises:
         InputError: the group has another dimension or no such frames; a weight is not positive.
+        GeometryError: a point is not finite.
     """
     space = Space.of(group, points.shape[1])
     choose(signs, SIGNS, kind="choice of signs", where="signs")
-    centre = points.new_zeros(graphs, space.d)
-    if space.translations:
-        centre = centre_of(points, owner, graphs, weights)
+    centre = space.centre(points, owner, graphs, weights)
     x = points - centre.index_select(0, owner)
     mass = x.new_ones(x.shape[0]) if weights is None else weights.to(x)
     _, axes = eigh(segment.sum(mass[:, None, None] * x.unsqueeze(2) * x.unsqueeze(1), owner, graphs))
@@ -116,23 +116,17 @@ def fewest_signs(
     which no moment changes.
     """
     chosen = torch.ones(graphs, len(table), dtype=torch.bool, device=local.device)
-    counted = [local.new_ones(len(local))] + ([] if species is None else [species.to(local)])
-    powers = [
-        p
-        for degree in DEGREES
-        for p in itertools.product(range(degree, -1, -1), repeat=local.shape[1])
-        if sum(p) == degree and any(q % 2 for q in p)
-    ]
-    threshold = torch.finfo(local.dtype).eps ** 0.5
-    largest = segment.max(local.abs().amax(1) if len(local) else local.new_zeros(0), owner, graphs)
-    for count in counted:
-        for power in powers:
-            exponent = torch.tensor(power, dtype=local.dtype, device=local.device)
-            terms = count * local.pow(exponent).prod(1)
-            scale = segment.sum(count, owner, graphs) * largest ** sum(power)
-            moment = segment.sum(terms, owner, graphs)
-            sign = table.pow(exponent).prod(1)
-            agrees = moment.unsqueeze(1) * sign > threshold * scale.unsqueeze(1)
-            possible = (agrees & chosen).any(1, keepdim=True)
-            chosen = torch.where(possible, chosen & agrees, chosen)
+    powers = exponents(local.shape[1], DEGREES, odd=True).to(local.device)
+    radius = local.abs().amax(1) if len(local) else local.new_zeros(0)
+    scale = segment.max(radius, owner, graphs).unsqueeze(1) ** powers.sum(1)
+    signs = monomials(table, powers)
+    terms = monomials(local, powers)
+    for count in [local.new_ones(len(local))] + ([] if species is None else [species.to(local)]):
+        threshold = torch.finfo(local.dtype).eps ** 0.5 * segment.sum(count, owner, graphs).unsqueeze(1) * scale
+        moments = segment.sum(count.unsqueeze(1) * terms, owner, graphs)
+        for k in range(len(powers)):
+            if bool((chosen.sum(1) <= 1).all()):
+                return chosen
+            agrees = chosen & (moments[:, k : k + 1] * signs[:, k] > threshold[:, k : k + 1])
+            chosen = torch.where(agrees.any(1, keepdim=True), agrees, chosen)
     return chosen

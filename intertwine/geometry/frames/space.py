@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from intertwine.groups import Group
-from intertwine.numerics import InputError, safe, segment
+from intertwine.numerics import GeometryError, InputError, safe, segment
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,19 @@ class Space:
             )
         return cls(d, bool(parts[1]), parts[2] == "E")
 
+    def centre(
+        self,
+        points: Float[Tensor, "rows d"],
+        owner: Int[Tensor, " rows"],
+        graphs: int,
+        mass: Float[Tensor, " rows"] | None,
+    ) -> Float[Tensor, "graphs d"]:
+        """The point that does not move: :func:`centre_of`, or 0 where translations are not in the group."""
+        if self.translations:
+            return centre_of(points, owner, graphs, mass)
+        check_finite(points, owner)
+        return points.new_zeros(graphs, self.d)
+
 
 def centre_of(
     points: Float[Tensor, "rows d"],
@@ -71,7 +84,9 @@ def centre_of(
 
     Raises:
         InputError: a mass is not positive.
+        GeometryError: a point is not finite.
     """
+    check_finite(points, owner)
     numbers = torch.arange(points.shape[0], device=points.device)
     rows = numbers.new_zeros(graphs).scatter_reduce(0, owner, numbers, "amin", include_self=False)
     if not points.shape[0]:
@@ -86,6 +101,14 @@ def centre_of(
         mean = segment.sum(across * mass.unsqueeze(1), owner, graphs) / torch.where(total > 0, total, 1.0).unsqueeze(1)
     empty = segment.count(owner, graphs, points.dtype) == 0
     return torch.where(empty.unsqueeze(1), 0.0, first + mean)
+
+
+def check_finite(points: Float[Tensor, "rows d"], owner: Int[Tensor, " rows"]) -> None:
+    """Raise a :class:`GeometryError` that names the first point that is not finite, where that costs nothing."""
+    if safe.inspectable(points) and not bool(torch.isfinite(points).all()):
+        row = int((~torch.isfinite(points).all(1)).nonzero()[0])
+        what = f"point {row}, of graph {int(owner[row])}, is not finite"
+        raise GeometryError(what, where="frames", remedy="remove or repair that structure.")
 
 
 def _check(mass: Float[Tensor, " rows"]) -> None:

@@ -1,8 +1,9 @@
 r"""Weighted frames: an average with them has no jumps, and continuous second derivatives, at every structure.
 
-No frame of finitely many rotations with *equal* weights is continuous: where eigenvalues meet, or where a molecule is
-symmetric, one choice becomes another. Frames of all pairs of points with *weights* that vanish where the axes of a pair
-are undefined are. With :math:`x_i` from the centre, and :math:`u_i = \|x_i\|^2`,
+For rotations of point clouds no efficiently computable frame with *equal* weights leaves continuous functions
+continuous (Dym et al.): where eigenvalues meet, or where a molecule is symmetric, one choice becomes another. Frames of
+all pairs of points do, with *weights* that vanish where the axes of a pair are undefined. With :math:`x_i` from the
+centre, and :math:`u_i = \|x_i\|^2`,
 
 .. math::
     p_i \propto h(u_i / U), \qquad q_{j|i} \propto h(v_{ij} / V_i), \qquad v_{ij} = \|x_j - (x_j \cdot e_i)\, e_i\|^2,
@@ -39,9 +40,9 @@ and its derivatives are not.
 
 In the plane only p is needed. For O(d) and E(d) each frame comes with its mirror image.
 
-Dym, Lawrence, Siegel 2024 (arXiv:2402.16077), section 3: frames of d - 1 points with weights of the volume that they
-span, and stability at symmetric points. What differs is ours: weights of compact support, normalised for each first
-axis, of class C^2, and turns.
+Weighted frames, and what they need at symmetric points, are of Dym, Lawrence, Siegel 2024 (arXiv:2402.16077), who make
+them of d - 1 points. These weights, of compact support, normalised for each first axis and of class C^2, and the turns
+are ours.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ from torch import Tensor
 
 from intertwine.geometry.frames import pairs
 from intertwine.geometry.frames.frame import Frames
-from intertwine.geometry.frames.space import Space, centre_of, dense
+from intertwine.geometry.frames.space import Space, dense
 from intertwine.groups import Group
 from intertwine.numerics import InputError
 
@@ -68,7 +69,7 @@ def weighted(
     *,
     group: str | Group = "E(3)",
     weights: Float[Tensor, " rows"] | None = None,
-    width: float = 0.3,
+    width: float = 0.2,
     turns: int = 3,
     detached: bool = False,
 ) -> Frames:
@@ -88,15 +89,14 @@ def weighted(
 
     Raises:
         InputError: the group has another dimension or no such frames; a weight, ``width`` or ``turns`` is out of range.
+        GeometryError: a point is not finite.
     """
     space = Space.of(group, points.shape[1])
     if not 0 < width <= 1:
         raise InputError(f"a width of {width:g}", where="width", remedy="give a number above 0, at most 1.")
     if turns < 1:
         raise InputError(f"{turns} turns", where="turns", remedy="give 3, or another number from 1 on.")
-    centre = points.new_zeros(graphs, space.d)
-    if space.translations:
-        centre = centre_of(points, owner, graphs, weights)
+    centre = space.centre(points, owner, graphs, weights)
     x, taken, _ = dense(points - centre.index_select(0, owner), owner, graphs)
     hands = space.special, not space.special
     if not x.shape[1]:
@@ -110,7 +110,8 @@ def weighted(
     if space.d == 2:
         frames = pairs.padded(pairs.planar(first), p, graph, centre, *hands)
     else:
-        rows = _turned(*_second(x[graph], taken[graph], first, p, largest[graph], width), turns)
+        others = taken[graph] & (torch.arange(x.shape[1], device=x.device) != i.unsqueeze(1))
+        rows = _turned(*_second(x[graph], others, first, p, largest[graph], width), turns)
         frames = pairs.padded(rows[0], rows[1], graph.index_select(0, rows[2]), centre, *hands)
     return frames.detach() if detached else frames
 
