@@ -21,7 +21,7 @@ from intertwine.symmetrize import BuiltFrames, FrameVectors, Framing, LearnedFra
 
 CUTOFF = 5.0  # A; no two atoms of ethanol are farther apart
 POINTS = {"layers": 2, "cutoff": 2.1, "species": (), "node_inputs": {"x": 1}}
-IMAGE = {"layers": 3, "kernel": 5, "strides": (1,), "widening": 1, "norm": "layer"}
+IMAGE = {"layers": 3, "kernel": 5, "strides": (1,), "widening": 1, "norm": "batch"}
 
 
 class Approach(NamedTuple):
