@@ -185,6 +185,21 @@ def test_the_page_on_lifting_holds() -> None:
     assert placed == set(names["MODELS"])
 
 
+def test_the_page_on_averaging_holds() -> None:
+    """Its statements are asserted in its cells; the pictures are there, and pyridine is the lecture's."""
+    kept = torch.get_default_dtype()
+    try:
+        names, _ = execute("averaging")
+    finally:
+        torch.set_default_dtype(kept)
+    stored = cells("averaging")
+    assert sum("image/png" in output.get("data", {}) for cell in stored for output in cell["outputs"]) == 3
+    files = sorted(SEEDS.glob("002_*.txt"))
+    if files:
+        printed = re.findall(r"-0\.180226841\t(\S+)\t(\S+)", files[0].read_text())
+        assert [[float(value) for value in row] for row in printed] == names["pyridine"].pos[:, 1:].tolist()
+
+
 def test_values_drawn_at_random_are_the_printed_ones() -> None:
     names, _ = execute("spherical_basis")
     for name, (printed, _) in DRAWN.items():

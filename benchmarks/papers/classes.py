@@ -1,4 +1,5 @@
-"""What rotated_digits.py and shapes.py share: one cell of a table, trained and tested, kept as one line of a file.
+"""What rotated_digits.py, shapes.py and why_equivariance.py share: one cell of a table, trained and tested, kept as one
+line of a file.
 
 A cell is a network, a training set and a seed. It is trained by the library's own task and loader, for a fixed number
 of steps at rates that a cosine brings to zero, and what it is after the last step is tested: nothing is selected on the
@@ -12,17 +13,20 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
 from intertwine.data import GraphStore, Loader
+from intertwine.geometry import Graph
 from intertwine.nn import Backbone
-from intertwine.tasks import Classification
+from intertwine.numerics import InputError
+from intertwine.tasks import Classification, Task
 from intertwine.training.scoring import score
 
 BATCH, TEST_BATCH = 32, 100
 CLIP = 10.0  # largest norm of a gradient
+Trained = TypeVar("Trained", bound=Task)
 
 
 def train(
@@ -41,7 +45,14 @@ def train(
         **options: of the task.
     """
     torch.manual_seed(seed)
-    task = Classification(make(), data.classes["label"], **options)
+    return fitted(Classification(make(), data.classes["label"], **options), data, steps, rate, seed, batch)
+
+
+def fitted(
+    task: Trained, data: GraphStore, steps: int, rate: float, seed: int, batch: int = BATCH,
+    change: Callable[[Graph], Graph] = lambda graphs: graphs,
+) -> Trained:  # fmt: skip
+    """A task, trained for so many steps; arguments as of :func:`train`, and what augments a batch."""
     store = data.connected(task.cutoff) if task.backbone.EDGES else data
     task.gather(data[k] for k in range(len(data)))
     loader = Loader(store, min(batch, len(store)), seed=seed)
@@ -54,9 +65,10 @@ def train(
             share = step / steps
             for group in optimizer.param_groups:
                 group["lr"] = rate * min(1.0, 20 * (share + 1 / steps)) * 0.5 * (1 + math.cos(math.pi * share))
-            loss, count = task.losses(task(graphs), graphs)["cross_entropy"]
+            graphs = change(graphs)
+            losses = task.losses(task(graphs), graphs)
             optimizer.zero_grad()
-            (loss / count).backward()
+            sum(task.weights[name] * loss / count for name, (loss, count) in losses.items()).backward()
             torch.nn.utils.clip_grad_norm_(task.parameters(), CLIP)
             optimizer.step()
             step += 1
@@ -73,6 +85,20 @@ def error(task: Classification, data: GraphStore) -> float:
 
 def weights(task: torch.nn.Module) -> int:
     return sum(parameter.numel() for parameter in task.parameters())
+
+
+def nearest_width(make: Callable[[int], torch.nn.Module], wanted: int, most: int = 128) -> int:
+    """The width that brings a network nearest to a number of weights; widths that it refuses are passed over."""
+    best = 0, math.inf
+    for width in range(1, most + 1):
+        try:
+            far = abs(weights(make(width)) - wanted)
+        except InputError:
+            continue
+        if far > best[1]:
+            break
+        best = width, far
+    return best[0]
 
 
 def resumed(file: Path, cells: Sequence[dict[str, Any]], run: Callable[[dict[str, Any]], dict[str, Any]]) -> list[dict]:

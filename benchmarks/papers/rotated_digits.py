@@ -32,7 +32,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 import torch
-from classes import chosen, error, read, resumed, spread, train, weights
+from classes import chosen, error, nearest_width, read, resumed, spread, train, weights
 from measure import DOCS, RESULTS, insert, machine, markdown
 
 from intertwine.data import GraphStore, open_dataset
@@ -100,13 +100,7 @@ def build(network: Network, width: int) -> Backbone:
 @cache
 def width_of(name: str) -> int:
     """The width that brings a network nearest to the number of weights that all have."""
-    network, best = (NETWORKS | NETWORKS_OF_POINTS)[name], (0, float("inf"))
-    for width in range(1, 129):
-        far = abs(weights(build(network, width)) - WEIGHTS)
-        if far > best[1]:
-            break
-        best = width, far
-    return best[0]
+    return nearest_width(partial(build, (NETWORKS | NETWORKS_OF_POINTS)[name]), WEIGHTS)
 
 
 def run(cell: dict[str, Any], factor: float) -> dict[str, Any]:
