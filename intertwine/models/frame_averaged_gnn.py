@@ -123,7 +123,7 @@ class FrameAveragedGNN(Backbone):
         },
         source="arXiv:2110.03336, section 5.3; authors' code: nbody/run.sh (nf), nbody/n_body_system/model_FA.py",
     )
-    conditioning: ClassVar[float] = 10.0  # times more than others it loses to rounding: axes turn by 1/gap
+    in_frames: ClassVar[bool] = True  # axes turn by a rounding over the gap between moments
     PRESETS: ClassVar[dict[str, Preset]] = {
         "small": Preset({"width": 32, "layers": 2}, source=OURS),
         "paper": _PARTICLES,

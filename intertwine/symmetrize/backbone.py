@@ -81,7 +81,7 @@ class SymmetrizedBackbone(Backbone):
         self.framing = self._framing(method, group, order, samples, draw, detached, claimed_error)
         if detached:
             warn_detached()
-        self.claimed_error, self.conditioning = self.framing.claimed_error, self.framing.conditioning
+        self.claimed_error, self.in_frames = self.framing.claimed_error, self.framing.in_frames
         self.irreps_out, self.mix = network.irreps_out, None
         if irreps is not None:
             self.irreps_out = Irreps(irreps)

@@ -86,7 +86,7 @@ class FrameAverage(nn.Module):
         plain = {name: Cartesian(0) if rep is None else rep for name, rep in self.declared.items()}
         self.irreps_out = plain if isinstance(rep_out, Mapping) else plain[SINGLE]
         self.symmetry = self.framing.claim
-        self.claimed_error, self.conditioning = self.framing.claimed_error, self.framing.conditioning
+        self.claimed_error, self.in_frames = self.framing.claimed_error, self.framing.in_frames
 
     def undefined(self, graph: Graph) -> list[str]:
         """For each graph why its frames are not unique, "" where they are: there nothing is claimed."""

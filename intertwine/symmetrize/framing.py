@@ -32,13 +32,12 @@ class Framing(nn.Module):
     Attributes:
         sense: how the group is kept if all frames are taken: what a claim says after the name of the group.
         claimed_error: relative error that is claimed; None if none is.
-        conditioning: how many times more than the network alone an average loses to rounding: derivatives through
-            frames are large where they are nearly degenerate. A certificate allows so much in a batch beside singles.
+        in_frames: positions are rounded anew in each frame, which a certificate measures and allows for.
     """
 
     sense: ClassVar[str] = ""
     claimed_error: float | None = None
-    conditioning: ClassVar[float] = 10.0
+    in_frames: ClassVar[bool] = True
 
     def __init__(self, group: str = "E(n)", draw: str = "never") -> None:
         super().__init__()
