@@ -30,7 +30,7 @@ def test_a_run_is_exported(
     for name, value in task(graph).items():
         torch.testing.assert_close(found[name], value, rtol=1e-5, atol=1e-5)
     with as_users_run_it():
-        again = run_cli("export", folder, "-o", file, "--example", ethanol_file)
+        again = run_cli("export", folder, "-o", file, "--example", ethanol_file, "--overwrite")
     assert again.exit_code == 0, again.output
     assert "torch alone loads it" in again.stdout
     refused = run_cli("export", folder, "-o", tmp_path / "model.onnx")

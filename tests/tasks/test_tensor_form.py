@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import torch
 from forms import OTHERS, TRACED, D, apart, expected, field, structure
-from molecular import LOCAL
+from molecular import LOCAL, MODELS
 from switches import as_users_run_it
 
 from intertwine.geometry import Graph, PlainGraph, collate, plain
