@@ -153,11 +153,13 @@ def test_nve_runs_at_the_temperature_or_says_why_not(system: str) -> None:
 
 
 def test_a_bath_is_not_told_of_equipartition() -> None:
-    """Ten femtoseconds from a minimum are too short for any bath, and that is said."""
+    """Ten femtoseconds from a minimum are short for a bath, and that is said where it shows."""
     for bath in ("langevin", "bussi", "nose-hoover"):
         said: list[str] = []
-        run_dynamics(copper((1, 1, 1)), 5, timestep=2.0, every=1, say=said.append, **BATHS[bath])
-        assert [("equipartition" in line, "short for the thermostat" in line) for line in said] == [(False, True)]
+        record = run_dynamics(copper((1, 1, 1)), 5, timestep=2.0, every=1, say=said.append, **BATHS[bath])
+        far = abs(np.mean(record.temperature) / 300.0 - 1) > 0.25
+        assert ["short for the thermostat" in line for line in said] == [True] * far
+        assert not any("equipartition" in line for line in said)
 
 
 @pytest.mark.parametrize(
