@@ -19,7 +19,7 @@ WISHED = {
     "cutoff": 3.0,
     "radial_size": 4,
     "scalars": 8,
-    "vectors": 4,
+    "vectors": 2,
     "correlation": 2,
     "mmax": 1,
 }
