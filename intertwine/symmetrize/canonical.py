@@ -20,7 +20,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from intertwine.geometry import Graph, centred
-from intertwine.geometry.frames import Frames
+from intertwine.geometry.frames import Frames, pairs
 from intertwine.groups import Representation
 from intertwine.nn import MLP
 from intertwine.nn.checks import Columns
@@ -105,12 +105,8 @@ class LearnedFrames(Framing):
 
     def frames(self, graph: Graph) -> Frames:
         require_open(graph, "a canonical frame")
-        rotation, *_ = self._axes(graph)
-        rotation = rotation.unsqueeze(1)
-        if not self.special:
-            flip = torch.ones(2, 1, graph.dimension).to(rotation)
-            flip[1, :, -1] = -1
-            rotation = rotation * flip
+        axes, *_ = self._axes(graph)
+        rotation = torch.stack([axes] if self.special else [axes, pairs.mirrored(axes)], dim=1)
         count = rotation.shape[1]
         return Frames(rotation, self.centre(graph), rotation.new_full((graph.graphs, count), 1 / count))
 
@@ -171,8 +167,8 @@ def gram_schmidt(
         short = length < least
         own = _across(_farthest(v, axes), axes)
         axes.append(safe.normalize(_across(torch.where(short, own, rest / torch.where(short, 1.0, length)), axes)))
-    last = torch.stack([-axes[0][:, 1], axes[0][:, 0]], dim=-1) if n == 2 else torch.linalg.cross(*axes, dim=-1)
-    return torch.stack([*axes, last], dim=-1), torch.stack(lengths, dim=1)
+    rotation = pairs.planar(*axes) if n == 2 else torch.stack([*axes, torch.linalg.cross(*axes, dim=-1)], dim=-1)
+    return rotation, torch.stack(lengths, dim=1)
 
 
 def _across(v: Tensor, axes: list[Tensor]) -> Tensor:

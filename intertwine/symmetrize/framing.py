@@ -13,6 +13,7 @@ from intertwine.geometry.frames import FRAMES, Frames
 from intertwine.geometry.frames.space import centre_of
 from intertwine.groups import Affine, Group, Orthogonal
 from intertwine.numerics import GeometryError, InputError, choose, safe, segment
+from intertwine.symmetrize.group_average import elements_of
 
 DRAWS = ("never", "training", "always")
 GROUPS = ("E", "SE", "O", "SO")
@@ -244,8 +245,6 @@ class GridFrames(Framing):
 
     def _elements(self, n: int) -> tuple[Tensor, Tensor]:
         if n not in self.kept:
-            from intertwine.symmetrize.group_average import elements_of
-
             group = self.finite or Orthogonal(n, special=self.special)
             order, samples = (
                 (None, None) if self.finite else (None if self.samples else self.order, self.samples or None)

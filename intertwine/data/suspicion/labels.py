@@ -8,6 +8,7 @@ import numpy as np
 
 from intertwine.data.suspicion.closeness import Nearest
 from intertwine.data.suspicion.frames import Frames
+from intertwine.data.units import factor as in_ev
 
 EV = {"kcal/mol": 23.0605, "kJ/mol": 96.4853, "Hartree": 1 / 27.21139, "Ry": 2 / 27.21139, "meV": 1e3}  # in an eV
 #: An energy is wild beyond so many robust deviations from what its composition says, and so many eV/atom,
@@ -21,8 +22,8 @@ WILD_FORCE, OVER_MEDIAN = 300.0, 100.0  # eV/A, and times the median
 WINDOW, SPREAD = (0.985, 1.04), 0.02
 LARGEST_BINDING, LARGEST_UNBOUND = 15.0, 20.0  # eV/atom; tungsten, which binds most strongly, has 8.9
 STIFF = 34.0  # eV/A^2, of a bond to hydrogen; O-H 48, C-H 31, S-H 26
-#: In an eV/A.
-FORCES = {"kcal/mol/A": 23.0605, "kJ/mol/A": 96.4853, "Hartree/A": 1 / 27.21139, "Hartree/Bohr": 1 / 51.42207}
+#: Units that forces are taken to be in where they can't be in eV/A; how many are in an eV/A.
+FORCES = {unit: 1 / in_ev(unit, "forces") for unit in ("kcal/mol/A", "kJ/mol/A", "Hartree/A", "Hartree/Bohr")}
 STIFFEST, SOFTEST, CORRELATED = 300.0, 4.0, 0.85
 WORKS, WORK_CORRELATED, COMPARED = (0.5, 2.0), 0.9, 100  # energy change over work: 0.83 to 1.08 in sound sets
 

@@ -13,10 +13,9 @@ from torch import Tensor
 from intertwine.geometry.attributes import column
 from intertwine.geometry.frames.frame import Frames
 from intertwine.geometry.frames.minimal import minimal
-from intertwine.geometry.frames.pairs import counted
 from intertwine.geometry.frames.pca import pca
 from intertwine.geometry.frames.sorting import Orders, sorting
-from intertwine.geometry.frames.space import centre_of
+from intertwine.geometry.frames.space import centre_of, counted
 from intertwine.geometry.frames.weighted import weighted
 from intertwine.geometry.graph import Graph
 from intertwine.groups import Group

@@ -28,7 +28,7 @@ from torch import Tensor
 from intertwine.geometry.frames import pairs
 from intertwine.geometry.frames.frame import Frames
 from intertwine.geometry.frames.moments import exponents, monomials
-from intertwine.geometry.frames.space import Space, dense
+from intertwine.geometry.frames.space import Space, dense, places
 from intertwine.groups import Group
 from intertwine.numerics import segment
 
@@ -89,7 +89,7 @@ def minimal(
     source = torch.repeat_interleave(torch.arange(len(graph), device=graph.device), copies)
     rotation, owners = rotation.index_select(0, source), graph.index_select(0, source)
     if space.d == 3:
-        k = torch.arange(len(source), device=graph.device) - (copies.cumsum(0) - copies).index_select(0, source)
+        k = places(source, copies)
         rotation = rotation @ pairs.turns(TURNS, rotation).index_select(0, k)
     count = segment.count(owners, graphs, x.dtype).index_select(0, owners)
     frames = pairs.padded(rotation, 1 / count, owners, centre, space.special, False)

@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from intertwine.geometry.frames.frame import Frames
+from intertwine.geometry.frames.space import counted, places
 from intertwine.numerics import safe
 
 
@@ -92,16 +93,11 @@ def padded(
         rotation = torch.cat([rotation, everywhere.repeat(len(lost), 1, 1)])[order]
         weight = torch.cat([weight, weight.new_full((len(lost) * number,), 1 / number)])[order]
     counts = counted(owner, graphs)
-    place = torch.arange(len(owner), device=owner.device) - (counts.cumsum(0) - counts).index_select(0, owner)
+    place = places(owner, counts)
     most = int(counts.max()) if graphs else 1
     axes = torch.eye(d, dtype=rotation.dtype, device=rotation.device).expand(graphs, most, d, d).clone()
     weights = weight.new_zeros(graphs, most).index_put((owner, place), weight)
     return Frames(axes.index_put((owner, place), rotation), centre, weights)
-
-
-def counted(owner: Int[Tensor, " rows"], graphs: int) -> Int[Tensor, " graphs"]:
-    """How many rows each graph has."""
-    return torch.zeros(graphs, dtype=torch.int64, device=owner.device).index_add(0, owner, torch.ones_like(owner))
 
 
 def mirrored(rotation: Float[Tensor, "rows d d"]) -> Float[Tensor, "rows d d"]:

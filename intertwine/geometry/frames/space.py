@@ -117,6 +117,16 @@ def _check(mass: Float[Tensor, " rows"]) -> None:
         raise InputError(f"weight {float(mass[row]):g} of row {row}", where="weights", remedy="weights are positive.")
 
 
+def counted(owner: Int[Tensor, " rows"], graphs: int) -> Int[Tensor, " graphs"]:
+    """How many rows each graph has."""
+    return torch.zeros(graphs, dtype=torch.int64, device=owner.device).index_add(0, owner, torch.ones_like(owner))
+
+
+def places(owner: Int[Tensor, " rows"], counts: Int[Tensor, " graphs"]) -> Int[Tensor, " rows"]:
+    """The place of each row among those of its owner, from 0; rows are sorted by owner, who has ``counts`` of them."""
+    return torch.arange(len(owner), device=owner.device) - (counts.cumsum(0) - counts).index_select(0, owner)
+
+
 def dense(
     points: Float[Tensor, "rows d"], owner: Int[Tensor, " rows"], graphs: int
 ) -> tuple[Float[Tensor, "graphs most d"], Bool[Tensor, "graphs most"], Int[Tensor, " rows"]]:
@@ -124,11 +134,10 @@ def dense(
 
     Places that are not taken hold zeros.
     """
-    counts = torch.zeros(graphs, dtype=torch.int64, device=owner.device).index_add(0, owner, torch.ones_like(owner))
+    counts = counted(owner, graphs)
     order = owner.argsort(stable=True)
-    start = counts.cumsum(0) - counts
     place = torch.empty_like(owner)
-    place[order] = torch.arange(len(owner), device=owner.device) - start.index_select(0, owner[order])
+    place[order] = places(owner[order], counts)
     most = int(counts.max()) if graphs else 0
     result = points.new_zeros(graphs, most, points.shape[1]).index_put((owner, place), points)
     taken = torch.arange(most, device=owner.device) < counts.unsqueeze(1)

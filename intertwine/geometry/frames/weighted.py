@@ -54,7 +54,7 @@ from torch import Tensor
 
 from intertwine.geometry.frames import pairs
 from intertwine.geometry.frames.frame import Frames
-from intertwine.geometry.frames.space import Space, dense
+from intertwine.geometry.frames.space import Space, dense, places
 from intertwine.groups import Group
 from intertwine.numerics import InputError
 
@@ -182,7 +182,7 @@ def _turned(
     """Axes, weights and rows of the frames, and of their turns where s is above 0."""
     copies = torch.where(s > 0, count, 1)
     source = torch.repeat_interleave(torch.arange(len(copies), device=copies.device), copies)
-    k = torch.arange(len(source), device=copies.device) - (copies.cumsum(0) - copies).index_select(0, source)
+    k = places(source, copies)
     part = s.index_select(0, source) / count
     part = torch.where(k == 0, part + 1 - s.index_select(0, source), part)
     about = pairs.turns(count, rotation).index_select(0, k)
