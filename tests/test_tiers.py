@@ -138,7 +138,7 @@ def ran(suite: Path, *arguments: str, everything: str | None = None) -> tuple[li
     environment = {name: value for name, value in os.environ.items() if name not in (tiers.ALL, "PYTEST_XDIST_WORKER")}
     environment |= {} if everything is None else {tiers.ALL: everything}
     command = [sys.executable, "-m", "pytest", "-v", "-rA", "-p", "no:cacheprovider", "-p", "no:jaxtyping", *arguments]
-    done = subprocess.run(command, cwd=suite, env=environment, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, cwd=suite, env=environment, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr
     lines = [line.split(" ", 1)[1] for line in done.stdout.splitlines() if line.startswith("PASSED ")]
     return sorted(line.split("::", 1)[1] for line in lines), done.stdout

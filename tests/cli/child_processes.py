@@ -53,7 +53,7 @@ def started(
 def finished(*arguments: object, **options: Any) -> tuple[int, str, str]:
     """Exit code and both streams of the command."""
     with started(*arguments, **options) as process:
-        out, err = process.communicate(timeout=200)
+        out, err = process.communicate(timeout=900)
         return process.returncode, out, err
 
 

@@ -299,7 +299,7 @@ def test_ctrl_c_saves_and_is_exit_code_130(ethanol_file: Path) -> None:
     while not Path("r/last.safetensors").exists() and time.monotonic() < end and process.poll() is None:
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=900)
     assert process.returncode == 130, err
     assert "go on with: intertwine train --resume r" in out
     assert "interrupted" in err

@@ -65,7 +65,7 @@ def call(site: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
     path = os.pathsep.join([str(Path(intertwine.__file__).parents[1]), str(site)])
     command = [sys.executable, "-m", "intertwine", *map(str, arguments)]
     environment = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, env=environment, cwd=site.parent, capture_output=True, text=True, timeout=200)
+    return subprocess.run(command, env=environment, cwd=site.parent, capture_output=True, text=True, timeout=900)
 
 
 def test_a_name_on_the_line_runs_and_a_run_folder_must_be_allowed(site: Path, tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def test_a_training_is_stopped_resumed_and_alone_in_its_folder(ethanol_file: Pat
             assert "Traceback" not in err
         assert load_run("r").epoch >= 1  # reading needs no lock
         process.send_signal(signal.SIGTERM)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=900)
         assert process.returncode == 143, err
         assert "stopped; go on with: intertwine train --resume r" in out
         assert "Everything up to epoch" in out
@@ -52,7 +52,7 @@ def test_a_training_is_stopped_resumed_and_alone_in_its_folder(ethanol_file: Pat
         before = load_checkpoint("r/last.safetensors")["epoch"]
         wait_for(lambda: load_checkpoint("r/last.safetensors")["epoch"] > before, process)
         process.send_signal(signal.SIGHUP)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=900)
         assert process.returncode == 129, err
         assert "go on with" in out
 
@@ -61,7 +61,7 @@ def test_two_at_once_into_one_folder(ethanol_file: Path) -> None:
     arguments = ["train", ethanol_file, "--model", "schnet", "--epochs", 2, "--run", "r"]
     arguments += ["--set=training.certify=false", *SMALL]
     with started(*arguments) as one, started(*arguments) as two:
-        ends = [(process.communicate(timeout=200), process.returncode) for process in (one, two)]
+        ends = [(process.communicate(timeout=900), process.returncode) for process in (one, two)]
     assert sorted(code for _, code in ends) == [0, 2], ends
     refused = next(err for (_, err), code in ends if code == 2)
     assert "another training is at work" in refused or "exists and is not empty" in refused
@@ -133,7 +133,7 @@ def test_helpers_end_with_the_first_process_and_the_other_way_round(ethanol_file
         assert helpers
         os.kill(helpers[0], signal.SIGTERM)  # as `kill` to the whole group would: the first process's to answer
         process.send_signal(signal.SIGTERM)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=900)
         assert process.returncode == 143, err
         assert "go on with" in out
         assert not any(alive(k) for k in helpers)
@@ -142,7 +142,7 @@ def test_helpers_end_with_the_first_process_and_the_other_way_round(ethanol_file
         wait_for(lambda: load_checkpoint("r/last.safetensors")["epoch"] > epoch, process)
         for helper in children(process):
             os.kill(helper, signal.SIGKILL)
-        out, err = process.communicate(timeout=100)
+        out, err = process.communicate(timeout=900)
         assert process.returncode == 2, err
         assert "one of the processes failed: it was killed" in err
         assert "Traceback" not in out + err
@@ -152,7 +152,7 @@ def test_a_killed_worker_of_the_loader_is_named(ethanol_file: Path) -> None:
     with started("train", ethanol_file, *ENDLESS, "--run", "r", "--set", "training.workers=2", *SMALL) as process:
         wait_for(last, process)
         os.kill(children(process)[-1], signal.SIGKILL)
-        out, err = process.communicate(timeout=100)
+        out, err = process.communicate(timeout=900)
         assert process.returncode == 2, err
         assert "training.workers: a process that prepares batches was killed" in err
         assert "Everything up to epoch" in out
@@ -172,7 +172,7 @@ for _ in range(3):
 resource_sharer.stop(timeout=30)
 print("left", flush=True)
 raise ValueError("another error is told")"""
-    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=900)
     assert (result.returncode, result.stdout) == (1, "left\n")
     assert "EOFError" not in result.stderr
     assert "another error is told" in result.stderr
@@ -211,5 +211,5 @@ sys.meta_path.insert(0, Interrupt())
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell ignores it
 from intertwine.__main__ import main
 main()"""
-    result = subprocess.run([sys.executable, "-c", program, "--help"], capture_output=True, text=True, timeout=120)
+    result = subprocess.run([sys.executable, "-c", program, "--help"], capture_output=True, text=True, timeout=900)
     assert (result.returncode, result.stderr, result.stdout) == (130, "interrupted\n", "")

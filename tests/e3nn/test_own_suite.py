@@ -58,7 +58,7 @@ def source() -> Path:
             [*command, "--no-binary", "e3nn", "--dest", str(new), "e3nn==0.6.0"],
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=900,
             check=False,
         )
         if done.returncode != 0:

@@ -57,7 +57,7 @@ def elsewhere(folder: Path, calls: dict[str, dict[str, tuple[Tensor, ...]]]) -> 
         env=environment() | {"PYTHONPATH": ""},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         check=False,
     )
     assert done.returncode == 0, done.stderr

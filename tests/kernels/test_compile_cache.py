@@ -44,7 +44,7 @@ def start(**environment: str | None) -> subprocess.Popen:
 
 
 def compiled_by(process: subprocess.Popen) -> int:
-    out, err = process.communicate(timeout=240)
+    out, err = process.communicate(timeout=900)
     assert process.returncode == 0, err
     return int(out)
 
@@ -220,7 +220,7 @@ def test_exchanged_and_damaged_objects_are_not_run(tmp_path: Path) -> None:
     script = Path(__file__).with_name("damaged_objects.py")
     variables = os.environ | {"INTERTWINE_CACHE": str(tmp_path)}
     command = [sys.executable, str(script), str(tmp_path), "200"]
-    found = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=400)
+    found = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=900)
     assert (found.returncode, found.stdout.strip()) == (0, "200 cases of 34 kinds: none was run"), found.stderr
 
 

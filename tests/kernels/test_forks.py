@@ -39,7 +39,7 @@ sys.exit(os.waitpid(child, 0)[1])
 
 
 def test_a_fork_before_the_first_kernel() -> None:
-    found = subprocess.run([sys.executable, "-c", _FORK_FIRST], capture_output=True, text=True, timeout=100)
+    found = subprocess.run([sys.executable, "-c", _FORK_FIRST], capture_output=True, text=True, timeout=900)
     assert found.returncode == 0, found.stderr
 
 
@@ -206,7 +206,7 @@ def test_workers_evaluate_harmonics_while_the_parent_compiles() -> None:
     thread.start()
     try:
         found = list(
-            DataLoader(Harmonics(), batch_size=None, num_workers=2, multiprocessing_context="fork", timeout=100)
+            DataLoader(Harmonics(), batch_size=None, num_workers=2, multiprocessing_context="fork", timeout=900)
         )
     finally:
         done.set()

@@ -144,7 +144,7 @@ def test_workers_of_a_data_loader(method: str, two_threads) -> None:
     if method not in torch.multiprocessing.get_all_start_methods():
         pytest.skip(f"no {method} here")
     wanted = [work(index)[1] for index in range(4)]
-    loader = DataLoader(Convolutions(), batch_size=None, num_workers=2, multiprocessing_context=method, timeout=200)
+    loader = DataLoader(Convolutions(), batch_size=None, num_workers=2, multiprocessing_context=method, timeout=900)
     found = list(loader)
     assert equal([x for x, _ in found], wanted)
     assert [count for _, count in found] == [1] * 4

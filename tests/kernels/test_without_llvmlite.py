@@ -82,7 +82,7 @@ def outcome(refused: list[str], folder: Path) -> dict[str, Any]:
     (folder / "refused.txt").write_text(" ".join(refused))
     path = os.pathsep.join([str(ROOT / "tests" / "only_these"), str(ROOT)])
     environment = os.environ | {"REFUSED": str(folder / "refused.txt"), "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, timeout=600)
+    done = subprocess.run([sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout.splitlines()[-1])
 

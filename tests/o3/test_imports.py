@@ -34,7 +34,7 @@ KINDS = (
 def test_what_is_not_imported(statement: str) -> None:
     """Beyond what torch imports by itself."""
     program = f"import sys, torch\nbefore = set(sys.modules)\n{statement}\nprint(*sorted(set(sys.modules) - before))"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=900, check=False)
     assert done.returncode == 0, done.stderr
     new = done.stdout.split()
     assert not [name for name in new if any(name == heavy or name.startswith(f"{heavy}.") for heavy in HEAVY)]

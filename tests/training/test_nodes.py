@@ -21,7 +21,7 @@ from intertwine.training.nodes import launch
 from intertwine.training.options import TrainingOptions
 from intertwine.training.processes import free_port
 
-LIMIT = 150.0  # s for a command of a few seconds, on a machine that is shared with others
+LIMIT = 900.0  # s for a command of a few seconds: a stop for one that hangs, on a machine that is shared with others
 OURS = ("MASTER_", "SLURM_", "TORCHELASTIC_", "NODE_RANK", "LOCAL_RANK", "GROUP_RANK", "WORLD_SIZE", "RANK")
 
 

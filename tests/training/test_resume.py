@@ -49,7 +49,7 @@ def test_killed_ten_times_and_resumed_ends_with_the_same_bits(tiny: dict, tmp_pa
         "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")]),
     }
     command = [sys.executable, str(script), str(tmp_path / "config.json"), str(tmp_path / "killed")]
-    output = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    output = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900)
     lines = output.stdout.splitlines()
     assert lines[-1].startswith("ended 0"), output.stdout + output.stderr
     assert sum(line.startswith("killed") for line in lines) == 10, output.stdout
