@@ -23,8 +23,8 @@ from intertwine.numerics.plugins import NotAllowed
 from intertwine.tasks import ForceField, Property
 from intertwine.training import fitting, load_checkpoint, load_run, read_config, save_checkpoint, save_task, train
 from intertwine.training.config import as_given, check
-from intertwine.training.settle import settle
 from intertwine.training.sets import open_sets
+from intertwine.training.settle import settle
 from intertwine.training.start import begun
 
 OPTIONS = {"epochs": 2, "batch_size": 5, "threads": 1, "patience": 0, "schedule": "plateau", "certify": False}
