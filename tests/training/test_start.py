@@ -64,8 +64,7 @@ def sections(data: Path, source: Path, **start: Any) -> dict[str, Any]:
 def test_a_run_begins_with_the_weights_of_another(
     source: Path, amines: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    """The species of both, the source's model, head and precision, references of these data; and it says so.
-    """
+    """The species of both, the source's model, head and precision, references of these data; and it says so."""
     given = sections(amines, source, freeze=["embedding", "layers.0"])
     given["training"] = OPTIONS | {"learning_rate": 1e-9, "average": 0.0}
     folder = train(given, run=tmp_path / "run")
