@@ -6,7 +6,8 @@ random ones.
     python benchmarks/papers/malonaldehyde.py --demo runs/ethanol-...   # with a demo that is there
 
 What a user types: `intertwine train malonaldehyde_train_01.xyz.gz --train 50`, with and without `--from`; the numbers
-of steps are the same, all else is what either is advised. A seed decides the frames, the initial weights and the order.
+of steps are the same, all else is what either is advised: the rate of both is the usual one, and rises over the first
+ten epochs where the weights are the demo's. A seed decides the frames, the initial weights and the order.
 50 other frames choose the weights that are tested, on the 1,000 of the published test set (rMD17, first split:
 Christensen and von Lilienfeld 2020, arXiv:2007.09593). The demo is of PBE/def2-SVP as these frames are, but of another
 molecule, another sampling and 400 frames. Runs are ordinary run folders: finished ones are not repeated, one that was
@@ -57,9 +58,12 @@ def rows(demo: Path, seeds: list[int], epochs: int | None, data: Path) -> list[d
                 **({"start": {"run": str(demo)}} if arm == ARMS[1] else {}),
             }  # fmt: skip
             folder = RUNS / f"{arm.replace(' ', '-')}-{epochs or 'advised'}-{seed}"
-            report, rate = finished(folder, config), read_config(folder / "config.toml")["training"]["learning_rate"]
+            report, pace = finished(folder, config), read_config(folder / "config.toml")["training"]
             errors = {f"{name} {e['unit']}": e["mae"] for name, e in reversed(report["test"].items())}
-            lines.append({"begins": arm, "seed": seed, "steps": report["steps"], "rate": rate, **errors})
+            lines.append(
+                {"begins": arm, "seed": seed, "steps": report["steps"], "rate": pace["learning_rate"],
+                 "warm-up": pace["warmup"], **errors}
+            )  # fmt: skip
             print(table(lines[-1:]), flush=True)
     return lines
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-BEGUN_RATE_FACTOR, MOST_WARMUP_STEPS = 0.6, 500  # rate of weights that are begun; steps at most in which it is reached
+WARMUP_EPOCHS, WARMUP_PART = 10, 0.1  # of a run with another's weights: the rate rises over the shorter of the two
 
 
 class Pace(NamedTuple):
@@ -20,19 +20,25 @@ class Pace(NamedTuple):
     least: int
     most: int
 
-    def options(self, graphs: int, rate: float, begun: bool = False) -> dict[str, Any]:
-        """The options of the training: of so many graphs, with a model whose rate is so many times the usual.
-
-        Weights that are ``begun`` move at a lower rate, which rises over the first epoch: Adam's first steps are of
-        full size whatever the gradient, and would undo what is known.
-        """
+    def options(self, graphs: int, rate: float) -> dict[str, Any]:
+        """The options of the training: of so many graphs, with a model whose rate is so many times the usual."""
         epochs = round(self.steps / max(1, graphs / self.batch_size))
-        chosen = {
+        return {
             "batch_size": self.batch_size,
             "learning_rate": self.learning_rate * rate,
             "epochs": min(max(epochs, self.least), self.most),
         }
-        if begun:
-            chosen["learning_rate"] = float(f"{chosen['learning_rate'] * BEGUN_RATE_FACTOR:.3g}")
-            chosen["warmup"] = min(-(-graphs // self.batch_size), MOST_WARMUP_STEPS)
-        return chosen
+
+
+def warmup_steps(graphs: int, batch_size: int, epochs: int) -> int:
+    """Steps over which the rate of a run that begins with another's weights rises: those of ten epochs, or a tenth of
+    the run, whichever is less.
+
+    Adam's first steps are of full size whatever the gradient, and would undo what is known.
+
+    Args:
+        graphs: of the training set.
+        batch_size: graphs of a step, of all processes together.
+        epochs: of the run.
+    """
+    return round(min(WARMUP_EPOCHS, WARMUP_PART * epochs) * -(-graphs // batch_size))

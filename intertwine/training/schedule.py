@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from intertwine.tasks.pace import WARMUP_PART
 from intertwine.training.options import TrainingOptions
 
 ANNEALED_PART = 0.3  # last part of a time budget, over which the rate comes down to its floor
@@ -40,8 +41,8 @@ class Schedule:
 
     "constant" :math:`\eta_0`; "linear" :math:`\eta_0 (1 - t)`; "cosine" :math:`\eta_0 (1 + \cos \pi t)/2`; "plateau"
     :math:`\eta_0 f^k` after k stalls of the validation score. All rise linearly over ``warmup`` steps and have a floor.
-    Under a time budget t is the larger of the parts of epochs and of time, and "plateau" and "constant" come down
-    linearly over its last 30 %.
+    Under a time budget t is the larger of the parts of epochs and of time, "plateau" and "constant" come down
+    linearly over its last 30 %, and the rise ends with its first tenth at the latest.
 
     Args:
         options: of training.
@@ -64,7 +65,7 @@ class Schedule:
             shape = 1 - done
         else:
             shape = (self.scale if o.schedule == "plateau" else 1.0) * min(1.0, (1 - spent) / ANNEALED_PART)
-        warm = min(1.0, (step + 1) / o.warmup) if o.warmup else 1.0
+        warm = min(1.0, max((step + 1) / o.warmup, spent / WARMUP_PART)) if o.warmup else 1.0
         return warm * max(min(o.minimum_rate, o.learning_rate), o.learning_rate * shape)
 
     def validated(self, score: float | int) -> None:

@@ -15,7 +15,9 @@ from intertwine.geometry import connect
 from intertwine.numerics import InputError
 from intertwine.numerics.signature import arguments
 from intertwine.tasks import TASKS
+from intertwine.tasks.pace import warmup_steps
 from intertwine.training.config import Config, model_class, resolve, task_class
+from intertwine.training.options import TrainingOptions
 from intertwine.training.sections import merge
 from intertwine.training.sets import Sets, target_of
 
@@ -39,6 +41,8 @@ def settle(sets: Sets, sections: Mapping[str, Any], *, allow: Collection[str] = 
     looks = model_class(config.model.name, sections.allow).EDGES
     if "average_degree" in config.model.arguments and "average_degree" not in {*sections["model"], *preset}:
         config.model.arguments["average_degree"] = _degree(sets, cutoff)
+    if config.start.run is not None and "warmup" not in sections["training"]:
+        config = replace(config, training=replace(config.training, warmup=_warmup(sets, config.training)))
     if "threads" in sections["training"]:
         return config
     return replace(config, training=replace(config.training, threads=_threads(sets, config, cutoff, looks)))
@@ -67,8 +71,7 @@ def suggest(sets: Sets, sections: Mapping[str, Any]) -> dict[str, dict[str, Any]
     return {
         "task": {"name": task_name, **wishes.get("task", {})},
         "model": {"name": name, **{key: value for key, value in settings.items() if key in arguments(model)}},
-        "training": task.pace.options(len(data), model.CARD.rate, "run" in sections["start"])
-        | wishes.get("training", {}),
+        "training": task.pace.options(len(data), model.CARD.rate) | wishes.get("training", {}),
     }
 
 
@@ -97,6 +100,10 @@ def _degree(sets: Sets, cutoff: float | None) -> float:
     graphs = [store[k] for k in range(min(len(store), COUNTED_STRUCTURES))]
     nodes, edges = (sum(getattr(graph, name) for graph in graphs) for name in ("num_nodes", "num_edges"))
     return float(f"{max(edges / max(nodes, 1), 1.0):.3g}")
+
+
+def _warmup(sets: Sets, options: TrainingOptions) -> int:
+    return warmup_steps(len(sets.train), options.batch_size * options.devices * options.nodes, options.epochs)
 
 
 def _threads(sets: Sets, config: Config, cutoff: float | None, looks: bool) -> int:

@@ -71,6 +71,12 @@ def test_warmup() -> None:
     assert [schedule.rate(step, 0.0) for step in range(6)] == [0.25, 0.5, 0.75, 1.0, 1.0, 1.0]
 
 
+@pytest.mark.parametrize(("seconds", "rate"), [(0.0, 0.001), (1.5, 0.25), (3.0, 0.5), (6.0, 1.0), (30.0, 1.0)])
+def test_the_rate_has_risen_after_a_tenth_of_a_time_budget(seconds: float, rate: float) -> None:
+    schedule = Schedule(TrainingOptions(schedule="constant", learning_rate=1.0, warmup=1000, minutes=1.0), steps=10**9)
+    assert schedule.rate(0, seconds) == pytest.approx(rate)
+
+
 def test_state_comes_back() -> None:
     options = TrainingOptions(schedule="plateau", plateau_patience=0, factor=0.5, learning_rate=1.0)
     schedule, other = Schedule(options, 10), Schedule(options, 10)

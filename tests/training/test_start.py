@@ -22,6 +22,10 @@ from intertwine.numerics import CheckpointError, InputError
 from intertwine.numerics.plugins import NotAllowed
 from intertwine.tasks import ForceField, Property
 from intertwine.training import fitting, load_checkpoint, load_run, read_config, save_checkpoint, save_task, train
+from intertwine.training.config import as_given, check
+from intertwine.training.sets import open_sets
+from intertwine.training.settle import settle
+from intertwine.training.start import begun
 
 OPTIONS = {"epochs": 2, "batch_size": 5, "threads": 1, "patience": 0, "schedule": "plateau", "certify": False}
 
@@ -60,9 +64,7 @@ def sections(data: Path, source: Path, **start: Any) -> dict[str, Any]:
 def test_a_run_begins_with_the_weights_of_another(
     source: Path, amines: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    """The species of both, the source's model, head and precision, references of these data, a lower rate; and it says
-    so.
-    """
+    """The species of both, the source's model, head and precision, references of these data; and it says so."""
     given = sections(amines, source, freeze=["embedding", "layers.0"])
     given["training"] = OPTIONS | {"learning_rate": 1e-9, "average": 0.0}
     folder = train(given, run=tmp_path / "run")
@@ -86,17 +88,29 @@ def test_a_run_begins_with_the_weights_of_another(
     assert float(after.task(Graph(graph.pos, z=[1, 6, 7, 7, 1, 6]))["energy"]) == pytest.approx(-6000.0, abs=50.0)
 
 
-def test_the_lower_rate_is_suggested_and_the_users_is_taken(source: Path, amines: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("epochs", "batch_size", "warmup"), [(1, 5, 0), (20, 5, 4), (100, 3, 40), (400, 5, 20), (50, 64, 5)]
+)
+def test_the_usual_rate_is_suggested_and_rises_over_a_tenth_of_the_run(
+    source: Path, amines: Path, epochs: int, batch_size: int, warmup: int
+) -> None:
+    """Of 10 frames: at most over ten epochs."""
     given = sections(amines, source)
-    given["training"] = {"epochs": 1, "certify": False, "threads": 1}
+    given["training"] = {"epochs": epochs, "batch_size": batch_size}
+    sets = open_sets(check(as_given(given))[0], progress=False)
+    settled = settle(sets, begun(sets, as_given(given))).training
     fresh = ForceField.pace.options(10, MODELS["painn"].CARD.rate)
-    settled = read_config(train(given, progress=False, run=tmp_path / "run") / "config.toml")["training"]
-    assert settled["learning_rate"] == pytest.approx(0.6 * fresh["learning_rate"])
-    assert settled["warmup"] == 2
-    given["training"] |= {"learning_rate": 0.01, "warmup": 0}
+    assert (settled.learning_rate, settled.warmup) == (fresh["learning_rate"], warmup)
+    del given["start"]
+    assert settle(sets, as_given(given)).training.warmup == 0
+
+
+def test_the_users_rate_is_taken(source: Path, amines: Path, tmp_path: Path) -> None:
+    given = sections(amines, source)
+    given["training"] = {"epochs": 1, "certify": False, "threads": 1, "learning_rate": 0.01, "warmup": 3}
     given["model"] = {"species": [9]}
     settled = read_config(train(given, progress=False, run=tmp_path / "own") / "config.toml")
-    assert (settled["training"]["learning_rate"], settled["training"]["warmup"]) == (0.01, 0)
+    assert (settled["training"]["learning_rate"], settled["training"]["warmup"]) == (0.01, 3)
     assert settled["model"]["species"] == [1, 6, 7, 8, 9]
 
 
