@@ -13,6 +13,7 @@ from intertwine.cli.certificate import certify
 from intertwine.cli.cite import cite
 from intertwine.cli.dynamics import md
 from intertwine.cli.export import export
+from intertwine.cli.label import label
 from intertwine.cli.listing import datasets, models
 from intertwine.cli.simulate import relax
 from intertwine.cli.streams import shut
@@ -28,12 +29,27 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (train, evaluate, predict, certify, md, relax, export, models, datasets, info, compare, cite, bench):
+for command in (
+    train,
+    evaluate,
+    predict,
+    certify,
+    label,
+    md,
+    relax,
+    export,
+    models,
+    datasets,
+    info,
+    compare,
+    cite,
+    bench,
+):
     app.command(
         rich_help_panel="Learn"
         if command in (train, evaluate, predict, certify)
         else "Use"
-        if command in (md, relax, export)
+        if command in (label, md, relax, export)
         else "Look"
     )(command)
 

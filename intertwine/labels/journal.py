@@ -115,13 +115,21 @@ class Journal:
 
     def read(self, frame: int) -> Outcome:
         """What came of a structure that is in it."""
-        self.file.seek(self.places[frame])
-        _, length, number, _, seconds, labelled = HEAD.unpack(self.file.read(HEAD.size))
-        content = self.file.read(length)
+        seconds, labelled, content = self._content(frame)
         if not labelled:
-            return Outcome(number, {}, content.decode(), seconds)
+            return Outcome(frame, {}, content.decode(), seconds)
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            return Outcome(number, dict(arrays), "", seconds)
+            return Outcome(frame, dict(arrays), "", seconds)
+
+    def reason(self, frame: int) -> str:
+        """Why a structure that is in it has no labels; "" if it has."""
+        _, labelled, content = self._content(frame)
+        return "" if labelled else content.decode()
+
+    def _content(self, frame: int) -> tuple[float, bool, bytes]:
+        self.file.seek(self.places[frame])
+        _, length, _, _, seconds, labelled = HEAD.unpack(self.file.read(HEAD.size))
+        return seconds, labelled, self.file.read(length)
 
     def remove(self) -> None:
         """Delete it: everything is elsewhere."""

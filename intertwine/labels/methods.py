@@ -59,7 +59,7 @@ def method_of(name: str) -> Method:
         remedy = nearest(name, XTB) if "xtb" in name else FORM
         raise InputError(f"unknown method {name!r}", where="--method", remedy=remedy)
     if _DISPERSION.search(xc):
-        remedy = "leave it out: dispersion is no function of the electrons here, and can be added to the energies after."
+        remedy = "leave it out; dispersion is a function of the positions alone, and can be added afterwards."
         raise InputError(f"the functional {xc!r} has a correction for dispersion", where="--method", remedy=remedy)
     gto, libxc = program("pyscf.gto"), program("pyscf.dft.libxc")
     pinned = B3LYP.get(xc, xc)

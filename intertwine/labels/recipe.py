@@ -116,7 +116,9 @@ def recipe(
         InputError: an argument is not acceptable, or the program is not installed.
     """
     spoken = method_of(method)
-    names = tuple(name for name in UNITS if name in {choose(word, UNITS, kind="label", where="--want") for word in want})
+    names = tuple(
+        name for name in UNITS if name in {choose(word, UNITS, kind="label", where="--want") for word in want}
+    )
     if not names:
         raise InputError("nothing is wanted", where="--want", remedy="say for example --want energy,forces.")
     _check(spoken, names, spin, grid, cycles, field)

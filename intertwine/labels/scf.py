@@ -13,7 +13,7 @@ from jaxtyping import Float
 from intertwine.labels.methods import HARTREE_FOCK, has_basis
 from intertwine.labels.programs import program
 from intertwine.labels.recipe import Recipe
-from intertwine.labels.structure import Structure, Unlabelled
+from intertwine.labels.structure import NoLabelsError, Structure
 
 LEAST_OVERLAP = 1e-7  # smallest eigenvalue of the overlap, below which orbitals depend on each other
 LEAST_GAP = 1e-3  # Eh between the highest occupied and the lowest empty orbital of a closed shell
@@ -32,7 +32,7 @@ def scf_labels(structure: Structure, recipe: Recipe) -> dict[str, np.ndarray]:
     ``hamiltonian`` the Fock matrix of that density.
 
     Raises:
-        Unlabelled: there are none, and why.
+        NoLabelsError: there are none, and why.
     """
     mol = molecule(structure, recipe)
     field_free = converged(mean_field(mol, recipe))
@@ -60,13 +60,13 @@ def molecule(structure: Structure, recipe: Recipe) -> Any:
     """PySCF's molecule of a structure, with the effective core potentials that the basis is made for.
 
     Raises:
-        Unlabelled: an element is not in the basis, or its orbitals are linearly dependent.
+        NoLabelsError: an element is not in the basis, or its orbitals are linearly dependent.
     """
     gto = program("pyscf.gto")
     symbols = [chemical_symbols[z] for z in structure.numbers]
     lacking = sorted({symbol for symbol in symbols if not has_basis(gto, recipe.basis, symbol)})
     if lacking:
-        raise Unlabelled(f"the basis {recipe.basis} has no {', '.join(lacking)}")
+        raise NoLabelsError(f"the basis {recipe.basis} has no {', '.join(lacking)}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # an advertisement of another package
         cores = {symbol: potential for symbol in set(symbols) if (potential := _core(gto, recipe.basis, symbol))}
@@ -82,7 +82,7 @@ def molecule(structure: Structure, recipe: Recipe) -> Any:
         )
     smallest = float(np.linalg.eigvalsh(mol.intor("int1e_ovlp"))[0])
     if smallest < LEAST_OVERLAP:
-        raise Unlabelled(f"linearly dependent orbitals: the smallest eigenvalue of their overlap is {smallest:.1e}")
+        raise NoLabelsError(f"linearly dependent orbitals: the smallest eigenvalue of their overlap is {smallest:.1e}")
     return mol
 
 
@@ -112,11 +112,11 @@ def converged(field: Any, guess: np.ndarray | None = None) -> Any:
     """The same object after its iterations.
 
     Raises:
-        Unlabelled: they did not converge.
+        NoLabelsError: they did not converge.
     """
     field.kernel(dm0=guess)
     if not field.converged:
-        raise Unlabelled(f"the SCF did not converge in {field.max_cycle} iterations")
+        raise NoLabelsError(f"the SCF did not converge in {field.max_cycle} iterations")
     return field
 
 
@@ -127,7 +127,7 @@ def _check_shells(field: Any, recipe: Recipe) -> None:
     occupied, empty = energies[field.mo_occ > 0], energies[field.mo_occ == 0]
     if len(empty) and empty.min() - occupied.max() < LEAST_GAP:
         gap = empty.min() - occupied.max()
-        raise Unlabelled(f"an open shell: highest occupied and lowest empty orbital are {gap:.1e} Eh apart")
+        raise NoLabelsError(f"an open shell: highest occupied and lowest empty orbital are {gap:.1e} Eh apart")
 
 
 def dipole(field: Any) -> Float[np.ndarray, "3"]:

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 NEAREST_NUCLEI = 0.2  # A, below which no two nuclei of a molecule are: H2 has 0.74 A
 
 
-class Unlabelled(Exception):
+class NoLabelsError(Exception):
     """A structure has no such labels; the text says why."""
 
 
@@ -34,23 +34,23 @@ class Structure:
     periodic: bool = False
 
     def check(self, spin: int) -> None:
-        """Raise :class:`Unlabelled` where no program need be asked.
+        """Raise :class:`NoLabelsError` where no program need be asked.
 
         Args:
             spin: unpaired electrons.
         """
         if self.periodic:
-            raise Unlabelled("periodic: labels are those of molecules")
+            raise NoLabelsError("periodic: labels are those of molecules")
         electrons = int(self.numbers.sum()) - self.charge
         if electrons < max(spin, 1):
-            raise Unlabelled(f"charge {self.charge} leaves {electrons} electrons, spin wants {max(spin, 1)}")
+            raise NoLabelsError(f"charge {self.charge} leaves {electrons} electrons, spin wants {max(spin, 1)}")
         if (electrons - spin) % 2:
             kind = f"an open shell with spin {spin}" if not spin else f"not {spin} of them unpaired"
-            raise Unlabelled(f"{electrons} electrons are {kind}: charge or spin does not fit")
+            raise NoLabelsError(f"{electrons} electrons are {kind}: charge or spin does not fit")
         for k in range(1, len(self.numbers)):
             distances = np.linalg.norm(self.positions[:k] - self.positions[k], axis=1)
             if distances.min() < NEAREST_NUCLEI:
-                raise Unlabelled(f"atoms {distances.argmin()} and {k} are {distances.min():.3g} A apart")
+                raise NoLabelsError(f"atoms {distances.argmin()} and {k} are {distances.min():.3g} A apart")
 
 
 @dataclass(frozen=True)
@@ -78,14 +78,14 @@ def charge_of(info: dict[str, Any], told: int | None) -> int:
         told: by --charge.
 
     Raises:
-        Unlabelled: the file's own is another one, or no whole number.
+        NoLabelsError: the file's own is another one, or no whole number.
     """
     own = next((np.asarray(info[name]) for name in ("charge", "total_charge") if name in info), None)
     if own is None:
         return told or 0
     if own.size != 1 or own.dtype.kind not in "iuf" or own.reshape(-1)[0] != np.round(own.reshape(-1)[0]):
-        raise Unlabelled(f"the file says charge {own}, which is no whole number")
+        raise NoLabelsError(f"the file says charge {own}, which is no whole number")
     charge = int(own.reshape(-1)[0])
     if told is not None and charge != told:
-        raise Unlabelled(f"the file says charge {charge}, and --charge {told}")
+        raise NoLabelsError(f"the file says charge {charge}, and --charge {told}")
     return charge

@@ -15,7 +15,7 @@ import numpy as np
 from intertwine.labels.programs import program
 from intertwine.labels.recipe import Recipe
 from intertwine.labels.scf import scf_labels
-from intertwine.labels.structure import Outcome, Structure, Unlabelled
+from intertwine.labels.structure import NoLabelsError, Outcome, Structure
 from intertwine.labels.xtb import xtb_labels
 from intertwine.numerics import IntertwineError
 
@@ -40,8 +40,8 @@ def label_structure(structure: Structure, recipe: Recipe) -> Outcome:
         labels = _compute(structure, recipe)
         bad = next((name for name, value in labels.items() if not np.isfinite(value).all()), None)
         if bad is not None:
-            raise Unlabelled(f"{bad} is not finite")
-    except Unlabelled as error:
+            raise NoLabelsError(f"{bad} is not finite")
+    except NoLabelsError as error:
         labels, reason = {}, str(error)
     except (IntertwineError, MemoryError, OSError):
         raise

@@ -10,7 +10,7 @@ from ase.units import Bohr, Hartree
 from intertwine.labels.methods import XTB
 from intertwine.labels.programs import program
 from intertwine.labels.recipe import Recipe
-from intertwine.labels.structure import Structure, Unlabelled
+from intertwine.labels.structure import NoLabelsError, Structure
 
 ACCURACY_1 = 1e-6  # Eh, the threshold of the energy at tblite's accuracy 1
 
@@ -22,7 +22,7 @@ def xtb_labels(structure: Structure, recipe: Recipe) -> dict[str, np.ndarray]:
     polarizability is by central differences of the dipole as in :func:`~intertwine.labels.scf.scf_labels`.
 
     Raises:
-        Unlabelled: there are none, and why.
+        NoLabelsError: there are none, and why.
     """
     result = _computed(structure, recipe, None)
     labels: dict[str, np.ndarray] = {}
@@ -58,10 +58,10 @@ def _computed(structure: Structure, recipe: Recipe, field: np.ndarray | None) ->
             calculator.add("electric-field", _pointer(field))
         return calculator.singlepoint()
     except errors as error:
-        raise Unlabelled(f"tblite: {' '.join(str(error).split())[:200]}") from error
+        raise NoLabelsError(f"tblite: {' '.join(str(error).split())[:200]}") from error
 
 
 def _pointer(field: np.ndarray) -> Any:
-    """A field as tblite's C function takes it: its Python wrapper hands an array through as it is (tblite 0.4 to 0.8)."""
+    """A field as tblite's C function takes it, to which its wrapper hands arrays through as they are (0.4 to 0.8)."""
     ffi = program("tblite.library").ffi
     return ffi.new("double[3]", field.tolist())
