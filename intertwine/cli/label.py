@@ -51,8 +51,9 @@ def label(
     overwrite: Overwrite = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")] = False,
 ) -> None:
-    """Label structures by PySCF or tblite. A run that was killed goes on with the same command. Structures that fail are
-    listed and left out."""
+    """Label structures by PySCF or tblite. A run that was killed goes on with the same command; structures that fail
+    are listed and left out.
+    """
     import os
 
     from intertwine.data import read_structures

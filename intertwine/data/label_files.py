@@ -1,10 +1,10 @@
 """The files that `intertwine label` writes: what is in them, what regenerates the rest, and which may be mixed.
 
-An HDF5 file. Its attributes say what it is (``format``, ``schema``) and hold the ``recipe``, a JSON document of everything
-that decides the numbers. A group ``molecules/000000`` for each sequence of atomic numbers holds ``atomic_numbers`` (N,),
-``conformations`` (C, N, 3), ``frame`` (C,), ``total_charge`` (C,) and the labels, each with its unit in the attribute
-``units``. Symmetric matrices of n orbitals are their upper triangles by rows, (C, n (n + 1) / 2). ``failures`` holds ``frame``
-and ``reason`` of structures without labels.
+An HDF5 file. Its attributes say what it is (``format``, ``schema``) and hold the ``recipe``, a JSON document of
+everything that decides the numbers. A group ``molecules/000000`` for each sequence of atomic numbers holds
+``atomic_numbers`` (N,), ``conformations`` (C, N, 3), ``frame`` (C,), ``total_charge`` (C,) and the labels, each with
+its unit in the attribute ``units``. Symmetric matrices of n orbitals are their upper triangles by rows,
+(C, n (n + 1) / 2). ``failures`` holds ``frame`` and ``reason`` of structures without labels.
 """
 
 from __future__ import annotations

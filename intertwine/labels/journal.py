@@ -1,8 +1,8 @@
 """What is done so far, on the disk after every structure: a file that only grows, and is read again after a kill.
 
-It begins with a line of JSON, the recipe and a digest of the structures. A record follows for each structure: mark, length,
-frame, checksum, kind, and the labels as npz or the reason why there are none. A record is written by one call and
-synchronised; what a killed process left of one at the end is cut off by the next.
+It begins with a line of JSON, the recipe and a digest of the structures. A record follows for each structure: mark,
+length, frame, checksum, seconds, whether there are labels, and the labels as npz or the reason why there are none. A
+record is written by one call and synchronised; what a killed process left of one at the end is cut off by the next.
 """
 
 from __future__ import annotations

@@ -113,6 +113,7 @@ def label(
         summary = Summary(len(structures), before=len(journal.places))
         _compute(journal, structures, refused, summary, workers, scheduler, progress)
         if len(summary.failures) == len(structures):
+            commonest = list(summary.by_reason().items())[:3]
             reasons = "; ".join(
                 f"{reason} ({len(lost)} of them)" for reason, lost in list(summary.by_reason().items())[:3]
             )
