@@ -30,29 +30,14 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (
-    train,
-    evaluate,
-    predict,
-    certify,
-    label,
-    md,
-    relax,
-    export,
-    models,
-    datasets,
-    info,
-    compare,
-    cite,
-    bench,
-):
-    app.command(
-        rich_help_panel="Learn"
-        if command in (train, evaluate, predict, certify)
-        else "Use"
-        if command in (label, md, relax, export)
-        else "Look"
-    )(command)
+PANELS: dict[str, tuple[Callable[..., None], ...]] = {
+    "Learn": (label, train, evaluate, predict, certify),
+    "Use": (md, relax, export),
+    "Look": (models, datasets, info, compare, cite, bench),
+}
+for panel, commands in PANELS.items():
+    for command in commands:
+        app.command(rich_help_panel=panel)(command)
 
 
 def _version(flag: bool) -> bool:

@@ -75,7 +75,8 @@ def _spelled(libxc: Any, xc: str) -> str:
     """A functional by Libxc's numbers and weights."""
     try:
         _, parts = libxc.parse_xc(xc)
-        kind, (omega, long, exact) = libxc.xc_type(xc), libxc.rsh_and_hybrid_coeff(xc)
+        kind, (omega, long, beyond) = libxc.xc_type(xc), libxc.rsh_coeff(xc)
+        exact = long + beyond if omega else libxc.hybrid_coeff(xc)  # at short range
     except (KeyError, ValueError, RuntimeError, IndexError) as error:
         remedy = "use one of Libxc's or PySCF's, such as pbe, pbe0, b3lypg, r2scan, wb97x-v, or hf."
         raise InputError(f"PySCF knows no functional {xc!r}", where="--method", remedy=remedy) from error

@@ -114,9 +114,7 @@ def label(
         _compute(journal, structures, refused, summary, workers, scheduler, progress)
         if len(summary.failures) == len(structures):
             commonest = list(summary.by_reason().items())[:3]
-            reasons = "; ".join(
-                f"{reason} ({len(lost)} of them)" for reason, lost in list(summary.by_reason().items())[:3]
-            )
+            reasons = "; ".join(f"{reason} ({len(lost)} of them)" for reason, lost in commonest)
             remedy = "change --method, --charge or --spin, or repair the structures; then give --overwrite."
             raise DataError(f"no structure could be labelled: {reasons}", where=source or "structures", remedy=remedy)
         write_labels(place, journal, structures, source)
@@ -142,7 +140,7 @@ def _structures(frames: Sequence[Atoms], recipe: Recipe) -> tuple[list[Structure
 def _digest(structures: Sequence[Structure]) -> str:
     state = hashlib.sha256()
     for s in structures:
-        state.update(np.int64([len(s.numbers), s.charge, s.periodic]).tobytes() + s.numbers.tobytes())
+        state.update(np.array([len(s.numbers), s.charge, s.periodic], dtype=np.int64).tobytes() + s.numbers.tobytes())
         state.update(np.ascontiguousarray(s.positions).tobytes())
     return state.hexdigest()[:32]
 
