@@ -75,8 +75,7 @@ def _spelled(libxc: Any, xc: str) -> str:
     """A functional by Libxc's numbers and weights."""
     try:
         _, parts = libxc.parse_xc(xc)
-        kind, (omega, long, beyond) = libxc.xc_type(xc), libxc.rsh_coeff(xc)
-        exact = long + beyond if omega else libxc.hybrid_coeff(xc)  # at short range
+        kind, (omega, long, _), exact = libxc.xc_type(xc), libxc.rsh_coeff(xc), exact_exchange(xc)
     except (KeyError, ValueError, RuntimeError, IndexError) as error:
         remedy = "use one of Libxc's or PySCF's, such as pbe, pbe0, b3lypg, r2scan, wb97x-v, or hf."
         raise InputError(f"PySCF knows no functional {xc!r}", where="--method", remedy=remedy) from error
@@ -84,6 +83,15 @@ def _spelled(libxc: Any, xc: str) -> str:
         raise InputError(f"{xc!r} is no functional ({kind})", where="--method", remedy=FORM)
     named = ", ".join(f"{int(number)} x {float(weight):g}" for number, weight in parts)
     return f"{kind}; Libxc {named}; exact exchange {exact:g}, long-range {long:g}, omega {omega:g}"
+
+
+def exact_exchange(xc: str) -> float:
+    """The share of exact exchange of a functional, at short range where it depends on the distance."""
+    if xc == HARTREE_FOCK:
+        return 1.0
+    libxc = program("pyscf.dft.libxc")
+    omega, long, beyond = libxc.rsh_coeff(xc)
+    return float(long + beyond if omega else libxc.hybrid_coeff(xc))
 
 
 def _check_basis(gto: Any, basis: str) -> None:

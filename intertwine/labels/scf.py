@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,13 +11,15 @@ from ase.data import chemical_symbols
 from ase.units import Bohr, Hartree
 from jaxtyping import Float
 
-from intertwine.labels.methods import HARTREE_FOCK, has_basis
+from intertwine.labels.methods import HARTREE_FOCK, exact_exchange, has_basis
 from intertwine.labels.programs import program
 from intertwine.labels.recipe import Recipe
 from intertwine.labels.structure import NoLabelsError, Structure
 
 LEAST_OVERLAP = 1e-7  # smallest eigenvalue of the overlap, below which orbitals depend on each other
 LEAST_GAP = 1e-3  # Eh between the highest occupied and the lowest empty orbital of a closed shell
+#: Eh, gaps below which the energy of the triplet is asked for: without exact exchange, and what all of it adds.
+SUSPECT_GAP, SUSPECT_GAP_OF_EXCHANGE = 0.1, 0.5
 
 
 def scf_labels(structure: Structure, recipe: Recipe) -> dict[str, np.ndarray]:
@@ -36,7 +39,7 @@ def scf_labels(structure: Structure, recipe: Recipe) -> dict[str, np.ndarray]:
     """
     mol = molecule(structure, recipe)
     field_free = converged(mean_field(mol, recipe))
-    _check_shells(field_free, recipe)
+    _check_shells(field_free, mol, recipe)
     labels: dict[str, np.ndarray] = {}
     if "energy" in recipe.want:
         labels["energy"] = np.array(field_free.e_tot * Hartree)
@@ -120,14 +123,23 @@ def converged(field: Any, guess: np.ndarray | None = None) -> Any:
     return field
 
 
-def _check_shells(field: Any, recipe: Recipe) -> None:
-    if recipe.spin:
-        return
+def _check_shells(field: Any, mol: Any, recipe: Recipe) -> None:
+    """Raise :class:`NoLabelsError` if a closed shell is none: its orbitals are degenerate, or, where they are near, the
+    triplet has less energy.
+    """
     energies = np.asarray(field.mo_energy)
     occupied, empty = energies[field.mo_occ > 0], energies[field.mo_occ == 0]
-    if len(empty) and empty.min() - occupied.max() < LEAST_GAP:
-        gap = empty.min() - occupied.max()
+    gap = float(empty.min() - occupied.max()) if len(empty) and len(occupied) else np.inf
+    if recipe.spin or gap > SUSPECT_GAP + SUSPECT_GAP_OF_EXCHANGE * exact_exchange(recipe.xc):
+        return
+    if gap < LEAST_GAP:
         raise NoLabelsError(f"an open shell: highest occupied and lowest empty orbital are {gap:.1e} Eh apart")
+    unpaired = mol.copy()
+    unpaired.spin = 2
+    triplet = mean_field(unpaired.build(False, False), replace(recipe, spin=2))
+    triplet.kernel()
+    if triplet.converged and triplet.e_tot < field.e_tot:
+        raise NoLabelsError(f"an open shell: the triplet is {field.e_tot - triplet.e_tot:.2g} Eh below it")
 
 
 def dipole(field: Any) -> Float[np.ndarray, "3"]:
