@@ -8,12 +8,11 @@ from concurrent.futures import Executor, Future
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from ase import Atoms
 from ase.build import molecule
 
-from intertwine.labels import Recipe, Structure, recipe
+from intertwine.labels import Recipe, Structure, program, recipe
 
 WANT = ("energy", "forces", "dipole", "density", "hamiltonian")
 
@@ -62,7 +61,7 @@ def here(tell: Callable[[int], None] = lambda frame: None) -> Callable[[int], An
 
 def content(path: Path) -> dict[str, Any]:
     """Everything that is in an HDF5 file: arrays as bytes with their types, attributes as they are."""
-    told: dict[str, Any] = {}
+    h5py, told = program("h5py"), dict[str, Any]()
 
     def visit(name: str, item: Any) -> None:
         told[name] = dict(item.attrs)

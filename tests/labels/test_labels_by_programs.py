@@ -12,14 +12,14 @@ from ase.build import molecule
 from ase.units import Bohr, Hartree
 from labelled_water import cheap, structure, water
 
-pytest.importorskip("pyscf")
-pytest.importorskip("tblite")
-pytest.importorskip("h5py")
-
 from intertwine.labels import Recipe, label_structure, recipe
 from intertwine.labels.scf import converged, mean_field
 from intertwine.labels.scf import molecule as pyscf_molecule
 from intertwine.numerics import InputError
+
+pytest.importorskip("pyscf")
+pytest.importorskip("tblite")
+pytest.importorskip("h5py")
 
 ALL = ("energy", "forces", "dipole", "polarizability")
 
