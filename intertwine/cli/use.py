@@ -140,6 +140,7 @@ def predict(
 
     The file has all that the structures had, labels too; predictions stand beside it as predicted_energy,
     predicted_forces, ... An input is never written to."""
+    from intertwine.geometry.voigt import ORDER
     from intertwine.integrations import writable, write_predictions
     from intertwine.integrations.export import check_names, holds, prefix_of
     from intertwine.integrations.writing import format_of, tells_its_unit
@@ -179,7 +180,7 @@ def predict(
             str(structures),
             ["frame", *[f"{name} ({units[name]})" if units.get(name) else name for name in names]],
             rows,
-            caption="-o FILE writes everything.",
+            caption="-o FILE writes everything." + (f" stress: {ORDER}." if "stress" in names else ""),
         )
 
 

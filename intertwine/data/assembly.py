@@ -15,7 +15,7 @@ from intertwine.data.properties import QM9
 from intertwine.data.resolution import Resolution
 from intertwine.data.store import GraphStore
 from intertwine.data.units import CANONICAL, DIMENSIONS, complete, factor
-from intertwine.geometry import FIELDS, Graph
+from intertwine.geometry import FIELDS, Graph, from_voigt
 from intertwine.numerics import DataError, InputError, nearest
 
 
@@ -238,8 +238,7 @@ def _shaped(value: Any, label: str, level: str, frame: Frame) -> np.ndarray:
     shape: tuple[int, ...]
     if label in ("stress", "virial", "polarizability"):
         if array.size == 6:
-            xx, yy, zz, yz, xz, xy = array.reshape(6)
-            array = np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
+            array = from_voigt(array.reshape(6))
         shape = (1, 3, 3)
     elif field is not None and (field.rank or array.size == (n if level == "node" else 1)):
         shape = (n if level == "node" else 1, *(3,) * field.rank)

@@ -16,7 +16,7 @@ from intertwine.data import GraphStore, to_graph
 from intertwine.data.loader import Loader
 from intertwine.data.store import INPUTS
 from intertwine.data.suspicion import Frames, Seen, examine
-from intertwine.geometry import LEVELS, Graph, collate, connect
+from intertwine.geometry import LEVELS, Graph, collate, connect, six
 from intertwine.numerics import CheckpointError, DataError, GeometryError, InputError, IntertwineError
 from intertwine.tasks import Classification, Task
 from intertwine.tasks.verdict import compared_with
@@ -124,7 +124,7 @@ def predict(
     Returns:
         For each structure an array for each output that it has, (rows, ...) of nodes, pairs
         (:func:`intertwine.geometry.pair_list`), points, or edges (as :func:`intertwine.geometry.connect` lists them),
-        (...) of the graph; an open one has no stress.
+        (...) of the graph. A stress has six numbers, xx, yy, zz, yz, xz, xy; an open structure has none.
 
     Raises:
         GeometryError, DataError, InputError: a structure can't be predicted, or what is predicted is not finite; names
@@ -177,7 +177,7 @@ def fields_of(task: Task, have: Collection[str]) -> list[str]:
 
 
 def sound(task: Task, prediction: dict[str, np.ndarray], bulk: bool) -> dict[str, np.ndarray]:
-    """What was predicted for one structure, if it is finite; without the stress of a structure that has none.
+    """What was predicted for one structure, if it is finite; its stress in six numbers, if it has one.
 
     Args:
         task: whose prediction it is.
@@ -196,7 +196,7 @@ def sound(task: Task, prediction: dict[str, np.ndarray], bulk: bool) -> dict[str
             check_weights(task)
             remedy = "look at the structure: atoms that nearly coincide, or are far outside of what was trained on."
             raise GeometryError(f"the predicted {name} is not finite", where=name, remedy=remedy)
-    return prediction
+    return prediction | {name: six(prediction[name]) for name in ("stress",) if name in prediction}
 
 
 def check_weights(task: Task) -> None:

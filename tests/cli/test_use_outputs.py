@@ -33,10 +33,12 @@ def test_open_and_periodic_structures_of_a_run_with_stress(runs, ok) -> None:
     for k, atoms in enumerate(frames):
         atoms.calc = Calculator(runs["copper"])
         assert printed[k]["energy"] == pytest.approx(atoms.get_potential_energy(), abs=1e-5)
+        assert "stress" not in printed[k] or printed[k]["stress"] == pytest.approx(atoms.get_stress(), abs=1e-6)
     written("dimer.xyz", [dimer.copy()])
     for name in ("mixed.xyz", "dimer.xyz"):
         table = ok("predict", runs["copper"], name).stdout
         assert "stress (eV/A^3)" in table
+        assert "stress: xx, yy, zz, yz, xz, xy" in table
         for output in ("p.xyz", "p.json", "p.npz", "p.traj"):
             ok("predict", runs["copper"], name, "-o", output, "--overwrite")
     run = load_run(runs["copper"])
