@@ -158,10 +158,11 @@ def predict(
     content = inputs.read(structures, trained, key, unit)
     if output is not None and format_of(output) not in ("json", "npz"):
         tells_its_unit(output, [s for s in content.structures if hasattr(s, "info")])
-        check_names(content.structures, trained.task, prefix)
+        check_names(content.structures, trained.task, prefix, content.places)
     replaced = ", which is replaced" if output is not None and output.is_file() else ""
     with console.bar(len(content.structures), "predicting") as progress:
-        predictions = forecast(trained, content.structures, batch_size=batch_size, keys=content.keys, progress=progress)
+        about: dict[str, Any] = {"keys": content.keys, "places": content.places}
+        predictions = forecast(trained, content.structures, batch_size=batch_size, progress=progress, **about)
     if output is not None:
         told: dict[str, Any] = {"prefix": prefix, "keys": content.keys}
         for note in write_predictions(output, content.structures, predictions, trained.task, **told):

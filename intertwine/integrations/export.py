@@ -220,13 +220,19 @@ def holds(path: Path, task: Task) -> str:
     return kind
 
 
-def check_names(structures: Sequence[Graph | Atoms], task: Task, prefix: str = PREDICTED) -> None:
+def check_names(
+    structures: Sequence[Graph | Atoms], task: Task, prefix: str = PREDICTED, places: Sequence[str] = ()
+) -> None:
     """Raise an :class:`InputError` if a structure has what a prediction will be called: what was given stays."""
     names = {f"{prefix}_{name}" for name in (*task.outputs, *STRESS)}
     for number, structure in enumerate(structures):
         if isinstance(structure, Atoms) and (taken := sorted(names & {*structure.info, *structure.arrays})):
             remedy = "give other names (--tag small: predicted_small_energy), or predict for the file without them."
-            raise InputError(f"has {', '.join(taken)} already", where=f"structure {number}", remedy=remedy)
+            raise InputError(
+                f"has {', '.join(taken)} already",
+                where=places[number] if places else f"structure {number}",
+                remedy=remedy,
+            )
 
 
 def _are_atoms(structures: Sequence[Graph | Atoms]) -> bool:

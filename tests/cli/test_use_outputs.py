@@ -127,7 +127,9 @@ def test_a_structure_that_no_number_comes_of(runs, run_cli, monkeypatch: pytest.
 
     monkeypatch.setattr(ForceField, "predict", spoilt)
     written("a.xyz", [bulk("Cu"), bulk("Cu"), bulk("Cu", cubic=True)])
-    refused(run_cli("predict", runs["copper"], "a.xyz"), "structure 2", "the predicted energy is not finite")
+    refused(run_cli("predict", runs["copper"], "a.xyz"), "a.xyz, frame 2", "the predicted energy is not finite")
     refused(run_cli("relax", runs["copper"], "a.xyz"), "the predicted energy is not finite")
     refused(run_cli("md", runs["copper"], "a.xyz", "--steps", 2), "the predicted energy is not finite", "step 0")
-    refused(run_cli("evaluate", runs["copper"], runs["copper"].parent / "copper.xyz"), "structure 0", "not finite")
+    refused(
+        run_cli("evaluate", runs["copper"], runs["copper"].parent / "copper.xyz"), "copper.xyz, frame ", "not finite"
+    )
