@@ -34,7 +34,7 @@ COMMANDS: dict[str, tuple[Callable[[Kit], list[Any]], tuple[str, ...]]] = {
     "predict into no folder": (lambda k: ["predict", k.run, k.data, "-o", "no/a.xyz"], ("no folder",)),
     "predict an unknown species": (
         lambda k: ["predict", k.run, k.file(UNLABELLED.replace("O ", "Au "))],
-        ("structure 0", "unknown species", "[79]"),
+        ("frame 0", "unknown species", "[79]", "Au", "atom 0"),
     ),
     "certify nothing": (lambda k: ["certify"], ("nothing, or two things",)),
     "certify two things": (lambda k: ["certify", k.run, "--model", "painn"], ("nothing, or two things",)),

@@ -12,7 +12,7 @@ from intertwine.cli import console, inputs
 from intertwine.cli.code import Allow
 from intertwine.cli.outputs import Overwrite
 from intertwine.cli.outputs import check as check_outputs
-from intertwine.numerics.showing import figure
+from intertwine.numerics.showing import counted, figure
 
 WIDTH = 12  # columns of the first word of a line
 
@@ -60,7 +60,8 @@ def compare(
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
     """Runs side by side: the settings that differ, and the errors, of which the smallest are marked, beside those of a
-    baseline that does not look at the geometry; a warning if it is better, or if test sets or units differ.
+    baseline that does not look at the geometry; a warning if it is better, or if units differ. Runs of the same data
+    whose test sets differ are evaluated on the structures that all of these have.
     """
     from intertwine.training import compare as side_by_side
     from intertwine.training.side_by_side import learning_curves
@@ -85,6 +86,9 @@ def compare(
         rows.append([f"{row['set']} {row['target']} {row['error'].upper()}", unit, *values])
         rows += [[f"  baseline: {name}", unit, *map(value, values)] for name, values in row["baselines"].items()]
     marked = any(row["best"] for row in content["errors"])
+    if content["common"] is not None:
+        structures = counted(content["common"], "structures")
+        inputs.say(f"the test sets differ: the errors of the test are on the {structures} that all of them have")
     console.table("Errors", ["", "unit", *content["runs"]], rows, caption="* the smallest" if marked else None)
     for warning in [*content["warnings"], *content["beaten"]]:
         console.complain(warning, "warning:")

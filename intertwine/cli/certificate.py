@@ -15,7 +15,7 @@ from intertwine.cli.completion import of_table
 from intertwine.cli.inputs import DataPath, Keys, Units
 from intertwine.cli.outputs import Overwrite
 from intertwine.cli.outputs import check as check_outputs
-from intertwine.numerics import CheckpointError, InputError, IntertwineError, plugins
+from intertwine.numerics import CheckpointError, DataError, InputError, IntertwineError, plugins
 from intertwine.numerics.fence import fenced
 
 
@@ -173,6 +173,7 @@ def structures(
 
     if path is not None:
         content = inputs.read(path, run, key, unit, limit=8)
+        _check_species(content, run)
         names = inputs_of(function) if hasattr(function, "modules") else ()
         return [to_graph(s, names, content.keys) if hasattr(s, "calc") else s for s in content.structures]
     try:
@@ -183,3 +184,25 @@ def structures(
         inputs.say(f"without the run's test set ({error.where}: {error.what}; {error.remedy.rstrip('.')})")
         test = None
     return trial_graphs(function, test)
+
+
+def _check_species(content: inputs.Given, run: Any) -> None:
+    """Raise a :class:`DataError` for a structure of elements that the model of a run does not know; a warning for those
+    that it knows and was not trained on.
+    """
+    from intertwine.training.evaluation import check_species
+
+    if run is None:
+        return
+    known, warned = run.config.model.arguments.get("species"), False
+    for structure, place in zip(content.structures, content.places, strict=True):
+        numbers = structure.numbers if hasattr(structure, "calc") else structure.get("z")
+        numbers = [] if numbers is None else numbers.tolist()
+        try:
+            check_species(run.species, numbers)
+        except DataError as error:
+            if known is not None and not set(numbers) <= set(known):
+                raise DataError(error.what, where=place, remedy=error.remedy) from error
+            if not warned:
+                console.complain(f"{place}: {error.what}; its symmetry is tested all the same", "warning:")
+            warned = True

@@ -23,6 +23,7 @@ import os
 import sys
 import tempfile
 import traceback
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from intertwine.cli.streams import Aside, Channel, aside, channels
-from intertwine.numerics import InputError, IntertwineError, Stopped, lack_of_memory, progress_bar, stoppable
+from intertwine.numerics import Caution, InputError, IntertwineError, Stopped, lack_of_memory, progress_bar, stoppable
 
 FAILED, BAD_INPUT, BUG, INTERRUPTED = 1, 2, 3, 130
 EXIT_CODES = (
@@ -80,7 +81,7 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def wrapper(*arguments: Any, **options: Any) -> None:
         def body() -> None:
-            with stoppable(), aside() if options.get("as_json") else contextlib.nullcontext():
+            with stoppable(), spoken_warnings(), aside() if options.get("as_json") else contextlib.nullcontext():
                 command(*arguments, **options)
 
         if os.environ.get("INTERTWINE_DEBUG") == "1":
@@ -89,6 +90,19 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
             spoken(lambda: _explained(body, command.__name__))
 
     return wrapper
+
+
+@contextlib.contextmanager
+def spoken_warnings() -> Iterator[None]:
+    """Python's warnings as one line each, without the place in the code that the user did not write."""
+
+    def say(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+        whose = "" if issubclass(category, Caution) else f"{category.__name__}: "
+        complain(f"{whose}{' '.join(str(message).split())}", "warning:")
+
+    with warnings.catch_warnings():
+        warnings.showwarning = say
+        yield
 
 
 def spoken(body: Callable[[], None]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -59,12 +59,13 @@ Device = Annotated[
 
 
 class Given(NamedTuple):
-    """What is in a file: structures of ASE, or graphs of a data set that has a name; and the names of the model's
-    inputs.
+    """What is in a file: structures of ASE, or graphs of a data set that has a name; the names of the model's inputs;
+    and the place of each structure, for messages.
     """
 
     structures: list[Any]
     keys: dict[str, str]
+    places: list[str]
 
 
 def read(
@@ -88,14 +89,16 @@ def read(
         limit: only the first structures.
     """
     from intertwine.data import is_dataset, is_shapes, open_dataset, read_structures, unread
+    from intertwine.data.frames import place
     from intertwine.training.evaluation import inputs_of
 
     told, units = console.pairs(key, "--key") or {}, console.pairs(unit, "--unit") or {}
     if (is_dataset(source) and not source.exists()) or is_shapes(source):
         store = open_dataset(str(source), keys=told, units=units, limit=limit, labelled=False, **sampled(run))
         structures = [store[k] for k in range(len(store))][-1 if last else 0 :]
-        warn(structures, source, run, last)
-        return Given(structures, {})
+        warn(structures, [(str(source), 0)], run, last)
+        numbers = range(len(store))[-1 if last else 0 :]
+        return Given(structures, {}, [place(source, k) for k in numbers])
     data = run.config.data if run is not None else None
     keys = ((data.keys if data is not None else None) or {}) | told
     of_run = (data.units if data is not None else None) or {}
@@ -111,8 +114,8 @@ def read(
         notes += unread(content.atoms, inputs, keys)
     for note in notes:
         say(note)
-    warn(content.atoms, source, run, last)
-    return Given(content.atoms, keys)
+    warn(content.atoms, content.files, run, last)
+    return Given(content.atoms, keys, content.places)
 
 
 def sampled(run: Any) -> dict[str, Any]:
@@ -120,12 +123,12 @@ def sampled(run: Any) -> dict[str, Any]:
     return {} if run is None else {"points": run.config.data.points}
 
 
-def warn(structures: list[Any], source: Path, run: Any, last: bool) -> None:
+def warn(structures: list[Any], files: Sequence[tuple[str, int]], run: Any, last: bool) -> None:
     """Say on standard error what is suspicious in structures, and beside the training set of a run (or none)."""
     from intertwine.data.suspicion import Frames, Seen, suspicions
     from intertwine.training.folder import SEEN
 
-    frames = Frames.of_structures(structures, str(source), last=last)
+    frames = Frames.of_structures(structures, files, last=last)
     if frames is None:
         return
     seen = Seen.load(run.folder / SEEN) if run is not None else None

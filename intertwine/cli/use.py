@@ -140,6 +140,7 @@ def predict(
 
     The file has all that the structures had, labels too; predictions stand beside it as predicted_energy,
     predicted_forces, ... An input is never written to."""
+    from intertwine.geometry.voigt import ORDER
     from intertwine.integrations import writable, write_predictions
     from intertwine.integrations.export import check_names, holds, prefix_of
     from intertwine.integrations.writing import format_of, tells_its_unit
@@ -157,10 +158,11 @@ def predict(
     content = inputs.read(structures, trained, key, unit)
     if output is not None and format_of(output) not in ("json", "npz"):
         tells_its_unit(output, [s for s in content.structures if hasattr(s, "info")])
-        check_names(content.structures, trained.task, prefix)
+        check_names(content.structures, trained.task, prefix, content.places)
     replaced = ", which is replaced" if output is not None and output.is_file() else ""
     with console.bar(len(content.structures), "predicting") as progress:
-        predictions = forecast(trained, content.structures, batch_size=batch_size, keys=content.keys, progress=progress)
+        about: dict[str, Any] = {"keys": content.keys, "places": content.places}
+        predictions = forecast(trained, content.structures, batch_size=batch_size, progress=progress, **about)
     if output is not None:
         told: dict[str, Any] = {"prefix": prefix, "keys": content.keys}
         for note in write_predictions(output, content.structures, predictions, trained.task, **told):
@@ -179,7 +181,7 @@ def predict(
             str(structures),
             ["frame", *[f"{name} ({units[name]})" if units.get(name) else name for name in names]],
             rows,
-            caption="-o FILE writes everything.",
+            caption="-o FILE writes everything." + (f" stress: {ORDER}." if "stress" in names else ""),
         )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from intertwine.data.frames import Frame, decide_periodicity
+from intertwine.data.frames import Frame, atom, decide_periodicity
 from intertwine.data.inventory import Inventory, read_comments, value_of
 from intertwine.data.labels import resolve
 from intertwine.data.marks import CALCULATED_BY, OURS
@@ -15,7 +15,7 @@ from intertwine.data.properties import QM9
 from intertwine.data.resolution import Resolution
 from intertwine.data.store import GraphStore
 from intertwine.data.units import CANONICAL, DIMENSIONS, complete, factor
-from intertwine.geometry import FIELDS, Graph
+from intertwine.geometry import FIELDS, Graph, from_voigt
 from intertwine.numerics import DataError, InputError, nearest
 
 
@@ -213,8 +213,11 @@ def _graph(frame: Frame, k: int, decided: Resolution, convert: dict[str, float],
         array = _shaped(value, label, level, frame)
         bad = np.flatnonzero(~np.isfinite(array.reshape(len(array), -1)).all(-1))
         if len(bad):
-            atom = f" of atom {bad[0]}" if len(array) == len(frame.numbers) > 1 else ""
-            raise DataError(f"{label}{atom} is not finite", where=frame.where, remedy="remove or repair that frame.")
+            owner = f" of {atom(frame, int(bad[0]))}" if len(array) == len(frame.numbers) > 1 else ""
+            verb = "are" if label == "forces" else "is"
+            raise DataError(
+                f"{label}{owner} {verb} not finite", where=frame.where, remedy="remove or repair that frame."
+            )
         if label == "virial" and cell is not None:
             fields["stress"] = -array * convert["virial"] / abs(np.linalg.det(cell))
         else:
@@ -238,8 +241,7 @@ def _shaped(value: Any, label: str, level: str, frame: Frame) -> np.ndarray:
     shape: tuple[int, ...]
     if label in ("stress", "virial", "polarizability"):
         if array.size == 6:
-            xx, yy, zz, yz, xz, xy = array.reshape(6)
-            array = np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
+            array = from_voigt(array.reshape(6))
         shape = (1, 3, 3)
     elif field is not None and (field.rank or array.size == (n if level == "node" else 1)):
         shape = (n if level == "node" else 1, *(3,) * field.rank)

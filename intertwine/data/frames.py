@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from ase.data import chemical_symbols
 
 from intertwine.data.inputs import refuse_partial
 from intertwine.geometry import neighbour_list
@@ -63,6 +64,23 @@ def place(path: Any, frame: int) -> str:
     return f"{path}, frame {frame} (counted from 0)"
 
 
+def in_file(files: Sequence[tuple[str, int]], number: int) -> tuple[str, int]:
+    """The file of a structure, and its number there.
+
+    Args:
+        files: the files, and the first structure of each.
+        number: of the structure in all of them together.
+    """
+    file, first = next((entry for entry in reversed(files) if entry[1] <= number), files[0])
+    return file, number - first
+
+
+def atom(frame: Frame, k: int) -> str:
+    """How messages name an atom of a frame: its number, from 0, and its symbol."""
+    z = int(frame.numbers[k])
+    return f"atom {k}" + (f" ({chemical_symbols[z]})" if 0 < z < len(chemical_symbols) else "")
+
+
 def check(frame: Frame, cells: set[bytes]) -> Frame:
     """The frame itself, if its atoms and its cell are sound.
 
@@ -90,7 +108,9 @@ def check(frame: Frame, cells: set[bytes]) -> Frame:
         bad = np.flatnonzero(fails.any(-1))
         if len(bad):
             raise DataError(
-                f"the position of atom {bad[0]} {what}", where=frame.where, remedy="remove or repair that frame."
+                f"the position of {atom(frame, int(bad[0]))} {what}",
+                where=frame.where,
+                remedy="remove or repair that frame.",
             )
     refuse_partial(frame.values, frame.columns, frame.where)
     if frame.cell is not None and (frame.pbc is None or frame.pbc.any()):

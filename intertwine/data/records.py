@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from intertwine.data.frames import Frame, place
+from intertwine.geometry import VASP, from_voigt
 from intertwine.numerics import DataError
 
 NONE = (
@@ -160,8 +161,7 @@ def _tensor(value: Any, name: str, frame: Frame) -> np.ndarray:
     """
     array = np.asarray(value, dtype=np.float64)
     if array.shape == (6,):
-        xx, yy, zz, xy, yz, zx = array
-        return np.array([[xx, xy, zx], [xy, yy, yz], [zx, yz, zz]])
+        return from_voigt(array, VASP)
     if array.shape != (3, 3):
         raise DataError(f"{name} has shape {array.shape}", where=frame.where, remedy="6 or 3 x 3 numbers are expected.")
     return array

@@ -50,10 +50,14 @@ class Structures:
         atoms: each as ASE keeps it, positions and cell in A: constraints, masses, charges, moments, tags, momenta, info
             and arrays; what the file calculated, in the file's units, is the result of its calculator.
         notes: what was assumed, one sentence each.
+        places: file and frame of each, for messages.
+        files: the files, and the first structure of each.
     """
 
     atoms: list[Atoms]
     notes: list[str] = field(default_factory=list)
+    places: list[str] = field(default_factory=list)
+    files: tuple[tuple[str, int], ...] = ()
 
 
 def read_structures(
@@ -117,7 +121,9 @@ def read_structures(
             notes.append(said)
         kept = units_of_labels(frame, unit, units or {}, of_run or {}, keys or {})
         atoms.append(_atoms(frame, box, factor(unit, "pos"), kept, declare=said is not None))
-    return Structures(atoms, notes)
+    names = [str(file) for file, _ in structures]
+    begun = tuple((name, k) for k, name in enumerate(names) if k == 0 or name != names[k - 1])
+    return Structures(atoms, notes, [frame.where for frame in frames], begun)
 
 
 def declared_units(path: str | Path) -> dict[str, str]:

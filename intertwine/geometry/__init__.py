@@ -31,6 +31,7 @@ from intertwine.geometry.resampling import ImageAction, keeps_grid, moved_image,
 from intertwine.geometry.superposition import deviation, superposed
 from intertwine.geometry.triplets import arriving, triplets
 from intertwine.geometry.turned import is_raster, turned
+from intertwine.geometry.voigt import VASP, VOIGT, from_voigt, six, to_voigt
 
 __all__ = [
     "EDGE_INVARIANTS",
@@ -38,6 +39,8 @@ __all__ = [
     "FRAMES",
     "LEVELS",
     "NODE_INVARIANTS",
+    "VASP",
+    "VOIGT",
     "Diagnosis",
     "Field",
     "FrameBuilder",
@@ -67,6 +70,7 @@ __all__ = [
     "field",
     "fields_at",
     "folded",
+    "from_voigt",
     "is_raster",
     "keeps_grid",
     "meetings",
@@ -88,7 +92,9 @@ __all__ = [
     "reverse",
     "selected",
     "shorter",
+    "six",
     "superposed",
+    "to_voigt",
     "triplets",
     "turned",
     "turned_images",

@@ -9,6 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from intertwine.geometry.fields import FIELDS
+from intertwine.geometry.voigt import from_voigt, to_voigt
 from intertwine.numerics import DataError, InputError
 
 #: Where ASE itself keeps a field, if no array has its name: an array of ``Atoms``.
@@ -53,7 +54,6 @@ def atoms_from_graph(graph: Any) -> Any:
     """One graph as ``ase.Atoms``; see :meth:`intertwine.geometry.Graph.to_ase`."""
     from ase import Atoms
     from ase.calculators.singlepoint import SinglePointCalculator
-    from ase.stress import full_3x3_to_voigt_6_stress
 
     if graph.get("z") is None or graph.dimension != 3 or graph.graphs != 1:
         what = "the nodes have no atomic numbers" if graph.get("z") is None else "is not one graph in three dimensions"
@@ -78,7 +78,7 @@ def atoms_from_graph(graph: Any) -> Any:
             value = value.astype(np.float64)
             results[name] = {
                 "energy": lambda x: float(x[0]),
-                "stress": lambda x: full_3x3_to_voigt_6_stress(x[0]),
+                "stress": lambda x: to_voigt(x[0]),
                 "forces": lambda x: x,
                 "dipole": lambda x: x[0],
             }[name](value)
@@ -152,7 +152,6 @@ def _label(name: str, value: Any) -> np.ndarray:
     """A result of a calculator with the axes of a field: those of the structure begin with one of length 1."""
     array = np.asarray(value, dtype=np.float64)
     if name == "stress" and array.size == 6:
-        xx, yy, zz, yz, xz, xy = array.reshape(6)
-        array = np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
+        array = from_voigt(array.reshape(6))
     shape = {"energy": (1,), "stress": (1, 3, 3), "dipole": (1, 3)}.get(name, array.shape)
     return array.reshape(shape)

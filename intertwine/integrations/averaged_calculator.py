@@ -17,8 +17,8 @@ import torch
 from ase import Atoms
 from ase.calculators.calculator import Calculator as AseCalculator
 from ase.calculators.calculator import all_changes
-from ase.stress import full_3x3_to_voigt_6_stress, voigt_6_to_full_3x3_stress
 
+from intertwine.geometry import from_voigt, to_voigt
 from intertwine.groups import Group, Orthogonal
 from intertwine.groups.quadrature import rotation_grid
 from intertwine.numerics import InputError
@@ -89,8 +89,8 @@ class AveragedCalculator(AseCalculator):  # type: ignore[misc]
             if RANK[name] == 1:
                 value = value @ rotation.T
             elif RANK[name] == 2:
-                full = value if value.shape == (3, 3) else voigt_6_to_full_3x3_stress(value)
-                value = full_3x3_to_voigt_6_stress(rotation @ full @ rotation.T)
+                full = value if value.shape == (3, 3) else from_voigt(value)
+                value = to_voigt(rotation @ full @ rotation.T)
             result[name] = value
         return result
 

@@ -14,7 +14,6 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator as AseCalculator
 from ase.calculators.calculator import PropertyNotImplementedError, all_changes
 from ase.data import chemical_symbols
-from ase.stress import full_3x3_to_voigt_6_stress
 from torch import Tensor
 
 from intertwine.data import input_of, to_graph
@@ -206,7 +205,7 @@ class Calculator(AseCalculator):
         if "energies" in prediction:
             state.results["energies"] = prediction["energies"]
         if "stress" in prediction:
-            state.results["stress"] = full_3x3_to_voigt_6_stress(prediction["stress"][0])
+            state.results["stress"] = prediction["stress"]
         self._latest = replace(state)
 
     def get_property(self, name: str, atoms: Atoms | None = None, allow_calculation: bool = True) -> Any:

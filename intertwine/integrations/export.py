@@ -11,13 +11,12 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import all_properties
 from ase.calculators.singlepoint import SinglePointCalculator
-from ase.stress import full_3x3_to_voigt_6_stress
 
 from intertwine.data.files import PER_ATOM
 from intertwine.data.labels import AMBIGUOUS_ATOM_COUNTS
 from intertwine.data.marks import CALCULATED_BY, INITIAL, OURS, PREDICTED
 from intertwine.data.names import parse
-from intertwine.geometry import FIELDS, LEVELS, Graph
+from intertwine.geometry import FIELDS, LEVELS, Graph, six, to_voigt
 from intertwine.integrations.writing import COMPLETE, FORMATS, format_of, write_structures
 from intertwine.numerics import InputError, replacing
 from intertwine.tasks import Task
@@ -61,8 +60,8 @@ def to_atoms(
         if level == "node":
             atoms.set_array(f"{prefix}_{name}", array)
         elif level == "graph":
-            # a stress comes as (1, 3, 3) from a task, and as (3, 3) from predict
             single = array[0] if array.ndim > 1 and len(array) == 1 and name in FIELDS else array
+            single = six(array) if name in STRESS else single
             atoms.info[f"{prefix}_{name}"] = single.reshape(-1)[0].item() if single.size == 1 else single
     return atoms
 
@@ -132,7 +131,7 @@ def write_predictions(
     Predictions are called ``predicted_energy``, ``predicted_forces`` and so on, a column of the atoms or an entry of
     the structure as the task says, and have their unit beside them (``predicted_energy_unit``); see :func:`to_atoms`.
     Where a structure has the label, the prediction has its shape: nine numbers for nine, a matrix for a matrix, six of
-    Voigt's order for six.
+    Voigt's order for six. A stress has always six: xx, yy, zz, yz, xz, xy, which is ASE's order.
 
     A .json is an ASE database, whose members ``units`` and ``predictions`` (a mapping a structure) are for programs
     without ASE; where nodes are no atoms there is nothing else. An .npz has one array a prediction, by the same
@@ -160,6 +159,7 @@ def write_predictions(
     path = Path(path)
     kind, units = holds(path, task), STRESS | {name: output.unit for name, output in task.outputs.items()}
     check_names(structures, task, prefix)
+    predictions = [p | {name: six(p[name]) for name in STRESS if name in p} for p in map(dict, predictions)]
     frames: list[Atoms] = []
     if kind != "npz" and _are_atoms(structures):
         shaped = [_as_labelled(s, p, task, keys or {}) for s, p in zip(structures, predictions, strict=True)]
@@ -220,13 +220,19 @@ def holds(path: Path, task: Task) -> str:
     return kind
 
 
-def check_names(structures: Sequence[Graph | Atoms], task: Task, prefix: str = PREDICTED) -> None:
+def check_names(
+    structures: Sequence[Graph | Atoms], task: Task, prefix: str = PREDICTED, places: Sequence[str] = ()
+) -> None:
     """Raise an :class:`InputError` if a structure has what a prediction will be called: what was given stays."""
     names = {f"{prefix}_{name}" for name in (*task.outputs, *STRESS)}
     for number, structure in enumerate(structures):
         if isinstance(structure, Atoms) and (taken := sorted(names & {*structure.info, *structure.arrays})):
             remedy = "give other names (--tag small: predicted_small_energy), or predict for the file without them."
-            raise InputError(f"has {', '.join(taken)} already", where=f"structure {number}", remedy=remedy)
+            raise InputError(
+                f"has {', '.join(taken)} already",
+                where=places[number] if places else f"structure {number}",
+                remedy=remedy,
+            )
 
 
 def _are_atoms(structures: Sequence[Graph | Atoms]) -> bool:
@@ -255,6 +261,8 @@ def _as_labelled(
         return prediction
     results, shaped = _given(structure), dict(prediction)
     for name, value in prediction.items():
+        if name in STRESS:
+            continue
         label = (task.outputs[name].label if name in task.outputs else None) or name
         of_atoms = _level(name, task) == "node"
         tables = (structure.arrays,) if of_atoms else (structure.info,)
@@ -273,7 +281,7 @@ def _shaped(array: np.ndarray, shape: tuple[int, ...], rows: int | None) -> np.n
         return array.reshape(shape)
     matrix = array.reshape(3, 3) if rows is None and array.size == 9 else None
     if matrix is not None and int(np.prod(shape)) == 6 and np.array_equal(matrix, matrix.T):
-        return full_3x3_to_voigt_6_stress(matrix).reshape(shape)
+        return to_voigt(matrix).reshape(shape)
     return array
 
 

@@ -12,10 +12,10 @@ from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import read
 from ase.io.extxyz import key_val_str_to_dict
-from ase.stress import full_3x3_to_voigt_6_stress
 
 from intertwine.data.files import read_frames
 from intertwine.data.marks import OF_ATOMS
+from intertwine.geometry import from_voigt, six
 from intertwine.integrations.rows import ARRAYS, DATABASES
 
 PLACES = ("FixAtoms", "FixCartesian", "FixScaled")  # constraints that hold coordinates
@@ -47,8 +47,8 @@ def pack(atoms: Atoms, kind: str) -> Atoms:
 
 
 def with_six_stresses(atoms: Atoms) -> Atoms:
-    """The structure with its stress as ASE has it, xx, yy, zz, yz, xz, xy; a file of extended xyz may give nine
-    numbers, which ASE can't read from its other formats.
+    """The structure with its stress as ASE has it, in six numbers; a file of extended xyz may give nine, which ASE
+    can't read from its other formats.
     """
     results = getattr(atoms.calc, "results", {})
     stress = results.get("stress")
@@ -56,8 +56,7 @@ def with_six_stresses(atoms: Atoms) -> Atoms:
         return atoms
     result = atoms.copy()
     other = {name: value for name, value in results.items() if name != "stress"}
-    full = np.reshape(np.asarray(stress, dtype=float), (3, 3))
-    result.calc = SinglePointCalculator(result, **other, stress=full_3x3_to_voigt_6_stress(full))
+    result.calc = SinglePointCalculator(result, **other, stress=six(stress))
     result.calc.name = atoms.calc.name
     return result
 
@@ -96,8 +95,7 @@ def _entry(name: Any, value: Any) -> Any:
     arrays rightly.
     """
     if name in ("virial", "stress") and np.size(value) == 6:
-        xx, yy, zz, yz, xz, xy = np.reshape(np.asarray(value, dtype=float), 6)
-        return np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
+        return from_voigt(np.reshape(value, 6))
     flat = isinstance(value, np.ndarray) and value.shape != (1,)  # which would come back as a number
     if flat or isinstance(value, int | float | np.generic) or (isinstance(value, str) and _is_word(value)):
         return value

@@ -4,6 +4,7 @@ from intertwine.numerics import safe, segment
 from intertwine.numerics.constants import ExactBuffers, ignore_keys
 from intertwine.numerics.engine import needed_now
 from intertwine.numerics.errors import (
+    Caution,
     CheckpointError,
     DataError,
     GeometryError,
@@ -21,6 +22,7 @@ from intertwine.numerics.signals import Stopped, handling, stoppable
 from intertwine.numerics.transcribe import check_tensors, finite, transcribe
 
 __all__ = [
+    "Caution",
     "CheckpointError",
     "DataError",
     "ExactBuffers",

@@ -43,6 +43,10 @@ class CheckpointError(IntertwineError, RuntimeError):
     """A run folder or checkpoint can't be read or written."""
 
 
+class Caution(RuntimeWarning):
+    """What works, and not as is hoped: slower, elsewhere, or with a property lost. Commands print it as one line."""
+
+
 def _rebuild(kind: type[IntertwineError], what: str, where: str, remedy: str) -> IntertwineError:
     return kind(what, where=where, remedy=remedy)
 

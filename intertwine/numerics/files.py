@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from intertwine.numerics.errors import CheckpointError, DataError
+from intertwine.numerics.errors import Caution, CheckpointError, DataError
 from intertwine.numerics.locks import claim, same_file
 
 PIPE_PATIENCE_S = 10.0  # s, for somebody to read a pipe
@@ -271,7 +271,7 @@ def cache_folder() -> Path:
                 if chosen and folder != candidates[0]:
                     warnings.warn(
                         f"INTERTWINE_CACHE={chosen} can't be written; {folder} is used instead.",
-                        RuntimeWarning,
+                        Caution,
                         stacklevel=2,
                     )
                 return folder

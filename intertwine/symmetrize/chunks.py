@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 from torch.utils.checkpoint import checkpoint
 
-from intertwine.numerics import InputError
+from intertwine.numerics import Caution, InputError
 
 Outputs = dict[str, Tensor]
 SINGLE = "output"  # the name of what a network returns by none
@@ -86,4 +86,4 @@ def check_mode(network: Any, chunk: int | None) -> None:
 
 
 def _warn(words: str) -> None:
-    warnings.warn(words, UserWarning, stacklevel=4)
+    warnings.warn(words, Caution, stacklevel=4)

@@ -21,7 +21,7 @@ from intertwine.geometry import LEVELS, Graph
 from intertwine.geometry.copies import in_frames, rows_of, turned_rows
 from intertwine.geometry.frames import Frames
 from intertwine.groups import Cartesian, Group, Representation, Restricted, Trivial, Unchanged
-from intertwine.numerics import GeometryError, InputError, safe
+from intertwine.numerics import Caution, GeometryError, InputError, safe
 from intertwine.symmetrize.chunks import SINGLE, Outputs, check_chunk, check_mode, mean_in_chunks, named
 from intertwine.symmetrize.framing import BuiltFrames, Framing, near
 from intertwine.symmetrize.spread import Spread
@@ -154,7 +154,7 @@ class FrameAverage(nn.Module):
 def warn_detached() -> None:
     """Say what detached frames do to forces."""
     warnings.warn(
-        "detached frames: forces through this average are not the gradient of its energy", UserWarning, stacklevel=3
+        "detached frames: forces through this average are not the gradient of its energy", Caution, stacklevel=3
     )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from ase.data import chemical_symbols
 
-from intertwine.geometry import LEVELS, Graph
+from intertwine.geometry import LEVELS, Graph, six
 
 if TYPE_CHECKING:
     from intertwine.tasks.output import Output
@@ -38,10 +38,11 @@ def compared(
             for k, graph in enumerate(graphs)
             if name in predictions[k] and field in graph and not bool(graph[field].isnan().any())
         ]
-        if not here or any(graphs[k][field].numel() != np.size(predictions[k][name]) for k in here):
-            continue
         p = [np.atleast_1d(predictions[k][name]) for k in here]
-        t = [graphs[k][field].numpy().reshape(values.shape) for k, values in zip(here, p, strict=True)]
+        t = [_in_its_form(graphs[k][field].numpy(), values) for k, values in zip(here, p, strict=True)]
+        if not here or any(label.size != values.size for label, values in zip(t, p, strict=True)):
+            continue
+        t = [label.reshape(values.shape) for label, values in zip(t, p, strict=True)]
         unit = output.unit
         if output.per_atom:
             p, t = ([values / graphs[k].num_nodes for values, k in zip(side, here, strict=True)] for side in (p, t))
@@ -52,6 +53,11 @@ def compared(
             )
         result[name] = (np.concatenate(p), np.concatenate(t), unit)
     return result
+
+
+def _in_its_form(label: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    """A label, a matrix in six numbers where that is how it is predicted."""
+    return six(label) if (label.size, predicted.size) == (9, 6) else label
 
 
 def by_species(graphs: Sequence[Graph], both: Compared) -> dict[str, np.ndarray]:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from intertwine.geometry.voigt import ORDER
 from intertwine.nn import Backbone
 from intertwine.numerics import InputError
 from intertwine.numerics.signature import arguments
@@ -51,9 +52,7 @@ def representation_of(values: Tensor, name: str) -> str:
     )
     remedy += f", or {BARE[:rank]} for a Cartesian tensor, its last index fastest." if rank else "."
     if shape.numel() == 6:
-        remedy += (
-            f" A symmetric tensor in Voigt's order (xx, yy, zz, yz, xz, xy) is read by --key polarizability={name}."
-        )
+        remedy += f" A symmetric tensor in Voigt's order ({ORDER}) is read by --key polarizability={name}."
     raise InputError(
         f"{name!r} has {shape.numel()} components, which may be anything", where="task.representation", remedy=remedy
     )

@@ -13,10 +13,11 @@ from ase.data import chemical_symbols
 from torch import nn
 
 from intertwine.data import GraphStore, to_graph
+from intertwine.data.frames import in_file, place
 from intertwine.data.loader import Loader
 from intertwine.data.store import INPUTS
 from intertwine.data.suspicion import Frames, Seen, examine
-from intertwine.geometry import LEVELS, Graph, collate, connect
+from intertwine.geometry import LEVELS, Graph, collate, connect, six
 from intertwine.numerics import CheckpointError, DataError, GeometryError, InputError, IntertwineError
 from intertwine.tasks import Classification, Task
 from intertwine.tasks.verdict import compared_with
@@ -84,7 +85,10 @@ def errors_of(run: Run, store: GraphStore, *, batch_size: int = 32) -> dict[str,
             continue
         if not isfinite(mae):
             # names the structure, or the weights
-            predict(run, (structures[k] for k in range(len(structures))), strict=False)
+            everything = range(len(structures))
+            files = structures.files or ((structures.name or "data", 0),)
+            places = [place(*in_file(files, number)) for number in structures.numbers().tolist()]
+            predict(run, (structures[k] for k in everything), strict=False, places=places)
         errors = run.task.errors(target, mae, scores[f"{target}_rmse"], truth)
         if (blind := scores.get(f"{target}_baseline_mae")) is not None:
             name = run.task.baselines[run.task.output_of(target)].name
@@ -109,6 +113,7 @@ def predict(
     strict: bool = True,
     keys: Mapping[str, str] | None = None,
     progress: Callable[[int], None] | None = None,
+    places: Sequence[str] = (),
 ) -> list[dict[str, np.ndarray]]:
     """Predictions for structures, in their order.
 
@@ -120,15 +125,16 @@ def predict(
         strict: refuse species that were not in the training set, for which a model answers something arbitrary.
         keys: other names of the inputs, over those of the run.
         progress: called after every batch with the number of structures that are done.
+        places: file and frame of each structure, for messages; by default they say its number, from 0.
 
     Returns:
         For each structure an array for each output that it has, (rows, ...) of nodes, pairs
         (:func:`intertwine.geometry.pair_list`), points, or edges (as :func:`intertwine.geometry.connect` lists them),
-        (...) of the graph; an open one has no stress.
+        (...) of the graph. A stress has six numbers, xx, yy, zz, yz, xz, xy; an open structure has none.
 
     Raises:
         GeometryError, DataError, InputError: a structure can't be predicted, or what is predicted is not finite; names
-            its number, from 0.
+            its place.
         CheckpointError: the weights are not finite.
     """
     if not batch_size >= 1:
@@ -139,7 +145,7 @@ def predict(
     called = (run.config.data.keys or {}) | dict(keys or {})
     with torch.inference_mode(False):  # a tensor of inference mode has no derivatives, and forces are some
         for group in _groups(
-            (_graph(structure, names, called, k) for k, structure in enumerate(structures)), batch_size
+            (_graph(s, names, called, _where(places, k)) for k, s in enumerate(structures)), batch_size
         ):
             try:
                 results.extend(_separate(run.task, group, species))
@@ -148,7 +154,7 @@ def predict(
                     try:
                         _separate(run.task, [graph], species)
                     except IntertwineError as error:
-                        raise _of_structure(error, len(results) + k) from error
+                        raise _of_structure(error, _where(places, len(results) + k)) from error
                 raise
             if progress is not None:
                 progress(len(results))
@@ -177,7 +183,7 @@ def fields_of(task: Task, have: Collection[str]) -> list[str]:
 
 
 def sound(task: Task, prediction: dict[str, np.ndarray], bulk: bool) -> dict[str, np.ndarray]:
-    """What was predicted for one structure, if it is finite; without the stress of a structure that has none.
+    """What was predicted for one structure, if it is finite; its stress in six numbers, if it has one.
 
     Args:
         task: whose prediction it is.
@@ -196,7 +202,7 @@ def sound(task: Task, prediction: dict[str, np.ndarray], bulk: bool) -> dict[str
             check_weights(task)
             remedy = "look at the structure: atoms that nearly coincide, or are far outside of what was trained on."
             raise GeometryError(f"the predicted {name} is not finite", where=name, remedy=remedy)
-    return prediction
+    return prediction | {name: six(prediction[name]) for name in ("stress",) if name in prediction}
 
 
 def check_weights(task: Task) -> None:
@@ -214,11 +220,13 @@ def check_species(species: Iterable[int], numbers: Iterable[int]) -> None:
     """Raise a :class:`DataError` if there are atoms of species (atomic numbers) that were not trained on; none given
     accepts all.
     """
-    species = set(species)
+    species, numbers = set(species), list(numbers)
     unseen = set(numbers) - species if species else set()
     if unseen:
+        first = next(k for k, z in enumerate(numbers) if z in unseen)
         raise DataError(
-            f"unknown species: atomic numbers {sorted(unseen)} ({_symbols(unseen)}) not in the training set, "
+            f"unknown species: atomic numbers {sorted(unseen)} ({_symbols(unseen)}; the first is atom {first}) "
+            "not in the training set, "
             f"which has {_symbols(species)}",
             where="z",
             remedy="train on structures that contain them, or leave these structures out.",
@@ -229,12 +237,12 @@ def _symbols(species: Iterable[int]) -> str:
     return ", ".join(chemical_symbols[z] if 0 <= z < len(chemical_symbols) else str(z) for z in sorted(species))
 
 
-def _graph(structure: Graph | Atoms, names: Sequence[str], keys: Mapping[str, str], number: int) -> Graph:
+def _graph(structure: Graph | Atoms, names: Sequence[str], keys: Mapping[str, str], where: str) -> Graph:
     """What a model reads of a structure, in float64, so that structures of different labels and edges share a batch."""
     try:
         graph = structure if isinstance(structure, Graph) else to_graph(structure, names, keys)
     except IntertwineError as error:
-        raise _of_structure(error, number) from error
+        raise _of_structure(error, where) from error
     fields = {name: graph[name] for name in dict.fromkeys((*INPUTS, *names)) if graph.get(name) is not None}
     if "cell" not in fields:
         fields.pop("pbc", None)
@@ -242,9 +250,13 @@ def _graph(structure: Graph | Atoms, names: Sequence[str], keys: Mapping[str, st
     return Graph(**fields, **said).cast(torch.float64)
 
 
-def _of_structure(error: IntertwineError, number: int) -> IntertwineError:
-    where = f"structure {number}" + (f", {error.where}" if error.where else "")
-    return type(error)(error.what, where=where, remedy=error.remedy)
+def _where(places: Sequence[str], k: int) -> str:
+    return places[k] if places else f"structure {k}"
+
+
+def _of_structure(error: IntertwineError, where: str) -> IntertwineError:
+    inside = f", {error.where}" if error.where else ""
+    return type(error)(error.what, where=where + inside, remedy=error.remedy)
 
 
 def _separate(task: Task, graphs: Sequence[Graph], species: Iterable[int] = ()) -> list[dict[str, np.ndarray]]:

@@ -9,9 +9,11 @@ from typing import Any
 
 from intertwine.numerics import InputError
 from intertwine.tasks.verdict import FIGURES, beaten
+from intertwine.training.common_ground import CommonGround, attempt
 from intertwine.training.sections import SECTIONS
 from intertwine.training.summary import history, info
 
+SAME, DIFFER, UNKNOWN = "same", "differ", "unknown"  # of a set of several runs
 #: What -> (unit, run -> (epochs, values)).
 Panels = dict[str, tuple[str, dict[str, tuple[list[float], list[float]]]]]
 
@@ -29,8 +31,9 @@ def compare(runs: Sequence[Path | str], *, allow: Collection[str] = ()) -> dict[
         certificate, version; ``errors``: for each set ("test", "validation"), target and kind of error the ``unit``,
         the ``values`` of the runs (None where there is none), and the indices of the ``best`` ones, none where the
         sets or units differ, and ``baselines``: name -> values of the baseline of each run (None where it has another
-        or none); ``warnings`` on the comparison; ``beaten``: a line for each target of a run of which the baseline is
-        better; ``info`` of each run.
+        or none); ``common``: if the test sets differ, the number of structures that all of them have, on which the
+        errors of the test then are (else None); ``warnings`` on the comparison; ``beaten``: a line for each target of a
+        run of which the baseline is better; ``info`` of each run.
 
     Raises:
         InputError: fewer than two runs, or one twice.
@@ -47,13 +50,25 @@ def compare(runs: Sequence[Path | str], *, allow: Collection[str] = ()) -> dict[
     names = _names(paths)
     warnings: list[str] = []
     same = {part: _same(part, everything, names, warnings) for part in ("test", "validation")}
+    ground = None
+    if same["test"] == DIFFER:
+        ground = attempt(paths, everything, allow=allow)
+        if isinstance(ground, CommonGround):
+            everything = [each | {"test": e} for each, e in zip(everything, ground.errors, strict=True)]
+            same["test"] = SAME
+            warnings.pop(0)
+        else:
+            warnings[0] = warnings[0].replace(", so errors", f": {ground}, so errors", 1)
     return {
         "runs": names,
         "settings": _settings(everything),
         "facts": _facts(everything),
         "errors": [
-            row for part in ("test", "validation") for row in _errors(part, everything, names, same[part], warnings)
+            row
+            for part in ("test", "validation")
+            for row in _errors(part, everything, names, same[part] == SAME, warnings)
         ],
+        "common": ground.structures if isinstance(ground, CommonGround) else None,
         "warnings": list(dict.fromkeys(warnings)),
         "beaten": [
             f"{name}: {line}" for name, each in zip(names, everything, strict=True) for line in beaten(each["test"])
@@ -128,9 +143,9 @@ def _facts(everything: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     }
 
 
-def _same(part: str, everything: Sequence[Mapping[str, Any]], names: Sequence[str], warnings: list[str]) -> bool:
-    """Whether a set is the same in all runs, by the fingerprint of the data and the indices; if not, a warning says
-    so.
+def _same(part: str, everything: Sequence[Mapping[str, Any]], names: Sequence[str], warnings: list[str]) -> str:
+    """Whether a set is the same in all runs, by the fingerprint of the data and the indices; if not, or if it is not
+    known, a warning says so.
     """
     marks = [((each["data"] or {}).get("sets") or {}).get(part) for each in everything]
     unknown = [name for name, mark in zip(names, marks, strict=True) if mark is None]
@@ -138,7 +153,7 @@ def _same(part: str, everything: Sequence[Mapping[str, Any]], names: Sequence[st
         warnings.append(
             f"{', '.join(unknown)}: not known which structures the {part} set has, so errors on it can't be compared"
         )
-        return False
+        return UNKNOWN
     groups: dict[str, list[str]] = {}
     for name, mark in zip(names, marks, strict=True):
         groups.setdefault(str(mark), []).append(name)
@@ -146,7 +161,7 @@ def _same(part: str, everything: Sequence[Mapping[str, Any]], names: Sequence[st
         differ = "; ".join(", ".join(group) for group in groups.values())
         remedy = "; compare on one file: intertwine evaluate RUN FILE" if part == "test" else ""
         warnings.append(f"the {part} sets differ ({differ}), so errors on them can't be compared{remedy}")
-    return len(groups) == 1
+    return SAME if len(groups) == 1 else DIFFER
 
 
 def _errors(

@@ -81,7 +81,11 @@ def test_batches_change_nothing_but_the_speed(runs, ok, run_cli) -> None:
 def test_a_tag_for_each_model(runs, ok, run_cli) -> None:
     source = written("in.xyz", several())
     ok("predict", runs["copper"], source, "-o", "a.xyz")
-    refused(run_cli("predict", runs["copper"], "a.xyz", "-o", "b.xyz"), "structure 0: has predicted_energy", "--tag")
+    refused(
+        run_cli("predict", runs["copper"], "a.xyz", "-o", "b.xyz"),
+        "a.xyz, frame 0 (counted from 0): has predicted_energy",
+        "--tag",
+    )
     ok("predict", runs["copper"], "a.xyz", "-o", "b.xyz", "--tag", "small")
     for found, atoms in zip(read("b.xyz", ":"), several(), strict=True):
         assert found.info["id"] == atoms.info["id"]

@@ -150,7 +150,10 @@ def test_charges_as_inputs(runs, ok, run_cli) -> None:
     atoms.calc = None
     written("mine.xyz", atoms)
     refused(
-        run_cli("predict", runs["charges"], "mine.xyz"), "structure 0", "the model reads 'charge'", "--key charge=NAME"
+        run_cli("predict", runs["charges"], "mine.xyz"),
+        "mine.xyz, frame 0",
+        "the model reads 'charge'",
+        "--key charge=NAME",
     )
     assert energies(ok("predict", runs["charges"], "mine.xyz", "--key", "charge=mine", "--json"))[0] == pytest.approx(
         energy, abs=1e-5

@@ -33,10 +33,12 @@ def test_open_and_periodic_structures_of_a_run_with_stress(runs, ok) -> None:
     for k, atoms in enumerate(frames):
         atoms.calc = Calculator(runs["copper"])
         assert printed[k]["energy"] == pytest.approx(atoms.get_potential_energy(), abs=1e-5)
+        assert "stress" not in printed[k] or printed[k]["stress"] == pytest.approx(atoms.get_stress(), abs=1e-6)
     written("dimer.xyz", [dimer.copy()])
     for name in ("mixed.xyz", "dimer.xyz"):
         table = ok("predict", runs["copper"], name).stdout
         assert "stress (eV/A^3)" in table
+        assert "stress: xx, yy, zz, yz, xz, xy" in " ".join(table.split())
         for output in ("p.xyz", "p.json", "p.npz", "p.traj"):
             ok("predict", runs["copper"], name, "-o", output, "--overwrite")
     run = load_run(runs["copper"])
@@ -125,7 +127,9 @@ def test_a_structure_that_no_number_comes_of(runs, run_cli, monkeypatch: pytest.
 
     monkeypatch.setattr(ForceField, "predict", spoilt)
     written("a.xyz", [bulk("Cu"), bulk("Cu"), bulk("Cu", cubic=True)])
-    refused(run_cli("predict", runs["copper"], "a.xyz"), "structure 2", "the predicted energy is not finite")
+    refused(run_cli("predict", runs["copper"], "a.xyz"), "a.xyz, frame 2", "the predicted energy is not finite")
     refused(run_cli("relax", runs["copper"], "a.xyz"), "the predicted energy is not finite")
     refused(run_cli("md", runs["copper"], "a.xyz", "--steps", 2), "the predicted energy is not finite", "step 0")
-    refused(run_cli("evaluate", runs["copper"], runs["copper"].parent / "copper.xyz"), "structure 0", "not finite")
+    refused(
+        run_cli("evaluate", runs["copper"], runs["copper"].parent / "copper.xyz"), "copper.xyz, frame ", "not finite"
+    )

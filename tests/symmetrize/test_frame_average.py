@@ -14,7 +14,7 @@ from intertwine.certify import certify
 from intertwine.geometry import Graph, act, centred, collate
 from intertwine.geometry.copies import in_frames, turned_rows
 from intertwine.groups import Cartesian, Isometry, Orthogonal, Unchanged
-from intertwine.numerics import InputError
+from intertwine.numerics import Caution, InputError
 from intertwine.o3 import Irreps
 from intertwine.symmetrize import (
     BuiltFrames,
@@ -149,7 +149,7 @@ def test_energies_and_forces_of_ethanol(ethanol: Graph, network: str, method: st
 
 @pytest.mark.parametrize("method", ["frames", "weighted"])
 def test_forces_through_detached_frames_are_not_the_gradient(ethanol: Graph, method: str) -> None:
-    with pytest.warns(UserWarning, match="not the gradient"):
+    with pytest.warns(Caution, match="not the gradient"):
         task = ForceField(SymmetrizedBackbone(Perceptron(), method, detached=True))
     certificate = certify(task, ethanol, symmetry=f"{task.backbone.card.symmetry} of listed nodes", **DOUBLE)
     assert "forces against differences" in certificate.failed

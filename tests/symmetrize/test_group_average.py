@@ -27,7 +27,7 @@ from intertwine.groups import (
     octahedral,
     symmetric,
 )
-from intertwine.numerics import InputError
+from intertwine.numerics import Caution, InputError
 from intertwine.symmetrize import GroupAverage
 
 O3 = Orthogonal(3)
@@ -257,7 +257,7 @@ def test_refused(case: str) -> None:
 @pytest.mark.parametrize("layer", [nn.BatchNorm1d(3), nn.Dropout(0.5)])
 def test_layers_that_depend_on_the_batch_or_on_chance_are_named_in_training(layer: nn.Module) -> None:
     mean = GroupAverage(nn.Sequential(nn.Linear(3, 3), layer), O3, Cartesian(1), order=1)
-    with pytest.warns(UserWarning, match=rf"{type(layer).__name__} \(1\) in training mode"):
+    with pytest.warns(Caution, match=rf"{type(layer).__name__} \(1\) in training mode"):
         mean(torch.randn(4, 3))
     assert certify(mean, torch.randn(4, 3), quick=True, approximation=1.0).verdict == "within approximation"
 

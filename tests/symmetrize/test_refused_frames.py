@@ -14,7 +14,7 @@ from torch import nn
 from intertwine.geometry import Graph, collate
 from intertwine.groups import Cartesian
 from intertwine.models import CNN
-from intertwine.numerics import GeometryError, InputError
+from intertwine.numerics import Caution, GeometryError, InputError
 from intertwine.symmetrize import Canonicalize, FrameAverage, GridFrames, SortedAverage, SymmetrizedBackbone
 
 CRYSTAL, EMPTY = Graph.from_ase(bulk("Cu")), Graph(torch.zeros(0, 3, dtype=torch.float64), z=[])
@@ -78,5 +78,5 @@ def test_layers_that_depend_on_the_batch_or_on_chance_are_named_in_training(laye
         def forward(self, graph: Graph) -> torch.Tensor:
             return self.layer(graph.pos.float())
 
-    with pytest.warns(UserWarning, match=rf"{type(layer).__name__} \(layer\) in training mode"):
+    with pytest.warns(Caution, match=rf"{type(layer).__name__} \(layer\) in training mode"):
         pca(Network())(ETHANOL)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from intertwine.data.frames import in_file
 from intertwine.data.store import GraphStore
 
 
@@ -57,20 +58,24 @@ class Frames:
         )  # fmt: skip
 
     @classmethod
-    def of_structures(cls, structures: Iterable[Any], name: str, *, last: bool = False) -> Frames | None:
+    def of_structures(
+        cls, structures: Iterable[Any], files: str | Sequence[tuple[str, int]], *, last: bool = False
+    ) -> Frames | None:
         """Those of ASE's structures, or of graphs; None if there are none, or if their nodes are not atoms in space.
-        ``last``: it is the last one of a file.
+        ``files``: the name of their file, or those of several and the first structure of each; ``last``: it is the last
+        one of a file.
         """
         parts = [(s.numbers, s.positions, np.array(s.cell), s.pbc) if hasattr(s, "numbers") else _of(s)
                  for s in structures]  # fmt: skip
         if not parts or any(z is None or pos.shape[1:] != (3,) for z, pos, _, _ in parts):
             return None
+        files = ((files, 0),) if isinstance(files, str) else tuple(files)
         counts = np.array([len(z) for z, _, _, _ in parts])
         repeats = np.array([np.any(pbc) for _, _, _, pbc in parts])
         cell, pbc = np.stack([c for _, _, c, _ in parts]), np.stack([np.asarray(p, dtype=bool) for _, _, _, p in parts])
         return cls(
             np.concatenate([pos for _, pos, _, _ in parts]), np.concatenate([z for z, _, _, _ in parts]), counts,
-            cell if repeats.any() else None, pbc if repeats.any() else None, None, None, {}, ((name, 0),),
+            cell if repeats.any() else None, pbc if repeats.any() else None, None, None, {}, files,
             np.arange(len(counts)) - last * len(counts),
         )  # fmt: skip
 
@@ -103,8 +108,13 @@ class Frames:
         number = int(self.numbers[k])
         if number < 0:
             return f"the last frame of {self.files[0][0]}"
-        name, first = next((entry for entry in reversed(self.files) if entry[1] <= number), self.files[0])
-        return f"frame {number - first}" + (f" of {name}" if name else "") + " (counted from 0)"
+        name, frame = in_file(self.files, number)
+        return f"frame {frame}" + (f" of {name}" if name else "") + " (counted from 0)"
+
+    def number(self, k: int, beside: int) -> str:
+        """The number of a structure in its file, and the file if it is another than that of ``beside``."""
+        (name, frame), (other, _) = (in_file(self.files, int(self.numbers[index])) for index in (k, beside))
+        return f"{frame}" if name == other else f"{frame} of {name}"
 
 
 _OTHERS = ("vel", "charge", "x")

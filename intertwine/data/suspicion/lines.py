@@ -114,5 +114,5 @@ def more(frames: Frames, indices: Sequence[int]) -> str:
     rest = indices[1:]
     if not rest:
         return ""
-    named = ", ".join(str(frames.numbers[k]) for k in rest[:NAMED]) + (", ..." if len(rest) > NAMED else "")
+    named = ", ".join(frames.number(k, indices[0]) for k in rest[:NAMED]) + (", ..." if len(rest) > NAMED else "")
     return f"; likewise {f'{len(rest)} more: frames' if len(rest) > 1 else 'frame'} {named}"

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import torch
 
-from intertwine.numerics import InputError, choose
+from intertwine.numerics import Caution, InputError, choose
 
 _BACKENDS = ("auto", "reference", "cpu", "gpu")
 
@@ -62,7 +62,7 @@ def compiles() -> bool:
             f"no kernels for the processor, since llvmlite is not available ({error}). "
             "Plain torch is used: correct, but slow. "
         )
-        warnings.warn(message + remedy, RuntimeWarning, stacklevel=3)
+        warnings.warn(message + remedy, Caution, stacklevel=3)
         return False
     return True
 
@@ -91,4 +91,4 @@ def chosen(device: torch.device, able: bool, what: str) -> str:
 def announce(kernel: str, problem: str) -> None:
     """Warn that a kernel is not used because of a problem."""
     message = f"the {kernel} {problem}. Plain torch is used instead: correct, but slow. Please report this."
-    warnings.warn(message, RuntimeWarning, stacklevel=3)
+    warnings.warn(message, Caution, stacklevel=3)
