@@ -103,8 +103,10 @@ def test_the_equation_by_loops(group: str, lifts: int | None, dimension: int, sp
                 continue
             c = model.envelope(torch.cat([x, omega * 0.25]).norm()[None])[0]
             phi = []
-            for centre in centres:
-                space = cardinal_spline((x - centre) / scale, 3).prod()
+            in_space = [cardinal_spline((x - centre) / scale, 3).prod() for centre in centres]
+            if splines == "polar":
+                in_space = polar(x / 2.5, 4, kernel.polar.directions, kernel.polar.scale)
+            for space in in_space:
                 for b in range(1 if turns is None else 3):
                     gap = 0 if turns is None else H.log(turns[b].T @ turn).norm() / kernel.turn_scale
                     phi.append(space if turns is None else space * cardinal_spline(gap, 3))
