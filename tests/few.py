@@ -170,6 +170,8 @@ FEW: dict[str, int] = {
     "e3nn::test_energy_forces_and_gradients_are_those_on_e3nn": 0,
     "e3nn::test_the_lammps_model_of_mace": 0,
     "integrations::test_in_another_process": 1,
+    "integrations::test_images_voxels_and_signals": 2,
+    "cli::test_voxels_from_training_to_a_program": 0,
     "integrations::test_eight_threads_with_twenty_molecules_each": 1,
     "certify::test_pointnet_breaks_all_but_permutations": 0,
     "examples::test_evaluate_prints_errors_with_units": 1,

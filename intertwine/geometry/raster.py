@@ -106,5 +106,16 @@ def rasters(graph: Graph, values: Float[Tensor, "nodes channels"]) -> Raster:
             where="pos",
             remedy="give a node for each pixel of a full grid, and images of one size in a batch.",
         )
-    flat = values.new_empty(len(places), values.shape[1]).index_copy(0, places, values)
+    return placed(values, places, sizes, graphs)
+
+
+def placed(
+    values: Float[Tensor, "nodes channels"], places: Int[Tensor, " nodes"], sizes: tuple[int, ...], graphs: int
+) -> Raster:
+    """The images of a batch, from the values of their nodes and the number of each node's pixel, as :func:`rasters`
+    finds them."""
+    pixels = 1
+    for size in sizes:
+        pixels *= size
+    flat = values.new_zeros(graphs * pixels, values.shape[1]).index_copy(0, places, values)
     return Raster(flat.unflatten(0, (graphs, *sizes)).movedim(-1, 1), places)

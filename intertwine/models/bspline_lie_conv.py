@@ -6,7 +6,9 @@ r"""B-spline convolution on Lie groups: kernels made of splines around centres i
 
 on :math:`\mathbb{R}^n \rtimes H`, with matrices :math:`C_{ab}` that are learned. Centres :math:`x_a` lie on a lattice
 in a ball (localised), with gaps between narrower splines (atrous), or are learned (deformable). Bekkers, ICLR 2020
-(arXiv:1909.12057), section 3; lecture 3.2, "Lie group convolutions".
+(arXiv:1909.12057), section 3; lecture 3.2, "Lie group convolutions". In three dimensions the first factor is by default
+one of shells and directions (polar, :mod:`intertwine.nn.groups.polar_splines`): the centres of a lattice are as far
+apart as bonds are long, and the forces of a molecule change within a tenth of that.
 
 Lifting, blocks, neighbourhoods and symmetry are those of :class:`~intertwine.models.LieConv`. The kernel looks at
 translations and H one beside the other, as the paper does, and at nothing else: there is one less network, and more
@@ -55,9 +57,13 @@ class BSplineLieConv(LieNetwork):
         cutoff: r_c (A): the kernels' radius.
         group: with translations: "T(n)", "SE(n)", "T(n) x| R+(n)", "T(2) x| R+ x SO(2)"; as of LieConv.
         lifts: elements of H drawn for each point, where it has any; cost and memory grow with the square.
-        splines: "localised", "atrous" or "deformable".
+        splines: "localised", "atrous" or "deformable" (on a lattice of centres), or "polar" (shells of the distance
+            times caps around directions); None for "polar" in three dimensions and "localised" in others.
         order: of the splines, 2 to 5: derivatives are continuous up to the one before.
-        size: centres on each side of the origin along an axis: 33 in the ball in three dimensions for 2, 13 in two.
+        size: centres of a lattice on each side of the origin along an axis: 33 in the ball in three dimensions for 2,
+            13 in two.
+        shells: shells of a polar kernel, evenly to the cutoff.
+        caps: directions of a polar kernel: of the sphere 6 are those of the axes, 12 the vertices of an icosahedron.
         turns: centres in H; functions of the kernel are this many times those of space.
         bottleneck: F over the features that are convolved.
         neighbours: at most so many neighbours are drawn for each node in training; None for all.
@@ -93,13 +99,15 @@ class BSplineLieConv(LieNetwork):
         cutoff: float = 5.0,
         group: str | Group = "T(n)",
         lifts: int | None = None,
-        splines: str = "localised",
+        splines: str | None = None,
         order: int = 3,
         size: int = 2,
         turns: int = 4,
         bottleneck: int = 4,
         neighbours: int | None = None,
         *,
+        shells: int = 16,
+        caps: int = 6,
         alpha: float = 0.2,
         vectors: int = 1,
         dimension: int = 3,
@@ -113,7 +121,8 @@ class BSplineLieConv(LieNetwork):
                 f"{group} has no translations", where="group", remedy="take T(n) or SE(n), or LieConv for this group."
             )
         positive(cutoff)
-        self._shape = (size, turns, order, splines)
+        splines = ("polar" if dimension == 3 else "localised") if splines is None else splines
+        self._shape, self._polar = (size, turns, order, splines), (shells, caps)
         super().__init__(
             cutoff,
             inputs,
@@ -133,5 +142,6 @@ class BSplineLieConv(LieNetwork):
 
     def kernel(self) -> tuple[nn.Module, int]:
         assert isinstance(self.group, Affine)
-        kernel = SplineKernel(self.dimension, stabiliser_of_origin(self.group), *self._shape, self.invariants)
+        point = stabiliser_of_origin(self.group)
+        kernel = SplineKernel(self.dimension, point, *self._shape, self.invariants, *self._polar)
         return kernel, kernel.functions

@@ -13,16 +13,18 @@ from intertwine.geometry import Graph, act
 from intertwine.groups import SE, SO, Isometry
 from intertwine.models.bspline_lie_conv import BSplineLieConv
 from intertwine.nn import Backbone
-from intertwine.nn.groups.splines import SplineKernel, ball_of_centres, cardinal_spline, spread_elements
+from intertwine.nn.groups.cardinal_spline import cardinal_spline
+from intertwine.nn.groups.polar_splines import PolarSplines
+from intertwine.nn.groups.splines import SplineKernel, ball_of_centres, spread_elements
 from intertwine.numerics import InputError
 
-SMALL = {"width": 8, "layers": 2, "cutoff": 2.5, "size": 1, "bottleneck": 2, "species": (1, 6, 8)}
+SMALL = {"width": 8, "layers": 2, "cutoff": 2.5, "size": 1, "shells": 4, "bottleneck": 2, "species": (1, 6, 8)}
 
 
 class TestBSplineLieConv(ModelContract):
     lacks = ("rotation", "reflection")
 
-    @pytest.fixture(params=[{}, {"splines": "deformable", "vectors": 0}], ids=["plain", "deformable, scalars"])
+    @pytest.fixture(params=[{}, {"splines": "deformable", "vectors": 0}], ids=["polar", "deformable, scalars"])
     def model(self, request) -> Backbone:
         torch.manual_seed(0)
         return BSplineLieConv(**SMALL | request.param).double()
@@ -63,7 +65,16 @@ def molecule(nodes: int, dimension: int = 3) -> Graph:
     return Graph(pos, z=torch.tensor([1, 6, 8])[torch.arange(nodes) % 3])
 
 
-@pytest.mark.parametrize("splines", ["localised", "atrous", "deformable"])
+def polar(x: torch.Tensor, shells: int, directions: torch.Tensor, scale: float) -> list[torch.Tensor]:
+    """The functions of one point, x in units of the cutoff, one after the other as the docstring has them."""
+    d, order = x.norm() * shells, 3
+    n = x / (x.square().sum() + shells**-2).sqrt()
+    shell = [cardinal_spline(d - k, order) + (cardinal_spline(d + k, order) if k else 0) for k in range(shells)]
+    caps = [cardinal_spline((n - o).norm() / scale, order) for o in directions]
+    return [a * b for a in shell for b in caps]
+
+
+@pytest.mark.parametrize("splines", ["localised", "atrous", "deformable", "polar"])
 @pytest.mark.parametrize(("group", "lifts", "dimension"), [("T(3)", None, 3), ("SE(3)", 2, 3), ("SE(2)", 3, 2)])
 def test_the_equation_by_loops(group: str, lifts: int | None, dimension: int, splines: str) -> None:
     torch.manual_seed(0)
@@ -92,8 +103,10 @@ def test_the_equation_by_loops(group: str, lifts: int | None, dimension: int, sp
                 continue
             c = model.envelope(torch.cat([x, omega * 0.25]).norm()[None])[0]
             phi = []
-            for centre in centres:
-                space = cardinal_spline((x - centre) / scale, 3).prod()
+            in_space = [cardinal_spline((x - centre) / scale, 3).prod() for centre in centres]
+            if splines == "polar":
+                in_space = polar(x / 2.5, 4, kernel.polar.directions, kernel.polar.scale)
+            for space in in_space:
                 for b in range(1 if turns is None else 3):
                     gap = 0 if turns is None else H.log(turns[b].T @ turn).norm() / kernel.turn_scale
                     phi.append(space if turns is None else space * cardinal_spline(gap, 3))
@@ -102,6 +115,23 @@ def test_the_equation_by_loops(group: str, lifts: int | None, dimension: int, sp
         rows.append(f[i] + layer.outward(total / count + layer.convolution.bias))
     expected = torch.stack(rows).view(4, S, -1).mean(1)
     torch.testing.assert_close(model(graph)[:, :8], expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("dimension", "caps", "gap"), [(3, 6, 2**0.5), (3, 12, 1.0515), (3, 7, None), (2, 8, 0.7654)])
+def test_polar_splines(dimension: int, caps: int, gap: float | None) -> None:
+    """Shells add up to 1 but for the outermost; directions are evenly apart; derivatives exist at the origin too."""
+    polar = PolarSplines(dimension, 8, caps, 3).double()
+    assert gap is None or abs(polar.scale - gap) < 1e-3
+    torch.testing.assert_close(polar.directions.norm(dim=1), torch.ones(caps, dtype=torch.float64))
+    x = torch.randn(50, dimension, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    x = x / x.norm(dim=1, keepdim=True) * torch.linspace(0, 6 / 8, 50, dtype=torch.float64)[:, None]
+    by_shell = polar(x).unflatten(-1, (8, caps))
+    n = x / (x.square().sum(1, keepdim=True) + 1 / 64).sqrt()
+    of_caps = cardinal_spline((n[:, None] - polar.directions).norm(dim=-1) / polar.scale, 3)
+    torch.testing.assert_close(by_shell.sum(1), of_caps, rtol=0, atol=1e-14)
+    points = torch.cat([torch.zeros(1, dimension, dtype=torch.float64), x[7:10]]).requires_grad_()
+    torch.autograd.gradcheck(polar, points)
+    torch.autograd.gradgradcheck(polar, points[1:].detach().requires_grad_())
 
 
 def test_elements_are_well_apart() -> None:
@@ -140,6 +170,9 @@ def test_a_kernel_of_its_size() -> None:
         ({"splines": "dense"}, "unknown kind of kernel"),
         ({"order": 1}, "splines of order 1"),
         ({"size": 0}, "size"),
+        ({"shells": 0}, "shells"),
+        ({"caps": 0}, "caps"),
+        ({"splines": "polar", "dimension": 1}, "directions are of 2 or 3"),
         ({"cutoff": -1.0}, "cutoff"),
         ({"radial_size": 4}, "radial_size"),
     ],

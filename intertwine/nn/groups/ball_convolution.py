@@ -59,7 +59,7 @@ def channels_last_is_faster(f: Float[Tensor, "images maps *sizes"]) -> bool:
 
 def several_are_faster(f: Float[Tensor, "images maps *sizes"]) -> bool:
     """Whether several convolutions beat one: where oneDNN does the small kernels as well."""
-    return len(f) > 1 or f.shape[1:4].numel() > LEAST
+    return f.shape[0] > 1 or f.shape[1:4].numel() > LEAST
 
 
 def convolve_boxes(

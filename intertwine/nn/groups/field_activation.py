@@ -160,7 +160,7 @@ class CircleFields(ExactBuffers):
         self.register_exact("coefficients", basis.T / n)
 
     def forward(self, f: Float[Tensor, "images maps *sizes"]) -> Float[Tensor, "images maps *sizes"]:
-        parts = [part.reshape(len(f), self.channels, size // self.channels, -1) for part, size in
+        parts = [part.reshape(f.shape[0], self.channels, size // self.channels, -1) for part, size in
                  zip(f.split(self.sizes, 1), self.sizes, strict=True)]  # fmt: skip
         x = self.coefficients @ ACTIVATIONS[self.name](self.values @ torch.cat(parts, 2))
         widths = [size // self.channels for size in self.sizes]

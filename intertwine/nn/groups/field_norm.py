@@ -58,7 +58,7 @@ class FieldNorm(nn.Module):
 
     def forward(self, f: Float[Tensor, "images maps *sizes"]) -> Float[Tensor, "images maps *sizes"]:
         """Feature maps (B, C components, ...)."""
-        x = f.reshape(len(f), self.channels, f.shape[1:].numel() // self.channels)  # also of no rows
+        x = f.reshape(f.shape[0], self.channels, f.shape[1:].numel() // self.channels)  # also of no rows
         if self.kind == "batch":
             fresh = self.training and x.numel() > self.channels
             if self.centred:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from intertwine.geometry import Graph, rasters
+from intertwine.geometry.raster import placed
 from intertwine.groups import Cartesian, DirectSum
 from intertwine.nn.backbone import Backbone
 from intertwine.nn.checks import check_sizes, require_space
 from intertwine.nn.groups.grid_convolution import GridConvolution
 from intertwine.nn.groups.resampling import AntiAliasedStride
+from intertwine.nn.shapes import Lists
 from intertwine.numerics import GeometryError, InputError, choose
 from intertwine.o3 import Irreps
 
@@ -48,6 +52,7 @@ class GridBackbone(Backbone):
     """
 
     EDGES = False
+    LISTS: ClassVar[dict[str, tuple[int, ...]]] = {"pixels": (0,), "grid": ()}
 
     level: str  # type: ignore[misc]
     trials: str  # type: ignore[misc]
@@ -85,6 +90,12 @@ class GridBackbone(Backbone):
     def rows(self, n: int = 3) -> dict[str, tuple[int, ...]]:
         return {"x": (self.channels,)}
 
+    def lists(self, graph: Graph) -> Lists:
+        """What a program can't make of positions, because the size of its images is fixed: ``pixels`` (nodes,), the
+        number of each node's pixel, and ``grid``, an array of the images' size that holds nothing else."""
+        raster = rasters(graph, graph.pos[:, :1])
+        return {"pixels": raster.places, "grid": torch.zeros(raster.values.shape[2:], dtype=torch.bool)}
+
     def maps(self, image: Float[Tensor, "images channels *sizes"]) -> Float[Tensor, "images width *others"]:
         """Invariant feature maps: of the last resolution for "graph", of the first for "node"."""
         f, ends = image, []
@@ -114,9 +125,11 @@ class GridBackbone(Backbone):
             raise GeometryError(
                 f"the graph has {what}", where="x", remedy=f"give (nodes, {self.channels}), or set `channels`."
             )
-        if not len(values):
+        if values.shape[0] == 0:
             return values.new_zeros(0, self.width)
-        raster = rasters(graph, values)
+        pixels, grid = graph.get("pixels"), graph.get("grid")
+        given = pixels is not None and grid is not None
+        raster = placed(values, pixels, tuple(grid.shape), graph.graphs) if given else rasters(graph, values)
         f = self.maps(raster.values)
         return raster.at_nodes(f) if self.level == "node" else f.flatten(2).mean(2)
 

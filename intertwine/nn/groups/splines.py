@@ -8,41 +8,21 @@ and what they say between their centres follows from the spline.
 
 from __future__ import annotations
 
-from math import comb, factorial
-
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from intertwine.groups import SO, Group
+from intertwine.nn.groups.cardinal_spline import cardinal_spline, overlap
 from intertwine.nn.groups.lifting import Relative, evenly_spread, settled
+from intertwine.nn.groups.polar_splines import PolarSplines
 from intertwine.numerics import InputError, choose, safe
 from intertwine.numerics.constants import ExactBuffers
 
 #: How centres lie in space.
-KINDS = ("localised", "atrous", "deformable")
+KINDS = ("localised", "atrous", "deformable", "polar")
 ATROUS = 2  # distance of neighbouring centres of an atrous kernel over that of a localised one of the same splines
 ORDERS = (2, 3, 4, 5)
-
-
-def cardinal_spline(x: Float[Tensor, "*shape"], order: int) -> Float[Tensor, "*shape"]:
-    r"""The cardinal B-spline :math:`B^n(x) = \frac{1}{n!} \sum_k (-1)^k \binom{n+1}{k} (x + \tfrac{n+1}{2} - k)_+^n`.
-
-    It has n - 1 continuous derivatives, vanishes for :math:`|x| \ge (n+1)/2`, and its shifts by whole numbers add up to
-    1. Evaluated at :math:`-|x|`, where the sum has fewest terms and no cancellation that matters.
-
-    Args:
-        x: any numbers.
-        order: n, 1 or more.
-
-    >>> cardinal_spline(torch.tensor([-1.0, 0.0, 1.0]), 3)
-    tensor([0.1667, 0.6667, 0.1667])
-    """
-    left = -x.abs() + (order + 1) / 2
-    total = torch.zeros_like(x)
-    for k in range(order // 2 + 1):
-        total = total + (-1) ** k * comb(order + 1, k) * (left - k).clamp(min=0) ** order
-    return total / factorial(order)
 
 
 def ball_of_centres(size: int, dimension: int) -> Float[Tensor, "centres n"]:
@@ -79,7 +59,9 @@ class SplineKernel(ExactBuffers):
         order: of the splines: 2 to 5. Forces need 3 to have no kink.
         inputs: invariants of an edge. The kernel is linear in them: functions are those, and those times each of them.
         kind: "localised": neighbouring centres are one width of a spline apart; "atrous": splines half as wide between
-            the same centres; "deformable": as localised, and the centres are learned.
+            the same centres; "deformable": as localised, and the centres are learned; "polar": shells times caps
+            (:class:`~intertwine.nn.groups.polar_splines.PolarSplines`), and no size.
+        shells, caps: of a polar kernel.
 
     Coordinates are in units of the cutoff; the outermost centre is at :math:`size / (size + 1)` of it.
 
@@ -95,24 +77,27 @@ class SplineKernel(ExactBuffers):
     elements: Tensor
 
     def __init__(
-        self, dimension: int, point: Group | None, size: int, turns: int, order: int, kind: str, inputs: int = 0
-    ) -> None:
+        self, dimension: int, point: Group | None, size: int, turns: int, order: int, kind: str, inputs: int = 0,
+        shells: int = 16, caps: int = 6,
+    ) -> None:  # fmt: skip
         super().__init__()
         choose(kind, KINDS, kind="kind of kernel", where="splines")
         if order not in ORDERS:
             raise InputError(f"splines of order {order}", where="order", remedy=f"give one of {ORDERS}; 3 is usual.")
         self.order, self.point = order, point
+        elements = None if point is None else spread_elements(point, turns)
+        self.turn_scale = 1.0 if elements is None or point is None else _typical_gap(point, elements)
+        self.polar = PolarSplines(dimension, shells, caps, order) if kind == "polar" else None
         spacing = 1 / (size + 1)
         self.scale = spacing / (ATROUS if kind == "atrous" else 1)
         centres = ball_of_centres(size, dimension) * spacing
-        elements = None if point is None else spread_elements(point, turns)
-        self.functions = len(centres) * (1 if elements is None else len(elements)) * (1 + inputs)
-        self.turn_scale = 1.0 if elements is None or point is None else _typical_gap(point, elements)
-        overlap = float(cardinal_spline(torch.zeros(()), 2 * order + 1))  # the integral of the square of a spline
-        self.square = (overlap * self.scale / spacing) ** dimension * (1.0 if elements is None else overlap)
+        in_space = len(centres) if self.polar is None else self.polar.functions
+        self.functions = in_space * (1 if elements is None else len(elements)) * (1 + inputs)
+        square = (overlap(order) * self.scale / spacing) ** dimension if self.polar is None else self.polar.square
+        self.square = square * (1.0 if elements is None else overlap(order))
         self.centres = _parameter(centres) if kind == "deformable" else None
         self.turn_centres: nn.Parameter | None = None
-        if self.centres is None:
+        if self.centres is None and self.polar is None:
             self.register_exact("places", torch.arange(-size, size + 1, dtype=torch.float64) * spacing)
             self.register_exact("lattice", (centres / spacing + size).round().to(torch.int64))
         if elements is not None and point is not None:
@@ -145,7 +130,10 @@ class SplineKernel(ExactBuffers):
         return (space[..., :, None] * turns[..., None, :]).flatten(-2)
 
     def _in_space(self, x: Float[Tensor, "*batch n"]) -> Float[Tensor, "*batch centres"]:
-        """The products over the axes; on a lattice, of splines that are evaluated once for each axis and place."""
+        """The products over the axes; on a lattice, of splines that are evaluated once for each axis and place. Of a
+        polar kernel shells times caps."""
+        if self.polar is not None:
+            return self.polar(x)
         if self.centres is not None:
             return cardinal_spline((x[..., None, :] - self.centres) / self.scale, self.order).prod(-1)
         along = cardinal_spline((x[..., None] - self.places) / self.scale, self.order)

@@ -173,7 +173,7 @@ def plane_harmonics(group: Group, size: int, limit: int) -> list[Harmonics]:
     for k, wave in enumerate(waves):
         parts = torch.stack([wave.real, wave.imag][: 2 if k else 1])
         values = profiles[2 * rings >= k][:, None] * parts
-        if len(values):
+        if values.shape[0]:
             result.append(Harmonics(PlaneIrrep(group, k), values))
     return result
 
