@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from intertwine import o3
-from intertwine.integrations.pyscf_basis import pyscf_basis
+from intertwine.data.bases import pyscf_basis
 from intertwine.numerics import DataError, GeometryError, InputError
 from intertwine.orbitals import (
     Basis,
