@@ -58,7 +58,7 @@ class PairBlocks(nn.Module):
         irreps: Irreps,
         transposed: Callable[[Tensor], Tensor],
         species: list[int],
-        cutoff: float,
+        cutoff: float | None,
         width: int = 16,
         hidden: int = 96,
         radial_size: int = 8,

@@ -25,12 +25,13 @@ from torch import Tensor, nn
 
 from intertwine.nn.mlp import MLP
 from intertwine.numerics import ExactBuffers
-from intertwine.o3 import Irreps, edge_frames
+from intertwine.o3 import Irrep, Irreps, edge_frames
 
 
 class Axes(NamedTuple):
     """Frames of pairs: ``natural`` turns features of natural parity into them, rows sorted by order; ``other`` those
-    of the other parity, with the quarter turn; ``axis``: the harmonics of the axis, of norm 1 for each degree, in the precision of the vectors.
+    of the other parity, with the quarter turn; ``axis``: the harmonics of the axis, of norm 1 for each degree, in the
+    precision of the vectors.
     """
 
     natural: Float[Tensor, "pairs rows components"]
@@ -156,7 +157,7 @@ def sorted_rows(degree: int) -> list[tuple[int, int]]:
 
 
 def _count(irreps: Irreps, l: int, sign: int) -> int:
-    return irreps.count((l, sign * (-1) ** l))
+    return irreps.count(Irrep(l, sign * (-1) ** l))
 
 
 def _order(outputs: list[Irreps], degree: int, most: list[int]) -> Tensor:

@@ -99,16 +99,11 @@ class Hamiltonian(Task):
         features = outputs_of(model, Irreps([(1, (l, (-1) ** l)) for l in range(degree + 1)]))
         general = super().suggest(data, "hamiltonian", model, told)["model"]
         size = {"width": 16, "layers": 2} if model.__name__ == "NequIP" else {}
+        pace = {"schedule": "cosine", "average": 0.995, "clip": 1.0, "minimum_rate": 1e-6, "evaluate_every": 5}
         return {
             "task": task,
             "model": general | size | features,
-            "training": {
-                "schedule": "cosine",
-                "average": 0.995,
-                "clip": 1.0,
-                "minimum_rate": 1e-6,
-                "evaluate_every": 5,
-            },
+            "training": pace,
         }
 
     def output_of(self, target: str) -> str:
@@ -138,7 +133,7 @@ class Hamiltonian(Task):
             return {}
         elements, kept = self._elements(prediction, graph)
         r = (elements[kept] / self.spread.to(elements)).to(self.dtype)
-        result = {"hamiltonian": (self._loss(r), r.numel())}
+        result: dict[str, tuple[Tensor, int | float]] = {"hamiltonian": (self._loss(r), r.numel())}
         if self.weights["occupied_energies"] > 0:
             r = self._of_orbitals(prediction["hamiltonian"], graph, energies=True)["occupied_energies"]
             r = (r / self.spread.to(r)).to(self.dtype)
@@ -239,8 +234,10 @@ class Hamiltonian(Task):
             raise DataError(what, where=where, remedy=remedy)
 
     def matrix(self, numbers: Int[Tensor, " atoms"], y: Float[Tensor, "*batch pairs dim"]) -> Tensor:
-        """The whole matrix (eV) of blocks of all pairs of one molecule, in the order of ``intertwine.orbitals``."""
-        return orbital_matrix(self.layout, numbers, y)
+        """The whole matrix (eV) of blocks of all pairs of one molecule, in the order of ``intertwine.orbitals``; equal
+        to its transpose to the last bit."""
+        whole = orbital_matrix(self.layout, numbers, y)
+        return 0.5 * (whole + whole.mT)
 
     def pictures(
         self, graphs: Sequence[Graph], predictions: Sequence[Mapping[str, Any]]
