@@ -24,6 +24,14 @@ FEW: dict[str, int] = {
     "e3nn::test_training_and_evaluation": 2,
     "e3nn::test_files_of_older_versions": 1,
     "kernels::test_values_and_derivatives_are_those_of_the_reference": 1,
+    # processes that are killed, and programs that compute
+    "labels::test_killed_at_ten_random_moments": 0,
+    "labels::test_processes_end_with_the_command": 0,
+    "labels::test_two_processes_are_one": 0,
+    "labels::test_by_dask": 0,
+    "labels::test_training_reads_the_file": 0,
+    "labels::test_b3lyp_is_written_out": 0,
+    "labels::test_forces_are_differences_of_energies": 3,
     # wrappers around networks: each member is a certificate
     "symmetrize::test_graphs": 1,
     "symmetrize::test_energies_and_forces_of_ethanol": 2,

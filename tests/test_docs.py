@@ -137,7 +137,7 @@ def test_commands_exist(page: Path) -> None:
 @pytest.mark.parametrize(
     "command",
     [
-        "", "train", "evaluate", "predict", "certify", "md", "relax", "export", "models", "datasets", "info", "compare",
+        "", "label", "train", "evaluate", "predict", "certify", "md", "relax", "export", "models", "datasets", "info", "compare",
         "cite", "bench",
     ],
 )  # fmt: skip

@@ -25,7 +25,7 @@ FLOORS = {
     "nn": 4, "certify": 4, "plots": 4,
     "models": 5, "symmetrize": 5, "e3nn": 5, "operators.py": 5,
     "tasks": 6, "data": 6,
-    "training": 7,
+    "training": 7, "labels": 7,
     "integrations": 8, "bench": 8,
     "__init__.py": 9,
     "cli": 10,

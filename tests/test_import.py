@@ -8,7 +8,18 @@ import sys
 
 import pytest
 
-HEAVY = ["ase", "h5py", "lightning", "matplotlib", "numba", "pyscf", "scipy.spatial", "tblite", "torch_geometric.nn"]
+HEAVY = [
+    "ase",
+    "distributed",
+    "h5py",
+    "lightning",
+    "matplotlib",
+    "numba",
+    "pyscf",
+    "scipy.spatial",
+    "tblite",
+    "torch_geometric.nn",
+]
 
 
 @pytest.mark.parametrize("module", ["intertwine"])

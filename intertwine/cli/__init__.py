@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -13,6 +14,7 @@ from intertwine.cli.certificate import certify
 from intertwine.cli.cite import cite
 from intertwine.cli.dynamics import md
 from intertwine.cli.export import export
+from intertwine.cli.label import label
 from intertwine.cli.listing import datasets, models
 from intertwine.cli.simulate import relax
 from intertwine.cli.streams import shut
@@ -28,14 +30,14 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (train, evaluate, predict, certify, md, relax, export, models, datasets, info, compare, cite, bench):
-    app.command(
-        rich_help_panel="Learn"
-        if command in (train, evaluate, predict, certify)
-        else "Use"
-        if command in (md, relax, export)
-        else "Look"
-    )(command)
+PANELS: dict[str, tuple[Callable[..., None], ...]] = {
+    "Learn": (label, train, evaluate, predict, certify),
+    "Use": (md, relax, export),
+    "Look": (models, datasets, info, compare, cite, bench),
+}
+for panel, commands in PANELS.items():
+    for command in commands:
+        app.command(rich_help_panel=panel)(command)
 
 
 def _version(flag: bool) -> bool:

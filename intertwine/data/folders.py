@@ -14,6 +14,7 @@ import numpy as np
 
 from intertwine.data.files import OWN, collect, read_frames, settle
 from intertwine.data.frames import Frame, place
+from intertwine.data.label_files import check_one_method
 from intertwine.data.names import parse
 from intertwine.data.npz import read_npz
 from intertwine.data.opening import ending, is_archive, shown
@@ -56,7 +57,7 @@ def read_folder(
     files, passed = members(source)
     opened: list[Path] = []
     frames = collect(_frames(files, opened, told=bool(units)), shown(source), limit, progress)
-    notes = [_summary(opened, files), *passed]
+    notes = [_summary(opened, files), *passed, *check_one_method(frames)]
     if not units:
         frames, converted = _in_one_unit(frames)
         notes += converted

@@ -40,6 +40,7 @@ class Frame:
         comment: the comment line of an xyz file.
         atoms: the structure as ASE read it, where ASE did (``ase.Atoms``): constraints, masses, tags and all.
         notes: what the reader decided about the file, one sentence each.
+        recipe: how the labels were computed, as JSON, where the file says it (:mod:`intertwine.data.label_files`).
     """
 
     numbers: np.ndarray
@@ -54,6 +55,7 @@ class Frame:
     comment: str = ""
     atoms: Any = None
     notes: tuple[str, ...] = ()
+    recipe: str = ""
 
 
 def place(path: Any, frame: int) -> str:

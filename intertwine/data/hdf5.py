@@ -12,6 +12,7 @@ import numpy as np
 
 from intertwine.data.frames import Frame, place
 from intertwine.data.hdf5_layouts import Group, Quantity, describe, plain, quantity, words
+from intertwine.data.label_files import described, recipe_of
 from intertwine.data.opening import COMPRESSED, ending
 from intertwine.data.units import factor
 from intertwine.numerics import DataError, InputError, IntertwineError
@@ -65,6 +66,9 @@ def read_hdf5(path: Path, name: str) -> Iterator[Frame]:
 
 def _frames(file: Any, name: str) -> Iterator[Frame]:
     quantities, notes = _survey(file)
+    recipe = recipe_of(file, name)
+    if recipe:
+        notes = (described(recipe), *notes[1:])  # instead of the layout, which is SPICE's
     units: dict[str, str] = {}
     count = 0
     for group in _groups(file):
@@ -79,7 +83,7 @@ def _frames(file: Any, name: str) -> Iterator[Frame]:
                 raise DataError(what, where=where, remedy="convert the file to one unit.")
         _check_length(units.get("pos", "A"), name)
         for frame in _conformations(group, quantities, name, count):
-            frame.units, frame.notes = units, notes
+            frame.units, frame.notes, frame.recipe = units, notes, recipe
             yield frame
             count += 1
     if not count:

@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from intertwine.data.label_files import PACKED
 from intertwine.data.units import spelled
 from intertwine.numerics import DataError
 
@@ -82,10 +83,11 @@ LAYOUTS = {
         Layout("modelforge"),
     )
 }
-#: modelforge's words for what an array belongs to: those of today, and those of its first files.
+#: Words for what an array belongs to: modelforge's of today, those of its first files, and those of our own labels.
 FORMATS: dict[str, Level] = {
     "per_system": "structure", "single_rec": "structure", "single_mol": "structure", "series_mol": "structure",
     "per_atom": "atom", "single_atom": "atom", "series_atom": "atom", "meta_data": "text",
+    PACKED: "skipped",
 }  # fmt: skip
 
 

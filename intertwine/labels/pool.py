@@ -1,0 +1,102 @@
+"""Who computes: processes of this machine, or the workers of a Dask cluster, behind one interface."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any
+
+from intertwine.labels.programs import program
+from intertwine.labels.recipe import Recipe
+from intertwine.labels.structure import Outcome, Structure
+from intertwine.labels.worker import label_structure, one_thread, prepare
+from intertwine.numerics import InputError
+
+AHEAD = 2  # structures for each process that it, or its queue, has at a time
+PATIENCE = 20  # s, for a scheduler to answer
+RESUMED = "what was labelled is kept: the same command goes on"
+
+
+@contextlib.contextmanager
+def processes(count: int) -> Iterator[tuple[Executor, int]]:
+    """Processes of this machine, of one thread each, and how many there are. They end with this one.
+
+    Args:
+        count: of processes.
+    """
+    context = multiprocessing.get_context("spawn")
+    reading, writing = context.Pipe(duplex=False)
+    with one_thread():
+        executor = ProcessPoolExecutor(count, mp_context=context, initializer=prepare, initargs=(reading,))
+        try:
+            yield executor, count
+            executor.shutdown()
+        except BaseException:
+            writing.close()  # which ends them
+            executor.shutdown(wait=False, cancel_futures=True)
+            raise
+        finally:
+            writing.close()
+            reading.close()
+
+
+@contextlib.contextmanager
+def cluster(address: str) -> Iterator[tuple[Executor, int]]:
+    """The workers of a Dask cluster, and how many structures they compute at a time.
+
+    Args:
+        address: of its scheduler, such as "tcp://10.0.0.1:8786"; or a file that the scheduler wrote.
+
+    Raises:
+        InputError: Dask is not installed, the scheduler does not answer, or it has no workers.
+    """
+    distributed = program("distributed")
+    told: dict[str, Any] = {"scheduler_file": address} if address.endswith(".json") else {"address": address}
+    try:
+        client = distributed.Client(**told, timeout=PATIENCE, set_as_default=False)
+    except (OSError, ValueError, TimeoutError) as error:
+        what = f"no scheduler answers: {' '.join(str(error).split())[:200]}"
+        remedy = "start one with `dask scheduler`, and give the address that it prints."
+        raise InputError(what, where=f"--scheduler {address}", remedy=remedy) from error
+    with client:
+        threads = sum(client.ncores().values())
+        if not threads:
+            remedy = "start some with `dask worker ADDRESS --nthreads 1`."
+            raise InputError("the scheduler has no workers", where=f"--scheduler {address}", remedy=remedy)
+        executor = client.get_executor(pure=False, retries=2)
+        try:
+            yield executor, threads
+        finally:
+            executor.shutdown(wait=False)
+
+
+def outcomes(executor: Executor, count: int, structures: Iterable[Structure], recipe: Recipe) -> Iterator[Outcome]:
+    """What came of the structures, as they are done, few of them on their way at a time.
+
+    Args:
+        executor: who computes.
+        count: of structures that it computes at a time.
+        structures: what to label.
+        recipe: how.
+
+    Raises:
+        InputError: a process was killed.
+    """
+    coming, running = iter(structures), dict[Future[Outcome], Structure]()
+    try:
+        while True:
+            while len(running) < AHEAD * count and (structure := next(coming, None)) is not None:
+                running[executor.submit(label_structure, structure, recipe)] = structure
+            if not running:
+                return
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                yield future.result()
+                del running[future]
+    except BrokenProcessPool as error:
+        frames = sorted(structure.frame for structure in running.values())
+        what = f"a process was killed at one of the frames {', '.join(map(str, frames))}; memory may be lacking"
+        raise InputError(what, where="intertwine label", remedy=f"use fewer --processes; {RESUMED}.") from error
