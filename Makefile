@@ -1,4 +1,5 @@
 # make demo: install, then train, certify and picture a force field of ethanol.
+# make demo-hamiltonian: the same of Fock matrices of water, with images of the matrix and a ladder of energies.
 # make test: install, then run the quick tier of the tests, which touches every module (tests/tiers.py).
 # make test-all: install, then run all tests.
 # make test-oldest: install the oldest versions of what pyproject.toml asks for, then run tests that use them.
@@ -7,7 +8,7 @@ PYTHON ?= python3.11
 TORCH ?= torch==2.13.0
 BIN = .venv/bin
 
-.PHONY: setup demo test test-all test-oldest lint docs pictures clean
+.PHONY: setup demo demo-hamiltonian test test-all test-oldest lint docs pictures clean
 
 setup: .venv/.installed
 
@@ -23,6 +24,9 @@ setup: .venv/.installed
 
 demo: setup
 	$(BIN)/intertwine train ethanol --minutes 4
+
+demo-hamiltonian: setup
+	$(BIN)/intertwine train water --minutes 6
 
 # programs of others that the tests compare with
 .venv/.peers: .venv/.installed

@@ -21,7 +21,7 @@ FLOORS = {
     "numerics": 0,
     "kernels": 1, "groups": 1,
     "o3": 2,
-    "geometry": 3,
+    "geometry": 3, "orbitals": 3,
     "nn": 4, "certify": 4, "plots": 4,
     "models": 5, "symmetrize": 5, "e3nn": 5, "operators.py": 5,
     "tasks": 6, "data": 6,

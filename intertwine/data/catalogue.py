@@ -30,6 +30,7 @@ from intertwine.data.qm9 import qm9
 from intertwine.data.shapes import shapes, voxels
 from intertwine.data.spherical import spherical_digits
 from intertwine.data.store import GraphStore
+from intertwine.data.water import water
 from intertwine.nn.paper import Paper
 from intertwine.numerics import InputError, nearest
 from intertwine.numerics.plugins import find, is_code, module_of, spelled
@@ -134,6 +135,11 @@ DATASETS: dict[str, Dataset] = {
     "voxels": Dataset(
         voxels, "ten shapes as occupancy of 16 x 16 x 16 voxels, upright (300 / 80 / 120)", "classification", "label",
         500, "generated; MIT", ("label",), domain="voxels",
+    ),
+    "water": Dataset(
+        water, "water at 500 K: Fock matrices in def2-SVP, PBE (500 / 500 / 500)", "hamiltonian", "hamiltonian", 1500,
+        "embedded; made by scripts/make_water.py with tblite and PySCF; MIT", ("hamiltonian", "energy"),
+        papers=(PYSCF_PAPER, GFN2_PAPER, ASE_PAPER),
     ),
 }  # fmt: skip
 

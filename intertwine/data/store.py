@@ -78,6 +78,7 @@ class GraphStore(torch.utils.data.Dataset):
         self.classes = {field: tuple(names) for field, names in (classes or {}).items()}
         self.domain = domain
         self.splits = splits.check(len(node_ptr) - 1, where=name) if splits is not None else None
+        self.about: dict[str, str] = {}  # what else its file says: the basis of its orbitals
         self.cutoff: float | None = None
         self.folder = ""  # the name of that which it was saved in
         self.files: tuple[tuple[str, int], ...] = ()  # the files that it was read from, and the first entry of each

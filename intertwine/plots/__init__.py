@@ -5,6 +5,7 @@ something is drawn.
 from intertwine.plots.classes import confusion, error_by_angle, examples
 from intertwine.plots.curves import draw_learning_curve, learning_curve, learning_curves, trajectory
 from intertwine.plots.matrices import representation, wigner
+from intertwine.plots.orbitals import block_errors, ladder, matrices
 from intertwine.plots.parity import draw_error_by_species, draw_parity, error_by_species, parity
 from intertwine.plots.path_diagram import paths
 from intertwine.plots.refinement import iterations
@@ -13,6 +14,7 @@ from intertwine.plots.style import figure, save
 from intertwine.plots.surfaces import harmonic_surface, spherical_harmonics, spherical_tensor
 
 __all__ = [
+    "block_errors",
     "certificate",
     "confusion",
     "draw_certificate",
@@ -25,8 +27,10 @@ __all__ = [
     "figure",
     "harmonic_surface",
     "iterations",
+    "ladder",
     "learning_curve",
     "learning_curves",
+    "matrices",
     "overview",
     "parity",
     "paths",

@@ -3,6 +3,7 @@
 from intertwine.tasks.classification import Classification
 from intertwine.tasks.dynamics import Dynamics
 from intertwine.tasks.force_field import ForceField
+from intertwine.tasks.hamiltonian import Hamiltonian
 from intertwine.tasks.property import Property
 from intertwine.tasks.references import References
 from intertwine.tasks.structure import Structure
@@ -11,6 +12,7 @@ from intertwine.tasks.tensor_form import TensorForm
 
 #: Every task by the name that the command line uses; the first one that suits the data is taken.
 TASKS: dict[str, type[Task]] = {
+    "hamiltonian": Hamiltonian,
     "dynamics": Dynamics,
     "structure": Structure,
     "force_field": ForceField,
@@ -23,6 +25,7 @@ __all__ = [
     "Classification",
     "Dynamics",
     "ForceField",
+    "Hamiltonian",
     "Metric",
     "Output",
     "Pace",

@@ -78,7 +78,7 @@ def test_damaged_table_is_named(tmp_path: Path) -> None:
 
 def test_the_catalogue_is_honest() -> None:
     shapes = {"digits", "shapes", "spherical_digits", "voxels"}
-    assert set(DATASETS) == {"ethanol", "nbody", "qm9", "structure"} | shapes
+    assert set(DATASETS) == {"ethanol", "nbody", "qm9", "structure", "water"} | shapes
     for info in DATASETS.values():
         assert info.target in info.targets
         assert info.task in ("force_field", "property", "dynamics", "structure", "classification")

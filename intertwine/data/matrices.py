@@ -1,0 +1,100 @@
+"""Data sets of matrices between atomic orbitals, from arrays as quantum-chemistry programs leave them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from intertwine.data.splits import Splits
+from intertwine.data.store import GraphStore
+from intertwine.numerics import DataError
+from intertwine.orbitals import Basis, BlockLayout, pair_blocks, reordered
+from intertwine.orbitals.basis import HARTREE
+
+
+def matrix_store(
+    basis: Basis,
+    numbers: Int[Tensor, " atoms"],
+    pos: Float[Tensor, "molecules atoms 3"],
+    matrices: Float[Tensor, "molecules ..."],
+    *,
+    program: str = "pyscf",
+    name: str = "matrices",
+    labels: Mapping[str, Float[Tensor, "molecules ..."]] | None = None,
+    splits: Splits | None = None,
+    notes: Sequence[str] = (),
+) -> GraphStore:
+    """A data set of many geometries of one molecule, whose field ``hamiltonian`` (eV) has the blocks of all pairs.
+
+    Args:
+        basis: of the orbitals.
+        numbers: atomic numbers.
+        pos: positions (A).
+        matrices: symmetric, in Eh and in the orbitals' order of ``program``: whole (molecules, n, n), or their upper
+            triangles row by row (molecules, n (n + 1) / 2).
+        program: one of :data:`intertwine.orbitals.PROGRAMS`.
+        name: of the data set.
+        labels: other labels of the molecules, the energy (eV) for example.
+        splits: prescribed.
+        notes: what a user is told.
+
+    Raises:
+        DataError: matrices that are not finite, not symmetric, or not of the basis.
+    """
+    degrees = [shell.degree for z in numbers.tolist() for shell in basis.of(z)]
+    n = sum(2 * l + 1 for l in degrees)
+    whole = unpacked(matrices, n, name)
+    layout = BlockLayout(basis)
+    blocks = pair_blocks(layout, numbers, reordered(whole * HARTREE, degrees, program, "intertwine"))
+    count, atoms = pos.shape[:2]
+    store = GraphStore(
+        {
+            "pos": pos.to(torch.float64).reshape(-1, 3),
+            "z": numbers.to(torch.int64).repeat(count),
+            "hamiltonian": blocks.flatten(0, 1),
+            **{key: value.to(torch.float64) for key, value in (labels or {}).items()},
+        },
+        torch.arange(count + 1) * atoms,
+        {"pos": "node", "z": "node", "hamiltonian": "pair", **dict.fromkeys(labels or {}, "graph")},
+        name=name,
+        units={"hamiltonian": "eV"} | dict.fromkeys([key for key in (labels or {}) if key == "energy"], "eV"),
+        notes=notes,
+        splits=splits,
+        representations={"hamiltonian": str(layout.irreps)},
+        pointers={"hamiltonian": torch.arange(count + 1) * atoms**2},
+        task="hamiltonian",
+    )
+    store.about["basis"] = basis.to_json()
+    return store
+
+
+def unpacked(matrices: Float[Tensor, "molecules ..."], n: int, where: str) -> Float[Tensor, "molecules n n"]:
+    """Symmetric matrices, whole or as upper triangles row by row, as whole ones in float64.
+
+    Raises:
+        DataError: they have not n orbitals, are not finite, or not symmetric to 1e-8 of their largest element.
+    """
+    whole = matrices.to(torch.float64)
+    if tuple(whole.shape[1:]) == (n * (n + 1) // 2,):
+        rows, columns = torch.triu_indices(n, n)
+        packed, whole = whole, whole.new_zeros(len(whole), n, n)
+        whole[:, rows, columns] = packed
+        whole[:, columns, rows] = packed
+    if tuple(whole.shape[1:]) != (n, n):
+        what = f"matrices have shape {tuple(matrices.shape[1:])}, and the molecule has {n} orbitals"
+        raise DataError(what, where=where, remedy="give the basis in which they were computed.")
+    for number, matrix in enumerate(whole):
+        if not bool(matrix.isfinite().all()):
+            raise DataError("the matrix is not finite", where=f"{where}, molecule {number}", remedy="leave it out.")
+    if float((whole - whole.mT).abs().max()) > 1e-8 * float(whole.abs().max()):
+        raise DataError("matrices are not symmetric", where=where, remedy="give Hamiltonians of closed shells.")
+    return 0.5 * (whole + whole.mT)
+
+
+def recipe_words(recipe: Mapping[str, Any]) -> str:
+    """One line of how labels were made: method, basis, grid, thresholds, program."""
+    return ", ".join(f"{key} {value}" for key, value in recipe.items() if isinstance(value, str | int | float))

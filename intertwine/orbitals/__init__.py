@@ -1,0 +1,24 @@
+"""Floor 3: atomic orbitals: bases, their overlap, orders and signs of programs, matrices between orbitals as blocks."""
+
+from intertwine.orbitals.basis import Basis, Shell
+from intertwine.orbitals.blocks import BlockLayout
+from intertwine.orbitals.molecule import matrix_rotation, orbital_atoms, orbital_matrix, pair_blocks
+from intertwine.orbitals.order import PROGRAMS, order_matrix, reordered
+from intertwine.orbitals.overlap import overlap_matrix
+from intertwine.orbitals.spectrum import Spectrum, spectrum
+
+__all__ = [
+    "PROGRAMS",
+    "Basis",
+    "BlockLayout",
+    "Shell",
+    "Spectrum",
+    "matrix_rotation",
+    "orbital_atoms",
+    "orbital_matrix",
+    "order_matrix",
+    "overlap_matrix",
+    "pair_blocks",
+    "reordered",
+    "spectrum",
+]

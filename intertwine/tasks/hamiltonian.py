@@ -1,0 +1,260 @@
+r"""Matrices between atomic orbitals, learned block by block: Hamiltonians (Fock matrices) of molecules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from intertwine.geometry import Graph, Graphs, pair_list, pair_rows
+from intertwine.nn import Backbone
+from intertwine.nn.pair_blocks import PairBlocks, PairGraph
+from intertwine.numerics import DataError, InputError, choose
+from intertwine.o3 import Irreps
+from intertwine.orbitals import Basis, BlockLayout, orbital_matrix, overlap_matrix, spectrum
+from intertwine.orbitals.basis import HARTREE
+from intertwine.tasks.hamiltonian_pictures import pictures_of
+from intertwine.tasks.output import Metric, Output
+from intertwine.tasks.pace import Pace
+from intertwine.tasks.representations import outputs_of
+from intertwine.tasks.task import LOSSES, Suggestion, Task, label
+
+MICRO = 1e6 / HARTREE  # from eV to 1e-6 Eh
+UNIT = "1e-6 Eh"
+FITTED_GRAPHS = 2000  # of the training set, from which guess and scales are taken
+BOTH = "l1+l2"
+
+
+class Hamiltonian(Task):
+    r"""A symmetric matrix between atomic orbitals (eV), as blocks :math:`H_{ij}` of all pairs of atoms.
+
+    The model's features become blocks in :class:`~intertwine.nn.pair_blocks.PairBlocks`, which begins at the best guess
+    of two centres and makes :math:`H_{ij} = H_{ji}^T` hold exactly. The loss is of matrix elements, and of occupied
+    orbital energies if ``energy_weight`` says so. Overlaps are computed, never learned.
+
+    Errors are reported in 1e-6 Eh: of all elements, of diagonal and off-diagonal blocks, of the energies of occupied
+    orbitals and of the gap; and one minus the cosine of the coefficients of occupied orbitals, their sign apart.
+
+    Args:
+        backbone: a model with tensors, and a cutoff beyond which blocks vanish.
+        basis: of the orbitals, as :meth:`intertwine.orbitals.Basis.to_json` writes it; a data set says it.
+        width: channels of the features that pairs look at.
+        hidden: features of the hidden layers of pairs.
+        energy_weight: of the energies of occupied orbitals in the loss.
+        loss: "l1", "l2", "huber", or "l1+l2", the sum of the first two.
+
+    Raises:
+        InputError: no basis, or a model without tensors.
+        DataError: the text of the basis is damaged.
+    """
+
+    name: ClassVar[str] = "hamiltonian"
+    model: ClassVar[str] = "nequip"
+    pace: ClassVar[Pace] = Pace(batch_size=10, learning_rate=2e-3, steps=20_000, least=20, most=1000)
+    loss_arguments: ClassVar[tuple[str, ...]] = ("loss", "energy_weight")
+    loss_buffers: ClassVar[tuple[str, ...]] = ("spread",)
+    spread: Tensor
+
+    def __init__(
+        self, backbone: Backbone, basis: str = "", width: int = 16, hidden: int = 96, energy_weight: float = 0.0,
+        loss: str = BOTH,
+    ) -> None:  # fmt: skip
+        super().__init__(backbone, "l1" if loss == BOTH else choose(loss, [*LOSSES, BOTH], kind="loss", where="loss"))
+        self.loss = loss
+        if not basis:
+            remedy = 'train on data that say their basis, or give Basis.to_json() of yours as --set task.basis="..."'
+            raise InputError("no basis of the orbitals is given", where="task.basis", remedy=remedy)
+        self.basis = Basis.from_json(basis)
+        self.layout = BlockLayout(self.basis)
+        irreps = backbone.irreps_out
+        if not isinstance(irreps, Irreps):
+            what, remedy = f"the model gives {irreps}, no irreps", "choose NequIP, MACE or PaiNN."
+            raise InputError(what, where="irreps_out", remedy=remedy)
+        species = sorted(self.basis.shells)
+        self.head = PairBlocks(
+            irreps, self.layout.irreps, self.layout.transposed, species, backbone.cutoff, width, hidden
+        )
+        self.register_buffer("spread", torch.ones(()))
+        self.outputs = {"hamiltonian": Output(self.layout.irreps, "pair", "eV")}
+        parts = ("hamiltonian", "diagonal_blocks", "other_blocks", "occupied_energies", "gap")
+        self.metrics = {name: Metric(UNIT, MICRO) for name in parts} | {"orbitals": Metric("1 - cosine")}
+        self.weights = dict.fromkeys(self.metrics, 0.0) | {"hamiltonian": 1.0, "occupied_energies": energy_weight}
+
+    @classmethod
+    def suits(cls, data: Graphs, target: str | None) -> bool:
+        return "hamiltonian" in data.fields and target in (None, "hamiltonian")
+
+    @classmethod
+    def suggest(cls, data: Graphs, target: str | None, model: type[Backbone], told: Mapping[str, Any]) -> Suggestion:
+        """The basis of the data, a model with tensors of its degrees, a cosine schedule and averaged weights."""
+        task: dict[str, Any] = {}
+        degree = 1
+        if text := told.get("basis") or getattr(data, "about", {}).get("basis"):
+            basis = Basis.from_json(text).only(data.species())
+            task["basis"] = basis.to_json()
+            degree = max(1, *(shell.degree for shells in basis.shells.values() for shell in shells))
+        features = outputs_of(model, Irreps([(1, (l, (-1) ** l)) for l in range(degree + 1)]))
+        general = super().suggest(data, "hamiltonian", model, told)["model"]
+        size = {"width": 16, "layers": 2} if model.__name__ == "NequIP" else {}
+        pace = {"schedule": "cosine", "average": 0.995, "clip": 1.0, "minimum_rate": 1e-6, "evaluate_every": 5}
+        return {
+            "task": task,
+            "model": general | size | features,
+            "training": pace,
+        }
+
+    def output_of(self, target: str) -> str:
+        return "hamiltonian"
+
+    def predict(self, graph: Graph) -> dict[str, Tensor]:
+        x = self.backbone(graph)
+        i, j = pair_list(graph).T
+        vectors = graph.pos.index_select(0, j) - graph.pos.index_select(0, i)
+        pairs = PairGraph(i, j, vectors, i == j, pair_rows(graph, j, i))
+        return {"hamiltonian": self.head(x, graph.z, pairs)}
+
+    def residuals(self, prediction: dict[str, Tensor], graph: Graph) -> dict[str, Tensor]:
+        if graph.get("hamiltonian") is None:
+            return {}
+        i, j = pair_list(graph).T
+        elements, kept = self._elements(prediction, graph)
+        parts = {
+            "hamiltonian": elements[kept],
+            "diagonal_blocks": elements[i == j][kept[i == j]],
+            "other_blocks": elements[i != j][kept[i != j]],
+        }
+        return parts | self._of_orbitals(prediction["hamiltonian"], graph)
+
+    def losses(self, prediction: dict[str, Tensor], graph: Graph) -> dict[str, tuple[Tensor, int | float]]:
+        if graph.get("hamiltonian") is None:
+            return {}
+        elements, kept = self._elements(prediction, graph)
+        r = (elements[kept] / self.spread.to(elements)).to(self.dtype)
+        result: dict[str, tuple[Tensor, int | float]] = {"hamiltonian": (self._loss(r), r.numel())}
+        if self.weights["occupied_energies"] > 0:
+            r = self._of_orbitals(prediction["hamiltonian"], graph, energies=True)["occupied_energies"]
+            r = (r / self.spread.to(r)).to(self.dtype)
+            result["occupied_energies"] = (self._loss(r), r.numel())
+        return result
+
+    def _loss(self, r: Tensor) -> Tensor:
+        return LOSSES["l1"](r) + LOSSES["l2"](r) if self.loss == BOTH else LOSSES[self.loss](r)
+
+    def _elements(self, prediction: dict[str, Tensor], graph: Graph) -> tuple[Tensor, Tensor]:
+        """Errors of the blocks (pairs, n, n), and which elements the atoms of the pair have."""
+        self._check(graph, "a batch")
+        i, j = pair_list(graph).T
+        mask = self.layout.mask(graph.z)
+        r = prediction["hamiltonian"] - graph.hamiltonian.to(prediction["hamiltonian"])
+        return self.layout.to_blocks(r), mask[i].unsqueeze(2) & mask[j].unsqueeze(1)
+
+    def _of_orbitals(self, y: Tensor, graph: Graph, energies: bool = False) -> dict[str, Tensor]:
+        """Errors of energies and coefficients of the occupied orbitals, one composition after the other."""
+        parts: dict[str, list[Tensor]] = {"occupied_energies": [], "gap": [], "orbitals": []}
+        for numbers, pos, rows in self.molecules(graph):
+            S = overlap_matrix(self.basis, numbers, pos)
+            true, made = (
+                spectrum(orbital_matrix(self.layout, numbers, blocks[rows].to(torch.float64)), S)
+                for blocks in (graph.hamiltonian, y)
+            )
+            n = occupied(numbers)
+            parts["occupied_energies"].append((made.energies - true.energies)[:, :n].flatten())
+            if energies:
+                continue
+            if n < true.energies.shape[1]:
+                gaps = [levels.energies[:, n] - levels.energies[:, n - 1] for levels in (made, true)]
+                parts["gap"].append(gaps[0] - gaps[1])
+            cosine = torch.nn.functional.cosine_similarity(made.coefficients, true.coefficients, dim=1)[:, :n]
+            parts["orbitals"].append((1 - cosine.abs()).flatten())
+        return {name: torch.cat(values) for name, values in parts.items() if values}
+
+    def molecules(self, graph: Graph) -> Iterator[tuple[Int[Tensor, " atoms"], Float[Tensor, "m atoms 3"], Tensor]]:
+        """The molecules of a batch by composition: atomic numbers, positions (A) of all of them, and the rows of their
+        pairs (molecules, atoms^2).
+
+        Raises:
+            DataError: the graph lists only some pairs.
+        """
+        counts = torch.bincount(graph.membership(), minlength=graph.graphs).tolist()
+        if graph.get("pairs") is not None and len(graph.pairs) != sum(n * n for n in counts):
+            raise DataError("orbitals need the blocks of all pairs", where="pairs", remedy="list all, or none.")
+        node = row = 0
+        kinds: dict[tuple[int, ...], list[tuple[int, int]]] = {}
+        z = graph.z.tolist()
+        for n in counts:
+            kinds.setdefault(tuple(z[node : node + n]), []).append((node, row))
+            node, row = node + n, row + n * n
+        for numbers, places in kinds.items():
+            n, device = len(numbers), graph.pos.device
+            nodes, rows = (
+                torch.tensor([place[k] for place in places], device=device).unsqueeze(1)
+                + torch.arange(size, device=device)
+                for k, size in ((0, n), (1, n * n))
+            )
+            yield torch.tensor(numbers, device=device), graph.pos[nodes].to(torch.float64), rows
+
+    def fit(self, graphs: Iterable[Graph]) -> None:
+        """Guess and scales from the training set.
+
+        Raises:
+            DataError: a matrix is missing, not finite, or of another basis; a molecule has an odd number of electrons.
+        """
+        y, z, pairs, nodes, rows = [], [], [], 0, 0
+        for number, graph in enumerate(graphs):
+            value = label(graph, "hamiltonian", number)
+            self._check(graph, f"graph {number} of the training set")
+            if number >= FITTED_GRAPHS:
+                continue
+            i, j = pair_list(graph).T
+            vectors = (graph.pos[j] - graph.pos[i]).to(torch.float64)
+            pairs.append((i + nodes, j + nodes, vectors, i == j, pair_rows(graph, j, i) + rows))
+            y.append(value)
+            z.append(graph.z)
+            nodes, rows = nodes + graph.num_nodes, rows + len(i)
+        if not y:
+            raise DataError("the training set is empty", where="training set", remedy="give more data.")
+        together = PairGraph(*(torch.cat(part) for part in zip(*pairs, strict=True)))
+        self.spread.fill_(self.head.fit(torch.cat(y), torch.cat(z), together))
+
+    def _check(self, graph: Graph, where: str) -> None:
+        """Raise a :class:`DataError` if a matrix is not of the basis, or electrons are not paired."""
+        if graph.hamiltonian.shape[1:] != (self.layout.irreps.dim,):
+            sizes = f"{graph.hamiltonian.shape[1]} components, and {self.layout.irreps.dim}"
+            what = f"blocks have {sizes} in the basis {self.basis.name}"
+            remedy = "do not mix matrices of different bases: train on one method."
+            raise DataError(what, where=where, remedy=remedy)
+        electrons = torch.zeros(graph.graphs, dtype=torch.int64, device=graph.z.device)
+        electrons.index_add_(0, graph.membership(), graph.z)
+        if bool((odd := electrons % 2 == 1).any()):
+            what = f"molecule {int(odd.nonzero()[0])} has {int(electrons[odd][0])} electrons: its shell is open"
+            remedy = "leave out radicals and ions: closed shells of neutral molecules are learned."
+            raise DataError(what, where=where, remedy=remedy)
+
+    def matrix(self, numbers: Int[Tensor, " atoms"], y: Float[Tensor, "*batch pairs dim"]) -> Tensor:
+        """The whole matrix (eV) of blocks of all pairs of one molecule, in the order of ``intertwine.orbitals``; equal
+        to its transpose to the last bit."""
+        whole = orbital_matrix(self.layout, numbers, y)
+        return 0.5 * (whole + whole.mT)
+
+    def pictures(
+        self, graphs: Sequence[Graph], predictions: Sequence[Mapping[str, Any]]
+    ) -> dict[str, Callable[..., Any]]:
+        numbers = graphs[0].z
+        alike = [k for k, graph in enumerate(graphs) if torch.equal(graph.z, numbers)]
+        made, true = (
+            self.matrix(numbers, torch.stack([torch.as_tensor(value) for value in values]).to(torch.float64))
+            for values in ([predictions[k]["hamiltonian"] for k in alike], [graphs[k].hamiltonian for k in alike])
+        )
+        pos = torch.stack([graphs[k].pos for k in alike])
+        return pictures_of(self.basis, numbers, pos, made, true, occupied(numbers))
+
+    def describe(self) -> dict[str, Any]:
+        return {"basis": self.basis.name, "size beyond the guess (eV)": float(self.spread)}
+
+
+def occupied(numbers: Int[Tensor, " atoms"]) -> int:
+    """Occupied orbitals of a neutral closed shell."""
+    return int(numbers.sum()) // 2
