@@ -190,19 +190,12 @@ def _check_species(content: inputs.Given, run: Any) -> None:
     """Raise a :class:`DataError` for a structure of elements that the model of a run does not know; a warning for those
     that it knows and was not trained on.
     """
-    from intertwine.training.evaluation import check_species
-
     if run is None:
         return
-    known, warned = run.config.model.arguments.get("species"), False
-    for structure, place in zip(content.structures, content.places, strict=True):
-        numbers = structure.numbers if hasattr(structure, "calc") else structure.get("z")
-        numbers = [] if numbers is None else numbers.tolist()
-        try:
-            check_species(run.species, numbers)
-        except DataError as error:
-            if known is not None and not set(numbers) <= set(known):
-                raise DataError(error.what, where=place, remedy=error.remedy) from error
-            if not warned:
-                console.complain(f"{place}: {error.what}; its symmetry is tested all the same", "warning:")
-            warned = True
+    try:
+        inputs.known(content, run)
+    except DataError as error:
+        species = run.config.model.arguments.get("species")  # a network without a list of them takes all
+        if species is not None and not inputs.species(content) <= set(species):
+            raise
+        console.complain(f"{error.where}: {error.what}; its symmetry is tested all the same", "warning:")

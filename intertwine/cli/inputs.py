@@ -9,7 +9,7 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from intertwine.cli import console
-from intertwine.numerics import InputError
+from intertwine.numerics import DataError, InputError
 
 Keys = Annotated[
     list[str] | None,
@@ -116,6 +116,29 @@ def read(
         say(note)
     warn(content.atoms, content.files, run, last)
     return Given(content.atoms, keys, content.places)
+
+
+def known(content: Given, run: Any) -> None:
+    """Raise a :class:`DataError` that names the place of the first structure with an element that a run has not
+    seen.
+    """
+    from intertwine.training.evaluation import check_species
+
+    for structure, place in zip(content.structures, content.places, strict=True):
+        try:
+            check_species(run.species, _numbers(structure))
+        except DataError as error:
+            raise DataError(error.what, where=place, remedy=error.remedy) from error
+
+
+def species(content: Given) -> set[int]:
+    """The atomic numbers that occur."""
+    return {z for structure in content.structures for z in _numbers(structure)}
+
+
+def _numbers(structure: Any) -> list[int]:
+    numbers = structure.numbers if hasattr(structure, "calc") else structure.get("z")
+    return [] if numbers is None else numbers.tolist()
 
 
 def sampled(run: Any) -> dict[str, Any]:

@@ -156,6 +156,7 @@ def prepare(
         console.complain(line, "warning:")
     content = inputs.read(structure, trained, key, unit, last=True)
     atoms = content.structures[-1]
+    inputs.known(content, trained)
     atoms = atoms if hasattr(atoms, "calc") else to_atoms(atoms)  # a graph, of a data set that has a name
     labels = [] if resumed else start_of(atoms, f"run {run.resolve().name}")
     if labels:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -61,12 +63,18 @@ def with_six_stresses(atoms: Atoms) -> Atoms:
     return result
 
 
-def lost(path: Path, atoms: Atoms, kind: str) -> list[str]:
-    """What of a structure is not in a file that it was written to; nothing is said of formats that are not read."""
+def lost(path: Path, frames: Sequence[Atoms], kind: str) -> list[str]:
+    """What of structures is not in a file that they were written to, by the one that has most; nothing is said of
+    formats that are not read.
+    """
+    if not frames:
+        return []
+    index = max(range(len(frames)), key=lambda k: len(_names(frames[k])))
+    atoms = frames[index]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            again, kept = _read_back(path, kind)
+            again, kept = _read_back(path, kind, index)
     except Exception:  # a picture, or a format that ASE only writes
         return []
     held = {type(constraint).__name__ for constraint in again.constraints}
@@ -76,17 +84,23 @@ def lost(path: Path, atoms: Atoms, kind: str) -> list[str]:
         for name in dict.fromkeys(type(c).__name__ for c in atoms.constraints)
         if name not in held
     ]
+    if atoms.cell.any() and not np.allclose(again.cell.cellpar(), atoms.cell.cellpar(), rtol=1e-3):  # it may be turned
+        missing.append("cell")
+    return [*missing, *(name for name in _names(atoms) if name not in kept)]
+
+
+def _names(atoms: Atoms) -> list[str]:
+    """The names of all that a structure carries."""
     results = atoms.calc.results if atoms.calc is not None else {}
-    names = [name for table in (results, atoms.arrays, atoms.info) for name in table if name not in kept]
-    return [*missing, *dict.fromkeys(str(name) for name in names)]
+    return list(dict.fromkeys(str(name) for table in (results, atoms.arrays, atoms.info) for name in table))
 
 
-def _read_back(path: Path, kind: str) -> tuple[Atoms, set[str]]:
-    """The first structure of a file, and the names of everything that is there with it."""
+def _read_back(path: Path, kind: str, index: int) -> tuple[Atoms, set[str]]:
+    """A structure of a file, and the names of everything that is there with it."""
     if kind in DATABASES:  # of whose rows ASE's reader of files gives the structure alone
-        frame = next(read_frames(path))
+        frame = next(islice(read_frames(path), index, None))
         return frame.atoms, {*frame.values, *frame.columns, "numbers", "positions"}
-    again: Any = read(path, index=0, format=kind)
+    again: Any = read(path, index=index, format=kind)
     return again, {*again.arrays, *again.info, *(again.calc.results if again.calc is not None else ())}
 
 

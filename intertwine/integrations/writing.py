@@ -134,8 +134,9 @@ def write_structures(
         except Exception as error:  # ASE's writers raise errors of all kinds on structures that their format can't hold
             reason = f"{type(error).__name__}: {error}"[:200]
             raise InputError(f"ASE can't write this as {kind} ({reason})", where=str(path), remedy=FORMATS) from error
-        missing = lost(temporary, frames[0], kind) if frames else []
-    others = " and ".join(f".{name}" for name in ("xyz", "traj", "db", "json") if not kind.endswith(name))
+        missing = lost(temporary, frames, kind)
+    *some, last = (f".{name}" for name in ("xyz", "traj", "db", "json") if not kind.endswith(name))
+    others = f"{', '.join(some)} and {last}"
     return [f"{path}: {kind} does not hold {', '.join(missing)}; {others} hold most"] if missing else []
 
 

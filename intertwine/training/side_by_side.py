@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from intertwine.numerics import InputError
+from intertwine.numerics.showing import counted
 from intertwine.tasks.verdict import FIGURES, beaten
 from intertwine.training.common_ground import CommonGround, attempt
 from intertwine.training.sections import SECTIONS
 from intertwine.training.summary import history, info
 
+FEW = 10  # structures, whose mean error is uncertain by a third of their spread or more
 SAME, DIFFER, UNKNOWN = "same", "differ", "unknown"  # of a set of several runs
 #: What -> (unit, run -> (epochs, values)).
 Panels = dict[str, tuple[str, dict[str, tuple[list[float], list[float]]]]]
@@ -57,6 +59,9 @@ def compare(runs: Sequence[Path | str], *, allow: Collection[str] = ()) -> dict[
             everything = [each | {"test": e} for each, e in zip(everything, ground.errors, strict=True)]
             same["test"] = SAME
             warnings.pop(0)
+            if ground.structures < FEW:
+                count = counted(ground.structures, "structures")
+                warnings.insert(0, f"the test sets have {count} in common: the errors of so few say little")
         else:
             warnings[0] = warnings[0].replace(", so errors", f": {ground}, so errors", 1)
     return {

@@ -43,6 +43,7 @@ def test_errors_are_those_of_the_structures_that_both_have(
         assert row["values"] == pytest.approx([expected[row["target"]][row["error"]]] * 2, rel=1e-4)
         assert row["best"]
     assert content["common"] == len(common)
+    assert "in common: the errors of so few say little" in content["warnings"][0]
     assert not any("test sets differ" in warning for warning in content["warnings"])
     if one == [3]:
         result = run_cli("compare", *folders)

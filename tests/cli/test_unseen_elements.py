@@ -1,0 +1,58 @@
+"""Elements that a run has not seen are named, with file, frame and atom, by every command that uses it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from ase import Atoms
+from ase.io import write
+from runs_in_use import refused
+
+from intertwine.cli import certificate, inputs
+from intertwine.data import read_structures
+from intertwine.numerics import DataError
+
+COPPER, GOLD = Atoms("Cu2", [[0, 0, 0], [0, 0, 2.3]]), Atoms("CuAu", [[0, 0, 0], [0, 0, 2.4]])
+
+
+def source(folder: Path, name: str) -> Path:
+    """A file, a folder, or a pattern of files, whose fourth structure has gold; the fourth is the last."""
+    (folder / "f").mkdir(exist_ok=True)
+    write(folder / "all.xyz", [COPPER, COPPER, COPPER, GOLD], format="extxyz")
+    for k, frames in enumerate(([COPPER, COPPER], [COPPER, GOLD])):
+        write(folder / "f" / f"part{k}.xyz", frames, format="extxyz")
+    return folder / name
+
+
+@pytest.mark.parametrize(("name", "place"), [("all.xyz", "all.xyz, frame 3"), ("f/part1.xyz", "part1.xyz, frame 1")])
+@pytest.mark.parametrize("command", ["predict", "relax", "md", "certify"])
+def test_every_command_names_them(command: str, name: str, place: str, runs: Any, run_cli: Any, tmp_path: Path) -> None:
+    arguments = {"certify": ["--molecules"], "md": ["--steps", 2, "-o", tmp_path / "a.traj"]}.get(command, [])
+    if command == "relax":
+        arguments = ["-o", tmp_path / "a.xyz"]
+    path = source(tmp_path, name)
+    line = [*arguments, path] if command == "certify" else [path, *arguments]
+    result = run_cli(command, runs["copper"], *line)
+    refused(result, place, "unknown species: atomic numbers [79] (Au; the first is atom 1)", "which has Cu")
+
+
+@pytest.mark.parametrize("name", ["all.xyz", "f", "f/part1.xyz"])
+@pytest.mark.parametrize("known", [(29, 79), None])
+def test_a_certificate_of_what_the_network_knows_is_made_with_a_warning(
+    name: str, known: tuple[int, ...] | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    read = read_structures(source(tmp_path, name), progress=False)
+    content = inputs.Given(read.atoms, {}, read.places)
+    model = SimpleNamespace(arguments={"species": known})
+    run = SimpleNamespace(species=(29,), config=SimpleNamespace(model=model))
+    certificate._check_species(content, run)
+    said = capsys.readouterr().err
+    assert "warning: " in said
+    assert "Au; the first is atom 1" in said
+    assert f"{'all.xyz, frame 3' if name == 'all.xyz' else 'part1.xyz, frame 1'} (counted from 0)" in said
+    model.arguments["species"] = (29,)
+    with pytest.raises(DataError, match="Au"):
+        certificate._check_species(content, run)
