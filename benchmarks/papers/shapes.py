@@ -1,6 +1,6 @@
 """Ten shapes as clouds of points: networks that are trained on upright ones, and tested on upright and on turned ones.
 
-    python benchmarks/papers/shapes.py                 # all cells, about 50 minutes of one core
+    python benchmarks/papers/shapes.py                 # all cells, about 80 minutes of one core
     python benchmarks/papers/shapes.py --turned z      # trained on clouds that are turned about z
     python benchmarks/papers/shapes.py --only PointNet painn
     python benchmarks/papers/shapes.py --page          # only writes the table of docs/results.md again
@@ -66,7 +66,6 @@ NETWORKS = {
     ),
     "painn": Network("painn", {**SEEN, "width": 32, "layers": 2}),
     "tensor_field": Network("tensor_field", {**SEEN, "width": 16, "layers": 2, "lmax": 2}),
-    "nequip": Network("nequip", {**SEEN, "width": 16, "layers": 2, "lmax": 2}),
     "eqgat": Network("eqgat", {**SEEN, "width": 32, "vectors": 16, "layers": 2}),
     "local_frames": Network("local_frames", {**NEAR, "width": 32, "layers": 2, "velocity": True}),
     "lieconv, SE(3)": Network("lieconv", {**SEEN, "width": 32, "layers": 2, "group": "SE(3)", "lifts": 2}),

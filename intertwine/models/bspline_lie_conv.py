@@ -84,9 +84,9 @@ class BSplineLieConv(LieNetwork):
         message="linear", geometry="vector", body_order=5, symmetry="T(n)", paper="Bekkers 2020, arXiv:1909.12057"
     )
     PRESETS: ClassVar[dict[str, Preset]] = {
-        "small": Preset({"width": 32, "layers": 2, "size": 1}, source=OURS),
+        "small": Preset({"width": 32, "layers": 2, "shells": 12}, source=OURS),
         "paper": Preset(
-            {"size": 2, "order": 2, "layers": 4, "width": 64},
+            {"splines": "localised", "size": 2, "order": 2, "layers": 4, "width": 64},
             source="authors' code: experiments/PCAM/models/PCAM_SE2.py (kernels of 5 x 5, splines B_2, four "
             "convolutions, 64 features); group and lifts are the task's",
         ),

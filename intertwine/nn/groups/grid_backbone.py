@@ -128,8 +128,8 @@ class GridBackbone(Backbone):
         if values.shape[0] == 0:
             return values.new_zeros(0, self.width)
         pixels, grid = graph.get("pixels"), graph.get("grid")
-        given = pixels is not None and grid is not None
-        raster = placed(values, pixels, tuple(grid.shape), graph.graphs) if given else rasters(graph, values)
+        listed = pixels is not None and grid is not None
+        raster = placed(values, pixels, tuple(grid.shape), graph.graphs) if listed else rasters(graph, values)
         f = self.maps(raster.values)
         return raster.at_nodes(f) if self.level == "node" else f.flatten(2).mean(2)
 

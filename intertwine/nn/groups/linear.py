@@ -90,7 +90,9 @@ class EquivariantLinear(ExactBuffers):
     def forward(self, x: Float[Tensor, "*batch dim_in"]) -> Float[Tensor, "*batch dim_out"]:
         if x.shape[-1] != self.rep_in.dim:
             raise InputError(
-                f"{x.shape[-1]} components for {self.rep_in} of dimension {self.rep_in.dim}", where="EquivariantLinear"
+                f"{x.shape[-1]} components for {self.rep_in} of dimension {self.rep_in.dim}",
+                where="EquivariantLinear",
+                remedy=f"give a tensor whose last axis has {self.rep_in.dim}, or the representation that it is of.",
             )
         y = x @ self.matrix().T
         return y + self.bias() if self.biases else y
