@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -142,14 +142,26 @@ class BuiltFrames(Framing):
         detached: take no derivatives through the frames. Forces are then not the gradient of the averaged energy, and
             the finite-difference test of a certificate fails: only for invariant labels without derivatives.
         gap: relative gap between moments below which frames that are not continuous are not called unique.
+        **options: of the rule, such as ``width=0.3`` of "weighted" (:mod:`intertwine.geometry.frames`).
+
+    Raises:
+        InputError: an unknown rule, or an option that it does not have.
     """
 
     def __init__(
-        self, rule: str = "pca", group: str = "E(n)", draw: str = "never", detached: bool = False, gap: float = 1e-2
+        self,
+        rule: str = "pca",
+        group: str = "E(n)",
+        draw: str = "never",
+        detached: bool = False,
+        gap: float = 1e-2,
+        **options: Any,
     ) -> None:
         super().__init__(group, draw)
         self.rule, self.detached, self.gap = choose(rule, RULES, kind="frames", where="frames"), detached, gap
-        self.continuous = FRAMES[self.rule].continuous
+        for name in options:
+            choose(name, dict.fromkeys(FRAMES[self.rule].options), kind=f"option of {rule} frames", where="frames")
+        self.continuous, self.options = FRAMES[self.rule].continuous, options
 
     @property
     def sense(self) -> str:  # type: ignore[override]
@@ -158,7 +170,7 @@ class BuiltFrames(Framing):
     def frames(self, graph: Graph) -> Frames:
         require_open(graph, f"{self.rule} frames")
         group = f"{self.name.partition('(')[0]}({graph.dimension})"
-        return FRAMES[self.rule].build(graph, group=group, detached=self.detached)  # type: ignore[no-any-return]
+        return FRAMES[self.rule].build(graph, group=group, detached=self.detached, **self.options)  # type: ignore[no-any-return]
 
     def undefined(self, graph: Graph) -> list[str]:
         if self.continuous:
