@@ -15,7 +15,14 @@ from intertwine.geometry import Graph, collate
 from intertwine.groups import Cartesian
 from intertwine.models import CNN
 from intertwine.numerics import GeometryError, InputError
-from intertwine.symmetrize import BuiltFrames, Canonicalize, FrameAverage, GridFrames, SortedAverage, SymmetrizedBackbone
+from intertwine.symmetrize import (
+    BuiltFrames,
+    Canonicalize,
+    FrameAverage,
+    GridFrames,
+    SortedAverage,
+    SymmetrizedBackbone,
+)
 
 CRYSTAL, EMPTY = Graph.from_ase(bulk("Cu")), Graph(torch.zeros(0, 3, dtype=torch.float64), z=[])
 ETHANOL = Graph.from_ase(molecule("CH3CH2OH"))
@@ -48,7 +55,9 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "other names": (lambda: pca(lambda g: {"e": g.pos})(ETHANOL), InputError, r"\['e'\]"),
     "other vectors": (lambda: Canonicalize(positions, positions)(ETHANOL), InputError, "frame network"),
     "no such option": (lambda: BuiltFrames("pca", width=0.3), InputError, "option of pca frames"),
-    "no width": (lambda: FrameAverage(positions, BuiltFrames("weighted", width=2.0))(ETHANOL), InputError, "width of 2"),
+    "no width": (
+        lambda: FrameAverage(positions, BuiltFrames("weighted", width=2))(ETHANOL), InputError, "width of 2"
+    ),
     "no samples": (lambda: GridFrames(samples=-1), InputError, "-1 samples"),
     "a method": (lambda: SymmetrizedBackbone(Perceptron(), "median"), InputError, "median"),
     "frames of a finite group": (lambda: SymmetrizedBackbone(Perceptron(), group="octahedral"), InputError, "average"),
