@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from intertwine.certify.claims import claims
 from intertwine.geometry import Graph
+from intertwine.geometry.plain import plain
 from intertwine.nn import Backbone, ModelCard
 from intertwine.numerics import InputError, choose, safe
 from intertwine.o3 import Irreps
@@ -143,7 +144,7 @@ class SymmetrizedBackbone(Backbone):
             values = self.network.features(copies)
             return values if self.mix is None else self.mix(values)
 
-        graph = near(graph) if self.framing.centred else graph
+        graph = near(plain(graph)) if self.framing.centred else plain(graph)
         frames = self.framing(graph)
         outputs, _ = frame_mean(network, graph, frames, {SINGLE: self.irreps_out}, self.chunk, (self.level,))
         return outputs[SINGLE].to(torch.promote_types(graph.precision, outputs[SINGLE].dtype))

@@ -49,14 +49,19 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "points of the plane": (lambda: pca(nn.Flatten(), points=True)(torch.zeros(2, 4, 2)), InputError, "sets of points"),
     "a crystal": (lambda: pca(positions)(CRYSTAL), GeometryError, "symmetrize average"),
     "a crystal's learned frame": (lambda: Canonicalize(positions)(CRYSTAL), GeometryError, "symmetrize average"),
-    "another shape": (lambda: pca(lambda g: g.pos[:, :2])(ETHANOL), InputError, "3 components"),
+    "another shape": (
+        lambda: pca(lambda g: g.pos[:, :2])(ETHANOL), InputError, r"\(72, 2\)(?s:.*)return \(72, ..., 3\)"
+    ),
+    "another tensor": (
+        lambda: pca(positions, Cartesian(2))(ETHANOL), InputError, r"\(72, 3\)(?s:.*)return \(72, ..., 3, 3\)"
+    ),
     "other rows": (lambda: pca(lambda g: g.pos[:5])(ETHANOL), InputError, "8 x 9 nodes"),
     "no tensor": (lambda: pca(lambda g: None)(ETHANOL), InputError, "returns NoneType"),
     "other names": (lambda: pca(lambda g: {"e": g.pos})(ETHANOL), InputError, r"\['e'\]"),
     "other vectors": (lambda: Canonicalize(positions, positions)(ETHANOL), InputError, "frame network"),
     "no such option": (lambda: BuiltFrames("pca", width=0.3), InputError, "option of pca frames"),
     "no width": (
-        lambda: FrameAverage(positions, BuiltFrames("weighted", width=2))(ETHANOL), InputError, "width of 2"
+        lambda: FrameAverage(positions, BuiltFrames("weighted", width=2.0))(ETHANOL), InputError, "width of 2"
     ),
     "no samples": (lambda: GridFrames(samples=-1), InputError, "-1 samples"),
     "a method": (lambda: SymmetrizedBackbone(Perceptron(), "median"), InputError, "median"),

@@ -21,7 +21,7 @@ from intertwine.geometry.frames.space import centre_of, counted
 from intertwine.geometry.frames.weighted import weighted
 from intertwine.geometry.graph import Graph
 from intertwine.groups import Group
-from intertwine.numerics import GeometryError, InputError, safe
+from intertwine.numerics import GeometryError, InputError
 
 
 @dataclass(frozen=True)
@@ -109,8 +109,7 @@ def _of_points(function: Callable[..., Frames], group: str, species: bool = Fals
             options["group"] = f"{group}({graph.dimension})"
         of = options.get("group", "T")
         translations = not (of if isinstance(of, str) else of.name).startswith(("O", "SO"))
-        pbc = graph.get("pbc")
-        if translations and pbc is not None and safe.inspectable(pbc) and bool(pbc.any()):
+        if translations and graph.periodic:
             raise GeometryError(
                 "positions are periodic, so they have no centre to put a frame at",
                 where="pbc",
