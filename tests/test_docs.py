@@ -67,6 +67,17 @@ def test_the_group_of_extending_trains_and_is_certified() -> None:
     assert run(code, "extending_group").certificate.verdict == "exact"
 
 
+def test_the_network_of_extending_is_made_equivariant_by_every_wrapper() -> None:
+    code = next(block for block in blocks(ROOT / "docs" / "extending.md", "python") if "class Mine" in block)
+    module = run(code, "extending_network")
+    verdicts = {name: certificate.verdict.split(" where")[0] for name, certificate in module.certificates.items()}
+    assert verdicts.pop("average") == "within approximation"
+    assert set(verdicts.values()) == {"exact"}, verdicts
+    frames = module.wrappers["frames"]
+    alone = module.certify(module.network, module.ethanol, group=frames.group, rep_out=frames.rep_out, quick=True)
+    assert alone.verdict == "broken"
+
+
 def test_the_task_and_the_data_set_of_extending_train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Through every command, as modules of one's own; what the run folder names is code, and refused where it is not
     allowed.

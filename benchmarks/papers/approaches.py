@@ -11,13 +11,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from intertwine.geometry import Graph, raster_positions, rasters, turned_images
-from intertwine.geometry.copies import in_frames
-from intertwine.geometry.frames import Frames
+from intertwine.geometry import Graph, rasters, turned_images
 from intertwine.groups import Orthogonal
 from intertwine.models import MODELS
 from intertwine.nn import Backbone
-from intertwine.symmetrize import BuiltFrames, FrameVectors, Framing, LearnedFrames, SymmetrizedBackbone
+from intertwine.symmetrize import FrameVectors, ImageInFrames, InkFrames, LearnedFrames, SymmetrizedBackbone
 
 CUTOFF = 5.0  # A; no two atoms of ethanol are farther apart
 POINTS = {"layers": 2, "cutoff": 2.1, "species": (), "node_inputs": {"x": 1}}
@@ -43,54 +41,6 @@ class Approach(NamedTuple):
         """The network with its wrapper."""
         network = MODELS[self.model](width=width, **self.arguments)
         return network if self.around is None else self.around(network)
-
-
-class InkFrames(BuiltFrames):
-    """Frames of an image from its ink: those of points at the value of each pixel times its position, about the middle.
-
-    Args:
-        rule: "pca" or "weighted".
-    """
-
-    def __init__(self, rule: str) -> None:
-        super().__init__(rule, "SO(2)")
-
-    def frames(self, graph: Graph) -> Frames:
-        return super().frames(graph.replaced(pos=graph.pos * graph.x.to(graph.pos)))
-
-
-class ImageInFrames(Backbone):
-    r"""A network of images, each seen from its frames: :math:`\sum_k w_k\,\Phi(R_k^\top x)`, invariant features.
-
-    Turned pixels are between those of the grid: the value at a pixel is the mean of those nearer than 1 along both
-    axes, with weights :math:`(1 - |a|)(1 - |b|)` of the differences. So it is equivariant up to interpolation.
-
-    Args:
-        network: of images, with features of a graph.
-        framing: of the rotations of the plane.
-    """
-
-    CARD = MODELS["cnn"].CARD
-    EDGES = False
-
-    def __init__(self, network: Backbone, framing: Framing) -> None:
-        super().__init__()
-        self.network, self.framing = network, framing
-        self.level, self.irreps_out = network.level, network.irreps_out
-
-    def features(self, graph: Graph) -> Float[Tensor, "graphs features"]:
-        frames = self.framing(graph)
-        seen = self.network.features(on_grid(in_frames(graph, frames.rotation)))
-        return frames.average(seen.unflatten(0, (frames.frames, graph.graphs)).transpose(0, 1))
-
-
-def on_grid(graph: Graph) -> Graph:
-    """Square images whose pixels were turned about the middle, resampled on their grid."""
-    n = graph.num_nodes // graph.graphs
-    grid = raster_positions(*[round(n**0.5)] * 2).to(graph.pos)
-    near = (1 - (grid[:, None] - graph.pos.unflatten(0, (-1, 1, n))).abs()).clamp(min=0).prod(-1)
-    values = near @ graph.x.unflatten(0, (-1, n)) / near.sum(-1, keepdim=True).clamp(min=0.5)
-    return graph.replaced(pos=grid.repeat(graph.graphs, 1), x=values.flatten(0, 1))
 
 
 def turned_molecules(graph: Graph) -> Graph:

@@ -151,7 +151,7 @@ def _connected(trial: Trial, graph: Graph) -> Graph | str:
     """The graph with edges, its own if it has any, or the reason why it has none."""
     if graph.get("edge_index") is not None or trial.images:
         return graph.clone()
-    if trial.subject.cutoff is None and graph.get("cell") is not None and bool(graph.pbc.any()):
+    if trial.subject.cutoff is None and graph.periodic:
         return "no cutoff to connect a periodic graph"
     return connect(graph, trial.subject.cutoff)
 

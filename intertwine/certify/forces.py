@@ -11,7 +11,7 @@ from torch import Tensor
 
 from intertwine.certify.certificate import APPROXIMATE
 from intertwine.certify.measured import Findings, Worst
-from intertwine.certify.structures import Structure, periodic
+from intertwine.certify.structures import Structure
 from intertwine.certify.trial import Path, Trial
 from intertwine.geometry import Graph, act
 from intertwine.groups import Isometry
@@ -90,7 +90,7 @@ def torque(trial: Trial) -> Findings:
         return NO_FORCES
     worst = Worst(trial)
     for structure, output in zip(trial.structures, trial.outputs, strict=True):
-        if periodic(structure.graph) or _in_a_field(trial, structure.graph, output["energy"]):
+        if structure.graph.periodic or _in_a_field(trial, structure.graph, output["energy"]):
             continue
         x, f = structure.graph.pos.to(torch.float64), output["forces"].to(torch.float64)
         moment, arm = x.T @ f - f.T @ x, float(x.norm()) or 1.0
@@ -118,7 +118,7 @@ def stress_against_strain(trial: Trial) -> Findings:
     worst = Worst(trial, FORCE_BOUND_PER_RMS)
     for k, structure in enumerate(trial.structures):
         graph = structure.graph
-        if not periodic(graph) or "stress" not in trial.outputs[k]:
+        if not graph.periodic or "stress" not in trial.outputs[k]:
             continue
         volume = float(torch.linalg.det(graph.cell[0].to(torch.float64)).abs())
         stress = trial.outputs[k]["stress"].to(torch.float64).reshape(3, 3)

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from intertwine.certify.measured import Findings, Worst
-from intertwine.certify.structures import periodic
 from intertwine.certify.trial import Trial
 from intertwine.geometry import LEVELS, Graph, node_fields
 
@@ -22,7 +21,7 @@ def lattice_image(trial: Trial) -> Findings:
     worst = Worst(trial)
     for k, structure in enumerate(trial.structures):
         graph = structure.graph
-        if not periodic(graph):
+        if not graph.periodic:
             continue
         axis = int(graph.pbc[0].nonzero()[0])
         step = torch.zeros_like(graph.pos)
@@ -75,7 +74,7 @@ def supercell(trial: Trial) -> Findings:
     """A cell written twice side by side gives every atom, and every point of space, the same outputs."""
     worst = Worst(trial)
     for k, structure in enumerate(trial.structures):
-        if not periodic(structure.graph):
+        if not structure.graph.periodic:
             continue
         axis = int(structure.graph.pbc[0].nonzero()[0])
         expected = {}

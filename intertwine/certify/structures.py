@@ -89,11 +89,6 @@ def subset(graph: Graph, nodes: Int[Tensor, " k"], pos: Float[Tensor, "k n"] | N
     return result
 
 
-def periodic(graph: Graph) -> bool:
-    """Whether space repeats along any lattice vector."""
-    return graph.get("pbc") is not None and bool(graph.pbc.any())
-
-
 def composition(graph: Graph) -> str:
     """Chemical formula, or the number of nodes where they are not atoms."""
     z = graph.get("z")

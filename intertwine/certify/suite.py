@@ -18,7 +18,7 @@ from intertwine.certify.lines import Options, Progress, lines_of, reason_of, sho
 from intertwine.certify.measured import Findings
 from intertwine.certify.pixels import KINDS, STATED
 from intertwine.certify.spread import DRAWS
-from intertwine.certify.structures import Structure, periodic, prepare
+from intertwine.certify.structures import Structure, prepare
 from intertwine.certify.subject import (
     Subject,
     claimed_error_of,
@@ -297,7 +297,7 @@ def _undefined(subject: Subject, structures: list[Structure]) -> dict[str, str]:
 def _unproven(subject: Subject, structures: list[Structure], asked: bool) -> list[Line]:
     """What float64 would have told: failed where the function refused it, skipped where it was not asked for."""
     has = {*subject.quantities, *([""] if subject.cutoff is not None else [])}
-    if not any(periodic(s.graph) for s in structures):
+    if not any(s.graph.periodic for s in structures):
         has.discard("stress")
     verdict, why = (
         (FAILED, "the function does not run in it") if asked else (SKIPPED, "which is not among the precisions tried")

@@ -52,9 +52,9 @@ def in_frames(
         if not isinstance(value, Tensor) or value.ndim == 0:
             fields[name] = value
         elif name == "edge_index":
-            fields[name] = torch.cat([value + k * graph.num_nodes for k in range(frames)], dim=1)
+            fields[name] = _numbered(value.T, frames, graph.num_nodes).T
         elif name == "pairs":
-            fields[name] = torch.cat([value + k * graph.num_nodes for k in range(frames)])
+            fields[name] = _numbered(value, frames, graph.num_nodes)
         elif name != "batch":
             representation = graph.representation(name)
             if not value.is_floating_point() or is_invariant(representation):
@@ -68,8 +68,14 @@ def in_frames(
                 middle = centre.to(value.dtype).index_select(0, owner)
                 moved = value - middle.reshape(len(middle), *[1] * (value.ndim - 2), value.shape[-1])
             fields[name] = turned_rows(representation, turns[level], moved.repeat(frames, *[1] * (value.ndim - 1)))
-    fields["batch"] = torch.cat([owner + k * graphs for k in range(frames)])
+    fields["batch"] = _numbered(owner, frames, graphs)
     return PlainGraph(fields, frames * graphs, graph.precision)
+
+
+def _numbered(value: Int[Tensor, "rows ..."], copies: int, step: int) -> Int[Tensor, "copied ..."]:
+    """Numbers of what copies have each of their own, ``step`` of them: those of copy k are higher by k times that."""
+    shift = step * torch.arange(copies, device=value.device)
+    return (value + shift.reshape(-1, *[1] * value.ndim)).flatten(0, 1)
 
 
 def rows_of(rotation: Float[Tensor, "graphs frames n n"], owner: Int[Tensor, " rows"]) -> Float[Tensor, "copies n n"]:

@@ -5,6 +5,7 @@ from intertwine.symmetrize.canonical import Canonicalize, FrameVectors, LearnedF
 from intertwine.symmetrize.frame_average import FrameAverage
 from intertwine.symmetrize.framing import BuiltFrames, Framing, GridFrames
 from intertwine.symmetrize.group_average import GroupAverage, elements_of
+from intertwine.symmetrize.images import ImageInFrames, InkFrames
 from intertwine.symmetrize.sorted_average import SortedAverage
 from intertwine.symmetrize.spread import Spread
 
@@ -17,6 +18,8 @@ __all__ = [
     "Framing",
     "GridFrames",
     "GroupAverage",
+    "ImageInFrames",
+    "InkFrames",
     "LearnedFrames",
     "SortedAverage",
     "Spread",

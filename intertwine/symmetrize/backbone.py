@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from intertwine.certify.claims import claims
 from intertwine.geometry import Graph
+from intertwine.geometry.plain import plain
 from intertwine.nn import Backbone, ModelCard
 from intertwine.numerics import InputError, choose, safe
 from intertwine.o3 import Irreps
@@ -47,6 +48,7 @@ class SymmetrizedBackbone(Backbone):
         samples: of "average": so many Haar-random rotations in place of the quadrature; 0 for none.
         draw: "never" takes all frames, "training" draws one of each structure at every step of the training and takes
             all afterwards, "always" draws.
+        width: of "weighted": width of the weights (:func:`intertwine.geometry.frames.weighted`), in (0, 1].
         detached: of "frames" and "weighted": no derivatives through the frames; forces are then not the gradient of
             the energy.
         chunk: frames that go through the model at once; None for all, which is faster and takes more memory.
@@ -63,7 +65,7 @@ class SymmetrizedBackbone(Backbone):
 
     def __init__(
         self, network: Backbone, method: str = "frames", *, group: str | None = None, order: int = 3,
-        samples: int = 0, draw: str = "never", detached: bool = False, chunk: int | None = None,
+        samples: int = 0, draw: str = "never", width: float = 0.2, detached: bool = False, chunk: int | None = None,
         irreps: str | None = None, claimed_error: float = 0.05, prior: float = 0.0,
     ) -> None:  # fmt: skip
         super().__init__()
@@ -78,7 +80,7 @@ class SymmetrizedBackbone(Backbone):
         if network.level not in ("node", "graph"):
             what = f"{type(network).__name__} has features of each {network.level}"
             raise InputError(what, where="symmetrize", remedy="use a model with features of nodes.")
-        self.framing = self._framing(method, group, order, samples, draw, detached, claimed_error)
+        self.framing = self._framing(method, group, order, samples, draw, width, detached, claimed_error)
         if detached:
             warn_detached()
         self.claimed_error, self.in_frames = self.framing.claimed_error, self.framing.in_frames
@@ -88,8 +90,9 @@ class SymmetrizedBackbone(Backbone):
             self.mix = nn.Linear(network.irreps_out.dim, self.irreps_out.dim)
 
     def _framing(
-        self, method: str, group: str | None, order: int, samples: int, draw: str, detached: bool, claimed: float
-    ) -> Framing:
+        self, method: str, group: str | None, order: int, samples: int, draw: str, width: float, detached: bool,
+        claimed: float,
+    ) -> Framing:  # fmt: skip
         dimension = 2 if self.trials == "images" else int(getattr(self.network, "dimension", 3))
         own = IMAGES.get(self.trials)
         if own is not None and (method != "average" or (group or own).partition("(")[0] in ("E", "SE", "O", "SO")):
@@ -109,7 +112,9 @@ class SymmetrizedBackbone(Backbone):
             species = self.arguments["species"] if hasattr(self, "arguments") else None
             vectors = FrameVectors(dimension=dimension, species=species, node_inputs=getattr(self, "node_inputs", ()))
             return LearnedFrames(vectors, name, draw=draw)
-        return BuiltFrames("pca" if method == "frames" else method, name, draw, detached)
+        if method == "weighted":
+            return BuiltFrames(method, name, draw, detached, width=width)
+        return BuiltFrames("pca", name, draw, detached)
 
     @property
     def card(self) -> ModelCard:
@@ -139,7 +144,7 @@ class SymmetrizedBackbone(Backbone):
             values = self.network.features(copies)
             return values if self.mix is None else self.mix(values)
 
-        graph = near(graph) if self.framing.centred else graph
+        graph = near(plain(graph)) if self.framing.centred else plain(graph)
         frames = self.framing(graph)
         outputs, _ = frame_mean(network, graph, frames, {SINGLE: self.irreps_out}, self.chunk, (self.level,))
         return outputs[SINGLE].to(torch.promote_types(graph.precision, outputs[SINGLE].dtype))

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from intertwine.geometry import LEVELS, Graph
 from intertwine.geometry.copies import in_frames, rows_of, turned_rows
 from intertwine.geometry.frames import Frames
+from intertwine.geometry.plain import plain
 from intertwine.groups import Cartesian, Group, Representation, Restricted, Trivial, Unchanged
 from intertwine.numerics import Caution, GeometryError, InputError, safe
 from intertwine.symmetrize.chunks import SINGLE, Outputs, check_chunk, check_mode, mean_in_chunks, named
@@ -131,7 +132,7 @@ class FrameAverage(nn.Module):
             if not isinstance(x, Graph):
                 remedy = "give a graph; or FrameAverage(..., points=True) for tensors (B, nodes, n)."
                 raise InputError(f"{type(x).__name__} is no Graph", where="FrameAverage", remedy=remedy)
-            return self._near(_nonempty(x)), self.network
+            return self._near(_nonempty(plain(x))), self.network
         if not isinstance(x, Tensor) or x.ndim != 3 or x.shape[-1] != self.dimension:
             what = f"{tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__} for sets of points"
             raise InputError(what, where="FrameAverage", remedy=f"give a tensor (B, nodes, {self.dimension}).")
@@ -248,13 +249,17 @@ def _check_shape(name: str, value: Tensor, rep: Representation | None) -> None:
     sizes = value.shape[value.ndim - axes :] if axes < value.ndim else None
     if sizes is None or (sizes.numel() != rep.dim and rep.axes):
         what = f"the network returns shape {tuple(value.shape)}, and rep_out ({rep}) has {rep.dim} components"
-        raise InputError(what, where=f"symmetrize, {name}", remedy="declare what is returned.")
+        last = [round(rep.dim ** (1 / axes))] * axes if axes else []
+        remedy = (
+            f"return ({', '.join(map(str, [value.shape[0], '...', *last]))}), or declare as rep_out what is returned."
+        )
+        raise InputError(what, where=f"symmetrize, {name}", remedy=remedy)
 
 
 def _nonempty(graph: Graph) -> Graph:
     """The graph; a GeometryError where one of a batch has no nodes, so that it has no frame."""
     counts = torch.bincount(graph.membership(), minlength=graph.graphs)
-    if not len(counts) or bool((counts == 0).any()):
+    if not len(counts) or not int(counts.min()):
         where = f"graph {int((counts == 0).nonzero()[0])} of the batch" if graph.graphs > 1 else "pos"
         raise GeometryError("a graph without nodes has no frames", where=where, remedy="leave it out.")
     return graph

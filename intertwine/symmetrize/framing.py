@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -12,7 +12,7 @@ from intertwine.geometry import Graph
 from intertwine.geometry.frames import FRAMES, Frames
 from intertwine.geometry.frames.space import centre_of
 from intertwine.groups import Affine, Group, Orthogonal
-from intertwine.numerics import GeometryError, InputError, choose, safe, segment
+from intertwine.numerics import GeometryError, InputError, choose, segment
 from intertwine.symmetrize.group_average import elements_of
 
 DRAWS = ("never", "training", "always")
@@ -99,7 +99,7 @@ def centres(graph: Graph, centred: bool = True) -> Float[Tensor, "graphs n"]:
     centre.
     """
     pos = graph.pos
-    if not centred or repeats(graph):
+    if not centred or graph.periodic:
         return pos.new_zeros(graph.graphs, pos.shape[1])
     return centre_of(pos, graph.membership(), graph.graphs)
 
@@ -108,7 +108,7 @@ def near(graph: Graph) -> Graph:
     """The graph with positions from the first node of each graph, so that far from the origin no digits are lost; one
     that repeats as it is.
     """
-    if repeats(graph) or not graph.num_nodes:
+    if graph.periodic or not graph.num_nodes:
         return graph
     pos, owner = graph.pos, graph.membership()
     if (starts := graph.get("ptr")) is not None and len(starts) == graph.graphs + 1:
@@ -119,15 +119,9 @@ def near(graph: Graph) -> Graph:
     return graph.replaced(pos=pos - pos.detach().index_select(0, first.index_select(0, owner)))
 
 
-def repeats(graph: Graph) -> bool:
-    """Whether a graph repeats along any lattice vector."""
-    pbc = graph.get("pbc")
-    return pbc is not None and safe.inspectable(pbc) and bool(pbc.any())
-
-
 def require_open(graph: Graph, what: str) -> None:
     """Raise a GeometryError for a graph that repeats: its atoms alone do not say where a frame is."""
-    if repeats(graph):
+    if graph.periodic:
         remedy = "average over rotations instead: --symmetrize average, GridFrames; or wrap the structure in vacuum."
         raise GeometryError(f"{what} of a structure that repeats, which has no centre", where="pbc", remedy=remedy)
 
@@ -142,14 +136,26 @@ class BuiltFrames(Framing):
         detached: take no derivatives through the frames. Forces are then not the gradient of the averaged energy, and
             the finite-difference test of a certificate fails: only for invariant labels without derivatives.
         gap: relative gap between moments below which frames that are not continuous are not called unique.
+        **options: of the rule, such as ``width=0.3`` of "weighted" (:mod:`intertwine.geometry.frames`).
+
+    Raises:
+        InputError: an unknown rule, or an option that it does not have.
     """
 
     def __init__(
-        self, rule: str = "pca", group: str = "E(n)", draw: str = "never", detached: bool = False, gap: float = 1e-2
+        self,
+        rule: str = "pca",
+        group: str = "E(n)",
+        draw: str = "never",
+        detached: bool = False,
+        gap: float = 1e-2,
+        **options: Any,
     ) -> None:
         super().__init__(group, draw)
         self.rule, self.detached, self.gap = choose(rule, RULES, kind="frames", where="frames"), detached, gap
-        self.continuous = FRAMES[self.rule].continuous
+        for name in options:
+            choose(name, dict.fromkeys(FRAMES[self.rule].options), kind=f"option of {rule} frames", where="frames")
+        self.continuous, self.options = FRAMES[self.rule].continuous, options
 
     @property
     def sense(self) -> str:  # type: ignore[override]
@@ -158,7 +164,7 @@ class BuiltFrames(Framing):
     def frames(self, graph: Graph) -> Frames:
         require_open(graph, f"{self.rule} frames")
         group = f"{self.name.partition('(')[0]}({graph.dimension})"
-        return FRAMES[self.rule].build(graph, group=group, detached=self.detached)  # type: ignore[no-any-return]
+        return FRAMES[self.rule].build(graph, group=group, detached=self.detached, **self.options)  # type: ignore[no-any-return]
 
     def undefined(self, graph: Graph) -> list[str]:
         if self.continuous:

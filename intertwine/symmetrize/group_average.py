@@ -232,7 +232,7 @@ class GroupAverage(nn.Module):
         if isinstance(action, LinearAction) and action.rep.axes == 1:
             if value.ndim < 2 or value.shape[-1] != action.rep.dim:
                 what = f"the network returns {tuple(value.shape[1:])}, and rep_out ({action}) has {action.rep.dim}"
-                remedy = "declare what is returned: its components are the last axis."
+                remedy = f"return (..., {action.rep.dim}), or declare as rep_out what is returned."
                 raise InputError(what, where=f"GroupAverage, {name}", remedy=remedy)
             return torch.einsum("kij,k...j->k...i", action.rep.matrix(g).to(value), value)
         return torch.stack([action.act(h, y) for h, y in zip(g, value, strict=True)])

@@ -84,9 +84,7 @@ def composition(z: Int[Tensor, " nodes"]) -> Float[Tensor, " species"]:
 
 def is_isolated(graph: Graph) -> bool:
     """Whether a graph is an isolated atom: one node that does not repeat in space."""
-    return (
-        graph.get("z") is not None and graph.num_nodes == 1 and (graph.get("cell") is None or not bool(graph.pbc.any()))
-    )
+    return graph.get("z") is not None and graph.num_nodes == 1 and not graph.periodic
 
 
 def beyond(

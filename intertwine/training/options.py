@@ -187,6 +187,8 @@ class SymmetrizeOptions(Options):
         samples: random rotations of "average" in place of the quadrature; 0 for none.
         draw: "never" takes all frames, "training" one of each structure at every step of the training and all
             afterwards, "always" one.
+        width: of "weighted": points whose squared distance from the centre is within this share of the largest make
+            frames (no unit). A small one makes fewer frames, and larger forces where points exchange their parts.
         detached: no derivatives through "frames" or "weighted" ones; forces are then not the gradient of the energy.
         chunk: frames at once; None for all, which is faster and takes more memory.
         irreps: features that a linear map makes of the model's in each frame, such as "64x0e + 32x1o"; None keeps the
@@ -201,6 +203,7 @@ class SymmetrizeOptions(Options):
     order: int = 3
     samples: int = 0
     draw: Literal["never", "training", "always"] = "never"
+    width: float = 0.2
     detached: bool = False
     chunk: int | None = None
     irreps: str | None = None

@@ -15,7 +15,7 @@ from intertwine.geometry import Graph, collate
 from intertwine.groups import Cartesian
 from intertwine.models import CNN
 from intertwine.numerics import Caution, GeometryError, InputError
-from intertwine.symmetrize import Canonicalize, FrameAverage, GridFrames, SortedAverage, SymmetrizedBackbone
+from intertwine.symmetrize import BuiltFrames, Canonicalize, FrameAverage, GridFrames, SortedAverage, SymmetrizedBackbone
 
 CRYSTAL, EMPTY = Graph.from_ase(bulk("Cu")), Graph(torch.zeros(0, 3, dtype=torch.float64), z=[])
 ETHANOL = Graph.from_ase(molecule("CH3CH2OH"))
@@ -42,11 +42,20 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "points of the plane": (lambda: pca(nn.Flatten(), points=True)(torch.zeros(2, 4, 2)), InputError, "sets of points"),
     "a crystal": (lambda: pca(positions)(CRYSTAL), GeometryError, "symmetrize average"),
     "a crystal's learned frame": (lambda: Canonicalize(positions)(CRYSTAL), GeometryError, "symmetrize average"),
-    "another shape": (lambda: pca(lambda g: g.pos[:, :2])(ETHANOL), InputError, "3 components"),
+    "another shape": (
+        lambda: pca(lambda g: g.pos[:, :2])(ETHANOL), InputError, r"\(72, 2\)(?s:.*)return \(72, ..., 3\)"
+    ),
+    "another tensor": (
+        lambda: pca(positions, Cartesian(2))(ETHANOL), InputError, r"\(72, 3\)(?s:.*)return \(72, ..., 3, 3\)"
+    ),
     "other rows": (lambda: pca(lambda g: g.pos[:5])(ETHANOL), InputError, "8 x 9 nodes"),
     "no tensor": (lambda: pca(lambda g: None)(ETHANOL), InputError, "returns NoneType"),
     "other names": (lambda: pca(lambda g: {"e": g.pos})(ETHANOL), InputError, r"\['e'\]"),
     "other vectors": (lambda: Canonicalize(positions, positions)(ETHANOL), InputError, "frame network"),
+    "no such option": (lambda: BuiltFrames("pca", width=0.3), InputError, "option of pca frames"),
+    "no width": (
+        lambda: FrameAverage(positions, BuiltFrames("weighted", width=2.0))(ETHANOL), InputError, "width of 2"
+    ),
     "no samples": (lambda: GridFrames(samples=-1), InputError, "-1 samples"),
     "a method": (lambda: SymmetrizedBackbone(Perceptron(), "median"), InputError, "median"),
     "frames of a finite group": (lambda: SymmetrizedBackbone(Perceptron(), group="octahedral"), InputError, "average"),

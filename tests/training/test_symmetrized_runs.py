@@ -99,9 +99,10 @@ def test_a_prior_is_part_of_the_loss(molecules: Path) -> None:
 
 
 def test_a_task_in_frames_is_saved(tmp_path: Path) -> None:
-    task = ForceField(SymmetrizedBackbone(PointNet(8, 8, 8, species=(1, 6, 8)), "weighted", group="SE(n)"))
+    task = ForceField(SymmetrizedBackbone(PointNet(8, 8, 8, species=(1, 6, 8)), "weighted", group="SE(n)", width=0.4))
     save_task(task, tmp_path / "task.safetensors")
     loaded = load_run(tmp_path / "task.safetensors").task
+    assert loaded.backbone.framing.options == {"width": 0.4}
     assert loaded.backbone.card.symmetry == "SE(n)"
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +21,7 @@ from intertwine.geometry.frames.space import centre_of, counted
 from intertwine.geometry.frames.weighted import weighted
 from intertwine.geometry.graph import Graph
 from intertwine.groups import Group
-from intertwine.numerics import GeometryError, InputError, safe
+from intertwine.numerics import GeometryError, InputError
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,11 @@ class FrameBuilder:
     continuous: bool
     differentiable: bool
     function: Callable[..., Any]
+
+    @property
+    def options(self) -> list[str]:
+        """Names of the options of :meth:`build`: those of the function that bears its name."""
+        return [p.name for p in inspect.signature(self.function).parameters.values() if p.kind == p.KEYWORD_ONLY]
 
     def build(self, graph: Graph, **options: Any) -> Any:
         """The frames of each graph of a batch.
@@ -95,14 +102,14 @@ def centroid(
 def _of_points(function: Callable[..., Frames], group: str, species: bool = False) -> Callable[..., Frames]:
     """A function of a graph, of one of points; the group is by default of the graph's dimension."""
 
+    @functools.wraps(function)
     def build(graph: Graph, *, weights: str | None = None, **options: Any) -> Frames:
         name: str | Group | None = options.get("group")
         if group and name is None:
             options["group"] = f"{group}({graph.dimension})"
         of = options.get("group", "T")
         translations = not (of if isinstance(of, str) else of.name).startswith(("O", "SO"))
-        pbc = graph.get("pbc")
-        if translations and pbc is not None and safe.inspectable(pbc) and bool(pbc.any()):
+        if translations and graph.periodic:
             raise GeometryError(
                 "positions are periodic, so they have no centre to put a frame at",
                 where="pbc",

@@ -106,8 +106,8 @@ def diagnose(graph: Graph, *, threshold: float = THRESHOLD, symmetry: bool = Tru
     """
     if not threshold > 0:
         raise InputError(f"a threshold of {threshold:g}", where="threshold", remedy="give a positive length.")
-    pbc, d = graph.get("pbc"), graph.dimension
-    if d not in (2, 3) or (pbc is not None and bool(pbc.any())):
+    d = graph.dimension
+    if d not in (2, 3) or graph.periodic:
         what = f"a graph in {d} dimensions" if d not in (2, 3) else "a periodic graph"
         raise GeometryError(what, where="diagnose", remedy="give graphs in two or three dimensions without a cell.")
     owner, graphs = graph.membership(), graph.graphs

@@ -17,6 +17,7 @@ Puny et al. 2022 (arXiv:2110.03336), section 3.1; as few signs as possible: Lin,
 
 from __future__ import annotations
 
+import functools
 import itertools
 
 import torch
@@ -97,6 +98,7 @@ def proper(axes: Float[Tensor, "*batch d d"]) -> Float[Tensor, "*batch d d"]:
     return torch.cat([axes[..., :-1], axes[..., -1:] * sign[..., None, None]], dim=-1)
 
 
+@functools.cache
 def sign_table(space: Space) -> Float[Tensor, "signs d"]:
     """All choices of signs of axes with determinant 1 that keep them in the group, the identity first; float64."""
     table = torch.tensor(list(itertools.product((1.0, -1.0), repeat=space.d)), dtype=torch.float64)

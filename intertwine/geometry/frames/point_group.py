@@ -75,10 +75,9 @@ def point_group(graph: Graph, tolerance: float = 0.01) -> PointGroup:
     """
     if not tolerance > 0:
         raise InputError(f"a tolerance of {tolerance:g}", where="tolerance", remedy="give a positive length.")
-    pbc = graph.get("pbc")
-    if graph.graphs != 1 or not graph.num_nodes or graph.dimension not in (2, 3) or (pbc is not None and pbc.any()):
+    if graph.graphs != 1 or not graph.num_nodes or graph.dimension not in (2, 3) or graph.periodic:
         what = f"{graph.graphs} graphs of {graph.num_nodes} nodes in {graph.dimension} dimensions"
-        what = "a periodic graph" if pbc is not None and pbc.any() else what
+        what = "a periodic graph" if graph.periodic else what
         remedy = "give one graph of some nodes, in two or three dimensions and without a cell."
         raise GeometryError(what, where="point_group", remedy=remedy)
     x = graph.pos.detach().to(torch.float64).cpu()

@@ -93,13 +93,12 @@ def centre_of(
         return points.new_zeros(graphs, points.shape[1])
     first = points.index_select(0, rows).detach()
     across = points - first.index_select(0, owner)
-    if mass is None:
-        mean = segment.mean(across, owner, graphs)
-    else:
+    if mass is not None:
         _check(mass)
-        total = segment.sum(mass, owner, graphs)
-        mean = segment.sum(across * mass.unsqueeze(1), owner, graphs) / torch.where(total > 0, total, 1.0).unsqueeze(1)
-    empty = segment.count(owner, graphs, points.dtype) == 0
+        across = across * mass.unsqueeze(1)
+    total = segment.count(owner, graphs, points.dtype) if mass is None else segment.sum(mass, owner, graphs)
+    empty = total == 0
+    mean = segment.sum(across, owner, graphs) / torch.where(empty, 1.0, total).unsqueeze(1)
     return torch.where(empty.unsqueeze(1), 0.0, first + mean)
 
 
