@@ -1,6 +1,5 @@
 """A periodic Hamiltonian: 64 silicon atoms in a basis s, p, blocks with lattice shifts, fitted by the molecules' head.
 
-
     python benchmarks/papers/silicon_blocks.py          # about five minutes; needs ../shared/data/hamiltonian
     python benchmarks/papers/silicon_blocks.py --page   # only writes the text of docs/results.md again
 
