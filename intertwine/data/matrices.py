@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from intertwine.data.bases import pyscf_basis
+from intertwine.data.label_files import described, read_labels
 from intertwine.data.splits import Splits
 from intertwine.data.store import GraphStore
+from intertwine.geometry import Graph
 from intertwine.numerics import DataError
 from intertwine.orbitals import Basis, BlockLayout, pair_blocks, reordered
 from intertwine.orbitals.basis import HARTREE
@@ -70,6 +76,39 @@ def matrix_store(
     )
     store.about["basis"] = basis.to_json()
     return store
+
+
+def labelled_matrices(path: str | Path, limit: int | None = None) -> GraphStore:
+    """The Hamiltonians of a file that ``intertwine label`` wrote, of molecules of one composition or of many.
+
+    Args:
+        path: of the file. Its basis is read by its name, which needs PySCF.
+        limit: the first molecules only.
+
+    Raises:
+        InputError: PySCF or h5py is not installed.
+        DataError: the file has no Hamiltonians, or of ions and open shells.
+    """
+    where = str(path)
+    recipe, groups = read_labels(path)
+    if not groups or not recipe.get("basis") or any("hamiltonian" not in group.labels for group in groups):
+        remedy = "label it again with --want energy,hamiltonian and a method with a basis, pbe/def2-svp."
+        raise DataError("the file has no Hamiltonians", where=where, remedy=remedy)
+    if recipe.get("spin") or any(np.any(group.labels.get("total_charge", 0)) for group in groups):
+        what, remedy = "ions or open shells", "only neutral closed shells are learned: label such ones."
+        raise DataError(what, where=where, remedy=remedy)
+    basis = pyscf_basis(recipe["basis"], [z for group in groups for z in group.numbers.tolist()])
+    graphs: dict[int, Graph] = {}
+    for group in groups:
+        energies = {"energy": torch.from_numpy(group.labels["energy"])} if "energy" in group.labels else {}
+        arrays = (group.numbers, group.positions, group.labels["hamiltonian"])
+        store = matrix_store(basis, *map(torch.from_numpy, arrays), name=where, labels=energies)
+        graphs |= dict(zip(group.frames.tolist(), (store[k] for k in range(len(store))), strict=True))
+    ordered = [graphs[frame] for frame in sorted(graphs)][:limit]
+    whole = GraphStore.from_graphs(ordered, name=where, units=store.units, task="hamiltonian")
+    whole.notes = [f"{described(json.dumps(recipe))}; Fock matrices in blocks of pairs, eV"]
+    whole.about["basis"] = basis.to_json()
+    return whole
 
 
 def unpacked(matrices: Float[Tensor, "molecules ..."], n: int, where: str) -> Float[Tensor, "molecules n n"]:

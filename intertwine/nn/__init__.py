@@ -36,9 +36,12 @@ if TYPE_CHECKING:
     from intertwine.nn.irreps.steerable_mlp import SteerableMLP
     from intertwine.nn.irreps.symmetric_contraction import SymmetricContraction
     from intertwine.nn.kernel_convolution import KernelConvolution
+    from intertwine.nn.lift import Lift
     from intertwine.nn.message_passing import MessagePassing
     from intertwine.nn.mlp import MLP, shifted_softplus
     from intertwine.nn.one_hot import bessel, soft_one_hot_linspace, soft_unit_step
+    from intertwine.nn.pair_blocks import PairBlocks, PairGraph
+    from intertwine.nn.pair_guess import PairGuess
     from intertwine.nn.paths.spherical_bessel import LegendreBasis, SphericalBesselBasis
     from intertwine.nn.paths.waves import RadialWaves, TorsionBasis
     from intertwine.nn.preset import Preset
@@ -52,6 +55,7 @@ if TYPE_CHECKING:
     from intertwine.nn.so2.from_paths import PathsToSO2
     from intertwine.nn.so2.linear import SO2Linear
     from intertwine.nn.transfer import freeze, grown
+    from intertwine.nn.two_centre import PairAxes, TwoCentre
 
 _HOME = {
     "Activation": "irreps.activation",
@@ -84,11 +88,16 @@ _HOME = {
     "KernelConvolution": "kernel_convolution",
     "LSTMCell": "recurrent",
     "LegendreBasis": "paths.spherical_bessel",
+    "Lift": "lift",
     "MLP": "mlp",
     "MessagePassing": "message_passing",
     "ModelCard": "card",
     "NodeEmbedding": "embedding",
     "NormActivation": "irreps.norm_activation",
+    "PairAxes": "two_centre",
+    "PairBlocks": "pair_blocks",
+    "PairGraph": "pair_blocks",
+    "PairGuess": "pair_guess",
     "PathsToSO2": "so2.from_paths",
     "PolynomialCutoff": "cutoff",
     "Preset": "preset",
@@ -111,6 +120,7 @@ _HOME = {
     "SymmetricContraction": "irreps.symmetric_contraction",
     "TensorHead": "readout",
     "TorsionBasis": "paths.waves",
+    "TwoCentre": "two_centre",
     "VectorEmbedding": "scalar_vector",
     "VectorHead": "readout",
     "VectorInputs": "inputs",
@@ -123,10 +133,10 @@ _HOME = {
     "envelope": "cutoff",
     "freeze": "transfer",
     "grown": "transfer",
+    "invariant_columns": "readout",
     "load_mace_contraction": "irreps.mace_contraction",
     "moment": "irreps.activation",
     "normalize2mom": "irreps.activation",
-    "invariant_columns": "readout",
     "pool": "readout",
     "radial_basis": "radial",
     "residue_frames": "frames",
@@ -168,10 +178,15 @@ __all__ = [
     "KernelConvolution",
     "LSTMCell",
     "LegendreBasis",
+    "Lift",
     "MessagePassing",
     "ModelCard",
     "NodeEmbedding",
     "NormActivation",
+    "PairAxes",
+    "PairBlocks",
+    "PairGraph",
+    "PairGuess",
     "PathsToSO2",
     "PolynomialCutoff",
     "Preset",
@@ -194,6 +209,7 @@ __all__ = [
     "SymmetricContraction",
     "TensorHead",
     "TorsionBasis",
+    "TwoCentre",
     "VectorEmbedding",
     "VectorHead",
     "VectorInputs",

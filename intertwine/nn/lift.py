@@ -67,15 +67,15 @@ class Lift(nn.Module):
         return torch.cat([torch.cat(pair, dim=2) for pair in zip(rows[::2], rows[1::2])], dim=1)
 
 
-def _product(one: Irreps, other: Irreps, degree: int) -> TensorProduct:
+def _product(left: Irreps, right: Irreps, degree: int) -> TensorProduct:
     """All paths of two features, channel by channel with a weight, to degrees up to ``degree``."""
-    reached = sorted({ir for _, a in one for _, b in other for ir in a * b if ir.l <= degree})
-    out = Irreps([(one[0].mul, ir) for ir in reached])
+    reached = sorted({ir for _, a in left for _, b in right for ir in a * b if ir.l <= degree})
+    out = Irreps([(left[0].mul, ir) for ir in reached])
     paths = [
         (i, j, reached.index(ir), "uuu", True)
-        for i, (_, a) in enumerate(one)
-        for j, (_, b) in enumerate(other)
+        for i, (_, a) in enumerate(left)
+        for j, (_, b) in enumerate(right)
         for ir in a * b
         if ir.l <= degree
     ]
-    return TensorProduct(one, other, out, paths, layout="ir_mul")
+    return TensorProduct(left, right, out, paths, layout="ir_mul")

@@ -8,9 +8,10 @@ order at will, with one number for both members of a pair:
 
 .. math::
     s = \mathrm{MLP}\big(x_0,\; e(d_{ij}),\; z_i, z_j\big), \qquad
-    h_m = (G_m s) \circ (W_m x_m), \qquad y_m = V_m h_m, \qquad y_0 = V_0 s
+    h_m = (G_m s) \circ (W_m x_m), \qquad y_m = V_m^{z_i z_j} h_m, \qquad y_0 = V_0^{z_i z_j} s
 
-with x the features of i and j, side by side. The cost grows as :math:`L^3` with the largest degree L.
+with x the features of i and j, side by side; V is one of each kind of pair. The cost grows as :math:`L^3` with the
+largest degree L.
 
 Source: Passaro and Zitnick, ICML 2023 (the reduction to SO(2)); mirrors as in :mod:`intertwine.nn.so2.linear`.
 """
@@ -77,6 +78,29 @@ class PairAxes(ExactBuffers):
         return Axes(natural, other, exact.index_select(1, self.polar))
 
 
+class KindLinear(nn.Module):
+    """A linear map for each kind of rows: what is small for one kind is not drowned by what is large for another.
+
+    Args:
+        kinds: how many. inputs, outputs: features. bias: whether a constant is added.
+    """
+
+    def __init__(self, kinds: int, inputs: int, outputs: int, bias: bool) -> None:
+        super().__init__()
+        single = [nn.Linear(inputs, outputs, bias=bias) for _ in range(kinds)]
+        self.weight = nn.Parameter(torch.stack([layer.weight.detach().T for layer in single]))
+        self.bias = nn.Parameter(torch.zeros(kinds, outputs)) if bias else None
+
+    def forward(self, x: Float[Tensor, "rows inputs"], counts: list[int]) -> Float[Tensor, "rows outputs"]:
+        """Of rows that are sorted by kind, of which there are ``counts`` each."""
+        parts = [part @ self.weight[kind] for kind, part in enumerate(x.split(counts)) if len(part)]
+        y = torch.cat(parts) if parts else x.new_zeros(0, self.weight.shape[2])
+        if self.bias is None:
+            return y
+        kind = torch.repeat_interleave(torch.tensor(counts, device=x.device))
+        return y + self.bias.index_select(0, kind)
+
+
 class TwoCentre(nn.Module):
     r"""The network of the module's docstring.
 
@@ -104,9 +128,10 @@ class TwoCentre(nn.Module):
         whole = Irreps([block for irreps in outputs for block in irreps])
         counts = [[_count(whole, l, sign) for l in range(degree + 1)] for sign in (1, -1)]
         self.most = [max(sign) for sign in counts]
-        self.scalars = nn.Linear(hidden, (degree + 1) * self.most[0])
+        self.count = kinds
+        self.scalars = KindLinear(kinds, hidden, (degree + 1) * self.most[0], bias=True)
         self.results = nn.ModuleList(
-            nn.Linear(self.inner[m], (degree + 1 - m) * (sum(self.most) if m else self.most[1]), bias=False)
+            KindLinear(kinds, self.inner[m], (degree + 1 - m) * (sum(self.most) if m else self.most[1]), bias=False)
             for m in range(degree + 1)
         )
         self.sizes = [irreps.dim for irreps in outputs]
@@ -124,6 +149,23 @@ class TwoCentre(nn.Module):
         axes: Axes,
     ) -> tuple[Float[Tensor, "pairs _"], ...]:
         """Each of the results, in the layout mul_ir."""
+        kind, order = torch.sort(kind, stable=True)
+        counts, back = torch.bincount(kind, minlength=self.count).tolist(), torch.argsort(order)
+        axes = Axes(*(part.index_select(0, order) for part in axes))
+        i, j, attributes = i[order], j[order], attributes.index_select(0, order)
+        return tuple(y.index_select(0, back) for y in self._sorted(x, i, j, kind, counts, attributes, axes))
+
+    def _sorted(
+        self,
+        x: Tensor,
+        i: Tensor,
+        j: Tensor,
+        kind: Tensor,
+        counts: list[int],
+        attributes: Tensor,
+        axes: Axes,
+    ) -> tuple[Tensor, ...]:
+        """The results of pairs that are sorted by kind."""
         width, pairs = x.shape[2] // 2, len(i)
         sent, received = x.index_select(0, i), x.index_select(0, j)
         natural = axes.natural @ torch.cat([sent[..., :width], received[..., :width]], dim=2)
@@ -134,20 +176,19 @@ class TwoCentre(nn.Module):
         s = self.network(nn.functional.silu(first) * (1 + self.kinds(kind)))
         s = nn.functional.silu(s)
         gates = self.gates(s).split(self.inner, 1)
-        made = [(self.scalars(s).view(pairs, rows[0], self.most[0]), self._pseudo(others[0], gates[0], rows[0]))]
+        scalars = self.scalars(s, counts).view(pairs, rows[0], self.most[0])
+        pseudo = self.results[0](self.maps[0](others[0].flatten(1)) * gates[0], counts)
+        made = [(scalars, pseudo.view(pairs, rows[0], self.most[1]))]
         for m in range(1, self.degree + 1):
             pair = torch.cat([naturals[m], others[m]], dim=2).reshape(pairs, 2, rows[m] // 2 * 4 * width)
-            y = self.results[m](self.maps[m](pair) * gates[m].unsqueeze(1))
+            inner = (self.maps[m](pair) * gates[m].unsqueeze(1)).flatten(0, 1)
+            y = self.results[m](inner, [2 * count for count in counts])
             made.append(y.reshape(pairs, rows[m], sum(self.most)).split(self.most, 2))
         back = [
             turn.mT @ torch.cat([part[number] for part in made], dim=1)
             for number, turn in enumerate((axes.natural, axes.other))
         ]
         return torch.cat(back, dim=2).flatten(1).index_select(1, self.order).split(self.sizes, 1)
-
-    def _pseudo(self, x: Tensor, gate: Tensor, rows: int) -> Tensor:
-        """Order 0 of the other parity, which mirrors change the sign of."""
-        return self.results[0](self.maps[0](x.flatten(1)) * gate).view(len(x), rows, self.most[1])
 
 
 def sorted_rows(degree: int) -> list[tuple[int, int]]:

@@ -72,12 +72,12 @@ def pair_overlap(basis: Basis, first: int, second: int, r: Float[Tensor, "pairs 
     return torch.cat(rows, dim=1)
 
 
-def _shell_overlap(one: Shell, other: Shell, r: Float[Tensor, "pairs 3"]) -> Float[Tensor, "pairs m k"]:
+def _shell_overlap(first: Shell, second: Shell, r: Float[Tensor, "pairs 3"]) -> Float[Tensor, "pairs m k"]:
     """Overlaps of two shells, of which the second is at r."""
-    l, k = one.degree, other.degree
-    a = torch.tensor(one.exponents, dtype=torch.float64, device=r.device).unsqueeze(1)
-    b = torch.tensor(other.exponents, dtype=torch.float64, device=r.device)
-    weight = one.weights.to(r.device).unsqueeze(1) * other.weights.to(r.device)
+    l, k = first.degree, second.degree
+    a = torch.tensor(first.exponents, dtype=torch.float64, device=r.device).unsqueeze(1)
+    b = torch.tensor(second.exponents, dtype=torch.float64, device=r.device)
+    weight = first.weights.to(r.device).unsqueeze(1) * second.weights.to(r.device)
     p = (a + b).flatten()
     from_first, from_second = (b / (a + b)).flatten(), (-a / (a + b)).flatten()  # P - A and P - B, of r
     x = r.unsqueeze(2)

@@ -15,7 +15,14 @@ from intertwine.geometry import Graph, collate
 from intertwine.groups import Cartesian
 from intertwine.models import CNN
 from intertwine.numerics import Caution, GeometryError, InputError
-from intertwine.symmetrize import BuiltFrames, Canonicalize, FrameAverage, GridFrames, SortedAverage, SymmetrizedBackbone
+from intertwine.symmetrize import (
+    BuiltFrames,
+    Canonicalize,
+    FrameAverage,
+    GridFrames,
+    SortedAverage,
+    SymmetrizedBackbone,
+)
 
 CRYSTAL, EMPTY = Graph.from_ase(bulk("Cu")), Graph(torch.zeros(0, 3, dtype=torch.float64), z=[])
 ETHANOL = Graph.from_ase(molecule("CH3CH2OH"))

@@ -140,7 +140,7 @@ def test_a_run_learns_water_and_begins_pyscfs_iterations(store, tmp_path: Path) 
     store.task = "hamiltonian"
     sections = {
         "model": {"width": 8, "layers": 1},
-        "training": {"epochs": 60, "batch_size": 4, "certify": False, "threads": 1},
+        "training": {"epochs": 40, "batch_size": 4, "certify": False, "threads": 1},
     }
     train(sections, store=store, run=tmp_path / "run", progress=False)
     trained = load_run(tmp_path / "run")
