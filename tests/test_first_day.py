@@ -139,16 +139,18 @@ def test_the_page_of_settings_is_that_of_the_code() -> None:
 
 #: Every number that an option or setting takes: the word of its help that says what it counts or measures.
 UNITS = {
-    "classes": "no unit", "hidden": "no unit", "smoothing": "no unit",
+    "classes": "no unit", "smoothing": "no unit",
     "epochs": "passes", "minutes": "minutes", "batch_size": "structures", "learning_rate": "no unit",
     "train_size": "structures", "validation": "structures", "limit": "structures", "nodes": "machines",
     "devices": "processes", "seed": "seed", "steps": "steps", "temperature": "K", "timestep": "fs",
     "equilibrate": "steps", "every": "steps", "fmax": "eV/A", "repeats": "samples", "threads": "threads",
     "train": "structures", "test_size": "structures", "weight_decay": "no unit", "average": "no unit",
     "clip": "no unit", "warmup": "steps", "factor": "no unit", "plateau_patience": "validations",
-    "threshold": "no unit", "minimum_rate": "no unit", "patience": "validations", "evaluate_every": "epochs",
+    "threshold": "(no unit|Eh)", "minimum_rate": "no unit", "patience": "validations", "evaluate_every": "epochs",
     "workers": "processes", "energy_weight": "no unit", "force_weight": "no unit", "stress_weight": "no unit",
     "energy_loss_weight": "no unit", "points": "points",
+    "processes": "processes", "charge": "e", "spin": "electrons", "grid": "level", "cycles": "iterations",
+    "field": "atomic units", "width": "(channels|no unit)", "hidden": "(features|no unit)",
     "friction": "1/fs", "thermostat_time": "fs", "pressure": "GPa", "barostat_time": "fs",
 }  # fmt: skip
 

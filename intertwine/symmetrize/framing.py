@@ -164,7 +164,8 @@ class BuiltFrames(Framing):
     def frames(self, graph: Graph) -> Frames:
         require_open(graph, f"{self.rule} frames")
         group = f"{self.name.partition('(')[0]}({graph.dimension})"
-        return FRAMES[self.rule].build(graph, group=group, detached=self.detached, **self.options)  # type: ignore[no-any-return]
+        made: Frames = FRAMES[self.rule].build(graph, group=group, detached=self.detached, **self.options)
+        return made
 
     def undefined(self, graph: Graph) -> list[str]:
         if self.continuous:

@@ -9,6 +9,7 @@ Kavukcuoglu 2015 (arXiv:1506.02025), section 3.3, for the interpolation.
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -35,7 +36,7 @@ class InkFrames(BuiltFrames):
         InputError: an unknown rule or option.
     """
 
-    def __init__(self, rule: str = "pca", draw: str = "never", **options: float) -> None:
+    def __init__(self, rule: str = "pca", draw: str = "never", **options: Any) -> None:
         super().__init__(rule, "SO(2)", draw, **options)
 
     def frames(self, graph: Graph) -> Frames:
@@ -88,7 +89,8 @@ class ImageInFrames(Backbone):
             what = f"frames of {framing.name}"
             raise InputError(what, where="ImageInFrames", remedy="use those of SO(2), which turn about the middle.")
         self.network, self.framing = network, framing
-        self.level, self.irreps_out, self.trials = network.level, network.irreps_out, network.trials  # type: ignore[misc]
+        self.level, self.trials = network.level, network.trials  # type: ignore[misc]
+        self.irreps_out = network.irreps_out
         self.in_frames = framing.in_frames
 
     @property

@@ -43,7 +43,7 @@ class Hamiltonian(Task):
         basis: of the orbitals, as :meth:`intertwine.orbitals.Basis.to_json` writes it; a data set says it.
         width: channels of the features that pairs look at.
         hidden: features of the hidden layers of pairs.
-        energy_weight: of the energies of occupied orbitals in the loss.
+        energy_weight: of the energies of occupied orbitals in the loss (no unit).
         loss: "l1", "l2", "huber", or "l1+l2", the sum of the first two.
 
     Raises:
