@@ -115,7 +115,16 @@ def test_nothing_is_asked_of_other_hosts() -> None:
 
 
 #: Pictures that are made by these.
-BENCHMARKS = ("architectures", "averaging", "conservation", "expressivity", "fourier_link", "frames", "orientations", "why_equivariance")
+BENCHMARKS = (
+    "architectures",
+    "averaging",
+    "conservation",
+    "expressivity",
+    "fourier_link",
+    "frames",
+    "orientations",
+    "why_equivariance",
+)
 
 
 def test_pictures_have_a_script(monkeypatch: pytest.MonkeyPatch) -> None:
