@@ -173,7 +173,7 @@ def measured(arm: str, steps: int) -> dict[str, Any]:
     t, total, shadow, temperature = np.array(trajectory.rows).T
     steepness, error = slope(t * 1e-3, shadow / len(atoms))
     rough, rough_error = slope(t * 1e-3, total / len(atoms))
-    size = max(1, len(t) // 500)
+    size = max(1, round(0.2 / (EVERY * TIMESTEP * 1e-3)))  # means over 0.2 ps, for the picture
     middle = len(t) // size * size
     curve = 1e3 * (shadow - shadow[0])[:middle].reshape(-1, size).mean(1) / len(atoms)
     return {
