@@ -2,14 +2,15 @@
 
 Geometries: Langevin dynamics of one water molecule under GFN2-xTB (Bannwarth et al. 2019, through tblite) at 500 K, 15
 trajectories of 100 frames, time step 0.5 fs, one frame every 50 fs after 1 ps. Labels: PBE/def2-SVP by
-``intertwine.labels`` (PySCF), the density's gradient converged to 1e-8 Eh. Trajectories 0 to 4 are for training, 5 to 9 for
-validation, 10 to 14 for the test: no two parts share one.
+``intertwine.labels`` (PySCF), the gradient in the orbitals converged to 1e-8 Eh. Trajectories 0 to 4 are for training,
+5 to 9 for validation, 10 to 14 for the test: no two parts share one.
 
     python scripts/make_water.py --workers 2        # about 10 minutes on two cores; goes on if it was killed
 
-Arrays of the file: ``numbers`` (3,), ``positions`` (1500, 3, 3) in A, ``energy`` (1500,) in eV, ``fock`` (1500, 300), the upper
-triangle by rows of the Fock matrix in PySCF's order of orbitals in Eh, ``split`` (1500,), 0 for training, 1 for validation, 2
-for the test, and ``recipe``, a JSON text.
+Arrays of the file: ``numbers`` (3,), ``positions`` (1500, 3, 3) in A, ``energy`` (1500,) in eV, ``fock`` (1500, 300),
+the upper triangle by rows of the Fock matrix in PySCF's order of orbitals in Eh, ``split`` (1500,), 0 for training, 1
+for validation, 2 for the test, and ``recipe``, a JSON text. The density is that of the five lowest orbitals of the Fock
+matrix.
 """
 
 import os
@@ -37,8 +38,8 @@ TRAJECTORIES, FRAMES = 15, 100
 PARTS = 3  # training, validation, test
 DIGIT = 2.0**-34  # Eh, the last digit of the Fock matrices that is kept: 6e-11
 DYNAMICS = (
-    "Langevin dynamics of H2O under GFN2-xTB at 500 K, friction 0.02/fs, steps of 0.5 fs; 15 trajectories of 100 frames, "
-    "50 fs apart after 1 ps"
+    "Langevin dynamics of H2O under GFN2-xTB at 500 K, friction 0.02/fs, steps of 0.5 fs; "
+    "15 trajectories of 100 frames, 50 fs apart after 1 ps"
 )
 
 

@@ -137,8 +137,8 @@ def test_commands_exist(page: Path) -> None:
 @pytest.mark.parametrize(
     "command",
     [
-        "", "label", "train", "evaluate", "predict", "certify", "md", "relax", "export", "models", "datasets", "info", "compare",
-        "cite", "bench",
+        "", "train", "evaluate", "predict", "certify", "md", "relax", "export", "models", "datasets", "info", "compare",
+        "cite", "bench", "label",
     ],
 )  # fmt: skip
 def test_help_of_every_command(command: str) -> None:

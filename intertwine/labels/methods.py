@@ -13,7 +13,7 @@ from intertwine.numerics import InputError, nearest
 #: Names of methods that tblite has, and what it calls them.
 XTB = {"gfn2-xtb": "GFN2-xTB", "gfn1-xtb": "GFN1-xTB", "ipea1-xtb": "IPEA1-xTB"}
 #: B3LYP by its parts. Its name does not say which functional of Vosko, Wilk and Nusair it has: Gaussian and PySCF from
-#: 2.3 on take the one that they call VWN3, ORCA and PySCF before 2.3 take VWN5. The energy of water differs by 0.5 eV.
+#: 2.3 on take the one that they call VWN3, ORCA and PySCF before 2.3 take VWN5. The energy of water differs by 1 eV.
 B3LYP = {
     "b3lyp": ".2*HF + .08*SLATER + .72*B88, .81*LYP + .19*VWN3",
     "b3lypg": ".2*HF + .08*SLATER + .72*B88, .81*LYP + .19*VWN3",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 from collections.abc import Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
@@ -69,6 +69,10 @@ def cluster(address: str) -> Iterator[tuple[Executor, int]]:
         executor = client.get_executor(pure=False, retries=2)
         try:
             yield executor, threads
+        except (distributed.KilledWorker, CancelledError) as error:
+            what = f"the cluster gave up: {' '.join(str(error).split())[:200] or 'the scheduler went away'}"
+            remedy = f"see its logs; give its workers more memory each; {RESUMED}."
+            raise InputError(what, where=f"--scheduler {address}", remedy=remedy) from error
         finally:
             executor.shutdown(wait=False)
 
