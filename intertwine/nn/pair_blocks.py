@@ -49,7 +49,7 @@ class PairBlocks(nn.Module):
         species: atomic numbers that occur.
         cutoff: beyond which blocks vanish (A).
         width: channels of the features that pairs look at. hidden: features of the hidden layers.
-        radial_size: radial functions.
+        radial_size: radial functions. guess: "pairs", "atoms" or "none" (:mod:`intertwine.nn.pair_guess`).
     """
 
     def __init__(
@@ -62,13 +62,14 @@ class PairBlocks(nn.Module):
         width: int = 16,
         hidden: int = 96,
         radial_size: int = 8,
+        guess: str = "pairs",
     ) -> None:
         super().__init__()
         self.irreps, self.transposed, self.cutoff = Irreps(irreps), transposed, positive(cutoff)
         degree = max(self.irreps.ls)
         self.species, self.count = SpeciesTable(species), len(species)
         self.lift, self.axes = Lift(Irreps(irreps_in), width, degree), PairAxes(degree)
-        self.guess = PairGuess(self.irreps, len(species), self.cutoff, radial_size)
+        self.guess = PairGuess(self.irreps, len(species), self.cutoff, radial_size, guess)
         kinds = len(species) ** 2
         self.pairs = TwoCentre(width, degree, [self.irreps, self.irreps], radial_size, kinds, hidden)
         self.own = Linear(self.lift.irreps_out, self.irreps, layout="mul_ir")

@@ -3,7 +3,7 @@ r"""A guess of the blocks of a matrix between orbitals, linear in functions of d
 .. math:: H_{ij} \approx b_{z_i z_j}(d_{ij}) \circ Y(\hat r_{ij}), \qquad
     H_{ii} \approx c_{z_i} + \sum_j c_{z_i z_j}(d_{ij}) \circ Y(\hat r_{ij}), \qquad b, c = \sum_k B_k e_k(d)
 
-Everything is float64. It is all that an equivariant function of two centres can be: in the frame of a pair only the
+Everything is float64. "atoms" has the constants only, "none" nothing. "pairs" is all that an equivariant function of two centres can be: in the frame of a pair only the
 components m = 0 of natural parity are left. What it leaves of each irrep is the scale of a network that adds to it.
 """
 
@@ -17,9 +17,11 @@ from torch import Tensor, nn
 
 from intertwine.nn.cutoff import envelope
 from intertwine.nn.radial import BesselBasis
+from intertwine.numerics import choose
 from intertwine.o3 import Irreps
 
 CUT = 1e-4  # singular values of a fit below this share of the largest are left out: distances hardly vary
+GUESSES = ("pairs", "atoms", "none")
 LEAST_SCALE = 1e-3  # of a channel, of the largest of its kind: below, a network would learn noise
 
 
@@ -28,6 +30,10 @@ class PairGuess(nn.Module):
 
     Args:
         irreps: of a block. species: how many there are. cutoff: of the radial functions (A). size: how many.
+        kind: one of :data:`GUESSES`.
+
+    Raises:
+        InputError: an unknown kind.
     """
 
     hopping_coefficients: Tensor
@@ -36,9 +42,10 @@ class PairGuess(nn.Module):
     hopping_scales: Tensor
     onsite_scales: Tensor
 
-    def __init__(self, irreps: Irreps, species: int, cutoff: float, size: int) -> None:
+    def __init__(self, irreps: Irreps, species: int, cutoff: float, size: int, kind: str = "pairs") -> None:
         super().__init__()
         self.irreps, self.species = irreps, species
+        self.kind = choose(kind, dict.fromkeys(GUESSES), kind="guess", where="guess")
         self.radial, self.envelope = BesselBasis(size, cutoff), envelope("polynomial", cutoff)
         channels = [(ir.l, ir.p == (-1) ** ir.l) for mul, ir in irreps for _ in range(mul)]
         self.natural = torch.tensor([number for number, (_, natural) in enumerate(channels) if natural])
@@ -103,8 +110,9 @@ class PairGuess(nn.Module):
         for each in kind.unique().tolist():
             rows = (kind == each) & (envelope[:, 0] > 0)
             if bool(rows.any()):
-                best = _least_squares(functions[rows] * envelope[rows], along[rows][:, self.natural])
-                self.hopping_coefficients[each, :, self.natural] = best.to(self.hopping_coefficients)
+                if self.kind == "pairs":
+                    best = _least_squares(functions[rows] * envelope[rows], along[rows][:, self.natural])
+                    self.hopping_coefficients[each, :, self.natural] = best.to(self.hopping_coefficients)
                 guess = self.hopping_coefficients[each].to(torch.float64)
                 rest = y[rows] - envelope[rows] * (functions[rows] @ guess)[:, self.channel] * axis[rows][:, self.place]
                 self.hopping_scales[each] = self._sizes(rest)
@@ -136,14 +144,17 @@ class PairGuess(nn.Module):
                     part.index_add_(0, i[chosen], products[chosen])
                 at = torch.stack([(self.channel == c).nonzero().flatten() for c in channels], dim=1)
                 design, goal = columns[nodes].flatten(0, 1), rest[:, at].flatten(0, 1)
-                mean = goal.mean(0) if l == 0 else goal.new_zeros(len(channels))
-                centre = design.mean(0) if l == 0 else design.new_zeros(design.shape[1])
+                constant = l == 0 and self.kind != "none"
+                mean = goal.mean(0) if constant else goal.new_zeros(len(channels))
+                centre = design.mean(0) if constant else design.new_zeros(design.shape[1])
                 best = _least_squares(design - centre, goal - mean)
+                if self.kind != "pairs":
+                    best = torch.zeros_like(best)
                 kept = best.to(self.onsite_coefficients.dtype)
                 for other in range(self.species):
                     row = self.onsite_coefficients[own * self.species + other]
                     row[:, channels] = kept[other * size : (other + 1) * size]
-                if l == 0:
+                if constant:
                     self.constant[own, channels] = mean - centre @ kept.to(torch.float64)
                     goal = goal - self.constant[own, channels]
                 rest[:, at] = (goal - design @ kept.to(torch.float64)).unflatten(0, (-1, 2 * l + 1))

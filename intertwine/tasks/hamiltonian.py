@@ -45,9 +45,11 @@ class Hamiltonian(Task):
         hidden: features of the hidden layers of pairs.
         energy_weight: of the energies of occupied orbitals in the loss (no unit).
         loss: "l1", "l2", "huber", or "l1+l2", the sum of the first two.
+        guess: what the network adds to, of least squares: "pairs", functions of the distances of two atoms; "atoms",
+            a constant of each species; or "none".
 
     Raises:
-        InputError: no basis, or a model without tensors.
+        InputError: no basis, a model without tensors, an unknown loss or guess.
         DataError: the text of the basis is damaged.
     """
 
@@ -60,7 +62,7 @@ class Hamiltonian(Task):
 
     def __init__(
         self, backbone: Backbone, basis: str = "", width: int = 16, hidden: int = 96, energy_weight: float = 0.0,
-        loss: str = BOTH,
+        loss: str = BOTH, guess: str = "pairs",
     ) -> None:  # fmt: skip
         super().__init__(backbone, "l1" if loss == BOTH else choose(loss, [*LOSSES, BOTH], kind="loss", where="loss"))
         self.loss = loss
@@ -75,7 +77,7 @@ class Hamiltonian(Task):
             raise InputError(what, where="irreps_out", remedy=remedy)
         species = sorted(self.basis.shells)
         self.head = PairBlocks(
-            irreps, self.layout.irreps, self.layout.transposed, species, backbone.cutoff, width, hidden
+            irreps, self.layout.irreps, self.layout.transposed, species, backbone.cutoff, width, hidden, guess=guess
         )
         self.register_buffer("spread", torch.ones(()))
         self.outputs = {"hamiltonian": Output(self.layout.irreps, "pair", "eV")}
