@@ -3,8 +3,9 @@ r"""A guess of the blocks of a matrix between orbitals, linear in functions of d
 .. math:: H_{ij} \approx b_{z_i z_j}(d_{ij}) \circ Y(\hat r_{ij}), \qquad
     H_{ii} \approx c_{z_i} + \sum_j c_{z_i z_j}(d_{ij}) \circ Y(\hat r_{ij}), \qquad b, c = \sum_k B_k e_k(d)
 
-Everything is float64. "atoms" has the constants only, "none" nothing. "pairs" is all that an equivariant function of two centres can be: in the frame of a pair only the
+Everything is float64. It is all that an equivariant function of two centres can be: in the frame of a pair only the
 components m = 0 of natural parity are left. What it leaves of each irrep is the scale of a network that adds to it.
+These are the "pairs"; the guess "atoms" has the constants c alone, "none" is zero.
 """
 
 from __future__ import annotations

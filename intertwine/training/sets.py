@@ -14,7 +14,7 @@ from intertwine.data import DATASETS, GraphStore, Splits, declared_units, open_d
 from intertwine.data.partition import divide, fingerprint, without_isolated
 from intertwine.data.suspicion import Frames, Seen, examine
 from intertwine.data.turning import turned_store
-from intertwine.numerics import DataError
+from intertwine.numerics import DataError, InputError
 from intertwine.tasks import Task
 from intertwine.training.options import DataOptions
 
@@ -162,13 +162,20 @@ def _check_same(source: str | None, before: str | None, now: str | None) -> None
         remedy = (
             "give the data that the run was trained on (--data PATH, --test PATH for a second file), or train anew."
         )
-        raise DataError("the data have changed since the run began", where=str(source), remedy=remedy)
+        raise DataError(
+            "not the data that the run was trained on: another file, or they have changed",
+            where=str(source),
+            remedy=remedy,
+        )
 
 
 def _apart(options: DataOptions, data: GraphStore, about: dict[str, Any]) -> GraphStore:
     """The file that is the test set. Its labels are read from what those of ``data`` were read from, or a note says
     from what.
     """
+    if str(options.test).isdigit():
+        remedy = "--test takes a file; say how many of the data to test on as --set data.test_size=" + str(options.test)
+        raise InputError(f"{options.test} is no file", where="--test", remedy=remedy)
     keys = {decision.label: decision.key for decision in data.decisions}
     if options.units and options.test not in DATASETS and Path(str(options.test)).is_file():
         declared = declared_units(str(options.test))

@@ -79,7 +79,7 @@ def test_other_data_are_refused(trained: Path, tmp_path: Path) -> None:
     for words in (["evaluate", trained], ["train", "--quiet", "--epochs", 3, "--resume", trained]):
         code, _, err = command(*words, "--data", "other.xyz")
         assert code == 2
-        assert "the data have changed since the run began" in err
+        assert "not the data that the run was trained on: another file, or they have changed" in err
     code, _, err = command("evaluate", trained, "--data", "gone.xyz")
     assert code == 2
     assert "gone.xyz: no such file" in err
@@ -88,6 +88,15 @@ def test_other_data_are_refused(trained: Path, tmp_path: Path) -> None:
     assert "two data sets" in err
     with pytest.raises(InputError, match="'data' differs"):
         train({"data": {"seed": 9}}, run=trained, resume=True, progress=False)
+
+
+@pytest.mark.parametrize("count", ["5", "50", "0"])
+def test_a_number_is_no_second_file(trained: Path, count: str) -> None:
+    """`--test 5` is refused by its own name, with the option that was meant."""
+    code, _, err = command("train", "d/data.xyz", "--test", count, "--quiet", "--epochs", 1)
+    assert code == 2
+    assert f"--test: {count} is no file" in err
+    assert f"--set data.test_size={count}" in err
 
 
 def test_runs_of_former_versions_have_relative_paths(
