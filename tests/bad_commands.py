@@ -49,7 +49,7 @@ COMMANDS: dict[str, tuple[Callable[[Kit], list[Any]], tuple[str, ...]]] = {
     "certify under an unknown group": (lambda k: ["certify", "--model", "schnet", "--symmetry", "G2"], ("G2",)),
     "md of an unknown species": (
         lambda k: ["md", k.run, k.file(UNLABELLED.replace("O ", "Au ")), "--steps", 3],
-        ("frame 0", "unknown species", "Au", "atom 0"),
+        ("frame 11", "unknown species", "Au", "atom 0"),
     ),
     "md of no steps": (lambda k: ["md", k.run, k.data, "--steps", 0], ("steps is 0",)),
     "md in an unknown ensemble": (lambda k: ["md", k.run, k.data, "--ensemble", "nph"], ("unknown ensemble", "npt")),

@@ -91,8 +91,6 @@ def test_learning_ends_as_soon_as_both_are_right(pairs: types.ModuleType) -> Non
     learned = distinguish.learn("dimenet", question, {}, pair, seed=0)
     assert learned["accuracy"] == 100
     assert learned["epochs"] < distinguish.EPOCHS
-    assert distinguish.learn("schnet", question, {}, pair, seed=0, possible=False) == {
-        "accuracy": 50.0,
-        "epochs": 5,
-        "separation": 0.0,
-    }
+    blind = distinguish.learn("schnet", question, {}, pair, seed=0, possible=False)
+    assert blind.pop("separation") < 1e-15  # 0 where the processor adds up either one in the same way
+    assert blind == {"accuracy": 50.0, "epochs": 5}

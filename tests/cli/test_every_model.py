@@ -4,6 +4,7 @@ them.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from intertwine.models import MODELS
 
 SMALL = ["--preset", "small", "--set", "model.layers=2", "--epochs", 2, "--limit", 16]
 SMALL += ["--set", "training.threads=1", "--set", "training.certify=false"]
+CHECKED = ("nequip", "painn")
 # the smallest chiral molecule
 PEROXIDE = Atoms("OOHH", [(0, 0.73, -0.05), (0, -0.73, -0.05), (0.84, 0.88, 0.42), (-0.84, -0.88, 0.42)])
 
@@ -30,7 +32,10 @@ def test_there_are_nineteen() -> None:
 @pytest.mark.parametrize("name", MOLECULAR)
 def test_train_certify_predict(name: str, run_cli, tmp_path: Path, ethanol_file: Path) -> None:
     run = tmp_path / name
-    trained = run_cli("train", "--model", name, "--run", run, *SMALL, "--quiet", "--json")
+    # annotations are checked by the models' own tests on all of these paths; here for two, which is most of the time
+    checked = contextlib.nullcontext if name in CHECKED else as_users_run_it
+    with checked():
+        trained = run_cli("train", "--model", name, "--run", run, *SMALL, "--quiet", "--json")
     assert trained.exit_code == 0, trained.output
     report = json.loads(trained.stdout)
     assert all(np.isfinite(one["mae"]) for one in report["test"].values())
@@ -39,7 +44,8 @@ def test_train_certify_predict(name: str, run_cli, tmp_path: Path, ethanol_file:
     with as_users_run_it():  # hundreds of evaluations, of what training and prediction run with annotations checked
         certified = run_cli("certify", run, "--molecules", tmp_path / "peroxide.xyz", "--json")
     assert certified.exit_code == 0, certified.output
-    predicted = run_cli("predict", run, ethanol_file, "-o", tmp_path / "out.xyz")
+    with checked():
+        predicted = run_cli("predict", run, ethanol_file, "-o", tmp_path / "out.xyz")
     assert predicted.exit_code == 0, predicted.output
     frames = read(tmp_path / "out.xyz", ":")
     assert len(frames) == 20

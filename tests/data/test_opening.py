@@ -153,7 +153,7 @@ HOSTILE: dict[str, tuple[str, str | bytes, str]] = {
     "position 1e300": (
         "a.xyz",
         frame() + frame(atoms=("O 0 0 1e300 0 0 0",)),
-        r"frame 1.*position of atom 0 is beyond",
+        r"frame 1.*position of atom 0 \(O\) is beyond",
     ),
     "position -1e8": ("a.xyz", frame(atoms=("O 0 0 -1e8 0 0 0",)), "position of atom 0"),
     "cell of 1e-30": (

@@ -12,6 +12,7 @@ from ase import units
 from intertwine.data import DATASETS, QM9, open_dataset
 from intertwine.data.qm9 import convert, csv_files
 from intertwine.numerics import DataError, InputError
+from intertwine.tasks import TASKS
 
 needs_qm9 = pytest.mark.skipif(
     importlib.util.find_spec("qm9pack") is None, reason='qm9pack is not installed: pip install "intertwine[qm9]"'
@@ -81,4 +82,4 @@ def test_the_catalogue_is_honest() -> None:
     assert set(DATASETS) == {"ethanol", "nbody", "qm9", "structure", "water"} | shapes
     for info in DATASETS.values():
         assert info.target in info.targets
-        assert info.task in ("force_field", "property", "dynamics", "structure", "classification")
+        assert info.task in TASKS

@@ -87,14 +87,14 @@ def test_species_of_the_test_set_alone_are_refused(tiny: dict, tmp_path: Path) -
     store = GraphStore.from_graphs(frames, name="f", splits=Splits(range(6), [6, 7], [8]))
     tiny["training"]["epochs"] = 1
     run = load_run(train(tiny | {"data": {"source": "f"}}, progress=False, run=tmp_path / "run", store=store))
-    with pytest.raises(DataError, match=r"structure 1.*F. not in the training set"):
+    with pytest.raises(DataError, match=r"structure 1.*\(F; the first is atom 1\) not in the training set"):
         predict(run, [frames[0], frames[8]])
     scores = evaluate(run, store.subset([8]))
     assert scores["forces"]["baseline"] == {"name": "zero", "mae": 0.0, "rmse": 0.0}
     assert "ratio" not in scores["forces"]  # nothing to divide by
     atoms = Atoms("HF", [[0, 0, 0], [0, 0, 1]])
     atoms.calc = Calculator(run.folder)
-    with pytest.raises(DataError, match=r"F. not in the training set"):
+    with pytest.raises(DataError, match=r"\(F; the first is atom 1\) not in the training set"):
         atoms.get_potential_energy()
 
 
