@@ -18,7 +18,7 @@ DIGITS = 5  # the same of a function in frames, in units of what the last digit 
 STRETCH_FACTOR = 1.01  # the other graphs, stretched
 
 
-def allowed(trial: Trial, eps: float = BATCH_EPS) -> float:
+def allowed(trial: Trial, eps: int = BATCH_EPS) -> float:
     """The largest error, relative to the largest value, of the same graphs listed in another way."""
     return max(eps * trial.eps, DIGITS * trial.digit)
 
