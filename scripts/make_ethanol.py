@@ -21,8 +21,7 @@ import numpy as np
 from ase import Atoms, units
 from ase.build import molecule
 from ase.io import read, write
-from ase.md.langevin import Langevin
-from ase.md.velocitydistribution import thermalize_momenta
+from sampling import trajectory
 
 HERE = Path(__file__).resolve().parent
 TARGET = HERE.parent / "intertwine" / "data" / "embedded" / "ethanol.xyz.gz"
@@ -31,25 +30,14 @@ TEMPERATURES = (300.0, 500.0, 700.0)
 
 def sample(frames: int, seed: int) -> list[Atoms]:
     """Shuffled geometries, the same number from each trajectory."""
-    from tblite.ase import TBLite
-
     per_run = -(-frames // (2 * len(TEMPERATURES)))
-    pool = []
+    pool: list[Atoms] = []
     for number, (temperature, gauche) in enumerate((t, c) for t in TEMPERATURES for c in (False, True)):
         rng = np.random.default_rng([seed, number])
         atoms = molecule("CH3CH2OH")
         if gauche:
             atoms.set_dihedral(0, 1, 2, 3, 60.0, indices=[3])  # C-C-O-H
-        atoms.calc = TBLite(method="GFN2-xTB", verbosity=0)
-        thermalize_momenta(atoms, temperature_K=temperature, rng=rng)
-        dynamics = Langevin(
-            atoms, 0.5 * units.fs, temperature_K=temperature, friction=0.02 / units.fs, fixcm=False, rng=rng
-        )
-        dynamics.run(2000)
-        for _ in range(per_run):
-            dynamics.run(250)
-            positions = atoms.get_positions() - atoms.get_center_of_mass()
-            pool.append(Atoms(atoms.get_atomic_numbers(), positions.round(8), info={"temperature": temperature}))
+        pool += trajectory(atoms, temperature, rng, per_run, 250, {"temperature": temperature})
         print(f"sampled {len(pool)} geometries ({temperature:.0f} K)", flush=True)
     order = np.random.default_rng(seed).permutation(len(pool))[:frames]
     return [pool[i] for i in order]

@@ -22,11 +22,10 @@ import json
 from pathlib import Path
 
 import numpy as np
-from ase import Atoms, units
+from ase import Atoms
 from ase.build import molecule
 from ase.io import read, write
-from ase.md.langevin import Langevin
-from ase.md.velocitydistribution import thermalize_momenta
+from sampling import trajectory
 
 from intertwine.data.label_files import packed, read_labels
 from intertwine.labels import label, recipe
@@ -45,22 +44,10 @@ DYNAMICS = (
 
 def sample(seed: int) -> list[Atoms]:
     """The geometries, trajectory after trajectory, about their centre of mass."""
-    from tblite.ase import TBLite
-
-    frames = []
+    frames: list[Atoms] = []
     for number in range(TRAJECTORIES):
         rng = np.random.default_rng([seed, number])
-        atoms = molecule("H2O")
-        atoms.calc = TBLite(method="GFN2-xTB", verbosity=0)
-        thermalize_momenta(atoms, temperature_K=TEMPERATURE, rng=rng)
-        dynamics = Langevin(
-            atoms, 0.5 * units.fs, temperature_K=TEMPERATURE, friction=0.02 / units.fs, fixcm=False, rng=rng
-        )
-        dynamics.run(2000)
-        for _ in range(FRAMES):
-            dynamics.run(100)
-            positions = atoms.positions - atoms.get_center_of_mass()
-            frames.append(Atoms(atoms.numbers, positions.round(8), info={"trajectory": number}))
+        frames += trajectory(molecule("H2O"), TEMPERATURE, rng, FRAMES, 100, {"trajectory": number})
         print(f"sampled {len(frames)} geometries", flush=True)
     return frames
 
