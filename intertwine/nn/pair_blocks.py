@@ -60,7 +60,7 @@ class PairBlocks(nn.Module):
         species: list[int],
         cutoff: float | None,
         width: int = 16,
-        hidden: int = 96,
+        hidden: int = 192,
         radial_size: int = 8,
         guess: str = "pairs",
     ) -> None:
@@ -82,9 +82,9 @@ class PairBlocks(nn.Module):
         y, near = self.lift(x), ~pairs.onsite
         i, j, vectors = pairs.i[near], pairs.j[near], pairs.vectors[near].to(torch.float64)
         axes, d = self.axes(vectors), safe.norm(vectors)
-        functions, envelope = self.guess.functions(d)
         both = kind[i] * self.count + kind[j]
-        message, hopping = self.pairs(y, i, j, both, functions.to(x.dtype), axes)
+        functions, envelope = self.guess.functions(both, d)
+        message, hopping = self.pairs(y, i, j, both, self.guess.standardised(both, functions).to(x.dtype), axes)
         hopping = envelope * (hopping * self.guess.hopping_scale(both) + self.guess.hopping(both, functions, axes.axis))
         message = _sum(message * envelope.to(x.dtype), i, y)
         site = self.guess.onsite_scale(kind) * (self.own(self._flat(y)) + message) + self.guess.constants(kind)

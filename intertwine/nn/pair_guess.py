@@ -6,6 +6,9 @@ r"""A guess of the blocks of a matrix between orbitals, linear in functions of d
 Everything is float64. It is all that an equivariant function of two centres can be: in the frame of a pair only the
 components m = 0 of natural parity are left. What it leaves of each irrep is the scale of a network that adds to it.
 These are the "pairs"; the guess "atoms" has the constants c alone, "none" is zero.
+
+Of distances beyond the training set nothing is known: there blocks go smoothly to zero within :data:`FADE`, and those of
+two elements that were never together are zero.
 """
 
 from __future__ import annotations
@@ -21,7 +24,10 @@ from intertwine.nn.radial import BesselBasis
 from intertwine.numerics import choose
 from intertwine.o3 import Irreps
 
-CUT = 1e-4  # singular values of a fit below this share of the largest are left out: distances hardly vary
+CUT = 5e-3  # singular values of a fit below this share of the largest are left out: what they fit is not smooth
+VARY = 3e-2  # the same of the directions in which radial functions vary
+MOST = 8.0  # standard deviations
+FADE = 0.5  # A
 GUESSES = ("pairs", "atoms", "none")
 LEAST_SCALE = 1e-3  # of a channel, of the largest of its kind: below, a network would learn noise
 
@@ -42,6 +48,9 @@ class PairGuess(nn.Module):
     constant: Tensor
     hopping_scales: Tensor
     onsite_scales: Tensor
+    middle: Tensor
+    spreads: Tensor
+    reach: Tensor
 
     def __init__(self, irreps: Irreps, species: int, cutoff: float, size: int, kind: str = "pairs") -> None:
         super().__init__()
@@ -56,6 +65,9 @@ class PairGuess(nn.Module):
         self.register_buffer("constant", torch.zeros(species, len(channels), dtype=torch.float64))
         self.register_buffer("hopping_scales", torch.ones(species**2, len(channels), dtype=torch.float64))
         self.register_buffer("onsite_scales", torch.ones(species, len(channels), dtype=torch.float64))
+        self.register_buffer("reach", torch.full((species**2,), float(cutoff), dtype=torch.float64))
+        self.register_buffer("middle", torch.zeros(species**2, size, dtype=torch.float64))
+        self.register_buffer("spreads", torch.eye(size, dtype=torch.float64).repeat(species**2, 1, 1))
         channel = [number for number, (l, _) in enumerate(channels) for _ in range(2 * l + 1)]
         place = [l * l + m for l, _ in channels for m in range(2 * l + 1)]
         self.register_buffer("channel", torch.tensor(channel), persistent=False)
@@ -65,9 +77,24 @@ class PairGuess(nn.Module):
     channel: Tensor
     place: Tensor
 
-    def functions(self, d: Float[Tensor, " pairs"]) -> tuple[Float[Tensor, "pairs size"], Float[Tensor, "pairs 1"]]:
-        """Radial functions of the distances (A), and the envelope."""
-        return self.radial(d), self.envelope(d).unsqueeze(1)
+    def functions(
+        self, kind: Int[Tensor, " pairs"], d: Float[Tensor, " pairs"]
+    ) -> tuple[Float[Tensor, "pairs size"], Float[Tensor, "pairs 1"]]:
+        """Radial functions of the distances (A), and the envelope, which fades beyond distances that were seen."""
+        u = ((d - self.reach[kind]) / FADE).clamp(0, 1)
+        seen = 1 - u**3 * (10 - 15 * u + 6 * u**2)
+        return self.radial(d), (self.envelope(d) * seen).unsqueeze(1)
+
+    def standardised(
+        self, kind: Int[Tensor, " pairs"], functions: Float[Tensor, "pairs size"]
+    ) -> Float[Tensor, "pairs size"]:
+        """Radial functions in the directions in which they vary in the training set, each of mean 0 and variance 1.
+
+        Distances of one kind of pair are nearly the same in molecules, and so are all radial functions of them. Values
+        stay below :data:`MOST`, however far a distance is from those.
+        """
+        y = ((functions - self.middle[kind]).unsqueeze(1) @ self.spreads[kind]).squeeze(1)
+        return y / (1 + (y / MOST).square()).sqrt()
 
     def hopping(
         self, kind: Int[Tensor, " pairs"], functions: Float[Tensor, "pairs size"], axis: Float[Tensor, "pairs rows"]
@@ -108,15 +135,27 @@ class PairGuess(nn.Module):
         functions, envelope = self.radial(d), self.envelope(d).unsqueeze(1)
         along = y.new_zeros(len(y), len(self.degrees)).index_add(1, self.channel, y * axis[:, self.place])
         self.hopping_coefficients.zero_()
+        self.reach.fill_(-FADE)
         for each in kind.unique().tolist():
             rows = (kind == each) & (envelope[:, 0] > 0)
             if bool(rows.any()):
+                self._standardise(each, functions[rows])
+                self.reach[each] = d[rows].max()
                 if self.kind == "pairs":
                     best = _least_squares(functions[rows] * envelope[rows], along[rows][:, self.natural])
                     self.hopping_coefficients[each, :, self.natural] = best.to(self.hopping_coefficients)
                 guess = self.hopping_coefficients[each].to(torch.float64)
                 rest = y[rows] - envelope[rows] * (functions[rows] @ guess)[:, self.channel] * axis[rows][:, self.place]
                 self.hopping_scales[each] = self._sizes(rest)
+
+    def _standardise(self, kind: int, functions: Float[Tensor, "pairs size"]) -> None:
+        middle = functions.mean(0)
+        _, s, V = torch.linalg.svd(functions - middle, full_matrices=False)
+        kept = s > VARY * s.max()
+        spreads = torch.zeros_like(self.spreads[kind])
+        if len(functions) > 1 and bool(s.max() > 0):
+            spreads[:, : int(kept.sum())] = V[kept].T / s[kept] * len(functions) ** 0.5
+        self.middle[kind], self.spreads[kind] = middle.to(self.middle), spreads.to(self.spreads)
 
     def fit_onsite(
         self,

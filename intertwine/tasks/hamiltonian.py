@@ -61,7 +61,7 @@ class Hamiltonian(Task):
     spread: Tensor
 
     def __init__(
-        self, backbone: Backbone, basis: str = "", width: int = 16, hidden: int = 96, energy_weight: float = 0.0,
+        self, backbone: Backbone, basis: str = "", width: int = 16, hidden: int = 192, energy_weight: float = 0.0,
         loss: str = BOTH, guess: str = "pairs",
     ) -> None:  # fmt: skip
         super().__init__(backbone, "l1" if loss == BOTH else choose(loss, [*LOSSES, BOTH], kind="loss", where="loss"))
@@ -100,7 +100,7 @@ class Hamiltonian(Task):
             degree = max(1, *(shell.degree for shells in basis.shells.values() for shell in shells))
         features = outputs_of(model, Irreps([(1, (l, (-1) ** l)) for l in range(degree + 1)]))
         general = super().suggest(data, "hamiltonian", model, told)["model"]
-        size = {"width": 16, "layers": 2} if model.__name__ == "NequIP" else {}
+        size = {"width": 32, "layers": 2} if model.__name__ == "NequIP" else {}
         pace = {"schedule": "cosine", "average": 0.995, "clip": 1.0, "minimum_rate": 1e-6, "evaluate_every": 5}
         return {
             "task": task,
