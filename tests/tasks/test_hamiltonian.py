@@ -130,6 +130,29 @@ def test_guesses_by_name(store) -> None:
         task(guess="minao")
 
 
+def test_nothing_is_said_of_distances_never_seen(store) -> None:
+    """Distances of a kind of pair have mean 0 and variance 1; beyond those of the training set blocks fade to zero,
+    twice differentiable, and pairs of elements that were never together have none."""
+    model = task().double().eval()
+    model.fit([store[k] for k in range(24)])
+    guess, pos = model.head.guess, torch.stack([store[k].pos for k in range(24)])
+    d, hydrogens = (pos[:, 1] - pos[:, 2]).norm(dim=1), torch.zeros(24, dtype=torch.int64)
+    values = guess.standardised(hydrogens, guess.functions(hydrogens, d)[0])
+    assert float(values[:, 0].mean().abs()) < 0.1 and 0.8 < float(values[:, 0].std()) < 1.2
+    far = torch.tensor([0.01, float(d.max()), float(d.max()) + 0.25, float(d.max()) + 0.5, 4.9], dtype=torch.float64)
+    values = guess.standardised(torch.zeros(5, dtype=torch.int64), guess.radial(far))
+    assert float(values.abs().max()) <= 8
+    fades = lambda x: guess.functions(torch.zeros(len(x), dtype=torch.int64), x)[1]  # noqa: E731
+    assert fades(far)[3:].abs().max() == 0 < fades(far)[2] < fades(far)[1]
+    assert torch.autograd.gradgradcheck(fades, (far + 1e-3).requires_grad_())  # not on the joints
+    apart = torch.tensor([[0.0, 0, 0], [0, 0.76, 0.59], [0, -0.76, 0.59], [0, 0, 3.0], [0, 0.76, 3.6], [0, -0.76, 3.6]])
+    z, one = WATER.repeat(2), torch.arange(6) // 3
+    made = orbital_matrix(model.layout, z, model(Graph(apart.double(), z=z))["hamiltonian"])
+    rows = torch.arange(6).repeat_interleave(torch.tensor([5, 1, 1, 5, 1, 1]))
+    oxygens = (z[rows] == 8).unsqueeze(1) & (z[rows] == 8) & (one[rows].unsqueeze(1) != one[rows])
+    assert float(made[oxygens].abs().max()) == 0.0
+
+
 def test_losses_and_errors_are_those_of_whole_matrices(store) -> None:
     model = task(energy_weight=0.5).double()
     graphs = [store[k] for k in range(5)]
