@@ -1,5 +1,4 @@
-"""Charged particles: positions after 1,000 steps of five of them from positions, velocities and charges (PAPERS.md,
-section 1).
+"""Charged particles: positions after 1,000 steps of five of them from positions, velocities and charges.
 
     python benchmarks/papers/nbody.py --jobs 2   # all, in the background if you like; goes on where it was stopped
     python benchmarks/papers/nbody.py --only egnn --epochs 300

@@ -25,8 +25,8 @@ class Dynamics(Task):
     r"""One jump of time: :math:`\hat x_i(t + \Delta t) = x_i + \sigma\,u(f_i)` with u a vector read out of the features
     of a node.
 
-    The displacement, not the position, is predicted: predicting the position costs a factor of twenty in error
-    (PAPERS.md, section 1). :math:`\sigma` is 1 for models whose vector already is a displacement (EGNN), and the root
+    The displacement, not the position, is predicted: predicting the position costs a factor of twenty in error on the
+    charged particles of ``benchmarks/papers/nbody.py``. :math:`\sigma` is 1 for models whose vector already is a displacement (EGNN), and the root
     mean square displacement of the training set for others.
 
     Args:

@@ -178,7 +178,8 @@ def _push_backward(ctx: Any, *tangents: Any) -> tuple[Tensor | None, ...]:
 
 
 def _derivative_second(ctx: Any, *cotangents: Tensor | None) -> tuple:
-    """Of the backward of the backward: sums of the two operators above with x, y or w replaced by its tangent."""
+    """The derivative of the second-order operator, so of third order: sums of the two operators above with x, y or w
+    replaced by its tangent."""
     g, x, y, w, a, b, c, source, destination = ctx.saved_tensors
     slopes = {name: slope for name, slope in zip("gxyw", cotangents) if name in ctx.needs and slope is not None}
     letters = _letters("gxywabc", needed_now(ctx)[2:9])
