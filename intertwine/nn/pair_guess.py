@@ -7,8 +7,8 @@ Everything is float64. It is all that an equivariant function of two centres can
 components m = 0 of natural parity are left. What it leaves of each irrep is the scale of a network that adds to it.
 These are the "pairs"; the guess "atoms" has the constants c alone, "none" is zero.
 
-Of distances beyond the training set nothing is known: there blocks go smoothly to zero within :data:`FADE`, and those of
-two elements that were never together are zero.
+Of distances beyond the training set nothing is known: there blocks go smoothly to zero within :data:`FADE`, and those
+of two elements that were never together are zero.
 """
 
 from __future__ import annotations

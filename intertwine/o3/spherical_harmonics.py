@@ -1,7 +1,7 @@
 r"""Real spherical harmonics of vectors, in e3nn's order, signs and normalisations.
 
-The polynomials are in :mod:`intertwine.o3.solid_harmonics`, compiled ones in ``kernels/harmonics``; here are conventions,
-derivatives, and the choice between the two.
+The polynomials are in :mod:`intertwine.o3.solid_harmonics`, compiled ones in ``kernels/harmonics``; here are
+conventions, derivatives, and the choice between the two.
 """
 
 from __future__ import annotations

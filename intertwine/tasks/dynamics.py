@@ -26,8 +26,8 @@ class Dynamics(Task):
     of a node.
 
     The displacement, not the position, is predicted: predicting the position costs a factor of twenty in error on the
-    charged particles of ``benchmarks/papers/nbody.py``. :math:`\sigma` is 1 for models whose vector already is a displacement (EGNN), and the root
-    mean square displacement of the training set for others.
+    charged particles of ``benchmarks/papers/nbody.py``. :math:`\sigma` is 1 for models whose vector already is a
+    displacement (EGNN), and the root mean square displacement of the training set for others.
 
     Args:
         backbone: a model with vectors (1o).
