@@ -7,8 +7,8 @@ Everything is float64. It is all that an equivariant function of two centres can
 components m = 0 of natural parity are left. What it leaves of each irrep is the scale of a network that adds to it.
 These are the "pairs"; the guess "atoms" has the constants c alone, "none" is zero.
 
-Of distances beyond the training set nothing is known: there blocks go smoothly to zero within :data:`FADE`, and those
-of two elements that were never together are zero.
+Of distances far beyond the training set nothing is known: blocks go smoothly to zero within :data:`FADE` from
+:data:`BEYOND` it on, and those of two elements that were never together are zero.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from intertwine.o3 import Irreps
 CUT = 5e-3  # singular values of a fit below this share of the largest are left out: what they fit is not smooth
 VARY = 3e-2  # the same of the directions in which radial functions vary
 MOST = 8.0  # standard deviations
-FADE = 0.5  # A
+BEYOND, FADE = 0.2, 0.5  # A: how far beyond the training set is answered; over which the answer goes to zero
 GUESSES = ("pairs", "atoms", "none")
 LEAST_SCALE = 1e-3  # of a channel, of the largest of its kind: below, a network would learn noise
 
@@ -81,7 +81,7 @@ class PairGuess(nn.Module):
         self, kind: Int[Tensor, " pairs"], d: Float[Tensor, " pairs"]
     ) -> tuple[Float[Tensor, "pairs size"], Float[Tensor, "pairs 1"]]:
         """Radial functions of the distances (A), and the envelope, which fades beyond distances that were seen."""
-        u = ((d - self.reach[kind]) / FADE).clamp(0, 1)
+        u = ((d - self.reach[kind] - BEYOND) / FADE).clamp(0, 1)
         seen = 1 - u**3 * (10 - 15 * u + 6 * u**2)
         return self.radial(d), (self.envelope(d) * seen).unsqueeze(1)
 
@@ -135,7 +135,7 @@ class PairGuess(nn.Module):
         functions, envelope = self.radial(d), self.envelope(d).unsqueeze(1)
         along = y.new_zeros(len(y), len(self.degrees)).index_add(1, self.channel, y * axis[:, self.place])
         self.hopping_coefficients.zero_()
-        self.reach.fill_(-FADE)
+        self.reach.fill_(-BEYOND - FADE)
         for each in kind.unique().tolist():
             rows = (kind == each) & (envelope[:, 0] > 0)
             if bool(rows.any()):

@@ -140,7 +140,7 @@ def test_nothing_is_said_of_distances_never_seen(store) -> None:
     values = guess.standardised(hydrogens, guess.functions(hydrogens, d)[0])
     assert float(values[:, 0].mean().abs()) < 0.1
     assert 0.8 < float(values[:, 0].std()) < 1.2
-    far = torch.tensor([0.01, float(d.max()), float(d.max()) + 0.25, float(d.max()) + 0.5, 4.9], dtype=torch.float64)
+    far = float(d.max()) + torch.tensor([-0.5, 0.2, 0.45, 0.7, 3.0], dtype=torch.float64)
     values = guess.standardised(torch.zeros(5, dtype=torch.int64), guess.radial(far))
     assert float(values.abs().max()) <= 8
     fades = lambda x: guess.functions(torch.zeros(len(x), dtype=torch.int64), x)[1]  # noqa: E731
