@@ -66,6 +66,7 @@ class Given(NamedTuple):
     structures: list[Any]
     keys: dict[str, str]
     places: list[str]
+    read: int = 0  # structures that the file has, of which only the last may be here
 
 
 def read(
@@ -98,7 +99,7 @@ def read(
         structures = [store[k] for k in range(len(store))][-1 if last else 0 :]
         warn(structures, [(str(source), 0)], run, last)
         numbers = range(len(store))[-1 if last else 0 :]
-        return Given(structures, {}, [place(source, k) for k in numbers])
+        return Given(structures, {}, [place(source, k) for k in numbers], len(store))
     data = run.config.data if run is not None else None
     keys = ((data.keys if data is not None else None) or {}) | told
     of_run = (data.units if data is not None else None) or {}
@@ -115,7 +116,7 @@ def read(
     for note in notes:
         say(note)
     warn(content.atoms, content.files, run, last)
-    return Given(content.atoms, keys, content.places)
+    return Given(content.atoms, keys, content.places, content.read)
 
 
 def known(content: Given, run: Any) -> None:

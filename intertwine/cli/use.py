@@ -74,7 +74,7 @@ def evaluate(
         inputs.say(note)
     # on data of others it is not the balance of the training that is wrong
     left = trained.task.left_behind(errors) if source is None else []
-    warnings = [*store.warnings, *beaten(errors), *left]
+    warnings = [*store.warnings, *beaten(errors, left)]
     for line in warnings:
         console.complain(line, "warning:")
     if as_json:

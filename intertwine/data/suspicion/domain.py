@@ -12,14 +12,16 @@ from intertwine.data.suspicion.closeness import CLOSE, REACH_ANGSTROM, neighbour
 from intertwine.data.suspicion.frames import Frames
 from intertwine.data.suspicion.labels import baseline, wild_forces
 
-STRUCTURES, NODES = 2_000, 100_000  # whose distances are looked at, evenly spread over the set
+STRUCTURES, NODES = 500, 20_000  # whose distances are looked at, evenly spread over the set
+FEW = 10  # structures, below which nothing is said of the distances of a species or of two (of small sets: all of it)
 #: Far outside is: nearer than so many times the smallest distance, with neighbours farther than so many times the
 #: largest, beyond the range of energies by its own width and this much (eV/atom), forces so many times the largest and
 #: this much (eV/A).
 NEARER, FARTHER, BEYOND_EV, STRONGER, LEAST_FORCE = 0.75, 1.5, 0.5, 3.0, 1.0
-LEFT = (
-    "outside of what the run was trained on, where its energies and forces mean nothing: {}\n"
-    "  Remedy: begin with a relaxed structure or take smaller steps (--timestep), or train on structures like these."
+LEAST_FITTED = 3  # energies for each direction of the compositions, below which none is compared
+REMEDY = (
+    "energies and forces mean nothing there: begin with a relaxed structure, take smaller steps, or train on "
+    "structures like it"
 )
 
 
@@ -37,8 +39,10 @@ class Domain:
         directions: an orthonormal basis of the compositions (rank, species): outside of it energies are not compared.
         residuals: the smallest and the largest, eV/atom (2,).
         force: the largest, eV/A (1,).
-        nearest: smallest distance of atoms of two species, A (species, species); infinite where none was within 5.5 A.
-        farthest: largest distance of an atom to its nearest neighbour, A (species,); infinite where one had none.
+        nearest: smallest distance of atoms of two species, A (species, species); infinite where too few were within
+            5.5 A.
+        farthest: largest distance of an atom to its nearest neighbour, A (species,); infinite where one had none, or
+            few are known.
     """
 
     species: np.ndarray
@@ -57,14 +61,15 @@ class Domain:
         species, counts = frames.composition()
         fit = baseline(frames)
         tame = np.flatnonzero(np.abs(np.nan_to_num(fit.residual, nan=np.inf)) <= fit.limit) if fit is not None else []
-        known = fit is not None and len(tame) > 0
+        basis = span(np.unique(counts, axis=0))
+        known = fit is not None and len(tame) >= LEAST_FITTED * len(basis)
         residuals = fit.residual[tame] if fit is not None and known else np.zeros(1)
         wild, largest = wild_forces(frames)
         near, far = _distances(frames, species)
         return cls(
             species,
             fit.energies if fit is not None and known else np.zeros(0),
-            span(np.unique(counts, axis=0)),
+            basis,
             np.array([residuals.min(), residuals.max()]),
             np.delete(largest, wild).max(initial=0.0, keepdims=True),
             near,
@@ -177,21 +182,27 @@ def outside(compositions: np.ndarray, directions: np.ndarray) -> np.ndarray:
 def _distances(frames: Frames, species: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The smallest distance of each two species, and the largest of an atom of each to its nearest neighbour, in A."""
     near, far = np.full((len(species), len(species)), np.inf), np.zeros(len(species))
+    pairs, atoms = np.zeros(near.shape, dtype=int), np.zeros(len(species), dtype=int)  # structures that have them
     several = np.flatnonzero((frames.counts > 1) | frames.periodic)
     picked = several[np.unique(np.linspace(0, len(several) - 1, min(len(several), STRUCTURES)).astype(int))]
-    for k in picked[: max(1, int((np.cumsum(frames.counts[picked]) <= NODES).sum()))]:
+    picked = picked[: max(1, int((np.cumsum(frames.counts[picked]) <= NODES).sum()))]
+    for k in picked:
         z = frames.z[frames.starts[k] : frames.starts[k + 1]]
         which, radii = np.searchsorted(species, z), radii_of(z)
         source, target, vectors = neighbours(frames, int(k), REACH_ANGSTROM)
         distance = np.linalg.norm(vectors, axis=1)
         apart = distance >= CLOSE * (radii[source] + radii[target])
         source, target, distance = source[apart], target[apart], distance[apart]
-        np.minimum.at(near, (which[source], which[target]), distance)
+        smallest = np.full(near.shape, np.inf)
+        np.minimum.at(smallest, (which[source], which[target]), distance)
+        near, pairs = np.minimum(near, smallest), pairs + np.isfinite(smallest)
         own = np.full(len(z), np.inf)
         np.minimum.at(own, target, distance)
         np.maximum.at(far, which, own)
-    return near, np.where(far > 0, far, np.inf)
+        atoms[np.unique(which)] += 1
+    enough = min(FEW, len(picked))
+    return np.where(pairs >= enough, near, np.inf), np.where((far > 0) & (atoms >= enough), far, np.inf)
 
 
-def _symbol(z: int) -> str:
-    return chemical_symbols[z] if z < len(chemical_symbols) else f"Z = {z}"
+def _symbol(z: np.integer) -> str:
+    return chemical_symbols[int(z)] if z < len(chemical_symbols) else f"Z = {z}"
