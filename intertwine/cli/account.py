@@ -168,7 +168,8 @@ def _trained(training: Mapping[str, Any]) -> list[str]:
         if training["steps"] is None
         else f", {training['steps']:,} step{'s' * (training['steps'] != 1)}, {duration(training['seconds'])}"
     )
-    words = f"{training['epochs']} epoch{'s' * (training['epochs'] != 1)} of {training['of']}{steps}"
+    of = f" of {training['of']}" if training["minutes"] is None else f" in a budget of {training['minutes']:g} min"
+    words = f"{training['epochs']} epoch{'s' * (training['epochs'] != 1)}{of}{steps}"
     return [f"{words}; weights of epoch {training['epoch of the weights']}"]
 
 

@@ -60,9 +60,7 @@ def shortfalls(errors: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
         high = [kind for kind, ratio in known.items() if ratio > 1] or [k for k, r in known.items() if r >= HARDLY]
         if not high:
             continue
-        figures = ", ".join(
-            f"{FIGURES[kind]} {figure(e['baseline'][kind])} against {figure(e[kind])}" for kind in high
-        )
+        figures = ", ".join(f"{FIGURES[kind]} {figure(e['baseline'][kind])} against {figure(e[kind])}" for kind in high)
         worse = max(known.values()) > 1
         verdict = "is better than the model" if worse else "is nearly as good: the model has hardly learnt this target"
         result[target] = f"the baseline {e['baseline']['name']!r} {verdict} ({figures} {e['unit']}".rstrip() + ")"

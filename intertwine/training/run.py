@@ -229,7 +229,7 @@ def _gathered(team: Team, folder: Path, config: Config) -> Iterator[int]:
 
 def _train(
     config: Config, sets: Sets, folder: Path, task: Task | None, state: dict[str, Any] | None, show: bool,
-    lock: FolderLock, callbacks: Sequence[Any], team: Team, named: Sequence[str],
+    lock: FolderLock, callbacks: Sequence[Any], team: Team, named: Sequence[str] | None,
 ) -> Path:  # fmt: skip
     """Fit, test and report; ``task`` and ``state`` are those of a run that goes on, ``named`` the settings of users."""
     from intertwine.training.fitting import fit, threads
@@ -256,7 +256,8 @@ def _train(
         }
         prepared = sets.prepared(task, fields_of(task, sets.source.fields))
         loggers = make_loggers(options.loggers, folder, config.allow)
-        about |= {"labels": [decision._asdict() for decision in sets.source.decisions], "given": list(named)}
+        about["labels"] = [decision._asdict() for decision in sets.source.decisions]
+        about |= {} if named is None else {"given": list(named)}
         if state is not None:
             about["species"] = state["species"]
         elif config.start.run:

@@ -45,9 +45,10 @@ def info(run: Path | str, *, allow: Collection[str] = ()) -> dict[str, Any]:
         and SHA-256 of the sets (equal in two runs if the set is), fingerprint, species, labels; ``units`` of the labels
         by name; ``model``: name, number of weights, their SHA-256, precision, group, cutoff (A), irreps of the
         features; ``task``: name and the unit of each error; ``start``; ``settings`` that are not the defaults: name ->
-        value, default, and whether the user set it; ``configuration``: all of them, by section; ``training``: epochs, steps, seconds, the epoch
-        of the weights; ``validation`` and ``test``: errors, those of the test beside the baseline's; ``certificate``;
-        ``versions``; ``written``; ``notes``; ``warnings``: of the report, and of a baseline that is better.
+        value, default, and whether the user set it; ``configuration``: all of them, by section; ``training``: epochs,
+        budget in minutes, steps, seconds, the epoch of the weights; ``validation`` and ``test``: errors, those of the
+        test beside the baseline's; ``certificate``; ``versions``; ``written``; ``notes``; ``warnings``: of the report,
+        and of a baseline that is better.
 
     Raises:
         CheckpointError: as :func:`intertwine.training.load_run`.
@@ -75,6 +76,7 @@ def info(run: Path | str, *, allow: Collection[str] = ()) -> dict[str, Any]:
         "configuration": {part: {name: _plain(v) for name, v in values.items()} for part, values in sections.items()},
         "training": {
             "epochs": epochs, "of": sections.get("training", {}).get("epochs") if "data" in state else None,
+            "minutes": sections.get("training", {}).get("minutes"),
             "steps": last.get("steps"), "seconds": last.get("seconds"), "epoch of the weights": state["epoch"],
         },
         "validation": _validation(state, last), "test": report.get("test") or {},

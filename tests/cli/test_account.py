@@ -74,7 +74,9 @@ def test_a_folder_says_what_its_files_say(trained: Any) -> None:
     assert content["model"]["weights"] == report["parameters"]
     assert content["model"]["sha256"] == fingerprint(load_run(folder).task)
     assert (content["model"]["symmetry"], content["model"]["cutoff"]) == ("E(3)", 3.5)
-    assert content["settings"]["model.width"] == {"value": 8, "default": 64}
+    assert content["settings"]["model.width"] == {"value": 8, "default": 64, "set": True}
+    assert "model.average_degree" in content["settings"]
+    assert not content["settings"]["model.average_degree"]["set"]
     assert "training.clip" not in content["settings"]
     assert content["training"]["epochs"] == 2
     assert content["certificate"]["passed"]

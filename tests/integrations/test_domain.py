@@ -86,7 +86,8 @@ def test_energies_far_from_all(water: Domain, copper: Domain, off: float) -> Non
         energy = atoms.get_potential_energy()
         assert words(domain, atoms, energy=energy) == []
         (line,) = words(domain, atoms, energy=energy + off * len(atoms))
-        assert line.startswith("the energy is") and "eV/atom from what its composition has" in line
+        assert line.startswith("the energy is")
+        assert "eV/atom from what its composition has" in line
 
 
 def test_energies_of_other_compositions_have_a_constant_of_their_own(water: Domain) -> None:
@@ -100,7 +101,8 @@ def test_forces_larger_than_all(water: Domain, size: float) -> None:
     forces = np.zeros((3, 3))
     forces[2, 0] = size
     (line,) = words(water, molecule("H2O"), forces=forces)
-    assert "a force is" in line and "in training at most" in line
+    assert "a force is" in line
+    assert "in training at most" in line
 
 
 def test_wild_labels_and_coincident_atoms_do_not_widen_it() -> None:
@@ -162,7 +164,7 @@ def test_a_calculator_warns_once_and_remembers_the_last(run: Path, ethanol_atoms
         warnings.simplefilter("error")
         ethanol_atoms.positions[0] = start[1] + [0.31, 0.0, 0.0]
         ethanol_atoms.get_forces()
-        assert pickle.loads(pickle.dumps(ethanol_atoms.calc)).departures  # noqa: S301
+        assert pickle.loads(pickle.dumps(ethanol_atoms.calc)).departures
         ethanol_atoms.positions[:] = start
         ethanol_atoms.get_forces()
     assert ethanol_atoms.calc.departures == []
@@ -184,7 +186,9 @@ class Falling(EMT):
 def test_a_relaxation_that_fell_is_none() -> None:
     atoms = Atoms("H2", [[0, 0, 0], [0, 0, 1.2]], calculator=Falling())
     fell = relax(atoms, fmax=2.0, steps=5)  # at once: forces are small enough
-    assert fell.converged and fell.departures == [] and fell
+    assert fell.converged
+    assert fell.departures == []
+    assert fell
     fell = relax(atoms, fmax=0.1, steps=50)
     assert fell.departures == ["atoms are near"]
     assert not fell

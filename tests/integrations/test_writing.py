@@ -277,10 +277,15 @@ def test_what_a_broken_run_keeps(error: BaseException, former: bool, tmp_path: P
 
 def test_several_files_of_a_broken_run_are_named_in_one_sentence(tmp_path: Path) -> None:
     names, said = [tmp_path / name for name in ("a.csv", "a.traj", "b.traj")], []
-    with pytest.raises(GeometryError) as caught, ExitStack() as stack:
-        for name in names:
-            stack.enter_context(growing(name, said.append)).write_text("half")
-        raise GeometryError("boom", where="x", remedy="Do.")
+
+    def run() -> None:
+        with ExitStack() as stack:
+            for name in names:
+                stack.enter_context(growing(name, said.append)).write_text("half")
+            raise GeometryError("boom", where="x", remedy="Do.")
+
+    with pytest.raises(GeometryError) as caught:
+        run()
     assert caught.value.remedy == f"Do. What was written until then is in {names[2]} and {names[1]} and {names[0]}."
     assert said == []
 

@@ -130,9 +130,15 @@ def test_a_second_file_that_has_changed_or_moved(tiny: dict, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({}, ("done: 1 epoch; extend", "--epochs 2")),
-        ({"minutes": 1e-6, "epochs": 9}, ("the time budget of 1e-06 min is spent", "--minutes")),
-        ({"patience": 1, "epochs": 9}, ("validations brought no improvement", "--set training.patience=")),
+        ({}, ("done: 1 epoch; extend", "--epochs 2", "the learning rate has come down to")),
+        (
+            {"minutes": 1e-6, "epochs": 9},
+            ("the time budget of 1e-06 min is spent", "--minutes", "come down to 1.0e-06, and rises to"),
+        ),
+        (
+            {"patience": 1, "epochs": 9},
+            ("no improvement", "--set training.patience=", "learning rate is 1.0e-12"),
+        ),
     ],
 )
 def test_a_budget_that_is_spent_is_said(

@@ -73,7 +73,7 @@ class Seen:
             frames: the structures.
             whose: such as "the test set"; empty for structures that the user gives.
         """
-        return [*self.copies(frames, whose), *self.compositions_of(frames)]
+        return [*self.copies(frames, whose), *self.compositions_of(frames, whose)]
 
     def copies(self, frames: Frames, whose: str = "") -> list[str]:
         """One sentence on structures that are in the training set too."""
@@ -89,8 +89,11 @@ class Seen:
             "their errors say nothing about new structures"
         ]
 
-    def compositions_of(self, frames: Frames) -> list[str]:
-        """At most one sentence on compositions that the training set lacks; species are another matter."""
+    def compositions_of(self, frames: Frames, whose: str = "") -> list[str]:
+        """At most one sentence on compositions that the training set lacks; species are another matter. Arguments as
+        those of :meth:`lines`.
+        """
+        of = f" of {whose}" if whose else ""
         species, counts = frames.composition()
         if not set(species.tolist()) <= set(self.species.tolist()):
             kept = np.isin(species, self.species)
@@ -107,8 +110,8 @@ class Seen:
         if len(new):
             k = int(new[0])
             return [
-                f"the composition of {frames.place(k)}, {self._formula(asked[k])}, can't be made up of those of the "
-                f"training set ({trained}): its energy has an unknown constant{more(frames, new.tolist())}"
+                f"the composition of {frames.place(k)}{of}, {self._formula(asked[k])}, can't be made up of those of "
+                f"the training set ({trained}): its energy has an unknown constant{more(frames, new.tolist())}"
             ]
         if len(known) >= MANY_COMPOSITIONS:
             return []
@@ -121,7 +124,7 @@ class Seen:
             return []
         k = int(new[0])
         return [
-            f"the composition of {frames.place(k)}, {self._formula(asked[k])}, is not in the training set "
+            f"the composition of {frames.place(k)}{of}, {self._formula(asked[k])}, is not in the training set "
             f"({trained}){more(frames, new.tolist())}"
         ]
 
