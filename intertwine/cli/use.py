@@ -189,7 +189,7 @@ def predict(
             str(structures),
             ["frame", *[f"{name} ({units[name]})" if units.get(name) else name for name in names]],
             rows,
-            caption="-o FILE writes everything." + (f" stress: {ORDER}." if STRESS in names else ""),
+            caption="-o FILE writes everything." + "".join(f" {name}: {ORDER}." for name in STRESS if name in names),
         )
 
 

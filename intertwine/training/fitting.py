@@ -150,7 +150,7 @@ def finished(module: TrainingModule, folder: Path) -> str:
         epochs = f"done: {counted(done, 'epochs')}" + ("" if done == o.epochs else f", of {o.epochs}")
         return f"{epochs}; {more} --epochs {2 * done} (counted from the start{_rates(module, epochs=2 * done)})"
     if o.minutes is not None and module.out_of_time():
-        spent = max(o.minutes, round(module.seconds / 60, 1))
+        spent = max(o.minutes, round(module.seconds / 60, 1) or module.seconds / 60)
         words = f"the time budget of {o.minutes:g} min is spent; {more} --minutes {2 * spent:g}"
         return f"{words} (all of the training{_rates(module, minutes=2 * spent)})"
     if module.exhausted():

@@ -144,7 +144,11 @@ def test_a_second_file_that_has_changed_or_moved(tiny: dict, tmp_path: Path) -> 
 def test_a_budget_that_is_spent_is_said(
     change: dict, words: tuple[str, ...], tiny: dict, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    tiny["training"] |= {"epochs": 1} | ({"epochs": 3, "learning_rate": 1e-12} if "patience" in change else {}) | change
+    tiny["training"] |= (
+        {"epochs": 1, "schedule": "cosine"}
+        | ({"epochs": 3, "learning_rate": 1e-12} if "patience" in change else {})
+        | change
+    )
     train(tiny, progress=False, run=tmp_path / "run")
     capsys.readouterr()
     train({"training": change} if change else None, run=tmp_path / "run", resume=True)
