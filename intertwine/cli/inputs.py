@@ -171,7 +171,9 @@ def _seen(numbers: list[list[int]], place: Callable[[int], str], run: Any, skip:
     except DataError as error:
         if skip and kept:
             named = ", ".join(map(place, bad[:NAMED])) + (f" and {len(bad) - NAMED} more" if len(bad) > NAMED else "")
-            say(f"{len(bad):,} of {len(numbers):,} structures are left out, {error.what.partition(' (')[0]}: {named}")
+            elements = ", ".join(_symbol(z) for z in sorted({z for k in bad for z in numbers[k]} - known))
+            count = f"{len(bad):,} of {len(numbers):,} structures"
+            say(f"left out: {count}, with elements that the run was not trained on ({elements}): {named}")
             return kept
         remedy = error.remedy
         if skip is not None and kept:
@@ -181,6 +183,12 @@ def _seen(numbers: list[list[int]], place: Callable[[int], str], run: Any, skip:
             )
         raise DataError(error.what, where=place(bad[0]), remedy=remedy) from error
     return kept
+
+
+def _symbol(z: int) -> str:
+    from ase.data import chemical_symbols
+
+    return chemical_symbols[z] if 0 <= z < len(chemical_symbols) else str(z)
 
 
 def species(content: Given) -> set[int]:

@@ -111,8 +111,8 @@ def _remarks(ended: Any, fmax: float) -> list[str]:
     notes = []
     if ended.departures:
         notes.append(
-            "the energy gained is none: the structure fell out of what the run was trained on, where forces lead "
-            "anywhere; begin nearer to its structures, or train on structures like the start"
+            "no relaxation: the end is far outside of what the run was trained on, where the energy gained means "
+            "nothing; begin nearer to its structures, or train on structures like the start"
         )
     if ended.gained < 0:
         notes.append(f"the energy rose by {-ended.gained:.2g} eV, which is within the rounding of the energy")
@@ -169,7 +169,7 @@ def prepare(
     labels = [] if resumed else start_of(atoms, f"run {run.resolve().name}")
     if labels:
         kept = ", ".join(f"initial_{label}" for label in labels)
-        inputs.say(f"the file's {', '.join(labels)} are not used, and kept as those of the start ({kept})")
+        inputs.say(f"the file's labels ({', '.join(labels)}) are not used, and kept as those of the start ({kept})")
     atoms.calc = Calculator(trained, dtype=dtype, device=device, keys=content.keys)
     if "pos_unit" in atoms.info or trained.config.data.units:  # which the reader would take for those of the results
         atoms.info |= {"energy_unit": "eV", "forces_unit": "eV/A", "stress_unit": "eV/A^3"}

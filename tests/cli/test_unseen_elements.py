@@ -78,7 +78,7 @@ def test_they_are_left_out_where_that_is_asked_for(
     result = run_cli(command, runs["copper"], tmp_path / name, "--skip-unknown")
     assert result.exit_code == 0, result.stderr
     said = " ".join(result.stderr.split())
-    assert "2 of 5 structures are left out, unknown species: atomic numbers [79]: " in said
+    assert "left out: 2 of 5 structures, with elements that the run was not trained on (Au): " in said
     assert "frame 1 (counted from 0)" in said
     assert "frame 3 (counted from 0)" in said
     if command == "predict":

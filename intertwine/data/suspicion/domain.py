@@ -20,8 +20,8 @@ FEW = 10  # structures, below which nothing is said of the distances of a specie
 NEARER, FARTHER, BEYOND_EV, STRONGER, LEAST_FORCE = 0.75, 1.5, 0.5, 3.0, 1.0
 LEAST_FITTED = 3  # energies for each direction of the compositions, below which none is compared
 REMEDY = (
-    "energies and forces mean nothing there: begin with a relaxed structure, take smaller steps, or train on "
-    "structures like it"
+    "Energies and forces mean nothing there: begin with a relaxed structure, take smaller steps, or train on "
+    "structures like it."
 )
 
 
