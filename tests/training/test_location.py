@@ -164,7 +164,9 @@ def test_a_budget_that_is_spent_is_said(
 def test_minutes_say_what_follows(tiny: dict, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tiny["training"] |= {"minutes": 0.001, "certify": True}
     train(tiny, run=tmp_path / "run")
-    assert "budget   0 s of training; then test, certificate and pictures, usually 10 s" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "budget   0 s of training; then test, certificate and pictures, usually 10 s" in out
+    assert " epoch 1  loss " in out  # of how many is not known: the time ends it
     code, out, _ = command("train", "--help")
     assert code == 0
     assert "certificate" in out
