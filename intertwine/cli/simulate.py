@@ -90,7 +90,7 @@ def relax(
     for note in (*write_structures(path, [to_atoms(atoms)]), *_remarks(ended, fmax)):
         inputs.say(note)
     summary = {
-        "converged": bool(ended),
+        "converged": ended.converged,
         "optimizer": ", then ".join(ended.methods),
         "steps": ended.steps,
         "energy (eV)": energy,
@@ -116,7 +116,7 @@ def _remarks(ended: Any, fmax: float) -> list[str]:
         )
     if ended.gained < 0:
         notes.append(f"the energy rose by {-ended.gained:.2g} eV, which is within the rounding of the energy")
-    if not ended.converged and not ended.departures:
+    if not ended.converged:
         much = f"a force of {ended.largest_force:.3g} eV/A is left, where {fmax:g} was asked for (--fmax)"
         if len(ended.methods) > 1 and ended.gained <= 0:
             why = "; the energy rises along the forces, as where they are not its derivative (intertwine certify RUN)"
