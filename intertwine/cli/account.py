@@ -112,7 +112,8 @@ def told(content: Mapping[str, Any]) -> dict[str, list[str]]:
         "model": _model(model),
         "task": [f"{task['name']}: {', '.join(errors)}"],
         "start": [f"from {start['run']}, weights {start['which']}" + _frozen(start)] if start else [],
-        "settings": [f"{k} = {value(s['value'])} (default {value(s['default'])})" for k, s in settings.items()],
+        "settings": [_setting(name, each) for name, each in settings.items() if each["set"] is not False],
+        "chosen": [f"{_setting(name, each)}, by intertwine" for name, each in settings.items() if each["set"] is False],
         "trained": _trained(training),
         "validation": _validation(content["validation"], task["errors"]),
         "test": [
@@ -125,6 +126,10 @@ def told(content: Mapping[str, Any]) -> dict[str, list[str]]:
         "written": [content["written"] or ""],
     }
     return {name: kept for name, texts in lines.items() if (kept := [text for text in texts if text])}
+
+
+def _setting(name: str, setting: Mapping[str, Any]) -> str:
+    return f"{name} = {value(setting['value'])} (default {value(setting['default'])})"
 
 
 def _data(data: Mapping[str, Any]) -> list[str]:
@@ -163,7 +168,8 @@ def _trained(training: Mapping[str, Any]) -> list[str]:
         if training["steps"] is None
         else f", {training['steps']:,} step{'s' * (training['steps'] != 1)}, {duration(training['seconds'])}"
     )
-    words = f"{training['epochs']} epoch{'s' * (training['epochs'] != 1)} of {training['of']}{steps}"
+    of = f" of {training['of']}" if training["minutes"] is None else f" in a budget of {training['minutes']:g} min"
+    words = f"{training['epochs']} epoch{'s' * (training['epochs'] != 1)}{of}{steps}"
     return [f"{words}; weights of epoch {training['epoch of the weights']}"]
 
 

@@ -12,7 +12,7 @@ import typer
 from intertwine.cli import console, inputs
 from intertwine.cli.code import Allow, own
 from intertwine.cli.completion import of_table
-from intertwine.cli.inputs import DataPath, Keys, Units
+from intertwine.cli.inputs import WHERE, DataPath, Keys, SkipUnknown, Units
 from intertwine.cli.outputs import Overwrite
 from intertwine.cli.outputs import check as check_outputs
 from intertwine.numerics import CheckpointError, DataError, InputError, IntertwineError, plugins
@@ -47,6 +47,7 @@ def certify(
         ),
     ] = None,
     data: DataPath = None,
+    skip_unknown: SkipUnknown = False,
     key: Keys = None,
     unit: Units = None,
     symmetry: Annotated[
@@ -59,9 +60,7 @@ def certify(
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the random rotations, permutations and displacements.")] = 0,
-    device: Annotated[
-        str, typer.Option(help="Where the model computes: cpu, cuda, cuda:1 (the second), auto. Default: cpu.")
-    ] = "cpu",
+    device: Annotated[str, typer.Option(help=WHERE.replace("Default: auto", "Default: cpu"))] = "cpu",
     output: Annotated[
         Path | None,
         typer.Option(
@@ -91,7 +90,7 @@ def certify(
         fenced("it failed", name, "correct the function.", shared=True) if users else contextlib.nullcontext(),
         console.bar(len(CHECKS), "certifying") as progress,
     ):
-        graphs = structures(molecules, function, run, key, unit, data)
+        graphs = structures(molecules, function, run, key, unit, data, skip_unknown)
         certificate = inspect_symmetry(
             function,
             graphs,
@@ -162,7 +161,7 @@ def load(spec: str) -> tuple[Any, str]:
 
 def structures(
     path: Path | None, function: Any, run: Any = None, key: list[str] | None = None, unit: list[str] | None = None,
-    data: str | None = None,
+    data: str | None = None, skip: bool = False,
 ) -> list[Any]:  # fmt: skip
     """Graphs to test on: those of a file, or some of the run's test set with molecules (or charged particles) of
     awkward shapes.
@@ -173,7 +172,7 @@ def structures(
 
     if path is not None:
         content = inputs.read(path, run, key, unit, limit=8)
-        _check_species(content, run)
+        content = _checked(content, run, skip)
         names = inputs_of(function) if hasattr(function, "modules") else ()
         return [to_graph(s, names, content.keys) if hasattr(s, "calc") else s for s in content.structures]
     try:
@@ -186,16 +185,17 @@ def structures(
     return trial_graphs(function, test)
 
 
-def _check_species(content: inputs.Given, run: Any) -> None:
-    """Raise a :class:`DataError` for a structure of elements that the model of a run does not know; a warning for those
-    that it knows and was not trained on.
+def _checked(content: inputs.Given, run: Any, skip: bool = False) -> inputs.Given:
+    """The structures but for those that are left out; a :class:`DataError` for one of elements that the model of a run
+    does not know; a warning for those that it knows and was not trained on.
     """
     if run is None:
-        return
+        return content
     try:
-        inputs.known(content, run)
+        return content.only(inputs.known(content, run, skip))
     except DataError as error:
         species = run.config.model.arguments.get("species")  # a network without a list of them takes all
         if species is not None and not inputs.species(content) <= set(species):
             raise
         console.complain(f"{error.where}: {error.what}; its symmetry is tested all the same", "warning:")
+        return content

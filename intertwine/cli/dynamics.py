@@ -266,6 +266,15 @@ def _summary(
         "drift of the conserved energy (eV/atom/ns)": record.drift,
         **({"drift of the total energy (eV/atom/ns)": record.total_drift} if nve else {}),
         **({"fluctuation (meV/atom)": record.fluctuation} if nve else {}),
+        **({"beside the training data": _beside(record)} if atoms.calc.domain is not None else {}),
         "neighbour lists built": atoms.calc.rebuilds,
         **{name: shown(path) if path is not None else "none" for name, path in files.items()},
     }
+
+
+def _beside(record: Any) -> str:
+    """Whether all recorded structures are of the kind that the run was trained on, or from which step on not."""
+    if record.left is None:
+        return "within"
+    step, time, departures = record.left
+    return f"outside from step {step} ({time:.4g} ps): {'; '.join(departures)}"

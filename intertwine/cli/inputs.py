@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -47,15 +47,22 @@ TestPath = Annotated[
         help="Where the run's second file is now, if it was trained with --test. Default: where it was.",
     ),
 ]
-Device = Annotated[
-    str,
+WHERE = (
+    "Where to compute: auto (a CUDA GPU if there is one, else the CPU), cpu, cuda, or cuda:1 (the second). "
+    "Default: auto."
+)
+Device = Annotated[str, typer.Option(help=WHERE)]
+SkipUnknown = Annotated[
+    bool,
     typer.Option(
+        "--skip-unknown",
         help=(
-            "Where to compute: auto (a CUDA GPU if there is one, else the CPU), cpu, cuda, or cuda:1 (the second). "
-            "Default: auto."
-        )
+            "Leave out structures with elements that the run was not trained on, and say which. Default: the first one "
+            "is an error."
+        ),
     ),
 ]
+NAMED = 5  # structures that a line names
 
 
 class Given(NamedTuple):
@@ -66,6 +73,11 @@ class Given(NamedTuple):
     structures: list[Any]
     keys: dict[str, str]
     places: list[str]
+    read: int = 0  # structures that the file has, of which only the last may be here
+
+    def only(self, kept: Sequence[int]) -> Given:
+        """The structures of these indices."""
+        return self._replace(structures=[self.structures[k] for k in kept], places=[self.places[k] for k in kept])
 
 
 def read(
@@ -98,7 +110,7 @@ def read(
         structures = [store[k] for k in range(len(store))][-1 if last else 0 :]
         warn(structures, [(str(source), 0)], run, last)
         numbers = range(len(store))[-1 if last else 0 :]
-        return Given(structures, {}, [place(source, k) for k in numbers])
+        return Given(structures, {}, [place(source, k) for k in numbers], len(store))
     data = run.config.data if run is not None else None
     keys = ((data.keys if data is not None else None) or {}) | told
     of_run = (data.units if data is not None else None) or {}
@@ -115,20 +127,68 @@ def read(
     for note in notes:
         say(note)
     warn(content.atoms, content.files, run, last)
-    return Given(content.atoms, keys, content.places)
+    return Given(content.atoms, keys, content.places, content.read)
 
 
-def known(content: Given, run: Any) -> None:
-    """Raise a :class:`DataError` that names the place of the first structure with an element that a run has not
-    seen.
+def known(content: Given, run: Any, skip: bool | None = None) -> list[int]:
+    """The indices of the structures whose elements a run has seen: all of them.
+
+    Args:
+        content: the structures.
+        run: a :class:`~intertwine.training.Run`.
+        skip: leave the others out, and say which; None where that can't be asked for.
+
+    Raises:
+        DataError: names the place of the first one with an element that it has not seen, or none is left.
     """
+    return _seen([_numbers(structure) for structure in content.structures], content.places.__getitem__, run, skip)
+
+
+def known_part(store: Any, run: Any, skip: bool) -> Any:
+    """A data set without the structures of elements that a run has not seen; arguments and errors as those of
+    :func:`known`.
+    """
+    from intertwine.data.frames import in_file, place
+
+    if "z" not in store.fields or not run.species or set(store.species()) <= set(run.species):
+        return store
+    numbers = [part.tolist() for part in store.field("z").split(store.counts().tolist())]
+    files = store.files or ((store.name or "data", 0),)
+    kept = _seen(numbers, lambda k: place(*in_file(files, int(store.numbers()[k]))), run, skip)
+    return store.subset(kept)
+
+
+def _seen(numbers: list[list[int]], place: Callable[[int], str], run: Any, skip: bool | None) -> list[int]:
     from intertwine.training.evaluation import check_species
 
-    for structure, place in zip(content.structures, content.places, strict=True):
-        try:
-            check_species(run.species, _numbers(structure))
-        except DataError as error:
-            raise DataError(error.what, where=place, remedy=error.remedy) from error
+    known = set(run.species)
+    bad = [k for k, each in enumerate(numbers) if known and not known.issuperset(each)]
+    kept = sorted(set(range(len(numbers))) - set(bad))
+    if not bad:
+        return kept
+    try:
+        check_species(known, numbers[bad[0]])
+    except DataError as error:
+        if skip and kept:
+            named = ", ".join(map(place, bad[:NAMED])) + (f" and {len(bad) - NAMED} more" if len(bad) > NAMED else "")
+            elements = ", ".join(_symbol(z) for z in sorted({z for k in bad for z in numbers[k]} - known))
+            count = f"{len(bad):,} of {len(numbers):,} structures"
+            say(f"left out: {count}, with elements that the run was not trained on ({elements}): {named}")
+            return kept
+        remedy = error.remedy
+        if skip is not None and kept:
+            remedy = (
+                f"leave out the {len(bad):,} of {len(numbers):,} structures that have such elements (--skip-unknown), "
+                "or train on structures that contain them."
+            )
+        raise DataError(error.what, where=place(bad[0]), remedy=remedy) from error
+    return kept
+
+
+def _symbol(z: int) -> str:
+    from ase.data import chemical_symbols
+
+    return chemical_symbols[z] if 0 <= z < len(chemical_symbols) else str(z)
 
 
 def species(content: Given) -> set[int]:

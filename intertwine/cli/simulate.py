@@ -59,8 +59,8 @@ def relax(
 ) -> None:
     """Relax a structure until its forces vanish, by L-BFGS, then if need be by FIRE; never above the start.
 
-    Fixed atoms stay. Exit code 0 if the forces vanished, 1 if the steps ran out or no such structure was met: the
-    lowest structure is written then."""
+    Fixed atoms stay. Exit code 0 if the forces vanished, 1 if the steps ran out, no such structure was met, or the
+    end is far outside of the training data: the lowest structure is written then."""
     from intertwine.data.opening import shown
     from intertwine.integrations import relax as minimise
     from intertwine.integrations import to_atoms, writable, write_structures
@@ -95,6 +95,7 @@ def relax(
         "steps": ended.steps,
         "energy (eV)": energy,
         f"{'enthalpy ' if pressure else ''}gained (eV)": ended.gained,
+        **({} if ended.departures is None else {"beside the training data": "; ".join(ended.departures) or "within"}),
         "constraints": ", ".join(described(constraint) for constraint in atoms.constraints) or "none",
         "largest force (eV/A)": ended.largest_force,
         **(_of_cell(atoms, volume) if cell else {}),
@@ -102,12 +103,17 @@ def relax(
         **({"trajectory": shown(trajectory)} if trajectory is not None else {}),
     }
     report(summary, as_json, f"relaxation of {structure}")
-    raise SystemExit(0 if ended.converged else console.FAILED)
+    raise SystemExit(0 if ended else console.FAILED)
 
 
 def _remarks(ended: Any, fmax: float) -> list[str]:
     """What a user has to know of a relaxation that did not go down to a structure without forces."""
     notes = []
+    if ended.departures:
+        notes.append(
+            "no relaxation: the end is far outside of what the run was trained on, where the energy gained means "
+            "nothing; begin nearer to its structures, or train on structures like the start"
+        )
     if ended.gained < 0:
         notes.append(f"the energy rose by {-ended.gained:.2g} eV, which is within the rounding of the energy")
     if not ended.converged:
@@ -155,13 +161,15 @@ def prepare(
     for line in doubts(trained):
         console.complain(line, "warning:")
     content = inputs.read(structure, trained, key, unit, last=True)
+    if content.read > 1 and not resumed:
+        inputs.say(f"the start is the last of {content.read:,} structures (frame {content.read - 1}, counted from 0)")
     atoms = content.structures[-1]
     inputs.known(content, trained)
     atoms = atoms if hasattr(atoms, "calc") else to_atoms(atoms)  # a graph, of a data set that has a name
     labels = [] if resumed else start_of(atoms, f"run {run.resolve().name}")
     if labels:
         kept = ", ".join(f"initial_{label}" for label in labels)
-        inputs.say(f"the file's {', '.join(labels)} are not used, and kept as those of the start ({kept})")
+        inputs.say(f"the file's labels ({', '.join(labels)}) are not used, and kept as those of the start ({kept})")
     atoms.calc = Calculator(trained, dtype=dtype, device=device, keys=content.keys)
     if "pos_unit" in atoms.info or trained.config.data.units:  # which the reader would take for those of the results
         atoms.info |= {"energy_unit": "eV", "forces_unit": "eV/A", "stress_unit": "eV/A^3"}

@@ -14,6 +14,7 @@ from intertwine.cli import console
 from intertwine.cli.code import Allow, named
 from intertwine.cli.completion import LOGGERS, METHODS, PRESETS, of_table, of_words
 from intertwine.cli.console import size
+from intertwine.cli.inputs import WHERE
 from intertwine.numerics import InputError
 
 
@@ -205,17 +206,9 @@ def train(
         ),
     ] = None,
     devices: Annotated[
-        int | None, typer.Option(help="GPUs, or processes on the CPU, of each machine. Default: 1.")
+        int | None, typer.Option(help="How many GPUs, or processes on the CPU, of each machine. Default: 1.")
     ] = None,
-    device: Annotated[
-        str | None,
-        typer.Option(
-            help=(
-                "Where to train: auto (CUDA GPUs if there are any, else the CPU), cpu or gpu. How many is --devices. "
-                "Default: auto."
-            )
-        ),
-    ] = None,
+    device: Annotated[str | None, typer.Option(help=WHERE)] = None,
     logger: Annotated[
         list[str] | None,
         typer.Option(

@@ -11,7 +11,7 @@ import typer
 from intertwine.cli import console, inputs
 from intertwine.cli.code import Allow
 from intertwine.cli.completion import WEIGHTS, of_words
-from intertwine.cli.inputs import DataPath, Device, Keys, TestPath, Units
+from intertwine.cli.inputs import DataPath, Device, Keys, SkipUnknown, TestPath, Units
 from intertwine.cli.outputs import Overwrite
 from intertwine.cli.outputs import check as check_outputs
 from intertwine.numerics import InputError
@@ -44,6 +44,7 @@ def evaluate(
             )
         ),
     ] = "none",
+    skip_unknown: SkipUnknown = False,
     device: Device = "auto",
     allow: Allow = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the errors as JSON.")] = False,
@@ -68,13 +69,14 @@ def evaluate(
         keys, units = inputs.labels(source, trained, key, unit)
         told: dict[str, Any] = {"keys": keys, "units": units, "limit": limit}
         told["target"] = getattr(trained.task, "target", None)
-        store = turned_store(open_dataset(source, **told, **inputs.sampled(trained)), rotate, trained.config.data.seed)
+        store = inputs.known_part(open_dataset(source, **told, **inputs.sampled(trained)), trained, skip_unknown)
+        store = turned_store(store, rotate, trained.config.data.seed)
     errors = score(trained, store)
     for note in store.notes if source is not None else ():
         inputs.say(note)
     # on data of others it is not the balance of the training that is wrong
     left = trained.task.left_behind(errors) if source is None else []
-    warnings = [*store.warnings, *beaten(errors), *left]
+    warnings = [*store.warnings, *beaten(errors, left)]
     for line in warnings:
         console.complain(line, "warning:")
     if as_json:
@@ -131,6 +133,7 @@ def predict(
             autocompletion=of_words(*WEIGHTS), help="Weights to use: best (smallest validation error) or last."
         ),
     ] = "best",
+    skip_unknown: SkipUnknown = False,
     device: Device = "auto",
     allow: Allow = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print predictions as JSON.")] = False,
@@ -142,7 +145,7 @@ def predict(
     predicted_forces, ... An input is never written to."""
     from intertwine.geometry.voigt import ORDER
     from intertwine.integrations import writable, write_predictions
-    from intertwine.integrations.export import check_names, holds, prefix_of
+    from intertwine.integrations.export import STRESS, check_names, holds, prefix_of
     from intertwine.integrations.writing import format_of, tells_its_unit
     from intertwine.training import load_run
     from intertwine.training import predict as forecast
@@ -156,6 +159,8 @@ def predict(
     if output is not None:
         holds(output, trained.task)
     content = inputs.read(structures, trained, key, unit)
+    frames = inputs.known(content, trained, skip_unknown)
+    content = content.only(frames)
     if output is not None and format_of(output) not in ("json", "npz"):
         tells_its_unit(output, [s for s in content.structures if hasattr(s, "info")])
         check_names(content.structures, trained.task, prefix, content.places)
@@ -176,12 +181,15 @@ def predict(
         console.emit(predictions)
     elif output is None:
         units, names = {name: o.unit for name, o in trained.task.outputs.items()}, trained.task.told
-        rows = [[k, *[_short(p[name]) if name in p else "-" for name in names]] for k, p in enumerate(predictions)]
+        rows = [
+            [k, *[_short(p[name]) if name in p else "-" for name in names]]
+            for k, p in zip(frames, predictions, strict=True)
+        ]
         console.table(
             str(structures),
             ["frame", *[f"{name} ({units[name]})" if units.get(name) else name for name in names]],
             rows,
-            caption="-o FILE writes everything." + (f" stress: {ORDER}." if "stress" in names else ""),
+            caption="-o FILE writes everything." + "".join(f" {name}: {ORDER}." for name in STRESS if name in names),
         )
 
 

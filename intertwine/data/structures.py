@@ -52,12 +52,14 @@ class Structures:
         notes: what was assumed, one sentence each.
         places: file and frame of each, for messages.
         files: the files, and the first structure of each.
+        read: number of structures that were read, of which only the last may be here.
     """
 
     atoms: list[Atoms]
     notes: list[str] = field(default_factory=list)
     places: list[str] = field(default_factory=list)
     files: tuple[tuple[str, int], ...] = ()
+    read: int = 0
 
 
 def read_structures(
@@ -100,9 +102,11 @@ def read_structures(
         factor(unit, name)  # an unknown one is said
     cells: set[bytes] = set()
     structures: Any = deque(maxlen=1) if last else []
+    read = 0
     with progress_bar(f"reading {path.name}", limit, progress) as advance:
         for each in islice(_frames(files, keys or {}), limit):
             structures.append(each)
+            read += 1
             advance(1)
     frames = [frame for _, frame in structures]
     for frame in frames:
@@ -123,7 +127,7 @@ def read_structures(
         atoms.append(_atoms(frame, box, factor(unit, "pos"), kept, declare=said is not None))
     names = [str(file) for file, _ in structures]
     begun = tuple((name, k) for k, name in enumerate(names) if k == 0 or name != names[k - 1])
-    return Structures(atoms, notes, [frame.where for frame in frames], begun)
+    return Structures(atoms, notes, [frame.where for frame in frames], begun, read)
 
 
 def declared_units(path: str | Path) -> dict[str, str]:

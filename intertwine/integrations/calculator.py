@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import threading
+import warnings
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -17,13 +18,16 @@ from ase.data import chemical_symbols
 from torch import Tensor
 
 from intertwine.data import input_of, to_graph
+from intertwine.data.suspicion import Seen
+from intertwine.data.suspicion.domain import REMEDY
 from intertwine.geometry import Graph, connect, distances, edge_vectors
-from intertwine.numerics import InputError
+from intertwine.numerics import Caution, InputError
 from intertwine.numerics.devices import computing_device
 from intertwine.numerics.showing import facts_as_html, facts_as_text
 from intertwine.tasks import ForceField, Task
 from intertwine.training import Run, load_run
 from intertwine.training.evaluation import check_species, inputs_of, sound
+from intertwine.training.folder import SEEN
 
 
 @dataclass
@@ -35,6 +39,7 @@ class _State:
     edges: tuple[Tensor, Tensor] | None = None
     reference: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] | None = None  # that the edges were made for
     rebuilds: int = 0
+    departures: list[str] = field(default_factory=list)
 
 
 class Calculator(AseCalculator):
@@ -47,6 +52,10 @@ class Calculator(AseCalculator):
     What the model reads besides positions comes from the structure: an array of the input's name (that of the run's
     data, as ``q`` after ``--key charge=q``), or what ASE keeps of that kind: initial charges, velocities, initial
     magnetic moments.
+
+    The first structure that is far outside of the training set of the run (atoms nearer to each other, or farther from
+    all others, energies or forces of another size; :class:`~intertwine.data.suspicion.Domain`) is said as a warning,
+    :class:`~intertwine.numerics.Caution`.
 
     One calculator may serve several threads at once: each has its own last structure, results and neighbour list, and
     the model, which is shared, is never written to. It may be copied and sent to other processes.
@@ -113,6 +122,8 @@ class Calculator(AseCalculator):
         self.skin, self.device = float(skin), place
         self.inputs = inputs_of(task)
         self.keys = ((run.config.data.keys or {}) if run is not None else {}) | dict(keys or {})
+        seen = Seen.load(run.folder / SEEN) if run is not None else None
+        self.domain, self._warned = seen.domain if seen is not None else None, False
 
     @property
     def _state(self) -> _State:
@@ -164,6 +175,13 @@ class Calculator(AseCalculator):
         """How often this thread has built its neighbour list."""
         return self._state.rebuilds
 
+    @property
+    def departures(self) -> list[str]:
+        """In which ways the structure of this thread's last calculation is far outside of the training set, a few words
+        each; none where it is not, and where the run does not tell.
+        """
+        return self._state.departures
+
     def __getstate__(self) -> dict[str, Any]:
         """For copies and other processes: the last calculation goes along, threads do not."""
         return {name: value for name, value in vars(self).items() if name != "_threads"} | {
@@ -201,12 +219,25 @@ class Calculator(AseCalculator):
         arrays = {name: value.detach().double().cpu().numpy() for name, value in raw.items()}
         prediction = sound(self.task, arrays, bool(state.atoms.pbc.all()))
         energy = prediction["energy"].item()
+        state.departures = self._departures(graph, energy, prediction["forces"])
         state.results = {"energy": energy, "free_energy": energy, "forces": prediction["forces"]}
         if "energies" in prediction:
             state.results["energies"] = prediction["energies"]
         if "stress" in prediction:
             state.results["stress"] = prediction["stress"]
         self._latest = replace(state)
+
+    def _departures(self, graph: Graph, energy: float, forces: np.ndarray) -> list[str]:
+        if self.domain is None:
+            return []
+        pairs, lengths = graph.edge_index.cpu().numpy(), distances(edge_vectors(graph)).detach().cpu().numpy()
+        cutoff = float("inf") if self.task.cutoff is None else float(self.task.cutoff)
+        words = self.domain.departures(graph.z.cpu().numpy(), pairs, lengths, cutoff, energy, forces)
+        if words and not self._warned:
+            self._warned = True
+            what = f"a structure is far outside of the training data of {self.folder}: {'; '.join(words)}. {REMEDY}"
+            warnings.warn(what, Caution, stacklevel=3)
+        return words
 
     def get_property(self, name: str, atoms: Atoms | None = None, allow_calculation: bool = True) -> Any:
         """As ASE's; a stress that a structure can't have is refused in words."""

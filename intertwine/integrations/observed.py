@@ -46,6 +46,8 @@ class Dynamics:
         conserved: time (ps) and energy (eV) that the integrator conserves, of every step; for "nve" the shadow energy
             (:class:`ShadowEnergy`).
         atoms: number of atoms.
+        left: step, time (ps) and ways (:attr:`~intertwine.integrations.Calculator.departures`) of the first recorded
+            structure that is far outside of what the calculator was trained on; None if there is none.
     """
 
     atoms: int
@@ -57,6 +59,7 @@ class Dynamics:
     volume: list[float] = field(default_factory=list)
     effective: list[float] = field(default_factory=list)
     conserved: list[tuple[float, float]] = field(default_factory=list)
+    left: tuple[int, float, list[str]] | None = None
 
     def add(self, atoms: Atoms, step: int, timestep: float, effective: float | None = None) -> list[float]:
         """Record the present state; returns it as a row of :data:`COLUMNS`.
@@ -85,6 +88,8 @@ class Dynamics:
             )
         row = row_of(atoms, step, step * timestep * 1e-3, effective)
         self.take(row)
+        if self.left is None and (departures := getattr(atoms.calc, "departures", None)):
+            self.left = (step, row[1], list(departures))
         return row
 
     def take(self, row: list[float]) -> None:

@@ -32,7 +32,7 @@ METHODS: tuple[tuple[str, Any, dict[str, Any]], ...] = (
 
 @dataclass
 class Relaxation:
-    """How a relaxation ended; true if it converged.
+    """How a relaxation ended; true if it converged on a structure of the kind that the calculator knows.
 
     Attributes:
         converged: whether the forces vanish, on a structure that is not above the start.
@@ -42,6 +42,8 @@ class Relaxation:
         largest_force: that remains on an atom, as far as constraints leave it, eV/A; with the cell, also of what acts
             on the cell (stress times volume per atom, eV).
         methods: names of the optimizers that were used.
+        departures: in which ways the end is far outside of what the calculator was trained on, a few words each: it
+            did not relax there, it fell; None where the calculator does not tell.
     """
 
     converged: bool = False
@@ -50,9 +52,10 @@ class Relaxation:
     end: float = 0.0
     largest_force: float = 0.0
     methods: list[str] = field(default_factory=list)
+    departures: list[str] | None = None
 
     def __bool__(self) -> bool:
-        return self.converged
+        return self.converged and not self.departures
 
     @property
     def gained(self) -> float:
@@ -72,7 +75,7 @@ def relax(
     say: Callable[[str], None] | None = None,
 ) -> Relaxation:
     """Relax a structure in place; what is returned is true if every atom's force, as far as constraints leave it, fell
-    below ``fmax``, and the energy did not rise.
+    below ``fmax``, the energy did not rise, and the end is not far outside of the calculator's training data.
 
     By L-BFGS, which is fast and, on a rough surface, may wander about or climb to a stationary point above the start.
     Then FIRE, which takes no step that leads up, goes on from the lowest structure that was seen. A relaxation that
@@ -172,7 +175,8 @@ class _Descent:
             self._return()
         target = self.target()
         largest, energy = _largest(target), float(target.get_potential_energy())
-        return Relaxation(largest < fmax, self.steps, self.start, energy, largest, self.methods)
+        left = getattr(self.atoms.calc, "departures", None)
+        return Relaxation(largest < fmax, self.steps, self.start, energy, largest, self.methods, left)
 
     def _here(self) -> tuple[np.ndarray, Any]:
         return self.atoms.positions.copy(), self.atoms.cell.copy()

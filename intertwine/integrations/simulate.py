@@ -22,6 +22,8 @@ from intertwine.numerics import InputError
 #: Share of the temperature asked for by which the mean may differ without a remark: of an NVE run; with a thermostat,
 #: where a short run of few atoms is off by chance.
 AWAY, AWAY_BY_CHANCE = 0.1, 0.25
+#: Below so many ps, or so many time constants of the bath, a slope of energies is mostly the phase of vibrations.
+SHORTEST_PS, TIME_CONSTANTS = 1.0, 5
 
 
 def run_dynamics(
@@ -114,6 +116,8 @@ def run_dynamics(
         run.go(kind.integrator(atoms, rng), steps, *files)
     if say is not None:
         for note in unlike(run.record, temperature, run.equilibrate, ensemble):
+            say(note)
+        for note in brief(run.record, kind):
             say(note)
     if say is not None and ensemble == "nve" and former.step and len(run.record.conserved) > 1:
         say(
@@ -225,4 +229,26 @@ def unlike(record: Dynamics, temperature: float, equilibrate: int, ensemble: str
     return [
         f"the mean temperature is {mean:.0f} K, where {temperature:g} K were asked for. nve keeps the energy, not the "
         f"temperature: {why} (--equilibrate), or choose a thermostat (--ensemble nvt)"
+    ]
+
+
+def brief(record: Dynamics, kind: Ensemble) -> list[str]:
+    """A remark if a run is too short for its drift, and with a bath for its means.
+
+    Args:
+        record: of the run.
+        kind: what was constant.
+    """
+    if len(record.time) < 2:
+        return []
+    bath = max((kind.settings.get(name) or 0.0 for name in ("thermostat_time", "barostat_time")), default=0.0)
+    friction = kind.settings.get("friction")
+    bath = max(bath, 1 / friction if friction else 0.0) * 1e-3
+    span, needed = record.time[-1] - record.time[0], max(SHORTEST_PS, TIME_CONSTANTS * bath)
+    if span >= needed * (1 - 1e-9):
+        return []
+    means = " and for means with a bath" if bath else ""
+    return [
+        f"{span:.3g} ps are too short for a drift{means}: a slope per ns of so short a run is mostly the phase of "
+        f"vibrations; run {needed:.3g} ps or more (--steps {round(needed * 1e3 / kind.timestep)})"
     ]

@@ -24,6 +24,7 @@ from intertwine.numerics import CheckpointError, DataError, InputError, Intertwi
 XYZ = ("xyz", "extxyz")
 TABLES = (".json", ".npz")  # of predictions, also of what is not atoms
 COMPLETE = ("extxyz", "traj", "db", "json")  # formats with places for everything that a structure carries
+KEPT = "What was written until then is in "
 FORMATS = "use .xyz, .traj, .db, .json or .npz, which hold predictions; others that ASE writes hold structures."
 
 
@@ -150,11 +151,12 @@ def growing(path: Path, say: Callable[[str], None] | None = None) -> Iterator[Pa
 
     Args:
         path: the file.
-        say: told where the part is that was written, if the block fails.
+        say: told where the part is that was written, if the block is interrupted, or fails by an error without a
+            remedy.
 
     Raises:
         CheckpointError: it can't be written.
-        IntertwineError: as the block raised it; the remedy says where the part is.
+        IntertwineError: as the block raised it; the remedy says where the part is, of several files in one sentence.
     """
     if is_device(path):
         with replacing(path) as temporary:
@@ -167,16 +169,24 @@ def growing(path: Path, say: Callable[[str], None] | None = None) -> Iterator[Pa
             shutil.move(part, temporary)
     except BaseException as error:
         kept = _keep(part, path)
-        if kept and say is not None:
-            say(kept)
         if isinstance(error, IntertwineError):
-            raise type(error)(error.what, where=error.where, remedy=f"{error.remedy} {kept}".strip()) from error
+            raise type(error)(error.what, where=error.where, remedy=_with_place(error.remedy, kept)) from error
         if isinstance(error, OSError):
-            what = f"can't be written: {error.strerror or error}"
+            remedy = _with_place("free space on the disk or choose another folder.", kept)
             raise CheckpointError(
-                what, where=str(path), remedy=f"free space on the disk or choose another folder. {kept}".strip()
+                f"can't be written: {error.strerror or error}", where=str(path), remedy=remedy
             ) from error
+        if kept is not None and say is not None:
+            say(f"{KEPT}{kept}.")
         raise
+
+
+def _with_place(remedy: str, kept: Path | None) -> str:
+    """A remedy that also says where a file is, after those that it names already."""
+    if kept is None:
+        return remedy
+    named = remedy.rpartition(KEPT)[2] if KEPT in remedy else ""
+    return f"{remedy[:-1]} and {kept}." if named.endswith(".") else f"{remedy} {KEPT}{kept}.".strip()
 
 
 def _free(path: Path) -> Path:
@@ -196,16 +206,16 @@ def _free(path: Path) -> Path:
             ) from error
 
 
-def _keep(part: Path, path: Path) -> str:
-    """Where what was written is now, as a sentence; none if nothing was."""
+def _keep(part: Path, path: Path) -> Path | None:
+    """Where what was written is now; None if nothing was."""
     with contextlib.suppress(OSError):
         if not part.exists() or not part.stat().st_size:
             part.unlink(missing_ok=True)
-            return ""
+            return None
         if not os.path.lexists(path):
             part = part.rename(path)
-        return f"What was written until then is in {part}."
-    return ""
+        return part
+    return None
 
 
 def sources(source: Path | Sequence[Path] | None) -> list[Path]:

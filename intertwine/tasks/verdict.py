@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from intertwine.numerics.showing import figure
 
 #: The numbers of a task's errors that are the better the smaller they are, and what they are called.
 FIGURES = {"mae": "MAE", "rmse": "RMSE", "error": "error", "cross_entropy": "cross-entropy"}
+REMEDY = "train longer, on more data, or check units and labels"
+HARDLY = 0.9  # ratio from which on a target counts as hardly learnt
 TIMES = 10.0  # ratio from which on a factor is easier to read than a percentage
 
 
@@ -31,26 +33,47 @@ def compared_with(
     return {"baseline": {"name": name, **own}} | ({"ratio": ratio} if ratio else {})
 
 
-def beaten(errors: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """One sentence for each target of which the baseline's MAE or RMSE is below the model's.
+def beaten(errors: Mapping[str, Mapping[str, Any]], behind: Sequence[str] = ()) -> list[str]:
+    """One sentence for each target of which the baseline's MAE or RMSE is below the model's, or not far above it: that
+    the model has hardly learnt it, and what to do.
 
     Args:
         errors: for each target what :func:`intertwine.training.evaluate` returns.
+        behind: what the task says of targets that are left behind by others, as
+            :meth:`intertwine.tasks.Task.left_behind`: each is one sentence with that on its baseline, whose remedy is
+            then the only one.
     """
-    lines = []
+    lines = {target: f"{target}: {words}; {REMEDY}" for target, words in shortfalls(errors).items()}
+    for line in behind:
+        target, _, words = line.partition(": ")
+        own = lines[target].removesuffix(f"; {REMEDY}") + ", and it is " if target in lines else f"{target}: "
+        lines[target] = own + words
+    return list(lines.values())
+
+
+def shortfalls(errors: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """What is said of targets whose errors are not well below those of the baseline, by name."""
+    result = {}
     for target, e in errors.items():
         ratios = (e.get("ratio") or {}).items()  # a number that is not finite is null in a report
-        worse = [kind for kind, ratio in ratios if None not in (ratio, e.get(kind)) and ratio > 1]
-        if worse:
-            figures = ", ".join(
-                f"{FIGURES[kind]} {figure(e['baseline'][kind])} against {figure(e[kind])}" for kind in worse
-            )
-            lines.append(
-                f"{target}: the baseline {e['baseline']['name']!r} is better than the model "
-                f"({figures} {e['unit']}".rstrip()
-                + "); train longer, on more data, or check units and labels"
-            )
-    return lines
+        known = {kind: ratio for kind, ratio in ratios if None not in (ratio, e.get(kind))}
+        high = [kind for kind, ratio in known.items() if ratio > 1] or [k for k, r in known.items() if r >= HARDLY]
+        if not high:
+            continue
+        figures = ", ".join(f"{FIGURES[kind]} {figure(e['baseline'][kind])} against {figure(e[kind])}" for kind in high)
+        worse = max(known.values()) > 1
+        verdict = "is better than the model" if worse else "is nearly as good: the model has hardly learnt this target"
+        result[target] = f"the baseline {e['baseline']['name']!r} {verdict} ({figures} {e['unit']}".rstrip() + ")"
+    return result
+
+
+def short_verdict(errors: Mapping[str, Mapping[str, Any]]) -> str:
+    """The same of all targets in one short sentence; empty where all are well below their baseline's."""
+    worse = [name for name, words in shortfalls(errors).items() if "is better" in words]
+    hardly = [name for name in shortfalls(errors) if name not in worse]
+    parts = [f"the baseline is better than the model in {' and '.join(worse)}"] if worse else []
+    parts += [f"the model is hardly better than the baseline in {' and '.join(hardly)}"] if hardly else []
+    return "; ".join(parts)
 
 
 def percent(ratio: float) -> str:

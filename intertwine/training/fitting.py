@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import os
 import shlex
@@ -29,6 +30,7 @@ from intertwine.training.interruption import Interrupted, interruption
 from intertwine.training.module import TrainingModule
 from intertwine.training.nodes import FIRST_PLACE, Place
 from intertwine.training.progress import Progress
+from intertwine.training.schedule import Schedule
 from intertwine.training.sets import Sets
 
 
@@ -140,18 +142,33 @@ def fit(
 
 
 def finished(module: TrainingModule, folder: Path) -> str:
-    """Why a run that is resumed has nothing left to train, and the command that gives it more; empty if it has."""
+    """Why a run that is resumed has nothing left to train, the command that gives it more, and what the learning rate
+    is and would then be; empty if it has.
+    """
     o, done, more = module.options, module.epoch, f"extend it by: intertwine train --resume {shlex.quote(str(folder))}"
     if done >= o.epochs:
         epochs = f"done: {counted(done, 'epochs')}" + ("" if done == o.epochs else f", of {o.epochs}")
-        return f"{epochs}; {more} --epochs {2 * done} (counted from the start)"
+        return f"{epochs}; {more} --epochs {2 * done} (counted from the start{_rates(module, epochs=2 * done)})"
     if o.minutes is not None and module.out_of_time():
-        spent = max(o.minutes, round(module.seconds / 60, 1))
-        return f"the time budget of {o.minutes:g} min is spent; {more} --minutes {2 * spent:g} (all of the training)"
+        spent = max(o.minutes, round(module.seconds / 60, 1) or module.seconds / 60)
+        words = f"the time budget of {o.minutes:g} min is spent; {more} --minutes {2 * spent:g}"
+        return f"{words} (all of the training{_rates(module, minutes=2 * spent)})"
     if module.exhausted():
         stalled = module.stopping.stalled
-        return f"{stalled} validations brought no improvement; {more} --set training.patience={2 * stalled}"
+        words = f"{stalled} validations brought no improvement; {more} --set training.patience={2 * stalled}"
+        return f"{words} (the learning rate is {module.schedule.rate(module.steps, module.seconds):.1e})"
     return ""
+
+
+def _rates(module: TrainingModule, **extended: Any) -> str:
+    """That the learning rate is spent, and from where it goes on under these options."""
+    o, before = module.options, module.schedule
+    longer = dataclasses.replace(o, **extended)
+    after = Schedule(longer, round(before.steps / o.epochs * longer.epochs))
+    after.scale = before.scale
+    now, then = (schedule.rate(module.steps, module.seconds) for schedule in (before, after))
+    rises = f", and rises to {then:.1e} again" if then > 1.01 * now else ""
+    return f"; the learning rate has come down to {now:.1e}{rises}" if now < 0.99 * o.learning_rate else ""
 
 
 def _lost_worker(error: RuntimeError) -> IntertwineError:

@@ -126,8 +126,8 @@ class TrainingOptions(Options):
         precision: precision of the network, "float32" or "float64".
         nodes: number of machines; the command is started on each (by torchrun, srun or by hand).
         devices: GPUs, or processes on the CPU, of each machine.
-        accelerator: where to compute: "cpu", "gpu" (or "cuda"), "cuda:1" (the second GPU), or "auto", which takes a
-            CUDA GPU if there is one.
+        accelerator: where to compute: "auto" (a CUDA GPU if there is one, else the CPU), "cpu", "cuda" (also "gpu"), or
+            "cuda:1" (the second).
         workers: processes that prepare batches; 0 prepares them in the training process.
         threads: CPU threads of each process; 0 divides all cores among the processes. If it is not given, the data
             decide: one thread for every thousand edges of a batch.

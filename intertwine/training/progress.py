@@ -87,7 +87,7 @@ class Progress:
         if self.bar is not None and now - self.shown > 0.25:
             self.shown = now
             rate = self.rate(module)
-            text = f"{module.epoch + 1}/{self.epochs}  {rate:.0f}/s  {self.remaining(module)} left  {self.errors}"
+            text = f"{self.place(module.epoch + 1)}  {rate:.0f}/s  {self.remaining(module)} left  {self.errors}"
             self.bar.update(self.handle, completed=self.done(module), text=text)
         elif self.bar is None and self.enabled and now - self.start > self.silence:
             self.silence *= 2  # a long epoch in a log: a sign of life after one minute, two, four, ...
@@ -112,12 +112,16 @@ class Progress:
         due = int(self.done(module) * LINES_PER_RUN)
         if self.bar is None and (final or module.epoch == 1 or due > self.printed):
             self.printed = due
-            where = f"epoch {module.epoch}/{self.epochs}"
+            where = f"epoch {self.place(module.epoch)}"
             left = "done" if final else f"{self.remaining(module)} left"
             self.say(
                 f"{where:>14}  loss {row['train_loss']:.3e}  {self.heading}: {self.errors or 'none'}  "
                 f"lr {row['learning_rate']:.1e}  {self.rate(module):.0f} structures/s  {left}"
             )
+
+    def place(self, epoch: int) -> str:
+        """An epoch as "3/150"; as "3" where the time budget ends the run, and the epochs are only a bound."""
+        return f"{epoch}/{self.epochs}" if self.minutes is None else f"{epoch}"
 
     def done(self, module: TrainingModule) -> float:
         """The part of the run that is done, by epochs or by time, whichever is more."""

@@ -55,7 +55,7 @@ def report(folder: Path, config: Config, sets: Sets, task: Task, say: Callable[[
             name.removeprefix("validation_"): value for name, value in best.items() if name.startswith("validation_")
         },
         "test": test, "statistics": task.describe(), "notes": list(sets.source.notes),
-        "warnings": [*sets.source.warnings, *task.cautions(), *beaten(test), *task.left_behind(test)],
+        "warnings": [*sets.source.warnings, *task.cautions(), *beaten(test, task.left_behind(test))],
         "labels": [decision._asdict() for decision in sets.source.decisions],
         "written": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }  # fmt: skip
@@ -133,5 +133,5 @@ def _conclude(say: Callable[[str], None], report: dict[str, Any], task: Task) ->
         say(f"test     {target}: {task.line(target, errors)}")
     if baselines := [f"{target}, {words}" for target, e in report["test"].items() if (words := baseline_line(e))]:
         say(f"baseline {'; '.join(baselines)}")
-    for words in beaten(report["test"]) + task.left_behind(report["test"]):  # of the data they were said before
+    for words in beaten(report["test"], task.left_behind(report["test"])):  # of the data they were said before
         say(f"warning: {words}")

@@ -36,7 +36,7 @@ from intertwine.training.options import DataOptions
 from intertwine.training.processes import check_processes, helpers
 from intertwine.training.progress import Progress, say
 from intertwine.training.report import introduce, report, shown, stem
-from intertwine.training.sections import Sections, merge, read_config, write_sections
+from intertwine.training.sections import Sections, given, merge, read_config, write_sections
 from intertwine.training.sets import Sets, open_sets
 from intertwine.training.settle import settle
 from intertwine.training.start import begin, begun
@@ -146,7 +146,7 @@ def _locked(
         if sets.seen is not None:
             sets.seen.save(folder / SEEN)
         team.say("folder", str(folder.resolve()))
-        return _train(config, sets, folder, task, state, show, lock, callbacks, team)
+        return _train(config, sets, folder, task, state, show, lock, callbacks, team, given(sections, state))
     except IntertwineError:
         if not resume:
             _withdraw(folder, lock)
@@ -229,9 +229,9 @@ def _gathered(team: Team, folder: Path, config: Config) -> Iterator[int]:
 
 def _train(
     config: Config, sets: Sets, folder: Path, task: Task | None, state: dict[str, Any] | None, show: bool,
-    lock: FolderLock, callbacks: Sequence[Any], team: Team,
+    lock: FolderLock, callbacks: Sequence[Any], team: Team, named: Sequence[str] | None,
 ) -> Path:  # fmt: skip
-    """Fit, test and report; ``task`` and ``state`` are those of a run that goes on."""
+    """Fit, test and report; ``task`` and ``state`` are those of a run that goes on, ``named`` the settings of users."""
     from intertwine.training.fitting import fit, threads
     from intertwine.training.loggers import make_loggers
 
@@ -257,6 +257,7 @@ def _train(
         prepared = sets.prepared(task, fields_of(task, sets.source.fields))
         loggers = make_loggers(options.loggers, folder, config.allow)
         about["labels"] = [decision._asdict() for decision in sets.source.decisions]
+        about |= {} if named is None else {"given": list(named)}
         if state is not None:
             about["species"] = state["species"]
         elif config.start.run:

@@ -65,6 +65,15 @@ def merge(*layers: Mapping[str, Any], allow: Iterable[str] = ()) -> Sections:
     return result
 
 
+def given(sections: Sections, state: Mapping[str, Any] | None = None) -> list[str] | None:
+    """Names of the settings that a user gave, ``section.key``: in these sections, and before in the state of a run that
+    goes on; None where that does not tell, as in former versions.
+    """
+    names = {f"{section}.{key}" for section, content in sections.items() for key in content}
+    before = [] if state is None else state.get("given")
+    return None if before is None else sorted({*names, *before})
+
+
 def read_config(path: Path | str) -> Sections:
     """The sections of a TOML file.
 

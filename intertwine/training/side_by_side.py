@@ -9,7 +9,7 @@ from typing import Any
 
 from intertwine.numerics import InputError
 from intertwine.numerics.showing import counted
-from intertwine.tasks.verdict import FIGURES, beaten
+from intertwine.tasks.verdict import FIGURES, short_verdict
 from intertwine.training.common_ground import CommonGround, attempt
 from intertwine.training.sections import SECTIONS
 from intertwine.training.summary import history, info
@@ -34,8 +34,8 @@ def compare(runs: Sequence[Path | str], *, allow: Collection[str] = ()) -> dict[
         the ``values`` of the runs (None where there is none), and the indices of the ``best`` ones, none where the
         sets or units differ, and ``baselines``: name -> values of the baseline of each run (None where it has another
         or none); ``common``: if the test sets differ, the number of structures that all of them have, on which the
-        errors of the test then are (else None); ``warnings`` on the comparison; ``beaten``: a line for each target of a
-        run of which the baseline is better; ``info`` of each run.
+        errors of the test then are (else None); ``warnings`` on the comparison; ``beaten``: a line for each run
+        that has targets of which the baseline is better, or nearly as good; ``info`` of each run.
 
     Raises:
         InputError: fewer than two runs, or one twice.
@@ -50,20 +50,20 @@ def compare(runs: Sequence[Path | str], *, allow: Collection[str] = ()) -> dict[
         )
     everything = [info(path, allow=allow) for path in paths]
     names = _names(paths)
-    warnings: list[str] = []
-    same = {part: _same(part, everything, names, warnings) for part in ("test", "validation")}
+    of_sets: dict[str, list[str]] = {"test": [], "validation": []}
+    same = {part: _same(part, everything, names, lines) for part, lines in of_sets.items()}
     ground = None
     if same["test"] == DIFFER:
         ground = attempt(paths, everything, allow=allow)
         if isinstance(ground, CommonGround):
             everything = [each | {"test": e} for each, e in zip(everything, ground.errors, strict=True)]
             same["test"] = SAME
-            warnings.pop(0)
-            if ground.structures < FEW:
-                count = counted(ground.structures, "structures")
-                warnings.insert(0, f"the test sets have {count} in common: the errors of so few say little")
+            count = counted(ground.structures, "structures")
+            few = f"the test sets have {count} in common: the errors of so few say little"
+            of_sets["test"] = [few] if ground.structures < FEW else []
         else:
-            warnings[0] = warnings[0].replace(", so errors", f": {ground}, so errors", 1)
+            of_sets["test"] = [line.replace(", so errors", f": {ground}, so errors", 1) for line in of_sets["test"]]
+    warnings = [line for lines in of_sets.values() for line in lines]
     return {
         "runs": names,
         "settings": _settings(everything),
@@ -76,7 +76,9 @@ def compare(runs: Sequence[Path | str], *, allow: Collection[str] = ()) -> dict[
         "common": ground.structures if isinstance(ground, CommonGround) else None,
         "warnings": list(dict.fromkeys(warnings)),
         "beaten": [
-            f"{name}: {line}" for name, each in zip(names, everything, strict=True) for line in beaten(each["test"])
+            f"{name}: {words}"
+            for name, each in zip(names, everything, strict=True)
+            if (words := short_verdict(each["test"]))
         ],
         "info": everything,
     }

@@ -18,7 +18,7 @@ from intertwine.numerics import CheckpointError, DataError
 from intertwine.numerics.checkpoint import load_checkpoint, written_by
 from intertwine.numerics.plugins import NotAllowed
 from intertwine.numerics.signature import arguments
-from intertwine.tasks.verdict import beaten
+from intertwine.tasks.verdict import beaten, short_verdict
 from intertwine.training.config import Config
 from intertwine.training.declared import check_run
 from intertwine.training.folder import CHECKPOINTS, CONFIG, REPORT, SPLITS, Run, check_folder, rebuilt, with_weights
@@ -45,9 +45,10 @@ def info(run: Path | str, *, allow: Collection[str] = ()) -> dict[str, Any]:
         and SHA-256 of the sets (equal in two runs if the set is), fingerprint, species, labels; ``units`` of the labels
         by name; ``model``: name, number of weights, their SHA-256, precision, group, cutoff (A), irreps of the
         features; ``task``: name and the unit of each error; ``start``; ``settings`` that are not the defaults: name ->
-        value and default; ``configuration``: all of them, by section; ``training``: epochs, steps, seconds, the epoch
-        of the weights; ``validation`` and ``test``: errors, those of the test beside the baseline's; ``certificate``;
-        ``versions``; ``written``; ``notes``; ``warnings``: of the report, and of a baseline that is better.
+        value, default, and whether the user set it; ``configuration``: all of them, by section; ``training``: epochs,
+        budget in minutes, steps, seconds, the epoch of the weights; ``validation`` and ``test``: errors, those of the
+        test beside the baseline's; ``certificate``; ``versions``; ``written``; ``notes``; ``warnings``: of the report,
+        and of a baseline that is better.
 
     Raises:
         CheckpointError: as :func:`intertwine.training.load_run`.
@@ -70,17 +71,19 @@ def info(run: Path | str, *, allow: Collection[str] = ()) -> dict[str, Any]:
     return {
         "run": str(path), "file": str(file), "finished": finished,
         "data": _data(state, sections, splits, report), "units": dict(state.get("units") or {}),
-        "model": model, "task": task, "start": sections.get("start"), "settings": differing(sections, config),
+        "model": model, "task": task, "start": sections.get("start"),
+        "settings": differing(sections, config, state.get("given")),
         "configuration": {part: {name: _plain(v) for name, v in values.items()} for part, values in sections.items()},
         "training": {
             "epochs": epochs, "of": sections.get("training", {}).get("epochs") if "data" in state else None,
+            "minutes": sections.get("training", {}).get("minutes"),
             "steps": last.get("steps"), "seconds": last.get("seconds"), "epoch of the weights": state["epoch"],
         },
         "validation": _validation(state, last), "test": report.get("test") or {},
         "certificate": _certificate(folder, notes),
         "versions": state.get("versions") or {"intertwine": written_by(file)},
         "written": report.get("written"), "notes": notes + list(report.get("notes") or []),
-        "warnings": list(dict.fromkeys([*(report.get("warnings") or []), *beaten(report.get("test") or {})])),
+        "warnings": _warnings(report),
     }  # fmt: skip
 
 
@@ -104,13 +107,17 @@ def history(run: Path | str) -> list[dict[str, float | int]]:
     return list(rows) if rows else [state["row"]] if "row" in state else []
 
 
-def differing(sections: Mapping[str, Mapping[str, Any]], config: Config | None = None) -> dict[str, dict[str, Any]]:
-    """Settings that are not the defaults of their constructors: ``section.name`` -> ``value`` and ``default``.
+def differing(
+    sections: Mapping[str, Mapping[str, Any]], config: Config | None = None, given: Collection[str] | None = None
+) -> dict[str, dict[str, Any]]:
+    """Settings that are not the defaults of their constructors: ``section.name`` -> ``value``, ``default`` and ``set``,
+    whether the user gave it; what nobody gave suits the data, the weights to begin with, or is that of a preset.
 
     Args:
         sections: of a configuration.
         config: the same resolved, if its classes may be imported; without it the arguments of a model or task of other
             code have the default None.
+        given: names of the settings that the user gave; None where a run does not tell, and ``set`` is None.
     """
     defaults = {name: arguments(kind) for name, kind in OPTIONS.items()}
     if config is not None:
@@ -121,7 +128,8 @@ def differing(sections: Mapping[str, Mapping[str, Any]], config: Config | None =
             known = defaults.get(section, {})
             default = _plain(known[name].default) if name in known else None
             if f"{section}.{name}" not in TOLD and _plain(value) != default:
-                result[f"{section}.{name}"] = {"value": _plain(value), "default": default}
+                by_user = None if given is None else f"{section}.{name}" in given
+                result[f"{section}.{name}"] = {"value": _plain(value), "default": default, "set": by_user}
     return result
 
 
@@ -153,10 +161,18 @@ def _last(folder: Path | None, file: Path, state: dict[str, Any]) -> dict[str, A
 
 
 def doubts(run: Run) -> list[str]:
-    """One sentence for each target of a run's test set of which a baseline is better than the model; none where there
-    is no report.
+    """One short sentence if a baseline is better than a run on its test set, or nearly as good; none where there is no
+    report.
     """
-    return beaten(_read(run.folder / REPORT).get("test") or {})
+    words = short_verdict(_read(run.folder / REPORT).get("test") or {})
+    return [f"{words} (`intertwine info {run.folder}` has the figures): what follows means little"] if words else []
+
+
+def _warnings(report: Mapping[str, Any]) -> list[str]:
+    """Those of a report, and of baselines, where the report is of a version that did not say it."""
+    said = list(report.get("warnings") or [])
+    heads = {line.partition(" (")[0] for line in said}
+    return said + [line for line in beaten(report.get("test") or {}) if line.partition(" (")[0] not in heads]
 
 
 def _read(path: Path | None) -> dict[str, Any]:

@@ -51,6 +51,11 @@ def test_without_float64_the_tests_that_need_it_fail(error: type[Exception]) -> 
     assert "stress against strain" not in certificate.failed  # it returns none
 
 
+def test_what_is_missing_for_a_stress_is_named() -> None:
+    certificate = certify(Pairs(), molecules(), quick=True)
+    assert "stress against strain (no stress among the outputs: no periodic structure)" in certificate.summary()
+
+
 def test_without_float64_asked_for_they_are_listed() -> None:
     certificate = certify(Pairs(), molecules(), quick=True, dtypes=(torch.float32,))
     assert certificate.passed

@@ -23,6 +23,7 @@ from intertwine.training import (
     save_checkpoint,
     save_task,
 )
+from intertwine.training.sections import given, merge
 from intertwine.training.side_by_side import learning_curves
 from intertwine.training.start import fingerprint
 from intertwine.training.summary import differing
@@ -74,7 +75,9 @@ def test_a_folder_says_what_its_files_say(trained: Any) -> None:
     assert content["model"]["weights"] == report["parameters"]
     assert content["model"]["sha256"] == fingerprint(load_run(folder).task)
     assert (content["model"]["symmetry"], content["model"]["cutoff"]) == ("E(3)", 3.5)
-    assert content["settings"]["model.width"] == {"value": 8, "default": 64}
+    assert content["settings"]["model.width"] == {"value": 8, "default": 64, "set": True}
+    by_nobody = {name for name, each in content["settings"].items() if each["set"] is False}
+    assert by_nobody <= {"model.average_degree", "training.learning_rate", "training.threads", "training.batch_size"}
     assert "training.clip" not in content["settings"]
     assert content["training"]["epochs"] == 2
     assert content["certificate"]["passed"]
@@ -139,7 +142,7 @@ def test_a_model_of_ones_own_is_not_imported(copied, run_cli) -> None:
     assert content["model"]["name"] == "nowhere_at_all:Mine"
     assert content["model"]["weights"] > 0  # by its report
     assert content["task"]["errors"] == {"energy": "meV/atom", "forces": "meV/A"}
-    assert content["settings"]["model.width"] == {"value": 3, "default": None}
+    assert content["settings"]["model.width"] == {"value": 3, "default": None, "set": True}
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in FORMER.iterdir() if path.is_dir()))
@@ -174,7 +177,25 @@ def test_in_words(trained: Any, run_cli) -> None:
 )
 def test_settings_that_differ_from_the_defaults(sections: dict, expected: list[str]) -> None:
     config = resolve(sections)
-    assert differing(config.sections(), config).keys() == set(expected)
+    told = differing(config.sections(), config)
+    assert told.keys() == set(expected)
+    assert all(each["set"] is None for each in told.values())  # a run of former versions does not say
+    told = differing(config.sections(), config, given(merge(sections)))
+    assert all(each["set"] for each in told.values())
+    told = differing(config.sections(), config, [])
+    assert not any(each["set"] for each in told.values())
+
+
+@pytest.mark.parametrize(
+    ("state", "names"),
+    [
+        (None, ["model.name", "model.width"]),
+        ({}, None),
+        ({"given": ["model.name", "training.epochs"]}, ["model.name", "model.width", "training.epochs"]),
+    ],
+)
+def test_what_a_user_gave_is_kept_by_runs_that_go_on(state: dict | None, names: list[str] | None) -> None:
+    assert given(merge({"model": {"name": "painn", "width": 8}}), state) == names
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
 from runs_in_use import refused
 
@@ -48,11 +50,41 @@ def test_a_certificate_of_what_the_network_knows_is_made_with_a_warning(
     content = inputs.Given(read.atoms, {}, read.places)
     model = SimpleNamespace(arguments={"species": known})
     run = SimpleNamespace(species=(29,), config=SimpleNamespace(model=model))
-    certificate._check_species(content, run)
+    assert certificate._checked(content, run) is content
     said = capsys.readouterr().err
     assert "warning: " in said
     assert "Au; the first is atom 1" in said
     assert f"{'all.xyz, frame 3' if name == 'all.xyz' else 'part1.xyz, frame 1'} (counted from 0)" in said
     model.arguments["species"] = (29,)
     with pytest.raises(DataError, match="Au"):
-        certificate._check_species(content, run)
+        certificate._checked(content, run)
+    assert len(certificate._checked(content, run, skip=True).structures) == len(content.structures) - 1
+
+
+@pytest.mark.parametrize("name", ["all.xyz", "f"])
+@pytest.mark.parametrize("command", ["predict", "evaluate"])
+def test_they_are_left_out_where_that_is_asked_for(
+    command: str, name: str, runs: Any, run_cli: Any, tmp_path: Path
+) -> None:
+    """The error names the option; with it the others keep their numbers, and what is left out is said."""
+    frames = [COPPER, GOLD, COPPER, GOLD, COPPER]
+    for atoms in (frames := [atoms.copy() for atoms in frames]):
+        atoms.calc = SinglePointCalculator(atoms, energy=1.0, forces=np.zeros((2, 3)))
+    (tmp_path / "f").mkdir()
+    write(tmp_path / "all.xyz", frames, format="extxyz")
+    write(tmp_path / "f" / "part.xyz", frames, format="extxyz")
+    result = run_cli(command, runs["copper"], tmp_path / name)
+    refused(result, "frame 1", "Au", "leave out the 2 of 5 structures that have such elements (--skip-unknown)")
+    result = run_cli(command, runs["copper"], tmp_path / name, "--skip-unknown")
+    assert result.exit_code == 0, result.stderr
+    said = " ".join(result.stderr.split())
+    assert "left out: 2 of 5 structures, with elements that the run was not trained on (Au): " in said
+    assert "frame 1 (counted from 0)" in said
+    assert "frame 3 (counted from 0)" in said
+    if command == "predict":
+        shown = [line.split()[1] for line in result.stdout.splitlines() if line.startswith("│")]
+        assert shown == ["0", "2", "4"]
+    else:
+        assert "3 structures" in " ".join(result.stdout.split())
+    write(tmp_path / "gold.xyz", [GOLD, GOLD], format="extxyz")
+    refused(run_cli("predict", runs["copper"], tmp_path / "gold.xyz", "--skip-unknown"), "frame 0", "Au")

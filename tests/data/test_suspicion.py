@@ -233,6 +233,10 @@ def test_copies_and_compositions_of_a_training_set(molecules: GraphStore) -> Non
     assert line.startswith("1 structure is a copy")
     methanol, dimer = Atoms("COHHHH", np.eye(6)[:, :3]), Atoms("C4O2H12", 1.3 * np.arange(54.0).reshape(18, 3))
     (line,) = seen.lines(Frames.of_structures([methanol, dimer], "new.xyz"))
+    (same,) = seen.lines(Frames.of_structures([methanol, dimer], "new.xyz"), "the validation set")
+    assert same == line.replace("(counted from 0), CH4O", "(counted from 0) of the validation set, CH4O")
+    (same,) = seen.lines(Frames.of_structures([dimer], "new.xyz"), "the test set")
+    assert "(counted from 0) of the test set, C4H12O2, is not in the training set" in same
     assert "frame 0 of new.xyz (counted from 0), CH4O, can't be made up of those of the training set (C2H6O)" in line
     (line,) = seen.lines(Frames.of_structures([dimer], "new.xyz"))
     assert "C4H12O2, is not in the training set" in line

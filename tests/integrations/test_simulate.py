@@ -13,9 +13,9 @@ from ase.constraints import FixAtoms, FixBondLength, FixCartesian, FixCom, Fixed
 from ase.io import read
 
 from intertwine.integrations import Calculator, relax, run_dynamics
-from intertwine.integrations.ensembles import free, temperature_of
+from intertwine.integrations.ensembles import Ensemble, free, temperature_of
 from intertwine.integrations.observed import Dynamics
-from intertwine.integrations.simulate import unlike
+from intertwine.integrations.simulate import brief, unlike
 from intertwine.numerics import GeometryError, InputError
 
 
@@ -84,10 +84,32 @@ def test_nothing_moves_at_zero_kelvin_without_forces(force_field) -> None:
 def test_a_blow_up_is_said_with_its_step(tmp_path) -> None:
     atoms = molecule("H2O")
     atoms.calc = Repulsive()
+    said: list[str] = []
     with pytest.raises(GeometryError, match=r"blew up at step \d+") as error:
-        run_dynamics(atoms, 1000, every=1, trajectory=tmp_path / "a.traj")
+        run_dynamics(atoms, 1000, every=1, trajectory=tmp_path / "a.traj", log=tmp_path / "a.csv", say=said.append)
     assert "smaller time step" in str(error.value)
+    assert str(error.value).count("What was written until then") == 1
+    assert "--resume" not in str([*said, error.value])  # it would go on blowing up
+    assert not any("What was written" in line for line in said)
     assert len(read(tmp_path / "a.traj", index=":")) > 1  # what there was is kept
+
+
+@pytest.mark.parametrize(
+    ("bath", "least"),
+    [
+        ({"name": "nve"}, 1.0),
+        ({"name": "nvt", "friction": 0.002}, 2.5),
+        ({"name": "nvt", "thermostat": "bussi", "thermostat_time": 10.0}, 1.0),
+        ({"name": "npt"}, 5.0),
+    ],
+)
+def test_a_short_run_says_that_its_drift_is_no_rate(bath: dict[str, object], least: float) -> None:
+    kind = Ensemble(timestep=0.5, **bath)
+    assert brief(Dynamics(3, time=[0.0, least]), kind) == []
+    for span in (0.01, 0.1, 0.9 * least):
+        (note,) = brief(Dynamics(3, time=[0.0, span]), kind)
+        assert note.startswith(f"{span:.3g} ps are too short for a drift")
+        assert f"(--steps {2000 * least:.0f})" in note
 
 
 def test_relaxation_converges(force_field) -> None:

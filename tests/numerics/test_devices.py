@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from intertwine import Calculator, Graph, PaiNN
@@ -105,3 +106,11 @@ def test_training_knows_the_same_names(name: str, devices: int | list[int]) -> N
 def test_training_refuses_other_names(name: str) -> None:
     with pytest.raises(InputError, match=r"training\.accelerator.*unknown device"):
         TrainingOptions(accelerator=name)
+
+
+def test_every_command_offers_the_same_words() -> None:
+    commands = get_command(app).commands
+    helps = {name: option.help for name, each in commands.items() for option in each.params if option.name == "device"}
+    assert {"train", "evaluate", "predict", "certify", "relax", "md"} <= helps.keys()
+    assert len({text.partition(" Default:")[0] for text in helps.values()}) == 1
+    assert all("cuda:1 (the second)" in text for text in helps.values())

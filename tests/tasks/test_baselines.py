@@ -17,7 +17,7 @@ from intertwine.groups import Cartesian, Representation
 from intertwine.o3 import Irreps
 from intertwine.tasks import Dynamics, ForceField, Output, Property, Task
 from intertwine.tasks.baselines import Constant, invariants
-from intertwine.tasks.verdict import baseline_line, beaten, compared_with, percent
+from intertwine.tasks.verdict import baseline_line, beaten, compared_with, percent, short_verdict
 from intertwine.training import Run, evaluate, resolve
 
 DOUBLE = torch.float64
@@ -198,7 +198,7 @@ def test_stress_and_later_positions(
         ((583.6, 2988.0), (570.1, 2983.5), ["MAE", "RMSE"]),  # MPtrj after a minute
         ((583.6, 2900.0), (570.1, 2983.5), ["MAE"]),
         ((500.0, 3100.0), (570.1, 2983.5), ["RMSE"]),
-        ((500.0, 2900.0), (570.1, 2983.5), []),
+        ((500.0, 2600.0), (570.1, 2983.5), []),
         ((0.1, 0.2), (0.0, 0.0), []),
     ],
 )
@@ -213,6 +213,39 @@ def test_a_warning_names_the_baseline_that_is_better(
         assert line.startswith("forces: the baseline 'zero' is better than the model")
         assert [kind for kind in ("MAE", "RMSE") if f"({kind} " in line or f", {kind} " in line] == kinds
     assert baseline_line(e) == f"zero: MAE {blind[0]:.4g}, RMSE {blind[1]:.4g} meV/A"
+
+
+@pytest.mark.parametrize(
+    ("mae", "rmse", "hardly"),
+    [
+        (0.9, 0.9, True),
+        (0.95, 0.98, True),
+        (1.0, 1.0, True),
+        (0.5, 0.97, True),
+        (0.89, 0.89, False),
+        (1.01, 0.95, False),
+    ],
+)
+def test_a_target_that_is_hardly_learnt_is_named(mae: float, rmse: float, hardly: bool) -> None:
+    e = {"mae": mae, "rmse": rmse, "unit": "D"}
+    errors = {"dipole": e | compared_with("mean", e, 1.0, 1.0), "good": e | compared_with("mean", e, 10.0, 10.0)}
+    lines = beaten(errors)
+    assert any("has hardly learnt" in line for line in lines) == hardly
+    assert all(line.startswith("dipole: the baseline 'mean' is") for line in lines)
+    assert ("hardly better than the baseline in dipole" in short_verdict(errors)) == hardly
+    assert ("the baseline is better than the model in dipole" in short_verdict(errors)) == (max(mae, rmse) > 1)
+
+
+@pytest.mark.parametrize("ratio", [0.3, 0.93, 1.4])
+def test_one_fault_has_one_remedy(ratio: float) -> None:
+    """A target that is left behind needs a larger weight; that it is worse than a baseline is the same fault."""
+    e = {"mae": ratio, "rmse": ratio, "unit": "eV"}
+    errors = {"energy": e | compared_with("mean", e, 1.0, 1.0)}
+    behind = "energy: left behind by the other targets (why); give it a larger weight, --set task.x=1"
+    (line,) = beaten(errors, [behind])
+    assert line.endswith("left behind by the other targets (why); give it a larger weight, --set task.x=1")
+    assert "train longer" not in line
+    assert line.startswith("energy: the baseline" if ratio > 0.9 else "energy: left behind")
 
 
 def test_errors_of_other_kinds_have_no_baseline() -> None:

@@ -130,15 +130,25 @@ def test_a_second_file_that_has_changed_or_moved(tiny: dict, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({}, ("done: 1 epoch; extend", "--epochs 2")),
-        ({"minutes": 1e-6, "epochs": 9}, ("the time budget of 1e-06 min is spent", "--minutes")),
-        ({"patience": 1, "epochs": 9}, ("validations brought no improvement", "--set training.patience=")),
+        ({}, ("done: 1 epoch; extend", "--epochs 2", "the learning rate has come down to")),
+        (
+            {"minutes": 1e-6, "epochs": 9},
+            ("the time budget of 1e-06 min is spent", "--minutes", "come down to 1.0e-06, and rises to"),
+        ),
+        (
+            {"patience": 1, "epochs": 9},
+            ("no improvement", "--set training.patience=", "learning rate is 1.0e-12"),
+        ),
     ],
 )
 def test_a_budget_that_is_spent_is_said(
     change: dict, words: tuple[str, ...], tiny: dict, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    tiny["training"] |= {"epochs": 1} | ({"epochs": 3, "learning_rate": 1e-12} if "patience" in change else {}) | change
+    tiny["training"] |= (
+        {"epochs": 1, "schedule": "cosine"}
+        | ({"epochs": 3, "learning_rate": 1e-12} if "patience" in change else {})
+        | change
+    )
     train(tiny, progress=False, run=tmp_path / "run")
     capsys.readouterr()
     train({"training": change} if change else None, run=tmp_path / "run", resume=True)
@@ -154,7 +164,9 @@ def test_a_budget_that_is_spent_is_said(
 def test_minutes_say_what_follows(tiny: dict, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tiny["training"] |= {"minutes": 0.001, "certify": True}
     train(tiny, run=tmp_path / "run")
-    assert "budget   0 s of training; then test, certificate and pictures, usually 10 s" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "budget   0 s of training; then test, certificate and pictures, usually 10 s" in out
+    assert " epoch 1  loss " in out  # of how many is not known: the time ends it
     code, out, _ = command("train", "--help")
     assert code == 0
     assert "certificate" in out

@@ -37,7 +37,8 @@ class Nearest(NamedTuple):
     ratio: np.ndarray
 
 
-def _radii(z: np.ndarray) -> np.ndarray:
+def radii_of(z: np.ndarray) -> np.ndarray:
+    """Covalent radii, A; 0.2 where there is none."""
     return np.asarray(covalent_radii[np.clip(z, 0, len(covalent_radii) - 1)])
 
 
@@ -49,7 +50,7 @@ def _known(z: np.ndarray) -> np.ndarray:
 def coincident(frames: Frames) -> list[tuple[int, int, int, float]]:
     """Structures with atoms on top of each other: its index, two of its atoms, their distance (A)."""
     results = []
-    radii = np.where(frames.z > 0, CLOSE * _radii(frames.z), np.nan)  # a ghost may be anywhere
+    radii = np.where(frames.z > 0, CLOSE * radii_of(frames.z), np.nan)  # a ghost may be anywhere
     periodic, starts = frames.periodic, frames.starts
     for count in np.unique(frames.counts):
         for repeats in (False, True):
@@ -90,7 +91,7 @@ def _squares(frames: Frames, part: np.ndarray, rows: np.ndarray, repeats: bool) 
 def _by_list(frames: Frames, k: int, radii: np.ndarray) -> list[tuple[int, int, int, float]]:
     start, end = frames.starts[k : k + 2]
     own = radii[start:end]
-    source, target, vectors = _neighbours(frames, k, 2 * float(np.nan_to_num(own).max()) or CLOSE)
+    source, target, vectors = neighbours(frames, k, 2 * float(np.nan_to_num(own).max()) or CLOSE)
     distances = np.linalg.norm(vectors, axis=1)
     bad = np.flatnonzero((distances < own[source] + own[target]) & (source != target))
     if not len(bad):
@@ -100,7 +101,7 @@ def _by_list(frames: Frames, k: int, radii: np.ndarray) -> list[tuple[int, int, 
     return [(k, first, second, float(distances[edge]))]
 
 
-def _neighbours(frames: Frames, k: int, cutoff: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def neighbours(frames: Frames, k: int, cutoff: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Source and target of each pair of a structure within a cutoff, and the vector from source to target."""
     start, end = frames.starts[k : k + 2]
     pos, repeats = torch.from_numpy(np.ascontiguousarray(frames.pos[start:end])), bool(frames.periodic[k])
@@ -128,12 +129,12 @@ def nearest(frames: Frames) -> Nearest:
     parts = []
     for k in sampled(frames):
         start, end = frames.starts[k : k + 2]
-        source, target, vectors = _neighbours(frames, int(k), REACH_ANGSTROM)
+        source, target, vectors = neighbours(frames, int(k), REACH_ANGSTROM)
         z = frames.z[start:end]
         distance = np.linalg.norm(vectors, axis=1)
         atoms = _known(z[source]) & _known(z[target])
         source, target, vectors, distance = source[atoms], target[atoms], vectors[atoms], distance[atoms]
-        ratio = distance / (_radii(z[source]) + _radii(z[target]))
+        ratio = distance / (radii_of(z[source]) + radii_of(z[target]))
         order = np.lexsort((ratio, target))
         first = order[np.unique(target[order], return_index=True)[1]]
         first = first[distance[first] > 0]

@@ -32,12 +32,13 @@ class Baseline(NamedTuple):
     """What energies are by composition alone.
 
     ``residual``: energy minus that, per atom (structures,), in eV; NaN for isolated atoms; ``deviation``: their usual
-    size; ``limit``: beyond which one is wild.
+    size; ``limit``: beyond which one is wild; ``energies``: of the species, as fitted (species,), in eV.
     """
 
     residual: np.ndarray
     deviation: float
     limit: float
+    energies: np.ndarray
 
 
 def isolated(frames: Frames) -> np.ndarray:
@@ -71,7 +72,7 @@ def baseline(frames: Frames) -> Baseline | None:
     few = len(kept) < 3 * np.linalg.matrix_rank(shares)
     bulk = float(np.quantile(np.abs(residual[kept]), BULK, method="lower"))
     limit = min(DEVIATIONS * deviation, max(ALONE_DEVIATIONS * deviation, ALONE * bulk))
-    return Baseline(residual, deviation, max(limit, FEW_EV if few else LEAST_EV))
+    return Baseline(residual, deviation, max(limit, FEW_EV if few else LEAST_EV), energies)
 
 
 def wild_forces(frames: Frames) -> tuple[np.ndarray, np.ndarray]:

@@ -12,6 +12,7 @@ import numpy as np
 from ase.formula import Formula
 
 from intertwine.data.suspicion.copies import marks, shared
+from intertwine.data.suspicion.domain import Domain, outside, span
 from intertwine.data.suspicion.frames import Frames
 from intertwine.data.suspicion.lines import more
 from intertwine.numerics import write_atomically
@@ -28,16 +29,18 @@ class Seen:
         marks: numbers of its structures (structures,) (:func:`~intertwine.data.suspicion.marks`).
         species: atomic numbers (species,).
         compositions: distinct numbers of atoms of each species (compositions, species).
+        domain: how far its energies, forces and distances reach; None where it has not both labels.
     """
 
     marks: np.ndarray
     species: np.ndarray
     compositions: np.ndarray
+    domain: Domain | None = None
 
     @classmethod
     def of(cls, frames: Frames) -> Seen:
         species, counts = frames.composition()
-        return cls(marks(frames), species, np.unique(counts.astype(np.int32), axis=0))
+        return cls(marks(frames), species, np.unique(counts.astype(np.int32), axis=0), Domain.of(frames))
 
     def save(self, path: Path) -> None:
         """Write it as ``.npz``, whole or not at all.
@@ -46,7 +49,9 @@ class Seen:
             CheckpointError: the file can't be written.
         """
         content = io.BytesIO()
-        np.savez_compressed(content, marks=self.marks, species=self.species, compositions=self.compositions)
+        arrays = {name: getattr(self, name) for name in ("marks", "species", "compositions")}
+        arrays |= self.domain.arrays() if self.domain is not None else {}
+        np.savez_compressed(content, allow_pickle=False, **arrays)
         write_atomically(path, content.getvalue())
 
     @classmethod
@@ -54,7 +59,8 @@ class Seen:
         """What :meth:`save` wrote; None if it is not there, as in runs of former versions, or can't be read."""
         try:
             with np.load(path, allow_pickle=False) as arrays:
-                seen = cls(arrays["marks"], arrays["species"], arrays["compositions"])
+                domain = Domain.from_arrays(arrays)
+                seen = cls(arrays["marks"], arrays["species"], arrays["compositions"], domain)
         except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError):
             return None
         sound = seen.marks.dtype == np.uint64 and seen.marks.ndim == 1 and seen.species.dtype.kind == "i"
@@ -67,7 +73,7 @@ class Seen:
             frames: the structures.
             whose: such as "the test set"; empty for structures that the user gives.
         """
-        return [*self.copies(frames, whose), *self.compositions_of(frames)]
+        return [*self.copies(frames, whose), *self.compositions_of(frames, whose)]
 
     def copies(self, frames: Frames, whose: str = "") -> list[str]:
         """One sentence on structures that are in the training set too."""
@@ -83,8 +89,11 @@ class Seen:
             "their errors say nothing about new structures"
         ]
 
-    def compositions_of(self, frames: Frames) -> list[str]:
-        """At most one sentence on compositions that the training set lacks; species are another matter."""
+    def compositions_of(self, frames: Frames, whose: str = "") -> list[str]:
+        """At most one sentence on compositions that the training set lacks; species are another matter. Arguments as
+        those of :meth:`lines`.
+        """
+        of = f" of {whose}" if whose else ""
         species, counts = frames.composition()
         if not set(species.tolist()) <= set(self.species.tolist()):
             kept = np.isin(species, self.species)
@@ -95,17 +104,14 @@ class Seen:
         asked = np.zeros((len(frames), len(self.species)))
         asked[:, np.searchsorted(self.species, species)] = counts
         known = self.compositions.astype(np.float64)
-        _, size, directions = np.linalg.svd(known, full_matrices=False)
-        directions = directions[size > 1e-9 * max(float(size.max(initial=0.0)), 1e-300)]
-        rest = np.linalg.norm(asked - (asked @ directions.T) @ directions, axis=1)
-        outside = np.flatnonzero(usable & (rest > 1e-6 * np.linalg.norm(asked, axis=1)))
+        new = np.flatnonzero(usable & outside(asked, span(known)))
         trained = ", ".join(self._formula(row) for row in known[:NAMED_COMPOSITIONS])
         trained += ", ..." if len(known) > NAMED_COMPOSITIONS else ""
-        if len(outside):
-            k = int(outside[0])
+        if len(new):
+            k = int(new[0])
             return [
-                f"the composition of {frames.place(k)}, {self._formula(asked[k])}, can't be made up of those of the "
-                f"training set ({trained}): its energy has an unknown constant{more(frames, outside.tolist())}"
+                f"the composition of {frames.place(k)}{of}, {self._formula(asked[k])}, can't be made up of those of "
+                f"the training set ({trained}): its energy has an unknown constant{more(frames, new.tolist())}"
             ]
         if len(known) >= MANY_COMPOSITIONS:
             return []
@@ -118,7 +124,7 @@ class Seen:
             return []
         k = int(new[0])
         return [
-            f"the composition of {frames.place(k)}, {self._formula(asked[k])}, is not in the training set "
+            f"the composition of {frames.place(k)}{of}, {self._formula(asked[k])}, is not in the training set "
             f"({trained}){more(frames, new.tolist())}"
         ]
 
