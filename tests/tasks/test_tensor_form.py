@@ -25,7 +25,7 @@ from intertwine.tasks import Dynamics, ForceField, Property, TensorForm
 
 COMPILED = [f"compiled:{name}" for name in LOCAL]
 SOME = [f"single:{name}" for name in ("painn", "nequip")] + [f"machine_code:{name}" for name in ("schnet", "nequip")]
-SOME += ["training_step:mace", "training_step:nequip", "graph_itself:painn", "partly:dimenet", "refusal:dimenet"]
+SOME += ["training_step:mace", "graph_itself:painn", "partly:dimenet", "refusal:dimenet"]
 
 
 @pytest.fixture(autouse=True)
