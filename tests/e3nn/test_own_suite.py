@@ -1,7 +1,7 @@
 """e3nn 0.6's own tests of o3, nn, io and math, unchanged, on the replacement.
 
 They come with e3nn's source distribution only, which pip fetches once into ``$INTERTWINE_CACHE`` or
-``~/.cache/intertwine``. By default ``torch.compile`` stops before it makes machine code, and ``test_normalized`` (a
+``~/.cache/intertwine``. By default ``torch.compile`` stops at one graph, which our own tests of each module take further, and ``test_normalized`` (a
 statistical test, eleven of its sixteen minutes) is left out; ``INTERTWINE_E3NN_SUITE=whole`` runs everything as it is.
 Tests that can't hold are in ``excepted.txt``, each with its reason.
 
@@ -34,7 +34,7 @@ import functools, random
 import torch
 random.seed(0)  # the tests draw their parameters when they are collected: every worker must draw the same
 if not {whole}:
-    torch.compile = functools.partial(torch.compile, backend="aot_eager")
+    torch.compile = functools.partial(torch.compile, backend="eager")
 """
 
 
