@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from child_processes import ENDLESS, SIGNALS, SMALL, alive, children, finished, last, started, wait_for
+from child_processes import ENDLESS, SIGNALS, SMALL, alive, children, last, started, wait_for
 
 from intertwine.training import load_checkpoint, load_run
 
