@@ -1,5 +1,5 @@
 """Small force fields of all models, structures to trace them on, and others; as a program: what torch makes of them,
-compiled whole.
+compiled whole, for each line of standard input.
 
 The checks of annotations that the tests run with can't be compiled, so the compiler is tried in a process without them.
 """
@@ -184,7 +184,7 @@ def refusal(name: str) -> dict[str, float]:
 if __name__ == "__main__":
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)  # tracing makes objects by the million
-    for job in sys.argv[1:]:
+    for job in map(str.strip, sys.stdin):
         kind, name = job.split(":")
         torch._dynamo.reset()
         try:
