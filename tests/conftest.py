@@ -14,12 +14,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import checked_calls
 import pytest
 import reach
 import tiers
 import torch
 from switches import as_users_run_it, default_precision
 
+checked_calls.check_first_calls()  # before any file of the package is imported
 CHECKED = tuple(f"tests/certify/test_{name}.py" for name in ("broken", "certificate", "any_group"))
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -77,6 +79,7 @@ def _repeats_unchecked() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _seed() -> None:
+    checked_calls.begin_test()
     torch.manual_seed(0)
 
 
