@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
+import importlib
 import os
 
 # before torch is imported: the arrays are small, and the tests start processes
@@ -9,14 +12,25 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import checked_calls
 import pytest
 import reach
 import tiers
 import torch
-from switches import default_precision
+from switches import as_users_run_it, default_precision
 
+checked_calls.check_first_calls()  # before any file of the package is imported
+CHECKED = tuple(f"tests/certify/test_{name}.py" for name in ("broken", "certificate", "any_group"))
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected stays: the collector of garbage need not walk through it again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -45,8 +59,27 @@ def generator() -> torch.Generator:
     return torch.Generator().manual_seed(0)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _repeats_unchecked() -> Iterator[None]:
+    """A certificate evaluates a function hundreds of times: annotations are checked in the first evaluation of each
+    structure in each precision, and in all of them where each check of a certificate is tested (:data:`CHECKED`).
+    """
+    suite = importlib.import_module("intertwine.certify.suite")  # once annotations are checked, which they are by now
+    run = suite._run
+
+    def repeated(*arguments: Any) -> Any:
+        running = os.environ.get("PYTEST_CURRENT_TEST", "")
+        with contextlib.nullcontext() if running.startswith(CHECKED) else as_users_run_it():
+            return run(*arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(suite, "_run", repeated)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _seed() -> None:
+    checked_calls.begin_test()
     torch.manual_seed(0)
 
 

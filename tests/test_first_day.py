@@ -89,7 +89,8 @@ def test_the_first_force_field(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
             tiny = TINY if words[:1] == ["train"] else []
             small = ["--steps", "5", "--equilibrate", "0"] if words[:1] == ["md"] else []
             small = ["--steps", "15"] if "--resume" in words else small
-            result = CliRunner().invoke(app, [*words, *tiny, *small])
+            with as_users_run_it():
+                result = CliRunner().invoke(app, [*words, *tiny, *small])
             loose = words[0] == "relax"  # one epoch may not be enough for a minimum
             assert result.exit_code in ((0, 1) if loose else (0,)), result.output
             ran.append(words[0])

@@ -90,6 +90,16 @@ def named(folder: Path) -> set[str]:
     return {node.name for tree in trees for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
 
 
+def test_what_begins_first_is_there_and_keeps_its_order() -> None:
+    assert all((TESTS.parent / path).is_file() for path in tiers.FIRST)
+    names = [f"{path}::test_a" for path in ("tests/a.py", *reversed(tiers.FIRST), "tests/b.py")]
+    assert sorted(names, key=tiers.place) == [
+        *(f"{path}::test_a" for path in tiers.FIRST),
+        "tests/a.py::test_a",
+        "tests/b.py::test_a",
+    ]
+
+
 @pytest.mark.parametrize("name", tiers.FEW)
 def test_the_table_names_tests_that_are(name: str) -> None:
     folder, test = name.split("::")

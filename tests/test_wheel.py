@@ -128,7 +128,7 @@ def test_a_new_environment_trains_predicts_and_certifies(python: Path, tmp_path:
     run(python, "-c", FRAMES, where=tmp_path)
     run(command, "predict", "r", "three.xyz", "-o", "out.xyz", where=tmp_path)
     assert (tmp_path / "out.xyz").read_text().count("energy=") == 3
-    assert "passed" in run(command, "certify", "r", where=tmp_path)
+    assert "passed" in run(command, "certify", "r", "--molecules", "three.xyz", where=tmp_path)
     assert "schutt2021painn" in run(command, "cite", "r", "--bibtex", where=tmp_path)
 
 

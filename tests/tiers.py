@@ -24,6 +24,21 @@ LONG = 5.0  # seconds of CPU from which on all the members of a test in one tier
 LISTED = 60
 MANY = 12  # members of a test in one file; of those beside this file, which look at each file of the package, all
 
+#: Files whose tests take long begin first where everything runs, so that no core waits at the end for one of them.
+FIRST = (
+    "tests/tasks/test_tensor_form.py",
+    "tests/e3nn/test_own_suite.py",
+    "tests/test_wheel.py",
+    "tests/test_gpu_check.py",
+    "tests/training/test_nodes.py",
+    "tests/cli/test_signals.py",
+    "tests/cli/test_voxels.py",
+    "tests/training/test_refinement.py",
+    "tests/fuzz/test_fuzz.py",
+    "tests/cli/test_train_tensors.py",
+    "tests/cli/test_users_code.py",
+)
+
 #: folder of tests/ -> of a contract that many files there inherit, each of its tests runs in every so-manieth file.
 CONTRACTS: dict[str, int] = {"models": 3}
 INHERITED = 8  # files that have a test of the same name: more than chance
@@ -44,6 +59,12 @@ def subject(path: str, test: str) -> str:
     """The key of a test in :data:`FEW`: tests/o3/test_a.py, test_c -> o3::test_c. It stays where a file is split."""
     parts = path.split("/")
     return f"{parts[1] if len(parts) > 2 else '.'}::{test}"
+
+
+def place(nodeid: str) -> int:
+    """The place of a test's file in :data:`FIRST`; those of all others are one behind the last."""
+    path = nodeid.split("::")[0]
+    return FIRST.index(path) if path in FIRST else len(FIRST)
 
 
 def covering(members: list[pytest.Function]) -> list[pytest.Function]:
@@ -122,6 +143,8 @@ class Tiers:
             items[:] = [item for item in items if item.nodeid in self.chosen]
             self.left_out = len(rest)
             config.hook.pytest_deselected(items=rest)
+        else:
+            items.sort(key=lambda item: place(item.nodeid))
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         self.started[nodeid] = cpu()

@@ -4,6 +4,7 @@ costs.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -56,33 +57,36 @@ def architectures(
     """
     entries = []
     for done, name in enumerate(names, 1):
-        kind = MODELS[name]
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            model = kind()
-        if kind.EDGES:
-            graph = standard_graph(model.cutoff).cast(torch.float32)
-            edges = graph.num_edges
-        else:
-            graph, edges = standard_grid(model.eval())
-        entries.append(
-            {
-                "name": name,
-                "message": model.card.message,
-                "domain": model.card.domain,
-                "geometry": model.card.geometry,
-                "body order": model.card.body_order,
-                "symmetry": model.card.symmetry,
-                "features": str(model.irreps_out),
-                "parameters": sum(p.numel() for p in model.parameters()),
-                **cost(model, graph, edges),
-                "edges": edges,
-                "presets": {preset: getattr(kind.PRESETS[preset], "source", "") for preset in sorted(kind.PRESETS)},
-                "paper": kind.CARD.paper,
-            }
-        )
+        entries.append(dict(_entry(name, MODELS[name])))
         progress(done)
     return sorted(entries, key=lambda entry: (GEOMETRIES.index(entry["geometry"]), entry["body order"], entry["name"]))
+
+
+@functools.cache  # seconds for all models, and the same each time a process asks
+def _entry(name: str, kind: Any) -> dict[str, Any]:
+    """An entry of :func:`architectures`."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = kind()
+    if kind.EDGES:
+        graph = standard_graph(model.cutoff).cast(torch.float32)
+        edges = graph.num_edges
+    else:
+        graph, edges = standard_grid(model.eval())
+    return {
+        "name": name,
+        "message": model.card.message,
+        "domain": model.card.domain,
+        "geometry": model.card.geometry,
+        "body order": model.card.body_order,
+        "symmetry": model.card.symmetry,
+        "features": str(model.irreps_out),
+        "parameters": sum(p.numel() for p in model.parameters()),
+        **cost(model, graph, edges),
+        "edges": edges,
+        "presets": {preset: getattr(kind.PRESETS[preset], "source", "") for preset in sorted(kind.PRESETS)},
+        "paper": kind.CARD.paper,
+    }
 
 
 def cells(entry: Mapping[str, Any]) -> list[str]:

@@ -16,6 +16,8 @@ from intertwine.training.options import TrainingOptions
 
 #: s until all processes are started, and until all are prepared, as long as torch's own.
 MEETING_S, PREPARATION_S = 300.0, 1800.0
+#: Variables of which torchrun, or srun, sets one in each process that it starts.
+STARTERS = {"TORCHELASTIC_RUN_ID", "SLURM_NTASKS"}
 GRACE_S, PAUSE_S = 5.0, 0.1  # s: to hear why a connection broke, and between two looks
 BY_HAND = (
     "start it by torchrun or srun, or on each machine with "
@@ -51,6 +53,8 @@ def launch(nodes: int) -> Launch:
     Raises:
         InputError: a variable is missing or wrong.
     """
+    if nodes == 1 and not STARTERS & os.environ.keys() and os.environ.get("NODE_RANK", "0") == "0":
+        return Launch()  # without the seconds that Lightning's import takes, so that wrong data are named at once
     from lightning.fabric.plugins.environments import (
         ClusterEnvironment,
         LightningEnvironment,

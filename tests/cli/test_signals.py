@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from child_processes import ENDLESS, SIGNALS, SMALL, alive, children, finished, last, started, wait_for
+from child_processes import ENDLESS, SIGNALS, SMALL, alive, children, last, started, wait_for
 
 from intertwine.training import load_checkpoint, load_run
 
@@ -24,15 +24,15 @@ pytestmark = pytest.mark.usefixtures("own_folder")
 # Signals, and one writer to a folder
 
 
-def test_a_training_is_stopped_resumed_and_alone_in_its_folder(ethanol_file: Path) -> None:
+def test_a_training_is_stopped_resumed_and_alone_in_its_folder(run_cli, ethanol_file: Path) -> None:
     """One process after the other in one folder: SIGTERM, a second training beside it, kill -9, SIGHUP."""
     with started("train", ethanol_file, *ENDLESS, "--run", "r", *SMALL) as process:
         wait_for(last, process)
         for arguments in (["train", ethanol_file, *ENDLESS, "--run", "r", *SMALL], ["train", "--resume", "r"]):
-            code, out, err = finished(*arguments)
-            assert code == 2, (out, err)
-            assert f"another training is at work in it: process {process.pid} on " in err
-            assert "Traceback" not in err
+            refused = run_cli(*arguments)  # this process is another one, too
+            assert refused.exit_code == 2, refused.output
+            assert f"another training is at work in it: process {process.pid} on " in refused.stderr
+            assert "Traceback" not in refused.stderr
         assert load_run("r").epoch >= 1  # reading needs no lock
         process.send_signal(signal.SIGTERM)
         out, err = process.communicate(timeout=900)

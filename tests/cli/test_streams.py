@@ -101,11 +101,18 @@ def test_closed_streams_and_readers_that_have_enough(trained) -> None:
         assert process.stderr.read() == ""
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
-def test_names_that_are_no_text(encoding: str, trained) -> None:
+@pytest.mark.parametrize(
+    ("encoding", "commands"),
+    [("ascii", ("evaluate", "certify")), ("latin-1", ("predict",)), ("utf-8", ("train",))],
+    ids=["ascii", "latin-1", "utf-8"],
+)
+def test_names_that_are_no_text(encoding: str, commands: tuple[str, ...], trained) -> None:
+    """Each command, and each encoding for an error and for a table."""
     odd = os.fsdecode(b"odd-\xff\xfe-\xe6\xb0\xb4")
     environment = {"PYTHONIOENCODING": encoding}
-    for arguments in (["evaluate", odd], ["predict", trained[0], odd], ["certify", odd], ["train", odd, "--run", "x"]):
+    before, after = {"predict": [trained[0]]}, {"train": ["--run", "x"]}
+    for command in commands:
+        arguments = [command, *before.get(command, []), odd, *after.get(command, [])]
         code, out, err = finished(*arguments, env=environment)
         assert code == 2, (arguments, out, err)
         assert "error:" in err

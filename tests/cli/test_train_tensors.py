@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ase.io import read
+from ase.io import read, write
 from typer.testing import CliRunner
 
 from intertwine.cli import app
@@ -30,10 +30,11 @@ def test_polarizabilities_train_by_one_command(shared_data: Path, tmp_path: Path
     assert report["test"]["alpha"]["mae"] < 1.0  # of 9.9 on the diagonal: the references alone are within 0.5
     assert json.loads((folder / "certificate.json").read_text())["passed"]
     assert "alpha" in run("evaluate", folder)
-    run("certify", folder)
     atoms = read(source, ":4", format="extxyz")
+    write(tmp_path / "four.xyz", atoms, format="extxyz")
+    run("certify", folder, "--molecules", tmp_path / "four.xyz")
     for suffix in ("npz", "xyz"):
-        run("predict", folder, source, "-o", tmp_path / f"p.{suffix}")
+        run("predict", folder, tmp_path / "four.xyz", "-o", tmp_path / f"p.{suffix}")
     found = np.load(tmp_path / "p.npz")["predicted_alpha"][:4]
     assert found.shape == (4, 3, 3)
     np.testing.assert_array_equal(found, found.transpose(0, 2, 1))

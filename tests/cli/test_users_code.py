@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from ase.build import molecule
 from ase.io import read, write
 from child_processes import finished
 
@@ -175,8 +176,9 @@ def test_nor_does_its_import(line: str, run_cli, tmp_path: Path, monkeypatch: py
 
 def test_the_users_code_leaves_the_document_alone() -> None:
     Path("loud_net.py").write_text("print('imported')\n" + NET)
+    write("water.xyz", molecule("H2O"))
     for name in ("Prints", "Warns", "Late", "Closes", "Forks"):
-        code, out, err = finished("certify", f"loud_net:{name}", "--json")
+        code, out, err = finished("certify", f"loud_net:{name}", "--molecules", "water.xyz", "--json")
         assert code == 0, err
         assert json.loads(out)["passed"]
         assert "imported" in err

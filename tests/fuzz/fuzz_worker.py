@@ -8,6 +8,7 @@ waits for nothing.
 from __future__ import annotations
 
 import faulthandler
+import gc
 import json
 import resource
 import signal
@@ -51,6 +52,7 @@ def run(line: list[str]) -> dict[str, Any]:
 
 def main() -> None:
     faulthandler.enable()
+    gc.set_threshold(20_000, 20, 20)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     signal.signal(signal.SIGPROF, stop)
     signal.signal(signal.SIGALRM, stop)

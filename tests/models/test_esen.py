@@ -285,7 +285,7 @@ def test_chirality(reflections: bool) -> None:
 
 
 def test_compiled() -> None:
-    model = ESEN(**SMALL | {"layers": 1}).double()  # all layers are alike
+    model = ESEN(**SMALL | {"layers": 1, "lmax": 1, "mmax": 1}).double()  # all layers are alike
     graph = connect(Graph(torch.randn(6, 3, dtype=torch.float64), z=[8, 1, 1, 6, 8, 1]), 2.5)
     with as_users_run_it():
         torch.testing.assert_close(torch.compile(model, backend="aot_eager")(graph), model(graph), rtol=0, atol=1e-13)

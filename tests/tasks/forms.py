@@ -1,11 +1,12 @@
 """Small force fields of all models, structures to trace them on, and others; as a program: what torch makes of them,
-compiled whole.
+compiled whole, for each line of standard input.
 
 The checks of annotations that the tests run with can't be compiled, so the compiler is tried in a process without them.
 """
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 from collections.abc import Callable
@@ -114,7 +115,7 @@ def compiled(name: str) -> dict[str, float]:
     }
     result["graphs"] = len(graphs)
     # compiled anew, as sizes of 0 and 1 are: some of each kind will do
-    if name in ("painn", "nequip", "dimenet", "gemnet"):
+    if name in ("nequip", "gemnet"):
         result["atom"] = apart(program(form.inputs(OTHERS["atom"][0])), expected(task, OTHERS["atom"]))
     return result
 
@@ -181,7 +182,9 @@ def refusal(name: str) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    for job in sys.argv[1:]:
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)  # tracing makes objects by the million
+    for job in map(str.strip, sys.stdin):
         kind, name = job.split(":")
         torch._dynamo.reset()
         try:

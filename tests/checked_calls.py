@@ -1,0 +1,60 @@
+"""Annotations are checked in the first calls of each function in each test: a check takes longer than most functions.
+
+A lie shows in the first call that it is about. What a test calls hundreds of times, it calls with shapes of one kind.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import jaxtyping
+from jaxtyping import config
+
+CALLS = 40  # of each function in each test
+_test = [0]  # the number of the test that runs
+
+
+def begin_test() -> None:
+    """From now on calls are those of another test."""
+    _test[0] += 1
+
+
+def check_first_calls() -> None:
+    """Lets the import hook of jaxtyping make functions whose later calls are not checked; before the package is
+    imported.
+    """
+    whole = jaxtyping.jaxtyped
+    if getattr(whole, "first_calls", False):
+        return
+
+    def jaxtyped(*arguments: Any, **options: Any) -> Any:
+        made = whole(*arguments, **options)
+        if arguments:  # a decorator without options, or a class
+            return made
+        return lambda subject: first_calls(subject, made(subject))
+
+    jaxtyped.first_calls = True
+    jaxtyping.jaxtyped = jaxtyped
+
+
+def first_calls(function: Any, checked: Callable[..., Any]) -> Any:
+    """A function that is ``checked`` in the first :data:`CALLS` calls of a test, and then ``function`` itself."""
+    if not inspect.isfunction(function) or checked is function:
+        return checked
+    seen = [0, 0]  # the test, and how many calls there were in it
+
+    @functools.wraps(checked)
+    def call(*arguments: Any, **options: Any) -> Any:
+        if config.jaxtyping_disable:
+            return function(*arguments, **options)
+        if seen[0] != _test[0]:
+            seen[:] = _test[0], 0
+        if seen[1] >= CALLS:
+            return function(*arguments, **options)
+        seen[1] += 1
+        return checked(*arguments, **options)
+
+    return call
