@@ -49,7 +49,11 @@ ARGUMENTS: dict[str, dict[str, Any]] = {}
 #: What is done to an architecture's initial weights.
 START: dict[str, Callable[[nn.Module], None]] = {"egnn": wider}
 #: Arguments that let an architecture see handedness, where it has no ``parity``.
-HANDED: dict[str, dict[str, Any]] = {"esen": {"reflections": False}, "mace": {"lmax": 3, "outputs": "0e+0o"}}
+HANDED: dict[str, dict[str, Any]] = {
+    "esen": {"reflections": False},
+    "frame_averaged_gnn": {"reflections": False},
+    "mace": {"lmax": 3, "outputs": "0e+0o"},
+}
 
 
 def accepts(name: str) -> set[str]:

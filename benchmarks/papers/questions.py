@@ -92,6 +92,8 @@ def expected(row: Row, cell: Cell) -> bool | None:
     if cell.kind == "body":
         return theory.body[list(BODY).index(str(cell.what))] == 1
     fold, order = int(cell.what), cell.order or 0
+    if theory.directions == "axes":
+        return False if fold == 2 else None
     if theory.directions == "even":
         return order >= fold * (1 + fold % 2)
     return int({"l": order, "frame": fold}.get(str(theory.directions), theory.directions)) >= fold

@@ -67,7 +67,7 @@ NETWORKS = {
     "painn": Network("painn", {**SEEN, "width": 32, "layers": 2}),
     "tensor_field": Network("tensor_field", {**SEEN, "width": 16, "layers": 2, "lmax": 2}),
     "eqgat": Network("eqgat", {**SEEN, "width": 32, "vectors": 16, "layers": 2}),
-    "local_frames": Network("local_frames", {**NEAR, "width": 32, "layers": 2, "velocity": True}),
+    "local_frames": Network("local_frames", {**SEEN, "width": 32, "layers": 2}),
     "lieconv, SE(3)": Network("lieconv", {**SEEN, "width": 32, "layers": 2, "group": "SE(3)", "lifts": 2}),
     "octahedral group CNN": Network(
         "regular_group_cnn", {**SEEN, "width": 12, "layers": 2, "group": "octahedral", "vectors": 0}
@@ -92,8 +92,7 @@ def data(turned: str) -> tuple[GraphStore, GraphStore, GraphStore]:
 def located(store: GraphStore) -> GraphStore:
     r"""The clouds with the place of each point: ``offset`` o, the vector from the centroid in units of the root mean
     square radius; ``spread``, :math:`3 (3 S / \operatorname{tr} S - 1)\, o` with :math:`S = \sum_i o_i o_i^\top`;
-    ``vel``, the offset once more, for a model that takes its frames from velocities; and ``place``, Gaussians of
-    :math:`|o|`.
+    and ``place``, Gaussians of :math:`|o|`.
     """
     pos = store.fields["pos"].unflatten(0, (-1, CLOUD))
     o = (pos - pos.mean(1, keepdim=True)) / RADIUS
@@ -105,8 +104,8 @@ def located(store: GraphStore) -> GraphStore:
     width = REACH / (PLACES - 1)
     place = torch.exp(-((offset.norm(dim=1, keepdim=True) - centres) / width).square())
     view = copy.copy(store)
-    view.fields = {**store.fields, "offset": offset, "spread": spread, "vel": offset, "place": place}
-    view.levels = {**store.levels, **dict.fromkeys(("offset", "spread", "vel", "place"), "node")}
+    view.fields = {**store.fields, "offset": offset, "spread": spread, "place": place}
+    view.levels = {**store.levels, **dict.fromkeys(("offset", "spread", "place"), "node")}
     view.representations = {**store.representations, "offset": "1o", "spread": "1o"}
     return view
 

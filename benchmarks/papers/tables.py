@@ -12,6 +12,8 @@ from matplotlib.colors import LinearSegmentedColormap
 from questions import BODIES, CHAIN, FOLDS, LAYERS, ORDERS, TURNED, Cell, Row, cells, expected
 from theory import THEORY
 
+from intertwine.models import MODELS
+
 COLOURS = LinearSegmentedColormap.from_list("accuracy", ["#f2e3da", "#2a6f97"])
 
 
@@ -86,10 +88,24 @@ def page(document: Mapping[str, Any], rows: Sequence[Row]) -> str:
             "pooled features of degree up to l; invariant models have none. MACE has correlation 1 here.",
             _grid(second),
             _verdict(results, rows),
+            _not_asked(),
             "\n".join(f"- `{row.name}`: {THEORY[row.name].why}." for row in rows if row.name in THEORY),
             f"{machine['processor']}, {machine['usable_cores']} cores, torch {machine['versions']['torch']}, "
             f"{machine['date']}. `python benchmarks/papers/expressivity.py --seeds {max(counts)}`",
         ]
+    )
+
+
+def _not_asked() -> str:
+    """The models whose input is no graph of points, and what it is."""
+    others: dict[str, list[str]] = {}
+    for name, model in MODELS.items():
+        if (trials := model().trials) != "molecules":
+            others.setdefault({"signals": "signals on a sphere"}.get(trials, trials), []).append(f"`{name}`")
+    return (
+        "Not asked, as a pair of graphs is no input for them: "
+        + "; ".join(f"{', '.join(names)}, which take {what}" for what, names in others.items())
+        + "."
     )
 
 

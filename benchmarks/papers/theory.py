@@ -18,9 +18,10 @@ class Theory(NamedTuple):
         chain: for chains of k = 4.
         body: for the 2-body, 3-body, 4-body and chiral pairs, in this order.
         directions: up to which fold of a polygon its direction is seen: 0 none, 1 by vectors, "l" the largest degree,
-            "even" the same where what the centre has is minus what the corners have in odd degrees, so that their sum
-            knows even ones only (and of those a polygon of an odd number of corners has none below twice that number),
-            "frame" all.
+            "axes" none by those of the whole graph, and nothing is said where they are undefined, in polygons of three
+            and more corners; "even" the largest degree where what the centre has is minus what the corners have in odd
+            degrees, so that their sum knows even ones only (and of those a polygon of an odd number of corners has none
+            below twice that number), "frame" all.
         why: the reason.
     """
 
@@ -62,6 +63,15 @@ THEORY = {
     ),
     "point_conv": Theory(
         1, (1, 1, 1, 1), "frame", "sees the frame of space: it would tell a graph from itself, turned"
+    ),
+    "faenet": Theory(1, (1, 1, 1, 1), "frame", "sees the frame of space: as PointConv"),
+    "frame_transformer": Theory(1, (1, 1, 1, 1), "frame", "sees the frame of space: as PointConv"),
+    "pointnet": Theory(1, (1, 1, 1, 1), 0, "sees coordinates from the centroid; no edges, no layers, no vectors"),
+    "frame_averaged_gnn": Theory(
+        1,
+        (1, 1, 1, 1),
+        "axes",
+        "all pairs, in the principal axes of the graph; those of a polygon of three and more corners are undefined",
     ),
     "lieconv": Theory(1, (1, 1, 1, 1), "frame", "sees the frame of space: as PointConv"),
     "bspline_lieconv": Theory(1, (1, 1, 1, 1), "frame", "sees the frame of space: as PointConv"),

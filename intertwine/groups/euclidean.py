@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from intertwine.groups.group import Group
+from intertwine.groups.group import Group, require_components
 from intertwine.groups.matrix import Orthogonal
 from intertwine.groups.representation import LinearRepresentation
 from intertwine.numerics.linalg import apply
@@ -115,6 +115,7 @@ class Cartesian(LinearRepresentation):
         return f"axial {name}" if self.axial else name
 
     def transform(self, g: Float[Tensor, "*batch n n"], x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+        require_components(x, self)
         g = g.to(x)
         for axis in range(self.rank):
             # the other axes of the tensor are broadcast over

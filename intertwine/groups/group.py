@@ -185,3 +185,15 @@ def require_real(x: Tensor, where: str) -> None:
         raise InputError(
             f"numbers of type {x.dtype}", where=where, remedy="give floating-point numbers: x.to(torch.float64)."
         )
+
+
+def require_components(x: Tensor, rep: Representation) -> None:
+    """Raise an InputError unless the last axes of x are those of the representation."""
+    sizes = [round(rep.dim ** (1 / rep.axes))] * rep.axes if rep.axes else []
+    if list(x.shape[max(x.ndim - rep.axes, 0) :]) != sizes:
+        axes = "they are the last axis" if rep.axes == 1 else f"the last {rep.axes} axes must be {tuple(sizes)}"
+        raise InputError(
+            f"shape {tuple(x.shape)} for {rep.dim} components",
+            where=str(rep),
+            remedy=f"{axes}; give the representation that the tensor has.",
+        )

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from intertwine.groups.finite import FiniteGroup, Subgroup
-from intertwine.groups.group import Representation
+from intertwine.groups.group import Representation, require_components
 from intertwine.groups.representation import LinearRepresentation, group_of
 from intertwine.numerics import InputError
 
@@ -47,6 +47,7 @@ class PermutationRepresentation(LinearRepresentation):
         return (images[..., None, :] == rows[:, None]).to(torch.float64)
 
     def transform(self, g: Tensor, x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+        require_components(x, self)
         sources = self.images.to(g.device)[self.group.inverse(g)]  # the component that comes to i
         shape = torch.broadcast_shapes(x.shape, sources.shape)
         return x.expand(shape).gather(-1, sources.expand(shape))

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from intertwine.groups.group import Group, Representation, require_real
+from intertwine.groups.group import Group, Representation, require_components, require_real
 from intertwine.numerics import InputError
 from intertwine.numerics.linalg import apply, direct_sum
 
@@ -32,10 +32,7 @@ class LinearRepresentation:
     def transform(self, g: Tensor, x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
         r""":math:`\rho(g)\,x` on the last axis of x; the leading axes of both broadcast."""
         require_real(x, str(self))
-        if x.ndim < 1 or x.shape[-1] != self.dim:
-            raise InputError(
-                f"shape {tuple(x.shape)} for {self.dim} components", where=str(self), remedy="they are the last axis."
-            )
+        require_components(x, self)
         return apply(self.matrix(g).to(x), x)
 
     def character(self, g: Tensor) -> Float[Tensor, "*batch"]:

@@ -14,6 +14,10 @@ With ``filters="anisotropic"`` the messages see :math:`W(p_{ij})\, z_{ij}` in pl
 network of :math:`p_{ij} = (F_i^\top u_{ij}, F_i^\top F_j, e(d_{ij}))`, the position and orientation of the neighbour:
 :class:`~intertwine.nn.filters.AnisotropicFilter`.
 
+Vectors :math:`w_i` of the nodes (``vector_inputs``) are seen as the velocities are, :math:`F_i^\top w_i` and
+:math:`F_i^\top w_j`, and join the sums that axes are made of. The third coordinate of a neighbour is a triple product,
+:math:`e_3 \cdot u_{ij} = \det(e_1, e_2, u_{ij})`: the message sees the hand of two vectors and a position.
+
 The paper's frame is that of the velocity, by its yaw and pitch; it has no roll, so it turns with the structure about
 the z axis only. Here the second axis lies in the half-plane of a learned sum of neighbour vectors, and the first is
 another such sum where there are no velocities: :mod:`intertwine.nn.frames`. With that SE(3) holds everywhere; the third
@@ -45,7 +49,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from intertwine.geometry import Graph, distances, edge_invariants, edge_vectors, vector_field
-from intertwine.nn import MLP, Backbone, MessagePassing, ModelCard, RadialInputs
+from intertwine.nn import MLP, Backbone, MessagePassing, ModelCard, VectorInputs
 from intertwine.nn.attention import edge_mean
 from intertwine.nn.checks import check_sizes, check_smoothing, require_space
 from intertwine.nn.edge_mlp import EdgeMLP
@@ -102,7 +106,7 @@ class LocalFrames(Backbone):
         velocity: read ``graph.vel``; frames have their first axis along it.
         filters: "mlp", or "anisotropic" for messages that see :math:`W(p_{ij})\, z_{ij}`.
         smoothing: epsilon of the frames: axes fade where the vectors that they come from are shorter.
-        inputs: as of every model, :class:`~intertwine.nn.RadialInputs`; without a cutoff the distance
+        inputs: as of every model, :class:`~intertwine.nn.VectorInputs`; without a cutoff the distance
             itself takes the place of radial functions.
     """
 
@@ -140,7 +144,7 @@ class LocalFrames(Backbone):
         *,
         filters: str = "mlp",
         smoothing: float = 0.1,
-        **inputs: Unpack[RadialInputs],
+        **inputs: Unpack[VectorInputs],
     ) -> None:
         super().__init__(cutoff, inputs)
         check_sizes(width=width, vectors=vectors, layers=layers)
@@ -150,8 +154,10 @@ class LocalFrames(Backbone):
         self.embedding = self.embed_nodes(width)
         self.edges = None if cutoff is None else self.embed_edges()
         edge_width = 1 + sum(self.edge_inputs.values()) if self.edges is None else self.edges.width
-        self.frames = FrameEmbedding(width, edge_width, velocity, smoothing)
-        columns, self.places = edge_width + 12 + 6 * velocity, edge_width + 12
+        seen = sum(self.vector_inputs.values())
+        self.start = self.embed_vectors(seen)
+        self.frames = FrameEmbedding(width, edge_width, velocity, smoothing, seen)
+        columns, self.places = edge_width + 12 + 6 * (velocity + seen), edge_width + 12
         choose(filters, FILTERS, kind="filter", where="filters")
         self.filter = AnisotropicFilter(self.places, columns, width, width) if filters == "anisotropic" else None
         columns = columns if self.filter is None else width
@@ -162,13 +168,16 @@ class LocalFrames(Backbone):
         require_space(graph)
         s, (j, i) = self.embedding(graph), graph.edge_index
         vel = vector_field(graph, "vel") if self.velocity else None
+        w = None if self.start is None else self.start(graph)
         u, attributes, envelope = self.surroundings(graph)
-        frames = self.frames(s, attributes, u, envelope, graph.edge_index, vel)
+        frames = self.frames(s, attributes, u, envelope, graph.edge_index, vel, w)
         received, sent = frames.index_select(0, i), frames.index_select(0, j)
         seen = [u.unsqueeze(-1), sent]
         if vel is not None:
             seen += [vel.index_select(0, i).unsqueeze(-1), vel.index_select(0, j).unsqueeze(-1)]
-        local = into(received, torch.cat(seen, dim=-1))  # (edges, 3, vectors): u_ij, the three axes, velocities
+        if w is not None:
+            seen += [w.index_select(0, i), w.index_select(0, j)]
+        local = into(received, torch.cat(seen, dim=-1))  # (edges, 3, vectors): u_ij, the three axes, velocities, w
         if self.filter is None:
             z = torch.cat([attributes, local.flatten(1)], dim=-1)
         else:

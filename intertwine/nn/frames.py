@@ -88,18 +88,21 @@ def _check_corners(
 
 class FrameEmbedding(nn.Module):
     r"""Frames of the vectors :math:`a_i, b_i = \sum_j c_{ij}\, \phi(s_i, s_j, a_{ij})\, u_{ij} / (1 + \sum_j c_{ij})`;
-    or of the velocity and b_i.
+    or of the velocity and b_i. Vectors w_i of the nodes join the sums, :math:`a_i + W_a w_i` and :math:`b_i + W_b w_i`.
 
     Args:
         width: features of s.
         edge_width: features of a_ij.
         velocity: take :math:`a_i` to be the node's velocity, as LoCS does.
         smoothing: epsilon.
+        vectors: how many vectors w of a node there are.
     """
 
-    def __init__(self, width: int, edge_width: int, velocity: bool, smoothing: float) -> None:
+    def __init__(self, width: int, edge_width: int, velocity: bool, smoothing: float, vectors: int = 0) -> None:
         super().__init__()
-        self.weights = EdgeMLP(width, width, edge_width, width, 1 if velocity else 2)
+        sums = 1 if velocity else 2
+        self.weights = EdgeMLP(width, width, edge_width, width, sums)
+        self.mix = nn.Linear(vectors, sums, bias=False) if vectors else None
         self.smoothing = smoothing
 
     def forward(
@@ -110,9 +113,12 @@ class FrameEmbedding(nn.Module):
         envelope: Float[Tensor, " edges"] | None,
         edge_index: Int[Tensor, "2 edges"],
         vel: Float[Tensor, "nodes 3"] | None = None,
+        w: Float[Tensor, "nodes 3 vectors"] | None = None,
     ) -> Float[Tensor, "nodes 3 3"]:
         weights = self.weights.of_edges(s, attributes, edge_index)
         sums = edge_mean(vectors.unsqueeze(-1) * weights.unsqueeze(1), envelope, edge_index[1], s.shape[0])
+        if self.mix is not None and w is not None:
+            sums = sums + self.mix(w)
         return soft_frames(sums[..., 0] if vel is None else vel, sums[..., -1], self.smoothing)
 
 

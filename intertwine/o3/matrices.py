@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from intertwine.groups import Orthogonal
+from intertwine.groups.group import require_components
 from intertwine.groups.rotations import axis_angle_to_matrix, determinant_sign, quaternion_to_matrix, require_rotation
 from intertwine.groups.wigner import wigner_d, wigner_d_blocks
 from intertwine.numerics.linalg import apply, direct_sum
@@ -92,6 +93,7 @@ class Representing(Matrices):
 
     def transform(self, rotation: Float[Tensor, "*batch 3 3"], x: Float[Tensor, "*shape dim"]) -> Float[Tensor, "..."]:
         r""":math:`D(R)\,x`, the matrix computed in float64; the leading axes broadcast."""
+        require_components(x, self)
         return apply(self.D_from_matrix(rotation.to(torch.float64)).to(x), x)
 
 

@@ -72,7 +72,10 @@ def test_a_polygon_turned_is_itself_only_after_a_whole_step(pairs: types.ModuleT
     assert not same(2 * np.pi / (fold + 1))
 
 
-@pytest.mark.parametrize("name", ["schnet", "dimenet", "egnn", "painn", "gvp", "point_conv", "ponita"])
+NAMES = ["schnet", "dimenet", "egnn", "painn", "gvp", "point_conv", "ponita", "pointnet", "faenet"]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_random_weights_tell_apart_what_theory_says(pairs: types.ModuleType, name: str) -> None:
     questions, distinguish = import_module("questions"), import_module("distinguish")
     row = questions.Row(name, name, {})

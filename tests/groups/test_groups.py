@@ -293,6 +293,17 @@ def test_what_does_not_fit_is_named() -> None:
         groups.SO(3).elements()
 
 
+def test_a_tensor_of_another_representation_is_named(group: Group) -> None:
+    """Too many components, one too few, and a single one, which would be broadcast over all."""
+    for rep in [rep for rep in representations(group) if rep.axes]:
+        n = round(rep.dim ** (1 / rep.axes))
+        for last in {n + 1, n - 1, 1} - {n}:
+            with as_users_run_it(), pytest.raises(InputError, match=f"for {rep.dim} components"):
+                rep.transform(group.identity(), torch.zeros(4, *[last] * rep.axes, dtype=torch.float64))
+        with as_users_run_it(), pytest.raises(InputError, match=f"for {rep.dim} components"):
+            rep.transform(group.identity(), torch.zeros((), dtype=torch.float64))
+
+
 def test_groups_of_one_name_are_not_one_group() -> None:
     four = [[0, 1, 2, 3], [1, 0, 3, 2], [2, 3, 0, 1], [3, 2, 1, 0]]  # Klein's group, not C_4
     assert groups.FiniteGroup("C_4", torch.tensor(four)) != groups.cyclic(4)

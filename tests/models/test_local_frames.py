@@ -36,13 +36,14 @@ class TestLocalFramesWithFilters(TestLocalFrames):
 
 
 class TestLocalFramesOfVelocities(TestLocalFrames):
-    """As the paper: charged particles, all pairs, the first axis along the velocity."""
+    """As the paper: charged particles, all pairs, the first axis along the velocity, which is a vector besides."""
 
     fields, species = ("vel", "charge"), ()
 
     @pytest.fixture
     def model(self) -> Backbone:
         inputs = {"species": (), "node_inputs": ("charge", "speed"), "edge_inputs": ("charge_product",)}
+        inputs |= {"vector_inputs": ("vel",)}
         return LocalFrames(**SMALL | inputs | {"cutoff": None, "velocity": True}).double()
 
 
@@ -74,12 +75,15 @@ def frame(a: Tensor, b: Tensor, smoothing: float = 0.1) -> Tensor:
 
 
 @pytest.mark.parametrize("filters", ["mlp", "anisotropic"])
-@pytest.mark.parametrize("velocity", [False, True])
-def test_against_the_equations(velocity: bool, filters: str, generator: torch.Generator) -> None:
+@pytest.mark.parametrize(("velocity", "given"), [(False, ()), (True, ()), (False, ("u",)), (True, ("u",))])
+def test_against_the_equations(velocity: bool, given: tuple, filters: str, generator: torch.Generator) -> None:
     """Frames, coordinates in them, filters, messages, means and vectors, one node and one edge at a time."""
-    pos, vel = torch.randn(2, 5, 3, generator=generator, dtype=torch.float64)
-    graph, cutoff = Graph(pos, z=[1, 6, 8, 1, 6], vel=vel), SMALL["cutoff"]
-    model = LocalFrames(**SMALL, velocity=velocity, filters=filters).double()
+    pos, vel, u = torch.randn(3, 5, 3, generator=generator, dtype=torch.float64)
+    graph = Graph(pos, z=[1, 6, 8, 1, 6], vel=vel, u=u, representations={"u": "1o"})
+    cutoff = SMALL["cutoff"]
+    model = LocalFrames(**SMALL, velocity=velocity, filters=filters, vector_inputs=given).double()
+    w = u * (torch.asinh(u.norm(dim=1)) / u.norm(dim=1))[:, None]
+    w = w * model.start.linear.weight[0, 0] if given else None
     s = [model.embedding.species.weight[[1, 6, 8].index(int(z))] for z in graph.z]
 
     def neighbours(i: int) -> list[tuple[int, Tensor, Tensor, float]]:
@@ -100,13 +104,17 @@ def test_against_the_equations(velocity: bool, filters: str, generator: torch.Ge
         sums, fades = torch.zeros(3, 1 if velocity else 2, dtype=torch.float64), 1.0
         for j, x, radial, c in neighbours(i):
             sums, fades = sums + c * torch.outer(x, edge_function(model.frames.weights, s[i], s[j], radial)), fades + c
-        frames.append(frame(vel[i] if velocity else sums[:, 0] / fades, sums[:, -1] / fades))
+        axes = sums / fades
+        if w is not None:
+            axes = axes + torch.outer(w[i], model.frames.mix.weight[:, 0])
+        frames.append(frame(vel[i] if velocity else axes[:, 0], axes[:, -1]))
     for layer in model.layers:
         new = []
         for i in range(5):
             total, fades = torch.zeros_like(s[0]), 1.0
             for j, x, radial, c in neighbours(i):
                 seen = [x[:, None], frames[j]] + ([vel[i][:, None], vel[j][:, None]] if velocity else [])
+                seen += [] if w is None else [w[i][:, None], w[j][:, None]]
                 local = frames[i].T @ torch.cat(seen, dim=1)
                 z = torch.cat([radial, local.flatten()])
                 if filters == "anisotropic":
