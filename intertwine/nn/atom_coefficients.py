@@ -66,7 +66,11 @@ class AtomCoefficients(nn.Module):
             values = (1 + gate).unsqueeze(2) * (self.weights[str(l)][kind] @ rows.mT)
             parts.append((values + gate.unsqueeze(2) if l == 0 else values).flatten(1))
         u = torch.cat(parts, dim=1).to(torch.float64)
-        return self.mean[kind] + (self.mixing[kind] @ u.unsqueeze(2)).squeeze(2)
+        c = self.mean[kind]
+        for each, mixing in enumerate(self.mixing):  # one product for each species: a matrix for each node is large
+            rows = (kind == each).nonzero().squeeze(1)
+            c = c.index_add(0, rows, u.index_select(0, rows) @ mixing.T)
+        return c
 
     def fit(
         self,

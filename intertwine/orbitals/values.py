@@ -34,8 +34,8 @@ def orbital_values(
         DataError: an element that the basis does not have.
     """
     parts = [
-        (radial.unsqueeze(-1) * harmonics.unsqueeze(-2)).flatten(2)
-        for _, radial, harmonics in _factors(basis, numbers, pos, points)
+        ((falls @ group.weights.to(points).T).unsqueeze(-1) * harmonics.unsqueeze(-2)).flatten(2)
+        for group, falls, harmonics in _factors(basis, numbers, pos, points)
     ]
     return torch.cat(parts, dim=2)
 
@@ -61,20 +61,20 @@ def expanded_density(
 ) -> Float[Tensor, "m points"]:
     """The density of coefficients C of an auxiliary basis at points (e / Bohr^3); functions are not stored."""
     value, at = points.new_zeros(points.shape[:2]), 0
-    for group, radial, harmonics in _factors(basis, numbers, pos, points):
+    for group, falls, harmonics in _factors(basis, numbers, pos, points):
         part = coefficients[:, at : at + group.size].to(points).unflatten(1, (-1, 2 * group.degree + 1))
-        value = value + ((radial @ part) * harmonics).sum(2)
+        value = value + ((falls @ (group.weights.to(points).T @ part)) * harmonics).sum(2)
         at += group.size
     return value
 
 
 def _factors(
     basis: Basis, numbers: Tensor, pos: Tensor, points: Tensor
-) -> Iterator[tuple[Group, Float[Tensor, "m points shells"], Float[Tensor, "m points components"]]]:
-    """The groups of shells of each atom, their radial parts, and solid harmonics, at points."""
+) -> Iterator[tuple[Group, Float[Tensor, "m points primitives"], Float[Tensor, "m points components"]]]:
+    """The groups of shells of each atom, the exponentials of their primitives, and solid harmonics, at points."""
     for atom, z in enumerate(numbers.tolist()):
         r = (points - pos[:, atom].to(points).unsqueeze(1)) / BOHR
         square = r.square().sum(2, keepdim=True)
         for group in groups(tuple(basis.of(z))):
-            radial = torch.exp(-square * group.exponents.to(points)) @ group.weights.to(points).T
-            yield group, radial, spherical_harmonics(group.degree, r, normalize=False, normalization="integral")
+            falls = torch.exp(-square * group.exponents.to(points))
+            yield group, falls, spherical_harmonics(group.degree, r, normalize=False, normalization="integral")
