@@ -32,7 +32,7 @@ from intertwine.tasks.verdict import of_the_baseline
 
 DEBYE = 2.541746473  # of e Bohr
 FITTED_GRAPHS = 100  # of the training set, from which means and components are taken
-TRAINED = (12, 7)  # radii, and degree of the spheres, of the points that are trained on
+TRAINED = (12, 5)  # radii, and degree of the spheres, of the points that are trained on; spheres turn at each step
 SCORED = (20, 11)  # of those that errors are measured at: 0.01 % of a density's electrons, 1 % of the NMAPE itself
 THIN = 1e-3  # e / Bohr^3, density below which errors count less in the loss "l2"
 #: Steps of the three numbers that a turn of the spheres is made of: 1 / p, 1 / p^2, 1 / p^3 with p^4 = p + 1, by which
@@ -73,7 +73,7 @@ class Density(Task):
 
     name: ClassVar[str] = "density"
     model: ClassVar[str] = "nequip"
-    pace: ClassVar[Pace] = Pace(batch_size=10, learning_rate=3e-3, steps=20_000, least=20, most=1000)
+    pace: ClassVar[Pace] = Pace(batch_size=5, learning_rate=2e-3, steps=20_000, least=20, most=1000)
     loss_buffers: ClassVar[tuple[str, ...]] = ("spread", "step")
     spread: Tensor
     step: Tensor
