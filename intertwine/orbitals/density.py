@@ -21,7 +21,15 @@ from torch import Tensor
 
 from intertwine.numerics import DataError, GeometryError
 from intertwine.orbitals.basis import Basis
-from intertwine.orbitals.gaussians import Group, groups, shell_integrals
+from intertwine.orbitals.gaussians import (
+    Group,
+    groups,
+    monomials,
+    primitive_integrals,
+    primitive_matrix,
+    shell_integrals,
+    solid_harmonics,
+)
 from intertwine.orbitals.overlap import centres_of, overlap_matrix
 
 CHUNK = 100  # geometries at a time
@@ -107,18 +115,31 @@ def projections(
     orbitals = [groups(tuple(basis.of(element))) for element in z]
     functions = [groups(tuple(auxiliary.of(element))) for element in z]
     starts = _starts([[group.size for group in ones] for ones in orbitals])
-    result = [[centres.new_zeros(len(pos), group.size) for group in ones] for ones in functions]
+    primitives = [[_primitives(group, len(pos), centres) for group in ones] for ones in functions]
     for i in range(len(z)):
         for j in range(i, len(z)):
             for left, row in zip(orbitals[i], starts[i], strict=True):
                 for right, column in zip(orbitals[j], starts[j], strict=True):
                     block = (1 if i == j else 2) * D[:, row : row + left.size, column : column + right.size]
+                    weights = primitive_matrix(left, right, block)[:, :, None, ..., None]
                     for k in range(len(z)):
                         at = [centres[:, atom] - centres[:, k] for atom in (i, j, k)]
                         for place, group in enumerate(functions[k]):
-                            values = shell_integrals((left, right, group), at)
-                            result[k][place] += (block.flatten(1).unsqueeze(1) @ values.flatten(1, 2)).squeeze(1)
-    return torch.cat([part for ones in result for part in ones], dim=1)
+                            values = primitive_integrals((left, right, group), at)
+                            primitives[k][place] += (values * weights).sum((0, 1, 4, 5))
+    parts = [
+        torch.einsum("upc,mu,sc->psm", value, solid_harmonics(group.degree).to(value), group.weights.to(value)).flatten(
+            1
+        )
+        for values, ones in zip(primitives, functions, strict=True)
+        for value, group in zip(values, ones, strict=True)
+    ]
+    return torch.cat(parts, dim=1)
+
+
+def _primitives(group: Group, count: int, like: Tensor) -> Float[Tensor, "monomials batch primitives"]:
+    """Zeros for the integrals of the primitives of a group."""
+    return like.new_zeros(len(monomials(group.degree)), count, len(group.exponents))
 
 
 def fitted(

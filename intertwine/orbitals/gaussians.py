@@ -133,25 +133,45 @@ def shell_integrals(
     Returns:
         (batch, orbitals_1, orbitals_2, ...), float64.
     """
+    count, value = len(members), primitive_integrals(members, centres, operator)
+    for group in reversed(members):
+        # the last axis is the primitives of this group; shells come to the front, so that the next is last again
+        value = torch.movedim(value @ group.weights.to(value).T, -1, count)
+    for group in reversed(members):
+        value = torch.tensordot(value, solid_harmonics(group.degree).to(value), dims=([count - 1], [1]))
+        value = torch.movedim(value, -1, 0)
+    order = [2 * count, *(k for c in range(count) for k in (count + c, c))]
+    return value.permute(order).reshape(len(centres[0]), *(group.size for group in members))
+
+
+def primitive_integrals(
+    members: Sequence[Group],
+    centres: Sequence[Float[Tensor, "batch 3"]],
+    operator: tuple[int, int, int] = (0, 0, 0),
+) -> Float[Tensor, "..."]:
+    """The same of monomials times primitives that are not normalised: (monomials_1, ..., batch, primitives_1, ...)."""
     count = len(members)
     exponents = [group.exponents.to(centres[0].device) for group in members]
     highest = [group.degree for group in members]
     table = axis_integrals(centres, exponents, [*highest[:-1], highest[-1] + max(operator)])
-    parts = []
+    value: Tensor | None = None
     for axis in range(3):
         x = _raised(table[(..., axis) + (slice(None),) * count], operator[axis], highest[-1], centres[-1][:, axis])
-        places = [[power[axis] for power in monomials(l)] for l in highest]
-        grid = torch.meshgrid(*(torch.tensor(powers, device=x.device) for powers in places), indexing="ij")
-        parts.append(x[grid])
-    value = parts[0] * parts[1] * parts[2]  # (monomials ..., batch, primitives ...)
-    for group, exponent in zip(reversed(members), reversed(exponents), strict=True):
-        # the last axis is the primitives of this group; shells come to the front, so that the next is last again
-        value = torch.movedim(value @ group.weights.to(exponent).T, -1, count)
-    for group in reversed(members):
-        value = torch.tensordot(value, solid_harmonics(group.degree).to(exponents[0]), dims=([count - 1], [1]))
-        value = torch.movedim(value, -1, 0)
-    order = [2 * count, *(k for c in range(count) for k in (count + c, c))]
-    return value.permute(order).reshape(len(centres[0]), *(group.size for group in members))
+        places = [torch.tensor([power[axis] for power in monomials(l)], device=x.device) for l in highest]
+        part = x[torch.meshgrid(*places, indexing="ij")]
+        value = part if value is None else value * part
+    assert value is not None
+    return value
+
+
+def primitive_matrix(
+    left: Group, right: Group, matrix: Float[Tensor, "batch n m"]
+) -> Float[Tensor, "monomials others batch a b"]:
+    """A matrix between orbitals of two groups as one between monomials times primitives, so that the sum over both of
+    matrix times integrals is the same."""
+    value = matrix.unflatten(2, (-1, 2 * right.degree + 1)).unflatten(1, (-1, 2 * left.degree + 1))
+    Y, V = solid_harmonics(left.degree).to(value), solid_harmonics(right.degree).to(value)
+    return torch.einsum("psmtk,sa,mu,tb,kv->uvpab", value, left.weights.to(value), Y, right.weights.to(value), V)
 
 
 def _raised(x: Tensor, power: int, degree: int, origin: Tensor) -> Tensor:
