@@ -15,12 +15,14 @@ electrons, which are positive.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from intertwine.numerics import DataError, GeometryError
-from intertwine.orbitals.basis import Basis
+from intertwine.orbitals.basis import Basis, Shell
 from intertwine.orbitals.gaussians import (
     Group,
     groups,
@@ -51,10 +53,14 @@ def moments(basis: Basis, z: int, powers: tuple[int, int, int]) -> Float[Tensor,
     Raises:
         DataError: an element that the basis does not have.
     """
+    return _moments(tuple(basis.of(z)), powers)
+
+
+@lru_cache(maxsize=256)
+def _moments(shells: tuple[Shell, ...], powers: tuple[int, int, int]) -> Tensor:
     one = Group(0, torch.zeros(1, dtype=torch.float64), torch.full((1, 1), (4 * torch.pi) ** 0.5, dtype=torch.float64))
     origin = torch.zeros(1, 3, dtype=torch.float64)
-    parts = [shell_integrals((one, group), (origin, origin), powers)[0, 0] for group in groups(tuple(basis.of(z)))]
-    return torch.cat(parts)
+    return torch.cat([shell_integrals((one, group), (origin, origin), powers)[0, 0] for group in groups(shells)])
 
 
 def molecular_charges(basis: Basis, numbers: Int[Tensor, " atoms"]) -> Float[Tensor, " n"]:

@@ -7,12 +7,16 @@ float64 and differentiable.
 
 from __future__ import annotations
 
+from functools import lru_cache
+from itertools import product
+from math import comb
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from intertwine.numerics import InputError
-from intertwine.orbitals.basis import BOHR, Basis
+from intertwine.orbitals.basis import BOHR, Basis, Shell
 from intertwine.orbitals.gaussians import groups, shell_integrals
 
 
@@ -61,13 +65,9 @@ def moment_matrix(
         for j in range(i, len(z)):
             kinds.setdefault((z[i], z[j], i == j), []).append((i, j))
     for (first, second, same), pairs in kinds.items():
-        if same and not any(powers):  # the orbitals of an atom have the same overlaps everywhere
-            block = pair_overlap(basis, first, second, centres.new_zeros(1, 3))
-            block = block.expand(len(centres) * len(pairs), -1, -1)
-        else:
-            i, j = torch.tensor(pairs, device=pos.device).T
-            a, b = (centres[:, k].flatten(0, 1) for k in (i, j))
-            block = pair_integrals(basis, first, second, a, b, powers)
+        i, j = torch.tensor(pairs, device=pos.device).T
+        a, b = (centres[:, k].flatten(0, 1) for k in (i, j))
+        block = own_integrals(basis, first, a, powers) if same else pair_integrals(basis, first, second, a, b, powers)
         for (a_atom, b_atom), part in zip(pairs, block.unflatten(0, (len(centres), len(pairs))).unbind(1), strict=True):
             rows[a_atom][b_atom] = part
             rows[b_atom][a_atom] = part.mT
@@ -96,6 +96,31 @@ def pair_integrals(
         for left in groups(tuple(basis.of(first)))
     ]
     return torch.cat(rows, dim=1)
+
+
+def own_integrals(
+    basis: Basis, z: int, centre: Float[Tensor, "atoms 3"], powers: tuple[int, int, int]
+) -> Float[Tensor, "atoms n n"]:
+    r"""The moments of :func:`moment_matrix` of the orbitals of an element with each other, at centres R (Bohr): sums of
+    those about the nucleus, :math:`x^n = \sum_k \binom{n}{k} R^{n-k} (x - R)^k`."""
+    shells = tuple(basis.of(z))
+    total: Tensor | None = None
+    for low in product(*(range(power + 1) for power in powers)):
+        shift = centre.new_ones(len(centre))
+        for axis, (power, k) in enumerate(zip(powers, low, strict=True)):
+            shift = shift * comb(power, k) * centre[:, axis] ** (power - k)
+        part = shift[:, None, None] * _about_nucleus(shells, low).to(centre)
+        total = part if total is None else total + part
+    assert total is not None
+    return total
+
+
+@lru_cache(maxsize=256)
+def _about_nucleus(shells: tuple[Shell, ...], powers: tuple[int, ...]) -> Tensor:
+    """Moments of the orbitals of one atom about its nucleus."""
+    origin = torch.zeros(1, 3, dtype=torch.float64)
+    basis = Basis("", {0: shells})
+    return pair_integrals(basis, 0, 0, origin, origin, (powers[0], powers[1], powers[2]))[0]
 
 
 def centres_of(numbers: Int[Tensor, " atoms"], pos: Float[Tensor, "*batch atoms 3"]) -> Float[Tensor, "*batch atoms 3"]:

@@ -157,8 +157,6 @@ def test_bad_input_of_densities(orbitals, functions) -> None:
         even_tempered(orbitals, [9])
     with pytest.raises(InputError, match="radii"):
         molecular_quadrature(pos, 1, 3)
-    with pytest.raises(InputError, match="for 3 atoms"):
-        overlap_matrix(functions, NUMBERS, pos[:, :2])
     twins = Basis("twins", {z: (Shell(0, (1.0,), (1.0,)),) * 2 for z in NUMBERS.tolist()})
     with pytest.raises(GeometryError, match="linearly dependent"):
         fitted(orbitals, twins, NUMBERS, pos, D)
