@@ -1,5 +1,6 @@
 # make demo: install, then train, certify and picture a force field of ethanol.
 # make demo-hamiltonian: the same of Fock matrices of water, with images of the matrix and a ladder of energies.
+# make demo-density: the same of electron densities of water, with slices and the error over the distance.
 # make test: install, then run the quick tier of the tests, which touches every module (tests/tiers.py).
 # make test-all: install, then run all tests.
 # make test-oldest: install the oldest versions of what pyproject.toml asks for, then run tests that use them.
@@ -8,7 +9,7 @@ PYTHON ?= python3.11
 TORCH ?= torch==2.13.0
 BIN = .venv/bin
 
-.PHONY: setup demo demo-hamiltonian test test-all test-oldest lint docs pictures clean
+.PHONY: setup demo demo-hamiltonian demo-density test test-all test-oldest lint docs pictures clean
 
 setup: .venv/.installed
 
@@ -27,6 +28,9 @@ demo: setup
 
 demo-hamiltonian: setup
 	$(BIN)/intertwine train water --minutes 6
+
+demo-density: setup
+	$(BIN)/intertwine train water --target density --minutes 6
 
 # programs of others that the tests compare with
 .venv/.peers: .venv/.installed

@@ -13,7 +13,7 @@ from intertwine.data.folders import is_several, read_folder
 from intertwine.data.folds import structure
 from intertwine.data.idx import is_idx
 from intertwine.data.images import digits, read_idx_file
-from intertwine.data.matrices import labelled_matrices
+from intertwine.data.matrices import MATRICES, labelled_matrices
 from intertwine.data.mesh_files import is_mesh
 from intertwine.data.meshes import POINTS, is_mesh_folder, read_meshes
 from intertwine.data.nbody import nbody
@@ -139,7 +139,8 @@ DATASETS: dict[str, Dataset] = {
     ),
     "water": Dataset(
         water, "water at 500 K: Fock matrices in def2-SVP, PBE (500 / 500 / 500)", "hamiltonian", "hamiltonian", 1500,
-        "embedded; made by scripts/make_water.py with tblite and PySCF; MIT", ("hamiltonian", "energy"),
+        "embedded; made by scripts/make_water.py with tblite and PySCF; MIT", ("hamiltonian", "density", "energy"),
+        selects=True,
         papers=(PYSCF_PAPER, GFN2_PAPER, ASE_PAPER),
     ),
 }  # fmt: skip
@@ -217,8 +218,8 @@ def open_dataset(
         return read_folder(path, keys=keys, units=units, target=target, limit=limit, progress=progress)
     if not path.exists() and not path.suffix and path.parent == Path("."):
         raise InputError(f"{name!r} is neither a data set nor a file", where="data", remedy=nearest(name, DATASETS))
-    if target == "hamiltonian" and path.is_file() and path.suffix in (".h5", ".hdf5"):
-        return labelled_matrices(path, limit)
+    if target in MATRICES and path.is_file() and path.suffix in (".h5", ".hdf5"):
+        return labelled_matrices(path, limit, target)
     return read_file(path, keys=keys, units=units, target=target, limit=limit, progress=progress)
 
 

@@ -17,9 +17,17 @@ from intertwine.data.label_files import described, read_labels
 from intertwine.data.splits import Splits
 from intertwine.data.store import GraphStore
 from intertwine.geometry import Graph
-from intertwine.numerics import DataError
+from intertwine.numerics import DataError, choose
 from intertwine.orbitals import Basis, BlockLayout, pair_blocks, reordered
 from intertwine.orbitals.basis import HARTREE
+
+#: What matrices between orbitals there are: unit, and factor from a program's atomic units to it.
+MATRICES = {"hamiltonian": ("eV", HARTREE), "density": ("", 1.0)}
+#: What they are called, and what a note says.
+WORDS = {
+    "hamiltonian": ("Hamiltonians", "Fock matrices in blocks of pairs, eV"),
+    "density": ("density matrices", "density matrices in blocks of pairs"),
+}
 
 
 def matrix_store(
@@ -30,70 +38,77 @@ def matrix_store(
     *,
     program: str = "pyscf",
     name: str = "matrices",
+    field: str = "hamiltonian",
     labels: Mapping[str, Float[Tensor, "molecules ..."]] | None = None,
     splits: Splits | None = None,
     notes: Sequence[str] = (),
 ) -> GraphStore:
-    """A data set of many geometries of one molecule, whose field ``hamiltonian`` (eV) has the blocks of all pairs.
+    """A data set of many geometries of one molecule, whose field ``hamiltonian`` (eV) or ``density`` (electrons) has
+    the blocks of all pairs.
 
     Args:
         basis: of the orbitals.
         numbers: atomic numbers.
         pos: positions (A).
-        matrices: symmetric, in Eh and in the orbitals' order of ``program``: whole (molecules, n, n), or their upper
-            triangles row by row (molecules, n (n + 1) / 2).
+        matrices: symmetric, of a Hamiltonian in Eh, in the orbitals' order of ``program``: whole (molecules, n, n), or
+            their upper triangles row by row (molecules, n (n + 1) / 2).
         program: one of :data:`intertwine.orbitals.PROGRAMS`.
         name: of the data set.
+        field: "hamiltonian", or "density" for density matrices.
         labels: other labels of the molecules, the energy (eV) for example.
         splits: prescribed.
         notes: what a user is told.
 
     Raises:
         DataError: matrices that are not finite, not symmetric, or not of the basis.
+        InputError: another field.
     """
+    unit, factor = MATRICES[choose(field, MATRICES, kind="matrix", where="matrix_store")]
     degrees = [shell.degree for z in numbers.tolist() for shell in basis.of(z)]
     n = sum(2 * l + 1 for l in degrees)
     whole = unpacked(matrices, n, name)
     layout = BlockLayout(basis)
-    blocks = pair_blocks(layout, numbers, reordered(whole * HARTREE, degrees, program, "intertwine"))
+    blocks = pair_blocks(layout, numbers, reordered(whole * factor, degrees, program, "intertwine"))
     count, atoms = pos.shape[:2]
     store = GraphStore(
         {
             "pos": pos.to(torch.float64).reshape(-1, 3),
             "z": numbers.to(torch.int64).repeat(count),
-            "hamiltonian": blocks.flatten(0, 1),
+            field: blocks.flatten(0, 1),
             **{key: value.to(torch.float64) for key, value in (labels or {}).items()},
         },
         torch.arange(count + 1) * atoms,
-        {"pos": "node", "z": "node", "hamiltonian": "pair", **dict.fromkeys(labels or {}, "graph")},
+        {"pos": "node", "z": "node", field: "pair", **dict.fromkeys(labels or {}, "graph")},
         name=name,
-        units={"hamiltonian": "eV"} | dict.fromkeys([key for key in (labels or {}) if key == "energy"], "eV"),
+        units={field: unit} | dict.fromkeys([key for key in (labels or {}) if key == "energy"], "eV"),
         notes=notes,
         splits=splits,
-        representations={"hamiltonian": str(layout.irreps)},
-        pointers={"hamiltonian": torch.arange(count + 1) * atoms**2},
-        task="hamiltonian",
+        representations={field: str(layout.irreps)},
+        pointers={field: torch.arange(count + 1) * atoms**2},
+        task=field,
     )
     store.about["basis"] = basis.to_json()
     return store
 
 
-def labelled_matrices(path: str | Path, limit: int | None = None) -> GraphStore:
-    """The Hamiltonians of a file that ``intertwine label`` wrote, of molecules of one composition or of many.
+def labelled_matrices(path: str | Path, limit: int | None = None, field: str = "hamiltonian") -> GraphStore:
+    """The Hamiltonians, or density matrices, of a file that ``intertwine label`` wrote, of molecules of one composition
+    or of many.
 
     Args:
         path: of the file. Its basis is read by its name, which needs PySCF.
         limit: the first molecules only.
+        field: "hamiltonian" or "density".
 
     Raises:
         InputError: PySCF or h5py is not installed.
-        DataError: the file has no Hamiltonians, or of ions and open shells.
+        DataError: the file has none, or of ions and open shells.
     """
     where = str(path)
     recipe, groups = read_labels(path)
-    if not groups or not recipe.get("basis") or any("hamiltonian" not in group.labels for group in groups):
-        remedy = "label it again with --want energy,hamiltonian and a method with a basis, pbe/def2-svp."
-        raise DataError("the file has no Hamiltonians", where=where, remedy=remedy)
+    if not groups or not recipe.get("basis") or any(field not in group.labels for group in groups):
+        remedy = f"label it again with --want energy,{field} and a method with a basis, pbe/def2-svp."
+        raise DataError(f"the file has no {WORDS[field][0]}", where=where, remedy=remedy)
     if recipe.get("spin") or any(np.any(group.labels.get("total_charge", 0)) for group in groups):
         what, remedy = "ions or open shells", "only neutral closed shells are learned: label such ones."
         raise DataError(what, where=where, remedy=remedy)
@@ -101,12 +116,12 @@ def labelled_matrices(path: str | Path, limit: int | None = None) -> GraphStore:
     graphs: dict[int, Graph] = {}
     for group in groups:
         energies = {"energy": torch.from_numpy(group.labels["energy"])} if "energy" in group.labels else {}
-        arrays = (group.numbers, group.positions, group.labels["hamiltonian"])
-        store = matrix_store(basis, *map(torch.from_numpy, arrays), name=where, labels=energies)
+        arrays = (group.numbers, group.positions, group.labels[field])
+        store = matrix_store(basis, *map(torch.from_numpy, arrays), name=where, field=field, labels=energies)
         graphs |= dict(zip(group.frames.tolist(), (store[k] for k in range(len(store))), strict=True))
     ordered = [graphs[frame] for frame in sorted(graphs)][:limit]
-    whole = GraphStore.from_graphs(ordered, name=where, units=store.units, task="hamiltonian")
-    whole.notes = [f"{described(json.dumps(recipe))}; Fock matrices in blocks of pairs, eV"]
+    whole = GraphStore.from_graphs(ordered, name=where, units=store.units, task=field)
+    whole.notes = [f"{described(json.dumps(recipe))}; {WORDS[field][1]}"]
     whole.about["basis"] = basis.to_json()
     return whole
 

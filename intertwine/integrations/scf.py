@@ -20,7 +20,7 @@ from intertwine.numerics import DataError, InputError
 from intertwine.orbitals import overlap_matrix, reordered, spectrum
 from intertwine.orbitals.basis import HARTREE
 from intertwine.tasks import Hamiltonian
-from intertwine.tasks.hamiltonian import occupied
+from intertwine.tasks.compositions import occupied
 from intertwine.training import Run
 from intertwine.training.evaluation import predict
 

@@ -16,14 +16,15 @@ from collections.abc import Sequence
 from functools import cached_property
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from intertwine.o3 import Irrep, Irreps, coupling
-from intertwine.orbitals.basis import Basis, shell_irreps
+from intertwine.orbitals.basis import Basis
+from intertwine.orbitals.layout import AtomLayout
 
 
-class BlockLayout:
+class BlockLayout(AtomLayout):
     """The blocks of all pairs of atoms in a basis.
 
     Args:
@@ -36,12 +37,7 @@ class BlockLayout:
     """
 
     def __init__(self, basis: Basis) -> None:
-        self.basis = basis
-        counts = [[shell.degree for shell in shells] for shells in basis.shells.values()]
-        most = max((max(degrees) for degrees in counts), default=0)
-        self.degrees = [l for l in range(most + 1) for _ in range(max(degrees.count(l) for degrees in counts))]
-        self.orbitals = shell_irreps(self.degrees)
-        self.size = self.orbitals.dim
+        super().__init__(basis)
         self.channels: dict[Irrep, list[tuple[int, int]]] = {}
         for i, l in enumerate(self.degrees):
             for j, k in enumerate(self.degrees):
@@ -49,7 +45,6 @@ class BlockLayout:
                     self.channels.setdefault(Irrep(degree, (-1) ** (l + k)), []).append((i, j))
         self.channels = dict(sorted(self.channels.items()))
         self.irreps = Irreps([(len(shells), ir) for ir, shells in self.channels.items()])
-        self._starts = [sum(2 * l + 1 for l in self.degrees[:k]) for k in range(len(self.degrees))]
 
     @cached_property
     def couplings(self) -> Float[Tensor, "rows columns dim"]:
@@ -93,26 +88,6 @@ class BlockLayout:
         places, signs = self.transposition
         return y[..., places.to(y.device)] * signs.to(y)
 
-    def places(self, z: int) -> Int[Tensor, " n"]:
-        """Where the orbitals of an element are among the rows of a block; a ``DataError`` if the basis lacks it."""
-        taken = dict.fromkeys(self.degrees, 0)
-        rows: list[int] = []
-        for shell in self.basis.of(z):
-            row = self.degrees.index(shell.degree) + taken[shell.degree]
-            taken[shell.degree] += 1
-            rows += range(self._span(row).start, self._span(row).stop)
-        return torch.tensor(rows)
-
-    def mask(self, numbers: Int[Tensor, " atoms"]) -> Bool[Tensor, "atoms rows"]:
-        """Which rows of a block each atom has."""
-        table = torch.zeros(int(numbers.max()) + 1 if len(numbers) else 1, self.size, dtype=torch.bool)
-        for z in numbers.unique().tolist():
-            table[z, self.places(z)] = True
-        return table.to(numbers.device)[numbers]
-
     def shells_of(self, ir: Irrep | str) -> Sequence[tuple[int, int]]:
         """The shells (row, column) of the channels of one irrep."""
         return self.channels[Irrep(ir)]
-
-    def _span(self, shell: int) -> slice:
-        return slice(self._starts[shell], self._starts[shell] + 2 * self.degrees[shell] + 1)

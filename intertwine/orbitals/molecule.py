@@ -31,7 +31,7 @@ def pair_blocks(
     Raises:
         DataError: the matrix has not as many orbitals as the basis, or an element is not in it.
     """
-    rows = _rows(layout, numbers)
+    rows = layout.rows(numbers)
     if tuple(matrices.shape[-2:]) != (len(rows), len(rows)):
         what = f"the matrix has shape {tuple(matrices.shape)}, and the molecule has {len(rows)} orbitals"
         remedy = f"give matrices in the basis {layout.basis.name}."
@@ -60,7 +60,7 @@ def orbital_matrix(
     Raises:
         DataError: an element that the basis does not have.
     """
-    rows, atoms, size = _rows(layout, numbers), len(numbers), layout.size
+    rows, atoms, size = layout.rows(numbers), len(numbers), layout.size
     blocks = layout.to_blocks(y)
     if pairs is None:
         whole = blocks.unflatten(-3, (atoms, atoms))
@@ -86,9 +86,3 @@ def matrix_rotation(
     """
     exact = isometry.to(torch.float64)
     return torch.block_diag(*(basis.irreps(z).D_from_matrix(exact) for z in numbers.tolist()))
-
-
-def _rows(layout: BlockLayout, numbers: Tensor) -> Tensor:
-    """Where each orbital of a molecule is among the rows of all blocks side by side."""
-    places = [atom * layout.size + layout.places(z) for atom, z in enumerate(numbers.tolist())]
-    return torch.cat(places).to(numbers.device) if places else numbers.new_zeros(0)

@@ -4,6 +4,7 @@ something is drawn.
 
 from intertwine.plots.classes import confusion, error_by_angle, examples
 from intertwine.plots.curves import draw_learning_curve, learning_curve, learning_curves, trajectory
+from intertwine.plots.densities import density_slice, error_over_distance
 from intertwine.plots.matrices import representation, wigner
 from intertwine.plots.orbitals import block_errors, ladder, matrices
 from intertwine.plots.parity import draw_error_by_species, draw_parity, error_by_species, parity
@@ -17,12 +18,14 @@ __all__ = [
     "block_errors",
     "certificate",
     "confusion",
+    "density_slice",
     "draw_certificate",
     "draw_error_by_species",
     "draw_learning_curve",
     "draw_parity",
     "error_by_angle",
     "error_by_species",
+    "error_over_distance",
     "examples",
     "figure",
     "harmonic_surface",

@@ -1,6 +1,7 @@
 """Floor 6: what models are for. A task is a head, a loss, and the way to score; a new one is a file and a line here."""
 
 from intertwine.tasks.classification import Classification
+from intertwine.tasks.density import Density
 from intertwine.tasks.dynamics import Dynamics
 from intertwine.tasks.force_field import ForceField
 from intertwine.tasks.hamiltonian import Hamiltonian
@@ -13,6 +14,7 @@ from intertwine.tasks.tensor_form import TensorForm
 #: Every task by the name that the command line uses; the first one that suits the data is taken.
 TASKS: dict[str, type[Task]] = {
     "hamiltonian": Hamiltonian,
+    "density": Density,
     "dynamics": Dynamics,
     "structure": Structure,
     "force_field": ForceField,
@@ -23,6 +25,7 @@ TASKS: dict[str, type[Task]] = {
 __all__ = [
     "TASKS",
     "Classification",
+    "Density",
     "Dynamics",
     "ForceField",
     "Hamiltonian",

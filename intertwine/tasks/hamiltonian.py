@@ -2,7 +2,7 @@ r"""Matrices between atomic orbitals, learned block by block: Hamiltonians (Fock
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -16,6 +16,7 @@ from intertwine.numerics import DataError, InputError, choose
 from intertwine.o3 import Irreps
 from intertwine.orbitals import Basis, BlockLayout, orbital_matrix, overlap_matrix, spectrum
 from intertwine.orbitals.basis import HARTREE
+from intertwine.tasks.compositions import check_closed, molecules, occupied
 from intertwine.tasks.hamiltonian_pictures import pictures_of
 from intertwine.tasks.output import Metric, Output
 from intertwine.tasks.pace import Pace
@@ -156,7 +157,7 @@ class Hamiltonian(Task):
     def _of_orbitals(self, y: Tensor, graph: Graph, energies: bool = False) -> dict[str, Tensor]:
         """Errors of energies and coefficients of the occupied orbitals, one composition after the other."""
         parts: dict[str, list[Tensor]] = {"occupied_energies": [], "gap": [], "orbitals": []}
-        for numbers, pos, rows in self.molecules(graph):
+        for numbers, pos, _, rows in molecules(graph):
             S = overlap_matrix(self.basis, numbers, pos)
             true, made = (
                 spectrum(orbital_matrix(self.layout, numbers, blocks[rows].to(torch.float64)), S)
@@ -172,31 +173,6 @@ class Hamiltonian(Task):
             cosine = torch.nn.functional.cosine_similarity(made.coefficients, true.coefficients, dim=1)[:, :n]
             parts["orbitals"].append((1 - cosine.abs()).flatten())
         return {name: torch.cat(values) for name, values in parts.items() if values}
-
-    def molecules(self, graph: Graph) -> Iterator[tuple[Int[Tensor, " atoms"], Float[Tensor, "m atoms 3"], Tensor]]:
-        """The molecules of a batch by composition: atomic numbers, positions (A) of all of them, and the rows of their
-        pairs (molecules, atoms^2).
-
-        Raises:
-            DataError: the graph lists only some pairs.
-        """
-        counts = torch.bincount(graph.membership(), minlength=graph.graphs).tolist()
-        if graph.get("pairs") is not None and len(graph.pairs) != sum(n * n for n in counts):
-            raise DataError("orbitals need the blocks of all pairs", where="pairs", remedy="list all, or none.")
-        node = row = 0
-        kinds: dict[tuple[int, ...], list[tuple[int, int]]] = {}
-        z = graph.z.tolist()
-        for n in counts:
-            kinds.setdefault(tuple(z[node : node + n]), []).append((node, row))
-            node, row = node + n, row + n * n
-        for numbers, places in kinds.items():
-            n, device = len(numbers), graph.pos.device
-            nodes, rows = (
-                torch.tensor([place[k] for place in places], device=device).unsqueeze(1)
-                + torch.arange(size, device=device)
-                for k, size in ((0, n), (1, n * n))
-            )
-            yield torch.tensor(numbers, device=device), graph.pos[nodes].to(torch.float64), rows
 
     def fit(self, graphs: Iterable[Graph]) -> None:
         """Guess and scales from the training set.
@@ -228,12 +204,7 @@ class Hamiltonian(Task):
             what = f"blocks have {sizes} in the basis {self.basis.name}"
             remedy = "do not mix matrices of different bases: train on one method."
             raise DataError(what, where=where, remedy=remedy)
-        electrons = torch.zeros(graph.graphs, dtype=torch.int64, device=graph.z.device)
-        electrons.index_add_(0, graph.membership(), graph.z)
-        if bool((odd := electrons % 2 == 1).any()):
-            what = f"molecule {int(odd.nonzero()[0])} has {int(electrons[odd][0])} electrons: its shell is open"
-            remedy = "leave out radicals and ions: closed shells of neutral molecules are learned."
-            raise DataError(what, where=where, remedy=remedy)
+        check_closed(graph, where)
 
     def matrix(self, numbers: Int[Tensor, " atoms"], y: Float[Tensor, "*batch pairs dim"]) -> Tensor:
         """The whole matrix (eV) of blocks of all pairs of one molecule, in the order of ``intertwine.orbitals``; equal
@@ -255,8 +226,3 @@ class Hamiltonian(Task):
 
     def describe(self) -> dict[str, Any]:
         return {"basis": self.basis.name, "size beyond the guess (eV)": float(self.spread)}
-
-
-def occupied(numbers: Int[Tensor, " atoms"]) -> int:
-    """Occupied orbitals of a neutral closed shell."""
-    return int(numbers.sum()) // 2

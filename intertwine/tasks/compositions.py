@@ -1,0 +1,62 @@
+"""The molecules of a batch by composition, for what is computed of many geometries of one molecule at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from intertwine.geometry import Graph
+from intertwine.numerics import DataError
+
+
+class Molecules(NamedTuple):
+    """Molecules of one composition: atomic ``numbers``, positions ``pos`` (A, float64) of all of them, and the rows of
+    their ``nodes`` and of their ``pairs`` of atoms, i N + j, in the batch."""
+
+    numbers: Int[Tensor, " atoms"]
+    pos: Float[Tensor, "m atoms 3"]
+    nodes: Int[Tensor, "m atoms"]
+    pairs: Int[Tensor, "m pairs"]
+
+
+def molecules(graph: Graph) -> Iterator[Molecules]:
+    """The molecules of a batch, one composition after the other.
+
+    Raises:
+        DataError: the graph lists only some pairs.
+    """
+    counts = torch.bincount(graph.membership(), minlength=graph.graphs).tolist()
+    if graph.get("pairs") is not None and len(graph.pairs) != sum(n * n for n in counts):
+        raise DataError("orbitals need the blocks of all pairs", where="pairs", remedy="list all, or none.")
+    node = row = 0
+    kinds: dict[tuple[int, ...], list[tuple[int, int]]] = {}
+    z = graph.z.tolist()
+    for n in counts:
+        kinds.setdefault(tuple(z[node : node + n]), []).append((node, row))
+        node, row = node + n, row + n * n
+    for numbers, places in kinds.items():
+        n, device = len(numbers), graph.pos.device
+        nodes, rows = (
+            torch.tensor([place[k] for place in places], device=device).unsqueeze(1) + torch.arange(size, device=device)
+            for k, size in ((0, n), (1, n * n))
+        )
+        yield Molecules(torch.tensor(numbers, device=device), graph.pos[nodes].to(torch.float64), nodes, rows)
+
+
+def check_closed(graph: Graph, where: str) -> None:
+    """Raise a :class:`DataError` if the electrons of a neutral molecule are not paired."""
+    electrons = torch.zeros(graph.graphs, dtype=torch.int64, device=graph.z.device)
+    electrons.index_add_(0, graph.membership(), graph.z)
+    if bool((odd := electrons % 2 == 1).any()):
+        what = f"molecule {int(odd.nonzero()[0])} has {int(electrons[odd][0])} electrons: its shell is open"
+        remedy = "leave out radicals and ions: closed shells of neutral molecules are learned."
+        raise DataError(what, where=where, remedy=remedy)
+
+
+def occupied(numbers: Int[Tensor, " atoms"]) -> int:
+    """Occupied orbitals of a neutral closed shell."""
+    return int(numbers.sum()) // 2

@@ -1,0 +1,80 @@
+"""Pictures of predicted densities: a slice, the difference, and the error over the distance from the nuclei."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from ase.data import chemical_symbols
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from intertwine import plots
+from intertwine.orbitals import Basis
+from intertwine.orbitals.quadrature import molecular_quadrature
+from intertwine.orbitals.values import expanded_density, matrix_density
+
+MARGIN = 1.5  # A around the atoms of a slice
+PIXELS = 120  # of a slice's longer side
+EDGES = 0.1  # A, width of a bin of distances
+
+
+def pictures_of(
+    auxiliary: Basis,
+    basis: Basis,
+    numbers: Int[Tensor, " atoms"],
+    pos: Float[Tensor, "atoms 3"],
+    coefficients: Float[Tensor, " functions"],
+    matrix: Float[Tensor, "n n"],
+) -> dict[str, Callable[..., Any]]:
+    """What :meth:`intertwine.tasks.Task.pictures` returns, of one molecule.
+
+    Args:
+        auxiliary: basis of the functions. basis: of the orbitals.
+        numbers: atomic numbers. pos: positions (A).
+        coefficients: as predicted.
+        matrix: the density matrix that is true.
+    """
+    x, y, points, flat = _plane(pos)
+    both = _values(auxiliary, basis, numbers, pos, coefficients, matrix, points.reshape(-1, 3))
+    made, true = (values.reshape(len(y), len(x)) for values in both)
+    names = [chemical_symbols[z] for z in numbers.tolist()]
+    grid = molecular_quadrature(pos.unsqueeze(0), radii=40, degree=11)
+    apart = [
+        values * grid.weights[0]
+        for values in _values(auxiliary, basis, numbers, pos, coefficients, matrix, grid.points[0])
+    ]
+    distance = torch.cdist(grid.points[0], pos).min(1).values
+    bins = (distance / EDGES).to(torch.int64)
+    count = int(bins.max()) + 1
+    sums = torch.zeros(2, count, dtype=torch.float64)
+    sums.index_add_(1, bins, torch.stack([(apart[0] - apart[1]).abs(), apart[1]]))
+    centres = (torch.arange(count, dtype=torch.float64) + 0.5) * EDGES
+    return {
+        "density.png": partial(plots.density_slice, made, true, x, y, flat, names),
+        "density_error.png": partial(plots.error_over_distance, centres, sums[0], sums[1], EDGES),
+    }
+
+
+def _values(
+    auxiliary: Basis, basis: Basis, numbers: Tensor, pos: Tensor, c: Tensor, D: Tensor, points: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The density as predicted, and as it is (e / Bohr^3)."""
+    at, where = pos.unsqueeze(0), points.unsqueeze(0)
+    made = expanded_density(auxiliary, numbers, at, c.unsqueeze(0), where)[0]
+    return made, matrix_density(basis, numbers, at, D.unsqueeze(0), where)[0]
+
+
+def _plane(pos: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Coordinates along two axes of a plane (A), its points (rows, columns, 3), and the atoms in it: the plane through
+    the centre in which the atoms spread most."""
+    centre = pos.mean(0)
+    axes = torch.linalg.svd(pos - centre, full_matrices=True)[2][:2]
+    flat = (pos - centre) @ axes.T
+    low, high = flat.min(0).values - MARGIN, flat.max(0).values + MARGIN
+    step = float((high - low).max()) / PIXELS
+    x, y = (torch.arange(float(a), float(b), step, dtype=torch.float64) for a, b in zip(low, high, strict=True))
+    points = centre + y[:, None, None] * axes[1] + x[None, :, None] * axes[0]
+    return x, y, points, flat
