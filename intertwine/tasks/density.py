@@ -61,7 +61,7 @@ class Density(Task):
         backbone: a model with tensors.
         basis: of the orbitals, as :meth:`intertwine.orbitals.Basis.to_json` writes it; a data set says it.
         auxiliary: basis of the functions, as ``basis``; "" for even-tempered ones.
-        ratio: of the exponents of even-tempered functions.
+        ratio: of the exponents of even-tempered functions (no unit).
         width: channels of the features that coefficients are read from.
         hidden: features of the hidden layer of the scalars.
         loss: "l2" or "l1".

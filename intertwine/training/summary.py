@@ -108,7 +108,7 @@ def history(run: Path | str) -> list[dict[str, float | int]]:
 
 
 def differing(
-    sections: Mapping[str, Mapping[str, Any]], config: Config | None = None, given: Collection[str] | None = None
+    sections: Mapping[str, Mapping[str, Any]], config: Config | None = None, by_user: Collection[str] | None = None
 ) -> dict[str, dict[str, Any]]:
     """Settings that are not the defaults of their constructors: ``section.name`` -> ``value``, ``default`` and ``set``,
     whether the user gave it; what nobody gave suits the data, the weights to begin with, or is that of a preset.
@@ -117,7 +117,7 @@ def differing(
         sections: of a configuration.
         config: the same resolved, if its classes may be imported; without it the arguments of a model or task of other
             code have the default None.
-        given: names of the settings that the user gave; None where a run does not tell, and ``set`` is None.
+        by_user: names of the settings that the user gave; None where a run does not tell, and ``set`` is None.
     """
     defaults = {name: arguments(kind) for name, kind in OPTIONS.items()}
     if config is not None:
@@ -128,8 +128,8 @@ def differing(
             known = defaults.get(section, {})
             default = _plain(known[name].default) if name in known else None
             if f"{section}.{name}" not in TOLD and _plain(value) != default:
-                by_user = None if given is None else f"{section}.{name}" in given
-                result[f"{section}.{name}"] = {"value": _plain(value), "default": default, "set": by_user}
+                chosen = None if by_user is None else f"{section}.{name}" in by_user
+                result[f"{section}.{name}"] = {"value": _plain(value), "default": default, "set": chosen}
     return result
 
 

@@ -60,7 +60,8 @@ class Domain:
             return None
         species, counts = frames.composition()
         fit = baseline(frames)
-        tame = np.flatnonzero(np.abs(np.nan_to_num(fit.residual, nan=np.inf)) <= fit.limit) if fit is not None else []
+        residual = np.zeros(0) if fit is None else np.nan_to_num(fit.residual, nan=np.inf)
+        tame = np.flatnonzero(np.abs(residual) <= (np.inf if fit is None else fit.limit))
         basis = span(np.unique(counts, axis=0))
         known = fit is not None and len(tame) >= LEAST_FITTED * len(basis)
         residuals = fit.residual[tame] if fit is not None and known else np.zeros(1)
