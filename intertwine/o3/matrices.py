@@ -93,8 +93,9 @@ class Representing(Matrices):
 
     def transform(self, rotation: Float[Tensor, "*batch 3 3"], x: Float[Tensor, "*shape dim"]) -> Float[Tensor, "..."]:
         r""":math:`D(R)\,x`, the matrix computed in float64; the leading axes broadcast."""
-        require_components(x, self)
-        return apply(self.D_from_matrix(rotation.to(torch.float64)).to(x), x)
+        D = self.D_from_matrix(rotation.to(torch.float64))
+        require_components(x, D.shape[-1:], self)
+        return apply(D.to(x), x)
 
 
 def inversion_sign(k: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
