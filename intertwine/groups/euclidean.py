@@ -115,7 +115,7 @@ class Cartesian(LinearRepresentation):
         return f"axial {name}" if self.axial else name
 
     def transform(self, g: Float[Tensor, "*batch n n"], x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-        require_components(x, self)
+        require_components(x, [self.dimension] * self.rank, self)
         g = g.to(x)
         for axis in range(self.rank):
             # the other axes of the tensor are broadcast over

@@ -6,7 +6,9 @@ An element is a tensor and a batch of elements is one tensor: matrices (..., n, 
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -187,13 +189,12 @@ def require_real(x: Tensor, where: str) -> None:
         )
 
 
-def require_components(x: Tensor, rep: Representation) -> None:
-    """Raise an InputError unless the last axes of x are those of the representation."""
-    sizes = [round(rep.dim ** (1 / rep.axes))] * rep.axes if rep.axes else []
-    if list(x.shape[max(x.ndim - rep.axes, 0) :]) != sizes:
-        axes = "they are the last axis" if rep.axes == 1 else f"the last {rep.axes} axes must be {tuple(sizes)}"
+def require_components(x: Tensor, sizes: Sequence[int], where: object) -> None:
+    """Raise an InputError unless the last axes of x have the sizes of a representation's components."""
+    if list(x.shape[max(x.ndim - len(sizes), 0) :]) != list(sizes):
+        axes = "they are the last axis" if len(sizes) == 1 else f"the last axes must be {tuple(sizes)}"
         raise InputError(
-            f"shape {tuple(x.shape)} for {rep.dim} components",
-            where=str(rep),
+            f"shape {tuple(x.shape)} for {math.prod(sizes)} components",
+            where=str(where),
             remedy=f"{axes}; give the representation that the tensor has.",
         )

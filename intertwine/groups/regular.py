@@ -47,7 +47,7 @@ class PermutationRepresentation(LinearRepresentation):
         return (images[..., None, :] == rows[:, None]).to(torch.float64)
 
     def transform(self, g: Tensor, x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-        require_components(x, self)
+        require_components(x, [self.dim], self)
         sources = self.images.to(g.device)[self.group.inverse(g)]  # the component that comes to i
         shape = torch.broadcast_shapes(x.shape, sources.shape)
         return x.expand(shape).gather(-1, sources.expand(shape))

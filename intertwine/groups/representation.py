@@ -32,7 +32,7 @@ class LinearRepresentation:
     def transform(self, g: Tensor, x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
         r""":math:`\rho(g)\,x` on the last axis of x; the leading axes of both broadcast."""
         require_real(x, str(self))
-        require_components(x, self)
+        require_components(x, [self.dim], self)
         return apply(self.matrix(g).to(x), x)
 
     def character(self, g: Tensor) -> Float[Tensor, "*batch"]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, cast
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from intertwine.groups import Orthogonal, Representation
+from intertwine.groups import Orthogonal
 from intertwine.groups.group import require_components
 from intertwine.groups.rotations import axis_angle_to_matrix, determinant_sign, quaternion_to_matrix, require_rotation
 from intertwine.groups.wigner import wigner_d, wigner_d_blocks
@@ -93,8 +93,9 @@ class Representing(Matrices):
 
     def transform(self, rotation: Float[Tensor, "*batch 3 3"], x: Float[Tensor, "*shape dim"]) -> Float[Tensor, "..."]:
         r""":math:`D(R)\,x`, the matrix computed in float64; the leading axes broadcast."""
-        require_components(x, cast(Representation, self))
-        return apply(self.D_from_matrix(rotation.to(torch.float64)).to(x), x)
+        D = self.D_from_matrix(rotation.to(torch.float64))
+        require_components(x, D.shape[-1:], self)
+        return apply(D.to(x), x)
 
 
 def inversion_sign(k: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
