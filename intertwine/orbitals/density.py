@@ -38,8 +38,9 @@ CHUNK = 100  # geometries at a time
 
 
 def charges(basis: Basis, z: int) -> Float[Tensor, " n"]:
-    r"""The integrals :math:`\int \phi` of the functions of an element (Bohr^(3/2)): only s functions have some."""
-    return moments(basis, z, (0, 0, 0))
+    r"""The integrals :math:`\int \phi` of the functions of an element (Bohr^(3/2)): exactly zero but of s functions."""
+    degrees = torch.tensor([shell.degree for shell in basis.of(z) for _ in range(2 * shell.degree + 1)])
+    return torch.where(degrees == 0, moments(basis, z, (0, 0, 0)), 0.0)
 
 
 def moments(basis: Basis, z: int, powers: tuple[int, int, int]) -> Float[Tensor, " n"]:

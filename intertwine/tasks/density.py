@@ -106,7 +106,8 @@ class Density(Task):
         self.charge = torch.zeros(len(species), self.layout.size, dtype=torch.float64)
         self.shift = torch.zeros_like(self.charge)
         for kind, z in enumerate(species):
-            places, q = self.layout.places(z), charges(self.auxiliary, z)
+            q = charges(self.auxiliary, z)
+            places, q = self.layout.places(z)[q != 0], q[q != 0]  # s functions
             self.charge[kind, places] = q
             self.shift[kind, places] = torch.linalg.solve(self.metric[z][places][:, places], q)
         self.outputs = {"coefficients": Output(self.layout.orbitals, "node", "e/Bohr^1.5", label="coefficients")}
