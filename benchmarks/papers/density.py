@@ -141,9 +141,9 @@ def page(document: dict[str, Any]) -> str:
         f"{markdown(rows)}\n\nPBE/def2-SVP, all electrons; {document['functions']} functions; mean over "
         f"{document['tested']} unseen geometries, on spheres around the atoms. On cubic grids of {CUBES} of them, "
         f"{grids}. PySCF's iterations on {scf['geometries']}: {usual['iterations']:g} from its guess and "
-        f"{ours['iterations']:g} from the density (medians), {usual['seconds']:.2f} and {ours['seconds']:.2f} s; a water "
-        f"dimer, never seen: {dimer['usual']['iterations']} and {dimer['ours']['iterations']} iterations. One thread of a shared machine. {document['machine']['date']}. "
-        "`python benchmarks/papers/density.py`"
+        f"{ours['iterations']:g} from the density (medians), {usual['seconds']:.2f} and {ours['seconds']:.2f} s; "
+        f"a water dimer, never seen: {dimer['usual']['iterations']} and {dimer['ours']['iterations']} iterations. "
+        f"One thread of a shared machine. {document['machine']['date']}. `python benchmarks/papers/density.py`"
     )
 
 

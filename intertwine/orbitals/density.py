@@ -59,9 +59,11 @@ def moments(basis: Basis, z: int, powers: tuple[int, int, int]) -> Float[Tensor,
 
 @lru_cache(maxsize=256)
 def _moments(shells: tuple[Shell, ...], powers: tuple[int, int, int]) -> Tensor:
-    one = Group(0, torch.zeros(1, dtype=torch.float64), torch.full((1, 1), (4 * torch.pi) ** 0.5, dtype=torch.float64))
+    unity = Group(
+        0, torch.zeros(1, dtype=torch.float64), torch.full((1, 1), (4 * torch.pi) ** 0.5, dtype=torch.float64)
+    )
     origin = torch.zeros(1, 3, dtype=torch.float64)
-    return torch.cat([shell_integrals((one, group), (origin, origin), powers)[0, 0] for group in groups(shells)])
+    return torch.cat([shell_integrals((unity, group), (origin, origin), powers)[0, 0] for group in groups(shells)])
 
 
 def molecular_charges(basis: Basis, numbers: Int[Tensor, " atoms"]) -> Float[Tensor, " n"]:
