@@ -16,10 +16,11 @@ import torch
 from jaxtyping import Float
 
 from intertwine.geometry import Graph
+from intertwine.integrations.density_guess import density_guess
 from intertwine.numerics import DataError, InputError
 from intertwine.orbitals import overlap_matrix, reordered, spectrum
 from intertwine.orbitals.basis import HARTREE
-from intertwine.tasks import Hamiltonian
+from intertwine.tasks import Density, Hamiltonian
 from intertwine.tasks.compositions import occupied
 from intertwine.training import Run
 from intertwine.training.evaluation import predict
@@ -121,13 +122,32 @@ def iterate(method: Any, density: Float[np.ndarray, "n n"] | None = None) -> Ite
     return Iterations(len(cycles), time.perf_counter() - started, float(energy), bool(method.converged))
 
 
+def starting_density(run: Run, method: Any) -> Float[np.ndarray, "n n"]:
+    """The density matrix from which the iterations of a method begin.
+
+    Args:
+        run: of the task ``hamiltonian``; or ``density``, whose molecules may be in any basis.
+        method: of PySCF, new.
+
+    Raises:
+        InputError, DataError, GeometryError: as :func:`predicted` and
+            :func:`intertwine.integrations.density_guess.density_guess`.
+    """
+    task = run.task
+    if not isinstance(task, Density):
+        return predicted(run, [method.mol])[0].density
+    graph = _graph(method.mol, 0)
+    rows = torch.from_numpy(predict(run, [graph])[0]["coefficients"]).to(torch.float64)
+    return density_guess(method, task.auxiliary, task.layout.to_orbitals(graph.z, rows).numpy())
+
+
 def compare_guesses(
     run: Run, molecules: Sequence[Any], method: Callable[[Any], Any]
 ) -> list[tuple[Iterations, Iterations]]:
     """Iterations from PySCF's guess, and from the prediction, whose time counts, for each molecule.
 
     Args:
-        run: of the task ``hamiltonian``.
+        run: of the task ``hamiltonian`` or ``density``.
         molecules: of PySCF.
         method: makes an SCF of a molecule.
 
@@ -138,9 +158,9 @@ def compare_guesses(
     for molecule in molecules:
         usual = iterate(method(molecule))
         started = time.perf_counter()
-        (guess,) = predicted(run, [molecule])
+        guess = starting_density(run, method(molecule))
         spent = time.perf_counter() - started
-        ours = iterate(method(molecule), guess.density)
+        ours = iterate(method(molecule), guess)
         pairs.append((usual, ours._replace(seconds=ours.seconds + spent)))
     return pairs
 

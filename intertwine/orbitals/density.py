@@ -38,8 +38,9 @@ CHUNK = 100  # geometries at a time
 
 
 def charges(basis: Basis, z: int) -> Float[Tensor, " n"]:
-    r"""The integrals :math:`\int \phi` of the functions of an element (Bohr^(3/2)): only s functions have some."""
-    return moments(basis, z, (0, 0, 0))
+    r"""The integrals :math:`\int \phi` of the functions of an element (Bohr^(3/2)): exactly zero but of s functions."""
+    degrees = torch.tensor([shell.degree for shell in basis.of(z) for _ in range(2 * shell.degree + 1)])
+    return torch.where(degrees == 0, moments(basis, z, (0, 0, 0)), 0.0)
 
 
 def moments(basis: Basis, z: int, powers: tuple[int, int, int]) -> Float[Tensor, " n"]:
@@ -58,11 +59,11 @@ def moments(basis: Basis, z: int, powers: tuple[int, int, int]) -> Float[Tensor,
 
 @lru_cache(maxsize=256)
 def _moments(shells: tuple[Shell, ...], powers: tuple[int, int, int]) -> Tensor:
-    constant = Group(
+    unity = Group(
         0, torch.zeros(1, dtype=torch.float64), torch.full((1, 1), (4 * torch.pi) ** 0.5, dtype=torch.float64)
     )
     origin = torch.zeros(1, 3, dtype=torch.float64)
-    return torch.cat([shell_integrals((constant, group), (origin, origin), powers)[0, 0] for group in groups(shells)])
+    return torch.cat([shell_integrals((unity, group), (origin, origin), powers)[0, 0] for group in groups(shells)])
 
 
 def molecular_charges(basis: Basis, numbers: Int[Tensor, " atoms"]) -> Float[Tensor, " n"]:

@@ -40,7 +40,7 @@ def density_slice(
     places, picture = array(atoms, "atoms"), figure(11.0, 3.6)
     limit = float(np.abs(made - real).max()) or 1.0
     logs = [np.log10(np.clip(values, 10.0**-DECADES, None)) for values in (made, real)]
-    panels = [("predicted", logs[0]), ("true", logs[1]), (f"difference, at most {limit:.1e} e/Bohr³", made - real)]
+    panels = [("predicted", logs[0]), ("true", logs[1]), (f"difference, at most {limit:.1e}", made - real)]
     extent = (float(across[0]), float(across[-1]), float(up[0]), float(up[-1]))
     for number, (axes, (title, values)) in enumerate(zip(picture.subplots(1, 3), panels, strict=True)):
         scale = {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit} if number == 2 else {"vmin": -DECADES, "vmax": 1}

@@ -34,7 +34,7 @@ DEBYE = 2.541746473  # of e Bohr
 FITTED_GRAPHS = 100  # of the training set, from which means and components are taken
 TRAINED = (12, 5)  # radii, and degree of the spheres, of the points that are trained on; spheres turn at each step
 SCORED = (20, 11)  # of those that errors are measured at: 0.01 % of a density's electrons, 1 % of the NMAPE itself
-THIN = 1e-3  # e / Bohr^3, density below which errors count less in the loss "l2"
+THIN = 2e-4  # e / Bohr^3, density below which errors count less in the loss "l2"
 #: Steps of the three numbers that a turn of the spheres is made of: 1 / p, 1 / p^2, 1 / p^3 with p^4 = p + 1, by which
 #: they fill the cube evenly; Shoemake's map makes rotations of them (Graphics Gems III, 1992).
 TURNS = (0.8191725133961645, 0.6710436067037893, 0.5497004779019703)
@@ -106,7 +106,8 @@ class Density(Task):
         self.charge = torch.zeros(len(species), self.layout.size, dtype=torch.float64)
         self.shift = torch.zeros_like(self.charge)
         for kind, z in enumerate(species):
-            places, q = self.layout.places(z), charges(self.auxiliary, z)
+            q = charges(self.auxiliary, z)
+            places, q = self.layout.places(z)[q != 0], q[q != 0]  # s functions
             self.charge[kind, places] = q
             self.shift[kind, places] = torch.linalg.solve(self.metric[z][places][:, places], q)
         self.outputs = {"coefficients": Output(self.layout.orbitals, "node", "e/Bohr^1.5", label="coefficients")}

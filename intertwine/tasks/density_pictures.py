@@ -41,7 +41,7 @@ def pictures_of(
     both = _values(auxiliary, basis, numbers, pos, coefficients, matrix, points.reshape(-1, 3))
     made, true = (values.reshape(len(y), len(x)) for values in both)
     names = [chemical_symbols[z] for z in numbers.tolist()]
-    grid = molecular_quadrature(pos.unsqueeze(0), radii=40, degree=11)
+    grid = molecular_quadrature(pos.unsqueeze(0), radii=200, degree=11)
     apart = [
         values * grid.weights[0]
         for values in _values(auxiliary, basis, numbers, pos, coefficients, matrix, grid.points[0])
