@@ -5,8 +5,8 @@
     python benchmarks/papers/density.py --page         # only writes the table of docs/results.md again
 
 What a user types is `intertwine train water --target density --minutes 8`. The geometries (500 to train on, 500 to
-validate, 500 to test; PBE/def2-SVP, all electrons) are ours. Published errors are of valence densities of other
-molecules and programs: they tell a scale, not a rank. The floor is what the best coefficients in the norm of the
+validate, 500 to test; PBE/def2-SVP, all electrons) are ours. Published errors are of ethanol and of other labels: they
+tell a scale, not a rank. The floor is what the best coefficients in the norm of the
 squared error leave, on 100 geometries of the test set. On a cubic grid the charge of the grid's own sum is told: a
 coarse grid does not see the core of oxygen.
 """
@@ -38,7 +38,7 @@ from intertwine.training import Run, load_run, train
 ROOT = Path(__file__).resolve().parents[2]
 RUNS = ROOT / "runs" / "density"
 FILE = RESULTS / "density.json"
-#: NMAPE (%) on small dynamics sets of ethanol, 1,000 to train on, valence densities, as published (BOA's table).
+#: NMAPE (%) on small dynamics sets of ethanol, 1,000 to train on, as published.
 PUBLISHED = {"InfGCN": 8.4, "GPWNO": 4.0, "SCDP": 2.3, "ELECTRA": 1.02, "BOA": 0.71}
 FLOORS, CUBES, ITERATED = 100, 5, 10  # geometries that the floor, the cubic grid and the SCF are measured on
 MARGIN = 3.0  # A around the atoms of a cubic grid
@@ -122,7 +122,7 @@ def measured(run: Run, report: dict[str, Any]) -> dict[str, Any]:
 def page(document: dict[str, Any]) -> str:
     test, report = document["report"]["test"], document["report"]
     rows: list[dict[str, Any]] = [
-        {"density": f"{name} (ethanol, valence; another set)", "NMAPE %": value} for name, value in PUBLISHED.items()
+        {"density": f"{name} (ethanol, other labels)", "NMAPE %": value} for name, value in PUBLISHED.items()
     ]
     rows.append({"density": "water, best coefficients (floor)", "NMAPE %": document["floor"]})
     rows.append(
