@@ -89,10 +89,17 @@ def relax(
     energy = atoms.get_potential_energy()  # also where no step was taken
     for note in (*write_structures(path, [to_atoms(atoms)]), *_remarks(ended, fmax)):
         inputs.say(note)
+    if ended.departures:
+        console.complain(
+            "no relaxation: the end is far outside of what the run was trained on, where the energy gained means "
+            "nothing; begin nearer to its structures, or train on structures like the start",
+            "warning:",
+        )
     summary = {
         "converged": ended.converged,
         "optimizer": ", then ".join(ended.methods),
         "steps": ended.steps,
+        **({"structure of step": ended.kept} if ended.kept < ended.steps else {}),
         "energy (eV)": energy,
         f"{'enthalpy ' if pressure else ''}gained (eV)": ended.gained,
         **({} if ended.departures is None else {"beside the training data": "; ".join(ended.departures) or "within"}),
@@ -109,10 +116,10 @@ def relax(
 def _remarks(ended: Any, fmax: float) -> list[str]:
     """What a user has to know of a relaxation that did not go down to a structure without forces."""
     notes = []
-    if ended.departures:
+    if ended.kept < ended.steps:
         notes.append(
-            "no relaxation: the end is far outside of what the run was trained on, where the energy gained means "
-            "nothing; begin nearer to its structures, or train on structures like the start"
+            f"the energy rose after step {ended.kept} of {ended.steps}: its structure, the lowest, is kept "
+            "and ends the trajectory"
         )
     if ended.gained < 0:
         notes.append(f"the energy rose by {-ended.gained:.2g} eV, which is within the rounding of the energy")
@@ -120,6 +127,8 @@ def _remarks(ended: Any, fmax: float) -> list[str]:
         much = f"a force of {ended.largest_force:.3g} eV/A is left, where {fmax:g} was asked for (--fmax)"
         if len(ended.methods) > 1 and ended.gained <= 0:
             why = "; the energy rises along the forces, as where they are not its derivative (intertwine certify RUN)"
+        elif ended.departures:
+            why = ""
         else:
             why = "; more --steps go on from the written structure"
         notes.append(f"not converged: {much}{why}")

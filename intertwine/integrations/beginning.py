@@ -9,6 +9,7 @@ import numpy as np
 from ase import Atoms, units
 
 from intertwine.integrations.ensembles import Ensemble, degrees_of_freedom, free, internal_kinetic_energy
+from intertwine.integrations.observed import check_physics
 from intertwine.numerics import GeometryError, InputError, choose
 
 FRICTION = 0.02  # of the equilibration, 1/fs
@@ -65,10 +66,14 @@ def equilibrated(
     Dynamics at constant energy would keep the energy that the last moment happens to have: its velocities are scaled,
     so that the total energy is the mean of the bath: the potential energy of the later half, and half of kT for each
     degree of freedom.
+
+    Raises:
+        GeometryError: it blew up.
     """
     bath = Ensemble("nvt", kind.temperature, kind.timestep, friction=FRICTION).integrator(atoms, rng)
     potential: list[float] = []
     bath.attach(lambda: potential.append(atoms.get_potential_energy()))
+    bath.attach(lambda: check_physics(atoms, bath.nsteps, what="equilibration"))
     bath.attach(lambda: progress(bath.nsteps), interval=every)
     go(bath, steps, "equilibration")
     rest(atoms)

@@ -31,6 +31,29 @@ COLUMNS = (
 )
 
 
+def check_physics(atoms: Atoms, step: int, first: float | None = None, what: str = "trajectory") -> None:
+    """Raise a :class:`GeometryError` if a structure in motion is no longer physics: energies that are not finite, a
+    kinetic energy above :data:`BLOW_UP_EV_PER_ATOM`, a cell of :data:`BLOW_UP_VOLUME` times its ``first`` volume (A^3).
+
+    Args:
+        atoms: the structure.
+        step: number of the time step.
+        first: volume at first; None where there is none.
+        what: is said to have blown up.
+    """
+    kinetic, potential = float(atoms.get_kinetic_energy()), float(atoms.get_potential_energy())
+    volume = volume_of(atoms)
+    burst = first is not None and volume > BLOW_UP_VOLUME * first
+    if np.isfinite(kinetic + potential) and kinetic <= BLOW_UP_EV_PER_ATOM * len(atoms) and not burst:
+        return
+    size = f"volume {volume:.3g} A^3" if burst else f"kinetic energy {kinetic:.3g} eV"
+    remedy = (
+        "start from a relaxed structure (intertwine relax), use a smaller time step, or, if the model is poor there, "
+        "train longer or on hotter data."
+    )
+    raise GeometryError(f"the {what} blew up at step {step}: {size}", where="dynamics", remedy=remedy)
+
+
 @dataclass
 class Dynamics:
     """What happened in a run of molecular dynamics; one entry per recorded step.
@@ -73,19 +96,7 @@ class Dynamics:
         Raises:
             GeometryError: it is no longer physics.
         """
-        kinetic, potential = float(atoms.get_kinetic_energy()), float(atoms.get_potential_energy())
-        volume = volume_of(atoms)
-        burst = bool(self.volume) and volume > BLOW_UP_VOLUME * self.volume[0]
-        if not np.isfinite(kinetic + potential) or kinetic > BLOW_UP_EV_PER_ATOM * self.atoms or burst:
-            size = f"volume {volume:.3g} A^3" if burst else f"kinetic energy {kinetic:.3g} eV"
-            raise GeometryError(
-                f"the trajectory blew up at step {step}: {size}",
-                where="dynamics",
-                remedy=(
-                    "start from a relaxed structure (intertwine relax), "
-                    "use a smaller time step, or train on hotter data."
-                ),
-            )
+        check_physics(atoms, step, self.volume[0] if self.volume else None)
         row = row_of(atoms, step, step * timestep * 1e-3, effective)
         self.take(row)
         if self.left is None and (departures := getattr(atoms.calc, "departures", None)):

@@ -42,6 +42,8 @@ class Relaxation:
         largest_force: that remains on an atom, as far as constraints leave it, eV/A; with the cell, also of what acts
             on the cell (stress times volume per atom, eV).
         methods: names of the optimizers that were used.
+        kept: step of the structure that is kept; before the last one if the energy rose after it. The trajectory ends
+            with that structure again.
         departures: in which ways the end is far outside of what the calculator was trained on, a few words each: it
             did not relax there, it fell; None where the calculator does not tell.
     """
@@ -53,6 +55,7 @@ class Relaxation:
     largest_force: float = 0.0
     methods: list[str] = field(default_factory=list)
     departures: list[str] | None = None
+    kept: int = 0
 
     def __bool__(self) -> bool:
         return self.converged and not self.departures
@@ -140,7 +143,7 @@ class _Descent:
         self.methods: list[str] = []
         self.steps, self.arrived = 0, False
         self.start = self.lowest = float(self.target().get_potential_energy())
-        self.place = self._here()
+        self.place, self.at = self._here(), 0
         self.rounding = max(ROUNDING_EV_PER_ATOM * len(atoms), _resolution(atoms, self.start))
 
     def target(self) -> Any:
@@ -162,7 +165,7 @@ class _Descent:
                 self._tell(target)
             still += 1
             if energy < self.lowest:
-                self.lowest, self.place, still = energy, self._here(), 0
+                self.lowest, self.place, self.at, still = energy, self._here(), self.steps, 0
             above = above + 1 if energy > self.start + self.rounding else 0
             rest = bool(at_rest)
             if kind is LBFGS and (above > PATIENCE or still > STANDSTILL):
@@ -171,21 +174,26 @@ class _Descent:
 
     def end(self, fmax: float) -> Relaxation:
         """How it ended; a structure that is not at rest is taken back to the lowest place."""
-        if not self.arrived:
-            self._return()
+        kept = self.steps if self.arrived else self.at
+        if not self.arrived and self._return() and self.frames is not None:
+            self.atoms.get_potential_energy()
+            self.frames.write(pack(self.atoms, "traj"))
         target = self.target()
         largest, energy = _largest(target), float(target.get_potential_energy())
         left = getattr(self.atoms.calc, "departures", None)
-        return Relaxation(largest < fmax, self.steps, self.start, energy, largest, self.methods, left)
+        return Relaxation(largest < fmax, self.steps, self.start, energy, largest, self.methods, left, kept)
 
     def _here(self) -> tuple[np.ndarray, Any]:
         return self.atoms.positions.copy(), self.atoms.cell.copy()
 
-    def _return(self) -> None:
+    def _return(self) -> bool:
+        """Go back to the lowest place; whether that is another one than here."""
         positions, cell = self.place
-        if not np.array_equal(positions, self.atoms.positions) or not np.array_equal(cell, self.atoms.cell):
-            self.atoms.set_cell(cell, apply_constraint=False)
-            self.atoms.set_positions(positions, apply_constraint=False)
+        if np.array_equal(positions, self.atoms.positions) and np.array_equal(cell, self.atoms.cell):
+            return False
+        self.atoms.set_cell(cell, apply_constraint=False)
+        self.atoms.set_positions(positions, apply_constraint=False)
+        return True
 
     def _tell(self, target: Any) -> None:
         if self.frames is not None:

@@ -11,6 +11,7 @@ import numpy as np
 from ase import Atoms
 from ase.io import Trajectory
 
+from intertwine.data.suspicion.domain import REMEDY
 from intertwine.integrations.beginning import begin, equilibrated, go
 from intertwine.integrations.ensembles import STRAIGHT, Ensemble, temperature_of
 from intertwine.integrations.observed import Dynamics, Log, watch_bath, watch_shadow
@@ -22,6 +23,7 @@ from intertwine.numerics import InputError
 #: Share of the temperature asked for by which the mean may differ without a remark: of an NVE run; with a thermostat,
 #: where a short run of few atoms is off by chance.
 AWAY, AWAY_BY_CHANCE = 0.1, 0.25
+HOT = 1.5  # times the temperature asked for: of such a run not its equilibration was short, its start was strained
 #: Below so many ps, or so many time constants of the bath, a slope of energies is mostly the phase of vibrations.
 SHORTEST_PS, TIME_CONSTANTS = 1.0, 5
 
@@ -115,9 +117,8 @@ def run_dynamics(
             equilibrated(atoms, kind, run.equilibrate, rng, every, run.tell)
         run.go(kind.integrator(atoms, rng), steps, *files)
     if say is not None:
-        for note in unlike(run.record, temperature, run.equilibrate, ensemble):
-            say(note)
-        for note in brief(run.record, kind):
+        remarks = outside(run.record) or unlike(run.record, temperature, run.equilibrate, ensemble)
+        for note in (*remarks, *brief(run.record, kind)):
             say(note)
     if say is not None and ensemble == "nve" and former.step and len(run.record.conserved) > 1:
         say(
@@ -198,6 +199,21 @@ def _files(
     return frames, table
 
 
+def outside(record: Dynamics) -> list[str]:
+    """A remark if a run left what its calculator was trained on, where its means and its drift are of a structure that
+    the model knows nothing of.
+
+    Args:
+        record: of the run.
+    """
+    if record.left is None:
+        return []
+    step, time, departures = record.left
+    since = "all recorded structures are" if step == 0 else f"from step {step} ({time:.4g} ps) on the structures are"
+    ways = "; ".join(departures)
+    return [f"{since} far outside of what the run was trained on ({ways}), so means and drift say nothing. {REMEDY}"]
+
+
 def unlike(record: Dynamics, temperature: float, equilibrate: int, ensemble: str) -> list[str]:
     """A remark if a run is not at the temperature (K) that was asked for: equipartition, a strained start, or chance.
 
@@ -217,8 +233,8 @@ def unlike(record: Dynamics, temperature: float, equilibrate: int, ensemble: str
             f"the mean temperature is {mean:.0f} K, where {temperature:g} K were asked for: {why}, equilibrate longer "
             "(--equilibrate), or leave out the first steps"
         ]
-    if mean > temperature and not equilibrate > 0:
-        why = f"{strained}, or equilibrate"
+    if mean > temperature and (not equilibrate > 0 or mean > HOT * temperature):
+        why = f"{strained}, or equilibrate{' longer' if equilibrate > 0 else ''}"
     elif equilibrate > 0:
         why = "a longer equilibration finds the mean energy of that temperature better"
     else:

@@ -196,7 +196,11 @@ def test_a_relaxation_that_fell_is_none() -> None:
 
 def test_dynamics_say_when_they_left() -> None:
     atoms = Atoms("H2", [[0, 0, 0], [0, 0, 1.05]], calculator=Falling(), masses=[1, 1])
-    record = run_dynamics(atoms, 40, temperature=0.0, timestep=0.25, every=2)
+    said: list[str] = []
+    record = run_dynamics(atoms, 40, temperature=0.0, timestep=0.25, every=2, say=said.append)
+    assert said[0].startswith(f"from step {record.left[0]}")
+    assert "(atoms are near), so means and drift say nothing" in said[0]
+    assert not any("mean temperature" in line for line in said)
     step, time, departures = record.left
     assert departures == ["atoms are near"]
     assert 0 < step < 40

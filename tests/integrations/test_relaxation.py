@@ -47,12 +47,12 @@ WRONG = {
 
 @pytest.mark.parametrize("surface", WRONG)
 @pytest.mark.parametrize("start", [0.003, 0.02, 0.1])
-def test_a_climb_is_no_relaxation(surface: str, start: float) -> None:
+def test_a_climb_is_no_relaxation(surface: str, start: float, tmp_path: Path) -> None:
     """The forces vanish at 0, which is higher than the start: not converged, said, and the start kept or bettered."""
     atoms = Atoms("H3", positions=np.full((3, 3), start))
     atoms.calc = Surface(*WRONG[surface])
     energy, said = atoms.get_potential_energy(), []
-    ended = relax(atoms, fmax=0.01, steps=60, say=said.append)
+    ended = relax(atoms, fmax=0.01, steps=60, say=said.append, trajectory=tmp_path / "r.traj")
     assert not ended
     assert atoms.get_potential_energy() <= energy
     assert ended.gained == pytest.approx(energy - atoms.get_potential_energy())
@@ -61,6 +61,11 @@ def test_a_climb_is_no_relaxation(surface: str, start: float) -> None:
     assert ended.steps <= 60
     assert "no longer goes down" in said[0]
     assert "FIRE" in ended.methods
+    frames = read(tmp_path / "r.traj", ":")  # its end is what is kept, whatever was tried after it
+    assert ended.kept < ended.steps
+    assert np.array_equal(frames[-1].positions, atoms.positions)
+    assert np.array_equal(frames[ended.kept].positions, atoms.positions)
+    assert frames[-1].get_potential_energy() == min(frame.get_potential_energy() for frame in frames)
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -91,6 +96,7 @@ def test_every_step_is_in_the_trajectory(system: str, force_field, tmp_path: Pat
     ended = relax(atoms, fmax=0.02, steps=300, trajectory=tmp_path / "r.traj")
     frames = read(tmp_path / "r.traj", ":")
     assert ended
+    assert ended.kept == ended.steps
     assert len(frames) == ended.steps + 1
     assert np.array_equal(frames[0].positions, start.positions)
     assert np.array_equal(frames[-1].positions, atoms.positions)

@@ -94,6 +94,17 @@ def test_a_blow_up_is_said_with_its_step(tmp_path) -> None:
     assert len(read(tmp_path / "a.traj", index=":")) > 1  # what there was is kept
 
 
+@pytest.mark.parametrize("ensemble", ["nve", "nvt"])
+@pytest.mark.parametrize("equilibrate", [1, 200])
+def test_an_equilibration_that_blows_up_is_said(ensemble: str, equilibrate: int) -> None:
+    atoms = molecule("H2O")
+    atoms.calc = Repulsive()
+    what = "equilibration" if equilibrate > 1 else "trajectory"
+    with pytest.raises(GeometryError, match=rf"the {what} blew up at step \d+: kinetic energy .* eV") as error:
+        run_dynamics(atoms, 1000, ensemble=ensemble, equilibrate=equilibrate)
+    assert "train longer" in str(error.value)
+
+
 @pytest.mark.parametrize(
     ("bath", "least"),
     [
@@ -260,6 +271,7 @@ def test_velocities_are_kept_on_demand(force_field) -> None:
         ("nve", 855.0, 0, "the start was not relaxed"),
         ("nve", 150.0, 0, "end near 150 K"),
         ("nve", 340.0, 50, "a longer equilibration"),
+        ("nve", 1923.0, 50, "the start was not relaxed"),
         ("nvt", 640.0, 0, "the start was not relaxed"),
         ("npt", 640.0, 10, "--equilibrate"),
         ("nvt", 200.0, 0, "the run is short for the thermostat"),
