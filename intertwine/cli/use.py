@@ -54,7 +54,7 @@ def evaluate(
     """
     from intertwine.data import open_dataset
     from intertwine.data.turning import turned_store
-    from intertwine.tasks.verdict import FIGURES, beaten
+    from intertwine.tasks.verdict import FIGURES, OTHER_DATA, REMEDY, beaten
     from intertwine.training import evaluate as score
     from intertwine.training import load_run, test_set
 
@@ -76,7 +76,7 @@ def evaluate(
         inputs.say(note)
     # on data of others it is not the balance of the training that is wrong
     left = trained.task.left_behind(errors) if source is None else []
-    warnings = [*store.warnings, *beaten(errors, left)]
+    warnings = [*store.warnings, *beaten(errors, left, REMEDY if source is None else OTHER_DATA)]
     for line in warnings:
         console.complain(line, "warning:")
     if as_json:

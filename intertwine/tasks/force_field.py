@@ -18,7 +18,7 @@ from intertwine.numerics.derivatives import value_and_gradients
 from intertwine.numerics.signature import arguments
 from intertwine.tasks.references import References, beyond, composition, is_isolated
 from intertwine.tasks.task import Metric, Output, Pace, Suggestion, Task, label
-from intertwine.tasks.verdict import percent
+from intertwine.tasks.verdict import HARDLY, percent
 
 LEFT_BEHIND = 10.0  # RMSE over baseline beside the smallest of the targets, from which a target counts as left behind
 LEFT_BEHIND_LENGTH = 0.2  # A, likewise of the RMSE of energies per atom over that of forces,
@@ -254,20 +254,20 @@ class ForceField(Task):
 
     def left_behind(self, errors: Mapping[str, Mapping[str, Any]]) -> list[str]:
         """Targets that are far behind the others: with more than ten times the smallest RMSE over baseline, or energies
-        whose error per atom is more than the forces' error over 0.2 A and which are worse beside their baseline than
-        the forces. A target of weight 0 is none. Where no target is better than its baseline, nothing was learnt yet
-        and none is left behind.
-
-        Where atoms move by some 0.1 A, no larger error of the energy follows from such errors of the forces.
+        whose error per atom is more than the forces' error over 0.2 A (atoms move by some 0.1 A) and which are worse
+        beside their baseline than the forces; none where no target is better than its baseline. And targets of weight 0
+        that are not well below their baseline.
         """
-        share = {
-            name: e["ratio"]["rmse"]
-            for name, e in errors.items()
-            if "rmse" in e.get("ratio", {}) and self.weights.get(name, 0.0) > 0
-        }
+        known = {name: e["ratio"]["rmse"] for name, e in errors.items() if "rmse" in e.get("ratio", {})}
+        share = {name: ratio for name, ratio in known.items() if self.weights.get(name, 0.0) > 0}
+        untrained = [
+            f"{name}: not trained, for its weight in the loss is 0; give it one, {self._larger(name)}"
+            for name, ratio in known.items()
+            if name in WEIGHTS and name not in share and ratio >= HARDLY
+        ]
         best = min(share, key=lambda name: share[name], default="")
         if not best or not share[best] < 1:
-            return []
+            return untrained
         reasons = {
             name: f"RMSE {percent(share[name])} of its baseline's, {percent(share[best])} in {best}"
             for name in share
@@ -277,7 +277,7 @@ class ForceField(Task):
             energy, forces = errors["energy"]["rmse"], errors["forces"]["rmse"]
             if energy > LEFT_BEHIND_LENGTH * forces and share["energy"] > share["forces"]:
                 reasons.setdefault("energy", f"RMSE {energy:.4g} meV/atom beside {forces:.4g} meV/A in forces")
-        return [
+        return untrained + [
             f"{name}: left behind by the other targets ({reason}); give it a larger weight, {self._larger(name)}"
             for name, reason in reasons.items()
         ]

@@ -10,6 +10,8 @@ from intertwine.numerics.showing import figure
 #: The numbers of a task's errors that are the better the smaller they are, and what they are called.
 FIGURES = {"mae": "MAE", "rmse": "RMSE", "error": "error", "cross_entropy": "cross-entropy"}
 REMEDY = "train longer, on more data, or check units and labels"
+SUSPICIOUS = "the data are suspicious, see the warnings on them: mend those first"
+OTHER_DATA = "the model was not trained on these data: check their units and labels, and train on data like them"
 HARDLY = 0.9  # ratio from which on a target counts as hardly learnt
 TIMES = 10.0  # ratio from which on a factor is easier to read than a percentage
 
@@ -33,7 +35,7 @@ def compared_with(
     return {"baseline": {"name": name, **own}} | ({"ratio": ratio} if ratio else {})
 
 
-def beaten(errors: Mapping[str, Mapping[str, Any]], behind: Sequence[str] = ()) -> list[str]:
+def beaten(errors: Mapping[str, Mapping[str, Any]], behind: Sequence[str] = (), remedy: str = REMEDY) -> list[str]:
     """One sentence for each target of which the baseline's MAE or RMSE is below the model's, or not far above it: that
     the model has hardly learnt it, and what to do.
 
@@ -42,11 +44,12 @@ def beaten(errors: Mapping[str, Mapping[str, Any]], behind: Sequence[str] = ()) 
         behind: what the task says of targets that are left behind by others, as
             :meth:`intertwine.tasks.Task.left_behind`: each is one sentence with that on its baseline, whose remedy is
             then the only one.
+        remedy: what to do about all others.
     """
-    lines = {target: f"{target}: {words}; {REMEDY}" for target, words in shortfalls(errors).items()}
+    lines = {target: f"{target}: {words}; {remedy}" for target, words in shortfalls(errors).items()}
     for line in behind:
         target, _, words = line.partition(": ")
-        own = lines[target].removesuffix(f"; {REMEDY}") + ", and it is " if target in lines else f"{target}: "
+        own = lines[target].removesuffix(f"; {remedy}") + ", and it is " if target in lines else f"{target}: "
         lines[target] = own + words
     return list(lines.values())
 

@@ -12,7 +12,7 @@ from intertwine.data.resolution import Decision, table
 from intertwine.numerics.checkpoint import load_checkpoint
 from intertwine.numerics.showing import counted
 from intertwine.tasks import Task
-from intertwine.tasks.verdict import baseline_line, beaten
+from intertwine.tasks.verdict import REMEDY, SUSPICIOUS, baseline_line, beaten
 from intertwine.training.certification import conclude
 from intertwine.training.config import Config
 from intertwine.training.evaluation import errors_of, inputs_of
@@ -45,6 +45,7 @@ def report(folder: Path, config: Config, sets: Sets, task: Task, say: Callable[[
     rows = last["rows"]
     best = next((row for row in rows if row["epoch"] == trained.epoch), rows[-1])
     test = errors_of(trained, sets.test) if len(sets.test) else {}
+    verdict = beaten(test, task.left_behind(test), SUSPICIOUS if sets.source.warnings else REMEDY)
     results: dict[str, Any] = {
         "run": str(folder), "data": config.data.source, "model": config.model.name, "task": config.task.name,
         "parameters": sum(p.numel() for p in task.parameters()),
@@ -55,12 +56,12 @@ def report(folder: Path, config: Config, sets: Sets, task: Task, say: Callable[[
             name.removeprefix("validation_"): value for name, value in best.items() if name.startswith("validation_")
         },
         "test": test, "statistics": task.describe(), "notes": list(sets.source.notes),
-        "warnings": [*sets.source.warnings, *task.cautions(), *beaten(test, task.left_behind(test))],
+        "warnings": [*sets.source.warnings, *task.cautions(), *verdict],
         "labels": [decision._asdict() for decision in sets.source.decisions],
         "written": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }  # fmt: skip
     write_json(folder / REPORT, results)  # before what may take a while or go wrong
-    _conclude(say, results, task)
+    _conclude(say, results, task, verdict)
     certificate = conclude(trained, sets.test, say) if config.training.certify else None
     if certificate is not None:
         results["certificate"] = {"passed": certificate.passed, "summary": certificate.summary()}
@@ -125,7 +126,7 @@ def _budget(config: Config, state: dict[str, Any] | None) -> str:
     return f"{duration(60 * minutes)} of training{left}; then {after}"
 
 
-def _conclude(say: Callable[[str], None], report: dict[str, Any], task: Task) -> None:
+def _conclude(say: Callable[[str], None], report: dict[str, Any], task: Task, verdict: list[str]) -> None:
     time_taken = duration(report["seconds"])
     epochs, steps = counted(report["epochs"], "epochs"), counted(report["steps"], "steps")
     say(f"trained  {epochs}, {steps}, {time_taken}; best after epoch {report['best_epoch']}")
@@ -133,5 +134,5 @@ def _conclude(say: Callable[[str], None], report: dict[str, Any], task: Task) ->
         say(f"test     {target}: {task.line(target, errors)}")
     if baselines := [f"{target}, {words}" for target, e in report["test"].items() if (words := baseline_line(e))]:
         say(f"baseline {'; '.join(baselines)}")
-    for words in beaten(report["test"], task.left_behind(report["test"])):  # of the data they were said before
+    for words in verdict:  # of the data they were said before
         say(f"warning: {words}")

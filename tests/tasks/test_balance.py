@@ -87,7 +87,10 @@ def test_a_target_that_is_left_behind_is_named(name: str, backbone: Any) -> None
     }
     assert all(line.endswith(f"--set {wanted[target]}") for line, target in zip(lines, expected, strict=True))
     unwanted = ForceField(backbone("painn"), energy_loss_weight=0.0, stress_weight=0.0)
-    assert unwanted.left_behind(errors) == []  # forces alone are trained on
+    lines = unwanted.left_behind(errors)  # forces alone are trained on
+    assert all("not trained, for its weight in the loss is 0; give it one, --set task." in line for line in lines)
+    poor = [target for target in ("energy", "stress") if errors.get(target, {}).get("ratio", {}).get("rmse", 0) >= 0.9]
+    assert [line.partition(":")[0] for line in lines] == poor
 
 
 @pytest.mark.parametrize(

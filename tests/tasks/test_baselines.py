@@ -14,10 +14,20 @@ from torch import Tensor
 from intertwine.data import GraphStore
 from intertwine.geometry import Graph
 from intertwine.groups import Cartesian, Representation
+from intertwine.models import PaiNN
 from intertwine.o3 import Irreps
 from intertwine.tasks import Dynamics, ForceField, Output, Property, Task
 from intertwine.tasks.baselines import Constant, invariants
-from intertwine.tasks.verdict import baseline_line, beaten, compared_with, percent, short_verdict
+from intertwine.tasks.verdict import (
+    OTHER_DATA,
+    REMEDY,
+    SUSPICIOUS,
+    baseline_line,
+    beaten,
+    compared_with,
+    percent,
+    short_verdict,
+)  # fmt: skip
 from intertwine.training import Run, evaluate, resolve
 
 DOUBLE = torch.float64
@@ -246,6 +256,22 @@ def test_one_fault_has_one_remedy(ratio: float) -> None:
     assert line.endswith("left behind by the other targets (why); give it a larger weight, --set task.x=1")
     assert "train longer" not in line
     assert line.startswith("energy: the baseline" if ratio > 0.9 else "energy: left behind")
+
+
+@pytest.mark.parametrize("weight", [0.0, 1000.0])
+@pytest.mark.parametrize("ratio", [0.3, 0.93, 43.0])
+@pytest.mark.parametrize("remedy", [REMEDY, SUSPICIOUS, OTHER_DATA])
+def test_the_remedy_is_that_of_the_cause(weight: float, ratio: float, remedy: str) -> None:
+    """Of a target that the loss left out: its weight; of suspicious or other data: the data; else to train longer."""
+    e = {"mae": ratio, "rmse": ratio, "unit": "eV"}
+    errors = {"energy": e | compared_with("mean", e, 1.0, 1.0)}
+    lines = beaten(errors, ForceField(PaiNN(width=8), energy_loss_weight=weight).left_behind(errors), remedy)
+    assert len(lines) == (ratio > 0.9)
+    for line in lines:
+        assert line.startswith("energy: the baseline 'mean' is")
+        expected = f"; {remedy}" if weight else "give it one, --set task.energy_loss_weight=1000"
+        assert line.endswith(expected)
+        assert ("it is not trained" in line) == (not weight)
 
 
 def test_errors_of_other_kinds_have_no_baseline() -> None:
