@@ -14,7 +14,7 @@ from intertwine.data.marks import CALCULATED_BY, OURS
 from intertwine.data.properties import QM9
 from intertwine.data.resolution import Resolution
 from intertwine.data.store import GraphStore
-from intertwine.data.units import CANONICAL, DIMENSIONS, complete, factor
+from intertwine.data.units import CANONICAL, DIMENSIONS, complete, factor, units_note
 from intertwine.geometry import FIELDS, Graph, from_voigt
 from intertwine.numerics import DataError, InputError, nearest
 
@@ -78,9 +78,9 @@ def assemble(
         final["stress"] = CANONICAL["stress"]
         notes.append("stress = -virial / volume")
     notes += _absent(inventory, decided, stressed)
-    stated = "as --unit says" if units else "as the file declares" if declared else "assumed"
-    used = [f"{label} in {table[label]}" for label in ("pos", *sources) if table.get(label)]
-    notes.append(f"units {stated}: {', '.join(used)}")
+    notes.append(
+        units_note(("pos", *sources), table, {"as --unit says": units or {}, "as the file declares": declared})
+    )
     levels = {
         "stress" if label == "virial" else label: level for label, level in decided.levels.items() if label in sources
     }

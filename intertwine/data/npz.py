@@ -17,7 +17,7 @@ from intertwine.data.labels import resolve
 from intertwine.data.marks import PREDICTED
 from intertwine.data.resolution import Resolution
 from intertwine.data.store import GraphStore
-from intertwine.data.units import CANONICAL, complete, factor
+from intertwine.data.units import CANONICAL, complete, factor, units_note
 from intertwine.numerics import DataError, nearest
 
 #: The arrays' names in the two data sets and their like, best first.
@@ -62,10 +62,12 @@ def read_npz(
     decided = resolve(Arrays(others, len(pos), len(z), ALIASES), name=str(path), keys=keys, target=target)
     check_units(units, decided.sources)
     known = "rMD17" if names["z"] == "nuclear_charges" else "MD17" if set("zREF") <= set(arrays) else None
-    table = complete(units if units else {"energy": "kcal/mol"} if known else {})
+    of_known = {f"those of {known}": {"energy": "kcal/mol", "pos": "A"}} if known else {}
+    stated = {"as --unit says": dict(units or {})} | of_known
+    table = complete({label: unit for each in reversed(stated.values()) for label, unit in each.items()})
     fields = {"pos": _scaled(pos, "pos", table, path)}
     fields |= {label: _label(arrays[source.key], label, pos, table, path) for label, source in decided.sources.items()}
-    return _store(path, z, fields, decided, table, known, bool(units), limit)
+    return _store(path, z, fields, decided, table, stated, limit)
 
 
 def arrays_of(path: Path) -> dict[str, np.ndarray]:
@@ -147,8 +149,7 @@ def _store(
     fields: dict[str, np.ndarray],
     decided: Resolution,
     table: dict[str, str],
-    known: str | None,
-    told: bool,
+    stated: Mapping[str, Mapping[str, str]],
     limit: int | None,
 ) -> GraphStore:
     frames = min(len(fields["pos"]), limit or len(fields["pos"]))
@@ -161,9 +162,7 @@ def _store(
             raise DataError(what, where=str(path), remedy="expected one row an atom.")
         rows = value[:frames].reshape(-1, *value.shape[2:]) if node else value[:frames]
         tensors[label] = torch.from_numpy(np.ascontiguousarray(rows))
-    stated = "as --unit says" if told else f"those of {known}" if known else "assumed"
-    notes = list(decided.notes)
-    notes.append(f"units {stated}: " + ", ".join(f"{label} in {table[label]}" for label in fields if table.get(label)))
+    notes = [*decided.notes, units_note(fields, table, stated)]
     return GraphStore(
         tensors,
         torch.arange(frames + 1) * len(z),

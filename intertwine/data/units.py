@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from intertwine.numerics import InputError, nearest
 
@@ -17,6 +17,9 @@ DIMENSIONS = {
     "dipole": "dipole",
     "virial": "energy",
 }
+
+#: What the unit of a label is made of, where nothing gives it.
+FOLLOWS = {"forces": ("energy", "pos"), "stress": ("energy", "pos"), "virial": ("energy",)}
 
 #: Units written out, as Pint and OpenMM name them, and their symbols.
 WORDS = {
@@ -119,3 +122,26 @@ def complete(units: Mapping[str, str]) -> dict[str, str]:
         "virial": energy,
         "dipole": "e*A",
     } | by_name
+
+
+def units_note(labels: Iterable[str], units: Mapping[str, str], stated: Mapping[str, Iterable[str]]) -> str:
+    """The note on the units that a file is read in: of each, who says it.
+
+    Args:
+        labels: what is read; those without a unit are left out.
+        units: the unit of each, as :func:`complete` has it.
+        stated: those who say units ("as --unit says", ...), the first before the next, each with the labels of which it
+            does.
+
+    >>> units_note(["pos", "epsgap"], {"pos": "A", "epsgap": "Hartree"}, {"as --unit says": ["epsgap"]})
+    'units as --unit says: epsgap in Hartree; assumed: pos in A'
+    """
+    by_label = {label: words for words, named in reversed(stated.items()) for label in named}
+    groups: dict[str, list[str]] = {words: [] for words in [*stated, "following from these", "assumed"]}
+    for label in labels:
+        if not units.get(label):
+            continue
+        parts = {by_label.get(part, "assumed") for part in FOLLOWS.get(label, (label,))}
+        words = by_label.get(label) or (parts.pop() if len(parts) == 1 else "following from these")
+        groups[words].append(f"{label} in {units[label]}")
+    return "units " + "; ".join(f"{words}: {', '.join(named)}" for words, named in groups.items() if named)

@@ -65,7 +65,9 @@ def test_mapping_and_units(tmp_path: Path) -> None:
     assert graph.pos[1, 2].item() == 0.96 * units.Bohr
     assert graph.homo.item() == -0.25 * units.Hartree
     assert store.units["homo"] == "eV"
-    assert any("energy in kcal/mol" in note and "as --unit says" in note for note in store.notes)
+    said = next(note for note in store.notes if note.startswith("units as --unit says: pos in Bohr"))
+    assert "energy in kcal/mol" in said
+    assert "assumed" not in said
 
 
 def test_wrong_mappings_are_errors(tmp_path: Path) -> None:
@@ -167,7 +169,10 @@ def test_rmd17_npz(tmp_path: Path, generator: torch.Generator) -> None:
     assert store[2].energy.item() == 2 * units.kcal / units.mol
     assert torch.equal(store[1].forces, torch.from_numpy(pos[1] * 3 * (units.kcal / units.mol)))
     assert store.species() == [1, 8]
-    assert any("rMD17" in note and "kcal/mol/A" in note for note in store.notes)
+    assert "units those of rMD17: pos in A, energy in kcal/mol, forces in kcal/mol/A" in store.notes
+    other = opened(tmp_path / "a.npz", units={"pos": "Bohr"})  # the energy stays that of the data set
+    assert other[2].energy.item() == store[2].energy.item()
+    assert other[1].pos[0, 0] == store[1].pos[0, 0] * units.Bohr
 
 
 def test_npz_with_more_labels(tmp_path: Path) -> None:

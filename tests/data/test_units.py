@@ -6,7 +6,7 @@ import pytest
 from ase import units
 
 from intertwine.data import factor, unit_table
-from intertwine.data.units import complete
+from intertwine.data.units import complete, units_note
 from intertwine.numerics import InputError
 
 
@@ -70,3 +70,32 @@ def test_forces_and_stress_follow() -> None:
     assert (table["forces"], table["stress"]) == ("Hartree/Bohr", "Hartree/Bohr^3")
     assert complete({"energy": "kcal/mol", "forces": "eV/A"})["forces"] == "eV/A"
     assert complete({})["stress"] == "eV/A^3"
+
+
+@pytest.mark.parametrize(
+    ("labels", "told", "declared", "said"),
+    [
+        ("pos energy forces", {}, {}, "assumed: pos in A, energy in eV, forces in eV/A"),
+        ("pos epsgap", {"epsgap": "Ha"}, {}, "as --unit says: epsgap in Ha; assumed: pos in A"),
+        (
+            "pos energy forces",
+            {"energy": "Ha"},
+            {},
+            "as --unit says: energy in Ha; following from these: forces in Ha/A; assumed: pos in A",
+        ),
+        (
+            "pos energy forces virial",
+            {"pos": "Bohr"},
+            {"energy": "Ry", "pos": "nm"},
+            "as --unit says: pos in Bohr; as the file declares: energy in Ry, virial in Ry; "
+            "following from these: forces in Ry/Bohr",
+        ),
+        ("pos homo", {"pos": "nm"}, {"homo": "eV"}, "as --unit says: pos in nm; as the file declares: homo in eV"),
+        ("pos gap", {"pos": "nm"}, {}, "as --unit says: pos in nm"),
+    ],
+)
+def test_of_each_unit_it_is_said_who_says_it(
+    labels: str, told: dict[str, str], declared: dict[str, str], said: str
+) -> None:
+    stated = {"as --unit says": told, "as the file declares": declared}
+    assert units_note(labels.split(), complete(declared | told), stated) == f"units {said}"
