@@ -44,7 +44,7 @@ EXIT_CODES = (
 _MEMORY = {
     "train": "use smaller batches (--batch-size), a smaller model (--preset small), or fewer structures (--limit).",
     "evaluate": "close other programs, or score fewer structures (--limit).",
-    "predict": "close other programs, or predict fewer structures at a time.",
+    "predict": "close other programs, or predict fewer structures (--limit), or fewer at a time (--batch-size).",
     "certify": "close other programs, or give smaller structures (--molecules).",
     "bench": "close other programs, or measure less (--only).",
 }

@@ -62,6 +62,7 @@ SkipUnknown = Annotated[
         ),
     ),
 ]
+Limit = Annotated[int | None, typer.Option(min=1, help="Read only the first so many structures. Default: all.")]
 NAMED = 5  # structures that a line names
 
 
@@ -159,6 +160,7 @@ def known_part(store: Any, run: Any, skip: bool) -> Any:
 
 
 def _seen(numbers: list[list[int]], place: Callable[[int], str], run: Any, skip: bool | None) -> list[int]:
+    from intertwine.data.frames import several
     from intertwine.training.evaluation import check_species
 
     known = set(run.species)
@@ -170,7 +172,7 @@ def _seen(numbers: list[list[int]], place: Callable[[int], str], run: Any, skip:
         check_species(known, numbers[bad[0]])
     except DataError as error:
         if skip and kept:
-            named = ", ".join(map(place, bad[:NAMED])) + (f" and {len(bad) - NAMED} more" if len(bad) > NAMED else "")
+            named = several([place(k) for k in bad], NAMED)
             elements = ", ".join(_symbol(z) for z in sorted({z for k in bad for z in numbers[k]} - known))
             count = f"{len(bad):,} of {len(numbers):,} structures"
             say(f"left out: {count}, with elements that the run was not trained on ({elements}): {named}")

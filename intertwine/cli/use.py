@@ -11,12 +11,16 @@ import typer
 from intertwine.cli import console, inputs
 from intertwine.cli.code import Allow
 from intertwine.cli.completion import WEIGHTS, of_words
-from intertwine.cli.inputs import DataPath, Device, Keys, SkipUnknown, TestPath, Units
+from intertwine.cli.inputs import DataPath, Device, Keys, Limit, SkipUnknown, TestPath, Units
 from intertwine.cli.outputs import Overwrite
 from intertwine.cli.outputs import check as check_outputs
 from intertwine.numerics import InputError
 from intertwine.numerics.showing import counted, figure
 
+SIZE = (
+    "rms of label: the root mean square of the references, beside which an error is large or small; "
+    "of what a structure has many of (forces, but one energy)."
+)
 RunFolder = Annotated[Path, typer.Argument(help="Run folder that `intertwine train` printed.")]
 
 
@@ -34,7 +38,7 @@ def evaluate(
             autocompletion=of_words(*WEIGHTS), help="Weights to use: best (smallest validation error) or last."
         ),
     ] = "best",
-    limit: Annotated[int | None, typer.Option(help="Read only the first so many structures. Default: all.")] = None,
+    limit: Limit = None,
     rotate: Annotated[
         str,
         typer.Option(
@@ -54,7 +58,7 @@ def evaluate(
     """
     from intertwine.data import open_dataset
     from intertwine.data.turning import turned_store
-    from intertwine.tasks.verdict import FIGURES, OTHER_DATA, REMEDY, beaten
+    from intertwine.tasks.verdict import OTHER_DATA, REMEDY, beaten
     from intertwine.training import evaluate as score
     from intertwine.training import load_run, test_set
 
@@ -77,24 +81,29 @@ def evaluate(
     # on data of others it is not the balance of the training that is wrong
     left = trained.task.left_behind(errors) if source is None else []
     warnings = [*store.warnings, *beaten(errors, left, REMEDY if source is None else OTHER_DATA)]
-    for line in warnings:
-        console.complain(line, "warning:")
     if as_json:
         console.emit({"structures": len(store), "errors": errors, "warnings": warnings})
-        return
+    else:
+        _table_of(errors, f"{run} on {source or 'its test set'}: {counted(len(store), 'structures')}")
+    for line in warnings:
+        console.complain(line, "warning:")
+
+
+def _table_of(errors: Mapping[str, Mapping[str, Any]], title: str) -> None:
+    """The errors of each target over those of its baseline."""
+    from intertwine.tasks.verdict import FIGURES
+
     hidden = ("unit", "mse", "baseline", "ratio")
     columns = {name: name for e in errors.values() for name in e if name not in hidden}
     columns |= {name: words for name, words in (FIGURES | {"size": "rms of label"}).items() if name in columns}
+    columns |= {"size": columns.pop("size")} if "size" in columns else {}  # the last: it is no error
     rows = []
     for target, e in errors.items():
         rows.append([target, e["unit"], *(_figure(e, name) for name in columns)])
         if blind := e.get("baseline"):
             rows.append([f"  baseline: {blind['name']}", e["unit"], *(_figure(blind, name) for name in columns)])
-    console.table(
-        f"{run} on {source or 'its test set'}: {counted(len(store), 'structures')}",
-        ["target", "unit", *columns.values()],
-        rows,
-    )
+    sized = "size" in columns
+    console.table(title, ["target", "unit", *columns.values()], rows, caption=SIZE if sized else None)
 
 
 @console.guarded
@@ -133,6 +142,7 @@ def predict(
             autocompletion=of_words(*WEIGHTS), help="Weights to use: best (smallest validation error) or last."
         ),
     ] = "best",
+    limit: Limit = None,
     skip_unknown: SkipUnknown = False,
     device: Device = "auto",
     allow: Allow = None,
@@ -158,7 +168,7 @@ def predict(
     inputs.spare([output], trained)
     if output is not None:
         holds(output, trained.task)
-    content = inputs.read(structures, trained, key, unit)
+    content = inputs.read(structures, trained, key, unit, limit=limit)
     frames = inputs.known(content, trained, skip_unknown)
     content = content.only(frames)
     if output is not None and format_of(output) not in ("json", "npz"):

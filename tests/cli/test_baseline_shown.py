@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from intertwine.cli.use import _table_of
 from intertwine.training import compare, info
 
 
@@ -36,3 +37,22 @@ def test_a_run_that_the_baseline_beats_says_so(trained: Any, run_cli, tmp_path: 
     assert row["best"] == [0, 1]  # the model's own errors are the same
     own = mine["baseline"]["name"]
     assert row["baselines"][own] == [mine["baseline"]["mae"], None]
+
+
+@pytest.mark.parametrize("sized", [[], ["forces"], ["forces", "dipoles"]])
+def test_the_size_of_a_label_stands_last_and_is_explained(sized: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """It is no error; what has none leaves it blank."""
+    errors = {"energy": {"mae": 1.5, "rmse": 2.5, "unit": "meV"}}
+    errors |= {name: {"size": 7.5, "mae": 1.5, "rmse": 2.5, "unit": "meV/A"} for name in sized}
+    _table_of(errors, "a run")
+    said = capsys.readouterr().out
+    assert ("rms of label: the root mean square" in said) == bool(sized)
+    assert said.count("7.5") == len(sized)
+    if sized:
+        assert said.index("RMSE") < said.index("rms of label")
+
+
+def test_a_warning_stands_below_the_table_that_it_is_about(trained: Any, run_cli, ethanol_file: Path) -> None:
+    result = run_cli("evaluate", trained[0], ethanol_file)
+    assert result.exit_code == 0, result.output
+    assert result.output.index("warning: ") > result.output.rindex("baseline: ")

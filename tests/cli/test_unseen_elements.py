@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -79,11 +80,13 @@ def test_they_are_left_out_where_that_is_asked_for(
     assert result.exit_code == 0, result.stderr
     said = " ".join(result.stderr.split())
     assert "left out: 2 of 5 structures, with elements that the run was not trained on (Au): " in said
-    assert "frame 1 (counted from 0)" in said
-    assert "frame 3 (counted from 0)" in said
+    assert ".xyz, frames 1, 3 (counted from 0)" in said
     if command == "predict":
         shown = [line.split()[1] for line in result.stdout.splitlines() if line.startswith("│")]
         assert shown == ["0", "2", "4"]
+        fewer = run_cli("predict", runs["copper"], tmp_path / name, "--skip-unknown", "--limit", 3, "--json")
+        assert len(json.loads(fewer.stdout)) == 2
+        assert "left out: 1 of 3 structures" in fewer.stderr
     else:
         assert "3 structures" in " ".join(result.stdout.split())
     write(tmp_path / "gold.xyz", [GOLD, GOLD], format="extxyz")

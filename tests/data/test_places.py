@@ -12,6 +12,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
 
 from intertwine.data import open_dataset, read_structures
+from intertwine.data.frames import place, several
 from intertwine.data.suspicion import Frames, suspicions
 from intertwine.numerics import DataError
 
@@ -103,3 +104,16 @@ def test_likewise_frames_of_other_files_are_named_with_them(tmp_path: Path) -> N
     (doubt,) = suspicions(open_dataset(str(folder), progress=False))
     assert doubt.line.startswith(f"atoms 2 and 4 (H, H) of frame 1 of {folder / 'part2.xyz'} (counted from 0)")
     assert doubt.line.endswith(f"2 more: frames 1 of {folder / 'part3.xyz'}, 4 of {folder / 'part3.xyz'}")
+
+
+@pytest.mark.parametrize(
+    ("frames", "most", "said"),
+    [
+        ([("a.xyz", 13)], 5, "a.xyz, frame 13 (counted from 0)"),
+        ([("a.xyz", k) for k in range(3)], 5, "a.xyz, frames 0, 1, 2 (counted from 0)"),
+        ([("a, frame.xyz", k) for k in range(9)], 2, "a, frame.xyz, frames 0, 1; and 7 more (counted from 0)"),
+        ([("a", 2), ("b", 0), ("a", 4), ("c", 1)], 3, "a, frames 2, 4; b, frame 0; and 1 more (counted from 0)"),
+    ],
+)
+def test_of_several_frames_each_file_is_named_once(frames: list[tuple[str, int]], most: int, said: str) -> None:
+    assert several([place(*each) for each in frames], most) == said
