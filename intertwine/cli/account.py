@@ -68,11 +68,13 @@ def compare(
 
     if output is not None:
         check_outputs({"--output": output}, overwrite)  # said before the work, not after it
+    replaced = ", which is replaced" if output is not None and output.is_file() else ""
     content = side_by_side(runs, allow=allow or ())
     if output is not None:
         from intertwine import plots
 
         plots.learning_curves(learning_curves(runs, allow=allow or ()), output)
+        console.err.print(f"wrote the learning curves to {output}{replaced}", markup=False, soft_wrap=True)
     if as_json:
         console.emit(finite(content))
         return
@@ -113,7 +115,11 @@ def told(content: Mapping[str, Any]) -> dict[str, list[str]]:
         "task": [f"{task['name']}: {', '.join(errors)}"],
         "start": [f"from {start['run']}, weights {start['which']}" + _frozen(start)] if start else [],
         "settings": [_setting(name, each) for name, each in settings.items() if each["set"] is not False],
-        "chosen": [f"{_setting(name, each)}, by intertwine" for name, each in settings.items() if each["set"] is False],
+        "chosen": [
+            f"{_setting(name, each)}, by {'--preset ' + each['preset'] if each.get('preset') else 'intertwine'}"
+            for name, each in settings.items()
+            if each["set"] is False
+        ],
         "trained": _trained(training),
         "validation": _validation(content["validation"], task["errors"]),
         "test": [
@@ -150,9 +156,10 @@ def _model(model: Mapping[str, Any]) -> list[str]:
     if "sha256" not in model:
         return [f"{model['name']}, {weights}"]
     frozen = f", {model['trained']:,} of them trained" * (model["trained"] != model["weights"])
+    preset = f" (--preset {model['preset']})" if model.get("preset") else ""
     cutoff = "no cutoff" if model["cutoff"] is None else f"cutoff {model['cutoff']:g} A"
     return [
-        f"{model['name']}, {weights}{frozen}, {model['precision']}",
+        f"{model['name']}{preset}, {weights}{frozen}, {model['precision']}",
         f"{model['symmetry']}, {cutoff}, features {model['features']}",
         f"SHA-256 of the weights {model['sha256']}",
     ]

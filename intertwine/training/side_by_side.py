@@ -123,6 +123,7 @@ def _settings(everything: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     """Settings that are not the same in all runs, and their training sets."""
     flat = [
         {f"{part}.{name}": v for part, values in each["configuration"].items() for name, v in values.items()}
+        | {"model.preset": each["model"].get("preset")}
         for each in everything
     ]
     sizes = [((each["data"] or {}).get("sizes") or {}).get("train") for each in everything]

@@ -44,11 +44,11 @@ def info(run: Path | str, *, allow: Collection[str] = ()) -> dict[str, Any]:
         ``run``, ``file`` (the checkpoint), ``finished`` (it has a report of its last epoch); ``data``: source, sizes
         and SHA-256 of the sets (equal in two runs if the set is), fingerprint, species, labels; ``units`` of the labels
         by name; ``model``: name, number of weights, their SHA-256, precision, group, cutoff (A), irreps of the
-        features; ``task``: name and the unit of each error; ``start``; ``settings`` that are not the defaults: name ->
-        value, default, and whether the user set it; ``configuration``: all of them, by section; ``training``: epochs,
-        budget in minutes, steps, seconds, the epoch of the weights; ``validation`` and ``test``: errors, those of the
-        test beside the baseline's; ``certificate``; ``versions``; ``written``; ``notes``; ``warnings``: of the report,
-        and of a baseline that is better.
+        features, preset that was asked for; ``task``: name and the unit of each error; ``start``; ``settings`` that are
+        not the defaults: name -> value, default, whether the user set it, and the preset that did; ``configuration``:
+        all of them, by section; ``training``: epochs, budget in minutes, steps, seconds, the epoch of the weights;
+        ``validation`` and ``test``: errors, those of the test beside the baseline's; ``certificate``; ``versions``;
+        ``written``; ``notes``; ``warnings``: of the report, and of a baseline that is better.
 
     Raises:
         CheckpointError: as :func:`intertwine.training.load_run`.
@@ -64,6 +64,7 @@ def info(run: Path | str, *, allow: Collection[str] = ()) -> dict[str, Any]:
     units = {target: errors.get("unit", "") for target, errors in (report.get("test") or {}).items()}
     task["errors"] = task["errors"] or units
     model["weights"] = model.get("weights", report.get("parameters"))
+    model["preset"] = preset_of(config, state.get("given"))[0]
     epochs = last.get("epoch", state["epoch"])
     finished = bool(report) and report.get("epochs") == epochs
     if folder and not finished:
@@ -111,7 +112,8 @@ def differing(
     sections: Mapping[str, Mapping[str, Any]], config: Config | None = None, by_user: Collection[str] | None = None
 ) -> dict[str, dict[str, Any]]:
     """Settings that are not the defaults of their constructors: ``section.name`` -> ``value``, ``default`` and ``set``,
-    whether the user gave it; what nobody gave suits the data, the weights to begin with, or is that of a preset.
+    whether the user gave it; what nobody gave suits the data, the weights to begin with, or is that of a preset, which
+    is named as ``preset``.
 
     Args:
         sections: of a configuration.
@@ -122,6 +124,7 @@ def differing(
     defaults = {name: arguments(kind) for name, kind in OPTIONS.items()}
     if config is not None:
         defaults |= {name: arguments(getattr(config, name).constructor) for name in ("model", "task")}
+    preset, chosen_by_preset = preset_of(config, by_user)
     result = {}
     for section, values in sections.items():
         for name, value in values.items():
@@ -130,7 +133,33 @@ def differing(
             if f"{section}.{name}" not in TOLD and _plain(value) != default:
                 chosen = None if by_user is None else f"{section}.{name}" in by_user
                 result[f"{section}.{name}"] = {"value": _plain(value), "default": default, "set": chosen}
+                if section == "model" and name in chosen_by_preset:
+                    result[f"{section}.{name}"]["preset"] = preset
     return result
+
+
+def preset_of(config: Config | None, by_user: Collection[str] | None) -> tuple[str | None, list[str]]:
+    """The preset that a run was asked for, and the arguments of the model that are its: the user gave no others. None
+    where there was none, or its arguments are those of several or no longer of any.
+
+    Args:
+        config: of the run, resolved; None if its classes may not be imported.
+        by_user: names of the settings that the user gave, as :func:`intertwine.training.sections.given` has them.
+    """
+    if config is None or "model.preset" not in (by_user or ()):
+        return None, []
+    presets: Any = getattr(config.model.constructor, "PRESETS", {})
+    own = {
+        name: {key: value for key, value in preset.items() if f"model.{key}" not in (by_user or ())}
+        for name, preset in presets.items()
+    }
+    settled = config.model.arguments
+    fitting = [
+        name
+        for name, values in own.items()
+        if all(key in settled and _plain(settled[key]) == _plain(value) for key, value in values.items())
+    ]
+    return (fitting[0], list(own[fitting[0]])) if len(fitting) == 1 else (None, [])
 
 
 def _files(path: Path) -> tuple[Path, Path | None]:

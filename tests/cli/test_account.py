@@ -12,6 +12,7 @@ import pytest
 import torch
 from child_processes import SMALL
 
+from intertwine.cli.account import told
 from intertwine.data.splits import Splits
 from intertwine.numerics import CheckpointError, InputError
 from intertwine.training import (
@@ -164,6 +165,18 @@ def test_in_words(trained: Any, run_cli) -> None:
 
 
 @pytest.mark.parametrize(
+    ("preset", "words"), [("small", "by --preset small"), ("paper", "by --preset paper"), (None, "by intertwine")]
+)
+def test_a_setting_says_who_chose_it(trained: Any, preset: str | None, words: str) -> None:
+    content = info(trained[0])
+    chosen = {"value": 16, "default": 64, "set": False} | ({"preset": preset} if preset else {})
+    content["settings"], content["model"]["preset"] = {"model.width": chosen}, preset
+    lines = told(content)
+    assert lines["chosen"] == [f"model.width = 16 (default 64), {words}"]
+    assert (f"(--preset {preset})" in lines["model"][0]) == (preset is not None)
+
+
+@pytest.mark.parametrize(
     ("change", "words"),
     [
         (lambda folder: shutil.rmtree(folder), "no such run folder"),
@@ -268,6 +281,7 @@ def test_in_a_table_as_json_and_as_a_picture(trained: Any, second: Path, run_cli
     result = run_cli("compare", trained[0], second, "-o", tmp_path / "curves.png")
     assert result.exit_code == 0, result.output
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert f"wrote the learning curves to {tmp_path / 'curves.png'}" in result.stderr.replace("\n", "")
     assert "model.width" in result.stdout
     assert result.stdout.count(" *") == 8  # a mark for each row
     content = json.loads(run_cli("compare", trained[0], second, "--json").stdout)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from intertwine.training import resolve
+from intertwine.training import resolve, side_by_side
 from intertwine.training.sections import given, merge
-from intertwine.training.summary import differing
+from intertwine.training.summary import differing, preset_of
 
 
 @pytest.mark.parametrize(
@@ -39,3 +39,26 @@ def test_settings_that_differ_from_the_defaults(sections: dict, expected: list[s
 )
 def test_what_a_user_gave_is_kept_by_runs_that_go_on(state: dict | None, names: list[str] | None) -> None:
     assert given(merge({"model": {"name": "painn", "width": 8}}), state) == names
+
+
+@pytest.mark.parametrize("model", ["painn", "schnet", "mace"])
+@pytest.mark.parametrize(("preset", "own"), [("small", {}), ("paper", {}), ("small", {"width": 9}), (None, {})])
+def test_a_preset_is_named_and_so_is_what_it_chose(model: str, preset: str | None, own: dict) -> None:
+    sections = {"model": {"name": model} | own | ({"preset": preset} if preset else {})}
+    config, by_user = resolve(sections), given(merge(sections))
+    name, chosen = preset_of(config, by_user)
+    assert name == preset
+    assert bool(chosen) == (preset is not None)
+    assert not {*chosen} & {*own}
+    settings = differing(config.sections(), config, by_user)
+    assert {key for key, each in settings.items() if "preset" in each} == {
+        f"model.{key}" for key in chosen if f"model.{key}" in settings
+    }
+    assert preset_of(config, None) == preset_of(None, by_user) == (None, [])
+
+
+@pytest.mark.parametrize("presets", [("small", None), ("small", "paper"), (None, None)])
+def test_runs_of_other_presets_differ_in_it(presets: tuple[str | None, str | None]) -> None:
+    runs = [{"configuration": {"model": {"width": 8}}, "data": None, "model": {"preset": name}} for name in presets]
+    rows = side_by_side._settings(runs)
+    assert rows == ({} if presets[0] == presets[1] else {"model.preset": list(presets)})
