@@ -16,8 +16,9 @@ from intertwine.tasks.verdict import REMEDY, SUSPICIOUS, baseline_line, beaten
 from intertwine.training.certification import conclude
 from intertwine.training.config import Config
 from intertwine.training.evaluation import errors_of, inputs_of
+from intertwine.training.fitting import accelerator
 from intertwine.training.folder import CHECKPOINTS, REPORT, with_weights, write_json
-from intertwine.training.options import DataOptions
+from intertwine.training.options import DataOptions, TrainingOptions
 from intertwine.training.progress import Progress, duration
 from intertwine.training.sets import Sets
 
@@ -103,6 +104,8 @@ def introduce(
         f"task {config.task.name}"
     )
     progress.say(f"run      {folder}" + (f", resumed after epoch {state['epoch']}" if state else ""))
+    if config.training.processes > 1:
+        progress.say(f"shared   {_shares(config.training)}")
     if config.training.minutes is not None:
         progress.say(f"budget   {_budget(config, state)}")
 
@@ -112,6 +115,14 @@ def _for(task: Task, decisions: Iterable[Decision]) -> list[Decision]:
     used = {output.label or name for name, output in task.outputs.items()} | set(inputs_of(task))
     used |= {"virial"} if "stress" in used else set()
     return [each if each.label in used else each._replace(why="read, not learned") for each in decisions]
+
+
+def _shares(options: TrainingOptions) -> str:
+    """The processes of a run, and the batch that they make together."""
+    where = "on the CPU" if accelerator(options.accelerator) == "cpu" else "with a GPU each"
+    machines = f" on {options.nodes} machines" if options.nodes > 1 else ""
+    each, both = counted(options.batch_size, "structures"), options.processes * options.batch_size
+    return f"by {options.processes} processes {where}{machines}: {each} a step in each, {both:,} in all"
 
 
 def _budget(config: Config, state: dict[str, Any] | None) -> str:

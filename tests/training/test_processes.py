@@ -14,7 +14,9 @@ from intertwine.geometry import Graph
 from intertwine.numerics import InputError, IntertwineError
 from intertwine.training import load_checkpoint, train
 from intertwine.training.module import TrainingModule
+from intertwine.training.options import TrainingOptions
 from intertwine.training.processes import helpers
+from intertwine.training.report import _shares
 
 
 def test_two_processes_are_one_with_twice_the_batch(tiny: dict, tmp_path: Path) -> None:
@@ -63,3 +65,16 @@ def test_memory_is_not_shared(tiny: dict, tmp_path: Path) -> None:
     tiny["training"]["devices"] = 2
     with pytest.raises(InputError, match="in memory"):
         train(tiny, run=tmp_path / "run", store=store)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "devices", "where", "words"),
+    [
+        (1, 2, "cpu", "by 2 processes on the CPU: 5 structures a step in each, 10 in all"),
+        (3, 2, "cpu", "by 6 processes on the CPU on 3 machines: 5 structures a step in each, 30 in all"),
+        (1, 4, "cuda", "by 4 processes with a GPU each: 5 structures a step in each, 20 in all"),
+    ],
+)
+def test_several_processes_say_what_batch_they_make(nodes: int, devices: int, where: str, words: str) -> None:
+    options = TrainingOptions(nodes=nodes, devices=devices, accelerator=where, batch_size=5)
+    assert _shares(options) == words
