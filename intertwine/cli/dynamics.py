@@ -268,8 +268,17 @@ def _summary(
         **({"fluctuation (meV/atom)": record.fluctuation} if nve else {}),
         **({"beside the training data": _beside(record)} if atoms.calc.domain is not None else {}),
         "neighbour lists built": atoms.calc.rebuilds,
+        "a list is built": _when(atoms.calc.skin, options),
         **{name: shown(path) if path is not None else "none" for name, path in files.items()},
     }
+
+
+def _when(skin: float, options: dict[str, Any]) -> str:
+    """At which steps neighbour lists are built, and which steps are counted."""
+    moved = f"where an atom has moved by {skin / 2:g} A, half the skin, since the last"
+    cell = ", and at every step of npt, where the cell changes" if options["ensemble"] == "npt" else ""
+    before = f"; the {options['equilibrate']:,} steps of the equilibration count" if options["equilibrate"] else ""
+    return f"{moved}{cell}{before}"
 
 
 def _beside(record: Any) -> str:

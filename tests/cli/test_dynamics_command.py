@@ -11,6 +11,8 @@ from ase.build import bulk, molecule
 from ase.io import read
 from runs_in_use import refused, written
 
+from intertwine.cli.dynamics import _when
+
 pytestmark = pytest.mark.usefixtures("own_folder")
 SHORT = ["--steps", 12, "--every", 3, "--timestep", 2, "--equilibrate", 3, "-o", "m.traj"]
 
@@ -156,3 +158,16 @@ def test_help_says_what_a_user_searches_for(run_cli) -> None:
         text = " ".join(run_cli(*command.split(), "--help").stdout.replace("│", " ").split())
         for word in words:
             assert word in text, (command, word)
+
+
+@pytest.mark.parametrize(
+    ("ensemble", "equilibrate", "words"),
+    [
+        ("nve", 0, ""),
+        ("nvt", 2000, "; the 2,000 steps of the equilibration count"),
+        ("npt", 0, ", and at every step of npt, where the cell changes"),
+    ],
+)
+def test_it_is_said_when_a_neighbour_list_is_built(ensemble: str, equilibrate: int, words: str) -> None:
+    said = _when(0.5, {"ensemble": ensemble, "equilibrate": equilibrate})
+    assert said == f"where an atom has moved by 0.25 A, half the skin, since the last{words}"
