@@ -57,4 +57,6 @@ def first_calls(function: Any, checked: Callable[..., Any]) -> Any:
         seen[1] += 1
         return checked(*arguments, **options)
 
+    # errors in what a user wrote say the innermost line that is not ours, which this one is
+    call.__code__ = call.__code__.replace(co_filename="<checked calls>")
     return call

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -90,13 +90,13 @@ class Config:
             **start,
         }
 
-    def save(self, path: Path | str) -> None:
-        """Write it as TOML, atomically.
+    def save(self, path: Path | str, by_user: Sequence[str] | None = None) -> None:
+        """Write it as TOML, atomically; a comment at the head says which settings a user gave, if that is known.
 
         Raises:
             CheckpointError: the file can't be written.
         """
-        write_sections(self.sections(), Path(path))
+        write_sections(self.sections(), Path(path), by_user)
 
 
 def as_given(config: Config | Mapping[str, Any] | str | Path | None = None, allow: Collection[str] = ()) -> Sections:

@@ -36,7 +36,7 @@ from intertwine.training.options import DataOptions
 from intertwine.training.processes import check_processes, helpers
 from intertwine.training.progress import Progress, say
 from intertwine.training.report import introduce, report, shown, stem
-from intertwine.training.sections import Sections, given, merge, read_config, write_sections
+from intertwine.training.sections import Sections, given, given_in, merge, read_config, write_sections
 from intertwine.training.sets import Sets, open_sets
 from intertwine.training.settle import settle
 from intertwine.training.start import begin, begun
@@ -121,7 +121,7 @@ def _locked(
     resume: bool, store: GraphStore | None, show: bool, callbacks: Sequence[Any], team: Team,
 ) -> Path:  # fmt: skip
     """The run, in a folder that is locked for it."""
-    kept = None
+    kept, changes, former = None, sections, given_in(folder / CONFIG) if resume else None
     for part in folder.glob(".*.part.*"):  # of a save that was cut short
         part.unlink(missing_ok=True)
     if resume:
@@ -141,12 +141,14 @@ def _locked(
         if len(sets.train) < config.training.processes:  # before that many start
             what = f"{counted(len(sets.train), 'structures')} for {config.training.processes} processes"
             raise InputError(what, where="training.devices", remedy="use fewer devices or more data.")
-        config.save(folder / CONFIG)
+        # of a run that has not begun, what it is told now and what its configuration says
+        named = given(changes, state or former) if state or former else given(sections)
+        config.save(folder / CONFIG, named)
         sets.splits.save(folder / SPLITS)
         if sets.seen is not None:
             sets.seen.save(folder / SEEN)
         team.say("folder", str(folder.resolve()))
-        return _train(config, sets, folder, task, state, show, lock, callbacks, team, given(sections, state))
+        return _train(config, sets, folder, task, state, show, lock, callbacks, team, named)
     except IntertwineError:
         if not resume:
             _withdraw(folder, lock)
@@ -251,12 +253,12 @@ def _train(
             "species": sets.train.species(),
             "units": sets.source.units,
             "data": sets.source.name,
+            "labels": [decision._asdict() for decision in sets.source.decisions],
             "versions": versions(),
             "baselines": {name: b.coefficients for name, b in task.baselines.items() if b.coefficients is not None},
         }
         prepared = sets.prepared(task, fields_of(task, sets.source.fields))
         loggers = make_loggers(options.loggers, folder, config.allow)
-        about["labels"] = [decision._asdict() for decision in sets.source.decisions]
         about |= {} if named is None else {"given": list(named)}
         if state is not None:
             about["species"] = state["species"]
@@ -302,11 +304,8 @@ def _reopen(
     if not last.is_file():
         stored = read_config(folder / CONFIG) if (folder / CONFIG).is_file() else {}
         if not stored and not any(sections.values()):
-            raise CheckpointError(
-                "the run is half-written: it has no configuration",
-                where=str(folder),
-                remedy="delete the folder and train again.",
-            )
+            what, remedy = "the run is half-written: it has no configuration", "delete the folder and train again."
+            raise CheckpointError(what, where=str(folder), remedy=remedy)
         return merge(stored, sections), None
     state = load_checkpoint(last)
     if not isinstance(state, dict) or not {"config", "weights", "optimizer", "epoch"} <= state.keys():
@@ -336,7 +335,7 @@ def _reopen(
 
 
 def _fitted(task: Task, sets: Sets) -> Task:
-    """The task with the statistics and the baselines of the training set."""
+    """With the statistics and the baselines of the training set."""
     training = sets.train.only(*task.labels(sets.source.fields))
     task.gather(training[k] for k in range(len(training)))
     return task

@@ -8,7 +8,7 @@ as ``"none"`` where it is not the default.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ NAMED = {
     "task": "name",
     "start": "run",
 }  # the key that the others of a section belong to
+GIVEN = "# Given by the user: "  # at the head of the configuration that a run writes
 SECTIONS = ("data", "model", "symmetrize", "task", "training", "start")
 
 
@@ -72,6 +73,15 @@ def given(sections: Sections, state: Mapping[str, Any] | None = None) -> list[st
     names = {f"{section}.{key}" for section, content in sections.items() for key in content}
     before = [] if state is None else state.get("given")
     return None if before is None else sorted({*names, *before})
+
+
+def given_in(path: Path) -> dict[str, list[str]] | None:
+    """What the head of a written configuration says of :func:`given`, as a state has it; None where it says nothing."""
+    try:
+        head = path.read_text(encoding="utf-8").partition("\n")[0]
+    except (OSError, UnicodeDecodeError):
+        return None
+    return {"given": head.removeprefix(GIVEN).split(", ")} if head.startswith(GIVEN) else None
 
 
 def read_config(path: Path | str) -> Sections:
@@ -135,8 +145,8 @@ def _literal(text: str) -> Any:
         ) from error
 
 
-def write_sections(sections: Mapping[str, Any], path: Path) -> None:
-    """Write sections as TOML, atomically.
+def write_sections(sections: Mapping[str, Any], path: Path, by_user: Sequence[str] | None = None) -> None:
+    """Write sections as TOML, atomically; a comment at the head says which settings a user gave.
 
     Raises:
         CheckpointError: the file can't be written.
@@ -145,7 +155,8 @@ def write_sections(sections: Mapping[str, Any], path: Path) -> None:
     import tomli_w
 
     try:
-        text = tomli_w.dumps(dict(sections)).encode()
+        head = f"{GIVEN}{', '.join(by_user)}\n" if by_user else ""
+        text = (head + tomli_w.dumps(dict(sections))).encode()
     except UnicodeEncodeError as error:
         remedy = "rename the file; a configuration is UTF-8."
         raise InputError(

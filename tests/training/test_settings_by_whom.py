@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from intertwine.training import resolve, side_by_side
-from intertwine.training.sections import given, merge
+from intertwine.training.sections import given, given_in, merge, read_config
 from intertwine.training.summary import differing, preset_of
 
 
@@ -27,6 +29,19 @@ def test_settings_that_differ_from_the_defaults(sections: dict, expected: list[s
     assert all(each["set"] for each in told.values())
     told = differing(config.sections(), config, [])
     assert not any(each["set"] for each in told.values())
+
+
+def test_what_a_user_gave_is_at_the_head_of_the_configuration(tmp_path: Path) -> None:
+    """A run that was stopped before its first checkpoint has nothing else to tell it by."""
+    config, file = resolve({"model": {"name": "painn", "width": 8}}), tmp_path / "config.toml"
+    for names in (["model.name", "model.width"], ["model.name"]):
+        config.save(file, names)
+        assert given_in(file) == {"given": names}
+        assert given(merge({"training": {"epochs": 3}}), given_in(file)) == sorted([*names, "training.epochs"])
+        assert resolve(read_config(file)).sections() == config.sections()
+    config.save(file)
+    assert given_in(file) is None
+    assert given_in(tmp_path / "none.toml") is None
 
 
 @pytest.mark.parametrize(
