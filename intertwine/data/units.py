@@ -136,7 +136,7 @@ def units_note(labels: Iterable[str], units: Mapping[str, str], stated: Mapping[
     >>> units_note(["pos", "epsgap"], {"pos": "A", "epsgap": "Hartree"}, {"as --unit says": ["epsgap"]})
     'units as --unit says: epsgap in Hartree; assumed: pos in A'
     """
-    by_label = {label: words for words, named in reversed(stated.items()) for label in named}
+    by_label = {label: words for words, named in reversed([*stated.items()]) for label in named}
     groups: dict[str, list[str]] = {words: [] for words in [*stated, "following from these", "assumed"]}
     for label in labels:
         if not units.get(label):
