@@ -171,7 +171,10 @@ def _compute(
             journal.append(Outcome(frame, reason=reason))
     todo = [s for s in structures if s.frame not in journal.places]
     if todo:
-        with progress_bar("labelling", len(todo), progress) as advance, _executor(count, scheduler, len(todo)) as pool:
+        with (
+            _executor(count, scheduler, len(todo)) as pool,
+            progress_bar("labelling", len(todo), progress, starting=pool[1]) as advance,
+        ):
             for outcome in outcomes(*pool, todo, journal.recipe):
                 journal.append(outcome)
                 summary.computing += outcome.seconds

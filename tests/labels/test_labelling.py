@@ -232,22 +232,6 @@ def test_two_processes_are_one(tmp_path: Path) -> None:
     assert content(tmp_path / "1.h5") == content(tmp_path / "2.h5")
 
 
-def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As a user has it: failures are warnings, --json is a document, units are converted."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(run, "processes", here())
-    frames = [*water(4), Atoms("OH", [[0, 0, 0], [0, 0, 0.97]])]
-    for atoms in frames:
-        atoms.positions /= 0.5291772105638411
-    write("water.xyz", frames, format="extxyz")
-    words = ["label", "water.xyz", "-o", "a.h5", "--method", "gfn2-xtb", "--want", "energy, forces,dipole", "--json"]
-    result = CliRunner().invoke(app, [*words, "--unit", "pos=Bohr"])
-    assert result.exit_code == 0, result.output
-    told = json.loads(result.stdout)
-    assert (told["structures"], list(told["failures"])) == (5, ["4"])
-    assert "warning: no labels for frames 4: 9 electrons" in result.stderr
-
-
 def test_training_reads_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inline: list[int]) -> None:
     monkeypatch.chdir(tmp_path)
     quiet(water(24), recipe("gfn2-xtb"), tmp_path / "a.h5")
@@ -310,30 +294,3 @@ def test_without_dask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(InputError, match=r'pip install "intertwine\[dask\]"'):
         quiet(water(1), cheap(), tmp_path / "a.h5", scheduler="tcp://127.0.0.1:1")
-
-
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        (["-o", "a.xyz"], ("a.xyz", "name it .h5")),
-        (["-o", "a.h5", "--method", "pbe"], ("unknown method 'pbe'", "FUNCTIONAL/BASIS")),
-        (["-o", "a.h5", "--method", "pbe/def2-svpp"], ("no basis 'def2-svpp'", "def2svp")),
-        (["-o", "a.h5", "--want", "energi"], ("--want", "did you mean 'energy'")),
-        (["-o", "a.h5", "--method", "gfn2-xtb", "--want", "hamiltonian"], ("gives no hamiltonian",)),
-        (["-o", "a.h5", "--method", "hf/sto-3g", "--grid", "4"], ("--grid", "leave it out")),
-        (
-            ["-o", "a.h5", "--method", "hf/sto-3g", "--charge", "1"],
-            ("no structure could be labelled", "charge or spin"),
-        ),
-    ],
-)
-def test_what_the_command_refuses(
-    words: list[str], said: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(run, "processes", here())
-    write("water.xyz", water(2), format="extxyz")
-    result = CliRunner().invoke(app, ["label", "water.xyz", *words])
-    assert result.exit_code == 2
-    for word in said:
-        assert word in " ".join(result.stderr.split())
