@@ -59,11 +59,12 @@ def label(
     as_json: Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")] = False,
 ) -> None:
     """Label structures by PySCF or tblite. A run that was killed goes on with the same command; structures that fail
-    are listed and left out.
+    are listed and left out. The exit code is 0 then too, and 2 if no structure could be labelled.
     """
     import os
 
     from intertwine.data import read_structures
+    from intertwine.data.frames import several
     from intertwine.data.label_files import described
     from intertwine.labels import label as compute
     from intertwine.labels import recipe
@@ -95,8 +96,8 @@ def label(
         overwrite=overwrite,
     )
     for reason, frames in list(summary.by_reason().items())[:LISTED_FAILURES]:
-        more = f" and {len(frames) - NUMBERED} more" if len(frames) > NUMBERED else ""
-        console.complain(f"no labels for frames {', '.join(map(str, frames[:NUMBERED]))}{more}: {reason}", "warning:")
+        named = several([content.places[frame] for frame in frames], NUMBERED)
+        console.complain(f"no labels for {named}: {reason}", "warning:")
     if as_json:
         console.emit(summary.document() | {"output": str(output)})
         return

@@ -64,6 +64,24 @@ def place(path: Any, frame: int) -> str:
     return f"{path}, frame {frame} (counted from 0)"
 
 
+def several(places: Sequence[str], most: int) -> str:
+    """How messages name several frames: each file once, and no more frames than ``most``.
+
+    Args:
+        places: of the frames, as :func:`place` has them.
+        most: how many are named; of the others their number is.
+
+    >>> several([place("a.xyz", 1), place("a.xyz", 4), place("b.xyz", 0), place("b.xyz", 2)], 3)
+    'a.xyz, frames 1, 4; b.xyz, frame 0; and 1 more (counted from 0)'
+    """
+    by_file: dict[str, list[str]] = {}
+    for file, _, number in (text.rpartition(", frame ") for text in places[:most]):
+        by_file.setdefault(file, []).append(number.partition(" ")[0])
+    names = [f"{file}, frame{'s' * (len(ks) > 1)} {', '.join(ks)}" for file, ks in by_file.items()]
+    more = [f"and {len(places) - most:,} more"] if len(places) > most else []
+    return f"{'; '.join([*names, *more])} (counted from 0)"
+
+
 def in_file(files: Sequence[tuple[str, int]], number: int) -> tuple[str, int]:
     """The file of a structure, and its number there.
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +16,9 @@ from labelled_water import here, water
 from typer.testing import CliRunner
 
 from intertwine.cli import app
-from intertwine.labels import run
+from intertwine.labels import Journal, recipe, run
+from intertwine.labels.methods import XTB
+from intertwine.numerics import InputError
 
 pytest.importorskip("h5py")
 pytest.importorskip("pyscf")
@@ -40,12 +45,10 @@ def test_the_command() -> None:
     assert result.exit_code == 0, result.output
     told = json.loads(result.stdout)
     assert (told["structures"], list(told["failures"])) == (5, ["4"])
-    assert "warning: no labels for frames 4: 9 electrons" in result.stderr
+    assert "warning: no labels for water.xyz, frame 4 (counted from 0): 9 electrons" in result.stderr
 
 
-@pytest.mark.parametrize(
-    ("unit", "angstrom"), [("A", 1.0), ("Bohr", 0.5291772105638411), ("nm", 10.0), ("pm", 0.01)]
-)
+@pytest.mark.parametrize(("unit", "angstrom"), [("A", 1.0), ("Bohr", 0.5291772105638411), ("nm", 10.0), ("pm", 0.01)])
 def test_another_unit_of_positions_is_seen(unit: str, angstrom: float) -> None:
     """What was assumed is said, what is suspicious is a warning, and neither where the unit was given."""
     frames = water(3)
@@ -92,3 +95,72 @@ def test_what_the_command_refuses(words: list[str], said: tuple[str, ...]) -> No
     assert result.exit_code == 2
     for word in said:
         assert word in " ".join(result.stderr.split())
+
+
+@pytest.mark.parametrize(
+    ("changed", "told", "options"),
+    [
+        ({"want": ["energy"]}, "--want: energy,forces then, energy now", "--method pbe/sto-3g --want energy,forces"),
+        ({"spin": 2}, "--spin: 0 then, 2 now", "--method pbe/sto-3g --want energy,forces"),
+        ({"threshold": 1e-8}, "--threshold: 1e-10 then, 1e-08 now", "--method pbe/sto-3g --want energy,forces"),
+        (
+            {"charge": 1, "cycles": 9},
+            "--cycles: 100 then, 9 now; --charge: not given then, 1 now",
+            "--method pbe/sto-3g",
+        ),
+        ({"method": "gfn2-xtb"}, "--method: pbe/sto-3g then, gfn2-xtb now", "--method pbe/sto-3g --want energy,forces"),
+    ],
+)
+def test_what_differs_is_told_as_options(changed: dict[str, Any], told: str, options: str, tmp_path: Path) -> None:
+    """What was then and what is now; the remedy has the options that go on, those of the other recipe too."""
+    first, second = recipe("pbe/sto-3g"), recipe(**({"method": "pbe/sto-3g"} | changed))
+    for then, now in ((first, second), (second, first)):
+        path = tmp_path / then.digest()
+        with Journal(path, then, "s"):
+            pass
+        with pytest.raises(InputError) as error, Journal(path, now, "s"):
+            pass
+        assert f"to go on, give the options {then.options()}; or begin anew with --overwrite" in str(error.value)
+        assert (told in str(error.value)) == (then is first)
+        words = then.options().split()
+        given = dict(zip(words[::2], words[1::2], strict=True))
+        method, want = given.pop("--method"), given.pop("--want").split(",")
+        assert recipe(method, want, **{word[2:]: _number(text) for word, text in given.items()}) == then
+    assert first.options().startswith(options)
+
+
+def _number(text: str) -> int | float:
+    return int(text) if text.isdigit() else float(text)
+
+
+def test_another_version_is_told_as_one(tmp_path: Path) -> None:
+    now = recipe("hf/sto-3g")
+    with Journal(tmp_path / "journal", replace(now, versions=now.versions | {"pyscf": "2.0"}), "s"):
+        pass
+    with pytest.raises(
+        InputError, match=r"(?s)versions: pyscf 2\.0 then, pyscf \S+ now.*to go on, give the programs of then; or"
+    ):
+        Journal(tmp_path / "journal", now, "s")
+
+
+@pytest.mark.parametrize("lost", [1, 2, 3, 9])
+def test_failures_are_named_with_their_file_and_the_exit_code_is_0(lost: int) -> None:
+    Path("f").mkdir()
+    radical = Atoms("OH", [[0, 0, 0], [0, 0, 0.97]])
+    write("f/a.xyz", [*water(2), *[radical] * lost], format="extxyz")
+    write("f/b.xyz", water(1), format="extxyz")
+    result = CliRunner().invoke(app, ["label", "f", *FAST])
+    numbers = ", ".join(str(2 + k) for k in range(min(lost, 6)))
+    more = f"; and {lost - 6} more" if lost > 6 else ""
+    named = f"f/a.xyz, frame{'s' if lost > 1 else ''} {numbers}{more} (counted from 0)"
+    assert f"warning: no labels for {named}: 9 electrons" in result.stderr
+    assert result.exit_code == 0
+
+
+def test_the_help_and_the_page_have_every_method_and_option() -> None:
+    text = CliRunner().invoke(app, ["label", "--help"], env={"COLUMNS": "400"}).stdout
+    page = (Path(__file__).parents[2] / "docs" / "labels.md").read_text()
+    for name in {*XTB, *re.findall(r"--[a-z]+", text)} - {"--help", "--output"}:
+        assert name in text, name
+        assert name in page, name
+    assert "the run" not in text

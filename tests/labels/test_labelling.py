@@ -135,9 +135,11 @@ def test_a_journal_of_something_else(tmp_path: Path) -> None:
     how = cheap()
     with Journal(tmp_path / "journal", how, "s"), pytest.raises(CheckpointError, match="another process labels"):
         Journal(tmp_path / "journal", how, "s")
-    with pytest.raises(InputError, match="spin: 0 and 2"):
+    with pytest.raises(InputError, match="--spin: 0 then, 2 now"):
         Journal(tmp_path / "journal", cheap(want=["energy"], spin=2), "s")
-    with pytest.raises(InputError, match="other structures"):
+    with pytest.raises(
+        InputError, match=r"(?s)otherwise \(the structures\).*Remedy: to go on, give the structures of then, with their"
+    ):
         Journal(tmp_path / "journal", how, "t")
     (tmp_path / "journal").write_text("nothing\n")
     with pytest.raises(InputError, match="no journal of labels"):
@@ -196,9 +198,11 @@ def test_what_is_done_is_not_done_again(tmp_path: Path, inline: list[int]) -> No
     summary = quiet(mixed(), cheap(), output)
     assert (summary.before, len(inline), len(summary.failures)) == (6, 6, 2)
     assert output.read_bytes() == before
-    with pytest.raises(InputError, match="something else"):
+    with pytest.raises(InputError, match=r"there already, and was labelled otherwise \(the structures\)"):
         quiet(water(2), cheap(), output)
-    with pytest.raises(InputError, match="something else"):
+    with pytest.raises(
+        InputError, match=r"otherwise \(--want: energy,forces,dipole,density,hamiltonian then, energy n"
+    ):
         quiet(mixed(), cheap(want=["energy"]), output)
     quiet(water(2), cheap(), output, overwrite=True)
     assert read_labels(output)[1][0].frames.tolist() == [0, 1]
