@@ -23,7 +23,9 @@ def label(
     ],
     method: Annotated[
         str,
-        typer.Option(help="FUNCTIONAL/BASIS by PySCF, as pbe/def2-svp or hf/sto-3g; gfn2-xtb or gfn1-xtb by tblite."),
+        typer.Option(
+            help="FUNCTIONAL/BASIS by PySCF, as pbe/def2-svp or hf/sto-3g; gfn2-xtb, gfn1-xtb or ipea1-xtb by tblite."
+        ),
     ] = "pbe/def2-svp",
     want: Annotated[
         str,
@@ -47,16 +49,22 @@ def label(
     cycles: Annotated[int, typer.Option(help="Iterations after which a structure is given up.")] = 100,
     field: Annotated[float, typer.Option(help="Step of the electric field of polarizabilities (atomic units).")] = 1e-3,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many structures. Default: all.")] = None,
-    unit: inputs.Units = None,
+    unit: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--unit", help="Unit of positions in the file, as pos=Bohr. Default: what the file declares, else A."
+        ),
+    ] = None,
     overwrite: Overwrite = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")] = False,
 ) -> None:
     """Label structures by PySCF or tblite. A run that was killed goes on with the same command; structures that fail
-    are listed and left out.
+    are listed and left out. The exit code is 0 then too, and 2 if no structure could be labelled.
     """
     import os
 
     from intertwine.data import read_structures
+    from intertwine.data.frames import several
     from intertwine.data.label_files import described
     from intertwine.labels import label as compute
     from intertwine.labels import recipe
@@ -74,8 +82,10 @@ def label(
     if output.exists() and structures.exists() and output.samefile(structures):
         raise InputError("it is the file of the structures", where="--output", remedy="name another file.")
     content = read_structures(structures, units=console.pairs(unit, "--unit") or {}, limit=limit)
-    for note in [*content.notes, described(how.text())]:
+    assumed = ["units assumed: pos in A (--unit pos=Bohr for another)"] if content.assumed else []
+    for note in [*content.notes, *assumed, described(how.text())]:
         inputs.say(note)
+    inputs.warn(content.atoms, content.files, None, last=False)
     summary = compute(
         content.atoms,
         how,
@@ -86,8 +96,8 @@ def label(
         overwrite=overwrite,
     )
     for reason, frames in list(summary.by_reason().items())[:LISTED_FAILURES]:
-        more = f" and {len(frames) - NUMBERED} more" if len(frames) > NUMBERED else ""
-        console.complain(f"no labels for frames {', '.join(map(str, frames[:NUMBERED]))}{more}: {reason}", "warning:")
+        named = several([content.places[frame] for frame in frames], NUMBERED)
+        console.complain(f"no labels for {named}: {reason}", "warning:")
     if as_json:
         console.emit(summary.document() | {"output": str(output)})
         return

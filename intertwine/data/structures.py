@@ -53,6 +53,7 @@ class Structures:
         places: file and frame of each, for messages.
         files: the files, and the first structure of each.
         read: number of structures that were read, of which only the last may be here.
+        assumed: positions of some were taken to be in A though nothing says so.
     """
 
     atoms: list[Atoms]
@@ -60,6 +61,7 @@ class Structures:
     places: list[str] = field(default_factory=list)
     files: tuple[tuple[str, int], ...] = ()
     read: int = 0
+    assumed: bool = False
 
 
 def read_structures(
@@ -118,16 +120,17 @@ def read_structures(
     notes += decide_periodicity(
         frames, any(str(name).lower().endswith(STRESSES) for frame in frames for name in frame.values)
     )
-    atoms = []
+    atoms, assumed = [], False
     for (file, frame), box in zip(structures, boxes, strict=True):
         unit, said = _length(file, frame, dict(units or {}), dict(of_run or {}))
+        assumed = assumed or (said is None and not _fixes(file, frame))
         if said and said not in notes:
             notes.append(said)
         kept = units_of_labels(frame, unit, units or {}, of_run or {}, keys or {})
         atoms.append(_atoms(frame, box, factor(unit, "pos"), kept, declare=said is not None))
     names = [str(file) for file, _ in structures]
     begun = tuple((name, k) for k, name in enumerate(names) if k == 0 or name != names[k - 1])
-    return Structures(atoms, notes, [frame.where for frame in frames], begun, read)
+    return Structures(atoms, notes, [frame.where for frame in frames], begun, read, assumed)
 
 
 def declared_units(path: str | Path) -> dict[str, str]:

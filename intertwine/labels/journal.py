@@ -18,7 +18,7 @@ from types import TracebackType
 
 import numpy as np
 
-from intertwine.labels.recipe import Recipe
+from intertwine.labels.recipe import OPTIONS, Recipe
 from intertwine.labels.structure import Outcome
 from intertwine.numerics import CheckpointError, InputError, write_atomically
 from intertwine.numerics.locks import claim
@@ -37,7 +37,7 @@ class Journal:
         structures: digest of the structures.
 
     Raises:
-        InputError: it is there, and of another recipe or of other structures.
+        InputError: it is there, and of another recipe or of other structures; what differs is told.
         CheckpointError: another process writes it, or it can't be written.
     """
 
@@ -74,12 +74,10 @@ class Journal:
             structures = about["structures"] if about["format"] == FORMAT else None
         except (ValueError, KeyError, TypeError) as error:
             raise InputError("it is no journal of labels", where=str(self.path), remedy=_ANEW) from error
-        differences = former.differences(self.recipe)
-        if structures != self.structures:
-            differences.append("other structures")
-        if differences:
-            what = f"it was begun otherwise ({'; '.join(differences)})"
-            raise InputError(what, where=str(self.path), remedy=f"give the options of then to go on; or {_ANEW}")
+        same = structures == self.structures
+        if said := differing(former, self.recipe, same):
+            what = f"the labelling that it keeps was begun otherwise ({said})"
+            raise InputError(what, where=str(self.path), remedy=f"{_as_then(former, self.recipe, same)}; or {_ANEW}")
 
     def _records(self) -> Iterator[tuple[int, int]]:
         """Frame and place of each record that is whole."""
@@ -145,6 +143,30 @@ class Journal:
 
 
 _ANEW = "begin anew with --overwrite, or name another --output."
+
+
+def differing(former: Recipe, recipe: Recipe, same: bool) -> str:
+    """What differs between two runs, each by what it was then and what it is now; "" if nothing does.
+
+    Args:
+        former: how labels were computed.
+        recipe: how they are to be computed.
+        same: the structures are those of then.
+    """
+    spoken = {name: OPTIONS.get(name, name.replace("_", " ")) for name in former.differences(recipe)}
+    said = [
+        f"{words}: {former.told(name, recipe)} then, {recipe.told(name, former)} now" for name, words in spoken.items()
+    ]
+    return "; ".join(said if same else [*said, "the structures"])
+
+
+def _as_then(former: Recipe, recipe: Recipe, same: bool) -> str:
+    """How the run of then goes on."""
+    differences = former.differences(recipe)
+    parts = [f"the options {former.options()}"] if any(name in OPTIONS for name in differences) else []
+    parts += [] if same else ["the structures of then, with their --unit and --limit"]
+    parts += [] if all(name in OPTIONS for name in differences) else ["the programs of then"]
+    return f"to go on, give {' and '.join(parts)}"
 
 
 def _packed(outcome: Outcome) -> bytes:

@@ -28,6 +28,23 @@ MATRICES = ("density", "hamiltonian")
 THRESHOLDS = {"pyscf": 1e-10, "tblite": 1e-8}  # Eh, of the energy between two iterations
 LEAST_THRESHOLD, MOST_THRESHOLD = 1e-14, 1e-3
 GRIDS = range(10)  # PySCF's levels
+USUAL_GRID = 3
+#: Options of `intertwine label`, by the entries of a recipe.
+OPTIONS = {
+    "method": "--method",
+    "want": "--want",
+    "charge": "--charge",
+    "spin": "--spin",
+    "grid": "--grid",
+    "energy_threshold": "--threshold",
+    "cycles": "--cycles",
+    "field_step": "--field",
+}
+#: What follows from an option, and is not told beside it.
+FOLLOWS = {
+    "method": ("program", "xc", "functionals", "basis", "grid", "energy_threshold", "gradient_threshold", "versions"),
+    "energy_threshold": ("gradient_threshold",),
+}
 
 
 @dataclass(frozen=True)
@@ -84,9 +101,32 @@ class Recipe:
         return hashlib.sha256(self.text().encode()).hexdigest()[:16]
 
     def differences(self, other: Recipe) -> list[str]:
-        """What differs from another one, a sentence each."""
-        a, b = asdict(self), asdict(other)
-        return [f"{name.replace('_', ' ')}: {a[name]} and {b[name]}" for name in a if a[name] != b[name]]
+        """The entries that differ from another one, without those that follow from others of them."""
+        then, now = asdict(self), asdict(other)
+        names = [name for name in then if then[name] != now[name]]
+        following = {entry for name in names for entry in FOLLOWS.get(name, ())}
+        return [name for name in names if name not in following]
+
+    def told(self, name: str, beside: Recipe | None = None) -> str:
+        """An entry in words, an option as it is given; of versions those that are not those of another recipe."""
+        value = getattr(self, name)
+        if isinstance(value, dict):
+            others = {} if beside is None else getattr(beside, name)
+            return (
+                ", ".join(f"{key} {each}" for key, each in sorted(value.items()) if others.get(key) != each)
+                or "not given"
+            )
+        if isinstance(value, tuple):
+            return ",".join(value)
+        return "not given" if value is None or value == "" else str(value)
+
+    def options(self) -> str:
+        """The options of `intertwine label` that ask for it; those that have their default are left out."""
+        default = Recipe(
+            "", "", (), grid=None if self.grid is None else USUAL_GRID, energy_threshold=THRESHOLDS[self.program]
+        )
+        names = [name for name in OPTIONS if getattr(self, name) != getattr(default, name)]
+        return " ".join(f"{OPTIONS[name]} {self.told(name)}" for name in names)
 
 
 def recipe(
@@ -134,7 +174,7 @@ def recipe(
         spoken.xc,
         spoken.functionals,
         spoken.basis,
-        None if not by_pyscf or spoken.xc == HARTREE_FOCK else 3 if grid is None else grid,
+        None if not by_pyscf or spoken.xc == HARTREE_FOCK else USUAL_GRID if grid is None else grid,
         threshold,
         math.sqrt(threshold) / 100 if by_pyscf else None,
         cycles,

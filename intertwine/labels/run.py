@@ -14,7 +14,7 @@ import numpy as np
 from ase import Atoms
 
 from intertwine.labels.files import write_labels
-from intertwine.labels.journal import Journal
+from intertwine.labels.journal import Journal, differing
 from intertwine.labels.pool import cluster, outcomes, processes
 from intertwine.labels.programs import program
 from intertwine.labels.recipe import Recipe
@@ -147,13 +147,17 @@ def _digest(structures: Sequence[Structure]) -> str:
 
 def _finished(h5py: Any, place: Path, recipe: Recipe, digest: str, structures: int) -> Summary:
     """A file that is there, if it is the one that would be written."""
-    with contextlib.suppress(OSError, KeyError), h5py.File(place, "r") as file:
-        if file.attrs["recipe"] == recipe.text() and file.attrs["structures"] == digest:
+    what = "the file is there already, and is no file of labels"
+    with contextlib.suppress(OSError, KeyError, ValueError, TypeError), h5py.File(place, "r") as file:
+        former, same = Recipe.of(file.attrs["recipe"]), file.attrs["structures"] == digest
+        if said := differing(former, recipe, same):
+            what = f"the file is there already, and was labelled otherwise ({said})"
+        else:
             failures = file.get("failures", {"frame": [], "reason": []})
             pairs = zip(failures["frame"], failures["reason"], strict=True)
             return Summary(structures, structures, {int(frame): reason.decode() for frame, reason in pairs})
     remedy = "name another --output, or give --overwrite to replace it."
-    raise InputError("the file is there already, and of something else", where=str(place), remedy=remedy)
+    raise InputError(what, where=str(place), remedy=remedy)
 
 
 def _compute(
@@ -171,7 +175,10 @@ def _compute(
             journal.append(Outcome(frame, reason=reason))
     todo = [s for s in structures if s.frame not in journal.places]
     if todo:
-        with progress_bar("labelling", len(todo), progress) as advance, _executor(count, scheduler, len(todo)) as pool:
+        with (
+            _executor(count, scheduler, len(todo)) as pool,
+            progress_bar("labelling", len(todo), progress, starting=pool[1]) as advance,
+        ):
             for outcome in outcomes(*pool, todo, journal.recipe):
                 journal.append(outcome)
                 summary.computing += outcome.seconds

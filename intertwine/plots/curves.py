@@ -53,7 +53,7 @@ def draw_learning_curve(
     steps = columns.get(x, np.arange(len(next(iter(curves.values()))), dtype=np.float64))
     for name, values in curves.items():
         same_shape(steps, values, f"{x}, {name}")
-    draw_curves(axes, {name: (steps, values) for name, values in curves.items()})
+    draw_curves(axes, {name.replace("_", " "): (steps, values) for name, values in curves.items()})
     tidy(axes, title, x, y or "loss")
 
 

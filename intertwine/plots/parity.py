@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from intertwine.numerics import InputError
+from intertwine.numerics.showing import figure as digits
 from intertwine.plots.style import BLUE, GREY, ORANGE, RED, array, figure, in_unit, same_shape, save, tidy
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 DENSITY_POINTS = 2000  # points beyond which a density is drawn
 DENSITY_BINS = 120
 FEWEST_POINTS = 10  # points, from which on the farthest may be beyond the ends of the axes
+NOTE_GAP_PT, NOTE_PT = 5, 7  # of the note on points outside, from the axes, and its size
 RARE = 200  # of so many points one may be
 PER_ROW = 30  # species in a row of the picture by species
 WORST = 12  # species in a panel
@@ -81,7 +83,8 @@ def draw_parity(axes: Axes, predicted: Any, true: Any, unit: str, name: str, bas
         axes.plot(x, y, linestyle="", marker="D", markersize=5, color=RED, clip_on=False, zorder=3)
         far = np.stack([p, t])[:, ~inside]
         note = f"{(~inside).sum()} of {len(p):,} outside, from {far.min():.4g} to {far.max():.4g}"
-        axes.text(0.02, 0.98, note, transform=axes.transAxes, fontsize=7, color=RED, va="top")
+        above: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "bottom"}
+        axes.annotate(note, (0, 1), (0, NOTE_GAP_PT), fontsize=NOTE_PT, color=RED, **above)  # where no point is
     axes.set_xlim(low, high)
     axes.set_ylim(low, high)
     axes.set_aspect("equal")
@@ -90,10 +93,11 @@ def draw_parity(axes: Axes, predicted: Any, true: Any, unit: str, name: str, bas
     error = p - t
     mae, rmse = float(np.abs(error).mean()), float(np.sqrt((error**2).mean()))
     factor, small = (1e3, MILLI[unit]) if unit in MILLI else (1.0, unit)
-    title = f"{name}: MAE {factor * mae:.3g}, RMSE {factor * rmse:.3g} {small}".rstrip() + f"\n{baseline}" * bool(
-        baseline
-    )
+    title = f"{name}: MAE {digits(factor * mae)}, RMSE {digits(factor * rmse)} {small}".rstrip()
+    title += f"\n{baseline}" if baseline else ""
     tidy(axes, title, in_unit("reference", unit), in_unit("predicted", unit))
+    if not inside.all():
+        axes.set_title(title, fontsize=10, loc="left", pad=NOTE_GAP_PT + 2 * NOTE_PT)
 
 
 def _ends(p: np.ndarray, t: np.ndarray) -> tuple[float, float]:

@@ -13,6 +13,7 @@ from intertwine.numerics import InputError, write_atomically
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.text import Text
 
 # Okabe and Ito's palette (2008)
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY, GREY = (
@@ -26,6 +27,7 @@ BLUE, ORANGE, GREEN, RED, PURPLE, SKY, GREY = (
 )
 CYCLE = (BLUE, ORANGE, GREEN, PURPLE, SKY, RED)
 DOTS_PER_INCH = 150
+EDGE_PIXELS = 20  # that stay free beside a title: letters of another size are not wider by exactly its ratio
 
 
 def figure(width: float = 5.0, height: float = 4.0) -> Figure:
@@ -50,6 +52,25 @@ def tidy(axes: Axes, title: str, x: str, y: str) -> None:
         axes.spines[side].set_visible(False)
 
 
+def titles_of(axes: Axes) -> list[Text]:
+    """The title of axes, as an object; none if it is empty."""
+    from matplotlib.text import Text
+
+    words = {axes.get_title(loc=place) for place in ("left", "center")} - {""}
+    return [child for child in axes.get_children() if isinstance(child, Text) and child.get_text() in words]
+
+
+def fit_titles(picture: Figure) -> None:
+    """Make titles smaller that would end beyond the picture, or in the title of the panel beside theirs."""
+    picture.draw_without_rendering()
+    boxes = {title: title.get_window_extent() for axes in picture.axes for title in titles_of(axes)}
+    for title, box in boxes.items():
+        beside = [b.x0 for b in boxes.values() if b.x0 > box.x0 + 1 and b.y0 < box.y1 and b.y1 > box.y0]
+        room = min([picture.bbox.x1, *beside]) - box.x0 - EDGE_PIXELS
+        if box.width > room > 0:
+            title.set_fontsize(title.get_fontsize() * room / box.width)
+
+
 def save(picture: Figure, path: str | Path) -> Path:
     """Write a picture, all of it or nothing; the suffix says the format (png, pdf, svg).
 
@@ -61,6 +82,7 @@ def save(picture: Figure, path: str | Path) -> Path:
     if suffix not in picture.canvas.get_supported_filetypes():
         raise InputError(f"no picture format {suffix!r}", where=str(path), remedy="end the name in .png, .pdf or .svg.")
     path.parent.mkdir(parents=True, exist_ok=True)
+    fit_titles(picture)
     content = io.BytesIO()
     picture.savefig(content, format=suffix)
     write_atomically(path, content.getvalue())

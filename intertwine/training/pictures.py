@@ -12,6 +12,7 @@ from intertwine import plots
 from intertwine.certify import Certificate
 from intertwine.data import GraphStore
 from intertwine.numerics import IntertwineError
+from intertwine.numerics.showing import figure
 from intertwine.tasks.comparison import by_species, compared
 from intertwine.training.evaluation import predict
 from intertwine.training.folder import Run
@@ -59,7 +60,7 @@ def draw(
     graphs = [test[k] for k in range(min(MOST_DRAWN_STRUCTURES, len(test)))]
     predictions = predict(run, graphs, strict=False)
     baselines = {
-        name: f"{blind['name']}: MAE {blind['mae']:.3g}, RMSE {blind['rmse']:.3g}"
+        name: f"{blind['name']}: MAE {figure(blind['mae'])}, RMSE {figure(blind['rmse'])}"
         for name, e in (errors or {}).items()
         if (blind := e.get("baseline")) and "mae" in blind
     }

@@ -181,6 +181,15 @@ def test_lines_of_progress(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
             clock[0] += 11.0
             advance(7)
     assert capsys.readouterr().err.splitlines()[-1] == "reading: 35, 55 s"
+    with progress_bar("labelling", 40, starting=2) as advance:
+        for seconds in (14.0, 1.0, 10.0, 15.0):
+            clock[0] += seconds
+            advance(1)
+    assert capsys.readouterr().err.splitlines() == [
+        "labelling: 1 of 40, 2 %, 14 s",
+        "labelling: 3 of 40, 8 %, 25 s, about 370 s left",
+        "labelling: 4 of 40, 10 %, 40 s, about 450 s left",
+    ]
     with progress_bar("quiet", 3, enabled=False) as advance:
         clock[0] += 100
         advance(1)

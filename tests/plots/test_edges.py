@@ -13,7 +13,9 @@ from ase.data import chemical_symbols
 
 from intertwine import plots
 from intertwine.numerics import InputError
+from intertwine.numerics.showing import figure as digits
 from intertwine.plots.parity import WORST
+from intertwine.plots.style import fit_titles, titles_of
 
 
 def residuals(count: int) -> dict[str, np.ndarray]:
@@ -136,8 +138,8 @@ def test_a_first_loss_does_not_hide_the_rest(epochs: int, first: float) -> None:
     place = axes.transAxes.inverted().transform(axes.transData.transform([[1, rest.max()], [1, rest.min()]]))[:, 1]
     assert place[0] - place[1] > 0.6
     assert [text.get_text() for text in axes.get_legend().get_texts()] == [
-        f"train_loss (▲ up to {first:.3g})",
-        f"validation_loss (▲ up to {1.1 * first:.3g})",
+        f"train loss (▲ up to {first:.3g})",
+        f"validation loss (▲ up to {1.1 * first:.3g})",
     ]
     marks = [line for line in axes.lines if line.get_marker() == "^"]
     assert [line.get_xdata().tolist() for line in marks] == [[1], [1]]
@@ -167,10 +169,10 @@ def test_a_curve_without_a_finite_value_is_named(bad: float) -> None:
     axes = plots.figure().add_subplot()
     plots.draw_learning_curve(axes, history(3, 1.0) | {"validation_loss": [bad] * 3})
     assert [text.get_text() for text in axes.get_legend().get_texts()] == [
-        "train_loss",
-        "validation_loss: no finite value",
+        "train loss",
+        "validation loss: no finite value",
     ]
-    with pytest.raises(InputError, match="no finite value of train_loss"):
+    with pytest.raises(InputError, match="no finite value of train loss"):
         plots.draw_learning_curve(axes, {"epoch": [1, 2], "train_loss": [bad, bad]})
 
 
@@ -192,7 +194,34 @@ def test_points_far_away_don_t_hide_the_others(count: int, far: int) -> None:
     assert axes.get_xlim()[1] - axes.get_xlim()[0] < 10
     assert axes.texts[0].get_text().startswith(f"{far} of {count:,} outside, from -420")
     assert axes.lines[-1].get_xdata().tolist() == true[:far].tolist()
-    assert f"MAE {1e3 * np.abs(predicted - true).mean():.3g}" in axes.get_title(loc="left")
+    assert f"MAE {digits(1e3 * np.abs(predicted - true).mean())}, " in axes.get_title(loc="left")
+
+
+@pytest.mark.parametrize("error", [0.05, 5.0, 1e5, 1e13])
+def test_titles_end_within_the_picture_and_the_note_is_over_no_point(error: float, tmp_path: Path) -> None:
+    true = np.random.default_rng(0).normal(size=50)
+    predicted = true + 0.01
+    predicted[0] += 1e3 * error
+    pictures: list[Any] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            sys.modules["intertwine.plots.report"], "save", lambda picture, path: pictures.append(picture) or path
+        )
+        both = dict.fromkeys(("energy of the structure", "forces on the atoms"), (predicted, true, "eV/atom"))
+        plots.overview(
+            tmp_path / "a.png", history=history(5), parities=both, baselines=dict.fromkeys(both, 12 * "word ")
+        )
+    (picture,) = pictures
+    fit_titles(picture)
+    picture.draw_without_rendering()
+    titles = [title.get_window_extent() for axes in picture.axes for title in titles_of(axes)]
+    assert all(box.x1 <= picture.bbox.x1 for box in titles)
+    assert not any(a.overlaps(b) for k, a in enumerate(titles) for b in titles[:k])
+    notes = [(axes, text) for axes in picture.axes for text in axes.texts]
+    assert len(notes) == 2
+    for axes, note in notes:
+        assert note.get_window_extent().y0 > axes.bbox.y1
+        assert note.get_window_extent().y1 < titles_of(axes)[0].get_window_extent().y0
 
 
 @pytest.mark.parametrize("spread", [3e-3, 0.2, 40.0])
