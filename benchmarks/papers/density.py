@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import statistics
 import sys
 from pathlib import Path
@@ -42,6 +43,7 @@ FILE = RESULTS / "density.json"
 PUBLISHED = {"InfGCN": 8.4, "GPWNO": 4.0, "SCDP": 2.3, "ELECTRA": 1.02, "BOA": 0.71}
 FLOORS, CUBES, ITERATED = 100, 5, 10  # geometries that the floor, the cubic grid and the SCF are measured on
 MARGIN = 3.0  # A around the atoms of a cubic grid
+RING, BOND, ANGLE, TILT = 2.80, 0.97, 105.0, 50.0  # A, A, degrees, degrees: of the trimer
 
 
 def trained(minutes: float, seed: int) -> tuple[Run, dict[str, Any]]:
@@ -79,12 +81,33 @@ def on_a_cube(task: Density, graph: Any, spacing: float) -> tuple[float, float]:
     return 100 * float((made - true).abs().sum() / true.sum()), float(true.sum() * cell - graph.z.sum())
 
 
+def trimer() -> tuple[list[int], list[list[float]]]:
+    """Three waters in a ring, idealised: each has a hydrogen towards the next oxygen, and a free one above the ring, of
+    the third below it."""
+    positions = []
+    for k, side in enumerate((1, 1, -1)):
+        turn, angle, tilt = 2 * math.pi * k / 3, math.radians(ANGLE), math.radians(side * TILT)
+        radius = RING / math.sqrt(3)
+        oxygen = (radius * math.cos(turn), radius * math.sin(turn), 0.0)
+        along = turn + math.radians(150)  # the direction of the next oxygen
+        donated = (math.cos(along), math.sin(along), 0.0)
+        outward = (math.sin(along), -math.cos(along), 0.0)
+        free = [
+            math.cos(angle) * d + math.sin(angle) * (math.cos(tilt) * u + math.sin(tilt) * z)
+            for d, u, z in zip(donated, outward, (0.0, 0.0, 1.0), strict=True)
+        ]
+        positions += [list(oxygen), *([o + BOND * x for o, x in zip(oxygen, part, strict=True)] for part in
+                                      (donated, free))]  # fmt: skip
+    return [8, 1, 1] * 3, positions
+
+
 def iterations(run: Run, graphs: list[Any]) -> dict[str, Any]:
-    """Iterations and seconds from PySCF's guess and from predictions: of unseen geometries, and of a water dimer."""
+    """Iterations and seconds from PySCF's guess and from predictions: of unseen geometries, a dimer and a trimer."""
     molecules = [molecule(graph.z, graph.pos.numpy()) for graph in graphs]
     compare_guesses(run, molecules[:1], method)  # what is compiled or read once is not timed
     pairs = compare_guesses(run, molecules, method)
-    ((usual, ours),) = compare_guesses(run, [molecule(*DIMER)], method)
+    clusters = {"dimer": DIMER, "trimer": trimer()}
+    both = compare_guesses(run, [molecule(*atoms) for atoms in clusters.values()], method)
     return {
         **{
             whose: {
@@ -95,7 +118,10 @@ def iterations(run: Run, graphs: list[Any]) -> dict[str, Any]:
         "geometries": len(pairs),
         "converged": sum(pair[1].converged for pair in pairs),
         "largest difference of energies (Eh)": max(abs(pair[0].energy - pair[1].energy) for pair in pairs),
-        "dimer": {"usual": usual._asdict(), "ours": ours._asdict()},
+        **{
+            name: {"usual": usual._asdict(), "ours": ours._asdict()}
+            for name, (usual, ours) in zip(clusters, both, strict=True)
+        },
     }
 
 
@@ -136,13 +162,19 @@ def page(document: dict[str, Any]) -> str:
         for spacing, cube in document["cubes"].items()
     )
     scf = document["scf"]
-    usual, ours, dimer = scf["usual"], scf["ours"], scf["dimer"]
+    usual, ours = scf["usual"], scf["ours"]
+    clusters = "; ".join(
+        f"a water {name}, never seen: {scf[name]['usual']['iterations']} and {scf[name]['ours']['iterations']} "
+        f"iterations, {scf[name]['usual']['seconds']:.2f} and {scf[name]['ours']['seconds']:.2f} s"
+        for name in ("dimer", "trimer")
+        if name in scf  # results that are older than the trimer do not have it
+    )
     return (
         f"{markdown(rows)}\n\nPBE/def2-SVP, all electrons; {document['functions']} functions; mean over "
         f"{document['tested']} unseen geometries, on spheres around the atoms. On cubic grids of {CUBES} of them, "
         f"{grids}. PySCF's iterations on {scf['geometries']}: {usual['iterations']:g} from its guess and "
         f"{ours['iterations']:g} from the density (medians), {usual['seconds']:.2f} and {ours['seconds']:.2f} s; "
-        f"a water dimer, never seen: {dimer['usual']['iterations']} and {dimer['ours']['iterations']} iterations. "
+        f"{clusters}. "
         f"One thread of a shared machine. {document['machine']['date']}. `python benchmarks/papers/density.py`"
     )
 

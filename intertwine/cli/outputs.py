@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -53,3 +53,39 @@ def check(files: Mapping[str, Path | None], overwrite: bool, *, own: Collection[
                 where=str(files[option]),
                 remedy=f"{others}name another file, or give --overwrite to replace it.",
             )
+
+
+def cube_files(
+    folder: Path, frames: Sequence[int], structures: Sequence[Any], task: Any, overwrite: bool, spacing: float | None
+) -> Callable[[Sequence[Mapping[str, Any]]], str]:
+    """What writes the densities of predictions to files of a folder, which it makes, and says what was written; what
+    can be wrong is said before.
+
+    Args:
+        folder: of the files density-0.cube, ...
+        frames: numbers of the structures.
+        structures: molecules.
+        task: of densities.
+        overwrite: files may be replaced.
+        spacing: of the points (A); None for what is usual.
+
+    Raises:
+        InputError: a task without densities, periodic structures, a spacing that is none, a file that is there.
+    """
+    from intertwine.integrations.density_cubes import require_cubes, write_density_cubes
+    from intertwine.orbitals.grid import SPACING
+
+    step = SPACING if spacing is None else spacing
+    require_cubes(task, structures, step)
+    if folder.exists() and not folder.is_dir():
+        raise InputError("--cube: a file, not a folder", where=str(folder), remedy="name a folder, which is made.")
+    files = [folder / f"density-{frame}.cube" for frame in frames]
+    if folder.is_dir():
+        check({f"--cube, frame {frame}": file for frame, file in zip(frames, files, strict=True)}, overwrite)
+
+    def write(predictions: Sequence[Mapping[str, Any]]) -> str:
+        folder.mkdir(parents=True, exist_ok=True)
+        told = write_density_cubes(files, structures, predictions, task, step)
+        return f"wrote {len(files):,} densities (e/Bohr^3, lengths in Bohr) to {folder}: {told}"
+
+    return write

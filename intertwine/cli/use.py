@@ -12,7 +12,7 @@ from intertwine.cli import console, inputs
 from intertwine.cli.code import Allow
 from intertwine.cli.completion import WEIGHTS, of_words
 from intertwine.cli.inputs import DataPath, Device, Keys, Limit, SkipUnknown, TestPath, Units
-from intertwine.cli.outputs import Overwrite
+from intertwine.cli.outputs import Overwrite, cube_files
 from intertwine.cli.outputs import check as check_outputs
 from intertwine.numerics import InputError
 from intertwine.numerics.showing import counted, figure
@@ -124,6 +124,13 @@ def predict(
             ),
         ),
     ] = None,
+    cube: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder to write densities to, a cube file for each structure: density-FRAME.cube. Default: none."
+        ),
+    ] = None,
+    spacing: Annotated[float | None, typer.Option(help="With --cube: of the points, in A. Default: 0.1.")] = None,
     overwrite: Overwrite = False,
     batch_size: Annotated[
         int, typer.Option(min=1, help="Structures at a time; changes the speed and the memory only.")
@@ -166,6 +173,8 @@ def predict(
     prefix = prefix_of(tag)
     trained = load_run(run, which=which, device=device, allow=allow or ())
     inputs.spare([output], trained)
+    if spacing is not None and cube is None:
+        raise InputError("a spacing without cubes", where="--spacing", remedy="give --cube FOLDER, or leave it out.")
     if output is not None:
         holds(output, trained.task)
     content = inputs.read(structures, trained, key, unit, limit=limit)
@@ -174,6 +183,7 @@ def predict(
     if output is not None and format_of(output) not in ("json", "npz"):
         tells_its_unit(output, [s for s in content.structures if hasattr(s, "info")])
         check_names(content.structures, trained.task, prefix, content.places)
+    cubes = cube_files(cube, frames, content.structures, trained.task, overwrite, spacing) if cube is not None else None
     replaced = ", which is replaced" if output is not None and output.is_file() else ""
     with console.bar(len(content.structures), "predicting") as progress:
         about: dict[str, Any] = {"keys": content.keys, "places": content.places}
@@ -187,9 +197,11 @@ def predict(
             markup=False,
             soft_wrap=True,
         )
+    if cubes is not None:
+        inputs.say(cubes(predictions))
     if as_json:
         console.emit(predictions)
-    elif output is None:
+    elif output is None and cubes is None:
         units, names = {name: o.unit for name, o in trained.task.outputs.items()}, trained.task.told
         rows = [
             [k, *[_short(p[name]) if name in p else "-" for name in names]]

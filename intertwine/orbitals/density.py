@@ -167,7 +167,7 @@ def fitted(
         matrices: D, of orbitals in the order of :mod:`intertwine.orbitals.order`.
 
     Raises:
-        DataError: an element that a basis does not have; more electrons than the functions can hold.
+        DataError: an element that a basis does not have; more electrons than the orbitals hold.
         GeometryError: functions are linearly dependent.
     """
     charge = molecular_charges(auxiliary, numbers)
@@ -178,6 +178,9 @@ def fitted(
     for x, D in zip(pos.split(CHUNK), matrices.to(torch.float64).split(CHUNK), strict=True):
         w = projections(basis, auxiliary, numbers, x, D)
         electrons = (overlap_matrix(basis, numbers, x) * D).sum((1, 2))
+        if len(D) and float(electrons.max()) > 2 * D.shape[1] + 1e-6:
+            what = f"{float(electrons.max()):.6g} electrons in {D.shape[1]} orbitals, which hold two each"
+            raise DataError(what, where=basis.name, remedy="give the density matrix of this basis, or a larger basis.")
         both = torch.stack([w, charge.to(w).expand_as(w)], dim=2)
         factor, wrong = torch.linalg.cholesky_ex(overlap_matrix(auxiliary, numbers, x))
         if bool(wrong.any()):

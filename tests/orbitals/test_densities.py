@@ -37,9 +37,9 @@ def positions(count: int = 2) -> torch.Tensor:
 
 
 def densities(basis: Basis, count: int = 2) -> torch.Tensor:
-    """Symmetric matrices of rank 3, positive as density matrices are."""
+    """Symmetric matrices of rank 3, positive as density matrices are, of about one electron an orbital."""
     n = sum(basis.size(z) for z in NUMBERS.tolist())
-    C = torch.randn(count, n, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    C = 0.5 * torch.randn(count, n, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     return C @ C.mT
 
 
@@ -160,6 +160,10 @@ def test_bad_input_of_densities(orbitals, functions) -> None:
     twins = Basis("twins", {z: (Shell(0, (1.0,), (1.0,)),) * 2 for z in NUMBERS.tolist()})
     with pytest.raises(GeometryError, match="linearly dependent"):
         fitted(orbitals, twins, NUMBERS, pos, D)
+    for factor in (3.0, 40.0, 1e6):
+        identity = torch.linalg.inv(overlap_matrix(orbitals, NUMBERS, pos))
+        with pytest.raises(DataError, match="orbitals, which hold two each"):
+            fitted(orbitals, functions, NUMBERS, pos, factor * identity)
     axes = Basis("axes", {z: (Shell(1, (1.0,), (1.0,)),) for z in NUMBERS.tolist()})
     with pytest.raises(DataError, match="no function of the auxiliary basis has a charge"):
         fitted(orbitals, axes, NUMBERS, pos, D)

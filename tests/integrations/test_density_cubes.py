@@ -1,0 +1,91 @@
+"""Predicted densities as cube files: of a task, and by the command."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+from ase import Atoms
+from ase.io import write
+from typer.testing import CliRunner
+
+from intertwine.cli import app
+from intertwine.data.cube import read_cube
+from intertwine.data.water import water
+from intertwine.integrations.density_cubes import molecular_cube, write_density_cubes
+from intertwine.models import SchNet
+from intertwine.numerics import Caution, InputError
+from intertwine.orbitals import Basis, BlockLayout, Shell, orbital_matrix
+from intertwine.orbitals.values import expanded_density, matrix_density
+from intertwine.tasks import ForceField
+from intertwine.training import load_run, predict, train
+
+CORE = {8: [(0, 0.5 * 3.5**k) for k in range(6)] + [(1, 0.7)], 1: [(0, 0.4), (0, 2.0)]}
+FEW = Basis("few", {z: tuple(Shell(l, (a,), (1.0,)) for l, a in ones) for z, ones in CORE.items()}).to_json()
+
+
+@pytest.fixture(scope="module")
+def store():
+    return water(target="density")
+
+
+@pytest.fixture(scope="module")
+def run(store, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cubes") / "run"
+    sections = {
+        "data": {"target": "density", "train": 4, "validation": 2, "test_size": 2},
+        "task": {"auxiliary": FEW},
+        "model": {"width": 4, "layers": 1},
+        "training": {"epochs": 1, "batch_size": 4, "certify": False, "threads": 1},
+    }
+    train(sections, store=store, run=folder, progress=False)
+    return folder
+
+
+def test_the_command_writes_cubes(run: Path, store, tmp_path: Path) -> None:
+    """Values at the points of the files are those of the prediction, and the note counts their electrons."""
+    frames = [Atoms(store[k].z.numpy(), positions=store[k].pos.numpy()) for k in range(3)]
+    write(tmp_path / "in.xyz", frames, format="extxyz")
+    command = ["predict", str(run), str(tmp_path / "in.xyz"), "--cube", str(tmp_path / "cubes"), "--spacing", "0.4"]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 0, result.output
+    assert "wrote 3 densities" in result.stderr
+    assert "too coarse to count electrons" in result.stderr
+    trained = load_run(run)
+    for k, made in enumerate(predict(trained, frames)):
+        cube = read_cube(tmp_path / "cubes" / f"density-{k}.cube")
+        c = trained.task.layout.to_orbitals(store[k].z, torch.as_tensor(made["coefficients"]).double()).unsqueeze(0)
+        pos, points = store[k].pos.double().unsqueeze(0), cube.grid.points().unsqueeze(0)
+        ours = expanded_density(trained.task.auxiliary, store[k].z, pos, c, points)[0]
+        torch.testing.assert_close(cube.values.flatten(), ours, rtol=1e-5, atol=1e-5)
+    assert "is there already" in CliRunner().invoke(app, command).stderr
+    assert CliRunner().invoke(app, [*command, "--overwrite"]).exit_code == 0
+    for spacing, said in (("-1", "give positive lengths"), ("0.001", "give a larger one")):
+        refused = CliRunner().invoke(app, [*command[:-1], spacing, "--overwrite"])
+        assert refused.exit_code != 0
+        assert said in refused.stderr
+    assert "a spacing without cubes" in CliRunner().invoke(app, [*command[:3], "--spacing", "0.2"]).stderr
+
+
+def test_what_has_no_cube(run: Path, store, tmp_path: Path) -> None:
+    task = load_run(run).task
+    crystal = Atoms("OH2", store[0].pos.numpy(), cell=[5, 5, 5], pbc=True)
+    with pytest.raises(InputError, match="a periodic structure"):
+        write_density_cubes([tmp_path / "a.cube"], [crystal], [{}], task)
+    with pytest.raises(InputError, match="predicts no density"):
+        write_density_cubes([], [], [], ForceField(SchNet(width=8, layers=1, species=[1, 8])))
+
+
+@pytest.mark.parametrize("spacing", [0.5, 0.3, 0.2])
+def test_a_label_on_a_coarse_grid_says_what_it_misses(store, spacing: float) -> None:
+    graph, basis = store[0], Basis.from_json(store.about["basis"])
+    D = orbital_matrix(BlockLayout(basis), graph.z, graph.density).unsqueeze(0)
+    pos = graph.pos.unsqueeze(0)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        cube = molecular_cube(graph.z, graph.pos, lambda p: matrix_density(basis, graph.z, pos, D, p), spacing, 2.5)
+    assert [warning.category for warning in told] == [Caution]
+    missing = cube.nuclear_charge() - float(cube.integral()[0])
+    assert f"{abs(missing):.3g} of 10" in str(told[0].message)
