@@ -17,9 +17,10 @@ from intertwine.numerics.showing import figure
 from intertwine.o3 import Irreps, quaternion_to_matrix
 from intertwine.orbitals import AtomLayout, Basis, BlockLayout, even_tempered, orbital_matrix, overlap_matrix
 from intertwine.orbitals.auxiliary import RATIO
+from intertwine.orbitals.basis import BOHR
 from intertwine.orbitals.density import charges, density_moments, fitted
 from intertwine.orbitals.overlap import moment_matrix
-from intertwine.orbitals.quadrature import Quadrature, molecular_quadrature
+from intertwine.orbitals.quadrature import molecular_quadrature
 from intertwine.orbitals.values import expanded_density, matrix_density
 from intertwine.tasks.baselines import Baseline
 from intertwine.tasks.compositions import Molecules, check_closed, molecules
@@ -31,6 +32,7 @@ from intertwine.tasks.task import Suggestion, Task, label
 from intertwine.tasks.verdict import of_the_baseline
 
 DEBYE = 2.541746473  # of e Bohr
+BUCKINGHAM = DEBYE * BOHR  # D A, of e Bohr^2
 FITTED_GRAPHS = 100  # of the training set, from which means and components are taken
 TRAINED = (12, 5)  # radii, and degree of the spheres, of the points that are trained on; spheres turn at each step
 SCORED = (20, 11)  # of those that errors are measured at: 0.02 % of a density's electrons, 3 % of the NMAPE
@@ -54,8 +56,10 @@ class Density(Task):
 
     .. math:: \mathrm{NMAPE} = 100\, \frac{\int |\Delta\rho|}{\int \rho}.
 
-    Errors are also of the dipole (D) and of the charge (e). What the best coefficients of the basis leave is reported
-    beside, as the floor.
+    Errors are also of the dipole (D), of the charge (e), and of Buckingham's traceless quadrupole about the centre of
+    the nuclei's charge (D A), :math:`\Theta_{ab} = \frac12 \int \rho\, (3 r_a r_b - r^2 \delta_{ab})`. How far the
+    least value at the points of the NMAPE is below zero is told too (e / Bohr^3). What the best coefficients of the
+    basis leave is reported beside, as the floor.
 
     Args:
         backbone: a model with tensors.
@@ -111,8 +115,11 @@ class Density(Task):
             self.charge[kind, places] = q
             self.shift[kind, places] = torch.linalg.solve(self.metric[z][places][:, places], q)
         self.outputs = {"coefficients": Output(self.layout.orbitals, "node", "e/Bohr^1.5", label="coefficients")}
-        self.metrics = {"density": Metric("%", 100.0), "dipole_moment": Metric("D", DEBYE), "electrons": Metric("e")}
-        self.weights = {"density": 1.0, "dipole_moment": 0.0, "electrons": 0.0}
+        self.metrics = {
+            "density": Metric("%", 100.0), "dipole_moment": Metric("D", DEBYE), "quadrupole": Metric("D A", BUCKINGHAM),
+            "electrons": Metric("e"), "negative_density": Metric("e/Bohr^3"),
+        }  # fmt: skip
+        self.weights = {name: float(name == "density") for name in self.metrics}
 
     def _overlaps(self, z: int) -> Float[Tensor, "size size"]:
         """Overlaps of the functions of one atom, in the places of its row."""
@@ -141,8 +148,9 @@ class Density(Task):
         return ["density"]
 
     def output_of(self, target: str) -> str:
-        """The coefficients; the charge is exact of model and baseline, so that there is nothing to compare."""
-        return target if target == "electrons" else "coefficients"
+        """The coefficients; charges of model and baseline are exact, and neither has much below zero, so that there is
+        nothing to compare."""
+        return target if target in ("electrons", "negative_density") else "coefficients"
 
     def make_baselines(self) -> dict[str, Baseline]:
         return {"coefficients": MeanAtoms(self.mean_atoms)}
@@ -159,19 +167,23 @@ class Density(Task):
         return c + (sums[0] / sums[1])[owner].unsqueeze(1) * shift
 
     def residuals(self, prediction: dict[str, Tensor], graph: Graph) -> dict[str, Tensor]:
-        """Of each molecule: NMAPE / 100, the dipole (e Bohr) and the number of electrons."""
+        """Of each molecule: NMAPE / 100, the dipole (e Bohr), the quadrupole (e Bohr^2), the number of electrons, and
+        how far the density is below zero."""
         if graph.get("density") is None:
             return {}
         self._check(graph, "a batch")
         parts: dict[str, list[Tensor]] = {name: [] for name in self.metrics}
         for ones in molecules(graph):
             c, D = self._of(ones, prediction["coefficients"], graph)
-            points = molecular_quadrature(ones.pos, *SCORED)
-            parts["density"].append(self._nmape(ones, c, D, points))
-            charge, first, _ = density_moments(self.auxiliary, ones.numbers, ones.pos, c)
-            unit = torch.eye(3, dtype=torch.int64).tolist()
-            true = [(moment_matrix(self.basis, ones.numbers, ones.pos, tuple(e)) * D).sum((1, 2)) for e in unit]
-            parts["dipole_moment"].append((torch.stack(true, dim=1) - first).flatten())
+            grid = molecular_quadrature(ones.pos, *SCORED)
+            made, true = self._both(ones, c, D, grid.points.to(self.dtype))
+            w = grid.weights.to(self.dtype)
+            parts["density"].append(((w * (made - true).abs()).sum(1) / (w * true).sum(1)).to(torch.float64))
+            parts["negative_density"].append(-made.min(1).values.clamp(max=0.0).to(torch.float64))
+            charge, first, second = self._moment_errors(ones, c, D)
+            parts["dipole_moment"].append(first.flatten())
+            trace = torch.einsum("maa,bc->mbc", second, torch.eye(3).to(second))
+            parts["quadrupole"].append((1.5 * second - 0.5 * trace).flatten())
             parts["electrons"].append(charge - ones.numbers.sum())
         return {name: torch.cat(values) for name, values in parts.items()}
 
@@ -216,10 +228,22 @@ class Density(Task):
             matrix_density(self.basis, ones.numbers, ones.pos, D, points),
         )
 
-    def _nmape(self, ones: Molecules, c: Tensor, D: Tensor, grid: Quadrature) -> Float[Tensor, " m"]:
-        made, true = self._both(ones, c, D, grid.points.to(self.dtype))
-        w = grid.weights.to(self.dtype)
-        return ((w * (made - true).abs()).sum(1) / (w * true).sum(1)).to(torch.float64)
+    def _moment_errors(self, ones: Molecules, c: Tensor, D: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The charge of electrons, and errors of the first and second moments of all charge (Bohr), about the centre of
+        the nuclei's."""
+        z = ones.numbers.to(ones.pos)
+        pos = ones.pos - (torch.einsum("a,max->mx", z, ones.pos) / z.sum()).unsqueeze(1)
+        charge, first, second = density_moments(self.auxiliary, ones.numbers, pos, c)
+        unit = torch.eye(3, dtype=torch.int64)
+
+        def moment(powers: Tensor) -> Tensor:
+            i, j, k = powers.tolist()
+            return (moment_matrix(self.basis, ones.numbers, pos, (i, j, k)) * D).sum((1, 2))
+
+        dipole = torch.stack([moment(e) for e in unit], dim=1)
+        upper = {(a, b): moment(unit[a] + unit[b]) for a in range(3) for b in range(a, 3)}
+        rows = [torch.stack([upper[min(a, b), max(a, b)] for b in range(3)], dim=1) for a in range(3)]
+        return charge, dipole - first, torch.stack(rows, dim=1) - second
 
     def fit(self, graphs: Iterable[Graph]) -> None:
         """Means, principal components and the floor from the first graphs of the training set.

@@ -20,6 +20,7 @@ from intertwine.orbitals.density import molecular_charges
 from intertwine.orbitals.quadrature import molecular_quadrature
 from intertwine.orbitals.values import expanded_density, matrix_density
 from intertwine.tasks import TASKS, Density
+from intertwine.tasks.density import SCORED
 from intertwine.training import load_run, train
 
 WATER = torch.tensor([8, 1, 1])
@@ -122,6 +123,18 @@ def test_errors_are_those_of_space(store) -> None:
     assert float(errors["density"]) == pytest.approx(nmape, rel=0.03)
     dipole = (grid.weights.unsqueeze(2) * (true - made).unsqueeze(2) * grid.points / BOHR).sum((0, 1))
     torch.testing.assert_close(errors["dipole_moment"], dipole, rtol=0, atol=1e-3)
+    r = (grid.points - (WATER.unsqueeze(1) * graph.pos).sum(0) / 10) / BOHR  # about the centre of the nuclei
+    traceless = 1.5 * r.unsqueeze(3) * r.unsqueeze(2) - 0.5 * r.square().sum(2)[..., None, None] * torch.eye(3)
+    quadrupole = ((grid.weights * (true - made))[..., None, None] * traceless).sum((0, 1))
+    torch.testing.assert_close(errors["quadrupole"].reshape(3, 3), quadrupole, rtol=0, atol=1e-2)
+    assert float(errors["quadrupole"].reshape(3, 3).trace()) == pytest.approx(0, abs=1e-12)
+    assert float(errors["negative_density"]) == max(0.0, -float(made_at(model, graph, c).min()))
+
+
+def made_at(model: Density, graph: Graph, c: torch.Tensor) -> torch.Tensor:
+    """The density at the points that errors are measured at."""
+    grid = molecular_quadrature(graph.pos.unsqueeze(0), *SCORED)
+    return expanded_density(model.auxiliary, WATER, graph.pos.unsqueeze(0), c, grid.points)
 
 
 @pytest.mark.parametrize("loss", ["l2", "l1"])
