@@ -83,7 +83,8 @@ def test_pymatgen_json(run_cli: Any, tmp_path: Path) -> None:
     assert any("stress = -virial_stress" in note for note in report["notes"])
 
 
-def test_a_folder_and_a_pattern(run_cli: Any, tmp_path: Path) -> None:
+def test_a_folder_and_a_pattern(run_cli: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # a run without a name is made below the folder where one is
     folder = tmp_path / "frames"
     folder.mkdir()
     for k, atoms in enumerate(ethanol_frames(14)):
