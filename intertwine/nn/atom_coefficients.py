@@ -19,10 +19,11 @@ from torch import Tensor, nn
 from intertwine.nn.embedding import SpeciesTable
 from intertwine.nn.lift import Lift
 from intertwine.nn.mlp import MLP
+from intertwine.numerics import WideBuffers
 from intertwine.o3 import Irreps
 
 
-class AtomCoefficients(nn.Module):
+class AtomCoefficients(WideBuffers):
     """The head of the module's docstring.
 
     Args:
@@ -49,8 +50,8 @@ class AtomCoefficients(nn.Module):
             {str(l): nn.Parameter(torch.randn(kinds, count, width) / width**0.5) for l, count in self.shells.items()}
         )
         self.gate = MLP([width + kinds, hidden, sum(self.shells.values())])
-        self.register_buffer("mean", torch.zeros(kinds, size, dtype=torch.float64))
-        self.register_buffer("mixing", torch.eye(size, dtype=torch.float64).repeat(kinds, 1, 1))
+        self.register_wide("mean", torch.zeros(kinds, size, dtype=torch.float64))
+        self.register_wide("mixing", torch.eye(size, dtype=torch.float64).repeat(kinds, 1, 1))
 
     def forward(
         self, x: Float[Tensor, "nodes features"], z: Int[Tensor, " nodes"]
@@ -110,11 +111,3 @@ class AtomCoefficients(nn.Module):
                     mixing[: len(own), : len(sizes)][there] = columns
                 self.mixing[each, span, span] = torch.kron(mixing, torch.eye(2 * l + 1, dtype=torch.float64))
                 at = span.stop
-
-    def _apply(self, function, recurse: bool = True):
-        """Follow moves between devices, but keep means and components in float64: coefficients nearly cancel."""
-        kept = {name: getattr(self, name) for name in ("mean", "mixing")}
-        super()._apply(function, recurse)
-        for name, value in kept.items():
-            setattr(self, name, value.to(getattr(self, name).device))
-        return self

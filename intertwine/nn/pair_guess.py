@@ -13,15 +13,14 @@ Of distances far beyond the training set nothing is known: blocks go smoothly to
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
+from intertwine.geometry.frames.weighted import smooth_step
 from intertwine.nn.cutoff import envelope
 from intertwine.nn.radial import BesselBasis
-from intertwine.numerics import choose
+from intertwine.numerics import WideBuffers, choose
 from intertwine.o3 import Irreps
 
 CUT = 5e-3  # singular values of a fit below this share of the largest are left out: what they fit is not smooth
@@ -32,7 +31,7 @@ GUESSES = ("pairs", "atoms", "none")
 LEAST_SCALE = 1e-3  # of a channel, of the largest of its kind: below, a network would learn noise
 
 
-class PairGuess(nn.Module):
+class PairGuess(WideBuffers):
     """The guess of the module's docstring.
 
     Args:
@@ -60,14 +59,14 @@ class PairGuess(nn.Module):
         channels = [(ir.l, ir.p == (-1) ** ir.l) for mul, ir in irreps for _ in range(mul)]
         self.natural = torch.tensor([number for number, (_, natural) in enumerate(channels) if natural])
         shape = (species**2, size, len(channels))
-        self.register_buffer("hopping_coefficients", torch.zeros(shape, dtype=torch.float64))
-        self.register_buffer("onsite_coefficients", torch.zeros(shape, dtype=torch.float64))
-        self.register_buffer("constant", torch.zeros(species, len(channels), dtype=torch.float64))
-        self.register_buffer("hopping_scales", torch.ones(species**2, len(channels), dtype=torch.float64))
-        self.register_buffer("onsite_scales", torch.ones(species, len(channels), dtype=torch.float64))
-        self.register_buffer("reach", torch.full((species**2,), float(cutoff), dtype=torch.float64))
-        self.register_buffer("middle", torch.zeros(species**2, size, dtype=torch.float64))
-        self.register_buffer("spreads", torch.eye(size, dtype=torch.float64).repeat(species**2, 1, 1))
+        self.register_wide("hopping_coefficients", torch.zeros(shape, dtype=torch.float64))
+        self.register_wide("onsite_coefficients", torch.zeros(shape, dtype=torch.float64))
+        self.register_wide("constant", torch.zeros(species, len(channels), dtype=torch.float64))
+        self.register_wide("hopping_scales", torch.ones(species**2, len(channels), dtype=torch.float64))
+        self.register_wide("onsite_scales", torch.ones(species, len(channels), dtype=torch.float64))
+        self.register_wide("reach", torch.full((species**2,), float(cutoff), dtype=torch.float64))
+        self.register_wide("middle", torch.zeros(species**2, size, dtype=torch.float64))
+        self.register_wide("spreads", torch.eye(size, dtype=torch.float64).repeat(species**2, 1, 1))
         channel = [number for number, (l, _) in enumerate(channels) for _ in range(2 * l + 1)]
         place = [l * l + m for l, _ in channels for m in range(2 * l + 1)]
         self.register_buffer("channel", torch.tensor(channel), persistent=False)
@@ -81,8 +80,7 @@ class PairGuess(nn.Module):
         self, kind: Int[Tensor, " pairs"], d: Float[Tensor, " pairs"]
     ) -> tuple[Float[Tensor, "pairs size"], Float[Tensor, "pairs 1"]]:
         """Radial functions of the distances (A), and the envelope, which fades beyond distances that were seen."""
-        u = ((d - self.reach[kind] - BEYOND) / FADE).clamp(0, 1)
-        seen = 1 - u**3 * (10 - 15 * u + 6 * u**2)
+        seen = smooth_step((d - self.reach[kind] - BEYOND) / FADE)
         return self.radial(d), (self.envelope(d) * seen).unsqueeze(1)
 
     def standardised(
@@ -206,14 +204,6 @@ class PairGuess(nn.Module):
         sizes = (squares / torch.tensor([2.0 * l + 1 for l in self.degrees], dtype=rest.dtype)).sqrt()
         floor = LEAST_SCALE * sizes.max()
         return torch.where(sizes > 0, sizes.clamp(min=float(floor)), sizes).to(self.hopping_scales)
-
-    def _apply(self, function: Any, recurse: bool = True) -> PairGuess:
-        """Follow moves between devices, but keep float64: energies of core orbitals have more digits than float32."""
-        exact = {name: value for name, value in self.named_buffers() if value.dtype == torch.float64}
-        super()._apply(function, recurse)
-        for name, value in exact.items():
-            setattr(self, name, value.to(getattr(self, name).device))
-        return self
 
 
 def _least_squares(design: Float[Tensor, "rows k"], goal: Float[Tensor, "rows n"]) -> Float[Tensor, "k n"]:

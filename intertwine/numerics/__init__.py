@@ -1,7 +1,7 @@
 """Floor 0: numbers that stay finite, reductions over segments, and the errors that everything above raises."""
 
 from intertwine.numerics import safe, segment
-from intertwine.numerics.constants import ExactBuffers, ignore_keys
+from intertwine.numerics.constants import ExactBuffers, WideBuffers, ignore_keys
 from intertwine.numerics.engine import needed_now
 from intertwine.numerics.errors import (
     Caution,
@@ -32,6 +32,7 @@ __all__ = [
     "IntertwineError",
     "Rebuildable",
     "Stopped",
+    "WideBuffers",
     "cache_folder",
     "check_tensors",
     "choose",

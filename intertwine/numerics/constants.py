@@ -54,6 +54,26 @@ class ExactBuffers(nn.Module):
         return self
 
 
+class WideBuffers(nn.Module):
+    """Mixin: buffers that follow moves between devices and stay in float64, because they have more digits than float32
+    holds. Unlike those of :class:`ExactBuffers` they are part of the ``state_dict``.
+    """
+
+    def register_wide(self, name: str, value: Tensor) -> None:
+        """Register a buffer (float64) that stays so."""
+        self.register_buffer(name, value)
+        self.__dict__.setdefault("_wide", []).append(name)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> WideBuffers:
+        kept = {name: self._buffers[name] for name in self.__dict__.get("_wide", ())}
+        super()._apply(fn, recurse)
+        for name, value in kept.items():
+            moved = self._buffers[name]
+            if value is not None and moved is not None:
+                self._buffers[name] = value.to(moved.device)
+        return self
+
+
 def ignore_keys(module: nn.Module, patterns: Sequence[str]) -> None:
     """Let ``module.load_state_dict`` accept and drop the keys that match, which another library keeps and this module
     does not need.

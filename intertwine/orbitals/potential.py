@@ -19,10 +19,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from intertwine.numerics import safe
-from intertwine.o3 import spherical_harmonics
 from intertwine.orbitals.basis import BOHR, Basis
-from intertwine.orbitals.gaussians import groups
+from intertwine.orbitals.gaussians import Group
 from intertwine.orbitals.overlap import centres_of
+from intertwine.orbitals.values import expansion
 
 SERIES = 1.0  # argument up to which Boys' function is summed
 TERMS = 20  # of the sum, the last of which is below 1e-16 of it
@@ -63,17 +63,13 @@ def electrostatic_potential(
     Raises:
         DataError: an element that the basis does not have.
     """
-    centres, c = centres_of(numbers, pos), coefficients.to(torch.float64)
-    value, at = points.new_zeros(points.shape[:2], dtype=torch.float64), 0
-    for atom, z in enumerate(numbers.tolist()):
-        r = points.to(torch.float64) / BOHR - centres[:, atom].unsqueeze(1)
-        square = r.square().sum(2, keepdim=True)
-        value = value + z / safe.norm(r)
-        for group in groups(tuple(basis.of(z))):
-            a = group.exponents.to(r)
-            radial = 2 * math.pi / a * boys(group.degree, a * square)
-            part = c[:, at : at + group.size].unflatten(1, (-1, 2 * group.degree + 1))
-            harmonics = spherical_harmonics(group.degree, r, normalize=False, normalization="integral")
-            value = value - ((radial @ (group.weights.to(r).T @ part)) * harmonics).sum(2)
-            at += group.size
-    return value
+    at, r = centres_of(numbers, pos), points.to(torch.float64)
+    apart = safe.norm(r.unsqueeze(2) / BOHR - at.unsqueeze(1))
+    nuclei = (numbers.to(apart) / apart).sum(2)
+    return nuclei - expansion(basis, numbers, pos.to(torch.float64), coefficients, r, _coulomb)
+
+
+def _coulomb(group: Group, square: Tensor) -> Tensor:
+    """The radial part of the potential of the primitives of a group."""
+    a = group.exponents.to(square)
+    return 2 * math.pi / a * boys(group.degree, a * square)

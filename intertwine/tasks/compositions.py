@@ -10,7 +10,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from intertwine.geometry import Graph
-from intertwine.numerics import DataError
+from intertwine.nn import Backbone
+from intertwine.numerics import DataError, InputError
+from intertwine.o3 import Irreps
+from intertwine.orbitals import Basis, BlockLayout
 
 
 class Molecules(NamedTuple):
@@ -45,6 +48,37 @@ def molecules(graph: Graph) -> Iterator[Molecules]:
             for k, size in ((0, n), (1, n * n))
         )
         yield Molecules(torch.tensor(numbers, device=device), graph.pos[nodes].to(torch.float64), nodes, rows)
+
+
+def basis_of(text: str) -> Basis:
+    """The basis of the orbitals that a task is given, as :meth:`intertwine.orbitals.Basis.to_json` writes it.
+
+    Raises:
+        InputError: there is none.
+        DataError: the text is damaged.
+    """
+    if not text:
+        remedy = 'train on data that say their basis, or give Basis.to_json() of yours as --set task.basis="..."'
+        raise InputError("no basis of the orbitals is given", where="task.basis", remedy=remedy)
+    return Basis.from_json(text)
+
+
+def tensors_of(backbone: Backbone) -> Irreps:
+    """The irreps of a model's features; an :class:`InputError` if it has none."""
+    irreps = backbone.irreps_out
+    if not isinstance(irreps, Irreps):
+        what, remedy = f"the model gives {irreps}, no irreps", "choose NequIP, MACE or PaiNN."
+        raise InputError(what, where="irreps_out", remedy=remedy)
+    return irreps
+
+
+def check_blocks(blocks: Float[Tensor, "pairs dim"], layout: BlockLayout, graph: Graph, where: str) -> None:
+    """Raise a :class:`DataError` if a matrix is not of the basis, or electrons are not paired."""
+    if blocks.shape[1:] != (layout.irreps.dim,):
+        what = f"blocks have {blocks.shape[1]} components, and {layout.irreps.dim} in the basis {layout.basis.name}"
+        remedy = "do not mix matrices of different bases: train on one method."
+        raise DataError(what, where=where, remedy=remedy)
+    check_closed(graph, where)
 
 
 def check_closed(graph: Graph, where: str) -> None:

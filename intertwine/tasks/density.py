@@ -23,7 +23,7 @@ from intertwine.orbitals.overlap import moment_matrix
 from intertwine.orbitals.quadrature import molecular_quadrature
 from intertwine.orbitals.values import expanded_density, matrix_density
 from intertwine.tasks.baselines import Baseline
-from intertwine.tasks.compositions import Molecules, check_closed, molecules
+from intertwine.tasks.compositions import Molecules, basis_of, check_blocks, molecules, tensors_of
 from intertwine.tasks.density_pictures import pictures_of
 from intertwine.tasks.output import Metric, Output
 from intertwine.tasks.pace import Pace
@@ -90,19 +90,12 @@ class Density(Task):
         super().__init__(backbone, loss)
         if loss == "huber":
             raise InputError("no loss 'huber' of densities", where="loss", remedy="choose l2 or l1.")
-        if not basis:
-            remedy = 'train on data that say their basis, or give Basis.to_json() of yours as --set task.basis="..."'
-            raise InputError("no basis of the orbitals is given", where="task.basis", remedy=remedy)
-        self.basis = Basis.from_json(basis)
+        self.basis = basis_of(basis)
         self.orbitals = BlockLayout(self.basis)
         species = sorted(self.basis.shells)
         self.auxiliary = Basis.from_json(auxiliary) if auxiliary else even_tempered(self.basis, species, ratio)
         self.layout = AtomLayout(self.auxiliary.only(species))
-        irreps = backbone.irreps_out
-        if not isinstance(irreps, Irreps):
-            what, remedy = f"the model gives {irreps}, no irreps", "choose NequIP, MACE or PaiNN."
-            raise InputError(what, where="irreps_out", remedy=remedy)
-        self.head = AtomCoefficients(irreps, self.layout.orbitals, species, width, hidden)
+        self.head = AtomCoefficients(tensors_of(backbone), self.layout.orbitals, species, width, hidden)
         self.register_buffer("spread", torch.ones((), dtype=torch.float64))
         self.register_buffer("floor", torch.full((), torch.nan, dtype=torch.float64))
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
@@ -171,7 +164,7 @@ class Density(Task):
         how far the density is below zero."""
         if graph.get("density") is None:
             return {}
-        self._check(graph, "a batch")
+        check_blocks(graph.density, self.orbitals, graph, "a batch")
         parts: dict[str, list[Tensor]] = {name: [] for name in self.metrics}
         for ones in molecules(graph):
             c, D = self._of(ones, prediction["coefficients"], graph)
@@ -190,7 +183,7 @@ class Density(Task):
     def losses(self, prediction: dict[str, Tensor], graph: Graph) -> dict[str, tuple[Tensor, int | float]]:
         if graph.get("density") is None:
             return {}
-        self._check(graph, "a batch")
+        check_blocks(graph.density, self.orbitals, graph, "a batch")
         turn = self._turn() if self.training else None
         total = prediction["coefficients"].new_zeros(())
         for ones in molecules(graph):
@@ -255,7 +248,7 @@ class Density(Task):
         kept: list[Graph] = []
         for number, graph in enumerate(graphs):
             label(graph, "density", number)
-            self._check(graph, f"graph {number} of the training set")
+            check_blocks(graph.density, self.orbitals, graph, f"graph {number} of the training set")
             if number < FITTED_GRAPHS:
                 kept.append(graph)
         if not kept:
@@ -277,16 +270,6 @@ class Density(Task):
     def mean_atoms(self, graph: Graph) -> Float[Tensor, "nodes size"]:
         """The coefficients of atoms as they are in the mean, with the charge of the molecule."""
         return self._neutral(self.head.mean[self.head.species(graph.z)], graph)
-
-    def _check(self, graph: Graph, where: str) -> None:
-        """Raise a :class:`DataError` if a matrix is not of the basis, or electrons are not paired."""
-        if graph.density.shape[1:] != (self.orbitals.irreps.dim,):
-            what = (
-                f"blocks have {graph.density.shape[1]} components, and {self.orbitals.irreps.dim} in {self.basis.name}"
-            )
-            remedy = "do not mix matrices of different bases: train on one method."
-            raise DataError(what, where=where, remedy=remedy)
-        check_closed(graph, where)
 
     def errors(self, target: str, mae: float, rmse: float, truth: Tensor | None) -> dict[str, Any]:
         """As of any task, with ``floor`` of the NMAPE: what the best coefficients leave of the training set (%)."""

@@ -12,11 +12,11 @@ from torch import Tensor
 from intertwine.geometry import Graph, Graphs, pair_list, pair_rows
 from intertwine.nn import Backbone
 from intertwine.nn.pair_blocks import PairBlocks, PairGraph
-from intertwine.numerics import DataError, InputError, choose
+from intertwine.numerics import DataError, choose
 from intertwine.o3 import Irreps
 from intertwine.orbitals import Basis, BlockLayout, orbital_matrix, overlap_matrix, spectrum
 from intertwine.orbitals.basis import HARTREE
-from intertwine.tasks.compositions import check_closed, molecules, occupied
+from intertwine.tasks.compositions import basis_of, check_blocks, molecules, occupied, tensors_of
 from intertwine.tasks.hamiltonian_pictures import pictures_of
 from intertwine.tasks.output import Metric, Output
 from intertwine.tasks.pace import Pace
@@ -67,18 +67,18 @@ class Hamiltonian(Task):
     ) -> None:  # fmt: skip
         super().__init__(backbone, "l1" if loss == BOTH else choose(loss, [*LOSSES, BOTH], kind="loss", where="loss"))
         self.loss = loss
-        if not basis:
-            remedy = 'train on data that say their basis, or give Basis.to_json() of yours as --set task.basis="..."'
-            raise InputError("no basis of the orbitals is given", where="task.basis", remedy=remedy)
-        self.basis = Basis.from_json(basis)
+        self.basis = basis_of(basis)
         self.layout = BlockLayout(self.basis)
-        irreps = backbone.irreps_out
-        if not isinstance(irreps, Irreps):
-            what, remedy = f"the model gives {irreps}, no irreps", "choose NequIP, MACE or PaiNN."
-            raise InputError(what, where="irreps_out", remedy=remedy)
         species = sorted(self.basis.shells)
         self.head = PairBlocks(
-            irreps, self.layout.irreps, self.layout.transposed, species, backbone.cutoff, width, hidden, guess=guess
+            tensors_of(backbone),
+            self.layout.irreps,
+            self.layout.transposed,
+            species,
+            backbone.cutoff,
+            width,
+            hidden,
+            guess=guess,
         )
         self.register_buffer("spread", torch.ones(()))
         self.outputs = {"hamiltonian": Output(self.layout.irreps, "pair", "eV")}
@@ -148,7 +148,7 @@ class Hamiltonian(Task):
 
     def _elements(self, prediction: dict[str, Tensor], graph: Graph) -> tuple[Tensor, Tensor]:
         """Errors of the blocks (pairs, n, n), and which elements the atoms of the pair have."""
-        self._check(graph, "a batch")
+        check_blocks(graph.hamiltonian, self.layout, graph, "a batch")
         i, j = pair_list(graph).T
         mask = self.layout.mask(graph.z)
         r = prediction["hamiltonian"] - graph.hamiltonian.to(prediction["hamiltonian"])
@@ -183,7 +183,7 @@ class Hamiltonian(Task):
         y, z, pairs, nodes, rows = [], [], [], 0, 0
         for number, graph in enumerate(graphs):
             value = label(graph, "hamiltonian", number)
-            self._check(graph, f"graph {number} of the training set")
+            check_blocks(graph.hamiltonian, self.layout, graph, f"graph {number} of the training set")
             if number >= FITTED_GRAPHS:
                 continue
             i, j = pair_list(graph).T
@@ -196,15 +196,6 @@ class Hamiltonian(Task):
             raise DataError("the training set is empty", where="training set", remedy="give more data.")
         together = PairGraph(*(torch.cat(part) for part in zip(*pairs, strict=True)))
         self.spread.fill_(self.head.fit(torch.cat(y), torch.cat(z), together))
-
-    def _check(self, graph: Graph, where: str) -> None:
-        """Raise a :class:`DataError` if a matrix is not of the basis, or electrons are not paired."""
-        if graph.hamiltonian.shape[1:] != (self.layout.irreps.dim,):
-            sizes = f"{graph.hamiltonian.shape[1]} components, and {self.layout.irreps.dim}"
-            what = f"blocks have {sizes} in the basis {self.basis.name}"
-            remedy = "do not mix matrices of different bases: train on one method."
-            raise DataError(what, where=where, remedy=remedy)
-        check_closed(graph, where)
 
     def matrix(self, numbers: Int[Tensor, " atoms"], y: Float[Tensor, "*batch pairs dim"]) -> Tensor:
         """The whole matrix (eV) of blocks of all pairs of one molecule, in the order of ``intertwine.orbitals``; equal

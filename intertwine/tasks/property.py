@@ -12,7 +12,7 @@ from torch import Tensor
 from intertwine.geometry import Graph, Graphs
 from intertwine.groups import Cartesian
 from intertwine.nn import Backbone, ScalarHead, SetHead, TensorHead, VectorHead, pool
-from intertwine.numerics import DataError, InputError, choose
+from intertwine.numerics import DataError, InputError, WideBuffers, choose
 from intertwine.o3 import Irreps
 from intertwine.o3.cartesian import CartesianTensor
 from intertwine.tasks.references import References, beyond, composition, is_isolated
@@ -20,7 +20,7 @@ from intertwine.tasks.representations import SYMMETRY_TOLERANCE, irreps_of, is_f
 from intertwine.tasks.task import Metric, Output, Suggestion, Task, label
 
 
-class Property(Task):
+class Property(Task, WideBuffers):
     r"""One property of a molecule or of its atoms: a scalar, or a tensor of any irreps.
 
     .. math::
@@ -85,7 +85,7 @@ class Property(Task):
             )
         self.head = _head(backbone, self.irreps, readout)
         self.references = References()
-        self.register_buffer(
+        self.register_wide(
             "mean", torch.zeros([len(self.scalars)] if len(self.scalars) > 1 else [], dtype=torch.float64)
         )
         self.register_buffer("scale", torch.ones(()))  # of one node's contribution
@@ -290,13 +290,6 @@ class Property(Task):
                 self.references.fit(compositions, y, alone, moved=True)
             else:
                 self.mean.fill_(y.mean())
-
-    def _apply(self, function, recurse: bool = True):
-        """Follow moves between devices, but keep the mean in float64: it may have more digits than float32 holds."""
-        mean = self.mean
-        super()._apply(function, recurse)
-        self.mean = mean.to(self.mean.device)
-        return self
 
     def describe(self) -> dict[str, Any]:
         return {"mean": self.mean.tolist(), "scale": float(self.scale)}

@@ -6,15 +6,15 @@ from collections.abc import Callable
 
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from intertwine.geometry import Graph, Graphs, collate
-from intertwine.numerics import segment
+from intertwine.numerics import WideBuffers, segment
 
 ATOMIC_NUMBERS = 119  # atomic numbers 0 .. 118
 
 
-class References(nn.Module):
+class References(WideBuffers):
     r""":math:`y_0 = \sum_i r_{z_i}` with one :math:`r_z` per species, fitted by least squares and kept in float64.
 
     Where compositions don't determine the r_z (a single molecule, say) the smallest solution is taken.
@@ -24,7 +24,7 @@ class References(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("values", torch.zeros(ATOMIC_NUMBERS, dtype=torch.float64))
+        self.register_wide("values", torch.zeros(ATOMIC_NUMBERS, dtype=torch.float64))
 
     def fit(
         self,
@@ -68,13 +68,6 @@ class References(nn.Module):
     ) -> Float[Tensor, " graphs"]:
         """:math:`y_0` of each graph, float64."""
         return segment.sum(self.values.index_select(0, z), membership, graphs)
-
-    def _apply(self, function, recurse: bool = True):
-        """Follow moves between devices, but stay in float64: a sum of references has more digits than float32 holds."""
-        values = self.values
-        super()._apply(function, recurse)
-        self.values = values.to(self.values.device)
-        return self
 
 
 def composition(z: Int[Tensor, " nodes"]) -> Float[Tensor, " species"]:
