@@ -25,16 +25,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 from measure import DOCS, RESULTS, insert, markdown, write
-from pyscf import dft, gto
+from orbital_runs import DIMER, kept, labelled, method, molecule, trained
 
-from intertwine.data.embedded import ethanol
 from intertwine.data.water import water
 from intertwine.integrations.scf import compare_guesses, energy_and_forces, predicted
-from intertwine.labels import label, recipe
-from intertwine.training import Run, load_run, train
+from intertwine.training import Run
 
-ROOT = Path(__file__).resolve().parents[2]
-RUNS = ROOT / "runs" / "hamiltonian"
 FILE = RESULTS / "hamiltonian.json"
 #: MAE of H, of occupied energies (1e-6 Eh), similarity of coefficients (%): water, MD17's geometries, as published.
 PUBLISHED = {
@@ -45,44 +41,14 @@ PUBLISHED = {
 }
 ETHANOL_EPOCHS = 300
 COLUMN = "PBE/def2-SVP"
-DIMER = ([8, 1, 1, 8, 1, 1], [
-    [-1.551007, -0.114520, 0.0], [-1.934259, 0.762503, 0.0], [-0.599677, 0.040712, 0.0],
-    [1.350625, 0.111469, 0.0], [1.680398, -0.373741, -0.758561], [1.680398, -0.373741, 0.758561],
-])  # fmt: skip
 
 
-def trained(source: str, name: str, epochs: int, seed: int) -> tuple[Run, dict[str, Any]]:
-    """The run, made or gone on with, and its report."""
-    folder = RUNS / f"{name}-{epochs}-{seed}"
-    if not (folder / "report.json").exists():
-        config = {"data": {"source": source}, "training": {"epochs": epochs, "seed": seed, "threads": 1}}
-        if name == "ethanol":
-            config["data"]["target"] = "hamiltonian"
-        train(config, run=folder, resume=folder.exists(), progress=True)
-    return load_run(folder), json.loads((folder / "report.json").read_text())
-
-
-def labelled(count: int) -> Path:
-    """The file of Hamiltonians of ethanol, made or gone on with."""
-    output = RUNS / f"ethanol-{count}.h5"
-    if not output.exists():
-        output.parent.mkdir(parents=True, exist_ok=True)
-        store = ethanol()
-        how = recipe("pbe/def2-svp", ["hamiltonian"])
-        label([store[k].to_ase() for k in range(count)], how, output, source="ethanol of the package")
-    return output
-
-
-def molecule(numbers: Any, positions: Any) -> Any:
-    """A molecule of PySCF in the basis of the run."""
-    return gto.M(atom=list(zip(map(int, numbers), positions, strict=True)), basis="def2-svp", verbose=0)
-
-
-def method(molecule: Any) -> Any:
-    """PBE on a grid of level 3, whose energy converges to 1e-9 Eh; DIIS by PySCF's defaults."""
-    functional = dft.RKS(molecule, xc="pbe")
-    functional.grids.level = 3
-    return functional
+def config(source: str, epochs: int, chosen: argparse.Namespace) -> dict[str, Any]:
+    """Sections of a run."""
+    return {
+        "data": {"source": source, "target": "hamiltonian"},
+        "training": {"epochs": epochs, "seed": chosen.seed, "threads": 1},
+    }
 
 
 def iterations(run: Run, count: int) -> dict[str, Any]:
@@ -173,12 +139,16 @@ def main() -> None:
     parser.add_argument("--page", action="store_true", help="only write the table from the results that are there")
     chosen = parser.parse_args()
     if not chosen.page:
-        run, report = trained("water", "water", chosen.epochs, chosen.seed)
+        run, report = trained(
+            f"hamiltonian/water-{chosen.epochs}-{chosen.seed}", config("water", chosen.epochs, chosen)
+        )
         document: dict[str, Any] = {"report": kept(report), "tested": len(water().splits.test)}
         document["scf"] = iterations(run, chosen.geometries)
         document["without iterations"] = energies_and_forces(run, min(chosen.geometries, 20))
         if chosen.ethanol:
-            run, report = trained(str(labelled(chosen.ethanol)), "ethanol", ETHANOL_EPOCHS, chosen.seed)
+            source = str(labelled(chosen.ethanol, "hamiltonian"))
+            name = f"hamiltonian/ethanol-{ETHANOL_EPOCHS}-{chosen.seed}"
+            run, report = trained(name, config(source, ETHANOL_EPOCHS, chosen))
             splits = json.loads((run.folder / "splits.json").read_text())
             sizes = {name: len(splits[name]) for name in ("train", "test")}
             document["ethanol"] = sizes | {"report": kept(report)}
@@ -186,11 +156,6 @@ def main() -> None:
     document = json.loads(FILE.read_text())
     insert(DOCS / "results.md", "papers/hamiltonian.py", page(document))
     print(page(document))
-
-
-def kept(report: dict[str, Any]) -> dict[str, Any]:
-    """What stays of a report."""
-    return {name: report[name] for name in ("test", "steps", "seconds")}
 
 
 if __name__ == "__main__":

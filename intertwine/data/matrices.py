@@ -12,7 +12,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from intertwine.data.bases import pyscf_basis
 from intertwine.data.label_files import described, read_labels
 from intertwine.data.splits import Splits
 from intertwine.data.store import GraphStore
@@ -20,6 +19,7 @@ from intertwine.geometry import Graph
 from intertwine.numerics import DataError, choose
 from intertwine.orbitals import Basis, BlockLayout, pair_blocks, reordered
 from intertwine.orbitals.basis import HARTREE
+from intertwine.orbitals.named import pyscf_basis
 
 #: What matrices between orbitals there are: unit, and factor from a program's atomic units to it.
 MATRICES = {"hamiltonian": ("eV", HARTREE), "density": ("", 1.0)}

@@ -16,7 +16,6 @@ from intertwine.data.cube import Cube, as_written, write_cube
 from intertwine.geometry import Graph
 from intertwine.numerics import Caution, InputError
 from intertwine.orbitals.grid import MARGIN, SPACING, grid_around, values_on_grid
-from intertwine.orbitals.values import expanded_density
 from intertwine.tasks import Density, Task
 
 COARSE = 0.01  # of the electrons, by which the sum over a grid may be off before it is called coarse
@@ -83,15 +82,13 @@ def write_density_cubes(
     told: list[tuple[str, Cube]] = []
     for path, structure, prediction in zip(files, structures, predictions, strict=True):
         graph = structure if isinstance(structure, Graph) else Graph(structure.positions, z=structure.numbers)
-        z, pos = graph.z, graph.pos.to(torch.float64)
-        rows = torch.as_tensor(prediction["coefficients"]).to(torch.float64)
-        c = task.layout.to_orbitals(z, rows).unsqueeze(0)
+        rows = torch.as_tensor(prediction[task.form.output])
 
-        def density(points: Tensor, z: Tensor = z, pos: Tensor = pos, c: Tensor = c) -> Tensor:
-            return expanded_density(task.auxiliary, z, pos.unsqueeze(0), c, points)
+        def density(points: Tensor, graph: Graph = graph, rows: Tensor = rows) -> Tensor:
+            return task.values(graph, rows, points[0]).unsqueeze(0)
 
         comment = "electron density (e/Bohr^3), predicted by intertwine"
-        cube = _sampled(z, pos, density, spacing, margin, comment)
+        cube = _sampled(graph.z, graph.pos.to(torch.float64), density, spacing, margin, comment)
         write_cube(path, cube)
         told = [max([*told, (str(path), cube)], key=lambda pair: abs(_lack(pair[1])))]  # the worst
     _caution(told, spacing)

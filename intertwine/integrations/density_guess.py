@@ -15,11 +15,13 @@ import torch
 from ase.data import chemical_symbols
 from jaxtyping import Float
 
-from intertwine.data.bases import require_pyscf
 from intertwine.numerics import InputError
-from intertwine.orbitals import Basis, order_matrix
+from intertwine.orbitals import Basis, order_matrix, reordered
+from intertwine.orbitals.named import require_pyscf
 
 THIN = 1e-10  # e / Bohr^3, density below which there is no exchange and correlation; a fit may be negative there
+
+SAME = 1e-8  # difference of overlaps up to which two bases are the same
 
 
 def density_guess(
@@ -39,6 +41,27 @@ def density_guess(
     F = fock_of_density(method, auxiliary, coefficients)
     energies, orbitals = method.eig(F, method.get_ovlp())
     return np.asarray(method.make_rdm1(orbitals, method.get_occ(energies, orbitals)))
+
+
+def matrix_guess(method: Any, basis: Basis, matrix: Float[np.ndarray, "n n"]) -> Float[np.ndarray, "m m"]:
+    """A density matrix as the start of the iterations of a method, whose orbitals may be others: it is projected.
+
+    Args:
+        method: of PySCF for a molecule.
+        basis: of the matrix.
+        matrix: in the order of :mod:`intertwine.orbitals.order`.
+
+    Raises:
+        DataError: an element that the basis does not have.
+    """
+    molecule = method.mol
+    own = _molecule_of(molecule, basis)
+    degrees = [shell.degree for z in molecule.atom_charges().tolist() for shell in basis.of(z)]
+    D = reordered(torch.from_numpy(matrix), degrees, "intertwine", "pyscf").numpy()
+    same = own.nao == molecule.nao and np.allclose(
+        own.intor("int1e_ovlp"), molecule.intor("int1e_ovlp"), rtol=0, atol=SAME
+    )
+    return np.asarray(D if same else require_pyscf("scf.addons").project_dm_nr2nr(own, D, molecule))
 
 
 def fock_of_density(

@@ -16,16 +16,15 @@ import torch
 from jaxtyping import Float
 
 from intertwine.geometry import Graph
-from intertwine.integrations.density_guess import density_guess
+from intertwine.integrations.density_guess import SAME, density_guess, matrix_guess
 from intertwine.numerics import DataError, InputError
 from intertwine.orbitals import overlap_matrix, reordered, spectrum
 from intertwine.orbitals.basis import HARTREE
 from intertwine.tasks import Density, Hamiltonian
-from intertwine.tasks.compositions import occupied
+from intertwine.tasks.compositions import occupied, one_molecule
+from intertwine.tasks.density_forms import Linear
 from intertwine.training import Run
 from intertwine.training.evaluation import predict
-
-SAME_BASIS = 1e-8  # difference of overlaps up to which two bases are the same
 
 
 class Prediction(NamedTuple):
@@ -67,7 +66,7 @@ def predicted(run: Run, molecules: Sequence[Any]) -> list[Prediction]:
         S = overlap_matrix(basis, z, graph.pos)
         theirs = torch.from_numpy(molecule.intor_symmetric("int1e_ovlp"))
         ours = reordered(S, degrees, "intertwine", "pyscf")
-        if ours.shape != theirs.shape or float((ours - theirs).abs().max()) > SAME_BASIS:
+        if ours.shape != theirs.shape or float((ours - theirs).abs().max()) > SAME:
             what, remedy = f"its basis is not {basis.name}, as of the run", f'build it with basis="{basis.name}".'
             raise DataError(what, where=where, remedy=remedy)
         H = task.matrix(z, torch.from_numpy(answer["hamiltonian"]).to(torch.float64)) / HARTREE
@@ -137,8 +136,10 @@ def starting_density(run: Run, method: Any) -> Float[np.ndarray, "n n"]:
     if not isinstance(task, Density):
         return predicted(run, [method.mol])[0].density
     graph = _graph(method.mol, 0)
-    rows = torch.from_numpy(predict(run, [graph])[0]["coefficients"]).to(torch.float64)
-    return density_guess(method, task.auxiliary, task.layout.to_orbitals(graph.z, rows).numpy())
+    rows = torch.from_numpy(predict(run, [graph])[0][task.form.output]).to(torch.float64)
+    parameters = task.form.parameters_of(one_molecule(graph), rows)[0].numpy()
+    guess = density_guess if isinstance(task.form, Linear) else matrix_guess
+    return guess(method, task.form.basis, parameters)
 
 
 def compare_guesses(

@@ -7,6 +7,7 @@ from intertwine.orbitals.layout import AtomLayout
 from intertwine.orbitals.molecule import matrix_rotation, orbital_atoms, orbital_matrix, pair_blocks
 from intertwine.orbitals.order import PROGRAMS, order_matrix, reordered
 from intertwine.orbitals.overlap import overlap_matrix
+from intertwine.orbitals.purify import purified
 from intertwine.orbitals.spectrum import Spectrum, spectrum
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "order_matrix",
     "overlap_matrix",
     "pair_blocks",
+    "purified",
     "reordered",
     "spectrum",
 ]

@@ -32,7 +32,7 @@ from intertwine.orbitals.gaussians import (
     shell_integrals,
     solid_harmonics,
 )
-from intertwine.orbitals.overlap import centres_of, overlap_matrix
+from intertwine.orbitals.overlap import centres_of, moment_matrix, overlap_matrix
 
 CHUNK = 100  # geometries at a time
 
@@ -100,6 +100,30 @@ def density_moments(
         outer = R.unsqueeze(2) * d.unsqueeze(1)
         second = second + s + outer + outer.mT + q[:, None, None] * R.unsqueeze(2) * R.unsqueeze(1)
     return charge, first, second
+
+
+def matrix_moments(
+    basis: Basis, numbers: Int[Tensor, " atoms"], pos: Float[Tensor, "m atoms 3"], matrices: Float[Tensor, "m n n"]
+) -> tuple[Float[Tensor, " m"], Float[Tensor, "m 3"], Float[Tensor, "m 3 3"]]:
+    """What :func:`density_moments` gives, of the densities of symmetric matrices D of orbitals.
+
+    Args:
+        basis: of the orbitals.
+        numbers: atomic numbers.
+        pos: positions (A).
+        matrices: D, in the order of :mod:`intertwine.orbitals.order`.
+    """
+    D = matrices.to(torch.float64)
+    unit = torch.eye(3, dtype=torch.int64)
+
+    def moment(powers: Tensor) -> Tensor:
+        i, j, k = powers.tolist()
+        return (moment_matrix(basis, numbers, pos, (i, j, k)) * D).sum((1, 2))
+
+    first = torch.stack([moment(e) for e in unit], dim=1)
+    upper = {(a, b): moment(unit[a] + unit[b]) for a in range(3) for b in range(a, 3)}
+    rows = [torch.stack([upper[min(a, b), max(a, b)] for b in range(3)], dim=1) for a in range(3)]
+    return moment(torch.zeros_like(unit[0])), first, torch.stack(rows, dim=1)
 
 
 def projections(

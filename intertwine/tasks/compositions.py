@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import torch
@@ -14,6 +14,7 @@ from intertwine.nn import Backbone
 from intertwine.numerics import DataError, InputError
 from intertwine.o3 import Irreps
 from intertwine.orbitals import Basis, BlockLayout
+from intertwine.tasks.task import label
 
 
 class Molecules(NamedTuple):
@@ -50,6 +51,13 @@ def molecules(graph: Graph) -> Iterator[Molecules]:
         yield Molecules(torch.tensor(numbers, device=device), graph.pos[nodes].to(torch.float64), nodes, rows)
 
 
+def one_molecule(graph: Graph) -> Molecules:
+    """One molecule as :func:`molecules` gives it."""
+    n = graph.num_nodes
+    nodes, pairs = (torch.arange(size, device=graph.pos.device).unsqueeze(0) for size in (n, n * n))
+    return Molecules(graph.z, graph.pos.to(torch.float64).unsqueeze(0), nodes, pairs)
+
+
 def basis_of(text: str) -> Basis:
     """The basis of the orbitals that a task is given, as :meth:`intertwine.orbitals.Basis.to_json` writes it.
 
@@ -79,6 +87,42 @@ def check_blocks(blocks: Float[Tensor, "pairs dim"], layout: BlockLayout, graph:
         remedy = "do not mix matrices of different bases: train on one method."
         raise DataError(what, where=where, remedy=remedy)
     check_closed(graph, where)
+    check_room(layout.basis, graph, where)
+
+
+def check_room(basis: Basis, graph: Graph, where: str) -> None:
+    """Raise a :class:`DataError` if a molecule has more electrons than its orbitals hold."""
+    kinds = graph.z.unique().tolist()
+    room = torch.zeros(max([0, *kinds]) + 1, dtype=torch.int64, device=graph.z.device)
+    for z in kinds:
+        room[z] = 2 * basis.size(z)
+    free = torch.zeros(graph.graphs, dtype=torch.int64, device=graph.z.device)
+    free.index_add_(0, graph.membership(), room[graph.z] - graph.z)
+    if bool((free < 0).any()):
+        number = int((free < 0).nonzero()[0])
+        held = int(room[graph.z[graph.membership() == number]].sum())
+        what = (
+            f"molecule {number} has {held - int(free[number])} electrons, and its orbitals in {basis.name} hold {held}"
+        )
+        raise DataError(what, where=where, remedy="choose a basis with more functions.")
+
+
+def labelled(graphs: Iterable[Graph], name: str, layout: BlockLayout, most: int) -> list[Graph]:
+    """All graphs of a training set are checked to have a matrix of the basis; the first ``most`` are returned.
+
+    Raises:
+        DataError: a matrix is missing, not finite, or of another basis; a molecule has an odd number of electrons, or
+            more than its orbitals hold; there is no graph.
+    """
+    kept: list[Graph] = []
+    for number, graph in enumerate(graphs):
+        value = label(graph, name, number)
+        check_blocks(value, layout, graph, f"graph {number} of the training set")
+        if number < most:
+            kept.append(graph)
+    if not kept:
+        raise DataError("the training set is empty", where="training set", remedy="give more data.")
+    return kept
 
 
 def check_closed(graph: Graph, where: str) -> None:

@@ -12,9 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from intertwine import plots
-from intertwine.orbitals import Basis
 from intertwine.orbitals.quadrature import molecular_quadrature
-from intertwine.orbitals.values import expanded_density, matrix_density
 
 MARGIN = 1.5  # A around the atoms of a slice
 PIXELS = 120  # of a slice's longer side
@@ -22,30 +20,23 @@ EDGES = 0.1  # A, width of a bin of distances
 
 
 def pictures_of(
-    auxiliary: Basis,
-    basis: Basis,
     numbers: Int[Tensor, " atoms"],
     pos: Float[Tensor, "atoms 3"],
-    coefficients: Float[Tensor, " functions"],
-    matrix: Float[Tensor, "n n"],
+    predicted: Callable[[Tensor], Tensor],
+    true: Callable[[Tensor], Tensor],
 ) -> dict[str, Callable[..., Any]]:
     """What :meth:`intertwine.tasks.Task.pictures` returns, of one molecule.
 
     Args:
-        auxiliary: basis of the functions. basis: of the orbitals.
         numbers: atomic numbers. pos: positions (A).
-        coefficients: as predicted.
-        matrix: the density matrix that is true.
+        predicted: the density (e / Bohr^3) at points (A), (points, 3) to (points,). true: the same of the label.
     """
     x, y, points, flat = _plane(pos)
-    both = _values(auxiliary, basis, numbers, pos, coefficients, matrix, points.reshape(-1, 3))
-    made, true = (values.reshape(len(y), len(x)) for values in both)
+    both = predicted, true
+    made, label = (density(points.reshape(-1, 3)).reshape(len(y), len(x)) for density in both)
     names = [chemical_symbols[z] for z in numbers.tolist()]
     grid = molecular_quadrature(pos.unsqueeze(0), radii=200, degree=11)
-    apart = [
-        values * grid.weights[0]
-        for values in _values(auxiliary, basis, numbers, pos, coefficients, matrix, grid.points[0])
-    ]
+    apart = [density(grid.points[0]) * grid.weights[0] for density in both]
     distance = torch.cdist(grid.points[0], pos).min(1).values
     bins = (distance / EDGES).to(torch.int64)
     count = int(bins.max()) + 1
@@ -53,18 +44,9 @@ def pictures_of(
     sums.index_add_(1, bins, torch.stack([(apart[0] - apart[1]).abs(), apart[1]]))
     centres = (torch.arange(count, dtype=torch.float64) + 0.5) * EDGES
     return {
-        "density.png": partial(plots.density_slice, made, true, x, y, flat, names),
+        "density.png": partial(plots.density_slice, made, label, x, y, flat, names),
         "density_error.png": partial(plots.error_over_distance, centres, sums[0], sums[1], EDGES),
     }
-
-
-def _values(
-    auxiliary: Basis, basis: Basis, numbers: Tensor, pos: Tensor, c: Tensor, D: Tensor, points: Tensor
-) -> tuple[Tensor, Tensor]:
-    """The density as predicted, and as it is (e / Bohr^3)."""
-    at, where = pos.unsqueeze(0), points.unsqueeze(0)
-    made = expanded_density(auxiliary, numbers, at, c.unsqueeze(0), where)[0]
-    return made, matrix_density(basis, numbers, at, D.unsqueeze(0), where)[0]
 
 
 def _plane(pos: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

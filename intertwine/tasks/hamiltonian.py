@@ -9,19 +9,19 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from intertwine.geometry import Graph, Graphs, pair_list, pair_rows
+from intertwine.geometry import Graph, Graphs, collate, pair_list
 from intertwine.nn import Backbone
-from intertwine.nn.pair_blocks import PairBlocks, PairGraph
-from intertwine.numerics import DataError, choose
+from intertwine.nn.pair_blocks import PairBlocks, pair_graph
+from intertwine.numerics import choose
 from intertwine.o3 import Irreps
 from intertwine.orbitals import Basis, BlockLayout, orbital_matrix, overlap_matrix, spectrum
 from intertwine.orbitals.basis import HARTREE
-from intertwine.tasks.compositions import basis_of, check_blocks, molecules, occupied, tensors_of
+from intertwine.tasks.compositions import basis_of, check_blocks, labelled, molecules, occupied, tensors_of
 from intertwine.tasks.hamiltonian_pictures import pictures_of
 from intertwine.tasks.output import Metric, Output
 from intertwine.tasks.pace import Pace
 from intertwine.tasks.representations import outputs_of
-from intertwine.tasks.task import LOSSES, Suggestion, Task, label
+from intertwine.tasks.task import LOSSES, Suggestion, Task
 
 MICRO = 1e6 / HARTREE  # from eV to 1e-6 Eh
 UNIT = "1e-6 Eh"
@@ -113,11 +113,7 @@ class Hamiltonian(Task):
         return "hamiltonian"
 
     def predict(self, graph: Graph) -> dict[str, Tensor]:
-        x = self.backbone(graph)
-        i, j = pair_list(graph).T
-        vectors = graph.pos.index_select(0, j) - graph.pos.index_select(0, i)
-        pairs = PairGraph(i, j, vectors, i == j, pair_rows(graph, j, i))
-        return {"hamiltonian": self.head(x, graph.z, pairs)}
+        return {"hamiltonian": self.head(self.backbone(graph), graph.z, pair_graph(graph))}
 
     def residuals(self, prediction: dict[str, Tensor], graph: Graph) -> dict[str, Tensor]:
         if graph.get("hamiltonian") is None:
@@ -180,22 +176,8 @@ class Hamiltonian(Task):
         Raises:
             DataError: a matrix is missing, not finite, or of another basis; a molecule has an odd number of electrons.
         """
-        y, z, pairs, nodes, rows = [], [], [], 0, 0
-        for number, graph in enumerate(graphs):
-            value = label(graph, "hamiltonian", number)
-            check_blocks(graph.hamiltonian, self.layout, graph, f"graph {number} of the training set")
-            if number >= FITTED_GRAPHS:
-                continue
-            i, j = pair_list(graph).T
-            vectors = (graph.pos[j] - graph.pos[i]).to(torch.float64)
-            pairs.append((i + nodes, j + nodes, vectors, i == j, pair_rows(graph, j, i) + rows))
-            y.append(value)
-            z.append(graph.z)
-            nodes, rows = nodes + graph.num_nodes, rows + len(i)
-        if not y:
-            raise DataError("the training set is empty", where="training set", remedy="give more data.")
-        together = PairGraph(*(torch.cat(part) for part in zip(*pairs, strict=True)))
-        self.spread.fill_(self.head.fit(torch.cat(y), torch.cat(z), together))
+        batch = collate(labelled(graphs, "hamiltonian", self.layout, FITTED_GRAPHS))
+        self.spread.fill_(self.head.fit(batch.hamiltonian, batch.z, pair_graph(batch)))
 
     def matrix(self, numbers: Int[Tensor, " atoms"], y: Float[Tensor, "*batch pairs dim"]) -> Tensor:
         """The whole matrix (eV) of blocks of all pairs of one molecule, in the order of ``intertwine.orbitals``; equal

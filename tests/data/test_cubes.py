@@ -10,12 +10,12 @@ import pytest
 import torch
 from ase.io.cube import read_cube_data
 
-from intertwine.data.bases import pyscf_basis
 from intertwine.data.cube import Cube, as_written, read_cube, require_density, write_cube
 from intertwine.numerics import DataError, InputError
 from intertwine.orbitals import reordered
 from intertwine.orbitals.basis import BOHR
 from intertwine.orbitals.grid import Grid, grid_around
+from intertwine.orbitals.named import pyscf_basis
 from intertwine.orbitals.values import matrix_density
 
 NUMBERS = torch.tensor([3, 1])

@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from intertwine.data import open_dataset
-from intertwine.data.bases import pyscf_basis
 from intertwine.data.hopping import geometry_of, read_hoppings
 from intertwine.data.water import BASIS, water
 from intertwine.geometry import Graph
 from intertwine.numerics import DataError, InputError
 from intertwine.orbitals import Basis, BlockLayout, orbital_matrix, overlap_matrix, reordered, spectrum
 from intertwine.orbitals.basis import HARTREE
+from intertwine.orbitals.named import pyscf_basis
 from intertwine.orbitals.overlap import pair_overlap
 
 h5py = pytest.importorskip("h5py")

@@ -56,9 +56,11 @@ def test_the_command_writes_cubes(run: Path, store, tmp_path: Path) -> None:
     trained = load_run(run)
     for k, made in enumerate(predict(trained, frames)):
         cube = read_cube(tmp_path / "cubes" / f"density-{k}.cube")
-        c = trained.task.layout.to_orbitals(store[k].z, torch.as_tensor(made["coefficients"]).double()).unsqueeze(0)
+        c = trained.task.form.layout.to_orbitals(store[k].z, torch.as_tensor(made["coefficients"]).double()).unsqueeze(
+            0
+        )
         pos, points = store[k].pos.double().unsqueeze(0), cube.grid.points().unsqueeze(0)
-        ours = expanded_density(trained.task.auxiliary, store[k].z, pos, c, points)[0]
+        ours = expanded_density(trained.task.form.basis, store[k].z, pos, c, points)[0]
         torch.testing.assert_close(cube.values.flatten(), ours, rtol=1e-5, atol=1e-5)
     assert "is there already" in CliRunner().invoke(app, command).stderr
     assert CliRunner().invoke(app, [*command, "--overwrite"]).exit_code == 0

@@ -7,10 +7,19 @@ import pytest
 import torch
 
 from intertwine import o3
-from intertwine.data.bases import pyscf_basis
 from intertwine.numerics import DataError, GeometryError, InputError
-from intertwine.orbitals import AtomLayout, Basis, Shell, even_tempered, matrix_rotation, order_matrix, overlap_matrix
+from intertwine.orbitals import (
+    AtomLayout,
+    Basis,
+    Shell,
+    even_tempered,
+    matrix_rotation,
+    order_matrix,
+    overlap_matrix,
+    purified,
+)
 from intertwine.orbitals.density import density_moments, fitted, molecular_charges, projections
+from intertwine.orbitals.named import pyscf_basis
 from intertwine.orbitals.overlap import moment_matrix
 from intertwine.orbitals.quadrature import molecular_quadrature
 from intertwine.orbitals.values import expanded_density, matrix_density, orbital_values
@@ -167,3 +176,32 @@ def test_bad_input_of_densities(orbitals, functions) -> None:
     axes = Basis("axes", {z: (Shell(1, (1.0,), (1.0,)),) for z in NUMBERS.tolist()})
     with pytest.raises(DataError, match="no function of the auxiliary basis has a charge"):
         fitted(orbitals, axes, NUMBERS, pos, D)
+
+
+def test_a_matrix_of_whole_pairs_is_the_nearest_and_has_derivatives() -> None:
+    """Idempotent with trace N; unchanged where it is so already; derivatives against differences, with equal
+    occupations within both sets."""
+    generator = torch.Generator().manual_seed(0)
+    n, electrons = 6, 4
+    C = torch.randn(2, n, n, generator=generator, dtype=torch.float64)
+    S = C @ C.mT + torch.eye(n, dtype=torch.float64)
+    orbitals = torch.linalg.solve_triangular(torch.linalg.cholesky(S).mT, torch.linalg.qr(C).Q, upper=True)
+    whole = 2 * orbitals[..., :2] @ orbitals[..., :2].mT
+    torch.testing.assert_close(purified(whole, S, electrons), whole, rtol=0, atol=1e-12)
+    noise = 0.1 * torch.randn(2, n, n, generator=generator, dtype=torch.float64)
+    near = (whole + noise + noise.mT).requires_grad_()
+    D = purified(near, S, electrons)
+    torch.testing.assert_close(D @ S @ D, 2 * D, rtol=0, atol=1e-12)
+    torch.testing.assert_close((D * S).sum((1, 2)), torch.full((2,), 4.0, dtype=torch.float64), rtol=0, atol=1e-12)
+    for matrix in (near, whole):  # in the second occupations are 2, 2, 0, 0, 0, 0
+        direction = torch.randn(n, n, generator=generator, dtype=torch.float64)
+        matrix = matrix.detach().requires_grad_()
+        weights = torch.randn(2, n, n, generator=generator, dtype=torch.float64)
+        (slope,) = torch.autograd.grad((purified(matrix, S, electrons) * weights).sum(), matrix)
+        step = 1e-6 * (direction + direction.mT)
+        ahead, behind = ((purified(matrix.detach() + s * step, S, electrons) * weights).sum() for s in (1, -1))
+        assert float((slope * step).sum()) == pytest.approx(float(ahead - behind) / 2, rel=1e-6)
+    with pytest.raises(GeometryError, match="linearly dependent"):
+        purified(whole, torch.ones(2, n, n, dtype=torch.float64), electrons)
+    with pytest.raises(GeometryError, match="not finite"):
+        purified(whole * torch.nan, S, electrons)

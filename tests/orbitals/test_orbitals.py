@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from intertwine import o3
-from intertwine.data.bases import pyscf_basis
 from intertwine.numerics import DataError, GeometryError, InputError
 from intertwine.orbitals import (
     Basis,
@@ -21,6 +20,7 @@ from intertwine.orbitals import (
     reordered,
     spectrum,
 )
+from intertwine.orbitals.named import pyscf_basis
 
 BASES = ["def2-svp", "def2-tzvp", "6-31g**", "cc-pvqz"]  # d, f, d, and g functions
 NUMBERS = torch.tensor([8, 1, 1, 6])

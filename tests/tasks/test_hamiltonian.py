@@ -10,7 +10,6 @@ import torch
 
 from intertwine import o3
 from intertwine.certify import certify
-from intertwine.data.bases import pyscf_basis
 from intertwine.data.matrices import matrix_store
 from intertwine.geometry import Graph, collate
 from intertwine.models import MACE, NequIP, PaiNN
@@ -18,6 +17,7 @@ from intertwine.nn.pair_guess import GUESSES
 from intertwine.numerics import DataError, InputError
 from intertwine.orbitals import matrix_rotation, orbital_matrix, overlap_matrix, reordered, spectrum
 from intertwine.orbitals.basis import HARTREE
+from intertwine.orbitals.named import pyscf_basis
 from intertwine.tasks import TASKS, Hamiltonian
 from intertwine.training import load_run, train
 
