@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import re
-import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,11 +16,19 @@ from switches import as_users_run_it
 ROOT = Path(__file__).resolve().parents[1]
 LECTURES = ROOT / "docs" / "lectures"
 SEEDS = ROOT.parent / "shared" / "seeds"
-sys.path.insert(0, str(ROOT / "docs" / "tools"))
 
-import equations
-import notebook
 
+def tool(name: str) -> Any:
+    """A module of docs/tools, which is no package."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / "tools" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+equations, notebook = tool("equations"), tool("notebook")
 #: Displayed equations that no page has yet: the invariant autoencoder's.
 OPEN = {"003-9678027c", "003-a90c25d1", "003-109acaf7", "003-b4b3386e", "003-9b71f6b2"}
 ASSERTED = ("symmetry", "geometric", "conditional")  # pages that tests/test_lectures.py does not run

@@ -1,6 +1,6 @@
-"""The index of the lectures' equations, docs/lectures/equations.md, from equations.toml: `python docs/tools/equations.py`.
+"""The index of the lectures' equations, docs/lectures/equations.md: `python docs/tools/equations.py`.
 
-Each entry has the class that is the equation, found by its name and written with its file, and the page that shows it.
+Each entry of equations.toml has the class that is the equation, found by its name, and the page that shows it.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ class Form(nn.Module):
     output: ClassVar[str]
     FITTED: ClassVar[int]
     told: Output
-    head: nn.Module
+    basis: Basis
 
     def forward(self, x: Float[Tensor, "nodes features"], graph: Graph) -> Tensor:
         """The rows, whose charge is that of the nuclei of each molecule."""
@@ -98,6 +98,7 @@ class Linear(Form):
 
     output = "coefficients"
     FITTED = 100
+    head: AtomCoefficients
 
     def __init__(
         self, backbone: Backbone, orbitals: Basis, auxiliary: Basis | None, ratio: float, width: int, hidden: int
@@ -178,6 +179,7 @@ class Quadratic(Form):
 
     output = "density_matrix"
     FITTED = 500
+    head: PairBlocks
 
     def __init__(self, backbone: Backbone, orbitals: Basis, width: int, hidden: int) -> None:
         super().__init__()
