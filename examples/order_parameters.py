@@ -3,10 +3,10 @@
     python examples/order_parameters.py
 
 An equivariant network gives an answer that has at least the symmetry of its input (Curie's principle). From a rectangle
-to a square it learns the displacements; from a square to a rectangle it can't, for nothing says along which axis. Smidt,
-Geiger and Miller (Phys. Rev. Research 3, L012002, 2021, arXiv:2007.02005; cited by the AIDD lecture) give the network
-more inputs, here one vector (1o) and one tensor of degree 2 (2e) for all nodes, zero at first, and learn them with the
-weights. The derivative of the loss says which of them help, and what is learned is the order parameter.
+to a square it learns the displacements; from a square to a rectangle it can't, for nothing says along which axis.
+Smidt, Geiger and Miller (Phys. Rev. Research 3, L012002, 2021, arXiv:2007.02005; cited by the AIDD lecture) give the
+network more inputs, here one vector (1o) and one tensor of degree 2 (2e) for all nodes, zero at first, and learn them
+with the weights. The derivative of the loss says which of them help, and what is learned is the order parameter.
 
 What is asserted, as in the paper: none is needed from the rectangle to the square; without one the other way fails;
 the learned input has no 1o, and its 2e lies in the two components that the rectangle's group (mmm) leaves alone. One
@@ -95,14 +95,15 @@ def main() -> dict[str, float]:
     )
     breaks = (of_rectangle - of_square) @ told
     print(f"derivative by the inputs: 1o {float(slope[:3].norm()):.1e}, 2e {float(slope[3:].norm()):.1e}")
-    print(f"learned: 1o {float(told[:3].norm()):.1e}, x^2 - y^2 {float(breaks.norm()):.2f}, "
-          f"3z^2 - r^2 {float((of_square @ told).norm()):.2f}, others {float((told - of_rectangle @ told).norm()):.1e}")  # fmt: skip
+    vector, others = float(told[:3].norm()), float((told - of_rectangle @ told).norm())
+    kept = float((of_square @ told).norm())
+    print(f"learned: 1o {vector:.1e}, x^2 - y^2 {float(breaks.norm()):.2f}, 3z^2 - r^2 {kept:.2f}, others {others:.1e}")
     assert down < 1e-4
     assert stuck > 0.3
     assert found < 1e-4
     assert float((slope - of_rectangle @ slope).norm()) < 1e-12  # the derivative has the symmetry of the goal
-    assert float(told[:3].norm()) < 1e-6
-    assert float((told - of_rectangle @ told).norm()) < 1e-6
+    assert vector < 1e-6
+    assert others < 1e-6
     assert float(breaks.norm()) > 0.1
     return {"down": down, "stuck": stuck, "found": found, "order parameter": float(breaks.norm())}
 

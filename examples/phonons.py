@@ -13,6 +13,7 @@ modes vanish at q = 0; and they are those of EMT itself within a tenth of the hi
 
 from __future__ import annotations
 
+import itertools
 import sys
 import tempfile
 from pathlib import Path
@@ -23,13 +24,13 @@ import torch
 from ase import Atoms
 from ase.build import bulk
 from ase.calculators.emt import EMT
+from intertwine.integrations.molecular_vibrations import second_derivatives
 from phonopy import Phonopy
 from phonopy.structure.atoms import PhonopyAtoms
 
 from intertwine import Calculator
 from intertwine.data import GraphStore
 from intertwine.geometry import Graph
-from intertwine.integrations.molecular_vibrations import second_derivatives
 from intertwine.training import train
 
 CUTOFF, STEP = 4.5, 0.002  # A
@@ -43,7 +44,7 @@ def labelled(count: int) -> list[Graph]:
     generator = np.random.default_rng(0)
     graphs = []
     for _ in range(count):
-        atoms = bulk("Al", cubic=True) * (REPEAT,) * 3
+        atoms = bulk("Al", cubic=True) * ((REPEAT,) * 3)
         strain = np.eye(3) + 0.01 * generator.normal(size=(3, 3))
         atoms.set_cell(atoms.cell @ strain, scale_atoms=True)
         atoms.positions += generator.normal(scale=0.08, size=atoms.positions.shape)
@@ -84,8 +85,8 @@ def supercell(phonons: Phonopy) -> Atoms:
 def bands(phonons: Phonopy) -> np.ndarray:
     """Frequencies (THz) along the path (points, modes)."""
     corners = [np.array(q) for q in PATH.values()]
-    legs = [np.linspace(a, b, POINTS) for a, b in zip(corners, corners[1:], strict=False)]
-    return np.array([phonons.get_frequencies(q) for q in np.concatenate(legs)])
+    legs = [np.linspace(a, b, POINTS) for a, b in itertools.pairwise(corners)]
+    return np.array(phonons.run_qpoints(np.concatenate(legs)).frequencies)
 
 
 def main(picture: Path | None = None) -> dict[str, float]:
@@ -107,15 +108,12 @@ def main(picture: Path | None = None) -> dict[str, float]:
     result = {
         "forces": float(np.abs(forces).max()),
         "differences": float(np.abs(ours - by_differences).max()),
-        "acoustic": float(np.abs(exact.get_frequencies([0, 0, 0])).max()),
+        "acoustic": float(np.abs(exact.run_qpoints([[0.0, 0, 0]]).frequencies).max()),
         "emt": float(np.abs(ours - theirs).max() / theirs.max()),
     }
-    print(
-        f"highest frequency {ours.max():.2f} THz, EMT's {theirs.max():.2f}; largest difference {100 * result['emt']:.1f} %"
-    )
-    print(
-        f"against finite differences of forces: {result['differences']:.1e} THz; at q = 0: {result['acoustic']:.1e} THz"
-    )
+    off = 100 * result["emt"]
+    print(f"highest frequency {ours.max():.2f} THz, EMT's {theirs.max():.2f}; largest difference {off:.1f} %")
+    print(f"against differences of forces {result['differences']:.1e} THz; at q = 0 {result['acoustic']:.1e} THz")
     if picture is not None:
         draw(exact, ours, theirs, picture)
     assert result["forces"] < 1e-9  # by symmetry
@@ -129,18 +127,18 @@ def draw(phonons: Phonopy, ours: np.ndarray, theirs: np.ndarray, picture: Path) 
     """Dispersion beside EMT's, and the density of states."""
     from matplotlib import pyplot
 
-    phonons.run_mesh([20, 20, 20])
+    phonons.run_mesh([20, 20, 20], is_gamma_center=True)
     phonons.run_total_dos()
-    dos = phonons.get_total_dos_dict()
+    dos = phonons.total_dos
     figure, axes = pyplot.subplots(1, 2, figsize=(7, 3), width_ratios=[3, 1], sharey=True, layout="constrained")
     axes[0].plot(theirs, color="#999", lw=1)
     axes[0].plot(ours, color="#1f5fa8", lw=1.5)
     axes[0].plot([], color="#1f5fa8", label="trained model")
     axes[0].plot([], color="#999", label="EMT")
-    axes[0].set_xticks([k * POINTS for k in range(len(PATH))], list(PATH))
-    axes[0].set(ylabel="frequency (THz)", xlim=(0, len(ours) - 1))
+    axes[0].set_xticks([min(k * POINTS, len(ours) - 1) for k in range(len(PATH))], list(PATH))
+    axes[0].set(ylabel="frequency (THz)", xlim=(0, len(ours) - 1), ylim=(0, 1.1 * ours.max()))
     axes[0].legend(frameon=False, fontsize=8)
-    axes[1].plot(dos["total_dos"], dos["frequency_points"], color="#1f5fa8")
+    axes[1].plot(dos.dos, dos.frequency_points, color="#1f5fa8")
     axes[1].set(xlabel="states per THz")
     figure.savefig(picture, dpi=120)
 
