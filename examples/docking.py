@@ -7,9 +7,10 @@ SE(3), sees each body by itself and names a few keypoints of it. Trained in the 
 have to coincide, it needs no other pose: keypoints turn with their body. Kabsch's superposition of the keypoints then
 docks the bodies wherever they are.
 
-A random star-shaped surface is cut by a wavy sheet. Each half has 60 points of the cut and of its own side. What is
-asserted: from random poses the docked complex is off by less than 1 % of the shape's size (RMSD), and a body that is
-its own mirror image's twin is not: chirality is seen, since the network is one of SE(3).
+A random star-shaped surface is cut by a wavy sheet. Each half has 60 points of the cut and of its own side.
+
+What is asserted: from random poses the docked complex is off by less than 1 % of the shape's size (RMSD); and the
+keypoints of a body's mirror image are not the mirror images of its keypoints, since the network is one of SE(3).
 """
 
 from __future__ import annotations
