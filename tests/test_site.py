@@ -123,6 +123,8 @@ BENCHMARKS = (
     "fourier_link",
     "frames",
     "orientations",
+    "spectrum",
+    "tensor_curves",
     "why_equivariance",
 )
 
