@@ -124,7 +124,6 @@ BENCHMARKS = (
     "frames",
     "orientations",
     "spectrum",
-    "tensor_curves",
     "why_equivariance",
 )
 

@@ -14,11 +14,11 @@ from intertwine.cli import app
 PAGE = (ROOT / "docs" / "where.md").read_text()
 WORDS = """
 GPU CUDA MPS ROCm NPT NVT NVE thermostat dipole polarizability hyperpolarizability logger TensorBoard wandb MLflow
-infrared Raman spectrum stress virial LAMMPS i-PI OpenMM multi-GPU SLURM torchrun float64 fine-tune transfer freeze pretrained foundation
+stress virial LAMMPS i-PI OpenMM multi-GPU SLURM torchrun float64 fine-tune transfer freeze pretrained foundation
 zero-shot D3 dispersion ZBL Ewald charges spins uncertainty committee ensemble active phonons vibrations Hessian
 ONNX TorchScript C++ checkpoint resume EMA early bfloat16 mixed descriptors embeddings SMILES QM9 MD17 SPICE ANI
 MPtrj HDF5 SDF CIF NEB relaxation completion compare hyperparameter reproducibility split units Hartree JAX PyG DGL
-e3nn chirality attention proteins
+e3nn chirality attention proteins infrared Raman spectrum
 """
 
 

@@ -5,9 +5,9 @@
 
 Geometries of the package (dynamics at 500 K) are labelled by `intertwine label`'s function: energies, forces, dipoles
 and polarizabilities at HF/6-31G*. A force field, a model of the dipole and one of the polarizability learn from them.
-The molecule is relaxed on either side. Beside the models' derivatives, which are exact, stand central differences of the
-method's own forces, dipoles and polarizabilities, put through the same normal modes. Labels and runs that are there are
-not made again.
+The molecule is relaxed on either side. Beside the models' derivatives, which are exact, stand central differences of
+the method's own forces, dipoles and polarizabilities, put through the same normal modes. Labels and runs that are there
+are not made again.
 """
 
 from __future__ import annotations
@@ -126,7 +126,8 @@ def rows(ours: Vibrations, theirs: Vibrations) -> list[dict[str, Any]]:
             "1/cm, models": float(ours.frequencies[k]), "1/cm, HF": float(theirs.frequencies[k]),
             "km/mol, models": float(ours.infrared[k]), "km/mol, HF": float(theirs.infrared[k]),
             "A^4/amu, models": float(ours.raman[k]), "A^4/amu, HF": float(theirs.raman[k]),
-            "depolarization, models": float(ours.depolarization[k]), "HF": float(theirs.depolarization[k]),
+            "depolarization, models": float(ours.depolarization[k]),
+            "depolarization, HF": float(theirs.depolarization[k]),
         }
         for k, name in enumerate(("bend", "symmetric stretch", "antisymmetric stretch"))
     ]  # fmt: skip
@@ -138,10 +139,11 @@ def page(document: dict[str, Any]) -> str:
         for row in document["rows"]
     ]
     return (
+        "![Infrared and Raman spectrum of water by trained models and by Hartree-Fock](images/spectrum.png)\n\n"
         f"{markdown(shown)}\n\nWater at HF/6-31G*: {document['size']} geometries, a fifth of them for validation, "
         f"{document['steps']:,} steps for each of the three models. The models' O-H length is "
-        f"{1000 * document['length error']:.2g} mA from the method's, their angle {document['angle error']:.2g} degrees; "
-        f"motions as a whole are below {document['rigid']:.2g} 1/cm. {document['machine']['date']}. "
+        f"{1000 * document['length error']:.2g} mA from the method's, their angle {document['angle error']:.2g} "
+        f"degrees; motions as a whole are below {document['rigid']:.2g} 1/cm. {document['machine']['date']}. "
         "`python benchmarks/papers/spectrum.py`"
     )
 

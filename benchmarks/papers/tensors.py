@@ -100,8 +100,10 @@ def curve_page(curve: dict[str, Any], document: dict[str, Any]) -> str:
     rows = [{"molecules": size} | {f"{name} %": entries.get(size) for name, entries in known.items()} for size in sizes]
     least, most = (pick(row["steps"] for row in curve["rows"]) for pick in (min, max))
     return (
-        f"{markdown(rows)}\n\nRMSE in % of the standard deviation, on {TESTED} unseen molecules, seed {curve['seed']}; of "
-        f"the molecules a fifth, at most {VALIDATED}, choose the weights; {least:,} to {most:,} steps, and those of "
+        "The error over the number of molecules:\n\n"
+        "![Error of three tensors over the number of molecules](images/tensor_curves.png)\n\n"
+        f"{markdown(rows)}\n\nRMSE in % of the standard deviation, on {TESTED} unseen molecules, seed {curve['seed']}; "
+        f"of the molecules a fifth, at most {VALIDATED}, choose the weights; {least:,} to {most:,} steps, and those of "
         f"800 as above. {curve['machine']['date']}. `python benchmarks/papers/tensors.py --curve`"
     )
 

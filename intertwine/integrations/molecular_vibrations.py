@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,8 +31,6 @@ from intertwine.tasks import ForceField, Task
 from intertwine.training import Run, load_run
 from intertwine.training.evaluation import check_species, inputs_of
 
-#: A run folder, a run, a task, a calculator of ours, or a function of a graph.
-Model: TypeAlias = "str | os.PathLike[str] | Run | Task | Calculator | Callable[[Graph], Tensor]"
 SHAPES = {"dipole": (3,), "polarizability": (3, 3)}
 UNITS = {"dipole": "e A", "polarizability": "A^3"}
 #: eV/A, of the largest force on an atom: more, and the molecule is not at rest.
@@ -40,11 +38,11 @@ LARGEST_FORCE = 0.01
 
 
 def vibrations(
-    field: Model,
+    field: Any,
     structure: Atoms | Graph,
     *,
-    dipole: Model | None = None,
-    polarizability: Model | None = None,
+    dipole: Any = None,
+    polarizability: Any = None,
     masses: Float[np.ndarray, " atoms"] | None = None,
     largest_force: float = LARGEST_FORCE,
     allow: Collection[str] = (),
@@ -92,7 +90,7 @@ def vibrations(
 
 
 def second_derivatives(
-    field: Model, structure: Atoms | Graph, *, allow: Collection[str] = ()
+    field: Any, structure: Atoms | Graph, *, allow: Collection[str] = ()
 ) -> tuple[Float[np.ndarray, "atoms 3"], Float[np.ndarray, "coordinates coordinates"]]:
     r"""Forces :math:`-\partial E/\partial x` (eV/A) and second derivatives (3 N, 3 N) in eV/A^2 of a field's energy;
     arguments and errors as of :func:`vibrations`.
@@ -106,7 +104,7 @@ def second_derivatives(
 
 
 def first_derivatives(
-    model: Model, structure: Atoms | Graph, quantity: str, *, allow: Collection[str] = ()
+    model: Any, structure: Atoms | Graph, quantity: str, *, allow: Collection[str] = ()
 ) -> Float[np.ndarray, "coordinates ..."]:
     r"""The derivatives of a dipole, :math:`\partial\mu/\partial x` (3 N, 3) in e, or of a polarizability,
     :math:`\partial\alpha/\partial x` (3 N, 3, 3) in A^2.

@@ -19,9 +19,7 @@ WIDTH = 20.0  # 1/cm, at half the height
 POINTS, MARGIN = 4000, 15  # of a curve; widths beyond its outermost lines
 
 
-def broadened(
-    frequencies: Any, intensities: Any, at: Any, width: float = WIDTH
-) -> Float[np.ndarray, " points"]:
+def broadened(frequencies: Any, intensities: Any, at: Any, width: float = WIDTH) -> Float[np.ndarray, " points"]:
     r"""Lines as a curve of Lorentzians,
 
     .. math:: I(\nu) = \sum_k I_k\, \frac{1}{\pi} \frac{w/2}{(\nu - \nu_k)^2 + (w/2)^2}
@@ -80,7 +78,9 @@ def spectrum(
             colour, style = CYCLE[number % len(CYCLE)], "--" if number else "-"
             axes.plot(nu, curve, style, color=colour, linewidth=1.4, label=name)
             axes.vlines(lines, 0, np.asarray(heights) / most * top, color=colour, linewidth=2.6 - number, alpha=0.5)
-        tidy(axes, title, "wavenumber (1/cm)" if axes.get_subplotspec().is_last_row() else "", in_unit("", unit).strip())
+        tidy(
+            axes, title, "wavenumber (1/cm)" if axes.get_subplotspec().is_last_row() else "", in_unit("", unit).strip()
+        )
         if len(sources) > 1:
             axes.legend(frameon=False, fontsize=8)
     if path is not None:

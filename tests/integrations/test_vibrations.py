@@ -178,8 +178,10 @@ def sets_of(frequencies: np.ndarray) -> list[list[int]]:
 
 
 def test_methane_obeys_the_rules_of_the_tetrahedron(tensors) -> None:
-    """A1 + E + 2 T2: only T2 absorbs; the light of A1 stays polarized and that of E and T2 is depolarized to 3/4; within
-    a set of equal frequencies the sums are those of the turned molecule, whichever modes a program picks there."""
+    """A1 + E + 2 T2: only T2 absorbs; the light of A1 stays polarized and that of E and T2 is depolarized to 3/4.
+
+    Within a set of equal frequencies the sums are those of the turned molecule, whichever modes a program picks there.
+    """
     atoms = atoms_of("methane")
     first, other = vibrations(springs(atoms), atoms, **tensors), turned(atoms)
     second = vibrations(springs(other), other, **tensors)
@@ -220,7 +222,7 @@ def test_heavier_atoms_are_slower(tensors) -> None:
 
     def factor(masses: np.ndarray) -> float:
         x = atoms.positions - masses @ atoms.positions / masses.sum()
-        inertia = (masses[:, None, None] * ((x**2).sum(1)[:, None, None] * np.eye(3) - x[:, :, None] * x[:, None])).sum(0)
+        inertia = (masses @ np.square(x).sum(1)) * np.eye(3) - (masses * x.T) @ x
         return masses.prod() ** -1.5 * masses.sum() ** 1.5 * np.sqrt(np.linalg.det(inertia))
 
     assert (slow.frequencies / light.frequencies).prod() == pytest.approx(factor(heavy) / factor(m), rel=1e-9)

@@ -20,7 +20,7 @@ def test_a_curve_has_the_area_and_the_width_of_its_lines() -> None:
     with pytest.raises(InputError, match="shapes"):
         plots.broadened([1.0, 2.0], [1.0], at)
     with pytest.raises(InputError, match="width of 0"):
-        plots.broadened([1.0], [1.0], at, width=0)
+        plots.broadened([1.0], [1.0], at, width=0.0)
 
 
 def test_a_picture_has_a_panel_for_each_kind(tmp_path: Path) -> None:
