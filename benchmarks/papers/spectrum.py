@@ -84,11 +84,11 @@ def reference(atoms: Atoms) -> tuple[Atoms, Vibrations]:
     )
 
 
-def settings(task: dict[str, Any], target: str | None, labels: Path, size: int, steps: int) -> dict[str, Any]:
+def settings(task: dict[str, Any], target: dict[str, str], labels: Path, size: int, steps: int) -> dict[str, Any]:
     """The configuration of one of the three runs."""
     training = size - size // 5
     return {
-        "data": {"source": str(labels), "target": target, "train": training, "validation": size - training, "seed": 0},
+        "data": {"source": str(labels), "train": training, "validation": size - training, "seed": 0, **target},
         "task": task,
         "model": {"name": "nequip", "width": 16, "layers": 2, "cutoff": 4.0},
         "training": {
@@ -107,9 +107,9 @@ def runs(size: int, steps: int) -> dict[str, Path]:
     labels = folder / "water.h5"
     print(label(frames, recipe(METHOD, WANT), labels, progress=False))
     kinds = {
-        "field": ({"name": "force_field"}, None),
-        "dipole": ({"name": "property", "loss": "l2"}, "dipole"),
-        "polarizability": ({"name": "property", "loss": "l2"}, "polarizability"),
+        "field": ({"name": "force_field"}, {}),
+        "dipole": ({"name": "property", "loss": "l2"}, {"target": "dipole"}),
+        "polarizability": ({"name": "property", "loss": "l2"}, {"target": "polarizability"}),
     }
     for name, (task, target) in kinds.items():
         if not (folder / name / "report.json").exists():

@@ -42,7 +42,9 @@ VALIDATED, TESTED = 50, 200
 def settings(target: str, size: int, minutes: float | None, seed: int, data: Path) -> dict[str, Any]:
     """The configuration of a run that learns from so many molecules; without minutes for a number of steps."""
     validated = min(VALIDATED, size // 5)
-    epochs = 2000 if minutes is not None else round(STEPS * BATCH / (size - validated))
+    length = {"epochs": round(STEPS * BATCH / (size - validated))} if minutes is None else {
+        "minutes": minutes, "epochs": 2000,
+    }  # fmt: skip
     return {
         "data": {
             "source": str(data), "target": target, "train": size - validated, "validation": validated,
@@ -51,7 +53,7 @@ def settings(target: str, size: int, minutes: float | None, seed: int, data: Pat
         "task": {"name": "property", "loss": "l2"},
         "model": {"name": "nequip", "width": 16, "layers": 3},
         "training": {
-            "minutes": minutes, "epochs": epochs, "batch_size": BATCH, "learning_rate": 3e-3, "minimum_rate": 1e-6,
+            **length, "batch_size": BATCH, "learning_rate": 3e-3, "minimum_rate": 1e-6,
             "schedule": "cosine", "average": 0.995, "clip": 1.0, "evaluate_every": 5, "threads": 1, "seed": seed,
             "certify": False,
         },
