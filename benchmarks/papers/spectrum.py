@@ -1,7 +1,7 @@
 """Infrared and Raman spectrum of water by trained models, beside the method that labelled their data.
 
     python benchmarks/papers/spectrum.py           # labels 150 geometries, trains three models, compares, draws
-    python benchmarks/papers/spectrum.py --page    # only writes the table of docs/spectra.md again
+    python benchmarks/papers/spectrum.py --page    # only writes table and picture of docs/spectra.md again
 
 Geometries of the package (dynamics at 500 K) are labelled by `intertwine label`'s function: energies, forces, dipoles
 and polarizabilities at HF/6-31G*. A force field, a model of the dipole and one of the polarizability learn from them.
@@ -148,8 +148,25 @@ def page(document: dict[str, Any]) -> str:
     )
 
 
+def picture(document: dict[str, Any]) -> Any:
+    """Both spectra, from the rows."""
+    panels = {"infrared": "km/mol", "Raman": "A^4/amu"}
+    return plots.spectrum(
+        {
+            title: (
+                f"{unit} cm",
+                {
+                    name: tuple([row[f"{quantity}, {key}"] for row in document["rows"]] for quantity in ("1/cm", unit))
+                    for name, key in (("trained models", "models"), ("HF/6-31G*", "HF"))
+                },
+            )
+            for title, unit in panels.items()
+        }
+    )
+
+
 def measured(size: int, steps: int) -> None:
-    """Make everything, and write results and picture."""
+    """Make everything, and write the results."""
     made = runs(size, steps)
     atoms = Atoms("OHH", positions=water()[0].pos.double().numpy())
     atoms, theirs = reference(atoms)
@@ -167,30 +184,21 @@ def measured(size: int, steps: int) -> None:
             "angle error": abs(ours.get_angle(1, 0, 2) - atoms.get_angle(1, 0, 2)),
         },
     )  # fmt: skip
-    panels = {
-        "infrared": ("km/mol cm", "infrared"),
-        "Raman": ("A^4/amu cm", "raman"),
-    }
-    both = {"trained models": found, "HF/6-31G*": theirs}
-    plots.spectrum(
-        {
-            title: (unit, {name: (one.frequencies, getattr(one, kind)) for name, one in both.items()})
-            for title, (unit, kind) in panels.items()
-        },
-        path=PICTURE,  # spectrum.png
-    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=int, default=150, help="geometries")
     parser.add_argument("--steps", type=int, default=2000, help="of each training")
-    parser.add_argument("--page", action="store_true", help="only write the table from the results that are there")
+    parser.add_argument(
+        "--page", action="store_true", help="only write table and picture from the results that are there"
+    )
     chosen = parser.parse_args()
     if not chosen.page:
         measured(chosen.size, chosen.steps)
     document = json.loads(FILE.read_text())
     insert(DOCS / "spectra.md", "papers/spectrum.py", page(document))
+    plots.save(picture(document), PICTURE)  # spectrum.png
     print(page(document))
 
 

@@ -79,7 +79,7 @@ def spectrum(
             axes.plot(nu, curve, style, color=colour, linewidth=1.4, label=name)
             axes.vlines(lines, 0, np.asarray(heights) / most * top, color=colour, linewidth=2.6 - number, alpha=0.5)
         tidy(
-            axes, title, "wavenumber (1/cm)" if axes.get_subplotspec().is_last_row() else "", in_unit("", unit).strip()
+            axes, title, "wavenumber (1/cm)" if axes.get_subplotspec().is_last_row() else "", in_unit("intensity", unit)
         )
         if len(sources) > 1:
             axes.legend(frameon=False, fontsize=8)
