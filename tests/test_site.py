@@ -124,6 +124,7 @@ BENCHMARKS = (
     "fourier_link",
     "frames",
     "orientations",
+    "spectrum",
     "why_equivariance",
 )
 

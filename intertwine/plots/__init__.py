@@ -11,11 +11,13 @@ from intertwine.plots.parity import draw_error_by_species, draw_parity, error_by
 from intertwine.plots.path_diagram import paths
 from intertwine.plots.refinement import iterations
 from intertwine.plots.report import certificate, draw_certificate, overview
+from intertwine.plots.spectra import broadened, spectrum
 from intertwine.plots.style import figure, save
 from intertwine.plots.surfaces import harmonic_surface, spherical_harmonics, spherical_tensor
 
 __all__ = [
     "block_errors",
+    "broadened",
     "certificate",
     "confusion",
     "density_slice",
@@ -39,6 +41,7 @@ __all__ = [
     "paths",
     "representation",
     "save",
+    "spectrum",
     "spherical_harmonics",
     "spherical_tensor",
     "trajectory",
