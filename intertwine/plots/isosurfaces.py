@@ -25,7 +25,7 @@ LEVEL = 0.05  # e / Bohr^3, at which a density shows its bonds; at 0.002 it has 
 VIEW_DEGREES = (24.0, -28.0)  # elevation and turn, from before the plane in which the atoms spread most
 OPACITY = 0.45
 MARGIN = 0.6  # A, around atoms and surfaces
-PIXELS = 480  # of a panel's longer side
+PIXELS = 360  # of a panel's longer side
 Box = tuple[float, float, float, float]
 
 
@@ -64,7 +64,7 @@ def density_surfaces(
         (f"true, at {level:g} e/Bohr³", [(real, level, GREY)]),
         (f"difference, at ±{at:.1g} e/Bohr³", [(made - real, at, RED), (real - made, at, BLUE)]),
     ]
-    picture = figure(11.0, 3.9)
+    picture = figure(11.0, 3.3)
     x = np.asarray(pos, dtype=np.float64)
     rows = camera(VIEW_DEGREES) @ facing(x)
     drawn = [

@@ -121,8 +121,8 @@ def _surfaces(names: tuple[str, str], fields: int) -> list[dict[str, Any]]:
     return [
         {"name": names[0], "weights": [1, 0], "sign": 1, "colour": GREEN, "level": 0, "on": True},
         {"name": names[1], "weights": [1, -1], "sign": 1, "colour": GREY, "level": 0, "on": False},
-        {"name": f"more {names[0]}", "weights": [0, 1], "sign": 1, "colour": RED, "level": 1, "on": True},
-        {"name": f"less {names[0]}", "weights": [0, 1], "sign": -1, "colour": BLUE, "level": 1, "on": True},
+        {"name": f"{names[0]} above {names[1]}", "weights": [0, 1], "sign": 1, "colour": RED, "level": 1, "on": False},
+        {"name": f"{names[0]} below {names[1]}", "weights": [0, 1], "sign": -1, "colour": BLUE, "level": 1, "on": False},
     ]
 
 

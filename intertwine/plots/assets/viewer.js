@@ -6,7 +6,8 @@
   const page = (id) => document.getElementById(id);
   const scene = JSON.parse(page("scene").textContent);
   const canvas = page("canvas");
-  const gl = canvas.getContext("webgl2") || canvas.getContext("webgl");
+  const opaque = { alpha: false }; // else the page would shine through what is blended
+  const gl = canvas.getContext("webgl2", opaque) || canvas.getContext("webgl", opaque);
   if (!gl || !(gl.createVertexArray || gl.getExtension("OES_element_index_uint"))) {
     page("message").textContent =
       "This browser does not offer WebGL, which the surfaces need. Another browser, or one with WebGL switched on, " +
