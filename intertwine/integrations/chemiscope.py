@@ -212,9 +212,7 @@ def _errors(
     }
 
 
-def _differences(
-    graph: Graph, prediction: Mapping[str, Any], task: Task
-) -> dict[str, tuple[np.ndarray, str, str]]:
+def _differences(graph: Graph, prediction: Mapping[str, Any], task: Task) -> dict[str, tuple[np.ndarray, str, str]]:
     """Prediction minus label, its unit and its level, of each target; of what is not compared with a label of its own
     size, the residuals of the task."""
     outputs = {name: output for name, output in task.outputs.items() if output.level in ("node", "graph")}

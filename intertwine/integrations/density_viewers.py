@@ -52,7 +52,8 @@ def write_viewer(
     for each in both:
         if each.values.shape[-1] != 1:
             what = f"{each.values.shape[-1]} values of each point"
-            raise InputError(what, where="cube", remedy="choose one: cube._replace(values=cube.values[..., k : k + 1]).")
+            remedy = "choose one: cube._replace(values=cube.values[..., k : k + 1])."
+            raise InputError(what, where="cube", remedy=remedy)
         if each.grid.counts != cube.grid.counts or not _same_place(each, cube):
             what = f"grids of {cube.grid.counts} and {each.grid.counts} points, or in other places"
             raise InputError(what, where="true", remedy="write both densities on one grid.")

@@ -22,7 +22,7 @@ MOST_TESTS = 4_000_000  # of points and triangles at a time
 
 
 class Solid(NamedTuple):
-    """``vertices`` with ``normals`` of length 1, ``triangles`` between them, ``colours`` of the vertices from 0 to 1."""
+    """``vertices`` with ``normals`` of length 1 and ``colours`` from 0 to 1, and the ``triangles`` between them."""
 
     vertices: Float[np.ndarray, "vertices 3"]
     normals: Float[np.ndarray, "vertices 3"]
@@ -46,7 +46,8 @@ def smooth(surface: Surface, colour: Sequence[float], opacity: float = 1.0) -> S
         [np.bincount(triangles.ravel(), np.repeat(faces[:, k], 3), len(vertices)) for k in range(3)], axis=1
     )
     normals /= np.linalg.norm(normals, axis=1, keepdims=True).clip(1e-300)
-    return Solid(vertices, normals, triangles, np.tile(np.asarray(colour, dtype=np.float64), (len(vertices), 1)), opacity)
+    colours = np.tile(np.asarray(colour, dtype=np.float64), (len(vertices), 1))
+    return Solid(vertices, normals, triangles, colours, opacity)
 
 
 def balls_and_sticks(numbers: Any, pos: Any) -> list[Solid]:

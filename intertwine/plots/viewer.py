@@ -118,11 +118,12 @@ def _surfaces(names: tuple[str, str], fields: int) -> list[dict[str, Any]]:
     """What can be shown: sums of fields with weights, whose sign times the value is above a level."""
     if fields == 1:
         return [{"name": names[0], "weights": [1], "sign": 1, "colour": GREEN, "level": 0, "on": True}]
+    made, real = names
     return [
-        {"name": names[0], "weights": [1, 0], "sign": 1, "colour": GREEN, "level": 0, "on": True},
-        {"name": names[1], "weights": [1, -1], "sign": 1, "colour": GREY, "level": 0, "on": False},
-        {"name": f"{names[0]} above {names[1]}", "weights": [0, 1], "sign": 1, "colour": RED, "level": 1, "on": False},
-        {"name": f"{names[0]} below {names[1]}", "weights": [0, 1], "sign": -1, "colour": BLUE, "level": 1, "on": False},
+        {"name": made, "weights": [1, 0], "sign": 1, "colour": GREEN, "level": 0, "on": True},
+        {"name": real, "weights": [1, -1], "sign": 1, "colour": GREY, "level": 0, "on": False},
+        {"name": f"{made} above {real}", "weights": [0, 1], "sign": 1, "colour": RED, "level": 1, "on": False},
+        {"name": f"{made} below {real}", "weights": [0, 1], "sign": -1, "colour": BLUE, "level": 1, "on": False},
     ]
 
 

@@ -1,4 +1,4 @@
-"""Pictures of predicted densities: a slice, surfaces, the difference, and the error over the distance from the nuclei."""
+"""Pictures of predicted densities: a slice, surfaces, the difference, and the error over distance from the nuclei."""
 
 from __future__ import annotations
 
@@ -54,7 +54,8 @@ def pictures_of(
     @cache
     def sampled() -> tuple[Grid, Tensor, Tensor]:
         grid = surface_grid(pos)
-        return grid, *(values_on_grid(lambda p: density(p[0]).unsqueeze(0), grid) for density in both)
+        made, label = (values_on_grid(partial(_of_one, density), grid) for density in both)
+        return grid, made, label
 
     def surfaces(path: str | Path | None = None) -> Any:
         grid, made, label = sampled()
@@ -72,6 +73,11 @@ def pictures_of(
         "density_surface.png": surfaces,
         "density.html": page,
     }
+
+
+def _of_one(density: Callable[[Tensor], Tensor], points: Float[Tensor, "1 points 3"]) -> Float[Tensor, "1 points"]:
+    """The density at the points of one geometry."""
+    return density(points[0]).unsqueeze(0)
 
 
 def surface_grid(pos: Float[Tensor, "atoms 3"]) -> Grid:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import warnings
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -137,7 +138,8 @@ def test_cubes_as_a_page(store, tmp_path: Path) -> None:
     pos = graph.pos.unsqueeze(0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Caution)
-        cube = molecular_cube(graph.z, graph.pos, lambda p: matrix_density(basis, graph.z, pos, D, p), 0.5, 3.0, "label")
+        density = partial(matrix_density, basis, graph.z, pos, D)
+        cube = molecular_cube(graph.z, graph.pos, density, 0.5, 3.0, "label")
     write_cube(tmp_path / "a.cube", cube)
     first, second = (read_cube(tmp_path / "a.cube") for _ in range(2))
     second = second._replace(values=1.1 * second.values)

@@ -83,7 +83,8 @@ def test_the_page_is_whole_and_asks_for_nothing(tmp_path: Path) -> None:
     scene = json.loads(page.words["scene"])
     counts = tuple(scene["grid"]["counts"])
     values = [decoded(field).reshape(counts) for field in scene["fields"]]
-    first = np.rint(np.linalg.solve(STEPS.numpy().T, np.array(scene["grid"]["origin"]) - grid.origin.numpy())).astype(int)
+    moved = np.linalg.solve(STEPS.numpy().T, np.array(scene["grid"]["origin"]) - grid.origin.numpy())
+    first = np.rint(moved).astype(int)
     part = tuple(slice(a, a + n) for a, n in zip(first, counts))
     for field, got, expected in zip(scene["fields"], values, (made[part], (made - true)[part])):
         assert (np.abs(got - expected) <= 0.51 * field["step"] * np.hypot(expected, field["scale"])).all()
@@ -107,7 +108,8 @@ def test_a_large_grid_is_thinned(tmp_path: Path) -> None:
     scene = json.loads(Page(path.read_text()).words["scene"])
     counts = scene["grid"]["counts"]
     assert np.prod(counts) <= MOST_POINTS
-    thin = Grid(*(torch.tensor(scene["grid"][name], dtype=torch.float64) for name in ("origin", "steps")), tuple(counts))
+    origin, steps = (torch.tensor(scene["grid"][name], dtype=torch.float64) for name in ("origin", "steps"))
+    thin = Grid(origin, steps, tuple(counts))
     values = torch.from_numpy(decoded(scene["fields"][0])).reshape(counts)
     area = isosurface(torch.from_numpy(made), grid, 0.05).area()
     assert isosurface(values, thin, 0.05).area() == pytest.approx(area, rel=0.01)
@@ -143,7 +145,8 @@ def in_node(script: str, given: object) -> Any:
         pytest.skip("node is not installed")
     head = f"const Surfaces = require({json.dumps(str(ASSETS / 'surfaces.js'))});"
     head += "const given = JSON.parse(require('fs').readFileSync(0));"
-    run = subprocess.run([node, "-e", head + script], input=json.dumps(given), capture_output=True, text=True, check=True)
+    text = json.dumps(given)
+    run = subprocess.run([node, "-e", head + script], input=text, capture_output=True, text=True, check=True)
     return json.loads(run.stdout)
 
 
