@@ -70,6 +70,7 @@ def evaluate(
     from intertwine.training import evaluate as score
     from intertwine.training import load_run, test_set
     from intertwine.training import predict as forecast
+    from intertwine.training.evaluation import in_classes_of
 
     if source is not None and (data or test):
         remedy = "leave SOURCE out: --data and --test say where the run's own data are, SOURCE is other data."
@@ -97,7 +98,8 @@ def evaluate(
     else:
         _table_of(errors, f"{run} on {source or 'its test set'}: {counted(len(store), 'structures')}")
     if scope is not None:
-        graphs = [store[k] for k in range(len(store))]
+        numbered = in_classes_of(trained, store)
+        graphs = [numbered[k] for k in range(len(store))]
         words = str(source or f"the test set of {run}")
         inputs.say(scope(graphs, forecast(trained, graphs, strict=False), trained, words, store.numbers().tolist()))
     for line in warnings:

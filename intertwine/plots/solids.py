@@ -45,7 +45,7 @@ def smooth(surface: Surface, colour: Sequence[float], opacity: float = 1.0) -> S
     normals = np.stack(
         [np.bincount(triangles.ravel(), np.repeat(faces[:, k], 3), len(vertices)) for k in range(3)], axis=1
     )
-    normals /= np.linalg.norm(normals, axis=1, keepdims=True).clip(1e-300)
+    normals = normals / np.linalg.norm(normals, axis=1, keepdims=True).clip(1e-300)
     colours = np.tile(np.asarray(colour, dtype=np.float64), (len(vertices), 1))
     return Solid(vertices, normals, triangles, colours, opacity)
 
