@@ -106,7 +106,14 @@ def test_atoms_bonds_and_the_view() -> None:
 
 
 def test_normals_of_a_surface_are_smooth() -> None:
-    grid = Grid(torch.full((3,), -1.4, dtype=torch.float64), 0.2 * torch.eye(3, dtype=torch.float64), (15, 15, 15))
-    sphere = isosurface(-grid.points().norm(dim=1).reshape(grid.counts), grid, -1.0)
-    solid = smooth(sphere, (0.0, 1.0, 0.0))
-    assert ((solid.normals * solid.vertices).sum(1) > 0.97).all()
+    """Means over the triangles of a sphere come near to its radii, and nearer on a finer grid."""
+    apart = []
+    for spacing, count in ((0.2, 15), (0.1, 29)):
+        steps = spacing * torch.eye(3, dtype=torch.float64)
+        grid = Grid(torch.full((3,), -1.4, dtype=torch.float64), steps, (count, count, count))
+        sphere = isosurface(-grid.points().norm(dim=1).reshape(grid.counts), grid, -1.0)
+        solid = smooth(sphere, (0.0, 1.0, 0.0))
+        np.testing.assert_allclose(np.linalg.norm(solid.normals, axis=1), 1)
+        radii = solid.vertices / np.linalg.norm(solid.vertices, axis=1, keepdims=True)
+        apart.append(float((1 - (solid.normals * radii).sum(1)).mean()))
+    assert 0 < apart[1] < 0.5 * apart[0] < 0.01
