@@ -11,6 +11,12 @@ from typing import Any
 import torch
 
 from intertwine import o3, plots
+from intertwine.data.water import water
+from intertwine.orbitals import Basis, BlockLayout, even_tempered, orbital_matrix
+from intertwine.orbitals.density import fitted
+from intertwine.orbitals.grid import values_on_grid
+from intertwine.orbitals.values import expanded_density, matrix_density
+from intertwine.tasks.density_pictures import surface_grid
 
 IMAGES = Path(__file__).resolve().parent / "images"
 COPIES = ("#0072B2", "#E69F00", "#009E73")
@@ -132,9 +138,21 @@ def kernels() -> Any:
     return picture
 
 
-PICTURES = {
-    make.__name__: make for make in (harmonics, polar_axes, representations, wigner, coupling, layouts, paths, kernels)
-}
+def density_surface() -> Any:
+    """A density of the package beside the best sum of few functions on the atoms."""
+    store = water(target="density")
+    basis, graph = Basis.from_json(store.about["basis"]), store[0]
+    auxiliary = even_tempered(basis, [1, 8], ratio=3.0)
+    matrix = orbital_matrix(BlockLayout(basis), graph.z, graph.density).unsqueeze(0)
+    pos, grid = graph.pos.unsqueeze(0), surface_grid(graph.pos)
+    best = fitted(basis, auxiliary, graph.z, pos, matrix)
+    made = values_on_grid(lambda points: expanded_density(auxiliary, graph.z, pos, best, points), grid)
+    true = values_on_grid(lambda points: matrix_density(basis, graph.z, pos, matrix, points), grid)
+    return plots.density_surfaces(made, true, grid, graph.z, graph.pos)
+
+
+MAKERS = (harmonics, polar_axes, representations, wigner, coupling, layouts, paths, kernels, density_surface)
+PICTURES = {make.__name__: make for make in MAKERS}
 
 if __name__ == "__main__":
     for name, make in PICTURES.items():

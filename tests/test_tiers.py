@@ -22,6 +22,7 @@ FILES = sorted(path for path in TESTS.rglob("*.py") if "files" not in path.parts
 #: Every reason for which a test may be skipped, and what it is that can be absent. A file of the repository can not.
 ABSENT = {
     "no CUDA device": "a graphics card",
+    "node is not installed": "a program of the system",
     "Triton is not installed": "an optional package",
     "Triton interprets here": "a compiler",
     "this process has no compiler of Triton": "a compiler",

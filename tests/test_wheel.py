@@ -89,7 +89,7 @@ def sources() -> set[str]:
     """What must be in both archives: every module, the mark of types, the embedded data."""
     package = HERE / "intertwine"
     files = [*package.rglob("*.py"), package / "py.typed", *(package / "data" / "embedded").iterdir()]
-    files += [*package.rglob("*.tsv")]
+    files += [*package.rglob("*.tsv"), *(package / "plots" / "assets").iterdir()]
     return {str(file.relative_to(HERE)) for file in files if file.is_file()}
 
 

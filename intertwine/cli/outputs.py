@@ -77,11 +77,7 @@ def cube_files(
 
     step = SPACING if spacing is None else spacing
     require_cubes(task, structures, step)
-    if folder.exists() and not folder.is_dir():
-        raise InputError("--cube: a file, not a folder", where=str(folder), remedy="name a folder, which is made.")
-    files = [folder / f"density-{frame}.cube" for frame in frames]
-    if folder.is_dir():
-        check({f"--cube, frame {frame}": file for frame, file in zip(frames, files, strict=True)}, overwrite)
+    files = _in_folder(folder, "--cube", [f"density-{frame}.cube" for frame in frames], overwrite)
 
     def write(predictions: Sequence[Mapping[str, Any]]) -> str:
         folder.mkdir(parents=True, exist_ok=True)
@@ -89,3 +85,63 @@ def cube_files(
         return f"wrote {len(files):,} densities (e/Bohr^3, lengths in Bohr) to {folder}: {told}"
 
     return write
+
+
+def viewer_files(
+    folder: Path, frames: Sequence[int], structures: Sequence[Any], task: Any, overwrite: bool, source: str
+) -> Callable[[Sequence[Mapping[str, Any]]], str]:
+    """As :func:`cube_files`, of pages that a browser turns, density-0.html, ...
+
+    Args:
+        source: what the structures are from, which the pages say.
+    """
+    from intertwine.integrations.density_cubes import require_cubes
+    from intertwine.integrations.density_viewers import write_density_viewers
+
+    require_cubes(task, structures)
+    files = _in_folder(folder, "--viewer", [f"density-{frame}.html" for frame in frames], overwrite)
+
+    def write(predictions: Sequence[Mapping[str, Any]]) -> str:
+        folder.mkdir(parents=True, exist_ok=True)
+        captions = [f"predicted for frame {frame} of {source}" for frame in frames]
+        write_density_viewers(files, structures, predictions, task, captions)
+        return f"wrote {len(files):,} pages to {folder}: open one in a browser"
+
+    return write
+
+
+def chemiscope_file(path: Path | None, overwrite: bool, source: Path | None = None) -> Callable[..., str] | None:
+    """What writes structures and predictions to a file of chemiscope, and says what was written; None without a file.
+    What can be wrong with its name is said before.
+
+    Args:
+        path: of the file.
+        overwrite: it may be replaced.
+        source: what is read meanwhile.
+    """
+    if path is None:
+        return None
+    from intertwine.integrations import writable
+    from intertwine.integrations.chemiscope import require_chemiscope, write_chemiscope
+
+    writable(require_chemiscope(path), source=source, formats=False)
+    check({"--chemiscope": path}, overwrite)
+
+    def write(structures: Sequence[Any], predictions: Any, run: Any, words: str, frames: Sequence[int]) -> str:
+        title = f"{words}, predicted by {run.folder.name}"
+        notes = write_chemiscope(path, structures, predictions, run.task, name=title, frames=frames)
+        told = f"wrote {len(predictions):,} structures to {path}: load it at chemiscope.org"
+        return "; ".join([told, *(note.removeprefix(f"{path}: ") for note in notes)])
+
+    return write
+
+
+def _in_folder(folder: Path, option: str, names: Sequence[str], overwrite: bool) -> list[Path]:
+    """The files of these names, if they may be written."""
+    if folder.exists() and not folder.is_dir():
+        remedy = "name a folder, which is made."
+        raise InputError(f"{option}: a file, not a folder", where=str(folder), remedy=remedy)
+    files = [folder / name for name in names]
+    if folder.is_dir():
+        check({f"{option}, frame {file.stem.rpartition('-')[2]}": file for file in files}, overwrite)
+    return files

@@ -12,7 +12,7 @@ from intertwine.cli import console, inputs
 from intertwine.cli.code import Allow
 from intertwine.cli.completion import WEIGHTS, of_words
 from intertwine.cli.inputs import DataPath, Device, Keys, Limit, SkipUnknown, TestPath, Units
-from intertwine.cli.outputs import Overwrite, cube_files
+from intertwine.cli.outputs import Overwrite, chemiscope_file, cube_files, viewer_files
 from intertwine.cli.outputs import check as check_outputs
 from intertwine.numerics import InputError
 from intertwine.numerics.showing import counted, figure
@@ -48,6 +48,14 @@ def evaluate(
             )
         ),
     ] = "none",
+    chemiscope: Annotated[
+        Path | None,
+        typer.Option(
+            help="File (.json.gz) with structures, predictions and errors of each for chemiscope.org to show as a map. "
+            "Default: none."
+        ),
+    ] = None,
+    overwrite: Overwrite = False,
     skip_unknown: SkipUnknown = False,
     device: Device = "auto",
     allow: Allow = None,
@@ -61,11 +69,15 @@ def evaluate(
     from intertwine.tasks.verdict import OTHER_DATA, REMEDY, beaten
     from intertwine.training import evaluate as score
     from intertwine.training import load_run, test_set
+    from intertwine.training import predict as forecast
+    from intertwine.training.evaluation import in_classes_of
 
     if source is not None and (data or test):
         remedy = "leave SOURCE out: --data and --test say where the run's own data are, SOURCE is other data."
         raise InputError("two data sets to score", where="--data" if data else "--test", remedy=remedy)
+    scope = chemiscope_file(chemiscope, overwrite, source=Path(source) if source else None)
     trained = load_run(run, which=which, device=device, allow=allow or ())
+    inputs.spare([chemiscope], trained)
     if source is None:
         store = test_set(trained, data=data, test=test)
         store = store.subset(range(min(limit, len(store)))) if limit is not None else store
@@ -85,6 +97,11 @@ def evaluate(
         console.emit({"structures": len(store), "errors": errors, "warnings": warnings})
     else:
         _table_of(errors, f"{run} on {source or 'its test set'}: {counted(len(store), 'structures')}")
+    if scope is not None:
+        numbered = in_classes_of(trained, store)
+        graphs = [numbered[k] for k in range(len(store))]
+        words = str(source or f"the test set of {run}")
+        inputs.say(scope(graphs, forecast(trained, graphs, strict=False), trained, words, store.numbers().tolist()))
     for line in warnings:
         console.complain(line, "warning:")
 
@@ -131,6 +148,19 @@ def predict(
         ),
     ] = None,
     spacing: Annotated[float | None, typer.Option(help="With --cube: of the points, in A. Default: 0.1.")] = None,
+    viewer: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder to write densities to as pages for a browser, for each structure density-FRAME.html, which "
+            "needs no network. Default: none."
+        ),
+    ] = None,
+    chemiscope: Annotated[
+        Path | None,
+        typer.Option(
+            help="File (.json.gz) with structures and predictions for chemiscope.org to show as a map. Default: none."
+        ),
+    ] = None,
     overwrite: Overwrite = False,
     batch_size: Annotated[
         int, typer.Option(min=1, help="Structures at a time; changes the speed and the memory only.")
@@ -169,10 +199,11 @@ def predict(
 
     if output is not None:
         writable(output, source=structures)  # said before the work, not after it
-        check_outputs({"--output": output}, overwrite)
+    scope = chemiscope_file(chemiscope, overwrite, source=structures)
+    check_outputs({"--output": output, "--chemiscope": chemiscope}, overwrite)
     prefix = prefix_of(tag)
     trained = load_run(run, which=which, device=device, allow=allow or ())
-    inputs.spare([output], trained)
+    inputs.spare([output, chemiscope], trained)
     if spacing is not None and cube is None:
         raise InputError("a spacing without cubes", where="--spacing", remedy="give --cube FOLDER, or leave it out.")
     if output is not None:
@@ -183,7 +214,9 @@ def predict(
     if output is not None and format_of(output) not in ("json", "npz"):
         tells_its_unit(output, [s for s in content.structures if hasattr(s, "info")])
         check_names(content.structures, trained.task, prefix, content.places)
-    cubes = cube_files(cube, frames, content.structures, trained.task, overwrite, spacing) if cube is not None else None
+    about_task = frames, content.structures, trained.task, overwrite
+    written = [cube_files(cube, *about_task, spacing)] if cube is not None else []
+    written += [viewer_files(viewer, *about_task, structures.name)] if viewer is not None else []
     replaced = ", which is replaced" if output is not None and output.is_file() else ""
     with console.bar(len(content.structures), "predicting") as progress:
         about: dict[str, Any] = {"keys": content.keys, "places": content.places}
@@ -197,11 +230,13 @@ def predict(
             markup=False,
             soft_wrap=True,
         )
-    if cubes is not None:
-        inputs.say(cubes(predictions))
+    for write in written:
+        inputs.say(write(predictions))
+    if scope is not None:
+        inputs.say(scope(content.structures, predictions, trained, structures.name, frames))
     if as_json:
         console.emit(predictions)
-    elif output is None and cubes is None:
+    elif output is None and not written and scope is None:
         units, names = {name: o.unit for name, o in trained.task.outputs.items()}, trained.task.told
         rows = [
             [k, *[_short(p[name]) if name in p else "-" for name in names]]

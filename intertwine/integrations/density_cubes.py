@@ -81,12 +81,7 @@ def write_density_cubes(
     assert isinstance(task, Density)
     told: list[tuple[str, Cube]] = []
     for path, structure, prediction in zip(files, structures, predictions, strict=True):
-        graph = structure if isinstance(structure, Graph) else Graph(structure.positions, z=structure.numbers)
-        rows = torch.as_tensor(prediction[task.form.output])
-
-        def density(points: Tensor, graph: Graph = graph, rows: Tensor = rows) -> Tensor:
-            return task.values(graph, rows, points[0]).unsqueeze(0)
-
+        graph, density = predicted_density(structure, prediction, task)
         comment = "electron density (e/Bohr^3), predicted by intertwine"
         cube = _sampled(graph.z, graph.pos.to(torch.float64), density, spacing, margin, comment)
         write_cube(path, cube)
@@ -94,6 +89,21 @@ def write_density_cubes(
     _caution(told, spacing)
     electrons = [f"{float(cube.integral()[0]):.6g} of {cube.nuclear_charge():g} electrons" for _, cube in told]
     return f"the sum over a grid of {spacing:g} A counts {electrons[0]} where it is worst" if told else ""
+
+
+def predicted_density(
+    structure: Graph | Atoms, prediction: Mapping[str, Any], task: Density
+) -> tuple[Graph, Callable[[Tensor], Tensor]]:
+    """A molecule as a graph, and its predicted density at points (1, points, 3) in A, (1, points) in e / Bohr^3.
+
+    Args:
+        structure: the molecule.
+        prediction: of the task.
+        task: of densities.
+    """
+    graph = structure if isinstance(structure, Graph) else Graph(structure.positions, z=structure.numbers)
+    rows = torch.as_tensor(prediction[task.form.output])
+    return graph, lambda points: task.values(graph, rows, points[0]).unsqueeze(0)
 
 
 def require_cubes(

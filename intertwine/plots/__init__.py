@@ -5,6 +5,7 @@ something is drawn.
 from intertwine.plots.classes import confusion, error_by_angle, examples
 from intertwine.plots.curves import draw_learning_curve, learning_curve, learning_curves, trajectory
 from intertwine.plots.densities import density_slice, error_over_distance
+from intertwine.plots.isosurfaces import density_surfaces
 from intertwine.plots.matrices import representation, wigner
 from intertwine.plots.orbitals import block_errors, ladder, matrices
 from intertwine.plots.parity import draw_error_by_species, draw_parity, error_by_species, parity
@@ -14,6 +15,7 @@ from intertwine.plots.report import certificate, draw_certificate, overview
 from intertwine.plots.spectra import broadened, spectrum
 from intertwine.plots.style import figure, save
 from intertwine.plots.surfaces import harmonic_surface, spherical_harmonics, spherical_tensor
+from intertwine.plots.viewer import density_viewer
 
 __all__ = [
     "block_errors",
@@ -21,6 +23,8 @@ __all__ = [
     "certificate",
     "confusion",
     "density_slice",
+    "density_surfaces",
+    "density_viewer",
     "draw_certificate",
     "draw_error_by_species",
     "draw_learning_curve",

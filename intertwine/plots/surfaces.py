@@ -7,7 +7,7 @@ y axis, which is the polar axis of the harmonics, points up.
 
 from __future__ import annotations
 
-from math import cos, isqrt, pi, radians, sin
+from math import isqrt, pi
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +16,7 @@ import torch
 from intertwine.numerics import InputError, choose
 from intertwine.o3 import Irreps
 from intertwine.o3.spherical_harmonics import spherical_harmonics as spherical_harmonics_at
+from intertwine.plots.shading import camera, shaded
 from intertwine.plots.style import BLUE, GREY, RED, array, figure, root
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 VIEW_DEGREES = (22.0, 35.0)  # degrees: elevation above the xz plane, and turn about y
-LIGHT_DIRECTION = (-0.35, 0.65, 0.7)  # in the picture's frame: from the left, from above, from the front
 NAMES = {0: [""], 1: ["x", "y", "z"]}
 
 
@@ -185,14 +185,6 @@ def _basis(degrees: list[int], directions: np.ndarray) -> np.ndarray:
     ).numpy()
 
 
-def _camera(view: tuple[float, float]) -> np.ndarray:
-    """Rows: right, up and towards the viewer, in coordinates (x, y, z)."""
-    up, turn = radians(view[0]), radians(view[1])
-    forward = np.array([cos(up) * sin(turn), sin(up), cos(up) * cos(turn)])
-    right = np.array([cos(turn), 0.0, -sin(turn)])
-    return np.stack([right, np.cross(forward, right), forward])
-
-
 def _draw(
     axes: Axes,
     directions: np.ndarray,
@@ -204,32 +196,25 @@ def _draw(
     from matplotlib.collections import PolyCollection
     from matplotlib.colors import to_rgb
 
-    points = np.abs(values)[..., None] * directions @ _camera(view).T
+    points = np.abs(values)[..., None] * directions @ camera(view).T
     corners = np.stack([points[:-1, :-1], points[1:, :-1], points[1:, 1:], points[:-1, 1:]], axis=2).reshape(-1, 4, 3)
     signs = (values[:-1, :-1] + values[1:, :-1] + values[1:, 1:] + values[:-1, 1:]).reshape(-1)
     normals = np.cross(corners[:, 2] - corners[:, 0], corners[:, 3] - corners[:, 1])
     lengths = np.linalg.norm(normals, axis=-1)
     facing = (lengths > 0) & (normals[:, 2] > 0)
     corners, signs, normals = corners[facing], signs[facing], normals[facing] / lengths[facing, None]
-    light = np.array(LIGHT_DIRECTION) / np.linalg.norm(LIGHT_DIRECTION)
-    half = light + np.array([0.0, 0.0, 1.0])
-    half /= np.linalg.norm(half)
-    diffuse, gloss = (normals @ light).clip(0, 1)[:, None], ((normals @ half).clip(0, 1) ** 24)[:, None]
-    colours = np.where(signs[:, None] >= 0, to_rgb(RED), to_rgb(BLUE))
-    shaded = colours * (0.42 + 0.62 * diffuse)
-    shaded = (shaded + 0.35 * gloss * (1 - shaded)).clip(0, 1)
+    lit = shaded(normals, np.where(signs[:, None] >= 0, to_rgb(RED), to_rgb(BLUE)))
     order = corners[:, :, 2].mean(axis=1).argsort(kind="stable")
-    shaded = shaded[order]
+    lit = lit[order]
     axes.add_collection(
-        PolyCollection(corners[order, :, :2] + np.array(at), facecolors=shaded, edgecolors=shaded, linewidths=0.55)
+        PolyCollection(corners[order, :, :2] + np.array(at), facecolors=lit, edgecolors=lit, linewidths=0.55)
     )
     return float(np.abs(values).max())
 
 
 def _triad(axes: Axes, view: tuple[float, float], at: tuple[float, float], length: float) -> None:
     """The coordinate axes x, y, z, seen as the surfaces are."""
-    camera = _camera(view)
-    for name, direction in zip("xyz", length * camera.T):
+    for name, direction in zip("xyz", length * camera(view).T):
         end = (at[0] + direction[0], at[1] + direction[1])
         axes.annotate(
             "",

@@ -45,13 +45,19 @@ def evaluate(run: Run, store: GraphStore, *, batch_size: int = 32) -> dict[str, 
     """
     if not len(store):
         raise DataError("there are no structures", where=store.name or "data", remedy="give data.")
-    if isinstance(run.task, Classification):
-        store = store.numbered_as({run.task.target: run.task.classes})
+    store = in_classes_of(run, store)
     examine(store)
     frames = Frames.of_store(store)
     if frames is not None:
         store.warn(doubts(run, frames))
     return errors_of(run, store, batch_size=batch_size)
+
+
+def in_classes_of(run: Run, store: GraphStore) -> GraphStore:
+    """Data whose classes are numbered as those of a run; of other tasks the data as they are."""
+    if isinstance(run.task, Classification):
+        return store.numbered_as({run.task.target: run.task.classes})
+    return store
 
 
 def doubts(run: Run, frames: Frames) -> list[str]:
