@@ -19,7 +19,7 @@ PAGES = {
     "conditional": "Tensor products as conditional linear layers",
     "lifting": "Lifting to the group",
     "averaging": "Averaging over a group, and over frames",
-    "electrons": "Electrons",
+    "electrons": "Electrons: densities and Hamiltonians",
 }
 HEAD = """# Index of equations
 
