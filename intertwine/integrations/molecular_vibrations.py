@@ -183,7 +183,12 @@ def _output(task: Task, quantity: str, where: str) -> tuple[str, float]:
     if not unit:
         remedy = f"train with --unit {names[0]}=..., or give a function of a graph whose value is in {UNITS[quantity]}."
         raise InputError(f"{names[0]!r} has no unit", where=where, remedy=remedy)
-    return names[0], factor(unit, "dipole") if quantity == "dipole" else factor(unit.removesuffix("^3"), "pos") ** 3
+    try:
+        scale = factor(unit, "dipole") if quantity == "dipole" else factor(unit.removesuffix("^3"), "pos") ** 3
+    except InputError as error:
+        what, remedy = f"{names[0]!r} is in {unit}, no unit of a {quantity}", f"give a model of a {quantity}."
+        raise InputError(what, where=where, remedy=remedy) from error
+    return names[0], scale
 
 
 def _shaped(value: Tensor, quantity: str, where: str) -> Tensor:

@@ -263,8 +263,10 @@ def test_models_of_other_things_are_refused(force_field, tensors) -> None:
         vibrations(tensors["dipole"], atoms)
     with pytest.raises(InputError, match="not a dipole"):
         vibrations(springs(atoms), atoms, dipole=force_field())
-    with pytest.raises(InputError, match="a polarizability has"):
+    with pytest.raises(InputError, match=r"is in e\*A, no unit of a polarizability"):
         vibrations(springs(atoms), atoms, polarizability=tensors["dipole"])
+    with pytest.raises(InputError, match="a polarizability has"):
+        vibrations(springs(atoms), atoms, polarizability=lambda graph: graph.pos[0])
     with pytest.raises(InputError, match="no unit"):
         vibrations(springs(atoms), atoms, dipole=Property(tensors["dipole"].backbone, "mu", "1o"))
     with pytest.raises(InputError, match="no model"):
