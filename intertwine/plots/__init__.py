@@ -3,6 +3,7 @@ something is drawn.
 """
 
 from intertwine.plots.classes import confusion, error_by_angle, examples
+from intertwine.plots.codes import code_map, image_rows, turned_codes
 from intertwine.plots.curves import draw_learning_curve, learning_curve, learning_curves, trajectory
 from intertwine.plots.densities import density_slice, error_over_distance
 from intertwine.plots.matrices import representation, wigner
@@ -17,6 +18,7 @@ from intertwine.plots.surfaces import harmonic_surface, spherical_harmonics, sph
 __all__ = [
     "block_errors",
     "certificate",
+    "code_map",
     "confusion",
     "density_slice",
     "draw_certificate",
@@ -29,6 +31,7 @@ __all__ = [
     "examples",
     "figure",
     "harmonic_surface",
+    "image_rows",
     "iterations",
     "ladder",
     "learning_curve",
@@ -42,5 +45,6 @@ __all__ = [
     "spherical_harmonics",
     "spherical_tensor",
     "trajectory",
+    "turned_codes",
     "wigner",
 ]
