@@ -1,7 +1,7 @@
 """Invariant codes of digits: the error of turned images, the code, the angle, and k nearest neighbours, beside a plain
 autoencoder.
 
-    python benchmarks/papers/autoencoder.py             # all cells, about 15 minutes of one core
+    python benchmarks/papers/autoencoder.py             # all cells, about 10 minutes of one core
     python benchmarks/papers/autoencoder.py --page      # only writes the tables of docs/results.md again
 
 Every cell (an autoencoder, a seed) is a line of a file below benchmarks/results, or --folder, so that what was killed
@@ -43,7 +43,7 @@ from intertwine.tasks import Autoencoder
 from intertwine.tasks.code_scores import codes_of, nearest_neighbours, turned_scores
 
 SEEDS = (0, 1, 2)
-STEPS, RATE, BATCH = 1_500, 3e-3, 32
+STEPS, RATE, BATCH = 1_000, 3e-3, 32
 ANGLES = (15.0, 30.0, 45.0, 60.0, 75.0, 137.0, 222.0, 301.0)  # degrees, that leave the grid
 SCORED = 200  # test images that are turned by all angles
 

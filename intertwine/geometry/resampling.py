@@ -189,7 +189,7 @@ def _between(values: Tensor, places: Float[Tensor, "#images pixels n"], order: i
     """Values (B, C, pixels) at any places: the sum over the taps of a spline."""
     if order == 3:
         for axis in range(2, values.ndim):
-            inverse = spline_inverse(values.shape[axis], edges == "circular").to(values)
+            inverse = _spline_inverse(values.shape[axis], edges == "circular").to(values)
             values = (values.movedim(axis, -1) @ inverse.T).movedim(-1, axis)
     low = places.floor()
     weights = [weight.to(values) for weight in (_cubic(places - low) if order == 3 else _linear(places - low))]
@@ -249,7 +249,7 @@ def _cubic(t: Tensor) -> list[Tensor]:
     return [u**3 / 6, 2 / 3 - t**2 * (2 - t) / 2, 2 / 3 - u**2 * (2 - u) / 2, t**3 / 6]
 
 
-def spline_inverse(n: int, circular: bool) -> Float[Tensor, "n n"]:
+def _spline_inverse(n: int, circular: bool) -> Float[Tensor, "n n"]:
     """From values to the coefficients of the spline through them, with no coefficients outside, or repeating ones."""
     eye = torch.eye(n, dtype=torch.float64)
     near = eye.roll(1, 0) + eye.roll(-1, 0)

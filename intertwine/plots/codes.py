@@ -99,7 +99,14 @@ def code_map(codes: Any, labels: Any | None, path: str | Path) -> Path:
     classes = np.zeros(len(z), dtype=np.int64) if labels is None else np.asarray(labels).astype(np.int64)
     for k in np.unique(classes):
         kept = classes == k
-        axes.scatter(*flat[kept].T, s=7, color=colormaps["tab10"](int(k) % MOST_CLASSES), linewidths=0, label=str(k))
+        axes.scatter(
+            flat[kept, 0],
+            flat[kept, 1],
+            s=7,
+            color=colormaps["tab10"](int(k) % MOST_CLASSES),
+            linewidths=0,
+            label=str(k),
+        )
     if labels is not None:
         axes.legend(fontsize=7, frameon=False, markerscale=2, ncols=2)
     words = [f"principal axis {i + 1} ({each:.0f} % of the variance)" for i, each in enumerate(share)]

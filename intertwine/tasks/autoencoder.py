@@ -49,11 +49,11 @@ class Autoencoder(Task):
         group: "SO(2)", "C_4" (any C_n), or "none": a plain autoencoder, whose code turns change. "" is what the model
             is equivariant to; C_n with n of 8 or more counts as SO(2).
         size: pixels along an edge of the images, which are square.
-        channels: values of a pixel.
-        moments: of each frequency, that the code is read from.
+        channels: values of a pixel (no unit).
+        moments: number of moments of each frequency that the code is read from (no unit).
         hidden: width of the perceptrons (no unit).
-        turning: turn half of the images at random, by linear interpolation, in training: between the angles of the grid no network
-            is exactly equivariant, and so it learns what is left. Without effect of groups other than SO(2).
+        turning: turn half of the images at random, by linear interpolation, in training: between the angles of the grid
+            no network is exactly equivariant, and so it learns what is left. Without effect of groups other than SO(2).
         loss: "l2", "l1" or "huber".
 
     Raises:
@@ -66,7 +66,6 @@ class Autoencoder(Task):
     pace: ClassVar[Pace] = Pace(batch_size=32, learning_rate=2e-3, steps=8_000, least=20, most=200)
     loss_arguments: ClassVar[tuple[str, ...]] = ("loss", "turning")
     loss_buffers: ClassVar[tuple[str, ...]] = ("spread",)
-    heading: ClassVar[str] = ""
     spread: Tensor
 
     def __init__(
@@ -103,9 +102,10 @@ class Autoencoder(Task):
     @property
     def symmetry(self) -> str:
         """What a certificate claims: the group of the code, and translations of all pixels together."""
-        known = self.backbone.card.symmetry
-        exact = self.order == 0 or known.endswith(f"_{self.order}")
-        return known if exact else "T(2)" if self.order == 1 else f"T(2) x {self.group}"
+        if self.order == 1:
+            return "T(2)"
+        known = _turns(self.backbone.card.symmetry)
+        return f"T(2) x {self.group}" if self.order or not known else f"T(2) x C_{known}"
 
     @classmethod
     def default_model(cls, data: Graphs, target: str | None) -> str:
@@ -148,17 +148,18 @@ class Autoencoder(Task):
             seen["seen"] = image.at_nodes(image.values)
         maps = rasters(graph, self.backbone(graph)).values
         parts = self.encoder(maps)
-        canonical = self.decoder(parts.code)
-        made = {CODE: parts.code, CANONICAL: canonical}
-        rotation = None
+        coefficients = self.decoder(parts.code)
+        made = {CODE: parts.code, CANONICAL: self.decoder.canonical(coefficients)}
+        shown = made[CANONICAL]
         if parts.turn is not None:
             rotation = parts.turn.element if self.turns is None else self.turns(parts.turn.element)
             made[DIRECTION] = rotation[:, :, 0]
             if self.training and self.turns is not None and parts.turn.soft is not None:
-                every = [self.decoder.turned(canonical, r.expand(len(canonical), 2, 2)) for r in self.turns.matrices]
+                every = [self.decoder.turned(coefficients, r.expand(graph.graphs, 2, 2)) for r in self.turns.matrices]
                 seen["every"] = torch.stack([image.at_nodes(each) for each in every])
                 seen["probability"] = parts.turn.soft
-        made[RECONSTRUCTION] = image.at_nodes(self.decoder.turned(canonical, rotation))
+            shown = self.decoder.turned(coefficients, rotation)
+        made[RECONSTRUCTION] = image.at_nodes(shown)
         return made | seen
 
     def _at_random(self, graph: Graph, image: Raster) -> tuple[Graph, Raster]:
@@ -245,7 +246,9 @@ class Autoencoder(Task):
 
     def cautions(self) -> list[str]:
         known = self.backbone.card.symmetry
-        if self.order == 0 and "_" in known:
+        if self.order == 1:
+            return [f"the code changes when images are turned: the model is equivariant to {known}"]
+        if self.order == 0 and _turns(known):
             return [f"the model is equivariant to {known}: other angles are learned, not built in"]
         return []
 
@@ -308,13 +311,14 @@ class MeanImage(Baseline):
 
     def fit(self) -> None:
         if self._sum is not None:
-            self.coefficients = self._sum / self._count
+            self.coefficients = (self._sum / self._count).flatten(1)  # (channels, pixels)
         self._sum, self._count = None, 0
 
     def predict(self, graph: Graph, like: Float[Tensor, "nodes channels"]) -> Tensor | None:
         if self.coefficients is None or graph.get("x") is None:
             return None
         image = rasters(graph, graph.x.flatten(1))
-        if image.values.shape[1:] != self.coefficients.shape:
+        if image.values[0].flatten(1).shape != self.coefficients.shape:
             return None
-        return image.at_nodes(self.coefficients.to(image.values).expand(image.values.shape)).reshape(like.shape)
+        mean = self.coefficients.to(image.values).unflatten(1, image.values.shape[2:])
+        return image.at_nodes(mean.expand(image.values.shape)).reshape(like.shape)

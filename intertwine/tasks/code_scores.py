@@ -45,7 +45,7 @@ class TurnedScores(NamedTuple):
         return torch.minimum(rest, period - rest)
 
 
-def turned_scores(task: Any, graphs: Sequence[Graph], angles: Sequence[float], order: int = 1) -> TurnedScores:
+def turned_scores(task: Any, graphs: Sequence[Graph], angles: Sequence[float | int], order: int = 1) -> TurnedScores:
     """Scores of images that are turned about their centre, by interpolation where they leave the grid.
 
     Args:
@@ -106,7 +106,7 @@ def folds_of(images: Float[Tensor, "images channels size size"]) -> Int[Tensor, 
     return result
 
 
-def rotation_of(angle: float) -> Float[Tensor, "2 2"]:
+def rotation_of(angle: float | int) -> Float[Tensor, "2 2"]:
     """Counterclockwise by an angle (degrees), right angles to the last bit."""
     t = torch.tensor(angle * pi / 180, dtype=torch.float64)
     c, s = (part.round() if angle % 90 == 0 else part for part in (t.cos(), t.sin()))

@@ -91,7 +91,8 @@ def test_the_order_of_a_set_follows_its_permutation() -> None:
         assert bool((values[:-1] >= values[1:]).all())
     group = Permutations(9)
     g = group.sample(1, torch.Generator().manual_seed(3))[0]
-    moved = OrderHead()((group.act(g, scores), group.act(g, owner), count)).element
+    there = group.inverse(g)  # thing i comes from there[i]
+    moved = OrderHead()((group.act(g, scores), owner[there], count)).element
     assert torch.equal(moved, g[still])  # psi(g x) = g psi(x)
 
 

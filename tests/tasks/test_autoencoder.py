@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import pytest
 import torch
 
 from intertwine.certify import certify
-from intertwine.data import open_dataset
+from intertwine.data import GraphStore, open_dataset
 from intertwine.geometry import Graph, collate, raster, rasters, turned
 from intertwine.models import CNN, EGNN, P4CNN, SE2CNN, SteerableCNN
 from intertwine.nn.codes.images import ImageDecoder
@@ -52,7 +51,7 @@ def test_right_angles_leave_the_code_and_turn_the_reconstruction(kind: str) -> N
 def test_the_task_is_certified_for_its_group(kind: str) -> None:
     task = make(kind).float()
     assert task.symmetry == {"SO(2)": "T(2) x SO(2)", "C_4": "T(2) x C_4"}[kind]
-    certificate = certify(task, images(2, 9), symmetry=task.symmetry, quick=True)
+    certificate = certify(task, images(2), symmetry=task.symmetry, quick=True)
     assert certificate.passed, certificate.summary()
 
 
@@ -68,20 +67,21 @@ def test_a_plain_code_turns_with_the_image_and_claims_translations_alone() -> No
 def test_the_canonical_image_is_turned_and_cut() -> None:
     decoder = ImageDecoder(4, 1, 8).double()
     assert (decoder.edge, decoder.size) == (12, 8)
-    canonical = torch.rand(2, 1, 12, 12, dtype=torch.float64)
+    coefficients = torch.rand(2, 1, 12, 12, dtype=torch.float64)
+    canonical = decoder.canonical(coefficients)
     for quarter in range(4):
-        shown = decoder.turned(canonical, rotation_of(90 * quarter).expand(2, 2, 2))
+        shown = decoder.turned(coefficients, rotation_of(90 * quarter).expand(2, 2, 2))
         expected = torch.rot90(canonical, quarter, (2, 3))[:, :, 2:10, 2:10]  # counterclockwise on the screen
         torch.testing.assert_close(shown, expected, rtol=0, atol=1e-12)
     from intertwine.geometry import turned_images
 
     g = rotation_of(37.0).expand(2, 2, 2)
     expected = turned_images(canonical, g, order=3)[:, :, 2:10, 2:10]
-    torch.testing.assert_close(decoder.turned(canonical, g), expected, rtol=0, atol=1e-12)
+    torch.testing.assert_close(decoder.turned(coefficients, g), expected, rtol=0, atol=1e-12)
     angle = torch.tensor([0.3, 1.0], dtype=torch.float64, requires_grad=True)
 
     def by_angle(t: torch.Tensor) -> torch.Tensor:
-        return decoder.turned(canonical, torch.stack([t.cos(), -t.sin(), t.sin(), t.cos()], 1).reshape(-1, 2, 2))
+        return decoder.turned(coefficients, torch.stack([t.cos(), -t.sin(), t.sin(), t.cos()], 1).reshape(-1, 2, 2))
 
     assert torch.autograd.gradcheck(by_angle, (angle,))
 
@@ -200,5 +200,4 @@ def test_the_task_takes_its_form_from_the_data() -> None:
     assert wishes["task"] == {"size": 8, "channels": 1}
     assert wishes["model"]["level"] == "node"
     with pytest.raises(InputError, match="no images"):
-        Autoencoder.suggest(open_dataset("water", progress=False), None, SteerableCNN, {})
-    assert not math.isnan(float(store.field("label").sum()))
+        Autoencoder.suggest(GraphStore.from_graphs([Graph(torch.eye(3), z=[6, 1, 1])]), None, SteerableCNN, {})

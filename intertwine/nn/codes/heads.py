@@ -25,7 +25,7 @@ from intertwine.groups import SO, FiniteGroup, Group, T, cyclic
 from intertwine.nn.checks import check_sizes
 from intertwine.numerics import InputError
 
-TIED = 1e-4  # of the size of scores: smaller gaps between them are ties
+TIED = 1e-4  # of the temperature: smaller gaps between scores are ties
 
 
 class Estimate(NamedTuple):
@@ -119,13 +119,13 @@ class CyclicHead(GroupHead):
     r"""C_n from one number for each element, on which it acts by shifting them (the regular representation),
     :math:`(g s)_h = s_{g^{-1} h}`: the element of the largest.
 
-    In training the element is drawn from no distribution; ``soft`` has :math:`\mathrm{softmax}(s / \tau)`, for a mean
+    ``soft`` has :math:`\mathrm{softmax}(s / \tau)`, for a mean
     over the elements.
 
     Args:
         n: order of the group.
         temperature: :math:`\tau`, in the unit of the scores.
-        least: gaps between the two largest that are smaller, relative to the largest size, are ties.
+        least: gaps between the two largest that are smaller, relative to the temperature, are ties.
     """
 
     group: FiniteGroup
@@ -145,12 +145,11 @@ class CyclicHead(GroupHead):
         if feature.ndim != 2 or feature.shape[1] != self.group.order:
             what, n = f"scores of shape {tuple(feature.shape)}", self.group.order
             raise InputError(what, where="CyclicHead", remedy=f"give (inputs, {n}).")
-        first, second = (*feature.detach().topk(min(2, feature.shape[1]), dim=1).values.unbind(1), None)[:2]
-        size = feature.detach().abs().amax(1)
-        gap = torch.full_like(size, torch.inf) if second is None else (first - second) / torch.where(size > 0, size, 1)
-        why = "the two largest scores are {:.1e} apart: the input is symmetric, or nearly so"
+        largest = feature.detach().topk(min(2, feature.shape[1]), dim=1).values
+        gap = largest[:, 0] - largest[:, 1] if largest.shape[1] > 1 else torch.full_like(largest[:, 0], torch.inf)
+        why = "the two largest scores are {:.1e} of the temperature apart: the input is symmetric, or nearly so"
         soft = (feature / self.temperature).softmax(1)
-        return Estimate(feature.argmax(1), gap, self.least, why, soft)
+        return Estimate(feature.argmax(1), gap / self.temperature, self.least, why, soft)
 
 
 class OrderHead(GroupHead):
@@ -160,7 +159,7 @@ class OrderHead(GroupHead):
 
     Args:
         temperature: :math:`\tau` of SoftSort, in the unit of the scores.
-        least: gaps between scores of one set that are smaller, relative to the range of its scores, are ties.
+        least: gaps between scores of one set that are smaller, relative to the temperature, are ties.
     """
 
     def __init__(self, temperature: float = 0.1, least: float = TIED) -> None:
@@ -181,12 +180,12 @@ class OrderHead(GroupHead):
         padded = _padded(scores, owner, element, sizes)
         values = padded.detach()
         gaps = torch.where(values[:, 1:].isfinite(), values[:, :-1] - values[:, 1:], torch.inf)
-        low = torch.where(values.isfinite(), values, torch.inf).amin(1)
-        spread = torch.where(values[:, 0] > low, values[:, 0] - low, 1.0)
-        gap = gaps.amin(1) if gaps.shape[1] else torch.full_like(spread, torch.inf)
-        why = "two scores are {:.1e} of their range apart: the order is open, as of things that a symmetry exchanges"
+        gap = gaps.amin(1) if gaps.shape[1] else values.new_full((sets,), torch.inf)
+        why = (
+            "two scores are {:.1e} of the temperature apart: the order is open, as of things that a symmetry exchanges"
+        )
         soft = soft_order(padded, self.temperature) if self.training else None
-        return Estimate(element, gap / spread, self.least, why, soft)
+        return Estimate(element, gap / self.temperature, self.least, why, soft)
 
 
 class ProductHead(GroupHead):

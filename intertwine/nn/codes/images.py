@@ -18,12 +18,11 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from intertwine.geometry import raster_positions
-from intertwine.geometry.resampling import spline_inverse
 from intertwine.nn.checks import check_sizes
 from intertwine.nn.codes.heads import CyclicHead, Estimate, RotationHead
 from intertwine.nn.codes.moments import PlaneMoments
 from intertwine.nn.mlp import MLP
-from intertwine.numerics import ExactBuffers
+from intertwine.numerics import ExactBuffers, safe
 
 VANISHING = 1e-4  # of the size of the maps: shorter vectors are rounding
 LIMIT = 4  # highest frequency of the moments
@@ -74,7 +73,7 @@ class ImageEncoder(nn.Module):
 
     def forward(self, maps: Float[Tensor, "images maps rows columns"]) -> ImageParts:
         moments = self.moments(maps)
-        scale = maps.square().mean((1, 2, 3)).sqrt().reshape(-1, 1, 1)
+        scale = safe.sqrt(maps.square().mean((1, 2, 3))).reshape(-1, 1, 1)
         moments = [a / torch.where(scale > 0, scale, 1.0) for a in moments]
         hidden = self.trunk(self.norm(self.invariants(moments)))
         code = self.code(hidden)
@@ -106,9 +105,10 @@ class ImageEncoder(nn.Module):
 
 
 class ImageDecoder(ExactBuffers):
-    """delta: from a code to the canonical image, and rho: the canonical image turned, cut to the size of the image.
+    r"""delta: from a code to the canonical image, and rho: the canonical image turned, cut to the size of the image.
 
-    The canonical image is the cubic spline through its pixels (Unser, Aldroubi and Eden 1991), zero outside.
+    The canonical image is a sum of cubic B-splines, one at each of its pixels, zero outside,
+    :math:`f(p) = \sum_{ij} c_{ij}\, \beta(p_1 - i)\, \beta(p_2 - j)`, so that it can be seen at any point.
 
     Args:
         code: numbers of the code.
@@ -118,27 +118,36 @@ class ImageDecoder(ExactBuffers):
         turning: whether it is to be turned: the canonical image is then larger.
     """
 
+    points: Tensor
+    places: Tensor
+    values: Tensor
+
     def __init__(self, code: int, channels: int, size: int, hidden: int = 256, turning: bool = True) -> None:
         super().__init__()
         self.channels, self.size = channels, size
         self.margin = ceil((sqrt(2) - 1) / 2 * size) if turning else 0
         self.edge = size + 2 * self.margin
         self.mlp = MLP([code, hidden, hidden, channels * self.edge**2])
+        places = torch.arange(self.edge, dtype=torch.float64) - (self.edge - 1) / 2
         self.register_exact("points", raster_positions(size, size))
-        self.register_exact("inverse", spline_inverse(self.edge, circular=False))
-        self.register_exact("places", torch.arange(self.edge, dtype=torch.float64) - (self.edge - 1) / 2)
+        self.register_exact("places", places)
+        self.register_exact("values", _spline(places[:, None] - places))
 
     def forward(self, code: Float[Tensor, "images code"]) -> Float[Tensor, "images channels edge edge"]:
+        """The coefficients c."""
         return self.mlp(code).unflatten(1, (self.channels, self.edge, self.edge))
 
+    def canonical(
+        self, coefficients: Float[Tensor, "images channels edge edge"]
+    ) -> Float[Tensor, "images channels edge edge"]:
+        """The canonical images at their pixels."""
+        return self.values @ coefficients @ self.values
+
     def turned(
-        self, canonical: Float[Tensor, "images channels edge edge"], rotation: Float[Tensor, "images 2 2"] | None
+        self, coefficients: Float[Tensor, "images channels edge edge"], rotation: Float[Tensor, "images 2 2"]
     ) -> Float[Tensor, "images channels size size"]:
         """The canonical images as the images lie; right angles take pixels to pixels."""
-        if rotation is None:
-            return canonical
-        coefficients = self.inverse @ canonical @ self.inverse.T
-        back = self.points @ rotation.to(canonical)  # R^{-1} p
+        back = self.points @ rotation.to(coefficients)  # R^{-1} p
         columns, rows = (_spline(at.unsqueeze(-1) - self.places) for at in (back[..., 0], -back[..., 1]))
         values = torch.einsum("bpi,bcij,bpj->bcp", rows, coefficients, columns)
         return values.unflatten(2, (self.size, self.size))
