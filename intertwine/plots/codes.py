@@ -15,7 +15,7 @@ MOST_CLASSES = 10  # that a colour each is told apart
 
 
 def image_rows(rows: Mapping[str, Sequence[Any]], path: str | Path, title: str = "") -> Path:
-    """Rows of images, each with its name.
+    """Rows of images, each with its name; the shades are those of the first row.
 
     Args:
         rows: by name, as many images (rows, columns) each.
@@ -29,11 +29,13 @@ def image_rows(rows: Mapping[str, Sequence[Any]], path: str | Path, title: str =
     if len(counts) != 1 or not counts - {0}:
         raise InputError(f"rows of {sorted(counts)} images", where="image_rows", remedy="give as many in each row.")
     count = counts.pop()
+    grey = [array(image, name) for name, images in list(rows.items())[:1] for image in images]
+    low, high = min(float(image.min()) for image in grey), max(float(image.max()) for image in grey)
     picture = figure(0.8 * count + 1.0, 0.85 * len(rows) + 0.4)
     for i, (name, images) in enumerate(rows.items()):
         for j, image in enumerate(images):
             axes = picture.add_subplot(len(rows), count, i * count + j + 1)
-            axes.imshow(array(image, f"{name} {j}"), cmap="gray_r")
+            axes.imshow(array(image, f"{name} {j}"), cmap="gray_r", vmin=low, vmax=high)
             axes.set_xticks([])
             axes.set_yticks([])
             if j == 0:

@@ -23,6 +23,7 @@ class TurnedScores(NamedTuple):
     Attributes:
         angles: degrees.
         rmse: root mean square error of the pixels, against the turned image.
+        deviation: of the pixels of the turned images, which interpolation makes smaller.
         change: root mean square change of the code, over the deviation of codes between images; no unit.
         largest: the largest change of a number of the code, over the root mean square of the code; no unit.
         apart: the angle that was found, less the angle, in (-180, 180] degrees; NaN without a group.
@@ -32,6 +33,7 @@ class TurnedScores(NamedTuple):
 
     angles: Float[Tensor, " angles"]
     rmse: Float[Tensor, " angles"]
+    deviation: Float[Tensor, " angles"]
     change: Float[Tensor, " angles"]
     largest: Float[Tensor, " angles"]
     apart: Float[Tensor, "angles images"]
@@ -58,17 +60,18 @@ def turned_scores(task: Any, graphs: Sequence[Graph], angles: Sequence[float | i
     truth = torch.cat([rasters(g, g.x.flatten(1)).values for g in graphs])
     size = (still["code"] - still["code"].mean(0)).square().mean().sqrt().clamp(min=1e-12)
     rms = still["code"].square().mean().sqrt().clamp(min=1e-12)
-    rmse, change, largest, apart = [], [], [], []
+    rmse, deviation, change, largest, apart = [], [], [], [], []
     for angle in angles:
         images = turned_images(truth, rotation_of(angle), order)
         made = _predicted(task, [_with(g, image) for g, image in zip(graphs, images, strict=True)])
         rmse.append(float((made["values"] - images).square().mean().sqrt()))
+        deviation.append(float(images.std()))
         change.append(float((made["code"] - still["code"]).square().mean().sqrt() / size))
         largest.append(float((made["code"] - still["code"]).abs().max() / rms))
         apart.append((made["angle"] - still["angle"] - angle + 180).remainder(360) - 180)
     reasons = [bool(word) for start in _chunks(graphs) for word in task.undefined(_batch(task, graphs[start]))]
     return TurnedScores(
-        torch.tensor(list(angles), dtype=torch.float64), torch.tensor(rmse), torch.tensor(change),
+        torch.tensor(list(angles), dtype=torch.float64), torch.tensor(rmse), torch.tensor(deviation), torch.tensor(change),
         torch.tensor(largest), torch.stack(apart), folds_of(truth), torch.tensor(reasons),
     )  # fmt: skip
 

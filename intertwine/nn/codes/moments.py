@@ -63,9 +63,10 @@ class PlaneMoments(ExactBuffers):
             )
             raise GeometryError(what, where="x", remedy="give images of the size that it was trained on.")
         flat, result = maps.flatten(2), []
+        varying = flat - flat.mean(2, keepdim=True)  # a constant adds nothing to k > 0 but rounding
         for k, weight in enumerate(self.weights):
             waves = getattr(self, f"waves_{k}")
-            real, imag = (torch.einsum("bfp,rp->bfr", flat, part).flatten(1) for part in waves)
+            real, imag = (torch.einsum("bfp,rp->bfr", varying if k else flat, part).flatten(1) for part in waves)
             a, b = weight
             result.append(torch.stack([real @ a.T - imag @ b.T, real @ b.T + imag @ a.T], dim=-1))
         return result
