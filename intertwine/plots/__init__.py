@@ -3,6 +3,7 @@ something is drawn.
 """
 
 from intertwine.plots.classes import confusion, error_by_angle, examples
+from intertwine.plots.codes import code_map, image_rows, turned_codes
 from intertwine.plots.curves import draw_learning_curve, learning_curve, learning_curves, trajectory
 from intertwine.plots.densities import density_slice, error_over_distance
 from intertwine.plots.isosurfaces import density_surfaces
@@ -21,6 +22,7 @@ __all__ = [
     "block_errors",
     "broadened",
     "certificate",
+    "code_map",
     "confusion",
     "density_slice",
     "density_surfaces",
@@ -35,6 +37,7 @@ __all__ = [
     "examples",
     "figure",
     "harmonic_surface",
+    "image_rows",
     "iterations",
     "ladder",
     "learning_curve",
@@ -49,5 +52,6 @@ __all__ = [
     "spherical_harmonics",
     "spherical_tensor",
     "trajectory",
+    "turned_codes",
     "wigner",
 ]
