@@ -29,8 +29,6 @@ def tool(name: str) -> Any:
 
 
 equations, notebook = tool("equations"), tool("notebook")
-#: Displayed equations that no page has yet: the invariant autoencoder's.
-OPEN = {"003-9678027c", "003-a90c25d1", "003-109acaf7", "003-b4b3386e", "003-9b71f6b2"}
 ASSERTED = ("symmetry", "geometric", "conditional")  # pages that tests/test_lectures.py does not run
 ENTRIES = equations.entries()
 
@@ -56,9 +54,8 @@ def test_every_displayed_equation_is_in_the_index_once() -> None:
     listed = [block for entry in ENTRIES for block in entry["blocks"]]
     assert len(listed) == len(set(listed))
     wanted = digests()
-    assert {block: wanted[block] for block in set(wanted) - set(listed) - OPEN} == {}
-    assert set(listed) | OPEN == set(wanted)
-    assert not OPEN & set(listed)
+    assert {block: wanted[block] for block in set(wanted) - set(listed)} == {}
+    assert set(listed) == set(wanted)
 
 
 def test_the_page_is_what_the_entries_say() -> None:
