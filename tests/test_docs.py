@@ -131,8 +131,8 @@ def test_what_a_page_says_in_code_is_true(name: str) -> None:
 
 
 def test_the_page_on_spectra_is_true(capsys: pytest.CaptureFixture[str]) -> None:
-    """Labels, three trainings, a spectrum, as near to the method's own as the page says: frequencies 3 %, Raman activities
-    10 % and infrared intensities 20 % of the largest (measured: 2.5, 1.8 and 16 %).
+    """Labels, three trainings, a spectrum, as near to the method's own as the page says: frequencies 3 %, Raman
+    activities 10 % and infrared intensities 20 % of the largest (measured: 2.5, 1.8 and 16 %).
     """
     from intertwine.integrations import normal_modes
     from intertwine.labels import recipe
