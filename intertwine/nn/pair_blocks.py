@@ -96,10 +96,23 @@ class PairBlocks(nn.Module):
         hopping = envelope * (hopping * self.guess.hopping_scale(both) + self.guess.hopping(both, functions, axes.axis))
         message = _sum(message * envelope.to(x.dtype), i, y)
         site = self.guess.onsite_scale(kind) * (self.own(self._flat(y)) + message) + self.guess.constants(kind)
-        site = site + _sum(envelope * self.guess.onsite(both, functions, axes.axis), i, y)
-        whole = torch.empty(len(pairs.i), self.irreps.dim, dtype=torch.float64, device=x.device)
+        return self._whole(site + _sum(envelope * self.guess.onsite(both, functions, axes.axis), i, y), hopping, pairs)
+
+    def guessed(self, z: Int[Tensor, " nodes"], pairs: PairGraph) -> Float[Tensor, "pairs dim"]:
+        """What training begins at: the blocks of :meth:`forward` without the network, float64."""
+        kind, near = self.species(z), ~pairs.onsite
+        i, j, vectors = pairs.i[near], pairs.j[near], pairs.vectors[near].to(torch.float64)
+        axis, both = self.axes(vectors).axis, kind[i] * self.count + kind[j]
+        functions, envelope = self.guess.functions(both, safe.norm(vectors))
+        site = self.guess.constants(kind)
+        site = site + _sum(envelope * self.guess.onsite(both, functions, axis), i, site)
+        return self._whole(site, envelope * self.guess.hopping(both, functions, axis), pairs)
+
+    def _whole(self, site: Tensor, hopping: Tensor, pairs: PairGraph) -> Float[Tensor, "pairs dim"]:
+        """All blocks, made equal to the transposed ones of the reversed pairs."""
+        whole = torch.empty(len(pairs.i), self.irreps.dim, dtype=torch.float64, device=site.device)
         whole[pairs.onsite] = site[pairs.i[pairs.onsite]]
-        whole[near] = hopping
+        whole[~pairs.onsite] = hopping
         return 0.5 * (whole + self.transposed(whole[pairs.reverse]))
 
     def fit(self, y: Float[Tensor, "pairs dim"], z: Int[Tensor, " nodes"], pairs: PairGraph) -> float:

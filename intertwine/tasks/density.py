@@ -24,7 +24,7 @@ from intertwine.orbitals.quadrature import molecular_quadrature
 from intertwine.orbitals.values import matrix_density
 from intertwine.tasks.baselines import Baseline
 from intertwine.tasks.compositions import Molecules, basis_of, check_blocks, labelled, molecules, one_molecule
-from intertwine.tasks.density_forms import Form, Linear, MeanAtoms, Quadratic
+from intertwine.tasks.density_forms import Form, Guess, Linear, Quadratic
 from intertwine.tasks.density_pictures import pictures_of
 from intertwine.tasks.output import Metric
 from intertwine.tasks.pace import Pace
@@ -65,8 +65,8 @@ class Density(Task):
     .. math:: \mathrm{NMAPE} = 100\, \frac{\int |\Delta\rho|}{\int \rho};
 
     or it is of the "coefficients", the squared distance from the best ones in the metric of overlaps (for a density
-    matrix :math:`\operatorname{tr} \Delta S \Delta S`); "both" is the sum of this and "l2", each in units of what the
-    mean atoms have.
+    matrix :math:`\operatorname{tr} \Delta S \Delta S`); "both" is the sum of this and "l2", each in units of what
+    training begins at.
 
     Errors are also of the dipole (D), of the charge (e), and of Buckingham's traceless quadrupole about the centre of
     the nuclei's charge (D A), :math:`\Theta_{ab} = \frac12 \int \rho\, (3 r_a r_b - r^2 \delta_{ab})`. How far the
@@ -155,7 +155,7 @@ class Density(Task):
         return target if target in ("electrons", "negative_density") else self.form.output
 
     def make_baselines(self) -> dict[str, Baseline]:
-        return {self.form.output: MeanAtoms(self.mean_atoms)}
+        return {self.form.output: Guess(self.form)}
 
     def predict(self, graph: Graph) -> dict[str, Tensor]:
         return {self.form.output: self.form(self.backbone(graph), graph)}
@@ -202,7 +202,7 @@ class Density(Task):
 
     def _parts(self, rows: Tensor, graph: Graph, turn: Tensor | None) -> list[Tensor]:
         """The sums of the loss at points and of the loss of coefficients, of those that are asked for, each in units of
-        what mean atoms have."""
+        what training begins at."""
         at_points, of_coefficients = rows.new_zeros(()), rows.new_zeros(())
         for ones in molecules(graph):
             c, D = self._of(ones, rows, graph)
@@ -269,7 +269,7 @@ class Density(Task):
         self.floor.fill_(self.residuals({self.form.output: self._best_rows(few)}, few)["density"].mean())
         self.spread.fill_(1.0)
         self.extent.fill_(1.0)
-        points, coefficients = (float(part) / few.graphs for part in self._parts(self.mean_atoms(few), few, None))
+        points, coefficients = (float(part) / few.graphs for part in self._parts(self.form.mean(few), few, None))
         self.spread.fill_((points if self.loss == "l1" else points**0.5) or 1.0)
         self.extent.fill_(coefficients**0.5 or 1.0)
         self.step.zero_()
@@ -283,10 +283,6 @@ class Density(Task):
             D = orbital_matrix(self.orbitals, ones.numbers, graph.density[ones.pairs].to(torch.float64))
             rows[ones.pairs if output.level == "pair" else ones.nodes] = self.form.rows_of(ones, self._nearest(ones, D))
         return rows
-
-    def mean_atoms(self, graph: Graph) -> Tensor:
-        """What is predicted of atoms as they are in the mean, with the charge of the molecule."""
-        return self.form.mean(graph)
 
     def errors(self, target: str, mae: float, rmse: float, truth: Tensor | None) -> dict[str, Any]:
         """As of any task, with ``floor`` of the NMAPE: what the best coefficients leave of the training set (%)."""

@@ -6,7 +6,6 @@ Both answer the same questions (:class:`Form`), so that the task, its pictures a
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from typing import ClassVar
 
 import torch
@@ -30,7 +29,7 @@ from intertwine.orbitals import (
 from intertwine.orbitals.density import charges, density_moments, fitted, matrix_moments
 from intertwine.orbitals.values import expanded_density, matrix_density
 from intertwine.tasks.baselines import Baseline
-from intertwine.tasks.compositions import Molecules, molecules, tensors_of
+from intertwine.tasks.compositions import Molecules, tensors_of
 from intertwine.tasks.output import Output
 
 Moments = tuple[Float[Tensor, " m"], Float[Tensor, "m 3"], Float[Tensor, "m 3 3"]]
@@ -40,22 +39,24 @@ class Form(nn.Module, ABC):
     """Base: a head that predicts rows of numbers, of nodes or of pairs, and what density they are.
 
     Attributes:
-        output: name of what is predicted. FITTED: graphs of the training set that :meth:`fit` looks at.
+        output: name of what is predicted. baseline: of :meth:`mean`. FITTED: graphs of the training set that
+            :meth:`fit` looks at.
         told: what it is as an output of a task.
     """
 
     output: ClassVar[str]
+    baseline: ClassVar[str]
     FITTED: ClassVar[int]
     told: Output
     basis: Basis
 
     @abstractmethod
     def forward(self, x: Float[Tensor, "nodes features"], graph: Graph) -> Tensor:
-        """The rows, whose charge is that of the nuclei of each molecule."""
+        """The rows."""
 
     @abstractmethod
     def mean(self, graph: Graph) -> Tensor:
-        """The same of atoms as they are in the mean of the training set."""
+        """The same without the network: what training begins at, and is held against."""
 
     @abstractmethod
     def fit(self, rows: Tensor, batch: Graph) -> None:
@@ -97,7 +98,7 @@ class Linear(Form):
         width: channels of the features that coefficients are read from. hidden: of the hidden layer of the scalars.
     """
 
-    output = "coefficients"
+    output, baseline = "coefficients", "mean atoms"
     FITTED = 100
     head: AtomCoefficients
 
@@ -168,9 +169,9 @@ class Linear(Form):
 class Quadratic(Form):
     r"""A density matrix of orbitals, :math:`\rho = \sum_{\mu\nu} \Gamma_{\mu\nu} \chi_\mu \chi_\nu`, of rank N/2.
 
-    The blocks of :class:`~intertwine.nn.pair_blocks.PairBlocks` are projected onto their natural orbitals
-    (:func:`~intertwine.orbitals.purified`), so that the charge is exact and the density nowhere negative. Nothing is
-    lost by the form: the labels have it.
+    The blocks of :class:`~intertwine.nn.pair_blocks.PairBlocks` are what is predicted; the density is that of whole
+    pairs of electrons (:func:`~intertwine.orbitals.purified`), so that the charge is exact and the density nowhere
+    negative. Nothing is lost by the form: the labels have it.
 
     Args:
         backbone: a model with tensors, and a cutoff beyond which blocks vanish.
@@ -178,7 +179,7 @@ class Quadratic(Form):
         width: channels of the features that pairs look at. hidden: features of the hidden layers of pairs.
     """
 
-    output = "density_matrix"
+    output, baseline = "density_matrix", "pairs of atoms alone"
     FITTED = 500
     head: PairBlocks
 
@@ -192,32 +193,18 @@ class Quadratic(Form):
         self.told = Output(self.layout.irreps, "pair", "", label="density")
 
     def forward(self, x: Float[Tensor, "nodes features"], graph: Graph) -> Float[Tensor, "pairs dim"]:
-        return self._whole_pairs(self.head(x, graph.z, pair_graph(graph)), graph)
+        return self.head(x, graph.z, pair_graph(graph))
 
     def mean(self, graph: Graph) -> Float[Tensor, "pairs dim"]:
-        """Atoms alone, whose orbitals of one energy are equally occupied: not of whole pairs, but of the charge."""
-        pairs = pair_graph(graph)
-        blocks = self.head.guess.constants(self.head.species(graph.z))[pairs.i] * pairs.onsite.unsqueeze(1)
-        for ones in molecules(graph):
-            D, S = self.parameters_of(ones, blocks), overlap_matrix(self.basis, ones.numbers, ones.pos)
-            scale = ones.numbers.sum() / (D * S).sum((1, 2))
-            blocks = blocks.index_copy(
-                0, ones.pairs.flatten(), (scale[:, None, None] * blocks[ones.pairs]).flatten(0, 1)
-            )
-        return blocks
-
-    def _whole_pairs(self, blocks: Float[Tensor, "pairs dim"], graph: Graph) -> Float[Tensor, "pairs dim"]:
-        for ones in molecules(graph):
-            S = overlap_matrix(self.basis, ones.numbers, ones.pos)
-            D = purified(self.parameters_of(ones, blocks), S, int(ones.numbers.sum()))
-            blocks = blocks.index_copy(0, ones.pairs.flatten(), self.rows_of(ones, D).flatten(0, 1))
-        return blocks
+        return self.head.guessed(graph.z, pair_graph(graph))
 
     def fit(self, rows: Float[Tensor, "pairs dim"], batch: Graph) -> None:
         self.head.fit(rows, batch.z, pair_graph(batch))
 
     def parameters_of(self, ones: Molecules, rows: Float[Tensor, "pairs dim"]) -> Float[Tensor, "m n n"]:
-        return orbital_matrix(self.layout, ones.numbers, rows[ones.pairs].to(torch.float64))
+        """The density matrices of whole pairs of electrons."""
+        D = orbital_matrix(self.layout, ones.numbers, rows[ones.pairs].to(torch.float64))
+        return purified(D, overlap_matrix(self.basis, ones.numbers, ones.pos), int(ones.numbers.sum()))
 
     def rows_of(self, ones: Molecules, parameters: Float[Tensor, "m n n"]) -> Float[Tensor, "m pairs dim"]:
         return pair_blocks(self.layout, ones.numbers, parameters)
@@ -237,20 +224,18 @@ class Quadratic(Form):
         return matrix_moments(self.basis, ones.numbers, pos, parameters)
 
 
-class MeanAtoms(Baseline):
-    """Atoms as they are in the mean of the training set, whose charge is corrected as the task's is.
+class Guess(Baseline):
+    """What a form begins at, without the network.
 
     Args:
-        rows_of: of a graph.
+        form: of the density, whose :meth:`Form.fit` has seen the training set.
     """
 
-    name = "mean atoms"
-
-    def __init__(self, rows_of: Callable[[Graph], Tensor]) -> None:
-        self.rows_of = rows_of
+    def __init__(self, form: Form) -> None:
+        self.name, self.rows_of = form.baseline, form.mean
 
     def add(self, graph: Graph) -> None:
-        """Nothing: the task has the means."""
+        """Nothing: the form has seen it."""
 
     def fit(self) -> None:
         """Nothing."""
