@@ -1,6 +1,7 @@
 # make demo: install, then train, certify and picture a force field of ethanol.
 # make demo-hamiltonian: the same of Fock matrices of water, with images of the matrix and a ladder of energies.
 # make demo-density: the same of electron densities of water, with slices and the error over the distance.
+# make demo-autoencoder: codes of digits that turns do not change, certified, with canonical images and reconstructions.
 # make test: install, then run the quick tier of the tests, which touches every module (tests/tiers.py).
 # make test-all: install, then run all tests.
 # make test-oldest: install the oldest versions of what pyproject.toml asks for, then run tests that use them.
@@ -9,7 +10,7 @@ PYTHON ?= python3.11
 TORCH ?= torch==2.13.0
 BIN = .venv/bin
 
-.PHONY: setup demo demo-hamiltonian demo-density test test-all test-oldest lint docs pictures clean
+.PHONY: setup demo demo-hamiltonian demo-density demo-autoencoder test test-all test-oldest lint docs pictures clean
 
 setup: .venv/.installed
 
@@ -31,6 +32,9 @@ demo-hamiltonian: setup
 
 demo-density: setup
 	$(BIN)/intertwine train water --target density --minutes 6
+
+demo-autoencoder: setup
+	$(BIN)/intertwine train digits --task autoencoder --minutes 5
 
 # programs of others that the tests compare with
 .venv/.peers: .venv/.installed

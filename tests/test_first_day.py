@@ -140,7 +140,8 @@ def test_the_page_of_settings_is_that_of_the_code() -> None:
 
 #: Every number that an option or setting takes: the word of its help that says what it counts or measures.
 UNITS = {
-    "classes": "no unit", "smoothing": "no unit",
+    "classes": "no unit", "code": "no unit", "size": "pixels", "channels": "no unit", "moments": "no unit",
+    "smoothing": "no unit",
     "epochs": "passes", "minutes": "minutes", "batch_size": "structures", "learning_rate": "no unit",
     "train_size": "structures", "validation": "structures", "limit": "structures", "nodes": "machines",
     "devices": "processes", "seed": "seed", "steps": "steps", "temperature": "K", "timestep": "fs",

@@ -202,6 +202,24 @@ def test_the_page_on_averaging_holds() -> None:
         assert [[float(value) for value in row] for row in printed] == names["pyridine"].pos[:, 1:].tolist()
 
 
+def test_the_page_on_electrons_holds() -> None:
+    """Its statements are asserted in its cells; the pictures are there, and the equations are the lecture's."""
+    kept = torch.get_default_dtype()
+    try:
+        with as_users_run_it():
+            names, _ = execute("electrons")
+    finally:
+        torch.set_default_dtype(kept)
+    stored = cells("electrons")
+    assert sum("image/png" in output.get("data", {}) for cell in stored for output in cell["outputs"]) == 9
+    assert names["task"].name == "hamiltonian"
+    files = sorted(SEEDS.glob("003_*.txt"))
+    if files:
+        lecture = files[0].read_text()
+        assert "Electron density prediction" in lecture
+        assert "Linear combination of atomic orbitals" in lecture
+
+
 def test_values_drawn_at_random_are_the_printed_ones() -> None:
     names, _ = execute("spherical_basis")
     for name, (printed, _) in DRAWN.items():

@@ -115,6 +115,7 @@ def test_nothing_is_asked_of_other_hosts() -> None:
 
 
 #: Pictures that are made by these.
+EXAMPLES = ("phonons",)  # that draw a picture of the docs
 BENCHMARKS = (
     "architectures",
     "averaging",
@@ -123,6 +124,7 @@ BENCHMARKS = (
     "fourier_link",
     "frames",
     "orientations",
+    "spectrum",
     "why_equivariance",
 )
 
@@ -132,7 +134,9 @@ def test_pictures_have_a_script(monkeypatch: pytest.MonkeyPatch) -> None:
     pictures = import_module("make_pictures")
     monkeypatch.delitem(sys.modules, "make_pictures")
     runs = {"demo.png", "iterations.png"}  # of README.md and structure.md, by their commands
-    made = {f"{name}.png" for name in pictures.PICTURES} | runs | {f"{name}.png" for name in BENCHMARKS}
+    made = {f"{name}.png" for name in [*pictures.PICTURES, *BENCHMARKS, *EXAMPLES]} | runs
+    for name in EXAMPLES:
+        assert f"python examples/{name}.py [picture.png]" in (ROOT / "examples" / f"{name}.py").read_text()
     for name in BENCHMARKS:
         assert any(f"{name}.png" in script.read_text() for script in (ROOT / "benchmarks").rglob("*.py"))
     assert {image.name for image in (DOCS / "images").glob("*.png")} == made

@@ -18,7 +18,7 @@ stress virial LAMMPS i-PI OpenMM multi-GPU SLURM torchrun float64 fine-tune tran
 zero-shot D3 dispersion ZBL Ewald charges spins uncertainty committee ensemble active phonons vibrations Hessian
 ONNX TorchScript C++ checkpoint resume EMA early bfloat16 mixed descriptors embeddings SMILES QM9 MD17 SPICE ANI
 MPtrj HDF5 SDF CIF NEB relaxation completion compare hyperparameter reproducibility split units Hartree JAX PyG DGL
-e3nn chirality attention proteins
+e3nn chirality attention proteins infrared Raman spectrum
 """
 
 

@@ -138,7 +138,7 @@ def find(subject: str | None, model: str | None, allow: list[str] | None = None)
     from intertwine.training import load_run
 
     run = load_run(console.existing(path, "run folder or module:Class"), device="cpu", allow=allow or ())
-    return run.task, run.task.backbone.card.symmetry, str(path), run
+    return run.task, run.task.symmetry, str(path), run
 
 
 def load(spec: str) -> tuple[Any, str]:

@@ -4,7 +4,9 @@ from intertwine.integrations.averaged_calculator import AveragedCalculator
 from intertwine.integrations.calculator import Calculator
 from intertwine.integrations.export import start_of, to_atoms, write_predictions
 from intertwine.integrations.mace import MACEForceField, MACEReadout, from_mace
+from intertwine.integrations.molecular_vibrations import vibrations
 from intertwine.integrations.nequip import NequIPForceField, from_nequip
+from intertwine.integrations.normal_modes import Vibrations, normal_modes
 from intertwine.integrations.observed import Dynamics
 from intertwine.integrations.program import export_program
 from intertwine.integrations.relaxation import Relaxation, relax
@@ -19,14 +21,17 @@ __all__ = [
     "MACEReadout",
     "NequIPForceField",
     "Relaxation",
+    "Vibrations",
     "export_program",
     "from_mace",
     "from_nequip",
     "growing",
+    "normal_modes",
     "relax",
     "run_dynamics",
     "start_of",
     "to_atoms",
+    "vibrations",
     "writable",
     "write_predictions",
     "write_structures",

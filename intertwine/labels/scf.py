@@ -38,7 +38,10 @@ def scf_labels(structure: Structure, recipe: Recipe) -> dict[str, np.ndarray]:
         NoLabelsError: there are none, and why.
     """
     mol = molecule(structure, recipe)
-    field_free = converged(mean_field(mol, recipe))
+    field_free = mean_field(mol, recipe)
+    field_free.kernel()
+    if not field_free.converged:  # as those of a closed shell often do where the ground state is a triplet
+        raise NoLabelsError(" and ".join(filter(None, (_unconverged(field_free), _triplet(field_free, mol, recipe)))))
     _check_shells(field_free, mol, recipe)
     labels: dict[str, np.ndarray] = {}
     if "energy" in recipe.want:
@@ -119,8 +122,12 @@ def converged(field: Any, guess: np.ndarray | None = None) -> Any:
     """
     field.kernel(dm0=guess)
     if not field.converged:
-        raise NoLabelsError(f"the SCF did not converge in {field.max_cycle} iterations")
+        raise NoLabelsError(_unconverged(field))
     return field
+
+
+def _unconverged(field: Any) -> str:
+    return f"the SCF did not converge in {field.max_cycle} iterations"
 
 
 def _check_shells(field: Any, mol: Any, recipe: Recipe) -> None:
@@ -134,12 +141,20 @@ def _check_shells(field: Any, mol: Any, recipe: Recipe) -> None:
         return
     if gap < LEAST_GAP:
         raise NoLabelsError(f"an open shell: highest occupied and lowest empty orbital are {gap:.1e} Eh apart")
+    if reason := _triplet(field, mol, recipe):
+        raise NoLabelsError(f"an open shell: {reason}")
+
+
+def _triplet(field: Any, mol: Any, recipe: Recipe) -> str:
+    """That the triplet has less energy than a closed shell; "" where it has not, or can't be computed."""
+    if recipe.spin or sum(mol.nelec) < 2:
+        return ""
     unpaired = mol.copy()
     unpaired.spin = 2
     triplet = mean_field(unpaired.build(False, False), replace(recipe, spin=2))
     triplet.kernel()
-    if triplet.converged and triplet.e_tot < field.e_tot:
-        raise NoLabelsError(f"an open shell: the triplet is {field.e_tot - triplet.e_tot:.2g} Eh below it")
+    below = field.e_tot - triplet.e_tot
+    return f"the triplet is {below:.2g} Eh below it" if triplet.converged and below > 0 else ""
 
 
 def dipole(field: Any) -> Float[np.ndarray, "3"]:

@@ -3,6 +3,7 @@ something is drawn.
 """
 
 from intertwine.plots.classes import confusion, error_by_angle, examples
+from intertwine.plots.codes import code_map, image_rows, turned_codes
 from intertwine.plots.curves import draw_learning_curve, learning_curve, learning_curves, trajectory
 from intertwine.plots.densities import density_slice, error_over_distance
 from intertwine.plots.isosurfaces import density_surfaces
@@ -12,13 +13,16 @@ from intertwine.plots.parity import draw_error_by_species, draw_parity, error_by
 from intertwine.plots.path_diagram import paths
 from intertwine.plots.refinement import iterations
 from intertwine.plots.report import certificate, draw_certificate, overview
+from intertwine.plots.spectra import broadened, spectrum
 from intertwine.plots.style import figure, save
 from intertwine.plots.surfaces import harmonic_surface, spherical_harmonics, spherical_tensor
 from intertwine.plots.viewer import density_viewer
 
 __all__ = [
     "block_errors",
+    "broadened",
     "certificate",
+    "code_map",
     "confusion",
     "density_slice",
     "density_surfaces",
@@ -33,6 +37,7 @@ __all__ = [
     "examples",
     "figure",
     "harmonic_surface",
+    "image_rows",
     "iterations",
     "ladder",
     "learning_curve",
@@ -43,8 +48,10 @@ __all__ = [
     "paths",
     "representation",
     "save",
+    "spectrum",
     "spherical_harmonics",
     "spherical_tensor",
     "trajectory",
+    "turned_codes",
     "wigner",
 ]

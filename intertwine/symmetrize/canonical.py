@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from intertwine.geometry import Graph, centred
 from intertwine.geometry.frames import Frames, pairs
+from intertwine.geometry.frames.orthonormal import LEAST, gram_schmidt
 from intertwine.groups import Representation
 from intertwine.nn import MLP
 from intertwine.nn.checks import Columns
@@ -29,7 +30,6 @@ from intertwine.numerics import InputError, safe, segment
 from intertwine.symmetrize.frame_average import FrameAverage
 from intertwine.symmetrize.framing import Framing, require_open
 
-LEAST = 1e-3  # in the unit of the vectors: shorter ones, after Gram and Schmidt, give no axis
 GAIN = 4.0  # makes vectors of about unit length of weights as they are at the start
 LEAST_SINGLE = 1e-2  # of vectors in a lower precision than float64
 
@@ -137,51 +137,6 @@ class LearnedFrames(Framing):
         usual = LEAST if vectors.dtype == torch.float64 else LEAST_SINGLE
         least = usual if self.least is None else self.least
         return *gram_schmidt(vectors.reshape(-1, n - 1, n).to(graph.pos.dtype), least), least
-
-
-def gram_schmidt(
-    vectors: Float[Tensor, "graphs axes n"], least: float = LEAST
-) -> tuple[Float[Tensor, "graphs n n"], Float[Tensor, "graphs axes"]]:
-    """Rotations whose first columns span the vectors in their order, with determinant 1; and the length that was left
-    of each vector, in its unit.
-
-    What is left shorter than ``least`` is replaced by the coordinate axis that is farthest from the axes before.
-
-    Args:
-        vectors: n - 1 of them, n = 2 or 3.
-        least: in the unit of the vectors.
-
-    Raises:
-        InputError: another number of vectors or dimensions.
-    """
-    _, count, n = vectors.shape
-    if n not in (2, 3) or count != n - 1:
-        what = f"{count} vectors of {n} components"
-        raise InputError(what, where="gram_schmidt", remedy="give n - 1 vectors in 2 or 3 dimensions.")
-    axes: list[Tensor] = []
-    lengths = []
-    for v in vectors.unbind(1):
-        rest = _across(v, axes)
-        length = safe.norm(rest, keepdim=True)
-        lengths.append(length.squeeze(-1))
-        short = length < least
-        own = _across(_farthest(v, axes), axes)
-        axes.append(safe.normalize(_across(torch.where(short, own, rest / torch.where(short, 1.0, length)), axes)))
-    rotation = pairs.planar(*axes) if n == 2 else torch.stack([*axes, torch.linalg.cross(*axes, dim=-1)], dim=-1)
-    return rotation, torch.stack(lengths, dim=1)
-
-
-def _across(v: Tensor, axes: list[Tensor]) -> Tensor:
-    """What is left of v beside the axes."""
-    for axis in axes:
-        v = v - (v * axis).sum(-1, keepdim=True) * axis
-    return v
-
-
-def _farthest(like: Tensor, axes: list[Tensor]) -> Tensor:
-    """The coordinate axis of which least lies along the axes."""
-    covered = sum((axis.detach().square() for axis in axes), torch.zeros_like(like))
-    return torch.nn.functional.one_hot(covered.argmin(-1), like.shape[-1]).to(like)
 
 
 class Canonicalize(FrameAverage):

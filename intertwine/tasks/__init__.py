@@ -1,5 +1,6 @@
 """Floor 6: what models are for. A task is a head, a loss, and the way to score; a new one is a file and a line here."""
 
+from intertwine.tasks.autoencoder import Autoencoder
 from intertwine.tasks.classification import Classification
 from intertwine.tasks.density import Density
 from intertwine.tasks.dynamics import Dynamics
@@ -17,6 +18,7 @@ TASKS: dict[str, type[Task]] = {
     "density": Density,
     "dynamics": Dynamics,
     "structure": Structure,
+    "autoencoder": Autoencoder,
     "force_field": ForceField,
     "classification": Classification,
     "property": Property,
@@ -24,6 +26,7 @@ TASKS: dict[str, type[Task]] = {
 
 __all__ = [
     "TASKS",
+    "Autoencoder",
     "Classification",
     "Density",
     "Dynamics",

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from intertwine.geometry import Graph
+from intertwine.geometry import Graph, pair_list
 from intertwine.nn import Backbone
 from intertwine.numerics import DataError, InputError
 from intertwine.o3 import Irreps
@@ -33,22 +33,30 @@ def molecules(graph: Graph) -> Iterator[Molecules]:
     Raises:
         DataError: the graph lists only some pairs.
     """
-    counts = torch.bincount(graph.membership(), minlength=graph.graphs).tolist()
+    owner = graph.membership()
+    counts = torch.bincount(owner, minlength=graph.graphs).tolist()
     if graph.get("pairs") is not None and len(graph.pairs) != sum(n * n for n in counts):
         raise DataError("orbitals need the blocks of all pairs", where="pairs", remedy="list all, or none.")
+    nodes = owner.argsort(stable=True)  # of one molecule after the other, whatever their order in the batch
+    place = torch.empty_like(nodes)
+    place[nodes] = torch.arange(len(nodes), device=nodes.device)
+    i, j = pair_list(graph).T
+    rows = (place[i] * len(nodes) + place[j]).argsort()
     node = row = 0
     kinds: dict[tuple[int, ...], list[tuple[int, int]]] = {}
-    z = graph.z.tolist()
+    z = graph.z[nodes].tolist()
     for n in counts:
         kinds.setdefault(tuple(z[node : node + n]), []).append((node, row))
         node, row = node + n, row + n * n
     for numbers, places in kinds.items():
         n, device = len(numbers), graph.pos.device
-        nodes, rows = (
-            torch.tensor([place[k] for place in places], device=device).unsqueeze(1) + torch.arange(size, device=device)
+        at, pairs = (
+            torch.tensor([start[k] for start in places], device=device).unsqueeze(1) + torch.arange(size, device=device)
             for k, size in ((0, n), (1, n * n))
         )
-        yield Molecules(torch.tensor(numbers, device=device), graph.pos[nodes].to(torch.float64), nodes, rows)
+        of_atoms = nodes[at]
+        pos = graph.pos[of_atoms].to(torch.float64)
+        yield Molecules(torch.tensor(numbers, device=device), pos, of_atoms, rows[pairs])
 
 
 def one_molecule(graph: Graph) -> Molecules:

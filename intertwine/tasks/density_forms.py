@@ -5,6 +5,7 @@ Both answer the same questions (:class:`Form`), so that the task, its pictures a
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import ClassVar
 
@@ -35,7 +36,7 @@ from intertwine.tasks.output import Output
 Moments = tuple[Float[Tensor, " m"], Float[Tensor, "m 3"], Float[Tensor, "m 3 3"]]
 
 
-class Form(nn.Module):
+class Form(nn.Module, ABC):
     """Base: a head that predicts rows of numbers, of nodes or of pairs, and what density they are.
 
     Attributes:
@@ -46,43 +47,43 @@ class Form(nn.Module):
     output: ClassVar[str]
     FITTED: ClassVar[int]
     told: Output
-    head: nn.Module
+    basis: Basis
 
+    @abstractmethod
     def forward(self, x: Float[Tensor, "nodes features"], graph: Graph) -> Tensor:
         """The rows, whose charge is that of the nuclei of each molecule."""
-        raise NotImplementedError
 
+    @abstractmethod
     def mean(self, graph: Graph) -> Tensor:
         """The same of atoms as they are in the mean of the training set."""
-        raise NotImplementedError
 
+    @abstractmethod
     def fit(self, rows: Tensor, batch: Graph) -> None:
         """Take means and scales from the best rows of a training set."""
-        raise NotImplementedError
 
+    @abstractmethod
     def parameters_of(self, ones: Molecules, rows: Tensor) -> Tensor:
         """Of molecules of one composition, what the functions below take."""
-        raise NotImplementedError
 
+    @abstractmethod
     def rows_of(self, ones: Molecules, parameters: Tensor) -> Tensor:
         """The rows of each molecule; the inverse of :meth:`parameters_of`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def best(self, ones: Molecules, matrices: Float[Tensor, "m n n"]) -> Tensor:
         """The parameters that come nearest to density matrices."""
-        raise NotImplementedError
 
+    @abstractmethod
     def apart(self, ones: Molecules, parameters: Tensor, best: Tensor) -> Float[Tensor, " m"]:
         """The square of the distance from the best parameters, in the metric of overlaps."""
-        raise NotImplementedError
 
+    @abstractmethod
     def values(self, ones: Molecules, parameters: Tensor, points: Float[Tensor, "m p 3"]) -> Float[Tensor, "m p"]:
         """The density (e / Bohr^3) at points (A)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def moments(self, ones: Molecules, pos: Float[Tensor, "m atoms 3"], parameters: Tensor) -> Moments:
         """Electrons, and first and second moments (Bohr, Bohr^2), of atoms at ``pos`` (A)."""
-        raise NotImplementedError
 
 
 class Linear(Form):
@@ -98,6 +99,7 @@ class Linear(Form):
 
     output = "coefficients"
     FITTED = 100
+    head: AtomCoefficients
 
     def __init__(
         self, backbone: Backbone, orbitals: Basis, auxiliary: Basis | None, ratio: float, width: int, hidden: int
@@ -178,6 +180,7 @@ class Quadratic(Form):
 
     output = "density_matrix"
     FITTED = 500
+    head: PairBlocks
 
     def __init__(self, backbone: Backbone, orbitals: Basis, width: int, hidden: int) -> None:
         super().__init__()

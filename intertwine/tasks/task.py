@@ -124,6 +124,11 @@ class Task(Configured, Placed, nn.Module, ABC):
         return self.backbone.cutoff
 
     @property
+    def symmetry(self) -> str:
+        """What a certificate claims of it, in the words of a card: what its model is equivariant to."""
+        return self.backbone.card.symmetry
+
+    @property
     def dtype(self) -> torch.dtype:
         """Precision that the network computes in."""
         return next(self.backbone.parameters()).dtype

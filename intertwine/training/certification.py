@@ -118,7 +118,7 @@ def certify_run(run: Run, test: GraphStore | None = None, **options: Any) -> Cer
     task = run.task
     if next(task.parameters()).device.type != "cpu":  # as the structures are
         task = copy.deepcopy(task).to("cpu")
-    return certify(task, trial_graphs(task, test), **{"symmetry": task.backbone.card.symmetry} | options)
+    return certify(task, trial_graphs(task, test), **{"symmetry": task.symmetry} | options)
 
 
 def conclude(run: Run, test: GraphStore, say: Callable[[str], None]) -> Certificate | None:

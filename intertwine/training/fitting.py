@@ -29,6 +29,7 @@ from intertwine.training.config import Config
 from intertwine.training.interruption import Interrupted, interruption
 from intertwine.training.module import TrainingModule
 from intertwine.training.nodes import FIRST_PLACE, Place
+from intertwine.training.processes import accelerator, chosen_devices
 from intertwine.training.progress import Progress
 from intertwine.training.schedule import Schedule
 from intertwine.training.sets import Sets
@@ -178,19 +179,6 @@ def _lost_worker(error: RuntimeError) -> IntertwineError:
         where="training.workers",
         remedy="it may have lacked memory: resume the run with fewer workers (--set training.workers=0 needs none).",
     )
-
-
-def accelerator(choice: str) -> str:
-    """Lightning's name for where to compute: CUDA or the CPU. Its own "auto" would take Apple's MPS, which has no
-    float64.
-    """
-    return "cuda" if choice not in ("auto", "cpu") or (choice == "auto" and torch.cuda.is_available()) else "cpu"
-
-
-def chosen_devices(choice: str, count: int) -> int | list[int]:
-    """Lightning's ``devices``: the GPU of "cuda:1" as ``[1]``, else how many."""
-    _, colon, number = choice.partition(":")
-    return [int(number)] if colon else count
 
 
 def has_unused(task: Task, sets: Sets) -> bool:

@@ -52,6 +52,19 @@ def check_processes(options: TrainingOptions, *, callbacks: bool, store: bool) -
         raise InputError(what, where="training.devices", remedy=remedy)
 
 
+def accelerator(choice: str) -> str:
+    """Lightning's name for where to compute: CUDA or the CPU. Its own "auto" would take Apple's MPS, which has no
+    float64.
+    """
+    return "cuda" if choice not in ("auto", "cpu") or (choice == "auto" and torch.cuda.is_available()) else "cpu"
+
+
+def chosen_devices(choice: str, count: int) -> int | list[int]:
+    """Lightning's ``devices``: the GPU of "cuda:1" as ``[1]``, else how many."""
+    _, colon, number = choice.partition(":")
+    return [int(number)] if colon else count
+
+
 def free_port() -> int:
     """A port that is free now."""
     with socket.socket() as probe:

@@ -16,9 +16,9 @@ from intertwine.tasks.verdict import REMEDY, SUSPICIOUS, baseline_line, beaten
 from intertwine.training.certification import conclude
 from intertwine.training.config import Config
 from intertwine.training.evaluation import errors_of, inputs_of
-from intertwine.training.fitting import accelerator
 from intertwine.training.folder import CHECKPOINTS, REPORT, with_weights, write_json
 from intertwine.training.options import DataOptions, TrainingOptions
+from intertwine.training.processes import accelerator
 from intertwine.training.progress import Progress, duration
 from intertwine.training.sets import Sets
 

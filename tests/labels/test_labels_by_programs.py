@@ -147,6 +147,17 @@ FAILURES: dict[str, tuple[Atoms, Recipe | None, dict[str, Any], str]] = {
 }
 
 
+def test_iterations_that_turn_in_circles_ask_for_the_triplet() -> None:
+    """Which of the two it is that oxygen's closed shell does depends on the processor's rounding."""
+    how = replace(recipe("pbe/sto-3g"), cycles=4)
+    outcome = label_structure(structure(OXYGEN, 7), how)
+    assert not outcome.labels
+    assert "did not converge in 4 iterations" in outcome.reason
+    patient = replace(recipe("hf/sto-3g"), cycles=8)
+    told = label_structure(structure(Atoms("H2", [[0, 0, 0], [0, 0, 3]]), 0), patient).reason
+    assert "the triplet is" in told
+
+
 @pytest.mark.parametrize("name", FAILURES)
 def test_why_there_are_no_labels(name: str) -> None:
     atoms, how, options, words = FAILURES[name]

@@ -16,8 +16,8 @@ from intertwine.numerics import InputError
 from intertwine.numerics.devices import computing_device
 from intertwine.tasks import ForceField
 from intertwine.training import load_run, train
-from intertwine.training.fitting import chosen_devices
 from intertwine.training.options import TrainingOptions
+from intertwine.training.processes import chosen_devices
 
 
 @pytest.fixture

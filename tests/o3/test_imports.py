@@ -44,3 +44,12 @@ def test_what_is_not_imported(statement: str) -> None:
             for name in new
             if name.startswith(("intertwine.nn", "intertwine.models", "intertwine.geometry", "intertwine.data"))
         ]
+
+
+def test_a_run_is_used_without_lightning() -> None:
+    """It costs seconds to import, and only training needs it: not what loads, predicts, certifies or computes."""
+    modules = "training, intertwine.integrations.calculator, intertwine.cli.use, intertwine.cli.simulate"
+    program = f"import sys, intertwine.{modules}, intertwine.cli.certificate\nprint(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=900, check=False)
+    assert done.returncode == 0, done.stderr
+    assert not [name for name in done.stdout.split() if name.split(".")[0] in ("lightning", "pytorch_lightning")]

@@ -82,8 +82,10 @@ def test_a_turned_molecule_has_the_turned_density(store) -> None:
     assert 100 * float((grid.weights * (both[0] - both[1]).abs()).sum() / (grid.weights * both[0]).sum()) < 1e-6
 
 
-def test_the_task_is_certified(store) -> None:
-    model = task(PaiNN(width=8, layers=1, species=[1, 8]), auxiliary=SMALL).double().eval()
+@pytest.mark.parametrize("form", ["linear", "quadratic"])
+def test_the_task_is_certified(store, form: str) -> None:
+    options = {"auxiliary": SMALL} if form == "linear" else {}
+    model = task(PaiNN(width=8, layers=1, species=[1, 8]), form=form, **options).double().eval()
     model.fit([store[k] for k in range(4)])
     hydrogen = Graph([[0.0, 0, 0], [0, 0, 0.8]], z=[1, 1])
     report = certify(model, [store[0], hydrogen])

@@ -18,8 +18,8 @@ from intertwine.integrations.calculator import Calculator
 from intertwine.numerics import DataError, InputError
 from intertwine.training import DataOptions, Loader, evaluate, load_checkpoint, load_run, predict, train
 from intertwine.training import test_set as own_test_set
-from intertwine.training.fitting import accelerator
 from intertwine.training.module import TrainingModule
+from intertwine.training.processes import accelerator
 from intertwine.training.sets import open_sets
 from intertwine.training.settle import suggest
 

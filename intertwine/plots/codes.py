@@ -1,0 +1,116 @@
+"""What an autoencoder makes of its inputs: rows of images, errors and angles of turned ones, a map of its codes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from intertwine.numerics import InputError
+from intertwine.plots.style import BLUE, GREY, ORANGE, array, figure, save, tidy
+
+MOST_CLASSES = 10  # that a colour each is told apart
+
+
+def image_rows(rows: Mapping[str, Sequence[Any]], path: str | Path, title: str = "") -> Path:
+    """Rows of images, each with its name; the shades are those of the first row.
+
+    Args:
+        rows: by name, as many images (rows, columns) each.
+        path: where the picture goes.
+        title: of the whole.
+
+    Raises:
+        InputError: no images, or not as many in each row.
+    """
+    counts = {len(images) for images in rows.values()}
+    if len(counts) != 1 or not counts - {0}:
+        raise InputError(f"rows of {sorted(counts)} images", where="image_rows", remedy="give as many in each row.")
+    count = counts.pop()
+    grey = [array(image, name) for name, images in list(rows.items())[:1] for image in images]
+    low, high = min(float(image.min()) for image in grey), max(float(image.max()) for image in grey)
+    picture = figure(0.8 * count + 1.0, 0.85 * len(rows) + 0.4)
+    for i, (name, images) in enumerate(rows.items()):
+        for j, image in enumerate(images):
+            axes = picture.add_subplot(len(rows), count, i * count + j + 1)
+            axes.imshow(array(image, f"{name} {j}"), cmap="gray_r", vmin=low, vmax=high)
+            axes.set_xticks([])
+            axes.set_yticks([])
+            if j == 0:
+                axes.set_ylabel(name, fontsize=8)
+    picture.suptitle(title, fontsize=9)
+    return save(picture, path)
+
+
+def turned_codes(angles: Any, errors: Any, predicted: Any | None, folds: Any, path: str | Path) -> Path:
+    """The error of turned images over the angle, and beside it the angle that was found over the true one.
+
+    Args:
+        angles: degrees (angles).
+        errors: root mean square of the pixels (angles).
+        predicted: degrees (angles, images); None where there is no group.
+        folds: n of the largest C_n that each image has (images): symmetric ones have a colour of their own.
+        path: where the picture goes.
+    """
+    x, y = array(angles, "angles"), array(errors, "errors")
+    picture = figure(8.6 if predicted is not None else 4.6, 3.6)
+    axes = picture.add_subplot(1, 1 + (predicted is not None), 1)
+    axes.plot(x, y, color=BLUE, marker="o", markersize=3)
+    axes.set_ylim(0, 1.15 * float(y.max()))
+    axes.set_xticks(np.arange(0, 361, 90))
+    tidy(axes, "reconstruction of turned images", "angle (degrees)", "RMSE of the pixels")
+    if predicted is not None:
+        beside, values = picture.add_subplot(1, 2, 2), array(predicted, "predicted")
+        symmetric = np.asarray(folds) > 1
+        beside.plot([0, 360], [0, 360], color=GREY, linewidth=0.8)
+        for kept, colour, name in ((~symmetric, BLUE, "no symmetry"), (symmetric, ORANGE, "nearly symmetric")):
+            if kept.any():
+                points = np.broadcast_to(x[:, None], values[:, kept].shape)
+                beside.scatter(points, values[:, kept], s=4, color=colour, label=name, linewidths=0)
+        beside.set_xticks(np.arange(0, 361, 90))
+        beside.set_yticks(np.arange(0, 361, 90))
+        beside.legend(fontsize=7, frameon=False, loc="upper left")
+        tidy(beside, "angle that the head finds", "true angle (degrees)", "found (degrees)")
+    return save(picture, path)
+
+
+def code_map(codes: Any, labels: Any | None, path: str | Path) -> Path:
+    """Codes along their two principal axes, coloured by class.
+
+    Args:
+        codes: (entries, numbers of the code).
+        labels: class of each (entries); None for one colour.
+        path: where the picture goes.
+
+    Raises:
+        InputError: fewer than two codes.
+    """
+    from matplotlib import colormaps
+
+    z = array(codes, "codes")
+    if z.ndim != 2 or len(z) < 2:
+        raise InputError(f"codes of shape {z.shape}", where="code_map", remedy="give two or more rows.")
+    z = z - z.mean(0)
+    _, sizes, directions = np.linalg.svd(z, full_matrices=False)
+    flat = z @ directions[:2].T if len(directions) > 1 else np.stack([z[:, 0], 0 * z[:, 0]], axis=1)
+    share = 100 * sizes[:2] ** 2 / max(float((sizes**2).sum()), 1e-300)
+    picture = figure(5.0, 4.4)
+    axes = picture.add_subplot()
+    classes = np.zeros(len(z), dtype=np.int64) if labels is None else np.asarray(labels).astype(np.int64)
+    for k in np.unique(classes):
+        kept = classes == k
+        axes.scatter(
+            flat[kept, 0],
+            flat[kept, 1],
+            s=7,
+            color=colormaps["tab10"](int(k) % MOST_CLASSES),
+            linewidths=0,
+            label=str(k),
+        )
+    if labels is not None:
+        axes.legend(fontsize=7, frameon=False, markerscale=2, ncols=2)
+    words = [f"principal axis {i + 1} ({each:.0f} % of the variance)" for i, each in enumerate(share)]
+    tidy(axes, f"codes of {len(z)} entries", words[0], words[-1] if len(words) > 1 else "")
+    return save(picture, path)

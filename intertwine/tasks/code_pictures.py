@@ -1,0 +1,68 @@
+"""The pictures of an autoencoder of images: what it makes of turned images, its angles, and the map of its codes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from intertwine import plots
+from intertwine.geometry import Graph, collate, rasters, turned_images
+from intertwine.tasks.code_scores import rotation_of, turned_scores
+
+SHOWN, ANGLES_SHOWN = 4, (0.0, 40.0, 90.0)  # images, and the turns of each (degrees)
+TURNED, STEP = 64, 15  # images that are turned; degrees from one angle to the next
+
+
+def of_images(
+    task: Any, graphs: Sequence[Graph], predictions: Sequence[Mapping[str, Any]]
+) -> dict[str, Callable[..., Any]]:
+    """What :meth:`intertwine.tasks.Task.pictures` returns."""
+    codes = np.stack([prediction["code"] for prediction in predictions])
+    labels = [graph.get("label") for graph in graphs]
+    known = None if any(each is None for each in labels) else np.array([int(each) for each in labels])
+    return {
+        "reconstructions.png": partial(_reconstructions, task, graphs),
+        "turned.png": partial(_turned, task, graphs),
+        "codes.png": partial(plots.code_map, codes, known),
+    }
+
+
+def _reconstructions(task: Any, graphs: Sequence[Graph], path: Path) -> Path:
+    """Inputs, canonical images and reconstructions of a few images of several classes, each at three angles."""
+    rows: dict[str, list[np.ndarray]] = {"input": [], "canonical": [], "reconstruction": []}
+    for graph in _various(graphs):
+        image = rasters(graph, graph.x.flatten(1)).values
+        for angle in ANGLES_SHOWN:
+            values = turned_images(image, rotation_of(angle))
+            at = graph.replaced(x=values[0].flatten(1).T[rasters(graph, graph.x.flatten(1)).places].to(graph.x))
+            batch = collate([at]).to(next(task.parameters()).device)
+            made = {name: value.cpu() for name, value in task(batch).items()}
+            again = rasters(at, made["reconstruction"]).values
+            for name, shown in (("input", values), ("canonical", made["canonical"]), ("reconstruction", again)):
+                rows[name].append(shown[0].to(torch.float64).mean(0).numpy())
+    degrees = ", ".join(f"{angle:g}" for angle in ANGLES_SHOWN)
+    return plots.image_rows(rows, path, f"images turned by {degrees} degrees")
+
+
+def _various(graphs: Sequence[Graph]) -> list[Graph]:
+    """The first images of as many classes as are shown, or the first ones."""
+    if graphs[0].get("label") is None:
+        return list(graphs[:SHOWN])
+    first: dict[int, Graph] = {}
+    for graph in graphs:
+        first.setdefault(int(graph.label), graph)
+    kept = [first[k] for k in sorted(first)]
+    return kept[2 : 2 + SHOWN] if len(kept) >= 2 + SHOWN else kept[:SHOWN]
+
+
+def _turned(task: Any, graphs: Sequence[Graph], path: Path) -> Path:
+    """The error and the angle that is found, over the angle."""
+    angles = [float(angle) for angle in range(0, 361, STEP)]
+    scores = turned_scores(task, graphs[:TURNED], angles)
+    found = None if bool(scores.apart.isnan().all()) else (scores.angles[:, None] + scores.apart).numpy() % 360
+    return plots.turned_codes(scores.angles.numpy(), scores.rmse.numpy(), found, scores.folds.numpy(), path)
