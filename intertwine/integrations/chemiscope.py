@@ -136,7 +136,7 @@ def _predicted(
     units = STRESS | {name: output.unit for name, output in task.outputs.items()}
     levels = {name: output.level for name, output in task.outputs.items()}
     follows = next(iter(levels.values())) if len(levels) == 1 else "graph"  # of what an answer adds to its output
-    found: Properties = {}
+    properties: Properties = {}
     shapes: dict[str, Any] = {}
     left: list[str] = []
     for name in dict.fromkeys(name for p in predictions for name in p):
@@ -148,30 +148,30 @@ def _predicted(
             continue
         make, words, unit = _of_atoms if level == "node" else _of_structures, f"predicted {name}", units.get(name, "")
         if table.shape[1] == 1:
-            found[words] = make(table[:, 0].tolist(), unit)
+            properties[words] = make(table[:, 0].tolist(), unit)
             if name in task.outputs and task.outputs[name].per_atom:
                 shares = table[:, 0] / np.maximum(counts, 1)
-                found[f"{words} per atom"] = make(shares.tolist(), f"{unit}/atom")
+                properties[f"{words} per atom"] = make(shares.tolist(), f"{unit}/atom")
             continue
-        found |= {f"{words}[{k + 1}]": make(column.tolist(), unit) for k, column in enumerate(table.T)}
+        properties |= {f"{words}[{k + 1}]": make(column.tolist(), unit) for k, column in enumerate(table.T)}
         if table.shape[1] == 3:
             lengths = np.linalg.norm(table, axis=1)
-            found[f"length of {words}"] = make(lengths.tolist(), unit)
+            properties[f"length of {words}"] = make(lengths.tolist(), unit)
             if level == "node" and np.isfinite(lengths).all() and lengths.max() > 0:
                 shapes |= _shape(words, table, float(lengths.max()), unit)
-    return found, shapes, left
+    return properties, shapes, left
 
 
 def _table(values: Sequence[Any], rows: Sequence[int]) -> np.ndarray | None:
     """Values of all structures, (rows, components), NaN where one has none; None if there are too many components."""
-    given = [None if value is None else np.asarray(value).reshape(n, -1) for value, n in zip(values, rows, strict=True)]
-    columns = {each.shape[1] for each in given if each is not None}
+    flat = [None if value is None else np.asarray(value).reshape(n, -1) for value, n in zip(values, rows, strict=True)]
+    columns = {each.shape[1] for each in flat if each is not None}
     if len(columns) != 1 or (width := columns.pop()) > MOST_COMPONENTS or not width:
         return None
-    words = any(each is not None and each.dtype.kind in "US" for each in given)
+    words = any(each is not None and each.dtype.kind in "US" for each in flat)
     parts = [
         np.full((n, width), "" if words else np.nan) if each is None else each if words else each.astype(np.float64)
-        for each, n in zip(given, rows, strict=True)
+        for each, n in zip(flat, rows, strict=True)
     ]
     return np.concatenate(parts)
 
@@ -205,8 +205,8 @@ def _errors(
             if level == "node" and len(difference) == counts[number]:
                 each = of_atoms.setdefault(target, [np.full(n, np.nan) for n in counts])
                 each[number] = np.linalg.norm(difference.reshape(len(difference), -1), axis=1)
-    found = {f"error of {target}": _of_structures(values, units[target]) for target, values in of_structures.items()}
-    return found | {
+    errors = {f"error of {target}": _of_structures(values, units[target]) for target, values in of_structures.items()}
+    return errors | {
         f"error of {target} (atom)": _of_atoms(np.concatenate(values).tolist(), units[target])
         for target, values in of_atoms.items()
     }
@@ -217,7 +217,7 @@ def _differences(graph: Graph, prediction: Mapping[str, Any], task: Task) -> dic
     size, the residuals of the task."""
     outputs = {name: output for name, output in task.outputs.items() if output.level in ("node", "graph")}
     both = compared(outputs, [graph], [prediction])
-    found = {name: (p - t, unit, outputs[name].level) for name, (p, t, unit) in both.items()}
+    differences = {name: (p - t, unit, outputs[name].level) for name, (p, t, unit) in both.items()}
     tensors = {
         name: torch.as_tensor(np.asarray(value)[None] if LEVELS[task.outputs[name].level].single else np.asarray(value))
         for name, value in prediction.items()
@@ -225,14 +225,14 @@ def _differences(graph: Graph, prediction: Mapping[str, Any], task: Task) -> dic
     }
     others = {name: metric for name, metric in task.metrics.items() if name not in task.outputs}
     if not others or not set(task.outputs) <= set(tensors):
-        return found
+        return differences
     with torch.no_grad():
         residuals = task.residuals(tensors, graph)
     for target, metric in others.items():
         if target in residuals and residuals[target].numel():
             values = metric.factor * residuals[target].to(torch.float64).numpy()
-            found[target] = np.atleast_1d(values), metric.unit, "graph"
-    return found
+            differences[target] = np.atleast_1d(values), metric.unit, "graph"
+    return differences
 
 
 def _settings(predicted: Properties, errors: Properties, shapes: Mapping[str, Any]) -> dict[str, Any]:

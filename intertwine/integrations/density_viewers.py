@@ -91,7 +91,7 @@ def write_density_viewers(
     for path, structure, prediction, said in zip(files, structures, predictions, words, strict=True):
         graph, density = predicted_density(structure, prediction, task)
         grid = surface_grid(graph.pos.to(torch.float64))
-        formula = str(Atoms(graph.z.tolist()).symbols)
+        formula = Atoms(graph.z.tolist()).get_chemical_formula()
         caption = f"{formula}: {said}" if said else formula
         values = values_on_grid(density, grid)
         plots.density_viewer(path, values, grid, graph.z, graph.pos, caption=caption)

@@ -89,7 +89,7 @@ def _edges(inside: Tensor, offsets: Tensor) -> Int[Tensor, "triangles 3"]:
     cells = torch.zeros_like(inside)
     cells[:-1, :-1, :-1] = (count > 0) & (count < 8)  # type: ignore[operator]
     base, flat = cells.flatten().nonzero(), inside.flatten()
-    found = [base.new_zeros(0, 3)]
+    keys = [base.new_zeros(0, 3)]
     for corners in TETRAHEDRA:
         points = base + offsets[list(corners)]
         codes = (flat[points] * torch.tensor([1, 2, 4, 8])).sum(1)
@@ -97,8 +97,8 @@ def _edges(inside: Tensor, offsets: Tensor) -> Int[Tensor, "triangles 3"]:
             here = points[codes == code]
             for face in faces:
                 ends = [(min(a, b, key=corners.__getitem__), corners[a] ^ corners[b]) for a, b in face]
-                found.append(torch.stack([here[:, low] * 8 + mask for low, mask in ends], dim=1))
-    return torch.cat(found)
+                keys.append(torch.stack([here[:, low] * 8 + mask for low, mask in ends], dim=1))
+    return torch.cat(keys)
 
 
 def _corner(inside: Tensor, mask: int) -> Tensor:
@@ -114,27 +114,27 @@ def _even(order: tuple[int, ...]) -> bool:
 def _tetrahedra() -> list[tuple[int, int, int, int]]:
     """Corners of the six tetrahedra of a cell, as the steps to them (the first axis is the bit 4), in an order in which
     the three edges from the first corner are right-handed."""
-    found = []
+    ways = []
     for order in permutations(range(3)):
         first, second = 4 >> order[0], 4 >> order[0] | 4 >> order[1]
-        found.append((0, first, second, 7) if _even(order) else (0, second, first, 7))
-    return found
+        ways.append((0, first, second, 7) if _even(order) else (0, second, first, 7))
+    return ways
 
 
 def _triangles() -> dict[int, list[list[tuple[int, int]]]]:
     """Of each set of corners of a tetrahedron that are inside (a bit each), the triangles, whose vertices lie on edges
     between two corners."""
-    found = {}
+    table = {}
     for code in range(1, 15):
         inside = [k for k in range(4) if code >> k & 1]
         outside = [k for k in range(4) if not code >> k & 1]
         i, j, k, l = (*outside, *inside) if len(inside) == 3 else (*inside, *outside)
         k, l = (k, l) if _even((i, j, k, l)) else (l, k)
         if len(inside) == 2:
-            found[code] = [[(i, k), (i, l), (j, l)], [(i, k), (j, l), (j, k)]]
+            table[code] = [[(i, k), (i, l), (j, l)], [(i, k), (j, l), (j, k)]]
         else:
-            found[code] = [[(i, j), (i, k), (i, l)] if len(inside) == 1 else [(i, j), (i, l), (i, k)]]
-    return found
+            table[code] = [[(i, j), (i, k), (i, l)] if len(inside) == 1 else [(i, j), (i, l), (i, k)]]
+    return table
 
 
 TETRAHEDRA = _tetrahedra()

@@ -60,7 +60,7 @@ def balls_and_sticks(numbers: Any, pos: Any) -> list[Solid]:
     _, colours, radii = look(numbers)
     polar, around = np.linspace(0, math.pi, ROUND + 1)[:, None], np.linspace(0, 2 * math.pi, 2 * ROUND + 1)
     sphere = np.stack([np.sin(polar) * np.cos(around), np.sin(polar) * np.sin(around), np.cos(polar) + 0 * around], 2)
-    found = [
+    solids = [
         _band(place + radius * sphere, sphere, colour) for place, radius, colour in zip(x, radii, colours, strict=True)
     ]
     for pair in bonds(numbers, x):
@@ -71,8 +71,8 @@ def balls_and_sticks(numbers: Any, pos: Any) -> list[Solid]:
         ring = np.cos(around)[:, None] * side + np.sin(around)[:, None] * np.cross(along, side)
         for tip, atom in zip((start, end), pair, strict=True):
             ends = np.stack([tip, (start + end) / 2])[:, None]
-            found.append(_band(ends + STICK * ring, np.stack([ring, ring]), colours[atom]))
-    return found
+            solids.append(_band(ends + STICK * ring, np.stack([ring, ring]), colours[atom]))
+    return solids
 
 
 def _band(points: np.ndarray, normals: np.ndarray, colour: np.ndarray) -> Solid:
@@ -125,19 +125,19 @@ def _fragments(
     corners = flat[solid.triangles]
     low, high = np.ceil(corners.min(1)).astype(int), np.floor(corners.max(1)).astype(int)
     extent = (high - low + 1).max(1)
-    found = []
+    covered = []
     size = 1
     while size < 2 * int(extent.max(initial=0)):
         here = np.flatnonzero((extent > size // 2) & (extent <= size) & (size > 0))
         step = max(1, MOST_TESTS // size**2)
-        found += [
+        covered += [
             _covered(corners[part], low[part], size, solid.triangles[part])
             for part in (here[k : k + step] for k in range(0, len(here), step))
         ]
         size *= 2
-    if not found:
+    if not covered:
         return np.zeros(0, int), np.zeros(0), np.zeros((0, 3)), np.zeros(0)
-    points, triangles, shares = (np.concatenate(each) for each in zip(*found, strict=True))
+    points, triangles, shares = (np.concatenate(each) for each in zip(*covered, strict=True))
     inside = ((points >= 0) & (points < (width, height))).all(1)
     points, triangles, shares = points[inside], triangles[inside], shares[inside][..., None]
     normals = (solid.normals[triangles] * shares).sum(1) @ rows.T

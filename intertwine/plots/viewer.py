@@ -173,7 +173,7 @@ def _molecule(numbers: Any, pos: Any) -> dict[str, Any]:
         ],
         "bonds": bonds(numbers, x),
         "centre": centre.tolist(),
-        "radius": float(np.linalg.norm(x - centre, axis=1).max()) + 1.8,
+        "radius": float(np.linalg.norm(x - centre, axis=1).max()) + 1.4,
         "turn": (camera(VIEW_DEGREES) @ facing(x)).tolist(),
     }
 

@@ -63,7 +63,7 @@ def pictures_of(
 
     def page(path: str | Path) -> Path:
         grid, made, label = sampled()
-        formula = str(Atoms(numbers.tolist()).symbols)
+        formula = Atoms(numbers.tolist()).get_chemical_formula()
         words = f"{formula} of the test set of the run {Path(path).absolute().parent.name}: NMAPE {figure(nmape)} %"
         return plots.density_viewer(path, made, grid, numbers, pos, label, caption=words)
 
