@@ -71,8 +71,8 @@ def turned_scores(task: Any, graphs: Sequence[Graph], angles: Sequence[float | i
         apart.append((made["angle"] - still["angle"] - angle + 180).remainder(360) - 180)
     reasons = [bool(word) for start in _chunks(graphs) for word in task.undefined(_batch(task, graphs[start]))]
     return TurnedScores(
-        torch.tensor(list(angles), dtype=torch.float64), *map(torch.tensor, (rmse, deviation, change, largest)),
-        torch.stack(apart), folds_of(truth), torch.tensor(reasons),
+        torch.tensor(list(angles), dtype=torch.float64), torch.tensor(rmse), torch.tensor(deviation),
+        torch.tensor(change), torch.tensor(largest), torch.stack(apart), folds_of(truth), torch.tensor(reasons),
     )  # fmt: skip
 
 
