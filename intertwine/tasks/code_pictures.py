@@ -64,5 +64,5 @@ def _turned(task: Any, graphs: Sequence[Graph], path: Path) -> Path:
     """The error and the angle that is found, over the angle."""
     angles = [float(angle) for angle in range(0, 361, STEP)]
     scores = turned_scores(task, graphs[:TURNED], angles)
-    found = None if bool(scores.apart.isnan().all()) else (scores.angles[:, None] + scores.apart).numpy() % 360
-    return plots.turned_codes(scores.angles.numpy(), scores.rmse.numpy(), found, scores.folds.numpy(), path)
+    predicted = None if bool(scores.apart.isnan().all()) else (scores.angles[:, None] + scores.apart).numpy() % 360
+    return plots.turned_codes(scores.angles.numpy(), scores.rmse.numpy(), predicted, scores.folds.numpy(), path)
