@@ -32,7 +32,9 @@ def causes_of(
         tested: ``store`` is a test set, or other data; not the training set itself.
         own: the data are those of the run, not others.
     """
-    trained = [str(kind) for kind in (report.get("suspicions") or {}).get("train", ())]
+    known = report.get("suspicions")
+    kept = known.get("train") if isinstance(known, Mapping) else None
+    trained = [str(kind) for kind in kept] if isinstance(kept, list) else []
     where = ("test set" if tested else "training set") if own else "data"
     found = {where: kinds_in(store)}
     found["training set"] = [*trained, *found.get("training set", [])]
