@@ -228,3 +228,21 @@ def test_the_map_is_that_of_the_classes() -> None:
         for name, card in ((name, kind.CARD) for name, kind in MODELS.items())
     }  # fmt: skip
     assert said == classes
+
+
+def test_counts_are_those_of_what_is_there() -> None:
+    """How many architectures, errors of the FAQ and rooms of ``nn`` the pages say there are."""
+    readme = (ROOT / "README.md").read_text()
+    said = re.findall(r"(\d+) architectures", " ".join(page.read_text() for page in PAGES))
+    assert len(re.findall(r"(\d+) architectures", readme)) == 2
+    assert {int(number) for number in said} == {len(MODELS)}
+    faq = (ROOT / "docs" / "faq.md").read_text()
+    errors = len(re.findall(r"^### ", faq, re.MULTILINE))
+    words = {20: "twenty", 21: "twenty-one", 22: "twenty-two", 23: "twenty-three", 24: "twenty-four"}
+    assert faq.startswith(f"# {words[errors].capitalize()} errors")
+    for text in (faq, readme):
+        assert f"{words[errors]} commonest" in text
+    assert f"[{words[errors]} errors" in (ROOT / "docs" / "index.md").read_text()
+    folders = [each for each in (ROOT / "intertwine" / "nn").iterdir() if (each / "__init__.py").is_file()]
+    rooms = re.findall(r"`nn/` has (\w+) rooms", (ROOT / "docs" / "design.md").read_text())
+    assert rooms == [{5: "five", 6: "six", 7: "seven", 8: "eight"}[len(folders) + 1]]  # and its own files

@@ -66,11 +66,13 @@ def evaluate(
     """
     from intertwine.data import open_dataset
     from intertwine.data.turning import turned_store
-    from intertwine.tasks.verdict import OTHER_DATA, REMEDY, beaten
+    from intertwine.tasks.verdict import beaten, remedy_for, with_spoilt
     from intertwine.training import evaluate as score
     from intertwine.training import load_run, test_set
     from intertwine.training import predict as forecast
+    from intertwine.training.causes import causes_of
     from intertwine.training.evaluation import in_classes_of
+    from intertwine.training.folder import REPORT, read_json
 
     if source is not None and (data or test):
         remedy = "leave SOURCE out: --data and --test say where the run's own data are, SOURCE is other data."
@@ -88,11 +90,13 @@ def evaluate(
         store = inputs.known_part(open_dataset(source, **told, **inputs.sampled(trained)), trained, skip_unknown)
         store = turned_store(store, rotate, trained.config.data.seed)
     errors = score(trained, store)
+    causes = causes_of(trained, store, read_json(trained.folder / REPORT), own=source is None)
+    errors = with_spoilt(errors, causes)
     for note in store.notes if source is not None else ():
         inputs.say(note)
     # on data of others it is not the balance of the training that is wrong
     left = trained.task.left_behind(errors) if source is None else []
-    warnings = [*store.warnings, *beaten(errors, left, REMEDY if source is None else OTHER_DATA)]
+    warnings = [*store.warnings, *beaten(errors, left, remedy_for(causes))]
     if as_json:
         console.emit({"structures": len(store), "errors": errors, "warnings": warnings})
     else:

@@ -28,6 +28,7 @@ from intertwine.data.papers import (
 )
 from intertwine.data.properties import QM9
 from intertwine.data.qm9 import qm9
+from intertwine.data.resolution import Decision
 from intertwine.data.shapes import shapes, voxels
 from intertwine.data.spherical import spherical_digits
 from intertwine.data.store import GraphStore
@@ -90,10 +91,19 @@ class Dataset:
                     *store.notes,
                     f"limit {limit}: the split is random, not the one that {store.name} prescribes",
                 ]
+            view.decisions = tuple(_of_part(decision, view) for decision in store.decisions)
             store = view
         store.task, store.target = self.task or store.task, self.target or store.target
         store.domain = self.domain if self.domain != "graph" else store.domain
         return store
+
+
+def _of_part(decision: Decision, part: GraphStore) -> Decision:
+    """A decision on labels, with the numbers of a part of the structures."""
+    count = len(part)
+    if decision.frames < decision.of and decision.label in part.fields:
+        count = sum(bool(part[k][decision.label].isfinite().any()) for k in range(len(part)))
+    return decision._replace(frames=count, of=len(part))
 
 
 #: What is trained on if nothing else is said.

@@ -49,9 +49,8 @@ def resolve(inventory: Inventory, *, name: str, keys: Mapping[str, str], target:
     if "stress" in result.sources:
         told = result.reasons.get("virial") == "as --key says" and result.reasons["stress"] != "as --key says"
         result.sources.pop("stress" if told else "virial", None)
-    result.notes += [
-        f"no {label} in the file" for label in ("energy", "forces") if label not in result.sources and not qm9
-    ]
+    if target is None and not qm9:
+        result.notes += [f"no {label} in the file" for label in ("energy", "forces") if label not in result.sources]
     if "energy" not in result.sources and not qm9:
         _hint_at_comments(inventory, result)
     for label, source in result.sources.items():

@@ -84,6 +84,8 @@ class GraphStore(torch.utils.data.Dataset):
         self.files: tuple[tuple[str, int], ...] = ()  # the files that it was read from, and the first entry of each
         self.warnings: list[str] = []  # what is suspicious, one sentence each; a view has those of the whole
         self.examined = False  # whether that has been looked for
+        #: what was found suspicious: its kind, and the entries of the whole store that it is about, none if all
+        self.suspects: list[tuple[str, tuple[int, ...]]] = []
         self._indices: Tensor | None = None  # of a view
         self._edges: dict[int, tuple[Tensor, Tensor]] | None = None  # by index in the whole store
 

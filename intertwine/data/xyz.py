@@ -142,7 +142,9 @@ def _columns(
                 -1, stop - start
             )
         else:
-            columns[name] = _numbers(words, name, first, where).reshape(-1, stop - start)
+            whole = _whole(words) if kind == "I" and name.lower() not in (*POSITIONS, "masses") else None
+            numbers = _numbers(words, name, first, where) if whole is None else whole
+            columns[name] = numbers.reshape(-1, stop - start)
         if stop - start == 1 and kind != "S":
             columns[name] = columns[name][:, 0]
     return columns
@@ -195,6 +197,14 @@ def _layout(properties: str, number: int, where: str) -> list[tuple[str, str, in
             remedy="write name:kind:columns, the kind S, R, I or L.",
         ) from error
     return layout
+
+
+def _whole(words: list[list[str]]) -> np.ndarray | None:
+    """Columns of text as int64, so that they are written as whole numbers again; None where they are not."""
+    try:
+        return np.array(words, dtype=np.int64)
+    except (ValueError, OverflowError):
+        return None
 
 
 def _numbers(words: list[list[str]], name: str, first: int, where: str) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from intertwine.numerics.showing import figure
@@ -12,8 +13,55 @@ FIGURES = {"mae": "MAE", "rmse": "RMSE", "error": "error", "cross_entropy": "cro
 REMEDY = "train longer, on more data, or check units and labels"
 SUSPICIOUS = "the data are suspicious, see the warnings on them: mend those first"
 OTHER_DATA = "the model was not trained on these data: check their units and labels, and train on data like them"
+COPIES = "the model has not learnt its own training structures: train longer, or a larger model"
+LONGER = "train longer"
 HARDLY = 0.9  # ratio from which on a target counts as hardly learnt
 TIMES = 10.0  # ratio from which on a factor is easier to read than a percentage
+
+
+@dataclass(frozen=True)
+class Causes:
+    """What is known of why the errors of a model may be large.
+
+    Args:
+        suspicious: something in the data it was trained or is scored on can make an error large: outlying labels,
+            coincident atoms, doubtful units.
+        spoilt: targets whose label has an outlier, and in which set that is.
+        copies: what it is scored on are copies of training structures, all of them.
+        few: how short the training was, in words; empty if it was not.
+        own: what it is scored on is of the data that it was trained on.
+    """
+
+    suspicious: bool = False
+    spoilt: Mapping[str, str] = field(default_factory=dict)
+    copies: bool = False
+    few: str = ""
+    own: bool = True
+
+
+def remedy_for(causes: Causes) -> str:
+    """What to do about errors that are too large: mend the data, where they can be the cause; train longer, where these
+    are training structures or the training was short; else what suits the run's own data, or other data.
+    """
+    if causes.suspicious:
+        return SUSPICIOUS
+    if causes.copies:
+        return COPIES
+    if causes.few:
+        return f"{LONGER}: {causes.few}"
+    return REMEDY if causes.own else OTHER_DATA
+
+
+def with_spoilt(errors: Mapping[str, Mapping[str, Any]], causes: Causes) -> dict[str, dict[str, Any]]:
+    """The errors, of which those of a spoilt target have no ``ratio`` to their baseline, which says by what it is
+    spoilt (``spoilt``): nothing follows from the ratio.
+    """
+    result = {target: dict(e) for target, e in errors.items()}
+    for target, where in causes.spoilt.items():
+        if "baseline" in result.get(target, {}):
+            result[target].pop("ratio", None)
+            result[target]["baseline"] = result[target]["baseline"] | {"spoilt": f"an outlying label in the {where}"}
+    return result
 
 
 def compared_with(
@@ -37,16 +85,22 @@ def compared_with(
 
 def beaten(errors: Mapping[str, Mapping[str, Any]], behind: Sequence[str] = (), remedy: str = REMEDY) -> list[str]:
     """One sentence for each target of which the baseline's MAE or RMSE is below the model's, or not far above it: that
-    the model has hardly learnt it, and what to do.
+    the model has hardly learnt it, and what to do. And one for each whose baseline is spoilt by an outlying label.
 
     Args:
         errors: for each target what :func:`intertwine.training.evaluate` returns.
         behind: what the task says of targets that are left behind by others, as
             :meth:`intertwine.tasks.Task.left_behind`: each is one sentence with that on its baseline, whose remedy is
             then the only one.
-        remedy: what to do about all others.
+        remedy: what to do about all others (:func:`remedy_for`).
     """
-    lines = {target: f"{target}: {words}; {remedy}" for target, words in shortfalls(errors).items()}
+    lines = {
+        target: f"{target}: the baseline {blind['name']!r} is spoilt by {blind['spoilt']}, so what the error is "
+        "beside it says nothing: mend that first"
+        for target, e in errors.items()
+        if (blind := e.get("baseline") or {}).get("spoilt")
+    }
+    lines |= {target: f"{target}: {words}; {remedy}" for target, words in shortfalls(errors).items()}
     for line in behind:
         target, _, words = line.partition(": ")
         own = lines[target].removesuffix(f"; {remedy}") + ", and it is " if target in lines else f"{target}: "
@@ -101,4 +155,5 @@ def baseline_line(errors: Mapping[str, Any]) -> str:
     if not (baseline := errors.get("baseline")):
         return ""
     figures = ", ".join(f"{words} {figure(baseline[kind])}" for kind, words in FIGURES.items() if kind in baseline)
-    return f"{baseline['name']}: {figures} {errors['unit']}".rstrip()
+    spoilt = f" (spoilt by {baseline['spoilt']})" if baseline.get("spoilt") else ""
+    return f"{baseline['name']}: {figures} {errors['unit']}".rstrip() + spoilt

@@ -8,7 +8,7 @@ import logging
 import os
 import shlex
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +99,7 @@ def fit(
     module = TrainingModule(task, options, len(loader))
     if state is not None:
         module.announce(state)
-        if nothing_left := finished(module, folder):
+        if nothing_left := finished(module, folder, state.get("config", {}).get("training", {})):
             if progress is not None:
                 progress.say(f"note: nothing is left to train, the run is only scored again: {nothing_left}")
             return
@@ -142,21 +142,35 @@ def fit(
         keeper.finish()
 
 
-def finished(module: TrainingModule, folder: Path) -> str:
+def finished(module: TrainingModule, folder: Path, kept: Mapping[str, Any]) -> str:
     """Why a run that is resumed has nothing left to train, the command that gives it more, and what the learning rate
     is and would then be; empty if it has.
+
+    Args:
+        module: with the options that this time were asked for.
+        folder: of the run.
+        kept: its section ``training``, which holds again where a command says nothing else.
     """
     o, done, more = module.options, module.epoch, f"extend it by: intertwine train --resume {shlex.quote(str(folder))}"
+    spent = module.seconds / 60
+    longer = 2 * max(o.minutes or 0.0, round(spent, 1) or spent)
+    budget = kept.get("minutes")
+    # what else ends a run that is given more of one thing
+    minutes = ""
+    if isinstance(budget, int | float) and spent >= budget:
+        minutes = f" --minutes {longer if module.out_of_time() else o.minutes or longer:g}"
+    epochs = f" --epochs {o.epochs}" if done < o.epochs and kept.get("epochs", o.epochs) <= done else ""
     if done >= o.epochs:
         epochs = f"done: {counted(done, 'epochs')}" + ("" if done == o.epochs else f", of {o.epochs}")
-        return f"{epochs}; {more} --epochs {2 * done} (counted from the start{_rates(module, epochs=2 * done)})"
+        words = f"{epochs}; {more} --epochs {2 * done}{minutes}"
+        return f"{words} (counted from the start{_rates(module, epochs=2 * done)})"
     if o.minutes is not None and module.out_of_time():
-        spent = max(o.minutes, round(module.seconds / 60, 1) or module.seconds / 60)
-        words = f"the time budget of {o.minutes:g} min is spent; {more} --minutes {2 * spent:g}"
-        return f"{words} (all of the training{_rates(module, minutes=2 * spent)})"
+        words = f"the time budget of {o.minutes:g} min is spent; {more} --minutes {longer:g}{epochs}"
+        return f"{words} (all of the training{_rates(module, minutes=longer)})"
     if module.exhausted():
         stalled = module.stopping.stalled
         words = f"{stalled} validations brought no improvement; {more} --set training.patience={2 * stalled}"
+        words += epochs + minutes
         return f"{words} (the learning rate is {module.schedule.rate(module.steps, module.seconds):.1e})"
     return ""
 

@@ -250,6 +250,21 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     write_atomically(path, (json.dumps(_finite(content), indent=2) + "\n").encode())
 
 
+def read_json(path: Path | None) -> dict[str, Any]:
+    """A JSON file of a run; empty if there is none.
+
+    Raises:
+        CheckpointError: it is no JSON.
+    """
+    if path is None or not path.is_file():
+        return {}
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"can't be read: {error}", where=str(path), remedy="delete it.") from error
+    return content if isinstance(content, dict) else {}
+
+
 def _finite(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _finite(v) for key, v in value.items()}

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from intertwine.data import GraphStore
 from intertwine.data.resolution import Decision, table
+from intertwine.data.suspicion import kinds_in
 from intertwine.numerics.checkpoint import load_checkpoint
 from intertwine.numerics.showing import counted
 from intertwine.tasks import Task
-from intertwine.tasks.verdict import REMEDY, SUSPICIOUS, baseline_line, beaten
+from intertwine.tasks.verdict import baseline_line, beaten, remedy_for, with_spoilt
+from intertwine.training.causes import causes_of
 from intertwine.training.certification import conclude
 from intertwine.training.config import Config
 from intertwine.training.evaluation import errors_of, inputs_of
@@ -23,6 +28,7 @@ from intertwine.training.progress import Progress, duration
 from intertwine.training.sets import Sets
 
 AFTERWARDS = "usually 10 s to 2 minutes"  # of a small and a large default model, on one core
+TRAINING_STRUCTURES = 1000  # of the training set, at most, that a run without a test set is scored on
 FEW_STRUCTURES = 5  # structures, below which an error is an anecdote
 
 
@@ -45,18 +51,24 @@ def report(folder: Path, config: Config, sets: Sets, task: Task, say: Callable[[
     trained = with_weights(config, task.to("cpu"), load_checkpoint(file) if which == "best" else last, file, which)
     rows = last["rows"]
     best = next((row for row in rows if row["epoch"] == trained.epoch), rows[-1])
-    test = errors_of(trained, sets.test) if len(sets.test) else {}
-    verdict = beaten(test, task.left_behind(test), SUSPICIOUS if sets.source.warnings else REMEDY)
+    suspicions = {"train": kinds_in(sets.train), "validation": kinds_in(sets.validation), "test": kinds_in(sets.test)}
+    about = {"epochs": last["epoch"], "steps": last["steps"], "suspicions": suspicions}
+    scored = sets.test if len(sets.test) else _some(sets.train)
+    causes = causes_of(trained, scored, about, tested=len(sets.test) > 0)
+    errors = with_spoilt(errors_of(trained, scored), causes)
+    verdict = beaten(errors, task.left_behind(errors), remedy_for(causes))
+    test = errors if len(sets.test) else {}
     results: dict[str, Any] = {
         "run": str(folder), "data": config.data.source, "model": config.model.name, "task": config.task.name,
         "parameters": sum(p.numel() for p in task.parameters()),
         "structures": {"train": len(sets.train), "validation": len(sets.validation), "test": len(sets.test)},
-        "epochs": last["epoch"], "steps": last["steps"], "seconds": last["seconds"], "best_epoch": trained.epoch,
+        **about, "seconds": last["seconds"], "best_epoch": trained.epoch,
         "start": config.sections().get("start"),
         "validation": {
             name.removeprefix("validation_"): value for name, value in best.items() if name.startswith("validation_")
         },
-        "test": test, "statistics": task.describe(), "notes": list(sets.source.notes),
+        "test": test, **({} if test else {"train": errors}),
+        "statistics": task.describe(), "notes": list(sets.source.notes),
         "warnings": [*sets.source.warnings, *task.cautions(), *verdict],
         "labels": [decision._asdict() for decision in sets.source.decisions],
         "written": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
@@ -69,6 +81,22 @@ def report(folder: Path, config: Config, sets: Sets, task: Task, say: Callable[[
     results["pictures"] = draw(folder, trained, rows, sets.test, certificate, test)
     write_json(folder / REPORT, results)
     return results
+
+
+def afterwards(folder: Path, results: Mapping[str, Any], task: Task) -> str:
+    """What to look at in the folder of a run, of what was drawn, and the commands that it is good for: without a test
+    set there is nothing for ``evaluate``.
+    """
+    drawn = [name for name in ("overview.png", "learning_curve.png") if name in results["pictures"]]
+    uses = [command for command in task.uses if results["test"] or command != "evaluate"]
+    return "".join(f"look at {folder / name}; " for name in drawn[:1]) + f"intertwine {', '.join(uses)} {folder}"
+
+
+def _some(store: GraphStore) -> GraphStore:
+    """At most so many entries of a training set, evenly spread."""
+    return store.subset(
+        np.unique(np.linspace(0, len(store) - 1, min(len(store), TRAINING_STRUCTURES)).astype(int)).tolist()
+    )
 
 
 def _around(config: Config, task: Task) -> str:
@@ -141,9 +169,12 @@ def _conclude(say: Callable[[str], None], report: dict[str, Any], task: Task, ve
     time_taken = duration(report["seconds"])
     epochs, steps = counted(report["epochs"], "epochs"), counted(report["steps"], "steps")
     say(f"trained  {epochs}, {steps}, {time_taken}; best after epoch {report['best_epoch']}")
-    for target, errors in report["test"].items():
-        say(f"test     {target}: {task.line(target, errors)}")
-    if baselines := [f"{target}, {words}" for target, e in report["test"].items() if (words := baseline_line(e))]:
+    word, scored = ("test", report["test"]) if report["test"] else ("train", report["train"])
+    if word == "train":
+        say("test     no test set: on its own training data the errors are")
+    for target, errors in scored.items():
+        say(f"{word:8} {target}: {task.line(target, errors)}")
+    if baselines := [f"{target}, {words}" for target, e in scored.items() if (words := baseline_line(e))]:
         say(f"baseline {'; '.join(baselines)}")
     for words in verdict:  # of the data they were said before
         say(f"warning: {words}")

@@ -35,7 +35,7 @@ from intertwine.training.nodes import Place, Team
 from intertwine.training.options import DataOptions
 from intertwine.training.processes import check_processes, helpers
 from intertwine.training.progress import Progress, say
-from intertwine.training.report import introduce, report, shown, stem
+from intertwine.training.report import afterwards, introduce, report, shown, stem
 from intertwine.training.sections import Sections, given, given_in, merge, read_config, write_sections
 from intertwine.training.sets import Sets, open_sets
 from intertwine.training.settle import settle
@@ -277,9 +277,9 @@ def _train(
                 if show and (folder / CHECKPOINTS["last"]).is_file():
                     progress.say(f"failed. {_kept(folder)}")
                 raise
-        report(folder, config, prepared, task, progress.say if show else lambda line: None)
+        results = report(folder, config, prepared, task, progress.say if show else lambda line: None)
     if show:
-        progress.say(f"next     look at {folder / 'overview.png'}; intertwine {', '.join(task.uses)} {folder}")
+        progress.say(f"next     {afterwards(folder, results, task)}")
         progress.say(f"results  {folder}")
     return folder
 

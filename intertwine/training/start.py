@@ -274,8 +274,8 @@ def _lines(
         *([f"species  {', '.join(symbols)} added, with random weights"] if symbols else []),
         f"before   on the training set's first {TRIED_STRUCTURES} at most: {scores}",
     ]
-    for words in beaten(errors) if with_head else ():
-        lines.append(f"warning: {words}; are these the same labels as those of the weights?")
+    for words in beaten(errors, remedy="are these the same labels as those of the weights?") if with_head else ():
+        lines.append(f"warning: {words}")
     if start.freeze:
         still = sum(p.numel() for p in task.parameters() if not p.requires_grad)
         lines.append(

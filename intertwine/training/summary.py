@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import platform
 import sys
 from collections.abc import Collection, Mapping
@@ -14,14 +13,24 @@ from typing import Any
 from ase.data import chemical_symbols
 
 from intertwine.certify import Certificate
-from intertwine.numerics import CheckpointError, DataError
+from intertwine.numerics import DataError
 from intertwine.numerics.checkpoint import load_checkpoint, written_by
 from intertwine.numerics.plugins import NotAllowed
 from intertwine.numerics.signature import arguments
 from intertwine.tasks.verdict import beaten, short_verdict
 from intertwine.training.config import Config
 from intertwine.training.declared import check_run
-from intertwine.training.folder import CHECKPOINTS, CONFIG, REPORT, SPLITS, Run, check_folder, rebuilt, with_weights
+from intertwine.training.folder import (
+    CHECKPOINTS,
+    CONFIG,
+    REPORT,
+    SPLITS,
+    Run,
+    check_folder,
+    read_json,
+    rebuilt,
+    with_weights,
+)
 from intertwine.training.options import DataOptions, StartOptions, SymmetrizeOptions, TrainingOptions
 from intertwine.training.sections import read_config
 from intertwine.training.start import fingerprint
@@ -57,7 +66,7 @@ def info(run: Path | str, *, allow: Collection[str] = ()) -> dict[str, Any]:
     file, folder = _files(path)
     state = load_checkpoint(file)
     check_run(state, str(file))
-    report, splits = (_read(folder / name if folder else None) for name in (REPORT, SPLITS))
+    report, splits = (read_json(folder / name if folder else None) for name in (REPORT, SPLITS))
     last = _last(folder, file, state)
     notes: list[str] = []
     sections, config, model, task = _built(state, file, allow, notes)
@@ -190,10 +199,10 @@ def _last(folder: Path | None, file: Path, state: dict[str, Any]) -> dict[str, A
 
 
 def doubts(run: Run) -> list[str]:
-    """One short sentence if a baseline is better than a run on its test set, or nearly as good; none where there is no
-    report.
+    """One short sentence if a baseline is better than a run on its test set (of a run without one on its training set),
+    or nearly as good; none where there is no report.
     """
-    words = short_verdict(_read(run.folder / REPORT).get("test") or {})
+    words = short_verdict(_errors(read_json(run.folder / REPORT)))
     return [f"{words} (`intertwine info {run.folder}` has the figures): what follows means little"] if words else []
 
 
@@ -201,22 +210,12 @@ def _warnings(report: Mapping[str, Any]) -> list[str]:
     """Those of a report, and of baselines, where the report is of a version that did not say it."""
     said = list(report.get("warnings") or [])
     heads = {line.partition(" (")[0] for line in said}
-    return said + [line for line in beaten(report.get("test") or {}) if line.partition(" (")[0] not in heads]
+    return said + [line for line in beaten(_errors(report)) if line.partition(" (")[0] not in heads]
 
 
-def _read(path: Path | None) -> dict[str, Any]:
-    """A JSON file of a run; empty if there is none.
-
-    Raises:
-        CheckpointError: it is no JSON.
-    """
-    if path is None or not path.is_file():
-        return {}
-    try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"can't be read: {error}", where=str(path), remedy="delete it.") from error
-    return content if isinstance(content, dict) else {}
+def _errors(report: Mapping[str, Any]) -> Mapping[str, Any]:
+    """On the test set, or on the training set of a run without one."""
+    return report.get("test") or report.get("train") or {}
 
 
 def _built(

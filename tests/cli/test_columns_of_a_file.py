@@ -89,3 +89,19 @@ def test_fields_of_ones_own_are_trained_on(run_cli, tmp_path: Path, monkeypatch:
     assert trained.exit_code == 0, trained.output
     evaluated = run_cli("evaluate", tmp_path / "run", "my_sites:sites", "--allow", "my_sites", "--json")
     assert evaluated.exit_code == 0, evaluated.output
+
+
+def test_whole_numbers_are_written_as_such(run_cli, tmp_path: Path, described: Path) -> None:
+    frames = read(described, ":")
+    for k, atoms in enumerate(frames):
+        atoms.arrays["atomid"] = np.arange(4) + 10 * k
+    write(tmp_path / "numbered.xyz", frames, format="extxyz")
+    run = tmp_path / "run"
+    trained = run_cli("train", tmp_path / "numbered.xyz", "--model", "schnet", "--run", run, *FEW)
+    assert trained.exit_code == 0, trained.output
+    for command, extra in (("predict", []), ("relax", ["--steps", 1])):
+        output = tmp_path / f"{command}.xyz"
+        done = run_cli(command, run, tmp_path / "numbered.xyz", "-o", output, *extra)
+        assert output.is_file(), done.output
+        assert "atomid:I:1" in output.read_text()
+        assert read(output, "0").arrays["atomid"].dtype.kind == "i"

@@ -15,6 +15,7 @@ from ase.io import read, write
 from bad_files import BAD_FILES, BOX, HEADER, frame
 
 from intertwine.data import open_dataset
+from intertwine.data.files import read_frames
 from intertwine.numerics import DataError, InputError, IntertwineError
 
 
@@ -183,7 +184,10 @@ def test_npz_with_more_labels(tmp_path: Path) -> None:
     assert torch.equal(graph.dipole, torch.tensor([[3.0, 4.0, 5.0]], dtype=torch.float64) * units.Debye)
     assert graph.spin.tolist() == [2.0, 3.0]
     assert graph.gap.tolist() == [2.0]
-    assert "no energy in the file" in store.notes
+    assert not [
+        note for note in store.notes if "no energy" in note or "no forces" in note
+    ]  # another label is asked for
+    assert "no energy in the file" in opened(tmp_path / "a.npz").notes
     with pytest.raises(DataError, match="no array 'homo'"):
         opened(tmp_path / "a.npz", target="homo")
     with pytest.raises(InputError, match="which is not read"):
@@ -223,3 +227,23 @@ def test_gzip_is_read_as_plain(tmp_path: Path) -> None:
     plain = opened(written(tmp_path, frame() * 3))
     (tmp_path / "b.xyz.gz").write_bytes(gzip.compress((frame() * 3).encode()))
     assert torch.equal(plain.field("forces"), opened(tmp_path / "b.xyz.gz").field("forces"))
+
+
+@pytest.mark.parametrize(("words", "kind"), [(("7", "-3"), "i"), (("7.0", "1"), "f"), (("9" * 30, "1"), "f")])
+def test_whole_numbers_stay_whole(words: tuple[str, str], kind: str, tmp_path: Path) -> None:
+    """A column of integers, where it is one; as a label it is a number as all others."""
+    rows = "\n".join(f"H 0 0 {k} {word}" for k, word in enumerate(words))
+    path = written(tmp_path, f"2\nProperties=species:S:1:pos:I:3:atomid:I:1\n{rows}\n")
+    (frame,) = read_frames(path)
+    assert frame.columns["atomid"].dtype.kind == kind
+    assert frame.columns["atomid"].tolist() == [float(word) for word in words]
+    assert frame.positions.dtype == np.float64
+    label = opened(path, keys={"tag": "atomid"})[0].tag
+    assert label.dtype == torch.float64
+    assert label.flatten().tolist() == [float(word) for word in words]
+
+
+def test_a_limit_counts_what_it_leaves() -> None:
+    store = opened("ethanol", limit=40)
+    assert {(each.frames, each.of) for each in store.decisions} == {(40, 40)}
+    assert {each.of for each in opened("ethanol").decisions} == {552}

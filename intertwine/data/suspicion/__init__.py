@@ -3,7 +3,7 @@
 from intertwine.data.suspicion.copies import marks, shared
 from intertwine.data.suspicion.domain import Domain
 from intertwine.data.suspicion.frames import Frames
-from intertwine.data.suspicion.lines import Suspect, examine, suspicions
+from intertwine.data.suspicion.lines import Suspect, examine, kinds_in, suspicions
 from intertwine.data.suspicion.seen import Seen
 
-__all__ = ["Domain", "Frames", "Seen", "Suspect", "examine", "marks", "shared", "suspicions"]
+__all__ = ["Domain", "Frames", "Seen", "Suspect", "examine", "kinds_in", "marks", "shared", "suspicions"]

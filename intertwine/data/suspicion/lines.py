@@ -64,8 +64,16 @@ def suspicions(data: GraphStore | Frames) -> list[Suspect]:
 def examine(store: GraphStore) -> None:
     """Put what is suspicious in a data set among its ``warnings``, once."""
     if not store.examined:
-        store.warn(suspect.line for suspect in suspicions(store))
+        found, numbers = suspicions(store), store.numbers().tolist()
+        store.warn(suspect.line for suspect in found)
+        store.suspects += [(suspect.kind, tuple(numbers[k] for k in suspect.frames)) for suspect in found]
         store.examined = True
+
+
+def kinds_in(store: GraphStore) -> list[str]:
+    """The kinds of what was found suspicious (:func:`examine`) in the entries of a view, or in all data."""
+    own = set(store.numbers().tolist())
+    return sorted({kind for kind, numbers in store.suspects if not numbers or own & set(numbers)})
 
 
 def _coincident(frames: Frames) -> list[Suspect]:

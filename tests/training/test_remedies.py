@@ -1,0 +1,152 @@
+"""One cause has one remedy, wherever the errors are told; a baseline that an outlier spoils advises nothing; a run
+without a test set is told by its training set; the command that goes on with a run is enough.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ase.io import read, write
+from typer.testing import CliRunner
+
+from intertwine.cli import app
+from intertwine.data import open_dataset
+from intertwine.tasks.verdict import COPIES, OTHER_DATA, REMEDY, SUSPICIOUS, Causes, remedy_for
+from intertwine.training import train
+
+NOTHING = {"learning_rate": 1e-9}  # what is learned
+
+
+def call(*arguments: object) -> Any:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def outlying(source: Path, target: Path, frame: int) -> Path:
+    """The molecules with one energy far from all others."""
+    frames = read(source, ":", format="extxyz")
+    frames[frame].calc.results["energy"] += 5e4
+    write(target, frames, format="extxyz")
+    return target
+
+
+@pytest.mark.parametrize(
+    ("causes", "remedy"),
+    [
+        (Causes(), REMEDY),
+        (Causes(own=False), OTHER_DATA),
+        (Causes(own=False, copies=True), COPIES),
+        (Causes(copies=True, few="1 epoch"), COPIES),
+        (Causes(few="1 epoch"), "train longer: 1 epoch"),
+        (Causes(own=False, few="1 epoch"), "train longer: 1 epoch"),
+        (Causes(suspicious=True, copies=True, few="1 epoch"), SUSPICIOUS),
+    ],
+)
+def test_the_causes_decide(causes: Causes, remedy: str) -> None:
+    assert remedy_for(causes) == remedy
+
+
+def test_copies_and_short_training(tiny: dict, tmp_path: Path) -> None:
+    tiny["data"] |= {"train": 16, "test_size": 6}
+    tiny["training"] |= {"epochs": 1, **NOTHING}
+    run = train(tiny, progress=False, run=tmp_path / "run")
+    report = json.loads((run / "report.json").read_text())
+    (short,) = {line.rpartition("; ")[2] for line in report["warnings"] if "the baseline" in line}
+    assert short == "train longer: 1 epoch (4 steps) so far, and 20 epochs are the least"
+    told = call("evaluate", run, "--json")
+    assert [line for line in json.loads(told.stdout)["warnings"] if line.endswith(short)]
+    copies = tmp_path / "copies.xyz"
+    frames = read(tiny["data"]["source"], ":", format="extxyz")
+    write(copies, [frames[k] for k in json.loads((run / "splits.json").read_text())["train"]], format="extxyz")
+    said = json.loads(call("evaluate", run, copies, "--json").stdout)["warnings"]
+    assert [line for line in said if line.startswith("all 16 structures are copies")]
+    assert [line for line in said if line.endswith(COPIES)]
+    assert not [line for line in said if "not trained on these" in line]
+
+
+@pytest.mark.parametrize("part", ["train", "test", "validation"])
+def test_an_outlier_spoils_its_baseline_and_nothing_is_advised(part: str, tiny: dict, tmp_path: Path) -> None:
+    tiny["data"] |= {"train": 16, "test_size": 6}
+    tiny["training"] |= {"epochs": 1, **NOTHING}
+    first = train(tiny, progress=False, run=tmp_path / "first")
+    frame = json.loads((first / "splits.json").read_text())[part][0]
+    tiny["data"]["source"] = str(outlying(Path(tiny["data"]["source"]), tmp_path / "wrong.xyz", frame))
+    run = train(tiny, progress=False, run=tmp_path / "run")
+    report = json.loads((run / "report.json").read_text())
+    assert report["suspicions"] == {
+        each: ["energy"] if each == part else [] for each in ("train", "validation", "test")
+    }
+    assert not [line for line in report["warnings"] if "larger weight" in line or "left behind" in line]
+    spoilt = [
+        line for line in report["warnings"] if line.startswith("energy: the baseline 'mean by species' is spoilt")
+    ]
+    assert len(spoilt) == (part != "validation")
+    assert ("ratio" in report["test"]["energy"]) == (part == "validation")
+    for line in spoilt:
+        assert f"by an outlying label in the {'training' if part == 'train' else 'test'} set" in line
+        assert line in json.loads(call("evaluate", run, "--json").stdout)["warnings"]
+        assert line in json.loads(call("info", run, "--json").stdout)["warnings"]
+        assert report["warnings"].count(line) == 1
+    mend = [line for line in report["warnings"] if line.startswith("forces: the baseline") and SUSPICIOUS in line]
+    assert len(mend) == (part != "validation")
+
+
+def test_a_run_without_a_test_set_is_told_by_its_training_set(
+    tiny: dict, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    tiny["data"] |= {"train": 22, "validation": 4, "test_size": 0}
+    tiny["training"] |= {"epochs": 1, **NOTHING}
+    run = train(tiny, run=tmp_path / "run")
+    out, report = capfd.readouterr().out, json.loads((run / "report.json").read_text())
+    assert report["test"] == {}
+    assert report["train"]["forces"]["baseline"]["name"] == "zero"
+    assert "no test set: on its own training data" in out
+    assert re.search(r"^train    energy: MAE ", out, re.M)
+    assert "baseline energy, mean by species: " in out
+    assert "warning: energy: the baseline 'mean by species' is better than the model" in out
+    assert COPIES in out
+    (following,) = [line for line in out.splitlines() if line.startswith("next ")]
+    for name in re.findall(r"look at (\S+);", following):
+        assert Path(name).is_file()
+    assert "evaluate" not in following
+    command = re.search(r"intertwine (\w+),", following)
+    assert command is not None
+    assert command[1] == "predict"
+    assert any("energy: the baseline" in line for line in json.loads(call("info", run, "--json").stdout)["warnings"])
+
+
+@pytest.mark.parametrize("asked", [["--epochs", 1], ["--epochs", 3]])
+def test_the_command_that_goes_on_is_enough(
+    asked: list[Any], tiny: dict, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Epochs and minutes are both spent: the suggestion raises both."""
+    tiny["training"] |= {"epochs": 1, "minutes": 1e-6}
+    run = train(tiny, progress=False, run=tmp_path / "run")
+    capfd.readouterr()
+    told = call("train", "--resume", run, *asked)
+    suggested = re.search(r"extend it by: intertwine (.*?) \(", told.output)
+    assert suggested is not None, told.output
+    assert "--epochs" in suggested[1]
+    assert "--minutes" in suggested[1]
+    more = call(*shlex.split(suggested[1]))
+    assert more.exit_code == 0
+    assert "nothing is left to train" not in more.output
+    assert json.loads((run / "report.json").read_text())["epochs"] > 1
+
+
+def test_what_is_suspicious_is_known_of_a_view(molecules: Path, tmp_path: Path) -> None:
+    from intertwine.data.suspicion import examine, kinds_in
+
+    store = open_dataset(str(outlying(molecules, tmp_path / "wrong.xyz", 7)), progress=False)
+    assert store.warnings == []  # as docs/data.md says: it is asked for
+    view = store.subset([3, 7, *range(10, 26)])
+    examine(view)
+    assert kinds_in(view) == ["energy"]
+    (line,) = store.warnings
+    assert line.startswith("the energy of frame 7 of")
+    assert kinds_in(store.subset([7])) == ["energy"]
+    assert kinds_in(store.subset([3, 8])) == []
