@@ -13,7 +13,7 @@ from intertwine.cli.code import Allow
 from intertwine.cli.inputs import Device, Keys, Units
 from intertwine.cli.outputs import Overwrite
 from intertwine.cli.outputs import check as check_outputs
-from intertwine.cli.simulate import Precision, described, prepare, report
+from intertwine.cli.simulate import described, prepare, report
 from intertwine.cli.use import RunFolder
 from intertwine.numerics import InputError
 
@@ -96,7 +96,12 @@ def md(
     ] = None,
     key: Keys = None,
     unit: Units = None,
-    precision: Precision = "float64",
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            help="Precision of the network: float64 or float32. Default: float64; with --resume that of the trajectory."
+        ),
+    ] = None,
     device: Device = "auto",
     every: Annotated[int | None, typer.Option(help="Time steps between recorded frames. Default: 10.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the velocities and of the thermostat.")] = 0,
@@ -139,7 +144,9 @@ def md(
     }  # fmt: skip
     options["equilibrate"] = equilibrate
     options = _settled(options, structure if resume else None)
+    begun = _begun(options, temperature, structure if resume else None)
     files = _files(structure, output, log, resume, overwrite)
+    precision = precision or _precision_of(structure if resume else None)
     atoms = prepare(run, structure, precision, key, unit, allow, device, list(files.values()), resumed=resume)
     started = "those of the last frame" if resume else _started(atoms, options)
     with console.bar(options["steps"] + options["equilibrate"], options["ensemble"]) as progress:
@@ -150,9 +157,13 @@ def md(
             resume=structure if resume else None,
             progress=progress,
             say=inputs.say,
-            **options,
+            **options | {"temperature": begun.get("asked") if not resume else options["temperature"]},
         )
-    report(_summary(atoms, record, options, started, files), as_json, f"{options['ensemble'].upper()} of {structure}")
+    report(
+        _summary(atoms, record, options, begun, started, files),
+        as_json,
+        f"{options['ensemble'].upper()} of {structure}",
+    )
 
 
 def _settled(options: dict[str, Any], resumed: Path | None) -> dict[str, Any]:
@@ -169,6 +180,27 @@ def _settled(options: dict[str, Any], resumed: Path | None) -> dict[str, Any]:
             raise InputError(f"--{name} with --resume", where=f"--{name}", remedy="leave it out: it goes on as it was.")
     former = {name: before.get("name" if name == "ensemble" else name) for name in (*DEFAULTS, *BATH)}
     return former | typed | {"velocities": "keep", "equilibrate": 0}
+
+
+def _begun(options: dict[str, Any], temperature: float | None, resumed: Path | None) -> dict[str, Any]:
+    """How the first part of a run began: velocities, steps of equilibration, the temperature that was asked for (K);
+    nothing where a resumed trajectory does not say.
+    """
+    if resumed is not None:
+        from intertwine.integrations.resuming import BEGUN, settings_of
+
+        return settings_of(resumed).get(BEGUN) or {}
+    drawn = options["temperature"] if options["velocities"] != "keep" else None
+    asked = drawn if temperature is None else temperature
+    return {"velocities": options["velocities"], "equilibrate": options["equilibrate"], "asked": asked}
+
+
+def _precision_of(resumed: Path | None) -> str:
+    if resumed is None:
+        return "float64"
+    from intertwine.integrations.resuming import POTENTIAL, settings_of
+
+    return (settings_of(resumed).get(POTENTIAL) or {}).get("precision", "float64")
 
 
 def _files(
@@ -210,10 +242,14 @@ def _files(
 
 
 def _log_of(trajectory: Path) -> Path:
-    """The log that a run goes on with: the one it had, if that folder is still there, else by the trajectory's name."""
-    from intertwine.integrations.resuming import LOG, settings_of, whole
+    """The log that a run goes on with: the one it had, if that folder is still there, else by the trajectory's name; so
+    for a copy, whose original has that log.
+    """
+    from intertwine.integrations.resuming import LOG, OWN, settings_of, whole
 
-    name = settings_of(trajectory).get(LOG)
+    settings = settings_of(trajectory)
+    copied = settings.get(OWN, whole(trajectory).name) != whole(trajectory).name
+    name = None if copied else settings.get(LOG)
     former = None if name is None else trajectory.parent / name
     return whole(trajectory).with_suffix(".csv") if former is None or not former.parent.is_dir() else former
 
@@ -227,17 +263,19 @@ def _started(atoms: Any, options: dict[str, Any]) -> str:
 
 
 def _summary(
-    atoms: Any, record: Any, options: dict[str, Any], started: str, files: dict[str, Path | None]
-) -> dict[str, Any]:
+    atoms: Any, record: Any, options: dict[str, Any], begun: dict[str, Any], started: str,
+    files: dict[str, Path | None],
+) -> dict[str, Any]:  # fmt: skip
     """What a dynamics was and has shown; draws its picture."""
     import numpy as np
 
     from intertwine.data.opening import shown
-    from intertwine.integrations.ensembles import Ensemble, free
+    from intertwine.integrations.ensembles import Ensemble
     from intertwine.plots import trajectory as picture
 
     nve = options["ensemble"] == "nve"
     kind = Ensemble(options["ensemble"], *(options[name] for name in ("temperature", "timestep", *BATH)))
+    times, energies = zip(*record.conserved, strict=True) if record.conserved else ((), ())
     if files["picture"] is not None:
         picture(
             record.time,
@@ -245,32 +283,49 @@ def _summary(
             record.temperature,
             files["picture"],
             atoms=record.atoms,
-            target=options["temperature"],
+            target=None if nve and begun and _kept(begun) and begun["asked"] is None else options["temperature"],
             what="total energy" if nve else "conserved energy",
+            conserved=(times, energies) if nve and times else None,
+            drift=record.drift,
         )
     bath = {words: kind.settings[name] for name, words in BATH.items() if name in kind.settings}
+    slopes = {"drift of the conserved energy (eV/atom/ns)": record.drift}
+    if nve:
+        slopes["drift of the total energy (eV/atom/ns)"] = record.total_drift
+        slopes["fluctuation (meV/atom)"] = record.fluctuation
     means = {"mean pressure (GPa)": record.pressure, "mean volume (A^3)": record.volume if not nve else []}
     return {
-        "equilibration steps": options["equilibrate"],
+        "equilibration steps": begun.get("equilibrate", "not recorded"),
         "steps": options["steps"],
         "time (ps)": options["steps"] * options["timestep"] * 1e-3,
         "ensemble": options["ensemble"],
         **bath,
         "velocities": started,
-        "centre of mass": "at rest to begin with" if free(atoms) and options["velocities"] == "thermal" else "free",
+        "centre of mass": _centre_of_mass(atoms, begun),
         "atoms": record.atoms,
         "constraints": ", ".join(described(constraint) for constraint in atoms.constraints) or "none",
         "mean temperature (K)": float(np.mean(record.temperature)),
         **{name: float(np.mean(values)) for name, values in means.items() if np.isfinite(values).any()},
         "conserved energy": kind.conserves,
-        "drift of the conserved energy (eV/atom/ns)": record.drift,
-        **({"drift of the total energy (eV/atom/ns)": record.total_drift} if nve else {}),
-        **({"fluctuation (meV/atom)": record.fluctuation} if nve else {}),
+        **{name: value if np.isfinite(value) else None for name, value in slopes.items()},
         **({"beside the training data": _beside(record)} if atoms.calc.domain is not None else {}),
         "neighbour lists built": atoms.calc.rebuilds,
         "a list is built": _when(atoms.calc.skin, options),
         **{name: shown(path) if path is not None else "none" for name, path in files.items()},
     }
+
+
+def _kept(begun: dict[str, Any]) -> bool:
+    """Whether a run began with velocities that were there, and not with those of an equilibration."""
+    return begun["velocities"] == "keep" and not begun["equilibrate"] > 0
+
+
+def _centre_of_mass(atoms: Any, begun: dict[str, Any]) -> str:
+    from intertwine.integrations.ensembles import free
+
+    if not begun:
+        return "not recorded"
+    return "at rest to begin with" if free(atoms) and not _kept(begun) else "free"
 
 
 def _when(skin: float, options: dict[str, Any]) -> str:

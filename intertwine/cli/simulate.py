@@ -192,8 +192,17 @@ def described(constraint: Any) -> str:
 
 
 def report(summary: dict[str, Any], as_json: bool, title: str) -> None:
+    """Print a summary, as JSON or as a table."""
     if as_json:
         console.emit(summary)
     else:
-        rows = [[name, f"{value:.6g}" if isinstance(value, float) else value] for name, value in summary.items()]
-        console.table(title, ["quantity", "value"], rows)
+        console.table(title, ["quantity", "value"], [[name, _cell(name, value)] for name, value in summary.items()])
+
+
+def _cell(name: str, value: Any) -> Any:
+    """A value of the table: six digits, of a large energy all down to 0.1 meV; "none" where there is none."""
+    if value is None:
+        return "none"
+    if not isinstance(value, float):
+        return value
+    return f"{value:.4f}" if name.endswith("(eV)") and abs(value) >= 10 else f"{value:.6g}"

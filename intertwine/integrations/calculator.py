@@ -28,6 +28,7 @@ from intertwine.tasks import ForceField, Task
 from intertwine.training import Run, load_run
 from intertwine.training.evaluation import check_species, inputs_of, sound
 from intertwine.training.folder import SEEN
+from intertwine.training.start import fingerprint
 
 
 @dataclass
@@ -117,6 +118,7 @@ class Calculator(AseCalculator):
             raise InputError(
                 f"a skin of {skin} A", where="skin", remedy="give 0 or a positive length; 0.5 A suits molecules."
             )
+        self.weights = fingerprint(task)  # as they were trained: a cast would change it
         with torch.inference_mode(False):
             self.task = task.to(device=place, dtype=dtype).eval()
         self.skin, self.device = float(skin), place

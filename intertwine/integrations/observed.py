@@ -17,6 +17,7 @@ from intertwine.numerics import GeometryError
 
 BLOW_UP_EV_PER_ATOM = 100.0  # kinetic energy per atom (eV) at which a trajectory is no longer physics
 BLOW_UP_VOLUME = 10.0  # so much larger than at first, a cell holds no longer what it held
+FEWEST = 3  # recorded steps of which a drift and a fluctuation are told: every two lie on a line
 #: Columns of a log file.
 COLUMNS = (
     "step",
@@ -112,30 +113,37 @@ class Dynamics:
 
     @property
     def drift(self) -> float:
-        """Slope of the conserved energy by least squares, eV per atom per ns."""
-        return _slope(self.conserved, self.atoms) if len(self.conserved) > 1 else self.total_drift
+        """Slope of the conserved energy by least squares, eV per atom per ns; nan of fewer than :data:`FEWEST` recorded
+        steps.
+        """
+        if len(self.time) < FEWEST:
+            return math.nan
+        return _slope(self.conserved, self.atoms) if len(self.conserved) >= FEWEST else self.total_drift
 
     @property
     def total_drift(self) -> float:
         """Slope of the total energy by least squares, eV per atom per ns; in a short run mostly the phase of its
-        fluctuation. With a bath, which exchanges energy, it says nothing of the force field.
+        fluctuation. With a bath, which exchanges energy, it says nothing of the force field. nan of fewer than
+        :data:`FEWEST` recorded steps.
         """
         return _slope(list(zip(self.time, self.total, strict=True)), self.atoms)
 
     @property
     def fluctuation(self) -> float:
-        """Standard deviation of the total energy about its trend, meV per atom."""
-        if len(self.time) < 3:
-            return 0.0
+        """Standard deviation of the total energy about its trend, meV per atom; nan of fewer than :data:`FEWEST`
+        recorded steps.
+        """
+        if len(self.time) < FEWEST:
+            return math.nan
         energy = (np.asarray(self.total) - self.total[0]) / self.atoms
         trend = np.polyfit(self.time, energy, 1)
         return float(np.std(energy - np.polyval(trend, self.time)) * 1e3)
 
 
 def _slope(points: list[tuple[float, float]], atoms: int) -> float:
-    """Least-squares slope of energies (eV) at times (ps), in eV per atom per ns."""
-    if len(points) < 2:
-        return 0.0
+    """Least-squares slope of energies (eV) at times (ps), in eV per atom per ns; nan of fewer than :data:`FEWEST`."""
+    if len(points) < FEWEST:
+        return math.nan
     time, energy = np.asarray(points).T
     change = (energy - energy[0]) / atoms  # an offset of thousands of eV would cost digits
     return float(np.polyfit(time * 1e-3, change, 1)[0])

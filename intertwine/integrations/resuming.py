@@ -22,9 +22,12 @@ from intertwine.integrations.writing import is_device, same_file
 from intertwine.numerics import InputError
 from intertwine.numerics.showing import counted
 
+ROUNDING = 1e-6  # share of an energy, and eV per atom, by which that of one structure differs from machine to machine
 SETTINGS = "intertwine_md"  # in the description of a trajectory
 # in the settings, from the trajectory: the log, its name until the run ends well, and those of the former parts
 LOG, PART, LOGS = "log", "log_part", "logs"
+# in them too: what calculated it, how it began, and the name of the file once it is complete
+POTENTIAL, BEGUN, OWN = "potential", "begun", "trajectory"
 STEP, TIME, CONSERVED = "md_step", "md_time_ps", "md_conserved_eV"  # in the info of its frames
 
 
@@ -37,12 +40,17 @@ class Former:
         step: number of the time step of its last frame.
         conserved: the conserved energy there, eV.
         rows: of its log.
+        jump: potential energy of its last frame as it is calculated now, less what it was, eV.
+        begun: how it began: "velocities", steps of "equilibrate", and the temperature that was "asked" for; nothing
+            where the trajectory does not say.
     """
 
     path: Path | None = None
     step: int = 0
     conserved: float | None = None
     rows: list[list[float]] = field(default_factory=list)
+    jump: float = 0.0
+    begun: dict[str, Any] = field(default_factory=dict)
 
     def copy(self, part: Path) -> None:
         """Begin a new trajectory with the frames of this one."""
@@ -116,6 +124,45 @@ class Frames:
         self.writer.write(atoms)
 
 
+def potential_of(calculator: Any) -> dict[str, str]:
+    """What calculates: the name of its run, the SHA-256 of the weights, the precision; of others than ours its name."""
+    weights = getattr(calculator, "weights", None)
+    if not isinstance(weights, str):
+        return {"calculator": type(calculator).__name__}
+    run = calculator.folder
+    name = {} if run is None else {"run": Path(run).resolve().name}
+    return name | {"weights": weights, "precision": str(calculator.task.dtype).removeprefix("torch.")}
+
+
+def _same_potential(path: Path, now: dict[str, str], before: dict[str, str] | None, say: Any) -> None:
+    """Raise an :class:`InputError` if another potential would go on with a trajectory; a run may have another name."""
+    if before is None:
+        if say is not None:
+            say(f"{path} does not say by which run it was made, so that is not compared")
+        return
+    ours, theirs = ({key: value for key, value in each.items() if key != "run"} for each in (now, before))
+    if ours == theirs:
+        return
+    if ours.get("weights") == theirs.get("weights") and "weights" in ours:
+        raise InputError(
+            f"the precision is {ours['precision']}, and {theirs['precision']} in the trajectory",
+            where=str(path),
+            remedy=f"resume with --precision {theirs['precision']}.",
+        )
+    raise InputError(
+        f"was made by {_called(before)}, and {_called(now)} is another potential",
+        where=str(path),
+        remedy="resume with what it was made by, or begin a new run at its last frame (--velocities keep -o NEW.traj).",
+    )
+
+
+def _called(potential: dict[str, str]) -> str:
+    if "weights" not in potential:
+        return f"the calculator {potential.get('calculator')}"
+    name = f"run {potential['run']}" if "run" in potential else "a model"
+    return f"{name} (weights {potential['weights'][:12]})"
+
+
 def _other(path: Path, what: str) -> InputError:
     return InputError(
         what,
@@ -143,13 +190,13 @@ def former_of(
         say: told which rows no log holds, and are made from the frames.
 
     Raises:
-        InputError: not a trajectory of these settings and atoms, nothing is left to do, or rows in ``log`` would be
-            lost.
+        InputError: not a trajectory of these settings, potential and atoms, nothing is left to do, or rows in ``log``
+            would be lost.
     """
     path = Path(path)
     before = settings_of(path)
     for name, value in settings.items():
-        if before.get(name) != value:
+        if name != POTENTIAL and before.get(name) != value:
             words = name.replace("_", " ")
             what = f"the {words} is {value}, and {before.get(name, 'none')} in the trajectory"
             raise InputError(what, where=str(path), remedy="resume with the settings that it was begun with.")
@@ -157,6 +204,7 @@ def former_of(
         last = frames[-1]
     if not np.array_equal(last.numbers, atoms.numbers):
         raise InputError("the atoms are others", where=str(path), remedy="resume with the structure of that run.")
+    _same_potential(path, settings.get(POTENTIAL, {}), before.get(POTENTIAL), say)
     if STEP not in last.info or not last.has("momenta"):
         raise _other(path, "does not say its steps and velocities")
     step = int(last.info[STEP])
@@ -173,7 +221,21 @@ def former_of(
         rows = _rows(path, frames, atoms, range(0, step + 1, int(settings["every"])), (log, *logs_of(path)), say)
     if log is not None:
         _spares(log, path, step, rows)
-    return Former(path, step, float(last.info[CONSERVED]), rows)
+    return Former(path, step, float(last.info[CONSERVED]), rows, _jump(last, atoms, say), before.get(BEGUN) or {})
+
+
+def _jump(last: Atoms, atoms: Atoms, say: Callable[[str], None] | None) -> float:
+    """Potential energy (eV) of the structure less that which its last frame holds; told where it is no rounding."""
+    if last.calc is None or "energy" not in last.calc.results:
+        return 0.0
+    before = float(last.get_potential_energy())
+    jump = float(atoms.get_potential_energy()) - before
+    if say is not None and abs(jump) > ROUNDING * (abs(before) + len(atoms)):
+        say(
+            f"the potential energy of the last frame is {before + jump:.4f} eV now, and {before:.4f} eV in the "
+            "trajectory: what calculates it has changed, and the conserved energy has a step there"
+        )
+    return jump
 
 
 def logged(trajectory: Path, log: Path | None, part: Path | None, former: Path | None = None) -> dict[str, Any]:
@@ -194,9 +256,10 @@ def logged(trajectory: Path, log: Path | None, part: Path | None, former: Path |
         except ValueError:  # on another drive
             return str(file.absolute())
 
+    entries: dict[str, Any] = {OWN: whole(trajectory).name}
     own = {LOG: log, PART: part} if log is not None and not is_device(log) else {}
     before = [] if former is None else [from_there(former.parent / name) for name in settings_of(former)[LOGS]]
-    entries: dict[str, Any] = {name: from_there(file) for name, file in own.items() if file is not None}
+    entries |= {name: from_there(file) for name, file in own.items() if file is not None}
     return entries | ({LOGS: before} if before else {})
 
 

@@ -14,11 +14,12 @@ from ase.io import Trajectory
 from intertwine.data.suspicion.domain import REMEDY
 from intertwine.integrations.beginning import begin, equilibrated, go
 from intertwine.integrations.ensembles import STRAIGHT, Ensemble, temperature_of
-from intertwine.integrations.observed import Dynamics, Log, watch_bath, watch_shadow
+from intertwine.integrations.observed import FEWEST, Dynamics, Log, watch_bath, watch_shadow
 from intertwine.integrations.packing import pack
-from intertwine.integrations.resuming import Former, Frames, former_of, logged, stamped
+from intertwine.integrations.resuming import BEGUN, POTENTIAL, Former, Frames, former_of, logged, potential_of, stamped
 from intertwine.integrations.writing import growing
 from intertwine.numerics import InputError
+from intertwine.numerics.showing import counted
 
 #: Share of the temperature asked for by which the mean may differ without a remark: of an NVE run; with a thermostat,
 #: where a short run of few atoms is off by chance.
@@ -32,7 +33,7 @@ def run_dynamics(
     atoms: Atoms,
     steps: int,
     *,
-    temperature: float = 300.0,
+    temperature: float | None = None,
     timestep: float = 0.25,
     ensemble: str = "nve",
     thermostat: str | None = None,
@@ -68,7 +69,7 @@ def run_dynamics(
     Args:
         atoms: structure with a calculator; moved in place.
         steps: number of steps, those before a resumption included.
-        temperature: K; of the starting velocities, and of the bath.
+        temperature: K; of the starting velocities, and of the bath; default 300.
         timestep: fs.
         ensemble: "nve", "nvt" or "npt".
         thermostat: of "nvt": "langevin" (default), "bussi" or "nose-hoover".
@@ -86,25 +87,27 @@ def run_dynamics(
         log: file to write :data:`~intertwine.integrations.observed.COLUMNS` of the recorded steps to (.csv).
         resume: trajectory of an interrupted run: go on from its last frame, and begin the new files with the old
             frames and rows; rows that no log holds are made from the frames. Nose-Hoover chains and barostats begin
-            at rest.
+            at rest. Weights and precision must be those that the trajectory was written with.
         progress: called with the number of steps done, those of the equilibration included, and the temperature in
             words.
         say: told what is worth a remark, and where the frames are if the dynamics is interrupted.
 
     Raises:
         InputError: an argument out of range or without a use, a structure that does not suit the ensemble, a mass that
-            is not positive, no (finite) velocities to keep, a trajectory of other settings to resume, or a log with
-            rows of other dynamics in the place of that of the resumed one.
+            is not positive, no (finite) velocities to keep, a trajectory of other settings or another potential to
+            resume, or a log with rows of other dynamics in the place of that of the resumed one.
         GeometryError: the trajectory blew up; says at which step, and where its frames are.
         CheckpointError: the trajectory can't be written.
     """
+    begun: dict[str, Any] = {"velocities": velocities, "equilibrate": equilibrate, "asked": temperature}
+    temperature = 300.0 if temperature is None else temperature
     kind = Ensemble(
         ensemble, temperature, timestep, thermostat, friction, thermostat_time, barostat, pressure, barostat_time
     )
     for name, value in (("steps", steps), ("every", every)):
         if not value > 0:
             raise InputError(f"{name} is {value}", where=name, remedy="give a positive number.")
-    settings = kind.settings | {"every": every}
+    settings = kind.settings | {"every": every, POTENTIAL: potential_of(atoms.calc)}
     into = None if log is None else Path(log)
     former = former_of(resume, atoms, steps, settings, into, say) if resume is not None else Former()
     rng = np.random.default_rng([seed, former.step] if former.step else seed)
@@ -112,15 +115,19 @@ def run_dynamics(
     kind.suits(atoms)
     run = _Run(atoms, kind, every, former, 0 if resume is not None else equilibrate, progress)
     with ExitStack() as stack:
-        files = _files(stack, trajectory, log, former, settings | {"steps": steps}, say)
+        parts = settings | {"steps": steps, BEGUN: begun if resume is None else former.begun}
+        files = _files(stack, trajectory, log, former, parts, say)
         if run.equilibrate > 0:
             equilibrated(atoms, kind, run.equilibrate, rng, every, run.tell)
         run.go(kind.integrator(atoms, rng), steps, *files)
     if say is not None:
-        remarks = outside(run.record) or unlike(run.record, temperature, run.equilibrate, ensemble)
-        for note in (*remarks, *brief(run.record, kind)):
+        begun = begun if resume is None else former.begun
+        asked = begun.get("velocities") != "keep" or begun.get("asked") is not None
+        before = begun.get("equilibrate") or 0
+        remarks = outside(run.record) or unlike(run.record, temperature, before, ensemble, asked)
+        for note in (*remarks, *brief(run.record, kind, steps)):
             say(note)
-    if say is not None and ensemble == "nve" and former.step and len(run.record.conserved) > 1:
+    if say is not None and ensemble == "nve" and former.step and len(run.record.conserved) >= FEWEST:
         say(
             f"the drift of the conserved energy is that after step {former.step}: shadow energies of the steps before "
             "it were not recorded; that of the total energy is of all steps"
@@ -161,7 +168,7 @@ class _Run:
         atoms, timestep, record = self.atoms, self.kind.timestep, self.record
         integrator.nsteps = self.former.step
         energy = atoms.get_total_energy if self.kind.name == "nve" else integrator.get_conserved_energy
-        offset = 0.0 if self.former.conserved is None else self.former.conserved - energy()
+        offset = 0.0 if self.former.conserved is None else self.former.conserved + self.former.jump - energy()
 
         def observe() -> None:
             if self.former.path is not None and integrator.nsteps == self.former.step:
@@ -214,7 +221,7 @@ def outside(record: Dynamics) -> list[str]:
     return [f"{since} far outside of what the run was trained on ({ways}), so means and drift say nothing. {REMEDY}"]
 
 
-def unlike(record: Dynamics, temperature: float, equilibrate: int, ensemble: str) -> list[str]:
+def unlike(record: Dynamics, temperature: float, equilibrate: int, ensemble: str, asked: bool = True) -> list[str]:
     """A remark if a run is not at the temperature (K) that was asked for: equipartition, a strained start, or chance.
 
     Args:
@@ -222,7 +229,11 @@ def unlike(record: Dynamics, temperature: float, equilibrate: int, ensemble: str
         temperature: asked for, K.
         equilibrate: steps of equilibration before it.
         ensemble: "nve", or one with a thermostat.
+        asked: whether it was asked for: of velocities that are kept, one that is a default is that of the bath alone.
     """
+    if not asked and ensemble == "nve" and not equilibrate > 0:
+        return []
+    wanted = f"{temperature:g} K were asked for" if asked else f"the bath has {temperature:g} K"
     mean = float(np.mean(record.temperature)) if record.temperature else 0.0
     if not temperature > 0 or abs(mean / temperature - 1) <= (AWAY if ensemble == "nve" else AWAY_BY_CHANCE):
         return []
@@ -230,7 +241,7 @@ def unlike(record: Dynamics, temperature: float, equilibrate: int, ensemble: str
     if ensemble != "nve":
         why = strained if mean > temperature else "the run is short for the thermostat"
         return [
-            f"the mean temperature is {mean:.0f} K, where {temperature:g} K were asked for: {why}, equilibrate longer "
+            f"the mean temperature is {mean:.0f} K, where {wanted}: {why}, equilibrate longer "
             "(--equilibrate), or leave out the first steps"
         ]
     if mean > temperature and (not equilibrate > 0 or mean > HOT * temperature):
@@ -243,28 +254,34 @@ def unlike(record: Dynamics, temperature: float, equilibrate: int, ensemble: str
             f"{temperature:g} K on a relaxed structure end near {temperature / 2:g} K; equilibrate first"
         )
     return [
-        f"the mean temperature is {mean:.0f} K, where {temperature:g} K were asked for. nve keeps the energy, not the "
+        f"the mean temperature is {mean:.0f} K, where {wanted}. nve keeps the energy, not the "
         f"temperature: {why} (--equilibrate), or choose a thermostat (--ensemble nvt)"
     ]
 
 
-def brief(record: Dynamics, kind: Ensemble) -> list[str]:
+def brief(record: Dynamics, kind: Ensemble, steps: int) -> list[str]:
     """A remark if a run is too short for its drift, and with a bath for its means.
 
     Args:
         record: of the run.
         kind: what was constant.
+        steps: number of time steps.
     """
-    if len(record.time) < 2:
-        return []
+    notes, count = [], len(record.time)
+    if count < FEWEST:
+        notes.append(
+            f"{counted(count, 'recorded steps')}: no drift and no fluctuation, which need {FEWEST}; record more often "
+            "(--every), or run longer (--steps)"
+        )
     bath = max((kind.settings.get(name) or 0.0 for name in ("thermostat_time", "barostat_time")), default=0.0)
     friction = kind.settings.get("friction")
     bath = max(bath, 1 / friction if friction else 0.0) * 1e-3
-    span, needed = record.time[-1] - record.time[0], max(SHORTEST_PS, TIME_CONSTANTS * bath)
+    span, needed = steps * kind.timestep * 1e-3, max(SHORTEST_PS, TIME_CONSTANTS * bath)
     if span >= needed * (1 - 1e-9):
-        return []
+        return notes
     means = " and for means with a bath" if bath else ""
     return [
+        *notes,
         f"{span:.3g} ps are too short for a drift{means}: a slope per ns of so short a run is mostly the phase of "
-        f"vibrations; run {needed:.3g} ps or more (--steps {round(needed * 1e3 / kind.timestep)})"
+        f"vibrations; run {needed:.3g} ps or more (--steps {round(needed * 1e3 / kind.timestep)})",
     ]

@@ -150,18 +150,22 @@ def limits_of_most(curves: Sequence[np.ndarray], logarithmic: bool) -> tuple[flo
 
 def trajectory(
     time: Any, energy: Any, temperature: Any, path: str | Path, *, atoms: int = 1, target: float | None = None,
-    what: str = "total energy",
+    what: str = "total energy", conserved: tuple[Any, Any] | None = None, drift: float | None = None,
 ) -> Path:  # fmt: skip
-    """Drift of the energy, and temperature, of a molecular-dynamics run.
+    """Change of the energy, and temperature, of a molecular-dynamics run.
 
     Args:
         time: (frames,) ps.
         energy: (frames,) total energy, or with a bath the energy that is conserved, eV.
         temperature: (frames,) K.
         path: where the picture goes.
-        atoms: number of atoms: the drift is drawn per atom.
+        atoms: number of atoms: energies are drawn per atom.
         target: temperature asked for (K), drawn as a line.
         what: name of the energy.
+        conserved: (points,) ps and (points,) eV: the energy that is conserved, where it is another one and has times of
+            its own, as the shadow energy; the title tells its drift then.
+        drift: the drift that the title tells, eV per atom per ns; by default the slope by least squares of the energy
+            that is conserved.
 
     Raises:
         InputError: columns of different lengths, or no atoms.
@@ -171,16 +175,35 @@ def trajectory(
     t, e, k = array(time, "time").ravel(), array(energy, "energy").ravel(), array(temperature, "temperature").ravel()
     same_shape(t, e, "time, energy")
     same_shape(t, k, "time, temperature")
+    curves = {what: (t, e)}
+    if conserved is not None:
+        what = "conserved energy"
+        curves[what] = (array(conserved[0], "times").ravel(), array(conserved[1], what).ravel())
+        same_shape(*curves[what], f"times, {what}")
+    marker = "o" if len(t) <= FEW_POINTS else None
     picture = figure(5.4, 4.4)
     upper, lower = picture.subplots(2, 1, sharex=True)
-    drift = 1e3 * (e - e[0]) / atoms
     upper.axhline(0.0, color=GREY, linewidth=0.8)
-    upper.plot(t, drift, color=BLUE, linewidth=1.0)
-    finite = np.isfinite(t) & np.isfinite(drift)
-    slope = np.polyfit(t[finite], drift[finite], 1)[0] if finite.sum() > 2 and np.ptp(t[finite]) > 0 else 0.0
-    tidy(upper, f"{what}: drift {1e3 * slope:.3g} meV per atom per ns", "", "E(t) − E(0) (meV/atom)")
-    lower.plot(t, k, color=RED, linewidth=1.0)
+    for colour, (name, (times, energies)) in zip((BLUE, RED) if conserved is None else (GREY, BLUE), curves.items()):
+        change = 1e3 * (energies - energies[0]) / atoms
+        mark = marker if energies is e else None
+        upper.plot(times, change, color=colour, label=name, linewidth=1.0, marker=mark, markersize=3)
+    drift = slope_per_ns(times, energies, atoms) if drift is None else drift
+    told = f"{drift:.3g} eV/atom/ns" if np.isfinite(drift) else "none of so few frames"
+    tidy(upper, f"drift of the {what}: {told}", "", "E(t) − E(0) (meV/atom)")
+    if len(curves) > 1:
+        upper.legend(loc="best", fontsize=8, frameon=False)
+    lower.plot(t, k, color=RED, linewidth=1.0, marker=marker, markersize=3)
     if target is not None:
         lower.axhline(target, color=GREY, linewidth=0.8, linestyle="--")
     tidy(lower, f"temperature: mean {np.nanmean(k):.0f} K", "time (ps)", "T (K)")
     return save(picture, path)
+
+
+def slope_per_ns(time: np.ndarray, energy: np.ndarray, atoms: int) -> float:
+    """Least-squares slope of energies (eV) at times (ps), in eV per atom per ns; nan of fewer than three."""
+    finite = np.isfinite(time) & np.isfinite(energy)
+    if finite.sum() < 3 or not np.ptp(time[finite]) > 0:
+        return float("nan")
+    change = (energy[finite] - energy[finite][0]) / atoms
+    return float(np.polyfit(1e-3 * time[finite], change, 1)[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from ase.io import read
 from runs_in_use import refused, written
 
 from intertwine.cli.dynamics import _when
+from intertwine.cli.simulate import report
 
 pytestmark = pytest.mark.usefixtures("own_folder")
 SHORT = ["--steps", 12, "--every", 3, "--timestep", 2, "--equilibrate", 3, "-o", "m.traj"]
@@ -171,3 +173,48 @@ def test_help_says_what_a_user_searches_for(run_cli) -> None:
 def test_it_is_said_when_a_neighbour_list_is_built(ensemble: str, equilibrate: int, words: str) -> None:
     said = _when(0.5, {"ensemble": ensemble, "equilibrate": equilibrate})
     assert said == f"where an atom has moved by 0.25 A, half the skin, since the last{words}"
+
+
+def test_large_energies_are_printed_to_a_tenth_of_a_mev(monkeypatch: pytest.MonkeyPatch) -> None:
+    printed: list[list[str]] = []
+    monkeypatch.setattr("intertwine.cli.console.table", lambda title, columns, rows: printed.extend(rows))
+    for energy in (-17661.12341, -17661.12284, 2.5e-5):
+        report({"energy (eV)": energy}, False, "relaxation")
+    report({"largest force (eV/A)": 1234.56789, "drift": None}, False, "relaxation")
+    assert [value for _, value in printed] == ["-17661.1234", "-17661.1228", "2.5e-05", "1234.57", "none"]
+
+
+def test_a_resumed_run_says_how_it_began_and_leaves_the_log_of_its_original(runs, run_cli) -> None:
+    result = run_cli("md", runs["copper"], crystal(), *SHORT, "--precision", "float32", "--json")
+    assert result.exit_code == 0, result.output
+    began, log = json.loads(result.stdout), Path("m.csv").read_text()
+    shutil.copy("m.traj", "copy.traj")
+    refused(
+        run_cli("md", runs["copper"], "copy.traj", "--resume", "--steps", 18, "--precision", "float64"),
+        "the precision is float64, and float32 in the trajectory", "--precision float32",
+    )  # fmt: skip
+    result = run_cli("md", runs["copper"], "copy.traj", "--resume", "--steps", 18, "--json")
+    assert result.exit_code == 0, result.output
+    summary = json.loads(result.stdout)
+    assert (summary["log"], summary["equilibration steps"]) == ("copy.csv", 3)
+    assert summary["centre of mass"] == began["centre of mass"] == "at rest to begin with"
+    assert Path("m.csv").read_text() == log
+    assert Path("copy.csv").read_text().startswith(log)
+    assert len(Path("copy.csv").read_text().splitlines()) == 8
+
+
+def test_a_default_temperature_is_not_called_asked_for(runs, run_cli) -> None:
+    atoms = read(crystal())
+    atoms.set_momenta(np.random.default_rng(0).normal(size=(len(atoms), 3)))
+    start = written("moving.traj", atoms)
+    keep = ["--velocities", "keep", "--steps", 5, "--every", 10, "--overwrite", "-o", "m.traj", "--json"]
+    result = run_cli("md", runs["copper"], start, *keep)
+    assert result.exit_code == 0, result.output
+    assert "asked for" not in result.stderr
+    assert "1 recorded step: no drift and no fluctuation" in result.stderr
+    assert "too short for a drift" in result.stderr
+    summary = json.loads(result.stdout)
+    assert summary["drift of the conserved energy (eV/atom/ns)"] is summary["fluctuation (meV/atom)"] is None
+    assert summary["centre of mass"] == "free"
+    asked = run_cli("md", runs["copper"], start, *keep, "--temperature", 3000)
+    assert "where 3000 K were asked for" in asked.stderr

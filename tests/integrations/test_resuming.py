@@ -6,10 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from ase.build import molecule
+from ase.calculators.lj import LennardJones
 from ase.io import read
 from systems import argon, copper
 
-from intertwine.integrations import run_dynamics
+from intertwine.integrations import Calculator, run_dynamics
 from intertwine.integrations.observed import COLUMNS, read_log
 from intertwine.integrations.resuming import whole
 from intertwine.numerics import InputError
@@ -234,3 +237,46 @@ def test_what_was_to_replace_a_former_log_still_does(tmp_path: Path) -> None:
     assert not any("made from the frames" in line for line in said)
     whole_run = [frame.info["md_conserved_eV"] for frame in read(path, ":")]
     assert [row[6] for row in read_log(path.with_suffix(".csv"))] == pytest.approx(whole_run)
+
+
+def test_another_potential_does_not_go_on(force_field, tmp_path: Path) -> None:
+    """Two potentials in one trajectory, one shifted to fit the other, would look like one run."""
+
+    def ethanol(scale: float, dtype: torch.dtype = torch.float64):
+        atoms = molecule("CH3CH2OH")
+        atoms.calc = Calculator(force_field(scale=scale), dtype=dtype)
+        return atoms
+
+    path, options = tmp_path / "a.traj", {"every": 2}
+    run_dynamics(ethanol(1.0), 4, trajectory=path, **options)
+    bytes_before = path.read_bytes()
+    with pytest.raises(
+        InputError, match=r"made by a model \(weights \w{12}\), and a model \(weights \w{12}\) is another"
+    ):
+        run_dynamics(ethanol(2.0), 8, trajectory=path, resume=path, **options)
+    with pytest.raises(InputError, match=r"(?s)precision is float32, and float64 .*resume with --precision float64"):
+        run_dynamics(ethanol(1.0, torch.float32), 8, trajectory=path, resume=path, **options)
+    foreign = argon((1, 1, 1))
+    run_dynamics(foreign, 4, trajectory=tmp_path / "b.traj", **options)
+    foreign.calc = copper((1, 1, 1)).calc
+    with pytest.raises(InputError, match="by the calculator LennardJones, and the calculator EMT is another potential"):
+        run_dynamics(foreign, 8, resume=tmp_path / "b.traj", **options)
+    assert path.read_bytes() == bytes_before
+    record = run_dynamics(ethanol(1.0), 8, trajectory=path, resume=path, **options)
+    assert np.ptp(record.effective) < np.ptp(record.potential)
+
+
+@pytest.mark.parametrize("kind", ["nve", "nvt", "bussi"])
+def test_a_changed_energy_is_said_and_not_shifted_away(kind: str, tmp_path: Path) -> None:
+    """Of a calculator without weights its name does not tell its parameters."""
+    path, said, options = tmp_path / "a.traj", [], {"every": 2, "temperature": 20.0} | KINDS[kind]
+    first = run_dynamics(argon((1, 1, 1)), 8, trajectory=path, **options)
+    atoms = argon((1, 1, 1))
+    run_dynamics(atoms, 16, resume=path, say=said.append, **options)
+    assert not any("what calculates it has changed" in line for line in said)
+    atoms = argon((1, 1, 1))
+    atoms.calc = LennardJones(sigma=3.4, epsilon=0.0204, rc=6.5, ro=5.5, smooth=True)
+    record = run_dynamics(atoms, 16, resume=path, say=said.append, **options)
+    assert any("what calculates it has changed" in line for line in said)
+    jump = first.potential[-1] * (0.0204 / 0.0104 - 1)
+    assert record.effective[-1] - record.effective[0] == pytest.approx(jump, rel=0.05)

@@ -11,6 +11,7 @@ from ase.calculators.calculator import all_changes
 from ase.calculators.emt import EMT
 from ase.constraints import FixAtoms, FixBondLength, FixCartesian, FixCom, FixedPlane
 from ase.io import read
+from systems import copper
 
 from intertwine.integrations import Calculator, relax, run_dynamics
 from intertwine.integrations.ensembles import Ensemble, free, temperature_of
@@ -58,7 +59,17 @@ def test_drift_is_a_slope() -> None:
     record = Dynamics(atoms=2, time=[0.0, 1.0, 2.0, 3.0], total=[-4000.0, -3999.998, -3999.996, -3999.994])
     assert record.drift == pytest.approx(1.0, rel=1e-6)  # 2 meV for 2 atoms in each ps
     assert record.fluctuation == pytest.approx(0.0, abs=1e-6)
-    assert Dynamics(atoms=1).drift == Dynamics(atoms=1).fluctuation == 0.0
+
+
+@pytest.mark.parametrize(("frames", "told"), [(1, False), (2, False), (3, True)])
+def test_few_frames_have_no_drift_and_no_fluctuation(frames: int, told: bool) -> None:
+    atoms, said = copper((1, 1, 1)), []
+    record = run_dynamics(atoms, 6 * frames - 1, every=6, timestep=1.0, say=said.append)
+    assert len(record.time) == frames
+    for value in (record.drift, record.total_drift, record.fluctuation):
+        assert np.isfinite(value) == told
+    assert any(f"{frames} recorded step" in line and "no drift" in line for line in said) != told
+    assert any(f"{(6 * frames - 1) * 1e-3:.3g} ps are too short for a drift" in line for line in said)
 
 
 def test_same_seed_same_trajectory(force_field) -> None:
@@ -116,9 +127,9 @@ def test_an_equilibration_that_blows_up_is_said(ensemble: str, equilibrate: int)
 )
 def test_a_short_run_says_that_its_drift_is_no_rate(bath: dict[str, object], least: float) -> None:
     kind = Ensemble(timestep=0.5, **bath)
-    assert brief(Dynamics(3, time=[0.0, least]), kind) == []
+    assert brief(Dynamics(3, time=[0.0, 0.5 * least, least]), kind, round(2000 * least)) == []
     for span in (0.01, 0.1, 0.9 * least):
-        (note,) = brief(Dynamics(3, time=[0.0, span]), kind)
+        (note,) = brief(Dynamics(3, time=[0.0, 0.5 * span, span]), kind, round(2000 * span))
         assert note.startswith(f"{span:.3g} ps are too short for a drift")
         assert f"(--steps {2000 * least:.0f})" in note
 
@@ -284,6 +295,9 @@ def test_another_temperature_than_asked_for_is_said(ensemble: str, kelvin: float
     assert note.startswith(f"the mean temperature is {kelvin:.0f} K, where 300 K were asked for")
     assert words in note
     assert unlike(record, kelvin, equilibrate, ensemble) == []
+    unasked = " ".join(unlike(record, 300.0, equilibrate, ensemble, asked=False))
+    assert "asked for" not in unasked
+    assert ("the bath has 300 K" in unasked) == (ensemble != "nve" or equilibrate > 0)
     assert (unlike(record, kelvin / 1.2, equilibrate, ensemble) == []) == (ensemble != "nve")
 
 

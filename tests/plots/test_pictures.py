@@ -107,6 +107,25 @@ def test_trajectory_draws_drift_per_atom(tmp_path: Path) -> None:
     assert is_picture(path)
 
 
+def test_trajectory_tells_one_drift_in_the_unit_of_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from intertwine.plots import curves
+
+    titles: list[str] = []
+    monkeypatch.setattr(curves, "tidy", lambda axes, title, x, y: titles.append(title))
+    time, energy, kelvin = [0.0, 1.0, 2.0], [-9.0, -9.0, -9.0 + 6e-3], [300.0] * 3  # 3 meV for 3 atoms in each ps
+    shadow = ([0.5, 1.0, 1.5], [-9.0, -9.0 + 3e-4, -9.0 + 6e-4])
+    for options in ({}, {"conserved": shadow}, {"conserved": shadow, "drift": -0.0046}):
+        assert is_picture(plots.trajectory(time, energy, kelvin, tmp_path / "md.png", atoms=3, **options))
+    few = (time[:1], energy[:1], kelvin[:1])
+    assert is_picture(plots.trajectory(*few, tmp_path / "md.png", atoms=3, what="conserved energy"))
+    assert titles[::2] == [
+        "drift of the total energy: 1 eV/atom/ns",
+        "drift of the conserved energy: 0.2 eV/atom/ns",
+        "drift of the conserved energy: -0.0046 eV/atom/ns",
+        "drift of the conserved energy: none of so few frames",
+    ]
+
+
 def test_overview_of_all_and_of_parts(tmp_path: Path) -> None:
     parities = {"energy": ([1.0, 2.0], [1.0, 2.1], "eV"), "forces": (np.ones((2, 3)), np.zeros((2, 3)), "eV/A")}
     species = ({"H": [0.1]}, "eV/A")
