@@ -36,14 +36,14 @@ def causes_of(
     kept = known.get("train") if isinstance(known, Mapping) else None
     trained = [str(kind) for kind in kept] if isinstance(kept, list) else []
     where = ("test set" if tested else "training set") if own else "data"
-    found = {where: kinds_in(store)}
-    found["training set"] = [*trained, *found.get("training set", [])]
+    by_place = {where: kinds_in(store)}
+    by_place["training set"] = [*trained, *by_place.get("training set", [])]
     labels = {name: output.label or name for name, output in run.task.outputs.items()}
     spoilt: dict[str, str] = {}
-    for where, kinds in found.items():
+    for where, kinds in by_place.items():
         outlying = {target for target, label in labels.items() if label in OUTLIERS and label in kinds}
         spoilt |= {target: f"{spoilt[target]} and the {where}" if target in spoilt else where for target in outlying}
-    grave = {kind for kinds in found.values() for kind in kinds if _concerns(kind, labels.values())}
+    grave = {kind for kinds in by_place.values() for kind in kinds if _concerns(kind, labels.values())}
     return Causes(bool(grave), spoilt, all_copies(run, store), short_training(run.task, report), own)
 
 

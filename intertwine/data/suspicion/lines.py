@@ -64,9 +64,9 @@ def suspicions(data: GraphStore | Frames) -> list[Suspect]:
 def examine(store: GraphStore) -> None:
     """Put what is suspicious in a data set among its ``warnings``, once."""
     if not store.examined:
-        found, numbers = suspicions(store), store.numbers().tolist()
-        store.warn(suspect.line for suspect in found)
-        store.suspects += [(suspect.kind, tuple(numbers[k] for k in suspect.frames)) for suspect in found]
+        suspects, numbers = suspicions(store), store.numbers().tolist()
+        store.warn(suspect.line for suspect in suspects)
+        store.suspects += [(suspect.kind, tuple(numbers[k] for k in suspect.frames)) for suspect in suspects]
         store.examined = True
 
 
