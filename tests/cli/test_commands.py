@@ -147,7 +147,7 @@ def test_md(run_cli, trained, ethanol_file: Path) -> None:
         assert "drift of the conserved energy (eV/atom/ns)" in result.stdout
     assert len(read("tiny-md.traj", index=":")) == 5
     assert Path("tiny-md.png").stat().st_size > 1000
-    bath = ("--equilibrate", 6, "--ensemble", "nvt", "--json", "-o", "a.traj")
+    bath = ("--equilibrate", 6, "--every", 1, "--ensemble", "nvt", "--json", "-o", "a.traj")
     summary = document(run_cli("md", trained[0], ethanol_file, "--steps", 4, *bath))
     assert summary["steps"] == 4
     assert summary["neighbour lists built"] >= 1
