@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 import shlex
@@ -13,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from by_path import module_at
 from switches import as_users_run_it
 from typer.main import get_command
 from typer.testing import CliRunner
@@ -195,11 +195,7 @@ def test_help_of_every_command(command: str) -> None:
 
 def test_prose_is_wrapped_at_one_width() -> None:
     """README, CONTRIBUTING, CHANGELOG and docs as `python docs/tools/wrap.py` leaves them: 120 columns."""
-    spec = importlib.util.spec_from_file_location("wrap", ROOT / "docs" / "tools" / "wrap.py")
-    assert spec is not None
-    assert spec.loader is not None
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
+    tool = module_at(ROOT / "docs" / "tools" / "wrap.py")
     pages = {page: page.read_text() for page in tool.pages()}
     assert len(pages) > 30
     assert [page.name for page, text in pages.items() if tool.wrap(text) != text] == []

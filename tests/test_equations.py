@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
+from by_path import module_at
 from switches import as_users_run_it
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -18,17 +17,8 @@ LECTURES = ROOT / "docs" / "lectures"
 SEEDS = ROOT.parent / "shared" / "seeds"
 
 
-def tool(name: str) -> Any:
-    """A module of docs/tools, which is no package."""
-    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / "tools" / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-equations, notebook = tool("equations"), tool("notebook")
+TOOLS = ROOT / "docs" / "tools"
+equations, notebook = (module_at(TOOLS / f"{name}.py") for name in ("equations", "notebook"))
 ASSERTED = ("symmetry", "geometric", "conditional")  # pages that tests/test_lectures.py does not run
 ENTRIES = equations.entries()
 

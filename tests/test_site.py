@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
 import pkgutil
 import re
@@ -14,6 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
+from by_path import module_at
 
 import intertwine
 from intertwine import plots
@@ -30,12 +30,7 @@ def tool(name: str) -> types.ModuleType:
     """A module of docs/tools, which is no package."""
     pytest.importorskip("latex2mathml")
     pytest.importorskip("griffe")
-    specification = importlib.util.spec_from_file_location(name, DOCS / "tools" / f"{name}.py")
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
+    return module_at(DOCS / "tools" / f"{name}.py")
 
 
 def docstrings(module: types.ModuleType) -> list[str]:

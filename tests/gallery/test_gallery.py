@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from by_path import module_at
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 NEEDS = {"phonons": "phonopy"}
@@ -26,12 +26,7 @@ def test_an_example_holds(name: str) -> None:
     """Its statements are asserted in its ``main``, which returns the numbers that it prints."""
     if name in NEEDS:
         pytest.importorskip(NEEDS[name])
-    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    numbers = module.main()
+    numbers = module_at(EXAMPLES / f"{name}.py").main()
     assert numbers
     assert all(value == value for value in numbers.values())
 
