@@ -86,11 +86,9 @@ class PairBlocks(nn.Module):
         self, x: Float[Tensor, "nodes features"], z: Int[Tensor, " nodes"], pairs: PairGraph
     ) -> Float[Tensor, "pairs dim"]:
         """Blocks of all pairs, float64, in irreps."""
-        kind = self.species(z)
-        y, near = self.lift(x), ~pairs.onsite
-        i, j, vectors = pairs.i[near], pairs.j[near], pairs.vectors[near].to(torch.float64)
+        y = self.lift(x)
+        kind, i, j, vectors, both = self._of_two(z, pairs)
         axes, d = self.axes(vectors), safe.norm(vectors)
-        both = kind[i] * self.count + kind[j]
         functions, envelope = self.guess.functions(both, d)
         message, hopping = self.pairs(y, i, j, both, self.guess.standardised(both, functions).to(x.dtype), axes)
         hopping = envelope * (hopping * self.guess.hopping_scale(both) + self.guess.hopping(both, functions, axes.axis))
@@ -100,13 +98,18 @@ class PairBlocks(nn.Module):
 
     def guessed(self, z: Int[Tensor, " nodes"], pairs: PairGraph) -> Float[Tensor, "pairs dim"]:
         """What training begins at: the blocks of :meth:`forward` without the network, float64."""
-        kind, near = self.species(z), ~pairs.onsite
-        i, j, vectors = pairs.i[near], pairs.j[near], pairs.vectors[near].to(torch.float64)
-        axis, both = self.axes(vectors).axis, kind[i] * self.count + kind[j]
+        kind, i, _, vectors, both = self._of_two(z, pairs)
+        axis = self.axes(vectors).axis
         functions, envelope = self.guess.functions(both, safe.norm(vectors))
         site = self.guess.constants(kind)
         site = site + _sum(envelope * self.guess.onsite(both, functions, axis), i, site)
         return self._whole(site, envelope * self.guess.hopping(both, functions, axis), pairs)
+
+    def _of_two(self, z: Tensor, pairs: PairGraph) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """The species of each node; of the pairs of two atoms i, j, the vectors (A, float64), and their kinds."""
+        kind, near = self.species(z), ~pairs.onsite
+        i, j = pairs.i[near], pairs.j[near]
+        return kind, i, j, pairs.vectors[near].to(torch.float64), kind[i] * self.count + kind[j]
 
     def _whole(self, site: Tensor, hopping: Tensor, pairs: PairGraph) -> Float[Tensor, "pairs dim"]:
         """All blocks, made equal to the transposed ones of the reversed pairs."""
@@ -121,13 +124,11 @@ class PairBlocks(nn.Module):
         Returns:
             the root mean square of what the guess leaves, of all components that are not zero.
         """
-        kind, near = self.species(z), ~pairs.onsite
-        i, j, vectors = pairs.i[near], pairs.j[near], pairs.vectors[near].to(torch.float64)
+        kind, i, _, vectors, both = self._of_two(z, pairs)
         axes = PairAxes(max(self.irreps.ls)).double()(vectors)
-        both = kind[i] * self.count + kind[j]
         sites = torch.zeros(len(z), self.irreps.dim, dtype=torch.float64)
         sites[pairs.i[pairs.onsite]] = y[pairs.onsite].to(torch.float64)
-        self.guess.fit_hopping(y[near].to(torch.float64), both, safe.norm(vectors), axes.axis)
+        self.guess.fit_hopping(y[~pairs.onsite].to(torch.float64), both, safe.norm(vectors), axes.axis)
         self.guess.fit_onsite(sites, kind, i, both, safe.norm(vectors), axes.axis)
         sizes = torch.cat([self.guess.hopping_scale(both), self.guess.onsite_scale(kind)]).flatten()
         return float(sizes[sizes > 0].square().mean().sqrt()) if bool((sizes > 0).any()) else 1.0
