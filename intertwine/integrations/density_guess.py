@@ -58,10 +58,14 @@ def matrix_guess(method: Any, basis: Basis, matrix: Float[np.ndarray, "n n"]) ->
     own = _molecule_of(molecule, basis)
     degrees = [shell.degree for z in molecule.atom_charges().tolist() for shell in basis.of(z)]
     D = reordered(torch.from_numpy(matrix), degrees, "intertwine", "pyscf").numpy()
-    same = own.nao == molecule.nao and np.allclose(
-        own.intor("int1e_ovlp"), molecule.intor("int1e_ovlp"), rtol=0, atol=SAME
-    )
-    return np.asarray(D if same else require_pyscf("scf.addons").project_dm_nr2nr(own, D, molecule))
+    if same_orbitals(own.intor("int1e_ovlp"), molecule.intor("int1e_ovlp")):
+        return np.asarray(D)
+    return np.asarray(require_pyscf("scf.addons").project_dm_nr2nr(own, D, molecule))
+
+
+def same_orbitals(first: Float[np.ndarray, "n n"], second: Float[np.ndarray, "m m"]) -> bool:
+    """Whether two overlaps are of the same orbitals."""
+    return first.shape == second.shape and not bool(np.abs(first - second).max() > SAME)
 
 
 def fock_of_density(

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 
 from intertwine.geometry import Graph
-from intertwine.integrations.density_guess import SAME, density_guess, matrix_guess
+from intertwine.integrations.density_guess import density_guess, matrix_guess, same_orbitals
 from intertwine.numerics import DataError, InputError
 from intertwine.orbitals import overlap_matrix, reordered, spectrum
 from intertwine.orbitals.basis import HARTREE
@@ -66,7 +66,7 @@ def predicted(run: Run, molecules: Sequence[Any]) -> list[Prediction]:
         S = overlap_matrix(basis, z, graph.pos)
         theirs = torch.from_numpy(molecule.intor_symmetric("int1e_ovlp"))
         ours = reordered(S, degrees, "intertwine", "pyscf")
-        if ours.shape != theirs.shape or float((ours - theirs).abs().max()) > SAME:
+        if not same_orbitals(ours.numpy(), theirs.numpy()):
             what, remedy = f"its basis is not {basis.name}, as of the run", f'build it with basis="{basis.name}".'
             raise DataError(what, where=where, remedy=remedy)
         H = task.matrix(z, torch.from_numpy(answer["hamiltonian"]).to(torch.float64)) / HARTREE
