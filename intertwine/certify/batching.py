@@ -9,12 +9,11 @@ from torch_geometric.data import Batch
 from intertwine.certify.measured import Findings, Worst
 from intertwine.certify.structures import Structure
 from intertwine.certify.symmetry import listed_anew
-from intertwine.certify.trial import Trial
+from intertwine.certify.trial import DIGITS, Trial
 from intertwine.geometry import LEVELS, Graph, connect, fields_at, permute
 
 BATCH_EPS = 20  # batch of B against B singles, of the largest value (docs/design.md)
 ORDER_EPS = 50  # nodes or edges in another order: sums over neighbours, and reduced products, add up otherwise
-DIGITS = 5  # the same of a function in frames, in units of what the last digit of the positions does
 STRETCH_FACTOR = 1.01  # the other graphs, stretched
 
 

@@ -12,6 +12,7 @@ from intertwine.geometry.attributes import (
     edge_vectors,
     field,
     node_invariants,
+    pair_vectors,
     vector_field,
     vector_fields,
 )
@@ -81,6 +82,7 @@ __all__ = [
     "node_invariants",
     "pair_list",
     "pair_rows",
+    "pair_vectors",
     "permute",
     "plain",
     "point_group",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from intertwine.geometry.fields import FIELDS, Field
@@ -45,6 +45,12 @@ def edge_vectors(graph: Graph) -> Float[Tensor, "edges n"]:
     across = (shifts.to(torch.float64).unsqueeze(1) @ lattice).squeeze(1)
     exact = pos.to(torch.float64)
     return (exact.index_select(0, source) - exact.index_select(0, target) + across).to(graph.precision)
+
+
+def pair_vectors(graph: Graph, i: Int[Tensor, " pairs"], j: Int[Tensor, " pairs"]) -> Float[Tensor, "pairs n"]:
+    """:math:`x_j - x_i` (A) of pairs of nodes, in the finer of the precision of positions and of the network."""
+    pos = _points(graph)
+    return pos.index_select(0, j) - pos.index_select(0, i)
 
 
 def centred(graph: Graph) -> Float[Tensor, "nodes n"]:

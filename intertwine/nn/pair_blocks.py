@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from intertwine.geometry import Graph, pair_list, pair_rows
+from intertwine.geometry import Graph, pair_list, pair_rows, pair_vectors
 from intertwine.nn.cutoff import positive
 from intertwine.nn.embedding import SpeciesTable
 from intertwine.nn.lift import Lift
@@ -43,8 +43,7 @@ class PairGraph(NamedTuple):
 def pair_graph(graph: Graph) -> PairGraph:
     """The pairs of a graph, as :func:`intertwine.geometry.pair_list` lists them."""
     i, j = pair_list(graph).T
-    vectors = graph.pos.index_select(0, j) - graph.pos.index_select(0, i)
-    return PairGraph(i, j, vectors, i == j, pair_rows(graph, j, i))
+    return PairGraph(i, j, pair_vectors(graph, i, j), i == j, pair_rows(graph, j, i))
 
 
 class PairBlocks(nn.Module):

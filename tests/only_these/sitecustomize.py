@@ -1,26 +1,29 @@
-"""Python imports this by itself where its folder is on the path: what the file $REFUSED names is not available, as on
-another machine.
+"""Python imports this by itself where its folder is on the path: what the file $REFUSED names is absent, as on another
+machine: importing it raises ModuleNotFoundError, and ``importlib.util.find_spec`` gives None.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
 from pathlib import Path
+from typing import Any
+
+REFUSED = frozenset(Path(os.environ["REFUSED"]).read_text().split())
 
 
-class Refusal:
-    """A finder before all others that does not find."""
+class Without:
+    """A finder of modules that finds no refused one."""
 
-    def __init__(self, names: frozenset[str]) -> None:
-        self.names = names
+    def __init__(self, finder: Any) -> None:
+        self.finder = finder
 
-    def find_spec(self, fullname: str, path: Sequence[str] | None = None, target: object = None) -> ModuleSpec | None:
-        if fullname.split(".")[0] in self.names:
-            raise ModuleNotFoundError(f"no module named {fullname!r} here", name=fullname)
-        return None
+    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        return None if fullname.split(".")[0] in REFUSED else self.finder.find_spec(fullname, path, target)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.finder, name)
 
 
-sys.meta_path.insert(0, Refusal(frozenset(Path(os.environ["REFUSED"]).read_text().split())))  # type: ignore[arg-type]
+sys.meta_path[:] = [Without(finder) for finder in sys.meta_path]
