@@ -1,10 +1,19 @@
-"""Modules that are no part of a package: tools of the docs, examples."""
+"""Files as modules that are no part of a package (tools of the docs, examples), and tests of each file of a folder."""
 
 from __future__ import annotations
 
 import importlib.util
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import ModuleType
+from typing import TypeVar
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+T = TypeVar("T", Path, str)
 
 
 def module_at(path: Path) -> ModuleType:
@@ -15,3 +24,29 @@ def module_at(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(module)
     return module
+
+
+def each_of(subjects: Iterable[T]) -> Callable[[Callable[[T], None]], Callable[[str], None]]:
+    """A test of one file, or of one module by its name, becomes one of all of a folder, which names each that fails.
+
+    A test for each file costs more than what it looks at.
+    """
+    folders: dict[str, list[T]] = defaultdict(list)
+    for subject in subjects:
+        parts = subject.relative_to(ROOT).parts if isinstance(subject, Path) else re.split("[./]", subject)
+        folders["/".join(parts[:2]) if len(parts) > 2 else parts[0]].append(subject)
+
+    def whole(test: Callable[[T], None]) -> Callable[[str], None]:
+        def of_folder(folder: str) -> None:
+            faults = []
+            for subject in folders[folder]:
+                try:
+                    test(subject)
+                except AssertionError as fault:
+                    faults.append(f"{subject}: {fault}")
+            assert not faults, "\n".join(faults)
+
+        of_folder.__name__, of_folder.__doc__, of_folder.__module__ = test.__name__, test.__doc__, test.__module__
+        return pytest.mark.parametrize("folder", sorted(folders))(of_folder)
+
+    return whole

@@ -1,240 +1,318 @@
-"""What the quick tier runs few members of, or none: the table of tests/tiers.py."""
+"""What the quick tier runs few members of, or none: the tables of tests/tiers.py.
+
+They prove by volume, take long for what others of the quick tier show in part, or start processes, trainings, compilers
+and programs of others. `make test-all` runs all of them.
+"""
 
 from __future__ import annotations
 
-#: folder of tests/ :: test -> how many members of it, in each file that has it, the quick tier runs: of tests that
-#: prove by volume, or take long for what others of the quick tier show in part.
-FEW: dict[str, int] = {
-    # processes, and cells of tables: 5 to 15 s each
-    "examples::test_structures_of_a_file_have_all_pairs_and_no_points": 1,
-    "examples::test_a_file_that_cannot_hold_the_rows_is_refused_before_the_work": 1,
-    "models::test_against_the_equations": 2,
-    ".::test_bad_files_at_the_command_line": 17,
-    "kernels::test_without_triton_the_kernels_are_there": 0,
-    "tasks::test_a_plain_graph_reads_as_a_graph_does": 0,
-    "integrations::test_a_full_disk_leaves_the_former_file": 0,
-    "kernels::test_a_home_that_cannot_be_written_or_is_not_there": 0,
-    "kernels::test_an_exported_program_runs_in_a_process_that_only_imports_the_operators": 0,
-    "kernels::test_forks_while_a_thread_compiles": 0,
-    "kernels::test_the_programs_compile_for_a_hopper_card_without_spilling": 0,
-    "kernels::test_workers_of_a_data_loader": 1,
-    "kernels::test_new_processes_and_those_that_start_together": 0,
-    "kernels::test_exchanged_and_damaged_objects_are_not_run": 0,
-    "kernels::test_an_object_under_another_kernels_name": 0,
-    "fuzz::test_hostile_files": 0,
-    # programs of others, GPUs, whole suites
-    ".::test_when_everything_runs": 3,
-    ".::test_the_dry_run_passes_with_only_the_packages_of_that_machine": 0,
-    ".::test_the_wheel_has_the_package_and_nothing_else": 0,
-    ".::test_the_sdist_has_what_the_wheel_is_made_of": 0,
-    ".::test_the_wheel_says_what_pyproject_says": 0,
-    ".::test_a_new_environment_trains_predicts_and_certifies": 0,
-    ".::test_every_module_is_imported_without_an_extra": 0,
-    ".::test_without_a_card_and_not_dry_every_part_says_so": 0,
-    ".::test_the_first_force_field": 0,
-    ".::test_the_page_on_lifting_holds": 0,
-    ".::test_the_page_on_averaging_holds": 0,
-    ".::test_the_page_holds": 0,
-    "gallery::test_an_example_holds": 0,
-    ".::test_the_page_on_electrons_holds": 0,
-    ".::test_the_page_on_spectra_is_true": 0,
-    "e3nn::test_e3nns_own_tests_pass_on_the_replacement": 0,
-    "e3nn::test_any_leading_axes": 8,
-    "e3nn::test_another_precision_is_served_or_refused": 8,
-    "e3nn::test_other_sizes_are_refused": 8,
-    "e3nn::test_training_and_evaluation": 2,
-    "e3nn::test_files_of_older_versions": 1,
-    "kernels::test_values_and_derivatives_are_those_of_the_reference": 1,
-    "kernels::test_programs_keep_to_the_memory_that_they_state": 1,
-    "e3nn::test_every_class_of_e3nn_0_6": 0,
-    "e3nn::test_launcher_passes_arguments_and_exit_code_and_replaces_e3nn_in_children": 0,
-    "fuzz::test_command_lines": 0,
-    "groups::test_exponential": 4,
-    "integrations::test_images_voxels_and_signals": 1,
-    # processes that are killed, and programs that compute
-    "labels::test_killed_at_ten_random_moments": 0,
-    "labels::test_processes_end_with_the_command": 0,
-    "labels::test_two_processes_are_one": 0,
-    "labels::test_by_dask": 0,
-    "labels::test_training_reads_the_file": 0,
-    "labels::test_b3lyp_is_written_out": 0,
-    "labels::test_forces_are_differences_of_energies": 3,
-    # a training, and a certificate of it
-    "tasks::test_a_run_learns_water_and_begins_pyscfs_iterations": 0,
-    "tasks::test_a_run_learns_densities": 0,
-    "tasks::test_a_density_matrix_of_whole_pairs_is_learned": 1,
-    "tasks::test_inference_mode": 0,
-    "tasks::test_the_task_is_certified": 0,
-    "tasks::test_hartree_fock_of_rotated_water_turns_as_our_orbitals": 2,
-    # wrappers around networks: each member is a certificate
-    "symmetrize::test_graphs": 1,
-    "symmetrize::test_energies_and_forces_of_ethanol": 2,
-    "symmetrize::test_a_finite_group_exactly": 2,
-    "symmetrize::test_samples_are_equivariant_in_distribution_and_their_error_is_told": 0,
-    "symmetrize::test_images_in_right_angles_and_mirrors": 0,
-    "symmetrize::test_sets_of_points": 1,
-    "symmetrize::test_sorted_sets": 0,
-    "symmetrize::test_one_atom_and_atoms_in_one_place": 2,
-    "symmetrize::test_one_drawn_frame_is_equivariant_in_distribution": 0,
-    "symmetrize::test_the_prior_draws_frames_to_the_axes_of_the_coordinates": 0,
-    "symmetrize::test_forces_through_detached_frames_are_not_the_gradient": 1,
-    "training::test_another_begins_with_its_weights": 1,
-    "training::test_a_plain_run_is_put_into_frames": 0,
-    "cli::test_charges_as_inputs": 0,
-    "cli::test_a_folder_says_what_its_files_say": 0,
-    "cli::test_lists": 0,
-    "cli::test_the_run_is_called_after_its_model": 0,
-    "cli::test_a_limit_of_memory": 0,
-    "cli::test_a_test_file_declares_its_own_units": 0,
-    "cli::test_certify_a_class_of_the_users": 0,
-    "cli::test_dynamics_of_charged_particles": 0,
-    "cli::test_a_folder_and_a_pattern": 0,
-    "cli::test_images_of_a_class": 0,
-    "cli::test_fixed_atoms_stay": 2,
-    "cli::test_logs_of_every_part_are_looked_at": 0,
-    "training::test_a_number_is_no_second_file": 1,
-    "training::test_from_another_working_directory": 0,
-    "kernels::test_the_case_of_november": 0,
-    "models::test_polar_splines": 2,
-    "models::test_against_e3nn": 2,
-    "integrations::test_pressure_moves_the_cell": 1,
-    "e3nn::test_every_class": 0,
-    # compilers
-    "models::test_compiled": 0,
-    "models::test_exported": 0,
-    "o3::test_compiled_whole": 8,
-    "o3::test_exported": 12,
-    "tasks::test_compiled_further": 0,
-    "tasks::test_compiled_whole": 1,
-    "tasks::test_exported": 0,
-    "tasks::test_exported_in_single_precision": 0,
-    "tasks::test_properties": 1,
-    "tasks::test_tensors": 1,
-    # the contract of models: each architecture has a file of its own
-    "models::test_batch_equals_singles": 1,
-    "models::test_certificate": 0,
-    "models::test_papers_presets_certify": 1,
-    "models::test_a_training_step": 4,
-    "models::test_gradients": 6,
-    "models::test_molecule_of_three_species": 4,
-    "models::test_coincident_atoms": 1,
-    "models::test_derivatives_in_positions": 1,
-    "models::test_deterministic_and_leaves_its_input_alone": 1,
-    "models::test_edges_in_any_order_and_memory_layout": 1,
-    "models::test_equivariance": 1,
-    "models::test_every_cell_is_what_is_measured": 1,
-    "models::test_every_parameter_matters": 1,
-    "models::test_far_from_the_origin": 1,
-    "models::test_features_are_permuted": 1,
-    "models::test_graphs_of_a_batch_do_not_see_each_other": 1,
-    "models::test_graphs_with_nothing_in_them": 1,
-    "models::test_its_group_is_kept": 1,
-    "models::test_loops_over_orientations": 2,
-    "models::test_permutation": 1,
-    "models::test_says_what_it_is": 1,
-    "models::test_single_precision_is_close_to_double": 1,
-    "models::test_smooth_at_the_cutoff": 1,
-    "models::test_state_is_complete": 1,
-    "models::test_supercell": 1,
-    "models::test_translation": 1,
-    # every architecture: trained, certified and used on the command line
-    "cli::test_certify_an_untrained_model": 0,
-    "cli::test_certify_on_given_structures": 0,
-    "cli::test_certify_without_the_runs_data": 0,
-    "cli::test_train_certify_predict": 1,
-    "cli::test_twenty_columns": 3,
-    "cli::test_every_ensemble_says_what_it_conserves": 0,
-    "cli::test_a_worker_that_is_left_while_it_hands_a_batch_over_is_silent": 0,
-    "cli::test_a_training_is_stopped_resumed_and_alone_in_its_folder": 0,
-    "cli::test_a_signal_before_and_after_the_epochs": 0,
-    "cli::test_two_at_once_into_one_folder": 0,
-    "cli::test_a_name_on_the_line_runs_and_a_run_folder_must_be_allowed": 0,
-    "cli::test_the_list_has_it_and_says_what_is_broken": 0,
-    "cli::test_one_name_of_two_packages_is_refused": 0,
-    "cli::test_certify_a_run": 0,
-    "cli::test_shared_files": 1,
-    "cli::test_predictions_for_a_folder_are_certified_and_those_of_its_files": 0,
-    # certificates, each of hundreds of evaluations
-    "certify::test_a_fault_between_nodes_is_found": 2,
-    "certify::test_lost_digits_are_found": 1,
-    "certify::test_models_pass": 1,
-    "certify::test_one_bug_fails_its_lines": 1,
-    "certify::test_only_a_named_error_leaves_a_structure_out": 0,
-    "certify::test_particles_in_any_dimension": 1,
-    "certify::test_what_is_between_nodes_passes": 0,
-    "certify::test_chirality_is_no_fault_where_only_rotations_are_claimed": 0,
-    "certify::test_noise_in_the_last_digit": 0,
-    "certify::test_mlp_on_coordinates_breaks_permutations_too": 0,
-    "certify::test_what_is_not_claimed_is_information": 0,
-    "certify::test_a_large_constant_energy_hides_nothing_and_harms_nothing": 0,
-    "certify::test_sound": 1,
-    "certify::test_nodes_of_a_batch_in_any_order": 0,
-    "certify::test_an_exception_is_a_line_not_a_crash": 0,
-    "tasks::test_a_tensor_turns_with_the_molecule": 0,
-    "tasks::test_a_vector_turns_with_the_molecule": 0,
-    "tasks::test_certificate_of_a_crystal": 0,
-    "tasks::test_equivariant_and_the_same_in_a_batch": 1,
-    "tasks::test_points_of_space": 0,
-    "tasks::test_fields_of_ones_own": 0,
-    "bench::test_random_weights_tell_apart_what_theory_says": 1,
-    "bench::test_memory_of_the_process": 0,
-    "bench::test_a_process_that_fails_says_why": 0,
-    "o3::test_against_e3nn": 12,
-    "o3::test_derivatives_and_all_paths": 12,
-    "o3::test_first_and_second_derivatives": 12,
-    "o3::test_kernels_are_plain_torch": 6,
-    "o3::test_oracle": 8,
-    "o3::test_orthogonality_to_degree_20": 0,
-    "groups::test_three_derivatives_of_rotation_vectors_are_right": 1,
-    "o3::test_values_and_gradients": 24,
-    "o3::test_compiled_and_exported": 0,
-    "training::test_killed_ten_times_and_resumed_ends_with_the_same_bits": 0,
-    "training::test_folds_never_seen_are_refined": 0,
-    "training::test_two_machines_with_two_processes_each": 0,
-    "training::test_two_that_others_start_are_one_with_twice_the_batch": 0,
-    "training::test_another_number_than_was_started": 0,
-    "training::test_what_fails_in_one_ends_all": 0,
-    "training::test_two_processes_are_one_with_twice_the_batch": 0,
-    "training::test_a_helper_that_dies_is_reported": 0,
-    "training::test_interrupt_ends_the_helpers_too": 0,
-    "training::test_the_first_step_is_finite": 2,
-    "cli::test_names_that_are_no_text": 0,
-    "cli::test_closed_streams_and_readers_that_have_enough": 0,
-    "cli::test_standard_output_that_is_full_is_an_error": 0,
-    "cli::test_a_certificate_in_two_precisions_is_certified_once": 0,
-    "o3::test_what_is_not_imported": 2,
-    "o3::test_compilers_see_one_operator": 0,
-    "numerics::test_standard_output_is_written_in_its_order": 1,
-    "kernels::test_random_plans": 1,
-    "kernels::test_one_number_less_would_be_noticed": 1,
-    "certify::test_a_box_costs_no_digits": 1,
-    "cli::test_predictions_and_labels_of_units_are_both_evaluated_as_they_are": 1,
-    "models::test_what_can_not_be_converted_is_named": 4,
-    "training::test_damaged_baselines_are_refused": 1,
-    "nn::test_layers_commute_with_the_group": 6,
-    "kernels::test_doors_are_closed": 0,
-    "examples::test_predict_writes_all_rows": 1,
-    "cli::test_polarizabilities_train_by_one_command": 0,
-    "cli::test_the_users_code_leaves_the_document_alone": 0,
-    "cli::test_helpers_end_with_the_first_process_and_the_other_way_round": 0,
-    "cli::test_a_certificate_is_printed_where_it_can_not_be_stored": 0,
-    "cli::test_units_of_the_run_hold_in_every_command": 0,
-    "cli::test_a_run_folder_in_words": 0,
-    "examples::test_report_has_the_task_s_own_lines_and_pictures": 1,
-    "examples::test_certificate_passes_on_the_task_s_own_data": 1,
-    "e3nn::test_energy_forces_and_gradients_are_those_on_e3nn": 0,
-    "e3nn::test_the_lammps_model_of_mace": 0,
-    "integrations::test_in_another_process": 0,
-    "cli::test_voxels_from_training_to_a_program": 0,
-    "integrations::test_eight_threads_with_twenty_molecules_each": 1,
-    "certify::test_pointnet_breaks_all_but_permutations": 0,
-    "examples::test_evaluate_prints_errors_with_units": 1,
-    "e3nn::test_potentials_of_mace": 0,
-    "cli::test_a_run_folder_as_json": 0,
-    "cli::test_a_killed_worker_of_the_loader_is_named": 0,
-    "kernels::test_a_fault_in_any_coefficient_is_found": 1,
-    "nn::test_travels": 4,
-    "e3nn::test_a_deployed_program": 0,
-    "cli::test_what_we_write_is_read_as_it_is": 2,
-    "kernels::test_plain_torch_takes_over_and_says_so_once": 0,
+#: Folder of tests/ -> tests that the quick tier leaves out.
+NONE: dict[str, str] = {
+    ".": """
+        test_a_disk_that_fills_during_training_loses_no_epoch test_a_new_environment_trains_predicts_and_certifies
+        test_every_module_is_imported_without_an_extra test_isolated_atoms
+        test_the_dry_run_passes_with_only_the_packages_of_that_machine test_the_first_force_field test_the_page_holds
+        test_the_page_on_averaging_holds test_the_page_on_electrons_holds test_the_page_on_lifting_holds
+        test_the_page_on_spectra_is_true test_the_sdist_has_what_the_wheel_is_made_of
+        test_the_table_thins_a_family_further test_the_task_and_the_data_set_of_extending_train
+        test_the_wheel_has_the_package_and_nothing_else test_the_wheel_says_what_pyproject_says
+        test_without_a_card_and_not_dry_every_part_says_so
+    """,
+    "bench": """
+        test_a_process_that_fails_says_why test_memory_of_the_process
+        test_the_published_pairs_are_congruent_by_a_rotation
+    """,
+    "certify": """
+        test_a_large_constant_energy_hides_nothing_and_harms_nothing test_an_exception_is_a_line_not_a_crash
+        test_chirality_is_no_fault_where_only_rotations_are_claimed test_mlp_on_coordinates_breaks_permutations_too
+        test_models_pass test_nodes_of_a_batch_in_any_order test_noise_in_the_last_digit
+        test_only_a_named_error_leaves_a_structure_out test_pointnet_breaks_all_but_permutations
+        test_same_seed_same_certificate test_what_is_between_nodes_passes test_what_is_not_claimed_is_information
+    """,
+    "cli": """
+        test_a_certificate_in_two_precisions_is_certified_once test_a_certificate_is_printed_where_it_can_not_be_stored
+        test_a_checkpoint_of_another_run_gets_nothing_of_the_folder_it_lies_in test_a_file_of_settings_under_the_options
+        test_a_folder_and_a_pattern test_a_folder_says_what_its_files_say test_a_killed_worker_of_the_loader_is_named
+        test_a_limit_of_memory test_a_name_on_the_line_runs_and_a_run_folder_must_be_allowed test_a_run_folder_as_json
+        test_a_run_folder_in_words test_a_run_goes_on_with_its_log test_a_run_goes_on_with_its_settings
+        test_a_run_is_exported test_a_signal_before_and_after_the_epochs test_a_test_file_declares_its_own_units
+        test_a_training_is_stopped_resumed_and_alone_in_its_folder
+        test_a_worker_that_is_left_while_it_hands_a_batch_over_is_silent test_certify_a_class_of_the_users
+        test_certify_a_run test_certify_an_untrained_model test_certify_on_given_structures
+        test_certify_without_the_runs_data test_charges_as_inputs test_closed_streams_and_readers_that_have_enough
+        test_completing_does_not_wait_for_the_models test_ctrl_c_saves_and_is_exit_code_130
+        test_dynamics_of_charged_particles test_equipartition_is_said test_every_ensemble_says_what_it_conserves
+        test_from_a_run test_helpers_end_with_the_first_process_and_the_other_way_round test_images_of_a_class
+        test_kernels test_labels_in_the_last_frame_only test_lists test_logs_of_every_part_are_looked_at
+        test_names_that_are_no_text test_one_name_of_two_packages_is_refused
+        test_open_and_periodic_structures_of_a_run_with_stress test_polarizabilities_train_by_one_command
+        test_predictions_for_a_folder_are_certified_and_those_of_its_files test_references_stay_and_are_what_is_scored
+        test_standard_output_that_is_full_is_an_error test_the_list_has_it_and_says_what_is_broken
+        test_the_module_answers_under_the_name_of_the_command test_the_run_is_called_after_its_model
+        test_the_users_code_leaves_the_document_alone test_train_tells_where_the_results_are
+        test_two_at_once_into_one_folder test_units_of_the_run_hold_in_every_command test_velocities_of_the_file
+        test_voxels_from_training_to_a_program
+    """,
+    "data": """
+        test_data_set test_positions_are_solved_for_from_overlaps
+    """,
+    "e3nn": """
+        test_a_deployed_program test_e3nns_own_tests_pass_on_the_replacement
+        test_energy_forces_and_gradients_are_those_on_e3nn test_every_class test_every_class_of_e3nn_0_6
+        test_example_networks_of_e3nn_run_on_the_replacement test_files_of_older_versions
+        test_launcher_passes_arguments_and_exit_code_and_replaces_e3nn_in_children test_layers_with_operators_of_ours
+        test_potentials_of_mace test_the_lammps_model_of_mace
+    """,
+    "examples": """
+        test_certificate_passes_on_the_task_s_own_data test_predicted_blocks_are_hermitian
+        test_report_has_the_task_s_own_lines_and_pictures
+    """,
+    "fuzz": """
+        test_command_lines test_hostile_files
+    """,
+    "gallery": """
+        test_an_example_holds
+    """,
+    "groups": """
+        test_compiled_exported_and_vectorised test_derivatives_are_right_at_the_identity_and_at_half_turns
+        test_three_derivatives_of_rotation_vectors_are_right
+    """,
+    "integrations": """
+        test_a_calculator_warns_once_and_remembers_the_last test_a_full_disk_leaves_the_former_file
+        test_eight_threads_with_twenty_molecules_each test_images_voxels_and_signals test_in_another_process
+        test_pressure_moves_the_cell
+    """,
+    "kernels": """
+        test_a_fault_in_any_coefficient_is_found test_a_fork_before_the_first_kernel
+        test_a_home_that_cannot_be_written_or_is_not_there
+        test_an_exported_program_runs_in_a_process_that_only_imports_the_operators
+        test_an_object_under_another_kernels_name test_doors_are_closed test_exchanged_and_damaged_objects_are_not_run
+        test_forks_while_a_thread_compiles test_forks_while_a_thread_is_inside_llvm test_forks_while_kernels_are_checked
+        test_new_processes_and_those_that_start_together test_one_number_less_would_be_noticed
+        test_plain_torch_takes_over_and_says_so_once test_the_case_of_november test_the_operators_keep_torchs_rules
+        test_the_programs_compile_for_a_hopper_card_without_spilling test_without_triton_the_kernels_are_there
+    """,
+    "labels": """
+        test_b3lyp_is_written_out test_by_dask test_killed_at_ten_random_moments test_processes_end_with_the_command
+        test_training_reads_the_file test_two_processes_are_one
+    """,
+    "models": """
+        test_certificate test_compiled test_damage_is_named test_exported test_papers_presets_certify
+    """,
+    "nn": """
+        test_compiled_and_exported test_compiles_with_forces_and_exports test_state_and_compilation
+    """,
+    "numerics": """
+        test_standard_output_is_written_in_its_order test_the_size_limit_of_a_process
+    """,
+    "o3": """
+        test_a_run_is_used_without_lightning test_compiled_and_exported test_compiled_exported_and_vectorised
+        test_compilers_see_one_operator test_copies_precisions_compilers test_orthogonality_to_degree_20
+        test_transforms_and_compile
+    """,
+    "orbitals": """
+        test_bad_input_of_densities
+    """,
+    "plots": """
+        test_importing_plots_loads_no_matplotlib
+    """,
+    "symmetrize": """
+        test_images_in_right_angles_and_mirrors test_one_drawn_frame_is_equivariant_in_distribution
+        test_samples_are_equivariant_in_distribution_and_their_error_is_told test_sorted_sets
+        test_the_prior_draws_frames_to_the_axes_of_the_coordinates
+    """,
+    "tasks": """
+        test_a_density_matrix_of_whole_pairs_is_learned test_a_plain_graph_is_copied_and_cast
+        test_a_plain_graph_reads_as_a_graph_does test_a_run_learns_densities
+        test_a_run_learns_water_and_begins_pyscfs_iterations test_a_tensor_turns_with_the_molecule
+        test_a_vector_turns_with_the_molecule test_certificate_of_a_crystal test_compiled_further
+        test_dynamics_of_particles_with_charges test_exported test_exported_in_single_precision test_fields_of_ones_own
+        test_inference_mode test_logits_are_certified_as_invariants test_points_of_space test_tensors
+        test_the_task_is_certified
+    """,
+    "training": """
+        test_a_helper_that_dies_is_reported test_a_number_is_no_second_file test_a_plain_run_is_put_into_frames
+        test_a_resumed_run_settles_nothing_and_resolves_what_is_stored_and_what_is_asked
+        test_a_run_folder_shows_its_iterations test_a_run_of_a_version_without_baselines_has_those_that_need_no_fit
+        test_a_run_remembers_its_labels test_a_run_that_is_killed_before_its_first_epoch_begins_again
+        test_a_second_file_that_has_changed_or_moved test_a_stress_that_was_not_learned_is_no_error
+        test_an_outlier_spoils_its_baseline_and_nothing_is_advised test_another_number_than_was_started
+        test_changed_data_are_noticed test_copies_and_short_training test_damaged_baselines_are_refused
+        test_data_that_the_weights_are_not_for test_early_stopping_and_time_budget
+        test_evaluate_prints_a_row_for_each_baseline test_folds_never_seen_are_refined
+        test_from_another_working_directory test_frozen_parts_keep_their_bits_and_the_run_resumes
+        test_interrupt_ends_the_helpers_too test_isolated_atoms_are_references_and_never_tested
+        test_killed_ten_times_and_resumed_ends_with_the_same_bits test_minutes_say_what_follows
+        test_moved_data_are_given_again test_other_data_are_refused test_runs_of_former_versions_have_relative_paths
+        test_species_of_the_test_set_alone_are_refused test_the_folder_is_named_after_the_model_that_is_trained
+        test_the_run_is_told_in_words_of_classes test_two_machines_with_two_processes_each
+        test_two_processes_are_one_with_twice_the_batch test_two_that_others_start_are_one_with_twice_the_batch
+        test_what_fails_in_one_ends_all
+    """,
+}
+
+#: Folder of tests/ -> how many members of a test, in each file that has it, the quick tier runs.
+SOME: dict[str, dict[str, int]] = {
+    ".": {
+        "test_bad_files_at_the_command_line": 8,
+        "test_forty": 1,
+        "test_molecules_and_crystals": 1,
+        "test_refused_at_the_command_line": 8,
+        "test_skips_are_told_by_reason": 1,
+        "test_the_message_of_the_page_is_that_of_the_program": 4,
+        "test_what_a_page_says_in_code_is_true": 2,
+        "test_what_the_page_says_in_code_is_true": 1,
+        "test_when_everything_runs": 1,
+    },
+    "bench": {
+        "test_random_weights_tell_apart_what_theory_says": 1,
+    },
+    "certify": {
+        "test_a_box_costs_no_digits": 1,
+        "test_a_fault_between_nodes_is_found": 2,
+        "test_lost_digits_are_found": 1,
+        "test_networks_of_images": 1,
+        "test_one_bug_fails_its_lines": 1,
+        "test_particles_in_any_dimension": 1,
+        "test_sound": 1,
+    },
+    "cli": {
+        "test_a_checkpoint_in_its_folder_and_alone": 1,
+        "test_fixed_atoms_stay": 1,
+        "test_predictions_and_labels_of_units_are_both_evaluated_as_they_are": 1,
+        "test_shared_files": 1,
+        "test_train_certify_predict": 1,
+        "test_twenty_columns": 1,
+        "test_what_we_write_is_read_as_it_is": 2,
+    },
+    "data": {
+        "test_damaged_files_are_read_or_named": 4,
+        "test_rotations_of_space_are_what_they_say": 1,
+        "test_the_sets_beside_the_repository_are_silent": 4,
+        "test_the_stress_of_mlearn_is_the_derivative_of_its_energy": 1,
+    },
+    "e3nn": {
+        "test_another_precision_is_served_or_refused": 8,
+        "test_any_leading_axes": 8,
+        "test_other_sizes_are_refused": 8,
+        "test_training_and_evaluation": 2,
+    },
+    "examples": {
+        "test_a_file_that_cannot_hold_the_rows_is_refused_before_the_work": 1,
+        "test_evaluate_prints_errors_with_units": 1,
+        "test_predict_writes_all_rows": 1,
+        "test_structures_of_a_file_have_all_pairs_and_no_points": 1,
+    },
+    "geometry": {
+        "test_derivatives": 2,
+    },
+    "groups": {
+        "test_any_representation_is_a_sum_of_irreps": 5,
+        "test_exponential": 4,
+    },
+    "integrations": {
+        "test_energy_and_that_of_the_bath_are_conserved": 1,
+        "test_nve_runs_at_the_temperature_or_says_why_not": 1,
+    },
+    "kernels": {
+        "test_compiled_with_backward": 1,
+        "test_gradients_by_finite_differences": 2,
+        "test_programs_keep_to_the_memory_that_they_state": 1,
+        "test_random_plans": 1,
+        "test_third_and_fourth_derivatives": 1,
+        "test_values_and_derivatives_are_those_of_the_reference": 1,
+        "test_workers_of_a_data_loader": 1,
+    },
+    "labels": {
+        "test_forces_are_differences_of_energies": 1,
+    },
+    "models": {
+        "test_a_training_step": 1,
+        "test_against_e3nn": 1,
+        "test_against_the_equations": 1,
+        "test_against_torch_geometric": 1,
+        "test_batch_equals_singles": 1,
+        "test_coincident_atoms": 1,
+        "test_derivatives_in_positions": 1,
+        "test_deterministic_and_leaves_its_input_alone": 1,
+        "test_drawn_lifts_are_equivariant_in_distribution": 1,
+        "test_edges_in_any_order_and_memory_layout": 1,
+        "test_equivariance": 1,
+        "test_every_cell_is_what_is_measured": 1,
+        "test_every_parameter_matters": 1,
+        "test_far_from_the_origin": 1,
+        "test_features_are_permuted": 1,
+        "test_gradients": 3,
+        "test_graphs_of_a_batch_do_not_see_each_other": 1,
+        "test_graphs_with_nothing_in_them": 1,
+        "test_its_group_is_kept": 1,
+        "test_loops_over_orientations": 2,
+        "test_molecule_of_three_species": 1,
+        "test_molecules_against_the_equations": 1,
+        "test_permutation": 1,
+        "test_polar_splines": 2,
+        "test_says_what_it_is": 1,
+        "test_several_vectors": 6,
+        "test_single_precision_is_close_to_double": 1,
+        "test_smooth_at_the_cutoff": 1,
+        "test_state_is_complete": 1,
+        "test_supercell": 1,
+        "test_symmetries_of_the_grid": 6,
+        "test_the_equation_by_loops": 2,
+        "test_translation": 1,
+        "test_what_can_not_be_converted_is_named": 4,
+    },
+    "nn": {
+        "test_first_and_second_derivatives": 3,
+        "test_layers_commute_with_the_group": 2,
+        "test_travels": 4,
+    },
+    "o3": {
+        "test_against_e3nn": 3,
+        "test_compiled_whole": 3,
+        "test_derivatives_and_all_paths": 12,
+        "test_equals_its_definition_in_forty_digits": 2,
+        "test_exported": 12,
+        "test_first_and_second_derivatives": 12,
+        "test_kernels_are_plain_torch": 6,
+        "test_oracle": 8,
+        "test_right_is_that_of_e3nn": 4,
+        "test_values_and_gradients": 24,
+        "test_what_is_not_imported": 1,
+    },
+    "plots": {
+        "test_pictures_of_matrices": 1,
+        "test_species_stand_apart_however_many": 3,
+        "test_titles_end_within_the_picture_and_the_note_is_over_no_point": 2,
+    },
+    "symmetrize": {
+        "test_a_finite_group_exactly": 2,
+        "test_energies_and_forces_of_ethanol": 1,
+        "test_forces_through_detached_frames_are_not_the_gradient": 1,
+        "test_graphs": 1,
+        "test_one_atom_and_atoms_in_one_place": 2,
+        "test_sets_of_points": 1,
+    },
+    "tasks": {
+        "test_compiled_whole": 1,
+        "test_equivariant_and_the_same_in_a_batch": 1,
+        "test_hartree_fock_of_rotated_water_turns_as_our_orbitals": 2,
+        "test_properties": 1,
+        "test_the_loss_falls_and_reaches_every_weight": 1,
+        "test_the_task_is_certified_for_its_group": 1,
+    },
+    "training": {
+        "test_a_budget_that_is_spent_is_said": 1,
+        "test_a_former_configuration_trains_with_its_own_balance": 1,
+        "test_a_run_that_learned_nothing_says_what_beats_it": 1,
+        "test_another_begins_with_its_weights": 1,
+        "test_the_command_that_goes_on_is_enough": 1,
+        "test_the_first_step_is_finite": 2,
+        "test_weights_and_their_average": 2,
+    },
+}
+
+#: folder :: test -> the number of both tables.
+FEW: dict[str, int] = {f"{folder}::{test}": 0 for folder, tests in NONE.items() for test in tests.split()} | {
+    f"{folder}::{test}": count for folder, tests in SOME.items() for test, count in tests.items()
 }

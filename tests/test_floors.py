@@ -13,6 +13,7 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
+from by_path import each_of
 
 HERE = Path(__file__).resolve().parents[1]
 ROOT = HERE / "intertwine"
@@ -37,8 +38,6 @@ BESIDE = sorted(file for folder in ("tests", "benchmarks", "scripts", "docs") fo
 LONGEST_FILE, LONGEST_FUNCTION = 350, 60
 #: A test fixture of e3nn's that is nothing but this.
 EXCUSED = {ROOT / "e3nn" / "fixtures.py": {"torch.set_default_dtype"}}
-
-named = pytest.mark.parametrize("file", FILES, ids=[str(f.relative_to(ROOT)) for f in FILES])
 
 
 def imported(tree: ast.AST, package: tuple[str, ...]) -> list[str]:
@@ -68,7 +67,7 @@ def violations(source: str, room: str) -> list[str]:
     return above
 
 
-@named
+@each_of(FILES)
 def test_imports_only_from_lower_floors(file: Path) -> None:
     assert not violations(file.read_text(), file.relative_to(ROOT).parts[0])
 
@@ -220,7 +219,7 @@ def test_the_check_itself_lets_ladders_pass() -> None:
     assert not cycle(sources)
 
 
-@named
+@each_of(FILES)
 def test_files_and_functions_are_short(file: Path) -> None:
     lines = file.read_text().splitlines()
     assert len(lines) <= LONGEST_FILE
@@ -231,7 +230,7 @@ def test_files_and_functions_are_short(file: Path) -> None:
             assert length <= LONGEST_FUNCTION, f"{node.name}: {length} lines"
 
 
-@named
+@each_of(FILES)
 def test_nothing_forbidden(file: Path) -> None:
     """No global default dtype, no pickle, no bare except, no code built from strings, no unfinished part."""
     for node in ast.walk(ast.parse(file.read_text())):
@@ -252,7 +251,7 @@ def test_nothing_forbidden(file: Path) -> None:
     assert not modules & {"pickle", "cPickle", "dill", "joblib", "shelve"}
 
 
-@named
+@each_of(FILES)
 def test_future_annotations_and_docstring(file: Path) -> None:
     tree = ast.parse(file.read_text())
     if not tree.body:
@@ -262,7 +261,7 @@ def test_future_annotations_and_docstring(file: Path) -> None:
         assert any(isinstance(node, ast.ImportFrom) and node.module == "__future__" for node in tree.body)
 
 
-@pytest.mark.parametrize("file", BESIDE, ids=[str(f.relative_to(HERE)) for f in BESIDE])
+@each_of(BESIDE)
 def test_files_beside_the_package_are_short(file: Path) -> None:
     assert len(file.read_text().splitlines()) <= LONGEST_FILE
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from by_path import each_of
 from jaxtyping import TypeCheckError
 
 from intertwine.models import ScalarVector
@@ -21,8 +22,6 @@ FILES = sorted([*(ROOT / "models").rglob("*.py"), *(ROOT / "nn").rglob("*.py")])
 CORE = {"prepare", "message", "aggregate", "update"}
 SHAPED = {"Float", "Int", "Bool", "Shaped", "Complex"}
 ANY_SHAPE = {"Callable", "Mapping"}  # functions of arrays of any shape; arrays by name, such as a state_dict
-
-named = pytest.mark.parametrize("file", FILES, ids=[str(f.relative_to(ROOT)) for f in FILES])
 
 
 def bare(annotation: ast.expr | None) -> bool:
@@ -65,12 +64,12 @@ def unshaped(source: str) -> list[str]:
     return found + [f"{node.lineno}: {ast.unparse(node.targets[0])}" for node in aliases if bare(node.value)]
 
 
-@named
+@each_of(FILES)
 def test_public_functions_state_the_shapes_of_their_arrays(file: Path) -> None:
     assert not unshaped(file.read_text())
 
 
-@named
+@each_of(FILES)
 def test_the_core_of_every_model_states_shapes_and_not_anything(file: Path) -> None:
     """``Any`` is for the base alone, which knows no model."""
     tree = ast.parse(file.read_text())
@@ -117,7 +116,7 @@ def test_the_check_itself_lets_shaped_ones_pass(source: str) -> None:
     assert not unshaped(source)
 
 
-@pytest.mark.parametrize("file", sorted(ROOT.rglob("*.py")), ids=lambda f: str(f.relative_to(ROOT)))
+@each_of(sorted(ROOT.rglob("*.py")))
 def test_abstract_classes_are_abc(file: Path) -> None:
     """No method is unfinished by hand; a class with abstract methods can't be made."""
     for kind in (node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.ClassDef)):

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
-from by_path import module_at
+from by_path import each_of, module_at
 
 import intertwine
 from intertwine import plots
@@ -76,7 +76,7 @@ def test_every_package_has_a_page() -> None:
     assert named == packages
 
 
-@pytest.mark.parametrize("name", MODULES)
+@each_of(MODULES)
 def test_formulas_of_docstrings_can_be_drawn(name: str) -> None:
     site, mathml = tool("docstrings"), tool("mathml")
     for text in map(site.markdown, docstrings(import_module(name))):

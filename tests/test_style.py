@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from by_path import each_of
 from switches import does_not_apply
 
 import intertwine
@@ -50,7 +51,7 @@ def test_every_public_name_exists_and_has_a_docstring(name: str) -> None:
             assert not own.startswith(f"{word}("), f"{name}.{word} has only the docstring that dataclass made"
 
 
-@pytest.mark.parametrize("name", MODULES)
+@each_of(MODULES)
 def test_examples(name: str) -> None:
     failed, _ = doctest.testmod(importlib.import_module(name))
     assert failed == 0
@@ -71,7 +72,7 @@ def bound(tree: ast.AST) -> Iterator[tuple[int, str]]:
             yield node.lineno, node.asname
 
 
-@pytest.mark.parametrize("file", FILES)
+@each_of(FILES)
 def test_a_variable_says_what_it_holds(file: str) -> None:
     names = list(bound(ast.parse((ROOT / file).read_text(encoding="utf-8"))))
     allowed = EXCEPTIONS.get(file, set())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import pytest
+from by_path import each_of
 
 HERE = Path(__file__).resolve().parents[1]
 WIDTH = 120
@@ -47,12 +47,12 @@ def wide_lines_of_page(text: str) -> list[int]:
     return wide
 
 
-@pytest.mark.parametrize("file", CODE, ids=[str(file.relative_to(HERE)) for file in CODE])
+@each_of(CODE)
 def test_lines_of_code_are_short(file: Path) -> None:
     assert not wide_lines(file.read_text())
 
 
-@pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(HERE)) for page in PAGES])
+@each_of(PAGES)
 def test_lines_of_pages_are_short(page: Path) -> None:
     assert not wide_lines_of_page(page.read_text())
 
