@@ -43,13 +43,14 @@ demo-autoencoder: setup
 	@touch $@
 
 # two processes of one thread each are faster than one of two, and a test's figures do not depend on the machine's cores
-TEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+# the package is compiled to bytecode first: tests start processes, and not every machine lets those write it
+TEST = $(BIN)/python -m compileall -q intertwine && OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 test: .venv/.peers
-	INTERTWINE_TEST_ALL=0 $(TEST)
+	export INTERTWINE_TEST_ALL=0; $(TEST)
 
 test-all: .venv/.peers
-	INTERTWINE_TEST_ALL=1 $(TEST)
+	export INTERTWINE_TEST_ALL=1; $(TEST)
 
 # with the oldest versions that pyproject.toml allows, in an environment of its own: tests that use every dependency.
 # Annotations are not checked here: jaxtyping 0.3.0 can't where a conftest imports the package before pytest is configured.

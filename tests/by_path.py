@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -33,8 +32,9 @@ def each_of(subjects: Iterable[T]) -> Callable[[Callable[[T], None]], Callable[[
     """
     folders: dict[str, list[T]] = defaultdict(list)
     for subject in subjects:
-        parts = subject.relative_to(ROOT).parts if isinstance(subject, Path) else re.split("[./]", subject)
-        folders["/".join(parts[:2]) if len(parts) > 2 else parts[0]].append(subject)
+        path = subject.relative_to(ROOT) if isinstance(subject, Path) else Path(subject)
+        parts = path.parts if path.suffix == ".py" else subject.split(".")
+        folders["/".join(parts[:-1][:2])].append(subject)
 
     def whole(test: Callable[[T], None]) -> Callable[[str], None]:
         def of_folder(folder: str) -> None:

@@ -34,19 +34,24 @@ def check_first_calls() -> None:
         made = whole(*arguments, **options)
         if arguments:  # a decorator without options, or a class
             return made
-        return lambda subject: first_calls(subject, made(subject))
+        return lambda subject: first_calls(subject, made)
 
     jaxtyped.first_calls = True
     jaxtyping.jaxtyped = jaxtyped
 
 
-def first_calls(function: Any, checked: Callable[..., Any]) -> Any:
-    """A function that is ``checked`` in the first :data:`CALLS` calls of a test, and then ``function`` itself."""
-    if not inspect.isfunction(function) or checked is function:
-        return checked
+def first_calls(function: Any, check: Callable[[Any], Callable[..., Any]]) -> Any:
+    """A function that is ``check(function)`` in the first :data:`CALLS` calls of a test, and then ``function`` itself.
+
+    The check is made in the first call: to make those of all functions takes longer than many a test. One inside
+    another function is made at once, where its annotations may name what is local.
+    """
+    if not inspect.isfunction(function):
+        return check(function)
+    made = [check(function)] if "<locals>" in function.__qualname__ else []
     seen = [0, 0]  # the test, and how many calls there were in it
 
-    @functools.wraps(checked)
+    @functools.wraps(function)
     def call(*arguments: Any, **options: Any) -> Any:
         if config.jaxtyping_disable:
             return function(*arguments, **options)
@@ -55,7 +60,9 @@ def first_calls(function: Any, checked: Callable[..., Any]) -> Any:
         if seen[1] >= CALLS:
             return function(*arguments, **options)
         seen[1] += 1
-        return checked(*arguments, **options)
+        if not made:
+            made.append(check(function))
+        return made[0](*arguments, **options)
 
     # errors in what a user wrote say the innermost line that is not ours, which this one is
     call.__code__ = call.__code__.replace(co_filename="<checked calls>")

@@ -19,6 +19,7 @@ import pytest
 import reach
 import tiers
 import torch
+import torch_geometric  # noqa: F401 - before a hook is in place that would compile it, and what it imports, anew
 from switches import as_users_run_it, default_precision
 
 checked_calls.check_first_calls()  # before any file of the package is imported
