@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
@@ -32,8 +32,10 @@ def each_of(subjects: Iterable[T]) -> Callable[[Callable[[T], None]], Callable[[
     """
     folders: dict[str, list[T]] = defaultdict(list)
     for subject in subjects:
-        path = subject.relative_to(ROOT) if isinstance(subject, Path) else Path(subject)
-        parts = path.parts if path.suffix == ".py" else subject.split(".")
+        if isinstance(subject, Path):
+            parts: Sequence[str] = subject.relative_to(ROOT).parts
+        else:
+            parts = subject.split("/") if "/" in subject else subject.removesuffix(".py").split(".")
         folders["/".join(parts[:-1][:2])].append(subject)
 
     def whole(test: Callable[[T], None]) -> Callable[[str], None]:
