@@ -86,7 +86,9 @@ class Task(Configured, Placed, nn.Module, ABC):
 
     @classmethod
     def default_model(cls, data: Graphs, target: str | None) -> str:
-        """The architecture to learn these data, or a target in them, with, where the user names none."""
+        """The architecture to learn these data, or a target in them, with, where the user names none: the class's
+        ``model`` (mace of a force field, painn of most); a task that looks at the data for it defines this method.
+        """
         return cls.model if data.fields["pos"].shape[-1] == 3 else MODEL_OF_ANY_DIMENSION
 
     @classmethod
