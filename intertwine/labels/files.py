@@ -41,7 +41,9 @@ def write_labels(path: Path, journal: Journal, structures: Sequence[Structure], 
         _describe(file, journal.recipe, journal.structures, source)
         for number, members in enumerate(molecules.values()):
             _write_group(file.create_group(f"{MOLECULES}/{number:06d}"), members, journal)
-        doubtful = [(s.frame, remark) for s in structures if s.frame not in lost and (remark := journal.remark(s.frame))]
+        doubtful = [
+            (s.frame, remark) for s in structures if s.frame not in lost and (remark := journal.remark(s.frame))
+        ]
         for name, column, said in ((FAILURES, "reason", failed), (REMARKS, "remark", doubtful)):
             if said:
                 group = file.create_group(name)

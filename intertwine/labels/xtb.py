@@ -14,12 +14,12 @@ from intertwine.labels.structure import NoLabelsError, Structure
 
 ACCURACY_1 = 1e-6  # Eh, the threshold of the energy at tblite's accuracy 1
 #: eV between the highest occupied and the lowest empty orbital, below which a closed shell is doubted. It is four times
-#: kT of the 300 K that tblite smears occupations by: an orbital that should be empty has a quarter of an electron there.
+#: kT of the 300 K that tblite smears occupations by: an orbital that should be empty has a quarter of an electron.
 #: Of O2, S2, twisted ethylene and dissociated N2 it is below 0.04, of singlets (O3, C2, CH2) above 1.
 SUSPECT_GAP = 0.1
 OPEN_SHELL = (
-    f"the highest occupied and the lowest empty orbital are less than {SUSPECT_GAP:g} eV apart, as where the ground state "
-    "is a triplet (O2); labelled as a singlet (--spin 2 labels the triplet)"
+    f"the highest occupied and the lowest empty orbital are less than {SUSPECT_GAP:g} eV apart, as where the ground "
+    "state is a triplet (O2); labelled as a singlet (--spin 2 labels the triplet)"
 )
 
 

@@ -30,10 +30,14 @@ def departures(
     if seen is None or seen.domain is None or frames is None:
         return []
     outputs = run.task.outputs
-    known = {name for name, unit in (("energy", "eV"), ("forces", "eV/A")) if name in outputs and outputs[name].unit == unit}
+    known = {
+        name for name, unit in (("energy", "eV"), ("forces", "eV/A")) if name in outputs and outputs[name].unit == unit
+    }
     ways = {}
     for k in range(len(frames)):
-        told = {name: predictions[k][name] for name in known if name in predictions[k]} if predictions is not None else {}
+        told = (
+            {name: predictions[k][name] for name in known if name in predictions[k]} if predictions is not None else {}
+        )
         energy = float(told["energy"]) if "energy" in told else None
         if words := seen.domain.departures_of(frames, k, energy, told.get("forces")):
             ways[k] = "; ".join(words)

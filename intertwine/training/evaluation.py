@@ -34,8 +34,9 @@ def evaluate(run: Run, store: GraphStore, *, batch_size: int = 32) -> dict[str, 
     Args:
         run: from :func:`load_run`.
         store: structures with labels, of which some may lack labels (NaN): each target is scored on those that have
-            it, and ``store.notes`` says which lack it. What is suspicious in them, and beside the training set of the run (copies of
-            its structures, compositions that it lacks, structures far outside), is added to ``store.warnings``.
+            it, and ``store.notes`` says which lack it. What is suspicious in them, and beside the training set of the
+            run (copies of its structures, compositions that it lacks, structures far outside), is added to
+            ``store.warnings``.
         batch_size: structures at a time; changes the speed only.
 
     Returns:

@@ -154,7 +154,9 @@ def test_distances_are_known_without_energies_and_forces(trained: Any) -> None:
         move(atoms)
         assert domain.departures_of(Frames.of_structures([atoms], "a"), 0)
     seen = Seen.load(trained[0] / "seen.npz")
-    assert seen.domain.departures_of(Frames.of_structures([Atoms("H")], "a"), 0) == []  # an isolated atom is no structure
+    assert (
+        seen.domain.departures_of(Frames.of_structures([Atoms("H")], "a"), 0) == []
+    )  # an isolated atom is no structure
 
 
 @pytest.mark.parametrize(

@@ -124,7 +124,9 @@ def test_a_force_that_stands_alone_is_named(frame: int, size: float, molecules: 
     """Less than 300 eV/A, in a set that is nearly relaxed, as MPtrj is."""
     forces = 0.05 * molecules.fields["forces"]
     forces[9 * frame + 4] = torch.tensor([0.0, 0.0, -size], dtype=torch.float64)
-    said = kinds(changed(GraphStore(molecules.fields, molecules.node_ptr, molecules.levels).only("forces"), forces=forces))
+    said = kinds(
+        changed(GraphStore(molecules.fields, molecules.node_ptr, molecules.levels).only("forces"), forces=forces)
+    )
     assert f"a force in frame {frame} of changed (counted from 0) is {size:.4g} eV/A, where" in said["forces"]
 
 
@@ -140,7 +142,9 @@ def test_wild_forces_of_a_set_beside_the_repository(shared_data: Path) -> None:
     """A thousand structures of MPtrj have two: 83 and 52 eV/A, where half of the structures have less than 0.2."""
     store = open_dataset(str(shared_data / "crystals/mptrj-random-1k.xyz.gz"), progress=False)
     (suspect,) = (suspect for suspect in suspicions(store) if suspect.kind == "forces")
-    assert re.search(r"a force in frame \d+ of .*mptrj.* is 83\.29 eV/A, where 0\.19 is usual; likewise frame \d+$", suspect.line)
+    assert re.search(
+        r"a force in frame \d+ of .*mptrj.* is 83\.29 eV/A, where 0\.19 is usual; likewise frame \d+$", suspect.line
+    )
 
 
 @pytest.mark.parametrize(

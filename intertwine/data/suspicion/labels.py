@@ -20,7 +20,7 @@ FITTED_STRUCTURES, ROUNDS = 20_000, 25
 #: A force is wild beyond so many eV/A and times the median of the largest forces of the structures,
 WILD_FORCE, OVER_MEDIAN = 300.0, 100.0
 #: or if it stands alone: beyond fewer of both, and so many times what the share BULK of all is within (ALONE). No bond
-#: that is stretched pulls by as much: the strongest, of N2, by D a / 2 = 13 eV/A (Morse potential: D 9.9 eV, a 2.7 / A).
+#: that is stretched pulls as much: the strongest, of N2, by D a / 2 = 13 eV/A (Morse potential, D 9.9 eV, a 2.7 / A).
 ALONE_FORCE, ALONE_OVER_MEDIAN = 30.0, 50.0
 #: Total energy over that of all electrons of the free atoms: 0.996 to 1.03 in sets of molecules.
 WINDOW, SPREAD = (0.985, 1.04), 0.02

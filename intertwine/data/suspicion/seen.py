@@ -112,7 +112,8 @@ class Seen:
             k = int(new[0])
             return [
                 f"the composition of {frames.place(k)}{of}, {self._formula(asked[k])}, can't be made up of those of "
-                f"the training set ({trained}): its energy has an unknown constant{more(frames, new.tolist())}; {LIKE_IT}"
+                f"the training set ({trained}): its energy has an unknown constant{more(frames, new.tolist())}; "
+                f"{LIKE_IT}"
             ]
         if len(known) >= MANY_COMPOSITIONS:
             return []
