@@ -98,6 +98,8 @@ def label(
     for reason, frames in list(summary.by_reason().items())[:LISTED_FAILURES]:
         named = several([content.places[frame] for frame in frames], NUMBERED)
         console.complain(f"no labels for {named}: {reason}", "warning:")
+    for remark, frames in summary.by_remark().items():
+        console.complain(f"{several([content.places[frame] for frame in frames], NUMBERED)}: {remark}", "warning:")
     if as_json:
         console.emit(summary.document() | {"output": str(output)})
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,7 +15,7 @@ from intertwine.cli.inputs import Device, Keys, Units
 from intertwine.cli.outputs import Overwrite
 from intertwine.cli.outputs import check as check_outputs
 from intertwine.cli.use import RunFolder
-from intertwine.numerics import InputError, choose
+from intertwine.numerics import Caution, InputError, choose
 from intertwine.numerics.showing import counted
 
 Structure = Annotated[Path, typer.Argument(help="File whose last structure is the start; any format that ASE reads.")]
@@ -179,7 +180,9 @@ def prepare(
     if labels:
         kept = ", ".join(f"initial_{label}" for label in labels)
         inputs.say(f"the file's labels ({', '.join(labels)}) are not used, and kept as those of the start ({kept})")
-    atoms.calc = Calculator(trained, dtype=dtype, device=device, keys=content.keys)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Caution)  # the doubts that were said above
+        atoms.calc = Calculator(trained, dtype=dtype, device=device, keys=content.keys)
     if "pos_unit" in atoms.info or trained.config.data.units:  # which the reader would take for those of the results
         atoms.info |= {"energy_unit": "eV", "forces_unit": "eV/A", "stress_unit": "eV/A^3"}
     return atoms

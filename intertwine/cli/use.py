@@ -71,7 +71,7 @@ def evaluate(
     from intertwine.training import load_run, test_set
     from intertwine.training import predict as forecast
     from intertwine.training.causes import causes_of
-    from intertwine.training.evaluation import in_classes_of
+    from intertwine.training.evaluation import in_classes_of, inputs_of, labelled_part
     from intertwine.training.folder import REPORT, read_json
 
     if source is not None and (data or test):
@@ -86,10 +86,11 @@ def evaluate(
     else:
         keys, units = inputs.labels(source, trained, key, unit)
         told: dict[str, Any] = {"keys": keys, "units": units, "limit": limit}
-        told["target"] = getattr(trained.task, "target", None)
+        told |= {"target": getattr(trained.task, "target", None), "required": inputs_of(trained.task)}
         store = inputs.known_part(open_dataset(source, **told, **inputs.sampled(trained)), trained, skip_unknown)
         store = turned_store(store, rotate, trained.config.data.seed)
     errors = score(trained, store)
+    store = labelled_part(trained, store)
     causes = causes_of(trained, store, read_json(trained.folder / REPORT), own=source is None)
     errors = with_spoilt(errors, causes)
     for note in store.notes if source is not None else ():
@@ -194,12 +195,15 @@ def predict(
 
     The file has all that the structures had, labels too; predictions stand beside it as predicted_energy,
     predicted_forces, ... An input is never written to."""
+    from intertwine.data.suspicion import Frames
     from intertwine.geometry.voigt import ORDER
     from intertwine.integrations import writable, write_predictions
     from intertwine.integrations.export import STRESS, check_names, holds, prefix_of
     from intertwine.integrations.writing import format_of, tells_its_unit
     from intertwine.training import load_run
     from intertwine.training import predict as forecast
+    from intertwine.training.departures import departures
+    from intertwine.training.summary import doubts
 
     if output is not None:
         writable(output, source=structures)  # said before the work, not after it
@@ -208,6 +212,8 @@ def predict(
     prefix = prefix_of(tag)
     trained = load_run(run, which=which, device=device, allow=allow or ())
     inputs.spare([output, chemiscope], trained)
+    for line in doubts(trained):
+        console.complain(line, "warning:")
     if spacing is not None and cube is None:
         raise InputError("a spacing without cubes", where="--spacing", remedy="give --cube FOLDER, or leave it out.")
     if output is not None:
@@ -225,6 +231,9 @@ def predict(
     with console.bar(len(content.structures), "predicting") as progress:
         about: dict[str, Any] = {"keys": content.keys, "places": content.places}
         predictions = forecast(trained, content.structures, batch_size=batch_size, progress=progress, **about)
+    beside = Frames.of_structures(content.structures, str(structures))
+    for line in departures(trained, beside, content.places, predictions):
+        console.complain(line, "warning:")
     if output is not None:
         told: dict[str, Any] = {"prefix": prefix, "keys": content.keys}
         for note in write_predictions(output, content.structures, predictions, trained.task, **told):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,11 +26,12 @@ def assemble(
     keys: Mapping[str, str] | None = None,
     units: Mapping[str, str] | None = None,
     target: str | None = None,
+    required: Collection[str] | None = None,
 ) -> GraphStore:
     """The data set made of a file's frames, with labels in eV and A.
 
     A stress that a structure can't have (it does not repeat along two vectors at least), and the forces of an isolated
-    atom where the file gives none, are NaN: absent.
+    atom where the file gives none, are NaN: absent. So is any label of a frame without it that is not ``required``.
 
     Args:
         frames: what a reader yielded, all of it.
@@ -42,10 +43,11 @@ def assemble(
         units: units that the file uses, such as ``{"energy": "kcal/mol"}``; default: what the file declares, else eV
             and A.
         target: one more label that the task needs.
+        required: labels that every frame must have if any has them, as the inputs of a model; None: all of them.
 
     Raises:
-        DataError: a label is in some frames only, has a wrong length or is not finite (file and frame are named); a key
-            or the target is nowhere (the nearest is named); frames declare different units.
+        DataError: a required label is in some frames only; a label has a wrong length or is not finite (file and frame
+            are named); a key or the target is nowhere (the nearest is named); frames declare different units.
         InputError: a label's name can't be a field, or a unit is unknown.
     """
     keys = dict(keys or {})
@@ -72,7 +74,8 @@ def assemble(
         )
     table = complete(declared | dict(units or {}))
     convert = {label: _factor(table.get(label, ""), label) for label in [*sources, *CANONICAL]}
-    graphs = [_graph(frame, k, decided, convert, inventory) for k, frame in enumerate(frames)]
+    blanks = _blanks(inventory, decided, required)
+    graphs = [_graph(frame, k, decided, convert, inventory, blanks) for k, frame in enumerate(frames)]
     final = {label: _final(label, table.get(label, "")) for label in sources if label != "virial"}
     if "virial" in sources:
         final["stress"] = CANONICAL["stress"]
@@ -174,6 +177,23 @@ def _absent(inventory: Inventory, decided: Resolution, stressed: str | None) -> 
     return notes
 
 
+def _blanks(inventory: Inventory, decided: Resolution, required: Collection[str] | None) -> dict[str, tuple[int, ...]]:
+    """The shapes, without the leading axis, of the labels that a frame may lack."""
+    shapes = {}
+    for label, source in decided.sources.items():
+        if required is not None and label not in {*required, "stress", "virial"}:
+            first = next((frame for frame in inventory.frames if not _empty(value_of(frame, source))), None)
+            if first is not None:
+                shapes[label] = _shaped(value_of(first, source), label, decided.levels[label], first).shape[1:]
+    return shapes
+
+
+def _empty(value: Any) -> bool:
+    """Whether a frame has no label: it is not there, or NaN all through."""
+    array = np.asarray(np.nan if value is None else value)
+    return array.dtype.kind == "f" and bool(np.isnan(array).all())
+
+
 def _factor(unit: str, label: str) -> float:
     """From the file's unit; QM9's orbital and total energies are energies."""
     return factor(unit, "energy") if _orbital(label, unit) else factor(unit, label)
@@ -191,7 +211,14 @@ def _orbital(label: str, unit: str) -> bool:
     return label in QM9 and QM9[label].unit == "eV" and unit.lower() in ("ha", "hartree")
 
 
-def _graph(frame: Frame, k: int, decided: Resolution, convert: dict[str, float], inventory: Inventory) -> Graph:
+def _graph(
+    frame: Frame,
+    k: int,
+    decided: Resolution,
+    convert: dict[str, float],
+    inventory: Inventory,
+    blanks: Mapping[str, tuple[int, ...]],
+) -> Graph:
     fields: dict[str, Any] = {}
     scale = convert["pos"]
     cell = None if frame.cell is None else frame.cell * scale
@@ -200,6 +227,9 @@ def _graph(frame: Frame, k: int, decided: Resolution, convert: dict[str, float],
         tensor = label in ("stress", "virial")
         if tensor and (value is None or not _repeats(frame)):
             fields["stress"] = np.full((1, 3, 3), np.nan)
+            continue
+        if label in blanks and _empty(value):
+            fields[label] = np.full((len(frame.numbers) if level == "node" else 1, *blanks[label]), np.nan)
             continue
         if value is None and label == "forces" and inventory.isolated[k]:
             fields["forces"] = np.full((1, 3), np.nan)

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from intertwine.data.embedded import ethanol
 from intertwine.data.files import read_file
@@ -182,6 +183,7 @@ def open_dataset(
     points: int = POINTS,
     seed: int = 0,
     labelled: bool = True,
+    required: Collection[str] | None = None,
 ) -> GraphStore:
     """A data set by name, or the structures of a file or of many; what was assumed is in its ``notes``.
 
@@ -200,6 +202,8 @@ def open_dataset(
         points: points of the cloud that a mesh is sampled by.
         seed: of these points.
         labelled: whether images need labels; where they are only to be predicted, they don't.
+        required: for files, the labels and inputs that every structure must have if any has; others are NaN where they
+            are missing. None: all of them.
 
     Raises:
         InputError: keys or units are given for a named data set; a module is not allowed; a unit is unknown; the limit
@@ -224,13 +228,15 @@ def open_dataset(
         if is_idx(path):
             return read_idx_file(path, limit, labelled=labelled)
         return read_meshes(path, points=points, seed=seed, limit=limit, progress=progress)
+    about: dict[str, Any] = {"keys": keys, "units": units, "target": target, "limit": limit}
+    about |= {"progress": progress, "required": required}
     if is_several(path):
-        return read_folder(path, keys=keys, units=units, target=target, limit=limit, progress=progress)
+        return read_folder(path, **about)
     if not path.exists() and not path.suffix and path.parent == Path("."):
         raise InputError(f"{name!r} is neither a data set nor a file", where="data", remedy=nearest(name, DATASETS))
     if target in MATRICES and path.is_file() and path.suffix in (".h5", ".hdf5"):
         return labelled_matrices(path, limit, target)
-    return read_file(path, keys=keys, units=units, target=target, limit=limit, progress=progress)
+    return read_file(path, **about)
 
 
 def _described(spec: str, allow: Collection[str]) -> Dataset:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ def read_file(
     target: str | None = None,
     limit: int | None = None,
     progress: bool = True,
+    required: Collection[str] | None = None,
 ) -> GraphStore:
     """The structures of a file with their labels; arguments as :func:`intertwine.data.open_dataset`.
 
@@ -57,7 +58,7 @@ def read_file(
             where=shown(path),
             remedy="get it again; it may be truncated, or of another format than its name says.",
         )
-    return settle(frames, name=str(path), keys=keys, units=units, target=target)
+    return settle(frames, name=str(path), keys=keys, units=units, target=target, required=required)
 
 
 def collect(frames: Iterator[Frame], name: str, limit: int | None, progress: bool) -> list[Frame]:

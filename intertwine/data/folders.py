@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,7 @@ def read_folder(
     target: str | None = None,
     limit: int | None = None,
     progress: bool = True,
+    required: Collection[str] | None = None,
 ) -> GraphStore:
     """The structures of all files of a folder or a pattern, in natural order (``frame2`` before ``frame10``), each by
     its own reader.
@@ -61,7 +62,7 @@ def read_folder(
     if not units:
         frames, converted = _in_one_unit(frames)
         notes += converted
-    store = settle(frames, name=str(source), keys=keys, units=units, target=target)
+    store = settle(frames, name=str(source), keys=keys, units=units, target=target, required=required)
     store.notes[:0] = notes
     return store
 

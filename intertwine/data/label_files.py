@@ -4,7 +4,8 @@ An HDF5 file. Its attributes say what it is (``format``, ``schema``) and hold th
 everything that decides the numbers. A group ``molecules/000000`` for each sequence of atomic numbers holds
 ``atomic_numbers`` (N,), ``conformations`` (C, N, 3), ``frame`` (C,), ``total_charge`` (C,) and the labels, each with
 its unit in the attribute ``units``. Symmetric matrices of n orbitals are their upper triangles by rows,
-(C, n (n + 1) / 2). ``failures`` holds ``frame`` and ``reason`` of structures without labels.
+(C, n (n + 1) / 2). ``failures`` holds ``frame`` and ``reason`` of structures without labels, ``remarks`` ``frame`` and
+``remark`` of structures whose labels are doubtful.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from intertwine.data.frames import Frame
 from intertwine.numerics import DataError, InputError
 
 FORMAT, SCHEMA = "intertwine labels", 1
-MOLECULES, FAILURES = "molecules", "failures"
+MOLECULES, FAILURES, REMARKS = "molecules", "failures", "remarks"
 PACKED = "packed symmetric matrix"
 #: What of a recipe makes its labels others than those of another one; versions and thresholds make small differences.
 IDENTITY = ("method", "program", "xc", "functionals", "basis", "grid", "spin")

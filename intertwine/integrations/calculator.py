@@ -29,6 +29,7 @@ from intertwine.training import Run, load_run
 from intertwine.training.evaluation import check_species, inputs_of, sound
 from intertwine.training.folder import SEEN
 from intertwine.training.start import fingerprint
+from intertwine.training.summary import doubts
 
 
 @dataclass
@@ -56,7 +57,7 @@ class Calculator(AseCalculator):
 
     The first structure that is far outside of the training set of the run (atoms nearer to each other, or farther from
     all others, energies or forces of another size; :class:`~intertwine.data.suspicion.Domain`) is said as a warning,
-    :class:`~intertwine.numerics.Caution`.
+    :class:`~intertwine.numerics.Caution`. So is, when it is made, a run whose baseline is better than its model.
 
     One calculator may serve several threads at once: each has its own last structure, results and neighbour list, and
     the model, which is shared, is never written to. It may be copied and sent to other processes.
@@ -126,6 +127,8 @@ class Calculator(AseCalculator):
         self.keys = ((run.config.data.keys or {}) if run is not None else {}) | dict(keys or {})
         seen = Seen.load(run.folder / SEEN) if run is not None else None
         self.domain, self._warned = seen.domain if seen is not None else None, False
+        for line in doubts(run) if run is not None else ():
+            warnings.warn(line, Caution, stacklevel=2)
 
     @property
     def _state(self) -> _State:

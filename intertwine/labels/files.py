@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from intertwine.data.label_files import FAILURES, FORMAT, MOLECULES, PACKED, SCHEMA, packed
+from intertwine.data.label_files import FAILURES, FORMAT, MOLECULES, PACKED, REMARKS, SCHEMA, packed
 from intertwine.labels.journal import Journal
 from intertwine.labels.programs import program
 from intertwine.labels.recipe import MATRICES, UNITS, Recipe
@@ -41,10 +41,14 @@ def write_labels(path: Path, journal: Journal, structures: Sequence[Structure], 
         _describe(file, journal.recipe, journal.structures, source)
         for number, members in enumerate(molecules.values()):
             _write_group(file.create_group(f"{MOLECULES}/{number:06d}"), members, journal)
-        if failed:
-            group = file.create_group(FAILURES)
-            group["frame"] = np.array([frame for frame, _ in failed], dtype=np.int64)
-            group.create_dataset("reason", data=[reason for _, reason in failed], dtype=h5py.string_dtype())
+        doubtful = [
+            (s.frame, remark) for s in structures if s.frame not in lost and (remark := journal.remark(s.frame))
+        ]
+        for name, column, said in ((FAILURES, "reason", failed), (REMARKS, "remark", doubtful)):
+            if said:
+                group = file.create_group(name)
+                group["frame"] = np.array([frame for frame, _ in said], dtype=np.int64)
+                group.create_dataset(column, data=[words for _, words in said], dtype=h5py.string_dtype())
 
 
 def _describe(file: Any, recipe: Recipe, structures: str, source: str) -> None:

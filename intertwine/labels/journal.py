@@ -26,6 +26,7 @@ from intertwine.numerics.locks import claim
 FORMAT = "intertwine labels, journal 1"
 HEAD = struct.Struct("<4sQQId?")  # mark, bytes, frame, checksum, seconds, whether there are labels
 MARK = b"\nITW"
+REMARK = "remark"  # among the labels of a record
 
 
 class Journal:
@@ -117,12 +118,22 @@ class Journal:
         if not labelled:
             return Outcome(frame, {}, content.decode(), seconds)
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            return Outcome(frame, dict(arrays), "", seconds)
+            labels = dict(arrays)
+        remark = str(labels.pop(REMARK, ""))
+        return Outcome(frame, labels, "", seconds, remark)
 
     def reason(self, frame: int) -> str:
         """Why a structure that is in it has no labels; "" if it has."""
         _, labelled, content = self._content(frame)
         return "" if labelled else content.decode()
+
+    def remark(self, frame: int) -> str:
+        """What speaks against the labels of a structure that is in it; "" if nothing does, or it has none."""
+        _, labelled, content = self._content(frame)
+        if not labelled:
+            return ""
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            return str(arrays[REMARK]) if REMARK in arrays.files else ""
 
     def _content(self, frame: int) -> tuple[float, bool, bytes]:
         self.file.seek(self.places[frame])
@@ -174,5 +185,6 @@ def _packed(outcome: Outcome) -> bytes:
         return outcome.reason.encode()
     buffer = io.BytesIO()
     arrays: dict[str, np.ndarray] = outcome.labels
-    np.savez(buffer, allow_pickle=False, **arrays)
+    remark = {REMARK: np.array(outcome.remark)} if outcome.remark else {}
+    np.savez(buffer, allow_pickle=False, **arrays, **remark)
     return buffer.getvalue()

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
+from intertwine.data.label_files import FAILURES, REMARKS
 from intertwine.labels.files import write_labels
 from intertwine.labels.journal import Journal, differing
 from intertwine.labels.pool import cluster, outcomes, processes
@@ -33,6 +34,7 @@ class Summary:
         structures: that there are.
         before: of these, what was done when it began.
         failures: frame -> why it has no labels.
+        remarks: frame -> what speaks against the labels that it has.
         seconds: that it took.
         computing: seconds that the processes took together, for what is done now.
     """
@@ -40,19 +42,24 @@ class Summary:
     structures: int
     before: int = 0
     failures: dict[int, str] = field(default_factory=dict)
+    remarks: dict[int, str] = field(default_factory=dict)
     seconds: float = 0.0
     computing: float = 0.0
 
     def by_reason(self) -> dict[str, list[int]]:
         """The frames without labels, by why they have none, the most frequent first."""
-        frames: dict[str, list[int]] = {}
-        for frame, reason in sorted(self.failures.items()):
-            frames.setdefault(reason, []).append(frame)
-        return dict(sorted(frames.items(), key=lambda entry: -len(entry[1])))
+        return _by_words(self.failures)
+
+    def by_remark(self) -> dict[str, list[int]]:
+        """The frames with doubtful labels, by what speaks against them, the most frequent first."""
+        return _by_words(self.remarks)
 
     def document(self) -> dict[str, Any]:
         """Everything, for JSON."""
-        return asdict(self) | {"failures": {str(frame): reason for frame, reason in sorted(self.failures.items())}}
+        said = {"failures": self.failures, "remarks": self.remarks}
+        return asdict(self) | {
+            name: {str(frame): words for frame, words in sorted(each.items())} for name, each in said.items()
+        }
 
     def __str__(self) -> str:
         before = f", {self.before} of them before" if self.before else ""
@@ -60,6 +67,14 @@ class Summary:
             f"{counted(self.structures, 'structures')}{before}, {len(self.failures)} of them without labels; "
             f"{self.seconds:.1f} s, {self.computing:.1f} s of the processes together"
         )
+
+
+def _by_words(said: dict[int, str]) -> dict[str, list[int]]:
+    """The frames of which the same is said, the most frequent first."""
+    frames: dict[str, list[int]] = {}
+    for frame, words in sorted(said.items()):
+        frames.setdefault(words, []).append(frame)
+    return dict(sorted(frames.items(), key=lambda entry: -len(entry[1])))
 
 
 def journal_of(output: Path) -> Path:
@@ -153,9 +168,12 @@ def _finished(h5py: Any, place: Path, recipe: Recipe, digest: str, structures: i
         if said := differing(former, recipe, same):
             what = f"the file is there already, and was labelled otherwise ({said})"
         else:
-            failures = file.get("failures", {"frame": [], "reason": []})
-            pairs = zip(failures["frame"], failures["reason"], strict=True)
-            return Summary(structures, structures, {int(frame): reason.decode() for frame, reason in pairs})
+            said = []
+            for name, column in ((FAILURES, "reason"), (REMARKS, "remark")):
+                group = file.get(name, {"frame": [], column: []})
+                pairs = zip(group["frame"], group[column], strict=True)
+                said.append({int(frame): words.decode() for frame, words in pairs})
+            return Summary(structures, structures, *said)
     remedy = "name another --output, or give --overwrite to replace it."
     raise InputError(what, where=str(place), remedy=remedy)
 
@@ -184,6 +202,8 @@ def _compute(
                 summary.computing += outcome.seconds
                 advance(1, outcome.reason and f"frame {outcome.frame} failed: {outcome.reason}")
     summary.failures |= {s.frame: reason for s in structures if (reason := journal.reason(s.frame))}
+    labelled = [s.frame for s in structures if s.frame not in summary.failures]
+    summary.remarks |= {frame: remark for frame in labelled if (remark := journal.remark(frame))}
 
 
 @contextlib.contextmanager

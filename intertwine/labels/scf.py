@@ -154,7 +154,7 @@ def _triplet(field: Any, mol: Any, recipe: Recipe) -> str:
     triplet = mean_field(unpaired.build(False, False), replace(recipe, spin=2))
     triplet.kernel()
     below = field.e_tot - triplet.e_tot
-    return f"the triplet is {below:.2g} Eh below it" if triplet.converged and below > 0 else ""
+    return f"the triplet is {below:.2g} Eh below it (--spin 2)" if triplet.converged and below > 0 else ""
 
 
 def dipole(field: Any) -> Float[np.ndarray, "3"]:

@@ -62,12 +62,14 @@ class Outcome:
         labels: arrays in the units of the file; empty if there are none.
         reason: why there are none.
         seconds: that it took.
+        remark: what speaks against labels that there are; empty if nothing does.
     """
 
     frame: int
     labels: dict[str, np.ndarray] = field(default_factory=dict)
     reason: str = ""
     seconds: float = 0.0
+    remark: str = ""
 
 
 def charge_of(info: dict[str, Any], told: int | None) -> int:

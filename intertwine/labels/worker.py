@@ -34,10 +34,10 @@ def label_structure(structure: Structure, recipe: Recipe) -> Outcome:
         InputError: the program is not installed on this machine.
     """
     start = time.monotonic()
-    labels, reason = {}, ""
+    labels, reason, remark = {}, "", ""
     try:
         structure.check(recipe.spin)
-        labels = _compute(structure, recipe)
+        labels, remark = _compute(structure, recipe)
         bad = next((name for name, value in labels.items() if not np.isfinite(value).all()), None)
         if bad is not None:
             raise NoLabelsError(f"{bad} is not finite")
@@ -47,15 +47,16 @@ def label_structure(structure: Structure, recipe: Recipe) -> Outcome:
         raise
     except Exception as error:  # of a program that is not ours, about this structure
         labels, reason = {}, f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-    return Outcome(structure.frame, labels, reason, time.monotonic() - start)
+    return Outcome(structure.frame, labels, reason, time.monotonic() - start, "" if reason else remark)
 
 
-def _compute(structure: Structure, recipe: Recipe) -> dict[str, np.ndarray]:
+def _compute(structure: Structure, recipe: Recipe) -> tuple[dict[str, np.ndarray], str]:
+    """The labels of one structure, and what speaks against them."""
     if recipe.program == "tblite":
         return xtb_labels(structure, recipe)
     library = program("pyscf.lib")
     library.num_threads(1)
-    return scf_labels(structure, recipe)
+    return scf_labels(structure, recipe), ""
 
 
 @contextlib.contextmanager

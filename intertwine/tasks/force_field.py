@@ -183,13 +183,13 @@ class ForceField(Task):
         return values + self.contributions(graph.in_precision(self.dtype)).to(torch.float64)
 
     def residuals(self, prediction: dict[str, Tensor], graph: Graph) -> dict[str, Tensor]:
-        """Energy per atom (eV), forces (eV/A), stress (eV/A^3) of the graphs that have one: a label of NaN is none. A
+        """Energy per atom (eV), forces (eV/A), stress (eV/A^3) of the graphs that have them: a label of NaN is none. A
         stress that the task does not learn is left out.
         """
         result = {}
         if graph.get("energy") is not None:
             atoms = torch.bincount(graph.membership(), minlength=graph.graphs).clamp(min=1)
-            result["energy"] = ((prediction["energy"] - graph.energy) / atoms).to(self.dtype)
+            result["energy"] = ((prediction["energy"] - graph.energy) / atoms)[~graph.energy.isnan()].to(self.dtype)
         for name in ("forces", "stress"):
             if name in self.metrics and graph.get(name) is not None and name in prediction:
                 rows = labelled(graph[name]) & (repeating(graph) if name == "stress" else True)

@@ -47,6 +47,15 @@ def causes_of(
     return Causes(bool(grave), spoilt, all_copies(run, store), short_training(run.task, report), own)
 
 
+def causes_in(task: Task, report: Mapping[str, Any]) -> Causes:
+    """The same, of the run's own sets, as far as its report tells: its data are not opened."""
+    known = report.get("suspicions")
+    kept = [each for each in known.values() if isinstance(each, list)] if isinstance(known, Mapping) else []
+    labels = [output.label or name for name, output in task.outputs.items()]
+    grave = any(_concerns(str(kind), labels) for kinds in kept for kind in kinds)
+    return Causes(grave, few=short_training(task, report))
+
+
 def all_copies(run: Run, store: GraphStore) -> bool:
     """Whether every structure is a copy of one in the training set of a run."""
     seen, frames = Seen.load(run.folder / SEEN), Frames.of_store(store)

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from ase import Atoms
 from ase.data import chemical_symbols
-from torch import nn
+from torch import Tensor, nn
 
 from intertwine.data import GraphStore, to_graph
-from intertwine.data.frames import in_file, place
+from intertwine.data.frames import in_file, place, several
 from intertwine.data.loader import Loader
 from intertwine.data.store import INPUTS
 from intertwine.data.suspicion import Frames, Seen, examine
@@ -21,8 +21,11 @@ from intertwine.geometry import LEVELS, Graph, collate, connect, six
 from intertwine.numerics import CheckpointError, DataError, GeometryError, InputError, IntertwineError
 from intertwine.tasks import Classification, Task
 from intertwine.tasks.verdict import compared_with
+from intertwine.training.departures import departures
 from intertwine.training.folder import SEEN, Run
 from intertwine.training.scoring import score
+
+NAMED = 5  # structures that a note names
 
 
 def evaluate(run: Run, store: GraphStore, *, batch_size: int = 32) -> dict[str, dict[str, Any]]:
@@ -30,8 +33,10 @@ def evaluate(run: Run, store: GraphStore, *, batch_size: int = 32) -> dict[str, 
 
     Args:
         run: from :func:`load_run`.
-        store: structures with labels. What is suspicious in them, and beside the training set of the run (copies of
-            its structures, compositions that it lacks), is added to ``store.warnings``.
+        store: structures with labels, of which some may lack labels (NaN): each target is scored on those that have
+            it, and ``store.notes`` says which lack it. What is suspicious in them, and beside the training set of the
+            run (copies of its structures, compositions that it lacks, structures far outside), is added to
+            ``store.warnings``.
         batch_size: structures at a time; changes the speed only.
 
     Returns:
@@ -45,12 +50,62 @@ def evaluate(run: Run, store: GraphStore, *, batch_size: int = 32) -> dict[str, 
     """
     if not len(store):
         raise DataError("there are no structures", where=store.name or "data", remedy="give data.")
-    store = in_classes_of(run, store)
+    for line in unlabelled(run, store):
+        store.note(line)
+    store = in_classes_of(run, labelled_part(run, store))
     examine(store)
     frames = Frames.of_store(store)
     if frames is not None:
-        store.warn(doubts(run, frames))
+        store.warn([*doubts(run, frames), *departures(run, frames, _places(store))])
     return errors_of(run, store, batch_size=batch_size)
+
+
+def labelled_part(run: Run, store: GraphStore) -> GraphStore:
+    """The structures that have a label of a run's task at least; all of them where none has."""
+    there = [*_labelled(run, store).values()]
+    kept = torch.stack(there).any(0) if there else torch.ones(len(store), dtype=torch.bool)
+    return store if bool(kept.all()) or not bool(kept.any()) else store.subset(kept.nonzero().flatten())
+
+
+def unlabelled(run: Run, store: GraphStore) -> list[str]:
+    """Which structures lack a label of a run's task that others have: a sentence for all labels that the same ones
+    lack. The forces of an isolated atom are not counted: they need not be there.
+    """
+    lacking: dict[tuple[int, ...], list[str]] = {}
+    for label, there in _labelled(run, store).items():
+        needed = ~store.isolated() if label == "forces" else torch.ones_like(there)
+        lacking.setdefault(tuple((needed & ~there).nonzero().flatten().tolist()), []).append(label)
+    lines = []
+    for which, labels in lacking.items():
+        if which:
+            places = _places(store)
+            named = several([places[k] for k in which], NAMED)
+            count = f"{len(which):,} of {len(store):,} structures, which have none"
+            lines.append(f"left out of the errors of {' and '.join(labels)}: {count}: {named}")
+    return lines
+
+
+def _labelled(run: Run, store: GraphStore) -> dict[str, Tensor]:
+    """Which structures (structures,) have each label of a task; a stress, which few can have, is not looked at."""
+    there = {}
+    for label in dict.fromkeys(output.label or name for name, output in run.task.outputs.items()):
+        if label in store.fields and label != "stress" and store.levels[label] in ("graph", "node"):
+            value = store.field(label)
+            rows = ~value.reshape(len(value), -1).isnan().all(1)
+            there[label] = rows if store.levels[label] == "graph" else _of_graphs(rows, store.counts())
+    return there
+
+
+def _of_graphs(rows: Tensor, counts: Tensor) -> Tensor:
+    """Which graphs (graphs,) have any of the nodes (nodes,) that are marked."""
+    owners = torch.repeat_interleave(torch.arange(len(counts)), counts)
+    return torch.zeros(len(counts), dtype=torch.bool).index_put((owners[rows],), torch.tensor(True))
+
+
+def _places(store: GraphStore) -> list[str]:
+    """File and frame of each structure."""
+    files = store.files or ((store.name or "data", 0),)
+    return [place(*in_file(files, number)) for number in store.numbers().tolist()]
 
 
 def in_classes_of(run: Run, store: GraphStore) -> GraphStore:
@@ -92,9 +147,7 @@ def errors_of(run: Run, store: GraphStore, *, batch_size: int = 32) -> dict[str,
         if not isfinite(mae):
             # names the structure, or the weights
             everything = range(len(structures))
-            files = structures.files or ((structures.name or "data", 0),)
-            places = [place(*in_file(files, number)) for number in structures.numbers().tolist()]
-            predict(run, (structures[k] for k in everything), strict=False, places=places)
+            predict(run, (structures[k] for k in everything), strict=False, places=_places(structures))
         errors = run.task.errors(target, mae, scores[f"{target}_rmse"], truth)
         if (blind := scores.get(f"{target}_baseline_mae")) is not None:
             name = run.task.baselines[run.task.output_of(target)].name

@@ -17,7 +17,8 @@ from intertwine.numerics import DataError
 from intertwine.numerics.checkpoint import load_checkpoint, written_by
 from intertwine.numerics.plugins import NotAllowed
 from intertwine.numerics.signature import arguments
-from intertwine.tasks.verdict import beaten, short_verdict
+from intertwine.tasks.verdict import beaten, remedy_for, short_verdict
+from intertwine.training.causes import causes_in
 from intertwine.training.config import Config
 from intertwine.training.declared import check_run
 from intertwine.training.folder import (
@@ -199,11 +200,14 @@ def _last(folder: Path | None, file: Path, state: dict[str, Any]) -> dict[str, A
 
 
 def doubts(run: Run) -> list[str]:
-    """One short sentence if a baseline is better than a run on its test set (of a run without one on its training set),
-    or nearly as good; none where there is no report.
+    """One sentence, with a remedy, if a baseline is better than a run on its test set (of a run without one on its
+    training set), or nearly as good; none where there is no report.
     """
-    words = short_verdict(_errors(read_json(run.folder / REPORT)))
-    return [f"{words} (`intertwine info {run.folder}` has the figures): what follows means little"] if words else []
+    report = read_json(run.folder / REPORT)
+    if not (words := short_verdict(_errors(report))):
+        return []
+    remedy = remedy_for(causes_in(run.task, report))
+    return [f"{words} (`intertwine info {run.folder}` has the figures): its predictions mean little; {remedy}"]
 
 
 def _warnings(report: Mapping[str, Any]) -> list[str]:

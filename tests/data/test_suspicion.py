@@ -118,6 +118,35 @@ def test_a_wild_force_is_named(frame: int, copper: GraphStore) -> None:
     assert f"frame {frame} of" in kinds(changed(copper, forces=forces))["forces"]
 
 
+@pytest.mark.parametrize("size", [40.0, 83.3, 290.0])
+@pytest.mark.parametrize("frame", [0, 100, 199])
+def test_a_force_that_stands_alone_is_named(frame: int, size: float, molecules: GraphStore) -> None:
+    """Less than 300 eV/A, in a set that is nearly relaxed, as MPtrj is."""
+    forces = 0.05 * molecules.fields["forces"]
+    forces[9 * frame + 4] = torch.tensor([0.0, 0.0, -size], dtype=torch.float64)
+    said = kinds(
+        changed(GraphStore(molecules.fields, molecules.node_ptr, molecules.levels).only("forces"), forces=forces)
+    )
+    assert f"a force in frame {frame} of changed (counted from 0) is {size:.4g} eV/A, where" in said["forces"]
+
+
+@pytest.mark.parametrize("scale", [3.0, 10.0, 28.0])
+def test_forces_that_fall_off_are_no_outliers(scale: float, molecules: GraphStore) -> None:
+    """Relaxations begin with forces far above the median of the set."""
+    steps = torch.repeat_interleave(torch.arange(200, dtype=torch.float64), 9)
+    forces = 0.01 * molecules.fields["forces"] * (1 + scale * torch.exp(-(steps % 40) / 4))[:, None]
+    assert "forces" not in kinds(changed(molecules, forces=forces))
+
+
+def test_wild_forces_of_a_set_beside_the_repository(shared_data: Path) -> None:
+    """A thousand structures of MPtrj have two: 83 and 52 eV/A, where half of the structures have less than 0.2."""
+    store = open_dataset(str(shared_data / "crystals/mptrj-random-1k.xyz.gz"), progress=False)
+    (suspect,) = (suspect for suspect in suspicions(store) if suspect.kind == "forces")
+    assert re.search(
+        r"a force in frame \d+ of .*mptrj.* is 83\.29 eV/A, where 0\.19 is usual; likewise frame \d+$", suspect.line
+    )
+
+
 @pytest.mark.parametrize(
     ("frame", "shift"),
     [(0, (0.0, 0.0, 0.0)), (7, (0.0, 0.0, 0.1)), (23, (0.02, 0.0, 3.6))],

@@ -118,7 +118,10 @@ def test_wild_labels_and_coincident_atoms_do_not_widen_it() -> None:
 def test_few_or_no_labels_say_nothing() -> None:
     few = GraphStore.from_graphs(rattled(molecule("H2O"), 3, 0.05))
     assert len(Domain.of(Frames.of_store(few)).energies) == 0
-    assert Domain.of(Frames.of_store(few.only("energy"))) is None
+    bare = Domain.of(Frames.of_store(few.only()))  # of the distances alone
+    assert len(bare.energies) == 0
+    assert np.isinf(bare.force).all()
+    assert words(bare, molecule("H2O"), energy=-1e9, forces=np.full((3, 3), 1e9)) == []
 
 
 def test_it_is_kept_and_a_damaged_or_former_file_has_none(tmp_path: Path, water: Domain) -> None:

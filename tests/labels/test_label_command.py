@@ -16,6 +16,7 @@ from labelled_water import here, water
 from typer.testing import CliRunner
 
 from intertwine.cli import app
+from intertwine.data import open_dataset
 from intertwine.labels import Journal, recipe, run
 from intertwine.labels.methods import XTB
 from intertwine.numerics import InputError
@@ -127,6 +128,26 @@ def test_what_differs_is_told_as_options(changed: dict[str, Any], told: str, opt
         method, want = given.pop("--method"), given.pop("--want").split(",")
         assert recipe(method, want, **{word[2:]: _number(text) for word, text in given.items()}) == then
     assert first.options().startswith(options)
+
+
+@pytest.mark.parametrize("which", [[0], [1, 3], [0, 1, 2, 3]])
+def test_a_triplet_that_was_taken_as_a_singlet_is_said(which: list[int]) -> None:
+    """In one line, again where the file is there already, and kept in it; not with another spin."""
+    oxygen = Atoms("O2", [[0, 0, 0], [0, 0, 1.21]])
+    write("a.xyz", [oxygen if k in which else each for k, each in enumerate(water(4))], format="extxyz")
+    for _ in range(2):
+        result = CliRunner().invoke(app, ["label", "a.xyz", *FAST, "--json"])
+        assert result.exit_code == 0, result.output
+        (line,) = [line for line in result.stderr.splitlines() if "orbital" in line]
+        named = ", ".join(map(str, which))
+        assert line.startswith(f"warning: a.xyz, frame{'s' * (len(which) > 1)} {named} (counted from 0): the highest")
+        assert "labelled as a singlet (--spin 2 labels the triplet)" in line
+        told = json.loads(result.stdout)
+        assert (list(told["remarks"]), told["failures"]) == ([str(k) for k in which], {})
+    assert len(open_dataset("a.h5", progress=False)) == 4
+    spoken = CliRunner().invoke(app, ["label", "a.xyz", *FAST, "--spin", "2", "--overwrite"])
+    assert spoken.exit_code == 0, spoken.output
+    assert "orbital" not in spoken.stderr
 
 
 def _number(text: str) -> int | float:

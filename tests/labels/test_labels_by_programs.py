@@ -158,6 +158,30 @@ def test_iterations_that_turn_in_circles_ask_for_the_triplet() -> None:
     assert "the triplet is" in told
 
 
+@pytest.mark.parametrize("method", ["gfn2-xtb", "gfn1-xtb"])
+@pytest.mark.parametrize(
+    ("atoms", "spin", "doubtful"),
+    [
+        (OXYGEN, 0, True),
+        (molecule("S2"), 0, True),
+        (Atoms("NH", [[0, 0, 0], [0, 0, 1.04]]), 0, True),
+        (Atoms("H2", [[0, 0, 0], [0, 0, 6]]), 0, True),
+        (OXYGEN, 2, False),
+        (molecule("H2O"), 0, False),
+        (molecule("O3"), 0, False),
+        (Atoms("He"), 0, False),  # in a basis of one orbital there is no empty one
+    ],
+)
+def test_a_gap_that_is_closed_is_remarked(atoms: Atoms, spin: int, doubtful: bool, method: str) -> None:
+    outcome = label_structure(structure(atoms, 7), recipe(method, ["energy"], spin=spin))
+    assert not outcome.reason
+    assert np.isfinite(outcome.labels["energy"])
+    assert bool(outcome.remark) == doubtful
+    if doubtful:
+        assert "less than 0.1 eV apart" in outcome.remark
+        assert "--spin 2" in outcome.remark
+
+
 @pytest.mark.parametrize("name", FAILURES)
 def test_why_there_are_no_labels(name: str) -> None:
     atoms, how, options, words = FAILURES[name]

@@ -27,7 +27,7 @@ REMEDY = (
 
 @dataclass(frozen=True)
 class Domain:
-    r"""The reach of a training set with energies and forces.
+    r"""The reach of a training set: of its distances, and of its energies and forces as far as it has them.
 
     An energy is compared by its residual :math:`(E - \sum_i e_{z_i}) / N` with the energies :math:`e_z` of the species
     that fit the set best (least absolute deviations). Labels and distances that are wild themselves
@@ -38,7 +38,7 @@ class Domain:
         energies: that fit best, eV (species,); of no length where there are too few energies.
         directions: an orthonormal basis of the compositions (rank, species): outside of it energies are not compared.
         residuals: the smallest and the largest, eV/atom (2,).
-        force: the largest, eV/A (1,).
+        force: the largest, eV/A (1,); infinite where there are no forces.
         nearest: smallest distance of atoms of two species, A (species, species); infinite where too few were within
             5.5 A.
         farthest: largest distance of an atom to its nearest neighbour, A (species,); infinite where one had none, or
@@ -54,25 +54,26 @@ class Domain:
     farthest: np.ndarray
 
     @classmethod
-    def of(cls, frames: Frames) -> Domain | None:
-        """That of a training set; None without energies and forces."""
-        if frames.energy is None or frames.forces is None:
-            return None
+    def of(cls, frames: Frames) -> Domain:
+        """That of a training set."""
         species, counts = frames.composition()
-        fit = baseline(frames)
+        fit = baseline(frames) if frames.energy is not None else None
         residual = np.zeros(0) if fit is None else np.nan_to_num(fit.residual, nan=np.inf)
         tame = np.flatnonzero(np.abs(residual) <= (np.inf if fit is None else fit.limit))
         basis = span(np.unique(counts, axis=0))
         known = fit is not None and len(tame) >= LEAST_FITTED * len(basis)
         residuals = fit.residual[tame] if fit is not None and known else np.zeros(1)
-        wild, largest = wild_forces(frames)
+        force = np.full(1, np.inf)
+        if frames.forces is not None:
+            wild, largest = wild_forces(frames)
+            force = np.delete(largest, wild).max(initial=0.0, keepdims=True)
         near, far = _distances(frames, species)
         return cls(
             species,
             fit.energies if fit is not None and known else np.zeros(0),
             basis,
             np.array([residuals.min(), residuals.max()]),
-            np.delete(largest, wild).max(initial=0.0, keepdims=True),
+            force,
             near,
             far,
         )
@@ -124,6 +125,24 @@ class Domain:
             if largest > max(STRONGER * float(self.force[0]), LEAST_FORCE):
                 words.append(f"a force is {largest:.3g} eV/A, in training at most {float(self.force[0]):.3g}")
         return words
+
+    def departures_of(
+        self, frames: Frames, k: int, energy: float | None = None, forces: np.ndarray | None = None
+    ) -> list[str]:
+        """:meth:`departures` of one of several structures, by its neighbours within 5.5 A; none of an isolated atom.
+
+        Args:
+            frames: the structures.
+            k: which of them.
+            energy: predicted, eV.
+            forces: predicted, eV/A (atoms, 3).
+        """
+        z = frames.z[frames.starts[k] : frames.starts[k + 1]]
+        if len(z) == 1 and not frames.periodic[k]:
+            return []
+        source, target, vectors = neighbours(frames, k, REACH_ANGSTROM)
+        distances = np.linalg.norm(vectors, axis=1)
+        return self.departures(z, np.stack([source, target]), distances, REACH_ANGSTROM, energy, forces)
 
     def _near(self, z: np.ndarray, which: np.ndarray, pairs: np.ndarray, distances: np.ndarray) -> list[str]:
         if not len(distances):

@@ -19,6 +19,7 @@ from intertwine.numerics import write_atomically
 
 MANY_COMPOSITIONS = 20  # of a training set, from which on it is usual that a new structure has another one
 NAMED_COMPOSITIONS = 3
+LIKE_IT = "put structures like it into the training set"
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Seen:
         marks: numbers of its structures (structures,) (:func:`~intertwine.data.suspicion.marks`).
         species: atomic numbers (species,).
         compositions: distinct numbers of atoms of each species (compositions, species).
-        domain: how far its energies, forces and distances reach; None where it has not both labels.
+        domain: how far its energies, forces and distances reach; None where the file is of a former version.
     """
 
     marks: np.ndarray
@@ -111,7 +112,8 @@ class Seen:
             k = int(new[0])
             return [
                 f"the composition of {frames.place(k)}{of}, {self._formula(asked[k])}, can't be made up of those of "
-                f"the training set ({trained}): its energy has an unknown constant{more(frames, new.tolist())}"
+                f"the training set ({trained}): its energy has an unknown constant{more(frames, new.tolist())}; "
+                f"{LIKE_IT}"
             ]
         if len(known) >= MANY_COMPOSITIONS:
             return []
@@ -125,7 +127,7 @@ class Seen:
         k = int(new[0])
         return [
             f"the composition of {frames.place(k)}{of}, {self._formula(asked[k])}, is not in the training set "
-            f"({trained}){more(frames, new.tolist())}"
+            f"({trained}){more(frames, new.tolist())}; {LIKE_IT}"
         ]
 
     def _formula(self, counts: Sequence[float] | np.ndarray) -> str:
