@@ -11,14 +11,14 @@ from intertwine.geometry import Graph, Graphs, collate
 from intertwine.nn.irreps.fully_connected import inputs_measured
 from intertwine.tasks import Task
 
-STRUCTURES = 8  # first of the training set, on which the untrained model is tried
+STRUCTURES = 8  # first of the training set, at most, on which the untrained model is tried
 MOST = 10.0  # loss over that of an output of zero, up to which a model is left as it is
 GOAL = 2.0  # the same of a model that is not: where its output is about as large as the labels
 LARGEST_POWER = 100  # of 2, by which outputs are divided
 TOLD = 10.0  # times that the output has become smaller, from which the user hears of it
 
 
-def calibrate(task: Task, graphs: Graphs) -> list[str]:
+def calibrate(task: Task, graphs: Graphs, most: int = STRUCTURES) -> list[str]:
     r"""Make the output of random weights about as large as the labels, if it is much larger.
 
     A network is made so that its signals have a second moment of one on typical inputs. Where the data are not typical,
@@ -35,14 +35,15 @@ def calibrate(task: Task, graphs: Graphs) -> list[str]:
 
     Args:
         task: with random weights, its statistics fitted; changed in place. One without a gain is left as it is.
-        graphs: the training set, with edges; its first 8 are looked at.
+        graphs: the training set, with edges.
+        most: how many of its first structures are looked at, 8 at most: as many as a batch has need no more memory.
 
     Returns:
         A line for the user if the output is less than a tenth of what it was; else none.
     """
     if not task.gain or not len(graphs):
         return []
-    batch = collate([graphs[k] for k in range(min(STRUCTURES, len(graphs)))])
+    batch = collate([graphs[k] for k in range(min(STRUCTURES, most, len(graphs)))])
     training = task.training
     task.eval()  # without dropout
     try:

@@ -87,7 +87,7 @@ def begin(task: Task, config: Config, graphs: GraphStore) -> tuple[list[str], tu
         InputError: they can't read these data.
     """
     if config.start.run is None:
-        return calibrate(task, graphs), tuple(graphs.species())
+        return calibrate(task, graphs, config.training.batch_size), tuple(graphs.species())
     start, source = config.start, _source(config.start, config.allow)
     with_head = type(source.task) is type(task) and _structural(source.config) == _structural(config)
     fresh, before = task.state_dict(), source.config.model.arguments.get("species") or ()
