@@ -147,8 +147,8 @@ __all__ = [
 
 #: Subpackages, by what ``dir`` and tab completion list; each is imported when it is first used.
 _ROOMS = (
-    "bench", "certify", "cli", "data", "e3nn", "geometry", "groups", "integrations", "kernels", "labels", "models", "nn",
-    "numerics", "o3", "orbitals", "plots", "symmetrize", "tasks", "training",
+    "bench", "certify", "cli", "data", "e3nn", "geometry", "groups", "integrations", "kernels", "labels", "models",
+    "nn", "numerics", "o3", "orbitals", "plots", "symmetrize", "tasks", "training",
 )  # fmt: skip
 
 

@@ -27,8 +27,8 @@ def calibrate(task: Task, graphs: Graphs, most: int = STRUCTURES) -> list[str]:
 
     1. networks of radial functions (:class:`~intertwine.nn.FullyConnectedNet`) get inputs of second moment one on these
        data: their first weights are divided by the root of what it is, over what was assumed;
-    2. if L is still above :math:`10\,L_0`, the ``gain`` of the :class:`~intertwine.tasks.Task` is divided by the smallest
-       power of two with :math:`L \le 2\,L_0`.
+    2. if L is still above :math:`10\,L_0`, the task's ``gain`` (:class:`~intertwine.tasks.Task`) is divided by the
+       smallest power of two with :math:`L \le 2\,L_0`.
 
     Weights and gain are part of every checkpoint. A model within the limit keeps its bits, and so does the state of the
     random numbers. LSUV (Mishkin and Matas 2016, arXiv:1511.06422) scales every layer in this way.
